@@ -1,0 +1,27 @@
+"""neurosim: spiking networks and sparse distributed representations, event by event."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .errors import NeurosimError as NeurosimError
+    from .spikes import Recordings as Recordings
+    from .spikes import Spikes as Spikes
+
+__version__ = "0.1.0"
+
+# Loaded on first use, so that importing the package, and `neurosim --help`, costs milliseconds.
+_PUBLIC = {
+    "NeurosimError": "errors",
+    "Recordings": "spikes",
+    "Spikes": "spikes",
+}
+__all__ = [*_PUBLIC]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'neurosim' has no attribute '{name}'")
+    return getattr(importlib.import_module(f".{_PUBLIC[name]}", __name__), name)

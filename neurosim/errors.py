@@ -1,0 +1,54 @@
+"""Errors that name the thing, the rule, the value got and the next step."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class NeurosimError(Exception):
+    """A run that could not go on. The command line prints it in one line and exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class NeurosimInputError(NeurosimError):
+    """A parameter, setting or argument that breaks its rule."""
+
+    exit_code = 2
+
+
+class NeurosimFormatError(NeurosimInputError):
+    """A file that is not what its format says: names the file, the offset and what was expected."""
+
+
+class NeurosimMissingError(NeurosimInputError):
+    """Files or an optional package that are not there; says where to put them or what to install."""
+
+
+class NeurosimWriteError(NeurosimError):
+    """A file that could not be written (disk full, read-only): nothing half-written is left behind."""
+
+
+def check(holds: bool, thing: str, rule: str, got: object) -> None:
+    """Raise `NeurosimInputError` reading `LIF.tau_mem: must be > 0 s (got -0.02)` unless `holds`."""
+    if not holds:
+        # Numpy scalars print as plain numbers.
+        value = got.item() if hasattr(got, "item") and getattr(got, "ndim", 1) == 0 else got
+        raise NeurosimInputError(f"{thing}: {rule} (got {value})")
+
+
+def pick(table: Mapping[str, T], name: str, what: str) -> T:
+    """The entry `name` of a closed table, or an error with the nearest name and the whole list.
+
+    Raises:
+        NeurosimInputError: no such entry.
+    """
+    if name in table:
+        return table[name]
+    near = difflib.get_close_matches(str(name), table, n=1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    raise NeurosimInputError(f"{what}: unknown name '{name}'; {hint}choose from {', '.join(sorted(table))}")

@@ -1,0 +1,307 @@
+"""The one event container: a recording, a stimulus and a simulation's output are all `Spikes`."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import NeurosimInputError, check
+
+# A time this close below a grid point, in steps, belongs to it: k * dt is seldom exact in binary.
+GRID_SLACK = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Spikes:
+    """Events of one population over one stretch of time.
+
+    Attributes:
+        times: [n] float64, seconds from the start, ascending.
+        units: [n] int32, `0 <= unit < size`.
+        size: units in the population.
+        duration: seconds; no event lies after it.
+        shape: how `size` unfolds, e.g. (2, 34, 34) = polarity, y, x; () means (size,).
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    times: NDArray[np.float64]
+    units: NDArray[np.int32]
+    size: int
+    duration: float
+    shape: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        _convert(self, "times", np.float64)
+        _convert(self, "units", np.int32)
+        object.__setattr__(self, "size", int(self.size))
+        object.__setattr__(self, "duration", float(self.duration))
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape) or (self.size,))
+        t, u = self.times, self.units
+        check(t.ndim == 1 and t.shape == u.shape, "Spikes.units", "must have one unit for each time", u.shape)
+        check(self.size > 0, "Spikes.size", "must be > 0 units", self.size)
+        check(math.prod(self.shape) == self.size, "Spikes.shape", f"must unfold to size {self.size}", self.shape)
+        check(
+            math.isfinite(self.duration) and self.duration >= 0,
+            "Spikes.duration",
+            "must be finite and >= 0 s",
+            self.duration,
+        )
+        if t.size:
+            # One comparison also refuses NaN, which is neither ascending nor not.
+            check(
+                bool(np.all(t[1:] >= t[:-1])) and t[0] == t[0],
+                "Spikes.times",
+                "must be ascending, in seconds; see Spikes.sort",
+                _first_descent(t),
+            )
+            check(t[0] >= 0, "Spikes.times", "must be >= 0 s", t[0])
+            check(t[-1] <= self.duration, "Spikes.duration", f"must reach the last event at {t[-1]} s", self.duration)
+            check(u.min() >= 0, "Spikes.units", "must be >= 0", u.min())
+            check(u.max() < self.size, "Spikes.units", f"must be < size {self.size}", u.max())
+
+    @classmethod
+    def trusted(
+        cls,
+        times: NDArray[np.float64],
+        units: NDArray[np.int32],
+        size: int,
+        duration: float,
+        shape: tuple[int, ...] = (),
+    ) -> Spikes:
+        """The same without the checks and conversions, for readers and engines that have already made them."""
+        spikes = object.__new__(cls)
+        values = {"times": times, "units": units, "size": size, "duration": duration, "shape": shape or (size,)}
+        spikes.__dict__.update(values)
+        return spikes
+
+    @classmethod
+    def sort(
+        cls, times: object, units: object, size: int, duration: float | None = None, shape: tuple[int, ...] = ()
+    ) -> Spikes:
+        """From events in any order; ties keep theirs. `duration` None means up to the last event."""
+        t, u = np.asarray(times, np.float64), np.asarray(units)
+        order = np.argsort(t, kind="stable")
+        last = float(t[order[-1]]) if t.size else 0.0
+        return cls(t[order], u[order], size, last if duration is None else duration, shape)
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def __repr__(self) -> str:
+        return f"Spikes({len(self)} events of {self.size} units {self.shape}, {self.duration:.6g} s)"
+
+    def window(self, start: float, stop: float) -> Spikes:
+        """Events with `start <= t < stop`, their times counted from `start`.
+
+        A `stop` at or after `duration` also takes an event that lies exactly on it, so windows that tile a
+        recording lose nothing.
+        """
+        check(0 <= start <= stop, "Spikes.window", "needs 0 <= start <= stop, in seconds", (start, stop))
+        first = np.searchsorted(self.times, start, side="left")
+        last = np.searchsorted(self.times, stop, side="right" if stop >= self.duration else "left")
+        times = np.minimum(self.times[first:last] - start, stop - start)
+        return Spikes.trusted(times, self.units[first:last], self.size, stop - start, self.shape)
+
+    def merge(self, *others: Spikes) -> Spikes:
+        """All events of several recordings of the same population, in time order (ties: in argument order)."""
+        for other in others:
+            check(other.shape == self.shape, "Spikes.merge", f"needs the same shape {self.shape}", other.shape)
+        every = (self, *others)
+        times, units = (np.concatenate([getattr(s, name) for s in every]) for name in ("times", "units"))
+        return Spikes.sort(times, units, self.size, max(s.duration for s in every), self.shape)
+
+    def counts(self) -> NDArray[np.int64]:
+        """[size] events of each unit."""
+        return np.bincount(self.units, minlength=self.size)
+
+    def coordinates(self) -> tuple[NDArray[np.int64], ...]:
+        """One array a dimension of `shape`, e.g. polarity, y and x of every event."""
+        return tuple(np.unravel_index(self.units, self.shape))
+
+    def steps(self, dt: float) -> NDArray[np.int64]:
+        """[n] the grid step of each event: step k holds `k dt <= t < (k + 1) dt`."""
+        check(dt > 0, "Spikes.steps", "needs dt > 0 s", dt)
+        return np.floor(self.times / dt + GRID_SLACK).astype(np.int64)
+
+    def to_grid(self, dt: float) -> NDArray[np.int32]:
+        """[steps, size] events of each unit in each step of `dt` seconds."""
+        steps = self.steps(dt)
+        last = int(steps[-1]) + 1 if steps.size else 0
+        grid = np.zeros((max(math.ceil(self.duration / dt - GRID_SLACK), last), self.size), np.int32)
+        np.add.at(grid, (steps, self.units), 1)
+        return grid
+
+    @classmethod
+    def from_grid(cls, grid: object, dt: float, shape: tuple[int, ...] = ()) -> Spikes:
+        """From [steps, size] counts; a count of c becomes c events at `step * dt`."""
+        counts = np.asarray(grid)
+        check(counts.ndim == 2, "Spikes.from_grid", "needs a grid [steps, size]", counts.shape)
+        check(counts.size == 0 or counts.min() >= 0, "Spikes.from_grid", "needs counts >= 0", counts.min(initial=0))
+        steps, units = np.nonzero(counts)
+        repeats = counts[steps, units].astype(np.int64)
+        return cls(
+            np.repeat(steps * dt, repeats), np.repeat(units, repeats), counts.shape[1], counts.shape[0] * dt, shape
+        )
+
+    def digest(self) -> str:
+        """SHA-256 over the events sorted by (time, unit): the times as '<f8', then the units as '<u8'."""
+        order = np.lexsort((self.units, self.times))
+        # Adding 0.0 turns -0.0 into 0.0: equal times must have equal bytes.
+        times, units = (self.times[order] + 0.0).astype("<f8"), self.units[order].astype("<u8")
+        return hashlib.sha256(times.tobytes() + units.tobytes()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Recordings(Sequence[Spikes]):
+    """Many recordings of the same sensor in flat arrays; item i is a `Spikes`.
+
+    The time of event j is `ticks[j] * tick` seconds, so files keep the width they were stored in (microseconds
+    in uint32, half-precision seconds) and a million recordings need no million objects.
+
+    Attributes:
+        ticks: [n] numbers, ascending within a recording.
+        units: [n] integers, `0 <= unit < size`.
+        offsets: [recordings + 1] int64; recording i holds events `offsets[i]:offsets[i + 1]`.
+        durations: [recordings] float64, seconds.
+        size, shape: as in `Spikes`.
+        tick: seconds per tick.
+        labels: [recordings] int64 class of each, or None.
+        classes: the name of each label.
+        groups: further facts about each recording by name, e.g. {"speaker": [recordings]}.
+
+    Raises:
+        NeurosimInputError: on construction, where lengths do not fit together.
+    """
+
+    ticks: NDArray
+    units: NDArray
+    offsets: NDArray[np.int64]
+    durations: NDArray[np.float64]
+    size: int
+    shape: tuple[int, ...] = ()
+    tick: float = 1.0
+    labels: NDArray[np.int64] | None = None
+    classes: tuple[str, ...] = ()
+    groups: Mapping[str, NDArray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _convert(self, "offsets", np.int64)
+        _convert(self, "durations", np.float64)
+        object.__setattr__(self, "shape", tuple(self.shape) or (self.size,))
+        o, n = self.offsets, len(self.durations)
+        check(
+            o.shape == (n + 1,) and o[0] == 0 and bool(np.all(o[1:] >= o[:-1])),
+            "Recordings.offsets",
+            f"must rise from 0 in {n + 1} entries",
+            o.shape,
+        )
+        check(
+            len(self.ticks) == len(self.units) == o[-1],
+            "Recordings.ticks",
+            f"must hold {o[-1]} events, as units",
+            (len(self.ticks), len(self.units)),
+        )
+        if self.labels is not None:
+            _convert(self, "labels", np.int64)
+            check(self.labels.shape == (n,), "Recordings.labels", f"must hold {n} labels", self.labels.shape)
+        for name, values in self.groups.items():
+            check(len(values) == n, f"Recordings.groups[{name!r}]", f"must hold {n} values", len(values))
+
+    @classmethod
+    def collect(cls, spikes: Sequence[Spikes], labels: object = None, classes: tuple[str, ...] = ()) -> Recordings:
+        """From separate recordings of one sensor."""
+        check(len(spikes) > 0, "Recordings.collect", "needs at least one recording", 0)
+        first = spikes[0]
+        for s in spikes:
+            check(s.shape == first.shape, "Recordings.collect", f"needs the same shape {first.shape}", s.shape)
+        offsets = np.cumsum([0, *(len(s) for s in spikes)])
+        times, units = (np.concatenate([getattr(s, name) for s in spikes]) for name in ("times", "units"))
+        known = None if labels is None else np.asarray(labels, np.int64)
+        return cls(
+            times,
+            units,
+            offsets,
+            np.array([s.duration for s in spikes]),
+            first.size,
+            first.shape,
+            labels=known,
+            classes=classes,
+        )
+
+    def __len__(self) -> int:
+        return len(self.durations)
+
+    def __getitem__(self, index: int) -> Spikes:  # type: ignore[override]
+        n = len(self)
+        if not -n <= index < n:
+            raise IndexError(f"recording {index} of {n}")
+        i = index % n
+        events = slice(self.offsets[i], self.offsets[i + 1])
+        times = self.ticks[events].astype(np.float64)
+        times *= self.tick
+        return Spikes.trusted(
+            times, self.units[events].astype(np.int32), self.size, float(self.durations[i]), self.shape
+        )
+
+    def __iter__(self) -> Iterator[Spikes]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"Recordings({len(self)} of {self.size} units {self.shape}, {len(self.ticks)} events)"
+
+    def select(self, indices: object) -> Recordings:
+        """The recordings at `indices` (integers or a mask over recordings), in that order."""
+        chosen = np.arange(len(self))[np.asarray(indices)]
+        lengths = np.diff(self.offsets)[chosen]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        events = np.repeat(self.offsets[chosen] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return replace(
+            self,
+            ticks=self.ticks[events],
+            units=self.units[events],
+            offsets=offsets,
+            durations=self.durations[chosen],
+            labels=None if self.labels is None else self.labels[chosen],
+            groups={name: np.asarray(values)[chosen] for name, values in self.groups.items()},
+        )
+
+    def counts(self) -> NDArray[np.int64]:
+        """[recordings, size] events of each unit."""
+        return np.stack(
+            [
+                np.bincount(self.units[a:b], minlength=self.size)
+                for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)
+            ]
+        )
+
+    def digest(self) -> str:
+        """SHA-256 over the digests of the recordings, in order."""
+        return hashlib.sha256("".join(s.digest() for s in self).encode()).hexdigest()
+
+
+def _convert(owner: object, name: str, dtype: type) -> None:
+    value = getattr(owner, name)
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf" or (
+            array.dtype.kind == "f" and np.dtype(dtype).kind == "i" and np.any(array % 1)
+        ):
+            raise TypeError
+        converted: NDArray = array.astype(dtype, copy=False)
+    except (TypeError, ValueError, OverflowError):
+        raise NeurosimInputError(
+            f"{type(owner).__name__}.{name}: must be an array of {np.dtype(dtype).name} (got {value!r:.60})"
+        ) from None
+    object.__setattr__(owner, name, converted)
+
+
+def _first_descent(times: NDArray[np.float64]) -> str:
+    bad = int(np.argmin(times[1:] >= times[:-1])) + 1
+    return f"{times[bad]} s after {times[bad - 1]} s at event {bad}"
