@@ -18,7 +18,7 @@ _PUBLIC = {
     "Recordings": "spikes",
     "Spikes": "spikes",
 }
-__all__ = list(_PUBLIC)  # noqa: PLE0605 (one table, not two)
+__all__ = list(_PUBLIC)
 
 
 def __getattr__(name: str) -> object:

@@ -1,0 +1,35 @@
+# Two commands do everything: `make demo` and `make test`. Both build .venv when it is absent.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# One install a set of extras; a stamp is newer than pyproject.toml when the environment fits it.
+STAMPS := $(VENV)/stamps
+
+.PHONY: demo test lint peers clean
+
+demo: $(STAMPS)/core
+	$(BIN)/neurosim demo
+
+test: $(STAMPS)/test lint
+	$(BIN)/python -m pytest
+
+lint: $(STAMPS)/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The other simulators, in an environment of their own: only benchmarks and the `peer` tests use it.
+peers:
+	sh benchmarks/peers/install.sh
+
+$(STAMPS)/core: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/test: $(STAMPS)/core
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) .venv-peers build dist runs
