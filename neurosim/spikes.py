@@ -54,13 +54,11 @@ class Spikes:
             self.duration,
         )
         if t.size:
-            # One comparison also refuses NaN, which is neither ascending nor not.
-            check(
-                bool(np.all(t[1:] >= t[:-1])) and t[0] == t[0],
-                "Spikes.times",
-                "must be ascending, in seconds; see Spikes.sort",
-                _first_descent(t),
-            )
+            rises = t[1:] >= t[:-1]  # False beside a NaN
+            if not rises.all() or math.isnan(t[0]):
+                raise NeurosimInputError(
+                    f"Spikes.times: must be ascending, in seconds ({_descent(t, rises)}); see Spikes.sort"
+                )
             check(t[0] >= 0, "Spikes.times", "must be >= 0 s", t[0])
             check(t[-1] <= self.duration, "Spikes.duration", f"must reach the last event at {t[-1]} s", self.duration)
             check(u.min() >= 0, "Spikes.units", "must be >= 0", u.min())
@@ -302,6 +300,8 @@ def _convert(owner: object, name: str, dtype: type) -> None:
     object.__setattr__(owner, name, converted)
 
 
-def _first_descent(times: NDArray[np.float64]) -> str:
-    bad = int(np.argmin(times[1:] >= times[:-1])) + 1
-    return f"{times[bad]} s after {times[bad - 1]} s at event {bad}"
+def _descent(times: NDArray[np.float64], rises: NDArray[np.bool_]) -> str:
+    after = int(np.argmin(rises)) + 1 if not rises.all() else 0
+    return (
+        f"got {times[after]} s after {times[after - 1]} s at event {after}" if after else f"got {times[0]} at event 0"
+    )
