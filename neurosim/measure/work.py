@@ -1,0 +1,122 @@
+"""The counts every paradigm hands over to be measured: one `Layer` for each population and the synapses into it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+from ..errors import NeurosimInputError, check
+
+# What may be unknown (None, with an entry in `reasons`). Everything else describes the layer and is always known.
+COUNTS = (
+    "steps",
+    "input_events",
+    "output_events",
+    "output_entries",
+    "synaptic_operations",
+    "dense_operations",
+    "membrane_updates",
+    "dense_membrane_updates",
+)
+SIZES = (
+    "inputs",
+    "outputs",
+    "weights",
+    "nonzero_weights",
+    "weight_bits",
+    "state_bytes",
+    "parameter_bytes",
+    "dense_weights",
+    "state_bits",
+    "index_bits",
+)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One population with all synapses that end on it, and the work it did over all samples of a run.
+
+    A spiking population, a readout, a dendritic segment layer, a macrocolumn and a trained layer all fit: sparse
+    events select rows of weights, the rows are accumulated into state. Counts are totals over samples.
+
+    Attributes:
+        name: as the tables print it.
+        inputs: units that feed it, recurrent ones included.
+        outputs: its own units.
+        weights: connections that exist, those with weight zero included; biases excluded.
+        nonzero_weights: connections whose weight is not zero.
+        weight_bits: bits of one weight.
+        steps: grid steps, summed over samples; an event-driven run gives those of its dense equivalent.
+        input_events: nonzero input entries, which for spikes is the spikes that arrived.
+        output_events: nonzero output entries, which for spikes is the spikes fired.
+        output_entries: outputs times steps.
+        synaptic_operations: nonzero weights actually accumulated, once per event that selected them.
+        binary_input: every input entry is in {-1, 0, 1}, so an operation is an addition (AC), not a MAC.
+        dense_operations: what a dense network spends on the same steps: inputs * outputs * steps if fully connected.
+        membrane_updates: all entries at a sample's first step, then those that changed (NeuroBench).
+        dense_membrane_updates: what a dense network spends: outputs * steps.
+        state_bytes: bytes of its state variables.
+        parameter_bytes: bytes of weights, indices, biases and per-unit parameters.
+        spiking: its outputs are events (spikes, active bits, activations) and count in activation_sparsity; False
+            for a plain linear readout.
+        reasons: why a count is None, by its name.
+        dense_weights: weights of the dense equivalent; None means inputs * outputs. Give it for shared weights.
+        state_bits: bits of one state variable, which an accumulation reads and writes.
+        index_bits: bits fetched beside each weight to find its target; 0 where rows are dense.
+
+    Raises:
+        NeurosimInputError: a negative count, a None without a reason, more nonzero weights than weights.
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+    weights: int
+    nonzero_weights: int
+    weight_bits: int
+    steps: int | None
+    input_events: int | None
+    output_events: int | None
+    output_entries: int | None
+    synaptic_operations: int | None
+    binary_input: bool
+    dense_operations: int | None
+    membrane_updates: int | None
+    dense_membrane_updates: int | None
+    state_bytes: int
+    parameter_bytes: int
+    spiking: bool
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    dense_weights: int | None = None
+    state_bits: int = 32
+    index_bits: int = 0
+
+    def __post_init__(self) -> None:
+        if self.dense_weights is None:
+            object.__setattr__(self, "dense_weights", self.inputs * self.outputs)
+        for name in SIZES + COUNTS:
+            value = getattr(self, name)
+            if value is None:
+                self._explained(name)
+                continue
+            # Kernels count in numpy integers, which JSON does not know.
+            object.__setattr__(self, name, int(value))
+            check(value >= 0, f"Layer[{self.name!r}].{name}", "must be >= 0", value)
+        check(
+            self.nonzero_weights <= self.weights,
+            f"Layer[{self.name!r}].nonzero_weights",
+            f"must be <= weights {self.weights}",
+            self.nonzero_weights,
+        )
+
+    def _explained(self, name: str) -> None:
+        if name not in COUNTS:
+            raise NeurosimInputError(f"Layer[{self.name!r}].{name}: must be known (got None)")
+        if not self.reasons.get(name):
+            raise NeurosimInputError(
+                f"Layer[{self.name!r}].{name}: is None without a reason; add reasons={{'{name}': 'why'}}"
+            )
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain types for JSON, by field name."""
+        return {f.name: dict(self.reasons) if f.name == "reasons" else getattr(self, f.name) for f in fields(self)}
