@@ -31,8 +31,8 @@ class Spikes:
         NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
-    times: NDArray[np.float64]
-    units: NDArray[np.int32]
+    times: NDArray
+    units: NDArray
     size: int
     duration: float
     shape: tuple[int, ...] = ()
@@ -180,12 +180,12 @@ class Recordings(Sequence[Spikes]):
 
     ticks: NDArray
     units: NDArray
-    offsets: NDArray[np.int64]
-    durations: NDArray[np.float64]
+    offsets: NDArray
+    durations: NDArray
     size: int
     shape: tuple[int, ...] = ()
     tick: float = 1.0
-    labels: NDArray[np.int64] | None = None
+    labels: NDArray | None = None
     classes: tuple[str, ...] = ()
     groups: Mapping[str, NDArray] = field(default_factory=dict)
 
