@@ -1,0 +1,116 @@
+"""The outermost command: loads the others when they run, and turns every failure into one line and an exit code."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import click
+
+from ..errors import NeurosimError
+
+DEBUG = "NEUROSIM_DEBUG"  # set to anything: failures keep their traceback
+
+
+class Entry(NamedTuple):
+    """Where a command lives, and its line of help."""
+
+    module: str
+    attribute: str
+    help: str
+
+
+class Program(click.Group):
+    """A click group of entries.
+
+    Exit codes: 0 done, 1 the run failed (or was interrupted), 2 bad usage or input. The line on stderr says what,
+    by which rule, and what to do next.
+    """
+
+    def __init__(self, *, entries: Mapping[str, Entry], package: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.entries, self.package = dict(entries), package
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.entries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = self.entries.get(cmd_name)
+        if entry is None:
+            return None
+        module = importlib.import_module(f".{entry.module}", self.package)
+        command: click.Command = getattr(module, entry.attribute)
+        command.name, command.short_help = cmd_name, entry.help
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in self.entries.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.entries and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], self.entries, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(self.entries)}"
+            raise click.UsageError(f"no command '{args[0]}'; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def main(  # type: ignore[override]
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        settings = {"prog_name": prog_name or "neurosim", "complete_var": complete_var, **extra}
+        if not standalone_mode:
+            return super().main(args, standalone_mode=False, **settings)
+        try:
+            code = super().main(args, standalone_mode=False, **settings)
+            sys.stdout.flush()
+        except Exception as error:
+            if os.environ.get(DEBUG):
+                traceback.print_exc()
+            code, line = explain(error)
+            click.echo(f"neurosim: {line}", err=True)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def explain(error: Exception) -> tuple[int, str]:
+    """The exit code and the one line for a failure."""
+    for kind, words in _EXPLAIN:
+        if isinstance(error, kind):
+            code, text = words(error)
+            return code, " ".join(text.split())
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    text = f"{type(error).__name__}: {error} (at {os.path.basename(where.filename)}:{where.lineno})"
+    return 1, " ".join(f"internal error: {text}; set {DEBUG}=1 for the traceback and report it".split())
+
+
+def _usage(error: Any) -> tuple[int, str]:
+    path = error.ctx.command_path if getattr(error, "ctx", None) else "neurosim"
+    message = error.format_message().rstrip(".")
+    joint = " See" if message.endswith("?") else "; see"
+    return error.exit_code, f"{message}{joint} '{path} --help'"
+
+
+def _os(error: Any) -> tuple[int, str]:
+    name = "" if error.filename is None else f"{error.filename}: "
+    return 1, f"{name}{error.strerror or error}; free the disk, or mend the path or its permissions, and run again"
+
+
+# The first kind that fits; click's own usage errors exit with 2.
+_EXPLAIN = (
+    (NeurosimError, lambda e: (e.exit_code, str(e))),
+    (click.ClickException, _usage),
+    (click.Abort, lambda e: (1, "interrupted; what was already written is kept")),
+    (MemoryError, lambda e: (1, "out of memory; use fewer recordings (--limit, --set data.train_limit=N)")),
+    (OSError, _os),
+)
