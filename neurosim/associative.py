@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .errors import check, pick
 
-Array = NDArray[np.float64]
+Array = NDArray
 
 
 @dataclass(frozen=True, eq=False)

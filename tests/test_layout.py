@@ -25,18 +25,7 @@ OUTSIDE = {"__init__", "__main__"}
 MODULES = sorted(p for p in (ROOT / "neurosim").rglob("*.py") if not p.is_symlink()) + sorted(
     p for folder in ("kernels", "datasets") for p in (ROOT / "neurosim" / folder).glob("*.py")
 )
-KERNEL_IMPORTS = {
-    "__future__",
-    "numpy",
-    "numba",
-    "torch",
-    "triton",
-    "math",
-    "typing",
-    "collections",
-    "llvmlite",
-    "functools",
-}
+KERNEL_IMPORTS = {"numpy", "numba", "llvmlite", "torch", "triton", *sys.stdlib_module_names}
 
 
 def dotted(path: Path) -> list[str]:
