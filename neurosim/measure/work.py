@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 
 from ..errors import NeurosimInputError, check
 
@@ -30,6 +30,7 @@ SIZES = (
     "state_bits",
     "index_bits",
 )
+WEIGHT_TYPES = ("float", "int")
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,11 @@ class Layer:
         spiking: its outputs are events (spikes, active bits, activations) and count in activation_sparsity; False
             for a plain linear readout.
         reasons: why a count is None, by its name.
-        dense_weights: weights of the dense equivalent; None means inputs * outputs. Give it for shared weights.
+        dense_weights: weights the dense equivalent stores, absent connections included; None means inputs * outputs.
+            Give it where weights are shared, as in a convolution.
         state_bits: bits of one state variable, which an accumulation reads and writes.
         index_bits: bits fetched beside each weight to find its target; 0 where rows are dense.
+        weight_type: "float" or "int", which arithmetic its operations are.
 
     Raises:
         NeurosimInputError: a negative count, a None without a reason, more nonzero weights than weights.
@@ -90,6 +93,7 @@ class Layer:
     dense_weights: int | None = None
     state_bits: int = 32
     index_bits: int = 0
+    weight_type: str = "float"
 
     def __post_init__(self) -> None:
         if self.dense_weights is None:
@@ -102,6 +106,12 @@ class Layer:
             # Kernels count in numpy integers, which JSON does not know.
             object.__setattr__(self, name, int(value))
             check(value >= 0, f"Layer[{self.name!r}].{name}", "must be >= 0", value)
+        check(
+            self.weight_type in WEIGHT_TYPES,
+            f"Layer[{self.name!r}].weight_type",
+            f"must be one of {', '.join(WEIGHT_TYPES)}",
+            self.weight_type,
+        )
         check(
             self.nonzero_weights <= self.weights,
             f"Layer[{self.name!r}].nonzero_weights",
@@ -120,3 +130,16 @@ class Layer:
     def to_dict(self) -> dict[str, object]:
         """Plain types for JSON, by field name."""
         return {f.name: dict(self.reasons) if f.name == "reasons" else getattr(self, f.name) for f in fields(self)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> Layer:
+        """The layer that `to_dict` wrote.
+
+        Raises:
+            NeurosimInputError: a field that is missing or that no layer has.
+        """
+        known = {f.name for f in fields(cls)}
+        required = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
+        check(set(values) <= known, "Layer", f"has the fields {', '.join(sorted(known))}", sorted(set(values) - known))
+        check(set(values) >= required, "Layer", f"needs {', '.join(sorted(required))}", sorted(values))
+        return cls(**values)  # type: ignore[arg-type]
