@@ -1,0 +1,20 @@
+#!/bin/sh
+# Builds .venv-peers: the simulators that the engine is timed and checked against, each run in its own process.
+# brian2, nest-simulator and microcircuit must install; the torch peers are reported and left out where they do not.
+# Usage: sh benchmarks/peers/install.sh [PYTHON]
+set -eu
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+venv=$here/../../.venv-peers
+python=${1:-$(command -v python3.11 || command -v python3)}
+
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+"$venv/bin/python" -m pip install --quiet --requirement "$here/requirements.txt"
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+# The first pins again, so that a torch peer cannot move the numpy that brian2 and NEST run on.
+if ! "$venv/bin/python" -m pip install --quiet --requirement "$here/requirements.txt" \
+    --requirement "$here/requirements-torch.txt" >"$log" 2>&1; then
+    echo "torch peers not installed: $(grep -i -m 1 error "$log" || tail -n 1 "$log")"
+fi
+"$venv/bin/python" "$here/list_peers.py"
