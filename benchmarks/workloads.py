@@ -71,7 +71,9 @@ def vogels_abbott(name: str, neuron: Neuron, weights: tuple[float, float], scale
     sizes = {"E": round(3_200 * scale), "I": round(800 * scale)}
     populations = tuple(Population(pop, size, neuron, v0) for pop, size in sizes.items())
     projections = tuple(
-        Projection(pre, post, Probability(0.02 / scale), w, dt) for pre, w in (("E", exc), ("I", inh)) for post in sizes
+        Projection(pre, post, Probability(0.02 / scale), w, dt)
+        for pre, w in zip("EI", weights, strict=True)
+        for post in sizes
     )
     return Workload(name, dt, populations, projections, warmup=0.2)
 
