@@ -1,0 +1,223 @@
+"""The run folder: made once, never overwritten; what is written stays, and the manifest says how far the run came."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .. import files
+from ..errors import NeurosimInputError, NeurosimMissingError, NeurosimWriteError
+from . import provenance
+
+FORMAT = "neurosim-run"
+VERSION = 1
+MANIFEST, CONFIG, METRICS = "manifest.json", "config.toml", "metrics.json"
+SPIKES, READOUT, REPORT = "spikes.h5", "readout.safetensors", "report.html"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run on disk: `manifest.json` tells what and where from, the other files hold the results.
+
+    Attributes:
+        path: the folder.
+        manifest: what the manifest on disk says now.
+    """
+
+    path: Path
+    manifest: dict[str, Any] = field(default_factory=dict)
+
+    def note(self, **facts: Any) -> None:
+        """Add facts to the manifest and write it."""
+        self.manifest.update(facts)
+        files.write_json(self.path / MANIFEST, self.manifest)
+
+    def close(self, status: str, reason: str | None = None) -> None:
+        self.note(status=status, reason=reason, ended=provenance.now())
+
+
+@contextmanager
+def record(
+    config: Mapping[str, Any],
+    name: str,
+    out: Path | None = None,
+    command: Sequence[str] = (),
+    say: Callable[[str], None] = lambda line: None,
+) -> Iterator[RunFolder]:
+    """A new run folder that ends "done", or "failed" with the reason when the body raises.
+
+    Args:
+        config: the whole config, as it will be written.
+        name: what ran, for the folder's name: `runs/<date-time>-<name>` unless `out` is given.
+        out: the folder to use. An earlier run in it is moved aside, to `<out>.1` and so on.
+        command: the command line, for the manifest.
+        say: told of an earlier run that was moved.
+
+    Raises:
+        NeurosimInputError: `out` holds files that are no run, is a file, or is in use by another run.
+        NeurosimWriteError: it could not be made.
+    """
+    path = _fresh(name) if out is None else _claim(Path(out), say)
+    with _held(path):
+        run = RunFolder(path)
+        run.note(
+            format=FORMAT,
+            version=VERSION,
+            name=name,
+            status="running",
+            reason=None,
+            command=list(command),
+            started=provenance.now(),
+            ended=None,
+            seed=config.get("seed"),
+            config_hash=config_hash(config),
+            versions=provenance.versions(),
+            **provenance.commit(),
+            machine=provenance.machine(),
+        )
+        files.write_toml(path / CONFIG, _without_none(config))
+        try:
+            yield run
+        except BaseException as error:
+            # On a full disk the manifest cannot be written either: the first error is the one to report.
+            with suppress(NeurosimWriteError):
+                run.close("failed", "interrupted" if isinstance(error, KeyboardInterrupt) else str(error))
+            raise
+        if run.manifest["status"] == "running":
+            run.close("done")
+
+
+def open_run(path: Path) -> RunFolder:
+    """An existing run.
+
+    Raises:
+        NeurosimMissingError: no such folder, or no run in it.
+        NeurosimInputError: a run of a later version.
+    """
+    path = Path(path)
+    if not (path / MANIFEST).is_file():
+        what = "holds no run (no manifest.json)" if path.is_dir() else "no such run folder"
+        raise NeurosimMissingError(f"{path}: {what}; give a folder that 'neurosim simulate' wrote{_latest()}")
+    manifest = files.read_json(path / MANIFEST)
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise NeurosimMissingError(f"{path / MANIFEST}: is not the manifest of a run; give a neurosim run folder")
+    if manifest.get("version") != VERSION:
+        raise NeurosimInputError(
+            f"{path / MANIFEST}: run version {manifest.get('version')}, this neurosim reads {VERSION}; upgrade it"
+        )
+    return RunFolder(path, manifest)
+
+
+def read_metrics(run: RunFolder) -> dict[str, Any]:
+    """The result dictionary of a run.
+
+    Raises:
+        NeurosimMissingError: the run ended before it had results.
+    """
+    if not (run.path / METRICS).is_file():
+        reason = run.manifest.get("reason") or run.manifest.get("status")
+        raise NeurosimMissingError(f"{run.path}: has no results ({reason}); simulate again")
+    metrics = files.read_json(run.path / METRICS)
+    if not isinstance(metrics, dict):
+        raise NeurosimInputError(f"{run.path / METRICS}: must be a JSON object of results; simulate again")
+    return metrics
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """SHA-256 of the settings, as sorted JSON; `data.root` left out, for where files lie changes no result."""
+    settings = {k: {n: v for n, v in t.items() if n != "root"} if k == "data" else t for k, t in config.items()}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _without_none(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """TOML has no null: an absent key is one."""
+    return {k: _without_none(v) if isinstance(v, Mapping) else v for k, v in tree.items() if v is not None}
+
+
+def _fresh(name: str) -> Path:
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
+    for k in range(1, 10_000):
+        path = Path("runs", stem if k == 1 else f"{stem}-{k}")
+        with suppress(FileExistsError):
+            make_folder(path, exist_ok=False)
+            return path
+    raise NeurosimWriteError(f"runs/{stem}: 9,999 runs of that name exist; give --out")
+
+
+def _claim(out: Path, say: Callable[[str], None]) -> Path:
+    if out.exists() and not out.is_dir():
+        raise NeurosimInputError(f"{out}: is a file, and a run needs a folder; give another --out")
+    if out.is_dir() and any(out.iterdir()):
+        if not _is_run(out):
+            raise NeurosimInputError(f"{out}: is not empty and holds no neurosim run; give another --out")
+        with _held(out):
+            aside = next(
+                p for k in range(1, 1_000_000) if not (p := out.with_name(f"{out.resolve().name}.{k}")).exists()
+            )
+        with _writing(out):
+            out.rename(aside)
+        say(f"{out} held an earlier run: moved to {aside}")
+    make_folder(out, exist_ok=True)
+    return out
+
+
+def _is_run(path: Path) -> bool:
+    with suppress(NeurosimInputError):
+        open_run(path)
+        return True
+    return False
+
+
+def make_folder(path: Path, exist_ok: bool = True) -> None:
+    """Make a folder and those on the way to it.
+
+    Raises:
+        NeurosimWriteError: it cannot be made.
+        FileExistsError: it exists and must not.
+    """
+    with _writing(path):
+        path.mkdir(parents=True, exist_ok=exist_ok)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise NeurosimWriteError(f"{path}: cannot make the run folder ({error.strerror}); give another --out") from None
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """A lock on the folder that ends with the process, where the system has such locks."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise NeurosimInputError(f"{path}: another run is writing into it; give another --out") from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(handle)
+
+
+def _latest() -> str:
+    """The newest run below ./runs, as a hint."""
+    runs = sorted(p.parent for p in Path("runs").glob(f"*/{MANIFEST}"))
+    return f", e.g. {runs[-1]}" if runs else ""
