@@ -1,0 +1,51 @@
+"""Every file read and written: event recordings, spikes, settings, archives; all writes atomic."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .atomic import replacing as replacing
+    from .atomic import write_bytes as write_bytes
+    from .atomic import write_text as write_text
+    from .nmnist import encode_nmnist as encode_nmnist
+    from .nmnist import read_nmnist as read_nmnist
+    from .nmnist import read_nmnist_many as read_nmnist_many
+    from .nmnist import write_nmnist as write_nmnist
+    from .raw import read_bytes as read_bytes
+    from .settings import read_json as read_json
+    from .settings import read_toml as read_toml
+    from .settings import write_json as write_json
+    from .settings import write_toml as write_toml
+    from .shd import read_shd as read_shd
+    from .sonata import read_sonata as read_sonata
+    from .sonata import write_sonata as write_sonata
+
+# Loaded on first use: some readers need numba or h5py, and starting up needs neither.
+_PUBLIC = {
+    "encode_nmnist": "nmnist",
+    "read_bytes": "raw",
+    "read_json": "settings",
+    "read_nmnist": "nmnist",
+    "read_nmnist_many": "nmnist",
+    "read_shd": "shd",
+    "read_sonata": "sonata",
+    "read_toml": "settings",
+    "replacing": "atomic",
+    "write_bytes": "atomic",
+    "write_json": "settings",
+    "write_nmnist": "nmnist",
+    "write_sonata": "sonata",
+    "write_text": "atomic",
+    "write_toml": "settings",
+}
+__all__ = list(_PUBLIC)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'neurosim.files' has no attribute '{name}'")
+    # Kept, so that the next use is a plain attribute.
+    value = globals()[name] = getattr(importlib.import_module(f".{_PUBLIC[name]}", __name__), name)
+    return value

@@ -1,0 +1,99 @@
+"""Writing that leaves the old file or the new one, never half of one.
+
+A temporary file in the same folder, fsync, rename, fsync of the folder: after a kill or a power cut the name holds
+the whole of one version.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..errors import NeurosimWriteError
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it takes `path`'s place, on any failure it is removed.
+
+    Folders on the way to `path` are made. Whoever writes the temporary path closes it before the block ends.
+
+    Raises:
+        NeurosimWriteError: the disk is full, read-only or otherwise refuses; `path` is as it was.
+    """
+    target = Path(path)
+    try:
+        temporary = _temporary(target)
+    except OSError as error:
+        raise _refused(target, error) from error
+    try:
+        yield temporary
+        _settle(temporary, target)
+    except OSError as error:
+        raise _refused(target, error) from error
+    finally:
+        # After the rename there is nothing left to remove.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Replace `path` by `data` in one step.
+
+    Raises:
+        NeurosimWriteError: as `replacing`.
+    """
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(data)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Replace `path` by `text`, UTF-8, in one step.
+
+    Raises:
+        NeurosimWriteError: as `replacing`.
+    """
+    write_bytes(path, text.encode())
+
+
+def _temporary(target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_dir():
+        raise IsADirectoryError(f"{target} is a folder")
+    # The suffix stays: writers such as matplotlib choose the format by it.
+    handle, name = tempfile.mkstemp(prefix=f".{target.stem[:40]}.", suffix=f".part{target.suffix}", dir=target.parent)
+    # mkstemp grants the owner alone; a file written plainly would get what the umask leaves.
+    mask = os.umask(0)
+    os.umask(mask)
+    with suppress(OSError):
+        os.chmod(name, 0o666 & ~mask)
+    os.close(handle)
+    return Path(name)
+
+
+def _settle(temporary: Path, target: Path) -> None:
+    _sync(temporary)
+    os.replace(temporary, target)
+    # The rename is in the folder: without this it may be lost in a power cut. Some systems refuse, and the file is
+    # in place all the same.
+    with suppress(OSError):
+        _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _refused(target: Path, error: OSError) -> NeurosimWriteError:
+    reason = error.strerror or str(error)
+    return NeurosimWriteError(
+        f"{target}: could not be written ({reason}); what was there before is unchanged. "
+        "Free some space or choose another folder"
+    )

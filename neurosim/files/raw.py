@@ -1,0 +1,48 @@
+"""Reading the bytes of a file, and the one shape of complaint about them."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
+
+
+def bad(path: object, where: str, expected: str, got: object, step: str) -> NeurosimFormatError:
+    """The error of a file that breaks its format: which file, where, what was expected and found, and what to do."""
+    return NeurosimFormatError(f"{path}: {where}: expected {expected}, got {got}; {step}")
+
+
+def read_bytes(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """All bytes of a file, [n] uint8.
+
+    Raises:
+        NeurosimMissingError: there is no such file.
+        NeurosimInputError: it is a folder, or may not be read.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    try:
+        data = np.empty(os.fstat(handle).st_size, np.uint8)
+        done = os.readv(handle, [data.data]) if data.size else 0
+        # A read may come back short (over 2 GiB, or from a network folder).
+        while done < data.size:
+            more = os.readv(handle, [data[done:].data])
+            if more == 0:
+                data = data[:done]
+            done += more
+        return data
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    finally:
+        os.close(handle)
+
+
+def _unreadable(path: object, error: OSError) -> NeurosimInputError:
+    if isinstance(error, FileNotFoundError):
+        return NeurosimMissingError(f"{path}: no such file; check the path")
+    return NeurosimInputError(f"{path}: could not be read ({error.strerror or error}); check the path and its rights")

@@ -1,0 +1,98 @@
+"""JSON and TOML, read with errors that name the line and written atomically."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from ..errors import NeurosimFormatError, NeurosimInputError
+from .atomic import write_text
+from .raw import read_bytes
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """The value a JSON file holds.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: not JSON, naming line and column.
+    """
+    try:
+        return json.loads(_text(path))
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise NeurosimFormatError(
+            f"{path}: {where}: expected JSON ({error.msg}); correct or restore the file"
+        ) from None
+    except RecursionError:
+        raise NeurosimFormatError(f"{path}: expected JSON nested less deeply; correct or restore the file") from None
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Replace `path` by `value` as JSON, indented, in one step; numpy numbers and arrays are written as plain ones.
+
+    Raises:
+        NeurosimInputError: `value` holds something JSON has no word for, NaN included.
+        NeurosimWriteError: as `replacing`.
+    """
+    try:
+        text = json.dumps(value, indent=2, default=_plain, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise NeurosimInputError(f"{path}: cannot be written as JSON: {error}") from None
+    write_text(path, text + "\n")
+
+
+def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The table a TOML file holds.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: not TOML, naming line and column.
+    """
+    try:
+        return tomllib.loads(_text(path))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        reason = str(error)
+        raise NeurosimFormatError(f"{path}: expected TOML: {reason}; correct or restore the file") from None
+
+
+def write_toml(path: str | os.PathLike[str], table: dict[str, Any]) -> None:
+    """Replace `path` by `table` as TOML in one step.
+
+    Raises:
+        NeurosimInputError: `table` holds something TOML has no word for, None included.
+        NeurosimWriteError: as `replacing`.
+    """
+    import tomli_w
+
+    try:
+        text = tomli_w.dumps(table)
+    except (TypeError, ValueError) as error:
+        raise NeurosimInputError(f"{path}: cannot be written as TOML: {error}") from None
+    write_text(path, text)
+
+
+def _text(path: str | os.PathLike[str]) -> str:
+    data = read_bytes(path).tobytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise NeurosimFormatError(
+            f"{path}: byte {error.start}: expected UTF-8 text, got 0x{data[error.start]:02x}; save the file as UTF-8"
+        ) from None
+
+
+def _plain(value: Any) -> Any:
+    """Numpy's numbers and arrays as Python's; a path as its name."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"no JSON for {type(value).__name__}")
