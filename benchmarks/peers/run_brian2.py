@@ -83,7 +83,9 @@ class Model:
                 raise SystemExit(f"{workload.name}: populations of several neuron models need a group each")
         self.form = form_of(self.neuron)
         ends = np.cumsum([0, *(p.size for p in workload.populations)])
-        self.slices = {p.name: (int(a), int(z)) for p, a, z in zip(workload.populations, ends, ends[1:], strict=True)}
+        self.slices = {
+            p.name: (int(a), int(z)) for p, a, z in zip(workload.populations, ends[:-1], ends[1:], strict=True)
+        }
         self.group = self.create_group()
         self.monitor = b.SpikeMonitor(self.group)
         self.sources = {s.name: self.create_source(s) for s in workload.sources}
@@ -131,7 +133,7 @@ class Model:
         )
         pairs = p.rule
         {
-            InDegree: lambda: synapses.connect(i=f"int(rand() * N_pre) for _k in range({pairs.n})"),
+            InDegree: lambda: synapses.connect(**self.in_degree(pairs.n, len(synapses.source), len(post))),
             Probability: lambda: synapses.connect(p=pairs.p),
             Pairs: lambda: synapses.connect(i=pairs.sources, j=pairs.targets),
         }[type(pairs)]()
@@ -140,6 +142,12 @@ class Model:
         synapses.delay = (np.asarray(p.delay) - self.workload.dt) * b.second
         return synapses
 
+    def in_degree(self, n: int, sources: int, targets: int) -> dict[str, np.ndarray]:
+        """Ordered by source: each spike then walks along its synapses, for Brian2 numbers them in this order."""
+        i = self.rng.integers(sources, size=n * targets, dtype=np.int32)
+        order = np.argsort(i, kind="stable")
+        return {"i": i[order], "j": np.repeat(np.arange(targets, dtype=np.int32), n)[order]}
+
     def connect_totals(self) -> Iterator[b.Synapses]:
         """All projections of a total number as two sets of arrays, exciting and inhibiting: two objects, not 64."""
         for inhibitory in (False, True):
@@ -147,6 +155,8 @@ class Model:
             if not chosen:
                 continue
             columns = [np.concatenate(part) for part in zip(*map(self.total_arrays, chosen), strict=True)]
+            order = np.argsort(columns[0], kind="stable")
+            columns = [column[order] for column in columns]
             synapses = b.Synapses(
                 self.group, self.group, "w : 1 (constant)", on_pre=JUMP[self.form, inhibitory].format("_post", "w")
             )
