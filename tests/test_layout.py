@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = {
     0: ["errors"],
-    1: ["spikes", "kernels"],
-    2: ["files", "neurons", "synapses", "plasticity", "sdr", "measure", "catalog", "fetch"],
+    1: ["spikes", "kernels", "fetch"],
+    2: ["files", "neurons", "synapses", "plasticity", "sdr", "measure", "catalog", "camera"],
     3: ["network", "datasets", "dendrites", "macrocolumn", "associative", "attention"],
     4: ["engine", "layers"],
     5: ["liquid", "hlop", "convert", "interop"],

@@ -1,0 +1,128 @@
+"""An emulated event camera: any film of log-light becomes `Spikes`, as a dynamic vision sensor would report it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import check
+from .spikes import Spikes
+
+MICROSECOND = 1e-6
+# The sensor's fixed pattern is one more random stream, beside one for each recording.
+PATTERN_STREAM = 2**64 - 1
+# A log-light beyond this is no light, and its threshold crossings would never end.
+BRIGHTEST = 100.0
+# The mismatch is cut off here, in standard deviations, so that no pixel ends with a threshold of zero.
+CUT = 3.0
+
+
+@dataclass(frozen=True)
+class EventCamera:
+    """Pixels that fire where the logarithm of the light has changed by a threshold since they last fired.
+
+    A pixel remembers the log-light L of its last event. It fires with polarity 1 where L has risen by its ON
+    threshold and with polarity 0 where L has fallen by its OFF threshold; then it is blind for `refractory` seconds
+    and remembers the L it sees when it opens again. Between frames L runs in a straight line, and events get the
+    moment of the crossing, rounded to microseconds. Background events are a Poisson process, independent of the light
+    and of the refractory time.
+
+    Attributes:
+        threshold_on, threshold_off: change of natural log-light, > 0.
+        mismatch: standard deviation of a pixel's thresholds, as a fraction of them, cut at 3 sigma; 0 to 0.3. The
+            pattern belongs to the sensor: it depends on the seed and not on the recording.
+        refractory: seconds, >= 0.
+        noise_rate: background events per pixel and second, half of each polarity.
+
+    Source: the pixel is that of Lichtsteiner, Posch and Delbruck 2008 (IEEE JSSC 43:566); events placed within the
+    frame step as in ESIM (Rebecq, Gehrig and Scaramuzza 2018, CoRL); mismatch and noise as in v2e (Hu, Liu and
+    Delbruck 2021, CVPR workshops). Left out: finite pixel bandwidth, leak events, bus arbitration.
+    """
+
+    threshold_on: float = 0.3
+    threshold_off: float = 0.3
+    mismatch: float = 0.1
+    refractory: float = 1e-3
+    noise_rate: float = 0.3
+
+    def __post_init__(self) -> None:
+        for name in ("threshold_on", "threshold_off"):
+            value = getattr(self, name)
+            check(math.isfinite(value) and value > 0, f"EventCamera.{name}", "must be > 0 units of log-light", value)
+        check(0 <= self.mismatch <= 0.3, "EventCamera.mismatch", "must be 0 to 0.3 of the threshold", self.mismatch)
+        for name, unit in (("refractory", "s"), ("noise_rate", "Hz")):
+            value = getattr(self, name)
+            check(math.isfinite(value) and value >= 0, f"EventCamera.{name}", f"must be finite and >= 0 {unit}", value)
+
+    def see(self, film: NDArray[np.float64], step: float, seed: int = 0, recording: int = 0) -> Spikes:
+        """The events of one film.
+
+        Args:
+            film: [frames, height, width] natural log-light, at least two frames.
+            step: seconds between frames.
+            seed, recording: name the random stream; equal names give equal events, whatever was seen before.
+
+        Returns:
+            Spikes of shape (2, height, width): polarity (1 = brighter), y, x; `(frames - 1) * step` seconds long.
+
+        Raises:
+            NeurosimInputError: the film is not three-dimensional, or not finite and within +-100; step <= 0.
+        """
+        from .kernels import camera as kernel
+
+        film = np.ascontiguousarray(film, np.float64)
+        check(film.ndim == 3 and len(film) >= 2, "film", "must be [frames >= 2, height, width]", film.shape)
+        check(math.isfinite(step) and step > 0, "step", "must be > 0 s", step)
+        brightest = float(np.abs(film).max())
+        check(brightest <= BRIGHTEST, "film", f"must be finite log-light within +-{BRIGHTEST:g}", brightest)
+        frames, height, width = film.shape
+        pixels = height * width
+        duration = (frames - 1) * step
+        draw = _stream(seed, recording)
+        on, off = self.thresholds(pixels, seed)
+        # Where between its two thresholds a pixel starts: the camera was running before the recording.
+        start = draw.random(pixels) * (on + off) - off
+        noise = self._noise(draw, pixels, duration)
+        room = 4096
+        while True:
+            ticks, units = np.empty((2, room), np.int64)
+            count = kernel.watch(
+                film.reshape(frames, pixels),
+                step / MICROSECOND,
+                on,
+                off,
+                start,
+                self.refractory / MICROSECOND,
+                ticks,
+                units,
+            )
+            if count <= room:
+                break
+            room = count
+        # One integer an event, time first, sorts both at once and leaves no tie to chance.
+        events = np.sort(np.concatenate([ticks[:count] * (2 * pixels) + units[:count], noise]))
+        times, units = np.divmod(events, 2 * pixels)
+        return Spikes.trusted(
+            np.minimum(times * MICROSECOND, duration), units.astype(np.int32), 2 * pixels, duration, (2, height, width)
+        )
+
+    def thresholds(self, pixels: int, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """[pixels] ON and OFF thresholds of the sensor that `seed` names."""
+        draw = _stream(seed, PATTERN_STREAM)
+        spread = 1.0 + self.mismatch * np.clip(draw.standard_normal((2, pixels)), -CUT, CUT)
+        return self.threshold_on * spread[0], self.threshold_off * spread[1]
+
+    def _noise(self, draw: np.random.Generator, pixels: int, duration: float) -> NDArray[np.int64]:
+        count = draw.poisson(self.noise_rate * pixels * duration)
+        times = (draw.random(count) * duration / MICROSECOND).astype(np.int64)
+        return times * (2 * pixels) + draw.integers(0, 2 * pixels, count)
+
+
+def _stream(seed: int, stream: int) -> np.random.Generator:
+    """Philox is counter-based: one key a stream, so recordings can be made in any order and on any thread."""
+    for name, value in (("seed", seed), ("recording", stream)):
+        check(0 <= value < 2**64, name, "must be 0 to 2^64 - 1", value)
+    return np.random.Generator(np.random.Philox(key=np.array([seed, stream], np.uint64)))

@@ -1,0 +1,214 @@
+"""The datasets neurosim knows: what each is, where its files lie, and how to load them.
+
+A dataset is one file in `neurosim/datasets` with `INFO`, a `Dataset`, and `load(split, root) -> Recordings`; the folder
+is scanned, so there is no list to edit. It also has `verify(root) -> Findings`, and where its files can be computed
+`make(root, ...)`, where they can be downloaded `fetch(root, ...)`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from .errors import NeurosimInputError, NeurosimMissingError, check, pick
+from .fetch import Source
+from .spikes import Recordings
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a dataset is.
+
+    Attributes:
+        name: as in `neurosim simulate NAME`.
+        title: one line.
+        folder: name of the folder with its files, under `$NEUROSIM_DATA` and under the cache.
+        layout: the files in that folder, in words.
+        shape: of one recording, e.g. (2, 34, 34) = polarity, y, x.
+        classes: the name of each label.
+        splits: the names `load` takes; the first is the one to learn from.
+        recordings: how many recordings the whole of each split has, where that is known.
+        groups: facts about each recording that `hold_out` can hold out, e.g. ("speaker",).
+        licence: of the recordings.
+        about: a paragraph: origin, how it was made, what to cite.
+        sources: public archives that `neurosim datasets fetch` downloads.
+        made: whether the files are computed on first use.
+    """
+
+    name: str
+    title: str
+    folder: str
+    layout: str
+    shape: tuple[int, ...]
+    classes: tuple[str, ...]
+    splits: tuple[str, ...]
+    licence: str
+    about: str
+    recordings: Mapping[str, int] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+    made: bool = False
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a check of a dataset's files found.
+
+    Attributes:
+        recordings: how many each split has.
+        files, events: how many were decoded in all.
+        problems: one line for each file, count or checksum that is wrong.
+    """
+
+    recordings: Mapping[str, int]
+    files: int
+    events: int
+    problems: tuple[str, ...] = ()
+
+
+@functools.cache
+def modules() -> Mapping[str, ModuleType]:
+    """The module of every dataset, by the dataset's name."""
+    package = importlib.import_module(f"{__package__}.datasets")
+    found = [importlib.import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__)]
+    return {module.INFO.name: module for module in sorted(found, key=lambda module: module.INFO.name)}
+
+
+def datasets() -> Mapping[str, Dataset]:
+    """Every dataset by name, in alphabetical order."""
+    return {name: module.INFO for name, module in modules().items()}
+
+
+def module(name: str) -> ModuleType:
+    """The module of one dataset.
+
+    Raises:
+        NeurosimInputError: no such dataset; names the nearest.
+    """
+    return pick(modules(), name, "dataset")
+
+
+def cache_folder(dataset: Dataset) -> Path:
+    """The user's own folder for a dataset: `$XDG_CACHE_HOME/neurosim/<folder>`, by default under `~/.cache`."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification: a relative path is invalid and ignored.
+    parent = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
+    return parent / "neurosim" / dataset.folder
+
+
+def find_root(dataset: Dataset, root: Path | str | None = None) -> Path:
+    """The folder with a dataset's files: `root`, else `$NEUROSIM_DATA/<folder>` if it exists, else the cache folder.
+
+    A dataset that is made on first use need not be there yet.
+
+    Raises:
+        NeurosimMissingError: there is no such folder; says in one line where the files can be put.
+    """
+    if root is not None:
+        chosen = Path(root).expanduser()
+        given = f"data.root: {chosen} is not a folder" if chosen.exists() else f"data.root: {chosen} does not exist"
+    else:
+        shared = os.environ.get("NEUROSIM_DATA")
+        chosen = Path(shared).expanduser() / dataset.folder if shared else cache_folder(dataset)
+        if not chosen.is_dir():
+            chosen = cache_folder(dataset)
+        given = f"dataset {dataset.name}: no files at {chosen}"
+    if chosen.is_dir() or (dataset.made and not chosen.exists()):
+        return chosen
+    raise NeurosimMissingError(f"{given}; {where_to_put(dataset)}")
+
+
+def where_to_put(dataset: Dataset) -> str:
+    """The ways to give neurosim a dataset's files, in one line."""
+    ways = [
+        f"put {dataset.layout} into a folder and name it with --set data.root=FOLDER",
+        f"or into $NEUROSIM_DATA/{dataset.folder}",
+        f"or into {cache_folder(dataset)}",
+    ]
+    if dataset.sources:
+        ways.append(f"`neurosim datasets fetch {dataset.name}` downloads them")
+    if dataset.made:
+        ways.append(f"`neurosim datasets make {dataset.name}` makes them")
+    return ", ".join(ways)
+
+
+def load(name: str, split: str, root: Path | str | None = None) -> Recordings:
+    """One split of a dataset, read whole.
+
+    Raises:
+        NeurosimInputError: no such dataset or split; names the nearest.
+        NeurosimMissingError: the files are not there; says where to put them.
+        NeurosimFormatError: a file is not what it should be.
+    """
+    found = module(name)
+    pick(dict.fromkeys(found.INFO.splits), split, f"split of {name}")
+    loader: Callable[[str, Path], Recordings] = found.load
+    return loader(split, find_root(found.INFO, root))
+
+
+def verify(name: str, root: Path | str | None = None) -> Findings:
+    """Decode every file of a dataset, and check what is known of their number and bytes.
+
+    Raises:
+        NeurosimInputError: no such dataset.
+        NeurosimMissingError: there is no folder to check.
+    """
+    found = module(name)
+    check_files: Callable[[Path], Findings] = found.verify
+    return check_files(find_root(found.INFO, root))
+
+
+def hold_out(name: str, group: str, value: int, root: Path | str | None = None) -> tuple[Recordings, Recordings]:
+    """Learn from everyone but one: (first split without `value`, every recording of `value` in any split).
+
+    `hold_out("shd", "speaker", 3)` trains on the training recordings of all speakers but 3 and tests on all of 3.
+
+    Raises:
+        NeurosimInputError: the dataset knows no such group, or nothing is left on one side.
+    """
+    info = module(name).INFO
+    pick(dict.fromkeys(info.groups), group, f"group of {name}")
+    every = [load(name, split, root) for split in info.splits]
+    for split, part in zip(info.splits, every, strict=True):
+        if group not in part.groups:
+            raise NeurosimInputError(f"data.held_out_{group}: the {split} file of {name} does not say the {group}s")
+    known = sorted({int(v) for part in every for v in part.groups[group]})
+    if value not in known:
+        raise NeurosimInputError(
+            f"data.held_out_{group}: no recording of {group} {value}; choose from {', '.join(map(str, known))}"
+        )
+    train = every[0].select(np.asarray(every[0].groups[group]) != value)
+    check(len(train) > 0, f"data.held_out_{group}", f"must leave recordings of another {group} to train on", value)
+    held = [part.select(np.asarray(part.groups[group]) == value) for part in every]
+    return train, _join([part for part in held if len(part)])
+
+
+def _join(parts: list[Recordings]) -> Recordings:
+    """Several batches of one sensor end to end."""
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    starts = np.cumsum([0, *(len(part.ticks) for part in parts)])
+    labels = [part.labels for part in parts if part.labels is not None]
+    return Recordings(
+        ticks=np.concatenate([part.ticks for part in parts]),
+        units=np.concatenate([part.units for part in parts]),
+        offsets=np.concatenate(
+            [[0], *(part.offsets[1:] + start for part, start in zip(parts, starts[:-1], strict=True))]
+        ),
+        durations=np.concatenate([part.durations for part in parts]),
+        size=first.size,
+        shape=first.shape,
+        tick=first.tick,
+        labels=np.concatenate(labels) if labels else None,
+        classes=first.classes,
+        groups={name: np.concatenate([part.groups[name] for part in parts]) for name in first.groups},
+    )
