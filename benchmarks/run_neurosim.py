@@ -1,0 +1,121 @@
+"""Run one workload with neurosim and print its figures, in the terms of the peers' runners."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+import description as d
+import numpy as np
+import protocol
+
+from neurosim import engine, neurons, synapses
+from neurosim import network as ns
+from neurosim.spikes import Spikes
+
+# Neurosim stamps a spike with the start of its step; `description`, like NEST, with the end.
+STAMP = 1
+PRECISION = {"default": "float32", "float64": "float64"}
+
+
+def lif(n: d.Neuron) -> neurons.Neuron:
+    return neurons.LIF(n.tau_mem, n.v_threshold, n.v_leak, n.v_reset, n.r, n.bias, n.refractory)
+
+
+def cuba_lif(n: d.Neuron) -> neurons.Neuron:
+    return neurons.CubaLIF(
+        tau_mem=n.tau_mem,
+        tau_syn=n.tau_exc,
+        tau_syn_inhibitory=n.tau_inh,
+        v_threshold=n.v_threshold,
+        v_leak=n.v_leak,
+        v_reset=n.v_reset,
+        r=n.r,
+        i_offset=n.bias,
+        t_refractory=n.refractory,
+    )
+
+
+MODELS: dict[str, Callable[[d.Neuron], neurons.Neuron]] = {"delta": lif, "exponential": cuba_lif}
+
+
+def receptor(n: d.Neuron, inhibitory: bool) -> str | None:
+    """Currents that decay alike are one input."""
+    if n.synapse == "delta":
+        return None
+    return "inhibitory" if inhibitory and n.tau_exc != n.tau_inh else "excitatory"
+
+
+def value(v: d.Value | np.ndarray) -> synapses.Value:
+    kinds = {
+        d.Normal: lambda: synapses.Normal(v.mean, v.sd, v.low, v.high),
+        d.Uniform: lambda: synapses.Uniform(v.low, v.high),
+    }
+    return kinds.get(type(v), lambda: v)()
+
+
+def pattern(rule: d.Rule) -> synapses.Pattern:
+    return {
+        d.InDegree: lambda: synapses.FixedNumberPre(rule.n, with_replacement=True),
+        d.Probability: lambda: synapses.FixedProbability(rule.p),
+        d.Total: lambda: synapses.FixedTotalNumber(rule.n),
+        d.Pairs: lambda: synapses.FromList(rule.sources, rule.targets),
+    }[type(rule)]()
+
+
+def network(workload: d.Workload) -> ns.Network:
+    """The workload as a `Network`."""
+    model = {p.name: p.neuron for p in workload.populations}
+    populations = [
+        ns.Population(p.name, (p.size,), MODELS[p.neuron.synapse](p.neuron), {"v": value(p.v0)})
+        for p in workload.populations
+    ]
+    populations += [ns.Population(s.name, (s.size,), ns.SpikeSource()) for s in workload.sources]
+    projections = [
+        ns.Projection(
+            p.pre, p.post, pattern(p.rule), value(p.weight), value(p.delay), receptor(model[p.post], p.inhibitory)
+        )
+        for p in workload.projections
+    ]
+    stimuli = [
+        ns.PoissonInput(x.post, x.sources * x.rate, x.weight, receptor(model[x.post], x.weight < 0))
+        for x in workload.drives
+    ]
+    return ns.Network(populations, projections, stimuli)
+
+
+def inputs(workload: d.Workload, duration: float) -> float | dict[str, Spikes]:
+    """What `simulate` takes: seconds, or the sources' spikes."""
+    given = {}
+    for s in workload.sources:
+        # In the middle of the step, where no rounding can move it to a neighbour.
+        times = (s.steps - STAMP + 0.5) * workload.dt
+        kept = times < duration
+        given[s.name] = Spikes.sort(times[kept], s.units[kept], s.size, duration)
+    return given or duration
+
+
+def run(
+    chosen: argparse.Namespace, workload: d.Workload, grid: protocol.Grid
+) -> tuple[dict[str, object], protocol.Trains]:
+    if chosen.workload == "coba":
+        raise SystemExit("neurosim has no conductance-based neuron yet")
+    duration = (grid.warmup + grid.timed) * workload.dt
+    with protocol.Stretch() as sim:
+        outcome = engine.simulate(
+            network(workload),
+            inputs(workload, duration),
+            clock=workload.dt,
+            seed=chosen.seed,
+            threads=chosen.threads,
+            precision=PRECISION[chosen.device],
+        )
+    build_s, sim.wall = outcome.build_s, outcome.run_s
+    spikes = {p.name: outcome.spikes[p.name] for p in workload.populations}
+    every = {name: (s.steps(workload.dt) + STAMP, s.units) for name, s in spikes.items()}
+    trains = protocol.after(every, grid)
+    return protocol.result(workload, grid, build_s, sim, trains), trains
+
+
+if __name__ == "__main__":
+    protocol.main(run, tuple(PRECISION))
