@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from .. import files
 from ..camera import EventCamera
 from ..catalog import Dataset, Findings, cache_folder
-from ..errors import NeurosimInputError, NeurosimWriteError, check
+from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, NeurosimWriteError, check
 from ..spikes import Recordings, Spikes
 from .nmnist import FOLDERS, SHAPE, read_split, verify_splits
 
@@ -97,22 +97,24 @@ class Recipe:
 
 
 def load(split: str, root: Path) -> Recordings:
-    """The recordings of a split in the order of scikit-learn's images; made first where the folder is not there.
+    """The recordings of a split in the order of scikit-learn's images.
+
+    In the user's cache they are made first, where they are not there or not by this recipe. A folder of the user's
+    own may hold digits of any recipe.
 
     Raises:
-        NeurosimInputError: the folder was made by another recipe. In the user's cache it is made again instead.
-        NeurosimFormatError: files are missing or cut short.
+        NeurosimInputError: the folder was not made by `make`, or files are missing or cut short.
     """
-    trouble = _trouble(root, Recipe())
+    ours = _is_cache(root)
+    trouble = _trouble(root, Recipe() if ours else None)
+    if trouble and not ours:
+        raise NeurosimInputError(f"{trouble}; `neurosim datasets make digits --root FOLDER` makes a whole one")
     if trouble:
-        # A folder the user named is theirs: only `datasets make` replaces it.
-        if root.exists() and root.resolve() != cache_folder(INFO).resolve():
-            raise NeurosimInputError(f"{trouble}; `neurosim datasets make digits --root {root}` makes it again")
         make(root)
     return read_split(INFO, split, root)
 
 
-def make(root: Path, recipe: Recipe | None = None) -> dict[str, Any]:
+def make(root: Path, recipe: Recipe | None = None, quiet: bool = True) -> dict[str, Any]:
     """Write all 1,797 recordings and a manifest; replaces what an earlier `make` left, and nothing else.
 
     Built in a folder beside `root` and renamed when whole, so no one ever sees half of it.
@@ -121,39 +123,27 @@ def make(root: Path, recipe: Recipe | None = None) -> dict[str, Any]:
         The manifest.
 
     Raises:
-        NeurosimInputError: `root` holds something that is not this dataset.
+        NeurosimInputError: `root` holds something that is not this dataset, or it is the user's cache, where loading
+            expects the standard recipe, and this is another.
         NeurosimWriteError: the disk refused.
     """
-    from sklearn.datasets import load_digits
-
     recipe = recipe or Recipe()
+    if _is_cache(root) and recipe != Recipe():
+        raise NeurosimInputError(f"{root}: holds the standard digits only; for others name a folder with --root FOLDER")
     if root.exists() and not (root / MANIFEST).is_file() and (not root.is_dir() or any(root.iterdir())):
-        raise NeurosimInputError(f"{root}: is not empty and no digits of neurosim's; name another folder")
-    images, labels = load_digits(return_X_y=True)
+        raise NeurosimInputError(f"{root}: is not empty and holds no digits of neurosim's; name another folder")
     with _whole_folder(root) as staging:
-        hashes, size = hashlib.sha256(), 0
-        for index, (image, label) in enumerate(zip(images.reshape(-1, 8, 8), labels, strict=True)):
-            data = files.encode_nmnist(record(image, recipe, index))
-            path = staging / FOLDERS["train" if index < TRAIN else "test"] / str(label) / f"{index:05d}.bin"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-            hashes.update(data)
-            size += len(data)
-        manifest = _wanted(recipe) | {
-            "recordings": dict(INFO.recordings),
-            "files": IMAGES,
-            "bytes": size,
-            "sha256": hashes.hexdigest(),
-        }
+        made = _write_recordings(staging, recipe, quiet)
+        manifest = _wanted(recipe) | {"recordings": dict(INFO.recordings)} | made
         files.write_json(staging / MANIFEST, manifest)
     return manifest
 
 
-def verify(root: Path) -> Findings:
+def verify(root: Path, quiet: bool = False) -> Findings:
     """Count and decode every recording, and compare their bytes with the manifest."""
-    found = verify_splits(INFO, root)
+    found = verify_splits(INFO, root, quiet)
     try:
-        manifest = files.read_json(root / MANIFEST)
+        manifest = _manifest(root)
     except NeurosimInputError as error:
         return replace(found, problems=(*found.problems, str(error)))
     hashes = hashlib.sha256()
@@ -214,20 +204,56 @@ def _scene(image: NDArray[np.float64], contrast: float) -> NDArray[np.float64]:
     return np.rint(scene * 65536.0) / 65536.0
 
 
-def _wanted(recipe: Recipe) -> dict[str, Any]:
-    return {"dataset": INFO.name, "recipe": RECIPE, "parameters": asdict(recipe)}
+def _write_recordings(folder: Path, recipe: Recipe, quiet: bool) -> dict[str, Any]:
+    """All recordings into an empty folder; how many files, bytes, and the SHA-256 of all in order of the images."""
+    from sklearn.datasets import load_digits
+    from tqdm import tqdm
+
+    images, labels = load_digits(return_X_y=True)
+    for split in FOLDERS.values():
+        for digit in INFO.classes:
+            (folder / split / digit).mkdir(parents=True)
+    hashes, size = hashlib.sha256(), 0
+    for index, image in enumerate(tqdm(images, "digits", unit="recording", delay=2.0, disable=quiet or None)):
+        data = files.encode_nmnist(record(image.reshape(8, 8), recipe, index))
+        split = FOLDERS["train" if index < TRAIN else "test"]
+        (folder / split / str(labels[index]) / f"{index:05d}.bin").write_bytes(data)
+        hashes.update(data)
+        size += len(data)
+    return {"files": len(images), "bytes": size, "sha256": hashes.hexdigest()}
 
 
-def _trouble(root: Path, recipe: Recipe) -> str:
+def _is_cache(root: Path) -> bool:
+    return root.resolve() == cache_folder(INFO).resolve()
+
+
+def _manifest(root: Path) -> dict[str, Any]:
+    path = root / MANIFEST
+    if not path.is_file():
+        raise NeurosimMissingError(f"{path}: is not there, so this is no whole folder of digits")
+    manifest = files.read_json(path)
+    if not isinstance(manifest, dict):
+        raise NeurosimFormatError(f"{path}: line 1: expected a JSON object; make the folder again")
+    return manifest
+
+
+def _wanted(recipe: Recipe | None) -> dict[str, Any]:
+    """The part of a manifest that says what was made; of any parameters where `recipe` is None."""
+    made: dict[str, Any] = {"dataset": INFO.name, "recipe": RECIPE}
+    return made if recipe is None else made | {"parameters": asdict(recipe)}
+
+
+def _trouble(root: Path, recipe: Recipe | None) -> str:
     """Why the folder cannot be read as it is; empty where it can."""
-    if not (root / MANIFEST).is_file():
-        return f"{root / MANIFEST}: not there, so this folder is not whole"
-    manifest = files.read_json(root / MANIFEST)
+    try:
+        manifest = _manifest(root)
+    except NeurosimInputError as error:
+        return str(error)
     for key, value in _wanted(recipe).items():
         if manifest.get(key) != value:
             return f"{root / MANIFEST}: {key} must be {value} (got {manifest.get(key)})"
-    # A power cut can leave empty files behind a finished rename; sizes tell that without reading 25 MB.
-    sizes = [entry.stat().st_size for folder in FOLDERS.values() for entry in (root / folder).glob("*/*.bin")]
+    # A power cut can leave empty files behind a finished rename; sizes tell that without reading 30 MB.
+    sizes = [path.stat().st_size for folder in FOLDERS.values() for path in (root / folder).glob("*/*.bin")]
     if [len(sizes), sum(sizes)] == [manifest.get("files"), manifest.get("bytes")]:
         return ""
     made = f"{manifest.get('files')} of {manifest.get('bytes')} bytes were made"

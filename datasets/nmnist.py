@@ -63,9 +63,9 @@ def fetch(root: Path, quiet: bool = False) -> list[Path]:
     return install(INFO.sources, root, files.extract, quiet=quiet)
 
 
-def verify(root: Path) -> Findings:
+def verify(root: Path, quiet: bool = False) -> Findings:
     """Count and decode every recording."""
-    return verify_splits(INFO, root)
+    return verify_splits(INFO, root, quiet)
 
 
 def read_split(info: Dataset, split: str, root: Path) -> Recordings:
@@ -85,8 +85,10 @@ def list_split(info: Dataset, split: str, root: Path) -> list[Path]:
     raise NeurosimMissingError(f"{folder}: no {info.name} recordings here; {hint}{where_to_put(info)}")
 
 
-def verify_splits(info: Dataset, root: Path) -> Findings:
+def verify_splits(info: Dataset, root: Path, quiet: bool = False) -> Findings:
     """Count and decode every recording of a dataset in N-MNIST's layout."""
+    from tqdm import tqdm
+
     counts, problems, events = dict.fromkeys(info.splits, 0), [], 0
     for split in info.splits:
         try:
@@ -95,7 +97,7 @@ def verify_splits(info: Dataset, root: Path) -> Findings:
             problems.append(str(error))
             continue
         counts[split] = len(paths)
-        for path in paths:
+        for path in tqdm(paths, split, unit="file", delay=2.0, disable=quiet or None):
             try:
                 events += len(files.read_nmnist(path, SHAPE))
             except NeurosimInputError as error:

@@ -75,7 +75,7 @@ def find_file(split: str, root: Path) -> Path:
     raise NeurosimMissingError(f"{root}: neither shd_{split}.h5 nor {split}.h5 is here; {where_to_put(INFO)}")
 
 
-def verify(root: Path) -> Findings:
+def verify(root: Path, quiet: bool = False) -> Findings:
     """Decode both files whole."""
     counts, problems, events, decoded = dict.fromkeys(INFO.splits, 0), [], 0, 0
     for split in INFO.splits:

@@ -76,7 +76,7 @@ class EventCamera:
         film = np.ascontiguousarray(film, np.float64)
         check(film.ndim == 3 and len(film) >= 2, "film", "must be [frames >= 2, height, width]", film.shape)
         check(math.isfinite(step) and step > 0, "step", "must be > 0 s", step)
-        brightest = float(np.abs(film).max())
+        brightest = max(-float(film.min()), float(film.max()))  # NaN where there is one
         check(brightest <= BRIGHTEST, "film", f"must be finite log-light within +-{BRIGHTEST:g}", brightest)
         frames, height, width = film.shape
         pixels = height * width

@@ -1,8 +1,8 @@
 """The datasets neurosim knows: what each is, where its files lie, and how to load them.
 
 A dataset is one file in `neurosim/datasets` with `INFO`, a `Dataset`, and `load(split, root) -> Recordings`; the folder
-is scanned, so there is no list to edit. It also has `verify(root) -> Findings`, and where its files can be computed
-`make(root, ...)`, where they can be downloaded `fetch(root, ...)`.
+is scanned, so there is no list to edit. It also has `verify(root, quiet) -> Findings`, and where its files can be
+computed `make(root, ...)`, where they can be downloaded `fetch(root, quiet)`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import importlib
 import os
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 
 from .errors import NeurosimInputError, NeurosimMissingError, check, pick
-from .fetch import Source
+from .fetch import Source, digest
 from .spikes import Recordings
 
 
@@ -104,26 +104,31 @@ def cache_folder(dataset: Dataset) -> Path:
     return parent / "neurosim" / dataset.folder
 
 
-def find_root(dataset: Dataset, root: Path | str | None = None) -> Path:
-    """The folder with a dataset's files: `root`, else `$NEUROSIM_DATA/<folder>` if it exists, else the cache folder.
+def place(dataset: Dataset, root: Path | str | None = None) -> Path:
+    """Where a dataset's files are looked for: `root`, else `$NEUROSIM_DATA/<folder>` if it exists, else the cache."""
+    if root is not None:
+        return Path(root).expanduser()
+    shared = os.environ.get("NEUROSIM_DATA")
+    folder = Path(shared).expanduser() / dataset.folder if shared else None
+    return folder if folder and folder.is_dir() else cache_folder(dataset)
 
-    A dataset that is made on first use need not be there yet.
+
+def find_root(dataset: Dataset, root: Path | str | None = None) -> Path:
+    """The folder with a dataset's files, as `place` says.
+
+    It exists, but for the cache folder of a dataset that is made on first use.
 
     Raises:
         NeurosimMissingError: there is no such folder; says in one line where the files can be put.
     """
-    if root is not None:
-        chosen = Path(root).expanduser()
-        given = f"data.root: {chosen} is not a folder" if chosen.exists() else f"data.root: {chosen} does not exist"
-    else:
-        shared = os.environ.get("NEUROSIM_DATA")
-        chosen = Path(shared).expanduser() / dataset.folder if shared else cache_folder(dataset)
-        if not chosen.is_dir():
-            chosen = cache_folder(dataset)
-        given = f"dataset {dataset.name}: no files at {chosen}"
-    if chosen.is_dir() or (dataset.made and not chosen.exists()):
+    chosen = place(dataset, root)
+    if chosen.is_dir() or (root is None and dataset.made and not chosen.exists()):
         return chosen
-    raise NeurosimMissingError(f"{given}; {where_to_put(dataset)}")
+    what = "is not a folder" if chosen.exists() else "does not exist"
+    key = "" if root is None else "data.root: "
+    raise NeurosimMissingError(
+        f"{key}{chosen} {what}, so there are no files of {dataset.name}; {where_to_put(dataset)}"
+    )
 
 
 def where_to_put(dataset: Dataset) -> str:
@@ -134,9 +139,9 @@ def where_to_put(dataset: Dataset) -> str:
         f"or into {cache_folder(dataset)}",
     ]
     if dataset.sources:
-        ways.append(f"`neurosim datasets fetch {dataset.name}` downloads them")
+        ways.append(f"or let `neurosim datasets fetch {dataset.name}` download them")
     if dataset.made:
-        ways.append(f"`neurosim datasets make {dataset.name}` makes them")
+        ways.append(f"or let `neurosim datasets make {dataset.name}` make them")
     return ", ".join(ways)
 
 
@@ -154,7 +159,7 @@ def load(name: str, split: str, root: Path | str | None = None) -> Recordings:
     return loader(split, find_root(found.INFO, root))
 
 
-def verify(name: str, root: Path | str | None = None) -> Findings:
+def verify(name: str, root: Path | str | None = None, quiet: bool = False) -> Findings:
     """Decode every file of a dataset, and check what is known of their number and bytes.
 
     Raises:
@@ -162,8 +167,16 @@ def verify(name: str, root: Path | str | None = None) -> Findings:
         NeurosimMissingError: there is no folder to check.
     """
     found = module(name)
-    check_files: Callable[[Path], Findings] = found.verify
-    return check_files(find_root(found.INFO, root))
+    folder = find_root(found.INFO, root)
+    check_files: Callable[[Path, bool], Findings] = found.verify
+    findings = check_files(folder, quiet)
+    archives = [source for source in found.INFO.sources if (folder / source.file).is_file()]
+    wrong = [
+        f"{folder / source.file}: its checksum is not {source.checksum}; remove it and fetch it again"
+        for source in archives
+        if digest(folder / source.file, source.checksum) != source.checksum
+    ]
+    return replace(findings, problems=(*findings.problems, *wrong))
 
 
 def hold_out(name: str, group: str, value: int, root: Path | str | None = None) -> tuple[Recordings, Recordings]:

@@ -230,7 +230,7 @@ def _arrive(source: Source, file: IO[bytes], patience: Patience, quiet: bool) ->
     failures = 0
     have = file.seek(0, os.SEEK_END)
     with tqdm(
-        desc=source.file, initial=have, unit="B", unit_scale=True, unit_divisor=1024, delay=1.0, disable=quiet
+        desc=source.file, initial=have, unit="B", unit_scale=True, unit_divisor=1024, delay=1.0, disable=quiet or None
     ) as bar:
         while True:
             try:

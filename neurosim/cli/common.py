@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from ..errors import NeurosimInputError, check
+from ..errors import NeurosimError, NeurosimInputError, check
 
 CPU = ("cpu",)
 
@@ -39,10 +39,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command found: `data` is printed under `--json`, `text` otherwise."""
+    """What a command found: `data` is printed under `--json`, `text` otherwise.
+
+    Where `failure` says something, it follows on stderr and the exit code is 1.
+    """
 
     data: Mapping[str, Any]
     text: str
+    failure: str = ""
 
 
 def common(devices: Sequence[str] = CPU) -> Callable[[Callable[..., Answer]], Callable[..., None]]:
@@ -59,6 +63,8 @@ def common(devices: Sequence[str] = CPU) -> Callable[[Callable[..., Answer]], Ca
             with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
                 answer = function(options, **given)
             click.echo(to_json(answer.data) if options.json else answer.text)
+            if answer.failure:
+                raise NeurosimError(answer.failure)
 
         for option in reversed(_OPTIONS):
             command = option(command)

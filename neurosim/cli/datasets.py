@@ -1,0 +1,221 @@
+"""`neurosim datasets`: what there is, where its files are, and how to get them."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import click
+
+from ..errors import NeurosimInputError
+from .common import Answer, Options, common, table
+from .program import Entry, Program
+
+if TYPE_CHECKING:
+    from ..catalog import Dataset
+
+COMMANDS = {
+    "list": Entry("datasets", "list_all", "The datasets, and whether their files are here."),
+    "info": Entry("datasets", "info", "One dataset: origin, shape, splits, licence, files."),
+    "make": Entry("datasets", "make", "Compute a dataset's files."),
+    "fetch": Entry("datasets", "fetch", "Download a dataset's files."),
+    "verify": Entry("datasets", "verify", "Count, check and decode every file of a dataset."),
+}
+
+
+@click.group(cls=Program, entries=COMMANDS, package=__package__, invoke_without_command=True)
+@click.pass_context
+def group(context: click.Context) -> None:
+    """List, describe, make, fetch and verify datasets.
+
+    A dataset's files are looked for in --root, else in $NEUROSIM_DATA/<folder> if that exists, else in the user's
+    cache folder.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def _complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from .. import catalog
+
+    return [name for name in catalog.datasets() if name.startswith(incomplete)]
+
+
+_name = click.argument("name", shell_complete=_complete)
+_root = click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="The folder with its files.")
+
+
+@click.command()
+@common()
+def list_all(options: Options) -> Answer:
+    """List the datasets, and whether their files are here."""
+    from .. import catalog
+
+    _refuse(options, "config", "sets", "seed", "out")
+    found = [_describe(dataset, catalog.place(dataset)) for dataset in catalog.datasets().values()]
+    rows = [(d["name"], f"{d['title']}  [{_whereabouts(d)}]") for d in found]
+    return Answer({"datasets": found}, table(rows))
+
+
+@click.command()
+@_name
+@_root
+@common()
+def info(options: Options, name: str, root: Path | None) -> Answer:
+    """Describe dataset NAME."""
+    from .. import catalog
+
+    _refuse(options, "config", "sets", "seed", "out")
+    dataset = catalog.module(name).INFO
+    facts = _describe(dataset, catalog.place(dataset, root))
+    splits = [f"{split} ({dataset.recordings[split]:,})" for split in dataset.splits]
+    rows = [
+        ("shape", " x ".join(map(str, dataset.shape))),
+        ("classes", ", ".join(dataset.classes)),
+        ("splits", ", ".join(splits)),
+        ("can hold out", ", ".join(dataset.groups) or "-"),
+        ("licence", dataset.licence),
+        ("files", dataset.layout),
+        ("folder", f"{facts['folder']}  [{_whereabouts(facts)}]"),
+        *(("source", source["url"]) for source in facts["sources"]),
+    ]
+    return Answer(facts, f"{dataset.title}\n\n{textwrap.fill(dataset.about, 100)}\n\n{table(rows)}")
+
+
+@click.command()
+@_name
+@_root
+@common()
+def make(options: Options, name: str, root: Path | None) -> Answer:
+    """Compute the files of dataset NAME, into --root or the folder where they are looked for.
+
+    --seed, --set and --config change how, e.g. --set camera.threshold_on=0.25; then name a folder with --root.
+    """
+    from .. import catalog
+
+    _refuse(options, "out")
+    module = _able(name, "make", "is not computed")
+    folder = catalog.place(module.INFO, root)
+    recipe = _recipe(module.Recipe, options)
+    manifest = module.make(folder, recipe, options.quiet)
+    data = {"dataset": name, "folder": str(folder), **manifest, "parameters": asdict(recipe)}
+    return Answer(data, f"{folder}: {manifest['files']:,} recordings, {manifest['bytes'] / 1e6:.1f} MB")
+
+
+@click.command()
+@_name
+@_root
+@common()
+def fetch(options: Options, name: str, root: Path | None) -> Answer:
+    """Download the files of dataset NAME, into --root or the folder where they are looked for.
+
+    Goes on where an earlier try stopped, checks every archive and counts its files. What is there is left alone.
+    """
+    from .. import catalog
+    from ..fetch import count_files
+
+    _refuse(options, "config", "sets", "seed", "out")
+    module = _able(name, "fetch", "is not downloaded")
+    folder = catalog.place(module.INFO, root)
+    counts = {str(path): count_files(path) for path in module.fetch(folder, options.quiet)}
+    lines = [f"{path}: {count:,} file{'s' if count > 1 else ''}" for path, count in counts.items()]
+    return Answer({"dataset": name, "folder": str(folder), "files": counts}, "\n".join(lines))
+
+
+@click.command()
+@_name
+@_root
+@common()
+def verify(options: Options, name: str, root: Path | None) -> Answer:
+    """Count, check and decode every file of dataset NAME; exit code 1 if anything is wrong."""
+    from .. import catalog
+
+    _refuse(options, "config", "sets", "seed", "out")
+    dataset = catalog.module(name).INFO
+    folder = catalog.place(dataset, root)
+    found = catalog.verify(name, root, options.quiet)
+    data = {
+        "dataset": name,
+        "folder": str(folder),
+        "recordings": dict(found.recordings),
+        "files": found.files,
+        "events": found.events,
+        "problems": list(found.problems),
+        "good": not found.problems,
+    }
+    rows = [(split, _share(count, dataset.recordings.get(split))) for split, count in found.recordings.items()]
+    text = "\n".join([table([*rows, ("events", f"{found.events:,}")], str(folder)), *found.problems])
+    count = len(found.problems)
+    failure = f"{folder}: {count} problem{'s' if count > 1 else ''}, the first: {found.problems[0]}" if count else ""
+    return Answer(data, text, failure)
+
+
+def _describe(dataset: Dataset, folder: Path) -> dict[str, Any]:
+    return {**asdict(dataset), "folder": str(folder), "here": folder.is_dir()}
+
+
+def _whereabouts(facts: dict[str, Any]) -> str:
+    if facts["here"]:
+        return "here"
+    return "made on first use" if facts["made"] else f"not here; `neurosim datasets fetch {facts['name']}`"
+
+
+def _share(count: int, whole: int | None) -> str:
+    subset = f", a subset of {whole:,}" if whole and count < whole else ""
+    return f"{count:,} recordings{subset}"
+
+
+def _able(name: str, verb: str, otherwise: str) -> ModuleType:
+    """The module of a dataset that can be made, or fetched."""
+    from .. import catalog
+
+    module = catalog.module(name)
+    able = sorted(n for n, m in catalog.modules().items() if hasattr(m, verb))
+    if name not in able:
+        raise NeurosimInputError(f"dataset {name}: {otherwise}; `neurosim datasets {verb}` knows {', '.join(able)}")
+    return module
+
+
+def _recipe(owner: type, options: Options) -> Any:
+    """The parameters of a dataset that is made: its defaults, then --config, --set and --seed."""
+    from .. import files
+    from ..runs.settings import Source, assignments, resolve
+
+    sources = [Source("--set", assignments(options.sets))]
+    if options.config is not None:
+        sources.insert(0, Source(str(options.config), files.read_toml(options.config)))
+    if options.seed is not None:
+        sources.append(Source("--seed", {"seed": options.seed}))
+    return _build(owner, resolve(_section(owner), sources))
+
+
+def _section(owner: Any) -> Any:
+    """The closed table of a dataclass's fields; a field that is a dataclass is a table in it."""
+    from pydantic import create_model
+
+    from ..runs.settings import Section
+
+    fields: dict[str, Any] = {}
+    for field, kind in get_type_hints(owner).items():
+        inner = _section(kind) if is_dataclass(kind) else None
+        fields[field] = (inner, inner()) if inner else (kind, getattr(owner, field))
+    return create_model(owner.__name__, __base__=Section, **fields)
+
+
+def _build(owner: Any, values: Any) -> Any:
+    given = {field: getattr(values, field) for field in get_type_hints(owner)}
+    for field, kind in get_type_hints(owner).items():
+        if is_dataclass(kind):
+            given[field] = _build(kind, given[field])
+    return owner(**given)
+
+
+def _refuse(options: Options, *names: str) -> None:
+    """Options that would do nothing here are an error, not a surprise."""
+    for name in names:
+        if getattr(options, name):
+            flag = name.removesuffix("s")
+            raise NeurosimInputError(f"--{flag}: this command has no use for it; leave it out")
