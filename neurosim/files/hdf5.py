@@ -1,25 +1,229 @@
-"""Opening HDF5 files of unknown origin: nothing outside the file is touched, nothing larger than it is believed."""
+"""Reading HDF5 files of unknown origin.
+
+The HDF5 library finds the datasets; their bytes are taken from the file here. Nothing outside the file is touched,
+no size in it is believed beyond what the file could hold, and variable-length rows never reach the library.
+"""
 
 from __future__ import annotations
 
+import math
 import os
+import re
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimError
+from ..errors import NeurosimError, NeurosimFormatError
+from ..kernels import heaps
 from .raw import bad, read_bytes
 
-# A compressed dataset may unfold to this many times the size of its file, and anything to ALLOWANCE bytes.
-RATIO = 64
-ALLOWANCE = 1 << 24
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+HEAP = re.compile(b"GCOL\x01\0\0\0")
+# A compressed dataset may unfold to this many times the size of its file.
+RATIO = 16
+# On disk a variable-length row is its length, the address of a heap, and the number of an object there.
+ROW = np.dtype([("length", "<u4"), ("heap", "<u8"), ("index", "<u4")])
+AGAIN = "the file is damaged: fetch it again"
+LAYOUT = "is this a file of another layout?"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An open file: `root` for its structure, `raw` for its bytes."""
+
+    path: object
+    root: Any
+    raw: NDArray[np.uint8]
+
+    def bad(self, where: str, expected: str, got: object, step: str = AGAIN) -> NeurosimFormatError:
+        return bad(self.path, where, expected, got, step)
+
+    def names(self, group: str) -> list[str]:
+        """The names in a group.
+
+        Raises:
+            NeurosimFormatError: no such group inside this file.
+        """
+        return list(self._reach(group, "Group"))
+
+    def has(self, name: str) -> bool:
+        """Whether something of that name is there, whatever it may be."""
+        parent, _, last = name.rpartition("/")
+        if not parent:
+            return self.root.get(last, getclass=True, getlink=True) is not None
+        return self.has(parent) and last in self.names(parent)
+
+    def attributes(self, name: str) -> dict[str, Any]:
+        """The attributes of a group or dataset that are single numbers, short lists or text.
+
+        Raises:
+            NeurosimFormatError: nothing of that name inside this file, or an attribute of more than 64 KiB.
+        """
+        attrs = self._reach(name, "Group", "Dataset").attrs
+        for key in attrs:
+            shape, dtype = attrs.get_id(key).shape, attrs.get_id(key).dtype
+            if math.prod(shape) * dtype.itemsize > 1 << 16:
+                raise self.bad(f"/{name} attribute '{key}'", "at most 64 KiB", f"{dtype} of shape {shape}")
+        return dict(attrs)
+
+    def numbers(self, name: str, kinds: str, length: int | None = None) -> NDArray:
+        """The one-dimensional dataset `name`, of numbers whose numpy kind is among `kinds` ("iu", "f").
+
+        Raises:
+            NeurosimFormatError: absent, outside this file, too large, or of another type, rank or length.
+        """
+        node = self._dataset(name, length)
+        if node.dtype.kind not in kinds:
+            what = "whole numbers" if "i" in kinds else "floating-point numbers"
+            raise self.bad(f"/{name}", what, node.dtype, LAYOUT)
+        values = self._elements(name, node, node.dtype)
+        return values.astype(node.dtype.newbyteorder("="), copy=False)
+
+    def ragged(self, name: str, kinds: str) -> tuple[NDArray, NDArray[np.int64]]:
+        """The rows of a variable-length dataset, end to end, and their offsets [rows + 1].
+
+        Raises:
+            NeurosimFormatError: as `numbers`, or a row that does not lie in a heap of this file.
+        """
+        import h5py
+
+        node = self._dataset(name)
+        kind = h5py.check_vlen_dtype(node.dtype)
+        if not isinstance(kind, np.dtype) or kind.kind not in kinds:
+            raise self.bad(f"/{name}", "rows of numbers of varying length", kind or node.dtype, LAYOUT)
+        data, lengths = self._rows(name, self._elements(name, node, ROW), kind.itemsize)
+        values = data.view(kind).astype(kind.newbyteorder("="), copy=False)
+        return values, np.concatenate([[0], np.cumsum(lengths)])
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """The strings of a one-dimensional dataset, of fixed or varying length.
+
+        Raises:
+            NeurosimFormatError: as `numbers`, or not UTF-8 text.
+        """
+        import h5py
+
+        node = self._dataset(name)
+        info = h5py.check_string_dtype(node.dtype)
+        if info is None:
+            raise self.bad(f"/{name}", "a list of text", node.dtype, LAYOUT)
+        if info.length is None:
+            data, lengths = self._rows(name, self._elements(name, node, ROW), 1)
+            ends = np.cumsum(lengths)
+            texts = [data[b - n : b].tobytes() for b, n in zip(ends, lengths, strict=True)]
+        else:
+            texts = self._elements(name, node, np.dtype(f"S{info.length}")).tolist()
+        try:
+            return tuple(text.rstrip(b"\0").decode() for text in texts)
+        except UnicodeDecodeError:
+            raise self.bad(f"/{name}", "UTF-8 text", "other bytes") from None
+
+    def _reach(self, name: str, *kinds: str) -> Any:
+        """The object `name`, over links that stay inside the file."""
+        node = self.root
+        for part in name.split("/"):
+            link = node.get(part, getclass=True, getlink=True) if hasattr(node, "keys") else None
+            if link is None:
+                raise self.bad(f"/{name}", "a dataset or group", "nothing of that name", LAYOUT)
+            if link.__name__ != "HardLink":
+                raise self.bad(f"/{name}", "data inside the file", f"a {link.__name__}", "copy the data into the file")
+            node = node[part]
+        if type(node).__name__ not in kinds:
+            raise self.bad(f"/{name}", f"a {' or '.join(kinds)}".lower(), f"a {type(node).__name__}".lower(), LAYOUT)
+        return node
+
+    def _dataset(self, name: str, length: int | None = None) -> Any:
+        node = self._reach(name, "Dataset")
+        if node.external or node.is_virtual:
+            raise self.bad(f"/{name}", "data inside the file", "external storage", "copy the data into the file")
+        if node.ndim != 1 or (length is not None and len(node) != length):
+            raise self.bad(f"/{name}", f"a list of {'any number of' if length is None else length} entries", node.shape)
+        return node
+
+    def _elements(self, name: str, node: Any, dtype: np.dtype) -> NDArray:
+        """All entries of a one-dimensional dataset, as they are on disk."""
+        size = len(node) * dtype.itemsize
+        most = len(self.raw) * (RATIO if node.chunks else 1)
+        # The chunk counts too: it is unpacked whole.
+        if max(size, (node.chunks or (0,))[0] * dtype.itemsize) > most:
+            raise self.bad(f"/{name}", f"at most {most} bytes, as the file could hold", f"{size} bytes")
+        if node.id.get_type().get_size() != dtype.itemsize:
+            raise self.bad(f"/{name}", f"entries of {dtype.itemsize} bytes", node.id.get_type().get_size(), LAYOUT)
+        if size == 0:
+            return np.empty(0, dtype)
+        if node.chunks:
+            return self._chunks(name, node, dtype)
+        start = node.id.get_offset()
+        if start is None:
+            # Compact: the entries are in the dataset's header, which the library has read already.
+            if dtype == ROW or node.id.get_storage_size() != size:
+                raise self.bad(f"/{name}", f"{size} bytes of data", "none")
+            return node[()]
+        return self._slice(name, start, size).view(dtype)
+
+    def _slice(self, name: str, start: int, size: int) -> NDArray[np.uint8]:
+        if not 0 <= start <= start + size <= len(self.raw):
+            raise self.bad(f"/{name}", f"{size} bytes at byte {start}", f"a file of {len(self.raw)} bytes")
+        return self.raw[start : start + size]
+
+    def _chunks(self, name: str, node: Any, dtype: np.dtype) -> NDArray:
+        each, properties = node.chunks[0], node.id.get_create_plist()
+        filters = [properties.get_filter(i) for i in range(properties.get_nfilters())]
+        if any(code not in _UNDO for code, *_ in filters):
+            names = ", ".join(str(f[3]) for f in filters)
+            raise self.bad(f"/{name}", "deflate, shuffle, fletcher32 or nothing", names, "repack it with h5repack")
+        count = -(-len(node) // each)
+        if node.id.get_num_chunks() != count:
+            raise self.bad(f"/{name}", f"{count} chunks", node.id.get_num_chunks())
+        out = np.empty(count * each, dtype)
+        seen = np.zeros(count, bool)
+        for i in range(count):
+            info = node.id.get_chunk_info(i)
+            k, rest = divmod(info.chunk_offset[0], each)
+            if rest or not 0 <= k < count:
+                raise self.bad(f"/{name}", "chunks that tile the list", f"one at {info.chunk_offset[0]}")
+            seen[k] = True
+            data = self._slice(name, info.byte_offset, info.size).tobytes()
+            for j in reversed(range(len(filters))):
+                if not info.filter_mask >> j & 1:
+                    data = _UNDO[filters[j][0]](data, each * dtype.itemsize, dtype.itemsize)
+            if len(data) != each * dtype.itemsize:
+                raise self.bad(f"/{name}", f"chunks of {each * dtype.itemsize} bytes", len(data))
+            out[k * each : (k + 1) * each] = np.frombuffer(data, dtype)
+        if not seen.all():
+            raise self.bad(f"/{name}", "chunks that tile the list", "one missing")
+        return out[: len(node)]
+
+    def _rows(self, name: str, rows: NDArray, itemsize: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """The bytes of variable-length rows, end to end, and how many items each row has."""
+        lengths = rows["length"].astype(np.int64)
+        total = int(lengths.sum()) * itemsize
+        # Heaps are not compressed, so rows that do not share their bytes fit into the file.
+        if total > len(self.raw):
+            raise self.bad(f"/{name}", f"rows of at most {len(self.raw)} bytes, as the file could hold", total)
+        starts, key, position, size = _objects(self.path, self.raw)
+        full = np.flatnonzero(lengths)
+        heap = np.searchsorted(starts, rows["heap"][full].astype(np.int64))
+        known = starts[np.minimum(heap, max(len(starts) - 1, 0))] == rows["heap"][full] if len(starts) else full < 0
+        wanted = heap << 32 | rows["index"][full]
+        at = np.minimum(np.searchsorted(key, wanted), max(len(key) - 1, 0))
+        known &= (key[at] == wanted) & (size[at] >= lengths[full] * itemsize) if len(key) else False
+        if not known.all():
+            row = full[np.argmin(known)]
+            raise self.bad(f"/{name} row {row}", "a heap object as long as the row", "none at its address")
+        out = np.empty(total, np.uint8)
+        heaps.gather(self.raw, position[at], lengths[full] * itemsize, out)
+        return out, lengths
 
 
 @contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
-    """The h5py root group of `path`, read-only; whatever the HDF5 library throws becomes one clear error.
+def opened(path: str | os.PathLike[str]) -> Iterator[Opened]:
+    """An HDF5 file open for reading; whatever the HDF5 library throws becomes one clear error.
 
     Raises:
         NeurosimMissingError: no such file.
@@ -27,59 +231,59 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     """
     import h5py
 
-    if read_bytes(path).size == 0:
-        raise bad(path, "byte 0", "an HDF5 file", "an empty file", "fetch it again")
+    raw = read_bytes(path)
+    if raw[:8].tobytes() != SIGNATURE:
+        got = "an empty file" if raw.size == 0 else f"{raw[:8].tobytes()!r}"
+        raise bad(path, "byte 0", "the signature of an HDF5 file", got, "is this an HDF5 file? fetch it again")
+    # Checked before the library may meet one: it hangs on some damaged heaps.
+    _objects(path, raw)
     try:
-        with h5py.File(path, "r") as root:
-            yield root
+        with h5py.File(path, "r", locking=False) as root:
+            yield Opened(path, root, raw)
     except NeurosimError:
         raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise bad(
-            path, "inside", "a sound HDF5 file", reason, "it is damaged or no HDF5 file: fetch it again"
-        ) from None
+    except (
+        OSError,
+        RuntimeError,
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        zlib.error,
+        MemoryError,
+    ) as error:
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise bad(path, "structure", "a sound HDF5 file", reason, AGAIN) from None
 
 
-def dataset(path: object, root: Any, name: str) -> Any:
-    """The dataset `name`, reached through hard links only, stored inside the file, no larger than the file could hold.
-
-    Raises:
-        NeurosimFormatError: absent, linked elsewhere, stored elsewhere, or too large.
-    """
-    import h5py
-
-    node = root
-    for part in name.split("/"):
-        kind = node.get(part, getclass=True, getlink=True) if isinstance(node, h5py.Group) else None
-        if kind is None:
-            raise bad(path, f"/{name}", "a dataset", "nothing of that name", "is this a file of another layout?")
-        if kind is not h5py.HardLink:
-            raise bad(path, f"/{name}", "data inside the file", f"a {kind.__name__}", "copy the data into the file")
-        node = node[part]
-    if not isinstance(node, h5py.Dataset):
-        raise bad(path, f"/{name}", "a dataset", "a group", "is this a file of another layout?")
-    if node.external or node.is_virtual:
-        raise bad(path, f"/{name}", "data inside the file", "external storage", "copy the data into the file")
-    size = os.stat(os.fspath(root.file.filename)).st_size
-    most = size * (RATIO if node.chunks and node.compression else 1) + ALLOWANCE
-    if node.size * node.dtype.itemsize > most:
-        raise bad(
-            path, f"/{name}", f"at most {most} bytes", f"shape {node.shape}", "the file is damaged: fetch it again"
-        )
-    return node
+def _objects(path: object, raw: NDArray[np.uint8]) -> tuple[NDArray[np.int64], ...]:
+    """Addresses of the heaps, and of each object: heap number << 32 | index (ascending), position and size."""
+    starts = np.array([m.start() for m in HEAP.finditer(raw.data)], np.int64)
+    none = np.empty(0, np.int64)
+    count, fault = heaps.walk(raw, starts, none, none, none, none)
+    if fault >= 0:
+        raise bad(path, f"byte {fault}", "a sound heap", "one whose sizes do not add up", AGAIN)
+    heap, index, position, size = np.empty((4, count), np.int64)
+    heaps.walk(raw, starts, heap, index, position, size)
+    key = heap << 32 | index
+    order = np.argsort(key, kind="stable")
+    return starts, key[order], position[order], size[order]
 
 
-def numbers(path: object, root: Any, name: str, kinds: str, length: int | None = None) -> NDArray:
-    """The one-dimensional dataset `name` of numbers whose numpy kind is in `kinds` ("iu", "f"), read whole.
+def _inflate(data: bytes, size: int, itemsize: int) -> bytes:
+    # A few bytes more than the chunk, for a checksum that was packed with it.
+    return zlib.decompressobj().decompress(data, size + 8)
 
-    Raises:
-        NeurosimFormatError: as `dataset`, or another type, rank or length.
-    """
-    node = dataset(path, root, name)
-    if node.ndim != 1 or node.dtype.kind not in kinds:
-        got = f"{node.dtype} of shape {node.shape}"
-        raise bad(path, f"/{name}", "a list of numbers", got, "is this a file of another layout?")
-    if length is not None and len(node) != length:
-        raise bad(path, f"/{name}", f"{length} entries", len(node), "the file is damaged: fetch it again")
-    return node[()]
+
+def _unshuffle(data: bytes, size: int, itemsize: int) -> bytes:
+    whole = len(data) // itemsize * itemsize
+    columns = np.frombuffer(data[:whole], np.uint8).reshape(itemsize, -1)
+    return columns.T.tobytes() + data[whole:]
+
+
+def _unchecked(data: bytes, size: int, itemsize: int) -> bytes:
+    return data[:-4]
+
+
+# By the numbers HDF5 gives its filters.
+_UNDO = {1: _inflate, 2: _unshuffle, 3: _unchecked}

@@ -8,21 +8,19 @@ networks".
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import check
 from ..spikes import Recordings
-from .hdf5 import dataset, numbers, opened
-from .raw import bad
+from .hdf5 import Opened, opened
 
 CHANNELS = 700
 
 
 def read_shd(path: str | os.PathLike[str], channels: int | None = None) -> Recordings:
-    """The whole file, read once: times as stored (half-precision seconds), channels in uint16.
+    """The whole file, read once into flat arrays: times as stored (half-precision seconds), channels in uint16.
 
     Args:
         channels: the size of the population; None means 700, or the highest channel there is where that is higher.
@@ -37,25 +35,38 @@ def read_shd(path: str | os.PathLike[str], channels: int | None = None) -> Recor
             running backwards, a channel outside the population.
     """
     check(channels is None or channels > 0, "read_shd.channels", "must be > 0", channels)
-    with opened(path) as root:
-        times, offsets = _ragged(path, root, "spikes/times", "f")
-        units, same = _ragged(path, root, "spikes/units", "iu")
+    with opened(path) as file:
+        times, offsets = file.ragged("spikes/times", "f")
+        units, same = file.ragged("spikes/units", "iu")
         if not np.array_equal(offsets, same):
-            raise bad(path, "/spikes/units", "as many as times in each recording", "others", "fetch it again")
-        labels = numbers(path, root, "labels", "iu", len(offsets) - 1)
+            raise file.bad("/spikes/units", "as many units as times in every recording", "another number")
+        recordings = len(offsets) - 1
+        labels = file.numbers("labels", "iu", recordings).astype(np.int64)
         groups = {}
-        if "extra/speaker" in root:
-            groups["speaker"] = numbers(path, root, "extra/speaker", "iu", len(labels))
-        classes = ()
-        if "extra/keys" in root:
-            classes = tuple(k.decode() for k in dataset(path, root, "extra/keys")[()])
-    size = channels or max(CHANNELS, int(units.max(initial=0)) + 1)
-    ends = offsets[1:] - 1
-    durations = np.where(np.diff(offsets) > 0, times[np.maximum(ends, 0)].astype(np.float64), 0.0)
-    return Recordings(times, units, offsets, durations, size, (size,), 1.0, labels.astype(np.int64), classes, groups)
+        if file.has("extra/speaker"):
+            groups["speaker"] = file.numbers("extra/speaker", "iu", recordings)
+        classes = file.texts("extra/keys") if file.has("extra/keys") else ()
+        size = channels or max(CHANNELS, int(units.max(initial=0)) + 1)
+        _check_events(file, times, units, offsets, size)
+        if classes and labels.size and not 0 <= labels.min() <= labels.max() < len(classes):
+            raise file.bad("/labels", f"0 <= label < {len(classes)} classes", f"{labels.min()} to {labels.max()}")
+    # np.concatenate: one value more, so that recordings without events have something to point at.
+    last = np.concatenate([times, times[:0], [0]])[np.maximum(offsets[1:] - 1, 0)].astype(np.float64)
+    durations = np.where(np.diff(offsets) > 0, last, 0.0)
+    # uint16 wherever it fits, whatever width the file chose.
+    units = units.astype(np.uint16 if size <= 1 << 16 else np.int32, copy=False)
+    return Recordings(times, units, offsets, durations, size, (size,), 1.0, labels, classes, groups)
 
 
-def _ragged(path: object, root: Any, name: str, kinds: str) -> tuple[NDArray, NDArray[np.int64]]:
-    rows = dataset(path, root, name)[()]
-    offsets = np.concatenate([[0], np.cumsum([len(r) for r in rows])]).astype(np.int64)
-    return np.concatenate(list(rows)), offsets
+def _check_events(file: Opened, times: NDArray, units: NDArray, offsets: NDArray[np.int64], size: int) -> None:
+    if units.size and not 0 <= units.min() <= units.max() < size <= 1 << 31:
+        at = int(np.argmax((units < 0) | (units >= size)))
+        raise file.bad(f"/spikes/units event {at}", f"0 <= channel < {size}", units[at], "give channels=")
+    # The comparison also refuses NaN.
+    rising = times[1:] >= times[:-1]
+    starts = offsets[1:-1]
+    rising[starts[(starts > 0) & (starts < len(times))] - 1] = True
+    first = times[offsets[:-1][np.diff(offsets) > 0]]
+    if not (rising.all() and (first >= 0).all() and np.isfinite(times).all()):
+        where = f"event {int(np.argmin(rising)) + 1}" if not rising.all() else "a first event"
+        raise file.bad(f"/spikes/times {where}", "times >= 0 s that never run backwards", "others")

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import check, pick
+from ..errors import NeurosimInputError, check, pick
 from ..spikes import Spikes
-from .atomic import replacing
-from .hdf5 import numbers, opened
-from .raw import bad
+from .atomic import write_bytes
+from .hdf5 import LAYOUT, opened
 
 MAGIC = 0x0A7A
 VERSION = (0, 1)
@@ -38,47 +37,63 @@ def write_sonata(path: str | os.PathLike[str], populations: Mapping[str, Spikes]
     check(len(populations) > 0, "write_sonata", "needs at least one population", 0)
     for name in populations:
         check(bool(name) and "/" not in name and name != ".", "write_sonata", "needs names without '/'", name)
-    with replacing(path) as temporary, h5py.File(temporary, "w") as root:
+    # Built in memory: the HDF5 library's answer to a full disk is a corrupt file or a crash on closing it.
+    with h5py.File("spikes.h5", "w", driver="core", backing_store=False) as root:
         root.attrs["magic"] = np.uint32(MAGIC)
         root.attrs["version"] = np.array(VERSION, np.uint32)
         for name, spikes in populations.items():
             _write(root.create_group(f"spikes/{name}"), spikes)
+        root.flush()
+        image = root.id.get_file_image()
+    write_bytes(path, image)
 
 
 def read_sonata(path: str | os.PathLike[str], population: str | None = None) -> Spikes:
-    """The spikes of one population; `population` may be left out where there is only one.
+    """The spikes of one population, in order of time; `population` may be left out where there is only one.
 
     A file of another program carries no size, shape and duration: they are then the highest node and the last spike.
 
     Raises:
         NeurosimMissingError: no such file.
         NeurosimInputError: no such population, or several and none chosen.
-        NeurosimFormatError: not HDF5, or not SONATA's layout.
+        NeurosimFormatError: not HDF5, or not SONATA's layout, or spikes that fit neither size nor duration.
     """
-    with opened(path) as root:
-        if "spikes" not in root:
-            raise bad(path, "/spikes", "a group", "nothing", "is this a SONATA spike file?")
-        names = list(root["spikes"])
-        if population is None:
-            check(len(names) == 1, "read_sonata.population", f"must be one of {', '.join(names)}", None)
-            population = names[0]
-        group = pick({n: n for n in names}, population, f"{path}: population")
-        where = f"spikes/{group}"
-        times = numbers(path, root, f"{where}/timestamps", "f").astype(np.float64)
-        nodes = numbers(path, root, f"{where}/node_ids", "iu", len(times))
-        attributes = dict(root[where].attrs)
-        unit = root[f"{where}/timestamps"].attrs.get("units", "milliseconds")
-    times *= pick(UNITS, unit, f"{path}: /{where}/timestamps units")
-    size = int(attributes.get("size", nodes.max(initial=0) + 1))
-    duration = float(attributes.get("duration", times.max(initial=0.0)))
-    shape = tuple(int(n) for n in attributes.get("shape", (size,)))
-    return Spikes.sort(times, nodes, size, duration, shape)
+    with opened(path) as file:
+        group = f"spikes/{_choose(path, file.names('spikes'), population)}"
+        times = file.numbers(f"{group}/timestamps", "f").astype(np.float64)
+        nodes = file.numbers(f"{group}/node_ids", "iu", len(times))
+        unit = _text(file.attributes(f"{group}/timestamps").get("units", "milliseconds"))
+        if unit not in UNITS:
+            raise file.bad(f"/{group}/timestamps attribute 'units'", f"one of {', '.join(UNITS)}", unit, LAYOUT)
+        times *= UNITS[unit]
+        attributes = file.attributes(group)
+        if nodes.size and not 0 <= nodes.min() <= nodes.max() < 1 << 31:
+            raise file.bad(f"/{group}/node_ids", "0 <= node < 2^31", f"{nodes.min()} to {nodes.max()}")
+        try:
+            size = int(attributes.get("size", nodes.max(initial=0) + 1))
+            duration = float(attributes.get("duration", times.max(initial=0.0)))
+            shape = tuple(int(n) for n in np.atleast_1d(attributes.get("shape", size)))
+            return Spikes.sort(times, nodes, size, duration, shape)
+        except NeurosimInputError as error:
+            raise file.bad(f"/{group}", "spikes that fit together", error) from None
+
+
+def _choose(path: object, names: list[str], population: str | None) -> str:
+    if population is None:
+        check(len(names) == 1, f"{path}: population", f"must be chosen from {', '.join(names)}", None)
+        return names[0]
+    return pick({name: name for name in names}, population, f"{path}: population")
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _write(group: Any, spikes: Spikes) -> None:
-    group.attrs["sorting"] = "by_time"
+    # Text of fixed length: it lies in the header, not in a heap that every reader must follow.
+    group.attrs["sorting"] = np.bytes_("by_time")
     group.attrs["size"] = spikes.size
     group.attrs["shape"] = np.array(spikes.shape, np.int64)
     group.attrs["duration"] = spikes.duration
-    group.create_dataset("timestamps", data=spikes.times, dtype="<f8").attrs["units"] = "seconds"
+    group.create_dataset("timestamps", data=spikes.times, dtype="<f8").attrs["units"] = np.bytes_("seconds")
     group.create_dataset("node_ids", data=spikes.units, dtype="<u8")

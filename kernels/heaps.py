@@ -1,0 +1,93 @@
+"""HDF5 global heaps: where variable-length rows lie in the bytes of a file.
+
+Read here and not by the HDF5 library, which loops for ever on some damaged heaps (2.0.0) and trusts lengths. A heap
+is `GCOL`, version 1, its size, then objects of a 16-byte head (index u2, references u2, -, size u8) and their data,
+padded to 8 bytes; index 0 is the free space at the end.
+"""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+HEAD = 16
+
+
+def walk_reference(raw: np.ndarray, start: int) -> list[tuple[int, int, int]]:
+    """The specification of `walk` for one heap: (index, position, size) of each object; raises where it is unsound."""
+    data = raw.tobytes()
+    end = start + int.from_bytes(data[start + 8 : start + 16], "little")
+    if not start + HEAD <= end <= len(data):
+        raise ValueError("heap larger than the file")
+    found, at = [], start + HEAD
+    while at + HEAD <= end:
+        index, size = (int.from_bytes(data[at + a : at + b], "little") for a, b in ((0, 2), (8, 16)))
+        taken = HEAD + -(-size // 8) * 8 if index else size
+        if taken < HEAD or at + taken > end:
+            raise ValueError("object larger than its heap")
+        if index:
+            found.append((index, at + HEAD, size))
+        at += taken
+    return found
+
+
+@nb.njit(cache=True, nogil=True)
+def _number(raw, at, size):
+    value = np.uint64(0)
+    for i in range(size):
+        value |= np.uint64(raw[at + i]) << np.uint64(8 * i)
+    return value
+
+
+@nb.njit(cache=True, nogil=True)
+def walk(raw, starts, heap, index, position, size):
+    """List the objects of all heaps (ascending `starts`) into the last four arrays, as far as they reach.
+
+    Returns:
+        how many objects there are, and the address of the first unsound heap or -1. Unsound is also a heap that
+        begins inside the one before it: each byte is walked at most once.
+    """
+    count = 0
+    previous = np.int64(0)
+    for h in range(starts.size):
+        start = starts[h]
+        length = _number(raw, start + 8, 8) if start + HEAD <= raw.size else np.uint64(0)
+        if start < previous or length < HEAD or length > np.uint64(raw.size - start):
+            return count, start
+        end = start + np.int64(length)
+        at = start + HEAD
+        while at + HEAD <= end:
+            number = _number(raw, at, 2)
+            bytes_ = _number(raw, at + 8, 8)
+            # Compared before it is padded: near 2^64 the padding would wrap.
+            if bytes_ > np.uint64(end - at):
+                return count, start
+            taken = np.int64(bytes_)
+            if number:
+                taken = HEAD + (taken + 7) // 8 * 8
+            if taken < HEAD or at + taken > end:
+                return count, start
+            if number:
+                if count < heap.size:
+                    heap[count] = h
+                    index[count] = number
+                    position[count] = at + HEAD
+                    size[count] = bytes_
+                count += 1
+            at += taken
+        previous = end
+    return count, np.int64(-1)
+
+
+def gather_reference(raw: np.ndarray, position: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """The specification of `gather`: the pieces `raw[position:position + size]`, end to end."""
+    return np.concatenate([raw[:0], *(raw[p : p + n] for p, n in zip(position, size, strict=True))])
+
+
+@nb.njit(cache=True, nogil=True)
+def gather(raw, position, size, out):
+    """Copy the pieces of `raw` end to end into `out`, which holds sum(size) bytes."""
+    at = 0
+    for i in range(position.size):
+        out[at : at + size[i]] = raw[position[i] : position[i] + size[i]]
+        at += size[i]
