@@ -1,0 +1,40 @@
+"""One self-contained HTML page of a run: what went in, what came out, what it cost, where it came from.
+
+`page`, `plots`, `pixels` and `parts` are the pieces; a new kind of run adds one file like `simulate`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .. import files
+from ..errors import NeurosimMissingError, check
+from . import simulate
+from .parts import table_of
+
+PAGE = "report.html"
+
+
+def write(run_folder: Path | str) -> Path:
+    """Write `report.html` into a run folder, from what the folder holds; its path.
+
+    What is absent (no spikes, no config, no results) is said on the page.
+
+    Raises:
+        NeurosimMissingError: no such folder, or nothing of a run in it.
+        NeurosimFormatError: a JSON file of the run is damaged.
+        NeurosimWriteError: the page could not be written; an earlier one is still whole.
+    """
+    run = Path(run_folder)
+    check(not run.is_file(), "report", "needs the folder of a run, not a file", run)
+    manifest, metrics = (table_of(_json(run / name)) for name in ("manifest.json", "metrics.json"))
+    if not manifest and not metrics:
+        raise NeurosimMissingError(f"{run}: holds no run (no manifest.json, no metrics.json); run 'neurosim simulate'")
+    config = run / "config.toml"
+    words = config.read_text("utf-8", errors="replace") if config.is_file() else None
+    files.write_text(run / PAGE, simulate.render(run, manifest, metrics, words))
+    return run / PAGE
+
+
+def _json(path: Path) -> object:
+    return files.read_json(path) if path.is_file() else {}

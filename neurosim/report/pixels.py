@@ -1,0 +1,74 @@
+"""Spikes as pixels: event frames, rasters and channel-by-time pictures, all over a transparent ground."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..spikes import Spikes
+from .png import tint
+
+Colour = tuple[int, int, int]
+# Mid-tones that stand on white and on near-black; orange and blue differ for every kind of colour vision.
+ON: Colour = (222, 120, 20)
+OFF: Colour = (62, 138, 205)
+SPIKE: Colour = (126, 100, 200)
+SOUND: Colour = (40, 140, 160)
+
+Pixels = NDArray[np.uint8]
+
+
+def plane(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """(polarities, height, width) of an event camera's shape, or None for a sensor that is no camera."""
+    if len(shape) == 2:
+        return (1, *shape)
+    return shape if len(shape) == 3 and shape[0] in (1, 2) else None
+
+
+def frame(spikes: Spikes) -> Pixels:
+    """[height, width, 4]: hue is the balance of ON and OFF events of a pixel, opacity how many there were.
+
+    The polarity axis holds OFF, then ON, as in N-MNIST.
+    """
+    polarities, height, width = plane(spikes.shape) or (1, 1, spikes.size)
+    counts = spikes.counts().reshape(polarities, height, width).astype(np.float64)
+    off, on = (counts[0], counts[1]) if polarities == 2 else (np.zeros_like(counts[0]), counts[0])
+    total = on + off
+    pixels = tint(_opacity(total), ON)
+    share = np.divide(on, total, out=np.zeros_like(on), where=total > 0)[..., None]
+    pixels[..., :3] = np.round(share * ON + (1 - share) * OFF)
+    return pixels
+
+
+def raster(spikes: Spikes, rows: int, columns: int, colour: Colour = SPIKE) -> Pixels:
+    """[rows, columns, 4]: time to the right, units upwards from 0; ON above OFF where there are two polarities."""
+    rows = min(rows, spikes.size)
+    grid = _grid(spikes, rows, columns)
+    # One spike is a visible dot; many in one dot are darker, up to opaque.
+    pixels = tint(np.where(grid > 0, np.minimum(0.6 + 0.15 * grid, 1.0), 0.0), colour)
+    camera = plane(spikes.shape)
+    if camera and camera[0] == 2:
+        boundary = rows // 2
+        pixels[:boundary, :, :3], pixels[boundary:, :, :3] = ON, OFF
+    return pixels
+
+
+def channels(spikes: Spikes, rows: int, columns: int) -> Pixels:
+    """[rows, columns, 4]: how many events each band of channels had in each stretch of time, channel 0 at the foot."""
+    return tint(_opacity(_grid(spikes, min(rows, spikes.size), columns)), SOUND)
+
+
+def _grid(spikes: Spikes, rows: int, columns: int) -> NDArray[np.float64]:
+    """[rows, columns] events, unit 0 in the last row."""
+    span = spikes.duration or 1.0
+    column = np.minimum((spikes.times / span * columns).astype(np.int64), columns - 1)
+    row = rows - 1 - spikes.units.astype(np.int64) * rows // spikes.size
+    flat = np.bincount(row * columns + column, minlength=rows * columns)
+    return flat.reshape(rows, columns).astype(np.float64)
+
+
+def _opacity(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Square root of the count relative to a high one, so that single events stay visible beside busy pixels."""
+    busy = counts[counts > 0]
+    top = np.quantile(busy, 0.98) if busy.size else 1.0
+    return np.sqrt(np.minimum(counts / top, 1.0))
