@@ -1,0 +1,9 @@
+"""The engine: makes a network ready and runs it, event by event on a grid."""
+
+from .plan import compile_network as compile_network
+from .result import Probe as Probe
+from .result import Progress as Progress
+from .result import Result as Result
+from .simulate import simulate as simulate
+
+__all__ = ["Probe", "Progress", "Result", "compile_network", "simulate"]

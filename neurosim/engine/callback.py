@@ -1,0 +1,40 @@
+"""Neuron steps compiled to callbacks that one run loop calls by address."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from ..errors import NeurosimInputError
+from ..neurons import Neuron
+
+
+def callback(neuron: Neuron, real: np.dtype) -> int:
+    """The address of the neuron's `step`, compiled for arrays of `real`; valid as long as the process.
+
+    The machine code is kept on disk beside the file that defines the model, where that can be written.
+
+    Raises:
+        NeurosimInputError: numba cannot compile the step.
+    """
+    return _compile(type(neuron), np.dtype(real)).address
+
+
+@functools.cache
+def _compile(model: type[Neuron], real: np.dtype) -> Any:
+    from numba import cfunc, from_dtype, types
+    from numba.core.errors import NumbaError
+
+    number = from_dtype(real)
+    two, one = types.Array(number, 2, "C"), types.Array(number, 1, "C")
+    signature = types.void(two, two, one, types.Array(types.uint8, 1, "C"))
+    try:
+        try:
+            return cfunc(signature, cache=True, error_model="numpy")(model.step)
+        except RuntimeError:  # typed into an interpreter: there is no file to keep the code beside
+            return cfunc(signature, error_model="numpy")(model.step)
+    except NumbaError as error:
+        first = next((line for line in str(error).splitlines() if line.strip() and "pipeline" not in line), "")
+        raise NeurosimInputError(f"{model.__name__}.step: cannot be compiled: {first.strip()}") from error

@@ -1,0 +1,59 @@
+"""The work of a run as layers: counted from the spikes of every unit and the rows they select."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..measure import Layer
+from .plan import Plan
+from .workspace import Workspace
+
+UNCOUNTED = "counting changed membranes was not asked for: simulate(..., count_updates=True)"
+
+
+def layers(plan: Plan, workspaces: Sequence[Workspace], steps: int, count_updates: bool) -> tuple[Layer, ...]:
+    """One layer a population of neurons; `steps` is the sum over all recordings."""
+    populations = range(len(plan.network.populations))
+    tallies = [np.sum([workspace.tallies[p] for workspace in workspaces], axis=0) for p in populations]
+    changes = np.sum([workspace.changes for workspace in workspaces], axis=0)
+    drawn = np.sum([workspace.drawn for workspace in workspaces], axis=0)
+    updates = changes if count_updates else [None] * len(changes)
+    return tuple(_layer(plan, p, tallies, drawn, steps, updates[p]) for p in sorted(plan.cells))
+
+
+def _layer(plan: Plan, p: int, tallies: list[NDArray], drawn: NDArray, steps: int, updates: NDArray | None) -> Layer:
+    cells, size = plan.cells[p], plan.network.populations[p].size
+    routes = [route for route in plan.routes if route.target == p]
+    noises = [s for s, noise in enumerate(plan.noises) if noise.target == p]
+    sources = {route.source for route in routes}
+    degrees = [route.nonzero_degrees() for route in routes]
+    noise_events = int(sum(drawn[s] for s in noises))
+    # A Poisson stimulus is a source of its own for every unit, joined one to one.
+    inputs = sum(plan.network.populations[source].size for source in sources) + size * len(noises)
+    selected = sum(int(tallies[route.source] @ d) for route, d in zip(routes, degrees, strict=True))
+    return Layer(
+        name=cells.population.name,
+        inputs=inputs,
+        outputs=size,
+        weights=sum(len(route.targets) for route in routes) + size * len(noises),
+        nonzero_weights=int(sum(d.sum() for d in degrees)) + size * sum(plan.noises[s].weight != 0 for s in noises),
+        weight_bits=plan.real.itemsize * 8,
+        steps=steps,
+        input_events=sum(int(tallies[source].sum()) for source in sources) + noise_events,
+        output_events=int(tallies[p].sum()),
+        output_entries=size * steps,
+        synaptic_operations=selected + noise_events,
+        binary_input=True,
+        dense_operations=inputs * size * steps,
+        membrane_updates=None if updates is None else int(updates),
+        dense_membrane_updates=size * steps,
+        state_bytes=cells.initial.nbytes,
+        parameter_bytes=sum(route.nbytes for route in routes) + cells.constants.nbytes,
+        spiking=True,
+        reasons={} if updates is not None else {"membrane_updates": UNCOUNTED},
+        state_bits=plan.real.itemsize * 8,
+        index_bits=32,
+    )

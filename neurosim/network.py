@@ -1,0 +1,231 @@
+"""Networks: populations, projections and stimuli. Description and validation; `neurosim.engine` runs them."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias, TypeVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import NeurosimInputError, check, pick
+from .neurons import Neuron
+from .synapses import Distribution, Pattern, Side, Value, check_value
+
+# Targets and units are stored in 32 bits.
+LARGEST = 2**31 - 1
+
+
+@final
+@dataclass(frozen=True)
+class SpikeSource:
+    """Units whose spikes are given: a recording, or another simulation's output. An event at time t belongs to the
+    step that holds t, and leaves its unit as a spike of a neuron in that step would."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class PoissonSource:
+    """Units that spike at random, each on its own: a Poisson number of spikes in every step.
+
+    Attributes:
+        rate: spikes/s of every unit.
+    """
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        check(math.isfinite(self.rate) and self.rate >= 0, "PoissonSource.rate", "must be >= 0 spikes/s", self.rate)
+
+
+Model: TypeAlias = "Neuron | SpikeSource | PoissonSource"
+SOURCES = {"SpikeSource": SpikeSource, "PoissonSource": PoissonSource}
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Units of one model.
+
+    Attributes:
+        name: how projections, stimuli and results refer to it.
+        shape: units along each dimension, or their number.
+        model: a neuron, `SpikeSource()` or `PoissonSource(rate)`.
+        initial: state variables that do not start where the neuron says, by name: a number, a vector [size] or a
+            distribution.
+        positions: [size, dimensions], for distance-dependent patterns; None means grid coordinates.
+
+    Raises:
+        NeurosimInputError: on construction, naming the population and its attribute.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    model: Model
+    initial: Mapping[str, Value] = field(default_factory=dict)
+    positions: NDArray | None = None
+
+    def __post_init__(self) -> None:
+        check(isinstance(self.name, str) and self.name != "", "Population.name", "must be a name", repr(self.name))
+        thing = f"Population[{self.name!r}]"
+        shape = (self.shape,) if isinstance(self.shape, (int, np.integer)) else tuple(self.shape)
+        whole = all(isinstance(n, (int, np.integer)) and n > 0 for n in shape) and shape
+        check(bool(whole), f"{thing}.shape", "must be whole numbers > 0", self.shape)
+        object.__setattr__(self, "shape", tuple(int(n) for n in shape))
+        check(self.size <= LARGEST, f"{thing}.shape", f"must unfold to <= {LARGEST} units", self.size)
+        models = (Neuron, SpikeSource, PoissonSource)
+        check(isinstance(self.model, models), f"{thing}.model", "must be a neuron or a source", self.model)
+        self._check_initial(thing)
+        if self.positions is not None:
+            at = np.asarray(self.positions, np.float64)
+            check(at.ndim == 2 and len(at) == self.size, f"{thing}.positions", f"must be [{self.size}, dims]", at.shape)
+            check(bool(np.isfinite(at).all()), f"{thing}.positions", "must be finite", "NaN or infinity")
+
+    def _check_initial(self, thing: str) -> None:
+        states = self.model.state if isinstance(self.model, Neuron) else ()
+        for name, value in self.initial.items():
+            pick(dict.fromkeys(states), name, f"{thing}.initial")
+            check_value(value, f"{thing}.initial[{name!r}]")
+            if not isinstance(value, Distribution) and np.ndim(value) == 1:
+                held = np.size(value)
+                check(held == self.size, f"{thing}.initial[{name!r}]", f"must hold {self.size} values", held)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def side(self) -> Side:
+        return Side(self.shape, self.positions)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Synapses from one population to another.
+
+    Attributes:
+        source, target: names of populations; the target's model must be a neuron.
+        pattern: which units are joined.
+        weight: a number, a distribution, or a vector in the pattern's order; in the unit of the target's receptor.
+        delay: s, the same choices; rounded to whole steps of the clock, of which there must be at least one.
+        receptor: which input of the target; None means its first.
+        name: unique in the network; None means "source->target".
+
+    Raises:
+        NeurosimInputError: on construction, naming the projection and its attribute.
+    """
+
+    source: str
+    target: str
+    pattern: Pattern
+    weight: Value
+    delay: Value = 1e-3
+    receptor: str | None = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.name is None:
+            object.__setattr__(self, "name", f"{self.source}->{self.target}")
+        check(isinstance(self.pattern, Pattern), f"{self}.pattern", "must be a connection pattern", self.pattern)
+        check_value(self.weight, f"{self}.weight")
+        check_value(self.delay, f"{self}.delay")
+        if not isinstance(self.delay, Distribution):
+            check(np.min(self.delay, initial=1.0) > 0, f"{self}.delay", "must be > 0 s", np.min(self.delay))
+
+    def __str__(self) -> str:
+        return f"Projection[{self.name!r}]"
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class PoissonInput:
+    """Independent Poisson spikes to every unit of a population, through a synapse each; not stored, drawn as it runs.
+
+    Attributes:
+        target: name of the population.
+        rate: spikes/s that each unit receives (of `n` sources at `f`, their sum n f).
+        weight: of each spike, in the unit of the receptor.
+        receptor: which input of the target; None means its first.
+        name: unique in the network; None means "poisson->target".
+    """
+
+    target: str
+    rate: float
+    weight: float
+    receptor: str | None = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.name is None:
+            object.__setattr__(self, "name", f"poisson->{self.target}")
+        check(math.isfinite(self.rate) and self.rate >= 0, f"{self}.rate", "must be >= 0 spikes/s", self.rate)
+        check(math.isfinite(self.weight), f"{self}.weight", "must be finite", self.weight)
+
+    def __str__(self) -> str:
+        return f"PoissonInput[{self.name!r}]"
+
+
+Named = TypeVar("Named", Population, Projection, PoissonInput)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Populations and what joins them. The order in which they are listed has no effect on any result.
+
+    Raises:
+        NeurosimInputError: on construction: a name used twice or unknown, a receptor the target lacks, a pattern
+            that does not fit its populations.
+    """
+
+    populations: Sequence[Population]
+    projections: Sequence[Projection] = ()
+    stimuli: Sequence[PoissonInput] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("populations", "projections", "stimuli"):
+            # By name: sums of inputs are then made in one order, however the network was put together.
+            object.__setattr__(self, name, _by_name(getattr(self, name)))
+        check(len(self.populations) > 0, "Network.populations", "needs at least one", 0)
+        for projection in self.projections:
+            source = self.population(projection.source, f"{projection}.source")
+            target = self.population(projection.target, f"{projection}.target")
+            self.receptor(projection)
+            projection.pattern.check(source.side, target.side, source is target)
+        for stimulus in self.stimuli:
+            self.receptor(stimulus)
+
+    def population(self, name: str, what: str = "Network.population") -> Population:
+        """The population of this name; `what` asks for it in the error."""
+        return pick({p.name: p for p in self.populations}, name, what)
+
+    def receptor(self, joint: Projection | PoissonInput) -> int:
+        """The row of the target's inputs that a projection or stimulus adds to."""
+        model = self.population(joint.target, f"{joint}.target").model
+        if not isinstance(model, Neuron):
+            raise NeurosimInputError(
+                f"{joint}.target: must be a population of neurons (got a source, '{joint.target}')"
+            )
+        if joint.receptor is None:
+            return 0
+        rows = {name: row for row, name in enumerate(model.receptors)}
+        return pick(rows, joint.receptor, f"{joint}.receptor")
+
+
+def stream(seed: int, *labels: str) -> int:
+    """The 64-bit key of a stream of random numbers: streams of different seeds or labels are independent."""
+    text = "\0".join((str(int(seed)), *labels))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def _by_name(items: Sequence[Named]) -> tuple[Named, ...]:
+    ordered = tuple(sorted(items, key=lambda item: item.name or ""))
+    for a, b in itertools.pairwise(ordered):
+        if a.name == b.name:
+            raise NeurosimInputError(f"Network: two {type(a).__name__}s are named '{a.name}'; give one another name")
+    return ordered

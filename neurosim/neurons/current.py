@@ -1,0 +1,77 @@
+"""Leaky integrate-and-fire neurons whose input is a synaptic current."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .base import Neuron, hold_steps, propagator
+
+
+@final
+@dataclass(frozen=True)
+class CubaLIF(Neuron):
+    """Leaky integrate-and-fire, synaptic currents that decay exponentially.
+
+        tau_mem dv/dt = v_leak - v + r (i_excitatory + i_inhibitory + i_offset)
+        tau_syn di_excitatory/dt = -i_excitatory, and the same for i_inhibitory with its own time constant
+        arrival of weight w:  i += w, also while refractory
+        v > v_threshold:      spike, then v = v_reset, held for t_refractory
+
+    where
+        tau_mem: membrane time constant, s.
+        tau_syn: synaptic time constant, s.
+        tau_syn_inhibitory: the same of the second receptor, s; None means tau_syn.
+        v_threshold, v_leak, v_reset: V (or dimensionless).
+        r: membrane resistance, ohm.
+        i_offset: constant current, A.
+        t_refractory: absolute refractory period, s.
+
+    Weights are in A and carry their sign: an inhibitory projection has negative ones.
+    State: v; refractory, the steps left to hold; the two currents. Source: Rotter & Diesmann 1999 (exact
+    integration); NIR's CubaLIF, NEST's iaf_psc_exp, PyNN's IF_curr_exp.
+    """
+
+    tau_mem: float = 0.02
+    tau_syn: float = 0.005
+    tau_syn_inhibitory: float | None = None
+    v_threshold: float = 1.0
+    v_leak: float = 0.0
+    v_reset: float = 0.0
+    r: float = 1.0
+    i_offset: float = 0.0
+    t_refractory: float = 0.0
+    state: ClassVar[tuple[str, ...]] = ("v", "refractory", "i_excitatory", "i_inhibitory")
+    receptors: ClassVar[tuple[str, ...]] = ("excitatory", "inhibitory")
+
+    def initial(self) -> tuple[float, ...]:
+        return self.v_leak, 0.0, 0.0, 0.0
+
+    def constants(self, dt: float) -> tuple[float, ...]:
+        m, s1 = -1.0 / self.tau_mem, -1.0 / self.tau_syn
+        s2 = -1.0 / (self.tau_syn_inhibitory or self.tau_syn)
+        p = propagator([[m, -m * self.r, -m * self.r], [0, s1, 0], [0, 0, s2]], dt)
+        rest = self.v_leak + self.r * self.i_offset
+        hold = hold_steps(self.t_refractory, dt)
+        return p[0, 0], rest, p[0, 1], p[0, 2], p[1, 1], p[2, 2], self.v_threshold, self.v_reset, hold
+
+    @staticmethod
+    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+        v, left, e, h = state[0], state[1], state[2], state[3]
+        e_in, h_in = inputs[0], inputs[1]
+        decay, rest, e_to_v, h_to_v, e_decay, h_decay = c[0], c[1], c[2], c[3], c[4], c[5]
+        threshold, reset, hold = c[6], c[7], c[8]
+        zero, one = c.dtype.type(0), c.dtype.type(1)
+        for i in range(spiked.size):
+            wait, a, b, u = left[i], e[i], h[i], v[i]
+            # A held membrane rests below the threshold and cannot fire.
+            u = u if wait > zero else rest + (u - rest) * decay + (a * e_to_v + b * h_to_v)
+            e[i] = a * e_decay + e_in[i]
+            h[i] = b * h_decay + h_in[i]
+            fired = u > threshold
+            v[i] = reset if fired else u
+            left[i] = hold if fired else max(wait - one, zero)
+            spiked[i] = fired

@@ -1,0 +1,159 @@
+"""Neurons whose input is a jump of the membrane: leaky and perfect integrators, with and without spikes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .base import Neuron, hold_steps
+
+
+@final
+@dataclass(frozen=True)
+class LIF(Neuron):
+    """Leaky integrate-and-fire, delta synapses.
+
+        tau_mem dv/dt = v_leak - v + r i_offset
+        arrival of weight w:  v += w, lost while refractory
+        v > v_threshold:      spike, then v = v_reset, held for t_refractory
+
+    where
+        tau_mem: membrane time constant, s.
+        v_threshold, v_leak, v_reset: V (or dimensionless, with weights alike).
+        r: membrane resistance, ohm.
+        i_offset: constant current, A.
+        t_refractory: absolute refractory period, s.
+        soft_reset: v -= v_threshold - v_reset instead of v = v_reset, so what exceeds the threshold is kept.
+
+    State: v; refractory, the steps left to hold. Source: Lapicque 1907; names as NIR's LIF.
+    """
+
+    tau_mem: float = 0.02
+    v_threshold: float = 1.0
+    v_leak: float = 0.0
+    v_reset: float = 0.0
+    r: float = 1.0
+    i_offset: float = 0.0
+    t_refractory: float = 0.0
+    soft_reset: bool = False
+    state: ClassVar[tuple[str, ...]] = ("v", "refractory")
+    receptors: ClassVar[tuple[str, ...]] = ("input",)
+
+    def initial(self) -> tuple[float, ...]:
+        return self.v_leak, 0.0
+
+    def constants(self, dt: float) -> tuple[float, ...]:
+        hold, keep = hold_steps(self.t_refractory, dt), float(self.soft_reset)
+        rest = self.v_leak + self.r * self.i_offset
+        return math.exp(-dt / self.tau_mem), rest, self.v_threshold, self.v_reset, keep, hold, math.inf
+
+    @staticmethod
+    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+        v, left = state[0], state[1]
+        arrived = inputs[0]
+        decay, rest, threshold, reset, keep, hold, never = c[0], c[1], c[2], c[3], c[4], c[5], c[6]
+        zero, one = c.dtype.type(0), c.dtype.type(1)
+        for i in range(spiked.size):
+            u, wait = v[i], left[i]
+            free = rest + (u - rest) * decay + arrived[i]
+            new = u if wait > zero else free
+            bar = never if wait > zero else threshold
+            fired = new > bar
+            v[i] = reset + keep * (new - threshold) if fired else new
+            left[i] = hold if fired else max(wait - one, zero)
+            spiked[i] = fired
+
+
+@final
+@dataclass(frozen=True)
+class IF(Neuron):
+    """Integrate-and-fire without leak, delta synapses.
+
+        dv/dt = r i_offset
+        arrival of weight w:  v += w, lost while refractory
+        v > v_threshold:      spike, then v = v_reset, held for t_refractory
+
+    where
+        v_threshold, v_reset: V (or dimensionless, with weights alike).
+        r: V per A and s, as in NIR's IF, whose dv/dt = r i.
+        i_offset: constant current, A.
+        t_refractory: absolute refractory period, s.
+        soft_reset: v -= v_threshold - v_reset instead of v = v_reset.
+
+    State: v; refractory, the steps left to hold. Source: names as NIR's IF.
+    """
+
+    v_threshold: float = 1.0
+    v_reset: float = 0.0
+    r: float = 1.0
+    i_offset: float = 0.0
+    t_refractory: float = 0.0
+    soft_reset: bool = False
+    state: ClassVar[tuple[str, ...]] = ("v", "refractory")
+    receptors: ClassVar[tuple[str, ...]] = ("input",)
+
+    def initial(self) -> tuple[float, ...]:
+        return self.v_reset, 0.0
+
+    def constants(self, dt: float) -> tuple[float, ...]:
+        hold, keep = hold_steps(self.t_refractory, dt), float(self.soft_reset)
+        return self.r * self.i_offset * dt, self.v_threshold, self.v_reset, keep, hold, math.inf
+
+    @staticmethod
+    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+        v, left = state[0], state[1]
+        arrived = inputs[0]
+        drift, threshold, reset, keep, hold, never = c[0], c[1], c[2], c[3], c[4], c[5]
+        zero, one = c.dtype.type(0), c.dtype.type(1)
+        for i in range(spiked.size):
+            u, wait = v[i], left[i]
+            free = u + drift + arrived[i]
+            new = u if wait > zero else free
+            bar = never if wait > zero else threshold
+            fired = new > bar
+            v[i] = reset + keep * (new - threshold) if fired else new
+            left[i] = hold if fired else max(wait - one, zero)
+            spiked[i] = fired
+
+
+@final
+@dataclass(frozen=True)
+class LI(Neuron):
+    """Leaky integrator: a membrane that never spikes, such as a readout.
+
+        tau_mem dv/dt = v_leak - v + r i_offset
+        arrival of weight w:  v += w
+
+    where
+        tau_mem: time constant, s (NIR's LI calls it tau).
+        v_leak: V (or dimensionless, with weights alike).
+        r: resistance, ohm.
+        i_offset: constant current, A.
+
+    State: v. Source: names as NIR's LI.
+    """
+
+    tau_mem: float = 0.02
+    v_leak: float = 0.0
+    r: float = 1.0
+    i_offset: float = 0.0
+    state: ClassVar[tuple[str, ...]] = ("v",)
+    receptors: ClassVar[tuple[str, ...]] = ("input",)
+
+    def initial(self) -> tuple[float, ...]:
+        return (self.v_leak,)
+
+    def constants(self, dt: float) -> tuple[float, ...]:
+        return math.exp(-dt / self.tau_mem), self.v_leak + self.r * self.i_offset
+
+    @staticmethod
+    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+        v, arrived = state[0], inputs[0]
+        decay, rest = c[0], c[1]
+        for i in range(spiked.size):
+            v[i] = rest + (v[i] - rest) * decay + arrived[i]
+            spiked[i] = 0

@@ -1,0 +1,308 @@
+"""Connection patterns, named as PyNN's connectors.
+
+`allow_self_connections` matters where source and target are one population: False leaves out i -> i.
+`with_replacement` allows several synapses between the same two units.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import NeurosimInputError, check
+from .base import Pattern, Rows, Side, check_count, check_probability
+
+
+@final
+@dataclass(frozen=True)
+class AllToAll(Pattern):
+    """Every source to every target."""
+
+    allow_self_connections: bool = True
+
+    def rows(self, source: Side, target: Side, same: bool, key: int, first: int, last: int) -> Rows:
+        n, count = target.size, last - first
+        targets = np.tile(np.arange(n, dtype=np.int32), count)
+        degrees = np.full(count, n)
+        if same and not self.allow_self_connections:
+            own = np.repeat(np.arange(first, last), n)
+            targets, degrees = targets[targets != own], degrees - 1
+        return Rows(_offsets(degrees), targets)
+
+    def expected(self, source: Side, target: Side) -> float:
+        return float(source.size) * target.size
+
+
+@final
+@dataclass(frozen=True)
+class OneToOne(Pattern):
+    """Source i to target i."""
+
+    def check(self, source: Side, target: Side, same: bool) -> None:
+        check(source.size == target.size, "OneToOne", f"needs as many targets as sources {source.size}", target.size)
+
+    def rows(self, source: Side, target: Side, same: bool, key: int, first: int, last: int) -> Rows:
+        return Rows(np.arange(last - first + 1), np.arange(first, last, dtype=np.int32))
+
+    def expected(self, source: Side, target: Side) -> float:
+        return float(source.size)
+
+
+@final
+@dataclass(frozen=True)
+class FixedProbability(Pattern):
+    """Every pair with probability `p_connect`, on its own."""
+
+    p_connect: float
+    allow_self_connections: bool = True
+
+    def __post_init__(self) -> None:
+        check_probability("FixedProbability.p_connect", self.p_connect)
+
+    def rows(self, source: Side, target: Side, same: bool, key: int, first: int, last: int) -> Rows:
+        from ..kernels.connect import bernoulli_rows
+
+        if self.p_connect in (0, 1):
+            full = AllToAll(self.allow_self_connections)
+            return full.rows(source, target, same, key, first, last) if self.p_connect else _none(last - first)
+        skip = same and not self.allow_self_connections
+        return _grown(
+            (last - first) * target.size * self.p_connect,
+            last - first,
+            lambda offsets, out: bernoulli_rows(
+                np.uint64(key), first, last, target.size, self.p_connect, skip, offsets, out
+            ),
+        )
+
+    def expected(self, source: Side, target: Side) -> float:
+        return self.p_connect * source.size * target.size
+
+
+@final
+@dataclass(frozen=True)
+class FixedNumberPre(Pattern):
+    """Every target receives from `n` sources: fixed in-degree."""
+
+    n: int
+    with_replacement: bool = False
+    allow_self_connections: bool = True
+
+    def __post_init__(self) -> None:
+        check_count("FixedNumberPre.n", self.n)
+
+    def check(self, source: Side, target: Side, same: bool) -> None:
+        _check_enough(self, source.size, same, "sources")
+
+    def rows(self, source: Side, target: Side, same: bool, key: int, first: int, last: int) -> Rows:
+        from ..kernels.connect import fixed_columns, transpose
+
+        skip = same and not self.allow_self_connections
+        columns = fixed_columns(np.uint64(key), source.size, target.size, self.n, self.with_replacement, skip)
+        offsets = np.empty(last - first + 1, np.int64)
+        transpose(columns, first, last, offsets, np.empty(0, np.int32))
+        targets = np.empty(offsets[-1], np.int32)
+        if targets.size:
+            transpose(columns, first, last, offsets, targets)
+        return Rows(offsets, targets)
+
+    def expected(self, source: Side, target: Side) -> float:
+        return float(self.n) * target.size
+
+
+@final
+@dataclass(frozen=True)
+class FixedNumberPost(Pattern):
+    """Every source reaches `n` targets: fixed out-degree."""
+
+    n: int
+    with_replacement: bool = False
+    allow_self_connections: bool = True
+
+    def __post_init__(self) -> None:
+        check_count("FixedNumberPost.n", self.n)
+
+    def check(self, source: Side, target: Side, same: bool) -> None:
+        _check_enough(self, target.size, same, "targets")
+
+    def rows(self, source: Side, target: Side, same: bool, key: int, first: int, last: int) -> Rows:
+        skip = same and not self.allow_self_connections
+        return _chosen(key, first, last, np.full(last - first, self.n), target.size, self.with_replacement, skip)
+
+    def expected(self, source: Side, target: Side) -> float:
+        return float(self.n) * source.size
+
+
+@final
+@dataclass(frozen=True)
+class FixedTotalNumber(Pattern):
+    """`n` synapses in all, each between a source and a target drawn at random."""
+
+    n: int
+    with_replacement: bool = True
+    allow_self_connections: bool = True
+
+    def __post_init__(self) -> None:
+        check_count("FixedTotalNumber.n", self.n)
+
+    def check(self, source: Side, target: Side, same: bool) -> None:
+        loops = 0 if self.allow_self_connections or not same else source.size
+        pairs = source.size * target.size - loops
+        if self.with_replacement:
+            check(pairs > 0 or self.n == 0, "FixedTotalNumber.n", "must be 0, for there is no pair to join", self.n)
+        else:
+            check(self.n <= pairs, "FixedTotalNumber.n", f"must be <= the {pairs} pairs there are", self.n)
+
+    def rows(self, source: Side, target: Side, same: bool, key: int, first: int, last: int) -> Rows:
+        from ..kernels.connect import histogram
+
+        skip = same and not self.allow_self_connections
+        if not self.with_replacement:
+            return self._distinct(source, target, skip, key, first, last)
+        degrees = np.empty(source.size, np.int64)
+        histogram(np.uint64(key), self.n, source.size, degrees)
+        # Another key for the targets: sources were drawn from the first one.
+        return _chosen(key ^ _OTHER, first, last, degrees[first:last], target.size, True, skip)
+
+    def _distinct(self, source: Side, target: Side, skip: bool, key: int, first: int, last: int) -> Rows:
+        """Pairs numbered source * targets + target, the first `n` different ones of a stream of draws."""
+        from ..kernels.connect import fixed_columns
+
+        pairs = source.size * target.size
+        if not skip:
+            chosen = fixed_columns(np.uint64(key), pairs, 1, self.n, False, False)[0]
+        else:
+            # Numbered without the diagonal, then moved over it: pair q of a row of targets - 1.
+            row, column = np.divmod(
+                fixed_columns(np.uint64(key), pairs - source.size, 1, self.n, False, False)[0], target.size - 1
+            )
+            chosen = row * target.size + column + (column >= row)
+        rows, columns = np.divmod(np.sort(chosen).astype(np.int64), target.size)
+        inside = (rows >= first) & (rows < last)
+        degrees = np.bincount(rows[inside] - first, minlength=last - first)
+        return Rows(_offsets(degrees), columns[inside].astype(np.int32))
+
+    def expected(self, source: Side, target: Side) -> float:
+        return float(self.n)
+
+
+@final
+@dataclass(frozen=True)
+class DistanceDependentProbability(Pattern):
+    """Probability `p_max * exp(-(d / length)^exponent)`, d the distance between the positions of the two units.
+
+    An exponent of 2 is the rule of Maass, Natschlaeger & Markram 2002 with lambda = length; 1 is exponential.
+    Positions are the populations' own, by default their grid coordinates; `length` is in the same unit.
+    """
+
+    p_max: float
+    length: float
+    exponent: float = 2.0
+    allow_self_connections: bool = True
+
+    def __post_init__(self) -> None:
+        check_probability("DistanceDependentProbability.p_max", self.p_max)
+        for name in ("length", "exponent"):
+            value = getattr(self, name)
+            check(math.isfinite(value) and value > 0, f"DistanceDependentProbability.{name}", "must be > 0", value)
+
+    def check(self, source: Side, target: Side, same: bool) -> None:
+        a, b = source.coordinates().shape[1], target.coordinates().shape[1]
+        check(a == b, "DistanceDependentProbability", f"needs positions of {a} dimensions on both sides", b)
+
+    def rows(self, source: Side, target: Side, same: bool, key: int, first: int, last: int) -> Rows:
+        from ..kernels.connect import distance_rows
+
+        skip = same and not self.allow_self_connections
+        a, b = source.coordinates(), target.coordinates()
+        return _grown(
+            16.0 * (last - first),
+            last - first,
+            lambda offsets, out: distance_rows(
+                np.uint64(key), first, last, a, b, self.p_max, self.length, self.exponent, skip, offsets, out
+            ),
+        )
+
+    def expected(self, source: Side, target: Side) -> float:
+        return self.p_max * source.size * target.size
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class FromList(Pattern):
+    """Synapse k joins source `pre[k]` to target `post[k]`; weights and delays given as arrays are in this order.
+
+    Attributes:
+        pre, post: [n] whole numbers.
+    """
+
+    pre: NDArray
+    post: NDArray
+
+    def __post_init__(self) -> None:
+        for name in ("pre", "post"):
+            array = np.asarray(getattr(self, name))
+            if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
+                raise NeurosimInputError(f"FromList.{name}: must be a vector of whole numbers (got {array.dtype})")
+            object.__setattr__(self, name, array.astype(np.int64))
+            check(array.size == 0 or array.min() >= 0, f"FromList.{name}", "must be >= 0", array.min(initial=0))
+        check(
+            self.pre.size == self.post.size, "FromList.post", f"must be as long as pre {len(self.pre)}", self.post.size
+        )
+
+    def check(self, source: Side, target: Side, same: bool) -> None:
+        for name, array, size in (("pre", self.pre, source.size), ("post", self.post, target.size)):
+            last = int(array.max(initial=0))
+            check(array.size == 0 or last < size, f"FromList.{name}", f"must be < the population's size {size}", last)
+
+    def rows(self, source: Side, target: Side, same: bool, key: int, first: int, last: int) -> Rows:
+        order = np.lexsort((self.post, self.pre))
+        pre = self.pre[order]
+        a, b = np.searchsorted(pre, [first, last])
+        order = order[a:b]
+        degrees = np.bincount(pre[a:b] - first, minlength=last - first)
+        return Rows(_offsets(degrees), self.post[order].astype(np.int32), order)
+
+    def expected(self, source: Side, target: Side) -> float:
+        return float(self.pre.size)
+
+
+_OTHER = 0x9E3779B97F4A7C15
+
+
+def _offsets(degrees) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(degrees)]).astype(np.int64)
+
+
+def _none(sources: int) -> Rows:
+    return Rows(np.zeros(sources + 1, np.int64), np.empty(0, np.int32))
+
+
+def _check_enough(pattern: FixedNumberPre | FixedNumberPost, size: int, same: bool, what: str) -> None:
+    eligible = size - (same and not pattern.allow_self_connections)
+    least = min(pattern.n, 1) if pattern.with_replacement else pattern.n
+    check(least <= eligible, f"{type(pattern).__name__}.n", f"must be <= the {eligible} {what} there are", pattern.n)
+
+
+def _grown(expected, sources, fill) -> Rows:
+    """Rows of an unknown number of synapses: `fill(offsets, out)` returns their number or -1 if `out` is too short."""
+    offsets = np.empty(sources + 1, np.int64)
+    room = int(expected + 6 * math.sqrt(expected)) + 64
+    while True:
+        out = np.empty(room, np.int32)
+        count = fill(offsets, out)
+        if count >= 0:
+            return Rows(offsets, out[:count])
+        room *= 2
+
+
+def _chosen(key, first, last, degrees, targets, with_replacement, skip) -> Rows:
+    from ..kernels.connect import fixed_rows
+
+    offsets = _offsets(degrees)
+    out = np.empty(offsets[-1], np.int32)
+    fixed_rows(np.uint64(key), first, last, degrees, targets, with_replacement, skip, out)
+    return Rows(offsets, out)

@@ -1,0 +1,205 @@
+"""Connection patterns against what defines them; values by counter."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from neurosim.errors import NeurosimInputError
+from neurosim.kernels.connect import bernoulli_reference
+from neurosim.synapses import (
+    PATTERNS,
+    AllToAll,
+    DistanceDependentProbability,
+    FixedNumberPost,
+    FixedNumberPre,
+    FixedProbability,
+    FixedTotalNumber,
+    FromList,
+    LogNormal,
+    Normal,
+    OneToOne,
+    Pattern,
+    Side,
+    Uniform,
+    check_value,
+    draw,
+)
+
+KEY = 0xFEDCBA9876543210
+_ALL = [(a, b) for a in (True, False) for b in (True, False)]
+EXAMPLES: dict[str, list[Pattern]] = {
+    "AllToAll": [AllToAll(), AllToAll(allow_self_connections=False)],
+    "OneToOne": [OneToOne()],
+    "FixedProbability": [FixedProbability(p, loops) for p in (0.0, 0.2, 0.9, 1.0) for loops in (True, False)],
+    "FixedNumberPre": [FixedNumberPre(n, again, loops) for n in (0, 3, 20, 36) for again, loops in _ALL],
+    "FixedNumberPost": [FixedNumberPost(n, again, loops) for n in (0, 3, 20, 36) for again, loops in _ALL],
+    "FixedTotalNumber": [FixedTotalNumber(n, again, loops) for n in (0, 5, 400, 1300) for again, loops in _ALL],
+    "DistanceDependentProbability": [DistanceDependentProbability(0.8, 2.0, 2.0, loops) for loops in (True, False)],
+    "FromList": [FromList(np.array([3, 0, 3, 3]), np.array([1, 2, 0, 1]))],
+}
+CASES = [pattern for patterns in EXAMPLES.values() for pattern in patterns]
+SQUARE = Side((37,))
+
+
+def matrix(pattern: Pattern, source: Side, target: Side, same: bool, key: int = KEY) -> np.ndarray:
+    """[sources, targets] how many synapses join each pair."""
+    rows = pattern.rows(source, target, same, key, 0, source.size)
+    counts = np.zeros((source.size, target.size), int)
+    np.add.at(counts, (np.repeat(np.arange(source.size), np.diff(rows.offsets)), rows.targets), 1)
+    return counts
+
+
+def test_every_pattern_is_tried() -> None:
+    assert set(EXAMPLES) == set(PATTERNS)
+
+
+@pytest.mark.parametrize("pattern", CASES, ids=str)
+@pytest.mark.parametrize("same", [True, False])
+def test_rows_are_sorted_and_do_not_depend_on_the_cut(pattern: Pattern, same: bool) -> None:
+    pattern.check(SQUARE, SQUARE, same)
+    whole = pattern.rows(SQUARE, SQUARE, same, KEY, 0, 37)
+    assert whole.offsets.dtype == np.int64 and whole.targets.dtype == np.int32
+    assert whole.offsets[0] == 0 and whole.offsets[-1] == len(whole.targets)
+    for i in range(37):
+        row = whole.targets[whole.offsets[i] : whole.offsets[i + 1]]
+        assert np.all(np.diff(row) >= 0) and (row.size == 0 or (row[0] >= 0 and row[-1] < 37))
+    parts = [pattern.rows(SQUARE, SQUARE, same, KEY, a, b) for a, b in ((0, 1), (1, 20), (20, 37))]
+    assert np.array_equal(np.concatenate([part.targets for part in parts]), whole.targets)
+    assert np.array_equal(np.concatenate([np.diff(part.offsets) for part in parts]), np.diff(whole.offsets))
+
+
+@pytest.mark.parametrize("pattern", CASES, ids=str)
+def test_self_connections_and_replacement(pattern: Pattern) -> None:
+    joined = matrix(pattern, SQUARE, SQUARE, True)
+    if not getattr(pattern, "allow_self_connections", True):
+        assert not joined.diagonal().any()
+    if not getattr(pattern, "with_replacement", True) or isinstance(pattern, FixedProbability):
+        assert joined.max(initial=0) <= 1
+
+
+def test_degrees_are_as_named() -> None:
+    wide = Side((50,))
+    for again in (True, False):
+        assert np.all(matrix(FixedNumberPre(7, again), SQUARE, wide, False).sum(axis=0) == 7)
+        assert np.all(matrix(FixedNumberPost(7, again), SQUARE, wide, False).sum(axis=1) == 7)
+        assert matrix(FixedTotalNumber(123, again), SQUARE, wide, False).sum() == 123
+    assert np.array_equal(matrix(OneToOne(), SQUARE, SQUARE, False), np.eye(37))
+    assert np.all(matrix(AllToAll(), SQUARE, wide, False) == 1)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        FixedProbability(0.3),
+        FixedNumberPre(11),
+        FixedNumberPre(11, True),
+        FixedNumberPost(11),
+        FixedTotalNumber(400),
+        FixedTotalNumber(400, with_replacement=False),
+    ],
+    ids=str,
+)
+def test_every_pair_is_as_likely(pattern: Pattern) -> None:
+    total = sum(matrix(pattern, SQUARE, SQUARE, True, key) for key in range(1, 401))
+    chance = pattern.expected(SQUARE, SQUARE) / 37**2
+    spread = (total / 400 - chance) / math.sqrt(chance / 400)
+    assert abs(spread.mean()) < 0.15
+    assert np.abs(spread).max() < 5
+    # Rows and columns too: a bias along one of them would hide in single pairs.
+    assert np.abs(spread.sum(axis=0) / math.sqrt(37)).max() < 4.5
+    assert np.abs(spread.sum(axis=1) / math.sqrt(37)).max() < 4.5
+
+
+def test_fixed_probability_is_its_reference() -> None:
+    rows = FixedProbability(0.2, allow_self_connections=False).rows(SQUARE, SQUARE, True, KEY, 5, 20)
+    reference = bernoulli_reference(KEY, 5, 20, 37, 0.2, True)
+    assert rows.targets.tolist() == [j for row in reference for j in row]
+    assert np.diff(rows.offsets).tolist() == [len(row) for row in reference]
+
+
+def test_distance_decides() -> None:
+    grid = Side((6, 6))
+    pattern = DistanceDependentProbability(0.9, 1.5)
+    total = sum(matrix(pattern, grid, grid, False, key) for key in range(300)) / 300
+    at = np.stack(np.unravel_index(np.arange(36), (6, 6)), axis=1)
+    distance = np.linalg.norm(at[:, None] - at[None], axis=2)
+    chance = 0.9 * np.exp(-((distance / 1.5) ** 2))
+    assert np.all(np.abs(total - chance) < 5 * np.sqrt(chance * (1 - chance) / 300) + 0.01)
+    elsewhere = Side((36,), np.array([[0.0, 100.0]] * 36))
+    assert matrix(pattern, grid, elsewhere, False).sum() == 0
+
+
+def test_a_list_keeps_track_of_its_order() -> None:
+    pattern = FromList(np.array([3, 0, 3, 3]), np.array([1, 2, 0, 1]))
+    rows = pattern.rows(SQUARE, SQUARE, False, KEY, 0, 37)
+    assert rows.targets.tolist() == [2, 0, 1, 1]
+    assert rows.order is not None and rows.order.tolist() == [1, 2, 0, 3]
+
+
+def test_streams_differ() -> None:
+    a, b = (matrix(FixedProbability(0.5), SQUARE, SQUARE, False, key) for key in (1, 2))
+    assert 0.4 < (a == b).mean() < 0.6
+
+
+@pytest.mark.parametrize("value", [Uniform(-1, 3), Normal(2, 3, low=0), LogNormal(0.1, 0.5, high=2.0), 1.5])
+def test_values_may_be_cut_anywhere(value: object) -> None:
+    whole = draw(value, KEY, 0, 1000, "x")  # type: ignore[arg-type]
+    parts = [draw(value, KEY, a, n, "x") for a, n in ((0, 1), (1, 600), (601, 399))]  # type: ignore[arg-type]
+    assert np.array_equal(np.concatenate(parts), whole)
+
+
+def test_clipped_values_are_drawn_again() -> None:
+    values = Normal(0.0, 1.0, low=0.0).draw(KEY, 0, 100_000)
+    assert values.min() > 0
+    assert abs(values.mean() - math.sqrt(2 / math.pi)) < 0.01  # the half-normal's mean: no heap at the edge
+    logs = np.log(LogNormal(0.3, 0.7).draw(KEY, 0, 100_000))
+    assert abs(logs.mean() - 0.3) < 0.01 and abs(logs.std() - 0.7) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: FixedProbability(1.5), "FixedProbability.p_connect: must be between 0 and 1 (got 1.5)"),
+        (lambda: FixedNumberPre(-1), "FixedNumberPre.n: must be >= 0 (got -1)"),
+        (lambda: FixedNumberPost(2.5), "FixedNumberPost.n: must be whole (got 2.5)"),
+        (lambda: FixedNumberPre(38).check(SQUARE, SQUARE, False), "FixedNumberPre.n: must be <= the 37 sources"),
+        (
+            lambda: FixedNumberPost(37, False, False).check(SQUARE, SQUARE, True),
+            "FixedNumberPost.n: must be <= the 36 targets there are (got 37)",
+        ),
+        (
+            lambda: FixedTotalNumber(1370, with_replacement=False).check(SQUARE, SQUARE, False),
+            "FixedTotalNumber.n: must be <= the 1369 pairs there are (got 1370)",
+        ),
+        (
+            lambda: OneToOne().check(SQUARE, Side((2,)), False),
+            "OneToOne: needs as many targets as sources 37 (got 2)",
+        ),
+        (
+            lambda: FromList([0, 37], [0, 0]).check(SQUARE, SQUARE, False),  # type: ignore[arg-type]
+            "FromList.pre: must be < the population's size 37 (got 37)",
+        ),
+        (lambda: FromList([0.5], [0]), "FromList.pre: must be a vector of whole numbers"),  # type: ignore[arg-type]
+        (lambda: FromList([-1], [0]), "FromList.pre: must be >= 0 (got -1)"),  # type: ignore[arg-type]
+        (lambda: FromList([1, 2], [0]), "FromList.post: must be as long as pre 2 (got 1)"),  # type: ignore[arg-type]
+        (
+            lambda: DistanceDependentProbability(0.5, 1.0).check(SQUARE, Side((2, 2)), False),
+            "DistanceDependentProbability: needs positions of 1 dimensions on both sides (got 2)",
+        ),
+        (lambda: DistanceDependentProbability(0.5, 0.0), "DistanceDependentProbability.length: must be > 0 (got 0.0)"),
+        (lambda: Normal(0, -1), "Normal.sd: must be >= 0 (got -1)"),
+        (lambda: Uniform(1, 1), "Uniform.high: must be > low 1 (got 1)"),
+        (lambda: LogNormal(float("nan"), 1), "LogNormal.mu: must be finite (got nan)"),
+        (lambda: Normal(0, 1, low=50).draw(KEY, 0, 10), "almost nothing of it lies between low and high"),
+        (lambda: check_value("fast", "P.weight"), "P.weight: must be a number, a vector or a distribution"),  # type: ignore[arg-type]
+        (lambda: check_value(np.array([1, np.nan]), "P.weight"), "P.weight: must be finite (got nan)"),
+        (lambda: draw(np.ones(3), KEY, 0, 4, "P.weight"), "P.weight: must hold 4 values (got 3)"),
+    ],
+)
+def test_bad_input_is_named(make, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(NeurosimInputError) as caught:
+        make()
+    assert message in str(caught.value)
