@@ -74,7 +74,8 @@ class EventCamera:
         from .kernels import camera as kernel
 
         film = np.ascontiguousarray(film, np.float64)
-        check(film.ndim == 3 and len(film) >= 2, "film", "must be [frames >= 2, height, width]", film.shape)
+        rule = "must be [frames >= 2, height >= 1, width >= 1]"
+        check(film.ndim == 3 and len(film) >= 2 and film.size > 0, "film", rule, film.shape)
         check(math.isfinite(step) and step > 0, "step", "must be > 0 s", step)
         brightest = max(-float(film.min()), float(film.max()))  # NaN where there is one
         check(brightest <= BRIGHTEST, "film", f"must be finite log-light within +-{BRIGHTEST:g}", brightest)

@@ -286,7 +286,7 @@ def _open(url: str, file: IO[bytes], have: int, timeout: float) -> http.client.H
         if error.code == 416:
             file.truncate(0)
         kind = _Passing if error.code in {416, *PASSING} else _Final
-        raise kind(f"the server answered {error.code} {error.reason}") from None
+        raise kind(f"the server answered {error.code} {_line(error.reason)}") from None
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:
@@ -305,16 +305,22 @@ def _network() -> Iterator[None]:
         reason = getattr(error, "reason", error)
         if isinstance(reason, ssl.SSLCertVerificationError):
             raise _Final(f"its certificate is not to be trusted ({reason.verify_message})") from None
-        raise _Passing(f"could not be reached ({reason or type(error).__name__})") from None
+        raise _Passing(f"could not be reached ({_line(reason) or type(error).__name__})") from None
+
+
+def _line(words: object) -> str:
+    """What urllib or the server said, as part of one line: it may be long and hold anything."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(words)).split())[:200]
 
 
 def _start(response: http.client.HTTPResponse, have: int) -> int:
     """Where the bytes of this answer belong: at `have` only if the server says so, else at the start."""
-    stated = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    stated_range = response.headers.get("Content-Range", "")
+    stated = re.match(r"bytes (\d+)-", stated_range)
     if response.status == 206 and stated and int(stated[1]) == have:
         return have
     if response.status == 206:
-        raise _Final(f"the server sent a part that was not asked for ({response.headers.get('Content-Range')})")
+        raise _Final(f"the server sent a part that was not asked for ({_line(stated_range)})")
     return 0
 
 
@@ -329,5 +335,5 @@ class _NeverDown(urllib.request.HTTPRedirectHandler):
         if not may_follow(req.full_url, newurl):
             with suppress(OSError):
                 fp.close()
-            raise _Final(f"redirects to {newurl}, a weaker connection; refused")
+            raise _Final(f"redirects to {_line(newurl)}, a weaker connection; refused")
         return super().redirect_request(req, fp, code, msg, headers, newurl)

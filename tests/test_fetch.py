@@ -1,0 +1,404 @@
+"""Downloads against a server on this machine that drops, lies, redirects and sends wrong bytes."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import http.client
+import io
+import os
+import re
+import shutil
+import threading
+import zipfile
+from collections.abc import Iterator
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.request import Request
+
+import numpy as np
+import pytest
+
+from neurosim import fetch
+from neurosim.errors import NeurosimError, NeurosimWriteError
+from neurosim.fetch import Patience, Source, download, install, may_follow
+
+CONTENT = np.random.default_rng(0).bytes(300_000)
+MD5 = "md5:" + hashlib.md5(CONTENT).hexdigest()
+SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
+HASTE = Patience(attempts=3, pause=0.0, timeout=1.0)
+
+
+class Server(ThreadingHTTPServer):
+    """Paths choose the behaviour; `asked` keeps every request's path and Range header."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[tuple[str, str | None]] = []
+        self.content = CONTENT
+        self.release = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.server.asked.append((self.path, self.headers["Range"]))
+        getattr(self, f"do_{self.path.strip('/').replace('-', '_')}")()
+
+    def tries(self) -> int:
+        return len(self.server.asked)
+
+    def send(self, body: bytes, status: int = 200, length: int | None = None, **headers: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def ranged(self, stop: int | None = None) -> None:
+        """What is asked for, but only up to byte `stop` of the whole."""
+        content = self.server.content
+        start = int(re.match(r"bytes=(\d+)-", self.headers["Range"] or "bytes=0-")[1])  # type: ignore[index]
+        if start >= len(content):
+            self.send(b"", 416, Content_Range=f"bytes */{len(content)}")
+        elif self.headers["Range"]:
+            stated = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            self.send(content[start:stop], 206, len(content) - start, Content_Range=stated)
+        else:
+            self.send(content[:stop], 200, len(content))
+
+    def do_whole(self) -> None:
+        self.ranged()
+
+    def do_drops(self) -> None:
+        self.ranged(100_000 * self.tries())
+
+    def do_always_short(self) -> None:
+        self.ranged(50_000)
+
+    def do_ignores_range(self) -> None:
+        content = self.server.content
+        self.send(content[: 120_000 if self.tries() == 1 else None], 200, len(content))
+
+    def do_wrong_part(self) -> None:
+        self.send(CONTENT[5:], 206, Content_Range="bytes 5-299999/300000")
+
+    def do_wrong_bytes(self) -> None:
+        self.send(CONTENT[:-1] + b"!")
+
+    def do_no_length(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(CONTENT)
+
+    def do_moved(self) -> None:
+        self.send(b"", 302, Location="/whole")
+
+    def do_moved_to_ftp(self) -> None:
+        self.send(b"", 302, Location="ftp://127.0.0.1/whole")
+
+    def do_moved_to_file(self) -> None:
+        self.send(b"", 302, Location="file:///etc/hostname")
+
+    def do_moved_in_circles(self) -> None:
+        self.send(b"", 302, Location="/moved-in-circles")
+
+    def do_missing(self) -> None:
+        self.send(b"gone", 404)
+
+    def do_busy_once(self) -> None:
+        if self.tries() == 1:
+            self.send(b"later", 503)
+        else:
+            self.ranged()
+
+    def do_always_busy(self) -> None:
+        self.send(b"later", 503)
+
+    def do_huge(self) -> None:
+        self.send(b"x", 200, 1 << 50)
+
+    def do_endless(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        try:
+            while True:
+                self.wfile.write(bytes(1 << 16))
+        except OSError:
+            pass
+
+    def do_silent(self) -> None:
+        self.server.release.wait(5)
+
+    def do_garbage(self) -> None:
+        self.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield running
+        running.release.set()
+        running.shutdown()
+
+
+def get(server: Server, path: str, folder: Path, checksum: str = SHA256, patience: Patience = HASTE) -> Path:
+    return download(Source(f"{server.url}/{path}", "data.bin", checksum, "data"), folder, patience, quiet=True)
+
+
+def failure(server: Server, path: str, folder: Path, patience: Patience = HASTE) -> str:
+    with pytest.raises(NeurosimError) as error:
+        get(server, path, folder, patience=patience)
+    assert error.value.exit_code == 1
+    text = str(error.value)
+    assert "\n" not in text and f"put it at {folder / 'data.bin'}, and run this again" in text
+    assert not (folder / "data.bin").exists()
+    return text
+
+
+@pytest.mark.parametrize("checksum", [MD5, SHA256])
+def test_a_file_arrives_whole_and_alone(server: Server, tmp_path: Path, checksum: str) -> None:
+    path = get(server, "whole", tmp_path / "new" / "folder", checksum)
+    assert path.read_bytes() == CONTENT
+    assert list(path.parent.iterdir()) == [path]
+    get(server, "whole", path.parent, checksum)
+    assert len(server.asked) == 1, "what is there and fits is not asked for again"
+
+
+def test_a_wrong_file_of_that_name_is_replaced(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "data.bin").write_bytes(b"an older version")
+    assert get(server, "whole", tmp_path).read_bytes() == CONTENT
+
+
+def test_dropped_connections_are_taken_up_where_they_broke(server: Server, tmp_path: Path) -> None:
+    assert get(server, "drops", tmp_path).read_bytes() == CONTENT
+    assert server.asked == [("/drops", None), ("/drops", "bytes=100000-"), ("/drops", "bytes=200000-")]
+
+
+def test_a_download_goes_on_after_the_process_ended(server: Server, tmp_path: Path) -> None:
+    text = failure(server, "always-short", tmp_path)
+    assert "the connection was dropped after 50000 of 300000 bytes (3 tries)" in text
+    assert (tmp_path / "data.bin.part").stat().st_size == 50_000
+    assert get(server, "whole", tmp_path).read_bytes() == CONTENT
+    assert server.asked[-1] == ("/whole", "bytes=50000-")
+    assert not (tmp_path / "data.bin.part").exists()
+
+
+def test_a_part_that_is_already_whole_is_only_checked(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "data.bin.part").write_bytes(CONTENT)
+    assert get(server, "whole", tmp_path).read_bytes() == CONTENT
+    assert len(server.asked) == 1
+
+
+def test_a_server_that_ignores_range_starts_again(server: Server, tmp_path: Path) -> None:
+    assert get(server, "ignores-range", tmp_path).read_bytes() == CONTENT
+    assert server.asked[1] == ("/ignores-range", "bytes=120000-")
+
+
+@pytest.mark.parametrize("stale", [b"other bytes" * 1000, CONTENT + b"and more"])
+def test_a_stale_part_costs_one_more_try(server: Server, tmp_path: Path, stale: bytes) -> None:
+    (tmp_path / "data.bin.part").write_bytes(stale)
+    assert get(server, "whole", tmp_path).read_bytes() == CONTENT
+
+
+def test_a_part_that_was_not_asked_for_is_refused(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "data.bin.part").write_bytes(CONTENT[:100])
+    text = failure(server, "wrong-part", tmp_path)
+    assert "the server sent a part that was not asked for (bytes 5-299999/300000)" in text
+
+
+def test_wrong_bytes_never_get_the_name(server: Server, tmp_path: Path) -> None:
+    text = failure(server, "wrong-bytes", tmp_path)
+    assert f"the bytes that arrived do not fit its checksum (expected {SHA256}, got sha256:" in text
+    assert len(server.asked) == 1
+    assert (tmp_path / "data.bin.part").stat().st_size == 0, "wrong bytes are not resumed"
+
+
+def test_a_server_that_states_no_length(server: Server, tmp_path: Path) -> None:
+    assert get(server, "no-length", tmp_path).read_bytes() == CONTENT
+
+
+def test_redirects_are_followed_as_far_as_they_are_no_weaker(server: Server, tmp_path: Path) -> None:
+    assert get(server, "moved", tmp_path).read_bytes() == CONTENT
+    text = failure(server, "moved-to-ftp", tmp_path / "ftp")
+    assert "redirects to ftp://127.0.0.1/whole, a weaker connection; refused" in text
+    assert "is not allowed" in failure(server, "moved-to-file", tmp_path / "file")  # urllib refuses this itself
+    assert "redirect" in failure(server, "moved-in-circles", tmp_path / "circles")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "allowed"),
+    [
+        ("https://a.org/x", "https://b.org/y", True),
+        ("http://a.org/x", "https://a.org/x", True),
+        ("http://a.org/x", "http://b.org/x", True),
+        ("https://a.org/x", "http://a.org/x", False),
+        ("https://a.org/x", "HTTP://a.org/x", False),
+        ("http://a.org/x", "ftp://a.org/x", False),
+        ("https://a.org/x", "file:///x", False),
+        ("https://a.org/x", "data:,x", False),
+        ("ftp://a.org/x", "ftp://a.org/y", False),
+    ],
+)
+def test_may_follow(old: str, new: str, allowed: bool) -> None:
+    assert may_follow(old, new) is allowed
+
+
+def test_the_opener_asks_may_follow() -> None:
+    handler, headers = fetch._NeverDown(), Message()
+    arguments = (io.BytesIO(), 302, "Found", headers)
+    with pytest.raises(fetch._Final, match=r"redirects to http://b\.org/x, a weaker connection; refused"):
+        handler.redirect_request(Request("https://a.org/x"), *arguments, "http://b.org/x")
+    followed = handler.redirect_request(Request("https://a.org/x"), *arguments, "https://b.org/x")
+    assert followed is not None and followed.full_url == "https://b.org/x"
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/x", "file:///etc/hostname", "data:,x", "x"])
+def test_only_http_is_asked(tmp_path: Path, url: str) -> None:
+    with pytest.raises(NeurosimError, match="is neither http nor https"):
+        download(Source(url, "data.bin", SHA256, "data"), tmp_path, HASTE, quiet=True)
+
+
+def test_answers_that_may_change_are_tried_again(server: Server, tmp_path: Path) -> None:
+    assert get(server, "busy-once", tmp_path).read_bytes() == CONTENT
+    text = failure(server, "always-busy", tmp_path / "busy")
+    assert "the server answered 503 Service Unavailable (3 tries)" in text
+    assert [path for path, _ in server.asked].count("/always-busy") == 3
+
+
+def test_answers_that_will_not_change_are_not(server: Server, tmp_path: Path) -> None:
+    assert "the server answered 404 Not Found" in failure(server, "missing", tmp_path)
+    assert len(server.asked) == 1
+
+
+def test_waiting_grows_and_is_bounded(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(fetch.time, "sleep", waits.append)
+    failure(server, "always-busy", tmp_path, Patience(attempts=9, pause=0.5))
+    assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30]
+
+
+def test_silence_and_garbage_end(server: Server, tmp_path: Path) -> None:
+    patience = Patience(attempts=2, pause=0.0, timeout=0.1)
+    assert "could not be reached (timed out) (2 tries)" in failure(server, "silent", tmp_path, patience)
+    assert "could not be reached (" in failure(server, "garbage", tmp_path, patience)
+
+
+def test_no_network_is_one_line(tmp_path: Path) -> None:
+    with Server() as gone:
+        url = gone.url
+    with pytest.raises(NeurosimError) as error:
+        download(Source(f"{url}/whole", "data.bin", SHA256, "data"), tmp_path, HASTE, quiet=True)
+    assert str(error.value) == (
+        f"{url}/whole: could not be reached ([Errno {errno.ECONNREFUSED}] Connection refused) (3 tries); "
+        f"get data.bin by other means, put it at {tmp_path / 'data.bin'}, and run this again"
+    )
+
+
+@pytest.mark.parametrize("path", ["huge", "endless"])
+def test_more_bytes_than_allowed_are_refused(server: Server, tmp_path: Path, path: str) -> None:
+    text = failure(server, path, tmp_path, Patience(attempts=2, pause=0.0, timeout=1.0, largest=1_000_000))
+    assert "is larger than the 1000000 bytes allowed" in text
+    assert (tmp_path / "data.bin.part").stat().st_size == 0
+
+
+def test_two_downloads_do_not_mix(server: Server, tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    with open(tmp_path / "data.bin.part", "ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(NeurosimError, match=r"data\.bin\.part: another download is writing it"):
+            get(server, "whole", tmp_path)
+    assert get(server, "whole", tmp_path).read_bytes() == CONTENT
+
+
+def test_a_full_disk_keeps_what_arrived(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fetch.os, "replace", full)
+        with pytest.raises(NeurosimWriteError, match=r"data\.bin\.part: could not be written \(No space left"):
+            get(server, "whole", tmp_path)
+    assert (tmp_path / "data.bin.part").read_bytes() == CONTENT
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(NeurosimWriteError, match="could not be written"):
+        get(server, "whole", tmp_path / "file" / "folder")
+
+
+@pytest.fixture
+def archive(server: Server) -> Source:
+    """A zip of Train/0/a.bin and Train/1/b.bin, served."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as zipped:
+        zipped.writestr("Train/0/a.bin", b"first")
+        zipped.writestr("Train/1/b.bin", b"second")
+    server.content = buffer.getvalue()
+    checksum = "md5:" + hashlib.md5(server.content).hexdigest()
+    return Source(f"{server.url}/whole", "train.zip", checksum, "Train", files=2)
+
+
+def unpack(path: Path, folder: Path) -> None:
+    shutil.unpack_archive(path, folder, "zip")
+
+
+def test_install_leaves_what_the_archive_holds(server: Server, archive: Source, tmp_path: Path) -> None:
+    assert install([archive], tmp_path, unpack, HASTE, quiet=True) == [tmp_path / "Train"]
+    assert (tmp_path / "Train/1/b.bin").read_bytes() == b"second"
+    assert [path.name for path in tmp_path.iterdir()] == ["Train"]
+    install([archive], tmp_path, unpack, HASTE, quiet=True)
+    assert len(server.asked) == 1
+
+
+def test_install_takes_an_archive_put_there_by_hand_and_leaves_it(
+    server: Server, archive: Source, tmp_path: Path
+) -> None:
+    (tmp_path / "train.zip").write_bytes(server.content)
+    install([archive], tmp_path, unpack, HASTE, quiet=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Train", "train.zip"]
+    assert server.asked == []
+
+
+def test_install_counts_files_before_anything_moves(archive: Source, tmp_path: Path) -> None:
+    fewer = Source(archive.url, archive.file, archive.checksum, archive.holds, files=3)
+    with pytest.raises(NeurosimError, match=r"train\.zip: holds 2 files in Train, not 3; remove it and fetch again"):
+        install([fewer], tmp_path, unpack, HASTE, quiet=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["train.zip"]
+
+
+def test_install_leaves_nothing_of_a_failed_unpacking(archive: Source, tmp_path: Path) -> None:
+    def break_off(path: Path, folder: Path) -> None:
+        unpack(path, folder)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(NeurosimWriteError, match=r"Train: could not be written \(No space left on device\)"):
+        install([archive], tmp_path, break_off, HASTE, quiet=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["train.zip"]
+
+
+def test_progress_goes_to_stderr(server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    source = Source(f"{server.url}/whole", "data.bin", SHA256, "data")
+    download(source, tmp_path, HASTE)
+    assert capfd.readouterr().out == ""
+
+
+def test_patience_is_checked() -> None:
+    with pytest.raises(NeurosimError, match=r"Patience\.attempts: must be >= 1 \(got 0\)"):
+        Patience(attempts=0)
+
+
+def test_http_client_failures_are_network_failures() -> None:
+    with pytest.raises(fetch._Passing, match="could not be reached"), fetch._network():
+        raise http.client.IncompleteRead(b"", 5)
