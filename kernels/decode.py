@@ -88,3 +88,169 @@ def nmnist_careful(raw, height, width, tick, times, units):
         units[count] = ((high >> 7) * height + y) * width + x
         count += 1
     return count, SOUND, n
+
+
+def dat_reference(words: np.ndarray) -> np.ndarray:
+    """The specification of `dat`: [n, 4] microseconds, polarity, y, x of each event."""
+    t, place = words.astype(np.int64).T
+    return np.stack([t, place >> 28, place >> 14 & 0x3FFF, place & 0x3FFF], axis=1)
+
+
+@nb.njit(cache=True, nogil=True)
+def dat(words, height, width, tick, times, units):
+    """Prophesee DAT (CD events): words [n, 2] uint32, microseconds, then 4 bits of polarity, 14 of y, 14 of x."""
+    n = words.shape[0]
+    previous = np.int64(0)
+    for i in range(n):
+        t, place = np.int64(words[i, 0]), np.int64(words[i, 1])
+        x, y, polarity = place & 0x3FFF, place >> 14 & 0x3FFF, place >> 28
+        if x >= width or y >= height or polarity > 1:
+            return i, OUTSIDE, i
+        if t < previous:
+            return i, BACKWARDS, i
+        previous = t
+        times[i] = t * tick
+        units[i] = (polarity * height + y) * width + x
+    return n, SOUND, n
+
+
+# How much time the upper part of a clock counts before it starts again, in microseconds.
+EVT2_LOOP = 1 << 34
+EVT3_LOOP = 1 << 24
+
+
+def evt2_reference(words: np.ndarray) -> np.ndarray:
+    """The specification of `evt2` for a clock that does not loop: [n, 4] microseconds, polarity, y, x."""
+    upper, found = -1, []
+    for word in words.tolist():
+        if word >> 28 == 8:
+            upper = word & 0xFFFFFFF
+        elif word >> 28 < 2 and upper >= 0:
+            found.append((upper << 6 | word >> 22 & 63, word >> 28, word & 0x7FF, word >> 11 & 0x7FF))
+    return np.array(found, np.int64).reshape(-1, 4)
+
+
+@nb.njit(cache=True, nogil=True)
+def evt2(words, height, width, tick, times, units):
+    """Prophesee EVT2: 32-bit words, 4 bits of type; types 0 and 1 are events, 8 the upper 28 bits of the time.
+
+    Events before the first time are dropped.
+    """
+    count = 0
+    previous = np.int64(0)
+    loops = np.int64(0)
+    upper = np.int64(-1)
+    for i in range(words.size):
+        word = np.int64(words[i])
+        kind = word >> 28
+        if kind == 8:
+            new = (word & 0xFFFFFFF) << 6
+            # Far back is the counter starting again; a little back is a fault, which the next event shows.
+            if upper - new > EVT2_LOOP // 2:
+                loops += EVT2_LOOP
+            upper = new
+        elif kind <= 1 and upper >= 0:
+            x, y = word >> 11 & 0x7FF, word & 0x7FF
+            if x >= width or y >= height:
+                return count, OUTSIDE, i
+            t = loops + upper + (word >> 22 & 63)
+            if t < previous:
+                return count, BACKWARDS, i
+            previous = t
+            times[count] = t * tick
+            units[count] = (kind * height + y) * width + x
+            count += 1
+    return count, SOUND, words.size
+
+
+def evt3_reference(words: np.ndarray, running: bool) -> np.ndarray:
+    """The specification of `evt3` for a camera's clock that does not loop: [n, 4] microseconds, polarity, y, x."""
+    upper, lower, periods, y, base, side, found = -1, 0, 0, 0, 0, 0, []
+    for word in words.tolist():
+        kind, value = word >> 12, word & 0xFFF
+        mask, first = {2: 1, 4: value, 5: value & 0xFF}.get(kind, 0), base
+        if kind == 0:
+            y = value & 0x7FF
+        elif kind == 2:
+            first, side = value & 0x7FF, value >> 11
+        elif kind == 3:
+            base, side = value & 0x7FF, value >> 11
+        elif kind == 6:
+            periods += running and value < lower
+            lower = value
+        elif kind == 8:
+            upper, lower = value, lower if running else 0
+        found += [
+            ((upper + periods << 12) + lower, side, y, first + k) for k in range(12) if mask >> k & 1 and upper >= 0
+        ]
+        base += {4: 12, 5: 8}.get(kind, 0)
+    return np.array(found, np.int64).reshape(-1, 4)
+
+
+@nb.njit(cache=True, nogil=True)
+def evt3_count(words):
+    """How many events EVT3 words hold, at most: those before the first time are dropped."""
+    count = 0
+    for i in range(words.size):
+        kind = words[i] >> 12
+        bits = 1 if kind == 2 else words[i] & 0xFFF if kind == 4 else words[i] & 0xFF if kind == 5 else 0
+        while bits:
+            bits &= bits - 1
+            count += 1
+    return count
+
+
+@nb.njit(cache=True, nogil=True)
+def evt3(words, height, width, tick, times, units, running):  # noqa: PLR0912 - a machine of eight kinds of word
+    """Prophesee EVT3: 16-bit words, 4 bits of type, each changing one part of the state or emitting events.
+
+    0 row; 2 one event at x; 3 base x; 4 and 5 a mask of 12 or 8 events from base x on; 6 and 8 the lower and upper 12
+    bits of the time. `running` tells what a lower part that falls means: a period of 4,096 us more, or nothing, the
+    upper part having set it to 0. Events before the first time are dropped.
+    """
+    count = 0
+    t, previous = np.int64(0), np.int64(0)
+    loops, periods = np.int64(0), np.int64(0)
+    upper, lower = np.int64(-1), np.int64(0)
+    y, base, side = np.int64(0), np.int64(0), np.int64(0)
+    for i in range(words.size):
+        word = np.int64(words[i])
+        kind, value = word >> 12, word & 0xFFF
+        first, bits = base, np.int64(0)
+        if kind == 2:
+            first, side, bits = value & 0x7FF, value >> 11, np.int64(1)
+        elif kind == 4:
+            bits = value
+            base += 12
+        elif kind == 5:
+            bits = value & 0xFF
+            base += 8
+        elif kind == 3:
+            base, side = value & 0x7FF, value >> 11
+        elif kind == 0:
+            y = value & 0x7FF
+        elif kind == 6:
+            if running and value < lower:
+                periods += 1
+            lower = value
+        elif kind == 8:
+            # Far back is the counter starting again; a little back is a fault, which the next event shows.
+            if upper - value > (0 if running else 2048):
+                loops += EVT3_LOOP
+            upper = value
+            if not running:
+                lower = np.int64(0)
+        t = loops + ((upper + periods) << 12) + lower
+        if bits and upper >= 0 and t < previous:
+            return count, BACKWARDS, i
+        while bits and upper >= 0:
+            if bits & 1:
+                if first >= width or y >= height:
+                    return count, OUTSIDE, i
+                previous = t
+                times[count] = t * tick
+                units[count] = (side * height + y) * width + first
+                count += 1
+            bits >>= 1
+            first += 1
+    return count, SOUND, words.size

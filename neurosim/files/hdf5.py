@@ -238,7 +238,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Opened]:
     # Checked before the library may meet one: it hangs on some damaged heaps.
     _objects(path, raw)
     try:
-        with h5py.File(path, "r", locking=False) as root:
+        with h5py.File(path, "r") as root:
             yield Opened(path, root, raw)
     except NeurosimError:
         raise

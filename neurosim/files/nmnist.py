@@ -13,11 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimFormatError, check
+from ..errors import check
 from ..kernels import decode
 from ..spikes import Recordings, Spikes
 from .atomic import write_bytes
-from .raw import bad, read_bytes
+from .raw import bad, event_fault, read_bytes
 
 SENSOR = (2, 34, 34)
 RECORD = decode.NMNIST_RECORD
@@ -40,7 +40,7 @@ def read_nmnist(path: str | os.PathLike[str], shape: tuple[int, int, int] = SENS
     units = np.empty(raw.size // RECORD, np.int32)
     events, fault, at = decode.nmnist(raw, height, width, MICROSECOND, times, units)
     if fault:
-        raise _fault(path, raw, at, fault, height, width)
+        raise event_fault(path, at * RECORD, fault, shape)
     times, units = times[:events], units[:events]
     return Spikes.trusted(times, units, 2 * height * width, float(times[-1]) if events else 0.0, tuple(shape))
 
@@ -77,7 +77,7 @@ def read_nmnist_many(
                 a, b = bounds[i], bounds[i + 1]
                 events[i], fault, at = decode.nmnist(raws[i], height, width, np.uint32(1), ticks[a:b], units[a:b])
                 if fault:
-                    raise _fault(paths[i], raws[i], at, fault, height, width)
+                    raise event_fault(paths[i], at * RECORD, fault, shape)
 
         list(pool.map(decode_part, np.array_split(np.arange(len(raws)), threads)))
     if np.any(events != counts):
@@ -139,12 +139,3 @@ def _records(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
             path, f"byte {raw.size // RECORD * RECORD}", f"whole events of {RECORD} bytes", f"{raw.size} bytes", step
         )
     return raw
-
-
-def _fault(path: object, raw: NDArray[np.uint8], at: int, fault: int, height: int, width: int) -> NeurosimFormatError:
-    where = f"byte {at * RECORD} (event {at})"
-    if fault == decode.OUTSIDE:
-        x, y = raw[at * RECORD : at * RECORD + 2]
-        step = "for another sensor give shape=(2, height, width)"
-        return bad(path, where, f"x < {width} and y < {height}", f"x {x}, y {y}", step)
-    return bad(path, where, "times that never run backwards", "an earlier one", "fetch the recording again")

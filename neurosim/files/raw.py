@@ -9,10 +9,22 @@ from numpy.typing import NDArray
 
 from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 
+# The numbers of kernels.decode, whose import would load numba.
+OUTSIDE, BACKWARDS = 1, 2
+
 
 def bad(path: object, where: str, expected: str, got: object, step: str) -> NeurosimFormatError:
     """The error of a file that breaks its format: which file, where, what was expected and found, and what to do."""
     return NeurosimFormatError(f"{path}: {where}: expected {expected}, got {got}; {step}")
+
+
+def event_fault(path: object, byte: int, fault: int, shape: tuple[int, ...]) -> NeurosimFormatError:
+    """The error of a decoder in `kernels.decode` that stopped at the record at `byte`."""
+    expected, got, step = {
+        OUTSIDE: (f"an event inside shape {tuple(shape)}", "one outside", "for another sensor give its shape="),
+        BACKWARDS: ("times that never run backwards", "an earlier one", "fetch the recording again"),
+    }[fault]
+    return bad(path, f"byte {byte}", expected, got, step)
 
 
 def read_bytes(path: str | os.PathLike[str]) -> NDArray[np.uint8]:

@@ -1,0 +1,161 @@
+"""Spikes as CSV, for spreadsheets and other programs.
+
+    # neurosim spikes; t in seconds; shape 2 34 34; duration 0.306
+    t,x,y,p
+    0.000123,4,17,1
+
+The first line is optional and tells what the events cannot: the size of the sensor and how long it was watched. The
+header is `t,x,y,p` (column, row and polarity of a pixel) or `t,unit`. Times are seconds, ascending.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import re
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import NeurosimInputError, check
+from ..spikes import Spikes
+from .atomic import write_bytes
+from .raw import bad, read_bytes
+
+HEADERS = {"t,x,y,p": 3, "t,unit": 1}
+SHAPE = re.compile(r"shape((?: \d{1,10}){1,8})")
+DURATION = re.compile(r"duration ([0-9.eE+-]{1,30})")
+# Lines parsed at once: bounds the memory to a multiple of the file's size.
+BLOCK = 1 << 16
+# Characters in a line: four numbers of 17 digits need fewer than 100.
+LONGEST = 1000
+
+
+def read_csv(path: str | os.PathLike[str], shape: tuple[int, ...] | None = None, tick: float = 1.0) -> Spikes:
+    """The recording of a CSV file.
+
+    Args:
+        shape: of the sensor; None means what the file says, or else the smallest that holds all events.
+        tick: seconds for each unit of the column t, e.g. 1e-6 for a file in microseconds.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: another header, a line that is no event, an event outside the sensor, or a time before
+            the one before it; names the line.
+    """
+    check(tick > 0 and math.isfinite(tick), "read_csv.tick", "must be > 0 s", tick)
+    text = _lines(path)
+    first = text.readline()
+    comment = first if first.startswith("#") else ""
+    header = (text.readline() if comment else first).strip().replace(" ", "").lower()
+    if header not in HEADERS:
+        step = "add the header, or convert the file"
+        raise bad(path, f"line {1 + bool(comment)}", f"the header {' or '.join(HEADERS)}", f"{header[:40]!r}", step)
+    line = 2 + bool(comment)
+    table = _parse(path, text, HEADERS[header] + 1, line)
+    times, places = table[:, 0] * tick, table[:, :0:-1]
+    _check_rows(path, table, line)
+    sensor = _sensor(comment, places, shape)
+    if math.prod(sensor) >= 1 << 31:
+        raise bad(path, "columns", "fewer than 2^31 units", f"shape {sensor}", "is this a file of another layout?")
+    # x, y, p unfold as p, y, x.
+    outside = ((places < 0) | (places >= sensor)).any(axis=1)
+    if outside.any():
+        at = int(np.argmax(outside))
+        got = ",".join(f"{v:g}" for v in places[at, ::-1])
+        raise bad(path, f"line {line + at}", f"an event inside shape {sensor}", got, "give the sensor's shape=")
+    units = np.ravel_multi_index(tuple(places.astype(np.int64).T), sensor).astype(np.int32)
+    said = DURATION.search(comment)
+    duration = float(times[-1]) if len(times) else 0.0
+    try:
+        whole = shape or _shape(comment) or sensor
+        return Spikes(times, units, math.prod(sensor), float(said[1]) if said else duration, whole)
+    except (NeurosimInputError, ValueError) as error:
+        raise bad(path, "line 1", "a shape and duration that fit the events", error, "correct the line") from None
+
+
+def write_csv(path: str | os.PathLike[str], spikes: Spikes) -> None:
+    """Write a recording; three-dimensional shapes as t,x,y,p, others as t,unit. Times keep every digit.
+
+    Raises:
+        NeurosimWriteError: as `replacing`.
+    """
+    pixels = len(spikes.shape) == 3
+    columns = spikes.coordinates()[::-1] if pixels else (spikes.units,)
+    shape = " ".join(map(str, spikes.shape))
+    head = f"# neurosim spikes; t in seconds; shape {shape}; duration {spikes.duration!r}\n"
+    rows = zip(spikes.times.tolist(), *(c.tolist() for c in columns), strict=True)
+    lines = "".join(",".join(map(repr, row)) + "\n" for row in rows)
+    write_bytes(path, f"{head}{'t,x,y,p' if pixels else 't,unit'}\n{lines}".encode())
+
+
+def _lines(path: str | os.PathLike[str]) -> io.TextIOWrapper:
+    raw = read_bytes(path)
+    if raw.size == 0:
+        raise bad(path, "byte 0", "a header", "an empty file", "fetch the recording again")
+    high = np.flatnonzero((raw > 126) | (raw == 0))
+    # A byte-order mark is no text, but spreadsheets write one.
+    if high.size and (raw[:3].tobytes() != b"\xef\xbb\xbf" or high.size > 3):
+        at = int(high[0] if raw[:3].tobytes() != b"\xef\xbb\xbf" else high[3])
+        raise bad(path, f"byte {at}", "plain text", f"0x{raw[at]:02x}", "is this a CSV file?")
+    return io.TextIOWrapper(io.BytesIO(raw.data), encoding="utf-8-sig")
+
+
+def _parse(path: object, text: io.TextIOWrapper, columns: int, line: int) -> NDArray[np.float64]:
+    blocks = [np.empty((0, columns))]
+    while lines := list(islice(text, BLOCK)):
+        try:
+            # Neither is a row, and the parser skips the one and would unfold the other in full.
+            if any(not text.strip() or len(text) > LONGEST for text in lines):
+                raise ValueError
+            block = np.loadtxt(lines, delimiter=",", comments=None, ndmin=2)
+            if block.shape != (len(lines), columns):
+                raise ValueError
+        except ValueError:
+            raise _culprit(path, lines, columns, line) from None
+        blocks.append(block)
+        line += len(lines)
+    return np.concatenate(blocks)
+
+
+def _culprit(path: object, lines: list[str], columns: int, line: int) -> Exception:
+    """The error for the first line that is not `columns` numbers."""
+    for i, text in enumerate(lines):
+        try:
+            words = text[:LONGEST].split(",")
+            fits = len([float(word) for word in words]) == columns and "_" not in text and len(text) <= LONGEST
+        except ValueError:
+            fits = False
+        if not fits:
+            line += i
+            break
+    return bad(path, f"line {line}", f"{columns} numbers", f"{text.strip()[:40]!r}", "correct or remove the line")
+
+
+def _check_rows(path: object, table: NDArray[np.float64], line: int) -> None:
+    times = table[:, 0]
+    broken = ~np.isfinite(table).all(axis=1) | (table[:, 1:] % 1 != 0).any(axis=1) | (times < 0)
+    if broken.any():
+        at = int(np.argmax(broken))
+        got = ",".join(f"{v:g}" for v in table[at])
+        raise bad(path, f"line {line + at}", "a time >= 0 and whole numbers", got, "correct or remove the line")
+    if np.any(times[1:] < times[:-1]):
+        at = int(np.argmax(times[1:] < times[:-1])) + 1
+        got = f"{times[at]:g} after {times[at - 1]:g}"
+        raise bad(path, f"line {line + at}", "times that never run backwards", got, "sort the lines by t")
+
+
+def _sensor(comment: str, places: NDArray[np.float64], shape: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The shape the columns unfold: of a pixel's three, or of the one number of a unit."""
+    known = shape or _shape(comment)
+    if known and places.shape[1] == 1:
+        return (math.prod(known),)
+    check(known is None or len(known) == 3, "read_csv.shape", "needs (polarities, height, width)", known)
+    return known or tuple(int(n) + 1 for n in places.max(axis=0, initial=0))
+
+
+def _shape(comment: str) -> tuple[int, ...] | None:
+    said = SHAPE.search(comment)
+    return tuple(map(int, said[1].split())) if said else None
