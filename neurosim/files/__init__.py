@@ -6,9 +6,17 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .archives import extract as extract
     from .atomic import replacing as replacing
     from .atomic import write_bytes as write_bytes
     from .atomic import write_text as write_text
+    from .cameras import read_aedat2 as read_aedat2
+    from .cameras import read_dat as read_dat
+    from .cameras import read_evt2 as read_evt2
+    from .cameras import read_evt3 as read_evt3
+    from .cameras import read_raw as read_raw
+    from .formats import read as read
+    from .formats import write as write
     from .nmnist import encode_nmnist as encode_nmnist
     from .nmnist import read_nmnist as read_nmnist
     from .nmnist import read_nmnist_many as read_nmnist_many
@@ -21,19 +29,31 @@ if TYPE_CHECKING:
     from .shd import read_shd as read_shd
     from .sonata import read_sonata as read_sonata
     from .sonata import write_sonata as write_sonata
+    from .table import read_csv as read_csv
+    from .table import write_csv as write_csv
 
 # Loaded on first use: some readers need numba or h5py, and starting up needs neither.
 _PUBLIC = {
     "encode_nmnist": "nmnist",
+    "extract": "archives",
+    "read": "formats",
+    "read_aedat2": "cameras",
     "read_bytes": "raw",
+    "read_csv": "table",
+    "read_dat": "cameras",
+    "read_evt2": "cameras",
+    "read_evt3": "cameras",
     "read_json": "settings",
     "read_nmnist": "nmnist",
     "read_nmnist_many": "nmnist",
+    "read_raw": "cameras",
     "read_shd": "shd",
     "read_sonata": "sonata",
     "read_toml": "settings",
     "replacing": "atomic",
+    "write": "formats",
     "write_bytes": "atomic",
+    "write_csv": "table",
     "write_json": "settings",
     "write_nmnist": "nmnist",
     "write_sonata": "sonata",

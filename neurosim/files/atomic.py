@@ -16,10 +16,11 @@ from ..errors import NeurosimWriteError
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], sync: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes `path`'s place, on any failure it is removed.
 
-    Folders on the way to `path` are made. Whoever writes the temporary path closes it before the block ends.
+    Folders on the way to `path` are made. `sync=False` leaves it to the system when the data reach the disk: for many
+    files that can be made again. Whoever writes the temporary path closes it before the block ends.
 
     Raises:
         NeurosimWriteError: the disk is full, read-only or otherwise refuses; `path` is as it was.
@@ -31,7 +32,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise _refused(target, error) from error
     try:
         yield temporary
-        _settle(temporary, target)
+        if sync:
+            _sync(temporary)
+        os.replace(temporary, target)
+        if sync:
+            # The rename is in the folder: without this it may be lost in a power cut. Some systems refuse, and the
+            # file is in place all the same.
+            with suppress(OSError):
+                _sync(target.parent)
     except OSError as error:
         raise _refused(target, error) from error
     finally:
@@ -72,15 +80,6 @@ def _temporary(target: Path) -> Path:
         os.chmod(name, 0o666 & ~mask)
     os.close(handle)
     return Path(name)
-
-
-def _settle(temporary: Path, target: Path) -> None:
-    _sync(temporary)
-    os.replace(temporary, target)
-    # The rename is in the folder: without this it may be lost in a power cut. Some systems refuse, and the file is
-    # in place all the same.
-    with suppress(OSError):
-        _sync(target.parent)
 
 
 def _sync(path: Path) -> None:

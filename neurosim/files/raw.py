@@ -37,7 +37,7 @@ def read_bytes(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     try:
         data = np.empty(os.fstat(handle).st_size, np.uint8)
         done = os.readv(handle, [data.data]) if data.size else 0
@@ -49,12 +49,13 @@ def read_bytes(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
             done += more
         return data
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     finally:
         os.close(handle)
 
 
-def _unreadable(path: object, error: OSError) -> NeurosimInputError:
+def unreadable(path: object, error: OSError) -> NeurosimInputError:
+    """The error of a file the system does not open."""
     if isinstance(error, FileNotFoundError):
         return NeurosimMissingError(f"{path}: no such file; check the path")
     return NeurosimInputError(f"{path}: could not be read ({error.strerror or error}); check the path and its rights")
