@@ -51,7 +51,7 @@ def span(value: object, unit: str = "", digits: int = 3) -> str:
         return DASH
     if math.isclose(low, high, rel_tol=1e-9):
         return si(high, unit, digits)
-    power = _power(high)
+    power = _power(max(abs(low), abs(high)))
     ends = "\N{EN DASH}".join(_significant(end / 10.0**power, digits) for end in (low, high))
     return f"{ends}{THIN}{PREFIXES[power]}{unit}"
 

@@ -256,8 +256,8 @@ def provenance(manifest: Json, metrics: Json, config: str | None) -> Section:
         "Config hash": manifest.get("config_hash"),
         "Git commit": f"{commit} (with uncommitted changes)" if commit and changed else commit,
         **{f"Data {name}": value for name, value in _flat(manifest.get("data") or manifest.get("data_hashes"))},
-        **{f"Machine {name}".replace("_", " "): value for name, value in _flat(manifest.get("machine"))},
-        **{f"Version of {name}": value for name, value in _flat(manifest.get("versions"))},
+        "Machine": _machine(table_of(manifest.get("machine"))),
+        "Versions": ", ".join(f"{name} {value}" for name, value in _flat(manifest.get("versions"))) or None,
     }
     pairs = [(name, el("code", {}, value)) for name, value in known.items() if value is not None]
     body: list[Child] = [el("div", {"class": "card"}, page.facts(pairs))] if pairs else []
@@ -267,6 +267,18 @@ def provenance(manifest: Json, metrics: Json, config: str | None) -> Section:
     body.append(page.cards([el("details", {"class": "card"}, el("summary", {}, "The whole configuration"), shown)]))
     lead = "The same command, data and seed give the same spike digest, whatever the number of threads."
     return Section("provenance", "Provenance", lead, body)
+
+
+def _machine(machine: Json) -> str | None:
+    """Processor, cores, memory and system, as far as they are known."""
+    cores, memory = number(machine.get("cores")), number(machine.get("memory_bytes"))
+    words = (
+        machine.get("processor") or machine.get("architecture"),
+        f"{cores:.0f} cores" if cores else None,
+        f"{memory / 2**30:.3g} GiB of memory" if memory else None,
+        machine.get("system"),
+    )
+    return ", ".join(str(word) for word in words if word) or None
 
 
 def _flat(value: object) -> list[tuple[str, object]]:

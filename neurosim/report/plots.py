@@ -75,7 +75,7 @@ def nice(low: float, high: float, about: int = 5) -> list[float]:
         return [low]
     rough = (high - low) / about
     scale = 10.0 ** math.floor(math.log10(rough))
-    step = scale * next(m for m in (1, 2, 5, 10) if m * scale >= rough * 0.999)
+    step = min((m * scale for m in (1, 2, 5, 10)), key=lambda s: abs(math.log(s / rough)))
     first = math.ceil(low / step - 1e-9)
     return [round(k * step, 12) for k in range(first, math.floor(high / step + 1e-9) + 1)]
 
