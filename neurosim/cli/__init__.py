@@ -19,6 +19,7 @@ COMMANDS = {
 
 
 @click.group(
+    "neurosim",
     cls=Program,
     entries=COMMANDS,
     package=__name__,

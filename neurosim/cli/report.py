@@ -1,0 +1,27 @@
+"""`neurosim report RUN`: the page again, from what the run stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .common import Answer, Options, common
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@common()
+def command(options: Options, run: Path) -> Answer:
+    """Write the report page of RUN again and print its path (with --out, a copy in that folder)."""
+    from .. import files, report, runs
+
+    folder = runs.open_run(run)
+    runs.reconfigure(folder, options.config, options.sets, {"seed": options.seed}, changeable=())
+    page = report.write(folder.path)
+    if options.out is not None:
+        copy = options.out / page.name
+        runs.make_folder(options.out)
+        files.write_bytes(copy, page.read_bytes())
+        page = copy
+    return Answer({"run": str(folder.path), "report": str(page)}, str(page))
