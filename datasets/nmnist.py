@@ -36,6 +36,7 @@ INFO = Dataset(
             checksum="md5:20959b8e626244a1b502305a9e6e2031",
             holds="Train",
             files=60_000,
+            suffix=".bin",
         ),
         Source(
             url=f"{ARCHIVES}05a4d654-7e03-4c15-bdfa-9bb2bcbea494/file_downloaded",
@@ -43,6 +44,7 @@ INFO = Dataset(
             checksum="md5:69ca8762b2fe404d9b9bad1103e97832",
             holds="Test",
             files=10_000,
+            suffix=".bin",
         ),
     ),
 )

@@ -188,6 +188,8 @@ def hold_out(name: str, group: str, value: int, root: Path | str | None = None) 
         NeurosimInputError: the dataset knows no such group, or nothing is left on one side.
     """
     info = module(name).INFO
+    if not info.groups:
+        raise NeurosimInputError(f"data.held_out_{group}: {name} does not say its {group}s; leave it out")
     pick(dict.fromkeys(info.groups), group, f"group of {name}")
     every = [load(name, split, root) for split in info.splits]
     for split, part in zip(info.splits, every, strict=True):
@@ -209,6 +211,8 @@ def _join(parts: list[Recordings]) -> Recordings:
     if len(parts) == 1:
         return parts[0]
     first = parts[0]
+    for part in parts:
+        check(part.shape == first.shape, "data.root", f"must hold files of one sensor {first.shape}", part.shape)
     starts = np.cumsum([0, *(len(part.ticks) for part in parts)])
     labels = [part.labels for part in parts if part.labels is not None]
     return Recordings(

@@ -6,6 +6,7 @@ is always the right one. An interrupted download goes on where it stopped, where
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import http.client
 import os
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 BLOCK = 1 << 18
 # A try that brought less than this counts as failed, so a server that drips bytes and drops cannot keep us for ever.
 PROGRESS = 1 << 20
+DAY = 86_400.0
 # The largest public archive the catalog knows is 1.2 GB.
 LARGEST = 8 << 30
 STRENGTH = {"http": 0, "https": 1}
@@ -48,7 +50,7 @@ class Source:
         file: the name it is stored under.
         checksum: "md5:..." or "sha256:...", lower-case hex, as published.
         holds: the folder or file that unpacking it gives.
-        files: how many files that is.
+        files: how many files that is, of those that end in `suffix`.
     """
 
     url: str
@@ -56,6 +58,7 @@ class Source:
     checksum: str
     holds: str
     files: int = 1
+    suffix: str = ""
 
 
 @dataclass(frozen=True)
@@ -161,9 +164,9 @@ def install(
     return placed
 
 
-def count_files(path: Path) -> int:
-    """Files under `path`; 1 where it is a file itself."""
-    return 1 if path.is_file() else sum(len(files) for _, _, files in os.walk(path))
+def count_files(path: Path, suffix: str = "") -> int:
+    """Files under `path` whose names end in `suffix`; 1 where it is a file itself."""
+    return 1 if path.is_file() else sum(f.endswith(suffix) for _, _, files in os.walk(path) for f in files)
 
 
 def may_follow(old: str, new: str) -> bool:
@@ -172,23 +175,41 @@ def may_follow(old: str, new: str) -> bool:
     return after >= max(before, 0)
 
 
-def _unpack(source: Source, archive: Path, goal: Path, unpack: Callable[[Path, Path], object]) -> None:
+@contextmanager
+def scratch(goal: Path) -> Iterator[Path]:
+    """A folder beside `goal` to build it in, removed in the end; what killed processes left a day ago goes too.
+
+    Raises:
+        NeurosimWriteError: the disk refused, here or in the block.
+    """
+    prefix = f".{goal.name}-"
     try:
-        staging = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=goal.parent))
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        for left in goal.parent.glob(f"{glob.escape(prefix)}*"):
+            if time.time() - left.stat().st_mtime > DAY:
+                shutil.rmtree(left, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=goal.parent))
         try:
-            unpack(archive, staging)
-            found = count_files(staging / source.holds)
-            if found != source.files:
-                raise NeurosimError(
-                    f"{archive}: holds {found} files in {source.holds}, not {source.files}; remove it and fetch again"
-                )
-            os.replace(staging / source.holds, goal)
+            yield folder
         finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise NeurosimWriteError(
             f"{goal}: could not be written ({error.strerror or error}); free some space or choose another folder"
         ) from error
+
+
+def _unpack(source: Source, archive: Path, goal: Path, unpack: Callable[[Path, Path], object]) -> None:
+    with scratch(goal) as staging:
+        unpack(archive, staging)
+        found = count_files(staging / source.holds, source.suffix)
+        if found != source.files:
+            raise NeurosimError(
+                f"{archive}: holds {found} files in {source.holds}, not {source.files}; remove it and fetch again"
+            )
+        # Unpacking does not sync each of 60,000 files; this does all, before they get the name that means whole.
+        getattr(os, "sync", lambda: None)()
+        os.replace(staging / source.holds, goal)
 
 
 @contextmanager

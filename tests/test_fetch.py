@@ -340,14 +340,15 @@ def test_a_full_disk_keeps_what_arrived(server: Server, tmp_path: Path, monkeypa
 
 @pytest.fixture
 def archive(server: Server) -> Source:
-    """A zip of Train/0/a.bin and Train/1/b.bin, served."""
+    """A zip of Train/0/a.bin, Train/1/b.bin and something else, served."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as zipped:
         zipped.writestr("Train/0/a.bin", b"first")
         zipped.writestr("Train/1/b.bin", b"second")
+        zipped.writestr("Train/.DS_Store", b"not a recording")
     server.content = buffer.getvalue()
     checksum = "md5:" + hashlib.md5(server.content).hexdigest()
-    return Source(f"{server.url}/whole", "train.zip", checksum, "Train", files=2)
+    return Source(f"{server.url}/whole", "train.zip", checksum, "Train", files=2, suffix=".bin")
 
 
 def unpack(path: Path, folder: Path) -> None:
@@ -372,7 +373,7 @@ def test_install_takes_an_archive_put_there_by_hand_and_leaves_it(
 
 
 def test_install_counts_files_before_anything_moves(archive: Source, tmp_path: Path) -> None:
-    fewer = Source(archive.url, archive.file, archive.checksum, archive.holds, files=3)
+    fewer = Source(archive.url, archive.file, archive.checksum, archive.holds, files=3, suffix=".bin")
     with pytest.raises(NeurosimError, match=r"train\.zip: holds 2 files in Train, not 3; remove it and fetch again"):
         install([fewer], tmp_path, unpack, HASTE, quiet=True)
     assert [path.name for path in tmp_path.iterdir()] == ["train.zip"]
@@ -386,6 +387,16 @@ def test_install_leaves_nothing_of_a_failed_unpacking(archive: Source, tmp_path:
     with pytest.raises(NeurosimWriteError, match=r"Train: could not be written \(No space left on device\)"):
         install([archive], tmp_path, break_off, HASTE, quiet=True)
     assert [path.name for path in tmp_path.iterdir()] == ["train.zip"]
+
+
+def test_what_a_killed_process_left_goes_after_a_day(tmp_path: Path) -> None:
+    old, young = tmp_path / ".goal-old", tmp_path / ".goal-young"
+    for folder in (old, young):
+        (folder / "Train").mkdir(parents=True)
+    os.utime(old, (0, 0))
+    with fetch.scratch(tmp_path / "goal") as folder:
+        assert folder.parent == tmp_path
+    assert list(tmp_path.iterdir()) == [young]
 
 
 def test_progress_goes_to_stderr(server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
