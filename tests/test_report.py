@@ -144,7 +144,7 @@ def test_headline_figures_are_the_metrics(run: Path) -> None:
         "80.0 %",
         "95 % between 49.0 % and 94.0 %; chance 40.0 %",
         "99.00 %",
-        f"12.5{numbers.TIMES}",
+        f"0.08 wall-clock seconds per simulated second: 12.5{numbers.TIMES} faster than real time",
         "10 spikes per neuron and second",
     ):
         assert expected in words, expected

@@ -84,12 +84,16 @@ def _tiles(metrics: Json) -> list[Child]:
             ["per sample; ", _against(number(operations.get("Dense")), done)],
         ),
         page.tile("Energy estimate", numbers.span(energy.get("memory_aware"), "J"), _energy_note(energy)),
-        page.tile(
-            "Speed",
-            numbers.times(factor),
-            "as fast as real time, on the machine below" if factor else "real-time factor not recorded",
-        ),
+        page.tile("Real-time factor", numbers.plain(factor, 3), _speed(factor)),
     ]
+
+
+def _speed(factor: float | None) -> str:
+    """In words; a real-time factor is wall-clock seconds per simulated second, so below 1 is fast."""
+    if not factor or factor < 0:
+        return "not recorded"
+    faster = f"{numbers.times(1 / factor)} faster" if factor < 1 else f"{numbers.times(factor)} slower"
+    return f"wall-clock seconds per simulated second: {faster} than real time"
 
 
 def _accuracy(metrics: Json) -> Html:
