@@ -96,6 +96,14 @@ def is_disturbed(record: Record) -> bool:
     return float(record["foreign_cpu_s"]) > max(DISTURBED * float(record["watched_s"]), RESOLUTION)
 
 
+def prime(runs: Runs, workload: str, chosen: argparse.Namespace) -> None:
+    """Fill neurosim's cache of compiled kernels by a short run: compiling is timed elsewhere."""
+    try:
+        run_once(OURS, workload, chosen.threads, [*passed_on(chosen), "--seconds", "0.01", "--warmup", "0"])
+    except Failed as reason:
+        runs.missing = str(reason)
+
+
 def repeat(runs: Runs, contestant: Contestant, workload: str, chosen: argparse.Namespace) -> None:
     """One more repeat: run until undisturbed, `--tries` times at most; the least disturbed is kept."""
     options = passed_on(chosen)
@@ -124,11 +132,7 @@ def compare(workload: str, chosen: argparse.Namespace) -> dict[str, Runs]:
     """Everyone in turn, `--repeats` times."""
     everyone = [OURS, *(PEERS[name] for name in chosen.peers)]
     runs = {c.name: Runs() for c in everyone}
-    # Fills neurosim's cache of compiled kernels: compiling is timed elsewhere.
-    try:
-        run_once(OURS, workload, chosen.threads, [*passed_on(chosen), "--seconds", "0.01", "--warmup", "0"])
-    except Failed as reason:
-        runs[OURS.name].missing = str(reason)
+    prime(runs[OURS.name], workload, chosen)
     for number in range(chosen.repeats):
         say(f"repeat {number + 1} of {chosen.repeats}")
         for contestant in everyone:

@@ -114,7 +114,9 @@ def run(
     spikes = {p.name: outcome.spikes[p.name] for p in workload.populations}
     every = {name: (s.steps(workload.dt) + STAMP, s.units) for name, s in spikes.items()}
     trains = protocol.after(every, grid)
-    return protocol.result(workload, grid, build_s, sim, trains), trains
+    printed = protocol.result(workload, grid, build_s, sim, trains)
+    printed["stored_bytes"] = sum(layer.parameter_bytes or 0 for layer in outcome.work)
+    return printed, trains
 
 
 if __name__ == "__main__":

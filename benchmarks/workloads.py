@@ -38,23 +38,35 @@ def brunel(scale: float = 1.0, weights: str = "constant") -> Workload:
         weights: "constant", or "drawn": a normal weight, 10 % wide, for every synapse.
     """
     exc, inh = round(10_000 * scale), round(2_500 * scale)
-    k_exc, k_inh = exc // 10, inh // 10
-    j = 0.1 * MV * 1_000 / k_exc
-    g, eta = 5.0, 2.0
+    return inhibition_dominated("brunel", {"E": exc, "I": inh}, {"E": exc // 10, "I": inh // 10}, weights)
+
+
+def growing(scale: float = 1.0) -> Workload:
+    """The same dynamics at 1,000 synapses a neuron whatever the size: a million synapses times `scale`.
+
+    A neuron then sees as many events at every size; what a larger network costs beyond that is memory being farther.
+    """
+    sizes = {"E": round(800 * scale), "I": round(200 * scale)}
+    return inhibition_dominated("growing", sizes, {"E": 800, "I": 200}, "constant")
+
+
+def inhibition_dominated(name: str, sizes: dict[str, int], degrees: dict[str, int], weights: str) -> Workload:
+    """Brunel's model A, g = 5, eta = 2, for any numbers of neurons and of sources each neuron draws of them."""
+    j, g, eta = 100 * MV / degrees["E"], 5.0, 2.0
     neuron = Neuron("delta", tau_mem=20 * MS, r=1.0, v_leak=0.0, v_threshold=20 * MV, v_reset=0.0, refractory=2 * MS)
-    threshold_rate = neuron.v_threshold / (j * k_exc * neuron.tau_mem)
+    threshold_rate = neuron.v_threshold / (j * degrees["E"] * neuron.tau_mem)
 
     def weight(mean: float) -> Value:
         return {"constant": mean, "drawn": Normal(mean, 0.1 * abs(mean), *signed(mean))}[weights]
 
-    populations = tuple(Population(name, size, neuron, 0.0) for name, size in (("E", exc), ("I", inh)))
+    populations = tuple(Population(pop, size, neuron, 0.0) for pop, size in sizes.items())
     projections = tuple(
-        Projection(pre, post, InDegree(n), weight(w), 1.5 * MS)
-        for pre, n, w in (("E", k_exc, j), ("I", k_inh, -g * j))
-        for post in ("E", "I")
+        Projection(pre, post, InDegree(degrees[pre]), weight(w), 1.5 * MS)
+        for pre, w in (("E", j), ("I", -g * j))
+        for post in sizes
     )
-    drives = tuple(Drive(name, k_exc, eta * threshold_rate, j, 1.5 * MS) for name in ("E", "I"))
-    return Workload("brunel", 0.1 * MS, populations, projections, drives, warmup=0.2)
+    drives = tuple(Drive(pop, degrees["E"], eta * threshold_rate, j, 1.5 * MS) for pop in sizes)
+    return Workload(name, 0.1 * MS, populations, projections, drives, warmup=0.2)
 
 
 def signed(mean: float) -> tuple[float, float]:
@@ -274,6 +286,7 @@ def equal_200(synapse: str = "exponential", seed: int = 1) -> Workload:
 
 WORKLOADS: dict[str, Callable[..., Workload]] = {
     "brunel": brunel,
+    "growing": growing,
     "cuba": cuba,
     "coba": coba,
     "microcircuit": microcircuit,
