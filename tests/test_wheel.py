@@ -24,7 +24,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_wheel_holds_every_module_and_profile(wheel: Path) -> None:
     inside = set(zipfile.ZipFile(wheel).namelist())
-    sources = [p for p in (ROOT / "neurosim").rglob("*") if p.suffix in {".py", ".toml"}]
+    sources = [p for p in (ROOT / "neurosim").rglob("*") if p.suffix in {".py", ".toml", ".css"}]
     linked = [p for folder in ("kernels", "datasets") for p in (ROOT / "neurosim" / folder).glob("*.py")]
     assert linked
     missing = {str(p.relative_to(ROOT)) for p in [*sources, *linked]} - inside
