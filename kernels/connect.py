@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numba import njit, uint64
 
-from neurosim.kernels.random import philox, philox_reference, unit_interval
+from neurosim.kernels.random import threefry_reference, unit_interval, words
 
 
 def bernoulli_reference(key, first, last, targets, probability, skip_self):
@@ -20,7 +20,7 @@ def bernoulli_reference(key, first, last, targets, probability, skip_self):
     for source in range(first, last):
         row, j, draw = [], -1, 0
         while True:
-            a, b, c, d = philox_reference((source, 0, draw, 0), (key & 0xFFFFFFFF, key >> 32))
+            a, b, c, d = threefry_reference((source, 0, draw, 0), (key & 0xFFFFFFFF, key >> 32, 0, 0))
             for high, low in ((a, b), (c, d)):
                 u = ((high << 32 | low) // 2**11 + 0.5) / 2**53
                 j += 1 + math.floor(math.log(u) / math.log1p(-probability))
@@ -42,7 +42,7 @@ def bernoulli_rows(key, first, last, targets, probability, skip_self, offsets, o
     for source in range(first, last):
         j, draw = -1, 0
         while j < targets:
-            a, b, c, d = philox(uint64(key), uint64(source), uint64(draw))
+            a, b, c, d = words(uint64(key), uint64(source), uint64(draw))
             draw += 1
             for k in range(2):
                 gap = math.log(unit_interval(a, b) if k == 0 else unit_interval(c, d)) * scale
@@ -69,7 +69,7 @@ def distance_rows(key, first, last, sources, targets, scale, length, exponent, s
             squared = 0.0
             for k in range(targets.shape[1]):
                 squared += (sources[source, k] - targets[j, k]) ** 2
-            a, b, _, _ = philox(uint64(key), uint64(source), uint64(j))
+            a, b, _, _ = words(uint64(key), uint64(source), uint64(j))
             if unit_interval(a, b) < scale * math.exp(-((math.sqrt(squared) / length) ** exponent)):
                 if count == out.size:
                     return -1
@@ -93,7 +93,7 @@ def choose(key, chooser, among, with_replacement, skip, taken, out):
     few = not inverted and wanted * 32 < among
     found, draw = 0, 0
     while found < needed:
-        a, b, c, d = philox(uint64(key), uint64(chooser), uint64(draw))
+        a, b, c, d = words(uint64(key), uint64(chooser), uint64(draw))
         draw += 1
         for k in range(2):
             j = int((unit_interval(a, b) if k == 0 else unit_interval(c, d)) * among)
@@ -166,5 +166,5 @@ def histogram(key, draws, bins, counts):
     """counts[j] = how many of `draws` uniform choices out of range(bins) fell on j."""
     counts[:] = 0
     for i in range(draws):
-        a, b, _, _ = philox(uint64(key), uint64(i), uint64(0))
+        a, b, _, _ = words(uint64(key), uint64(i), uint64(0))
         counts[int(unit_interval(a, b) * bins)] += 1

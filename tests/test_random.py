@@ -6,38 +6,48 @@ import math
 
 import numpy as np
 import pytest
+from numba import njit
 
 from neurosim.kernels import random
 
-# Random123's kat_vectors for philox4x32 of 10 rounds: counter, key, result.
+# Random123's kat_vectors for threefry4x32 of 20 rounds: counter, key, result.
 KNOWN = [
-    ([0] * 4, [0] * 2, "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
-    ([0xFFFFFFFF] * 4, [0xFFFFFFFF] * 2, "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+    ([0] * 4, [0] * 4, "9c6ca96a e17eae66 fc10ecd4 5256a7d8"),
+    ([0xFFFFFFFF] * 4, [0xFFFFFFFF] * 4, "2a881696 57012287 f6c7446e a16a6732"),
     (
         [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
-        [0xA4093822, 0x299F31D0],
-        "d16cfe09 94fdcceb 5001e420 24126ea1",
+        [0xA4093822, 0x299F31D0, 0x082EFA98, 0xEC4E6C89],
+        "59cd1dbb b8879579 86b5d00c ac8b6d84",
     ),
 ]
 KEY = np.uint64(0x123456789ABCDEF)
 
 
-def joined(low: int, high: int) -> np.uint64:
-    return np.uint64(high << 32 | low)
+@njit
+def compiled(counter, key):  # type: ignore[no-untyped-def]
+    return random.threefry(counter[0], counter[1], counter[2], counter[3], key[0], key[1], key[2], key[3])
+
+
+@njit
+def addressed(key, index, draw):  # type: ignore[no-untyped-def]
+    return random.words(key, index, draw)
 
 
 @pytest.mark.parametrize(("counter", "key", "result"), KNOWN)
 def test_published_vectors(counter: list[int], key: list[int], result: str) -> None:
-    expected = [int(word, 16) for word in result.split()]
-    assert list(random.philox_reference(counter, key)) == expected
-    assert random.words(joined(*key), joined(*counter[:2]), joined(*counter[2:])).tolist() == expected
+    expected = tuple(int(word, 16) for word in result.split())
+    assert random.threefry_reference(counter, key) == expected
+    assert compiled(np.array(counter, np.uint32), np.array(key, np.uint32)) == expected
 
 
 def test_compiled_equals_the_specification() -> None:
-    for numbers in np.random.default_rng(0).integers(0, 2**32, (200, 6)).tolist():
+    for numbers in np.random.default_rng(0).integers(0, 2**32, (200, 8), dtype=np.uint32):
         c, k = numbers[:4], numbers[4:]
-        compiled = random.words(joined(*k), joined(*c[:2]), joined(*c[2:]))
-        assert tuple(compiled.tolist()) == random.philox_reference(c, k)
+        assert compiled(c, k) == random.threefry_reference(c.tolist(), k.tolist())
+        k[2:] = 0
+        key, index, draw = (int(pair[1]) << 32 | int(pair[0]) for pair in (k, c[:2], c[2:]))
+        expected = random.threefry_reference(c.tolist(), k.tolist())
+        assert addressed(np.uint64(key), np.uint64(index), np.uint64(draw)) == expected
 
 
 def test_uniforms_and_normals_have_their_moments() -> None:
@@ -77,7 +87,7 @@ def test_group_words_are_those_of_their_counters() -> None:
     random.group_words(KEY, 192, np.uint64(9), out)
     for unit in range(128):
         group, inside = divmod(192 + unit, random.GROUP)
-        counter = random.words(KEY, np.uint64(16 * group + inside % 16), np.uint64(9))
+        counter = addressed(KEY, np.uint64(16 * group + inside % 16), np.uint64(9))
         assert out[unit] == counter[inside // 16]
 
 
