@@ -3,9 +3,9 @@
 Compared with real N-MNIST (the training recordings of N-MNIST-800/100, and all of these), means of a recording:
 
     figure                                  N-MNIST          digits
-    events (and their standard deviation)   4,101 (1,168)    3,489 (349)
-    fewest and most events                  1,112, 7,152     2,559, 4,437
-    share of polarity 1                     0.498            0.512
+    events (and their standard deviation)   4,101 (1,168)    3,488 (350)
+    fewest and most events                  1,112, 7,152     2,562, 4,413
+    share of polarity 1                     0.498            0.486
     share of each saccade                   .36 .33 .31      .36 .32 .32
     (polarity, pixel) units that fire       800 of 2,312     985
     events of the busiest unit              14.3             9.7
@@ -13,7 +13,8 @@ Compared with real N-MNIST (the training recordings of N-MNIST-800/100, and all 
     events at the edge, a pixel and second  0.34             0.30
     last event                              0.308 s          0.313 s
 
-So the strokes of 8 x 8 images are wider and softer than MNIST's, and the size of digits varies less.
+So the strokes of 8 x 8 images are wider and softer than MNIST's, and the size of digits varies less. In both,
+polarity 1 trails the moving strokes: here because ink is dark, and paper comes to light behind it.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Recipe:
 
     Attributes:
         seed: names the sensor's pattern and the noise of every recording.
-        contrast: ink is `1 + contrast` times as bright as paper; > 0.
+        contrast: paper is `1 + contrast` times as bright as ink; > 0.
         saccade: seconds each of the three takes; 0.02 to 1.
         step: seconds between frames of the film the camera watches; at most a tenth of a saccade.
         camera: the event camera.
@@ -194,13 +195,13 @@ def way(recipe: Recipe) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _scene(image: NDArray[np.float64], contrast: float) -> NDArray[np.float64]:
-    """[samples, samples] log-light of the image on dark paper, interpolated by cubic convolution (Keys 1981)."""
+    """[samples, samples] log-light, that of paper being zero, interpolated by cubic convolution (Keys 1981)."""
     samples = (SIDE + REACH) * ZOOM + 2
     at = (np.arange(samples) - (samples - 8 * BLOCK) // 2 - (BLOCK - 1) / 2) / BLOCK
     d = np.abs(at[:, None] - np.arange(8))
     weights = np.where(d <= 1, 1.5 * d**3 - 2.5 * d**2 + 1, np.where(d < 2, -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2, 0))
-    light = np.log1p(contrast * image / 16.0)
-    scene = np.clip(weights @ light @ weights.T, 0.0, light.max())
+    light = -np.log1p(contrast * image / 16.0)
+    scene = np.clip(weights @ light @ weights.T, light.min(), 0.0)
     # Logarithms and matrix products differ in their last bits between processors; recordings should not.
     return np.rint(scene * 65536.0) / 65536.0
 
