@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +42,7 @@ class Dataset:
         about: a paragraph: origin, how it was made, what to cite.
         sources: public archives that `neurosim datasets fetch` downloads.
         made: whether the files are computed on first use.
+        defaults: settings of `neurosim simulate` that suit it, as tables, e.g. {"liquid": {"neurons": 500}}.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Dataset:
     groups: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
     made: bool = False
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
