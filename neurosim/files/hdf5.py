@@ -34,11 +34,12 @@ LAYOUT = "is this a file of another layout?"
 
 @dataclass(frozen=True)
 class Opened:
-    """An open file: `root` for its structure, `raw` for its bytes."""
+    """An open file: `root` for its structure, `raw` for its bytes, `heaps` for where variable-length rows lie."""
 
     path: object
     root: Any
     raw: NDArray[np.uint8]
+    heaps: tuple[NDArray[np.int64], ...]
 
     def bad(self, where: str, expected: str, got: object, step: str = AGAIN) -> NeurosimFormatError:
         return bad(self.path, where, expected, got, step)
@@ -206,7 +207,7 @@ class Opened:
         # Heaps are not compressed, so rows that do not share their bytes fit into the file.
         if total > len(self.raw):
             raise self.bad(f"/{name}", f"rows of at most {len(self.raw)} bytes, as the file could hold", total)
-        starts, key, position, size = _objects(self.path, self.raw)
+        starts, key, position, size = self.heaps
         full = np.flatnonzero(lengths)
         heap = np.searchsorted(starts, rows["heap"][full].astype(np.int64))
         known = starts[np.minimum(heap, max(len(starts) - 1, 0))] == rows["heap"][full] if len(starts) else full < 0
@@ -235,11 +236,12 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Opened]:
     if raw[:8].tobytes() != SIGNATURE:
         got = "an empty file" if raw.size == 0 else f"{raw[:8].tobytes()!r}"
         raise bad(path, "byte 0", "the signature of an HDF5 file", got, "is this an HDF5 file? fetch it again")
+    _check_header(path, raw)
     # Checked before the library may meet one: it hangs on some damaged heaps.
-    _objects(path, raw)
+    found = _objects(path, raw)
     try:
         with h5py.File(path, "r") as root:
-            yield Opened(path, root, raw)
+            yield Opened(path, root, raw, found)
     except NeurosimError:
         raise
     except (
@@ -254,6 +256,20 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Opened]:
     ) as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise bad(path, "structure", "a sound HDF5 file", reason, AGAIN) from None
+
+
+def _check_header(path: object, raw: NDArray[np.uint8]) -> None:
+    """Refuse the sizes in the header that the library makes room for unseen."""
+    head = raw[:64].tobytes()
+    if len(head) < 64 or head[8] > 1:
+        return
+    # Forms 0 and 1: how many entries the nodes of groups have, and the address of a block for files in several parts.
+    leaf, inner = (int.from_bytes(head[at : at + 2], "little") for at in (16, 18))
+    if max(80 * leaf, 32 * inner) > raw.size:
+        raise bad(path, "byte 16", "group nodes that fit into the file", f"{leaf} and {inner} entries", AGAIN)
+    driver = 48 + 4 * head[8]
+    if head[13] != 8 or head[driver : driver + 8] != b"\xff" * 8:
+        raise bad(path, f"byte {driver}", "one file with addresses of 8 bytes", "another kind", AGAIN)
 
 
 def _objects(path: object, raw: NDArray[np.uint8]) -> tuple[NDArray[np.int64], ...]:

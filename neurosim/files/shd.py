@@ -50,9 +50,9 @@ def read_shd(path: str | os.PathLike[str], channels: int | None = None) -> Recor
         _check_events(file, times, units, offsets, size)
         if classes and labels.size and not 0 <= labels.min() <= labels.max() < len(classes):
             raise file.bad("/labels", f"0 <= label < {len(classes)} classes", f"{labels.min()} to {labels.max()}")
-    # np.concatenate: one value more, so that recordings without events have something to point at.
-    last = np.concatenate([times, times[:0], [0]])[np.maximum(offsets[1:] - 1, 0)].astype(np.float64)
-    durations = np.where(np.diff(offsets) > 0, last, 0.0)
+    durations = np.zeros(recordings)
+    full = np.diff(offsets) > 0
+    durations[full] = times[offsets[1:][full] - 1]
     # uint16 wherever it fits, whatever width the file chose.
     units = units.astype(np.uint16 if size <= 1 << 16 else np.int32, copy=False)
     return Recordings(times, units, offsets, durations, size, (size,), 1.0, labels, classes, groups)
