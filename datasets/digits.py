@@ -109,14 +109,17 @@ def load(split: str, root: Path) -> Recordings:
     if trouble and not ours:
         raise NeurosimInputError(f"{trouble}; `neurosim datasets make digits --root FOLDER` makes a whole one")
     if trouble:
-        make(root)
+        make(root, keep=True)
     return read_split(INFO, split, root)
 
 
-def make(root: Path, recipe: Recipe | None = None, quiet: bool = True) -> dict[str, Any]:
+def make(root: Path, recipe: Recipe | None = None, quiet: bool = True, keep: bool = False) -> dict[str, Any]:
     """Write all 1,797 recordings and a manifest; replaces what an earlier `make` left, and nothing else.
 
     Built in a folder beside `root` and renamed when whole, so no one ever sees half of it.
+
+    Args:
+        keep: leave in place what another process has made in the meantime and may be reading.
 
     Returns:
         The manifest.
@@ -135,9 +138,16 @@ def make(root: Path, recipe: Recipe | None = None, quiet: bool = True) -> dict[s
         made = _write_recordings(folder / "new", recipe, quiet)
         manifest = _wanted(recipe) | {"recordings": dict(INFO.recordings)} | made
         files.write_json(folder / "new" / MANIFEST, manifest)
+        if keep and not _trouble(root, recipe):
+            return manifest
         if root.exists():
             os.replace(root, folder / "old")
-        os.replace(folder / "new", root)
+        try:
+            os.replace(folder / "new", root)
+        except OSError:
+            # Another was quicker by the moment since `exists`.
+            if not keep or _trouble(root, recipe):
+                raise
     return manifest
 
 

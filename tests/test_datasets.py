@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -127,6 +128,12 @@ class TestDigits:
         stamp = (own_cache / "manifest.json").stat().st_mtime_ns
         assert len(catalog.load("digits", "test")) == 10
         assert (own_cache / "manifest.json").stat().st_mtime_ns == stamp
+        assert [path.name for path in own_cache.parent.iterdir()] == ["digits"]
+
+    def test_processes_that_start_at_once_agree(self, few: None, own_cache: Path) -> None:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _: catalog.load("digits", "train").digest(), range(4)))
+        assert len(set(found)) == 1
         assert [path.name for path in own_cache.parent.iterdir()] == ["digits"]
 
     def test_the_same_recipe_gives_the_same_bytes(self, few: None, tmp_path: Path) -> None:
