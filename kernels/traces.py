@@ -1,0 +1,71 @@
+"""Spikes of many recordings to numbers a readout can use: counts in windows, exponentially filtered traces."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+
+def window_counts_reference(times, units, offsets, edges, size):
+    """The specification of `window_counts`: window w of recording r holds edges[r, w] <= t < edges[r, w + 1].
+
+    times [n] s and units [n] of all recordings, offsets [recordings + 1], edges [recordings, windows + 1] ascending;
+    what lies before the first edge joins the first window, what lies at or after the last edge the last.
+    Returns [recordings, windows, size] float32.
+    """
+    recordings, windows = edges.shape[0], edges.shape[1] - 1
+    counts = np.zeros((recordings, windows, size), np.float32)
+    for r in range(recordings):
+        for k in range(offsets[r], offsets[r + 1]):
+            w = min(int(np.searchsorted(edges[r, 1:-1], times[k], side="right")), windows - 1)
+            counts[r, w, units[k]] += 1
+    return counts
+
+
+@njit(cache=True, nogil=True)
+def window_counts(times, units, offsets, edges, size):
+    recordings, windows = edges.shape[0], edges.shape[1] - 1
+    counts = np.zeros((recordings, windows, size), np.float32)
+    for r in range(recordings):
+        w = 0
+        for k in range(offsets[r], offsets[r + 1]):
+            while w < windows - 1 and times[k] >= edges[r, w + 1]:
+                w += 1
+            counts[r, w, units[k]] += np.float32(1)
+    return counts
+
+
+def sampled_traces_reference(times, units, offsets, samples, tau, size):
+    """The specification of `sampled_traces`: sum over spikes at s <= t of exp(-(t - s) / tau), at t = samples[r, j].
+
+    Returns [recordings, samples, size] float32.
+    """
+    out = np.zeros((*samples.shape, size), np.float32)
+    for r in range(samples.shape[0]):
+        t, u = times[offsets[r] : offsets[r + 1]], units[offsets[r] : offsets[r + 1]]
+        for j, at in enumerate(samples[r]):
+            past = t <= at
+            out[r, j] = np.bincount(u[past], np.exp((t[past] - at) / tau), minlength=size)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def sampled_traces(times, units, offsets, samples, tau, size):
+    out = np.zeros((samples.shape[0], samples.shape[1], size), np.float32)
+    trace, since = np.empty(size), np.empty(size)
+    for r in range(samples.shape[0]):
+        trace[:] = 0.0
+        since[:] = 0.0
+        k = offsets[r]
+        for j in range(samples.shape[1]):
+            at = samples[r, j]
+            while k < offsets[r + 1] and times[k] <= at:
+                u = units[k]
+                trace[u] = trace[u] * math.exp((since[u] - times[k]) / tau) + 1.0
+                since[u] = times[k]
+                k += 1
+            for u in range(size):
+                out[r, j, u] = trace[u] * math.exp((since[u] - at) / tau)
+    return out
