@@ -12,6 +12,7 @@ from neurosim.kernels.connect import bernoulli_reference
 from neurosim.synapses import (
     PATTERNS,
     AllToAll,
+    Convolution,
     DistanceDependentProbability,
     FixedNumberPost,
     FixedNumberPre,
@@ -38,6 +39,7 @@ EXAMPLES: dict[str, list[Pattern]] = {
     "FixedNumberPost": [FixedNumberPost(n, again, loops) for n in (0, 3, 20, 36) for again, loops in _ALL],
     "FixedTotalNumber": [FixedTotalNumber(n, again, loops) for n in (0, 5, 400, 1300) for again, loops in _ALL],
     "DistanceDependentProbability": [DistanceDependentProbability(0.8, 2.0, 2.0, loops) for loops in (True, False)],
+    "Convolution": [],  # between sides of other shapes: tested by itself
     "FromList": [FromList(np.array([3, 0, 3, 3]), np.array([1, 2, 0, 1]))],
 }
 CASES = [pattern for patterns in EXAMPLES.values() for pattern in patterns]
@@ -139,6 +141,30 @@ def test_a_list_keeps_track_of_its_order() -> None:
     assert rows.order is not None and rows.order.tolist() == [1, 2, 0, 3]
 
 
+@pytest.mark.parametrize(("stride", "padding"), [(1, 0), (2, 1), (3, 2), (2, 0)])
+def test_convolution_is_the_convolution(stride: int, padding: int) -> None:
+    """Against sums over windows written out: response of every target to a random picture."""
+    rng = np.random.default_rng(0)
+    kernel, picture = rng.normal(size=(4, 3, 3, 2)), rng.normal(size=(3, 7, 6))
+    pattern = Convolution(kernel, stride, padding)
+    source, target = Side(picture.shape), Side(pattern.output_shape(picture.shape))
+    pattern.check(source, target, False)
+    padded = np.pad(picture, ((0, 0), (padding, padding), (padding, padding)))
+    expected = np.zeros(target.shape)
+    for f, i, j in np.ndindex(*target.shape):
+        window = padded[:, i * stride : i * stride + 3, j * stride : j * stride + 2]
+        expected[f, i, j] = (kernel[f] * window).sum()
+    found = np.zeros(target.size)
+    for a, b in ((0, 50), (50, source.size)):
+        rows = pattern.rows(source, target, False, KEY, a, b)
+        values = np.repeat(picture.ravel()[a:b], np.diff(rows.offsets))
+        assert rows.weights is not None
+        np.add.at(found, rows.targets, values * rows.weights)
+        for s in range(b - a):
+            assert np.all(np.diff(rows.targets[rows.offsets[s] : rows.offsets[s + 1]]) > 0)
+    assert np.allclose(found.reshape(target.shape), expected)
+
+
 def test_streams_differ() -> None:
     a, b = (matrix(FixedProbability(0.5), SQUARE, SQUARE, False, key) for key in (1, 2))
     assert 0.4 < (a == b).mean() < 0.6
@@ -190,6 +216,20 @@ def test_clipped_values_are_drawn_again() -> None:
             "DistanceDependentProbability: needs positions of 1 dimensions on both sides (got 2)",
         ),
         (lambda: DistanceDependentProbability(0.5, 0.0), "DistanceDependentProbability.length: must be > 0 (got 0.0)"),
+        (lambda: Convolution(np.ones((3, 3))), "Convolution.kernel: must be [f, c, rows, columns] (got (3, 3))"),
+        (lambda: Convolution(np.ones((1, 1, 3, 3)), 0), "Convolution.stride: must be > 0 (got 0)"),
+        (
+            lambda: Convolution(np.ones((1, 2, 3, 3))).check(Side((1, 9, 9)), SQUARE, False),
+            "Convolution.kernel: must have the source's 1 channels (got 2)",
+        ),
+        (
+            lambda: Convolution(np.ones((1, 1, 3, 3))).check(Side((1, 9, 9)), SQUARE, False),
+            "Convolution: needs a target of shape (1, 7, 7) (got (37,))",
+        ),
+        (
+            lambda: Convolution(np.ones((1, 1, 3, 3))).output_shape((1, 2, 9)),
+            "Convolution.kernel: must fit into the source (1, 2, 9) with its padding",
+        ),
         (lambda: Normal(0, -1), "Normal.sd: must be >= 0 (got -1)"),
         (lambda: Uniform(1, 1), "Uniform.high: must be > low 1 (got 1)"),
         (lambda: LogNormal(float("nan"), 1), "LogNormal.mu: must be finite (got nan)"),

@@ -1,13 +1,34 @@
 """Neuron models, each a frozen dataclass that reads as its equation."""
 
+from .adaptive import AdaptiveLIF as AdaptiveLIF
+from .adaptive import AdEx as AdEx
+from .adaptive import Izhikevich as Izhikevich
 from .base import Neuron as Neuron
 from .base import hold_steps as hold_steps
 from .base import propagator as propagator
+from .conductance import CobaLIF as CobaLIF
+from .current import AlphaLIF as AlphaLIF
 from .current import CubaLIF as CubaLIF
 from .lif import IF as IF
 from .lif import LI as LI
 from .lif import LIF as LIF
 
-NEURONS: dict[str, type[Neuron]] = {model.__name__: model for model in (LIF, IF, LI, CubaLIF)}
+NEURONS: dict[str, type[Neuron]] = {
+    model.__name__: model for model in (LIF, IF, LI, CubaLIF, AlphaLIF, CobaLIF, AdaptiveLIF, AdEx, Izhikevich)
+}
 
-__all__ = ["IF", "LI", "LIF", "NEURONS", "CubaLIF", "Neuron", "hold_steps", "propagator"]
+__all__ = [
+    "IF",
+    "LI",
+    "LIF",
+    "NEURONS",
+    "AdEx",
+    "AdaptiveLIF",
+    "AlphaLIF",
+    "CobaLIF",
+    "CubaLIF",
+    "Izhikevich",
+    "Neuron",
+    "hold_steps",
+    "propagator",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, final
 
@@ -71,6 +72,84 @@ class CubaLIF(Neuron):
             u = u if wait > zero else rest + (u - rest) * decay + (a * e_to_v + b * h_to_v)
             e[i] = a * e_decay + e_in[i]
             h[i] = b * h_decay + h_in[i]
+            fired = u > threshold
+            v[i] = reset if fired else u
+            left[i] = hold if fired else max(wait - one, zero)
+            spiked[i] = fired
+
+
+@final
+@dataclass(frozen=True)
+class AlphaLIF(Neuron):
+    """Leaky integrate-and-fire, synaptic currents shaped as alpha functions.
+
+        tau_mem dv/dt = v_leak - v + r (i_excitatory + i_inhibitory + i_offset)
+        tau_syn di/dt = rise - i,  tau_syn drise/dt = -rise, for each receptor with its own time constant
+        arrival of weight w:  rise += e w, also while refractory: i = w (t / tau_syn) exp(1 - t / tau_syn), peak w
+        v > v_threshold:      spike, then v = v_reset, held for t_refractory
+
+    where
+        tau_mem: membrane time constant, s.
+        tau_syn: time to the peak of the current, s.
+        tau_syn_inhibitory: the same of the second receptor, s; None means tau_syn.
+        v_threshold, v_leak, v_reset: V (or dimensionless).
+        r: membrane resistance, ohm.
+        i_offset: constant current, A.
+        t_refractory: absolute refractory period, s.
+
+    Weights are in A and carry their sign: an inhibitory projection has negative ones.
+    State: v; refractory, the steps left to hold; i and rise of each receptor. Source: Rotter & Diesmann 1999 (exact
+    integration); NEST's iaf_psc_alpha, PyNN's IF_curr_alpha.
+    """
+
+    tau_mem: float = 0.02
+    tau_syn: float = 0.002
+    tau_syn_inhibitory: float | None = None
+    v_threshold: float = 1.0
+    v_leak: float = 0.0
+    v_reset: float = 0.0
+    r: float = 1.0
+    i_offset: float = 0.0
+    t_refractory: float = 0.0
+    state: ClassVar[tuple[str, ...]] = (
+        "v",
+        "refractory",
+        "i_excitatory",
+        "rise_excitatory",
+        "i_inhibitory",
+        "rise_inhibitory",
+    )
+    receptors: ClassVar[tuple[str, ...]] = ("excitatory", "inhibitory")
+
+    def initial(self) -> tuple[float, ...]:
+        return self.v_leak, 0.0, 0.0, 0.0, 0.0, 0.0
+
+    def constants(self, dt: float) -> tuple[float, ...]:
+        m = -1.0 / self.tau_mem
+        numbers = [self.v_leak + self.r * self.i_offset, math.e]
+        for tau in (self.tau_syn, self.tau_syn_inhibitory or self.tau_syn):
+            s = -1.0 / tau
+            p = propagator([[m, -m * self.r, 0], [0, s, -s], [0, 0, s]], dt)
+            numbers += [p[0, 1], p[0, 2], p[1, 1], p[1, 2]]
+        hold = hold_steps(self.t_refractory, dt)
+        return (*numbers, math.exp(-dt / self.tau_mem), self.v_threshold, self.v_reset, hold)
+
+    @staticmethod
+    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+        v, left, e, e_rise, h, h_rise = state[0], state[1], state[2], state[3], state[4], state[5]
+        e_in, h_in = inputs[0], inputs[1]
+        rest, euler, e_to_v, e_rise_to_v, e_decay, e_rise_to_e = c[0], c[1], c[2], c[3], c[4], c[5]
+        h_to_v, h_rise_to_v, h_decay, h_rise_to_h = c[6], c[7], c[8], c[9]
+        decay, threshold, reset, hold = c[10], c[11], c[12], c[13]
+        zero, one = c.dtype.type(0), c.dtype.type(1)
+        for i in range(spiked.size):
+            wait, a, x, b, y, u = left[i], e[i], e_rise[i], h[i], h_rise[i], v[i]
+            current = (a * e_to_v + x * e_rise_to_v) + (b * h_to_v + y * h_rise_to_v)
+            u = u if wait > zero else rest + (u - rest) * decay + current
+            e[i] = a * e_decay + x * e_rise_to_e
+            h[i] = b * h_decay + y * h_rise_to_h
+            e_rise[i] = x * e_decay + euler * e_in[i]
+            h_rise[i] = y * h_decay + euler * h_in[i]
             fired = u > threshold
             v[i] = reset if fired else u
             left[i] = hold if fired else max(wait - one, zero)

@@ -4,6 +4,7 @@ from .base import Pattern as Pattern
 from .base import Rows as Rows
 from .base import Side as Side
 from .patterns import AllToAll as AllToAll
+from .patterns import Convolution as Convolution
 from .patterns import DistanceDependentProbability as DistanceDependentProbability
 from .patterns import FixedNumberPost as FixedNumberPost
 from .patterns import FixedNumberPre as FixedNumberPre
@@ -31,6 +32,7 @@ PATTERNS: dict[str, type[Pattern]] = {
         FixedTotalNumber,
         DistanceDependentProbability,
         FromList,
+        Convolution,
     )
 }
 
@@ -38,6 +40,7 @@ __all__ = [
     "DISTRIBUTIONS",
     "PATTERNS",
     "AllToAll",
+    "Convolution",
     "DistanceDependentProbability",
     "Distribution",
     "FixedNumberPost",

@@ -270,6 +270,67 @@ class FromList(Pattern):
         return float(self.pre.size)
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class Convolution(Pattern):
+    """A two-dimensional convolution: source [channels, height, width] to target [filters, rows, columns].
+
+    Unit (c, y, x) reaches unit (f, i, j) with `kernel[f, c, y + padding - i stride, x + padding - j stride]` times the
+    projection's weight, wherever that lies in the kernel (cross-correlation, as torch's and NIR's Conv2d).
+
+    Attributes:
+        kernel: [filters, channels, rows, columns].
+        stride, padding: units, the same along both dimensions.
+    """
+
+    kernel: NDArray
+    stride: int = 1
+    padding: int = 0
+
+    def __post_init__(self) -> None:
+        kernel = np.asarray(self.kernel)
+        check(kernel.ndim == 4 and kernel.size > 0, "Convolution.kernel", "must be [f, c, rows, columns]", kernel.shape)
+        check(kernel.dtype.kind in "iuf", "Convolution.kernel", "must hold numbers", kernel.dtype)
+        object.__setattr__(self, "kernel", kernel.astype(np.float64))
+        check(bool(np.isfinite(self.kernel).all()), "Convolution.kernel", "must be finite", "NaN or infinity")
+        for name in ("stride", "padding"):
+            check_count(f"Convolution.{name}", getattr(self, name))
+        check(self.stride > 0, "Convolution.stride", "must be > 0", self.stride)
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """[filters, rows, columns] of the target for a source of [channels, height, width]."""
+        check(len(shape) == 3, "Convolution", "needs a source of shape (channels, height, width)", shape)
+        filters, channels, *window = self.kernel.shape
+        check(shape[0] == channels, "Convolution.kernel", f"must have the source's {shape[0]} channels", channels)
+        sizes = [(n + 2 * self.padding - k) // self.stride + 1 for n, k in zip(shape[1:], window, strict=True)]
+        check(min(sizes) > 0, "Convolution.kernel", f"must fit into the source {shape} with its padding", window)
+        return filters, *sizes
+
+    def check(self, source: Side, target: Side, same: bool) -> None:
+        expected = self.output_shape(source.shape)
+        check(target.shape == expected, "Convolution", f"needs a target of shape {expected}", target.shape)
+
+    def rows(self, source: Side, target: Side, same: bool, key: int, first: int, last: int) -> Rows:
+        _, height, width = target.shape
+        filters, _, high, wide = self.kernel.shape
+        units = np.arange(first, last)
+        channel, y, x = np.unravel_index(units, source.shape)
+        # Backwards through the window, so that targets ascend; axes are source, filter, window row, window column.
+        f, a, b = np.arange(filters)[:, None, None], np.arange(high)[::-1, None], np.arange(wide)[::-1]
+        i, y_rest = np.divmod((y + self.padding)[:, None, None, None] - a, self.stride)
+        j, x_rest = np.divmod((x + self.padding)[:, None, None, None] - b, self.stride)
+        inside = (y_rest == 0) & (x_rest == 0) & (i >= 0) & (j >= 0) & (i < height) & (j < width)
+        inside = np.broadcast_to(inside, (len(units), filters, high, wide))
+        targets = np.broadcast_to((f * height + i) * width + j, inside.shape)[inside]
+        weights = np.broadcast_to(self.kernel[f, channel[:, None, None, None], a, b], inside.shape)[inside]
+        return Rows(_offsets(inside.sum(axis=(1, 2, 3))), targets.astype(np.int32), weights=weights)
+
+    def expected(self, source: Side, target: Side) -> float:
+        # While rows are made, every candidate has its place in arrays of 8-byte numbers.
+        filters, _, high, wide = self.kernel.shape
+        return float(source.size) * filters * high * wide * 4
+
+
 _OTHER = 0x9E3779B97F4A7C15
 
 

@@ -1,0 +1,241 @@
+"""Neurons with a second, slower variable: adaptation of the threshold or by a current, and Izhikevich's."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import check
+from ..kernels.maths import exp
+from .base import Neuron, hold_steps
+
+
+@final
+@dataclass(frozen=True)
+class AdaptiveLIF(Neuron):
+    """Leaky integrate-and-fire with a threshold that every spike raises, delta synapses.
+
+        tau_mem dv/dt = v_leak - v + r i_offset
+        tau_adapt da/dt = -a
+        arrival of weight w:  v += w, lost while refractory
+        v > v_threshold + a:  spike, then v = v_reset, held for t_refractory, and a += beta
+
+    where
+        tau_mem: membrane time constant, s.
+        tau_adapt: time constant of the threshold, s.
+        beta: what a spike adds to the threshold, V.
+        v_threshold, v_leak, v_reset: V (or dimensionless, with weights alike).
+        r: membrane resistance, ohm.
+        i_offset: constant current, A.
+        t_refractory: absolute refractory period, s.
+
+    State: v; refractory, the steps left to hold; a, V. Source: Bellec et al. 2018 (arXiv 1803.09574), whose beta is
+    the same in units of a.
+    """
+
+    tau_mem: float = 0.02
+    tau_adapt: float = 0.2
+    beta: float = 0.1
+    v_threshold: float = 1.0
+    v_leak: float = 0.0
+    v_reset: float = 0.0
+    r: float = 1.0
+    i_offset: float = 0.0
+    t_refractory: float = 0.0
+    state: ClassVar[tuple[str, ...]] = ("v", "refractory", "a")
+    receptors: ClassVar[tuple[str, ...]] = ("input",)
+
+    def initial(self) -> tuple[float, ...]:
+        return self.v_leak, 0.0, 0.0
+
+    def constants(self, dt: float) -> tuple[float, ...]:
+        decays = math.exp(-dt / self.tau_mem), math.exp(-dt / self.tau_adapt)
+        rest, hold = self.v_leak + self.r * self.i_offset, hold_steps(self.t_refractory, dt)
+        return (*decays, rest, self.v_threshold, self.v_reset, self.beta, hold, math.inf)
+
+    @staticmethod
+    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+        v, left, a = state[0], state[1], state[2]
+        arrived = inputs[0]
+        decay, a_decay, rest, threshold, reset, beta, hold, never = c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]
+        zero, one = c.dtype.type(0), c.dtype.type(1)
+        for i in range(spiked.size):
+            u, wait, raised = v[i], left[i], a[i] * a_decay
+            free = rest + (u - rest) * decay + arrived[i]
+            new = u if wait > zero else free
+            # A negative beta can bring the threshold under the reset: held means held all the same.
+            bar = never if wait > zero else threshold + raised
+            fired = new > bar
+            v[i] = reset if fired else new
+            a[i] = raised + beta if fired else raised
+            left[i] = hold if fired else max(wait - one, zero)
+            spiked[i] = fired
+
+
+@final
+@dataclass(frozen=True)
+class AdEx(Neuron):
+    """Adaptive exponential integrate-and-fire, synaptic currents that decay exponentially.
+
+        tau_mem dv/dt = v_leak - v + delta_t exp((v - v_rheobase) / delta_t) + r (i_excitatory + i_inhibitory
+                        + i_offset - w)
+        tau_w dw/dt = a (v - v_leak) - w
+        tau_syn di_excitatory/dt = -i_excitatory, and the same for i_inhibitory with its own time constant
+        arrival of weight w:  i += w, also while refractory
+        v > v_threshold:      spike, then v = v_reset, held for t_refractory, and w += b
+
+    where
+        tau_mem: membrane time constant, s.
+        tau_w: time constant of the adaptation current w, s.
+        tau_syn: synaptic time constant, s.
+        tau_syn_inhibitory: the same of the second receptor, s; None means tau_syn.
+        v_rheobase: where the exponential takes over (V_T), V.
+        delta_t: how sharply, V, > 0.
+        v_threshold: where the upswing is cut and a spike counted, V.
+        v_leak, v_reset: V.
+        r: membrane resistance, ohm.
+        a: subthreshold adaptation, S.
+        b: what a spike adds to w, A.
+        i_offset: constant current, A.
+        t_refractory: absolute refractory period, s.
+
+    Weights are in A and carry their sign. v and w by Heun's method, second order in dt, v taken as v_threshold where
+    a step leaves it beyond; the currents are exact. Defaults: the regular spiking neuron of the source.
+    State: v; refractory, the steps left to hold; w; the two currents. Source: Brette & Gerstner 2005,
+    J. Neurophysiol. 94:3637; NEST's aeif_psc_exp.
+    """
+
+    tau_mem: float = 0.281 / 30
+    tau_w: float = 0.144
+    tau_syn: float = 0.002
+    tau_syn_inhibitory: float | None = None
+    v_rheobase: float = -0.0504
+    delta_t: float = 0.002
+    v_threshold: float = 0.020
+    v_leak: float = -0.0706
+    v_reset: float = -0.0706
+    r: float = 1e9 / 30
+    a: float = 4e-9
+    b: float = 8.05e-11
+    i_offset: float = 0.0
+    t_refractory: float = 0.0
+    state: ClassVar[tuple[str, ...]] = ("v", "refractory", "w", "i_excitatory", "i_inhibitory")
+    receptors: ClassVar[tuple[str, ...]] = ("excitatory", "inhibitory")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self.delta_t > 0, "AdEx.delta_t", "must be > 0 V", self.delta_t)
+        check(self.v_rheobase < self.v_threshold, "AdEx.v_rheobase", "must be < v_threshold", self.v_rheobase)
+
+    def initial(self) -> tuple[float, ...]:
+        return self.v_leak, 0.0, 0.0, 0.0, 0.0
+
+    def constants(self, dt: float) -> tuple[float, ...]:
+        step, step_w, taus = dt / self.tau_mem, dt / self.tau_w, (self.tau_syn, self.tau_syn_inhibitory or self.tau_syn)
+        decays = (math.exp(-dt / tau) for tau in taus)
+        voltages = self.v_leak, self.v_rheobase, self.v_threshold, self.v_reset, self.delta_t, 1.0 / self.delta_t
+        others = self.r, self.i_offset, self.a, self.b, hold_steps(self.t_refractory, dt)
+        return (step, step_w, *decays, *voltages, *others, 0.5)
+
+    @staticmethod
+    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+        v, left, w, e, h = state[0], state[1], state[2], state[3], state[4]
+        e_in, h_in = inputs[0], inputs[1]
+        step, step_w, e_decay, h_decay, leak, rheobase, peak, reset = c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]
+        delta, per_delta, r, offset, a, b, hold, half = c[8], c[9], c[10], c[11], c[12], c[13], c[14], c[15]
+        zero, one = c.dtype.type(0), c.dtype.type(1)
+        for i in range(spiked.size):
+            wait, u, x, i_e, i_h = left[i], v[i], w[i], e[i], h[i]
+            moving = zero if wait > zero else step
+            upswing = delta * exp((u - rheobase) * per_delta)
+            slope = moving * (leak - u + upswing + r * (i_e + i_h + offset - x))
+            slope_w = step_w * (a * (u - leak) - x)
+            i_e, i_h = i_e * e_decay, i_h * h_decay
+            ahead, x_ahead = min(u + slope, peak), x + slope_w
+            upswing = delta * exp((ahead - rheobase) * per_delta)
+            slope += moving * (leak - ahead + upswing + r * (i_e + i_h + offset - x_ahead))
+            slope_w += step_w * (a * (ahead - leak) - x_ahead)
+            new, x = u + half * slope, x + half * slope_w
+            fired = new > peak
+            v[i] = reset if fired else new
+            w[i] = x + b if fired else x
+            e[i] = i_e + e_in[i]
+            h[i] = i_h + h_in[i]
+            left[i] = hold if fired else max(wait - one, zero)
+            spiked[i] = fired
+
+
+@final
+@dataclass(frozen=True)
+class Izhikevich(Neuron):
+    """Izhikevich's neuron, delta synapses.
+
+        dv/dt = 4e4 v^2 + 5e3 v + 140 - u + i_offset
+        du/dt = a (b v - u)
+        arrival of weight w:  v += w
+        v > v_threshold:      spike, then v = v_reset and u += d
+
+    where
+        a: rate of recovery, 1/s (a thousand times the paper's, which counts in ms).
+        b: coupling of u to v, 1/s (a thousand times the paper's, which counts in mV).
+        d: what a spike adds to u, V/s (the paper's number).
+        v_threshold, v_reset: V.
+        i_offset: constant input, V/s (the paper's number).
+
+    By Heun's method, second order in dt, v taken as v_threshold where a step leaves it beyond. Starts at rest, or at
+    the reset where there is no rest. Defaults: regular spiking.
+    State: v; u, V/s. Source: Izhikevich 2003, IEEE Trans. Neural Networks 14:1569.
+    """
+
+    a: float = 20.0
+    b: float = 200.0
+    d: float = 8.0
+    v_threshold: float = 0.030
+    v_reset: float = -0.065
+    i_offset: float = 0.0
+    state: ClassVar[tuple[str, ...]] = ("v", "u")
+    receptors: ClassVar[tuple[str, ...]] = ("input",)
+
+    def initial(self) -> tuple[float, ...]:
+        # The lower root of dv/dt = 0 on u = b v.
+        linear, constant = 5e3 - self.b, 140.0 + self.i_offset
+        discriminant = linear**2 - 4 * 4e4 * constant
+        v = (-linear - math.sqrt(discriminant)) / 8e4 if discriminant >= 0 else self.v_reset
+        return v, self.b * v
+
+    def constants(self, dt: float) -> tuple[float, ...]:
+        shape = 4e4, 5e3, 140.0 + self.i_offset
+        return (dt, *shape, self.a, self.b, self.d, self.v_threshold, self.v_reset, 0.5)
+
+    @staticmethod
+    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+        v, recovery = state[0], state[1]
+        arrived = inputs[0]
+        dt, square, linear, constant, a, b, d, peak, reset, half = (
+            c[0],
+            c[1],
+            c[2],
+            c[3],
+            c[4],
+            c[5],
+            c[6],
+            c[7],
+            c[8],
+            c[9],
+        )
+        for i in range(spiked.size):
+            x, u = v[i], recovery[i]
+            slope = dt * ((square * x + linear) * x + constant - u)
+            slope_u = dt * a * (b * x - u)
+            ahead, u_ahead = min(x + slope, peak), u + slope_u
+            slope += dt * ((square * ahead + linear) * ahead + constant - u_ahead)
+            slope_u += dt * a * (b * ahead - u_ahead)
+            new, u = x + half * slope + arrived[i], u + half * slope_u
+            fired = new > peak
+            v[i] = reset if fired else new
+            recovery[i] = u + d if fired else u
+            spiked[i] = fired

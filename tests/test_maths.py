@@ -1,0 +1,34 @@
+"""Branch-free elementary functions against the exact ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numba import njit
+
+from neurosim.kernels.maths import exp
+
+
+@njit
+def each(x, out):  # type: ignore[no-untyped-def]
+    for i in range(x.size):
+        out[i] = exp(x[i])
+
+
+@pytest.mark.parametrize(("real", "low", "high"), [(np.float32, -87, 88), (np.float64, -708, 709)])
+def test_exp_is_within_two_last_places(real: type, low: float, high: float) -> None:
+    x = np.concatenate([np.linspace(low, high, 200_001), np.linspace(-1e-3, 1e-3, 1001), [low, 0, high]]).astype(real)
+    out = np.empty_like(x)
+    each(x, out)
+    exact = np.exp(x.astype(np.longdouble))
+    assert np.abs(out / exact - 1).max() < 2 * np.finfo(real).eps
+    assert out[-2] == 1.0
+    assert np.allclose([exp(v) for v in x[::5000]], out[::5000], rtol=4 * np.finfo(real).eps, atol=0)
+
+
+@pytest.mark.parametrize("real", [np.float32, np.float64])
+def test_exp_stays_finite_beyond_its_edges(real: type) -> None:
+    x = np.array([-np.inf, -1e6, 1e6, np.inf], real)
+    out = np.empty_like(x)
+    each(x, out)
+    assert np.all(np.isfinite(out)) and out[0] == out[1] < 1e-37 and out[2] == out[3] > 1e38
