@@ -189,7 +189,7 @@ class Liquid:
                 coordinates[axis] = draws.integers(0, size, (n, k, 1))
         signs = np.where(np.arange(k) < k // 2, -1.0, 1.0)
         weights = signs * draws.gamma(4, 0.25, (n, k)) * INPUT_WEIGHT / math.sqrt(k)
-        units = np.ravel_multi_index(tuple(coordinates), self.shape)
+        units = np.asarray(np.ravel_multi_index(tuple(coordinates), self.shape))
         onto = np.broadcast_to(np.arange(n)[:, None, None], units.shape)
         return units[inside], onto[inside], np.broadcast_to(weights[..., None], units.shape)[inside]
 
@@ -197,7 +197,7 @@ class Liquid:
         """Sources, targets, weights and delays of the recurrent synapses."""
         draws, n, d = self._draws("recurrent"), self.neurons, self.in_degree
         inhibits = np.zeros(n, bool)
-        inhibits[self._draws("cells").permutation(n)[: round(self.inhibitory * n)]] = True
+        inhibits[self._draws("cells").permutation(np.arange(n))[: round(self.inhibitory * n)]] = True
         sources = np.empty((n, d), np.int64)
         for i in range(n):
             distance = ((places - places[i]) ** 2).sum(axis=1)
