@@ -95,14 +95,17 @@ def _activity(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     if sparsity is not None:
         rows.append(("sparsity", f"{sparsity:.2%} of neuron outputs are silent"))
     if effective is not None:
-        fewer = done["Dense"] / effective if effective else math.inf
-        rows.append(
-            (
-                "operations",
-                f"{quantity(effective)} a recording, {fewer:.3g} times fewer than dense ({quantity(done['Dense'])})",
-            )
-        )
-    return [*rows, ("real time", f"{result['real_time_factor']:.3g} times as fast")]
+        rows.append(("operations", f"{quantity(effective)} a recording{_against(effective, done['Dense'])}"))
+    factor = result["real_time_factor"]
+    return [*rows, ("speed", f"{_times(1 / factor)} as fast as real time (real-time factor {factor:.3g})")]
+
+
+def _against(effective: float, dense: float | None) -> str:
+    return f", {_times(dense / effective)} fewer than dense ({quantity(dense)})" if dense and effective else ""
+
+
+def _times(factor: float) -> str:
+    return f"{factor:,.0f} times" if factor >= 10 else f"{factor:.3g} times"
 
 
 def _energy(result: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -151,12 +151,21 @@ def _fresh(name: str) -> Path:
     raise NeurosimWriteError(f"runs/{stem}: 9,999 runs of that name exist; give --out")
 
 
-def _claim(out: Path, say: Callable[[str], None]) -> Path:
+def check_out(out: Path) -> None:
+    """Whether a run may go there: a new folder, an empty one, or that of an earlier run.
+
+    Raises:
+        NeurosimInputError: it is a file, or holds something else.
+    """
     if out.exists() and not out.is_dir():
         raise NeurosimInputError(f"{out}: is a file, and a run needs a folder; give another --out")
+    if out.is_dir() and any(out.iterdir()) and not _is_run(out):
+        raise NeurosimInputError(f"{out}: is not empty and holds no neurosim run; give another --out")
+
+
+def _claim(out: Path, say: Callable[[str], None]) -> Path:
+    check_out(out)
     if out.is_dir() and any(out.iterdir()):
-        if not _is_run(out):
-            raise NeurosimInputError(f"{out}: is not empty and holds no neurosim run; give another --out")
         with _held(out):
             aside = next(
                 p for k in range(1, 1_000_000) if not (p := out.with_name(f"{out.resolve().name}.{k}")).exists()

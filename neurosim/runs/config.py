@@ -1,0 +1,169 @@
+"""The config of a run: a closed table of names, and where each setting may come from."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, create_model
+
+from .. import catalog, files
+from ..errors import NeurosimInputError
+from ..liquid import Liquid, Readout
+from ..measure import find_profile
+from .folder import CONFIG, RunFolder
+from .settings import Section, Source, assignments, nest, overlay, resolve
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class Data(Section):
+    """Which recordings.
+
+    Attributes:
+        name: of the dataset.
+        split: to test on; the readout learns on the dataset's first split.
+        root: folder with the dataset's files.
+        limit: at most so many test recordings, spread evenly over classes.
+        train_limit: the same for training.
+        held_out_speaker: test on this speaker alone, who is left out of training.
+    """
+
+    name: str
+    split: str = "test"
+    root: str | None = None
+    limit: Count | None = None
+    train_limit: Count | None = None
+    held_out_speaker: int | None = None
+
+
+class Energy(Section):
+    """How energy is estimated.
+
+    Attributes:
+        profile: a name of `measure.PROFILES` or the path of a profile in TOML.
+    """
+
+    profile: str = "horowitz45"
+
+
+def _section(owner: type, without: Sequence[str]) -> Any:
+    """The table of a dataclass's parameters, so that a new parameter is a new setting; the class checks the values."""
+    hints = typing.get_type_hints(owner)
+    fields: dict[str, Any] = {
+        f.name: (hints[f.name], f.default) for f in dataclasses.fields(owner) if f.name not in without
+    }
+    return create_model(owner.__name__, __base__=Section, **fields)
+
+
+if TYPE_CHECKING:
+
+    class LiquidSettings(Section): ...
+
+    class ReadoutSettings(Section): ...
+else:
+    LiquidSettings = _section(Liquid, without=("shape", "seed", "gains"))
+    ReadoutSettings = _section(Readout, without=())
+
+
+class Config(Section):
+    """Everything that decides a run's results.
+
+    Attributes:
+        seed: of everything random.
+        data: which recordings.
+        liquid: the parameters of `liquid.Liquid`.
+        readout: the parameters of `liquid.Readout`.
+        energy: how energy is estimated.
+    """
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    data: Data
+    liquid: LiquidSettings = LiquidSettings()
+    readout: ReadoutSettings = ReadoutSettings()
+    energy: Energy = Energy()
+
+
+def configure(
+    file: Path | str | None = None, sets: Sequence[str] = (), given: Mapping[str, Any] | None = None
+) -> Config:
+    """The config of a new run. Later wins: defaults, the dataset's own, `file`, `sets`, `given`.
+
+    Args:
+        file: TOML.
+        sets: `key=value` texts.
+        given: values by dotted key; None means not given.
+
+    Raises:
+        NeurosimInputError: a key that is unknown, missing or breaks its rule.
+        NeurosimFormatError: `file` is not TOML.
+    """
+    sources = _sources(file, sets, given or {})
+    name: Any = overlay(overlay(sources[0].tree, sources[1].tree), sources[2].tree).get("data", {})
+    name = name.get("name") if isinstance(name, Mapping) else None
+    if isinstance(name, str):
+        sources.insert(0, Source(f"the defaults of {name}", catalog.module(name).INFO.defaults))
+    config = resolve(Config, sources)
+    _try(config)
+    return config
+
+
+def network(config: Config, shape: tuple[int, ...]) -> Liquid:
+    """The liquid a config describes, for a sensor of this shape."""
+    return Liquid(shape, seed=config.seed, **config.liquid.model_dump())
+
+
+def reader(config: Config) -> Readout:
+    """The readout a config describes."""
+    return Readout(**config.readout.model_dump())
+
+
+def reconfigure(
+    run: RunFolder,
+    file: Path | str | None,
+    sets: Sequence[str],
+    given: Mapping[str, Any],
+    changeable: Sequence[str],
+) -> Config:
+    """A run's own config, changed in its `changeable` sections.
+
+    Raises:
+        NeurosimInputError: as `configure`, or a setting that the run's results already depend on.
+    """
+    path = run.path / CONFIG
+    own = resolve(Config, [Source(str(path), files.read_toml(path))])
+    changed = resolve(Config, [Source(str(path), files.read_toml(path)), *_sources(file, sets, given)])
+    for key, value in _leaves(changed.model_dump()):
+        was = dict(_leaves(own.model_dump()))[key]
+        if value != was and key.split(".")[0] not in changeable:
+            raise NeurosimInputError(f"{key}: the run has {was!r} and cannot change (got {value!r}); simulate again")
+    _try(changed)
+    return changed
+
+
+def _try(config: Config) -> None:
+    """Let everything the config names check its own values, before any file is read or written."""
+    network(config, catalog.module(config.data.name).INFO.shape)
+    reader(config)
+    find_profile(config.energy.profile)
+
+
+def _sources(file: Path | str | None, sets: Sequence[str], given: Mapping[str, Any]) -> list[Source]:
+    tree: dict[str, Any] = {}
+    for key, value in given.items():
+        tree = tree if value is None else overlay(tree, nest(key, value))
+    return [
+        Source(str(file), {} if file is None else files.read_toml(file)),
+        Source("--set", assignments(sets)),
+        Source("the command line", tree),
+    ]
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    found = []
+    for key, value in tree.items():
+        found += _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(prefix + key, value)]
+    return found

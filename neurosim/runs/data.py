@@ -1,0 +1,63 @@
+"""The recordings of a run: a dataset's splits, limited evenly over classes, or with one speaker held out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import catalog
+from ..errors import NeurosimInputError, check
+from ..spikes import Recordings
+
+if TYPE_CHECKING:
+    from .config import Data
+
+
+def load(data: Data) -> tuple[Recordings, Recordings, str]:
+    """Training recordings, test recordings, and what the test split is called.
+
+    The readout learns on the dataset's first split; with `held_out_speaker`, on that split without the speaker, and
+    every recording of the speaker is tested.
+
+    Raises:
+        NeurosimInputError: an unknown dataset, split or speaker; no labels; nothing to train or test on.
+        NeurosimMissingError: the files are not there; says where to put them.
+        NeurosimFormatError: a file is not what it should be.
+    """
+    if data.held_out_speaker is None:
+        train, test = (
+            catalog.load(data.name, split, data.root)
+            for split in (catalog.module(data.name).INFO.splits[0], data.split)
+        )
+        name = data.split
+    else:
+        train, test = catalog.hold_out(data.name, "speaker", data.held_out_speaker, data.root)
+        name = f"speaker {data.held_out_speaker}"
+    check(
+        train.shape == test.shape,
+        f"dataset {data.name}",
+        f"must test on the sensor {train.shape} it learns on",
+        test.shape,
+    )
+    return _limit(train, data.train_limit, "training"), _limit(test, data.limit, name), name
+
+
+def even(labels: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+    """[<= limit] ascending indices, spread evenly over classes: files are sorted by class, so the first few recordings
+    would all be of one."""
+    order = np.argsort(labels, kind="stable")
+    ordered = labels[order]
+    rank = np.arange(len(labels)) - np.searchsorted(ordered, ordered, side="left")
+    return np.sort(order[np.lexsort((ordered, rank))][:limit])
+
+
+def _limit(recordings: Recordings, limit: int | None, name: str) -> Recordings:
+    labels = recordings.labels
+    if labels is None:
+        raise NeurosimInputError(
+            f"the {name} recordings have no labels, and a readout needs them; choose a labelled set"
+        )
+    check(len(recordings) > 0, "data.split", f"the {name} recordings must not be none", 0)
+    return recordings if limit is None or limit >= len(recordings) else recordings.select(even(labels, limit))

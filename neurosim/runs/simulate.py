@@ -1,0 +1,218 @@
+"""Simulate a dataset: recordings through a liquid, a readout on what it does, and everything a result carries."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import catalog, files, measure
+from ..engine import Result
+from ..errors import NeurosimInputError
+from ..liquid import Liquid
+from ..liquid.readout import TrainedReadout
+from ..spikes import Recordings
+from . import data
+from .config import Config, network, reader
+from .folder import METRICS, READOUT, SPIKES, RunFolder, check_out, read_metrics, record
+from .progress import bar
+from .score import score
+
+SHOWN = 6  # recordings whose spikes are kept for the report
+# Training recordings that set the liquid's gains: each round of `Liquid.adapt` runs all of them.
+ADAPT = 100
+
+
+def simulate(
+    config: Config,
+    *,
+    out: Path | None = None,
+    threads: int | None = None,
+    quiet: bool = True,
+    command: Sequence[str] = (),
+    say: Callable[[str], None] = lambda line: None,
+    finish: Sequence[Callable[[Path], object]] = (),
+) -> dict[str, Any]:
+    """Train the readout on the training recordings, simulate the test recordings, write a run folder.
+
+    Args:
+        config: decides the results; nothing below does.
+        out: the run folder; None makes a new one under `runs/`.
+        threads: None means all cores.
+        quiet: no progress bars.
+        command: the command line, for the manifest.
+        say: told what a user should know.
+        finish: called with the folder when its results are written. If one fails the run is marked failed, and the
+            results stay.
+
+    Returns:
+        What `metrics.json` holds: dataset, split, samples, accuracy, spikes, spike_digest, real_time_factor (wall-clock
+        seconds per simulated second of the test recordings), measures, energy, run, and more.
+
+    Raises:
+        NeurosimError: what is wrong with the data, a setting or the disk. What comes to light before the first result
+            leaves no folder behind; later, the manifest says it too.
+    """
+    if out is not None:
+        check_out(out)
+    clock = _Clock()
+    with clock("load"):
+        train, test, split = data.load(config.data)
+    with record(config.model_dump(), config.data.name, out, command, say) as run, _blas(threads):
+        run.note(data={"train": _facts(train), "test": _facts(test)}, threads=threads)
+        result = _Simulation(config, run, threads, quiet, clock).run(train, test, split)
+        run.close("done")
+        for step in finish:
+            step(run.path)
+    return result
+
+
+def measure_again(run: RunFolder, config: Config) -> dict[str, Any]:
+    """Measures and energy of a run from the counts it stored, energy under the profile of `config`.
+
+    Raises:
+        NeurosimInputError: the run's results lack the counts.
+    """
+    metrics = read_metrics(run)
+    try:
+        stored = metrics["measures"]
+        layers = [measure.Layer.from_dict(layer) for layer in stored["layers"]]
+        samples, seconds = stored["samples"], stored["duration"]
+        entered = None if stored["events_in"] is None else round(stored["events_in"] * samples)
+        known = {name: metrics[name] for name in ("dataset", "split", "samples", "seed", "spike_digest")}
+    except (KeyError, TypeError) as error:
+        raise NeurosimInputError(
+            f"{run.path / METRICS}: lacks the counts of the run ({error}); simulate again"
+        ) from None
+    return {
+        **known,
+        "run": str(run.path),
+        "measures": measure.measure(layers, samples, seconds, entered).to_dict(),
+        "energy": measure.energy(layers, samples, config.energy.profile),
+    }
+
+
+@dataclass
+class _Clock:
+    """Wall-clock seconds of each part of a run."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 6)
+
+
+@dataclass(frozen=True)
+class _Simulation:
+    """The steps of a run, each written to the folder when it is done."""
+
+    config: Config
+    folder: RunFolder
+    threads: int | None
+    quiet: bool
+    clock: _Clock
+
+    def run(self, train: Recordings, test: Recordings, split: str) -> dict[str, Any]:
+        liquid, readout = self.train(train)
+        with self.clock("simulate_test"):
+            result = self.play(liquid, test, f"simulating {split}", count_updates=True)
+        with self.clock("read"):
+            spikes = _batch(result)
+            predicted = readout.predict(spikes)
+            layers = [*result.work, readout.work(spikes)]
+        shown = _shown(_labels(test), predicted, test.durations)
+        self.keep(test, spikes, shown)
+        figures = {
+            **self.about(train, test, split),
+            **score(_labels(test), predicted, test.classes, _labels(train)),
+            "spikes": len(spikes.ticks),
+            "spike_digest": spikes.digest(),
+            "real_time_factor": result.real_time_factor,
+            "simulated_seconds": result.duration,
+            "measures": measure.measure(layers, len(test), result.duration, len(test.ticks)).to_dict(),
+            "energy": measure.energy(layers, len(test), self.config.energy.profile),
+            "run": str(self.folder.path),
+            "shape": list(test.shape),
+            "shown": shown,
+            "timings": {**self.clock.seconds, "total": round(sum(self.clock.seconds.values()), 6)},
+        }
+        files.write_json(self.folder.path / METRICS, figures)
+        self.folder.note(spike_digest=figures["spike_digest"])
+        return figures
+
+    def train(self, train: Recordings) -> tuple[Liquid, TrainedReadout]:
+        labels = _labels(train)
+        with self.clock("adapt"):
+            liquid = network(self.config, train.shape).adapt(train.select(data.even(labels, ADAPT)), self.threads)
+        with self.clock("simulate_train"):
+            spikes = _batch(self.play(liquid, train, "simulating train"))
+        with self.clock("train"):
+            readout = reader(self.config).fit(spikes, labels)
+        readout.save(self.folder.path / READOUT)
+        return liquid, readout
+
+    def play(self, liquid: Liquid, recordings: Recordings, what: str, count_updates: bool = False) -> Result:
+        with bar(what, self.quiet) as progress:
+            return liquid.run(recordings, threads=self.threads, count_updates=count_updates, progress=progress)
+
+    def keep(self, test: Recordings, spikes: Recordings, shown: Sequence[dict[str, Any]]) -> None:
+        populations = {}
+        for k, entry in enumerate(shown):
+            populations[f"input_{k}"] = test[entry["index"]]
+            populations[f"liquid_{k}"] = spikes[entry["index"]]
+        files.write_sonata(self.folder.path / SPIKES, populations)
+
+    def about(self, train: Recordings, test: Recordings, split: str) -> dict[str, Any]:
+        return {
+            "dataset": self.config.data.name,
+            "title": catalog.module(self.config.data.name).INFO.title,
+            "split": split,
+            "samples": len(test),
+            "train_samples": len(train),
+            "seed": self.config.seed,
+            "classes": list(test.classes),
+        }
+
+
+def _shown(
+    labels: NDArray[np.int64], predicted: NDArray[np.int64], durations: NDArray[np.float64]
+) -> list[dict[str, Any]]:
+    """The first recording of each of the first classes."""
+    firsts = [int(np.flatnonzero(labels == label)[0]) for label in np.unique(labels)[:SHOWN]]
+    return [
+        {"index": i, "label": int(labels[i]), "predicted": int(predicted[i]), "duration": float(durations[i])}
+        for i in firsts
+    ]
+
+
+def _batch(result: Result) -> Recordings:
+    spikes = result.spikes["liquid"]
+    assert isinstance(spikes, Recordings)  # because the input was
+    return spikes
+
+
+def _labels(recordings: Recordings) -> NDArray[np.int64]:
+    assert recordings.labels is not None  # data.load has made sure
+    return recordings.labels
+
+
+def _facts(recordings: Recordings) -> dict[str, Any]:
+    return {"digest": recordings.digest(), "recordings": len(recordings), "events": len(recordings.ticks)}
+
+
+def _blas(threads: int | None) -> AbstractContextManager[Any]:
+    """Holds linear algebra to as many threads."""
+    if threads is None:
+        return nullcontext()
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(threads)
