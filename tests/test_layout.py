@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = {
     0: ["errors"],
     1: ["spikes", "kernels", "fetch"],
-    2: ["files", "neurons", "synapses", "plasticity", "sdr", "measure", "catalog", "camera"],
+    2: ["files", "neurons", "synapses", "plasticity", "sdr", "measure", "catalog", "camera", "frames"],
     3: ["network", "datasets", "dendrites", "macrocolumn", "associative", "attention"],
     4: ["engine", "layers"],
     5: ["liquid", "hlop", "convert", "interop"],

@@ -1,0 +1,143 @@
+"""Events binned into frames, and into voxel grids that share each event between two neighbouring bins.
+
+Times are counted here in whole microseconds, as event cameras do: `whole` takes them from seconds, so that an edge
+that lies on a microsecond is met exactly, whatever its binary fraction of a second.
+"""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+# Microseconds below a whole one that still count as it: k * 1e-6 s is seldom exact, and off by 1e-5 us after a day.
+SLACK = 1e-3
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def whole(time, scale):
+    """Whole microseconds of a time that is given in units of `scale` microseconds."""
+    return np.floor(np.float64(time) * scale + SLACK)
+
+
+def frames_reference(times, units, scale, start, width, stride, bins, size):
+    """The specification of `frames`: frame k counts the events with start + k stride <= t < start + k stride + width.
+
+    Returns:
+        [bins, size] int16.
+    """
+    t = np.floor(times.astype(np.float64) * scale + SLACK)
+    out = np.zeros((bins, size), np.int16)
+    for k in range(bins):
+        edge = start + k * stride
+        np.add.at(out[k], units[(t >= edge) & (t < edge + width)].astype(np.int64), 1)
+    return out
+
+
+@nb.njit(cache=True, nogil=True)
+def _first_from(times, scale, edge, low):
+    """Index of the first time at or after `edge` microseconds, from index `low` on; the times ascend."""
+    high = times.size
+    while low < high:
+        middle = (low + high) >> 1
+        if whole(times[middle], scale) < edge:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@nb.njit(cache=True, nogil=True)
+def frames(times, units, scale, start, width, stride, out):
+    """Count events into `out` [bins, size], which comes filled with zeros.
+
+    Edges are found by bisection, so the loop over events only counts.
+    """
+    a = np.int64(0)
+    for k in range(out.shape[0]):
+        edge = start + k * stride
+        a = _first_from(times, scale, edge, a)
+        b = _first_from(times, scale, edge + width, a)
+        frame = out[k]
+        for i in range(a, b):
+            frame[units[i]] += 1
+
+
+@nb.njit(cache=True, nogil=True)
+def frames_many(ticks, units, offsets, scale, starts, widths, strides, bins, out):
+    """`frames` for each recording, `bins[r]` of them, into `out` [recordings, most bins, size]."""
+    for r in range(bins.size):
+        a, b = offsets[r], offsets[r + 1]
+        frames(ticks[a:b], units[a:b], scale, starts[r], widths[r], strides[r], out[r, : bins[r]])
+
+
+def count_frames_reference(units, count, stride, bins, size):
+    """The specification of `count_frames`: frame k counts the events k stride to k stride + count."""
+    return np.stack([np.bincount(units[k * stride :][:count], minlength=size) for k in range(bins)]).astype(np.int16)
+
+
+@nb.njit(cache=True, nogil=True)
+def count_frames(units, count, stride, out):
+    """Count `count` events into each frame of `out` [bins, size], which comes filled with zeros."""
+    for k in range(out.shape[0]):
+        frame = out[k]
+        for i in range(k * stride, min(k * stride + count, units.size)):
+            frame[units[i]] += 1
+
+
+def voxels_reference(times, units, scale, bins, pixels):
+    """The specification of `voxels` (Zhu et al. 2019, arXiv 1812.08156, the event volume).
+
+    An event at the fraction s of the recording lies at s bins and gives its sign to the two bins next to that, in
+    proportion; what falls past the last bin is dropped.
+
+    Returns:
+        [bins, pixels] float64.
+    """
+    t = np.floor(times.astype(np.float64) * scale + SLACK)
+    out = np.zeros((bins + 2, pixels))
+    if t.size:
+        at = bins * (t - t[0]) / max(t[-1] - t[0], 1)
+        k = at.astype(np.int64)
+        sign = np.where(units >= pixels, 1.0, -1.0)
+        # All the left parts, then all the right ones: sums of floats depend on their order.
+        np.add.at(out, (k, units % pixels), sign * (1.0 - (at - k)))
+        np.add.at(out, (k + 1, units % pixels), sign * (at - k))
+    return out[:bins]
+
+
+@nb.njit(cache=True, nogil=True)
+def voxels(times, units, scale, pixels, at, out):
+    """Add events into `out` [bins, pixels], which comes filled with zeros; `at` is room for as many numbers as events.
+
+    Units from `pixels` on are positive events, those below negative.
+    """
+    n, bins = times.size, out.shape[0]
+    if n == 0:
+        return
+    start = whole(times[0], scale)
+    span = max(whole(times[n - 1], scale) - start, 1.0)
+    for i in range(n):
+        at[i] = bins * (whole(times[i], scale) - start) / span
+    end = n
+    while end > 0 and at[end - 1] >= bins:
+        end -= 1
+    for i in range(end):
+        k = np.int64(at[i])
+        positive = units[i] >= pixels
+        rest = 1.0 - (at[i] - k)
+        out[k, units[i] - pixels * positive] += rest if positive else -rest
+    while end > 0 and at[end - 1] >= bins - 1:
+        end -= 1
+    for i in range(end):
+        k = np.int64(at[i])
+        positive = units[i] >= pixels
+        part = at[i] - k
+        out[k + 1, units[i] - pixels * positive] += part if positive else -part
+
+
+@nb.njit(cache=True, nogil=True)
+def voxels_many(ticks, units, offsets, scale, pixels, at, out):
+    """`voxels` for each recording, into `out` [recordings, bins, pixels]; `at` holds as many numbers as the longest."""
+    for r in range(out.shape[0]):
+        a, b = offsets[r], offsets[r + 1]
+        voxels(ticks[a:b], units[a:b], scale, pixels, at, out[r])

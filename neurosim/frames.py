@@ -1,0 +1,190 @@
+"""Recordings as dense arrays for networks that want them: frames of event counts, and voxel grids.
+
+Both count time in whole microseconds from a recording's first event and agree with tonic's `ToFrame` and
+`ToVoxelGrid`, number for number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import check
+from .kernels import frames as kernel
+from .spikes import Recordings, Spikes
+
+MICROSECONDS = 1e6
+# Recordings a thread takes at a time; threads get nothing to do for fewer.
+BLOCK = 16
+
+
+class Edges(NamedTuple):
+    """Frames of one or many recordings in microseconds: the first one's start, their width and stride, how many."""
+
+    start: NDArray[np.float64]
+    width: NDArray[np.float64]
+    stride: NDArray[np.float64]
+    bins: NDArray[np.int64]
+
+
+def to_frames(
+    events: Spikes | Recordings,
+    *,
+    bins: int | None = None,
+    window: float | None = None,
+    count: int | None = None,
+    overlap: float = 0.0,
+    partial: bool = False,
+    threads: int = 2,
+) -> NDArray[np.int16]:
+    """Count the events of each unit in consecutive frames. Exactly one of `bins`, `window` and `count` is given.
+
+    Args:
+        bins: this many frames of equal length; what the division leaves over at the end is dropped.
+        window: frames of this many seconds, as many as fit between the first and the last event, at least one.
+        count: frames of this many events.
+        overlap: how far a frame reaches into the next: a fraction of a bin, seconds, or events.
+        partial: also the last, incomplete frame, for `window` and `count`.
+        threads: for many recordings; the result does not depend on it.
+
+    Returns:
+        [bins, *shape] for one recording; [recordings, bins, *shape] for many, where those with fewer frames than the
+        longest end in frames of zeros. A recording without events has one frame of zeros, or `bins`.
+
+    Raises:
+        NeurosimInputError: none or several ways to cut, or one out of range.
+    """
+    given = [value for value in (bins, window, count) if value is not None]
+    check(len(given) == 1, "to_frames", "needs exactly one of bins, window and count", f"{len(given)} of them")
+    check(given[0] > 0, "to_frames", "needs bins, window or count > 0", given[0])
+    check(0 <= overlap < (1 if bins else given[0]), "to_frames.overlap", "must be >= 0 and less than a frame", overlap)
+    if count is not None:
+        return _by_count(events, count, int(overlap), partial, threads)
+    if isinstance(events, Spikes):
+        return _one(events, bins, window, overlap, partial)
+    return _many(events, bins, window, overlap, partial, threads)
+
+
+def to_voxel_grid(events: Spikes | Recordings, bins: int, *, threads: int = 2) -> NDArray[np.float64]:
+    """Sum the signs of events (+1, -1) in `bins` slices of time, each event shared between the two nearest.
+
+    The event volume of Zhu et al. 2019, "Unsupervised event-based learning of optical flow, depth, and egomotion".
+
+    Returns:
+        [bins, 1, height, width] for one recording, [recordings, bins, 1, height, width] for many.
+
+    Raises:
+        NeurosimInputError: bins out of range, or a sensor that is not (2, height, width).
+    """
+    shape = events.shape
+    check(bins > 0, "to_voxel_grid.bins", "must be > 0", bins)
+    check(len(shape) == 3 and shape[0] == 2, "to_voxel_grid", "needs a sensor (2 polarities, height, width)", shape)
+    pixels = shape[1] * shape[2]
+    if isinstance(events, Spikes):
+        grid = np.zeros((bins, pixels))
+        kernel.voxels(events.times, events.units, MICROSECONDS, pixels, np.empty(len(events.times)), grid)
+        return grid.reshape(bins, 1, *shape[1:])
+    ticks, scale = _ticks(events)
+    grid = np.zeros((len(events), bins, pixels))
+    longest = int(np.diff(events.offsets).max(initial=0))
+
+    def fill(a: int, b: int) -> None:
+        room = np.empty(longest)
+        kernel.voxels_many(ticks, events.units, events.offsets[a : b + 1], scale, pixels, room, grid[a:b])
+
+    _spread(fill, len(events), threads)
+    return grid.reshape(len(events), bins, 1, *shape[1:])
+
+
+def _one(spikes: Spikes, bins: int | None, window: float | None, overlap: float, partial: bool) -> NDArray[np.int16]:
+    """Frames of one recording, in plain numbers: arrays of one would cost as much as the counting."""
+    t = spikes.times
+    start, last = (_whole(t[0]), _whole(t[-1])) if t.size else (0.0, 0.0)
+    if bins is not None:
+        width = (last - start) // bins * (1 + overlap)
+        number, stride = bins, width * (1 - overlap)
+    else:
+        width, stride = _microseconds(window or 0.0), _microseconds((window or 0.0) - overlap)
+        number = max(int((math.ceil if partial else math.floor)((last - start - width) / stride)) + 1, 1)
+    out = np.zeros((number, spikes.size), np.int16)
+    kernel.frames(t, spikes.units, MICROSECONDS, start, width, stride, out)
+    return out.reshape(number, *spikes.shape)
+
+
+def _many(
+    recordings: Recordings, bins: int | None, window: float | None, overlap: float, partial: bool, threads: int
+) -> NDArray[np.int16]:
+    ticks, scale = _ticks(recordings)
+    edges = _edges(recordings, bins, window, overlap, partial)
+    most = bins or int(edges.bins.max(initial=0))
+    out = np.zeros((len(recordings), most, recordings.size), np.int16)
+
+    def fill(a: int, b: int) -> None:
+        start, width, stride, number = (part[a:b] for part in edges)
+        offsets = recordings.offsets[a : b + 1]
+        kernel.frames_many(ticks, recordings.units, offsets, scale, start, width, stride, number, out[a:b])
+
+    _spread(fill, len(recordings), threads)
+    return out.reshape(len(recordings), most, *recordings.shape)
+
+
+def _edges(recordings: Recordings, bins: int | None, window: float | None, overlap: float, partial: bool) -> Edges:
+    n, full = len(recordings), np.diff(recordings.offsets) > 0
+    start, last = np.zeros(n), np.zeros(n)
+    scale = recordings.tick * MICROSECONDS
+    for into, at in ((start, recordings.offsets[:-1]), (last, recordings.offsets[1:] - 1)):
+        into[full] = np.floor(recordings.ticks[at[full]].astype(np.float64) * scale + kernel.SLACK)
+    if bins is not None:
+        width = (last - start) // bins * (1 + overlap)
+        return Edges(start, width, width * (1 - overlap), np.full(n, bins))
+    wide, stride = _microseconds(window or 0.0), _microseconds((window or 0.0) - overlap)
+    number = (np.ceil if partial else np.floor)((last - start - wide) / stride).astype(np.int64) + 1
+    return Edges(start, np.full(n, wide), np.full(n, stride), np.maximum(number, 1))
+
+
+def _by_count(events: Spikes | Recordings, count: int, overlap: int, partial: bool, threads: int) -> NDArray[np.int16]:
+    offsets = np.array([0, len(events)]) if isinstance(events, Spikes) else events.offsets
+    lengths = np.diff(offsets)
+    stride = count - overlap
+    number = (-(-(lengths - count) // stride) if partial else (lengths - count) // stride) + 1
+    bins = np.maximum(number, 1)
+    out = np.zeros((len(lengths), int(bins.max(initial=0)), events.size), np.int16)
+
+    def fill(a: int, b: int) -> None:
+        for r in range(a, b):
+            kernel.count_frames(events.units[offsets[r] : offsets[r + 1]], count, stride, out[r, : bins[r]])
+
+    _spread(fill, len(lengths), threads)
+    frames = out.reshape(*out.shape[:2], *events.shape)
+    return frames[0] if isinstance(events, Spikes) else frames
+
+
+def _spread(fill: Callable[[int, int], None], n: int, threads: int) -> None:
+    """Call `fill(a, b)` for pieces that tile range(n), on several threads where there is enough to do."""
+    check(threads > 0, "threads", "must be > 0", threads)
+    if threads == 1 or n <= BLOCK:
+        return fill(0, n)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda a: fill(a, min(a + BLOCK, n)), range(0, n, BLOCK)))
+    return None
+
+
+def _ticks(recordings: Recordings) -> tuple[NDArray, float]:
+    """Ticks of a width that compiled code knows, and microseconds a tick."""
+    ticks = recordings.ticks
+    half = ticks.dtype == np.float16
+    return ticks.astype(np.float32) if half else ticks, recordings.tick * MICROSECONDS
+
+
+def _whole(time: float) -> float:
+    return math.floor(time * MICROSECONDS + kernel.SLACK) + 0.0
+
+
+def _microseconds(seconds: float) -> float:
+    # To the nanosecond: 0.0003 * 1e6 is not 300.
+    return round(seconds * MICROSECONDS, 3)
