@@ -6,7 +6,15 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .engine import Probe as Probe
+    from .engine import simulate as simulate
     from .errors import NeurosimError as NeurosimError
+    from .network import Network as Network
+    from .network import PoissonInput as PoissonInput
+    from .network import PoissonSource as PoissonSource
+    from .network import Population as Population
+    from .network import Projection as Projection
+    from .network import SpikeSource as SpikeSource
     from .spikes import Recordings as Recordings
     from .spikes import Spikes as Spikes
 
@@ -14,9 +22,17 @@ __version__ = "0.1.0"
 
 # Loaded on first use, so that importing the package, and `neurosim --help`, costs milliseconds.
 _PUBLIC = {
+    "Network": "network",
     "NeurosimError": "errors",
+    "PoissonInput": "network",
+    "PoissonSource": "network",
+    "Population": "network",
+    "Probe": "engine",
+    "Projection": "network",
     "Recordings": "spikes",
+    "SpikeSource": "network",
     "Spikes": "spikes",
+    "simulate": "engine",
 }
 __all__ = list(_PUBLIC)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
-from numba import njit
+from numba import cfunc, njit, types
 
 from neurosim.engine import Probe, simulate
 from neurosim.errors import NeurosimInputError
@@ -99,6 +100,16 @@ def test_compiled_equals_plain_python(neuron: Neuron, real: type) -> None:
     spikes = [steps(neuron, state, 5, 1e-3, compiled) for state, compiled in ((a, True), (b, False))]
     assert np.array_equal(*spikes) and set(np.unique(spikes[0])) <= {0, 1}
     assert np.allclose(a, b, rtol=4 * np.finfo(real).eps, atol=0)
+
+
+@pytest.mark.parametrize("neuron", MODELS, **BY_NAME)
+def test_steps_become_vector_instructions(neuron: Neuron) -> None:
+    """Ten times the speed hangs on it, and it is lost by one branch too many."""
+    number = types.float32
+    two, one = types.Array(number, 2, "C"), types.Array(number, 1, "C")
+    signature = types.void(two, two, one, types.Array(types.uint8, 1, "C"))
+    compiled = cfunc(signature, error_model="numpy")(type(neuron).step).inspect_llvm()
+    assert re.search(r"fmul <\d+ x float>|fadd <\d+ x float>", compiled)
 
 
 @pytest.mark.parametrize("neuron", MODELS, **BY_NAME)
