@@ -12,6 +12,8 @@ import numpy as np
 # Microseconds below a whole one that still count as it: k * 1e-6 s is seldom exact, and off by 1e-5 us after a day.
 SLACK = 1e-3
 
+SIGNS = np.array([-1.0, 1.0])
+
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def whole(time, scale):
@@ -48,18 +50,20 @@ def _first_from(times, scale, edge, low):
 
 @nb.njit(cache=True, nogil=True)
 def frames(times, units, scale, start, width, stride, out):
-    """Count events into `out` [bins, size], which comes filled with zeros.
+    """Count events into `out` [bins, size], whatever it held.
 
-    Edges are found by bisection, so the loop over events only counts.
+    Edges are found by bisection, so the loop over events only counts; each frame is cleared just before, so that it
+    is still in the nearest cache.
     """
     a = np.int64(0)
     for k in range(out.shape[0]):
+        frame = out[k]
+        frame[:] = 0
         edge = start + k * stride
         a = _first_from(times, scale, edge, a)
         b = _first_from(times, scale, edge + width, a)
-        frame = out[k]
         for i in range(a, b):
-            frame[units[i]] += 1
+            frame[np.uint32(units[i])] += 1
 
 
 @nb.njit(cache=True, nogil=True)
@@ -68,6 +72,7 @@ def frames_many(ticks, units, offsets, scale, starts, widths, strides, bins, out
     for r in range(bins.size):
         a, b = offsets[r], offsets[r + 1]
         frames(ticks[a:b], units[a:b], scale, starts[r], widths[r], strides[r], out[r, : bins[r]])
+        out[r, bins[r] :] = 0
 
 
 def count_frames_reference(units, count, stride, bins, size):
@@ -77,11 +82,12 @@ def count_frames_reference(units, count, stride, bins, size):
 
 @nb.njit(cache=True, nogil=True)
 def count_frames(units, count, stride, out):
-    """Count `count` events into each frame of `out` [bins, size], which comes filled with zeros."""
+    """Count `count` events into each frame of `out` [bins, size], whatever it held."""
     for k in range(out.shape[0]):
         frame = out[k]
+        frame[:] = 0
         for i in range(k * stride, min(k * stride + count, units.size)):
-            frame[units[i]] += 1
+            frame[np.uint32(units[i])] += 1
 
 
 def voxels_reference(times, units, scale, bins, pixels):
@@ -106,38 +112,40 @@ def voxels_reference(times, units, scale, bins, pixels):
 
 
 @nb.njit(cache=True, nogil=True)
-def voxels(times, units, scale, pixels, at, out):
-    """Add events into `out` [bins, pixels], which comes filled with zeros; `at` is room for as many numbers as events.
+def voxels(times, units, scale, at, out):
+    """Sum signs into `out` [bins, pixels], whatever it held; `at` is room for as many numbers as events.
 
-    Units from `pixels` on are positive events, those below negative.
+    Units from `pixels` on are positive events, those below negative. Slice by slice, what lies left in it and then
+    what reaches it from the slice before: the same sums in the same order as in `voxels_reference`, near in memory.
+    Signs are looked up: on polarities, which are as good as random, a branch costs four times the sum.
     """
-    n, bins = times.size, out.shape[0]
-    if n == 0:
-        return
-    start = whole(times[0], scale)
-    span = max(whole(times[n - 1], scale) - start, 1.0)
-    for i in range(n):
-        at[i] = bins * (whole(times[i], scale) - start) / span
-    end = n
-    while end > 0 and at[end - 1] >= bins:
-        end -= 1
-    for i in range(end):
-        k = np.int64(at[i])
-        positive = units[i] >= pixels
-        rest = 1.0 - (at[i] - k)
-        out[k, units[i] - pixels * positive] += rest if positive else -rest
-    while end > 0 and at[end - 1] >= bins - 1:
-        end -= 1
-    for i in range(end):
-        k = np.int64(at[i])
-        positive = units[i] >= pixels
-        part = at[i] - k
-        out[k + 1, units[i] - pixels * positive] += part if positive else -part
+    n, bins, pixels = times.size, out.shape[0], np.uint32(out.shape[1])
+    if n:
+        start = whole(times[0], scale)
+        span = max(whole(times[n - 1], scale) - start, 1.0)
+        for i in range(n):
+            at[i] = bins * (whole(times[i], scale) - start) / span
+    a, b = np.int64(0), np.int64(0)
+    for k in range(bins):
+        grid = out[k]
+        grid[:] = 0.0
+        c = b
+        while c < n and at[c] < k + 1:
+            c += 1
+        for i in range(b, c):
+            unit = np.uint32(units[i])
+            positive = np.uint32(unit >= pixels)
+            grid[unit - pixels * positive] += (1.0 - (at[i] - k)) * SIGNS[positive]
+        for i in range(a, b):
+            unit = np.uint32(units[i])
+            positive = np.uint32(unit >= pixels)
+            grid[unit - pixels * positive] += (at[i] - (k - 1)) * SIGNS[positive]
+        a, b = b, c
 
 
 @nb.njit(cache=True, nogil=True)
-def voxels_many(ticks, units, offsets, scale, pixels, at, out):
+def voxels_many(ticks, units, offsets, scale, at, out):
     """`voxels` for each recording, into `out` [recordings, bins, pixels]; `at` holds as many numbers as the longest."""
     for r in range(out.shape[0]):
         a, b = offsets[r], offsets[r + 1]
-        voxels(ticks[a:b], units[a:b], scale, pixels, at, out[r])
+        voxels(ticks[a:b], units[a:b], scale, at, out[r])

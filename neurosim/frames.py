@@ -86,16 +86,16 @@ def to_voxel_grid(events: Spikes | Recordings, bins: int, *, threads: int = 2) -
     check(len(shape) == 3 and shape[0] == 2, "to_voxel_grid", "needs a sensor (2 polarities, height, width)", shape)
     pixels = shape[1] * shape[2]
     if isinstance(events, Spikes):
-        grid = np.zeros((bins, pixels))
-        kernel.voxels(events.times, events.units, MICROSECONDS, pixels, np.empty(len(events.times)), grid)
+        grid = np.empty((bins, pixels))
+        kernel.voxels(events.times, events.units, MICROSECONDS, np.empty(len(events.times)), grid)
         return grid.reshape(bins, 1, *shape[1:])
     ticks, scale = _ticks(events)
-    grid = np.zeros((len(events), bins, pixels))
+    grid = np.empty((len(events), bins, pixels))
     longest = int(np.diff(events.offsets).max(initial=0))
 
     def fill(a: int, b: int) -> None:
         room = np.empty(longest)
-        kernel.voxels_many(ticks, events.units, events.offsets[a : b + 1], scale, pixels, room, grid[a:b])
+        kernel.voxels_many(ticks, events.units, events.offsets[a : b + 1], scale, room, grid[a:b])
 
     _spread(fill, len(events), threads)
     return grid.reshape(len(events), bins, 1, *shape[1:])
@@ -111,7 +111,7 @@ def _one(spikes: Spikes, bins: int | None, window: float | None, overlap: float,
     else:
         width, stride = _microseconds(window or 0.0), _microseconds((window or 0.0) - overlap)
         number = max(int((math.ceil if partial else math.floor)((last - start - width) / stride)) + 1, 1)
-    out = np.zeros((number, spikes.size), np.int16)
+    out = np.empty((number, spikes.size), np.int16)
     kernel.frames(t, spikes.units, MICROSECONDS, start, width, stride, out)
     return out.reshape(number, *spikes.shape)
 
@@ -122,7 +122,7 @@ def _many(
     ticks, scale = _ticks(recordings)
     edges = _edges(recordings, bins, window, overlap, partial)
     most = bins or int(edges.bins.max(initial=0))
-    out = np.zeros((len(recordings), most, recordings.size), np.int16)
+    out = np.empty((len(recordings), most, recordings.size), np.int16)
 
     def fill(a: int, b: int) -> None:
         start, width, stride, number = (part[a:b] for part in edges)
