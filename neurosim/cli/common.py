@@ -121,7 +121,10 @@ _OPTIONS = (
     click.option("--json", is_flag=True, help="Print JSON on stdout, and everything else on stderr."),
     click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Where to compute."),
     click.option(
-        "--threads", type=int, callback=_whole("must be >= 1", 1), help="Threads; default all. Never changes results."
+        "--threads",
+        type=int,
+        callback=_whole("must be >= 1", 1),
+        help="Threads; default all. The spikes are the same for any number.",
     ),
     click.option("--quiet", is_flag=True, help="No progress bars and no remarks."),
 )

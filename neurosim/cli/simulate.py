@@ -38,6 +38,8 @@ def command(options: Options, dataset: str | None, split: str | None, limit: int
     DATASET may instead stand in the config, as data.name. Later wins: defaults, the dataset's own, --config, --set,
     and the other options.
     """
+    if dataset is None and options.config is None and not options.sets:
+        raise click.UsageError("no DATASET given; 'neurosim datasets list' names them")
     given = {"data.name": dataset, "data.split": split, "data.limit": limit, "energy.profile": profile}
     result, page = run(options, given)
     from .tables import result_table

@@ -36,10 +36,8 @@ def measures_table(result: Mapping[str, Any]) -> str:
         value = measures
         for part in name.split("."):
             value = value[part]
-        known = (
-            f"{quantity(value)} {_unit(definition.unit)}" if value is not None else f"- ({measures['reasons'][name]})"
-        )
-        rows.append((definition.title, known))
+        unknown = f"- ({measures['reasons'].get(name, 'not recorded')})"
+        rows.append((definition.title, unknown if value is None else _with_unit(value, definition.unit)))
     published = [
         (f"  on {chip['title']}", joules(chip["energy"]) if chip["energy"] else f"- ({chip['reason']})")
         for chip in result["energy"]["published"]
@@ -121,5 +119,5 @@ def _energy(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _unit(unit: str) -> str:
-    return unit if unit != "1" else ""
+def _with_unit(value: float, unit: str) -> str:
+    return quantity(value, "B") if unit == "bytes" else f"{quantity(value)} {unit}".rstrip()

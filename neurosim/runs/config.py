@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, create_model
 
 from .. import catalog, files
+from ..engine.plan import free_memory
 from ..errors import NeurosimInputError
 from ..liquid import Liquid, Readout
 from ..measure import find_profile
 from .folder import CONFIG, RunFolder
 from .settings import Section, Source, assignments, nest, overlay, resolve
 
+# Bytes a synapse takes while a liquid is made: its point in the sensor, its unit, target and weight, and copies.
+BUILDING, RECURRENT = 120, 60
+# Seeds are keys of 63 bits, which TOML's integers are.
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -80,7 +85,7 @@ class Config(Section):
         energy: how energy is estimated.
     """
 
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     data: Data
     liquid: LiquidSettings = LiquidSettings()
     readout: ReadoutSettings = ReadoutSettings()
@@ -146,8 +151,21 @@ def reconfigure(
 
 def _try(config: Config) -> None:
     """Let everything the config names check its own values, before any file is read or written."""
-    network(config, catalog.module(config.data.name).INFO.shape)
-    reader(config)
+    shape = catalog.module(config.data.name).INFO.shape
+    for key, build in (("liquid", lambda: network(config, shape)), ("readout", lambda: reader(config))):
+        try:
+            build()
+        except NeurosimInputError as error:
+            # The class says `Liquid.rate: ...`, or `CubaLIF.tau_mem: ...` of what it passes on; the user said liquid.
+            raise NeurosimInputError(f"{key}.{str(error).partition('.')[2]}") from None
+    liquid = network(config, shape)
+    need = liquid.neurons * (BUILDING * liquid.patches * liquid.patch_synapses + RECURRENT * liquid.in_degree)
+    free = free_memory()
+    if free is not None and need > free:
+        raise NeurosimInputError(
+            f"liquid.neurons: the synapses of {liquid.neurons:,} need about {need / 2**30:,.1f} GiB while being made, "
+            f"and {free / 2**30:,.1f} GiB of memory are free; use fewer neurons, patches or patch_synapses"
+        )
     find_profile(config.energy.profile)
 
 
