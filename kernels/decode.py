@@ -9,8 +9,9 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-SOUND, OUTSIDE, BACKWARDS, TOO_LATE = 0, 1, 2, 3
-NMNIST_RECORD = 5
+SOUND, OUTSIDE, BACKWARDS = 0, 1, 2
+# Bytes of an N-MNIST event.
+RECORD = 5
 # A record with this y is no event: it moves the clock of everything after it on by OVERFLOW.
 OVERFLOW_Y = 240
 OVERFLOW = 1 << 13
@@ -22,7 +23,7 @@ def nmnist_reference(raw: np.ndarray, height: int, width: int) -> tuple[np.ndarr
     Returns:
         microseconds [n] int64, units [n] int64 (polarity, y, x unfolded), fault and its record.
     """
-    record = raw.reshape(-1, NMNIST_RECORD).astype(np.int64)
+    record = raw.reshape(-1, RECORD).astype(np.int64)
     x, y = record[:, 0], record[:, 1]
     polarity = record[:, 2] >> 7
     marker = y == OVERFLOW_Y
@@ -41,11 +42,11 @@ def nmnist(raw, height, width, tick, times, units):
     The first loop has no markers to follow and no branch on the data, so it runs at memory speed; anything it
     cannot vouch for is decoded again, record by record.
     """
-    n = raw.size // 5
+    n = raw.size // RECORD
     bad = False
     previous = np.uint32(0)
     for i in range(n):
-        j = i * 5
+        j = i * RECORD
         x = np.uint32(raw[j])
         # Four bytes in this order compile to one load and one byte swap.
         word = (
@@ -68,12 +69,12 @@ def nmnist(raw, height, width, tick, times, units):
 @nb.njit(cache=True, nogil=True)
 def nmnist_careful(raw, height, width, tick, times, units):
     """As `nmnist`, following overflow markers and stopping at the first fault."""
-    n = raw.size // 5
+    n = raw.size // RECORD
     count = 0
     clock = np.int64(0)
     previous = np.int64(0)
     for i in range(n):
-        j = i * 5
+        j = i * RECORD
         x, y, high = np.int64(raw[j]), np.int64(raw[j + 1]), np.int64(raw[j + 2])
         if y == OVERFLOW_Y:
             clock += OVERFLOW
@@ -88,6 +89,24 @@ def nmnist_careful(raw, height, width, tick, times, units):
         units[count] = ((high >> 7) * height + y) * width + x
         count += 1
     return count, SOUND, n
+
+
+@nb.njit(cache=True, nogil=True)
+def nmnist_many(raw, bounds, height, width, ticks, units, events):
+    """`nmnist` for each of many files end to end in `raw`; `events` receives how many each has.
+
+    A file's events begin at the record where it does, whatever files before it left free.
+
+    Returns:
+        the first file at fault, its fault and the record of it; (files, SOUND, 0) where there is none.
+    """
+    for i in range(events.size):
+        a, b = bounds[i], bounds[i + 1]
+        room = slice(a // RECORD, b // RECORD)
+        events[i], fault, at = nmnist(raw[a:b], height, width, np.uint32(1), ticks[room], units[room])
+        if fault:
+            return i, fault, at
+    return events.size, SOUND, 0
 
 
 def dat_reference(words: np.ndarray) -> np.ndarray:

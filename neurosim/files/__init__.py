@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from .cameras import read_raw as read_raw
     from .formats import read as read
     from .formats import write as write
+    from .nmnist import decode_nmnist as decode_nmnist
     from .nmnist import encode_nmnist as encode_nmnist
     from .nmnist import read_nmnist as read_nmnist
     from .nmnist import read_nmnist_many as read_nmnist_many
     from .nmnist import write_nmnist as write_nmnist
+    from .raw import Block as Block
+    from .raw import read_blocks as read_blocks
     from .raw import read_bytes as read_bytes
     from .settings import read_json as read_json
     from .settings import read_toml as read_toml
@@ -34,10 +37,13 @@ if TYPE_CHECKING:
 
 # Loaded on first use: some readers need numba or h5py, and starting up needs neither.
 _PUBLIC = {
+    "Block": "raw",
+    "decode_nmnist": "nmnist",
     "encode_nmnist": "nmnist",
     "extract": "archives",
     "read": "formats",
     "read_aedat2": "cameras",
+    "read_blocks": "raw",
     "read_bytes": "raw",
     "read_csv": "table",
     "read_dat": "cameras",

@@ -13,14 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check
+from ..errors import NeurosimFormatError, check
 from ..kernels import decode
 from ..spikes import Recordings, Spikes
 from .atomic import write_bytes
-from .raw import bad, event_fault, read_bytes
+from .raw import Block, bad, event_fault, read_blocks, read_bytes
 
 SENSOR = (2, 34, 34)
-RECORD = decode.NMNIST_RECORD
+RECORD = decode.RECORD
 MICROSECOND = 1e-6
 
 
@@ -54,41 +54,86 @@ def read_nmnist_many(
 ) -> Recordings:
     """Many recordings of one sensor in flat arrays: microseconds in uint32 and units in 2 or 4 bytes.
 
-    Item i equals `read_nmnist(paths[i], shape)`.
+    Item i equals `read_nmnist(paths[i], shape)`; the result does not depend on `threads`.
 
     Raises:
         NeurosimInputError: no paths.
-        NeurosimMissingError, NeurosimFormatError: as `read_nmnist`, for the first file at fault.
+        NeurosimMissingError, NeurosimFormatError: as `read_nmnist`, for the first file at fault; and a recording of
+            more than 71 minutes.
     """
     check(len(paths) > 0, "read_nmnist_many", "needs at least one file", 0)
     check(threads > 0, "read_nmnist_many", "needs threads > 0", threads)
+    _sensor(shape)
+    # Read by one thread: opening files is the interpreter's work, and two of them wait for each other.
+    blocks = read_blocks(paths)
+    return decode_nmnist(blocks, shape, labels, classes, threads, paths)
+
+
+def decode_nmnist(
+    blocks: Sequence[Block],
+    shape: tuple[int, int, int] = SENSOR,
+    labels: object = None,
+    classes: tuple[str, ...] = (),
+    threads: int = 2,
+    names: Sequence[object] = (),
+) -> Recordings:
+    """As `read_nmnist_many`, from the bytes of files already in memory.
+
+    Args:
+        blocks: the bytes of recordings end to end and their bounds, in order.
+        names: of the recordings, for errors; numbers where there are none.
+
+    Raises:
+        NeurosimFormatError: as `read_nmnist_many`.
+    """
+    lengths = np.concatenate([np.diff(block.bounds) for block in blocks])
+    names = names or range(len(lengths))
+    broken = (lengths == 0) | (lengths % RECORD > 0)
+    if broken.any():
+        first = int(np.argmax(broken))
+        raise _not_records(names[first], int(lengths[first]))
     height, width = _sensor(shape)
     size = 2 * height * width
-    with ThreadPoolExecutor(threads) as pool:
-        raws = list(pool.map(_records, paths))
-        counts = np.array([raw.size // RECORD for raw in raws])
-        bounds = np.concatenate([[0], np.cumsum(counts)])
-        ticks = np.empty(bounds[-1], np.uint32)
-        units = np.empty(bounds[-1], np.uint16 if size <= 1 << 16 else np.int32)
-        events = np.empty(len(raws), np.int64)
+    starts = np.concatenate([[0], np.cumsum(lengths)]) // RECORD
+    ticks = np.empty(starts[-1], np.uint32)
+    units = np.empty(starts[-1], np.uint16 if size <= 1 << 16 else np.int32)
+    events = np.empty(len(lengths), np.int64)
 
-        def decode_part(part: NDArray[np.int64]) -> None:
-            for i in part:
-                a, b = bounds[i], bounds[i + 1]
-                events[i], fault, at = decode.nmnist(raws[i], height, width, np.uint32(1), ticks[a:b], units[a:b])
-                if fault:
-                    raise event_fault(paths[i], at * RECORD, fault, shape)
+    def part(block: Block, first: int) -> None:
+        last = first + len(block.bounds) - 1
+        room = slice(starts[first], starts[last])
+        at, fault, record = decode.nmnist_many(*block, height, width, ticks[room], units[room], events[first:last])
+        if fault:
+            raise event_fault(names[first + at], record * RECORD, fault, shape)
 
-        list(pool.map(decode_part, np.array_split(np.arange(len(raws)), threads)))
-    if np.any(events != counts):
-        # Overflow markers are no events: close the gaps they left.
-        keep = np.concatenate([np.arange(a, a + n) for a, n in zip(bounds, events, strict=False)])
-        ticks, units = ticks[keep], units[keep]
+    firsts = np.cumsum([0, *(len(block.bounds) - 1 for block in blocks)])
+    if threads == 1 or len(blocks) == 1:
+        for block, first in zip(blocks, firsts, strict=False):
+            part(block, first)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(part, blocks, firsts))
+    if np.any(events < np.diff(starts)):
+        ticks, units = _closed(ticks, units, starts, events, names)
     offsets = np.concatenate([[0], np.cumsum(events)])
-    ends = np.maximum(offsets[1:] - 1, 0)
-    durations = np.where(events > 0, ticks[ends] * MICROSECOND, 0.0)
+    durations = np.zeros(len(events))
+    full = events > 0
+    durations[full] = ticks[offsets[1:][full] - 1] * MICROSECOND
     known = None if labels is None else np.asarray(labels, np.int64)
     return Recordings(ticks, units, offsets, durations, size, tuple(shape), MICROSECOND, known, classes)
+
+
+def _closed(
+    ticks: NDArray, units: NDArray, starts: NDArray[np.int64], events: NDArray[np.int64], names: Sequence[object]
+) -> tuple[NDArray, NDArray]:
+    """Without the gaps that overflow markers, which are no events, have left behind the events of each recording."""
+    markers = np.diff(starts) - events
+    late = markers * decode.OVERFLOW + (1 << 23) > 1 << 32
+    if late.any():
+        step = "read it alone, with read_nmnist"
+        raise bad(names[int(np.argmax(late))], "clock", "at most 71 minutes", "more", step)
+    pieces = [slice(a, a + n) for a, n in zip(starts, events, strict=False)]
+    return np.concatenate([ticks[p] for p in pieces]), np.concatenate([units[p] for p in pieces])
 
 
 def write_nmnist(path: str | os.PathLike[str], spikes: Spikes) -> None:
@@ -131,11 +176,14 @@ def _sensor(shape: Sequence[int]) -> tuple[int, int]:
 
 def _records(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     raw = read_bytes(path)
-    if raw.size == 0:
-        raise bad(path, "byte 0", f"events of {RECORD} bytes", "an empty file", "fetch the recording again")
-    if raw.size % RECORD:
-        step = "it was cut short or is no .bin recording: fetch it again"
-        raise bad(
-            path, f"byte {raw.size // RECORD * RECORD}", f"whole events of {RECORD} bytes", f"{raw.size} bytes", step
-        )
+    if raw.size == 0 or raw.size % RECORD:
+        raise _not_records(path, raw.size)
     return raw
+
+
+def _not_records(path: object, size: int) -> NeurosimFormatError:
+    if size == 0:
+        return bad(path, "byte 0", f"events of {RECORD} bytes", "an empty file", "fetch the recording again")
+    step = "it was cut short or is no .bin recording: fetch it again"
+    where = f"byte {size // RECORD * RECORD}"
+    return bad(path, where, f"whole events of {RECORD} bytes", f"{size % RECORD} bytes", step)
