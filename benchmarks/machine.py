@@ -11,7 +11,7 @@ import numba
 import numpy as np
 
 # A vector that stays in a core's L2 cache, and a stream of places that does not: what delivering spikes comes to.
-PLACES, STREAM, PASSES = 1 << 15, 1 << 23, 3
+PLACES, STREAM, PASSES = 1 << 15, 1 << 23, 20
 
 
 @numba.njit(nogil=True)
@@ -21,7 +21,9 @@ def add_at(vector: np.ndarray, places: np.ndarray) -> None:
 
 
 def random_access_limit(threads: int) -> float:
-    """Random read-modify-writes a second of `threads` threads together, each with its own vector; best of three."""
+    """Random read-modify-writes a second of `threads` threads together, each with its own vector; the best of
+    several passes, for a neighbour can only slow them.
+    """
     rng = np.random.default_rng(0)
     places = [rng.integers(PLACES, size=STREAM, dtype=np.uint32) for _ in range(threads)]
     vectors = [np.zeros(PLACES, np.float32) for _ in range(threads)]
