@@ -36,14 +36,44 @@ def cuba_lif(n: d.Neuron) -> neurons.Neuron:
     )
 
 
-MODELS: dict[str, Callable[[d.Neuron], neurons.Neuron]] = {"delta": lif, "exponential": cuba_lif}
+def coba_lif(n: d.Neuron) -> neurons.Neuron:
+    return neurons.CobaLIF(
+        tau_mem=n.tau_mem,
+        tau_syn=n.tau_exc,
+        tau_syn_inhibitory=n.tau_inh,
+        e_excitatory=n.e_exc,
+        e_inhibitory=n.e_inh,
+        v_threshold=n.v_threshold,
+        v_leak=n.v_leak,
+        v_reset=n.v_reset,
+        r=n.r,
+        i_offset=n.bias,
+        t_refractory=n.refractory,
+    )
+
+
+MODELS: dict[str, Callable[[d.Neuron], neurons.Neuron]] = {
+    "delta": lif,
+    "exponential": cuba_lif,
+    "conductance": coba_lif,
+}
 
 
 def receptor(n: d.Neuron, inhibitory: bool) -> str | None:
     """Currents that decay alike are one input."""
     if n.synapse == "delta":
         return None
-    return "inhibitory" if inhibitory and n.tau_exc != n.tau_inh else "excitatory"
+    one = n.synapse == "exponential" and n.tau_exc == n.tau_inh
+    return "inhibitory" if inhibitory and not one else "excitatory"
+
+
+def weight(p: d.Projection, n: d.Neuron) -> synapses.Value:
+    """Neurosim takes conductances >= 0; `description` gives inhibitory ones a negative sign."""
+    if n.synapse != "conductance" or not p.inhibitory:
+        return value(p.weight)
+    if isinstance(p.weight, d.Normal):
+        return value(d.Normal(-p.weight.mean, p.weight.sd, -p.weight.high, -p.weight.low))
+    return value(-p.weight)
 
 
 def value(v: d.Value | np.ndarray) -> synapses.Value:
@@ -73,7 +103,12 @@ def network(workload: d.Workload) -> ns.Network:
     populations += [ns.Population(s.name, (s.size,), ns.SpikeSource()) for s in workload.sources]
     projections = [
         ns.Projection(
-            p.pre, p.post, pattern(p.rule), value(p.weight), value(p.delay), receptor(model[p.post], p.inhibitory)
+            p.pre,
+            p.post,
+            pattern(p.rule),
+            weight(p, model[p.post]),
+            value(p.delay),
+            receptor(model[p.post], p.inhibitory),
         )
         for p in workload.projections
     ]
@@ -98,8 +133,6 @@ def inputs(workload: d.Workload, duration: float) -> float | dict[str, Spikes]:
 def run(
     chosen: argparse.Namespace, workload: d.Workload, grid: protocol.Grid
 ) -> tuple[dict[str, object], protocol.Trains]:
-    if chosen.workload == "coba":
-        raise SystemExit("neurosim has no conductance-based neuron yet")
     duration = (grid.warmup + grid.timed) * workload.dt
     with protocol.Stretch() as sim:
         outcome = engine.simulate(
