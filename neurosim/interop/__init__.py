@@ -1,0 +1,1 @@
+"""Bridges to other packages; each module imports its package only when used."""
