@@ -77,10 +77,10 @@ def read_blocks(paths: Sequence[str | os.PathLike[str]]) -> list[Block]:
                 used += more
                 if used == len(view):
                     # The file at hand moves on to the next block, which has room for as much again.
-                    start = bounds.pop() if len(bounds) > 1 else 0
+                    start = bounds[-1]
                     begun = room[start:used]
-                    if start or bounds != [0]:
-                        blocks.append(Block(room[:start], np.array([*bounds, start])))
+                    if len(bounds) > 1:
+                        blocks.append(Block(room[:start], np.array(bounds)))
                     room = np.empty(max(BLOCK, 2 * len(begun)), np.uint8)
                     room[: len(begun)] = begun
                     view, bounds, used = room.data, [0], len(begun)
