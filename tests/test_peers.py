@@ -27,10 +27,10 @@ PEERS = {
 OURS = [sys.executable, "run_neurosim.py", "--device", "float64"]
 POPULATIONS = ("E", "I")
 SECONDS, STEPS = "0.5", 5_000
-SEEDS = {"brunel": (1, 2, 3, 4), "microcircuit": (1, 2, 3)}
-SCALE = {"brunel": "0.2", "microcircuit": "0.1"}
+SEEDS = {"brunel": (1, 2, 3, 4), "cuba": (1, 2, 3, 4), "microcircuit": (1, 2, 3)}
+SCALE = {"brunel": "0.2", "cuba": "1", "microcircuit": "0.1"}
 # At the microcircuit's .5 spikes/s a second holds too few intervals.
-FURTHER = {"brunel": ("cv", "correlation"), "microcircuit": ()}
+FURTHER = {"brunel": ("cv", "correlation"), "cuba": ("cv",), "microcircuit": ()}
 
 pytestmark = [
     pytest.mark.peer,
