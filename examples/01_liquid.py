@@ -1,0 +1,23 @@
+"""Event-camera digits through a liquid state machine and a linear readout; what that cost in operations and energy."""
+
+from neurosim import catalog, measure
+from neurosim.liquid import Liquid, Readout
+
+train = catalog.load("digits", "train").select(range(0, 1497, 5))
+test = catalog.load("digits", "test").select(range(0, 300, 5))
+
+liquid = Liquid(train.shape, neurons=400).adapt(train.select(range(0, len(train), 10)))
+learned = liquid.run(train).spikes["liquid"]
+readout = Readout().fit(learned, train.labels)
+
+result = liquid.run(test, count_updates=True)
+spikes = result.spikes["liquid"]
+print(f"accuracy {(readout.predict(spikes) == test.labels).mean():.3f} on {len(test)} recordings, {len(train)} learned")
+print(f"real-time factor {result.real_time_factor:.4f}, digest {spikes.digest()[:16]}")
+
+work = [*result.work, readout.work(spikes)]
+measures = measure.measure(work, len(test), result.duration, len(test.ticks)).to_dict()
+energy = measure.energy(work, len(test))
+print(f"activation sparsity {measures['activation_sparsity']:.3f}")
+for kind in ("memory_aware", "dense_memory_aware"):
+    print(f"{kind}: {energy[kind]['low']:.2e} to {energy[kind]['high']:.2e} J a recording (estimate)")
