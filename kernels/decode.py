@@ -31,8 +31,9 @@ def nmnist_reference(raw: np.ndarray, height: int, width: int) -> tuple[np.ndarr
     event = np.flatnonzero(~marker)
     outside = event[(x[event] >= width) | (y[event] >= height)]
     backwards = event[1:][np.diff(t[event]) < 0]
-    first = min((int(bad[0]), fault) for bad, fault in ((outside, OUTSIDE), (backwards, BACKWARDS), ([len(t)], SOUND)))
-    return t[event], ((polarity * height + y) * width + x)[event], first[1], first[0]
+    faults = [(int(i), OUTSIDE) for i in outside[:1]] + [(int(i), BACKWARDS) for i in backwards[:1]]
+    at, fault = min([*faults, (len(t), SOUND)])
+    return t[event], ((polarity * height + y) * width + x)[event], fault, at
 
 
 @nb.njit(cache=True, nogil=True)
