@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import subprocess
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,8 +19,9 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from neurosim import files, runs
+from neurosim.engine import Progress
 from neurosim.errors import NeurosimInputError, NeurosimMissingError, NeurosimWriteError
-from neurosim.runs import provenance
+from neurosim.runs import progress, provenance
 from neurosim.runs.folder import config_hash
 from neurosim.runs.score import score, wilson
 from neurosim.runs.settings import Section, Source, assignments, dotted_keys, nest, overlay, resolve
@@ -279,6 +282,7 @@ def test_killed_at_any_moment_no_file_is_half(tmp_path: Path, moment: int) -> No
     code = f"""
 import json, os, signal, sys
 from neurosim import files, runs
+from neurosim.engine import Progress
 replace, left = os.replace, [{moment}]
 def count(*paths):
     left[0] -= 1
@@ -325,6 +329,35 @@ def test_wilson_solves_its_own_equation(right: int, n: int) -> None:
 def test_wilson_narrows() -> None:
     widths = [np.diff(wilson(n // 2, n))[0] for n in (10, 100, 1000)]
     assert all(a > b for a, b in pairwise(widths))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("quiet", "screen", "delay", "shown"),
+    [
+        (False, Terminal(), 0.0, True),
+        (False, Terminal(), 2.0, False),
+        (True, Terminal(), 0.0, False),
+        (False, io.StringIO(), 0.0, False),
+    ],
+)
+def test_progress_shows_on_a_terminal_after_a_while(
+    monkeypatch: pytest.MonkeyPatch, quiet: bool, screen: io.StringIO, delay: float, shown: bool
+) -> None:
+    monkeypatch.setattr(progress, "DELAY", delay)
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("COLUMNS", "100")
+    with progress.bar("simulating", quiet) as report:
+        if report is not None:
+            time.sleep(0.15)
+            report(Progress(5.0, 10.0, 7, 0.15))
+    assert ("simulating:  50%" in screen.getvalue()) == shown
+    assert ("5.00/10.0 s simulated [" in screen.getvalue()) == shown
+    assert (" s/s, 00:" in screen.getvalue()) == shown
 
 
 def test_score_counts() -> None:

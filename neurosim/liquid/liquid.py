@@ -142,15 +142,21 @@ class Liquid:
             progress=progress,
         )
 
-    def adapt(self, recordings: Recordings, threads: int | None = None) -> Liquid:
+    def adapt(
+        self,
+        recordings: Recordings,
+        threads: int | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Liquid:
         """The same liquid with input gains that bring every neuron near `rate` on these recordings.
 
         No label is used. Without it a sensor with few events leaves the liquid silent and a busy one saturates it.
         """
         gains = np.ones(self.neurons)
         seconds = float(recordings.durations.sum())
-        for _ in range(ROUNDS if seconds else 0):
-            result = replace(self, gains=gains).run(recordings, threads=threads)
+        for k in range(ROUNDS if seconds else 0):
+            report = None if progress is None else _part(progress, k * seconds, ROUNDS * seconds)
+            result = replace(self, gains=gains).run(recordings, threads=threads, progress=report)
             spikes = result.spikes["liquid"]
             rates = np.bincount(np.asarray(spikes.units), minlength=self.neurons) / seconds
             gains = gains * np.clip((self.rate / np.maximum(rates, self.rate / 50)) ** DAMPING, *BOUNDS)
@@ -211,6 +217,11 @@ class Liquid:
         delays = draws.integers(1, longest + 1, (n, d)) * self.clock
         targets = np.broadcast_to(np.arange(n)[:, None], (n, d))
         return sources.ravel(), targets.ravel(), weights.ravel(), delays.ravel()
+
+
+def _part(progress: Callable[[Progress], None], before: float, total: float) -> Callable[[Progress], None]:
+    """Reports one run as a part of several, `before` seconds of which are done."""
+    return lambda p: progress(Progress(before + p.done, total, p.spikes, p.elapsed))
 
 
 def _reflect(x: NDArray) -> NDArray:

@@ -18,8 +18,8 @@ def bar(what: str, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
         return
     from tqdm import tqdm
 
-    form = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total:.1f} s simulated [{rate_fmt}, {remaining} left]"
-    with tqdm(desc=what, unit=" s", delay=DELAY, disable=None, leave=False, bar_format=form) as shown:
+    form = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} s simulated [{rate_fmt}, {remaining} left]"
+    with tqdm(desc=what, unit=" s", unit_scale=True, delay=DELAY, disable=None, leave=False, bar_format=form) as shown:
 
         def report(progress: Progress) -> None:
             shown.total = progress.total

@@ -151,8 +151,9 @@ class _Simulation:
 
     def train(self, train: Recordings) -> tuple[Liquid, TrainedReadout]:
         labels = _labels(train)
-        with self.clock("adapt"):
-            liquid = network(self.config, train.shape).adapt(train.select(data.even(labels, ADAPT)), self.threads)
+        some = train.select(data.even(labels, ADAPT))
+        with self.clock("adapt"), bar("setting gains", self.quiet) as progress:
+            liquid = network(self.config, train.shape).adapt(some, self.threads, progress)
         with self.clock("simulate_train"):
             spikes = _batch(self.play(liquid, train, "simulating train"))
         with self.clock("train"):
