@@ -153,8 +153,10 @@ class Opened:
         # The chunk counts too: it is unpacked whole.
         if max(size, (node.chunks or (0,))[0] * dtype.itemsize) > most:
             raise self.bad(f"/{name}", f"at most {most} bytes, as the file could hold", f"{size} bytes")
-        if node.id.get_type().get_size() != dtype.itemsize:
-            raise self.bad(f"/{name}", f"entries of {dtype.itemsize} bytes", node.id.get_type().get_size(), LAYOUT)
+        stored = node.id.get_type().get_size()
+        # Of rows the library tells the size they have in memory.
+        if dtype != ROW and stored != dtype.itemsize:
+            raise self.bad(f"/{name}", f"entries of {dtype.itemsize} bytes", stored, LAYOUT)
         if size == 0:
             return np.empty(0, dtype)
         if node.chunks:
@@ -179,12 +181,12 @@ class Opened:
             names = ", ".join(str(f[3]) for f in filters)
             raise self.bad(f"/{name}", "deflate, shuffle, fletcher32 or nothing", names, "repack it with h5repack")
         count = -(-len(node) // each)
-        if node.id.get_num_chunks() != count:
-            raise self.bad(f"/{name}", f"{count} chunks", node.id.get_num_chunks())
+        infos = _chunk_infos(node, count)
+        if len(infos) != count:
+            raise self.bad(f"/{name}", f"{count} chunks", len(infos))
         out = np.empty(count * each, dtype)
         seen = np.zeros(count, bool)
-        for i in range(count):
-            info = node.id.get_chunk_info(i)
+        for info in infos:
             k, rest = divmod(info.chunk_offset[0], each)
             if rest or not 0 <= k < count:
                 raise self.bad(f"/{name}", "chunks that tile the list", f"one at {info.chunk_offset[0]}")
@@ -256,6 +258,22 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Opened]:
     ) as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise bad(path, "structure", "a sound HDF5 file", reason, AGAIN) from None
+
+
+def _chunk_infos(node: Any, count: int) -> list[Any]:
+    """Where the chunks lie; one more than `count` at most."""
+    infos: list[Any] = []
+
+    def note(info: Any) -> bool | None:
+        infos.append(info)
+        # Anything but None ends the walk.
+        return True if len(infos) > count else None
+
+    if hasattr(node.id, "chunk_iter"):
+        node.id.chunk_iter(note)
+        return infos
+    # Libraries before HDF5 1.12.3 look each one up from the first.
+    return [node.id.get_chunk_info(i) for i in range(min(node.id.get_num_chunks(), count + 1))]
 
 
 def _check_header(path: object, raw: NDArray[np.uint8]) -> None:

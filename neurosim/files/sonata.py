@@ -74,7 +74,7 @@ def read_sonata(path: str | os.PathLike[str], population: str | None = None) -> 
             duration = float(attributes.get("duration", times.max(initial=0.0)))
             shape = tuple(int(n) for n in np.atleast_1d(attributes.get("shape", size)))
             return Spikes.sort(times, nodes, size, duration, shape)
-        except NeurosimInputError as error:
+        except (NeurosimInputError, TypeError, ValueError, OverflowError) as error:
             raise file.bad(f"/{group}", "spikes that fit together", error) from None
 
 
