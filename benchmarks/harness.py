@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from workloads import WORKLOADS
 
 HERE = Path(__file__).parent
 PEERS_PYTHON = HERE.parent / ".venv-peers" / "bin" / "python"
@@ -24,6 +27,8 @@ FIGURES = ("build_s", "sim_s", "real_time_factor", "peak_rss_mb", "synaptic_even
 # Foreign CPU time that a run may see: this part of its own wall time, and what /proc/stat cannot resolve.
 DISTURBED, RESOLUTION = 0.05, 0.03
 LONGEST = 3600.0
+# NEST numbers the connections of one synapse model in one thread with 27 bits.
+NEST_PER_THREAD = 2**27
 
 Record = dict[str, object]
 
@@ -131,9 +136,16 @@ def passed_on(chosen: argparse.Namespace) -> list[str]:
     return options if chosen.warmup is None else [*options, "--warmup", str(chosen.warmup)]
 
 
+def contestants(workload: str, chosen: argparse.Namespace) -> list[Contestant]:
+    """Neurosim and the peers asked for; NEST gets more threads where it could not hold the network otherwise."""
+    least = math.ceil(WORKLOADS[workload](chosen.scale).synapses / NEST_PER_THREAD)
+    peers = [PEERS[name] for name in chosen.peers]
+    return [OURS, *(replace(p, threads=least) if p is NEST and least > chosen.threads else p for p in peers)]
+
+
 def compare(workload: str, chosen: argparse.Namespace) -> dict[str, Runs]:
     """Everyone in turn, `--repeats` times."""
-    everyone = [OURS, *(PEERS[name] for name in chosen.peers)]
+    everyone = contestants(workload, chosen)
     runs = {c.name: Runs() for c in everyone}
     prime(runs[OURS.name], workload, chosen)
     for number in range(chosen.repeats):

@@ -171,6 +171,12 @@ def test_a_peer_that_fails_is_missing_with_its_reason(tmp_path: Path) -> None:
         assert runs.median() == {"missing": reason}
 
 
+def test_nest_gets_the_threads_that_its_connections_need() -> None:
+    asked = argparse.Namespace(scale=1.0, threads=2, peers=["nest"])
+    assert [c.threads for c in harness.contestants("microcircuit", asked)] == [0, 3]
+    assert [c.threads for c in harness.contestants("brunel", asked)] == [0, 0]
+
+
 def test_summary_is_one_object_of_the_promised_form() -> None:
     def record(sim_s: float) -> harness.Record:
         return dict.fromkeys(harness.FIGURES, 1.0) | {"sim_s": sim_s, "cv": None}
