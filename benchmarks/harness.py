@@ -138,7 +138,9 @@ def passed_on(chosen: argparse.Namespace) -> list[str]:
 
 def contestants(workload: str, chosen: argparse.Namespace) -> list[Contestant]:
     """Neurosim and the peers asked for; NEST gets more threads where it could not hold the network otherwise."""
-    least = math.ceil(WORKLOADS[workload](chosen.scale).synapses / NEST_PER_THREAD)
+    # In whole rounds of the threads asked for, so that the cores stay evenly loaded.
+    rounds = math.ceil(WORKLOADS[workload](chosen.scale).synapses / NEST_PER_THREAD / chosen.threads)
+    least = rounds * chosen.threads
     peers = [PEERS[name] for name in chosen.peers]
     return [OURS, *(replace(p, threads=least) if p is NEST and least > chosen.threads else p for p in peers)]
 

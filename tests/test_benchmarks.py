@@ -173,7 +173,7 @@ def test_a_peer_that_fails_is_missing_with_its_reason(tmp_path: Path) -> None:
 
 def test_nest_gets_the_threads_that_its_connections_need() -> None:
     asked = argparse.Namespace(scale=1.0, threads=2, peers=["nest"])
-    assert [c.threads for c in harness.contestants("microcircuit", asked)] == [0, 3]
+    assert [c.threads for c in harness.contestants("microcircuit", asked)] == [0, 4]
     assert [c.threads for c in harness.contestants("brunel", asked)] == [0, 0]
 
 
