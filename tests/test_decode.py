@@ -390,7 +390,7 @@ def test_csv_files_that_are_none(text: str, message: str, tmp_path: Path) -> Non
 def test_csv_asks_for_a_sensor_that_fits(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("t,x,y,p\n0.1,1,1,1\n")
-    with pytest.raises(NeurosimInputError, match=r"read_csv.shape: needs \(polarities, height, width\)"):
+    with pytest.raises(NeurosimInputError, match=r"a.csv: shape: expected \(polarities, height, width\), for"):
         files.read_csv(path, (100,))
     with pytest.raises(NeurosimInputError, match=r"read_csv.tick: must be > 0 s"):
         files.read_csv(path, tick=0)

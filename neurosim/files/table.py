@@ -57,7 +57,7 @@ def read_csv(path: str | os.PathLike[str], shape: tuple[int, ...] | None = None,
     table = _parse(path, text, HEADERS[header] + 1, line)
     times, places = table[:, 0] * tick, table[:, :0:-1]
     _check_rows(path, table, line)
-    sensor = _sensor(comment, places, shape)
+    sensor = _sensor(path, comment, places, shape)
     if math.prod(sensor) >= 1 << 31:
         raise bad(path, "columns", "fewer than 2^31 units", f"shape {sensor}", "is this a file of another layout?")
     # x, y, p unfold as p, y, x.
@@ -147,12 +147,14 @@ def _check_rows(path: object, table: NDArray[np.float64], line: int) -> None:
         raise bad(path, f"line {line + at}", "times that never run backwards", got, "sort the lines by t")
 
 
-def _sensor(comment: str, places: NDArray[np.float64], shape: tuple[int, ...] | None) -> tuple[int, ...]:
+def _sensor(path: object, comment: str, places: NDArray[np.float64], shape: tuple[int, ...] | None) -> tuple[int, ...]:
     """The shape the columns unfold: of a pixel's three, or of the one number of a unit."""
     known = shape or _shape(comment)
     if known and places.shape[1] == 1:
         return (math.prod(known),)
-    check(known is None or len(known) == 3, "read_csv.shape", "needs (polarities, height, width)", known)
+    if known and len(known) != 3:
+        step = "correct line 1, or give the sensor's shape="
+        raise bad(path, "shape", "(polarities, height, width), for columns x, y and p", known, step)
     return known or tuple(int(n) + 1 for n in places.max(axis=0, initial=0))
 
 

@@ -1,0 +1,241 @@
+"""Thousands of mutated files a reader: each gives sound spikes or one clear error, soon and in little memory."""
+
+from __future__ import annotations
+
+import faulthandler
+import io
+import os
+import re
+import sys
+import tarfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from neurosim import Spikes, files
+from neurosim.errors import NeurosimInputError
+from neurosim.spikes import Recordings
+
+FILES = 2000
+SECONDS = 1.0
+MEGABYTE = 1 << 20
+# Of the process, over all its files: 64 MB and this many times the largest file.
+MEMORY, MULTIPLE = 64 * MEGABYTE, 100
+
+
+def recording(n: int = 60, shape: tuple[int, ...] = (2, 34, 34)) -> Spikes:
+    rng = np.random.default_rng(n)
+    size = int(np.prod(shape))
+    return Spikes.sort(rng.integers(0, 300_000, n) * 1e-6, rng.integers(0, size, n), size, shape=shape)
+
+
+def nmnist() -> bytes:
+    # Past 2^23 us, so that there are markers to break.
+    spikes = recording()
+    return files.encode_nmnist(Spikes(spikes.times * 40, spikes.units, spikes.size, 20.0, spikes.shape))
+
+
+def csv() -> bytes:
+    spikes = recording(25)
+    p, y, x = spikes.coordinates()
+    rows = zip(spikes.times.tolist(), x.tolist(), y.tolist(), p.tolist(), strict=True)
+    head = "# neurosim spikes; shape 2 34 34; duration 0.5\nt,x,y,p\n"
+    return (head + "".join(f"{t!r},{x},{y},{p}\n" for t, x, y, p in rows)).encode()
+
+
+def dat() -> bytes:
+    rng = np.random.default_rng(1)
+    words = np.stack(
+        [np.sort(rng.integers(0, 1 << 20, 40)), rng.integers(0, 2, 40) << 28 | rng.integers(0, 100, 40)], 1
+    )
+    return b"% Version 2\n% Height 100\n% Width 120\n\x0c\x08" + words.astype("<u4").tobytes()
+
+
+def evt2() -> bytes:
+    words = [8 << 28 | 7] + [k % 2 << 28 | k << 22 | k << 11 | k for k in range(40)] + [8 << 28 | 8]
+    return b"% evt 2.0\n% geometry 640x480\n% end\n" + np.array(words, "<u4").tobytes()
+
+
+def evt3() -> bytes:
+    state = [0x0011, 0x3010, 0x4FFF, 0x50FF, 0x2801, 0x6020, 0x0012, 0x2003, 0xA000, 0xE000, 0x7000]
+    words = [word for k in range(6) for word in (0x8000 + k, 0x6010, *state)]
+    return b"% evt 3.0\n% format EVT3;height=720;width=1280\n" + np.array(words, "<u2").tobytes()
+
+
+def aedat2() -> bytes:
+    rng = np.random.default_rng(2)
+    words = np.stack([rng.integers(0, 1 << 15, 40), np.sort(rng.integers(0, 1 << 20, 40))], axis=1)
+    return b"#!AER-DAT2.0\r\n# comment\r\n" + words.astype(">u4").tobytes()
+
+
+def hdf5(fill: Callable[[h5py.File], None]) -> bytes:
+    data = io.BytesIO()
+    with h5py.File(data, "w") as root:
+        fill(root)
+    return data.getvalue()
+
+
+def shd(**storage: object) -> bytes:
+    def fill(root: h5py.File) -> None:
+        rng = np.random.default_rng(3)
+        for name, kind in (("times", np.float16), ("units", np.uint16)):
+            node = root.create_dataset(f"spikes/{name}", (4,), h5py.vlen_dtype(kind), **storage)
+            for i, n in enumerate((5, 9, 0, 7)):
+                node[i] = np.sort(rng.random(n) * (1 if kind == np.float16 else 700)).astype(kind)
+        root["labels"] = np.arange(4, dtype=np.uint16)
+        root["extra/speaker"] = np.arange(4, dtype=np.uint16)
+        root["extra/keys"] = ["zero", "one", "two", "three"]
+
+    return hdf5(fill)
+
+
+def sonata() -> bytes:
+    def fill(root: h5py.File) -> None:
+        for name in "ab":
+            group = root.create_group(f"spikes/{name}")
+            group.attrs["sorting"] = "by_time"
+            group.attrs["shape"] = [2, 5]
+            options = {"chunks": (20,), "compression": "gzip"} if name == "a" else {}
+            node = group.create_dataset("timestamps", data=np.arange(50) * 1e-3, **options)
+            node.attrs["units"] = "seconds"
+            group.create_dataset("node_ids", data=np.arange(50) % 10, dtype="u8", **options)
+
+    return hdf5(fill)
+
+
+def zipped() -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("Train/1/a.bin", "Train/2/b.bin", "c.txt"):
+            archive.writestr(name, nmnist())
+    return data.getvalue()
+
+
+def tarred() -> bytes:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as archive:
+        for name in ("Train/1/a.bin", "Train/2/b.bin", "c.txt"):
+            info = tarfile.TarInfo(name)
+            info.size = len(nmnist())
+            archive.addfile(info, io.BytesIO(nmnist()))
+    return data.getvalue()
+
+
+def unpack(path: Path) -> None:
+    target = path.parent / "out"
+    for written in files.extract(path, target):
+        # Nothing outside, whatever the names became.
+        assert written.resolve().is_relative_to(target.resolve()) and written.is_file()
+
+
+READERS: dict[str, tuple[Callable[[], bytes], Callable[[Path], object]]] = {
+    "nmnist": (nmnist, files.read_nmnist),
+    "nmnist many": (nmnist, lambda path: files.read_nmnist_many([path, path])),
+    "csv": (csv, files.read_csv),
+    "dat": (dat, files.read_dat),
+    "evt2": (evt2, files.read_evt2),
+    "evt3": (evt3, files.read_evt3),
+    "evt3 camera": (evt3, lambda path: files.read_evt3(path, clock="camera")),
+    "raw": (evt3, files.read_raw),
+    "aedat2": (aedat2, files.read_aedat2),
+    "shd": (shd, files.read_shd),
+    "shd chunked": (lambda: shd(chunks=(2,), compression="gzip", shuffle=True), files.read_shd),
+    "sonata": (sonata, lambda path: files.read_sonata(path, "a")),
+    "sonata plain": (sonata, lambda path: files.read_sonata(path, "b")),
+    "json": (lambda: b'{"a": [1, 2.5, "x"], "b": {"c": null}}', files.read_json),
+    "toml": (lambda: b'[liquid]\nneurons = 1000\nname = "a"\nrates = [1.5, 2e3]\n', files.read_toml),
+    "zip": (zipped, unpack),
+    "tar": (tarred, unpack),
+}
+NUMBERS = [0, 1, 8, 96, 255, 1 << 15, 1 << 31, (1 << 32) - 1, 1 << 40, 1 << 63, (1 << 64) - 1]
+
+
+def mutate(sound: bytes, rng: np.random.Generator) -> bytes:
+    """One broken form of a file: bytes flipped, set, moved, cut off, added, or none of its own at all."""
+    kind = rng.random()
+    if kind < 0.05:
+        return rng.bytes(int(rng.integers(0, 2 * len(sound))))
+    data = bytearray(sound)
+    for _ in range(int(rng.choice([1, 1, 2, 4, 16, 64]))):
+        # Half of them near the start, where headers are.
+        at = int(rng.integers(len(data) if rng.random() < 0.5 else min(len(data), 600)))
+        how = rng.random()
+        if how < 0.35:
+            data[at] = int(rng.integers(256))
+        elif how < 0.6:
+            data[at] ^= 1 << int(rng.integers(8))
+        elif how < 0.8:
+            data[at : at + 8] = NUMBERS[int(rng.integers(len(NUMBERS)))].to_bytes(8, "little")
+        else:
+            start, length = int(rng.integers(len(data))), int(rng.integers(1, 64))
+            data[at : at + length] = data[start : start + length]
+    if kind < 0.15:
+        del data[int(rng.integers(len(data))) :]
+    elif kind < 0.25:
+        data += rng.bytes(int(rng.integers(1, 300)))
+    return bytes(data)
+
+
+def peak_memory() -> int:
+    """The most memory the process has held since `forget_peak`, in bytes; 0 where the system does not tell."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return 0
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10
+
+
+def forget_peak() -> None:
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pytest.skip("the system does not tell the peak of memory anew")
+
+
+@pytest.fixture(autouse=True)
+def watchdog() -> Iterator[None]:
+    # What hangs in compiled code cannot be interrupted: better a stack and the end than a test without one.
+    faulthandler.dump_traceback_later(300, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+
+
+def examine(result: object) -> None:
+    """Whatever a reader returns keeps the container's own rules."""
+    for spikes in (result,) if isinstance(result, Spikes) else result if isinstance(result, Recordings) else ():
+        Spikes(spikes.times, spikes.units, spikes.size, spikes.duration, spikes.shape)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_mutated_files(reader: str, tmp_path: Path) -> None:
+    make, read = READERS[reader]
+    sound, rng = make(), np.random.default_rng(sum(map(ord, reader)))
+    path = tmp_path / "file.bin"
+    path.write_bytes(sound)
+    # Compiles, and is the one file that must be read.
+    examine(read(path))
+    survived, slowest = 0, 0.0
+    forget_peak() if sys.platform == "linux" else None
+    before = peak_memory()
+    for trial in range(FILES):
+        content = b"" if trial == 0 else mutate(sound, rng)
+        path.write_bytes(content)
+        start = time.process_time()
+        try:
+            examine(read(path))
+            survived += 1
+        except NeurosimInputError as error:
+            # NeurosimFormatError, but for a population that is gone: both name the file in one line.
+            text = str(error)
+            assert text.startswith(f"{path}: ") and len(text.splitlines()) == 1, (trial, text)
+        slowest = max(slowest, time.process_time() - start)
+    assert slowest < SECONDS
+    assert peak_memory() - before < MEMORY + MULTIPLE * 2 * len(sound)
+    # A reader that refused or took everything would prove nothing.
+    assert 0 < survived < FILES
+    assert set(os.listdir(tmp_path)) <= {"file.bin", "out"}
