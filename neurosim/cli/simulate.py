@@ -49,7 +49,8 @@ def command(options: Options, dataset: str | None, split: str | None, limit: int
 
 def run(options: Options, given: Mapping[str, Any]) -> tuple[dict[str, Any], Path]:
     """Simulate with the common options and `given` settings (None: not given); the result and the report's path."""
-    from .. import report, runs
+    from .. import runs
+    from ..report import write
 
     config = runs.configure(options.config, options.sets, {**given, "seed": options.seed})
     result = runs.simulate(
@@ -59,6 +60,6 @@ def run(options: Options, given: Mapping[str, Any]) -> tuple[dict[str, Any], Pat
         quiet=options.quiet,
         command=["neurosim", *sys.argv[1:]],
         say=options.say,
-        finish=[report.write],
+        finish=[write],
     )
     return result, Path(result["run"]) / runs.REPORT
