@@ -12,8 +12,6 @@ import numpy as np
 # Microseconds below a whole one that still count as it: k * 1e-6 s is seldom exact, and off by 1e-5 us after a day.
 SLACK = 1e-3
 
-SIGNS = np.array([-1.0, 1.0])
-
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def whole(time, scale):
@@ -112,40 +110,52 @@ def voxels_reference(times, units, scale, bins, pixels):
 
 
 @nb.njit(cache=True, nogil=True)
-def voxels(times, units, scale, at, out):
-    """Sum signs into `out` [bins, pixels], whatever it held; `at` is room for as many numbers as events.
+def _halves(times, units, scale, bins, pixels, place, left, right):
+    """Where each event goes, and what it adds there and `pixels` further: straight loops, several events at a time.
 
-    Units from `pixels` on are positive events, those below negative. Slice by slice, what lies left in it and then
-    what reaches it from the slice before: the same sums in the same order as in `voxels_reference`, near in memory.
-    Signs are looked up: on polarities, which are as good as random, a branch costs four times the sum.
+    Units from `pixels` on are positive events, those below negative; the choice is no branch, which on polarities, as
+    good as random, would cost four times the sum.
     """
-    n, bins, pixels = times.size, out.shape[0], np.uint32(out.shape[1])
-    if n:
-        start = whole(times[0], scale)
-        span = max(whole(times[n - 1], scale) - start, 1.0)
-        for i in range(n):
-            at[i] = bins * (whole(times[i], scale) - start) / span
-    a, b = np.int64(0), np.int64(0)
-    for k in range(bins):
-        grid = out[k]
-        grid[:] = 0.0
-        c = b
-        while c < n and at[c] < k + 1:
-            c += 1
-        for i in range(b, c):
-            unit = np.uint32(units[i])
-            positive = np.uint32(unit >= pixels)
-            grid[unit - pixels * positive] += (1.0 - (at[i] - k)) * SIGNS[positive]
-        for i in range(a, b):
-            unit = np.uint32(units[i])
-            positive = np.uint32(unit >= pixels)
-            grid[unit - pixels * positive] += (at[i] - (k - 1)) * SIGNS[positive]
-        a, b = b, c
+    start = whole(times[0], scale)
+    span = max(whole(times[-1], scale) - start, 1.0)
+    for i in range(times.size):
+        at = bins * (whole(times[i], scale) - start) / span
+        k = np.floor(at)
+        part = at - k
+        unit = np.uint32(units[i])
+        positive = unit >= pixels
+        sign = 1.0 if positive else -1.0
+        left[i] = sign * (1.0 - part)
+        right[i] = sign * part
+        place[i] = np.uint32(np.int32(k)) * pixels + unit - (pixels if positive else np.uint32(0))
 
 
 @nb.njit(cache=True, nogil=True)
-def voxels_many(ticks, units, offsets, scale, at, out):
-    """`voxels` for each recording, into `out` [recordings, bins, pixels]; `at` holds as many numbers as the longest."""
+def voxels(times, units, scale, place, left, right, out):
+    """Sum signs into `out` [bins, pixels], whatever it held; bins * pixels < 2^32.
+
+    `place` (uint32), `left` and `right` (float64) are room for one number an event. First all left parts, then all
+    right ones, as in `voxels_reference`; the times ascend, so what falls past the last bin is at the end.
+    """
+    out[:] = 0.0
+    end = times.size
+    if end == 0:
+        return
+    bins, pixels, grid = np.uint32(out.shape[0]), np.uint32(out.shape[1]), out.ravel()
+    _halves(times, units, scale, bins, pixels, place, left, right)
+    while end > 0 and place[end - 1] >= bins * pixels:
+        end -= 1
+    for i in range(end):
+        grid[place[i]] += left[i]
+    while end > 0 and place[end - 1] >= (bins - 1) * pixels:
+        end -= 1
+    for i in range(end):
+        grid[place[i] + pixels] += right[i]
+
+
+@nb.njit(cache=True, nogil=True)
+def voxels_many(ticks, units, offsets, scale, place, left, right, out):
+    """`voxels` for each recording, into `out` [recordings, bins, pixels]; the room is for the longest."""
     for r in range(out.shape[0]):
         a, b = offsets[r], offsets[r + 1]
-        voxels(ticks[a:b], units[a:b], scale, at, out[r])
+        voxels(ticks[a:b], units[a:b], scale, place, left, right, out[r])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -16,11 +15,12 @@ from numpy.typing import NDArray
 
 from .errors import check
 from .kernels import frames as kernel
+from .kernels.parallel import spread
 from .spikes import Recordings, Spikes
 
 MICROSECONDS = 1e6
-# Recordings a thread takes at a time; threads get nothing to do for fewer.
-BLOCK = 16
+# Events worth a thread of their own: starting one takes 0.1 ms.
+FRAME_EVENTS, VOXEL_EVENTS = 500_000, 200_000
 
 
 class Edges(NamedTuple):
@@ -41,6 +41,7 @@ def to_frames(
     overlap: float = 0.0,
     partial: bool = False,
     threads: int = 2,
+    out: NDArray[np.int16] | None = None,
 ) -> NDArray[np.int16]:
     """Count the events of each unit in consecutive frames. Exactly one of `bins`, `window` and `count` is given.
 
@@ -51,6 +52,8 @@ def to_frames(
         overlap: how far a frame reaches into the next: a fraction of a bin, seconds, or events.
         partial: also the last, incomplete frame, for `window` and `count`.
         threads: for many recordings; the result does not depend on it.
+        out: array of the result's shape to fill and return. Fresh memory costs as much as the counting, so a loop
+            over batches does well to give the same array again.
 
     Returns:
         [bins, *shape] for one recording; [recordings, bins, *shape] for many, where those with fewer frames than the
@@ -64,16 +67,21 @@ def to_frames(
     check(given[0] > 0, "to_frames", "needs bins, window or count > 0", given[0])
     check(0 <= overlap < (1 if bins else given[0]), "to_frames.overlap", "must be >= 0 and less than a frame", overlap)
     if count is not None:
-        return _by_count(events, count, int(overlap), partial, threads)
+        return _by_count(events, count, int(overlap), partial, threads, out)
     if isinstance(events, Spikes):
-        return _one(events, bins, window, overlap, partial)
-    return _many(events, bins, window, overlap, partial, threads)
+        return _one(events, bins, window, overlap, partial, out)
+    return _many(events, bins, window, overlap, partial, threads, out)
 
 
-def to_voxel_grid(events: Spikes | Recordings, bins: int, *, threads: int = 2) -> NDArray[np.float64]:
+def to_voxel_grid(
+    events: Spikes | Recordings, bins: int, *, threads: int = 2, out: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
     """Sum the signs of events (+1, -1) in `bins` slices of time, each event shared between the two nearest.
 
     The event volume of Zhu et al. 2019, "Unsupervised event-based learning of optical flow, depth, and egomotion".
+
+    Args:
+        threads, out: as in `to_frames`.
 
     Returns:
         [bins, 1, height, width] for one recording, [recordings, bins, 1, height, width] for many.
@@ -85,23 +93,35 @@ def to_voxel_grid(events: Spikes | Recordings, bins: int, *, threads: int = 2) -
     check(bins > 0, "to_voxel_grid.bins", "must be > 0", bins)
     check(len(shape) == 3 and shape[0] == 2, "to_voxel_grid", "needs a sensor (2 polarities, height, width)", shape)
     pixels = shape[1] * shape[2]
+    check(bins * pixels < 1 << 32, "to_voxel_grid.bins", "must leave fewer than 2^32 voxels a recording", bins)
     if isinstance(events, Spikes):
         grid = np.empty((bins, pixels))
-        kernel.voxels(events.times, events.units, MICROSECONDS, np.empty(len(events.times)), grid)
+        kernel.voxels(events.times, events.units, MICROSECONDS, *_room(len(events)), grid)
         return grid.reshape(bins, 1, *shape[1:])
     ticks, scale = _ticks(events)
-    grid = np.empty((len(events), bins, pixels))
-    longest = int(np.diff(events.offsets).max(initial=0))
+    grids = np.empty((len(events), bins, pixels))
 
     def fill(a: int, b: int) -> None:
-        room = np.empty(longest)
-        kernel.voxels_many(ticks, events.units, events.offsets[a : b + 1], scale, room, grid[a:b])
+        offsets = events.offsets[a : b + 1]
+        room = _room(int(np.diff(offsets).max(initial=0)))
+        kernel.voxels_many(ticks, events.units, offsets, scale, *room, grids[a:b])
 
-    _spread(fill, len(events), threads)
-    return grid.reshape(len(events), bins, 1, *shape[1:])
+    _spread(fill, events.offsets, threads, VOXEL_EVENTS)
+    return grids.reshape(len(events), bins, 1, *shape[1:])
 
 
-def _one(spikes: Spikes, bins: int | None, window: float | None, overlap: float, partial: bool) -> NDArray[np.int16]:
+def _room(events: int) -> tuple[NDArray[np.uint32], NDArray[np.float64], NDArray[np.float64]]:
+    return np.empty(events, np.uint32), np.empty(events), np.empty(events)
+
+
+def _one(
+    spikes: Spikes,
+    bins: int | None,
+    window: float | None,
+    overlap: float,
+    partial: bool,
+    out: NDArray[np.int16] | None,
+) -> NDArray[np.int16]:
     """Frames of one recording, in plain numbers: arrays of one would cost as much as the counting."""
     t = spikes.times
     start, last = (_whole(t[0]), _whole(t[-1])) if t.size else (0.0, 0.0)
@@ -111,26 +131,33 @@ def _one(spikes: Spikes, bins: int | None, window: float | None, overlap: float,
     else:
         width, stride = _microseconds(window or 0.0), _microseconds((window or 0.0) - overlap)
         number = max(int((math.ceil if partial else math.floor)((last - start - width) / stride)) + 1, 1)
-    out = np.empty((number, spikes.size), np.int16)
-    kernel.frames(t, spikes.units, MICROSECONDS, start, width, stride, out)
-    return out.reshape(number, *spikes.shape)
+    result = _room(out, (number, *spikes.shape), np.int16)
+    kernel.frames(t, spikes.units, MICROSECONDS, start, width, stride, result.reshape(number, spikes.size))
+    return result
 
 
 def _many(
-    recordings: Recordings, bins: int | None, window: float | None, overlap: float, partial: bool, threads: int
+    recordings: Recordings,
+    bins: int | None,
+    window: float | None,
+    overlap: float,
+    partial: bool,
+    threads: int,
+    out: NDArray[np.int16] | None,
 ) -> NDArray[np.int16]:
     ticks, scale = _ticks(recordings)
     edges = _edges(recordings, bins, window, overlap, partial)
     most = bins or int(edges.bins.max(initial=0))
-    out = np.empty((len(recordings), most, recordings.size), np.int16)
+    result = _room(out, (len(recordings), most, *recordings.shape), np.int16)
+    flat = result.reshape(len(recordings), most, recordings.size)
 
     def fill(a: int, b: int) -> None:
         start, width, stride, number = (part[a:b] for part in edges)
         offsets = recordings.offsets[a : b + 1]
-        kernel.frames_many(ticks, recordings.units, offsets, scale, start, width, stride, number, out[a:b])
+        kernel.frames_many(ticks, recordings.units, offsets, scale, start, width, stride, number, flat[a:b])
 
-    _spread(fill, len(recordings), threads)
-    return out.reshape(len(recordings), most, *recordings.shape)
+    _spread(fill, recordings.offsets, threads, FRAME_EVENTS)
+    return result
 
 
 def _edges(recordings: Recordings, bins: int | None, window: float | None, overlap: float, partial: bool) -> Edges:
@@ -147,31 +174,44 @@ def _edges(recordings: Recordings, bins: int | None, window: float | None, overl
     return Edges(start, np.full(n, wide), np.full(n, stride), np.maximum(number, 1))
 
 
-def _by_count(events: Spikes | Recordings, count: int, overlap: int, partial: bool, threads: int) -> NDArray[np.int16]:
+def _by_count(
+    events: Spikes | Recordings,
+    count: int,
+    overlap: int,
+    partial: bool,
+    threads: int,
+    out: NDArray[np.int16] | None,
+) -> NDArray[np.int16]:
     offsets = np.array([0, len(events)]) if isinstance(events, Spikes) else events.offsets
     lengths = np.diff(offsets)
     stride = count - overlap
     number = (-(-(lengths - count) // stride) if partial else (lengths - count) // stride) + 1
     bins = np.maximum(number, 1)
-    out = np.zeros((len(lengths), int(bins.max(initial=0)), events.size), np.int16)
+    most = int(bins.max(initial=0))
+    alone = isinstance(events, Spikes)
+    result = _room(out, (most, *events.shape) if alone else (len(lengths), most, *events.shape), np.int16)
+    flat = result.reshape(len(lengths), most, events.size)
 
     def fill(a: int, b: int) -> None:
         for r in range(a, b):
-            kernel.count_frames(events.units[offsets[r] : offsets[r + 1]], count, stride, out[r, : bins[r]])
+            kernel.count_frames(events.units[offsets[r] : offsets[r + 1]], count, stride, flat[r, : bins[r]])
+            flat[r, bins[r] :] = 0
 
-    _spread(fill, len(lengths), threads)
-    frames = out.reshape(*out.shape[:2], *events.shape)
-    return frames[0] if isinstance(events, Spikes) else frames
+    _spread(fill, offsets, threads, FRAME_EVENTS)
+    return result
 
 
-def _spread(fill: Callable[[int, int], None], n: int, threads: int) -> None:
-    """Call `fill(a, b)` for pieces that tile range(n), on several threads where there is enough to do."""
+def _room(out: NDArray | None, shape: tuple[int, ...], dtype: type) -> NDArray:
+    if out is None:
+        return np.empty(shape, dtype)
+    fits = out.shape == shape and out.dtype == dtype and out.flags.c_contiguous
+    check(fits, "out", f"must be a contiguous {np.dtype(dtype)} array {shape}", f"{out.dtype} {out.shape}")
+    return out
+
+
+def _spread(fill: Callable[[int, int], None], offsets: NDArray[np.int64], threads: int, grain: int) -> None:
     check(threads > 0, "threads", "must be > 0", threads)
-    if threads == 1 or n <= BLOCK:
-        return fill(0, n)
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda a: fill(a, min(a + BLOCK, n)), range(0, n, BLOCK)))
-    return None
+    spread(fill, offsets, threads, grain)
 
 
 def _ticks(recordings: Recordings) -> tuple[NDArray, float]:

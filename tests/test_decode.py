@@ -79,6 +79,7 @@ def test_many_files_are_the_files(threads: int, block: int, tmp_path: Path, monk
     from neurosim.files import raw
 
     monkeypatch.setattr(raw, "BLOCK", block)
+    monkeypatch.setattr("neurosim.files.nmnist.GRAIN", 50)
     # One with markers, one without events.
     every = [made(30), made(7), made(40, last=20_000_000), made(0), made(1), made(300)]
     paths = [tmp_path / f"{i}.bin" for i in range(len(every))]

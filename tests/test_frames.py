@@ -73,7 +73,8 @@ def test_kernels_are_their_references(bins: int, scale: float) -> None:
             kernel.count_frames(spikes.units, count, stride, out)
             assert np.array_equal(out, kernel.count_frames_reference(spikes.units, count, stride, bins, SIZE))
         grid = np.full((bins, 35), np.nan)
-        kernel.voxels(times, spikes.units, scale, np.full(n, np.nan), grid)
+        room = np.full(n, 99, np.uint32), np.full(n, np.nan), np.full(n, np.nan)
+        kernel.voxels(times, spikes.units, scale, *room, grid)
         assert np.array_equal(grid, kernel.voxels_reference(times, spikes.units, scale, bins, 35))
 
 
@@ -142,7 +143,9 @@ def test_a_voxel_grid_shares_each_event() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_results_do_not_depend_on_threads(threads: int) -> None:
+def test_results_do_not_depend_on_threads(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for grain in ("FRAME_EVENTS", "VOXEL_EVENTS"):
+        monkeypatch.setattr(f"neurosim.frames.{grain}", 100)
     many = Recordings.collect([made(50 + i, i) for i in range(70)])
     for way in ({"bins": 6}, {"window": 0.02}, {"count": 9}):
         assert np.array_equal(to_frames(many, threads=threads, **way), to_frames(many, threads=1, **way))
@@ -205,3 +208,20 @@ def test_real_recordings_frame_as_tonics(data_root: Path) -> None:
     for i, path in enumerate(paths):
         events = tonic.io.read_mnist_file(str(path), dtype=tonic.datasets.NMNIST.dtype)
         assert np.array_equal(frames[i], make_frames(events)) and np.array_equal(grids[i], make_grid(events))
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_given_array_is_filled_whatever_it_held(many):
+    recordings = Recordings.collect([made(n, seed=n) for n in (400, 0, 90)])
+    events = recordings if many else recordings[0]
+    for cut in (
+        lambda out: to_frames(events, bins=4, out=out),
+        lambda out: to_frames(events, window=0.02, out=out),
+        lambda out: to_frames(events, count=30, out=out),
+        lambda out: to_voxel_grid(events, 5, out=out),
+    ):
+        fresh = cut(None)
+        used = np.full_like(fresh, 77)
+        assert cut(used) is used and np.array_equal(used, fresh)
+        with pytest.raises(NeurosimInputError, match=r"^out: must be a contiguous"):
+            cut(np.zeros((1, 2), fresh.dtype))

@@ -1,0 +1,264 @@
+"""Reading, decoding and framing event recordings, beside tonic where it is installed.
+
+    NEUROSIM_DATA=FOLDER python benchmarks/events.py [--repeats 15] [--threads 2] [--json]
+
+Reads $NEUROSIM_DATA/NMNIST and $NEUROSIM_DATA/FSDD-SHD (or SHD) where they are, and makes recordings of the same kind
+otherwise. Every file is in the page cache and every function compiled before the clock runs. The two packages run in
+turn, repeat by repeat; a ratio is that of the medians, beside it that of the best repeats, which a busy machine
+disturbs less. What both return is compared first: a faster answer has to be the same one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from machine import describe
+
+from neurosim import Recordings, Spikes, files
+from neurosim.files import Block
+from neurosim.frames import to_frames, to_voxel_grid
+
+SENSOR = (2, 34, 34)
+BINS = 10
+# Recordings a repeat works through one by one, and how many make a batch, as in training.
+ALONE, BATCH = 100, 128
+Work = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One task: how often neurosim should beat tonic, the amount of work in `unit`, and both ways to do it."""
+
+    name: str
+    goal: float
+    amount: int
+    unit: str
+    ours: Work
+    theirs: Work | None
+
+
+def nmnist_files(folder: Path) -> tuple[str, list[Path]]:
+    """Real recordings, or as many made ones of the same size in `folder`."""
+    found = sorted((Path(os.environ.get("NEUROSIM_DATA") or folder) / "NMNIST").glob("*/*/*.bin"))
+    if found:
+        return f"N-MNIST, {len(found)} recordings", found
+    rng = np.random.default_rng(0)
+    paths = [folder / f"{i}.bin" for i in range(600)]
+    for path in paths:
+        n = int(rng.integers(2000, 6000))
+        times, units = np.sort(rng.integers(0, 300_000, n)) * 1e-6, rng.integers(0, 2312, n)
+        files.write_nmnist(path, Spikes(times, units, 2312, times[-1], SENSOR))
+    return "made recordings of N-MNIST's size", paths
+
+
+def shd_file(folder: Path) -> tuple[str, Path]:
+    """A real file of SHD's layout, or a made one in `folder`."""
+    root = Path(os.environ.get("NEUROSIM_DATA") or folder)
+    for name, file in (("SHD", "shd_test.h5"), ("FSDD-SHD", "test.h5")):
+        if (root / name / file).is_file():
+            return name, root / name / file
+    rng = np.random.default_rng(1)
+    path = folder / "shd.h5"
+    with h5py.File(path, "w") as made:
+        for name, kind in (("times", np.float16), ("units", np.uint16)):
+            rows = made.create_dataset(f"spikes/{name}", (300,), h5py.vlen_dtype(kind))
+            for i in range(300):
+                rows[i] = np.sort(rng.random(4000) * (1 if kind == np.float16 else 699)).astype(kind)
+        made["labels"], made["extra/speaker"] = np.arange(300) % 10, np.arange(300) % 6
+        made["extra/keys"] = np.array([b"%d" % i for i in range(10)])
+    return "made recordings of SHD's size", path
+
+
+def event_contests(paths: list[Path], threads: int, tonic: Any) -> list[Contest]:
+    every = files.read_nmnist_many(paths)
+    raws = [path.read_bytes() for path in paths]
+    blocks = [Block(np.frombuffer(b"".join(raws), np.uint8).copy(), np.cumsum([0, *map(len, raws)]))]
+    few = [files.read_nmnist(path) for path in paths[:ALONE]]
+    batches = [every.select(np.arange(a, min(a + BATCH, len(every)))) for a in range(0, len(every), BATCH)]
+    names = [str(path) for path in paths]
+    total, part = len(every.ticks), sum(map(len, few))
+    # Filled again and again, as a training loop does.
+    frames, grids = np.zeros((BATCH, BINS, *SENSOR), np.int16), np.zeros((BATCH, BINS, 1, *SENSOR[1:]))
+
+    def each(act: Callable[[Any], Any], items: list) -> Work:
+        return lambda: [None for item in items if act(item) is None]
+
+    # The work of both on the same recordings: name, goal, ours, what tonic does with one item, and its items.
+    tasks: list[tuple[str, float, int, Work, str, list]] = [
+        ("read a file", 4, part, each(files.read_nmnist, names[:ALONE]), "read", names[:ALONE]),
+        ("read many files", 0, total, lambda: files.read_nmnist_many(names), "read", names),
+        ("decode in bulk", 20, total, lambda: files.decode_nmnist(blocks, threads=threads), "decode", raws),
+        ("frames of a recording", 15, part, each(lambda s: to_frames(s, bins=BINS, out=frames[0]), few), "frames", few),
+        (
+            "frames in batches",
+            40,
+            total,
+            each(lambda r: to_frames(r, bins=BINS, threads=threads, out=frames[: len(r)]), batches),
+            "frames",
+            [],
+        ),
+        (
+            "voxel grid of a recording",
+            12,
+            part,
+            each(lambda s: to_voxel_grid(s, BINS, out=grids[0]), few),
+            "voxels",
+            few,
+        ),
+        (
+            "voxel grids in batches",
+            25,
+            total,
+            each(lambda r: to_voxel_grid(r, BINS, threads=threads, out=grids[: len(r)]), batches),
+            "voxels",
+            [],
+        ),
+    ]
+    if tonic is None:
+        return [Contest(name, goal, amount, "events", ours, None) for name, goal, amount, ours, *_ in tasks]
+    acts = tonic_acts(tonic)
+    events = [acts["read"](name) for name in names]
+    agree(events, every, acts)
+    inputs = {"read": lambda items: items, "decode": lambda items: items}
+    given = {"frames": events, "voxels": events}
+    contests = []
+    for name, goal, amount, ours, act, items in tasks:
+        work = items if act in inputs else given[act][: len(items) or len(events)]
+        contests.append(Contest(name, goal, amount, "events", ours, each(acts[act], work)))
+    return contests
+
+
+def tonic_acts(tonic: Any) -> dict[str, Callable[[Any], Any]]:
+    kind, read = tonic.datasets.NMNIST.dtype, tonic.io.read_mnist_file
+    return {
+        "read": lambda name: read(name, dtype=kind),
+        "decode": lambda raw: read(io.BytesIO(raw), dtype=kind, is_stream=True),
+        "frames": tonic.transforms.ToFrame((34, 34, 2), n_time_bins=BINS),
+        "voxels": tonic.transforms.ToVoxelGrid((34, 34, 2), n_time_bins=BINS),
+    }
+
+
+def agree(events: list, every: Recordings, acts: dict[str, Callable[[Any], Any]]) -> None:
+    """Stop where the two packages do not return the same numbers."""
+    first = every.select(np.arange(20))
+    frames, grids = to_frames(first, bins=BINS), to_voxel_grid(first, BINS)
+    for i, spikes in enumerate(first):
+        p, y, x = spikes.coordinates()
+        same = all(np.array_equal(events[i][name], values) for name, values in (("p", p), ("y", y), ("x", x)))
+        same &= np.array_equal(frames[i], acts["frames"](events[i]))
+        same &= np.array_equal(grids[i], acts["voxels"](events[i]))
+        if not same:
+            sys.exit(f"recording {i}: neurosim and tonic differ")
+
+
+def shd_contest(path: Path, folder: Path, tonic: Any) -> Contest:
+    recordings = files.read_shd(path)
+    chosen = np.random.default_rng(2).integers(0, len(recordings), 200).tolist()
+
+    def ours() -> None:
+        for i in chosen:
+            recordings[i]
+
+    theirs = None
+    if tonic is not None:
+        # tonic looks for its own names, and for the archive it unpacked.
+        home = folder / "SHD"
+        home.mkdir()
+        (home / "shd_test.h5").symlink_to(path)
+        (home / "shd_test.h5.zip").touch()
+        dataset = tonic.datasets.SHD(save_to=str(folder), train=False)
+
+        def theirs() -> None:
+            for i in chosen[:20]:
+                dataset[i]
+
+        return Contest("SHD samples at random", 50, len(chosen), "samples", ours, lambda: [theirs() for _ in range(10)])
+    return Contest("SHD samples at random", 50, len(chosen), "samples", ours, theirs)
+
+
+def seconds(work: Work) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def run(contest: Contest, repeats: int) -> dict[str, Any]:
+    """Rates of both, in turn: medians and best."""
+    seconds(contest.ours)
+    ours, theirs = [], []
+    for _ in range(repeats):
+        ours.append(seconds(contest.ours))
+        if contest.theirs is not None:
+            theirs.append(seconds(contest.theirs))
+    row = {"task": contest.name, "unit": f"{contest.unit}/s", "goal": contest.goal or None}
+    row["neurosim"] = contest.amount / statistics.median(ours)
+    row["neurosim_best"] = contest.amount / min(ours)
+    if theirs:
+        row["tonic"] = contest.amount / statistics.median(theirs)
+        row["tonic_best"] = contest.amount / min(theirs)
+        row["ratio"] = row["neurosim"] / row["tonic"]
+        row["ratio_best"] = row["neurosim_best"] / row["tonic_best"]
+    return row
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    head = f"{'':26} {'neurosim':>12} {'tonic':>12}   {'ratio':>6} {'best':>6} {'goal':>5}"
+    lines = [head]
+    for row in rows:
+        scale, unit = (1e6, " M ev/s") if row["unit"] == "events/s" else (1.0, " smp/s")
+        ours = f"{row['neurosim'] / scale:8.1f}"
+        theirs = f"{row['tonic'] / scale:8.1f}" if "tonic" in row else "       -"
+        ratios = f"{row['ratio']:6.1f} {row['ratio_best']:6.1f}" if "ratio" in row else f"{'-':>6} {'-':>6}"
+        lines.append(f"{row['task']:26} {ours:>12} {theirs:>12}   {ratios} {row['goal'] or '-':>5} {unit}")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+    options = parser.parse_args()
+    try:
+        import tonic
+    except ImportError:
+        tonic = None
+        print("tonic is not installed (pip install neurosim-spiking[tonic]): neurosim's figures alone", file=sys.stderr)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        recordings, paths = nmnist_files(folder)
+        speech, path = shd_file(folder)
+        contests = [*event_contests(paths, options.threads, tonic), shd_contest(path, folder, tonic)]
+        rows = [run(contest, options.repeats) for contest in contests]
+    result = {
+        "data": [recordings, speech],
+        "machine": describe(options.threads),
+        "repeats": options.repeats,
+        "tonic": getattr(tonic, "__version__", None),
+        "rows": rows,
+    }
+    if options.json:
+        print(json.dumps(result, indent=2))
+    else:
+        print(
+            f"{recordings}; {speech}. {result['machine']['cpu']}, {options.threads} threads, {options.repeats} repeats."
+        )
+        print(table(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
