@@ -95,22 +95,23 @@ def to_voxel_grid(
     pixels = shape[1] * shape[2]
     check(bins * pixels < 1 << 32, "to_voxel_grid.bins", "must leave fewer than 2^32 voxels a recording", bins)
     if isinstance(events, Spikes):
-        grid = np.empty((bins, pixels))
-        kernel.voxels(events.times, events.units, MICROSECONDS, *_room(len(events)), grid)
-        return grid.reshape(bins, 1, *shape[1:])
+        grid = _room(out, (bins, 1, *shape[1:]), np.float64)
+        kernel.voxels(events.times, events.units, MICROSECONDS, *_scratch(len(events)), grid.reshape(bins, pixels))
+        return grid
     ticks, scale = _ticks(events)
-    grids = np.empty((len(events), bins, pixels))
+    grids = _room(out, (len(events), bins, 1, *shape[1:]), np.float64)
+    flat = grids.reshape(len(events), bins, pixels)
 
     def fill(a: int, b: int) -> None:
         offsets = events.offsets[a : b + 1]
-        room = _room(int(np.diff(offsets).max(initial=0)))
-        kernel.voxels_many(ticks, events.units, offsets, scale, *room, grids[a:b])
+        scratch = _scratch(int(np.diff(offsets).max(initial=0)))
+        kernel.voxels_many(ticks, events.units, offsets, scale, *scratch, flat[a:b])
 
     _spread(fill, events.offsets, threads, VOXEL_EVENTS)
-    return grids.reshape(len(events), bins, 1, *shape[1:])
+    return grids
 
 
-def _room(events: int) -> tuple[NDArray[np.uint32], NDArray[np.float64], NDArray[np.float64]]:
+def _scratch(events: int) -> tuple[NDArray[np.uint32], NDArray[np.float64], NDArray[np.float64]]:
     return np.empty(events, np.uint32), np.empty(events), np.empty(events)
 
 
