@@ -1,4 +1,8 @@
-"""Spikes of many recordings to numbers a readout can use: counts in windows, exponentially filtered traces."""
+"""Spikes of many recordings to numbers a readout can use: counts in windows, exponentially filtered traces.
+
+Spikes are given flat: times [n], rising within a recording, and units [n], recording r holding those from offsets[r]
+to offsets[r + 1]. Times, edges, samples and tau share one unit, whichever it is.
+"""
 
 from __future__ import annotations
 
@@ -11,36 +15,35 @@ from numba import njit
 def window_counts_reference(times, units, offsets, edges, size):
     """The specification of `window_counts`: window w of recording r holds edges[r, w] <= t < edges[r, w + 1].
 
-    times [n] s and units [n] of all recordings, offsets [recordings + 1], edges [recordings, windows + 1] ascending;
-    what lies before the first edge joins the first window, what lies at or after the last edge the last.
-    Returns [recordings, windows, size] float32.
+    edges [recordings, windows + 1] rise; what lies before the first edge joins the first window, what lies at or after
+    the last edge joins the last. Returns [recordings, windows, size].
     """
     recordings, windows = edges.shape[0], edges.shape[1] - 1
     counts = np.zeros((recordings, windows, size), np.float32)
     for r in range(recordings):
         for k in range(offsets[r], offsets[r + 1]):
-            w = min(int(np.searchsorted(edges[r, 1:-1], times[k], side="right")), windows - 1)
+            w = int(np.searchsorted(edges[r, 1:-1], times[k], side="right"))
             counts[r, w, units[k]] += 1
     return counts
 
 
 @njit(cache=True, nogil=True)
-def window_counts(times, units, offsets, edges, size):
-    recordings, windows = edges.shape[0], edges.shape[1] - 1
-    counts = np.zeros((recordings, windows, size), np.float32)
-    for r in range(recordings):
+def window_counts(times, units, offsets, edges, out):
+    """Fill out, float32 [recordings, windows, size]."""
+    windows = edges.shape[1] - 1
+    out[:] = 0
+    for r in range(edges.shape[0]):
         w = 0
         for k in range(offsets[r], offsets[r + 1]):
             while w < windows - 1 and times[k] >= edges[r, w + 1]:
                 w += 1
-            counts[r, w, units[k]] += np.float32(1)
-    return counts
+            out[r, w, units[k]] += np.float32(1)
 
 
 def sampled_traces_reference(times, units, offsets, samples, tau, size):
     """The specification of `sampled_traces`: sum over spikes at s <= t of exp(-(t - s) / tau), at t = samples[r, j].
 
-    Returns [recordings, samples, size] float32.
+    samples [recordings, n] rise. Returns [recordings, n, size].
     """
     out = np.zeros((*samples.shape, size), np.float32)
     for r in range(samples.shape[0]):
@@ -52,8 +55,9 @@ def sampled_traces_reference(times, units, offsets, samples, tau, size):
 
 
 @njit(cache=True, nogil=True)
-def sampled_traces(times, units, offsets, samples, tau, size):
-    out = np.zeros((samples.shape[0], samples.shape[1], size), np.float32)
+def sampled_traces(times, units, offsets, samples, tau, out):
+    """Fill out, float32 [recordings, n, size]."""
+    size = out.shape[2]
     trace, since = np.empty(size), np.empty(size)
     for r in range(samples.shape[0]):
         trace[:] = 0.0
@@ -68,4 +72,3 @@ def sampled_traces(times, units, offsets, samples, tau, size):
                 k += 1
             for u in range(size):
                 out[r, j, u] = trace[u] * math.exp((since[u] - at) / tau)
-    return out

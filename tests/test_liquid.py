@@ -2,15 +2,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from neurosim.errors import NeurosimFormatError, NeurosimInputError
 from neurosim.kernels import traces
-from neurosim.liquid import Liquid, Readout, features
-from neurosim.liquid.readout import TrainedReadout
+from neurosim.liquid import Liquid, Readout, TrainedReadout, features
+from neurosim.liquid.readout import CLASSIFIERS
 from neurosim.spikes import Recordings, Spikes
 
 SHAPE = (2, 10, 12)
-SMALL = Liquid(SHAPE, neurons=60, patch_synapses=16, patch_radius=0.08, radius=0.3, in_degree=8)
+SMALL = Liquid(SHAPE, neurons=60, patch_synapses=16, patch_radius=0.08, in_degree=8)
 
 
 def recordings(count: int, seed: int = 0) -> Recordings:
@@ -55,17 +56,20 @@ def ragged(seed: int = 0) -> tuple:
 
 def test_windows_hold_what_the_reference_says_and_lose_nothing():
     times, units, offsets, edges = ragged()
-    fast = traces.window_counts(times, units, offsets, edges, 7)
+    fast = np.full((3, 5, 7), np.nan, np.float32)
+    traces.window_counts(times, units, offsets, edges, fast)
     assert np.array_equal(fast, traces.window_counts_reference(times, units, offsets, edges, 7))
     assert fast.sum(axis=(1, 2)).tolist() == np.diff(offsets).tolist()
 
 
 def test_traces_are_sums_of_exponentials():
     times, units, offsets, edges = ragged()
-    fast = traces.sampled_traces(times, units, offsets, edges, 0.13, 7)
+    fast = np.full((3, 6, 7), np.nan, np.float32)
+    traces.sampled_traces(times, units, offsets, edges, 0.13, fast)
     np.testing.assert_allclose(fast, traces.sampled_traces_reference(times, units, offsets, edges, 0.13, 7), rtol=2e-6)
-    one = traces.sampled_traces(
-        np.array([0.1, 0.2]), np.array([0, 0]), np.array([0, 2]), np.array([[0.05, 0.3]]), 0.1, 1
+    one = np.empty((1, 2, 1), np.float32)
+    traces.sampled_traces(
+        np.array([0.1, 0.2]), np.zeros(2, np.int32), np.array([0, 2]), np.array([[0.05, 0.3]]), 0.1, one
     )
     np.testing.assert_allclose(one[0, :, 0], [0, np.exp(-1) + np.exp(-2)], rtol=1e-6)
 
@@ -75,34 +79,57 @@ def test_traces_are_sums_of_exponentials():
 
 def test_the_network_is_what_the_parameters_say(liquid: Liquid):
     projections = {p.name: p for p in liquid.network().projections}
-    recurrent = projections["liquid->liquid"]
+    recurrent, sensor = projections["liquid->liquid"], projections["input->liquid"]
     assert np.bincount(recurrent.pattern.post, minlength=60).tolist() == [8] * 60
     assert not np.any(recurrent.pattern.pre == recurrent.pattern.post)
-    inhibits = recurrent.pattern.pre[recurrent.weight < 0]
-    assert not set(inhibits) & set(recurrent.pattern.pre[recurrent.weight > 0])  # Dale's principle
-    assert recurrent.delay.min() >= 0.001 and recurrent.delay.max() <= 0.02 + 1e-12
-    onto = projections["input->liquid"].pattern.post
-    assert np.bincount(onto, minlength=60).max() <= 12 * 16
+    pairs = set(zip(recurrent.pattern.pre.tolist(), recurrent.pattern.post.tolist(), strict=True))
+    assert len(pairs) == 60 * 8
+    inhibits = set(recurrent.pattern.pre[recurrent.weight < 0])
+    assert inhibits and not inhibits & set(recurrent.pattern.pre[recurrent.weight > 0])  # Dale's principle
+    for projection, longest in ((recurrent, 10), (sensor, 80)):
+        steps = np.round(projection.delay / 1e-3)
+        assert steps.min() >= 1 and longest * 0.9 < steps.max() <= longest
+    assert np.bincount(sensor.pattern.post, minlength=60).max() <= 12 * 16
 
 
-def test_input_patches_are_local():
-    wide = Liquid((40, 40), neurons=40, patches=1, patch_synapses=40, patch_radius=0.05)
-    pattern = {p.name: p for p in wide.network().projections}["input->liquid"].pattern
-    _, x = np.unravel_index(pattern.pre, (40, 40))
-    spread = np.mean([x[pattern.post == i].std() for i in range(40)])
-    assert spread == pytest.approx(0.05 * 40, rel=0.2)
+def test_patches_are_local_balanced_and_each_has_one_weight_and_delay():
+    wide = Liquid((40, 40), neurons=40, patches=2, patch_synapses=40, patch_radius=0.05)
+    sensor = {p.name: p for p in wide.network().projections}["input->liquid"]
+    _, x = np.unravel_index(sensor.pattern.pre, (40, 40))
+    patches = {}
+    for i in range(40):
+        mine = sensor.pattern.post == i
+        assert len(np.unique(sensor.weight[mine])) == 2 and sorted(np.sign(np.unique(sensor.weight[mine]))) == [-1, 1]
+        for weight in np.unique(sensor.weight[mine]):
+            patches[i, weight] = x[mine & (sensor.weight == weight)].std()
+            assert len(np.unique(sensor.delay[mine & (sensor.weight == weight)])) == 1
+    assert np.mean(list(patches.values())) == pytest.approx(0.05 * 40, rel=0.2)
+
+
+def test_recurrent_synapses_are_local_and_weights_are_gamma():
+    near, far = (
+        Liquid((40, 40), neurons=400, radius=radius)._recurrent for radius in (0.05, 5.0)
+    )  # the same places, drawn by seed
+    places = Liquid((40, 40), neurons=400)._uniform("places", 400, 2)
+
+    def distance(wires) -> float:
+        return float(np.linalg.norm(places[wires.pre] - places[wires.post], axis=1).mean())
+
+    assert distance(near) < 0.15 and 0.45 < distance(far) < 0.6  # two random points of a square: 0.521
+    gamma = SMALL._gamma("test", 20_000)
+    assert gamma.mean() == pytest.approx(1, rel=0.02) and gamma.var() == pytest.approx(1 / 4, rel=0.05)
 
 
 def test_adapting_brings_rates_near_the_target(liquid: Liquid):
     played = recordings(8, seed=5)
-    seconds = played.durations.sum()
-
-    def typical(of: Liquid) -> float:
-        return float(np.median(np.bincount(batch(of, played).units, minlength=60) / seconds))
-
-    assert typical(liquid) == pytest.approx(15, rel=0.35)
-    weak = replace(SMALL, gains=np.full(60, 0.01))
-    assert typical(weak) == 0
+    told = []
+    again = SMALL.adapt(played, progress=told.append)
+    assert np.array_equal(again.gains, liquid.gains)
+    assert [t.done for t in told] == sorted(t.done for t in told)
+    assert told[-1].done == pytest.approx(told[-1].total)
+    rates = np.bincount(batch(liquid, played).units, minlength=60) / played.durations.sum()
+    assert np.median(rates) == pytest.approx(30, rel=0.35)
+    assert not len(batch(replace(SMALL, gains=np.full(60, 0.01)), played).units)
 
 
 def test_the_same_seed_gives_the_same_spikes_whatever_the_threads_and_batch(liquid: Liquid):
@@ -113,9 +140,44 @@ def test_the_same_seed_gives_the_same_spikes_whatever_the_threads_and_batch(liqu
     assert batch(replace(liquid, seed=1), played).digest() != whole.digest()
 
 
-def test_spectral_radius_grows_with_the_weight():
+def test_statistics_are_what_they_say(liquid: Liquid, spikes: Recordings):
+    played = recordings(60)
+    found = liquid.statistics(played, spikes)
+    counts = spikes.counts().sum(axis=0)
+    assert found["mean_rate"] == pytest.approx(counts.mean() / (60 * 0.2))
+    assert found["silent"] == np.mean(counts == 0)
+    assert found["gain"] == pytest.approx(counts.sum() / (60 * 600))
     weak, strong = (replace(SMALL, weight=w).spectral_radius() for w in (1.0, 2.0))
-    assert strong == pytest.approx(2 * weak)
+    assert found["spectral_radius"] == weak and strong == pytest.approx(2 * weak)
+
+
+# --- features
+
+
+def test_features_have_the_shape_and_scale_they_say(spikes: Recordings):
+    counts = features(spikes, "counts", windows=4, timing="time")
+    assert counts.shape == (60, 4 * 60)
+    np.testing.assert_allclose((counts**2).sum(axis=1), np.diff(spikes.offsets), rtol=1e-5)
+    both = features(spikes, "counts", windows=4)
+    assert np.array_equal(both[:, :240], counts)
+    shares = (both[:, 240:].reshape(60, 4, 60) ** 2).sum(axis=2) / np.diff(spikes.offsets)[:, None]
+    np.testing.assert_allclose(shares, 0.25, atol=0.06)  # spikes of one step stay together
+
+
+def test_windows_by_time_follow_the_activity():
+    """The same burst later, or slower, is described alike."""
+    burst = np.arange(100) / 100
+    units = np.repeat(np.arange(4), 25)
+    moved = [Spikes(at + burst * width, units, 4, 1.0) for at, width in ((0.1, 0.2), (0.5, 0.2), (0.2, 0.4))]
+    for timing in ("time", "spikes"):
+        x = features(Recordings.collect(moved), windows=4, timing=timing)
+        assert np.array_equal(x[0], x[1]) and np.array_equal(x[0], x[2])
+
+
+def test_silence_is_described_too():
+    silent = Recordings.collect([Spikes([], [], 5, 0.3), Spikes([0.1], [2], 5, 0.3)])
+    assert not features(silent, "traces")[0].any() and features(silent, "traces")[1].any()
+    assert not features(Recordings.collect([Spikes([], [], 5, 0.3)])).any()
 
 
 # --- readouts
@@ -132,15 +194,67 @@ def test_order_in_time_is_learned_and_shuffled_labels_are_not(spikes, liquid, ki
     assert (readout.fit(spikes, shuffled).predict(test) == np.arange(40) % 2).mean() < 0.8
 
 
-def test_features_have_the_shape_and_scale_they_say(spikes):
-    counts = features(spikes, "counts", windows=4)
-    assert counts.shape == (60, 4 * 60)
-    np.testing.assert_allclose((counts**2).sum(axis=1), np.diff(spikes.offsets), rtol=1e-5)
+def points(n: int, width: int, classes: int) -> tuple:
+    draws = np.random.default_rng(1)
+    z = draws.normal(size=(n, width))
+    return z - z.mean(axis=0), draws.integers(0, classes, n)
 
 
-def test_silence_is_described_too():
-    silent = Recordings.collect([Spikes([], [], 5, 0.3), Spikes([0.1], [2], 5, 0.3)])
-    assert not features(silent, "traces")[0].any() and features(silent, "traces")[1].any()
+@pytest.mark.parametrize("classes", [2, 3])
+def test_classifiers_find_what_scikit_learn_finds(classes):
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    z, y = points(40, 70, classes)
+    goal = np.where(y[:, None] == np.arange(classes), 1.0, -1.0)
+    alpha, bias, _ = CLASSIFIERS["ridge"](z @ z.T, y, 3.0)
+    theirs = Ridge(alpha=3.0).fit(z, goal)
+    np.testing.assert_allclose(z.T @ alpha, theirs.coef_.T, atol=1e-10)
+    np.testing.assert_allclose(bias, theirs.intercept_, atol=1e-10)
+    alpha, bias, _ = CLASSIFIERS["logistic"](z @ z.T, y, 3.0)
+    theirs = LogisticRegression(C=1 / 3.0, tol=1e-8, max_iter=5000).fit(z, y)
+    expected = theirs.predict_proba(z)
+    scores = z @ (z.T @ alpha) + bias
+    ours = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(ours, expected, atol=2e-3)
+
+
+def test_sharpness_comes_from_recordings_left_out(monkeypatch):
+    """The closed form of leaving one out against leaving one out."""
+    from sklearn.linear_model import Ridge
+
+    from neurosim.liquid import readout
+
+    seen = []
+    monkeypatch.setattr(readout, "SHARPNESS", np.array([1.0]))
+    monkeypatch.setattr(readout, "_softmax", lambda x: seen.append(x) or np.ones(x.shape))
+    z, y = points(25, 40, 3)
+    CLASSIFIERS["ridge"](z @ z.T, y, 2.0)
+    goal = np.where(y[:, None] == np.arange(3), 1.0, -1.0)
+    for i in range(25):
+        others = np.arange(25) != i
+        left_out = Ridge(alpha=2.0).fit(z[others], goal[others]).predict(z[i : i + 1])
+        np.testing.assert_allclose(seen[0][i], left_out[0], atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["ridge", "logistic"])
+def test_probabilities_add_up_and_agree_with_the_prediction(spikes, kind):
+    trained = Readout(kind).fit(spikes, np.arange(60) % 2 + 5)
+    p = trained.predict_proba(spikes)
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+    assert np.array_equal(trained.labels[p.argmax(axis=1)], trained.predict(spikes))
+    assert trained.labels.tolist() == [5, 6]
+
+
+@pytest.mark.parametrize("kind", ["ridge", "logistic"])
+def test_weights_and_scores_do_not_depend_on_threads_or_batch(spikes, kind):
+    labels = np.arange(60) % 2
+    with threadpool_limits(1):
+        one = Readout(kind).fit(spikes, labels)
+    with threadpool_limits(4):
+        four = Readout(kind).fit(spikes, labels)
+        alone = np.concatenate([four.scores(spikes.select([i])) for i in range(60)])
+    assert np.array_equal(one.weights, four.weights)
+    assert np.array_equal(one.scores(spikes), alone)
 
 
 def test_a_readout_saved_and_loaded_says_the_same(spikes, tmp_path):
@@ -148,14 +262,16 @@ def test_a_readout_saved_and_loaded_says_the_same(spikes, tmp_path):
     trained.save(tmp_path / "readout.safetensors")
     again = TrainedReadout.load(tmp_path / "readout.safetensors")
     assert again.readout == trained.readout
-    assert np.array_equal(again.scores(spikes), trained.scores(spikes))
+    assert np.array_equal(again.predict_proba(spikes), trained.predict_proba(spikes))
 
 
 def test_reading_is_counted_as_work(spikes):
-    trained = Readout(windows=3).fit(spikes, np.arange(60) % 2)
+    trained = Readout(windows=3, timing="time").fit(spikes, np.arange(60) % 2)
     layer = trained.work(spikes)
     assert (layer.inputs, layer.outputs, layer.steps) == (180, 2, 60)
     assert layer.dense_operations == 180 * 2 * 60 and layer.binary_input is False
+    assert layer.input_events == np.count_nonzero(features(spikes, windows=3, timing="time"))
+    assert layer.synaptic_operations == 2 * layer.input_events < layer.dense_operations
 
 
 def test_broken_files_are_refused(spikes, tmp_path):
@@ -166,11 +282,15 @@ def test_broken_files_are_refused(spikes, tmp_path):
         path.write_bytes(bad)
         with pytest.raises(NeurosimFormatError, match=r"readout\.safetensors: is no readout that neurosim saved"):
             TrainedReadout.load(path)
-    newer = whole.replace(rb"\"readout\": 1", rb"\"readout\": 2")
-    assert newer != whole
-    path.write_bytes(newer)
-    with pytest.raises(NeurosimFormatError, match=r"readout format 1 is known \(got 2\)"):
-        TrainedReadout.load(path)
+    for old, new, message in (
+        (rb"\"format\": 1", rb"\"format\": 2", r"readout format 1 is known \(got 2\)"),
+        (rb"\"windows\": 8", rb"\"windows\": 7", r"must be \[2, a multiple of 14\]"),
+        (rb"\"kind\": \"ridge\"", rb"\"kind\": \"fudge\"", "unknown name 'fudge'"),
+    ):
+        assert whole.count(old) == 1
+        path.write_bytes(whole.replace(old, new))
+        with pytest.raises(NeurosimFormatError, match=message):
+            TrainedReadout.load(path)
 
 
 @pytest.mark.parametrize(
@@ -178,14 +298,20 @@ def test_broken_files_are_refused(spikes, tmp_path):
     [
         (lambda: Liquid((0, 3)), "Liquid.shape: must be whole numbers > 0 (got (0, 3))"),
         (lambda: Liquid(SHAPE, neurons=0), "Liquid.neurons: must be >= 1 (got 0)"),
-        (lambda: Liquid(SHAPE, neurons=20), "Liquid.in_degree: must be < neurons 20 (got 20)"),
+        (lambda: Liquid(SHAPE, neurons=50.5), "Liquid.neurons: must be whole (got 50.5)"),
+        (lambda: Liquid(SHAPE, neurons=20), "Liquid.in_degree: must be < neurons 20 (got 30)"),
         (lambda: Liquid(SHAPE, inhibitory=1.5), "Liquid.inhibitory: must be in 0..1 (got 1.5)"),
         (lambda: Liquid(SHAPE, rate=0.0), "Liquid.rate: must be > 0 (got 0.0)"),
         (lambda: Liquid(SHAPE, tau_mem=-1.0), "CubaLIF.tau_mem: must be > 0 s (got -1.0)"),
         (lambda: Liquid(SHAPE, longest_delay=1e-4), "Liquid.longest_delay: must be >= clock 0.001 s (got 0.0001)"),
+        (lambda: Liquid(SHAPE, longest_input_delay=0), "Liquid.longest_input_delay: must be >= clock 0.001 s (got 0)"),
+        (lambda: Liquid(SHAPE, gains=np.ones(3)), "Liquid.gains: must hold 1000 (got (3,))"),
         (lambda: SMALL.run(Recordings.collect([Spikes([], [], 3, 1.0)])), "Liquid.run: needs recordings of shape"),
         (lambda: Readout(windows=0), "Readout.windows: must be >= 1 (got 0)"),
+        (lambda: Readout(tau=0.0), "Readout.tau: must be > 0 s (got 0.0)"),
+        (lambda: Readout(penalty=-1.0), "Readout.penalty: must be > 0 (got -1.0)"),
         (lambda: Readout("rigde"), "Readout.kind: unknown name 'rigde'; did you mean 'ridge'?"),
+        (lambda: Readout(timing="tiem"), "Readout.timing: unknown name 'tiem'; did you mean 'time'?"),
         (lambda: Readout().fit(Recordings.collect([Spikes([], [], 3, 1.0)] * 2), [1, 1]), "Readout.fit: needs record"),
         (lambda: Readout().fit(Recordings.collect([Spikes([], [], 3, 1.0)]), [1, 2]), "Readout.fit: needs 1 labels"),
     ],
@@ -194,3 +320,9 @@ def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(NeurosimInputError) as error:
         call()
     assert str(error.value).startswith(message)
+
+
+def test_a_readout_refuses_a_liquid_of_another_size(spikes):
+    trained = Readout().fit(spikes, np.arange(60) % 2)
+    with pytest.raises(NeurosimInputError, match=r"needs spikes of 60 neurons \(got 3\)"):
+        trained.predict(Recordings.collect([Spikes([], [], 3, 1.0)]))
