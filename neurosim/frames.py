@@ -205,8 +205,9 @@ def _by_count(
 def _room(out: NDArray | None, shape: tuple[int, ...], dtype: type) -> NDArray:
     if out is None:
         return np.empty(shape, dtype)
-    fits = out.shape == shape and out.dtype == dtype and out.flags.c_contiguous
-    check(fits, "out", f"must be a contiguous {np.dtype(dtype)} array {shape}", f"{out.dtype} {out.shape}")
+    # The words only where they are needed: they cost as much as a recording's frames.
+    if not (out.shape == shape and out.dtype == dtype and out.flags.c_contiguous):
+        check(False, "out", f"must be a contiguous {np.dtype(dtype)} array {shape}", f"{out.dtype} {out.shape}")
     return out
 
 
