@@ -131,8 +131,8 @@ def our_works(names: list[str], every: Recordings, raws: list[bytes], threads: i
 
     return {
         "read a file": each(files.read_nmnist, names[:ALONE]),
-        "read many files": lambda: files.read_nmnist_many(names, threads=threads),
-        "decode in bulk": lambda: files.decode_nmnist(blocks, threads=threads),
+        "read many files": lambda: files.read_nmnist_many(names),
+        "decode in bulk": lambda: files.decode_nmnist(blocks, names),
         "frames of a recording": each(lambda spikes: to_frames(spikes, bins=BINS), few),
         "frames in batches": each(frame_batch, batches),
         "voxel grid of a recording": each(lambda spikes: to_voxel_grid(spikes, BINS), few),

@@ -94,19 +94,18 @@ def nmnist_careful(raw, height, width, tick, times, units):
 
 @nb.njit(cache=True, nogil=True)
 def nmnist_many(raw, bounds, height, width, ticks, units, events):
-    """`nmnist` for each of many files end to end in `raw`; `events` receives how many each has.
-
-    A file's events begin at the record where it does, whatever files before it left free.
+    """`nmnist` for each of many files end to end in `raw`, events end to end; `events` receives how many each has.
 
     Returns:
         the first file at fault, its fault and the record of it; (files, SOUND, 0) where there is none.
     """
+    done = np.int64(0)
     for i in range(events.size):
         a, b = bounds[i], bounds[i + 1]
-        room = slice(a // RECORD, b // RECORD)
-        events[i], fault, at = nmnist(raw[a:b], height, width, np.uint32(1), ticks[room], units[room])
+        events[i], fault, at = nmnist(raw[a:b], height, width, np.uint32(1), ticks[done:], units[done:])
         if fault:
             return i, fault, at
+        done += events[i]
     return events.size, SOUND, 0
 
 

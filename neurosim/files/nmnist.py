@@ -7,14 +7,13 @@ Orchard et al. 2015, "Converting static image datasets to spiking neuromorphic d
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NeurosimFormatError, check
 from ..kernels import decode
-from ..kernels.parallel import spread
 from ..spikes import Recordings, Spikes
 from .atomic import write_bytes
 from .raw import Block, bad, event_fault, read_blocks, read_bytes
@@ -22,8 +21,6 @@ from .raw import Block, bad, event_fault, read_blocks, read_bytes
 SENSOR = (2, 34, 34)
 RECORD = decode.RECORD
 MICROSECOND = 1e-6
-# Events worth a thread: some 0.2 ms of work.
-GRAIN = 500_000
 
 
 def read_nmnist(path: str | os.PathLike[str], shape: tuple[int, int, int] = SENSOR) -> Spikes:
@@ -52,11 +49,10 @@ def read_nmnist_many(
     shape: tuple[int, int, int] = SENSOR,
     labels: object = None,
     classes: tuple[str, ...] = (),
-    threads: int = 2,
 ) -> Recordings:
     """Many recordings of one sensor in flat arrays: microseconds in uint32 and units in 2 or 4 bytes.
 
-    Item i equals `read_nmnist(paths[i], shape)`; the result does not depend on `threads`.
+    Item i equals `read_nmnist(paths[i], shape)`.
 
     Raises:
         NeurosimInputError: no paths.
@@ -64,79 +60,75 @@ def read_nmnist_many(
             more than 71 minutes.
     """
     check(len(paths) > 0, "read_nmnist_many", "needs at least one file", 0)
-    check(threads > 0, "read_nmnist_many", "needs threads > 0", threads)
-    _sensor(shape)
-    # Read by one thread: opening files is the interpreter's work, and two of them wait for each other.
-    blocks = read_blocks(paths)
-    return decode_nmnist(blocks, shape, labels, classes, threads, paths)
+    return decode_nmnist(read_blocks(paths), paths, shape, labels, classes)
 
 
 def decode_nmnist(
-    blocks: Sequence[Block],
+    blocks: Iterable[Block],
+    names: Sequence[object],
     shape: tuple[int, int, int] = SENSOR,
     labels: object = None,
     classes: tuple[str, ...] = (),
-    threads: int = 2,
-    names: Sequence[object] = (),
 ) -> Recordings:
     """As `read_nmnist_many`, from the bytes of files already in memory.
 
     Args:
         blocks: the bytes of recordings end to end and their bounds, in order.
-        names: of the recordings, for errors; numbers where there are none.
+        names: of the recordings, for errors; as many as there are.
 
     Raises:
         NeurosimFormatError: as `read_nmnist_many`.
     """
-    lengths = np.concatenate([np.diff(block.bounds) for block in blocks])
-    names = names or range(len(lengths))
+    height, width = _sensor(shape)
+    size = 2 * height * width
+    ticks, units = np.empty(0, np.uint32), np.empty(0, np.uint16 if size <= 1 << 16 else np.int32)
+    events = np.zeros(len(names), np.int64)
+    first = done = 0
+    for block in blocks:
+        last = first + len(block.bounds) - 1
+        most = done + _whole(block, names[first:last])
+        if most > len(ticks):
+            # For the files to come too, if they are like those so far: memory that is not written to costs nothing.
+            room = max(most, most * len(names) // last * 9 // 8)
+            ticks, units = _grown(ticks, done, room), _grown(units, done, room)
+        at, fault, record = decode.nmnist_many(*block, height, width, ticks[done:], units[done:], events[first:last])
+        if fault:
+            raise event_fault(names[first + at], record * RECORD, fault, shape)
+        _check_clock(block, events[first:last], names[first:last])
+        done += int(events[first:last].sum())
+        first = last
+    offsets = np.concatenate([[0], np.cumsum(events)])
+    durations, full = np.zeros(len(names)), events > 0
+    durations[full] = ticks[offsets[1:][full] - 1] * MICROSECOND
+    known = None if labels is None else np.asarray(labels, np.int64)
+    return Recordings(
+        ticks[:done], units[:done], offsets, durations, size, tuple(shape), MICROSECOND, known, tuple(classes)
+    )
+
+
+def _whole(block: Block, names: Sequence[object]) -> int:
+    """How many records there are, after a check that they are whole."""
+    lengths = np.diff(block.bounds)
     broken = (lengths == 0) | (lengths % RECORD > 0)
     if broken.any():
         first = int(np.argmax(broken))
         raise _not_records(names[first], int(lengths[first]))
-    height, width = _sensor(shape)
-    size = 2 * height * width
-    starts = np.concatenate([[0], np.cumsum(lengths)]) // RECORD
-    ticks = np.empty(starts[-1], np.uint32)
-    units = np.empty(starts[-1], np.uint16 if size <= 1 << 16 else np.int32)
-    events = np.empty(len(lengths), np.int64)
-
-    firsts = np.cumsum([0, *(len(block.bounds) - 1 for block in blocks)])
-
-    def part(a: int, b: int) -> None:
-        for block, first in zip(blocks, firsts[:-1], strict=True):
-            low, high = max(a, first), min(b, first + len(block.bounds) - 1)
-            if low < high:
-                bounds, room = block.bounds[low - first : high - first + 1], slice(starts[low], starts[high])
-                bytes_ = block.raw[bounds[0] : bounds[-1]]
-                at, fault, record = decode.nmnist_many(
-                    bytes_, bounds - bounds[0], height, width, ticks[room], units[room], events[low:high]
-                )
-                if fault:
-                    raise event_fault(names[low + at], record * RECORD, fault, shape)
-
-    spread(part, starts, threads, GRAIN)
-    if np.any(events < np.diff(starts)):
-        ticks, units = _closed(ticks, units, starts, events, names)
-    offsets = np.concatenate([[0], np.cumsum(events)])
-    durations = np.zeros(len(events))
-    full = events > 0
-    durations[full] = ticks[offsets[1:][full] - 1] * MICROSECOND
-    known = None if labels is None else np.asarray(labels, np.int64)
-    return Recordings(ticks, units, offsets, durations, size, tuple(shape), MICROSECOND, known, classes)
+    return len(block.raw) // RECORD
 
 
-def _closed(
-    ticks: NDArray, units: NDArray, starts: NDArray[np.int64], events: NDArray[np.int64], names: Sequence[object]
-) -> tuple[NDArray, NDArray]:
-    """Without the gaps that overflow markers, which are no events, have left behind the events of each recording."""
-    markers = np.diff(starts) - events
+def _grown(array: NDArray, used: int, room: int) -> NDArray:
+    larger = np.empty(room, array.dtype)
+    larger[:used] = array[:used]
+    return larger
+
+
+def _check_clock(block: Block, events: NDArray[np.int64], names: Sequence[object]) -> None:
+    """What is no event is an overflow marker, and too many of them are more than 32 bits of microseconds."""
+    markers = np.diff(block.bounds) // RECORD - events
     late = markers * decode.OVERFLOW + (1 << 23) > 1 << 32
     if late.any():
         step = "read it alone, with read_nmnist"
         raise bad(names[int(np.argmax(late))], "clock", "at most 71 minutes", "more", step)
-    pieces = [slice(a, a + n) for a, n in zip(starts, events, strict=False)]
-    return np.concatenate([ticks[p] for p in pieces]), np.concatenate([units[p] for p in pieces])
 
 
 def write_nmnist(path: str | os.PathLike[str], spikes: Spikes) -> None:
