@@ -3,7 +3,8 @@
     NEUROSIM_DATA=FOLDER python benchmarks/liquid.py [--seeds 5] [--json] [nmnist shd digits]
 
 `shd` reads $NEUROSIM_DATA/FSDD-SHD where that exists, and is then named so. Validation is every fifth training
-recording, read by a readout trained on the others; the test set takes no part in any choice.
+recording, read by a readout trained on the others; the test set takes no part in any choice. Where recordings name
+their speaker, each speaker of the training set is also left out in turn.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from neurosim import Recordings, catalog
 from neurosim.liquid import Liquid, Readout
 
 ADAPT = 90
+SCORES = ("validation", "test", "speaker")
 
 
 def data(name: str) -> tuple[str, Recordings, Recordings]:
@@ -55,14 +57,26 @@ def once(train: Recordings, test: Recordings, seed: int) -> dict[str, float]:
     partial = Readout().fit(a.select(~held), train.labels[~held])
     validation = float((partial.predict(a.select(held)) == train.labels[held]).mean())
     factor = (learned.run_s + played.run_s) / (learned.duration + played.duration)
-    return {"validation": validation, "test": accuracy, "seconds": seconds, "real_time_factor": factor}
+    found = {"validation": validation, "test": accuracy, "seconds": seconds, "real_time_factor": factor}
+    return {**found, "speaker": strangers(train, a)} if "speaker" in train.groups else found
+
+
+def strangers(train: Recordings, spikes: Recordings) -> float:
+    """Mean accuracy on a speaker whom the readout never heard."""
+    speaker = np.asarray(train.groups["speaker"])
+    scores = []
+    for who in np.unique(speaker):
+        readout = Readout().fit(spikes.select(speaker != who), train.labels[speaker != who])
+        scores.append((readout.predict(spikes.select(speaker == who)) == train.labels[speaker == who]).mean())
+    return float(np.mean(scores))
 
 
 def measure(name: str, seeds: int) -> dict:
     title, train, test = data(name)
     runs = [once(train, test, seed) for seed in tqdm(range(seeds), desc=title, file=sys.stderr)]
-    row = {"dataset": title, "train": len(train), "test_recordings": len(test), "seeds": seeds}
-    for key in ("validation", "test"):
+    neurons = Liquid(train.shape).neurons
+    row = {"dataset": title, "neurons": neurons, "train": len(train), "test_recordings": len(test), "seeds": seeds}
+    for key in (key for key in SCORES if key in runs[0]):
         values = [run[key] for run in runs]
         row[key] = {"mean": float(np.mean(values)), "sd": float(np.std(values, ddof=1)) if seeds > 1 else 0.0}
     for key in ("seconds", "real_time_factor"):
@@ -82,11 +96,13 @@ def main() -> None:
         print(json.dumps({"machine": describe(threads), "rows": rows}))
         return
     print(json.dumps(describe(threads)))
-    print(f"{'dataset':12}{'validation':>16}{'test':>16}{'linear, test':>14}{'seconds':>9}{'real-time factor':>18}")
+    heads = "".join(f"{name:>16}" for name in SCORES)
+    print(f"{'dataset':12}{'neurons':>8}{heads}{'linear, test':>14}{'seconds':>9}{'real-time factor':>18}")
     for row in rows:
-        scores = "".join(f"{row[k]['mean']:9.3f} +- {row[k]['sd']:.3f}" for k in ("validation", "test"))
+        shown = (f"{row[k]['mean']:.3f} +- {row[k]['sd']:.3f}" if k in row else "-" for k in SCORES)
+        scores = "".join(f"{text:>16}" for text in shown)
         print(
-            f"{row['dataset']:12}{scores}{row['linear_on_counts_test']:14.3f}{row['seconds']:9.1f}"
+            f"{row['dataset']:12}{row['neurons']:8}{scores}{row['linear_on_counts_test']:14.3f}{row['seconds']:9.1f}"
             f"{row['real_time_factor']:18.4f}"
         )
 
