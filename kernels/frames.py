@@ -6,6 +6,8 @@ that lies on a microsecond is met exactly, whatever its binary fraction of a sec
 
 from __future__ import annotations
 
+import math
+
 import numba as nb
 import numpy as np
 
@@ -110,8 +112,8 @@ def voxels_reference(times, units, scale, bins, pixels):
 
 
 @nb.njit(cache=True, nogil=True)
-def _halves(times, units, scale, bins, pixels, place, left, right):
-    """Where each event goes, and what it adds there and `pixels` further: straight loops, several events at a time.
+def _parts(times, units, scale, bins, pixels, place, part):
+    """Where each event goes and, with its sign, what it adds `pixels` further: one loop, several events at a time.
 
     Units from `pixels` on are positive events, those below negative; the choice is no branch, which on polarities, as
     good as random, would cost four times the sum.
@@ -121,41 +123,37 @@ def _halves(times, units, scale, bins, pixels, place, left, right):
     for i in range(times.size):
         at = bins * (whole(times[i], scale) - start) / span
         k = np.floor(at)
-        part = at - k
         unit = np.uint32(units[i])
         positive = unit >= pixels
-        sign = 1.0 if positive else -1.0
-        left[i] = sign * (1.0 - part)
-        right[i] = sign * part
+        part[i] = at - k if positive else -(at - k)
         place[i] = np.uint32(np.int32(k)) * pixels + unit - (pixels if positive else np.uint32(0))
 
 
 @nb.njit(cache=True, nogil=True)
-def voxels(times, units, scale, place, left, right, out):
+def voxels(times, units, scale, place, part, out):
     """Sum signs into `out` [bins, pixels], whatever it held; bins * pixels < 2^32.
 
-    `place` (uint32), `left` and `right` (float64) are room for one number an event. First all left parts, then all
-    right ones, as in `voxels_reference`; the times ascend, so what falls past the last bin is at the end.
+    `place` (uint32) and `part` (float64) are room for one number an event. First all left parts, then all right ones,
+    as in `voxels_reference`. What falls past the last bin, or would for units that are none, is dropped.
     """
     out[:] = 0.0
-    end = times.size
-    if end == 0:
+    n = times.size
+    if n == 0:
         return
     bins, pixels, grid = np.uint32(out.shape[0]), np.uint32(out.shape[1]), out.ravel()
-    _halves(times, units, scale, bins, pixels, place, left, right)
-    while end > 0 and place[end - 1] >= bins * pixels:
-        end -= 1
-    for i in range(end):
-        grid[place[i]] += left[i]
-    while end > 0 and place[end - 1] >= (bins - 1) * pixels:
-        end -= 1
-    for i in range(end):
-        grid[place[i] + pixels] += right[i]
+    _parts(times, units, scale, bins, pixels, place, part)
+    for i in range(n):
+        if place[i] < bins * pixels:
+            # The sign of a part of 0 is there too.
+            grid[place[i]] += math.copysign(1.0 - abs(part[i]), part[i])
+    for i in range(n):
+        if place[i] < (bins - 1) * pixels:
+            grid[place[i] + pixels] += part[i]
 
 
 @nb.njit(cache=True, nogil=True)
-def voxels_many(ticks, units, offsets, scale, place, left, right, out):
+def voxels_many(ticks, units, offsets, scale, place, part, out):
     """`voxels` for each recording, into `out` [recordings, bins, pixels]; the room is for the longest."""
     for r in range(out.shape[0]):
         a, b = offsets[r], offsets[r + 1]
-        voxels(ticks[a:b], units[a:b], scale, place, left, right, out[r])
+        voxels(ticks[a:b], units[a:b], scale, place, part, out[r])

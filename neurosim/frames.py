@@ -111,8 +111,8 @@ def to_voxel_grid(
     return grids
 
 
-def _scratch(events: int) -> tuple[NDArray[np.uint32], NDArray[np.float64], NDArray[np.float64]]:
-    return np.empty(events, np.uint32), np.empty(events), np.empty(events)
+def _scratch(events: int) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
+    return np.empty(events, np.uint32), np.empty(events)
 
 
 def _one(
@@ -183,6 +183,8 @@ def _by_count(
     threads: int,
     out: NDArray[np.int16] | None,
 ) -> NDArray[np.int16]:
+    if isinstance(events, Recordings):
+        _ticks(events)
     offsets = np.array([0, len(events)]) if isinstance(events, Spikes) else events.offsets
     lengths = np.diff(offsets)
     stride = count - overlap
@@ -217,8 +219,10 @@ def _spread(fill: Callable[[int, int], None], offsets: NDArray[np.int64], thread
 
 
 def _ticks(recordings: Recordings) -> tuple[NDArray, float]:
-    """Ticks of a width that compiled code knows, and microseconds a tick."""
-    ticks = recordings.ticks
+    """Ticks of a width that compiled code knows, and microseconds a tick; after a check of units, which it trusts."""
+    ticks, units, size = recordings.ticks, recordings.units, recordings.size
+    if units.size and not 0 <= units.min() <= units.max() < size:
+        check(False, "Recordings.units", f"must be >= 0 and < size {size}", f"{units.min()} to {units.max()}")
     half = ticks.dtype == np.float16
     return ticks.astype(np.float32) if half else ticks, recordings.tick * MICROSECONDS
 

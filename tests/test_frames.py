@@ -73,7 +73,7 @@ def test_kernels_are_their_references(bins: int, scale: float) -> None:
             kernel.count_frames(spikes.units, count, stride, out)
             assert np.array_equal(out, kernel.count_frames_reference(spikes.units, count, stride, bins, SIZE))
         grid = np.full((bins, 35), np.nan)
-        room = np.full(n, 99, np.uint32), np.full(n, np.nan), np.full(n, np.nan)
+        room = np.full(n, 99, np.uint32), np.full(n, np.nan)
         kernel.voxels(times, spikes.units, scale, *room, grid)
         assert np.array_equal(grid, kernel.voxels_reference(times, spikes.units, scale, bins, 35))
 
@@ -186,6 +186,14 @@ def test_recordings_without_events() -> None:
 def test_ways_to_cut_that_are_none(way: dict, message: str) -> None:
     with pytest.raises(NeurosimInputError, match=message):
         to_frames(made(5, 1), **way)
+
+
+def test_units_that_are_none() -> None:
+    for units in ([0, SIZE], [0, -1], [1 << 40, 0]):
+        many = Recordings(np.array([0, 1]), np.array(units), [0, 2], [1.0], SIZE, SHAPE, tick=1e-6)
+        for work in (lambda m: to_frames(m, bins=2), lambda m: to_frames(m, count=1), lambda m: to_voxel_grid(m, 2)):
+            with pytest.raises(NeurosimInputError, match=r"Recordings\.units: must be >= 0 and < size 70 \(got "):
+                work(many)
 
 
 def test_sensors_and_threads_that_are_none(many: Recordings) -> None:
