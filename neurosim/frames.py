@@ -20,7 +20,7 @@ from .spikes import Recordings, Spikes
 
 MICROSECONDS = 1e6
 # Events worth a thread of their own: starting one takes 0.1 ms.
-FRAME_EVENTS, VOXEL_EVENTS = 500_000, 200_000
+FRAME_EVENTS, VOXEL_EVENTS = 200_000, 100_000
 
 
 class Edges(NamedTuple):
@@ -104,6 +104,7 @@ def to_voxel_grid(
 
     def fill(a: int, b: int) -> None:
         offsets = events.offsets[a : b + 1]
+        _check_units(events, offsets[0], offsets[-1])
         scratch = _scratch(int(np.diff(offsets).max(initial=0)))
         kernel.voxels_many(ticks, events.units, offsets, scale, *scratch, flat[a:b])
 
@@ -155,6 +156,7 @@ def _many(
     def fill(a: int, b: int) -> None:
         start, width, stride, number = (part[a:b] for part in edges)
         offsets = recordings.offsets[a : b + 1]
+        _check_units(recordings, offsets[0], offsets[-1])
         kernel.frames_many(ticks, recordings.units, offsets, scale, start, width, stride, number, flat[a:b])
 
     _spread(fill, recordings.offsets, threads, FRAME_EVENTS)
@@ -196,6 +198,7 @@ def _by_count(
     flat = result.reshape(len(lengths), most, events.size)
 
     def fill(a: int, b: int) -> None:
+        _check_units(events, offsets[a], offsets[b])
         for r in range(a, b):
             kernel.count_frames(events.units[offsets[r] : offsets[r + 1]], count, stride, flat[r, : bins[r]])
             flat[r, bins[r] :] = 0
@@ -219,12 +222,22 @@ def _spread(fill: Callable[[int, int], None], offsets: NDArray[np.int64], thread
 
 
 def _ticks(recordings: Recordings) -> tuple[NDArray, float]:
-    """Ticks of a width that compiled code knows, and microseconds a tick; after a check of units, which it trusts."""
-    ticks, units, size = recordings.ticks, recordings.units, recordings.size
-    if units.size and not 0 <= units.min() <= units.max() < size:
-        check(False, "Recordings.units", f"must be >= 0 and < size {size}", f"{units.min()} to {units.max()}")
+    """Ticks of a width that compiled code knows, and microseconds a tick."""
+    ticks = recordings.ticks
     half = ticks.dtype == np.float16
     return ticks.astype(np.float32) if half else ticks, recordings.tick * MICROSECONDS
+
+
+def _check_units(events: Spikes | Recordings, a: int, b: int) -> None:
+    """Check what compiled code trusts: of `Recordings` only the lengths are checked when they are made.
+
+    Piece by piece, by the thread that works on it: so the units are in its cache then.
+    """
+    units, size = events.units[a:b], events.size
+    # The smallest of unsigned numbers is not worth looking for.
+    if units.size and (units.max() >= size or (units.dtype.kind != "u" and units.min() < 0)):
+        got = f"{units.min()} to {units.max()}"
+        check(False, f"{type(events).__name__}.units", f"must be >= 0 and < size {size}", got)
 
 
 def _whole(time: float) -> float:

@@ -189,8 +189,8 @@ def test_ways_to_cut_that_are_none(way: dict, message: str) -> None:
 
 
 def test_units_that_are_none() -> None:
-    for units in ([0, SIZE], [0, -1], [1 << 40, 0]):
-        many = Recordings(np.array([0, 1]), np.array(units), [0, 2], [1.0], SIZE, SHAPE, tick=1e-6)
+    for units in ([0, SIZE, 0, 0], [0, -1, 0, 0], [0, 0, (1 << 32) - 1, 0]):
+        many = Recordings(np.arange(4), np.array(units), [0, 4], [1.0], SIZE, SHAPE, tick=1e-6)
         for work in (lambda m: to_frames(m, bins=2), lambda m: to_frames(m, count=1), lambda m: to_voxel_grid(m, 2)):
             with pytest.raises(NeurosimInputError, match=r"Recordings\.units: must be >= 0 and < size 70 \(got "):
                 work(many)
