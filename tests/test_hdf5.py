@@ -322,6 +322,13 @@ def attribute(name: str, value: object):
     return lambda group: group.attrs.__setitem__(name, value)
 
 
+def row_of_text(group: h5py.Group) -> None:
+    """What damage makes of text of varying length, and the HDF5 library 2.0.0 crashes on."""
+    value = np.empty((), object)
+    value[()] = np.frombuffer(b"s", np.uint8)
+    group["timestamps"].attrs.create("units", value, dtype=h5py.vlen_dtype(np.dtype("u1")))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -340,6 +347,11 @@ def attribute(name: str, value: object):
         (attribute("shape", [2, 2]), "expected spikes that fit together, got Spikes.shape: must unfold to size 7"),
         (attribute("duration", 0.05), "expected spikes that fit together, got Spikes.duration: must reach the last"),
         (attribute("duration", np.nan), "expected spikes that fit together"),
+        (
+            attribute("shape", np.zeros(1000, int)),
+            "/spikes/a attribute 'shape': expected numbers or text of at most 4 KiB",
+        ),
+        (row_of_text, "/spikes/a/timestamps attribute 'units': expected numbers or text of at most 4 KiB"),
         (lambda g: g["timestamps"].attrs.__setitem__("units", "hours"), "attribute 'units': expected one of seconds"),
     ],
 )

@@ -59,18 +59,27 @@ class Opened:
             return self.root.get(last, getclass=True, getlink=True) is not None
         return self.has(parent) and last in self.names(parent)
 
-    def attributes(self, name: str) -> dict[str, Any]:
-        """The attributes of a group or dataset that are single numbers, short lists or text.
+    def attributes(self, name: str, *wanted: str) -> dict[str, Any]:
+        """Those of the `wanted` attributes of a group or dataset that it has: numbers, short lists of them, or text.
 
         Raises:
-            NeurosimFormatError: nothing of that name inside this file, or an attribute of more than 64 KiB.
+            NeurosimFormatError: nothing of that name inside this file, or an attribute of another type or size.
         """
-        attrs = self._reach(name, "Group", "Dataset").attrs
-        for key in attrs:
-            shape, dtype = attrs.get_id(key).shape, attrs.get_id(key).dtype
-            if math.prod(shape) * dtype.itemsize > 1 << 16:
-                raise self.bad(f"/{name} attribute '{key}'", "at most 64 KiB", f"{dtype} of shape {shape}")
-        return dict(attrs)
+        import h5py
+
+        attrs, found = self._reach(name, "Group", "Dataset").attrs, {}
+        for key in wanted:
+            if key not in attrs:
+                continue
+            one = attrs.get_id(key)
+            kind, size = one.get_type(), math.prod(one.shape) * one.get_type().get_size()
+            # Of other types the library crashes on some: damaged text of varying length reads as a row of it.
+            if kind.get_class() not in (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING) or size > 1 << 12:
+                raise self.bad(
+                    f"/{name} attribute '{key}'", "numbers or text of at most 4 KiB", f"{size} bytes of others"
+                )
+            found[key] = attrs[key]
+        return found
 
     def numbers(self, name: str, kinds: str, length: int | None = None) -> NDArray:
         """The one-dimensional dataset `name`, of numbers whose numpy kind is among `kinds` ("iu", "f").

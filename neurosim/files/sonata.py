@@ -62,11 +62,11 @@ def read_sonata(path: str | os.PathLike[str], population: str | None = None) -> 
         group = f"spikes/{_choose(path, file.names('spikes'), population)}"
         times = file.numbers(f"{group}/timestamps", "f").astype(np.float64)
         nodes = file.numbers(f"{group}/node_ids", "iu", len(times))
-        unit = _text(file.attributes(f"{group}/timestamps").get("units", "milliseconds"))
+        unit = _text(file.attributes(f"{group}/timestamps", "units").get("units", "milliseconds"))
         if unit not in UNITS:
             raise file.bad(f"/{group}/timestamps attribute 'units'", f"one of {', '.join(UNITS)}", unit, LAYOUT)
         times *= UNITS[unit]
-        attributes = file.attributes(group)
+        attributes = file.attributes(group, "size", "shape", "duration")
         if nodes.size and not 0 <= nodes.min() <= nodes.max() < 1 << 31:
             raise file.bad(f"/{group}/node_ids", "0 <= node < 2^31", f"{nodes.min()} to {nodes.max()}")
         try:
