@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from neurosim import Spikes, files
-from neurosim.errors import NeurosimInputError
+from neurosim.errors import NeurosimError
 from neurosim.spikes import Recordings
 
 FILES = 2000
@@ -229,10 +229,11 @@ def test_mutated_files(reader: str, tmp_path: Path) -> None:
         try:
             examine(read(path))
             survived += 1
-        except NeurosimInputError as error:
-            # NeurosimFormatError, but for a population that is gone: both name the file in one line.
+        except NeurosimError as error:
+            # NeurosimFormatError, but for a population that is gone, or a member of an archive whose name is taken by
+            # a folder: all name the file in one line.
             text = str(error)
-            assert text.startswith(f"{path}: ") and len(text.splitlines()) == 1, (trial, text)
+            assert text.startswith((f"{path}: ", f"{tmp_path}/out/")) and len(text.splitlines()) == 1, (trial, text)
         slowest = max(slowest, time.process_time() - start)
     assert slowest < SECONDS
     assert peak_memory() - before < MEMORY + MULTIPLE * 2 * len(sound)
