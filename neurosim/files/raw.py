@@ -29,8 +29,12 @@ class Block(NamedTuple):
 def bad(path: object, where: str, expected: str, got: object, step: str) -> NeurosimFormatError:
     """The error of a file that breaks its format: which file, where, what was expected and found, and what to do."""
     text = f"{where}: expected {expected}, got {got}; {step}"
-    # What a damaged file calls things may hold line ends and worse.
-    return NeurosimFormatError(f"{path}: " + "".join(c if c.isprintable() else "?" for c in text))
+    return NeurosimFormatError(f"{path}: {printable(text)}")
+
+
+def printable(text: str) -> str:
+    """On one line: what a damaged file calls things may hold line ends and worse."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def event_fault(path: object, byte: int, fault: int, shape: tuple[int, ...]) -> NeurosimFormatError:

@@ -16,6 +16,7 @@ from ..errors import NeurosimInputError, check, pick
 from ..spikes import Spikes
 from .atomic import write_bytes
 from .hdf5 import LAYOUT, opened
+from .raw import printable
 
 MAGIC = 0x0A7A
 VERSION = (0, 1)
@@ -79,10 +80,11 @@ def read_sonata(path: str | os.PathLike[str], population: str | None = None) -> 
 
 
 def _choose(path: object, names: list[str], population: str | None) -> str:
+    table = {printable(name): name for name in names}
     if population is None:
-        check(len(names) == 1, f"{path}: population", f"must be chosen from {', '.join(names)}", None)
+        check(len(names) == 1, f"{path}: population", f"must be chosen from {', '.join(table)}", None)
         return names[0]
-    return pick({name: name for name in names}, population, f"{path}: population")
+    return pick(table, population, f"{path}: population")
 
 
 def _text(value: object) -> str:
