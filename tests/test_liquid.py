@@ -326,3 +326,10 @@ def test_a_readout_refuses_a_liquid_of_another_size(spikes):
     trained = Readout().fit(spikes, np.arange(60) % 2)
     with pytest.raises(NeurosimInputError, match=r"needs spikes of 60 neurons \(got 3\)"):
         trained.predict(Recordings.collect([Spikes([], [], 3, 1.0)]))
+
+
+@pytest.mark.parametrize("unit", [-1, 5, 2**31 - 1])
+def test_units_beyond_the_liquid_are_refused_before_anything_is_written(unit):
+    batch = Recordings(np.array([0.1]), np.array([unit]), np.array([0, 1]), np.array([1.0]), 5)
+    with pytest.raises(NeurosimInputError, match=rf"features.spikes: must have units in 0..4 \(got {unit}\)"):
+        features(batch)

@@ -35,6 +35,9 @@ def features(
     schedules = pick(TIMINGS, timing, "features.timing")
     check(windows >= 1, "features.windows", "must be >= 1", windows)
     check(tau > 0, "features.tau", "must be > 0 s", tau)
+    if len(spikes.units):  # a batch does not check them, and the kernels write where they say
+        for bound in (spikes.units.min(), spikes.units.max()):
+            check(0 <= bound < spikes.size, "features.spikes", f"must have units in 0..{spikes.size - 1}", bound)
     out = np.empty((len(spikes), len(schedules), windows, spikes.size), np.float32)
     for k, schedule in enumerate(schedules):
         extract(spikes, schedule(spikes, windows), tau / spikes.tick, out[:, k])
