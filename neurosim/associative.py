@@ -148,8 +148,8 @@ class FastWeights:
             "needs keys [n, d_k], values [n, d_v]",
             (k.shape, v.shape),
         )
-        state = np.zeros((k.shape[1], v.shape[1]))
-        step = np.zeros_like(state)
+        state: Array = np.zeros((k.shape[1], v.shape[1]))
+        step: Array = np.zeros_like(state)
         for key, value in zip(k, v, strict=True):
             # The error is that of the memory as it will be read: after the decay, before the step.
             target = value - (1 - self.forgetting) * key @ state if self.delta else value
@@ -258,7 +258,7 @@ def _muon() -> Callable[[Array], Array]:
 
 
 def _adam() -> Callable[[Array], Array]:
-    moments = [np.zeros(1), np.zeros(1)]
+    moments: list[Array] = [np.zeros(1), np.zeros(1)]
     steps = 0
 
     def step(g: Array) -> Array:

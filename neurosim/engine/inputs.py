@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import NeurosimInputError, check
 from ..network import Network, SpikeSource
@@ -69,7 +70,7 @@ def read(network: Network, inputs: Input, duration: float | None, clock: float) 
     batches = [given for given in named.values() if isinstance(given, Recordings)]
     check(len(batches) in (0, len(named)), "simulate.inputs", "must be all Spikes or all Recordings", list(named))
     check(len({len(b) for b in batches}) < 2, "simulate.inputs", "must hold equally many", [len(b) for b in batches])
-    durations = np.zeros(len(batches[0]) if batches else 1)
+    durations: NDArray = np.zeros(len(batches[0]) if batches else 1)
     for given in named.values():
         durations = np.maximum(durations, given.durations if isinstance(given, Recordings) else given.duration)
     if duration is not None:

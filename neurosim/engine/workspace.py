@@ -60,9 +60,10 @@ class Workspace:
         for s, noise in enumerate(plan.noises):
             self._fill_stimulus(s, noise)
         self._routes = self._fill_routes()
-        self._probes = np.zeros((0, clocked.PROBE_COLUMNS), np.int64)
+        self._probes: NDArray = np.zeros((0, clocked.PROBE_COLUMNS), np.int64)
         self._played: tuple[Mapping[int, Events], list[NDArray]] = {}, []
-        self._steps, self._found = (np.empty(max(ROOM, 2 * self._most), np.int32) for _ in range(2))
+        self._steps: NDArray = np.empty(max(ROOM, 2 * self._most), np.int32)
+        self._found: NDArray = np.empty_like(self._steps)
 
     @property
     def found(self) -> int:

@@ -35,8 +35,8 @@ def read_nmnist(path: str | os.PathLike[str], shape: tuple[int, int, int] = SENS
     """
     height, width = _sensor(shape)
     raw = _records(path)
-    times = np.empty(raw.size // RECORD, np.float64)
-    units = np.empty(raw.size // RECORD, np.int32)
+    times: NDArray = np.empty(raw.size // RECORD, np.float64)
+    units: NDArray = np.empty(raw.size // RECORD, np.int32)
     events, fault, at = decode.nmnist(raw, height, width, MICROSECOND, times, units)
     if fault:
         raise event_fault(path, at * RECORD, fault, shape)
@@ -81,7 +81,8 @@ def decode_nmnist(
     """
     height, width = _sensor(shape)
     size = 2 * height * width
-    ticks, units = np.empty(0, np.uint32), np.empty(0, np.uint16 if size <= 1 << 16 else np.int32)
+    ticks: NDArray = np.empty(0, np.uint32)
+    units: NDArray = np.empty(0, np.uint16 if size <= 1 << 16 else np.int32)
     events = np.zeros(len(names), np.int64)
     first = done = 0
     for block in blocks:

@@ -104,7 +104,7 @@ def _lines(path: str | os.PathLike[str]) -> io.TextIOWrapper:
 
 
 def _parse(path: object, text: io.TextIOWrapper, columns: int, line: int) -> NDArray[np.float64]:
-    blocks = [np.empty((0, columns))]
+    blocks: list[NDArray] = [np.empty((0, columns))]
     while lines := list(islice(text, BLOCK)):
         try:
             # Neither is a row, and the parser skips the one and would unfold the other in full.

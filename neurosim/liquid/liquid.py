@@ -152,7 +152,8 @@ class Liquid:
         Raises:
             NeurosimInputError: recordings of another shape.
         """
-        gains, started = np.ones(self.neurons), time.perf_counter()
+        gains: NDArray = np.ones(self.neurons)
+        started = time.perf_counter()
         seconds = float(recordings.durations.sum())
         for k in range(ROUNDS if seconds else 0):
             report = None if progress is None else _part(progress, k * seconds, ROUNDS * seconds, started)

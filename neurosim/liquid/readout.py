@@ -1,4 +1,4 @@
-"""Readouts: a linear classifier of what a liquid does, trained in closed form or by scikit-learn."""
+"""Readouts: a linear classifier of what a liquid does, trained by scikit-learn."""
 
 from __future__ import annotations
 
@@ -22,8 +22,6 @@ FLOOR = 0.3
 # As fractions of the mean squared norm of a training vector, chosen on parts of the training recordings of N-MNIST-800
 # and FSDD-SHD: accuracy is flat within a factor of 3.
 PENALTIES = {"ridge": 0.1, "logistic": 0.003}
-# Tried for `TrainedReadout.sharpness`.
-SHARPNESS = np.geomspace(0.5, 50, 41)
 ITERATIONS = 300
 FORMAT = 1
 ARRAYS = ("labels", "weights", "bias")
@@ -35,7 +33,7 @@ class Readout:
     """How to read a liquid: which features, and which linear classifier of them.
 
     Attributes:
-        kind: "ridge" (least squares on the classes) or "logistic" (multinomial, by scikit-learn).
+        kind: "ridge" (least squares on the classes) or "logistic" (multinomial).
         features, windows, timing, tau: as in `features.features`.
         penalty: on squared weights, as a fraction of the mean squared norm of a training vector; None means
             `PENALTIES[kind]`.
@@ -80,10 +78,10 @@ class Readout:
         with _one_thread():
             gram = (z @ z.T).astype(np.float64)
             penalty = fraction * max(float(np.trace(gram)) / len(z), 1e-12)
-            alpha, bias, sharpness = CLASSIFIERS[self.kind](gram, column, penalty)
+            alpha, bias = CLASSIFIERS[self.kind](gram, column, penalty)
             weights = (alpha.T.astype(np.float32) @ z) / scale
         # Shift and scale go into weights and bias: a feature of a silent neuron stays zero and costs nothing.
-        return TrainedReadout(self, known, weights.astype(np.float32), bias - weights @ mean, sharpness)
+        return TrainedReadout(self, known, weights.astype(np.float32), bias - weights @ mean)
 
     def describe(self, spikes: Recordings) -> NDArray[np.float32]:
         """[recordings, features]."""
@@ -99,14 +97,12 @@ class TrainedReadout:
         readout: what was trained.
         labels: [classes] int64, the label of each row.
         weights: [classes, features] float32, of features as they are; bias: [classes] float64.
-        sharpness: what scores are multiplied by to be the logarithm of a probability.
     """
 
     readout: Readout
     labels: NDArray
     weights: NDArray
     bias: NDArray
-    sharpness: float
 
     def scores(self, spikes: Recordings) -> NDArray[np.float64]:
         """[recordings, classes]; the largest wins. A recording's do not depend on what else is in the batch.
@@ -119,10 +115,6 @@ class TrainedReadout:
     def predict(self, spikes: Recordings) -> NDArray[np.int64]:
         """[recordings] labels. Raises as `scores`."""
         return self.labels[self.scores(spikes).argmax(axis=1)]
-
-    def predict_proba(self, spikes: Recordings) -> NDArray[np.float64]:
-        """[recordings, classes] probabilities, in the order of `labels`. Raises as `scores`."""
-        return _softmax(self.sharpness * self.scores(spikes))
 
     def work(self, spikes: Recordings) -> measure.Layer:
         """What reading these recordings took, as a layer of multiply-accumulates, one for each weight of each feature
@@ -138,7 +130,7 @@ class TrainedReadout:
 
         tensors = {name: np.ascontiguousarray(getattr(self, name)) for name in ARRAYS}
         settings = {name: getattr(self.readout, name) for name in Readout.__dataclass_fields__}
-        about = {"format": FORMAT, "sharpness": self.sharpness, "readout": settings}
+        about = {"format": FORMAT, "readout": settings}
         files.write_bytes(path, save(tensors, {"neurosim": json.dumps(about)}))
 
     @classmethod
@@ -154,14 +146,13 @@ class TrainedReadout:
             with safe_open(str(path), "np") as stored:
                 about: dict[str, Any] = json.loads((stored.metadata() or {})["neurosim"])
                 arrays = {name: stored.get_tensor(name) for name in ARRAYS}
-            version, sharpness, settings = (about[name] for name in ("format", "sharpness", "readout"))
+            version, settings = about["format"], about["readout"]
         except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
             raise NeurosimFormatError(f"{path}: is no readout that neurosim saved ({error}); train it again") from None
         if version != FORMAT:
             raise NeurosimFormatError(f"{path}: readout format {FORMAT} is known (got {version}); train it again")
         try:
-            readout = Readout(**settings)
-            return cls(readout, **arrays, sharpness=float(sharpness))._checked()
+            return cls(Readout(**settings), **arrays)._checked()
         except (TypeError, ValueError, NeurosimInputError) as error:
             raise NeurosimFormatError(f"{path}: holds values that do not fit ({error}); train it again") from None
 
@@ -189,28 +180,24 @@ class TrainedReadout:
         return scores + self.bias
 
 
-Classifier = Callable[[NDArray, NDArray, float], tuple[NDArray, NDArray, float]]
+Classifier = Callable[[NDArray, NDArray, float], tuple[NDArray, NDArray]]
 
 
-def _ridge(gram: NDArray, column: NDArray, penalty: float) -> tuple[NDArray, NDArray, float]:
-    """Coefficients of the training vectors [n, classes], bias and sharpness, from their centred products [n, n].
+def _ridge(gram: NDArray, column: NDArray, penalty: float) -> tuple[NDArray, NDArray]:
+    """Coefficients of the training vectors [n, classes] and bias [classes], from their centred products [n, n].
 
-    The solution of min |Y - Z w - b|^2 + penalty |w|^2 in as many unknowns as there are recordings, Y being 1 for the
-    right class and -1 for others: what scikit-learn's `Ridge` finds, but from products in single precision, which at
-    20,000 features take most of the time. Sharpness is fitted to the leave-one-out predictions, which this form gives
-    for nothing: y_i - alpha_i / (A_ii - 1 / (n penalty)), A = (K + penalty)^-1.
+    The minimum of |Y - Z w - b|^2 + penalty |w|^2, Y being 1 for the right class and -1 for others: what scikit-learn's
+    `Ridge` finds from the vectors themselves, but from products in single precision, which at 20,000 features take
+    most of the time.
     """
-    n = len(gram)
+    from sklearn.kernel_ridge import KernelRidge
+
     goal = np.where(column[:, None] == np.arange(column.max() + 1), 1.0, -1.0)
     bias = goal.mean(axis=0)
-    inverse = np.linalg.inv(gram + penalty * np.eye(n))
-    alpha = inverse @ (goal - bias)
-    left_out = goal - alpha / (np.diag(inverse) - 1 / (n * penalty))[:, None]
-    losses = [-np.log(_softmax(s * left_out)[np.arange(n), column] + 1e-300).sum() for s in SHARPNESS]
-    return alpha, bias, float(SHARPNESS[int(np.argmin(losses))])
+    return KernelRidge(alpha=penalty, kernel="precomputed").fit(gram, goal - bias).dual_coef_, bias
 
 
-def _logistic(gram: NDArray, column: NDArray, penalty: float) -> tuple[NDArray, NDArray, float]:
+def _logistic(gram: NDArray, column: NDArray, penalty: float) -> tuple[NDArray, NDArray]:
     """The same for multinomial logistic regression.
 
     It sees the vectors only through their products, so n coordinates with these products, the rows of a Cholesky
@@ -224,15 +211,10 @@ def _logistic(gram: NDArray, column: NDArray, penalty: float) -> tuple[NDArray, 
     weights, bias = model.coef_, model.intercept_
     if len(weights) == 1:  # two classes: scikit-learn keeps the difference
         weights, bias = np.vstack([-weights / 2, weights / 2]), np.concatenate([-bias / 2, bias / 2])
-    return np.linalg.solve(factor.T, weights.T), bias, 1.0
+    return np.linalg.solve(factor.T, weights.T), bias
 
 
 CLASSIFIERS: dict[str, Classifier] = {"ridge": _ridge, "logistic": _logistic}
-
-
-def _softmax(x: NDArray) -> NDArray[np.float64]:
-    powers = np.exp(x - x.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def _one_thread() -> AbstractContextManager[Any]:

@@ -1,0 +1,174 @@
+"""The code: active bits out of many, and what can be done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import check
+
+
+@dataclass(frozen=True, eq=False)
+class SDR:
+    """`w` active bits out of `size`.
+
+    Attributes:
+        indices: [w] int32, the active bits, ascending and without repeats.
+        size: bits in all.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    indices: NDArray
+    size: int
+
+    def __post_init__(self) -> None:
+        given = np.asarray(self.indices)
+        check(int(self.size) > 0, "SDR.size", "must be > 0 bits", self.size)
+        check(given.ndim == 1, "SDR.indices", "must be one list of bits", given.shape)
+        check(
+            given.size == 0 or given.dtype.kind in "iu",
+            "SDR.indices",
+            "must be integers; see SDR.from_dense",
+            given.dtype,
+        )
+        bits = np.sort(given).astype(np.int64)
+        if bits.size:
+            check(bits[0] >= 0, "SDR.indices", "must be >= 0", bits[0])
+            check(bits[-1] < self.size, "SDR.indices", f"must be < size {self.size}", bits[-1])
+            repeated = bits[1:][bits[1:] == bits[:-1]]
+            check(repeated.size == 0, "SDR.indices", "must not repeat a bit", repeated[:1].tolist())
+        object.__setattr__(self, "indices", bits.astype(np.int32))
+        object.__setattr__(self, "size", int(self.size))
+
+    @classmethod
+    def from_dense(cls, dense: object) -> SDR:
+        """From a [size] array: every nonzero entry is an active bit."""
+        bits = np.asarray(dense)
+        check(bits.ndim == 1, "SDR.from_dense", "needs an array [size]", bits.shape)
+        return cls(np.flatnonzero(bits), bits.size)
+
+    @classmethod
+    def random(cls, size: int, active: int, seed: int, index: int = 0) -> SDR:
+        """`active` of `size` bits, all choices equally likely; keyed by (seed, index), so draws need no order."""
+        check(0 <= active <= size, "SDR.random", f"needs 0 <= active <= {size}", active)
+        return cls(draws(seed, index).choice(size, active, replace=False, shuffle=False), size)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SDR) and self.size == other.size and np.array_equal(self.indices, other.indices)
+
+    def __hash__(self) -> int:
+        return hash((self.size, self.indices.tobytes()))
+
+    def __repr__(self) -> str:
+        return f"SDR({len(self)} of {self.size} bits)"
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction of bits that are active."""
+        return len(self) / self.size
+
+    def dense(self) -> NDArray[np.bool_]:
+        """[size] booleans."""
+        bits = np.zeros(self.size, bool)
+        bits[self.indices] = True
+        return bits
+
+    def packed(self) -> NDArray[np.uint64]:
+        """[ceil(size / 64)] uint64; bit j is bit `j % 64` of word `j // 64`."""
+        from ..kernels.overlap import pack
+
+        return pack(self.dense())
+
+    def overlap(self, other: SDR) -> int:
+        """Bits active in both."""
+        self._same(other)
+        return len(np.intersect1d(self.indices, other.indices, assume_unique=True))
+
+    def union(self, *others: SDR) -> SDR:
+        """Bits active in any."""
+        for other in others:
+            self._same(other)
+        return SDR(np.unique(np.concatenate([s.indices for s in (self, *others)])), self.size)
+
+    def intersection(self, *others: SDR) -> SDR:
+        """Bits active in all."""
+        common = self.indices
+        for other in others:
+            self._same(other)
+            common = np.intersect1d(common, other.indices, assume_unique=True)
+        return SDR(common, self.size)
+
+    def concatenate(self, *others: SDR) -> SDR:
+        """One after the other: sizes add, and the bits of each are shifted by the sizes before it."""
+        each = (self, *others)
+        starts = np.cumsum([0, *(s.size for s in each)])
+        return SDR(np.concatenate([s.indices + start for s, start in zip(each, starts, strict=False)]), int(starts[-1]))
+
+    def noise(self, fraction: float, seed: int, index: int = 0) -> SDR:
+        """Move `fraction` of the active bits (rounded) to bits that were inactive; the sparsity stays."""
+        moved = self._part(fraction, "SDR.noise")
+        free = np.setdiff1d(np.arange(self.size), self.indices, assume_unique=True)
+        check(moved <= free.size, "SDR.noise", f"needs as many inactive bits as it moves, {moved}", free.size)
+        chance = draws(seed, index)
+        kept = chance.choice(self.indices, len(self) - moved, replace=False)
+        return SDR(np.concatenate([kept, chance.choice(free, moved, replace=False)]), self.size)
+
+    def subsample(self, active: int, seed: int, index: int = 0) -> SDR:
+        """Only `active` of the active bits, drawn."""
+        check(0 <= active <= len(self), "SDR.subsample", f"needs 0 <= active <= {len(self)}", active)
+        return SDR(draws(seed, index).choice(self.indices, active, replace=False), self.size)
+
+    def kill(self, fraction: float, seed: int, index: int = 0) -> SDR:
+        """As if `fraction` of all units (rounded) were dead: their bits are off. The same seed kills the same units."""
+        check(0 <= fraction <= 1, "SDR.kill", "needs a fraction in 0..1", fraction)
+        dead = draws(seed, index).choice(self.size, round(fraction * self.size), replace=False)
+        return SDR(np.setdiff1d(self.indices, dead, assume_unique=True), self.size)
+
+    def _part(self, fraction: float, what: str) -> int:
+        check(0 <= fraction <= 1, what, "needs a fraction in 0..1", fraction)
+        return round(fraction * len(self))
+
+    def _same(self, other: SDR) -> None:
+        check(other.size == self.size, "SDR", f"must have the same size {self.size}", other.size)
+
+
+def bank(sdrs: Sequence[SDR]) -> NDArray[np.uint64]:
+    """[M, words] packed SDRs of one size, for `overlaps`."""
+    from ..kernels.overlap import pack
+
+    check(len(sdrs) > 0, "bank", "needs at least one SDR", 0)
+    for sdr in sdrs:
+        sdrs[0]._same(sdr)
+    dense = np.zeros((len(sdrs), sdrs[0].size), bool)
+    for row, sdr in zip(dense, sdrs, strict=True):
+        row[sdr.indices] = True
+    return pack(dense)
+
+
+def overlaps(sdr: SDR, packed: NDArray[np.uint64], threads: int = 1) -> NDArray[np.int32]:
+    """[M] overlap of `sdr` with each row of a bank [M, words]; at memory speed from one thread on.
+
+    Raises:
+        NeurosimInputError: the bank holds SDRs of another size.
+    """
+    from ..kernels.overlap import overlap
+
+    query = sdr.packed()
+    check(
+        packed.ndim == 2 and packed.shape[1] == query.size, "overlaps", f"needs a bank [M, {query.size}]", packed.shape
+    )
+    return overlap(query, packed, threads)
+
+
+def draws(seed: int, index: int) -> np.random.Generator:
+    """The random numbers of (seed, index), whatever was drawn before."""
+    check(seed >= 0 and index >= 0, "seed, index", "must be >= 0", (seed, index))
+    return np.random.Generator(np.random.Philox(key=[seed, index]))

@@ -1,0 +1,141 @@
+"""Encoders: values of many kinds to SDRs that overlap where the values are alike."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import NeurosimInputError, check
+from ..spikes import Spikes
+from .code import SDR, draws
+
+
+class Encoder(ABC):
+    """Turns values into SDRs of `size` bits so that similar values overlap."""
+
+    size: int
+
+    @abstractmethod
+    def encode(self, value: object) -> SDR:
+        """The SDR of `value`; NeurosimInputError where the value is outside what the encoder covers."""
+
+
+@dataclass(frozen=True)
+class ScalarEncoder(Encoder):
+    """A number in `minimum..maximum` as `active` neighbouring bits; overlap falls linearly with distance.
+
+    `periodic` joins the ends, as hours of a day.
+    """
+
+    minimum: float
+    maximum: float
+    size: int
+    active: int
+    periodic: bool = False
+
+    def __post_init__(self) -> None:
+        check(self.minimum < self.maximum, "ScalarEncoder.maximum", f"must be > minimum {self.minimum}", self.maximum)
+        check(0 < self.active < self.size, "ScalarEncoder.active", f"must be in 1..{self.size - 1}", self.active)
+
+    def encode(self, value: object) -> SDR:
+        x = _number(value, "ScalarEncoder.encode")
+        check(
+            self.minimum <= x <= self.maximum, "ScalarEncoder.encode", f"must be in {self.minimum}..{self.maximum}", x
+        )
+        places = self.size if self.periodic else self.size - self.active
+        start = round((x - self.minimum) / (self.maximum - self.minimum) * places)
+        return SDR((start + np.arange(self.active)) % self.size, self.size)
+
+
+@dataclass(frozen=True)
+class CategoryEncoder(Encoder):
+    """Each category its own `active` bits: no two overlap."""
+
+    categories: tuple[Hashable, ...]
+    active: int
+
+    def __post_init__(self) -> None:
+        check(
+            len(set(self.categories)) == len(self.categories) > 0,
+            "CategoryEncoder.categories",
+            "must be distinct, at least one",
+            self.categories,
+        )
+        check(self.active > 0, "CategoryEncoder.active", "must be > 0 bits", self.active)
+
+    @property
+    def size(self) -> int:  # type: ignore[override]
+        return len(self.categories) * self.active
+
+    def encode(self, value: object) -> SDR:
+        check(value in self.categories, "CategoryEncoder.encode", f"must be one of {self.categories}", value)
+        start = self.categories.index(value) * self.active
+        return SDR(np.arange(start, start + self.active), self.size)
+
+
+@dataclass(frozen=True)
+class RandomDistributedScalarEncoder(Encoder):
+    """Any number, without bounds: values `resolution` apart share all but one bit, distant ones only chance.
+
+    Bucket b is the set of keys b .. b + active - 1. Key j lies in bit group `j mod active`, at a place drawn for j.
+    Consecutive keys visit every group once, so each SDR has exactly `active` bits: hashing the keys onto all bits,
+    as is usual, loses some to collisions.
+    """
+
+    resolution: float
+    size: int
+    active: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check(self.resolution > 0, "RandomDistributedScalarEncoder.resolution", "must be > 0", self.resolution)
+        check(
+            0 < self.active <= self.size,
+            "RandomDistributedScalarEncoder.active",
+            f"must be in 1..{self.size}",
+            self.active,
+        )
+
+    def encode(self, value: object) -> SDR:
+        x = _number(value, "RandomDistributedScalarEncoder.encode")
+        keys = round(x / self.resolution) + np.arange(self.active, dtype=np.int64)
+        width = self.size // self.active
+        places = np.array([draws(self.seed, int(key) % 2**63).integers(width) for key in keys])
+        return SDR(keys % self.active * width + places, self.size)
+
+
+@dataclass(frozen=True)
+class EventWindowEncoder(Encoder):
+    """A time window of a recording: the units that spiked, at most the `active` busiest of them.
+
+    Ties go to the lower unit. `active` None keeps every unit that spiked.
+    """
+
+    size: int
+    active: int | None = None
+
+    def __post_init__(self) -> None:
+        check(self.size > 0, "EventWindowEncoder.size", "must be > 0 units", self.size)
+        check(
+            self.active is None or self.active > 0, "EventWindowEncoder.active", "must be > 0 bits or None", self.active
+        )
+
+    def encode(self, value: object) -> SDR:
+        if not isinstance(value, Spikes):
+            raise NeurosimInputError(
+                f"EventWindowEncoder.encode: needs Spikes (got {type(value).__name__}); see Spikes.window"
+            )
+        check(value.size == self.size, "EventWindowEncoder.encode", f"needs Spikes of {self.size} units", value.size)
+        counts = value.counts()
+        busiest = np.argsort(-counts, kind="stable")[: self.active]
+        return SDR(busiest[counts[busiest] > 0], self.size)
+
+
+def _number(value: object, what: str) -> float:
+    good = isinstance(value, (int, float, np.number)) and math.isfinite(value)
+    check(good, what, "needs a finite number", value)
+    return float(value)  # type: ignore[arg-type]
