@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .errors import NeurosimInputError, check, pick
 from .neurons import Neuron
+from .plasticity import LearningRule, ShortTermPlasticity
 from .synapses import Distribution, Pattern, Side, Value, check_value
 
 # Targets and units are stored in 32 bits.
@@ -115,6 +116,9 @@ class Projection:
         delay: s, the same choices; rounded to whole steps of the clock, of which there must be at least one.
         receptor: which input of the target; None means its first.
         name: unique in the network; None means "source->target".
+        plasticity: the rule by which the weights learn, which must all lie in [w_min, w_max] at the start; None means
+            they stay.
+        short_term: what the recent spikes of a source do to what its next one delivers; None means nothing.
 
     Raises:
         NeurosimInputError: on construction, naming the projection and its attribute.
@@ -127,6 +131,8 @@ class Projection:
     delay: Value = 1e-3
     receptor: str | None = None
     name: str | None = None
+    plasticity: LearningRule | None = None
+    short_term: ShortTermPlasticity | None = None
 
     def __post_init__(self) -> None:
         if self.name is None:
@@ -136,6 +142,20 @@ class Projection:
         check_value(self.delay, f"{self}.delay")
         if not isinstance(self.delay, Distribution):
             check(np.min(self.delay, initial=1.0) > 0, f"{self}.delay", "must be > 0 s", np.min(self.delay))
+        rules = (("plasticity", LearningRule, "a learning rule"), ("short_term", ShortTermPlasticity, "its parameters"))
+        for name, kind, what in rules:
+            value = getattr(self, name)
+            check(value is None or isinstance(value, kind), f"{self}.{name}", f"must be {what} or None", value)
+        if not isinstance(self.weight, Distribution):
+            self.check_bounds(np.atleast_1d(self.weight))
+
+    def check_bounds(self, weights: NDArray) -> None:
+        """Raise `NeurosimInputError` where a plastic projection would start with weights beyond its rule's bounds."""
+        rule = self.plasticity
+        if rule is not None:
+            bad = weights[(weights < rule.w_min) | (weights > rule.w_max)]
+            span = f"[{rule.w_min:g}, {rule.w_max:g}] of its {type(rule).__name__}"
+            check(bad.size == 0, f"{self}.weight", f"must lie in {span}", bad[0] if bad.size else None)
 
     def __str__(self) -> str:
         return f"Projection[{self.name!r}]"
@@ -197,6 +217,9 @@ class Network:
             target = self.population(projection.target, f"{projection}.target")
             self.receptor(projection)
             projection.pattern.check(source.side, target.side, source is target)
+            modulation = projection.plasticity.terms().modulation if projection.plasticity else None
+            if modulation is not None:
+                self.population(modulation.population, f"{projection}.plasticity.reward")
         for stimulus in self.stimuli:
             self.receptor(stimulus)
 
