@@ -1,21 +1,37 @@
+"""Associative memories against their theory, by simulation and by brute force; what they store survives the file."""
+
+import math
+import warnings
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from neurosim.associative import (
     OPTIMIZERS,
+    CapacityWarning,
     DenseHebbian,
     FastWeights,
     Hopfield,
+    PairMemory,
     dense_bit_error,
     dense_capacity,
+    expected_error,
     hopfield_capacity,
     hopfield_overlap,
+    keys,
     multitasking_overlaps,
-    recall_error,
+    newton_schulz,
+    polar,
     tail_class,
+    tail_expected,
+    tail_run,
 )
-from neurosim.errors import NeurosimInputError
+from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from neurosim.kernels.settle import settle, settle_reference
+
+overfull = pytest.mark.filterwarnings("ignore::neurosim.associative.CapacityWarning")
 
 
 def signs(seed, *shape):
@@ -23,7 +39,7 @@ def signs(seed, *shape):
 
 
 def test_settling_equals_its_reference():
-    net = Hopfield.store(signs(0, 12, 61))
+    net = Hopfield.store(signs(0, 8, 61))
     cue = signs(1, 61)
     orders = np.stack([np.random.default_rng(i).permutation(61) for i in range(30)])
     fast, slow = settle(net.couplings, cue, orders), settle_reference(net.couplings, cue, orders)
@@ -31,10 +47,10 @@ def test_settling_equals_its_reference():
 
 
 def test_recall_never_raises_the_energy():
-    net = Hopfield.store(signs(0, 30, 100))
+    net = Hopfield.store(signs(0, 12, 100))
     cue = signs(1, 100)
     end = net.recall(cue, seed=2)
-    assert end.state @ net.couplings @ end.state > cue @ net.couplings @ cue
+    assert net.energy(end.state) < net.energy(cue)
     again = net.recall(end.state, seed=3)
     assert np.array_equal(again.state, end.state) and again.sweeps == 1 and again.operations == 0
 
@@ -47,6 +63,7 @@ def test_capacity_is_that_of_amit_gutfreund_and_sompolinsky():
     assert hopfield_overlap(0.14) == 0 and hopfield_overlap(0.01) == pytest.approx(1)
 
 
+@overfull
 @pytest.mark.parametrize("alpha", [0.05, 0.1, 0.2])
 def test_recall_follows_the_theory_on_both_sides_of_capacity(alpha):
     xi = signs(0, round(alpha * 1500), 1500)
@@ -58,6 +75,12 @@ def test_recall_follows_the_theory_on_both_sides_of_capacity(alpha):
         assert m < 0.7
 
 
+def test_patterns_added_later_are_the_same_memory():
+    xi = signs(0, 5, 40)
+    np.testing.assert_allclose(Hopfield.store(xi[:2]).add(xi[2:]).couplings, Hopfield.store(xi).couplings, atol=1e-15)
+    assert Hopfield.store(xi[:2]).add(xi[2:]).stored == 5
+
+
 @pytest.mark.parametrize(
     ("units", "order", "patterns", "error"), [(100, 3, 1000, 0.0339), (60, 4, 1500, 0.00097), (100, 2, 10, 0.000783)]
 )
@@ -65,6 +88,7 @@ def test_dense_bit_error(units, order, patterns, error):
     assert dense_bit_error(units, order, patterns) == pytest.approx(error, rel=5e-3)
 
 
+@overfull
 def test_dense_memory_errs_as_predicted_and_holds_more_than_it_has_units():
     xi = signs(0, 1000, 100)
     memory = DenseHebbian.store(xi, 3)
@@ -78,6 +102,7 @@ def test_dense_memory_errs_as_predicted_and_holds_more_than_it_has_units():
     assert cubic.recall(cue).overlap(few[0])[0] == 1 > pairwise.recall(cue).overlap(few[0])[0]
 
 
+@overfull
 def test_order_two_is_the_hopfield_field():
     xi = signs(0, 7, 40)
     s = signs(1, 40)
@@ -110,17 +135,89 @@ def test_a_diluted_network_recalls_several_patterns_at_once():
     np.testing.assert_allclose(overlaps, expected, atol=4 / np.sqrt(xi.shape[1]))
 
 
-def test_hebbian_weights_recall_orthogonal_keys_and_the_delta_rule_any_independent_ones():
-    rng = np.random.default_rng(0)
-    orthogonal = np.linalg.qr(rng.normal(size=(16, 16)))[0]
-    values = rng.normal(size=(16, 8))
-    assert recall_error(FastWeights().write(orthogonal, values), orthogonal, values) < 1e-25
-    keys = rng.normal(size=(12, 16))
-    keys /= np.linalg.norm(keys, axis=1, keepdims=True)
-    hebbian = recall_error(FastWeights().write(keys, values[:12]), keys, values[:12])
-    delta = recall_error(FastWeights(delta=True).write(keys, values[:12]), keys, values[:12])
-    passes = FastWeights(delta=True).write(np.tile(keys, (300, 1)), np.tile(values[:12], (300, 1)))
-    assert recall_error(passes, keys, values[:12]) < 1e-6 < delta < hebbian
+@overfull
+def test_the_second_anchor_of_a_dense_memory_by_simulation():
+    """N=60, P=4, K=1500: .00097 by the formula, .00093 simulated elsewhere.
+
+    The noise of so few units has heavier tails than a normal one: over 16 memories it comes to .0012 +- .0001.
+    """
+    wrong = []
+    for seed in range(8):
+        xi = signs(seed, 1500, 60)
+        memory = DenseHebbian.store(xi, 4)
+        wrong.append(np.mean([np.sign(memory.field(pattern)) != pattern for pattern in xi[:60]]))
+    assert dense_bit_error(60, 4, 1500) == pytest.approx(0.00097, abs=5e-6)
+    assert 0.0006 < np.mean(wrong) < 0.0018
+
+
+def test_capacity_of_dense_memories():
+    assert dense_capacity(100, 2) == pytest.approx(100 / (2 * math.log(100)))
+    assert dense_capacity(100, 3) == pytest.approx(100**2 / (2 * 3 * math.log(100)))
+    assert dense_capacity(60, 4) == pytest.approx(60**3 / (2 * 15 * math.log(60)))
+    # At K_max one bit of N is wrong with a chance that vanishes as N grows: Q(sqrt(2 ln N)) < 1 / N.
+    for units in (50, 500, 5000):
+        assert dense_bit_error(units, 3, int(dense_capacity(units, 3))) < 1 / units
+
+
+@pytest.mark.parametrize("supervised", [True, False])
+@pytest.mark.parametrize(("examples", "quality"), [(3, 0.6), (10, 0.4), (40, 0.4)])
+def test_bit_errors_from_examples_follow_the_theory(supervised, examples, quality):
+    units, archetypes = 400, 6
+    draws = np.random.default_rng(examples)
+    wrong = []
+    for seed in range(12):
+        xi = signs(seed, archetypes, units)
+        agree = draws.random((archetypes, examples, units)) < (1 + quality) / 2
+        eta = np.where(agree, xi[:, None], -xi[:, None]).reshape(-1, units)
+        labels = np.repeat(np.arange(archetypes), examples)
+        memory = DenseHebbian.supervised(eta, labels, 2) if supervised else DenseHebbian.unsupervised(eta, 2)
+        wrong.append(np.mean([np.sign(memory.field(x)) != x for x in xi]))
+    expected = dense_bit_error(units, 2, archetypes, quality, examples, supervised)
+    assert np.mean(wrong) == pytest.approx(expected, abs=4 * np.std(wrong) / math.sqrt(len(wrong)) + 0.002)
+
+
+def test_examples_as_good_as_the_archetype_are_patterns():
+    assert dense_bit_error(100, 3, 50, 1.0, 7) == pytest.approx(dense_bit_error(100, 3, 50))
+    assert dense_bit_error(100, 3, 50, 0.5, 10**9) == pytest.approx(dense_bit_error(100, 3, 50), rel=1e-6)
+    assert dense_bit_error(100, 3, 50, 0.5, 10, supervised=False) > dense_bit_error(100, 3, 50, 0.5, 10)
+
+
+RULES = [
+    FastWeights(),
+    FastWeights(forgetting=0.05),
+    FastWeights(momentum=0.5, forgetting=0.1, rate=0.5),
+    FastWeights(delta=True),
+    FastWeights(delta=True, rate=0.5, forgetting=0.05),
+]
+
+
+@overfull
+@pytest.mark.parametrize("kind", ["random", "orthogonal"])
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("pairs", [8, 40])
+def test_pairs_are_recalled_as_the_formula_says(rule, kind, pairs):
+    errors = []
+    for seed in range(150):
+        k, v = keys(kind, pairs, 16, seed), np.random.default_rng(seed).normal(size=(pairs, 20))
+        errors.append(rule.memory(16, 20).write(k, v).error(k, v))
+    expected = expected_error(rule, pairs, 16, kind)
+    assert np.mean(errors) == pytest.approx(expected, abs=4 * np.std(errors) / math.sqrt(150) + 1e-12)
+
+
+def test_the_plain_formulas():
+    assert expected_error(FastWeights(), 33, 64) == pytest.approx(32 / 64)
+    assert expected_error(FastWeights(), 64, 64, "orthogonal") == 0
+    assert expected_error(FastWeights(), 65, 64, "orthogonal") == pytest.approx(2 / 65)
+    assert expected_error(FastWeights(delta=True), 33, 64) < 32 / 64
+
+
+def test_the_delta_rule_comes_to_recall_any_independent_keys():
+    k, v = keys("random", 12, 16), np.random.default_rng(0).normal(size=(12, 8))
+    rule = FastWeights(delta=True)
+    once = rule.memory(16, 8).write(k, v).error(k, v)
+    with pytest.warns(CapacityWarning):
+        often = rule.memory(16, 8).write(np.tile(k, (300, 1)), np.tile(v, (300, 1)))
+    assert often.error(k, v) < 1e-6 < once < FastWeights().memory(16, 8).write(k, v).error(k, v)
 
 
 def test_a_delta_step_is_a_gradient_step_on_the_recall_loss():
@@ -132,45 +229,164 @@ def test_a_delta_step_is_a_gradient_step_on_the_recall_loss():
 
     gradient = np.zeros_like(before)
     for i in np.ndindex(*before.shape):
-        up = before.copy()
+        up, down = before.copy(), before.copy()
         up[i] += 1e-6
-        gradient[i] = (loss(up) - loss(before)) / 1e-6
-    # Keys e_1..e_4 write `before` row by row; the last pair is the step under test.
-    memory = FastWeights(delta=True, rate=1.0)
-    state = memory.write(np.vstack([np.eye(4), k]), np.vstack([before, v]))
-    np.testing.assert_allclose(state, before - gradient, atol=1e-4)
+        down[i] -= 1e-6
+        gradient[i] = (loss(up) - loss(down)) / 2e-6
+    start = PairMemory(FastWeights(delta=True, rate=0.3), before, np.zeros_like(before))
+    np.testing.assert_allclose(start.write([k], [v]).weights, before - 0.3 * gradient, atol=1e-8)
+
+
+def test_linear_attention_is_the_hebbian_rule():
+    """Reading with query q is sum over past pairs of (q . k) v: attention without its softmax."""
+    rng = np.random.default_rng(0)
+    k, v, q = rng.normal(size=(9, 12)), rng.normal(size=(9, 5)), rng.normal(size=(3, 12))
+    np.testing.assert_allclose(FastWeights().memory(12, 5).write(k, v).read(q), (q @ k.T) @ v, atol=1e-12)
 
 
 def test_forgetting_and_momentum():
-    keys, values = np.eye(3)[[0, 1]], np.ones((2, 1))
-    np.testing.assert_allclose(FastWeights(forgetting=0.25).write(keys, values)[:, 0], [0.75, 1, 0])
-    np.testing.assert_allclose(FastWeights(momentum=0.5).write(keys, values)[:, 0], [1.5, 1, 0])
+    k, v = np.eye(3)[[0, 1]], np.ones((2, 1))
+    np.testing.assert_allclose(FastWeights(forgetting=0.25).memory(3, 1).write(k, v).weights[:, 0], [0.75, 1, 0])
+    np.testing.assert_allclose(FastWeights(momentum=0.5).memory(3, 1).write(k, v).weights[:, 0], [1.5, 1, 0])
+
+
+@overfull
+@given(st.integers(0, 30), st.booleans(), st.floats(0, 0.9), st.floats(0, 0.9))
+def test_writing_in_parts_is_writing_at_once(cut, delta, momentum, forgetting):
+    rng = np.random.default_rng(0)
+    k, v = rng.normal(size=(30, 5)) / 3, rng.normal(size=(30, 2))
+    empty = FastWeights(delta, 0.5, momentum, forgetting).memory(5, 2)
+    whole, parts = empty.write(k, v), empty.write(k[:cut], v[:cut]).write(k[cut:], v[cut:])
+    assert np.array_equal(whole.weights, parts.weights) and np.array_equal(whole.velocity, parts.velocity)
+    assert whole.stored == parts.stored == 30
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "common", "rare"), [("gradient", 0.83, 0.04), ("sign", 0.77, 0.02), ("muon", 0.99, 0.99)]
+    ("optimizer", "common", "rare", "spread"),
+    [("gradient", 0.83, 0.04, 0.006), ("sign", 0.77, 0.02, 0.03), ("muon", 0.99, 0.99, 0.006)],
 )
-def test_rare_classes_need_an_orthogonalised_gradient(optimizer, common, rare):
-    tolerance = 0.03 if optimizer == "sign" else 0.006  # the sign of a rotated gradient depends on the rotation
-    assert tail_class(optimizer, 0.1) == pytest.approx(common, abs=tolerance + 0.02 * (optimizer == "sign"))
-    assert tail_class(optimizer, 0.01) == pytest.approx(rare, abs=tolerance)
+def test_rare_classes_need_an_orthogonalised_gradient(optimizer, common, rare, spread):
+    """The anchors. Only the sign of a gradient depends on how embeddings are rotated: there it is a mean over six."""
+    for ratio, anchor in ((0.1, common), (0.01, rare)):
+        found = np.mean([tail_class(optimizer, ratio, seed=seed) for seed in range(6 if optimizer == "sign" else 1)])
+        assert found == pytest.approx(anchor, abs=spread if anchor > 0.5 else 0.006)
+
+
+@pytest.mark.parametrize("ratio", [1, 0.3, 0.1, 0.01])
+def test_gradient_descent_follows_the_formula_of_its_flow(ratio):
+    assert tail_class("gradient", ratio) == pytest.approx(tail_expected(ratio), abs=1e-3)
 
 
 def test_adam_lies_between():
     assert tail_class("gradient", 0.1) < tail_class("adam", 0.1) < tail_class("muon", 0.1)
-    assert set(OPTIMIZERS) == {"gradient", "sign", "adam", "muon"}
+    assert set(OPTIMIZERS) == {"gradient", "sign", "adam", "muon", "muon-ns"}
+
+
+def test_newton_schulz_comes_near_the_polar_factor():
+    g = np.random.default_rng(0).normal(size=(20, 20))
+    np.testing.assert_allclose(polar(g) @ polar(g).T, np.eye(20), atol=1e-12)
+    # Nearest orthogonal matrix: the sum of singular values is what it has in common with g.
+    assert np.sum(polar(g) * g) == pytest.approx(np.linalg.svd(g, compute_uv=False).sum())
+    values = np.linalg.svd(newton_schulz(g), compute_uv=False)
+    assert values.min() > 0.5 and values.max() < 1.3
+    assert tail_class("muon-ns", 0.01) > 0.95
+
+
+def test_a_run_shows_the_way_to_the_end():
+    run = tail_run("gradient", 0.1, classes=8)
+    assert run.best[0] == run.worst[0] == pytest.approx(1 / 8)
+    assert run.best[-1] >= 0.99 > run.best[-2] and np.all(np.diff(run.best) > 0) and len(run.best) == len(run.worst)
+
+
+def test_what_is_too_much_is_said_with_the_recall_to_expect():
+    with pytest.warns(CapacityWarning) as said:
+        Hopfield.store(signs(0, 20, 100))
+        DenseHebbian.store(signs(0, 400, 100), 3)
+        FastWeights().memory(8, 1).write(keys("random", 9, 8), np.ones((9, 1)))
+    texts = [str(warning.message) for warning in said]
+    assert texts == [
+        "Hopfield: 20 patterns are more than the 14 that 100 units recall (alpha_c = 0.1379); expected recall: an "
+        "overlap of 0 in a large network, where no pattern is a stable state any more",
+        "DenseHebbian: 400 patterns are more than the 362 that 100 units of order 3 recall without error; expected "
+        "recall: 0.19% of the bits wrong after one update",
+        "PairMemory: 9 pairs are more than the 8 independent keys of this width; expected recall: a mean squared error "
+        "of 1 of the values' square with random keys of unit length",
+    ]
+    assert {warning.filename for warning in said} == {__file__}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Hopfield.store(signs(0, 13, 100))
+        DenseHebbian.store(signs(0, 300, 100), 3)
+        FastWeights().memory(8, 1).write(keys("random", 8, 8), np.ones((8, 1)))
+
+
+@overfull
+def test_memories_survive_the_file(tmp_path):
+    path = tmp_path / "memory.safetensors"
+    hopfield = Hopfield.store(signs(0, 3, 20))
+    hopfield.save(path)
+    assert np.array_equal(Hopfield.load(path).couplings, hopfield.couplings) and Hopfield.load(path).stored == 3
+    dense = DenseHebbian.store(signs(0, 3, 20), 4)
+    dense.save(path)
+    assert np.array_equal(DenseHebbian.load(path).vectors, dense.vectors) and DenseHebbian.load(path).order == 4
+    rng = np.random.default_rng(0)
+    k, v = rng.normal(size=(20, 6)), rng.normal(size=(20, 4))
+    empty = FastWeights(True, 0.1, 0.5, 0.01).memory(6, 4)
+    empty.write(k[:7], v[:7]).save(path)
+    after, whole = PairMemory.load(path).write(k[7:], v[7:]), empty.write(k, v)
+    assert np.array_equal(after.weights, whole.weights) and after.stored == 20 and after.rule == empty.rule
+
+
+@overfull
+def test_files_that_hold_no_such_memory_are_refused(tmp_path):
+    path = tmp_path / "memory.safetensors"
+    Hopfield.store(signs(0, 3, 20)).save(path)
+    whole = path.read_bytes()
+    with pytest.raises(NeurosimFormatError, match=r"must hold a DenseHebbian \(got Hopfield\); load it as what it is"):
+        DenseHebbian.load(path)
+    path.write_bytes(whole[:-5])
+    with pytest.raises(NeurosimFormatError, match="is no whole Hopfield that neurosim saved"):
+        Hopfield.load(path)
+    path.write_bytes(whole[:-9] + b"\x01" + whole[-8:])
+    with pytest.raises(NeurosimFormatError, match="do not match its digest"):
+        Hopfield.load(path)
+    path.write_bytes(whole.replace(b'\\"version\\": 1', b'\\"version\\": 9'))
+    with pytest.raises(NeurosimFormatError, match=r"format up to 1 is known \(got 9\); upgrade neurosim"):
+        Hopfield.load(path)
+    with pytest.raises(NeurosimMissingError, match=r"no such file; give one that Hopfield\.save wrote"):
+        Hopfield.load(tmp_path / "none")
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Hopfield.store([[1, 2]]), "patterns: must hold only -1, 0, 1 (got 2.0)"),
+        (lambda: Hopfield.store([[1, 2]]), "patterns: must hold only -1, 0 and 1 (got 2.0)"),
         (lambda: Hopfield.store([1, -1]), "patterns: must be an array [K, N] (got (2,))"),
-        (lambda: Hopfield.store([[1, -1]]).recall([1]), "recall.cue: must be an array [2] (got (1,))"),
-        (lambda: Hopfield.store([[1, -1]]).recall([1, 0]), "recall.cue: must hold only -1 and 1 (got 0.0)"),
+        (lambda: Hopfield.store([[1] * 9]).add([[1]]), "Hopfield.add: needs patterns of 9 units (got 1)"),
+        (lambda: Hopfield.store([[1] * 9]).recall([1]), "recall.cue: must be an array [9] (got (1,))"),
+        (lambda: Hopfield.store([[1] * 9]).recall([0] * 9), "recall.cue: must hold only -1 and 1 (got 0.0)"),
+        (lambda: Hopfield.store([[1] * 9]).recall([1] * 9, sweeps=0), "recall.sweeps: must be >= 1 (got 0)"),
+        (lambda: Hopfield(np.eye(2)), "Hopfield.couplings: must have a zero diagonal (got another)"),
         (lambda: DenseHebbian.store([[1, -1]], 1), "DenseHebbian.order: must be >= 2 (got 1)"),
         (lambda: DenseHebbian.supervised([[1]], [0, 1], 2), "DenseHebbian.supervised: needs 1 labels (got (2,))"),
+        (lambda: dense_bit_error(10, 2, 1, quality=0), "dense_bit_error.quality: must be in 0..1, 0 excluded (got 0)"),
         (lambda: FastWeights(momentum=1.0), "FastWeights.momentum: must be in 0..1, 1 excluded (got 1.0)"),
+        (lambda: FastWeights().memory(2, 1).write([[1]], [[1]]), "PairMemory: needs keys [n, 2] (got (1, 1))"),
+        (
+            lambda: FastWeights().memory(1, 1).write([[1]], [[1, 2]]),
+            "PairMemory.write: needs values [1, 1] for these keys (got (1, 2))",
+        ),
+        (
+            lambda: expected_error(FastWeights(True, momentum=0.5), 3, 3),
+            "expected_error: knows no formula for the delta rule with momentum (got 0.5)",
+        ),
+        (lambda: keys("odd", 3, 3), "keys: unknown name 'odd'; choose from orthogonal, random"),
+        (lambda: tail_class("muon", 0), "tail_run.ratio: must be in 0..1, 0 excluded (got 0)"),
+        (
+            lambda: tail_class("mun", 1),
+            "tail_run.optimizer: unknown name 'mun'; did you mean 'muon'? choose from adam, gradient, muon, muon-ns, "
+            "sign",
+        ),
     ],
 )
 def test_bad_input_is_refused_by_name(call, message):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .archives import extract as extract
+    from .arrays import read_arrays as read_arrays
+    from .arrays import write_arrays as write_arrays
     from .atomic import replacing as replacing
     from .atomic import write_bytes as write_bytes
     from .atomic import write_text as write_text
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from .shd import read_shd as read_shd
     from .sonata import read_sonata as read_sonata
     from .sonata import write_sonata as write_sonata
+    from .state import read_state as read_state
+    from .state import write_state as write_state
     from .table import read_csv as read_csv
     from .table import write_csv as write_csv
 
@@ -43,6 +47,7 @@ _PUBLIC = {
     "extract": "archives",
     "read": "formats",
     "read_aedat2": "cameras",
+    "read_arrays": "arrays",
     "read_blocks": "raw",
     "read_bytes": "raw",
     "read_csv": "table",
@@ -55,14 +60,17 @@ _PUBLIC = {
     "read_raw": "cameras",
     "read_shd": "shd",
     "read_sonata": "sonata",
+    "read_state": "state",
     "read_toml": "settings",
     "replacing": "atomic",
     "write": "formats",
+    "write_arrays": "arrays",
     "write_bytes": "atomic",
     "write_csv": "table",
     "write_json": "settings",
     "write_nmnist": "nmnist",
     "write_sonata": "sonata",
+    "write_state": "state",
     "write_text": "atomic",
     "write_toml": "settings",
 }

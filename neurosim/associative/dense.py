@@ -1,0 +1,168 @@
+"""Dense Hebbian memories: interactions of order P, from patterns or from noisy examples with and without labels."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import files
+from ..errors import NeurosimFormatError, check
+from .common import Array, Recall, cue_of, odd_factorial, patterns_of, tail, warn_full
+
+VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class DenseHebbian:
+    """Memory with interactions of order P (Krotov & Hopfield 2016; Agliari et al. 2022-23).
+
+    s_i = sign of sum over mu of F(xi_i + rest) - F(-xi_i + rest), with F(x) = x^P and rest the overlap of the
+    other units with pattern mu. P = 2 is the Hopfield network; P > 2 stores of the order of N^(P-1) patterns.
+
+    Attributes:
+        vectors: [K, N] what overlaps are taken with: patterns, examples, or means of examples.
+        order: P >= 2.
+
+    Raises:
+        NeurosimInputError: vectors of another shape, an order below 2.
+    """
+
+    vectors: Array
+    order: int
+
+    def __post_init__(self) -> None:
+        check(self.order >= 2, "DenseHebbian.order", "must be >= 2", self.order)
+        check(self.vectors.ndim == 2 and self.vectors.size > 0, "DenseHebbian.vectors", "must be [K, N]",
+              self.vectors.shape)  # fmt: skip
+
+    @classmethod
+    def store(cls, patterns: object, order: int) -> DenseHebbian:
+        """From patterns [K, N] of -1 and 1. K above `dense_capacity` is a `CapacityWarning`."""
+        memory = cls(patterns_of(patterns, (-1, 1)), order)
+        _warn_if_full(memory, "patterns")
+        return memory
+
+    @classmethod
+    def supervised(cls, examples: object, labels: object, order: int) -> DenseHebbian:
+        """From noisy examples [M, N] with labels [M]: one vector a label, the mean of its examples."""
+        eta, label = patterns_of(examples, (-1, 1)), np.asarray(labels)
+        check(label.shape == (len(eta),), "DenseHebbian.supervised", f"needs {len(eta)} labels", label.shape)
+        memory = cls(np.stack([eta[label == k].mean(axis=0) for k in np.unique(label)]), order)
+        _warn_if_full(memory, "labels")
+        return memory
+
+    @classmethod
+    def unsupervised(cls, examples: object, order: int) -> DenseHebbian:
+        """From noisy examples [M, N] without labels: every example is a vector of its own."""
+        return cls(patterns_of(examples, (-1, 1)), order)
+
+    def recall(self, cue: object, sweeps: int = 20) -> Recall:
+        """Update all units together until nothing changes, at most `sweeps` times; a zero field keeps the unit."""
+        state = cue_of(cue, self.vectors.shape[1])
+        check(sweeps >= 1, "recall.sweeps", "must be >= 1", sweeps)
+        done, settled = 0, False
+        while done < sweeps and not settled:
+            field = self.field(state)
+            new = np.where(field == 0, state, np.sign(field))
+            done, settled, state = done + 1, np.array_equal(new, state), new
+        return Recall(state, done, done * self.vectors.size)
+
+    def field(self, state: Array) -> Array:
+        """[N] the energy each unit would gain by pointing up."""
+        n = state.size
+        rest = (self.vectors @ state)[:, None] - self.vectors * state
+        # Overlaps as fractions of N: N^P overflows soon, and only the sign counts.
+        up, down = (rest + self.vectors) / n, (rest - self.vectors) / n
+        return (_power(up, self.order) - _power(down, self.order)).sum(axis=0)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to a safetensors file, atomically."""
+        files.write_state(path, "DenseHebbian", VERSION, {"order": self.order}, {"vectors": self.vectors})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> DenseHebbian:
+        """Read what `save` wrote.
+
+        Raises:
+            NeurosimMissingError, NeurosimFormatError: as `files.read_state`.
+        """
+        settings, arrays = files.read_state(path, "DenseHebbian", VERSION)
+        try:
+            return cls(arrays["vectors"], **settings)
+        except (KeyError, TypeError) as error:
+            raise NeurosimFormatError(f"{path}: holds no vectors as DenseHebbian.save writes them ({error})") from None
+
+
+def dense_bit_error(
+    units: int, order: int, patterns: int, quality: float = 1.0, examples: int = 1, supervised: bool = True
+) -> float:
+    """Chance of a wrong bit after one update that starts at a pattern itself.
+
+    Of stored patterns, Q(sqrt(N^(P-1) / ((2P-3)!! K))) (Krotov & Hopfield 2016). From examples, each bit of which
+    agrees with its archetype with chance (1 + quality) / 2, the noise-to-signal ratio of a bit is, with
+    rho = (1 - quality^2) / (examples quality^2) and c = quality^2,
+
+    - supervised: rho + (1 + rho)^P (2P-3)!! K / N^(P-1) (Agliari et al. 2023);
+    - unsupervised: rho + [(2P-3)!! / M + (1 - 1/M) c E(c)] K / (c^P N^(P-1)), where E(c) is the mean of
+      (xy)^(P-1) over standard normal x and y of correlation c: two examples of one archetype.
+
+    Args:
+        units: N.
+        order: P.
+        patterns: K, patterns or archetypes.
+        quality: 0 excluded to 1; 1 is a copy of the archetype.
+        examples: M of each archetype.
+        supervised: examples came with labels.
+    """
+    good = units > 0 and patterns > 0 and order >= 2
+    check(good, "dense_bit_error", "needs units, patterns > 0, order >= 2", (units, patterns, order))
+    check(0 < quality <= 1, "dense_bit_error.quality", "must be in 0..1, 0 excluded", quality)
+    check(examples >= 1, "dense_bit_error.examples", "must be >= 1", examples)
+    c = quality**2
+    rho = (1 - c) / (examples * c)
+    load, odd = patterns / units ** (order - 1), odd_factorial(2 * order - 3)
+    if supervised:
+        noise = (1 + rho) ** order * odd * load
+    else:
+        noise = (odd / examples + (1 - 1 / examples) * c * _power_moment(order - 1, c)) * load / c**order
+    return tail(1 / math.sqrt(rho + noise))
+
+
+def dense_capacity(units: int, order: int) -> float:
+    """Patterns recalled without any error: N^(P-1) / (2 (2P-3)!! ln N) (Krotov & Hopfield 2016, eq. 7)."""
+    check(units > 1 and order >= 2, "dense_capacity", "needs units > 1, order >= 2", (units, order))
+    return units ** (order - 1) / (2 * odd_factorial(2 * order - 3) * math.log(units))
+
+
+def _power_moment(n: int, correlation: float) -> float:
+    """Mean of x^n y^n over standard normal x, y of that correlation, from x^n in Hermite polynomials (Mehler)."""
+    total = 0.0
+    for j in range(n % 2, n + 1, 2):
+        m = (n - j) // 2
+        part = math.factorial(n) / (2**m * math.factorial(m) * math.factorial(j))
+        total += part**2 * math.factorial(j) * correlation**j
+    return total
+
+
+def _power(x: Array, order: int) -> Array:
+    """x^order by products: numpy's own power is ten times as slow."""
+    result = x.copy()
+    for _ in range(order - 1):
+        result *= x
+    return result
+
+
+def _warn_if_full(memory: DenseHebbian, what: str) -> None:
+    count, units = memory.vectors.shape
+    most = dense_capacity(units, memory.order) if units > 1 else math.inf
+    if count > most:
+        wrong = dense_bit_error(units, memory.order, count)
+        warn_full(
+            "DenseHebbian",
+            f"{count} {what}",
+            f"the {most:.0f} that {units} units of order {memory.order} recall without error",
+            f"expected recall: {wrong:.2%} of the bits wrong after one update",
+        )

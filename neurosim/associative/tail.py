@@ -1,0 +1,150 @@
+"""Rare classes in a one-layer associative memory, under four ways to descend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import check, pick
+from .common import Array
+
+Step = Callable[[Array], Array]
+# Weights for X X^T of the quintic Newton-Schulz iteration; K. Jordan et al. 2024, Muon.
+QUINTIC = (3.4445, -4.7750, 2.0315)
+MOST = 200_000  # steps after which no class will be known
+
+
+@dataclass(frozen=True, eq=False)
+class TailRun:
+    """How classes became known.
+
+    Attributes:
+        best, worst: [steps + 1] the probability of the right class, for the class known best and worst.
+    """
+
+    best: Array
+    worst: Array
+
+
+def tail_run(optimizer: str, ratio: float, classes: int = 64, seed: int = 0, reach: float = 0.99) -> TailRun:
+    """Train a memory until the class known best is known at `reach`.
+
+    One-layer memory softmax(F^T W E) with orthonormal embeddings E, F drawn by `seed`; half the classes are `ratio`
+    times as frequent as the others; W starts at zero and follows the exact gradient of the cross-entropy
+    (Wang et al. 2025, "Muon outperforms Adam in tail-end associative memory learning").
+
+    Args:
+        optimizer: "gradient", "sign", "adam", "muon" (gradient orthogonalised by its singular value decomposition)
+            or "muon-ns" (by five Newton-Schulz steps, as it is done on accelerators).
+
+    Raises:
+        NeurosimInputError: an unknown optimizer, a ratio, number of classes or reach out of bounds.
+    """
+    step = pick(OPTIMIZERS, optimizer, "tail_run.optimizer")()
+    check(0 < ratio <= 1, "tail_run.ratio", "must be in 0..1, 0 excluded", ratio)
+    check(classes >= 2, "tail_run.classes", "must be >= 2", classes)
+    check(1 / classes < reach < 1, "tail_run.reach", f"must be in {1 / classes:.3g}..1, ends excluded", reach)
+    draws = np.random.Generator(np.random.Philox(key=seed))
+    e, f = (np.linalg.qr(draws.normal(size=(classes, classes)))[0] for _ in range(2))
+    frequency = np.where(np.arange(classes) < classes // 2, 1.0, ratio)
+    frequency /= frequency.sum()
+    w, best, worst = np.zeros((classes, classes)), [], []
+    for _ in range(MOST):
+        known = _softmax(f.T @ w @ e)
+        best.append(known.diagonal().max())
+        worst.append(known.diagonal().min())
+        if best[-1] >= reach:
+            break
+        w += step(f @ ((np.eye(classes) - known) * frequency) @ e.T)
+    return TailRun(np.array(best), np.array(worst))
+
+
+def tail_class(optimizer: str, ratio: float, classes: int = 64, seed: int = 0, reach: float = 0.99) -> float:
+    """How well the worst class is known once the best is known at `reach`: the end of `tail_run`."""
+    return float(tail_run(optimizer, ratio, classes, seed, reach).worst[-1])
+
+
+def polar(g: Array) -> Array:
+    """The orthogonal factor U V^T of g = U S V^T."""
+    u, _, v = np.linalg.svd(g, full_matrices=False)
+    return np.asarray(u @ v)
+
+
+def newton_schulz(g: Array, steps: int = 5) -> Array:
+    """Nearly `polar`, by products alone: X = a X + (b Y + c Y^2) X with Y = X X^T, from g / |g|.
+
+    Singular values end within about 0.7..1.2, which is as good for training (Jordan et al. 2024).
+    """
+    a, b, c = QUINTIC
+    x = g / max(float(np.linalg.norm(g)), 1e-30)
+    for _ in range(steps):
+        y = x @ x.T
+        x = a * x + (b * y + c * y @ y) @ x
+    return np.asarray(x)
+
+
+def _gradient() -> Step:
+    return lambda g: 5.0 * g
+
+
+def _sign() -> Step:
+    return lambda g: 0.04 * np.sign(g)
+
+
+def _muon() -> Step:
+    return lambda g: 0.05 * polar(g)
+
+
+def _muon_ns() -> Step:
+    return lambda g: 0.05 * newton_schulz(g)
+
+
+def _adam() -> Step:
+    moments: list[Array] = [np.zeros(1), np.zeros(1)]
+    steps = 0
+
+    def step(g: Array) -> Array:
+        nonlocal steps
+        steps += 1
+        moments[0] = 0.9 * moments[0] + 0.1 * g
+        moments[1] = 0.999 * moments[1] + 0.001 * g * g
+        first, second = moments[0] / (1 - 0.9**steps), moments[1] / (1 - 0.999**steps)
+        return np.asarray(0.01 * first / (np.sqrt(second) + 1e-12))
+
+    return step
+
+
+OPTIMIZERS: Mapping[str, Callable[[], Step]] = {
+    "gradient": _gradient,
+    "sign": _sign,
+    "adam": _adam,
+    "muon": _muon,
+    "muon-ns": _muon_ns,
+}
+
+
+def tail_expected(ratio: float, classes: int = 64, reach: float = 0.99) -> float:
+    """What gradient descent leaves of the worst class, as a formula: logits grow with the gradient's frequency.
+
+    With orthonormal embeddings and zero start the classes do not disturb each other: the logit gap x of a class of
+    frequency f obeys dx/dt = f (1 - p) (1 + 1 / (K - 1)), p = 1 / (1 + (K - 1) exp(-x)), so that
+    x + exp(x) / (K - 1) grows in proportion to f.
+    """
+    check(0 < ratio <= 1 and classes >= 2, "tail_expected", "needs 0 < ratio <= 1, classes >= 2", (ratio, classes))
+    k = classes - 1
+    top = math.log(k * reach / (1 - reach))
+    goal = ratio * (top + math.expm1(top) / k)
+    low, high = 0.0, top
+    while high - low > 1e-12:
+        x = (low + high) / 2
+        low, high = (x, high) if x + math.expm1(x) / k < goal else (low, x)
+    return 1 / (1 + k * math.exp(-low))
+
+
+def _softmax(logits: Array) -> Array:
+    """Columns to probabilities."""
+    p = np.exp(logits - logits.max(axis=0))
+    return np.asarray(p / p.sum(axis=0))
