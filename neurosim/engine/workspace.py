@@ -36,7 +36,7 @@ class Workspace:
         step: where the present run stands.
     """
 
-    def __init__(self, plan: Plan, recorded: tuple[str, ...], count_updates: bool) -> None:
+    def __init__(self, plan: Plan, recorded: tuple[str, ...], count_updates: bool, threads: int = 1) -> None:
         self.plan = plan
         populations = plan.network.populations
         self.state = {p: cells.initial.copy() for p, cells in plan.cells.items()}
@@ -126,6 +126,37 @@ class Workspace:
             mine = (found >= base) & (found < base + self.plan.network.population(name).size)
             result[name] = steps[mine], found[mine] - np.int32(base)
         return result
+
+    def take_spikes(self) -> dict[str, tuple[NDArray[np.int32], NDArray[np.int32]]]:
+        """`spikes()` found since the last take, which are then no longer held here."""
+        taken = self.spikes()
+        self._used[0] = 0
+        return taken
+
+    def arrays(self) -> dict[str, NDArray]:
+        """Every array that changes while the network runs, by name; the arrays themselves, not copies.
+
+        Together with `step` they are all that the steps to come depend on, input aside, and the counters. They are the
+        same for any number of threads.
+        """
+        populations = self.plan.network.populations
+        named = {f"tally/{populations[p].name}": tally for p, tally in enumerate(self.tallies)}
+        for p in self.plan.cells:
+            named[f"state/{populations[p].name}"] = self.state[p]
+            named[f"ring/{populations[p].name}"] = self.ring[p]
+        return {**named, "changes": self.changes, "drawn": self.drawn}
+
+    def restore(self, arrays: Mapping[str, NDArray], step: int) -> None:
+        """Put back what `arrays()` gave and stand at `step`: events of earlier steps have been played.
+
+        After `reset`, which says what is played and sampled; the arrays have the names, shapes and types of `arrays()`.
+        """
+        for name, mine in self.arrays().items():
+            mine[:] = arrays[name]
+        for p, given in self._played[0].items():
+            self._cursors[p] = np.searchsorted(given.steps, step)
+        self._used[0] = 0
+        self.step = step
 
     def _fill_unit(self, p: int, population: Population, recorded: tuple[str, ...], count_updates: bool) -> None:
         row, size = self._units[p], population.size

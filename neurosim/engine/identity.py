@@ -1,0 +1,122 @@
+"""What a network is, written down as plain data: to tell whether a saved state belongs to it, and if not, where the
+two part."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import NeurosimInputError
+from ..network import Network
+from ..neurons import Neuron
+
+# The lists of a network, and what one entry of each is called.
+KINDS = {"populations": "Population", "projections": "Projection", "stimuli": "PoissonInput"}
+
+
+def describe(network: Network) -> dict[str, Any]:
+    """The network as JSON holds it: by list and name, every parameter; long arrays by their digest.
+
+    Equal networks have equal descriptions, in whatever order they were put together and whether a number was given as
+    1 or 1.0.
+    """
+    return {key: {str(entry.name): _plain(entry, entry.name) for entry in getattr(network, key)} for key in KINDS}
+
+
+def digest(description: Mapping[str, Any]) -> str:
+    """SHA-256 of a description."""
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
+
+
+def difference(saved: Mapping[str, Any], present: Mapping[str, Any]) -> str | None:
+    """Where two descriptions part first: `Population['exc'].model.tau_mem: 0.02 there, 0.03 here`; None: nowhere."""
+    for key, kind in KINDS.items():
+        there, here = saved.get(key, {}), present.get(key, {})
+        for name in sorted({*there, *here}):
+            found = _difference(there.get(name), here.get(name), f"{kind}[{name!r}]")
+            if found:
+                return found
+    return None
+
+
+def _difference(there: Any, here: Any, thing: str) -> str | None:
+    if there == here:
+        return None
+    if there is None or here is None:
+        return f"{thing}: {_short(there)} there, {_short(here)} here"
+    if isinstance(there, Mapping) and isinstance(here, Mapping):
+        # Of another class: its parameters have other names, and the class says it all.
+        if there.get("class") != here.get("class"):
+            return f"{thing}: {_short(there)} there, {_short(here)} here"
+        for key in sorted({*there, *here}):
+            found = _difference(there.get(key), here.get(key), f"{thing}.{key}")
+            if found:
+                return found
+    return f"{thing}: {_short(there)} there, {_short(here)} here"
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "absent"
+    if isinstance(value, Mapping):
+        return str(value.get("class", value.get("array", "other values")))
+    return f"{value!r:.40}"
+
+
+def _plain(value: Any, thing: object) -> Any:
+    """A parameter as JSON: numbers, text, lists, and classes with their fields."""
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    if isinstance(value, (int, float, np.number, np.bool_)):
+        return _number(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(value[key], thing) for key in sorted(value)}
+    if is_dataclass(value) and not isinstance(value, type):
+        return _object(value, thing)
+    if isinstance(value, (np.ndarray, list, tuple)):
+        return _array(value, thing)
+    raise NeurosimInputError(
+        f"{thing}: a {type(value).__name__} cannot be written down, so its network cannot be saved; "
+        "give numbers, text, arrays or a dataclass of them"
+    )
+
+
+def _object(value: Any, thing: object) -> dict[str, Any]:
+    kind = type(value)
+    plain = {"class": kind.__name__, **{f.name: _plain(getattr(value, f.name), thing) for f in fields(value)}}
+    if isinstance(value, Neuron):
+        plain.update(state=list(value.state), receptors=list(value.receptors))
+    return plain
+
+
+def _number(value: Any) -> int | float | str:
+    # NaN and infinity are not JSON; a whole number is the same however it was given.
+    number = float(value)
+    if not np.isfinite(number):
+        return repr(number)
+    return int(value) if number == int(value) else number
+
+
+def _array(value: Any, thing: object) -> Any:
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        return _plain(value.item(), thing)
+    if isinstance(value, np.ndarray) and value.ndim == 1 and value.size <= 8:
+        value = value.tolist()
+    if isinstance(value, (list, tuple)) and (len(value) <= 8 or not _numeric(value)):
+        return [_plain(item, thing) for item in value]
+    array: NDArray = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        return [_plain(item, thing) for item in array.tolist()]
+    # Whole numbers and reals that are equal have equal bytes; adding 0.0 makes -0.0 into 0.0.
+    data = np.ascontiguousarray(array, np.float64) + 0.0
+    return {"array": f"{list(array.shape)} {hashlib.sha256(data.tobytes()).hexdigest()[:32]}"}
+
+
+def _numeric(value: Any) -> bool:
+    return all(isinstance(item, (int, float, np.number)) for item in value)
