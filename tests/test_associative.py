@@ -173,7 +173,7 @@ def test_bit_errors_from_examples_follow_the_theory(supervised, examples, qualit
         memory = DenseHebbian.supervised(eta, labels, 2) if supervised else DenseHebbian.unsupervised(eta, 2)
         wrong.append(np.mean([np.sign(memory.field(x)) != x for x in xi]))
     expected = dense_bit_error(units, 2, archetypes, quality, examples, supervised)
-    assert np.mean(wrong) == pytest.approx(expected, abs=4 * np.std(wrong) / math.sqrt(len(wrong)) + 0.002)
+    assert np.mean(wrong) == pytest.approx(expected, abs=4 * np.std(wrong) / math.sqrt(len(wrong)))
 
 
 def test_examples_as_good_as_the_archetype_are_patterns():

@@ -13,6 +13,7 @@ from ..errors import NeurosimFormatError, check
 from .common import Array, Recall, cue_of, odd_factorial, patterns_of, tail, warn_full
 
 VERSION = 1
+MANY = 10_000  # examples, from which on their mean is as good as normal
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,13 +102,16 @@ def dense_bit_error(
 ) -> float:
     """Chance of a wrong bit after one update that starts at a pattern itself.
 
-    Of stored patterns, Q(sqrt(N^(P-1) / ((2P-3)!! K))) (Krotov & Hopfield 2016). From examples, each bit of which
-    agrees with its archetype with chance (1 + quality) / 2, the noise-to-signal ratio of a bit is, with
-    rho = (1 - quality^2) / (examples quality^2) and c = quality^2,
+    Of stored patterns, Q(1 / sqrt(v)) with v = (2P-3)!! K / N^(P-1) (Krotov & Hopfield 2016). From examples, each bit
+    of which agrees with its archetype with chance (1 + quality) / 2, a bit of their mean is only as good as the
+    k of M that agree, k binomial: the mean of Q((2k / M - 1) / (quality sqrt(v))), where with c = quality^2 and
+    rho = (1 - c) / (M c)
 
-    - supervised: rho + (1 + rho)^P (2P-3)!! K / N^(P-1) (Agliari et al. 2023);
-    - unsupervised: rho + [(2P-3)!! / M + (1 - 1/M) c E(c)] K / (c^P N^(P-1)), where E(c) is the mean of
-      (xy)^(P-1) over standard normal x and y of correlation c: two examples of one archetype.
+    - supervised: v = (1 + rho)^P (2P-3)!! K / N^(P-1) (Agliari et al. 2023, who take k as normal);
+    - unsupervised: v = [(2P-3)!! / M + (1 - 1/M) c E(c)] K / (c^P N^(P-1)), where E(c) is the mean of (xy)^(P-1)
+      over standard normal x and y of correlation c: two examples of one archetype.
+
+    For many units, where the sum over patterns is normal.
 
     Args:
         units: N.
@@ -128,7 +132,18 @@ def dense_bit_error(
         noise = (1 + rho) ** order * odd * load
     else:
         noise = (odd / examples + (1 - 1 / examples) * c * _power_moment(order - 1, c)) * load / c**order
-    return tail(1 / math.sqrt(rho + noise))
+    return _over_examples(examples, quality, noise)
+
+
+def _over_examples(examples: int, quality: float, noise: float) -> float:
+    """Mean of Q((2k / M - 1) / (quality sqrt(noise))) over how many of M examples agree on a bit."""
+    if examples > MANY:
+        return tail(1 / math.sqrt(noise + (1 - quality**2) / (examples * quality**2)))
+    from scipy.stats import binom
+
+    k = np.arange(examples + 1)
+    z = (2 * k / examples - 1) / (quality * math.sqrt(noise))
+    return float(np.sum(binom.pmf(k, examples, (1 + quality) / 2) * np.array([tail(x) for x in z])))
 
 
 def dense_capacity(units: int, order: int) -> float:

@@ -1,0 +1,162 @@
+"""What associative memories hold against theory: Hopfield, dense, from examples, multitasking, key-value pairs, tails.
+
+    python benchmarks/associative.py [--seeds 10] [--json]
+
+Every row has the figure of theory, what was simulated, and the standard error of that over seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from machine import describe
+from tqdm import tqdm
+
+from neurosim import associative as am
+
+UNITS = 2000  # of the Hopfield networks: at alpha_c the step is as wide as 1 / sqrt(N)
+PROBES = 6  # patterns recalled of each memory
+
+
+class Row(NamedTuple):
+    """One line: what, its theory (None: none known), and a function of a seed that simulates it."""
+
+    part: str
+    what: str
+    theory: float | None
+    simulate: Callable[[int], float]
+
+
+def signs(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).choice([-1.0, 1.0], shape)
+
+
+def hopfield(load: float) -> Callable[[int], float]:
+    def simulate(seed: int) -> float:
+        patterns = signs(seed, round(load * UNITS), UNITS)
+        memory = am.Hopfield.store(patterns)
+        return float(np.mean([memory.recall(p, seed=k).overlap(p)[0] for k, p in enumerate(patterns[:PROBES])]))
+
+    return simulate
+
+
+def dense(units: int, order: int, count: int) -> Callable[[int], float]:
+    def simulate(seed: int) -> float:
+        patterns = signs(seed, count, units)
+        memory = am.DenseHebbian.store(patterns, order)
+        return float(np.mean([np.sign(memory.field(p)) != p for p in patterns[:50]]))
+
+    return simulate
+
+
+def examples(units: int, kinds: int, each: int, quality: float, supervised: bool) -> Callable[[int], float]:
+    def simulate(seed: int) -> float:
+        archetypes = signs(seed, kinds, units)
+        agree = np.random.default_rng(seed + 1000).random((kinds, each, units)) < (1 + quality) / 2
+        eta = np.where(agree, archetypes[:, None], -archetypes[:, None]).reshape(-1, units)
+        learn = am.DenseHebbian.supervised, am.DenseHebbian.unsupervised
+        memory = learn[0](eta, np.repeat(np.arange(kinds), each), 2) if supervised else learn[1](eta, 2)
+        return float(np.mean([np.sign(memory.field(a)) != a for a in archetypes]))
+
+    return simulate
+
+
+def multitasking(rank: int, dilution: float, count: int = 3, units: int = 4000) -> Callable[[int], float]:
+    def simulate(seed: int) -> float:
+        draws = np.random.default_rng(seed)
+        half = (1 - dilution) / 2
+        patterns = draws.choice([-1.0, 0.0, 1.0], (count, units), p=[half, dilution, half])
+        cue = np.where(patterns[0] != 0, patterns[0], draws.choice([-1.0, 1.0], units))
+        return float(np.sort(np.abs(am.Hopfield.store(patterns).recall(cue, seed).overlap(patterns)))[::-1][rank])
+
+    return simulate
+
+
+def pairs(rule: am.FastWeights, count: int, d_k: int, kind: str) -> Callable[[int], float]:
+    def simulate(seed: int) -> float:
+        k, v = am.keys(kind, count, d_k, seed), np.random.default_rng(seed).normal(size=(count, 64))
+        return rule.memory(d_k, 64).write(k, v).error(k, v)
+
+    return simulate
+
+
+def tail(way: str, ratio: float) -> Callable[[int], float]:
+    return lambda seed: am.tail_class(way, ratio, seed=seed)
+
+
+def rows() -> Iterator[Row]:
+    for load in (0.05, 0.1, 0.12, 0.13, 0.135, 0.145, 0.16, 0.2):
+        yield Row("Hopfield", f"overlap at K/N = {load}, N={UNITS}", am.hopfield_overlap(load), hopfield(load))
+    for units, order, count in ((100, 2, 20), (100, 3, 1000), (60, 4, 1500), (200, 3, 4000)):
+        expected = am.dense_bit_error(units, order, count)
+        yield Row("dense", f"bit error, N={units} P={order} K={count}", expected, dense(units, order, count))
+    for supervised in (True, False):
+        for each in (5, 20, 80):
+            expected = am.dense_bit_error(400, 2, 6, 0.4, each, supervised)
+            how = "supervised" if supervised else "unsupervised"
+            yield Row("from examples", f"{how}, {each} each", expected, examples(400, 6, each, 0.4, supervised))
+    for rank, expected in enumerate(am.multitasking_overlaps(3, 0.3)):
+        yield Row("multitasking", f"overlap {rank + 1} of 3, d=.3", float(expected), multitasking(rank, 0.3))
+    rules = {
+        "Hebbian": am.FastWeights(),
+        "delta": am.FastWeights(delta=True),
+        "Hebbian, forgetting .02": am.FastWeights(forgetting=0.02),
+        "delta, momentum .5": am.FastWeights(delta=True, rate=0.5, momentum=0.5),
+    }
+    for name, rule in rules.items():
+        for kind in ("random", "orthogonal"):
+            for count in (32, 64, 256):
+                expected = None if rule.delta and rule.momentum else am.expected_error(rule, count, 64, kind)
+                what = f"{name}, {count} {kind} keys of 64"
+                yield Row("key-value pairs", what, expected, pairs(rule, count, 64, kind))
+    for ratio in (0.1, 0.01):
+        for way in am.OPTIMIZERS:
+            expected = am.tail_expected(ratio) if way == "gradient" else None
+            yield Row("tail classes", f"{way}, r={ratio}", expected, tail(way, ratio))
+
+
+def measure(seeds: int) -> list[dict]:
+    found = []
+    for row in tqdm(list(rows()), file=sys.stderr):
+        values = [row.simulate(seed) for seed in range(seeds)]
+        error = float(np.std(values, ddof=1) / np.sqrt(seeds)) if seeds > 1 else None
+        found.append(
+            {
+                "part": row.part,
+                "what": row.what,
+                "theory": row.theory,
+                "simulated": float(np.mean(values)),
+                "standard_error": error,
+                "seeds": seeds,
+            }
+        )
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore", am.CapacityWarning)
+    alpha, overlap = am.hopfield_capacity()
+    found = measure(options.seeds)
+    if options.json:
+        print(json.dumps({"machine": describe(1), "alpha_c": alpha, "overlap_at_alpha_c": overlap, "rows": found}))
+        return
+    print(f"alpha_c = {alpha:.6f}, overlap there {overlap:.4f}, {(1 - overlap) / 2:.2%} of the bits wrong")
+    print(f"{'':16}{'':48}{'theory':>10}{'simulated':>11}{'+-':>9}")
+    for row in found:
+        theory = "-" if row["theory"] is None else f"{row['theory']:.5f}"
+        error = "-" if row["standard_error"] is None else f"{row['standard_error']:.5f}"
+        print(f"{row['part']:16}{row['what']:48}{theory:>10}{row['simulated']:11.5f}{error:>9}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Overlap of one SDR with a bank of many: packed bits against numpy's dense product, beside the memory's bandwidth.
+
+    python benchmarks/sdr.py [--bank 1000000] [--size 2048] [--active 40] [--repeats 15] [--threads N] [--json]
+
+The packed bank takes size / 8 bytes an SDR, and each is read once: the time cannot be less than that over the
+bandwidth, which is measured with a sum over the same bytes. numpy's product takes the bank as bytes, int32 and float32
+(the last through BLAS); those need up to 8 GiB, so they run on a part of the bank, and their time is scaled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+
+import numba
+import numpy as np
+from machine import describe
+from threadpoolctl import threadpool_limits
+
+from neurosim import sdr
+from neurosim.kernels.overlap import pack
+from neurosim.kernels.parallel import spread
+
+PART = 50_000  # SDRs of the bank that numpy's dense forms multiply
+DENSE = {"bool": np.bool_, "int32": np.int32, "float32": np.float32}
+
+
+@numba.njit(nogil=True)
+def total(words: np.ndarray, out: np.ndarray, place: int) -> None:
+    kept = np.uint64(0)
+    for k in range(words.size):
+        kept += words[k]
+    out[place] = kept
+
+
+def bandwidth(bank: np.ndarray, repeats: int, threads: int) -> float:
+    """Bytes a second that `threads` threads read together, the best of several passes over the bank."""
+    words, out = bank.reshape(-1), np.zeros(threads, np.uint64)
+    edges = np.linspace(0, words.size, threads + 1).astype(int)
+    parts = [words[a:b] for a, b in itertools.pairwise(edges)]
+    total(parts[0][:1], out, 0)
+    bounds = np.arange(threads + 1)
+
+    def read(first: int, end: int) -> None:
+        for k in range(first, end):
+            total(parts[k], out, k)
+
+    best = min(seconds(lambda: spread(read, bounds, threads, 1), repeats))
+    return bank.nbytes / best
+
+
+def seconds(work: Callable[[], object], repeats: int) -> list[float]:
+    found = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - start)
+    return found
+
+
+def random_bank(count: int, size: int, active: int) -> np.ndarray:
+    """[count, words] packed; active bits drawn with repeats left out, so a few SDRs have one bit less."""
+    draws = np.random.default_rng(0)
+    parts = []
+    for first in range(0, count, PART):
+        dense = np.zeros((min(PART, count - first), size), bool)
+        dense[np.arange(len(dense))[:, None], draws.integers(size, size=(len(dense), active))] = True
+        parts.append(pack(dense))
+    return np.concatenate(parts)
+
+
+def measure(options: argparse.Namespace) -> dict:
+    bank = random_bank(options.bank, options.size, options.active)
+    query = sdr.SDR.random(options.size, options.active, seed=1)
+    part = np.unpackbits(bank[:PART].view(np.uint8), axis=1, bitorder="little")[:, : options.size]
+    expected = part @ query.dense().astype(np.int32)
+    if not np.array_equal(sdr.overlaps(query, bank[:PART]), expected):
+        raise SystemExit("packed and dense overlaps differ")
+    found: dict = {"bank": len(bank), "size": options.size, "active": options.active, "repeats": options.repeats}
+    for threads in sorted({1, options.threads}):
+        sdr.overlaps(query, bank, threads)
+        every = seconds(lambda threads=threads: sdr.overlaps(query, bank, threads), options.repeats)
+        median, speed = statistics.median(every), bandwidth(bank, options.repeats, threads)
+        found[f"packed_{threads}"] = {
+            "seconds": median,
+            "spread": [min(every), max(every)],
+            "bytes_per_s": bank.nbytes / median,
+            "memory_bytes_per_s": speed,
+            "of_bandwidth": bank.nbytes / median / speed,
+        }
+    for name, kind in DENSE.items():
+        dense, vector = part.astype(kind), query.dense().astype(np.int32 if kind is np.bool_ else kind)
+        for threads in sorted({1, options.threads}):
+            with threadpool_limits(threads):
+                every = seconds(lambda d=dense, v=vector: d @ v, max(3, options.repeats // 3))
+            scaled = statistics.median(every) * len(bank) / len(part)
+            packed = found[f"packed_{threads}"]["seconds"]
+            found[f"numpy_{name}_{threads}"] = {"seconds": scaled, "times_packed": scaled / packed}
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bank", type=int, default=1_000_000)
+    parser.add_argument("--size", type=int, default=2048)
+    parser.add_argument("--active", type=int, default=40)
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    found = measure(options)
+    if options.json:
+        print(json.dumps({"machine": describe(options.threads), "rows": [found]}))
+        return
+    print(json.dumps(describe(options.threads)))
+    print(f"one SDR of {found['active']} in {found['size']} bits against {found['bank']:,}:")
+    for threads in sorted({1, options.threads}):
+        row = found[f"packed_{threads}"]
+        print(
+            f"  packed, {threads} thread(s): {row['seconds'] * 1e3:.2f} ms, {row['bytes_per_s'] / 1e9:.1f} GB/s "
+            f"({row['of_bandwidth']:.0%} of the {row['memory_bytes_per_s'] / 1e9:.1f} GB/s that a sum reads)"
+        )
+        for name in DENSE:
+            row = found[f"numpy_{name}_{threads}"]
+            ratio = f"{row['times_packed']:.0f} times the packed"
+            print(f"  numpy {name}, {threads} thread(s): {row['seconds'] * 1e3:.0f} ms, {ratio}")
+
+
+if __name__ == "__main__":
+    main()
