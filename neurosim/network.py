@@ -142,7 +142,10 @@ class Projection:
         check_value(self.delay, f"{self}.delay")
         if not isinstance(self.delay, Distribution):
             check(np.min(self.delay, initial=1.0) > 0, f"{self}.delay", "must be > 0 s", np.min(self.delay))
-        rules = (("plasticity", LearningRule, "a learning rule"), ("short_term", ShortTermPlasticity, "its parameters"))
+        rules = (
+            ("plasticity", LearningRule, "a learning rule"),
+            ("short_term", ShortTermPlasticity, "a ShortTermPlasticity"),
+        )
         for name, kind, what in rules:
             value = getattr(self, name)
             check(value is None or isinstance(value, kind), f"{self}.{name}", f"must be {what} or None", value)

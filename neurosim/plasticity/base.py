@@ -93,7 +93,8 @@ class LearningRule(ABC):
     def __post_init__(self) -> None:
         name = type(self).__name__
         for entry in fields(self):  # type: ignore[arg-type]
-            check_parameter(f"{name}.{entry.name}", entry.name, getattr(self, entry.name))
+            if entry.type not in ("str", str):
+                check_parameter(f"{name}.{entry.name}", entry.name, getattr(self, entry.name))
         check(self.w_min < self.w_max, f"{name}.w_max", f"must be > w_min {self.w_min:g}", self.w_max)
         self.terms()
 
@@ -103,9 +104,7 @@ class LearningRule(ABC):
 
 
 def check_parameter(thing: str, name: str, value: Any) -> None:
-    """Raise `NeurosimInputError` unless a number keeps the rule its name stands for; names of things pass."""
-    if isinstance(value, str):
-        return
+    """Raise `NeurosimInputError` unless a number keeps the rule its name stands for."""
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     check(number, thing, "must be a number", repr(value))
     check(math.isfinite(value), thing, "must be finite", value)

@@ -144,6 +144,12 @@ class RewardSTDP(LearningRule):
     pairing: str = "all_to_all"
 
     def terms(self) -> Terms:
+        check(
+            isinstance(self.reward, str) and self.reward != "",
+            "RewardSTDP.reward",
+            "must name a population",
+            repr(self.reward),
+        )
         check(self.reward_delay > 0, "RewardSTDP.reward_delay", "must be > 0 s", self.reward_delay)
         span = self.w_max - self.w_min
         return Terms(
