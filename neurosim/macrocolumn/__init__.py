@@ -1,0 +1,63 @@
+"""Sparsey-style macrocolumns: single-trial, fixed-time sparse memories of items and sequences."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .column import Macrocolumn as Macrocolumn
+    from .fields import patches as patches
+    from .fields import scattered as scattered
+    from .hierarchy import Hierarchy as Hierarchy
+    from .hierarchy import HierarchyMemory as HierarchyMemory
+    from .hierarchy import Level as Level
+    from .records import Answer as Answer
+    from .records import Batch as Batch
+    from .records import CapacityWarning as CapacityWarning
+    from .records import LevelBatch as LevelBatch
+    from .records import Memory as Memory
+    from .records import Trace as Trace
+    from .saved import load as load
+    from .saved import save as save
+    from .selection import Permanence as Permanence
+    from .selection import Selection as Selection
+    from .theory import capacity as capacity
+    from .theory import crosstalk as crosstalk
+    from .theory import expected_intersection as expected_intersection
+    from .theory import expected_recall as expected_recall
+    from .theory import modulation as modulation
+
+# Loaded on first use: starting up needs no numba.
+_PUBLIC = {
+    "Answer": "records",
+    "Batch": "records",
+    "CapacityWarning": "records",
+    "Hierarchy": "hierarchy",
+    "HierarchyMemory": "hierarchy",
+    "Level": "hierarchy",
+    "LevelBatch": "records",
+    "Macrocolumn": "column",
+    "Memory": "records",
+    "Permanence": "selection",
+    "Selection": "selection",
+    "Trace": "records",
+    "capacity": "theory",
+    "crosstalk": "theory",
+    "expected_intersection": "theory",
+    "expected_recall": "theory",
+    "load": "saved",
+    "modulation": "theory",
+    "patches": "fields",
+    "save": "saved",
+    "scattered": "fields",
+}
+__all__ = list(_PUBLIC)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'neurosim.macrocolumn' has no attribute '{name}'")
+    # Kept, so that the next use is a plain attribute.
+    value = globals()[name] = getattr(importlib.import_module(f".{_PUBLIC[name]}", __name__), name)
+    return value

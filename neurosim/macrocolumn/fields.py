@@ -1,0 +1,41 @@
+"""Where in a frame each column looks: receptive fields as arrays [columns, inputs] of input units."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import check
+from ..sdr.code import draws
+
+
+def patches(shape: tuple[int, ...], side: int, stride: int = 1) -> NDArray[np.int32]:
+    """Square fields of `side` by `side`, every `stride` along both of the last two dimensions, all of the others.
+
+    The last field of each row and column lies flush with the edge, so that nothing is left out.
+    """
+    check(len(shape) >= 2 and min(shape) >= 1, "patches.shape", "must be (..., height, width)", shape)
+    height, width = shape[-2:]
+    check(1 <= side <= min(height, width), "patches.side", f"must be in 1..{min(height, width)}", side)
+    check(stride >= 1, "patches.stride", "must be >= 1", stride)
+    units = np.arange(int(np.prod(shape)), dtype=np.int32).reshape(-1, height, width)
+    return np.stack(
+        [
+            units[:, y : y + side, x : x + side].ravel()
+            for y in _starts(height, side, stride)
+            for x in _starts(width, side, stride)
+        ]
+    )
+
+
+def scattered(size: int, columns: int, inputs: int, seed: int = 0) -> NDArray[np.int32]:
+    """Fields of `inputs` units drawn from all `size`, without repeats within a field."""
+    check(1 <= inputs <= size, "scattered.inputs", f"must be in 1..{size}", inputs)
+    check(columns >= 1, "scattered.columns", "must be >= 1", columns)
+    rows = [np.sort(draws(seed, m).choice(size, inputs, replace=False)) for m in range(columns)]
+    return np.array(rows, np.int32)
+
+
+def _starts(length: int, side: int, stride: int) -> list[int]:
+    starts = list(range(0, length - side + 1, stride))
+    return starts if starts[-1] == length - side else [*starts, length - side]

@@ -1,0 +1,309 @@
+"""Levels of macrocolumns: each column sees a part of the level below, and takes signals from the columns above."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import check
+from ..sdr import SDR
+from .records import LevelBatch, Memory, Trace
+from .run import Frames, keys, run, sequence
+from .selection import Permanence, Selection, rule
+
+Above = tuple[NDArray[np.uint64], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """Columns of one kind.
+
+    Attributes:
+        fields: [columns, n], what each column sees: input units at the lowest level, columns of the level below at
+            the others; see `patches` and `scattered`.
+        bounds: fewest and most active inputs (at the lowest level) or active columns below (at the others) with which
+            a column runs; None: 1 and n.
+        the others: as in `Macrocolumn`.
+    """
+
+    fields: NDArray[np.int32]
+    modules: int
+    units: int
+    persistence: int = 1
+    lateral: bool = True
+    bounds: tuple[int, int] | None = None
+    selection: Selection = field(default_factory=Selection)
+    permanence: Permanence | None = None
+    frozen_above: float = 1.0
+
+    def __post_init__(self) -> None:
+        fields = np.asarray(self.fields)
+        good = fields.ndim == 2 and fields.size > 0 and fields.dtype.kind in "iu"
+        check(good, "Level.fields", "must be integers [columns, n]", fields.shape)
+        rows = np.sort(fields, axis=1)
+        check(bool((rows[:, 1:] > rows[:, :-1]).all()), "Level.fields", "must not repeat within a field", "a repeat")
+        object.__setattr__(self, "fields", fields.astype(np.int32))
+        for name in ("modules", "units", "persistence"):
+            check(getattr(self, name) >= 1, f"Level.{name}", "must be >= 1", getattr(self, name))
+        low, high = self.limits
+        check(1 <= low <= high, "Level.bounds", "must be fewest and most, 1 <= fewest <= most", self.bounds)
+        check(0 < self.frozen_above <= 1, "Level.frozen_above", "must be in 0..1, 0 excluded", self.frozen_above)
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Fewest and most active inputs or columns with which a column runs."""
+        return (1, self.fields.shape[1]) if self.bounds is None else self.bounds
+
+    @property
+    def columns(self) -> int:
+        return len(self.fields)
+
+    @property
+    def size(self) -> int:
+        """Units of one column."""
+        return self.modules * self.units
+
+
+@dataclass(eq=False)
+class HierarchyMemory:
+    """The weights of every level, changed by storing."""
+
+    levels: tuple[Memory, ...]
+
+    @property
+    def stored(self) -> int:
+        """Items or sequences stored."""
+        return self.levels[0].stored
+
+
+@dataclass(frozen=True, eq=False)
+class Hierarchy:
+    """Several levels of columns.
+
+    In each frame the levels run from the lowest up; a level sees the codes below of the same frame, its own of the
+    frame before (H), and, where `top_down`, those above of the frame before (D). Persistence usually grows with the
+    level, so that a code above is bound to several below.
+
+    Attributes:
+        inputs: size of the SDRs that the lowest level sees.
+        levels: from the lowest up.
+        top_down: whether levels take signals from above.
+        seed: of all random draws.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    inputs: int
+    levels: tuple[Level, ...]
+    top_down: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check(len(self.levels) >= 1, "Hierarchy.levels", "must be at least one", len(self.levels))
+        check(self.inputs >= 1, "Hierarchy.inputs", "must be >= 1", self.inputs)
+        seen = self.inputs
+        for i, level in enumerate(self.levels):
+            low, high = int(level.fields.min()), int(level.fields.max())
+            name = f"Hierarchy.levels[{i}].fields"
+            check(low >= 0, name, "must be >= 0", low)
+            check(high < seen, name, f"must be < {seen}, what there is below", high)
+            seen = level.columns
+
+    def memory(self) -> HierarchyMemory:
+        """A memory with nothing stored."""
+        return HierarchyMemory(
+            tuple(
+                Memory.empty(level.columns, self._afferents(i), level.size, level.permanence is not None)
+                for i, level in enumerate(self.levels)
+            )
+        )
+
+    def store(
+        self, memory: HierarchyMemory, frames: SDR | Sequence[SDR], traces: Sequence[Trace] | None = None
+    ) -> tuple[LevelBatch, ...]:
+        """Store the frames of one sequence in one trial; a batch for each level, from the lowest up.
+
+        Args:
+            traces: of the levels, where the sequence goes on: `[batch.trace for batch in ...]`.
+
+        Raises:
+            NeurosimInputError: an SDR of another size, a memory of another hierarchy.
+        """
+        batches = self._run(memory, self._frames(frames, traces is None), traces, learn=True)
+        for level in memory.levels:
+            level.stored += traces is None
+        return batches
+
+    def recall(
+        self,
+        memory: HierarchyMemory,
+        frames: SDR | Sequence[SDR],
+        back_off: bool = False,
+        traces: Sequence[Trace] | None = None,
+    ) -> tuple[LevelBatch, ...]:
+        """The codes of the frames of one sequence; the memory stays as it is. `back_off` as in `recognise`."""
+        return self._run(memory, self._frames(frames, traces is None), traces, back_off=back_off)
+
+    def complete(self, memory: HierarchyMemory, level: int, codes: NDArray[np.int32]) -> SDR:
+        """Top-down from the codes [columns, Q] of a level to the inputs they stand for.
+
+        At each level down, the winner of a module is the unit that most winners above have learned from, and a module
+        that none has learned from stays without; of the inputs, those that some column's winners all have learned
+        from are on. Columns that did not run (-1) say nothing.
+        """
+        check(0 <= level < len(self.levels), "complete.level", f"must be in 0..{len(self.levels) - 1}", level)
+        self._belongs(memory)
+        codes = np.asarray(codes)
+        wanted = (self.levels[level].columns, self.levels[level].modules)
+        check(codes.shape == wanted, "complete.codes", f"must be winners {wanted}", codes.shape)
+        for i in range(level, 0, -1):
+            below = self.levels[i - 1]
+            votes = self._votes(memory, i, codes, below.columns * below.size)
+            votes = votes.reshape(below.columns, below.modules, below.units)
+            codes = np.where(votes.max(axis=2) > 0, votes.argmax(axis=2), -1)
+        return SDR(np.flatnonzero(self._votes(memory, 0, codes, self.inputs, everyone=True)), self.inputs)
+
+    # --- Inside
+
+    def _votes(
+        self, memory: HierarchyMemory, i: int, codes: NDArray, size: int, everyone: bool = False
+    ) -> NDArray[np.int64]:
+        """[size] winners that learned from each unit below; with `everyone`, columns all of whose winners did."""
+        from ..kernels.overlap import unpack
+
+        level, fields = self.levels[i], self._fields(i)
+        votes = np.zeros(size, np.int64)
+        for m in range(level.columns):
+            modules = np.flatnonzero(codes[m] >= 0)
+            if modules.size == 0:
+                continue
+            winners = modules * level.units + codes[m][modules]
+            found = unpack(memory.levels[i].u[m][:, winners].T, fields.shape[1])
+            np.add.at(votes, fields[m], found.all(axis=0) if everyone else found.sum(axis=0))
+        return votes
+
+    def _frames(self, frames: SDR | Sequence[SDR], fresh: bool) -> Frames:
+        return sequence([frames] if isinstance(frames, SDR) else frames, self.inputs, apart=False, fresh=fresh)
+
+    def _afferents(self, i: int) -> tuple[int, int, int]:
+        level = self.levels[i]
+        lateral = level.size if level.lateral and level.modules > 1 else 0
+        above = self._parents(i).shape[1] * self.levels[i + 1].size if self._has_above(i) else 0
+        return self._fields(i).shape[1], lateral, above
+
+    def _has_above(self, i: int) -> bool:
+        return self.top_down and i + 1 < len(self.levels)
+
+    def _fields(self, i: int) -> NDArray[np.int32]:
+        """[columns, inputs] in units of the level below."""
+        level = self.levels[i]
+        if i == 0:
+            return level.fields
+        size = self.levels[i - 1].size
+        places = level.fields[:, :, None] * size + np.arange(size, dtype=np.int32)
+        return np.ascontiguousarray(places.reshape(level.columns, -1), np.int32)
+
+    def _parents(self, i: int) -> NDArray[np.int64]:
+        """[columns, most parents] columns above that see each column; -1 fills up."""
+        above, columns = self.levels[i + 1], self.levels[i].columns
+        seers: list[list[int]] = [[] for _ in range(columns)]
+        for p, seen in enumerate(above.fields):
+            for m in seen:
+                seers[m].append(p)
+        most = max(1, *(len(s) for s in seers))
+        return np.array([s + [-1] * (most - len(s)) for s in seers], np.int64)
+
+    def _rule(self, i: int) -> NDArray[np.float64]:
+        level = self.levels[i]
+        each = 1 if i == 0 else self.levels[i - 1].modules
+        low, high = level.limits
+        bounds = low * each, high * each
+        above = self._afferents(i)[2]
+        return rule(level.selection, bounds, level.persistence, level.frozen_above, level.permanence, above)
+
+    def _belongs(self, memory: HierarchyMemory) -> None:
+        wanted = [(level.columns, self._afferents(i), level.size) for i, level in enumerate(self.levels)]
+        got = [(len(m.u), m.afferents, m.u.shape[2]) for m in memory.levels]
+        check(got == wanted, "memory", f"must be of this hierarchy: (columns, afferents, units) {wanted}", got)
+
+    def _run(
+        self,
+        memory: HierarchyMemory,
+        frames: Frames,
+        traces: Sequence[Trace] | None,
+        learn: bool = False,
+        back_off: bool = False,
+    ) -> tuple[LevelBatch, ...]:
+        self._belongs(memory)
+        if traces is None:
+            traces = [Trace.fresh(level.columns, level.modules) for level in self.levels]
+        plan = [_Plan(self, i) for i in range(len(self.levels))]
+        # Without signals from above, a level can run through all frames before the next one starts.
+        cuts = [slice(f, f + 1) for f in range(len(frames.dense))] if self.top_down else [slice(None)]
+        found: list[list[LevelBatch]] = [[] for _ in self.levels]
+        state = list(traces)
+        for cut in cuts:
+            part = Frames(frames.dense[cut], frames.flags[cut])
+            before = list(state)
+            for i, p in enumerate(plan):
+                fresh = bool(part.flags[0] & 1) if len(part.flags) else True
+                above = p.above(before[i + 1], fresh) if self._has_above(i) and not fresh else None
+                batch = p.run(memory.levels[i], part, state[i], above, learn, back_off)
+                found[i].append(batch)
+                state[i] = batch.trace
+                part = Frames(p.dense(batch.codes), part.flags)
+        return tuple(_join(batches, state[i]) for i, batches in enumerate(found))
+
+
+class _Plan:
+    """What a level needs in every frame, worked out once a call."""
+
+    def __init__(self, owner: Hierarchy, i: int) -> None:
+        self.level = owner.levels[i]
+        self.fields = owner._fields(i)
+        self.numbers = owner._rule(i)
+        self.names = keys(owner.seed, self.level.columns, sum(level.columns for level in owner.levels[:i]))
+        if owner._has_above(i):
+            self.parents, self.upper = owner._parents(i), owner.levels[i + 1]
+
+    def run(
+        self, memory: Memory, frames: Frames, trace: Trace, above: Above | None, learn: bool, back_off: bool
+    ) -> LevelBatch:
+        return run(
+            memory, self.fields, frames, self.level.modules, self.numbers, self.names, trace, above, learn, back_off
+        )
+
+    def dense(self, codes: NDArray[np.int32]) -> NDArray[np.uint8]:
+        """[frames, columns * size] booleans of codes [frames, columns, Q]."""
+        level = self.level
+        out = np.zeros((*codes.shape, level.units), np.uint8)
+        np.put_along_axis(out, np.maximum(codes, 0)[..., None], (codes >= 0)[..., None], axis=-1)
+        return out.reshape(len(codes), -1)
+
+    def above(self, trace: Trace, fresh: bool) -> Above:
+        """The signals of the codes above, of one frame."""
+        from ..kernels.macrocolumn import boosted
+        from ..kernels.overlap import pack
+
+        upper, parents = self.upper, self.parents
+        units = np.zeros((upper.columns + 1, upper.modules, upper.units), bool)
+        np.put_along_axis(units[:-1], np.maximum(trace.code, 0)[..., None], (trace.code >= 0)[..., None], axis=-1)
+        # Parent -1 is the empty last row.
+        bits = units.reshape(upper.columns + 1, -1)[parents].reshape(len(parents), -1)
+        runs = np.append(trace.code[:, 0] >= 0, False)[parents]
+        strength = np.array([boosted(max(int(z), 1), self.numbers) for z in trace.numbers[:, 1]] + [0.0])[parents]
+        scale = (strength * runs).sum(axis=1) / np.maximum(runs.sum(axis=1), 1)
+        return pack(bits)[None], scale[None]
+
+
+def _join(batches: list[LevelBatch], trace: Trace) -> LevelBatch:
+    parts = (
+        np.concatenate([getattr(batch, name) for batch in batches])
+        for name in ("codes", "familiarity", "notes", "counts")
+    )
+    codes, familiarity, notes, counts = parts
+    return LevelBatch(codes, familiarity, notes, counts, batches[0].module_units, trace)

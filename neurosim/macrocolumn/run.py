@@ -1,0 +1,121 @@
+"""From frames in Python to the kernel and back, for one column or many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import NeurosimInputError, check
+from ..sdr import SDR
+from .records import LevelBatch, Memory, Trace
+
+# Columns whose work is worth a thread of its own.
+COLUMNS_PER_THREAD = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Frames for many columns: [frames, size] uint8 booleans and [frames] flags of kernels.macrocolumn."""
+
+    dense: NDArray[np.uint8]
+    flags: NDArray[np.uint8]
+
+
+def sequence(items: Sequence[SDR], size: int, apart: bool, fresh: bool = True) -> Frames:
+    """Frames of one sequence, or of as many as there are items where they are `apart`.
+
+    Args:
+        fresh: whether the first frame forgets what was before.
+
+    Raises:
+        NeurosimInputError: an item is no SDR, or of another size.
+    """
+    dense = np.zeros((len(items), size), np.uint8)
+    for row, item in zip(dense, items, strict=True):
+        row[checked(item, size).indices] = 1
+    flags = np.full(len(items), 1 if apart else 0, np.uint8)
+    flags[:1] |= fresh
+    return Frames(dense, flags)
+
+
+def checked(item: object, size: int) -> SDR:
+    """An SDR of this size, or an error."""
+    if not isinstance(item, SDR):
+        raise NeurosimInputError(f"macrocolumn: needs an SDR (got {type(item).__name__}); see neurosim.sdr")
+    check(item.size == size, "macrocolumn", f"needs an SDR of {size} inputs", item.size)
+    return item
+
+
+def keys(seed: int, columns: int, first: int = 0) -> NDArray[np.uint64]:
+    """[columns] names of the random draws of each column."""
+    from ..kernels.random import words
+
+    check(0 <= seed < 2**63, "seed", "must be 0 to 2^63 - 1", seed)
+    found = [words(np.uint64(seed), np.uint64(first + m), np.uint64(0)) for m in range(columns)]
+    return np.array([int(a) << 32 | int(b) for a, b, _, _ in found], np.uint64)
+
+
+def run(
+    memory: Memory,
+    fields: NDArray[np.int32],
+    frames: Frames,
+    modules: int,
+    numbers: NDArray[np.float64],
+    names: NDArray[np.uint64],
+    trace: Trace | None = None,
+    above: tuple[NDArray[np.uint64], NDArray[np.float64]] | None = None,
+    learn: bool = False,
+    back_off: bool = False,
+    threads: int = 1,
+) -> LevelBatch:
+    """Run the frames through all columns of `memory`; it changes only where `learn` is true.
+
+    Args:
+        numbers: from `selection.rule`.
+        names: from `keys`.
+        above: packed top-down afferents [frames, columns, words] and the scale of their signals [frames, columns].
+    """
+    from ..kernels import macrocolumn as kernel
+    from ..kernels.parallel import spread
+
+    columns, n = len(fields), len(frames.dense)
+    state = Trace.fresh(columns, modules) if trace is None else trace.copy()
+    if above is None:
+        above = np.zeros((n, columns, memory.d.shape[1]), np.uint64), np.ones((n, columns))
+    codes = np.empty((n, columns, modules), np.int32)
+    familiarity = np.empty((n, columns))
+    notes, counts = np.empty((n, columns, 4), np.uint8), np.empty((n, columns, 5), np.int64)
+    batch = LevelBatch(codes, familiarity, notes, counts, memory.u.shape[2] // modules, state)
+
+    def fill(a: int, b: int) -> None:
+        kernel.run(
+            frames.dense,
+            frames.flags,
+            fields[a:b],
+            above[0][:, a:b],
+            above[1][:, a:b],
+            memory.u[a:b],
+            memory.h[a:b],
+            memory.d[a:b],
+            tuple(part[a:b] for part in memory.stages),
+            tuple(part[a:b] for part in memory.last),
+            state.code[a:b],
+            state.numbers[a:b],
+            state.familiarity[a:b],
+            memory.clock[a:b],
+            names[a:b],
+            numbers,
+            learn,
+            back_off,
+            codes[:, a:b],
+            familiarity[:, a:b],
+            notes[:, a:b],
+            counts[:, a:b],
+        )
+
+    # Columns share nothing, so the result does not depend on the threads.
+    spread(fill, np.arange(columns + 1), threads, COLUMNS_PER_THREAD)
+    return batch

@@ -1,0 +1,185 @@
+"""Saving columns and hierarchies with all they remember, and loading them without loss.
+
+A safetensors file: the arrays, and in its metadata a format version, the class, the parameters, and a SHA-256 over
+the parameters and arrays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import files
+from ..errors import NeurosimFormatError, NeurosimInputError, check, pick
+from .column import Macrocolumn
+from .hierarchy import Hierarchy, HierarchyMemory, Level
+from .records import Memory
+from .selection import Permanence, Selection
+
+VERSION = 1
+FORMAT = "neurosim-macrocolumn"
+Arrays = dict[str, NDArray]
+
+
+def save(path: str | os.PathLike[str], owner: Macrocolumn | Hierarchy, memory: Memory | HierarchyMemory) -> None:
+    """Write a column or hierarchy and its memory; `path` is replaced in one step.
+
+    Raises:
+        NeurosimInputError: the memory belongs to another column or hierarchy.
+        NeurosimWriteError: the disk refused.
+    """
+    from safetensors.numpy import save as encode
+
+    arrays: Arrays = {}
+    if isinstance(owner, Macrocolumn) and isinstance(memory, Memory):
+        owner._belongs(memory)
+        parameters: dict[str, Any] = {"column": _column(owner), "memory": [_memory(arrays, "0.", memory)]}
+    elif isinstance(owner, Hierarchy) and isinstance(memory, HierarchyMemory):
+        owner._belongs(memory)
+        parameters = _hierarchy(arrays, owner)
+        parameters["memory"] = [_memory(arrays, f"{i}.", level) for i, level in enumerate(memory.levels)]
+    else:
+        what = f"{type(owner).__name__} and {type(memory).__name__}"
+        raise NeurosimInputError(f"save: needs a column and its memory, or a hierarchy and its memory (got {what})")
+    text = json.dumps(parameters, sort_keys=True)
+    metadata = {"format": FORMAT, "version": str(VERSION), "class": type(owner).__name__, "parameters": text}
+    metadata["digest"] = _digest(text, arrays)
+    files.write_bytes(path, encode(arrays, metadata))
+
+
+def load(path: str | os.PathLike[str]) -> tuple[Macrocolumn, Memory] | tuple[Hierarchy, HierarchyMemory]:
+    """What `save` wrote.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: not such a file, cut short, damaged, or written by a newer version.
+    """
+    arrays, metadata = _read(path)
+    if metadata.get("format") != FORMAT:
+        raise NeurosimFormatError(f"{path}: is no saved macrocolumn; choose a file written by macrocolumn.save")
+    version = metadata.get("version", "")
+    if not version.isdecimal() or int(version[:9]) > VERSION:
+        step = "update neurosim to read it"
+        raise NeurosimFormatError(f"{path}: format version {version[:20]!r}, and {VERSION} is the newest known; {step}")
+    text = metadata.get("parameters", "")
+    if metadata.get("digest") != _digest(text, arrays):
+        raise NeurosimFormatError(f"{path}: the contents do not fit their digest; save it again or use a copy")
+    try:
+        builder: Callable[..., Any] = pick(_BUILDERS, metadata.get("class", ""), "class")
+        return builder(json.loads(text), arrays)
+    except (NeurosimInputError, KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = str(error) or type(error).__name__
+        raise NeurosimFormatError(f"{path}: is no macrocolumn this version knows ({reason})") from None
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[Arrays, Mapping[str, str]]:
+    from safetensors import SafetensorError, deserialize
+    from safetensors.numpy import load as decode
+
+    data = files.read_bytes(path).tobytes()
+    try:
+        arrays = decode(data)
+        # The library gives metadata only of files on disk; the header is JSON after its length in 8 bytes.
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        deserialize(data)
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise NeurosimFormatError(f"{path}: is no whole safetensors file ({reason}); use a copy") from None
+    metadata = header.get("__metadata__", {})
+    return arrays, metadata if isinstance(metadata, dict) else {}
+
+
+def _digest(text: str, arrays: Arrays) -> str:
+    state = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        state.update(f"{name}{array.dtype.str}{array.shape}".encode())
+        state.update(array.tobytes())
+    return state.hexdigest()
+
+
+# --- To plain values and arrays, and back
+
+
+def _column(column: Macrocolumn) -> dict[str, Any]:
+    return asdict(column)
+
+
+def _memory(arrays: Arrays, prefix: str, memory: Memory) -> dict[str, Any]:
+    for name in ("u", "h", "d", "clock"):
+        arrays[prefix + name] = getattr(memory, name)
+    for name in ("stages", "last"):
+        for t, array in enumerate(getattr(memory, name)):
+            arrays[f"{prefix}{name}{t}"] = array
+    return {"afferents": list(memory.afferents), "stored": memory.stored, "warned": memory.warned}
+
+
+def _hierarchy(arrays: Arrays, owner: Hierarchy) -> dict[str, Any]:
+    levels = []
+    for i, level in enumerate(owner.levels):
+        arrays[f"{i}.fields"] = level.fields
+        levels.append({name: value for name, value in _plain(level).items() if name != "fields"})
+    return {"inputs": owner.inputs, "top_down": owner.top_down, "seed": owner.seed, "levels": levels}
+
+
+def _plain(level: Level) -> dict[str, Any]:
+    values = {name: getattr(level, name) for name in Level.__dataclass_fields__}
+    values["selection"] = asdict(level.selection)
+    values["permanence"] = asdict(level.permanence) if level.permanence else None
+    return values
+
+
+def _rules(values: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that are classes or tuples, as such."""
+    selection, permanence, bounds = values["selection"], values["permanence"], values["bounds"]
+    for name in ("exponents", "thresholds"):
+        selection[name] = tuple(selection[name])
+    return {
+        **values,
+        "selection": Selection(**selection),
+        "permanence": Permanence(tuple(permanence["lifetimes"])) if permanence else None,
+        "bounds": tuple(bounds) if bounds else None,
+    }
+
+
+def _load_memory(arrays: Arrays, prefix: str, values: dict[str, Any], empty: Memory) -> Memory:
+    """The memory, if every array has the shape and type that `empty` has."""
+    check(tuple(values["afferents"]) == empty.afferents, "afferents", f"must be {empty.afferents}", values["afferents"])
+    found = {name: _like(arrays, prefix + name, getattr(empty, name)) for name in ("u", "h", "d", "clock")}
+    for name in ("stages", "last"):
+        same = tuple(_like(arrays, f"{prefix}{name}{t}", array) for t, array in enumerate(getattr(empty, name)))
+        found[name] = same  # type: ignore[assignment]
+    return Memory(**found, afferents=empty.afferents, stored=int(values["stored"]), warned=bool(values["warned"]))  # type: ignore[arg-type]
+
+
+def _like(arrays: Arrays, name: str, wanted: NDArray) -> NDArray:
+    array = arrays[name]
+    good = array.shape == wanted.shape and array.dtype == wanted.dtype
+    check(good, name, f"must be {wanted.dtype} {wanted.shape}", f"{array.dtype} {array.shape}")
+    # Loaded arrays may lie in read-only bytes.
+    return array.copy()
+
+
+def _build_column(values: dict[str, Any], arrays: Arrays) -> tuple[Macrocolumn, Memory]:
+    column = Macrocolumn(**_rules(values["column"]))
+    return column, _load_memory(arrays, "0.", values["memory"][0], column.memory())
+
+
+def _build_hierarchy(values: dict[str, Any], arrays: Arrays) -> tuple[Hierarchy, HierarchyMemory]:
+    levels = tuple(Level(arrays[f"{i}.fields"], **_rules(level)) for i, level in enumerate(values["levels"]))
+    owner = Hierarchy(values["inputs"], levels, values["top_down"], values["seed"])
+    empty = owner.memory().levels
+    parts = zip(values["memory"], empty, strict=True)
+    return owner, HierarchyMemory(
+        tuple(_load_memory(arrays, f"{i}.", each, like) for i, (each, like) in enumerate(parts))
+    )
+
+
+_BUILDERS: Mapping[str, Callable[..., Any]] = {"Macrocolumn": _build_column, "Hierarchy": _build_hierarchy}

@@ -1,0 +1,87 @@
+"""What mathematics says of a column with random codes: how codes of similar inputs meet, and how many fit."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import check
+from .selection import Selection
+
+
+def modulation(v: ArrayLike, g: float, units: int, selection: Selection | None = None) -> NDArray[np.float64]:
+    """mu of evidence `v` at familiarity `g` in modules of `units` units: chances before they are divided by their sum.
+
+    See `Selection` for the two forms.
+    """
+    s = selection or Selection()
+    check(0 <= g <= 1, "modulation.g", "must be in 0..1", g)
+    return np.asarray(_MODULATIONS[s.form](np.asarray(v, np.float64), g, units, s))
+
+
+def expected_intersection(g: float, units: int, selection: Selection | None = None) -> float:
+    """Expected fraction of winners that an input of familiarity `g` shares with the one code that is stored.
+
+    The stored winner of each module has V = g and the others none, so it wins with chance
+    mu(g) / (mu(g) + (K - 1) mu(0)); the number of shared winners is binomial over modules.
+    """
+    check(units >= 1, "expected_intersection.units", "must be >= 1", units)
+    stored, other = modulation([g, 0.0], g, units, selection)
+    return float(stored / (stored + (units - 1) * other))
+
+
+def crosstalk(items: int, active: int, inputs: int, units: int) -> float:
+    """Expected units of a module, beside the right one, on which a stored item finds all its weights on.
+
+    (K - 1) sum_n Binom(M - 1, 1/K)(n) (1 - (1 - S/N)^n)^S, for M items of S of N active inputs with random codes.
+    """
+    return (units - 1) * _full_match(items, active, inputs, units)
+
+
+def expected_recall(items: int, active: int, inputs: int, units: int) -> float:
+    """Expected fraction of winners recalled from a stored item, ties broken at random: the mean of 1 / (1 + rivals).
+
+    Rivals are binomial, each of K - 1 units matching with the chance of `crosstalk`.
+    """
+    p = _full_match(items, active, inputs, units)
+    return 1.0 if p * units < 1e-12 else float(-np.expm1(units * np.log1p(-p)) / (units * p))
+
+
+def capacity(active: int, inputs: int, units: int, recall: float = 0.9) -> int:
+    """The most items of `active` active inputs at which `expected_recall` is at least `recall`."""
+    check(0 < recall < 1, "capacity.recall", "must be in 0..1, ends excluded", recall)
+    if units == 1:
+        return 2**31
+    low, high = 1, 2
+    while high < 2**31 and expected_recall(high, active, inputs, units) >= recall:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if expected_recall(middle, active, inputs, units) >= recall else (low, middle)
+    return low
+
+
+def _full_match(items: int, active: int, inputs: int, units: int) -> float:
+    """Chance that a unit that does not code an item has all its weights on."""
+    check(items >= 1 and units >= 1, "items, units", "must be >= 1", (items, units))
+    check(1 <= active <= inputs, "active", f"must be in 1..{inputs} inputs", active)
+    from scipy.stats import binom
+
+    stored = binom(items - 1, 1.0 / units)
+    # All but 1e-15 of the chance lies here, and no sum over a million of items is needed.
+    n = np.arange(stored.ppf(1e-15), stored.ppf(1 - 1e-15) + 1)
+    with np.errstate(divide="ignore"):
+        on = -np.expm1(n * np.log1p(-active / inputs)) if active < inputs else (n > 0).astype(float)
+    return float(np.sum(stored.pmf(n) * on**active))
+
+
+def _sigmoid_of_2010(v: NDArray, g: float, units: int, s: Selection) -> NDArray:
+    return 1.0 + 1e4 * g**7 / (1.0 + np.exp(-(26.0 * v - 13.0)))
+
+
+def _sigmoid_of_2017(v: NDArray, g: float, units: int, s: Selection) -> NDArray:
+    eta = 1.0 + max(0.0, (g - s.g_min) / (1.0 - s.g_min)) ** s.gamma * s.chi * units
+    return 1.0 + (eta - 1.0) / (1.0 + (0.1 * np.exp(-4.0 * (v - 1.0))) ** 8)
+
+
+_MODULATIONS = {"2010": _sigmoid_of_2010, "2017": _sigmoid_of_2017}
