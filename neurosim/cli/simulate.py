@@ -1,4 +1,4 @@
-"""`neurosim simulate`: a dataset through the configured network, into a run folder with a report."""
+"""`neurosim simulate`: a dataset through the configured network, or a network in TOML, into a run folder."""
 
 from __future__ import annotations
 
@@ -31,13 +31,39 @@ def _positive(context: click.Context, parameter: click.Parameter, value: int | N
     "--limit", type=int, callback=_positive, metavar="N", help="At most N test recordings, even over classes."
 )
 @click.option("--profile", metavar="NAME", help="Energy profile.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="FILE.py:CLASS",
+    help="A neuron of your own that the network in --config names; runs the file as Python. Repeatable.",
+)
 @common()
-def command(options: Options, dataset: str | None, split: str | None, limit: int | None, profile: str | None) -> Answer:
-    """Train a readout on DATASET's training recordings, simulate its test recordings, and write a run folder.
+def command(
+    options: Options,
+    dataset: str | None,
+    split: str | None,
+    limit: int | None,
+    profile: str | None,
+    models: tuple[str, ...],
+) -> Answer:
+    """Simulate DATASET, or the network that --config describes, and write a run folder with a report.
+
+    \b
+    neurosim simulate digits               train a readout on the training recordings, simulate the test recordings
+    neurosim simulate --config net.toml    run a network: [simulation], [[population]], [[projection]], ...
 
     DATASET may instead stand in the config, as data.name. Later wins: defaults, the dataset's own, --config, --set,
-    and the other options.
+    and the other options. In a network --set calls the entries by name: --set population.E.tau_mem=0.01.
     """
+    from ..runs import network
+
+    if network.is_network(options.config):
+        check(dataset is None, "DATASET", "must be left out: the network in --config runs by itself", dataset)
+        check(split is None, "--split", "needs a DATASET, and --config holds a network", split)
+        check(limit is None, "--limit", "needs a DATASET, and --config holds a network", limit)
+        return run_network(options, models, profile)
+    check(not models, "--model", "needs a network in --config", ", ".join(models))
     if dataset is None and options.config is None and not options.sets:
         raise click.UsageError("no DATASET given; 'neurosim datasets list' names them")
     given = {"data.name": dataset, "data.split": split, "data.limit": limit, "energy.profile": profile}
@@ -45,6 +71,28 @@ def command(options: Options, dataset: str | None, split: str | None, limit: int
     from .tables import result_table
 
     return Answer(result, result_table(result, page))
+
+
+def run_network(options: Options, models: tuple[str, ...], profile: str | None) -> Answer:
+    """Run the network that the config describes."""
+    from ..report import write
+    from ..runs import REPORT, network
+    from ..runs.network_config import own_models
+    from .tables import network_table
+
+    assert options.config is not None  # because it holds a network
+    given = {"energy.profile": profile, "simulation.seed": options.seed}
+    job = network.configure(options.config, options.sets, given, own_models(models))
+    result = network.simulate(
+        job,
+        out=options.out,
+        threads=options.threads,
+        quiet=options.quiet,
+        command=["neurosim", *sys.argv[1:]],
+        say=options.say,
+        finish=[write],
+    )
+    return Answer(result, network_table(result, Path(result["run"]) / REPORT))
 
 
 def run(options: Options, given: Mapping[str, Any]) -> tuple[dict[str, Any], Path]:

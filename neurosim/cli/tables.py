@@ -25,12 +25,28 @@ def result_table(result: Mapping[str, Any], page: Path) -> str:
     )
 
 
+def network_table(result: Mapping[str, Any], page: Path) -> str:
+    """What `neurosim simulate` prints of a network."""
+    head = f"{result['network']}: {result['simulated_seconds']:g} s, seed {result['seed']}"
+    rows = [(each["name"], _firing(each)) for each in result["populations"]]
+    rows += [("spikes", quantity(result["spikes"])), ("speed", _speed(result["real_time_factor"]))]
+    if result["energy"] is not None:
+        rows += _energy(result, "the run")
+    return table(
+        [*rows, ("spike digest", result["spike_digest"][:16]), ("run", result["run"]), ("report", str(page))], head
+    )
+
+
 def measures_table(result: Mapping[str, Any]) -> str:
     """What `neurosim measure` prints: every measure with its unit, then energy; what is unknown says why."""
     from ..measure import DEFINITIONS
 
     measures = result["measures"]
-    head = f"{result['dataset']} {result['split']}: {result['samples']} recordings, from {result['run']}"
+    if "network" in result:
+        head, each = f"{result['network']}, from {result['run']}", "the run"
+    else:
+        head = f"{result['dataset']} {result['split']}: {result['samples']} recordings, from {result['run']}"
+        each = "a recording"
     rows = []
     for name, definition in DEFINITIONS.items():
         value = measures
@@ -42,7 +58,7 @@ def measures_table(result: Mapping[str, Any]) -> str:
         (f"  on {chip['title']}", joules(chip["energy"]) if chip["energy"] else f"- ({chip['reason']})")
         for chip in result["energy"]["published"]
     ]
-    return table([*rows, *_energy(result), ("Published figures per event", ""), *published], head)
+    return table([*rows, *_energy(result, each), ("Published figures per event", ""), *published], head)
 
 
 def demo_text(result: Mapping[str, Any], page: Path) -> str:
@@ -94,8 +110,19 @@ def _activity(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("sparsity", f"{sparsity:.2%} of neuron outputs are silent"))
     if effective is not None:
         rows.append(("operations", f"{quantity(effective)} a recording{_against(effective, done['Dense'])}"))
-    factor = result["real_time_factor"]
-    return [*rows, ("speed", f"{_times(1 / factor)} as fast as real time (real-time factor {factor:.3g})")]
+    return [*rows, ("speed", _speed(result["real_time_factor"]))]
+
+
+def _firing(population: Mapping[str, Any]) -> str:
+    rate, cv = population["rate_hz"], population["cv"]
+    words = [f"{population['size']:,} {population['model']}", "-" if rate is None else f"{rate:.3g} spikes/s each"]
+    words += [f"CV {cv:.2f}"] if cv is not None else []
+    return ", ".join([*words, f"{population['silent']:,} silent"] if population["silent"] else words)
+
+
+def _speed(factor: float) -> str:
+    times = f"{_times(1 / factor)} as fast as real time " if factor else ""
+    return f"{times}(real-time factor {factor:.3g})"
 
 
 def _against(effective: float, dense: float | None) -> str:
@@ -106,7 +133,7 @@ def _times(factor: float) -> str:
     return f"{factor:,.0f} times" if factor >= 10 else f"{factor:.3g} times"
 
 
-def _energy(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _energy(result: Mapping[str, Any], each: str = "a recording") -> list[tuple[str, str]]:
     energy = result["energy"]
     rows = []
     for name, title in ESTIMATES.items():
@@ -115,7 +142,7 @@ def _energy(result: Mapping[str, Any]) -> list[tuple[str, str]]:
             rows.append((title, f"- ({energy['reasons'][name]})"))
             continue
         beside = f"; dense {joules(dense)}" if dense else ""
-        rows.append((title, f"{joules(run)} a recording{beside} (estimate, {energy['profile']})"))
+        rows.append((title, f"{joules(run)} {each}{beside} (estimate, {energy['profile']})"))
     return rows
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from .. import files
 from ..errors import NeurosimMissingError, check
-from . import simulate
+from . import network, simulate
 from .parts import table_of
 
 PAGE = "report.html"
+# By what the manifest calls the kind of run.
+RENDER = {"network": network.render}
 
 
 def write(run_folder: Path | str) -> Path:
@@ -32,7 +34,8 @@ def write(run_folder: Path | str) -> Path:
         raise NeurosimMissingError(f"{run}: holds no run (no manifest.json, no metrics.json); run 'neurosim simulate'")
     config = run / "config.toml"
     words = config.read_text("utf-8", errors="replace") if config.is_file() else None
-    files.write_text(run / PAGE, simulate.render(run, manifest, metrics, words))
+    render = RENDER.get(str(manifest.get("kind", metrics.get("kind"))), simulate.render)
+    files.write_text(run / PAGE, render(run, manifest, metrics, words))
     return run / PAGE
 
 

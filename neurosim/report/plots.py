@@ -134,10 +134,11 @@ def strips(panels: Sequence[Panel], duration: float, words: str) -> Html:
     return svg(foot + 36, words, parts, time_axis(Box(0, 0, inside, 1, (0.0, span), (0, 1)), foot))
 
 
-def lines(curves: Sequence[Line], duration: float, y_name: str, words: str) -> Html:
-    """Curves over time, from 0 to `duration`."""
-    top = max((float(np.max(c.y)) for c in curves if c.y.size), default=0.0) or 1.0
-    box = Box(LEFT, 20, WIDTH - LEFT - RIGHT, HEIGHT - 20 - FOOT, (0.0, duration or 1.0), (0.0, top * 1.05))
+def lines(curves: Sequence[Line], duration: float, y_name: str, words: str, low: float = 0.0) -> Html:
+    """Curves over time, from 0 to `duration`, values from `low` to the largest."""
+    top = max((float(np.max(c.y)) for c in curves if c.y.size), default=0.0)
+    high = top + 0.05 * (top - low) if top > low else low + 1.0
+    box = Box(LEFT, 20, WIDTH - LEFT - RIGHT, HEIGHT - 20 - FOOT, (0.0, duration or 1.0), (low, high))
     parts: list[Child] = [_levels(box, y_name)]
     for curve in sorted(curves, key=lambda c: not c.soft):
         points = " ".join(f"{box.across((k + 0.5) * curve.step)},{box.down(float(v))}" for k, v in enumerate(curve.y))
@@ -228,7 +229,7 @@ def interval(value: float, low: float, high: float, reference: float | None, wor
 def _levels(box: Box, name: str) -> list[Html]:
     """Horizontal grid lines with their values, and what they count."""
     parts = [label(0, 11, name)]
-    for level in nice(0, box.y[1], 4):
+    for level in nice(box.y[0], box.y[1], 4):
         y = box.down(level)
         parts += [rule(box.left, y, box.left + box.width, y), label(box.left - 6, y + 4, plain(level), "end")]
     return parts

@@ -136,40 +136,42 @@ def rates(shown: Sequence[Shown], why: str) -> Section:
         return Section("rates", title, None, page.notice(why or f"{SPIKES} holds no liquid spikes."))
     inputs = [each.input for each in shown if each.input.duration > 0]
     figures = [
-        _firing(liquids),
-        _intervals(liquids),
+        firing(liquids),
+        intervals(liquids),
         page.figure(
-            _course(liquids, "var(--spike)", "spikes per neuron and second", liquids[0].size),
+            course(liquids, "var(--spike)", "spikes per neuron and second", liquids[0].size),
             "Rate of the liquid over time: thin, each recording; thick, their mean.",
         ),
         page.figure(
-            _course(inputs, "var(--on)", "events per ms", 1e3),
+            course(inputs, "var(--on)", "events per ms", 1e3),
             "Events from the sensor over time: thin, each recording; thick, their mean.",
         ),
     ]
     return Section("rates", title, f"Over the {len(shown)} recordings shown above.", page.cards(figures))
 
 
-def _firing(liquids: Sequence[Spikes]) -> Html:
+def firing(liquids: Sequence[Spikes], of: str = "neurons") -> Html:
+    """How many neurons fire at which rate."""
     seconds = sum(liquid.duration for liquid in liquids)
     hertz = np.sum([liquid.counts() for liquid in liquids], axis=0) / seconds
     chart = plots.histogram(hertz, "spikes per second", "neurons", "var(--spike)", "Histogram of firing rates")
     silent = np.count_nonzero(hertz == 0)
     return page.figure(
         chart,
-        f"Firing rates of {hertz.size:,} neurons: mean {numbers.plain(float(hertz.mean()), 3)} spikes per second, "
-        f"{silent:,} neurons silent.",
+        f"Firing rates of {hertz.size:,} {of}: mean {numbers.plain(float(hertz.mean()), 3)} spikes per second, "
+        f"{silent:,} {of} silent.",
     )
 
 
-def _intervals(liquids: Sequence[Spikes]) -> Html:
+def intervals(liquids: Sequence[Spikes], of: str = "a neuron") -> Html:
     """Between successive spikes of one neuron: regular firing is a peak, random firing a decay."""
     found = np.concatenate([_between(liquid) for liquid in liquids])
     short = found[found <= LONGEST_INTERVAL] * 1e3
     chart = plots.histogram(short, "ms", "intervals", "var(--spike)", "Histogram of intervals between spikes")
     longer = f"; {found.size - short.size:,} longer ones are not drawn" if found.size > short.size else ""
     return page.figure(
-        chart, f"Intervals between successive spikes of a neuron, up to {1e3 * LONGEST_INTERVAL:.0f} ms{longer}."
+        chart,
+        f"Intervals between successive spikes of {of}, up to {1e3 * LONGEST_INTERVAL:.0f} ms{longer}.",
     )
 
 
@@ -180,7 +182,7 @@ def _between(spikes: Spikes) -> NDArray[np.float64]:
     return np.diff(times)[np.diff(units) == 0]
 
 
-def _course(every: Sequence[Spikes], colour: str, name: str, share: float) -> Html:
+def course(every: Sequence[Spikes], colour: str, name: str, share: float) -> Html:
     """Events a second and `share`, in bins of BIN, of each recording and of all that still run."""
     longest = max(spikes.duration for spikes in every)
     bins = max(round(longest / BIN), 1)

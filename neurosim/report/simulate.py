@@ -48,15 +48,15 @@ def _lead(manifest: Json, metrics: Json) -> str:
         else None,
         f"readout trained on {numbers.plain(trained)}" if number(trained) else None,
         f"seed {metrics.get('seed', manifest.get('seed'))}" if "seed" in metrics or "seed" in manifest else None,
-        _date(manifest.get("started")),
+        date(manifest.get("started")),
     ]
     if manifest.get("status") == "failed":
         words.append(f"the run failed: {manifest.get('reason')}")
     return ", ".join(word for word in words if word) + "." if any(words) else "Nothing is known of this run."
 
 
-def _date(started: object) -> str | None:
-    """To the minute; its hyphens keep it on one line."""
+def date(started: object) -> str | None:
+    """A time to the minute; its hyphens keep it on one line."""
     if not isinstance(started, str):
         return None
     return (
@@ -81,14 +81,14 @@ def _tiles(metrics: Json) -> list[Child]:
         page.tile(
             "Synaptic operations",
             numbers.si(done),
-            ["per sample; ", _against(number(operations.get("Dense")), done)],
+            ["per sample; ", against(number(operations.get("Dense")), done)],
         ),
-        page.tile("Energy estimate", numbers.span(energy.get("memory_aware"), "J"), _energy_note(energy)),
-        page.tile("Real-time factor", numbers.plain(factor, 3), _speed(factor)),
+        page.tile("Energy estimate", numbers.span(energy.get("memory_aware"), "J"), energy_note(energy)),
+        page.tile("Real-time factor", numbers.plain(factor, 3), speed(factor)),
     ]
 
 
-def _speed(factor: float | None) -> str:
+def speed(factor: float | None) -> str:
     """In words; a real-time factor is wall-clock seconds per simulated second, so below 1 is fast."""
     if not factor or factor < 0:
         return "not recorded"
@@ -110,16 +110,18 @@ def _accuracy(metrics: Json) -> Html:
     return page.tile("Accuracy", numbers.percent(value), between, plots.interval(value, low, high, chance, words))
 
 
-def _against(dense: float | None, done: float | None) -> str:
+def against(dense: float | None, done: float | None) -> str:
+    """How many operations fewer than dense, in words."""
     if not dense or not done:
         return "dense equivalent not recorded"
     ratio = dense / done
     return f"{numbers.times(ratio)} fewer than dense" if ratio >= 1 else f"{numbers.times(1 / ratio)} more than dense"
 
 
-def _energy_note(energy: Json) -> Child:
+def energy_note(energy: Json, each: str = "per sample") -> Child:
+    """What the energy tile says below its figure."""
     mine, dense = (table_of(energy.get(name)) for name in ("memory_aware", "dense_memory_aware"))
     lows = [number(table.get("low")) for table in (mine, dense)]
     if not all(lows):
-        return "per sample, memory included"
-    return join(["per sample, memory included; dense ", el("span", {"class": "keep"}, numbers.span(dense, "J"))])
+        return f"{each}, memory included"
+    return join([f"{each}, memory included; dense ", el("span", {"class": "keep"}, numbers.span(dense, "J"))])

@@ -15,7 +15,7 @@ from ..engine.plan import free_memory
 from ..errors import NeurosimInputError
 from ..liquid import Liquid, Readout
 from ..measure import find_profile
-from .folder import CONFIG, RunFolder
+from .folder import CONFIG, NETWORK, RunFolder
 from .settings import Section, Source, assignments, nest, overlay, resolve
 
 # Bytes a synapse takes while a liquid is made: its point in the sensor, its unit, target and weight, and copies.
@@ -92,6 +92,16 @@ class Config(Section):
     energy: Energy = Energy()
 
 
+class RunOfNetwork(Section):
+    """What can still change when a network has run.
+
+    Attributes:
+        energy: how energy is estimated.
+    """
+
+    energy: Energy = Energy()
+
+
 def configure(
     file: Path | str | None = None, sets: Sequence[str] = (), given: Mapping[str, Any] | None = None
 ) -> Config:
@@ -132,12 +142,16 @@ def reconfigure(
     sets: Sequence[str],
     given: Mapping[str, Any],
     changeable: Sequence[str],
-) -> Config:
-    """A run's own config, changed in its `changeable` sections.
+) -> Config | RunOfNetwork:
+    """A run's own config, changed in its `changeable` sections; of a network's run the part that can change.
 
     Raises:
         NeurosimInputError: as `configure`, or a setting that the run's results already depend on.
     """
+    if run.manifest.get("kind") == NETWORK:
+        from .network_config import reconfigure_network
+
+        return reconfigure_network(run, _sources(file, sets, given), changeable)
     path = run.path / CONFIG
     own = resolve(Config, [Source(str(path), files.read_toml(path))])
     changed = resolve(Config, [Source(str(path), files.read_toml(path)), *_sources(file, sets, given)])

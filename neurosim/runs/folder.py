@@ -18,6 +18,7 @@ from . import provenance
 
 FORMAT = "neurosim-run"
 VERSION = 1
+NETWORK = "network"  # the manifest's `kind` of a network's run
 MANIFEST, CONFIG, METRICS = "manifest.json", "config.toml", "metrics.json"
 SPIKES, READOUT, REPORT = "spikes.h5", "readout.safetensors", "report.html"
 

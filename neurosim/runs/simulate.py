@@ -19,8 +19,8 @@ from ..liquid import Liquid
 from ..liquid.readout import TrainedReadout
 from ..spikes import Recordings
 from . import data
-from .config import Config, network, reader
-from .folder import METRICS, READOUT, SPIKES, RunFolder, check_out, read_metrics, record
+from .config import Config, RunOfNetwork, network, reader
+from .folder import METRICS, NETWORK, READOUT, SPIKES, RunFolder, check_out, read_metrics, record
 from .progress import bar
 from .score import score
 
@@ -73,7 +73,7 @@ def simulate(
     return result
 
 
-def measure_again(run: RunFolder, config: Config) -> dict[str, Any]:
+def measure_again(run: RunFolder, config: Config | RunOfNetwork) -> dict[str, Any]:
     """Measures and energy of a run from the counts it stored, energy under the profile of `config`.
 
     Raises:
@@ -85,7 +85,8 @@ def measure_again(run: RunFolder, config: Config) -> dict[str, Any]:
         layers = [measure.Layer.from_dict(layer) for layer in stored["layers"]]
         samples, seconds = stored["samples"], stored["duration"]
         entered = None if stored["events_in"] is None else round(stored["events_in"] * samples)
-        known = {name: metrics[name] for name in ("dataset", "split", "samples", "seed", "spike_digest")}
+        about = ("network",) if run.manifest.get("kind") == NETWORK else ("dataset", "split", "samples")
+        known = {name: metrics[name] for name in (*about, "seed", "spike_digest")}
     except (KeyError, TypeError) as error:
         raise NeurosimInputError(
             f"{run.path / METRICS}: lacks the counts of the run ({error}); simulate again"

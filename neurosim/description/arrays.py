@@ -1,0 +1,46 @@
+"""Arrays of a description: lists in the TOML, or, where they are long, in a safetensors file beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import files
+from ..errors import NeurosimError, NeurosimInputError, check
+
+# Numbers of an array that are still written into the TOML.
+INLINE = 4096
+KEYS = {"file", "array"}
+
+
+def read(value: object, folder: Path, thing: str) -> NDArray:
+    """The array that a list, or a table {file, array}, stands for.
+
+    Raises:
+        NeurosimInputError: neither, or lists that make no array of numbers.
+        NeurosimMissingError, NeurosimFormatError: the file is not there, or is no safetensors file with that array.
+    """
+    if isinstance(value, Mapping):
+        check(set(value) == KEYS, thing, "must be a list of numbers or {file = ..., array = ...}", sorted(value))
+        return _stored(folder / str(value["file"]), str(value["array"]), thing)
+    try:
+        array = np.asarray(value)
+    except ValueError:  # lists of unequal lengths
+        raise NeurosimInputError(f"{thing}: must be a list of numbers, all rows equally long") from None
+    check(isinstance(value, list) and array.dtype.kind in "iuf", thing, "must be a list of numbers", _short(value))
+    return array
+
+
+def _stored(path: Path, name: str, thing: str) -> NDArray:
+    try:
+        return files.read_arrays(path, name)[name]
+    except NeurosimError as error:
+        raise type(error)(f"{thing}: {error}") from None
+
+
+def _short(value: Any) -> str:
+    return f"{value!r:.60}"

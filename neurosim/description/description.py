@@ -1,0 +1,157 @@
+"""A network and how to run it: what a file in TOML says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import final
+
+from .. import files
+from ..engine import Probe, Progress, Result, simulate
+from ..errors import NeurosimInputError, check
+from ..files.formats import FORMATS, SUFFIXES
+from ..network import Network, Population, SpikeSource
+from ..spikes import Spikes
+
+
+@final
+@dataclass(frozen=True)
+class Settings:
+    """How to run a network: the arguments of `neurosim.simulate` that decide its result.
+
+    Attributes:
+        duration: s; None means that of the longest recording.
+        clock: s, the step; None means continuous time ("continuous" in TOML).
+        seed, trial, precision, record: as `neurosim.simulate`.
+        count_updates: the same; the energy estimate needs it, and a run without it is a little faster.
+    """
+
+    duration: float | None = None
+    clock: float | None = 1e-3
+    seed: int = 0
+    trial: int = 0
+    precision: str = "float32"
+    record: tuple[str, ...] | None = None
+    count_updates: bool = True
+
+
+@final
+@dataclass(frozen=True)
+class SpikeFile:
+    """A recording in a file.
+
+    Attributes:
+        path: of the file.
+        format: a name in `files.formats.FORMATS`; None means by the end of the file's name.
+        population: which of a SONATA file; None where it has one.
+    """
+
+    path: Path
+    format: str | None = None
+    population: str | None = None
+
+    def read(self, shape: tuple[int, ...]) -> Spikes:
+        """The recording, of a sensor of this shape where the file does not say its own.
+
+        Raises:
+            NeurosimError: as `files.read` and `files.read_sonata`.
+        """
+        if self.population is not None:
+            return files.read_sonata(self.path, self.population)
+        name = self.format or SUFFIXES.get(self.path.suffix.lower(), "")
+        shaped = name in FORMATS and FORMATS[name].shaped
+        return files.read(self.path, format=self.format, shape=shape if shaped else None)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Description:
+    """What a file says.
+
+    Attributes:
+        network: populations and what joins them.
+        settings: how to run it.
+        probes: the state variables to keep.
+        inputs: what spike sources play, by name.
+
+    Raises:
+        NeurosimInputError: an input for what is no spike source.
+    """
+
+    network: Network
+    settings: Settings = Settings()
+    probes: tuple[Probe, ...] = ()
+    inputs: Mapping[str, SpikeFile | Spikes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in self.inputs:
+            source = self.network.population(name, "Description.inputs").model
+            check(isinstance(source, SpikeSource), f"population {name!r}: spikes", "needs model SpikeSource", source)
+
+    def recordings(self) -> dict[str, Spikes]:
+        """What each spike source plays, read from its file.
+
+        Raises:
+            NeurosimInputError: a source without spikes, or a recording of another size.
+            NeurosimError: as `SpikeFile.read`.
+        """
+        found = {}
+        for source in self.sources():
+            if source.name not in self.inputs:
+                raise NeurosimInputError(
+                    f"population '{source.name}': a SpikeSource must say what it plays; give spikes = \"FILE\""
+                )
+            given = self.inputs[source.name]
+            spikes = given if isinstance(given, Spikes) else given.read(source.shape)
+            thing = f"population {source.name!r}: spikes"
+            check(spikes.size == source.size, thing, f"must have the population's {source.size} units", spikes.size)
+            found[source.name] = spikes
+        return found
+
+    def sources(self) -> list[Population]:
+        """The populations whose spikes are given."""
+        return [p for p in self.network.populations if isinstance(p.model, SpikeSource)]
+
+    def drive(self) -> tuple[float | dict[str, Spikes], float | None]:
+        """The arguments `inputs` and `duration` of `neurosim.simulate`.
+
+        Raises:
+            NeurosimInputError: no spike source, so nothing else says how long, and no duration.
+            NeurosimError: as `recordings`.
+        """
+        played = self.recordings()
+        if played:
+            return played, self.settings.duration
+        if self.settings.duration is None:
+            raise NeurosimInputError("simulation.duration: is missing, and no recording says how long; give seconds")
+        return self.settings.duration, None
+
+    def simulate(self, threads: int | None = None, progress: Callable[[Progress], None] | None = None) -> Result:
+        """Run it.
+
+        Raises:
+            NeurosimError: as `drive` and `neurosim.simulate`.
+        """
+        inputs, duration = self.drive()
+        how = self.settings
+        return simulate(
+            self.network,
+            inputs,
+            clock=how.clock,  # type: ignore[arg-type]
+            duration=duration,
+            seed=how.seed,
+            trial=how.trial,
+            threads=threads,
+            precision=how.precision,
+            record=how.record,
+            probes=self.probes,
+            count_updates=how.count_updates,
+            progress=progress,
+        )
+
+
+def absolute(path: str | os.PathLike[str], folder: Path) -> Path:
+    """A path as a description's file means it: from the folder the file lies in."""
+    return Path(os.path.abspath(folder / path))

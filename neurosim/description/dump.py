@@ -1,0 +1,162 @@
+"""A network to TOML: what `parse` reads back to the same network, and so to the same spikes."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import files
+from ..engine import Probe
+from ..errors import NeurosimInputError
+from ..network import Network, PoissonInput, Population, Projection
+from ..plasticity import LearningRule, ShortTermPlasticity
+from ..spikes import Spikes
+from ..synapses import Distribution, Pattern
+from . import arrays
+from .description import Description, Settings, SpikeFile
+from .parse import CONTINUOUS
+from .tables import NONE
+
+Tree = dict[str, Any]
+
+
+def dump(described: Description | Network) -> str:
+    """A description as TOML.
+
+    Raises:
+        NeurosimInputError: an array too long for TOML: `save` puts it beside the file.
+    """
+    import tomli_w
+
+    return tomli_w.dumps(tree(described))
+
+
+def save(path: str | os.PathLike[str], described: Description | Network) -> None:
+    """Replace `path` by the description as TOML; long arrays go into the file of the same stem, .safetensors.
+
+    Raises:
+        NeurosimWriteError: as `files.replacing`.
+    """
+    path = Path(path)
+    beside = path.with_suffix(".safetensors")
+    store: dict[str, NDArray] = {}
+    table = tree(described, store, beside.name)
+    if store:
+        files.write_arrays(beside, store)
+    files.write_toml(path, table)
+
+
+def tree(described: Description | Network, store: dict[str, NDArray] | None = None, beside: str = "") -> Tree:
+    """The tables of a description. Long arrays are added to `store`, which is to be saved as `beside`; without a
+    store they are refused.
+
+    Raises:
+        NeurosimInputError: as `dump`.
+    """
+    told = Description(described) if isinstance(described, Network) else described
+    writer = _Writer(store, beside)
+    network = told.network
+    return {
+        key: value
+        for key, value in {
+            "simulation": _settings(told.settings),
+            "population": [writer.population(p, told.inputs.get(p.name)) for p in network.populations],
+            "projection": [writer.projection(p) for p in network.projections],
+            "stimulus": [_plain(s) for s in network.stimuli],
+            "probe": [_plain(p) for p in told.probes],
+        }.items()
+        if value
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Writer:
+    store: dict[str, NDArray] | None
+    beside: str
+
+    def population(self, population: Population, spikes: SpikeFile | Spikes | None) -> Tree:
+        thing, model = f"population {population.name}", population.model
+        shape = list(population.shape)
+        table: Tree = {"name": population.name, "shape": shape[0] if len(shape) == 1 else shape}
+        table |= {"model": type(model).__name__, **self.fields(model, thing)}
+        if population.initial:
+            table["initial"] = {k: self.value(v, f"{thing} initial {k}") for k, v in population.initial.items()}
+        if population.positions is not None:
+            table["positions"] = self.value(population.positions, f"{thing} positions")
+        if isinstance(spikes, Spikes):
+            table["spikes"] = {
+                **{k: self.value(getattr(spikes, k), f"{thing} {k}") for k in ("times", "units")},
+                "duration": spikes.duration,
+            }
+        elif spikes is not None:
+            named = {"file": str(spikes.path), "format": spikes.format, "population": spikes.population}
+            table["spikes"] = {key: value for key, value in named.items() if value is not None}
+        return table
+
+    def projection(self, projection: Projection) -> Tree:
+        thing, table = f"projection {projection.name}", {}
+        for field in dataclasses.fields(projection):
+            value = getattr(projection, field.name)
+            if value is not None:
+                table[field.name] = self.value(value, f"{thing} {field.name}")
+        return table
+
+    def fields(self, owner: Any, thing: str) -> Tree:
+        """A dataclass's fields; None only where that is not what leaving it out means."""
+        table = {}
+        for field in dataclasses.fields(owner):
+            value = getattr(owner, field.name)
+            if value is not None:
+                table[field.name] = self.value(value, f"{thing} {field.name}")
+            elif field.default is not None:
+                table[field.name] = NONE
+        return table
+
+    def value(self, value: Any, thing: str) -> Any:
+        for kind, key in _TAGGED.items():
+            if isinstance(value, kind):
+                tag = {key: type(value).__name__} if key else {}
+                return {**tag, **self.fields(value, thing)}
+        if isinstance(value, np.ndarray) and value.ndim:
+            return self.array(value, thing)
+        return value.item() if hasattr(value, "item") else value
+
+    def array(self, array: NDArray, thing: str) -> Any:
+        if array.size <= arrays.INLINE:
+            return array.tolist()
+        if self.store is None:
+            raise NeurosimInputError(
+                f"{thing}: {array.size:,} numbers are too many for TOML; description.save puts them beside it"
+            )
+        self.store[thing] = array
+        return {"file": self.beside, "array": thing}
+
+
+# The key by which `parse` tells which class a table means; none where there is but one.
+_TAGGED: Mapping[type, str] = {
+    Distribution: "distribution",
+    Pattern: "name",
+    LearningRule: "rule",
+    ShortTermPlasticity: "",
+}
+
+
+def _settings(settings: Settings) -> Tree:
+    table = _plain(settings)
+    return table if settings.clock is not None else {**table, "clock": CONTINUOUS}
+
+
+def _plain(owner: Settings | PoissonInput | Probe) -> Tree:
+    """Fields that hold no arrays, those that are None left out."""
+    values = {f.name: getattr(owner, f.name) for f in dataclasses.fields(owner)}
+    return {
+        k: [getattr(x, "item", lambda x=x: x)() for x in v] if isinstance(v, (tuple, list, np.ndarray)) else v
+        for k, v in values.items()
+        if v is not None
+    }

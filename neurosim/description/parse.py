@@ -1,0 +1,160 @@
+"""TOML to a network: one function a kind of table."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .. import files
+from ..engine import Probe
+from ..errors import NeurosimInputError, check, pick
+from ..network import SOURCES, Network, PoissonInput, Population, Projection, SpikeSource
+from ..neurons import NEURONS, Neuron
+from ..plasticity import RULES, ShortTermPlasticity
+from ..spikes import Spikes
+from ..synapses import PATTERNS
+from . import arrays
+from .description import Description, Settings, SpikeFile, absolute
+from .tables import Place, Table, build, chosen, get, known, typed, value_of
+
+# Keys of a population that are not parameters of its model.
+POPULATION = ("name", "shape", "model", "initial", "positions", "spikes")
+PROJECTION = tuple(field.name for field in dataclasses.fields(Projection))
+LISTS = ("population", "projection", "stimulus", "probe")
+# [energy] says how a run folder estimates it, which changes no spike: it is left to `runs`.
+TABLES = ("simulation", "energy", *LISTS)
+CONTINUOUS = "continuous"
+
+
+def is_network(tree: Table) -> bool:
+    """Whether a TOML file describes a network: it has lists of tables, which settings of a dataset's run have not."""
+    lists = any(isinstance(v, list) and v and isinstance(v[0], Mapping) for v in tree.values())
+    return lists or "simulation" in tree
+
+
+def load(path: str | os.PathLike[str], models: Mapping[str, type[Neuron]] | None = None) -> Description:
+    """The description a TOML file holds; paths in it start from its folder.
+
+    Args:
+        models: neurons of your own by name, beside those of `NEURONS`.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: not TOML.
+        NeurosimInputError: a key or value that breaks its rule: file, table, key, rule and value.
+    """
+    return parse(files.read_toml(path), Path(path).parent, models or {}, str(path))
+
+
+def parse(
+    tree: Table, folder: Path, models: Mapping[str, type[Neuron]] | None = None, name: str = "network"
+) -> Description:
+    """The same of what the TOML held; `name` stands before errors.
+
+    Raises:
+        NeurosimInputError: as `load`.
+    """
+    top = Place(name, Path(folder))
+    known(tree, TABLES, top)
+    entries = {key: _tables(tree, key, top) for key in LISTS}
+    table = {**NEURONS, **SOURCES, **(models or {})}
+    with top.named():
+        populations = [_population(entry, place, table) for entry, place in entries["population"]]
+        network = Network(
+            populations,
+            [_projection(entry, place) for entry, place in entries["projection"]],
+            [build(PoissonInput, entry, place) for entry, place in entries["stimulus"]],
+        )
+        inputs = {
+            str(entry["name"]): _spikes(entry["spikes"], place.at("spikes"), network.population(entry["name"]))
+            for entry, place in entries["population"]
+            if "spikes" in entry
+        }
+        probes = tuple(build(Probe, entry, place) for entry, place in entries["probe"])
+        settings = _settings(tree.get("simulation", {}), top.at("simulation"))
+        return Description(network, settings, probes, inputs)
+
+
+def _tables(tree: Table, key: str, top: Place) -> list[tuple[Table, Place]]:
+    """The entries of [[key]], each with its place: by its name, or what it joins, or its number."""
+    found: list[tuple[Table, Place]] = []
+    for number, entry in enumerate(typed(tree.get(key, []), list, top.at(f"[[{key}]]"))):
+        table = typed(entry, dict, top.at(f"[[{key}]] number {number + 1}"))
+        found.append((table, top.at(f"{key} {_label(table, number)}")))
+    return found
+
+
+def _label(entry: Table, number: int) -> str:
+    known_by = [entry.get("name"), f"{entry.get('source')}->{entry.get('target')}" if "source" in entry else None]
+    known_by += [f"to {entry['target']}" if "target" in entry else None, entry.get("population")]
+    return next((repr(name) for name in known_by if isinstance(name, str)), f"number {number + 1}")
+
+
+def _population(entry: Table, place: Place, models: Mapping[str, type]) -> Population:
+    name = get(entry, "name", str, place)
+    owner = pick(models, get(entry, "model", str, place), f"{place.what}: model")
+    parameters = [field.name for field in dataclasses.fields(owner)]
+    check(not set(parameters) & set(POPULATION), place.what, f"its model must not call a parameter {POPULATION}", owner)
+    known(entry, (*POPULATION, *parameters), place)
+    model: Any = build(owner, {key: entry[key] for key in parameters if key in entry}, place)
+    shape = entry.get("shape")
+    check(shape is not None, place.what, "shape is missing; give how many units, or a list", None)
+    initial = typed(entry.get("initial", {}), dict, place.at("initial"))
+    positions = entry.get("positions")
+    with place.named():
+        return Population(
+            name,
+            tuple(shape) if isinstance(shape, list) else typed(shape, int, place.at("shape")),  # type: ignore[arg-type]
+            model,
+            {key: value_of(value, place.at(f"initial {key}")) for key, value in initial.items()},
+            None if positions is None else arrays.read(positions, place.folder, f"{place.what}: positions"),
+        )
+
+
+def _projection(entry: Table, place: Place) -> Projection:
+    known(entry, PROJECTION, place)
+    values: dict[str, Any] = {key: get(entry, key, str, place) for key in ("source", "target")}
+    values |= {key: typed(entry[key], str, place.at(key)) for key in ("name", "receptor") if key in entry}
+    if "pattern" not in entry or "weight" not in entry:
+        missing = "weight" if "pattern" in entry else "pattern"
+        raise NeurosimInputError(f"{place.what}: {missing} is missing; give it")
+    values["pattern"] = chosen(PATTERNS, entry["pattern"], "name", place.at("pattern"))
+    values |= {key: value_of(entry[key], place.at(key)) for key in ("weight", "delay") if key in entry}
+    if "plasticity" in entry:
+        values["plasticity"] = chosen(RULES, entry["plasticity"], "rule", place.at("plasticity"))
+    if "short_term" in entry:
+        inner = place.at("short_term")
+        values["short_term"] = build(ShortTermPlasticity, typed(entry["short_term"], dict, inner), inner)
+    with place.named():
+        return Projection(**values)
+
+
+def _settings(table: object, place: Place) -> Settings:
+    entry = dict(typed(table, dict, place))
+    continuous = entry.get("clock") == CONTINUOUS
+    if continuous:
+        del entry["clock"]
+    elif "clock" in entry:
+        typed(entry["clock"], float, place.at(f'clock (seconds, or "{CONTINUOUS}")'))
+    settings = build(Settings, entry, place)
+    return dataclasses.replace(settings, clock=None) if continuous else settings
+
+
+def _spikes(value: object, place: Place, population: Population) -> SpikeFile | Spikes:
+    """A file's name, {file, format, population}, or the spikes themselves: {times, units, duration}."""
+    check(isinstance(population.model, SpikeSource), place.what, 'needs model = "SpikeSource"', population.model)
+    entry: Table = {"file": value} if isinstance(value, str) else typed(value, dict, place)
+    if "file" not in entry:
+        known(entry, ("times", "units", "duration"), place)
+        duration = get(entry, "duration", float, place)
+        times, units = (arrays.read(entry.get(key), place.folder, place.at(key).what) for key in ("times", "units"))
+        with place.named():
+            return Spikes.sort(times, units, population.size, duration, population.shape)
+    known(entry, ("file", "format", "population"), place)
+    path = absolute(get(entry, "file", str, place), place.folder)
+    return SpikeFile(
+        path, *(typed(entry[key], str, place.at(key)) if key in entry else None for key in ("format", "population"))
+    )

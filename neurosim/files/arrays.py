@@ -1,0 +1,48 @@
+"""Named arrays in safetensors: a header and plain bytes, nothing that runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, pick
+from .atomic import write_bytes
+
+
+def read_arrays(path: str | os.PathLike[str], *wanted: str) -> dict[str, NDArray]:
+    """The arrays of these names in a safetensors file, or all of them.
+
+    Raises:
+        NeurosimInputError: no array of a wanted name.
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: cut short, damaged or of another format, or of numbers numpy does not have.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not os.path.isfile(path):
+        raise NeurosimMissingError(f"{path}: no such file; check the path")
+    try:
+        with safe_open(str(path), "np") as stored:
+            known = dict.fromkeys(sorted(stored.keys()))
+            for name in wanted:
+                pick(known, name, f"{path}: array")
+            return {name: stored.get_tensor(name) for name in wanted or known}
+    except NeurosimInputError:
+        raise
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise NeurosimFormatError(f"{path}: expected a safetensors file ({reason}); write or fetch it again") from None
+
+
+def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, NDArray]) -> None:
+    """Replace `path` by these arrays in one step.
+
+    Raises:
+        NeurosimWriteError: as `replacing`.
+    """
+    from safetensors.numpy import save
+
+    write_bytes(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))

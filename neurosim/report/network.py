@@ -1,0 +1,175 @@
+"""The page of a network's run: rasters, rates, intervals, probed states, measures, energy, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import files
+from ..errors import NeurosimError
+from ..spikes import Spikes
+from . import numbers, page, parts, pixels, plots
+from .html import Child, Html
+from .numbers import number
+from .page import Section
+from .parts import Json, list_of, table_of
+from .recordings import SPIKES, course, firing, intervals
+from .simulate import against, date, energy_note, speed
+
+STATES = "states.safetensors"
+COLUMNS, ROWS = 432, 110
+MOST = 12  # populations and probes drawn; the table lists all
+UNITS = 5  # curves of one probe
+
+
+def render(run: Path, manifest: Json, metrics: Json, config: str | None) -> str:
+    """The whole page."""
+    entries = [table_of(entry) for entry in list_of(metrics.get("populations"))]
+    spikes, why = _read(run, [str(entry.get("name")) for entry in entries])
+    sections = [
+        _raster(spikes, why),
+        _populations(entries),
+        _rates(spikes, why),
+        _states(run, metrics),
+        parts.measures(metrics),
+        parts.energy(metrics),
+        parts.provenance(manifest, metrics, config),
+    ]
+    version = table_of(manifest.get("versions")).get("neurosim", "")
+    units = sum(int(number(entry.get("size")) or 0) for entry in entries)
+    return page.page(
+        title=f"{metrics.get('network', manifest.get('name', 'A network'))}, {units:,} units",
+        kicker="neurosim run",
+        lead=_lead(manifest, metrics),
+        headline=page.tiles(_tiles(metrics, entries)),
+        sections=sections,
+        foot=f"Written by neurosim {version} from {run.name}. This page is one file and loads nothing.",
+    )
+
+
+def _read(run: Path, names: Sequence[str]) -> tuple[dict[str, Spikes], str]:
+    if not (run / SPIKES).is_file():
+        return {}, f"The run folder has no {SPIKES}."
+    try:
+        return {name: files.read_sonata(run / SPIKES, name) for name in names[:MOST]}, "No population was recorded."
+    except NeurosimError as error:
+        return {}, f"The spikes of this run cannot be shown: {error}"
+
+
+def _lead(manifest: Json, metrics: Json) -> str:
+    seconds, clock = metrics.get("simulated_seconds"), metrics.get("clock")
+    words = [
+        f"{numbers.seconds(seconds)} simulated" if number(seconds) else None,
+        f"in steps of {numbers.seconds(clock)}" if number(clock) else None,
+        f"seed {metrics.get('seed', manifest.get('seed'))}",
+        date(manifest.get("started")),
+        f"the run failed: {manifest.get('reason')}" if manifest.get("status") == "failed" else None,
+    ]
+    return ", ".join(word for word in words if word) + "."
+
+
+def _tiles(metrics: Json, entries: Sequence[Json]) -> list[Child]:
+    measures, energy = table_of(metrics.get("measures")), table_of(metrics.get("energy"))
+    operations = table_of(measures.get("synaptic_operations"))
+    done = [number(operations.get(name)) for name in ("Effective_ACs", "Effective_MACs")]
+    known = None if None in done else sum(value or 0 for value in done)
+    units = sum(int(number(entry.get("size")) or 0) for entry in entries)
+    seconds, spikes = number(metrics.get("simulated_seconds")), number(metrics.get("spikes"))
+    rate = spikes / units / seconds if units and seconds and spikes is not None else None
+    factor = number(metrics.get("real_time_factor"))
+    return [
+        page.tile("Spikes", numbers.plain(spikes), f"{numbers.plain(rate, 3)} per unit and second"),
+        page.tile(
+            "Activation sparsity", numbers.percent(measures.get("activation_sparsity"), 2), "of outputs, step by step"
+        ),
+        page.tile("Synaptic operations", numbers.si(known), [against(number(operations.get("Dense")), known)]),
+        page.tile("Energy estimate", numbers.span(energy.get("memory_aware"), "J"), energy_note(energy, "of the run")),
+        page.tile("Real-time factor", numbers.plain(factor, 3), speed(factor)),
+    ]
+
+
+def _raster(spikes: Mapping[str, Spikes], why: str) -> Section:
+    title, lead = "Raster", "One row of pixels a unit or band of units, unit 0 at the foot; a dot is a spike."
+    if not spikes:
+        return Section("raster", title, None, page.notice(why))
+    most = max(each.size for each in spikes.values())
+    panels = []
+    for name, each in spikes.items():
+        rows = max(12, round(ROWS * (each.size / most) ** 0.5))
+        note = f"{len(each):,} spikes of {each.size:,} units"
+        panels.append(plots.Panel(name, pixels.raster(each, rows, COLUMNS), rows, note))
+    longest = max(each.duration for each in spikes.values())
+    return Section("raster", title, lead, page.cards([plots.strips(panels, longest, "Raster of every population")]))
+
+
+_HEADS: Sequence[Child | page.Cell] = (
+    "Population",
+    "Model",
+    *(page.Cell("n", title) for title in ("Units", "Spikes", "Spikes/s a unit", "CV of intervals", "Silent units")),
+)
+
+
+def _populations(entries: Sequence[Json]) -> Section:
+    title = "Populations"
+    lead = "CV: the coefficient of variation of the intervals between a unit's spikes, 1 for a Poisson process."
+    if not entries:
+        return Section("populations", title, None, page.notice("The run recorded no population."))
+    columns = ("size", "spikes", "rate_hz", "cv", "silent")
+    rows: list[Sequence[Child | page.Cell]] = [
+        (
+            str(entry.get("name")),
+            str(entry.get("model")),
+            *(parts.number_cell(numbers.plain(entry.get(key), 3)) for key in columns),
+        )
+        for entry in entries
+    ]
+    return Section("populations", title, lead, page.table("What each population did", _HEADS, rows))
+
+
+def _rates(spikes: Mapping[str, Spikes], why: str) -> Section:
+    shown = {name: each for name, each in spikes.items() if each.duration > 0}
+    if not shown:
+        return Section("rates", "Rates", None, page.notice(why))
+    figures = []
+    for name, each in shown.items():
+        curve = course([each], "var(--spike)", "spikes per unit and second", each.size)
+        figures += [
+            page.figure(curve, f"{name}: rate over time, in bins of 5 ms."),
+            firing([each], f"units of {name}"),
+            intervals([each], f"a unit of {name}"),
+        ]
+    return Section("rates", "Rates", "Over time, over units, and from spike to spike.", page.cards(figures))
+
+
+def _states(run: Path, metrics: Json) -> Section:
+    probes = [table_of(entry) for entry in list_of(metrics.get("probes"))]
+    title = "States"
+    if not probes:
+        return Section("states", title, None, page.notice("The run recorded no state; add a [[probe]] to its config."))
+    try:
+        stored = files.read_arrays(run / STATES)
+    except NeurosimError as error:
+        return Section("states", title, None, page.notice(f"The states of this run cannot be shown: {error}"))
+    figures = [_probe(entry, stored[str(entry.get("name"))]) for entry in probes[:MOST] if entry.get("name") in stored]
+    return Section("states", title, f"The first {UNITS} units of each probe.", page.cards(figures))
+
+
+def _probe(entry: Json, values: NDArray) -> Html:
+    step, name = number(entry.get("interval")) or 1e-3, str(entry.get("name"))
+    fine = max(1, -(-len(values) // (2 * COLUMNS)))
+    shown = np.asarray(values[::fine, :UNITS], np.float64)
+    curves = [plots.Line(column, step * fine, _COLOURS[k % len(_COLOURS)]) for k, column in enumerate(shown.T)]
+    every = f", each {fine}th sample" if fine > 1 else ""
+    words = (
+        f"{name}: {min(values.shape[1], UNITS)} of {values.shape[1]:,} units, one sample each {numbers.seconds(step)}"
+    )
+    low = float(shown.min()) if shown.size else 0.0
+    return page.figure(
+        plots.lines(curves, len(values) * step, str(entry.get("variable")), words, low), f"{words}{every}."
+    )
+
+
+_COLOURS = ("var(--spike)", "var(--on)", "var(--off)", "var(--accent)", "var(--soft)")

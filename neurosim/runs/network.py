@@ -1,0 +1,198 @@
+"""Simulate a network described in TOML, into a run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import description, files, measure
+from ..description import Description
+from ..engine import Result
+from ..errors import check
+from ..neurons import Neuron
+from ..spikes import Recordings, Spikes
+from .activity import activity
+from .config import Energy
+from .folder import METRICS, NETWORK, SPIKES, RunFolder, check_out, record
+from .network_config import Merged, merge
+from .progress import bar
+from .settings import Source, resolve
+
+STATES, ARRAYS = "states.safetensors", "arrays.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A network to run.
+
+    Attributes:
+        name: of the run.
+        told: the network, its settings, probes and inputs.
+        profile: of the energy estimate.
+        models: files of the user's own neurons, by the model's name.
+    """
+
+    name: str
+    told: Description
+    profile: str = Energy().profile
+    models: Mapping[str, Path] = dataclasses.field(default_factory=dict)
+
+
+def is_network(file: Path | None) -> bool:
+    """Whether a config file describes a network, not the settings of a dataset's run.
+
+    Raises:
+        NeurosimMissingError, NeurosimFormatError: no such file, or not TOML.
+    """
+    return file is not None and description.is_network(files.read_toml(file))
+
+
+def configure(
+    file: Path,
+    sets: Sequence[str] = (),
+    given: Mapping[str, Any] | None = None,
+    models: Mapping[str, tuple[type[Neuron], Path]] | None = None,
+) -> Job:
+    """The job of a file. Later wins: `file`, `sets`, `given`.
+
+    Args:
+        file: TOML; see `neurosim.description`.
+        sets: `key=value` texts; an entry of a list is called by its name: `population.E.tau_mem=0.01`.
+        given: values by dotted key; None means not given.
+        models: neurons of the user's own, and the files they come from.
+
+    Raises:
+        NeurosimInputError: a key or value that breaks its rule.
+        NeurosimMissingError, NeurosimFormatError: a file that is not there, or damaged.
+    """
+    merged: Merged = merge(file, sets, given or {})
+    own = models or {}
+    energy = resolve(Energy, [Source(str(file), merged.energy)])
+    measure.find_profile(energy.profile)
+    told = description.parse(merged.tree, file.parent, {name: model for name, (model, _) in own.items()}, str(file))
+    for population in told.network.populations:
+        check(
+            "/" not in population.name,
+            "population.name",
+            "must hold no '/' for its spikes to be filed",
+            population.name,
+        )
+    return Job(file.stem, told, energy.profile, {name: path for name, (_, path) in own.items()})
+
+
+def simulate(
+    job: Job,
+    *,
+    out: Path | None = None,
+    threads: int | None = None,
+    quiet: bool = True,
+    command: Sequence[str] = (),
+    say: Callable[[str], None] = lambda line: None,
+    finish: Sequence[Callable[[Path], object]] = (),
+) -> dict[str, Any]:
+    """Run a network and write a run folder: manifest, config, metrics, spikes (SONATA), probed states.
+
+    Args:
+        job: decides the results; nothing below does.
+        out, threads, quiet, command, say, finish: as `runs.simulate`.
+
+    Returns:
+        What `metrics.json` holds: network, seed, populations (spikes, rate, coefficient of variation, digest of each),
+        spikes, spike_digest, real_time_factor, measures, energy, run, and more.
+
+    Raises:
+        NeurosimError: what is wrong with the description, its inputs or the disk.
+    """
+    if out is not None:
+        check_out(out)
+    played = job.told.recordings()
+    told = dataclasses.replace(job.told, inputs={**job.told.inputs, **played})
+    told.drive()  # says what is missing before a folder is made
+    store: dict[str, NDArray] = {}
+    config = {**description.tree(job.told, store, ARRAYS), "energy": {"profile": job.profile}}
+    with record(config, job.name, out, command, say) as run:
+        if store:
+            files.write_arrays(run.path / ARRAYS, store)
+        run.note(kind=NETWORK, seed=told.settings.seed, data=_facts(played), threads=threads, models=_own(job.models))
+        started = time.perf_counter()
+        with bar(f"simulating {job.name}", quiet) as progress:
+            result = told.simulate(threads, progress)
+        figures = keep(run, job, result, played, time.perf_counter() - started)
+        run.close("done")
+        for step in finish:
+            step(run.path)
+    return figures
+
+
+def keep(run: RunFolder, job: Job, result: Result, played: Mapping[str, Spikes], wall: float) -> dict[str, Any]:
+    """Write a result's spikes, states and metrics into the folder; returns the metrics."""
+    spikes = {name: _one(found) for name, found in result.spikes.items()}
+    if played or spikes:
+        files.write_sonata(run.path / SPIKES, {**played, **spikes})
+    states = {name: np.asarray(values) for name, values in result.states.items()}
+    if states:
+        files.write_arrays(run.path / STATES, states)
+    figures = {**metrics(job, result, spikes, played), "run": str(run.path), "timings": {"total": round(wall, 6)}}
+    files.write_json(run.path / METRICS, figures)
+    run.note(spike_digest=figures["spike_digest"])
+    return figures
+
+
+def metrics(job: Job, result: Result, spikes: Mapping[str, Spikes], played: Mapping[str, Spikes]) -> dict[str, Any]:
+    """The figures of a run."""
+    told, layers = job.told, list(result.work)
+    entered = sum(len(each) for each in played.values()) if played else None
+    return {
+        "kind": NETWORK,
+        "network": job.name,
+        "seed": told.settings.seed,
+        "clock": told.settings.clock,
+        "populations": [
+            {"name": name, "model": type(told.network.population(name).model).__name__, **activity(found)}
+            for name, found in spikes.items()
+        ],
+        "spikes": sum(len(found) for found in spikes.values()),
+        "spike_digest": digest(spikes),
+        "simulated_seconds": result.duration,
+        "real_time_factor": result.real_time_factor,
+        "build_s": result.build_s,
+        "run_s": result.run_s,
+        # A network of sources alone does no work.
+        "measures": measure.measure(layers, 1, result.duration, entered).to_dict() if layers else None,
+        "energy": measure.energy(layers, 1, job.profile) if layers else None,
+        "probes": [
+            {"name": p.name, "population": p.population, "variable": p.variable, "interval": p.interval}
+            for p in told.probes
+        ],
+    }
+
+
+def digest(spikes: Mapping[str, Spikes]) -> str:
+    """SHA-256 over the names and digests of the populations, in order of names."""
+    lines = "".join(f"{name}\0{spikes[name].digest()}\n" for name in sorted(spikes))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _one(found: Spikes | Recordings) -> Spikes:
+    assert isinstance(found, Spikes)  # because the input was, or a duration
+    return found
+
+
+def _facts(played: Mapping[str, Spikes]) -> dict[str, Any]:
+    return {name: {"digest": each.digest(), "events": len(each)} for name, each in played.items()}
+
+
+def _own(models: Mapping[str, Path]) -> dict[str, Any]:
+    """The user's own neurons: the file of each and what it held."""
+    return {
+        name: {"file": str(path.absolute()), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        for name, path in models.items()
+    }

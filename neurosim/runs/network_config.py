@@ -1,0 +1,126 @@
+"""The config of a network's run from its file and the command line, and neurons from a user's own file."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .. import files
+from ..description.parse import LISTS
+from ..errors import NeurosimInputError, NeurosimMissingError, check, pick
+from ..measure import find_profile
+from ..neurons import Neuron
+from .config import RunOfNetwork
+from .folder import CONFIG, RunFolder
+from .settings import Source, assignments, nest, overlay, resolve
+
+
+class Merged(NamedTuple):
+    """What a description and its run are made from."""
+
+    tree: dict[str, Any]
+    energy: dict[str, Any]
+
+
+def merge(file: Path, sets: Sequence[str], given: Mapping[str, Any]) -> Merged:
+    """The file's tables with what the command line changes. Later wins: `file`, `sets`, `given`.
+
+    Raises:
+        NeurosimInputError: `sets` name an entry the file has not.
+    """
+    tree = files.read_toml(file)
+    changes = assignments(sets)
+    for key, value in given.items():
+        changes = changes if value is None else overlay(changes, nest(key, value))
+    for key in LISTS:
+        if isinstance(changes.get(key), Mapping):
+            tree[key] = _entries(tree.get(key, []), changes.pop(key), key)
+    tree = overlay(tree, changes)
+    energy = tree.pop("energy", {})
+    return Merged(tree, energy if isinstance(energy, dict) else {"profile": energy})
+
+
+def _entries(entries: Any, changes: Mapping[str, Any], key: str) -> Any:
+    """A list of tables with some of them changed, each called by its name, or by "source->target"."""
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
+        return entries  # `parse` says what is wrong with it
+    numbers = {_name(entry, key): number for number, entry in enumerate(entries)}
+    changed = list(entries)
+    for name, change in changes.items():
+        number = pick(numbers, name, f"--set {key}")
+        if not isinstance(change, Mapping):
+            raise NeurosimInputError(f"--set {key}.{name}: must name one of its keys, as {key}.{name}.KEY=VALUE")
+        changed[number] = overlay(entries[number], change)
+    return changed
+
+
+def _name(entry: Mapping[str, Any], key: str) -> str:
+    target = entry.get("target")
+    defaults = {
+        "projection": f"{entry.get('source')}->{target}",
+        "stimulus": f"poisson->{target}",
+        "probe": f"{entry.get('population')}.{entry.get('variable')}",
+    }
+    return str(entry.get("name", defaults.get(key)))
+
+
+def reconfigure_network(run: RunFolder, sources: Sequence[Source], changeable: Sequence[str]) -> RunOfNetwork:
+    """The energy settings of a network's run, changed by `sources` if they are `changeable`.
+
+    Raises:
+        NeurosimInputError: anything else is given: the run's results depend on it already.
+    """
+    own = files.read_toml(run.path / CONFIG).get("energy", {})
+    fixed = {"seed": run.manifest.get("seed"), **({} if "energy" in changeable else {"energy": own})}
+    for source in sources:
+        for key, value in source.tree.items():
+            if key in fixed and value == fixed[key]:
+                continue
+            check(key in changeable, key, f"cannot change, {source.name}: the run has its own; simulate again", value)
+    asked = [Source(s.name, {k: v for k, v in s.tree.items() if k in changeable}) for s in sources]
+    config = resolve(RunOfNetwork, [Source(str(run.path / CONFIG), {"energy": own}), *asked])
+    find_profile(config.energy.profile)
+    return config
+
+
+def own_models(texts: Sequence[str]) -> dict[str, tuple[type[Neuron], Path]]:
+    """Neuron classes given as FILE.py:Class: the file is run as Python, which only the command line may ask for.
+
+    Raises:
+        NeurosimInputError: not of that form, no such class, or no neuron.
+        NeurosimMissingError: no such file.
+    """
+    found = {}
+    for text in texts:
+        file, colon, name = text.rpartition(":")
+        if not colon or not name.isidentifier() or not file.endswith(".py"):
+            raise NeurosimInputError(f"--model: must read FILE.py:Class, e.g. cells.py:QIF (got '{text}')")
+        path = Path(file)
+        classes = dict(inspect.getmembers(_module(path), inspect.isclass))
+        model = pick(classes, name, f"--model {file}")
+        if not issubclass(model, Neuron) or inspect.isabstract(model):
+            raise NeurosimInputError(f"--model {text}: must be a neuron, derived from neurosim.neurons.Neuron")
+        found[name] = (model, path)
+    return found
+
+
+def _module(path: Path) -> Any:
+    if not path.is_file():
+        raise NeurosimMissingError(f"--model {path}: no such file; give the file that defines the neuron")
+    # A name of its own for every file; dataclasses look their module up.
+    name = f"_neurosim_model_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise NeurosimInputError(f"--model {path}: is no Python file; give the file that defines the neuron")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise NeurosimInputError(f"--model {path}: cannot be imported ({type(error).__name__}: {error})") from error
+    return module
