@@ -1,0 +1,35 @@
+"""Active dendrites: segments that recognise sparse patterns, the layer for continual learning, and the two algorithms
+of hierarchical temporal memory, spatial pooler and temporal memory."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .pooler import SpatialPooler as SpatialPooler
+    from .segments import SegmentUnits as SegmentUnits
+    from .segments import Tally as Tally
+    from .segments import measure_false_negatives as measure_false_negatives
+    from .segments import measure_false_positives as measure_false_positives
+    from .segments import measure_union_false_positives as measure_union_false_positives
+    from .temporal import TemporalMemory as TemporalMemory
+
+# Loaded on first use: each needs compiled kernels, or torch, that the others do without.
+_PUBLIC = {
+    "SegmentUnits": "segments",
+    "SpatialPooler": "pooler",
+    "Tally": "segments",
+    "TemporalMemory": "temporal",
+    "measure_false_negatives": "segments",
+    "measure_false_positives": "segments",
+    "measure_union_false_positives": "segments",
+}
+__all__ = list(_PUBLIC)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'neurosim.dendrites' has no attribute '{name}'")
+    value = globals()[name] = getattr(importlib.import_module(f".{_PUBLIC[name]}", __name__), name)
+    return value

@@ -1,0 +1,273 @@
+"""Temporal memory: sequences of SDRs learned by segments that predict cells (Hawkins & Ahmad 2016)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from os import PathLike
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import NeurosimFormatError, NeurosimInputError, check
+from ..sdr import SDR
+from . import saved
+from .inputs import active_bits, as_sdr, permanence, whole
+
+if TYPE_CHECKING:
+    from ..kernels.temporal import Rules, Store
+
+FORMAT = 1
+SEGMENT_ARRAYS = ("cell", "learned", "filled")
+SYNAPSE_ARRAYS = ("source", "permanence", "heard")
+STATE = ("step", "free", "active", "winners")
+# Room at the start, in segments and in chunks of 32 outgoing synapses; both grow as needed, up to the caps.
+SEGMENTS, CHUNKS = 4096, 8192
+CELLS_MOST = 2**24
+
+
+@final
+@dataclass(eq=False)
+class TemporalMemory:
+    """Learns which column follows which, in context.
+
+    Each column has cells that differ only in what they have heard before. A segment whose connected synapses hear
+    `activation_threshold` active cells predicts its cell. When a column becomes active, its predicted cells fire
+    alone, and their segments adapt and grow; a column that nothing predicted bursts: all its cells fire, and one
+    wins and learns (that of the best matching segment, else a winner of the step before, else the cell with fewest
+    segments). Segments that matched in a column that stayed silent are punished.
+
+    Memory is bounded: a cell that has `max_segments` gives up the one that learned longest ago, a segment that has
+    `max_synapses` the synapse that was silent longest. `max_bytes` says what the caps amount to.
+
+    Attributes:
+        columns, cells_per_column: size; cell i of column c is number `c * cells_per_column + i`.
+        activation_threshold: connected active synapses that make a segment predict.
+        min_threshold: active synapses that make a segment match.
+        initial_permanence, connected_permanence: of a new synapse; of one that counts. Multiples of 1e-4.
+        permanence_increment, permanence_decrement: for synapses of a learning segment that heard an active cell, or
+            did not.
+        predicted_decrement: taken from the synapses of matching segments in columns that stay silent.
+        max_new_synapses: synapses of a learning segment from the last step, old and new.
+        max_segments, max_synapses: caps, of a cell and of a segment (at most 255).
+        seed: of the draws; results depend on nothing else but the inputs.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    columns: int = 2048
+    cells_per_column: int = 32
+    activation_threshold: int = 13
+    min_threshold: int = 10
+    initial_permanence: float = 0.21
+    connected_permanence: float = 0.5
+    permanence_increment: float = 0.1
+    permanence_decrement: float = 0.1
+    predicted_decrement: float = 0.0
+    max_new_synapses: int = 20
+    max_segments: int = 16
+    max_synapses: int = 32
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        from ..kernels.temporal import empty, most_chunks
+
+        self._rules = self._compiled()
+        cells = self.columns * self.cells_per_column
+        check(cells <= CELLS_MOST, "TemporalMemory", f"can hold {CELLS_MOST} cells", cells)
+        most = cells * self.max_segments
+        check(most < 2**30, "TemporalMemory.max_segments", f"must allow at most {2**30} segments in all", most)
+        chunks = min(CHUNKS, most_chunks(self.columns, self._rules))
+        self._store: Store = empty(self.columns, self._rules, min(SEGMENTS, most), chunks)
+
+    def _compiled(self) -> Rules:
+        from ..kernels.temporal import Rules
+
+        name = "TemporalMemory."
+        synapses = whole(self.max_synapses, name + "max_synapses", 1, 255)
+        activation = whole(self.activation_threshold, name + "activation_threshold", 1, synapses)
+        whole(self.columns, name + "columns", 1, CELLS_MOST)
+        return Rules(
+            cells=whole(self.cells_per_column, name + "cells_per_column", 1, CELLS_MOST),
+            activation=activation,
+            minimum=whole(self.min_threshold, name + "min_threshold", 1, activation),
+            initial=permanence(self.initial_permanence, name + "initial_permanence", 0.0001),
+            connected=permanence(self.connected_permanence, name + "connected_permanence", 0.0001),
+            increment=permanence(self.permanence_increment, name + "permanence_increment"),
+            decrement=permanence(self.permanence_decrement, name + "permanence_decrement"),
+            punishment=permanence(self.predicted_decrement, name + "predicted_decrement"),
+            growth=whole(self.max_new_synapses, name + "max_new_synapses", 1, synapses),
+            segments=whole(self.max_segments, name + "max_segments", 1, 32767),
+            synapses=synapses,
+            key=whole(self.seed, name + "seed", 0, 2**63 - 1),
+        )
+
+    def step(self, columns: SDR | object, learn: bool = True) -> float:
+        """Take the active `columns` (an SDR of them, or indices); return the anomaly 1 - |A and P| / |A|.
+
+        P are the columns that the step before predicted. No active column at all is no surprise: the anomaly is 0,
+        no cell fires, and the next step starts a new sequence, though what was predicted may be punished.
+
+        Raises:
+            NeurosimInputError: an SDR of another size; indices out of range or repeated. Nothing has changed then.
+        """
+        from ..kernels.temporal import advance, room
+
+        active = active_bits(columns, self.columns, "TemporalMemory.step")
+        most = self.columns * self.cells_per_column * self.max_segments
+        self._store = room(self._rules, self._store, active.size, most)
+        hits = advance(self._rules, self._store, active, learn)
+        return 1.0 - hits / active.size if active.size else 0.0
+
+    def reset(self) -> None:
+        """Start a new sequence: nothing is active or predicted, all that was learned stays."""
+        from ..kernels.temporal import clear
+
+        clear(self._store)
+
+    @property
+    def steps(self) -> int:
+        """Steps taken."""
+        return self._count("STEP")
+
+    @property
+    def segments(self) -> int:
+        """Segments there are."""
+        return self._count("SEGMENTS") - self._count("FREE")
+
+    @property
+    def synapses(self) -> int:
+        """Synapses there are."""
+        return self._count("SYNAPSES")
+
+    @property
+    def visits(self) -> int:
+        """Synapses that the last step's active cells reached: the synaptic operations of that step."""
+        return self._count("VISITS")
+
+    @property
+    def active_cells(self) -> SDR:
+        """Cells that fire."""
+        return self._cells(self._store.active[: self._count("ACTIVE")])
+
+    @property
+    def winner_cells(self) -> SDR:
+        """Cells that learn: the predicted ones that fire, and one of each bursting column."""
+        return self._cells(self._store.winners[: self._count("WINNERS")])
+
+    @property
+    def predicted_cells(self) -> SDR:
+        """Cells with a predicting segment: those expected to fire in the next step."""
+        predicting = self._store.predicting[: self._count("PREDICTING")]
+        return self._cells(np.unique(self._store.cell[predicting]))
+
+    @property
+    def predicted_columns(self) -> SDR:
+        """Columns with a predicted cell."""
+        return as_sdr(np.unique(self.predicted_cells.indices // self.cells_per_column), self.columns)
+
+    @property
+    def bytes(self) -> int:
+        """Memory held now."""
+        return sum(array.nbytes for array in self._store)
+
+    @property
+    def max_bytes(self) -> int:
+        """Memory held once every cell and segment is as full as the caps allow."""
+        from ..kernels.temporal import most_chunks, nbytes
+
+        most = self.columns * self.cells_per_column * self.max_segments
+        return nbytes(self.columns, self._rules, most, most_chunks(self.columns, self._rules))
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write everything to a safetensors file, atomically; `load` goes on bit for bit.
+
+        Raises:
+            NeurosimWriteError: the disk refuses.
+        """
+        n, store = self._count("SEGMENTS"), self._store
+        arrays = {name: getattr(store, name)[:n] for name in (*SEGMENT_ARRAYS, *SYNAPSE_ARRAYS)}
+        # Slots beyond a segment's synapses hold what once was there.
+        unused = np.arange(self.max_synapses) >= store.filled[:n, None]
+        arrays |= {name: np.where(unused, 0, arrays[name]).astype(arrays[name].dtype) for name in SYNAPSE_ARRAYS}
+        arrays |= {
+            "step": store.counts[:1],
+            "free": store.free[: self._count("FREE")],
+            "active": store.active[: self._count("ACTIVE")],
+            "winners": store.winners[: self._count("WINNERS")],
+        }
+        saved.write(path, "TemporalMemory", FORMAT, self._settings(), arrays)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> TemporalMemory:
+        """What `save` wrote.
+
+        Raises:
+            NeurosimFormatError: another file, a damaged one, or one of a newer format.
+        """
+        names = (*SEGMENT_ARRAYS, *SYNAPSE_ARRAYS, *STATE)
+        settings, arrays = saved.read(path, "TemporalMemory", FORMAT, names)
+        try:
+            memory = cls(**settings)
+            memory._fill(arrays)
+        except (TypeError, ValueError, NeurosimInputError) as error:
+            raise NeurosimFormatError(f"{path}: holds values that do not fit ({error}); restore a copy") from None
+        return memory
+
+    def _fill(self, arrays: saved.Arrays) -> None:
+        from ..kernels import temporal as kernel
+
+        cells, n = self.columns * self.cells_per_column, len(arrays["cell"])
+        self._check(arrays, n, cells)
+        chunks = int(arrays["filled"].sum()) // kernel.CHUNK + 2 * cells + CHUNKS
+        store = kernel.empty(self.columns, self._rules, max(n, len(self._store.cell)), chunks)
+        for name in (*SEGMENT_ARRAYS, *SYNAPSE_ARRAYS, "free", "active", "winners"):
+            getattr(store, name)[: len(arrays[name])] = arrays[name]
+        counts = {"STEP": arrays["step"][0], "SEGMENTS": n}
+        counts |= {"FREE": len(arrays["free"]), "ACTIVE": len(arrays["active"]), "WINNERS": len(arrays["winners"])}
+        for name, value in counts.items():
+            store.counts[getattr(kernel, name)] = value
+        kernel.relink(self._rules, store)
+        self._store = store
+
+    def _check(self, arrays: saved.Arrays, n: int, cells: int) -> None:
+        """The kernels trust their indices: a file must not bring any that lead outside."""
+        shapes = dict.fromkeys(SEGMENT_ARRAYS, (n,)) | dict.fromkeys(SYNAPSE_ARRAYS, (n, self.max_synapses))
+        for name in arrays:
+            array = arrays[name]
+            stored = self._store.counts if name == "step" else getattr(self._store, name)
+            check(array.dtype == stored.dtype, name, f"must be {stored.dtype}", array.dtype)
+            shape = shapes.get(name, (len(array),) if array.ndim else ())
+            check(array.shape == shape, name, f"must have shape {shape}", array.shape)
+        check(len(arrays["step"]) == 1 and arrays["step"][0] >= 0, "step", "must be one number >= 0", arrays["step"])
+        used = np.arange(self.max_synapses) < arrays["filled"][:, None]
+        free = np.sort(arrays["free"])
+        check(
+            np.array_equal(free, np.flatnonzero(arrays["cell"] < 0)), "free", "must list the free segments", len(free)
+        )
+        highest = {"cell": (-1, cells), "filled": (0, self.max_synapses + 1), "source": (0, cells)}
+        highest |= {"permanence": (0, 10_001), "active": (0, cells), "winners": (0, cells)}
+        for name, (low, high) in highest.items():
+            values = arrays[name][used] if arrays[name].ndim == 2 else arrays[name]
+            check(
+                not values.size or bool(values.min() >= low and values.max() < high),
+                name,
+                f"must be in {low}..{high - 1}",
+                values.size,
+            )
+        each = np.bincount(arrays["cell"][arrays["cell"] >= 0], minlength=1).max()
+        check(each <= self.max_segments, "cell", f"must not own more than {self.max_segments} segments", each)
+        for name in ("active", "winners"):
+            check(bool((np.diff(arrays[name]) > 0).all()), name, "must rise", len(arrays[name]))
+
+    def _settings(self) -> dict[str, object]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def _cells(self, bits: NDArray) -> SDR:
+        return as_sdr(bits.copy(), self.columns * self.cells_per_column)
+
+    def _count(self, name: str) -> int:
+        from ..kernels import temporal as kernel
+
+        return int(self._store.counts[getattr(kernel, name)])

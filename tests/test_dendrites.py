@@ -1,0 +1,156 @@
+"""Segments against brute force and against the exact probabilities of sparse codes."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from neurosim.dendrites import (
+    SegmentUnits,
+    Tally,
+    measure_false_negatives,
+    measure_false_positives,
+    measure_union_false_positives,
+)
+from neurosim.errors import NeurosimInputError
+from neurosim.kernels.segments import overlaps_reference, subsets
+from neurosim.sdr import SDR, false_positive
+
+
+def random_units(size: int = 203, neurons: int = 3, segments: int = 5, synapses: int = 7) -> SegmentUnits:
+    rng = np.random.default_rng(0)
+    rows = [rng.permutation(size)[:synapses] for _ in range(neurons * segments)]
+    table = np.reshape(rows, (neurons, segments, synapses))
+    table[0, 0, 4:] = -1
+    return SegmentUnits(table, size, 2)
+
+
+@pytest.mark.parametrize("active", [0, 1, 30, 203])
+def test_overlaps_are_those_of_sets(active: int) -> None:
+    units = random_units()
+    code = SDR.random(units.size, active, seed=1)
+    cells = set(code.indices.tolist())
+    found = units.overlaps(code)
+    for n, s in np.ndindex(*found.shape):
+        assert found[n, s] == len(cells & set(units.synapses[n, s].tolist()))
+    np.testing.assert_array_equal(found, overlaps_reference(units.synapses, code.dense()))
+    np.testing.assert_array_equal(units.active_segments(code), found >= 2)
+    np.testing.assert_array_equal(units.recognise(code), (found >= 2).any(axis=1))
+
+
+def test_an_input_without_active_cells_is_recognised_by_none() -> None:
+    units = random_units()
+    assert not units.recognise([]).any()
+    assert not units.overlaps(SDR([], units.size)).any()
+
+
+def test_stored_patterns_are_recognised_by_the_neuron_that_stored_them() -> None:
+    patterns = [[SDR.random(2048, 40, seed=2, index=10 * n + i) for i in range(4)] for n in range(6)]
+    units = SegmentUnits.store(patterns, synapses=20, threshold=12, seed=3)
+    assert units.synapses.shape == (6, 4, 20)
+    for n, own in enumerate(patterns):
+        for i, pattern in enumerate(own):
+            assert units.overlaps(pattern)[n, i] == 20
+            np.testing.assert_array_equal(units.recognise(pattern), np.arange(6) == n)
+            assert units.recognise(pattern.noise(0.2, seed=4))[n]  # at most 8 of 20 synapses are lost: 12 remain
+
+
+def test_mixed_segments_hear_part_of_each_pattern() -> None:
+    patterns = [[SDR.random(100, 20, seed=2, index=10 * n + i) for i in range(6)] for n in range(2)]
+    units = SegmentUnits.store(patterns, synapses=8, threshold=8, seed=3, mixed=3)
+    assert units.synapses.shape == (2, 2, 24)
+    for n, own in enumerate(patterns):
+        for i, pattern in enumerate(own):
+            assert units.active_segments(pattern)[n, i // 3]
+        for s in range(2):
+            heard = set(units.synapses[n, s].tolist()) - {-1}
+            union = own[3 * s].union(*own[3 * s + 1 : 3 * s + 3])
+            assert heard <= set(union.indices.tolist())
+    # 3 x 8 bits of codes as dense as these share some: one synapse each, and so fewer than 24.
+    assert (units.synapses == -1).any()
+
+
+def test_mixed_segments_answer_as_one_of_all_their_synapses() -> None:
+    """A segment that mixes M patterns answers by chance as one with M s synapses."""
+    patterns = [[SDR.random(4000, 40, seed=5, index=i) for i in range(400)]]
+    units = SegmentUnits.store(patterns, synapses=10, threshold=4, seed=6, mixed=4)
+    counts = (units.synapses[0] >= 0).sum(axis=1)
+    # Segments of one neuron are drawn apart: against one random code each is a trial of its own.
+    hits = sum(int(units.active_segments(SDR.random(4000, 160, seed=7, index=t)).sum()) for t in range(40))
+    expected = np.mean([false_positive(4000, 160, int(s), 4) for s in counts])
+    assert Tally(hits, 40 * 100, float(expected)).agrees()
+
+
+@pytest.mark.parametrize(
+    "active, synapses, threshold, noise", [(40, 20, 8, 0.5), (40, 20, 12, 0.4), (40, 20, 16, 0.2), (128, 30, 12, 0.5)]
+)
+def test_misses_under_noise_agree_with_the_formula(active: int, synapses: int, threshold: int, noise: float) -> None:
+    tally = measure_false_negatives(2048, active, synapses, threshold, noise, trials=20_000, seed=1)
+    assert tally.agrees(), (tally, tally.band())
+
+
+@pytest.mark.parametrize("size, active, synapses, threshold", [(300, 64, 24, 12), (300, 128, 24, 12), (2000, 32, 4, 2)])
+def test_chance_answers_agree_with_the_formula(size: int, active: int, synapses: int, threshold: int) -> None:
+    tally = measure_false_positives(size, active, synapses, threshold, trials=100_000, seed=1)
+    assert tally.hits > 50 and tally.agrees(), (tally, tally.band())
+
+
+@pytest.mark.parametrize("size, patterns", [(1000, 10), (500, 5)])
+def test_chance_answers_to_unions_agree_with_the_formula(size: int, patterns: int) -> None:
+    tally, formula = measure_union_false_positives(size, 30, 20, 10, patterns, trials=50_000, seed=1)
+    assert tally.agrees(), (tally, tally.band())
+    assert tally.expected == pytest.approx(formula, rel=0.05)
+
+
+def test_the_band_is_the_binomial_one() -> None:
+    low, high = Tally(0, 1000, 0.1).band(0.999)
+    assert 68 <= low <= 72 and 129 <= high <= 134  # 100 +- 3.29 sqrt(90)
+    assert Tally(100, 1000, 0.1).agrees() and not Tally(150, 1000, 0.1).agrees() and not Tally(50, 1000, 0.1).agrees()
+
+
+def test_subsets_are_distinct_uniform_and_keyed_by_their_number() -> None:
+    rows = subsets(5, 20_000, 9, 4)
+    assert all(len(set(row)) == 4 for row in rows.tolist())
+    counts = np.bincount(rows.ravel(), minlength=9)
+    # Each number is in a row with chance 4/9; 4.5 standard deviations.
+    assert np.abs(counts - 20_000 * 4 / 9).max() < 4.5 * np.sqrt(20_000 * 4 / 9 * 5 / 9)
+    assert np.abs(np.bincount(rows[:, 0], minlength=9) - 20_000 / 9).max() < 4.5 * np.sqrt(20_000 / 9)
+    np.testing.assert_array_equal(subsets(5, 100, 9, 4), rows[:100])
+    assert (subsets(6, 100, 9, 4) != rows[:100]).any()
+
+
+CODES = [[SDR.random(50, 10, seed=0)]]
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: SegmentUnits([[1, 2]], 9, 1), "must be [neurons, segments, synapses] (got (1, 2))"),
+        (lambda: SegmentUnits([[[1.5, 2]]], 9, 1), "SegmentUnits.synapses: must be integers (got float64)"),
+        (lambda: SegmentUnits([[[1, 9]]], 9, 1), "SegmentUnits.synapses: must be < size 9 (got 9)"),
+        (lambda: SegmentUnits([[[1, -2]]], 9, 1), "SegmentUnits.synapses: must be >= 0, or -1 for none (got -2)"),
+        (lambda: SegmentUnits([[[4, 3, 4]]], 9, 1), "SegmentUnits.synapses: must not hear a cell twice (got [4])"),
+        (lambda: SegmentUnits([[[4, 3]]], 9, 3), "SegmentUnits.threshold: must be a whole number in 1..2 (got 3)"),
+        (lambda: SegmentUnits.store([[]], 3, 2), "SegmentUnits.store: needs as many patterns a neuron (got {0})"),
+        (lambda: SegmentUnits.store([CODES[0], CODES[0] * 2], 3, 2), "needs as many patterns a neuron (got {1, 2})"),
+        (lambda: SegmentUnits.store(CODES, 11, 2), "SDR.subsample: needs 0 <= active <= 10 (got 11)"),
+        (lambda: SegmentUnits.store([CODES[0] * 3], 3, 2, mixed=2), "must divide the 3 patterns of a neuron (got 2)"),
+        (lambda: random_units().overlaps(SDR([1], 99)), "SegmentUnits.overlaps: needs an SDR of 203 bits (got 99)"),
+        (lambda: random_units().overlaps([203]), "SegmentUnits.overlaps: needs indices < 203 (got 203)"),
+        (lambda: random_units().overlaps([-1]), "SegmentUnits.overlaps: needs indices >= 0 (got -1)"),
+        (lambda: random_units().overlaps([5, 2, 5]), "SegmentUnits.overlaps: must not repeat an index (got [5])"),
+        (lambda: random_units().overlaps([0.5]), "needs integer indices (got float64); see SDR.from_dense"),
+        (lambda: random_units().overlaps([[1]]), "needs an SDR or one list of active bits (got (1, 1))"),
+        (lambda: measure_false_positives(20, 30, 5, 2), "active: must be in 0..20 (got 30)"),
+        (lambda: measure_false_negatives(50, 40, 20, 8, 1.5), "negatives.noise: must be in 0..1 (got 1.5)"),
+        (lambda: measure_false_negatives(50, 40, 20, 8, 0.5), "size: must leave 20 bits to move to (got 50)"),
+        (lambda: measure_union_false_positives(90, 9, 5, 2, 0), "patterns: must be a whole number in 1..1000000"),
+        (lambda: measure_false_positives(90, 9, 5, 2, trials=0), "trials: must be a whole number in 1..1000000000"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused_in_a_line(make, words: str) -> None:
+    with pytest.raises(NeurosimInputError, match=re.escape(words)) as caught:
+        make()
+    assert "\n" not in str(caught.value)
