@@ -50,8 +50,8 @@ class Drive:
         return max(0, math.ceil(self.durations[index] / clock - GRID_SLACK))
 
 
-def read(network: Network, inputs: Input, duration: float | None, clock: float) -> Drive:
-    """Check `inputs` against the network's spike sources.
+def read(network: Network, inputs: Input, duration: float | None, clock: float | None) -> Drive:
+    """Check `inputs` against the network's spike sources. `clock` None: continuous time, which has no steps to count.
 
     Raises:
         NeurosimInputError: a source without a recording or of another size, recordings that do not pair up.
@@ -94,10 +94,12 @@ def _check_named(network: Network, sources: Mapping[str, int], named: Mapping[st
         check(given.size == size, f"simulate.inputs[{name!r}]", f"must have the population's {size} units", given.size)
 
 
-def _check_durations(durations: np.ndarray, clock: float) -> None:
+def _check_durations(durations: np.ndarray, clock: float | None) -> None:
     finite = bool(np.isfinite(durations).all() and (durations >= 0).all())
     check(finite, "simulate.duration", "must be finite and >= 0 s", float(np.min(durations)))
     longest = float(np.max(durations, initial=0.0))
+    if clock is None:
+        return
     check(longest / clock < MOST_STEPS, "simulate.duration", f"must be < {MOST_STEPS} steps of {clock:g} s", longest)
 
 

@@ -3,6 +3,7 @@
 from .adaptive import AdaptiveLIF as AdaptiveLIF
 from .adaptive import AdEx as AdEx
 from .adaptive import Izhikevich as Izhikevich
+from .base import ExactNeuron as ExactNeuron
 from .base import Neuron as Neuron
 from .base import hold_steps as hold_steps
 from .base import propagator as propagator
@@ -27,6 +28,7 @@ __all__ = [
     "AlphaLIF",
     "CobaLIF",
     "CubaLIF",
+    "ExactNeuron",
     "Izhikevich",
     "Neuron",
     "hold_steps",

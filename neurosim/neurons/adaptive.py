@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import check
+from ..kernels.flow import two_exponentials
 from ..kernels.maths import exp
-from .base import Neuron, hold_steps
+from .base import ExactNeuron, Neuron, hold_steps
 
 
 @final
 @dataclass(frozen=True)
-class AdaptiveLIF(Neuron):
+class AdaptiveLIF(ExactNeuron):
     """Leaky integrate-and-fire with a threshold that every spike raises, delta synapses.
 
         tau_mem dv/dt = v_leak - v + r i_offset
@@ -74,6 +75,35 @@ class AdaptiveLIF(Neuron):
             a[i] = raised + beta if fired else raised
             left[i] = hold if fired else max(wait - one, zero)
             spiked[i] = fired
+
+    def exact_constants(self) -> tuple[float, ...]:
+        rest = self.v_leak + self.r * self.i_offset
+        taus, voltages = (self.tau_mem, self.tau_adapt), (self.v_threshold, self.v_reset, self.beta)
+        return (*taus, rest, *voltages, self.t_refractory)
+
+    @staticmethod
+    def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
+        held = min(elapsed, state[1])
+        state[1] -= held
+        state[0] = c[2] + (state[0] - c[2]) * math.exp(-(elapsed - held) / c[0])
+        state[2] *= math.exp(-elapsed / c[1])
+
+    @staticmethod
+    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
+        if state[1] <= 0.0:
+            state[0] += weight
+
+    @staticmethod
+    def crossing(state: NDArray, c: NDArray) -> float:
+        tau_mem, tau_adapt, rest, threshold = c[0], c[1], c[2], c[3]
+        a = state[2] * math.exp(-state[1] / tau_adapt)
+        return state[1] + two_exponentials(rest - threshold, state[0] - rest, tau_mem, -a, tau_adapt)
+
+    @staticmethod
+    def fire(state: NDArray, c: NDArray) -> None:
+        state[0] = c[4]
+        state[1] = c[6]
+        state[2] += c[5]
 
 
 @final

@@ -68,6 +68,44 @@ class Neuron(ABC):
         """
 
 
+class ExactNeuron(Neuron):
+    """A neuron that also runs in continuous time (`simulate(..., clock=None)`): its flow between events is known.
+
+    Four functions of one unit's state say how. They are compiled, from whatever file they are written in, for
+    pointers to float64: `state[0]` reads and writes, there is no length, no slice and no dtype. Times are in seconds.
+
+    The state is that of `step`, but `refractory` holds seconds, not steps. A neuron held until a moment is free at it.
+    All that arrives at one unit at one moment is added before `crossing` is asked.
+    """
+
+    @abstractmethod
+    def exact_constants(self) -> tuple[float, ...]:
+        """The numbers the functions take as `c`."""
+
+    @staticmethod
+    @abstractmethod
+    def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
+        """Lead the state over `elapsed` seconds without events, however far the next crossing is."""
+
+    @staticmethod
+    @abstractmethod
+    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
+        """Add a weight that arrives at a receptor."""
+
+    @staticmethod
+    @abstractmethod
+    def crossing(state: NDArray, c: NDArray) -> float:
+        """Seconds until the neuron fires if nothing arrives: 0 for now, inf for never. The state is left as it is.
+
+        A negative number -h says: not within h seconds; ask again then. It is for models that look ahead piecewise.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def fire(state: NDArray, c: NDArray) -> None:
+        """What the spike does to the state, that of the moment of the crossing."""
+
+
 def _check_parameter(thing: str, name: str, value: Any) -> None:
     if isinstance(value, bool) or value is None:
         return

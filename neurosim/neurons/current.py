@@ -9,12 +9,13 @@ from typing import ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Neuron, hold_steps, propagator
+from ..kernels.flow import alpha_crossing, alpha_flow, cuba_crossing, cuba_flow, peak
+from .base import ExactNeuron, hold_steps, propagator
 
 
 @final
 @dataclass(frozen=True)
-class CubaLIF(Neuron):
+class CubaLIF(ExactNeuron):
     """Leaky integrate-and-fire, synaptic currents that decay exponentially.
 
         tau_mem dv/dt = v_leak - v + r (i_excitatory + i_inhibitory + i_offset)
@@ -77,10 +78,44 @@ class CubaLIF(Neuron):
             left[i] = hold if fired else max(wait - one, zero)
             spiked[i] = fired
 
+    def exact_constants(self) -> tuple[float, ...]:
+        taus = self.tau_mem, self.tau_syn, self.tau_syn_inhibitory or self.tau_syn
+        rest, peaks = self.v_leak + self.r * self.i_offset, (peak(tau, self.tau_mem) for tau in taus[1:])
+        return (*taus, *peaks, rest, self.r, self.v_threshold, self.v_reset, self.t_refractory)
+
+    @staticmethod
+    def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
+        tau_mem, tau_e, tau_h, rest, r = c[0], c[1], c[2], c[5], c[6]
+        e, h, held = state[2], state[3], min(elapsed, state[1])
+        if held > 0.0:
+            state[1] -= held
+            e *= math.exp(-held / tau_e)
+            h *= math.exp(-held / tau_h)
+        y, e, h = cuba_flow(state[0] - rest, e, h, elapsed - held, r, tau_mem, tau_e, tau_h)
+        state[0], state[2], state[3] = rest + y, e, h
+
+    @staticmethod
+    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
+        state[2 + receptor] += weight
+
+    @staticmethod
+    def crossing(state: NDArray, c: NDArray) -> float:
+        tau_mem, tau_e, tau_h, rest, r, held = c[0], c[1], c[2], c[5], c[6], state[1]
+        e, h = r * state[2], r * state[3]
+        if held > 0.0:
+            e *= math.exp(-held / tau_e)
+            h *= math.exp(-held / tau_h)
+        return held + cuba_crossing(state[0] - rest, e, h, c[7] - rest, tau_mem, tau_e, tau_h, c[3], c[4])
+
+    @staticmethod
+    def fire(state: NDArray, c: NDArray) -> None:
+        state[0] = c[8]
+        state[1] = c[9]
+
 
 @final
 @dataclass(frozen=True)
-class AlphaLIF(Neuron):
+class AlphaLIF(ExactNeuron):
     """Leaky integrate-and-fire, synaptic currents shaped as alpha functions.
 
         tau_mem dv/dt = v_leak - v + r (i_excitatory + i_inhibitory + i_offset)
@@ -154,3 +189,37 @@ class AlphaLIF(Neuron):
             v[i] = reset if fired else u
             left[i] = hold if fired else max(wait - one, zero)
             spiked[i] = fired
+
+    def exact_constants(self) -> tuple[float, ...]:
+        taus = self.tau_mem, self.tau_syn, self.tau_syn_inhibitory or self.tau_syn
+        rest, peaks = self.v_leak + self.r * self.i_offset, (peak(tau, self.tau_mem) for tau in taus[1:])
+        return (*taus, *peaks, rest, self.r, self.v_threshold, self.v_reset, self.t_refractory)
+
+    @staticmethod
+    def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
+        tau_mem, tau_e, tau_h, rest, r = c[0], c[1], c[2], c[5], c[6]
+        y, e, p, h, q = state[0] - rest, state[2], state[3], state[4], state[5]
+        held = min(elapsed, state[1])
+        if held > 0.0:
+            state[1] -= held
+            _, e, p, h, q = alpha_flow(0.0, e, p, h, q, held, r, tau_mem, tau_e, tau_h)
+        y, e, p, h, q = alpha_flow(y, e, p, h, q, elapsed - held, r, tau_mem, tau_e, tau_h)
+        state[0], state[2], state[3], state[4], state[5] = rest + y, e, p, h, q
+
+    @staticmethod
+    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
+        state[3 + 2 * receptor] += math.e * weight
+
+    @staticmethod
+    def crossing(state: NDArray, c: NDArray) -> float:
+        tau_mem, tau_e, tau_h, rest, r, held = c[0], c[1], c[2], c[5], c[6], state[1]
+        e, p, h, q = r * state[2], r * state[3], r * state[4], r * state[5]
+        if held > 0.0:
+            _, e, p, h, q = alpha_flow(0.0, e, p, h, q, held, 1.0, tau_mem, tau_e, tau_h)
+        y, bar = state[0] - rest, c[7] - rest
+        return held + alpha_crossing(y, e, p, h, q, bar, tau_mem, tau_e, tau_h, c[3], c[4])
+
+    @staticmethod
+    def fire(state: NDArray, c: NDArray) -> None:
+        state[0] = c[8]
+        state[1] = c[9]

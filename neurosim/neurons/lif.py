@@ -9,12 +9,13 @@ from typing import ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Neuron, hold_steps
+from ..kernels.flow import relaxation_crossing
+from .base import ExactNeuron, hold_steps
 
 
 @final
 @dataclass(frozen=True)
-class LIF(Neuron):
+class LIF(ExactNeuron):
     """Leaky integrate-and-fire, delta synapses.
 
         tau_mem dv/dt = v_leak - v + r i_offset
@@ -67,10 +68,34 @@ class LIF(Neuron):
             left[i] = hold if fired else max(wait - one, zero)
             spiked[i] = fired
 
+    def exact_constants(self) -> tuple[float, ...]:
+        rest = self.v_leak + self.r * self.i_offset
+        return self.tau_mem, rest, self.v_threshold, self.v_reset, float(self.soft_reset), self.t_refractory
+
+    @staticmethod
+    def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
+        held = min(elapsed, state[1])
+        state[1] -= held
+        state[0] = c[1] + (state[0] - c[1]) * math.exp(-(elapsed - held) / c[0])
+
+    @staticmethod
+    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
+        if state[1] <= 0.0:
+            state[0] += weight
+
+    @staticmethod
+    def crossing(state: NDArray, c: NDArray) -> float:
+        return state[1] + relaxation_crossing(state[0], c[1], c[2], c[0])
+
+    @staticmethod
+    def fire(state: NDArray, c: NDArray) -> None:
+        state[0] = c[3] + c[4] * (state[0] - c[2])
+        state[1] = c[5]
+
 
 @final
 @dataclass(frozen=True)
-class IF(Neuron):
+class IF(ExactNeuron):
     """Integrate-and-fire without leak, delta synapses.
 
         dv/dt = r i_offset
@@ -119,10 +144,36 @@ class IF(Neuron):
             left[i] = hold if fired else max(wait - one, zero)
             spiked[i] = fired
 
+    def exact_constants(self) -> tuple[float, ...]:
+        drift = self.r * self.i_offset
+        return drift, self.v_threshold, self.v_reset, float(self.soft_reset), self.t_refractory
+
+    @staticmethod
+    def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
+        held = min(elapsed, state[1])
+        state[1] -= held
+        state[0] += c[0] * (elapsed - held)
+
+    @staticmethod
+    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
+        if state[1] <= 0.0:
+            state[0] += weight
+
+    @staticmethod
+    def crossing(state: NDArray, c: NDArray) -> float:
+        if state[0] > c[1]:
+            return state[1]
+        return state[1] + (c[1] - state[0]) / c[0] if c[0] > 0.0 else math.inf
+
+    @staticmethod
+    def fire(state: NDArray, c: NDArray) -> None:
+        state[0] = c[2] + c[3] * (state[0] - c[1])
+        state[1] = c[4]
+
 
 @final
 @dataclass(frozen=True)
-class LI(Neuron):
+class LI(ExactNeuron):
     """Leaky integrator: a membrane that never spikes, such as a readout.
 
         tau_mem dv/dt = v_leak - v + r i_offset
@@ -157,3 +208,22 @@ class LI(Neuron):
         for i in range(spiked.size):
             v[i] = rest + (v[i] - rest) * decay + arrived[i]
             spiked[i] = 0
+
+    def exact_constants(self) -> tuple[float, ...]:
+        return self.tau_mem, self.v_leak + self.r * self.i_offset
+
+    @staticmethod
+    def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
+        state[0] = c[1] + (state[0] - c[1]) * math.exp(-elapsed / c[0])
+
+    @staticmethod
+    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
+        state[0] += weight
+
+    @staticmethod
+    def crossing(state: NDArray, c: NDArray) -> float:
+        return math.inf
+
+    @staticmethod
+    def fire(state: NDArray, c: NDArray) -> None:
+        pass

@@ -1,0 +1,7 @@
+"""The engine in continuous time: no grid, every spike at its own moment."""
+
+from .plan import Plan as Plan
+from .plan import compile_exact as compile_exact
+from .run import run as run
+
+__all__ = ["Plan", "compile_exact", "run"]

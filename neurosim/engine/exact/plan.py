@@ -1,0 +1,200 @@
+"""A network made ready to run in continuous time: the same synapses as on the grid, delays as they were drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import NeurosimInputError, check
+from ...network import Network, PoissonSource, Population, Projection, stream
+from ...neurons import NEURONS, ExactNeuron, Neuron
+from ...synapses import Distribution, Rows, draw
+from ..plan import check_memory
+from .callbacks import callbacks
+
+REAL = np.dtype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """A population of neurons: `initial` is [size, states], `functions` the addresses of its exact form."""
+
+    population: Population
+    functions: tuple[int, ...]
+    initial: NDArray[np.float64]
+    constants: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Route:
+    """A projection: `weights` and `delays` are None where one number serves all synapses.
+
+    `delay` is the one delay or the shortest. With delays of their own the synapses of a row are sorted by
+    (delay, target), else by target.
+    """
+
+    projection: Projection
+    source: int
+    target: int
+    receptor: int
+    offsets: NDArray[np.int64]
+    targets: NDArray[np.uint32]
+    weight: float
+    weights: NDArray[np.float64] | None
+    delay: float
+    delays: NDArray[np.float64] | None
+
+    @property
+    def nonzero(self) -> int:
+        """Synapses of weight other than zero."""
+        if self.weights is None:
+            return len(self.targets) * (self.weight != 0)
+        return int(np.count_nonzero(self.weights))
+
+    @property
+    def nbytes(self) -> int:
+        arrays = (self.offsets, self.targets, self.weights, self.delays)
+        return sum(a.nbytes for a in arrays if a is not None)
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """Poisson input to each unit of population `target`; `rate` is that of all its units together."""
+
+    name: str
+    target: int
+    receptor: int
+    weight: float
+    rate: float
+    key: int
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What `compile_exact` makes; index p is that of `network.populations`.
+
+    `sources` holds Poisson sources by population: the rate of all units together, and the stream.
+    """
+
+    network: Network
+    seed: int
+    cells: dict[int, Cells]
+    sources: dict[int, tuple[float, int]]
+    routes: tuple[Route, ...]
+    noises: tuple[Noise, ...]
+
+
+def compile_exact(network: Network, seed: int) -> Plan:
+    """Draw and lay out everything that does not change while the network runs.
+
+    Raises:
+        NeurosimInputError: a model without an exact form, a delay that is not > 0, a network larger than the memory
+            that is free.
+    """
+    for population in network.populations:
+        _check_exact(population)
+    for projection in network.projections:
+        learning = getattr(projection, "plasticity", None) or getattr(projection, "short_term", None)
+        if learning is not None:
+            kind = type(learning).__name__
+            raise NeurosimInputError(
+                f"{projection}: {kind} runs on a grid only; give simulate a clock, or leave the rule out"
+            )
+    check_memory(network, REAL)
+    number = {population.name: p for p, population in enumerate(network.populations)}
+    populations = list(enumerate(network.populations))
+    noises = (
+        Noise(
+            str(stimulus.name),
+            number[stimulus.target],
+            network.receptor(stimulus),
+            stimulus.weight,
+            stimulus.rate * network.population(stimulus.target).size,
+            stream(seed, "stimulus", str(stimulus.name)),
+        )
+        for stimulus in network.stimuli
+    )
+    return Plan(
+        network,
+        seed,
+        {p: _cells(pop, seed) for p, pop in populations if isinstance(pop.model, Neuron)},
+        {
+            p: (pop.model.rate * pop.size, stream(seed, "source", pop.name))
+            for p, pop in populations
+            if isinstance(pop.model, PoissonSource)
+        },
+        tuple(_route(network, projection, number, seed) for projection in network.projections),
+        tuple(noises),
+    )
+
+
+def _check_exact(population: Population) -> None:
+    model = population.model
+    if isinstance(model, Neuron) and not isinstance(model, ExactNeuron):
+        have = ", ".join(sorted(name for name, kind in NEURONS.items() if issubclass(kind, ExactNeuron)))
+        raise NeurosimInputError(
+            f"Population[{population.name!r}].model: {type(model).__name__} has no exact form, which clock=None needs "
+            f"(see neurosim.neurons.ExactNeuron); give simulate a clock, or use one of {have}"
+        )
+
+
+def _cells(population: Population, seed: int) -> Cells:
+    neuron = population.model
+    assert isinstance(neuron, ExactNeuron)
+    starts, rows = neuron.initial(), len(neuron.state)
+    name = type(neuron).__name__
+    check(rows > 0 and len(starts) == rows, f"{name}.initial", f"must give {rows} values, one a state", len(starts))
+    initial = np.empty((population.size, rows))
+    for row, variable in enumerate(neuron.state):
+        key = stream(seed, "initial", population.name, variable)
+        value = population.initial.get(variable, starts[row])
+        initial[:, row] = draw(value, key, 0, population.size, f"Population[{population.name!r}].initial")
+    constants = np.asarray(neuron.exact_constants(), np.float64)
+    check(bool(np.isfinite(constants).all()), f"{name}.exact_constants", "must be finite", constants.tolist())
+    return Cells(population, callbacks(neuron), initial, constants)
+
+
+def _route(network: Network, projection: Projection, number: dict[str, int], seed: int) -> Route:
+    source, target = number[projection.source], number[projection.target]
+    sides = network.populations[source].side, network.populations[target].side
+    key = stream(seed, "pattern", str(projection.name))
+    rows = projection.pattern.rows(*sides, source == target, key, 0, sides[0].size)
+    weights, delays = _drawn(projection, rows, seed, "weight"), _drawn(projection, rows, seed, "delay")
+    if rows.weights is not None:
+        weights = weights * rows.weights
+    targets = rows.targets.view(np.uint32)
+    shortest = float(np.min(delays, initial=np.inf)) if targets.size else 1.0
+    hint = "; give the distribution a `low`" if isinstance(projection.delay, Distribution) else ""
+    check(shortest > 0, f"{projection}.delay", f"must be > 0 s{hint}", shortest)
+    if not isinstance(delays, float) and np.all(delays == shortest):
+        delays = shortest
+    if not isinstance(delays, float):
+        # Of one row the earliest first: a spike on its way then waits for one synapse at a time.
+        order = np.lexsort((targets, delays, np.repeat(np.arange(sides[0].size), np.diff(rows.offsets))))
+        targets, delays = targets[order], delays[order]
+        weights = weights if isinstance(weights, float) else weights[order]
+    one_weight, one_delay = isinstance(weights, float), isinstance(delays, float)
+    return Route(
+        projection,
+        source,
+        target,
+        network.receptor(projection),
+        rows.offsets,
+        targets,
+        weights if isinstance(weights, float) else 0.0,
+        None if one_weight else np.ascontiguousarray(weights, np.float64),
+        shortest,
+        None if one_delay else np.ascontiguousarray(delays, np.float64),
+    )
+
+
+def _drawn(projection: Projection, rows: Rows, seed: int, what: str) -> float | NDArray[np.float64]:
+    """One number, or one for each synapse in the order of the rows: the same as on the grid."""
+    value = getattr(projection, what)
+    if not isinstance(value, Distribution) and np.ndim(value) == 0:
+        return float(value)
+    key = stream(seed, what, str(projection.name))
+    values = draw(value, key, 0, len(rows.targets), f"{projection}.{what}")
+    return values if rows.order is None else values[rows.order]

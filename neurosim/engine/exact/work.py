@@ -1,0 +1,56 @@
+"""The work of a run in continuous time as layers: what was really done, event by event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...measure import Layer
+from .plan import REAL, Plan
+from .workspace import Workspace
+
+NO_STEPS = "continuous time has no steps: run the network with a clock to compare with a dense one"
+STEPPED = ("steps", "output_entries", "dense_operations", "dense_membrane_updates")
+
+
+def layers(plan: Plan, workspaces: Sequence[Workspace]) -> tuple[Layer, ...]:
+    """One layer a population of neurons. A membrane update is a flow made: a unit brought to the moment of an event."""
+    populations = range(len(plan.network.populations))
+    tallies = [np.sum([workspace.tallies[p] for workspace in workspaces], axis=0) for p in populations]
+    operations, flows, arrivals = (
+        np.sum([getattr(workspace, what) for workspace in workspaces], axis=0)
+        for what in ("operations", "flows", "arrivals")
+    )
+    return tuple(_layer(plan, p, tallies, operations, int(flows[p]), int(arrivals[p])) for p in sorted(plan.cells))
+
+
+def _layer(plan: Plan, p: int, tallies: list[NDArray], operations: NDArray, flows: int, arrivals: int) -> Layer:
+    cells, size = plan.cells[p], plan.network.populations[p].size
+    routes = [r for r, route in enumerate(plan.routes) if route.target == p]
+    noises = [noise for noise in plan.noises if noise.target == p]
+    sources = {plan.routes[r].source for r in routes}
+    return Layer(
+        name=cells.population.name,
+        inputs=sum(plan.network.populations[source].size for source in sources) + size * len(noises),
+        outputs=size,
+        weights=sum(len(plan.routes[r].targets) for r in routes) + size * len(noises),
+        nonzero_weights=sum(plan.routes[r].nonzero for r in routes) + size * sum(n.weight != 0 for n in noises),
+        weight_bits=REAL.itemsize * 8,
+        steps=None,
+        input_events=sum(int(tallies[source].sum()) for source in sources) + arrivals,
+        output_events=int(tallies[p].sum()),
+        output_entries=None,
+        synaptic_operations=sum(int(operations[r]) for r in routes) + arrivals,
+        binary_input=True,
+        dense_operations=None,
+        membrane_updates=flows,
+        dense_membrane_updates=None,
+        state_bytes=cells.initial.nbytes + 8 * size,
+        parameter_bytes=sum(plan.routes[r].nbytes for r in routes) + cells.constants.nbytes,
+        spiking=True,
+        reasons=dict.fromkeys(STEPPED, NO_STEPS),
+        state_bits=REAL.itemsize * 8,
+        index_bits=32,
+    )

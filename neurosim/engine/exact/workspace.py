@@ -1,0 +1,277 @@
+"""What changes while a network runs in continuous time, and the tables of addresses the run loop works on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import NeurosimInputError
+from ...kernels import exact
+from ...network import SpikeSource
+from .plan import Plan
+
+# Spikes a list has room for at first, beyond what one moment may add; it doubles when full.
+ROOM = 1 << 10
+# Flows between two looks at the outside world: about a tenth of a second.
+BUDGET = 2_000_000
+
+Given = Mapping[int, tuple[NDArray[np.float64], NDArray[np.int32]]]
+
+
+class Workspace:
+    """State of one run at a time: used by one thread, put back to the initial state by `reset`.
+
+    Attributes:
+        operations: [routes] nonzero weights added, of all runs so far.
+        arrivals, flows: [populations] spikes of the Poisson stimuli that reached each, and flows made, likewise.
+        tallies: by population number, int64 [size], spikes of all runs so far.
+    """
+
+    def __init__(self, plan: Plan, recorded: tuple[str, ...]) -> None:
+        self.plan, self.recorded = plan, recorded
+        populations, routes, noises = plan.network.populations, plan.routes, plan.noises
+        self._total = sum(cells.population.size for cells in plan.cells.values())
+        self._units = np.zeros((len(populations), exact.UNIT_COLUMNS), np.int64)
+        self._routes = np.zeros((len(routes), exact.ROUTE_COLUMNS), np.int64)
+        self._stimuli = np.zeros((len(noises), exact.STIMULUS_COLUMNS), np.int64)
+        self._owner = np.zeros(self._total, np.int32)
+        self._keys, self._places = np.zeros(self._total), np.zeros(self._total, np.int32)
+        self._heap, self._touched = np.zeros(self._total, np.int32), np.zeros(self._total, np.int32)
+        self._asks, self._now = np.zeros(self._total, np.uint8), np.zeros(1)
+        self._counters = np.zeros(exact.COUNTERS, np.int64)
+        self._source_next, self._stimulus_next = np.zeros(len(populations)), np.zeros(len(noises))
+        self._heads = np.zeros(len(routes))
+        self._rates = np.array([plan.sources.get(p, (0.0, 0))[0] for p in range(len(populations))])
+        self._noise_rates = np.array([noise.rate for noise in noises])
+        self._noise_weights = np.array([noise.weight for noise in noises])
+        self._route_weights = np.array([route.weight for route in routes])
+        self._route_delays = np.array([route.delay for route in routes])
+        self._scratch = np.zeros(max((cells.initial.shape[1] for cells in plan.cells.values()), default=1))
+        self.tallies = [np.zeros(population.size, np.int64) for population in populations]
+        self.operations, self.flows = np.zeros(len(routes), np.int64), np.zeros(len(populations), np.int64)
+        self.arrivals = np.zeros(len(populations), np.int64)
+        self._rows: dict[int, NDArray[np.float64]] = {}
+        self._lists: dict[int, tuple[NDArray[np.float64], NDArray[np.int32]]] = {}
+        self._queues: dict[int, tuple[NDArray, ...]] = {}
+        self._probes: NDArray[np.int64] = np.zeros((0, exact.PROBE_COLUMNS), np.int64)
+        self._intervals, self._keep = np.zeros(0), []  # type: ignore[var-annotated]
+        self._trial = 0
+        self._fill_units()
+        self._fill_routes()
+        for row, noise in zip(self._stimuli, noises, strict=True):
+            row[exact.S_TARGET], row[exact.S_RECEPTOR] = noise.target, noise.receptor
+            row[exact.S_KEY], row[exact.S_SIZE] = _signed(noise.key), populations[noise.target].size
+
+    @property
+    def now(self) -> float:
+        """The last moment at which something happened, s."""
+        return max(float(self._now[0]), 0.0)
+
+    @property
+    def found(self) -> int:
+        """Spikes in the present run, of neurons and Poisson sources."""
+        return int(self._counters[exact.SPIKES])
+
+    def reset(
+        self, given: Given, probes: NDArray[np.int64], intervals: NDArray, keep: list[NDArray], trial: int
+    ) -> None:
+        """Back to the initial state, with these times and units of the spike sources and this table of probes.
+
+        keep: arrays whose addresses are in the table.
+        """
+        for p, cells in self.plan.cells.items():
+            self._rows[p][:, 0] = 0.0
+            self._rows[p][:, 1:] = cells.initial
+        for p, (times, units) in given.items():
+            self._lists[p] = times, units
+            self._point(p)
+            self._units[p, exact.COUNT] = self._units[p, exact.ROOM]
+            self.tallies[p] += np.bincount(units, minlength=len(self.tallies[p]))
+        for p in range(len(self._units)):
+            if p not in given:
+                self._units[p, exact.COUNT] = 0
+        self._units[:, exact.DRAWN] = 0
+        self._stimuli[:, exact.S_DRAWN] = 0
+        self._routes[:, [exact.R_CURSOR, exact.Q_COUNT]] = 0
+        self._places[:] = -1
+        self._asks[:] = 0
+        self._counters[:] = 0
+        self._counters[exact.UNIT] = -1
+        self._now[0] = -1.0
+        self._source_next[:] = self._stimulus_next[:] = np.inf
+        self._probes, self._intervals, self._keep, self._trial = probes, intervals, keep, trial
+        exact.start(
+            self._units,
+            self._rates,
+            self._source_next,
+            self._stimuli,
+            self._noise_rates,
+            self._stimulus_next,
+            self._owner,
+            self._keys,
+            self._places,
+            self._heap,
+            self._asks,
+            self._counters,
+            trial,
+        )
+        self._check_crossings()
+        for r, route in enumerate(self.plan.routes):
+            times, _ = self._lists.get(route.source, (np.zeros(0), None))
+            played = route.source in given and len(times) > 0
+            self._heads[r] = times[0] + route.delay if played else np.inf
+
+    def advance(self, until: float) -> bool:
+        """Do what happens up to `until`, at it included; False if there is more to do, for it takes a while.
+
+        Raises:
+            NeurosimInputError: a neuron that fires for ever at one moment, or whose crossing is not a number.
+        """
+        state = exact.run(
+            self._units,
+            self._rates,
+            self._source_next,
+            self._stimuli,
+            self._noise_weights,
+            self._noise_rates,
+            self._stimulus_next,
+            self._routes,
+            self._route_weights,
+            self._route_delays,
+            self._heads,
+            self._probes,
+            self._intervals,
+            self._scratch,
+            self._owner,
+            self._keys,
+            self._places,
+            self._heap,
+            self._asks,
+            self._touched,
+            self._now,
+            self._counters,
+            until,
+            BUDGET,
+            self._trial,
+        )
+        if state == exact.LIST_FULL:
+            self._make_room(int(self._counters[exact.WHO]), int(self._counters[exact.NEED]))
+        if state == exact.QUEUE_FULL:
+            self._queue(int(self._counters[exact.WHO]), 2 * int(self._counters[exact.NEED]))
+        if state == exact.STUCK:
+            raise NeurosimInputError(
+                f"{self._culprit()}: fired {exact.MOST_AT_ONCE} times at {self.now:g} s; lower its input or give it a "
+                "refractory period"
+            )
+        self._check_crossings()
+        return bool(state == exact.DONE)
+
+    def finish(self) -> None:
+        """Add the counts of this run to those of all."""
+        for p, unit in enumerate(self._units):
+            self.flows[p] += unit[exact.FLOWS]
+        self._units[:, exact.FLOWS] = 0
+        self.operations += self._routes[:, exact.R_OPERATIONS]
+        self._routes[:, exact.R_OPERATIONS] = 0
+        for row in self._stimuli:
+            self.arrivals[row[exact.S_TARGET]] += row[exact.S_DRAWN]
+
+    def spikes(self) -> dict[str, tuple[NDArray[np.float64], NDArray[np.int32]]]:
+        """By recorded population: times and units of the spikes of this run, in order."""
+        numbers = {population.name: p for p, population in enumerate(self.plan.network.populations)}
+        found = {}
+        for name in self.recorded:
+            p = numbers[name]
+            times, units = (array[: self._units[p, exact.COUNT]].copy() for array in self._lists[p])
+            # What happened at one moment is in order of units, sources too.
+            order = np.lexsort((units, times)) if p in self.plan.sources else slice(None)
+            found[name] = times[order], units[order]
+        return found
+
+    def _check_crossings(self) -> None:
+        if self._counters[exact.UNIT] >= 0:
+            raise NeurosimInputError(f"{self._culprit()}: its next crossing is not a number; its state has overflowed")
+
+    def _culprit(self) -> str:
+        population = self.plan.network.populations[self._counters[exact.WHO]]
+        return f"Population[{population.name!r}] unit {self._counters[exact.UNIT]}"
+
+    def _fill_units(self) -> None:
+        first = 0
+        read = {route.source for route in self.plan.routes}
+        for p, population in enumerate(self.plan.network.populations):
+            row = self._units[p]
+            row[exact.SIZE], row[exact.TALLY] = population.size, _address(self.tallies[p])
+            row[exact.KEEP] = p in read or population.name in self.recorded
+            if isinstance(population.model, SpikeSource):
+                row[exact.KIND] = exact.EVENTS
+                continue
+            room = population.size + ROOM if row[exact.KEEP] else 0
+            self._lists[p] = np.empty(room), np.empty(room, np.int32)
+            self._point(p)
+            if p in self.plan.sources:
+                row[exact.KIND], row[exact.KEY] = exact.POISSON, _signed(self.plan.sources[p][1])
+                continue
+            cells = self.plan.cells[p]
+            self._rows[p] = np.empty((population.size, 1 + cells.initial.shape[1]))
+            row[exact.KIND], row[exact.FIRST] = exact.NEURONS, first
+            row[exact.FLOW], row[exact.JUMP], row[exact.CROSSING], row[exact.FIRE] = cells.functions
+            row[exact.CONSTANT], row[exact.STATE] = _address(cells.constants), _address(self._rows[p])
+            row[exact.WIDTH] = self._rows[p].strides[0]
+            self._owner[first : first + population.size] = p
+            first += population.size
+
+    def _fill_routes(self) -> None:
+        for r, route in enumerate(self.plan.routes):
+            row = self._routes[r]
+            row[exact.R_SOURCE], row[exact.R_TARGET], row[exact.R_RECEPTOR] = route.source, route.target, route.receptor
+            row[exact.R_OFFSETS], row[exact.R_TARGETS] = _address(route.offsets), _address(route.targets)
+            row[exact.R_WEIGHTS] = 0 if route.weights is None else _address(route.weights)
+            row[exact.R_DELAYS] = 0 if route.delays is None else _address(route.delays)
+            row[exact.R_SYNAPSES], row[exact.R_SOURCES] = len(route.targets), len(route.offsets) - 1
+            self._queue(r, 0 if route.delays is None else ROOM)
+
+    def _queue(self, r: int, room: int) -> None:
+        """Give a route's queue this room, keeping what it holds."""
+        old: tuple[NDArray, ...] = self._queues.get(r, (np.zeros(0), np.zeros(0, np.int32), np.zeros(0, np.int64)))
+        new: tuple[NDArray, ...] = np.zeros(2 * room), np.zeros(room, np.int32), np.zeros(room, np.int64)
+        for a, b in zip(old, new, strict=True):
+            b[: len(a)] = a
+        self._queues[r] = new
+        row = self._routes[r]
+        row[exact.Q_TIMES], row[exact.Q_SOURCES], row[exact.Q_PLACES] = (_address(array) for array in new)
+        row[exact.Q_ROOM] = room
+
+    def _point(self, p: int) -> None:
+        times, units = self._lists[p]
+        row = self._units[p]
+        row[exact.TIMES], row[exact.UNITS], row[exact.ROOM] = _address(times), _address(units), len(times)
+
+    def _make_room(self, p: int, need: int) -> None:
+        """Unrecorded spikes that every projection has read are let go first."""
+        if self.plan.network.populations[p].name not in self.recorded:
+            need -= self._let_go(p)
+        if 2 * need > len(self._lists[p][0]):
+            times, units = self._lists[p]
+            self._lists[p] = np.resize(times, 2 * need), np.resize(units, 2 * need)
+            self._point(p)
+
+    def _let_go(self, p: int) -> int:
+        mine = [row for row in self._routes if row[exact.R_SOURCE] == p]
+        done, count = min(row[exact.R_CURSOR] for row in mine), self._units[p, exact.COUNT]
+        for array in self._lists[p]:
+            array[: count - done] = array[done:count].copy()
+        self._units[p, exact.COUNT] -= done
+        for row in mine:
+            row[exact.R_CURSOR] -= done
+        return int(done)
+
+
+def _address(array: NDArray) -> int:
+    return array.ctypes.data
+
+
+def _signed(key: int) -> int:
+    return key - 2**64 if key >= 2**63 else key
