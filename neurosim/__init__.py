@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .engine import Probe as Probe
+    from .engine import Simulation as Simulation
     from .engine import simulate as simulate
     from .errors import NeurosimError as NeurosimError
     from .network import Network as Network
@@ -30,6 +31,7 @@ _PUBLIC = {
     "Probe": "engine",
     "Projection": "network",
     "Recordings": "spikes",
+    "Simulation": "engine",
     "SpikeSource": "network",
     "Spikes": "spikes",
     "simulate": "engine",

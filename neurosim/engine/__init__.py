@@ -5,5 +5,6 @@ from .result import Probe as Probe
 from .result import Progress as Progress
 from .result import Result as Result
 from .simulate import simulate as simulate
+from .simulation import Simulation as Simulation
 
-__all__ = ["Probe", "Progress", "Result", "compile_network", "simulate"]
+__all__ = ["Probe", "Progress", "Result", "Simulation", "compile_network", "simulate"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import final
+from typing import final, overload
 
 from numpy.typing import NDArray
 
@@ -22,6 +22,7 @@ class Probe:
         population, variable: names.
         interval: s; sample j is the state at time j * interval, the initial state first.
         units: which units; None means all.
+        label: the name of its samples; None means "population.variable". Two probes of one variable need labels.
 
     Raises:
         NeurosimInputError: an interval that is not > 0 s.
@@ -31,13 +32,14 @@ class Probe:
     variable: str
     interval: float = 1e-3
     units: Sequence[int] | None = None
+    label: str | None = None
 
     def __post_init__(self) -> None:
         check(self.interval > 0, f"Probe[{self.name!r}].interval", "must be > 0 s", self.interval)
 
     @property
     def name(self) -> str:
-        return f"{self.population}.{self.variable}"
+        return self.label or f"{self.population}.{self.variable}"
 
 
 @final
@@ -56,28 +58,61 @@ class Progress:
         return self.elapsed / self.done if self.done else float("inf")
 
     @property
+    def spikes_per_s(self) -> float:
+        """Spikes of the recorded populations per biological second."""
+        return self.spikes / self.done if self.done else 0.0
+
+    @property
     def left(self) -> float:
         """Wall-clock seconds left at this rate."""
         return self.real_time_factor * (self.total - self.done) if self.done else float("inf")
 
 
 @final
+class Work(Sequence[Layer]):
+    """Layers that are counted when they are first looked at: every row of the network is gone through for it."""
+
+    def __init__(self, count: Callable[[], tuple[Layer, ...]]) -> None:
+        self._count: Callable[[], tuple[Layer, ...]] | None = count
+        self._layers: tuple[Layer, ...] = ()
+
+    def _known(self) -> tuple[Layer, ...]:
+        if self._count is not None:
+            self._layers, self._count = self._count(), None
+        return self._layers
+
+    def __len__(self) -> int:
+        return len(self._known())
+
+    @overload
+    def __getitem__(self, index: int) -> Layer: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Layer, ...]: ...
+    def __getitem__(self, index: int | slice) -> Layer | tuple[Layer, ...]:
+        return self._known()[index]
+
+    def __repr__(self) -> str:
+        return repr(self._known())
+
+
+@final
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A run's spikes, states and work.
+    """A run's spikes, states and work, or those of a piece of it.
 
     Attributes:
-        spikes: by population; `Recordings`, item i answering recording i, where the input was `Recordings`.
-        states: by probe name "population.variable": [samples, units], or a list of them, one a recording.
+        spikes: by population, times counted from the start of the run, not of the piece; `Recordings`, item i
+            answering recording i, where the input was `Recordings`. Empty where they went to a file.
+        states: by probe name: [samples, units], or a list of them, one a recording.
         work: one layer for each population of neurons, in order of names.
         clock: s, the step.
         duration: s of biological time run, all recordings together.
-        build_s, run_s: wall-clock seconds to make the network ready (first compile included) and to run it.
+        build_s, run_s: wall-clock seconds to make the network ready (compiling included) and to run it.
     """
 
     spikes: Mapping[str, Spikes | Recordings]
     states: Mapping[str, NDArray | list[NDArray]]
-    work: tuple[Layer, ...]
+    work: Sequence[Layer]
     clock: float
     duration: float
     build_s: float = field(default=0.0)

@@ -1,0 +1,158 @@
+"""One workspace that plays recordings: in windows of events and samples, in pieces short enough to be interrupted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .plan import Plan
+from .probing import Sampler, Window, reach, window
+from .result import Work
+from .sinks import SpikeSink, StateSink
+from .windows import Source
+from .work import layers
+from .workspace import Events, Workspace
+
+# Wall-clock seconds between two reports of progress, which is also how soon an interrupt is seen.
+REPORT_EVERY = 0.1
+FIRST_PIECE = 16  # steps
+NOTHING: NDArray[np.int32] = np.empty(0, np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class Count:
+    """A workspace's counters at one moment."""
+
+    tallies: list[NDArray[np.int64]]
+    changes: NDArray[np.int64]
+    drawn: NDArray[np.int64]
+
+    def __sub__(self, before: Count) -> Count:
+        tallies = [a - b for a, b in zip(self.tallies, before.tallies, strict=True)]
+        return Count(tallies, self.changes - before.changes, self.drawn - before.drawn)
+
+
+class Player:
+    """Plays on one workspace.
+
+    Attributes:
+        workspace: where it plays.
+        samplers: the probes.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        recorded: tuple[str, ...],
+        samplers: Sequence[Sampler],
+        count_updates: bool,
+        threads: int = 1,
+        bounded: bool = False,
+    ) -> None:
+        """bounded: samples are handed on in pieces of bounded size, for a sink that does not keep them."""
+        self.plan, self.samplers, self.count_updates, self.bounded = plan, samplers, count_updates, bounded
+        self.workspace = Workspace(plan, recorded, count_updates, threads)
+        self.sources: Mapping[int, Source] = {}
+        self.trial = 0
+        self._window: Window | None = None
+        self._stop = 0
+        self._fresh = True
+
+    @property
+    def step(self) -> int:
+        return self.workspace.step
+
+    def begin(self, sources: Mapping[int, Source], trial: int) -> None:
+        """Back to the initial state, to play these; the counters go on."""
+        self.sources, self.trial, self._window, self._stop = sources, trial, None, 0
+        self.workspace.reset(self._silence(), self._no_probes(), [])
+        self._fresh = True
+
+    def resume(self, arrays: Mapping[str, NDArray], step: int) -> None:
+        """After `begin`: stand where a saved run stood."""
+        self.workspace.restore(arrays, step)
+        self._fresh = False
+
+    def play(
+        self, last: int, spikes: SpikeSink, states: StateSink, report: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Run up to step `last`. All that was found up to the present step is in the sinks, whatever is raised.
+
+        report: called now and then with the steps and the recorded spikes since the last call; may raise.
+        """
+        if self.samplers or self._stop <= self.step:
+            self._stop = 0
+        piece = FIRST_PIECE if report else last
+        try:
+            while self.step < last:
+                if self._stop <= self.step:
+                    self._open(last, states)
+                began, steps = time.perf_counter(), min(piece, last - self.step, self._stop - self.step)
+                self.workspace.advance(steps, self.trial)
+                found = self.workspace.take_spikes()
+                spikes.add(found)
+                if report:
+                    report(steps, sum(len(units) for _, units in found.values()))
+                    spent = max(time.perf_counter() - began, 1e-6)
+                    piece = 1 + int(steps * min(4.0, REPORT_EVERY / spent))
+        finally:
+            self._hand_on(states)
+
+    def count(self) -> Count:
+        """The counters as they stand."""
+        workspace = self.workspace
+        return Count([tally.copy() for tally in workspace.tallies], workspace.changes.copy(), workspace.drawn.copy())
+
+    def _open(self, last: int, states: StateSink) -> None:
+        """The next window of events, and room for its samples."""
+        self._hand_on(states)
+        workspace, first = self.workspace, self.step
+        taken = {p: source.take(first, last) for p, source in self.sources.items()}
+        stop = min([stop for _, stop in taken.values()], default=2**31 - 1)
+        if self.bounded:
+            stop = min(stop, reach(self.samplers, first))
+        if self.samplers:
+            stop = min(stop, last)
+        self._window = window(self.samplers, first, stop) if self.samplers else None
+        table = self._window.table if self._window else self._no_probes()
+        events = {p: found for p, (found, _) in taken.items()}
+        # What is played and sampled can only be said at a start, so the present is put aside meanwhile.
+        present = {} if self._fresh else {name: array.copy() for name, array in workspace.arrays().items()}
+        workspace.reset(events, table, self._window.alive if self._window else [])
+        if not self._fresh:
+            workspace.restore(present, first)
+        self._stop, self._fresh = stop, False
+
+    def _hand_on(self, states: StateSink) -> None:
+        """The samples of the window so far; the next step needs a new one."""
+        if self._window is not None:
+            states.add(self._window.filled(self.step))
+            self._window, self._stop = None, 0
+
+    def warm_up(self) -> None:
+        """One step, then everything as new: whatever a step compiles or loads is there before the clock starts."""
+        workspace = self.workspace
+        new = {name: array.copy() for name, array in workspace.arrays().items()}
+        workspace.reset(self._silence(), self._no_probes(), [])
+        workspace.advance(1, 0)
+        workspace.take_spikes()
+        workspace.reset(self._silence(), self._no_probes(), [])
+        workspace.restore(new, 0)
+
+    def _silence(self) -> dict[int, Events]:
+        silent = range(len(self.plan.network.populations))
+        return {p: Events(NOTHING, NOTHING) for p in silent if p not in self.plan.cells and p not in self.plan.poisson}
+
+    def _no_probes(self) -> NDArray[np.int64]:
+        return window([], 0, 0).table
+
+
+def work(plan: Plan, counts: Sequence[Count], steps: int, count_updates: bool) -> Work:
+    """The layers of all `counts` together, over `steps` in all."""
+    counted = cast("Sequence[Workspace]", counts)  # of a workspace, only what `Count` has is looked at
+    return Work(lambda: layers(plan, counted, steps, count_updates))

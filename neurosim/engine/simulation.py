@@ -1,0 +1,272 @@
+"""A network that runs in pieces, and can be put on disk between any two."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias, final
+
+import numpy as np
+
+from ..errors import NeurosimInputError, check, pick
+from ..network import Network, SpikeSource
+from ..neurons import Neuron
+from ..spikes import GRID_SLACK, Spikes
+from . import checkpoint
+from .interrupts import held_back
+from .plan import compile_network
+from .player import Player, work
+from .probing import samplers
+from .result import Probe, Progress, Result
+from .sinks import SpikeMemory, StateMemory
+from .windows import MOST_STEPS, Held, Source, Streamed
+
+PRECISIONS: dict[str, np.dtype] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
+Played: TypeAlias = "Spikes | Iterable[Spikes]"
+
+
+@final
+class Simulation:
+    """A network made ready to run, and where it stands.
+
+    Pieces join without a seam: two runs of 1 s give the spikes of one run of 2 s, bit for bit, and so do a run, `save`,
+    `load` in another process on another number of threads, and a run.
+
+    Args:
+        network: what runs.
+        inputs: what its spike sources play: a recording (`Spikes`) for the one source, or a mapping by the names of the
+            sources. Instead of a recording, an iterable of `Spikes`, each following the one before, is played as far
+            as the run comes: a recording of any length, or one that is still being made. Silence follows the end.
+        clock: s, the step.
+        seed, trial, threads, precision, record, probes, count_updates: as `simulate`.
+
+    Raises:
+        NeurosimInputError: an argument that breaks its rule, named with the rule and the value.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        inputs: Played | Mapping[str, Played] | None = None,
+        *,
+        clock: float | None = 1e-3,
+        seed: int = 0,
+        trial: int = 0,
+        threads: int | None = None,
+        precision: str = "float32",
+        record: Sequence[str] | None = None,
+        probes: Sequence[Probe] = (),
+        count_updates: bool = False,
+    ) -> None:
+        started = time.perf_counter()
+        check_numbers(clock, seed, trial)
+        if clock is None:
+            raise NeurosimInputError("Simulation.clock: must be > 0 s (got None); simulate(clock=None) runs as a whole")
+        self.network, self.clock, self.seed, self.trial = network, float(clock), int(seed), int(trial)
+        self.precision, self.probes, self.count_updates = precision, tuple(probes), bool(count_updates)
+        sources = _sources(network, inputs, self.clock)
+        self.recorded = recorded(network, record)
+        self.plan = compile_network(network, self.clock, self.seed, pick(PRECISIONS, precision, "simulate.precision"))
+        self._samplers = samplers(self.plan, self.probes)
+        self._player = self.player(cores(threads))
+        self._player.warm_up()
+        self._player.begin(sources, self.trial)
+        self._spikes, self._states = SpikeMemory(self.recorded), StateMemory(self._samplers)
+        self._counted, self._handed = self._player.count(), 0
+        self.build_s = time.perf_counter() - started
+
+    @property
+    def time(self) -> float:
+        """s of biological time that have been run."""
+        return self._player.step * self.clock
+
+    def run(self, duration: float, *, progress: Callable[[Progress], None] | None = None) -> Result:
+        """Go on for `duration` seconds, rounded up to whole steps.
+
+        After an interrupt (Ctrl-C) the simulation stands at a whole step and can be saved or go on; the next result
+        also holds what was found before the interrupt.
+
+        Args:
+            duration: s of biological time.
+            progress: called from this thread now and then.
+
+        Returns:
+            This piece: `build_s` is that of the simulation, `run_s` and `duration` those of the piece; times count from
+            the start of the simulation.
+
+        Raises:
+            NeurosimInputError: a duration that is negative or not finite, or an input that breaks its rule.
+            KeyboardInterrupt: between two steps.
+        """
+        steps = steps_of(duration, self.clock)
+        first = self._player.step
+        last = first + steps
+        check(last <= MOST_STEPS, "run.duration", f"must end before {MOST_STEPS} steps of {self.clock:g} s", duration)
+        started = time.perf_counter()
+        reporter = Reporter(progress, float(duration), started)
+        with held_back() as let_through:
+
+            def report(done: int, spikes: int) -> None:
+                reporter(done * self.clock, spikes)
+                let_through()
+
+            self._player.play(last, self._spikes, self._states, report)
+        return self._result(first, float(duration), time.perf_counter() - started)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Replace `path`, in one step, by all that a run in another process needs to go on from here, bit for bit.
+
+        State, input on its way, plastic weights, counters, clock, seed, trial, precision, probes and a description of
+        the network; neither the network itself nor its inputs, which are given again to `load`. Spikes and samples that
+        no result has handed out yet are not part of it.
+
+        Raises:
+            NeurosimWriteError: the disk refuses; what was there before is unchanged.
+        """
+        checkpoint.write(path, self)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        network: Network,
+        inputs: Played | Mapping[str, Played] | None = None,
+        *,
+        threads: int | None = None,
+    ) -> Simulation:
+        """The simulation that `save` wrote.
+
+        Args:
+            network: the network it was saved from, its parts in any order.
+            inputs: what the sources play, from the start of the recordings; what lies before the saved moment is
+                skipped. They may go on otherwise than those of the saved run.
+            threads: as `simulate`.
+
+        Raises:
+            NeurosimMissingError: no such file.
+            NeurosimFormatError: cut short, damaged, of a later version, or of another network: says where they differ.
+        """
+        saved = checkpoint.read(Path(path), network)
+        simulation = cls(network, inputs, threads=threads, **saved.arguments)
+        checkpoint.check_arrays(Path(path), saved, simulation.workspace_arrays())
+        simulation._player.resume(saved.arrays, saved.step)
+        simulation._counted, simulation._handed = simulation._player.count(), saved.step
+        return simulation
+
+    def player(self, threads: int) -> Player:
+        """A player of the same network."""
+        return Player(self.plan, self.recorded, self._samplers, self.count_updates, threads)
+
+    def workspace_arrays(self) -> dict[str, np.ndarray]:
+        """What changes while the network runs: see `Workspace.arrays`."""
+        return self._player.workspace.arrays()
+
+    @property
+    def step(self) -> int:
+        """Steps that have been run."""
+        return self._player.step
+
+    def _result(self, first: int, duration: float, run_s: float) -> Result:
+        counted, end = self._player.count(), first * self.clock + duration
+        piece, steps = counted - self._counted, self.step - self._handed
+        # What was found before an interrupt is part of this piece.
+        duration += (first - self._handed) * self.clock
+        self._counted, self._handed = counted, self.step
+        spikes = {name: self._spikes_of(name, end, *found) for name, found in self._spikes.take().items()}
+        layers = work(self.plan, [piece], steps, self.count_updates)
+        return Result(spikes, self._states.take(), layers, self.clock, duration, self.build_s, run_s)
+
+    def _spikes_of(self, name: str, end: float, steps: np.ndarray, units: np.ndarray) -> Spikes:
+        population = self.network.population(name)
+        return Spikes.trusted(steps * self.clock, units, population.size, end, population.shape)
+
+
+class Reporter:
+    """Adds up what was done and passes it on. `total` in biological seconds."""
+
+    def __init__(self, progress: Callable[[Progress], None] | None, total: float, started: float) -> None:
+        self.progress, self.total, self.started = progress, total, started
+        self.done, self.spikes = 0.0, 0
+
+    def __call__(self, done: float, spikes: int) -> None:
+        self.done += done
+        self.spikes += spikes
+        if self.progress is not None:
+            self.progress(Progress(self.done, self.total, self.spikes, time.perf_counter() - self.started))
+
+
+def steps_of(duration: float, clock: float) -> int:
+    """Grid steps of `duration` seconds, rounded up.
+
+    Raises:
+        NeurosimInputError: negative, not finite, or more steps than can be counted.
+    """
+    check(math.isfinite(duration) and duration >= 0, "simulate.duration", "must be finite and >= 0 s", duration)
+    fits = duration / clock < MOST_STEPS
+    check(fits, "simulate.duration", f"must be < {MOST_STEPS} steps of {clock:g} s", duration)
+    return max(0, math.ceil(duration / clock - GRID_SLACK))
+
+
+def check_numbers(clock: float | None, seed: int, trial: int) -> None:
+    """Raise unless they are what a simulation can run on."""
+    check(clock is None or (math.isfinite(clock) and clock > 0), "simulate.clock", "must be > 0 s", clock)
+    check(isinstance(seed, (int, np.integer)), "simulate.seed", "must be whole", seed)
+    whole = isinstance(trial, (int, np.integer)) and 0 <= trial < 2**31
+    check(whole, "simulate.trial", "must be a whole number from 0 to 2^31 - 1", trial)
+
+
+def cores(threads: int | None) -> int:
+    """How many threads to use; None means one a core."""
+    if threads is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    check(isinstance(threads, (int, np.integer)) and threads > 0, "simulate.threads", "must be whole and > 0", threads)
+    return int(threads)
+
+
+def recorded(network: Network, record: Sequence[str] | None) -> tuple[str, ...]:
+    """The populations whose spikes to keep: those named, or all of neurons.
+
+    Raises:
+        NeurosimInputError: an unknown name, or a source that plays a recording.
+    """
+    if record is None:
+        return tuple(p.name for p in network.populations if isinstance(p.model, Neuron))
+    for name in record:
+        model = network.population(name, "simulate.record").model
+        check(not isinstance(model, SpikeSource), "simulate.record", "must not name a SpikeSource: it plays", name)
+    return tuple(dict.fromkeys(record))
+
+
+def _sources(network: Network, inputs: object, clock: float) -> dict[int, Source]:
+    numbers = {p.name: n for n, p in enumerate(network.populations) if isinstance(p.model, SpikeSource)}
+    if inputs is None:
+        named: dict[str, object] = {}
+    elif isinstance(inputs, Mapping):
+        named = dict(inputs)
+    else:
+        check(len(numbers) == 1, "simulate.inputs", f"must be a mapping by name for sources {sorted(numbers)}", inputs)
+        named = dict.fromkeys(numbers, inputs)
+    for name in numbers:
+        if name not in named:
+            raise NeurosimInputError(f"simulate.inputs: population '{name}' is a SpikeSource and has no recording")
+    for name in named:
+        check(name in numbers, "simulate.inputs", f"must name spike sources {sorted(numbers)}", name)
+    return {numbers[name]: source(network, name, given, clock) for name, given in named.items()}
+
+
+def source(network: Network, name: str, given: object, clock: float) -> Source:
+    """What the spike source `name` plays.
+
+    Raises:
+        NeurosimInputError: neither a recording nor windows of one, or one of another size.
+    """
+    thing, size = f"simulate.inputs[{name!r}]", network.population(name).size
+    if isinstance(given, Spikes):
+        check(given.size == size, thing, f"must have the population's {size} units", given.size)
+        return Held(given, clock, thing)
+    if isinstance(given, Iterable) and not isinstance(given, (str, Sequence, Mapping)):
+        return Streamed(given, size, clock, thing)
+    raise NeurosimInputError(f"{thing}: must be Spikes or an iterable of them (got {type(given).__name__})")
