@@ -1,11 +1,15 @@
-"""The clocked run: one compiled loop for every network, driven by tables of addresses.
+"""The clocked run: one compiled loop for every network and any number of threads, driven by tables of addresses.
 
-A step, in this order: probes sample the state; every population steps its neurons with the input that falls due, or
-draws and reads its source's spikes; spikes are recorded; every projection adds the rows of the units that fired to
-the ring buffers of its targets. A target receives its additions in the order (step, projection, source, target), so
-sums do not depend on how the work is cut.
+The network is cut into blocks (see kernels.deliver). A thread owns whole blocks: it sums what arrives there, steps the
+neurons, and writes the spikes of each block to that block's log. Threads meet once in an interval, which is as long as
+the shortest delay, so that all spikes that can fall due in it are known when it begins.
 
-Column names of the tables are the constants below; `neurosim.engine.plan` fills them.
+A step, in this order: probes sample the state; what is due is summed; each population, in pieces that stay in the
+first cache, takes its sums, draws its Poisson input, and steps its neurons, or draws or reads its source's spikes.
+A target receives its additions in the order (step, path, source), whatever the number of threads and wherever the run
+is cut. Results depend on neither.
+
+Column names of the tables are the constants below; `neurosim.engine.workspace` fills them.
 """
 
 from __future__ import annotations
@@ -13,311 +17,492 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, uint64
 
+from neurosim.kernels.bits import MOST_ROWS
+from neurosim.kernels.deliver import (
+    BATCH,
+    BITS,
+    COUNTER,
+    CUTS,
+    DELAY,
+    FORM,
+    GROUPS,
+    MATRIX,
+    QUEUE,
+    RECEPTOR,
+    ROWS,
+    SOURCE,
+    STARTS,
+    STRIDE,
+    SUMS,
+    collect,
+    deliver_bits,
+    deliver_counts,
+    deliver_groups,
+    deliver_queue,
+    deliver_sums,
+    schedule,
+    skip_groups,
+    take_counts,
+    take_fixed,
+    take_sums,
+)
+from neurosim.kernels.machine import barrier
 from neurosim.kernels.memory import call, matrix, vector
-from neurosim.kernels.random import group_words, poisson_counts
+from neurosim.kernels.random import group_words, poisson_add
 
-# Populations, int64 [populations, UNIT_COLUMNS]. What follows `kind` is 0 where the kind has no use for it.
+# Units stepped at a time: their sums and flags stay in the first cache. Their states are [states, n], one piece after
+# another, so that a model sees whole arrays.
+PIECE = 2048
+
+# Populations, int64 [populations, UNIT_COLUMNS]. What follows PART is 0 where the kind has no use for it.
 NEURONS, EVENTS, POISSON = 0, 1, 2
 (
     KIND,
     SIZE,
+    PART,  # units in a block, a multiple of 64; the last block that has any may hold fewer
+    OFFSET,  # slots of a block before this population
     STEP,  # address of the neuron's compiled step
     STATES,
     RECEPTORS,
     CONSTANTS,
-    STATE,  # address: real [STATES, SIZE]
-    RING,  # address: real [SLOTS, RECEPTORS, SIZE]
+    STATE,  # address: real, [STATES, n] for each piece of n units
     CONSTANT,  # address: real [CONSTANTS]
-    SLOTS,  # steps of input the ring holds: the longest delay + 1
-    SPIKED,  # address: uint8 [SIZE rounded up to 64]
-    FIRED,  # address: int32, the units that fired in this step; for EVENTS, all units of the recording
-    TALLY,  # address: int64 [SIZE], spikes so far
-    BASE,  # what is added to a unit when its spike is recorded; -1: not recorded
     MEMBRANE,  # the row whose changes are counted
-    BEFORE,  # address: real [SIZE], scratch to count changes; 0: not counted
-    EVENT_STEPS,  # address: int32, the step of each event, rising
-    EVENT_COUNT,
+    COUNTED,  # 0: they are not
+    FIRST_TAKE,  # rows of the table of takes
+    LAST_TAKE,
+    EVENT_STEPS,  # address: int32, the step of each event, rising within a block
+    EVENT_UNITS,  # address: int32
+    EVENT_BLOCKS,  # address: int64 [blocks + 1], which events each block has
+    CURSORS,  # address: int64 [blocks], the next event of each block
     THRESHOLDS,  # address: uint32 [THRESHOLD_COUNT], see kernels.random.poisson_thresholds
     THRESHOLD_COUNT,
     KEY,
-    WORDS,  # address: uint32 [SIZE rounded up to 64], scratch
     UNIT_COLUMNS,
-) = range(23)
+) = range(22)
 
-# Poisson input to every unit of a population, int64 [stimuli, STIMULUS_COLUMNS].
+# What a population adds to its inputs, int64 [takes, TAKE_COLUMNS], and a real weight for each.
+TAKE_COUNTS, TAKE_SUMS, TAKE_SPILL, TAKE_QUEUE, TAKE_FIXED, TAKE_POISSON = range(6)
 (
-    S_TARGET,
-    S_RECEPTOR,
-    S_THRESHOLDS,
-    S_THRESHOLD_COUNT,
-    S_KEY,
-    S_WORDS,  # address: uint32, scratch
-    S_COUNTS,  # address: int32, scratch
-    STIMULUS_COLUMNS,
+    T_KIND,
+    T_INDEX,  # the counter, or the stimulus
+    T_RECEPTOR,
+    T_KEY,
+    T_CERTAIN,  # see kernels.random.passed_thresholds
+    T_THRESHOLDS,  # address
+    T_THRESHOLD_COUNT,
+    TAKE_COLUMNS,
 ) = range(8)
-
-# Projections, int64 [projections, ROUTE_COLUMNS].
-(
-    R_SOURCE,
-    R_TARGET,
-    R_RECEPTOR,
-    R_OFFSETS,  # address: int64 [sources + 1]
-    R_TARGETS,  # address: uint32 [synapses]
-    R_WEIGHTS,  # address: real [synapses]; 0: every weight is the route's one weight
-    R_DELAYS,  # address: uint16 [synapses], steps; 0: every delay is R_DELAY
-    R_DELAY,
-    ROUTE_COLUMNS,
-) = range(9)
 
 # State variables to record, int64 [probes, PROBE_COLUMNS].
 P_POPULATION, P_ROW, P_INTERVAL, P_UNITS, P_COUNT, P_OUT, PROBE_COLUMNS = range(7)
 
 
 @njit(cache=True, nogil=True)
-def run(  # noqa: PLR0912 - the event loop
-    units,
-    stimuli,
-    stimulus_weights,
-    routes,
-    route_weights,
-    probes,
+def run(  # noqa: PLR0912, PLR0915 - the event loop
+    thread,
+    threads,
+    sync,
+    spins,
     first,
     last,
+    origin,
+    interval,
     trial,
-    out_steps,
-    out_units,
-    most_per_step,
-    used,
-    cursors,
+    units,
+    paths,
+    path_weights,
+    takes,
+    take_weights,
+    probes,
+    page_blocks,
+    block_slots,
+    most,
+    log,
+    marks,
+    counts,
+    sums,
+    queue,
+    queued,
+    fixed,
+    filler,
     changes,
     drawn,
-    real,
+    reached,
 ):
-    """Steps `first` to `last - 1`; returns the step it came to, below `last` where the output arrays are full.
+    """Thread `thread` of `threads` runs steps `first` to `last - 1`; all of them write the step they came to.
+
+    That is below `last` where a log could become full.
 
     Args:
-        units, stimuli, routes, probes: the tables above; `stimulus_weights` and `route_weights` are [rows] reals.
+        sync, spins: see kernels.machine.barrier.
+        origin: the first step in the log.
+        interval: steps from one meeting of the threads to the next, at most the shortest delay.
         trial: which of the independent streams of random input to draw from, < 2^31.
-        out_steps, out_units: int32 [capacity], recorded spikes; `used[0]` of them are in use.
-        most_per_step: spikes a step can record at most.
-        cursors: int64 [populations], the next event of each EVENTS population.
-        changes: int64 [populations], membrane entries that changed.
-        drawn: int64 [stimuli], spikes drawn for each.
-        real: np.float32(0) or np.float64(0), the type of every real.
+        units, paths, takes, probes: the tables; `path_weights`, `take_weights`: reals, one a row.
+        page_blocks, block_slots: blocks of a page, slots of a block.
+        most: int64 [blocks], the most spikes of a block in a step.
+        log, marks: see kernels.deliver.schedule; steps from `origin` to `first - 1` are in them.
+        counts: uint8 [counters, slots]. sums: real [receptors, slots]. fixed: int32 [receptors, slots]. All zero
+            between steps.
+        queue: real [depth, receptors * slots]. `queued`: spikes of steps before it are in the queue.
+        filler: address of a bit row of zeros.
+        changes: int64 [threads, populations], membrane entries that changed.
+        drawn: int64 [threads, stimuli], spikes drawn for each stimulus.
+        reached: int64 [threads].
     """
-    amounts = np.zeros(units.shape[0], np.int64)
-    for step in range(first, last):
-        if used[0] + most_per_step > out_steps.size:
-            return step
-        draw = uint64(trial) << uint64(32) | uint64(step)
-        for p in range(probes.shape[0]):
-            if step % probes[p, P_INTERVAL] == 0:
-                _sample(units, probes[p], step // probes[p, P_INTERVAL], real)
-        for s in range(stimuli.shape[0]):
-            drawn[s] += _stimulate(units, stimuli[s], stimulus_weights[s], step, draw)
-        for p in range(units.shape[0]):
-            unit = units[p]
-            if unit[KIND] == NEURONS:
-                amounts[p] = _advance(unit, step, changes, p, real)
-            elif unit[KIND] == EVENTS:
-                amounts[p] = _due(unit, step, cursors[p])
-            else:
-                amounts[p] = _draw(unit, draw)
-            _count(unit, cursors[p], amounts[p])
-            if unit[BASE] >= 0 and amounts[p]:
-                used[0] = _record(unit, amounts[p], step, out_steps, out_units, used[0])
-        for r in range(routes.shape[0]):
-            route = routes[r]
-            source = route[R_SOURCE]
-            if amounts[source]:
-                _deliver(units, route, cursors[source], amounts[source], step, route_weights[r])
-        for p in range(units.shape[0]):
-            if units[p, KIND] == EVENTS:
-                cursors[p] += amounts[p]
-    return last
+    blocks, populations = log.shape[0], units.shape[0]
+    begin_block, end_block = thread * blocks // threads, (thread + 1) * blocks // threads
+    real = sums.dtype.type(0)
+    receptors = max(sums.shape[0], 1)
+    rows = np.empty(1024, np.int64)
+    begin = np.empty((interval, paths.shape[0] + 1), np.int64)
+    planes = np.empty((9, (block_slots * blocks + 511) // 512 * 8), np.uint64)
+    shift = (64 - planes.ctypes.data % 64) % 64 // 8
+    planes = planes.reshape(-1)[shift : shift + planes.size // 9 * 8].reshape((8, planes.shape[1]))
+    x = np.empty(receptors * PIECE, sums.dtype)
+    before = np.empty(PIECE, sums.dtype)
+    spiked = np.zeros(PIECE + 64, np.uint8)
+    words, numbers = np.empty(PIECE, np.uint32), np.empty(256, np.int32)
+    none = np.empty(0, sums.dtype)
+    cursors, heads, tails, born = _reading(
+        paths, log, marks, populations, origin, first, begin_block, end_block, page_blocks
+    )
+    step, epoch = first, 0
+    while step < last:
+        steps = min(interval, last - step)
+        full = False
+        for b in range(blocks):
+            full |= marks[b, (step - origin) * populations] + most[b] * steps > log.shape[1]
+        if full:
+            break
+        rows, _ = schedule(paths, log, marks, populations, origin, step, steps, filler, rows, begin)
+        for s in range(max(queued, origin), step):
+            _enqueue(
+                paths, path_weights, log, marks, populations, origin, s, begin_block, end_block, page_blocks,
+                block_slots, queue, receptors, real,
+            )  # fmt: skip
+        queued = step
+        for q in range(steps):
+            now = step + q
+            for p in range(probes.shape[0]):
+                if now % probes[p, P_INTERVAL] == 0:
+                    _sample(units, probes[p], now // probes[p, P_INTERVAL], begin_block, end_block, real)
+            spilled = False
+            for p in range(paths.shape[0]):
+                path = paths[p]
+                if path[FORM] == GROUPS:
+                    cursors = _read_groups(
+                        path, p, log, marks, populations, origin, now, begin_block, end_block, page_blocks,
+                        block_slots, cursors, heads, tails, born, fixed,
+                    )  # fmt: skip
+                elif path[FORM] == SUMS:
+                    for page in range(begin_block // page_blocks, (end_block - 1) // page_blocks + 1):
+                        low = max(begin_block, page * page_blocks)
+                        high = min(end_block, (page + 1) * page_blocks)
+                        deliver_sums(
+                            path, rows, begin[q, p], begin[q, p + 1], low, high, blocks, path_weights[p], none,
+                            sums[path[RECEPTOR]][page * page_blocks * block_slots :],
+                        )  # fmt: skip
+                elif path[FORM] != QUEUE:
+                    spilled |= _deliver_bytes(
+                        path, path_weights[p], rows, begin[q, p], begin[q, p + 1], begin_block, end_block, blocks,
+                        page_blocks, block_slots, planes, counts, sums, filler,
+                    )  # fmt: skip
+            draw = uint64(trial) << uint64(32) | uint64(now)
+            for b in range(begin_block, end_block):
+                used = marks[b, (now - origin) * populations]
+                for p in range(populations):
+                    unit = units[p]
+                    if unit[KIND] == NEURONS:
+                        used = _advance(
+                            unit, b, b * block_slots, now, draw, takes, take_weights, counts, sums, spilled, queue,
+                            fixed, receptors, x, before, spiked, words, numbers, changes[thread], p, drawn[thread],
+                            log[b], used,
+                        )  # fmt: skip
+                    elif unit[KIND] == EVENTS:
+                        used = _play(unit, b, now, log[b], used, blocks)
+                    else:
+                        used = _draw(unit, b, draw, words, log[b], used)
+                    marks[b, (now - origin) * populations + p + 1] = used
+        step += steps
+        epoch += 1
+        if threads > 1:
+            barrier(sync, thread, threads, epoch, spins)
+    # What the last steps fired is not queued yet, which `queued` of the next call says.
+    reached[thread] = step
 
 
 @njit(cache=True, nogil=True)
-def _sample(units, probe, sample, real):
+def _deliver_bytes(
+    path, weight, rows, first, last, begin_block, end_block, blocks, page_blocks, block_slots, planes, counts, sums,
+    filler,
+):  # fmt: skip
+    """Rows of BITS or COUNTS, in batches that cannot overflow a byte; what a full batch leaves moves on to the sums.
+
+    Returns whether any did.
+    """
+    line = counts[path[COUNTER]]
+    low, high = begin_block * block_slots, end_block * block_slots
+    again = np.empty(MOST_ROWS if path[FORM] == BITS and path[CUTS] else 0, np.int64)
+    spilled = False
+    while True:
+        end = min(last, first + path[BATCH])
+        chosen, a, z = rows, first, end
+        if path[FORM] == BITS:
+            if end > first:
+                deliver_bits(rows, first, end, low, high, planes, line)
+            chosen, a, z = again, 0, 0
+            if again.size:
+                # The synapses whose bit was set already are listed.
+                for i in range(first, end):
+                    if rows[i] != filler:
+                        again[z] = (rows[i] - path[MATRIX]) // path[STRIDE]
+                        z += 1
+        if z > a:
+            for page in range(begin_block // page_blocks, (end_block - 1) // page_blocks + 1):
+                b, c = max(begin_block, page * page_blocks), min(end_block, (page + 1) * page_blocks)
+                deliver_counts(path, chosen, a, z, b, c, blocks, line[page * page_blocks * block_slots :])
+        first = end
+        if first >= last:
+            return spilled
+        spilled = True
+        take_counts(sums[path[RECEPTOR]][low:high], line[low:high], weight)
+
+
+@njit(cache=True, nogil=True)
+def _enqueue(
+    paths, path_weights, log, marks, populations, origin, step, begin_block, end_block, page_blocks, block_slots,
+    queue, receptors, real,
+):  # fmt: skip
+    """Add what was fired in `step` to the queue."""
+    blocks = log.shape[0]
+    for p in range(paths.shape[0]):
+        path = paths[p]
+        if path[FORM] != QUEUE:
+            continue
+        at = (step - origin) * populations + path[SOURCE]
+        for b in range(blocks):
+            fired = log[b, marks[b, at] : marks[b, at + 1]]
+            if fired.size:
+                for page in range(begin_block // page_blocks, (end_block - 1) // page_blocks + 1):
+                    low = max(begin_block, page * page_blocks)
+                    high = min(end_block, (page + 1) * page_blocks)
+                    base = path[RECEPTOR] * block_slots * blocks + page * page_blocks * block_slots
+                    deliver_queue(path, fired, step, low, high, blocks, base, path_weights[p], queue)
+
+
+@njit(cache=True, nogil=True)
+def _reading(paths, log, marks, populations, origin, first, begin_block, end_block, page_blocks):
+    """The rows of GROUPS that are being read before step `first`: for each path and page, cursors by age.
+
+    Returns:
+        cursors int64 [paths, pages, capacity]; heads, tails int64 [paths, pages]: those from tail to head are read;
+        born int64 [paths, longest + 1]: how many were added in a step, by step % (longest + 1).
+    """
+    longest, n = 0, paths.shape[0]
+    for p in range(n):
+        if paths[p, FORM] == GROUPS:
+            longest = max(longest, paths[p, DELAY])
+    begin_page, end_page = begin_block // page_blocks, (end_block + page_blocks - 1) // page_blocks
+    pages = end_page - begin_page if longest else 0
+    cursors = np.empty((n if longest else 0, pages, 1024), np.int64)
+    heads, tails = np.zeros((n, pages), np.int64), np.zeros((n, pages), np.int64)
+    born = np.zeros((n, longest + 1), np.int64)
+    for p in range(n):
+        if paths[p, FORM] == GROUPS:
+            for step in range(max(first - paths[p, DELAY], origin), first - 1):
+                cursors = _begin(
+                    paths[p], p, log, marks, populations, origin, step, first - 1 - step, begin_page, cursors, heads,
+                    tails, born,
+                )  # fmt: skip
+    return cursors, heads, tails, born
+
+
+@njit(cache=True, nogil=True)
+def _begin(path, p, log, marks, populations, origin, step, age, begin_page, cursors, heads, tails, born):
+    """Begin to read the rows of the spikes of `step`, of which `age` groups have been read."""
+    at = (step - origin) * populations + path[SOURCE]
+    new = 0
+    for b in range(log.shape[0]):
+        new += marks[b, at + 1] - marks[b, at]
+    pages = cursors.shape[1]
+    if pages and heads[p, 0] + new > cursors.shape[2]:
+        live = heads[p, 0] - tails[p, 0]
+        if live + new > cursors.shape[2]:
+            longer = np.empty((cursors.shape[0], pages, 2 * (live + new)), np.int64)
+            longer[:, :, : cursors.shape[2]] = cursors
+            cursors = longer
+        for page in range(pages):
+            for e in range(live):
+                cursors[p, page, e] = cursors[p, page, tails[p, page] + e]
+            tails[p, page] = 0
+            heads[p, page] = live
+    for page in range(pages):
+        starts = vector(path[STARTS] + (begin_page + page) * path[ROWS] * 8, path[ROWS], np.int64(0))
+        k = heads[p, page]
+        for b in range(log.shape[0]):
+            for j in range(marks[b, at], marks[b, at + 1]):
+                cursors[p, page, k] = skip_groups(starts[log[b, j]], age)
+                k += 1
+        heads[p, page] = k
+    born[p, step % born.shape[1]] = new
+    return cursors
+
+
+@njit(cache=True, nogil=True)
+def _read_groups(
+    path, p, log, marks, populations, origin, now, begin_block, end_block, page_blocks, block_slots, cursors, heads,
+    tails, born, fixed,
+):  # fmt: skip
+    """The groups due in step `now`: the first of those that fired a step ago, the next of those before."""
+    begin_page = begin_block // page_blocks
+    if now - 1 >= origin:
+        cursors = _begin(path, p, log, marks, populations, origin, now - 1, 0, begin_page, cursors, heads, tails, born)
+    line = fixed[path[RECEPTOR]]
+    # Spikes of DELAY steps ago have the last of their groups read now.
+    old = (now - path[DELAY]) % born.shape[1]
+    done = born[p, old]
+    born[p, old] = 0
+    for page in range(cursors.shape[1]):
+        base = (begin_page + page) * page_blocks * block_slots
+        deliver_groups(cursors[p, page], tails[p, page], heads[p, page], line[base:])
+        tails[p, page] += done
+    return cursors
+
+
+@njit(cache=True, nogil=True)
+def _sample(units, probe, sample, begin_block, end_block, real):
+    """Copy the probed units that lie in this thread's blocks."""
     unit = units[probe[P_POPULATION]]
-    row = matrix(unit[STATE], unit[STATES], unit[SIZE], real)[probe[P_ROW]]
-    n = probe[P_COUNT]
+    n, states, part = probe[P_COUNT], unit[STATES], unit[PART]
     chosen = vector(probe[P_UNITS], n, np.int32(0))
-    out = vector(probe[P_OUT] + sample * n * row.itemsize, n, real)
+    out = vector(probe[P_OUT], (sample + 1) * n, real)[sample * n :]
+    state = vector(unit[STATE], states * unit[SIZE], real)
     for i in range(n):
-        out[i] = row[chosen[i]]
+        block = chosen[i] // part
+        if begin_block <= block < end_block:
+            first = block * part + (chosen[i] - block * part) // PIECE * PIECE
+            size = min(PIECE, min((block + 1) * part, unit[SIZE]) - first)
+            out[i] = state[states * first + probe[P_ROW] * size + chosen[i] - first]
 
 
 @njit(cache=True, nogil=True)
-def _stimulate(units, stimulus, weight, step, draw):
-    """Add `weight` times a Poisson count to the input of every unit that falls due in this step; returns the count."""
-    unit = units[stimulus[S_TARGET]]
-    n = unit[SIZE]
-    words = vector(stimulus[S_WORDS], (n + 63) // 64 * 64, np.uint32(0))
-    counts = vector(stimulus[S_COUNTS], n, np.int32(0))
-    group_words(uint64(stimulus[S_KEY]), 0, draw, words)
-    poisson_counts(words, vector(stimulus[S_THRESHOLDS], stimulus[S_THRESHOLD_COUNT], np.uint32(0)), counts)
-    slot = (step % unit[SLOTS]) * unit[RECEPTORS] + stimulus[S_RECEPTOR]
-    row = matrix(unit[RING], unit[SLOTS] * unit[RECEPTORS], n, weight)[slot]
-    total = 0
-    for i in range(n):
-        row[i] += weight * row.dtype.type(counts[i])
-        total += counts[i]
-    return total
+def _advance(
+    unit, block, slot, step, draw, takes, take_weights, counts, sums, spilled, queue, fixed, receptors, x, before,
+    spiked, words, numbers, changes, p, drawn, log, used,
+):  # fmt: skip
+    """Step the neurons that a population has in a block; returns the new length of the log."""
+    end = min((block + 1) * unit[PART], unit[SIZE])
+    slot += unit[OFFSET] - block * unit[PART]  # of unit 0, were it here
+    weight = sums.dtype.type(0)
+    width = sums.itemsize
+    slots = sums.shape[1]
+    constants = vector(unit[CONSTANT], unit[CONSTANTS], weight)
+    x_at, spiked_at = x.ctypes.data, spiked.ctypes.data
+    for first in range(block * unit[PART], end, PIECE):
+        n = min(PIECE, end - first)
+        x[: unit[RECEPTORS] * n] = 0
+        for t in range(unit[FIRST_TAKE], unit[LAST_TAKE]):
+            take, weight = takes[t], take_weights[t]
+            receptor, low = take[T_RECEPTOR], slot + first
+            line = x[receptor * n : (receptor + 1) * n]
+            if take[T_KIND] == TAKE_COUNTS:
+                take_counts(line, counts[take[T_INDEX]][low : low + n], weight)
+            elif take[T_KIND] == TAKE_SUMS or (take[T_KIND] == TAKE_SPILL and spilled):
+                take_sums(line, sums[receptor][low : low + n])
+            elif take[T_KIND] == TAKE_QUEUE:
+                low += receptor * slots
+                take_sums(line, queue[step % queue.shape[0]][low : low + n])
+            elif take[T_KIND] == TAKE_FIXED:
+                take_fixed(line, fixed[receptor][low : low + n], weight)
+            elif take[T_KIND] == TAKE_POISSON:
+                passed = vector(take[T_THRESHOLDS], take[T_THRESHOLD_COUNT], np.uint32(0))
+                drawn[take[T_INDEX]] += poisson_add(
+                    uint64(take[T_KEY]), first, draw, take[T_CERTAIN], passed, weight, words, numbers, line
+                )
+        state = matrix(unit[STATE] + unit[STATES] * first * width, unit[STATES], n, weight)
+        if unit[COUNTED]:
+            for i in range(n):
+                before[i] = state[unit[MEMBRANE], i]
+        call(
+            unit[STEP],
+            state,
+            matrix(x_at, unit[RECEPTORS], n, weight),
+            constants,
+            vector(spiked_at, n, np.uint8(0)),
+        )
+        if unit[COUNTED]:
+            changed = 0
+            for i in range(n):
+                changed += before[i] != state[unit[MEMBRANE], i]
+            changes[p] += n if step == 0 else changed
+        spiked[n : (n + 63) // 64 * 64] = 0
+        used = collect(spiked_at, n, first, log, used)
+    return used
 
 
 @njit(cache=True, nogil=True)
-def _advance(unit, step, changes, p, real):
-    """Step the neurons of a population; returns how many fired, their numbers being in FIRED."""
-    n, rows = unit[SIZE], unit[RECEPTORS]
-    state = matrix(unit[STATE], unit[STATES], n, real)
-    ring = matrix(unit[RING], unit[SLOTS] * rows, n, real)
-    first = (step % unit[SLOTS]) * rows
-    inputs = ring[first : first + rows]
-    spiked = vector(unit[SPIKED], n, np.uint8(0))
-    if unit[BEFORE]:
-        before = vector(unit[BEFORE], n, real)
-        before[:] = state[unit[MEMBRANE]]
-    call(unit[STEP], state, inputs, vector(unit[CONSTANT], unit[CONSTANTS], real), spiked)
-    inputs[:] = 0
-    if unit[BEFORE]:
-        changes[p] += n if step == 0 else _changed(before, state[unit[MEMBRANE]])
-    return _compress(unit[SPIKED], n, vector(unit[FIRED], n, np.int32(0)))
-
-
-@njit(cache=True, nogil=True)
-def _changed(before, after):
-    total = 0
-    for i in range(before.size):
-        total += before[i] != after[i]
-    return total
-
-
-@njit(cache=True, nogil=True)
-def _compress(spiked, n, fired):
-    """The indices of the flags that are set, ascending. Eight flags are tested at a time: most are not set."""
-    flags = vector(spiked, n, np.uint8(0))
-    eights = vector(spiked, (n + 7) // 8, uint64(0))
-    count = 0
-    for word in range(eights.size):
-        if eights[word]:
-            for i in range(word * 8, min(word * 8 + 8, n)):
-                if flags[i]:
-                    fired[count] = i
-                    count += 1
-    return count
-
-
-@njit(cache=True, nogil=True)
-def _due(unit, step, cursor):
-    """Events of a recording in this step, counted from `cursor`."""
-    total = unit[EVENT_COUNT]
-    steps = vector(unit[EVENT_STEPS], total, np.int32(0))
-    i = cursor
-    while i < total and steps[i] <= step:
+def _play(unit, block, step, log, used, blocks):
+    """Events of a recording up to this step."""
+    limits = vector(unit[EVENT_BLOCKS], blocks + 1, np.int64(0))
+    steps = vector(unit[EVENT_STEPS], limits[blocks], np.int32(0))
+    events = vector(unit[EVENT_UNITS], limits[blocks], np.int32(0))
+    cursors = vector(unit[CURSORS], blocks, np.int64(0))
+    i = limits[block] + cursors[block]
+    while i < limits[block + 1] and steps[i] <= step:
+        log[used] = events[i]
+        used += 1
         i += 1
-    return i - cursor
+    cursors[block] = i - limits[block]
+    return used
 
 
 @njit(cache=True, nogil=True)
-def _draw(unit, draw):
+def _draw(unit, block, draw, words, log, used):
     """Spikes of Poisson sources, a unit listed as often as it fires."""
-    n = unit[SIZE]
-    words = vector(unit[WORDS], (n + 63) // 64 * 64, np.uint32(0))
     thresholds = vector(unit[THRESHOLDS], unit[THRESHOLD_COUNT], np.uint32(0))
-    fired = vector(unit[FIRED], n * max(thresholds.size, 1), np.int32(0))
-    group_words(uint64(unit[KEY]), 0, draw, words)
-    count = 0
+    end = min((block + 1) * unit[PART], unit[SIZE])
     if thresholds.size == 0:
-        return count
-    for i in range(n):
-        if words[i] >= thresholds[0]:
-            for k in range(thresholds.size):
-                if words[i] >= thresholds[k]:
-                    fired[count] = i
-                    count += 1
+        return used
+    for first in range(block * unit[PART], end, words.size):
+        n = min(words.size, end - first)
+        group_words(uint64(unit[KEY]), first, draw, words[: (n + 63) // 64 * 64])
+        for i in range(n):
+            if words[i] >= thresholds[0]:
+                for k in range(thresholds.size):
+                    if words[i] >= thresholds[k]:
+                        log[used] = first + i
+                        used += 1
+    return used
+
+
+@njit(cache=True, nogil=True)
+def gather(log, marks, populations, origin, first, last, population, tally, steps, units):
+    """Count the spikes of a population in steps `first` to `last - 1` in tally[unit], and list them in order.
+
+    steps, units: int32, long enough, or empty: not to be listed. Returns how many there are.
+    """
+    count = 0
+    for step in range(first, last):
+        at = (step - origin) * populations + population
+        for b in range(log.shape[0]):
+            for j in range(marks[b, at], marks[b, at + 1]):
+                unit = log[b, j]
+                tally[unit] += 1
+                if steps.size:
+                    steps[count] = step
+                    units[count] = unit
+                count += 1
     return count
 
 
 @njit(cache=True, nogil=True)
-def _fired(unit, cursor, amount):
-    """The units that fired in this step."""
-    offset = cursor * 4 if unit[KIND] == EVENTS else 0
-    return vector(unit[FIRED] + offset, amount, np.int32(0))
-
-
-@njit(cache=True, nogil=True)
-def _count(unit, cursor, amount):
-    tally = vector(unit[TALLY], unit[SIZE], np.int64(0))
-    fired = _fired(unit, cursor, amount)
-    for i in range(amount):
-        tally[fired[i]] += 1
-
-
-@njit(cache=True, nogil=True)
-def _record(unit, amount, step, out_steps, out_units, used):
-    fired = _fired(unit, 0, amount)
-    for i in range(amount):
-        out_steps[used + i] = step
-        out_units[used + i] = fired[i] + unit[BASE]
-    return used + amount
-
-
-@njit(cache=True, nogil=True)
-def _deliver(units, route, cursor, amount, step, weight):
-    """Add the rows of the units that fired to the ring of the target, at the slot of each synapse's delay."""
-    target = units[route[R_TARGET]]
-    n, slots, receptors = target[SIZE], target[SLOTS], target[RECEPTORS]
-    fired = _fired(units[route[R_SOURCE]], cursor, amount)
-    sources = units[route[R_SOURCE], SIZE]
-    offsets = vector(route[R_OFFSETS], sources + 1, np.int64(0))
-    synapses = offsets[sources]
-    targets = vector(route[R_TARGETS], synapses, np.uint32(0))
-    weights = vector(route[R_WEIGHTS], synapses if route[R_WEIGHTS] else 0, weight)
-    if route[R_DELAYS]:
-        delays = vector(route[R_DELAYS], synapses, np.uint16(0))
-        ring = matrix(target[RING], slots, receptors * n, weight)
-        shift = route[R_RECEPTOR] * n
-        for f in range(amount):
-            a, b = offsets[fired[f]], offsets[fired[f] + 1]
-            if weights.size:
-                _scatter_delayed(ring, shift, step % slots, targets[a:b], weights[a:b], delays[a:b])
-            else:
-                _scatter_delayed_one(ring, shift, step % slots, targets[a:b], weight, delays[a:b])
-        return
-    slot = (step + route[R_DELAY]) % slots * receptors + route[R_RECEPTOR]
-    row = matrix(target[RING], slots * receptors, n, weight)[slot]
-    for f in range(amount):
-        a, b = offsets[fired[f]], offsets[fired[f] + 1]
-        if weights.size:
-            _scatter(row, targets[a:b], weights[a:b])
-        else:
-            _scatter_one(row, targets[a:b], weight)
-
-
-@njit(cache=True, nogil=True)
-def _scatter_one(row, targets, weight):
-    for j in range(targets.size):
-        row[targets[j]] += weight
-
-
-@njit(cache=True, nogil=True)
-def _scatter(row, targets, weights):
-    for j in range(targets.size):
-        row[targets[j]] += weights[j]
-
-
-@njit(cache=True, nogil=True)
-def _scatter_delayed_one(ring, shift, slot, targets, weight, delays):
-    slots = ring.shape[0]
-    for j in range(targets.size):
-        due = slot + delays[j]
-        ring[due - slots if due >= slots else due, shift + targets[j]] += weight
-
-
-@njit(cache=True, nogil=True)
-def _scatter_delayed(ring, shift, slot, targets, weights, delays):
-    slots = ring.shape[0]
-    for j in range(targets.size):
-        due = slot + delays[j]
-        ring[due - slots if due >= slots else due, shift + targets[j]] += weights[j]
+def forget(log, marks, populations, drop, keep):
+    """Drop the first `drop` of drop + keep steps from the log."""
+    for b in range(log.shape[0]):
+        a = marks[b, drop * populations]
+        z = marks[b, (drop + keep) * populations]
+        log[b, : z - a] = log[b, a:z]
+        for k in range(keep * populations + 1):
+            marks[b, k] = marks[b, drop * populations + k] - a

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, uint32, uint64
+from numba import int32, njit, uint32, uint64
 
 ROTATIONS = ((10, 26), (11, 21), (13, 27), (23, 5), (6, 20), (17, 11), (25, 10), (18, 20))
 PARITY = 0x1BD11BDA
@@ -174,6 +174,102 @@ def poisson_thresholds(mean):
         k += 1
         term *= mean / k
     return np.array([t for t in thresholds if t < 2**32], np.uint32)
+
+
+def passed_thresholds(thresholds):
+    """What `poisson_add` takes: how many thresholds every word reaches, and the others less one, filled up to eights.
+
+    Less one, a threshold is passed (>) where it was reached (>=); the filling, 2^32 - 1, never is.
+    """
+    certain = int(np.count_nonzero(thresholds == 0))
+    others = (thresholds[certain:] - np.uint32(1)).astype(np.uint32)
+    return certain, np.concatenate([others, np.full(-others.size % 8, 2**32 - 1, np.uint32)])
+
+
+@njit(cache=True, nogil=True)
+def _highest(words):
+    highest = uint32(0)
+    for i in range(words.size):
+        highest = max(highest, words[i])
+    return highest
+
+
+@njit(cache=True, nogil=True)
+def _count8(words, thresholds, base, out):
+    """out[i] = base + how many of 8 thresholds words[i] passes; returns the sum."""
+    t0, t1, t2, t3 = thresholds[0], thresholds[1], thresholds[2], thresholds[3]
+    t4, t5, t6, t7 = thresholds[4], thresholds[5], thresholds[6], thresholds[7]
+    total = int32(0)
+    for i in range(out.size):
+        v = words[i]
+        k = int32(int32(v > t0) + int32(v > t1))
+        k = int32(k + int32(v > t2))
+        k = int32(k + int32(v > t3))
+        k = int32(k + int32(v > t4))
+        k = int32(k + int32(v > t5))
+        k = int32(k + int32(v > t6))
+        k = int32(k + int32(v > t7))
+        k = int32(k + base)
+        out[i] = k
+        total = int32(total + k)
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _more8(words, thresholds, out):
+    """out[i] += how many of 8 thresholds words[i] passes; returns what was added."""
+    t0, t1, t2, t3 = thresholds[0], thresholds[1], thresholds[2], thresholds[3]
+    t4, t5, t6, t7 = thresholds[4], thresholds[5], thresholds[6], thresholds[7]
+    total = int32(0)
+    for i in range(out.size):
+        v = words[i]
+        k = int32(int32(v > t0) + int32(v > t1))
+        k = int32(k + int32(v > t2))
+        k = int32(k + int32(v > t3))
+        k = int32(k + int32(v > t4))
+        k = int32(k + int32(v > t5))
+        k = int32(k + int32(v > t6))
+        k = int32(k + int32(v > t7))
+        out[i] += k
+        total = int32(total + k)
+    return total
+
+
+def poisson_add_reference(key, first, draw, certain, passed, weight, x):
+    """The specification of `poisson_add`."""
+    words = np.empty((x.size + 63) // 64 * 64, np.uint32)
+    group_words(np.uint64(key), first, np.uint64(draw), words)
+    counts = certain + (words[: x.size, None] > passed[None]).sum(axis=1)
+    x += x.dtype.type(weight) * counts.astype(x.dtype)
+    return int(counts.sum())
+
+
+@njit(cache=True, nogil=True)
+def poisson_add(key, first, draw, certain, passed, weight, words, counts, x):
+    """x[i] += weight times the Poisson count of unit `first + i`, `first` a multiple of 64; returns the events.
+
+    A piece of 256 units goes beyond the first 8 thresholds only where its highest word does.
+
+    Args:
+        certain, passed: of `passed_thresholds`.
+        words, counts: uint32 and int32 [256] scratch.
+    """
+    total = 0
+    for low in range(0, x.size, 256):
+        n = min(256, x.size - low)
+        group_words(key, first + low, draw, words[: (n + 63) // 64 * 64])
+        word, count, part = words[:n], counts[:n], x[low : low + n]
+        if passed.size == 0:
+            count[:] = certain
+            total += certain * n
+        else:
+            total += _count8(word, passed[:8], int32(certain), count)
+            if passed.size > 8 and _highest(word) > passed[8]:
+                for k in range(8, passed.size, 8):
+                    total += _more8(word, passed[k : k + 8], count)
+        for i in range(n):
+            part[i] += weight * x.dtype.type(count[i])
+    return total
 
 
 @njit(cache=True, nogil=True)

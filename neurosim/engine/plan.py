@@ -12,28 +12,31 @@ from numpy.typing import NDArray
 from ..errors import NeurosimInputError, check
 from ..network import Network, PoissonInput, Population, Projection, stream
 from ..neurons import Neuron
-from ..synapses import Distribution, Rows, draw
+from ..synapses import Distribution, draw
 from .callback import callback
+from .drawing import Drawing, prepare
+from .layout import Layout, lay_out
+from .paths import Builder, Path
 
 # Beyond this many expected events a step, a Poisson count by thresholds is no longer worth its table.
 LARGEST_MEAN = 500.0
-LONGEST_DELAY = 2**16 - 1
+# Steps from one meeting of the threads to the next, where no delay asks for fewer.
+LONGEST_INTERVAL = 64
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """A population of neurons: `initial` is real [states, size], `constants` real [...], `slots` those of its ring."""
+    """A population of neurons: `initial` is real [states, size], `constants` real [...]."""
 
     population: Population
     step: int
     initial: NDArray
     constants: NDArray
-    slots: int
 
 
 @dataclass(frozen=True, eq=False)
 class Route:
-    """A projection: `weights` and `delays` are None where one number serves all synapses."""
+    """A projection, synapse by synapse: `weights` and `delays` are None where one number serves all."""
 
     projection: Projection
     source: int
@@ -45,18 +48,6 @@ class Route:
     weights: NDArray | None
     delay: int
     delays: NDArray[np.uint16] | None
-
-    def nonzero_degrees(self) -> NDArray[np.int64]:
-        """[sources] synapses of weight other than zero."""
-        if self.weights is None:
-            return np.diff(self.offsets) * (self.weight != 0)
-        before = np.concatenate([[0], np.cumsum(self.weights != 0)])
-        return np.diff(before[self.offsets])
-
-    @property
-    def nbytes(self) -> int:
-        arrays = (self.offsets, self.targets, self.weights, self.delays)
-        return sum(a.nbytes for a in arrays if a is not None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,33 +72,89 @@ class Plan:
     real: np.dtype
     cells: dict[int, Cells]
     poisson: dict[int, Noise]
-    routes: tuple[Route, ...]
     noises: tuple[Noise, ...]
+    layout: Layout
+    drawings: tuple[Drawing, ...]
+    paths: tuple[Path, ...]
+    degrees: tuple[NDArray[np.int32], ...]
+
+    @property
+    def interval(self) -> int:
+        """Steps for which all spikes that can fall due are known when they begin: the shortest delay."""
+        from ..kernels.deliver import GROUPS
+
+        return min([LONGEST_INTERVAL, *(1 if path.form == GROUPS else path.delay for path in self.paths)])
+
+    @property
+    def depth(self) -> int:
+        """Steps that the queue holds: the longest delay in it and the present one."""
+        from ..kernels.deliver import QUEUE
+
+        return 1 + max((path.longest for path in self.paths if path.form == QUEUE), default=0)
+
+    @property
+    def history(self) -> int:
+        """Steps whose spikes are still needed."""
+        from ..kernels.deliver import QUEUE
+
+        return max([self.interval, *(path.longest for path in self.paths if path.form != QUEUE)])
+
+    def route(self, number: int) -> Route:
+        """The synapses of a projection, one by one."""
+        drawing = prepare(self.network, self.drawings[number].projection, self.clock, self.seed, 1)
+        made = drawing.rows(0, len(drawing.before) - 1)
+        weights = None if drawing.weight is not None else drawing.weights(made, 0).astype(self.real)
+        delays = None if drawing.delay is not None else drawing.delays(made, 0)
+        return Route(
+            drawing.projection,
+            drawing.source,
+            drawing.target,
+            drawing.receptor,
+            made.offsets,
+            made.targets.view(np.uint32),
+            drawing.weight or 0.0,
+            weights,
+            drawing.delay or 0,
+            delays,
+        )
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """All synapses, one by one: drawn again, and much larger than the paths."""
+        return tuple(self.route(number) for number in range(len(self.drawings)))
 
 
-def compile_network(network: Network, clock: float, seed: int, real: np.dtype) -> Plan:
+def compile_network(
+    network: Network, clock: float, seed: int, real: np.dtype, threads: int = 1, plain: bool = False
+) -> Plan:
     """Draw and lay out everything that does not change while the network runs.
+
+    Args:
+        threads: to work on it; no result depends on them.
+        plain: store every row in the plainest form, to compare the others with.
 
     Raises:
         NeurosimInputError: a delay under a step, a network larger than the memory that is free, a rate too high.
     """
     check_memory(network, real)
     number = {population.name: p for p, population in enumerate(network.populations)}
-    routes = tuple(_route(network, projection, number, clock, seed, real) for projection in network.projections)
-    slots = dict.fromkeys(range(len(number)), 1)
-    for route in routes:
-        longest = route.delay if route.delays is None else int(route.delays.max(initial=1))
-        slots[route.target] = max(slots[route.target], longest + 1)
+    layout = lay_out(network)
+    drawings = [prepare(network, projection, clock, seed, threads) for projection in network.projections]
+    degrees = [np.zeros(network.population(d.projection.source).size, np.int32) for d in drawings]
+    paths = Builder(network, layout, drawings, real, threads, degrees).build(plain)
     populations = list(enumerate(network.populations))
     return Plan(
         network,
         clock,
         seed,
         real,
-        {p: _cells(pop, slots[p], clock, seed, real) for p, pop in populations if isinstance(pop.model, Neuron)},
+        {p: _cells(pop, clock, seed, real) for p, pop in populations if isinstance(pop.model, Neuron)},
         {p: _source(pop, p, clock, seed) for p, pop in populations if hasattr(pop.model, "rate")},
-        routes,
         tuple(_noise(network, stimulus, number, clock, seed) for stimulus in network.stimuli),
+        layout,
+        tuple(drawing.forget() for drawing in drawings),
+        tuple(paths),
+        tuple(degrees),
     )
 
 
@@ -116,9 +163,9 @@ def check_memory(network: Network, real: np.dtype) -> None:
     need = 0.0
     for projection in network.projections:
         source, target = (network.population(name).side for name in (projection.source, projection.target))
-        each = 4 + (np.ndim(projection.weight) or isinstance(projection.weight, Distribution)) * (real.itemsize + 8)  # type: ignore[arg-type]
-        each += 10 * (np.ndim(projection.delay) > 0 or isinstance(projection.delay, Distribution))  # type: ignore[arg-type]
-        need += 8.0 * source.size + each * projection.pattern.expected(source, target)
+        each = 6 + (np.ndim(projection.weight) > 0 or isinstance(projection.weight, Distribution)) * real.itemsize  # type: ignore[arg-type]
+        each += 2 * (np.ndim(projection.delay) > 0 or isinstance(projection.delay, Distribution))  # type: ignore[arg-type]
+        need += 24.0 * source.size + each * projection.pattern.expected(source, target)
     free = free_memory()
     if free is not None and need > free:
         raise NeurosimInputError(
@@ -137,7 +184,7 @@ def free_memory() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if "SC_PHYS_PAGES" in names else None
 
 
-def _cells(population: Population, slots: int, clock: float, seed: int, real: np.dtype) -> Cells:
+def _cells(population: Population, clock: float, seed: int, real: np.dtype) -> Cells:
     neuron = population.model
     assert isinstance(neuron, Neuron)
     name = type(neuron).__name__
@@ -149,50 +196,7 @@ def _cells(population: Population, slots: int, clock: float, seed: int, real: np
         key = stream(seed, "initial", population.name, variable)
         value = population.initial.get(variable, starts[row])
         initial[row] = draw(value, key, 0, population.size, f"Population[{population.name!r}].initial")
-    return Cells(population, callback(neuron, real), initial, constants.astype(real), slots)
-
-
-def _route(
-    network: Network, projection: Projection, number: dict[str, int], clock: float, seed: int, real: np.dtype
-) -> Route:
-    source, target = number[projection.source], number[projection.target]
-    sides = network.populations[source].side, network.populations[target].side
-    key = stream(seed, "pattern", str(projection.name))
-    rows = projection.pattern.rows(*sides, source == target, key, 0, sides[0].size)
-    weight, weights = _weights(projection, rows, seed, real)
-    delay, delays = _delays(projection, rows, clock, seed)
-    receptor, targets = network.receptor(projection), rows.targets.view(np.uint32)
-    return Route(projection, source, target, receptor, rows.offsets, targets, weight, weights, delay, delays)
-
-
-def _drawn(projection: Projection, rows: Rows, seed: int, what: str) -> float | NDArray[np.float64]:
-    """One number, or one for each synapse in the order of the rows."""
-    value = getattr(projection, what)
-    if not isinstance(value, Distribution) and np.ndim(value) == 0:
-        return float(value)
-    key = stream(seed, what, str(projection.name))
-    values = draw(value, key, 0, len(rows.targets), f"{projection}.{what}")
-    return values if rows.order is None else values[rows.order]
-
-
-def _weights(projection: Projection, rows: Rows, seed: int, real: np.dtype) -> tuple[float, NDArray | None]:
-    weights = _drawn(projection, rows, seed, "weight")
-    if rows.weights is not None:
-        weights = weights * rows.weights
-    return (weights, None) if isinstance(weights, float) else (0.0, np.ascontiguousarray(weights, real))
-
-
-def _delays(projection: Projection, rows: Rows, clock: float, seed: int) -> tuple[int, NDArray | None]:
-    delays = _drawn(projection, rows, seed, "delay")
-    steps = np.floor(np.atleast_1d(delays) / clock + 0.5)
-    if steps.size == 0:
-        return 1, None
-    thing, shortest, longest = f"{projection}.delay", float(np.min(delays)), float(np.max(delays))
-    hint = "; give the distribution a `low`" if isinstance(projection.delay, Distribution) else ""
-    check(steps.min() >= 1, thing, f"must round to at least one step of {clock:g} s{hint}", shortest)
-    check(steps.max() <= LONGEST_DELAY, thing, f"must be <= {LONGEST_DELAY} steps of {clock:g} s", longest)
-    same = bool(steps.min() == steps.max())
-    return int(steps[0]), None if same else steps.astype(np.uint16)
+    return Cells(population, callback(neuron, real), initial, constants.astype(real))
 
 
 def _source(population: Population, p: int, clock: float, seed: int) -> Noise:

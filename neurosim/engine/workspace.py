@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels import clocked
-from ..network import Population
-from .plan import Noise, Plan
+from ..errors import NeurosimInputError
+from ..kernels import clocked, deliver
+from ..kernels.bits import STRIP
+from ..kernels.machine import APART
+from ..kernels.random import passed_thresholds
+from .paths import aligned
+from .plan import Plan
 
-# Recorded spikes a workspace has room for at first; it doubles when full.
+# Steps run between two looks at the logs.
+WINDOW = 1000
+# Neurons stepped from one meeting of the threads to the next below which meeting costs more than sharing gains.
+LEAST_WORK = 6000
+# Reads of a barrier before a thread gives its core away: some tens of microseconds.
+SPINS = 4000
 ROOM = 1 << 14
 
 
@@ -25,50 +36,58 @@ class Events:
 
 
 class Workspace:
-    """State of one run at a time: used by one thread, put back to the initial state by `reset`.
+    """State of one run at a time, put back to the initial state by `reset`.
 
     Attributes:
-        state: by population number, real [states, size].
-        ring: by population number, real [slots, receptors, size], input still to come.
+        state: by population number, real [states * size]: [states, n] for each piece of units, see kernels.clocked.
+        queue: real [depth, receptors * slots], input still to come of the paths of form QUEUE.
+        log, marks: the spikes of the last steps, see kernels.deliver.schedule.
         tallies: by population number, int64 [size], spikes of all runs so far.
-        changes: [populations] membrane entries that changed, of all runs so far, if counted.
-        drawn: [stimuli] Poisson input spikes of all runs so far.
+        changes: [threads, populations] membrane entries that changed, of all runs so far, if counted.
+        drawn: [threads, stimuli] Poisson input spikes of all runs so far.
         step: where the present run stands.
+        threads: that share the work; results do not depend on them.
     """
 
     def __init__(self, plan: Plan, recorded: tuple[str, ...], count_updates: bool, threads: int = 1) -> None:
-        self.plan = plan
-        populations = plan.network.populations
-        self.state = {p: cells.initial.copy() for p, cells in plan.cells.items()}
-        self.ring = {
-            p: np.zeros((cells.slots, len(cells.population.model.receptors), cells.population.size), plan.real)  # type: ignore[union-attr]
-            for p, cells in plan.cells.items()
-        }
+        self.plan, self.recorded = plan, recorded
+        layout, populations = plan.layout, plan.network.populations
+        self.threads = _threads(plan, threads)
+        self.state = {p: np.empty(cells.initial.size, plan.real) for p, cells in plan.cells.items()}
         self.tallies = [np.zeros(population.size, np.int64) for population in populations]
-        self.changes = np.zeros(len(populations), np.int64)
-        self.drawn = np.zeros(len(plan.noises), np.int64)
-        self.step = 0
+        self.changes = np.zeros((self.threads, len(populations)), np.int64)
+        self.drawn = np.zeros((self.threads, len(plan.noises)), np.int64)
+        self.step = self._origin = self._queued = 0
+        receptors = max((len(cells.population.model.receptors) for cells in plan.cells.values()), default=1)  # type: ignore[union-attr]
+        counters = sum(path.form in (deliver.BITS, deliver.COUNTS) for path in plan.paths)
+        self._counts: NDArray[np.uint8] = aligned((counters, layout.slots), np.uint8)
+        self._sums: NDArray = aligned((receptors, layout.slots), plan.real)
+        fixed = any(path.form == deliver.GROUPS for path in plan.paths)
+        self._fixed: NDArray[np.int32] = aligned((receptors if fixed else 0, layout.slots), np.int32)
+        queued = any(path.form == deliver.QUEUE for path in plan.paths)
+        self.queue: NDArray = aligned((plan.depth, receptors * layout.slots if queued else 1), plan.real)
+        self._filler: NDArray[np.uint64] = aligned((-(-layout.slots // STRIP) * 8,), np.uint64)
+        self._cursors = np.zeros((len(populations), layout.blocks), np.int64)
         self._keep: list[NDArray] = []
-        self._cursors = np.zeros(len(populations), np.int64)
-        self._used = np.zeros(1, np.int64)
+        self._paths, self._path_weights = self._path_table()
+        self._takes, self._take_weights, ranges = self._take_table()
         self._units = np.zeros((len(populations), clocked.UNIT_COLUMNS), np.int64)
-        self.bases: dict[str, int] = {}
-        self._most = 0
-        for p, population in enumerate(populations):
-            self._fill_unit(p, population, recorded, count_updates)
-        self._stimuli = np.zeros((len(plan.noises), clocked.STIMULUS_COLUMNS), np.int64)
-        for s, noise in enumerate(plan.noises):
-            self._fill_stimulus(s, noise)
-        self._routes = self._fill_routes()
-        self._probes: NDArray = np.zeros((0, clocked.PROBE_COLUMNS), np.int64)
-        self._played: tuple[Mapping[int, Events], list[NDArray]] = {}, []
-        self._steps: NDArray = np.empty(max(ROOM, 2 * self._most), np.int32)
-        self._found: NDArray = np.empty_like(self._steps)
+        for p in range(len(populations)):
+            self._fill_unit(p, count_updates, ranges[p])
+        self._probes: NDArray[np.int64] = np.zeros((0, clocked.PROBE_COLUMNS), np.int64)
+        self._played: tuple[object, ...] = ()
+        self._most = np.zeros(layout.blocks, np.int64)
+        self.log = np.empty((layout.blocks, 0), np.int32)
+        columns = WINDOW + plan.history + 1
+        self.marks = np.zeros((layout.blocks, columns * len(populations) + 1), np.int64)
+        self._taken: dict[str, list[tuple[NDArray[np.int32], NDArray[np.int32]]]] = {}
+        self._found: dict[str, list[tuple[NDArray[np.int32], NDArray[np.int32]]]] = {}
+        self.reset({}, self._probes, [])
 
     @property
     def found(self) -> int:
-        """Spikes recorded in the present run."""
-        return int(self._used[0])
+        """Spikes recorded in the present run and not taken."""
+        return sum(len(steps) for pieces in self._found.values() for steps, _ in pieces)
 
     def reset(self, events: Mapping[int, Events], probes: NDArray[np.int64], keep: list[NDArray]) -> None:
         """Back to the initial state, with these recordings for the spike sources and this table of probes.
@@ -76,148 +95,315 @@ class Workspace:
         keep: arrays whose addresses are in the table.
         """
         for p, cells in self.plan.cells.items():
-            self.state[p][:] = cells.initial
-            self.ring[p][:] = 0
-        self._played = events, keep  # kept alive: the tables hold their addresses
-        for p, given in events.items():
-            self._units[p, clocked.EVENT_STEPS] = _address(given.steps)
-            self._units[p, clocked.FIRED] = _address(given.units)
-            self._units[p, clocked.EVENT_COUNT] = len(given.steps)
+            self._write(p, cells.initial)
+        for array in (self.queue, self._counts, self._sums, self._fixed, self._cursors, self.marks):
+            array[:] = 0
+        self.step = self._origin = self._queued = 0
+        self._found = {name: [] for name in self.recorded}
+        self.play(events)
         self._probes = probes
-        self._cursors[:] = 0
-        self._used[0] = 0
-        self.step = 0
+        self._played = (*self._played, keep)  # kept alive: the tables hold their addresses
+
+    def play(self, events: Mapping[int, Events]) -> None:
+        """Give the spike sources what they play from now on: events of this step and later ones."""
+        blocks, kept = self.plan.layout.blocks, []
+        self._most = self._most_silent()
+        for p, given in events.items():
+            block = given.units // self.plan.layout.parts[p]
+            order = np.argsort(block, kind="stable")
+            steps, units = given.steps[order], given.units[order]
+            limits = np.searchsorted(block[order], np.arange(blocks + 1)).astype(np.int64)
+            kept += [steps, units, limits]
+            row = self._units[p]
+            row[clocked.EVENT_STEPS], row[clocked.EVENT_UNITS] = _address(steps), _address(units)
+            row[clocked.EVENT_BLOCKS] = _address(limits)
+            self._cursors[p] = 0
+            for b in range(blocks):
+                _, counts = np.unique(steps[limits[b] : limits[b + 1]], return_counts=True)
+                self._most[b] += counts.max(initial=0)
+        nothing = np.zeros(blocks + 1, np.int64)
+        for p in range(len(self._units)):
+            if self._units[p, clocked.KIND] == clocked.EVENTS and p not in events:
+                self._units[p, clocked.EVENT_BLOCKS] = _address(nothing)
+        self._played = (kept, nothing)
+        self._widen()
 
     def advance(self, steps: int, trial: int) -> None:
         """Run `steps` more steps."""
-        plan, last = self.plan, self.step + steps
-        weights = np.array([noise.weight for noise in plan.noises], plan.real)
-        route_weights = np.array([route.weight for route in plan.routes], plan.real)
+        last = self.step + steps
         while self.step < last:
-            self.step = clocked.run(
-                self._units,
-                self._stimuli,
-                weights,
-                self._routes,
-                route_weights,
-                self._probes,
-                self.step,
-                last,
-                trial,
-                self._steps,
-                self._found,
-                self._most,
-                self._used,
-                self._cursors,
-                self.changes,
-                self.drawn,
-                plan.real.type(0),
-            )
-            if self.step < last:
-                self._steps, self._found = (np.concatenate([a, np.empty_like(a)]) for a in (self._steps, self._found))
-
-    def spikes(self) -> dict[str, tuple[NDArray[np.int32], NDArray[np.int32]]]:
-        """By recorded population: steps and units of the spikes of this run, in order."""
-        steps, found = self._steps[: self.found], self._found[: self.found]
-        if len(self.bases) == 1:
-            return {name: (steps.copy(), found.copy()) for name in self.bases}
-        result = {}
-        for name, base in self.bases.items():
-            mine = (found >= base) & (found < base + self.plan.network.population(name).size)
-            result[name] = steps[mine], found[mine] - np.int32(base)
-        return result
+            before = self.step
+            self._run(min(last, before + WINDOW), trial)
+            self._drain(before)
+            if self.step == before:
+                self._widen(2)
 
     def take_spikes(self) -> dict[str, tuple[NDArray[np.int32], NDArray[np.int32]]]:
-        """`spikes()` found since the last take, which are then no longer held here."""
-        taken = self.spikes()
-        self._used[0] = 0
+        """By recorded population: steps and units of the spikes of this run that were not taken before, in order."""
+        taken = {name: _joined(pieces) for name, pieces in self._found.items()}
+        self._found = {name: [] for name in self.recorded}
         return taken
 
-    def arrays(self) -> dict[str, NDArray]:
-        """Every array that changes while the network runs, by name; the arrays themselves, not copies.
+    def spikes(self) -> dict[str, tuple[NDArray[np.int32], NDArray[np.int32]]]:
+        """The same, and they may be asked for again."""
+        self._found = {name: [_joined(pieces)] for name, pieces in self._found.items()}
+        return {name: pieces[0] for name, pieces in self._found.items()}
 
-        Together with `step` they are all that the steps to come depend on, input aside, and the counters. They are the
-        same for any number of threads.
-        """
-        populations = self.plan.network.populations
-        named = {f"tally/{populations[p].name}": tally for p, tally in enumerate(self.tallies)}
-        for p in self.plan.cells:
-            named[f"state/{populations[p].name}"] = self.state[p]
-            named[f"ring/{populations[p].name}"] = self.ring[p]
-        return {**named, "changes": self.changes, "drawn": self.drawn}
+    def arrays(self) -> dict[str, NDArray]:
+        """All that the rest of a run depends on, and what has been counted; the same for any number of threads."""
+        populations = len(self.plan.network.populations)
+        columns = self.step - self._origin
+        kept = {f"state.{p}": array.copy() for p, array in self.state.items()}
+        kept |= {f"tally.{p}": tally.copy() for p, tally in enumerate(self.tallies)}
+        ends = self.marks[:, columns * populations]
+        kept |= {f"log.{b}": self.log[b, : ends[b]].copy() for b in range(len(self.log))}
+        return kept | {
+            "queue": self.queue.copy(),
+            "cursors": self._cursors.copy(),
+            "marks": self.marks[:, : columns * populations + 1].copy(),
+            "changes": self.changes.sum(axis=0),
+            "drawn": self.drawn.sum(axis=0),
+            "steps": np.array([self._origin, self._queued], np.int64),
+        }
 
     def restore(self, arrays: Mapping[str, NDArray], step: int) -> None:
-        """Put back what `arrays()` gave and stand at `step`: events of earlier steps have been played.
+        """Go on where another workspace of the same plan was at `step`, when it gave `arrays`.
 
-        After `reset`, which says what is played and sampled; the arrays have the names, shapes and types of `arrays()`.
+        Raises:
+            NeurosimInputError: an array is missing or of another shape.
         """
-        for name, mine in self.arrays().items():
-            mine[:] = arrays[name]
-        for p, given in self._played[0].items():
-            self._cursors[p] = np.searchsorted(given.steps, step)
-        self._used[0] = 0
+        for name, here in self.arrays().items():
+            free = name == "marks" or name.startswith("log.")
+            if name not in arrays or (not free and arrays[name].shape != here.shape):
+                raise NeurosimInputError(f"Workspace.restore: array '{name}' is missing or of another shape")
+        for p in self.state:
+            self.state[p][:] = arrays[f"state.{p}"]
+        for p, tally in enumerate(self.tallies):
+            tally[:] = arrays[f"tally.{p}"]
+        self._widen(least=max(arrays[f"log.{b}"].size for b in range(len(self.log))))
+        for b in range(len(self.log)):
+            self.log[b, : arrays[f"log.{b}"].size] = arrays[f"log.{b}"]
+        self.marks[:, : arrays["marks"].shape[1]] = arrays["marks"]
+        self.queue[:], self._cursors[:] = arrays["queue"], arrays["cursors"]
+        self.changes[:], self.drawn[:] = 0, 0
+        self.changes[0], self.drawn[0] = arrays["changes"], arrays["drawn"]
+        self._origin, self._queued = (int(n) for n in arrays["steps"])
         self.step = step
 
-    def _fill_unit(self, p: int, population: Population, recorded: tuple[str, ...], count_updates: bool) -> None:
-        row, size = self._units[p], population.size
-        row[clocked.SIZE] = size
-        row[clocked.TALLY] = _address(self.tallies[p])
-        row[clocked.BASE] = -1
-        most = size
-        if p in self.plan.cells:
-            self._fill_cells(p, row, count_updates)
-        elif p in self.plan.poisson:
-            noise = self.plan.poisson[p]
-            row[clocked.KIND] = clocked.POISSON
-            most = size * max(len(noise.thresholds), 1)
-            row[clocked.FIRED] = self._scratch(most, np.int32)
-            row[clocked.WORDS] = self._scratch(size, np.uint32)
+    def membrane(self, p: int) -> NDArray:
+        """[states, size] state of a population, in the order of units."""
+        cells = self.plan.cells[p]
+        states = len(cells.initial)
+        pieces = [self.state[p][states * a : states * z].reshape(states, z - a) for a, z in self._pieces(p)]
+        return np.concatenate(pieces, axis=1)
+
+    # The run
+
+    def _run(self, last: int, trial: int) -> None:
+        sync = aligned((self.threads * APART,), np.int64)
+        reached = np.zeros(self.threads, np.int64)
+        plan, layout = self.plan, self.plan.layout
+        spins = SPINS if self.threads <= _cores() else 0
+
+        def work(thread: int) -> None:
+            clocked.run(
+                thread,
+                self.threads,
+                sync.ctypes.data,
+                spins,
+                self.step,
+                last,
+                self._origin,
+                plan.interval,
+                trial,
+                self._units,
+                self._paths,
+                self._path_weights,
+                self._takes,
+                self._take_weights,
+                self._probes,
+                layout.page_blocks,
+                layout.block_slots,
+                self._most,
+                self.log,
+                self.marks,
+                self._counts,
+                self._sums,
+                self.queue,
+                self._queued,
+                self._fixed,
+                self._filler.ctypes.data,
+                self.changes,
+                self.drawn,
+                reached,
+            )
+
+        others = [threading.Thread(target=work, args=(thread,)) for thread in range(1, self.threads)]
+        for other in others:
+            other.start()
+        work(0)
+        for other in others:
+            other.join()
+        if reached[0] > self.step:
+            # What was fired before the last meeting has been queued.
+            self._queued = reached[0] - ((reached[0] - self.step - 1) % plan.interval + 1)
+        self.step = int(reached[0])
+
+    def _drain(self, first: int) -> None:
+        """Count and keep the spikes of the steps from `first` on, and drop from the log what nobody needs."""
+        populations = len(self.plan.network.populations)
+        none = np.empty(0, np.int32)
+        for p, population in enumerate(self.plan.network.populations):
+            steps = units = none
+            if population.name in self.recorded:
+                begin, end = ((n - self._origin) * populations + p for n in (first, self.step))
+                window = self.marks[:, begin + 1 : end + 1 : populations] - self.marks[:, begin:end:populations]
+                steps, units = (np.empty(int(window.sum()), np.int32) for _ in range(2))
+            clocked.gather(
+                self.log, self.marks, populations, self._origin, first, self.step, p, self.tallies[p], steps, units
+            )
+            if len(steps):
+                self._found[population.name].append((steps, units))
+        drop = max(0, self.step - self.plan.history - self._origin)
+        if drop:
+            clocked.forget(self.log, self.marks, populations, drop, self.step - self._origin - drop)
+            self._origin += drop
+
+    # Tables
+
+    def _most_silent(self) -> NDArray[np.int64]:
+        """[blocks] the most spikes of a block in a step, recordings apart."""
+        layout = self.plan.layout
+        most = np.zeros(layout.blocks, np.int64)
+        for p in range(len(self.plan.network.populations)):
+            each = int(p in self.plan.cells)
+            if p in self.plan.poisson:
+                each = len(self.plan.poisson[p].thresholds)
+            most += each * np.array([layout.units_in(b)[p] for b in range(layout.blocks)], np.int64)
+        return most
+
+    def _widen(self, times: int = 1, least: int = 0) -> None:
+        """Make sure the logs hold an interval's spikes; what is in them stays."""
+        room = max(ROOM, 2 * int(self._most.max(initial=0)) * self.plan.interval, least, times * self.log.shape[1])
+        if room > self.log.shape[1]:
+            log = np.empty((len(self.log), room), np.int32)
+            log[:, : self.log.shape[1]] = self.log
+            self.log = log
+
+    def _pieces(self, p: int) -> list[tuple[int, int]]:
+        """The ranges of units whose states lie together."""
+        size, part = self.plan.network.populations[p].size, int(self.plan.layout.parts[p])
+        return [
+            (a, min(a + clocked.PIECE, first + part, size))
+            for first in range(0, size, part)
+            for a in range(first, min(first + part, size), clocked.PIECE)
+        ]
+
+    def _write(self, p: int, state: NDArray) -> None:
+        for a, z in self._pieces(p):
+            self.state[p][len(state) * a : len(state) * z] = state[:, a:z].reshape(-1)
+
+    def _fill_unit(self, p: int, count_updates: bool, takes: tuple[int, int]) -> None:
+        row, layout, plan = self._units[p], self.plan.layout, self.plan
+        row[clocked.SIZE], row[clocked.PART] = layout.sizes[p], layout.parts[p]
+        row[clocked.OFFSET] = layout.offsets[p]
+        row[clocked.CURSORS] = _address(self._cursors[p])
+        if p in plan.cells:
+            cells = plan.cells[p]
+            neuron = cells.population.model
+            row[clocked.KIND], row[clocked.STEP] = clocked.NEURONS, cells.step
+            row[clocked.STATES], row[clocked.STATE] = len(cells.initial), _address(self.state[p])
+            row[clocked.RECEPTORS] = len(neuron.receptors)  # type: ignore[union-attr]
+            row[clocked.CONSTANTS], row[clocked.CONSTANT] = len(cells.constants), _address(cells.constants)
+            row[clocked.MEMBRANE] = neuron.state.index("v") if "v" in neuron.state else 0  # type: ignore[union-attr]
+            row[clocked.COUNTED] = count_updates
+            row[clocked.FIRST_TAKE], row[clocked.LAST_TAKE] = takes
+        elif p in plan.poisson:
+            noise = plan.poisson[p]
+            row[clocked.KIND], row[clocked.KEY] = clocked.POISSON, _signed(noise.key)
             row[clocked.THRESHOLDS], row[clocked.THRESHOLD_COUNT] = _address(noise.thresholds), len(noise.thresholds)
-            row[clocked.KEY] = _signed(noise.key)
         else:
             row[clocked.KIND] = clocked.EVENTS
-        if population.name in recorded:
-            base = sum(self.plan.network.population(name).size for name in self.bases)
-            row[clocked.BASE] = self.bases[population.name] = base
-            self._most += most
 
-    def _fill_cells(self, p: int, row: NDArray[np.int64], count_updates: bool) -> None:
-        cells = self.plan.cells[p]
-        neuron = cells.population.model
-        row[clocked.KIND], row[clocked.STEP] = clocked.NEURONS, cells.step
-        row[clocked.STATES], row[clocked.STATE] = len(self.state[p]), _address(self.state[p])
-        row[clocked.SLOTS], row[clocked.RECEPTORS] = self.ring[p].shape[:2]
-        row[clocked.RING] = _address(self.ring[p])
-        row[clocked.CONSTANTS], row[clocked.CONSTANT] = len(cells.constants), _address(cells.constants)
-        row[clocked.SPIKED] = self._scratch(cells.population.size, np.uint8)
-        row[clocked.FIRED] = self._scratch(cells.population.size, np.int32)
-        row[clocked.MEMBRANE] = neuron.state.index("v") if "v" in neuron.state else 0  # type: ignore[union-attr]
-        if count_updates:
-            row[clocked.BEFORE] = self._scratch(cells.population.size, self.plan.real)
+    def _path_table(self) -> tuple[NDArray[np.int64], NDArray]:
+        table = np.zeros((len(self.plan.paths), deliver.PATH_COLUMNS), np.int64)
+        counter = 0
+        for row, path in zip(table, self.plan.paths, strict=True):
+            row[deliver.FORM], row[deliver.SOURCE] = path.form, path.source
+            row[deliver.ROWS] = self.plan.layout.sizes[path.source]
+            row[deliver.DELAY], row[deliver.RECEPTOR] = path.delay, path.receptor
+            row[deliver.BATCH] = path.batch
+            for column, value in path.values.items():
+                row[column] = value
+            for column, array in path.arrays.items():
+                row[column] = _address(array)
+            if path.form in (deliver.BITS, deliver.COUNTS):
+                row[deliver.COUNTER] = counter
+                counter += 1
+        return table, np.array([path.weight for path in self.plan.paths], self.plan.real)
 
-    def _fill_stimulus(self, s: int, noise: Noise) -> None:
-        row, size = self._stimuli[s], self.plan.network.populations[noise.target].size
-        row[clocked.S_TARGET], row[clocked.S_RECEPTOR] = noise.target, noise.receptor
-        row[clocked.S_THRESHOLDS], row[clocked.S_THRESHOLD_COUNT] = _address(noise.thresholds), len(noise.thresholds)
-        row[clocked.S_KEY] = _signed(noise.key)
-        row[clocked.S_WORDS], row[clocked.S_COUNTS] = self._scratch(size, np.uint32), self._scratch(size, np.int32)
+    def _take_table(self) -> tuple[NDArray[np.int64], NDArray, list[tuple[int, int]]]:
+        """What each population adds to its inputs: the table, its weights, and each population's range of rows."""
+        rows: list[list[int]] = []
+        weights: list[float] = []
+        ranges = []
+        for p in range(len(self.plan.network.populations)):
+            first = len(rows)
+            for row, weight in self._takes_of(p):
+                rows.append(row)
+                weights.append(weight)
+            ranges.append((first, len(rows)))
+        table = np.array(rows, np.int64).reshape(-1, clocked.TAKE_COLUMNS)
+        return table, np.array(weights, self.plan.real), ranges
 
-    def _fill_routes(self) -> NDArray[np.int64]:
-        table = np.zeros((len(self.plan.routes), clocked.ROUTE_COLUMNS), np.int64)
-        for row, route in zip(table, self.plan.routes, strict=True):
-            row[clocked.R_SOURCE], row[clocked.R_TARGET] = route.source, route.target
-            row[clocked.R_RECEPTOR] = route.receptor
-            row[clocked.R_OFFSETS], row[clocked.R_TARGETS] = _address(route.offsets), _address(route.targets)
-            row[clocked.R_WEIGHTS] = 0 if route.weights is None else _address(route.weights)
-            row[clocked.R_DELAYS] = 0 if route.delays is None else _address(route.delays)
-            row[clocked.R_DELAY] = route.delay
-        return table
+    def _takes_of(self, p: int) -> list[tuple[list[int], float]]:
+        takes: list[tuple[list[int], float]] = []
+        kinds: dict[tuple[int, int], float] = {}
+        for path, row in zip(self.plan.paths, self._paths, strict=True):
+            if all(self.plan.drawings[number].target != p for number in path.drawings):
+                continue
+            if path.form in (deliver.BITS, deliver.COUNTS):
+                takes.append(([clocked.TAKE_COUNTS, int(row[deliver.COUNTER]), path.receptor, 0, 0, 0, 0], path.weight))
+                kinds.setdefault((clocked.TAKE_SPILL, path.receptor), 0.0)
+            else:
+                kinds[TAKEN[path.form], path.receptor] = path.weight
+        for (kind, receptor), weight in sorted(kinds.items()):
+            if kind != clocked.TAKE_SPILL or (clocked.TAKE_SUMS, receptor) not in kinds:
+                takes.append(([kind, 0, receptor, 0, 0, 0, 0], weight))
+        for s, noise in enumerate(self.plan.noises):
+            if noise.target == p:
+                certain, passed = passed_thresholds(noise.thresholds)
+                self._keep.append(passed)
+                table = _signed(noise.key), certain, _address(passed), len(passed)
+                takes.append(([clocked.TAKE_POISSON, s, noise.receptor, *table], noise.weight))
+        return takes
 
-    def _scratch(self, count: int, dtype: object) -> int:
-        """The address of zeros, in whole groups of 64, that live as long as the workspace."""
-        array: NDArray = np.zeros((count + 63) // 64 * 64, dtype)  # type: ignore[call-overload]
-        self._keep.append(array)
-        return _address(array)
+
+TAKEN = {
+    deliver.SUMS: clocked.TAKE_SUMS,
+    deliver.QUEUE: clocked.TAKE_QUEUE,
+    deliver.GROUPS: clocked.TAKE_FIXED,
+}
+
+
+def _threads(plan: Plan, threads: int) -> int:
+    """How many are worth starting."""
+    units = sum(len(cells.initial[0]) for cells in plan.cells.values())
+    most = plan.layout.blocks
+    if any(path.form == deliver.GROUPS for path in plan.paths):
+        most = plan.layout.pages  # the groups of a page are read by one
+    return 1 if units * plan.interval < LEAST_WORK else max(1, min(threads, most))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _joined(pieces: list[tuple[NDArray[np.int32], NDArray[np.int32]]]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    if len(pieces) == 1:
+        return pieces[0]
+    none = np.empty(0, np.int32)
+    return np.concatenate([none, *(a for a, _ in pieces)]), np.concatenate([none, *(b for _, b in pieces)])
 
 
 def _address(array: NDArray) -> int:

@@ -1,5 +1,6 @@
 """Synapses: connection patterns, and the weights and delays they carry."""
 
+from .base import Maker as Maker
 from .base import Pattern as Pattern
 from .base import Rows as Rows
 from .base import Side as Side
@@ -49,6 +50,7 @@ __all__ = [
     "FixedTotalNumber",
     "FromList",
     "LogNormal",
+    "Maker",
     "Normal",
     "OneToOne",
     "Pattern",

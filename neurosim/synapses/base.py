@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,17 +54,34 @@ class Rows:
     weights: NDArray[np.float64] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Maker:
+    """Makes the rows of any range of sources, for several threads at a time.
+
+    Attributes:
+        rows: takes `first` and `last`; the same synapses however the range is cut.
+        before: [sources + 1] int64, synapses of the sources before each; None where only making them tells.
+    """
+
+    rows: Callable[[int, int], Rows]
+    before: NDArray[np.int64] | None
+
+
 class Pattern(ABC):
     """Which units of the source reach which units of the target: a final frozen dataclass."""
 
     @abstractmethod
-    def rows(self, source: Side, target: Side, same: bool, key: int, first: int, last: int) -> Rows:
-        """The rows of sources `first` to `last - 1`: the same synapses however the range is cut.
+    def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
+        """What makes the synapses; work that all ranges share is done here.
 
         Args:
             same: source and target are one population, so that synapse i -> i joins a unit to itself.
             key: names the stream of random numbers.
         """
+
+    def rows(self, source: Side, target: Side, same: bool, key: int, first: int, last: int) -> Rows:
+        """The rows of sources `first` to `last - 1`; for many ranges, keep the maker."""
+        return self.maker(source, target, same, key).rows(first, last)
 
     @abstractmethod
     def expected(self, source: Side, target: Side) -> float:

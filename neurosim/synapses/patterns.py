@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NeurosimInputError, check
-from .base import Pattern, Rows, Side, check_count, check_probability
+from .base import Maker, Pattern, Rows, Side, check_count, check_probability
 
 
 @final
@@ -24,14 +24,17 @@ class AllToAll(Pattern):
 
     allow_self_connections: bool = True
 
-    def rows(self, source: Side, target: Side, same: bool, key: int, first: int, last: int) -> Rows:
-        n, count = target.size, last - first
-        targets = np.tile(np.arange(n, dtype=np.int32), count)
-        degrees = np.full(count, n)
-        if same and not self.allow_self_connections:
-            own = np.repeat(np.arange(first, last), n)
-            targets, degrees = targets[targets != own], degrees - 1
-        return Rows(_offsets(degrees), targets)
+    def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
+        n, skip = target.size, same and not self.allow_self_connections
+
+        def rows(first: int, last: int) -> Rows:
+            count = last - first
+            targets = np.tile(np.arange(n, dtype=np.int32), count)
+            if skip:
+                targets = targets[targets != np.repeat(np.arange(first, last), n)]
+            return Rows(_even(count, n - skip), targets)
+
+        return Maker(rows, _even(source.size, n - skip))
 
     def expected(self, source: Side, target: Side) -> float:
         return float(source.size) * target.size
@@ -45,8 +48,11 @@ class OneToOne(Pattern):
     def check(self, source: Side, target: Side, same: bool) -> None:
         check(source.size == target.size, "OneToOne", f"needs as many targets as sources {source.size}", target.size)
 
-    def rows(self, source: Side, target: Side, same: bool, key: int, first: int, last: int) -> Rows:
-        return Rows(np.arange(last - first + 1), np.arange(first, last, dtype=np.int32))
+    def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
+        def rows(first: int, last: int) -> Rows:
+            return Rows(_even(last - first, 1), np.arange(first, last, dtype=np.int32))
+
+        return Maker(rows, _even(source.size, 1))
 
     def expected(self, source: Side, target: Side) -> float:
         return float(source.size)
@@ -63,20 +69,22 @@ class FixedProbability(Pattern):
     def __post_init__(self) -> None:
         check_probability("FixedProbability.p_connect", self.p_connect)
 
-    def rows(self, source: Side, target: Side, same: bool, key: int, first: int, last: int) -> Rows:
+    def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
         from ..kernels.connect import bernoulli_rows
 
-        if self.p_connect in (0, 1):
-            full = AllToAll(self.allow_self_connections)
-            return full.rows(source, target, same, key, first, last) if self.p_connect else _none(last - first)
-        skip = same and not self.allow_self_connections
-        return _grown(
-            (last - first) * target.size * self.p_connect,
-            last - first,
-            lambda offsets, out: bernoulli_rows(
-                np.uint64(key), first, last, target.size, self.p_connect, skip, offsets, out
-            ),
-        )
+        if self.p_connect == 0:
+            return Maker(lambda first, last: _none(last - first), _even(source.size, 0))
+        if self.p_connect == 1:
+            return AllToAll(self.allow_self_connections).maker(source, target, same, key)
+        skip, n, p = same and not self.allow_self_connections, target.size, self.p_connect
+
+        def rows(first: int, last: int) -> Rows:
+            def fill(offsets: NDArray, out: NDArray) -> int:
+                return bernoulli_rows(np.uint64(key), first, last, n, p, skip, offsets, out)
+
+            return _grown((last - first) * n * p, last - first, fill)
+
+        return Maker(rows, None)
 
     def expected(self, source: Side, target: Side) -> float:
         return self.p_connect * source.size * target.size
@@ -97,17 +105,17 @@ class FixedNumberPre(Pattern):
     def check(self, source: Side, target: Side, same: bool) -> None:
         _check_enough(self, source.size, same, "sources")
 
-    def rows(self, source: Side, target: Side, same: bool, key: int, first: int, last: int) -> Rows:
+    def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
         from ..kernels.connect import fixed_columns, transpose
 
         skip = same and not self.allow_self_connections
         columns = fixed_columns(np.uint64(key), source.size, target.size, self.n, self.with_replacement, skip)
-        offsets = np.empty(last - first + 1, np.int64)
-        transpose(columns, first, last, offsets, np.empty(0, np.int32))
+        offsets = np.empty(source.size + 1, np.int64)
+        transpose(columns, 0, source.size, offsets, np.empty(0, np.int32))
         targets = np.empty(offsets[-1], np.int32)
         if targets.size:
-            transpose(columns, first, last, offsets, targets)
-        return Rows(offsets, targets)
+            transpose(columns, 0, source.size, offsets, targets)
+        return _ready(Rows(offsets, targets))
 
     def expected(self, source: Side, target: Side) -> float:
         return float(self.n) * target.size
@@ -128,9 +136,9 @@ class FixedNumberPost(Pattern):
     def check(self, source: Side, target: Side, same: bool) -> None:
         _check_enough(self, target.size, same, "targets")
 
-    def rows(self, source: Side, target: Side, same: bool, key: int, first: int, last: int) -> Rows:
+    def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
         skip = same and not self.allow_self_connections
-        return _chosen(key, first, last, np.full(last - first, self.n), target.size, self.with_replacement, skip)
+        return _chooser(key, _even(source.size, self.n), target.size, self.with_replacement, skip)
 
     def expected(self, source: Side, target: Side) -> float:
         return float(self.n) * source.size
@@ -156,18 +164,18 @@ class FixedTotalNumber(Pattern):
         else:
             check(self.n <= pairs, "FixedTotalNumber.n", f"must be <= the {pairs} pairs there are", self.n)
 
-    def rows(self, source: Side, target: Side, same: bool, key: int, first: int, last: int) -> Rows:
+    def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
         from ..kernels.connect import histogram
 
         skip = same and not self.allow_self_connections
         if not self.with_replacement:
-            return self._distinct(source, target, skip, key, first, last)
+            return _ready(self._distinct(source, target, skip, key))
         degrees = np.empty(source.size, np.int64)
         histogram(np.uint64(key), self.n, source.size, degrees)
         # Another key for the targets: sources were drawn from the first one.
-        return _chosen(key ^ _OTHER, first, last, degrees[first:last], target.size, True, skip)
+        return _chooser(key ^ _OTHER, _offsets(degrees), target.size, True, skip)
 
-    def _distinct(self, source: Side, target: Side, skip: bool, key: int, first: int, last: int) -> Rows:
+    def _distinct(self, source: Side, target: Side, skip: bool, key: int) -> Rows:
         """Pairs numbered source * targets + target, the first `n` different ones of a stream of draws."""
         from ..kernels.connect import fixed_columns
 
@@ -181,9 +189,7 @@ class FixedTotalNumber(Pattern):
             )
             chosen = row * target.size + column + (column >= row)
         rows, columns = np.divmod(np.sort(chosen).astype(np.int64), target.size)
-        inside = (rows >= first) & (rows < last)
-        degrees = np.bincount(rows[inside] - first, minlength=last - first)
-        return Rows(_offsets(degrees), columns[inside].astype(np.int32))
+        return Rows(_offsets(np.bincount(rows, minlength=source.size)), columns.astype(np.int32))
 
     def expected(self, source: Side, target: Side) -> float:
         return float(self.n)
@@ -213,18 +219,20 @@ class DistanceDependentProbability(Pattern):
         a, b = source.coordinates().shape[1], target.coordinates().shape[1]
         check(a == b, "DistanceDependentProbability", f"needs positions of {a} dimensions on both sides", b)
 
-    def rows(self, source: Side, target: Side, same: bool, key: int, first: int, last: int) -> Rows:
+    def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
         from ..kernels.connect import distance_rows
 
         skip = same and not self.allow_self_connections
         a, b = source.coordinates(), target.coordinates()
-        return _grown(
-            16.0 * (last - first),
-            last - first,
-            lambda offsets, out: distance_rows(
-                np.uint64(key), first, last, a, b, self.p_max, self.length, self.exponent, skip, offsets, out
-            ),
-        )
+
+        def rows(first: int, last: int) -> Rows:
+            def fill(offsets: NDArray, out: NDArray) -> int:
+                rule = self.p_max, self.length, self.exponent
+                return distance_rows(np.uint64(key), first, last, a, b, *rule, skip, offsets, out)
+
+            return _grown(16.0 * (last - first), last - first, fill)
+
+        return Maker(rows, None)
 
     def expected(self, source: Side, target: Side) -> float:
         return self.p_max * source.size * target.size
@@ -258,13 +266,10 @@ class FromList(Pattern):
             last = int(array.max(initial=0))
             check(array.size == 0 or last < size, f"FromList.{name}", f"must be < the population's size {size}", last)
 
-    def rows(self, source: Side, target: Side, same: bool, key: int, first: int, last: int) -> Rows:
+    def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
         order = np.lexsort((self.post, self.pre))
-        pre = self.pre[order]
-        a, b = np.searchsorted(pre, [first, last])
-        order = order[a:b]
-        degrees = np.bincount(pre[a:b] - first, minlength=last - first)
-        return Rows(_offsets(degrees), self.post[order].astype(np.int32), order)
+        offsets = _offsets(np.bincount(self.pre, minlength=source.size))
+        return _ready(Rows(offsets, self.post[order].astype(np.int32), order))
 
     def expected(self, source: Side, target: Side) -> float:
         return float(self.pre.size)
@@ -310,10 +315,10 @@ class Convolution(Pattern):
         expected = self.output_shape(source.shape)
         check(target.shape == expected, "Convolution", f"needs a target of shape {expected}", target.shape)
 
-    def rows(self, source: Side, target: Side, same: bool, key: int, first: int, last: int) -> Rows:
+    def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
         _, height, width = target.shape
         filters, _, high, wide = self.kernel.shape
-        units = np.arange(first, last)
+        units = np.arange(source.size)
         channel, y, x = np.unravel_index(units, source.shape)
         # Backwards through the window, so that targets ascend; axes are source, filter, window row, window column.
         f, a, b = np.arange(filters)[:, None, None], np.arange(high)[::-1, None], np.arange(wide)[::-1]
@@ -323,7 +328,7 @@ class Convolution(Pattern):
         inside = np.broadcast_to(inside, (len(units), filters, high, wide))
         targets = np.broadcast_to((f * height + i) * width + j, inside.shape)[inside]
         weights = np.broadcast_to(self.kernel[f, channel[:, None, None, None], a, b], inside.shape)[inside]
-        return Rows(_offsets(inside.sum(axis=(1, 2, 3))), targets.astype(np.int32), weights=weights)
+        return _ready(Rows(_offsets(inside.sum(axis=(1, 2, 3))), targets.astype(np.int32), weights=weights))
 
     def expected(self, source: Side, target: Side) -> float:
         # While rows are made, every candidate has its place in arrays of 8-byte numbers.
@@ -336,6 +341,10 @@ _OTHER = 0x9E3779B97F4A7C15
 
 def _offsets(degrees) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(degrees)]).astype(np.int64)
+
+
+def _even(sources: int, degree: int) -> NDArray[np.int64]:
+    return np.arange(sources + 1, dtype=np.int64) * degree
 
 
 def _none(sources: int) -> Rows:
@@ -360,10 +369,25 @@ def _grown(expected, sources, fill) -> Rows:
         room *= 2
 
 
-def _chosen(key, first, last, degrees, targets, with_replacement, skip) -> Rows:
+def _chooser(key, before, targets, with_replacement, skip) -> Maker:
+    """Source i chooses before[i + 1] - before[i] targets."""
     from ..kernels.connect import fixed_rows
 
-    offsets = _offsets(degrees)
-    out = np.empty(offsets[-1], np.int32)
-    fixed_rows(np.uint64(key), first, last, degrees, targets, with_replacement, skip, out)
-    return Rows(offsets, out)
+    def rows(first: int, last: int) -> Rows:
+        offsets = before[first : last + 1] - before[first]
+        out = np.empty(offsets[-1], np.int32)
+        fixed_rows(np.uint64(key), first, last, np.diff(offsets), targets, with_replacement, skip, out)
+        return Rows(offsets, out)
+
+    return Maker(rows, before)
+
+
+def _ready(whole: Rows) -> Maker:
+    """Ranges of rows that have been made."""
+
+    def rows(first: int, last: int) -> Rows:
+        a, b = whole.offsets[first], whole.offsets[last]
+        order, weights = (array if array is None else array[a:b] for array in (whole.order, whole.weights))
+        return Rows(whole.offsets[first : last + 1] - a, whole.targets[a:b], order, weights)
+
+    return Maker(rows, whole.offsets)

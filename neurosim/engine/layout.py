@@ -1,0 +1,66 @@
+"""Where units lie: a network cut into blocks that threads share, and blocks gathered into pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..network import Network
+
+# A block is worth a thread's while from about so many units; more than MOST_BLOCKS only where a page would overflow.
+BLOCK, MOST_BLOCKS = 1024, 16
+# Slots of a page: what two bytes can name.
+PAGE = 1 << 16
+GROUP = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Slots of a network, decided by its populations alone. Arrays are indexed by population number.
+
+    Attributes:
+        blocks: how many there are, a power of two; each holds a part of every population.
+        page_blocks: blocks of a page.
+        parts: [populations] units of a block, multiples of 64.
+        offsets: [populations] slots of a block before the population's.
+        block_slots: slots of a block.
+        sizes: [populations] units.
+    """
+
+    blocks: int
+    page_blocks: int
+    parts: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    block_slots: int
+    sizes: NDArray[np.int64]
+
+    @property
+    def slots(self) -> int:
+        return self.blocks * self.block_slots
+
+    @property
+    def pages(self) -> int:
+        return self.blocks // self.page_blocks
+
+    def units_in(self, block: int) -> NDArray[np.int64]:
+        """[populations] units of each population in a block."""
+        return np.clip(self.sizes - block * self.parts, 0, self.parts)
+
+
+def lay_out(network: Network) -> Layout:
+    """Cut a network into blocks."""
+    sizes = np.array([population.size for population in network.populations], np.int64)
+    blocks = max(1, min(MOST_BLOCKS, 1 << (max(1, int(sizes.sum()) // BLOCK).bit_length() - 1)))
+    while True:
+        parts = -(-sizes // (blocks * GROUP)) * GROUP
+        block_slots = int(parts.sum())
+        if block_slots <= PAGE:
+            break
+        blocks *= 2
+    page_blocks = max(1, blocks // 2)
+    while page_blocks * block_slots > PAGE:
+        page_blocks //= 2
+    offsets = np.concatenate([[0], np.cumsum(parts)[:-1]]).astype(np.int64)
+    return Layout(blocks, page_blocks, parts, offsets, block_slots, sizes)
