@@ -4,8 +4,9 @@ The network is cut into blocks (see kernels.deliver). A thread owns whole blocks
 neurons, and writes the spikes of each block to that block's log. Threads meet once in an interval, which is as long as
 the shortest delay, so that all spikes that can fall due in it are known when it begins.
 
-A step, in this order: probes sample the state; what is due is summed; each population, in pieces that stay in the
-first cache, takes its sums, draws its Poisson input, and steps its neurons, or draws or reads its source's spikes.
+A step, in this order: probes sample the state; what is due is summed, and changes the weights that learn; each
+population, in pieces that stay in the first cache, takes its sums, draws its Poisson input, and steps its neurons, or
+draws or reads its source's spikes; those that fired change the weights onto them (kernels.lessons).
 A target receives its additions in the order (step, path, source), whatever the number of threads and wherever the run
 is cut. Results depend on neither.
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, uint64
 
+from neurosim.kernels import lessons as learn
 from neurosim.kernels.bits import MOST_ROWS
 from neurosim.kernels.deliver import (
     BATCH,
@@ -114,6 +116,7 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     path_weights,
     takes,
     take_weights,
+    lessons,
     probes,
     page_blocks,
     block_slots,
@@ -139,7 +142,7 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
         origin: the first step in the log.
         interval: steps from one meeting of the threads to the next, at most the shortest delay.
         trial: which of the independent streams of random input to draw from, < 2^31.
-        units, paths, takes, probes: the tables; `path_weights`, `take_weights`: reals, one a row.
+        units, paths, takes, lessons, probes: the tables; `path_weights`, `take_weights`: reals, one a row.
         page_blocks, block_slots: blocks of a page, slots of a block.
         most: int64 [blocks], the most spikes of a block in a step.
         log, marks: see kernels.deliver.schedule; steps from `origin` to `first - 1` are in them.
@@ -165,6 +168,7 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     spiked = np.zeros(PIECE + 64, np.uint8)
     words, numbers = np.empty(PIECE, np.uint32), np.empty(256, np.int32)
     none = np.empty(0, sums.dtype)
+    where = np.empty(learn.WHERE_ENTRIES, np.int64)
     cursors, heads, tails, born = _reading(
         paths, log, marks, populations, origin, first, begin_block, end_block, page_blocks
     )
@@ -209,17 +213,28 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
                         path, path_weights[p], rows, begin[q, p], begin[q, p + 1], begin_block, end_block, blocks,
                         page_blocks, block_slots, planes, counts, sums, filler,
                     )  # fmt: skip
+            for k in range(lessons.shape[0]):
+                target = units[lessons[k, learn.TARGET]]
+                learn.stand(
+                    where, thread, populations, origin, now, begin_block, end_block, target[PART], target[OFFSET],
+                    block_slots,
+                )  # fmt: skip
+                learn.call_lesson(lessons[k, learn.ARRIVE], lessons[k], where, log, marks, sums)
             draw = uint64(trial) << uint64(32) | uint64(now)
             for b in range(begin_block, end_block):
                 used = marks[b, (now - origin) * populations]
                 for p in range(populations):
-                    unit = units[p]
+                    unit, begun = units[p], used
                     if unit[KIND] == NEURONS:
                         used = _advance(
                             unit, b, b * block_slots, now, draw, takes, take_weights, counts, sums, spilled, queue,
                             fixed, receptors, x, before, spiked, words, numbers, changes[thread], p, drawn[thread],
                             log[b], used,
                         )  # fmt: skip
+                        for k in range(lessons.shape[0] if used > begun else 0):
+                            if lessons[k, learn.TARGET] == p:
+                                where[learn.FIRST], where[learn.LAST] = begun, used
+                                learn.call_lesson(lessons[k, learn.RESPOND], lessons[k], where, log[b:], marks, sums)
                     elif unit[KIND] == EVENTS:
                         used = _play(unit, b, now, log[b], used, blocks)
                     else:

@@ -150,18 +150,16 @@ def _settle(rule, weights, s, eligibility, integral):
 @njit(cache=True, nogil=True)
 def on_arrival(rule, decay, step, source, a, b, targets, weights, pre, post, eligibility, reward, gain, row):
     """A spike of `source` reaches synapses a to b - 1 of its row: it delivers `gain` times their weights into `row`,
-    then changes them by the traces of the targets, then raises the source's traces in `pre`.
+    then changes them by the traces of the targets. Once it has reached all that a thread owns, `after_arrival` is due.
 
     Args:
-        a, b: the part of the source's row that this thread owns; where it is empty the traces are raised all the same.
         pre: this thread's [sources, TRACE_COLUMNS]; `post` is [targets, TRACE_COLUMNS].
         eligibility, reward: see `advance_reward`; empty where the rule is not modulated.
         row: real, the input of the targets that falls due in this step.
     """
     own = pre[source]
-    elapsed = step - np.int64(own[LAST])
-    slow = _decay(decay[D_X], rule[RATE_X], elapsed)
-    scale = rule[PAIR_MINUS] + rule[TRIPLET_MINUS] * own[SLOW] * slow
+    slow = own[SLOW] * _decay(decay[D_X], rule[RATE_X], step - np.int64(own[LAST]))
+    scale = rule[PAIR_MINUS] + rule[TRIPLET_MINUS] * slow
     low, high, mu = rule[W_MIN], rule[W_MAX], rule[MU_MINUS]
     span, part = high - low, row.dtype.type(gain)
     constant, modulated = rule[CONSTANT_PRE], rule[MODULATED] != 0.0
@@ -178,7 +176,15 @@ def on_arrival(rule, decay, step, source, a, b, targets, weights, pre, post, eli
             eligibility[s, TRACE] += amount / reward[SCALE]
         else:
             weights[s] = min(max(w + amount, low), high)
-    _raise(own, rule[NEAREST] != 0.0, _decay(decay[D_PLUS], rule[RATE_PLUS], elapsed), slow, step)
+
+
+@njit(cache=True, nogil=True)
+def after_arrival(rule, decay, step, source, pre):
+    """Raise the traces of `source`, whose spike has reached its synapses."""
+    own = pre[source]
+    elapsed = step - np.int64(own[LAST])
+    fast, slow = _decay(decay[D_PLUS], rule[RATE_PLUS], elapsed), _decay(decay[D_X], rule[RATE_X], elapsed)
+    _raise(own, rule[NEAREST] != 0.0, fast, slow, step)
 
 
 @njit(cache=True, nogil=True)

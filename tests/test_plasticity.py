@@ -67,6 +67,7 @@ class Synapses:
                 )
                 before = self.row.sum()
                 kernel.on_arrival(self.rule, self.decay, k, i, a, b, self.targets, *shared, 1.0, self.row)
+                kernel.after_arrival(self.rule, self.decay, k, i, self.pre[t])
                 self.sent.append(self.row.sum() - before)
             for j in posts:
                 if low <= j < high:

@@ -21,6 +21,7 @@ from ..network import Network
 from ..synapses import Distribution, Normal, Rows, Uniform
 from .drawing import CHUNK, Drawing, in_threads
 from .layout import Layout
+from .learning import learns
 
 # A bit for every slot takes less memory than two bytes a synapse from this share of the slots on.
 DENSE = 1 / 16
@@ -77,6 +78,8 @@ class Builder:
         """All paths, in the order of their sums. `plain`: every row as QUEUE, whatever it is."""
         groups: dict[tuple, list[int]] = {}
         for number, drawing in enumerate(self.drawings):
+            if learns(drawing.projection):
+                continue
             groups.setdefault(self._kind(number, drawing, plain), []).append(number)
         return [self._path(kind[0], numbers) for kind, numbers in sorted(groups.items(), key=lambda item: item[0])]
 

@@ -16,6 +16,7 @@ from ..synapses import Distribution, draw
 from .callback import callback
 from .drawing import Drawing, prepare
 from .layout import Layout, lay_out
+from .learning import Lesson, lessons
 from .paths import Builder, Path
 
 # Beyond this many expected events a step, a Poisson count by thresholds is no longer worth its table.
@@ -77,13 +78,15 @@ class Plan:
     drawings: tuple[Drawing, ...]
     paths: tuple[Path, ...]
     degrees: tuple[NDArray[np.int32], ...]
+    lessons: tuple[Lesson, ...]
 
     @property
     def interval(self) -> int:
         """Steps for which all spikes that can fall due are known when they begin: the shortest delay."""
         from ..kernels.deliver import GROUPS
 
-        return min([LONGEST_INTERVAL, *(1 if path.form == GROUPS else path.delay for path in self.paths)])
+        paths = [1 if path.form == GROUPS else path.delay for path in self.paths]
+        return min([LONGEST_INTERVAL, *paths, *(lesson.lead for lesson in self.lessons)])
 
     @property
     def depth(self) -> int:
@@ -97,7 +100,8 @@ class Plan:
         """Steps whose spikes are still needed."""
         from ..kernels.deliver import QUEUE
 
-        return max([self.interval, *(path.longest for path in self.paths if path.form != QUEUE)])
+        paths = [path.longest for path in self.paths if path.form != QUEUE]
+        return max([self.interval, *paths, *(lesson.reach for lesson in self.lessons)])
 
     def route(self, number: int) -> Route:
         """The synapses of a projection, one by one."""
@@ -142,6 +146,7 @@ def compile_network(
     drawings = [prepare(network, projection, clock, seed, threads) for projection in network.projections]
     degrees = [np.zeros(network.population(d.projection.source).size, np.int32) for d in drawings]
     paths = Builder(network, layout, drawings, real, threads, degrees).build(plain)
+    taught = lessons(network, drawings, clock, real, degrees)
     populations = list(enumerate(network.populations))
     return Plan(
         network,
@@ -155,6 +160,7 @@ def compile_network(
         tuple(drawing.forget() for drawing in drawings),
         tuple(paths),
         tuple(degrees),
+        taught,
     )
 
 

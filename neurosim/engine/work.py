@@ -62,6 +62,7 @@ def _layer(plan: Plan, p: int, tallies: list[NDArray], drawn: NDArray, steps: in
 
 def _bytes(plan: Plan, joints: Sequence[int]) -> Iterator[int]:
     """What some projections take of the memory of each path, by their share of its synapses."""
+    yield from (lesson.nbytes for lesson in plan.lessons if lesson.number in joints)
     for path in plan.paths:
         mine = sum(plan.drawings[number].synapses for number in path.drawings if number in joints)
         every = sum(plan.drawings[number].synapses for number in path.drawings)

@@ -15,6 +15,7 @@ from ..kernels import clocked, deliver
 from ..kernels.bits import STRIP
 from ..kernels.machine import APART
 from ..kernels.random import passed_thresholds
+from .learning import Learning
 from .paths import aligned
 from .plan import Plan
 
@@ -41,6 +42,7 @@ class Workspace:
     Attributes:
         state: by population number, real [states * size]: [states, n] for each piece of units, see kernels.clocked.
         queue: real [depth, receptors * slots], input still to come of the paths of form QUEUE.
+        learning: the weights that learn, and what their rules remember.
         log, marks: the spikes of the last steps, see kernels.deliver.schedule.
         tallies: by population number, int64 [size], spikes of all runs so far.
         changes: [threads, populations] membrane entries that changed, of all runs so far, if counted.
@@ -69,6 +71,7 @@ class Workspace:
         self._filler: NDArray[np.uint64] = aligned((-(-layout.slots // STRIP) * 8,), np.uint64)
         self._cursors = np.zeros((len(populations), layout.blocks), np.int64)
         self._keep: list[NDArray] = []
+        self.learning = Learning(plan.lessons, layout, self.threads)
         self._paths, self._path_weights = self._path_table()
         self._takes, self._take_weights, ranges = self._take_table()
         self._units = np.zeros((len(populations), clocked.UNIT_COLUMNS), np.int64)
@@ -98,6 +101,7 @@ class Workspace:
             self._write(p, cells.initial)
         for array in (self.queue, self._counts, self._sums, self._fixed, self._cursors, self.marks):
             array[:] = 0
+        self.learning.reset()
         self.step = self._origin = self._queued = 0
         self._found = {name: [] for name in self.recorded}
         self.play(events)
@@ -157,7 +161,7 @@ class Workspace:
         kept |= {f"tally.{p}": tally.copy() for p, tally in enumerate(self.tallies)}
         ends = self.marks[:, columns * populations]
         kept |= {f"log.{b}": self.log[b, : ends[b]].copy() for b in range(len(self.log))}
-        return kept | {
+        return kept | self.learning.arrays() | {
             "queue": self.queue.copy(),
             "cursors": self._cursors.copy(),
             "marks": self.marks[:, : columns * populations + 1].copy(),
@@ -184,6 +188,7 @@ class Workspace:
         for b in range(len(self.log)):
             self.log[b, : arrays[f"log.{b}"].size] = arrays[f"log.{b}"]
         self.marks[:, : arrays["marks"].shape[1]] = arrays["marks"]
+        self.learning.restore(arrays)
         self.queue[:], self._cursors[:] = arrays["queue"], arrays["cursors"]
         self.changes[:], self.drawn[:] = 0, 0
         self.changes[0], self.drawn[0] = arrays["changes"], arrays["drawn"]
@@ -221,6 +226,7 @@ class Workspace:
                 self._path_weights,
                 self._takes,
                 self._take_weights,
+                self.learning.table,
                 self._probes,
                 layout.page_blocks,
                 layout.block_slots,
@@ -367,6 +373,9 @@ class Workspace:
                 kinds.setdefault((clocked.TAKE_SPILL, path.receptor), 0.0)
             else:
                 kinds[TAKEN[path.form], path.receptor] = path.weight
+        for lesson in self.plan.lessons:
+            if lesson.target == p:
+                kinds[clocked.TAKE_SUMS, lesson.receptor] = 0.0
         for (kind, receptor), weight in sorted(kinds.items()):
             if kind != clocked.TAKE_SPILL or (clocked.TAKE_SUMS, receptor) not in kinds:
                 takes.append(([kind, 0, receptor, 0, 0, 0, 0], weight))
