@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -47,6 +49,7 @@ def expected_recall(items: int, active: int, inputs: int, units: int) -> float:
     return 1.0 if p * units < 1e-12 else float(-np.expm1(units * np.log1p(-p)) / (units * p))
 
 
+@lru_cache(maxsize=256)  # 15 ms, and every storing asks
 def capacity(active: int, inputs: int, units: int, recall: float = 0.9) -> int:
     """The most items of `active` active inputs at which `expected_recall` is at least `recall`."""
     check(0 < recall < 1, "capacity.recall", "must be in 0..1, ends excluded", recall)
