@@ -190,9 +190,9 @@ class Learning:
         for lesson, state in zip(self.lessons, self._state, strict=True):
             if lesson.rule.size:
                 now = np.empty_like(state["weights"])
-                none = np.empty((0, 2)), np.empty(0)
-                seen = (state["eligibility"], state["reward"][0]) if lesson.modulated else none
-                kernel.settled(lesson.rule, state["weights"], *seen, now)
+                eligibility = state.get("eligibility", np.empty((0, 2)))
+                reward = state["reward"][0] if lesson.modulated else np.empty(0)
+                kernel.settled(lesson.rule, state["weights"], eligibility, reward, now)
                 name = str(lesson.projection.name)
                 whole = found.setdefault(name, np.empty(sizes[name], now.dtype))
                 whole[lesson.places] = now
@@ -208,7 +208,7 @@ class Learning:
         row[table.REWARDER], row[table.REWARD_DELAY] = lesson.rewarder, lesson.reward_delay
         cuts = np.empty((sources, layout.blocks + 1), np.int64)
         table.cut(lesson.offsets, lesson.targets, int(layout.parts[lesson.target]), cuts)
-        fixed = {table.CUTS: cuts, table.UNITS: lesson.targets}
+        fixed: dict[int, NDArray] = {table.CUTS: cuts, table.UNITS: lesson.targets}
         if lesson.short_term.size:
             fixed[table.SHORT] = lesson.short_term
         if lesson.rule.size:

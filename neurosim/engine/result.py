@@ -108,6 +108,8 @@ class Result:
         clock: s, the step.
         duration: s of biological time run, all recordings together.
         build_s, run_s: wall-clock seconds to make the network ready (compiling included) and to run it.
+        weights: by name of the projections that have a learning rule: [synapses] their weights at the end, in the order
+            of sources, then targets; or a list of them, one a recording.
     """
 
     spikes: Mapping[str, Spikes | Recordings]
@@ -117,6 +119,7 @@ class Result:
     duration: float
     build_s: float = field(default=0.0)
     run_s: float = field(default=0.0)
+    weights: Mapping[str, NDArray | list[NDArray]] = field(default_factory=dict)
 
     @property
     def real_time_factor(self) -> float:

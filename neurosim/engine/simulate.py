@@ -107,6 +107,7 @@ def _first(given: Spikes | Recordings) -> Spikes:
 class _Outcome:
     spikes: dict[str, tuple[NDArray[np.int32], NDArray[np.int32]]]
     states: dict[str, NDArray]
+    weights: dict[str, NDArray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +148,7 @@ class _Batch:
         thing = f"simulate.inputs: recording {index}"
         player.begin({p: Held(one, clock, thing) for p, one in given.items()}, self.trial + index)
         player.play(self.steps(index), spikes, states)
-        return _Outcome(spikes.take(), states.take())
+        return _Outcome(spikes.take(), states.take(), player.workspace.learning.weights())
 
     def steps(self, index: int) -> int:
         return steps_of(float(self.drive.durations[index]), self.simulation.clock)
@@ -160,6 +161,7 @@ class _Batch:
             work(simulation.plan, counts, steps, simulation.count_updates),
             simulation.clock,
             float(self.drive.durations.sum()),
+            weights={name: [o.weights[name] for o in outcomes] for name in simulation.weights},
         )
 
     def _recordings(self, name: str, found: Sequence[tuple[NDArray[np.int32], NDArray[np.int32]]]) -> Recordings:

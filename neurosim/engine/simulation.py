@@ -83,6 +83,11 @@ class Simulation:
         """s of biological time that have been run."""
         return self._player.step * self.clock
 
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """By name of the projections that have a learning rule: [synapses] weights as they stand, by source, then target."""
+        return self._player.workspace.learning.weights()
+
     def run(self, duration: float, *, progress: Callable[[Progress], None] | None = None) -> Result:
         """Go on for `duration` seconds, rounded up to whole steps.
 
@@ -177,7 +182,7 @@ class Simulation:
         self._counted, self._handed = counted, self.step
         spikes = {name: self._spikes_of(name, end, *found) for name, found in self._spikes.take().items()}
         layers = work(self.plan, [piece], steps, self.count_updates)
-        return Result(spikes, self._states.take(), layers, self.clock, duration, self.build_s, run_s)
+        return Result(spikes, self._states.take(), layers, self.clock, duration, self.build_s, run_s, self.weights)
 
     def _spikes_of(self, name: str, end: float, steps: np.ndarray, units: np.ndarray) -> Spikes:
         population = self.network.population(name)
