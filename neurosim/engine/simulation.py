@@ -85,7 +85,10 @@ class Simulation:
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
-        """By name of the projections that have a learning rule: [synapses] weights as they stand, by source, then target."""
+        """By name of the projections that learn: [synapses] weights as they stand, in the order of sources, then targets.
+
+        Read between two runs, they show how learning went on.
+        """
         return self._player.workspace.learning.weights()
 
     def run(self, duration: float, *, progress: Callable[[Progress], None] | None = None) -> Result:
