@@ -139,7 +139,7 @@ class Description:
         return simulate(
             self.network,
             inputs,
-            clock=how.clock,  # type: ignore[arg-type]
+            clock=how.clock,
             duration=duration,
             seed=how.seed,
             trial=how.trial,

@@ -34,12 +34,14 @@ LAYOUT = "is this a file of another layout?"
 
 @dataclass(frozen=True)
 class Opened:
-    """An open file: `root` for its structure, `raw` for its bytes, `heaps` for where variable-length rows lie."""
+    """An open file: `root` for its structure, `raw` for its bytes, `heaps` for where variable-length rows lie, and how
+    many times the size of the file a compressed dataset may be."""
 
     path: object
     root: Any
     raw: NDArray[np.uint8]
     heaps: tuple[NDArray[np.int64], ...]
+    ratio: int = RATIO
 
     def bad(self, where: str, expected: str, got: object, step: str = AGAIN) -> NeurosimFormatError:
         return bad(self.path, where, expected, got, step)
@@ -94,6 +96,40 @@ class Opened:
         values = self._elements(name, node, node.dtype)
         return values.astype(node.dtype.newbyteorder("="), copy=False)
 
+    def array(self, name: str, kinds: str) -> NDArray:
+        """The dataset `name` of any rank, of numbers whose numpy kind is among `kinds` ("b": true and false).
+
+        Raises:
+            NeurosimFormatError: as `numbers`.
+        """
+        node = self._dataset(name, rank=None)
+        if node.dtype.kind not in kinds:
+            raise self.bad(
+                f"/{name}", "numbers", "text or other things" if node.dtype.kind == "O" else node.dtype, LAYOUT
+            )
+        values = self._elements(name, node, node.dtype)
+        return values.reshape(node.shape).astype(node.dtype.newbyteorder("="), copy=False)
+
+    def groups(self, name: str) -> bool:
+        """Whether `name` is a group, not a dataset, both inside this file.
+
+        Raises:
+            NeurosimFormatError: neither.
+        """
+        return type(self._reach(name, "Group", "Dataset")).__name__ == "Group"
+
+    def size(self, name: str) -> tuple[int, int]:
+        """Entries of the dataset `name`, and the bytes they take (of text of varying length, of its references)."""
+        node = self._dataset(name, rank=None)
+        entries = math.prod(node.shape)
+        return entries, entries * node.id.get_type().get_size()
+
+    def is_text(self, name: str) -> bool:
+        """Whether the dataset `name` holds text."""
+        import h5py
+
+        return h5py.check_string_dtype(self._dataset(name, rank=None).dtype) is not None
+
     def ragged(self, name: str, kinds: str) -> tuple[NDArray, NDArray[np.int64]]:
         """The rows of a variable-length dataset, end to end, and their offsets [rows + 1].
 
@@ -111,14 +147,14 @@ class Opened:
         return values, np.concatenate([[0], np.cumsum(lengths)])
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """The strings of a one-dimensional dataset, of fixed or varying length.
+        """The strings of a dataset, of fixed or varying length; those of one of several dimensions row by row.
 
         Raises:
             NeurosimFormatError: as `numbers`, or not UTF-8 text.
         """
         import h5py
 
-        node = self._dataset(name)
+        node = self._dataset(name, rank=None)
         info = h5py.check_string_dtype(node.dtype)
         if info is None:
             raise self.bad(f"/{name}", "a list of text", node.dtype, LAYOUT)
@@ -147,20 +183,24 @@ class Opened:
             raise self.bad(f"/{name}", f"a {' or '.join(kinds)}".lower(), f"a {type(node).__name__}".lower(), LAYOUT)
         return node
 
-    def _dataset(self, name: str, length: int | None = None) -> Any:
+    def _dataset(self, name: str, length: int | None = None, rank: int | None = 1) -> Any:
         node = self._reach(name, "Dataset")
         if node.external or node.is_virtual:
             raise self.bad(f"/{name}", "data inside the file", "external storage", "copy the data into the file")
-        if node.ndim != 1 or (length is not None and len(node) != length):
+        if node.shape is None:
+            raise self.bad(f"/{name}", "data", "an empty dataspace", LAYOUT)
+        if rank is None:
+            return node
+        if node.ndim != rank or (length is not None and len(node) != length):
             raise self.bad(f"/{name}", f"a list of {'any number of' if length is None else length} entries", node.shape)
         return node
 
     def _elements(self, name: str, node: Any, dtype: np.dtype) -> NDArray:
-        """All entries of a one-dimensional dataset, as they are on disk."""
-        size = len(node) * dtype.itemsize
-        most = len(self.raw) * (RATIO if node.chunks else 1)
+        """All entries of a dataset, end to end, as they are on disk."""
+        size = math.prod(node.shape) * dtype.itemsize
+        most = len(self.raw) * (self.ratio if node.chunks else 1)
         # The chunk counts too: it is unpacked whole.
-        if max(size, (node.chunks or (0,))[0] * dtype.itemsize) > most:
+        if max(size, math.prod(node.chunks or (0,)) * dtype.itemsize) > most:
             raise self.bad(f"/{name}", f"at most {most} bytes, as the file could hold", f"{size} bytes")
         stored = node.id.get_type().get_size()
         # Of rows the library tells the size they have in memory.
@@ -175,7 +215,7 @@ class Opened:
             # Compact: the entries are in the dataset's header, which the library has read already.
             if dtype == ROW or node.id.get_storage_size() != size:
                 raise self.bad(f"/{name}", f"{size} bytes of data", "none")
-            return node[()]
+            return np.asarray(node[()]).reshape(-1)
         return self._slice(name, start, size).view(dtype)
 
     def _slice(self, name: str, start: int, size: int) -> NDArray[np.uint8]:
@@ -184,32 +224,36 @@ class Opened:
         return self.raw[start : start + size]
 
     def _chunks(self, name: str, node: Any, dtype: np.dtype) -> NDArray:
-        each, properties = node.chunks[0], node.id.get_create_plist()
+        properties = node.id.get_create_plist()
         filters = [properties.get_filter(i) for i in range(properties.get_nfilters())]
         if any(code not in _UNDO for code, *_ in filters):
             names = ", ".join(str(f[3]) for f in filters)
             raise self.bad(f"/{name}", "deflate, shuffle, fletcher32 or nothing", names, "repack it with h5repack")
-        count = -(-len(node) // each)
-        infos = _chunk_infos(node, count)
-        if len(infos) != count:
-            raise self.bad(f"/{name}", f"{count} chunks", len(infos))
-        out = np.empty(count * each, dtype)
-        seen = np.zeros(count, bool)
+        each = math.prod(node.chunks) * dtype.itemsize
+        grid = tuple(-(-n // c) for n, c in zip(node.shape, node.chunks, strict=True))
+        infos = _chunk_infos(node, math.prod(grid))
+        if len(infos) != math.prod(grid):
+            raise self.bad(f"/{name}", f"{math.prod(grid)} chunks", len(infos))
+        out = np.empty(node.shape, dtype)
+        seen = np.zeros(grid, bool)
         for info in infos:
-            k, rest = divmod(info.chunk_offset[0], each)
-            if rest or not 0 <= k < count:
-                raise self.bad(f"/{name}", "chunks that tile the list", f"one at {info.chunk_offset[0]}")
-            seen[k] = True
+            at = [divmod(o, c) for o, c in zip(info.chunk_offset, node.chunks, strict=True)]
+            if any(rest or not 0 <= k < n for (k, rest), n in zip(at, grid, strict=True)):
+                raise self.bad(f"/{name}", "chunks that tile the dataset", f"one at {info.chunk_offset}")
+            seen[tuple(k for k, _ in at)] = True
             data = self._slice(name, info.byte_offset, info.size).tobytes()
             for j in reversed(range(len(filters))):
                 if not info.filter_mask >> j & 1:
-                    data = _UNDO[filters[j][0]](data, each * dtype.itemsize, dtype.itemsize)
-            if len(data) != each * dtype.itemsize:
-                raise self.bad(f"/{name}", f"chunks of {each * dtype.itemsize} bytes", len(data))
-            out[k * each : (k + 1) * each] = np.frombuffer(data, dtype)
+                    data = _UNDO[filters[j][0]](data, each, dtype.itemsize)
+            if len(data) != each:
+                raise self.bad(f"/{name}", f"chunks of {each} bytes", len(data))
+            # The last chunk along a dimension hangs over the end of the dataset.
+            here = tuple(slice(k * c, (k + 1) * c) for (k, _), c in zip(at, node.chunks, strict=True))
+            whole = np.frombuffer(data, dtype).reshape(node.chunks)
+            out[here] = whole[tuple(slice(n) for n in out[here].shape)]
         if not seen.all():
-            raise self.bad(f"/{name}", "chunks that tile the list", "one missing")
-        return out[: len(node)]
+            raise self.bad(f"/{name}", "chunks that tile the dataset", "one missing")
+        return out.reshape(-1)
 
     def _rows(self, name: str, rows: NDArray, itemsize: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """The bytes of variable-length rows, end to end, and how many items each row has."""
@@ -234,8 +278,11 @@ class Opened:
 
 
 @contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[Opened]:
+def opened(path: str | os.PathLike[str], ratio: int = RATIO) -> Iterator[Opened]:
     """An HDF5 file open for reading; whatever the HDF5 library throws becomes one clear error.
+
+    Args:
+        ratio: a compressed dataset may unfold to this many times the size of the file.
 
     Raises:
         NeurosimMissingError: no such file.
@@ -252,7 +299,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Opened]:
     found = _objects(path, raw)
     try:
         with h5py.File(path, "r") as root:
-            yield Opened(path, root, raw, found)
+            yield Opened(path, root, raw, found, ratio)
     except NeurosimError:
         raise
     except (

@@ -1,0 +1,17 @@
+"""Networks to and from NIR, the Neuromorphic Intermediate Representation (Pedersen et al. 2024), in the `nir` extra.
+
+nir.write("net.nir", nir.to_nir(network, dt=1e-3))      # for snnTorch, Norse, Lava, sinabs, ...
+network = nir.from_nir("net.nir")                       # or of another program: from_nir(path, dt=its step)
+
+What carries over, exactly: CubaLIF, IF, LI and LIF (I and CubaLI as those with a threshold out of reach); Linear,
+Affine, Conv1d, Conv2d, Scale, SumPool2d, AvgPool2d, Flatten and any chain of them; Delay; sources as Input. What NIR
+has no word for (dt, soft reset, refractory period, receptor, initial values, Poisson rates) goes into metadata. What
+cannot be said, there or here, is refused by the name of the node or population.
+"""
+
+from .files import read as read
+from .files import write as write
+from .load import from_nir as from_nir
+from .save import to_nir as to_nir
+
+__all__ = ["from_nir", "read", "to_nir", "write"]

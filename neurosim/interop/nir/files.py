@@ -1,0 +1,206 @@
+"""NIR's files (HDF5), read by our own strict reader: no links out of the file, no objects, no size beyond the file."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ... import files
+from ...errors import NeurosimFormatError, NeurosimMissingError, pick
+from ...files.hdf5 import LAYOUT, Opened, opened
+from ...files.raw import printable
+
+# NIR compresses with deflate, which can pack a constant 1,032 to 1; what all arrays together may take is bounded too.
+RATIO = 1100
+LARGEST = 4 << 30
+NODES, DEPTH = 100_000, 16
+NAMES = 1024  # bytes of a name
+
+# The fields of each node that NIR's programs write; those with a default of NIR's own may be missing.
+FIELDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "Affine": (("weight", "bias"), ()),
+    "AvgPool2d": (("kernel_size", "stride", "padding"), ()),
+    "Conv1d": (("weight", "stride", "padding", "dilation", "groups", "bias"), ("input_shape",)),
+    "Conv2d": (("weight", "stride", "padding", "dilation", "groups", "bias"), ("input_shape",)),
+    "CubaLI": (("tau_syn", "tau_mem", "r", "v_leak"), ("w_in",)),
+    "CubaLIF": (("tau_syn", "tau_mem", "r", "v_leak", "v_threshold"), ("v_reset", "w_in")),
+    "Delay": (("delay",), ()),
+    "Flatten": (("start_dim", "end_dim"), ("input_type",)),
+    "I": (("r",), ()),
+    "IF": (("r", "v_threshold"), ("v_reset",)),
+    "Input": (("shape",), ()),
+    "LI": (("tau", "r", "v_leak"), ()),
+    "LIF": (("tau", "r", "v_leak", "v_threshold"), ("v_reset",)),
+    "Linear": (("weight",), ()),
+    "NIRGraph": (("nodes", "edges"), ()),
+    "Output": (("shape",), ()),
+    "Scale": (("scale",), ()),
+    "SumPool2d": (("kernel_size", "stride", "padding"), ()),
+    "Threshold": (("threshold",), ()),
+}
+
+
+def library() -> Any:
+    """The `nir` package.
+
+    Raises:
+        NeurosimMissingError: it is not installed.
+    """
+    try:
+        import nir
+    except ImportError:
+        raise NeurosimMissingError("nir: is not installed; pip install 'neurosim-spiking[nir]'") from None
+    return nir
+
+
+def read(path: str | os.PathLike[str]) -> Any:
+    """The `nir.NIRGraph` of a file.
+
+    Raises:
+        NeurosimMissingError: no such file, or no `nir` package.
+        NeurosimFormatError: not HDF5 or damaged; a link, an object, an array beyond what the file could hold; a node
+            of an unknown type or with other fields than its type has; edges between nodes that are not there.
+    """
+    library()
+    with opened(path, RATIO) as file:
+        reader = _Reader(file)
+        return reader.node("node", 0)
+
+
+class _Reader:
+    """Reads nodes, and adds up what they take."""
+
+    def __init__(self, file: Opened) -> None:
+        self.file = file
+        self.nodes = 0
+        self.bytes = 0
+
+    def node(self, group: str, depth: int) -> Any:
+        file, nir = self.file, library()
+        self.nodes += 1
+        if self.nodes > NODES or depth > DEPTH:
+            raise file.bad(f"/{group}", f"at most {NODES} nodes in {DEPTH} levels of graphs", "more", LAYOUT)
+        names = self.names(group)
+        kind = self.text(f"{group}/type") if "type" in names else "none"
+        required, optional = _fields(file, group, kind)
+        for name in required:
+            if name not in names:
+                raise file.bad(f"/{group}", f"a {kind} with {', '.join(required)}", f"one without {name}", LAYOUT)
+        for name in names:
+            if name not in (*required, *optional, "metadata", "type"):
+                raise file.bad(
+                    f"/{group}", f"a {kind} with {', '.join((*required, *optional))}", f"also {name}", LAYOUT
+                )
+        metadata = self.table(f"{group}/metadata", depth) if "metadata" in names else {}
+        if kind == "NIRGraph":
+            return self.graph(group, depth, metadata)
+        values = {name: self.value(f"{group}/{name}") for name in (*required, *optional) if name in names}
+        values |= {name: 1 for name in ("w_in",) if name in optional and name not in names}
+        try:
+            return _build(nir, kind, values, metadata)
+        except (AssertionError, TypeError, ValueError, AttributeError, IndexError, KeyError, OverflowError) as error:
+            raise file.bad(f"/{group}", f"fields that make a {kind}", error or "others", LAYOUT) from None
+
+    def graph(self, group: str, depth: int, metadata: dict[str, Any]) -> Any:
+        names = self.names(f"{group}/nodes")
+        nodes = {name: self.node(f"{group}/nodes/{name}", depth + 1) for name in names}
+        flat = () if self.empty(f"{group}/edges") else self.texts(f"{group}/edges")
+        edges = list(zip(flat[::2], flat[1::2], strict=False))
+        if len(flat) % 2:
+            raise self.file.bad(f"/{group}/edges", "pairs of names", f"{len(flat)} names", LAYOUT)
+        for name in flat:
+            # In nested graphs some programs name the inner node too: "graph.node".
+            if name not in nodes:
+                raise self.file.bad(f"/{group}/edges", "names of its nodes", printable(name), LAYOUT)
+        return library().NIRGraph(nodes, edges, metadata, type_check=False)
+
+    def table(self, group: str, depth: int) -> dict[str, Any]:
+        """Metadata: names to numbers, arrays, text, or tables of them."""
+        if depth > DEPTH:
+            raise self.file.bad(f"/{group}", f"at most {DEPTH} levels", "more", LAYOUT)
+        found: dict[str, Any] = {}
+        for name in self.names(group):
+            inner = f"{group}/{name}"
+            found[name] = self.table(inner, depth + 1) if self.file.groups(inner) else self.value(inner)
+        return found
+
+    def names(self, group: str) -> list[str]:
+        names = self.file.names(group)
+        self.nodes += len(names) // 32  # groups of very many entries count too
+        long = next((name for name in names if len(name.encode(errors="replace")) > NAMES), None)
+        if long is not None:
+            raise self.file.bad(f"/{group}", f"names of at most {NAMES} bytes", f"one of {len(long)}", LAYOUT)
+        return names
+
+    def value(self, name: str) -> Any:
+        """A number, an array or a text."""
+        self.add(name)
+        if self.file.is_text(name):
+            return self.text(name)
+        array = self.file.array(name, "biuf")
+        return array[()] if array.ndim == 0 else array
+
+    def text(self, name: str) -> str:
+        found = self.texts(name)
+        if len(found) != 1:
+            raise self.file.bad(f"/{name}", "one text", f"{len(found)}", LAYOUT)
+        return found[0]
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        self.add(name)
+        return self.file.texts(name)
+
+    def empty(self, name: str) -> bool:
+        return self.file.size(name)[0] == 0
+
+    def add(self, name: str) -> None:
+        """Count the bytes of a dataset: many names may share one, and each would be read."""
+        self.bytes += self.file.size(name)[1]
+        if self.bytes > LARGEST:
+            raise self.file.bad(f"/{name}", f"at most {LARGEST} bytes of arrays", "more", LAYOUT)
+
+
+def _fields(file: Opened, group: str, kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    try:
+        return pick(FIELDS, printable(kind), f"node {printable(group)}: type")
+    except Exception as error:
+        raise NeurosimFormatError(f"{file.path}: {error}") from None
+
+
+def _build(nir: Any, kind: str, values: dict[str, Any], metadata: dict[str, Any]) -> Any:
+    if kind == "Input":
+        return nir.Input({"input": np.atleast_1d(values["shape"])}, metadata=metadata)
+    if kind == "Output":
+        return nir.Output({"output": np.atleast_1d(values["shape"])}, metadata=metadata)
+    if kind == "Flatten":
+        ends = (int(values["start_dim"]), int(values["end_dim"]))
+        return nir.Flatten({"input": values.get("input_type")}, *ends, metadata=metadata)
+    # Scalars come as numpy's, which have a shape as arrays have.
+    values = {k: np.asarray(v) if k in _ARRAYS else v for k, v in values.items()}
+    if kind in ("Conv1d", "Conv2d"):
+        shape = values.pop("input_shape", None)
+        known = None if shape is None else tuple(int(n) for n in np.atleast_1d(shape))
+        return getattr(nir, kind)(known if kind == "Conv2d" or known is None else known[0], **values, metadata=metadata)
+    return getattr(nir, kind)(**values, metadata=metadata)
+
+
+_ARRAYS = {
+    *("weight", "bias", "tau", "tau_mem", "tau_syn", "r", "v_leak", "v_threshold", "v_reset", "w_in"),
+    *("scale", "threshold", "delay", "kernel_size"),
+}
+
+
+def write(path: str | os.PathLike[str], graph: Any) -> None:
+    """Replace `path` by a graph, in one step.
+
+    Raises:
+        NeurosimMissingError: no `nir` package.
+        NeurosimWriteError: as `files.replacing`.
+    """
+    held = io.BytesIO()
+    library().write(held, graph)
+    files.write_bytes(path, held.getvalue())

@@ -1,0 +1,76 @@
+"""Graphs within graphs as one: an inner Input or Output passes on what it gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...errors import NeurosimInputError, check
+from .files import DEPTH, library
+
+
+@dataclass(eq=False)
+class Graph:
+    """Nodes by name, inner ones as "outer.inner", and edges between them."""
+
+    nodes: dict[str, Any] = field(default_factory=dict)
+    edges: list[tuple[str, str]] = field(default_factory=list)
+    _before: dict[str, list[str]] = field(default_factory=dict)
+    _after: dict[str, list[str]] = field(default_factory=dict)
+
+    def before(self, name: str) -> list[str]:
+        return self._before.get(name, [])
+
+    def after(self, name: str) -> list[str]:
+        return self._after.get(name, [])
+
+    def join(self) -> None:
+        """Look up neighbours; an edge given twice is one."""
+        for a, b in dict.fromkeys(self.edges):
+            self._before.setdefault(b, []).append(a)
+            self._after.setdefault(a, []).append(b)
+
+
+def flatten(graph: Any) -> Graph:
+    """All nodes of a graph and of the graphs in it.
+
+    Raises:
+        NeurosimInputError: no graph, edges to what is not there, an inner graph without one Input and one Output.
+    """
+    if type(graph).__name__ != "NIRGraph":
+        raise NeurosimInputError(f"from_nir: needs a nir.NIRGraph or the path of a file (got {type(graph).__name__})")
+    flat = Graph()
+    _add(flat, graph, "", 0)
+    flat.join()
+    return flat
+
+
+def _add(flat: Graph, graph: Any, prefix: str, depth: int) -> None:
+    check(depth <= DEPTH, "from_nir", f"needs graphs at most {DEPTH} levels deep", depth)
+    ends: dict[str, tuple[str, str]] = {}
+    for name, node in graph.nodes.items():
+        whole = f"{prefix}{name}"
+        kind = type(node).__name__
+        if kind == "NIRGraph":
+            _add(flat, node, f"{whole}.", depth + 1)
+            ends[name] = f"{whole}.{_only(node, 'Input', whole)}", f"{whole}.{_only(node, 'Output', whole)}"
+        elif prefix and kind in ("Input", "Output"):
+            flat.nodes[whole], ends[name] = _passing(node), (whole, whole)
+        else:
+            flat.nodes[whole], ends[name] = node, (whole, whole)
+    for a, b in graph.edges:
+        for name in (a, b):
+            check(name in ends, "from_nir.edges", "must join nodes of the graph", f"'{prefix}{name}'")
+        flat.edges.append((ends[a][1], ends[b][0]))
+
+
+def _only(graph: Any, kind: str, thing: str) -> str:
+    names = [name for name, node in graph.nodes.items() if type(node).__name__ == kind]
+    check(len(names) == 1, f"NIRGraph '{thing}'", f"must have one {kind}, being inside another graph", len(names))
+    return names[0]
+
+
+def _passing(node: Any) -> Any:
+    """An inner Input or Output as a node that changes nothing."""
+    shape = node.input_type["input"]
+    return library().ir.graph.Identity({"input": shape, "output": shape}, metadata=dict(node.metadata))

@@ -1,0 +1,347 @@
+"""A NIR graph to a network: neurons become populations, and every chain of linear nodes between two a projection."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import NeurosimError, NeurosimInputError, check
+from ...network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
+from ...synapses import AllToAll, Convolution, FromList, OneToOne, Pattern
+from .files import read
+from .flat import Graph, flatten
+from .models import PARAMETERS, Cell, cell
+from .transforms import TRANSFORMS, Shape, Transform, pair, transform
+
+# What puts out a membrane instead of spikes: read out, but passed on to nothing.
+ANALOG = ("I", "LI", "CubaLI")
+PATHS = 100_000
+
+
+def from_nir(graph: Any, dt: float | None = None) -> Network:
+    """The network of a `nir.NIRGraph` or of a file of one.
+
+    Input nodes become spike sources, neurons populations, both of the node's name. A spike of a step reaches the next
+    population one step later, or after the delay of a Delay node if that is longer: the engine has no synapses without
+    delay. Per-unit parameters become state variables (`neurons.varied`) where they differ.
+
+    Args:
+        graph: the graph, or the path of a file, which is read strictly.
+        dt: s for which a spike's current of 1 lasts: the step of the program that wrote the graph, and the shortest
+            delay. None means what the graph's metadata says. With 1.0 a spike has unit area, as a Dirac pulse has,
+            and delays are then 1 ms at least.
+
+    Raises:
+        NeurosimInputError: a node that cannot run, with its type and name and why; shapes that do not fit; no `dt`.
+        NeurosimFormatError, NeurosimMissingError: as `read`.
+    """
+    if isinstance(graph, (str, os.PathLike)):
+        graph = read(graph)
+    flat = flatten(graph)
+    step = _step(graph, dt)
+    return _Loader(flat, step, min(step, 1e-3) if step == 1.0 else step).network()
+
+
+def _step(graph: Any, dt: float | None) -> float:
+    if dt is None:
+        held = graph.metadata.get("dt") if isinstance(graph.metadata, Mapping) else None
+        if held is None:
+            raise NeurosimInputError(
+                "from_nir.dt: NIR does not say how long a spike lasts; give the step of the program that wrote it, in s"
+            )
+        dt = float(np.asarray(held).reshape(-1)[0])
+    check(math.isfinite(dt) and dt > 0, "from_nir.dt", "must be > 0 s", dt)
+    return dt
+
+
+@dataclass(frozen=True, eq=False)
+class _Path:
+    """From a source's spikes towards a target: what lies between, as far as it has been followed back.
+
+    Attributes:
+        source: the node where it begins.
+        through: the nodes on the way.
+        matrix: sparse [units of the target, size of the signal here]; None means they are the same.
+        wait: s of delay that all synapses share.
+        at_target, at_signal: s by unit of the target, by element of the signal; None means none.
+    """
+
+    source: str
+    through: tuple[str, ...] = ()
+    matrix: Any = None
+    wait: float = 0.0
+    at_target: NDArray[np.float64] | None = None
+    at_signal: NDArray[np.float64] | None = None
+
+
+@dataclass(eq=False)
+class _Loader:
+    graph: Graph
+    dt: float
+    shortest: float
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    known: dict[str, Transform] = field(default_factory=dict)
+
+    def network(self) -> Network:
+        for name, node in self.graph.nodes.items():
+            self.accept(name, node)
+        cells = {name: node for name, node in self.graph.nodes.items() if type(node).__name__ in PARAMETERS}
+        populations, projections, stimuli = [], [], []
+        found: list[tuple[str, _Path, NDArray]] = []
+        for name, node in self.graph.nodes.items():
+            if type(node).__name__ == "Input" and not self.is_stimulus(name):
+                populations.append(self.source(name, node))
+        for name, node in cells.items():
+            paths, bias = self.into(name)
+            made = self.cell(name, node, bias)
+            populations.append(self.population(name, node, made))
+            found += [(name, path, made.factor) for path in paths]
+        chains = Counter(self.chain(path) for _, path, _ in found)
+        for target, path, factor in found:
+            chain = self.chain(path)
+            label = chain if chain and chains[chain] == 1 else f"{chain}:{path.source}->{target}".lstrip(":")
+            if self.is_stimulus(path.source):
+                stimuli.append(self.stimulus(path, target, factor))
+            else:
+                projections.append(self.projection(path, target, factor, label))
+        return Network(populations, projections, stimuli)
+
+    def accept(self, name: str, node: Any) -> None:
+        """Raise for a node that cannot run where it stands."""
+        kind, thing = type(node).__name__, self.thing(name)
+        if kind == "Threshold":
+            raise NeurosimInputError(
+                f"{thing}: a threshold without reset cannot run; use a neuron that spikes and resets (LIF, IF, CubaLIF)"
+            )
+        if kind not in TRANSFORMS and kind not in PARAMETERS and kind not in ("Input", "Output"):
+            raise NeurosimInputError(f"{thing}: unknown type of node; known are {', '.join(sorted(_KNOWN))}")
+        for after in self.graph.after(name):
+            if kind in ANALOG and type(self.graph.nodes[after]).__name__ != "Output":
+                raise NeurosimInputError(
+                    f"{thing}: puts out a membrane, not spikes, and only an Output may follow (got {after})"
+                )
+        if kind == "Output":
+            for before in self.graph.before(name):
+                analog = type(self.graph.nodes[before]).__name__ in TRANSFORMS
+                check(not analog, thing, "must follow a neuron or an input: only populations are recorded", before)
+
+    def thing(self, name: str) -> str:
+        return f"{type(self.graph.nodes[name]).__name__} '{name}'"
+
+    def shape(self, name: str, on_way: tuple[str, ...] = ()) -> Shape:
+        """The shape of what a node puts out."""
+        if name in self.shapes:
+            return self.shapes[name]
+        if name in on_way:
+            raise NeurosimInputError(f"{self.thing(name)}: lies on a circle without a neuron: {' -> '.join(on_way)}")
+        node = self.graph.nodes[name]
+        kind = type(node).__name__
+        if kind == "Input":
+            shape = tuple(int(n) for n in np.atleast_1d(node.input_type["input"]))
+        elif kind in PARAMETERS:
+            shape = self._units(name, node, on_way)
+        else:
+            shape = self.transform(name, on_way).output
+        check(bool(shape) and min(shape) > 0, self.thing(name), "must have a shape of whole numbers > 0", shape)
+        self.shapes[name] = shape
+        return shape
+
+    def _units(self, name: str, node: Any, on_way: tuple[str, ...]) -> Shape:
+        """A population's units: as its parameters have, or its metadata says, or (one for all) as the input has."""
+        shape = max((np.shape(getattr(node, key)) for key in PARAMETERS[type(node).__name__]), key=math.prod)
+        told = node.metadata.get("shape")
+        if told is not None and math.prod(map(int, np.atleast_1d(told))) == math.prod(shape):
+            return tuple(int(n) for n in np.atleast_1d(told))
+        before = self.graph.before(name)
+        if math.prod(shape) == 1 and before and name not in on_way:
+            # A neuron that feeds itself must not ask itself.
+            ways = [b for b in before if b != name]
+            return self.shape(ways[0], (*on_way, name)) if ways else (1,)
+        return tuple(int(n) for n in shape) or (1,)
+
+    def transform(self, name: str, on_way: tuple[str, ...] = ()) -> Transform:
+        if name not in self.known:
+            before = self.graph.before(name)
+            check(bool(before), self.thing(name), "must have an input", "none")
+            shapes = [self.shape(b, (*on_way, name)) for b in before]
+            check(len({math.prod(s) for s in shapes}) == 1, self.thing(name), "must get inputs of one size", shapes)
+            shape, node = shapes[0], self.graph.nodes[name]
+            held = getattr(node, "input_shape", None)
+            if held is not None and len(shape) != 1 + np.size(held):
+                channels = np.shape(node.weight)[1] * int(node.groups)
+                told = (channels, *(int(n) for n in np.atleast_1d(held)))
+                shape = told if math.prod(told) == math.prod(shape) else shape
+            self.known[name] = transform(node, self.thing(name), shape)
+        return self.known[name]
+
+    def into(self, target: str) -> tuple[list[_Path], NDArray[np.float64]]:
+        """Every path of spikes into a population, and the constant input it gets from biases.
+
+        Followed back from the target; everything between is linear, so paths add up, and so do biases.
+        """
+        bias, paths = np.zeros(math.prod(self.shape(target))), []
+        todo, count = [_Path(target)], 0
+        while todo:
+            path = todo.pop()
+            for before in self.graph.before(path.source):
+                count += 1
+                check(count <= PATHS, self.thing(target), f"must be reached by at most {PATHS:,} paths", "more")
+                if type(self.graph.nodes[before]).__name__ not in TRANSFORMS:
+                    paths.append(replace(path, source=before))
+                    continue
+                if before in path.through:
+                    raise NeurosimInputError(f"{self.thing(before)}: lies on a circle without a neuron")
+                step = self.transform(before)
+                self._fits(path, target, step, before)
+                if step.bias is not None:
+                    bias = bias + (step.bias if path.matrix is None else path.matrix @ step.bias)
+                todo.append(self.longer(path, before, step))
+        return paths, bias
+
+    def _fits(self, path: _Path, target: str, step: Transform, before: str) -> None:
+        size = math.prod(self.shape(target)) if path.matrix is None else path.matrix.shape[1]
+        got = math.prod(step.output)
+        check(got == size, self.thing(path.source), f"must get {size} inputs, from {self.thing(before)}", got)
+
+    def longer(self, path: _Path, before: str, step: Transform) -> _Path:
+        """The path that also leads through the node `before`."""
+        path = replace(path, source=before, through=(before, *path.through))
+        if step.delay is not None and step.delay.size:
+            first = float(step.delay[0])
+            if (step.delay == first).all():
+                path = replace(path, wait=path.wait + first)
+            elif path.matrix is None:
+                path = replace(path, at_target=step.delay + (0 if path.at_target is None else path.at_target))
+            else:
+                path = replace(path, at_signal=step.delay + (0 if path.at_signal is None else path.at_signal))
+        if step.matrix is None:
+            return path
+        if path.at_signal is not None:
+            raise NeurosimInputError(
+                f"{self.thing(before)}: mixes signals before a Delay that differs between them; put the Delay first"
+            )
+        return replace(path, matrix=step.matrix if path.matrix is None else (path.matrix @ step.matrix).tocsr())
+
+    def cell(self, name: str, node: Any, bias: NDArray[np.float64]) -> Cell:
+        try:
+            return cell(node, self.thing(name), bias.size, bias, self.dt)
+        except NeurosimError as error:
+            text = str(error)
+            raise type(error)(text if text.startswith(self.thing(name)) else f"{self.thing(name)}: {text}") from None
+
+    def population(self, name: str, node: Any, made: Cell) -> Population:
+        initial = {**made.initial}
+        for key, value in node.metadata.items():
+            if key.startswith("initial_") and key[8:] in made.model.state:
+                array = np.asarray(value, np.float64)
+                initial[key[8:]] = float(array) if array.ndim == 0 else array.ravel()
+        # One number is said as one, and what the model says anyway not at all.
+        plain = dict(zip(made.model.state, made.model.initial(), strict=True))
+        short = {k: float(v[0]) if isinstance(v, np.ndarray) and (v == v[0]).all() else v for k, v in initial.items()}
+        kept = {k: v for k, v in short.items() if isinstance(v, np.ndarray) or v != plain[k]}
+        return Population(name, self.shape(name), made.model, kept)
+
+    def source(self, name: str, node: Any) -> Population:
+        kind = str(node.metadata.get("model", ""))
+        model = PoissonSource(_scalar(node, "rate", self.thing(name))) if kind == "PoissonSource" else SpikeSource()
+        return Population(name, self.shape(name), model)
+
+    def is_stimulus(self, name: str) -> bool:
+        node = self.graph.nodes[name]
+        return type(node).__name__ == "Input" and str(node.metadata.get("model", "")) == "PoissonInput"
+
+    def stimulus(self, path: _Path, target: str, factor: NDArray) -> PoissonInput:
+        thing, node = self.thing(path.source), self.graph.nodes[path.source]
+        weights = factor if path.matrix is None else path.matrix.diagonal() * factor
+        diagonal = path.matrix is None or path.matrix.nnz == np.count_nonzero(path.matrix.diagonal())
+        check(
+            diagonal and bool((weights == weights[0]).all()),
+            thing,
+            "must reach each unit with one weight",
+            path.through,
+        )
+        return PoissonInput(target, _scalar(node, "rate", thing), float(weights[0]), self.receptor(path), path.source)
+
+    def chain(self, path: _Path) -> str:
+        """The linear nodes on the way by name; those that only delay or unfold go without saying."""
+        quiet = ("Delay", "Flatten", "Identity")
+        return ".".join(n for n in path.through if type(self.graph.nodes[n]).__name__ not in quiet)
+
+    def receptor(self, path: _Path) -> str | None:
+        told = [self.graph.nodes[name].metadata.get("receptor") for name in path.through]
+        return next((str(name) for name in told if name is not None), None)
+
+    def projection(self, path: _Path, target: str, factor: NDArray, label: str) -> Projection:
+        pattern, weight, pre, post = self.synapses(path, target, factor)
+        delay = self.delay(path, target, pre, post)
+        if isinstance(delay, np.ndarray) and not isinstance(pattern, FromList):
+            pattern = FromList(pre, post)
+            weight = np.broadcast_to(weight, pre.shape) if np.ndim(weight) == 0 else weight
+        return Projection(path.source, target, pattern, weight, delay, self.receptor(path), label)
+
+    def synapses(self, path: _Path, target: str, factor: NDArray) -> tuple[Pattern, Any, NDArray, NDArray]:
+        """Pattern and weights of a path, and the source and target of each synapse."""
+        whole = self._convolution(path, target, factor)
+        size = math.prod(self.shape(path.source))
+        if path.matrix is None:
+            units = np.arange(size)
+            return OneToOne(), _plain(factor), units, units
+        matrix = path.matrix.T.tocoo()  # [source, target]: rows by source
+        order = np.lexsort((matrix.col, matrix.row))
+        pre, post = matrix.row[order].astype(np.int64), matrix.col[order].astype(np.int64)
+        if whole is not None and path.at_target is None and path.at_signal is None:
+            return *whole, pre, post
+        weight = matrix.data[order] * factor[post]
+        if len(pre) == size == len(factor) and np.array_equal(pre, post) and np.array_equal(pre, np.arange(size)):
+            return OneToOne(), _plain(weight), pre, post
+        if len(pre) == size * len(factor):
+            return AllToAll(), _plain(weight), pre, post
+        return FromList(pre, post), _plain(weight), pre, post
+
+    def _convolution(self, path: _Path, target: str, factor: NDArray) -> tuple[Convolution, float] | None:
+        """A single plain Conv2d as such: its kernel is stored once."""
+        kinds = [type(self.graph.nodes[name]).__name__ for name in path.through]
+        if [kind for kind in kinds if kind != "Delay"] != ["Conv2d"] or (factor != factor[0]).any():
+            return None
+        node = self.graph.nodes[path.through[kinds.index("Conv2d")]]
+        if isinstance(node.padding, (str, bytes)) or int(node.groups) != 1:
+            return None
+        stride, dilation = (pair(getattr(node, key), "Conv2d", key) for key in ("stride", "dilation"))
+        around = pair(node.padding, "Conv2d", "padding", 0)
+        if dilation != (1, 1) or stride[0] != stride[1] or around[0] != around[1]:
+            return None
+        pattern = Convolution(np.asarray(node.weight, np.float64), stride[0], around[0])
+        source = self.shape(path.source)
+        fits = len(source) == 3 and pattern.output_shape(source) == self.shape(target)
+        return (pattern, float(factor[0])) if fits else None
+
+    def delay(self, path: _Path, target: str, pre: NDArray, post: NDArray) -> float | NDArray:
+        total = np.full(pre.shape, path.wait)
+        for by_unit, unit in ((path.at_target, post), (path.at_signal, pre)):
+            total = total if by_unit is None else total + by_unit[unit]
+        # 0 is no delay at all: it takes the one step that the engine needs.
+        short = total[(total > 0) & (total < self.shortest * (1 - 1e-9))]
+        thing = f"Delay before '{target}'"
+        check(short.size == 0, thing, f"must be 0 or at least one step of {self.shortest:g} s", short.min(initial=1.0))
+        total = np.where(total == 0, self.shortest, total)
+        return float(total[0]) if total.size == 0 or (total == total[0]).all() else total
+
+
+_KNOWN = {*TRANSFORMS, *PARAMETERS, "Input", "Output", "NIRGraph"}
+
+
+def _plain(weight: NDArray[np.float64]) -> float | NDArray:
+    return float(weight[0]) if weight.size and (weight == weight[0]).all() else weight
+
+
+def _scalar(node: Any, key: str, thing: str) -> float:
+    value = np.asarray(node.metadata.get(key, np.nan), np.float64)
+    check(value.size == 1, f"{thing} {key}", "must be a number", node.metadata.get(key))
+    return float(value.reshape(-1)[0])

@@ -1,0 +1,214 @@
+"""A network to a NIR graph."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import NeurosimInputError, check
+from ...network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource, stream
+from ...neurons import Neuron
+from ...synapses import Convolution, Distribution, OneToOne, draw
+from .files import library
+from .models import metadata, node_of, parameters
+
+# Entries of a Linear's matrix, which is dense: 2^27 take 1 GiB.
+LARGEST = 1 << 27
+# Delays that differ within a projection need a Linear for each of them.
+DELAYS = 64
+
+
+def to_nir(network: Network, dt: float = 1e-3, seed: int = 0) -> Any:
+    """A network as a `nir.NIRGraph`.
+
+    Populations become nodes of their name, projections Linear nodes of theirs (Conv2d for a convolution, Scale for
+    one to one), with weights as they are: r and w_in are chosen so that a spike's current of 1, lasting one step `dt`,
+    makes the jump. What NIR has no word for is in the metadata of the node: refractory period, soft reset, receptor,
+    initial values, rates of Poisson sources; `dt` in that of the graph. Synapses between the same two units are summed.
+
+    Args:
+        dt: s, the step of the program that will run it; delays are whole numbers of it.
+        seed: of random synapses and initial values, which NIR gets drawn: those of a run with this seed.
+
+    Raises:
+        NeurosimInputError: what NIR cannot say: another neuron model, plasticity, too many delays in one projection,
+            or a matrix too large to write out. Names the population or projection.
+        NeurosimMissingError: the `nir` package is not installed.
+    """
+    check(math.isfinite(dt) and dt > 0, "to_nir.dt", "must be > 0 s", dt)
+    return _Saver(library(), network, dt, seed).graph()
+
+
+class _Saver:
+    """Collects the nodes and edges of a graph."""
+
+    def __init__(self, nir: Any, network: Network, dt: float, seed: int) -> None:
+        self.nir, self.network, self.dt, self.seed = nir, network, dt, seed
+        self.nodes: dict[str, Any] = {}
+        self.edges: list[tuple[str, str]] = []
+
+    def graph(self) -> Any:
+        from ... import __version__
+
+        for population in self.network.populations:
+            self.add(population.name, self.population(population))
+        for projection in self.network.projections:
+            self.projection(projection)
+        for stimulus in self.network.stimuli:
+            self.stimulus(stimulus)
+        self.outputs()
+        about = {"dt": float(self.dt), "program": f"neurosim {__version__}"}
+        return self.nir.NIRGraph(self.nodes, self.edges, about, type_check=False)
+
+    def add(self, name: str, node: Any) -> str:
+        check("/" not in name and name != ".", f"to_nir: '{name}'", "must hold no '/', being a name in HDF5", name)
+        check(
+            name not in self.nodes, f"to_nir: '{name}'", "must name one thing: populations and projections are nodes", 2
+        )
+        self.nodes[name] = node
+        return name
+
+    def population(self, population: Population) -> Any:
+        model, shape = population.model, self.shape(population)
+        about: dict[str, Any] = {"shape": np.array(population.shape)} if shape != population.shape else {}
+        if isinstance(model, (SpikeSource, PoissonSource)):
+            rate = {"model": "PoissonSource", "rate": float(model.rate)} if isinstance(model, PoissonSource) else {}
+            return self.nir.Input({"input": np.array(shape)}, metadata={**about, **rate})
+        kind = node_of(population)
+        values = {key: np.full(shape, value) for key, value in parameters(model, self.dt).items()}
+        wanted = {f.name for f in fields(getattr(self.nir, kind))}
+        about |= metadata(model)
+        for variable, value in population.initial.items():
+            about[f"initial_{variable}"] = self.initial(population, variable, value)
+        return getattr(self.nir, kind)(**{k: v for k, v in values.items() if k in wanted}, metadata=about)
+
+    def shape(self, population: Population) -> tuple[int, ...]:
+        """As the population unfolds, if all that reaches it does too; else flat, for a Linear puts out a vector."""
+        into = [p for p in self.network.projections if p.target == population.name]
+        folded = all(self.folds(projection) for projection in into)
+        return population.shape if folded else (population.size,)
+
+    def folds(self, projection: Projection) -> bool:
+        source, target = (self.network.population(name) for name in (projection.source, projection.target))
+        return isinstance(projection.pattern, Convolution) or (
+            isinstance(projection.pattern, OneToOne) and source.shape == target.shape and source is not target
+        )
+
+    def initial(self, population: Population, variable: str, value: Any) -> Any:
+        if not isinstance(value, Distribution):
+            return np.asarray(value, np.float64) if np.ndim(value) else float(value)
+        return draw(value, stream(self.seed, "initial", population.name, variable), 0, population.size, variable)
+
+    def projection(self, projection: Projection) -> None:
+        for key in ("plasticity", "short_term"):
+            value = getattr(projection, key)
+            check(value is None, f"{projection}.{key}", "must be None: NIR has no plasticity", type(value).__name__)
+        receptor = self.network.receptor(projection)
+        about = {"receptor": projection.receptor} if receptor and projection.receptor else {}
+        pattern, delay = projection.pattern, projection.delay
+        if isinstance(pattern, Convolution) and _number(delay) and _number(projection.weight):
+            self.chain(projection, str(projection.name), self.conv(projection, pattern, about), _seconds(delay))
+        else:
+            self.matrices(projection, about)
+
+    def conv(self, projection: Projection, pattern: Convolution, about: dict[str, Any]) -> Any:
+        _, *size = self.network.population(projection.source).shape
+        ends = (pattern.stride, pattern.stride), (pattern.padding, pattern.padding)
+        weight = pattern.kernel * projection.weight
+        bias = np.zeros(len(weight))
+        return self.nir.Conv2d(tuple(size), weight, *ends, (1, 1), 1, bias, metadata=about)
+
+    def matrices(self, projection: Projection, about: dict[str, Any]) -> None:
+        """One Linear for each delay there is; a Scale for one to one."""
+        source, target = (self.network.population(name) for name in (projection.source, projection.target))
+        pre, post, weights, delays = synapses(self.network, projection, self.dt, self.seed)
+        every = np.unique(delays)
+        check(len(every) <= DELAYS, f"{projection}.delay", f"must take at most {DELAYS} values in NIR", len(every))
+        straight = isinstance(projection.pattern, OneToOne)
+        entries = source.size * (1 if straight else target.size)
+        check(entries <= LARGEST, str(projection), f"must have a matrix of at most {LARGEST:,} entries in NIR", entries)
+        for steps in every:
+            mine = delays == steps
+            if straight:
+                scale = np.zeros(source.size)
+                scale[pre[mine]] = weights[mine]
+                node = self.nir.Scale(scale.reshape(self.shape(source)), metadata=about)
+            else:
+                matrix = np.zeros((target.size, source.size))
+                np.add.at(matrix, (post[mine], pre[mine]), weights[mine])
+                node = self.nir.Linear(matrix, metadata=about)
+            name = str(projection.name) if len(every) == 1 else f"{projection.name}@{steps}"
+            self.chain(projection, name, node, int(steps) * self.dt)
+
+    def chain(self, projection: Projection, name: str, node: Any, delay: float) -> None:
+        """Source -> (Delay) -> (Flatten) -> node -> target. One step of delay is what an edge has anyway."""
+        source, target = (self.network.population(name) for name in (projection.source, projection.target))
+        shape, way = self.shape(source), [projection.source]
+        if abs(delay - self.dt) > 1e-9 * self.dt:
+            way.append(self.add(f"{name}.delay", self.nir.Delay(np.full(shape, delay))))
+        kind = type(node).__name__
+        if kind == "Linear" and len(shape) > 1:
+            way.append(self.add(f"{name}.flatten", self.nir.Flatten({"input": np.array(shape)}, 0, -1)))
+        way.append(self.add(name, node))
+        if kind == "Scale" and len(shape) > 1 and self.shape(target) != shape:
+            way.append(self.add(f"{name}.flatten", self.nir.Flatten({"input": np.array(shape)}, 0, -1)))
+        way.append(projection.target)
+        self.edges += itertools.pairwise(way)
+
+    def stimulus(self, stimulus: PoissonInput) -> None:
+        """An Input of as many units, of a rate that NIR's other programs must be told, through a Scale."""
+        target = self.network.population(stimulus.target)
+        shape = self.shape(target)
+        about = {"model": "PoissonInput", "rate": float(stimulus.rate)}
+        told = {"receptor": stimulus.receptor} if self.network.receptor(stimulus) and stimulus.receptor else {}
+        name = str(stimulus.name)
+        self.add(name, self.nir.Input({"input": np.array(shape)}, metadata=about))
+        scale = self.nir.Scale(np.full(shape, float(stimulus.weight)), metadata=told)
+        self.edges += [(name, self.add(f"{name}.weight", scale)), (f"{name}.weight", stimulus.target)]
+
+    def outputs(self) -> None:
+        """An Output for each population of neurons that nothing follows, or for all if something follows each."""
+        cells = [p for p in self.network.populations if isinstance(p.model, Neuron)]
+        passed = {projection.source for projection in self.network.projections}
+        last = [p for p in cells if p.name not in passed] or cells
+        for population in last:
+            name = self.add(f"{population.name}.output", self.nir.Output({"output": np.array(self.shape(population))}))
+            self.edges.append((population.name, name))
+
+
+def _number(value: Any) -> bool:
+    return not isinstance(value, Distribution) and np.ndim(value) == 0
+
+
+def _seconds(delay: Any) -> float:
+    return float(delay)
+
+
+def synapses(
+    network: Network, projection: Projection, dt: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """Source, target, weight and delay in steps of every synapse of a projection, as a run of this seed has them."""
+    source, target = (network.population(name) for name in (projection.source, projection.target))
+    key = stream(seed, "pattern", str(projection.name))
+    rows = projection.pattern.rows(source.side, target.side, source is target, key, 0, source.size)
+    count = len(rows.targets)
+    pre = np.repeat(np.arange(source.size), np.diff(rows.offsets))
+    weights, delays = (
+        draw(getattr(projection, what), stream(seed, what, str(projection.name)), 0, count, f"{projection}.{what}")
+        for what in ("weight", "delay")
+    )
+    if rows.order is not None:
+        weights, delays = weights[rows.order], delays[rows.order]
+    if rows.weights is not None:
+        weights = weights * rows.weights
+    steps = np.floor(delays / dt + 0.5).astype(np.int64)
+    if count and steps.min() < 1:
+        raise NeurosimInputError(
+            f"{projection}.delay: must round to at least one step of {dt:g} s (got {delays.min()})"
+        )
+    return pre, rows.targets.astype(np.int64), weights, steps
