@@ -240,7 +240,7 @@ def windows_of(*windows: object) -> Simulation:
         (lambda: Simulation(small()), "population 'input' is a SpikeSource and has no recording"),
         (lambda: Simulation(small(), {"other": recording()}), "population 'input' is a SpikeSource and has no"),
         (lambda: Simulation(small(), recording(size=21)), "['input']: must have the population's 20 units (got 21)"),
-        (lambda: Simulation(small(), 1.0), "['input']: must be Spikes or an iterable of them (got float)"),  # type: ignore[arg-type]
+        (lambda: Simulation(small(), 1.0), "must be Spikes, an iterable of them or a SONATA file (got float)"),  # type: ignore[arg-type]
         (lambda: Simulation(small(), recording(), clock=None), "Simulation.clock: must be > 0 s (got None)"),
         (lambda: Simulation(small(), recording(), clock=-1.0), "simulate.clock: must be > 0 s (got -1.0)"),
         (lambda: Simulation(small(), recording()).run(-1.0), "simulate.duration: must be finite and >= 0 s (got -1.0)"),

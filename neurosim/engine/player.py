@@ -21,7 +21,6 @@ from .workspace import Events, Workspace
 # Wall-clock seconds between two reports of progress, which is also how soon an interrupt is seen.
 REPORT_EVERY = 0.1
 FIRST_PIECE = 16  # steps
-NOTHING: NDArray[np.int32] = np.empty(0, np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +59,8 @@ class Player:
         self.sources: Mapping[int, Source] = {}
         self.trial = 0
         self._window: Window | None = None
-        self._stop = 0
-        self._fresh = True
+        # The steps at which the window, and the events that are being played, end.
+        self._stop = self._events_end = 0
 
     @property
     def step(self) -> int:
@@ -69,14 +68,14 @@ class Player:
 
     def begin(self, sources: Mapping[int, Source], trial: int) -> None:
         """Back to the initial state, to play these; the counters go on."""
-        self.sources, self.trial, self._window, self._stop = sources, trial, None, 0
-        self.workspace.reset(self._silence(), self._no_probes(), [])
-        self._fresh = True
+        self.sources, self.trial, self._window = sources, trial, None
+        self._stop = self._events_end = 0
+        self.workspace.reset({}, self._no_probes(), [])
 
     def resume(self, arrays: Mapping[str, NDArray], step: int) -> None:
         """After `begin`: stand where a saved run stood."""
         self.workspace.restore(arrays, step)
-        self._fresh = False
+        self._stop = self._events_end = 0
 
     def play(
         self, last: int, spikes: SpikeSink, states: StateSink, report: Callable[[int, int], None] | None = None
@@ -85,13 +84,12 @@ class Player:
 
         report: called now and then with the steps and the recorded spikes since the last call; may raise.
         """
-        if self.samplers or self._stop <= self.step:
-            self._stop = 0
         piece = FIRST_PIECE if report else last
         try:
             while self.step < last:
                 if self._stop <= self.step:
-                    self._open(last, states)
+                    self._hand_on(states)
+                    self._open(last)
                 began, steps = time.perf_counter(), min(piece, last - self.step, self._stop - self.step)
                 self.workspace.advance(steps, self.trial)
                 found = self.workspace.take_spikes()
@@ -103,50 +101,45 @@ class Player:
         finally:
             self._hand_on(states)
 
+    def arrays(self) -> dict[str, NDArray]:
+        """All that `resume` needs, copied."""
+        kept = self.workspace.arrays()
+        # Where the workspace stands in the events it was given, which no other will be given as they are.
+        kept["cursors"][:] = 0
+        return kept
+
     def count(self) -> Count:
         """The counters as they stand."""
         workspace = self.workspace
         return Count([tally.copy() for tally in workspace.tallies], workspace.changes.copy(), workspace.drawn.copy())
 
-    def _open(self, last: int, states: StateSink) -> None:
-        """The next window of events, and room for its samples."""
-        self._hand_on(states)
+    def _open(self, last: int) -> None:
+        """Events for the steps to come, and room for their samples."""
         workspace, first = self.workspace, self.step
-        taken = {p: source.take(first, last) for p, source in self.sources.items()}
-        stop = min([stop for _, stop in taken.values()], default=2**31 - 1)
-        if self.bounded:
-            stop = min(stop, reach(self.samplers, first))
+        if self._events_end <= first:
+            taken = {p: source.take(first, last) for p, source in self.sources.items()}
+            self._events_end = min([stop for _, stop in taken.values()], default=2**31 - 1)
+            workspace.play({p: found for p, (found, _) in taken.items()})
+        self._stop = min(self._events_end, last)
         if self.samplers:
-            stop = min(stop, last)
-        self._window = window(self.samplers, first, stop) if self.samplers else None
-        table = self._window.table if self._window else self._no_probes()
-        events = {p: found for p, (found, _) in taken.items()}
-        # What is played and sampled can only be said at a start, so the present is put aside meanwhile.
-        present = {} if self._fresh else {name: array.copy() for name, array in workspace.arrays().items()}
-        workspace.reset(events, table, self._window.alive if self._window else [])
-        if not self._fresh:
-            workspace.restore(present, first)
-        self._stop, self._fresh = stop, False
+            if self.bounded:
+                self._stop = min(self._stop, reach(self.samplers, first))
+            self._window = window(self.samplers, first, self._stop)
+            workspace.sample(self._window.table, self._window.alive)
 
     def _hand_on(self, states: StateSink) -> None:
         """The samples of the window so far; the next step needs a new one."""
-        if self._window is not None:
-            states.add(self._window.filled(self.step))
-            self._window, self._stop = None, 0
+        filled, self._window, self._stop = self._window, None, 0
+        if filled is not None:
+            states.add(filled.filled(self.step))
 
     def warm_up(self) -> None:
         """One step, then everything as new: whatever a step compiles or loads is there before the clock starts."""
         workspace = self.workspace
-        new = {name: array.copy() for name, array in workspace.arrays().items()}
-        workspace.reset(self._silence(), self._no_probes(), [])
+        new = workspace.arrays()
         workspace.advance(1, 0)
-        workspace.take_spikes()
-        workspace.reset(self._silence(), self._no_probes(), [])
+        workspace.reset({}, self._no_probes(), [])
         workspace.restore(new, 0)
-
-    def _silence(self) -> dict[int, Events]:
-        silent = range(len(self.plan.network.populations))
-        return {p: Events(NOTHING, NOTHING) for p in silent if p not in self.plan.cells and p not in self.plan.poisson}
 
     def _no_probes(self) -> NDArray[np.int64]:
         return window([], 0, 0).table

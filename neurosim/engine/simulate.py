@@ -77,7 +77,7 @@ def simulate(
         clock=clock,
         seed=seed,
         trial=trial,
-        threads=threads if drive.batch is None else 1,
+        threads=threads,
         precision=precision,
         record=names,
         probes=probes,

@@ -11,21 +11,24 @@ from typing import TypeAlias, final
 
 import numpy as np
 
-from ..errors import NeurosimInputError, check, pick
+from .. import files
+from ..errors import NeurosimInputError, NeurosimWriteError, check, pick
 from ..network import Network, SpikeSource
 from ..neurons import Neuron
 from ..spikes import GRID_SLACK, Spikes
 from . import checkpoint
 from .interrupts import held_back
+from .identity import describe, digest
 from .plan import compile_network
 from .player import Player, work
 from .probing import samplers
 from .result import Probe, Progress, Result
-from .sinks import SpikeMemory, StateMemory
+from .sinks import SpikeMemory, SpikeSink, StateMemory, StateSink
+from .streams import Place, SpikeStream, StateStream, sizes
 from .windows import MOST_STEPS, Held, Source, Streamed
 
 PRECISIONS: dict[str, np.dtype] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
-Played: TypeAlias = "Spikes | Iterable[Spikes]"
+Played: TypeAlias = "Spikes | Iterable[Spikes] | str | os.PathLike[str]"
 
 
 @final
@@ -39,12 +42,17 @@ class Simulation:
         network: what runs.
         inputs: what its spike sources play: a recording (`Spikes`) for the one source, or a mapping by the names of the
             sources. Instead of a recording, an iterable of `Spikes`, each following the one before, is played as far
-            as the run comes: a recording of any length, or one that is still being made. Silence follows the end.
+            as the run comes: a recording of any length, or one that is still being made. So is the path of a SONATA
+            file, or what `files.read_windows` makes of it. Silence follows the end.
         clock: s, the step.
         seed, trial, threads, precision, record, probes, count_updates: as `simulate`.
+        spikes_to: a SONATA file for the spikes, which are then in no result. While the run lasts they are in
+            `<spikes_to>.part`; `close`, or leaving a `with` block, makes the file.
+        states_to: the same for the samples of the probes: a file for `files.read_states`.
 
     Raises:
         NeurosimInputError: an argument that breaks its rule, named with the rule and the value.
+        NeurosimWriteError: the disk refuses.
     """
 
     def __init__(
@@ -60,6 +68,8 @@ class Simulation:
         record: Sequence[str] | None = None,
         probes: Sequence[Probe] = (),
         count_updates: bool = False,
+        spikes_to: str | os.PathLike[str] | None = None,
+        states_to: str | os.PathLike[str] | None = None,
     ) -> None:
         started = time.perf_counter()
         check_numbers(clock, seed, trial)
@@ -69,13 +79,18 @@ class Simulation:
         self.precision, self.probes, self.count_updates = precision, tuple(probes), bool(count_updates)
         sources = _sources(network, inputs, self.clock)
         self.recorded = recorded(network, record)
-        self.plan = compile_network(network, self.clock, self.seed, pick(PRECISIONS, precision, "simulate.precision"))
+        real, workers = pick(PRECISIONS, precision, "simulate.precision"), cores(threads)
+        self.plan = compile_network(network, self.clock, self.seed, real, workers)
         self._samplers = samplers(self.plan, self.probes)
-        self._player = self.player(cores(threads))
+        self._player = self.player(workers)
         self._player.warm_up()
         self._player.begin(sources, self.trial)
-        self._spikes, self._states = SpikeMemory(self.recorded), StateMemory(self._samplers)
-        self._counted, self._handed = self._player.count(), 0
+        self._spikes: SpikeSink = SpikeMemory(self.recorded)
+        self._states: StateSink = StateMemory(self._samplers)
+        self._streams: dict[str, SpikeStream | StateStream] = {}
+        self._stream(spikes_to, states_to, {})
+        self._counted, self._handed, self._end = self._player.count(), 0, 0.0
+        self._over = ""
         self.build_s = time.perf_counter() - started
 
     @property
@@ -107,8 +122,10 @@ class Simulation:
 
         Raises:
             NeurosimInputError: a duration that is negative or not finite, or an input that breaks its rule.
+            NeurosimWriteError: a stream's disk refuses; go on from the last `save`.
             KeyboardInterrupt: between two steps.
         """
+        self._check_going("run")
         steps = steps_of(duration, self.clock)
         first = self._player.step
         last = first + steps
@@ -121,7 +138,11 @@ class Simulation:
                 reporter(done * self.clock, spikes)
                 let_through()
 
-            self._player.play(last, self._spikes, self._states, report)
+            try:
+                self._player.play(last, self._spikes, self._states, report)
+            except NeurosimWriteError as error:
+                self._over = f"has lost what a file did not take ({error})"
+                raise
         return self._result(first, float(duration), time.perf_counter() - started)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -129,12 +150,34 @@ class Simulation:
 
         State, input on its way, plastic weights, counters, clock, seed, trial, precision, probes and a description of
         the network; neither the network itself nor its inputs, which are given again to `load`. Spikes and samples that
-        no result has handed out yet are not part of it.
+        no result has handed out yet are not part of it; those in a stream are safely on the disk when this returns.
 
         Raises:
+            NeurosimInputError: the simulation was closed, or a stream of it failed.
             NeurosimWriteError: the disk refuses; what was there before is unchanged.
         """
-        checkpoint.write(path, self)
+        self._check_going("save")
+        checkpoint.write(path, self, sizes(self._streams))
+
+    def close(self) -> None:
+        """End the simulation: makes the files of its streams. May be called twice.
+
+        Raises:
+            NeurosimWriteError: no space, or the disk refuses; nothing is lost, and this may be called again.
+        """
+        if not self._over.startswith("has lost"):
+            self._over = "was closed"
+            for stream in list(self._streams.values()):
+                stream.finish(self._end)
+                del self._streams[stream.kind]
+
+    def __enter__(self) -> Simulation:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        # After a failure the streams stay as they are, for `load` to go on with.
+        if kind is None:
+            self.close()
 
     @classmethod
     def load(
@@ -144,6 +187,8 @@ class Simulation:
         inputs: Played | Mapping[str, Played] | None = None,
         *,
         threads: int | None = None,
+        spikes_to: str | os.PathLike[str] | None = None,
+        states_to: str | os.PathLike[str] | None = None,
     ) -> Simulation:
         """The simulation that `save` wrote.
 
@@ -152,9 +197,11 @@ class Simulation:
             inputs: what the sources play, from the start of the recordings; what lies before the saved moment is
                 skipped. They may go on otherwise than those of the saved run.
             threads: as `simulate`.
+            spikes_to, states_to: as in `Simulation`. What the saved run was writing there is gone on with: what was
+                added after the save, by a run that was killed since, is cut off. None: in memory from here on.
 
         Raises:
-            NeurosimMissingError: no such file.
+            NeurosimMissingError: no such file, or a stream that is not there any more.
             NeurosimFormatError: cut short, damaged, of a later version, or of another network: says where they differ.
         """
         saved = checkpoint.read(Path(path), network)
@@ -162,6 +209,8 @@ class Simulation:
         checkpoint.check_arrays(Path(path), saved, simulation.workspace_arrays())
         simulation._player.resume(saved.arrays, saved.step)
         simulation._counted, simulation._handed = simulation._player.count(), saved.step
+        simulation._end = simulation.time
+        simulation._stream(spikes_to, states_to, saved.streams)
         return simulation
 
     def player(self, threads: int) -> Player:
@@ -169,20 +218,44 @@ class Simulation:
         return Player(self.plan, self.recorded, self._samplers, self.count_updates, threads)
 
     def workspace_arrays(self) -> dict[str, np.ndarray]:
-        """What changes while the network runs: see `Workspace.arrays`."""
-        return self._player.workspace.arrays()
+        """What changes while the network runs, copied: see `Workspace.arrays`."""
+        return self._player.arrays()
 
     @property
     def step(self) -> int:
         """Steps that have been run."""
         return self._player.step
 
+    def _stream(
+        self,
+        spikes_to: str | os.PathLike[str] | None,
+        states_to: str | os.PathLike[str] | None,
+        sizes: Mapping[str, int],
+    ) -> None:
+        """Begin or go on with streams; `sizes` are those of the saved run's."""
+        if spikes_to is None and states_to is None:
+            return
+        network = digest(describe(self.network))
+        if spikes_to is not None:
+            place = Place(Path(spikes_to), network, self.clock, self.step)
+            self._spikes = SpikeStream(place, self.network, self.recorded, sizes.get("spikes"))
+            self._streams["spikes"] = self._spikes
+        if states_to is not None:
+            place = Place(Path(states_to), network, self.clock, self.step)
+            self._states = StateStream(place, self._samplers, sizes.get("states"))
+            self._streams["states"] = self._states
+            self._player.bounded = True
+
+    def _check_going(self, what: str) -> None:
+        if self._over:
+            raise NeurosimInputError(f"Simulation.{what}: the simulation {self._over}; load its last save")
+
     def _result(self, first: int, duration: float, run_s: float) -> Result:
         counted, end = self._player.count(), first * self.clock + duration
         piece, steps = counted - self._counted, self.step - self._handed
         # What was found before an interrupt is part of this piece.
         duration += (first - self._handed) * self.clock
-        self._counted, self._handed = counted, self.step
+        self._counted, self._handed, self._end = counted, self.step, end
         spikes = {name: self._spikes_of(name, end, *found) for name, found in self._spikes.take().items()}
         layers = work(self.plan, [piece], steps, self.count_updates)
         return Result(spikes, self._states.take(), layers, self.clock, duration, self.build_s, run_s, self.weights)
@@ -275,6 +348,10 @@ def source(network: Network, name: str, given: object, clock: float) -> Source:
     if isinstance(given, Spikes):
         check(given.size == size, thing, f"must have the population's {size} units", given.size)
         return Held(given, clock, thing)
-    if isinstance(given, Iterable) and not isinstance(given, (str, Sequence, Mapping)):
+    if isinstance(given, (str, os.PathLike)):
+        return Streamed(files.read_windows(given), size, clock, thing)
+    if isinstance(given, Iterable) and not isinstance(given, (Sequence, Mapping)):
         return Streamed(given, size, clock, thing)
-    raise NeurosimInputError(f"{thing}: must be Spikes or an iterable of them (got {type(given).__name__})")
+    raise NeurosimInputError(
+        f"{thing}: must be Spikes, an iterable of them or a SONATA file (got {type(given).__name__})"
+    )

@@ -78,6 +78,7 @@ class Workspace:
         for p in range(len(populations)):
             self._fill_unit(p, count_updates, ranges[p])
         self._probes: NDArray[np.int64] = np.zeros((0, clocked.PROBE_COLUMNS), np.int64)
+        self._sampled: list[NDArray] = []
         self._played: tuple[object, ...] = ()
         self._most = np.zeros(layout.blocks, np.int64)
         self.log = np.empty((layout.blocks, 0), np.int32)
@@ -105,8 +106,14 @@ class Workspace:
         self.step = self._origin = self._queued = 0
         self._found = {name: [] for name in self.recorded}
         self.play(events)
-        self._probes = probes
-        self._played = (*self._played, keep)  # kept alive: the tables hold their addresses
+        self.sample(probes, keep)
+
+    def sample(self, probes: NDArray[np.int64], keep: list[NDArray]) -> None:
+        """Sample by this table of probes from now on.
+
+        keep: arrays whose addresses are in the table.
+        """
+        self._probes, self._sampled = probes, keep  # kept alive: the table holds their addresses
 
     def play(self, events: Mapping[int, Events]) -> None:
         """Give the spike sources what they play from now on: events of this step and later ones."""
@@ -161,14 +168,18 @@ class Workspace:
         kept |= {f"tally.{p}": tally.copy() for p, tally in enumerate(self.tallies)}
         ends = self.marks[:, columns * populations]
         kept |= {f"log.{b}": self.log[b, : ends[b]].copy() for b in range(len(self.log))}
-        return kept | self.learning.arrays() | {
-            "queue": self.queue.copy(),
-            "cursors": self._cursors.copy(),
-            "marks": self.marks[:, : columns * populations + 1].copy(),
-            "changes": self.changes.sum(axis=0),
-            "drawn": self.drawn.sum(axis=0),
-            "steps": np.array([self._origin, self._queued], np.int64),
-        }
+        return (
+            kept
+            | self.learning.arrays()
+            | {
+                "queue": self.queue.copy(),
+                "cursors": self._cursors.copy(),
+                "marks": self.marks[:, : columns * populations + 1].copy(),
+                "changes": self.changes.sum(axis=0),
+                "drawn": self.drawn.sum(axis=0),
+                "steps": np.array([self._origin, self._queued], np.int64),
+            }
+        )
 
     def restore(self, arrays: Mapping[str, NDArray], step: int) -> None:
         """Go on where another workspace of the same plan was at `step`, when it gave `arrays`.

@@ -32,16 +32,26 @@ if TYPE_CHECKING:
     from .settings import write_json as write_json
     from .settings import write_toml as write_toml
     from .shd import read_shd as read_shd
+    from .sonata import Extent as Extent
+    from .sonata import PutSpikes as PutSpikes
     from .sonata import read_sonata as read_sonata
     from .sonata import write_sonata as write_sonata
+    from .sonata import write_sonata_pieces as write_sonata_pieces
     from .state import read_state as read_state
     from .state import write_state as write_state
+    from .states import States as States
+    from .states import read_states as read_states
+    from .states import write_states_pieces as write_states_pieces
     from .table import read_csv as read_csv
     from .table import write_csv as write_csv
+    from .windows import read_windows as read_windows
 
 # Loaded on first use: some readers need numba or h5py, and starting up needs neither.
 _PUBLIC = {
     "Block": "raw",
+    "Extent": "sonata",
+    "PutSpikes": "sonata",
+    "States": "states",
     "decode_nmnist": "nmnist",
     "encode_nmnist": "nmnist",
     "extract": "archives",
@@ -61,7 +71,9 @@ _PUBLIC = {
     "read_shd": "shd",
     "read_sonata": "sonata",
     "read_state": "state",
+    "read_states": "states",
     "read_toml": "settings",
+    "read_windows": "windows",
     "replacing": "atomic",
     "write": "formats",
     "write_arrays": "arrays",
@@ -70,7 +82,9 @@ _PUBLIC = {
     "write_json": "settings",
     "write_nmnist": "nmnist",
     "write_sonata": "sonata",
+    "write_sonata_pieces": "sonata",
     "write_state": "state",
+    "write_states_pieces": "states",
     "write_text": "atomic",
     "write_toml": "settings",
 }

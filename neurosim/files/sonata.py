@@ -7,14 +7,17 @@ in seconds, said so by the attribute `units`: the factor to milliseconds would r
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import NeurosimInputError, check, pick
 from ..spikes import Spikes
 from .atomic import write_bytes
+from .bulk import Put, Space, write_bulk
 from .hdf5 import LAYOUT, opened
 from .raw import printable
 
@@ -36,8 +39,7 @@ def write_sonata(path: str | os.PathLike[str], populations: Mapping[str, Spikes]
     import h5py
 
     check(len(populations) > 0, "write_sonata", "needs at least one population", 0)
-    for name in populations:
-        check(bool(name) and "/" not in name and name != ".", "write_sonata", "needs names without '/'", name)
+    _check_names(populations)
     # Built in memory: the HDF5 library's answer to a full disk is a corrupt file or a crash on closing it.
     with h5py.File("spikes.h5", "w", driver="core", backing_store=False) as root:
         root.attrs["magic"] = np.uint32(MAGIC)
@@ -60,10 +62,10 @@ def read_sonata(path: str | os.PathLike[str], population: str | None = None) -> 
         NeurosimFormatError: not HDF5, or not SONATA's layout, or spikes that fit neither size nor duration.
     """
     with opened(path) as file:
-        group = f"spikes/{_choose(path, file.names('spikes'), population)}"
+        group = f"spikes/{choose(path, file.names('spikes'), population)}"
         times = file.numbers(f"{group}/timestamps", "f").astype(np.float64)
         nodes = file.numbers(f"{group}/node_ids", "iu", len(times))
-        unit = _text(file.attributes(f"{group}/timestamps", "units").get("units", "milliseconds"))
+        unit = text_of(file.attributes(f"{group}/timestamps", "units").get("units", "milliseconds"))
         if unit not in UNITS:
             raise file.bad(f"/{group}/timestamps attribute 'units'", f"one of {', '.join(UNITS)}", unit, LAYOUT)
         times *= UNITS[unit]
@@ -79,7 +81,12 @@ def read_sonata(path: str | os.PathLike[str], population: str | None = None) -> 
             raise file.bad(f"/{group}", "spikes that fit together", error) from None
 
 
-def _choose(path: object, names: list[str], population: str | None) -> str:
+def choose(path: object, names: list[str], population: str | None) -> str:
+    """The population asked for, or the only one.
+
+    Raises:
+        NeurosimInputError: no such population, or several and none chosen.
+    """
     table = {printable(name): name for name in names}
     if population is None:
         check(len(names) == 1, f"{path}: population", f"must be chosen from {', '.join(table)}", None)
@@ -87,7 +94,8 @@ def _choose(path: object, names: list[str], population: str | None) -> str:
     return pick(table, population, f"{path}: population")
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
+    """An attribute as text, whichever way the file holds it."""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
@@ -99,3 +107,57 @@ def _write(group: Any, spikes: Spikes) -> None:
     group.attrs["duration"] = spikes.duration
     group.create_dataset("timestamps", data=spikes.times, dtype="<f8").attrs["units"] = np.bytes_("seconds")
     group.create_dataset("node_ids", data=spikes.units, dtype="<u8")
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What is known of a population before its spikes are written: how many there are, and as in `Spikes`."""
+
+    events: int
+    size: int
+    duration: float
+    shape: tuple[int, ...]
+
+
+# Adds times (s) and units of a population, after those added before.
+PutSpikes = Callable[[str, NDArray, NDArray], None]
+
+
+def write_sonata_pieces(
+    path: str | os.PathLike[str], populations: Mapping[str, Extent], fill: Callable[[PutSpikes], None]
+) -> None:
+    """Replace `path` as `write_sonata` does, by spikes that come in pieces and need not fit into memory.
+
+    Args:
+        fill: called with `put(population, times, units)`, which adds a piece, in order of time.
+
+    Raises:
+        NeurosimInputError, NeurosimWriteError: as `write_sonata`.
+    """
+    groups: dict[str, dict[str, Any]] = {"": {"magic": np.uint32(MAGIC), "version": np.array(VERSION, np.uint32)}}
+    spaces = {}
+    for name, extent in populations.items():
+        group = f"spikes/{name}"
+        groups[group] = {
+            "sorting": np.bytes_("by_time"),
+            "size": extent.size,
+            "shape": np.array(extent.shape, np.int64),
+            "duration": extent.duration,
+        }
+        spaces[f"{group}/timestamps"] = Space((extent.events,), "<f8", {"units": np.bytes_("seconds")})
+        spaces[f"{group}/node_ids"] = Space((extent.events,), "<u8", {})
+
+    def fill_both(put: Put) -> None:
+        def put_spikes(name: str, times: NDArray, units: NDArray) -> None:
+            put(f"spikes/{name}/timestamps", times)
+            put(f"spikes/{name}/node_ids", units)
+
+        fill(put_spikes)
+
+    _check_names(populations)
+    write_bulk(path, spaces, groups, fill_both)
+
+
+def _check_names(populations: Iterable[str]) -> None:
+    for name in populations:
+        check(bool(name) and "/" not in name and name != ".", "write_sonata", "needs names without '/'", name)
