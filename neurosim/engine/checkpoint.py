@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import __version__, files
 from ..errors import NeurosimFormatError
+from ..files.state import read_state, write_state
 from ..network import Network
 from .identity import describe, difference, digest
 from .result import Probe
@@ -48,7 +49,7 @@ def write(path: str | os.PathLike[str], simulation: Simulation, streams: Mapping
     """
     described = describe(simulation.network)
     settings = {
-        "neurosim": __version__,
+        "neurosim": import_module("neurosim").__version__,
         "step": simulation.step,
         "arguments": {
             "clock": simulation.clock,
@@ -63,7 +64,7 @@ def write(path: str | os.PathLike[str], simulation: Simulation, streams: Mapping
         "network_digest": digest(described),
         "streams": dict(streams or {}),
     }
-    files.write_state(path, KIND, VERSION, settings, simulation.workspace_arrays())
+    write_state(path, KIND, VERSION, settings, simulation.workspace_arrays())
 
 
 def read(path: Path, network: Network) -> Saved:
@@ -73,7 +74,7 @@ def read(path: Path, network: Network) -> Saved:
         NeurosimMissingError: no such file.
         NeurosimFormatError: damaged, of a later version, or of another network.
     """
-    settings, arrays = files.read_state(path, KIND, VERSION)
+    settings, arrays = read_state(path, KIND, VERSION)
     try:
         saved, arguments, step = settings["network"], dict(settings["arguments"]), int(settings["step"])
         arguments["probes"] = [Probe(**probe) for probe in arguments["probes"]]

@@ -16,7 +16,7 @@ from .result import Work
 from .sinks import SpikeSink, StateSink
 from .windows import Source
 from .work import layers
-from .workspace import Events, Workspace
+from .workspace import Workspace
 
 # Wall-clock seconds between two reports of progress, which is also how soon an interrupt is seen.
 REPORT_EVERY = 0.1

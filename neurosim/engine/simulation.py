@@ -11,14 +11,14 @@ from typing import TypeAlias, final
 
 import numpy as np
 
-from .. import files
 from ..errors import NeurosimInputError, NeurosimWriteError, check, pick
+from ..files.windows import read_windows
 from ..network import Network, SpikeSource
 from ..neurons import Neuron
 from ..spikes import GRID_SLACK, Spikes
 from . import checkpoint
-from .interrupts import held_back
 from .identity import describe, digest
+from .interrupts import held_back
 from .plan import compile_network
 from .player import Player, work
 from .probing import samplers
@@ -349,7 +349,7 @@ def source(network: Network, name: str, given: object, clock: float) -> Source:
         check(given.size == size, thing, f"must have the population's {size} units", given.size)
         return Held(given, clock, thing)
     if isinstance(given, (str, os.PathLike)):
-        return Streamed(files.read_windows(given), size, clock, thing)
+        return Streamed(read_windows(given), size, clock, thing)
     if isinstance(given, Iterable) and not isinstance(given, (Sequence, Mapping)):
         return Streamed(given, size, clock, thing)
     raise NeurosimInputError(

@@ -14,9 +14,10 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import files
 from ..errors import NeurosimFormatError
 from ..files.journal import Journal, block_sizes, read_blocks
+from ..files.sonata import Extent, PutSpikes, write_sonata_pieces
+from ..files.states import States, write_states_pieces
 from ..network import Network
 from .probing import Sampler
 from .sinks import Found, SpikeSink, StateSink
@@ -101,13 +102,13 @@ class SpikeStream(SpikeSink):
         for tag, _, length in block_sizes(self.journal.path):
             events[self.names[tag]] += length // 8
         populations = {name: self.network.population(name) for name in self.names}
-        extents = {name: files.Extent(events[name], p.size, duration, p.shape) for name, p in populations.items()}
+        extents = {name: Extent(events[name], p.size, duration, p.shape) for name, p in populations.items()}
 
-        def fill(put: files.PutSpikes) -> None:
+        def fill(put: PutSpikes) -> None:
             for name, steps, units in self.read():
                 put(name, steps * self.place.clock, units)
 
-        files.write_sonata_pieces(self.place.path, extents, fill)
+        write_sonata_pieces(self.place.path, extents, fill)
         self.journal.path.unlink(missing_ok=True)
 
     def read(self) -> Iterator[tuple[str, NDArray[np.int32], NDArray[np.int32]]]:
@@ -153,7 +154,7 @@ class StateStream(StateSink):
             for name, samples in self.read():
                 put(name, samples)
 
-        files.write_states_pieces(self.place.path, states, counts, fill)
+        write_states_pieces(self.place.path, states, counts, fill)
         self.journal.path.unlink(missing_ok=True)
 
     def read(self) -> Iterator[tuple[str, NDArray]]:
@@ -162,10 +163,10 @@ class StateStream(StateSink):
             sampler = self.samplers[tag]
             yield self.names[tag], data.view(sampler.real).reshape(-1, sampler.units.size)
 
-    def _about(self, sampler: Sampler) -> files.States:
+    def _about(self, sampler: Sampler) -> States:
         interval = sampler.interval * self.place.clock
         first = sampler.before(self.journal.about["first"])
-        return files.States(
+        return States(
             sampler.probe.population,
             sampler.probe.variable,
             sampler.units.astype(np.int64),
