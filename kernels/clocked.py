@@ -29,6 +29,7 @@ from neurosim.kernels.deliver import (
     FORM,
     GROUPS,
     MATRIX,
+    PATH_COLUMNS,
     QUEUE,
     RECEPTOR,
     ROWS,
@@ -157,7 +158,12 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     blocks, populations = log.shape[0], units.shape[0]
     begin_block, end_block = thread * blocks // threads, (thread + 1) * blocks // threads
     real = sums.dtype.type(0)
-    receptors = max(sums.shape[0], 1)
+    receptors, slots, width = max(sums.shape[0], 1), sums.shape[1], sums.itemsize
+    # Addresses: views of arrays are counted, a few nanoseconds each, which the pieces of a step would feel.
+    counts_at, sums_at, queue_at, fixed_at = counts.ctypes.data, sums.ctypes.data, queue.ctypes.data, fixed.ctypes.data
+    units_at, paths_at, takes_at, log_at = units.ctypes.data, paths.ctypes.data, takes.ctypes.data, log.ctypes.data
+    changes_at = changes.ctypes.data + thread * changes.shape[1] * 8
+    drawn_at = drawn.ctypes.data + thread * drawn.shape[1] * 8
     rows = np.empty(1024, np.int64)
     begin = np.empty((interval, paths.shape[0] + 1), np.int64)
     planes = np.empty((9, (block_slots * blocks + 511) // 512 * 8), np.uint64)
@@ -167,6 +173,8 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     before = np.empty(PIECE, sums.dtype)
     spiked = np.zeros(PIECE + 64, np.uint8)
     words, numbers = np.empty(PIECE, np.uint32), np.empty(256, np.int32)
+    x_at, before_at, spiked_at = x.ctypes.data, before.ctypes.data, spiked.ctypes.data
+    words_at, numbers_at = words.ctypes.data, numbers.ctypes.data
     none = np.empty(0, sums.dtype)
     where = np.empty(learn.WHERE_ENTRIES, np.int64)
     cursors, heads, tails, born = _reading(
@@ -194,24 +202,25 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
                     _sample(units, probes[p], now // probes[p, P_INTERVAL], begin_block, end_block, real)
             spilled = False
             for p in range(paths.shape[0]):
-                path = paths[p]
+                path = vector(paths_at + p * PATH_COLUMNS * 8, PATH_COLUMNS, np.int64(0))
                 if path[FORM] == GROUPS:
                     cursors = _read_groups(
                         path, p, log, marks, populations, origin, now, begin_block, end_block, page_blocks,
-                        block_slots, cursors, heads, tails, born, fixed,
+                        block_slots, cursors, heads, tails, born, fixed_at, slots,
                     )  # fmt: skip
                 elif path[FORM] == SUMS:
                     for page in range(begin_block // page_blocks, (end_block - 1) // page_blocks + 1):
                         low = max(begin_block, page * page_blocks)
                         high = min(end_block, (page + 1) * page_blocks)
+                        base = page * page_blocks * block_slots
+                        line = vector(sums_at + (path[RECEPTOR] * slots + base) * width, slots - base, real)
                         deliver_sums(
-                            path, rows, begin[q, p], begin[q, p + 1], low, high, blocks, path_weights[p], none,
-                            sums[path[RECEPTOR]][page * page_blocks * block_slots :],
-                        )  # fmt: skip
+                            path, rows, begin[q, p], begin[q, p + 1], low, high, blocks, path_weights[p], none, line
+                        )
                 elif path[FORM] != QUEUE:
                     spilled |= _deliver_bytes(
                         path, path_weights[p], rows, begin[q, p], begin[q, p + 1], begin_block, end_block, blocks,
-                        page_blocks, block_slots, planes, counts, sums, filler,
+                        page_blocks, block_slots, planes, counts_at, sums_at, slots, filler,
                     )  # fmt: skip
             for k in range(lessons.shape[0]):
                 target = units[lessons[k, learn.TARGET]]
@@ -224,21 +233,21 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
             for b in range(begin_block, end_block):
                 used = marks[b, (now - origin) * populations]
                 for p in range(populations):
-                    unit, begun = units[p], used
+                    unit, begun = vector(units_at + p * UNIT_COLUMNS * 8, UNIT_COLUMNS, np.int64(0)), used
                     if unit[KIND] == NEURONS:
                         used = _advance(
-                            unit, b, b * block_slots, now, draw, takes, take_weights, counts, sums, spilled, queue,
-                            fixed, receptors, x, before, spiked, words, numbers, changes[thread], p, drawn[thread],
-                            log[b], used,
+                            unit, p, b, b * block_slots, slots, now, draw, takes_at, take_weights, counts_at, sums_at,
+                            spilled, queue_at, queue.shape, fixed_at, x_at, before_at, spiked_at, words_at, numbers_at,
+                            changes_at, drawn_at, log_at + b * log.shape[1] * 4, used, real,
                         )  # fmt: skip
                         for k in range(lessons.shape[0] if used > begun else 0):
                             if lessons[k, learn.TARGET] == p:
                                 where[learn.FIRST], where[learn.LAST] = begun, used
                                 learn.call_lesson(lessons[k, learn.RESPOND], lessons[k], where, log[b:], marks, sums)
                     elif unit[KIND] == EVENTS:
-                        used = _play(unit, b, now, log[b], used, blocks)
+                        used = _play(unit, b, now, log_at + b * log.shape[1] * 4, used, blocks)
                     else:
-                        used = _draw(unit, b, draw, words, log[b], used)
+                        used = _draw(unit, b, draw, words, log_at + b * log.shape[1] * 4, used)
                     marks[b, (now - origin) * populations + p + 1] = used
         step += steps
         epoch += 1
@@ -246,18 +255,20 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
             barrier(sync, thread, threads, epoch, spins)
     # What the last steps fired is not queued yet, which `queued` of the next call says.
     reached[thread] = step
+    # Named once more, or they would be given back while their addresses are still in use.
+    return x.size + before.size + spiked.size + words.size + numbers.size
 
 
 @njit(cache=True, nogil=True)
 def _deliver_bytes(
-    path, weight, rows, first, last, begin_block, end_block, blocks, page_blocks, block_slots, planes, counts, sums,
-    filler,
+    path, weight, rows, first, last, begin_block, end_block, blocks, page_blocks, block_slots, planes, counts_at,
+    sums_at, slots, filler,
 ):  # fmt: skip
     """Rows of BITS or COUNTS, in batches that cannot overflow a byte; what a full batch leaves moves on to the sums.
 
     Returns whether any did.
     """
-    line = counts[path[COUNTER]]
+    line = vector(counts_at + path[COUNTER] * slots, slots, np.uint8(0))
     low, high = begin_block * block_slots, end_block * block_slots
     again = np.empty(MOST_ROWS if path[FORM] == BITS and path[CUTS] else 0, np.int64)
     spilled = False
@@ -282,7 +293,8 @@ def _deliver_bytes(
         if first >= last:
             return spilled
         spilled = True
-        take_counts(sums[path[RECEPTOR]][low:high], line[low:high], weight)
+        sums = vector(sums_at, (path[RECEPTOR] + 1) * slots, weight)[path[RECEPTOR] * slots :]
+        take_counts(sums[low:high], line[low:high], weight)
 
 
 @njit(cache=True, nogil=True)
@@ -368,20 +380,20 @@ def _begin(path, p, log, marks, populations, origin, step, age, begin_page, curs
 @njit(cache=True, nogil=True)
 def _read_groups(
     path, p, log, marks, populations, origin, now, begin_block, end_block, page_blocks, block_slots, cursors, heads,
-    tails, born, fixed,
+    tails, born, fixed_at, slots,
 ):  # fmt: skip
     """The groups due in step `now`: the first of those that fired a step ago, the next of those before."""
     begin_page = begin_block // page_blocks
     if now - 1 >= origin:
         cursors = _begin(path, p, log, marks, populations, origin, now - 1, 0, begin_page, cursors, heads, tails, born)
-    line = fixed[path[RECEPTOR]]
     # Spikes of DELAY steps ago have the last of their groups read now.
     old = (now - path[DELAY]) % born.shape[1]
     done = born[p, old]
     born[p, old] = 0
     for page in range(cursors.shape[1]):
         base = (begin_page + page) * page_blocks * block_slots
-        deliver_groups(cursors[p, page], tails[p, page], heads[p, page], line[base:])
+        line = vector(fixed_at + (path[RECEPTOR] * slots + base) * 4, slots - base, np.int32(0))
+        deliver_groups(cursors[p, page], tails[p, page], heads[p, page], line)
         tails[p, page] += done
     return cursors
 
@@ -404,67 +416,68 @@ def _sample(units, probe, sample, begin_block, end_block, real):
 
 @njit(cache=True, nogil=True)
 def _advance(
-    unit, block, slot, step, draw, takes, take_weights, counts, sums, spilled, queue, fixed, receptors, x, before,
-    spiked, words, numbers, changes, p, drawn, log, used,
+    unit, p, block, slot, slots, step, draw, takes_at, take_weights, counts_at, sums_at, spilled, queue_at, queue,
+    fixed_at, x_at, before_at, spiked_at, words_at, numbers_at, changes_at, drawn_at, log_at, used, real,
 ):  # fmt: skip
     """Step the neurons that a population has in a block; returns the new length of the log."""
     end = min((block + 1) * unit[PART], unit[SIZE])
     slot += unit[OFFSET] - block * unit[PART]  # of unit 0, were it here
-    weight = sums.dtype.type(0)
-    width = sums.itemsize
-    slots = sums.shape[1]
-    constants = vector(unit[CONSTANT], unit[CONSTANTS], weight)
-    x_at, spiked_at = x.ctypes.data, spiked.ctypes.data
+    width = take_weights.itemsize
+    constants = vector(unit[CONSTANT], unit[CONSTANTS], real)
+    words, numbers = vector(words_at, PIECE, np.uint32(0)), vector(numbers_at, 256, np.int32(0))
     for first in range(block * unit[PART], end, PIECE):
         n = min(PIECE, end - first)
-        x[: unit[RECEPTORS] * n] = 0
+        inputs = matrix(x_at, unit[RECEPTORS], n, real)
+        inputs[:] = 0
         for t in range(unit[FIRST_TAKE], unit[LAST_TAKE]):
-            take, weight = takes[t], take_weights[t]
+            take, weight = vector(takes_at + t * TAKE_COLUMNS * 8, TAKE_COLUMNS, np.int64(0)), take_weights[t]
             receptor, low = take[T_RECEPTOR], slot + first
-            line = x[receptor * n : (receptor + 1) * n]
+            x = vector(x_at + receptor * n * width, n, real)
             if take[T_KIND] == TAKE_COUNTS:
-                take_counts(line, counts[take[T_INDEX]][low : low + n], weight)
+                take_counts(x, vector(counts_at + take[T_INDEX] * slots + low, n, np.uint8(0)), weight)
             elif take[T_KIND] == TAKE_SUMS or (take[T_KIND] == TAKE_SPILL and spilled):
-                take_sums(line, sums[receptor][low : low + n])
+                take_sums(x, vector(sums_at + (receptor * slots + low) * width, n, real))
             elif take[T_KIND] == TAKE_QUEUE:
-                low += receptor * slots
-                take_sums(line, queue[step % queue.shape[0]][low : low + n])
+                line = step % queue[0] * queue[1] + receptor * slots + low
+                take_sums(x, vector(queue_at + line * width, n, real))
             elif take[T_KIND] == TAKE_FIXED:
-                take_fixed(line, fixed[receptor][low : low + n], weight)
+                take_fixed(x, vector(fixed_at + (receptor * slots + low) * 4, n, np.int32(0)), weight)
             elif take[T_KIND] == TAKE_POISSON:
                 passed = vector(take[T_THRESHOLDS], take[T_THRESHOLD_COUNT], np.uint32(0))
-                drawn[take[T_INDEX]] += poisson_add(
-                    uint64(take[T_KEY]), first, draw, take[T_CERTAIN], passed, weight, words, numbers, line
+                drawn = vector(drawn_at + take[T_INDEX] * 8, 1, np.int64(0))
+                drawn[0] += poisson_add(
+                    uint64(take[T_KEY]), first, draw, take[T_CERTAIN], passed, weight, words, numbers, x
                 )
-        state = matrix(unit[STATE] + unit[STATES] * first * width, unit[STATES], n, weight)
+        state = matrix(unit[STATE] + unit[STATES] * first * width, unit[STATES], n, real)
+        before = vector(before_at, n, real)
         if unit[COUNTED]:
-            for i in range(n):
-                before[i] = state[unit[MEMBRANE], i]
-        call(
-            unit[STEP],
-            state,
-            matrix(x_at, unit[RECEPTORS], n, weight),
-            constants,
-            vector(spiked_at, n, np.uint8(0)),
-        )
+            before[:] = state[unit[MEMBRANE]]
+        call(unit[STEP], state, inputs, constants, vector(spiked_at, n, np.uint8(0)))
         if unit[COUNTED]:
-            changed = 0
-            for i in range(n):
-                changed += before[i] != state[unit[MEMBRANE], i]
-            changes[p] += n if step == 0 else changed
-        spiked[n : (n + 63) // 64 * 64] = 0
-        used = collect(spiked_at, n, first, log, used)
+            changes = vector(changes_at + p * 8, 1, np.int64(0))
+            changes[0] += n if step == 0 else _changed(before, state[unit[MEMBRANE]])
+        vector(spiked_at, n + 64, np.uint8(0))[n : (n + 63) // 64 * 64] = 0
+        used = collect(spiked_at, n, first, log_at, used)
     return used
 
 
 @njit(cache=True, nogil=True)
-def _play(unit, block, step, log, used, blocks):
+def _changed(before, after):
+    total = 0
+    for i in range(before.size):
+        total += before[i] != after[i]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _play(unit, block, step, log_at, used, blocks):
     """Events of a recording up to this step."""
     limits = vector(unit[EVENT_BLOCKS], blocks + 1, np.int64(0))
     steps = vector(unit[EVENT_STEPS], limits[blocks], np.int32(0))
     events = vector(unit[EVENT_UNITS], limits[blocks], np.int32(0))
     cursors = vector(unit[CURSORS], blocks, np.int64(0))
     i = limits[block] + cursors[block]
+    log = vector(log_at, used + limits[block + 1] - i, np.int32(0))
     while i < limits[block + 1] and steps[i] <= step:
         log[used] = events[i]
         used += 1
@@ -474,12 +487,13 @@ def _play(unit, block, step, log, used, blocks):
 
 
 @njit(cache=True, nogil=True)
-def _draw(unit, block, draw, words, log, used):
+def _draw(unit, block, draw, words, log_at, used):
     """Spikes of Poisson sources, a unit listed as often as it fires."""
     thresholds = vector(unit[THRESHOLDS], unit[THRESHOLD_COUNT], np.uint32(0))
     end = min((block + 1) * unit[PART], unit[SIZE])
     if thresholds.size == 0:
         return used
+    log = vector(log_at, used + unit[PART] * thresholds.size, np.int32(0))
     for first in range(block * unit[PART], end, words.size):
         n = min(words.size, end - first)
         group_words(uint64(unit[KEY]), first, draw, words[: (n + 63) // 64 * 64])

@@ -229,11 +229,12 @@ def skip_groups(at, groups):
 
 
 @njit(cache=True, nogil=True)
-def collect(spiked, n, first, log, used):
+def collect(spiked, n, first, log_at, used):
     """Append `first + i` for every flag i < n that is set; flags are zero from n to the next multiple of 64.
 
-    spiked: address of uint8. Returns the new length of the log.
+    spiked: address of uint8. log_at: address of int32. Returns the new length of the log.
     """
+    log = vector(log_at, used + n, np.int32(0))
     for g in range(0, n, 64):
         mask = flags64(spiked + g)
         while mask:
