@@ -105,7 +105,7 @@ class Result:
             answering recording i, where the input was `Recordings`. Empty where they went to a file.
         states: by probe name: [samples, units], or a list of them, one a recording.
         work: one layer for each population of neurons, in order of names.
-        clock: s, the step.
+        clock: s, the step; None: continuous time, each spike at its own moment.
         duration: s of biological time run, all recordings together.
         build_s, run_s: wall-clock seconds to make the network ready (compiling included) and to run it.
         weights: by name of the projections that have a learning rule: [synapses] their weights at the end, in the order
@@ -115,7 +115,7 @@ class Result:
     spikes: Mapping[str, Spikes | Recordings]
     states: Mapping[str, NDArray | list[NDArray]]
     work: Sequence[Layer]
-    clock: float
+    clock: float | None
     duration: float
     build_s: float = field(default=0.0)
     run_s: float = field(default=0.0)
