@@ -77,6 +77,57 @@ def _exp64(x):
     return y * _as(power, float64(0.0))
 
 
+@njit(inline="always")
+def log_of_fraction(x):
+    """ln x of a float64 in (0, 1), within 2 units in the last place: Cephes' rational form (Moshier 1989)."""
+    bits = _as(x, int64(0))
+    e = float64((bits >> int64(52)) - int64(1022))
+    m = _as((bits & int64(0xFFFFFFFFFFFFF)) | int64(0x3FE0000000000000), float64(0.0))
+    low = m < 0.7071067811865476
+    e = e - 1.0 if low else e
+    m = (m + m) - 1.0 if low else m - 1.0
+    p = 1.01875663804580931796e-4 * m + 4.97494994976747001425e-1
+    p = p * m + 4.70579119878881725854
+    p = p * m + 1.44989225341610930846e1
+    p = p * m + 1.79368678507819816313e1
+    p = p * m + 7.70838733755885391666
+    q = m + 1.12873587189167450590e1
+    q = q * m + 4.52279145837532221105e1
+    q = q * m + 8.29875266912776603211e1
+    q = q * m + 7.11544750618563894466e1
+    q = q * m + 2.31251620126765340583e1
+    z = m * m
+    y = m * (z * p / q) - e * 2.121944400546905827679e-4
+    return (m + (y - 0.5 * z)) + e * 0.693359375
+
+
+@njit(inline="always")
+def turn(t):
+    """cos and sin of 2 pi t for a float64 in [0, 1): a quarter turn at a time, Cephes' polynomials (Moshier 1989)."""
+    shifted = 4.0 * t + 6755399441055744.0
+    quarter = _as(shifted, int64(0))
+    y = (4.0 * t - (shifted - 6755399441055744.0)) * 1.5707963267948966
+    z = y * y
+    p = 1.58962301576546568060e-10 * z - 2.50507477628578072866e-8
+    p = p * z + 2.75573136213857245213e-6
+    p = p * z - 1.98412698295895385996e-4
+    p = p * z + 8.33333333332211858878e-3
+    p = p * z - 1.66666666666666307295e-1
+    sine = y + y * (z * p)
+    p = -1.13585365213876817300e-11 * z + 2.08757008419747316778e-9
+    p = p * z - 2.75573141792967388112e-7
+    p = p * z + 2.48015872888517045348e-5
+    p = p * z - 1.38888888888730564116e-3
+    p = p * z + 4.16666666666665929218e-2
+    cosine = (1.0 - 0.5 * z) + z * z * p
+    odd, negative = quarter & int64(1), quarter & int64(2)
+    c = sine if odd else cosine
+    s = cosine if odd else sine
+    c = -c if (quarter + int64(1)) & int64(2) else c
+    s = -s if negative else s
+    return c, s
+
+
 @overload(exp, inline="always")
 def _exp(x):
     if x == types.float32:

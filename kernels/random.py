@@ -13,7 +13,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import int32, njit, uint32, uint64
+from numba import int32, int64, njit, uint32, uint64
+
+from neurosim.kernels.maths import log_of_fraction, turn
 
 ROTATIONS = ((10, 26), (11, 21), (13, 27), (23, 5), (6, 20), (17, 11), (25, 10), (18, 20))
 PARITY = 0x1BD11BDA
@@ -118,7 +120,7 @@ def words(key, index, draw):
 def unit_interval(high, low):
     """Two words to a float64 strictly between 0 and 1, in steps of 2^-53."""
     bits = (uint64(high) << uint64(32) | uint64(low)) >> uint64(11)
-    return (float(bits) + 0.5) * 1.1102230246251565e-16
+    return (float(int64(bits)) + 0.5) * 1.1102230246251565e-16
 
 
 @njit(cache=True, nogil=True)
@@ -130,18 +132,67 @@ def uniforms(key, first, draw, out):
 
 
 @njit(cache=True, nogil=True)
+def _words(index, high, d0, d1, k0, k1, a, b, c, d):
+    """The 32-bit part of `normals`: words of counters `index` + i, `high` being the same for all."""
+    none = uint32(0)
+    for i in range(a.size):
+        w0, w1, w2, w3 = threefry(uint32(index + uint32(i)), high, d0, d1, k0, k1, none, none)
+        a[i] = w0
+        b[i] = w1
+        c[i] = w2
+        d[i] = w3
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # a division that could raise is no vector instruction
+def _pairs(a, b, c, d, cosines, sines):
+    """Two independent standard normals from each four words (Box & Muller 1958)."""
+    for i in range(a.size):
+        radius = math.sqrt(-2.0 * log_of_fraction(unit_interval(a[i], b[i])))
+        x, y = turn(unit_interval(c[i], d[i]))
+        cosines[i] = radius * x
+        sines[i] = radius * y
+
+
+def normal_reference(key, index, draw):
+    """The specification of `normals` for one index: counter index // 2 gives two, of which even ones take the first."""
+    mask = 0xFFFFFFFF
+    n = index // 2
+    words = threefry_reference((n & mask, n >> 32, draw & mask, draw >> 32), (key & mask, key >> 32, 0, 0))
+    u, v = (((high << 32 | low) // 2**11 + 0.5) / 2**53 for high, low in (words[:2], words[2:]))
+    return math.sqrt(-2.0 * math.log(u)) * (math.sin if index % 2 else math.cos)(TWO_PI * v)
+
+
+@njit(cache=True, nogil=True)
 def normals(key, first, draw, out):
-    """Fill out[i] with the standard normal of index `first + i` (Box & Muller 1958; one of the pair is used)."""
-    for i in range(out.size):
-        a, b, c, d = words(uint64(key), uint64(first + i), uint64(draw))
-        out[i] = math.sqrt(-2.0 * math.log(unit_interval(a, b))) * math.cos(TWO_PI * unit_interval(c, d))
+    """Fill out[i] with the standard normal of index `first + i`."""
+    k0, k1 = uint32(key), uint32(uint64(key) >> uint64(32))
+    d0, d1 = uint32(draw), uint32(uint64(draw) >> uint64(32))
+    words = np.empty((4, 512), np.uint32)
+    cosines, sines = np.empty(512), np.empty(512)
+    counter, end = first >> 1, (first + out.size + 1) >> 1
+    while counter < end:
+        # As many counters as share their upper half.
+        n = min(512, end - counter, 2**32 - (counter & (2**32 - 1)))
+        a, b, c, d = words[0][:n], words[1][:n], words[2][:n], words[3][:n]
+        _words(uint32(counter), uint32(counter >> 32), d0, d1, k0, k1, a, b, c, d)
+        _pairs(a, b, c, d, cosines[:n], sines[:n])
+        at = 2 * counter - first
+        for i in range(n):
+            if at + 2 * i >= 0:
+                out[at + 2 * i] = cosines[i]
+            if at + 2 * i + 1 < out.size:
+                out[at + 2 * i + 1] = sines[i]
+        counter += n
 
 
 @njit(cache=True, nogil=True)
 def normals_at(key, indices, draw, out):
     """Fill out[i] with the standard normal of `indices[i]`."""
     for i in range(out.size):
-        normals(key, indices[i], draw, out[i : i + 1])
+        a, b, c, d = words(uint64(key), uint64(indices[i] >> 1), uint64(draw))
+        radius = math.sqrt(-2.0 * log_of_fraction(unit_interval(a, b)))
+        x, y = turn(unit_interval(c, d))
+        out[i] = radius * (y if indices[i] & 1 else x)
 
 
 @njit(cache=True, nogil=True)
