@@ -13,6 +13,7 @@ from safetensors.numpy import load, save
 
 from neurosim.dendrites import TemporalMemory
 from neurosim.errors import NeurosimError, NeurosimFormatError, NeurosimInputError
+from neurosim.kernels import temporal as kernel
 from neurosim.kernels.temporal_plain import PlainTemporalMemory
 from neurosim.sdr import SDR
 
@@ -43,16 +44,13 @@ def plain_state(plain: PlainTemporalMemory) -> dict:
 
 
 def state(memory: TemporalMemory) -> dict:
-    s = memory._store
-    return {
-        n: (
-            int(s.cell[n]),
-            int(s.learned[n]),
-            [(int(s.source[n, i]), int(s.permanence[n, i]), int(s.heard[n, i])) for i in range(s.filled[n])],
-        )
-        for n in range(memory._count("SEGMENTS"))
-        if s.cell[n] >= 0
-    }
+    """Of each segment: its cell, when it last learned, and source, permanence and last hearing of each synapse."""
+    columns = [kernel.SOURCE, kernel.PERMANENCE, kernel.HEARD]
+    found = {}
+    for n, (cell, _, learned, filled, _) in enumerate(memory._store.segment[: memory._count("SEGMENTS")].tolist()):
+        if cell >= 0:
+            found[n] = (cell, learned, [tuple(row) for row in memory._store.synapse[n, :filled][:, columns].tolist()])
+    return found
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -78,14 +76,15 @@ def test_outgoing_lists_hold_each_synapse_once() -> None:
         memory.step(code)
     s, found = memory._store, set()
     for cell in range(memory.columns * memory.cells_per_column):
-        chunk, n = s.chunk[cell], s.fill[cell]
+        chunk, n = s.cell[cell, kernel.NEWEST], s.cell[cell, kernel.FILL]
         while chunk >= 0:
             for k in range(n):
                 segment, slot = int(s.target[chunk, k]) >> 1, int(s.slot[chunk, k])
-                assert s.source[segment, slot] == cell and s.place[segment, slot] == chunk * 32 + k
-                assert (s.target[chunk, k] & 1) == (s.permanence[segment, slot] >= memory._rules.connected)
+                source, permanence, place, _ = s.synapse[segment, slot]
+                assert (source, place) == (cell, chunk * 32 + k)
+                assert (s.target[chunk, k] & 1) == (permanence >= memory._rules.connected)
                 found.add((segment, slot))
-            chunk, n = s.link[chunk], 32
+            chunk, n = s.target[chunk, kernel.LINK], 32
     assert len(found) == memory.synapses > 100
 
 
@@ -174,7 +173,7 @@ def test_winner_of_a_burst_is_the_former_one_else_the_least_used() -> None:
         memory.reset()
         memory.step([0, 1, 2])
         memory.step([4])
-    assert memory._store.owned[12:15].max() == 1
+    assert memory._store.cell[12:15, kernel.OWNED].max() == 1
 
 
 def test_an_empty_input_ends_the_sequence() -> None:
@@ -204,7 +203,7 @@ def test_memory_is_bounded() -> None:
     for code in series(30, 4000, noise=1.0):
         memory.step(code)
         held.append(memory.bytes)
-    assert memory._store.owned.max() == 3 and memory._store.filled.max() == 6
+    assert memory._store.cell[:, kernel.OWNED].max() == 3 and memory._store.segment[:, kernel.FILLED].max() == 6
     assert memory.segments <= 30 * 4 * 3 and memory.synapses <= memory.segments * 6
     assert held[-1] == held[len(held) // 2] <= memory.max_bytes
     assert memory._count("CHUNKS") <= 30 * 4 * 3 * 6 // 32 + 2 * 30 * 4
@@ -212,14 +211,14 @@ def test_memory_is_bounded() -> None:
 
 def test_room_grows_with_what_is_learned() -> None:
     memory = TemporalMemory(columns=500, cells_per_column=20, max_segments=4)
-    plain_start = len(memory._store.cell)
+    plain_start = len(memory._store.segment)
     rng = np.random.default_rng(0)
     for _ in range(150):
         memory.step(np.sort(rng.choice(500, 60, replace=False)))
     assert memory.segments > plain_start
     assert memory.synapses > 32 * 4096
     s = memory._store
-    assert s.filled[s.cell >= 0].sum() == memory.synapses
+    assert s.segment[s.segment[:, kernel.CELL] >= 0, kernel.FILLED].sum() == memory.synapses
 
 
 @pytest.mark.parametrize("learn", [True, False])

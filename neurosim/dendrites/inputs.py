@@ -56,4 +56,4 @@ def whole(value: object, what: str, low: int, high: int) -> int:
     """`value` as an int in low..high."""
     good = isinstance(value, (int, np.integer)) and not isinstance(value, bool) and low <= value <= high
     check(bool(good), what, f"must be a whole number in {low}..{high}", value)
-    return int(value)  # type: ignore[call-overload, no-any-return]
+    return int(value)  # type: ignore[call-overload]

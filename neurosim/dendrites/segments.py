@@ -93,7 +93,7 @@ class SegmentUnits:
 
     def recognise(self, cells: SDR | object) -> NDArray[np.bool_]:
         """[neurons] which have an active segment."""
-        return self.active_segments(cells).any(axis=1)
+        return np.logical_or.reduce(self.active_segments(cells), axis=1)
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from ..kernels.temporal import Rules, Store
 
 FORMAT = 1
-SEGMENT_ARRAYS = ("cell", "learned", "filled")
-SYNAPSE_ARRAYS = ("source", "permanence", "heard")
-STATE = ("step", "free", "active", "winners")
+# What is saved: columns of the two tables under names of their own, lists, and the number of the next step.
+SEGMENT_COLUMNS = {"cell": "CELL", "learned": "LEARNED", "filled": "FILLED"}
+SYNAPSE_COLUMNS = {"source": "SOURCE", "permanence": "PERMANENCE", "heard": "HEARD"}
+LISTS = {"free": "FREE", "active": "ACTIVE", "winners": "WINNERS"}
 # Room at the start, in segments and in chunks of 32 outgoing synapses; both grow as needed, up to the caps.
 SEGMENTS, CHUNKS = 4096, 8192
 CELLS_MOST = 2**24
@@ -160,7 +161,7 @@ class TemporalMemory:
     def predicted_cells(self) -> SDR:
         """Cells with a predicting segment: those expected to fire in the next step."""
         predicting = self._store.predicting[: self._count("PREDICTING")]
-        return self._cells(np.unique(self._store.cell[predicting]))
+        return self._cells(np.unique(self._store.segment[predicting, 0]))
 
     @property
     def predicted_columns(self) -> SDR:
@@ -186,17 +187,16 @@ class TemporalMemory:
         Raises:
             NeurosimWriteError: the disk refuses.
         """
+        from ..kernels import temporal as kernel
+
         n, store = self._count("SEGMENTS"), self._store
-        arrays = {name: getattr(store, name)[:n] for name in (*SEGMENT_ARRAYS, *SYNAPSE_ARRAYS)}
         # Slots beyond a segment's synapses hold what once was there.
-        unused = np.arange(self.max_synapses) >= store.filled[:n, None]
-        arrays |= {name: np.where(unused, 0, arrays[name]).astype(arrays[name].dtype) for name in SYNAPSE_ARRAYS}
-        arrays |= {
-            "step": store.counts[:1],
-            "free": store.free[: self._count("FREE")],
-            "active": store.active[: self._count("ACTIVE")],
-            "winners": store.winners[: self._count("WINNERS")],
-        }
+        used = np.arange(self.max_synapses) < store.segment[:n, kernel.FILLED, None]
+        arrays = {name: store.segment[:n, getattr(kernel, column)] for name, column in SEGMENT_COLUMNS.items()}
+        for name, column in SYNAPSE_COLUMNS.items():
+            arrays[name] = np.where(used, store.synapse[:n, :, getattr(kernel, column)], np.int32(0))
+        arrays |= {name: getattr(store, name)[: self._count(count)] for name, count in LISTS.items()}
+        arrays["step"] = store.counts[:1]
         saved.write(path, "TemporalMemory", FORMAT, self._settings(), arrays)
 
     @classmethod
@@ -206,7 +206,7 @@ class TemporalMemory:
         Raises:
             NeurosimFormatError: another file, a damaged one, or one of a newer format.
         """
-        names = (*SEGMENT_ARRAYS, *SYNAPSE_ARRAYS, *STATE)
+        names = (*SEGMENT_COLUMNS, *SYNAPSE_COLUMNS, *LISTS, "step")
         settings, arrays = saved.read(path, "TemporalMemory", FORMAT, names)
         try:
             memory = cls(**settings)
@@ -221,41 +221,37 @@ class TemporalMemory:
         cells, n = self.columns * self.cells_per_column, len(arrays["cell"])
         self._check(arrays, n, cells)
         chunks = int(arrays["filled"].sum()) // kernel.CHUNK + 2 * cells + CHUNKS
-        store = kernel.empty(self.columns, self._rules, max(n, len(self._store.cell)), chunks)
-        for name in (*SEGMENT_ARRAYS, *SYNAPSE_ARRAYS, "free", "active", "winners"):
+        store = kernel.empty(self.columns, self._rules, max(n, len(self._store.segment)), chunks)
+        for name, column in SEGMENT_COLUMNS.items():
+            store.segment[:n, getattr(kernel, column)] = arrays[name]
+        for name, column in SYNAPSE_COLUMNS.items():
+            store.synapse[:n, :, getattr(kernel, column)] = arrays[name]
+        for name, count in LISTS.items():
+            store.counts[getattr(kernel, count)] = len(arrays[name])
             getattr(store, name)[: len(arrays[name])] = arrays[name]
-        counts = {"STEP": arrays["step"][0], "SEGMENTS": n}
-        counts |= {"FREE": len(arrays["free"]), "ACTIVE": len(arrays["active"]), "WINNERS": len(arrays["winners"])}
-        for name, value in counts.items():
-            store.counts[getattr(kernel, name)] = value
+        store.counts[kernel.STEP], store.counts[kernel.SEGMENTS] = arrays["step"][0], n
         kernel.relink(self._rules, store)
         self._store = store
 
     def _check(self, arrays: saved.Arrays, n: int, cells: int) -> None:
         """The kernels trust their indices: a file must not bring any that lead outside."""
-        shapes = dict.fromkeys(SEGMENT_ARRAYS, (n,)) | dict.fromkeys(SYNAPSE_ARRAYS, (n, self.max_synapses))
-        for name in arrays:
-            array = arrays[name]
-            stored = self._store.counts if name == "step" else getattr(self._store, name)
-            check(array.dtype == stored.dtype, name, f"must be {stored.dtype}", array.dtype)
-            shape = shapes.get(name, (len(array),) if array.ndim else ())
-            check(array.shape == shape, name, f"must have shape {shape}", array.shape)
+        shapes = dict.fromkeys(SEGMENT_COLUMNS, (n,)) | dict.fromkeys(SYNAPSE_COLUMNS, (n, self.max_synapses))
+        for name, array in arrays.items():
+            kind, shape = np.int64 if name == "step" else np.int32, shapes.get(name, (array.size,))
+            fits = array.dtype == kind and array.shape == shape
+            check(fits, name, f"must be {shape} of {np.dtype(kind)}", (array.shape, array.dtype))
         check(len(arrays["step"]) == 1 and arrays["step"][0] >= 0, "step", "must be one number >= 0", arrays["step"])
         used = np.arange(self.max_synapses) < arrays["filled"][:, None]
         free = np.sort(arrays["free"])
         check(
             np.array_equal(free, np.flatnonzero(arrays["cell"] < 0)), "free", "must list the free segments", len(free)
         )
-        highest = {"cell": (-1, cells), "filled": (0, self.max_synapses + 1), "source": (0, cells)}
-        highest |= {"permanence": (0, 10_001), "active": (0, cells), "winners": (0, cells)}
-        for name, (low, high) in highest.items():
+        bounds = {"cell": (-1, cells), "filled": (0, self.max_synapses + 1), "source": (0, cells)}
+        bounds |= {"permanence": (0, 10_001), "active": (0, cells), "winners": (0, cells)}
+        for name, (low, high) in bounds.items():
             values = arrays[name][used] if arrays[name].ndim == 2 else arrays[name]
-            check(
-                not values.size or bool(values.min() >= low and values.max() < high),
-                name,
-                f"must be in {low}..{high - 1}",
-                values.size,
-            )
+            inside = values.size == 0 or bool(values.min() >= low and values.max() < high)
+            check(inside, name, f"must be in {low}..{high - 1}", (values.min(initial=0), values.max(initial=0)))
         each = np.bincount(arrays["cell"][arrays["cell"] >= 0], minlength=1).max()
         check(each <= self.max_segments, "cell", f"must not own more than {self.max_segments} segments", each)
         for name in ("active", "winners"):

@@ -1,0 +1,170 @@
+"""Time a step of the spatial pooler and of the temporal memory, and whether it stays what it is.
+
+Workloads, learning always on, 2048 columns x 10 cells:
+
+- sine: that of the published C++ figures (0.163 and 0.197 ms a step), an example of htm.core: sin(x), x in steps of
+  .01, as 200 of 1000 bits (values .03 apart share no bit but by chance), 1 % of the bits moved at every step; pooler of
+  density 5 %, its columns go into the memory. Here a column's pool is half of all inputs, there half of 33.
+- sequences: 50 sequences of 20 random codes of 40 columns, one after the other in random order, 5 % of the bits moved.
+- images: 40 of 2048 inputs, 2000 random codes over and over; pooler alone, density 2 %, boost 2.
+
+Usage: python benchmarks/htm.py [--steps 5000] [--repeats 5] [--long 0] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from neurosim import __version__
+from neurosim.dendrites import SpatialPooler, TemporalMemory
+from neurosim.sdr import SDR, RandomDistributedScalarEncoder
+
+COLUMNS, CELLS = 2048, 10
+PUBLISHED_MS = {"pooler": 0.163, "memory": 0.197}
+Row = dict[str, object]
+
+
+def sine() -> Iterator[SDR]:
+    encoder = RandomDistributedScalarEncoder(resolution=0.03 / 200, size=1000, active=200)
+    for step in itertools.count(1):
+        yield encoder.encode(math.sin(0.01 * step)).noise(0.01, seed=1, index=step)
+
+
+def sequences() -> Iterator[SDR]:
+    known = [[SDR.random(COLUMNS, 40, seed=2, index=20 * s + i) for i in range(20)] for s in range(50)]
+    for turn in itertools.count():
+        order = SDR.random(50, 1, seed=3, index=turn).indices[0]
+        for i, code in enumerate(known[order]):
+            yield code.noise(0.05, seed=4, index=20 * turn + i)
+
+
+def images() -> Iterator[SDR]:
+    return itertools.cycle([SDR.random(2048, 40, seed=5, index=i) for i in range(2000)])
+
+
+def run_sine(steps: int) -> list[Row]:
+    pooler = SpatialPooler(1000, COLUMNS, density=0.05, potential_radius=16)
+    memory = TemporalMemory(COLUMNS, CELLS)
+    pooled, remembered, anomalies, visits = [], [], [], 0
+    for code in itertools.islice(sine(), steps):
+        start = time.thread_time()
+        columns = pooler.step(code)
+        middle = time.thread_time()
+        anomalies.append(memory.step(columns))
+        end = time.thread_time()
+        pooled.append(middle - start)
+        remembered.append(end - middle)
+        visits += memory.visits
+    return [
+        row("pooler", "sine", pooled, active=200, inputs=1000, winners=len(columns)),
+        row("memory", "sine", remembered, active=len(columns), **described(memory, anomalies, visits)),
+    ]
+
+
+def run_sequences(steps: int) -> list[Row]:
+    memory = TemporalMemory(COLUMNS, CELLS)
+    times, anomalies, visits = [], [], 0
+    for code in itertools.islice(sequences(), steps):
+        start = time.thread_time()
+        anomalies.append(memory.step(code))
+        times.append(time.thread_time() - start)
+        visits += memory.visits
+    return [row("memory", "sequences", times, active=40, **described(memory, anomalies, visits))]
+
+
+def run_images(steps: int) -> list[Row]:
+    pooler, times = SpatialPooler(2048, COLUMNS, boost=2.0), []
+    for code in itertools.islice(images(), steps):
+        start = time.thread_time()
+        winners = pooler.step(code)
+        times.append(time.thread_time() - start)
+    return [row("pooler", "images", times, active=40, inputs=2048, winners=len(winners))]
+
+
+def described(memory: TemporalMemory, anomalies: list[float], visits: int) -> Row:
+    last = anomalies[len(anomalies) // 2 :]
+    return {
+        "anomaly_second_half": statistics.fmean(last),
+        "segments": memory.segments,
+        "synapses": memory.synapses,
+        "visits_a_step": visits / len(anomalies),
+        "mb": memory.bytes / 1e6,
+    }
+
+
+def row(what: str, workload: str, times: list[float], **about: object) -> Row:
+    """A run: `median_ms` and `mean_ms` of a step over all steps, the first (compiling) left out."""
+    ms = [1e3 * t for t in times[1:]]
+    figures = {"median_ms": statistics.median(ms), "mean_ms": statistics.fmean(ms), "published_ms": PUBLISHED_MS[what]}
+    return {"what": what, "workload": workload, "steps": len(times)} | figures | about
+
+
+def repeated(steps: int, repeats: int) -> list[Row]:
+    """Each figure the median over the repeats, with the least and the largest median."""
+    runs = [[r for run in (run_sine, run_sequences, run_images) for r in run(steps)] for _ in range(repeats)]
+    rows = []
+    for same in zip(*runs, strict=True):
+        medians = [r["median_ms"] for r in same]
+        means = statistics.median(r["mean_ms"] for r in same)
+        spread = {"least_ms": min(medians), "most_ms": max(medians), "repeats": repeats}
+        rows.append(same[0] | {"median_ms": statistics.median(medians), "mean_ms": means} | spread)
+    return rows
+
+
+def long_run(steps: int, windows: int = 10) -> list[Row]:
+    """Random codes without end, the worst there is to learn, with small caps: step time and memory, by tenths."""
+    memory, rows = TemporalMemory(COLUMNS, CELLS, max_segments=4, max_synapses=20), []
+    codes = itertools.cycle([SDR.random(COLUMNS, 40, seed=6, index=i) for i in range(5000)])
+    for window in range(windows):
+        times = []
+        for code in itertools.islice(codes, steps // windows):
+            noisy = code.noise(0.5, seed=7, index=memory.steps)
+            start = time.thread_time()
+            memory.step(noisy)
+            times.append(time.thread_time() - start)
+        about = {"segments": memory.segments, "synapses": memory.synapses, "mb": memory.bytes / 1e6}
+        median = 1e3 * statistics.median(times)
+        rows.append({"after_steps": (window + 1) * len(times), "median_ms": median, **about})
+    return rows
+
+
+def table(rows: list[Row]) -> str:
+    names = list(dict.fromkeys(name for r in rows for name in r))
+    cells = [names] + [[shown(r.get(name, "")) for name in names] for r in rows]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
+    return "\n".join("  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)) for line in cells)
+
+
+def shown(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--long", type=int, default=0, metavar="STEPS", help="also run the memory on noise this long")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args(arguments)
+    run_sine(3), run_sequences(3), run_images(3)  # compiled before anything is timed
+    result = {"neurosim": __version__, "rows": repeated(options.steps, options.repeats)}
+    print(table(result["rows"]))
+    if options.long:
+        result["long"] = long_run(options.long)
+        print("\nnoise without end, 4 segments a cell and 20 synapses a segment at most:")
+        print(table(result["long"]))
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
