@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .errors import NeurosimInputError, check, pick
 from .neurons import Neuron
 from .plasticity import LearningRule, ShortTermPlasticity
-from .synapses import Distribution, Pattern, Side, Value, check_value
+from .synapses import Convolution, Distribution, Pattern, Side, Value, check_value
 
 # Targets and units are stored in 32 bits.
 LARGEST = 2**31 - 1
@@ -149,7 +149,7 @@ class Projection:
         for name, kind, what in rules:
             value = getattr(self, name)
             check(value is None or isinstance(value, kind), f"{self}.{name}", f"must be {what} or None", value)
-        if not isinstance(self.weight, Distribution):
+        if not isinstance(self.weight, Distribution) and not isinstance(self.pattern, Convolution):
             self.check_bounds(np.atleast_1d(self.weight))
 
     def check_bounds(self, weights: NDArray) -> None:
@@ -223,8 +223,10 @@ class Network:
             modulation = projection.plasticity.terms().modulation if projection.plasticity else None
             if modulation is not None:
                 self.population(modulation.population, f"{projection}.plasticity.reward")
+            self._check_sign(projection)
         for stimulus in self.stimuli:
             self.receptor(stimulus)
+            self._check_sign(stimulus)
 
     def population(self, name: str, what: str = "Network.population") -> Population:
         """The population of this name; `what` asks for it in the error."""
@@ -241,6 +243,15 @@ class Network:
             return 0
         rows = {name: row for row, name in enumerate(model.receptors)}
         return pick(rows, joint.receptor, f"{joint}.receptor")
+
+    def _check_sign(self, joint: Projection | PoissonInput) -> None:
+        """Raise where a weight is negative that the target's receptor cannot take."""
+        model = self.population(joint.target).model
+        if isinstance(joint.weight, Distribution) or not isinstance(model, Neuron) or not model.positive:
+            return
+        receptor, least = model.receptors[self.receptor(joint)], np.min(joint.weight, initial=0.0)
+        kind = type(model).__name__
+        check(receptor not in model.positive or least >= 0, f"{joint}.weight", f"must be >= 0 S for {kind}", least)
 
 
 def stream(seed: int, *labels: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from neurosim.errors import NeurosimInputError
 from neurosim.kernels.lessons import cut, cut_reference
 from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
 from neurosim.neurons import LI, LIF
-from neurosim.plasticity import STDP, Hebbian, RewardSTDP, ShortTermPlasticity, TripletSTDP
+from neurosim.plasticity import STDP, Hebbian, LearningRule, RewardSTDP, ShortTermPlasticity, Terms, TripletSTDP
 from neurosim.spikes import Recordings, Spikes
 from neurosim.synapses import AllToAll, FixedProbability, FromList, Normal, OneToOne, Uniform
 
@@ -173,6 +174,66 @@ def test_drawn_weights_beyond_the_bounds_are_refused() -> None:
     with pytest.raises(
         NeurosimInputError, match=r"Projection\['a->b'\].weight: must lie in \[0, 1\] of its STDP \(got"
     ):
+        compile_network(net, 1e-3, 0, np.dtype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("delay", "text"),
+    [
+        (4e-4, "must round to at least one step of 0.001 s (got 0.0004)"),
+        (99.0, "must be <= 65535 steps of 0.001 s (got 99.0)"),
+    ],
+)
+def test_a_reward_takes_a_step_at_least(delay: float, text: str) -> None:
+    rule = RewardSTDP("a", reward_delay=delay)
+    net = Network(
+        [Population("a", 3, SpikeSource()), Population("b", 2, LIF())],
+        [Projection("a", "b", AllToAll(), 0.5, plasticity=rule)],
+    )
+    with pytest.raises(NeurosimInputError) as caught:
+        simulate(net, Spikes([], [], 3, 0.01))
+    assert str(caught.value) == f"Projection['a->b'].plasticity.reward_delay: {text}"
+
+
+@dataclass(frozen=True)
+class Vogels(LearningRule):
+    """A rule of a user's own: inhibition that holds its target at `rate` spikes/s (Vogels et al. 2011)."""
+
+    rate: float = 20.0
+    tau: float = 0.02
+    eta: float = 0.002
+    w_min: float = -0.3
+    w_max: float = 0.0
+
+    def terms(self) -> Terms:
+        inhibits = {
+            "pair_plus": -self.eta,
+            "pair_minus": -self.eta,
+            "constant_pre": 2 * self.eta * self.rate * self.tau,
+        }
+        return Terms(self.w_min, self.w_max, self.tau, self.tau, **inhibits)
+
+
+@pytest.mark.parametrize("rate", [10.0, 30.0])
+def test_a_rule_of_ones_own_runs(rate: float) -> None:
+    """Driven to over 50 spikes/s, the cells come to the rate that the rule holds them at."""
+    learned = Projection("inhibitory", "cells", AllToAll(), 0.0, 1e-3, plasticity=Vogels(rate))
+    net = Network(
+        [Population("inhibitory", 50, PoissonSource(20.0)), Population("cells", 40, LIF(t_refractory=2e-3))],
+        [learned],
+        [PoissonInput("cells", 4000.0, 0.04)],
+    )
+    simulation = Simulation(net, clock=5e-4, threads=1)
+    first = len(simulation.run(0.2).spikes["cells"]) / 40 / 0.2
+    simulation.run(20.0)
+    settled = len(simulation.run(10.0).spikes["cells"]) / 40 / 10.0
+    assert first > 1.5 * rate and settled == pytest.approx(rate, rel=0.1)
+
+
+def test_a_network_too_large_is_refused_before_it_is_made() -> None:
+    side = Population("a", 2_000_000, SpikeSource()), Population("b", 1_000_000, LIF())
+    net = Network(side, [Projection("a", "b", FixedProbability(0.9), 0.5, plasticity=STDP())])
+    with pytest.raises(NeurosimInputError, match=r"need about .* GiB while being made"):
         compile_network(net, 1e-3, 0, np.dtype(np.float32))
 
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import check
 from ..kernels import lessons as table
 from ..kernels import plasticity as kernel
 from ..network import Network, Projection
 from ..plasticity import Modulation, ShortTermPlasticity, Terms
-from .drawing import Drawing, to_steps
+from .drawing import LONGEST_DELAY, Drawing
 from .layout import Layout
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Lesson:
         delay: steps.
         offsets: [sources + 1] int64 and `targets`: [n] uint32, the rows.
         weights: real [n], at the start.
-        places: [n] where each stands among all synapses of the projection, in the order of its rows.
+        places: [n] where each stands among all synapses of the projection, in the order of its rows; or all of them.
         rule, short_term: as `kernels.plasticity` reads them; empty where there is none.
         modulation: of the rule; `rewarder` is the number of its population, `reward_delay` is in steps.
     """
@@ -44,7 +45,7 @@ class Lesson:
     offsets: NDArray[np.int64]
     targets: NDArray[np.uint32]
     weights: NDArray
-    places: NDArray[np.int64]
+    places: NDArray[np.int64] | slice
     rule: NDArray[np.float64]
     short_term: NDArray[np.float64]
     rewarder: int
@@ -68,6 +69,15 @@ class Lesson:
     def nbytes(self) -> int:
         each = self.targets.itemsize + self.weights.itemsize + (8 if self.rule.size else 0) + 16 * self.modulated
         return self.offsets.nbytes + each * len(self.targets)
+
+
+def bytes_each(projection: Projection, real: np.dtype) -> int:
+    """Bytes a synapse of a projection takes beyond its 6, if it learns: while it is made, and as one run has it."""
+    if not learns(projection):
+        return 0
+    rule = projection.plasticity.terms() if projection.plasticity else None
+    # Drawn in float64, sorted by delay; then target and weight of the plan, weight, index and eligibility of the run.
+    return 24 + 2 * real.itemsize + 8 * (rule is not None) + 16 * (rule is not None and rule.modulation is not None)
 
 
 def learns(projection: Projection) -> bool:
@@ -105,8 +115,9 @@ def _lessons(
     short = short_term_vector(projection.short_term, clock) if projection.short_term else np.empty(0)
     modulation = terms.modulation if terms else None
     found = []
-    for delay in np.unique(delays):
-        places = np.flatnonzero(delays == delay)
+    different = np.unique(delays)
+    for delay in different:
+        places = np.flatnonzero(delays == delay) if len(different) > 1 else slice(None)
         found.append(
             Lesson(
                 number,
@@ -137,8 +148,10 @@ def _reward(network: Network, projection: Projection, modulation: Modulation | N
     if modulation is None:
         return -1, 0
     names = [population.name for population in network.populations]
-    steps = to_steps(projection, np.array([modulation.delay]), clock)
-    return names.index(modulation.population), int(steps[0])
+    steps, thing = math.floor(modulation.delay / clock + 0.5), f"{projection}.plasticity.reward_delay"
+    check(steps >= 1, thing, f"must round to at least one step of {clock:g} s", modulation.delay)
+    check(steps <= LONGEST_DELAY, thing, f"must be <= {LONGEST_DELAY} steps of {clock:g} s", modulation.delay)
+    return names.index(modulation.population), steps
 
 
 class Learning:

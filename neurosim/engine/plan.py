@@ -16,7 +16,7 @@ from ..synapses import Distribution, draw
 from .callback import callback
 from .drawing import Drawing, prepare
 from .layout import Layout, lay_out
-from .learning import Lesson, lessons
+from .learning import Lesson, bytes_each, lessons
 from .paths import Builder, Path
 
 # Beyond this many expected events a step, a Poisson count by thresholds is no longer worth its table.
@@ -171,6 +171,7 @@ def check_memory(network: Network, real: np.dtype) -> None:
         source, target = (network.population(name).side for name in (projection.source, projection.target))
         each = 6 + (np.ndim(projection.weight) > 0 or isinstance(projection.weight, Distribution)) * real.itemsize  # type: ignore[arg-type]
         each += 2 * (np.ndim(projection.delay) > 0 or isinstance(projection.delay, Distribution))  # type: ignore[arg-type]
+        each += bytes_each(projection, real)
         need += 24.0 * source.size + each * projection.pattern.expected(source, target)
     free = free_memory()
     if free is not None and need > free:
