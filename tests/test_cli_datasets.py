@@ -54,7 +54,7 @@ def test_list_says_where_files_are(few: None, cache: Path) -> None:
     assert "[made on first use]" in before and "[not here; `neurosim datasets fetch nmnist`]" in before
     datasets("make", "digits")
     found = {entry["name"]: entry for entry in json.loads(datasets("list", "--json").stdout)["datasets"]}
-    assert list(found) == ["digits", "nmnist", "shd"]
+    assert list(found) == ["digits", "fashion", "mnist", "nmnist", "shd"]
     assert found["digits"]["here"] and not found["shd"]["here"]
     assert found["digits"]["folder"] == str(cache / "digits")
     assert found["nmnist"]["shape"] == [2, 34, 34] and found["nmnist"]["recordings"] == {"train": 60000, "test": 10000}
@@ -100,8 +100,14 @@ def test_make_takes_settings_from_everywhere(few: None, tmp_path: Path) -> None:
             "EventCamera.threshold_on: must be > 0 units of log-light (got -1.0)",
         ),
         (["make", "nmnist"], "dataset nmnist: is not computed; `neurosim datasets make` knows digits"),
-        (["fetch", "digits"], "dataset digits: is not downloaded; `neurosim datasets fetch` knows nmnist, shd"),
-        (["info", "dgits"], "dataset: unknown name 'dgits'; did you mean 'digits'? choose from digits, nmnist, shd"),
+        (
+            ["fetch", "digits"],
+            "dataset digits: is not downloaded; `neurosim datasets fetch` knows fashion, mnist, nmnist, shd",
+        ),
+        (
+            ["info", "dgits"],
+            "dataset: unknown name 'dgits'; did you mean 'digits'? choose from digits, fashion, mnist, nmnist, shd",
+        ),
         (["list", "--seed", "1"], "--seed: this command has no use for it; leave it out"),
         (["verify", "nmnist", "--set", "a=1"], "--set: this command has no use for it; leave it out"),
         (["make", "digits", "--out", "x"], "--out: this command has no use for it; leave it out"),
@@ -152,4 +158,4 @@ def test_completion_knows_the_datasets() -> None:
         text=True,
         check=False,
     )
-    assert run.stdout.split() == ["plain,digits", "plain,nmnist", "plain,shd"], run.stderr
+    assert run.stdout.split() == [f"plain,{name}" for name in catalog.datasets()], run.stderr

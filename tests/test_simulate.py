@@ -205,7 +205,7 @@ def test_report_writes_the_page_again(ran: dict[str, Any], tmp_path: Path) -> No
     ("words", "message"),
     [
         ([], "no DATASET given; 'neurosim datasets list' names them; see 'neurosim simulate --help'"),
-        (["digit"], "dataset: unknown name 'digit'; did you mean 'digits'? choose from digits, nmnist, shd"),
+        (["digit"], "dataset: unknown name 'digit'; did you mean 'digits'? choose from digits, fashion"),
         (["digits", "--split", "tst"], "split of digits: unknown name 'tst'; did you mean 'test'? choose from"),
         (["digits", "--limit", "0"], "--limit: must be >= 1 recording (got 0)"),
         (

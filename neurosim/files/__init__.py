@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from .cameras import read_raw as read_raw
     from .formats import read as read
     from .formats import write as write
+    from .idx import Images as Images
+    from .idx import read_idx as read_idx
+    from .idx import read_images as read_images
+    from .idx import unzip_one as unzip_one
+    from .idx import write_idx as write_idx
     from .nmnist import decode_nmnist as decode_nmnist
     from .nmnist import encode_nmnist as encode_nmnist
     from .nmnist import read_nmnist as read_nmnist
@@ -49,6 +54,7 @@ if TYPE_CHECKING:
 # Loaded on first use: some readers need numba or h5py, and starting up needs neither.
 _PUBLIC = {
     "Block": "raw",
+    "Images": "idx",
     "Extent": "sonata",
     "PutSpikes": "sonata",
     "States": "states",
@@ -64,6 +70,8 @@ _PUBLIC = {
     "read_dat": "cameras",
     "read_evt2": "cameras",
     "read_evt3": "cameras",
+    "read_idx": "idx",
+    "read_images": "idx",
     "read_json": "settings",
     "read_nmnist": "nmnist",
     "read_nmnist_many": "nmnist",
@@ -75,10 +83,12 @@ _PUBLIC = {
     "read_toml": "settings",
     "read_windows": "windows",
     "replacing": "atomic",
+    "unzip_one": "idx",
     "write": "formats",
     "write_arrays": "arrays",
     "write_bytes": "atomic",
     "write_csv": "table",
+    "write_idx": "idx",
     "write_json": "settings",
     "write_nmnist": "nmnist",
     "write_sonata": "sonata",
