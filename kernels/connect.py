@@ -9,9 +9,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, uint64
+from numba import njit, uint32, uint64
 
-from neurosim.kernels.random import threefry_reference, unit_interval, words
+from neurosim.kernels.random import threefry, threefry_reference, unit_interval, words
+
+# Choices out of so many take one word of 32 bits each.
+NARROW = 1 << 16
 
 
 def bernoulli_reference(key, first, last, targets, probability, skip_self):
@@ -79,62 +82,164 @@ def distance_rows(key, first, last, sources, targets, scale, length, exponent, s
     return count
 
 
+def picks_reference(key, chooser, among):
+    """The specification of `_refill`: an endless stream of choices out of range(among).
+
+    Up to 65,536 a word of 32 bits makes one (off by less than 2^-16 of its probability), beyond that two words do.
+    """
+    draw = 0
+    while True:
+        a, b, c, d = threefry_reference((chooser, 0, draw, 0), (key & 0xFFFFFFFF, key >> 32, 0, 0))
+        if among <= NARROW:
+            yield from (word * among >> 32 for word in (a, b, c, d))
+        else:
+            yield from (int(((h << 32 | low) // 2**11 + 0.5) / 2**53 * among) for h, low in ((a, b), (c, d)))
+        draw += 1
+
+
+def choose_reference(key, chooser, among, wanted, with_replacement, skip):
+    """The specification of `choose`."""
+    eligible = among - (0 <= skip < among)
+    inverted = not with_replacement and wanted * 2 > eligible
+    found: list[int] = []
+    picks = picks_reference(key, chooser, among)
+    while len(found) < (eligible - wanted if inverted else wanted):
+        j = next(picks)
+        if j != skip and (with_replacement or j not in found):
+            found.append(j)
+    return [j for j in range(among) if j not in found and j != skip] if inverted else sorted(found)
+
+
 @njit(cache=True, nogil=True)
-def choose(key, chooser, among, with_replacement, skip, taken, out):
+def _counter_words(c0, c1, draw, c3, k0, k1, a, b, c, d):
+    """Words of counters whose third part is `draw` + i."""
+    none = uint32(0)
+    for i in range(a.size):
+        w0, w1, w2, w3 = threefry(c0, c1, uint32(draw + uint32(i)), c3, k0, k1, none, none)
+        a[i] = w0
+        b[i] = w1
+        c[i] = w2
+        d[i] = w3
+
+
+@njit(cache=True, nogil=True)
+def _refill(key, chooser, draw, among, counters, words, picks):
+    """The choices of `counters` counters from `draw` on; returns how many."""
+    a, b, c, d = words[0][:counters], words[1][:counters], words[2][:counters], words[3][:counters]
+    _counter_words(
+        uint32(chooser), uint32(uint64(chooser) >> uint64(32)), uint32(draw), uint32(uint64(draw) >> uint64(32)),
+        uint32(key), uint32(uint64(key) >> uint64(32)), a, b, c, d,
+    )  # fmt: skip
+    if among > NARROW:
+        for i in range(counters):
+            picks[2 * i] = int(unit_interval(a[i], b[i]) * among)
+            picks[2 * i + 1] = int(unit_interval(c[i], d[i]) * among)
+        return 2 * counters
+    n = uint64(among)
+    for i in range(counters):
+        picks[4 * i] = uint64(a[i]) * n >> uint64(32)
+        picks[4 * i + 1] = uint64(b[i]) * n >> uint64(32)
+        picks[4 * i + 2] = uint64(c[i]) * n >> uint64(32)
+        picks[4 * i + 3] = uint64(d[i]) * n >> uint64(32)
+    return 4 * counters
+
+
+@njit(cache=True, nogil=True)
+def _sort_narrow(values, other, counts):
+    """Sort whole numbers below 65,536: by their low byte, then by their high byte. other: as many; counts: [256]."""
+    for shift in (0, 8):
+        counts[:] = 0
+        for i in range(values.size):
+            counts[values[i] >> shift & 255] += 1
+        total = 0
+        for k in range(256):
+            total += counts[k]
+            counts[k] = total - counts[k]
+        for i in range(values.size):
+            k = values[i] >> shift & 255
+            other[counts[k]] = values[i]
+            counts[k] += 1
+        values[:] = other
+
+
+@njit(cache=True, nogil=True)
+def choose(key, chooser, among, with_replacement, skip, taken, words, picks, other, counts, out):
     """Fill `out` with choices for `chooser` out of range(among), ascending; never `skip` (-1: nothing to skip).
 
-    taken: int32 [among], all zero on entry and on return.
+    Args:
+        taken: uint8 [among], all zero on entry and on return.
+        words, picks, other, counts: scratch, see `_scratch`; other as long as `out`.
     """
     wanted = out.size
     eligible = among - (1 if 0 <= skip < among else 0)
     # Of many distinct ones it is quicker to choose those left out.
     inverted = not with_replacement and wanted * 2 > eligible
     needed = eligible - wanted if inverted else wanted
-    few = not inverted and wanted * 32 < among
     found, draw = 0, 0
     while found < needed:
-        a, b, c, d = words(uint64(key), uint64(chooser), uint64(draw))
-        draw += 1
-        for k in range(2):
-            j = int((unit_interval(a, b) if k == 0 else unit_interval(c, d)) * among)
-            if found == needed or j == skip or (taken[j] and not with_replacement):
+        counters = min(picks.size // 4, max(1, (needed - found) // (2 if among > NARROW else 4)))
+        n = _refill(key, chooser, draw, among, counters, words, picks)
+        draw += counters
+        for k in range(n):
+            j = picks[k]
+            if found == needed or j == skip:
                 continue
-            taken[j] += 1
-            if few:
+            if not with_replacement:
+                if taken[j]:
+                    continue
+                taken[j] = 1
+            if not inverted:
                 out[found] = j
             found += 1
-    if few:
-        out.sort()
+    if inverted:
+        found = 0
+        for j in range(among):
+            if not taken[j] and j != skip:
+                out[found] = j
+                found += 1
+            taken[j] = 0
+        return
+    if not with_replacement:
         for k in range(wanted):
             taken[out[k]] = 0
-        return
-    found = 0
-    for j in range(among):
-        for _ in range((taken[j] == 0 and j != skip) if inverted else taken[j]):
-            out[found] = j
-            found += 1
-        taken[j] = 0
+    if among <= NARROW and wanted > 64:
+        _sort_narrow(out, other[:wanted], counts)
+    else:
+        out.sort()
+
+
+@njit(cache=True, nogil=True)
+def _scratch(among, longest):
+    """What `choose` works in."""
+    return (
+        np.zeros(among, np.uint8),
+        np.empty((4, 128), np.uint32),
+        np.empty(512, np.int64),
+        np.empty(longest, np.int32),
+        np.empty(256, np.int64),
+    )
 
 
 @njit(cache=True, nogil=True)
 def fixed_rows(key, first, last, degrees, targets, with_replacement, skip_self, out):
     """Source i chooses `degrees[i - first]` targets; rows one after another in `out`."""
-    taken = np.zeros(targets, np.int32)
+    taken, words, picks, other, counts = _scratch(targets, degrees.max() if degrees.size else 0)
     a = 0
     for source in range(first, last):
         b = a + degrees[source - first]
-        choose(key, source, targets, with_replacement, source if skip_self else -1, taken, out[a:b])
+        skip = source if skip_self else -1
+        choose(key, source, targets, with_replacement, skip, taken, words, picks, other, counts, out[a:b])
         a = b
 
 
 @njit(cache=True, nogil=True)
-def fixed_columns(key, sources, targets, degree, with_replacement, skip_self):
-    """[targets, degree] sources that every target chooses."""
-    taken = np.zeros(sources, np.int32)
-    out = np.empty((targets, degree), np.int32)
-    for target in range(targets):
-        choose(key, target, sources, with_replacement, target if skip_self else -1, taken, out[target])
-    return out
+def fixed_columns(key, sources, first, last, degree, with_replacement, skip_self, out):
+    """out[i] = the `degree` sources that target `first + i` chooses."""
+    taken, words, picks, other, counts = _scratch(sources, degree)
+    for target in range(first, last):
+        skip = target if skip_self else -1
+        line = out[target - first]
+        choose(key, target, sources, with_replacement, skip, taken, words, picks, other, counts, line)
 
 
 @njit(cache=True, nogil=True)
@@ -161,10 +266,21 @@ def transpose(columns, first, last, offsets, out):
                 position[source] += 1
 
 
+def histogram_reference(key, draws, bins):
+    """The specification of `histogram`."""
+    picks = picks_reference(key, 0, bins)
+    return np.bincount([next(picks) for _ in range(draws)], minlength=bins)
+
+
 @njit(cache=True, nogil=True)
 def histogram(key, draws, bins, counts):
     """counts[j] = how many of `draws` uniform choices out of range(bins) fell on j."""
+    words, picks = np.empty((4, 128), np.uint32), np.empty(512, np.int64)
     counts[:] = 0
-    for i in range(draws):
-        a, b, _, _ = words(uint64(key), uint64(i), uint64(0))
-        counts[int(unit_interval(a, b) * bins)] += 1
+    done, draw = 0, 0
+    while done < draws:
+        n = min(draws - done, _refill(key, 0, draw, bins, 128, words, picks))
+        for i in range(n):
+            counts[picks[i]] += 1
+        done += n
+        draw += 128

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from neurosim.errors import NeurosimInputError
-from neurosim.kernels.connect import bernoulli_reference
+from neurosim.kernels.connect import (
+    bernoulli_reference,
+    choose_reference,
+    fixed_rows,
+    histogram,
+    histogram_reference,
+)
 from neurosim.synapses import (
     PATTERNS,
     AllToAll,
@@ -243,3 +249,24 @@ def test_bad_input_is_named(make, message: str) -> None:  # type: ignore[no-unty
     with pytest.raises(NeurosimInputError) as caught:
         make()
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("among", [5, 300, 70_000])
+@pytest.mark.parametrize("with_replacement", [True, False])
+@pytest.mark.parametrize("share", [0.01, 0.4, 1.0])
+def test_choices_are_their_reference(among: int, with_replacement: bool, share: float) -> None:
+    wanted = min(int(share * among), 400 if share < 1 else among - 1) if among > 5 else 3
+    if among == 70_000 and share == 1:
+        wanted = among - 100  # few enough are left out for a plain list to find them
+    out, degrees = np.empty(wanted, np.int32), np.array([wanted])
+    fixed_rows(np.uint64(KEY), 2, 3, degrees, among, with_replacement, True, out)
+    if not (with_replacement and wanted > 1000):
+        assert out.tolist() == choose_reference(KEY, 2, among, wanted, with_replacement, 2)
+    assert (np.diff(out) >= (0 if with_replacement else 1)).all()
+
+
+@pytest.mark.parametrize("bins", [7, 70_000])
+def test_histogram_is_its_reference(bins: int) -> None:
+    counts = np.empty(bins, np.int64)
+    histogram(np.uint64(KEY), 1000, bins, counts)
+    np.testing.assert_array_equal(counts, histogram_reference(KEY, 1000, bins))

@@ -130,7 +130,7 @@ def prepare(network: Network, projection: Projection, clock: float, seed: int, t
 
 def in_threads(do: Callable[[Item], None], items: list[Item], threads: int) -> None:
     """Call `do` on every item, several at a time; raises what the first that failed raised."""
-    if threads == 1 or len(items) == 1:
+    if threads == 1 or len(items) < 2:
         for item in items:
             do(item)
         return

@@ -14,7 +14,7 @@ from ..network import Network, PoissonInput, Population, Projection, stream
 from ..neurons import Neuron
 from ..synapses import Distribution, draw
 from .callback import callback
-from .drawing import Drawing, prepare
+from .drawing import Drawing, in_threads, prepare
 from .layout import Layout, lay_out
 from .learning import Lesson, bytes_each, lessons
 from .paths import Builder, Path
@@ -143,7 +143,7 @@ def compile_network(
     check_memory(network, real)
     number = {population.name: p for p, population in enumerate(network.populations)}
     layout = lay_out(network)
-    drawings = [prepare(network, projection, clock, seed, threads) for projection in network.projections]
+    drawings = _prepare_all(network, clock, seed, threads)
     degrees = [np.zeros(network.population(d.projection.source).size, np.int32) for d in drawings]
     paths = Builder(network, layout, drawings, real, threads, degrees).build(plain)
     taught = lessons(network, drawings, clock, real, degrees)
@@ -162,6 +162,18 @@ def compile_network(
         tuple(degrees),
         taught,
     )
+
+
+def _prepare_all(network: Network, clock: float, seed: int, threads: int) -> list[Drawing]:
+    """All projections, several at a time if there are several."""
+    each = max(1, threads // max(1, len(network.projections)))
+    ready: dict[int, Drawing] = {}
+
+    def one(number: int) -> None:
+        ready[number] = prepare(network, network.projections[number], clock, seed, each)
+
+    in_threads(one, list(range(len(network.projections))), threads)
+    return [ready[number] for number in range(len(network.projections))]
 
 
 def check_memory(network: Network, real: np.dtype) -> None:

@@ -109,7 +109,8 @@ class FixedNumberPre(Pattern):
         from ..kernels.connect import fixed_columns, transpose
 
         skip = same and not self.allow_self_connections
-        columns = fixed_columns(np.uint64(key), source.size, target.size, self.n, self.with_replacement, skip)
+        columns = np.empty((target.size, self.n), np.int32)
+        fixed_columns(np.uint64(key), source.size, 0, target.size, self.n, self.with_replacement, skip, columns)
         offsets = np.empty(source.size + 1, np.int64)
         transpose(columns, 0, source.size, offsets, np.empty(0, np.int32))
         targets = np.empty(offsets[-1], np.int32)
@@ -177,16 +178,12 @@ class FixedTotalNumber(Pattern):
 
     def _distinct(self, source: Side, target: Side, skip: bool, key: int) -> Rows:
         """Pairs numbered source * targets + target, the first `n` different ones of a stream of draws."""
-        from ..kernels.connect import fixed_columns
-
         pairs = source.size * target.size
         if not skip:
-            chosen = fixed_columns(np.uint64(key), pairs, 1, self.n, False, False)[0]
+            chosen = _distinct(key, pairs, self.n)
         else:
             # Numbered without the diagonal, then moved over it: pair q of a row of targets - 1.
-            row, column = np.divmod(
-                fixed_columns(np.uint64(key), pairs - source.size, 1, self.n, False, False)[0], target.size - 1
-            )
+            row, column = np.divmod(_distinct(key, pairs - source.size, self.n), target.size - 1)
             chosen = row * target.size + column + (column >= row)
         rows, columns = np.divmod(np.sort(chosen).astype(np.int64), target.size)
         return Rows(_offsets(np.bincount(rows, minlength=source.size)), columns.astype(np.int32))
@@ -369,6 +366,15 @@ def _grown(expected, sources, fill) -> Rows:
         room *= 2
 
 
+def _distinct(key: int, among: int, n: int) -> NDArray[np.int64]:
+    """`n` different numbers out of range(among), ascending."""
+    from ..kernels.connect import fixed_columns
+
+    out = np.empty((1, n), np.int64)
+    fixed_columns(np.uint64(key), among, 0, 1, n, False, False, out)
+    return out[0]
+
+
 def _chooser(key, before, targets, with_replacement, skip) -> Maker:
     """Source i chooses before[i + 1] - before[i] targets."""
     from ..kernels.connect import fixed_rows
@@ -387,7 +393,8 @@ def _ready(whole: Rows) -> Maker:
 
     def rows(first: int, last: int) -> Rows:
         a, b = whole.offsets[first], whole.offsets[last]
-        order, weights = (array if array is None else array[a:b] for array in (whole.order, whole.weights))
+        order = None if whole.order is None else whole.order[a:b]
+        weights = None if whole.weights is None else whole.weights[a:b]
         return Rows(whole.offsets[first : last + 1] - a, whole.targets[a:b], order, weights)
 
     return Maker(rows, whole.offsets)
