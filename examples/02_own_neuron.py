@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from neurosim import Network, PoissonInput, Population, Probe, Projection, simulate
 from neurosim.neurons import Neuron
+from neurosim.neurons.contract import check_neuron
 from neurosim.synapses import FixedNumberPre
 
 
@@ -36,13 +37,15 @@ class QIF(Neuron):
             spiked[i] = fired
 
 
-network = Network(
-    [Population("cells", 500, QIF())],
-    [Projection("cells", "cells", FixedNumberPre(50), weight=-0.02, delay=2e-3)],
-    [PoissonInput("cells", rate=900.0, weight=0.06)],
-)
-result = simulate(network, 2.0, clock=1e-4, seed=1, probes=[Probe("cells", "v", 1e-3, units=[0])])
-spikes = result.spikes["cells"]
-print(f"{len(spikes) / 500 / 2:.1f} spikes/s a cell, real-time factor {result.real_time_factor:.3f}")
-print(f"membrane of cell 0 between {result.states['cells.v'].min():.2f} and {result.states['cells.v'].max():.2f}")
-assert math.isfinite(result.states["cells.v"].max())
+if __name__ == "__main__":  # so that `neurosim simulate --config net.toml --model 02_own_neuron.py:QIF` can import it
+    print(check_neuron(QIF()))  # the contract: every rule a neuron must hold to, and how this one does
+    network = Network(
+        [Population("cells", 500, QIF())],
+        [Projection("cells", "cells", FixedNumberPre(50), weight=-0.02, delay=2e-3)],
+        [PoissonInput("cells", rate=900.0, weight=0.06)],
+    )
+    result = simulate(network, 2.0, clock=1e-4, seed=1, probes=[Probe("cells", "v", 1e-3, units=[0])])
+    spikes = result.spikes["cells"]
+    print(f"{len(spikes) / 500 / 2:.1f} spikes/s a cell, real-time factor {result.real_time_factor:.3f}")
+    print(f"membrane of cell 0 between {result.states['cells.v'].min():.2f} and {result.states['cells.v'].max():.2f}")
+    assert math.isfinite(result.states["cells.v"].max())

@@ -15,7 +15,7 @@ from neurosim.description import Description, Settings, SpikeFile, arrays
 from neurosim.engine import Probe, simulate
 from neurosim.errors import NeurosimError, NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
-from neurosim.neurons import LIF, NEURONS, CobaLIF, CubaLIF, Neuron
+from neurosim.neurons import LIF, NEURONS, VARIED, CobaLIF, CubaLIF, Neuron, VariedLIF
 from neurosim.plasticity import STDP, RewardSTDP, ShortTermPlasticity
 from neurosim.spikes import Spikes
 from neurosim.synapses import (
@@ -91,6 +91,9 @@ def everything() -> Description:
         Population("x", 20, CobaLIF(tau_syn_inhibitory=None), {"v": Uniform(-0.06, -0.05), "refractory": np.zeros(20)}),
         Population("y", 12, LIF(soft_reset=True), positions=rng.random((12, 2))),
         Population("z", 12, LIF(), {"v": 0.25}, positions=rng.random((12, 2))),
+        Population(
+            "varied", 4, VariedLIF(), {"v_threshold": Normal(1.0, 0.1), "tau_mem": np.array([1, 2, 3, 4]) / 100}
+        ),
         Population("reward", 1, PoissonSource(2.0)),
         *(Population(f"n {name}", 3, model()) for name, model in NEURONS.items()),
     ]
@@ -137,10 +140,12 @@ def test_the_file_runs_as_the_python_does(tmp_path: Path) -> None:
     assert np.array_equal(toml.states["E.v"], python.states["E.v"])
 
 
-@pytest.mark.parametrize("name", NEURONS)
+@pytest.mark.parametrize("name", [*NEURONS, *VARIED])
 def test_every_neuron_can_be_named(name: str, tmp_path: Path) -> None:
     tree = {"population": [{"name": "x", "shape": 2, "model": name}]}
-    assert description.load(write(tmp_path / "n.toml", tree)).network.populations[0].model == NEURONS[name]()
+    assert (
+        description.load(write(tmp_path / "n.toml", tree)).network.populations[0].model == {**NEURONS, **VARIED}[name]()
+    )
 
 
 def test_continuous_time_has_a_word(tmp_path: Path) -> None:
@@ -196,7 +201,7 @@ def test_a_source_plays_a_file_beside_the_toml(tmp_path: Path, name: str, extra:
 
 def test_a_neuron_of_ones_own_is_named_only_when_given(tmp_path: Path) -> None:
     @dataclasses.dataclass(frozen=True)
-    class Own(LIF.__base__):  # type: ignore[name-defined,misc]
+    class Own(Neuron):
         gain: float = 2.0
         state = ("v",)
         receptors = ("input",)
@@ -213,7 +218,6 @@ def test_a_neuron_of_ones_own_is_named_only_when_given(tmp_path: Path) -> None:
                 spiked[i] = 0
 
     path = write(tmp_path / "n.toml", {"population": [{"name": "x", "shape": 2, "model": "Own", "gain": 3.0}]})
-    assert issubclass(Own, Neuron)
     assert description.load(path, {"Own": Own}).network.populations[0].model == Own(3.0)
     with pytest.raises(NeurosimInputError, match="population 'x': model: unknown name 'Own'"):
         description.load(path)

@@ -7,9 +7,10 @@ import pytest
 
 from neurosim.errors import NeurosimInputError
 from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource, stream
-from neurosim.neurons import LIF, CubaLIF
+from neurosim.neurons import LIF, CobaLIF, CubaLIF
 from neurosim.synapses import AllToAll, Normal, OneToOne
 
+COBA = Population("coba", 4, CobaLIF())
 INPUT, CELLS = Population("input", (2, 3), SpikeSource()), Population("cells", 4, CubaLIF())
 
 
@@ -63,6 +64,14 @@ def test_streams_have_keys_of_their_own() -> None:
             "unknown name 'cell'; did you mean 'cells'",
         ),
         (lambda: Network([CELLS], stimuli=[PoissonInput("cells", 1.0, 1.0)] * 2), "two PoissonInputs are named"),
+        (
+            lambda: Network([COBA], [Projection("coba", "coba", AllToAll(), np.array([1.0, -2e-9] * 8))]),
+            "Projection['coba->coba'].weight: must be >= 0 S for CobaLIF (got -2e-09)",
+        ),
+        (
+            lambda: Network([COBA], stimuli=[PoissonInput("coba", 1.0, -1e-9, "inhibitory")]),
+            "PoissonInput['poisson->coba'].weight: must be >= 0 S for CobaLIF (got -1e-09)",
+        ),
     ],
 )
 def test_bad_descriptions_are_named(make, message: str) -> None:  # type: ignore[no-untyped-def]

@@ -12,7 +12,7 @@ from .. import files
 from ..engine import Probe
 from ..errors import NeurosimInputError, check, pick
 from ..network import SOURCES, Network, PoissonInput, Population, Projection, SpikeSource
-from ..neurons import NEURONS, Neuron
+from ..neurons import NEURONS, VARIED, Neuron
 from ..plasticity import RULES, ShortTermPlasticity
 from ..spikes import Spikes
 from ..synapses import PATTERNS
@@ -60,7 +60,7 @@ def parse(
     top = Place(name, Path(folder))
     known(tree, TABLES, top)
     entries = {key: _tables(tree, key, top) for key in LISTS}
-    table = {**NEURONS, **SOURCES, **(models or {})}
+    table = {**NEURONS, **VARIED, **SOURCES, **(models or {})}
     with top.named():
         populations = [_population(entry, place, table) for entry, place in entries["population"]]
         network = Network(

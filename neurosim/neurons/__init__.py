@@ -13,6 +13,10 @@ from .current import CubaLIF as CubaLIF
 from .lif import IF as IF
 from .lif import LI as LI
 from .lif import LIF as LIF
+from .varied import VARIED as VARIED
+from .varied import VariedCubaLIF as VariedCubaLIF
+from .varied import VariedIF as VariedIF
+from .varied import VariedLIF as VariedLIF
 
 NEURONS: dict[str, type[Neuron]] = {
     model.__name__: model for model in (LIF, IF, LI, CubaLIF, AlphaLIF, CobaLIF, AdaptiveLIF, AdEx, Izhikevich)
@@ -23,6 +27,7 @@ __all__ = [
     "LI",
     "LIF",
     "NEURONS",
+    "VARIED",
     "AdEx",
     "AdaptiveLIF",
     "AlphaLIF",
@@ -31,6 +36,9 @@ __all__ = [
     "ExactNeuron",
     "Izhikevich",
     "Neuron",
+    "VariedCubaLIF",
+    "VariedIF",
+    "VariedLIF",
     "hold_steps",
     "propagator",
 ]

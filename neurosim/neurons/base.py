@@ -35,6 +35,8 @@ class Neuron(ABC):
     """Names of the state variables, one row each."""
     receptors: ClassVar[tuple[str, ...]]
     """Names of the inputs, one row each; the first is a projection's default."""
+    positive: ClassVar[tuple[str, ...]] = ()
+    """Receptors whose weights must be >= 0: conductances, of which a negative one makes the membrane explode."""
 
     def __post_init__(self) -> None:
         for entry in fields(self):  # type: ignore[arg-type]
@@ -97,7 +99,8 @@ class ExactNeuron(Neuron):
     def crossing(state: NDArray, c: NDArray) -> float:
         """Seconds until the neuron fires if nothing arrives: 0 for now, inf for never. The state is left as it is.
 
-        A negative number -h says: not within h seconds; ask again then. It is for models that look ahead piecewise.
+        A negative number -h says: not within h seconds; ask again then, if nothing has arrived. So a model need not
+        solve for a crossing that is far off, or may look ahead piecewise.
         """
 
     @staticmethod

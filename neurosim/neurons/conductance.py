@@ -52,6 +52,7 @@ class CobaLIF(Neuron):
     t_refractory: float = 0.0
     state: ClassVar[tuple[str, ...]] = ("v", "refractory", "g_excitatory", "g_inhibitory")
     receptors: ClassVar[tuple[str, ...]] = ("excitatory", "inhibitory")
+    positive: ClassVar[tuple[str, ...]] = ("excitatory", "inhibitory")
 
     def initial(self) -> tuple[float, ...]:
         return self.v_leak, 0.0, 0.0, 0.0

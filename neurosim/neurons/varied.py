@@ -1,7 +1,7 @@
 """Neurons whose parameters differ from unit to unit: the parameters are state variables that never change.
 
-Population("x", 100, VariedLIF(), {"v_threshold": Uniform(0.9, 1.1), "tau_mem": values}): a parameter that `initial` does
-not name is the model's own for all units. Cost: an exponential or two a step, and memory traffic for each parameter.
+Population("x", 100, VariedLIF(), {"v_threshold": Uniform(0.9, 1.1), "tau_mem": values}): a parameter that `initial`
+does not name is the model's own for all units. Cost: an exponential or two a step, and memory traffic for each.
 """
 
 from __future__ import annotations

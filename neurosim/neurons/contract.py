@@ -1,0 +1,261 @@
+"""What every neuron model must hold to, checked on any model: run it on your own before you trust it.
+
+from neurosim.neurons.contract import check_neuron, examine
+check_neuron(MyNeuron())           # raises, naming the rules that are broken
+print(examine(MyNeuron()))         # the whole list
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import NeurosimInputError
+from .base import Neuron
+from .trial import REALS, Trial, spill
+
+# Relative to what a state variable usually is: below this two results are the same but for rounding.
+ROUNDING = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}
+EXACT = 1e-9
+UNITS, STEPS = 37, 40  # an odd number of units, so that vector instructions leave some over
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One rule and how the model stands to it.
+
+    Attributes:
+        rule: its name.
+        meaning: what it asks.
+        failure: how the model breaks it, and what to do; "" where it holds.
+        advice: it is about speed, and breaking it makes no result wrong.
+        note: what was found where it holds, e.g. the order of convergence.
+    """
+
+    rule: str
+    meaning: str
+    failure: str = ""
+    advice: bool = False
+    note: str = ""
+
+    def __str__(self) -> str:
+        state = "holds" if not self.failure else "slow" if self.advice else "BROKEN"
+        more = self.failure or self.note
+        return f"{self.rule:<12} {state:<7} {self.meaning}{f': {more}' if more else ''}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `examine` found."""
+
+    model: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def broken(self) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.failure and not finding.advice)
+
+    def __str__(self) -> str:
+        return "\n".join([self.model, *(f"  {finding}" for finding in self.findings)])
+
+
+def check_neuron(neuron: Neuron, dt: float = 1e-4, monotone: bool = True) -> Report:
+    """Check a model against the contract of `Neuron`.
+
+    Args:
+        neuron: with the parameters to check.
+        dt: s, the step.
+        monotone: its rate never falls as its input grows; False for a model that is meant to fall silent.
+
+    Raises:
+        NeurosimInputError: rules that are broken, the first with how and what to do.
+    """
+    report = examine(neuron, dt, monotone)
+    if report.broken:
+        first, *more = report.broken
+        names = f"; also broken: {', '.join(finding.rule for finding in more)}" if more else ""
+        raise NeurosimInputError(f"{report.model}: breaks '{first.rule}' ({first.meaning}): {first.failure}{names}")
+    return report
+
+
+def examine(neuron: Neuron, dt: float = 1e-4, monotone: bool = True) -> Report:
+    """The same without raising: every rule, and how the model stands to it."""
+    name = type(neuron).__name__
+    found: list[Finding] = []
+    # Each of these must hold before the next one can be tried: an index out of bounds, compiled, crashes the process.
+    for rule, check in _FIRST.items():
+        found.append(_judge(rule, lambda check=check: check(neuron, dt)))  # type: ignore[misc]
+        if found[-1].failure:
+            return Report(name, tuple(found))
+    trial = Trial(neuron, dt)
+    rules = {rule: check for rule, check in _RULES.items() if monotone or rule != "monotone"}
+    found += [_judge(rule, lambda check=check: check(trial)) for rule, check in rules.items()]  # type: ignore[misc]
+    return Report(name, tuple(found))
+
+
+class Broken(Exception):
+    """How a rule is broken."""
+
+
+def _judge(rule: str, check: Callable[[], str]) -> Finding:
+    meaning, advice = _MEANING[rule], rule == "vectors"
+    try:
+        return Finding(rule, meaning, note=check(), advice=advice)
+    except Broken as broken:
+        return Finding(rule, meaning, str(broken), advice)
+    except Exception as error:  # whatever the user's code may raise
+        line = next((line for line in str(error).splitlines() if line.strip()), "")
+        return Finding(rule, meaning, f"raised {type(error).__name__}: {line.strip():.160}", advice)
+
+
+def _declared(neuron: Neuron, dt: float) -> str:
+    states, receptors = tuple(neuron.state), tuple(neuron.receptors)
+    for what, names in (("state", states), ("receptors", receptors)):
+        if not names or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
+            raise Broken(f"{what} must be different names, at least one (got {names})")
+    initial, constants = neuron.initial(), neuron.constants(dt)
+    if len(initial) != len(states):
+        raise Broken(f"initial() must give {len(states)} numbers, one for each of state (got {len(initial)})")
+    if not np.isfinite(np.array(initial, np.float64)).all():
+        raise Broken(f"initial() must be finite (got {initial})")
+    if np.isnan(np.array(constants, np.float64)).any():
+        raise Broken(f"constants({dt:g}) must hold no NaN (got {constants})")
+    if neuron.constants(dt) != constants or neuron.initial() != initial:
+        raise Broken("initial() and constants(dt) must give the same numbers every time")
+    return f"{len(states)} states, {len(receptors)} receptors, {len(constants)} constants"
+
+
+def _compiles(neuron: Neuron, dt: float) -> str:
+    for real in REALS:
+        Trial.compile(type(neuron), real)
+    return "float32 and float64"
+
+
+def _contained(neuron: Neuron, dt: float) -> str:
+    for compiled in (False, True):  # plain Python first: it says where an index leaves its array
+        for real in REALS:
+            fault = spill(neuron, dt, real, UNITS, compiled)
+            if fault:
+                raise Broken(f"{fault} ({real}); loop over range(spiked.size), write state and spiked of unit i only")
+    return ""
+
+
+def _interpreted(trial: Trial) -> str:
+    for real in REALS:
+        ends = [trial.run(real, UNITS, STEPS, compiled=compiled) for compiled in (True, False)]
+        (a, fired_a), (b, fired_b) = ends
+        worst = trial.apart(a, b)
+        if worst > 100 * ROUNDING[real] or (fired_a != fired_b).mean() > 0.01:
+            raise Broken(
+                f"states differ by {worst:.2g} of their size ({real}); use no Python that numba reads otherwise"
+            )
+    return ""
+
+
+def _repeats(trial: Trial) -> str:
+    for real in REALS:
+        ends = [trial.run(real, UNITS, STEPS) for _ in range(2)]
+        if any(not np.array_equal(x, y, equal_nan=True) for x, y in zip(*ends, strict=True)):
+            raise Broken("two runs from one state differ; keep nothing between calls and draw no random numbers")
+    return ""
+
+
+def _alone(trial: Trial) -> str:
+    """A unit's result does not depend on which others are in the call."""
+    for real in REALS:
+        together, fired = trial.run(real, UNITS, STEPS)
+        worst, other = 0.0, False
+        for part in (slice(0, 1), slice(1, 9), slice(9, UNITS)):
+            alone, fired_alone = trial.run(real, UNITS, STEPS, part)
+            worst = max(worst, trial.apart(together[:, part], alone))
+            other |= bool((fired[:, part] != fired_alone).mean() > 0.01)
+        if worst > 100 * ROUNDING[real] or other:
+            raise Broken(f"a unit run in other company differs by {worst:.2g} of its size; read and write unit i only")
+    return ""
+
+
+def _composes(trial: Trial) -> str:
+    """Without input and below threshold, halves of a step make a step: exactly, or better the smaller it is."""
+    step = "multiply every rate by dt, or decay by exp(-dt / tau)"
+    shrinks = trial.shrinks()
+    if shrinks > 0.2:
+        raise Broken(f"a step of dt / 64 moves the membrane {shrinks:.2g} times as far as one of dt; {step}")
+    errors = trial.refine()
+    if errors[0] < EXACT:
+        return "exact"
+    order = float(np.log2(errors[0] / errors[1]))
+    if not order > 0.7:
+        left = f"{errors[1] / errors[0]:.2g} of the error ({errors[0]:.2g} of the membrane's range)"
+        raise Broken(f"halving the step leaves {left}; {step}")
+    return f"order {order:.1f}"
+
+
+def _precision(trial: Trial) -> str:
+    """float32 follows float64 as long as nothing fires."""
+    worst = trial.single()
+    if worst > 1e-3:
+        raise Broken(f"float32 leaves float64 by {worst:.2g} of the membrane's range within {STEPS} steps")
+    return f"{worst:.1g} apart"
+
+
+def _finite(trial: Trial) -> str:
+    for real in REALS:
+        name, weight = trial.extremes(real)
+        if name:
+            raise Broken(
+                f"{name} is not finite under an input of {weight:.2g} ({real}); bound it, or the exponential in it"
+            )
+    return ""
+
+
+def _monotone(trial: Trial) -> str:
+    rates = trial.rates()
+    if rates is None:
+        return "never fires"
+    falls = np.flatnonzero(np.diff(rates) < -np.maximum(2, 0.02 * rates[:-1]))
+    if falls.size:
+        k = int(falls[0])
+        raise Broken(
+            f"{rates[k]} spikes fall to {rates[k + 1]} as the input grows; if it is meant to, say monotone=False"
+        )
+    return f"{rates[0]} to {rates[-1]} spikes"
+
+
+def _vectors(trial: Trial) -> str:
+    found = trial.vectors()
+    if not found:
+        raise Broken("select (a if condition else b) where it branches, and take literals as c.dtype.type(1)")
+    return found
+
+
+_FIRST: Mapping[str, Callable[[Neuron, float], str]] = {
+    "declared": _declared,
+    "compiles": _compiles,
+    "contained": _contained,
+}
+_RULES: Mapping[str, Callable[[Trial], str]] = {
+    "interpreted": _interpreted,
+    "repeats": _repeats,
+    "alone": _alone,
+    "composes": _composes,
+    "precision": _precision,
+    "finite": _finite,
+    "monotone": _monotone,
+    "vectors": _vectors,
+}
+_MEANING: Mapping[str, str] = {
+    "declared": "names, initial values and constants fit together",
+    "compiles": "step compiles",
+    "contained": "step writes its own units' state and a 0 or 1 each into spiked, nothing else",
+    "interpreted": "compiled and plain Python agree",
+    "repeats": "the same again gives the same, bit for bit",
+    "alone": "a unit does not feel which others are run with it",
+    "composes": "two half steps make a whole one",
+    "precision": "float32 follows float64",
+    "finite": "any input leaves finite numbers",
+    "monotone": "more input, no fewer spikes",
+    "vectors": "step becomes vector instructions",
+}
+RULES: tuple[str, ...] = tuple(_MEANING)
