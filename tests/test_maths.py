@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from neurosim.kernels.maths import exp
+from neurosim.kernels.maths import exp, log_of_fraction, turn
 
 
 @njit
@@ -32,3 +32,21 @@ def test_exp_stays_finite_beyond_its_edges(real: type) -> None:
     out = np.empty_like(x)
     each(x, out)
     assert np.all(np.isfinite(out)) and out[0] == out[1] < 1e-37 and out[2] == out[3] > 1e38
+
+
+@njit(error_model="numpy")
+def logs_and_turns(x, log, c, s):  # type: ignore[no-untyped-def]
+    for i in range(x.size):
+        log[i] = log_of_fraction(x[i])
+        c[i], s[i] = turn(x[i])
+
+
+def test_logarithms_and_turns_of_fractions() -> None:
+    tiny = 2.0 ** -np.arange(1, 54)
+    x = np.concatenate([np.linspace(0, 1, 200_003)[1:-1], tiny, 1 - tiny[1:]])
+    log, c, s = np.empty((3, len(x)))
+    logs_and_turns(x, log, c, s)
+    wide = x.astype(np.longdouble)
+    assert np.abs(log / np.log(wide) - 1).max() < 2 * np.finfo(float).eps
+    angle = 2 * np.pi * wide
+    assert max(np.abs(c - np.cos(angle)).max(), np.abs(s - np.sin(angle)).max()) < 4 * np.finfo(float).eps

@@ -102,3 +102,29 @@ def test_poisson_thresholds_hold_the_distribution(mean: float) -> None:
     counts = np.empty(len(words), np.int32)
     random.poisson_counts(words, random.poisson_thresholds(mean), counts)
     assert np.array_equal(counts, np.searchsorted(edges[1:-1], words, side="right"))
+
+
+def test_normals_are_their_reference() -> None:
+    out = np.empty(2000)
+    first = 2**33 - 1000  # where the upper half of the counter changes
+    random.normals(KEY, first, 5, out)
+    expected = [random.normal_reference(int(KEY), first + i, 5) for i in range(0, 2000, 37)]
+    np.testing.assert_allclose(out[::37], expected, rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.02, 2.0, 30.0, 200.0])
+@pytest.mark.parametrize("real", [np.float32, np.float64])
+def test_poisson_input_is_its_reference(mean: float, real: type) -> None:
+    thresholds = random.poisson_thresholds(mean)
+    certain, passed = random.passed_thresholds(thresholds)
+    x, expected = np.zeros(700, real), np.zeros(700, real)
+    words, numbers = np.empty(256, np.uint32), np.empty(256, np.int32)
+    for draw in range(5):
+        total = random.poisson_add(KEY, 128, np.uint64(draw), certain, passed, real(0.3), words, numbers, x)
+        assert total == random.poisson_add_reference(KEY, 128, draw, certain, passed, 0.3, expected)
+    np.testing.assert_array_equal(x, expected)
+    group = np.empty(704, np.uint32)
+    random.group_words(KEY, 128, np.uint64(4), group)
+    counts = np.empty(700, np.int32)
+    random.poisson_counts(group[:700], thresholds, counts)
+    assert total == counts.sum()

@@ -1,0 +1,74 @@
+"""Bit rows, flags, prefetch and the barrier: each against what it stands for."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from numba import njit
+
+from neurosim.engine.paths import aligned
+from neurosim.kernels.bits import column_sums_reference, sum_rows
+from neurosim.kernels.machine import APART, barrier, flags64, flags_reference, prefetch, trailing_zeros
+
+
+@pytest.mark.parametrize("count", [8, 16, 64, 128, 248])
+@pytest.mark.parametrize("strips", [1, 3])
+def test_bit_rows_are_summed_by_column(count: int, strips: int) -> None:
+    rng = np.random.default_rng(count + strips)
+    rows = aligned((count, 8 * strips), np.uint64)
+    rows[:] = rng.integers(0, 2**64, rows.shape, dtype=np.uint64)
+    rows[0] = ~np.uint64(0)
+    if count == 248:
+        rows[:, 0] = ~np.uint64(0)  # the largest sum there can be
+    addresses = np.full(count + 32, rows.ctypes.data)
+    addresses[:count] = rows.ctypes.data + rng.permutation(count) * rows.strides[0]
+    planes, out = aligned((8, 8 * strips), np.uint64), np.full(512 * strips, 99, np.uint8)
+    planes[:] = ~np.uint64(0)
+    words = rows.shape[1]
+    sum_rows(addresses, 0, count, 0, words * 8, planes, planes.ctypes.data, out.ctypes.data, 1, words)
+    assert (out[:64] == 99).all()  # a word that was not asked for
+    np.testing.assert_array_equal(out[64:], column_sums_reference(rows)[64:])
+
+
+@njit
+def lowest(flags):  # type: ignore[no-untyped-def]
+    prefetch(flags)
+    mask = flags64(flags)
+    return mask, (trailing_zeros(mask) if mask else -1)
+
+
+def test_flags_to_bits() -> None:
+    rng = np.random.default_rng(0)
+    for share in (0.0, 0.02, 0.5, 1.0):
+        flags = (rng.random(64) < share).astype(np.uint8) * 7
+        mask, first = lowest(flags.ctypes.data)
+        assert mask == flags_reference(flags, 0)
+        assert first == (int(np.flatnonzero(flags)[0]) if flags.any() else -1)
+
+
+@njit(nogil=True)
+def rounds(sync, thread, threads, spins, board, wrong):  # type: ignore[no-untyped-def]
+    """Each thread writes its round on the board, meets the others, and looks whether they have written theirs."""
+    for epoch in range(1, 401):
+        board[thread] = epoch
+        barrier(sync, thread, threads, 2 * epoch - 1, spins)
+        for other in range(threads):
+            wrong[thread] += board[other] != epoch
+        barrier(sync, thread, threads, 2 * epoch, spins)
+
+
+@pytest.mark.parametrize(("threads", "spins"), [(1, 100), (2, 4000), (2, 0), (5, 0)])
+def test_a_barrier_lets_nobody_ahead(threads: int, spins: int) -> None:
+    sync, board, wrong = aligned((threads * APART,), np.int64), np.zeros(threads, np.int64), np.zeros(threads, np.int64)
+    rounds(sync.ctypes.data, 0, 0, 0, board[:1].copy(), wrong[:1].copy())  # compiled
+    work = [
+        threading.Thread(target=rounds, args=(sync.ctypes.data, t, threads, spins, board, wrong))
+        for t in range(threads)
+    ]
+    for each in work:
+        each.start()
+    for each in work:
+        each.join(60)
+    assert not any(each.is_alive() for each in work) and wrong.sum() == 0
