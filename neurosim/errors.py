@@ -33,6 +33,10 @@ class NeurosimWriteError(NeurosimError):
     """A file that could not be written (disk full, read-only): nothing half-written is left behind."""
 
 
+class NeurosimInterruptedError(NeurosimError):
+    """A run that was interrupted and has put on disk what it needs to go on; says how."""
+
+
 def check(holds: bool, thing: str, rule: str, got: object) -> None:
     """Raise `NeurosimInputError` reading `LIF.tau_mem: must be > 0 s (got -0.02)` unless `holds`."""
     if not holds:

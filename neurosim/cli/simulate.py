@@ -38,6 +38,20 @@ def _positive(context: click.Context, parameter: click.Parameter, value: int | N
     metavar="FILE.py:CLASS",
     help="A neuron of your own that the network in --config names; runs the file as Python. Repeatable.",
 )
+@click.option(
+    "--checkpoint-every",
+    type=float,
+    metavar="SECONDS",
+    help="Of biological time, after which a network's run can be resumed whatever happens. Ctrl-C leaves a resumable "
+    "run in any case.",
+)
+@click.option(
+    "--resume",
+    "resumed",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Take up a run that was interrupted or killed, in its own folder.",
+)
 @common()
 def command(
     options: Options,
@@ -46,24 +60,30 @@ def command(
     limit: int | None,
     profile: str | None,
     models: tuple[str, ...],
+    checkpoint_every: float | None,
+    resumed: Path | None,
 ) -> Answer:
     """Simulate DATASET, or the network that --config describes, and write a run folder with a report.
 
     \b
     neurosim simulate digits               train a readout on the training recordings, simulate the test recordings
     neurosim simulate --config net.toml    run a network: [simulation], [[population]], [[projection]], ...
+    neurosim simulate --resume runs/x      go on with a run that was interrupted
 
     DATASET may instead stand in the config, as data.name. Later wins: defaults, the dataset's own, --config, --set,
     and the other options. In a network --set calls the entries by name: --set population.E.tau_mem=0.01.
     """
     from ..runs import network
 
+    if resumed is not None:
+        return resume(options, resumed, models, checkpoint_every, (dataset, split, limit, profile))
     if network.is_network(options.config):
         check(dataset is None, "DATASET", "must be left out: the network in --config runs by itself", dataset)
         check(split is None, "--split", "needs a DATASET, and --config holds a network", split)
         check(limit is None, "--limit", "needs a DATASET, and --config holds a network", limit)
-        return run_network(options, models, profile)
+        return run_network(options, models, profile, checkpoint_every)
     check(not models, "--model", "needs a network in --config", ", ".join(models))
+    check(checkpoint_every is None, "--checkpoint-every", "needs a network in --config", checkpoint_every)
     if dataset is None and options.config is None and not options.sets:
         raise click.UsageError("no DATASET given; 'neurosim datasets list' names them")
     given = {"data.name": dataset, "data.split": split, "data.limit": limit, "energy.profile": profile}
@@ -73,7 +93,37 @@ def command(
     return Answer(result, result_table(result, page))
 
 
-def run_network(options: Options, models: tuple[str, ...], profile: str | None) -> Answer:
+def resume(
+    options: Options,
+    path: Path,
+    models: tuple[str, ...],
+    checkpoint_every: float | None,
+    others: tuple[object, ...],
+) -> Answer:
+    """Go on with a run; what decides its results stands in its folder."""
+    from ..report import write
+    from ..runs import REPORT, network
+    from ..runs.network_config import own_models
+    from .tables import network_table
+
+    decided = (*others, options.config, options.seed, options.out, *options.sets)
+    given = [str(value) for value in decided if value is not None]
+    check(not given, "--resume", "takes the run as its folder says: leave out what decides it", ", ".join(given))
+    result = network.resume(
+        path,
+        own_models(models),
+        threads=options.threads,
+        quiet=options.quiet,
+        command=["neurosim", *sys.argv[1:]],
+        finish=[write],
+        checkpoint_every=checkpoint_every,
+    )
+    return Answer(result, network_table(result, path / REPORT))
+
+
+def run_network(
+    options: Options, models: tuple[str, ...], profile: str | None, checkpoint_every: float | None
+) -> Answer:
     """Run the network that the config describes."""
     from ..report import write
     from ..runs import REPORT, network
@@ -91,6 +141,7 @@ def run_network(options: Options, models: tuple[str, ...], profile: str | None) 
         command=["neurosim", *sys.argv[1:]],
         say=options.say,
         finish=[write],
+        checkpoint_every=checkpoint_every,
     )
     return Answer(result, network_table(result, Path(result["run"]) / REPORT))
 

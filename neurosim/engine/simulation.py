@@ -99,8 +99,14 @@ class Simulation:
         return self._player.step * self.clock
 
     @property
+    def found(self) -> int:
+        """Spikes of the recorded populations since time 0."""
+        numbers = [p for p, population in enumerate(self.network.populations) if population.name in self.recorded]
+        return sum(int(self._player.workspace.tallies[p].sum()) for p in numbers)
+
+    @property
     def weights(self) -> dict[str, np.ndarray]:
-        """By name of the projections that learn: [synapses] weights as they stand, in the order of sources, then targets.
+        """By name of the projections that learn: [synapses] weights as they stand, by source, then target.
 
         Read between two runs, they show how learning went on.
         """
@@ -158,6 +164,38 @@ class Simulation:
         """
         self._check_going("save")
         checkpoint.write(path, self, sizes(self._streams))
+
+    def whole(self, run_s: float = 0.0) -> Result:
+        """All since time 0 as one result, in memory: spikes and samples read back from the streams.
+
+        run_s: wall-clock seconds it took, for the result.
+
+        Raises:
+            NeurosimInputError: spikes or samples do not go to a file, or have not from the start on.
+        """
+        spikes, states = self._spikes, self._states
+        if not (isinstance(spikes, SpikeStream) and (isinstance(states, StateStream) or not self._samplers)):
+            raise NeurosimInputError(
+                "Simulation.whole: needs spikes_to, and states_to for probes; results hold them now"
+            )
+        check(spikes.first == 0, "Simulation.whole", "needs spikes from step 0 on", spikes.first)
+        memory, samples = SpikeMemory(self.recorded), StateMemory(self._samplers)
+        for name, steps, units in spikes.read():
+            memory.pieces[name].append((steps, units))
+        if isinstance(states, StateStream):
+            for number, piece in states.read():
+                samples.pieces[number].append(piece)
+        found = {name: self._spikes_of(name, self._end, *pair) for name, pair in memory.take().items()}
+        layers = work(self.plan, [self._player.count()], self.step, self.count_updates)
+        return Result(found, samples.take(), layers, self.clock, self._end, self.build_s, run_s, self.weights)
+
+    def discard(self) -> None:
+        """End the simulation without making the files of its streams, and remove what there is of them."""
+        self._over = "was closed"
+        for stream in self._streams.values():
+            stream.journal.close()
+            stream.journal.path.unlink(missing_ok=True)
+        self._streams = {}
 
     def close(self) -> None:
         """End the simulation: makes the files of its streams. May be called twice.

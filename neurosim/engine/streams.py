@@ -80,6 +80,11 @@ class SpikeStream(SpikeSink):
         self.place, self.network, self.names = place, network, list(names)
         self.journal = place.journal("spikes", self.names, size)
 
+    @property
+    def first(self) -> int:
+        """The step at which it began."""
+        return int(self.journal.about["first"])
+
     def add(self, found: Found) -> None:
         for tag, name in enumerate(self.names):
             steps, units = found[name]
@@ -151,17 +156,17 @@ class StateStream(StateSink):
         states = {sampler.probe.name: self._about(sampler) for sampler in self.samplers}
 
         def fill(put: Any) -> None:
-            for name, samples in self.read():
-                put(name, samples)
+            for tag, samples in self.read():
+                put(self.names[tag], samples)
 
         write_states_pieces(self.place.path, states, counts, fill)
         self.journal.path.unlink(missing_ok=True)
 
-    def read(self) -> Iterator[tuple[str, NDArray]]:
-        """Probe and samples of every piece so far."""
+    def read(self) -> Iterator[tuple[int, NDArray]]:
+        """Number of the probe and samples of every piece so far."""
         for tag, _, data in read_blocks(self.journal.path):
             sampler = self.samplers[tag]
-            yield self.names[tag], data.view(sampler.real).reshape(-1, sampler.units.size)
+            yield tag, data.view(sampler.real).reshape(-1, sampler.units.size)
 
     def _about(self, sampler: Sampler) -> States:
         interval = sampler.interval * self.place.clock

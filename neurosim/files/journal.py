@@ -130,7 +130,7 @@ class Journal:
         try:
             for part in parts:
                 view = memoryview(part)
-                while len(view):
+                while view:
                     view = view[os.write(self._handle, view) :]
         except OSError as error:
             os.ftruncate(self._handle, self.size)

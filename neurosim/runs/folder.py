@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import files
-from ..errors import NeurosimInputError, NeurosimMissingError, NeurosimWriteError
+from ..errors import NeurosimInputError, NeurosimInterruptedError, NeurosimMissingError, NeurosimWriteError
 from . import provenance
 
 FORMAT = "neurosim-run"
@@ -78,21 +78,50 @@ def record(
             started=provenance.now(),
             ended=None,
             seed=config.get("seed"),
-            config_hash=config_hash(config),
+            config_hash=config_hash(_without_none(config)),
             versions=provenance.versions(),
             **provenance.commit(),
             machine=provenance.machine(),
         )
         files.write_toml(path / CONFIG, _without_none(config))
-        try:
+        with _closing(run):
             yield run
-        except BaseException as error:
-            # On a full disk the manifest cannot be written either: the first error is the one to report.
-            with suppress(NeurosimWriteError):
-                run.close("failed", "interrupted" if isinstance(error, KeyboardInterrupt) else str(error))
-            raise
-        if run.manifest["status"] == "running":
-            run.close("done")
+
+
+@contextmanager
+def reopen(run: RunFolder, command: Sequence[str] = ()) -> Iterator[RunFolder]:
+    """A run folder whose run is taken up again; it ends as that of `record` does.
+
+    Raises:
+        NeurosimInputError: the run is done, its config was changed, or another run is writing into it.
+    """
+    if run.manifest.get("status") == "done":
+        raise NeurosimInputError(f"{run.path}: its run is done, there is nothing to resume; simulate again for another")
+    found = config_hash(files.read_toml(run.path / CONFIG))
+    if run.manifest.get("config_hash") != found:
+        raise NeurosimInputError(f"{run.path / CONFIG}: was changed since the run began; simulate again")
+    with _held(run.path):
+        for left in run.path.glob(".*.part*"):
+            # What a killed process was writing; the names it was to take hold what was there before.
+            left.unlink(missing_ok=True)
+        earlier = [*run.manifest.get("resumed", []), {"at": provenance.now(), "command": list(command)}]
+        run.note(status="running", reason=None, ended=None, resumed=earlier)
+        with _closing(run):
+            yield run
+
+
+@contextmanager
+def _closing(run: RunFolder) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        status = "interrupted" if isinstance(error, NeurosimInterruptedError) else "failed"
+        # On a full disk the manifest cannot be written either: the first error is the one to report.
+        with suppress(NeurosimWriteError):
+            run.close(status, "interrupted" if isinstance(error, KeyboardInterrupt) else str(error))
+        raise
+    if run.manifest["status"] == "running":
+        run.close("done")
 
 
 def open_run(path: Path) -> RunFolder:

@@ -19,9 +19,10 @@ from ..engine import Result
 from ..errors import check
 from ..neurons import Neuron
 from ..spikes import Recordings, Spikes
+from . import pieces
 from .activity import activity
 from .config import Energy
-from .folder import METRICS, NETWORK, SPIKES, RunFolder, check_out, record
+from .folder import CONFIG, METRICS, NETWORK, SPIKES, RunFolder, check_out, open_run, record, reopen
 from .network_config import Merged, merge
 from .progress import bar
 from .settings import Source, resolve
@@ -97,12 +98,15 @@ def simulate(
     command: Sequence[str] = (),
     say: Callable[[str], None] = lambda line: None,
     finish: Sequence[Callable[[Path], object]] = (),
+    checkpoint_every: float | None = None,
 ) -> dict[str, Any]:
     """Run a network and write a run folder: manifest, config, metrics, spikes (SONATA), probed states.
 
     Args:
         job: decides the results; nothing below does.
         out, threads, quiet, command, say, finish: as `runs.simulate`.
+        checkpoint_every: s of biological time after which the folder can be taken up again, whatever happens to the
+            process; None: only where Ctrl-C interrupts it.
 
     Returns:
         What `metrics.json` holds: network, seed, populations (spikes, rate, coefficient of variation, digest of each),
@@ -110,26 +114,100 @@ def simulate(
 
     Raises:
         NeurosimError: what is wrong with the description, its inputs or the disk.
+        NeurosimInterruptedError: Ctrl-C; `resume` goes on.
     """
+    _check_every(job, checkpoint_every)
     if out is not None:
         check_out(out)
     played = job.told.recordings()
-    told = dataclasses.replace(job.told, inputs={**job.told.inputs, **played})
-    told.drive()  # says what is missing before a folder is made
+    dataclasses.replace(
+        job.told, inputs={**job.told.inputs, **played}
+    ).drive()  # says what is missing before a folder is made
     store: dict[str, NDArray] = {}
     config = {**description.tree(job.told, store, ARRAYS), "energy": {"profile": job.profile}}
     with record(config, job.name, out, command, say) as run:
         if store:
             files.write_arrays(run.path / ARRAYS, store)
-        run.note(kind=NETWORK, seed=told.settings.seed, data=_facts(played), threads=threads, models=_own(job.models))
-        started = time.perf_counter()
-        with bar(f"simulating {job.name}", quiet) as progress:
-            result = told.simulate(threads, progress)
-        figures = keep(run, job, result, played, time.perf_counter() - started)
-        run.close("done")
-        for step in finish:
-            step(run.path)
+        run.note(
+            kind=NETWORK, seed=job.told.settings.seed, data=_facts(played), threads=threads, models=_own(job.models)
+        )
+        run.note(checkpoint_every=checkpoint_every)
+        return _to_the_end(run, job, played, threads, quiet, finish)
+
+
+def resume(
+    path: Path,
+    models: Mapping[str, tuple[type[Neuron], Path]] | None = None,
+    *,
+    threads: int | None = None,
+    quiet: bool = True,
+    command: Sequence[str] = (),
+    finish: Sequence[Callable[[Path], object]] = (),
+    checkpoint_every: float | None = None,
+) -> dict[str, Any]:
+    """Take up a run of a network that was interrupted or killed, at its last checkpoint, or else at its start.
+
+    Args:
+        path: its folder.
+        models: neurons of the user's own, as `configure`; the same files as before.
+        threads, quiet, command, finish, checkpoint_every: as `simulate`; the last is the run's own if None.
+
+    Returns:
+        What the uninterrupted run would have returned, wall-clock times apart.
+
+    Raises:
+        NeurosimError: as `simulate`; and where the run is done, or its config, recordings or neurons were changed.
+    """
+    run = open_run(path)
+    job = dataclasses.replace(configure(run.path / CONFIG, models=models), name=str(run.manifest.get("name")))
+    every = run.manifest.get("checkpoint_every") if checkpoint_every is None else checkpoint_every
+    _check_every(job, every)
+    with reopen(run, command):
+        played = job.told.recordings()
+        for what, found in (("data", _facts(played)), ("models", _hashes(_own(job.models)))):
+            before = run.manifest.get(what, {})
+            before = _hashes(before) if what == "models" else before
+            check(found == before, f"{run.path}: {what}", "must be what the run began with; simulate again", found)
+        run.note(checkpoint_every=every, threads=threads)
+        return _to_the_end(run, job, played, threads, quiet, finish)
+
+
+def _to_the_end(
+    run: RunFolder,
+    job: Job,
+    played: Mapping[str, Spikes],
+    threads: int | None,
+    quiet: bool,
+    finish: Sequence[Callable[[Path], object]],
+) -> dict[str, Any]:
+    """Run from where the folder stands, and write what was found."""
+    told = dataclasses.replace(job.told, inputs={**job.told.inputs, **played})
+    started, every = time.perf_counter(), run.manifest["checkpoint_every"]
+    with bar(f"simulating {job.name}", quiet) as progress:
+        if told.settings.clock is None:
+            figures = keep(run, job, told.simulate(threads, progress), played, time.perf_counter() - started)
+        else:
+            result, simulation = pieces.play(run, told, played, threads, every, progress)
+            figures = keep(run, job, result, played, time.perf_counter() - started)
+            simulation.discard()
+    (run.path / pieces.CHECKPOINT).unlink(missing_ok=True)
+    run.close("done")
+    for step in finish:
+        step(run.path)
     return figures
+
+
+def _check_every(job: Job, every: float | None) -> None:
+    if every is None:
+        return
+    check(every > 0, "--checkpoint-every", "must be > 0 s of biological time", every)
+    check(
+        job.told.settings.clock is not None, "--checkpoint-every", "needs a run on a grid of steps", "clock continuous"
+    )
+
+
+def _hashes(models: Mapping[str, Any]) -> dict[str, str]:
+    return {name: own["sha256"] for name, own in models.items()}
 
 
 def keep(run: RunFolder, job: Job, result: Result, played: Mapping[str, Spikes], wall: float) -> dict[str, Any]:

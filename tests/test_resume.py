@@ -1,0 +1,240 @@
+"""`simulate --checkpoint-every` and `--resume`: killed any number of times, a run ends as if it had not been."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tomli_w
+from click.testing import CliRunner, Result
+
+from neurosim import files, runs
+from neurosim.cli import main
+from neurosim.errors import NeurosimInputError, NeurosimInterruptedError
+from neurosim.runs import network, pieces
+from neurosim.spikes import Spikes
+
+TREE: dict[str, Any] = {
+    "simulation": {"duration": 2.0, "clock": 1e-3, "seed": 3},
+    "population": [
+        {"name": "in", "shape": 5, "model": "SpikeSource", "spikes": "in.csv"},
+        {"name": "E", "shape": 40, "model": "LIF", "tau_mem": 0.01},
+        {"name": "I", "shape": 10, "model": "CubaLIF"},
+    ],
+    "projection": [
+        {"source": "in", "target": "E", "pattern": "AllToAll", "weight": 0.2},
+        {"source": "E", "target": "I", "pattern": {"name": "FixedProbability", "p_connect": 0.5}, "weight": 1.0},
+        {"source": "I", "target": "E", "pattern": "AllToAll", "weight": -0.1, "delay": 0.004},
+    ],
+    "stimulus": [{"target": "E", "rate": 2000.0, "weight": 0.1}],
+    "probe": [{"population": "E", "variable": "v", "units": [0, 1]}],
+}
+FILES = {"manifest.json", "config.toml", "metrics.json", "spikes.h5", "states.safetensors", "report.html"}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    files.write("in.csv", Spikes.sort(rng.uniform(0, 2, 400), rng.integers(0, 5, 400), 5, 2.0))
+    write({})
+
+
+def write(changes: dict[str, Any]) -> None:
+    Path("net.toml").write_text(tomli_w.dumps({**TREE, "simulation": {**TREE["simulation"], **changes}}))
+
+
+def neurosim(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
+
+
+def manifest(run: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(run, "manifest.json").read_text())
+    return found
+
+
+def same(run: str, other: str) -> None:
+    """Two finished runs hold the same, wall-clock times apart."""
+    ours, theirs = (json.loads(Path(r, "metrics.json").read_text()) for r in (run, other))
+    for timed in ("real_time_factor", "build_s", "run_s", "timings", "run"):
+        del ours[timed], theirs[timed]
+    assert ours == theirs
+    for name in ("in", "E", "I"):
+        assert (
+            files.read_sonata(f"{run}/spikes.h5", name).digest()
+            == files.read_sonata(f"{other}/spikes.h5", name).digest()
+        )
+    mine, its = (files.read_arrays(f"{r}/states.safetensors") for r in (run, other))
+    assert np.array_equal(mine["E.v"], its["E.v"])
+    assert {p.name for p in Path(run).iterdir()} == FILES and manifest(run)["status"] == "done"
+
+
+def test_checkpoints_change_nothing() -> None:
+    for run, words in (("plain", ()), ("often", ("--checkpoint-every", "0.03")), ("late", ("--checkpoint-every", "9"))):
+        done = neurosim("simulate", "--config", "net.toml", "--out", run, "--quiet", *words)
+        assert done.exit_code == 0, done.output
+    same("often", "plain")
+    same("late", "plain")
+
+
+KILLED = """
+import json, os, random, signal, sys, time
+from neurosim.cli import main
+
+def run(words):
+    try:
+        main(words)
+    except SystemExit as end:
+        return end.code
+
+def count(real, left):
+    def counted(*given):
+        left[0] -= 1
+        if left[0] < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*given)
+    return counted
+
+first = ["simulate", "--config", "net.toml", "--quiet", "--checkpoint-every", "0.02", "--out"]
+assert run([*first, "whole"]) == 0  # also loads what the children need
+chance, kills, name = random.Random(int(sys.argv[1])), {}, 0
+while sum(kills.values()) < int(sys.argv[2]):
+    folder = f"killed{name}"
+    began = os.path.exists(f"{folder}/manifest.json")
+    words = ["simulate", "--quiet", "--threads", str(chance.choice((1, 2, 4))), "--resume", folder]
+    writes = chance.random() < 0.5  # killed at a write, or else at any moment
+    child = os.fork()
+    if child == 0:
+        if writes:
+            left = [chance.randrange(8, 300)]
+            os.replace, os.fsync, os.write = (count(real, left) for real in (os.replace, os.fsync, os.write))
+        os._exit(run(words if began else [*first, folder]))
+    if not writes:
+        time.sleep(chance.uniform(0.02, 0.4))
+        os.kill(child, signal.SIGKILL)
+    status = os.waitpid(child, 0)[1]
+    if os.WIFSIGNALED(status):
+        kills[folder] = kills.get(folder, 0) + 1
+    else:
+        assert os.WEXITSTATUS(status) == 0, status
+        name += 1
+if os.path.exists(f"killed{name}/manifest.json"):
+    assert run(["simulate", "--quiet", "--resume", f"killed{name}"]) == 0
+print(json.dumps(kills))
+"""
+
+
+def test_killed_many_times_it_ends_the_same() -> None:
+    """Kill -9 at a random write, rename, sync or moment, at least 30 times over; then every run, to its end."""
+    done = subprocess.run([sys.executable, "-c", KILLED, "1", "36"], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    kills = json.loads(done.stdout.splitlines()[-1])
+    assert sum(kills.values()) >= 30
+    for run in kills:
+        same(run, "whole")
+        assert len(manifest(run)["resumed"]) <= kills[run]
+    assert max(kills.values()) > 3
+
+
+def test_ctrl_c_leaves_a_run_that_goes_on() -> None:
+    assert neurosim("simulate", "--config", "net.toml", "--out", "whole", "--quiet").exit_code == 0
+    write({"duration": 500.0})
+    command = [sys.executable, "-m", "neurosim", "simulate", "--config", "net.toml", "--out", "run", "--quiet"]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    part = Path("run/spikes.h5.part")
+    while not (part.exists() and part.stat().st_size > 2000):
+        assert child.poll() is None
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    line = child.communicate(timeout=60)[1]
+    assert child.returncode == 1 and line.count("\n") == 1
+    assert "s of 500 s; nothing is lost, go on with: neurosim simulate --resume run" in line
+    assert manifest("run")["status"] == "interrupted" and manifest("run")["checkpoint"] > 0
+    assert Path("run/checkpoint.safetensors").exists()
+
+
+def interrupted(run: str, after: int = 1, **options: Any) -> None:
+    """A run that Ctrl-C stopped after some pieces."""
+    job = network.configure(Path("net.toml"))
+    save, left = pieces._note, [after]
+
+    def note(*given: Any) -> None:
+        save(*given)
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(NeurosimInterruptedError):
+        patch.setattr(pieces, "_note", note)
+        network.simulate(job, out=Path(run), checkpoint_every=0.25, **options)
+
+
+def test_resumed_with_other_threads_and_pieces() -> None:
+    network.simulate(network.configure(Path("net.toml")), out=Path("whole"))
+    interrupted("run", after=3)
+    assert manifest("run")["checkpoint"] == 0.75
+    done = neurosim("simulate", "--resume", "run", "--quiet", "--json", "--threads", "2", "--checkpoint-every", "0.7")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["spike_digest"] == json.loads(Path("whole/metrics.json").read_text())["spike_digest"]
+    assert manifest("run")["checkpoint_every"] == 0.7 and len(manifest("run")["resumed"]) == 1
+    Path("run/report.html").touch()
+    Path("whole/report.html").touch()
+    same("run", "whole")
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_again() -> None:
+    network.simulate(network.configure(Path("net.toml")), out=Path("whole"))
+    interrupted("run")
+    Path("run/checkpoint.safetensors").unlink()
+    assert network.resume(Path("run"))["spikes"] == json.loads(Path("whole/metrics.json").read_text())["spikes"]
+
+
+def refused(*words: object) -> str:
+    done = neurosim("simulate", *words, "--quiet")
+    assert done.exit_code == 2 and done.stderr.count("\n") == 1, done.output
+    return done.stderr
+
+
+def test_what_cannot_be_resumed_says_why() -> None:
+    assert "nowhere: no such run folder" in refused("--resume", "nowhere")
+    interrupted("run")
+    assert "leave out what decides it (got 7)" in refused("--resume", "run", "--seed", 7)
+    assert "leave out what decides it (got digits)" in refused("digits", "--resume", "run")
+    assert "--checkpoint-every: must be > 0 s of biological time (got -1.0)" in refused(
+        "--resume", "run", "--checkpoint-every", -1.0
+    )
+    text = Path("run/config.toml").read_text()
+    Path("run/config.toml").write_text(text.replace("tau_mem = 0.01", "tau_mem = 0.02"))
+    assert "config.toml: was changed since the run began; simulate again" in refused("--resume", "run")
+    Path("run/config.toml").write_text(text)
+    data = Path("in.csv").read_bytes()
+    files.write("in.csv", Spikes([0.5], [1], 5, 2.0))
+    assert "run: data: must be what the run began with; simulate again" in refused("--resume", "run")
+    Path("in.csv").write_bytes(data)
+    whole = Path("run/checkpoint.safetensors").read_bytes()
+    Path("run/checkpoint.safetensors").write_bytes(whole[:-100])
+    assert "checkpoint.safetensors: is no whole Simulation" in refused("--resume", "run")
+    Path("run/checkpoint.safetensors").write_bytes(whole)
+    assert neurosim("simulate", "--resume", "run", "--quiet").exit_code == 0
+    assert "run: its run is done, there is nothing to resume" in refused("--resume", "run")
+
+
+def test_what_cannot_be_checkpointed_says_why() -> None:
+    assert "--checkpoint-every: needs a network in --config" in refused("digits", "--checkpoint-every", "1")
+    assert "must be > 0 s of biological time" in refused("--config", "net.toml", "--checkpoint-every", "0")
+    write({"clock": "continuous"})
+    assert "--checkpoint-every: needs a run on a grid" in refused("--config", "net.toml", "--checkpoint-every", "1")
+    assert not list(Path().glob("runs/*"))
+
+
+def test_two_processes_do_not_resume_one_run() -> None:
+    interrupted("run")
+    with runs.folder.reopen(runs.open_run(Path("run"))), pytest.raises(NeurosimInputError, match="another run is wr"):
+        network.resume(Path("run"))
