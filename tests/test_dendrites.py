@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import numpy as np
 import pytest
 
 from neurosim.dendrites import (
+    DendriteLayer,
+    Prototypes,
     SegmentUnits,
     Tally,
     measure_false_negatives,
@@ -154,3 +157,81 @@ def test_bad_input_is_refused_in_a_line(make, words: str) -> None:
     with pytest.raises(NeurosimInputError, match=re.escape(words)) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def random_layer(units: int = 37, inputs: int = 11, segments: int = 4, contexts: int = 5, winners: int = 6, boost=0.0):
+    rng = np.random.default_rng(3)
+    parts = rng.normal(size=(units, inputs)), rng.normal(size=units), rng.normal(size=(units, segments, contexts))
+    return DendriteLayer(*parts, winners, boost)
+
+
+def test_layer_is_its_equations() -> None:
+    """One unit and one sample at a time, in plain loops."""
+    layer, rng = random_layer(boost=3.0), np.random.default_rng(4)
+    x, context, duty = rng.normal(size=(9, 11)), rng.normal(size=(9, 5)), rng.random(37)
+    out = layer.forward(x, context, duty)
+    for sample in range(9):
+        values = []
+        for i in range(37):
+            y = sum(layer.weights[i, n] * x[sample, n] for n in range(11)) + layer.bias[i]
+            d = [sum(layer.segments[i, j, c] * context[sample, c] for c in range(5)) for j in range(4)]
+            strongest = max(d, key=abs)
+            values.append(y / (1 + math.exp(-strongest)))
+        ranks = sorted(range(37), key=lambda i: -values[i] * math.exp(-3.0 * duty[i]))
+        expected = [values[i] if i in ranks[:6] else 0.0 for i in range(37)]
+        np.testing.assert_allclose(out[sample], expected, rtol=1e-12, atol=1e-14)
+
+
+def test_the_sign_of_the_strongest_answer_is_kept() -> None:
+    """A unit whose segments answer -6 and 2 is shut, not opened: 4 sigmoid(-6), and not 4 sigmoid(2)."""
+    layer = DendriteLayer(np.array([[4.0]]), np.zeros(1), np.array([[[-3.0], [1.0]]]), winners=1)
+    assert layer.forward([[1.0]], [2.0])[0, 0] == pytest.approx(4 / (1 + math.exp(6)))
+
+
+def test_boost_changes_who_wins_and_not_the_values() -> None:
+    layer = DendriteLayer(np.eye(3), np.zeros(3), np.zeros((3, 1, 1)), winners=1, boost=1.0)
+    x, context = [[3.0, 2.0, 1.0]], [0.0]
+    np.testing.assert_allclose(layer.forward(x, context), [[1.5, 0, 0]])
+    np.testing.assert_allclose(layer.forward(x, context, [0.5, 0, 0]), [[0, 1.0, 0]])  # 3 e^-.5 = 1.82 < 2
+
+
+def test_contexts_of_a_batch_and_one_for_all_agree() -> None:
+    layer, x = random_layer(), np.random.default_rng(5).normal(size=(4, 11))
+    context = np.arange(5.0)
+    np.testing.assert_allclose(layer.forward(x, context), layer.forward(x, np.tile(context, (4, 1))))
+    assert layer.forward(np.empty((0, 11)), context).shape == (0, 37)
+    big = DendriteLayer(np.ones((1, 1)), np.zeros(1), np.full((1, 1, 1), -1e6), 1)
+    with np.errstate(over="raise"):
+        assert big.forward([[1.0]], [1.0])[0, 0] == 0.0
+
+
+def test_prototypes_are_means_and_the_nearest_is_inferred() -> None:
+    rng = np.random.default_rng(6)
+    centres = rng.normal(size=(5, 20)) * 3
+    tasks = [centre + rng.normal(size=(200, 20)) for centre in centres]
+    prototypes = Prototypes.of(tasks)
+    np.testing.assert_allclose(prototypes.means, [task.mean(axis=0) for task in tasks])
+    x = rng.normal(size=(100, 20)) * 3
+    distances = ((x[:, None] - prototypes.means) ** 2).sum(axis=-1)
+    np.testing.assert_array_equal(prototypes.infer(x), distances.argmin(axis=1))
+    assert (prototypes.infer(tasks[3]) == 3).mean() > 0.99
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: DendriteLayer(np.ones((2, 3)), np.ones(3), np.ones((2, 1, 1)), 1), "DendriteLayer.bias: must be [2]"),
+        (lambda: DendriteLayer(np.ones((2, 3)), np.ones(2), np.ones((2, 1)), 1), "must be [2, segments, contexts]"),
+        (lambda: random_layer(winners=38), "DendriteLayer.winners: must be a whole number in 1..37 (got 38)"),
+        (lambda: random_layer(boost=-1.0), "DendriteLayer.boost: must be finite and >= 0 (got -1.0)"),
+        (lambda: random_layer().forward(np.ones((2, 10)), np.ones(5)), "forward: x: must be [batch, 11] (got (2, 10))"),
+        (lambda: random_layer().forward(np.ones((2, 11)), np.ones(4)), "context: must be [5] or [batch, 5] (got (4,))"),
+        (lambda: random_layer().forward(np.ones((2, 11)), np.ones(5), np.ones(3)), "duty: must be [37] (got (3,))"),
+        (lambda: Prototypes.of([]), "Prototypes.of: needs at least one task (got 0)"),
+        (lambda: Prototypes.of([np.ones((3, 2)), np.ones((0, 2))]), "needs inputs [n, 2] of each task (got (0, 2))"),
+        (lambda: Prototypes(np.ones((3, 2))).infer(np.ones(2)), "Prototypes.infer: needs [batch, 2] (got (2,))"),
+    ],
+)  # fmt: skip
+def test_bad_layers_are_refused(make, words: str) -> None:
+    with pytest.raises(NeurosimInputError, match=re.escape(words)):
+        make()

@@ -7,6 +7,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .layer import DendriteLayer as DendriteLayer
+    from .layer import Prototypes as Prototypes
     from .pooler import SpatialPooler as SpatialPooler
     from .segments import SegmentUnits as SegmentUnits
     from .segments import Tally as Tally
@@ -14,13 +16,19 @@ if TYPE_CHECKING:
     from .segments import measure_false_positives as measure_false_positives
     from .segments import measure_union_false_positives as measure_union_false_positives
     from .temporal import TemporalMemory as TemporalMemory
+    from .torch_layer import DendriteNetwork as DendriteNetwork
+    from .torch_layer import TrainableDendriteLayer as TrainableDendriteLayer
 
 # Loaded on first use: each needs compiled kernels, or torch, that the others do without.
 _PUBLIC = {
+    "DendriteLayer": "layer",
+    "DendriteNetwork": "torch_layer",
+    "Prototypes": "layer",
     "SegmentUnits": "segments",
     "SpatialPooler": "pooler",
     "Tally": "segments",
     "TemporalMemory": "temporal",
+    "TrainableDendriteLayer": "torch_layer",
     "measure_false_negatives": "segments",
     "measure_false_positives": "segments",
     "measure_union_false_positives": "segments",

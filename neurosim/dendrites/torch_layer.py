@@ -1,0 +1,162 @@
+"""The trainable layer of active dendrites, and the network of Iyer et al. 2022; needs torch (the `train` extra)."""
+
+from __future__ import annotations
+
+import math
+from typing import final
+
+import numpy as np
+
+from ..errors import NeurosimMissingError, check
+from .inputs import whole
+from .layer import DendriteLayer
+
+try:
+    import torch
+    from torch import Tensor, nn
+except ImportError as error:
+    raise NeurosimMissingError(
+        f"TrainableDendriteLayer: needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
+    ) from None
+
+
+@final
+class TrainableDendriteLayer(nn.Module):
+    """`DendriteLayer` with gradients: through the winners to W, b and x, and through the sigmoid to the segment j*.
+
+    Half of the weights (`sparsity`) are zero and stay so: call `rezero` after every step of an optimizer. Weights
+    start uniform in +- 1 / sqrt(density of the inputs x density of the weights x inputs), as published; segments
+    uniform in +- 1 / sqrt(contexts).
+
+    Attributes:
+        weights, bias, segments: parameters, shaped as in `DendriteLayer`.
+        mask: [units, inputs] bool, where weights may be other than 0.
+        duty: [units] running mean of how often each unit wins in training, over about `period` samples.
+
+    Raises:
+        NeurosimInputError: on construction, naming the argument and its rule.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        units: int,
+        contexts: int,
+        segments: int,
+        winners: int,
+        sparsity: float = 0.5,
+        boost: float = 0.0,
+        period: int = 1000,
+        input_density: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        name = "TrainableDendriteLayer."
+        for what, value in {"inputs": inputs, "units": units, "contexts": contexts, "segments": segments}.items():
+            whole(value, name + what, 1, 2**31)
+        self.winners = whole(winners, name + "winners", 1, units)
+        check(0 <= sparsity < 1, name + "sparsity", "must be >= 0 and < 1", sparsity)
+        check(0 <= boost < math.inf, name + "boost", "must be finite and >= 0", boost)
+        check(0 < input_density <= 1, name + "input_density", "must be > 0 and <= 1", input_density)
+        self.boost, self.period = float(boost), whole(period, name + "period", 1, 2**62)
+        draws = torch.Generator().manual_seed(whole(seed, name + "seed", 0, 2**63 - 1))
+        kept = round((1 - sparsity) * inputs)
+        check(kept > 0, name + "sparsity", f"must leave a unit one of {inputs} inputs", sparsity)
+        order = torch.rand(units, inputs, generator=draws).argsort(dim=1)
+        self.mask: Tensor
+        self.duty: Tensor
+        self.register_buffer("mask", order < kept)
+        self.register_buffer("duty", torch.zeros(units))
+        bound = 1 / math.sqrt(input_density * kept)
+        self.weights = nn.Parameter((2 * torch.rand(units, inputs, generator=draws) - 1) * bound * self.mask)
+        self.bias = nn.Parameter((2 * torch.rand(units, generator=draws) - 1) / math.sqrt(inputs))
+        start = 2 * torch.rand(units, segments, contexts, generator=draws) - 1
+        self.segments = nn.Parameter(start / math.sqrt(contexts))
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """[B, units] from x [B, inputs] and contexts [B, contexts], or one [contexts] for the whole batch.
+
+        In training the duty cycles follow the winners.
+        """
+        y = nn.functional.linear(x, self.weights, self.bias)
+        values = y * torch.sigmoid(self.strongest(context))
+        ranked = values.detach() * torch.exp(-self.boost * self.duty) if self.boost else values.detach()
+        # Stable, as the numpy form: equal values go to the lower unit.
+        chosen = _top(ranked, self.winners)
+        if self.training and self.boost:
+            with torch.no_grad():
+                part = min(len(x) / self.period, 1.0)
+                self.duty += (chosen.to(self.duty.dtype).mean(dim=0) - self.duty) * part
+        return values * chosen
+
+    def strongest(self, context: Tensor) -> Tensor:
+        """[..., units] the dendritic answer of largest magnitude, with its sign."""
+        answers = torch.einsum("ijc,...c->...ij", self.segments, context)
+        best = answers.detach().abs().argmax(dim=-1, keepdim=True)
+        return answers.gather(-1, best)[..., 0]
+
+    @torch.no_grad()
+    def rezero(self) -> None:
+        """Set the weights outside the mask to 0 again."""
+        self.weights.mul_(self.mask)
+
+    @torch.no_grad()
+    def frozen(self) -> DendriteLayer:
+        """The same layer in numpy."""
+        weights, bias, segments = (p.cpu().numpy().copy() for p in (self.weights, self.bias, self.segments))
+        return DendriteLayer(weights, bias, segments, self.winners, self.boost)
+
+
+def _top(ranked: Tensor, winners: int) -> Tensor:
+    """[B, units] bool: the `winners` largest of each row, of equal ones the lower."""
+    if winners == ranked.shape[1]:
+        return torch.ones_like(ranked, dtype=torch.bool)
+    least = ranked.topk(winners, dim=1).values[:, -1:]
+    above, ties = ranked > least, ranked == least
+    return above | (ties & (ties.cumsum(dim=1) <= winners - above.sum(dim=1, keepdim=True)))
+
+
+@final
+class DendriteNetwork(nn.Module):
+    """Two layers of active dendrites and a linear output, as for permuted MNIST in Iyer et al. 2022.
+
+    Both layers get the same context. `inputs - units - units - classes`; `density` of the units of a layer win.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        classes: int,
+        contexts: int,
+        segments: int,
+        units: int = 2048,
+        density: float = 0.05,
+        sparsity: float = 0.5,
+        boost: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        check(0 < density <= 1, "DendriteNetwork.density", "must be > 0 and <= 1", density)
+        winners = max(round(density * units), 1)
+        sizes = [(inputs, 1.0), (units, winners / units)]
+        layers = [
+            TrainableDendriteLayer(
+                n, units, contexts, segments, winners, sparsity, boost, input_density=part, seed=2 * seed + i
+            )
+            for i, (n, part) in enumerate(sizes)
+        ]
+        self.first, self.second = layers
+        self.output = nn.Linear(units, classes)
+        draws = torch.Generator().manual_seed(2**32 + seed)
+        with torch.no_grad():
+            for p in self.output.parameters():
+                p.uniform_(-1, 1, generator=draws).div_(math.sqrt(winners))
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """[B, classes] scores from x [B, inputs] and contexts [B, contexts] or [contexts]."""
+        return self.output(self.second(self.first(x, context), context))
+
+    def rezero(self) -> None:
+        """Set the weights that are kept at 0 to 0 again; after every step of the optimizer."""
+        self.first.rezero()
+        self.second.rezero()
