@@ -32,7 +32,7 @@ from llvmlite import ir
 from numba import njit, types, uint64
 from numba.extending import intrinsic
 
-from neurosim.kernels.memory import vector
+from neurosim.kernels.memory import matrix, vector
 from neurosim.kernels.random import unit_interval, words
 
 # Populations, int64 [populations, UNIT_COLUMNS].
@@ -77,13 +77,12 @@ S_TARGET, S_RECEPTOR, S_KEY, S_DRAWN, S_NEXT, S_SIZE, STIMULUS_COLUMNS = range(7
     R_SOURCES,
     R_CURSOR,  # spikes of the source's list that were read
     R_OPERATIONS,  # nonzero weights added
-    Q_TIMES,  # addresses: the heap of spikes on their way: float64, int32 and int64 [Q_ROOM]
-    Q_SOURCES,
-    Q_PLACES,
+    QUEUE,  # address: float64 [Q_ROOM, 4], a heap of spikes on their way: when the next synapse of each is reached,
+    # its source, that synapse, and when it was fired
     Q_COUNT,
     Q_ROOM,
     ROUTE_COLUMNS,
-) = range(17)
+) = range(15)
 
 # State variables to record, int64 [probes, PROBE_COLUMNS].
 P_POPULATION, P_ROW, P_UNITS, P_COUNT, P_OUT, P_SAMPLES, P_DONE, PROBE_COLUMNS = range(8)
@@ -144,7 +143,7 @@ def start(
         unit = units[p]
         if unit[KIND] == NEURONS:
             for i in range(unit[SIZE]):
-                _predict(unit, i, 0.0, keys, places, heap, asks, counters, p)
+                _predict(unit, i, unit[STATE] + i * unit[WIDTH] + 8, 0.0, keys, places, heap, asks, counters, p)
         elif unit[KIND] == POISSON:
             unit[NEXT], source_next[p] = _draw(unit[KEY], unit[DRAWN], trial, unit[SIZE], rates[p], 0.0)
     for s in range(stimuli.shape[0]):
@@ -198,16 +197,21 @@ def run(  # noqa: PLR0912 - the event loop
     Returns:
         one of PAUSED, DONE, LIST_FULL, QUEUE_FULL, STUCK and BROKEN.
     """
-    worked = counters[WORK]
+    units, stimuli, routes, probes = _bare2(units), _bare2(stimuli), _bare2(routes), _bare2(probes)
+    source_next, stimulus_next, heads, now = _bare(source_next), _bare(stimulus_next), _bare(heads), _bare(now)
+    owner, keys, places, heap, asks = _bare(owner), _bare(keys), _bare(places), _bare(heap), _bare(asks)
+    touched, counters, scratch = _bare(touched), _bare(counters), _bare(scratch)
+    worked, listed = counters[WORK], -1
     while counters[WORK] - worked < budget:
         t = _next(source_next, stimulus_next, heads, keys, heap, counters)
         for k in range(probes.shape[0]):
             _sample(units[probes[k, P_POPULATION]], probes[k], intervals[k], min(t, until), scratch)
         if not t <= until:
             return DONE
-        full = _full(units, routes, route_delays, t, counters)
+        full = _full(units, routes, route_delays, heads, t, listed, counters)
         if full != PAUSED:
             return full
+        listed = counters[SPIKES]
         counters[STALLED] = counters[STALLED] + 1 if t == now[0] else 0
         if counters[STALLED] > MOST_AT_ONCE:
             counters[WHO] = owner[heap[0]] if counters[HEAPED] else 0
@@ -221,9 +225,9 @@ def run(  # noqa: PLR0912 - the event loop
                 _arrive(units, routes[r], route_weights[r], route_delays[r], t, touched, counters)
                 heads[r] = _head(units, routes[r], route_delays[r])
         for s in range(stimuli.shape[0]):
+            row = stimuli[s]
             while stimulus_next[s] <= t:
-                _stimulate(units, stimuli[s], stimulus_weights[s], t, touched, counters)
-                row = stimuli[s]
+                _stimulate(units, row, stimulus_weights[s], t, touched, counters)
                 row[S_NEXT], stimulus_next[s] = _draw(
                     row[S_KEY], row[S_DRAWN], trial, row[S_SIZE], stimulus_rates[s], t
                 )
@@ -235,15 +239,28 @@ def run(  # noqa: PLR0912 - the event loop
                 unit[NEXT], source_next[p] = _draw(unit[KEY], unit[DRAWN], trial, unit[SIZE], rates[p], t)
         for k in range(counters[TOUCHED]):
             p = owner[touched[k]]
-            _predict(units[p], touched[k] - units[p, FIRST], t, keys, places, heap, asks, counters, p)
-        _fire_all(units, t, owner, keys, places, heap, asks, touched, counters)
+            unit, i = units[p], touched[k] - units[p, FIRST]
+            state = unit[STATE] + i * unit[WIDTH] + 8
+            _predict(unit, i, state, t, keys, places, heap, asks, counters, p)
+        if counters[HEAPED] and keys[heap[0]] <= t:
+            _fire_all(units, t, owner, keys, places, heap, asks, touched, scratch, counters)
         if counters[UNIT] >= 0:
             return BROKEN
-        for r in range(routes.shape[0]):
-            # With one delay, what was waiting comes before what was fired now.
-            if heads[r] == math.inf or routes[r, R_DELAYS]:
+        if counters[SPIKES] != listed:
+            for r in range(routes.shape[0]):
                 heads[r] = _head(units, routes[r], route_delays[r])
     return PAUSED
+
+
+@njit(inline="always")
+def _bare(array):
+    """The same without its owner: numba counts references to every view of an array that has one, atomically."""
+    return vector(array.ctypes.data, array.size, array.dtype.type(0))
+
+
+@njit(inline="always")
+def _bare2(array):
+    return matrix(array.ctypes.data, array.shape[0], array.shape[1], array.dtype.type(0))
 
 
 @njit(cache=True, nogil=True)
@@ -260,16 +277,20 @@ def _next(source_next, stimulus_next, heads, keys, heap, counters):
 
 
 @njit(cache=True, nogil=True)
-def _full(units, routes, delays, t, counters):
-    """Whether some list or queue might not hold what this moment adds to it; PAUSED for no."""
-    for p in range(units.shape[0]):
-        # At most one spike a unit.
-        need = units[p, COUNT] + units[p, SIZE]
-        if units[p, KEEP] and units[p, KIND] != EVENTS and need > units[p, ROOM]:
-            counters[WHO], counters[NEED] = p, need
-            return LIST_FULL
+def _full(units, routes, delays, heads, t, listed, counters):
+    """Whether some list or queue might not hold what this moment adds to it; PAUSED for no.
+
+    listed: spikes there were when lists were last found to have room.
+    """
+    if counters[SPIKES] != listed:
+        for p in range(units.shape[0]):
+            # At most one spike a unit.
+            need = units[p, COUNT] + units[p, SIZE]
+            if units[p, KEEP] and units[p, KIND] != EVENTS and need > units[p, ROOM]:
+                counters[WHO], counters[NEED] = p, need
+                return LIST_FULL
     for r in range(routes.shape[0]):
-        if routes[r, R_DELAYS]:
+        if routes[r, R_DELAYS] and heads[r] <= t:
             source, k = units[routes[r, R_SOURCE]], routes[r, R_CURSOR]
             times = vector(source[TIMES], source[COUNT], 0.0)
             while k < times.size and times[k] + delays[r] <= t:
@@ -290,11 +311,7 @@ def _sample(unit, probe, interval, t, scratch):
         out = vector(probe[P_OUT] + probe[P_DONE] * n * 8, n, 0.0)
         at = probe[P_DONE] * interval
         for i in range(n):
-            row = vector(unit[STATE] + chosen[i] * width, width // 8, 0.0)
-            for j in range(row.size - 1):
-                scratch[j] = row[1 + j]
-            if at > row[0]:
-                _flow(unit[FLOW], scratch.ctypes.data, at - row[0], unit[CONSTANT])
+            _look(unit, unit[STATE] + chosen[i] * width, at, scratch)
             out[i] = scratch[probe[P_ROW]]
         probe[P_DONE] += 1
 
@@ -347,23 +364,22 @@ def _arrive(units, route, weight, delay, t, touched, counters):
     delays = vector(route[R_DELAYS], route[R_SYNAPSES], 0.0)
     while route[R_CURSOR] < times.size and times[route[R_CURSOR]] + delay <= t:
         at, i = times[route[R_CURSOR]], spiked[route[R_CURSOR]]
-        if offsets[i] < offsets[i + 1]:
-            _push(route, at, at + delays[offsets[i]], i, offsets[i])
+        first = offsets[i]
+        if first < offsets[i + 1]:
+            _rise(route[QUEUE], route[Q_COUNT], at + delays[first], i, first, at)
+            route[Q_COUNT] += 1
         route[R_CURSOR] += 1
-    due = vector(route[Q_TIMES], 2 * route[Q_ROOM], 0.0)
-    sources, places = vector(route[Q_SOURCES], route[Q_ROOM], np.int32(0)), vector(route[Q_PLACES], route[Q_ROOM], 0)
-    while route[Q_COUNT] and due[0] <= t:
-        place, i = places[0], sources[0]
+    top = vector(route[QUEUE], 4, 0.0)
+    while route[Q_COUNT] and top[0] <= t:
+        i, place = np.int64(top[1]), np.int64(top[2])
         _deliver(units[route[R_TARGET]], route, place, place + 1, weight, t, touched, counters)
         if place + 1 < offsets[i + 1]:
             # The spike's next synapse: its row is sorted by delay. Each is added to the moment of the spike itself.
-            due[0], places[0] = due[1] + delays[place + 1], place + 1
+            _sink(route[QUEUE], route[Q_COUNT], top[3] + delays[place + 1], i, place + 1, top[3])
         else:
             route[Q_COUNT] -= 1
-            last = route[Q_COUNT]
-            due[0], due[1] = due[2 * last], due[2 * last + 1]
-            sources[0], places[0] = sources[last], places[last]
-        _sink(due, sources, places, route[Q_COUNT])
+            last = vector(route[QUEUE] + 32 * route[Q_COUNT], 4, 0.0)
+            _sink(route[QUEUE], route[Q_COUNT], last[0], last[1], last[2], last[3])
 
 
 @njit(cache=True, nogil=True)
@@ -397,54 +413,58 @@ def _deliver(unit, route, first, last, weight, t, touched, counters):
 def _head(units, route, delay):
     """When this projection has its next arrival."""
     source = units[route[R_SOURCE]]
-    t = vector(route[Q_TIMES], 1, 0.0)[0] if route[Q_COUNT] else math.inf
+    t = vector(route[QUEUE], 1, 0.0)[0] if route[Q_COUNT] else math.inf
     if route[R_CURSOR] < source[COUNT]:
         t = min(t, vector(source[TIMES], source[COUNT], 0.0)[route[R_CURSOR]] + delay)
     return t
 
 
-@njit(cache=True, nogil=True)
-def _before(due, sources, places, a, b):
-    if due[2 * a] != due[2 * b]:
-        return due[2 * a] < due[2 * b]
-    if sources[a] != sources[b]:
-        return sources[a] < sources[b]
-    return places[a] < places[b]
+@njit(inline="always")
+def _before(queue, k, at, source, place):
+    """Whether entry k comes before (at, source, place)."""
+    if queue[4 * k] != at:
+        return queue[4 * k] < at
+    if queue[4 * k + 1] != source:
+        return queue[4 * k + 1] < source
+    return queue[4 * k + 2] < place
+
+
+@njit(inline="always")
+def _put(queue, k, at, source, place, spiked):
+    queue[4 * k], queue[4 * k + 1], queue[4 * k + 2], queue[4 * k + 3] = at, source, place, spiked
+
+
+@njit(inline="always")
+def _move(queue, k, to):
+    _put(queue, to, queue[4 * k], queue[4 * k + 1], queue[4 * k + 2], queue[4 * k + 3])
 
 
 @njit(cache=True, nogil=True)
-def _swap(due, sources, places, a, b):
-    due[2 * a], due[2 * b] = due[2 * b], due[2 * a]
-    due[2 * a + 1], due[2 * b + 1] = due[2 * b + 1], due[2 * a + 1]
-    sources[a], sources[b] = sources[b], sources[a]
-    places[a], places[b] = places[b], places[a]
-
-
-@njit(cache=True, nogil=True)
-def _push(route, spiked, at, source, place):
-    due = vector(route[Q_TIMES], 2 * route[Q_ROOM], 0.0)
-    sources, places = vector(route[Q_SOURCES], route[Q_ROOM], np.int32(0)), vector(route[Q_PLACES], route[Q_ROOM], 0)
-    k = route[Q_COUNT]
-    route[Q_COUNT] += 1
-    due[2 * k], due[2 * k + 1], sources[k], places[k] = at, spiked, source, place
-    while k and _before(due, sources, places, k, (k - 1) // 2):
-        _swap(due, sources, places, k, (k - 1) // 2)
+def _rise(address, count, at, source, place, spiked):
+    """Put one more entry into a heap of `count`."""
+    queue = vector(address, 4 * (count + 1), 0.0)
+    k = count
+    while k and not _before(queue, (k - 1) // 2, at, source, place):
+        _move(queue, (k - 1) // 2, k)
         k = (k - 1) // 2
+    _put(queue, k, at, source, place, spiked)
 
 
 @njit(cache=True, nogil=True)
-def _sink(due, sources, places, count):
+def _sink(address, count, at, source, place, spiked):
+    """Put an entry in place of the first of a heap of `count`."""
+    queue = vector(address, 4 * (count + 1), 0.0)
     k = 0
     while True:
         child = 2 * k + 1
-        if child >= count:
-            return
-        if child + 1 < count and _before(due, sources, places, child + 1, child):
-            child += 1
-        if not _before(due, sources, places, child, k):
-            return
-        _swap(due, sources, places, k, child)
+        if child + 1 < count:
+            other = 4 * (child + 1)
+            child += _before(queue, child + 1, queue[other - 4], queue[other - 3], queue[other - 2])
+        if child >= count or not _before(queue, child, at, source, place):
+            break
+        _move(queue, child, k)
         k = child
+    _put(queue, k, at, source, place, spiked)
 
 
 @njit(cache=True, nogil=True)
@@ -458,19 +478,21 @@ def _append(unit, t, i, counters):
 
 
 @njit(cache=True, nogil=True)
-def _predict(unit, i, t, keys, places, heap, asks, counters, p):
-    """Ask unit i, whose state is that of the moment t, for its next crossing, and put that into the heap."""
-    ahead = _crossing(unit[CROSSING], unit[STATE] + i * unit[WIDTH] + 8, unit[CONSTANT])
+def _predict(unit, i, state, t, keys, places, heap, asks, counters, p):
+    """Ask unit i for its next crossing, `state` being the address of its state at the moment t, and note it."""
+    ahead = _crossing(unit[CROSSING], state, unit[CONSTANT])
     number = unit[FIRST] + i
     if math.isnan(ahead):
         counters[WHO], counters[UNIT] = p, i
         ahead = math.inf
     asks[number] = ahead < 0.0
-    _place(number, t + abs(ahead), keys, places, heap, counters)
+    at = t + abs(ahead)
+    if at < math.inf or places[number] >= 0:
+        _place(number, at, keys, places, heap, counters)
 
 
 @njit(cache=True, nogil=True)
-def _fire_all(units, t, owner, keys, places, heap, asks, due, counters):
+def _fire_all(units, t, owner, keys, places, heap, asks, due, scratch, counters):
     """Units whose crossing is now, by number: taken out of the heap first, so that each fires once in this pass."""
     count = 0
     while counters[HEAPED] and keys[heap[0]] <= t:
@@ -483,15 +505,30 @@ def _fire_all(units, t, owner, keys, places, heap, asks, due, counters):
         i = due[k] - unit[FIRST]
         row = unit[STATE] + i * unit[WIDTH]
         moment = vector(row, 1, 0.0)
+        counters[WORK] += 1
+        if asks[due[k]]:
+            # A look ahead changes nothing: it is made on a copy.
+            _look(unit, row, t, scratch)
+            _predict(unit, i, scratch.ctypes.data, t, keys, places, heap, asks, counters, p)
+            continue
         if moment[0] != t:
             _flow(unit[FLOW], row + 8, t - moment[0], unit[CONSTANT])
             moment[0] = t
             unit[FLOWS] += 1
-        counters[WORK] += 1
-        if not asks[due[k]]:
-            _fire(unit[FIRE], row + 8, unit[CONSTANT])
-            _append(unit, t, i, counters)
-        _predict(unit, i, t, keys, places, heap, asks, counters, p)
+        _fire(unit[FIRE], row + 8, unit[CONSTANT])
+        _append(unit, t, i, counters)
+        _predict(unit, i, row + 8, t, keys, places, heap, asks, counters, p)
+
+
+@njit(cache=True, nogil=True)
+def _look(unit, row, t, scratch):
+    """The state of a unit at the moment t, in `scratch`."""
+    width = unit[WIDTH] // 8
+    kept = vector(row, width, 0.0)
+    for j in range(width - 1):
+        scratch[j] = kept[1 + j]
+    if t > kept[0]:
+        _flow(unit[FLOW], scratch.ctypes.data, t - kept[0], unit[CONSTANT])
 
 
 @njit(cache=True, nogil=True)

@@ -18,11 +18,26 @@ from numba import njit
 
 # A step this small, in membrane time constants, ends the search.
 CLOSE = 1e-15
+# A rising membrane this close to the threshold, as a part of what it is made of, has reached it: rounding hides the rest.
+ROUNDING = 4e-16
+# A step of more than this many is left for later.
+FAR = 0.02
+PER_E = math.exp(-1.0)
+
+
+def shares(tau, tau_mem):
+    """The factors `share` and `ramp` of the functions below, or zeros where they would cancel: close to equal."""
+    if abs(tau_mem - tau) < 0.2 * tau_mem:
+        return 0.0, 0.0
+    share = tau / (tau_mem - tau)
+    return share, share * share * tau_mem / tau
 
 
 @njit(cache=True, nogil=True)
-def low_pass(h, tau, tau_mem, e, e_mem):
+def low_pass(h, tau, tau_mem, e, e_mem, share):
     """y(h) for j = exp(-t / tau), y(0) = 0. `e` and `e_mem` are exp(-h / tau) and exp(-h / tau_mem)."""
+    if share != 0.0:
+        return share * (e_mem - e)
     z = h / tau - h / tau_mem
     if abs(z) < 0.5:
         return e_mem * (h / tau_mem) * (-math.expm1(-z) / z if z != 0.0 else 1.0)
@@ -30,9 +45,11 @@ def low_pass(h, tau, tau_mem, e, e_mem):
 
 
 @njit(cache=True, nogil=True)
-def low_pass_ramp(h, tau, tau_mem, e, e_mem):
+def low_pass_ramp(h, tau, tau_mem, e, e_mem, ramp):
     """y(h) for j = (t / tau) exp(-t / tau), y(0) = 0."""
     z = h / tau - h / tau_mem
+    if ramp != 0.0:
+        return ramp * (e_mem - (1.0 + z) * e)
     scale = (h / tau) * (h / tau_mem)
     if abs(z) < 0.5:
         # (1 - (1 + z) exp(-z)) / z^2 as its series: the next term is below 1e-17.
@@ -76,26 +93,34 @@ def two_exponentials(constant, a, tau_a, b, tau_b):
         slope = -a / tau_a - b / tau_b
         h = rise_time(gap, slope, max(a, 0.0) / tau_a**2 + max(b, 0.0) / tau_b**2)
         t += h
-        if h <= CLOSE * tau_a or h == math.inf:
+        parts = abs(constant) + abs(a) + abs(b)
+        if h <= CLOSE * tau_a or h == math.inf or (slope > 0.0 and gap <= ROUNDING * parts):
             return t
         a *= math.exp(-h / tau_a)
         b *= math.exp(-h / tau_b)
 
 
 @njit(cache=True, nogil=True)
-def cuba_flow(y, j, k, h, r, tau_mem, tau_j, tau_k):
+def cuba_flow(y, j, k, h, r, tau_mem, tau_j, tau_k, share_j, share_k):
     """y, j and k after a time h, for currents j and k that decay exponentially, through the resistance r."""
     e_mem, e_j = math.exp(-h / tau_mem), math.exp(-h / tau_j)
     e_k = e_j if tau_k == tau_j else math.exp(-h / tau_k)
-    share = j * low_pass(h, tau_j, tau_mem, e_j, e_mem) + k * low_pass(h, tau_k, tau_mem, e_k, e_mem)
-    return y * e_mem + r * share, j * e_j, k * e_k
+    y *= e_mem
+    if j != 0.0:
+        y += r * j * low_pass(h, tau_j, tau_mem, e_j, e_mem, share_j)
+    if k != 0.0:
+        y += r * k * low_pass(h, tau_k, tau_mem, e_k, e_mem, share_k)
+    return y, j * e_j, k * e_k
 
 
 @njit(cache=True, nogil=True)
-def cuba_crossing(y, j, k, bar, tau_mem, tau_j, tau_k, peak_j, peak_k):
+def cuba_crossing(y, j, k, bar, tau_mem, tau_j, tau_k, share_j, share_k, peak_j, peak_k):
     """The first t >= 0 at which y is above `bar`, j and k being currents times r; inf for never.
 
     peak_j, peak_k: the highest y that a current of 1 leads to.
+
+    Returns:
+        -h where it is not within h and h is long: most often something arrives before.
     """
     t = 0.0
     while True:
@@ -110,54 +135,67 @@ def cuba_crossing(y, j, k, bar, tau_mem, tau_j, tau_k, peak_j, peak_k):
             return math.inf
         slope = (j + k - y) / tau_mem
         # y'' = (y - j - k) / tau_mem^2 - j / (tau_mem tau_j) - k / (tau_mem tau_k)
-        down_j, down_k = up_j - j, up_k - k
-        bend = highest + down_j * (1.0 + tau_mem / tau_j) + down_k * (1.0 + tau_mem / tau_k)
+        bend = highest
+        if j < 0.0:
+            bend -= j * (1.0 + tau_mem / tau_j)
+        if k < 0.0:
+            bend -= k * (1.0 + tau_mem / tau_k)
         h = rise_time(gap, slope, bend / tau_mem**2)
+        if h > FAR * tau_mem:
+            return -(t + h)
         t += h
-        if h <= CLOSE * tau_mem or h == math.inf:
+        if h <= CLOSE * tau_mem or (slope > 0.0 and gap <= ROUNDING * (abs(y) + abs(j) + abs(k))):
             return t
-        y, j, k = cuba_flow(y, j, k, h, 1.0, tau_mem, tau_j, tau_k)
+        y, j, k = cuba_flow(y, j, k, h, 1.0, tau_mem, tau_j, tau_k, share_j, share_k)
 
 
 @njit(cache=True, nogil=True)
-def alpha_flow(y, j, p, k, q, h, r, tau_mem, tau_j, tau_k):
+def alpha_flow(y, j, p, k, q, h, r, tau_mem, tau_j, tau_k, share_j, share_k, ramp_j, ramp_k):
     """y, j, its rise p, k, its rise q after a time h: tau_j dj/dt = p - j, tau_j dp/dt = -p, and so for k and q."""
-    e_mem, e_j, e_k = math.exp(-h / tau_mem), math.exp(-h / tau_j), math.exp(-h / tau_k)
-    from_j = j * low_pass(h, tau_j, tau_mem, e_j, e_mem) + p * low_pass_ramp(h, tau_j, tau_mem, e_j, e_mem)
-    from_k = k * low_pass(h, tau_k, tau_mem, e_k, e_mem) + q * low_pass_ramp(h, tau_k, tau_mem, e_k, e_mem)
-    y = y * e_mem + r * (from_j + from_k)
+    e_mem, e_j = math.exp(-h / tau_mem), math.exp(-h / tau_j)
+    e_k = e_j if tau_k == tau_j else math.exp(-h / tau_k)
+    y *= e_mem
+    if j != 0.0 or p != 0.0:
+        y += r * j * low_pass(h, tau_j, tau_mem, e_j, e_mem, share_j)
+        y += r * p * low_pass_ramp(h, tau_j, tau_mem, e_j, e_mem, ramp_j)
+    if k != 0.0 or q != 0.0:
+        y += r * k * low_pass(h, tau_k, tau_mem, e_k, e_mem, share_k)
+        y += r * q * low_pass_ramp(h, tau_k, tau_mem, e_k, e_mem, ramp_k)
     return y, (j + p * (h / tau_j)) * e_j, p * e_j, (k + q * (h / tau_k)) * e_k, q * e_k
 
 
 @njit(cache=True, nogil=True)
-def alpha_crossing(y, j, p, k, q, bar, tau_mem, tau_j, tau_k, peak_j, peak_k):
-    """The first t >= 0 at which y is above `bar`, j and k being currents times r; inf for never.
+def alpha_crossing(y, j, p, k, q, bar, tau_mem, tau_j, tau_k, share_j, share_k, ramp_j, ramp_k, peak_j, peak_k):
+    """The first t >= 0 at which y is above `bar`; inf for never; -h for not within h, as `cuba_crossing`.
 
     peak_j, peak_k: the highest y that a current of 1 that decays exponentially leads to.
     """
-    t, per_e = 0.0, math.exp(-1.0)
+    t = 0.0
     while True:
         gap = bar - y
         if gap < 0.0:
             return t
         # (t / tau) exp(-t / tau) is at most 1 / e, and its integral over tau_mem is tau / tau_mem.
         up_j, up_p, up_k, up_q = max(j, 0.0), max(p, 0.0), max(k, 0.0), max(q, 0.0)
-        most = (up_j + up_k) + (up_p + up_q) * per_e
+        most = (up_j + up_k) + (up_p + up_q) * PER_E
         each = up_j * peak_j + up_k * peak_k
-        each += up_p * min(per_e, tau_j / tau_mem) + up_q * min(per_e, tau_k / tau_mem)
+        each += up_p * min(PER_E, tau_j / tau_mem) + up_q * min(PER_E, tau_k / tau_mem)
         highest = max(min(max(y, most), max(y, 0.0) + each), 0.0)
         if highest <= bar:
             return math.inf
         slope = (j + k - y) / tau_mem
         # y'' = (y - j - k) / tau_mem^2 + (p - j) / (tau_mem tau_j) + (q - k) / (tau_mem tau_k)
-        down_j, down_k = (up_j - j) + (up_p - p) * per_e, (up_k - k) + (up_q - q) * per_e
+        down_j, down_k = (up_j - j) + (up_p - p) * PER_E, (up_k - k) + (up_q - q) * PER_E
         bend = highest + down_j * (1.0 + tau_mem / tau_j) + down_k * (1.0 + tau_mem / tau_k)
         bend += up_p * tau_mem / tau_j + up_q * tau_mem / tau_k
         h = rise_time(gap, slope, bend / tau_mem**2)
+        if h > FAR * tau_mem:
+            return -(t + h)
         t += h
-        if h <= CLOSE * tau_mem or h == math.inf:
+        parts = abs(y) + abs(j) + abs(p) + abs(k) + abs(q)
+        if h <= CLOSE * tau_mem or (slope > 0.0 and gap <= ROUNDING * parts):
             return t
-        y, j, p, k, q = alpha_flow(y, j, p, k, q, h, 1.0, tau_mem, tau_j, tau_k)
+        y, j, p, k, q = alpha_flow(y, j, p, k, q, h, 1.0, tau_mem, tau_j, tau_k, share_j, share_k, ramp_j, ramp_k)
 
 
 def peak(tau, tau_mem):

@@ -38,9 +38,8 @@ def reference(network: Network, given: Spikes, seed: int = 0) -> dict[str, tuple
     rows = {p: cells.initial.copy() for p, cells in plan.cells.items()}
     last = {p: np.zeros(len(row)) for p, row in rows.items()}
     models = {p: cells.population.model for p, cells in plan.cells.items()}
-    predicted = {
-        (p, i): models[p].crossing(row, plan.cells[p].constants) for p in rows for i, row in enumerate(rows[p])
-    }
+    predicted = {(p, i): 0.0 for p in rows for i in range(len(rows[p]))}
+    asks = dict.fromkeys(predicted, True)
     found: dict[int, list[tuple[float, int]]] = {p: [] for p in rows}
 
     def send(p: int, i: int, t: float) -> None:
@@ -53,6 +52,10 @@ def reference(network: Network, given: Spikes, seed: int = 0) -> dict[str, tuple
         if last[p][i] < t:
             models[p].flow(rows[p][i], t - last[p][i], plan.cells[p].constants)
             last[p][i] = t
+
+    def ask(p: int, i: int, t: float, state: np.ndarray) -> None:
+        ahead = models[p].crossing(state, plan.cells[p].constants)
+        predicted[p, i], asks[p, i] = t + abs(ahead), ahead < 0
 
     for t, i in zip(given.times, given.units, strict=True):
         send([p.name for p in network.populations].index("input"), i, t)
@@ -74,13 +77,18 @@ def reference(network: Network, given: Spikes, seed: int = 0) -> dict[str, tuple
             models[p].jump(rows[p][i], route.receptor, weight, plan.cells[p].constants)
             reached.add((p, i))
         for p, i in reached:
-            predicted[p, i] = t + models[p].crossing(rows[p][i], plan.cells[p].constants)
+            ask(p, i, t, rows[p][i])
         for p, i in sorted(key for key, at in predicted.items() if at <= t):
+            if asks[p, i]:
+                ahead = rows[p][i].copy()
+                models[p].flow(ahead, t - last[p][i], plan.cells[p].constants)
+                ask(p, i, t, ahead)
+                continue
             reach(p, i, t)
             models[p].fire(rows[p][i], plan.cells[p].constants)
             found[p].append((t, i))
             send(p, i, t)
-            predicted[p, i] = t + models[p].crossing(rows[p][i], plan.cells[p].constants)
+            ask(p, i, t, rows[p][i])
 
 
 def mixed(model: Neuron, weight: float = 1.0, order: int = 1) -> Network:

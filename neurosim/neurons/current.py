@@ -9,7 +9,7 @@ from typing import ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.flow import alpha_crossing, alpha_flow, cuba_crossing, cuba_flow, peak
+from ..kernels.flow import alpha_crossing, alpha_flow, cuba_crossing, cuba_flow, peak, shares
 from .base import ExactNeuron, hold_steps, propagator
 
 
@@ -79,19 +79,20 @@ class CubaLIF(ExactNeuron):
             spiked[i] = fired
 
     def exact_constants(self) -> tuple[float, ...]:
-        taus = self.tau_mem, self.tau_syn, self.tau_syn_inhibitory or self.tau_syn
-        rest, peaks = self.v_leak + self.r * self.i_offset, (peak(tau, self.tau_mem) for tau in taus[1:])
-        return (*taus, *peaks, rest, self.r, self.v_threshold, self.v_reset, self.t_refractory)
+        mem, taus = self.tau_mem, (self.tau_syn, self.tau_syn_inhibitory or self.tau_syn)
+        factors = (*(shares(tau, mem)[0] for tau in taus), *(peak(tau, mem) for tau in taus))
+        rest = self.v_leak + self.r * self.i_offset
+        return (mem, *taus, *factors, rest, self.r, self.v_threshold, self.v_reset, self.t_refractory)
 
     @staticmethod
     def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
-        tau_mem, tau_e, tau_h, rest, r = c[0], c[1], c[2], c[5], c[6]
+        tau_mem, tau_e, tau_h, rest, r = c[0], c[1], c[2], c[7], c[8]
         e, h, held = state[2], state[3], min(elapsed, state[1])
         if held > 0.0:
             state[1] -= held
             e *= math.exp(-held / tau_e)
             h *= math.exp(-held / tau_h)
-        y, e, h = cuba_flow(state[0] - rest, e, h, elapsed - held, r, tau_mem, tau_e, tau_h)
+        y, e, h = cuba_flow(state[0] - rest, e, h, elapsed - held, r, tau_mem, tau_e, tau_h, c[3], c[4])
         state[0], state[2], state[3] = rest + y, e, h
 
     @staticmethod
@@ -100,17 +101,19 @@ class CubaLIF(ExactNeuron):
 
     @staticmethod
     def crossing(state: NDArray, c: NDArray) -> float:
-        tau_mem, tau_e, tau_h, rest, r, held = c[0], c[1], c[2], c[5], c[6], state[1]
+        tau_mem, tau_e, tau_h, rest, r, held = c[0], c[1], c[2], c[7], c[8], state[1]
         e, h = r * state[2], r * state[3]
         if held > 0.0:
             e *= math.exp(-held / tau_e)
             h *= math.exp(-held / tau_h)
-        return held + cuba_crossing(state[0] - rest, e, h, c[7] - rest, tau_mem, tau_e, tau_h, c[3], c[4])
+        y, bar = state[0] - rest, c[9] - rest
+        ahead = cuba_crossing(y, e, h, bar, tau_mem, tau_e, tau_h, c[3], c[4], c[5], c[6])
+        return ahead + held if ahead >= 0.0 else ahead - held
 
     @staticmethod
     def fire(state: NDArray, c: NDArray) -> None:
-        state[0] = c[8]
-        state[1] = c[9]
+        state[0] = c[10]
+        state[1] = c[11]
 
 
 @final
@@ -191,19 +194,24 @@ class AlphaLIF(ExactNeuron):
             spiked[i] = fired
 
     def exact_constants(self) -> tuple[float, ...]:
-        taus = self.tau_mem, self.tau_syn, self.tau_syn_inhibitory or self.tau_syn
-        rest, peaks = self.v_leak + self.r * self.i_offset, (peak(tau, self.tau_mem) for tau in taus[1:])
-        return (*taus, *peaks, rest, self.r, self.v_threshold, self.v_reset, self.t_refractory)
+        mem, taus = self.tau_mem, (self.tau_syn, self.tau_syn_inhibitory or self.tau_syn)
+        (share_e, ramp_e), (share_h, ramp_h) = (shares(tau, mem) for tau in taus)
+        factors = (share_e, share_h, ramp_e, ramp_h, *(peak(tau, mem) for tau in taus))
+        rest = self.v_leak + self.r * self.i_offset
+        return (mem, *taus, *factors, rest, self.r, self.v_threshold, self.v_reset, self.t_refractory)
 
     @staticmethod
     def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
-        tau_mem, tau_e, tau_h, rest, r = c[0], c[1], c[2], c[5], c[6]
+        mem, tau_e, tau_h, share_e, share_h, ramp_e, ramp_h = c[0], c[1], c[2], c[3], c[4], c[5], c[6]
+        rest, r = c[9], c[10]
         y, e, p, h, q = state[0] - rest, state[2], state[3], state[4], state[5]
         held = min(elapsed, state[1])
         if held > 0.0:
             state[1] -= held
-            _, e, p, h, q = alpha_flow(0.0, e, p, h, q, held, r, tau_mem, tau_e, tau_h)
-        y, e, p, h, q = alpha_flow(y, e, p, h, q, elapsed - held, r, tau_mem, tau_e, tau_h)
+            _, e, p, h, q = alpha_flow(0.0, e, p, h, q, held, r, mem, tau_e, tau_h, share_e, share_h, ramp_e, ramp_h)
+        y, e, p, h, q = alpha_flow(
+            y, e, p, h, q, elapsed - held, r, mem, tau_e, tau_h, share_e, share_h, ramp_e, ramp_h
+        )
         state[0], state[2], state[3], state[4], state[5] = rest + y, e, p, h, q
 
     @staticmethod
@@ -212,14 +220,16 @@ class AlphaLIF(ExactNeuron):
 
     @staticmethod
     def crossing(state: NDArray, c: NDArray) -> float:
-        tau_mem, tau_e, tau_h, rest, r, held = c[0], c[1], c[2], c[5], c[6], state[1]
+        mem, tau_e, tau_h, share_e, share_h, ramp_e, ramp_h = c[0], c[1], c[2], c[3], c[4], c[5], c[6]
+        rest, r, held = c[9], c[10], state[1]
         e, p, h, q = r * state[2], r * state[3], r * state[4], r * state[5]
         if held > 0.0:
-            _, e, p, h, q = alpha_flow(0.0, e, p, h, q, held, 1.0, tau_mem, tau_e, tau_h)
-        y, bar = state[0] - rest, c[7] - rest
-        return held + alpha_crossing(y, e, p, h, q, bar, tau_mem, tau_e, tau_h, c[3], c[4])
+            _, e, p, h, q = alpha_flow(0.0, e, p, h, q, held, 1.0, mem, tau_e, tau_h, share_e, share_h, ramp_e, ramp_h)
+        y, bar = state[0] - rest, c[11] - rest
+        ahead = alpha_crossing(y, e, p, h, q, bar, mem, tau_e, tau_h, share_e, share_h, ramp_e, ramp_h, c[7], c[8])
+        return ahead + held if ahead >= 0.0 else ahead - held
 
     @staticmethod
     def fire(state: NDArray, c: NDArray) -> None:
-        state[0] = c[8]
-        state[1] = c[9]
+        state[0] = c[12]
+        state[1] = c[13]

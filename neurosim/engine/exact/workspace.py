@@ -54,7 +54,7 @@ class Workspace:
         self.arrivals = np.zeros(len(populations), np.int64)
         self._rows: dict[int, NDArray[np.float64]] = {}
         self._lists: dict[int, tuple[NDArray[np.float64], NDArray[np.int32]]] = {}
-        self._queues: dict[int, tuple[NDArray, ...]] = {}
+        self._queues: dict[int, NDArray[np.float64]] = {}
         self._probes: NDArray[np.int64] = np.zeros((0, exact.PROBE_COLUMNS), np.int64)
         self._intervals, self._keep = np.zeros(0), []  # type: ignore[var-annotated]
         self._trial = 0
@@ -235,14 +235,11 @@ class Workspace:
 
     def _queue(self, r: int, room: int) -> None:
         """Give a route's queue this room, keeping what it holds."""
-        old: tuple[NDArray, ...] = self._queues.get(r, (np.zeros(0), np.zeros(0, np.int32), np.zeros(0, np.int64)))
-        new: tuple[NDArray, ...] = np.zeros(2 * room), np.zeros(room, np.int32), np.zeros(room, np.int64)
-        for a, b in zip(old, new, strict=True):
-            b[: len(a)] = a
-        self._queues[r] = new
-        row = self._routes[r]
-        row[exact.Q_TIMES], row[exact.Q_SOURCES], row[exact.Q_PLACES] = (_address(array) for array in new)
-        row[exact.Q_ROOM] = room
+        old = self._queues.get(r, np.zeros((0, 4)))
+        # One more than it is asked for: an entry that moves to the front is still read at the end.
+        self._queues[r] = np.zeros((room + 1, 4))
+        self._queues[r][: len(old)] = old
+        self._routes[r, exact.QUEUE], self._routes[r, exact.Q_ROOM] = _address(self._queues[r]), room
 
     def _point(self, p: int) -> None:
         times, units = self._lists[p]

@@ -1,0 +1,147 @@
+"""A stream of N-MNIST through 2,312 inputs and 1,000 neurons in continuous time, beside the same on a grid.
+
+    NEUROSIM_DATA=FOLDER python benchmarks/exact.py [--model LIF] [--recordings 20] [--repeats 3] [--json]
+
+One recording after another, on one thread: what an event costs, and what the grid costs for the same network at
+steps of .1 ms (which rounds every event, every delay and every spike to it) and of the camera's own microsecond.
+Without NEUROSIM_DATA the embedded digits are played. Every kernel is compiled before the clock runs; the ways of
+running take turns, repeat by repeat; figures are medians. A synaptic event is a nonzero weight added.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from machine import describe
+
+from neurosim import Recordings, catalog
+from neurosim.engine import Result, simulate
+from neurosim.network import Network, Population, Projection, SpikeSource
+from neurosim.neurons import LIF, AdaptiveLIF, AlphaLIF, CubaLIF, Neuron
+from neurosim.synapses import FixedProbability, Normal, Uniform
+
+NEURONS = 1000
+# By model: the neuron, and a weight from which about a hundred inputs a second and neuron make some spikes/s.
+MODELS: dict[str, tuple[Neuron, float]] = {
+    "LIF": (LIF(tau_mem=0.02, t_refractory=0.002), 0.05),
+    "AdaptiveLIF": (AdaptiveLIF(tau_mem=0.02, t_refractory=0.002), 0.05),
+    "CubaLIF": (CubaLIF(tau_mem=0.02, tau_syn=0.005, t_refractory=0.002), 0.2),
+    "AlphaLIF": (AlphaLIF(tau_mem=0.02, tau_syn=0.003, t_refractory=0.002), 0.15),
+}
+FIGURES = ("build_s", "sim_s", "real_time_factor", "peak_rss_mb", "synaptic_events_per_s", "rate_hz")
+
+
+def network(model: str) -> Network:
+    """A tenth of all pairs joined; recurrent weights of both signs, recurrent delays drawn."""
+    neuron, weight = MODELS[model]
+    return Network(
+        [Population("input", (2, 34, 34), SpikeSource()), Population("cell", NEURONS, neuron)],
+        [
+            Projection("input", "cell", FixedProbability(0.1), Normal(weight, 0.2 * weight, low=0.0), 0.001),
+            Projection("cell", "cell", FixedProbability(0.1), Normal(0.0, weight), Uniform(0.001, 0.01)),
+        ],
+    )
+
+
+def recordings(count: int) -> tuple[str, Recordings]:
+    """Test recordings, N-MNIST's if they are there."""
+    root = os.environ.get("NEUROSIM_DATA")
+    name = "nmnist" if root else "digits"
+    every = catalog.load(name, "test", Path(root) / "NMNIST" if root else None)
+    return name, every.select(range(count))
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of running: its name and its step."""
+
+    name: str
+    clock: float | None
+
+    def run(self, network_: Network, batch: Recordings) -> dict[str, float]:
+        """Every recording in turn; drawing the network is not part of the time."""
+        result: Result = simulate(network_, batch, clock=self.clock, threads=1)
+        layer, found = result.work[0], result.spikes["cell"]
+        assert isinstance(found, Recordings)
+        operations = float(layer.synaptic_operations or 0)
+        events = float(layer.input_events or 0)
+        return {
+            "build_s": result.build_s,
+            "sim_s": result.run_s,
+            "real_time_factor": result.real_time_factor,
+            "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "synaptic_events_per_s": operations / result.run_s,
+            "rate_hz": len(found.ticks) / NEURONS / result.duration,
+            "events_per_s": events / result.run_s,
+            "ns_per_synaptic_event": 1e9 * result.run_s / operations,
+        }
+
+
+WAYS = (Way("exact", None), Way("grid .1 ms", 1e-4))
+FINE = Way("grid 1 us", 1e-6)
+
+
+def compare(
+    model: str, batch: Recordings, repeats: int, fine: int, say: Callable[[str], None]
+) -> dict[str, dict[str, float]]:
+    """Medians, by way of running. The microsecond grid runs once, on the first `fine` recordings."""
+    made, runs = network(model), {way.name: [] for way in WAYS}  # type: ignore[var-annotated]
+    for way in WAYS:
+        way.run(made, batch.select([0]))
+    for repeat in range(repeats):
+        for way in WAYS:
+            runs[way.name].append(way.run(made, batch))
+            say(f"{model}, {way.name}, repeat {repeat + 1}: {runs[way.name][-1]['sim_s']:.3f} s")
+    figures = {
+        name: {key: statistics.median(run[key] for run in kept) for key in kept[0]} for name, kept in runs.items()
+    }
+    if fine:
+        figures[FINE.name] = FINE.run(made, batch.select(range(fine)))
+    return figures
+
+
+def table(figures: dict[str, dict[str, float]]) -> str:
+    head = f"{'':12}{'sim':>9}{'x real':>9}{'events/s':>11}{'syn. events/s':>15}{'ns each':>9}{'spikes/s':>10}"
+    lines = [head]
+    for name, f in figures.items():
+        lines.append(
+            f"{name:12}{f['sim_s']:9.3f}{f['real_time_factor']:9.3g}{f['events_per_s']:11.3g}"
+            f"{f['synaptic_events_per_s']:15.3g}{f['ns_per_synaptic_event']:9.1f}{f['rate_hz']:10.2f}"
+        )
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=list(MODELS), default="LIF")
+    parser.add_argument("--recordings", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--fine", type=int, default=1, help="recordings also run at steps of 1 us, once; 0 for none")
+    parser.add_argument("--json", action="store_true", help="print one JSON object; the table goes to standard error")
+    chosen = parser.parse_args(argv)
+    name, batch = recordings(chosen.recordings)
+    figures = compare(chosen.model, batch, chosen.repeats, chosen.fine, lambda line: print(line, file=sys.stderr))
+    machine = describe(1)
+    title = (
+        f"{len(batch)} recordings of {name}, {len(batch.ticks)} events, {batch.durations.sum():.3g} s, through 2,312 "
+        f"inputs and {NEURONS} {chosen.model}, 1 thread, median of {chosen.repeats}\n{machine['cpu']}, "
+        f"{machine['cores']} cores"
+    )
+    print(f"{title}\n\n{table(figures)}", file=sys.stderr if chosen.json else sys.stdout)
+    if chosen.json:
+        ours = figures.pop("exact")
+        ratio = {way: f["real_time_factor"] / ours["real_time_factor"] for way, f in figures.items()}
+        print(json.dumps({"neurosim": ours, "peers": figures, "ratio": ratio}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
