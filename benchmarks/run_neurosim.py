@@ -119,35 +119,35 @@ def network(workload: d.Workload) -> ns.Network:
     return ns.Network(populations, projections, stimuli)
 
 
-def inputs(workload: d.Workload, duration: float) -> float | dict[str, Spikes]:
-    """What `simulate` takes: seconds, or the sources' spikes."""
+def inputs(workload: d.Workload, duration: float) -> dict[str, Spikes]:
+    """What the sources play."""
     given = {}
     for s in workload.sources:
         # In the middle of the step, where no rounding can move it to a neighbour.
         times = (s.steps - STAMP + 0.5) * workload.dt
         kept = times < duration
         given[s.name] = Spikes.sort(times[kept], s.units[kept], s.size, duration)
-    return given or duration
+    return given
 
 
 def run(
     chosen: argparse.Namespace, workload: d.Workload, grid: protocol.Grid
 ) -> tuple[dict[str, object], protocol.Trains]:
-    duration = (grid.warmup + grid.timed) * workload.dt
+    simulation = engine.Simulation(
+        network(workload),
+        inputs(workload, (grid.warmup + grid.timed) * workload.dt),
+        clock=workload.dt,
+        seed=chosen.seed,
+        threads=chosen.threads,
+        precision=PRECISION[chosen.device],
+    )
+    simulation.run(grid.warmup * workload.dt)
     with protocol.Stretch() as sim:
-        outcome = engine.simulate(
-            network(workload),
-            inputs(workload, duration),
-            clock=workload.dt,
-            seed=chosen.seed,
-            threads=chosen.threads,
-            precision=PRECISION[chosen.device],
-        )
-    build_s, sim.wall = outcome.build_s, outcome.run_s
+        outcome = simulation.run(grid.timed * workload.dt)
     spikes = {p.name: outcome.spikes[p.name] for p in workload.populations}
     every = {name: (s.steps(workload.dt) + STAMP, s.units) for name, s in spikes.items()}
     trains = protocol.after(every, grid)
-    printed = protocol.result(workload, grid, build_s, sim, trains)
+    printed = protocol.result(workload, grid, simulation.build_s, sim, trains)
     printed["stored_bytes"] = sum(layer.parameter_bytes or 0 for layer in outcome.work)
     return printed, trains
 
