@@ -13,6 +13,7 @@ COMMANDS = {
     "measure": Entry("measure", "command", "Print a run's measures and energy estimates again."),
     "report": Entry("report", "command", "Write a run's report page again."),
     "demo": Entry("demo", "command", "Simulate the embedded digits and explain the figures."),
+    "memory": Entry("memory", "group", "Store a dataset in a single-trial memory and recall from it."),
     "datasets": Entry("datasets", "group", "List, describe, make, fetch and verify datasets."),
     "completion": Entry("completion", "command", "Print the shell's completion script."),
 }

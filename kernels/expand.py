@@ -1,0 +1,49 @@
+"""Expansion of vectors into sparse codes: each bit sums a few inputs, and the bits with the largest sums are on."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+def expand_reference(x, table, active):
+    """x [n, inputs] float32, table [size, fan] inputs of each bit, to [n, active] int32 bits, ascending.
+
+    Sums in float32 in the order of the table, so that they are the same everywhere; among equals the lower bit wins.
+    """
+    sums = np.zeros((len(x), len(table)), np.float32)
+    for sources in table.T:
+        sums += x[:, sources]
+    return np.sort(np.argsort(-sums, axis=1, kind="stable")[:, :active], axis=1).astype(np.int32)
+
+
+def expand(x, table, active):
+    """As `expand_reference`."""
+    out = np.empty((len(x), active), np.int32)
+    _expand(np.ascontiguousarray(x, np.float32), np.ascontiguousarray(table, np.int32), out)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _expand(x, table, out):
+    size, fan = table.shape
+    active = out.shape[1]
+    sums = np.empty(size, np.float32)
+    for i in range(x.shape[0]):
+        row = x[i]
+        for j in range(size):
+            total = np.float32(0)
+            for f in range(fan):
+                total += row[table[j, f]]
+            sums[j] = total
+        least = np.partition(sums, size - active)[size - active]
+        above = 0
+        for j in range(size):
+            above += sums[j] > least
+        equal = active - above
+        place = 0
+        for j in range(size):
+            if sums[j] > least or (sums[j] == least and equal > 0):
+                equal -= sums[j] == least
+                out[i, place] = j
+                place += 1

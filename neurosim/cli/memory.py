@@ -1,0 +1,134 @@
+"""`neurosim memory ...`: a dataset stored in a single-trial memory, recalled from it, and what it can do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import check
+from .common import Answer, Options, common
+
+if TYPE_CHECKING:
+    from ..runs.memory import Job
+
+
+def _complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from .. import catalog
+
+    return [name for name in catalog.datasets() if name.startswith(incomplete)]
+
+
+def _positive(context: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
+    check(value is None or value >= 1, parameter.opts[0], "must be >= 1 item", value)
+    return value
+
+
+SPLIT = click.option("--split", metavar="NAME", help="Split to compare what is stored with; default test.")
+LIMIT = click.option("--limit", type=int, callback=_positive, metavar="N", help="At most N items of it.")
+ITEMS = click.option("--items", type=int, callback=_positive, metavar="N", help="Store at most N items.")
+PROFILE = click.option("--profile", metavar="NAME", help="Energy profile.")
+DATASET = click.argument("dataset", default="digits", shell_complete=_complete)
+
+
+@click.group(invoke_without_command=False)
+def group() -> None:
+    """Store a dataset in a single-trial memory, one pass, and recall from it.
+
+    \b
+    Every item becomes a sparse code of active bits; a macrocolumn stores it at once, in a time that does not depend
+    on how many are stored already. Without DATASET: the embedded digits.
+    """
+
+
+def _dataset_command(name: str, words: str) -> click.Command:
+    @click.command(name, help=words)
+    @DATASET
+    @ITEMS
+    @SPLIT
+    @LIMIT
+    @PROFILE
+    @common()
+    def command(
+        options: Options,
+        dataset: str,
+        items: int | None,
+        split: str | None,
+        limit: int | None,
+        profile: str | None,
+    ) -> Answer:
+        from ..runs import memory
+
+        runs: Mapping[str, Callable[[Job], dict[str, Any]]] = {
+            "store": memory.store,
+            "capacity": memory.capacity,
+            "noise": memory.noise,
+            "familiarity": memory.familiarity,
+        }
+        given = {
+            "data.name": dataset,
+            "data.train_limit": items,
+            "data.split": split,
+            "data.limit": limit,
+            "energy.profile": profile,
+            "seed": options.seed,
+        }
+        config = memory.configure(options.config, options.sets, given)
+        return _answer(runs[name](_job(options, config)))
+
+    return command
+
+
+@click.command("recall")
+@click.argument("memory", type=click.Path(path_type=Path))
+@SPLIT
+@LIMIT
+@PROFILE
+@common()
+def recall(options: Options, memory: Path, split: str | None, limit: int | None, profile: str | None) -> Answer:
+    """Recall a split from MEMORY, the folder of a `neurosim memory store` run."""
+    from ..runs import memory as runs
+
+    given = {
+        "data.split": split,
+        "data.limit": limit,
+        "energy.profile": profile,
+        "seed": options.seed,
+    }
+    config = runs.source_config(memory, options.config, options.sets, given)
+    return _answer(runs.recall(_job(options, config), memory))
+
+
+def _job(options: Options, config: Any) -> Job:
+    from ..report import write
+    from ..runs.memory import Job
+
+    return Job(
+        config,
+        out=options.out,
+        quiet=options.quiet,
+        command=["neurosim", *sys.argv[1:]],
+        say=options.say,
+        finish=[write],
+    )
+
+
+def _answer(result: Mapping[str, Any]) -> Answer:
+    from ..runs import REPORT
+    from .memory_table import memory_table
+
+    return Answer(result, memory_table(result, Path(result["run"]) / REPORT))
+
+
+group.add_command(_dataset_command("store", "Store DATASET in one pass; the run folder then holds the memory."))
+group.add_command(recall)
+group.add_command(
+    _dataset_command("capacity", "Store more and more of DATASET, and random items: recall, time and operations.")
+)
+group.add_command(_dataset_command("noise", "Store DATASET, and recall it with more and more active bits moved."))
+group.add_command(
+    _dataset_command("familiarity", "Store DATASET, and compare the familiarity of what is stored and what is new.")
+)

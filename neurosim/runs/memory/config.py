@@ -1,0 +1,174 @@
+"""The config of a memory's run: which items, how they become SDRs, the column that stores them, what is swept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from ... import catalog, files
+from ...errors import NeurosimInputError
+from ...macrocolumn import Macrocolumn, Selection
+from ...measure import find_profile
+from ..config import Count, Data, Energy, Seed
+from ..settings import Section, Source, assignments, nest, overlay, resolve
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+# Tens of thousands of items that are much alike need many units, and evidence that tells them apart.
+IMAGES = {"units": 2048, "modules": 16, "exponent": 8.0}
+# What each dataset needs to become good SDRs; chosen on training recordings alone.
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "digits": {"code": {"windows": 6}},
+    "nmnist": {"code": {"windows": 6}},
+    "mnist": {"column": IMAGES},
+    "fashion": {"column": IMAGES},
+    "shd": {"code": {"windows": 20, "smooth": 20, "smooth_time": 2}, "column": {"exponent": 8.0}},
+}
+
+
+class Code(Section):
+    """How an item becomes an SDR; see `runs.memory.items` and `sdr.ExpansionEncoder`.
+
+    Attributes:
+        windows: equal stretches of time of a recording, each with its own inputs; an image has one.
+        smooth, smooth_time: passes of a box of three over neighbouring pixels or channels, and over windows.
+        size, active, fan: bits of an SDR, those that are on, and inputs that a bit sums.
+    """
+
+    windows: Count = 1
+    smooth: Annotated[int, Field(ge=0)] = 1
+    smooth_time: Annotated[int, Field(ge=0)] = 0
+    size: Count = 4096
+    active: Count = 64
+    fan: Count = 16
+
+
+class Column(Section):
+    """The macrocolumn; see `macrocolumn.Macrocolumn` and `macrocolumn.Selection`.
+
+    Attributes:
+        modules, units: Q winner-take-all modules of K units.
+        exponent: of the evidence from the input: how like an item must be to take over its winners.
+        form, g_min, gamma, chi: of the choice of winners.
+        known: share of an item's bits that must fit for it to count as known.
+    """
+
+    modules: Count = 32
+    units: Count = 256
+    exponent: Annotated[float, Field(gt=0)] = 4.0
+    form: Literal["2017", "2010"] = "2017"
+    g_min: Fraction = 0.5
+    gamma: Annotated[float, Field(gt=0)] = 2.0
+    chi: Annotated[float, Field(ge=0)] = 100.0
+    known: Fraction = 0.7
+
+    @property
+    def threshold(self) -> float:
+        """Familiarity from which an item counts as known."""
+        return float(self.known**self.exponent)
+
+
+class Sweep(Section):
+    """What is measured.
+
+    Attributes:
+        probes: items recalled for each figure.
+        points: numbers stored at which capacity and time are measured, spread by equal ratios; the last is all items.
+        random: at most so many random items, of which capacity is measured up to a quarter beyond what theory allows.
+        noise: fractions of an item's active bits that are moved.
+        repeats: times a recall is measured; the median counts.
+    """
+
+    probes: Count = 300
+    points: Count = 8
+    random: Count = 50_000
+    noise: Annotated[tuple[Fraction, ...], Field(strict=False)] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    repeats: Count = 5
+
+
+class MemoryConfig(Section):
+    """Everything that decides a memory's results.
+
+    Attributes:
+        seed: of everything random.
+        data: which recordings; stored are those of the dataset's first split, `split` is what they are compared with.
+        code: how they become SDRs.
+        column: what stores them.
+        sweep: what is measured.
+        energy: how energy is estimated.
+    """
+
+    seed: Seed = 0
+    data: Data
+    code: Code = Code()
+    column: Column = Column()
+    sweep: Sweep = Sweep()
+    energy: Energy = Energy()
+
+
+def configure(
+    file: Path | str | None = None, sets: Sequence[str] = (), given: Mapping[str, Any] | None = None
+) -> MemoryConfig:
+    """The config of a new run. Later wins: defaults, those for the dataset, `file`, `sets`, `given` (by dotted key).
+
+    Raises:
+        NeurosimInputError: a key that is unknown, missing or breaks its rule.
+        NeurosimFormatError: `file` is not TOML.
+    """
+    sources = given_sources(file, sets, given or {})
+    merged: dict[str, Any] = {}
+    for source in sources:
+        merged = overlay(merged, source.tree)
+    data = merged.get("data")
+    name = data.get("name") if isinstance(data, Mapping) else None
+    if isinstance(name, str):
+        catalog.module(name)  # says what datasets there are
+        sources.insert(0, Source(f"the defaults for {name}", DEFAULTS.get(name, {})))
+    config = resolve(MemoryConfig, sources)
+    _try(config)
+    return config
+
+
+def given_sources(file: Path | str | None, sets: Sequence[str], given: Mapping[str, Any]) -> list[Source]:
+    """Where settings come from, the last winning."""
+    tree: dict[str, Any] = {}
+    for key, value in given.items():
+        tree = tree if value is None else overlay(tree, nest(key, value))
+    return [
+        Source(str(file), {} if file is None else files.read_toml(file)),
+        Source("--set", assignments(sets)),
+        Source("the command line", tree),
+    ]
+
+
+def column(config: MemoryConfig) -> Macrocolumn:
+    """The macrocolumn a config describes."""
+    c = config.column
+    selection = Selection(
+        g_min=c.g_min,
+        gamma=c.gamma,
+        chi=c.chi,
+        form=c.form,
+        exponents=(c.exponent, 1.0, 1.0),
+        thresholds=(c.threshold,) * 3,
+    )
+    return Macrocolumn(config.code.size, c.modules, c.units, lateral=False, selection=selection, seed=config.seed)
+
+
+def _try(config: MemoryConfig) -> None:
+    """Let everything the config names check its own values, before any file is read or written."""
+    if config.code.active >= config.code.size:
+        raise NeurosimInputError(f"code.active: must be < code.size {config.code.size} (got {config.code.active})")
+    if not config.sweep.noise:
+        raise NeurosimInputError("sweep.noise: must hold at least one fraction (got ())")
+    free = (config.code.size - config.code.active) / config.code.active
+    if max(config.sweep.noise) > free:
+        raise NeurosimInputError(
+            f"sweep.noise: must be <= {free:.3g}, for moved bits need free places (got {max(config.sweep.noise)})"
+        )
+    column(config)
+    find_profile(config.energy.profile)
+    if config.data.held_out_speaker is not None and config.data.split != "test":
+        raise NeurosimInputError("data.held_out_speaker: cannot be joined with data.split; leave one out")

@@ -1,0 +1,234 @@
+"""The figures of a memory: recall under noise, familiarity, similarity, capacity of random items, and its work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import measure
+from ...kernels.overlap import unpack
+from ...macrocolumn import Batch
+from ...sdr.code import draws
+from .config import MemoryConfig
+from .items import Items
+from .learned import Learned, learn, marks
+
+PAIRS, NOISY_PAIRS = 900, 300  # of items, and of items and their noisy selves, whose similarity is drawn
+UNPACKED = 1024  # units whose weights are unpacked at a time
+NOISY = 0.3  # moved bits of the noisy items of the familiarity and of the pictures
+
+
+def noise(learned: Learned, config: MemoryConfig) -> list[dict[str, Any]]:
+    """Stored items recalled with a fraction of their active bits moved, for each fraction of the config.
+
+    Each: `noise`; `recall`, winners as stored; `exact`, whole codes; `accuracy` of the classes read from the codes;
+    `familiarity`, its mean; `known`, the fraction recognised as known.
+    """
+    chosen = learned.probes(config.sweep.probes)
+    probes = learned.items.select(chosen)
+    found = []
+    for k, fraction in enumerate(config.sweep.noise):
+        batch = learned.recall(probes.noisy(fraction, config.seed + 1 + k))
+        right = batch.codes == learned.codes[chosen]
+        found.append(
+            {
+                "noise": float(fraction),
+                "recall": float(right.mean()),
+                "exact": float(right.all(axis=1).mean()),
+                "accuracy": float(np.mean(learned.labels.predict(batch.codes) == probes.labels)),
+                "familiarity": float(batch.familiarity.mean()),
+                "known": float(np.mean(batch.familiarity >= config.column.threshold)),
+            }
+        )
+    return found
+
+
+def familiarity(learned: Learned, new: Items, config: MemoryConfig) -> tuple[dict[str, Any], dict[str, NDArray]]:
+    """Familiarity of stored items, the same with noise, new items and random ones.
+
+    Returns:
+        The figures: for each group its `items`, `mean` and the fraction `known`; `separation` of each group from what
+        is stored: the chance that a stored item is more familiar than one of the group (area under the ROC curve).
+        And the familiarities, by group.
+    """
+    probes = learned.items.select(learned.probes(config.sweep.probes))
+    some = new.select(np.unique(np.linspace(0, len(new) - 1, min(config.sweep.probes, len(new))).round().astype(int)))
+    groups = {
+        "stored": probes,
+        "noisy": probes.noisy(min(NOISY, max(config.sweep.noise)), config.seed),
+        "new": some,
+        "random": random_items(len(probes), config),
+    }
+    values = {name: learned.recall(items).familiarity for name, items in groups.items()}
+    figures = {
+        name: {
+            "items": len(g),
+            "mean": float(g.mean()),
+            "known": float(np.mean(g >= config.column.threshold)),
+            "separation": None if name == "stored" else separation(values["stored"], g),
+        }
+        for name, g in values.items()
+    }
+    return figures, values
+
+
+def separation(high: NDArray[np.float64], low: NDArray[np.float64]) -> float:
+    """The chance that one of `high` exceeds one of `low`, ties counting half (Mann and Whitney 1947)."""
+    ordered = np.sort(low)
+    below, up_to = np.searchsorted(ordered, high, "left"), np.searchsorted(ordered, high, "right")
+    return float((below + up_to).mean() / (2 * len(low)))
+
+
+def similarity(learned: Learned, config: MemoryConfig) -> dict[str, NDArray]:
+    """How alike items are, and how alike their codes.
+
+    `inputs` and `codes`: the fractions of active bits and of winners that pairs of stored items share; a third of the
+    pairs are nearest neighbours, a third of one class. `noisy_inputs` and `noisy_codes`: the same of a stored item
+    and what is recalled of it with bits moved.
+    """
+    items, codes = learned.items, learned.codes
+    chance = draws(config.seed, 0)
+    n = len(items)
+    dense = np.zeros((n, items.size), np.uint8)
+    np.put_along_axis(dense, items.bits.astype(np.int64), 1, axis=1)
+    a, b = chance.integers(n, size=PAIRS), chance.integers(n, size=PAIRS)
+    for i in range(PAIRS):
+        if i % 3 == 1:
+            same = np.flatnonzero(items.labels == items.labels[a[i]])
+            b[i] = same[chance.integers(len(same))]
+        elif i % 3 == 2:
+            shared = dense[:, items.bits[a[i]]].sum(axis=1, dtype=np.int64)
+            shared[a[i]] = -1
+            b[i] = int(shared.argmax())
+    a, b = a[a != b], b[a != b]
+    shared = np.array([dense[i, items.bits[j]].sum() for i, j in zip(a, b, strict=True)], np.float64)
+    probes = learned.probes(NOISY_PAIRS)
+    fractions = np.asarray(config.sweep.noise)[np.arange(len(probes)) % len(config.sweep.noise)]
+    moved = np.stack(
+        [items[i].noise(f, config.seed, k).indices for k, (i, f) in enumerate(zip(probes, fractions, strict=True))]
+    )
+    answers = learned.recall(Items(moved, items.size, items.labels[probes]))
+    return {
+        "inputs": shared / items.bits.shape[1],
+        "codes": (codes[a] == codes[b]).mean(axis=1) if len(a) else np.empty(0),
+        "noisy_inputs": 1 - np.round(fractions * items.bits.shape[1]) / items.bits.shape[1],
+        "noisy_codes": (answers.codes == codes[probes]).mean(axis=1),
+    }
+
+
+def random_items(count: int, config: MemoryConfig, seed: int = 0) -> Items:
+    """Items whose active bits are drawn, which is what theory speaks of."""
+    chance = draws(config.seed + seed, 7)
+    size, active = config.code.size, config.code.active
+    bits = np.stack([np.sort(chance.choice(size, active, replace=False)) for _ in range(count)])
+    return Items(bits.astype(np.int32), size, np.zeros(count, np.int64))
+
+
+def random_capacity(learned: Learned, config: MemoryConfig) -> list[dict[str, Any]]:
+    """`learn`'s figures for random items in a column of the same make, from a few to beyond its capacity."""
+    fits = learned.column.capacity(config.code.active)
+    most = min(max(fits + fits // 4, 1), config.sweep.random)
+    items = random_items(most, config)
+    return learn(config, learned.coder, items, learned.classes[:1], marks(most, config.sweep.points))[1]
+
+
+def work(learned: Learned, batch: Batch, items: Items) -> list[measure.Layer]:
+    """The counts of recalling items: the encoder, the column, the classes read from its codes."""
+    n, coder, owner = len(items), learned.coder, learned.column
+    inputs, units, classes = coder.mean.size, owner.size, learned.labels.counts.shape[2]
+    return [
+        _layer(
+            "encoder",
+            (inputs, coder.size),
+            n,
+            weights=(coder.size * coder.fan,) * 2,
+            events=(n * inputs, n * coder.active),
+            operations=n * coder.size * coder.fan,
+            bits=(1, 32),
+            binary=False,
+            index_bits=max(1, (inputs - 1).bit_length()),
+        ),
+        _layer(
+            "column",
+            (owner.inputs, units),
+            n,
+            weights=(owner.inputs * units, round(learned.memory.filled["U"] * owner.inputs * units)),
+            events=(int(batch.active.sum()), int(np.count_nonzero(batch.codes >= 0))),
+            operations=int(fan_out(learned)[items.bits].sum()),
+            bits=(1, 16),
+        ),
+        _layer(
+            "classes",
+            (units, classes),
+            n,
+            weights=(units * classes, int(np.count_nonzero(learned.labels.counts))),
+            events=(int(np.count_nonzero(batch.codes >= 0)), n * classes),
+            operations=_class_operations(learned, batch),
+            bits=(32, 32),
+            spiking=False,
+        ),
+    ]
+
+
+def fan_out(learned: Learned) -> NDArray[np.int64]:
+    """[inputs] weights that are on, from each input bit."""
+    packed, inputs = learned.memory.u[0], learned.column.inputs
+    total = np.zeros(inputs, np.int64)
+    for first in range(0, packed.shape[1], UNPACKED):
+        total += unpack(np.ascontiguousarray(packed[:, first : first + UNPACKED].T), inputs).sum(axis=0, dtype=np.int64)
+    return total
+
+
+def _class_operations(learned: Learned, batch: Batch) -> int:
+    known = np.count_nonzero(learned.labels.counts, axis=2)
+    ran = batch.codes[batch.codes[:, 0] >= 0]
+    return int(known[np.arange(ran.shape[1]), ran].sum())
+
+
+def _layer(
+    name: str,
+    sizes: tuple[int, int],
+    samples: int,
+    *,
+    weights: tuple[int, int],
+    events: tuple[int, int],
+    operations: int,
+    bits: tuple[int, int],
+    binary: bool = True,
+    spiking: bool = True,
+    index_bits: int = 0,
+) -> measure.Layer:
+    """A layer of one step a sample that keeps nothing from one to the next: every unit is summed anew.
+
+    Args:
+        weights: that exist, and that are not zero.
+        events: that came in and went out.
+        bits: of a weight, and of a unit's sum.
+    """
+    inputs, outputs = sizes
+    weight_bits, state_bits = bits
+    return measure.Layer(
+        name=name,
+        inputs=inputs,
+        outputs=outputs,
+        weights=weights[0],
+        nonzero_weights=weights[1],
+        weight_bits=weight_bits,
+        steps=samples,
+        input_events=events[0],
+        output_events=events[1],
+        output_entries=samples * outputs,
+        synaptic_operations=operations,
+        binary_input=binary,
+        dense_operations=samples * inputs * outputs,
+        membrane_updates=samples * outputs,
+        dense_membrane_updates=samples * outputs,
+        state_bytes=outputs * state_bits // 8,
+        parameter_bytes=-(-weights[0] * (weight_bits + index_bits) // 8),
+        spiking=spiking,
+        state_bits=state_bits,
+        index_bits=index_bits,
+        weight_type="int" if weight_bits == 1 and binary else "float",
+    )

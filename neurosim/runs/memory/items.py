@@ -1,0 +1,185 @@
+"""What a memory stores: recordings or images as vectors of counts, and those as SDRs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import catalog
+from ...errors import NeurosimInputError, check
+from ...sdr import SDR
+from ...sdr.expansion import ExpansionEncoder
+from ...spikes import Recordings
+from .. import data
+from .config import Code, MemoryConfig
+
+CHUNK = 512  # items whose vectors are in memory at a time
+SMALLEST = 5  # of an axis that is smoothed: two polarities are not neighbours
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """Items before they are SDRs: recordings, or images [n, height, width].
+
+    Attributes:
+        source: the recordings or images.
+        labels: [n] class numbers.
+        classes: their names.
+        name: of the split.
+    """
+
+    source: Recordings | NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    name: str
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the sensor."""
+        return self.source.shape if isinstance(self.source, Recordings) else self.source.shape[1:]
+
+    @property
+    def seconds(self) -> float:
+        """All of them take; 0 for images."""
+        return float(self.source.durations.sum()) if isinstance(self.source, Recordings) else 0.0
+
+    def select(self, indices: NDArray[np.int64]) -> Raw:
+        """Those at `indices`, in that order."""
+        chosen: Any = self.source.select(indices) if isinstance(self.source, Recordings) else self.source[indices]
+        return replace(self, source=chosen, labels=self.labels[indices])
+
+    def facts(self) -> dict[str, Any]:
+        """For the manifest."""
+        if isinstance(self.source, Recordings):
+            events = len(self.source.ticks)
+            return {"digest": self.source.digest(), "recordings": len(self), "events": events}
+        return {"digest": hashlib.sha256(self.source.tobytes()).hexdigest(), "images": len(self)}
+
+    def vectors(self, code: Code) -> Iterator[NDArray[np.float32]]:
+        """[<= CHUNK, inputs] at a time: square roots of smoothed counts, each of length 1."""
+        for first in range(0, len(self), CHUNK):
+            part = self.select(np.arange(first, min(first + CHUNK, len(self))))
+            counts = part._counts(code.windows)
+            yield _unit(np.sqrt(smoothed(counts, code.smooth, code.smooth_time)))
+
+    def _counts(self, windows: int) -> NDArray[np.float32]:
+        """[n, windows, *shape] events, or grey levels."""
+        if not isinstance(self.source, Recordings):
+            return self.source[:, None].astype(np.float32)
+        counts = np.empty((len(self), windows, self.source.size), np.float32)
+        for row, spikes in zip(counts, self.source, strict=True):
+            window = (spikes.times * (windows / (spikes.duration or 1.0))).astype(np.int64)
+            flat = np.minimum(window, windows - 1) * spikes.size + spikes.units
+            row[:] = np.bincount(flat, minlength=row.size).reshape(row.shape)
+        return counts.reshape(len(self), windows, *self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """Items as SDRs.
+
+    Attributes:
+        bits: [n, active] int32, ascending.
+        size: bits of an SDR.
+        labels: [n] class numbers.
+    """
+
+    bits: NDArray[np.int32]
+    size: int
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.bits)
+
+    def __getitem__(self, index: int) -> SDR:
+        return SDR(self.bits[index], self.size)
+
+    def select(self, indices: NDArray[np.int64]) -> Items:
+        """Those at `indices`, in that order."""
+        return replace(self, bits=self.bits[indices], labels=self.labels[indices])
+
+    def sdrs(self) -> list[SDR]:
+        return [self[i] for i in range(len(self))]
+
+    def noisy(self, fraction: float, seed: int) -> Items:
+        """Each with this fraction of its active bits moved."""
+        moved = [self[i].noise(fraction, seed, i).indices for i in range(len(self))]
+        return replace(self, bits=np.stack(moved))
+
+
+def load(config: MemoryConfig) -> tuple[Raw, Raw]:
+    """What is stored, and what it is compared with.
+
+    Images are read as such where the dataset has them; anything else as recordings.
+
+    Raises:
+        NeurosimError: as `runs.data.load`.
+    """
+    module = catalog.module(config.data.name)
+    if not hasattr(module, "images"):
+        stored, other, name = data.load(config.data)
+        return _recordings(stored, "stored"), _recordings(other, name)
+    if config.data.held_out_speaker is not None:
+        raise NeurosimInputError(f"data.held_out_speaker: {config.data.name} names no speakers; leave it out")
+    first = module.INFO.splits[0]
+    root = catalog.find_root(module.INFO, config.data.root)
+    limits = (config.data.train_limit, config.data.limit)
+    stored_images, other_images = (
+        _images(module.images(split, root), module.INFO.classes, split, limit)
+        for split, limit in zip((first, config.data.split), limits, strict=True)
+    )
+    return stored_images, other_images
+
+
+def smoothed(counts: NDArray[np.float32], passes: int, over_time: int = 0) -> NDArray[np.float32]:
+    """[n, windows, *shape] after passes of a box of three along each axis of the sensor with places on it, and along
+    the windows."""
+    axes = [axis for axis in range(2, counts.ndim) if counts.shape[axis] >= SMALLEST]
+    for axis in [1] * over_time + axes * passes:
+        total = counts.copy()
+        low, high = [slice(None)] * counts.ndim, [slice(None)] * counts.ndim
+        low[axis], high[axis] = slice(None, -1), slice(1, None)
+        total[tuple(low)] += counts[tuple(high)]
+        total[tuple(high)] += counts[tuple(low)]
+        counts = total
+    return counts
+
+
+def encoder(raw: Raw, config: MemoryConfig) -> ExpansionEncoder:
+    """The encoder fitted to what is stored."""
+    total = sum(part.sum(axis=0, dtype=np.float64) for part in raw.vectors(config.code))
+    code = config.code
+    return ExpansionEncoder(np.asarray(total) / len(raw), code.size, code.active, code.fan, config.seed)
+
+
+def encode(raw: Raw, coder: ExpansionEncoder, code: Code) -> Items:
+    """Items as SDRs."""
+    bits = np.concatenate([coder.bits(part) for part in raw.vectors(code)])
+    return Items(bits, coder.size, raw.labels)
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[n, inputs]: each of length 1, an empty one zero; its mean over inputs is no feature and goes."""
+    flat = vectors.reshape(len(vectors), -1)
+    flat = flat - flat.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(flat, axis=1, keepdims=True)
+    return np.divide(flat, length, out=np.zeros_like(flat), where=length > 0)
+
+
+def _recordings(recordings: Recordings, name: str) -> Raw:
+    assert recordings.labels is not None  # data.load has made sure
+    return Raw(recordings, recordings.labels, recordings.classes, name)
+
+
+def _images(found: Any, classes: tuple[str, ...], name: str, limit: int | None) -> Raw:
+    raw = Raw(found.pixels, found.labels, classes, name)
+    check(len(raw) > 0, "data.split", f"the images of {name} must not be none", 0)
+    return raw if limit is None or limit >= len(raw) else raw.select(data.even(raw.labels, limit))

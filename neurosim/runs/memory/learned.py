@@ -1,0 +1,212 @@
+"""A macrocolumn that learned a dataset: everything it takes to recall from it, in one folder."""
+
+from __future__ import annotations
+
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import files, macrocolumn
+from ...errors import NeurosimFormatError, check
+from ...macrocolumn import Batch, Macrocolumn, Memory
+from ...sdr import SDR
+from ...sdr.expansion import ExpansionEncoder
+from .config import MemoryConfig, column
+from .items import Items
+from .labels import LabelMemory
+
+VERSION = 1
+MEMORY, LEARNED = "memory.safetensors", "learned.safetensors"
+BATCH = 10  # items whose time is taken together
+Report = Callable[[int, int], None]
+
+
+@dataclass(eq=False)
+class Learned:
+    """A column, its memory, and what went into it.
+
+    Attributes:
+        column, memory: of the macrocolumn.
+        coder: made the SDRs.
+        items: that were stored, in order.
+        codes: [n, Q] the code each was given.
+        labels: the classes of the codes.
+        classes: their names.
+    """
+
+    column: Macrocolumn
+    memory: Memory
+    coder: ExpansionEncoder
+    items: Items
+    codes: NDArray[np.int32]
+    labels: LabelMemory
+    classes: tuple[str, ...]
+
+    @property
+    def stored(self) -> int:
+        return len(self.codes)
+
+    def probes(self, most: int) -> NDArray[np.int64]:
+        """[<= most] numbers of stored items, evenly from the first to the last."""
+        return np.unique(np.linspace(0, self.stored - 1, min(most, self.stored)).round().astype(np.int64))
+
+    def recall(self, items: Items) -> Batch:
+        """What the column answers to items, each by itself; nothing is learned."""
+        return self.column.recall_many(self.memory, items.sdrs())
+
+    def save(self, folder: Path) -> None:
+        """Write `memory.safetensors` (the column) and `learned.safetensors` (the rest) into a folder."""
+        macrocolumn.save(folder / MEMORY, self.column, self.memory)
+        coder = self.coder
+        settings = {
+            "size": coder.size,
+            "active": coder.active,
+            "fan": coder.fan,
+            "seed": coder.seed,
+            "classes": list(self.classes),
+        }
+        arrays = {
+            "mean": coder.mean,
+            "bits": self.items.bits,
+            "item_labels": self.items.labels,
+            "codes": self.codes,
+            "counts": self.labels.counts,
+        }
+        files.write_state(folder / LEARNED, "Learned", VERSION, settings, arrays)
+
+    @classmethod
+    def load(cls, folder: Path) -> Learned:
+        """Read what `save` wrote.
+
+        Raises:
+            NeurosimMissingError: a file is not there.
+            NeurosimFormatError: a file is damaged, of a newer version, or the two do not belong together.
+        """
+        settings, arrays = files.read_state(folder / LEARNED, "Learned", VERSION)
+        found, memory = macrocolumn.load(folder / MEMORY)
+        if not isinstance(found, Macrocolumn) or not isinstance(memory, Memory):
+            raise NeurosimFormatError(f"{folder / MEMORY}: must hold one column (got a hierarchy); store again")
+        try:
+            classes = tuple(settings.pop("classes"))
+            coder = ExpansionEncoder(arrays["mean"], **settings)
+            items = Items(arrays["bits"], coder.size, arrays["item_labels"])
+            learned = cls(found, memory, coder, items, arrays["codes"], LabelMemory(arrays["counts"]), classes)
+        except (KeyError, TypeError) as error:
+            raise NeurosimFormatError(f"{folder / LEARNED}: is no memory that was stored ({error})") from None
+        fits = coder.size == found.inputs and learned.codes.shape[1:] == (found.modules,)
+        if not fits or memory.stored != learned.stored:
+            raise NeurosimFormatError(f"{folder}: {MEMORY} and {LEARNED} are not of one store; store again")
+        return learned
+
+
+def learn(
+    config: MemoryConfig,
+    coder: ExpansionEncoder,
+    items: Items,
+    classes: tuple[str, ...],
+    marks: Sequence[int],
+    report: Report | None = None,
+) -> tuple[Learned, list[dict[str, Any]]]:
+    """Store items in one pass, and measure at each mark.
+
+    Args:
+        marks: ascending numbers of items; the last is all of them.
+        report: told (stored, of how many) now and then.
+
+    Returns:
+        The memory, and for each mark: stored; of the stretch before it `store_seconds` (processor time, the median over
+        batches) and `store_operations` (words a store); of recalling probes of what is stored `recall_seconds`,
+        `recall_operations`, `recall` (winners as stored) and `exact` (whole codes); `expected` of theory for random
+        items; `filled`, the fraction of weights on.
+    """
+    owner = column(config)
+    memory = owner.memory()
+    _warm(config)
+    codes = np.empty((len(items), owner.modules), np.int32)
+    labels = LabelMemory.empty(owner.modules, owner.units, len(classes))
+    growth, first = [], 0
+    for mark in marks:
+        part = items.select(np.arange(first, mark))
+        seconds, operations = [], []
+        for at in range(0, len(part), BATCH):
+            sdrs = [part[i] for i in range(at, min(at + BATCH, len(part)))]
+            # Of this thread: what else the machine does is not the memory's.
+            start = time.thread_time()
+            batch = owner.store_many(memory, sdrs)
+            seconds.append((time.thread_time() - start) / len(sdrs))
+            operations.append(batch.operations)
+            codes[first + at : first + at + len(sdrs)] = batch.codes
+            if report:
+                report(first + at + len(sdrs), len(items))
+        labels.learn(codes[first:mark], part.labels)
+        so_far = Learned(owner, memory, coder, items.select(np.arange(mark)), codes[:mark], labels, classes)
+        growth.append(
+            {
+                "stored": int(mark),
+                "store_seconds": statistics.median(seconds),
+                "store_operations": float(np.concatenate(operations).mean()),
+                **_recalled(so_far, config),
+            }
+        )
+        first = mark
+    return Learned(owner, memory, coder, items, codes, labels, classes), growth
+
+
+def marks(items: int, points: int) -> list[int]:
+    """Up to `points` numbers from a few to `items`, by equal ratios."""
+    check(items >= 1, "data", "must hold items to store", items)
+    least = min(10, items)
+    return sorted({round(m) for m in np.geomspace(least, items, points)} | {items})
+
+
+@contextmanager
+def capacity_said(say: Callable[[str], None]) -> Iterator[list[str]]:
+    """Capacity warnings as remarks: what was said, in order."""
+    said: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield said
+    for warning in caught:
+        if issubclass(warning.category, macrocolumn.CapacityWarning):
+            said.append(str(warning.message))
+            say(str(warning.message))
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+def _recalled(learned: Learned, config: MemoryConfig) -> dict[str, Any]:
+    """How well, how fast and at what cost probes of what is stored are recalled."""
+    chosen = learned.probes(config.sweep.probes)
+    probes = learned.items.select(chosen)
+    sdrs = probes.sdrs()
+    seconds = []
+    for _ in range(config.sweep.repeats):
+        start = time.thread_time()
+        batch = learned.column.recall_many(learned.memory, sdrs)
+        seconds.append((time.thread_time() - start) / len(sdrs))
+    right = batch.codes == learned.codes[chosen]
+    return {
+        "recall_seconds": statistics.median(seconds),
+        "recall_operations": float(batch.operations.mean()),
+        "recall": float(right.mean()),
+        "exact": float(right.all(axis=1).mean()),
+        "expected": float(learned.column.expected_recall(learned.stored, config.code.active)),
+        "filled": float(learned.memory.filled["U"]),
+    }
+
+
+def _warm(config: MemoryConfig) -> None:
+    """Compile before anything is timed."""
+    owner = column(config)
+    item = SDR.random(config.code.size, config.code.active, config.seed)
+    memory = owner.memory()
+    owner.store_many(memory, [item])
+    owner.recall_many(memory, [item])
