@@ -70,10 +70,10 @@ S_TARGET, S_RECEPTOR, S_KEY, S_DRAWN, S_NEXT, S_SIZE, STIMULUS_COLUMNS = range(7
     R_TARGET,
     R_RECEPTOR,
     R_OFFSETS,  # address: int64 [sources + 1]
-    R_TARGETS,  # address: uint32 [synapses]; rows with delays of their own are sorted by (delay, target)
+    R_TARGETS,  # address: uint32 [synapses]
     R_WEIGHTS,  # address: float64 [synapses]; 0: every weight is the route's one weight
-    R_DELAYS,  # address: float64 [synapses]; 0: every delay is the route's one delay
-    R_SYNAPSES,
+    R_DELAYS,  # address: float64 [synapses, 3], delay, weight and target of each, a row's sorted by (delay, target):
+    # they are reached one by one, so they lie together; 0: every delay is the route's one delay
     R_SOURCES,
     R_CURSOR,  # spikes of the source's list that were read
     R_OPERATIONS,  # nonzero weights added
@@ -82,7 +82,7 @@ S_TARGET, S_RECEPTOR, S_KEY, S_DRAWN, S_NEXT, S_SIZE, STIMULUS_COLUMNS = range(7
     Q_COUNT,
     Q_ROOM,
     ROUTE_COLUMNS,
-) = range(15)
+) = range(14)
 
 # State variables to record, int64 [probes, PROBE_COLUMNS].
 P_POPULATION, P_ROW, P_UNITS, P_COUNT, P_OUT, P_SAMPLES, P_DONE, PROBE_COLUMNS = range(8)
@@ -361,21 +361,27 @@ def _arrive(units, route, weight, delay, t, touched, counters):
             _deliver(units[route[R_TARGET]], route, offsets[i], offsets[i + 1], weight, t, touched, counters)
             route[R_CURSOR] += 1
         return
-    delays = vector(route[R_DELAYS], route[R_SYNAPSES], 0.0)
+    unit, synapses = units[route[R_TARGET]], route[R_DELAYS]
     while route[R_CURSOR] < times.size and times[route[R_CURSOR]] + delay <= t:
         at, i = times[route[R_CURSOR]], spiked[route[R_CURSOR]]
         first = offsets[i]
         if first < offsets[i + 1]:
-            _rise(route[QUEUE], route[Q_COUNT], at + delays[first], i, first, at)
+            _rise(route[QUEUE], route[Q_COUNT], at + vector(synapses + 24 * first, 1, 0.0)[0], i, first, at)
             route[Q_COUNT] += 1
         route[R_CURSOR] += 1
     top = vector(route[QUEUE], 4, 0.0)
     while route[Q_COUNT] and top[0] <= t:
         i, place = np.int64(top[1]), np.int64(top[2])
-        _deliver(units[route[R_TARGET]], route, place, place + 1, weight, t, touched, counters)
+        synapse = vector(synapses + 24 * place, 3, 0.0)
+        k = np.int64(synapse[2])
+        row = unit[STATE] + k * unit[WIDTH]
+        _reach(unit, row, k, t, touched, counters)
+        _jump(unit[JUMP], row + 8, route[R_RECEPTOR], synapse[1], unit[CONSTANT])
+        route[R_OPERATIONS] += synapse[1] != 0.0
         if place + 1 < offsets[i + 1]:
-            # The spike's next synapse: its row is sorted by delay. Each is added to the moment of the spike itself.
-            _sink(route[QUEUE], route[Q_COUNT], top[3] + delays[place + 1], i, place + 1, top[3])
+            # The spike's next synapse. Each delay is added to the moment of the spike itself.
+            due = top[3] + vector(synapses + 24 * place + 24, 1, 0.0)[0]
+            _sink(route[QUEUE], route[Q_COUNT], due, i, place + 1, top[3])
         else:
             route[Q_COUNT] -= 1
             last = vector(route[QUEUE] + 32 * route[Q_COUNT], 4, 0.0)

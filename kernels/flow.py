@@ -18,7 +18,7 @@ from numba import njit
 
 # A step this small, in membrane time constants, ends the search.
 CLOSE = 1e-15
-# A rising membrane this close to the threshold, as a part of what it is made of, has reached it: rounding hides the rest.
+# A rising membrane this close to the threshold, as a part of its terms, has reached it: rounding hides the rest.
 ROUNDING = 4e-16
 # A step of more than this many is left for later.
 FAR = 0.02

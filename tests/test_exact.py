@@ -11,7 +11,7 @@ import pytest
 from test_engine import Doubling, digests, recording, recordings, small
 
 from neurosim.engine import Probe, Progress, compile_network, simulate
-from neurosim.engine.exact import compile_exact
+from neurosim.engine.exact import Route, compile_exact
 from neurosim.errors import NeurosimInputError
 from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
 from neurosim.neurons import IF, LI, LIF, NEURONS, AdaptiveLIF, AlphaLIF, CubaLIF, ExactNeuron, Neuron
@@ -31,9 +31,19 @@ def played(*times: float, duration: float = 0.1) -> Spikes:
     return Spikes(np.array(times), np.zeros(len(times), int), 1, duration)
 
 
+def listed(route: Route) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Target, weight and delay of every synapse."""
+    if route.synapses is not None:
+        delays, weights, targets = route.synapses.T
+        return targets.astype(int), weights, delays
+    weights = np.full(len(route), route.weight) if route.weights is None else route.weights
+    return route.targets.astype(int), weights, np.full(len(route), route.delay)
+
+
 def reference(network: Network, given: Spikes, seed: int = 0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """The specification: every synapse an entry of one queue, every unit asked anew after all it received."""
     plan = compile_exact(network, seed)
+    synapses = [listed(route) for route in plan.routes]
     queue: list[tuple[float, int, int, int]] = []
     rows = {p: cells.initial.copy() for p, cells in plan.cells.items()}
     last = {p: np.zeros(len(row)) for p, row in rows.items()}
@@ -45,8 +55,7 @@ def reference(network: Network, given: Spikes, seed: int = 0) -> dict[str, tuple
     def send(p: int, i: int, t: float) -> None:
         for r, route in enumerate(plan.routes):
             for s in range(route.offsets[i], route.offsets[i + 1]) if route.source == p else ():
-                delay = route.delay if route.delays is None else route.delays[s]
-                heapq.heappush(queue, (t + delay, r, i, s))
+                heapq.heappush(queue, (t + synapses[r][2][s], r, i, s))
 
     def reach(p: int, i: int, t: float) -> None:
         if last[p][i] < t:
@@ -70,11 +79,9 @@ def reference(network: Network, given: Spikes, seed: int = 0) -> dict[str, tuple
         reached = set()
         while queue and queue[0][0] <= t:
             _, r, _, s = heapq.heappop(queue)
-            route = plan.routes[r]
-            p, i = route.target, int(route.targets[s])
+            p, i = plan.routes[r].target, synapses[r][0][s]
             reach(p, i, t)
-            weight = route.weight if route.weights is None else route.weights[s]
-            models[p].jump(rows[p][i], route.receptor, weight, plan.cells[p].constants)
+            models[p].jump(rows[p][i], plan.routes[r].receptor, synapses[r][1][s], plan.cells[p].constants)
             reached.add((p, i))
         for p, i in reached:
             ask(p, i, t, rows[p][i])
@@ -141,13 +148,12 @@ def test_same_synapses_as_on_the_grid() -> None:
     for a, b in zip(on_grid.routes, exact.routes, strict=True):
         assert np.array_equal(a.offsets, b.offsets)
         source = np.repeat(np.arange(len(a.offsets) - 1), np.diff(a.offsets))
-        order = np.lexsort((b.targets, source))
-        assert np.array_equal(a.targets, b.targets[order])
-        assert a.weight == b.weight
-        if a.weights is not None and b.weights is not None:
-            assert np.array_equal(a.weights, b.weights[order])
-        if a.delays is not None and b.delays is not None:
-            assert np.abs(a.delays * 1e-5 - b.delays[order]).max() <= 0.5001e-5
+        targets, weights, delays = listed(b)
+        order = np.lexsort((targets, source))
+        assert np.array_equal(a.targets, targets[order])
+        assert np.array_equal(np.full(len(b), a.weight) if a.weights is None else a.weights, weights[order])
+        steps = a.delay if a.delays is None else a.delays
+        assert np.abs(steps * 1e-5 - delays[order]).max() <= 0.5001e-5
     for p, cells in exact.cells.items():
         assert np.array_equal(cells.initial.T, on_grid.cells[p].initial)
 
@@ -338,14 +344,14 @@ def test_work_is_what_was_done() -> None:
         for route in plan.routes:
             if route.projection.target != layer.name:
                 continue
+            targets, _, delays = listed(route)
             spikes = fired[route.projection.source]
             assert isinstance(spikes, Spikes)
             for t, i in zip(spikes.times, spikes.units, strict=True):
                 for s in range(route.offsets[i], route.offsets[i + 1]):
-                    at = t + (route.delay if route.delays is None else route.delays[s])
-                    if at <= given.duration:
+                    if t + delays[s] <= given.duration:
                         arrivals += 1
-                        moments.add((at, int(route.targets[s])))
+                        moments.add((t + delays[s], targets[s]))
         own = fired[layer.name]
         assert isinstance(own, Spikes)
         moments |= set(zip(own.times.tolist(), own.units.tolist(), strict=True))
@@ -386,8 +392,7 @@ def test_lists_and_queues_grow_and_forget() -> None:
     assert np.array_equal(quiet.states["sum.v"], loud.states["sum.v"])
     spikes = loud.spikes["busy"]
     assert isinstance(spikes, Spikes) and abs(len(spikes) - 60000) <= 100
-    delays = compile_exact(network, 0).routes[0].delays
-    assert delays is not None
+    delays = listed(compile_exact(network, 0).routes[0])[2]
     arrivals = spikes.times + delays[spikes.units]
     assert np.asarray(loud.states["sum.v"])[-1, 0] == pytest.approx(np.sum(arrivals < 0.99), abs=1e-3)
     assert loud.work[1].synaptic_operations == np.sum(arrivals <= 1.0)

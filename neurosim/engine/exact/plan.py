@@ -29,10 +29,14 @@ class Cells:
 
 @dataclass(frozen=True, eq=False)
 class Route:
-    """A projection: `weights` and `delays` are None where one number serves all synapses.
+    """A projection.
 
-    `delay` is the one delay or the shortest. With delays of their own the synapses of a row are sorted by
-    (delay, target), else by target.
+    Attributes:
+        targets, weights: one a synapse, in the order of sources and then of targets; `weights` is None where `weight`
+            serves all. None and empty where there are `synapses`.
+        delay: s, of all synapses, or the shortest.
+        synapses: [n, 3] delay, weight and target of each, those of a source sorted by (delay, target), where delays
+            differ. One array, for they are reached one by one and none of them is near the last.
     """
 
     projection: Projection
@@ -44,18 +48,21 @@ class Route:
     weight: float
     weights: NDArray[np.float64] | None
     delay: float
-    delays: NDArray[np.float64] | None
+    synapses: NDArray[np.float64] | None
+
+    def __len__(self) -> int:
+        return int(self.offsets[-1])
 
     @property
     def nonzero(self) -> int:
         """Synapses of weight other than zero."""
-        if self.weights is None:
-            return len(self.targets) * (self.weight != 0)
-        return int(np.count_nonzero(self.weights))
+        if self.synapses is not None:
+            return int(np.count_nonzero(self.synapses[:, 1]))
+        return len(self) * (self.weight != 0) if self.weights is None else int(np.count_nonzero(self.weights))
 
     @property
     def nbytes(self) -> int:
-        arrays = (self.offsets, self.targets, self.weights, self.delays)
+        arrays = (self.offsets, self.targets, self.weights, self.synapses)
         return sum(a.nbytes for a in arrays if a is not None)
 
 
@@ -170,24 +177,17 @@ def _route(network: Network, projection: Projection, number: dict[str, int], see
     check(shortest > 0, f"{projection}.delay", f"must be > 0 s{hint}", shortest)
     if not isinstance(delays, float) and np.all(delays == shortest):
         delays = shortest
+    joint = (projection, source, target, network.receptor(projection), rows.offsets)
     if not isinstance(delays, float):
         # Of one row the earliest first: a spike on its way then waits for one synapse at a time.
         order = np.lexsort((targets, delays, np.repeat(np.arange(sides[0].size), np.diff(rows.offsets))))
-        targets, delays = targets[order], delays[order]
-        weights = weights if isinstance(weights, float) else weights[order]
-    one_weight, one_delay = isinstance(weights, float), isinstance(delays, float)
-    return Route(
-        projection,
-        source,
-        target,
-        network.receptor(projection),
-        rows.offsets,
-        targets,
-        weights if isinstance(weights, float) else 0.0,
-        None if one_weight else np.ascontiguousarray(weights, np.float64),
-        shortest,
-        None if one_delay else np.ascontiguousarray(delays, np.float64),
-    )
+        synapses = np.empty((len(targets), 3))
+        for column, values in enumerate((delays, weights, targets)):
+            synapses[:, column] = values if isinstance(values, float) else values[order]
+        return Route(*joint, targets[:0], 0.0, None, shortest, synapses)
+    one = isinstance(weights, float)
+    kept = None if one else np.ascontiguousarray(weights, np.float64)
+    return Route(*joint, targets, float(weights) if one else 0.0, kept, shortest, None)
 
 
 def _drawn(projection: Projection, rows: Rows, seed: int, what: str) -> float | NDArray[np.float64]:

@@ -35,7 +35,7 @@ def _layer(plan: Plan, p: int, tallies: list[NDArray], operations: NDArray, flow
         name=cells.population.name,
         inputs=sum(plan.network.populations[source].size for source in sources) + size * len(noises),
         outputs=size,
-        weights=sum(len(plan.routes[r].targets) for r in routes) + size * len(noises),
+        weights=sum(len(plan.routes[r]) for r in routes) + size * len(noises),
         nonzero_weights=sum(plan.routes[r].nonzero for r in routes) + size * sum(n.weight != 0 for n in noises),
         weight_bits=REAL.itemsize * 8,
         steps=None,

@@ -227,11 +227,13 @@ class Workspace:
         for r, route in enumerate(self.plan.routes):
             row = self._routes[r]
             row[exact.R_SOURCE], row[exact.R_TARGET], row[exact.R_RECEPTOR] = route.source, route.target, route.receptor
-            row[exact.R_OFFSETS], row[exact.R_TARGETS] = _address(route.offsets), _address(route.targets)
-            row[exact.R_WEIGHTS] = 0 if route.weights is None else _address(route.weights)
-            row[exact.R_DELAYS] = 0 if route.delays is None else _address(route.delays)
-            row[exact.R_SYNAPSES], row[exact.R_SOURCES] = len(route.targets), len(route.offsets) - 1
-            self._queue(r, 0 if route.delays is None else ROOM)
+            row[exact.R_OFFSETS], row[exact.R_SOURCES] = _address(route.offsets), len(route.offsets) - 1
+            if route.synapses is None:
+                row[exact.R_TARGETS] = _address(route.targets)
+                row[exact.R_WEIGHTS] = 0 if route.weights is None else _address(route.weights)
+            else:
+                row[exact.R_DELAYS] = _address(route.synapses)
+            self._queue(r, 0 if route.synapses is None else ROOM)
 
     def _queue(self, r: int, room: int) -> None:
         """Give a route's queue this room, keeping what it holds."""
