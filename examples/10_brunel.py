@@ -1,4 +1,4 @@
-"""A balanced network (Brunel 2000) written in Python, beside the same in TOML: one digest of spikes."""
+"""A balanced network (Brunel 2000) in Python, and the same in TOML: one digest of spikes."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ anywhere = {"v": Uniform(0.0, 0.02)}
 populations = [Population("E", 1000, cell, anywhere), Population("I", 250, cell, anywhere)]
 projections = [
     Projection(source, target, FixedNumberPre(count), weight, delay=1.5e-3)
-    for source, count, weight in (("E", 100, 0.1e-3), ("I", 25, -0.5e-3))
+    for source, count, weight in (("E", 100, 0.5e-3), ("I", 25, -3e-3))
     for target in ("E", "I")
 ]
-stimuli = [PoissonInput(target, rate=20e3, weight=0.1e-3) for target in ("E", "I")]
+stimuli = [PoissonInput(target, rate=2400.0, weight=0.5e-3) for target in ("E", "I")]
 network = Network(populations, projections, stimuli)
 settings = description.Settings(duration=1.0, clock=1e-4, seed=1)
 python = description.Description(network, settings, (Probe("E", "v", units=[0, 1, 2]),))

@@ -134,7 +134,7 @@ def test_report_and_measure_know_such_a_run() -> None:
     text = neurosim("simulate", "--config", "net.toml", "--out", "run", "--quiet").stdout
     assert "net: 0.2 s, seed 3" in text and "40 LIF" in text and "the run; dense" in text
     page = Path("run/report.html").read_text()
-    for words in ("net, 50 units", 'id="raster"', "CV of intervals", "E.v: 2 of 2 units", "spikes of 40 units"):
+    for words in ("net, 50 units", 'id="raster"', "CV of intervals", "E.v: 2 of 2 units", "spikes of 40 units", "in steps of"):
         assert words in page, words
     assert "NaN" not in page
     Path("run/report.html").unlink()
@@ -230,6 +230,16 @@ def test_the_commands_agree_on_files() -> None:
 def test_help_tells_both_uses() -> None:
     text = neurosim("simulate", "--help").stdout
     assert "neurosim simulate digits" in text and "neurosim simulate --config net.toml" in text
+
+
+def test_continuous_time_from_the_command_line() -> None:
+    Path("net.toml").write_text(tomli_w.dumps({**TREE, "simulation": {"duration": 0.1, "clock": "continuous"}}))
+    words = ("simulate", "--config", "net.toml", "--out", "run", "--json", "--quiet")
+    result = json.loads(neurosim(*words).stdout)
+    assert result["clock"] is None and result["spikes"] > 20
+    assert "in continuous time" in Path("run/report.html").read_text()
+    again = description.load("run/config.toml")
+    assert again.settings.clock is None and network.digest(again.simulate().spikes) == result["spike_digest"]
 
 
 def test_the_example_runs_from_the_command_line() -> None:

@@ -20,7 +20,7 @@ from .recordings import SPIKES, course, firing, intervals
 from .simulate import against, date, energy_note, speed
 
 STATES = "states.safetensors"
-COLUMNS, ROWS = 432, 110
+COLUMNS, ROWS = 470, 100  # pixels of a raster; each row is one unit
 MOST = 12  # populations and probes drawn; the table lists all
 UNITS = 5  # curves of one probe
 
@@ -34,7 +34,7 @@ def render(run: Path, manifest: Json, metrics: Json, config: str | None) -> str:
         _populations(entries),
         _rates(spikes, why),
         _states(run, metrics),
-        parts.measures(metrics),
+        parts.measures(metrics, "the run"),
         parts.energy(metrics),
         parts.provenance(manifest, metrics, config),
     ]
@@ -63,7 +63,7 @@ def _lead(manifest: Json, metrics: Json) -> str:
     seconds, clock = metrics.get("simulated_seconds"), metrics.get("clock")
     words = [
         f"{numbers.seconds(seconds)} simulated" if number(seconds) else None,
-        f"in steps of {numbers.seconds(clock)}" if number(clock) else None,
+        f"in steps of {numbers.seconds(clock)}" if number(clock) else "in continuous time" if seconds else None,
         f"seed {metrics.get('seed', manifest.get('seed'))}",
         date(manifest.get("started")),
         f"the run failed: {manifest.get('reason')}" if manifest.get("status") == "failed" else None,
@@ -92,17 +92,26 @@ def _tiles(metrics: Json, entries: Sequence[Json]) -> list[Child]:
 
 
 def _raster(spikes: Mapping[str, Spikes], why: str) -> Section:
-    title, lead = "Raster", "One row of pixels a unit or band of units, unit 0 at the foot; a dot is a spike."
+    title, lead = "Raster", f"A row is a unit, unit 0 at the foot; of more than {ROWS} units, as many spread evenly."
     if not spikes:
         return Section("raster", title, None, page.notice(why))
-    most = max(each.size for each in spikes.values())
     panels = []
     for name, each in spikes.items():
-        rows = max(12, round(ROWS * (each.size / most) ** 0.5))
+        some = _some(each)
         note = f"{len(each):,} spikes of {each.size:,} units"
-        panels.append(plots.Panel(name, pixels.raster(each, rows, COLUMNS), rows, note))
+        panels.append(plots.Panel(name, pixels.raster(some, some.size, COLUMNS), max(some.size, 12), note))
     longest = max(each.duration for each in spikes.values())
-    return Section("raster", title, lead, page.cards([plots.strips(panels, longest, "Raster of every population")]))
+    picture = plots.strips(panels, longest, "Raster of every population", plots.WIDE)
+    return Section("raster", title, lead, page.cards([page.figure(picture, None)]))
+
+
+def _some(spikes: Spikes) -> Spikes:
+    """The spikes of ROWS units, evenly spread, or of all."""
+    chosen = np.unique(np.linspace(0, spikes.size - 1, min(spikes.size, ROWS)).round().astype(np.int64))
+    place = np.full(spikes.size, -1, np.int32)
+    place[chosen] = np.arange(chosen.size)
+    units = place[spikes.units]
+    return Spikes.trusted(spikes.times[units >= 0], units[units >= 0], chosen.size, spikes.duration)
 
 
 _HEADS: Sequence[Child | page.Cell] = (
@@ -168,7 +177,8 @@ def _probe(entry: Json, values: NDArray) -> Html:
     )
     low = float(shown.min()) if shown.size else 0.0
     return page.figure(
-        plots.lines(curves, len(values) * step, str(entry.get("variable")), words, low), f"{words}{every}."
+        plots.lines(curves, len(values) * step, str(entry.get("variable")), words, low, plots.WIDE),
+        f"{words}{every}.",
     )
 
 

@@ -94,10 +94,10 @@ def _confusion_row(k: int, name: str, row: Sequence[Any]) -> Html:
     return el("tr", {}, el("th", {"scope": "row"}, name), cells, el("td", {"class": "recall"}, recall))
 
 
-def measures(metrics: Json) -> Section:
+def measures(metrics: Json, over: str = "the test recordings") -> Section:
     """NeuroBench's measures with their definitions, and the counts of each layer."""
     found = table_of(metrics.get("measures"))
-    lead = "Counts over the test recordings. A measure that could not be computed is blank, with the reason."
+    lead = f"Counts over {over}. A measure that could not be computed is blank, with the reason."
     if not found:
         return Section("measures", "Measures", lead, page.notice("The run recorded no measures."))
     rows = [_measure_row(name, definition, found) for name, definition in measure.DEFINITIONS.items()]

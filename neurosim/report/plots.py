@@ -15,6 +15,7 @@ from .numbers import plain
 from .png import data_uri
 
 WIDTH, HEIGHT = 440.0, 210.0
+WIDE = 960.0  # of a chart that has the page's width to itself
 LEFT, RIGHT, FOOT = 46.0, 8.0, 36.0
 
 
@@ -105,12 +106,12 @@ def time_axis(box: Box, foot: float) -> list[Html]:
     return [*parts, label(box.left + box.width, foot + 32, f"time, {unit}", "end")]
 
 
-def strips(panels: Sequence[Panel], duration: float, words: str) -> Html:
+def strips(panels: Sequence[Panel], duration: float, words: str, width: float = WIDTH) -> Html:
     """Pictures one above the other on one time axis: rasters, channels."""
     parts: list[Child] = []
     top, gap = 16.0, 26.0
     span = duration or 1.0
-    inside = WIDTH - RIGHT
+    inside = width - RIGHT
     for panel in panels:
         box = Box(0, top, inside, panel.height, (0.0, span), (0.0, 1.0))
         parts += [
@@ -131,20 +132,22 @@ def strips(panels: Sequence[Panel], duration: float, words: str) -> Html:
         ]
         top += panel.height + gap
     foot = top - gap + 3
-    return svg(foot + 36, words, parts, time_axis(Box(0, 0, inside, 1, (0.0, span), (0, 1)), foot))
+    return svg(foot + 36, words, parts, time_axis(Box(0, 0, inside, 1, (0.0, span), (0, 1)), foot), width=width)
 
 
-def lines(curves: Sequence[Line], duration: float, y_name: str, words: str, low: float = 0.0) -> Html:
+def lines(
+    curves: Sequence[Line], duration: float, y_name: str, words: str, low: float = 0.0, width: float = WIDTH
+) -> Html:
     """Curves over time, from 0 to `duration`, values from `low` to the largest."""
     top = max((float(np.max(c.y)) for c in curves if c.y.size), default=0.0)
     high = top + 0.05 * (top - low) if top > low else low + 1.0
-    box = Box(LEFT, 20, WIDTH - LEFT - RIGHT, HEIGHT - 20 - FOOT, (0.0, duration or 1.0), (low, high))
+    box = Box(LEFT, 20, width - LEFT - RIGHT, HEIGHT - 20 - FOOT, (0.0, duration or 1.0), (low, high))
     parts: list[Child] = [_levels(box, y_name)]
     for curve in sorted(curves, key=lambda c: not c.soft):
         points = " ".join(f"{box.across((k + 0.5) * curve.step)},{box.down(float(v))}" for k, v in enumerate(curve.y))
         style = f"fill:none;stroke:{curve.colour};stroke-width:{1 if curve.soft else 2.2};stroke-linejoin:round"
         parts.append(el("polyline", {"points": points, "style": style + (";opacity:.35" if curve.soft else "")}))
-    return svg(HEIGHT, words, parts, time_axis(box, box.top + box.height))
+    return svg(HEIGHT, words, parts, time_axis(box, box.top + box.height), width=width)
 
 
 def histogram(values: NDArray[np.float64], x_name: str, y_name: str, colour: str, words: str) -> Html:
