@@ -117,6 +117,21 @@ class Pairs:
 Rule = InDegree | Probability | Total | Pairs
 
 
+@dataclass(frozen=True)
+class Stdp:
+    """Weights learn from all pairs of spikes, between 0 and `w_max`: with x = w / w_max, by a_plus (1 - x) w_max
+    exp(-t / tau_plus) when the target fires t after an arrival, by -a_minus x w_max exp(-t / tau_minus) the other way.
+
+    NEST takes the delay as the dendrite's, the others as the axon's: rates agree, weights one by one do not.
+    """
+
+    w_max: float
+    a_plus: float
+    a_minus: float
+    tau_plus: float
+    tau_minus: float
+
+
 @dataclass(frozen=True, eq=False)
 class Projection:
     """`weight` in the unit of the target's synapse, negative = inhibitory; conductances are given signed too."""
@@ -126,6 +141,7 @@ class Projection:
     rule: Rule
     weight: Value | np.ndarray
     delay: Value | np.ndarray
+    stdp: Stdp | None = None
 
     @property
     def inhibitory(self) -> bool:

@@ -59,6 +59,7 @@ RIVALS: dict[str, tuple[str, ...]] = {
     "cuba": ("nest", "brian2", "brian2_1_thread"),
     "coba": ("nest", "brian2", "brian2_1_thread"),
     "microcircuit": ("nest",),
+    "plastic": ("nest", "brian2_1_thread"),
 }
 
 

@@ -9,7 +9,7 @@ import description as d
 import numpy as np
 import protocol
 
-from neurosim import engine, neurons, synapses
+from neurosim import engine, neurons, plasticity, synapses
 from neurosim import network as ns
 from neurosim.spikes import Spikes
 
@@ -84,6 +84,10 @@ def value(v: d.Value | np.ndarray) -> synapses.Value:
     return kinds.get(type(v), lambda: v)()
 
 
+def rule(s: d.Stdp | None) -> plasticity.LearningRule | None:
+    return s and plasticity.STDP(s.tau_plus, s.tau_minus, s.a_plus, s.a_minus, 0.0, s.w_max, 1.0, 1.0)
+
+
 def pattern(rule: d.Rule) -> synapses.Pattern:
     return {
         d.InDegree: lambda: synapses.FixedNumberPre(rule.n, with_replacement=True),
@@ -109,6 +113,7 @@ def network(workload: d.Workload) -> ns.Network:
             weight(p, model[p.post]),
             value(p.delay),
             receptor(model[p.post], p.inhibitory),
+            plasticity=rule(p.stdp),
         )
         for p in workload.projections
     ]

@@ -18,6 +18,7 @@ from description import (
     Probability,
     Projection,
     Source,
+    Stdp,
     Total,
     Uniform,
     Value,
@@ -48,6 +49,17 @@ def growing(scale: float = 1.0) -> Workload:
     """
     sizes = {"E": round(800 * scale), "I": round(200 * scale)}
     return inhibition_dominated("growing", sizes, {"E": 800, "I": 200}, "constant")
+
+
+def plastic(scale: float = 1.0) -> Workload:
+    """The same dynamics with 4,000 excitatory neurons whose 1.6 M synapses among each other learn by multiplicative
+    spike-timing-dependent plasticity, from the weight at which it is in balance: rates stay as they are.
+    """
+    sizes, degrees = {"E": round(4_000 * scale), "I": round(1_000 * scale)}, {"E": 400, "I": 100}
+    network = inhibition_dominated("plastic", sizes, degrees, "constant")
+    learned, *others = network.projections
+    rule = Stdp(2 * learned.weight, 1e-3, 1e-3, 20 * MS, 20 * MS)
+    return replace(network, projections=(replace(learned, stdp=rule), *others))
 
 
 def inhibition_dominated(name: str, sizes: dict[str, int], degrees: dict[str, int], weights: str) -> Workload:
@@ -290,6 +302,7 @@ WORKLOADS: dict[str, Callable[..., Workload]] = {
     "cuba": cuba,
     "coba": coba,
     "microcircuit": microcircuit,
+    "plastic": plastic,
 }
 
 

@@ -18,6 +18,8 @@ import math
 import numpy as np
 from numba import njit
 
+from neurosim.kernels.machine import prefetch
+
 # Traces: both values were right at step LAST.
 FAST, SLOW, LAST, TRACE_COLUMNS = 0, 1, 2, 4
 
@@ -59,6 +61,9 @@ TRACE, SEEN = 0, 1
 
 # Eligibility traces over SCALE are made anew every so many tau_c, before SCALE loses too many digits.
 RENEW_AFTER = 8.0
+
+# Synapses of a target whose weights are asked for ahead of time.
+AHEAD = 24
 
 # Short-term plasticity: its parameters, float64 [3], and its state, float64 [sources, 3].
 U, RATE_REC, RATE_FACIL = range(3)
@@ -200,8 +205,12 @@ def on_post(rule, decay, step, target, in_offsets, in_synapses, in_sources, weig
     span = high - low
     constant, modulated = rule[CONSTANT_POST], rule[MODULATED] != 0.0
     table, rate = decay[D_PLUS], rule[RATE_PLUS]
-    for i in range(in_offsets[target], in_offsets[target + 1]):
+    at, width, end = weights.ctypes.data, weights.itemsize, in_offsets[target + 1]
+    for i in range(in_offsets[target], end):
         s, source = in_synapses[i], in_sources[i]
+        if i + AHEAD < end:
+            # Each weight lies in a row of its own, on a cache line of its own.
+            prefetch(at + width * np.int64(in_synapses[i + AHEAD]))
         if modulated:
             _settle(rule, weights, s, eligibility, reward[INTEGRAL])
         w = np.float64(weights[s])

@@ -209,3 +209,12 @@ def test_foreign_cpu_time_is_seen() -> None:
         spin.kill()
         spin.wait()
     assert watched.foreign > 0.1
+
+
+def test_the_plastic_network_begins_in_balance() -> None:
+    """Potentiation and depression cancel at its weight, so that rates stay those of the network that does not learn."""
+    network = workloads.plastic(0.5)
+    learned = [p for p in network.projections if p.stdp]
+    assert [(p.pre, p.post) for p in learned] == [("E", "E")]
+    rule, x = learned[0].stdp, learned[0].weight / learned[0].stdp.w_max
+    assert rule.a_plus * rule.tau_plus * (1 - x) == pytest.approx(rule.a_minus * rule.tau_minus * x)

@@ -33,6 +33,7 @@ from description import (
     Probability,
     Projection,
     Source,
+    Stdp,
     Total,
     Uniform,
     Value,
@@ -65,6 +66,22 @@ JUMP = {
     ("conductance", False): "gexc{0} += {1}",
     ("conductance", True): "ginh{0} -= {1}",
 }
+
+
+TRACES = """
+w : 1
+dapre/dt = -apre / tau_plus : 1 (event-driven)
+dapost/dt = -apost / tau_minus : 1 (event-driven)
+"""
+ON_PRE = "\nw = clip(w - a_minus * w * apost, 0, w_max)\napre += 1"
+ON_POST = "w = clip(w + a_plus * (w_max - w) * apre, 0, w_max)\napost += 1"
+
+
+def learning(rule: Stdp, form: str) -> tuple[str, str, dict[str, object]]:
+    """Equations, what an arrival does, and the numbers in both."""
+    namespace: dict[str, object] = {name: getattr(rule, name) for name in ("w_max", "a_plus", "a_minus")}
+    namespace |= {name: getattr(rule, name) * b.second for name in ("tau_plus", "tau_minus")}
+    return TRACES, JUMP[form, False].format("_post", "w") + ON_PRE, namespace
 
 
 def form_of(neuron: Neuron) -> str:
@@ -128,9 +145,11 @@ class Model:
         constant = isinstance(p.weight, float)
         jump = JUMP[self.form, p.inhibitory].format("_post", "weight" if constant else "w")
         namespace = {"weight": p.weight} if constant else {}
-        synapses = b.Synapses(
-            self.part(p.pre), post, "" if constant else "w : 1 (constant)", on_pre=jump, namespace=namespace
-        )
+        model, after = "" if constant else "w : 1 (constant)", {}
+        if p.stdp:
+            model, jump, namespace = learning(p.stdp, self.form)
+            after = {"on_post": ON_POST}
+        synapses = b.Synapses(self.part(p.pre), post, model, on_pre=jump, namespace=namespace, **after)
         pairs = p.rule
         {
             InDegree: lambda: synapses.connect(**self.in_degree(pairs.n, len(synapses.source), len(post))),
@@ -139,7 +158,10 @@ class Model:
         }[type(pairs)]()
         if not constant:
             synapses.w = expression(p.weight) if isinstance(p.weight, Normal) else p.weight
-        synapses.delay = (np.asarray(p.delay) - self.workload.dt) * b.second
+        if p.stdp:
+            synapses.w = p.weight
+            synapses.post.when = "after_thresholds"
+        synapses.pre.delay = (np.asarray(p.delay) - self.workload.dt) * b.second
         return synapses
 
     def in_degree(self, n: int, sources: int, targets: int) -> dict[str, np.ndarray]:
@@ -210,7 +232,7 @@ def merged(workload: Workload) -> list[tuple[Projection, tuple[str, ...]]]:
     for index, p in enumerate(workload.projections):
         if isinstance(p.rule, Total):
             continue
-        key = index if isinstance(p.rule, Pairs) else (p.pre, p.rule, p.weight, p.delay)
+        key = index if isinstance(p.rule, Pairs) or p.stdp else (p.pre, p.rule, p.weight, p.delay)
         found.setdefault(key, (p, []))[1].append(p.post)
     return [(p, tuple(posts)) for p, posts in found.values()]
 

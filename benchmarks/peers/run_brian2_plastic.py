@@ -1,4 +1,4 @@
-"""Run a small plastic network with Brian2: `run_brian2_plastic.py IN.npz OUT.npz`; see `tests/test_plasticity_peers.py`.
+"""Run a small plastic network with Brian2: `run_brian2_plastic.py IN.npz OUT.npz`; see `test_plasticity_peers.py`.
 
 Conventions as in `run_brian2`: synapses act before the threshold test, and every delay is given one step shorter.
 Spikes of a target act on its synapses right after the threshold test, thus after the arrivals of their step.

@@ -25,6 +25,7 @@ from description import (
     Probability,
     Projection,
     Source,
+    Stdp,
     Total,
     Uniform,
     Value,
@@ -86,6 +87,17 @@ def create_source(source: Source, dt: float) -> nest.NodeCollection:
     return nodes
 
 
+def learning(rule: Stdp, unit: float) -> dict[str, float]:
+    return {
+        "Wmax": rule.w_max * unit,
+        "lambda": rule.a_plus,
+        "alpha": rule.a_minus / rule.a_plus,
+        "mu_plus": 1.0,
+        "mu_minus": 1.0,
+        "tau_plus": rule.tau_plus * TO_MS,
+    }
+
+
 def connect(projection: Projection, nodes: dict[str, nest.NodeCollection], unit: float, name: str) -> None:
     pre, post, rule = nodes[projection.pre], nodes[projection.post], projection.rule
     synapse = {"weight": drawn(projection.weight, unit), "delay": drawn(projection.delay, TO_MS)}
@@ -94,7 +106,11 @@ def connect(projection: Projection, nodes: dict[str, nest.NodeCollection], unit:
         nest.Connect(sources, targets, "one_to_one", {"synapse_model": "static_synapse", **synapse})
         return
     device = pre[0].element_type == "stimulator"
-    if isinstance(projection.weight, float) and not device:
+    if projection.stdp:
+        post.tau_minus = projection.stdp.tau_minus * TO_MS
+        nest.CopyModel("stdp_synapse", name, learning(projection.stdp, unit))
+        synapse["synapse_model"] = name
+    elif isinstance(projection.weight, float) and not device:
         # NEST's fastest form for equal weights: stored once. A device may have one synapse type only.
         nest.CopyModel("static_synapse_hom_w", name, {"weight": synapse.pop("weight")})
         synapse["synapse_model"] = name
