@@ -1,0 +1,181 @@
+"""Continuous time is the limit of the grid, and no crossing is missed however short it is."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_exact import MODELS
+
+from neurosim import catalog
+from neurosim.engine import simulate
+from neurosim.network import Network, Population, Projection, SpikeSource
+from neurosim.neurons import LIF, AdaptiveLIF, AlphaLIF, CubaLIF, ExactNeuron, Neuron
+from neurosim.spikes import Recordings, Spikes
+from neurosim.synapses import FixedProbability, Normal, Uniform
+
+
+def chain(model: Neuron, weight: float) -> Network:
+    """Two layers of the model behind 20 inputs, every weight and delay drawn; not recurrent, so not chaotic."""
+    populations = [Population("input", 20, SpikeSource()), Population("a", 12, model), Population("b", 8, model)]
+    return Network(
+        populations,
+        [
+            Projection("input", "a", FixedProbability(0.5), Normal(0.5 * weight, 0.1 * weight), Uniform(0.001, 0.004)),
+            Projection("a", "b", FixedProbability(0.5), Normal(0.6 * weight, 0.1 * weight), Uniform(0.001, 0.004)),
+        ],
+    )
+
+
+# Weights at which these fire some dozen times; at hundreds a spike more or less at the end says little.
+GENTLE = {"CubaLIF": 2.5, "CubaLIF, one time constant": 0.2, "AlphaLIF, one time constant": 0.2}
+
+
+def trains(spikes: object, size: int) -> list[np.ndarray]:
+    assert isinstance(spikes, Spikes)
+    return [spikes.times[spikes.units == unit] for unit in range(size)]
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "LI"])
+def test_spikes_on_the_grid_converge_to_these_at_first_order(name: str) -> None:
+    model, weight = MODELS[name]
+    network = chain(model, GENTLE.get(name, weight))
+    rng, batch = np.random.default_rng(5), []
+    for _ in range(4):
+        batch.append(Spikes.sort(rng.uniform(0, 0.1, 100), rng.integers(0, 20, 100), 20, 0.12))
+    drive = Recordings.collect(batch)
+    limit = simulate(network, drive, clock=None).spikes
+    steps, errors = np.array([2e-5, 1e-5, 5e-6, 2.5e-6]), []
+    for dt in steps:
+        grid = simulate(network, drive, clock=float(dt), precision="float64").spikes
+        pairs = [
+            pair
+            for p, n in (("a", 12), ("b", 8))
+            for i in range(len(drive))
+            for pair in zip(trains(limit[p][i], n), trains(grid[p][i], n), strict=True)
+        ]
+        # A unit may fire once more or less on the grid: spikes are compared up to there.
+        alike = [(a[: min(len(a), len(b))], b[: min(len(a), len(b))]) for a, b in pairs]
+        errors.append(np.median(np.concatenate([np.abs(a - b) for a, b in alike])))
+    assert sum(len(a) for a, _ in alike) > 100 and sum(len(a) != len(b) for a, b in pairs) <= 2
+    slope = np.polyfit(np.log(steps), np.log(errors), 1)[0]
+    assert 0.85 < slope < 1.15, (slope, errors)
+    assert errors[-1] < 5 * steps[-1]
+
+
+STATES = st.tuples(*[st.floats(-4, 4).map(lambda x: x if abs(x) > 1e-3 else 0.0) for _ in range(4)])
+TAUS = st.sampled_from([0.001, 0.004, 0.009999, 0.01, 0.013, 0.04])
+
+
+def crossing(model: ExactNeuron, state: np.ndarray) -> float:
+    """The next crossing, looks ahead followed to their end."""
+    c, waited, state = np.array(model.exact_constants()), 0.0, state.copy()
+    for _ in range(10_000):
+        ahead = model.crossing(state, c)
+        if ahead >= 0 or math.isinf(ahead):
+            return waited + abs(ahead)
+        model.flow(state, -ahead, c)
+        waited -= ahead
+    raise AssertionError("asked for ever")
+
+
+def check_crossing(model: ExactNeuron, state: np.ndarray, bar: int | None = None) -> None:
+    """Fine samples of the flow stay at or below the threshold before the crossing, and reach it there."""
+    c, at = np.array(model.exact_constants()), crossing(model, state)
+    threshold, slack = model.v_threshold, 1e-12  # type: ignore[attr-defined]
+
+    def height(t: float) -> float:
+        flown = state.copy()
+        model.flow(flown, t, c)
+        return float(flown[0] - threshold - (0.0 if bar is None else flown[bar]))
+
+    held = state[1]
+    until = min(at, held + 0.4)
+    # The first half of the samples near the start, where short currents act.
+    times = np.concatenate([held + (until - held) * np.linspace(0, 1, 600) ** 3, np.linspace(held, until, 600)])
+    assert max((height(t) for t in times if t < at * (1 - 1e-9)), default=-1.0) <= slack
+    if math.isfinite(at):
+        assert height(at) >= -slack or at == held
+
+
+@settings(max_examples=150)
+@given(STATES, st.sampled_from([0.0, 0.003]), TAUS, TAUS, st.floats(-0.5, 1.3))
+def test_no_crossing_of_an_alpha_neuron_is_missed(
+    currents: tuple[float, ...], held: float, tau: float, tau_h: float, offset: float
+) -> None:
+    model = AlphaLIF(tau_mem=0.01, tau_syn=tau, tau_syn_inhibitory=tau_h, i_offset=offset)
+    check_crossing(model, np.array([0.3, held, *currents]))
+
+
+@settings(max_examples=100)
+@given(STATES, st.sampled_from([0.0, 0.003]), TAUS, TAUS, st.floats(-0.5, 1.3))
+def test_no_crossing_of_a_current_based_neuron_is_missed(
+    currents: tuple[float, ...], held: float, tau: float, tau_h: float, offset: float
+) -> None:
+    model = CubaLIF(tau_mem=0.01, tau_syn=tau, tau_syn_inhibitory=tau_h, i_offset=offset)
+    check_crossing(model, np.array([min(currents[2], 0.99), held, *currents[:2]]))
+
+
+@settings(max_examples=100)
+@given(st.floats(-3, 0.99), st.floats(-1.5, 3), st.sampled_from([0.0, 0.003]), TAUS, st.floats(-0.5, 2.5))
+def test_no_crossing_of_an_adaptive_threshold_is_missed(
+    v: float, a: float, held: float, tau: float, offset: float
+) -> None:
+    model = AdaptiveLIF(tau_mem=0.01, tau_adapt=tau, i_offset=offset)
+    check_crossing(model, np.array([v, held, a]), bar=2)
+
+
+@pytest.mark.parametrize("over", [1e-3, 1e-6, 1e-9, 1e-12])
+def test_the_shortest_crossings_are_found(over: float) -> None:
+    """An alpha current whose potential tops the threshold by almost nothing, between two inhibitory ones."""
+    model = AlphaLIF(tau_mem=0.01, tau_syn=0.002, tau_syn_inhibitory=0.005)
+    c = np.array(model.exact_constants())
+
+    def top(scale: float) -> float:
+        flown, best = np.empty(6), -math.inf
+        low, high = 0.0, 0.02
+        for _ in range(60):  # golden section: the sum has one maximum there
+            a, b = high - (high - low) / 1.618033988749895, low + (high - low) / 1.618033988749895
+            heights = []
+            for t in (a, b):
+                flown[:] = [0.0, 0.0, 0.0, 8.0 * scale, 0.0, -2.0 * scale]
+                model.flow(flown, t, c)
+                heights.append(flown[0])
+            low, high = (low, b) if heights[0] > heights[1] else (a, high)
+            best = max(best, *heights)
+        return best
+
+    scale = 1 / top(1.0)
+    for sign in (1, -1):
+        at = crossing(model, np.array([0, 0, 0, 8, 0, -2]) * scale * (1 + sign * over))
+        assert math.isfinite(at) == (sign > 0)
+
+
+@pytest.mark.data
+def test_real_recordings(data_root: Path) -> None:
+    """N-MNIST at the camera's microseconds: one digest for any threads, and spikes the fine grid confirms."""
+    batch = catalog.load("nmnist", "test", data_root / "NMNIST").select(range(3))
+    network = Network(
+        [Population("input", (2, 34, 34), SpikeSource()), Population("cell", 100, LIF(t_refractory=0.00203))],
+        [
+            Projection("input", "cell", FixedProbability(0.1), Normal(0.06, 0.01), 0.001),
+            Projection("cell", "cell", FixedProbability(0.1), Normal(0.0, 0.03), Uniform(0.001, 0.01)),
+        ],
+    )
+    result = simulate(network, batch, clock=None)
+    cell = result.spikes["cell"]
+    assert isinstance(cell, Recordings) and len(cell.ticks) > 1000
+    assert simulate(network, batch, clock=None, threads=1).spikes["cell"].digest() == cell.digest()
+    fine = simulate(network, batch, clock=1e-6, precision="float64").spikes["cell"]
+    assert isinstance(fine, Recordings)
+    # Up to the first difference they are the same spikes; the network then amplifies what the microsecond rounds.
+    for i in range(3):
+        a, b = cell[i], fine[i]
+        first = np.sort(a.times)[:20]
+        assert np.allclose(first, b.times[:20], rtol=0, atol=3e-6)
+        assert abs(len(a) - len(b)) < 0.05 * len(a)
+    assert result.work[0].input_events == len(batch.ticks) + len(cell.ticks)
