@@ -34,18 +34,21 @@ PROFILE = click.option("--profile", metavar="NAME", help="Energy profile.")
 DATASET = click.argument("dataset", default="digits", shell_complete=_complete)
 
 
-@click.group(invoke_without_command=False)
-def group() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def group(context: click.Context) -> None:
     """Store a dataset in a single-trial memory, one pass, and recall from it.
 
     \b
     Every item becomes a sparse code of active bits; a macrocolumn stores it at once, in a time that does not depend
     on how many are stored already. Without DATASET: the embedded digits.
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def _dataset_command(name: str, words: str) -> click.Command:
-    @click.command(name, help=words)
+    @click.command(name, help=words, short_help=words)
     @DATASET
     @ITEMS
     @SPLIT
@@ -82,7 +85,7 @@ def _dataset_command(name: str, words: str) -> click.Command:
     return command
 
 
-@click.command("recall")
+@click.command("recall", short_help="Recall a split from a stored memory.")
 @click.argument("memory", type=click.Path(path_type=Path))
 @SPLIT
 @LIMIT
@@ -123,12 +126,8 @@ def _answer(result: Mapping[str, Any]) -> Answer:
     return Answer(result, memory_table(result, Path(result["run"]) / REPORT))
 
 
-group.add_command(_dataset_command("store", "Store DATASET in one pass; the run folder then holds the memory."))
+group.add_command(_dataset_command("store", "Store DATASET in one pass and keep the memory."))
 group.add_command(recall)
-group.add_command(
-    _dataset_command("capacity", "Store more and more of DATASET, and random items: recall, time and operations.")
-)
-group.add_command(_dataset_command("noise", "Store DATASET, and recall it with more and more active bits moved."))
-group.add_command(
-    _dataset_command("familiarity", "Store DATASET, and compare the familiarity of what is stored and what is new.")
-)
+group.add_command(_dataset_command("capacity", "Recall, time and operations against the number stored."))
+group.add_command(_dataset_command("noise", "Recall of stored items with bits moved."))
+group.add_command(_dataset_command("familiarity", "Familiarity of stored items against new ones."))

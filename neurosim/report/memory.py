@@ -42,6 +42,7 @@ def render(run: Path, manifest: Json, metrics: Json, config: str | None) -> str:
     """The whole page."""
     arrays, why = _read(run)
     sections = [
+        *_remarks(metrics),
         _codes(arrays, metrics, why),
         _similarity(arrays, why),
         _familiarity(arrays, metrics, why),
@@ -68,6 +69,12 @@ def _read(run: Path) -> tuple[Arrays, str]:
         return files.read_arrays(run / PICTURES), ""
     except NeurosimError as error:
         return {}, f"What is drawn here cannot be read: {error}"
+
+
+def _remarks(metrics: Json) -> list[Section]:
+    """What was said while it ran: more is stored than is recalled well."""
+    said = [page.notice(str(line)) for line in list_of(metrics.get("warnings"))]
+    return [Section("remarks", "Remarks", None, said)] if said else []
 
 
 def _title(metrics: Json) -> str:
@@ -300,11 +307,16 @@ def _growth(metrics: Json) -> Section:
     )
     if len(rows) < 2 and not random:
         return Section("growth", "Growth", lead, page.notice("Measured at one number of items only; see 'store'."))
+    of = ", random items" if random else ""
     figures = [
-        page.figure(_recalled(rows, random), "Winners recalled as stored; theory is of random items."),
-        page.figure(_per_item(rows, "_operations", "words of 64 weights"), "Operations an item."),
-        page.figure(_per_item(rows, "_seconds", "\N{MICRO SIGN}s", 1e6), "Processor time an item."),
+        page.figure(
+            _recalled(rows, random),
+            "Winners recalled as stored. Theory is of random items whose codes are drawn independently; when most "
+            "weights are on, everything looks somewhat familiar, codes are drawn together, and less is recalled.",
+        ),
         page.figure(_filled(rows, random), "Weights that are on."),
+        page.figure(_per_item(random or rows, "_operations", "words of 64 weights"), f"Operations an item{of}."),
+        page.figure(_per_item(random or rows, "_seconds", "\N{MICRO SIGN}s", 1e6), f"Processor time an item{of}."),
     ]
     return Section("growth", "Growth", lead, page.cards(figures))
 

@@ -6,7 +6,7 @@ import dataclasses
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import Field, create_model
 
@@ -15,9 +15,10 @@ from ..engine.plan import free_memory
 from ..errors import NeurosimInputError
 from ..liquid import Liquid, Readout
 from ..measure import find_profile
-from .folder import CONFIG, NETWORK, RunFolder
+from .folder import CONFIG, MEMORY, NETWORK, RunFolder
 from .settings import Section, Source, assignments, nest, overlay, resolve
 
+S = TypeVar("S", bound=Section)
 # Bytes a synapse takes while a liquid is made: its point in the sensor, its unit, target and weight, and copies.
 BUILDING, RECURRENT = 120, 60
 # Seeds are keys of 63 bits, which TOML's integers are.
@@ -65,6 +66,7 @@ def _section(owner: type, without: Sequence[str]) -> Any:
 
 
 if TYPE_CHECKING:
+    from .memory.config import MemoryConfig
 
     class LiquidSettings(Section): ...
 
@@ -116,7 +118,7 @@ def configure(
         NeurosimInputError: a key that is unknown, missing or breaks its rule.
         NeurosimFormatError: `file` is not TOML.
     """
-    sources = _sources(file, sets, given or {})
+    sources = sources_of(file, sets, given or {})
     name: Any = overlay(overlay(sources[0].tree, sources[1].tree), sources[2].tree).get("data", {})
     name = name.get("name") if isinstance(name, Mapping) else None
     if isinstance(name, str):
@@ -142,7 +144,7 @@ def reconfigure(
     sets: Sequence[str],
     given: Mapping[str, Any],
     changeable: Sequence[str],
-) -> Config | RunOfNetwork:
+) -> Config | RunOfNetwork | MemoryConfig:
     """A run's own config, changed in its `changeable` sections; of a network's run the part that can change.
 
     Raises:
@@ -151,15 +153,25 @@ def reconfigure(
     if run.manifest.get("kind") == NETWORK:
         from .network_config import reconfigure_network
 
-        return reconfigure_network(run, _sources(file, sets, given), changeable)
+        return reconfigure_network(run, sources_of(file, sets, given), changeable)
+    if run.manifest.get("kind") == MEMORY:
+        from .memory.config import reconfigure_memory
+
+        return reconfigure_memory(run, sources_of(file, sets, given), changeable)
+    changed = change(Config, run, sources_of(file, sets, given), changeable)
+    _try(changed)
+    return changed
+
+
+def change(model: type[S], run: RunFolder, sources: Sequence[Source], changeable: Sequence[str]) -> S:
+    """A run's own config and what `sources` change, which must lie in its `changeable` sections."""
     path = run.path / CONFIG
-    own = resolve(Config, [Source(str(path), files.read_toml(path))])
-    changed = resolve(Config, [Source(str(path), files.read_toml(path)), *_sources(file, sets, given)])
+    own = resolve(model, [Source(str(path), files.read_toml(path))])
+    changed = resolve(model, [Source(str(path), files.read_toml(path)), *sources])
     for key, value in _leaves(changed.model_dump()):
         was = dict(_leaves(own.model_dump()))[key]
         if value != was and key.split(".")[0] not in changeable:
             raise NeurosimInputError(f"{key}: the run has {was!r} and cannot change (got {value!r}); simulate again")
-    _try(changed)
     return changed
 
 
@@ -183,7 +195,8 @@ def _try(config: Config) -> None:
     find_profile(config.energy.profile)
 
 
-def _sources(file: Path | str | None, sets: Sequence[str], given: Mapping[str, Any]) -> list[Source]:
+def sources_of(file: Path | str | None, sets: Sequence[str], given: Mapping[str, Any]) -> list[Source]:
+    """A TOML file, `key=value` texts, and values by dotted key (None: not given); the last win."""
     tree: dict[str, Any] = {}
     for key, value in given.items():
         tree = tree if value is None else overlay(tree, nest(key, value))

@@ -18,7 +18,8 @@ from . import provenance
 
 FORMAT = "neurosim-run"
 VERSION = 1
-NETWORK = "network"  # the manifest's `kind` of a network's run
+# The manifest's `kind` of a network's run, and of a memory's.
+NETWORK, MEMORY = "network", "memory"
 MANIFEST, CONFIG, METRICS = "manifest.json", "config.toml", "metrics.json"
 SPIKES, READOUT, REPORT = "spikes.h5", "readout.safetensors", "report.html"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,12 @@ from ..liquid.readout import TrainedReadout
 from ..spikes import Recordings
 from . import data
 from .config import Config, RunOfNetwork, network, reader
-from .folder import METRICS, NETWORK, READOUT, SPIKES, RunFolder, check_out, read_metrics, record
+from .folder import MEMORY, METRICS, NETWORK, READOUT, SPIKES, RunFolder, check_out, read_metrics, record
 from .progress import bar
 from .score import score
+
+if TYPE_CHECKING:
+    from .memory.config import MemoryConfig
 
 SHOWN = 6  # recordings whose spikes are kept for the report
 # Training recordings that set the liquid's gains: each round of `Liquid.adapt` runs all of them.
@@ -73,7 +76,7 @@ def simulate(
     return result
 
 
-def measure_again(run: RunFolder, config: Config | RunOfNetwork) -> dict[str, Any]:
+def measure_again(run: RunFolder, config: Config | RunOfNetwork | MemoryConfig) -> dict[str, Any]:
     """Measures and energy of a run from the counts it stored, energy under the profile of `config`.
 
     Raises:
@@ -85,8 +88,8 @@ def measure_again(run: RunFolder, config: Config | RunOfNetwork) -> dict[str, An
         layers = [measure.Layer.from_dict(layer) for layer in stored["layers"]]
         samples, seconds = stored["samples"], stored["duration"]
         entered = None if stored["events_in"] is None else round(stored["events_in"] * samples)
-        about = ("network",) if run.manifest.get("kind") == NETWORK else ("dataset", "split", "samples")
-        known = {name: metrics[name] for name in (*about, "seed", "spike_digest")}
+        about = _ABOUT.get(run.manifest.get("kind", ""), ("dataset", "split", "samples", "seed", "spike_digest"))
+        known = {name: metrics[name] for name in about}
     except (KeyError, TypeError) as error:
         raise NeurosimInputError(
             f"{run.path / METRICS}: lacks the counts of the run ({error}); simulate again"
@@ -97,6 +100,13 @@ def measure_again(run: RunFolder, config: Config | RunOfNetwork) -> dict[str, An
         "measures": measure.measure(layers, samples, seconds, entered).to_dict(),
         "energy": measure.energy(layers, samples, config.energy.profile),
     }
+
+
+# What says which run it was, by its kind.
+_ABOUT = {
+    NETWORK: ("network", "seed", "spike_digest"),
+    MEMORY: ("dataset", "split", "samples", "seed", "digest"),
+}
 
 
 @dataclass

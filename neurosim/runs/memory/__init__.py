@@ -5,7 +5,6 @@ from .config import configure as configure
 from .learned import LEARNED as LEARNED
 from .learned import MEMORY as MEMORY
 from .learned import Learned as Learned
-from .run import KIND as KIND
 from .run import PICTURES as PICTURES
 from .run import Job as Job
 from .run import capacity as capacity

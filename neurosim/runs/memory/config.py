@@ -8,12 +8,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ... import catalog, files
+from ... import catalog
+from ...engine.plan import free_memory
 from ...errors import NeurosimInputError
 from ...macrocolumn import Macrocolumn, Selection
 from ...measure import find_profile
-from ..config import Count, Data, Energy, Seed
-from ..settings import Section, Source, assignments, nest, overlay, resolve
+from ..config import Count, Data, Energy, Seed, change, sources_of
+from ..folder import RunFolder
+from ..settings import Section, Source, overlay, resolve
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 # Tens of thousands of items that are much alike need many units, and evidence that tells them apart.
@@ -117,7 +119,7 @@ def configure(
         NeurosimInputError: a key that is unknown, missing or breaks its rule.
         NeurosimFormatError: `file` is not TOML.
     """
-    sources = given_sources(file, sets, given or {})
+    sources = sources_of(file, sets, given or {})
     merged: dict[str, Any] = {}
     for source in sources:
         merged = overlay(merged, source.tree)
@@ -131,16 +133,15 @@ def configure(
     return config
 
 
-def given_sources(file: Path | str | None, sets: Sequence[str], given: Mapping[str, Any]) -> list[Source]:
-    """Where settings come from, the last winning."""
-    tree: dict[str, Any] = {}
-    for key, value in given.items():
-        tree = tree if value is None else overlay(tree, nest(key, value))
-    return [
-        Source(str(file), {} if file is None else files.read_toml(file)),
-        Source("--set", assignments(sets)),
-        Source("the command line", tree),
-    ]
+def reconfigure_memory(run: RunFolder, sources: Sequence[Source], changeable: Sequence[str]) -> MemoryConfig:
+    """A memory run's own config, changed in its `changeable` sections.
+
+    Raises:
+        NeurosimInputError: as `configure`, or a setting that the run's results already depend on.
+    """
+    changed = change(MemoryConfig, run, sources, changeable)
+    _try(changed)
+    return changed
 
 
 def column(config: MemoryConfig) -> Macrocolumn:
@@ -163,12 +164,20 @@ def _try(config: MemoryConfig) -> None:
         raise NeurosimInputError(f"code.active: must be < code.size {config.code.size} (got {config.code.active})")
     if not config.sweep.noise:
         raise NeurosimInputError("sweep.noise: must hold at least one fraction (got ())")
-    free = (config.code.size - config.code.active) / config.code.active
-    if max(config.sweep.noise) > free:
+    places = (config.code.size - config.code.active) / config.code.active
+    if max(config.sweep.noise) > places:
         raise NeurosimInputError(
-            f"sweep.noise: must be <= {free:.3g}, for moved bits need free places (got {max(config.sweep.noise)})"
+            f"sweep.noise: must be <= {places:.3g}, for moved bits need free places (got {max(config.sweep.noise)})"
         )
-    column(config)
+    owner = column(config)
+    # Packed weights, and counts of the classes of every unit.
+    need = owner.size * (config.code.size // 8 + 8 * len(catalog.module(config.data.name).INFO.classes))
+    free = free_memory()
+    if free is not None and need > free:
+        raise NeurosimInputError(
+            f"column.units: the weights of {owner.size:,} units need about {need / 2**30:,.1f} GiB, and "
+            f"{free / 2**30:,.1f} GiB of memory are free; use fewer units or modules, or a smaller code.size"
+        )
     find_profile(config.energy.profile)
     if config.data.held_out_speaker is not None and config.data.split != "test":
         raise NeurosimInputError("data.held_out_speaker: cannot be joined with data.split; leave one out")

@@ -126,7 +126,7 @@ def load(config: MemoryConfig) -> tuple[Raw, Raw]:
     module = catalog.module(config.data.name)
     if not hasattr(module, "images"):
         stored, other, name = data.load(config.data)
-        return _recordings(stored, "stored"), _recordings(other, name)
+        return _recordings(stored, module.INFO.splits[0]), _recordings(other, name)
     if config.data.held_out_speaker is not None:
         raise NeurosimInputError(f"data.held_out_speaker: {config.data.name} names no speakers; leave it out")
     first = module.INFO.splits[0]

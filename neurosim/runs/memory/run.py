@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 from ... import catalog, files, measure
 from ...errors import NeurosimInputError
 from ...macrocolumn import Batch
-from ..folder import CONFIG, METRICS, RunFolder, check_out, open_run, record
+from ..config import sources_of
+from ..folder import MEMORY, METRICS, RunFolder, check_out, open_run, read_metrics, record
 from ..score import score
-from ..settings import Source, resolve
 from . import figures
-from .config import MemoryConfig, given_sources
+from .config import MemoryConfig, reconfigure_memory
 from .items import Items, Raw, encode, encoder, load
 from .learned import Learned, capacity_said, learn, marks
 
-KIND = "memory"
 PICTURES = "pictures.safetensors"
 SHOWN = 6  # items whose codes are drawn
 Finish = Sequence[Callable[[Path], object]]
@@ -126,31 +125,24 @@ def recall(job: Job, source: Path) -> dict[str, Any]:
     with job.clock("encode"):
         new = encode(raw, learned.coder, config.code)
     with record(config.model_dump(), f"recall-{config.data.name}", job.out, job.command, job.say) as run:
-        run.note(kind=KIND, data={raw.name: raw.facts()}, memory=str(source))
+        run.note(kind=MEMORY, data={raw.name: raw.facts()}, memory=str(source))
         result = {"source": str(source), **_common(job, run, "recall", learned, raw, new)}
         return _finish(job, run, result)
 
 
 def source_config(source: Path, file: Path | None, sets: Sequence[str], given: Mapping[str, Any]) -> MemoryConfig:
-    """The config of a stored memory, with what may change when recalling from it.
+    """The config of a stored memory, with what may change when recalling from it: data, sweep, energy.
 
     Raises:
         NeurosimInputError: `source` is no folder of a `store` run, or a setting that the memory depends on.
     """
     run = open_run(source)
-    if run.manifest.get("kind") != KIND or run.manifest.get("command_kind") != "store":
+    if run.manifest.get("kind") != MEMORY or run.manifest.get("command_kind") != "store":
         raise NeurosimInputError(f"{source}: holds no memory; give the folder of a 'neurosim memory store' run")
-    path = run.path / CONFIG
-    own = files.read_toml(path)
-    before = resolve(MemoryConfig, [Source(str(path), own)])
-    after = resolve(MemoryConfig, [Source(str(path), own), *given_sources(file, sets, given)])
-    for name in ("seed", "code", "column"):
-        if getattr(before, name) != getattr(after, name):
-            raise NeurosimInputError(f"{name}: is what {source} was stored with and cannot change; store again")
-    if after.data.name != before.data.name:
-        raise NeurosimInputError(
-            f"data.name: must be {before.data.name}, which {source} was stored from (got {after.data.name})"
-        )
+    after = reconfigure_memory(run, sources_of(file, sets, given), ("data", "sweep", "energy"))
+    was = read_metrics(run).get("dataset")
+    if after.data.name != was:
+        raise NeurosimInputError(f"data.name: must be {was}, which {source} was stored from (got {after.data.name})")
     return after
 
 
@@ -168,7 +160,7 @@ def _run(job: Job, what: str, body: Body, points: int = 1) -> dict[str, Any]:
         coder = encoder(stored, config)
         data = Data(stored, other, encode(stored, coder, config.code), encode(other, coder, config.code))
     with record(config.model_dump(), f"{what}-{config.data.name}", job.out, job.command, job.say) as run:
-        run.note(kind=KIND, command_kind=what, data={r.name: r.facts() for r in (stored, other)})
+        run.note(kind=MEMORY, command_kind=what, data={r.name: r.facts() for r in (stored, other)})
         with (
             job.clock("store"),
             _bar(f"storing {config.data.name}", job.quiet) as report,
@@ -196,7 +188,7 @@ def _common(
     layers = figures.work(learned, answers, new)
     active = int(learned.items.bits.shape[1])
     return {
-        "kind": KIND,
+        "kind": MEMORY,
         "command_kind": what,
         "dataset": config.data.name,
         "title": catalog.module(config.data.name).INFO.title,
