@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from plastic import CASES, DT, arrays, dense, network, recording
 
+from neurosim import files
 from neurosim.engine import Simulation, compile_network, simulate, workspace
 from neurosim.errors import NeurosimInputError
 from neurosim.kernels.lessons import cut, cut_reference
 from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
 from neurosim.neurons import LI, LIF
 from neurosim.plasticity import STDP, Hebbian, LearningRule, RewardSTDP, ShortTermPlasticity, Terms, TripletSTDP
+from neurosim.runs import network as network_runs
 from neurosim.spikes import Recordings, Spikes
 from neurosim.synapses import AllToAll, FixedProbability, FromList, Normal, OneToOne, Uniform
 
@@ -235,6 +237,48 @@ def test_a_network_too_large_is_refused_before_it_is_made() -> None:
     net = Network(side, [Projection("a", "b", FixedProbability(0.9), 0.5, plasticity=STDP())])
     with pytest.raises(NeurosimInputError, match=r"need about .* GiB while being made"):
         compile_network(net, 1e-3, 0, np.dtype(np.float32))
+
+
+DESCRIBED = """
+[simulation]
+duration = 0.2
+clock = 1e-3
+precision = "float64"
+
+[[population]]
+name = "a"
+shape = 30
+model = "PoissonSource"
+rate = 40.0
+
+[[population]]
+name = "b"
+shape = 8
+model = "LIF"
+
+[[projection]]
+source = "a"
+target = "b"
+pattern = { name = "AllToAll" }
+weight = 0.2
+delay = { distribution = "Uniform", low = 1e-3, high = 5e-3 }
+plasticity = { rule = "STDP", a_plus = 0.05, mu_minus = 1.0 }
+short_term = { U = 0.9, tau_rec = 0.05 }
+"""
+
+
+def test_described_in_toml_the_weights_are_in_the_run_folder(tmp_path: Path) -> None:
+    (tmp_path / "learns.toml").write_text(DESCRIBED)
+    network_runs.simulate(network_runs.configure(tmp_path / "learns.toml"), out=tmp_path / "run")
+    depressing = ShortTermPlasticity(0.9, 0.05)
+    rule = STDP(a_plus=0.05, mu_minus=1.0)
+    net = Network(
+        [Population("a", 30, PoissonSource(40.0)), Population("b", 8, LIF())],
+        [Projection("a", "b", AllToAll(), 0.2, Uniform(1e-3, 5e-3), None, None, rule, depressing)],
+    )
+    learned = simulate(net, 0.2, precision="float64").weights["a->b"]
+    assert np.ptp(learned) > 0.01
+    np.testing.assert_array_equal(files.read_arrays(tmp_path / "run" / "weights.safetensors")["a->b"], learned)
 
 
 def test_blocks_of_rows() -> None:

@@ -27,7 +27,7 @@ from .network_config import Merged, merge
 from .progress import bar
 from .settings import Source, resolve
 
-STATES, ARRAYS = "states.safetensors", "arrays.safetensors"
+STATES, ARRAYS, WEIGHTS = "states.safetensors", "arrays.safetensors", "weights.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,8 @@ def simulate(
     finish: Sequence[Callable[[Path], object]] = (),
     checkpoint_every: float | None = None,
 ) -> dict[str, Any]:
-    """Run a network and write a run folder: manifest, config, metrics, spikes (SONATA), probed states.
+    """Run a network and write a run folder: manifest, config, metrics, spikes (SONATA), probed states, and
+    weights that were learned, by projection, in the order of sources, then targets.
 
     Args:
         job: decides the results; nothing below does.
@@ -211,13 +212,16 @@ def _hashes(models: Mapping[str, Any]) -> dict[str, str]:
 
 
 def keep(run: RunFolder, job: Job, result: Result, played: Mapping[str, Spikes], wall: float) -> dict[str, Any]:
-    """Write a result's spikes, states and metrics into the folder; returns the metrics."""
+    """Write a result's spikes, states, learned weights and metrics into the folder; returns the metrics."""
     spikes = {name: _one(found) for name, found in result.spikes.items()}
     if played or spikes:
         files.write_sonata(run.path / SPIKES, {**played, **spikes})
     states = {name: np.asarray(values) for name, values in result.states.items()}
     if states:
         files.write_arrays(run.path / STATES, states)
+    learned = {name: np.asarray(weights) for name, weights in result.weights.items()}
+    if learned:
+        files.write_arrays(run.path / WEIGHTS, learned)
     figures = {**metrics(job, result, spikes, played), "run": str(run.path), "timings": {"total": round(wall, 6)}}
     files.write_json(run.path / METRICS, figures)
     run.note(spike_digest=figures["spike_digest"])
