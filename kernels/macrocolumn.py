@@ -241,23 +241,21 @@ def _hash(active, value):
 
 
 @njit(cache=True, nogil=True)
-def _power(x, exponent):
-    return x if exponent == 1.0 else x**exponent
-
-
-@njit(cache=True, nogil=True)
-def _evidence(terms, mask, rule, v):
+def _evidence(terms, mask, v):
     """Fill v [Q, K] with the product of the terms in `mask`; return the familiarity."""
+    fresh = True
+    for t in range(3):
+        if mask >> t & 1:
+            if fresh:
+                v[:] = terms[t]
+            else:
+                v *= terms[t]
+            fresh = False
     total = 0.0
-    for q in range(v.shape[0]):
+    for row in v:
         best = 0.0
-        for k in range(v.shape[1]):
-            product = 1.0
-            for t in range(3):
-                if mask >> t & 1:
-                    product *= _power(terms[t, q, k], rule[POWER + t])
-            v[q, k] = product
-            best = max(best, product)
+        for x in row:
+            best = max(best, x)
         total += best
     return total / v.shape[0]
 
@@ -265,40 +263,37 @@ def _evidence(terms, mask, rule, v):
 @njit(cache=True, nogil=True)
 def _fall_back(terms, present, rule, v):
     """(terms used, familiarity, known) of recognition; v holds the evidence of the terms used."""
-    all_terms = _evidence(terms, present, rule, v)
+    all_terms = _evidence(terms, present, v)
     if all_terms >= rule[THRESHOLD]:
         return present, all_terms, True
     for size in range(SIZES[present] - 1, 0, -1):
         best, found = np.uint8(0), -1.0
         for mask in ORDERS:
             if SIZES[mask] == size and mask & present == mask:
-                g = _evidence(terms, mask, rule, v)
+                g = _evidence(terms, mask, v)
                 if g > found:
                     best, found = mask, g
         if found >= rule[THRESHOLD + 3 - size]:
-            return best, _evidence(terms, best, rule, v), True
-    return present, _evidence(terms, present, rule, v), False
+            return best, _evidence(terms, best, v), True
+    return present, _evidence(terms, present, v), False
 
 
 @njit(cache=True, nogil=True)
-def _modulate(row, g, rule, mu):
-    """Running sums of mu over the units of one module."""
-    total = 0.0
+def _modulate(v, g, units, rule, mu):
+    """mu[i] of the evidence v[i]."""
     if rule[FORM] == 0.0:
         eta = 1e4 * g**7
-        for k in range(row.size):
-            total += 1.0 + eta / (1.0 + math.exp(-(26.0 * row[k] - 13.0)))
-            mu[k] = total
+        for i in range(v.size):
+            mu[i] = 1.0 + eta / (1.0 + math.exp(-(26.0 * v[i] - 13.0)))
         return
     over = max(0.0, (g - rule[G_MIN]) / (1.0 - rule[G_MIN]))
-    eta = 1.0 + over ** rule[GAMMA] * rule[CHI] * row.size
-    for k in range(row.size):
-        x = 0.1 * math.exp(-4.0 * (row[k] - 1.0))
+    eta = 1.0 + over ** rule[GAMMA] * rule[CHI] * units
+    for i in range(v.size):
+        x = 0.1 * math.exp(-4.0 * (v[i] - 1.0))
         x *= x
         x *= x
         x *= x
-        total += 1.0 + (eta - 1.0) / (1.0 + x)
-        mu[k] = total
+        mu[i] = 1.0 + (eta - 1.0) / (1.0 + x)
 
 
 @njit(cache=True, nogil=True)
@@ -308,14 +303,25 @@ def _uniform(key, index, draw):
 
 
 @njit(cache=True, nogil=True)
-def _draw(v, g, rule, key, index, mu, code):
-    for q in range(code.size):
-        _modulate(v[q], g, rule, mu)
+def _draw(v, mu, rule, g, key, index, alone, values, total, code):
+    """Draw a winner of each module; `mu` is room for one number a unit.
+
+    Where U is `alone`, evidence takes only the `values` of its sums, and mu is worked out for these.
+    """
+    modules, units = v.shape
+    if alone:
+        table = np.empty_like(values)
+        _modulate(values, g, units, rule, table)
+    for q in range(modules):
+        if alone:
+            for k in range(units):
+                mu[k] = table[total[q * units + k]]
+        else:
+            _modulate(v[q], g, units, rule, mu)
+        for k in range(1, units):
+            mu[k] += mu[k - 1]
         u = _uniform(key, index, uint64(q)) * mu[-1]
-        k = 0
-        while k < mu.size - 1 and mu[k] <= u:
-            k += 1
-        code[q] = k
+        code[q] = min(np.searchsorted(mu, u, side="right"), units - 1)
 
 
 @njit(cache=True, nogil=True)
@@ -341,9 +347,9 @@ def _maximum(v, key, index, code):
 @njit(cache=True, nogil=True)
 def _hypotheses(v, bound):
     total = 0
-    for q in range(v.shape[0]):
-        for k in range(v.shape[1]):
-            total += v[q, k] >= bound
+    for row in v:
+        for x in row:
+            total += x >= bound
     return max(1, math.floor(total / v.shape[0] + 0.5))
 
 
@@ -390,37 +396,43 @@ def age(weights, stages, last, clock, first, second):
 
 
 @njit(cache=True, nogil=True)
-def _normalise(counts, afferents, scale, term):
-    """Sums to fractions of what the active afferents could give, at most 1."""
+def _normalise(counts, afferents, scale, power, term, values):
+    """Sums to fractions of what the active afferents could give, at most 1, to their power.
+
+    `values` is room for the evidence of each possible sum.
+    """
     units = term.shape[1]
+    for c in range(afferents + 1):
+        x = min(1.0, scale * c / afferents)
+        values[c] = x if power == 1.0 else x**power
     for q in range(term.shape[0]):
         for k in range(units):
-            term[q, k] = min(1.0, scale * counts[q * units + k] / afferents)
+            term[q, k] = values[counts[q * units + k]]
 
 
 @njit(cache=True, nogil=True)
-def _term(weights, active, afferents, scale, term, total, seed, count):
+def _term(weights, active, afferents, scale, power, term, total, values, seed, count):
     """Evidence of one source; its cost into `count`; the mixed hash of what was active."""
     sums(weights, active, total)
-    _normalise(total, afferents, scale, term)
+    _normalise(total, afferents, scale, power, term, values)
     count[2] += active.size * total.size
     count[3] += afferents * total.size
     return _hash(active, seed)
 
 
 @njit(cache=True, nogil=True)
-def _select(terms, present, rule, learn, back_off, key, index, v, mu, code, note):
+def _select(terms, present, rule, learn, back_off, key, index, v, mu, values, total, code, note):
     """Choose `code` from the evidence; the familiarity."""
     if back_off and present:
         used, g, known = _fall_back(terms, present, rule, v)
     else:
-        used, g = present, _evidence(terms, present, rule, v)
+        used, g = present, _evidence(terms, present, v)
         if not present:
             g = 0.0
             v[:] = 0.0
         known = g >= rule[THRESHOLD]
     if learn:
-        _draw(v, g, rule, key, index, mu, code)
+        _draw(v, mu, rule, g, key, index, used == 1 and present == 1, values, total, code)
     else:
         _maximum(v, key, index, code)
     note[1], note[2], note[3] = used, known, present
@@ -520,6 +532,7 @@ def run(  # noqa: PLR0912, PLR0915 - the loop over frames
     units = size // modules
     terms, v, mu = np.zeros((3, modules, units)), np.empty((modules, units)), np.empty(units)
     total, before = np.empty(size, np.int64), np.empty(modules, np.int32)
+    values = np.empty(64 * max(u.shape[1], h.shape[1], d.shape[1]) + 1)
     active, active_h = np.zeros(u.shape[1], np.uint64), np.zeros(h.shape[1], np.uint64)
     # A bundle that is never frozen is never counted.
     bound = rule[FROZEN] if rule[FROZEN] < 1.0 else 1e18
@@ -551,17 +564,23 @@ def run(  # noqa: PLR0912, PLR0915 - the loop over frames
             seed = uint64(0xCBF29CE484222325)
             if sees:
                 present |= 1
-                seed = _term(u[m], active, n, 1.0, terms[0], total, seed, count)
+                seed = _term(u[m], active, n, 1.0, rule[POWER], terms[0], total, values[: n + 1], seed, count)
             if follows:
                 _code_bits(before, units, active_h)
                 if scale > 0.0:
                     present |= 2
-                    seed = _term(h[m], active_h, modules - 1, scale, terms[1], total, seed, count)
+                    seed = _term(
+                        h[m], active_h, modules - 1, scale, rule[POWER + 1], terms[1], total, values, seed, count
+                    )
             if n_above > 0 and above_scale[f, m] > 0.0:
                 present |= 4
-                seed = _term(d[m], above[f, m], n_above, above_scale[f, m], terms[2], total, seed, count)
+                seed = _term(
+                    d[m], above[f, m], n_above, above_scale[f, m], rule[POWER + 2], terms[2], total, values, seed, count
+                )
             index = uint64(clock[m]) if learn else seed
-            g = _select(terms, present, rule, learn, back_off, keys[m], index, v, mu, code, note)
+            g = _select(
+                terms, present, rule, learn, back_off, keys[m], index, v, mu, values[: n + 1], total, code, note
+            )
             numbers[0], numbers[1] = 1, _hypotheses(v, rule[HYPOTHESIS])
             count[0] = numbers[1]
             trace_g[m] = g

@@ -479,6 +479,8 @@ def test_levels_run_alike_with_any_number_of_threads() -> None:
 def test_fields_cover_the_edge() -> None:
     fields = mc.patches((2, 7, 8), 3, 3)
     assert fields.shape == (9, 18) and set(fields.ravel().tolist()) == set(range(112))
+    bands = mc.patches((3, 1, 10), (1, 4), 3)
+    assert bands.shape == (3, 12) and bands[1].tolist() == [3, 4, 5, 6, 13, 14, 15, 16, 23, 24, 25, 26]
     drawn = mc.scattered(50, 7, 12, seed=1)
     assert drawn.shape == (7, 12) and all(len(set(row)) == 12 for row in drawn.tolist())
 
@@ -632,7 +634,7 @@ def test_bad_items_are_refused() -> None:
         (lambda: mc.Level(np.array([[0, 1]]), 0, 2), "Level.modules: must be >= 1 (got 0)"),
         (lambda: mc.Hierarchy(4, ()), "Hierarchy.levels: must be at least one"),
         (lambda: mc.Hierarchy(4, (mc.Level(np.array([[3, 4]]), 2, 2),)), "Hierarchy.levels[0].fields: must be < 4"),
-        (lambda: mc.patches((5, 5), 6), "patches.side: must be in 1..5 (got 6)"),
+        (lambda: mc.patches((5, 5), 6), "patches.side: must be in 1..5 by 1..5 (got 6)"),
         (lambda: mc.scattered(5, 2, 6), "scattered.inputs: must be in 1..5 (got 6)"),
         (lambda: mc.Permanence((5, 4)), "Permanence.lifetimes: must be two numbers of frames > 0"),
         (lambda: mc.capacity(3, 9, 4, 1.0), "capacity.recall: must be in 0..1, ends excluded"),

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from .hierarchy import Hierarchy as Hierarchy
     from .hierarchy import HierarchyMemory as HierarchyMemory
     from .hierarchy import Level as Level
+    from .recognition import Recogniser as Recogniser
+    from .recognition import RecogniserMemory as RecogniserMemory
+    from .recognition import Recognition as Recognition
+    from .recognition import recogniser as recogniser
     from .records import Answer as Answer
     from .records import Batch as Batch
     from .records import CapacityWarning as CapacityWarning
@@ -27,6 +31,9 @@ if TYPE_CHECKING:
     from .theory import expected_intersection as expected_intersection
     from .theory import expected_recall as expected_recall
     from .theory import modulation as modulation
+    from .views import ink as ink
+    from .views import spectrum as spectrum
+    from .views import windows as windows
 
 # Loaded on first use: starting up needs no numba.
 _PUBLIC = {
@@ -40,6 +47,9 @@ _PUBLIC = {
     "Macrocolumn": "column",
     "Memory": "records",
     "Permanence": "selection",
+    "Recogniser": "recognition",
+    "RecogniserMemory": "recognition",
+    "Recognition": "recognition",
     "Selection": "selection",
     "Trace": "records",
     "capacity": "theory",
@@ -48,9 +58,13 @@ _PUBLIC = {
     "expected_recall": "theory",
     "load": "saved",
     "modulation": "theory",
+    "ink": "views",
     "patches": "fields",
+    "recogniser": "recognition",
     "save": "saved",
     "scattered": "fields",
+    "spectrum": "views",
+    "windows": "views",
 }
 __all__ = list(_PUBLIC)
 

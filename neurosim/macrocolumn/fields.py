@@ -9,21 +9,27 @@ from ..errors import check
 from ..sdr.code import draws
 
 
-def patches(shape: tuple[int, ...], side: int, stride: int = 1) -> NDArray[np.int32]:
-    """Square fields of `side` by `side`, every `stride` along both of the last two dimensions, all of the others.
+def patches(shape: tuple[int, ...], side: int | tuple[int, int], stride: int = 1) -> NDArray[np.int32]:
+    """Rectangular fields, every `stride` along both of the last two dimensions, over all of the others.
 
     The last field of each row and column lies flush with the edge, so that nothing is left out.
+
+    Args:
+        shape: (..., height, width) of a frame.
+        side: height and width of a field, one number for squares.
     """
     check(len(shape) >= 2 and min(shape) >= 1, "patches.shape", "must be (..., height, width)", shape)
     height, width = shape[-2:]
-    check(1 <= side <= min(height, width), "patches.side", f"must be in 1..{min(height, width)}", side)
+    tall, wide = (side, side) if isinstance(side, int) else side
+    good = 1 <= tall <= height and 1 <= wide <= width
+    check(good, "patches.side", f"must be in 1..{height} by 1..{width}", side)
     check(stride >= 1, "patches.stride", "must be >= 1", stride)
     units = np.arange(int(np.prod(shape)), dtype=np.int32).reshape(-1, height, width)
     return np.stack(
         [
-            units[:, y : y + side, x : x + side].ravel()
-            for y in _starts(height, side, stride)
-            for x in _starts(width, side, stride)
+            units[:, y : y + tall, x : x + wide].ravel()
+            for y in _starts(height, tall, stride)
+            for x in _starts(width, wide, stride)
         ]
     )
 

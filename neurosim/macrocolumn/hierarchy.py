@@ -148,6 +148,27 @@ class Hierarchy:
         """The codes of the frames of one sequence; the memory stays as it is. `back_off` as in `recognise`."""
         return self._run(memory, self._frames(frames, traces is None), traces, back_off=back_off)
 
+    def store_many(self, memory: HierarchyMemory, items: NDArray, threads: int = 1) -> tuple[LevelBatch, ...]:
+        """Store many sequences of the same length, one after the other.
+
+        Args:
+            items: [items, frames, inputs], zero where an input is off.
+            threads: share the columns; results do not depend on them.
+
+        Returns:
+            a batch for each level, with the frames of all items end to end.
+        """
+        batches = self._run(memory, self._sequences(items), None, learn=True, threads=threads)
+        for level in memory.levels:
+            level.stored += len(items)
+        return batches
+
+    def recall_many(
+        self, memory: HierarchyMemory, items: NDArray, back_off: bool = False, threads: int = 1
+    ) -> tuple[LevelBatch, ...]:
+        """The codes of many sequences, in the order of `store_many`; the memory stays as it is."""
+        return self._run(memory, self._sequences(items), None, back_off=back_off, threads=threads)
+
     def complete(self, memory: HierarchyMemory, level: int, codes: NDArray[np.int32]) -> SDR:
         """Top-down from the codes [columns, Q] of a level to the inputs they stand for.
 
@@ -188,6 +209,14 @@ class Hierarchy:
 
     def _frames(self, frames: SDR | Sequence[SDR], fresh: bool) -> Frames:
         return sequence([frames] if isinstance(frames, SDR) else frames, self.inputs, apart=False, fresh=fresh)
+
+    def _sequences(self, items: NDArray) -> Frames:
+        items = np.asarray(items)
+        good = items.ndim == 3 and items.shape[2] == self.inputs
+        check(good, "Hierarchy", f"needs items [items, frames, {self.inputs}]", items.shape)
+        flags = np.zeros(items.shape[:2], np.uint8)
+        flags[:, :1] = 1
+        return Frames(np.ascontiguousarray(items != 0, np.uint8).reshape(-1, self.inputs), flags.ravel())
 
     def _afferents(self, i: int) -> tuple[int, int, int]:
         level = self.levels[i]
@@ -237,6 +266,7 @@ class Hierarchy:
         traces: Sequence[Trace] | None,
         learn: bool = False,
         back_off: bool = False,
+        threads: int = 1,
     ) -> tuple[LevelBatch, ...]:
         self._belongs(memory)
         if traces is None:
@@ -252,7 +282,7 @@ class Hierarchy:
             for i, p in enumerate(plan):
                 fresh = bool(part.flags[0] & 1) if len(part.flags) else True
                 above = p.above(before[i + 1], fresh) if self._has_above(i) and not fresh else None
-                batch = p.run(memory.levels[i], part, state[i], above, learn, back_off)
+                batch = p.run(memory.levels[i], part, state[i], above, learn, back_off, threads)
                 found[i].append(batch)
                 state[i] = batch.trace
                 part = Frames(p.dense(batch.codes), part.flags)
@@ -271,11 +301,17 @@ class _Plan:
             self.parents, self.upper = owner._parents(i), owner.levels[i + 1]
 
     def run(
-        self, memory: Memory, frames: Frames, trace: Trace, above: Above | None, learn: bool, back_off: bool
+        self,
+        memory: Memory,
+        frames: Frames,
+        trace: Trace,
+        above: Above | None,
+        learn: bool,
+        back_off: bool,
+        threads: int,
     ) -> LevelBatch:
-        return run(
-            memory, self.fields, frames, self.level.modules, self.numbers, self.names, trace, above, learn, back_off
-        )
+        q, numbers, names = self.level.modules, self.numbers, self.names
+        return run(memory, self.fields, frames, q, numbers, names, trace, above, learn, back_off, threads)
 
     def dense(self, codes: NDArray[np.int32]) -> NDArray[np.uint8]:
         """[frames, columns * size] booleans of codes [frames, columns, Q]."""

@@ -20,12 +20,15 @@ from .. import files
 from ..errors import NeurosimFormatError, NeurosimInputError, check, pick
 from .column import Macrocolumn
 from .hierarchy import Hierarchy, HierarchyMemory, Level
+from .recognition import Recogniser, RecogniserMemory
 from .records import Memory
 from .selection import Permanence, Selection
 
 VERSION = 1
 FORMAT = "neurosim-macrocolumn"
 Arrays = dict[str, NDArray]
+Owner = Macrocolumn | Hierarchy | Recogniser
+Held = Memory | HierarchyMemory | RecogniserMemory
 
 
 def save(path: str | os.PathLike[str], owner: Macrocolumn | Hierarchy, memory: Memory | HierarchyMemory) -> None:
@@ -38,24 +41,15 @@ def save(path: str | os.PathLike[str], owner: Macrocolumn | Hierarchy, memory: M
     from safetensors.numpy import save as encode
 
     arrays: Arrays = {}
-    if isinstance(owner, Macrocolumn) and isinstance(memory, Memory):
-        owner._belongs(memory)
-        parameters: dict[str, Any] = {"column": _column(owner), "memory": [_memory(arrays, "0.", memory)]}
-    elif isinstance(owner, Hierarchy) and isinstance(memory, HierarchyMemory):
-        owner._belongs(memory)
-        parameters = _hierarchy(arrays, owner)
-        parameters["memory"] = [_memory(arrays, f"{i}.", level) for i, level in enumerate(memory.levels)]
-    else:
-        what = f"{type(owner).__name__} and {type(memory).__name__}"
-        raise NeurosimInputError(f"save: needs a column and its memory, or a hierarchy and its memory (got {what})")
+    parameters = _plain(arrays, owner, memory)
     text = json.dumps(parameters, sort_keys=True)
     metadata = {"format": FORMAT, "version": str(VERSION), "class": type(owner).__name__, "parameters": text}
     metadata["digest"] = _digest(text, arrays)
     files.write_bytes(path, encode(arrays, metadata))
 
 
-def load(path: str | os.PathLike[str]) -> tuple[Macrocolumn, Memory] | tuple[Hierarchy, HierarchyMemory]:
-    """What `save` wrote.
+def load(path: str | os.PathLike[str]) -> tuple[Any, Any]:
+    """What `save` wrote: (column, memory), (hierarchy, memory) or (recogniser, memory).
 
     Raises:
         NeurosimMissingError: no such file.
@@ -108,8 +102,22 @@ def _digest(text: str, arrays: Arrays) -> str:
 # --- To plain values and arrays, and back
 
 
-def _column(column: Macrocolumn) -> dict[str, Any]:
-    return asdict(column)
+def _plain(arrays: Arrays, owner: Owner, memory: Held) -> dict[str, Any]:
+    """The parameters; arrays go into `arrays`."""
+    if isinstance(owner, Macrocolumn) and isinstance(memory, Memory):
+        owner._belongs(memory)
+        return {"column": asdict(owner), "memory": [_memory(arrays, "0.", memory)]}
+    if isinstance(owner, Hierarchy) and isinstance(memory, HierarchyMemory):
+        owner._belongs(memory)
+        held = [_memory(arrays, f"{i}.", level) for i, level in enumerate(memory.levels)]
+        return {**_hierarchy(arrays, owner), "memory": held}
+    if isinstance(owner, Recogniser) and isinstance(memory, RecogniserMemory):
+        owner._belongs(memory)
+        arrays.update({f"{i}.counts": counts for i, counts in enumerate(memory.counts)}, classes=memory.classes)
+        rest = {name: getattr(owner, name) for name in ("frames", "classes", "smoothing")}
+        return {**rest, "hierarchy": _plain(arrays, owner.hierarchy, memory.hierarchy)}
+    what = f"{type(owner).__name__} and {type(memory).__name__}"
+    raise NeurosimInputError(f"save: needs a column, hierarchy or recogniser and its memory (got {what})")
 
 
 def _memory(arrays: Arrays, prefix: str, memory: Memory) -> dict[str, Any]:
@@ -125,11 +133,11 @@ def _hierarchy(arrays: Arrays, owner: Hierarchy) -> dict[str, Any]:
     levels = []
     for i, level in enumerate(owner.levels):
         arrays[f"{i}.fields"] = level.fields
-        levels.append({name: value for name, value in _plain(level).items() if name != "fields"})
+        levels.append({name: value for name, value in _level(level).items() if name != "fields"})
     return {"inputs": owner.inputs, "top_down": owner.top_down, "seed": owner.seed, "levels": levels}
 
 
-def _plain(level: Level) -> dict[str, Any]:
+def _level(level: Level) -> dict[str, Any]:
     values = {name: getattr(level, name) for name in Level.__dataclass_fields__}
     values["selection"] = asdict(level.selection)
     values["permanence"] = asdict(level.permanence) if level.permanence else None
@@ -182,4 +190,16 @@ def _build_hierarchy(values: dict[str, Any], arrays: Arrays) -> tuple[Hierarchy,
     )
 
 
-_BUILDERS: Mapping[str, Callable[..., Any]] = {"Macrocolumn": _build_column, "Hierarchy": _build_hierarchy}
+def _build_recogniser(values: dict[str, Any], arrays: Arrays) -> tuple[Recogniser, RecogniserMemory]:
+    hierarchy, held = _build_hierarchy(values["hierarchy"], arrays)
+    owner = Recogniser(hierarchy, values["frames"], values["classes"], values["smoothing"])
+    empty = owner.memory()
+    counts = tuple(_like(arrays, f"{i}.counts", like) for i, like in enumerate(empty.counts))
+    return owner, RecogniserMemory(held, counts, _like(arrays, "classes", empty.classes))
+
+
+_BUILDERS: Mapping[str, Callable[..., Any]] = {
+    "Hierarchy": _build_hierarchy,
+    "Macrocolumn": _build_column,
+    "Recogniser": _build_recogniser,
+}

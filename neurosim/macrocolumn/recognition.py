@@ -1,0 +1,221 @@
+"""Single-trial classification: every item is seen once, its codes stored and its label bound to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import check, pick
+from .fields import patches
+from .hierarchy import Hierarchy, HierarchyMemory, Level
+from .records import LevelBatch
+from .selection import Selection
+
+# Items worked on at once: bounds the room for codes, and changes no result.
+CHUNK_BYTES = 64 << 20
+# Items whose votes are worth a thread.
+ITEMS_PER_THREAD = 16
+
+
+@dataclass(eq=False)
+class RecogniserMemory:
+    """What a recogniser has learned, changed by storing.
+
+    Attributes:
+        hierarchy: the weights of its columns.
+        counts: for each level [frames, columns, Q, K, classes] uint32, items of each class with which a unit won.
+        classes: [classes] int64, items stored of each class.
+    """
+
+    hierarchy: HierarchyMemory
+    counts: tuple[NDArray[np.uint32], ...]
+    classes: NDArray[np.int64]
+
+    @property
+    def stored(self) -> int:
+        """Items stored."""
+        return int(self.classes.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Recognition:
+    """What a recogniser says of items.
+
+    Attributes:
+        labels: [items] int64, the likeliest class.
+        scores: [items, classes] log-likelihoods, up to a constant of the item.
+        operations: [items] 64-bit words of weights read.
+    """
+
+    labels: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    operations: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Recogniser:
+    """A hierarchy of columns and a memory of labels, both filled in one pass.
+
+    Storing an item runs code selection once in every column, learns the codes, and adds one to the count of each
+    winner with the item's class. An item is recognised by its codes: each winner votes for each class with
+    log((count + a) / (all of the module's winners of this class + a K)), the logarithm of its chance under the class
+    (naive Bayes). What storing or recognising an item costs does not depend on how many are stored.
+
+    Attributes:
+        hierarchy: the columns.
+        frames: of an item; each has its own counts.
+        classes: how many there are.
+        smoothing: a, > 0.
+    """
+
+    hierarchy: Hierarchy
+    frames: int
+    classes: int
+    smoothing: float = 0.02
+
+    def __post_init__(self) -> None:
+        check(self.frames >= 1, "Recogniser.frames", "must be >= 1", self.frames)
+        check(self.classes >= 2, "Recogniser.classes", "must be >= 2", self.classes)
+        check(self.smoothing > 0, "Recogniser.smoothing", "must be > 0", self.smoothing)
+
+    def memory(self) -> RecogniserMemory:
+        """A memory with nothing stored."""
+        shapes = [(self.frames, v.columns, v.modules, v.units, self.classes) for v in self.hierarchy.levels]
+        counts = tuple(np.zeros(shape, np.uint32) for shape in shapes)
+        return RecogniserMemory(self.hierarchy.memory(), counts, np.zeros(self.classes, np.int64))
+
+    def store(self, memory: RecogniserMemory, items: NDArray, labels: NDArray, threads: int = 1) -> NDArray[np.int64]:
+        """Store items, each once and in this order; the same whether given one by one or all together.
+
+        Args:
+            items: [items, frames, inputs], zero where an input is off.
+            labels: [items] classes.
+
+        Returns:
+            [items] 64-bit words of weights read and written, the counts of labels included.
+
+        Raises:
+            NeurosimInputError: items of another shape, a label that is no class.
+        """
+        from ..kernels.labels import associate
+
+        self._belongs(memory)
+        items, labels = self._items(items), np.asarray(labels)
+        good = labels.shape == (len(items),) and labels.dtype.kind in "iu"
+        check(good, "Recogniser.store.labels", f"must be {len(items)} integers", labels.shape)
+        if labels.size:
+            check(labels.min() >= 0, "Recogniser.store.labels", "must be >= 0", labels.min())
+            check(labels.max() < self.classes, "Recogniser.store.labels", f"must be < {self.classes}", labels.max())
+        spent = []
+        for part in self._chunks(len(items)):
+            batches = self.hierarchy.store_many(memory.hierarchy, items[part], threads)
+            for counts, batch in zip(memory.counts, batches, strict=True):
+                associate(self._codes(batch), labels[part].astype(np.int64), counts)
+            spent.append(self._operations(batches) + self._bound)
+        np.add.at(memory.classes, labels, 1)
+        return np.concatenate(spent) if spent else np.zeros(0, np.int64)
+
+    def recognise(self, memory: RecogniserMemory, items: NDArray, threads: int = 1) -> Recognition:
+        """The likeliest class of each item; the memory stays as it is.
+
+        Raises:
+            NeurosimInputError: items of another shape.
+        """
+        from ..kernels.labels import votes
+
+        self._belongs(memory)
+        items = self._items(items)
+        logs = [self._logs(counts) for counts in memory.counts]
+        scores, spent = np.zeros((len(items), self.classes)), np.zeros(len(items), np.int64)
+        for part in self._chunks(len(items)):
+            batches = self.hierarchy.recall_many(memory.hierarchy, items[part], threads=threads)
+            for level, batch in zip(logs, batches, strict=True):
+                _vote(votes, self._codes(batch), level, scores[part], threads)
+            spent[part] = self._operations(batches) + self._bound
+        return Recognition(scores.argmax(axis=1), scores, spent)
+
+    @property
+    def _bound(self) -> int:
+        """Winners of an item, each with counts of its own."""
+        return self.frames * sum(level.columns * level.modules for level in self.hierarchy.levels)
+
+    def _belongs(self, memory: RecogniserMemory) -> None:
+        wanted = [(self.frames, v.columns, v.modules, v.units, self.classes) for v in self.hierarchy.levels]
+        got = [counts.shape for counts in memory.counts]
+        check(got == wanted, "memory", f"must be of this recogniser: counts {wanted}", got)
+        self.hierarchy._belongs(memory.hierarchy)
+
+    def _items(self, items: NDArray) -> NDArray:
+        items = np.asarray(items)
+        wanted = (self.frames, self.hierarchy.inputs)
+        good = items.ndim == 3 and items.shape[1:] == wanted
+        check(good, "Recogniser", f"needs items [items, {wanted[0]}, {wanted[1]}]", items.shape)
+        return items
+
+    def _chunks(self, n: int) -> list[slice]:
+        widest = max(self.hierarchy.inputs, *(v.columns * v.size for v in self.hierarchy.levels))
+        step = max(1, CHUNK_BYTES // (widest * self.frames))
+        return [slice(a, min(a + step, n)) for a in range(0, n, step)]
+
+    def _codes(self, batch: LevelBatch) -> NDArray[np.int32]:
+        return batch.codes.reshape(-1, self.frames, *batch.codes.shape[1:])
+
+    def _operations(self, batches: tuple[LevelBatch, ...]) -> NDArray[np.int64]:
+        each = [batch.operations.reshape(-1, self.frames * batch.operations.shape[1]).sum(axis=1) for batch in batches]
+        return np.sum(each, axis=0, dtype=np.int64)
+
+    def _logs(self, counts: NDArray[np.uint32]) -> NDArray[np.float32]:
+        """What each winner says of each class; a module that never ran says nothing."""
+        total = counts.sum(axis=3, keepdims=True, dtype=np.float32)
+        units = counts.shape[3]
+        return np.log((counts + np.float32(self.smoothing)) / (total + np.float32(self.smoothing * units)))
+
+
+def _vote(votes: Callable[..., None], codes: NDArray, logs: NDArray, out: NDArray, threads: int) -> None:
+    """Items share nothing, so threads share the items."""
+    from ..kernels.parallel import spread
+
+    spread(lambda a, b: votes(codes[a:b], logs, out[a:b]), np.arange(len(codes) + 1), threads, ITEMS_PER_THREAD)
+
+
+def recogniser(name: str, seed: int = 0) -> Recogniser:
+    """A recogniser whose parameters suit a data set; chosen on a part of its training items.
+
+    Args:
+        name: "mnist" (also Fashion-MNIST; see `views.ink`), "nmnist" (also digits; see `views.windows`) or "shd" (see
+            `views.spectrum`).
+
+    Raises:
+        NeurosimInputError: no such name.
+    """
+    return pick(RECOGNISERS, name, "recogniser")(seed)
+
+
+# Strong evidence wins nearly always, and a unit that has learned one pattern is full: units become exemplars.
+EXEMPLARS = Selection(exponents=(8.0, 1.0, 1.0), chi=1e4, hypothesis=0.9)
+ONE_PATTERN = 0.49
+# Evidence by H is weaker than by U: an order seen once is a hint, not a condition.
+SEQUENCES = Selection(exponents=(2.0, 0.3, 1.0), chi=1e4, hypothesis=0.9)
+
+
+def _mnist(seed: int) -> Recogniser:
+    level = Level(patches((2, 28, 28), 9, 2), 2, 1024, lateral=False, selection=EXEMPLARS, frozen_above=ONE_PATTERN)
+    return Recogniser(Hierarchy(2 * 28 * 28, (level,), top_down=False, seed=seed), 1, 10, 0.002)
+
+
+def _nmnist(seed: int) -> Recogniser:
+    low = Level(patches((4, 34, 34), 7, 3), 4, 128, lateral=False, selection=EXEMPLARS, frozen_above=ONE_PATTERN)
+    high = Level(patches((10, 10), 3), 4, 128, selection=SEQUENCES)
+    return Recogniser(Hierarchy(4 * 34 * 34, (low, high), top_down=False, seed=seed), 3, 10)
+
+
+def _shd(seed: int) -> Recogniser:
+    rule = replace(EXEMPLARS, exponents=(8.0, 0.1, 1.0))
+    level = Level(patches((3 * 2 * 6, 1, 50), (1, 6), 2), 4, 256, selection=rule, frozen_above=ONE_PATTERN)
+    return Recogniser(Hierarchy(3 * 2 * 6 * 50, (level,), top_down=False, seed=seed), 8, 10, 0.01)
+
+
+RECOGNISERS: Mapping[str, Callable[[int], Recogniser]] = {"mnist": _mnist, "nmnist": _nmnist, "shd": _shd}
