@@ -5,6 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from neurosim.kernels.parallel import spread
+
+# Inputs added up that are worth a thread: about 1 ms.
+SUMS_PER_THREAD = 1 << 20
+
 
 def expand_reference(x, table, active):
     """x [n, inputs] float32, table [size, fan] inputs of each bit, to [n, active] int32 bits, ascending.
@@ -17,10 +22,12 @@ def expand_reference(x, table, active):
     return np.sort(np.argsort(-sums, axis=1, kind="stable")[:, :active], axis=1).astype(np.int32)
 
 
-def expand(x, table, active):
-    """As `expand_reference`."""
+def expand(x, table, active, threads=1):
+    """As `expand_reference`, on `threads` threads (the result does not depend on it)."""
+    x, table = np.ascontiguousarray(x, np.float32), np.ascontiguousarray(table, np.int32)
     out = np.empty((len(x), active), np.int32)
-    _expand(np.ascontiguousarray(x, np.float32), np.ascontiguousarray(table, np.int32), out)
+    bounds = np.arange(len(x) + 1) * table.size
+    spread(lambda a, b: _expand(x[a:b], table, out[a:b]), bounds, threads, SUMS_PER_THREAD)
     return out
 
 

@@ -12,11 +12,10 @@ import pytest
 
 from neurosim import Recordings, Spikes, files, sdr
 from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
-from neurosim.kernels.expand import expand, expand_reference
 from neurosim.macrocolumn import CapacityWarning
 from neurosim.runs.memory import LEARNED, MEMORY, Learned, MemoryConfig, config, figures, items, labels, learned
 from neurosim.runs.memory.items import Items, Raw
-from neurosim.sdr.expansion import ExpansionEncoder
+from neurosim.sdr import ExpansionEncoder
 
 SMALL = {
     "code": {"size": 512, "active": 16, "fan": 8},
@@ -41,51 +40,6 @@ def stored() -> tuple[Learned, list[dict[str, Any]]]:
 
 
 # --- Items
-
-
-@pytest.mark.parametrize(("size", "fan", "active"), [(7, 1, 1), (33, 5, 32), (200, 16, 20)])
-def test_expansion_equals_its_reference(size: int, fan: int, active: int) -> None:
-    rng = np.random.default_rng(size)
-    # Small integers, so that many sums are equal.
-    x = rng.integers(-2, 3, (9, 11)).astype(np.float32)
-    table = rng.integers(11, size=(size, fan)).astype(np.int32)
-    assert np.array_equal(expand(x, table, active), expand_reference(x, table, active))
-    y = rng.normal(size=(9, 11)).astype(np.float32)
-    assert np.array_equal(expand(y, table, active), expand_reference(y, table, active))
-
-
-def test_alike_vectors_become_alike_sdrs() -> None:
-    rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(40, 100)).astype(np.float32)
-    coder = ExpansionEncoder.fitted(vectors, 1000, 50, seed=3)
-    first = coder.encode(vectors[0])
-    overlaps = [first.overlap(coder.encode(vectors[0] + np.float32(s) * vectors[1])) for s in (0, 0.2, 0.5, 2.0)]
-    assert overlaps[0] == 50 and overlaps == sorted(set(overlaps), reverse=True)
-    # Unlike ones share hardly more than chance, 50 / 1000 of the bits.
-    others = [first.overlap(coder.encode(v)) for v in vectors[1:]]
-    assert np.mean(others) == pytest.approx(2.5, abs=1.0)
-    assert np.array_equal(coder.bits(vectors)[7], coder.encode(vectors[7]).indices)
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: ExpansionEncoder(np.zeros(3), 8, 8), "ExpansionEncoder.active: must be in 1..7 (got 8)"),
-        (lambda: ExpansionEncoder(np.zeros((2, 2)), 8, 2), "ExpansionEncoder.mean: must be [inputs] (got (2, 2))"),
-        (
-            lambda: ExpansionEncoder(np.zeros(3), 8, 2).encode([1, 2]),
-            "ExpansionEncoder.bits: needs [n, 3] (got (1, 2))",
-        ),
-        (
-            lambda: ExpansionEncoder(np.zeros(2), 8, 2).encode([1, np.nan]),
-            "ExpansionEncoder.bits: needs finite numbers (got another)",
-        ),
-    ],
-)
-def test_encoder_refuses_by_name(call: Any, message: str) -> None:
-    with pytest.raises(NeurosimInputError) as error:
-        call()
-    assert str(error.value) == message
 
 
 def test_smoothing_is_a_box_of_three_over_places() -> None:

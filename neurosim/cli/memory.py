@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -112,6 +113,7 @@ def _job(options: Options, config: Any) -> Job:
     return Job(
         config,
         out=options.out,
+        threads=options.threads or os.cpu_count() or 1,
         quiet=options.quiet,
         command=["neurosim", *sys.argv[1:]],
         say=options.say,

@@ -8,6 +8,7 @@ from .encoders import Encoder as Encoder
 from .encoders import EventWindowEncoder as EventWindowEncoder
 from .encoders import RandomDistributedScalarEncoder as RandomDistributedScalarEncoder
 from .encoders import ScalarEncoder as ScalarEncoder
+from .expansion import ExpansionEncoder as ExpansionEncoder
 from .probability import any_false_positive as any_false_positive
 from .probability import false_negative as false_negative
 from .probability import false_positive as false_positive

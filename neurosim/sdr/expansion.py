@@ -55,15 +55,15 @@ class ExpansionEncoder(Encoder):
         check(vector.ndim == 1, "ExpansionEncoder.encode", f"needs [{self.mean.size}]", vector.shape)
         return SDR(self.bits(vector[None])[0], self.size)
 
-    def bits(self, vectors: NDArray) -> NDArray[np.int32]:
-        """[n, active] active bits of vectors [n, inputs], ascending."""
+    def bits(self, vectors: NDArray, threads: int = 1) -> NDArray[np.int32]:
+        """[n, active] active bits of vectors [n, inputs], ascending; the same on any number of threads."""
         from ..kernels.expand import expand
 
         x = np.asarray(vectors, np.float32)
         fits = x.ndim == 2 and x.shape[1] == self.mean.size
         check(fits, "ExpansionEncoder.bits", f"needs [n, {self.mean.size}]", x.shape)
         check(bool(np.isfinite(x).all()), "ExpansionEncoder.bits", "needs finite numbers", "another")
-        return np.asarray(expand(x - self.mean, self._table, self.active))
+        return np.asarray(expand(x - self.mean, self._table, self.active, threads))
 
     @cached_property
     def _table(self) -> NDArray[np.int32]:

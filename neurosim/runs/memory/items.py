@@ -160,9 +160,9 @@ def encoder(raw: Raw, config: MemoryConfig) -> ExpansionEncoder:
     return ExpansionEncoder(np.asarray(total) / len(raw), code.size, code.active, code.fan, config.seed)
 
 
-def encode(raw: Raw, coder: ExpansionEncoder, code: Code) -> Items:
+def encode(raw: Raw, coder: ExpansionEncoder, code: Code, threads: int = 1) -> Items:
     """Items as SDRs."""
-    bits = np.concatenate([coder.bits(part) for part in raw.vectors(code)])
+    bits = np.concatenate([coder.bits(part, threads) for part in raw.vectors(code)])
     return Items(bits, coder.size, raw.labels)
 
 

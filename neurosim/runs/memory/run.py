@@ -35,6 +35,7 @@ class Job:
     Attributes:
         config: decides the results.
         out, command, quiet: as in `runs.simulate`.
+        threads: of the encoder; items are stored one after the other.
         say: told what a user should know.
         finish: called with the folder when its results are written.
         seconds: wall-clock seconds of the parts done.
@@ -42,6 +43,7 @@ class Job:
 
     config: MemoryConfig
     out: Path | None = None
+    threads: int = 1
     quiet: bool = True
     command: Sequence[str] = ()
     say: Callable[[str], None] = lambda line: None
@@ -123,7 +125,7 @@ def recall(job: Job, source: Path) -> dict[str, Any]:
     if raw.classes != learned.classes:
         raise NeurosimInputError(f"{source}: stored classes {learned.classes}, and {raw.name} has {raw.classes}")
     with job.clock("encode"):
-        new = encode(raw, learned.coder, config.code)
+        new = encode(raw, learned.coder, config.code, job.threads)
     with record(config.model_dump(), f"recall-{config.data.name}", job.out, job.command, job.say) as run:
         run.note(kind=MEMORY, data={raw.name: raw.facts()}, memory=str(source))
         result = {"source": str(source), **_common(job, run, "recall", learned, raw, new)}
@@ -158,7 +160,8 @@ def _run(job: Job, what: str, body: Body, points: int = 1) -> dict[str, Any]:
         stored, other = load(config)
     with job.clock("encode"):
         coder = encoder(stored, config)
-        data = Data(stored, other, encode(stored, coder, config.code), encode(other, coder, config.code))
+        items, new = (encode(raw, coder, config.code, job.threads) for raw in (stored, other))
+        data = Data(stored, other, items, new)
     with record(config.model_dump(), f"{what}-{config.data.name}", job.out, job.command, job.say) as run:
         run.note(kind=MEMORY, command_kind=what, data={r.name: r.facts() for r in (stored, other)})
         with (
