@@ -587,8 +587,9 @@ def room(rules, store, columns, most_segments):
     learning = counts[PREDICTING] + columns
     more = counts[WINNERS] + learning * rules.growth // CHUNK + 1
     changes = {}
-    if counts[SEGMENTS] + columns > segments and segments < most_segments:
-        size = min(max(2 * segments, int(counts[SEGMENTS]) + columns), most_segments)
+    new = max(columns - int(counts[FREE]), 0)
+    if counts[SEGMENTS] + new > segments and segments < most_segments:
+        size = min(max(2 * segments, int(counts[SEGMENTS]) + new), most_segments)
         changes |= {name: _longer(getattr(store, name), size) for name in PER_SEGMENT}
     if counts[CHUNKS] - counts[FREE_CHUNKS] + more > chunks:
         size = max(chunks * 3 // 2, int(chunks + more))

@@ -60,6 +60,11 @@ def test_global_inhibition_takes_the_largest(boost: float) -> None:
             assert pooler.overlaps[winners.indices].min() >= pooler.overlaps[losers].max()
 
 
+def test_densities_are_those_of_decimals() -> None:
+    """.29 x 100 = 28.999999999999996 in binary."""
+    assert len(SpatialPooler(300, 100, density=0.29).step(np.arange(150))) == 29
+
+
 def test_boost_is_the_stated_exponential() -> None:
     """Two columns with the same inputs: the one that won more often needs overlap exp(boost d duty) as large."""
     pooler = SpatialPooler(10, 2, density=0.5, potential=1.0, boost=2.0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -162,3 +164,18 @@ def test_prototypes_serve_as_contexts() -> None:
     means = Prototypes.of(tasks).means
     module = TrainableDendriteLayer(inputs=7, units=13, contexts=7, segments=3, winners=2)
     assert module(torch.from_numpy(tasks[1]), torch.from_numpy(means[1])).shape == (3, 13)
+
+
+@pytest.mark.data
+def test_the_benchmark_runs_on_real_digits(data_root: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    """Two tasks, 2000 images of each: better than any half of the classes, and the first is not forgotten."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
+    import dendrites
+
+    options = ["--train", "2000", "--units", "256", "--json", str(tmp_path / "t.json")]
+    assert dendrites.main([str(data_root / "MNIST"), *options]) == 0
+    result = json.loads((tmp_path / "t.json").read_text())
+    row = result["rows"][0]
+    assert row["known"] > 0.6 and row["first_task_now"] > row["first_task_then"] - 0.15
+    assert row["context_found"] > 0.99 and result["published"]["known"] == 0.975
+    assert "published 0.975" in capsys.readouterr().out

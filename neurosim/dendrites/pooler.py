@@ -24,6 +24,8 @@ STATE = ("counts", "permanence", "active_duty", "overlap_duty", "rank")
 # Streams of the draws: pools, permanences, the order of ties.
 POOLS, PERMANENCES, TIES = range(3)
 SIZE_MOST = 2**31
+# .29 x 100 is a little less than 29 in binary.
+SLACK = 1e-9
 
 
 @final
@@ -98,7 +100,7 @@ class SpatialPooler:
         # exp(70) times any overlap is a float32; what pushes columns down may vanish, but ranks then decide.
         fits = self.boost * self.density <= 70
         check(fits, name + "boost", "must be <= 70 / density, so that it fits a number", self.boost)
-        winners = math.floor(self.density * self._column_size)
+        winners = math.floor(self.density * self._column_size + SLACK)
         if self.inhibition_radius is None:
             check(winners >= 1, name + "density", f"must let one of {self._column_size} columns win", self.density)
         else:
@@ -134,7 +136,7 @@ class SpatialPooler:
             rank=np.argsort(self._uniforms(TIES, n)).astype(np.uint32),
             around=around,
             near=near,
-            limit=np.maximum(np.floor(self.density * np.diff(around)), 1).astype(np.int64),
+            limit=np.maximum(np.floor(self.density * np.diff(around) + SLACK), 1).astype(np.int64),
             overlap=np.zeros(n, np.int32),
             score=np.zeros(n, np.float32),
             key=np.zeros(n, np.uint64),

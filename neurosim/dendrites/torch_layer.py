@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import final
 
-import numpy as np
-
 from ..errors import NeurosimMissingError, check
 from .inputs import whole
 from .layer import DendriteLayer
