@@ -126,7 +126,8 @@ def sum_rows(rows, first, last, low, high, planes, planes_at, counts_at, begin, 
         count += 1
     total = 4 if count <= 4 else (6 if count <= 6 else 8)
     for k in range(total):
-        planes[k, low // 8 : high // 8] = 0
+        for w in range(low // 8, high // 8):
+            planes[k, w] = 0
     for g in range(first, last, 8):
         if total == 4:
             for o in range(low, high, 64):

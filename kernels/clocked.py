@@ -37,6 +37,7 @@ from neurosim.kernels.deliver import (
     STARTS,
     STRIDE,
     SUMS,
+    clear,
     collect,
     deliver_bits,
     deliver_counts,
@@ -166,9 +167,9 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     drawn_at = drawn.ctypes.data + thread * drawn.shape[1] * 8
     rows = np.empty(1024, np.int64)
     begin = np.empty((interval, paths.shape[0] + 1), np.int64)
-    planes = np.empty((9, (block_slots * blocks + 511) // 512 * 8), np.uint64)
-    shift = (64 - planes.ctypes.data % 64) % 64 // 8
-    planes = planes.reshape(-1)[shift : shift + planes.size // 9 * 8].reshape((8, planes.shape[1]))
+    row_words = (block_slots * blocks + 511) // 512 * 8
+    room = np.empty(8 * row_words + 8, np.uint64)
+    planes = matrix((room.ctypes.data + 63) // 64 * 64, 8, row_words, np.uint64(0))
     x = np.empty(receptors * PIECE, sums.dtype)
     before = np.empty(PIECE, sums.dtype)
     spiked = np.zeros(PIECE + 64, np.uint8)
@@ -256,7 +257,7 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     # What the last steps fired is not queued yet, which `queued` of the next call says.
     reached[thread] = step
     # Named once more, or they would be given back while their addresses are still in use.
-    return x.size + before.size + spiked.size + words.size + numbers.size
+    return room.size + x.size + before.size + spiked.size + words.size + numbers.size
 
 
 @njit(cache=True, nogil=True)
@@ -358,7 +359,10 @@ def _begin(path, p, log, marks, populations, origin, step, age, begin_page, curs
         live = heads[p, 0] - tails[p, 0]
         if live + new > cursors.shape[2]:
             longer = np.empty((cursors.shape[0], pages, 2 * (live + new)), np.int64)
-            longer[:, :, : cursors.shape[2]] = cursors
+            for other in range(cursors.shape[0]):
+                for page in range(pages):
+                    for e in range(heads[other, page]):
+                        longer[other, page, e] = cursors[other, page, e]
             cursors = longer
         for page in range(pages):
             for e in range(live):
@@ -428,7 +432,7 @@ def _advance(
     for first in range(block * unit[PART], end, PIECE):
         n = min(PIECE, end - first)
         inputs = matrix(x_at, unit[RECEPTORS], n, real)
-        inputs[:] = 0
+        clear(vector(x_at, unit[RECEPTORS] * n, real))
         for t in range(unit[FIRST_TAKE], unit[LAST_TAKE]):
             take, weight = vector(takes_at + t * TAKE_COLUMNS * 8, TAKE_COLUMNS, np.int64(0)), take_weights[t]
             receptor, low = take[T_RECEPTOR], slot + first
@@ -451,12 +455,13 @@ def _advance(
         state = matrix(unit[STATE] + unit[STATES] * first * width, unit[STATES], n, real)
         before = vector(before_at, n, real)
         if unit[COUNTED]:
-            before[:] = state[unit[MEMBRANE]]
+            for i in range(n):
+                before[i] = state[unit[MEMBRANE], i]
         call(unit[STEP], state, inputs, constants, vector(spiked_at, n, np.uint8(0)))
         if unit[COUNTED]:
             changes = vector(changes_at + p * 8, 1, np.int64(0))
             changes[0] += n if step == 0 else _changed(before, state[unit[MEMBRANE]])
-        vector(spiked_at, n + 64, np.uint8(0))[n : (n + 63) // 64 * 64] = 0
+        clear(vector(spiked_at + n, -n % 64, np.uint8(0)))
         used = collect(spiked_at, n, first, log_at, used)
     return used
 
@@ -531,7 +536,7 @@ def forget(log, marks, populations, drop, keep):
     """Drop the first `drop` of drop + keep steps from the log."""
     for b in range(log.shape[0]):
         a = marks[b, drop * populations]
-        z = marks[b, (drop + keep) * populations]
-        log[b, : z - a] = log[b, a:z]
+        for k in range(marks[b, (drop + keep) * populations] - a):
+            log[b, k] = log[b, a + k]
         for k in range(keep * populations + 1):
             marks[b, k] = marks[b, drop * populations + k] - a

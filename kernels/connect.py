@@ -148,7 +148,8 @@ def _refill(key, chooser, draw, among, counters, words, picks):
 def _sort_narrow(values, other, counts):
     """Sort whole numbers below 65,536: by their low byte, then by their high byte. other: as many; counts: [256]."""
     for shift in (0, 8):
-        counts[:] = 0
+        for k in range(256):
+            counts[k] = 0
         for i in range(values.size):
             counts[values[i] >> shift & 255] += 1
         total = 0
@@ -159,7 +160,8 @@ def _sort_narrow(values, other, counts):
             k = values[i] >> shift & 255
             other[counts[k]] = values[i]
             counts[k] += 1
-        values[:] = other
+        for i in range(values.size):
+            values[i] = other[i]
 
 
 @njit(cache=True, nogil=True)

@@ -92,7 +92,8 @@ def schedule(paths, log, marks, populations, origin, first, steps, filler, rows,
                     rows[k] = filler
                     k += 1
         begin[q, n] = k
-    rows[k : k + 32] = filler
+    for i in range(k, k + 32):
+        rows[i] = filler
     return rows, k
 
 
@@ -242,6 +243,13 @@ def collect(spiked, n, first, log_at, used):
             used += 1
             mask &= mask - uint64(1)
     return used
+
+
+@njit(cache=True, nogil=True)
+def clear(values):
+    """All of them zero."""
+    for i in range(values.size):
+        values[i] = 0
 
 
 @njit(cache=True, nogil=True)
