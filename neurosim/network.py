@@ -141,7 +141,9 @@ class Projection:
         check_value(self.weight, f"{self}.weight")
         check_value(self.delay, f"{self}.delay")
         if not isinstance(self.delay, Distribution):
-            check(np.min(self.delay, initial=1.0) > 0, f"{self}.delay", "must be > 0 s", np.min(self.delay))
+            check(
+                np.min(self.delay, initial=1.0) > 0, f"{self}.delay", "must be > 0 s", np.min(self.delay, initial=1.0)
+            )
         rules = (
             ("plasticity", LearningRule, "a learning rule"),
             ("short_term", ShortTermPlasticity, "a ShortTermPlasticity"),

@@ -85,6 +85,7 @@ class Spikes:
     ) -> Spikes:
         """From events in any order; ties keep theirs. `duration` None means up to the last event."""
         t, u = np.asarray(times, np.float64), np.asarray(units)
+        check(t.ndim == 1 and t.shape == u.shape, "Spikes.units", "must have one unit for each time", u.shape)
         order = np.argsort(t, kind="stable")
         last = float(t[order[-1]]) if t.size else 0.0
         return cls(t[order], u[order], size, last if duration is None else duration, shape)

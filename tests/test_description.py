@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -356,3 +357,50 @@ def test_what_is_no_toml_is_refused(tmp_path: Path) -> None:
         description.load(tmp_path / "n.toml")
     with pytest.raises(NeurosimMissingError):
         description.load(tmp_path / "none.toml")
+
+
+ODD: list[Any] = [
+    *(-1, 0, 3, 2**70, -0.5, 1e400, float("nan"), True, "", "x", "none", "E"),
+    *(
+        [],
+        [1, "a"],
+        [[1], [2, 3]],
+        [[1.0]],
+        [True],
+        {},
+        {"distribution": 3},
+        {"file": 1, "array": []},
+        {"a": {"b": []}},
+    ),
+    {"file": "none.safetensors", "array": "x"},
+]
+
+
+def places(tree: Any) -> list[tuple[Any, Any]]:
+    """Every table or list in a tree, with each of its keys."""
+    found = []
+    for key in tree if isinstance(tree, dict) else range(len(tree)):
+        found.append((tree, key))
+        if isinstance(tree[key], (dict, list)):
+            found += places(tree[key])
+    return found
+
+
+@pytest.mark.parametrize("seed", range(400))
+def test_whatever_stands_in_the_file_is_read_or_refused(seed: int, tmp_path: Path) -> None:
+    """One value of a file of everything replaced by something odd, or a key added or taken out."""
+    rng = np.random.default_rng(seed)
+    tree = copy.deepcopy(description.tree(everything()))
+    spots = places(tree)
+    table, key = spots[rng.integers(len(spots))]
+    change = rng.integers(4)
+    if change == 0:
+        del table[key]
+    elif change == 1 and isinstance(table, dict):
+        table[f"{key}x"] = table[key]
+    else:
+        table[key] = copy.deepcopy(ODD[rng.integers(len(ODD))])
+    try:
+        description.parse(tree, tmp_path)
+    except NeurosimError as error:
+        assert str(error).startswith("network: ") and "\n" not in str(error)

@@ -61,8 +61,10 @@ def typed(value: object, kind: type[T], place: Place) -> T:
     """`value` if it is of that kind (a whole number is a float too, true is no number)."""
     kinds = (int, float) if kind is float else (kind,)
     right = isinstance(value, kinds) and (kind is bool or not isinstance(value, bool))
+    # A whole number beyond what a float holds passes for one in no other way.
+    right = right and not (kind is float and isinstance(value, int) and abs(value) > 2**1000)
     check(right, place.what, f"must be {_WORDS.get(kind, kind.__name__)}", f"{value!r:.60}")
-    return value  # type: ignore[return-value]
+    return float(value) if kind is float else value  # type: ignore[arg-type, return-value]
 
 
 _WORDS: Mapping[type, str] = {
