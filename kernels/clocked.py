@@ -45,6 +45,7 @@ from neurosim.kernels.deliver import (
     deliver_queue,
     deliver_sums,
     schedule,
+    set_counts,
     skip_groups,
     take_counts,
     take_fixed,
@@ -86,10 +87,10 @@ NEURONS, EVENTS, POISSON = 0, 1, 2
 ) = range(22)
 
 # What a population adds to its inputs, int64 [takes, TAKE_COLUMNS], and a real weight for each.
-TAKE_COUNTS, TAKE_SUMS, TAKE_SPILL, TAKE_QUEUE, TAKE_FIXED, TAKE_POISSON = range(6)
+TAKE_COUNTS, TAKE_SUMS, TAKE_QUEUE, TAKE_FIXED, TAKE_POISSON = range(5)
 (
     T_KIND,
-    T_INDEX,  # the counter, or the stimulus
+    T_INDEX,  # the counter, the receptor's sums counted on from the last counter, or the stimulus
     T_RECEPTOR,
     T_KEY,
     T_CERTAIN,  # see kernels.random.passed_thresholds
@@ -177,6 +178,9 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     x_at, before_at, spiked_at = x.ctypes.data, before.ctypes.data, spiked.ctypes.data
     words_at, numbers_at = words.ctypes.data, numbers.ctypes.data
     none = np.empty(0, sums.dtype)
+    # What has got anything in this step: counters, then the sums of each receptor.
+    due = np.zeros(counts.shape[0] + receptors, np.uint8)
+    due_at = due.ctypes.data
     where = np.empty(learn.WHERE_ENTRIES, np.int64)
     cursors, heads, tails, born = _reading(
         paths, log, marks, populations, origin, first, begin_block, end_block, page_blocks
@@ -201,7 +205,9 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
             for p in range(probes.shape[0]):
                 if now % probes[p, P_INTERVAL] == 0:
                     _sample(units, probes[p], now // probes[p, P_INTERVAL], begin_block, end_block, real)
-            spilled = False
+            for i in range(due.size):
+                # Weights that learn are added to sums by what stands in the table of lessons.
+                due[i] = i >= counts.shape[0] and lessons.shape[0] > 0
             for p in range(paths.shape[0]):
                 path = vector(paths_at + p * PATH_COLUMNS * 8, PATH_COLUMNS, np.int64(0))
                 if path[FORM] == GROUPS:
@@ -209,7 +215,10 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
                         path, p, log, marks, populations, origin, now, begin_block, end_block, page_blocks,
                         block_slots, cursors, heads, tails, born, fixed_at, slots,
                     )  # fmt: skip
+                elif path[FORM] <= SUMS and begin[q, p] == begin[q, p + 1]:
+                    continue
                 elif path[FORM] == SUMS:
+                    due[counts.shape[0] + path[RECEPTOR]] = 1
                     for page in range(begin_block // page_blocks, (end_block - 1) // page_blocks + 1):
                         low = max(begin_block, page * page_blocks)
                         high = min(end_block, (page + 1) * page_blocks)
@@ -219,7 +228,8 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
                             path, rows, begin[q, p], begin[q, p + 1], low, high, blocks, path_weights[p], none, line
                         )
                 elif path[FORM] != QUEUE:
-                    spilled |= _deliver_bytes(
+                    due[path[COUNTER]] = 1
+                    due[counts.shape[0] + path[RECEPTOR]] |= _deliver_bytes(
                         path, path_weights[p], rows, begin[q, p], begin[q, p + 1], begin_block, end_block, blocks,
                         page_blocks, block_slots, planes, counts_at, sums_at, slots, filler,
                     )  # fmt: skip
@@ -237,9 +247,9 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
                     unit, begun = vector(units_at + p * UNIT_COLUMNS * 8, UNIT_COLUMNS, np.int64(0)), used
                     if unit[KIND] == NEURONS:
                         used = _advance(
-                            unit, p, b, b * block_slots, slots, now, draw, takes_at, take_weights, counts_at, sums_at,
-                            spilled, queue_at, queue.shape, fixed_at, x_at, before_at, spiked_at, words_at, numbers_at,
-                            changes_at, drawn_at, log_at + b * log.shape[1] * 4, used, real,
+                            unit, p, b, b * block_slots, slots, now, draw, takes_at, take_weights, due_at, counts_at,
+                            sums_at, queue_at, queue.shape, fixed_at, x_at, before_at, spiked_at, words_at,
+                            numbers_at, changes_at, drawn_at, log_at + b * log.shape[1] * 4, used, real,
                         )  # fmt: skip
                         for k in range(lessons.shape[0] if used > begun else 0):
                             if lessons[k, learn.TARGET] == p:
@@ -257,7 +267,7 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     # What the last steps fired is not queued yet, which `queued` of the next call says.
     reached[thread] = step
     # Named once more, or they would be given back while their addresses are still in use.
-    return room.size + x.size + before.size + spiked.size + words.size + numbers.size
+    return due.size + room.size + x.size + before.size + spiked.size + words.size + numbers.size
 
 
 @njit(cache=True, nogil=True)
@@ -420,7 +430,7 @@ def _sample(units, probe, sample, begin_block, end_block, real):
 
 @njit(cache=True, nogil=True)
 def _advance(
-    unit, p, block, slot, slots, step, draw, takes_at, take_weights, counts_at, sums_at, spilled, queue_at, queue,
+    unit, p, block, slot, slots, step, draw, takes_at, take_weights, due_at, counts_at, sums_at, queue_at, queue,
     fixed_at, x_at, before_at, spiked_at, words_at, numbers_at, changes_at, drawn_at, log_at, used, real,
 ):  # fmt: skip
     """Step the neurons that a population has in a block; returns the new length of the log."""
@@ -432,14 +442,23 @@ def _advance(
     for first in range(block * unit[PART], end, PIECE):
         n = min(PIECE, end - first)
         inputs = matrix(x_at, unit[RECEPTORS], n, real)
-        clear(vector(x_at, unit[RECEPTORS] * n, real))
+        written = 0
         for t in range(unit[FIRST_TAKE], unit[LAST_TAKE]):
             take, weight = vector(takes_at + t * TAKE_COLUMNS * 8, TAKE_COLUMNS, np.int64(0)), take_weights[t]
+            if take[T_KIND] <= TAKE_SUMS and not vector(due_at + take[T_INDEX], 1, np.uint8(0))[0]:
+                continue
             receptor, low = take[T_RECEPTOR], slot + first
             x = vector(x_at + receptor * n * width, n, real)
+            fresh = not written >> receptor & 1
+            written |= 1 << receptor
+            if take[T_KIND] == TAKE_COUNTS and fresh:
+                set_counts(x, vector(counts_at + take[T_INDEX] * slots + low, n, np.uint8(0)), weight)
+                continue
+            if fresh:
+                clear(x)
             if take[T_KIND] == TAKE_COUNTS:
                 take_counts(x, vector(counts_at + take[T_INDEX] * slots + low, n, np.uint8(0)), weight)
-            elif take[T_KIND] == TAKE_SUMS or (take[T_KIND] == TAKE_SPILL and spilled):
+            elif take[T_KIND] == TAKE_SUMS:
                 take_sums(x, vector(sums_at + (receptor * slots + low) * width, n, real))
             elif take[T_KIND] == TAKE_QUEUE:
                 line = step % queue[0] * queue[1] + receptor * slots + low
@@ -452,6 +471,9 @@ def _advance(
                 drawn[0] += poisson_add(
                     uint64(take[T_KEY]), first, draw, take[T_CERTAIN], passed, weight, words, numbers, x
                 )
+        for receptor in range(unit[RECEPTORS]):
+            if not written >> receptor & 1:
+                clear(vector(x_at + receptor * n * width, n, real))
         state = matrix(unit[STATE] + unit[STATES] * first * width, unit[STATES], n, real)
         before = vector(before_at, n, real)
         if unit[COUNTED]:

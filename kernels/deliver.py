@@ -253,6 +253,14 @@ def clear(values):
 
 
 @njit(cache=True, nogil=True)
+def set_counts(x, counts, weight):
+    """x = weight * counts, and the counts are zero again."""
+    for i in range(x.size):
+        x[i] = x.dtype.type(counts[i]) * weight
+        counts[i] = 0
+
+
+@njit(cache=True, nogil=True)
 def take_counts(x, counts, weight):
     """x += weight * counts, and the counts are zero again."""
     for i in range(x.size):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..network import Network
+from ..synapses import Distribution
 
 # A block is worth a thread's while from about so many units; more than MOST_BLOCKS only where a page would overflow.
 BLOCK, MOST_BLOCKS = 1024, 16
@@ -59,7 +60,9 @@ def lay_out(network: Network) -> Layout:
         if block_slots <= PAGE:
             break
         blocks *= 2
-    page_blocks = max(1, blocks // 2)
+    # Rows by delay are read page by page, each by one thread: two pages at least. Others are read in one go.
+    drawn = any(isinstance(projection.delay, Distribution) for projection in network.projections)
+    page_blocks = max(1, blocks // 2) if drawn else blocks
     while page_blocks * block_slots > PAGE:
         page_blocks //= 2
     offsets = np.concatenate([[0], np.cumsum(parts)[:-1]]).astype(np.int64)

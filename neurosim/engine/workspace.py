@@ -381,15 +381,14 @@ class Workspace:
                 continue
             if path.form in (deliver.BITS, deliver.COUNTS):
                 takes.append(([clocked.TAKE_COUNTS, int(row[deliver.COUNTER]), path.receptor, 0, 0, 0, 0], path.weight))
-                kinds.setdefault((clocked.TAKE_SPILL, path.receptor), 0.0)
+                kinds[clocked.TAKE_SUMS, path.receptor] = 0.0  # what its counters cannot hold
             else:
                 kinds[TAKEN[path.form], path.receptor] = path.weight
         for lesson in self.plan.lessons:
             if lesson.target == p:
                 kinds[clocked.TAKE_SUMS, lesson.receptor] = 0.0
         for (kind, receptor), weight in sorted(kinds.items()):
-            if kind != clocked.TAKE_SPILL or (clocked.TAKE_SUMS, receptor) not in kinds:
-                takes.append(([kind, 0, receptor, 0, 0, 0, 0], weight))
+            takes.append(([kind, len(self._counts) + receptor, receptor, 0, 0, 0, 0], weight))
         for s, noise in enumerate(self.plan.noises):
             if noise.target == p:
                 certain, passed = passed_thresholds(noise.thresholds)
