@@ -101,24 +101,30 @@ def resume(
     others: tuple[object, ...],
 ) -> Answer:
     """Go on with a run; what decides its results stands in its folder."""
+    from .. import runs
     from ..report import write
-    from ..runs import REPORT, network
+    from ..runs import network
     from ..runs.network_config import own_models
-    from .tables import network_table
+    from .tables import network_table, result_table
 
     decided = (*others, options.config, options.seed, options.out, *options.sets)
     given = [str(value) for value in decided if value is not None]
     check(not given, "--resume", "takes the run as its folder says: leave out what decides it", ", ".join(given))
+    command = ["neurosim", *sys.argv[1:]]
+    if runs.open_run(path).manifest.get("kind") != runs.NETWORK:
+        check(checkpoint_every is None, "--checkpoint-every", "needs the run of a network", checkpoint_every)
+        result = runs.resume(path, threads=options.threads, quiet=options.quiet, command=command, finish=[write])
+        return Answer(result, result_table(result, path / runs.REPORT))
     result = network.resume(
         path,
         own_models(models),
         threads=options.threads,
         quiet=options.quiet,
-        command=["neurosim", *sys.argv[1:]],
+        command=command,
         finish=[write],
         checkpoint_every=checkpoint_every,
     )
-    return Answer(result, network_table(result, path / REPORT))
+    return Answer(result, network_table(result, path / runs.REPORT))
 
 
 def run_network(

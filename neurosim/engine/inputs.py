@@ -96,7 +96,7 @@ def _check_named(network: Network, sources: Mapping[str, int], named: Mapping[st
 
 def _check_durations(durations: np.ndarray, clock: float | None) -> None:
     finite = bool(np.isfinite(durations).all() and (durations >= 0).all())
-    check(finite, "simulate.duration", "must be finite and >= 0 s", float(np.min(durations)))
+    check(finite, "simulate.duration", "must be finite and >= 0 s", float(np.min(durations, initial=0.0)))
     longest = float(np.max(durations, initial=0.0))
     if clock is None:
         return

@@ -6,6 +6,7 @@ from .config import reconfigure as reconfigure
 from .folder import CONFIG as CONFIG
 from .folder import MANIFEST as MANIFEST
 from .folder import METRICS as METRICS
+from .folder import NETWORK as NETWORK
 from .folder import READOUT as READOUT
 from .folder import REPORT as REPORT
 from .folder import SPIKES as SPIKES
@@ -15,4 +16,5 @@ from .folder import open_run as open_run
 from .folder import read_metrics as read_metrics
 from .folder import record as record
 from .simulate import measure_again as measure_again
+from .simulate import resume as resume
 from .simulate import simulate as simulate

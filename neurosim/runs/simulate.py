@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +13,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import catalog, files, measure
-from ..engine import Result
-from ..errors import NeurosimInputError
+from ..engine import Progress, Result
+from ..errors import NeurosimInputError, NeurosimInterruptedError, check
 from ..liquid import Liquid
 from ..liquid.readout import TrainedReadout
 from ..spikes import Recordings
 from . import data
-from .config import Config, RunOfNetwork, network, reader
-from .folder import MEMORY, METRICS, NETWORK, READOUT, SPIKES, RunFolder, check_out, read_metrics, record
+from .config import Config, RunOfNetwork, network, reader, reconfigure
+from .folder import (
+    MEMORY,
+    METRICS,
+    NETWORK,
+    READOUT,
+    SPIKES,
+    RunFolder,
+    check_out,
+    open_run,
+    read_metrics,
+    record,
+    reopen,
+)
 from .progress import bar
 from .score import score
+from .stages import Kept, Stages
 
 if TYPE_CHECKING:
     from .memory.config import MemoryConfig
@@ -67,12 +80,69 @@ def simulate(
     clock = _Clock()
     with clock("load"):
         train, test, split = data.load(config.data)
-    with record(config.model_dump(), config.data.name, out, command, say) as run, _blas(threads):
+    with record(config.model_dump(), config.data.name, out, command, say) as run, _resumable(run), _blas(threads):
         run.note(data={"train": _facts(train), "test": _facts(test)}, threads=threads)
-        result = _Simulation(config, run, threads, quiet, clock).run(train, test, split)
-        run.close("done")
-        for step in finish:
-            step(run.path)
+        return _to_the_end(_Simulation(config, run, threads, quiet, clock), train, test, split, finish)
+
+
+def resume(
+    path: Path,
+    *,
+    threads: int | None = None,
+    quiet: bool = True,
+    command: Sequence[str] = (),
+    finish: Sequence[Callable[[Path], object]] = (),
+) -> dict[str, Any]:
+    """Take up a run of a dataset that was interrupted or killed: what it had worked out is not worked out again.
+
+    Args:
+        path: its folder.
+        threads, quiet, command, finish: as `simulate`.
+
+    Returns:
+        What the uninterrupted run would have returned, wall-clock times apart.
+
+    Raises:
+        NeurosimError: as `simulate`; and where the run is done, or its config or recordings were changed.
+    """
+    run = open_run(path)
+    config = reconfigure(run, None, (), {}, ())
+    if not isinstance(config, Config):
+        raise NeurosimInputError(f"{path}: holds a run of another kind, which cannot be resumed; simulate again")
+    clock = _Clock()
+    with reopen(run, command), _resumable(run), _blas(threads):
+        with clock("load"):
+            train, test, split = data.load(config.data)
+        found = {"train": _facts(train), "test": _facts(test)}
+        before = run.manifest.get("data", found)
+        check(found == before, f"{path}: data", "must be what the run began with; simulate again", found)
+        run.note(data=found, threads=threads)
+        return _to_the_end(_Simulation(config, run, threads, quiet, clock), train, test, split, finish)
+
+
+@contextmanager
+def _resumable(run: RunFolder) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise NeurosimInterruptedError(
+            f"interrupted; what took long is kept, go on with: neurosim simulate --resume {run.path}"
+        ) from None
+
+
+def _to_the_end(
+    simulation: _Simulation,
+    train: Recordings,
+    test: Recordings,
+    split: str,
+    finish: Sequence[Callable[[Path], object]],
+) -> dict[str, Any]:
+    run = simulation.folder
+    result = simulation.run(train, test, split)
+    simulation.stages.clear()
+    run.close("done")
+    for step in finish:
+        step(run.path)
     return result
 
 
@@ -132,10 +202,14 @@ class _Simulation:
     quiet: bool
     clock: _Clock
 
+    @property
+    def stages(self) -> Stages:
+        return Stages(self.folder.path)
+
     def run(self, train: Recordings, test: Recordings, split: str) -> dict[str, Any]:
         liquid, readout = self.train(train)
         with self.clock("simulate_test"):
-            result = self.play(liquid, test, f"simulating {split}", count_updates=True)
+            result = self.play(liquid, test, "test", split, count_updates=True)
         with self.clock("read"):
             spikes = _batch(result)
             predicted = readout.predict(spikes)
@@ -163,18 +237,34 @@ class _Simulation:
     def train(self, train: Recordings) -> tuple[Liquid, TrainedReadout]:
         labels = _labels(train)
         some = train.select(data.even(labels, ADAPT))
-        with self.clock("adapt"), bar("setting gains", self.quiet) as progress:
-            liquid = network(self.config, train.shape).adapt(some, self.threads, progress)
+
+        def adapt() -> Kept:
+            with bar("setting gains", self.quiet) as progress:
+                adapted = network(self.config, train.shape).adapt(some, self.threads, progress)
+            return {}, {"gains": np.asarray(adapted.gains)}
+
+        with self.clock("adapt"):
+            gains = self.stages.kept("gains", adapt)[1]["gains"]
+            liquid = replace(network(self.config, train.shape), gains=gains)
+        kept = self.folder.path / READOUT
+        if kept.is_file():
+            # Of this run, taken up again: a new one begins in an empty folder.
+            return liquid, TrainedReadout.load(kept)
         with self.clock("simulate_train"):
-            spikes = _batch(self.play(liquid, train, "simulating train"))
+            spikes = _batch(self.play(liquid, train, "train", "train"))
         with self.clock("train"):
             readout = reader(self.config).fit(spikes, labels)
-        readout.save(self.folder.path / READOUT)
+        readout.save(kept)
         return liquid, readout
 
-    def play(self, liquid: Liquid, recordings: Recordings, what: str, count_updates: bool = False) -> Result:
-        with bar(what, self.quiet) as progress:
-            return liquid.run(recordings, threads=self.threads, count_updates=count_updates, progress=progress)
+    def play(
+        self, liquid: Liquid, recordings: Recordings, stage: str, what: str, count_updates: bool = False
+    ) -> Result:
+        def run(some: Recordings, progress: Callable[[Progress], None] | None) -> Result:
+            return liquid.run(some, threads=self.threads, count_updates=count_updates, progress=progress)
+
+        with bar(f"simulating {what}", self.quiet) as progress:
+            return self.stages.play(stage, recordings, run, progress)
 
     def keep(self, test: Recordings, spikes: Recordings, shown: Sequence[dict[str, Any]]) -> None:
         populations = {}
