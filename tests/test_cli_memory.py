@@ -160,7 +160,8 @@ def test_capacity_is_said(tmp_path: Path) -> None:
     result = neurosim("memory", "store", *SMALL, *tiny, "--out", tmp_path / "full")
     assert "items of 24 of 64 inputs are stored, and" in result.stderr and "of the winners recalled" in result.stderr
     metrics = files.read_json(tmp_path / "full" / "metrics.json")
-    assert len(metrics["warnings"]) == 1 and metrics["stored"] == 120
+    assert "store fewer (--items)" in result.stderr
+    assert len(metrics["warnings"]) == 2 and metrics["stored"] == 120
 
 
 def test_settings_come_from_a_file(tmp_path: Path) -> None:

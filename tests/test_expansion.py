@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from neurosim.errors import NeurosimInputError
-from neurosim.kernels.expand import expand, expand_reference
+from neurosim.kernels.expand import expand, expand_reference, sums
 from neurosim.sdr import ExpansionEncoder
 
 
@@ -18,9 +18,23 @@ def test_expansion_equals_its_reference(size: int, fan: int, active: int) -> Non
     # Small integers, so that many sums are equal.
     x = rng.integers(-2, 3, (9, 11)).astype(np.float32)
     table = rng.integers(11, size=(size, fan)).astype(np.int32)
-    assert np.array_equal(expand(x, table, active), expand_reference(x, table, active))
-    y = rng.normal(size=(9, 11)).astype(np.float32)
-    assert np.array_equal(expand(y, table, active), expand_reference(y, table, active))
+    scale = rng.integers(0, 3, size).astype(np.float32)
+    assert np.array_equal(expand(x, table, scale, active), expand_reference(x, table, scale, active))
+    y, scale = rng.normal(size=(9, 11)).astype(np.float32), rng.random(size).astype(np.float32)
+    assert np.array_equal(expand(y, table, scale, active), expand_reference(y, table, scale, active))
+
+
+def test_fitting_makes_bits_equally_busy() -> None:
+    """Inputs of which some vary a hundred times as much as others."""
+    rng = np.random.default_rng(0)
+    vectors = 3 + rng.normal(size=(600, 80)) * np.geomspace(0.1, 10, 80)
+    coder = ExpansionEncoder.fitted(vectors, 400, 20, fan=4)
+    plain = ExpansionEncoder(coder.mean, 400, 20, fan=4)
+    busiest = [np.bincount(c.bits(vectors).ravel(), minlength=400).max() / 600 for c in (coder, plain)]
+    assert busiest[0] < 0.12 and busiest[1] > 0.25  # 20 / 400 = 0.05 would be equal
+    assert np.allclose(np.std(sums((vectors - coder.mean).astype(np.float32), coder._table) * coder.scale, axis=0), 1)
+    still = ExpansionEncoder.fitted(np.ones((5, 3)), 9, 2)
+    assert not still.scale.any()
 
 
 def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,6 +62,10 @@ def test_alike_vectors_become_alike_sdrs() -> None:
     [
         (lambda: ExpansionEncoder(np.zeros(3), 8, 8), "ExpansionEncoder.active: must be in 1..7 (got 8)"),
         (lambda: ExpansionEncoder(np.zeros((2, 2)), 8, 2), "ExpansionEncoder.mean: must be [inputs] (got (2, 2))"),
+        (
+            lambda: ExpansionEncoder(np.zeros(3), 8, 2, scale=np.ones(3)),
+            "ExpansionEncoder.scale: must be [8] (got (3,))",
+        ),
         (
             lambda: ExpansionEncoder(np.zeros(3), 8, 2).encode([1, 2]),
             "ExpansionEncoder.bits: needs [n, 3] (got (1, 2))",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,18 +12,22 @@ from ..errors import check
 from .code import SDR, draws
 from .encoders import Encoder
 
+CHUNK = 256  # vectors whose sums are in memory at a time while fitting
+
 
 @dataclass(frozen=True, eq=False)
 class ExpansionEncoder(Encoder):
     """A vector as `active` of `size` bits: each bit sums `fan` inputs drawn for it, and the largest sums are on.
 
     The fly's code for odours (Dasgupta, Stevens & Navlakha 2017, Science 358:793), on vectors less their mean over
-    what is known. Without that, bits of busy inputs are on for everything: on handwritten digits two SDRs then share
-    a third of their bits instead of a twentieth.
+    what is known, each sum divided by its standard deviation there. Without the first, bits of busy inputs are on for
+    everything: of handwritten digits two SDRs then share a third of their bits instead of a twentieth. Without the
+    second, some bits are on ten times as often as others, and a memory fills there first.
 
     Attributes:
         mean: [inputs] float32, taken from every vector.
         size, active, fan, seed: bits, those that are on, inputs of a bit, and what they are drawn by.
+        scale: [size] float32, what sums are multiplied with; None for 1.
     """
 
     mean: NDArray
@@ -31,19 +35,32 @@ class ExpansionEncoder(Encoder):
     active: int
     fan: int = 16
     seed: int = 0
+    scale: NDArray | None = None
 
     def __post_init__(self) -> None:
         mean = np.asarray(self.mean, np.float32)
         check(mean.ndim == 1 and mean.size > 0, "ExpansionEncoder.mean", "must be [inputs]", mean.shape)
         check(0 < self.active < self.size, "ExpansionEncoder.active", f"must be in 1..{self.size - 1}", self.active)
         check(self.fan >= 1, "ExpansionEncoder.fan", "must be >= 1 inputs", self.fan)
+        scale = np.ones(self.size, np.float32) if self.scale is None else np.asarray(self.scale, np.float32)
+        check(scale.shape == (self.size,), "ExpansionEncoder.scale", f"must be [{self.size}]", scale.shape)
         object.__setattr__(self, "mean", mean)
+        object.__setattr__(self, "scale", scale)
 
     @classmethod
     def fitted(cls, vectors: NDArray, size: int, active: int, fan: int = 16, seed: int = 0) -> ExpansionEncoder:
-        """With the mean of `vectors` [n, inputs]."""
+        """With mean and scale of `vectors` [n, inputs]."""
+        from ..kernels.expand import sums
+
         check(vectors.ndim == 2 and len(vectors) > 0, "ExpansionEncoder.fitted", "needs [n, inputs]", vectors.shape)
-        return cls(np.asarray(np.mean(vectors, axis=0, dtype=np.float64)), size, active, fan, seed)
+        plain = cls(np.asarray(np.mean(vectors, axis=0, dtype=np.float64)), size, active, fan, seed)
+        squares = np.zeros(size)
+        for first in range(0, len(vectors), CHUNK):
+            part = np.asarray(vectors[first : first + CHUNK], np.float32) - plain.mean
+            squares += np.square(sums(part, plain._table), dtype=np.float64).sum(axis=0)
+        spread = np.sqrt(squares / len(vectors))
+        # A bit none of whose inputs ever changes stays off.
+        return replace(plain, scale=np.divide(1.0, spread, out=np.zeros(size), where=spread > 0))
 
     def encode(self, value: object) -> SDR:
         """The SDR of a vector [inputs].
@@ -63,7 +80,7 @@ class ExpansionEncoder(Encoder):
         fits = x.ndim == 2 and x.shape[1] == self.mean.size
         check(fits, "ExpansionEncoder.bits", f"needs [n, {self.mean.size}]", x.shape)
         check(bool(np.isfinite(x).all()), "ExpansionEncoder.bits", "needs finite numbers", "another")
-        return np.asarray(expand(x - self.mean, self._table, self.active, threads))
+        return np.asarray(expand(x - self.mean, self._table, self.scale, self.active, threads))
 
     @cached_property
     def _table(self) -> NDArray[np.int32]:

@@ -23,7 +23,7 @@ IMAGES = {"units": 2048, "modules": 16, "exponent": 8.0}
 # What each dataset needs to become good SDRs; chosen on training recordings alone.
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "digits": {"code": {"windows": 6}},
-    "nmnist": {"code": {"windows": 6}},
+    "nmnist": {"code": {"windows": 3}},  # its three saccades
     "mnist": {"column": IMAGES},
     "fashion": {"column": IMAGES},
     "shd": {"code": {"windows": 20, "smooth": 20, "smooth_time": 2}, "column": {"exponent": 8.0}},

@@ -19,6 +19,7 @@ from .. import data
 from .config import Code, MemoryConfig
 
 CHUNK = 512  # items whose vectors are in memory at a time
+FITTED = 3000  # items that the encoder's mean and scale are taken from, at most
 SMALLEST = 5  # of an axis that is smoothed: two polarities are not neighbours
 
 
@@ -154,10 +155,11 @@ def smoothed(counts: NDArray[np.float32], passes: int, over_time: int = 0) -> ND
 
 
 def encoder(raw: Raw, config: MemoryConfig) -> ExpansionEncoder:
-    """The encoder fitted to what is stored."""
-    total = sum(part.sum(axis=0, dtype=np.float64) for part in raw.vectors(config.code))
+    """The encoder fitted to what is stored, or to a few thousand of it spread evenly."""
     code = config.code
-    return ExpansionEncoder(np.asarray(total) / len(raw), code.size, code.active, code.fan, config.seed)
+    some = raw.select(np.unique(np.linspace(0, len(raw) - 1, min(FITTED, len(raw))).round().astype(np.int64)))
+    vectors = np.concatenate(list(some.vectors(code)))
+    return ExpansionEncoder.fitted(vectors, code.size, code.active, code.fan, config.seed)
 
 
 def encode(raw: Raw, coder: ExpansionEncoder, code: Code, threads: int = 1) -> Items:

@@ -75,6 +75,7 @@ class Learned:
         }
         arrays = {
             "mean": coder.mean,
+            "scale": np.asarray(coder.scale),
             "bits": self.items.bits,
             "item_labels": self.items.labels,
             "codes": self.codes,
@@ -96,7 +97,7 @@ class Learned:
             raise NeurosimFormatError(f"{folder / MEMORY}: must hold one column (got a hierarchy); store again")
         try:
             classes = tuple(settings.pop("classes"))
-            coder = ExpansionEncoder(arrays["mean"], **settings)
+            coder = ExpansionEncoder(arrays["mean"], scale=arrays["scale"], **settings)
             items = Items(arrays["bits"], coder.size, arrays["item_labels"])
             learned = cls(found, memory, coder, items, arrays["codes"], LabelMemory(arrays["counts"]), classes)
         except (KeyError, TypeError) as error:

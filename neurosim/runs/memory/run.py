@@ -24,6 +24,7 @@ from .items import Items, Raw, encode, encoder, load
 from .learned import Learned, capacity_said, learn, marks
 
 PICTURES = "pictures.safetensors"
+WELL = 0.9  # of winners: from here on a memory holds what it stored
 SHOWN = 6  # items whose codes are drawn
 Finish = Sequence[Callable[[Path], object]]
 
@@ -170,9 +171,25 @@ def _run(job: Job, what: str, body: Body, points: int = 1) -> dict[str, Any]:
             capacity_said(job.say) as said,
         ):
             learned, growth = learn(config, coder, data.items, stored.classes, marks(len(data.items), points), report)
+        said += _overfull(job, growth)
         found = body(run, data, learned, growth)
         result = {**_common(job, run, what, learned, other, data.new, stored), **found, "warnings": said}
         return _finish(job, run, result)
+
+
+def _overfull(job: Job, growth: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A remark where less is recalled than should be: items that are alike fill a memory sooner than random ones."""
+    last = growth[-1]
+    if last["recall"] >= WELL:
+        return []
+    well = max((row["stored"] for row in growth if row["recall"] >= WELL), default=0)
+    line = (
+        f"{last['stored']:,} items are stored, and {last['recall']:.1%} of the winners are recalled"
+        + (f" ({well:,} were recalled well)" if well else "")
+        + "; store fewer (--items), or give column.units, or a higher column.exponent for items that are alike"
+    )
+    job.say(line)
+    return [line]
 
 
 def _common(
