@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One install a set of extras; a stamp is newer than pyproject.toml when the environment fits it.
 STAMPS := $(VENV)/stamps
 
-.PHONY: demo test lint peers clean
+.PHONY: demo test lint peers peers-engine clean
 
 demo: $(STAMPS)/core
 	$(BIN)/neurosim demo
@@ -21,6 +21,10 @@ lint: $(STAMPS)/test
 # The other simulators, in an environment of their own: only benchmarks and the `peer` tests use it.
 peers:
 	sh benchmarks/peers/install.sh
+
+# Of these, NEST and Brian2 alone.
+peers-engine:
+	sh benchmarks/peers/install.sh --engine
 
 $(STAMPS)/core: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

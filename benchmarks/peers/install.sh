@@ -1,14 +1,22 @@
 #!/bin/sh
 # Builds .venv-peers: the simulators that the engine is timed and checked against, each run in its own process.
 # brian2, nest-simulator and microcircuit must install; the torch peers are reported and left out where they do not.
-# Usage: sh benchmarks/peers/install.sh [PYTHON]
+# Usage: sh benchmarks/peers/install.sh [--engine] [PYTHON]
+#   --engine: without the torch peers.
 set -eu
+engine=false
+if [ "${1:-}" = --engine ]; then
+    engine=true
+    shift
+fi
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 venv=$here/../../.venv-peers
 python=${1:-$(command -v python3.11 || command -v python3)}
 
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --requirement "$here/requirements.txt"
+
+if $engine; then exit; fi
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
