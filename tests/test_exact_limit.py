@@ -9,14 +9,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.integrate import solve_ivp
 from test_exact import MODELS
 
 from neurosim import catalog
 from neurosim.engine import simulate
 from neurosim.network import Network, Population, Projection, SpikeSource
-from neurosim.neurons import LIF, AdaptiveLIF, AlphaLIF, CubaLIF, ExactNeuron, Neuron
+from neurosim.neurons import LIF, AdaptiveLIF, AdEx, AlphaLIF, CobaLIF, CubaLIF, ExactNeuron, Izhikevich, Neuron
 from neurosim.spikes import Recordings, Spikes
 from neurosim.synapses import FixedProbability, Normal, Uniform
+
+ALL: dict[str, tuple[Neuron, float]] = {
+    **{name: entry for name, entry in MODELS.items() if name != "LI"},
+    "AdEx": (AdEx(v_threshold=-0.02, t_refractory=0.0012, i_offset=4e-10), 1.6e-9),
+    "Izhikevich": (Izhikevich(i_offset=5.0), 0.012),
+    "CobaLIF": (CobaLIF(t_refractory=0.0021), 8e-9),
+}
 
 
 def chain(model: Neuron, weight: float) -> Network:
@@ -25,8 +33,8 @@ def chain(model: Neuron, weight: float) -> Network:
     return Network(
         populations,
         [
-            Projection("input", "a", FixedProbability(0.5), Normal(0.5 * weight, 0.1 * weight), Uniform(0.001, 0.004)),
-            Projection("a", "b", FixedProbability(0.5), Normal(0.6 * weight, 0.1 * weight), Uniform(0.001, 0.004)),
+            Projection("input", "a", FixedProbability(0.5), Uniform(0.4 * weight, 0.6 * weight), Uniform(0.001, 0.004)),
+            Projection("a", "b", FixedProbability(0.5), Uniform(0.5 * weight, 0.7 * weight), Uniform(0.001, 0.004)),
         ],
     )
 
@@ -40,9 +48,9 @@ def trains(spikes: object, size: int) -> list[np.ndarray]:
     return [spikes.times[spikes.units == unit] for unit in range(size)]
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "LI"])
+@pytest.mark.parametrize("name", ALL)
 def test_spikes_on_the_grid_converge_to_these_at_first_order(name: str) -> None:
-    model, weight = MODELS[name]
+    model, weight = ALL[name]
     network = chain(model, GENTLE.get(name, weight))
     rng, batch = np.random.default_rng(5), []
     for _ in range(4):
@@ -71,8 +79,8 @@ STATES = st.tuples(*[st.floats(-4, 4).map(lambda x: x if abs(x) > 1e-3 else 0.0)
 TAUS = st.sampled_from([0.001, 0.004, 0.009999, 0.01, 0.013, 0.04])
 
 
-def crossing(model: ExactNeuron, state: np.ndarray) -> float:
-    """The next crossing, looks ahead followed to their end."""
+def crossing(model: ExactNeuron, state: np.ndarray, until: float = math.inf) -> float:
+    """The next crossing, looks ahead followed to their end or until they go beyond `until`."""
     c, waited, state = np.array(model.exact_constants()), 0.0, state.copy()
     for _ in range(10_000):
         ahead = model.crossing(state, c)
@@ -80,6 +88,8 @@ def crossing(model: ExactNeuron, state: np.ndarray) -> float:
             return waited + abs(ahead)
         model.flow(state, -ahead, c)
         waited -= ahead
+        if waited > until:
+            return waited
     raise AssertionError("asked for ever")
 
 
@@ -127,6 +137,68 @@ def test_no_crossing_of_an_adaptive_threshold_is_missed(
 ) -> None:
     model = AdaptiveLIF(tau_mem=0.01, tau_adapt=tau, i_offset=offset)
     check_crossing(model, np.array([v, held, a]), bar=2)
+
+
+def derivative(model: AdEx | Izhikevich | CobaLIF):  # type: ignore[no-untyped-def]
+    """The equations of the docstrings, on the state without its refractory row."""
+    if isinstance(model, Izhikevich):
+        return lambda t, s: [
+            4e4 * s[0] ** 2 + 5e3 * s[0] + 140 - s[1] + model.i_offset,
+            model.a * (model.b * s[0] - s[1]),
+        ]
+    falls = np.array([model.tau_syn, model.tau_syn_inhibitory or model.tau_syn])
+    if isinstance(model, CobaLIF):
+
+        def coba(t: float, s: np.ndarray) -> list[float]:
+            drive = s[1] * (model.e_excitatory - s[0]) + s[2] * (model.e_inhibitory - s[0]) + model.i_offset
+            return [(model.v_leak - s[0] + model.r * drive) / model.tau_mem, *(-s[1:] / falls)]
+
+        return coba
+
+    def adex(t: float, s: np.ndarray) -> list[float]:
+        upswing = model.delta_t * math.exp((min(s[0], 0.0) - model.v_rheobase) / model.delta_t)
+        current = s[2] + s[3] + model.i_offset - s[1]
+        dv = (model.v_leak - s[0] + upswing + model.r * current) / model.tau_mem
+        return [dv, (model.a * (s[0] - model.v_leak) - s[1]) / model.tau_w, *(-s[2:] / falls)]
+
+    return adex
+
+
+# A model without a closed flow, and from which states to which it is started.
+INTEGRATED: dict[str, tuple[AdEx | Izhikevich | CobaLIF, list[float], list[float]]] = {
+    "AdEx": (AdEx(v_threshold=-0.035, i_offset=3e-10), [-0.075, 0, 0, -1e-9], [-0.05, 2e-10, 6e-9, 0]),
+    "Izhikevich": (Izhikevich(i_offset=8.0), [-0.08, -15], [-0.05, -5]),
+    "CobaLIF": (CobaLIF(i_offset=0.5e-10), [-0.075, 0, 0], [-0.051, 6e-8, 6e-8]),
+}
+
+
+@pytest.mark.parametrize("name", INTEGRATED)
+def test_models_without_a_closed_flow_follow_their_equations(name: str) -> None:
+    """Against another integrator of high order at its finest, crossings included."""
+    model, low, high = INTEGRATED[name]
+    c, rng, fired = np.array(model.exact_constants()), np.random.default_rng(2), 0
+    rows = [k for k, variable in enumerate(model.state) if variable != "refractory"]
+
+    def event(t: float, s: np.ndarray) -> float:
+        return float(s[0] - model.v_threshold)
+
+    event.terminal, event.direction = True, 1.0  # type: ignore[attr-defined]
+    for _ in range(25):
+        state = np.zeros(len(model.state))
+        state[rows] = rng.uniform(low, high)
+        scale = np.maximum(np.abs(state[rows]), 1e-12)
+        solution = solve_ivp(
+            derivative(model), (0, 0.03), state[rows], method="DOP853", rtol=1e-12, atol=1e-12 * scale, events=event
+        )
+        at = crossing(model, state, 0.03)
+        if solution.t_events[0].size:
+            fired += 1
+            assert at == pytest.approx(solution.t_events[0][0], abs=1e-10)
+            continue
+        assert at > 0.03
+        model.flow(state, 0.03, c)
+        assert np.allclose(state[rows], solution.y[:, -1], rtol=1e-8, atol=1e-10 * scale)
+    assert 5 < fired < 25
 
 
 @pytest.mark.parametrize("over", [1e-3, 1e-6, 1e-9, 1e-12])

@@ -7,12 +7,35 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from ..errors import check
+from ..kernels.adaptive import integrator
 from ..kernels.flow import two_exponentials
 from ..kernels.maths import exp
-from .base import ExactNeuron, Neuron, hold_steps
+from .base import ExactNeuron, hold_steps
+
+# One over the error that a step in continuous time may make, as a part of a model's own scale of v.
+PRECISION = 1e10
+
+
+@njit
+def _adex_slope(v, w, e, h, c):
+    # Beyond the threshold as at it: the upswing is over, and must not overflow.
+    v = min(v, c[9])
+    upswing = c[11] * math.exp((v - c[8]) / c[11])
+    return (c[7] - v + upswing + c[12] * (e + h + c[13] - w)) / c[5], (c[14] * (v - c[7]) - w) / c[6]
+
+
+@njit
+def _izhikevich_slope(v, u, _x, _y, c):
+    v = min(v, c[11])
+    return (c[5] * v + c[6]) * v + c[7] - u, c[8] * (c[9] * v - u)
+
+
+_adex_advance, _adex_find = integrator(_adex_slope)
+_izhikevich_advance, _izhikevich_find = integrator(_izhikevich_slope)
 
 
 @final
@@ -108,7 +131,7 @@ class AdaptiveLIF(ExactNeuron):
 
 @final
 @dataclass(frozen=True)
-class AdEx(Neuron):
+class AdEx(ExactNeuron):
     """Adaptive exponential integrate-and-fire, synaptic currents that decay exponentially.
 
         tau_mem dv/dt = v_leak - v + delta_t exp((v - v_rheobase) / delta_t) + r (i_excitatory + i_inhibitory
@@ -133,8 +156,9 @@ class AdEx(Neuron):
         i_offset: constant current, A.
         t_refractory: absolute refractory period, s.
 
-    Weights are in A and carry their sign. v and w by Heun's method, second order in dt, v taken as v_threshold where
-    a step leaves it beyond; the currents are exact. Defaults: the regular spiking neuron of the source.
+    Weights are in A and carry their sign. On a grid v and w by Heun's method, second order in dt, v taken as
+    v_threshold where a step leaves it beyond; in continuous time by steps with an error below 1e-10 of delta_t. The
+    currents are exact. Defaults: the regular spiking neuron of the source.
     State: v; refractory, the steps left to hold; w; the two currents. Source: Brette & Gerstner 2005,
     J. Neurophysiol. 94:3637; NEST's aeif_psc_exp.
     """
@@ -198,10 +222,50 @@ class AdEx(Neuron):
             left[i] = hold if fired else max(wait - one, zero)
             spiked[i] = fired
 
+    def exact_constants(self) -> tuple[float, ...]:
+        fall_e, fall_h = 1 / self.tau_syn, 1 / (self.tau_syn_inhibitory or self.tau_syn)
+        first = 0.05 * min(self.tau_mem, self.tau_w)
+        tolerances = PRECISION / self.delta_t, PRECISION * abs(self.r) / self.delta_t
+        voltages = self.v_leak, self.v_rheobase, self.v_threshold, self.v_reset, self.delta_t
+        others = self.r, self.i_offset, self.a, self.b, self.t_refractory
+        return (*tolerances, fall_e, fall_h, first, self.tau_mem, self.tau_w, *voltages, *others)
+
+    @staticmethod
+    def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
+        v, w, e, h, held = state[0], state[2], state[3], state[4], min(elapsed, state[1])
+        if held > 0.0:
+            state[1] -= held
+            goal = c[14] * (v - c[7])
+            w = goal + (w - goal) * math.exp(-held / c[6])
+            e *= math.exp(-held * c[2])
+            h *= math.exp(-held * c[3])
+        state[0], state[2], state[3], state[4] = _adex_advance(v, w, e, h, elapsed - held, c)
+
+    @staticmethod
+    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
+        state[3 + receptor] += weight
+
+    @staticmethod
+    def crossing(state: NDArray, c: NDArray) -> float:
+        v, held, w, e, h = state[0], state[1], state[2], state[3], state[4]
+        if held > 0.0:
+            goal = c[14] * (v - c[7])
+            w = goal + (w - goal) * math.exp(-held / c[6])
+            e *= math.exp(-held * c[2])
+            h *= math.exp(-held * c[3])
+        ahead = _adex_find(v, w, e, h, c[9], c)
+        return ahead + held if ahead >= 0.0 else ahead - held
+
+    @staticmethod
+    def fire(state: NDArray, c: NDArray) -> None:
+        state[0] = c[10]
+        state[1] = c[16]
+        state[2] += c[15]
+
 
 @final
 @dataclass(frozen=True)
-class Izhikevich(Neuron):
+class Izhikevich(ExactNeuron):
     """Izhikevich's neuron, delta synapses.
 
         dv/dt = 4e4 v^2 + 5e3 v + 140 - u + i_offset
@@ -216,7 +280,8 @@ class Izhikevich(Neuron):
         v_threshold, v_reset: V.
         i_offset: constant input, V/s (the paper's number).
 
-    By Heun's method, second order in dt, v taken as v_threshold where a step leaves it beyond. Starts at rest, or at
+    On a grid by Heun's method, second order in dt, v taken as v_threshold where a step leaves it beyond; in continuous
+    time by steps with an error below 1e-13 V. Starts at rest, or at
     the reset where there is no rest. Defaults: regular spiking.
     State: v; u, V/s. Source: Izhikevich 2003, IEEE Trans. Neural Networks 14:1569.
     """
@@ -269,3 +334,26 @@ class Izhikevich(Neuron):
             v[i] = reset if fired else new
             recovery[i] = u + d if fired else u
             spiked[i] = fired
+
+    def exact_constants(self) -> tuple[float, ...]:
+        # Of v 1 mV, of u what moves v by as much in 1 ms.
+        tolerances = PRECISION / 1e-3, PRECISION
+        shape = 4e4, 5e3, 140.0 + self.i_offset
+        return (*tolerances, 0.0, 0.0, 2e-4, *shape, self.a, self.b, self.d, self.v_threshold, self.v_reset)
+
+    @staticmethod
+    def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
+        state[0], state[1], _, _ = _izhikevich_advance(state[0], state[1], 0.0, 0.0, elapsed, c)
+
+    @staticmethod
+    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
+        state[0] += weight
+
+    @staticmethod
+    def crossing(state: NDArray, c: NDArray) -> float:
+        return _izhikevich_find(state[0], state[1], 0.0, 0.0, c[11], c)
+
+    @staticmethod
+    def fire(state: NDArray, c: NDArray) -> None:
+        state[0] = c[12]
+        state[1] += c[10]

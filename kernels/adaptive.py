@@ -1,0 +1,145 @@
+"""Neurons without a closed flow: an adaptive Runge-Kutta method of fifth order, and crossings located on its steps.
+
+Dormand & Prince 1980, J. Comput. Appl. Math. 6:19, on two variables v and w that are driven by two currents x and y
+which decay exponentially; those are exact. The error of a step, estimated by the embedded fourth order, is held below
+a tolerance of each variable. A crossing is found where a step ends above the threshold, or where the cubic through its
+ends tops it, and is then located by Newton's method guarded by bisection, on steps from the same start.
+
+`c` holds, for every model: 0 and 1, what an error of v and of w is multiplied by (one over its tolerance); 2 and 3,
+1 / s, the rates of x and y; 4, s, the first step to try. What follows is the model's own.
+"""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+
+TOLERANCE_V, TOLERANCE_W, RATE_X, RATE_Y, FIRST, OWN = range(6)
+# A look ahead leaves the rest for later after this many first steps, unless steps are getting short: on an upswing it
+# goes on to the crossing, which may take a hundred.
+LOOK, SHORT, MOST = 4.0, 0.1, 10_000
+# Steps shorter than this part of the first are taken as they are: the error is rounding.
+SHORTEST = 1e-13
+
+
+def integrator(slope):  # noqa: PLR0915 - five functions, each about the one model
+    """Two compiled functions for a model whose `slope(v, w, x, y, c)` returns dv/dt and dw/dt.
+
+    Returns:
+        advance(v, w, x, y, elapsed, c) -> v, w, x, y after `elapsed` seconds.
+        find(v, w, x, y, bar, c) -> seconds until v is above `bar`, or -h: not within h seconds.
+    """
+
+    @njit
+    def step(v, w, x, y, h, c):
+        """v and w after h, the estimated error in tolerances, and dv/dt at both ends."""
+        x1, x2, x3, x4, x5 = x, x, x, x, x
+        if x != 0.0:
+            fall = -h * c[RATE_X]
+            x1, x2, x3 = x * math.exp(0.2 * fall), x * math.exp(0.3 * fall), x * math.exp(0.8 * fall)
+            x4, x5 = x * math.exp(fall * (8.0 / 9.0)), x * math.exp(fall)
+        y1, y2, y3, y4, y5 = y, y, y, y, y
+        if y != 0.0:
+            fall = -h * c[RATE_Y]
+            y1, y2, y3 = y * math.exp(0.2 * fall), y * math.exp(0.3 * fall), y * math.exp(0.8 * fall)
+            y4, y5 = y * math.exp(fall * (8.0 / 9.0)), y * math.exp(fall)
+        a, p = slope(v, w, x, y, c)
+        b, q = slope(v + h * 0.2 * a, w + h * 0.2 * p, x1, y1, c)
+        d, r = slope(v + h * (0.075 * a + 0.225 * b), w + h * (0.075 * p + 0.225 * q), x2, y2, c)
+        e, s = slope(
+            v + h * (44 / 45 * a - 56 / 15 * b + 32 / 9 * d),
+            w + h * (44 / 45 * p - 56 / 15 * q + 32 / 9 * r),
+            x3,
+            y3,
+            c,
+        )
+        f, t = slope(
+            v + h * (19372 / 6561 * a - 25360 / 2187 * b + 64448 / 6561 * d - 212 / 729 * e),
+            w + h * (19372 / 6561 * p - 25360 / 2187 * q + 64448 / 6561 * r - 212 / 729 * s),
+            x4,
+            y4,
+            c,
+        )
+        g, u = slope(
+            v + h * (9017 / 3168 * a - 355 / 33 * b + 46732 / 5247 * d + 49 / 176 * e - 5103 / 18656 * f),
+            w + h * (9017 / 3168 * p - 355 / 33 * q + 46732 / 5247 * r + 49 / 176 * s - 5103 / 18656 * t),
+            x5,
+            y5,
+            c,
+        )
+        v += h * (35 / 384 * a + 500 / 1113 * d + 125 / 192 * e - 2187 / 6784 * f + 11 / 84 * g)
+        w += h * (35 / 384 * p + 500 / 1113 * r + 125 / 192 * s - 2187 / 6784 * t + 11 / 84 * u)
+        end, last = slope(v, w, x5, y5, c)
+        error_v = 71 / 57600 * a - 71 / 16695 * d + 71 / 1920 * e - 17253 / 339200 * f + 22 / 525 * g - end / 40
+        error_w = 71 / 57600 * p - 71 / 16695 * r + 71 / 1920 * s - 17253 / 339200 * t + 22 / 525 * u - last / 40
+        return v, w, h * max(abs(error_v) * c[TOLERANCE_V], abs(error_w) * c[TOLERANCE_W]), a, end
+
+    @njit
+    def accepted(v, w, x, y, h, c):
+        """A step of at most h within its tolerance: its length, v and w, dv/dt at both ends, the step to try next."""
+        while True:
+            ahead, ahead_w, error, start, end = step(v, w, x, y, h, c)
+            factor = min(5.0, max(0.2, 0.9 * error**-0.2)) if error > 0.0 else 5.0
+            # Not `error > 1`: it may be no number, where the step was much too long.
+            if error <= 1.0 or h <= SHORTEST * c[FIRST]:
+                return h, ahead, ahead_w, start, end, h * factor
+            h *= factor if error > 1.0 else 0.2
+
+    @njit
+    def advance(v, w, x, y, elapsed, c):
+        left, h = elapsed, c[FIRST]
+        while left > 0.0:
+            took, v, w, _, _, h = accepted(v, w, x, y, min(h, left), c)
+            x, y = x * math.exp(-took * c[RATE_X]), y * math.exp(-took * c[RATE_Y])
+            left -= took
+        return v, w, x, y
+
+    @njit
+    def top(v, ahead, start, end, h):
+        """Where in a step the cubic through its ends has its maximum; h where it has none inside."""
+        if not (start > 0.0 and end < 0.0):
+            return h
+        # Its derivative at s = t / h: start + 2 s q + s^2 r.
+        mean = (ahead - v) / h
+        q, r = 3.0 * mean - 2.0 * start - end, 3.0 * (start + end - 2.0 * mean)
+        return h * min(1.0, start / (math.sqrt(max(q * q - start * r, 0.0)) - q))
+
+    @njit
+    def locate(v, w, x, y, bar, low, high, c):
+        """Where in the step v passes `bar`, being at most at it at `low` and above it at `high`."""
+        h = high
+        for _ in range(100):
+            at, _, _, _, rate = step(v, w, x, y, h, c)
+            if at > bar:
+                high = h
+            else:
+                low = h
+            following = h - (at - bar) / rate if rate > 0.0 else low
+            if not low < following < high:
+                following = 0.5 * (low + high)
+            if abs(following - h) <= 1e-15 * c[FIRST] or not low < following < high:
+                return high
+            h = following
+        return high
+
+    @njit
+    def find(v, w, x, y, bar, c):
+        if v > bar:
+            return 0.0
+        t, h = 0.0, c[FIRST]
+        for _ in range(MOST):
+            took, ahead, ahead_w, start, end, h = accepted(v, w, x, y, h, c)
+            peak = top(v, ahead, start, end, took) if ahead <= bar else took
+            if peak < took and step(v, w, x, y, peak, c)[0] <= bar:
+                peak = took
+            if ahead > bar or peak < took:
+                return t + locate(v, w, x, y, bar, 0.0, peak, c)
+            v, w = ahead, ahead_w
+            x, y = x * math.exp(-took * c[RATE_X]), y * math.exp(-took * c[RATE_Y])
+            t += took
+            if t >= LOOK * c[FIRST] and h >= SHORT * c[FIRST]:
+                break
+        return -t
+
+    return advance, find
