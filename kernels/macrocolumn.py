@@ -303,25 +303,73 @@ def _uniform(key, index, draw):
 
 
 @njit(cache=True, nogil=True)
-def _draw(v, mu, rule, g, key, index, alone, values, total, code):
-    """Draw a winner of each module; `mu` is room for one number a unit.
+def _pick(mu, u):
+    """The unit that u in (0, 1) falls on; `mu` becomes its running sums."""
+    for k in range(1, mu.size):
+        mu[k] += mu[k - 1]
+    return min(np.searchsorted(mu, u * mu[-1], side="right"), mu.size - 1)
 
-    Where U is `alone`, evidence takes only the `values` of its sums, and mu is worked out for these.
+
+@njit(cache=True, nogil=True)
+def _draw(v, mu, rule, g, key, index, code):
+    """Draw a winner of each module; `mu` is room for one number a unit."""
+    for q in range(code.size):
+        _modulate(v[q], g, mu.size, rule, mu)
+        code[q] = _pick(mu, _uniform(key, index, uint64(q)))
+
+
+@njit(cache=True, nogil=True)
+def _first(values, x):
+    """The first of the rising `values` that is at least x."""
+    c = 0
+    while c < values.size and values[c] < x:
+        c += 1
+    return c
+
+
+@njit(cache=True, nogil=True)
+def _nth(row, least, n):
+    """The place of number n among those of `row` that are at least `least`."""
+    for k in range(row.size):
+        if row[k] >= least:
+            if n == 0:
+                return k
+            n -= 1
+    return 0
+
+
+@njit(cache=True, nogil=True)
+def _select_alone(total, values, rule, learn, key, index, mu, code):
+    """`_select` by U alone, whose evidence takes only the `values` of its sums: (familiarity, hypotheses).
+
+    Sums are whole numbers, compared many at a time, and mu is worked out once for each value.
     """
-    modules, units = v.shape
-    if alone:
+    modules, units = code.size, mu.size
+    rows = total.reshape(modules, units)
+    likely, plausible, g = _first(values, rule[HYPOTHESIS]), 0, 0.0
+    for q in range(modules):
+        best = rows[q].max()
+        code[q] = best
+        g += values[best]
+        for x in rows[q]:
+            plausible += x >= likely
+    g /= modules
+    if learn:
         table = np.empty_like(values)
         _modulate(values, g, units, rule, table)
     for q in range(modules):
-        if alone:
+        row = rows[q]
+        if learn:
             for k in range(units):
-                mu[k] = table[total[q * units + k]]
-        else:
-            _modulate(v[q], g, units, rule, mu)
-        for k in range(1, units):
-            mu[k] += mu[k - 1]
-        u = _uniform(key, index, uint64(q)) * mu[-1]
-        code[q] = min(np.searchsorted(mu, u, side="right"), units - 1)
+                mu[k] = table[row[k]]
+            code[q] = _pick(mu, _uniform(key, index, uint64(q)))
+            continue
+        least, ties = _first(values, values[code[q]]), 0
+        for x in row:
+            ties += x >= least
+        left = int(_uniform(key, index, uint64(TIES + q)) * ties) if ties > 1 else 0
+        code[q] = _nth(row, least, left)
+    return g, max(1, math.floor(plausible / modules + 0.5))
 
 
 @njit(cache=True, nogil=True)
@@ -335,13 +383,7 @@ def _maximum(v, key, index, code):
             elif row[k] == best:
                 ties += 1
         if ties > 1:
-            left = int(_uniform(key, index, uint64(TIES + q)) * ties)
-            for k in range(row.size):
-                if row[k] == best:
-                    if left == 0:
-                        code[q] = k
-                        break
-                    left -= 1
+            code[q] = _nth(row, best, int(_uniform(key, index, uint64(TIES + q)) * ties))
 
 
 @njit(cache=True, nogil=True)
@@ -396,33 +438,35 @@ def age(weights, stages, last, clock, first, second):
 
 
 @njit(cache=True, nogil=True)
-def _normalise(counts, afferents, scale, power, term, values):
-    """Sums to fractions of what the active afferents could give, at most 1, to their power.
-
-    `values` is room for the evidence of each possible sum.
-    """
-    units = term.shape[1]
+def _values(afferents, scale, power, values):
+    """The evidence of each possible sum: what the active afferents give of all they could, at most 1, to its power."""
     for c in range(afferents + 1):
         x = min(1.0, scale * c / afferents)
         values[c] = x if power == 1.0 else x**power
-    for q in range(term.shape[0]):
-        for k in range(units):
-            term[q, k] = values[counts[q * units + k]]
 
 
 @njit(cache=True, nogil=True)
-def _term(weights, active, afferents, scale, power, term, total, values, seed, count):
-    """Evidence of one source; its cost into `count`; the mixed hash of what was active."""
+def _look_up(total, values, term):
+    """Sums to evidence."""
+    units = term.shape[1]
+    for q in range(term.shape[0]):
+        for k in range(units):
+            term[q, k] = values[total[q * units + k]]
+
+
+@njit(cache=True, nogil=True)
+def _sum(weights, active, afferents, scale, power, total, values, seed, count):
+    """Sums of one source and their evidence; its cost into `count`; the mixed hash of what was active."""
     sums(weights, active, total)
-    _normalise(total, afferents, scale, power, term, values)
+    _values(afferents, scale, power, values)
     count[2] += active.size * total.size
     count[3] += afferents * total.size
     return _hash(active, seed)
 
 
 @njit(cache=True, nogil=True)
-def _select(terms, present, rule, learn, back_off, key, index, v, mu, values, total, code, note):
-    """Choose `code` from the evidence; the familiarity."""
+def _select(terms, present, rule, learn, back_off, key, index, v, mu, code, note):
+    """Choose `code` from the evidence: (familiarity, hypotheses)."""
     if back_off and present:
         used, g, known = _fall_back(terms, present, rule, v)
     else:
@@ -432,11 +476,11 @@ def _select(terms, present, rule, learn, back_off, key, index, v, mu, values, to
             v[:] = 0.0
         known = g >= rule[THRESHOLD]
     if learn:
-        _draw(v, mu, rule, g, key, index, used == 1 and present == 1, values, total, code)
+        _draw(v, mu, rule, g, key, index, code)
     else:
         _maximum(v, key, index, code)
     note[1], note[2], note[3] = used, known, present
-    return g
+    return g, _hypotheses(v, rule[HYPOTHESIS])
 
 
 @njit(cache=True, nogil=True)
@@ -531,7 +575,7 @@ def run(  # noqa: PLR0912, PLR0915 - the loop over frames
     size = u.shape[2]
     units = size // modules
     terms, v, mu = np.zeros((3, modules, units)), np.empty((modules, units)), np.empty(units)
-    total, before = np.empty(size, np.int64), np.empty(modules, np.int32)
+    total, before = np.empty(size, np.int32), np.empty(modules, np.int32)
     values = np.empty(64 * max(u.shape[1], h.shape[1], d.shape[1]) + 1)
     active, active_h = np.zeros(u.shape[1], np.uint64), np.zeros(h.shape[1], np.uint64)
     # A bundle that is never frozen is never counted.
@@ -560,28 +604,33 @@ def run(  # noqa: PLR0912, PLR0915 - the loop over frames
             follows = active_h.size > 0 and modules > 1 and before[0] >= 0
             n_above = _bits(above[f, m])
             scale = boosted(numbers[1], rule)
+            # Without them U is alone, and its sums need not become products.
+            signals = (follows and scale > 0.0) or (n_above > 0 and above_scale[f, m] > 0.0)
             present = np.uint8(0)
             seed = uint64(0xCBF29CE484222325)
             if sees:
                 present |= 1
-                seed = _term(u[m], active, n, 1.0, rule[POWER], terms[0], total, values[: n + 1], seed, count)
+                seed = _sum(u[m], active, n, 1.0, rule[POWER], total, values, seed, count)
+                if signals:
+                    _look_up(total, values, terms[0])
             if follows:
                 _code_bits(before, units, active_h)
                 if scale > 0.0:
                     present |= 2
-                    seed = _term(
-                        h[m], active_h, modules - 1, scale, rule[POWER + 1], terms[1], total, values, seed, count
-                    )
+                    seed = _sum(h[m], active_h, modules - 1, scale, rule[POWER + 1], total, values, seed, count)
+                    _look_up(total, values, terms[1])
             if n_above > 0 and above_scale[f, m] > 0.0:
                 present |= 4
-                seed = _term(
-                    d[m], above[f, m], n_above, above_scale[f, m], rule[POWER + 2], terms[2], total, values, seed, count
-                )
+                scale = above_scale[f, m]
+                seed = _sum(d[m], above[f, m], n_above, scale, rule[POWER + 2], total, values, seed, count)
+                _look_up(total, values, terms[2])
             index = uint64(clock[m]) if learn else seed
-            g = _select(
-                terms, present, rule, learn, back_off, keys[m], index, v, mu, values[: n + 1], total, code, note
-            )
-            numbers[0], numbers[1] = 1, _hypotheses(v, rule[HYPOTHESIS])
+            numbers[0] = 1
+            if present == 1:
+                g, numbers[1] = _select_alone(total, values[: n + 1], rule, learn, keys[m], index, mu, code)
+                note[1], note[2], note[3] = 1, g >= rule[THRESHOLD], 1
+            else:
+                g, numbers[1] = _select(terms, present, rule, learn, back_off, keys[m], index, v, mu, code, note)
             count[0] = numbers[1]
             trace_g[m] = g
             codes[f, m] = code

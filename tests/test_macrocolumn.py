@@ -108,7 +108,7 @@ def test_sums_are_those_of_the_bits() -> None:
     chance = np.random.default_rng(0)
     weights = chance.integers(0, 2**64, (3, 37), np.uint64)
     active = chance.integers(0, 2**64, 3, np.uint64)
-    out = np.empty(37, np.int64)
+    out = np.empty(37, np.int32)
     kernel.sums(weights, active, out)
     assert out.tolist() == kernel.sums_reference(weights, active).tolist()
 

@@ -1,0 +1,291 @@
+"""Macrocolumns: single-trial classification, order of sequences, noise, capacity, and what an item costs.
+
+    NEUROSIM_DATA=FOLDER python benchmarks/macrocolumn.py [--part mnist ...] [--seeds 3] [--json]
+
+Every item is stored once. Parameters were chosen on parts of the training sets (the last 10,000 of MNIST, fifths of
+the others); each run here scores such a part again ("validation") and then the test set once. Times are those of the
+whole process on as many threads as the machine has cores, with everything compiled before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from machine import describe
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from neurosim import catalog
+from neurosim import macrocolumn as mc
+from neurosim.datasets import mnist
+from neurosim.sdr import SDR
+
+THREADS = os.cpu_count() or 1
+RANDOM = mc.Selection(chi=0.0)
+SHARP = mc.Selection(exponents=(3.0, 1.0, 1.0), hypothesis=0.9)
+Row = dict[str, object]
+
+
+# --- Classification
+
+
+def score(name: str, seed: int, train: tuple, *tests: tuple) -> tuple[list[float], float, float]:
+    """Accuracy on each test; seconds to store and seconds to recognise the last."""
+    owner = mc.recogniser(name, seed)
+    memory = owner.memory()
+    # Compiled before the clock starts.
+    owner.store(owner.memory(), train[0][:2], train[1][:2], THREADS)
+    owner.recognise(memory, train[0][:2], THREADS)
+    start = time.perf_counter()
+    owner.store(memory, *train, THREADS)
+    stored, accuracies, begun = time.perf_counter() - start, [], 0.0
+    for items, labels in tests:
+        begun = time.perf_counter()
+        accuracies.append(float((owner.recognise(memory, items, THREADS).labels == labels).mean()))
+    return accuracies, stored, time.perf_counter() - begun
+
+
+def draw(labels: NDArray, each: int, seed: int) -> NDArray[np.int64]:
+    """`each` indices of every class, in random order."""
+    chance = np.random.default_rng(seed)
+    found = [chance.permutation(np.flatnonzero(labels == c))[:each] for c in np.unique(labels)]
+    return chance.permutation(np.concatenate(found))
+
+
+def images() -> tuple[tuple, tuple]:
+    train, test = (mnist.images(split, catalog.find_root(mnist.INFO)) for split in ("train", "test"))
+    return (mc.ink(train.pixels), train.labels), (mc.ink(test.pixels), test.labels)
+
+
+def few_images(seeds: int) -> list[Row]:
+    (x, y), test = images()
+    runs = []
+    for seed in each(seeds, "MNIST, 200 a class"):
+        chosen = draw(y[:50_000], 200, seed)
+        runs.append(score("mnist", seed, (x[chosen], y[chosen]), (x[50_000:], y[50_000:]), test))
+    return [summary("MNIST, 200 items a class", 2000, len(test[1]), runs)]
+
+
+def all_images(seeds: int) -> list[Row]:
+    (x, y), test = images()
+    runs, rows = [], []
+    for seed in each(seeds, "MNIST, all"):
+        order = np.random.default_rng(seed).permutation(50_000)
+        part = score("mnist", seed, (x[order], y[order]), (x[50_000:], y[50_000:]))
+        order = np.random.default_rng(seed).permutation(60_000)
+        whole = score("mnist", seed, (x[order], y[order]), test)
+        runs.append(([part[0][0], whole[0][0]], whole[1], whole[2]))
+    rows.append(summary("MNIST, all 60,000 once (validation: 50,000)", 60_000, len(test[1]), runs))
+    return rows + growing_images(x, y)
+
+
+def growing_images(x: NDArray, y: NDArray, block: int = 5000) -> list[Row]:
+    """Operations and processor time of an item against items already stored."""
+    owner = mc.recogniser("mnist")
+    memory, rows = owner.memory(), []
+    for start in each(60_000 // block, "MNIST, cost of an item", block):
+        part = slice(start, start + block)
+        began = time.process_time()
+        operations = owner.store(memory, x[part], y[part])
+        spent = (time.process_time() - began) / block
+        rows.append(cost("MNIST, one thread", start, operations, spent))
+    return rows
+
+
+def recordings(name: str, view: Callable, seeds: int, root: Path | None = None) -> list[Row]:
+    train, test = (catalog.load(name, split, root) for split in ("train", "test"))
+    title = "FSDD-SHD" if name == "shd" else "N-MNIST-800/100"
+    x, y, other = view(train), np.asarray(train.labels), (view(test), np.asarray(test.labels))
+    runs = []
+    for seed in each(seeds, title):
+        order = np.random.default_rng(seed).permutation(len(y))
+        known, held = order[len(y) // 5 :], order[: len(y) // 5]
+        part = score(name, seed, (x[known], y[known]), (x[held], y[held]))
+        whole = score(name, seed, (x[order], y[order]), other)
+        runs.append(([part[0][0], whole[0][0]], whole[1], whole[2]))
+    return [summary(f"{title}, once (validation: 4 of 5)", len(y), len(other[1]), runs)]
+
+
+def summary(title: str, stored: int, tested: int, runs: list) -> Row:
+    values = np.array([run[0] for run in runs])
+    spread = values.std(axis=0, ddof=1) if len(runs) > 1 else np.zeros(values.shape[1])
+    return {
+        "figure": title,
+        "stored": stored,
+        "tested": tested,
+        "seeds": len(runs),
+        **{
+            f"{name}{end}": float(part[i])
+            for i, name in enumerate(("validation", "test"))
+            for end, part in (("", values.mean(axis=0)), (" sd", spread))
+        },
+        "store s": float(np.median([run[1] for run in runs])),
+        "recognise s": float(np.median([run[2] for run in runs])),
+    }
+
+
+# --- One column
+
+
+def items(n: int, size: int, active: int, seed: int) -> list[SDR]:
+    return [SDR.random(size, active, seed, i) for i in range(n)]
+
+
+def order(seeds: int, sequences: int = 25, frames: int = 8) -> list[Row]:
+    """A stored sequence and the same frames in another order: which is the more familiar? Ties are half right."""
+    rows = []
+    for lateral in (True, False):
+        right, recalled, made = [], [], []
+        for seed in each(seeds, "sequences"):
+            column = mc.Macrocolumn(256, 24, 16, lateral=lateral, selection=SHARP, seed=seed)
+            memory, known = column.memory(), [items(frames, 256, 16, 1000 * seed + s) for s in range(sequences)]
+            stored = [column.store_sequence(memory, s) for s in known]
+            chance = np.random.default_rng(seed)
+            for s, batch in zip(known, stored, strict=True):
+                heard = column.recall_sequence(memory, s)
+                other = column.recall_sequence(memory, [s[i] for i in chance.permutation(frames)])
+                a, b = heard.familiarity.mean(), other.familiarity.mean()
+                right.append(1.0 if a > b else 0.5 if a == b else 0.0)
+                recalled.append((heard.codes == batch.codes).mean())
+                if lateral:
+                    made.append((column.generate(memory, s[0], frames).codes == batch.codes).mean())
+        rows.append(
+            {
+                "figure": "order told apart, " + ("with H" if lateral else "without H"),
+                "sequences": len(right),
+                "right": float(np.mean(right)),
+                "winners recalled": float(np.mean(recalled)),
+                "generated from the first frame": float(np.mean(made)) if made else None,
+            }
+        )
+    return rows
+
+
+def noise(seeds: int, stored: int = 100) -> list[Row]:
+    """Noisy items: is the code nearest to theirs that of the item?"""
+    rows = []
+    for fraction in (0.0, 0.2, 0.4, 0.6, 0.8):
+        right, familiar = [], []
+        for seed in each(seeds, f"noise {fraction}"):
+            column = mc.Macrocolumn(1024, 32, 32, lateral=False, selection=RANDOM, seed=seed)
+            memory, known = column.memory(), items(stored, 1024, 40, seed)
+            codes = column.store_many(memory, known).codes
+            heard = column.recall_many(memory, [item.noise(fraction, seed, i) for i, item in enumerate(known)])
+            nearest = (heard.codes[:, None] == codes[None]).sum(axis=2).argmax(axis=1)
+            right.append((nearest == np.arange(stored)).mean())
+            familiar.append(heard.familiarity.mean())
+        rows.append(
+            {"figure": f"noise {fraction}", "stored": stored, "accuracy": mean(right), "familiarity": mean(familiar)}
+        )
+    return rows
+
+
+def capacity(seeds: int) -> list[Row]:
+    """Q = 12, K = 16, 256 inputs of which 24 are active; and what storing costs up to 100,000 items."""
+    rows = []
+    for count in (100, 200, 250, 300, 400):
+        found = {}
+        for name, selection in (("random codes", RANDOM), ("codes by similarity", SHARP)):
+            recalled = []
+            for seed in each(max(seeds, 5), f"capacity {count}"):
+                column = mc.Macrocolumn(256, 12, 16, lateral=False, selection=selection, seed=seed)
+                memory, known = column.memory(), items(count, 256, 24, seed)
+                stored = column.store_many(memory, known)
+                recalled.append((stored.codes == column.recall_many(memory, known).codes).mean())
+            found[name] = mean(recalled)
+        theory = mc.expected_recall(count, 24, 256, 16)
+        crosstalk = mc.crosstalk(count, 24, 256, 16)
+        rows.append({"figure": f"recall of {count} items", **found, "theory": theory, "crosstalk": crosstalk})
+    return rows + growing_column()
+
+
+def growing_column(total: int = 100_000, block: int = 10_000) -> list[Row]:
+    column = mc.Macrocolumn(256, 12, 16, lateral=False, selection=RANDOM)
+    memory, rows = column.memory(), []
+    for start in each(total // block, "cost of an item", block):
+        part = items(block, 256, 24, 5 + start)
+        began = time.process_time()
+        batch = column.store_many(memory, part)
+        rows.append(cost("one column", start, batch.operations, (time.process_time() - began) / block))
+    return rows
+
+
+# --- Tables
+
+
+def cost(title: str, already: int, operations: NDArray, seconds: float) -> Row:
+    low, high = int(operations.min()), int(operations.max())
+    return {
+        "figure": f"{title}, already stored {already:,}",
+        "operations, fewest": low,
+        "operations, most": high,
+        "us an item": 1e6 * seconds,
+    }
+
+
+def mean(values: list) -> float:
+    return float(np.mean(values))
+
+
+def each(n: int, title: str, step: int = 1) -> object:
+    return tqdm(range(0, n * step, step), title, leave=False, file=sys.stderr)
+
+
+def nmnist(seeds: int) -> list[Row]:
+    return recordings("nmnist", mc.windows, seeds)
+
+
+def shd(seeds: int) -> list[Row]:
+    return recordings("shd", mc.spectrum, seeds, Path(os.environ.get("NEUROSIM_DATA", "")) / "FSDD-SHD")
+
+
+PARTS: dict[str, Callable[[int], list[Row]]] = {
+    "mnist": few_images,
+    "mnist-all": all_images,
+    "nmnist": nmnist,
+    "shd": shd,
+    "sequences": order,
+    "noise": noise,
+    "capacity": capacity,
+}
+
+
+def show(rows: list[Row]) -> None:
+    """Rows with the same keys as one table."""
+    keys: list[str] = []
+    for row in rows:
+        if list(row) != keys:
+            keys = list(row)
+            print("\n" + f"{keys[0]:44}" + "".join(f"{key:>{max(len(key) + 2, 11)}}" for key in keys[1:]))
+        shown = (f"{v:.4f}" if isinstance(v, float) else "-" if v is None else f"{v:,}" for v in list(row.values())[1:])
+        print(
+            f"{row['figure']:44}" + "".join(f"{v:>{max(len(k) + 2, 11)}}" for k, v in zip(keys[1:], shown, strict=True))
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--part", nargs="*", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore", mc.CapacityWarning)
+    found = {part: PARTS[part](options.seeds) for part in options.part}
+    if options.json:
+        print(json.dumps({"machine": describe(THREADS), "parts": found}))
+        return
+    print(json.dumps(describe(THREADS)))
+    for rows in found.values():
+        show(rows)
+
+
+if __name__ == "__main__":
+    main()
