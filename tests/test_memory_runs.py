@@ -113,7 +113,7 @@ def test_a_column_that_did_not_run_says_nothing() -> None:
 def test_marks() -> None:
     assert learned.marks(1000, 3) == [10, 100, 1000]
     assert learned.marks(1, 8) == [1] and learned.marks(12, 8)[-1] == 12
-    assert learned.marks(5, 1) == [5]
+    assert learned.marks(50, 1) == [50]
 
 
 # --- Figures

@@ -19,13 +19,13 @@ from ..settings import Section, Source, overlay, resolve
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 # Tens of thousands of items that are much alike need many units, and evidence that tells them apart.
-IMAGES = {"units": 2048, "modules": 16, "exponent": 8.0}
+IMAGES: Mapping[str, Any] = {"code": {"size": 8192}, "column": {"units": 4096, "modules": 8, "exponent": 8.0}}
 # What each dataset needs to become good SDRs; chosen on training recordings alone.
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "digits": {"code": {"windows": 6}},
     "nmnist": {"code": {"windows": 3}},  # its three saccades
-    "mnist": {"column": IMAGES},
-    "fashion": {"column": IMAGES},
+    "mnist": IMAGES,
+    "fashion": IMAGES,
     "shd": {"code": {"windows": 20, "smooth": 20, "smooth_time": 2}, "column": {"exponent": 8.0}},
 }
 

@@ -164,6 +164,8 @@ def learn(
 def marks(items: int, points: int) -> list[int]:
     """Up to `points` numbers from a few to `items`, by equal ratios."""
     check(items >= 1, "data", "must hold items to store", items)
+    if points == 1:
+        return [items]
     least = min(10, items)
     return sorted({round(m) for m in np.geomspace(least, items, points)} | {items})
 
