@@ -2,6 +2,7 @@
 
     python benchmarks/sdr.py [--bank 1000000] [--size 2048] [--active 40] [--repeats 15] [--threads N] [--json]
 
+`columns` is the same bank by bits (sdr.Columns), of which a query reads only the columns of its active bits.
 The packed bank takes size / 8 bytes an SDR, and each is read once: the time cannot be less than that over the
 bandwidth, which is measured with a sum over the same bytes. numpy's product takes the bank as bytes, int32 and float32
 (the last through BLAS); those need up to 8 GiB, so they run on a part of the bank, and their time is scaled.
@@ -78,30 +79,53 @@ def measure(options: argparse.Namespace) -> dict:
     bank = random_bank(options.bank, options.size, options.active)
     query = sdr.SDR.random(options.size, options.active, seed=1)
     part = np.unpackbits(bank[:PART].view(np.uint8), axis=1, bitorder="little")[:, : options.size]
+    start = time.perf_counter()
+    columns = sdr.Columns.of(bank, options.size)
+    made = time.perf_counter() - start
     expected = part @ query.dense().astype(np.int32)
-    if not np.array_equal(sdr.overlaps(query, bank[:PART]), expected):
-        raise SystemExit("packed and dense overlaps differ")
-    found: dict = {"bank": len(bank), "size": options.size, "active": options.active, "repeats": options.repeats}
+    for overlaps in (sdr.overlaps(query, bank), columns.overlaps(query)):
+        if not np.array_equal(overlaps[:PART], expected):
+            raise SystemExit("packed and dense overlaps differ")
+    found: dict = {key: getattr(options, key) for key in ("bank", "size", "active", "repeats")}
+    found["columns_made_s"] = made
     for threads in sorted({1, options.threads}):
-        sdr.overlaps(query, bank, threads)
-        every = seconds(lambda threads=threads: sdr.overlaps(query, bank, threads), options.repeats)
-        median, speed = statistics.median(every), bandwidth(bank, options.repeats, threads)
-        found[f"packed_{threads}"] = {
-            "seconds": median,
-            "spread": [min(every), max(every)],
-            "bytes_per_s": bank.nbytes / median,
-            "memory_bytes_per_s": speed,
-            "of_bandwidth": bank.nbytes / median / speed,
-        }
-    for name, kind in DENSE.items():
-        dense, vector = part.astype(kind), query.dense().astype(np.int32 if kind is np.bool_ else kind)
-        for threads in sorted({1, options.threads}):
-            with threadpool_limits(threads):
-                every = seconds(lambda d=dense, v=vector: d @ v, max(3, options.repeats // 3))
-            scaled = statistics.median(every) * len(bank) / len(part)
-            packed = found[f"packed_{threads}"]["seconds"]
-            found[f"numpy_{name}_{threads}"] = {"seconds": scaled, "times_packed": scaled / packed}
+        found[f"packed_{threads}"] = rows = by_rows(query, bank, threads, options.repeats)
+        found[f"columns_{threads}"] = by_bits = by_columns(query, columns, threads, options.repeats)
+        by_bits["times_faster_than_rows"] = rows["seconds"] / by_bits["seconds"]
+        for name, kind in DENSE.items():
+            scaled = dense_product(query, part, kind, threads, options.repeats) * len(bank) / len(part)
+            found[f"numpy_{name}_{threads}"] = {
+                "seconds": scaled,
+                "times_packed": scaled / rows["seconds"],
+                "times_columns": scaled / by_bits["seconds"],
+            }
     return found
+
+
+def by_rows(query: sdr.SDR, bank: np.ndarray, threads: int, repeats: int) -> dict:
+    every = seconds(lambda: sdr.overlaps(query, bank, threads), repeats)
+    median, speed = statistics.median(every), bandwidth(bank, repeats, threads)
+    return {
+        "seconds": median,
+        "spread": [min(every), max(every)],
+        "bytes_per_s": bank.nbytes / median,
+        "memory_bytes_per_s": speed,
+        "of_bandwidth": bank.nbytes / median / speed,
+    }
+
+
+def by_columns(query: sdr.SDR, columns: sdr.Columns, threads: int, repeats: int) -> dict:
+    every = seconds(lambda: columns.overlaps(query, threads), 3 * repeats)
+    median = statistics.median(every)
+    moved = len(query) * columns.bits.shape[1] * 8 + 4 * columns.count
+    return {"seconds": median, "spread": [min(every), max(every)], "bytes_per_s": moved / median}
+
+
+def dense_product(query: sdr.SDR, part: np.ndarray, kind: type, threads: int, repeats: int) -> float:
+    """Seconds of numpy's product of the dense part with the query."""
+    dense, vector = part.astype(kind), query.dense().astype(np.int32 if kind is np.bool_ else kind)
+    with threadpool_limits(threads):
+        return statistics.median(seconds(lambda: dense @ vector, max(3, repeats // 3)))
 
 
 def main() -> None:
@@ -125,9 +149,13 @@ def main() -> None:
             f"  packed, {threads} thread(s): {row['seconds'] * 1e3:.2f} ms, {row['bytes_per_s'] / 1e9:.1f} GB/s "
             f"({row['of_bandwidth']:.0%} of the {row['memory_bytes_per_s'] / 1e9:.1f} GB/s that a sum reads)"
         )
+        row = found[f"columns_{threads}"]
+        speed = f"{row['bytes_per_s'] / 1e9:.1f} GB/s read and written"
+        faster = f"{row['times_faster_than_rows']:.1f} times as fast"
+        print(f"  columns, {threads} thread(s): {row['seconds'] * 1e3:.3f} ms, {speed}, {faster}")
         for name in DENSE:
             row = found[f"numpy_{name}_{threads}"]
-            ratio = f"{row['times_packed']:.0f} times the packed"
+            ratio = f"{row['times_packed']:.0f} times the packed, {row['times_columns']:.0f} times the columns"
             print(f"  numpy {name}, {threads} thread(s): {row['seconds'] * 1e3:.0f} ms, {ratio}")
 
 

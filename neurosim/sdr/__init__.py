@@ -3,6 +3,7 @@
 from .code import SDR as SDR
 from .code import bank as bank
 from .code import overlaps as overlaps
+from .columns import Columns as Columns
 from .encoders import CategoryEncoder as CategoryEncoder
 from .encoders import Encoder as Encoder
 from .encoders import EventWindowEncoder as EventWindowEncoder
