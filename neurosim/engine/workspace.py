@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Mapping
@@ -222,6 +223,8 @@ class Workspace:
         spins = SPINS if self.threads <= _cores() else 0
 
         def work(thread: int) -> None:
+            if self.threads > 1:
+                _spread_out(thread)
             clocked.run(
                 thread,
                 self.threads,
@@ -416,6 +419,19 @@ def _threads(plan: Plan, threads: int) -> int:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _spread_out(thread: int) -> None:
+    """Move the calling thread to a core of its own, which it may leave again.
+
+    A new thread begins on its maker's core, and the system may leave it there for longer than a window takes: both
+    then wait for each other in turns (Brunel's network took .34 s a second, on one core .19 s).
+    """
+    if hasattr(os, "sched_setaffinity"):
+        allowed = os.sched_getaffinity(0)
+        with contextlib.suppress(OSError):  # a core that was taken away meanwhile
+            os.sched_setaffinity(0, {sorted(allowed)[thread % len(allowed)]})
+            os.sched_setaffinity(0, allowed)
 
 
 def _joined(pieces: list[tuple[NDArray[np.int32], NDArray[np.int32]]]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
