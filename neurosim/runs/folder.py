@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ VERSION = 1
 # The manifest's `kind` of a network's run, and of a memory's.
 NETWORK, MEMORY = "network", "memory"
 MANIFEST, CONFIG, METRICS = "manifest.json", "config.toml", "metrics.json"
+# What a killed process was writing; the names it was to take hold what was there before.
+UNFINISHED = ".*.part*"
 SPIKES, READOUT, REPORT = "spikes.h5", "readout.safetensors", "report.html"
 
 
@@ -102,8 +105,7 @@ def reopen(run: RunFolder, command: Sequence[str] = ()) -> Iterator[RunFolder]:
     if run.manifest.get("config_hash") != found:
         raise NeurosimInputError(f"{run.path / CONFIG}: was changed since the run began; simulate again")
     with _held(run.path):
-        for left in run.path.glob(".*.part*"):
-            # What a killed process was writing; the names it was to take hold what was there before.
+        for left in run.path.glob(UNFINISHED):
             left.unlink(missing_ok=True)
         earlier = [*run.manifest.get("resumed", []), {"at": provenance.now(), "command": list(command)}]
         run.note(status="running", reason=None, ended=None, resumed=earlier)
@@ -190,13 +192,13 @@ def check_out(out: Path) -> None:
     """
     if out.exists() and not out.is_dir():
         raise NeurosimInputError(f"{out}: is a file, and a run needs a folder; give another --out")
-    if out.is_dir() and any(out.iterdir()) and not _is_run(out):
+    if _holds_something(out) and not _is_run(out):
         raise NeurosimInputError(f"{out}: is not empty and holds no neurosim run; give another --out")
 
 
 def _claim(out: Path, say: Callable[[str], None]) -> Path:
     check_out(out)
-    if out.is_dir() and any(out.iterdir()):
+    if _holds_something(out):
         with _held(out):
             aside = next(
                 p for k in range(1, 1_000_000) if not (p := out.with_name(f"{out.resolve().name}.{k}")).exists()
@@ -206,6 +208,10 @@ def _claim(out: Path, say: Callable[[str], None]) -> Path:
         say(f"{out} held an earlier run: moved to {aside}")
     make_folder(out, exist_ok=True)
     return out
+
+
+def _holds_something(path: Path) -> bool:
+    return path.is_dir() and any(not fnmatch(p.name, UNFINISHED) for p in path.iterdir())
 
 
 def _is_run(path: Path) -> bool:
