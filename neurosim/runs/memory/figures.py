@@ -131,7 +131,10 @@ def random_capacity(learned: Learned, config: MemoryConfig) -> list[dict[str, An
     fits = learned.column.capacity(config.code.active)
     most = min(max(fits + fits // 4, 1), config.sweep.random)
     items = random_items(most, config)
-    return learn(config, learned.coder, items, learned.classes[:1], marks(most, config.sweep.points))[1]
+    # Where it falls, more closely.
+    near = {round(share * fits) for share in (0.25, 0.5, 0.75, 1.0)}
+    chosen = sorted({*marks(most, config.sweep.points), *(m for m in near if 1 <= m < most)})
+    return learn(config, learned.coder, items, learned.classes[:1], chosen)[1]
 
 
 def work(learned: Learned, batch: Batch, items: Items) -> list[measure.Layer]:
