@@ -28,6 +28,7 @@ from neurosim.kernels.deliver import (
     DELAY,
     FORM,
     GROUPS,
+    LINES,
     MATRIX,
     PATH_COLUMNS,
     QUEUE,
@@ -168,6 +169,7 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     drawn_at = drawn.ctypes.data + thread * drawn.shape[1] * 8
     rows = np.empty(1024, np.int64)
     begin = np.empty((interval, paths.shape[0] + 1), np.int64)
+    again = np.empty(MOST_ROWS, np.int64)
     row_words = (block_slots * blocks + 511) // 512 * 8
     room = np.empty(8 * row_words + 8, np.uint64)
     planes = matrix((room.ctypes.data + 63) // 64 * 64, 8, row_words, np.uint64(0))
@@ -211,8 +213,11 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
             for p in range(paths.shape[0]):
                 path = vector(paths_at + p * PATH_COLUMNS * 8, PATH_COLUMNS, np.int64(0))
                 if path[FORM] == GROUPS:
-                    cursors = _read_groups(
-                        path, p, log, marks, populations, origin, now, begin_block, end_block, page_blocks,
+                    new = _fired(path, marks, populations, origin, now - 1)
+                    if heads[p, 0] + new > cursors.shape[2]:
+                        cursors = _room(cursors, heads, tails, new)
+                    _read_groups(
+                        path, p, log, marks, populations, origin, now, new, begin_block // page_blocks, page_blocks,
                         block_slots, cursors, heads, tails, born, fixed_at, slots,
                     )  # fmt: skip
                 elif path[FORM] <= SUMS and begin[q, p] == begin[q, p + 1]:
@@ -231,7 +236,7 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
                     due[path[COUNTER]] = 1
                     due[counts.shape[0] + path[RECEPTOR]] |= _deliver_bytes(
                         path, path_weights[p], rows, begin[q, p], begin[q, p + 1], begin_block, end_block, blocks,
-                        page_blocks, block_slots, planes, counts_at, sums_at, slots, filler,
+                        page_blocks, block_slots, planes, counts_at, sums_at, slots, filler, again,
                     )  # fmt: skip
             for k in range(lessons.shape[0]):
                 target = units[lessons[k, learn.TARGET]]
@@ -267,13 +272,13 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     # What the last steps fired is not queued yet, which `queued` of the next call says.
     reached[thread] = step
     # Named once more, or they would be given back while their addresses are still in use.
-    return due.size + room.size + x.size + before.size + spiked.size + words.size + numbers.size
+    return due.size + again.size + room.size + x.size + before.size + spiked.size + words.size + numbers.size
 
 
 @njit(cache=True, nogil=True)
 def _deliver_bytes(
     path, weight, rows, first, last, begin_block, end_block, blocks, page_blocks, block_slots, planes, counts_at,
-    sums_at, slots, filler,
+    sums_at, slots, filler, again,
 ):  # fmt: skip
     """Rows of BITS or COUNTS, in batches that cannot overflow a byte; what a full batch leaves moves on to the sums.
 
@@ -281,7 +286,6 @@ def _deliver_bytes(
     """
     line = vector(counts_at + path[COUNTER] * slots, slots, np.uint8(0))
     low, high = begin_block * block_slots, end_block * block_slots
-    again = np.empty(MOST_ROWS if path[FORM] == BITS and path[CUTS] else 0, np.int64)
     spilled = False
     while True:
         end = min(last, first + path[BATCH])
@@ -290,7 +294,7 @@ def _deliver_bytes(
             if end > first:
                 deliver_bits(rows, first, end, low, high, planes, line)
             chosen, a, z = again, 0, 0
-            if again.size:
+            if path[CUTS]:
                 # The synapses whose bit was set already are listed.
                 for i in range(first, end):
                     if rows[i] != filler:
@@ -350,36 +354,49 @@ def _reading(paths, log, marks, populations, origin, first, begin_block, end_blo
     for p in range(n):
         if paths[p, FORM] == GROUPS:
             for step in range(max(first - paths[p, DELAY], origin), first - 1):
-                cursors = _begin(
-                    paths[p], p, log, marks, populations, origin, step, first - 1 - step, begin_page, cursors, heads,
-                    tails, born,
-                )  # fmt: skip
+                new = _fired(paths[p], marks, populations, origin, step)
+                if heads[p, 0] + new > cursors.shape[2]:
+                    cursors = _room(cursors, heads, tails, new)
+                born[p, step % born.shape[1]] = new
+                age = first - 1 - step
+                _begin(paths[p], p, log, marks, populations, origin, step, age, begin_page, cursors, heads)
     return cursors, heads, tails, born
 
 
 @njit(cache=True, nogil=True)
-def _begin(path, p, log, marks, populations, origin, step, age, begin_page, cursors, heads, tails, born):
-    """Begin to read the rows of the spikes of `step`, of which `age` groups have been read."""
+def _fired(path, marks, populations, origin, step):
+    """How many units of the path's source fired in a step."""
+    if step < origin:
+        return 0
     at = (step - origin) * populations + path[SOURCE]
     new = 0
-    for b in range(log.shape[0]):
+    for b in range(marks.shape[0]):
         new += marks[b, at + 1] - marks[b, at]
-    pages = cursors.shape[1]
-    if pages and heads[p, 0] + new > cursors.shape[2]:
-        live = heads[p, 0] - tails[p, 0]
-        if live + new > cursors.shape[2]:
-            longer = np.empty((cursors.shape[0], pages, 2 * (live + new)), np.int64)
-            for other in range(cursors.shape[0]):
-                for page in range(pages):
-                    for e in range(heads[other, page]):
-                        longer[other, page, e] = cursors[other, page, e]
-            cursors = longer
-        for page in range(pages):
+    return new
+
+
+@njit(cache=True, nogil=True)
+def _room(cursors, heads, tails, new):
+    """Cursors moved to the front of arrays that hold `new` more of them."""
+    most = 0
+    for p in range(cursors.shape[0]):
+        most = max(most, heads[p, 0] - tails[p, 0] + new)
+    out = np.empty((cursors.shape[0], cursors.shape[1], max(cursors.shape[2], 2 * most)), np.int64)
+    for p in range(cursors.shape[0]):
+        for page in range(cursors.shape[1]):
+            live = heads[p, page] - tails[p, page]
             for e in range(live):
-                cursors[p, page, e] = cursors[p, page, tails[p, page] + e]
+                out[p, page, e] = cursors[p, page, tails[p, page] + e]
             tails[p, page] = 0
             heads[p, page] = live
-    for page in range(pages):
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _begin(path, p, log, marks, populations, origin, step, age, begin_page, cursors, heads):
+    """Begin to read the rows of the spikes of `step`, of which `age` groups have been read."""
+    at = (step - origin) * populations + path[SOURCE]
+    for page in range(cursors.shape[1]):
         starts = vector(path[STARTS] + (begin_page + page) * path[ROWS] * 8, path[ROWS], np.int64(0))
         k = heads[p, page]
         for b in range(log.shape[0]):
@@ -387,29 +404,26 @@ def _begin(path, p, log, marks, populations, origin, step, age, begin_page, curs
                 cursors[p, page, k] = skip_groups(starts[log[b, j]], age)
                 k += 1
         heads[p, page] = k
-    born[p, step % born.shape[1]] = new
-    return cursors
 
 
 @njit(cache=True, nogil=True)
 def _read_groups(
-    path, p, log, marks, populations, origin, now, begin_block, end_block, page_blocks, block_slots, cursors, heads,
-    tails, born, fixed_at, slots,
+    path, p, log, marks, populations, origin, now, new, begin_page, page_blocks, block_slots, cursors, heads, tails,
+    born, fixed_at, slots,
 ):  # fmt: skip
-    """The groups due in step `now`: the first of those that fired a step ago, the next of those before."""
-    begin_page = begin_block // page_blocks
-    if now - 1 >= origin:
-        cursors = _begin(path, p, log, marks, populations, origin, now - 1, 0, begin_page, cursors, heads, tails, born)
+    """The groups due in step `now`: the first of the `new` that fired a step ago, the next of those before."""
+    if new:
+        _begin(path, p, log, marks, populations, origin, now - 1, 0, begin_page, cursors, heads)
     # Spikes of DELAY steps ago have the last of their groups read now.
     old = (now - path[DELAY]) % born.shape[1]
     done = born[p, old]
     born[p, old] = 0
+    born[p, (now - 1) % born.shape[1]] = new
     for page in range(cursors.shape[1]):
         base = (begin_page + page) * page_blocks * block_slots
         line = vector(fixed_at + (path[RECEPTOR] * slots + base) * 4, slots - base, np.int32(0))
-        deliver_groups(cursors[p, page], tails[p, page], heads[p, page], line)
+        deliver_groups(cursors[p, page], tails[p, page], heads[p, page], path[LINES], line)
         tails[p, page] += done
-    return cursors
 
 
 @njit(cache=True, nogil=True)

@@ -44,8 +44,9 @@ BITS, COUNTS, SUMS, QUEUE, GROUPS = range(5)
     WEIGHTS,  # address: int64 [ROWS], addresses of reals; 0: the path's one weight
     DELAYS,  # address: int64 [ROWS], addresses of uint16; 0: DELAY
     STARTS,  # GROUPS: address of int64 [pages, ROWS], addresses of each row's first word
+    LINES,  # GROUPS: cache lines of a group to ask for
     PATH_COLUMNS,
-) = range(15)
+) = range(16)
 
 
 @njit(cache=True, nogil=True)
@@ -201,17 +202,18 @@ def deliver_queue(path, units, step, first_block, last_block, blocks, base, weig
 
 
 @njit(cache=True, nogil=True)
-def deliver_groups(cursors, first, last, sums):
+def deliver_groups(cursors, first, last, lines, sums):
     """Read the next group of every row: sums[low half] += high half of each record; cursors move on.
 
     Args:
+        lines: cache lines of a row to ask for ahead of time.
         cursors: int64 addresses of what each row has left: a word with the number of records, then the records.
     """
     for e in range(first, last):
         at = cursors[e]
         if e + 16 < last:
             ahead = cursors[e + 16]
-            for k in range(4):
+            for k in range(lines):
                 prefetch(ahead + 64 * k)
         count = np.int64(vector(at, 1, np.uint32(0))[0])
         group = vector(at + 4, count, np.uint32(0))

@@ -280,6 +280,27 @@ def _count8(words, thresholds, base, out):
 
 
 @njit(cache=True, nogil=True)
+def _add8(words, thresholds, base, weight, x):
+    """x[i] += weight times what `_count8` counts; returns the sum of the counts."""
+    t0, t1, t2, t3 = thresholds[0], thresholds[1], thresholds[2], thresholds[3]
+    t4, t5, t6, t7 = thresholds[4], thresholds[5], thresholds[6], thresholds[7]
+    total = int32(0)
+    for i in range(x.size):
+        v = words[i]
+        k = int32(int32(v > t0) + int32(v > t1))
+        k = int32(k + int32(v > t2))
+        k = int32(k + int32(v > t3))
+        k = int32(k + int32(v > t4))
+        k = int32(k + int32(v > t5))
+        k = int32(k + int32(v > t6))
+        k = int32(k + int32(v > t7))
+        k = int32(k + base)
+        x[i] += weight * x.dtype.type(k)
+        total = int32(total + k)
+    return total
+
+
+@njit(cache=True, nogil=True)
 def _more8(words, thresholds, out):
     """out[i] += how many of 8 thresholds words[i] passes; returns what was added."""
     t0, t1, t2, t3 = thresholds[0], thresholds[1], thresholds[2], thresholds[3]
@@ -326,11 +347,13 @@ def poisson_add(key, first, draw, certain, passed, weight, words, counts, x):
         if passed.size == 0:
             count[:] = certain
             total += certain * n
+        elif passed.size == 8 or _highest(word) <= passed[8]:
+            total += _add8(word, passed[:8], int32(certain), weight, part)
+            continue
         else:
             total += _count8(word, passed[:8], int32(certain), count)
-            if passed.size > 8 and _highest(word) > passed[8]:
-                for k in range(8, passed.size, 8):
-                    total += _more8(word, passed[k : k + 8], count)
+            for k in range(8, passed.size, 8):
+                total += _more8(word, passed[k : k + 8], count)
         for i in range(n):
             part[i] += weight * x.dtype.type(count[i])
     return total

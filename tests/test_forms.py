@@ -130,9 +130,9 @@ BIG = {
 @pytest.mark.parametrize("case", BIG)
 def test_one_result_for_any_threads_and_cuts(case: str, shared: None) -> None:
     plan = compile_network(BIG[case], DT, 5, np.dtype(np.float32))
-    assert plan.layout.blocks == 8
+    assert plan.layout.blocks == 4
     found = spikes_of(plan, 600)
-    threads = (2,) if case == "groups" else (2, 4, 7)  # the groups of a page are read by one thread
+    threads = (2,) if case == "groups" else (2, 3, 4)  # the groups of a page are read by one thread
     assert all(found == spikes_of(plan, 600, count) for count in threads)
     assert found == spikes_of(plan, 600, 2, pieces=13)
     again = compile_network(BIG[case], DT, 5, np.dtype(np.float32), threads=3)

@@ -11,7 +11,7 @@ from ..network import Network
 from ..synapses import Distribution
 
 # A block is worth a thread's while from about so many units; more than MOST_BLOCKS only where a page would overflow.
-BLOCK, MOST_BLOCKS = 1024, 16
+BLOCK, MOST_BLOCKS = 2048, 16
 # Slots of a page: what two bytes can name.
 PAGE = 1 << 16
 GROUP = 64

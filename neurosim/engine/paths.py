@@ -267,26 +267,30 @@ class Builder:
         path.longest = max(self._longest(drawing) for drawing in drawings)
         starts = np.zeros((pages, sources), np.int64)
         path.arrays = {deliver.STARTS: starts}
-        fits: list[bool] = []
+        reach: list[int] = []
 
         def fill(chunk: tuple[int, int]) -> None:
-            fits.append(self._group(path, chunk, starts))
+            reach.append(self._group(path, chunk, starts))
 
         in_threads(fill, _chunks(drawings), self.threads)
-        if not all(fits):  # a delay beyond what is all but certain
+        if max(reach) > path.longest:  # a delay beyond what is all but certain
             path.kept = []
             return self._fill_lists(Path(deliver.QUEUE, *_same(path)))
-        path.delay = path.longest
+        # The groups beyond the longest delay there is are empty, and never come to be read.
+        path.delay = path.longest = max(1, *reach)
+        each = sum(drawing.synapses for drawing in drawings) / (sources * pages * path.delay)
+        path.values[deliver.LINES] = 1 + min(7, int(4 * each) // 64)
         return path
 
-    def _group(self, path: Path, chunk: tuple[int, int], starts: NDArray[np.int64]) -> bool:
+    def _group(self, path: Path, chunk: tuple[int, int], starts: NDArray[np.int64]) -> int:
+        """Write the rows of a chunk; returns its longest delay, and writes nothing if that is beyond the groups."""
         layout, longest, (first, last) = self.layout, path.longest, chunk
         made = [self._make(number, first, last) for number in path.drawings]
         counts = np.zeros((last - first, layout.pages * (longest + 1)), np.int64)
         for number, (r, _, delays) in zip(path.drawings, made, strict=True):
             part = int(layout.parts[self.drawings[number].target])
             if not rows.count_groups(r.offsets, r.targets, delays, part, layout.page_blocks, longest, counts):
-                return False
+                return longest + 1
         # Beyond the last group lie as many words as are asked for ahead of time.
         words = np.empty(int(counts.sum()) + counts.shape[0] * layout.pages * longest + 64, np.uint32)
         positions = np.empty_like(counts)
@@ -303,7 +307,7 @@ class Builder:
                     path.weight, positions, words,
                 )  # fmt: skip
         path.kept.append(words)
-        return True
+        return max((int(delays.max(initial=0)) for _, _, delays in made if delays is not None), default=0)
 
 
 def aligned(shape: tuple[int, ...], dtype: object) -> NDArray:
