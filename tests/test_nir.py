@@ -275,6 +275,20 @@ def test_parameters_that_differ_by_unit(kind: str) -> None:
     assert [found.times[found.units == k].tolist() for k in range(n)] == expected  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("model", [VariedLIF(), VariedIF(t_refractory=0.002), VariedCubaLIF(v_threshold=0.1)])
+def test_parameters_by_unit_survive_the_round_trip(model: Neuron) -> None:
+    tau = {} if isinstance(model, VariedIF) else {"tau_mem": np.linspace(0.01, 0.03, 6)}
+    varied = {"v_threshold": Uniform(0.2, 0.5), "v": np.linspace(0, 0.1, 6), "v_reset": -0.1, **tau}
+    network = Network(
+        [Population("in", 4, SpikeSource()), Population("x", (2, 3), model, varied)],
+        [Projection("in", "x", AllToAll(), 0.6 if isinstance(model, VariedCubaLIF) else 0.08)],
+    )
+    first, second = (
+        run(each, recording(4)).spikes["x"] for each in (network, nir.from_nir(nir.to_nir(network, seed=5)))
+    )
+    assert len(first) > 20 and first.digest() == second.digest()  # type: ignore[arg-type]
+
+
 def test_a_bias_that_all_share_is_a_current() -> None:
     graph = chain(library.Affine(np.full((3, 4), 0.1), np.full(3, 0.2)), plain("LIF", 3, 1e-3))
     model = nir.from_nir(graph, 1e-3).population("n1").model
@@ -504,7 +518,10 @@ def of(model: Any, *projections: Projection) -> Network:
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (of(AdEx()), "population 'a': NIR has no AdEx; it has CubaLIF, IF, LI, LIF, or save the network as TOML"),
+        (
+            of(AdEx()),
+            "population 'a': NIR has no AdEx; it has CubaLIF, IF, LI, LIF, VariedLIF, VariedIF, VariedCubaLIF; save",
+        ),
         (of(IF(i_offset=1.0)), "population 'a': IF.i_offset: must be 0: NIR has no constant current (got 1.0)"),
         (of(CubaLIF(tau_syn_inhibitory=0.01)), "population 'a': CubaLIF.tau_syn_inhibitory: must be tau_syn"),
         (

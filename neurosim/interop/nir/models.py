@@ -67,7 +67,7 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
 
 
 def _lif(p: Values, bias: NDArray, dt: float, hold: float, soft: bool) -> Cell:
-    factor, rest = _near_one(p["r"] * dt / p["tau"]), p["v_leak"] + p["r"] * bias
+    factor = _near_one(p["r"] * dt / p["tau"])
     top, reset = p.get("v_threshold", np.full(bias.shape, NEVER)), p.get("v_reset", np.zeros(bias.shape))
     names = {"tau_mem": p["tau"], "v_threshold": top, "v_leak": p["v_leak"], "v_reset": reset}
     one = _one({**names, "i_offset": bias, "r": p["r"]})
@@ -75,8 +75,9 @@ def _lif(p: Values, bias: NDArray, dt: float, hold: float, soft: bool) -> Cell:
         return Cell(LIF(**one, t_refractory=hold, soft_reset=soft), factor)
     if one is not None:
         return Cell(LI(one["tau_mem"], one["v_leak"], one["r"], one["i_offset"]), factor)
-    varied = VariedLIF(v_threshold=NEVER, t_refractory=hold, soft_reset=soft)
-    return Cell(varied, factor, {**names, "v_leak": rest, "v": p["v_leak"]})
+    rest = p["v_leak"] + p["r"] * bias
+    shared, own = _split({**names, "v_leak": rest})
+    return Cell(VariedLIF(**shared, t_refractory=hold, soft_reset=soft), factor, {**own, "v": p["v_leak"]})
 
 
 def _if(p: Values, bias: NDArray, dt: float, hold: float, soft: bool) -> Cell:
@@ -86,8 +87,8 @@ def _if(p: Values, bias: NDArray, dt: float, hold: float, soft: bool) -> Cell:
     one = _one({**names, "i_offset": bias, "r": p["r"]})
     if one is not None:
         return Cell(IF(**one, t_refractory=hold, soft_reset=soft), factor)
-    varied = VariedIF(v_threshold=NEVER, t_refractory=hold, soft_reset=soft)
-    return Cell(varied, factor, {**names, "drift": p["r"] * bias, "v": names["v_reset"]})
+    shared, own = _split({**names, "drift": p["r"] * bias})
+    return Cell(VariedIF(**shared, t_refractory=hold, soft_reset=soft), factor, {**own, "v": names["v_reset"]})
 
 
 def _cuba(p: Values, bias: NDArray, dt: float, hold: float, soft: bool) -> Cell:
@@ -103,9 +104,9 @@ def _cuba(p: Values, bias: NDArray, dt: float, hold: float, soft: bool) -> Cell:
         return Cell(CubaLIF(**one, t_refractory=hold), factor, start)
     if soft:
         raise NeurosimInputError("soft_reset: CubaLIF resets to v_reset only; leave it out")
-    rest = p["v_leak"] + p["r"] * current
-    start = {**names, "v_leak": rest, "v": p["v_leak"], "i": -p["r"] * current}
-    return Cell(VariedCubaLIF(v_threshold=NEVER, t_refractory=hold), factor * p["r"], start)
+    shared, own = _split({**names, "v_leak": p["v_leak"] + p["r"] * current})
+    start = {**own, "v": p["v_leak"], "i": -p["r"] * current}
+    return Cell(VariedCubaLIF(**shared, t_refractory=hold), factor * p["r"], start)
 
 
 _MAKE: Mapping[str, Callable[[Values, NDArray, float, float, bool], Cell]] = {
@@ -139,6 +140,8 @@ def _told(model: type, name: str, metadata: Mapping[str, Any]) -> Any:
 
 
 MODELS: Mapping[str, type[Neuron]] = {model.__name__: model for model in (CubaLIF, IF, LI, LIF)}
+# Those whose units have parameters of their own, and the NIR node that holds them.
+NODES = {"VariedLIF": "LIF", "VariedIF": "IF", "VariedCubaLIF": "CubaLIF"}
 
 
 def node_of(population: Population) -> str:
@@ -148,10 +151,12 @@ def node_of(population: Population) -> str:
         NeurosimInputError: a model that NIR does not have, or a setting of it.
     """
     model, thing = population.model, f"population '{population.name}'"
-    if type(model).__name__ not in MODELS:
-        raise NeurosimInputError(
-            f"{thing}: NIR has no {type(model).__name__}; it has {', '.join(MODELS)}, or save the network as TOML"
-        )
+    name = type(model).__name__
+    if name in NODES:
+        return NODES[name]
+    if name not in MODELS:
+        has = ", ".join([*MODELS, *NODES])
+        raise NeurosimInputError(f"{thing}: NIR has no {name}; it has {has}; save the network as TOML instead")
     if isinstance(model, IF):
         check(model.i_offset == 0, f"{thing}: IF.i_offset", "must be 0: NIR has no constant current", model.i_offset)
         return "I" if model.v_threshold == NEVER else "IF"
@@ -178,12 +183,36 @@ def parameters(model: Any, dt: float) -> dict[str, float]:
     return {"tau_mem": model.tau_mem, "r": model.r, **syn, **spiking}
 
 
+def varied(population: Population, values: Values, dt: float) -> dict[str, NDArray[np.float64]]:
+    """The same of a population whose units have parameters of their own: `values` [units] by state variable."""
+    model: Any = population.model
+    one = np.ones(population.size)
+    own = {f.name: values.get(f.name, one * getattr(model, f.name)) for f in fields(model)}
+    if isinstance(model, VariedIF):
+        drifts = bool(np.any(own["drift"] != 0))
+        check(not drifts, f"population '{population.name}': drift", "must be 0: NIR has no constant current", "others")
+        return {"r": one / dt, "v_threshold": own["v_threshold"], "v_reset": own["v_reset"]}
+    spiking = {key: own[key] for key in ("v_leak", "v_threshold", "v_reset")}
+    if isinstance(model, VariedLIF):
+        return {"tau": own["tau_mem"], "r": own["tau_mem"] / dt, **spiking}
+    return {"tau_mem": own["tau_mem"], "tau_syn": own["tau_syn"], "r": one, "w_in": own["tau_syn"] / dt, **spiking}
+
+
 def metadata(model: Any) -> dict[str, Any]:
     """What NIR cannot say of a neuron, and its parameters as they are."""
-    own = {f"p_{f.name}": getattr(model, f.name) for f in fields(model)}
+    # Parameters by unit stand in the node alone.
+    own = {f"p_{f.name}": getattr(model, f.name) for f in fields(model)} if type(model).__name__ in MODELS else {}
     told = {key: float(value) for key, value in own.items() if value is not None}
     plain = {key: float(getattr(model, key)) for key in ("t_refractory", "soft_reset") if getattr(model, key, 0)}
     return {"model": type(model).__name__, **told, **plain}
+
+
+def _split(values: Values) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
+    """What all units share, as parameters of the model, and what differs."""
+    shared = {name: float(each[0]) for name, each in values.items() if (each == each[0]).all()}
+    own = {name: each for name, each in values.items() if name not in shared}
+    # The model checks its own threshold against its reset; where they are the units', it must not stand in the way.
+    return {"v_threshold": NEVER, **shared}, own
 
 
 def _one(values: Values) -> dict[str, Any] | None:

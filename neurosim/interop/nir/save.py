@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 
 from ...errors import NeurosimInputError, check
 from ...network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource, stream
-from ...neurons import Neuron
+from ...neurons import VARIED, Neuron
 from ...synapses import Convolution, Distribution, OneToOne, draw
 from .files import library
-from .models import metadata, node_of, parameters
+from .models import NODES, metadata, node_of, parameters, varied
 
 # Entries of a Linear's matrix, which is dense: 2^27 take 1 GiB.
 LARGEST = 1 << 27
 # Delays that differ within a projection need a Linear for each of them.
 DELAYS = 64
+# State variables that are parameters, which the node itself holds.
+PARAMETERS_BY_UNIT = {field.name for model in VARIED.values() for field in fields(model)}  # type: ignore[arg-type]
 
 
 def to_nir(network: Network, dt: float = 1e-3, seed: int = 0) -> Any:
@@ -80,11 +82,14 @@ class _Saver:
             rate = {"model": "PoissonSource", "rate": float(model.rate)} if isinstance(model, PoissonSource) else {}
             return self.nir.Input({"input": np.array(shape)}, metadata={**about, **rate})
         kind = node_of(population)
-        values = {key: np.full(shape, value) for key, value in parameters(model, self.dt).items()}
+        drawn = {name: self.initial(population, name, value) for name, value in population.initial.items()}
+        if type(model).__name__ in NODES:
+            units = {name: np.broadcast_to(value, population.size) for name, value in drawn.items()}
+            values = {key: each.reshape(shape) for key, each in varied(population, units, self.dt).items()}
+        else:
+            values = {key: np.full(shape, value) for key, value in parameters(model, self.dt).items()}
         wanted = {f.name for f in fields(getattr(self.nir, kind))}
-        about |= metadata(model)
-        for variable, value in population.initial.items():
-            about[f"initial_{variable}"] = self.initial(population, variable, value)
+        about |= metadata(model) | {f"initial_{name}": v for name, v in drawn.items() if name not in PARAMETERS_BY_UNIT}
         return getattr(self.nir, kind)(**{k: v for k, v in values.items() if k in wanted}, metadata=about)
 
     def shape(self, population: Population) -> tuple[int, ...]:
