@@ -187,6 +187,9 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     cursors, heads, tails, born = _reading(
         paths, log, marks, populations, origin, first, begin_block, end_block, page_blocks
     )
+    n_paths, queues = paths.shape[0], False
+    for p in range(n_paths):
+        queues |= paths[p, FORM] == QUEUE
     step, epoch = first, 0
     while step < last:
         steps = min(interval, last - step)
@@ -195,8 +198,11 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
             full |= marks[b, (step - origin) * populations] + most[b] * steps > log.shape[1]
         if full:
             break
-        rows, _ = schedule(paths, log, marks, populations, origin, step, steps, filler, rows, begin)
-        for s in range(max(queued, origin), step):
+        due_rows = schedule(paths_at, n_paths, log, marks, populations, origin, step, steps, filler, rows, begin)
+        if due_rows < 0:
+            rows = np.empty(-2 * due_rows, np.int64)
+            schedule(paths_at, n_paths, log, marks, populations, origin, step, steps, filler, rows, begin)
+        for s in range(max(queued, origin) if queues else step, step):
             _enqueue(
                 paths, path_weights, log, marks, populations, origin, s, begin_block, end_block, page_blocks,
                 block_slots, queue, receptors, real,

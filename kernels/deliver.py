@@ -50,21 +50,22 @@ BITS, COUNTS, SUMS, QUEUE, GROUPS = range(5)
 
 
 @njit(cache=True, nogil=True)
-def schedule(paths, log, marks, populations, origin, first, steps, filler, rows, begin):
+def schedule(paths_at, n, log, marks, populations, origin, first, steps, filler, rows, begin):
     """List the rows due in steps `first` to `first + steps - 1` of BITS, COUNTS and SUMS, in the order of reading.
 
     Those of path p in step first + q are rows[begin[q, p]:begin[q, p + 1]]: addresses for BITS, filled up to eights
     with `filler`, else numbers.
 
     Args:
+        paths_at, n: address of the table of paths, and how many there are.
         log: int32 [blocks, ...] units that fired.
         marks: int64 [blocks, ...]; those of population p in step s lie from marks[b, (s - origin) * populations + p]
             to the next mark.
 
     Returns:
-        rows, a new array if the old one was too short, and how many there are.
+        how many there are; below 0, and nothing is listed, if `rows` is shorter than minus that.
     """
-    n = paths.shape[0]
+    paths = matrix(paths_at, n, PATH_COLUMNS, np.int64(0))
     total = 8 * n * steps + 64
     for q in range(steps):
         for p in range(n):
@@ -74,7 +75,7 @@ def schedule(paths, log, marks, populations, origin, first, steps, filler, rows,
                 for b in range(log.shape[0]):
                     total += marks[b, at + 1] - marks[b, at]
     if total > rows.size:
-        rows = np.empty(2 * total, np.int64)
+        return -total
     k = 0
     for q in range(steps):
         for p in range(n):
@@ -95,7 +96,7 @@ def schedule(paths, log, marks, populations, origin, first, steps, filler, rows,
         begin[q, n] = k
     for i in range(k, k + 32):
         rows[i] = filler
-    return rows, k
+    return k
 
 
 @njit(cache=True, nogil=True)
