@@ -9,7 +9,7 @@ Workloads, learning always on, 2048 columns x 10 cells:
 - images: 40 of 2048 inputs, 2000 random codes over and over; pooler alone, density 2 %, boost 2.
 - local: the same with columns that compete within 16 places.
 
-Times are CPU times of the one thread that works, so that a busy machine disturbs them less.
+Times are CPU times of the one thread that works, so that a busy machine disturbs them less. Codes are made before.
 
     python benchmarks/htm.py [--steps 5000] [--repeats 5] [--long 0] [--json FILE]
 """
@@ -17,13 +17,12 @@ Times are CPU times of the one thread that works, so that a busy machine disturb
 from __future__ import annotations
 
 import argparse
-import itertools
+import functools
 import json
 import math
 import statistics
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from neurosim import __version__
@@ -35,29 +34,29 @@ PUBLISHED_MS = {"pooler": 0.163, "memory": 0.197}
 Row = dict[str, object]
 
 
-def sine() -> Iterator[SDR]:
+@functools.cache
+def sine(steps: int) -> list[SDR]:
     encoder = RandomDistributedScalarEncoder(resolution=0.03 / 200, size=1000, active=200)
-    for step in itertools.count(1):
-        yield encoder.encode(math.sin(0.01 * step)).noise(0.01, seed=1, index=step)
+    return [encoder.encode(math.sin(0.01 * s)).noise(0.01, seed=1, index=s) for s in range(1, steps + 1)]
 
 
-def sequences() -> Iterator[SDR]:
+@functools.cache
+def sequences(steps: int) -> list[SDR]:
     known = [[SDR.random(COLUMNS, 40, seed=2, index=20 * s + i) for i in range(20)] for s in range(50)]
-    for turn in itertools.count():
-        order = SDR.random(50, 1, seed=3, index=turn).indices[0]
-        for i, code in enumerate(known[order]):
-            yield code.noise(0.05, seed=4, index=20 * turn + i)
+    order = [int(SDR.random(50, 1, seed=3, index=turn).indices[0]) for turn in range(-(-steps // 20))]
+    return [known[order[s // 20]][s % 20].noise(0.05, seed=4, index=s) for s in range(steps)]
 
 
-def images() -> Iterator[SDR]:
-    return itertools.cycle([SDR.random(2048, 40, seed=5, index=i) for i in range(2000)])
+@functools.cache
+def images(steps: int) -> list[SDR]:
+    return [SDR.random(2048, 40, seed=5, index=s % 2000) for s in range(steps)]
 
 
 def run_sine(steps: int) -> list[Row]:
     pooler = SpatialPooler(1000, COLUMNS, density=0.05, potential_radius=16)
     memory = TemporalMemory(COLUMNS, CELLS)
     pooled, remembered, anomalies, visits = [], [], [], 0
-    for code in itertools.islice(sine(), steps):
+    for code in sine(steps):
         start = time.thread_time()
         columns = pooler.step(code)
         middle = time.thread_time()
@@ -75,7 +74,7 @@ def run_sine(steps: int) -> list[Row]:
 def run_sequences(steps: int) -> list[Row]:
     memory = TemporalMemory(COLUMNS, CELLS)
     times, anomalies, visits = [], [], 0
-    for code in itertools.islice(sequences(), steps):
+    for code in sequences(steps):
         start = time.thread_time()
         anomalies.append(memory.step(code))
         times.append(time.thread_time() - start)
@@ -85,7 +84,7 @@ def run_sequences(steps: int) -> list[Row]:
 
 def run_images(steps: int, name: str = "images", radius: int | None = None) -> list[Row]:
     pooler, times = SpatialPooler(2048, COLUMNS, boost=2.0, inhibition_radius=radius), []
-    for code in itertools.islice(images(), steps):
+    for code in images(steps):
         start = time.thread_time()
         winners = pooler.step(code)
         times.append(time.thread_time() - start)

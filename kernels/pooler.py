@@ -113,8 +113,12 @@ def _local(field):
         mine, larger = field.key[c], 0
         if mine == 0:
             continue
+        # Few columns win: most are beaten as often as they may within a few neighbours.
         for k in range(field.around[c], field.around[c + 1]):
-            larger += field.key[field.near[k]] > mine
+            if field.key[field.near[k]] > mine:
+                larger += 1
+                if larger == field.limit[c]:
+                    break
         if larger < field.limit[c]:
             field.winner[n] = c
             n += 1
