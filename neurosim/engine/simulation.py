@@ -189,12 +189,11 @@ class Simulation:
         layers = work(self.plan, [self._player.count()], self.step, self.count_updates)
         return Result(found, samples.take(), layers, self.clock, self._end, self.build_s, run_s, self.weights)
 
-    def discard(self) -> None:
-        """End the simulation without making the files of its streams, and remove what there is of them."""
+    def release(self) -> None:
+        """End the simulation and leave its streams as they are, for `load` or for nobody."""
         self._over = "was closed"
         for stream in self._streams.values():
             stream.journal.close()
-            stream.journal.path.unlink(missing_ok=True)
         self._streams = {}
 
     def close(self) -> None:

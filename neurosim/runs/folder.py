@@ -97,13 +97,9 @@ def reopen(run: RunFolder, command: Sequence[str] = ()) -> Iterator[RunFolder]:
     """A run folder whose run is taken up again; it ends as that of `record` does.
 
     Raises:
-        NeurosimInputError: the run is done, its config was changed, or another run is writing into it.
+        NeurosimInputError: the run is done or never began, its config was changed, or another run is writing into it.
     """
-    if run.manifest.get("status") == "done":
-        raise NeurosimInputError(f"{run.path}: its run is done, there is nothing to resume; simulate again for another")
-    found = config_hash(files.read_toml(run.path / CONFIG))
-    if run.manifest.get("config_hash") != found:
-        raise NeurosimInputError(f"{run.path / CONFIG}: was changed since the run began; simulate again")
+    check_resumable(run)
     with _held(run.path):
         for left in run.path.glob(UNFINISHED):
             left.unlink(missing_ok=True)
@@ -111,6 +107,32 @@ def reopen(run: RunFolder, command: Sequence[str] = ()) -> Iterator[RunFolder]:
         run.note(status="running", reason=None, ended=None, resumed=earlier)
         with _closing(run):
             yield run
+
+
+def check_resumable(run: RunFolder) -> None:
+    """Raise unless a run can be taken up again.
+
+    Raises:
+        NeurosimInputError: it is done or never began, or its config was changed.
+    """
+    if run.manifest.get("status") == "done":
+        raise NeurosimInputError(f"{run.path}: its run is done, there is nothing to resume; simulate again for another")
+    if "data" not in run.manifest:
+        raise NeurosimInputError(f"{run.path}: its run was killed before it began; simulate again")
+    found = config_hash(files.read_toml(run.path / CONFIG))
+    if run.manifest.get("config_hash") != found:
+        raise NeurosimInputError(f"{run.path / CONFIG}: was changed since the run began; simulate again")
+
+
+@contextmanager
+def resumable(run: RunFolder) -> Iterator[None]:
+    """Turn Ctrl-C into an error that says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise NeurosimInterruptedError(
+            f"interrupted; what is worked out is kept, go on with: neurosim simulate --resume {run.path}"
+        ) from None
 
 
 @contextmanager

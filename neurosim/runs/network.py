@@ -22,7 +22,20 @@ from ..spikes import Recordings, Spikes
 from . import pieces
 from .activity import activity
 from .config import Energy
-from .folder import CONFIG, METRICS, NETWORK, SPIKES, RunFolder, check_out, open_run, record, reopen
+from .folder import (
+    CONFIG,
+    METRICS,
+    NETWORK,
+    SPIKES,
+    RunFolder,
+    check_out,
+    check_resumable,
+    open_run,
+    read_metrics,
+    record,
+    reopen,
+    resumable,
+)
 from .network_config import Merged, merge
 from .progress import bar
 from .settings import Source, resolve
@@ -129,10 +142,15 @@ def simulate(
     with record(config, job.name, out, command, say) as run:
         if store:
             files.write_arrays(run.path / ARRAYS, store)
+        # All at once: with this the run has begun.
         run.note(
-            kind=NETWORK, seed=job.told.settings.seed, data=_facts(played), threads=threads, models=_own(job.models)
+            kind=NETWORK,
+            seed=job.told.settings.seed,
+            data=_facts(played),
+            threads=threads,
+            models=_own(job.models),
+            checkpoint_every=checkpoint_every,
         )
-        run.note(checkpoint_every=checkpoint_every)
         return _to_the_end(run, job, played, threads, quiet, finish)
 
 
@@ -160,6 +178,7 @@ def resume(
         NeurosimError: as `simulate`; and where the run is done, or its config, recordings or neurons were changed.
     """
     run = open_run(path)
+    check_resumable(run)
     job = dataclasses.replace(configure(run.path / CONFIG, models=models), name=str(run.manifest.get("name")))
     every = run.manifest.get("checkpoint_every") if checkpoint_every is None else checkpoint_every
     _check_every(job, every)
@@ -182,20 +201,30 @@ def _to_the_end(
     finish: Sequence[Callable[[Path], object]],
 ) -> dict[str, Any]:
     """Run from where the folder stands, and write what was found."""
-    told = dataclasses.replace(job.told, inputs={**job.told.inputs, **played})
-    started, every = time.perf_counter(), run.manifest["checkpoint_every"]
-    with bar(f"simulating {job.name}", quiet) as progress:
-        if told.settings.clock is None:
-            figures = keep(run, job, told.simulate(threads, progress), played, time.perf_counter() - started)
+    with resumable(run):
+        if (run.path / METRICS).is_file():
+            # Written last: the run was killed between its results and its end.
+            figures = read_metrics(run)
+            run.note(spike_digest=figures["spike_digest"])
         else:
-            result, simulation = pieces.play(run, told, played, threads, every, progress)
-            figures = keep(run, job, result, played, time.perf_counter() - started)
-            simulation.discard()
-    (run.path / pieces.CHECKPOINT).unlink(missing_ok=True)
+            figures = _found(run, job, played, threads, quiet)
+    pieces.clear(run)
     run.close("done")
     for step in finish:
         step(run.path)
     return figures
+
+
+def _found(run: RunFolder, job: Job, played: Mapping[str, Spikes], threads: int | None, quiet: bool) -> dict[str, Any]:
+    """Run from where the folder stands, and keep what was found."""
+    told = dataclasses.replace(job.told, inputs={**job.told.inputs, **played})
+    started, every = time.perf_counter(), run.manifest["checkpoint_every"]
+    with bar(f"simulating {job.name}", quiet) as progress:
+        if told.settings.clock is None:
+            result = told.simulate(threads, progress)
+        else:
+            result = pieces.play(run, told, played, threads, every, progress)
+        return keep(run, job, result, played, time.perf_counter() - started)
 
 
 def _check_every(job: Job, every: float | None) -> None:

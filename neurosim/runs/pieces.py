@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from ..description import Description
 from ..engine import Progress, Result, Simulation
+from ..engine.streams import part
 from ..errors import NeurosimInterruptedError
 from ..spikes import GRID_SLACK, Spikes
 from .folder import SPIKES, RunFolder
@@ -24,7 +25,7 @@ def play(
     threads: int | None,
     every: float | None,
     progress: Callable[[Progress], None] | None,
-) -> tuple[Result, Simulation]:
+) -> Result:
     """Run a network on a grid from where its folder stands to its end.
 
     Args:
@@ -32,7 +33,7 @@ def play(
         every: s of biological time between two checkpoints; None: only where it is interrupted.
 
     Returns:
-        The result from time 0 on, and the simulation, whose `discard` removes what was needed on the way.
+        The result from time 0 on. What was needed on the way stays until `clear`.
 
     Raises:
         NeurosimInterruptedError: Ctrl-C; the folder can be taken up again.
@@ -64,7 +65,15 @@ def play(
             f"interrupted at {simulation.time:.6g} s of {duration:.6g} s; nothing is lost, go on with: "
             f"neurosim simulate --resume {run.path}"
         ) from None
-    return simulation.whole(run_s()), simulation
+    result = simulation.whole(run_s())
+    simulation.release()
+    return result
+
+
+def clear(run: RunFolder) -> None:
+    """Remove what was needed on the way to the results."""
+    for path in (run.path / CHECKPOINT, part(run.path / SPIKES), part(run.path / STATES)):
+        path.unlink(missing_ok=True)
 
 
 def length(told: Description, played: Mapping[str, Spikes]) -> float:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .. import catalog, files, measure
 from ..engine import Progress, Result
-from ..errors import NeurosimInputError, NeurosimInterruptedError, check
+from ..errors import NeurosimInputError, check
 from ..liquid import Liquid
 from ..liquid.readout import TrainedReadout
 from ..spikes import Recordings
@@ -32,6 +32,7 @@ from .folder import (
     read_metrics,
     record,
     reopen,
+    resumable,
 )
 from .progress import bar
 from .score import score
@@ -80,7 +81,7 @@ def simulate(
     clock = _Clock()
     with clock("load"):
         train, test, split = data.load(config.data)
-    with record(config.model_dump(), config.data.name, out, command, say) as run, _resumable(run), _blas(threads):
+    with record(config.model_dump(), config.data.name, out, command, say) as run, resumable(run), _blas(threads):
         run.note(data={"train": _facts(train), "test": _facts(test)}, threads=threads)
         return _to_the_end(_Simulation(config, run, threads, quiet, clock), train, test, split, finish)
 
@@ -106,28 +107,18 @@ def resume(
         NeurosimError: as `simulate`; and where the run is done, or its config or recordings were changed.
     """
     run = open_run(path)
-    config = reconfigure(run, None, (), {}, ())
-    if not isinstance(config, Config):
-        raise NeurosimInputError(f"{path}: holds a run of another kind, which cannot be resumed; simulate again")
+    kind = run.manifest.get("kind")
+    check(kind is None, f"{path}", "holds a run of a kind that cannot be resumed; simulate again", kind)
     clock = _Clock()
-    with reopen(run, command), _resumable(run), _blas(threads):
+    with reopen(run, command), resumable(run), _blas(threads):
+        config = reconfigure(run, None, (), {}, ())
+        assert isinstance(config, Config)  # as the kind says
         with clock("load"):
             train, test, split = data.load(config.data)
         found = {"train": _facts(train), "test": _facts(test)}
-        before = run.manifest.get("data", found)
-        check(found == before, f"{path}: data", "must be what the run began with; simulate again", found)
+        check(found == run.manifest["data"], f"{path}: data", "must be what the run began with; simulate again", found)
         run.note(data=found, threads=threads)
         return _to_the_end(_Simulation(config, run, threads, quiet, clock), train, test, split, finish)
-
-
-@contextmanager
-def _resumable(run: RunFolder) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise NeurosimInterruptedError(
-            f"interrupted; what took long is kept, go on with: neurosim simulate --resume {run.path}"
-        ) from None
 
 
 def _to_the_end(
@@ -138,7 +129,12 @@ def _to_the_end(
     finish: Sequence[Callable[[Path], object]],
 ) -> dict[str, Any]:
     run = simulation.folder
-    result = simulation.run(train, test, split)
+    if (run.path / METRICS).is_file():
+        # Written last: the run was killed between its results and its end.
+        result = read_metrics(run)
+        run.note(spike_digest=result["spike_digest"])
+    else:
+        result = simulation.run(train, test, split)
     simulation.stages.clear()
     run.close("done")
     for step in finish:
