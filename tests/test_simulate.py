@@ -335,14 +335,14 @@ def test_an_interrupt_is_one_line_and_noted(cache: Path) -> None:
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(Path(runs.__file__).parents[2])}
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
         for _ in range(600):
-            if Path("r", "config.toml").exists():
+            if Path("r", "config.toml").exists() and "data" in runs.open_run(Path("r")).manifest:
                 break
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 1
     assert stdout == ""
-    reason = "interrupted; what took long is kept, go on with: neurosim simulate --resume r"
+    reason = "interrupted; what is worked out is kept, go on with: neurosim simulate --resume r"
     assert [line for line in stderr.splitlines() if line] == [f"neurosim: {reason}"]
     manifest = runs.open_run(Path("r")).manifest
     assert (manifest["status"], manifest["reason"]) == ("interrupted", reason)

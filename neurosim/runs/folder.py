@@ -130,6 +130,8 @@ def resumable(run: RunFolder) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
+        if "data" not in run.manifest:
+            raise  # it has not begun
         raise NeurosimInterruptedError(
             f"interrupted; what is worked out is kept, go on with: neurosim simulate --resume {run.path}"
         ) from None
