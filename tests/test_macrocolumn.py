@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
 from scipy.stats import binom
 
+from neurosim import files
 from neurosim import macrocolumn as mc
 from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from neurosim.kernels import macrocolumn as kernel
@@ -519,44 +518,53 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "m.safetensors"
 
 
-def change(path: Path, **metadata: str) -> None:
-    data = path.read_bytes()
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    save_file(load_file(path), path, {**header["__metadata__"], **metadata})
-
-
 def test_files_that_are_not_whole_are_refused(saved: Path) -> None:
     data = saved.read_bytes()
     for cut in (0, 5, 40, len(data) // 2, len(data) - 1):
         saved.write_bytes(data[:cut])
-        with pytest.raises(NeurosimFormatError, match="is no whole safetensors file"):
+        with pytest.raises(NeurosimFormatError, match="is no whole macrocolumn that neurosim saved"):
             mc.load(saved)
     damaged = bytearray(data)
     damaged[-1] ^= 1
     saved.write_bytes(damaged)
-    with pytest.raises(NeurosimFormatError, match="the contents do not fit their digest"):
+    with pytest.raises(NeurosimFormatError, match="its contents do not match its digest"):
         mc.load(saved)
     saved.unlink()
     with pytest.raises(NeurosimMissingError, match="no such file"):
         mc.load(saved)
 
 
+def alter_inputs(settings: dict) -> None:
+    settings["parameters"]["column"]["inputs"] = 39
+
+
 @pytest.mark.parametrize(
-    ("metadata", "message"),
+    ("kind", "version", "alter", "message"),
     [
-        ({"version": "2"}, "format version '2', and 1 is the newest known; update neurosim to read it"),
-        ({"version": "x"}, "format version 'x'"),
-        ({"format": "other"}, "is no saved macrocolumn"),
-        ({"class": "Macrocolum"}, "class: unknown name 'Macrocolum'; did you mean 'Macrocolumn'"),
-        ({"class": "Hierarchy"}, "is no macrocolumn this version knows"),
-        ({"parameters": "{}"}, "do not fit their digest"),
+        ("macrocolumn", 2, None, "macrocolumn format up to 1 is known (got 2); upgrade neurosim"),
+        ("TemporalMemory", 1, None, "must hold a macrocolumn (got TemporalMemory)"),
+        ("macrocolumn", 1, lambda s: s.update({"class": "Macrocolum"}), "did you mean 'Macrocolumn'"),
+        ("macrocolumn", 1, lambda s: s.update({"class": "Hierarchy"}), "is no macrocolumn this version knows"),
+        ("macrocolumn", 1, lambda s: s.update({"parameters": {}}), "is no macrocolumn this version knows ('column')"),
+        ("macrocolumn", 1, alter_inputs, "afferents: must be (39, 12, 0) (got [40, 12, 0])"),
     ],
 )
-def test_other_files_are_refused(saved: Path, metadata: dict[str, str], message: str) -> None:
-    change(saved, **metadata)
+def test_other_files_are_refused(saved: Path, kind: str, version: int, alter: object, message: str) -> None:
+    settings, arrays = files.read_state(saved, "macrocolumn", 1)
+    if alter:
+        alter(settings)  # type: ignore[operator]
+    files.write_state(saved, kind, version, settings, arrays)
     with pytest.raises(NeurosimFormatError) as error:
         mc.load(saved)
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["0.u", "0.stages1", "0.clock"])
+def test_arrays_of_other_shapes_are_refused(saved: Path, name: str) -> None:
+    settings, arrays = files.read_state(saved, "macrocolumn", 1)
+    files.write_state(saved, "macrocolumn", 1, settings, {**arrays, name: arrays[name].ravel()[:0]})
+    with pytest.raises(NeurosimFormatError, match=f"{name}: must be"):
+        mc.load(saved)
 
 
 # --- Bad input

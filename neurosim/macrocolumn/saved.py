@@ -1,19 +1,12 @@
-"""Saving columns and hierarchies with all they remember, and loading them without loss.
-
-A safetensors file: the arrays, and in its metadata a format version, the class, the parameters, and a SHA-256 over
-the parameters and arrays.
-"""
+"""Saving columns, hierarchies and recognisers with all they remember, and loading them without loss."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from .. import files
@@ -25,27 +18,22 @@ from .records import Memory
 from .selection import Permanence, Selection
 
 VERSION = 1
-FORMAT = "neurosim-macrocolumn"
+KIND = "macrocolumn"
 Arrays = dict[str, NDArray]
 Owner = Macrocolumn | Hierarchy | Recogniser
 Held = Memory | HierarchyMemory | RecogniserMemory
 
 
-def save(path: str | os.PathLike[str], owner: Macrocolumn | Hierarchy, memory: Memory | HierarchyMemory) -> None:
-    """Write a column or hierarchy and its memory; `path` is replaced in one step.
+def save(path: str | os.PathLike[str], owner: Owner, memory: Held) -> None:
+    """Write a column, hierarchy or recogniser and its memory; `path` is replaced in one step.
 
     Raises:
-        NeurosimInputError: the memory belongs to another column or hierarchy.
+        NeurosimInputError: the memory belongs to another.
         NeurosimWriteError: the disk refused.
     """
-    from safetensors.numpy import save as encode
-
     arrays: Arrays = {}
-    parameters = _plain(arrays, owner, memory)
-    text = json.dumps(parameters, sort_keys=True)
-    metadata = {"format": FORMAT, "version": str(VERSION), "class": type(owner).__name__, "parameters": text}
-    metadata["digest"] = _digest(text, arrays)
-    files.write_bytes(path, encode(arrays, metadata))
+    settings = {"class": type(owner).__name__, "parameters": _plain(arrays, owner, memory)}
+    files.write_state(path, KIND, VERSION, settings, arrays)
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Any, Any]:
@@ -55,48 +43,14 @@ def load(path: str | os.PathLike[str]) -> tuple[Any, Any]:
         NeurosimMissingError: no such file.
         NeurosimFormatError: not such a file, cut short, damaged, or written by a newer version.
     """
-    arrays, metadata = _read(path)
-    if metadata.get("format") != FORMAT:
-        raise NeurosimFormatError(f"{path}: is no saved macrocolumn; choose a file written by macrocolumn.save")
-    version = metadata.get("version", "")
-    if not version.isdecimal() or int(version[:9]) > VERSION:
-        step = "update neurosim to read it"
-        raise NeurosimFormatError(f"{path}: format version {version[:20]!r}, and {VERSION} is the newest known; {step}")
-    text = metadata.get("parameters", "")
-    if metadata.get("digest") != _digest(text, arrays):
-        raise NeurosimFormatError(f"{path}: the contents do not fit their digest; save it again or use a copy")
+    settings, arrays = files.read_state(path, KIND, VERSION)
     try:
-        builder: Callable[..., Any] = pick(_BUILDERS, metadata.get("class", ""), "class")
-        return builder(json.loads(text), arrays)
-    except (NeurosimInputError, KeyError, TypeError, ValueError, AttributeError) as error:
+        builder = pick(_BUILDERS, settings["class"], "class")
+        found: tuple[Any, Any] = builder(settings["parameters"], arrays)
+    except (NeurosimInputError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         reason = str(error) or type(error).__name__
-        raise NeurosimFormatError(f"{path}: is no macrocolumn this version knows ({reason})") from None
-
-
-def _read(path: str | os.PathLike[str]) -> tuple[Arrays, Mapping[str, str]]:
-    from safetensors import SafetensorError, deserialize
-    from safetensors.numpy import load as decode
-
-    data = files.read_bytes(path).tobytes()
-    try:
-        arrays = decode(data)
-        # The library gives metadata only of files on disk; the header is JSON after its length in 8 bytes.
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        deserialize(data)
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise NeurosimFormatError(f"{path}: is no whole safetensors file ({reason}); use a copy") from None
-    metadata = header.get("__metadata__", {})
-    return arrays, metadata if isinstance(metadata, dict) else {}
-
-
-def _digest(text: str, arrays: Arrays) -> str:
-    state = hashlib.sha256(text.encode())
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        state.update(f"{name}{array.dtype.str}{array.shape}".encode())
-        state.update(array.tobytes())
-    return state.hexdigest()
+        raise NeurosimFormatError(f"{path}: is no {KIND} this version knows ({reason}); use a copy") from None
+    return found
 
 
 # --- To plain values and arrays, and back
