@@ -15,6 +15,7 @@ from neurosim.engine.exact import Route, compile_exact
 from neurosim.errors import NeurosimInputError
 from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
 from neurosim.neurons import IF, LI, LIF, NEURONS, AdaptiveLIF, AlphaLIF, CubaLIF, ExactNeuron, Neuron
+from neurosim.plasticity import ShortTermPlasticity
 from neurosim.spikes import Recordings, Spikes
 from neurosim.synapses import FixedNumberPre, FixedProbability, FromList, Normal, OneToOne, Uniform
 
@@ -482,6 +483,17 @@ def alone(model: Neuron) -> Network:
             lambda: simulate(alone(Doubling()), 1.0, clock=None),
             "Population['x'].model: Doubling has no exact form, which clock=None needs "
             "(see neurosim.neurons.ExactNeuron); give simulate a clock, or use one of AdEx, AdaptiveLIF, AlphaLIF",
+        ),
+        (
+            lambda: simulate(
+                Network(
+                    one(LIF()).populations,
+                    [Projection("input", "cell", OneToOne(), 0.5, short_term=ShortTermPlasticity())],
+                ),
+                played(0.0),
+                clock=None,
+            ),
+            "Projection['input->cell']: ShortTermPlasticity runs on a grid only; give simulate a clock, or leave",
         ),
         (
             lambda: simulate(one(LIF(), 1.0, delay=1e-12), played(0.0, duration=1e5), clock=None),
