@@ -404,3 +404,19 @@ def test_whatever_stands_in_the_file_is_read_or_refused(seed: int, tmp_path: Pat
         description.parse(tree, tmp_path)
     except NeurosimError as error:
         assert str(error).startswith("network: ") and "\n" not in str(error)
+
+
+def test_plastic_networks_run_from_toml(tmp_path: Path) -> None:
+    """What the weights learn shows in the spikes: the same as from Python, others than without the rule."""
+    cells = [Population("in", 20, PoissonSource(40.0)), Population("E", 10, LIF(0.02))]
+    rule = STDP(a_plus=0.05, a_minus=0.06, w_max=0.6)
+    plastic = Projection("in", "E", AllToAll(), 0.2, plasticity=rule, short_term=ShortTermPlasticity(0.5, 0.05))
+    digests = []
+    for projection in (plastic, dataclasses.replace(plastic, plasticity=None)):
+        told = Description(Network(cells, [projection]), Settings(duration=0.5, seed=2))
+        description.save(tmp_path / "n.toml", told)
+        runs = told.simulate(), description.load(tmp_path / "n.toml").simulate()
+        assert runs[0].spikes["E"].digest() == runs[1].spikes["E"].digest()
+        assert len(runs[0].spikes["E"]) > 20  # type: ignore[arg-type]
+        digests.append(runs[0].spikes["E"].digest())
+    assert digests[0] != digests[1]
