@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, uint32, uint64
 
+from neurosim.kernels.machine import prefetch
 from neurosim.kernels.memory import matrix, vector
 from neurosim.kernels.random import words
 
@@ -450,13 +451,25 @@ def _fire(rules, store, columns, learn):
 
 
 @njit(cache=True, nogil=True)
+def _ask(address):
+    """Fetch the three cache lines of a chunk."""
+    prefetch(address)
+    prefetch(address + 64)
+    prefetch(address + 128)
+
+
+@njit(cache=True, nogil=True)
 def _tell(cell, target, active, tally):
     """Add what the active cells tell to the tallies; returns the number of synapses."""
-    visits = 0
-    for pre in active:
-        chunk, n = cell[pre, NEWEST], cell[pre, FILL]
+    visits, base, width = 0, target.ctypes.data, np.int64(4 * (CHUNK + 1))
+    for i in range(active.size):
+        # Chunks lie anywhere: asked for eight cells ahead, and from one to the next, they come in time.
+        if i + 8 < active.size:
+            _ask(base + width * np.int64(cell[active[i + 8], NEWEST]))
+        chunk, n = cell[active[i], NEWEST], cell[active[i], FILL]
         while chunk >= 0:
             row = target[chunk]
+            _ask(base + width * np.int64(row[LINK]))
             for k in range(n):
                 # The low byte counts synapses, the high byte the connected ones. Unsigned: no index wraps.
                 word = uint32(row[k])
