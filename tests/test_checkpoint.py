@@ -15,13 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_engine import DT, recording, small
 
-from neurosim import Network, Population, Probe, Projection, Simulation, simulate
+from neurosim import Network, PoissonInput, Population, Probe, Projection, Simulation, simulate
 from neurosim.engine import Result, checkpoint
 from neurosim.engine.identity import describe, difference, digest
 from neurosim.errors import NeurosimFormatError, NeurosimMissingError, NeurosimWriteError
 from neurosim.files import read_state, write_state
 from neurosim.neurons import LIF, CubaLIF
-from neurosim.synapses import FixedProbability, FromList, Normal
+from neurosim.plasticity import STDP, ShortTermPlasticity
+from neurosim.synapses import FixedProbability, FromList, Normal, Uniform
 
 PROBES = [Probe("exc", "v", 0.007), Probe("inh", "v", 0.001, units=[3, 1], label="two")]
 GO_ON = """
@@ -265,3 +266,48 @@ def test_a_loaded_run_equals_the_whole(tmp_path: Path) -> None:
     late = expected.spikes["exc"].times >= 0.1 - 1e-9
     assert np.array_equal(rest.spikes["exc"].times, expected.spikes["exc"].times[late])
     assert np.array_equal(rest.spikes["exc"].units, expected.spikes["exc"].units[late])
+
+
+def wide(kind: str) -> Network:
+    """9,000 neurons, enough for several threads to share them, joined in one of the ways rows are kept."""
+    weights: dict[str, object] = {
+        "constant": 0.004,
+        "drawn": Normal(0.004, 0.001),
+        "dense": 0.0005,
+        "learned": Normal(0.004, 0.001, 0.0, 0.01),
+    }
+    chance = {"dense": 0.2}.get(kind, 0.01)
+    rule = STDP(w_max=0.02) if kind == "learned" else None
+    fading = ShortTermPlasticity() if kind == "learned" else None
+    delay = 0.0015 if kind in ("dense", "learned") else Uniform(0.0005, 0.004)
+    populations = [
+        Population("e", (8000,), LIF(tau_mem=0.02, t_refractory=0.002), {"v": Uniform(0.0, 1.0)}),
+        Population("i", (1000,), CubaLIF(tau_mem=0.01), {"v": Uniform(0.0, 1.0)}),
+    ]
+    projections = [
+        Projection("e", "e", FixedProbability(chance), weights[kind], delay, plasticity=rule),  # type: ignore[arg-type]
+        Projection("e", "i", FixedProbability(chance), 0.003 / chance, delay, short_term=fading),
+        Projection("i", "e", FixedProbability(chance), -0.0002 / chance, delay),
+    ]
+    return Network(populations, projections, [PoissonInput("e", 1500.0, 0.05)])
+
+
+@pytest.mark.parametrize("kind", ["constant", "drawn", "dense", "learned"])
+def test_every_way_rows_are_kept_goes_on(tmp_path: Path, kind: str) -> None:
+    """Saved on two threads, between two meetings of the threads; gone on with on others."""
+    network, clock = wide(kind), 5e-4
+    simulation = Simulation(network, clock=clock, seed=1, threads=2)
+    first = simulation.run(17 * clock)
+    simulation.save(tmp_path / "a")
+    expected = simulation.run(43 * clock)
+    assert len(expected.spikes["e"]) > 1000 and len(expected.spikes["i"]) > 20
+    for threads in (1, 2, 4):
+        again = Simulation.load(tmp_path / "a", network, threads=threads)
+        found = again.run(43 * clock)
+        assert facts(found) == facts(expected)
+        for name, weights in expected.weights.items():
+            assert np.array_equal(found.weights[name], weights)
+    whole = simulate(network, 60 * clock, clock=clock, seed=1, threads=4)
+    for name, spikes in whole.spikes.items():
+        pieces = [piece.spikes[name] for piece in (first, expected)]
+        assert np.array_equal(np.concatenate([piece.units for piece in pieces]), spikes.units)  # type: ignore[union-attr]
