@@ -102,7 +102,7 @@ def growing_images(x: NDArray, y: NDArray, block: int = 5000) -> list[Row]:
 
 def recordings(name: str, view: Callable, seeds: int, root: Path | None = None) -> list[Row]:
     train, test = (catalog.load(name, split, root) for split in ("train", "test"))
-    title = "FSDD-SHD" if name == "shd" else "N-MNIST-800/100"
+    title = "FSDD-SHD" if name == "shd" else f"N-MNIST-{len(train)}/{len(test)}"
     x, y, other = view(train), np.asarray(train.labels), (view(test), np.asarray(test.labels))
     runs = []
     for seed in each(seeds, title):

@@ -28,6 +28,7 @@ class Memory:
         stages, last: for u, h and d: [columns, afferents, units], each weight's stage (uint8) and the frame in which
             its pair last occurred (int64); no afferents where weights do not fade.
         clock: [columns] int64, frames learned.
+        afferents: of u, h and d; 0 where there is no such term.
         stored: items or sequences stored.
         warned: whether a `CapacityWarning` was given.
     """
@@ -106,7 +107,7 @@ class Answer:
         operations: 64-bit words of weights read and written: what a frame costs, whatever is stored.
         synaptic_operations: active afferents times units, as event-driven hardware would count them.
         changed: weights turned on.
-        units: how many units a module has.
+        module_units: how many units a module has.
         trace: to give to the next frame of the sequence.
     """
 
