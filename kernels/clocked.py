@@ -449,7 +449,7 @@ def _sample(units, probe, sample, begin_block, end_block, real):
 
 
 @njit(cache=True, nogil=True)
-def _advance(
+def _advance(  # noqa: PLR0912 - one branch a kind of input
     unit, p, block, slot, slots, step, draw, takes_at, take_weights, due_at, counts_at, sums_at, queue_at, queue,
     fixed_at, x_at, before_at, spiked_at, words_at, numbers_at, changes_at, drawn_at, log_at, used, real,
 ):  # fmt: skip

@@ -165,7 +165,9 @@ def _sort_narrow(values, other, counts):
 
 
 @njit(cache=True, nogil=True)
-def choose(key, chooser, among, with_replacement, skip, taken, words, picks, other, counts, out):
+def choose(  # noqa: PLR0912
+    key, chooser, among, with_replacement, skip, taken, words, picks, other, counts, out
+):
     """Fill `out` with choices for `chooser` out of range(among), ascending; never `skip` (-1: nothing to skip).
 
     Args:

@@ -50,7 +50,9 @@ BITS, COUNTS, SUMS, QUEUE, GROUPS = range(5)
 
 
 @njit(cache=True, nogil=True)
-def schedule(paths_at, n, log, marks, populations, origin, first, steps, filler, rows, begin):
+def schedule(  # noqa: PLR0912
+    paths_at, n, log, marks, populations, origin, first, steps, filler, rows, begin
+):
     """List the rows due in steps `first` to `first + steps - 1` of BITS, COUNTS and SUMS, in the order of reading.
 
     Those of path p in step first + q are rows[begin[q, p]:begin[q, p + 1]]: addresses for BITS, filled up to eights

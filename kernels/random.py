@@ -32,9 +32,9 @@ def threefry_reference(counter, key):
     x = [(c + k) & mask for c, k in zip(counter, key, strict=True)]
     for r in range(ROUNDS):
         # Even rounds mix (0, 1) and (2, 3), odd ones (0, 3) and (2, 1).
-        for (i, j), turn in zip(((0, 1), (2, 3)) if r % 2 == 0 else ((0, 3), (2, 1)), ROTATIONS[r % 8], strict=True):
+        for (i, j), by in zip(((0, 1), (2, 3)) if r % 2 == 0 else ((0, 3), (2, 1)), ROTATIONS[r % 8], strict=True):
             x[i] = (x[i] + x[j]) & mask
-            x[j] = ((x[j] << turn | x[j] >> 32 - turn) & mask) ^ x[i]
+            x[j] = ((x[j] << by | x[j] >> 32 - by) & mask) ^ x[i]
         if r % 4 == 3:
             s = (r + 1) // 4
             x = [(word + keys[(s + i) % 5] + (s if i == 3 else 0)) & mask for i, word in enumerate(x)]
