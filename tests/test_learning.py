@@ -10,7 +10,7 @@ import pytest
 from plastic import CASES, DT, arrays, dense, network, recording
 
 from neurosim import files
-from neurosim.engine import Simulation, compile_network, simulate, workspace
+from neurosim.engine import Simulation, compile_network, layout, simulate, workspace
 from neurosim.errors import NeurosimInputError
 from neurosim.kernels.lessons import cut, cut_reference
 from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
@@ -81,6 +81,7 @@ def same(a: tuple[str, dict[str, np.ndarray]], b: tuple[str, dict[str, np.ndarra
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_threads_and_pieces_change_nothing(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workspace, "LEAST_WORK", 0)  # or so small a network would get one thread
+    monkeypatch.setattr(layout, "BLOCK", 1024)  # and would be cut for two at most
     drawn = learner()
     one = Simulation(drawn, clock=1e-4, precision=precision, threads=1)
     reference = finished(one, (0.1,))
@@ -93,6 +94,7 @@ def test_threads_and_pieces_change_nothing(precision: str, monkeypatch: pytest.M
 
 def test_saved_and_loaded_learning_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workspace, "LEAST_WORK", 0)
+    monkeypatch.setattr(layout, "BLOCK", 1024)
     whole = Simulation(learner(), clock=1e-4, threads=1)
     whole.run(0.03)
     rest = finished(whole, (0.05,))
