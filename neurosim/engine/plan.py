@@ -144,7 +144,9 @@ def compile_network(
     number = {population.name: p for p, population in enumerate(network.populations)}
     layout = lay_out(network)
     drawings = _prepare_all(network, clock, seed, threads)
-    degrees = [np.zeros(network.population(d.projection.source).size, np.int32) for d in drawings]
+    degrees: list[NDArray[np.int32]] = [
+        np.zeros(network.population(d.projection.source).size, np.int32) for d in drawings
+    ]
     paths = Builder(network, layout, drawings, real, threads, degrees).build(plain)
     taught = lessons(network, drawings, clock, real, degrees)
     populations = list(enumerate(network.populations))

@@ -81,7 +81,7 @@ class Workspace:
         self._probes: NDArray[np.int64] = np.zeros((0, clocked.PROBE_COLUMNS), np.int64)
         self._sampled: list[NDArray] = []
         self._played: tuple[object, ...] = ()
-        self._most = np.zeros(layout.blocks, np.int64)
+        self._most: NDArray[np.int64] = np.zeros(layout.blocks, np.int64)
         self.log = np.empty((layout.blocks, 0), np.int32)
         columns = WINDOW + plan.history + 1
         self.marks = np.zeros((layout.blocks, columns * len(populations) + 1), np.int64)

@@ -64,7 +64,8 @@ def _windows(file: Opened, population: str | None, length: float) -> Iterator[Sp
     size = int(known["size"]) if "size" in known else _highest(nodes) + 1
     shape = tuple(int(n) for n in np.atleast_1d(known.get("shape", size)))
     duration = float(known.get("duration", 0.0))
-    held, read, start = (np.empty(0), np.empty(0, np.int64)), 0, 0.0
+    held: tuple[NDArray[np.float64], NDArray[np.int64]] = np.empty(0), np.empty(0, np.int64)
+    read, start = 0, 0.0
     while start < duration or read < len(times) or held[0].size:
         while read < len(times) and (held[0].size == 0 or held[0][-1] < start + length):
             piece = slice(read, min(read + PIECE, len(times)))

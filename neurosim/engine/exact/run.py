@@ -142,7 +142,9 @@ def _probe_table(
     plan: Plan, probes: Sequence[Probe], duration: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], list[NDArray], list[NDArray]]:
     """The run loop's table, its intervals, the arrays it will fill, and arrays to be kept alive."""
-    table, outputs, keep = np.zeros((len(probes), exact.PROBE_COLUMNS), np.int64), [], []
+    table: NDArray[np.int64] = np.zeros((len(probes), exact.PROBE_COLUMNS), np.int64)
+    outputs: list[NDArray] = []
+    keep: list[NDArray] = []
     for row, probe in zip(table, probes, strict=True):
         thing = f"Probe[{probe.name!r}]"
         population = plan.network.population(probe.population, thing)

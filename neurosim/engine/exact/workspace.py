@@ -56,7 +56,8 @@ class Workspace:
         self._lists: dict[int, tuple[NDArray[np.float64], NDArray[np.int32]]] = {}
         self._queues: dict[int, NDArray[np.float64]] = {}
         self._probes: NDArray[np.int64] = np.zeros((0, exact.PROBE_COLUMNS), np.int64)
-        self._intervals, self._keep = np.zeros(0), []  # type: ignore[var-annotated]
+        self._intervals: NDArray[np.float64] = np.zeros(0)
+        self._keep: list[NDArray] = []
         self._trial = 0
         self._fill_units()
         self._fill_routes()
@@ -181,10 +182,11 @@ class Workspace:
     def spikes(self) -> dict[str, tuple[NDArray[np.float64], NDArray[np.int32]]]:
         """By recorded population: times and units of the spikes of this run, in order."""
         numbers = {population.name: p for p, population in enumerate(self.plan.network.populations)}
-        found = {}
+        found: dict[str, tuple[NDArray[np.float64], NDArray[np.int32]]] = {}
         for name in self.recorded:
             p = numbers[name]
-            times, units = (array[: self._units[p, exact.COUNT]].copy() for array in self._lists[p])
+            count, (all_times, all_units) = self._units[p, exact.COUNT], self._lists[p]
+            times, units = all_times[:count].copy(), all_units[:count].copy()
             # What happened at one moment is in order of units, sources too.
             order = np.lexsort((units, times)) if p in self.plan.sources else slice(None)
             found[name] = times[order], units[order]
