@@ -85,7 +85,6 @@ class Workspace:
         self.log = np.empty((layout.blocks, 0), np.int32)
         columns = WINDOW + plan.history + 1
         self.marks = np.zeros((layout.blocks, columns * len(populations) + 1), np.int64)
-        self._taken: dict[str, list[tuple[NDArray[np.int32], NDArray[np.int32]]]] = {}
         self._found: dict[str, list[tuple[NDArray[np.int32], NDArray[np.int32]]]] = {}
         self.reset({}, self._probes, [])
 
