@@ -64,6 +64,8 @@ def recording() -> Spikes:
 def go(folder: Path, threads: int) -> None:
     """Run to the end from wherever the folder stands."""
     spikes, saved = folder / "spikes.h5", folder / "saved.safetensors"
+    if spikes.exists():  # closing makes it: the last kill came after the end
+        return
     if saved.exists():
         simulation = Simulation.load(saved, network(), recording(), threads=threads, spikes_to=spikes)
     else:

@@ -53,14 +53,13 @@ def render(run: Path, manifest: Json, metrics: Json, config: str | None) -> str:
         parts.energy(metrics),
         parts.provenance(manifest, metrics, config),
     ]
-    version = table_of(manifest.get("versions")).get("neurosim", "")
     return page.page(
         title=_title(metrics),
         kicker="neurosim memory",
         lead=_lead(manifest, metrics),
         headline=page.tiles(_tiles(metrics)),
         sections=sections,
-        foot=f"Written by neurosim {version} from {run.name}. This page is one file and loads nothing.",
+        foot=parts.foot(manifest, run.name),
     )
 
 

@@ -38,7 +38,6 @@ def render(run: Path, manifest: Json, metrics: Json, config: str | None) -> str:
         parts.energy(metrics),
         parts.provenance(manifest, metrics, config),
     ]
-    version = table_of(manifest.get("versions")).get("neurosim", "")
     units = sum(int(number(entry.get("size")) or 0) for entry in entries)
     return page.page(
         title=f"{metrics.get('network', manifest.get('name', 'A network'))}, {units:,} units",
@@ -46,7 +45,7 @@ def render(run: Path, manifest: Json, metrics: Json, config: str | None) -> str:
         lead=_lead(manifest, metrics),
         headline=page.tiles(_tiles(metrics, entries)),
         sections=sections,
-        foot=f"Written by neurosim {version} from {run.name}. This page is one file and loads nothing.",
+        foot=parts.foot(manifest, run.name),
     )
 
 

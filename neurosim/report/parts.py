@@ -288,3 +288,9 @@ def _flat(value: object) -> list[tuple[str, object]]:
         inner = _flat(entry)
         pairs += [(f"{name} {deeper}", leaf) for deeper, leaf in inner] if inner else [(str(name), entry)]
     return pairs
+
+
+def foot(manifest: Json, run: str) -> str:
+    """What stands below every page."""
+    version = table_of(manifest.get("versions")).get("neurosim", "")
+    return f"Written by neurosim {version} from {run}. This page is one file and loads nothing."
