@@ -1,0 +1,6 @@
+"""Continual learning: streams of tasks, learners through one interface, the whole accuracy matrix and its measures."""
+
+from .learner import Learner as Learner
+from .tasks import Items as Items
+from .tasks import Problem as Problem
+from .tasks import Task as Task

@@ -1,0 +1,107 @@
+"""What a stream of tasks is made of: labelled items, tasks, and what a learner is told before the first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import check
+
+Scenario = Literal["domain", "task", "class"]
+FULL = 255  # of a drive: a unit that is fully on in a step
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """Labelled items of one sensor.
+
+    Attributes:
+        x: [n, steps, units] uint8, how strongly each unit is driven in each step, 255 being fully. A still image has
+            one step, its grey levels; a recording has its events in equal windows.
+        y: [n] int64 classes, numbered over the whole stream.
+
+    Raises:
+        NeurosimInputError: on construction, where the arrays do not fit.
+    """
+
+    x: NDArray[np.uint8]
+    y: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        good = self.x.ndim == 3 and self.x.dtype == np.uint8
+        check(good, "Items.x", "must be uint8 [n, steps, units]", (self.x.dtype.name, self.x.shape))
+        check(self.y.shape == (len(self.x),), "Items.y", f"must hold {len(self.x)} classes", self.y.shape)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def select(self, rows: NDArray) -> Items:
+        """Those at `rows` (integers or a mask), in that order."""
+        return Items(self.x[rows], self.y[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One task of a stream.
+
+    Attributes:
+        name: in tables, e.g. "classes 2, 3".
+        index: its place in the stream, from 0.
+        classes: the classes that occur in it, ascending, as the stream numbers them.
+        train, validation, test: its items; validation is a part of the dataset's training split.
+    """
+
+    name: str
+    index: int
+    classes: tuple[int, ...]
+    train: Items
+    validation: Items
+    test: Items
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a learner knows before the first task.
+
+    Attributes:
+        steps, units: of an item; tasks of still images in a stream with recordings have one step and are shown
+            unchanged for all of them.
+        groups: the classes of each task.
+        scenario: "domain", every task has the same classes; "task", an item comes with the number of its task, and is
+            one of the classes of that; "class", it comes alone, and is one of all classes met so far.
+        seed: of everything random in a learner.
+
+    See van de Ven and Tolias 2019 (arXiv 1904.07734) for the three scenarios.
+    """
+
+    steps: int
+    units: int
+    groups: tuple[tuple[int, ...], ...]
+    scenario: Scenario = "domain"
+    seed: int = 0
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks the stream has."""
+        return len(self.groups)
+
+    @property
+    def classes(self) -> int:
+        """How many classes the whole stream has."""
+        return 1 + max(max(group) for group in self.groups)
+
+    def allowed(self, task: int | None, learned: int) -> NDArray[np.bool_]:
+        """[classes] the classes an item can be of.
+
+        Args:
+            task: that it comes with; None: it comes alone.
+            learned: tasks met so far; with none, any class.
+        """
+        met = self.groups[:learned] if learned else self.groups
+        mask: NDArray[np.bool_] = np.zeros(self.classes, bool)
+        for group in met if task is None else (self.groups[task],):
+            mask[list(group)] = True
+        return mask
