@@ -1,0 +1,119 @@
+"""The recurrences of the ELM neuron (Spieler et al., ICLR 2024) over a whole sequence, and their gradients.
+
+Everything that is linear in time is done before or after by one product; what is left for the loop is the leak of the
+synapses, and the memory's network, whose two products a step are small enough to live in the first caches.
+
+All arrays are float32 or float64, time first, C-contiguous.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+# The scaled hyperbolic tangent of LeCun et al. 1998 (Efficient BackProp): +-1 lies where its curvature is largest.
+HEIGHT, SLOPE = 1.7159, 2.0 / 3.0
+
+
+def leak_reference(x, decay, start):
+    """The specification of `leak`: out[t] = decay * out[t - 1] + x[t], from `start` [B, N]; x [T, B, N]."""
+    out, last = np.empty_like(x), start
+    for t in range(len(x)):
+        last = decay * last + x[t]
+        out[t] = last
+    return out
+
+
+@njit(cache=True, nogil=True)
+def leak(x, decay, start, out):
+    """Fill out [T, M] from x [T, M] and start [M]."""
+    for t in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            before = start[i] if t == 0 else out[t - 1, i]
+            out[t, i] = decay * before + x[t, i]
+
+
+@njit(cache=True, nogil=True)
+def leak_back(grad, decay, out):
+    """Gradient of `leak` by x, out [T, M]; that by `start` is decay * out[0]."""
+    last = grad.shape[0] - 1
+    for t in range(last, -1, -1):
+        for i in range(grad.shape[1]):
+            after = out[t + 1, i] if t < last else grad.dtype.type(0)
+            out[t, i] = grad[t, i] + decay * after
+
+
+def memory_reference(drive, keep, gain, inner, outer, bias, start):
+    """The specification of `memory`.
+
+    Args:
+        drive: [T, B, hidden], what the branches and the bias send to the hidden layer.
+        keep: [d], k_m; gain: [d], lambda (1 - k_m).
+        inner: [d, hidden], from the decayed memory to the hidden layer; outer: [hidden, d]; bias: [d], of the output.
+        start: [B, d].
+
+    Returns:
+        m [T, B, d]: m = keep m + gain HEIGHT tanh(SLOPE (relu(drive + (keep m) inner) outer + bias)).
+    """
+    out, m = np.empty((*drive.shape[:2], len(keep)), drive.dtype), start
+    for t in range(len(drive)):
+        kept = keep * m
+        hidden = np.maximum(drive[t] + kept @ inner, 0)
+        m = kept + gain * HEIGHT * np.tanh(SLOPE * (hidden @ outer + bias))
+        out[t] = m
+    return out
+
+
+@njit(cache=True, nogil=True)
+def memory(drive, keep, gain, inner, outer, bias, start, kept, hidden, proposed, out):
+    """Fill out [T, B, d]; and for the gradient kept [T, B, d], hidden [T, B, hidden] and proposed [T, B, d], the
+    memory that decayed, the hidden layer and the tanh."""
+    steps, batch, d = out.shape
+    slope = drive.dtype.type(SLOPE)
+    height = drive.dtype.type(HEIGHT)
+    zero = drive.dtype.type(0)
+    for t in range(steps):
+        before = start if t == 0 else out[t - 1]
+        for b in range(batch):
+            for i in range(d):
+                kept[t, b, i] = keep[i] * before[b, i]
+        np.dot(kept[t], inner, hidden[t])
+        for b in range(batch):
+            for i in range(drive.shape[2]):
+                hidden[t, b, i] = max(hidden[t, b, i] + drive[t, b, i], zero)
+        np.dot(hidden[t], outer, proposed[t])
+        for b in range(batch):
+            for i in range(d):
+                proposed[t, b, i] = np.tanh(slope * (proposed[t, b, i] + bias[i]))
+                out[t, b, i] = kept[t, b, i] + gain[i] * (height * proposed[t, b, i])
+
+
+@njit(cache=True, nogil=True)
+def memory_back(grad, keep, gain, inner, outer, hidden, proposed, to_kept, to_hidden, to_output, to_gain, to_start):
+    """Gradients, all of the shape of what they are by: to_kept [T, B, d] by the decayed memory, to_hidden by the input
+    of the relu (and so by `drive`), to_output [T, B, d] by what SLOPE multiplies, to_gain [d], to_start [B, d].
+
+    inner and outer come transposed: [hidden, d] and [d, hidden].
+    """
+    steps, batch, d = grad.shape
+    scale, height = grad.dtype.type(HEIGHT * SLOPE), grad.dtype.type(HEIGHT)
+    one, zero = grad.dtype.type(1), grad.dtype.type(0)
+    to_start[:] = zero
+    to_gain[:] = zero
+    for t in range(steps - 1, -1, -1):
+        for b in range(batch):
+            for i in range(d):
+                # All that comes back to m of this step: from above, and from the step after it.
+                to_start[b, i] += grad[t, b, i]
+                p = proposed[t, b, i]
+                to_gain[i] += to_start[b, i] * height * p
+                to_output[t, b, i] = to_start[b, i] * gain[i] * scale * (one - p * p)
+        np.dot(to_output[t], outer, to_hidden[t])
+        for b in range(batch):
+            for i in range(hidden.shape[2]):
+                to_hidden[t, b, i] = to_hidden[t, b, i] if hidden[t, b, i] > zero else zero
+        np.dot(to_hidden[t], inner, to_kept[t])
+        for b in range(batch):
+            for i in range(d):
+                to_kept[t, b, i] += to_start[b, i]
+                to_start[b, i] = to_kept[t, b, i] * keep[i]

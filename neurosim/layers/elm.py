@@ -1,0 +1,284 @@
+"""The Expressive Leaky Memory neuron (Spieler et al., ICLR 2024), plain and with branches; needs torch."""
+
+from __future__ import annotations
+
+import math
+from typing import final
+
+from ..errors import NeurosimMissingError, check
+
+try:
+    import torch
+    from torch import Tensor, nn
+    from torch.autograd.function import once_differentiable
+except ImportError as error:
+    raise NeurosimMissingError(f"ELM: needs torch ({error}); run: pip install 'neurosim-spiking[train]'") from None
+
+State = tuple[Tensor, Tensor]
+"""b [B, branches], what has come through the synapses, and m [B, memory]."""
+
+
+@final
+class ELM(nn.Module):
+    """One neuron of leaky memories that a small network of its own writes.
+
+        s = k_s s + relu(w) x                              each synapse; k_s = exp(-dt / tau_syn)
+        b = sum of s over the synapses of each branch      without branches, each synapse is its own: b = s
+        delta = 1.7159 tanh(2/3 MLP([b, k_m m]))           one hidden layer of 2 memory relu units
+        m = k_m m + lambda (1 - k_m) delta                 k_m = exp(-dt / tau_mem)
+        y = W_y m + offset
+
+    where
+        inputs, outputs: their numbers.
+        memory: d_m, the number of memories.
+        branches, synapses_per_branch: the branch form (the paper has 45 of 100 for 1,278 inputs): each branch gathers
+            a window of neighbouring inputs, windows spread evenly, so that they overlap where there are more synapses
+            than inputs; None means the plain form.
+        dt: s, the step.
+        tau_syn: s. tau_min, tau_max: s, between which tau_mem lies, log-spaced at the start.
+        train_tau: whether tau_mem learns; a sigmoid holds it within its bounds.
+        gain: lambda.
+        weight: w of each synapse at the start.
+        seed: of the weights at the start.
+
+    As the synapses leak alike, the branches' sums and their way to the hidden layer are one product for all steps, and
+    only its result leaks; `kernels.elm` runs the rest. `reference` is the equations above, step by step.
+
+    Raises:
+        NeurosimInputError: on construction, naming the argument and its rule.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        memory: int = 100,
+        branches: int | None = None,
+        synapses_per_branch: int | None = None,
+        dt: float = 1e-3,
+        tau_syn: float = 5e-3,
+        tau_min: float = 1e-3,
+        tau_max: float = 0.5,
+        train_tau: bool = False,
+        gain: float = 5.0,
+        weight: float = 0.5,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        for name, number in {"inputs": inputs, "outputs": outputs, "memory": memory}.items():
+            check(isinstance(number, int) and number > 0, f"ELM.{name}", "must be a whole number > 0", number)
+        for name, value in {"dt": dt, "tau_syn": tau_syn, "tau_min": tau_min, "gain": gain}.items():
+            check(0 < value < math.inf, f"ELM.{name}", "must be finite and > 0", value)
+        check(tau_min < tau_max < math.inf, "ELM.tau_max", f"must be > tau_min {tau_min} s and finite", tau_max)
+        check(0 < weight < math.inf, "ELM.weight", "must be > 0: a synapse at 0 learns nothing", weight)
+        self.inputs, self.gain, self.dt = inputs, gain, dt
+        self.tau_min, self.tau_max, self.decay = tau_min, tau_max, math.exp(-dt / tau_syn)
+        self.windows: Tensor
+        windows = _windows(inputs, branches, synapses_per_branch)
+        self.register_buffer("windows", windows, persistent=False)
+        draws = torch.Generator().manual_seed(seed)
+        self.weight = nn.Parameter(torch.full(windows.shape, float(weight)))
+        self.hidden = _linear(len(windows) + memory, 2 * memory, draws)
+        self.proposal = _linear(2 * memory, memory, draws)
+        self.output = _linear(memory, outputs, draws)
+        # Log-spaced, and inside the open interval that a sigmoid reaches.
+        places = (torch.arange(memory) + 0.5) / memory
+        tau = torch.exp(math.log(tau_min) + places * math.log(tau_max / tau_min))
+        self.raw_tau = nn.Parameter(torch.logit((tau - tau_min) / (tau_max - tau_min)), requires_grad=train_tau)
+
+    @property
+    def tau_mem(self) -> Tensor:
+        """[memory] s."""
+        return self.tau_min + (self.tau_max - self.tau_min) * torch.sigmoid(self.raw_tau)
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """y [T, B, outputs] and the state after it, from x [T, B, inputs]; both also without B.
+
+        Raises:
+            NeurosimInputError: x of another size, or of no steps.
+        """
+        if x.ndim == 2:
+            y, (b, m) = self(x[:, None], state and (state[0][None], state[1][None]))
+            return y[:, 0], (b[0], m[0])
+        b, m = self._start(x, state)
+        to_branches = self._gather()
+        from_branch, from_memory = self.hidden.weight.split([len(self.windows), len(self.tau_mem)], dim=1)
+        way = from_branch @ to_branches if to_branches.ndim == 2 else from_branch * to_branches
+        drive = _leak(x @ way.T, self.decay, b @ from_branch.T) + self.hidden.bias
+        keep = torch.exp(-self.dt / self.tau_mem)
+        memories = _memory(
+            drive, keep, self.gain * (1 - keep), from_memory.T, self.proposal.weight.T, self.proposal.bias, m
+        )
+        return self.output(memories), (self._leaked(x, b, to_branches), memories[-1])
+
+    def reference(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """The definition: what `forward` gives for x [T, B, inputs], one synapse and one step at a time."""
+        b, m = self._start(x, state)
+        keep = torch.exp(-self.dt / self.tau_mem)
+        # What the branches start with may lie on any of their synapses.
+        s = torch.zeros(x.shape[1], *self.windows.shape, dtype=x.dtype, device=x.device)
+        s[..., 0] += b
+        outputs = []
+        for now in x:
+            s = self.decay * s + torch.relu(self.weight) * now[:, self.windows]
+            seen = torch.cat([s.sum(dim=-1), keep * m], dim=1)
+            delta = 1.7159 * torch.tanh(2 / 3 * self.proposal(torch.relu(self.hidden(seen))))
+            m = keep * m + self.gain * (1 - keep) * delta
+            outputs.append(self.output(m))
+        return torch.stack(outputs), (s.sum(dim=-1), m)
+
+    def _start(self, x: Tensor, state: State | None) -> State:
+        check(x.ndim == 3 and len(x) > 0, "ELM.forward", "needs x [T, B, inputs] with T > 0", tuple(x.shape))
+        check(x.shape[2] == self.inputs, "ELM.forward", f"needs {self.inputs} inputs", x.shape[2])
+        if state is not None:
+            return state
+        batch = x.shape[1]
+        return x.new_zeros(batch, len(self.windows)), x.new_zeros(batch, len(self.raw_tau))
+
+    def _gather(self) -> Tensor:
+        """[branches, inputs] how much each branch takes of each input; in the plain form its diagonal, [inputs]."""
+        strengths = torch.relu(self.weight)
+        if self.windows.shape[1] == 1:
+            return strengths[:, 0]
+        return strengths.new_zeros(len(self.windows), self.inputs).scatter_add(1, self.windows, strengths)
+
+    def _leaked(self, x: Tensor, b: Tensor, to_branches: Tensor) -> Tensor:
+        """[B, branches] the branches' sums after the last step."""
+        ages = torch.arange(len(x) - 1, -1, -1, dtype=x.dtype, device=x.device)
+        traces = torch.einsum("t,tbi->bi", self.decay**ages, x)
+        arrived = traces @ to_branches.T if to_branches.ndim == 2 else traces * to_branches
+        return self.decay ** len(x) * b + arrived
+
+
+@final
+class ELMClassifier(nn.Module):
+    """An ELM that names a sequence by its outputs after the last step, with dropout of its inputs in training.
+
+    Attributes:
+        elm: with an output for each class.
+        dropout: probability that an input of a step is left out; as published, the others stay as they are.
+        seed: of dropout; the masks of call k depend on it and k alone.
+    """
+
+    def __init__(self, elm: ELM, dropout: float = 0.5, seed: int = 0) -> None:
+        super().__init__()
+        check(0 <= dropout < 1, "ELMClassifier.dropout", "must be >= 0 and < 1", dropout)
+        self.elm, self.dropout, self.seed = elm, dropout, seed
+        self.calls: Tensor
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, classes] scores from x [T, B, inputs]."""
+        if self.training and self.dropout:
+            draws = torch.Generator().manual_seed((self.seed << 32) + int(self.calls))
+            self.calls += 1
+            x = x * (torch.rand(x.shape, generator=draws) >= self.dropout).to(x)
+        elif self.dropout:
+            x = x * (1 - self.dropout)
+        return self.elm(x)[0][-1]
+
+
+def _windows(inputs: int, branches: int | None, each: int | None) -> Tensor:
+    """[branches, synapses of a branch] the input of each synapse."""
+    if branches is None and each is None:
+        return torch.arange(inputs)[:, None]
+    for name, value in {"branches": branches, "synapses_per_branch": each}.items():
+        whole = isinstance(value, int) and value > 0
+        check(whole, f"ELM.{name}", "must be a whole number > 0, as both or neither are given", value)
+    assert branches is not None and each is not None  # checked above
+    check(each <= inputs, "ELM.synapses_per_branch", f"must be <= {inputs} inputs", each)
+    starts = torch.linspace(0, inputs - each, branches).round().long()
+    return starts[:, None] + torch.arange(each)
+
+
+def _linear(inputs: int, outputs: int, draws: torch.Generator) -> nn.Linear:
+    """torch's own start, uniform in +- 1 / sqrt(inputs), drawn from `draws`."""
+    layer = nn.Linear(inputs, outputs)
+    with torch.no_grad():
+        for p in layer.parameters():
+            p.uniform_(-1, 1, generator=draws).div_(math.sqrt(inputs))
+    return layer
+
+
+def _leak(x: Tensor, decay: float, start: Tensor) -> Tensor:
+    return _Leak.apply(x, decay, start) if x.device.type == "cpu" else _leak_plain(x, decay, start)
+
+
+def _leak_plain(x: Tensor, decay: float, start: Tensor) -> Tensor:
+    out, last = [], start
+    for now in x:
+        last = decay * last + now
+        out.append(last)
+    return torch.stack(out)
+
+
+def _memory(
+    drive: Tensor, keep: Tensor, gain: Tensor, inner: Tensor, outer: Tensor, bias: Tensor, start: Tensor
+) -> Tensor:
+    """[T, B, memory], as `kernels.elm.memory_reference` says; compiled on a CPU."""
+    if drive.device.type == "cpu":
+        return _Memory.apply(drive, keep, gain, inner, outer, bias, start)
+    out, m = [], start
+    for now in drive:
+        kept = keep * m
+        m = kept + gain * 1.7159 * torch.tanh(2 / 3 * (torch.relu(now + kept @ inner) @ outer + bias))
+        out.append(m)
+    return torch.stack(out)
+
+
+class _Leak(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, decay, start):
+        from ..kernels.elm import leak
+
+        x = x.detach().contiguous()
+        ctx.decay, out = decay, torch.empty_like(x)
+        number = x.numpy().dtype.type(decay)
+        leak(_flat(x), number, start.detach().contiguous().numpy().ravel(), _flat(out))
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        from ..kernels.elm import leak_back
+
+        grad = grad.contiguous()
+        out = torch.empty_like(grad)
+        leak_back(_flat(grad), grad.numpy().dtype.type(ctx.decay), _flat(out))
+        return out, None, ctx.decay * out[0]
+
+
+class _Memory(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, *tensors):
+        from ..kernels.elm import memory
+
+        given = [tensor.detach().contiguous() for tensor in tensors]
+        drive, start = given[0], given[-1]
+        kept, proposed, out = (drive.new_empty(*drive.shape[:2], start.shape[1]) for _ in range(3))
+        hidden = torch.empty_like(drive)
+        memory(*(t.numpy() for t in (*given, kept, hidden, proposed, out)))
+        ctx.save_for_backward(*given, kept, hidden, proposed, out)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        from ..kernels.elm import memory_back
+
+        drive, keep, gain, inner, outer, _, start, kept, hidden, proposed, out = ctx.saved_tensors
+        to_kept, to_output, to_hidden = torch.empty_like(kept), torch.empty_like(kept), torch.empty_like(drive)
+        to_gain, to_start = torch.empty_like(gain), torch.empty_like(start)
+        turned = inner.T.contiguous(), outer.T.contiguous()
+        known = (grad.contiguous(), keep, gain, *turned, hidden, proposed)
+        memory_back(*(t.numpy() for t in (*known, to_kept, to_hidden, to_output, to_gain, to_start)))
+        before = torch.cat([start[None], out[:-1]])
+        to_keep = (to_kept * before).sum(dim=(0, 1))
+        to_inner = kept.flatten(0, 1).T @ to_hidden.flatten(0, 1)
+        to_outer = hidden.flatten(0, 1).T @ to_output.flatten(0, 1)
+        return to_hidden, to_keep, to_gain, to_inner, to_outer, to_output.sum(dim=(0, 1)), to_start
+
+
+def _flat(x: Tensor):
+    """[T, rest] numpy view."""
+    return x.numpy().reshape(len(x), -1)
