@@ -1,0 +1,38 @@
+"""Trainable spiking layers: plain torch modules, time first; needs torch (the `train` extra)."""
+
+from __future__ import annotations
+
+from ..errors import NeurosimMissingError
+
+try:
+    import torch as _torch  # noqa: F401
+except ImportError as error:
+    raise NeurosimMissingError(
+        f"neurosim.layers: needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
+    ) from None
+
+from .base import NeuronLayer as NeuronLayer
+from .base import Stateful as Stateful
+from .linear import SpikeLinear as SpikeLinear
+from .neurons import LIF as LIF
+from .neurons import AdaptiveLIF as AdaptiveLIF
+from .neurons import CurrentLIF as CurrentLIF
+from .neurons import LeakyIntegrator as LeakyIntegrator
+from .quantity import Quantity as Quantity
+from .stack import Stack as Stack
+from .surrogates import SURROGATES as SURROGATES
+from .surrogates import Surrogate as Surrogate
+
+__all__ = [
+    "LIF",
+    "SURROGATES",
+    "AdaptiveLIF",
+    "CurrentLIF",
+    "LeakyIntegrator",
+    "NeuronLayer",
+    "Quantity",
+    "SpikeLinear",
+    "Stack",
+    "Stateful",
+    "Surrogate",
+]

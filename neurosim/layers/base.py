@@ -1,0 +1,97 @@
+"""The contract of a layer that has state."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import check, pick
+from ..kernels.scan import LATE, SUBTRACT, ZERO, Recurrence, scan
+from .linear import SpikeLinear
+from .surrogates import SHAPES, SURROGATES, Surrogate
+
+RESETS = {"subtract": SUBTRACT, "zero": ZERO, "subtract_late": LATE}
+
+
+class Stateful(nn.Module, ABC):
+    """A layer over time: `layer(x, state=None) -> (out, state)`, x and out [T, B, units] or [T, units].
+
+    The state belongs to the call: None starts from rest, and what a call returns leads on. It has an axis for the
+    variables named in `state`, then those of x but time: [len(state), B, units].
+    """
+
+    @abstractmethod
+    def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Lead the layer over T steps.
+
+        Raises:
+            NeurosimInputError: x or state of another shape.
+        """
+
+
+class NeuronLayer(Stateful):
+    """A layer of neurons of which each gets its own input current, and with feed-back those of the others' spikes.
+
+    Attributes:
+        units: neurons.
+        dt: length of a step, s.
+        recurrent: `SpikeLinear(units, units)` from the spikes of a step to the current of the next; None without.
+    """
+
+    kind: ClassVar[int]
+    state: ClassVar[tuple[str, ...]]
+
+    def __init__(self, units: int, dt: float, how: Recurrence, recurrent: bool = False, seed: int = 0) -> None:
+        super().__init__()
+        name = type(self).__name__
+        check(isinstance(units, int) and units > 0, f"{name}.units", "must be a whole number > 0", units)
+        check(0 < dt < math.inf, f"{name}.dt", "must be > 0 s", dt)
+        self.units, self.dt, self.how = units, float(dt), how
+        self.recurrent = SpikeLinear(units, units, bias=False, seed=seed) if recurrent else None
+
+    @abstractmethod
+    def constants(self) -> Tensor:
+        """[constants, units] float64: the rows that `neurosim.kernels.scan` names, for steps of `dt`."""
+
+    def start(self, x: Tensor) -> Tensor:
+        """The state before the first step of x [T, ..., units]: zero; last, with feed-back, the spikes before."""
+        rows = len(self.state) + (self.recurrent is not None)
+        return torch.zeros(rows, *x.shape[1:], dtype=x.dtype, device=x.device)
+
+    def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        name = type(self).__name__
+        good = x.ndim in (2, 3) and x.shape[-1] == self.units and x.is_floating_point()
+        check(good, name, f"input must be [T, B, {self.units}] or [T, {self.units}], floating", tuple(x.shape))
+        state = self.start(x) if state is None else state
+        want = self.start(x[:1]).shape
+        check(state.shape == want, name, f"state must be {list(want)}", tuple(state.shape))
+        if x.ndim == 2:
+            out, state = self._run(x[:, None], state[:, None])
+            return out[:, 0], state[:, 0]
+        return self._run(x, state)
+
+    def _run(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        c = self.constants().to(x)
+        if self.recurrent is None:
+            return scan(x, state, c, self.how)
+        rows = len(self.state)
+        if self.recurrent.bias is not None:
+            x = x + self.recurrent.bias
+        out, last = scan(x, state[:rows], c, self.how, self.recurrent.weight, state[rows])
+        return out, torch.cat([last, out[-1:]])
+
+    def extra_repr(self) -> str:
+        return f"{self.units}, dt={self.dt:g}"
+
+
+def recurrence(
+    name: str, kind: int, reset: str, resets: tuple[str, ...], detach_reset: bool, surrogate: str | Surrogate
+) -> Recurrence:
+    """What the kernels need to know, from what a layer is given by name."""
+    found = surrogate if isinstance(surrogate, Surrogate) else pick(SURROGATES, surrogate, f"{name}.surrogate")
+    which = pick({r: RESETS[r] for r in resets}, reset, f"{name}.reset")
+    return Recurrence(kind, which, not detach_reset, SHAPES[found.shape], float(found.slope), float(found.scale))

@@ -1,0 +1,33 @@
+"""A linear layer whose input is spikes."""
+
+from __future__ import annotations
+
+import math
+from typing import final
+
+import torch
+from torch import nn
+
+from ..errors import check
+
+
+@final
+class SpikeLinear(nn.Linear):
+    """y = x W^T + b, an `nn.Linear`.
+
+    The weights [outputs, inputs] lie in memory with all targets of an input side by side. They and the bias start
+    uniform in +- 1 / sqrt(inputs), as an `nn.Linear`'s, drawn from `seed`.
+
+    Raises:
+        NeurosimInputError: no input or no output.
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, seed: int = 0) -> None:
+        for what, size in (("in_features", in_features), ("out_features", out_features)):
+            check(isinstance(size, int) and size > 0, f"SpikeLinear.{what}", "must be a whole number > 0", size)
+        # On the meta device nothing is drawn from the global generator.
+        super().__init__(in_features, out_features, bias, device="meta")
+        draws, bound = torch.Generator().manual_seed(seed), 1 / math.sqrt(in_features)
+        self.weight = nn.Parameter((2 * torch.rand(in_features, out_features, generator=draws) - 1).mul_(bound).t())
+        if bias:
+            self.bias = nn.Parameter((2 * torch.rand(out_features, generator=draws) - 1) * bound)

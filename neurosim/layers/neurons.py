@@ -1,0 +1,202 @@
+"""Trainable layers of neurons: leaky integrate-and-fire, with synaptic currents, adaptive; and the leaky integrator."""
+
+from __future__ import annotations
+
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+
+from ..kernels import scan as kinds
+from .base import NeuronLayer, recurrence
+from .quantity import Quantity, Value
+from .surrogates import Surrogate
+
+
+def _decay(tau: Tensor, dt: float) -> Tensor:
+    return torch.exp(-dt / tau)
+
+
+def _rows(units: int, *values: Tensor) -> Tensor:
+    return torch.stack([value.expand(units) for value in values])
+
+
+@final
+class LIF(NeuronLayer):
+    """Leaky integrate-and-fire, delta synapses: `neurosim.neurons.LIF` over a grid of steps, with gradients.
+
+        u = exp(-dt / tau_mem) v + x;  spike where u > v_threshold
+        reset "subtract":       v = u - v_threshold where it spiked, else u
+        reset "zero":           v = 0 where it spiked, else u
+        reset "subtract_late":  v = u; v_threshold is taken off after the next decay (snnTorch's "subtract")
+
+    Args:
+        units: neurons.
+        tau_mem: membrane time constant, s; see `Quantity` for the ways to give it.
+        v_threshold: V (or dimensionless, with weights alike).
+        dt: s.
+        reset: see above. The first two are the engine's `soft_reset` and its reset to 0, exactly.
+        detach_reset: the gradient does not pass through the reset.
+        surrogate: a name in `SURROGATES` or a `Surrogate`.
+        train_tau, train_threshold: make them parameters, one a unit.
+        recurrent: with feed-back from all units to all, one step later.
+        seed: of the feed-back weights, and of what is drawn.
+
+    Raises:
+        NeurosimInputError: naming the argument and its rule.
+    """
+
+    kind: ClassVar[int] = kinds.LIF
+    state: ClassVar[tuple[str, ...]] = ("v",)
+
+    def __init__(
+        self,
+        units: int,
+        tau_mem: Value = 0.02,
+        v_threshold: Value = 1.0,
+        dt: float = 1e-3,
+        reset: str = "subtract",
+        detach_reset: bool = True,
+        surrogate: str | Surrogate = "arctan",
+        train_tau: bool = False,
+        train_threshold: bool = False,
+        recurrent: bool = False,
+        seed: int = 0,
+    ) -> None:
+        resets = ("subtract", "zero", "subtract_late")
+        how = recurrence("LIF", self.kind, reset, resets, detach_reset, surrogate)
+        super().__init__(units, dt, how, recurrent, seed)
+        draws = torch.Generator().manual_seed(seed)
+        self.tau_mem = Quantity("LIF.tau_mem", tau_mem, units, trained=train_tau, positive=True, draws=draws)
+        self.v_threshold = Quantity("LIF.v_threshold", v_threshold, units, trained=train_threshold, draws=draws)
+
+    def constants(self) -> Tensor:
+        return _rows(self.units, _decay(self.tau_mem(), self.dt), self.v_threshold())
+
+
+@final
+class CurrentLIF(NeuronLayer):
+    """Leaky integrate-and-fire, synaptic currents that decay exponentially: `neurosim.neurons.CubaLIF` of one receptor.
+
+        u = exp(-dt / tau_mem) v + kappa i;  i = exp(-dt / tau_syn) i + x;  spike where u > v_threshold; reset as LIF
+
+    The current is integrated exactly: kappa = r tau_syn / (tau_syn - tau_mem) (exp(-dt / tau_syn) -
+    exp(-dt / tau_mem)), and its limit where both are equal. Input moves the membrane from the next step on.
+    Arguments as `LIF`, with tau_syn, s, and r, ohm. Source: Rotter & Diesmann 1999.
+    """
+
+    kind: ClassVar[int] = kinds.CURRENT
+    state: ClassVar[tuple[str, ...]] = ("v", "i")
+
+    def __init__(
+        self,
+        units: int,
+        tau_mem: Value = 0.02,
+        tau_syn: Value = 0.005,
+        v_threshold: Value = 1.0,
+        r: float = 1.0,
+        dt: float = 1e-3,
+        reset: str = "zero",
+        detach_reset: bool = True,
+        surrogate: str | Surrogate = "arctan",
+        train_tau: bool = False,
+        train_threshold: bool = False,
+        recurrent: bool = False,
+        seed: int = 0,
+    ) -> None:
+        how = recurrence("CurrentLIF", self.kind, reset, ("subtract", "zero"), detach_reset, surrogate)
+        super().__init__(units, dt, how, recurrent, seed)
+        draws = torch.Generator().manual_seed(seed)
+        self.tau_mem = Quantity("CurrentLIF.tau_mem", tau_mem, units, trained=train_tau, positive=True, draws=draws)
+        self.tau_syn = Quantity("CurrentLIF.tau_syn", tau_syn, units, trained=train_tau, positive=True, draws=draws)
+        self.v_threshold = Quantity("CurrentLIF.v_threshold", v_threshold, units, trained=train_threshold, draws=draws)
+        self.r = Quantity("CurrentLIF.r", r, units)
+
+    def constants(self) -> Tensor:
+        tau_mem, tau_syn = self.tau_mem(), self.tau_syn()
+        alpha = _decay(tau_mem, self.dt)
+        x = self.dt / tau_syn - self.dt / tau_mem
+        # exp(-dt / tau_mem) dt / tau_mem (1 - e^-x) / x: the same without a difference of near equals.
+        near = x.abs() < 1e-4
+        share = torch.where(near, 1 - x / 2 + x * x / 6, -torch.expm1(-x) / torch.where(near, 1.0, x))
+        kappa = self.r() * alpha * share * self.dt / tau_mem
+        return _rows(self.units, alpha, self.v_threshold(), _decay(tau_syn, self.dt), kappa)
+
+
+@final
+class AdaptiveLIF(NeuronLayer):
+    """Adaptive leaky integrate-and-fire with input and spikes scaled to the membrane (SE-adLIF).
+
+        u = alpha v + (1 - alpha) (x - w);  spike where u > v_threshold: s = 1
+        v = u reset as in LIF
+        w = beta w + (1 - beta) q (a v + b s), with the new v
+        alpha = exp(-dt / tau_mem), beta = exp(-dt / tau_adapt)
+
+    where
+        tau_mem, tau_adapt: of membrane and adaptation, s.
+        a, b: what the membrane and a spike add to the adaptation, dimensionless; q: their common scale.
+
+    Pairs are drawn uniformly, and held between their ends when trained. Other arguments as `LIF`. Source: Baronig et
+    al. 2025, "Advancing spatio-temporal processing through adaptation in spiking neural networks" (symplectic Euler:
+    w sees the new v), with the ranges used there.
+    """
+
+    kind: ClassVar[int] = kinds.ADAPTIVE
+    state: ClassVar[tuple[str, ...]] = ("v", "w")
+
+    def __init__(
+        self,
+        units: int,
+        tau_mem: Value = (0.005, 0.025),
+        tau_adapt: Value = (0.06, 0.3),
+        a: Value = (0.0, 1.0),
+        b: Value = (0.0, 2.0),
+        q: float = 120.0,
+        v_threshold: Value = 1.0,
+        dt: float = 1e-3,
+        reset: str = "zero",
+        detach_reset: bool = True,
+        surrogate: str | Surrogate = "arctan",
+        train_tau: bool = True,
+        train_adaptation: bool = True,
+        train_threshold: bool = False,
+        recurrent: bool = False,
+        seed: int = 0,
+    ) -> None:
+        how = recurrence("AdaptiveLIF", self.kind, reset, ("subtract", "zero"), detach_reset, surrogate)
+        super().__init__(units, dt, how, recurrent, seed)
+        draws, name = torch.Generator().manual_seed(seed), "AdaptiveLIF."
+        self.tau_mem = Quantity(name + "tau_mem", tau_mem, units, trained=train_tau, positive=True, draws=draws)
+        self.tau_adapt = Quantity(name + "tau_adapt", tau_adapt, units, trained=train_tau, positive=True, draws=draws)
+        self.a = Quantity(name + "a", a, units, trained=train_adaptation, draws=draws)
+        self.b = Quantity(name + "b", b, units, trained=train_adaptation, draws=draws)
+        self.q = Quantity(name + "q", q, units)
+        self.v_threshold = Quantity(name + "v_threshold", v_threshold, units, trained=train_threshold, draws=draws)
+
+    def constants(self) -> Tensor:
+        decays = [_decay(tau(), self.dt) for tau in (self.tau_mem, self.tau_adapt)]
+        q = self.q()
+        return _rows(self.units, decays[0], self.v_threshold(), decays[1], q * self.a(), q * self.b())
+
+
+@final
+class LeakyIntegrator(NeuronLayer):
+    """A membrane that never spikes, such as a readout: v = exp(-dt / tau_mem) v + x, and v is the output.
+
+    `neurosim.neurons.LI` over a grid of steps. Arguments as `LIF`.
+    """
+
+    kind: ClassVar[int] = kinds.INTEGRATOR
+    state: ClassVar[tuple[str, ...]] = ("v",)
+
+    def __init__(
+        self, units: int, tau_mem: Value = 0.02, dt: float = 1e-3, train_tau: bool = False, seed: int = 0
+    ) -> None:
+        super().__init__(units, dt, kinds.Recurrence(self.kind))
+        draws = torch.Generator().manual_seed(seed)
+        self.tau_mem = Quantity(
+            "LeakyIntegrator.tau_mem", tau_mem, units, trained=train_tau, positive=True, draws=draws
+        )
+
+    def constants(self) -> Tensor:
+        return _rows(self.units, _decay(self.tau_mem(), self.dt))

@@ -1,0 +1,37 @@
+"""Layers one after the other, each with its own state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import final
+
+from torch import Tensor, nn
+
+from ..errors import check
+from .base import Stateful
+
+States = tuple[Tensor | None, ...]
+
+
+@final
+class Stack(nn.Sequential):
+    """Modules in turn: `stack(x, states=None) -> (out, states)`.
+
+    A `Stateful` module gets its own entry of the states and returns it; any other is called with x alone, and its
+    entry is None.
+
+    Raises:
+        NeurosimInputError: states of another number than modules.
+    """
+
+    def forward(self, x: Tensor, states: Sequence[Tensor | None] | None = None) -> tuple[Tensor, States]:
+        given = [None] * len(self) if states is None else list(states)
+        check(len(given) == len(self), "Stack", f"states must be {len(self)}, one a module", len(given))
+        after: list[Tensor | None] = []
+        for module, state in zip(self, given, strict=True):
+            if isinstance(module, Stateful):
+                x, state = module(x, state)  # noqa: PLW2901
+            else:
+                x = module(x)
+            after.append(state)
+        return x, tuple(after)
