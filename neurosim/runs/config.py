@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,12 +16,18 @@ from ..engine.plan import free_memory
 from ..errors import NeurosimInputError
 from ..liquid import Liquid, Readout
 from ..measure import find_profile
-from .folder import CONFIG, MEMORY, NETWORK, RunFolder
+from .folder import CONFIG, MEMORY, NETWORK, TRAIN, RunFolder
 from .settings import Section, Source, assignments, nest, overlay, resolve
 
 S = TypeVar("S", bound=Section)
 # Bytes a synapse takes while a liquid is made: its point in the sensor, its unit, target and weight, and copies.
 BUILDING, RECURRENT = 120, 60
+# Who reads a run's own config, by what its manifest calls its kind; a dataset's simulation is read here.
+RECONFIGURE = {
+    NETWORK: (".network_config", "reconfigure_network"),
+    MEMORY: (".memory.config", "reconfigure_memory"),
+    TRAIN: (".train_config", "reconfigure_train"),
+}
 # Seeds are keys of 63 bits, which TOML's integers are.
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Count = Annotated[int, Field(ge=1)]
@@ -150,14 +157,11 @@ def reconfigure(
     Raises:
         NeurosimInputError: as `configure`, or a setting that the run's results already depend on.
     """
-    if run.manifest.get("kind") == NETWORK:
-        from .network_config import reconfigure_network
-
-        return reconfigure_network(run, sources_of(file, sets, given), changeable)
-    if run.manifest.get("kind") == MEMORY:
-        from .memory.config import reconfigure_memory
-
-        return reconfigure_memory(run, sources_of(file, sets, given), changeable)
+    kind = RECONFIGURE.get(run.manifest.get("kind", ""))
+    if kind is not None:
+        module, function = kind
+        own: Any = getattr(importlib.import_module(module, __package__), function)
+        return own(run, sources_of(file, sets, given), changeable)
     changed = change(Config, run, sources_of(file, sets, given), changeable)
     _try(changed)
     return changed

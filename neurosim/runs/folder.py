@@ -19,8 +19,8 @@ from . import provenance
 
 FORMAT = "neurosim-run"
 VERSION = 1
-# The manifest's `kind` of a network's run, and of a memory's.
-NETWORK, MEMORY = "network", "memory"
+# The manifest's `kind` of a network's run, a memory's, and a training's.
+NETWORK, MEMORY, TRAIN = "network", "memory", "train"
 MANIFEST, CONFIG, METRICS = "manifest.json", "config.toml", "metrics.json"
 # What a killed process was writing; the names it was to take hold what was there before.
 UNFINISHED = ".*.part*"
@@ -125,15 +125,15 @@ def check_resumable(run: RunFolder) -> None:
 
 
 @contextmanager
-def resumable(run: RunFolder) -> Iterator[None]:
-    """Turn Ctrl-C into an error that says how to go on."""
+def resumable(run: RunFolder, command: str = "simulate") -> Iterator[None]:
+    """Turn Ctrl-C into an error that says how to go on, which is `neurosim COMMAND --resume RUN`."""
     try:
         yield
     except KeyboardInterrupt:
         if "data" not in run.manifest:
             raise  # it has not begun
         raise NeurosimInterruptedError(
-            f"interrupted; what is worked out is kept, go on with: neurosim simulate --resume {run.path}"
+            f"interrupted; what is worked out is kept, go on with: neurosim {command} --resume {run.path}"
         ) from None
 
 

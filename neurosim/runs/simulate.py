@@ -26,6 +26,7 @@ from .folder import (
     NETWORK,
     READOUT,
     SPIKES,
+    TRAIN,
     RunFolder,
     check_out,
     open_run,
@@ -172,6 +173,7 @@ def measure_again(run: RunFolder, config: Config | RunOfNetwork | MemoryConfig) 
 _ABOUT = {
     NETWORK: ("network", "seed", "spike_digest"),
     MEMORY: ("dataset", "split", "samples", "seed", "digest"),
+    TRAIN: ("dataset", "split", "samples", "seed", "spike_digest"),
 }
 
 
