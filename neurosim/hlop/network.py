@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from ..errors import check
 from .projected import ProjectedLinear
 from .subspace import Subspace
-from .trainings import BPTT, Scores, Training, parameters_for
+from .trainings import BPTT, Scores, Training
 
 # Steps of the lateral weights, published: inputs of larger norm need a smaller one.
 FIRST_LR, HIDDEN_LR = 0.001, 0.01
@@ -57,7 +57,7 @@ class HLOPNetwork(nn.Module):
             subspace = Subspace(inputs, lr, spiking=spiking, scale=scale, levels=levels, seed=seed * 1009 + i)
             layers.append(ProjectedLinear(inputs, outputs, subspace, seed=seed * 1009 + i))
         self.layers = nn.ModuleList(layers)
-        self.thresholds = parameters_for(self.training_by, len(layers) - 1)
+        self.units = nn.ModuleList(self.training_by.units(n) for n in self.sizes[1:-1])
 
     def begin_task(self, rows: Sequence[int]) -> None:
         """New lateral neurons, `rows[i]` for layer i.
@@ -97,8 +97,8 @@ class HLOPNetwork(nn.Module):
         return total
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
-        """All that was learned, for `restore`; names are `weight.0`, `threshold.0`, `old.0`, ..."""
-        found = {f"threshold.{i}": t.detach().cpu().numpy().copy() for i, t in enumerate(self.thresholds)}
+        """All that was learned, for `restore`; names are `weight.0`, `old.0`, ..., `units.0.threshold`."""
+        found = {f"units.{name}": p.detach().cpu().numpy().copy() for name, p in self.units.named_parameters()}
         for i, layer in enumerate(self._layers()):
             found[f"weight.{i}"] = layer.weight.detach().cpu().numpy().copy()
             found |= {f"{name}.{i}": array for name, array in layer.subspace.arrays().items()}
@@ -115,20 +115,19 @@ class HLOPNetwork(nn.Module):
             self._copy(layer.weight, arrays, f"weight.{i}")
             ours = {name.rpartition(".")[0]: a for name, a in arrays.items() if name.rpartition(".")[2] == str(i)}
             layer.subspace.restore(ours)
-        for i, threshold in enumerate(self.thresholds):
-            self._copy(threshold, arrays, f"threshold.{i}")
+        for name, p in self.units.named_parameters():
+            self._copy(p, arrays, f"units.{name}")
         self._freeze()
 
     def _outputs(self, x: Tensor, learn: bool) -> Iterator[Scores]:
-        return self.training_by.outputs(self._layers(), list(self.thresholds), x, learn)
+        return self.training_by.outputs(self._layers(), list(self.units), x, learn)
 
     def _layers(self) -> list[ProjectedLinear]:
         return [layer for layer in self.layers if isinstance(layer, ProjectedLinear)]
 
     def _freeze(self) -> None:
         """Thresholds are no longer learned once something is frozen."""
-        frozen = any(len(layer.subspace.old) for layer in self._layers())
-        self.thresholds.requires_grad_(self.training_by.learns_threshold and not frozen)
+        self.units.requires_grad_(not any(len(layer.subspace.old) for layer in self._layers()))
 
     def _copy(self, into: Tensor, arrays: Mapping[str, NDArray[np.float32]], name: str) -> None:
         check(name in arrays, "HLOPNetwork.restore", f"needs the array '{name}'", sorted(arrays))

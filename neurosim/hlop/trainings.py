@@ -6,14 +6,15 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import check
-from . import neurons
+from ..layers import LIF, Surrogate
 from .projected import ProjectedLinear
+from .rates import RateUnits, recent
 
 Layers = Sequence[ProjectedLinear]
 Scores = tuple[Tensor, float]
@@ -22,29 +23,36 @@ Scores = tuple[Tensor, float]
 class Training(ABC):
     """How the spikes of a network are computed, and what stands for their gradient. Frozen, without state."""
 
-    # Threshold of the hidden layers at the start, and whether it is learned (until the end of the first task).
-    v_threshold: float
-    learns_threshold: ClassVar[bool] = False
+    @abstractmethod
+    def units(self, count: int) -> nn.Module:
+        """The spiking units of one hidden layer."""
 
     @abstractmethod
-    def outputs(self, layers: Layers, thresholds: Sequence[Tensor], x: Tensor, learn: bool) -> Iterator[Scores]:
+    def outputs(self, layers: Layers, units: Sequence[Any], x: Tensor, learn: bool) -> Iterator[Scores]:
         """Scores [S, B, classes], piece by piece; a caller that trains calls backward on each before the next.
 
         With every piece comes its part of the whole, by which its mean counts: in the prediction, which is the mean of
         the scores, and in the loss, which is that of their cross-entropies.
 
         Args:
-            layers: all but the last are followed by spiking units.
-            thresholds: scalars, one for each layer but the last.
+            layers: from the inputs to the classes.
+            units: what follows each layer but the last, from `units`.
             x: [B, N] a constant current, or [T, B, N].
             learn: whether the subspaces of the layers learn.
         """
 
 
-def _spiking(training: BPTT | Online) -> None:
+def _lif(training: BPTT | Online, count: int) -> LIF:
+    surrogate = Surrogate("sigmoid", training.slope)
+    # One unit of time a step; the layer computes exp(-1 / tau_mem), which is `decay` again.
+    tau_mem = -1 / math.log(training.decay)
+    return LIF(count, tau_mem=tau_mem, v_threshold=training.v_threshold, dt=1.0, surrogate=surrogate)
+
+
+def _check(training: BPTT | Online) -> None:
     name = type(training).__name__
     check(training.steps >= 1, f"{name}.steps", "must be >= 1", training.steps)
-    check(0 <= training.decay < 1, f"{name}.decay", "must be >= 0 and < 1", training.decay)
+    check(0 < training.decay < 1, f"{name}.decay", "must be > 0 and < 1", training.decay)
     for what in ("v_threshold", "slope"):
         check(0 < getattr(training, what) < math.inf, f"{name}.{what}", "must be > 0", getattr(training, what))
 
@@ -61,6 +69,10 @@ class BPTT(Training):
 
     u = decay u + I, soft reset without gradient, derivative of sigmoid(slope (u - v_threshold)). The scores are the
     mean over time of the last layer's current. Subspaces learn from the spikes of all time steps.
+
+    Attributes:
+        steps: that a constant current is shown.
+        decay: part of the membrane that is left after a step.
     """
 
     steps: int = 6
@@ -69,13 +81,14 @@ class BPTT(Training):
     slope: float = 4.0
 
     def __post_init__(self) -> None:
-        _spiking(self)
+        _check(self)
 
-    def outputs(self, layers: Layers, thresholds: Sequence[Tensor], x: Tensor, learn: bool) -> Iterator[Scores]:
-        for layer, threshold in zip(layers, thresholds, strict=False):
-            current = _in_time(layer(x, learn=learn), self.steps)
-            start = torch.zeros_like(current[0])
-            x, _ = neurons.spike(current, start, self.decay, float(threshold), self.slope, through_time=True)
+    def units(self, count: int) -> LIF:
+        return _lif(self, count)
+
+    def outputs(self, layers: Layers, units: Sequence[Any], x: Tensor, learn: bool) -> Iterator[Scores]:
+        for layer, unit in zip(layers, units, strict=False):
+            x, _ = unit(_in_time(layer(x, learn=learn), self.steps))
         yield layers[-1](x, learn=learn).mean(0, keepdim=True), 1.0
 
 
@@ -88,6 +101,10 @@ class Online(Training):
     step has its own loss, and memory is that of `together` time steps however long the recording. Subspaces learn
     from the spikes, which span what the traces do. Gradients do not depend on `together`; subspaces make their
     iterations once for each such piece.
+
+    Attributes:
+        steps, decay: as in `BPTT`.
+        together: time steps computed at once.
     """
 
     steps: int = 6
@@ -97,29 +114,46 @@ class Online(Training):
     together: int = 6
 
     def __post_init__(self) -> None:
-        _spiking(self)
+        _check(self)
         check(self.together >= 1, "Online.together", "must be >= 1", self.together)
 
-    def outputs(self, layers: Layers, thresholds: Sequence[Tensor], x: Tensor, learn: bool) -> Iterator[Scores]:
+    def units(self, count: int) -> LIF:
+        return _lif(self, count)
+
+    def outputs(self, layers: Layers, units: Sequence[Any], x: Tensor, learn: bool) -> Iterator[Scores]:
         steps = self.steps if x.ndim == 2 else len(x)
-        # The membrane after the reset, and the trace, of each hidden layer.
-        held: list[tuple[Tensor, Tensor] | None] = [None] * (len(layers) - 1)
-        # A constant input is its own trace but for a factor, and as published it is used as it is.
-        before = None if x.ndim == 2 else torch.zeros_like(x[0])
+        states: list[Tensor | None] = [None] * len(units)
+        before: list[Tensor | None] = [None] * len(layers)
         for at in range(0, steps, self.together):
             piece = min(self.together, steps - at)
             spikes, trace = x, None
-            if before is not None:
+            # A constant input is its own trace but for a factor, and as published it is used as it is.
+            if x.ndim == 3:
                 spikes = x[at : at + piece]
-                trace = neurons.traces(spikes, before, self.decay)
-                before = trace[-1]
-            for i, (layer, threshold) in enumerate(zip(layers, thresholds, strict=False)):
+                trace, before[0] = self._traces(spikes, before[0])
+            for i, (layer, unit) in enumerate(zip(layers, units, strict=False)):
                 current = _in_time(layer(spikes, trace, learn), piece)
-                u, a = held[i] or (torch.zeros_like(current[0]), torch.zeros_like(current[0]))
-                spikes, u = neurons.spike(current, u, self.decay, float(threshold), self.slope, through_time=False)
-                trace = neurons.traces(spikes.detach(), a.detach(), self.decay)
-                held[i] = u, trace[-1]
+                spikes, states[i] = self._fire(unit, current, states[i])
+                trace, before[i + 1] = self._traces(spikes.detach(), before[i + 1])
             yield layers[-1](spikes, trace, learn), piece / steps
+
+    @staticmethod
+    def _fire(unit: LIF, current: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Step by step, the state having no gradient."""
+        spikes = []
+        for now in current.split(1):
+            out, state = unit(now, state)
+            state = state.detach()
+            spikes.append(out)
+        return torch.cat(spikes), state
+
+    def _traces(self, spikes: Tensor, last: Tensor | None) -> tuple[Tensor, Tensor]:
+        """[T, B, N] a[t] = decay a[t-1] + s[t], and the last of them."""
+        found = torch.empty_like(spikes)
+        a = torch.zeros_like(spikes[0]) if last is None else last
+        for t, s in enumerate(spikes):
+            a = torch.add(s, a, alpha=self.decay, out=found[t])
+        return found, a
 
 
 @final
@@ -127,14 +161,14 @@ class Online(Training):
 class Rate(Training):
     """Training by rates (DSR, Meng et al., CVPR 2022): gradients as if layers passed on their mean rates.
 
-    The units fire once u, which follows I with `tau_mem`, passes reach x v_threshold, and lose v_threshold; a spike
-    weighs v_threshold / dt. A mean over time with weights exp(-t / tau_mem) turns one layer's spikes into
-    clamp(mean input / tau_mem, 0, v_threshold / dt), up to the grain of single spikes. Gradients, projection and
-    subspaces need that mean alone: [B, N], whatever the number of steps. Thresholds are learned.
+    Gradients, projection and subspaces need the weighted mean over time of the spikes alone: [B, N], whatever the
+    number of steps. Thresholds are learned. See `RateUnits`.
 
-    Args:
+    Attributes:
+        steps: that a constant current is shown.
         tau_mem: seconds.
         dt: seconds a step.
+        reach: part of `v_threshold` at which a unit fires.
     """
 
     steps: int = 20
@@ -142,35 +176,27 @@ class Rate(Training):
     dt: float = 0.05
     v_threshold: float = 0.3
     reach: float = 0.3
-    learns_threshold: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check(self.steps >= 1, "Rate.steps", "must be >= 1", self.steps)
         for name, unit in (("tau_mem", " s"), ("dt", " s"), ("v_threshold", ""), ("reach", "")):
             check(0 < getattr(self, name) < math.inf, f"Rate.{name}", f"must be > 0{unit}", getattr(self, name))
 
-    def outputs(self, layers: Layers, thresholds: Sequence[Tensor], x: Tensor, learn: bool) -> Iterator[Scores]:
-        decay = neurons.decay_of(self.tau_mem, self.dt)
-        weights = neurons.recent(self.steps if x.ndim == 2 else len(x), decay).to(x.device)
-        means = x if x.ndim == 2 else torch.tensordot(weights, x, 1)
-        spikes = x
-        for layer, threshold in zip(layers, thresholds, strict=False):
+    def units(self, count: int) -> RateUnits:
+        return RateUnits(self.v_threshold, self.tau_mem, self.dt, self.reach)
+
+    def outputs(self, layers: Layers, units: Sequence[Any], x: Tensor, learn: bool) -> Iterator[Scores]:
+        steps = self.steps if x.ndim == 2 else len(x)
+        weights = recent(steps, math.exp(-self.dt / self.tau_mem)).to(x.device)
+        spikes, means = x, x if x.ndim == 2 else torch.tensordot(weights, x, 1)
+        for layer, unit in zip(layers, units, strict=False):
             # The product is linear: that of the means is the mean of the products, and carries the gradient.
             current = layer(means, learn=learn)
             with torch.no_grad():
-                size = threshold.detach()
-                shape = (len(weights), *current.shape)
-                drive = current.expand(shape) if spikes.ndim == 2 else layer(spikes)
-                spikes = neurons.fire(drive, decay, float(size), self.reach).mul_(size / self.dt)
+                spikes = unit.fire(_in_time(current if spikes.ndim == 2 else layer(spikes), steps))
                 measured = torch.tensordot(weights, spikes, 1)
-            means = neurons.rate(current / self.tau_mem, threshold, measured, self.dt)
+            means = unit.rate(current, measured)
         yield layers[-1](means, learn=learn)[None], 1.0
 
 
 TRAININGS: dict[str, type[Training]] = {"bptt": BPTT, "online": Online, "rate": Rate}
-
-
-def parameters_for(training: Training, hidden: int) -> nn.ParameterList:
-    """Thresholds of `hidden` layers."""
-    start = torch.tensor(training.v_threshold)
-    return nn.ParameterList(nn.Parameter(start.clone(), requires_grad=training.learns_threshold) for _ in range(hidden))
