@@ -1,0 +1,161 @@
+"""What every attention kind is: projections to per-token inputs, a recurrence, and an output.
+
+`Mixer.recur` is the definition of a kind, one token at a time; `chunked` is the same over many tokens at once. Both
+are tested equal, values and gradients.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from . import chunks
+
+Inputs = dict[str, Tensor]
+"""Per-token inputs of a recurrence by name, each [B, T, ..]: q, k, v, and g, beta, .. where the kind has them."""
+
+State = dict[str, Tensor]
+"""What a layer remembers: `memory`, which `recur` updates, and the tails of its convolutions, by name."""
+
+Shared = dict[str, Tensor]
+"""What layers hand to later layers within one forward pass."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the stack a mixer stands: some kinds depend on their depth."""
+
+    layer: int = 0
+    layers: int = 1
+
+
+class Codes(nn.Module):
+    """Where a conversion codes what enters the state: modules tensor -> tensor, none by default.
+
+    `q` and `k` see [B, T, H, K] as they enter the recurrence (after convolution, feature map and normalisation, before
+    scaling); `state` sees `memory` after every token, and then tokens go one at a time.
+    """
+
+    q: nn.Module | None
+    k: nn.Module | None
+    state: nn.Module | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q = self.k = self.state = None
+
+
+class Mixer(nn.Module, ABC):
+    """An attention kind: x [B, T, D] to y [B, T, D] through a state of fixed size.
+
+    Attributes:
+        codes: hooks of a conversion, see `Codes`.
+        chunk: tokens a chunk of the chunked form.
+        alone: why the state cannot be composed over processes, empty where it can.
+    """
+
+    alone: ClassVar[str] = ""
+    chunk: int = 64
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.codes = Codes()
+
+    @abstractmethod
+    def initial(self, x: Tensor) -> State:
+        """The state before the first token, for the batch, type and device of x [B, T, D]."""
+
+    @abstractmethod
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        """Inputs of the recurrence for x [B, T, D], and what the state holds beside `memory` after it."""
+
+    @abstractmethod
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """One token: the memory after it and its output. The definition of the kind.
+
+        Args:
+            memory: [B, H, K, V], or as the kind says.
+            inputs: as of `project`, without the time axis.
+        """
+
+    @abstractmethod
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Many tokens: the memory after them and their outputs [B, T, ..], equal to `stepwise`."""
+
+    @abstractmethod
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        """y [B, T, D] from the outputs of the recurrence: normalisation, gate and output projection."""
+
+    def stepwise(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Many tokens by `recur`."""
+        outputs = []
+        for t in range(next(iter(inputs.values())).shape[1]):
+            memory, out = self.recur(memory, {name: value[:, t] for name, value in inputs.items()})
+            if self.codes.state is not None:
+                memory = self.codes.state(memory)
+            outputs.append(out)
+        return memory, torch.stack(outputs, 1)
+
+    def coded(self, inputs: Inputs) -> Inputs:
+        """The inputs with q and k through the hooks of `codes`."""
+        codes = {"q": self.codes.q, "k": self.codes.k}
+        return inputs | {name: code(inputs[name]) for name, code in codes.items() if code and name in inputs}
+
+    def forward(self, x: Tensor, state: State | None = None, shared: Shared | None = None) -> tuple[Tensor, State]:
+        """(y [B, T, D], state after it) from x [B, T, D] and the state before it."""
+        state = self.initial(x) if state is None else state
+        inputs, kept = self.project(x, state, {} if shared is None else shared)
+        inputs = self.coded(inputs)
+        run = self.stepwise if x.shape[1] == 1 or self.codes.state is not None else self.chunked
+        memory, out = run(state["memory"], inputs)
+        return self.finish(out, x, inputs), kept | {"memory": memory}
+
+
+class AdditiveMixer(Mixer):
+    """S = e^g S + k v^T;  o = scale S^T q, with g none, [H] or [H, K] a token."""
+
+    scale: float
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        memory = decayed(memory, inputs.get("g")) + inputs["k"][..., None] * inputs["v"][..., None, :]
+        return memory, read(memory, inputs["q"]) * self.scale
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        q = inputs["q"] * self.scale
+        return chunks.additive(q, inputs["k"], inputs["v"], memory, inputs.get("g"), self.chunk)
+
+
+class DeltaMixer(Mixer):
+    """S = e^g S;  u = beta (v - S^T k);  S += k u^T;  o = scale S^T q."""
+
+    scale: float
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        memory = delta_step(memory, inputs["k"], inputs["v"], inputs["beta"], inputs.get("g"))
+        return memory, read(memory, inputs["q"]) * self.scale
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        q = inputs["q"] * self.scale
+        return chunks.delta(q, inputs["k"], inputs["v"], inputs["beta"], memory, inputs.get("g"), self.chunk)
+
+
+def decayed(memory: Tensor, g: Tensor | None) -> Tensor:
+    """e^g S for g none, [B, H] or [B, H, K]."""
+    if g is None:
+        return memory
+    return memory * (g[..., None] if g.dim() == memory.dim() - 1 else g[..., None, None]).exp()
+
+
+def read(memory: Tensor, q: Tensor) -> Tensor:
+    """S^T q: [.., V] from S [.., K, V] and q [.., K]."""
+    return (q[..., None, :] @ memory)[..., 0, :]
+
+
+def delta_step(memory: Tensor, k: Tensor, v: Tensor, beta: Tensor, g: Tensor | None) -> Tensor:
+    """S after one step of the (gated) delta rule; beta [.., H]."""
+    memory = decayed(memory, g)
+    return memory + k[..., None] * (beta[..., None] * (v - read(memory, k)))[..., None, :]

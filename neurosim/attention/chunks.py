@@ -1,0 +1,140 @@
+"""Linear recurrences over a matrix state, many tokens at a time.
+
+Every function takes q, k [B, T, H, K], v [B, T, H, V], log decays g (None, [B, T, H] or [B, T, H, K]) and a state
+S [B, H, K, V], and returns (S after T tokens, o [B, T, H, V]). Tokens go through in chunks: products inside a chunk
+are dense matrices, only the state at the chunk's border is sequential.
+
+With G_i the sum of log decays from the chunk's start to token i, every weight between two tokens is exp(G_i - G_j),
+j <= i, which is at most 1: it is formed as such, never as exp(G_i) exp(-G_j), which overflows for strong decays.
+
+Sources: Yang et al. 2024, arXiv 2312.06635 (gated linear attention) and 2406.06484 (delta rule, the WY form);
+Yang et al. 2025, arXiv 2412.06464 (gated delta rule).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def additive(
+    q: Tensor, k: Tensor, v: Tensor, state: Tensor, g: Tensor | None = None, chunk: int = 64
+) -> tuple[Tensor, Tensor]:
+    """S = e^g S + k v^T;  o = S^T q."""
+    length = q.shape[1]
+    q, k, v = (_cut(x, chunk) for x in (q, k, v))
+    decay = _Decay.of(g, chunk)
+    new = decay.to_end(k).mT @ v
+    states = []
+    for n in range(q.shape[2]):
+        states.append(state)
+        state = decay.passed(state, n) + new[:, :, n]
+    o = decay.from_start(q) @ torch.stack(states, 2) + decay.pairs(q, k) @ v
+    return state, _join(o, length)
+
+
+def delta(
+    q: Tensor, k: Tensor, v: Tensor, beta: Tensor, state: Tensor, g: Tensor | None = None, chunk: int = 64
+) -> tuple[Tensor, Tensor]:
+    """S = e^g S;  u = beta (v - S^T k);  S += k u^T;  o = S^T q.
+
+    Args:
+        beta: [B, T, H].
+    """
+    length = q.shape[1]
+    q, k, v, beta = (_cut(x, chunk) for x in (q, k, v, beta[..., None]))
+    decay = _Decay.of(g, chunk)
+    system = beta * decay.pairs(k, k, strict=True)
+    # u of a chunk is (I + system)^-1 beta (v - decayed k S): solved for both parts, S being known only in the loop.
+    both = _solve(system, beta * torch.cat([v, decay.from_start(k)], -1))
+    free, seen = both.split([v.shape[-1], k.shape[-1]], -1)
+    out = decay.to_end(k).mT
+    states, updates = [], []
+    for n in range(q.shape[2]):
+        states.append(state)
+        updates.append(free[:, :, n] - seen[:, :, n] @ state)
+        state = decay.passed(state, n) + out[:, :, n] @ updates[-1]
+    o = decay.from_start(q) @ torch.stack(states, 2) + decay.pairs(q, k) @ torch.stack(updates, 2)
+    return state, _join(o, length)
+
+
+def rank_one(
+    q: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor, state: Tensor, g: Tensor | None = None, chunk: int = 16
+) -> tuple[Tensor, Tensor]:
+    """S = e^g S;  S += b (S^T a)^T + k v^T;  o = S^T q: decay, then any change of rank one.
+
+    Args:
+        a, b: [B, T, H, K].
+    """
+    length = q.shape[1]
+    q, k, v, a, b = (_cut(x, chunk) for x in (q, k, v, a, b))
+    decay = _Decay.of(g, chunk)
+    wanted = torch.cat([decay.pairs(a, k, strict=True) @ v, decay.from_start(a)], -1)
+    free, seen = _solve(-decay.pairs(a, b, strict=True), wanted).split([v.shape[-1], k.shape[-1]], -1)
+    new, out = decay.to_end(k).mT @ v, decay.to_end(b).mT
+    states, read = [], []
+    for n in range(q.shape[2]):
+        states.append(state)
+        read.append(free[:, :, n] + seen[:, :, n] @ state)
+        state = decay.passed(state, n) + new[:, :, n] + out[:, :, n] @ read[-1]
+    o = decay.from_start(q) @ torch.stack(states, 2) + decay.pairs(q, k) @ v + decay.pairs(q, b) @ torch.stack(read, 2)
+    return state, _join(o, length)
+
+
+@dataclass(frozen=True)
+class _Decay:
+    """Decays inside chunks: `total` [B, H, N, C, 1 or K] is summed from each chunk's start, or None without decay."""
+
+    total: Tensor | None
+    weights: Tensor | None
+
+    @staticmethod
+    def of(g: Tensor | None, chunk: int) -> _Decay:
+        if g is None:
+            return _Decay(None, None)
+        total = _cut(g if g.dim() == 4 else g[..., None], chunk).cumsum(-2)
+        apart = total[..., :, None, :] - total[..., None, :, :]
+        future = torch.ones(chunk, chunk, dtype=torch.bool, device=g.device).triu(1)
+        return _Decay(total, apart.masked_fill(future[..., None], -torch.inf).exp())
+
+    def pairs(self, x: Tensor, y: Tensor, strict: bool = False) -> Tensor:
+        """[.., C, C] x_i . y_j weighted by the decay from j to i; 0 for j > i, and for j = i if `strict`."""
+        if self.weights is None:
+            products = x @ y.mT
+        elif self.weights.shape[-1] == 1:
+            products = (x @ y.mT) * self.weights[..., 0]
+        else:
+            products = torch.einsum("...ik,...ijk->...ij", x, self.weights * y[..., None, :, :])
+        return products.tril(-1 if strict else 0)
+
+    def from_start(self, x: Tensor) -> Tensor:
+        """x_i weighted by the decay from the chunk's start to i."""
+        return x if self.total is None else x * self.total.exp()
+
+    def to_end(self, x: Tensor) -> Tensor:
+        """x_i weighted by the decay from i to the chunk's end."""
+        return x if self.total is None else x * (self.total[..., -1:, :] - self.total).exp()
+
+    def passed(self, state: Tensor, n: int) -> Tensor:
+        """The state after the decay of chunk n."""
+        return state if self.total is None else state * self.total[:, :, n, -1].exp()[..., None]
+
+
+def _solve(lower: Tensor, wanted: Tensor) -> Tensor:
+    """(I + lower)^-1 wanted, `lower` strictly lower triangular."""
+    return torch.linalg.solve_triangular(lower, wanted, upper=False, unitriangular=True)
+
+
+def _cut(x: Tensor, chunk: int) -> Tensor:
+    """[B, T, H, ..] to [B, H, N, C, ..], filled up with zeros: tokens of no key and no decay change nothing."""
+    batch, length = x.shape[:2]
+    count = -(-length // chunk)
+    if count * chunk > length:
+        x = torch.cat([x, x.new_zeros(batch, count * chunk - length, *x.shape[2:])], 1)
+    return x.unflatten(1, (count, chunk)).movedim(3, 1)
+
+
+def _join(o: Tensor, length: int) -> Tensor:
+    return o.movedim(1, 3).flatten(1, 2)[:, :length]

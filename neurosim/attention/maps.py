@@ -1,0 +1,156 @@
+"""Feature maps of linear attention: what stands for exp(q . k) as a product of two maps.
+
+Each is a module [.., K] -> [.., features] with the attribute `features`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import pick
+from .parts import linear
+
+
+class FeatureMap(nn.Module):
+    """[.., width] to [.., features]."""
+
+    features: int
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.features = width
+
+
+class Identity(FeatureMap):
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class Elu(FeatureMap):
+    """elu(x) + 1 > 0 (Katharopoulos et al. 2020)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.elu(x) + 1
+
+
+class Relu(FeatureMap):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x)
+
+
+class Hadamard(FeatureMap):
+    """The product, element by element, of two learnt linear maps."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.layer1, self.layer2 = linear(width, width, True), linear(width, width, True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer1(x) * self.layer2(x)
+
+
+class Hedgehog(FeatureMap):
+    """softmax([2 (W x + b), -2 (W x + b)]) (Zhang et al. 2024, arXiv 2402.04347); starts with W = I."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(2 * width)
+        self.features = 2 * width
+        self.layer = linear(width, width, True)
+        nn.init.eye_(self.layer.weight)
+        nn.init.zeros_(self.layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = 2 * self.layer(x)
+        return torch.cat([y, -y], -1).softmax(-1)
+
+
+class Learnt(FeatureMap):
+    """relu(W x) (Kasai et al. 2021, arXiv 2103.13076)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.layer = linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.layer(x))
+
+
+class Projection(FeatureMap):
+    """Products of [relu(x), relu(-x)] with itself turned by 1 to 4 places: DPFP (Schlag et al. 2021)."""
+
+    turns = 4
+
+    def __init__(self, width: int) -> None:
+        super().__init__(2 * width * self.turns)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.cat([F.relu(x), F.relu(-x)], -1)
+        return torch.cat([y * y.roll(j, -1) for j in range(1, self.turns + 1)], -1)
+
+
+class Taylor(FeatureMap):
+    """phi(q) . phi(k) = 1 + x + x^2 / 2, x = q . k / sqrt(width) (Based, Arora et al. 2024, arXiv 2402.18668).
+
+    Of the square the entries above the diagonal stand once, times sqrt(2): 1 + width + width (width + 1) / 2 features.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(1 + width + width * (width + 1) // 2)
+        self.root = math.sqrt(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, columns = torch.triu_indices(x.shape[-1], x.shape[-1], 1, device=x.device)
+        once = x.square() / (self.root * math.sqrt(2))
+        twice = x[..., rows] * x[..., columns] / self.root
+        return torch.cat([torch.ones_like(x[..., :1]), x / math.sqrt(self.root), once, twice], -1)
+
+
+class NormAware(FeatureMap):
+    """Norm x direction of queries and keys (NaLaFormer, Meng et al. 2025, arXiv 2506.21137).
+
+    With d = x / |x| and angle a = pi d / 4, both map to [m cos a, m sin a], so that a product is m_q m_k cos(a_q - a_k)
+    >= 0 in every channel. The magnitude of a query is |d|^p(|q|), p(n) = lambda (1/2 + tanh n): the longer the query
+    the more its largest channels stand out, which the normaliser of linear attention otherwise cancels. That of a key
+    is |k|^lambda. lambda = 3.
+    """
+
+    power = 3.0
+
+    def __init__(self, width: int, query: bool) -> None:
+        super().__init__(2 * width)
+        self.query = query
+
+    def forward(self, x: Tensor) -> Tensor:
+        norm = (x.square().sum(-1, keepdim=True) + 1e-12).sqrt()
+        d = x / norm
+        power = self.power * (0.5 + norm.tanh()) if self.query else self.power
+        size = ((d if self.query else x).abs() + 1e-6) ** power
+        angle = d * (math.pi / 4)
+        return torch.cat([size * angle.cos(), size * angle.sin()], -1)
+
+
+MAPS: dict[str, Callable[[int, bool], FeatureMap]] = {
+    "based": lambda width, query: Taylor(width),
+    "dpfp": lambda width, query: Projection(width),
+    "elu": lambda width, query: Elu(width),
+    "hadamard": lambda width, query: Hadamard(width),
+    "hedgehog": lambda width, query: Hedgehog(width),
+    "identity": lambda width, query: Identity(width),
+    "norm_aware": NormAware,
+    "relu": lambda width, query: Relu(width),
+    "t2r": lambda width, query: Learnt(width),
+}
+
+
+def feature_map(name: str, width: int, query: bool) -> FeatureMap:
+    """The map of this name for queries or keys of `width` channels a head.
+
+    Raises:
+        NeurosimInputError: no such map.
+    """
+    return pick(MAPS, name, "feature map")(width, query)

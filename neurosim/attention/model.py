@@ -1,0 +1,202 @@
+"""The reference language model: embedding, blocks of norm, mixer, norm and feed-forward layer, norm, head."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import check, pick
+from .base import Mixer, Place, Shared, State
+from .kinds import build
+from .linear import HGRN2
+from .parts import Norm, linear
+from .rwkv import ChannelMix
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One mixer of a stack: a name of `KINDS` and options of that kind (`options_of`)."""
+
+    kind: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LanguageConfig:
+    """What a `LanguageModel` is built from.
+
+    Attributes:
+        layers: mixers, bottom to top, of any mix of kinds.
+        vocabulary: tokens; 256 for bytes.
+        width: D, channels of the residual stream.
+        mlp: feed-forward layer of every block, a name of `MLPS`: 'gated', 'channel_mix' (RWKV) or 'none' (Mamba).
+        hidden: channels of the feed-forward layer (default: 8/3 width, in whole steps of 32).
+        act: activation of 'channel_mix'.
+        norm: 'rms' or 'layer'; `norm_bias` for 'layer'.
+        first_norm: one more norm behind the embedding.
+        eps: of the norms.
+        tied: the head's weight is the embedding's.
+    """
+
+    layers: tuple[Layer, ...]
+    vocabulary: int = 256
+    width: int = 128
+    mlp: str = "gated"
+    hidden: int | None = None
+    act: str = "sqrelu"
+    norm: str = "rms"
+    norm_bias: bool = True
+    first_norm: bool = False
+    eps: float = 1e-6
+    tied: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> LanguageConfig:
+        """The config `to_json` wrote.
+
+        Raises:
+            NeurosimInputError: a key no config has, or layers that are none.
+        """
+        known = dict.fromkeys(LanguageConfig.__dataclass_fields__)
+        for name in values:
+            pick(known, name, "LanguageConfig")
+        layers = values.get("layers")
+        check(isinstance(layers, list | tuple), "LanguageConfig.layers", "must be a list", layers)
+        built = []
+        for i, layer in enumerate(cast(list[Any], layers)):
+            what = f"LanguageConfig.layers[{i}]"
+            check(
+                isinstance(layer, Mapping) and set(layer) <= {"kind", "options"}, what, "must be kind, options", layer
+            )
+            built.append(Layer(str(layer.get("kind")), dict(layer.get("options") or {})))
+        return LanguageConfig(**(dict(values) | {"layers": tuple(built)}))
+
+
+class GatedMLP(nn.Module):
+    """W_down (silu(W_gate x) W_up x)."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.gate_proj, self.up_proj = linear(width, hidden), linear(width, hidden)
+        self.down_proj = linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+MLPS: dict[str, Callable[[LanguageConfig, int], nn.Module | None]] = {
+    "channel_mix": lambda config, hidden: ChannelMix(config.width, hidden, config.act),
+    "gated": lambda config, hidden: GatedMLP(config.width, hidden),
+    "none": lambda config, hidden: None,
+}
+
+NORMS: dict[str, Callable[[LanguageConfig], nn.Module]] = {
+    "layer": lambda config: nn.LayerNorm(config.width, eps=config.eps, bias=config.norm_bias),
+    "rms": lambda config: Norm(config.width, config.eps),
+}
+
+
+class Block(nn.Module):
+    """x + mixer(norm(x)), then x + mlp(norm(x)) where there is one."""
+
+    def __init__(self, config: LanguageConfig, place: Place) -> None:
+        super().__init__()
+        layer, norm = config.layers[place.layer], pick(NORMS, config.norm, "LanguageConfig.norm")
+        self.pre_norm = norm(config) if config.first_norm and place.layer == 0 else None
+        self.norm = norm(config)
+        self.mixer: Mixer = build(layer.kind, config.width, place, layer.options)
+        hidden = config.hidden or 32 * math.ceil(config.width * 8 / 3 / 32)
+        self.mlp = pick(MLPS, config.mlp, "LanguageConfig.mlp")(config, hidden)
+        self.mlp_norm = None if self.mlp is None else norm(config)
+
+    def forward(self, x: Tensor, state: State | None, shared: Shared) -> tuple[Tensor, State]:
+        x = x if self.pre_norm is None else self.pre_norm(x)
+        mixed, after = self.mixer(self.norm(x), state, shared)
+        x = x + mixed
+        if self.mlp is None or self.mlp_norm is None:
+            return x, after
+        inner = self.mlp_norm(x)
+        if isinstance(self.mlp, ChannelMix):
+            tail = torch.zeros_like(x[:, :1]) if state is None else state["mlp_tail"]
+            out, tail = self.mlp(inner, tail)
+            return x + out, after | {"mlp_tail": tail}
+        return x + self.mlp(inner), after
+
+
+class LanguageModel(nn.Module):
+    """Tokens to logits through a stack of attention kinds.
+
+    `model(tokens)` runs many tokens at once by the chunked forms; `model.step(token, state)` one, with memory that
+    does not grow (but for a window of all tokens). Linear layers are `nn.Linear` under stable names, listed by
+    `named_modules`: `layers.0.mixer.q_proj`, `layers.0.mlp.down_proj`, `lm_head`. `layers[i].mixer.codes` is where a
+    conversion codes q, k and the state.
+
+    Raises:
+        NeurosimInputError: on construction, naming what breaks its rule.
+    """
+
+    def __init__(self, config: LanguageConfig, seed: int = 0) -> None:
+        super().__init__()
+        check(len(config.layers) > 0, "LanguageConfig.layers", "must be at least one", 0)
+        check(config.vocabulary > 0, "LanguageConfig.vocabulary", "must be > 0 tokens", config.vocabulary)
+        self.config = config
+        # Layers draw their first weights from torch's generator: set for the time of building, then as it was.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.embeddings = nn.Embedding(config.vocabulary, config.width)
+            count = len(config.layers)
+            self.layers = nn.ModuleList([Block(config, Place(i, count)) for i in range(count)])
+            self.norm = pick(NORMS, config.norm, "LanguageConfig.norm")(config)
+            self.lm_head = linear(config.width, config.vocabulary)
+            self._start(count)
+        bounded = [isinstance(m, HGRN2) and m.bounded for m in self.mixers()]
+        self.lower_bounds = nn.Parameter(torch.zeros(count, config.width)) if any(bounded) else None
+        if config.tied:
+            self.lm_head.weight = self.embeddings.weight
+
+    def _start(self, count: int) -> None:
+        """First weights: normal of deviation .02, those that write to the residual stream smaller by its depth."""
+        nn.init.normal_(self.embeddings.weight, std=0.02)
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear) and "feature_map" not in name:
+                ends = name.rsplit(".", 1)[-1] in ("o_proj", "out_proj", "down_proj", "value")
+                nn.init.normal_(module.weight, std=0.02 / math.sqrt(2 * count) if ends else 0.02)
+
+    def mixers(self) -> list[Mixer]:
+        """The attention of each layer, bottom to top."""
+        return [cast(Block, block).mixer for block in self.layers]
+
+    def forward(self, tokens: Tensor, state: list[State] | None = None) -> tuple[Tensor, list[State]]:
+        """(logits [B, T, vocabulary], state after them) from tokens [B, T] and the state before them."""
+        x, shared, after = self.embeddings(tokens), {}, []
+        bounds = self.bounds()
+        for i, block in enumerate(self.layers):
+            if bounds is not None:
+                shared["lower_bound"] = bounds[i]
+            x, new = block(x, None if state is None else state[i], shared)
+            after.append(new)
+        return self.lm_head(self.norm(x)), after
+
+    def bounds(self) -> Tensor | None:
+        """[layers, D] lower bounds of the forget gates of HGRN-2, rising with the layer; none without such layers."""
+        if self.lower_bounds is None:
+            return None
+        parts = self.lower_bounds.softmax(0)
+        return parts.cumsum(0) - parts[:1]
+
+    def step(self, token: Tensor, state: list[State] | None = None) -> tuple[Tensor, list[State]]:
+        """(logits [B, vocabulary], state after it) from one token each [B]."""
+        logits, state = self(token[:, None], state)
+        return logits[:, 0], state
+
+    def parameter_count(self) -> int:
+        return sum(p.numel() for p in self.parameters())

@@ -1,0 +1,130 @@
+"""Small layers that attention kinds share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import check, pick
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": lambda x: F.gelu(x, approximate="tanh"),
+    "identity": lambda x: x,
+    "logsigmoid": F.logsigmoid,
+    "relu": F.relu,
+    "sigmoid": torch.sigmoid,
+    "silu": F.silu,
+    "sqrelu": lambda x: F.relu(x).square(),
+    "swish": F.silu,
+    "tanh": torch.tanh,
+}
+
+
+def activation(name: str, what: str) -> Callable[[Tensor], Tensor]:
+    """An activation by name.
+
+    Raises:
+        NeurosimInputError: no such activation.
+    """
+    return pick(ACTIVATIONS, name, what)
+
+
+def linear(inputs: int, outputs: int, bias: bool = False) -> nn.Linear:
+    return nn.Linear(inputs, outputs, bias=bias)
+
+
+def low_rank(inputs: int, rank: int, outputs: int, bias: bool = False) -> nn.Sequential:
+    """Two linear layers through `rank` channels."""
+    return nn.Sequential(linear(inputs, rank), linear(rank, outputs, bias))
+
+
+def heads(x: Tensor, width: int) -> Tensor:
+    """[.., H width] to [.., H, width]."""
+    return x.unflatten(-1, (-1, width))
+
+
+def spread(x: Tensor, times: int, dim: int = -2) -> Tensor:
+    """Every head `times` times, copies beside each other: grouped heads."""
+    return x if times == 1 else x.repeat_interleave(times, dim)
+
+
+def unit(x: Tensor) -> Tensor:
+    """x over its length along the last axis, kept finite at 0."""
+    return x * (x.square().sum(-1, keepdim=True) + 1e-6).rsqrt()
+
+
+def divided(whole: int, by: int, what: str) -> int:
+    """whole / by, which must be whole and at least 1.
+
+    Raises:
+        NeurosimInputError: it is not.
+    """
+    check(by > 0 and whole > 0 and whole % by == 0, what, f"must be a multiple of {by} and > 0", whole)
+    return whole // by
+
+
+class Norm(nn.RMSNorm):
+    """x / sqrt(mean x^2 + eps) over the last axis, times a weight if `affine`."""
+
+    def __init__(self, width: int, eps: float, affine: bool = True) -> None:
+        super().__init__(width, eps=eps, elementwise_affine=affine)
+
+
+class ShortConv(nn.Module):
+    """A causal convolution over few tokens, each channel on its own: y_t = f(sum_i w_i x_{t-size+1+i} + b)."""
+
+    def __init__(self, channels: int, size: int, bias: bool = False, act: str | None = "silu") -> None:
+        super().__init__()
+        check(size > 0, "ShortConv.size", "must be > 0 tokens", size)
+        self.size, self.act = size, act
+        bound = 1 / math.sqrt(size)
+        self.weight = nn.Parameter(torch.empty(channels, 1, size).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
+
+    def initial(self, x: Tensor) -> Tensor:
+        """[B, size - 1, C] zeros: the tokens before the first."""
+        return x.new_zeros(x.shape[0], self.size - 1, self.weight.shape[0])
+
+    def forward(self, x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
+        """(y [B, T, C], the tail after it) from x [B, T, C] and the `size - 1` tokens before it."""
+        known = torch.cat([tail, x], 1)
+        return self.apply_to(known, x.shape[1]), known[:, x.shape[1] :]
+
+    def apply_to(self, known: Tensor, length: int) -> Tensor:
+        """y of the last `length` tokens of `known` [B, size - 1 + length, C]."""
+        y = known[:, :length] * self.weight[:, 0, 0]
+        for i in range(1, self.size):
+            y = torch.addcmul(y, known[:, i : i + length], self.weight[:, 0, i])
+        if self.bias is not None:
+            y = y + self.bias
+        return y if self.act is None else ACTIVATIONS[self.act](y)
+
+
+def rotate(x: Tensor, position: Tensor, base: float = 10000.0) -> Tensor:
+    """Rotary positions (Su et al. 2021): pairs (i, i + K/2) of x [B, T, H, K] turned by position base^(-2i/K).
+
+    Args:
+        position: [], that of the first token.
+    """
+    half = x.shape[-1] // 2
+    rates = base ** (-torch.arange(half, device=x.device, dtype=torch.float64) / half)
+    turns = (torch.arange(x.shape[1], device=x.device) + position).to(torch.float64)[:, None] * rates
+    cos, sin = (f(turns).to(x.dtype)[:, None] for f in (torch.cos, torch.sin))
+    first, second = x[..., :half], x[..., half : 2 * half]
+    return torch.cat([first * cos - second * sin, first * sin + second * cos, x[..., 2 * half :]], -1)
+
+
+def shifted(x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
+    """(the token before each of x [B, T, D], the last token): tail [B, 1, D] comes before the first."""
+    known = torch.cat([tail, x], 1)
+    return known[:, :-1], known[:, -1:]
+
+
+def step_bias(count: int) -> Tensor:
+    """Biases whose softplus is spread evenly in the logarithm over .001 to .1: initial step sizes (Gu & Dao 2023)."""
+    steps = torch.exp(torch.rand(count) * (math.log(0.1) - math.log(0.001)) + math.log(0.001)).clamp(min=1e-4)
+    return steps + torch.log(-torch.expm1(-steps))

@@ -1,0 +1,127 @@
+"""RWKV-7: a decay for every key channel and a change of rank one a token (Peng et al. 2025, arXiv 2503.14456)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from . import chunks
+from .base import Inputs, Mixer, Place, Shared, State, read
+from .parts import ACTIVATIONS, activation, divided, heads, linear, shifted, unit
+
+DECAY = 0.6065306597126334  # e^-1/2: no channel loses more than 45 % of its content a token
+
+
+class LowRank(nn.Module):
+    """W2 f(W1 x) + b."""
+
+    def __init__(self, inputs: int, rank: int, outputs: int, act: nn.Module, bias: bool = True) -> None:
+        super().__init__()
+        self.lora = nn.Sequential(linear(inputs, rank), act, linear(rank, outputs, bias))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.lora(x)
+
+
+class RWKV7(Mixer):
+    """S = diag(e^w) S + b (S^T a)^T + k v^T, S^T a being that of the S before its decay; o = S^T r, scale 1.
+
+    Each of r, w, k, v, a, g comes from its own mix of a token and the one before it. w = -e^-1/2 sigmoid(..), the
+    direction removed is a = -k' and written back b = k' times a learnt rate, k' = k k_k over its length. Values of
+    layer 0 are mixed into those of later layers. Output: norm over each head, plus (r . k r_k) v, times the gate.
+
+    Args:
+        width: D, channels of x.
+        head: channels of a key head; heads = width / head.
+        values: channels over all heads (default: width).
+        decay_rank, rate_rank, value_rank, gate_rank: of the low-rank maps of w, a, v and g.
+    """
+
+    chunk = 16
+
+    def __init__(
+        self,
+        width: int,
+        place: Place,
+        head: int = 32,
+        values: int | None = None,
+        decay_rank: int = 64,
+        rate_rank: int = 64,
+        value_rank: int = 16,
+        gate_rank: int = 128,
+        affine: bool = True,
+        eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        self.heads, self.key = divided(width, head, "RWKV7.width"), head
+        values = values or width
+        self.value, self.first = divided(values, self.heads, "RWKV7.values"), place.layer == 0
+        for name in "rwkvag":
+            setattr(self, f"x_{name}", nn.Parameter(torch.rand(1, 1, width)))
+        self.k_k, self.k_a = nn.Parameter(torch.full((width,), 0.71)), nn.Parameter(torch.full((width,), 1.02))
+        self.r_k = nn.Parameter(torch.full((self.heads, head), -0.04))
+        self.r_proj, self.k_proj = linear(width, width), linear(width, width)
+        self.v_proj, self.o_proj = linear(width, values), linear(values, width)
+        self.w_lora = LowRank(width, decay_rank, width, nn.Tanh())
+        self.a_lora = LowRank(width, rate_rank, width, nn.Identity())
+        self.g_lora = LowRank(width, gate_rank, values, nn.Sigmoid(), bias=False)
+        if not self.first:
+            self.v_lora = LowRank(width, value_rank, values, nn.Identity())
+        self.g_norm = nn.GroupNorm(self.heads, values, eps=head * eps, affine=affine)
+
+    def initial(self, x: Tensor) -> State:
+        memory = x.new_zeros(x.shape[0], self.heads, self.key, self.value)
+        return {"memory": memory, "tail": torch.zeros_like(x[:, :1])}
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        before, tail = shifted(x, state["tail"])
+        mixed = {name: torch.addcmul(x, before - x, getattr(self, f"x_{name}")) for name in "rwkvag"}
+        k, v = self.k_proj(mixed["k"]), self.v_proj(mixed["v"])
+        if self.first:
+            shared["first_values"] = v
+        else:
+            v = torch.lerp(v, shared["first_values"], self.v_lora(mixed["v"]).sigmoid())
+        rate = self.a_lora(mixed["a"]).sigmoid()
+        gone = unit(heads(k * self.k_k, self.key))
+        inputs = {
+            "q": heads(self.r_proj(mixed["r"]), self.key),
+            "g": heads(-DECAY * self.w_lora(mixed["w"]).sigmoid(), self.key),
+            "k": heads(k * (1 + (rate - 1) * self.k_a), self.key),
+            "v": heads(v, self.value),
+            "a": -gone,
+            "b": gone * heads(rate, self.key),
+            "gate": self.g_lora(mixed["g"]),
+        }
+        return inputs, {"tail": tail}
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        removed = inputs["b"][..., None] * read(memory, inputs["a"])[..., None, :]
+        memory = memory * inputs["g"].exp()[..., None] + removed
+        memory = memory + inputs["k"][..., None] * inputs["v"][..., None, :]
+        return memory, read(memory, inputs["q"])
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        # `chunks.rank_one` reads after the decay: undone in a, at most e^.61 a channel.
+        a = inputs["a"] * (-inputs["g"]).exp()
+        return chunks.rank_one(inputs["q"], inputs["k"], inputs["v"], a, inputs["b"], memory, inputs["g"], self.chunk)
+
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        o = self.g_norm(out.flatten(-2).flatten(0, 1)).unflatten(0, x.shape[:2])
+        now = (inputs["q"] * inputs["k"] * self.r_k).sum(-1, keepdim=True) * inputs["v"]
+        return self.o_proj((o + now.flatten(-2)) * inputs["gate"])
+
+
+class ChannelMix(nn.Module):
+    """RWKV's feed-forward layer: W_v f(W_k (x mixed with the token before)), f = relu^2."""
+
+    def __init__(self, width: int, hidden: int, act: str) -> None:
+        super().__init__()
+        activation(act, "LanguageConfig.act")
+        self.act = act
+        self.x_k = nn.Parameter(torch.rand(width))
+        self.key, self.value = linear(width, hidden), linear(hidden, width)
+
+    def forward(self, x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
+        """(y [B, T, D], the last token) from x [B, T, D] and the token before it [B, 1, D]."""
+        before, tail = shifted(x, tail)
+        return self.value(ACTIVATIONS[self.act](self.key(torch.addcmul(x, before - x, self.x_k)))), tail
