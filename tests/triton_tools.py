@@ -46,7 +46,7 @@ def cases(module: str) -> list[str]:
     return [n.name for n in tree.body if isinstance(n, ast.FunctionDef) and n.name.startswith("case_")]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _interpreted(module: str) -> dict[str, str]:
     """Every case's traceback, empty where it passed: one subprocess, for kernels are made as their module is read."""
     env = {**os.environ, "TRITON_INTERPRET": "1", FUSION: "1"}
