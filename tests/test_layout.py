@@ -16,7 +16,7 @@ FLOORS = {
     2: ["files", "neurons", "synapses", "plasticity", "sdr", "measure", "catalog", "camera", "frames"],
     3: ["network", "datasets", "dendrites", "macrocolumn", "associative", "attention"],
     4: ["engine", "layers"],
-    5: ["liquid", "hlop", "convert", "interop", "description"],
+    5: ["liquid", "hlop", "training", "convert", "interop", "description"],
     6: ["continual", "runs", "report"],
     7: ["cli"],
 }

@@ -1,0 +1,84 @@
+"""What may be done to a recording in training: each epoch sees it a little elsewhere, turned, stretched or thinned."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import check
+from ..network import stream
+
+# Uniform draws a recording takes in an epoch, one row each.
+TIME, THIN, UP, ACROSS, SIZE, TURN, DRAWS = range(7)
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How far recordings may be changed; every one is changed by its own draw, keyed by seed, epoch and recording.
+
+    Attributes:
+        shift: pixels (both ways) or channels, uniform in +- shift.
+        zoom: sizes uniform in 1 +- zoom about the middle of the sensor; of channels this is a longer or shorter vocal
+            tract (Jaitly & Hinton 2013).
+        rotate: radians, uniform in +- rotate; cameras only.
+        jitter: pixels or channels, the standard deviation by which every event moves on its own.
+        stretch: durations uniform in 1 +- stretch.
+        drop: the part of the events that is left out is uniform in 0 to drop.
+
+    Raises:
+        NeurosimInputError: a value out of range.
+    """
+
+    shift: float = 0.0
+    zoom: float = 0.0
+    rotate: float = 0.0
+    jitter: float = 0.0
+    stretch: float = 0.0
+    drop: float = 0.0
+
+    def __post_init__(self) -> None:
+        below = {"zoom": 1.0, "stretch": 1.0, "drop": 1.0}
+        for entry in fields(self):
+            value, top = getattr(self, entry.name), below.get(entry.name, math.inf)
+            rule = f"must be >= 0 and < {top:g}" if top < math.inf else "must be >= 0 and finite"
+            check(0 <= value < top, f"Augment.{entry.name}", rule, value)
+
+    def views(
+        self, seed: int, epoch: int, recordings: NDArray[np.int64], camera: bool
+    ) -> tuple[NDArray[np.float64], NDArray[np.uint64]]:
+        """What `kernels.bins` does to each recording, and the key of its own random numbers.
+
+        Args:
+            recordings: [n] the number of each in its set: the same recording gets the same draw in any batch.
+            camera: the sensor has two dimensions in space, along which it shifts and turns.
+
+        Returns:
+            [n, COLUMNS] float64 and [n] uint64.
+        """
+        from ..kernels import bins
+
+        key = stream(seed, "training", "augment")
+        u = np.stack([_uniform(key, epoch, int(number)) for number in recordings])
+        size = 1 + self.zoom * (2 * u[:, SIZE] - 1)
+        angle = self.rotate * (2 * u[:, TURN] - 1) if camera else np.zeros(len(u))
+        views = np.tile(bins.STILL, (len(u), 1))
+        views[:, bins.STRETCH] = 1 + self.stretch * (2 * u[:, TIME] - 1)
+        views[:, bins.DROP] = self.drop * u[:, THIN]
+        views[:, bins.JITTER] = self.jitter
+        views[:, bins.YY] = views[:, bins.XX] = size * np.cos(angle)
+        views[:, bins.YX], views[:, bins.XY] = -size * np.sin(angle), size * np.sin(angle)
+        views[:, bins.Y] = self.shift * (2 * u[:, UP] - 1) if camera else 0
+        views[:, bins.X] = self.shift * (2 * u[:, ACROSS] - 1)
+        keys = [stream(seed, "training", "event", str(epoch), str(number)) for number in recordings]
+        return views, np.array(keys, np.uint64)
+
+
+def _uniform(key: int, epoch: int, recording: int) -> NDArray[np.float64]:
+    from ..kernels.random import uniforms
+
+    out = np.empty(DRAWS)
+    uniforms(np.uint64(key), DRAWS * recording, np.uint64(epoch), out)
+    return out

@@ -1,0 +1,154 @@
+"""Recordings as tensors: events counted in bins of time, neighbouring units pooled."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import check
+from ..spikes import GRID_SLACK, Recordings
+from .augment import Augment
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Recordings as one tensor.
+
+    Attributes:
+        x: [steps, recordings, units] float32 counts; zeros where a recording has ended.
+        lengths: [recordings] int64, steps that each lasts.
+        labels: [recordings] int64.
+    """
+
+    x: NDArray[np.float32]
+    lengths: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Binning:
+    """How the recordings of one sensor become tensors.
+
+    Attributes:
+        sensor: the shape of the recordings: (channels,), (height, width) or (planes, height, width).
+        dt: s, a bin.
+        duration: s; later events are left out.
+        pool: pixels along both sides of the camera, or channels, that are summed into one unit.
+        most: events of a pool in a bin that count; 1 makes the tensor binary, 0 counts all.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    sensor: tuple[int, ...]
+    dt: float = 0.01
+    duration: float = 1.0
+    pool: int = 1
+    most: int = 1
+
+    def __post_init__(self) -> None:
+        check(1 <= len(self.sensor) <= 3, "Binning.sensor", "must have one to three dimensions", self.sensor)
+        check(0 < self.dt < math.inf, "Binning.dt", "must be > 0 s", self.dt)
+        check(self.dt <= self.duration < math.inf, "Binning.duration", f"must be >= dt {self.dt} s", self.duration)
+        check(1 <= self.pool <= max(self.sensor), "Binning.pool", f"must be 1 to {max(self.sensor)}", self.pool)
+        check(self.most >= 0, "Binning.most", "must be >= 0 events", self.most)
+
+    @property
+    def camera(self) -> bool:
+        """The sensor has two dimensions in space."""
+        return len(self.sensor) > 1
+
+    @property
+    def steps(self) -> int:
+        """Bins of the longest recording there can be."""
+        return max(1, math.ceil(self.duration / self.dt - GRID_SLACK))
+
+    @cached_property
+    def planes(self) -> tuple[int, int, int]:
+        """The sensor as planes, height, width."""
+        planes, height, width = ((1,) * (3 - len(self.sensor)) + tuple(self.sensor))[-3:]
+        return planes, height, width
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """How the units of the tensor unfold."""
+        planes, height, width = self.planes
+        pooled = planes, -(-height // self.pools[0]), -(-width // self.pools[1])
+        return pooled[-len(self.sensor) :]
+
+    @property
+    def units(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def pools(self) -> tuple[int, int]:
+        """Rows and columns that are summed into one."""
+        return (self.pool if self.camera else 1), self.pool
+
+    def batch(
+        self,
+        recordings: Recordings,
+        chosen: NDArray[np.int64],
+        augment: Augment | None = None,
+        seed: int = 0,
+        epoch: int = 0,
+    ) -> Batch:
+        """Some recordings, cut to the steps of the longest of them.
+
+        Args:
+            chosen: [n] which.
+            augment: changes each by its own draw of (seed, epoch, recording); None leaves them as they are.
+
+        Raises:
+            NeurosimInputError: recordings of another sensor, or without labels.
+        """
+        from ..kernels import bins
+
+        check(recordings.shape == self.sensor, "Binning.batch", f"needs the sensor {self.sensor}", recordings.shape)
+        labels = recordings.labels
+        check(labels is not None, "Binning.batch", "needs labelled recordings", "none")
+        assert labels is not None
+        chosen = np.asarray(chosen, np.int64)
+        views, keys = np.tile(bins.STILL, (len(chosen), 1)), np.zeros(len(chosen), np.uint64)
+        if augment is not None and augment != Augment():
+            views, keys = augment.views(seed, epoch, chosen, self.camera)
+        lengths = self.lengths(recordings.durations[chosen] * views[:, bins.STRETCH])
+        x = np.empty((int(lengths.max(initial=1)), len(chosen), self.units), np.float32)
+        first, last = recordings.offsets[:-1][chosen], recordings.offsets[1:][chosen]
+        where = recordings.tick, self.dt, self.planes, self.pools, self.most
+        bins.bins(recordings.ticks, recordings.units, first, last, *where, views, keys, x)
+        return Batch(x, lengths, labels[chosen])
+
+    def lengths(self, durations: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Steps that recordings of these durations (s) last, at least one."""
+        steps = np.ceil(durations / self.dt - GRID_SLACK).astype(np.int64)
+        return np.clip(steps, 1, self.steps)
+
+    def recordings(self, recordings: Recordings) -> Recordings:
+        """The same as events again: what the engine plays to a network that was trained on the tensors.
+
+        An entry of c becomes c events at the start of its step; a recording lasts as many steps as its tensor.
+        """
+        ticks, units, sizes = [], [], []
+        for first in range(0, len(recordings), 64):
+            chosen = np.arange(first, min(first + 64, len(recordings)))
+            x = self.batch(recordings, chosen).x.transpose(1, 0, 2)
+            each, step, unit = np.nonzero(x)
+            repeats = x[each, step, unit].astype(np.int64)
+            ticks.append(np.repeat(step, repeats).astype(np.int32))
+            units.append(np.repeat(unit, repeats).astype(np.int32))
+            sizes.append(np.bincount(np.repeat(each, repeats), minlength=len(chosen)))
+        return replace(
+            recordings,
+            ticks=np.concatenate(ticks),
+            units=np.concatenate(units),
+            offsets=np.concatenate([[0], *sizes]).cumsum(),
+            durations=self.lengths(recordings.durations) * self.dt,
+            size=self.units,
+            shape=self.shape,
+            tick=self.dt,
+        )

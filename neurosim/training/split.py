@@ -1,0 +1,63 @@
+"""Which recordings to learn from and which to stop by: a part of the training set, alike in its classes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import check
+from ..network import stream
+
+
+def split(
+    labels: NDArray[np.int64], fraction: float, seed: int, groups: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Ascending indices to train on and to validate on.
+
+    Args:
+        labels: [n] class numbers.
+        fraction: of each class that is validated on, rounded; every class keeps one to train on.
+        seed: which of them.
+        groups: [n], for instance the speakers: each class of each of them is divided so.
+
+    Raises:
+        NeurosimInputError: a fraction out of range, or so small or large that a side is empty.
+    """
+    check(0 <= fraction < 1, "validation.fraction", "must be >= 0 and < 1", fraction)
+    every = np.arange(len(labels))
+    if fraction == 0:
+        return every, every[:0]
+    kinds = labels if groups is None else np.unique(groups, return_inverse=True)[1] * (labels.max() + 1) + labels
+    draws = np.random.Generator(np.random.Philox(stream(seed, "training", "split")))
+    order = draws.permutation(len(labels))
+    held = np.zeros(len(labels), bool)
+    for kind in np.unique(kinds):
+        mine = order[kinds[order] == kind]
+        held[mine[: min(round(fraction * len(mine)), len(mine) - 1)]] = True
+    check(bool(held.any()), "validation.fraction", f"must leave some of {len(labels)} to validate on", fraction)
+    return every[~held], every[held]
+
+
+def check_labels(labels: NDArray[np.int64], others: NDArray[np.int64], classes: tuple[str, ...], what: str) -> None:
+    """Raise where training could not work, or could not be tested.
+
+    Args:
+        labels: of the recordings to train on.
+        others: of those to be tested on, which `what` calls them.
+
+    Raises:
+        NeurosimInputError: one class only; a label beyond the classes; a label among the others that is not trained.
+    """
+    known = np.unique(labels)
+    names = ", ".join(_name(k, classes) for k in known)
+    check(len(known) >= 2, "the training recordings", "must be of at least two classes", f"only {names}")
+    for found in (known, np.unique(others)):
+        wrong = [int(k) for k in found if not 0 <= k < len(classes)]
+        check(not wrong, "data", f"labels must lie below the {len(classes)} classes the dataset names", wrong)
+    unseen = ", ".join(_name(k, classes) for k in np.setdiff1d(others, known))
+    rule = "must have no label that the training recordings lack; train on more of them or leave it out"
+    check(not unseen, what, rule, unseen)
+
+
+def _name(label: int, classes: tuple[str, ...]) -> str:
+    return f"'{classes[label]}'" if 0 <= label < len(classes) else str(int(label))

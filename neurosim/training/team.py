@@ -1,0 +1,78 @@
+"""Processes that train one network together, each on its share of every batch (torch.distributed, gloo)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import NeurosimError, NeurosimInputError
+
+# What torchrun tells each of its processes.
+TOLD = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+@final
+@dataclass(frozen=True)
+class Team:
+    """This process among `size`; alone, nothing is sent.
+
+    Attributes:
+        rank: 0 writes what there is to write.
+        size: processes.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
+
+    def share(self, items: NDArray[np.int64]) -> slice:
+        """Which of a batch's items are this process's: consecutive ones, as many for each as can be."""
+        edges = np.linspace(0, len(items), self.size + 1).round().astype(int)
+        return slice(int(edges[self.rank]), int(edges[self.rank + 1]))
+
+    def add(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its sum over the processes."""
+        if self.size == 1 or not tensors:
+            return
+        flat = torch.cat([t.detach().reshape(-1).float() for t in tensors])
+        dist.all_reduce(flat)
+        at = 0
+        for t in tensors:
+            t.copy_(flat[at : at + t.numel()].view(t.shape))
+            at += t.numel()
+
+
+@contextmanager
+def team() -> Iterator[Team]:
+    """The processes that torchrun started this one among, or this one alone.
+
+    Raises:
+        NeurosimInputError: only some of torchrun's variables are set.
+        NeurosimError: the others did not answer.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Team()
+        return
+    missing = [name for name in TOLD if name not in os.environ]
+    if missing:
+        raise NeurosimInputError(f"{missing[0]}: must be set beside WORLD_SIZE; start the processes with torchrun")
+    try:
+        dist.init_process_group("gloo")
+    except (RuntimeError, ValueError) as error:
+        raise NeurosimError(f"torch.distributed: the processes did not meet ({str(error).splitlines()[0]})") from None
+    try:
+        yield Team(dist.get_rank(), dist.get_world_size())
+    finally:
+        dist.destroy_process_group()
