@@ -121,6 +121,9 @@ def test_the_same_seed_makes_the_same_neuron_and_the_same_dropout() -> None:
     assert not torch.equal(a(x), a(x))
     assert torch.equal(a.eval()(x), a(x))
     torch.testing.assert_close(a(x), a.elm(x * 0.5)[0][-1])
+    ends = a(x, torch.tensor([4, 11, 1]))
+    for k, end in enumerate((4, 11, 1)):
+        torch.testing.assert_close(ends[k], a(x[:end])[k])
 
 
 def test_order_in_time_is_learned() -> None:

@@ -156,7 +156,8 @@ class ELMClassifier(nn.Module):
 
     Attributes:
         elm: with an output for each class.
-        dropout: probability that an input of a step is left out; as published, the others stay as they are.
+        dropout: probability that an input of a step is left out. The others stay as they are, as published; out of
+            training all inputs are scaled by 1 - dropout instead.
         seed: of dropout; the masks of call k depend on it and k alone.
     """
 
@@ -167,15 +168,16 @@ class ELMClassifier(nn.Module):
         self.calls: Tensor
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, classes] scores from x [T, B, inputs]."""
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """[B, classes] scores from x [T, B, inputs], of which sequence b ends after lengths[b] steps; None means T."""
         if self.training and self.dropout:
             draws = torch.Generator().manual_seed((self.seed << 32) + int(self.calls))
             self.calls += 1
             x = x * (torch.rand(x.shape, generator=draws) >= self.dropout).to(x)
         elif self.dropout:
             x = x * (1 - self.dropout)
-        return self.elm(x)[0][-1]
+        y = self.elm(x)[0]
+        return y[-1] if lengths is None else y[lengths - 1, torch.arange(y.shape[1], device=y.device)]
 
 
 def _windows(inputs: int, branches: int | None, each: int | None) -> Tensor:

@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import final
+from typing import Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..engine import Progress, Result, simulate
-from ..errors import check
+from ..errors import check, pick
+from ..measure import Layer
 from ..network import Network, Population, Projection, SpikeSource, stream
-from ..neurons import CubaLIF
+from ..neurons import CubaLIF, Neuron
 from ..spikes import Recordings
 from ..synapses import FromList
 
@@ -24,6 +25,8 @@ PLACES = 8
 INPUT_WEIGHT = 0.3  # of one synapse, over the root of the patches, before `adapt`
 # Rounds of `adapt`, the damping of a round and its bounds; six bring the median neuron within 20 % of the rate.
 ROUNDS, DAMPING, BOUNDS = 6, 0.7, (0.5, 2.0)
+# Up to so many neurons all eigenvalues are found.
+DENSE = 100
 WHOLE = {"neurons": 1, "patches": 1, "patch_synapses": 1, "in_degree": 0, "seed": 0}
 
 
@@ -61,12 +64,17 @@ class Liquid:
         patch_radius: standard deviation of a patch, as a fraction of the sensor.
         longest_input_delay: s, of patches.
         in_degree: recurrent synapses onto each neuron.
+        wiring: "distance", recurrent synapses come from near neurons more often; or "uniform", from all alike.
         radius: standard deviation of the distance they come from, as a fraction of the sensor.
         weight: recurrent excitation: the sum of a neuron's excitatory weights if all its sources excited.
         inhibition: how much stronger an inhibitory synapse is.
         longest_delay: s, of recurrent synapses.
         tau_mem, tau_syn, t_refractory: s, of the neurons (`neurons.CubaLIF`, threshold 1, rest and reset 0).
         rate: spikes/s that `adapt` brings each neuron near.
+        write_noise: of weights in resistive memory: the standard deviation of the logarithm of a conductance, once
+            written (`resistive.written`).
+        read_noise: standard deviation of what a read of a weight gives, as a fraction of it
+            (`resistive.ReadNoiseLIF`); each synapse and each read on its own.
         clock: s, the step.
         seed: of everything random here.
         gains: [neurons] factor on each neuron's input weights, from `adapt`; None means 1.
@@ -83,6 +91,7 @@ class Liquid:
     patch_radius: float = 0.02
     longest_input_delay: float = 0.08
     in_degree: int = 30
+    wiring: Literal["distance", "uniform"] = "distance"
     radius: float = 0.3
     weight: float = 1.0
     inhibition: float = 3.0
@@ -91,6 +100,8 @@ class Liquid:
     tau_syn: float = 0.01
     t_refractory: float = 0.003
     rate: float = 30.0
+    write_noise: float = 0.0
+    read_noise: float = 0.0
     clock: float = 1e-3
     seed: int = 0
     gains: NDArray | None = None
@@ -107,7 +118,8 @@ class Liquid:
         for name in ("patch_radius", "radius", "rate", "clock"):
             value = getattr(self, name)
             check(math.isfinite(value) and value > 0, f"Liquid.{name}", "must be > 0", value)
-        for name in ("weight", "inhibition"):
+        pick(WIRINGS, self.wiring, "Liquid.wiring")
+        for name in ("weight", "inhibition", "write_noise", "read_noise"):
             value = getattr(self, name)
             check(math.isfinite(value) and value >= 0, f"Liquid.{name}", "must be >= 0", value)
         for name in ("longest_input_delay", "longest_delay"):
@@ -117,8 +129,16 @@ class Liquid:
         if self.gains is not None:
             check(self.gains.shape == (self.neurons,), "Liquid.gains", f"must hold {self.neurons}", self.gains.shape)
 
-    def neuron(self) -> CubaLIF:
-        return CubaLIF(tau_mem=self.tau_mem, tau_syn=self.tau_syn, t_refractory=self.t_refractory)
+    def neuron(self) -> Neuron:
+        """`CubaLIF`; with noise of reading, `resistive.ReadNoiseLIF`."""
+        if not self.read_noise:
+            return CubaLIF(tau_mem=self.tau_mem, tau_syn=self.tau_syn, t_refractory=self.t_refractory)
+        from .resistive import HALF, ReadNoiseLIF
+
+        key = stream(self.seed, "liquid", "reads")
+        return ReadNoiseLIF(
+            self.tau_mem, self.tau_syn, t_refractory=self.t_refractory, key_high=key // HALF % HALF, key_low=key % HALF
+        )
 
     def network(self) -> Network:
         """Populations "input" and "liquid", and the projections between them."""
@@ -182,23 +202,32 @@ class Liquid:
 
     def spectral_radius(self) -> float:
         """Largest |eigenvalue| of the recurrent weights, [target, source], in units of the threshold."""
-        matrix = np.zeros((self.neurons, self.neurons))
-        np.add.at(matrix, (self._recurrent.post, self._recurrent.pre), self._recurrent.weights)
-        return float(np.abs(np.linalg.eigvals(matrix)).max())
+        from scipy.sparse import coo_array
+        from scipy.sparse.linalg import ArpackNoConvergence, eigs
+
+        wires = self._written["liquid"]
+        matrix = coo_array((wires.weights, (wires.post, wires.pre)), shape=(self.neurons, self.neurons)).tocsr()
+        if self.neurons > DENSE:
+            try:
+                # A hundredth of the time of all eigenvalues, from a start that does not vary.
+                first = eigs(matrix, k=1, which="LM", v0=np.ones(self.neurons), return_eigenvectors=False)
+                return float(np.abs(first).max())
+            except ArpackNoConvergence:
+                pass
+        return float(np.abs(np.linalg.eigvals(matrix.toarray())).max())
 
     def _network(self, gains: NDArray) -> Network:
-        layers = [
-            Projection(
-                name,
-                "liquid",
-                FromList(wires.pre, wires.post),
-                wires.weights * gains[wires.post] if name == "input" else wires.weights,
-                wires.delays * self.clock,
-            )
-            for name, wires in (("input", self._input), ("liquid", self._recurrent))
-        ]
+        layers = []
+        for name, wires in self._written.items():
+            weights = wires.weights * gains[wires.post] if name == "input" else wires.weights
+            pattern, delays = FromList(wires.pre, wires.post), wires.delays * self.clock
+            layers.append(Projection(name, "liquid", pattern, weights, delays))
+            if self.read_noise:
+                variance, label = (self.read_noise * weights) ** 2, f"noise of {name}"
+                layers.append(Projection(name, "liquid", pattern, variance, delays, "variance", label))
+        initial = {"unit": np.arange(self.neurons, dtype=float)} if self.read_noise else {}
         sensor = Population("input", self.shape, SpikeSource())
-        return Network([sensor, Population("liquid", (self.neurons,), self.neuron())], layers)
+        return Network([sensor, Population("liquid", (self.neurons,), self.neuron(), initial)], layers)
 
     def _run(
         self,
@@ -209,7 +238,7 @@ class Liquid:
         progress: Callable[[Progress], None] | None = None,
     ) -> Result:
         check(recordings.shape == self.shape, "Liquid.run", f"needs recordings of shape {self.shape}", recordings.shape)
-        return simulate(
+        result = simulate(
             network,
             recordings,
             clock=self.clock,
@@ -219,6 +248,20 @@ class Liquid:
             count_updates=count_updates,
             progress=progress,
         )
+        return replace(result, work=[_once(layer) for layer in result.work]) if self.read_noise else result
+
+    @cached_property
+    def _written(self) -> dict[str, Wires]:
+        """All synapses by their source, as resistive memory holds them, before gains."""
+        wires = {"input": self._input, "liquid": self._recurrent}
+        if not self.write_noise:
+            return wires
+        from .resistive import written
+
+        return {
+            name: replace(w, weights=written(w.weights, self.write_noise, self._normal(f"write {name}", len(w.pre))))
+            for name, w in wires.items()
+        }
 
     @cached_property
     def _input(self) -> Wires:
@@ -254,10 +297,11 @@ class Liquid:
         inhibits = np.zeros(n, bool)
         inhibits[np.argsort(self._uniform("inhibitory", n), kind="stable")[: round(self.inhibitory * n)]] = True
         sources = np.empty((n, d), np.int64)
+        log_weight = WIRINGS[self.wiring]
         for i in range(n):
             distance = ((places - places[i]) ** 2).sum(axis=1)
             # The largest d of log-weights with Gumbel noise are d draws without replacement (Yellott 1977).
-            keys = -np.log(-np.log(self._uniform("sources", n, first=i * n))) - distance / (2 * self.radius**2)
+            keys = -np.log(-np.log(self._uniform("sources", n, first=i * n))) + log_weight(distance, self.radius)
             keys[i] = -math.inf
             sources[i] = np.sort(np.argsort(-keys, kind="stable")[:d])
         weights = self._gamma("weights", n, d) * np.where(inhibits[sources], -self.inhibition, 1.0)
@@ -289,6 +333,19 @@ class Liquid:
     def _steps(self, label: str, longest: float, *shape: int) -> NDArray[np.int64]:
         """Whole steps, uniform from 1 to `longest` seconds."""
         return 1 + (self._uniform(label, *shape) * round(longest / self.clock)).astype(np.int64)
+
+
+WIRINGS: dict[str, Callable[[NDArray, float], NDArray]] = {
+    "distance": lambda squared, radius: -squared / (2 * radius**2),
+    "uniform": lambda squared, radius: np.zeros_like(squared),
+}
+"""How likely a source is, as a logarithm, by its squared distance and the radius."""
+
+
+def _once(layer: Layer) -> Layer:
+    """The work without the projections that carry the noise of reading: a read is one read, noisy or not."""
+    counts = ("weights", "nonzero_weights", "synaptic_operations")
+    return replace(layer, **{name: getattr(layer, name) // 2 for name in counts})
 
 
 def _part(

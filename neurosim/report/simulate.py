@@ -7,7 +7,29 @@ from pathlib import Path
 from . import numbers, page, parts, plots, recordings
 from .html import Child, Html, el, join
 from .numbers import number
+from .page import Cell, Section
 from .parts import Json, list_of, table_of
+
+# What `liquid.quality.Quality` holds, as the table calls it.
+QUALITY = {
+    "mean_rate": ("Mean rate", "spikes/s", "Over neurons and test recordings."),
+    "sd_rate": ("Spread of rates", "spikes/s", "Standard deviation over neurons."),
+    "silent": ("Silent", "of neurons", "Never fired on any test recording."),
+    "gain": ("Gain", "spikes/event", "Spikes out for each event in."),
+    "spectral_radius": ("Spectral radius", "thresholds", "Largest eigenvalue of the recurrent weights, by magnitude."),
+    "separation": (
+        "Separation",
+        "",
+        "Mean distance of class means over 1 + the spread of a class (Norton & Ventura 2010).",
+    ),
+    "kernel_rank": (
+        "Kernel rank",
+        "",
+        "Independent states half way through different recordings (Legenstein & Maass 2007).",
+    ),
+    "effective_rank": ("Effective rank", "", "The same, weak directions counting less (Roy & Vetterli 2007)."),
+    "states": ("States ranked", "", "The highest rank there could be."),
+}
 
 
 def render(run: Path, manifest: Json, metrics: Json, config: str | None) -> str:
@@ -17,6 +39,7 @@ def render(run: Path, manifest: Json, metrics: Json, config: str | None) -> str:
         recordings.pictures(shown, why),
         recordings.rates(shown, why),
         parts.confusion(metrics),
+        _quality(metrics),
         parts.measures(metrics),
         parts.energy(metrics),
         parts.provenance(manifest, metrics, config),
@@ -29,6 +52,22 @@ def render(run: Path, manifest: Json, metrics: Json, config: str | None) -> str:
         sections=sections,
         foot=parts.foot(manifest, run.name),
     )
+
+
+def _quality(metrics: Json) -> Section:
+    """The measures of the liquid itself, before any readout."""
+    found = table_of(metrics.get("liquid"))
+    lead = "How the liquid behaves, whatever reads it. What could not be computed is blank."
+    if not found:
+        return Section("liquid", "Liquid", lead, page.notice("The run recorded no measures of the liquid."))
+    rows = [
+        (title, parts.number_cell(numbers.plain(found.get(name))), Cell("unit", unit), Cell("wide", meaning))
+        for name, (title, unit, meaning) in QUALITY.items()
+    ]
+    return Section("liquid", "Liquid", lead, page.table("Measures of the liquid", _HEADS, rows))
+
+
+_HEADS = ("Measure", Cell("n", "Value"), "", "Definition")
 
 
 def _title(metrics: Json) -> str:

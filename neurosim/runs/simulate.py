@@ -16,6 +16,7 @@ from .. import catalog, files, measure
 from ..engine import Progress, Result
 from ..errors import NeurosimInputError, check
 from ..liquid import Liquid
+from ..liquid.quality import quality
 from ..liquid.readout import TrainedReadout
 from ..spikes import Recordings
 from . import data
@@ -223,6 +224,7 @@ class _Simulation:
             "simulated_seconds": result.duration,
             "measures": measure.measure(layers, len(test), result.duration, len(test.ticks)).to_dict(),
             "energy": measure.energy(layers, len(test), self.config.energy.profile),
+            "liquid": quality(liquid, test, spikes).to_dict(),
             "run": str(self.folder.path),
             "shape": list(test.shape),
             "shown": shown,

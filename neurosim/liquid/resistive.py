@@ -1,0 +1,108 @@
+"""A liquid in resistive memory: conductances that were not written as meant, and that read otherwise each time.
+
+The weights of a random network need not be precise, which is why Lin et al. put a liquid into resistive memory.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+from numba import float64, int64, uint32
+from numpy.typing import NDArray
+
+from ..errors import check
+from ..kernels.maths import log_of_fraction, turn
+from ..kernels.random import threefry, unit_interval
+from ..neurons import CubaLIF, Neuron
+from ..neurons.base import hold_steps
+
+# A key of 48 bits in halves that single precision holds exactly, as it does units and steps below 2^24.
+HALF = 1 << 24
+
+
+def written(weights: NDArray[np.float64], spread: float, normal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights as a write leaves them: log-normal, w exp(spread n - spread^2 / 2), so that their mean is what was meant.
+
+    Args:
+        spread: standard deviation of the logarithm of a conductance.
+        normal: [weights] standard normal n, one a device. A sign is in the wiring and does not vary.
+    """
+    return weights * np.exp(spread * normal - spread * spread / 2)
+
+
+@final
+@dataclass(frozen=True)
+class ReadNoiseLIF(Neuron):
+    """`CubaLIF` whose synapses are read with noise: each read of a weight w gives w (1 + read_noise n), n normal.
+
+        tau_mem dv/dt = v_leak - v + i
+        tau_syn di/dt = -i
+        arrivals of a step:  i += current + sqrt(variance) n
+        v > v_threshold:     spike, then v = v_reset, held for t_refractory
+
+    where
+        current: receptor, the sum of the weights w that arrive.
+        variance: receptor, the sum of (read_noise w)^2 over the same arrivals: the sum of independent normal reads is
+            normal, so one draw a neuron and step stands for one a synapse.
+        tau_mem, tau_syn, t_refractory: s. v_threshold, v_leak, v_reset: V (or dimensionless).
+        key_high, key_low: 24 bits each, of the noise.
+
+    Draws are keyed by key, unit, step, v and i: the same recording meets the same noise whatever is played beside it,
+    and two recordings meet independent noise as soon as their inputs differ.
+
+    State: v; refractory, the steps left to hold; i; unit, the neuron's number; step, how many it has made.
+    """
+
+    tau_mem: float = 0.02
+    tau_syn: float = 0.005
+    v_threshold: float = 1.0
+    v_leak: float = 0.0
+    v_reset: float = 0.0
+    t_refractory: float = 0.0
+    key_high: int = 0
+    key_low: int = 0
+    state: ClassVar[tuple[str, ...]] = ("v", "refractory", "i", "unit", "step")
+    receptors: ClassVar[tuple[str, ...]] = ("current", "variance")
+    positive: ClassVar[tuple[str, ...]] = ("variance",)
+
+    def __post_init__(self) -> None:
+        Neuron.__post_init__(self)
+        for name in ("key_high", "key_low"):
+            value = getattr(self, name)
+            check(0 <= value < HALF, f"ReadNoiseLIF.{name}", "must be in 0..2^24 - 1", value)
+
+    def initial(self) -> tuple[float, ...]:
+        return self.v_leak, 0.0, 0.0, 0.0, 0.0
+
+    def constants(self, dt: float) -> tuple[float, ...]:
+        whole = CubaLIF(self.tau_mem, self.tau_syn, None, self.v_threshold, self.v_leak, self.v_reset)
+        decay, rest, to_v, _, i_decay, *_ = whole.constants(dt)
+        hold = hold_steps(self.t_refractory, dt)
+        return decay, rest, to_v, i_decay, self.v_threshold, self.v_reset, hold, self.key_high, self.key_low
+
+    @staticmethod
+    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+        v, left, current, unit, made = state[0], state[1], state[2], state[3], state[4]
+        arrived, variance = inputs[0], inputs[1]
+        decay, rest, to_v, i_decay, threshold, reset, hold = c[0], c[1], c[2], c[3], c[4], c[5], c[6]
+        high, low = uint32(c[7]), uint32(c[8])
+        zero, one, none = c.dtype.type(0), c.dtype.type(1), uint32(0)
+        for i in range(spiked.size):
+            u, x = v[i], current[i]
+            held = left[i] > zero
+            noise = zero
+            if variance[i] > zero:
+                at_v, at_x = uint32(int64(u * 1048576.0)), uint32(int64(x * 1048576.0))
+                words = threefry(uint32(unit[i]), uint32(made[i]), at_v, at_x, high, low, none, none)
+                radius = math.sqrt(-2.0 * log_of_fraction(unit_interval(words[0], words[1])) * float64(variance[i]))
+                noise = c.dtype.type(radius * turn(unit_interval(words[2], words[3]))[0])
+            u = u if held else rest + (u - rest) * decay + x * to_v
+            current[i] = x * i_decay + arrived[i] + noise
+            fired = u > threshold
+            v[i] = reset if fired else u
+            left[i] = hold if fired else max(left[i] - one, zero)
+            made[i] += one
+            spiked[i] = fired
