@@ -14,9 +14,10 @@ from neurosim.kernels.random import normals, uniforms, unit_interval, words
 
 # What is done to one recording, float64 [COLUMNS]; (y, x) counted from the middle of the sensor become
 # (YY y + YX x + Y, XY y + XX x + X).
-STRETCH, DROP, JITTER, YY, YX, XY, XX, Y, X, COLUMNS = range(10)
+# columns BAND to BAND_END and seconds PAUSE to PAUSE_END are silent, as the bins count them.
+STRETCH, DROP, JITTER, YY, YX, XY, XX, Y, X, BAND, BAND_END, PAUSE, PAUSE_END, COLUMNS = range(14)
 # What a recording is when nothing is done to it.
-STILL = np.array([1, 0, 0, 1, 0, 0, 1, 0, 0], np.float64)
+STILL = np.array([1, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0], np.float64)
 GRID_SLACK = 1e-6  # as `neurosim.spikes`
 KEEP, NORMAL = 0, 1  # streams of draws of an event
 
@@ -40,7 +41,8 @@ def bins_reference(ticks, units, first, last, tick, dt, sensor, pool, most, view
         row, column = np.floor(row).astype(int), np.floor(column).astype(int)
         step = np.floor(t / dt + GRID_SLACK).astype(int)
         inside = (row >= 0) & (row < height) & (column >= 0) & (column < width) & (step < len(out))
-        chosen = inside & (kept >= v[DROP])
+        heard = ~((column >= v[BAND]) & (column < v[BAND_END])) & ~((t >= v[PAUSE]) & (t < v[PAUSE_END]))
+        chosen = inside & (kept >= v[DROP]) & heard
         place = (plane * high + row // pool[0]) * wide + column // pool[1]
         np.add.at(out[:, b], (step[chosen], place[chosen]), 1)
     if most:
@@ -75,12 +77,16 @@ def _bins(ticks, units, first, last, tick, dt, planes, height, width, tall, broa
         stretch, drop, jitter = views[b, STRETCH], views[b, DROP], views[b, JITTER]
         yy, yx, xy, xx = views[b, YY], views[b, YX], views[b, XY], views[b, XX]
         along_y, along_x = views[b, Y], views[b, X]
+        band, band_end, pause, pause_end = views[b, BAND], views[b, BAND_END], views[b, PAUSE], views[b, PAUSE_END]
         key = uint64(keys[b])
         for e in range(first[b], last[b]):
             n = e - first[b]
-            step = int(math.floor(float(ticks[e]) * tick * stretch / dt + GRID_SLACK))
+            time = float(ticks[e]) * tick * stretch
+            step = int(math.floor(time / dt + GRID_SLACK))
             if step >= steps:
                 break
+            if pause <= time < pause_end:
+                continue
             if drop > 0.0:
                 a, c, _, _ = words(key, uint64(n), uint64(KEEP))
                 if unit_interval(a, c) < drop:
@@ -95,6 +101,8 @@ def _bins(ticks, units, first, last, tick, dt, planes, height, width, tall, broa
                 row += jitter * pair[0] if height > 1 else 0.0
                 column += jitter * pair[1]
             i, j = int(math.floor(row)), int(math.floor(column))
+            if band <= j < band_end:
+                continue
             if 0 <= i < height and 0 <= j < width:
                 place = (plane * high + i // tall) * wide + j // broad
                 if most == 0.0 or out[step, b, place] < top:

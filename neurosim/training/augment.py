@@ -12,7 +12,7 @@ from ..errors import check
 from ..network import stream
 
 # Uniform draws a recording takes in an epoch, one row each.
-TIME, THIN, UP, ACROSS, SIZE, TURN, DRAWS = range(7)
+TIME, THIN, UP, ACROSS, SIZE, TURN, BAND, BAND_AT, PAUSE, PAUSE_AT, DRAWS = range(11)
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Augment:
         jitter: pixels or channels, the standard deviation by which every event moves on its own.
         stretch: durations uniform in 1 +- stretch.
         drop: the part of the events that is left out is uniform in 0 to drop.
+        mask: one band of columns or channels, and one stretch of time, are silent; each is a part of the whole uniform
+            in 0 to mask (Park et al. 2019).
 
     Raises:
         NeurosimInputError: a value out of range.
@@ -38,22 +40,31 @@ class Augment:
     jitter: float = 0.0
     stretch: float = 0.0
     drop: float = 0.0
+    mask: float = 0.0
 
     def __post_init__(self) -> None:
-        below = {"zoom": 1.0, "stretch": 1.0, "drop": 1.0}
+        below = {"zoom": 1.0, "stretch": 1.0, "drop": 1.0, "mask": 1.0}
         for entry in fields(self):
             value, top = getattr(self, entry.name), below.get(entry.name, math.inf)
             rule = f"must be >= 0 and < {top:g}" if top < math.inf else "must be >= 0 and finite"
             check(0 <= value < top, f"Augment.{entry.name}", rule, value)
 
     def views(
-        self, seed: int, epoch: int, recordings: NDArray[np.int64], camera: bool
+        self,
+        seed: int,
+        epoch: int,
+        recordings: NDArray[np.int64],
+        camera: bool,
+        columns: int,
+        durations: NDArray[np.float64],
     ) -> tuple[NDArray[np.float64], NDArray[np.uint64]]:
         """What `kernels.bins` does to each recording, and the key of its own random numbers.
 
         Args:
             recordings: [n] the number of each in its set: the same recording gets the same draw in any batch.
             camera: the sensor has two dimensions in space, along which it shifts and turns.
+            columns: of the sensor, or channels.
+            durations: [n] s, of the recordings.
 
         Returns:
             [n, COLUMNS] float64 and [n] uint64.
@@ -72,6 +83,13 @@ class Augment:
         views[:, bins.YX], views[:, bins.XY] = -size * np.sin(angle), size * np.sin(angle)
         views[:, bins.Y] = self.shift * (2 * u[:, UP] - 1) if camera else 0
         views[:, bins.X] = self.shift * (2 * u[:, ACROSS] - 1)
+        for width, at, low, whole in (
+            (BAND, BAND_AT, bins.BAND, np.full(len(u), columns)),
+            (PAUSE, PAUSE_AT, bins.PAUSE, durations * views[:, bins.STRETCH]),
+        ):
+            part = self.mask * u[:, width]
+            views[:, low] = u[:, at] * (1 - part) * whole
+            views[:, low + 1] = views[:, low] + part * whole
         keys = [stream(seed, "training", "event", str(epoch), str(number)) for number in recordings]
         return views, np.array(keys, np.uint64)
 

@@ -115,7 +115,8 @@ class Binning:
         chosen = np.asarray(chosen, np.int64)
         views, keys = np.tile(bins.STILL, (len(chosen), 1)), np.zeros(len(chosen), np.uint64)
         if augment is not None and augment != Augment():
-            views, keys = augment.views(seed, epoch, chosen, self.camera)
+            durations = recordings.durations[chosen]
+            views, keys = augment.views(seed, epoch, chosen, self.camera, self.planes[2], durations)
         lengths = self.lengths(recordings.durations[chosen] * views[:, bins.STRETCH])
         x = np.empty((int(lengths.max(initial=1)), len(chosen), self.units), np.float32)
         first, last = recordings.offsets[:-1][chosen], recordings.offsets[1:][chosen]

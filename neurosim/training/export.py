@@ -1,0 +1,310 @@
+"""A trained network in the event-driven engine: the same spikes, found event by event, and its work counted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..engine import Probe, Progress, Result
+from ..engine import simulate as run
+from ..errors import NeurosimInputError, check, pick
+from ..layers import LIF, AdaptiveLIF, CurrentLIF, LeakyIntegrator, NeuronLayer
+from ..measure import Layer
+from ..network import Network, Population, Projection, SpikeSource
+from ..neurons import LI, CubaLIF, Neuron, VariedCubaLIF, VariedLIF
+from ..neurons import LIF as EngineLIF
+from ..spikes import Recordings
+from ..synapses import AllToAll, Convolution
+from .cells import UnitAdaptiveLIF, UnitCurrentLIF, UnitIntegrator, UnitLIF
+from .joints import Convolved, Joint, Matrix
+from .net import COUNTED, EXACT_BITS, READ, Block, SpikingNet
+
+INPUT, READOUT = "input", "readout"
+Cells = tuple[Neuron, dict[str, Any]]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class EventNet:
+    """A trained network as the engine runs it. Make it with `EventNet.of(net)`.
+
+    What a layer receives in a step acts in that step where it was trained, and one step later here, as an engine's
+    spikes take a step to arrive; so what layer k (from 1) does in step t happens here in step t + k.
+
+    Attributes:
+        network: the description: populations "input", "layer1", ..., "readout".
+        net: where it came from.
+        exact: every spike and membrane is the same number as the net's; False where the sums of its weights are not
+            exact (see `SpikingNet.settle`), or its neurons were replaced by portable ones.
+    """
+
+    network: Network
+    net: SpikingNet
+    exact: bool
+
+    @classmethod
+    def of(cls, net: SpikingNet, most: int = 1, portable: bool = False) -> EventNet:
+        """The event-driven form of a network.
+
+        Args:
+            most: events that an entry of its input holds at most; 0: it counts them.
+            portable: with neurons that NIR knows; trained time constants then are rounded differently.
+
+        Raises:
+            NeurosimInputError: neurons that NIR does not know, where it is to be `portable`.
+        """
+        return cls(to_network(net, portable), net, settled(net, most) and not portable)
+
+    @property
+    def depth(self) -> int:
+        """Steps by which the readout lags behind the input."""
+        return len(self.net.layers)
+
+    @property
+    def names(self) -> list[str]:
+        """The populations, as the layers of the net."""
+        return [*(f"layer{k + 1}" for k in range(len(self.net.blocks))), READOUT]
+
+    def run(
+        self,
+        recordings: Recordings,
+        *,
+        threads: int | None = None,
+        count_updates: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Result:
+        """Play recordings as `Binning.recordings` makes them.
+
+        Returns:
+            Spikes of every spiking layer, in the engine's own time; the readout's membranes at every step; the work,
+            layers in order.
+
+        Raises:
+            NeurosimInputError: recordings of other units.
+        """
+        dt = self.net.dt
+        # One step more, for a membrane is sampled as it was when the step began.
+        longer = replace(recordings, durations=recordings.durations + (self.depth + 1) * dt)
+        counts = self.net.design.readout == "count"
+        result = run(
+            self.network,
+            longer,
+            clock=dt,
+            threads=threads,
+            probes=() if counts else (Probe(READOUT, "v", dt),),
+            count_updates=count_updates,
+            progress=progress,
+        )
+        by_name = {layer.name: layer for layer in result.work}
+        work = [by_name[name] if counts or name != READOUT else _integrates(by_name[name]) for name in self.names]
+        return replace(result, work=work)
+
+    def spikes(self, result: Result, layer: int) -> Recordings:
+        """Spikes of layer `layer` (from 0) in the time of the net: recordings as long as those that were played."""
+        name = self.names[layer]
+        found, lag, dt = result.spikes[name], layer + 1, self.net.dt
+        assert isinstance(found, Recordings)  # because the input was
+        lengths = np.round(found.durations / dt).astype(np.int64) - self.depth - 1
+        which = np.repeat(np.arange(len(found)), np.diff(found.offsets))
+        ticks = found.ticks - lag
+        inside = (ticks >= 0) & (ticks < lengths[which])
+        sizes = np.bincount(which[inside], minlength=len(found))
+        return replace(
+            found,
+            ticks=ticks[inside],
+            units=found.units[inside],
+            offsets=np.concatenate([[0], np.cumsum(sizes)]),
+            durations=lengths * dt,
+        )
+
+    def scores(self, result: Result) -> NDArray[np.float32]:
+        """[n, classes] as the net gives them."""
+        lag, kind = self.depth, self.net.design.readout
+        if kind == "count":
+            grids = [spikes.to_grid(self.net.dt) for spikes in self.spikes(result, lag - 1)]
+        else:
+            # The membrane after step t stands in the sample of step t + 1.
+            grids = [states[lag + 1 :] for states in result.states[f"{READOUT}.v"]]
+        each = [READ[kind](torch.from_numpy(np.ascontiguousarray(g, np.float32))[:, None], None) for g in grids]
+        return torch.cat(each).numpy()
+
+
+def to_network(net: SpikingNet, portable: bool = False) -> Network:
+    """A trained network as a description for the engine, to be run with steps of `net.dt`.
+
+    Args:
+        portable: with neurons that NIR knows.
+
+    Raises:
+        NeurosimInputError: neurons that NIR does not know, where it is to be `portable`.
+    """
+    planes = ((1,) * (3 - len(net.shape)) + net.shape)[-3:]
+    populations, projections = [Population(INPUT, planes, SpikeSource())], []
+    source = INPUT
+    for k, block in enumerate(net.layers):
+        name = READOUT if block is net.readout else f"layer{k + 1}"
+        model, initial = cells(block.neurons, portable)
+        shape = block.joint.shape if isinstance(block.joint, Convolved) else (block.joint.units,)
+        populations.append(Population(name, shape, model, initial))
+        projections += [*_synapses(block, source, name, net.dt)]
+        source = name
+    return Network(populations, projections)
+
+
+def cells(layer: NeuronLayer, portable: bool = False) -> Cells:
+    """The engine's neurons that do what a layer's do, and the state variables that differ by unit.
+
+    Raises:
+        NeurosimInputError: NIR has no such neurons, where they are to be `portable`.
+    """
+    kind = type(layer).__name__
+    if portable:
+        table = {name: make for name, make in _PORTABLE.items()}
+        return pick(table, kind, "to_network: neurons that NIR knows")(layer)
+    return _CELLS[kind](layer)
+
+
+@torch.no_grad()
+def settled(net: SpikingNet, most: int = 1) -> bool:
+    """Whether sums of each layer's weights are exact in float32, in any order: see `SpikingNet.settle`."""
+    reach = torch.tensor(float(most or COUNTED))
+    for block in net.layers:
+        weights, bound = [block.joint.weight], block.joint.into(reach)
+        if block.neurons.recurrent is not None:
+            weights.append(block.neurons.recurrent.weight)
+            bound += float(weights[-1].abs().sum(dim=1).max())
+        if bound == 0:
+            continue
+        units = 2.0 ** (EXACT_BITS - math.ceil(math.log2(bound)))
+        if any(bool((w.double() * units % 1 != 0).any()) for w in weights):
+            return False
+        reach = torch.tensor(1.0)
+    return True
+
+
+@torch.no_grad()
+def _synapses(block: Block, source: str, target: str, dt: float) -> list[Projection]:
+    found = []
+    for delay, weight in zip(block.joint.delays, _by_delay(block.joint), strict=True):
+        name = f"{source}->{target}" + (f"@{delay}" if delay else "")
+        values, later = weight.detach().double().numpy(), (1 + delay) * dt
+        if isinstance(block.joint, Convolved):
+            found.append(Projection(source, target, Convolution(values, block.joint.stride), 1.0, later, name=name))
+        else:
+            # In the order of sources, then targets.
+            found.append(Projection(source, target, AllToAll(), values.T.ravel(), later, name=name))
+    if block.neurons.recurrent is not None:
+        back = block.neurons.recurrent.weight.double().numpy().T.ravel()
+        found.append(Projection(target, target, AllToAll(), back, dt))
+    return found
+
+
+def _by_delay(joint: Joint) -> list[torch.Tensor]:
+    assert isinstance(joint, (Matrix, Convolved))  # there are no others
+    return joint.by_delay()
+
+
+def _shared(*values: torch.Tensor) -> list[float] | None:
+    """One number for each, if all units have the same."""
+    if any(bool((v != v.reshape(-1)[0]).any()) for v in values):
+        return None
+    return [float(v.reshape(-1)[0]) for v in values]
+
+
+def _rows(layer: NeuronLayer, *names: str) -> dict[str, NDArray[np.float64]]:
+    """The constants of a step by name, float32 as training had them."""
+    rows = layer.constants().detach().float().double().numpy()
+    return dict(zip(names, rows, strict=True))
+
+
+@torch.no_grad()
+def _lif(layer: NeuronLayer) -> Cells:
+    assert isinstance(layer, LIF)
+    soft, one = _soft(layer), _shared(layer.tau_mem(), layer.v_threshold())
+    if one is not None and not layer.tau_mem.trained:
+        return EngineLIF(tau_mem=one[0], v_threshold=one[1], soft_reset=soft), {}
+    return UnitLIF(soft), _rows(layer, "alpha", "theta")
+
+
+@torch.no_grad()
+def _current(layer: NeuronLayer) -> Cells:
+    assert isinstance(layer, CurrentLIF)
+    return UnitCurrentLIF(_soft(layer)), _rows(layer, "alpha", "theta", "delta", "kappa")
+
+
+@torch.no_grad()
+def _adaptive(layer: NeuronLayer) -> Cells:
+    return UnitAdaptiveLIF(_soft(layer)), _rows(layer, "alpha", "theta", "beta", "by_v", "by_spike")
+
+
+@torch.no_grad()
+def _integrator(layer: NeuronLayer) -> Cells:
+    assert isinstance(layer, LeakyIntegrator)
+    one = _shared(layer.tau_mem())
+    return (LI(tau_mem=one[0]), {}) if one and not layer.tau_mem.trained else (UnitIntegrator(), _rows(layer, "alpha"))
+
+
+def _soft(layer: NeuronLayer) -> bool:
+    from ..kernels.scan import SUBTRACT, ZERO
+
+    soft = {SUBTRACT: True, ZERO: False}
+    if layer.how.reset not in soft:
+        raise NeurosimInputError(
+            f"{type(layer).__name__}.reset: must be subtract or zero to run in the engine (got subtract_late)"
+        )
+    return soft[layer.how.reset]
+
+
+@torch.no_grad()
+def _portable_lif(layer: NeuronLayer) -> Cells:
+    assert isinstance(layer, LIF)
+    soft, tau, top = _soft(layer), layer.tau_mem(), layer.v_threshold()
+    one = _shared(tau, top)
+    if one is not None:
+        return EngineLIF(tau_mem=one[0], v_threshold=one[1], soft_reset=soft), {}
+    own = {"tau_mem": tau, "v_threshold": top}
+    return VariedLIF(soft_reset=soft), {key: value.expand(layer.units).numpy() for key, value in own.items()}
+
+
+@torch.no_grad()
+def _portable_current(layer: NeuronLayer) -> Cells:
+    assert isinstance(layer, CurrentLIF)
+    check(not _soft(layer), "to_network: CurrentLIF.reset", "must be zero for NIR's CubaLIF", "subtract")
+    values = {"tau_mem": layer.tau_mem(), "tau_syn": layer.tau_syn(), "v_threshold": layer.v_threshold()}
+    one = _shared(*values.values())
+    if one is not None:
+        return CubaLIF(**dict(zip(values, one, strict=True))), {}
+    return VariedCubaLIF(), {key: value.expand(layer.units).numpy() for key, value in values.items()}
+
+
+@torch.no_grad()
+def _portable_integrator(layer: NeuronLayer) -> Cells:
+    assert isinstance(layer, LeakyIntegrator)
+    one = _shared(layer.tau_mem())
+    check(one is not None, "to_network: LeakyIntegrator.tau_mem", "must be shared: NIR is given one", "one a unit")
+    assert one is not None
+    return LI(tau_mem=one[0]), {}
+
+
+_CELLS: dict[str, Callable[[NeuronLayer], Cells]] = {
+    LIF.__name__: _lif,
+    CurrentLIF.__name__: _current,
+    AdaptiveLIF.__name__: _adaptive,
+    LeakyIntegrator.__name__: _integrator,
+}
+_PORTABLE: dict[str, Callable[[NeuronLayer], Cells]] = {
+    LIF.__name__: _portable_lif,
+    CurrentLIF.__name__: _portable_current,
+    LeakyIntegrator.__name__: _portable_integrator,
+}
+
+
+def _integrates(layer: Layer) -> Layer:
+    """A readout's counts: what it puts out is a membrane a class and step, not events."""
+    return replace(layer, spiking=False, output_events=layer.output_entries)
