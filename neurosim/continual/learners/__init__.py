@@ -1,0 +1,42 @@
+"""The learners by name; each is loaded when it is used, for some need torch."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import pick
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a learner lives, and its line in a list."""
+
+    module: str
+    name: str
+    title: str
+
+
+LEARNERS: Mapping[str, Entry] = {
+    "plain": Entry("plain", "Plain", "spiking net, nothing against forgetting: the baseline"),
+    "joint": Entry("plain", "Joint", "the same net on all tasks met so far together: an upper bound"),
+    "replay": Entry("replay", "Replay", "the same net, a few items of earlier tasks learned again"),
+    "ewc": Entry("penalties", "Ewc", "the same net, elastic weight consolidation"),
+    "si": Entry("penalties", "SynapticIntelligence", "the same net, synaptic intelligence"),
+    "dendrites": Entry("dendrites", "Dendrites", "active dendrites, a segment a task"),
+    "macrocolumn": Entry("macrocolumn", "SingleTrial", "macrocolumns: single trial, nothing replayed"),
+    "liquid": Entry("liquid", "LiquidReadout", "liquid and a growing readout, nothing replayed"),
+}
+
+
+def kind(name: str) -> Any:
+    """The class of a learner: `kind("plain")(problem, kind("plain").SETTINGS())`.
+
+    Raises:
+        NeurosimInputError: no such learner; names the nearest.
+        NeurosimMissingError: it needs torch, which is not installed.
+    """
+    entry = pick(LEARNERS, name, "learner")
+    return getattr(importlib.import_module(f".{entry.module}", __name__), entry.name)

@@ -1,0 +1,140 @@
+"""Active dendrites: the context of a task, its mean input, selects a sub-network by the segments it excites."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...dendrites import Prototypes
+from ...dendrites.torch_layer import DendriteNetwork
+from ...errors import check
+from ..learner import Arrays, Learner, Progress, silent
+from ..tasks import Problem, Task
+from . import common
+from .common import Training
+from .state import check_arrays
+
+
+@dataclass(frozen=True)
+class DendriteSettings(Training):
+    """The network of Iyer et al. 2022 and its training.
+
+    Attributes:
+        units: of each of its two layers.
+        density: part of them that wins.
+        sparsity: part of the weights that is zero.
+        epochs, batch, rate: as in `Training`.
+    """
+
+    epochs: int = 5
+    batch: int = 32
+    rate: float = 1e-3
+    units: int = 512
+    density: float = 0.05
+    sparsity: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self.units >= 1, "DendriteSettings.units", "must be >= 1", self.units)
+        check(0 < self.density <= 1, "DendriteSettings.density", "must be > 0 and <= 1", self.density)
+        check(0 <= self.sparsity < 1, "DendriteSettings.sparsity", "must be >= 0 and < 1", self.sparsity)
+
+
+@final
+class Dendrites(Learner):
+    """A layer's units are gated by dendritic segments that see the context of a task (Iyer et al. 2022, Frontiers in
+    Neurorobotics 16); Adam starts anew with each task and nothing is replayed.
+
+    The context of a task is the mean of its training inputs. An item that comes with its task is answered under that
+    context, one that comes alone under the nearest context met so far. A unit has as many segments as there are tasks.
+
+    Attributes:
+        net: the network.
+        contexts: [tasks, inputs], zero for tasks not met.
+        level: [2] mean and spread of the first task's inputs, by which all are standardised.
+    """
+
+    SETTINGS = DendriteSettings
+
+    def __init__(self, problem: Problem, settings: DendriteSettings) -> None:
+        super().__init__(problem)
+        self.settings = settings
+        inputs = problem.steps * problem.units
+        self.net = DendriteNetwork(
+            inputs,
+            problem.classes,
+            contexts=inputs,
+            segments=problem.tasks,
+            units=settings.units,
+            density=settings.density,
+            sparsity=settings.sparsity,
+            seed=common.seed_of(problem, "net"),
+        )
+        self.contexts: NDArray[np.float32] = np.zeros((problem.tasks, inputs), np.float32)
+        self.level: NDArray[np.float32] = np.array([0.0, 1.0], np.float32)
+        self.met = 0
+
+    def begin(self, task: Task) -> None:
+        if task.index == 0:
+            x = common.shown(task.train.x)
+            self.level = np.array([float(x.mean()), max(float(x.std()), 1e-6)], np.float32)
+        self.contexts[task.index] = self._inputs(task.train.x).mean(dim=0).numpy()
+        self.met = task.index + 1
+
+    def learn(self, task: Task, progress: Progress = silent) -> None:
+        chance = common.draws(self.problem, "train", task.index)
+        optimizer = torch.optim.Adam(self.net.parameters(), lr=self.settings.rate, fused=True)
+        context = torch.from_numpy(self.contexts[task.index])
+        may = common.allowed(self.problem, task.index)
+        total = common.steps(task.train, self.settings)
+        tell = common.reporter(progress, total)
+        self.net.train()
+        for k, batch in enumerate(common.batches(task.train, may, self.settings, chance), start=1):
+            optimizer.zero_grad()
+            loss = common.loss_of(self.net(self._standard(batch.x), context), batch)
+            common.still_a_number(loss, "dendrites", k, total, task)
+            loss.backward()
+            optimizer.step()
+            self.net.rezero()
+            tell(k, total)
+        self.learned = task.index + 1
+
+    @torch.no_grad()
+    def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray:
+        self.net.eval()
+        inputs = self._inputs(x)
+        met = max(self.met, 1)
+        under = np.full(len(x), min(task, met - 1)) if task is not None else self._nearest(inputs, met)
+        found = np.empty((len(x), self.problem.classes), np.float32)
+        # One context serves all the items under it.
+        for t in np.unique(under):
+            rows = np.flatnonzero(under == t)
+            found[rows] = self.net(inputs[rows], torch.from_numpy(self.contexts[t])).numpy()
+        return found
+
+    def state(self) -> dict[str, NDArray]:
+        own = {"contexts": self.contexts.copy(), "level": self.level.copy(), "learned": np.array(self.learned)}
+        return {**common.arrays_of(self.net), **own}
+
+    def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
+        check_arrays("dendrites", arrays, self.state())
+        common.load_arrays(self.net, arrays)
+        self.contexts, self.level = np.array(arrays["contexts"]), np.array(arrays["level"])
+        self.learned = self.met = int(arrays["learned"])
+
+    def _nearest(self, inputs: Tensor, met: int) -> NDArray[np.int64]:
+        return Prototypes(self.contexts[:met]).infer(inputs.numpy())
+
+    def _inputs(self, x: NDArray[np.uint8]) -> Tensor:
+        return self._standard(common.shown(x))
+
+    def _standard(self, x: Tensor) -> Tensor:
+        """[n, inputs]; a still image among recordings is shown unchanged for all steps."""
+        x = x.expand(len(x), self.problem.steps, x.shape[2]).reshape(len(x), -1)
+        return (x - float(self.level[0])) / float(self.level[1])

@@ -1,0 +1,146 @@
+"""Hebbian orthogonal projection: new tasks are learned in directions that earlier ones left unused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...errors import NeurosimInputError, check, pick
+from ...hlop import TRAININGS, HLOPNetwork, Training
+from ..learner import Arrays, Learner, Progress, silent
+from ..tasks import FULL, Problem, Task
+from . import common
+
+
+@dataclass(frozen=True)
+class HlopSettings(common.Training):
+    """The network, its training and its lateral circuits; defaults are those published for permuted MNIST.
+
+    Attributes:
+        hidden: units of each hidden layer.
+        training: "bptt", "online" or "rate".
+        steps: that a still image is shown for; recordings have their own. 0: as published for the training, 6 or, by
+            rates, 20.
+        spiking: whether lateral neurons spike.
+        first: lateral neurons that the first task gets, as parts of the width of each layer's input, from the first
+            layer to the last; the last number stands for all further layers.
+        more: those of each task after it, as parts of the width of any layer; the last number stands for all further
+            tasks. There are never more than directions are left.
+        epochs, batch, rate: of stochastic gradient descent without momentum.
+    """
+
+    epochs: int = 1
+    batch: int = 64
+    rate: float = 0.1
+    hidden: tuple[int, ...] = (800, 800)
+    training: str = "bptt"
+    steps: int = 0
+    spiking: bool = False
+    first: tuple[float, ...] = (0.1, 0.25, 0.125)
+    more: tuple[float, ...] = (0.0875, 0.0875, 0.0625, 0.0625, 0.0625, 0.0375, 0.0375, 0.0375, 0.0125)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        name = "HlopSettings."
+        check(not self.hidden or min(self.hidden) >= 1, name + "hidden", "must be >= 1, each", self.hidden)
+        pick(TRAININGS, self.training, name + "training")
+        check(self.steps >= 0, name + "steps", "must be >= 0", self.steps)
+        for what in ("first", "more"):
+            parts = getattr(self, what)
+            good = len(parts) >= 1 and all(0 <= part <= 1 for part in parts)
+            check(good, name + what, "must be one part at least, each >= 0 and <= 1", parts)
+
+    def made(self) -> Training:
+        """The training, at the number of steps asked for."""
+        kind = TRAININGS[self.training]
+        return kind(steps=self.steps) if self.steps else kind()
+
+    def rows(self, task: int, widths: Sequence[int], left: Sequence[int]) -> list[int]:
+        """Lateral neurons that a task adds to each layer of these widths, where so many directions are left."""
+        if task:
+            parts = [self.more[min(task, len(self.more)) - 1]] * len(widths)
+        else:
+            parts = [self.first[min(i, len(self.first) - 1)] for i in range(len(widths))]
+        return [min(round(part * n), free) for part, n, free in zip(parts, widths, left, strict=True)]
+
+
+@final
+class Hlop(Learner):
+    """Hebbian learning based orthogonal projection (Xiao et al., ICLR 2024); see `neurosim.hlop`.
+
+    Inputs are scaled by mean and deviation of the first task's items; recordings, most of which is silence, by the
+    deviation alone, so that no event stays no input.
+
+    Attributes:
+        network: weights and lateral circuits.
+        scale: [2] what is taken off the inputs, and what they are divided by.
+    """
+
+    name = "hlop"
+    SETTINGS = HlopSettings
+
+    def __init__(self, problem: Problem, settings: HlopSettings) -> None:
+        super().__init__(problem)
+        self.settings = settings
+        self.network = self._fresh()
+        self.scale: NDArray[np.float64] = np.array([0.0, 1.0])
+
+    def begin(self, task: Task) -> None:
+        if not task.index:
+            x = task.train.x
+            self.scale = np.array([x.mean() if self.problem.steps == 1 else 0.0, max(x.std(), 1.0)]) / FULL
+        self.network.begin_task(self.settings.rows(task.index, self.network.sizes[:-1], self.network.left()))
+
+    def learn(self, task: Task, progress: Progress = silent) -> None:
+        chance = common.draws(self.problem, "train", task.index)
+        may = common.allowed(self.problem, task.index)
+        parameters = [p for p in self.network.parameters() if p.requires_grad]
+        optimizer = torch.optim.SGD(parameters, lr=self.settings.rate)
+        total = common.steps(task.train, self.settings)
+        tell = common.reporter(progress, total)
+        for k, batch in enumerate(common.batches(task.train, may, self.settings, chance), start=1):
+            optimizer.zero_grad()
+            loss = self.network.gradients(self._driven(batch.x), batch.y, batch.allowed)
+            common.still_a_number(torch.tensor(loss), self.name, k, total, task)
+            optimizer.step()
+            tell(k, total)
+        self.network.end_task()
+        self.learned = task.index + 1
+
+    @torch.no_grad()
+    def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray:
+        return np.asarray(self.network(self._driven(common.shown(x))).numpy())
+
+    def state(self) -> dict[str, NDArray]:
+        return {**self.network.arrays(), "scale": self.scale.copy(), "learned": np.array(self.learned)}
+
+    def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
+        lacking, extra = set(self.state()) - set(arrays), set(arrays) - set(self.state())
+        if lacking or extra:
+            raise NeurosimInputError(
+                f"hlop: must be given the state of another hlop (lacking {sorted(lacking)}, left over {sorted(extra)})"
+            )
+        check(arrays["scale"].shape == (2,), "hlop: scale", "must be two numbers", arrays["scale"].shape)
+        network = self._fresh()
+        network.restore({name: array for name, array in arrays.items() if name not in {"scale", "learned"}})
+        self.network, self.scale = network, np.array(arrays["scale"], np.float64)
+        self.learned = int(arrays["learned"])
+
+    def _fresh(self) -> HLOPNetwork:
+        sizes = (self.problem.units, *self.settings.hidden, self.problem.classes)
+        seed = common.seed_of(self.problem, "net")
+        return HLOPNetwork(sizes, self.settings.made(), spiking=self.settings.spiking, seed=seed)
+
+    def _driven(self, x: Tensor) -> Tensor:
+        """Items [B, steps, units] as the network takes them: still ones [B, units], others [steps, B, units]."""
+        shift, size = self.scale.tolist()
+        x = (x - shift) / size
+        if x.shape[1] > 1:
+            return x.transpose(0, 1)
+        return x[:, 0] if self.problem.steps == 1 else x.transpose(0, 1).expand(self.problem.steps, -1, -1)

@@ -1,0 +1,167 @@
+"""A liquid that never changes, and a readout that grows with every class and never looks back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import check
+from ...liquid import Liquid, features
+from ...network import stream as key_of
+from ...spikes import Recordings
+from ..learner import BATCH, Arrays, Learner, Progress, silent
+from ..tasks import FULL, Items, Problem, Task
+from .state import check_arrays
+
+ADAPTED = 60  # items of the first task that the liquid's rates are set on
+SCALE_FLOOR = 0.3  # added to a feature's spread, as a fraction of their mean: one that hardly varies stays small
+
+
+@dataclass(frozen=True)
+class LiquidSettings:
+    """A liquid and its readout.
+
+    Attributes:
+        neurons: of the liquid.
+        windows: in which a neuron's spikes are counted.
+        penalty: of the readout's ridge regression, as a fraction of the mean squared norm of an item's features.
+        spikes: of a fully driven unit in a step.
+        seconds: that a still image is shown for; a recording's steps take a fifth of it each.
+    """
+
+    neurons: int = 400
+    windows: int = 4
+    penalty: float = 0.1
+    spikes: int = 4
+    seconds: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("neurons", "windows", "spikes"):
+            check(getattr(self, name) >= 1, f"LiquidSettings.{name}", "must be >= 1", getattr(self, name))
+        for name in ("penalty", "seconds"):
+            value = getattr(self, name)
+            check(0 < value < math.inf, f"LiquidSettings.{name}", "must be > 0", value)
+
+
+@final
+class LiquidReadout(Learner):
+    """A liquid state machine with a readout by ridge regression that is exact on all tasks, kept in sums.
+
+    For features z (centred and scaled by constants of the first task) the least squares solution for "1 for the right
+    class and -1 for the others" needs only G = sum z z^T, the sum of z of each class, and the counts: a task adds to
+    them and a new class adds a row. So the readout is what one trained on all items together would be, and nothing is
+    replayed; what bounds it is the liquid.
+
+    Attributes:
+        liquid: its gains set on items of the first task, without their labels; None before.
+        centre, scale: [F] of the features.
+        gram: [F, F] G; sums: [classes, F]; counts: [classes].
+    """
+
+    SETTINGS = LiquidSettings
+
+    def __init__(self, problem: Problem, settings: LiquidSettings) -> None:
+        super().__init__(problem)
+        self.settings = settings
+        self.liquid = Liquid(
+            (problem.units,),
+            neurons=settings.neurons,
+            in_degree=min(30, settings.neurons - 1),
+            seed=key_of(problem.seed, "learner", "liquid") & (2**31 - 1),
+        )
+        size = settings.neurons * settings.windows + 1  # and one that is always 1
+        self.gains: NDArray[np.float64] = np.ones(settings.neurons)
+        self.centre, self.scale = np.zeros(size), np.ones(size)
+        self.gram = np.zeros((size, size))
+        self.sums, self.counts = np.zeros((problem.classes, size)), np.zeros(problem.classes)
+        self.weights: NDArray[np.float64] | None = None
+
+    def begin(self, task: Task) -> None:
+        if task.index:
+            return
+        some = np.unique(np.linspace(0, len(task.train) - 1, ADAPTED).round().astype(np.int64))
+        self._adapt(task.train.select(some))
+
+    def learn(self, task: Task, progress: Progress = silent) -> None:
+        n = len(task.train)
+        for first in range(0, n, BATCH):
+            part = task.train.select(np.arange(first, min(first + BATCH, n)))
+            z = self._features(part.x)
+            if task.index == 0 and first == 0:
+                self._calibrate(z)
+            z = (z - self.centre) / self.scale
+            one = (part.y[:, None] == np.arange(self.problem.classes)).astype(np.float64)
+            self.gram += z.T @ z
+            self.sums += one.T @ z
+            self.counts += one.sum(axis=0)
+            progress(first + len(part), n)
+        self.learned = task.index + 1
+        self.weights = None
+
+    def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray:
+        if not self.learned:
+            return np.zeros((len(x), self.problem.classes))
+        if self.weights is None:
+            self.weights = self._solve()
+        return np.asarray((self._features(x) - self.centre) / self.scale @ self.weights.T)
+
+    def state(self) -> dict[str, NDArray]:
+        names = ("gains", "centre", "scale", "gram", "sums", "counts")
+        return {**{name: np.array(getattr(self, name)) for name in names}, "learned": np.array(self.learned)}
+
+    def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
+        check_arrays("liquid", arrays, self.state())
+        for name in ("gains", "centre", "scale", "gram", "sums", "counts"):
+            setattr(self, name, np.array(arrays[name]))
+        self.learned = int(arrays["learned"])
+        self.liquid, self.weights = replace(self.liquid, gains=self.gains), None
+
+    def _adapt(self, items: Items) -> None:
+        self.liquid = self.liquid.adapt(self._recordings(items.x), threads=1)
+        assert self.liquid.gains is not None
+        self.gains = np.asarray(self.liquid.gains)
+
+    def _calibrate(self, z: NDArray) -> None:
+        self.centre, spread = z.mean(axis=0), z.std(axis=0)
+        self.scale = spread + SCALE_FLOOR * max(float(spread.mean()), 1e-12)
+        self.centre[-1], self.scale[-1] = 0.0, 1.0  # the one that is always 1
+
+    def _solve(self) -> NDArray[np.float64]:
+        """[classes, F]: the ridge regression of +-1 on all items so far; the constant is not held small."""
+        from scipy.linalg import solve
+
+        goals = 2 * self.sums - self.sums.sum(axis=0)
+        held = self.settings.penalty * np.trace(self.gram[:-1, :-1]) / max(self.counts.sum(), 1.0)
+        ridge = np.full(len(self.gram), held)
+        ridge[-1] = 1e-9 * max(self.counts.sum(), 1.0)
+        return np.asarray(solve(self.gram + np.diag(ridge), goals.T, assume_a="pos").T)
+
+    def _features(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """[n, F] the roots of the counts of each neuron's spikes in each window, and a 1."""
+        spikes = self.liquid.run(self._recordings(x), threads=1).spikes["liquid"]
+        assert isinstance(spikes, Recordings)  # as many as were played
+        found = features(spikes, "counts", self.settings.windows, "time")
+        return np.concatenate([found, np.ones((len(x), 1))], axis=1).astype(np.float64)
+
+    def _recordings(self, x: NDArray[np.uint8]) -> Recordings:
+        """Items as spikes, those of a unit in a step evenly apart: drive d gives round(d `spikes`)."""
+        n, steps, units = x.shape
+        step = self.settings.seconds if self.problem.steps == 1 else self.settings.seconds / 5
+        if steps < self.problem.steps:
+            x, steps = np.broadcast_to(x, (n, self.problem.steps, units)), self.problem.steps
+        counts = np.round(x * (self.settings.spikes / FULL)).astype(np.int64)
+        item, at, unit = np.nonzero(counts)
+        many = counts[item, at, unit]
+        item, at, unit, of = (np.repeat(a, many) for a in (item, at, unit, many))
+        first = np.cumsum(many) - many
+        k = np.arange(len(item)) - np.repeat(first, many)
+        times = (at + (k + 0.5) / of) * step
+        order = np.lexsort((unit, times, item))
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(item, minlength=n))])
+        durations = np.full(n, steps * step)
+        return Recordings(times[order], unit[order].astype(np.int32), offsets, durations, units, (units,))

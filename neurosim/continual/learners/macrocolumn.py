@@ -1,0 +1,153 @@
+"""Macrocolumns: every item is seen once, stored at once, and nothing is replayed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import check
+from ...macrocolumn import Hierarchy, Level, LevelBatch, Selection, scattered
+from ...network import stream as key_of
+from ..learner import Arrays, Learner, Progress, silent
+from ..tasks import Problem, Task
+from .state import check_arrays
+
+# As for the recognisers of `neurosim.macrocolumn`: strong evidence wins nearly always, and a unit that has learned one
+# pattern is full.
+EXEMPLARS = Selection(exponents=(8.0, 1.0, 1.0), chi=1e4, hypothesis=0.9)
+ONE_PATTERN = 0.49
+NEVER = np.iinfo(np.int32).max
+CHUNK = 200  # items whose codes are in memory at a time
+
+
+@dataclass(frozen=True)
+class MacrocolumnSettings:
+    """Columns that each see a few units of the input.
+
+    Attributes:
+        columns: how many, each with a field of its own drawn from all units.
+        field: units of the input that a column sees, at each of the `levels`.
+        modules, units: of a column.
+        levels: drives (0 to 254) above which an input of its own is on, and below which another is.
+        smoothing: of the counts of labels.
+    """
+
+    columns: int = 128
+    field: int = 80
+    modules: int = 2
+    units: int = 512
+    levels: tuple[int, ...] = (64, 128, 192)
+    smoothing: float = 0.01
+
+    def __post_init__(self) -> None:
+        for name in ("columns", "field", "modules", "units"):
+            check(getattr(self, name) >= 1, f"MacrocolumnSettings.{name}", "must be >= 1", getattr(self, name))
+        good = len(self.levels) >= 1 and all(0 <= level < 255 for level in self.levels)
+        check(good, "MacrocolumnSettings.levels", "must be drives of 0 to 254, one at least", self.levels)
+        good = 0 < self.smoothing < math.inf
+        check(good, "MacrocolumnSettings.smoothing", "must be > 0", self.smoothing)
+
+
+@final
+class SingleTrial(Learner):
+    """Columns in which each item is stored in one trial, and the winners' counts of labels.
+
+    Each step of an item is a frame with counts of its own. A winner u votes for class c with log p(u | c), where
+    p(u | c) = (n(u, c) + a) / (n(c) + a K). A unit that first won after the last task with class c could not win for
+    it: there c gets the mean log p(u | c') over the classes that could, so that it neither gains nor loses. Without
+    this the classes learned last win nearly always.
+
+    Attributes:
+        hierarchy, memory: of the columns, and what they have stored.
+        counts: [steps, columns, Q, K, classes] uint32, items of each class with which each unit won.
+        born: [steps, columns, Q, K] int32, the task in which a unit first won.
+        taught: [classes] int32, the last task with each class, -1 for none.
+    """
+
+    SETTINGS = MacrocolumnSettings
+
+    def __init__(self, problem: Problem, settings: MacrocolumnSettings) -> None:
+        super().__init__(problem)
+        self.settings = settings
+        half = len(settings.levels) * problem.units
+        seed = key_of(problem.seed, "learner", "macrocolumn") & (2**31 - 1)
+        on = scattered(half, settings.columns, min(settings.field, half), seed)
+        # What is off is evidence too: a column sees both sides of every unit in its field.
+        level = Level(
+            np.concatenate([on, on + half], axis=1),
+            settings.modules,
+            settings.units,
+            lateral=False,
+            selection=EXEMPLARS,
+            frozen_above=ONE_PATTERN,
+        )
+        self.hierarchy = Hierarchy(2 * half, (level,), top_down=False, seed=seed)
+        self.memory = self.hierarchy.memory()
+        shape = (problem.steps, settings.columns, settings.modules, settings.units)
+        self.counts: NDArray[np.uint32] = np.zeros((*shape, problem.classes), np.uint32)
+        self.born: NDArray[np.int32] = np.full(shape, NEVER, np.int32)
+        self.taught: NDArray[np.int32] = np.full(problem.classes, -1, np.int32)
+
+    def begin(self, task: Task) -> None:
+        """Nothing is known of a task before its items."""
+
+    def learn(self, task: Task, progress: Progress = silent) -> None:
+        from ...kernels.labels import associate
+
+        key = key_of(self.problem.seed, "learner", "macrocolumn", str(task.index))
+        order = np.random.Generator(np.random.Philox(key=key)).permutation(len(task.train))
+        for first in range(0, len(order), CHUNK):
+            part = task.train.select(order[first : first + CHUNK])
+            codes = self._codes(lambda x: self.hierarchy.store_many(self.memory, x), part.x)
+            associate(codes, part.y, self.counts)
+            progress(first + len(part), len(order))
+        new = (self.born == NEVER) & (self.counts.sum(axis=-1) > 0)
+        self.born[new] = task.index
+        self.taught[list(task.classes)] = task.index
+        self.learned = task.index + 1
+
+    def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray:
+        from ...kernels.labels import votes
+
+        found, logs = np.zeros((len(x), self.problem.classes)), self._logs()
+        for first in range(0, len(x), CHUNK):
+            part = slice(first, first + CHUNK)
+            votes(self._codes(lambda x: self.hierarchy.recall_many(self.memory, x), x[part]), logs, found[part])
+        return found
+
+    def state(self) -> dict[str, NDArray]:
+        memory = self.memory.levels[0]
+        own = {"counts": self.counts.copy(), "born": self.born.copy(), "taught": self.taught.copy()}
+        stored = {"u": memory.u.copy(), "clock": memory.clock.copy(), "stored": np.array(memory.stored)}
+        return {**own, **stored, "learned": np.array(self.learned)}
+
+    def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
+        check_arrays("macrocolumn", arrays, self.state())
+        memory = self.memory.levels[0]
+        memory.u, memory.clock = np.array(arrays["u"]), np.array(arrays["clock"])
+        memory.stored = int(arrays["stored"])
+        self.counts, self.born, self.taught = (np.array(arrays[name]) for name in ("counts", "born", "taught"))
+        self.learned = int(arrays["learned"])
+
+    def _codes(self, run: Callable[[NDArray], tuple[LevelBatch, ...]], x: NDArray[np.uint8]) -> NDArray[np.int32]:
+        """[n, steps, columns, Q] winners for items."""
+        n, _, units = x.shape
+        x = np.broadcast_to(x, (n, self.problem.steps, units))
+        on = np.concatenate([x > level for level in self.settings.levels], axis=2)
+        (level,) = run(np.concatenate([on, ~on], axis=2).astype(np.uint8))
+        return level.codes.reshape(n, self.problem.steps, *level.codes.shape[1:])
+
+    def _logs(self) -> NDArray[np.float32]:
+        """What each winner says of each class."""
+        total = self.counts.sum(axis=3, keepdims=True, dtype=np.float32)
+        a = np.float32(self.settings.smoothing)
+        logs = np.log((self.counts + a) / (total + a * np.float32(self.settings.units)))
+        could = self.born[..., None] <= self.taught
+        known = could.sum(axis=-1, keepdims=True)
+        mean = (logs * could).sum(axis=-1, keepdims=True) / np.maximum(known, 1)
+        return np.where(could, logs, mean).astype(np.float32)

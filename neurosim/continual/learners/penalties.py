@@ -1,0 +1,197 @@
+"""Weights that mattered are held: elastic weight consolidation, and synaptic intelligence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ...errors import check
+from ..learner import Arrays
+from ..tasks import Items, Problem, Task
+from . import common
+from .common import Batch
+from .spiking import Spiking, SpikingLearner
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class EwcSettings(Spiking):
+    """As `Spiking`, and
+
+    Attributes:
+        strength: lambda, of the penalty.
+        samples: items of a task that its Fisher information is estimated from.
+    """
+
+    strength: float = 3000.0
+    samples: int = 200
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(0 <= self.strength < math.inf, "EwcSettings.strength", "must be finite and >= 0", self.strength)
+        check(self.samples >= 1, "EwcSettings.samples", "must be >= 1", self.samples)
+
+
+@final
+class Ewc(SpikingLearner):
+    """Elastic weight consolidation (Kirkpatrick et al. 2017, PNAS 114:3521).
+
+    The loss of a task gets lambda / 2 sum_k F_k (w - w_k)^2 over the tasks k before, F_k being the diagonal of the
+    Fisher information of the net on task k (labels drawn from its own answers) and w_k its weights then. Up to a
+    constant that is lambda / 2 F (w - m)^2 with F = sum_k F_k and m = sum_k F_k w_k / F, so two values a weight are
+    kept whatever the number of tasks.
+
+    Attributes:
+        fisher, mean: F and m by parameter.
+    """
+
+    name = "ewc"
+    SETTINGS = EwcSettings
+
+    def __init__(self, problem: Problem, settings: EwcSettings) -> None:
+        super().__init__(problem, settings)
+        self.strength, self.samples = settings.strength, settings.samples
+        self.fisher: Tensors = {name: torch.zeros_like(p) for name, p in self.net.named_parameters()}
+        self.mean: Tensors = {name: torch.zeros_like(p) for name, p in self.net.named_parameters()}
+
+    def walked(self, task: Task) -> tuple[Items, Tensor]:
+        return task.train, common.allowed(self.problem, task.index)
+
+    def objective(self, batch: Batch, chance: torch.Generator) -> Tensor:
+        loss = self.loss(batch)
+        if not self.learned:
+            return loss
+        held = [(self.fisher[n] * (p - self.mean[n]).square()).sum() for n, p in self.net.named_parameters()]
+        return loss + self.strength / 2 * torch.stack(held).sum()
+
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.step()
+
+    def finished(self, task: Task) -> None:
+        chance = common.draws(self.problem, "fisher", task.index)
+        rows = torch.randperm(len(task.train), generator=chance)[: self.samples].numpy()
+        new = fisher(self.net, common.shown(task.train.x[rows]), common.allowed(self.problem, task.index), chance)
+        with torch.no_grad():
+            for name, p in self.net.named_parameters():
+                whole = self.fisher[name] + new[name]
+                step = torch.where(whole > 0, new[name] / whole, torch.zeros_like(whole))
+                self.mean[name] += step * (p - self.mean[name])
+                self.fisher[name] = whole
+
+    def kept(self) -> dict[str, NDArray]:
+        return {**_arrays("fisher", self.fisher), **_arrays("mean", self.mean)}
+
+    def keep(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
+        self.fisher, self.mean = _tensors("fisher", self.fisher, arrays), _tensors("mean", self.mean, arrays)
+
+
+def fisher(net: nn.Module, x: Tensor, may: Tensor, chance: torch.Generator) -> Tensors:
+    """The diagonal of the Fisher information: the mean over items of squared gradients of log p(label), each label
+    drawn from the net's own answer among the classes that `may` be."""
+    found = {name: torch.zeros_like(p) for name, p in net.named_parameters()}
+    for item in x.split(1):
+        logs = net(item).masked_fill(~may, -torch.inf).log_softmax(dim=1)
+        label = torch.multinomial(logs.detach().exp(), 1, generator=chance)
+        net.zero_grad()
+        logs[0, label[0, 0]].backward()
+        for name, p in net.named_parameters():
+            if p.grad is not None:
+                found[name] += p.grad.square() / len(x)
+    net.zero_grad()
+    return found
+
+
+@dataclass(frozen=True)
+class SiSettings(Spiking):
+    """As `Spiking`, and
+
+    Attributes:
+        strength: c, of the penalty.
+        damping: xi, of the importance of weights that hardly moved.
+    """
+
+    strength: float = 0.3
+    damping: float = 1e-3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(0 <= self.strength < math.inf, "SiSettings.strength", "must be finite and >= 0", self.strength)
+        check(0 < self.damping < math.inf, "SiSettings.damping", "must be > 0", self.damping)
+
+
+@final
+class SynapticIntelligence(SpikingLearner):
+    """Synaptic intelligence (Zenke, Poole & Ganguli 2017, ICML, arXiv 1703.04200).
+
+    A weight's share in lowering the loss of a task is o = -sum over steps of g dw, g being the gradient of the task's
+    own loss. After the task its importance O grows by o / (D^2 + xi), where D is how far it went; the loss of the
+    tasks that follow gets c sum O (w - w_then)^2.
+
+    Attributes:
+        importance, before: O and the weights after the last task, by parameter.
+        share: o so far in this task.
+    """
+
+    name = "si"
+    SETTINGS = SiSettings
+
+    def __init__(self, problem: Problem, settings: SiSettings) -> None:
+        super().__init__(problem, settings)
+        self.strength, self.damping = settings.strength, settings.damping
+        parameters = dict(self.net.named_parameters())
+        self.importance: Tensors = {name: torch.zeros_like(p) for name, p in parameters.items()}
+        self.before: Tensors = {name: p.detach().clone() for name, p in parameters.items()}
+        self.share: Tensors = {name: torch.zeros_like(p) for name, p in parameters.items()}
+
+    def walked(self, task: Task) -> tuple[Items, Tensor]:
+        return task.train, common.allowed(self.problem, task.index)
+
+    def objective(self, batch: Batch, chance: torch.Generator) -> Tensor:
+        loss = self.loss(batch)
+        if not self.learned:
+            return loss
+        held = [(self.importance[n] * (p - self.before[n]).square()).sum() for n, p in self.net.named_parameters()]
+        return loss + self.strength * torch.stack(held).sum()
+
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        parameters = {name: p for name, p in self.net.named_parameters() if p.grad is not None}
+        old = {name: p.detach().clone() for name, p in parameters.items()}
+        optimizer.step()
+        with torch.no_grad():
+            for name, p in parameters.items():
+                assert p.grad is not None
+                # The penalty's part of the gradient is known, and what is left is the task's own.
+                own = p.grad - 2 * self.strength * self.importance[name] * (old[name] - self.before[name])
+                self.share[name] -= own * (p - old[name])
+
+    def finished(self, task: Task) -> None:
+        with torch.no_grad():
+            for name, p in self.net.named_parameters():
+                gone = (p - self.before[name]).square() + self.damping
+                self.importance[name] += self.share[name].clamp_min(0) / gone
+                self.before[name] = p.detach().clone()
+                self.share[name] = torch.zeros_like(p)
+
+    def kept(self) -> dict[str, NDArray]:
+        return {**_arrays("importance", self.importance), **_arrays("before", self.before)}
+
+    def keep(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
+        self.importance = _tensors("importance", self.importance, arrays)
+        self.before = _tensors("before", self.before, arrays)
+        self.share = {name: torch.zeros_like(p) for name, p in self.before.items()}
+
+
+def _arrays(prefix: str, tensors: Tensors) -> dict[str, NDArray]:
+    return {f"{prefix}.{name}": np.array(tensor.numpy()) for name, tensor in tensors.items()}
+
+
+def _tensors(prefix: str, like: Tensors, arrays: Arrays) -> Tensors:
+    return {name: torch.from_numpy(np.array(arrays[f"{prefix}.{name}"])) for name in like}

@@ -1,0 +1,92 @@
+"""Two ends of the scale: a net that does nothing against forgetting, and one that sees all tasks together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..learner import Arrays
+from ..tasks import Items, Problem, Task
+from . import common
+from .common import Batch
+from .spiking import Spiking, SpikingLearner
+
+
+@dataclass(frozen=True)
+class PlainSettings(Spiking):
+    __doc__ = Spiking.__doc__
+
+
+@final
+class Plain(SpikingLearner):
+    """Learns each task and does nothing against forgetting: the baseline."""
+
+    name = "plain"
+    SETTINGS = PlainSettings
+
+    def walked(self, task: Task) -> tuple[Items, Tensor]:
+        return task.train, common.allowed(self.problem, task.index)
+
+    def objective(self, batch: Batch, chance: torch.Generator) -> Tensor:
+        return self.loss(batch)
+
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.step()
+
+    def finished(self, task: Task) -> None:
+        pass
+
+    def kept(self) -> dict[str, NDArray]:
+        return {}
+
+    def keep(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class JointSettings(Spiking):
+    __doc__ = Spiking.__doc__
+
+
+@final
+class Joint(SpikingLearner):
+    """Keeps every task whole and learns all met so far together: an upper bound, no continual learner."""
+
+    name = "joint"
+    SETTINGS = JointSettings
+
+    def __init__(self, problem: Problem, settings: JointSettings) -> None:
+        super().__init__(problem, settings)
+        self.tasks: list[Task] = []
+
+    def walked(self, task: Task) -> tuple[Items, Tensor]:
+        every = [*self.tasks, task]
+        # Still images and recordings have different steps: shorter ones are shown unchanged.
+        longest = max(t.train.x.shape[1] for t in every)
+        x = [np.broadcast_to(t.train.x, (len(t.train), longest, t.train.x.shape[2])) for t in every]
+        items = Items(np.concatenate(x), np.concatenate([t.train.y for t in every]))
+        if self.problem.scenario != "task":
+            return items, common.allowed(self.problem, task.index)
+        may = [common.allowed(self.problem, t.index).expand(len(t.train), -1) for t in every]
+        return items, torch.cat(may)
+
+    def objective(self, batch: Batch, chance: torch.Generator) -> Tensor:
+        return self.loss(batch)
+
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.step()
+
+    def finished(self, task: Task) -> None:
+        self.tasks.append(task)
+
+    def kept(self) -> dict[str, NDArray]:
+        return {}
+
+    def keep(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
+        self.tasks = list(earlier)

@@ -1,0 +1,103 @@
+"""Experience replay: a few items of every earlier task are learned again beside the new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...errors import check
+from ..learner import Arrays
+from ..tasks import Items, Problem, Task
+from . import common
+from .common import Batch
+from .spiking import Spiking, SpikingLearner
+
+
+@dataclass(frozen=True)
+class ReplaySettings(Spiking):
+    """As `Spiking`, and
+
+    Attributes:
+        memory: items kept in all, shared equally by the tasks learned and within a task by its classes.
+    """
+
+    memory: int = 200
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self.memory >= 1, "ReplaySettings.memory", "must be >= 1 items", self.memory)
+
+
+@final
+class Replay(SpikingLearner):
+    """Every step sees as many kept items as new ones (Chaudhry et al. 2019, arXiv 1902.10486).
+
+    Attributes:
+        memory: places for kept items.
+        x, y, task: of them, `memory` places; task -1 where one is empty.
+    """
+
+    name = "replay"
+    SETTINGS = ReplaySettings
+
+    def __init__(self, problem: Problem, settings: ReplaySettings) -> None:
+        super().__init__(problem, settings)
+        self.memory = n = settings.memory
+        self.x: NDArray[np.uint8] = np.zeros((n, problem.steps, problem.units), np.uint8)
+        self.y: NDArray[np.int64] = np.zeros(n, np.int64)
+        self.task: NDArray[np.int64] = np.full(n, -1, np.int64)
+
+    def walked(self, task: Task) -> tuple[Items, Tensor]:
+        return task.train, common.allowed(self.problem, task.index)
+
+    def objective(self, batch: Batch, chance: torch.Generator) -> Tensor:
+        full = np.flatnonzero(self.task >= 0)
+        if not len(full):
+            return self.loss(batch)
+        rows = full[torch.randint(len(full), (len(batch.y),), generator=chance).numpy()]
+        if self.problem.scenario == "task":
+            may = torch.stack([common.allowed(self.problem, int(t)) for t in self.task[rows]])
+        else:
+            may = batch.allowed
+        again = Batch(common.shown(self.x[rows]), torch.from_numpy(self.y[rows]), may)
+        return (self.loss(batch) + self.loss(again)) / 2
+
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.step()
+
+    def finished(self, task: Task) -> None:
+        """Make room: every task keeps the first of its own, which were drawn evenly over its classes."""
+        tasks = task.index + 1
+        shares = [len(part) for part in np.array_split(np.arange(self.memory), tasks)]
+        old = [np.flatnonzero(self.task == t)[:share] for t, share in enumerate(shares[:-1])]
+        new = _even(task.train.y, shares[-1], common.draws(self.problem, "memory", task.index))
+        rows = np.concatenate([np.empty(0, np.int64), *old])
+        n = len(rows) + len(new)
+        x = np.broadcast_to(task.train.x[new], (len(new), *self.x.shape[1:]))
+        # The right-hand sides are copies: what moves up overwrites places that others came from.
+        self.x[:n], self.y[:n] = np.concatenate([self.x[rows], x]), np.concatenate([self.y[rows], task.train.y[new]])
+        self.task[:n] = np.concatenate([self.task[rows], np.full(len(new), task.index)])
+        self.task[n:] = -1
+
+    def kept(self) -> dict[str, NDArray]:
+        return {"memory.x": self.x.copy(), "memory.y": self.y.copy(), "memory.task": self.task.copy()}
+
+    def keep(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
+        self.x, self.y, self.task = (np.array(arrays[f"memory.{name}"]) for name in ("x", "y", "task"))
+
+
+def _even(labels: NDArray[np.int64], number: int, chance: torch.Generator) -> NDArray[np.int64]:
+    """[<= number] places, the classes in turn, so that any first few are even over them too."""
+    order = torch.randperm(len(labels), generator=chance).numpy()
+    shuffled = labels[order]
+    by_class = np.argsort(shuffled, kind="stable")
+    ranked = shuffled[by_class]
+    rank = np.empty(len(labels), np.int64)
+    rank[by_class] = np.arange(len(labels)) - np.searchsorted(ranked, ranked, side="left")
+    return np.asarray(order[np.lexsort((shuffled, rank))[:number]])

@@ -1,0 +1,28 @@
+"""States of learners: whether arrays are of the learner that is to take them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...errors import NeurosimInputError, check
+from ..learner import Arrays
+
+
+def check_arrays(name: str, found: Arrays, wanted: Mapping[str, Any]) -> None:
+    """Whether arrays are those of a learner.
+
+    Args:
+        wanted: arrays or tensors of the same shapes by name.
+
+    Raises:
+        NeurosimInputError: one is lacking, left over, or of another shape.
+    """
+    lacking, extra = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
+    if lacking or extra:
+        raise NeurosimInputError(
+            f"{name}: must be given the state of another {name} (lacking {lacking}, left over {extra})"
+        )
+    for key, array in wanted.items():
+        good = tuple(found[key].shape) == tuple(array.shape)
+        check(good, f"{name}: {key}", f"must be {list(array.shape)}, as this learner has it", list(found[key].shape))

@@ -1,0 +1,175 @@
+"""Where the items of a stream come from: datasets as images or recordings, in the one form that learners take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import catalog
+from ..errors import NeurosimMissingError, check, pick
+from ..spikes import Recordings
+from .tasks import FULL, Items
+
+# Events of a unit in a window beyond which it is fully driven. The drive grows as the root of the count, whose
+# variance then does not depend on the rate.
+MOST = 16
+# Neighbours that become one unit: 34 x 34 pixels become 17 x 17, 700 channels become 140.
+PIXELS, CHANNELS = 2, 5
+GREY = 16  # levels of scikit-learn's digits
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """A dataset as items.
+
+    Attributes:
+        name: of the source.
+        train, test: its items.
+        classes: the name of each class.
+        picture: (height, width) of still images, else None.
+    """
+
+    name: str
+    train: Items
+    test: Items
+    classes: tuple[str, ...]
+    picture: tuple[int, int] | None = None
+
+    @property
+    def steps(self) -> int:
+        return self.train.x.shape[1]
+
+    @property
+    def units(self) -> int:
+        return self.train.x.shape[2]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One way to read a dataset.
+
+    Attributes:
+        title: one line.
+        dataset: its name in the catalog.
+        read: (source name, dataset, windows) to its items.
+        folder: of the files, where it is not the dataset's own.
+    """
+
+    title: str
+    dataset: str
+    read: Callable[[str, Source, int], Base]
+    folder: str | None = None
+
+
+def load(name: str, windows: int = 10) -> Base:
+    """A source's items; recordings in so many equal windows each.
+
+    Raises:
+        NeurosimInputError: no such source; one class only; a test item of a class that no training item has.
+        NeurosimMissingError: its files are not there; says where to put them.
+        NeurosimFormatError: a file is not what it should be.
+    """
+    source = pick(SOURCES, name, "stream.source")
+    check(windows >= 1, "stream.windows", "must be >= 1", windows)
+    return checked(source.read(name, source, windows))
+
+
+def checked(base: Base) -> Base:
+    """`base`, if a learner can learn from it and be tested.
+
+    Raises:
+        NeurosimInputError: as `load`.
+    """
+    known = np.unique(base.train.y)
+    rule = f"dataset {base.name}"
+    check(len(known) > 1, rule, "must have training items of at least two classes", [int(k) for k in known])
+    check(len(base.test) > 0, rule, "must have test items", 0)
+    unseen = np.setdiff1d(base.test.y, known)
+    words = "must test on classes that it trains on; these it does not"
+    check(not len(unseen), rule, words, [base.classes[k] if k < len(base.classes) else int(k) for k in unseen])
+    return base
+
+
+def _digits(name: str, source: Source, windows: int) -> Base:
+    from sklearn.datasets import load_digits
+
+    from ..datasets.digits import TRAIN
+
+    grey, labels = load_digits(return_X_y=True)
+    x = np.round(grey * (FULL / GREY)).astype(np.uint8)[:, None]
+    train, test = (Items(x[part], labels[part].astype(np.int64)) for part in (slice(TRAIN), slice(TRAIN, None)))
+    return Base(name, train, test, tuple("0123456789"), (8, 8))
+
+
+def _images(name: str, source: Source, windows: int) -> Base:
+    module = catalog.module(source.dataset)
+    root = _root(name, source)
+    shown = [module.images(split, root) for split in module.INFO.splits[:2]]
+    train, test = (Items(s.pixels.reshape(len(s), 1, -1), s.labels) for s in shown)
+    return Base(name, train, test, module.INFO.classes, shown[0].pixels.shape[1:])
+
+
+def _recordings(name: str, source: Source, windows: int) -> Base:
+    module = catalog.module(source.dataset)
+    root = _root(name, source)
+    train, test = (module.load(split, root) for split in module.INFO.splits[:2])
+    return Base(name, _items(name, train, windows), _items(name, test, windows), train.classes)
+
+
+def _items(name: str, recordings: Recordings, windows: int) -> Items:
+    labels = recordings.labels
+    if labels is None:
+        raise NeurosimMissingError(f"dataset {name}: its recordings have no labels; choose a labelled one")
+    return Items(drives(recordings, windows), np.asarray(labels, np.int64))
+
+
+def drives(recordings: Recordings, windows: int) -> NDArray[np.uint8]:
+    """[recordings, windows, units]: 255 sqrt(min(events, 16) / 16) in equal windows of each recording's own length.
+
+    Pixels are taken two by two, channels five by five.
+    """
+    places, size = _pooled(recordings.shape)
+    found = np.empty((len(recordings), windows, size), np.uint8)
+    level = np.round(FULL * np.sqrt(np.arange(MOST + 1) / MOST)).astype(np.uint8)
+    for row, spikes in zip(found, recordings, strict=True):
+        at = np.minimum((spikes.times * (windows / (spikes.duration or 1.0))).astype(np.int64), windows - 1)
+        counts = np.bincount(at * size + places[spikes.units], minlength=row.size)
+        row[:] = level[np.minimum(counts, MOST)].reshape(row.shape)
+    return found
+
+
+def _pooled(shape: tuple[int, ...]) -> tuple[NDArray[np.int64], int]:
+    """[units] the pooled unit of each unit of a sensor, and how many there are."""
+    by = (CHANNELS,) if len(shape) == 1 else (*(1 for _ in shape[:-2]), PIXELS, PIXELS)
+    smaller = tuple(-(-n // b) for n, b in zip(shape, by, strict=True))
+    grid = np.indices(shape)
+    places = np.ravel_multi_index(tuple(g // b for g, b in zip(grid, by, strict=True)), smaller)
+    return places.ravel(), int(np.prod(smaller))
+
+
+def _root(name: str, source: Source) -> Any:
+    """The folder of a source's files."""
+    info = catalog.module(source.dataset).INFO
+    info = info if source.folder is None else replace(info, folder=source.folder)
+    try:
+        return catalog.find_root(info)
+    except NeurosimMissingError:
+        raise NeurosimMissingError(
+            f"source {name}: its files are not there; put {info.layout} into $NEUROSIM_DATA/{info.folder} or "
+            f"{catalog.cache_folder(info)}"
+        ) from None
+
+
+SOURCES: Mapping[str, Source] = {
+    "digits": Source("8 x 8 images of handwritten digits, embedded", "digits", _digits),
+    "digits-events": Source("the same before an emulated event camera, embedded", "digits", _recordings),
+    "mnist": Source("MNIST, images", "mnist", _images),
+    "fashion": Source("Fashion-MNIST, images", "fashion", _images),
+    "nmnist": Source("N-MNIST or a part of it, recordings of an event camera", "nmnist", _recordings),
+    "shd": Source("SHD, spoken digits", "shd", _recordings),
+    "fsdd": Source("FSDD-SHD, the Free Spoken Digit Dataset in SHD's layout", "shd", _recordings, "FSDD-SHD"),
+}

@@ -1,0 +1,322 @@
+"""Streams of tasks made from datasets: permuted, rotated, split by classes, and one dataset after the other."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import NeurosimInputError, check
+from ..network import stream as key_of
+from .sources import Base, load
+from .tasks import Items, Problem, Scenario, Task
+
+MORE = Literal["task", "class"]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Stream(Sequence[Task]):
+    """Tasks in order, each made when asked for.
+
+    Attributes:
+        problem: what a learner is told of them.
+        names: of the tasks.
+        classes: the name of each class of the stream.
+        make: the task of an index.
+    """
+
+    problem: Problem
+    names: tuple[str, ...]
+    classes: tuple[str, ...]
+    make: Callable[[int], Task]
+
+    @classmethod
+    def of(cls, tasks: Sequence[Task], scenario: Scenario = "domain", seed: int = 0) -> Stream:
+        """From tasks of your own.
+
+        Raises:
+            NeurosimInputError: one that comes twice or is lacking; items of different shapes; a class that a task does
+                not list, or that is tested and not trained.
+        """
+        check(len(tasks) > 0, "Stream", "needs at least one task", 0)
+        places = [task.index for task in tasks]
+        twice = sorted({i for i in places if places.count(i) > 1})
+        check(not twice, "Stream", "must have each task once; these come more often", twice)
+        lacking = sorted(set(range(len(tasks))) - set(places))
+        check(not lacking, "Stream", f"must have tasks 0 to {len(tasks) - 1}; these are lacking", lacking)
+        ordered = sorted(tasks, key=lambda task: task.index)
+        for task in ordered:
+            _check_task(task, ordered[0])
+        steps = max(task.train.x.shape[1] for task in ordered)
+        problem = Problem(steps, ordered[0].train.x.shape[2], tuple(task.classes for task in ordered), scenario, seed)
+        names = tuple(str(k) for k in range(problem.classes))
+        return cls(problem, tuple(task.name for task in ordered), names, ordered.__getitem__)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Task:  # type: ignore[override]
+        if not 0 <= index < len(self):
+            raise IndexError(f"task {index} of {len(self)}")
+        return self.make(index)
+
+
+def _check_task(task: Task, first: Task) -> None:
+    name = f"task {task.index} ({task.name})"
+    for split in ("train", "validation", "test"):
+        items: Items = getattr(task, split)
+        check(len(items) > 0, f"{name}: {split}", "must have items", 0)
+        units = items.x.shape[2]
+        check(units == first.train.x.shape[2], f"{name}: {split}", "must have the units of the first task", units)
+        extra = np.setdiff1d(items.y, task.classes)
+        check(not len(extra), f"{name}: {split}", f"must be of its classes {task.classes}", extra.tolist())
+    unseen = np.setdiff1d(task.test.y, task.train.y)
+    check(not len(unseen), f"{name}: test", "must be of classes that it trains on", unseen.tolist())
+
+
+@dataclass(frozen=True)
+class Recipe(ABC):
+    """How to make a stream. Everything drawn is keyed by the seed that `build` is given.
+
+    Attributes:
+        validation: part of the training items of a task that is kept for validation.
+        train_limit, validation_limit, test_limit: at most so many items of a task, drawn evenly over its classes.
+    """
+
+    validation: float = 0.1
+    train_limit: int | None = None
+    validation_limit: int | None = None
+    test_limit: int | None = None
+
+    def __post_init__(self) -> None:
+        check(0 < self.validation < 1, "stream.validation", "must be > 0 and < 1", self.validation)
+        for name in ("train_limit", "validation_limit", "test_limit"):
+            value = getattr(self, name)
+            check(value is None or value >= 1, f"stream.{name}", "must be >= 1 items", value)
+        self.check()
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise `NeurosimInputError` where a value of its own breaks its rule."""
+
+    @abstractmethod
+    def build(self, seed: int) -> Stream:
+        """The stream of a seed.
+
+        Raises:
+            NeurosimInputError, NeurosimMissingError, NeurosimFormatError: as `sources.load`; a class that is not there.
+        """
+
+    def _task(self, name: str, index: int, base: Base, classes: Sequence[int], seed: int, shift: int = 0) -> Task:
+        """The task of a base's `classes`, split and limited; class c of the base is c + `shift` of the stream."""
+        wanted = np.asarray(sorted(classes), np.int64)
+        rows = np.flatnonzero(np.isin(base.train.y, wanted))
+        held = _drawn(base.train.y[rows], max(round(self.validation * len(rows)), 1), seed, "validation")
+        kept = np.setdiff1d(np.arange(len(rows)), held)
+        parts = {
+            "train": (base.train, rows[kept], self.train_limit),
+            "validation": (base.train, rows[held], self.validation_limit),
+            "test": (base.test, np.flatnonzero(np.isin(base.test.y, wanted)), self.test_limit),
+        }
+        found = {}
+        for part, (items, among, limit) in parts.items():
+            chosen = among[_drawn(items.y[among], len(among) if limit is None else limit, seed, part)]
+            found[part] = Items(items.x[chosen], items.y[chosen] + shift)
+        return Task(name, index, tuple(int(c) + shift for c in wanted), **found)
+
+
+@final
+@dataclass(frozen=True)
+class Permuted(Recipe):
+    """The units of every task but the first in an order of its own (Goodfellow et al. 2013, arXiv 1312.6211).
+
+    Attributes:
+        source: the items.
+        tasks: how many.
+        windows: of a recording.
+    """
+
+    source: str = "digits"
+    tasks: int = 5
+    windows: int = 10
+
+    def check(self) -> None:
+        check(self.tasks >= 1, "stream.tasks", "must be >= 1", self.tasks)
+
+    def build(self, seed: int) -> Stream:
+        base = load(self.source, self.windows)
+        classes = range(len(base.classes))
+        names = tuple("as they are" if i == 0 else f"permutation {i}" for i in range(self.tasks))
+
+        def make(index: int) -> Task:
+            task = self._task(names[index], index, base, classes, seed)
+            if index == 0:
+                return task
+            order = _chance(seed, f"permutation {index}").permutation(base.units)
+            return _changed(task, lambda x: np.ascontiguousarray(x[:, :, order]))
+
+        problem = Problem(base.steps, base.units, (tuple(classes),) * self.tasks, "domain", seed)
+        return Stream(problem, names, base.classes, make)
+
+
+@final
+@dataclass(frozen=True)
+class Rotated(Recipe):
+    """Images turned by an angle of each task's own.
+
+    Attributes:
+        source: of still images.
+        angles: degrees, one a task.
+    """
+
+    source: str = "digits"
+    angles: tuple[float, ...] = (0.0, 36.0, 72.0, 108.0, 144.0)
+
+    def check(self) -> None:
+        check(len(self.angles) >= 1, "stream.angles", "must be at least one", self.angles)
+        turned = [angle % 360 for angle in self.angles]
+        twice = [angle for angle in self.angles if turned.count(angle % 360) > 1]
+        check(not twice, "stream.angles", "must each be another, for a task comes once", twice)
+
+    def build(self, seed: int) -> Stream:
+        base = load(self.source)
+        if base.picture is None:
+            raise NeurosimInputError(f"stream.source: must be of still images to turn them (got {self.source})")
+        height, width = base.picture
+        classes = range(len(base.classes))
+        names = tuple(f"turned {angle:g} degrees" for angle in self.angles)
+
+        def turn(x: NDArray[np.uint8], angle: float) -> NDArray[np.uint8]:
+            from scipy.ndimage import rotate
+
+            images = x.reshape(len(x), height, width)
+            return np.asarray(rotate(images, angle, axes=(2, 1), reshape=False, order=1)).reshape(x.shape)
+
+        def make(index: int) -> Task:
+            task = self._task(names[index], index, base, classes, seed)
+            angle = self.angles[index]
+            return task if angle % 360 == 0 else _changed(task, lambda x: turn(x, angle))
+
+        problem = Problem(base.steps, base.units, (tuple(classes),) * len(names), "domain", seed)
+        return Stream(problem, names, base.classes, make)
+
+
+@final
+@dataclass(frozen=True)
+class Split(Recipe):
+    """New classes in every task.
+
+    Attributes:
+        source: the items.
+        scenario: "class": an item comes alone, and is one of all classes met so far; "task": it comes with its task.
+        groups: the classes of each task, by number; none: as many in each as `each`, in the dataset's order.
+        each: classes of a task where no groups are given.
+        windows: of a recording.
+    """
+
+    source: str = "digits"
+    scenario: MORE = "class"
+    groups: tuple[tuple[int, ...], ...] = ()
+    each: int = 2
+    windows: int = 10
+
+    def check(self) -> None:
+        check(self.each >= 1, "stream.each", "must be >= 1 class", self.each)
+        every = [c for group in self.groups for c in group]
+        empty = [i for i, group in enumerate(self.groups) if not group]
+        check(not empty, "stream.groups", "must each hold a class; these do not", empty)
+        twice = sorted({c for c in every if every.count(c) > 1})
+        check(not twice, "stream.groups", "must have each class once; these come more often", twice)
+        smallest = min((len(group) for group in self.groups), default=self.each)
+        rule = "must give each task two classes at least where an item comes with its task"
+        check(
+            self.scenario == "class" or smallest > 1, "stream.groups" if self.groups else "stream.each", rule, smallest
+        )
+
+    def build(self, seed: int) -> Stream:
+        base = load(self.source, self.windows)
+        known = [int(k) for k in np.unique(base.train.y)]
+        groups = self.groups or tuple(
+            tuple(known[first : first + self.each]) for first in range(0, len(known), self.each)
+        )
+        unknown = sorted({c for group in groups for c in group} - set(known))
+        check(not unknown, "stream.groups", f"must be classes of {self.source}, which has {known}", unknown)
+        short = min(len(group) for group in groups)
+        rule = f"must divide the {len(known)} classes into tasks of two at least"
+        check(self.scenario == "class" or short > 1, "stream.each", rule, self.each)
+        names = tuple(", ".join(base.classes[c] for c in sorted(group)) for group in groups)
+
+        def make(index: int) -> Task:
+            return self._task(names[index], index, base, groups[index], seed)
+
+        problem = Problem(base.steps, base.units, tuple(tuple(sorted(g)) for g in groups), self.scenario, seed)
+        return Stream(problem, names, base.classes, make)
+
+
+@final
+@dataclass(frozen=True)
+class Mixed(Recipe):
+    """One dataset after the other, of different senses.
+
+    A unit keeps its number in all of them, and those that a dataset lacks are silent; its still images are shown
+    unchanged for all steps.
+
+    Attributes:
+        sources: in order.
+        scenario: as in `Split`; each dataset has classes of its own.
+        windows: of a recording.
+    """
+
+    sources: tuple[str, ...] = ("digits", "digits-events")
+    scenario: MORE = "task"
+    windows: int = 10
+
+    def check(self) -> None:
+        check(len(self.sources) >= 1, "stream.sources", "must be at least one", self.sources)
+        twice = sorted({s for s in self.sources if self.sources.count(s) > 1})
+        check(not twice, "stream.sources", "must each come once; these come more often", twice)
+
+    def build(self, seed: int) -> Stream:
+        bases = [load(source, self.windows) for source in self.sources]
+        units, steps = (max(getattr(base, name) for base in bases) for name in ("units", "steps"))
+        first = np.cumsum([0, *(len(base.classes) for base in bases)])
+        groups = tuple(tuple(range(a, a + len(base.classes))) for a, base in zip(first, bases, strict=False))
+        classes = tuple(f"{base.name} {name}" for base in bases for name in base.classes)
+
+        def make(index: int) -> Task:
+            base = bases[index]
+            task = self._task(base.name, index, base, range(len(base.classes)), seed, int(first[index]))
+            wider = ((0, 0), (0, 0), (0, units - base.units))
+            return _changed(task, lambda x: np.pad(x, wider))
+
+        return Stream(Problem(steps, units, groups, self.scenario, seed), self.sources, classes, make)
+
+
+def _changed(task: Task, change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> Task:
+    """The same items seen otherwise."""
+    parts = {name: getattr(task, name) for name in ("train", "validation", "test")}
+    return Task(task.name, task.index, task.classes, **{n: Items(change(p.x), p.y) for n, p in parts.items()})
+
+
+def _chance(seed: int, label: str) -> np.random.Generator:
+    """Random numbers of a seed and a purpose, whatever was drawn before."""
+    return np.random.Generator(np.random.Philox(key=key_of(seed, "continual", label)))
+
+
+def _drawn(labels: NDArray[np.int64], number: int, seed: int, label: str) -> NDArray[np.int64]:
+    """[number] ascending places, drawn evenly over the classes."""
+    order = _chance(seed, label).permutation(len(labels))
+    shuffled = labels[order]
+    by_class = np.argsort(shuffled, kind="stable")
+    ranked = shuffled[by_class]
+    rank = np.empty(len(labels), np.int64)
+    rank[by_class] = np.arange(len(labels)) - np.searchsorted(ranked, ranked, side="left")
+    return np.sort(order[np.lexsort((shuffled, rank))[:number]])
+
+
+STREAMS: Mapping[str, type[Recipe]] = {"permuted": Permuted, "rotated": Rotated, "split": Split, "mixed": Mixed}
