@@ -59,6 +59,10 @@ class HLOPNetwork(nn.Module):
         self.layers = nn.ModuleList(layers)
         self.units = nn.ModuleList(self.training_by.units(n) for n in self.sizes[1:-1])
 
+    def left(self) -> list[int]:
+        """Directions that each layer has left: how many lateral neurons it can still get."""
+        return [layer.subspace.features - len(layer.subspace.weights) for layer in self._layers()]
+
     def begin_task(self, rows: Sequence[int]) -> None:
         """New lateral neurons, `rows[i]` for layer i.
 

@@ -199,4 +199,4 @@ class Rate(Training):
         yield layers[-1](means, learn=learn)[None], 1.0
 
 
-TRAININGS: dict[str, type[Training]] = {"bptt": BPTT, "online": Online, "rate": Rate}
+TRAININGS: dict[str, type[BPTT] | type[Online] | type[Rate]] = {"bptt": BPTT, "online": Online, "rate": Rate}
