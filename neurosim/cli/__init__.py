@@ -10,6 +10,7 @@ from .program import Entry, Program
 # Modules are imported when their command runs, so these lines are all that `neurosim --help` needs.
 COMMANDS = {
     "simulate": Entry("simulate", "command", "Simulate a dataset or a network: run, measure, report."),
+    "train": Entry("train", "command", "Train a spiking network on a dataset and run it event by event."),
     "measure": Entry("measure", "command", "Print a run's measures and energy estimates again."),
     "report": Entry("report", "command", "Write a run's report page again."),
     "demo": Entry("demo", "command", "Simulate the embedded digits and explain the figures."),

@@ -19,7 +19,7 @@ ESTIMATES = {
 def result_table(result: Mapping[str, Any], page: Path) -> str:
     """What `neurosim simulate` prints."""
     head = f"{result['dataset']} {result['split']}: {result['samples']} recordings, seed {result['seed']}"
-    rows = [("accuracy", _accuracy(result)), *_activity(result), *_energy(result)]
+    rows = [("accuracy", accuracy(result)), *activity(result), *energy(result)]
     return table(
         [*rows, ("spike digest", result["spike_digest"][:16]), ("run", result["run"]), ("report", str(page))], head
     )
@@ -31,7 +31,7 @@ def network_table(result: Mapping[str, Any], page: Path) -> str:
     rows = [(each["name"], _firing(each)) for each in result["populations"]]
     rows += [("spikes", quantity(result["spikes"])), ("speed", _speed(result["real_time_factor"]))]
     if result["energy"] is not None:
-        rows += _energy(result, "the run")
+        rows += energy(result, "the run")
     return table(
         [*rows, ("spike digest", result["spike_digest"][:16]), ("run", result["run"]), ("report", str(page))], head
     )
@@ -58,7 +58,7 @@ def measures_table(result: Mapping[str, Any]) -> str:
         (f"  on {chip['title']}", joules(chip["energy"]) if chip["energy"] else f"- ({chip['reason']})")
         for chip in result["energy"]["published"]
     ]
-    return table([*rows, *_energy(result, each), ("Published figures per event", ""), *published], head)
+    return table([*rows, *energy(result, each), ("Published figures per event", ""), *published], head)
 
 
 def demo_text(result: Mapping[str, Any], page: Path) -> str:
@@ -66,7 +66,7 @@ def demo_text(result: Mapping[str, Any], page: Path) -> str:
     return "\n".join(
         [
             table(
-                [("accuracy", _accuracy(result)), *_activity(result), *_energy(result)],
+                [("accuracy", accuracy(result)), *activity(result), *energy(result)],
                 f"{result['samples']} handwritten digits, seen by an emulated event camera, read by spiking neurons:",
             ),
             "",
@@ -95,12 +95,12 @@ def joules(estimate: Mapping[str, float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _accuracy(result: Mapping[str, Any]) -> str:
+def accuracy(result: Mapping[str, Any]) -> str:
     low, high = result["confidence_interval"]
     return f"{result['accuracy']:.1%} (95 % between {low:.1%} and {high:.1%}; chance {result['chance']:.1%})"
 
 
-def _activity(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+def activity(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     measures = result["measures"]
     sparsity = measures["activation_sparsity"]
     done = measures["synaptic_operations"]
@@ -133,7 +133,7 @@ def _times(factor: float) -> str:
     return f"{factor:,.0f} times" if factor >= 10 else f"{factor:.3g} times"
 
 
-def _energy(result: Mapping[str, Any], each: str = "a recording") -> list[tuple[str, str]]:
+def energy(result: Mapping[str, Any], each: str = "a recording") -> list[tuple[str, str]]:
     energy = result["energy"]
     rows = []
     for name, title in ESTIMATES.items():

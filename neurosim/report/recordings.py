@@ -1,4 +1,5 @@
-"""The recordings a run kept for its page: event frames, rasters, channels, and the rates of the liquid."""
+"""The recordings a run kept for its page: event frames, rasters, channels, and the rates of the neurons that answer:
+a liquid, or a layer of a trained network."""
 
 from __future__ import annotations
 
@@ -36,30 +37,31 @@ class Shown:
     right: bool
     input: Spikes
     liquid: Spikes | None
+    who: str = "liquid"
 
 
-def read(run: Path, metrics: Json) -> tuple[list[Shown], str]:
-    """The recordings whose spikes were kept, or none and why."""
+def read(run: Path, metrics: Json, who: str = "liquid") -> tuple[list[Shown], str]:
+    """The recordings whose spikes were kept, or none and why. `who` answers to the input; so its spikes are named."""
     listed = [table_of(entry) for entry in list_of(metrics.get("shown"))]
     if not (run / SPIKES).is_file():
         return [], f"The run folder has no {SPIKES}: no recording was kept for this page."
     if not listed:
         return [], "The run's metrics name no recordings to show."
     try:
-        return [_recording(run / SPIKES, k, entry, metrics) for k, entry in enumerate(listed)], ""
+        return [_recording(run / SPIKES, k, entry, metrics, who) for k, entry in enumerate(listed)], ""
     except NeurosimError as error:
         return [], f"The recordings kept for this page cannot be shown: {error}"
 
 
-def _recording(path: Path, k: int, entry: Json, metrics: Json) -> Shown:
+def _recording(path: Path, k: int, entry: Json, metrics: Json, who: str) -> Shown:
     label, predicted = (_class(entry.get(key), metrics) for key in ("label", "predicted"))
     recording = files.read_sonata(path, f"input_{k}")
     try:
-        liquid = files.read_sonata(path, f"liquid_{k}")
+        liquid = files.read_sonata(path, f"{who}_{k}")
     except NeurosimError:
         liquid = None
     right = "predicted" in entry and entry.get("label") == entry["predicted"]
-    return Shown(entry.get("index", k), label, predicted, right, recording, liquid)
+    return Shown(entry.get("index", k), label, predicted, right, recording, liquid, who)
 
 
 def _class(value: object, metrics: Json) -> str:
@@ -74,13 +76,14 @@ def pictures(shown: Sequence[Shown], why: str) -> Section:
     title, camera = "Recordings", bool(shown) and pixels.plane(shown[0].input.shape) is not None
     if not shown:
         return Section("recordings", title, None, page.notice(why))
+    who = shown[0].who
     lead = (
         "What the sensor saw in each third of a recording (one saccade each in N-MNIST and the embedded digits), the "
-        "events as they went into the liquid, and the spikes of its neurons on the same clock."
+        f"events as they went into the {who}, and the spikes of its neurons on the same clock."
         if camera
-        else "How many events each band of channels had, and the spikes of the liquid's neurons, on the same clock."
+        else f"How many events each band of channels had, and the spikes of the {who}'s neurons, on the same clock."
     )
-    keys = [("var(--spike)", "a liquid neuron's spike")]
+    keys = [("var(--spike)", f"a {who} neuron's spike")]
     if camera and pixels.plane(shown[0].input.shape)[0] == 2:  # type: ignore[index]
         keys = [("var(--on)", "ON: brighter"), ("var(--off)", "OFF: darker"), *keys]
     return Section("recordings", title, lead, [page.legend(keys), page.cards(_card(each, camera) for each in shown)])
@@ -124,8 +127,8 @@ def _strips(each: Shown, camera: bool) -> Html:
         panels = [plots.Panel(f"input, {each.input.size} channels, 0 at the foot", bands, 2 * CHANNEL_ROWS, events)]
     if each.liquid is not None:
         note = f"{len(each.liquid):,} spikes of {each.liquid.size:,} neurons"
-        panels.append(plots.Panel("liquid", pixels.raster(each.liquid, LIQUID_ROWS, COLUMNS), LIQUID_ROWS, note))
-    return plots.strips(panels, each.input.duration, f"{each.label}: raster of input and liquid over time")
+        panels.append(plots.Panel(each.who, pixels.raster(each.liquid, LIQUID_ROWS, COLUMNS), LIQUID_ROWS, note))
+    return plots.strips(panels, each.input.duration, f"{each.label}: raster of input and {each.who} over time")
 
 
 def rates(shown: Sequence[Shown], why: str) -> Section:
@@ -133,14 +136,14 @@ def rates(shown: Sequence[Shown], why: str) -> Section:
     liquids = [each.liquid for each in shown if each.liquid is not None and each.liquid.duration > 0]
     liquids = [liquid for liquid in liquids if liquid.size == liquids[0].size]
     if not liquids:
-        return Section("rates", title, None, page.notice(why or f"{SPIKES} holds no liquid spikes."))
+        return Section("rates", title, None, page.notice(why or f"{SPIKES} holds no spikes of neurons."))
     inputs = [each.input for each in shown if each.input.duration > 0]
     figures = [
         firing(liquids),
         intervals(liquids),
         page.figure(
             course(liquids, "var(--spike)", "spikes per neuron and second", liquids[0].size),
-            "Rate of the liquid over time: thin, each recording; thick, their mean.",
+            f"Rate of the {shown[0].who} over time: thin, each recording; thick, their mean.",
         ),
         page.figure(
             course(inputs, "var(--on)", "events per ms", 1e3),

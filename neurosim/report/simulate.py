@@ -110,7 +110,7 @@ def _tiles(metrics: Json) -> list[Child]:
     done = None if None in effective else sum(value or 0 for value in effective)
     factor = number(metrics.get("real_time_factor"))
     return [
-        _accuracy(metrics),
+        accuracy_tile(metrics),
         page.tile(
             "Activation sparsity",
             numbers.percent(measures.get("activation_sparsity"), 2),
@@ -134,7 +134,7 @@ def speed(factor: float | None) -> str:
     return f"wall-clock seconds per simulated second: {faster} than real time"
 
 
-def _accuracy(metrics: Json) -> Html:
+def accuracy_tile(metrics: Json) -> Html:
     value, chance = number(metrics.get("accuracy")), number(metrics.get("chance"))
     ends = list_of(metrics.get("confidence_interval"))
     low, high = (number(end) for end in ends) if len(ends) == 2 else (None, None)

@@ -63,7 +63,7 @@ class Energy(Section):
     profile: str = "horowitz45"
 
 
-def _section(owner: type, without: Sequence[str]) -> Any:
+def section_of(owner: type, without: Sequence[str]) -> Any:
     """The table of a dataclass's parameters, so that a new parameter is a new setting; the class checks the values."""
     hints = typing.get_type_hints(owner)
     fields: dict[str, Any] = {
@@ -79,8 +79,8 @@ if TYPE_CHECKING:
 
     class ReadoutSettings(Section): ...
 else:
-    LiquidSettings = _section(Liquid, without=("shape", "seed", "gains"))
-    ReadoutSettings = _section(Readout, without=())
+    LiquidSettings = section_of(Liquid, without=("shape", "seed", "gains"))
+    ReadoutSettings = section_of(Readout, without=())
 
 
 class Config(Section):

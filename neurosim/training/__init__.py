@@ -8,51 +8,71 @@ network = to_network(net)                                # the same spikes, even
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING
+
 from ..errors import NeurosimMissingError
-
-try:
-    import torch as _torch  # noqa: F401
-except ImportError as error:
-    raise NeurosimMissingError(
-        f"neurosim.training: needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
-    ) from None
-
 from .augment import Augment as Augment
 from .binning import Batch as Batch
 from .binning import Binning as Binning
 from .design import Design as Design
-from .fit import Course as Course
-from .fit import Told as Told
-from .fit import Trainer as Trainer
-from .fit import judge as judge
-from .fit import scores as scores
-from .net import SpikingNet as SpikingNet
-from .net import Trace as Trace
-from .saved import load as load
-from .saved import save as save
 from .schedule import Schedule as Schedule
 from .split import check_labels as check_labels
 from .split import split as split
-from .team import Team as Team
-from .team import team as team
 
-__all__ = [
+if TYPE_CHECKING:
+    from .export import EventNet as EventNet
+    from .export import settled as settled
+    from .export import to_network as to_network
+    from .fit import Course as Course
+    from .fit import Told as Told
+    from .fit import Trainer as Trainer
+    from .fit import judge as judge
+    from .fit import scores as scores
+    from .net import SpikingNet as SpikingNet
+    from .net import Trace as Trace
+    from .parallel import Team as Team
+    from .parallel import team as team
+    from .saved import load as load
+    from .saved import save as save
+
+# Loaded on first use: these need torch, and the settings of a run can be read without it.
+_TORCH = {
+    "Course": "fit",
+    "EventNet": "export",
+    "SpikingNet": "net",
+    "Team": "parallel",
+    "Told": "fit",
+    "Trace": "net",
+    "Trainer": "fit",
+    "judge": "fit",
+    "load": "saved",
+    "save": "saved",
+    "scores": "fit",
+    "settled": "export",
+    "team": "parallel",
+    "to_network": "export",
+}
+__all__ = [  # noqa: PLE0604 - names and the table's keys
     "Augment",
     "Batch",
     "Binning",
-    "Course",
     "Design",
     "Schedule",
-    "SpikingNet",
-    "Team",
-    "Told",
-    "Trace",
-    "Trainer",
     "check_labels",
-    "judge",
-    "load",
-    "save",
-    "scores",
     "split",
-    "team",
+    *_TORCH,
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _TORCH:
+        raise AttributeError(f"module 'neurosim.training' has no attribute '{name}'")
+    try:
+        found = importlib.import_module(f".{_TORCH[name]}", __name__)
+    except ImportError as error:
+        raise NeurosimMissingError(
+            f"neurosim.training.{name}: needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
+        ) from None
+    value = globals()[name] = getattr(found, name)
+    return value

@@ -164,10 +164,7 @@ def cells(layer: NeuronLayer, portable: bool = False) -> Cells:
         NeurosimInputError: NIR has no such neurons, where they are to be `portable`.
     """
     kind = type(layer).__name__
-    if portable:
-        table = {name: make for name, make in _PORTABLE.items()}
-        return pick(table, kind, "to_network: neurons that NIR knows")(layer)
-    return _CELLS[kind](layer)
+    return pick(_PORTABLE, kind, "to_network: neurons that NIR knows")(layer) if portable else _CELLS[kind](layer)
 
 
 @torch.no_grad()

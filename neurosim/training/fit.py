@@ -20,9 +20,9 @@ from ..spikes import Recordings
 from .augment import Augment
 from .binning import Batch, Binning
 from .net import SpikingNet
+from .parallel import Team
 from .saved import read_checkpoint, write_checkpoint
 from .schedule import Schedule
-from .team import Team
 
 ASKED = 128  # recordings at a time where no gradient is needed
 ALIKE = 8  # batches within which recordings are put together by duration, so that few steps are padding

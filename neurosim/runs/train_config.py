@@ -1,0 +1,169 @@
+"""The config of a training: which recordings, how they become tensors, the network, and how it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from .. import catalog
+from ..errors import NeurosimInputError
+from ..measure import find_profile
+from ..training.augment import Augment
+from ..training.binning import Binning
+from ..training.design import Design
+from ..training.schedule import Schedule
+from .config import Count, Data, Energy, Seed, change, section_of, sources_of
+from .folder import RunFolder
+from .settings import Section, Source, overlay, resolve
+
+Seconds = Annotated[float, Field(gt=0)]
+# What suits each dataset; chosen on validation parts of the training recordings alone (benchmarks/training.py).
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {}
+
+
+class Bins(Section):
+    """How a recording becomes a tensor; see `training.Binning`.
+
+    Attributes:
+        dt: s, a bin.
+        duration: s, later events are left out; None: as long as the longest training recording.
+        pool: pixels along both sides, or channels, summed into one unit.
+        most: events of a unit in a bin that count; 0: all.
+    """
+
+    dt: Seconds = 0.01
+    duration: Seconds | None = None
+    pool: Count = 1
+    most: Annotated[int, Field(ge=0)] = 1
+
+
+class Validation(Section):
+    """The part of the training recordings that says when to stop and which network to keep.
+
+    Attributes:
+        fraction: of each class; 0: none, all epochs are trained and the last network is kept.
+        by: a fact about the recordings, such as "speaker", each of which is divided in the same way.
+        held_out_speaker: validate on this speaker instead, who is left out of training.
+    """
+
+    fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    by: str | None = None
+    held_out_speaker: int | None = None
+
+
+if TYPE_CHECKING:
+
+    class NetworkSettings(Section): ...
+
+    class TrainingSettings(Section): ...
+
+    class AugmentSettings(Section): ...
+else:
+
+    class NetworkSettings(section_of(Design, without=("filters", "hidden"))):
+        # Lists in TOML.
+        filters: Annotated[tuple[Count, ...], Field(strict=False)] = Design.filters
+        hidden: Annotated[tuple[Count, ...], Field(strict=False)] = Design.hidden
+
+    TrainingSettings = section_of(Schedule, without=())
+    AugmentSettings = section_of(Augment, without=())
+
+
+class TrainConfig(Section):
+    """Everything that decides a training's results.
+
+    Attributes:
+        seed: of everything random.
+        data: which recordings.
+        bins: how they become tensors.
+        augment: how they are changed in training; see `training.Augment`.
+        network: what is trained; see `training.Design`.
+        training: how it learns; see `training.Schedule`.
+        validation: what it stops by.
+        energy: how energy is estimated.
+    """
+
+    seed: Seed = 0
+    data: Data
+    bins: Bins = Bins()
+    augment: AugmentSettings = AugmentSettings()
+    network: NetworkSettings = NetworkSettings()
+    training: TrainingSettings = TrainingSettings()
+    validation: Validation = Validation()
+    energy: Energy = Energy()
+
+    def design(self) -> Design:
+        return Design(**self.network.model_dump())
+
+    def schedule(self) -> Schedule:
+        return Schedule(**self.training.model_dump())
+
+    def changes(self) -> Augment:
+        return Augment(**self.augment.model_dump())
+
+    def binning(self, shape: tuple[int, ...], longest: float) -> Binning:
+        """Of a sensor whose longest training recording takes `longest` seconds."""
+        b = self.bins
+        return Binning(shape, b.dt, max(b.duration or longest, b.dt), b.pool, b.most)
+
+
+def configure(
+    file: Path | str | None = None, sets: Sequence[str] = (), given: Mapping[str, Any] | None = None
+) -> TrainConfig:
+    """The config of a new training. Later wins: defaults, those for the dataset, `file`, `sets`, `given` (by dotted
+    key).
+
+    Raises:
+        NeurosimInputError: a key that is unknown, missing or breaks its rule.
+        NeurosimFormatError: `file` is not TOML.
+    """
+    sources = sources_of(file, sets, given or {})
+    merged: dict[str, Any] = {}
+    for source in sources:
+        merged = overlay(merged, source.tree)
+    data = merged.get("data")
+    name = data.get("name") if isinstance(data, Mapping) else None
+    if isinstance(name, str):
+        catalog.module(name)  # says what datasets there are
+        sources.insert(0, Source(f"the defaults for {name}", DEFAULTS.get(name, {})))
+    config = resolve(TrainConfig, sources)
+    _try(config)
+    return config
+
+
+def reconfigure_train(run: RunFolder, sources: Sequence[Source], changeable: Sequence[str]) -> TrainConfig:
+    """A training's own config, changed in its `changeable` sections.
+
+    Raises:
+        NeurosimInputError: as `configure`, or a setting that the run's results already depend on.
+    """
+    changed = change(TrainConfig, run, sources, changeable)
+    _try(changed)
+    return changed
+
+
+def _try(config: TrainConfig) -> None:
+    """Let everything the config names check its own values, before any file is read or written."""
+    shape = catalog.module(config.data.name).INFO.shape
+    builds = {
+        "network": config.design,
+        "training": config.schedule,
+        "augment": config.changes,
+        "bins": lambda: config.binning(shape, config.bins.duration or config.bins.dt),
+    }
+    for key, build in builds.items():
+        try:
+            build()
+        except NeurosimInputError as error:
+            # The class says `Design.kernel: ...`; the user said network.
+            raise NeurosimInputError(f"{key}.{str(error).partition('.')[2]}") from None
+    chosen = config.validation
+    if chosen.held_out_speaker is not None and chosen.held_out_speaker == config.data.held_out_speaker:
+        raise NeurosimInputError(
+            "validation.held_out_speaker: must be another speaker than data.held_out_speaker, who is tested "
+            f"(got {chosen.held_out_speaker})"
+        )
+    find_profile(config.energy.profile)
