@@ -9,12 +9,21 @@ if TYPE_CHECKING:
     from .base import Codes as Codes
     from .base import Mixer as Mixer
     from .base import Place as Place
+    from .checkpoint import read_model as read_model
+    from .checkpoint import write_model as write_model
     from .kinds import KINDS as KINDS
     from .kinds import build as build
     from .kinds import options_of as options_of
     from .model import LanguageConfig as LanguageConfig
     from .model import LanguageModel as LanguageModel
     from .model import Layer as Layer
+    from .text import python_text as python_text
+    from .text import read_text as read_text
+    from .train import Progress as Progress
+    from .train import Training as Training
+    from .train import small as small
+    from .train import train_bytes as train_bytes
+    from .train import validation_loss as validation_loss
 
 # Loaded on first use: all but the text need torch.
 _PUBLIC = {
@@ -25,8 +34,17 @@ _PUBLIC = {
     "Layer": "model",
     "Mixer": "base",
     "Place": "base",
+    "Progress": "train",
+    "Training": "train",
     "build": "kinds",
     "options_of": "kinds",
+    "python_text": "text",
+    "read_model": "checkpoint",
+    "read_text": "text",
+    "small": "train",
+    "train_bytes": "train",
+    "validation_loss": "train",
+    "write_model": "checkpoint",
 }
 __all__ = list(_PUBLIC)
 

@@ -19,18 +19,25 @@ class Packing:
     Args:
         index: [B, T, R] memories of each token, all different.
         count: of memories.
+        loose: of the R, how many are in the order of `torch.argsort` instead of time, see `MoM`.
 
     Attributes:
         source: [B, count, L] position t R + r of each packed token, in order of time.
         valid: [B, count, L] false where a memory has fewer than L tokens.
     """
 
-    def __init__(self, index: Tensor, count: int) -> None:
+    def __init__(self, index: Tensor, count: int, loose: int = 0) -> None:
         self.slots = index.shape[2]
+        rank = torch.arange(index[0].numel(), device=index.device).expand(len(index), -1)
+        if loose:
+            rank = rank.unflatten(1, index.shape[1:]).clone()
+            rank[..., :loose] = _loose_rank(index[..., :loose])
+            rank = rank.flatten(1)
         chosen = index.flatten(1)[:, None] == torch.arange(count, device=index.device)[:, None]
         self.sizes = chosen.sum(-1)
         length = int(self.sizes.max())
-        self.source = (~chosen).to(torch.uint8).argsort(dim=-1, stable=True)[..., :length]
+        last = rank.max() + 1
+        self.source = torch.where(chosen, rank[:, None], last).argsort(dim=-1, stable=True)[..., :length]
         self.valid = torch.arange(length, device=index.device) < self.sizes[..., None]
 
     def pack(self, x: Tensor) -> Tensor:
@@ -49,6 +56,13 @@ class Packing:
         )
 
 
+def _loose_rank(index: Tensor) -> Tensor:
+    """[B, T, R] places of tokens in an argsort by sequence and memory that is not stable."""
+    spans = torch.arange(len(index), device=index.device)[:, None, None] * (index.max() + 1)
+    order = (spans + index).flatten().argsort()
+    return torch.empty_like(order).scatter(0, order, torch.arange(len(order), device=order.device)).view_as(index)
+
+
 class MoM(Mixer):
     """Mixture of memories: gated delta rules, of which a token uses the `top` its router picks, and one shared (Du et
     al. 2025, arXiv 2502.13685).
@@ -63,6 +77,9 @@ class MoM(Mixer):
         memories, top: how many there are, and how many a token uses.
         shared: with a memory that sees every token.
         single: one projection of keys and values for all memories.
+        library_order: when many tokens are given at once, put those of a memory in the order of `torch.argsort`, which
+            keeps equal keys in no order, as flash-linear-attention 0.6.0 does: then a token may see later ones. For
+            its numbers exactly; depends on torch and processor. Without it, and one token at a time, order is time.
         gate, conv, conv_bias, eps: as of `DeltaNet`.
     """
 
@@ -79,6 +96,7 @@ class MoM(Mixer):
         top: int = 2,
         shared: bool = True,
         single: bool = False,
+        library_order: bool = False,
         gate: str | None = "swish",
         conv: int = 4,
         conv_bias: bool = False,
@@ -89,6 +107,7 @@ class MoM(Mixer):
         self.heads, self.key, self.value = heads, head, value or head
         self.memories, self.top, self.shared, self.single = memories, top, shared, single
         self.scale, self.conv, self.gate = head**-0.5, conv, gate
+        self.loose = top if library_order else 0
         sizes = {"k": heads * head, "v": heads * self.value, "b": heads, "a": heads}
         self.q_proj, self.gate_proj = linear(width, heads * head), linear(width, memories)
         for name, size in sizes.items():
@@ -122,7 +141,7 @@ class MoM(Mixer):
         if self.shared:
             weight = torch.cat([weight, torch.ones_like(weight[..., :1])], -1)
             index = torch.cat([index, torch.full_like(index[..., :1], self.memories)], -1)
-        packing = Packing(index, self.memories + self.shared)
+        packing = Packing(index, self.memories + self.shared, self.loose)
         packed = packing.pack(x[:, :, None].expand(-1, -1, index.shape[2], -1))
         values = {"q": self.q_proj(packed)} | {name: self._each(name, packed) for name in "kvba"}
         kept = {}
@@ -165,7 +184,7 @@ class MoM(Mixer):
         return memory, (out * inputs["weight"][..., None, None]).sum(1)
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        packing = Packing(inputs["index"], memory.shape[1])
+        packing = Packing(inputs["index"], memory.shape[1], self.loose)
         q, k, v, beta, g = (packing.pack(inputs[n]).flatten(0, 1) for n in ("q", "k", "v", "beta", "g"))
         after, out = chunks.delta(q * self.scale, k, v, beta, memory.flatten(0, 1), g, self.chunk)
         out = packing.unpack(out.unflatten(0, memory.shape[:2]), inputs["q"].shape[1])

@@ -1,0 +1,122 @@
+"""Models in folders: config.json and model.safetensors, our own and those flash-linear-attention writes."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import NeurosimFormatError, NeurosimMissingError, check, pick
+from ..files import write_text
+from .huggingface import READERS, Source
+from .model import LanguageConfig, LanguageModel
+from .tensors import read_tensors, write_tensors
+
+OWN = "neurosim"
+FORMAT = 1
+
+
+def write_model(folder: str | os.PathLike[str], model: LanguageModel) -> None:
+    """Write a model as `config.json` and `model.safetensors`.
+
+    Raises:
+        NeurosimWriteError: the disk refuses. Each file is replaced in one step, the weights last.
+    """
+    folder = Path(folder)
+    about = {"model_type": OWN, "format": FORMAT, "config": model.config.to_json()}
+    tensors = {name: value for name, value in model.state_dict().items() if not _tied(model.config, name)}
+    # Infinity is no JSON: kept as the string that `float` reads.
+    write_text(folder / "config.json", json.dumps(_finite(about), indent=2) + "\n")
+    write_tensors(folder / "model.safetensors", tensors)
+
+
+def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
+    """The model of a folder: one `write_model` wrote, or a Hugging Face folder of a kind in `READERS`.
+
+    Weights may be float32, float16, bfloat16 or float64, in one file or several with an index; they become float32.
+
+    Raises:
+        NeurosimMissingError: no such folder or file.
+        NeurosimInputError: an unknown model type, or an option of it that is not supported: names it.
+        NeurosimFormatError: a damaged file; tensors missing, left over or of another shape: names them.
+    """
+    folder = Path(folder)
+    config = read_config(folder)
+    kind = str(config.get("model_type"))
+    tensors = read_tensors(folder)
+    if kind == OWN:
+        found = config.get("format")
+        check(found == FORMAT, f"{folder}: format", f"must be {FORMAT}: upgrade neurosim", found)
+        built = LanguageConfig.from_json(config.get("config") or {})
+    else:
+        reader = pick(READERS, kind, f"{folder / 'config.json'}: model_type")
+        built = reader.config(Source(config, frozenset(tensors)))
+        tensors = {reader.ours(name): value for name, value in tensors.items()}
+    model = LanguageModel(built)
+    _load(model, tensors, str(folder))
+    return model.eval()
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.json of a folder.
+
+    Raises:
+        NeurosimMissingError: not there.
+        NeurosimFormatError: no JSON object.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise NeurosimMissingError(f"{path}: no such file; give the folder of a checkpoint")
+    try:
+        config = json.loads(path.read_text())
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise NeurosimFormatError(f"{path}: is no JSON ({error}); fetch or write it again") from None
+    if not isinstance(config, dict):
+        raise NeurosimFormatError(f"{path}: must be a JSON object (got {type(config).__name__})")
+    return config
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return str(value) if isinstance(value, float) and value in (float("inf"), float("-inf")) else value
+
+
+def _tied(config: LanguageConfig, name: str) -> bool:
+    return config.tied and name == "lm_head.weight"
+
+
+def _load(model: LanguageModel, tensors: dict[str, Tensor], where: str) -> None:
+    """Put tensors into the model; every one must be there, of its shape, and none may be left.
+
+    Raises:
+        NeurosimFormatError: naming the tensors.
+    """
+    wanted = {name: value for name, value in model.state_dict().items() if not _tied(model.config, name)}
+    if model.config.tied:
+        tensors = {name: value for name, value in tensors.items() if name != "lm_head.weight"}
+    missing, extra = sorted(set(wanted) - set(tensors)), sorted(set(tensors) - set(wanted))
+    if missing or extra:
+        lines = [f"missing {_listed(missing)}"] * bool(missing) + [f"unexpected {_listed(extra)}"] * bool(extra)
+        near = difflib.get_close_matches(missing[0], extra, n=1) if missing and extra else []
+        hint = f" (is '{near[0]}' meant to be '{missing[0]}'?)" if near else ""
+        raise NeurosimFormatError(f"{where}: tensors do not fit config.json: {'; '.join(lines)}{hint}")
+    for name, value in wanted.items():
+        if tensors[name].shape != value.shape:
+            raise NeurosimFormatError(
+                f"{where}: tensor '{name}' must be {list(value.shape)} (got {list(tensors[name].shape)}); "
+                "config.json and weights are not of one model"
+            )
+    model.load_state_dict(tensors, strict=not model.config.tied)
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(f"'{name}'" for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

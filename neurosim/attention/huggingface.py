@@ -1,0 +1,350 @@
+"""What the config.json of a flash-linear-attention model (0.6.0) means for us: one reader a model type.
+
+Facts of interoperation only: names and meanings of options and tensors. Some options of a config do not reach the
+layers there (`use_gk`, `use_gv`, `use_output_norm`, `use_short_conv` of RetNet); then the tensors decide, as they do
+for biases of convolutions, which no config names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import NeurosimInputError, check, pick
+from .model import LanguageConfig, Layer
+
+
+@dataclass(frozen=True)
+class Source:
+    """A config.json and the names of the tensors beside it."""
+
+    config: Mapping[str, Any]
+    names: frozenset[str]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        value = self.config.get(name)
+        return default if value is None else value
+
+    def whole(self, name: str, default: int | None = None) -> int:
+        """A whole number > 0.
+
+        Raises:
+            NeurosimInputError: it is not there or none.
+        """
+        value = self.get(name, default)
+        check(type(value) is int and value > 0, f"config.json: {name}", "must be a whole number > 0", value)
+        return value
+
+    def number(self, name: str, default: float) -> float:
+        value = self.get(name, default)
+        check(type(value) in (int, float), f"config.json: {name}", "must be a number", value)
+        return float(value)
+
+    def has(self, ending: str) -> bool:
+        """Some tensor's name ends so."""
+        return any(name.endswith(ending) for name in self.names)
+
+    def share(self, of: int, name: str, default: float) -> int:
+        """`of` times a factor of the config, which must be whole."""
+        part = of * self.number(name, default)
+        check(math.isclose(part, round(part)), f"config.json: {name}", f"must give whole channels of {of}", part)
+        return round(part)
+
+    def conv(self) -> dict[str, Any]:
+        """Options of short convolutions."""
+        used = bool(self.get("use_short_conv", self.has("q_conv1d.weight")))
+        return {"conv": self.whole("conv_size", 4) if used else 0, "conv_bias": self.has("conv1d.bias")}
+
+    def gate(self, name: str, default: bool) -> str | None:
+        """The output gate's activation, or none."""
+        return str(self.get("hidden_act", "swish")) if self.get(name, default) else None
+
+    def eps(self, default: float = 1e-6) -> float:
+        return self.number("norm_eps", default)
+
+
+def _attention(spec: Mapping[str, Any], plain: bool) -> Layer:
+    """Softmax attention between the others; `plain` where that model type passes on neither base nor biases."""
+    heads = spec.get("num_heads")
+    check(type(heads) is int and heads > 0, "config.json: attn.num_heads", "must be a whole number > 0", heads)
+    options = {"heads": heads, "kv_heads": spec.get("num_kv_heads"), "window": spec.get("window_size") or 0}
+    if not plain:
+        options |= {"base": float(spec.get("rope_theta") or 10000.0), "bias": bool(spec.get("qkv_bias"))}
+    return Layer("window", options)
+
+
+def _hybrid(source: Source, count: int, plain: bool) -> dict[int, Layer]:
+    """The layers that are softmax attention, from one table of `attn` or several."""
+    specs = source.get("attn", [])
+    found: dict[int, Layer] = {}
+    for spec in [specs] if isinstance(specs, Mapping) else specs:
+        check(isinstance(spec, Mapping), "config.json: attn", "must be a table or a list of tables", spec)
+        known = dict.fromkeys(("layers", "num_heads", "num_kv_heads", "qkv_bias", "window_size", "rope_theta"))
+        for name in spec:
+            pick(known, name, "config.json: attn: option of a hybrid layer")
+        layers = spec.get("layers")
+        check(isinstance(layers, list), "config.json: attn.layers", "must be a list of layers", layers)
+        for i in spec["layers"]:
+            holds = type(i) is int and 0 <= i < count and i not in found
+            check(holds, "config.json: attn.layers", f"must be different layers of 0 to {count - 1}", i)
+            found[i] = _attention(spec, plain)
+    return found
+
+
+def _stack(source: Source, layer: Callable[[int], Layer], plain: bool = False) -> LanguageConfig:
+    """A model of gated feed-forward layers around mixers of one kind and softmax attention."""
+    width, count = source.whole("hidden_size"), source.whole("num_hidden_layers")
+    _refuse(source)
+    act = source.get("hidden_act", "swish")
+    check(
+        act in ("swish", "silu"),
+        "config.json: hidden_act",
+        "must be 'swish': other feed-forward layers are not supported",
+        act,
+    )
+    ratio = source.number("hidden_ratio", 4)
+    hidden = source.get("intermediate_size") or 256 * math.ceil(int(width * ratio * 2 / 3) / 256)
+    others = _hybrid(source, count, plain)
+    return LanguageConfig(
+        tuple(others.get(i) or layer(i) for i in range(count)),
+        source.whole("vocab_size"),
+        width,
+        "gated",
+        hidden,
+        eps=source.eps(),
+        tied=bool(source.get("tie_word_embeddings", False)),
+    )
+
+
+def _refuse(source: Source) -> None:
+    """Raise for what would change the model and is not supported."""
+    blocks = source.get("attnres_block_size")
+    if blocks is not None:
+        raise NeurosimInputError(
+            f"config.json: attnres_block_size: residuals by attention are not supported (got {blocks}); "
+            "use a checkpoint without them"
+        )
+
+
+def _grouped(source: Source, keys: float, values: float) -> dict[str, Any]:
+    """Options of heads that kinds with `expand_k` and `expand_v` share."""
+    width = source.whole("hidden_size")
+    return {
+        "heads": source.whole("num_heads", 4),
+        "kv_heads": source.get("num_kv_heads"),
+        "keys": source.share(width, "expand_k", keys),
+        "values": source.share(width, "expand_v", values),
+        "affine": bool(source.get("elementwise_affine", True)),
+        "eps": source.eps(),
+    }
+
+
+def _gla(source: Source) -> LanguageConfig:
+    options = _grouped(source, 0.5, 1.0) | source.conv() | {"gate": source.gate("use_output_gate", True)}
+    options |= {"act": source.get("feature_map"), "floor": source.get("clamp_min")}
+    return _stack(source, lambda i: Layer("gla", options))
+
+
+def _retnet(source: Source) -> LanguageConfig:
+    options = _grouped(source, 1.0, 2.0) | {"gate": source.gate("use_output_gate", True)}
+    convolved = source.has("q_conv1d.weight")
+    options |= {"conv": source.whole("conv_size", 4) if convolved else 0, "conv_bias": source.has("conv1d.bias")}
+    return _stack(source, lambda i: Layer("retention", options | {"act": source.get("feature_map")}))
+
+
+LINEAR_MAPS = {"dpfp": "dpfp", "elementwise_product": "hadamard", "elu": "elu", "hedgehog": "hedgehog"}
+LINEAR_MAPS |= {"identity": "identity", "relu": "relu", "t2r": "t2r"}
+
+
+def _linear(source: Source) -> LanguageConfig:
+    name = source.get("feature_map", "elementwise_product")
+    options = _grouped(source, 1.0, 1.0) | {
+        "map": pick(LINEAR_MAPS, name, "config.json: feature_map"),
+        "tied": bool(source.get("tie_feature_map_qk", False)),
+        "normalise": bool(source.get("norm_feature_map", False)),
+        "norm_q": bool(source.get("norm_q", False)),
+        "norm_k": bool(source.get("norm_k", False)),
+    }
+    return _stack(source, lambda i: Layer("linear", options))
+
+
+def _hgrn2(source: Source) -> LanguageConfig:
+    width, ratio = source.whole("hidden_size"), source.get("expand_ratio")
+    state = source.whole("expand_ratio") if ratio is not None else width // source.whole("num_heads")
+    options = source.conv() | {
+        "state": state,
+        "bounded": bool(source.get("use_lower_bound", True)),
+        "affine": bool(source.get("elementwise_affine", True)),
+        # Its norm is fused with the output projection, which takes 1e-5 whatever `norm_eps` says.
+        "eps": 1e-5,
+    }
+    return _stack(source, lambda i: Layer("hgrn2", options))
+
+
+def _deltanet(source: Source) -> LanguageConfig:
+    width = source.whole("hidden_size")
+    options = source.conv() | {
+        "heads": source.whole("num_heads", 4),
+        "keys": source.share(width, "expand_k", 1.0),
+        "values": source.share(width, "expand_v", 1.0),
+        "beta": bool(source.get("use_beta", True)),
+        "negative": bool(source.get("allow_neg_eigval", False)),
+        "gate": "swish" if source.get("use_gate", False) else None,
+        "act": source.get("qk_activation", "silu"),
+        "norm": source.get("qk_norm", "l2"),
+        "eps": source.eps(),
+    }
+    return _stack(source, lambda i: Layer("deltanet", options))
+
+
+def _headed(source: Source, heads: int, head: int, value: float) -> dict[str, Any]:
+    """Options of heads that kinds with `head_dim` and `num_v_heads` share."""
+    width = source.whole("head_dim", head)
+    return source.conv() | {
+        "heads": source.whole("num_heads", heads),
+        "head": width,
+        "value_heads": source.get("num_v_heads"),
+        "value": source.share(width, "expand_v", value),
+        "negative": bool(source.get("allow_neg_eigval", False)),
+        "eps": source.eps(),
+    }
+
+
+def _gated_deltanet(source: Source) -> LanguageConfig:
+    act = source.get("output_gate_activation", "swish")
+    options = _headed(source, 6, 256, 2.0) | {"gate": act if source.get("use_gate", True) else None}
+    return _stack(source, lambda i: Layer("gated_deltanet", options))
+
+
+def _deltaproduct(source: Source) -> LanguageConfig:
+    options = _headed(source, 6, 256, 2.0) | {
+        "steps": source.whole("num_householder", 2),
+        "forget": bool(source.get("use_forget_gate", True)),
+        "gate": "swish" if source.get("use_output_gate", True) else None,
+    }
+    return _stack(source, lambda i: Layer("deltaproduct", options))
+
+
+def _kda(source: Source) -> LanguageConfig:
+    options = _headed(source, 16, 128, 1.0) | {"bound": source.get("lower_bound")}
+    if source.get("safe_gate", False):
+        check(options["bound"] is not None, "config.json: lower_bound", "must be given with safe_gate", None)
+    return _stack(source, lambda i: Layer("kda", options))
+
+
+def _mom(source: Source) -> LanguageConfig:
+    backend = source.get("mom_backend", "gated_deltanet")
+    check(backend == "gated_deltanet", "config.json: mom_backend", "must be 'gated_deltanet'", backend)
+    options = _headed(source, 4, 256, 2.0) | {
+        "memories": source.whole("num_memories", 8),
+        "top": source.whole("topk", 2),
+        "shared": bool(source.get("shared_mem", False)),
+        "single": bool(source.get("single_kv_proj", False)),
+        "gate": "swish" if source.get("use_output_gate", True) else None,
+        "library_order": True,
+    }
+    options = {name: value for name, value in options.items() if name not in ("value_heads", "negative")}
+    return _stack(source, lambda i: Layer("mom", options), plain=True)
+
+
+def _mamba2(source: Source) -> LanguageConfig:
+    width, limits = source.whole("hidden_size"), source.get("dt_limit", source.get("time_step_limit", [0.0, math.inf]))
+    # Infinity is no JSON; transformers writes it as a table.
+    bounds = [float(x["__float__"]) if isinstance(x, Mapping) and "__float__" in x else float(x) for x in limits]
+    options = {
+        "expand": source.number("expand", 2),
+        "head": source.whole("head_dim", 64),
+        "state": source.whole("state_size", 128),
+        "groups": source.whole("n_groups", 1),
+        "conv": source.whole("conv_kernel", 4),
+        "conv_bias": bool(source.get("use_conv_bias", True)),
+        "bias": bool(source.get("use_bias", False)),
+        "act": source.get("hidden_act", "silu"),
+        "norm": bool(source.get("rmsnorm", source.get("rms_norm", True))),
+        "gate_first": not source.get("norm_before_gate", False),
+        "wide_skip": bool(source.get("D_has_hdim", False)),
+        "limits": tuple(bounds),
+        "eps": source.eps(1e-5),
+    }
+    _refuse(source)
+    return LanguageConfig(
+        tuple(Layer("mamba2", options) for _ in range(source.whole("num_hidden_layers"))),
+        source.whole("vocab_size"),
+        width,
+        "none",
+        eps=source.eps(1e-5),
+        tied=bool(source.get("tie_word_embeddings", False)),
+    )
+
+
+def _ranks(source: Source, width: int, head: int) -> dict[str, int]:
+    """Ranks of RWKV-7's low-rank maps; by its rule where the config has none."""
+    rules = {"decay": (2.5, head / 64), "gate": (5.0, 1.0), "a": (2.5, head / 64), "v": (1.7, head / 64)}
+    ours = {"decay": "decay_rank", "gate": "gate_rank", "a": "rate_rank", "v": "value_rank"}
+    ruled = {n: max(32, round(factor * width**0.5 * part / 32) * 32) for n, (factor, part) in rules.items()}
+    return {ours[n]: source.whole(f"{n}_low_rank_dim", rank) for n, rank in ruled.items()}
+
+
+def _rwkv7(source: Source) -> LanguageConfig:
+    width, count = source.whole("hidden_size"), source.whole("num_hidden_layers")
+    head = source.get("head_dim") or width // source.whole("num_heads")
+    values = source.get("value_dim", width)
+    values = list(values) if isinstance(values, list) else [values] * count
+    check(len(values) == count, "config.json: value_dim", f"must be one number or {count}", values)
+    options = {"head": head, "eps": source.eps(1e-5)} | _ranks(source, width, head)
+    others = _hybrid(source, count, plain=False)
+    check(0 not in others, "config.json: attn.layers", "must leave layer 0, whose values the others use, to rwkv7", 0)
+    _refuse(source)
+    ratio = source.number("hidden_ratio", 4)
+    return LanguageConfig(
+        tuple(others.get(i) or Layer("rwkv7", options | {"values": values[i]}) for i in range(count)),
+        source.whole("vocab_size"),
+        width,
+        "channel_mix",
+        source.get("intermediate_size") or 32 * math.ceil(int(width * ratio) / 32),
+        str(source.get("hidden_act", "sqrelu")),
+        "layer",
+        bool(source.get("norm_bias", True)),
+        bool(source.get("norm_first", True)),
+        source.eps(1e-5),
+        bool(source.get("tie_word_embeddings", False)),
+    )
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How a model type is read: its config, and which parts of a mixer go by another name there."""
+
+    config: Callable[[Source], LanguageConfig]
+    parts: Mapping[str, str] = field(default_factory=dict)
+
+    def ours(self, name: str) -> str:
+        """Our name of a tensor: `model.layers.0.attn.q_proj.weight` is `layers.0.mixer.q_proj.weight`."""
+        path = name.split(".")
+        path = path[1:] if path[0] in ("model", "backbone") else path
+        if path[0] != "layers" or len(path) < 3:
+            return ".".join([OUTER.get(path[0], path[0]), *path[1:]])
+        block = BLOCK.get(path[2], path[2])
+        rest = [self.parts.get(path[3], path[3]), *path[4:]] if block == "mixer" and len(path) > 3 else path[3:]
+        return ".".join([*path[:2], block, *rest])
+
+
+OUTER = {"norm_f": "norm", "embedding": "embeddings"}
+BLOCK = {"attn_norm": "norm", "attn": "mixer", "ffn_norm": "mlp_norm", "ffn": "mlp"}
+NORMED = {"g_norm_swish_gate": "o_norm", "g_norm": "o_norm"}
+
+READERS: dict[str, Reader] = {
+    "delta_net": Reader(_deltanet),
+    "gated_deltanet": Reader(_gated_deltanet),
+    "gated_deltaproduct": Reader(_deltaproduct),
+    "gla": Reader(_gla, NORMED),
+    "hgrn2": Reader(_hgrn2, NORMED),
+    "kda": Reader(_kda),
+    "linear_attn": Reader(_linear, {"norm": "o_norm"}),
+    "mamba2": Reader(_mamba2),
+    "mom": Reader(_mom, {"gate": "gate_proj"}),
+    "retnet": Reader(_retnet, NORMED),
+    "rwkv7": Reader(_rwkv7),
+}

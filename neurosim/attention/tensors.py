@@ -1,0 +1,129 @@
+"""Named tensors of safetensors files, checked before anything is believed of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from ..errors import NeurosimFormatError, NeurosimMissingError
+from ..files import write_bytes
+
+SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+FLOATS = ("F64", "F32", "F16", "BF16")
+LONGEST = 100_000_000  # bytes of a header, the limit of the format's own library
+
+
+def header(path: Path) -> dict[str, dict[str, Any]]:
+    """What a safetensors file says of its tensors: name -> dtype, shape, data_offsets; all of it checked.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: the header is none, or says of a tensor what cannot be: names the tensor.
+    """
+    if not path.is_file():
+        raise NeurosimMissingError(f"{path}: no such file; the checkpoint is not complete")
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(size - 8, LONGEST):
+            raise NeurosimFormatError(f"{path}: expected a header of {length} bytes, the file has {size}: cut short?")
+        raw = file.read(length)
+    try:
+        entries = json.loads(raw)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise NeurosimFormatError(f"{path}: its header is no JSON ({error}); fetch or write it again") from None
+    if not isinstance(entries, dict):
+        raise NeurosimFormatError(f"{path}: expected a table of tensors (got {type(entries).__name__})")
+    entries.pop("__metadata__", None)
+    for name, entry in entries.items():
+        _believable(f"{path}: tensor '{name}'", entry, size - 8 - length)
+    return entries
+
+
+def _believable(what: str, entry: object, room: int) -> None:
+    """Raise unless an entry's shape, type and place agree with each other and with the file."""
+    wanted = {"dtype", "shape", "data_offsets"}
+    if not isinstance(entry, dict) or not wanted <= set(entry):
+        raise NeurosimFormatError(f"{what}: its header must give dtype, shape and data_offsets (got {entry})")
+    shape, offsets, dtype = entry["shape"], entry["data_offsets"], entry["dtype"]
+    if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
+        raise NeurosimFormatError(f"{what}: shape must be whole numbers >= 0 (got {shape})")
+    if not isinstance(offsets, list) or len(offsets) != 2 or not all(type(n) is int for n in offsets):
+        raise NeurosimFormatError(f"{what}: data_offsets must be two whole numbers (got {offsets})")
+    if dtype not in SIZES:
+        raise NeurosimFormatError(f"{what}: type {dtype} is not read; convert the checkpoint to F32, F16 or BF16")
+    start, end = offsets
+    if not 0 <= start <= end <= room:
+        raise NeurosimFormatError(f"{what}: lies at bytes {start} to {end} of {room}: the header is wrong")
+    count = SIZES[dtype]
+    for n in shape:
+        count *= n
+    if count != end - start:
+        raise NeurosimFormatError(f"{what}: {shape} of {dtype} takes {count} bytes, the header gives {end - start}")
+
+
+def read_tensors(folder: Path) -> dict[str, Tensor]:
+    """The tensors of `model.safetensors`, or of the files its index names, floats as float32.
+
+    Raises:
+        NeurosimMissingError: neither is there, or a file the index names is not.
+        NeurosimFormatError: as `header`; a tensor that is not where the index says; numbers that are no floats.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    found: dict[str, Tensor] = {}
+    for path, names in _files(folder).items():
+        known = header(path)
+        for name in known if names is None else names:
+            if name not in known:
+                raise NeurosimFormatError(f"{path}: tensor '{name}' is not in the file that the index names")
+            if known[name]["dtype"] not in FLOATS:
+                raise NeurosimFormatError(
+                    f"{path}: tensor '{name}': type {known[name]['dtype']} is no float (quantised?); "
+                    "convert the checkpoint to F32, F16 or BF16"
+                )
+        try:
+            with safe_open(str(path), "pt") as stored:
+                for name in known if names is None else names:
+                    found[name] = stored.get_tensor(name).to(torch.float32)
+        except (SafetensorError, OSError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise NeurosimFormatError(f"{path}: could not be read ({reason}); fetch or write it again") from None
+    return found
+
+
+def _files(folder: Path) -> dict[Path, list[str] | None]:
+    """The files of a checkpoint and the tensors wanted of each, none for all."""
+    index = folder / "model.safetensors.index.json"
+    single = folder / "model.safetensors"
+    if single.is_file() or not index.is_file():
+        return {single: None}
+    try:
+        places = json.loads(index.read_text())["weight_map"]
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise NeurosimFormatError(f"{index}: expected JSON with a weight_map ({error}); fetch it again") from None
+    files: dict[Path, list[str] | None] = {}
+    for name, file in places.items() if isinstance(places, dict) else [("weight_map", None)]:
+        if not isinstance(file, str) or os.path.basename(file) != file or not file.endswith(".safetensors"):
+            raise NeurosimFormatError(f"{index}: tensor '{name}' must lie in a file of this folder (got {file})")
+        names = files.setdefault(folder / file, [])
+        cast(list[str], names).append(name)
+    return files
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Replace a safetensors file in one step.
+
+    Raises:
+        NeurosimWriteError: the disk refuses; what was there is unchanged.
+    """
+    from safetensors.torch import save
+
+    # Tied weights are one tensor under two names, which the format cannot hold.
+    write_bytes(path, save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}))

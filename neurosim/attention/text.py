@@ -1,0 +1,41 @@
+"""Text as bytes: what a byte-level language model reads, and the prose that ships with Python."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import NeurosimInputError, NeurosimMissingError
+
+
+def python_text() -> bytes:
+    """The reference prose of the installed Python (`pydoc_data.topics`), about 700 kB: a text that needs no download.
+
+    Raises:
+        NeurosimMissingError: this Python was installed without it.
+    """
+    try:
+        from pydoc_data.topics import topics
+    except ImportError as error:
+        raise NeurosimMissingError(
+            f"the text of Python's own topics: not in this Python ({error}); give a text file instead"
+        ) from None
+    return "\n\n".join(topics[name] for name in sorted(topics)).encode()
+
+
+def read_text(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a text file.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimInputError: it is empty or cannot be read.
+    """
+    if not os.path.isfile(path):
+        raise NeurosimMissingError(f"{path}: no such text file; check the path")
+    try:
+        with open(path, "rb") as file:
+            text = file.read()
+    except OSError as error:
+        raise NeurosimInputError(f"{path}: could not be read ({error.strerror or error}); check its rights") from None
+    if not text:
+        raise NeurosimInputError(f"{path}: must hold text (got 0 bytes); give another file")
+    return text

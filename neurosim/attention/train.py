@@ -1,0 +1,169 @@
+"""Training a byte-level language model: AdamW on random windows of a text, with a held-out end."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..errors import check
+from .checkpoint import write_model
+from .model import LanguageConfig, LanguageModel, Layer
+
+
+def small(kind: str = "gated_deltanet") -> LanguageConfig:
+    """A byte model of 1.1 M parameters that learns quickly on a CPU."""
+    return LanguageConfig((Layer(kind, {"heads": 2, "head": 64, "value": 64}),) * 4, width=144, hidden=384)
+
+
+@dataclass(frozen=True)
+class Training:
+    """How `train_bytes` goes about it.
+
+    Attributes:
+        steps: updates.
+        batch, length: windows an update, and bytes of each.
+        rate: highest learning rate: risen to in `warmup` updates, then down a half cosine to a tenth.
+        decay: weight decay of matrices; vectors have none.
+        clip: longest gradient.
+        held_out: part of the text at its end that is only for validation.
+        every: updates between validations; 0 for one at the end.
+        seed: of first weights and windows.
+    """
+
+    steps: int = 1500
+    batch: int = 16
+    length: int = 128
+    rate: float = 4e-3
+    warmup: int = 50
+    decay: float = 0.1
+    clip: float = 1.0
+    held_out: float = 0.1
+    every: int = 250
+    seed: int = 0
+
+    def check(self, size: int) -> None:
+        """Raises:
+        NeurosimInputError: a value breaks its rule for a text of `size` bytes.
+        """
+        for name in ("steps", "batch", "length", "warmup"):
+            check(getattr(self, name) > 0, f"Training.{name}", "must be > 0", getattr(self, name))
+        check(self.every >= 0, "Training.every", "must be >= 0", self.every)
+        check(0 < self.rate < math.inf, "Training.rate", "must be finite and > 0", self.rate)
+        check(0 < self.held_out < 1, "Training.held_out", "must be > 0 and < 1", self.held_out)
+        least = math.ceil((self.length + 2) / min(self.held_out, 1 - self.held_out))
+        check(size >= least, "text", f"must have at least {least} bytes for windows of {self.length}", size)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training is: after `step` of `steps` updates, training loss of late and validation loss, nats a byte."""
+
+    step: int
+    steps: int
+    loss: float
+    validation: float | None
+
+
+def split(text: bytes, held_out: float) -> tuple[Tensor, Tensor]:
+    """(training part, validation part) as int64 tokens: the last `held_out` of the text is the latter."""
+    tokens = torch.frombuffer(bytearray(text), dtype=torch.uint8)
+    border = len(tokens) - int(len(tokens) * held_out)
+    return tokens[:border].long(), tokens[border:].long()
+
+
+def train_bytes(
+    text: bytes,
+    config: LanguageConfig | None = None,
+    training: Training | None = None,
+    report: Callable[[Progress], None] | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    device: str = "cpu",
+) -> tuple[LanguageModel, float]:
+    """(trained model, its validation loss in nats a byte) from a text.
+
+    Windows are a function of seed and step alone, so that a run with more validations trains the same.
+
+    Args:
+        config: default `small()`; its vocabulary must be 256.
+        report: called after every validation, and every 50 updates without one.
+        folder: where the model of the lowest validation loss so far is kept (`write_model`), and at the end the last.
+
+    Raises:
+        NeurosimInputError: a setting breaks its rule, or the text is too short.
+    """
+    config, training = config or small(), training or Training()
+    training.check(len(text))
+    check(config.vocabulary == 256, "LanguageConfig.vocabulary", "must be 256 for bytes", config.vocabulary)
+    model = LanguageModel(config, training.seed).to(device)
+    learn, held = (part.to(device) for part in split(text, training.held_out))
+    optimizer = _optimizer(model, training)
+    late, loss = 0.0, math.inf
+    for step in range(training.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = _rate(training, step)
+        now = _update(model, optimizer, _windows(learn, training, step), training.clip)
+        late = now if step == 0 else 0.95 * late + 0.05 * now
+        last = step + 1 == training.steps
+        due = last or (training.every and (step + 1) % training.every == 0)
+        if due:
+            loss = validation_loss(model, held, training.length)
+            if folder is not None:
+                write_model(folder, model)
+        if report is not None and (due or (step + 1) % 50 == 0):
+            report(Progress(step + 1, training.steps, late, loss if due else None))
+    return model, loss
+
+
+@torch.no_grad()
+def validation_loss(model: LanguageModel, tokens: Tensor, length: int = 128, batch: int = 64) -> float:
+    """Mean nats a byte over tokens [n], in windows of `length` read one after the other, the state carried on.
+
+    The tokens are cut into `batch` streams, each read from its start: context is long but for the first windows.
+    """
+    batch = max(min(batch, (len(tokens) - 1) // length), 1)
+    span = (len(tokens) - 1) // batch
+    inputs = tokens[: span * batch].view(batch, span)
+    targets = tokens[1 : span * batch + 1].view(batch, span)
+    total, state = 0.0, None
+    for start in range(0, span, length):
+        logits, state = model(inputs[:, start : start + length], state)
+        wanted = targets[:, start : start + length]
+        total += float(F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="sum"))
+    return total / targets.numel()
+
+
+def _windows(tokens: Tensor, training: Training, step: int) -> Tensor:
+    """[batch, length + 1] bytes from anywhere in the training part."""
+    draws = torch.Generator().manual_seed((training.seed << 32) + step)
+    starts = torch.randint(len(tokens) - training.length, (training.batch,), generator=draws).to(tokens.device)
+    return tokens[starts[:, None] + torch.arange(training.length + 1, device=tokens.device)]
+
+
+def _update(model: LanguageModel, optimizer: torch.optim.Optimizer, windows: Tensor, clip: float) -> float:
+    logits, _ = model(windows[:, :-1])
+    loss = F.cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten())
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+    optimizer.step()
+    return float(loss.detach())
+
+
+def _optimizer(model: LanguageModel, training: Training) -> torch.optim.Optimizer:
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    vectors = [p for p in model.parameters() if p.dim() <= 1]
+    groups = [{"params": matrices, "weight_decay": training.decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=training.rate, betas=(0.9, 0.95), fused=True)
+
+
+def _rate(training: Training, step: int) -> float:
+    if step < training.warmup:
+        return training.rate * (step + 1) / training.warmup
+    done = (step - training.warmup) / max(training.steps - training.warmup, 1)
+    return training.rate * (0.1 + 0.45 * (1 + math.cos(math.pi * done)))
