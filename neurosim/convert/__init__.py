@@ -1,0 +1,53 @@
+"""Trained linear-attention models made to communicate in spikes, and run by adding rows of weights.
+
+spiking = convert(read_model("folder"), Coding("calibrated", spikes=0.9), tokens)
+spiking.execute()                               # spikes are accumulated for real
+logits, state = spiking.model.step(token, state)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .coding import SCHEMES as SCHEMES
+    from .coding import Coder as Coder
+    from .coding import Scheme as Scheme
+    from .expansions import EXPANSIONS as EXPANSIONS
+    from .expansions import Expansion as Expansion
+    from .expansions import collapse as collapse
+    from .expansions import count_spikes as count_spikes
+    from .expansions import expand as expand
+    from .linear import SpikedLinear as SpikedLinear
+    from .model import Coding as Coding
+    from .model import Converted as Converted
+    from .model import convert as convert
+    from .tune import Tuning as Tuning
+    from .tune import tune as tune
+
+# Loaded on first use: all but the expansions need torch.
+_PUBLIC = {
+    "EXPANSIONS": "expansions",
+    "SCHEMES": "coding",
+    "Coder": "coding",
+    "Coding": "model",
+    "Converted": "model",
+    "Expansion": "expansions",
+    "Scheme": "coding",
+    "SpikedLinear": "linear",
+    "Tuning": "tune",
+    "collapse": "expansions",
+    "convert": "model",
+    "count_spikes": "expansions",
+    "expand": "expansions",
+    "tune": "tune",
+}
+__all__ = list(_PUBLIC)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'neurosim.convert' has no attribute '{name}'")
+    value = globals()[name] = getattr(importlib.import_module(f".{_PUBLIC[name]}", __name__), name)
+    return value

@@ -1,0 +1,161 @@
+"""Thresholds from text: for each channel the one whose error and spikes together cost the loss least.
+
+Of every channel and every threshold of a grid the text tells two figures: the error the coding makes, weighted by how
+much the loss minds it (`listen`), D nats a token, and the spikes it sends, R a token. With one price a spike for the
+whole network, each channel takes the threshold of least D + price * R; the price is the one at which the mean over all
+channels is what was asked for. So spikes go where they save most, within a layer and between layers: the Lagrangian
+form of optimal bit allocation (Shoham & Gersho 1988).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..attention import LanguageModel
+from ..errors import check, pick
+from .coding import INT8, Coder, levels_of
+from .expansions import EXPANSIONS, count_spikes
+from .listen import listen
+
+# Thresholds in multiples of a channel's mean |x|; the last one silences it.
+GRID = (*np.geomspace(0.3, 8.0, 18).tolist(), 1e6)
+PRICE = 0.5  # of a spike within a channel, in squared thresholds: see `coding.levels_of`
+LEAST = 1e-6
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Coders by the name of their layer, and what they are expected to do.
+
+    Attributes:
+        coders: one a layer.
+        price: nats a token that one more spike a token must save.
+        spikes: expected mean a channel.
+        increase: expected loss, nats a token, to second order and as if errors were independent.
+    """
+
+    coders: Mapping[str, Coder]
+    price: float
+    spikes: float
+    increase: float
+
+
+class _Table:
+    """Sums over text for one layer, for every threshold of the grid: rows of [grid, K]."""
+
+    def __init__(self, first: Tensor, costs: Tensor, edges: Tensor, counts: Tensor) -> None:
+        self.thresholds = torch.tensor(GRID)[:, None] * first.abs().mean(0).clamp(min=LEAST)
+        self.costs, self.edges, self.counts = costs, edges.float(), counts.float()
+        shape = self.thresholds.shape
+        self.cross, self.power, self.spikes = (torch.zeros(shape, dtype=torch.float64) for _ in range(3))
+        self.whole, self.rows = torch.zeros(shape[1], dtype=torch.float64), 0
+
+    def add(self, x: Tensor, gradient: Tensor) -> None:
+        weight, size = gradient.square(), x.abs()
+        self.rows += len(x)
+        self.whole += (weight * size.square()).sum(0)
+        for i, thresholds in enumerate(self.thresholds):
+            level = torch.bucketize(size / thresholds, self.edges, right=True)
+            counts = self.counts[level]
+            weighted = weight * counts
+            self.cross[i] += (weighted * size).sum(0)
+            self.power[i] += (weighted * counts).sum(0)
+            self.spikes[i] += self.costs[level].sum(0)
+
+    def finish(self) -> tuple[Tensor, Tensor, Tensor]:
+        """(scales, D, R), each [grid, K]: the scale of least weighted error, nats and spikes a token."""
+        scales = torch.where(self.cross > 0, self.cross / self.power.clamp(min=1e-300), self.thresholds.double())
+        errors = self.whole - 2 * scales * self.cross + scales.square() * self.power
+        return scales, errors.clamp(min=0) / (2 * self.rows), self.spikes / self.rows
+
+
+def calibrate(
+    model: LanguageModel,
+    names: Sequence[str],
+    windows: Tensor,
+    spikes: float,
+    scheme: str = "calibrated",
+    expansion: str = "bitwise",
+    seed: int = 0,
+) -> Calibrated:
+    """Thresholds and scales of every channel of these layers.
+
+    Args:
+        windows: [B, T + 1] tokens.
+        spikes: wanted mean a channel and token.
+        scheme: the name coders get.
+        expansion: whose spikes are counted.
+        seed: of the labels drawn for sensitivities.
+
+    Raises:
+        NeurosimInputError: more spikes than the finest threshold sends.
+    """
+    check(spikes > 0, "calibrate.spikes", "must be > 0 a channel", spikes)
+    edges, counts = levels_of(PRICE)
+    each = count_spikes(pick(EXPANSIONS, expansion, "expansion"), counts.numpy(), 8)
+    costs = torch.from_numpy(each).float()
+    tables: dict[str, _Table] = {}
+
+    def add(name: str, x: Tensor, gradient: Tensor) -> None:
+        if name not in tables:
+            tables[name] = _Table(x, costs, edges, counts)
+        tables[name].add(x, gradient)
+
+    listen(model, names, windows, add, seed)
+    done = {name: table.finish() for name, table in tables.items()}
+    price = _price([(d, r) for _, d, r in done.values()], spikes)
+    return _chosen(tables, done, price, scheme)
+
+
+def _price(parts: Sequence[tuple[Tensor, Tensor]], wanted: float) -> float:
+    """The price of a spike at which the mean over channels is `wanted`, by bisection of its logarithm."""
+    errors, spikes = torch.cat([d for d, _ in parts], 1), torch.cat([r for _, r in parts], 1)
+    most = float(spikes[0].mean())
+    check(wanted <= most, "calibrate.spikes", f"must be <= {most:.3g} a channel, which the finest code sends", wanted)
+    low, high = -60.0, 20.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        best = (errors + math.exp(middle) * spikes).argmin(0, keepdim=True)
+        low, high = (middle, high) if float(spikes.gather(0, best).mean()) > wanted else (low, middle)
+    return math.exp(high)
+
+
+def _chosen(
+    tables: Mapping[str, _Table], done: Mapping[str, tuple[Tensor, Tensor, Tensor]], price: float, scheme: str
+) -> Calibrated:
+    coders, sent, lost, channels = {}, 0.0, 0.0, 0
+    for name, (scales, errors, spikes) in done.items():
+        best = (errors + price * spikes).argmin(0, keepdim=True)
+        thresholds = tables[name].thresholds.gather(0, best)[0]
+        coders[name] = Coder(scheme, thresholds, scales.gather(0, best)[0].float(), price=PRICE, limit=INT8)
+        sent += float(spikes.gather(0, best).sum())
+        lost += float(errors.gather(0, best).sum())
+        channels += len(thresholds)
+    return Calibrated(coders, price, sent / channels, lost)
+
+
+def layer_thresholds(model: LanguageModel, names: Sequence[str], windows: Tensor, k: float) -> dict[str, Tensor]:
+    """[1] the mean |x| over text of each layer, divided by k."""
+    total = dict.fromkeys(names, 0.0)
+    entries = dict.fromkeys(names, 0)
+
+    def watch(name: str) -> torch.utils.hooks.RemovableHandle:
+        def hook(module: torch.nn.Module, given: tuple[Tensor, ...]) -> None:
+            total[name] += float(given[0].abs().double().sum())
+            entries[name] += given[0].numel()
+
+        return model.get_submodule(name).register_forward_pre_hook(hook)
+
+    hooks = [watch(name) for name in names]
+    with torch.no_grad():
+        for part in windows.split(8):
+            model(part[:, :-1])
+    for hook in hooks:
+        hook.remove()
+    return {name: torch.tensor([max(total[name] / max(entries[name], 1) / k, LEAST)]) for name in names}

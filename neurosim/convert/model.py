@@ -1,0 +1,256 @@
+"""A language model whose linear layers are fed in spikes: made from a dense one, simulated or executed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, final
+
+from torch import Tensor, nn
+
+from ..attention import LanguageModel, Mixer
+from ..errors import NeurosimInputError, check, pick
+from . import calibrate, state
+from .coding import INT8, SCHEMES, Coder
+from .coding import ternary as ternary_coder
+from .expansions import EXPANSIONS
+from .linear import WEIGHTS, SpikedLinear
+from .listen import windows_of
+from .rotate import rotated
+from .tally import Tally
+from .tune import Tuning, tune
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How a model is spike-coded.
+
+    Attributes:
+        scheme: a name of `SCHEMES`.
+        k: spikes that a mean |x| is worth, for the schemes that look at no more of the text than means.
+        spikes: mean spikes a channel, for the schemes that calibrate each channel.
+        levels: L, the largest count of 'qcfs' and 'stbif'.
+        expansion: a name of `EXPANSIONS`; none for the scheme's own.
+        planes: spikes at most a count; larger counts escape, exactly.
+        weights: 'float32' or 'int8'.
+        shrink: soft threshold before rounding, in thresholds.
+        rotate: turn the residual stream to its principal axes first where that can be done (schemes with a threshold a
+            channel).
+        qk: code q and k where they enter the state; the state is then updated lazily.
+        state: code the state itself, after every token.
+        head: code the input of the output layer too.
+
+    Raises:
+        NeurosimInputError: naming what breaks its rule.
+    """
+
+    scheme: str = "ternary"
+    k: float = 3.0
+    spikes: float = 0.9
+    levels: int = 15
+    expansion: str | None = None
+    planes: int = 4
+    weights: str = "float32"
+    shrink: float = 0.0
+    rotate: bool = True
+    qk: bool = False
+    state: bool = False
+    head: bool = False
+
+    def __post_init__(self) -> None:
+        pick(SCHEMES, self.scheme, "Coding.scheme")
+        pick(WEIGHTS, self.weights, "Coding.weights")
+        check(0 < self.k < 1e6, "Coding.k", "must be > 0 and < 1e6", self.k)
+        check(0 < self.spikes < 8, "Coding.spikes", "must be > 0 and < 8 a channel", self.spikes)
+        check(1 <= self.levels <= INT8, "Coding.levels", "must be 1 to 127", self.levels)
+        check(1 <= self.planes <= 62, "Coding.planes", "must be 1 to 62", self.planes)
+        check(0 <= self.shrink < 100, "Coding.shrink", "must be >= 0 and < 100 thresholds", self.shrink)
+        own = SCHEMES[self.scheme].channel and self.shrink > 0
+        check(not own, "Coding.shrink", f"must be 0: scheme '{self.scheme}' finds its own", self.shrink)
+        code = pick(EXPANSIONS, self.sent_as, "Coding.expansion")
+        check(code.signed, "Coding.expansion", "must have a sign, for activations do", self.expansion)
+
+    @property
+    def sent_as(self) -> str:
+        """The expansion in use."""
+        return self.expansion or SCHEMES[self.scheme].expansion
+
+
+@final
+class Converted:
+    """A language model in spikes.
+
+    Attributes:
+        model: the model, its linear layers `SpikedLinear`; called and stepped like any other.
+        coding: how.
+        layers: those linear layers by name.
+        dense: what is still computed on floats: (name, what it is), nothing left out.
+        remarks: what a user should know of how it was made.
+        price: nats a token that one more spike a token had to save, where thresholds were calibrated; else 0.
+    """
+
+    def __init__(
+        self, model: LanguageModel, coding: Coding, coders: Mapping[str, Coder], remarks: tuple[str, ...] = ()
+    ) -> None:
+        self.model, self.coding, self.remarks, self.price = model, coding, remarks, 0.0
+        self.layers: dict[str, SpikedLinear] = {}
+        for name, coder in coders.items():
+            spiked = SpikedLinear(model.get_submodule(name), coder, coding.weights)  # type: ignore[arg-type]
+            parent, _, own = name.rpartition(".")
+            setattr(model.get_submodule(parent), own, spiked)
+            self.layers[name] = spiked
+        state.code(model, coding.qk, coding.state, coding.k)
+        self.dense = operators(model)
+        self.executed = False
+
+    def execute(self, on: bool = True, threads: int = 1) -> Converted:
+        """Add rows of weights for spikes, and update the state lazily (`on`), or simulate; self."""
+        for layer in self.layers.values():
+            layer.execute(on, threads)
+        if on != self.executed:
+            (state.wrap if on else state.unwrap)(self.model, threads)
+        self.executed = on
+        return self
+
+    @contextmanager
+    def counting(self) -> Iterator[dict[str, Tally]]:
+        """Tallies of all coders by name, filled while the block runs."""
+        coders = self.coders()
+        tallies = {}
+        for name, (coder, channels) in coders.items():
+            tallies[name] = coder.tally = Tally(channels)
+        try:
+            yield tallies
+        finally:
+            for coder, _ in coders.values():
+                coder.tally = None
+
+    def coders(self) -> dict[str, tuple[Coder, int]]:
+        """(coder, channels) by name: of the linear layers, and of q, k and the state where they are coded."""
+        found = {name: (layer.coder, layer.in_features) for name, layer in self.layers.items()}
+        return found | state.coders(self.model)
+
+
+def linear_names(model: LanguageModel, head: bool) -> list[str]:
+    """The linear layers to code, in the order of the model.
+
+    Raises:
+        NeurosimInputError: a mixer that holds none.
+    """
+    found = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    for i, mixer in enumerate(model.mixers()):
+        if not any(name.startswith(f"layers.{i}.mixer.") for name in found):
+            raise NeurosimInputError(
+                f"layers.{i}.mixer: a {type(mixer).__name__} holds no linear layer to code; it cannot be converted"
+            )
+    return [name for name in found if head or name != "lm_head"]
+
+
+def operators(model: LanguageModel) -> tuple[tuple[str, str], ...]:
+    """(name, what it is) of everything in the model that works on floats, whatever it is."""
+    found = []
+    for name, module in model.named_modules():
+        if isinstance(module, Mixer):
+            found.append((name, state.described(module)))
+        elif not isinstance(module, SpikedLinear | Coder) and not _inside(model, name) and _leaf(module):
+            found.append((name, _WHAT.get(type(module).__name__, type(module).__name__)))
+    return tuple(found)
+
+
+_WHAT = {
+    "Embedding": "table look-up: one row a token, nothing to add",
+    "Norm": "root-mean-square norm",
+    "RMSNorm": "root-mean-square norm",
+    "LayerNorm": "layer norm",
+    "GroupNorm": "group norm",
+    "ShortConv": "short convolution over tokens",
+    "Linear": "linear layer on floats",
+    "GatedMLP": "silu and product of the feed-forward layer",
+    "ChannelMix": "token shift and activation of the feed-forward layer",
+}
+
+
+def _inside(model: LanguageModel, name: str) -> bool:
+    """Part of a layer that is coded as a whole."""
+    parts = name.split(".")
+    return any(isinstance(model.get_submodule(".".join(parts[:i])), SpikedLinear) for i in range(1, len(parts)))
+
+
+def _leaf(module: nn.Module) -> bool:
+    """Computes something itself: has no parts, or parameters of its own, or a name in the table."""
+    own = any(True for _ in module.parameters(recurse=False)) and not isinstance(module, LanguageModel)
+    empty = next(module.children(), None) is None and not isinstance(module, nn.Sequential | nn.ModuleList)
+    return own or empty or type(module).__name__ in _WHAT
+
+
+def convert(
+    dense: LanguageModel,
+    coding: Coding | None = None,
+    tokens: Tensor | None = None,
+    seed: int = 0,
+    windows: int = 64,
+    length: int = 128,
+    say: Say = lambda line: None,
+) -> Converted:
+    """A spike-coded copy of a model.
+
+    Args:
+        coding: default `Coding()`, which needs no text.
+        tokens: [n] text for the schemes that calibrate.
+        seed: of the windows and of the labels drawn for sensitivities.
+        windows, length: of text that thresholds are calibrated on.
+        say: told what was done.
+
+    Raises:
+        NeurosimInputError: a scheme that needs text got none or too little, or a layer cannot be converted.
+    """
+    coding = coding or Coding()
+    scheme = SCHEMES[coding.scheme]
+    if not scheme.text:
+        names = linear_names(dense, coding.head)
+        return Converted(copy.deepcopy(dense), coding, {n: ternary_coder(coding.k, coding.shrink) for n in names})
+    if tokens is None:
+        raise NeurosimInputError(
+            f"scheme '{coding.scheme}': takes thresholds from text; give a text (--calibrate FILE)"
+        )
+    check(len(tokens) > length + 1, "calibration text", f"must have more than {length + 1} tokens", len(tokens))
+    sample = windows_of(tokens, windows, length, seed)
+    remarks: tuple[str, ...] = ()
+    if not scheme.channel:
+        return _by_layer(copy.deepcopy(dense), coding, sample)
+    if coding.rotate:
+        dense, why = rotated(dense, sample[: max(1, windows // 4)], seed)
+        remarks = (f"the residual stream was not rotated: {why}",) if why else ()
+    names = linear_names(dense, coding.head)
+    found = calibrate.calibrate(dense, names, sample, coding.spikes, coding.scheme, coding.sent_as, seed)
+    made = Converted(copy.deepcopy(dense), coding, found.coders, remarks)
+    made.price = found.price
+    if scheme.learned:
+        say("training thresholds")
+        tune(
+            made.model,
+            made.layers,
+            tokens,
+            Tuning(100, weights=False, price=made.price, seed=seed),
+            None,
+            coding.spikes,
+        )
+    return made
+
+
+def _by_layer(model: LanguageModel, coding: Coding, sample: Tensor) -> Converted:
+    names = linear_names(model, coding.head)
+    thresholds = calibrate.layer_thresholds(model, names, sample, coding.k)
+    coders = {
+        name: Coder(coding.scheme, thresholds[name], shrink=coding.shrink, limit=float(coding.levels)) for name in names
+    }
+    return Converted(model, coding, coders)
+
+
+def settings(coding: Coding) -> dict[str, Any]:
+    """Plain types for JSON."""
+    return asdict(coding)

@@ -1,0 +1,122 @@
+"""An equal model whose residual stream lies along its principal axes, so that few channels carry most of it.
+
+A root-mean-square norm does not see a rotation of its input. So the residual stream can be turned for nothing: the
+embedding and every layer that writes to the stream are turned with it, every layer that reads it is turned back, and
+the norms' weights move into the readers (Ashkboos et al. 2024, SliceGPT, arXiv 2401.15024, section 3). Along principal
+axes many channels hardly move, and a channel that hardly moves sends no spikes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from ..attention import LanguageModel
+from ..attention.model import Block
+from .listen import listen
+
+TOLERANCE = 1e-3  # of logits, relative to the largest: what another order of sums may change
+
+
+@dataclass
+class _Stream:
+    """Who reads the residual stream and who writes to it."""
+
+    readers: dict[nn.RMSNorm, list[nn.Linear]] = field(default_factory=dict)
+    writers: list[nn.Linear] = field(default_factory=list)
+
+
+def rotated(model: LanguageModel, windows: Tensor, seed: int = 0) -> tuple[LanguageModel, str]:
+    """(an equal model along principal axes, "") or (the model itself, why it cannot be turned).
+
+    Axes are those of what the readers get, each reader weighted by how much its input matters to the loss.
+
+    Args:
+        windows: [B, T + 1] tokens.
+        seed: of the labels drawn for that (see `listen`).
+    """
+    config = model.config
+    if config.norm != "rms" or config.first_norm:
+        return model, "its norms see more than the length of the residual stream"
+    turned = LanguageModel(replace(config, tied=False))
+    turned.load_state_dict(model.state_dict())
+    stream = _trace(turned, windows[:1, :-1])
+    if isinstance(stream, str):
+        return model, stream
+    axes = _axes(turned, stream, windows, seed)
+    _turn(turned, stream, axes)
+    with torch.no_grad():
+        before, after = model(windows[:2, :-1])[0], turned(windows[:2, :-1])[0]
+    if float((before - after).abs().max()) > TOLERANCE * float(before.abs().max()):
+        return model, "the residual stream is read by more than norms and linear layers"
+    return turned.eval(), ""
+
+
+@torch.no_grad()
+def _trace(model: LanguageModel, tokens: Tensor) -> _Stream | str:
+    """Follow tensors through the model: which linear layer gets a norm's output, and which makes a block's part."""
+    heard: dict[int, nn.RMSNorm] = {}
+    made: dict[int, nn.Linear] = {}
+    alive: list[Tensor] = []  # addresses stay taken while the tensors live
+    stream = _Stream()
+
+    def normed(module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
+        heard[id(out)] = cast(nn.RMSNorm, module)
+        alive.append(out)
+
+    def multiplied(module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
+        if id(given[0]) in heard:
+            stream.readers.setdefault(heard[id(given[0])], []).append(cast(nn.Linear, module))
+        made[id(out)] = cast(nn.Linear, module)
+        alive.append(out)
+
+    def wrote(module: nn.Module, given: tuple[Tensor, ...], out: Tensor | tuple[Tensor, ...]) -> None:
+        maker = made.get(id(out[0] if isinstance(out, tuple) else out))
+        if maker is not None:
+            stream.writers.append(maker)
+
+    blocks = [cast(Block, block) for block in model.layers]
+    norms = [n for b in blocks for n in (b.norm, b.mlp_norm) if n is not None] + [model.norm]
+    parts = [p for b in blocks for p in (b.mixer, b.mlp) if p is not None]
+    hooks = [norm.register_forward_hook(normed) for norm in norms]
+    hooks += [m.register_forward_hook(multiplied) for m in model.modules() if isinstance(m, nn.Linear)]
+    hooks += [part.register_forward_hook(wrote) for part in parts]
+    model(tokens)
+    for hook in hooks:
+        hook.remove()
+    if len(stream.writers) != len(parts) or len(stream.readers) != len(norms):
+        return "a layer reads or writes the residual stream other than through a linear layer"
+    return stream
+
+
+def _axes(model: LanguageModel, stream: _Stream, windows: Tensor, seed: int) -> Tensor:
+    """[D, D] columns: axes of the unweighted norms' outputs, by the mean of their readers' sensitivities."""
+    total = torch.zeros(model.config.width, model.config.width, dtype=torch.float64)
+    norm_of = {linear: norm for norm, linears in stream.readers.items() for linear in linears}
+    names = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear) and m in norm_of}
+
+    def add(name: str, x: Tensor, gradient: Tensor) -> None:
+        weight = norm_of[names[name]].weight.detach().double()
+        # A channel of weight 0 tells nothing.
+        plain, pull = x * weight / (weight.square() + 1e-12), gradient * weight
+        total.add_(plain.T @ plain * pull.square().mean())
+
+    listen(model, list(names), windows, add, seed)
+    return torch.linalg.eigh(total)[1].flip(1).float()
+
+
+@torch.no_grad()
+def _turn(model: LanguageModel, stream: _Stream, axes: Tensor) -> None:
+    model.embeddings.weight.copy_(model.embeddings.weight @ axes)
+    for norm, linears in stream.readers.items():
+        for linear in linears:
+            linear.weight.copy_((linear.weight * norm.weight) @ axes)
+    for norm in stream.readers:
+        norm.weight.fill_(1.0)
+    for linear in stream.writers:
+        linear.weight.copy_(axes.T @ linear.weight)
+        if linear.bias is not None:
+            linear.bias.copy_(linear.bias @ axes)
