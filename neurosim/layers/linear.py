@@ -6,14 +6,19 @@ import math
 from typing import final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import check
+from ..kernels.spike_linear_fused import linear
 
 
 @final
 class SpikeLinear(nn.Linear):
-    """y = x W^T + b, an `nn.Linear`.
+    """y = x W^T + b, an `nn.Linear` that adds up the weights of the inputs that spiked, where they are few.
+
+    For float32 on a CPU, x [..., inputs] with at most a fifth of its entries other than 0: forward and in the gradient
+    of the weights only those count, and the terms of a sum are added in ascending order, then the bias, whatever the
+    number of threads. Any other input takes the dense product.
 
     The weights [outputs, inputs] lie in memory with all targets of an input side by side. They and the bias start
     uniform in +- 1 / sqrt(inputs), as an `nn.Linear`'s, drawn from `seed`.
@@ -31,3 +36,6 @@ class SpikeLinear(nn.Linear):
         self.weight = nn.Parameter((2 * torch.rand(in_features, out_features, generator=draws) - 1).mul_(bound).t())
         if bias:
             self.bias = nn.Parameter((2 * torch.rand(out_features, generator=draws) - 1) * bound)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return linear(input, self.weight, self.bias)

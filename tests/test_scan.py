@@ -1,0 +1,201 @@
+"""The recurrence over time: the compiled form against the plain loop, spikes, states and every gradient."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from neurosim.kernels import scan as S  # noqa: E402
+from neurosim.kernels import scan_fused, scan_rows  # noqa: E402
+
+SURROGATES = (S.FAST_SIGMOID, S.ARCTAN, S.TRIANGLE, S.SIGMOID)
+RESETS = {S.LIF: (S.SUBTRACT, S.ZERO, S.LATE), S.CURRENT: (S.SUBTRACT, S.ZERO), S.ADAPTIVE: (S.SUBTRACT, S.ZERO)}
+HOWS = [
+    *(
+        S.Recurrence(kind, reset, attached, surrogate, 1.7, 0.8)
+        for kind in RESETS
+        for reset, attached, surrogate in itertools.product(RESETS[kind], (False, True), SURROGATES)
+    ),
+    S.Recurrence(S.INTEGRATOR),
+]
+
+
+def name(how: S.Recurrence) -> str:
+    kind = ("lif", "current", "adaptive", "integrator")[how.kind]
+    reset = ("subtract", "zero", "late")[how.reset]
+    shape = ("fast_sigmoid", "arctan", "triangle", "sigmoid")[how.surrogate]
+    return f"{kind}-{reset}-{'attached' if how.attached else 'detached'}-{shape}"
+
+
+def inputs(how: S.Recurrence, steps: int = 70, batch: int = 3, units: int = 37, recurrent: bool = False) -> list:
+    """current, state, c, weight, last: sizes that are no powers of two, more steps than two strides."""
+    g = torch.Generator().manual_seed(1)
+    c = torch.rand(S.CONSTANTS[how.kind], units, generator=g) * 0.5 + 0.4
+    if how.kind != S.INTEGRATOR:
+        c[1] = torch.rand(units, generator=g) * 0.5 + 0.3
+    if how.kind == S.ADAPTIVE:
+        c[3:] = torch.rand(2, units, generator=g) * 2
+    current = torch.randn(steps, batch, units, generator=g)
+    state = torch.randn(S.STATES[how.kind], batch, units, generator=g) / 2
+    weight = torch.randn(units, units, generator=g) / 10
+    last = (torch.rand(batch, units, generator=g) < 0.3).float()
+    return [current, state, c, *((weight, last) if recurrent else (None, None))]
+
+
+def run(form, how: S.Recurrence, given: list, outputs: bool = True, states: bool = True) -> list:
+    """out, state, and the gradients of all that was given, from random gradients of out and state."""
+    leaves = [None if x is None else x.clone().requires_grad_() for x in given]
+    current, state, c, weight, last = leaves
+    out, after = form(current, state, c, how, weight, last)
+    g = torch.Generator().manual_seed(2)
+    g_out, g_after = torch.randn(out.shape, generator=g), torch.randn(after.shape, generator=g)
+    ((out * g_out).sum() * outputs + (after * g_after).sum() * states).backward()
+    return [out, after, *(x.grad for x in leaves if x is not None)]
+
+
+def check_equal(got: list, wanted: list, spikes_equal: bool) -> None:
+    for k, (a, b) in enumerate(zip(got, wanted, strict=True)):
+        if k < 2 and spikes_equal:
+            assert torch.equal(a, b)
+        assert (a - b).abs().max() <= 1e-5 * b.abs().max()
+
+
+@pytest.fixture(autouse=True)
+def _no_number_where_nothing_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work space starts as NaN: what is used before it is written shows."""
+    import numpy as np
+
+    real = np.empty_like
+
+    def nan(like, *args, **kwargs):
+        made = real(like, *args, **kwargs)
+        if made.dtype.kind == "f":
+            made.fill(np.nan)
+        return made
+
+    monkeypatch.setattr(scan_rows.np, "empty_like", nan)
+
+
+@pytest.mark.parametrize("how", HOWS, ids=name)
+def test_compiled_is_the_reference(how: S.Recurrence) -> None:
+    given = inputs(how)
+    wanted = run(S.reference, how, given)
+    assert how.kind == S.INTEGRATOR or 0.02 < wanted[0].mean() < 0.9
+    check_equal(run(S.scan, how, given), wanted, spikes_equal=True)
+
+
+@pytest.mark.parametrize("how", [h for h in HOWS if h.surrogate == S.ARCTAN and h.kind != S.INTEGRATOR], ids=name)
+def test_feedback_is_the_reference(how: S.Recurrence) -> None:
+    given = inputs(how, recurrent=True)
+    wanted = run(S.reference, how, given)
+    # Sums over the sources are taken in another order: the membranes agree to rounding, and here so do the spikes.
+    assert torch.equal(run(S.scan, how, given)[0], wanted[0])
+    check_equal(run(S.scan, how, given), wanted, spikes_equal=False)
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+@pytest.mark.parametrize(("outputs", "states"), [(True, False), (False, True)])
+def test_a_gradient_that_is_missing_is_zero(recurrent: bool, outputs: bool, states: bool) -> None:
+    how, given = HOWS[1], inputs(HOWS[1], recurrent=recurrent)
+
+    def form(*args):
+        out, after = S.scan(*args)
+        return (out if outputs else out.detach()), (after if states else after.detach())
+
+    wanted = run(S.reference, how, given, outputs, states)
+    check_equal(run(form, how, given), wanted, spikes_equal=False)
+
+
+@pytest.mark.parametrize("kind", [S.LIF, S.ADAPTIVE])
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_threads_change_nothing(kind: int, recurrent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many blocks of lanes, and few, on one thread and on three."""
+    monkeypatch.setattr(scan_rows, "GRAIN", 1)
+    how = S.Recurrence(kind)
+    given = inputs(how, steps=40, batch=9, units=300, recurrent=recurrent)
+    before, runs = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            runs.append(run(S.scan, how, given))
+    finally:
+        torch.set_num_threads(before)
+    # The dense products of the way back are torch's own.
+    exact = 2 if recurrent else len(runs[0])
+    assert all(torch.equal(a, b) for a, b in zip(runs[0][:exact], runs[1][:exact], strict=True))
+    check_equal(runs[1], runs[0], spikes_equal=True)
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_a_run_may_be_cut(recurrent: bool) -> None:
+    """Two calls that hand the state on are one: the same spikes, and the same gradients through the cut."""
+    how = S.Recurrence(S.ADAPTIVE, S.ZERO)
+    given = inputs(how, recurrent=recurrent)
+
+    def two(current, state, c, how, weight, last):
+        first, state = S.scan(current[:33], state, c, how, weight, last)
+        second, state = S.scan(current[33:], state, c, how, weight, first[-1] if recurrent else None)
+        return torch.cat([first, second]), state
+
+    check_equal(run(two, how, given), run(S.scan, how, given), spikes_equal=True)
+
+
+def test_what_the_compiled_form_does_not_take_goes_through_the_loop() -> None:
+    how = S.Recurrence()
+    given = [None if x is None else x.double() for x in inputs(how)]
+    out, _ = S.scan(given[0], given[1], given[2], how)
+    assert out.dtype == torch.float64 and torch.equal(out, S.reference(*given[:3], how)[0])
+
+
+def test_inputs_may_lie_in_memory_as_they_like_and_nothing_is_kept_without_gradients() -> None:
+    how = S.Recurrence()
+    current, state, c, _, _ = inputs(how)
+    turned = current.permute(2, 1, 0).contiguous().permute(2, 1, 0)
+    assert torch.equal(S.scan(turned, state, c, how)[0], S.scan(current, state, c, how)[0])
+    current.requires_grad_()
+    with torch.no_grad():
+        assert S.scan(current, state, c, how)[0].grad_fn is None
+    kept = S.scan(current, state, c, how)[0].grad_fn.saved_tensors[-1]
+    assert kept.numel() * 10 < current.numel()
+
+
+def test_numbers_too_small_to_matter_cost_nothing() -> None:
+    """Membranes and gradients that decay to denormals: they would take a hundred times as long."""
+    import time
+
+    how = S.Recurrence(S.LIF, surrogate=S.TRIANGLE)
+    c = torch.stack([torch.full((512,), 0.4), torch.full((512,), 1e6)])
+    state = torch.ones(1, 4, 512)
+
+    def seconds(current: torch.Tensor) -> float:
+        current.requires_grad_()
+        best = 1e9
+        for _ in range(3):
+            start = time.thread_time()
+            _, after = S.scan(current, state, c, how)
+            after.sum().backward()
+            best = min(best, time.thread_time() - start)
+        return best
+
+    quick = seconds(torch.ones(300, 4, 512))
+    assert seconds(torch.zeros(300, 4, 512)) < 4 * quick
+
+
+def test_the_weights_of_the_feedback_learn_from_dense_outputs_too() -> None:
+    """More spikes than the sparse product takes."""
+    how = S.Recurrence(S.LIF, S.ZERO)
+    given = inputs(how, recurrent=True)
+    given[0] = given[0] + 2
+    wanted = run(S.reference, how, given)
+    assert wanted[0].mean() > 0.5
+    check_equal(run(S.scan, how, given), wanted, spikes_equal=False)
+
+
+def test_tables_agree() -> None:
+    assert (scan_rows.LIF, scan_rows.CURRENT, scan_rows.ADAPTIVE) == (S.LIF, S.CURRENT, S.ADAPTIVE)
+    assert (scan_rows.ZERO, scan_rows.LATE) == (S.ZERO, S.LATE)
+    assert (scan_rows.FAST_SIGMOID, scan_rows.ARCTAN, scan_rows.TRIANGLE) == (S.FAST_SIGMOID, S.ARCTAN, S.TRIANGLE)
+    assert scan_fused.rows is scan_rows
