@@ -15,6 +15,7 @@ COMMANDS = {
     "report": Entry("report", "command", "Write a run's report page again."),
     "demo": Entry("demo", "command", "Simulate the embedded digits and explain the figures."),
     "memory": Entry("memory", "group", "Store a dataset in a single-trial memory and recall from it."),
+    "continual": Entry("continual", "group", "Learn one task after the other, and see what is forgotten."),
     "datasets": Entry("datasets", "group", "List, describe, make, fetch and verify datasets."),
     "completion": Entry("completion", "command", "Print the shell's completion script."),
 }
