@@ -17,6 +17,8 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
+from neurosim.kernels.encode import encode
+from neurosim.kernels.lif_pack import lif_pack
 from neurosim.kernels.parallel import spread
 
 # Channels whose part of the weights stays in a core's L2 cache while all rows of a batch pass over it, and the
@@ -90,6 +92,42 @@ def spike_accumulate(counts, weights, escapes=None, threads=1):
     if counts.ndim != 2 or weights.ndim != 2 or counts.shape[1] != weights.shape[0]:
         raise ValueError(f"spike_accumulate: counts {counts.shape} @ weights {weights.shape} do not fit")
     return accumulate_active(active(counts, escapes), weights, threads)
+
+
+def encode_accumulate(x, weights, k=3.0, thresholds=None, threads=1):
+    """A linear layer in spikes: `encode`, `spike_accumulate`, and times each token's own threshold.
+
+    On a GPU one token is encoded and accumulated by one kernel. With thresholds of channels nothing is scaled: they
+    belong into the weights. Counts keep their exact escapes.
+
+    Returns: (y [B, N] float32, thresholds [B], or [K] as given).
+
+    Raises:
+        ValueError: as `encode` and `spike_accumulate`.
+    """
+    if not isinstance(x, np.ndarray) and x.is_cuda:
+        from neurosim.kernels.accumulate_triton import encode_product
+
+        return encode_product(x, weights, k, thresholds)
+    coded = encode(x, k, thresholds, threads=threads)
+    sums = spike_accumulate(coded.counts, weights, coded.escapes, threads)
+    sums = sums.astype(np.float32) if isinstance(sums, np.ndarray) else sums.float()
+    return (sums if thresholds is not None else sums * coded.thresholds[:, None]), coded.thresholds
+
+
+def accumulate_fire(counts, weights, v, membrane, escapes=None, threads=1):
+    """`spike_accumulate`, and `lif_pack` on its result: packed spikes [B, ceil(N / 32)]; v [B, N] is updated in place.
+
+    On a GPU the sums of up to 16 rows are fired on where they are finished, and never stored.
+
+    Raises:
+        ValueError: as `spike_accumulate` and `lif_pack`.
+    """
+    if not isinstance(counts, np.ndarray) and counts.is_cuda:
+        from neurosim.kernels.accumulate_triton import fire
+
+        return fire(counts, weights, v, membrane, escapes)
+    return lif_pack(spike_accumulate(counts, weights, escapes, threads), v, membrane, threads)
 
 
 def _torch(counts, weights, escapes, threads):

@@ -45,13 +45,18 @@ class Counts(NamedTuple):
     escapes: Escapes
 
 
+def share(inputs, k):
+    """K k as the float32 that every form divides by."""
+    return np.float32(inputs) * np.float32(k)
+
+
 def thresholds_reference(x, k):
     """[B, K] float32 to [B] float32: clamp(mean |x| / k, 1e-5, 1e4), the specification of every form's bits."""
     sizes = np.abs(x)
     exponent = np.maximum((sizes.max(axis=1).view(np.int32) >> 23) - 127, FLOOR)
     units = ((DIGITS + 127 - exponent) << 23).astype(np.int32).view(np.float32)
     total = (sizes * units[:, None]).astype(np.int64).sum(axis=1)
-    mean = total.astype(np.float32) / np.float32(x.shape[1] * np.float32(k)) / units
+    mean = total.astype(np.float32) / share(x.shape[1], k) / units
     return np.clip(mean, LEAST, MOST)
 
 
@@ -137,7 +142,7 @@ def _encode_numpy(x, k, thresholds, limit, threads):
 
     def part(a, b):
         own = used if given else used[a:b]
-        _encode(x[a:b], np.float32(inputs * np.float32(k)), given, own, np.float32(limit), counts[a:b], number[a:b])
+        _encode(x[a:b], share(inputs, k), given, own, np.float32(limit), counts[a:b], number[a:b])
 
     spread(part, bounds, threads, ENTRIES_PER_THREAD)
     if (number < 0).any():

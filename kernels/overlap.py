@@ -37,7 +37,14 @@ def overlap_reference(query, bank):
 
 
 def overlap(query, bank, threads=1):
-    """[words], [M, words] uint64 to [M] int32 common bits, on `threads` threads (the result does not depend on it)."""
+    """[words], [M, words] uint64 to [M] int32 common bits, on `threads` threads (the result does not depend on it).
+
+    Tensors of a GPU (the same words as int64) are counted there, and the result stays there.
+    """
+    if not isinstance(bank, np.ndarray):
+        from neurosim.kernels.overlap_triton import overlap as on_gpu
+
+        return on_gpu(query, bank)
     query, bank = np.ascontiguousarray(query), np.ascontiguousarray(bank)
     out = np.empty(len(bank), np.int32)
     parts = max(1, min(threads, bank.size // WORDS_PER_THREAD))

@@ -118,7 +118,7 @@ def product(packed, weights, threads=1):
     """
     if not isinstance(packed.words, np.ndarray):
         if packed.words.is_cuda:
-            from neurosim.kernels.planes_triton import product as on_gpu
+            from neurosim.kernels.accumulate_triton import plane_product as on_gpu
 
             return on_gpu(packed, weights)
         import torch

@@ -1,0 +1,205 @@
+"""Triton's products of spikes and the epilogue against the plain forms. Run by `triton_tools`."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from neurosim.kernels import accumulate_triton, lif_pack_triton
+from neurosim.kernels.accumulate import accumulate_reference
+from neurosim.kernels.encode import Escapes, clip_reference, encode_reference
+from neurosim.kernels.lif_pack import Membrane, lif_pack_reference
+from neurosim.kernels.planes import Planes, pack_reference
+
+# Inputs and outputs; the last is more than one split and more than one block of outputs.
+SHAPES = [(40, 33), (1030, 290)]
+
+
+def spikes(rows: int, inputs: int, limit: int = 127, large: bool = True) -> np.ndarray:
+    """Whole counts, most of them 0, a few beyond `limit`."""
+    rng = np.random.default_rng(rows + inputs)
+    whole = rng.integers(-3, 4, (rows, inputs)) * (rng.random((rows, inputs)) < 0.3)
+    if large:
+        whole[0, :2], whole[-1, -1] = (limit + 70, -3 * limit), limit + 1
+    return whole.astype(np.int32)
+
+
+def weights(inputs: int, outputs: int, kind: torch.dtype, device: str, transposed: bool = False) -> torch.Tensor:
+    made = torch.Generator().manual_seed(inputs)
+    if kind == torch.int8:
+        w = torch.randint(-128, 128, (inputs, outputs), generator=made, dtype=torch.int8)
+    else:
+        w = torch.randn(inputs, outputs, generator=made).to(kind)
+    return (w.T.contiguous().T if transposed else w).to(device)
+
+
+def plain(w: torch.Tensor) -> np.ndarray:
+    return (w if w.dtype == torch.int8 else w.float()).cpu().contiguous().numpy()
+
+
+def clipped(whole: np.ndarray, device: str, limit: int = 127) -> tuple[torch.Tensor, Escapes]:
+    """Counts and escapes as the kernels of a GPU get them: room for every channel, junk where nothing escaped."""
+    counts, escapes = clip_reference(whole, limit)
+    lists = np.full((2, *whole.shape), 1 << 30, np.int32)
+    lists[0, :, : escapes.channels.shape[1]], lists[1, :, : escapes.channels.shape[1]] = escapes[1:]
+    for i, n in enumerate(escapes.number):
+        lists[:, i, n:] = 1 << 30
+    parts = (escapes.number, *lists)
+    return torch.from_numpy(counts).to(device), Escapes(*(torch.from_numpy(p).to(device) for p in parts))
+
+
+def check(found: torch.Tensor, whole: np.ndarray, w: torch.Tensor) -> None:
+    expected = accumulate_reference(whole, plain(w))
+    if w.dtype == torch.int8:
+        assert found.dtype == torch.int32
+        np.testing.assert_array_equal(found.cpu().numpy(), expected)
+    else:
+        np.testing.assert_allclose(found.cpu().numpy(), expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
+def product_case(device: str, kind: torch.dtype, rows: tuple[int, ...], transposed: bool) -> None:
+    for inputs, outputs in SHAPES:
+        for b in rows:
+            whole = spikes(b, inputs)
+            counts, escapes = clipped(whole, device)
+            w = weights(inputs, outputs, kind, device, transposed)
+            check(accumulate_triton.product(counts, w, escapes), whole, w)
+
+
+def case_few_float32(device: str) -> None:
+    product_case(device, torch.float32, (1, 5), False)
+
+
+def case_few_float16(device: str) -> None:
+    product_case(device, torch.float16, (3,), False)
+
+
+def case_few_int8(device: str) -> None:
+    product_case(device, torch.int8, (2, 16), False)
+
+
+def case_batch_float16(device: str) -> None:
+    product_case(device, torch.float16, (17,), False)
+    product_case(device, torch.float16, (17,), True)
+
+
+def case_batch_float32(device: str) -> None:
+    product_case(device, torch.float32, (37,), True)
+
+
+def case_batch_int8(device: str) -> None:
+    product_case(device, torch.int8, (70,), True)
+    product_case(device, torch.int8, (70,), False)
+
+
+def case_without_escapes(device: str) -> None:
+    for b in (4, 20):
+        whole = spikes(b, 300, large=False)
+        w = weights(300, 77, torch.int8, device)
+        check(accumulate_triton.product(clipped(whole, device)[0], w), whole, w)
+
+
+def case_planes(device: str) -> None:
+    for kind, planes in ((torch.int8, 3), (torch.float16, 2), (torch.int8, 7), (torch.float32, 1)):
+        for inputs, outputs in SHAPES:
+            whole = spikes(19, inputs, 2**planes - 1)
+            packed = pack_reference(whole, planes)
+            words = torch.from_numpy(packed.words.view(np.int32)).to(device)
+            escapes = clipped(whole, device, 2**planes - 1)[1]
+            w = weights(inputs, outputs, kind, device, transposed=True)
+            check(accumulate_triton.plane_product(Planes(words, inputs, escapes), w), whole, w)
+
+
+def decode_case(device: str, kind: torch.dtype, narrow: bool, given: bool) -> None:
+    for inputs, outputs in SHAPES:
+        rng = np.random.default_rng(inputs)
+        x = rng.standard_normal((1, inputs)).astype(np.float32)
+        x[0, 1] = 700  # a count that int8 would not hold
+        thresholds = rng.random(inputs).astype(np.float32) + 0.5 if given else None
+        whole, used = encode_reference(x, 3.0, thresholds)
+        w = weights(inputs, outputs, kind, device)
+        on_device = None if thresholds is None else torch.from_numpy(thresholds).to(device)
+        y, scale = accumulate_triton.decode(torch.from_numpy(x).to(device), w, 3.0, on_device, narrow)
+        np.testing.assert_array_equal(scale.cpu().numpy(), used)
+        expected = accumulate_reference(whole, plain(w)).astype(np.float32) * (1 if given else used[0])
+        tolerance = 0 if kind == torch.int8 else 1e-5 * np.abs(expected).max()
+        np.testing.assert_allclose(y.cpu().numpy(), expected, rtol=0, atol=tolerance)
+
+
+def case_decode(device: str) -> None:
+    decode_case(device, torch.float32, narrow=False, given=False)
+
+
+def case_decode_float16(device: str) -> None:
+    decode_case(device, torch.float16, narrow=False, given=False)
+
+
+def case_decode_int8(device: str) -> None:
+    decode_case(device, torch.int8, narrow=False, given=False)
+    decode_case(device, torch.int8, narrow=True, given=False)
+
+
+def case_decode_channel_thresholds(device: str) -> None:
+    decode_case(device, torch.float32, narrow=False, given=True)
+    decode_case(device, torch.float16, narrow=True, given=True)
+
+
+def case_decode_narrow(device: str) -> None:
+    decode_case(device, torch.float16, narrow=True, given=False)
+
+
+def case_silent_rows_are_not_read(device: str) -> None:
+    """Rows of weights that no spike selects are no numbers: had they been read, so would the result be."""
+    x = torch.zeros(1, 300, device=device)
+    x[0, [3, 70, 299]] = torch.tensor([1.0, -2.0, 1.0], device=device)
+    w = torch.full((300, 77), float("nan"), device=device)
+    w[[3, 70, 299]] = weights(3, 77, torch.float32, device)
+    y, used = accumulate_triton.decode(x, w, 3.0, None)
+    whole = encode_reference(x.cpu().numpy())[0]
+    silent = whole[0] == 0
+    clean = torch.where(torch.from_numpy(silent).to(device)[:, None], 0.0, w)
+    check(y / used, whole, clean)
+    counts, escapes = clipped(whole, device)
+    check(accumulate_triton.product(counts, w, escapes), whole, clean)
+
+
+def case_encode_product_of_a_batch(device: str) -> None:
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((5, 300)).astype(np.float32)
+    x[2, 7] = 500
+    whole, used = encode_reference(x)
+    w = weights(300, 77, torch.int8, device)
+    y, thresholds = accumulate_triton.encode_product(torch.from_numpy(x).to(device), w, 3.0, None)
+    np.testing.assert_array_equal(thresholds.cpu().numpy(), used)
+    expected = accumulate_reference(whole, plain(w)).astype(np.float32) * used[:, None]
+    np.testing.assert_array_equal(y.cpu().numpy(), expected)
+
+
+MEMBRANE = Membrane(decay=0.9, v_threshold=1.1, v_leak=0.05, v_reset=-0.1, keep=1.0)
+
+
+def case_lif_pack(device: str) -> None:
+    rng = np.random.default_rng(0)
+    for rows, units in ((3, 70), (2, 300), (1, 1)):
+        v, current = rng.standard_normal((2, rows, units)).astype(np.float32)
+        words, after = lif_pack_reference(current, v, MEMBRANE)
+        state = torch.from_numpy(v).to(device)
+        found = lif_pack_triton.lif_pack(torch.from_numpy(current).to(device), state, MEMBRANE)
+        np.testing.assert_array_equal(found.cpu().numpy().view(np.uint32), words)
+        np.testing.assert_array_equal(state.cpu().numpy(), after)
+
+
+def case_fire(device: str) -> None:
+    """Products fired on where they are finished: integer sums, so spikes and potentials are exact."""
+    rng = np.random.default_rng(1)
+    membrane = MEMBRANE._replace(v_threshold=300.0)
+    for rows in (1, 6, 20):
+        whole = spikes(rows, 300)
+        counts, escapes = clipped(whole, device)
+        w = weights(300, 77, torch.int8, device)
+        v = (100 * rng.standard_normal((rows, 77))).astype(np.float32)
+        words, after = lif_pack_reference(accumulate_reference(whole, plain(w)), v, membrane)
+        state = torch.from_numpy(v).to(device)
+        found = accumulate_triton.fire(counts, w, state, membrane, escapes)
+        np.testing.assert_array_equal(found.cpu().numpy().view(np.uint32), words)
+        np.testing.assert_array_equal(state.cpu().numpy(), after)
