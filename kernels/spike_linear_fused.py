@@ -12,7 +12,7 @@ def sparse(x):
     """`Active` of x [..., inputs] by row, or None where the dense product is quicker or there is no other."""
     if x.device.type != "cpu" or x.dtype != torch.float32:
         return None
-    return listed(x.detach().contiguous().flatten(0, -2).numpy(), threads=torch.get_num_threads())
+    return listed(x.detach().reshape(-1, x.shape[-1]).contiguous().numpy(), threads=torch.get_num_threads())
 
 
 class SpikeProduct(torch.autograd.Function):
@@ -35,8 +35,7 @@ class SpikeProduct(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, g):
         threads, (weight,) = torch.get_num_threads(), ctx.saved_tensors
-        g = g.contiguous()
-        rows = g.flatten(0, -2).numpy()
+        rows = g.reshape(-1, g.shape[-1]).contiguous().numpy()
         g_x = (g @ weight) if ctx.needs_input_grad[0] else None
         g_weight = weight_gradient(ctx.active, rows, weight.shape[1]) if ctx.needs_input_grad[1] else None
         g_bias = torch.from_numpy(column_sums(rows, threads)) if ctx.needs_input_grad[2] else None

@@ -13,21 +13,29 @@ except ImportError as error:
 
 from .base import NeuronLayer as NeuronLayer
 from .base import Stateful as Stateful
+from .delayed import DelayedLinear as DelayedLinear
 from .linear import SpikeLinear as SpikeLinear
 from .neurons import LIF as LIF
 from .neurons import AdaptiveLIF as AdaptiveLIF
 from .neurons import CurrentLIF as CurrentLIF
 from .neurons import LeakyIntegrator as LeakyIntegrator
+from .parallel import PSN as PSN
+from .parallel import FixedPointLIF as FixedPointLIF
 from .quantity import Quantity as Quantity
+from .snntorch import from_snntorch as from_snntorch
+from .snntorch import to_snntorch as to_snntorch
 from .stack import Stack as Stack
 from .surrogates import SURROGATES as SURROGATES
 from .surrogates import Surrogate as Surrogate
 
 __all__ = [
     "LIF",
+    "PSN",
     "SURROGATES",
     "AdaptiveLIF",
     "CurrentLIF",
+    "DelayedLinear",
+    "FixedPointLIF",
     "LeakyIntegrator",
     "NeuronLayer",
     "Quantity",
@@ -35,4 +43,6 @@ __all__ = [
     "Stack",
     "Stateful",
     "Surrogate",
+    "from_snntorch",
+    "to_snntorch",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from ..errors import check, pick
 from ..kernels.scan import LATE, SUBTRACT, ZERO, Recurrence, scan
 from .linear import SpikeLinear
-from .surrogates import SHAPES, SURROGATES, Surrogate
+from .surrogates import Surrogate, chosen
 
 RESETS = {"subtract": SUBTRACT, "zero": ZERO, "subtract_late": LATE}
 
@@ -39,18 +40,33 @@ class NeuronLayer(Stateful):
     Attributes:
         units: neurons.
         dt: length of a step, s.
+        reset, detach_reset, surrogate: as given, see `LIF`.
         recurrent: `SpikeLinear(units, units)` from the spikes of a step to the current of the next; None without.
     """
 
     kind: ClassVar[int]
     state: ClassVar[tuple[str, ...]]
 
-    def __init__(self, units: int, dt: float, how: Recurrence, recurrent: bool = False, seed: int = 0) -> None:
+    def __init__(
+        self,
+        units: int,
+        dt: float,
+        *,
+        reset: str = "subtract",
+        resets: Sequence[str] = ("subtract",),
+        detach_reset: bool = True,
+        surrogate: str | Surrogate = "arctan",
+        recurrent: bool = False,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
         name = type(self).__name__
         check(isinstance(units, int) and units > 0, f"{name}.units", "must be a whole number > 0", units)
         check(0 < dt < math.inf, f"{name}.dt", "must be > 0 s", dt)
-        self.units, self.dt, self.how = units, float(dt), how
+        self.units, self.dt, self.reset, self.detach_reset = units, float(dt), reset, detach_reset
+        self.surrogate = chosen(surrogate, name)
+        which = pick({r: RESETS[r] for r in resets}, reset, f"{name}.reset")
+        self.how = Recurrence(self.kind, which, not detach_reset, *self.surrogate.numbers())
         self.recurrent = SpikeLinear(units, units, bias=False, seed=seed) if recurrent else None
 
     @abstractmethod
@@ -86,12 +102,3 @@ class NeuronLayer(Stateful):
 
     def extra_repr(self) -> str:
         return f"{self.units}, dt={self.dt:g}"
-
-
-def recurrence(
-    name: str, kind: int, reset: str, resets: tuple[str, ...], detach_reset: bool, surrogate: str | Surrogate
-) -> Recurrence:
-    """What the kernels need to know, from what a layer is given by name."""
-    found = surrogate if isinstance(surrogate, Surrogate) else pick(SURROGATES, surrogate, f"{name}.surrogate")
-    which = pick({r: RESETS[r] for r in resets}, reset, f"{name}.reset")
-    return Recurrence(kind, which, not detach_reset, SHAPES[found.shape], float(found.slope), float(found.scale))

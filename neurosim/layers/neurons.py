@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..kernels import scan as kinds
-from .base import NeuronLayer, recurrence
+from .base import NeuronLayer
 from .quantity import Quantity, Value
 from .surrogates import Surrogate
 
@@ -63,9 +63,16 @@ class LIF(NeuronLayer):
         recurrent: bool = False,
         seed: int = 0,
     ) -> None:
-        resets = ("subtract", "zero", "subtract_late")
-        how = recurrence("LIF", self.kind, reset, resets, detach_reset, surrogate)
-        super().__init__(units, dt, how, recurrent, seed)
+        super().__init__(
+            units,
+            dt,
+            reset=reset,
+            resets=("subtract", "zero", "subtract_late"),
+            detach_reset=detach_reset,
+            surrogate=surrogate,
+            recurrent=recurrent,
+            seed=seed,
+        )
         draws = torch.Generator().manual_seed(seed)
         self.tau_mem = Quantity("LIF.tau_mem", tau_mem, units, trained=train_tau, positive=True, draws=draws)
         self.v_threshold = Quantity("LIF.v_threshold", v_threshold, units, trained=train_threshold, draws=draws)
@@ -104,8 +111,16 @@ class CurrentLIF(NeuronLayer):
         recurrent: bool = False,
         seed: int = 0,
     ) -> None:
-        how = recurrence("CurrentLIF", self.kind, reset, ("subtract", "zero"), detach_reset, surrogate)
-        super().__init__(units, dt, how, recurrent, seed)
+        super().__init__(
+            units,
+            dt,
+            reset=reset,
+            resets=("subtract", "zero"),
+            detach_reset=detach_reset,
+            surrogate=surrogate,
+            recurrent=recurrent,
+            seed=seed,
+        )
         draws = torch.Generator().manual_seed(seed)
         self.tau_mem = Quantity("CurrentLIF.tau_mem", tau_mem, units, trained=train_tau, positive=True, draws=draws)
         self.tau_syn = Quantity("CurrentLIF.tau_syn", tau_syn, units, trained=train_tau, positive=True, draws=draws)
@@ -163,8 +178,16 @@ class AdaptiveLIF(NeuronLayer):
         recurrent: bool = False,
         seed: int = 0,
     ) -> None:
-        how = recurrence("AdaptiveLIF", self.kind, reset, ("subtract", "zero"), detach_reset, surrogate)
-        super().__init__(units, dt, how, recurrent, seed)
+        super().__init__(
+            units,
+            dt,
+            reset=reset,
+            resets=("subtract", "zero"),
+            detach_reset=detach_reset,
+            surrogate=surrogate,
+            recurrent=recurrent,
+            seed=seed,
+        )
         draws, name = torch.Generator().manual_seed(seed), "AdaptiveLIF."
         self.tau_mem = Quantity(name + "tau_mem", tau_mem, units, trained=train_tau, positive=True, draws=draws)
         self.tau_adapt = Quantity(name + "tau_adapt", tau_adapt, units, trained=train_tau, positive=True, draws=draws)
@@ -192,7 +215,7 @@ class LeakyIntegrator(NeuronLayer):
     def __init__(
         self, units: int, tau_mem: Value = 0.02, dt: float = 1e-3, train_tau: bool = False, seed: int = 0
     ) -> None:
-        super().__init__(units, dt, kinds.Recurrence(self.kind))
+        super().__init__(units, dt)
         draws = torch.Generator().manual_seed(seed)
         self.tau_mem = Quantity(
             "LeakyIntegrator.tau_mem", tau_mem, units, trained=train_tau, positive=True, draws=draws

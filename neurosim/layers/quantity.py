@@ -16,7 +16,9 @@ Value = float | tuple[float, float] | Sequence[float] | Tensor
 
 @final
 class Quantity(nn.Module):
-    """One value for all units or one a unit, in float64; `quantity()` gives it.
+    """One value for all units or one a unit; `quantity()` gives it.
+
+    All is in float64, trained or not: a decay computed from it, rounded once, is that of the engine or of snnTorch.
 
     Args:
         thing: name for errors, such as "LIF.tau_mem".
@@ -58,7 +60,7 @@ class Quantity(nn.Module):
         check(given.shape in {(), (units,)}, thing, f"must be one value or {units}", tuple(given.shape))
         self.trained = trained
         if trained:
-            self.raw = nn.Parameter(self._unbounded(given.expand(units)).float())
+            self.raw = nn.Parameter(self._unbounded(given.expand(units)).clone())
         else:
             self.register_buffer("raw", given)
 

@@ -41,6 +41,10 @@ class Surrogate:
             value = getattr(self, name)
             check(0 < value < math.inf, f"Surrogate.{name}", "must be finite and > 0", value)
 
+    def numbers(self) -> tuple[int, float, float]:
+        """Shape, slope and scale as the kernels take them."""
+        return SHAPES[self.shape], float(self.slope), float(self.scale)
+
 
 SHAPES = {"fast_sigmoid": FAST_SIGMOID, "arctan": ARCTAN, "triangle": TRIANGLE, "sigmoid": SIGMOID}
 SURROGATES = {
@@ -49,3 +53,8 @@ SURROGATES = {
     "triangle": Surrogate("triangle", 1.0),
     "sigmoid": Surrogate("sigmoid", 25.0),
 }
+
+
+def chosen(surrogate: str | Surrogate, name: str) -> Surrogate:
+    """The one that a layer called `name` was given, by its name in `SURROGATES` or as it is."""
+    return surrogate if isinstance(surrogate, Surrogate) else pick(SURROGATES, surrogate, f"{name}.surrogate")

@@ -1,0 +1,77 @@
+"""A linear layer with a delay of its own for every synapse."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import check
+from ..kernels.delays import delayed
+from .base import Stateful
+
+
+@final
+class DelayedLinear(Stateful):
+    """y[t, o] = sum_i W[o, i] x[t - d[o, i], i] + b[o], over steps t.
+
+    Called as `layer(x, state=None) -> (y, state)`, x [T, B, inputs] or [T, inputs]. The state is the input of the last
+    `longest` steps, [longest, ..., inputs]; None means that nothing came before.
+
+    Attributes:
+        weight: [outputs, inputs] parameter, as `SpikeLinear`'s.
+        delays: [outputs, inputs] int64 buffer, steps, each from 0 to `longest`.
+
+    Args:
+        delays: such an array, or a number for the longest: then each is drawn uniformly from 0 to it.
+
+    Raises:
+        NeurosimInputError: sizes or delays that are not whole numbers in their ranges, or of another shape.
+    """
+
+    delays: Tensor
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        delays: int | Sequence[Sequence[int]] | Tensor,
+        bias: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        for what, size in (("inputs", inputs), ("outputs", outputs)):
+            check(isinstance(size, int) and size > 0, f"DelayedLinear.{what}", "must be a whole number > 0", size)
+        self.inputs, self.outputs = inputs, outputs
+        draws, bound = torch.Generator().manual_seed(seed), 1 / math.sqrt(inputs)
+        self.weight = nn.Parameter((2 * torch.rand(inputs, outputs, generator=draws) - 1).mul_(bound).t())
+        self.bias = nn.Parameter((2 * torch.rand(outputs, generator=draws) - 1) * bound) if bias else None
+        given = torch.as_tensor(delays)
+        good = not given.is_floating_point() and bool((given >= 0).all())
+        check(good, "DelayedLinear.delays", "must be whole numbers of steps >= 0", delays)
+        if given.ndim == 0:
+            self.longest = int(given)
+            given = torch.randint(0, self.longest + 1, (outputs, inputs), generator=draws)
+        else:
+            check(given.shape == (outputs, inputs), "DelayedLinear.delays", f"must be {[outputs, inputs]}", given.shape)
+            self.longest = int(given.max())
+        self.register_buffer("delays", given.long().clone())
+
+    def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        good = x.ndim in (2, 3) and x.shape[-1] == self.inputs
+        rule = f"input must be [T, B, {self.inputs}] or [T, {self.inputs}]"
+        check(good, "DelayedLinear", rule, tuple(x.shape))
+        want = (self.longest, *x.shape[1:])
+        state = x.new_zeros(want) if state is None else state
+        check(state.shape == want, "DelayedLinear", f"state must be {list(want)}", tuple(state.shape))
+        past = torch.cat([state, x])
+        flat = past if past.ndim == 3 else past[:, None]
+        y = delayed(flat, self.weight, self.delays, self.longest)
+        y = y if past.ndim == 3 else y[:, 0]
+        return y if self.bias is None else y + self.bias, past[len(past) - self.longest :]
+
+    def extra_repr(self) -> str:
+        return f"{self.inputs}, {self.outputs}, longest={self.longest}"

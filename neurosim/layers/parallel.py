@@ -1,0 +1,97 @@
+"""Spiking layers that see all steps at once."""
+
+from __future__ import annotations
+
+import math
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import check
+from ..kernels.scan import LIF, SUBTRACT, Recurrence, Step
+from .surrogates import Surrogate, chosen
+
+
+def _surrogate(name: str, surrogate: str | Surrogate) -> Recurrence:
+    return Recurrence(LIF, SUBTRACT, False, *chosen(surrogate, name).numbers())
+
+
+@final
+class PSN(nn.Module):
+    """Parallel spiking neurons: h = W x over time, spike where h > threshold; no reset, hence no recurrence.
+
+    `layer(x)`, x [T, ...] to spikes of the same shape. All units share W and the thresholds.
+
+    Attributes:
+        weight: [T, T] parameter, from step to step; Kaiming-uniform (a = sqrt 5) as published.
+        v_threshold: [T] parameter, 1 at the start.
+
+    Source: Fang et al. 2023, "Parallel spiking neurons with high efficiency and ability to learn long-term
+    dependencies", arXiv 2304.12760.
+
+    Raises:
+        NeurosimInputError: no step; an input of another number of steps.
+    """
+
+    def __init__(self, steps: int, surrogate: str | Surrogate = "arctan", seed: int = 0) -> None:
+        super().__init__()
+        check(isinstance(steps, int) and steps > 0, "PSN.steps", "must be a whole number > 0", steps)
+        self.steps, self.how = steps, _surrogate("PSN", surrogate)
+        draws = torch.Generator().manual_seed(seed)
+        self.weight = nn.Parameter((2 * torch.rand(steps, steps, generator=draws) - 1) / math.sqrt(steps))
+        self.v_threshold = nn.Parameter(torch.ones(steps))
+
+    def forward(self, x: Tensor) -> Tensor:
+        check(len(x) == self.steps, "PSN", f"input must have {self.steps} steps", len(x))
+        h = (self.weight @ x.flatten(1)) - self.v_threshold[:, None]
+        return Step.apply(h, self.how).view(x.shape)
+
+
+@final
+class FixedPointLIF(nn.Module):
+    """`LIF` with reset "subtract", all steps at once: iterate o = [L x - theta (L - I) o > theta].
+
+    L_ij = lambda^(i - j) from step j to step i >= j, lambda = exp(-dt / tau_mem). A sweep is one product over time. The
+    first k steps are right after k sweeps, so T are enough; sweeps stop when nothing changes, for lambda = .5 after
+    about 10. The gradient takes the spikes in the bracket as constants, as `LIF(detach_reset=True)` does, and is one
+    product as well.
+
+    `layer(x) -> (spikes, sweeps)`, x [T, ...]; it starts from rest.
+
+    Args:
+        tau_mem: s, one for all units.
+        v_threshold: V (or dimensionless, with weights alike).
+        dt: s.
+        surrogate: a name in `SURROGATES` or a `Surrogate`.
+
+    Raises:
+        NeurosimInputError: naming the argument and its rule.
+    """
+
+    def __init__(
+        self, tau_mem: float = 0.02, v_threshold: float = 1.0, dt: float = 1e-3, surrogate: str | Surrogate = "arctan"
+    ) -> None:
+        super().__init__()
+        for what, value in (("tau_mem", tau_mem), ("dt", dt)):
+            check(0 < value < math.inf, f"FixedPointLIF.{what}", "must be > 0 s", value)
+        check(math.isfinite(v_threshold), "FixedPointLIF.v_threshold", "must be finite", v_threshold)
+        self.tau_mem, self.v_threshold, self.dt = float(tau_mem), float(v_threshold), float(dt)
+        self.how = _surrogate("FixedPointLIF", surrogate)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, int]:
+        steps, theta = len(x), self.v_threshold
+        powers = torch.arange(steps, dtype=torch.float64) * (-self.dt / self.tau_mem)
+        lag = torch.arange(steps)[:, None] - torch.arange(steps)
+        decays = torch.where(lag < 0, 0.0, powers.exp()[lag.clamp_min(0)]).to(x)
+        charged = decays @ x.flatten(1)
+        before = (decays - torch.eye(steps, dtype=x.dtype, device=x.device)) * theta
+        with torch.no_grad():
+            spikes, sweeps = torch.zeros_like(charged), 0
+            for sweeps in range(1, steps + 1):  # noqa: B007 - returned
+                again = (charged - before @ spikes > theta).to(x.dtype)
+                if torch.equal(again, spikes):
+                    break
+                spikes = again
+            taken = before @ spikes
+        return Step.apply(charged - taken - theta, self.how).view(x.shape), sweeps

@@ -1,0 +1,118 @@
+"""Weights from and to snnTorch's `Leaky` and `RLeaky`."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import NeurosimMissingError, check
+from .neurons import LIF
+from .surrogates import Surrogate
+
+TO = {"subtract_late": "subtract", "zero": "zero"}
+FROM = {theirs: ours for ours, theirs in TO.items()}
+# `RLeaky` with "zero" loses the input of the step after a spike too.
+RECURRENT = ("subtract_late",)
+
+
+def _package() -> Any:
+    try:
+        import snntorch
+    except ImportError as error:
+        raise NeurosimMissingError(f"snntorch: {error}; run: pip install 'neurosim-spiking[train]'") from None
+    return snntorch
+
+
+def from_snntorch(module: nn.Module, units: int, dt: float = 1e-3, surrogate: str | Surrogate = "arctan") -> LIF:
+    """A `LIF` of the same spikes and gradients as a snnTorch `Leaky` or `RLeaky`.
+
+    Time constants are tau_mem = -dt / ln beta. A surrogate is a function there, whose kind cannot be read: name it.
+
+    Args:
+        module: reset "subtract" or "zero" at the default delay; an `RLeaky`'s must be "subtract", and the feed-back
+            linear, from all to all.
+        units: neurons; `Leaky` does not know.
+
+    Raises:
+        NeurosimMissingError: snnTorch is not installed.
+        NeurosimInputError: a module or a setting that `LIF` does not have.
+    """
+    snn, theirs = _package(), cast(Any, module)
+    recurrent, kind = isinstance(module, snn.RLeaky), type(module).__name__
+    check(recurrent or isinstance(module, snn.Leaky), "from_snntorch", "must be a Leaky or RLeaky", kind)
+    beta, threshold = theirs.beta.detach().double(), theirs.threshold.detach().double()
+    _check_settings(theirs, beta, recurrent)
+    layer = LIF(
+        units,
+        tau_mem=_each(-dt / beta.log(), units),
+        v_threshold=_each(threshold, units),
+        dt=dt,
+        reset=FROM[theirs.reset_mechanism],
+        surrogate=surrogate,
+        train_tau=isinstance(theirs.beta, nn.Parameter),
+        train_threshold=isinstance(theirs.threshold, nn.Parameter),
+        recurrent=recurrent,
+    )
+    if layer.recurrent is not None:
+        with torch.no_grad():
+            layer.recurrent.weight.copy_(theirs.recurrent.weight)
+            if theirs.recurrent.bias is not None:
+                layer.recurrent.bias = nn.Parameter(theirs.recurrent.bias.detach().clone())
+    return layer
+
+
+def _check_settings(module: Any, beta: Tensor, recurrent: bool) -> None:
+    name = type(module).__name__
+    rule = f"must be one of {', '.join(FROM)}"
+    check(module.reset_mechanism in FROM, f"{name}.reset_mechanism", rule, module.reset_mechanism)
+    check(module.reset_delay, f"{name}.reset_delay", "must be True", module.reset_delay)
+    check(bool(((beta > 0) & (beta < 1)).all()), f"{name}.beta", "must be > 0 and < 1", beta.tolist())
+    check(not module.inhibition, f"{name}.inhibition", "must be False", module.inhibition)
+    check(not module.state_quant, f"{name}.state_quant", "must be off", module.state_quant)
+    check(bool((module.graded_spikes_factor == 1).all()), f"{name}.graded_spikes_factor", "must be 1", "another")
+    if recurrent:
+        check(FROM[module.reset_mechanism] in RECURRENT, f"{name}.reset_mechanism", "must be 'subtract'", "zero")
+        linear = isinstance(getattr(module, "recurrent", None), nn.Linear)
+        check(linear, f"{name}.recurrent", "must be all-to-all and linear", type(module.recurrent).__name__)
+
+
+def _each(value: Tensor, units: int) -> Tensor:
+    return value if value.ndim == 0 else value.expand(units)
+
+
+def to_snntorch(layer: LIF) -> nn.Module:
+    """A snnTorch `Leaky` or `RLeaky` of the same spikes and gradients, with copies of the parameters.
+
+    Raises:
+        NeurosimMissingError: snnTorch is not installed.
+        NeurosimInputError: a reset, surrogate or gradient that snnTorch does not have.
+    """
+    snn = _package()
+    ours = layer.surrogate
+    resets = TO if layer.recurrent is None else RECURRENT
+    check(layer.reset in resets, "LIF.reset", f"must be one of {', '.join(resets)} for snnTorch", layer.reset)
+    check(layer.detach_reset, "LIF.detach_reset", "must be True for snnTorch", layer.detach_reset)
+    makers = {
+        "fast_sigmoid": lambda: snn.surrogate.fast_sigmoid(slope=ours.slope),
+        "arctan": lambda: snn.surrogate.atan(alpha=ours.slope),
+        "sigmoid": lambda: snn.surrogate.sigmoid(slope=ours.slope),
+    }
+    check(ours.shape in makers and ours.scale == 1, "LIF.surrogate", "must be one of snnTorch's, of scale 1", ours)
+    common = {
+        "beta": torch.exp(-layer.dt / layer.tau_mem()).detach().float(),
+        "threshold": layer.v_threshold().detach().float(),
+        "spike_grad": makers[ours.shape](),
+        "learn_beta": layer.tau_mem.trained,
+        "learn_threshold": layer.v_threshold.trained,
+        "reset_mechanism": TO[layer.reset],
+    }
+    if layer.recurrent is None:
+        return snn.Leaky(**common)
+    module = snn.RLeaky(linear_features=layer.units, **common)
+    bias = layer.recurrent.bias
+    with torch.no_grad():
+        module.recurrent.weight.copy_(layer.recurrent.weight)
+        module.recurrent.bias.copy_(torch.zeros(layer.units) if bias is None else bias)
+    return module

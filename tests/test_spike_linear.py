@@ -1,0 +1,119 @@
+"""The linear layer of spikes: term by term against the reference, and as an `nn.Linear` against torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from neurosim.errors import NeurosimInputError  # noqa: E402
+from neurosim.kernels import spike_linear as L  # noqa: E402
+from neurosim.layers import SpikeLinear  # noqa: E402
+
+
+def matrices(rows: int, inputs: int, outputs: int, density: float, counts: bool = False) -> list[np.ndarray]:
+    rng = np.random.default_rng(rows)
+    x = (rng.random((rows, inputs)) < density).astype(np.float32)
+    if counts:
+        x *= rng.integers(1, 4, x.shape)
+    return [x, *(rng.standard_normal((n, outputs)).astype(np.float32) for n in (inputs, rows))]
+
+
+SHAPES = [
+    (13, 37, 29, 0.1),
+    (40, 70, 45, 0.2),
+    (3, 40_000, 33, 0.01),
+    (517, 3, 70, 0.5),
+    (1, 1, 1, 1.0),
+    (5, 9, 4, 0.0),
+]
+
+
+@pytest.mark.parametrize("counts", [False, True])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_sums_are_taken_term_by_term(shape: tuple, counts: bool) -> None:
+    x, weights, g = matrices(*shape, counts)
+    active = L.listed(x, most=1.0)
+    np.testing.assert_array_equal(L.product(active, weights), L.product_reference(x, weights))
+    back = L.product(L.turned(active, x.shape[1]), g)
+    np.testing.assert_array_equal(back, L.product_reference(np.ascontiguousarray(x.T), g))
+    np.testing.assert_array_equal(L.column_sums(g), np.add.accumulate(g)[-1])
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_lists_are_the_matrix(shape: tuple) -> None:
+    x = matrices(*shape, True)[0]
+    active, turned = L.listed(x, most=1.0), L.turned(L.listed(x, most=1.0), x.shape[1])
+    for matrix, lists in ((x, active), (x.T, turned)):
+        rows, units = np.nonzero(matrix)
+        np.testing.assert_array_equal(lists.units, units)
+        np.testing.assert_array_equal(np.repeat(np.arange(len(matrix)), np.diff(lists.starts)), rows)
+        assert lists.values.size == 0 or np.array_equal(lists.values, matrix[rows, units])
+
+
+def test_threads_and_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, weights, _ = matrices(300, 900, 500, 0.05)
+    wanted = L.product(L.listed(x), weights)
+    for name, value in (("TILE_BYTES", 1 << 14), ("GRAIN", 1), ("LOOK_GRAIN", 1)):
+        monkeypatch.setattr(L, name, value)
+    for threads in (1, 2, 5):
+        np.testing.assert_array_equal(L.product(L.listed(x, threads=threads), weights, threads), wanted)
+        np.testing.assert_array_equal(L.column_sums(weights, threads), L.column_sums(weights))
+
+
+def test_a_dense_matrix_is_not_listed() -> None:
+    x = matrices(50, 60, 1, 0.3)[0]
+    assert L.listed(x) is None and L.listed(x, most=0.5) is not None
+
+
+@pytest.mark.parametrize("lead", [(11,), (7, 3), ()], ids=str)
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("density", [0.1, 0.8])
+def test_a_linear_layer_as_torchs(lead: tuple, bias: bool, density: float) -> None:
+    g = torch.Generator().manual_seed(3)
+    layer = SpikeLinear(40, 29, bias)
+    x = (torch.rand(*lead, 40, generator=g) < density).float().requires_grad_()
+    grad = torch.randn(*lead, 29, generator=g)
+    found = []
+    for form in (layer, lambda x: torch.nn.functional.linear(x, layer.weight, layer.bias)):
+        y = form(x)
+        y.backward(grad)
+        found.append([y.detach(), x.grad, *(p.grad for p in layer.parameters())])
+        x.grad = None
+        layer.zero_grad()
+    assert ("SpikeProduct" in type(layer(x).grad_fn).__name__) == (density < 0.2)
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_nobody_asks_for_the_gradient_of_the_input() -> None:
+    layer, x = SpikeLinear(40, 29), (torch.rand(11, 40) < 0.1).float()
+    layer(x).sum().backward()
+    assert layer.weight.grad is not None and layer.weight.grad.stride() == layer.weight.stride() == (1, 29)
+
+
+def test_other_types_take_the_dense_product() -> None:
+    layer, x = SpikeLinear(40, 29).double(), (torch.rand(11, 40) < 0.1).double()
+    torch.testing.assert_close(layer(x), x @ layer.weight.T + layer.bias)
+    assert SpikeLinear(40, 29)(torch.empty(0, 40)).shape == (0, 29)
+
+
+def test_weights_come_from_the_seed_alone_and_draw_nothing_from_torch() -> None:
+    before = torch.random.get_rng_state()
+    a, b, other = SpikeLinear(30, 20, seed=1), SpikeLinear(30, 20, seed=1), SpikeLinear(30, 20, seed=2)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert torch.equal(a.weight, b.weight) and torch.equal(a.bias, b.bias) and not torch.equal(a.weight, other.weight)
+    assert isinstance(a, torch.nn.Linear) and a.weight.shape == (20, 30)
+    assert 0.9 / 30**0.5 < a.weight.abs().max() <= 1 / 30**0.5
+    a.load_state_dict({name: value.contiguous() for name, value in other.state_dict().items()})
+    assert torch.equal(a.weight, other.weight) and a.weight.stride() == (1, 20)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [((0, 3), "SpikeLinear.in_features: must be a whole number > 0"), ((3, 2.5), "SpikeLinear.out_features: must be")],
+)
+def test_bad_sizes_are_refused(sizes: tuple, words: str) -> None:
+    with pytest.raises(NeurosimInputError, match=words):
+        SpikeLinear(*sizes)
