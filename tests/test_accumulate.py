@@ -1,0 +1,176 @@
+"""Rows of weights selected by spikes and added: exact, in an order of its own, and counted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from neurosim.kernels import accumulate as products
+from neurosim.kernels.accumulate import accumulate_reference, spike_accumulate, whole_counts
+from neurosim.kernels.encode import clip_reference, encode, encode_reference
+from neurosim.kernels.lif_pack import Membrane, lif_pack, lif_pack_reference
+from neurosim.neurons import LIF
+
+SHAPES = [(1, 1, 1), (1, 300, 77), (5, 33, 130), (16, 1000, 200), (3, 64, 4097)]
+
+
+def spikes(rows: int, inputs: int, density: float = 0.3, most: int = 3, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return (rng.integers(-most, most + 1, (rows, inputs)) * (rng.random((rows, inputs)) < density)).astype(np.int32)
+
+
+def real_weights(inputs: int, outputs: int) -> np.ndarray:
+    return np.random.default_rng(inputs).standard_normal((inputs, outputs)).astype(np.float32)
+
+
+def whole_weights(inputs: int, outputs: int) -> np.ndarray:
+    return np.random.default_rng(inputs).integers(-128, 128, (inputs, outputs)).astype(np.int8)
+
+
+@pytest.mark.parametrize("density", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_equals_the_product(shape: tuple[int, int, int], density: float) -> None:
+    rows, inputs, outputs = shape
+    whole = spikes(rows, inputs, density, most=500)
+    counts, escapes = clip_reference(whole)
+    np.testing.assert_array_equal(whole_counts(counts, escapes), whole)
+    w = whole_weights(inputs, outputs)
+    found = spike_accumulate(counts, w, escapes)
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, accumulate_reference(counts, w, escapes))
+    r = real_weights(inputs, outputs)
+    expected = accumulate_reference(counts, r, escapes)
+    np.testing.assert_allclose(spike_accumulate(counts, r, escapes), expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("weights", [real_weights, whole_weights])
+def test_neither_threads_nor_the_batch_change_a_bit(weights, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(products, "PRODUCTS_PER_THREAD", 100)
+    counts, w = spikes(16, 700).astype(np.int8), weights(700, 1300)
+    together = spike_accumulate(counts, w)
+    for threads in (2, 3, 8):
+        np.testing.assert_array_equal(spike_accumulate(counts, w, threads=threads), together)
+    alone = np.concatenate([spike_accumulate(row[None], w) for row in counts])
+    np.testing.assert_array_equal(alone, together)
+
+
+def test_an_index_list_is_a_product_too() -> None:
+    counts, w = spikes(4, 90, most=1).astype(np.int8), real_weights(90, 50)
+    chosen = products.active(counts)
+    listed = products.index_list(chosen.channels, chosen.ends, chosen.values)
+    np.testing.assert_array_equal(products.accumulate_active(listed, w), spike_accumulate(counts, w))
+    ones = products.index_list([3, 5, 80], [0, 0, 3])
+    np.testing.assert_allclose(products.accumulate_active(ones, w)[1], w[3] + w[5] + w[80], atol=1e-6)
+    assert not products.accumulate_active(ones, w)[0].any()
+    backwards = products.index_list([80, 5, 3], [0, 0, 3])
+    np.testing.assert_allclose(products.accumulate_active(backwards, w)[1], w[3] + w[5] + w[80], atol=1e-6)
+
+
+def test_silent_rows_of_weights_are_not_read() -> None:
+    counts, w = np.zeros((2, 40), np.int8), np.full((40, 30), np.nan, np.float32)
+    counts[0, 3], counts[1, 17] = 2, -1
+    w[[3, 17]] = real_weights(2, 30)
+    found = spike_accumulate(counts, w)
+    np.testing.assert_array_equal(found, np.stack([2 * w[3], -w[17]]))
+
+
+def test_tensors_and_bfloat16() -> None:
+    torch = pytest.importorskip("torch")
+    counts = torch.from_numpy(spikes(3, 200).astype(np.int8))
+    w = torch.from_numpy(real_weights(200, 70))
+    np.testing.assert_array_equal(spike_accumulate(counts, w).numpy(), spike_accumulate(counts.numpy(), w.numpy()))
+    half = w.bfloat16()
+    assert torch.equal(spike_accumulate(counts, half), spike_accumulate(counts, half.float()))
+    whole = torch.from_numpy(whole_weights(200, 70))
+    assert torch.equal(spike_accumulate(counts, whole), counts.int() @ whole.int())
+    transposed = torch.from_numpy(np.ascontiguousarray(w.numpy().T)).T
+    assert torch.equal(spike_accumulate(counts, transposed), spike_accumulate(counts, w))
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_layer_in_spikes(given: bool) -> None:
+    rng = np.random.default_rng(2)
+    x, w = rng.standard_normal((4, 300)).astype(np.float32), real_weights(300, 60)
+    x[1, 1] = 900
+    thresholds = rng.random(300).astype(np.float32) + 0.2 if given else None
+    y, used = products.encode_accumulate(x, w, 3.0, thresholds, threads=2)
+    whole, expected = encode_reference(x, 3.0, thresholds)
+    np.testing.assert_array_equal(used, expected)
+    product = accumulate_reference(whole, w) * (1 if given else used[:, None])
+    np.testing.assert_allclose(y, product, atol=1e-5 * np.abs(product).max())
+    torch = pytest.importorskip("torch")
+    same, _ = products.encode_accumulate(
+        torch.from_numpy(x), torch.from_numpy(w), 3.0, None if thresholds is None else torch.from_numpy(thresholds)
+    )
+    np.testing.assert_array_equal(same.numpy(), y)
+
+
+def test_work_is_counted() -> None:
+    counts = np.array([[1, 0, -2, 0], [0, 0, 3, 0]], np.int8)
+    counted = products.work(counts, outputs=10, weight_bytes=4)
+    assert counted == products.Work(
+        operations=30, spikes=6, dense_operations=80, weight_bytes=120, batch_bytes=80, dense_bytes=160, silent=5
+    )
+    whole = spikes(3, 50, most=999)
+    clipped, escapes = clip_reference(whole)
+    large = products.work(clipped, 7, 1, escapes)
+    assert large.spikes == np.abs(whole).sum() and large.operations == 7 * np.count_nonzero(whole)
+
+
+def test_bad_input_is_refused() -> None:
+    counts = np.ones((2, 3), np.int8)
+    with pytest.raises(ValueError, match=r"counts \(2, 3\) @ weights \(4, 5\) do not fit"):
+        spike_accumulate(counts, np.ones((4, 5), np.float32))
+    with pytest.raises(ValueError, match="not float64"):
+        spike_accumulate(counts, np.ones((3, 5)))
+    coded = encode(np.array([[2.0**21, 2.0**22] * 10], np.float32), thresholds=np.ones(20, np.float32))
+    with pytest.raises(ValueError, match="int32 sum could overflow"):
+        spike_accumulate(coded.counts, np.ones((20, 5), np.int8), coded.escapes)
+
+
+# --- firing on sums
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_firing_is_the_engine_neuron(soft: bool) -> None:
+    """Bit for bit the step of neurosim.neurons.LIF, and its spikes packed."""
+    neuron = LIF(tau_mem=0.02, v_threshold=1.0, v_leak=0.1, v_reset=-0.2, soft_reset=soft)
+    c = np.array(neuron.constants(1e-3), np.float32)
+    rng = np.random.default_rng(0)
+    v, current = (rng.standard_normal((3, 77)).astype(np.float32) for _ in range(2))
+    membrane = Membrane(float(c[0]), 1.0, 0.1, -0.2, float(soft))
+    state, words = v.copy(), None
+    words = lif_pack(current, state, membrane, threads=2)
+    for i in range(3):
+        row, spiked = np.stack([v[i], np.zeros(77, np.float32)]), np.zeros(77, np.uint8)
+        neuron.step(row, current[i][None], c, spiked)
+        np.testing.assert_array_equal(state[i], row[0])
+        unpacked = np.unpackbits(words[i].astype("<u4").view(np.uint8), bitorder="little")
+        np.testing.assert_array_equal(unpacked[:77], spiked)
+        assert not unpacked[77:].any() and spiked.any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (4, 33), (2, 256)])
+def test_firing_equals_its_reference(shape: tuple[int, int]) -> None:
+    v, current = np.random.default_rng(1).standard_normal((2, *shape)).astype(np.float32)
+    membrane = Membrane(0.9, 0.8, 0.05, -0.1, 1.0)
+    words, after = lif_pack_reference(current, v, membrane)
+    np.testing.assert_array_equal(lif_pack(current, v, membrane), words)
+    np.testing.assert_array_equal(v, after)
+
+
+def test_a_product_is_fired_on() -> None:
+    torch = pytest.importorskip("torch")
+    counts, w = spikes(5, 300).astype(np.int8), whole_weights(300, 70)
+    membrane = Membrane(0.9, v_threshold=200.0)
+    v = np.zeros((5, 70), np.float32)
+    words, after = lif_pack_reference(accumulate_reference(counts, w), v, membrane)
+    state = torch.from_numpy(v)
+    found = products.accumulate_fire(torch.from_numpy(counts), torch.from_numpy(w), state, membrane)
+    np.testing.assert_array_equal(found.numpy().view(np.uint32), words)
+    np.testing.assert_array_equal(state.numpy(), after)
+    assert words.any()
+    with pytest.raises(ValueError, match="v must be C-contiguous float32"):
+        lif_pack(np.ones((2, 3)), np.ones((2, 3)), membrane)
+    with pytest.raises(ValueError, match=r"\(got \(2, 3\), \(3, 3\)\)"):
+        lif_pack(np.ones((2, 3)), np.ones((3, 3)), membrane)

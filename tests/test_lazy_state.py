@@ -1,0 +1,152 @@
+"""The state of linear attention, decayed where it is touched: equal to the dense recurrence, and fewer bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from neurosim.kernels import lazy_state as lazy
+
+SHAPES = [(3, 33, 17, 50), (1, 1, 1, 3), (2, 64, 64, 20)]
+
+
+def inputs(shape: tuple[int, int, int, int], dtype: type, density: float = 0.3) -> dict[str, np.ndarray]:
+    """Sparse q and k; decays from slight to such that a row is forgotten within a token or two."""
+    heads, keys, width, tokens = shape
+    rng = np.random.default_rng(sum(shape))
+    q, k = (rng.standard_normal((tokens, heads, keys)) * (rng.random((tokens, heads, keys)) < density) for _ in "qk")
+    found = {
+        "q": q,
+        "k": k / np.maximum(np.linalg.norm(k, axis=-1, keepdims=True), 1),
+        "v": rng.standard_normal((tokens, heads, width)),
+        "decay": -rng.random((tokens, heads, keys)) * rng.choice([0.01, 1.0, 90.0], (tokens, heads, keys)),
+        "beta": 2 * rng.random((tokens, heads)),
+    }
+    return {name: a.astype(dtype) for name, a in found.items()}
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 2e-5)])
+@pytest.mark.parametrize("decay", ["none", "head", "key"])
+@pytest.mark.parametrize("delta", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_equals_the_dense_recurrence(
+    shape: tuple[int, int, int, int], delta: bool, decay: str, dtype: type, tolerance: float
+) -> None:
+    heads, keys, width, _ = shape
+    a = inputs(shape, dtype)
+    g = {"none": None, "head": a["decay"][..., 0], "key": a["decay"]}[decay]
+    beta = a["beta"] if delta else None
+    rows = np.zeros((heads, keys, width), dtype)
+    expected = lazy.dense_scan_reference(rows, a["q"], a["k"], a["v"], g, beta, 0.7)
+    state = lazy.new_state(heads, keys, width, dtype)
+    found = lazy.lazy_scan(state, a["q"], a["k"], a["v"], g, beta, 0.7, threads=2)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * max(1, np.abs(expected).max()))
+    np.testing.assert_allclose(lazy.dense(state), rows, rtol=0, atol=tolerance * max(1, np.abs(rows).max()))
+
+
+def test_cuts_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lazy, "ENTRIES_PER_THREAD", 10)
+    a = inputs((5, 20, 30, 12), np.float32)
+    arrays = a["q"], a["k"], a["v"], a["decay"], a["beta"]
+    one, many = lazy.new_state(5, 20, 30), lazy.new_state(5, 20, 30)
+    whole = lazy.lazy_scan(one, *arrays)
+    cut = np.concatenate(
+        [lazy.lazy_scan(many, *(x[part] for x in arrays), threads=3) for part in (slice(5), slice(5, None))]
+    )
+    np.testing.assert_array_equal(cut, whole)
+    np.testing.assert_array_equal(many.rows, one.rows)
+
+
+def test_long_streams_neither_drift_nor_overflow() -> None:
+    """Thousands of tokens at decays that a running product would have underflowed by."""
+    tokens, keys = 4000, 16
+    rng = np.random.default_rng(0)
+    q, k = (rng.standard_normal((tokens, 1, keys)) * (rng.random((tokens, 1, keys)) < 0.05) for _ in "qk")
+    v, g = rng.standard_normal((tokens, 1, 8)), np.full((tokens, 1), -0.3)
+    rows, state = np.zeros((1, keys, 8)), lazy.new_state(1, keys, 8, np.float64)
+    expected = lazy.dense_scan_reference(rows, q, k, v, g)
+    np.testing.assert_allclose(lazy.lazy_scan(state, q, k, v, g), expected, rtol=0, atol=1e-12)
+    single = lazy.new_state(1, keys, 8)
+    found = lazy.lazy_scan(single, *(x.astype(np.float32) for x in (q, k, v, g)))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def test_untouched_rows_are_neither_read_nor_written() -> None:
+    state = lazy.new_state(1, 6, 4)
+    state.rows[:] = np.nan
+    state.rows[0, [1, 2]] = 1.0
+    q, k = np.zeros((2, 1, 1, 6), np.float32)
+    q[..., 1], k[..., 2] = 1.0, 2.0
+    found = lazy.lazy_scan(state, q, k, np.ones((1, 1, 4), np.float32), np.zeros((1, 1), np.float32))
+    assert (found == 1).all() and (state.rows[0, 2] == 3).all()
+    assert np.isnan(state.rows[0, [0, 3, 4, 5]]).all()
+
+
+def test_a_row_that_owes_too_much_is_empty() -> None:
+    state = lazy.new_state(1, 2, 3)
+    state.rows[:] = np.nan
+    state.owed[:] = -81.0
+    one, u = np.ones((1, 2), np.float32), np.full((1, 3), 5.0, np.float32)
+    assert not lazy.read(state, one).any()
+    lazy.write(state, one, u)
+    assert (state.rows == 5).all() and not state.owed.any()
+
+
+def test_other_recurrences_from_the_parts() -> None:
+    """RWKV-7: S = diag(e^g) S + b (a^T S before the decay) + k v^T, o = S^T r, against the dense form."""
+    heads, keys, width, tokens = 2, 20, 9, 30
+    rng = np.random.default_rng(3)
+    a, b, k, r = rng.standard_normal((4, tokens, heads, keys)) * (rng.random((4, tokens, heads, keys)) < 0.4) * 0.5
+    v, g = rng.standard_normal((tokens, heads, width)), -rng.random((tokens, heads, keys))
+    state, rows = lazy.new_state(heads, keys, width, np.float64), np.zeros((heads, keys, width))
+    for t in range(tokens):
+        removed = lazy.read(state, a[t])
+        lazy.decay(state, g[t])
+        lazy.write(state, b[t], removed)
+        lazy.write(state, k[t], v[t])
+        before = np.einsum("hk,hkv->hv", a[t], rows)
+        rows = rows * np.exp(g[t])[..., None] + b[t][..., None] * before[:, None] + k[t][..., None] * v[t][:, None]
+        np.testing.assert_allclose(lazy.read(state, r[t]), np.einsum("hk,hkv->hv", r[t], rows), atol=1e-10)
+
+
+def test_tensors_of_the_cpu_are_updated_in_place() -> None:
+    torch = pytest.importorskip("torch")
+    a = inputs((2, 20, 9, 8), np.float32)
+    arrays = a["q"], a["k"], a["v"], a["decay"][..., 0].copy(), a["beta"]
+    plain = lazy.new_state(2, 20, 9)
+    state = lazy.LazyState(*(torch.from_numpy(x) for x in lazy.new_state(2, 20, 9)))
+    expected = lazy.lazy_scan(plain, *arrays)
+    found = lazy.lazy_scan(state, *(torch.from_numpy(x) for x in arrays))
+    np.testing.assert_array_equal(found.numpy(), expected)
+    np.testing.assert_array_equal(state.rows.numpy(), plain.rows)
+    np.testing.assert_allclose(lazy.dense(state).numpy(), lazy.dense(plain), rtol=1e-6)
+
+
+def test_traffic_is_counted() -> None:
+    q, k = np.array([[1, 0, 0, 2], [0, 0, 0, 0]]), np.array([[1, 1, 0, 0], [0, 0, 1, 0]])
+    found = lazy.traffic(q, k, width=10, itemsize=4)
+    assert found == lazy.Traffic(
+        rows_read=4,
+        rows_written=3,
+        lazy_bytes=7 * 40 + 2 * 8 * 4,
+        dense_bytes=2 * 8 * 40,
+        operations=10 * (2 * 3 + 2),
+        dense_operations=10 * 8 * 3,
+    )
+    rng = np.random.default_rng(0)
+    for density, times in ((0.3, 2.4), (0.1, 6.5)):
+        q, k = rng.random((2, 1000, 128)) < density
+        found = lazy.traffic(q, k, 128)
+        assert found.dense_bytes / found.lazy_bytes > times
+
+
+def test_bad_input_is_refused() -> None:
+    state, x = lazy.new_state(2, 3, 4), np.ones((5, 2, 3), np.float32)
+    with pytest.raises(ValueError, match=r"lazy_scan: v must be \[5, 2, 4\] \(got \[5, 2, 3\]\)"):
+        lazy.lazy_scan(state, x, x, x)
+    v = np.ones((5, 2, 4), np.float32)
+    with pytest.raises(ValueError, match=r"log_decay must be \[5, 2, 3\] \(got \[5, 2, 4\]\)"):
+        lazy.lazy_scan(state, x, x, v, v)
+    with pytest.raises(ValueError, match=r"beta must be \[5, 2\] \(got \[5, 3\]\)"):
+        lazy.lazy_scan(state, x, x, v, beta=np.ones((5, 3), np.float32))
