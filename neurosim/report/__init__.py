@@ -9,12 +9,18 @@ from pathlib import Path
 
 from .. import files
 from ..errors import NeurosimMissingError, check
-from . import memory, network, simulate, train
+from . import continual, convert, memory, network, simulate, train
 from .parts import table_of
 
 PAGE = "report.html"
 # By what the manifest calls the kind of run.
-RENDER = {"memory": memory.render, "network": network.render, "train": train.render}
+RENDER = {
+    "continual": continual.render,
+    "convert": convert.render,
+    "memory": memory.render,
+    "network": network.render,
+    "train": train.render,
+}
 
 
 def write(run_folder: Path | str) -> Path:

@@ -133,6 +133,7 @@ def configure(
     }
     sweep = _spread(_table(merged, "sweep"), owners, recipe, bool(only))
     rest = {key: value for key, value in merged.items() if key not in ("common", "sweep", "learners")}
+    rest["stream"] = _without_kind(rest.get("stream", {}))
     checked = resolve(_model(recipe, owners), [*_named(sources), Source("the config", {**rest, "learners": own})])
     tree = checked.model_dump()
     stream = {"kind": _name_of(recipe), **tree["stream"]}
@@ -148,15 +149,22 @@ def stored(run: RunFolder) -> ContinualConfig:
     return configure(run.path / CONFIG)
 
 
-def reconfigure_continual(run: RunFolder, sources: Sequence[Source], changeable: Sequence[str]) -> Any:
-    """Nothing of a continual run can be measured otherwise.
+def reconfigure_continual(
+    run: RunFolder, sources: Sequence[Source], changeable: Sequence[str]
+) -> ContinualConfig | None:
+    """A continual run's own config, of which nothing can change when it has run; None of a comparison.
 
     Raises:
-        NeurosimInputError: always; says what there is instead.
+        NeurosimInputError: a setting was given, or its operations are asked for, which it does not count.
     """
-    raise NeurosimInputError(
-        f"{run.path}: a continual run has accuracies and no operations; print them with 'neurosim continual compare'"
-    )
+    if changeable:
+        raise NeurosimInputError(
+            f"{run.path}: a continual run has accuracies and counts no operations; print them with "
+            "'neurosim continual compare'"
+        )
+    given = [key for source in sources for key in source.tree]
+    check(not given, str(run.path), "is a continual run, of which nothing can be changed; leave these out", given)
+    return None if "compared" in run.manifest else stored(run)
 
 
 def rows(config: ContinualConfig) -> list[Row]:
