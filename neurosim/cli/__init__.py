@@ -16,6 +16,7 @@ COMMANDS = {
     "demo": Entry("demo", "command", "Simulate the embedded digits and explain the figures."),
     "memory": Entry("memory", "group", "Store a dataset in a single-trial memory and recall from it."),
     "continual": Entry("continual", "group", "Learn one task after the other, and see what is forgotten."),
+    "convert": Entry("convert", "group", "Turn a language model into one that communicates in spikes."),
     "datasets": Entry("datasets", "group", "List, describe, make, fetch and verify datasets."),
     "completion": Entry("completion", "command", "Print the shell's completion script."),
 }

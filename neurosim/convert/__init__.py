@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from .model import Coding as Coding
     from .model import Converted as Converted
     from .model import convert as convert
-    from .tune import Tuning as Tuning
-    from .tune import tune as tune
+    from .tuning import Tuning as Tuning
+    from .tuning import tune as tune
 
 # Loaded on first use: all but the expansions need torch.
 _PUBLIC = {
@@ -36,12 +36,12 @@ _PUBLIC = {
     "Expansion": "expansions",
     "Scheme": "coding",
     "SpikedLinear": "linear",
-    "Tuning": "tune",
+    "Tuning": "tuning",
     "collapse": "expansions",
     "convert": "model",
     "count_spikes": "expansions",
     "expand": "expansions",
-    "tune": "tune",
+    "tune": "tuning",
 }
 __all__ = list(_PUBLIC)
 

@@ -24,7 +24,7 @@ from .expansions import EXPANSIONS, count_spikes
 from .listen import listen
 
 # Thresholds in multiples of a channel's mean |x|; the last one silences it.
-GRID = (*np.geomspace(0.3, 8.0, 18).tolist(), 1e6)
+GRID = (*np.geomspace(0.05, 8.0, 22).tolist(), 1e6)
 PRICE = 0.5  # of a spike within a channel, in squared thresholds: see `coding.levels_of`
 LEAST = 1e-6
 
@@ -70,7 +70,8 @@ class _Table:
 
     def finish(self) -> tuple[Tensor, Tensor, Tensor]:
         """(scales, D, R), each [grid, K]: the scale of least weighted error, nats and spikes a token."""
-        scales = torch.where(self.cross > 0, self.cross / self.power.clamp(min=1e-300), self.thresholds.double())
+        # A channel that sends nothing has any scale; a small one, for int8 weights share the range of a row.
+        scales = torch.where(self.cross > 0, self.cross / self.power.clamp(min=1e-300), LEAST)
         errors = self.whole - 2 * scales * self.cross + scales.square() * self.power
         return scales, errors.clamp(min=0) / (2 * self.rows), self.spikes / self.rows
 

@@ -28,6 +28,7 @@ class SpikedLinear(nn.Module):
         weight, bias: the dense layer's, [N, K] and [N] or None.
         coder: of the inputs.
         kept: "float32" or "int8", how V is stored.
+        bypassed: work on floats as the dense layer does.
     """
 
     def __init__(self, dense: nn.Linear, coder: Coder, kept: str = "float32") -> None:
@@ -36,6 +37,7 @@ class SpikedLinear(nn.Module):
         self.in_features, self.out_features = dense.in_features, dense.out_features
         self.weight, self.bias = dense.weight, dense.bias
         self.coder, self.kept = coder, kept
+        self.bypassed = False
         self.threads = 1
         self._rows: Tensor | None = None
         self._steps: Tensor | None = None
@@ -58,34 +60,32 @@ class SpikedLinear(nn.Module):
         return (scaled.detach() / steps[:, None]).round().to(torch.int8), steps
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.bypassed:
+            return F.linear(x, self.weight, self.bias)
+        level = self.coder.level(x)
+        counts = self.coder.counts(x, level)
         if self._rows is None:
-            y = self._simulated(x)
+            y = self._multiplied(counts)
         else:
             with torch.no_grad():
-                y = self._executed(x, self._rows)
+                y = self.accumulators(counts).to(x.dtype)
+                y = y if self._steps is None else y * self._steps
+        y = y if level is None else y * level
+        y = y if self.bias is None else y + self.bias
         if self.coder.tally is not None:
             self.coder.tally.outputs += int(torch.count_nonzero(y))
         return y
 
-    def _simulated(self, x: Tensor) -> Tensor:
-        level = self.coder.level(x)
-        counts = self.coder.counts(x, level)
-        y = F.linear(counts if level is None else counts * level, self._valued())
-        return y if self.bias is None else y + self.bias
+    def _multiplied(self, counts: Tensor) -> Tensor:
+        """[.., N] counts V^T as floats, with the gradient of V's rounding taken as 1.
 
-    def _valued(self) -> Tensor:
-        """V as floats, with the gradient of its rounding taken as 1."""
+        With int8 weights all products and sums are whole and below 2^24, which float32 holds: as exact as int32.
+        """
         scaled = self.weight * self.coder.scales
         stored, steps = self.stored()
-        return scaled if steps is None else straight(stored * steps[:, None], scaled)
-
-    def _executed(self, x: Tensor, rows: Tensor) -> Tensor:
-        level = self.coder.level(x)
-        counts = self.coder.counts(x, level)
-        sums = self.accumulators(counts)
-        y = sums.to(x.dtype) if self._steps is None else sums.to(x.dtype) * self._steps
-        y = y if level is None else y * level
-        return y if self.bias is None else y + self.bias
+        if steps is None:
+            return F.linear(counts, scaled)
+        return F.linear(counts, straight(stored.to(scaled.dtype), scaled / steps[:, None])) * steps
 
     def accumulators(self, counts: Tensor) -> Tensor:
         """[.., N] sums of rows of V, int32 or float32, for whole counts [.., K]; `execute` first."""

@@ -10,7 +10,7 @@ from typing import Any, final
 
 from torch import Tensor, nn
 
-from ..attention import LanguageModel, Mixer
+from ..attention import Codes, LanguageModel, Mixer
 from ..errors import NeurosimInputError, check, pick
 from . import calibrate, state
 from .coding import INT8, SCHEMES, Coder
@@ -20,7 +20,7 @@ from .linear import WEIGHTS, SpikedLinear
 from .listen import windows_of
 from .rotate import rotated
 from .tally import Tally
-from .tune import Tuning, tune
+from .tuning import Tuning, tune
 
 Say = Callable[[str], None]
 
@@ -156,7 +156,7 @@ def operators(model: LanguageModel) -> tuple[tuple[str, str], ...]:
     for name, module in model.named_modules():
         if isinstance(module, Mixer):
             found.append((name, state.described(module)))
-        elif not isinstance(module, SpikedLinear | Coder) and not _inside(model, name) and _leaf(module):
+        elif not isinstance(module, SpikedLinear | Coder | Codes) and not _inside(model, name) and _leaf(module):
             found.append((name, _WHAT.get(type(module).__name__, type(module).__name__)))
     return tuple(found)
 

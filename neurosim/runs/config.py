@@ -16,7 +16,7 @@ from ..engine.plan import free_memory
 from ..errors import NeurosimInputError
 from ..liquid import Liquid, Readout
 from ..measure import find_profile
-from .folder import CONFIG, CONTINUAL, MEMORY, NETWORK, TRAIN, RunFolder
+from .folder import CONFIG, CONTINUAL, CONVERT, MEMORY, NETWORK, TRAIN, RunFolder
 from .settings import Section, Source, assignments, nest, overlay, resolve
 
 S = TypeVar("S", bound=Section)
@@ -27,6 +27,7 @@ RECONFIGURE = {
     NETWORK: (".network_config", "reconfigure_network"),
     MEMORY: (".memory.config", "reconfigure_memory"),
     TRAIN: (".train_config", "reconfigure_train"),
+    CONVERT: (".convert_config", "reconfigure_convert"),
     CONTINUAL: (".continual.config", "reconfigure_continual"),
 }
 # Seeds are keys of 63 bits, which TOML's integers are.
@@ -143,7 +144,7 @@ def network(config: Config, shape: tuple[int, ...]) -> Liquid:
 
 def reader(config: Config) -> Readout:
     """The readout a config describes."""
-    return Readout(**config.readout.model_dump())
+    return Readout(seed=config.seed, **config.readout.model_dump())
 
 
 def reconfigure(

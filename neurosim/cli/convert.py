@@ -1,0 +1,205 @@
+"""`neurosim convert ...`: a language model turned into spikes, its curve, and text written with it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import check
+from .common import Answer, Options, common
+
+if TYPE_CHECKING:
+    from ..runs.convert import Job
+
+CONVERT = "model"
+
+
+class Group(click.Group):
+    """`neurosim convert MODEL ...` is short for `neurosim convert model MODEL ...`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        asks = {"-h", "--help"}
+        if args and args[0] not in self.commands and not asks & {args[0]}:
+            args = [CONVERT, *args]
+        return super().parse_args(ctx, args)
+
+
+def _positive(context: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
+    check(value is None or value >= 1, parameter.opts[0], "must be >= 1", value)
+    return value
+
+
+@click.group(cls=Group, invoke_without_command=True)
+@click.pass_context
+def group(context: click.Context) -> None:
+    """Turn a language model into one that communicates in spikes, and run it by adding rows of weights.
+
+    \b
+    neurosim convert lm-train --out runs/lm          trains a byte model on the prose that ships with Python
+    neurosim convert runs/lm --scheme ternary --k 3  converts it; also takes Hugging Face folders
+    neurosim convert curve runs/lm                   loss against spikes, operations and energy
+    neurosim convert generate RUN --prompt "The "    writes text
+
+    MODEL may stand where a command does: 'neurosim convert MODEL' is 'neurosim convert model MODEL'.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+MODEL = click.argument("model", type=click.Path(path_type=Path))
+TEXT = click.option(
+    "--calibrate",
+    "text",
+    metavar="FILE",
+    help="Text to calibrate and compare on; else the prose that ships with Python.",
+)
+STEPS = click.option(
+    "--fine-tune", "steps", type=click.IntRange(0), metavar="N", help="Train N updates through the rounding."
+)
+TOKENS = click.option(
+    "--tokens", type=int, callback=_positive, metavar="N", help="Compare on at most N held-out bytes."
+)
+PROFILE = click.option("--profile", metavar="NAME", help="Energy profile.")
+
+
+@group.command(CONVERT, short_help="Convert MODEL (the word may be left out).")
+@MODEL
+@click.option("--scheme", metavar="NAME", help="ternary, calibrated, learned, qcfs or stbif.")
+@click.option("--k", type=float, metavar="K", help="Spikes that a mean input is worth (ternary, qcfs, stbif).")
+@click.option("--spikes", type=float, metavar="S", help="Mean spikes a channel (calibrated, learned).")
+@click.option("--expansion", metavar="NAME", help="How counts are sent: bitwise, unary_ternary, twos_complement.")
+@click.option("--weights", metavar="TYPE", help="float32 or int8.")
+@click.option("--qk", is_flag=True, default=None, help="Code q and k too; the state is then updated lazily.")
+@click.option("--head", is_flag=True, default=None, help="Code the output layer too.")
+@TEXT
+@STEPS
+@TOKENS
+@PROFILE
+@common()
+def model_command(
+    options: Options,
+    model: Path,
+    scheme: str | None,
+    k: float | None,
+    spikes: float | None,
+    expansion: str | None,
+    weights: str | None,
+    qk: bool | None,
+    head: bool | None,
+    text: str | None,
+    steps: int | None,
+    tokens: int | None,
+    profile: str | None,
+) -> Answer:
+    """Convert the language model in the folder MODEL into spikes; writes a run folder with the model and a report.
+
+    MODEL is a Hugging Face folder (config.json and safetensors), one of neurosim's own, or a run of 'convert lm-train'.
+    Loss and agreement are of the last tenth of the text, which calibration and fine-tuning do not see.
+    """
+    from ..runs.convert import run_convert
+    from ..runs.convert_config import configure
+
+    given = {
+        "coding.scheme": scheme,
+        "coding.k": k,
+        "coding.spikes": spikes,
+        "coding.expansion": expansion,
+        "coding.weights": weights,
+        "coding.qk": qk,
+        "coding.head": head,
+        "tuning.steps": steps,
+        "text.tokens": tokens,
+        **_common(options, text, profile),
+    }
+    config = configure(options.config, options.sets, given)
+    return _answer(run_convert(model, config, _job(options)))
+
+
+@group.command("curve", short_help="Loss against spikes, operations and energy.")
+@MODEL
+@TEXT
+@STEPS
+@TOKENS
+@PROFILE
+@common()
+def curve(
+    options: Options, model: Path, text: str | None, steps: int | None, tokens: int | None, profile: str | None
+) -> Answer:
+    """Convert MODEL with every scheme at several strengths, and draw loss against spikes, operations and energy.
+
+    Schemes and strengths: --set curve.schemes=["ternary","calibrated"] --set curve.ks=[1.0,2.0,3.0]
+    --set curve.spikes=[0.4,0.6,0.9].
+    """
+    from ..runs.convert_config import configure
+    from ..runs.convert_curve import run_curve
+
+    given = {"tuning.steps": steps, "curve.tokens": tokens, **_common(options, text, profile)}
+    return _answer(run_curve(model, configure(options.config, options.sets, given), _job(options)))
+
+
+@group.command("generate", short_help="Write text with a model, dense or converted.")
+@MODEL
+@click.option("--prompt", default="\n", metavar="TEXT", help="What the text starts with.")
+@click.option("--tokens", type=click.IntRange(0), default=200, show_default=True, metavar="N", help="Bytes to write.")
+@click.option("--temperature", type=float, default=0.8, show_default=True, metavar="T", help="0: the likeliest.")
+@click.option("--top", type=int, default=0, metavar="N", help="Draw among the N likeliest; 0: all.")
+@click.option("--execute/--simulate", default=False, help="Add rows of weights for spikes, or work on floats.")
+@common()
+def generate(
+    options: Options, model: Path, prompt: str, tokens: int, temperature: float, top: int, execute: bool
+) -> Answer:
+    """Write text with MODEL, byte by byte, with memory that does not grow.
+
+    MODEL is the folder of a conversion, or of a dense model.
+    """
+    from ..convert.generate import Sampling
+    from ..runs.convert_text import run_generate
+
+    sampling = Sampling(tokens, temperature, top, options.seed or 0)
+    result = run_generate(model, prompt.encode(), sampling, execute, _job(options))
+    return Answer(result, result["prompt"] + result["text"])
+
+
+@group.command("lm-train", short_help="Train a byte-level language model on a text.")
+@click.option("--text", metavar="FILE", help="Any file; else the prose that ships with Python.")
+@click.option("--kind", metavar="NAME", help="Kind of attention.")
+@click.option("--steps", type=int, callback=_positive, metavar="N", help="Updates.")
+@common()
+def lm_train(options: Options, text: str | None, kind: str | None, steps: int | None) -> Answer:
+    """Train a byte-level language model on a text; its run folder is a MODEL for 'neurosim convert'.
+
+    More settings: --set model.layers=2 --set model.width=96 --set training.length=256 --set training.rate=0.002.
+    """
+    from ..runs.convert_config import configure_lm
+    from ..runs.convert_text import run_train
+
+    given = {"text.file": text, "model.kind": kind, "training.steps": steps, "seed": options.seed}
+    return _answer(run_train(configure_lm(options.config, options.sets, given), _job(options)))
+
+
+def _common(options: Options, text: str | None, profile: str | None) -> dict[str, Any]:
+    return {"text.file": text, "energy.profile": profile, "seed": options.seed}
+
+
+def _job(options: Options) -> Job:
+    from ..report import write
+    from ..runs.convert import Job
+
+    return Job(
+        out=options.out,
+        threads=options.threads,
+        quiet=options.quiet,
+        command=["neurosim", *sys.argv[1:]],
+        say=options.say,
+        finish=[write],
+    )
+
+
+def _answer(result: dict[str, Any]) -> Answer:
+    from ..runs import REPORT
+    from .convert_table import convert_table
+
+    return Answer(result, convert_table(result, Path(result["run"]) / REPORT))

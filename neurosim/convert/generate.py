@@ -1,0 +1,74 @@
+"""Writing text byte by byte, with memory that does not grow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..attention import LanguageModel
+from ..errors import check
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is drawn.
+
+    Attributes:
+        tokens: how many are written.
+        temperature: 0 takes the likeliest.
+        top: draws among so many of the likeliest; 0 for all.
+        seed: of the draws: each is a function of it and the position alone.
+
+    Raises:
+        NeurosimInputError: a value breaks its rule.
+    """
+
+    tokens: int = 200
+    temperature: float = 0.8
+    top: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check(self.tokens >= 0, "Sampling.tokens", "must be >= 0", self.tokens)
+        check(0 <= self.temperature < math.inf, "Sampling.temperature", "must be >= 0", self.temperature)
+        check(self.top >= 0, "Sampling.top", "must be >= 0", self.top)
+        check(0 <= self.seed < 2**63, "Sampling.seed", "must be >= 0 and < 2^63", self.seed)
+
+
+@torch.no_grad()
+def stream(model: LanguageModel, prompt: bytes, sampling: Sampling) -> Iterator[tuple[int, int]]:
+    """(token, bytes of state after it) one by one: the prompt is read token by token, then continued.
+
+    Raises:
+        NeurosimInputError: an empty prompt.
+    """
+    check(len(prompt) > 0, "prompt", "must have at least one byte", 0)
+    state: list[dict[str, Tensor]] | None = None
+    logits = torch.empty(0)
+    for token in prompt:
+        logits, state = model.step(torch.tensor([token]), state)
+    for position in range(sampling.tokens):
+        token = draw(logits[0], sampling, position)
+        logits, state = model.step(torch.tensor([token]), state)
+        yield token, state_bytes(state)
+
+
+def draw(logits: Tensor, sampling: Sampling, position: int) -> int:
+    """The next token from logits [vocabulary]."""
+    if sampling.temperature == 0:
+        return int(logits.argmax())
+    values = logits / sampling.temperature
+    if 0 < sampling.top < len(values):
+        values = values.masked_fill(values < values.topk(sampling.top).values[-1], -math.inf)
+    # Whatever else was drawn, and however the text was cut: seed and position alone decide.
+    draws = torch.Generator().manual_seed((sampling.seed * 0x9E3779B97F4A7C15 + position) % 2**63)
+    return int(torch.multinomial(values.double().softmax(-1), 1, generator=draws))
+
+
+def state_bytes(state: list[dict[str, Tensor]]) -> int:
+    """Bytes that a model carries from token to token."""
+    return sum(value.numel() * value.element_size() for layer in state for value in layer.values())

@@ -1,0 +1,129 @@
+"""Converted models in folders: config.json and model.safetensors, weights, thresholds and scales by name."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..attention import LanguageConfig, LanguageModel
+from ..attention.checkpoint import fit_tensors, read_config, tied_names
+from ..attention.tensors import read_tensors, write_tensors
+from ..errors import NeurosimFormatError, check, pick
+from ..files import write_text
+from .coding import SCHEMES, Coder
+from .model import Coding, Converted
+
+SPIKING = "neurosim-spiking"
+FORMAT = 1
+NUMBERS = ("k", "shrink", "price", "limit")  # of a coder
+
+
+def write_converted(folder: str | os.PathLike[str], converted: Converted) -> None:
+    """Write a converted model as `config.json` and `model.safetensors`.
+
+    Raises:
+        NeurosimWriteError: the disk refuses. Each file is replaced in one step, the weights last.
+    """
+    folder, executed = Path(folder), converted.executed
+    converted.execute(False)
+    about = {
+        "model_type": SPIKING,
+        "format": FORMAT,
+        "config": converted.model.config.to_json(),
+        "coding": asdict(converted.coding),
+        "coders": {
+            name: {number: getattr(layer.coder, number) for number in NUMBERS}
+            for name, layer in converted.layers.items()
+        },
+        "price": converted.price,
+        "remarks": list(converted.remarks),
+    }
+    write_text(folder / "config.json", json.dumps(about, indent=2, default=str) + "\n")
+    left_out = tied_names(converted.model.config)
+    tensors = {n: v for n, v in converted.model.state_dict().items() if n not in left_out}
+    write_tensors(folder / "model.safetensors", tensors)
+    converted.execute(executed)
+
+
+def read_converted(folder: str | os.PathLike[str]) -> Converted:
+    """The model `write_converted` wrote, simulated.
+
+    Raises:
+        NeurosimMissingError: no such folder or file.
+        NeurosimInputError: a setting that breaks its rule, or a folder of another kind.
+        NeurosimFormatError: a damaged file; tensors missing, left over or of another shape: names them.
+    """
+    folder = Path(folder)
+    where = str(folder / "config.json")
+    config = read_config(folder)
+    check(config.get("model_type") == SPIKING, f"{where}: model_type", f"must be {SPIKING}", config.get("model_type"))
+    check(
+        config.get("format") == FORMAT, f"{where}: format", f"must be {FORMAT}: upgrade neurosim", config.get("format")
+    )
+    model = LanguageModel(LanguageConfig.from_json(_table(config, "config", where)))
+    coding = _coding(_table(config, "coding", where), where)
+    coders = {
+        name: _coder(model, name, coding.scheme, numbers, where)
+        for name, numbers in _table(config, "coders", where).items()
+    }
+    made = Converted(model, coding, coders, tuple(str(line) for line in config.get("remarks", ())))
+    made.price = _number(config, "price", where)
+    fit_tensors(model, read_tensors(folder), str(folder), tied_names(model.config))
+    for name, layer in made.layers.items():
+        for part in ("thresholds", "scales"):
+            values = getattr(layer.coder, part).detach()
+            if not bool((torch.isfinite(values) & (values > 0)).all()):
+                raise NeurosimFormatError(f"{folder}: tensor '{name}.coder.{part}' must be finite and > 0")
+    model.eval()
+    return made
+
+
+def is_converted(folder: str | os.PathLike[str]) -> bool:
+    """Whether the folder holds a converted model.
+
+    Raises:
+        NeurosimMissingError, NeurosimFormatError: it holds no readable config.json.
+    """
+    return read_config(Path(folder)).get("model_type") == SPIKING
+
+
+def _table(values: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
+    found = values.get(key)
+    if not isinstance(found, Mapping):
+        raise NeurosimFormatError(f"{where}: {key}: must be a JSON object (got {found!r:.40})")
+    return found
+
+
+def _number(values: Mapping[str, Any], key: str, where: str) -> float:
+    found = values.get(key)
+    if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
+        raise NeurosimFormatError(f"{where}: {key}: must be a finite number (got {found!r:.40})")
+    return float(found)
+
+
+def _coding(values: Mapping[str, Any], where: str) -> Coding:
+    defaults = {f.name: f.default for f in fields(Coding)}
+    for name, value in values.items():
+        default = pick(defaults, name, f"{where}: coding")
+        kinds: tuple[type, ...] = (str, type(None)) if default is None else (type(default),)
+        kinds += (int,) if kinds == (float,) else ()
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise NeurosimFormatError(f"{where}: coding.{name}: must be {kinds[0].__name__} (got {value!r:.40})")
+    return Coding(**values)
+
+
+def _coder(model: LanguageModel, name: str, scheme: str, numbers: Any, where: str) -> Coder:
+    known = {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear)}
+    linear = pick(known, name, f"{where}: coders")
+    check(isinstance(numbers, Mapping), f"{where}: coders.{name}", f"must give {', '.join(NUMBERS)}", numbers)
+    size = linear.in_features if SCHEMES[scheme].channel else 1
+    k, shrink, price, limit = (_number(numbers, number, f"{where}: coders.{name}") for number in NUMBERS)
+    return Coder(scheme, torch.ones(size), k=k, shrink=shrink, price=price, limit=limit)

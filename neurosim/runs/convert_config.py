@@ -1,0 +1,205 @@
+"""The configs of a conversion, of its curve and of training a language model: text, coding, fine-tuning, what is
+measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from ..attention.train import Training
+from ..convert import SCHEMES, Coding, Tuning
+from ..errors import check, pick
+from ..measure import find_profile
+from .config import Count, Energy, Seed, change, section_of, sources_of
+from .folder import RunFolder
+from .settings import Section, Source, resolve
+
+Positive = Annotated[float, Field(gt=0)]
+Many = Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)]
+
+
+class Text(Section):
+    """Which text.
+
+    Attributes:
+        file: of any bytes; none for the prose that ships with Python.
+        held_out: part at its end on which losses are reported; calibration and training see the rest.
+        tokens: at most so many of those are predicted.
+    """
+
+    file: str | None = None
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    tokens: Count = 32768
+
+
+class Calibration(Section):
+    """Text that thresholds are taken from.
+
+    Attributes:
+        windows, length: so many windows of so many tokens, from anywhere in the text before its held-out end.
+    """
+
+    windows: Count = 64
+    length: Count = 128
+
+
+class Report(Section):
+    """What is measured besides.
+
+    Attributes:
+        layer_tokens: predicted for the loss of each layer alone; 0 leaves that out.
+        executed_tokens: run by adding rows of weights too, beside the simulated form.
+    """
+
+    layer_tokens: Annotated[int, Field(ge=0)] = 1024
+    executed_tokens: Count = 512
+
+
+class Curve(Section):
+    """Points of the curve.
+
+    Attributes:
+        schemes: names of `convert.SCHEMES`.
+        ks: for the schemes that take k.
+        spikes: mean spikes a channel, for the schemes that take that.
+        tokens: predicted at each point.
+    """
+
+    schemes: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = ("ternary", "qcfs", "stbif", "calibrated")
+    ks: Many = (0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
+    spikes: Many = (0.35, 0.5, 0.65, 0.8, 1.0, 1.25)
+    tokens: Count = 8192
+
+
+if TYPE_CHECKING:
+
+    class CodingSettings(Section):
+        shrink: float = 0.0
+
+    class TuningSettings(Section):
+        steps: int = 0
+
+    class TrainingSettings(Section): ...
+else:
+    CodingSettings = section_of(Coding, without=())
+
+    class TuningSettings(section_of(Tuning, without=("steps", "price", "seed"))):
+        steps: Annotated[int, Field(ge=0)] = 0
+
+    TrainingSettings = section_of(Training, without=("held_out", "seed"))
+
+
+class ConvertConfig(Section):
+    """Everything that decides a conversion's results.
+
+    Attributes:
+        seed: of everything random.
+        text: which text.
+        coding: how the model is coded; see `convert.Coding`.
+        calibration: text that thresholds are taken from.
+        tuning: training after that, of 0 steps unless asked for; see `convert.Tuning`.
+        report: what is measured besides.
+        curve: its points.
+        energy: how energy is estimated.
+    """
+
+    seed: Seed = 0
+    text: Text = Text()
+    coding: CodingSettings = CodingSettings()
+    calibration: Calibration = Calibration()
+    tuning: TuningSettings = TuningSettings()
+    report: Report = Report()
+    curve: Curve = Curve()
+    energy: Energy = Energy()
+
+    def code(self, **changed: Any) -> Coding:
+        """How the model is coded, with some settings changed."""
+        return Coding(**(self.coding.model_dump() | changed))
+
+    def tune(self, price: float) -> Tuning:
+        return Tuning(**self.tuning.model_dump(), price=price, seed=self.seed)
+
+
+class Model(Section):
+    """The language model that is trained.
+
+    Attributes:
+        kind: of attention, a name of `attention.KINDS`.
+        options: of that kind.
+        layers, width, hidden: how many, channels of the residual stream and of the feed-forward layers.
+    """
+
+    kind: str = "gated_deltanet"
+    options: dict[str, bool | int | float | str | None] | None = None
+    layers: Count = 4
+    width: Count = 144
+    hidden: Count | None = 384
+
+
+class LmConfig(Section):
+    """Everything that decides the training of a language model.
+
+    Attributes:
+        seed: of first weights and windows.
+        text: which text; its held-out end is for validation.
+        model: what is trained.
+        training: how; see `attention.Training`.
+    """
+
+    seed: Seed = 0
+    text: Text = Text()
+    model: Model = Model()
+    training: TrainingSettings = TrainingSettings()
+
+    def schedule(self) -> Training:
+        return Training(**self.training.model_dump(), held_out=self.text.held_out, seed=self.seed)
+
+
+def configure(
+    file: Path | str | None = None, sets: Sequence[str] = (), given: Mapping[str, Any] | None = None
+) -> ConvertConfig:
+    """The config of a new conversion. Later wins: defaults, `file`, `sets`, `given` (by dotted key).
+
+    Raises:
+        NeurosimInputError: a key that is unknown, missing or breaks its rule.
+        NeurosimFormatError: `file` is not TOML.
+    """
+    config = resolve(ConvertConfig, sources_of(file, sets, given or {}))
+    _try(config)
+    return config
+
+
+def configure_lm(
+    file: Path | str | None = None, sets: Sequence[str] = (), given: Mapping[str, Any] | None = None
+) -> LmConfig:
+    """The config of a new language model, as `configure`."""
+    return resolve(LmConfig, sources_of(file, sets, given or {}))
+
+
+def reconfigure_convert(
+    run: RunFolder, sources: Sequence[Source], changeable: Sequence[str]
+) -> ConvertConfig | LmConfig:
+    """A run's own config, changed in its `changeable` sections.
+
+    Raises:
+        NeurosimInputError: as `configure`, or a setting that the run's results already depend on.
+    """
+    if run.manifest.get("command_kind") == "lm-train":
+        return change(LmConfig, run, sources, changeable)
+    changed = change(ConvertConfig, run, sources, changeable)
+    _try(changed)
+    return changed
+
+
+def _try(config: ConvertConfig) -> None:
+    """Let everything the config names check its own values, before any file is read or written."""
+    config.code()
+    for scheme in config.curve.schemes:
+        pick(SCHEMES, scheme, "curve.schemes")
+    if config.tuning.steps:
+        config.tune(0.0).check()
+    check(max(config.curve.spikes) < 8, "curve.spikes", "must be < 8 a channel", max(config.curve.spikes))
+    find_profile(config.energy.profile)
