@@ -22,6 +22,7 @@ from ..spikes import Recordings
 from . import data
 from .config import Config, RunOfNetwork, network, reader, reconfigure
 from .folder import (
+    CONVERT,
     MEMORY,
     METRICS,
     NETWORK,
@@ -175,6 +176,7 @@ _ABOUT = {
     NETWORK: ("network", "seed", "spike_digest"),
     MEMORY: ("dataset", "split", "samples", "seed", "digest"),
     TRAIN: ("dataset", "split", "samples", "seed", "spike_digest"),
+    CONVERT: ("network", "seed"),
 }
 
 
