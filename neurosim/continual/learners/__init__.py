@@ -25,6 +25,7 @@ LEARNERS: Mapping[str, Entry] = {
     "replay": Entry("replay", "Replay", "the same net, a few items of earlier tasks learned again"),
     "ewc": Entry("penalties", "Ewc", "the same net, elastic weight consolidation"),
     "si": Entry("penalties", "SynapticIntelligence", "the same net, synaptic intelligence"),
+    "hlop": Entry("hlop", "Hlop", "spiking net, Hebbian orthogonal projection: new tasks in unused directions"),
     "dendrites": Entry("dendrites", "Dendrites", "active dendrites, a segment a task"),
     "macrocolumn": Entry("macrocolumn", "SingleTrial", "macrocolumns: single trial, nothing replayed"),
     "liquid": Entry("liquid", "LiquidReadout", "liquid and a growing readout, nothing replayed"),

@@ -31,7 +31,7 @@ class EwcSettings(Spiking):
         samples: items of a task that its Fisher information is estimated from.
     """
 
-    strength: float = 3000.0
+    strength: float = 100.0
     samples: int = 200
 
     def __post_init__(self) -> None:
@@ -118,7 +118,7 @@ class SiSettings(Spiking):
         damping: xi, of the importance of weights that hardly moved.
     """
 
-    strength: float = 0.3
+    strength: float = 0.1
     damping: float = 1e-3
 
     def __post_init__(self) -> None:
