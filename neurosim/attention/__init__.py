@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .base import Codes as Codes
     from .base import Mixer as Mixer
     from .base import Place as Place
+    from .checkpoint import fit_tensors as fit_tensors
     from .checkpoint import read_model as read_model
     from .checkpoint import write_model as write_model
     from .kinds import KINDS as KINDS
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from .model import LanguageConfig as LanguageConfig
     from .model import LanguageModel as LanguageModel
     from .model import Layer as Layer
+    from .parallel import forward_slice as forward_slice
     from .text import python_text as python_text
     from .text import read_text as read_text
     from .train import Progress as Progress
@@ -37,6 +39,8 @@ _PUBLIC = {
     "Progress": "train",
     "Training": "train",
     "build": "kinds",
+    "fit_tensors": "checkpoint",
+    "forward_slice": "parallel",
     "options_of": "kinds",
     "python_text": "text",
     "read_model": "checkpoint",

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import NeurosimFormatError, NeurosimMissingError, check, pick
 from ..files import write_text
@@ -29,9 +29,9 @@ def write_model(folder: str | os.PathLike[str], model: LanguageModel) -> None:
     """
     folder = Path(folder)
     about = {"model_type": OWN, "format": FORMAT, "config": model.config.to_json()}
-    tensors = {name: value for name, value in model.state_dict().items() if not _tied(model.config, name)}
-    # Infinity is no JSON: kept as the string that `float` reads.
-    write_text(folder / "config.json", json.dumps(_finite(about), indent=2) + "\n")
+    tied = tied_names(model.config)
+    tensors = {name: value for name, value in model.state_dict().items() if name not in tied}
+    write_text(folder / "config.json", json.dumps(about, indent=2, allow_nan=False) + "\n")
     write_tensors(folder / "model.safetensors", tensors)
 
 
@@ -58,7 +58,7 @@ def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
         built = reader.config(Source(config, frozenset(tensors)))
         tensors = {reader.ours(name): value for name, value in tensors.items()}
     model = LanguageModel(built)
-    _load(model, tensors, str(folder))
+    fit_tensors(model, tensors, str(folder), tied_names(built))
     return model.eval()
 
 
@@ -81,40 +81,37 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _finite(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
-    return str(value) if isinstance(value, float) and value in (float("inf"), float("-inf")) else value
+def fit_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str, without: Iterable[str] = ()) -> None:
+    """Put tensors into a module: every one of its own must be there, of its shape, and none may be left over.
 
-
-def _tied(config: LanguageConfig, name: str) -> bool:
-    return config.tied and name == "lm_head.weight"
-
-
-def _load(model: LanguageModel, tensors: dict[str, Tensor], where: str) -> None:
-    """Put tensors into the model; every one must be there, of its shape, and none may be left.
+    Args:
+        where: the file or folder, for errors.
+        without: names of the module that are not stored, and are left out of `tensors` too.
 
     Raises:
         NeurosimFormatError: naming the tensors.
     """
-    wanted = {name: value for name, value in model.state_dict().items() if not _tied(model.config, name)}
-    if model.config.tied:
-        tensors = {name: value for name, value in tensors.items() if name != "lm_head.weight"}
-    missing, extra = sorted(set(wanted) - set(tensors)), sorted(set(tensors) - set(wanted))
+    omitted = set(without)
+    wanted = {name: value for name, value in module.state_dict().items() if name not in omitted}
+    given = {name: value for name, value in tensors.items() if name not in omitted}
+    missing, extra = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted))
     if missing or extra:
         lines = [f"missing {_listed(missing)}"] * bool(missing) + [f"unexpected {_listed(extra)}"] * bool(extra)
         near = difflib.get_close_matches(missing[0], extra, n=1) if missing and extra else []
         hint = f" (is '{near[0]}' meant to be '{missing[0]}'?)" if near else ""
         raise NeurosimFormatError(f"{where}: tensors do not fit config.json: {'; '.join(lines)}{hint}")
     for name, value in wanted.items():
-        if tensors[name].shape != value.shape:
+        if given[name].shape != value.shape:
             raise NeurosimFormatError(
-                f"{where}: tensor '{name}' must be {list(value.shape)} (got {list(tensors[name].shape)}); "
+                f"{where}: tensor '{name}' must be {list(value.shape)} (got {list(given[name].shape)}); "
                 "config.json and weights are not of one model"
             )
-    model.load_state_dict(tensors, strict=not model.config.tied)
+    module.load_state_dict(given, strict=False)
+
+
+def tied_names(config: LanguageConfig) -> tuple[str, ...]:
+    """Tensors that are stored under another name."""
+    return ("lm_head.weight",) if config.tied else ()
 
 
 def _listed(names: Iterable[str]) -> str:

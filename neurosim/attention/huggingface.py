@@ -79,6 +79,7 @@ def _hybrid(source: Source, count: int, plain: bool) -> dict[int, Layer]:
     """The layers that are softmax attention, from one table of `attn` or several."""
     specs = source.get("attn", [])
     found: dict[int, Layer] = {}
+    check(isinstance(specs, Mapping | list), "config.json: attn", "must be a table or a list of tables", specs)
     for spec in [specs] if isinstance(specs, Mapping) else specs:
         check(isinstance(spec, Mapping), "config.json: attn", "must be a table or a list of tables", spec)
         known = dict.fromkeys(("layers", "num_heads", "num_kv_heads", "qkv_bias", "window_size", "rope_theta"))
@@ -265,7 +266,7 @@ def _mamba2(source: Source) -> LanguageConfig:
         "norm": bool(source.get("rmsnorm", source.get("rms_norm", True))),
         "gate_first": not source.get("norm_before_gate", False),
         "wide_skip": bool(source.get("D_has_hdim", False)),
-        "limits": tuple(bounds),
+        "limits": None if bounds == [0.0, math.inf] else [bounds[0], min(bounds[1], 1e38)],
         "eps": source.eps(1e-5),
     }
     _refuse(source)

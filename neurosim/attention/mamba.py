@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,7 +14,7 @@ from .parts import ACTIVATIONS, ShortConv, activation, divided, heads, linear, s
 class Mamba2(AdditiveMixer):
     """S = e^{dt A} S + B (dt x)^T, y = C^T S + D x, then norm(y silu(z)) (arXiv 2405.21060).
 
-    A = -exp(A_log) a head, dt = softplus(W x + dt_bias) limited to `limits`; x, B and C pass one short convolution. In
+    A = -exp(A_log) a head, dt = softplus(W x + dt_bias) within `limits`; x, B and C pass one short convolution. In
     the terms of linear attention k = B, q = C, v = dt x, g = dt A, scale 1.
 
     Args:
@@ -45,15 +43,16 @@ class Mamba2(AdditiveMixer):
         norm: bool = True,
         gate_first: bool = True,
         wide_skip: bool = False,
-        limits: tuple[float, float] = (0.0, math.inf),
+        limits: tuple[float, float] | None = None,
         eps: float = 1e-5,
     ) -> None:
         super().__init__()
         self.inner, self.head, self.state, self.groups = int(expand * width), head, state, groups
         self.heads, self.scale = divided(self.inner, head, "Mamba2.expand x width"), 1.0
         self.shared_by = divided(self.heads, groups, "Mamba2.heads")
-        check(len(limits) == 2 and limits[0] <= limits[1], "Mamba2.limits", "must be (low, high) steps", limits)
-        self.limits, self.gate_first, self.eps = (float(limits[0]), float(limits[1])), gate_first, eps
+        holds = limits is None or (len(limits) == 2 and limits[0] <= limits[1])
+        check(holds, "Mamba2.limits", "must be (low, high) steps", limits)
+        self.limits, self.gate_first, self.eps = limits, gate_first, eps
         mixed = self.inner + 2 * groups * state
         self.in_proj = linear(width, self.inner + mixed + self.heads, bias)
         activation(act, "Mamba2.act")
@@ -73,7 +72,8 @@ class Mamba2(AdditiveMixer):
         z, mixed, dt = self.in_proj(x).split(sizes, -1)
         mixed, tail = self.conv1d(mixed, state["tail"])
         u, k, q = mixed.split([self.inner, self.groups * self.state, self.groups * self.state], -1)
-        dt = F.softplus(dt + self.dt_bias).clamp(*self.limits)
+        dt = F.softplus(dt + self.dt_bias)
+        dt = dt if self.limits is None else dt.clamp(*self.limits)
         u = heads(u, self.head)
         q, k = (spread(heads(value, self.state), self.shared_by) for value in (q, k))
         g = -self.A_log.exp() * dt

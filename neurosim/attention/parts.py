@@ -96,11 +96,11 @@ class ShortConv(nn.Module):
 
     def apply_to(self, known: Tensor, length: int) -> Tensor:
         """y of the last `length` tokens of `known` [B, size - 1 + length, C]."""
-        y = known[:, :length] * self.weight[:, 0, 0]
-        for i in range(1, self.size):
-            y = torch.addcmul(y, known[:, i : i + length], self.weight[:, 0, i])
-        if self.bias is not None:
-            y = y + self.bias
+        # As an image of one column with channels last: on a CPU five times as fast as conv1d or shifted products.
+        # `contiguous` instead of `to` would copy here.
+        seen = known[:, known.shape[1] - length - self.size + 1 :].mT[..., None]
+        image = seen.to(memory_format=torch.channels_last)
+        y = F.conv2d(image, self.weight[..., None], self.bias, groups=self.weight.shape[0])[..., 0].mT
         return y if self.act is None else ACTIVATIONS[self.act](y)
 
 

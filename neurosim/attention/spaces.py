@@ -98,6 +98,11 @@ class DiagonalSSM(Mixer):
             s = powers[n] * s + torch.einsum("bjd,jds->bds", part.to(b.dtype), b * powers[:n].flip(0))
         return torch.view_as_real(s), torch.cat(outputs, 1)
 
+    def passed(self, memory: Tensor, tokens: int) -> Tensor:
+        """A'^tokens, shaped as the memory: what as many tokens do to a memory before them."""
+        power = self.discrete()[0] ** tokens
+        return torch.view_as_real(power).expand_as(memory)
+
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         return self.o_proj(F.gelu(out))
 

@@ -1,0 +1,317 @@
+"""Reading checkpoints: logits recorded by the library that wrote them, options by option, and damaged folders."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from neurosim.attention import LanguageConfig, LanguageModel, Layer, read_model, write_model
+from neurosim.attention.huggingface import READERS
+from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("kind", READERS)
+def test_recorded_logits(data_root: Path, kind: str) -> None:
+    """Within 1e-5 of what flash-linear-attention 0.6.0 computed, many tokens at once and one at a time."""
+    folder = data_root / "checkpoints" / kind
+    model, golden = read_model(folder), load_file(folder / "golden.safetensors")
+    if kind == "mom" and torch.backends.cpu.get_cpu_capability() != "AVX512":
+        pytest.skip("the recorded logits follow torch's unstable argsort on AVX-512")
+    with torch.no_grad():
+        logits, _ = model(golden["tokens"])
+        assert float((logits - golden["logits"]).abs().max()) < 1e-5
+        if kind == "mom":
+            return  # recorded with tokens of a memory out of order: see `MoM.library_order`
+        steps, state = [], None
+        for t in range(golden["tokens"].shape[1]):
+            out, state = model.step(golden["tokens"][:, t], state)
+            steps.append(out)
+    assert float((torch.stack(steps, 1) - golden["logits"]).abs().max()) < 1e-5
+
+
+BASE: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "vocab_size": 40,
+    "intermediate_size": 48,
+    "num_heads": 2,
+}
+ATTN = {"layers": [1], "num_heads": 4, "num_kv_heads": 2, "window_size": 6, "rope_theta": 500.0, "qkv_bias": True}
+
+# Model type, config, and what must be of the tensors of layer 0's mixer (names there, those that must not be there).
+OPTIONS: list[tuple[str, dict[str, Any], set[str], set[str]]] = [
+    ("gla", {"use_output_gate": False}, {"g_norm.weight"}, {"g_proj.weight", "g_norm_swish_gate.weight"}),
+    ("gla", {"use_short_conv": True, "conv_size": 3, "num_kv_heads": 1}, {"q_conv1d.weight"}, {"q_conv1d.bias"}),
+    ("gla", {"expand_k": 1.0, "expand_v": 2.0, "clamp_min": -0.1, "feature_map": "relu"}, {"gk_proj.1.bias"}, set()),
+    ("gla", {"elementwise_affine": False, "tie_word_embeddings": True}, set(), {"g_norm_swish_gate.weight"}),
+    ("gla", {"attn": ATTN}, {"gk_proj.0.weight"}, set()),
+    ("retnet", {"num_kv_heads": 1, "use_output_gate": False}, {"g_norm.weight"}, {"g_proj.weight"}),
+    ("linear_attn", {"feature_map": "hedgehog"}, {"feature_map_q.layer.weight"}, set()),
+    ("linear_attn", {"feature_map": "elu", "norm_feature_map": True}, {"norm.weight"}, {"feature_map_q.layer.weight"}),
+    ("linear_attn", {"feature_map": "dpfp", "num_kv_heads": 1}, {"norm.weight"}, set()),
+    ("linear_attn", {"feature_map": "t2r", "norm_q": True, "norm_k": True}, {"feature_map_k.layer.weight"}, set()),
+    ("hgrn2", {"expand_ratio": 8, "use_short_conv": True}, {"f_conv1d.weight", "i_conv1d.weight"}, set()),
+    ("hgrn2", {"expand_ratio": None, "use_lower_bound": False}, {"g_norm.weight"}, set()),
+    ("delta_net", {"use_gate": True, "qk_activation": "elu", "qk_norm": "sum"}, {"g_proj.weight"}, set()),
+    ("delta_net", {"use_short_conv": False, "use_beta": False}, set(), {"b_proj.weight", "q_conv1d.weight"}),
+    ("delta_net", {"allow_neg_eigval": True, "expand_k": 0.5, "expand_v": 1.5}, {"o_norm.weight"}, {"g_proj.weight"}),
+    ("gated_deltanet", {"head_dim": 8, "num_v_heads": 4, "use_gate": False}, {"A_log"}, {"g_proj.weight"}),
+    ("gated_deltanet", {"head_dim": 8, "output_gate_activation": "sigmoid", "attn": [ATTN]}, {"g_proj.weight"}, set()),
+    (
+        "gated_deltaproduct",
+        {"head_dim": 8, "num_householder": 3, "use_output_gate": False},
+        {"A_log"},
+        {"g_proj.weight"},
+    ),
+    (
+        "kda",
+        {"head_dim": 8, "num_v_heads": 4, "expand_v": 1.5, "safe_gate": True, "lower_bound": -5},
+        {"f_proj.1.weight"},
+        set(),
+    ),
+    ("mom", {"head_dim": 8, "single_kv_proj": True, "shared_mem": True}, {"shared_k.weight"}, {"k_proj.0.weight"}),
+    ("mom", {"head_dim": 8, "shared_mem": False, "use_short_conv": False}, {"gate.weight"}, {"shared_k.weight"}),
+    ("mamba2", {"head_dim": 16, "n_groups": 2, "state_size": 8, "use_bias": True}, {"in_proj.bias"}, set()),
+    ("mamba2", {"head_dim": 16, "rmsnorm": False, "use_conv_bias": False}, {"D"}, {"norm.weight", "conv1d.bias"}),
+    (
+        "rwkv7",
+        {"head_dim": 8, "norm_first": False, "value_dim": [64, 64], "norm_bias": False},
+        {"x_r", "g_norm.bias"},
+        set(),
+    ),
+    ("rwkv7", {"head_dim": None, "a_low_rank_dim": None, "hidden_act": "relu"}, {"a_lora.lora.0.weight"}, set()),
+]
+
+
+def theirs(model: LanguageModel, kind: str, gated: bool) -> dict[str, Tensor]:
+    """The tensors of a model under the names that the library gives them."""
+    outer = {"mamba2": ("backbone", "mixer", "norm", "norm"), "rwkv7": ("model", "attn", "attn_norm", "ffn_norm")}
+    root, mixer, first, second = outer.get(kind, ("model", "attn", "attn_norm", "mlp_norm"))
+    block = {"mixer": mixer, "norm": first, "mlp_norm": second, "mlp": "ffn" if kind == "rwkv7" else "mlp"}
+    normed = "g_norm_swish_gate" if gated else "g_norm"
+    parts = {"gla": {"o_norm": normed}, "retnet": {"o_norm": normed}, "hgrn2": {"o_norm": "g_norm"}}
+    parts |= {"linear_attn": {"o_norm": "norm"}, "mom": {"gate_proj": "gate"}}
+    named = {}
+    for name, value in model.state_dict().items():
+        path = name.split(".")
+        if path[0] == "layers":
+            inside = parts.get(kind, {}) if path[2] == "mixer" else {}
+            path = [root, "layers", path[1], block.get(path[2], path[2]), inside.get(path[3], path[3]), *path[4:]]
+        elif path[0] != "lm_head":
+            path = [root, {"norm": "norm_f"}.get(path[0], path[0]) if kind == "mamba2" else path[0], *path[1:]]
+        if not (model.config.tied and name == "lm_head.weight"):
+            named[".".join(path)] = value.clone()
+    return named
+
+
+def built(kind: str, config: dict[str, Any], names: frozenset[str] = frozenset()) -> LanguageModel:
+    from neurosim.attention.huggingface import Source
+
+    model = LanguageModel(READERS[kind].config(Source(config, names)), seed=4)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel())))
+    return model
+
+
+def folder_of(path: Path, kind: str, config: dict[str, Any]) -> LanguageModel:
+    model = built(kind, config)
+    path.mkdir(exist_ok=True)
+    (path / "config.json").write_text(json.dumps({"model_type": kind} | config))
+    save_file(theirs(model, kind, bool(config.get("use_output_gate", True))), path / "model.safetensors")
+    return model
+
+
+@pytest.mark.parametrize("kind, options, there, absent", OPTIONS, ids=lambda x: x if isinstance(x, str) else None)
+def test_options(tmp_path: Path, kind: str, options: dict[str, Any], there: set[str], absent: set[str]) -> None:
+    """Folders with other options than those recorded: names of tensors, and every tensor in its place."""
+    model = folder_of(tmp_path, kind, BASE | options)
+    names = {name.split(".", 4)[-1] for name in load_file(tmp_path / "model.safetensors") if ".layers.0." in name}
+    assert there <= names and not absent & names
+    read = read_model(tmp_path)
+    tokens = torch.randint(40, (2, 11), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(read(tokens)[0], model.eval()(tokens)[0])
+
+
+def test_biases_of_convolutions_are_found_by_their_tensors(tmp_path: Path) -> None:
+    config = BASE | {"head_dim": 8}
+    model = built("kda", config, frozenset({"model.layers.0.attn.q_conv1d.bias"}))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "kda"} | config))
+    save_file(theirs(model, "kda", True), tmp_path / "model.safetensors")
+    tokens = torch.arange(9)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(read_model(tmp_path)(tokens)[0], model(tokens)[0])
+
+
+@pytest.fixture
+def gla(tmp_path: Path) -> Path:
+    folder_of(tmp_path / "gla", "gla", dict(BASE))
+    return tmp_path / "gla"
+
+
+def rewrite(folder: Path, change: Any) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_floats_become_float32(gla: Path, dtype: torch.dtype) -> None:
+    expected = read_model(gla).state_dict()
+    rewrite(gla, lambda t: t.update({name: value.to(dtype) for name, value in t.items()}))
+    for name, value in read_model(gla).state_dict().items():
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, expected[name].to(dtype).to(torch.float32))
+
+
+def test_sharded_folders(gla: Path) -> None:
+    whole = load_file(gla / "model.safetensors")
+    expected = read_model(gla).state_dict()
+    names, files = sorted(whole), ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    places = {name: files[i % 2] for i, name in enumerate(names)}
+    for file in files:
+        save_file({name: whole[name] for name in names if places[name] == file}, gla / file)
+    (gla / "model.safetensors").unlink()
+    (gla / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    assert all(torch.equal(value, expected[name]) for name, value in read_model(gla).state_dict().items())
+    places[names[0]] = files[1]
+    (gla / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    with pytest.raises(NeurosimFormatError, match=f"tensor '{names[0]}' is not in the file that the index names"):
+        read_model(gla)
+    places[names[0]] = "../elsewhere.safetensors"
+    (gla / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    with pytest.raises(NeurosimFormatError, match="must lie in a file of this folder"):
+        read_model(gla)
+    (gla / files[0]).unlink()
+    (gla / "model.safetensors.index.json").write_text(json.dumps({"weight_map": dict.fromkeys(names, files[0])}))
+    with pytest.raises(NeurosimMissingError, match="00001-of-00002.safetensors: no such file"):
+        read_model(gla)
+
+
+def test_missing_extra_and_misshapen_tensors_are_named(gla: Path) -> None:
+    rewrite(gla, lambda t: t.update({"model.layers.0.attn.q_prj.weight": t.pop("model.layers.0.attn.q_proj.weight")}))
+    with pytest.raises(
+        NeurosimFormatError, match=r"missing 'layers.0.mixer.q_proj.weight'; unexpected .*q_prj"
+    ) as error:
+        read_model(gla)
+    assert "is 'layers.0.mixer.q_prj.weight' meant to be 'layers.0.mixer.q_proj.weight'?" in str(error.value)
+    rewrite(
+        gla,
+        lambda t: t.update(
+            {"model.layers.0.attn.q_proj.weight": t.pop("model.layers.0.attn.q_prj.weight").T.contiguous()}
+        ),
+    )
+    with pytest.raises(
+        NeurosimFormatError, match=r"'layers.0.mixer.q_proj.weight' must be \[16, 32\] \(got \[32, 16\]\)"
+    ):
+        read_model(gla)
+
+
+def test_integers_are_refused_by_name(gla: Path) -> None:
+    rewrite(gla, lambda t: t.update({"model.norm.weight": t["model.norm.weight"].to(torch.int8)}))
+    with pytest.raises(NeurosimFormatError, match="tensor 'model.norm.weight': type I8 is no float"):
+        read_model(gla)
+
+
+def lie(folder: Path, change: Any) -> None:
+    """Rewrite the header of a checkpoint."""
+    raw = (folder / "model.safetensors").read_bytes()
+    length = struct.unpack("<Q", raw[:8])[0]
+    entries = json.loads(raw[8 : 8 + length])
+    change(entries)
+    header = json.dumps(entries).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + raw[8 + length :])
+
+
+NAME = "model.layers.1.mlp.up_proj.weight"
+LIES = {
+    "beyond the file": ({"data_offsets": [0, 10**12]}, f"tensor '{NAME}': lies at bytes 0 to 1000000000000 of"),
+    "shape": ({"shape": [48, 33]}, rf"tensor '{NAME}': \[48, 33\] of F32 takes 6336 bytes, the header gives 6144"),
+    "negative": ({"shape": [-48, -32]}, rf"tensor '{NAME}': shape must be whole numbers >= 0 \(got \[-48, -32\]\)"),
+    "type": ({"dtype": "F8_E4M3"}, f"tensor '{NAME}': type F8_E4M3 is not read"),
+    "offsets": ({"data_offsets": "all"}, f"tensor '{NAME}': data_offsets must be two whole numbers"),
+    "huge": ({"shape": [2**40, 2**40]}, f"tensor '{NAME}': .* takes"),
+}
+
+
+@pytest.mark.parametrize("case", LIES)
+def test_headers_that_lie_are_found_out(gla: Path, case: str) -> None:
+    change, message = LIES[case]
+    lie(gla, lambda entries: entries[NAME].update(change))
+    with pytest.raises(NeurosimFormatError, match=message):
+        read_model(gla)
+
+
+def test_two_tensors_on_the_same_bytes_are_refused(gla: Path) -> None:
+    lie(gla, lambda e: e[NAME].update(data_offsets=e["model.layers.0.mlp.up_proj.weight"]["data_offsets"]))
+    with pytest.raises(NeurosimFormatError, match="could not be read"):
+        read_model(gla)
+
+
+@pytest.mark.parametrize("size", [0, 4, 8, 200, -1])
+def test_files_cut_short(gla: Path, size: int) -> None:
+    raw = (gla / "model.safetensors").read_bytes()
+    (gla / "model.safetensors").write_bytes(raw[:size])
+    with pytest.raises(NeurosimFormatError, match=r"model\.safetensors"):
+        read_model(gla)
+
+
+CONFIGS: list[tuple[dict[str, Any], str]] = [
+    ({"model_type": "gated_deltnet"}, "model_type: unknown name 'gated_deltnet'; did you mean 'gated_deltanet'"),
+    ({"attnres_block_size": 4}, "attnres_block_size: residuals by attention are not supported"),
+    ({"hidden_act": "gelu"}, "hidden_act: must be 'swish'"),
+    ({"hidden_size": "wide"}, r"hidden_size: must be a whole number > 0 \(got wide\)"),
+    ({"attn": {"layers": [5], "num_heads": 2}}, r"attn.layers: must be different layers of 0 to 1 \(got 5\)"),
+    ({"attn": {"layers": [1]}}, "attn.num_heads: must be a whole number > 0"),
+    ({"attn": {"layers": [1], "num_heads": 2, "sink": 1}}, "option of a hybrid layer: unknown name 'sink'"),
+    ({"attn": 3}, "attn: must be a table or a list of tables"),
+    ({"num_heads": 3}, "must be a multiple of 3"),
+    ({"feature_map": "swush"}, "GLA.act: unknown name 'swush'; did you mean 'swish'"),
+    ({"expand_k": 0.37}, "expand_k: must give whole channels"),
+]
+
+
+@pytest.mark.parametrize("change, message", CONFIGS)
+def test_configs_that_are_not_supported_say_why(gla: Path, change: dict[str, Any], message: str) -> None:
+    config = json.loads((gla / "config.json").read_text()) | change
+    (gla / "config.json").write_text(json.dumps(config))
+    with pytest.raises(NeurosimInputError, match=message):
+        read_model(gla)
+
+
+def test_folders_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(NeurosimMissingError, match=r"config.json: no such file; give the folder of a checkpoint"):
+        read_model(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(NeurosimFormatError, match="is no JSON"):
+        read_model(tmp_path)
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(NeurosimFormatError, match="must be a JSON object"):
+        read_model(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "gla"}')
+    with pytest.raises(NeurosimMissingError, match=r"model.safetensors: no such file"):
+        read_model(tmp_path)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_our_own_folders(tmp_path: Path, tied: bool) -> None:
+    layers = (Layer("gla", {"heads": 2}), Layer("mamba2", {"head": 16, "state": 4, "limits": [0.001, 0.1]}))
+    model = LanguageModel(LanguageConfig(layers, 30, 32, hidden=16, tied=tied), seed=2)
+    write_model(tmp_path, model)
+    read, tokens = read_model(tmp_path), torch.arange(12)[None]
+    assert read.config.to_json() == model.config.to_json()
+    with torch.no_grad():
+        torch.testing.assert_close(read(tokens)[0], model(tokens)[0])
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"format": 2}))
+    with pytest.raises(NeurosimInputError, match=r"format: must be 1: upgrade neurosim \(got 2\)"):
+        read_model(tmp_path)

@@ -1,0 +1,93 @@
+"""Two processes with half of a sequence each against one with all of it: values and gradients."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
+
+from neurosim.attention import LanguageConfig, LanguageModel, Layer, forward_slice
+from neurosim.errors import NeurosimInputError
+
+KINDS = {
+    "deltanet": {"heads": 2},
+    "deltaproduct": {"heads": 2, "head": 8},
+    "gated_deltanet": {"heads": 2, "head": 8},
+    "gla": {"heads": 2, "conv": 4},
+    "hgrn2": {"state": 8},
+    "kda": {"heads": 2, "head": 8},
+    "lightning": {"heads": 2},
+    "linear": {"heads": 2},
+    "mamba2": {"head": 16, "state": 8, "bias": True},
+    "retention": {"heads": 2},
+    "rwkv7": {"head": 8, "decay_rank": 4, "rate_rank": 4, "value_rank": 4, "gate_rank": 4},
+    "simple_gla": {"heads": 2},
+    "sse": {"heads": 2, "head": 8},
+    "ssm": {"state": 4},
+}
+LENGTH, WIDTH = 40, 16
+
+
+def model_of(kind: str) -> LanguageModel:
+    mlp = "channel_mix" if kind == "rwkv7" else "gated"
+    config = LanguageConfig((Layer(kind, KINDS[kind]),) * 2, 32, WIDTH, mlp, 32)
+    model = LanguageModel(config, seed=3).double()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.2 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()), dtype=p.dtype))
+    return model
+
+
+def tokens_of() -> torch.Tensor:
+    return torch.randint(32, (2, LENGTH + 1), generator=torch.Generator().manual_seed(1))
+
+
+def gradient(model: LanguageModel) -> torch.Tensor:
+    parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]
+    return torch.cat([part.flatten() for part in parts])
+
+
+def half(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    tokens, cut = tokens_of(), LENGTH // 2
+    part = slice(rank * cut, (rank + 1) * cut)
+    for kind in KINDS:
+        model = model_of(kind)
+        logits = forward_slice(model, tokens[:, :-1][:, part])
+        F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:][:, part].flatten(), reduction="sum").backward()
+        grads = gradient(model)
+        dist.all_reduce(grads)
+        save_file({"logits": logits.detach(), "grads": grads}, f"{folder}/{kind}.{rank}.safetensors")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("halves")
+    mp.spawn(half, args=(str(folder),), nprocs=2)
+    return folder
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_equal_one(halves: Path, kind: str) -> None:
+    model, tokens = model_of(kind), tokens_of()
+    logits, _ = model(tokens[:, :-1])
+    F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="sum").backward()
+    grads = gradient(model)
+    parts = [load_file(halves / f"{kind}.{rank}.safetensors") for rank in range(2)]
+    torch.testing.assert_close(torch.cat([part["logits"] for part in parts], 1), logits.detach(), rtol=1e-9, atol=1e-9)
+    for part in parts:
+        torch.testing.assert_close(part["grads"], grads, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("kind, why", [("mom", "routed"), ("window", "keys"), ("alrnn", "rectified")])
+def test_kinds_that_cannot_be_cut_are_refused_by_name(kind: str, why: str) -> None:
+    model = LanguageModel(LanguageConfig((Layer("gla"), Layer(kind)), 32, 64))
+    with pytest.raises(NeurosimInputError, match=f"layer 1 .*: cannot be cut over processes: .*{why}"):
+        forward_slice(model, torch.zeros(1, 8, dtype=torch.int64))
