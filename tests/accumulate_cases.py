@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from neurosim.kernels import accumulate_triton, lif_pack_triton
-from neurosim.kernels.accumulate import accumulate_reference
-from neurosim.kernels.encode import Escapes, clip_reference, encode_reference
+from neurosim.kernels import accumulate_triton, lif_pack_triton, planes
+from neurosim.kernels.accumulate import accumulate_fire, accumulate_reference, encode_accumulate, spike_accumulate
+from neurosim.kernels.encode import Escapes, clip_reference, encode, encode_reference
 from neurosim.kernels.lif_pack import Membrane, lif_pack_reference
 from neurosim.kernels.planes import Planes, pack_reference
 
@@ -100,12 +100,12 @@ def case_without_escapes(device: str) -> None:
 
 
 def case_planes(device: str) -> None:
-    for kind, planes in ((torch.int8, 3), (torch.float16, 2), (torch.int8, 7), (torch.float32, 1)):
+    for kind, bits in ((torch.int8, 3), (torch.float16, 2), (torch.int8, 7), (torch.float32, 1)):
         for inputs, outputs in SHAPES:
-            whole = spikes(19, inputs, 2**planes - 1)
-            packed = pack_reference(whole, planes)
+            whole = spikes(19, inputs, 2**bits - 1)
+            packed = pack_reference(whole, bits)
             words = torch.from_numpy(packed.words.view(np.int32)).to(device)
-            escapes = clipped(whole, device, 2**planes - 1)[1]
+            escapes = clipped(whole, device, 2**bits - 1)[1]
             w = weights(inputs, outputs, kind, device, transposed=True)
             check(accumulate_triton.plane_product(Planes(words, inputs, escapes), w), whole, w)
 
@@ -203,3 +203,28 @@ def case_fire(device: str) -> None:
         found = accumulate_triton.fire(counts, w, state, membrane, escapes)
         np.testing.assert_array_equal(found.cpu().numpy().view(np.uint32), words)
         np.testing.assert_array_equal(state.cpu().numpy(), after)
+
+
+def case_public_functions_pick_the_device(device: str) -> None:
+    """The same calls for numpy and for tensors of any device, the same integers out."""
+    rng = np.random.default_rng(5)
+    x, w = rng.standard_normal((3, 300)).astype(np.float32), plain(weights(300, 77, torch.int8, "cpu"))
+    x[1, 5] = 900
+    on, whole = torch.from_numpy(x).to(device), torch.from_numpy(w).to(device)
+    coded, expected = encode(on), encode(x)
+    np.testing.assert_array_equal(coded.counts.cpu().numpy(), expected.counts)
+    sums = spike_accumulate(expected.counts, w, expected.escapes)
+    np.testing.assert_array_equal(spike_accumulate(coded.counts, whole, coded.escapes).cpu().numpy(), sums)
+    packed, thresholds = planes.encode_planes(on)
+    np.testing.assert_array_equal(thresholds.cpu().numpy(), expected.thresholds)
+    np.testing.assert_array_equal(planes.product(packed, whole).cpu().numpy(), sums)
+    y, _ = encode_accumulate(on, whole)
+    np.testing.assert_array_equal(y.cpu().numpy(), encode_accumulate(x, w)[0])
+    membrane = MEMBRANE._replace(v_threshold=300.0)
+    v = np.zeros((3, 77), np.float32)
+    state = torch.from_numpy(v.copy()).to(device)
+    words = accumulate_fire(coded.counts, whole, state, membrane, coded.escapes)
+    np.testing.assert_array_equal(
+        words.cpu().numpy().view(np.uint32), accumulate_fire(expected.counts, w, v, membrane, expected.escapes)
+    )
+    np.testing.assert_array_equal(state.cpu().numpy(), v)

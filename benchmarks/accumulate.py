@@ -1,0 +1,111 @@
+"""Spike products on the CPU: rows of weights that spikes select, against torch's dense float32 product.
+
+    python benchmarks/accumulate.py [--shapes 4096x4096 1024x4096] [--batches 1 4 16] [--densities 0.1 0.3 0.82]
+                                    [--threads 2] [--rounds 15] [--json]
+
+Counts are small whole numbers of both signs at random places (density .82 is what k = 3 gives). A time is that of
+`spike_accumulate` from the counts on: the list of active channels is made each time. torch multiplies the same counts
+as float32 by [N, K] weights, its own layout, which is the faster one there. In each round every form runs once, in
+turn, so that none finds its weights in a core's cache; medians over rounds. GB/s is over the bytes of those rows of
+weights that the batch selects (of all weights, for torch).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from machine import describe
+from tqdm import tqdm
+
+from neurosim.kernels.accumulate import accumulate_reference, spike_accumulate, work
+
+TYPES = {"float32": 4, "bfloat16": 2, "int8": 1}
+
+
+def spikes(rows: int, inputs: int, density: float, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 4, (rows, inputs)) * rng.choice([-1, 1], (rows, inputs))
+    return (sizes * (rng.random((rows, inputs)) < density)).astype(np.int8)
+
+
+def weights(inputs: int, outputs: int) -> dict[str, np.ndarray]:
+    """The same matrix [K, N] in each type; bfloat16 as its bits, int8 in steps of 1 / 32."""
+    real = np.random.default_rng(1).standard_normal((inputs, outputs), np.float32)
+    bits = torch.from_numpy(real).bfloat16().view(torch.uint16).numpy()
+    return {"float32": real, "bfloat16": bits, "int8": np.clip(np.rint(real * 32), -127, 127).astype(np.int8)}
+
+
+def seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def measure(shape: tuple[int, int], batch: int, density: float, threads: int, rounds: int) -> dict:
+    inputs, outputs = shape
+    counts, made = spikes(batch, inputs, density), weights(inputs, outputs)
+    dense_weights = torch.from_numpy(made["float32"]).T.contiguous()
+    as_float = torch.from_numpy(counts.astype(np.float32))
+    expected = accumulate_reference(counts, made["float32"])
+    np.testing.assert_allclose(
+        spike_accumulate(counts, made["float32"]), expected, rtol=0, atol=1e-5 * np.abs(expected).max()
+    )
+    forms: dict[str, Callable[[], object]] = {
+        name: lambda w=w: spike_accumulate(counts, w, threads=threads) for name, w in made.items()
+    }
+    forms["torch"] = lambda: torch.nn.functional.linear(as_float, dense_weights)
+    for call in forms.values():
+        call()
+    taken: dict[str, list[float]] = {name: [] for name in forms}
+    for _ in range(rounds):
+        for name, call in forms.items():
+            taken[name].append(seconds(call))
+    row: dict = {"inputs": inputs, "outputs": outputs, "batch": batch, "density": density}
+    for name, times in taken.items():
+        middle = statistics.median(times)
+        counted = work(counts, outputs, TYPES.get(name, 4))
+        read = counted.dense_bytes if name == "torch" else counted.batch_bytes
+        row[name] = {"ns": 1e9 * middle, "gb_per_s": read / middle / 1e9, "least_ns": 1e9 * min(times)}
+    row["operations"] = work(counts, outputs, 4).operations
+    row["times_torch"] = {name: row["torch"]["ns"] / row[name]["ns"] for name in made}
+    return row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shapes", nargs="*", default=["4096x4096", "1024x4096"], metavar="KxN")
+    parser.add_argument("--batches", nargs="*", type=int, default=[1, 4, 16])
+    parser.add_argument("--densities", nargs="*", type=float, default=[0.1, 0.3, 0.82])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    cases = [
+        (tuple(map(int, shape.split("x"))), batch, density)
+        for shape in options.shapes
+        for batch in options.batches
+        for density in options.densities
+    ]
+    rows = [measure(*case, options.threads, options.rounds) for case in tqdm(cases, desc="products")]
+    machine = describe(options.threads) | {"torch": torch.__version__}
+    if options.json:
+        print(json.dumps({"machine": machine, "rows": rows}))
+        return
+    print(json.dumps(machine))
+    heads = "".join(f"{name + ', us':>15}{'GB/s':>6}" for name in (*TYPES, "torch"))
+    print(f"{'K x N':>12}{'batch':>6}{'density':>8}{heads}   times torch's speed")
+    for row in rows:
+        cells = "".join(f"{row[n]['ns'] / 1e3:15.0f}{row[n]['gb_per_s']:6.1f}" for n in (*TYPES, "torch"))
+        faster = ", ".join(f"{row['times_torch'][name]:.2f} {name}" for name in TYPES)
+        print(f"{row['inputs']:>6} x{row['outputs']:5}{row['batch']:6}{row['density']:8.2f}{cells}   {faster}")
+
+
+if __name__ == "__main__":
+    main()
