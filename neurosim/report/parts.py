@@ -243,7 +243,10 @@ def _picojoules(ends: Json) -> str:
     return (low if low == high else f"{low}\N{EN DASH}{high}") + f"{numbers.THIN}pJ"
 
 
-def provenance(manifest: Json, metrics: Json, config: str | None) -> Section:
+SAME_SPIKES = "The same command, data and seed give the same spike digest, whatever the number of threads."
+
+
+def provenance(manifest: Json, metrics: Json, config: str | None, lead: str = SAME_SPIKES) -> Section:
     """What made this result, and with what it can be made again."""
     commit, changed = manifest.get("git_commit"), manifest.get("git_changed")
     known = {
@@ -265,7 +268,6 @@ def provenance(manifest: Json, metrics: Json, config: str | None) -> Section:
         body.append(page.notice("The run folder has no manifest.json: where this came from is not known."))
     shown = el("pre", {}, config) if config is not None else page.notice("The run folder has no config.toml.")
     body.append(page.cards([el("details", {"class": "card"}, el("summary", {}, "The whole configuration"), shown)]))
-    lead = "The same command, data and seed give the same spike digest, whatever the number of threads."
     return Section("provenance", "Provenance", lead, body)
 
 

@@ -65,9 +65,11 @@ def run(plan: Plan) -> Result:
     shapes = _shapes(table, config.head.seed)
     name = f"continual-{config.stream['kind']}"
     with record(config.tree(), name, plan.out, plan.command, plan.say) as folder:
-        folder.note(kind=CONTINUAL, data=shapes)
+        # Every learner sees the same stream, but in a sweep of the stream.
+        same = len({repr(shape) for shape in shapes.values()}) == 1
+        folder.note(kind=CONTINUAL, data={"stream": next(iter(shapes.values()))} if same else shapes)
         with resumable(folder, COMMAND):
-            return _body(plan, folder, table, shapes)
+            return _body(plan, folder, table, {name: shape["tasks"] for name, shape in shapes.items()})
 
 
 def resume(path: Path, plan: Plan) -> Result:
@@ -84,7 +86,8 @@ def resume(path: Path, plan: Plan) -> Result:
         raise NeurosimInputError(f"{path}: is no continual run; resume it with the command that began it")
     with reopen(folder, plan.command), resumable(folder, COMMAND):
         again = Plan(stored(folder), plan.where, path, plan.quiet, plan.command, plan.say, plan.finish)
-        return _body(again, folder, rows(again.config), folder.manifest["data"])
+        data, table = folder.manifest["data"], rows(again.config)
+        return _body(again, folder, table, {row.name: data.get(row.name, data.get("stream"))["tasks"] for row in table})
 
 
 def _shapes(table: Sequence[Row], seed: int) -> dict[str, Any]:
@@ -96,19 +99,17 @@ def _shapes(table: Sequence[Row], seed: int) -> dict[str, Any]:
         if key not in known:
             problem = (stream := row.recipe().build(seed)).problem
             shape = {"steps": problem.steps, "units": problem.units, "classes": problem.classes}
-            known[key] = {"tasks": list(stream.names), "scenario": problem.scenario, **shape}
+            known[key] = {"tasks": len(stream), "names": "; ".join(stream.names), "scenario": problem.scenario, **shape}
         found[row.name] = known[key]
     return found
 
 
-def _body(plan: Plan, folder: RunFolder, table: Sequence[Row], shapes: Mapping[str, Any]) -> Result:
+def _body(plan: Plan, folder: RunFolder, table: Sequence[Row], tasks: Mapping[str, int]) -> Result:
     config, start = plan.config, time.perf_counter()
     seeds = [config.head.seed + k for k in range(config.head.seeds)]
     root = folder.path.resolve() / CELLS
     jobs = {
-        (row.name, seed): Job(
-            root / _slug(row.name) / f"seed-{seed}", spec(row, seed, config.on), len(shapes[row.name]["tasks"])
-        )
+        (row.name, seed): Job(root / _slug(row.name) / f"seed-{seed}", spec(row, seed, config.on), tasks[row.name])
         for row in table
         for seed in seeds
     }
