@@ -28,8 +28,8 @@ class Design:
         hidden: units of each dense layer.
         recurrent: dense layers feed back to themselves, one step later.
         readout: how a class is read from the last step on. A leaky integrator for each class, of which the "mean" over
-            the recording, the "max" or the "last" value counts; or a spiking neuron for each, and the "count" of spikes
-            a step.
+            the recording, the "max" or the "last" value counts; or a spiking neuron for each, and the "count" of its
+            spikes.
         tau_mem: s, of spiking neurons. AdaptiveLIF draws each unit's between a quarter and all of it.
         tau_syn: s, of CurrentLIF.
         tau_adapt: s, of AdaptiveLIF; each unit's is drawn between a fifth and all of it.

@@ -134,23 +134,34 @@ class Trainer:
 
         Every process works on its share, and all get the gradient of the whole.
         """
-        share = self.team.share(chosen)
-        epoch, step = self.course.epoch, self.course.step
-        batch = self.binning.batch(self.train, chosen[share], self.augment, self.seed, epoch)
-        masks = self.net.dropout(len(chosen), stream(self.seed, "training", "dropout", str(step)) >> 1)
         self.optimiser.zero_grad(set_to_none=False)
+        share, sums = self.team.share(chosen), torch.zeros(3)
+        # Of a last, small batch there may be nothing for this process.
+        if len(chosen[share]):
+            sums = self._backward(chosen, share)
+        grads = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.net.parameters()]
+        for parameter, grad in zip(self.net.parameters(), grads, strict=True):
+            parameter.grad = grad
+        self.team.add([sums, *grads])
+        return float(sums[0]), int(sums[1]), float(sums[2])
+
+    def _backward(self, chosen: NDArray[np.int64], share: slice) -> torch.Tensor:
+        """Add the gradient of a share of a batch; its part of the loss, how many were right, its part of the rate."""
+        batch = self.binning.batch(self.train, chosen[share], self.augment, self.seed, self.course.epoch)
+        draws = stream(self.seed, "training", "dropout", str(self.course.step)) >> 1
         x, lengths, labels = _tensors(batch)
-        trace = self.net.trace(x, lengths, [mask[share] for mask in masks])
+        trace = self.net.trace(x, lengths, [mask[share] for mask in self.net.dropout(len(chosen), draws)])
         each = nn.functional.cross_entropy(
             trace.scores, labels, label_smoothing=self.schedule.smoothing, reduction="sum"
         )
+        part = len(labels) / len(chosen)
         loss = each / len(chosen)
-        (loss + self.schedule.sparsity * _activity(trace.spikes) * len(labels) / len(chosen)).backward()
+        rates = _rates(trace.spikes, lengths)
+        square = torch.stack([rate.square().mean() for rate in rates]).sum()
+        (loss + self.schedule.sparsity * part * square).backward()
         right = (trace.scores.argmax(dim=1) == labels).sum().float()
-        sums = torch.stack([loss.detach(), right, _rate(trace.spikes) * len(labels) / len(chosen)])
-        grads = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.net.parameters()]
-        self.team.add([sums, *grads])
-        return float(sums[0]), int(sums[1]), float(sums[2])
+        mean = torch.cat(rates, dim=1).detach().mean()
+        return torch.stack([loss.detach(), right, part * mean])
 
     def _epoch(self, told: Callable[[Told], None]) -> None:
         began, course, size = time.perf_counter(), self.course, len(self.train)
@@ -255,11 +266,7 @@ def _tensors(batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return torch.from_numpy(batch.x), torch.from_numpy(batch.lengths), torch.from_numpy(batch.labels)
 
 
-def _activity(spikes: tuple[torch.Tensor, ...]) -> torch.Tensor:
-    """What `Schedule.sparsity` weighs: the mean square of the units' rates, summed over layers."""
-    return torch.stack([s.mean(dim=0).square().mean() for s in spikes]).sum()
-
-
-def _rate(spikes: tuple[torch.Tensor, ...]) -> torch.Tensor:
-    """Spikes a unit and step."""
-    return sum(s.detach().sum() for s in spikes) / sum(s.numel() for s in spikes)  # type: ignore[return-value]
+def _rates(spikes: tuple[torch.Tensor, ...], lengths: torch.Tensor) -> list[torch.Tensor]:
+    """[B, units] spikes a step of each recording, of every layer."""
+    inside = torch.arange(len(spikes[0]))[:, None] < lengths
+    return [(s * inside[..., None]).sum(dim=0) / lengths[:, None] for s in spikes]

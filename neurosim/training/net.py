@@ -215,6 +215,10 @@ def _mean(out: Tensor, lengths: Tensor | None) -> Tensor:
     return (out * inside).sum(dim=0) / inside.sum(dim=0)
 
 
+def _count(out: Tensor, lengths: Tensor | None) -> Tensor:
+    return (out * _inside(out, lengths)).sum(dim=0)
+
+
 def _max(out: Tensor, lengths: Tensor | None) -> Tensor:
     return out.masked_fill(~_inside(out, lengths), -math.inf).amax(dim=0)
 
@@ -229,5 +233,5 @@ READ: dict[str, Callable[[Tensor, Tensor | None], Tensor]] = {
     "mean": _mean,
     "max": _max,
     "last": _last,
-    "count": _mean,
+    "count": _count,
 }
