@@ -331,7 +331,7 @@ def test_configs_survive_json_and_name_what_is_wrong() -> None:
         LanguageConfig.from_json({"widht": 3})
     with pytest.raises(NeurosimInputError, match=r"LanguageConfig.layers\[0\]: must be kind, options"):
         LanguageConfig.from_json({"layers": [{"kynd": "gla"}]})
-    with pytest.raises(NeurosimInputError, match="LanguageConfig.mlp: unknown name 'mlp'"):
+    with pytest.raises(NeurosimInputError, match=r"LanguageConfig\.mlp: unknown name 'mlp'"):
         LanguageModel(LanguageConfig((Layer("gla"),), mlp="mlp"))
 
 

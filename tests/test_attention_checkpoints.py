@@ -193,7 +193,7 @@ def test_sharded_folders(gla: Path) -> None:
         read_model(gla)
     (gla / files[0]).unlink()
     (gla / "model.safetensors.index.json").write_text(json.dumps({"weight_map": dict.fromkeys(names, files[0])}))
-    with pytest.raises(NeurosimMissingError, match="00001-of-00002.safetensors: no such file"):
+    with pytest.raises(NeurosimMissingError, match=r"00001-of-00002\.safetensors: no such file"):
         read_model(gla)
 
 
@@ -218,7 +218,7 @@ def test_missing_extra_and_misshapen_tensors_are_named(gla: Path) -> None:
 
 def test_integers_are_refused_by_name(gla: Path) -> None:
     rewrite(gla, lambda t: t.update({"model.norm.weight": t["model.norm.weight"].to(torch.int8)}))
-    with pytest.raises(NeurosimFormatError, match="tensor 'model.norm.weight': type I8 is no float"):
+    with pytest.raises(NeurosimFormatError, match=r"tensor 'model\.norm\.weight': type I8 is no float"):
         read_model(gla)
 
 

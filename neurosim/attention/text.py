@@ -8,7 +8,7 @@ from ..errors import NeurosimInputError, NeurosimMissingError
 
 
 def python_text() -> bytes:
-    """The reference prose of the installed Python (`pydoc_data.topics`), about 700 kB: a text that needs no download.
+    """The reference prose of the installed Python (`pydoc_data.topics`), about 470 kB: a text that needs no download.
 
     Raises:
         NeurosimMissingError: this Python was installed without it.

@@ -92,7 +92,7 @@ def train_bytes(
     Args:
         config: default `small()`; its vocabulary must be 256.
         report: called after every validation, and every 50 updates without one.
-        folder: where the model of the lowest validation loss so far is kept (`write_model`), and at the end the last.
+        folder: where the model is kept (`write_model`) after every validation.
 
     Raises:
         NeurosimInputError: a setting breaks its rule, or the text is too short.

@@ -1,0 +1,103 @@
+"""Byte-level language models: text, windows, losses, and that training learns."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from neurosim.attention import (
+    LanguageConfig,
+    LanguageModel,
+    Layer,
+    Progress,
+    Training,
+    python_text,
+    read_model,
+    read_text,
+    small,
+    train_bytes,
+    validation_loss,
+)
+from neurosim.attention.train import _rate, _windows, split
+from neurosim.errors import NeurosimInputError, NeurosimMissingError
+
+TINY = LanguageConfig((Layer("gated_deltanet", {"heads": 1, "head": 8, "value": 8}),), width=16, hidden=32)
+QUICK = Training(steps=40, batch=4, length=24, rate=2e-2, warmup=4, every=20)
+TEXT = b"the cat sat on the mat. " * 60
+
+
+def test_the_text_of_python_itself() -> None:
+    text = python_text()
+    assert len(text) > 400_000 and b"iterator" in text and text.decode()
+
+
+def test_text_files(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(b"abc")
+    assert read_text(path) == b"abc"
+    path.write_bytes(b"")
+    with pytest.raises(NeurosimInputError, match=r"must hold text \(got 0 bytes\)"):
+        read_text(path)
+    with pytest.raises(NeurosimMissingError, match="no such text file"):
+        read_text(tmp_path / "none.txt")
+
+
+def test_training_learns_is_kept_and_is_a_function_of_the_seed(tmp_path: Path) -> None:
+    heard: list[Progress] = []
+    model, loss = train_bytes(TEXT, TINY, QUICK, heard.append, tmp_path / "lm")
+    assert [p.step for p in heard] == [20, 40] and loss == heard[-1].validation
+    assert loss < 2.0 < math.log(256) and loss < (heard[0].validation or 0)
+    saved = read_model(tmp_path / "lm")
+    assert all(torch.equal(a, b) for a, b in zip(saved.parameters(), model.parameters(), strict=True))
+    again, same = train_bytes(TEXT, TINY, dataclasses.replace(QUICK, every=0))
+    assert same == loss and all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters(), strict=True))
+    _, other = train_bytes(TEXT, TINY, dataclasses.replace(QUICK, seed=1))
+    assert other != loss
+
+
+def test_validation_loss_is_the_mean_over_streams_with_their_state() -> None:
+    """Against one pass over each stream as a whole."""
+    model, tokens = LanguageModel(TINY).double(), split(TEXT, 0.5)[1][:241]
+    streams = tokens[:240].view(4, 60), tokens[1:241].view(4, 60)
+    logits, _ = model(streams[0])
+    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), streams[1].flatten())
+    assert math.isclose(validation_loss(model, tokens, 16, 4), float(expected.detach()), rel_tol=1e-9)
+
+
+def test_the_end_of_the_text_is_held_out() -> None:
+    learn, held = split(bytes(range(100)), 0.2)
+    assert learn.tolist() == list(range(80)) and held.tolist() == list(range(80, 100))
+    windows = _windows(learn, Training(batch=500, length=10), 3)
+    assert windows.shape == (500, 11) and int(windows.max()) == 79 and int(windows.min()) == 0
+    assert torch.equal(windows, _windows(learn, Training(batch=500, length=10), 3))
+
+
+def test_the_rate_rises_and_falls() -> None:
+    training = Training(steps=100, warmup=10, rate=1.0)
+    rates = [_rate(training, step) for step in range(100)]
+    assert math.isclose(rates[0], 0.1) and math.isclose(max(rates), 1.0) and 0.1 <= rates[-1] < 0.102
+    assert rates[:10] == sorted(rates[:10]) and rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_the_default_model_has_a_million_parameters() -> None:
+    assert 1_000_000 <= LanguageModel(small()).parameter_count() < 1_300_000
+
+
+@pytest.mark.parametrize(
+    "training, message",
+    [
+        (Training(steps=0), r"Training.steps: must be > 0 \(got 0\)"),
+        (Training(rate=math.inf), "Training.rate: must be finite and > 0"),
+        (Training(held_out=1.0), "Training.held_out: must be > 0 and < 1"),
+        (Training(length=4000), "text: must have at least 40020 bytes for windows of 4000"),
+    ],
+)
+def test_settings_that_break_their_rule(training: Training, message: str) -> None:
+    with pytest.raises(NeurosimInputError, match=message):
+        train_bytes(TEXT, TINY, training)
+    with pytest.raises(NeurosimInputError, match=r"LanguageConfig\.vocabulary: must be 256 for bytes"):
+        train_bytes(TEXT, dataclasses.replace(TINY, vocabulary=64), QUICK)
