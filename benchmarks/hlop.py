@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -26,14 +27,14 @@ from machine import describe
 from tqdm import tqdm
 
 from neurosim import catalog
-from neurosim.continual.matrix import MEASURES, Matrix, measures, summary
+from neurosim.continual.matrix import MEASURES, estimate
 from neurosim.datasets import mnist
 from neurosim.hlop import TRAININGS, HLOPNetwork
 
 SIZES = (784, 800, 800, 10)
 BATCH, ASKED = 64, 1000
 MEAN, SD = 0.1307, 0.3081  # of MNIST's grey levels
-SHOWN = ("acc", "bwt", "fwt")
+SHOWN = ("acc", "bwt")
 Labelled = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -91,48 +92,56 @@ def learn(network: HLOPNetwork, train: Labelled, recipe: Recipe, task: int, seed
 
 
 @torch.no_grad()
-def accuracies(network: HLOPNetwork, test: Labelled, tasks: int, seed: int) -> np.ndarray:
+def accuracies(network: HLOPNetwork, test: Labelled, learned: int, tasks: int, seed: int) -> list[float]:
+    """On each task learned so far; no number for the others, which are not asked."""
     x, y = test
-    found = [torch.cat([network(part).argmax(1) for part in shown(x, seed, task)]) for task in range(tasks)]
-    return np.array([float((labels == y).float().mean()) for labels in found])
+    found = [torch.cat([network(part).argmax(1) for part in shown(x, seed, task)]) for task in range(learned)]
+    return [float((labels == y).float().mean()) for labels in found] + [math.nan] * (tasks - learned)
 
 
-def run(training: str, projects: bool, options: argparse.Namespace, seed: int) -> tuple[Matrix, list[float]]:
-    """One seed: the accuracy matrix, and the seconds that learning each task took."""
+def run(training: str, projects: bool, options: argparse.Namespace, seed: int) -> dict[str, object]:
+    """One seed: the accuracy matrix, its measures, and the seconds (and those of the CPU) that each task took."""
     train, test = data(options.held_out)
     recipe = PUBLISHED if options.published else OURS
     network = HLOPNetwork(SIZES, TRAININGS[training](), spiking=options.spiking, projects=projects, seed=seed)
-    rows, seconds = [accuracies(network, test, options.tasks, seed)], []
+    rows, seconds, cpu = [[math.nan] * options.tasks], [], []
     for task in range(options.tasks):
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         network.begin_task(recipe.rows(task))
         learn(network, train, recipe, task, seed, options.train)
         network.end_task()
         seconds.append(time.perf_counter() - start)
-        rows.append(accuracies(network, test, options.tasks, seed))
-        line = " ".join(f"{100 * a:6.2f}" for a in rows[-1])
-        print(f"after task {task + 1:2} ({seconds[-1]:6.1f} s) {line}", file=sys.stderr, flush=True)
-    return Matrix(np.array(rows), seed), seconds
+        cpu.append(time.process_time() - busy)
+        rows.append(accuracies(network, test, task + 1, options.tasks, seed))
+        line = " ".join(f"{100 * a:6.2f}" for a in rows[-1][: task + 1])
+        print(f"after task {task + 1:2} ({seconds[-1]:.0f} s, CPU {cpu[-1]:.0f} s) {line}", file=sys.stderr, flush=True)
+    matrix = np.array(rows)
+    return {
+        "seed": seed,
+        "matrix": matrix[1:].tolist(),
+        **{name: MEASURES[name].of(matrix) for name in SHOWN},
+        "seconds": seconds,
+        "cpu_seconds": cpu,
+    }
 
 
 def measured(training: str, projects: bool, options: argparse.Namespace) -> dict[str, object]:
     """One row of the table, over seeds."""
     runs = [run(training, projects, options, seed) for seed in range(options.seeds)]
-    over = summary([matrix for matrix, _ in runs])
+    over = {name: estimate([of[name] for of in runs]) for name in SHOWN}
     return {
         "training": training,
         "method": "HLOP" if projects else "plain SGD",
         "recipe": "published" if options.published else "ours",
         "lateral": ("spiking" if options.spiking else "linear") if projects else None,
-        **{name: None if e is None else {"mean": e.mean, "sd": e.sd} for name, e in over.items()},
-        "seconds": float(np.median([sum(seconds) for _, seconds in runs])),
-        "runs": [{"seed": m.seed, "matrix": m.values.tolist(), "seconds": s, "measures": measures(m)} for m, s in runs],
+        **{name: {"mean": e.mean, "sd": e.sd} for name, e in over.items()},
+        "seconds": float(np.median([sum(of["seconds"]) for of in runs])),
+        "cpu_seconds": float(np.median([sum(of["cpu_seconds"]) for of in runs])),
+        "runs": runs,
     }
 
 
-def percent(value: dict | None) -> str:
-    if value is None:
-        return "-"
+def percent(value: dict) -> str:
     spread = "" if value["sd"] is None else f" +- {100 * value['sd']:.2f}"
     return f"{100 * value['mean']:.2f}{spread}"
 
@@ -140,17 +149,17 @@ def percent(value: dict | None) -> str:
 def table(rows: list[dict]) -> Iterator[str]:
     """A line a method, the formulas, and the accuracy matrices of all seeds."""
     heads = "".join(f"{MEASURES[name].title:>16}" for name in SHOWN)
-    yield f"{'':10}{'training':10}{'lateral':10}{'recipe':10}{heads}{'seconds':>10}"
+    yield f"{'':10}{'training':10}{'lateral':10}{'recipe':10}{heads}{'seconds':>10}{'CPU':>10}"
     for row in rows:
-        cells = "".join(f"{percent(row[name]):>16}" for name in SHOWN)
-        yield f"{row['method']:10}{row['training']:10}{row['lateral'] or '-':10}{row['recipe']:10}{cells}" + (
-            f"{row['seconds']:10.0f}"
-        )
+        names = f"{row['method']:10}{row['training']:10}{row['lateral'] or '-':10}{row['recipe']:10}"
+        values = "".join(f"{percent(row[name]):>16}" for name in SHOWN)
+        yield names + values + f"{row['seconds']:10.0f}{row['cpu_seconds']:10.0f}"
     yield from (f"{MEASURES[name].title} = {MEASURES[name].formula}" for name in SHOWN)
     for row in rows:
         for of in row["runs"]:
-            yield f"{row['method']}, {row['training']}, seed {of['seed']}: accuracy on each task, after 0, 1, ... tasks"
-            yield from (" ".join(f"{100 * a:6.2f}" for a in line) for line in of["matrix"])
+            yield f"{row['method']}, {row['training']}, seed {of['seed']}: accuracy on tasks 1, 2, ... after 1, 2, ..."
+            lines = [line[: i + 1] for i, line in enumerate(of["matrix"])]
+            yield from (" ".join(f"{100 * a:6.2f}" for a in line) for line in lines)
 
 
 def main() -> None:
