@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -348,3 +350,29 @@ def test_a_quantity_says_what_it_is() -> None:
         "tau_mem.raw",
         "v_threshold.raw",
     ]
+
+
+def benchmark(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
+    import layers
+
+    return layers, argparse.Namespace(steps=20, repeats=1, rounds=1, threads=1, peers=())
+
+
+def test_the_benchmark_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    layers, chosen = benchmark(monkeypatch)
+    row = layers.compare("layer", 40, chosen)
+    assert 0 < row["figures"]["neurosim"]["spikes"] < 0.2 and not row["missing"]
+    assert f"{row['figures']['neurosim']['spikes']:8.4f}" in layers.table(row)
+
+
+@pytest.mark.peer
+def test_peers_are_given_the_same_recurrence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To their own rounding: as many spikes."""
+    layers, chosen = benchmark(monkeypatch)
+    if not layers.PEERS_PYTHON.exists():
+        pytest.skip("no .venv-peers: run `make peers`")
+    chosen.peers = layers.PEERS
+    row = layers.compare("neurons", 40, chosen)
+    rates = [figures["spikes"] for figures in row["figures"].values()]
+    assert len(rates) == 4 and rates == pytest.approx([rates[0]] * 4, abs=1e-3)
