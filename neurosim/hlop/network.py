@@ -25,8 +25,9 @@ FIRST_LR, HIDDEN_LR = 0.001, 0.01
 class HLOPNetwork(nn.Module):
     """Layers of spiking units, each with a lateral circuit that knows what earlier tasks have used.
 
-    `begin_task(rows)` adds lateral neurons, `step` learns from a minibatch, `end_task` freezes them. From the second
-    task on weights change only where no frozen lateral neuron looks, and thresholds no longer change.
+    `begin_task(rows)` adds lateral neurons, `gradients` teaches them a minibatch and has the gradients for an
+    optimizer, `end_task` freezes them. From the second task on weights change only where no frozen lateral neuron
+    looks, and thresholds no longer change.
 
     Args:
         sizes: units from the inputs to the classes, published for permuted MNIST (784, 800, 800, 10).
@@ -54,8 +55,10 @@ class HLOPNetwork(nn.Module):
         layers = []
         for i, (inputs, outputs) in enumerate(pairwise(sizes)):
             lr = HIDDEN_LR if i else FIRST_LR
-            subspace = Subspace(inputs, lr, spiking=spiking, scale=scale, levels=levels, seed=seed * 1009 + i)
-            layers.append(ProjectedLinear(inputs, outputs, subspace, seed=seed * 1009 + i))
+            # Seeds that no other layer has, nor another kind of weights.
+            own = seed * 1009 + 2 * i
+            subspace = Subspace(inputs, lr, spiking=spiking, scale=scale, levels=levels, seed=own + 1)
+            layers.append(ProjectedLinear(inputs, outputs, subspace, seed=own))
         self.layers = nn.ModuleList(layers)
         self.units = nn.ModuleList(self.training_by.units(n) for n in self.sizes[1:-1])
 
