@@ -36,7 +36,7 @@ class Training:
         seed: of first weights and windows.
     """
 
-    steps: int = 1500
+    steps: int = 1000
     batch: int = 16
     length: int = 128
     rate: float = 4e-3

@@ -1,0 +1,217 @@
+"""What attention kinds remember: recall against the number of pairs, parity with and without negative eigenvalues.
+
+    python benchmarks/attention.py [recall] [parity] [--kinds deltanet gla ..] [--seeds 3] [--steps N] [--plot FILE]
+                                   [--json]
+
+Recall: a sequence of N pairs of a key and a value (of 256 keys and 32 values, drawn anew each time), each pair one
+token, then the N keys in another order: say the value of each. One layer, one head, keys of 32 channels, trained on N
+from 1 to 96 and tested at each N of the table; chance is .031. Parity: the parity of all bits so far, one layer of the
+delta rule without convolution, trained on up to 40 bits and tested on 40 and 256.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from machine import describe
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from neurosim.attention import LanguageConfig, LanguageModel, Layer, Place, build
+
+KEYS, VALUES, WIDTH, KEY = 256, 32, 64, 32
+PAIRS = (4, 8, 16, 24, 32, 48, 64, 96)
+ONE = {"heads": 1, "keys": KEY, "values": WIDTH, "conv": 0}
+HEAD = {"heads": 1, "head": KEY, "value": WIDTH, "conv": 0}
+RECALL: dict[str, tuple[str, dict[str, Any]]] = {
+    "softmax, all tokens": ("window", {"heads": 2, "window": 0}),
+    "linear, elu + 1": ("linear", {"heads": 1, "keys": KEY, "values": WIDTH}),
+    "linear, hedgehog": ("linear", {"heads": 1, "keys": KEY, "values": WIDTH, "map": "hedgehog"}),
+    "linear, identity": ("linear", {"heads": 1, "keys": KEY, "values": WIDTH, "map": "identity", "normalise": False}),
+    "retention": ("retention", ONE | {"rotary": False}),
+    "simple GLA": ("simple_gla", ONE),
+    "Mamba-2": ("mamba2", {"expand": 1, "head": WIDTH, "state": KEY, "conv": 1}),
+    "GLA": ("gla", ONE),
+    "HGRN-2": ("hgrn2", {"state": KEY}),
+    "DeltaNet": ("deltanet", ONE),
+    "gated DeltaNet": ("gated_deltanet", HEAD),
+    "DeltaProduct, 2": ("deltaproduct", HEAD | {"steps": 2}),
+    "KDA": ("kda", HEAD),
+    "RWKV-7": ("rwkv7", {"head": KEY}),
+    "MoM, 4 + 1": ("mom", HEAD),
+    "SSE, 4 + 1": ("sse", {"heads": 1, "head": KEY, "value": WIDTH}),
+    "S4D": ("ssm", {"state": KEY // 2}),
+    "almost-linear": ("alrnn", {"units": KEY}),
+}
+PARITY = {"[0, 1]": {"negative": False}, "[-1, 1]": {"negative": True}}
+
+
+class Recall(nn.Module):
+    """Pairs and queries to values through one mixer."""
+
+    def __init__(self, kind: str, options: dict[str, Any]) -> None:
+        super().__init__()
+        self.keys, self.values = nn.Embedding(KEYS, WIDTH), nn.Embedding(VALUES + 1, WIDTH)
+        self.norm, self.mixer = nn.RMSNorm(2 * WIDTH), build(kind, WIDTH, Place(), options)
+        self.mix, self.head = nn.Linear(2 * WIDTH, WIDTH, bias=False), nn.Linear(WIDTH, VALUES)
+        self.out = nn.RMSNorm(WIDTH)
+
+    def forward(self, keys: Tensor, values: Tensor) -> Tensor:
+        """Scores [B, T, VALUES] from keys [B, T] and values [B, T], VALUES standing for a query."""
+        x = self.mix(self.norm(torch.cat([self.keys(keys), self.values(values)], -1)))
+        return self.head(self.out(self.mixer(x)[0]))
+
+
+def sequences(pairs: int, batch: int, draws: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """(keys, values, wanted values [B, N]) of sequences of N pairs and their N queries."""
+    keys = torch.rand(batch, KEYS, generator=draws).argsort(-1)[:, :pairs]
+    values = torch.randint(VALUES, (batch, pairs), generator=draws)
+    order = torch.rand(batch, pairs, generator=draws).argsort(-1)
+    asked = torch.full_like(values, VALUES)
+    return torch.cat([keys, keys.gather(1, order)], 1), torch.cat([values, asked], 1), values.gather(1, order)
+
+
+def trained(model: nn.Module, loss_of: Callable[[torch.Generator], Tensor], steps: int, seed: int, rate: float) -> None:
+    """AdamW, the rate down a half cosine, on losses of data drawn by `loss_of`."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
+    draws = torch.Generator().manual_seed(seed + 1)
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * min(1, (step + 1) / 50) * (0.02 + 0.49 * (1 + np.cos(np.pi * step / steps)))
+        optimizer.zero_grad(set_to_none=True)
+        loss_of(draws).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+
+def recall(kind: str, options: dict[str, Any], steps: int, seed: int) -> list[float]:
+    """Accuracy at each number of `PAIRS`."""
+    torch.manual_seed(seed)
+    model = Recall(kind, options)
+
+    def loss_of(draws: torch.Generator) -> Tensor:
+        # Few pairs first, then any number: with many from the start some kinds learn nothing for long.
+        most = PAIRS[-1]
+        pairs = int(torch.randint(1, most + 1, (), generator=draws))
+        keys, values, wanted = sequences(pairs, max(8, 512 // pairs), draws)
+        return F.cross_entropy(model(keys, values)[:, pairs:].flatten(0, 1), wanted.flatten())
+
+    trained(model, loss_of, steps, seed, 5e-3)
+    draws, scores = torch.Generator().manual_seed(10**6), []
+    with torch.no_grad():
+        for pairs in PAIRS:
+            keys, values, wanted = sequences(pairs, 64, draws)
+            scores.append(float((model(keys, values)[:, pairs:].argmax(-1) == wanted).double().mean()))
+    return scores
+
+
+def memory_size(kind: str, options: dict[str, Any]) -> int:
+    """Numbers a layer remembers after 2 x 96 tokens."""
+    mixer = build(kind, WIDTH, Place(), options)
+    _, state = mixer(torch.zeros(1, 2 * PAIRS[-1], WIDTH))
+    return state["memory"].numel()
+
+
+def parity(options: dict[str, Any], steps: int, seed: int) -> tuple[float, float]:
+    """Accuracy over sequences of 40 and of 256 bits."""
+    layer = Layer("deltanet", {"heads": 4, "conv": 0} | options)
+    model = LanguageModel(LanguageConfig((layer,), 2, 32, hidden=64), seed)
+
+    def batch(length: int, count: int, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+        bits = torch.randint(2, (count, length), generator=draws)
+        return bits, bits.cumsum(1) % 2
+
+    def loss_of(draws: torch.Generator) -> Tensor:
+        bits, wanted = batch(int(torch.randint(3, 41, (), generator=draws)), 64, draws)
+        return F.cross_entropy(model(bits)[0].flatten(0, 1), wanted.flatten())
+
+    trained(model, loss_of, steps, seed, 5e-3)
+    draws, found = torch.Generator().manual_seed(10**6), []
+    with torch.no_grad():
+        for length in (40, 256):
+            bits, wanted = batch(length, 128, draws)
+            found.append(float((model(bits)[0].argmax(-1) == wanted).double().mean()))
+    return found[0], found[1]
+
+
+def recall_rows(names: list[str], seeds: int, steps: int) -> list[dict[str, Any]]:
+    rows = []
+    for name in tqdm(names, desc="recall", file=sys.stderr):
+        start = time.perf_counter()
+        scores = np.array([recall(*RECALL[name], steps, seed) for seed in range(seeds)])
+        seconds = (time.perf_counter() - start) / seeds
+        row = {"kind": name, "memory": memory_size(*RECALL[name]), "pairs": PAIRS, "seconds": seconds}
+        rows.append(
+            row | {"mean": scores.mean(0).tolist(), "low": scores.min(0).tolist(), "high": scores.max(0).tolist()}
+        )
+    return rows
+
+
+def parity_rows(seeds: int, steps: int) -> list[dict[str, Any]]:
+    rows = []
+    for name, options in tqdm(PARITY.items(), desc="parity", file=sys.stderr):
+        scores = np.array([parity(options, steps, seed) for seed in range(seeds)])
+        rows.append({"eigenvalues": name, "short": scores[:, 0].tolist(), "long": scores[:, 1].tolist()})
+    return rows
+
+
+def draw(rows: list[dict[str, Any]], path: str) -> None:
+    """Recall against pairs, a curve a kind."""
+    from neurosim.report.charts import PALETTE, Curve, curves, write_picture
+
+    drawn = []
+    for i, row in enumerate(rows):
+        kind = ("line", "dashed", "dots")[i // len(PALETTE) % 3]
+        drawn.append(Curve(row["kind"], np.array(PAIRS, float), np.array(row["mean"]), PALETTE[i % len(PALETTE)], kind))
+    write_picture(path, curves(drawn, "pairs", "recalled", "Recall against the number of pairs", y=(0.0, 1.0)))
+
+
+def show(found: dict[str, Any], seeds: int) -> None:
+    if "recall" in found:
+        print(f"recall, keys of {KEY} channels, mean over {seeds} seeds, by number of pairs")
+        print(f"{'kind':22}{'memory':>8}" + "".join(f"{pairs:>7}" for pairs in PAIRS) + f"{'s each':>9}")
+        for row in found["recall"]:
+            scores = "".join(f"{score:7.2f}" for score in row["mean"])
+            print(f"{row['kind']:22}{row['memory']:8}{scores}{row['seconds']:9.0f}")
+    if "parity" in found:
+        print(f"{'parity, eigenvalues':22}{'40 bits':>18}{'256 bits':>18}   (worst to best of {seeds} seeds)")
+        for row in found["parity"]:
+            spans = (f"{min(row[name]):.3f} to {max(row[name]):.3f}" for name in ("short", "long"))
+            print(f"{row['eigenvalues']:22}" + "".join(f"{span:>18}" for span in spans))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("tasks", nargs="*", default=["recall", "parity"])
+    parser.add_argument("--kinds", nargs="+", default=list(RECALL))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--plot", help="SVG or PNG of the recall curves")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    found: dict[str, Any] = {}
+    if "recall" in options.tasks:
+        found["recall"] = recall_rows(options.kinds, options.seeds, options.steps)
+        if options.plot:
+            draw(found["recall"], options.plot)
+    if "parity" in options.tasks:
+        found["parity"] = parity_rows(options.seeds, options.steps)
+    machine = describe(1)
+    if options.json:
+        print(json.dumps({"machine": machine, **found}))
+        return
+    print(json.dumps(machine))
+    show(found, options.seeds)
+
+
+if __name__ == "__main__":
+    main()
