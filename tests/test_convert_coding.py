@@ -211,7 +211,7 @@ def test_planes_of_the_kernel_are_those_of_the_expansion() -> None:
 def test_tallies_count_by_brute_force() -> None:
     draws = np.random.default_rng(4)
     counts = np.rint(draws.standard_cauchy((400, 6)) * 20).astype(np.int64)
-    tally = Tally(6)
+    tally = Tally()
     for part in np.array_split(counts, 3):
         tally.add(torch.from_numpy(part).double())
     assert tally.rows == 400 and tally.entries == 2400 and tally.silent() == (counts == 0).sum()

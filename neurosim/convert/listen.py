@@ -15,6 +15,7 @@ BATCH = 8  # windows at once
 Heard = Callable[[str, Tensor, Tensor], None]
 
 
+@torch.enable_grad()
 def listen(model: LanguageModel, names: Sequence[str], windows: Tensor, heard: Heard, seed: int = 0) -> None:
     """Call heard(name, x [n, K], g [n, K]) for every layer and batch: its input and the loss's gradient by it.
 
@@ -43,15 +44,20 @@ def listen(model: LanguageModel, names: Sequence[str], windows: Tensor, heard: H
         return layer.register_forward_hook(hook)
 
     hooks = [watch(name) for name in names]
+    was = {p: p.requires_grad for p in model.parameters()}
     try:
+        for p in was:
+            p.requires_grad_(True)
         for part in windows.split(BATCH):
             logits = model(part[:, :-1])[0].flatten(0, 1)
             labels = torch.multinomial(logits.detach().softmax(-1), 1, generator=draws)[:, 0]
             loss = F.cross_entropy(logits, labels, reduction="sum")
-            torch.autograd.grad(loss, [p for p in model.parameters() if p.requires_grad], allow_unused=True)
+            torch.autograd.grad(loss, list(was), allow_unused=True)
     finally:
         for hook in hooks:
             hook.remove()
+        for p, needed in was.items():
+            p.requires_grad_(needed)
 
 
 def windows_of(tokens: Tensor, count: int, length: int, seed: int = 0) -> Tensor:

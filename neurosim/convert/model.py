@@ -22,6 +22,7 @@ from .rotate import rotated
 from .tally import Tally
 from .tuning import Tuning, tune
 
+LEARNED = 60  # updates that train thresholds
 Say = Callable[[str], None]
 
 
@@ -36,7 +37,7 @@ class Coding:
         levels: L, the largest count of 'qcfs' and 'stbif'.
         expansion: a name of `EXPANSIONS`; none for the scheme's own.
         planes: spikes at most a count; larger counts escape, exactly.
-        weights: 'float32' or 'int8'.
+        weights: 'int8', with one step an output channel, or 'float32'.
         shrink: soft threshold before rounding, in thresholds.
         rotate: turn the residual stream to its principal axes first where that can be done (schemes with a threshold a
             channel).
@@ -54,7 +55,7 @@ class Coding:
     levels: int = 15
     expansion: str | None = None
     planes: int = 4
-    weights: str = "float32"
+    weights: str = "int8"
     shrink: float = 0.0
     rotate: bool = True
     qk: bool = False
@@ -121,17 +122,17 @@ class Converted:
         """Tallies of all coders by name, filled while the block runs."""
         coders = self.coders()
         tallies = {}
-        for name, (coder, channels) in coders.items():
-            tallies[name] = coder.tally = Tally(channels)
+        for name, coder in coders.items():
+            tallies[name] = coder.tally = Tally()
         try:
             yield tallies
         finally:
-            for coder, _ in coders.values():
+            for coder in coders.values():
                 coder.tally = None
 
-    def coders(self) -> dict[str, tuple[Coder, int]]:
-        """(coder, channels) by name: of the linear layers, and of q, k and the state where they are coded."""
-        found = {name: (layer.coder, layer.in_features) for name, layer in self.layers.items()}
+    def coders(self) -> dict[str, Coder]:
+        """By name: of the linear layers, and of q, k and the state where they are coded."""
+        found = {name: layer.coder for name, layer in self.layers.items()}
         return found | state.coders(self.model)
 
 
@@ -231,14 +232,8 @@ def convert(
     made.price = found.price
     if scheme.learned:
         say("training thresholds")
-        tune(
-            made.model,
-            made.layers,
-            tokens,
-            Tuning(100, weights=False, price=made.price, seed=seed),
-            None,
-            coding.spikes,
-        )
+        brief = Tuning(LEARNED, batch=8, length=length, weights=False, price=made.price, seed=seed)
+        tune(made.model, made.layers, tokens, brief, None, coding.spikes)
     return made
 
 

@@ -94,16 +94,15 @@ def _has_qk(mixer: Mixer) -> bool:
     return isinstance(mixer, WindowAttention) or hasattr(mixer, "q_proj") or lazy_form(mixer) is not None
 
 
-def coders(model: LanguageModel) -> dict[str, tuple[Coder, int]]:
-    """(coder, channels) of q, k and state by name, of all mixers that have them."""
+def coders(model: LanguageModel) -> dict[str, Coder]:
+    """Those of q, k and state by name, of all mixers that have them."""
     found = {}
     for i, mixer in enumerate(model.mixers()):
         inner = mixer.mixer if isinstance(mixer, SpikedMixer) else mixer
         for name in ("q", "k", "state"):
             coder = getattr(inner.codes, name)
             if isinstance(coder, Coder):
-                width = inner.value if name == "state" else inner.key
-                found[f"layers.{i}.mixer.codes.{name}"] = coder, int(cast(int, width))
+                found[f"layers.{i}.mixer.codes.{name}"] = coder
     return found
 
 

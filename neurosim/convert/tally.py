@@ -17,19 +17,21 @@ class Tally:
     """Counts of a layer's inputs.
 
     Attributes:
-        bins: [K, 2 * 127 + 1] int64: how often channel k sent -127 .. 127.
+        bins: [K, 2 * 127 + 1] int64: how often channel k sent -127 .. 127; no channels before something was added.
         beyond: counts out of that range and their channels, [n] each.
         rows: tokens.
         outputs: nonzero entries of the layer's output.
     """
 
-    def __init__(self, channels: int) -> None:
-        self.bins = torch.zeros(channels, 2 * WIDE + 1, dtype=torch.int64)
+    def __init__(self) -> None:
+        self.bins = torch.zeros(0, 2 * WIDE + 1, dtype=torch.int64)
         self.beyond: list[tuple[Tensor, Tensor]] = []
         self.rows = self.outputs = 0
 
     def add(self, counts: Tensor) -> None:
         """Count [.., K] whole numbers."""
+        if not len(self.bins):
+            self.bins = torch.zeros(counts.shape[-1], 2 * WIDE + 1, dtype=torch.int64)
         channels, width = self.bins.shape
         flat = counts.reshape(-1, channels).to("cpu", torch.int64)
         far = flat.abs() > WIDE

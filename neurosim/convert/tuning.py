@@ -53,6 +53,7 @@ class Tuning:
             check(0 <= getattr(self, name) < math.inf, f"Tuning.{name}", "must be >= 0", getattr(self, name))
 
 
+@torch.enable_grad()
 def tune(
     model: LanguageModel,
     layers: Mapping[str, SpikedLinear],

@@ -1,0 +1,477 @@
+"""Converted models: executed equals simulated, states, streams, files, what is counted, what is left on floats."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from neurosim.attention import KINDS, LanguageConfig, LanguageModel, Layer
+from neurosim.convert import SCHEMES, Coding, Converted, SpikedLinear, Tuning, convert, tune
+from neurosim.convert.account import energy, totals, work
+from neurosim.convert.calibrate import calibrate
+from neurosim.convert.compare import alone, check_execution, compare
+from neurosim.convert.generate import Sampling, draw, stream
+from neurosim.convert.listen import listen, windows_of
+from neurosim.convert.rotate import rotated
+from neurosim.convert.saved import is_converted, read_converted, write_converted
+from neurosim.convert.state import SpikedMixer, lazy_form
+from neurosim.errors import NeurosimError, NeurosimInputError
+from neurosim.measure import count
+
+SMALL = {
+    "gated_deltanet": {"heads": 2, "head": 8, "value": 12},
+    "deltaproduct": {"heads": 2, "head": 8, "value": 8},
+    "kda": {"heads": 2, "head": 8},
+    "mamba2": {"head": 8, "state": 8},
+    "mom": {"heads": 2, "head": 8},
+    "sse": {"heads": 2, "head": 8},
+    "hgrn2": {"state": 8},
+    "rwkv7": {"head": 8},
+}
+
+
+def model_of(*kinds: str, seed: int = 1) -> LanguageModel:
+    layers = tuple(Layer(kind, SMALL.get(kind, {})) for kind in kinds)
+    model = LanguageModel(LanguageConfig(layers, width=32, hidden=48), seed)
+    draws = torch.Generator().manual_seed(seed)
+    with torch.no_grad():  # as after training: weights of size 1, norms that are not all alike
+        for name, p in model.named_parameters():
+            if p.dim() == 2:
+                p.copy_(torch.randn(p.shape, generator=draws) / p.shape[1] ** 0.5)
+            elif "norm" in name and p.dim() == 1:
+                p.copy_(1 + 0.3 * torch.randn(p.shape, generator=draws))
+    return model.eval()
+
+
+def text(size: int = 4000, seed: int = 0) -> Tensor:
+    """Bytes that are not all alike: a Markov chain."""
+    draws = np.random.default_rng(seed)
+    steps = draws.choice([1, 2, 3, 17], size=size)
+    return torch.from_numpy((np.cumsum(steps) % 61 + 32).astype(np.int64))
+
+
+@pytest.fixture(scope="module")
+def dense() -> LanguageModel:
+    return model_of("gated_deltanet", "gla")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@torch.no_grad()
+def test_executed_with_int8_weights_is_simulated_bit_for_bit(scheme: str, dense: LanguageModel) -> None:
+    made = convert(dense, Coding(scheme, weights="int8", head=True), text(), windows=4, length=32)
+    tokens = text(90, seed=3).view(2, 45)
+    simulated, _ = made.model(tokens)
+    executed, _ = made.execute(threads=2).model(tokens)
+    assert torch.equal(simulated, executed)
+    assert not torch.equal(simulated, dense(tokens)[0])
+
+
+@torch.no_grad()
+def test_executed_with_float_weights_is_simulated_within_rounding(dense: LanguageModel) -> None:
+    """Layer by layer on the same inputs: a count at a tie may flip behind another order of sums."""
+    made = convert(dense, Coding("ternary", weights="float32"))
+    inputs: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def keep(name: str) -> None:
+        layer = made.layers[name]
+        layer.register_forward_hook(lambda m, given, out: inputs.__setitem__(name, (given[0], out)))
+
+    for name in made.layers:
+        keep(name)
+    made.model(text(64)[None])
+    simulated = dict(inputs)
+    made.execute()
+    for name, (x, out) in simulated.items():
+        torch.testing.assert_close(made.layers[name](x), out, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@torch.no_grad()
+def test_every_kind_is_converted_streamed_and_executed(kind: str) -> None:
+    model = model_of(kind, "gla")
+    made = convert(model, Coding("ternary", k=8.0, weights="int8"))
+    tokens = text(24, seed=5).view(2, 12)
+    whole, _ = made.model(tokens)
+    state, steps = None, []
+    for t in range(12):
+        logits, state = made.execute().model.step(tokens[:, t], state)
+        steps.append(logits)
+    # Another order of sums in the chunked recurrence may flip single counts.
+    difference = (torch.stack(steps, 1) - whole).abs()
+    assert float(difference.median()) < 0.02 * float(whole.abs().max())
+    linear = [n for n, m in model.named_modules() if isinstance(m, nn.Linear) and n != "lm_head"]
+    assert sorted(made.layers) == sorted(linear)
+
+
+QK = [kind for kind in sorted(KINDS) if kind not in ("alrnn", "ssm")]
+
+
+@pytest.mark.parametrize("kind", QK)
+@torch.no_grad()
+def test_lazy_state_is_the_dense_state(kind: str) -> None:
+    """q and k in spikes: one mixer, lazily and densely, over two calls with the state carried on."""
+    model = model_of(kind)
+    made = convert(model, Coding("ternary", k=1.0, qk=True))
+    mixer = made.model.mixers()[0]
+    x = torch.randn(2, 20, 32, generator=torch.Generator().manual_seed(1))
+    scan = lazy_form(mixer)
+    assert (scan is None) == (kind in ("mom", "sse", "window"))
+    if scan is None:
+        assert "densely" in dict(made.dense)["layers.0.mixer"] or kind == "window"
+        return
+    lazy = SpikedMixer(mixer, scan, 1)
+    shared: list[dict[str, Tensor]] = [{}, {}]
+    first, state = mixer(x[:, :11], None, shared[0])
+    second, _ = mixer(x[:, 11:], state, shared[0])
+    mine, own = lazy(x[:, :11], None, shared[1])
+    after, _ = lazy(x[:, 11:], own, shared[1])
+    torch.testing.assert_close(mine, first, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(after, second, rtol=1e-4, atol=1e-5)
+    with made.counting() as tallies:
+        mixer(x)
+    assert 0.05 < tallies["layers.0.mixer.codes.k"].silent() / tallies["layers.0.mixer.codes.k"].entries < 0.95
+
+
+@torch.no_grad()
+def test_a_coded_state_is_coded_after_every_token() -> None:
+    made = convert(model_of("gla"), Coding("ternary", k=4.0, state=True))
+    with made.counting() as tallies:
+        _, state = made.model(text(9)[None])
+    assert tallies["layers.0.mixer.codes.state"].entries == 9 * state[0]["memory"].numel()
+    rows = state[0]["memory"]
+    level = rows.abs().amax(-1, keepdim=True).clamp(min=1e-9)
+    assert all(
+        len(torch.unique((r / m * 1e4).round())) < r.numel() for r, m in zip(rows[0, 0], level[0, 0], strict=True)
+    )
+
+
+@torch.no_grad()
+def test_streams_with_constant_memory(dense: LanguageModel) -> None:
+    made = convert(dense, Coding("ternary", weights="int8", qk=True)).execute()
+    sizes = [size for _, size in stream(made.model, b"abc", Sampling(40))]
+    assert len(sizes) == 40 and len(set(sizes)) == 1
+
+
+def test_draws_depend_on_seed_and_position_alone() -> None:
+    logits = torch.randn(256, generator=torch.Generator().manual_seed(0))
+    tokens = [draw(logits, Sampling(seed=4, temperature=1.0), position) for position in range(400)]
+    assert tokens == [draw(logits, Sampling(seed=4, temperature=1.0), position) for position in range(400)]
+    assert len(set(tokens)) > 50
+    assert {draw(logits, Sampling(temperature=0.0), p) for p in range(5)} == {int(logits.argmax())}
+    top = {draw(logits, Sampling(temperature=5.0, top=3), p) for p in range(200)}
+    assert top == set(logits.topk(3).indices.tolist())
+
+
+@torch.no_grad()
+def test_rotation_changes_nothing_but_the_axes() -> None:
+    for kinds in (("gated_deltanet", "gla"), ("mamba2", "hgrn2"), ("simple_gla", "window")):
+        model = model_of(*kinds)
+        turned, why = rotated(model, windows_of(text(), 8, 32))
+        assert why == "" and turned is not model
+        tokens = text(80, seed=9).view(2, 40)
+        torch.testing.assert_close(turned(tokens)[0], model(tokens)[0], rtol=1e-3, atol=1e-3)
+
+    def moment(each: LanguageModel) -> Tensor:
+        """What readers get, weighted by how much it matters: the matrix whose axes are looked for."""
+        total = torch.zeros(32, 32, dtype=torch.float64)
+        writers = ("o_proj", "down_proj", "gk_proj.1")
+        readers = [n for n, m in each.named_modules() if isinstance(m, nn.Linear) and not n.endswith(writers)]
+        listen(each, readers, windows_of(text(), 8, 32), lambda n, x, g: total.add_((x.T @ x) * g.square().mean()))
+        return total
+
+    model = model_of("gated_deltanet", "gla")
+    turned, _ = rotated(model, windows_of(text(), 8, 32))
+    for each, low, high in ((model, 0.3, 9.0), (turned, 0.0, 0.02)):
+        found = moment(each)
+        rest = torch.linalg.norm(found - found.diag().diag()) / torch.linalg.norm(found.diag())
+        assert low <= rest <= high
+
+
+def test_what_cannot_be_rotated_says_why() -> None:
+    model = model_of("rwkv7")
+    same, why = rotated(model, windows_of(text(), 4, 16))
+    assert same is model and "other than through a linear layer" in why
+    layered = LanguageModel(dataclasses.replace(model_of("gla").config, norm="layer"))
+    assert "norms see more" in rotated(layered, windows_of(text(), 4, 16))[1]
+
+
+def test_sensitivities_are_gradients_of_the_input_of_one_layer(dense: LanguageModel) -> None:
+    """g of a layer is what autograd gives for an offset of its input."""
+    windows = windows_of(text(), 2, 16)
+    name = "layers.0.mlp.up_proj"
+    heard: list[tuple[Tensor, Tensor]] = []
+    listen(dense, [name], windows, lambda n, x, g: heard.append((x, g)), seed=7)
+    layer = dense.get_submodule(name)
+    offset = torch.zeros(2, 16, layer.in_features, requires_grad=True)
+    handle = layer.register_forward_pre_hook(lambda m, given: (given[0] + offset,))
+    logits = dense(windows[:, :-1])[0].flatten(0, 1)
+    handle.remove()
+    labels = torch.multinomial(logits.detach().softmax(-1), 1, generator=torch.Generator().manual_seed(7))[:, 0]
+    nn.functional.cross_entropy(logits, labels, reduction="sum").backward()
+    assert offset.grad is not None
+    torch.testing.assert_close(heard[0][1], offset.grad.flatten(0, 1), rtol=1e-4, atol=1e-6)
+
+
+@torch.no_grad()
+def test_calibration_sends_what_was_asked_for(dense: LanguageModel) -> None:
+    tokens = text(8000)
+    found = []
+    for spikes in (0.3, 0.6, 1.0):
+        made = convert(dense, Coding("calibrated", spikes=spikes), tokens, windows=32, length=64)
+        with made.counting() as tallies:
+            result = compare(dense, made.model, tokens[:2001])
+        assert totals(made, tallies)["spikes"] == pytest.approx(spikes, rel=0.1)
+        found.append(result.spiking - result.dense)
+    assert found[0] > found[1] > found[2] - 0.01
+
+
+def test_calibration_is_the_best_of_its_grid(dense: LanguageModel) -> None:
+    """At the price found, no channel would do better with another threshold of the grid: by brute force."""
+    from neurosim.convert.calibrate import GRID, LEAST, PRICE
+    from neurosim.convert.coding import Coder
+
+    name, windows = "layers.1.mlp.gate_proj", windows_of(text(), 8, 32)
+    found = calibrate(dense, [name], windows, 0.7)
+    heard: list[tuple[Tensor, Tensor]] = []
+    listen(dense, [name], windows, lambda n, x, g: heard.append((x, g)))
+    x, g = (torch.cat(parts).double() for parts in zip(*heard, strict=True))
+    ones = torch.tensor([n.bit_count() for n in range(128)])
+    mean = heard[0][0].abs().mean(0).clamp(min=LEAST)
+    costs = []
+    for factor in GRID:
+        counts = Coder("calibrated", (factor * mean).float(), price=PRICE, limit=127).counts(x.float(), None).double()
+        power = (g.square() * counts.square()).sum(0)
+        scale = (g.square() * counts * x).sum(0) / power.clamp(min=1e-300)
+        errors = (g.square() * (x - scale * counts).square()).mean(0) / 2
+        costs.append(errors + found.price * ones[counts.abs().long()].double().mean(0))
+    best = torch.stack(costs).amin(0)
+    coder = found.coders[name]
+    counts = coder.counts(x.float(), None).double()
+    errors = (g.square() * (x - coder.scales.double() * counts).square()).mean(0) / 2
+    mine = errors + found.price * ones[counts.abs().long()].double().mean(0)
+    torch.testing.assert_close(mine.detach(), best, rtol=1e-3, atol=1e-9)
+
+
+def test_tuning_wins_back_what_coding_cost(dense: LanguageModel) -> None:
+    """On the text it was trained on, at the same spikes; weights stay what they were in the dense model."""
+    tokens = text(8000)
+    before = {n: p.detach().clone() for n, p in dense.named_parameters()}
+    made = convert(dense, Coding("calibrated", spikes=0.4), tokens, windows=16, length=32)
+    start = compare(dense, made.model, tokens[:1001])
+    tune(made.model, made.layers, tokens, Tuning(30, 8, 32, rate=3e-3, price=made.price), spikes=0.4)
+    with made.counting() as tallies:
+        end = compare(dense, made.model, tokens[:1001])
+    assert end.spiking < start.spiking - 0.05
+    assert totals(made, tallies)["spikes"] < 0.5
+    assert all(torch.equal(before[n], p) for n, p in dense.named_parameters())
+    assert not any(p.requires_grad for layer in made.layers.values() for p in (layer.coder.thresholds,))
+
+
+def test_learned_thresholds_leave_weights_alone(dense: LanguageModel) -> None:
+    made = convert(dense, Coding("learned", spikes=0.5, rotate=False), text(), windows=8, length=32)
+    plain = convert(dense, Coding("calibrated", spikes=0.5, rotate=False), text(), windows=8, length=32)
+    for name, layer in made.layers.items():
+        assert torch.equal(layer.weight, plain.layers[name].weight)
+    assert any(
+        not torch.equal(layer.coder.thresholds, plain.layers[name].coder.thresholds)
+        for name, layer in made.layers.items()
+    )
+
+
+@torch.no_grad()
+def test_work_is_that_of_a_brute_force_count(dense: LanguageModel) -> None:
+    """Every spike of every plane, on every nonzero weight."""
+    made = convert(dense, Coding("ternary", weights="int8", planes=8))
+    name = "layers.0.mixer.o_proj"
+    layer = made.layers[name]
+    kept: list[Tensor] = []
+    layer.register_forward_pre_hook(lambda m, given: kept.append(given[0]))
+    with made.counting() as tallies:
+        made.model(text(40).view(2, 20))
+    found = {each.name: each for each in work(made, tallies)}[name]
+    counts = layer.coder.counts(kept[0], layer.coder.level(kept[0])).to(torch.int64).flatten(0, 1)
+    bits = torch.stack([(counts.abs() >> b) & 1 for b in range(8)]) * counts.sign()
+    stored, _ = layer.stored()
+    spikes = bits.permute(1, 0, 2).numpy().astype(np.int8)  # [tokens, planes, K]: each plane a step
+    expected = count(name, stored.numpy().T, spikes, np.zeros((40, 8, layer.out_features)))
+    assert found.synaptic_operations == expected.synaptic_operations
+    assert found.input_events == expected.input_events and found.binary_input and expected.binary_input
+    assert found.nonzero_weights == expected.nonzero_weights
+    assert found.dense_operations == 40 * layer.in_features * layer.out_features
+
+
+@torch.no_grad()
+def test_energy_is_spikes_times_additions(dense: LanguageModel) -> None:
+    """Horowitz: int8 addition .03 pJ, fp16 MAC 1.5 pJ, int8 MAC .23 pJ."""
+    made = convert(dense, Coding("ternary", weights="int8"))
+    with made.counting() as tallies:
+        made.model(text(30)[None])
+    layers = work(made, tallies)
+    found = energy(layers, 30, "horowitz45")
+    operations = sum(layer.synaptic_operations or 0 for layer in layers)
+    products = sum(layer.dense_operations or 0 for layer in layers)
+    assert found["compute_only"]["low"] == pytest.approx(operations * 0.03e-12 / 30)
+    assert found["fp16"]["compute_only"]["low"] == pytest.approx(products * 1.5e-12 / 30)
+    assert found["int8"]["compute_only"]["low"] == pytest.approx(products * 0.23e-12 / 30)
+    assert found["fp16"]["saving"]["compute_only"] == pytest.approx(1 - operations * 0.03 / (products * 1.5))
+    assert found["memory_aware"]["low"] > found["compute_only"]["low"]
+
+
+@torch.no_grad()
+def test_comparison_and_layers_alone(dense: LanguageModel) -> None:
+    tokens = text(300)
+    same = compare(dense, dense, tokens)
+    assert same.agreement == 1.0 and same.perplexity_increase == 0.0
+    logits, _ = dense(tokens[None, :-1])
+    loss = float(nn.functional.cross_entropy(logits[0], tokens[1:]))
+    assert compare(dense, dense, tokens, length=len(tokens), streams=1).dense == pytest.approx(loss, rel=1e-5)
+    made = convert(dense, Coding("ternary", k=0.5))
+    found = alone(dense, made, tokens)
+    assert set(found) == set(made.layers) and not any(layer.bypassed for layer in made.layers.values())
+    whole = compare(dense, made.model, tokens)
+    assert sum(c.agreement > whole.agreement for c in found.values()) > len(found) / 2
+    execution = check_execution(convert(dense, Coding("ternary", weights="int8")), tokens[:64].view(2, 32))
+    assert execution.largest == 0.0 and execution.agreement == 1.0 and execution.tokens == 64
+
+
+def test_everything_on_floats_is_listed(dense: LanguageModel) -> None:
+    made = convert(dense, Coding("ternary"))
+    named = dict(made.dense)
+    spiked = tuple(made.layers)
+    for name, module in dense.named_modules():
+        own = [n for n, _ in module.named_parameters(recurse=False)]
+        if own:
+            assert name in named or name in spiked, name
+    assert named["lm_head"] == "linear layer on floats"
+    assert named["layers.0.mixer.q_conv1d"] == "short convolution over tokens"
+    assert "delta rule" in named["layers.0.mixer"]
+    hybrid = convert(model_of("gla", "window"), Coding("ternary"))
+    assert "softmax attention" in dict(hybrid.dense)["layers.1.mixer"]
+
+
+@pytest.mark.parametrize(
+    "coding", [Coding("ternary", qk=True, head=True), Coding("calibrated", weights="float32"), Coding("stbif", k=2.0)]
+)
+@torch.no_grad()
+def test_saved_and_loaded_is_the_same_model(coding: Coding, dense: LanguageModel, tmp_path: Path) -> None:
+    made = convert(dense, coding, text(), windows=4, length=32)
+    write_converted(tmp_path / "m", made)
+    assert is_converted(tmp_path / "m")
+    again = read_converted(tmp_path / "m")
+    tokens = text(40)[None]
+    assert torch.equal(again.model(tokens)[0], made.model(tokens)[0])
+    assert again.coding == coding and again.dense == made.dense and again.price == made.price
+    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["config.json", "model.safetensors"]
+
+
+@torch.no_grad()
+def test_a_tied_head_is_converted_and_saved(tmp_path: Path) -> None:
+    model = LanguageModel(dataclasses.replace(model_of("gla").config, tied=True)).eval()
+    for coding in (Coding("ternary", head=True), Coding("calibrated", head=True)):
+        made = convert(model, coding, text(), windows=4, length=32)
+        write_converted(tmp_path, made)
+        assert torch.equal(read_converted(tmp_path).model(text(20)[None])[0], made.model(text(20)[None])[0])
+
+
+@pytest.fixture(scope="module")
+def saved(dense: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("converted")
+    write_converted(folder, convert(dense, Coding("calibrated"), text(), windows=4, length=32))
+    return folder
+
+
+def _config(folder: Path, **changes: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"format": 9}, "format: must be 1: upgrade neurosim"),
+        ({"coding": {"scheme": "ternery"}}, "did you mean 'ternary'"),
+        ({"coding": {"k": "3"}}, r"coding.k: must be float \(got '3'\)"),
+        ({"coding": {"kk": 3}}, "coding: unknown name 'kk'"),
+        ({"coding": 5}, "coding: must be a JSON object"),
+        ({"price": None}, "price: must be a finite number"),
+        ({"coders": {"layers.0.mixer.z_proj": {}}}, "coders: unknown name 'layers.0.mixer.z_proj'"),
+        ({"coders": {"layers.0.mixer.q_proj": {"k": 3.0}}}, "shrink: must be a finite number"),
+        ({"coders": {"layers.0.mixer.q_proj": 3}}, "must give k, shrink, price, limit"),
+        ({"coders": {}}, "tensors do not fit"),
+        ({"model_type": "gla"}, "model_type: must be neurosim-spiking"),
+    ],
+)
+def test_damaged_configs_say_what_is_wrong(saved: Path, tmp_path: Path, changes: dict[str, object], words: str) -> None:
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((saved / name).read_bytes())
+    _config(tmp_path, **changes)
+    with pytest.raises(NeurosimInputError, match=words):
+        read_converted(tmp_path)
+
+
+def test_damaged_tensors_say_which(saved: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    (tmp_path / "config.json").write_bytes((saved / "config.json").read_bytes())
+    tensors = load_file(saved / "model.safetensors")
+    name = "layers.0.mixer.q_proj.coder.thresholds"
+    for changed, words in (
+        (tensors | {name: torch.ones(3)}, f"tensor '{name}' must be"),
+        (tensors | {name: -tensors[name]}, f"tensor '{name}' must be finite and > 0"),
+        (tensors | {"more": torch.ones(1)}, "unexpected 'more'"),
+        ({n: t for n, t in tensors.items() if n != name}, f"missing '{name}'"),
+    ):
+        save_file(changed, tmp_path / "model.safetensors")
+        with pytest.raises(NeurosimInputError, match=words):
+            read_converted(tmp_path)
+    whole = (saved / "model.safetensors").read_bytes()
+    for bad in (whole[:100], (2**40).to_bytes(8, "little") + whole[8:], b""):
+        (tmp_path / "model.safetensors").write_bytes(bad)
+        with pytest.raises(NeurosimInputError, match=r"model\.safetensors"):
+            read_converted(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: Coding("bitwise"), "spike coding scheme|Coding.scheme: unknown name 'bitwise'"),
+        (lambda: Coding(k=0.0), r"Coding.k: must be > 0 and < 1e6 \(got 0.0\)"),
+        (lambda: Coding(spikes=-1.0), r"Coding.spikes: must be > 0 and < 8 a channel"),
+        (lambda: Coding(expansion="unary_binary"), "Coding.expansion: must have a sign"),
+        (lambda: Coding(weights="int4"), "unknown name 'int4'"),
+        (lambda: Coding("calibrated", shrink=0.2), "finds its own"),
+        (lambda: convert(model_of("gla"), Coding("calibrated")), "takes thresholds from text; give a text"),
+        (
+            lambda: convert(model_of("gla"), Coding("stbif"), text(40)),
+            "calibration text: must have more than 129 tokens",
+        ),
+        (lambda: convert(model_of("ssm"), Coding(qk=True)), "DiagonalSSM has no q and k to code"),
+        (lambda: Sampling(temperature=-1.0), "Sampling.temperature: must be >= 0"),
+        (lambda: list(stream(model_of("gla"), b"", Sampling())), "prompt: must have at least one byte"),
+        (lambda: Tuning(steps=0).check(), r"Tuning.steps: must be > 0 \(got 0\)"),
+    ],
+)
+def test_errors_name_the_setting(build: object, words: str) -> None:
+    with pytest.raises(NeurosimError, match=words):
+        build()  # type: ignore[operator]
+
+
+def test_a_mixer_without_linear_layers_cannot_be_converted() -> None:
+    model = model_of("gla")
+    for name in ("q_proj", "k_proj", "v_proj", "g_proj", "o_proj", "gk_proj"):
+        setattr(model.layers[0].mixer, name, nn.Identity())
+    with pytest.raises(NeurosimInputError, match=r"layers.0.mixer: a GLA holds no linear layer to code"):
+        convert(model, Coding("ternary"))
+
+
+def test_the_dense_model_is_left_alone(dense: LanguageModel) -> None:
+    made = convert(dense, Coding("ternary", qk=True))
+    assert isinstance(made, Converted)
+    assert not any(isinstance(m, SpikedLinear) for m in dense.modules())
+    assert dense.mixers()[0].codes.q is None
