@@ -263,8 +263,8 @@ class Split(Recipe):
 class Mixed(Recipe):
     """One dataset after the other, of different senses.
 
-    A unit keeps its number in all of them, and those that a dataset lacks are silent; its still images are shown
-    unchanged for all steps.
+    A dataset with fewer units than the largest drives all: its own are repeated in order. Still images keep their one
+    step, and are shown unchanged for all steps of a recording.
 
     Attributes:
         sources: in order.
@@ -291,8 +291,8 @@ class Mixed(Recipe):
         def make(index: int) -> Task:
             base = bases[index]
             task = self._task(base.name, index, base, range(len(base.classes)), seed, int(first[index]))
-            wider = ((0, 0), (0, 0), (0, units - base.units))
-            return _changed(task, lambda x: np.pad(x, wider))
+            repeated = np.arange(units) % base.units
+            return _changed(task, lambda x: np.ascontiguousarray(x[:, :, repeated]))
 
         return Stream(Problem(steps, units, groups, self.scenario, seed), self.sources, classes, make)
 

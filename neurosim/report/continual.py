@@ -205,7 +205,7 @@ def _measures(rows: Sequence[Json]) -> Section:
     title = "Measures"
     lead = "Mean over seeds and Student's 95 % interval of it. R[i,j] is the accuracy on task j after learning task i."
     heads: list[Child | Cell] = ["Learner", *(Cell("n", m.title) for m in MEASURES.values()), Cell("n", "Learning")]
-    body = [
+    body: list[Sequence[Child | Cell]] = [
         (
             str(row.get("name")),
             *(parts.number_cell(_estimate(_measure(row, name))) for name in MEASURES),
@@ -238,7 +238,7 @@ def _each(rows: Sequence[Json]) -> Section:
     """Every seed."""
     lead = "What the means are of."
     heads: list[Child | Cell] = ["Learner and seed", *(Cell("n", m.title) for m in MEASURES.values())]
-    body = [
+    body: list[Sequence[Child | Cell]] = [
         (f"{row.get('name')}, seed {seed}", *(parts.number_cell(_decimals(table_of(e).get(m))) for m in MEASURES))
         for row in rows
         for seed, e in zip(list_of(row.get("seeds")), list_of(row.get("each")), strict=False)

@@ -110,6 +110,19 @@ def still_a_number(loss: Tensor, name: str, step: int, total: int, task: Task) -
         )
 
 
+def still_finite(module: nn.Module, name: str, total: int, task: Task) -> None:
+    """Raise where the last step ran away, which no loss has shown.
+
+    Raises:
+        NeurosimError: a weight is no finite number.
+    """
+    if not all(bool(torch.isfinite(p).all()) for p in module.parameters()):
+        raise NeurosimError(
+            f"{name}: weights are no numbers after step {total} of {total} of task {task.index} ({task.name}); nothing "
+            f"of this task is kept. Lower learners.{name}.rate, or its penalty"
+        )
+
+
 def reporter(progress: Progress, total: int, every: int = 10) -> Progress:
     """Tells only now and then."""
 

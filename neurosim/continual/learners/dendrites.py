@@ -103,6 +103,7 @@ class Dendrites(Learner):
             optimizer.step()
             self.net.rezero()
             tell(k, total)
+        common.still_finite(self.net, "dendrites", total, task)
         self.learned = task.index + 1
 
     @torch.no_grad()

@@ -16,7 +16,7 @@ from ...network import stream as key_of
 from ...spikes import Recordings
 from ..learner import BATCH, Arrays, Learner, Progress, silent
 from ..tasks import FULL, Items, Problem, Task
-from .state import check_arrays
+from .state import about, check_arrays
 
 ADAPTED = 60  # items of the first task that the liquid's rates are set on
 SCALE_FLOOR = 0.3  # added to a feature's spread, as a fraction of their mean: one that hardly varies stays small
@@ -112,7 +112,8 @@ class LiquidReadout(Learner):
 
     def state(self) -> dict[str, NDArray]:
         names = ("gains", "centre", "scale", "gram", "sums", "counts")
-        return {**{name: np.array(getattr(self, name)) for name in names}, "learned": np.array(self.learned)}
+        own = {name: np.array(getattr(self, name)) for name in names}
+        return {**own, **about(self.problem), "learned": np.array(self.learned)}
 
     def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
         check_arrays("liquid", arrays, self.state())

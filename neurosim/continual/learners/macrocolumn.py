@@ -15,7 +15,7 @@ from ...macrocolumn import Hierarchy, Level, LevelBatch, Selection, scattered
 from ...network import stream as key_of
 from ..learner import Arrays, Learner, Progress, silent
 from ..tasks import Problem, Task
-from .state import check_arrays
+from .state import about, check_arrays
 
 # As for the recognisers of `neurosim.macrocolumn`: strong evidence wins nearly always, and a unit that has learned one
 # pattern is full.
@@ -57,10 +57,10 @@ class MacrocolumnSettings:
 class SingleTrial(Learner):
     """Columns in which each item is stored in one trial, and the winners' counts of labels.
 
-    Each step of an item is a frame with counts of its own. A winner u votes for class c with log p(u | c), where
-    p(u | c) = (n(u, c) + a) / (n(c) + a K). A unit that first won after the last task with class c could not win for
-    it: there c gets the mean log p(u | c') over the classes that could, so that it neither gains nor loses. Without
-    this the classes learned last win nearly always.
+    Each step of an item is a frame with counts of its own; a still image among recordings has the first alone. A
+    winner u votes for class c with log p(u | c), where p(u | c) = (n(u, c) + a) / (n(c) + a K). A unit that first won
+    after the last task with class c could not win for it: there c gets the mean log p(u | c') over the classes that
+    could, so that it neither gains nor loses. Without this the classes learned last win nearly always.
 
     Attributes:
         hierarchy, memory: of the columns, and what they have stored.
@@ -104,7 +104,7 @@ class SingleTrial(Learner):
         for first in range(0, len(order), CHUNK):
             part = task.train.select(order[first : first + CHUNK])
             codes = self._codes(lambda x: self.hierarchy.store_many(self.memory, x), part.x)
-            associate(codes, part.y, self.counts)
+            associate(codes, part.y, self.counts[: codes.shape[1]])
             progress(first + len(part), len(order))
         new = (self.born == NEVER) & (self.counts.sum(axis=-1) > 0)
         self.born[new] = task.index
@@ -117,14 +117,15 @@ class SingleTrial(Learner):
         found, logs = np.zeros((len(x), self.problem.classes)), self._logs()
         for first in range(0, len(x), CHUNK):
             part = slice(first, first + CHUNK)
-            votes(self._codes(lambda x: self.hierarchy.recall_many(self.memory, x), x[part]), logs, found[part])
+            codes = self._codes(lambda x: self.hierarchy.recall_many(self.memory, x), x[part])
+            votes(codes, logs[: codes.shape[1]], found[part])
         return found
 
     def state(self) -> dict[str, NDArray]:
         memory = self.memory.levels[0]
         own = {"counts": self.counts.copy(), "born": self.born.copy(), "taught": self.taught.copy()}
         stored = {"u": memory.u.copy(), "clock": memory.clock.copy(), "stored": np.array(memory.stored)}
-        return {**own, **stored, "learned": np.array(self.learned)}
+        return {**own, **stored, **about(self.problem), "learned": np.array(self.learned)}
 
     def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
         check_arrays("macrocolumn", arrays, self.state())
@@ -135,12 +136,10 @@ class SingleTrial(Learner):
         self.learned = int(arrays["learned"])
 
     def _codes(self, run: Callable[[NDArray], tuple[LevelBatch, ...]], x: NDArray[np.uint8]) -> NDArray[np.int32]:
-        """[n, steps, columns, Q] winners for items."""
-        n, _, units = x.shape
-        x = np.broadcast_to(x, (n, self.problem.steps, units))
+        """[n, steps, columns, Q] winners for items, of as many steps as they have."""
         on = np.concatenate([x > level for level in self.settings.levels], axis=2)
         (level,) = run(np.concatenate([on, ~on], axis=2).astype(np.uint8))
-        return level.codes.reshape(n, self.problem.steps, *level.codes.shape[1:])
+        return level.codes.reshape(len(x), x.shape[1], *level.codes.shape[1:])
 
     def _logs(self) -> NDArray[np.float32]:
         """What each winner says of each class."""

@@ -137,6 +137,7 @@ class SpikingLearner(Learner):
             loss.backward()
             self.step(optimizer)
             tell(k, total)
+        common.still_finite(self.net, self.name, total, task)
         self.finished(task)
         self.learned = task.index + 1
 

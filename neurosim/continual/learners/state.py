@@ -5,8 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...errors import NeurosimInputError, check
 from ..learner import Arrays
+from ..tasks import Problem
+
+PROBLEM = "problem"
+
+
+def about(problem: Problem) -> dict[str, NDArray]:
+    """What a learner's wiring is drawn by, for states whose arrays have the same shapes in other problems."""
+    facts = (problem.steps, problem.units, problem.classes, problem.tasks, problem.seed)
+    return {PROBLEM: np.array(facts, np.int64)}
 
 
 def check_arrays(name: str, found: Arrays, wanted: Mapping[str, Any]) -> None:
@@ -26,3 +38,6 @@ def check_arrays(name: str, found: Arrays, wanted: Mapping[str, Any]) -> None:
     for key, array in wanted.items():
         good = tuple(found[key].shape) == tuple(array.shape)
         check(good, f"{name}: {key}", f"must be {list(array.shape)}, as this learner has it", list(found[key].shape))
+    if PROBLEM in wanted:
+        facts, got = np.asarray(wanted[PROBLEM]).tolist(), np.asarray(found[PROBLEM]).tolist()
+        check(facts == got, f"{name}: {PROBLEM}", f"must be steps, units, classes, tasks and seed {facts}", got)

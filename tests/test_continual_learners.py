@@ -1,0 +1,289 @@
+"""Every learner: it learns, a saved one goes on as if never stopped, another's state is refused; and what is particular
+to each, against closed forms and plain references."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neurosim.continual import Items, Learner, Problem, Task
+from neurosim.continual.learners import LEARNERS, kind
+from neurosim.continual.streams import Permuted, Split, Stream
+from neurosim.errors import NeurosimError, NeurosimInputError
+
+torch = pytest.importorskip("torch")
+LIMITS = {"train_limit": 120, "validation_limit": 40, "test_limit": 60}
+# Small enough for seconds, large enough to learn.
+SMALL: dict[str, dict[str, Any]] = {
+    "plain": {"hidden": (60,), "epochs": 4, "steps": 4, "rate": 5e-3},
+    "joint": {"hidden": (60,), "epochs": 4, "steps": 4, "rate": 5e-3},
+    "replay": {"hidden": (60,), "epochs": 4, "steps": 4, "rate": 5e-3, "memory": 60},
+    "ewc": {"hidden": (60,), "epochs": 4, "steps": 4, "rate": 5e-3, "samples": 20},
+    "si": {"hidden": (60,), "epochs": 4, "steps": 4, "rate": 5e-3},
+    "hlop": {"hidden": (60,), "epochs": 6, "batch": 16, "steps": 4},
+    "dendrites": {"units": 200, "density": 0.2, "epochs": 6, "batch": 12, "rate": 5e-3},
+    "macrocolumn": {"columns": 24, "field": 24, "units": 128},
+    "liquid": {"neurons": 80, "windows": 2},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Nets this small gain nothing from more, and tests run side by side."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def stream() -> Stream:
+    return Permuted(tasks=3, **LIMITS).build(1)
+
+
+def made(name: str, problem: Problem, **other: Any) -> Learner:
+    owner = kind(name)
+    learner: Learner = owner(problem, owner.SETTINGS(**{**SMALL[name], **other}))
+    return learner
+
+
+def learned(learner: Learner, tasks: Sequence[Task]) -> Learner:
+    for task in tasks:
+        learner.begin(task)
+        learner.learn(task)
+    return learner
+
+
+def accuracy(learner: Learner, items: Items, task: int | None = None) -> float:
+    return float((learner.predict(items.x, task) == items.y).mean())
+
+
+def equal(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    return set(a) == set(b) and all(np.array_equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_learner_learns_and_goes_on_from_its_state(name: str, stream: Stream) -> None:
+    told: list[tuple[int, int]] = []
+    first = made(name, stream.problem)
+    first.begin(stream[0])
+    first.learn(stream[0], lambda done, total: told.append((done, total)))
+    assert first.learned == 1 and told[-1][0] == told[-1][1]
+    assert accuracy(first, stream[0].test) > 0.6, "chance is a tenth"
+    kept = {key: array.copy() for key, array in first.state().items()}
+    learned(first, [stream[1]])
+    second = made(name, stream.problem)
+    second.restore(kept, [stream[0]])
+    assert equal(second.state(), kept) and second.learned == 1
+    learned(second, [stream[1]])
+    # Bit for bit what the one that never stopped is.
+    assert equal(first.state(), second.state())
+    x = stream[2].test.x
+    assert np.array_equal(first.scores(x, None), second.scores(x, None))
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_the_state_of_another_is_refused(name: str, stream: Stream) -> None:
+    learner = made(name, stream.problem)
+    before = learner.state()
+    wider = made(name, Problem(1, 32, stream.problem.groups, "domain", 1))
+    for arrays in ({}, {**before, "more": np.zeros(1)}, wider.state()):
+        with pytest.raises(NeurosimInputError, match=rf"(?i){name}.*must be"):
+            learner.restore(arrays, [])
+    assert equal(learner.state(), before)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_answers_do_not_depend_on_the_batch(name: str, stream: Stream) -> None:
+    learner = learned(made(name, stream.problem), [stream[0]])
+    x = stream[0].test.x
+    whole = learner.scores(x, None)
+    parts = np.concatenate([learner.scores(x[:7], None), learner.scores(x[7:], None)])
+    np.testing.assert_allclose(whole, parts, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["plain", "replay", "joint", "dendrites", "macrocolumn", "liquid"])
+@pytest.mark.parametrize("scenario", ["class", "task"])
+def test_answers_are_among_what_an_item_can_be(name: str, scenario: Any) -> None:
+    stream = Split(scenario=scenario, **LIMITS).build(0)
+    learner = learned(made(name, stream.problem), [stream[0], stream[1]])
+    given = scenario == "task"
+    assert set(learner.predict(stream[0].test.x, 0 if given else None)) <= ({0, 1} if given else {0, 1, 2, 3})
+    # A task not yet learned.
+    ahead = set(learner.predict(stream[3].test.x, 3 if given else None).tolist())
+    assert ahead <= ({6, 7} if given else {0, 1, 2, 3})
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_still_image_among_recordings(name: str) -> None:
+    """Tasks of one step and of three, as in a mixed stream."""
+    chance = np.random.default_rng(0)
+    tasks = []
+    for index, steps in enumerate((1, 3)):
+        y = np.arange(60) % 2 + 2 * index
+        x = (chance.random((60, steps, 8)) * 60).astype(np.uint8)
+        x[np.arange(60), :, y] = 255
+        items = Items(x, y)
+        tasks.append(Task(f"{steps} steps", index, (2 * index, 2 * index + 1), items, items, items))
+    stream = Stream.of(tasks, "task")
+    small = {"hidden": (20,), "epochs": 30} if "hidden" in SMALL[name] else {}
+    if name == "macrocolumn":
+        small = {"field": 4}
+    learner = learned(made(name, stream.problem, **small), tasks)
+    assert accuracy(learner, tasks[1].test, 1) > 0.9
+
+
+def test_plain_forgets_joint_and_replay_do_not(stream: Stream) -> None:
+    ends = {name: learned(made(name, stream.problem), list(stream)) for name in ("plain", "joint", "replay")}
+    first = {name: accuracy(learner, stream[0].test) for name, learner in ends.items()}
+    assert first["plain"] + 0.15 < first["replay"] and first["plain"] + 0.15 < first["joint"]
+
+
+def test_the_macrocolumn_and_the_liquid_look_at_a_task_once_and_keep_it(stream: Stream) -> None:
+    for name in ("macrocolumn", "liquid"):
+        learner = learned(made(name, stream.problem), [stream[0]])
+        then = accuracy(learner, stream[0].test)
+        learned(learner, [stream[1], stream[2]])
+        assert accuracy(learner, stream[0].test) > then - 0.12, name
+
+
+def test_the_readout_of_the_liquid_is_ridge_regression_on_everything_seen(stream: Stream) -> None:
+    from sklearn.linear_model import Ridge
+
+    learner: Any = learned(made("liquid", stream.problem), list(stream))
+    x = np.concatenate([task.train.x for task in stream])
+    y = np.concatenate([task.train.y for task in stream])
+    z = (learner._features(x) - learner.centre) / learner.scale
+    z = z[:, :-1]
+    goals = np.where(y[:, None] == np.arange(10), 1.0, -1.0)
+    penalty = learner.settings.penalty * (z**2).sum() / len(z)
+    reference = Ridge(alpha=penalty).fit(z, goals)
+    shown = (learner._features(stream[0].test.x) - learner.centre) / learner.scale
+    wanted = reference.predict(shown[:, :-1])
+    np.testing.assert_allclose(learner.scores(stream[0].test.x, None), wanted, atol=1e-5)
+
+
+def test_fisher_information_is_that_of_every_item_by_itself() -> None:
+    from neurosim.continual.learners.penalties import fisher
+
+    torch.manual_seed(0)
+    net = torch.nn.Linear(4, 3)
+    x = torch.rand(6, 4)
+    may = torch.tensor([True, False, True])
+    found = fisher(torch.nn.Sequential(torch.nn.Flatten(), net), x[:, None], may, torch.Generator().manual_seed(3))
+    chance, wanted = torch.Generator().manual_seed(3), torch.zeros(3, 4)
+    for item in x:
+        p = (net(item).masked_fill(~may, -torch.inf)).softmax(0).detach()
+        label = int(torch.multinomial(p[None], 1, generator=chance))
+        # d log p(label) / d W = (1[label] - p) x^T
+        wanted += ((torch.nn.functional.one_hot(torch.tensor(label), 3) - p)[:, None] * item).square() / len(x)
+    torch.testing.assert_close(found["1.weight"], wanted)
+
+
+def test_the_ewc_penalty_is_the_sum_over_tasks_up_to_a_constant(stream: Stream) -> None:
+    learner: Any = made("ewc", stream.problem)
+    chance, tasks = np.random.default_rng(0), []
+    for index in range(3):
+        with torch.no_grad():
+            for p in learner.net.parameters():
+                p.copy_(torch.from_numpy(chance.normal(size=p.shape).astype(np.float32)))
+        before = {name: f.clone() for name, f in learner.fisher.items()}
+        learner.finished(stream[index])
+        new = {name: learner.fisher[name] - before[name] for name in before}
+        tasks.append((new, {name: p.detach().clone() for name, p in learner.net.named_parameters()}))
+
+    def held(at: float, f: Any, w: Any) -> float:
+        return sum(float((f[n] * (at - w[n]).square()).sum(dtype=torch.float64)) for n in f)
+
+    def both(at: float) -> tuple[float, float]:
+        return sum(held(at, f, w) for f, w in tasks), held(at, learner.fisher, learner.mean)
+
+    differences = [whole - kept for whole, kept in map(both, (-1.0, 0.0, 2.0))]
+    assert differences == pytest.approx([differences[0]] * 3, rel=1e-3)
+
+
+def test_synaptic_intelligence_credits_what_lowered_the_loss() -> None:
+    """With plain descent on a quadratic, the shares of the weights add up to what the loss fell by."""
+    from neurosim.continual.learners.penalties import SynapticIntelligence
+
+    problem = Problem(1, 4, ((0, 1),), "domain", 0)
+    learner = SynapticIntelligence(problem, SynapticIntelligence.SETTINGS(hidden=(3,), strength=0.5))
+    learner.learned = 1  # so that there is a penalty to take out again
+    parameters = dict(learner.net.named_parameters())
+    for name, importance in learner.importance.items():
+        importance.fill_(0.3)
+        learner.before[name] += 0.1
+    goal = {name: torch.full_like(p, 0.7) for name, p in parameters.items()}
+    optimizer = torch.optim.SGD(parameters.values(), lr=1e-3)
+
+    def loss() -> Any:
+        return torch.stack([(p - goal[name]).square().sum() for name, p in parameters.items()]).sum()
+
+    start = float(loss().detach())
+    for _ in range(300):
+        optimizer.zero_grad()
+        held = [(learner.importance[n] * (p - learner.before[n]).square()).sum() for n, p in parameters.items()]
+        (loss() + learner.strength * torch.stack(held).sum()).backward()
+        learner.step(optimizer)
+    credited = sum(float(share.sum()) for share in learner.share.values())
+    assert credited == pytest.approx(start - float(loss().detach()), rel=5e-3)
+
+
+def test_replay_keeps_an_even_share_of_every_task(stream: Stream) -> None:
+    learner: Any = made("replay", stream.problem, memory=31, epochs=1)
+    for task in stream:
+        learned(learner, [task])
+        n = task.index + 1
+        counts = np.bincount(learner.task[learner.task >= 0], minlength=n)
+        assert counts.sum() == 31 and np.ptp(counts) <= 1
+        for t in range(n):
+            rows = learner.task == t
+            # Kept items are items of their task, and even over its classes.
+            known = {x.tobytes(): y for x, y in zip(stream[t].train.x, stream[t].train.y, strict=True)}
+            assert all(known[x.tobytes()] == y for x, y in zip(learner.x[rows], learner.y[rows], strict=True))
+            assert np.ptp(np.bincount(learner.y[rows], minlength=10)) <= 1
+
+
+def test_single_trial_does_not_depend_on_how_a_class_came_late() -> None:
+    """Two classes alike in all but one unit: the later one must not take the place of the earlier."""
+    stream = Split(each=2, **{**LIMITS, "train_limit": 200}).build(0)
+    learner = learned(made("macrocolumn", stream.problem, columns=48), list(stream))
+    shares = [accuracy(learner, task.test) for task in stream]
+    assert min(shares) > 0.5 and np.mean(shares) > 0.75, shares
+
+
+def test_a_loss_that_is_no_number_says_the_step(stream: Stream) -> None:
+    for name in ("plain", "dendrites"):
+        learner: Any = made(name, stream.problem, rate=3e37)
+        learner.begin(stream[0])
+        words = (
+            rf"{name}: the loss is (nan|inf) at step \d+ of \d+ of task 0 \(as they are\).*Lower learners.{name}.rate"
+        )
+        with pytest.raises(NeurosimError, match=words):
+            learner.learn(stream[0])
+        assert learner.learned == 0
+    # In the last step, which no loss shows.
+    alone: Any = made("plain", stream.problem, epochs=1, batch=1000)
+    alone.step = lambda optimizer: alone.net.output.bias.data.fill_(math.nan)
+    with pytest.raises(NeurosimError, match="plain: weights are no numbers after step 1 of 1 of task 0"):
+        alone.learn(stream[0])
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_settings_that_break_their_rule(name: str) -> None:
+    settings = kind(name).SETTINGS
+    field = "columns" if name == "macrocolumn" else "neurons" if name == "liquid" else "epochs"
+    with pytest.raises(NeurosimInputError, match=rf"{settings.__name__}.{field}: must be >= 1"):
+        settings(**{field: 0})
+    rate = {"macrocolumn": "smoothing", "liquid": "penalty"}.get(name, "rate")
+    with pytest.raises(NeurosimInputError, match=rf"{settings.__name__}.{rate}: must be > 0"):
+        settings(**{rate: math.nan})
+
+
+def test_no_such_learner() -> None:
+    with pytest.raises(NeurosimInputError, match=r"learner: unknown name 'replai'; did you mean 'replay'\?"):
+        kind("replai")
