@@ -160,7 +160,7 @@ def test_what_nir_or_the_engine_lack_is_named() -> None:
         to_network(SpikingNet((6,), 3, Design(neuron="CurrentLIF", hidden=(5,)), 0.01), portable=True)
     late = SpikingNet((6,), 3, Design(hidden=(5,)), 0.01)
     late.blocks[0].neurons = LIF(5, reset="subtract_late", dt=0.01)
-    with pytest.raises(NeurosimInputError, match="LIF.reset: must be subtract or zero to run in the engine"):
+    with pytest.raises(NeurosimInputError, match=r"LIF\.reset: must be subtract or zero to run in the engine"):
         to_network(late)
 
 

@@ -56,7 +56,7 @@ def command(
     \b
     neurosim train digits                    needs no files
     neurosim train --resume runs/x           go on after the last whole epoch, to the same result bit for bit
-    torchrun --nproc-per-node 2 -m neurosim train digits --out runs/x    two processes share each batch
+    torchrun --standalone --nproc-per-node 2 -m neurosim train digits    two processes share each batch
 
     Later wins: defaults, those for the dataset, --config, --set (network.hidden=[64], training.learning_rate=0.001,
     augment.shift=2.0, bins.dt=0.02, validation.fraction=0.2), and the other options.

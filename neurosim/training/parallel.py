@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import final
 
 import numpy as np
@@ -16,6 +17,8 @@ from torch import Tensor
 
 from ..errors import NeurosimError, NeurosimInputError
 
+# For each other.
+WAIT = timedelta(minutes=10)
 # What torchrun tells each of its processes.
 TOLD = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -69,7 +72,7 @@ def team() -> Iterator[Team]:
     if missing:
         raise NeurosimInputError(f"{missing[0]}: must be set beside WORLD_SIZE; start the processes with torchrun")
     try:
-        dist.init_process_group("gloo")
+        dist.init_process_group("gloo", timeout=WAIT)
     except (RuntimeError, ValueError) as error:
         raise NeurosimError(f"torch.distributed: the processes did not meet ({str(error).splitlines()[0]})") from None
     try:
