@@ -87,6 +87,7 @@ OPTIONS: list[tuple[str, dict[str, Any], set[str], set[str]]] = [
         {"x_r", "g_norm.bias"},
         set(),
     ),
+    ("rwkv7", {"head_dim": 8, "fuse_norm": False, "attn": ATTN}, {"x_r"}, set()),
     ("rwkv7", {"head_dim": None, "a_low_rank_dim": None, "hidden_act": "relu"}, {"a_lora.lora.0.weight"}, set()),
 ]
 
@@ -147,6 +148,18 @@ def test_biases_of_convolutions_are_found_by_their_tensors(tmp_path: Path) -> No
     model = built("kda", config, frozenset({"model.layers.0.attn.q_conv1d.bias"}))
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "kda"} | config))
     save_file(theirs(model, "kda", True), tmp_path / "model.safetensors")
+    tokens = torch.arange(9)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(read_model(tmp_path)(tokens)[0], model(tokens)[0])
+
+
+@pytest.mark.parametrize("kept", ["feature_map_q", "feature_map_k"])
+def test_tied_tensors_are_stored_once(tmp_path: Path, kept: str) -> None:
+    config = BASE | {"feature_map": "hedgehog", "tie_feature_map_qk": True}
+    model = folder_of(tmp_path, "linear_attn", config)
+    other = {"feature_map_q": "feature_map_k", "feature_map_k": "feature_map_q"}[kept]
+    tensors = load_file(tmp_path / "model.safetensors")
+    save_file({n: v for n, v in tensors.items() if other not in n}, tmp_path / "model.safetensors")
     tokens = torch.arange(9)[None]
     with torch.no_grad():
         torch.testing.assert_close(read_model(tmp_path)(tokens)[0], model(tokens)[0])

@@ -29,10 +29,11 @@ def write_model(folder: str | os.PathLike[str], model: LanguageModel) -> None:
     """
     folder = Path(folder)
     about = {"model_type": OWN, "format": FORMAT, "config": model.config.to_json()}
-    tied = tied_names(model.config)
-    tensors = {name: value for name, value in model.state_dict().items() if name not in tied}
+    tensors: dict[int, tuple[str, Tensor]] = {}
+    for name, value in model.state_dict(keep_vars=True).items():
+        tensors.setdefault(id(value), (name, value))
     write_text(folder / "config.json", json.dumps(about, indent=2, allow_nan=False) + "\n")
-    write_tensors(folder / "model.safetensors", tensors)
+    write_tensors(folder / "model.safetensors", dict(tensors.values()))
 
 
 def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
@@ -58,7 +59,7 @@ def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
         built = reader.config(Source(config, frozenset(tensors)))
         tensors = {reader.ours(name): value for name, value in tensors.items()}
     model = LanguageModel(built)
-    fit_tensors(model, tensors, str(folder), tied_names(built))
+    fit_tensors(model, tensors, str(folder))
     return model.eval()
 
 
@@ -92,8 +93,8 @@ def fit_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str, wi
         NeurosimFormatError: naming the tensors.
     """
     omitted = set(without)
-    wanted = {name: value for name, value in module.state_dict().items() if name not in omitted}
-    given = {name: value for name, value in tensors.items() if name not in omitted}
+    wanted = {name: value for name, value in module.state_dict(keep_vars=True).items() if name not in omitted}
+    given = _once(wanted, {name: value for name, value in tensors.items() if name not in omitted})
     missing, extra = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted))
     if missing or extra:
         lines = [f"missing {_listed(missing)}"] * bool(missing) + [f"unexpected {_listed(extra)}"] * bool(extra)
@@ -112,6 +113,15 @@ def fit_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str, wi
 def tied_names(config: LanguageConfig) -> tuple[str, ...]:
     """Tensors that are stored under another name."""
     return ("lm_head.weight",) if config.tied else ()
+
+
+def _once(wanted: Mapping[str, Tensor], given: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`given` with tensors that the module has under several names filled in under all: files hold them once."""
+    first: dict[int, str] = {}
+    for name, value in wanted.items():
+        if name in given:
+            first.setdefault(id(value), name)
+    return given | {name: given[first[id(value)]] for name, value in wanted.items() if id(value) in first}
 
 
 def _listed(names: Iterable[str]) -> str:

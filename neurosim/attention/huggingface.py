@@ -270,6 +270,8 @@ def _mamba2(source: Source) -> LanguageConfig:
         "eps": source.eps(1e-5),
     }
     _refuse(source)
+    others = source.get("attn")
+    check(others is None, "config.json: attn", "softmax attention between mamba2 layers is not supported", others)
     return LanguageConfig(
         tuple(Layer("mamba2", options) for _ in range(source.whole("num_hidden_layers"))),
         source.whole("vocab_size"),
@@ -294,7 +296,9 @@ def _rwkv7(source: Source) -> LanguageConfig:
     values = source.get("value_dim", width)
     values = list(values) if isinstance(values, list) else [values] * count
     check(len(values) == count, "config.json: value_dim", f"must be one number or {count}", values)
-    options = {"head": head, "eps": source.eps(1e-5)} | _ranks(source, width, head)
+    # Without its fused norms it divides by the length itself.
+    floor = 1e-6 if source.get("fuse_norm", True) else 1e-24
+    options = {"head": head, "floor": floor, "eps": source.eps(1e-5)} | _ranks(source, width, head)
     others = _hybrid(source, count, plain=False)
     check(0 not in others, "config.json: attn.layers", "must leave layer 0, whose values the others use, to rwkv7", 0)
     _refuse(source)

@@ -52,9 +52,9 @@ def spread(x: Tensor, times: int, dim: int = -2) -> Tensor:
     return x if times == 1 else x.repeat_interleave(times, dim)
 
 
-def unit(x: Tensor) -> Tensor:
-    """x over its length along the last axis, kept finite at 0."""
-    return x * (x.square().sum(-1, keepdim=True) + 1e-6).rsqrt()
+def unit(x: Tensor, floor: float = 1e-6) -> Tensor:
+    """x over its length along the last axis, kept finite at 0 by `floor` added to its square."""
+    return x * (x.square().sum(-1, keepdim=True) + floor).rsqrt()
 
 
 def divided(whole: int, by: int, what: str) -> int:

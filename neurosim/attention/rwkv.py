@@ -35,6 +35,7 @@ class RWKV7(Mixer):
         head: channels of a key head; heads = width / head.
         values: channels over all heads (default: width).
         decay_rank, rate_rank, value_rank, gate_rank: of the low-rank maps of w, a, v and g.
+        floor: added to the squared length that k' is divided by.
     """
 
     chunk = 16
@@ -49,10 +50,12 @@ class RWKV7(Mixer):
         rate_rank: int = 64,
         value_rank: int = 16,
         gate_rank: int = 128,
+        floor: float = 1e-6,
         affine: bool = True,
         eps: float = 1e-5,
     ) -> None:
         super().__init__()
+        self.floor = floor
         self.heads, self.key = divided(width, head, "RWKV7.width"), head
         values = values or width
         self.value, self.first = divided(values, self.heads, "RWKV7.values"), place.layer == 0
@@ -82,7 +85,7 @@ class RWKV7(Mixer):
         else:
             v = torch.lerp(v, shared["first_values"], self.v_lora(mixed["v"]).sigmoid())
         rate = self.a_lora(mixed["a"]).sigmoid()
-        gone = unit(heads(k * self.k_k, self.key))
+        gone = unit(heads(k * self.k_k, self.key), self.floor)
         inputs = {
             "q": heads(self.r_proj(mixed["r"]), self.key),
             "g": heads(-DECAY * self.w_lora(mixed["w"]).sigmoid(), self.key),

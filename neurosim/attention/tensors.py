@@ -125,5 +125,5 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """
     from safetensors.torch import save
 
-    # Tied weights are one tensor under two names, which the format cannot hold.
+    # Cloned, for the format refuses tensors that share memory.
     write_bytes(path, save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}))
