@@ -15,7 +15,7 @@ spikes = result.spikes["liquid"]
 print(f"accuracy {(readout.predict(spikes) == test.labels).mean():.3f} on {len(test)} recordings, {len(train)} learned")
 print(f"real-time factor {result.real_time_factor:.4f}, digest {spikes.digest()[:16]}")
 
-work = [*result.work, readout.work(spikes)]
+work = [*result.work, *readout.work(spikes)]
 measures = measure.measure(work, len(test), result.duration, len(test.ticks)).to_dict()
 energy = measure.energy(work, len(test))
 print(f"activation sparsity {measures['activation_sparsity']:.3f}")

@@ -183,7 +183,7 @@ def test_silence_is_described_too():
 # --- readouts
 
 
-@pytest.mark.parametrize("kind", ["ridge", "logistic"])
+@pytest.mark.parametrize("kind", CLASSIFIERS)
 @pytest.mark.parametrize("kind_of_features", ["counts", "traces"])
 def test_order_in_time_is_learned_and_shuffled_labels_are_not(spikes, liquid, kind, kind_of_features):
     labels = np.arange(60) % 2
@@ -206,11 +206,11 @@ def test_classifiers_find_what_scikit_learn_finds(classes):
 
     z, y = points(40, 70, classes)
     goal = np.where(y[:, None] == np.arange(classes), 1.0, -1.0)
-    alpha, bias = CLASSIFIERS["ridge"](z @ z.T, y, 3.0)
+    alpha, bias, _ = CLASSIFIERS["ridge"](z @ z.T, y, 3.0, Readout())
     theirs = Ridge(alpha=3.0).fit(z, goal)
     np.testing.assert_allclose(z.T @ alpha, theirs.coef_.T, atol=1e-10)
     np.testing.assert_allclose(bias, theirs.intercept_, atol=1e-10)
-    alpha, bias = CLASSIFIERS["logistic"](z @ z.T, y, 3.0)
+    alpha, bias, _ = CLASSIFIERS["logistic"](z @ z.T, y, 3.0, Readout())
     theirs = LogisticRegression(C=1 / 3.0, tol=1e-8, max_iter=5000).fit(z, y)
     expected = theirs.predict_proba(z)
     scores = z @ (z.T @ alpha) + bias
@@ -218,14 +218,14 @@ def test_classifiers_find_what_scikit_learn_finds(classes):
     np.testing.assert_allclose(ours, expected, atol=2e-3)
 
 
-@pytest.mark.parametrize("kind", ["ridge", "logistic"])
+@pytest.mark.parametrize("kind", CLASSIFIERS)
 def test_predictions_are_the_labels_given(spikes, kind):
     trained = Readout(kind).fit(spikes, np.arange(60) % 2 + 5)
     assert trained.labels.tolist() == [5, 6]
     assert np.array_equal(trained.predict(spikes), np.arange(60) % 2 + 5)
 
 
-@pytest.mark.parametrize("kind", ["ridge", "logistic"])
+@pytest.mark.parametrize("kind", CLASSIFIERS)
 def test_weights_and_scores_do_not_depend_on_threads_or_batch(spikes, kind):
     labels = np.arange(60) % 2
     with threadpool_limits(1):
@@ -247,16 +247,55 @@ def test_a_readout_saved_and_loaded_says_the_same(spikes, tmp_path):
 
 def test_reading_is_counted_as_work(spikes):
     trained = Readout(windows=3, timing="time").fit(spikes, np.arange(60) % 2)
-    layer = trained.work(spikes)
+    (layer,) = trained.work(spikes)
     assert (layer.inputs, layer.outputs, layer.steps) == (180, 2, 60)
     assert layer.dense_operations == 180 * 2 * 60 and layer.binary_input is False
     assert layer.input_events == np.count_nonzero(features(spikes, windows=3, timing="time"))
     assert layer.synaptic_operations == 2 * layer.input_events < layer.dense_operations
+    hidden, last = Readout("ann", windows=3, timing="time", hidden=7).fit(spikes, np.arange(60) % 2).work(spikes)
+    assert (hidden.inputs, hidden.outputs, last.inputs, last.outputs) == (180, 7, 7, 2)
+    assert hidden.synaptic_operations == 7 * layer.input_events
+    assert hidden.output_events == last.input_events < 7 * 60  # rectified: some are silent
+
+
+def test_an_ann_is_what_scikit_learn_trained(spikes):
+    """On the principal coordinates, unfolded onto the features as they are."""
+    from sklearn.neural_network import MLPClassifier
+
+    labels = np.arange(60) % 3
+    readout = Readout("ann", windows=2, timing="time", hidden=9, seed=5)
+    seen = {}
+    fit = MLPClassifier.fit
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            MLPClassifier, "fit", lambda self, x, y: fit(seen.setdefault("model", self), seen.setdefault("x", x), y)
+        )
+        trained = readout.fit(spikes, labels)
+    ours = trained.scores(spikes)
+    theirs = seen["model"].predict_proba(seen["x"])
+    ours = np.exp(ours - ours.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(ours / ours.sum(axis=1, keepdims=True), theirs, atol=2e-3)
+    assert np.mean(seen["x"] ** 2) == pytest.approx(1, rel=0.1)
+    assert not np.array_equal(
+        readout.fit(spikes, labels).weights,
+        Readout("ann", windows=2, timing="time", hidden=9).fit(spikes, labels).weights,
+    )
+
+
+def test_several_cuts_are_each_cut_side_by_side(spikes):
+    both = features(spikes, windows=(2, 5))
+    width = 60 * 7
+    for k, timing in enumerate(("time", "spikes")):
+        apart = [features(spikes, windows=w, timing=timing) for w in (2, 5)]
+        assert np.array_equal(both[:, k * width : (k + 1) * width], np.concatenate(apart, axis=1))
+    assert Readout(windows=[2, 5]).windows == (2, 5)  # as a file gives them
+    with pytest.raises(NeurosimInputError, match=r"Readout\.windows: must be >= 1"):
+        Readout(windows=(3, 0))
 
 
 def test_broken_files_are_refused(spikes, tmp_path):
     path = tmp_path / "readout.safetensors"
-    Readout().fit(spikes, np.arange(60) % 2).save(path)
+    Readout(windows=8).fit(spikes, np.arange(60) % 2).save(path)
     whole = path.read_bytes()
     for bad in (b"", whole[:100], whole[:-5], b"\xff" * 64):
         path.write_bytes(bad)

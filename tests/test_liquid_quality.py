@@ -231,3 +231,9 @@ def test_the_report_shows_what_was_measured_and_says_what_was_not(liquid: Liquid
     shown = str(_quality({"liquid": found}).body)
     assert "Kernel rank" in shown and f"{found['kernel_rank']}" in shown
     assert "recorded no measures" in str(_quality({}).body)
+
+
+def test_a_liquid_without_recurrence_runs() -> None:
+    alone = replace(SMALL, in_degree=0)
+    assert alone.spectral_radius() == 0 and [p.name for p in alone.network().projections] == ["input->liquid"]
+    assert len(batch(alone, noise(2)).units) > 0

@@ -219,7 +219,7 @@ def test_report_writes_the_page_again(ran: dict[str, Any], tmp_path: Path) -> No
         (["digits", "--set", "readout.windows=0"], "readout.windows: must be >= 1 (got 0)"),
         (
             ["digits", "--set", "readout.kind=rigde"],
-            "readout.kind: must be 'ridge' or 'logistic' (got 'rigde', from --set)",
+            "readout.kind: must be 'ridge', 'logistic' or 'ann' (got 'rigde', from --set)",
         ),
         (["digits", "--set", "liquid=3"], "liquid: must be a table of settings (got 3, from --set)"),
         (["--set", "data.name.x=3"], "data.name: must be a string (got {'x': 3}, from --set)"),

@@ -36,7 +36,7 @@ class Contrast:
         temperature: divides the cosine.
         steps: of Adam. rate: its learning rate, which falls to 0 as a cosine.
         decay: pulls weights to 0, decoupled from the loss (Loshchilov & Hutter 2019).
-        components: principal components of each sense that the projection sees, standardised; None means all features.
+        components: principal components of each sense that the projection sees, standardised.
         seed: of the weights at the start.
 
     Raises:
@@ -45,10 +45,10 @@ class Contrast:
 
     dimensions: int = 64
     temperature: float = 1.0
-    steps: int = 200
+    steps: int = 100
     rate: float = 0.01
     decay: float = 0.1
-    components: int = 32
+    components: int = 100
     seed: int = 0
 
     def __post_init__(self) -> None:

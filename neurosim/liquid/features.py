@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,11 @@ TRIM = 0.005
 
 
 def features(
-    spikes: Recordings, kind: str = "counts", windows: int = 8, timing: str = "both", tau: float = 0.05
+    spikes: Recordings,
+    kind: str = "counts",
+    windows: int | Sequence[int] = (3, 5, 8),
+    timing: str = "both",
+    tau: float = 0.05,
 ) -> NDArray[np.float32]:
     """[recordings, windows * units] numbers that describe each recording; twice as many with timing "both".
 
@@ -24,6 +28,8 @@ def features(
         spikes: a liquid's.
         kind: "counts", the square root of the spikes in each window (the root makes the variance of a Poisson count
             the same at every rate); or "traces", spikes filtered by exp(-t / `tau`), sampled at the end of each window.
+        windows: into how many a recording is cut; several numbers cut it several times, coarse and fine: what comes a
+            little early is then still found in a wide window.
         timing: "time", windows of equal length between the first and the last of the activity; "spikes", windows of
             equally many spikes of the whole liquid, which follow the pace of what is seen or heard; or "both".
         tau: s.
@@ -33,20 +39,33 @@ def features(
     """
     extract = pick(FEATURES, kind, "features.kind")
     schedules = pick(TIMINGS, timing, "features.timing")
-    check(windows >= 1, "features.windows", "must be >= 1", windows)
+    cuts = check_windows(windows, "features.windows")
     check(tau > 0, "features.tau", "must be > 0 s", tau)
     if len(spikes.units):  # a batch does not check them, and the kernels write where they say
         for bound in (spikes.units.min(), spikes.units.max()):
             check(0 <= bound < spikes.size, "features.spikes", f"must have units in 0..{spikes.size - 1}", bound)
-    out = np.empty((len(spikes), len(schedules), windows, spikes.size), np.float32)
-    for k, schedule in enumerate(schedules):
-        extract(spikes, schedule(spikes, windows), tau / spikes.tick, out[:, k])
-    return out.reshape(len(spikes), -1)
+    out = np.empty((len(spikes), width(windows, timing, spikes.size)), np.float32)
+    filled = 0
+    for schedule in schedules:
+        for cut in cuts:
+            # A buffer of its own: the kernels fill whole arrays.
+            part = np.empty((len(spikes), cut, spikes.size), np.float32)
+            extract(spikes, schedule(spikes, cut), tau / spikes.tick, part)
+            out[:, filled : filled + cut * spikes.size] = part.reshape(len(spikes), -1)
+            filled += cut * spikes.size
+    return out
 
 
-def width(windows: int, timing: str, units: int) -> int:
+def check_windows(windows: int | Sequence[int], what: str) -> tuple[int, ...]:
+    """The numbers of windows, each at least one."""
+    cuts = (windows,) if isinstance(windows, (int, np.integer)) else tuple(windows)
+    check(len(cuts) > 0 and min(cuts) >= 1, what, "must be >= 1", windows)
+    return cuts
+
+
+def width(windows: int | Sequence[int], timing: str, units: int) -> int:
     """How many features that makes."""
-    return len(TIMINGS[timing]) * windows * units
+    return len(TIMINGS[timing]) * sum(check_windows(windows, "features.windows")) * units
 
 
 def _counts(spikes: Recordings, edges: NDArray, tau: float, out: NDArray) -> None:

@@ -206,6 +206,8 @@ class Liquid:
         from scipy.sparse.linalg import ArpackNoConvergence, eigs
 
         wires = self._written["liquid"]
+        if not len(wires.pre):
+            return 0.0
         matrix = coo_array((wires.weights, (wires.post, wires.pre)), shape=(self.neurons, self.neurons)).tocsr()
         if self.neurons > DENSE:
             try:
@@ -219,6 +221,8 @@ class Liquid:
     def _network(self, gains: NDArray) -> Network:
         layers = []
         for name, wires in self._written.items():
+            if not len(wires.pre):
+                continue
             weights = wires.weights * gains[wires.post] if name == "input" else wires.weights
             pattern, delays = FromList(wires.pre, wires.post), wires.delays * self.clock
             layers.append(Projection(name, "liquid", pattern, weights, delays))

@@ -1,4 +1,4 @@
-"""Readouts: a linear classifier of what a liquid does, trained by scikit-learn."""
+"""Readouts: a classifier of what a liquid does, linear or with one hidden layer, trained by scikit-learn."""
 
 from __future__ import annotations
 
@@ -15,47 +15,58 @@ from numpy.typing import NDArray
 from .. import files, measure
 from ..errors import NeurosimFormatError, NeurosimInputError, check, pick
 from ..spikes import Recordings
-from .features import FEATURES, TIMINGS, features, width
+from .features import FEATURES, TIMINGS, check_windows, features, width
 
 # Added to a feature's standard deviation, as a fraction of their mean: a feature that hardly varies stays small.
 FLOOR = 0.3
 # As fractions of the mean squared norm of a training vector, chosen on parts of the training recordings of N-MNIST-800
 # and FSDD-SHD: accuracy is flat within a factor of 3.
-PENALTIES = {"ridge": 0.1, "logistic": 0.003}
+PENALTIES = {"ridge": 0.1, "logistic": 0.003, "ann": 1e-4}
 ITERATIONS = 300
+# Of "ann": principal components it learns from, and how often it sees each recording.
+COMPONENTS, EPOCHS, BATCH = 600, 30, 100
 FORMAT = 1
-ARRAYS = ("labels", "weights", "bias")
+ARRAYS = {"labels": "<i8", "weights": "<f4", "bias": "<f8"}
+HIDDEN = {"hidden_weights": "<f4", "hidden_bias": "<f8"}
 
 
 @final
 @dataclass(frozen=True)
 class Readout:
-    """How to read a liquid: which features, and which linear classifier of them.
+    """How to read a liquid: which features, and which classifier of them.
 
     Attributes:
-        kind: "ridge" (least squares on the classes) or "logistic" (multinomial).
+        kind: "ridge" (least squares on the classes), "logistic" (multinomial), or "ann" (a layer of `hidden` rectified
+            units before a multinomial one).
         features, windows, timing, tau: as in `features.features`.
         penalty: on squared weights, as a fraction of the mean squared norm of a training vector; None means
             `PENALTIES[kind]`.
+        hidden: units of "ann". seed: of its weights at the start and the order of its lessons.
 
     Raises:
         NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
-    kind: Literal["ridge", "logistic"] = "ridge"
+    kind: Literal["ridge", "logistic", "ann"] = "ridge"
     features: Literal["counts", "traces"] = "counts"
-    windows: int = 8
+    windows: int | tuple[int, ...] = (3, 5, 8)
     timing: Literal["time", "spikes", "both"] = "both"
     tau: float = 0.05
     penalty: float | None = None
+    hidden: int = 128
+    seed: int = 0
 
     def __post_init__(self) -> None:
         pick(CLASSIFIERS, self.kind, "Readout.kind")
         pick(FEATURES, self.features, "Readout.features")
         pick(TIMINGS, self.timing, "Readout.timing")
-        check(self.windows >= 1, "Readout.windows", "must be >= 1", self.windows)
+        cuts = check_windows(self.windows, "Readout.windows")
+        if not isinstance(self.windows, int):  # a list, from a file
+            object.__setattr__(self, "windows", cuts)
         check(self.tau > 0, "Readout.tau", "must be > 0 s", self.tau)
         check(self.penalty is None or self.penalty > 0, "Readout.penalty", "must be > 0", self.penalty)
+        check(self.hidden >= 1, "Readout.hidden", "must be >= 1", self.hidden)
+        check(self.seed >= 0, "Readout.seed", "must be >= 0", self.seed)
 
     def fit(self, spikes: Recordings, labels: object) -> TrainedReadout:
         """Train on a liquid's spikes with labels [recordings]; the same weights for any number of threads.
@@ -78,10 +89,11 @@ class Readout:
         with _one_thread():
             gram = (z @ z.T).astype(np.float64)
             penalty = fraction * max(float(np.trace(gram)) / len(z), 1e-12)
-            alpha, bias = CLASSIFIERS[self.kind](gram, column, penalty)
+            alpha, bias, after = CLASSIFIERS[self.kind](gram, column, penalty, self)
             weights = (alpha.T.astype(np.float32) @ z) / scale
         # Shift and scale go into weights and bias: a feature of a silent neuron stays zero and costs nothing.
-        return TrainedReadout(self, known, weights.astype(np.float32), bias - weights @ mean)
+        first = weights.astype(np.float32), bias - weights @ mean
+        return TrainedReadout(self, known, *first) if after is None else TrainedReadout(self, known, *after, *first)
 
     def describe(self, spikes: Recordings) -> NDArray[np.float32]:
         """[recordings, features]."""
@@ -96,13 +108,17 @@ class TrainedReadout:
     Attributes:
         readout: what was trained.
         labels: [classes] int64, the label of each row.
-        weights: [classes, features] float32, of features as they are; bias: [classes] float64.
+        weights: [classes, features] float32, of features as they are; bias: [classes] float64. Of "ann" they are of
+            the hidden units, [classes, hidden].
+        hidden_weights: [hidden, features] float32, of "ann"; hidden_bias: [hidden] float64. None in the others.
     """
 
     readout: Readout
     labels: NDArray
     weights: NDArray
     bias: NDArray
+    hidden_weights: NDArray | None = None
+    hidden_bias: NDArray | None = None
 
     def scores(self, spikes: Recordings) -> NDArray[np.float64]:
         """[recordings, classes]; the largest wins. A recording's do not depend on what else is in the batch.
@@ -116,19 +132,21 @@ class TrainedReadout:
         """[recordings] labels. Raises as `scores`."""
         return self.labels[self.scores(spikes).argmax(axis=1)]
 
-    def work(self, spikes: Recordings) -> measure.Layer:
-        """What reading these recordings took, as a layer of multiply-accumulates, one for each weight of each feature
-        that is not zero."""
+    def work(self, spikes: Recordings) -> list[measure.Layer]:
+        """What reading these recordings took, as layers of multiply-accumulates, one for each weight of each feature,
+        and of each hidden unit, that is not zero."""
         x = self._inputs(spikes)
-        outputs = self._scores(x)[:, None]
-        none = np.zeros((*outputs.shape, 0), np.float32)
-        return measure.count("readout", self.weights.T, x[:, None], outputs, none, spiking=False)
+        if self.hidden_weights is None:
+            return [_layer("readout", self.weights, x, self._last(x))]
+        between = self._between(x)
+        hidden = _layer("hidden", self.hidden_weights, x, between)
+        return [hidden, _layer("readout", self.weights, between, self._last(between))]
 
     def save(self, path: Path | str) -> None:
         """Write everything to a safetensors file, atomically."""
         from safetensors.numpy import save
 
-        tensors = {name: np.ascontiguousarray(getattr(self, name)) for name in ARRAYS}
+        tensors = {name: np.ascontiguousarray(getattr(self, name)) for name in _arrays(self.readout.kind)}
         settings = {name: getattr(self.readout, name) for name in Readout.__dataclass_fields__}
         about = {"format": FORMAT, "readout": settings}
         files.write_bytes(path, save(tensors, {"neurosim": json.dumps(about)}))
@@ -145,8 +163,8 @@ class TrainedReadout:
         try:
             with safe_open(str(path), "np") as stored:
                 about: dict[str, Any] = json.loads((stored.metadata() or {})["neurosim"])
-                arrays = {name: stored.get_tensor(name) for name in ARRAYS}
-            version, settings = about["format"], about["readout"]
+                version, settings = about["format"], about["readout"]
+                arrays = {name: stored.get_tensor(name) for name in _arrays(settings["kind"])}
         except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
             raise NeurosimFormatError(f"{path}: is no readout that neurosim saved ({error}); train it again") from None
         if version != FORMAT:
@@ -157,34 +175,70 @@ class TrainedReadout:
             raise NeurosimFormatError(f"{path}: holds values that do not fit ({error}); train it again") from None
 
     def _checked(self) -> TrainedReadout:
-        kinds = [getattr(self, name).dtype.str for name in ARRAYS]
-        check(kinds == ["<i8", "<f4", "<f8"], "readout", "must hold int64, float32 and float64", kinds)
+        kinds = {name: getattr(self, name).dtype.str for name in _arrays(self.readout.kind)}
+        check(kinds == _arrays(self.readout.kind), "readout", "must hold int64, float32 and float64", kinds)
         classes, each = len(self.labels), width(self.readout.windows, self.readout.timing, 1)
-        shape = self.weights.shape
-        fits = self.labels.ndim == 1 and len(shape) == 2 and shape[0] == classes and shape[1] % each == 0
-        check(fits, "weights", f"must be [{classes}, a multiple of {each}]", shape)
+        shape, first = self.weights.shape, self._first
+        rows = classes if first is self.weights else len(first)
+        fits = self.labels.ndim == 1 and first.ndim == 2 and len(first) == rows and first.shape[1] % each == 0
+        check(fits, "weights", f"must be [{rows}, a multiple of {each}]", first.shape)
+        check(first is self.weights or shape == (classes, rows), "weights", f"must be [{classes}, {rows}]", shape)
         check(self.bias.shape == (classes,), "bias", f"must hold {classes}", self.bias.shape)
+        if self.hidden_bias is not None:
+            check(self.hidden_bias.shape == first.shape[:1], "hidden_bias", f"must hold {len(first)}", len(first))
         return self
 
+    @property
+    def _first(self) -> NDArray:
+        """The weights of the features."""
+        return self.weights if self.hidden_weights is None else self.hidden_weights
+
     def _inputs(self, spikes: Recordings) -> NDArray[np.float32]:
-        size = self.weights.shape[1] // width(self.readout.windows, self.readout.timing, 1)
+        size = self._first.shape[1] // width(self.readout.windows, self.readout.timing, 1)
         check(spikes.size == size, "TrainedReadout.scores", f"needs spikes of {size} neurons", spikes.size)
         return self.readout.describe(spikes)
 
     def _scores(self, x: NDArray) -> NDArray[np.float64]:
-        scores = np.empty((len(x), len(self.labels)))
-        with _one_thread():
-            # One at a time: how a product is blocked, and so its rounding, depends on its size.
-            for i, row in enumerate(x):
-                scores[i] = self.weights @ row
-        return scores + self.bias
+        return self._last(x if self.hidden_weights is None else self._between(x))
+
+    def _between(self, x: NDArray) -> NDArray[np.float64]:
+        """[recordings, hidden]."""
+        assert self.hidden_weights is not None and self.hidden_bias is not None  # of "ann"
+        return np.maximum(_each(self.hidden_weights, x) + self.hidden_bias, 0.0)
+
+    def _last(self, x: NDArray) -> NDArray[np.float64]:
+        return _each(self.weights, x) + self.bias
 
 
-Classifier = Callable[[NDArray, NDArray, float], tuple[NDArray, NDArray]]
+def _arrays(kind: str) -> dict[str, str]:
+    """The arrays of a trained readout of this kind, and their types."""
+    return ARRAYS | HIDDEN if kind == "ann" else ARRAYS
 
 
-def _ridge(gram: NDArray, column: NDArray, penalty: float) -> tuple[NDArray, NDArray]:
-    """Coefficients of the training vectors [n, classes] and bias [classes], from their centred products [n, n].
+def _layer(name: str, weights: NDArray, x: NDArray, outputs: NDArray) -> measure.Layer:
+    """The work of one product, each recording a step."""
+    none = np.zeros((*outputs.shape[:1], 1, outputs.shape[1], 0), np.float32)
+    return measure.count(name, weights.T, x[:, None], outputs[:, None], none, spiking=False)
+
+
+def _each(weights: NDArray, x: NDArray) -> NDArray[np.float64]:
+    """[recordings, rows of weights] products."""
+    found = np.empty((len(x), len(weights)))
+    with _one_thread():
+        # One at a time: how a product is blocked, and so its rounding, depends on its size.
+        for i, row in enumerate(x):
+            found[i] = weights @ row
+    return found
+
+
+Trained = tuple[NDArray, NDArray, "tuple[NDArray, NDArray] | None"]
+"""Coefficients of the training vectors [n, units], biases [units]; and weights [classes, units] and biases [classes] of
+a layer after them, if there is one."""
+Classifier = Callable[[NDArray, NDArray, float, Readout], Trained]
+
+
+def _ridge(gram: NDArray, column: NDArray, penalty: float, readout: Readout) -> Trained:
+    """From the centred products of the training vectors [n, n] and their classes [n].
 
     The minimum of |Y - Z w - b|^2 + penalty |w|^2, Y being 1 for the right class and -1 for others: what scikit-learn's
     `Ridge` finds from the vectors themselves, but from products in single precision, which at 20,000 features take
@@ -194,10 +248,10 @@ def _ridge(gram: NDArray, column: NDArray, penalty: float) -> tuple[NDArray, NDA
 
     goal = np.where(column[:, None] == np.arange(column.max() + 1), 1.0, -1.0)
     bias = goal.mean(axis=0)
-    return KernelRidge(alpha=penalty, kernel="precomputed").fit(gram, goal - bias).dual_coef_, bias
+    return KernelRidge(alpha=penalty, kernel="precomputed").fit(gram, goal - bias).dual_coef_, bias, None
 
 
-def _logistic(gram: NDArray, column: NDArray, penalty: float) -> tuple[NDArray, NDArray]:
+def _logistic(gram: NDArray, column: NDArray, penalty: float, readout: Readout) -> Trained:
     """The same for multinomial logistic regression.
 
     It sees the vectors only through their products, so n coordinates with these products, the rows of a Cholesky
@@ -206,15 +260,50 @@ def _logistic(gram: NDArray, column: NDArray, penalty: float) -> tuple[NDArray, 
     from sklearn.linear_model import LogisticRegression
 
     n = len(gram)
-    factor = np.linalg.cholesky(gram + 1e-6 * (np.trace(gram) / n + 1e-6) * np.eye(n))
+    # Products in single precision may miss being positive definite by their rounding.
+    factor = np.linalg.cholesky(gram + (1e-7 * np.trace(gram) + 1e-12) * np.eye(n))
     model = LogisticRegression(C=1 / penalty, max_iter=ITERATIONS).fit(factor, column)
-    weights, bias = model.coef_, model.intercept_
-    if len(weights) == 1:  # two classes: scikit-learn keeps the difference
-        weights, bias = np.vstack([-weights / 2, weights / 2]), np.concatenate([-bias / 2, bias / 2])
-    return np.linalg.solve(factor.T, weights.T), bias
+    weights, bias = _both(model.coef_, model.intercept_)
+    return np.linalg.solve(factor.T, weights.T), bias, None
 
 
-CLASSIFIERS: dict[str, Classifier] = {"ridge": _ridge, "logistic": _logistic}
+def _ann(gram: NDArray, column: NDArray, penalty: float, readout: Readout) -> Trained:
+    """A hidden layer, trained by Adam on the principal coordinates, which the products give as the vectors would."""
+    import warnings
+
+    from scipy.linalg import eigh
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPClassifier
+
+    n = len(gram)
+    spread, axes = eigh(gram, subset_by_index=[max(n - COMPONENTS, 0), n - 1])
+    kept = spread > 1e-6 * spread[-1]
+    # Of all vectors together the coordinates have a mean square of 1.
+    scale = np.sqrt(np.count_nonzero(kept) * n / max(float(np.trace(gram)), 1e-12))
+    roots = np.sqrt(spread[kept])
+    coordinates = axes[:, kept] * roots * scale
+    with warnings.catch_warnings():
+        # A number of epochs is what was asked for.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = MLPClassifier(
+            (readout.hidden,),
+            alpha=penalty * scale**2,
+            batch_size=min(BATCH, n),
+            max_iter=EPOCHS,
+            random_state=readout.seed % 2**32,
+        ).fit(coordinates, column)
+    (first, last), (first_bias, last_bias) = model.coefs_, model.intercepts_
+    return axes[:, kept] / roots * scale @ first, first_bias, _both(last.T, last_bias)
+
+
+def _both(weights: NDArray, bias: NDArray) -> tuple[NDArray, NDArray]:
+    """Weights [classes, n] and biases [classes]: of two classes scikit-learn keeps the difference."""
+    if len(weights) > 1:
+        return weights, bias
+    return np.vstack([-weights / 2, weights / 2]), np.concatenate([-bias / 2, bias / 2])
+
+
+CLASSIFIERS: dict[str, Classifier] = {"ridge": _ridge, "logistic": _logistic, "ann": _ann}
 
 
 def _one_thread() -> AbstractContextManager[Any]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import Field, create_model
+from pydantic import BeforeValidator, Field, create_model
 
 from .. import catalog, files
 from ..engine.plan import free_memory
@@ -33,6 +33,8 @@ RECONFIGURE = {
 # Seeds are keys of 63 bits, which TOML's integers are.
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Count = Annotated[int, Field(ge=1)]
+# TOML knows lists, not tuples. What the numbers must be the class says.
+Windows = Annotated["int | tuple[int, ...]", BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)]
 
 
 class Data(Section):
@@ -82,7 +84,9 @@ if TYPE_CHECKING:
     class ReadoutSettings(Section): ...
 else:
     LiquidSettings = section_of(Liquid, without=("shape", "seed", "gains"))
-    ReadoutSettings = section_of(Readout, without=())
+
+    class ReadoutSettings(section_of(Readout, without=("seed", "windows"))):
+        windows: Windows = Readout.windows
 
 
 class Config(Section):

@@ -214,7 +214,7 @@ class _Simulation:
         with self.clock("read"):
             spikes = _batch(result)
             predicted = readout.predict(spikes)
-            layers = [*result.work, readout.work(spikes)]
+            layers = [*result.work, *readout.work(spikes)]
         shown = _shown(_labels(test), predicted, test.durations)
         self.keep(test, spikes, shown)
         figures = {
