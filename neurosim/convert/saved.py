@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..attention import LanguageConfig, LanguageModel
-from ..attention.checkpoint import fit_tensors, read_config, tied_names
+from ..attention.checkpoint import fit_tensors, read_config
 from ..attention.tensors import read_tensors, write_tensors
 from ..errors import NeurosimFormatError, check, pick
 from ..files import write_text
@@ -47,9 +47,10 @@ def write_converted(folder: str | os.PathLike[str], converted: Converted) -> Non
         "remarks": list(converted.remarks),
     }
     write_text(folder / "config.json", json.dumps(about, indent=2, default=str) + "\n")
-    left_out = tied_names(converted.model.config)
-    tensors = {n: v for n, v in converted.model.state_dict().items() if n not in left_out}
-    write_tensors(folder / "model.safetensors", tensors)
+    once: dict[int, tuple[str, Tensor]] = {}  # a tensor under two names is written under the first
+    for name, value in converted.model.state_dict(keep_vars=True).items():
+        once.setdefault(id(value), (name, value))
+    write_tensors(folder / "model.safetensors", dict(once.values()))
     converted.execute(executed)
 
 
@@ -76,7 +77,7 @@ def read_converted(folder: str | os.PathLike[str]) -> Converted:
     }
     made = Converted(model, coding, coders, tuple(str(line) for line in config.get("remarks", ())))
     made.price = _number(config, "price", where)
-    fit_tensors(model, read_tensors(folder), str(folder), tied_names(model.config))
+    fit_tensors(model, read_tensors(folder), str(folder))
     for name, layer in made.layers.items():
         for part in ("thresholds", "scales"):
             values = getattr(layer.coder, part).detach()

@@ -1,0 +1,244 @@
+"""`neurosim convert ...` from the command to the files: what it prints, writes, refuses, and leaves the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from safetensors.torch import load_file, save_file
+
+from neurosim import files, report
+from neurosim.attention import read_model
+from neurosim.cli import main
+from neurosim.convert.saved import read_converted
+
+TRAIN = [
+    *("--steps", "12", "--set", "model.layers=2", "--set", "model.width=32", "--set", "model.hidden=32", "--set"),
+    *('model.options={"heads"=2,"head"=8,"value"=8}', "--set", "training.batch=4", "--set", "training.length=32"),
+]
+BRIEF = [
+    *("--tokens", "600", "--set", "calibration.windows=4", "--set", "calibration.length=32", "--set"),
+    *("report.layer_tokens=120", "--set", "report.executed_tokens=64"),
+]
+EVERY = {"manifest.json", "config.toml", "metrics.json", "report.html"}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def neurosim(*words: object, expect: int = 0) -> Result:
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert result.exit_code == expect, result.stderr
+    return result
+
+
+def found(*words: object) -> dict[str, Any]:
+    return json.loads(neurosim("convert", *words, "--json", "--quiet").stdout)
+
+
+def refused(*words: object) -> str:
+    """The one line on stderr of a command that failed; stdout must be empty."""
+    result = neurosim("convert", *words, expect=2)
+    assert result.stdout == "" and len(result.stderr.splitlines()) == 1, result.stderr
+    return result.stderr.rstrip()
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text("".join(f"{k} times {k} is {k * k}, and that is that.\n" for k in range(400)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("trained") / "lm"
+    result = CliRunner().invoke(
+        main, ["convert", "lm-train", "--text", str(text), *TRAIN, "--out", str(out), "--quiet"]
+    )
+    assert result.exit_code == 0, result.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def converted(trained: Path, text: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    out = tmp_path_factory.mktemp("converted") / "run"
+    words = ["convert", str(trained), "--scheme", "ternary", "--k", "3", "--calibrate", str(text), *BRIEF]
+    result = CliRunner().invoke(main, [*words, "--json", "--out", str(out), "--quiet"])
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_training_writes_a_model_that_loads(trained: Path) -> None:
+    assert {p.name for p in trained.iterdir()} == EVERY | {"model"}
+    metrics = files.read_json(trained / "metrics.json")
+    assert metrics["parameters"] == read_model(trained / "model").parameter_count()
+    assert 2.0 < metrics["validation_loss"] < 5.6 and metrics["history"][-1]["step"] == 12
+    manifest = files.read_json(trained / "manifest.json")
+    assert (manifest["status"], manifest["kind"], manifest["command_kind"]) == ("done", "convert", "lm-train")
+
+
+def test_a_conversion_says_everything_that_was_asked(converted: dict[str, Any], trained: Path) -> None:
+    run = Path(converted["run"])
+    assert {p.name for p in run.iterdir()} == EVERY | {"model"}
+    assert files.read_json(run / "metrics.json") == converted
+    assert converted["loss"] == pytest.approx(converted["dense_loss"], abs=0.05)
+    assert 0.9 < converted["spikes"] < 1.5 and 0.05 < converted["silent"] < 0.4 and converted["agreement"] > 0.8
+    layers = {row["name"]: row for row in converted["layers"]}
+    assert set(layers) == set(converted["alone"]) and "layers.0.mixer.q_proj" in layers
+    for row in layers.values():
+        assert row["operations"] > 0 and row["bytes"] >= row["row_bytes"] > 0
+        for kind in ("fp16", "int8"):
+            assert set(row["energy"][kind]) == {"compute_only", "memory_aware", "saving"}
+    assert converted["execution"]["largest"] == 0.0  # int8: simulated and executed are the same bits
+    assert {"name": "lm_head", "what": "linear layer on floats"} in converted["operators"]
+    assert converted["baselines"]["compute_only"]["low"] > 0
+    model = read_converted(run / "model")
+    assert set(model.layers) == set(layers)
+
+
+def test_the_words_are_printed_without_json(trained: Path, text: Path) -> None:
+    words = ["convert", trained, "--calibrate", text, "--scheme", "calibrated", "--spikes", "0.7", *BRIEF]
+    told = neurosim(*words, "--set", "report.layer_tokens=0", "--quiet").stdout
+    for word in ("perplexity", "spikes a channel", "energy, with memory", "On floats:", "lm_head", "report.html"):
+        assert word in told
+    (run,) = Path("runs").iterdir()
+    assert run.name.endswith("-convert-lm")
+    assert files.read_json(run / "metrics.json")["spikes"] == pytest.approx(0.7, rel=0.25)
+
+
+def test_the_same_seed_is_the_same_conversion(trained: Path, text: Path) -> None:
+    words = [trained, "--calibrate", text, "--scheme", "stbif", "--seed", "4", *BRIEF, "--set", "report.layer_tokens=0"]
+    first, second = (found(*words, "--out", out) for out in ("a", "b"))
+    for key in ("loss", "spikes", "by_expansion", "layers", "baselines"):
+        assert first[key] == second[key]
+
+
+def test_the_curve_has_every_scheme_and_its_plots(trained: Path, text: Path) -> None:
+    words = ["curve", trained, "--calibrate", text, "--tokens", "300", *BRIEF[2:]]
+    sets = ('curve.schemes=["ternary","calibrated","qcfs"]', "curve.ks=[1.0,4.0]", "curve.spikes=[0.4,1.0]")
+    result = found(*words, *(w for s in sets for w in ("--set", s)), "--out", "c")
+    assert [p["scheme"] for p in result["points"]] == ["ternary"] * 2 + ["calibrated"] * 2 + ["qcfs"] * 2
+    for first, second in zip(result["points"][::2], result["points"][1::2], strict=True):
+        assert first["spikes"] < second["spikes"] and first["operations"] < second["operations"]
+    page = (Path("c") / "report.html").read_text()
+    assert page.count("<svg") == 4 and "spikes a channel" in page and "perplexity more" in page
+
+
+def test_pages_say_what_the_run_holds(converted: dict[str, Any], trained: Path) -> None:
+    page = (Path(converted["run"]) / "report.html").read_text()
+    for words in ("Not in spikes", "Against dense networks", "layers.0.mlp.down_proj", "Expansions", "lm_head"):
+        assert words in page
+    assert "<svg" in (trained / "report.html").read_text()
+    assert report.write(trained).name == "report.html"
+    neurosim("report", converted["run"])
+    neurosim("measure", converted["run"], "--profile", "loihi")
+
+
+def test_fine_tuning_is_part_of_the_run(trained: Path, text: Path) -> None:
+    result = found(trained, "--calibrate", text, "--scheme", "calibrated", *BRIEF, "--fine-tune", "3", "--set",
+                   "tuning.batch=2", "--set", "tuning.length=32", "--out", "t")  # fmt: skip
+    assert result["timings"]["tune"] > 0
+    assert not torch.equal(
+        read_converted(Path("t/model")).layers["layers.0.mlp.up_proj"].weight,
+        read_model(trained / "model").layers[0].mlp.up_proj.weight,
+    )
+
+
+def test_text_is_written_dense_simulated_and_executed(converted: dict[str, Any], trained: Path) -> None:
+    words = ["--prompt", "3 times ", "--tokens", "20", "--seed", "3"]
+    dense = found("generate", trained, *words)
+    simulated, executed = (found("generate", converted["run"], *words, f"--{how}") for how in ("simulate", "execute"))
+    assert dense["spiking"] is False and simulated["spiking"] and executed["executed"]
+    assert simulated["text"] == executed["text"] and simulated["tokens"] == 20
+    assert dense["state_bytes"] > 0
+    told = neurosim("convert", "generate", converted["run"], *words, "--out", "g", "--quiet").stdout
+    assert told.rstrip("\n") == ("3 times " + simulated["text"]).rstrip("\n")
+    assert Path("g/text.txt").read_bytes().startswith(b"3 times ")
+
+
+def test_help_is_light_and_names_the_commands() -> None:
+    told = neurosim("convert", "--help").stdout
+    for word in ("curve", "generate", "lm-train", "model"):
+        assert word in told
+    assert "--scheme" in neurosim("convert", "model", "--help").stdout
+    assert "lm-train" in neurosim("convert").stdout
+
+
+def _copied(trained: Path, out: Path, **config: object) -> Path:
+    out.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (out / name).write_bytes((trained / "model" / name).read_bytes())
+    about = json.loads((out / "config.json").read_text())
+    (out / "config.json").write_text(json.dumps(about | config))
+    return out
+
+
+def test_bad_input_is_named_and_nothing_is_written(trained: Path, text: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.txt"
+    empty.write_bytes(b"")
+    brief = tmp_path / "brief.txt"
+    brief.write_bytes(b"abc" * 20)
+    unknown = _copied(trained, tmp_path / "unknown", model_type="mamba9")
+    extra, missing, misshapen, lying = (_copied(trained, tmp_path / n) for n in ("extra", "missing", "shape", "lie"))
+    tensors = load_file(extra / "model.safetensors")
+    name = "layers.0.mixer.q_proj.weight"
+    save_file(tensors | {"stray": torch.ones(1)}, extra / "model.safetensors")
+    save_file({n: t for n, t in tensors.items() if n != name}, missing / "model.safetensors")
+    save_file(tensors | {name: torch.ones(2, 3)}, misshapen / "model.safetensors")
+    whole = (lying / "model.safetensors").read_bytes()
+    (lying / "model.safetensors").write_bytes((2**50).to_bytes(8, "little") + whole[8:])
+    cases = {
+        (trained, "--calibrate", empty): "empty.txt: must hold text",
+        (trained, "--calibrate", brief): "must have at least",
+        (trained, "--calibrate", "none.txt"): "none.txt: no such text file",
+        (trained, "--scheme", "ternery"): "did you mean 'ternary'",
+        (trained, "--k", "-1"): "Coding.k: must be > 0",
+        (trained, "--expansion", "unary_binary"): "must have a sign",
+        (trained, "--set", "coding.kk=3"): "coding.kk: unknown key",
+        (trained, "--profile", "nosuch"): "energy profile: unknown name 'nosuch'",
+        ("nowhere",): "nowhere/config.json: no such file",
+        (unknown,): "model_type: unknown name 'mamba9'",
+        (extra,): "unexpected 'stray'",
+        (missing,): f"missing '{name}'",
+        (misshapen,): f"tensor '{name}' must be [16, 32] (got [2, 3])",
+        (lying,): "expected a header of",
+        ("generate", trained, "--execute"): "holds a dense model",
+        ("generate", trained, "--prompt", ""): "prompt: must have at least one byte",
+        ("lm-train", "--kind", "glaa"): "attention kind: unknown name 'glaa'",
+        ("lm-train", "--text", empty): "empty.txt: must hold text",
+        ("curve", trained, "--set", 'curve.schemes=["x"]'): "curve.schemes: unknown name 'x'",
+    }
+    for words, told in cases.items():
+        assert told in refused(*words), words
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_half_precision_weights_are_read(kind: torch.dtype, trained: Path, text: Path, tmp_path: Path) -> None:
+    folder = _copied(trained, tmp_path / "half")
+    tensors = {n: t.to(kind) for n, t in load_file(folder / "model.safetensors").items()}
+    save_file(tensors, folder / "model.safetensors")
+    result = found(folder, "--calibrate", text, *BRIEF, "--set", "report.layer_tokens=0", "--out", "h")
+    assert result["loss"] == pytest.approx(result["dense_loss"], abs=0.05)
+
+
+def test_a_converted_model_is_not_converted_again(converted: dict[str, Any], text: Path) -> None:
+    assert "is converted already" in refused(converted["run"], "--calibrate", text)
+
+
+@pytest.mark.data
+def test_checkpoints_of_others_are_converted(data_root: Path, text: Path) -> None:
+    """Hugging Face folders as flash-linear-attention wrote them."""
+    for kind in ("gla", "kda", "rwkv7", "mom", "mamba2"):
+        words = [data_root / "checkpoints" / kind, "--calibrate", text, *BRIEF, "--set", "report.layer_tokens=0"]
+        result = found(*words, "--scheme", "calibrated", "--out", kind)
+        assert result["execution"]["largest"] < 1e-3 and result["spikes"] < 1.2
+        if kind in ("rwkv7", "mom"):
+            assert "was not rotated" in result["remarks"][0]
