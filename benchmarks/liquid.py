@@ -1,10 +1,13 @@
 """Accuracy and speed of the default liquid, over seeds, beside logistic regression on the input's event counts.
 
     NEUROSIM_DATA=FOLDER python benchmarks/liquid.py [--seeds 5] [--json] [nmnist shd digits]
+    NEUROSIM_DATA=FOLDER python benchmarks/liquid.py --noise nmnist     in resistive memory, against its noise
+    NEUROSIM_DATA=FOLDER python benchmarks/liquid.py --readouts nmnist  every readout on the same spikes
 
 `shd` reads $NEUROSIM_DATA/FSDD-SHD where that exists, and is then named so. Validation is every fifth training
 recording, read by a readout trained on the others; the test set takes no part in any choice. Where recordings name
-their speaker, each speaker of the training set is also left out in turn.
+their speaker, each speaker of the training set is also left out in turn. The measures of the liquid itself
+(neurosim/liquid/quality.py) are of the test recordings.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +30,14 @@ from tqdm import tqdm
 
 from neurosim import Recordings, catalog
 from neurosim.liquid import Liquid, Readout
+from neurosim.liquid.quality import Quality, generalisation_rank, quality
+from neurosim.liquid.readout import CLASSIFIERS
 
 ADAPT = 90
+# Spread of the logarithm of a conductance once written, and of a read as a fraction of the weight.
+NOISES = [(0.0, 0.0), *((w, 0.0) for w in (0.1, 0.3, 1.0)), *((0.0, r) for r in (0.1, 0.3, 1.0)), (0.3, 0.3)]
 SCORES = ("validation", "test", "speaker")
+QUALITIES = (*(field.name for field in fields(Quality)), "generalisation_rank")
 
 
 def data(name: str) -> tuple[str, Recordings, Recordings]:
@@ -45,10 +54,16 @@ def linear(train: Recordings, test: Recordings) -> float:
     return float(model.score(test.counts(), test.labels))
 
 
+def adapted(train: Recordings, seed: int, write: float = 0.0, read: float = 0.0) -> Liquid:
+    every = np.arange(len(train))
+    made = Liquid(train.shape, seed=seed, write_noise=write, read_noise=read)
+    return made.adapt(train.select(every[:: max(1, len(every) // ADAPT)]))
+
+
 def once(train: Recordings, test: Recordings, seed: int) -> dict[str, float]:
     start = time.perf_counter()
     every = np.arange(len(train))
-    liquid = Liquid(train.shape, seed=seed).adapt(train.select(every[:: max(1, len(every) // ADAPT)]))
+    liquid = adapted(train, seed)
     learned, played = liquid.run(train), liquid.run(test)
     a, b = learned.spikes["liquid"], played.spikes["liquid"]
     accuracy = float((Readout().fit(a, train.labels).predict(b) == test.labels).mean())
@@ -58,6 +73,9 @@ def once(train: Recordings, test: Recordings, seed: int) -> dict[str, float]:
     validation = float((partial.predict(a.select(held)) == train.labels[held]).mean())
     factor = (learned.run_s + played.run_s) / (learned.duration + played.duration)
     found = {"validation": validation, "test": accuracy, "seconds": seconds, "real_time_factor": factor}
+    about = quality(liquid, test, b)
+    found |= {name: value for name, value in about.to_dict().items() if value is not None}
+    found["generalisation_rank"] = generalisation_rank(liquid, test, n=about.states)
     return {**found, "speaker": strangers(train, a)} if "speaker" in train.groups else found
 
 
@@ -77,20 +95,72 @@ def measure(name: str, seeds: int) -> dict:
     neurons = Liquid(train.shape).neurons
     row = {"dataset": title, "neurons": neurons, "train": len(train), "test_recordings": len(test), "seeds": seeds}
     for key in (key for key in SCORES if key in runs[0]):
-        values = [run[key] for run in runs]
-        row[key] = {"mean": float(np.mean(values)), "sd": float(np.std(values, ddof=1)) if seeds > 1 else 0.0}
-    for key in ("seconds", "real_time_factor"):
+        row[key] = spread([run[key] for run in runs])
+    for key in (key for key in runs[0] if key not in SCORES):
         row[key] = float(np.median([run[key] for run in runs]))
     return {**row, "linear_on_counts_test": linear(train, test)}
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    return {"mean": float(np.mean(values)), "sd": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0}
+
+
+def against_noise(name: str, seeds: int) -> list[dict]:
+    """Test accuracy of liquids whose weights lie in resistive memory, the readout trained on what they do."""
+    title, train, test = data(name)
+    rows = []
+    for write, read in tqdm(NOISES, desc=title, file=sys.stderr):
+        scores = []
+        for seed in range(seeds):
+            liquid = adapted(train, seed, write, read)
+            a, b = (liquid.run(recordings).spikes["liquid"] for recordings in (train, test))
+            scores.append(float((Readout().fit(a, train.labels).predict(b) == test.labels).mean()))
+        rows.append(
+            {"dataset": title, "seeds": seeds, "write_noise": write, "read_noise": read, "test": spread(scores)}
+        )
+    return rows
+
+
+def of_readouts(name: str, seeds: int) -> list[dict]:
+    """Validation and test accuracy of every readout on the same spikes."""
+    title, train, test = data(name)
+    held = np.arange(len(train)) % 5 == 4
+    scores: dict[str, list[tuple[float, float]]] = {}
+    for seed in tqdm(range(seeds), desc=title, file=sys.stderr):
+        liquid = adapted(train, seed)
+        a, b = (liquid.run(recordings).spikes["liquid"] for recordings in (train, test))
+        for kind in CLASSIFIERS:
+            readout = Readout(kind, seed=seed)
+            partial = readout.fit(a.select(~held), train.labels[~held]).predict(a.select(held))
+            whole = readout.fit(a, train.labels).predict(b)
+            pair = float((partial == train.labels[held]).mean()), float((whole == test.labels).mean())
+            scores.setdefault(kind, []).append(pair)
+    return [
+        {
+            "dataset": title,
+            "seeds": seeds,
+            "readout": kind,
+            "validation": spread([v for v, _ in pairs]),
+            "test": spread([t for _, t in pairs]),
+        }
+        for kind, pairs in scores.items()
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("datasets", nargs="*", default=["nmnist", "shd", "digits"])
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--noise", action="store_true", help="accuracy against the noise of resistive memory instead")
+    parser.add_argument("--readouts", action="store_true", help="every readout on the same spikes instead")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     threads = os.cpu_count() or 1
+    if options.noise or options.readouts:
+        study = against_noise if options.noise else of_readouts
+        rows = [row for name in options.datasets for row in study(name, options.seeds)]
+        print(json.dumps({"machine": describe(threads), "rows": rows}) if options.json else "\n".join(map(_line, rows)))
+        return
     rows = [measure(name, options.seeds) for name in options.datasets]
     if options.json:
         print(json.dumps({"machine": describe(threads), "rows": rows}))
@@ -105,6 +175,14 @@ def main() -> None:
             f"{row['dataset']:12}{row['neurons']:8}{scores}{row['linear_on_counts_test']:14.3f}{row['seconds']:9.1f}"
             f"{row['real_time_factor']:18.4f}"
         )
+        print("    " + ", ".join(f"{name} {row[name]:.4g}" for name in QUALITIES if name in row))
+
+
+def _line(row: dict) -> str:
+    return "  ".join(
+        f"{name} {value['mean']:.3f} +- {value['sd']:.3f}" if isinstance(value, dict) else f"{name} {value}"
+        for name, value in row.items()
+    )
 
 
 if __name__ == "__main__":
