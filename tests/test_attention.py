@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -124,6 +126,18 @@ def test_every_kind_is_tested_and_takes_only_its_options() -> None:
     assert options_of("kda")["bound"] is None
 
 
+def test_without_torch_the_text_is_there_and_the_rest_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import neurosim.attention as a\n"
+        "assert a.python_text()\n"
+        "try: a.LanguageModel\n"
+        "except a.NeurosimMissingError as error: print(error)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "needs torch" in said and "pip install 'neurosim-spiking[train]'" in said
+
+
 def plain(q: Tensor, k: Tensor, v: Tensor, step: Any) -> Tensor:
     """Outputs of S = step(S, t), o = S^T q over [T, ..], one head."""
     s, out = torch.zeros(k.shape[1], v.shape[1], dtype=q.dtype), []
@@ -200,12 +214,12 @@ def test_the_state_space_against_scipy(rule: str) -> None:
         np.testing.assert_allclose(a[channel].detach(), np.diag(ad), rtol=1e-10)
         np.testing.assert_allclose(b[channel].detach(), bd[:, 0], rtol=1e-9)
     u = noise(1, 70, WIDTH)
-    _, y = mixer.chunked(torch.zeros(1, WIDTH, 3, 2, dtype=u.dtype), {"u": u})
+    y = mixer.chunked(torch.zeros(1, WIDTH, 3, 2, dtype=u.dtype), {"u": u})[1].detach()
     s, weights = np.zeros(3, complex), torch.view_as_complex(mixer.C)[5].detach().numpy()
     for t in range(70):
         s = a[5].detach().numpy() * s + b[5].detach().numpy() * float(u[0, t, 5])
         expected = 2 * (weights * s).real.sum() + mixer.D[5].item() * float(u[0, t, 5])
-        assert math.isclose(float(y[0, t, 5]), expected, rel_tol=1e-9, abs_tol=1e-12)
+        assert math.isclose(y[0, t, 5].item(), expected, rel_tol=1e-9, abs_tol=1e-12)
 
 
 def test_window_attention_is_softmax_over_the_window() -> None:

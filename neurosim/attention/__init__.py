@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from ..errors import NeurosimMissingError
+
 if TYPE_CHECKING:
     from .base import Codes as Codes
     from .base import Mixer as Mixer
@@ -56,5 +58,12 @@ __all__ = list(_PUBLIC)
 def __getattr__(name: str) -> object:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'neurosim.attention' has no attribute '{name}'")
-    value = globals()[name] = getattr(importlib.import_module(f".{_PUBLIC[name]}", __name__), name)
+    try:
+        value = globals()[name] = getattr(importlib.import_module(f".{_PUBLIC[name]}", __name__), name)
+    except ImportError as error:
+        if error.name != "torch":
+            raise
+        raise NeurosimMissingError(
+            f"neurosim.attention.{name}: needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
+        ) from None
     return value
