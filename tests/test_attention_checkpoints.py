@@ -14,7 +14,7 @@ from torch import Tensor
 
 from neurosim.attention import LanguageConfig, LanguageModel, Layer, read_model, write_model
 from neurosim.attention.huggingface import READERS
-from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
+from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, NeurosimWriteError
 
 
 @pytest.mark.data
@@ -328,3 +328,18 @@ def test_our_own_folders(tmp_path: Path, tied: bool) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config | {"format": 2}))
     with pytest.raises(NeurosimInputError, match=r"format: must be 1: upgrade neurosim \(got 2\)"):
         read_model(tmp_path)
+
+
+def test_nothing_is_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = LanguageModel(LanguageConfig((Layer("gla"),), 30, 32), seed=1)
+    write_model(tmp_path, one)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def refused(path: Path, tensors: Any) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("neurosim.attention.checkpoint.save_tensors", refused)
+    with pytest.raises(NeurosimWriteError, match="No space left on device"):
+        write_model(tmp_path, LanguageModel(LanguageConfig((Layer("hgrn2"),), 30, 32)))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

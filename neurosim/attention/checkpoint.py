@@ -12,10 +12,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..errors import NeurosimFormatError, NeurosimMissingError, check, pick
-from ..files import write_text
+from ..files import replacing
 from .huggingface import READERS, Source
 from .model import LanguageConfig, LanguageModel
-from .tensors import read_tensors, write_tensors
+from .tensors import read_tensors, save_tensors
 
 OWN = "neurosim"
 FORMAT = 1
@@ -25,15 +25,17 @@ def write_model(folder: str | os.PathLike[str], model: LanguageModel) -> None:
     """Write a model as `config.json` and `model.safetensors`.
 
     Raises:
-        NeurosimWriteError: the disk refuses. Each file is replaced in one step, the weights last.
+        NeurosimWriteError: the disk refuses; both files are as they were, or not there.
     """
     folder = Path(folder)
     about = {"model_type": OWN, "format": FORMAT, "config": model.config.to_json()}
     tensors: dict[int, tuple[str, Tensor]] = {}
     for name, value in model.state_dict(keep_vars=True).items():
         tensors.setdefault(id(value), (name, value))
-    write_text(folder / "config.json", json.dumps(about, indent=2, allow_nan=False) + "\n")
-    write_tensors(folder / "model.safetensors", dict(tensors.values()))
+    # Both are whole on disk before either takes its place.
+    with replacing(folder / "config.json") as config, replacing(folder / "model.safetensors") as weights:
+        config.write_text(json.dumps(about, indent=2, allow_nan=False) + "\n")
+        save_tensors(weights, dict(tensors.values()))
 
 
 def read_model(folder: str | os.PathLike[str]) -> LanguageModel:

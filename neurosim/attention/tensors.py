@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import NeurosimFormatError, NeurosimMissingError
-from ..files import write_bytes
+from ..files import replacing
 
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 FLOATS = ("F64", "F32", "F16", "BF16")
@@ -123,7 +123,13 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     Raises:
         NeurosimWriteError: the disk refuses; what was there is unchanged.
     """
+    with replacing(path) as temporary:
+        save_tensors(temporary, tensors)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a safetensors file in place: for a path that `replacing` gave."""
     from safetensors.torch import save
 
     # Cloned, for the format refuses tensors that share memory.
-    write_bytes(path, save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}))
+    path.write_bytes(save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}))
