@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -359,3 +361,27 @@ def test_kinds_on_a_gpu(kind: str, options: dict[str, Any]) -> None:
     y, _ = mixer.cuda()(x.cuda(), None, {name: value.cuda() for name, value in shared.items()})
     torch.testing.assert_close(y.cpu(), expected, rtol=1e-8, atol=1e-9)
     y.sum().backward()
+
+
+def benchmark() -> Any:
+    """benchmarks/attention.py, whose name this room has too."""
+    folder = Path(__file__).parent.parent / "benchmarks"
+    sys.path.insert(0, str(folder))
+    spec = importlib.util.spec_from_file_location("attention_benchmark", folder / "attention.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_benchmark_asks_for_what_was_shown() -> None:
+    module = benchmark()
+    keys, values, wanted = module.sequences(9, 20, torch.Generator().manual_seed(0))
+    assert keys.shape == values.shape == (20, 18) and wanted.shape == (20, 9)
+    for row in range(20):
+        shown = dict(zip(keys[row, :9].tolist(), values[row, :9].tolist(), strict=True))
+        assert len(shown) == 9 and set(values[row, 9:].tolist()) == {module.VALUES}
+        assert [shown[key] for key in keys[row, 9:].tolist()] == wanted[row].tolist()
+    assert module.memory_size(*module.RECALL["DeltaNet"]) == module.KEY * module.WIDTH
+    for kind, options in module.RECALL.values():
+        build(kind, module.WIDTH, Place(), options)
