@@ -139,12 +139,28 @@ def reference(current, state, c, how, weight=None, last=None):
 
 
 def scan(current, state, c, how, weight=None, last=None):
-    """As `reference`, in the fastest form there is for these tensors: compiled for float32 on a CPU, else the loop."""
-    from neurosim.kernels import scan_fused as fused
-
+    """As `reference`, for float32 in the compiled form of a CPU or of an NVIDIA GPU, else by the plain loop."""
     tensors = [x for x in (current, state, c, weight, last) if x is not None]
-    if not all(x.device.type == "cpu" and x.dtype == torch.float32 for x in tensors):
+    kinds = {(x.device.type, x.dtype) for x in tensors}
+    forms = COMPILED[kinds.pop()[0]]() if kinds in ({("cpu", torch.float32)}, {("cuda", torch.float32)}) else None
+    if forms is None or not current.numel():
         return reference(current, state, c, how, weight, last)
-    if weight is None:
-        return fused.Scan.apply(current, state, c, how)
-    return fused.FeedbackScan.apply(current, state, c, weight, last, how)
+    return forms[0].apply(current, state, c, how) if weight is None else forms[1].apply(*tensors, how)
+
+
+def _on_cpu():
+    from neurosim.kernels import scan_fused as forms
+
+    return forms.Scan, forms.FeedbackScan
+
+
+def _on_gpu():
+    """None where Triton is not installed, as on systems other than Linux."""
+    try:
+        from neurosim.kernels import scan_gpu as forms
+    except ModuleNotFoundError:
+        return None
+    return forms.Scan, forms.FeedbackScan
+
+
+COMPILED = {"cpu": _on_cpu, "cuda": _on_gpu}

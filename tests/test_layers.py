@@ -330,7 +330,11 @@ def test_a_chain_of_spikes_takes_a_sweep_for_each() -> None:
         (lambda: AdaptiveLIF(3, surrogate="atan"), "AdaptiveLIF.surrogate: unknown name 'atan'"),
         (lambda: AdaptiveLIF(3, tau_mem=(0.02, 0.01)), "AdaptiveLIF.tau_mem: a pair must be (low, high)"),
         (lambda: Surrogate("arctan", -1.0), "Surrogate.slope: must be finite and > 0 (got -1.0)"),
-        (lambda: LIF(3)(torch.ones(5, 2, 4)), "LIF: input must be [T, B, 3] or [T, 3], floating (got (5, 2, 4))"),
+        (
+            lambda: LIF(3)(torch.ones(5, 2, 4)),
+            "LIF: input must be [T, B, 3] or [T, 3], T > 0, floating (got (5, 2, 4))",
+        ),
+        (lambda: LIF(3)(torch.ones(0, 3)), "LIF: input must be [T, B, 3] or [T, 3], T > 0, floating (got (0, 3))"),
         (lambda: LIF(3)(torch.ones(5, 3), torch.ones(1, 4)), "LIF: state must be [1, 3] (got (1, 4))"),
         (lambda: DelayedLinear(2, 3, -1), "DelayedLinear.delays: must be whole numbers of steps >= 0 (got -1)"),
         (lambda: DelayedLinear(2, 3, torch.ones(2, 3).long()), "DelayedLinear.delays: must be [3, 2]"),

@@ -80,8 +80,8 @@ class NeuronLayer(Stateful):
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         name = type(self).__name__
-        good = x.ndim in (2, 3) and x.shape[-1] == self.units and x.is_floating_point()
-        check(good, name, f"input must be [T, B, {self.units}] or [T, {self.units}], floating", tuple(x.shape))
+        good = x.ndim in (2, 3) and x.shape[-1] == self.units and len(x) > 0 and x.is_floating_point()
+        check(good, name, f"input must be [T, B, {self.units}] or [T, {self.units}], T > 0, floating", tuple(x.shape))
         state = self.start(x) if state is None else state
         want = self.start(x[:1]).shape
         check(state.shape == want, name, f"state must be {list(want)}", tuple(state.shape))

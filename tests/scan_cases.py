@@ -1,0 +1,84 @@
+"""Cases of the recurrence on a GPU against the plain loop; see triton_tools."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+
+from neurosim.kernels import scan as S
+from neurosim.kernels import scan_gpu, scan_triton
+
+# The interpreter is slow: a few short strides, the last one not full.
+STEPS, STRIDE = 13, 5
+
+
+def given(how, device, steps=STEPS, batch=3, units=19):
+    """current, state, c, weight, last, and gradients of out and state."""
+    g = torch.Generator().manual_seed(how.kind)
+    c = torch.rand(S.CONSTANTS[how.kind], units, generator=g) * 0.5 + 0.4
+    current = torch.randn(steps, batch, units, generator=g)
+    state = torch.randn(S.STATES[how.kind], batch, units, generator=g) / 2
+    weight = torch.randn(units, units, generator=g) / 10
+    last = (torch.rand(batch, units, generator=g) < 0.3).float()
+    grads = torch.randn(current.shape, generator=g), torch.randn(state.shape, generator=g)
+    return [x.to(device) for x in (current, state, c, weight, last)], [x.to(device) for x in grads]
+
+
+def compare(how, device, recurrent=False, **sizes):
+    before, scan_triton.STRIDE = scan_triton.STRIDE, STRIDE
+    try:
+        _compare(how, device, recurrent, sizes)
+    finally:
+        scan_triton.STRIDE = before
+
+
+def _compare(how, device, recurrent, sizes):
+    inputs, grads = given(how, device, **sizes)
+    inputs = inputs if recurrent else inputs[:3]
+    kernel = scan_gpu.FeedbackScan if recurrent else scan_gpu.Scan
+    found = []
+    for form in (lambda *x: S.reference(*x[:3], how, *x[3:]), lambda *x: kernel.apply(*x, how)):
+        leaves = [x.clone().requires_grad_() for x in inputs]
+        outputs = form(*leaves)
+        torch.autograd.backward(outputs, grads)
+        found.append([*(x.detach() for x in outputs), *(x.grad for x in leaves)])
+    for k, (wanted, got) in enumerate(zip(*found, strict=True)):
+        # Spikes exactly; a product on a GPU may be summed otherwise, and gradients are.
+        assert k or recurrent or torch.equal(wanted, got), (how, k)
+        assert (wanted - got).abs().max() <= 1e-5 * wanted.abs().max(), (how, k)
+
+
+def case_lif(device):
+    for reset, attached in itertools.product((S.SUBTRACT, S.ZERO, S.LATE), (False, True)):
+        compare(S.Recurrence(S.LIF, reset, attached), device)
+
+
+def case_current(device):
+    for reset, attached in itertools.product((S.SUBTRACT, S.ZERO), (False, True)):
+        compare(S.Recurrence(S.CURRENT, reset, attached), device)
+
+
+def case_adaptive(device):
+    for reset, attached in itertools.product((S.SUBTRACT, S.ZERO), (False, True)):
+        compare(S.Recurrence(S.ADAPTIVE, reset, attached), device)
+
+
+def case_integrator(device):
+    compare(S.Recurrence(S.INTEGRATOR), device)
+
+
+def case_surrogates(device):
+    for shape in (S.FAST_SIGMOID, S.ARCTAN, S.TRIANGLE, S.SIGMOID):
+        compare(S.Recurrence(S.LIF, surrogate=shape, slope=1.7, scale=0.8), device)
+
+
+def case_feedback(device):
+    for kind in (S.LIF, S.CURRENT, S.ADAPTIVE):
+        compare(S.Recurrence(kind, S.ZERO), device, recurrent=True, batch=2)
+
+
+def case_nothing_is_kept_without_gradients(device):
+    inputs, _ = given(S.Recurrence(), device)
+    out, _ = scan_gpu.Scan.apply(*inputs[:3], S.Recurrence())
+    assert out.grad_fn is None and torch.equal(out, S.reference(*inputs[:3], S.Recurrence())[0])
