@@ -125,9 +125,17 @@ def test_sparing_rounding_is_the_cheapest_count(price: float, sizes: list[float]
     assert torch.all(mine <= cost.amin(1) + 1e-9)
 
 
+@pytest.mark.parametrize("price", [0.0, 0.5, 1.0])
+def test_looking_levels_up_is_searching_for_them(price: float) -> None:
+    found = levels_of(price)
+    z = torch.cat([torch.arange(0, 129, 1 / 64), torch.rand(4000, generator=torch.Generator().manual_seed(1)) * 140])
+    assert found.fine is not None and levels_of(price + 0.01).fine is None
+    assert torch.equal(found.index(z), torch.bucketize(z, found.edges.float(), right=True).to(torch.int32))
+
+
 def test_without_a_price_every_count_is_a_level_and_shrinkage_is_soft() -> None:
-    edges, counts = levels_of(0.0)
-    assert counts.tolist() == list(range(128)) and torch.equal(edges, torch.arange(127) + 0.5)
+    found = levels_of(0.0)
+    assert found.counts.tolist() == list(range(128)) and torch.equal(found.edges, torch.arange(127) + 0.5)
     coder = ternary(1.0, shrink=0.5)
     z = torch.tensor([0.9, -1.1, 3.2])
     assert coder._rounded(z).tolist() == [0.0, -1.0, 3.0]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from neurosim.attention import KINDS, LanguageConfig, LanguageModel, Layer
 from neurosim.convert import SCHEMES, Coding, Converted, SpikedLinear, Tuning, convert, tune
 from neurosim.convert.account import energy, totals, work
-from neurosim.convert.calibrate import calibrate
+from neurosim.convert.calibrate import survey
 from neurosim.convert.compare import alone, check_execution, compare
 from neurosim.convert.generate import Sampling, draw, stream
 from neurosim.convert.listen import listen, windows_of
@@ -237,7 +237,7 @@ def test_calibration_is_the_best_of_its_grid(dense: LanguageModel) -> None:
     from neurosim.convert.coding import Coder
 
     name, windows = "layers.1.mlp.gate_proj", windows_of(text(), 8, 32)
-    found = calibrate(dense, [name], windows, 0.7)
+    found = survey(dense, [name], windows).choose(0.7)
     heard: list[tuple[Tensor, Tensor]] = []
     listen(dense, [name], windows, lambda n, x, g: heard.append((x, g)))
     x, g = (torch.cat(parts).double() for parts in zip(*heard, strict=True))

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..attention import LanguageModel
 from ..errors import check, pick
-from .coding import INT8, Coder, levels_of
+from .coding import INT8, Coder, Levels, levels_of
 from .expansions import EXPANSIONS, count_spikes
 from .listen import listen
 
@@ -49,9 +49,9 @@ class Calibrated:
 class _Table:
     """Sums over text for one layer, for every threshold of the grid: rows of [grid, K]."""
 
-    def __init__(self, first: Tensor, costs: Tensor, edges: Tensor, counts: Tensor) -> None:
+    def __init__(self, first: Tensor, costs: Tensor, levels: Levels) -> None:
         self.thresholds = torch.tensor(GRID)[:, None] * first.abs().mean(0).clamp(min=LEAST)
-        self.costs, self.edges, self.counts = costs, edges.float(), counts.float()
+        self.costs, self.counts, self.levels = costs, levels.counts.float(), levels
         shape = self.thresholds.shape
         self.cross, self.power, self.spikes = (torch.zeros(shape, dtype=torch.float64) for _ in range(3))
         self.whole, self.rows = torch.zeros(shape[1], dtype=torch.float64), 0
@@ -61,12 +61,12 @@ class _Table:
         self.rows += len(x)
         self.whole += (weight * size.square()).sum(0)
         for i, thresholds in enumerate(self.thresholds):
-            level = torch.bucketize(size / thresholds, self.edges, right=True)
-            counts = self.counts[level]
+            level = self.levels.index(size / thresholds).flatten()
+            counts = self.counts.index_select(0, level).view(x.shape)
             weighted = weight * counts
             self.cross[i] += (weighted * size).sum(0)
             self.power[i] += (weighted * counts).sum(0)
-            self.spikes[i] += self.costs[level].sum(0)
+            self.spikes[i] += self.costs.index_select(0, level).view(x.shape).sum(0)
 
     def finish(self) -> tuple[Tensor, Tensor, Tensor]:
         """(scales, D, R), each [grid, K]: the scale of least weighted error, nats and spikes a token."""
@@ -76,47 +76,67 @@ class _Table:
         return scales, errors.clamp(min=0) / (2 * self.rows), self.spikes / self.rows
 
 
-def calibrate(
-    model: LanguageModel,
-    names: Sequence[str],
-    windows: Tensor,
-    spikes: float,
-    scheme: str = "calibrated",
-    expansion: str = "bitwise",
-    seed: int = 0,
-) -> Calibrated:
-    """Thresholds and scales of every channel of these layers.
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What the text tells of every channel of a model, whatever number of spikes is then asked for.
+
+    Attributes:
+        model: the dense model that was listened to.
+        thresholds, scales, errors, spikes: by layer, each [grid, K]: D nats and R spikes a token.
+    """
+
+    model: LanguageModel
+    thresholds: Mapping[str, Tensor]
+    scales: Mapping[str, Tensor]
+    errors: Mapping[str, Tensor]
+    spikes: Mapping[str, Tensor]
+
+    def choose(self, spikes: float, scheme: str = "calibrated") -> Calibrated:
+        """Coders for a mean of so many spikes a channel and token.
+
+        Raises:
+            NeurosimInputError: more spikes than the finest thresholds send.
+        """
+        check(spikes > 0, "calibrate.spikes", "must be > 0 a channel", spikes)
+        errors, sent = (torch.cat(list(part.values()), 1) for part in (self.errors, self.spikes))
+        price = _price(errors, sent, spikes)
+        coders, mean, lost = {}, 0.0, 0.0
+        for name in self.errors:
+            best = (self.errors[name] + price * self.spikes[name]).argmin(0, keepdim=True)
+            thresholds, scales = (part[name].gather(0, best)[0].float() for part in (self.thresholds, self.scales))
+            coders[name] = Coder(scheme, thresholds, scales, price=PRICE, limit=INT8)
+            mean += float(self.spikes[name].gather(0, best).sum()) / sent.shape[1]
+            lost += float(self.errors[name].gather(0, best).sum())
+        return Calibrated(coders, price, mean, lost)
+
+
+def survey(
+    model: LanguageModel, names: Sequence[str], windows: Tensor, expansion: str = "bitwise", seed: int = 0
+) -> Survey:
+    """Listen to these layers of a model.
 
     Args:
         windows: [B, T + 1] tokens.
-        spikes: wanted mean a channel and token.
-        scheme: the name coders get.
         expansion: whose spikes are counted.
         seed: of the labels drawn for sensitivities.
-
-    Raises:
-        NeurosimInputError: more spikes than the finest threshold sends.
     """
-    check(spikes > 0, "calibrate.spikes", "must be > 0 a channel", spikes)
-    edges, counts = levels_of(PRICE)
-    each = count_spikes(pick(EXPANSIONS, expansion, "expansion"), counts.numpy(), 8)
-    costs = torch.from_numpy(each).float()
+    levels = levels_of(PRICE)
+    costs = torch.from_numpy(count_spikes(pick(EXPANSIONS, expansion, "expansion"), levels.counts.numpy(), 8)).float()
     tables: dict[str, _Table] = {}
 
     def add(name: str, x: Tensor, gradient: Tensor) -> None:
         if name not in tables:
-            tables[name] = _Table(x, costs, edges, counts)
+            tables[name] = _Table(x, costs, levels)
         tables[name].add(x, gradient)
 
     listen(model, names, windows, add, seed)
-    done = {name: table.finish() for name, table in tables.items()}
-    price = _price([(d, r) for _, d, r in done.values()], spikes)
-    return _chosen(tables, done, price, scheme)
+    done = {name: tables[name].finish() for name in names}
+    parts = [{name: figures[i] for name, figures in done.items()} for i in range(3)]
+    return Survey(model, {name: tables[name].thresholds for name in names}, *parts)
 
 
-def _price(parts: Sequence[tuple[Tensor, Tensor]], wanted: float) -> float:
+def _price(errors: Tensor, spikes: Tensor, wanted: float) -> float:
     """The price of a spike at which the mean over channels is `wanted`, by bisection of its logarithm."""
-    errors, spikes = torch.cat([d for d, _ in parts], 1), torch.cat([r for _, r in parts], 1)
     most = float(spikes[0].mean())
     check(wanted <= most, "calibrate.spikes", f"must be <= {most:.3g} a channel, which the finest code sends", wanted)
     low, high = -60.0, 20.0
@@ -125,20 +145,6 @@ def _price(parts: Sequence[tuple[Tensor, Tensor]], wanted: float) -> float:
         best = (errors + math.exp(middle) * spikes).argmin(0, keepdim=True)
         low, high = (middle, high) if float(spikes.gather(0, best).mean()) > wanted else (low, middle)
     return math.exp(high)
-
-
-def _chosen(
-    tables: Mapping[str, _Table], done: Mapping[str, tuple[Tensor, Tensor, Tensor]], price: float, scheme: str
-) -> Calibrated:
-    coders, sent, lost, channels = {}, 0.0, 0.0, 0
-    for name, (scales, errors, spikes) in done.items():
-        best = (errors + price * spikes).argmin(0, keepdim=True)
-        thresholds = tables[name].thresholds.gather(0, best)[0]
-        coders[name] = Coder(scheme, thresholds, scales.gather(0, best)[0].float(), price=PRICE, limit=INT8)
-        sent += float(spikes.gather(0, best).sum())
-        lost += float(errors.gather(0, best).sum())
-        channels += len(thresholds)
-    return Calibrated(coders, price, sent / channels, lost)
 
 
 def layer_thresholds(model: LanguageModel, names: Sequence[str], windows: Tensor, k: float) -> dict[str, Tensor]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any, final
+from dataclasses import dataclass
+from typing import final
 
 from torch import Tensor, nn
 
 from ..attention import Codes, LanguageModel, Mixer
 from ..errors import NeurosimInputError, check, pick
-from . import calibrate, state
+from . import state
+from .calibrate import Survey, layer_thresholds, survey
 from .coding import INT8, SCHEMES, Coder
 from .coding import ternary as ternary_coder
 from .expansions import EXPANSIONS
@@ -196,6 +197,7 @@ def convert(
     windows: int = 64,
     length: int = 128,
     say: Say = lambda line: None,
+    known: Known | None = None,
 ) -> Converted:
     """A spike-coded copy of a model.
 
@@ -204,7 +206,8 @@ def convert(
         tokens: [n] text for the schemes that calibrate.
         seed: of the windows and of the labels drawn for sensitivities.
         windows, length: of text that thresholds are calibrated on.
-        say: told what was done.
+        say: told what is done.
+        known: what `learn_channels` found out with the same arguments, for several conversions of one model.
 
     Raises:
         NeurosimInputError: a scheme that needs text got none or too little, or a layer cannot be converted.
@@ -214,21 +217,12 @@ def convert(
     if not scheme.text:
         names = linear_names(dense, coding.head)
         return Converted(copy.deepcopy(dense), coding, {n: ternary_coder(coding.k, coding.shrink) for n in names})
-    if tokens is None:
-        raise NeurosimInputError(
-            f"scheme '{coding.scheme}': takes thresholds from text; give a text (--calibrate FILE)"
-        )
-    check(len(tokens) > length + 1, "calibration text", f"must have more than {length + 1} tokens", len(tokens))
-    sample = windows_of(tokens, windows, length, seed)
-    remarks: tuple[str, ...] = ()
+    tokens = _enough(coding, tokens, length)
     if not scheme.channel:
-        return _by_layer(copy.deepcopy(dense), coding, sample)
-    if coding.rotate:
-        dense, why = rotated(dense, sample[: max(1, windows // 4)], seed)
-        remarks = (f"the residual stream was not rotated: {why}",) if why else ()
-    names = linear_names(dense, coding.head)
-    found = calibrate.calibrate(dense, names, sample, coding.spikes, coding.scheme, coding.sent_as, seed)
-    made = Converted(copy.deepcopy(dense), coding, found.coders, remarks)
+        return _by_layer(copy.deepcopy(dense), coding, windows_of(tokens, windows, length, seed))
+    known = known or learn_channels(dense, coding, tokens, seed, windows, length)
+    found = known.survey.choose(coding.spikes, coding.scheme)
+    made = Converted(copy.deepcopy(known.survey.model), coding, found.coders, known.remarks)
     made.price = found.price
     if scheme.learned:
         say("training thresholds")
@@ -237,15 +231,42 @@ def convert(
     return made
 
 
+@dataclass(frozen=True, eq=False)
+class Known:
+    """A model along axes that suit spikes, what text tells of its channels, and remarks for the user."""
+
+    survey: Survey
+    remarks: tuple[str, ...]
+
+
+def learn_channels(
+    dense: LanguageModel, coding: Coding, tokens: Tensor | None, seed: int = 0, windows: int = 64, length: int = 128
+) -> Known:
+    """What the schemes with a threshold a channel need to know, whatever number of spikes is asked for.
+
+    Args: as of `convert`.
+    """
+    sample = windows_of(_enough(coding, tokens, length), windows, length, seed)
+    remarks: tuple[str, ...] = ()
+    if coding.rotate:
+        dense, why = rotated(dense, sample[: max(1, windows // 4)], seed)
+        remarks = (f"the residual stream was not rotated: {why}",) if why else ()
+    return Known(survey(dense, linear_names(dense, coding.head), sample, coding.sent_as, seed), remarks)
+
+
+def _enough(coding: Coding, tokens: Tensor | None, length: int) -> Tensor:
+    if tokens is None:
+        raise NeurosimInputError(
+            f"scheme '{coding.scheme}': takes thresholds from text; give a text (--calibrate FILE)"
+        )
+    check(len(tokens) > length + 1, "calibration text", f"must have more than {length + 1} tokens", len(tokens))
+    return tokens
+
+
 def _by_layer(model: LanguageModel, coding: Coding, sample: Tensor) -> Converted:
     names = linear_names(model, coding.head)
-    thresholds = calibrate.layer_thresholds(model, names, sample, coding.k)
+    thresholds = layer_thresholds(model, names, sample, coding.k)
     coders = {
         name: Coder(coding.scheme, thresholds[name], shrink=coding.shrink, limit=float(coding.levels)) for name in names
     }
     return Converted(model, coding, coders)
-
-
-def settings(coding: Coding) -> dict[str, Any]:
-    """Plain types for JSON."""
-    return asdict(coding)

@@ -24,6 +24,7 @@ try:
     from ..convert import Coding, Converted, convert, tune
     from ..convert.account import energy, rows, totals, work
     from ..convert.compare import alone, check_execution, compare
+    from ..convert.model import Known
     from ..convert.saved import SPIKING, is_converted, write_converted
 except ImportError as error:
     raise NeurosimMissingError(
@@ -166,10 +167,10 @@ def model_folder(path: Path) -> Path:
     return inner if (inner / "config.json").is_file() and not (Path(path) / "config.json").is_file() else Path(path)
 
 
-def make(source: Source, config: ConvertConfig, coding: Coding, job: Job) -> Converted:
+def make(source: Source, config: ConvertConfig, coding: Coding, job: Job, known: Known | None = None) -> Converted:
     """The converted model, fine-tuned where the config asks for it."""
     sizes = config.calibration
-    made = convert(source.model, coding, source.learn, config.seed, sizes.windows, sizes.length, job.say)
+    made = convert(source.model, coding, source.learn, config.seed, sizes.windows, sizes.length, job.say, known)
     for line in made.remarks:
         job.say(line)
     if config.tuning.steps:

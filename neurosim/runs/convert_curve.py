@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ..convert import SCHEMES, Coding
 from ..convert.compare import compare
+from ..convert.model import Known, learn_channels
 from .convert import Job, Source, about, bar, finish, make, scores, started
 from .convert_config import ConvertConfig
 from .folder import CONVERT
@@ -28,9 +29,10 @@ def run_curve(path: Path, config: ConvertConfig, job: Job | None = None) -> dict
     with started(path, config, job, "curve") as (run, source):
         plan = list(codings(config))
         points = []
+        known = _known(source, config, plan, job)
         with bar("curve", job.quiet) as report:
             for done, coding in enumerate(plan, 1):
-                points.append(_point(source, config, coding, job))
+                points.append(_point(source, config, coding, job, known))
                 if report is not None:
                     report(done, len(plan))
         first = points[0]
@@ -55,9 +57,19 @@ def codings(config: ConvertConfig) -> Iterator[Coding]:
             yield config.code(**{"scheme": scheme, key: value, "shrink": shrink})
 
 
-def _point(source: Source, config: ConvertConfig, coding: Coding, job: Job) -> dict[str, Any]:
+def _known(source: Source, config: ConvertConfig, plan: Sequence[Coding], job: Job) -> Known | None:
+    """What all conversions with a threshold a channel share; they differ in spikes and scheme alone."""
+    first = next((coding for coding in plan if SCHEMES[coding.scheme].channel), None)
+    if first is None:
+        return None
+    sizes = config.calibration
+    with job.clock("survey"):
+        return learn_channels(source.model, first, source.learn, config.seed, sizes.windows, sizes.length)
+
+
+def _point(source: Source, config: ConvertConfig, coding: Coding, job: Job, known: Known | None) -> dict[str, Any]:
     with job.clock(coding.scheme):
-        made = make(source, config, coding, job)
+        made = make(source, config, coding, job, known)
         with made.counting() as tallies:
             found = compare(source.model, made.model, source.held[: config.curve.tokens + 1])
     measured = scores(made, tallies, found.tokens, config.energy.profile)
