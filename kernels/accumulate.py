@@ -21,9 +21,8 @@ from neurosim.kernels.encode import encode
 from neurosim.kernels.lif_pack import lif_pack
 from neurosim.kernels.parallel import spread
 
-# Channels whose part of the weights stays in a core's L2 cache while all rows of a batch pass over it, and the
-# outputs that make such a part. Sums are grouped by fours within a block, so BLOCK is part of the result.
-BLOCK = 64
+# Channels, and outputs, whose part of the weights (128 KB) stays in a core's cache while a batch passes over it.
+BLOCK = 32
 TILE = 1024
 # Multiply-adds that are worth a thread: about 0.1 ms.
 PRODUCTS_PER_THREAD = 1 << 20
@@ -276,7 +275,10 @@ def _largest(ends, values):
 # A product and a sum in one rounding where the processor has that: half the instructions.
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _gather(ends, channels, values, weights, first, last, tile, out):
-    """Columns `first` to `last` of the sums; by fours, for then a sum is read and written once for four rows."""
+    """Columns `first` to `last` of the sums; by eights, for then a sum is read and written once for eight rows.
+
+    Entries are grouped by their place in their row's list, so neither blocks nor tiles change a sum.
+    """
     rows, inputs, kind = out.shape[0], weights.shape[0], out.dtype.type
     place = np.empty(rows, np.int64)
     for begin in range(first, last, tile):
@@ -284,20 +286,25 @@ def _gather(ends, channels, values, weights, first, last, tile, out):
         place[:] = ends[:-1]
         for block in range(BLOCK, inputs + BLOCK, BLOCK):
             for i in range(rows):
-                j = stop = place[i]
-                while stop < ends[i + 1] and channels[stop] < block:
-                    stop += 1
-                place[i] = stop
+                j, full = place[i], ends[i + 1] - 8
                 acc = out[i, begin:end]
-                while j + 4 <= stop:
+                while j <= full and channels[j] < block:
+                    # Names, not a list of them: LLVM then sees that the sums are apart from all of them.
                     a, b = weights[channels[j], begin:end], weights[channels[j + 1], begin:end]
                     c, d = weights[channels[j + 2], begin:end], weights[channels[j + 3], begin:end]
+                    e, f = weights[channels[j + 4], begin:end], weights[channels[j + 5], begin:end]
+                    g, h = weights[channels[j + 6], begin:end], weights[channels[j + 7], begin:end]
                     p, q, r, s = kind(values[j]), kind(values[j + 1]), kind(values[j + 2]), kind(values[j + 3])
+                    t, u, v, w = kind(values[j + 4]), kind(values[j + 5]), kind(values[j + 6]), kind(values[j + 7])
                     for n in range(acc.size):
-                        acc[n] += p * _widen(a[n]) + q * _widen(b[n]) + (r * _widen(c[n]) + s * _widen(d[n]))
-                    j += 4
-                while j < stop:
-                    a, p = weights[channels[j], begin:end], kind(values[j])
-                    for n in range(acc.size):
-                        acc[n] += p * _widen(a[n])
-                    j += 1
+                        lower = (p * _widen(a[n]) + q * _widen(b[n])) + (r * _widen(c[n]) + s * _widen(d[n]))
+                        upper = (t * _widen(e[n]) + u * _widen(f[n])) + (v * _widen(g[n]) + w * _widen(h[n]))
+                        acc[n] += lower + upper
+                    j += 8
+                place[i] = j
+        for i in range(rows):
+            acc = out[i, begin:end]
+            for j in range(place[i], ends[i + 1]):
+                a, p = weights[channels[j], begin:end], kind(values[j])
+                for n in range(acc.size):
+                    acc[n] += p * _widen(a[n])
