@@ -15,9 +15,10 @@ from neurosim.kernels.random import normals, uniforms, unit_interval, words
 # What is done to one recording, float64 [COLUMNS]; (y, x) counted from the middle of the sensor become
 # (YY y + YX x + Y, XY y + XX x + X).
 # columns BAND to BAND_END and seconds PAUSE to PAUSE_END are silent, as the bins count them.
-STRETCH, DROP, JITTER, YY, YX, XY, XX, Y, X, BAND, BAND_END, PAUSE, PAUSE_END, COLUMNS = range(14)
+# An event at time t is counted at STRETCH (t + LATER).
+STRETCH, DROP, JITTER, YY, YX, XY, XX, Y, X, BAND, BAND_END, PAUSE, PAUSE_END, LATER, COLUMNS = range(15)
 # What a recording is when nothing is done to it.
-STILL = np.array([1, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0], np.float64)
+STILL = np.array([1, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0], np.float64)
 GRID_SLACK = 1e-6  # as `neurosim.spikes`
 KEEP, NORMAL = 0, 1  # streams of draws of an event
 
@@ -29,7 +30,7 @@ def bins_reference(ticks, units, first, last, tick, dt, sensor, pool, most, view
     out[:] = 0
     for b in range(len(first)):
         v = views[b]
-        t = np.asarray(ticks[first[b] : last[b]], np.float64) * tick * v[STRETCH]
+        t = (np.asarray(ticks[first[b] : last[b]], np.float64) * tick + v[LATER]) * v[STRETCH]
         unit = np.asarray(units[first[b] : last[b]], np.int64)
         plane, y, x = unit // (height * width), unit // width % height, unit % width
         kept, moved = np.empty(len(t)), np.empty(2 * len(t))
@@ -40,7 +41,7 @@ def bins_reference(ticks, units, first, last, tick, dt, sensor, pool, most, view
         column = v[XY] * dy + v[XX] * dx + v[X] + v[JITTER] * moved[1::2] + width / 2
         row, column = np.floor(row).astype(int), np.floor(column).astype(int)
         step = np.floor(t / dt + GRID_SLACK).astype(int)
-        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width) & (step < len(out))
+        inside = (step >= 0) & (row >= 0) & (row < height) & (column >= 0) & (column < width) & (step < len(out))
         heard = ~((column >= v[BAND]) & (column < v[BAND_END])) & ~((t >= v[PAUSE]) & (t < v[PAUSE_END]))
         chosen = inside & (kept >= v[DROP]) & heard
         place = (plane * high + row // pool[0]) * wide + column // pool[1]
@@ -78,13 +79,15 @@ def _bins(ticks, units, first, last, tick, dt, planes, height, width, tall, broa
         yy, yx, xy, xx = views[b, YY], views[b, YX], views[b, XY], views[b, XX]
         along_y, along_x = views[b, Y], views[b, X]
         band, band_end, pause, pause_end = views[b, BAND], views[b, BAND_END], views[b, PAUSE], views[b, PAUSE_END]
-        key = uint64(keys[b])
+        later, key = views[b, LATER], uint64(keys[b])
         for e in range(first[b], last[b]):
             n = e - first[b]
-            time = float(ticks[e]) * tick * stretch
+            time = (float(ticks[e]) * tick + later) * stretch
             step = int(math.floor(time / dt + GRID_SLACK))
             if step >= steps:
                 break
+            if step < 0:
+                continue
             if pause <= time < pause_end:
                 continue
             if drop > 0.0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from bars import WAYS, bars
@@ -12,6 +14,7 @@ from neurosim.kernels import bins as kernel
 from neurosim.training import Augment, Binning, Schedule, check_labels, split
 
 EVERY = Augment(shift=1.5, zoom=0.2, rotate=0.3, jitter=0.4, stretch=0.2, drop=0.4, mask=0.3)
+BLENDED = replace(EVERY, blend=0.5)
 
 
 def channels(seed: int = 0, n: int = 7) -> Recordings:
@@ -69,13 +72,13 @@ def test_half_precision_seconds_are_read() -> None:
 def test_a_recording_is_changed_alike_in_every_batch_and_differently_in_every_epoch() -> None:
     recordings = bars(4)
     binning = Binning(recordings.shape, 0.005, 0.1)
-    a = binning.batch(recordings, np.array([2, 9]), EVERY, seed=1, epoch=3).x
-    b = binning.batch(recordings, np.array([9, 4, 2]), EVERY, seed=1, epoch=3).x
+    a = binning.batch(recordings, np.array([2, 9]), BLENDED, seed=1, epoch=3).x
+    b = binning.batch(recordings, np.array([9, 4, 2]), BLENDED, seed=1, epoch=3).x
     steps = min(len(a), len(b))
     np.testing.assert_array_equal(a[:steps, 0], b[:steps, 2])
     np.testing.assert_array_equal(a[:steps, 1], b[:steps, 0])
     for seed, epoch in ((1, 4), (2, 3)):
-        other = binning.batch(recordings, np.array([2, 9]), EVERY, seed=seed, epoch=epoch).x
+        other = binning.batch(recordings, np.array([2, 9]), BLENDED, seed=seed, epoch=epoch).x
         assert other.shape != a.shape or (other != a).any()
 
 
@@ -95,6 +98,25 @@ def test_what_a_change_does(augment: Augment, rule: object) -> None:
     every = np.arange(40)
     plain, changed = (binning.batch(recordings, every, a).x for a in (None, augment))
     assert rule(plain, changed)  # type: ignore[operator]
+
+
+def test_a_blend_is_half_of_two_of_a_class_laid_over_one_another() -> None:
+    at = {0: (3, 4), 1: (10, 8), 2: (17, 5), 3: (20, 1)}  # channel and centisecond
+    spikes = [Spikes(np.linspace(s, s + 1, 400) / 100, np.full(400, c), 23, 0.12) for c, s in at.values()]
+    recordings = Recordings.collect(spikes, [0, 0, 1, 1], ("a", "b"))
+    binning, blend = Binning((23,), 0.01, 0.12, most=0), Augment(blend=1.0)
+    places = []
+    for epoch in range(8):
+        partners = blend.partners(0, epoch, np.arange(4), np.array([0, 0, 1, 1]))
+        assert set(partners[:2]) <= {0, 1} and set(partners[2:]) <= {2, 3}
+        x = binning.batch(recordings, np.arange(4), blend, 0, epoch).x
+        for k, (channel, step) in at.items():
+            # Time may be off by a rounding at the edge of a bin.
+            near = x[max(step - 1, 0) : step + 2, k, channel].sum()
+            assert near == x[:, k].sum()
+            assert 300 < near < 500 if partners[k] != k else near == 400
+        places.append(partners)
+    assert len({tuple(p) for p in places}) > 3
 
 
 def test_events_of_a_tensor_are_the_tensor_again() -> None:

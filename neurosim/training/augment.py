@@ -12,7 +12,7 @@ from ..errors import check
 from ..network import stream
 
 # Uniform draws a recording takes in an epoch, one row each.
-TIME, THIN, UP, ACROSS, SIZE, TURN, BAND, BAND_AT, PAUSE, PAUSE_AT, DRAWS = range(11)
+TIME, THIN, UP, ACROSS, SIZE, TURN, BAND, BAND_AT, PAUSE, PAUSE_AT, BLEND, PARTNER, DRAWS = range(13)
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Augment:
         drop: the part of the events that is left out is uniform in 0 to drop.
         mask: one band of columns or channels, and one stretch of time, are silent; each is a part of the whole uniform
             in 0 to mask (Park et al. 2019).
+        blend: the chance that a recording is blended with another of its class: of both every other event, drawn, the
+            other moved so that its mean time and place are those of the first (Nowotny et al. 2025).
 
     Raises:
         NeurosimInputError: a value out of range.
@@ -41,12 +43,14 @@ class Augment:
     stretch: float = 0.0
     drop: float = 0.0
     mask: float = 0.0
+    blend: float = 0.0
 
     def __post_init__(self) -> None:
-        below = {"zoom": 1.0, "stretch": 1.0, "drop": 1.0, "mask": 1.0}
+        below = {"zoom": 1.0, "stretch": 1.0, "drop": 1.0, "mask": 1.0, "blend": 1.0 + 2**-52}
         for entry in fields(self):
             value, top = getattr(self, entry.name), below.get(entry.name, math.inf)
             rule = f"must be >= 0 and < {top:g}" if top < math.inf else "must be >= 0 and finite"
+            rule = "must be >= 0 and <= 1" if entry.name == "blend" else rule
             check(0 <= value < top, f"Augment.{entry.name}", rule, value)
 
     def views(
@@ -92,6 +96,23 @@ class Augment:
             views[:, low + 1] = views[:, low] + part * whole
         keys = [stream(seed, "training", "event", str(epoch), str(number)) for number in recordings]
         return views, np.array(keys, np.uint64)
+
+    def partners(
+        self, seed: int, epoch: int, recordings: NDArray[np.int64], labels: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """[n] the recording that each of `recordings` is blended with, itself where it is not.
+
+        Args:
+            labels: of all recordings of the set.
+        """
+        key = stream(seed, "training", "augment")
+        found = recordings.copy()
+        for k, number in enumerate(recordings):
+            u = _uniform(key, epoch, int(number))
+            if u[BLEND] < self.blend:
+                alike = np.flatnonzero(labels == labels[number])
+                found[k] = alike[int(u[PARTNER] * len(alike))]
+        return found
 
 
 def _uniform(key: int, epoch: int, recording: int) -> NDArray[np.float64]:

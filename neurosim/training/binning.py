@@ -13,6 +13,9 @@ from ..errors import check
 from ..spikes import GRID_SLACK, Recordings
 from .augment import Augment
 
+# Another stream of draws for the events of a recording that is blended into this one.
+OTHER = np.uint64(0x9E3779B97F4A7C15)
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -114,15 +117,70 @@ class Binning:
         assert labels is not None
         chosen = np.asarray(chosen, np.int64)
         views, keys = np.tile(bins.STILL, (len(chosen), 1)), np.zeros(len(chosen), np.uint64)
+        partners = chosen
         if augment is not None and augment != Augment():
             durations = recordings.durations[chosen]
             views, keys = augment.views(seed, epoch, chosen, self.camera, self.planes[2], durations)
+            partners = augment.partners(seed, epoch, chosen, labels) if augment.blend else chosen
         lengths = self.lengths(recordings.durations[chosen] * views[:, bins.STRETCH])
         x = np.empty((int(lengths.max(initial=1)), len(chosen), self.units), np.float32)
+        blended = partners != chosen
+        views[blended, bins.DROP] = (1 + views[blended, bins.DROP]) / 2
+        self._fill(recordings, chosen, views, keys, x)
+        if blended.any():
+            others = partners[blended]
+            moved = self._beside(recordings, views[blended], chosen[blended], others)
+            part = np.zeros((len(x), len(others), self.units), np.float32)
+            self._fill(recordings, others, moved, keys[blended] ^ OTHER, part)
+            both = x[:, blended] + part
+            x[:, blended] = np.minimum(both, self.most) if self.most else both
+            # What the other had after the end.
+            x *= np.arange(len(x))[:, None, None] < lengths[:, None]
+        return Batch(x, lengths, labels[chosen])
+
+    def _fill(
+        self,
+        recordings: Recordings,
+        chosen: NDArray[np.int64],
+        views: NDArray[np.float64],
+        keys: NDArray[np.uint64],
+        x: NDArray[np.float32],
+    ) -> None:
+        from ..kernels import bins
+
         first, last = recordings.offsets[:-1][chosen], recordings.offsets[1:][chosen]
         where = recordings.tick, self.dt, self.planes, self.pools, self.most
         bins.bins(recordings.ticks, recordings.units, first, last, *where, views, keys, x)
-        return Batch(x, lengths, labels[chosen])
+
+    def _beside(
+        self,
+        recordings: Recordings,
+        views: NDArray[np.float64],
+        chosen: NDArray[np.int64],
+        others: NDArray[np.int64],
+    ) -> NDArray[np.float64]:
+        """The views of `others` moved so that their mean times and places are those of `chosen`."""
+        from ..kernels import bins
+
+        moved = views.copy()
+        t, y, x = (self._middles(recordings, chosen) - self._middles(recordings, others)).T
+        moved[:, bins.LATER] = t
+        moved[:, bins.Y] += views[:, bins.YY] * y + views[:, bins.YX] * x
+        moved[:, bins.X] += views[:, bins.XY] * y + views[:, bins.XX] * x
+        return moved
+
+    def _middles(self, recordings: Recordings, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+        """[n, 3] mean time (s), row and column of the events of each."""
+        _, height, width = self.planes
+        found = np.zeros((len(chosen), 3))
+        for k, i in enumerate(chosen):
+            mine = slice(recordings.offsets[i], recordings.offsets[i + 1])
+            units = recordings.units[mine].astype(np.int64)
+            if units.size:
+                ticks = np.asarray(recordings.ticks[mine], np.float64)
+                rows, columns = units // width % height, units % width
+                found[k] = ticks.mean() * recordings.tick, rows.mean(), columns.mean()
+        return found
 
     def lengths(self, durations: NDArray[np.float64]) -> NDArray[np.int64]:
         """Steps that recordings of these durations (s) last, at least one."""
