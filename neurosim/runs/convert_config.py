@@ -89,7 +89,8 @@ else:
     class TuningSettings(section_of(Tuning, without=("steps", "price", "seed"))):
         steps: Annotated[int, Field(ge=0)] = 0
 
-    TrainingSettings = section_of(Training, without=("held_out", "seed"))
+    class TrainingSettings(section_of(Training, without=("steps", "held_out", "seed"))):
+        steps: Count = 600  # about three minutes on two cores
 
 
 class ConvertConfig(Section):

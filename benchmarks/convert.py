@@ -1,0 +1,206 @@
+"""A trained language model in spikes: loss, spikes a channel and energy, by published rule, calibrated, fine-tuned.
+
+    python benchmarks/convert.py MODEL [--text FILE] [--seeds 3] [--fine-tune 150] [--json] [--svg curve.svg]
+
+Everything is chosen on the first 90 % of the text: thresholds and fine-tuning on all of that but its last 50 kB, the
+fewest spikes at which perplexity rises by at most 1 % on those 50 kB. Figures are of the last 10 %, looked at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import torch
+from machine import describe
+from torch import Tensor
+
+from neurosim.attention import LanguageModel, python_text, read_model, read_text
+from neurosim.attention.train import split
+from neurosim.convert import Coding, Converted, Tuning, convert, tune
+from neurosim.convert.account import energy, totals, work
+from neurosim.convert.compare import check_execution, compare
+from neurosim.convert.model import Known, learn_channels
+from neurosim.report.charts import PALETTE, Curve, curves, write_picture
+
+CHOOSING = 50_000  # bytes that strengths are chosen on
+ALLOWED = 0.01  # of perplexity
+CALIBRATED = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4, 0.35)
+TUNED = (0.6, 0.5, 0.4, 0.3, 0.25)
+KS = (0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
+PROFILE = "horowitz45"
+
+
+def measured(dense: LanguageModel, made: Converted, tokens: Tensor) -> dict:
+    with made.counting() as tallies:
+        found = compare(dense, made.model, tokens)
+    layers, whole = work(made, tallies), totals(made, tallies)
+    spent = energy(layers, found.tokens, PROFILE)
+    return {
+        "tokens": found.tokens,
+        "dense_loss": found.dense,
+        "loss": found.spiking,
+        "increase": found.perplexity_increase,
+        "agreement": found.agreement,
+        "spikes": whole["spikes"],
+        "silent": whole["silent"],
+        "by_expansion": whole["by_expansion"],
+        "operations": sum(layer.synaptic_operations or 0 for layer in layers) / found.tokens,
+        "dense_operations": sum(layer.dense_operations or 0 for layer in layers) / found.tokens,
+        "energy": spent,
+    }
+
+
+class Bench:
+    """One model, one text, one seed."""
+
+    def __init__(self, dense: LanguageModel, learn: Tensor, held: Tensor, options: argparse.Namespace, seed: int):
+        self.dense, self.held, self.seed, self.options = dense, held, seed, options
+        self.learn, self.choose = learn[:-CHOOSING], learn[-CHOOSING:][: options.tokens]
+        self.known: Known = learn_channels(dense, Coding("calibrated"), self.learn, seed, options.windows)
+
+    def made(self, coding: Coding, updates: int = 0) -> Converted:
+        made = convert(self.dense, coding, self.learn, self.seed, self.options.windows, known=self.known)
+        if updates:
+            tuning = Tuning(updates, batch=12, rate=5e-4, price=made.price, seed=self.seed)
+            tune(made.model, made.layers, self.learn, tuning, spikes=coding.spikes)
+            made.model.eval()
+        return made
+
+    def fewest(self, targets: tuple[float, ...], updates: int = 0) -> Converted:
+        """The conversion of fewest spikes that the text for choosing allows."""
+        best = None
+        for spikes in targets:
+            made = self.made(Coding("calibrated", spikes=spikes), updates)
+            if compare(self.dense, made.model, self.choose).perplexity_increase > ALLOWED:
+                break
+            best = made
+        return best or made
+
+    def rows(self) -> dict[str, dict]:
+        plain = Coding("ternary", k=3.0)
+        chosen = {
+            "k = 3 rule": self.made(plain),
+            "k = 3 rule, float32 weights": self.made(replace(plain, weights="float32")),
+            "calibrated, 0.9 asked for": self.made(Coding("calibrated", spikes=0.9)),
+            "calibrated, 0.6 asked for": self.made(Coding("calibrated", spikes=0.6)),
+            "calibrated, fewest within 1 %": self.fewest(CALIBRATED),
+        }
+        if self.options.fine_tune:
+            chosen["fine-tuned, fewest within 1 %"] = self.fewest(self.options.tuned, self.options.fine_tune)
+        return {name: measured(self.dense, made, self.held) for name, made in chosen.items()}
+
+    def curve(self) -> dict[str, list[dict]]:
+        codings = {
+            "k rule": [Coding("ternary", k=k) for k in KS],
+            "qcfs": [Coding("qcfs", k=k) for k in KS],
+            "stbif": [Coding("stbif", k=k) for k in KS],
+            "calibrated": [Coding("calibrated", spikes=s) for s in CALIBRATED],
+        }
+        held = self.held[: self.options.tokens]
+        return {name: [measured(self.dense, self.made(c), held) for c in each] for name, each in codings.items()}
+
+
+def execution(bench: Bench) -> dict:
+    """Rows of weights added, against floats: equality, and bytes of text a second one by one."""
+    made = bench.made(Coding("calibrated", spikes=0.6))
+    found = check_execution(made, bench.held[:1024].view(8, 128), bench.options.threads)
+    speeds = {}
+    for name, model in (("dense", bench.dense), ("executed", made.execute(True, bench.options.threads).model)):
+        state, start = None, time.perf_counter()
+        with torch.no_grad():
+            for token in bench.held[:200]:
+                _, state = model.step(token[None], state)
+        speeds[name] = 200 / (time.perf_counter() - start)
+    return {"largest_difference": found.largest, "agreement": found.agreement, "tokens_per_second": speeds}
+
+
+def summary(runs: list[dict[str, dict]], name: str) -> str:
+    """One row of the table: means over seeds, and the spread of what is claimed."""
+    each = [run[name] for run in runs]
+    mean = {key: float(np.mean([row[key] for row in each])) for key in ("loss", "increase", "agreement", "spikes")}
+    spread = float(np.ptp([row["increase"] for row in each]))
+    saved = {
+        kind: [float(np.mean([row["energy"][kind]["saving"][part] for row in each])) for part in ESTIMATES]
+        for kind in ("fp16", "int8")
+    }
+    return (
+        f"{name:32}{mean['spikes']:8.3f}{mean['loss']:9.4f}{mean['increase']:+9.2%}{spread:8.2%}{mean['agreement']:8.1%}"
+        f"{saved['fp16'][0]:+9.1%}{saved['fp16'][1]:+10.0%}{saved['int8'][0]:+9.1%}{saved['int8'][1]:+10.0%}"
+    )
+
+
+ESTIMATES = ("compute_only", "memory_aware")
+HEAD = (
+    f"{'':32}{'spikes':>8}{'loss':>9}{'ppl':>9}{'range':>8}{'same':>8}"
+    f"{'fp16 c':>9}{'fp16 m':>10}{'int8 c':>9}{'int8 m':>10}"
+)
+
+
+def draw(path: str, found: dict[str, list[dict]]) -> None:
+    series = []
+    for colour, (name, points) in zip(PALETTE, found.items(), strict=False):
+        rows = sorted(points, key=lambda row: row["spikes"])
+        x, y = (np.array([row[key] for row in rows]) for key in ("spikes", "increase"))
+        series += [Curve(name, x, 100 * y, colour), Curve("", x, 100 * y, colour, "dots")]
+    words = "Perplexity more than the dense model's, against spikes a channel"
+    write_picture(path, curves(series, "spikes a channel", "perplexity more, %", words))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("--text", help="default: the prose that ships with Python")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--windows", type=int, default=64, help="of 128 bytes that thresholds are calibrated on")
+    parser.add_argument("--tokens", type=int, default=16384, help="for choosing, and at each point of the curve")
+    parser.add_argument("--fine-tune", type=int, default=150, help="updates; 0 leaves that row out")
+    parser.add_argument("--tuned", type=float, nargs="+", default=TUNED, help="spikes a channel to try, descending")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--no-curve", action="store_true")
+    parser.add_argument("--svg", help="picture of the curve")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    dense = read_model(options.model)
+    learn, held = split(python_text() if options.text is None else read_text(options.text), 0.1)
+    runs, last = [], None
+    for seed in range(options.seeds):
+        last = Bench(dense, learn, held, options, seed)
+        runs.append(last.rows())
+        print(f"seed {seed} done", file=sys.stderr)
+    assert last is not None
+    result = {
+        "machine": describe(options.threads),
+        "parameters": dense.parameter_count(),
+        "layers": [layer.kind for layer in dense.config.layers],
+        "dense_loss": runs[0]["k = 3 rule"]["dense_loss"],
+        "runs": runs,
+        "execution": execution(last),
+        "curve": {} if options.no_curve else last.curve(),
+    }
+    if options.svg:
+        draw(options.svg, result["curve"])
+    if options.json:
+        print(json.dumps(result))
+        return
+    print(json.dumps(result["machine"]))
+    print(
+        f"{result['parameters']:,} weights, dense loss {result['dense_loss']:.4f}, {options.seeds} seeds; c: arithmetic"
+    )
+    print("alone, m: with memory, energy saved against a dense network of that precision (estimates, Horowitz 2014)")
+    print(HEAD)
+    for name in runs[0]:
+        print(summary(runs, name))
+    print(f"executed: {result['execution']}")
+    for name, rows in result["curve"].items():
+        print(f"{name:12}" + "  ".join(f"{row['spikes']:.2f}:{row['increase']:+.2%}" for row in rows))
+
+
+if __name__ == "__main__":
+    main()
