@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import files
 from ..continual.matrix import MEASURES
 from . import charts, numbers, page, parts, plots
 from .charts import Curve
@@ -182,6 +183,13 @@ def _curves(rows: Sequence[Json]) -> Section:
     lead = "The mean over the tasks learned so far, and the accuracy on the first task alone; means over seeds."
     if not rows:
         return Section("curves", title, lead, page.notice("The run recorded no accuracies."))
+    captions = ("Mean over the tasks learned so far.", "The first task: what is kept of it.")
+    drawn = [page.figure(chart, words) for chart, words in zip(_charts(rows).values(), captions, strict=True)]
+    return Section("curves", title, lead, page.cards(drawn))
+
+
+def _charts(rows: Sequence[Json]) -> dict[str, Html]:
+    """Mean accuracy on the tasks so far, and on the first, by the name of a file."""
     so_far, first = [], []
     for k, row in enumerate(rows):
         mean = _matrices(row).mean(axis=0)
@@ -191,14 +199,26 @@ def _curves(rows: Sequence[Json]) -> Section:
         name = str(row.get("name"))
         so_far.append(Curve(name, x, np.array([mean[i, :i].mean() for i in range(1, n + 1)]), *style))
         first.append(Curve(name, x, mean[1:, 0], *style))
-    drawn = [
-        page.figure(charts.curves(curves, "tasks learned", "", words, y=(0, 1.02)), caption)
-        for curves, words, caption in (
-            (so_far, "Mean accuracy on the tasks learned so far", "Mean over the tasks learned so far."),
-            (first, "Accuracy on the first task", "The first task: what is kept of it."),
-        )
-    ]
-    return Section("curves", title, lead, page.cards(drawn))
+    words = "Mean accuracy on the tasks learned so far"
+    return {
+        "mean-accuracy": charts.curves(so_far, "tasks learned", "", words, y=(0, 1.02)),
+        "first-task": charts.curves(first, "tasks learned", "", "Accuracy on the first task", y=(0, 1.02)),
+    }
+
+
+def pictures(run_folder: Path) -> list[Path]:
+    """Write the curves of a run into its folder, as pictures of their own; their paths.
+
+    Raises:
+        NeurosimMissingError: no results there.
+        NeurosimWriteError: as `files.replacing`.
+    """
+    metrics = table_of(files.read_json(run_folder / "metrics.json"))
+    paths = []
+    for name, chart in _charts([table_of(row) for row in list_of(metrics.get("rows"))]).items():
+        paths.append(run_folder / f"{name}.svg")
+        charts.write_picture(paths[-1], chart)
+    return paths
 
 
 def _measures(rows: Sequence[Json]) -> Section:

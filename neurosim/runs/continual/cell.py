@@ -113,6 +113,9 @@ def _take_up(path: Path, spec: Spec, stream: Stream, learner: Learner) -> tuple[
         )
     matrix = arrays.pop("matrix")
     own = {name.removeprefix("learner."): array for name, array in arrays.items()}
+    for name, array in learner.state().items():
+        if array.ndim == 0 and name in own and own[name].size == 1:  # the file has no arrays without an axis
+            own[name] = own[name].reshape(())
     learned = int(own["learned"]) if "learned" in own else -1
     rows = int(np.isfinite(matrix).all(axis=1).sum()) - 1
     if matrix.shape != (len(stream) + 1, len(stream)) or rows != learned or len(settings["seconds"]) != learned:

@@ -125,7 +125,8 @@ def configure(
     owners = {name: kind(name).SETTINGS for name in names}
     common = _table(merged, "common")
     lost = sorted(key for key in common if not any(key in _fields(owner) for owner in owners.values()))
-    check(not lost, "common", f"must be settings of the learners {', '.join(names)}; these are not", lost)
+    # Where some learners were left out, a setting may have been theirs.
+    check(bool(only) or not lost, "common", f"must be settings of the learners {', '.join(names)}; these are not", lost)
     recipe = pick(STREAMS, _table(merged, "stream").get("kind", "permuted"), "stream.kind")
     own = {
         name: overlay({k: v for k, v in common.items() if k in _fields(owner)}, learners.get(name, {}))
@@ -134,7 +135,7 @@ def configure(
     sweep = _spread(_table(merged, "sweep"), owners, recipe, bool(only))
     rest = {key: value for key, value in merged.items() if key not in ("common", "sweep", "learners")}
     rest["stream"] = _without_kind(rest.get("stream", {}))
-    checked = resolve(_model(recipe, owners), [*_named(sources), Source("the config", {**rest, "learners": own})])
+    checked = resolve(_model(recipe, owners), [Source("the config", {**rest, "learners": own}), *_named(sources)])
     tree = checked.model_dump()
     stream = {"kind": _name_of(recipe), **tree["stream"]}
     config = ContinualConfig(Head(**{n: tree[n] for n in Head.model_fields}), stream, tree["learners"], sweep)
@@ -209,7 +210,9 @@ def _spread(sweep: Tree, owners: Mapping[str, type], recipe: type, narrowed: boo
             good = isinstance(values, tuple) and len(values) > 0
             check(good, f"sweep.{place}.{key}", "must be a list of values, one at least", values)
             having = [name for name in places if key in known[name]]
-            check(bool(having), f"sweep.{place}.{key}", "must be a setting; there is none of that name", key)
+            check(
+                narrowed or bool(having), f"sweep.{place}.{key}", "must be a setting; there is none of that name", key
+            )
             for name in having:
                 found.setdefault(name, {})[key] = values
     return found
