@@ -338,6 +338,11 @@ def test_comparison_and_layers_alone(dense: LanguageModel) -> None:
     assert sum(c.agreement > whole.agreement for c in found.values()) > len(found) / 2
     execution = check_execution(convert(dense, Coding("ternary", weights="int8")), tokens[:64].view(2, 32))
     assert execution.largest == 0.0 and execution.agreement == 1.0 and execution.tokens == 64
+    assert execution.state == {}
+    states = check_execution(convert(dense, Coding("ternary", k=1.0, qk=True)), tokens[:64].view(2, 32)).state
+    assert set(states) == {"layers.0.mixer", "layers.1.mixer"}
+    for each in states.values():
+        assert 0 < each["operations"] < each["dense_operations"] and each["rows_written"] <= each["rows_read"]
 
 
 def test_everything_on_floats_is_listed(dense: LanguageModel) -> None:
@@ -453,6 +458,7 @@ def test_damaged_tensors_say_which(saved: Path, tmp_path: Path) -> None:
         ),
         (lambda: convert(model_of("ssm"), Coding(qk=True)), "DiagonalSSM has no q and k to code"),
         (lambda: Sampling(temperature=-1.0), "Sampling.temperature: must be >= 0"),
+        (lambda: convert(_broken(), Coding("ternary")), "tensor 'norm.weight': holds numbers that are not finite"),
         (lambda: list(stream(model_of("gla"), b"", Sampling())), "prompt: must have at least one byte"),
         (lambda: Tuning(steps=0).check(), r"Tuning.steps: must be > 0 \(got 0\)"),
     ],
@@ -460,6 +466,13 @@ def test_damaged_tensors_say_which(saved: Path, tmp_path: Path) -> None:
 def test_errors_name_the_setting(build: object, words: str) -> None:
     with pytest.raises(NeurosimError, match=words):
         build()  # type: ignore[operator]
+
+
+def _broken() -> LanguageModel:
+    model = model_of("gla")
+    with torch.no_grad():
+        model.norm.weight[3] = float("nan")
+    return model
 
 
 def test_a_mixer_without_linear_layers_cannot_be_converted() -> None:

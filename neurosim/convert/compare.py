@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from ..attention import LanguageModel
 from ..errors import check
 from .model import Converted
+from .state import record_traffic, recorded_traffic
 
 LENGTH, STREAMS = 128, 32
 
@@ -104,6 +106,7 @@ class Execution:
         largest: difference between their logits, over the largest logit.
         agreement: share of tokens with the same likeliest next token.
         executed_seconds, simulated_seconds: for all tokens, many at once.
+        state: by mixer whose state was updated lazily, a token: rows, bytes and operations, lazily and densely.
     """
 
     tokens: int
@@ -111,13 +114,12 @@ class Execution:
     agreement: float
     executed_seconds: float
     simulated_seconds: float
+    state: Mapping[str, Mapping[str, float]]
 
 
 @torch.no_grad()
 def check_execution(converted: Converted, tokens: Tensor, threads: int = 1) -> Execution:
     """Run tokens [B, T] both ways. The model is left simulated."""
-    import time
-
     found, seconds = [], []
     for on in (False, True):
         converted.execute(on, threads)
@@ -125,8 +127,12 @@ def check_execution(converted: Converted, tokens: Tensor, threads: int = 1) -> E
         start = time.perf_counter()
         found.append(converted.model(tokens)[0])
         seconds.append(time.perf_counter() - start)
+    record_traffic(converted.model)
+    converted.model(tokens)
+    moved = recorded_traffic(converted.model)
+    state = {name: {k: v / tokens.numel() for k, v in each._asdict().items()} for name, each in moved.items()}
     converted.execute(False)
     a, b = found
     same = float((a.argmax(-1) == b.argmax(-1)).double().mean())
     largest = float((a - b).abs().max() / a.abs().max())
-    return Execution(tokens.numel(), largest, same, seconds[1], seconds[0])
+    return Execution(tokens.numel(), largest, same, seconds[1], seconds[0], state)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import final
 
+import torch
 from torch import Tensor, nn
 
 from ..attention import Codes, LanguageModel, Mixer
@@ -210,10 +211,14 @@ def convert(
         known: what `learn_channels` found out with the same arguments, for several conversions of one model.
 
     Raises:
-        NeurosimInputError: a scheme that needs text got none or too little, or a layer cannot be converted.
+        NeurosimInputError: a scheme that needs text got none or too little, a layer cannot be converted, or a weight is
+            not finite.
     """
     coding = coding or Coding()
     scheme = SCHEMES[coding.scheme]
+    for name, parameter in dense.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
+            raise NeurosimInputError(f"tensor '{name}': holds numbers that are not finite, which have no spikes")
     if not scheme.text:
         names = linear_names(dense, coding.head)
         return Converted(copy.deepcopy(dense), coding, {n: ternary_coder(coding.k, coding.shrink) for n in names})

@@ -17,7 +17,7 @@ from ..attention.model import Block
 from ..attention.rwkv import RWKV7
 from ..attention.window import WindowAttention
 from ..errors import NeurosimInputError
-from ..kernels.lazy_state import LazyState, decay, lazy_scan, read, write
+from ..kernels.lazy_state import LazyState, Traffic, decay, lazy_scan, read, traffic, write
 from .coding import Coder, ternary
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -73,6 +73,30 @@ RECURRENCES: Mapping[type, str] = {
     WindowAttention: "softmax attention over earlier tokens",
     Mixer: "recurrence on floats",
 }
+
+
+def _counted(mixer: Mixer) -> type | None:
+    """The class whose traffic `kernels.lazy_state` knows, or None."""
+    kinds: tuple[type, ...] = (AdditiveMixer, DeltaMixer)
+    return next((kind for kind in kinds if isinstance(mixer, kind)), None)
+
+
+def record_traffic(model: LanguageModel) -> None:
+    """Start to count what moves into and out of the states of an executed model."""
+    for mixer in model.mixers():
+        if isinstance(mixer, SpikedMixer):
+            mixer.moved = []
+
+
+def recorded_traffic(model: LanguageModel) -> dict[str, Traffic]:
+    """By mixer: what moved since `record_traffic`, of the kinds that are counted; then no more is counted."""
+    found = {}
+    for i, mixer in enumerate(model.mixers()):
+        if isinstance(mixer, SpikedMixer):
+            if mixer.moved:
+                found[f"layers.{i}.mixer"] = Traffic(*map(sum, zip(*mixer.moved, strict=True)))
+            mixer.moved = None
+    return found
 
 
 def code(model: LanguageModel, qk: bool, state: bool, k: float) -> None:
@@ -141,6 +165,8 @@ def unwrap(model: LanguageModel, threads: int) -> None:
 class SpikedMixer(nn.Module):
     """A mixer whose state is updated where q and k have spikes (`kernels.lazy_state`); no gradients.
 
+    `moved` holds the traffic of the state since it was set to an empty list, by call; None keeps none.
+
     The state it is given is updated in place: to copy it would move what laziness saves. It holds `memory` [B, H, K, V]
     and `owed` [B, H, K], log decays not yet applied.
     """
@@ -148,6 +174,7 @@ class SpikedMixer(nn.Module):
     def __init__(self, mixer: Mixer, scan: Scan, threads: int) -> None:
         super().__init__()
         self.mixer, self.scan, self.threads = mixer, scan, threads
+        self.moved: list[Traffic] | None = None
 
     @torch.no_grad()
     def forward(self, x: Tensor, state: State | None = None, shared: Shared | None = None) -> tuple[Tensor, State]:
@@ -158,6 +185,8 @@ class SpikedMixer(nn.Module):
         memory = state["memory"]
         owed = state["owed"] if "owed" in state else memory.new_zeros(memory.shape[:3])
         known = {name: inputs[name].detach().numpy() for name in INPUTS if name in inputs}
+        if self.moved is not None and (kind := _counted(self.mixer)) is not None:
+            self.moved.append(traffic(known["q"], known["k"], memory.shape[-1], delta=kind is DeltaMixer))
         outs = []
         for b in range(len(x)):
             lazy = LazyState(memory[b].numpy(), owed[b].numpy())

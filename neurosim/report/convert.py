@@ -196,7 +196,23 @@ def _execution(metrics: Json) -> Section:
         ("Executed in", numbers.seconds(found.get("executed_seconds"))),
         ("Simulated in", numbers.seconds(found.get("simulated_seconds"))),
     ]
-    return Section("execution", "Execution", lead, page.cards([page.facts(pairs)]))
+    return Section(
+        "execution", "Execution", lead, [page.cards([page.facts(pairs)]), _states(table_of(found.get("state")))]
+    )
+
+
+def _states(found: Json) -> Child:
+    """States that were updated where q and k had spikes."""
+    if not found:
+        return None
+    kinds = (("lazy_bytes", "B"), ("dense_bytes", "B"), ("operations", ""), ("dense_operations", ""))
+    rows: list[Sequence[Child | Cell]] = [
+        (name, *(number_cell(numbers.si(table_of(each).get(key), unit)) for key, unit in kinds))
+        for name, each in found.items()
+    ]
+    titles = ("Bytes, lazily", "Bytes, densely", "Operations, lazily", "Operations, densely")
+    heads: list[Child | Cell] = ["State", *(Cell("n", title) for title in titles)]
+    return page.table("Updates of the states a byte of text", heads, rows)
 
 
 def _operators(metrics: Json) -> Section:
