@@ -62,8 +62,18 @@ def bins(ticks, units, first, last, tick, dt, sensor, pool, most, views, keys, o
         keys: uint64 [B], the stream of random numbers of each.
         out: float32 [steps, B, planes * rows * columns]; events beyond its steps, or moved off the sensor, are lost.
     """
-    times = ticks if ticks.dtype.kind != "f" or ticks.dtype.itemsize > 2 else ticks.astype(np.float32)
-    _bins(times, units, first, last, float(tick), float(dt), *sensor, *pool, float(most), views, keys, out)
+    if ticks.dtype == np.float16:
+        # Numba has no half precision: only what is binned is widened, not the whole set.
+        ticks, units, first, last = _gathered(ticks, units, first, last)
+    _bins(ticks, units, first, last, float(tick), float(dt), *sensor, *pool, float(most), views, keys, out)
+
+
+def _gathered(ticks, units, first, last):
+    """The events of some recordings alone, ticks in float32, and where those of each now lie."""
+    ends = np.cumsum(last - first)
+    parts = [slice(a, b) for a, b in zip(first, last)]
+    some = [np.concatenate([every[part] for part in parts]) for every in (ticks, units)]
+    return some[0].astype(np.float32), some[1], ends - (last - first), ends
 
 
 @njit(cache=True, nogil=True)

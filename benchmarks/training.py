@@ -1,0 +1,133 @@
+"""Accuracy of trained spiking networks with the default settings of `neurosim train`, over seeds.
+
+    NEUROSIM_DATA=FOLDER python benchmarks/training.py [--seeds 3] [--json] [nmnist shd speakers digits]
+
+`shd` reads $NEUROSIM_DATA/FSDD-SHD where that exists, and is then named so. Settings were chosen on validation parts of
+the training recordings; the test set is looked at once, by the network that validation kept. `speakers` leaves each
+speaker of the training set out in turn: a network trained on the training recordings of the others, tested on all of
+that speaker's. Beside each is the same network in the event-driven engine: its accuracy, whether every spike is the
+same, its operations and its energy estimate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from machine import describe
+from tqdm import tqdm
+
+from neurosim import Recordings, catalog, measure
+from neurosim.runs.train_config import TrainConfig, configure
+from neurosim.training import EventNet, SpikingNet, Trainer, scores, split
+
+PARTS = ("nmnist", "shd", "speakers", "digits")
+
+
+def data(name: str) -> tuple[str, Recordings, Recordings]:
+    root = Path(os.environ.get("NEUROSIM_DATA", "")) / "FSDD-SHD"
+    fsdd = name == "shd" and root.is_dir()
+    train, test = (catalog.load(name, part, root if fsdd else None) for part in ("train", "test"))
+    return "FSDD-SHD" if fsdd else name, train, test
+
+
+def trained(config: TrainConfig, train: Recordings, test: Recordings) -> dict[str, Any]:
+    """One network from its seed to what the engine makes of it."""
+    start = time.perf_counter()
+    by = config.validation.by
+    groups = None if by is None or by not in train.groups else np.asarray(train.groups[by], np.int64)
+    learn, stop = split(train.labels, config.validation.fraction, config.seed, groups)
+    binning = config.binning(train.shape, float(train.durations.max()))
+    net = SpikingNet(binning.shape, len(train.classes), config.design(), binning.dt, config.seed)
+    how = config.schedule(), config.changes(), config.seed
+    course = Trainer(net, binning, train.select(learn), train.select(stop) if len(stop) else None, *how).run()
+    net.settle(binning.most)
+    seconds = time.perf_counter() - start
+    said = scores(net, binning, test).argmax(axis=1)
+    event, played = EventNet.of(net, binning.most), binning.recordings(test)
+    result = event.run(played)
+    layers = list(result.work)
+    done = measure.measure(layers, len(test), result.duration, len(played.ticks)).to_dict()["synaptic_operations"]
+    energy = measure.energy(layers, len(test))["memory_aware"]
+    return {
+        "validation": course.history[course.best - 1]["validation_accuracy"],
+        "test": float(np.mean(said == test.labels)),
+        "engine": float(np.mean(event.scores(result).argmax(axis=1) == test.labels)),
+        "epochs": course.epoch,
+        "seconds": seconds,
+        "operations": (done["Effective_ACs"] or 0) + (done["Effective_MACs"] or 0),
+        "dense_operations": done["Dense"],
+        "energy_j": [energy["low"], energy["high"]],
+        "parameters": sum(p.numel() for p in net.parameters()),
+    }
+
+
+def sets(name: str) -> Iterator[tuple[str, str, Recordings, Recordings]]:
+    """Title, dataset, training and test recordings of each training that a part has for a seed."""
+    title, train, test = data("shd" if name == "speakers" else name)
+    if name != "speakers":
+        yield title, name, train, test
+        return
+    speaker = np.asarray(train.groups["speaker"])
+    for who in np.unique(speaker):
+        yield f"{title}, speaker {who} held out", "shd", train.select(speaker != who), train.select(speaker == who)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", default=list(PARTS[:3]), metavar="part", help=", ".join(PARTS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as neurosim train")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    rows = []
+    for part in options.parts:
+        for title, name, train, test in sets(part):
+            runs = []
+            for seed in tqdm(range(options.first_seed, options.first_seed + options.seeds), title, file=sys.stderr):
+                config = configure(None, options.set, {"data.name": name, "seed": seed})
+                runs.append(trained(config, train, test))
+                print(title, seed, json.dumps(runs[-1]), file=sys.stderr)
+            rows.append({"part": part, "title": title, "train": len(train), "tested": len(test), "runs": runs})
+    if options.json:
+        print(json.dumps({"machine": describe(torch.get_num_threads()), "rows": rows}))
+        return
+    print(json.dumps(describe(torch.get_num_threads())))
+    show(rows)
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    print(f"{'recordings':34}{'validation':>18}{'test':>18}{'engine':>10}{'operations':>12}{'fewer':>8}{'seconds':>9}")
+    for row in rows:
+        runs = row["runs"]
+        spread = [mean_and_sd([run[key] for run in runs]) for key in ("validation", "test", "engine")]
+        operations = float(np.mean([run["operations"] for run in runs]))
+        fewer = float(np.mean([run["dense_operations"] for run in runs])) / operations
+        seconds = float(np.median([run["seconds"] for run in runs]))
+        scored = f"{row['title']:34}{spread[0]:>18}{spread[1]:>18}{spread[2].split(' ')[0]:>10}"
+        print(f"{scored}{operations:12.3g}{fewer:8.1f}{seconds:9.0f}")
+    held = [row for row in rows if row["part"] == "speakers"]
+    if held:
+        each = np.mean([[run["test"] for run in row["runs"]] for row in held], axis=0)
+        print(f"{'mean over speakers held out':34}{'':>18}{mean_and_sd(list(each)):>18}")
+
+
+def mean_and_sd(values: list[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    spread = np.std(known, ddof=1) if len(known) > 1 else 0.0
+    return f"{np.mean(known):.3f} +- {spread:.3f}"
+
+
+if __name__ == "__main__":
+    main()
