@@ -11,12 +11,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types, uint64
+from numba.extending import intrinsic
 
+from neurosim.kernels.machine import trailing_zeros
+from neurosim.kernels.overlap import popcount
 from neurosim.kernels.parallel import spread
 
 # A tile of the rows that are selected from stays in a core's second cache.
 TILE_BYTES, NARROWEST = 1 << 21, 32
+# Numbers that are compared at once.
+WORD = 64
 # Additions, and entries looked at, that are worth a thread.
 GRAIN, LOOK_GRAIN = 1 << 21, 1 << 18
 # Above this part of ones the dense product is faster (2 cores with AVX-512: it needs 9 ps a multiply-add, an addition
@@ -94,29 +100,57 @@ def column_sums(x, threads=1):
     return out
 
 
+@intrinsic
+def _unlike(typing, address, value):
+    """uint64 whose bit k is whether the float32 number k from `address` on is other than `value`."""
+    wide = ir.VectorType(ir.FloatType(), 64)
+
+    def emit(context, builder, signature, arguments):
+        numbers = builder.load(builder.inttoptr(arguments[0], wide.as_pointer()), align=4)
+        lanes = ir.Constant(ir.IntType(32), 0)
+        one = builder.insert_element(ir.Constant(wide, ir.Undefined), arguments[1], lanes)
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64)
+        same = builder.shuffle_vector(one, one, mask)
+        return builder.bitcast(builder.fcmp_unordered("!=", numbers, same), ir.IntType(64))
+
+    return types.uint64(types.intp, types.float32), emit
+
+
 @njit(cache=True, nogil=True)
 def _count(x, starts, plain, first, last):
-    one = x.dtype.type(1)
+    zero, one = np.float32(0), np.float32(1)
+    whole = x.shape[1] // WORD * WORD
     for i in range(first, last):
-        row, n, ones = x[i], 0, 0
-        for k in range(row.size):
-            n += row[k] != 0
-            ones += row[k] == one
+        row, at, n, odd = x[i], x[i].ctypes.data, 0, uint64(0)
+        for k in range(0, whole, WORD):
+            active = _unlike(at + 4 * k, zero)
+            odd |= active & _unlike(at + 4 * k, one)
+            n += popcount(active)
+        for k in range(whole, row.size):
+            n += row[k] != zero
+            odd |= uint64(row[k] != zero and row[k] != one)
         starts[i + 1] = n
-        plain[i] = n == ones
+        plain[i] = odd == 0
 
 
 @njit(cache=True, nogil=True)
 def _list(x, starts, units, values, first, last):
+    zero = np.float32(0)
+    whole = x.shape[1] // WORD * WORD
     for i in range(first, last):
-        row, at, end, k = x[i], starts[i], starts[i + 1], 0
-        # Without a branch: an entry is written where the next one belongs, and stays if it is not zero.
-        while at < end:
-            units[at] = k
-            at += row[k] != 0
-            k += 1
+        row, data, at = x[i], x[i].ctypes.data, starts[i]
+        for k in range(0, whole, WORD):
+            active = _unlike(data + 4 * k, zero)
+            while active:
+                units[at] = k + trailing_zeros(active)
+                at += 1
+                active &= active - uint64(1)
+        for k in range(whole, row.size):
+            if row[k] != zero:
+                units[at] = k
+                at += 1
         if values.size:
-            for j in range(starts[i], end):
+            for j in range(starts[i], at):
                 values[j] = row[units[j]]
 
 
