@@ -213,10 +213,10 @@ def test_sharded_folders(gla: Path) -> None:
 def test_missing_extra_and_misshapen_tensors_are_named(gla: Path) -> None:
     rewrite(gla, lambda t: t.update({"model.layers.0.attn.q_prj.weight": t.pop("model.layers.0.attn.q_proj.weight")}))
     with pytest.raises(
-        NeurosimFormatError, match=r"missing 'layers.0.mixer.q_proj.weight'; unexpected .*q_prj"
+        NeurosimFormatError, match=r"missing 'model.layers.0.attn.q_proj.weight'; unexpected .*q_prj"
     ) as error:
         read_model(gla)
-    assert "is 'layers.0.mixer.q_prj.weight' meant to be 'layers.0.mixer.q_proj.weight'?" in str(error.value)
+    assert "is 'model.layers.0.attn.q_prj.weight' meant to be 'model.layers.0.attn.q_proj.weight'?" in str(error.value)
     rewrite(
         gla,
         lambda t: t.update(
@@ -224,8 +224,24 @@ def test_missing_extra_and_misshapen_tensors_are_named(gla: Path) -> None:
         ),
     )
     with pytest.raises(
-        NeurosimFormatError, match=r"'layers.0.mixer.q_proj.weight' must be \[16, 32\] \(got \[32, 16\]\)"
+        NeurosimFormatError, match=r"'model.layers.0.attn.q_proj.weight' must be \[16, 32\] \(got \[32, 16\]\)"
     ):
+        read_model(gla)
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_names_there_and_back(kind: str) -> None:
+    extra = {"head_dim": 16} if kind != "gla" else {}
+    model = built(kind, BASE | extra)
+    reader = READERS[kind]
+    for name in theirs(model, kind, True):
+        assert reader.theirs(reader.ours(name)) == name
+
+
+def test_a_config_that_says_too_much_takes_no_memory(gla: Path) -> None:
+    config = json.loads((gla / "config.json").read_text()) | {"intermediate_size": 10**12}
+    (gla / "config.json").write_text(json.dumps(config))
+    with pytest.raises(NeurosimFormatError, match=r"mlp.*must be \[.*1000000000000"):
         read_model(gla)
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import NeurosimFormatError, NeurosimMissingError, check, pick
 from ..files import replacing
-from .huggingface import READERS, Source
+from .huggingface import READERS, Reader, Source
 from .model import LanguageConfig, LanguageModel
 from .tensors import read_tensors, save_tensors
 
@@ -52,6 +53,7 @@ def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
     config = read_config(folder)
     kind = str(config.get("model_type"))
     tensors = read_tensors(folder)
+    shown: Callable[[str], str] = str
     if kind == OWN:
         found = config.get("format")
         check(found == FORMAT, f"{folder}: format", f"must be {FORMAT}: upgrade neurosim", found)
@@ -59,10 +61,19 @@ def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
     else:
         reader = pick(READERS, kind, f"{folder / 'config.json'}: model_type")
         built = reader.config(Source(config, frozenset(tensors)))
-        tensors = {reader.ours(name): value for name, value in tensors.items()}
+        tensors, shown = _renamed(reader, tensors)
+    with torch.device("meta"):
+        # Shapes alone: a config.json that says too much must not take the memory it asks for.
+        match_tensors(LanguageModel(built), tensors, str(folder), shown=shown)
     model = LanguageModel(built)
     fit_tensors(model, tensors, str(folder))
     return model.eval()
+
+
+def _renamed(reader: Reader, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Callable[[str], str]]:
+    """(tensors by our names, the name in the file of one of ours)."""
+    names = {reader.ours(name): name for name in tensors}
+    return {ours: tensors[name] for ours, name in names.items()}, lambda ours: names.get(ours) or reader.theirs(ours)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -85,11 +96,23 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def fit_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str, without: Iterable[str] = ()) -> None:
-    """Put tensors into a module: every one of its own must be there, of its shape, and none may be left over.
+    """Put tensors into a module; arguments and errors as of `match_tensors`."""
+    module.load_state_dict(match_tensors(module, tensors, where, without), strict=False)
+
+
+def match_tensors(
+    module: nn.Module,
+    tensors: Mapping[str, Tensor],
+    where: str,
+    without: Iterable[str] = (),
+    shown: Callable[[str], str] = str,
+) -> dict[str, Tensor]:
+    """The tensors by the names of the module: every one of its own must be there, of its shape, and none left over.
 
     Args:
         where: the file or folder, for errors.
         without: names of the module that are not stored, and are left out of `tensors` too.
+        shown: the name in the file of one of the module, for errors.
 
     Raises:
         NeurosimFormatError: naming the tensors.
@@ -97,7 +120,8 @@ def fit_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str, wi
     omitted = set(without)
     wanted = {name: value for name, value in module.state_dict(keep_vars=True).items() if name not in omitted}
     given = _once(wanted, {name: value for name, value in tensors.items() if name not in omitted})
-    missing, extra = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted))
+    missing = sorted(shown(name) for name in set(wanted) - set(given))
+    extra = sorted(shown(name) for name in set(given) - set(wanted))
     if missing or extra:
         lines = [f"missing {_listed(missing)}"] * bool(missing) + [f"unexpected {_listed(extra)}"] * bool(extra)
         near = difflib.get_close_matches(missing[0], extra, n=1) if missing and extra else []
@@ -106,10 +130,10 @@ def fit_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str, wi
     for name, value in wanted.items():
         if given[name].shape != value.shape:
             raise NeurosimFormatError(
-                f"{where}: tensor '{name}' must be {list(value.shape)} (got {list(given[name].shape)}); "
+                f"{where}: tensor '{shown(name)}' must be {list(value.shape)} (got {list(given[name].shape)}); "
                 "config.json and weights are not of one model"
             )
-    module.load_state_dict(given, strict=False)
+    return given
 
 
 def tied_names(config: LanguageConfig) -> tuple[str, ...]:

@@ -106,7 +106,7 @@ def _stack(source: Source, layer: Callable[[int], Layer], plain: bool = False) -
         act,
     )
     ratio = source.number("hidden_ratio", 4)
-    hidden = source.get("intermediate_size") or 256 * math.ceil(int(width * ratio * 2 / 3) / 256)
+    hidden = source.whole("intermediate_size", 256 * math.ceil(int(width * ratio * 2 / 3) / 256))
     others = _hybrid(source, count, plain)
     return LanguageConfig(
         tuple(others.get(i) or layer(i) for i in range(count)),
@@ -308,7 +308,7 @@ def _rwkv7(source: Source) -> LanguageConfig:
         source.whole("vocab_size"),
         width,
         "channel_mix",
-        source.get("intermediate_size") or 32 * math.ceil(int(width * ratio) / 32),
+        source.whole("intermediate_size", 32 * math.ceil(int(width * ratio) / 32)),
         str(source.get("hidden_act", "sqrelu")),
         "layer",
         bool(source.get("norm_bias", True)),
@@ -318,26 +318,51 @@ def _rwkv7(source: Source) -> LanguageConfig:
     )
 
 
+GATED = {"norm": "attn_norm", "mixer": "attn", "mlp_norm": "mlp_norm", "mlp": "mlp"}
+RWKV = {"norm": "attn_norm", "mixer": "attn", "mlp_norm": "ffn_norm", "mlp": "ffn"}
+MAMBA = {"norm": "norm", "mixer": "mixer"}
+
+
 @dataclass(frozen=True)
 class Reader:
-    """How a model type is read: its config, and which parts of a mixer go by another name there."""
+    """How a model type is read.
+
+    Attributes:
+        config: our config from its own.
+        parts: our name of a part of a mixer, by its name there.
+        block: its name of a part of a block, by our name.
+    """
 
     config: Callable[[Source], LanguageConfig]
     parts: Mapping[str, str] = field(default_factory=dict)
+    block: Mapping[str, str] = field(default_factory=lambda: GATED)
 
     def ours(self, name: str) -> str:
         """Our name of a tensor: `model.layers.0.attn.q_proj.weight` is `layers.0.mixer.q_proj.weight`."""
         path = name.split(".")
         path = path[1:] if path[0] in ("model", "backbone") else path
         if path[0] != "layers" or len(path) < 3:
-            return ".".join([OUTER.get(path[0], path[0]), *path[1:]])
-        block = BLOCK.get(path[2], path[2])
+            return ".".join([{"norm_f": "norm", "embedding": "embeddings"}.get(path[0], path[0]), *path[1:]])
+        block = {theirs: ours for ours, theirs in self.block.items()}.get(path[2], path[2])
         rest = [self.parts.get(path[3], path[3]), *path[4:]] if block == "mixer" and len(path) > 3 else path[3:]
         return ".".join([*path[:2], block, *rest])
 
+    def theirs(self, name: str) -> str:
+        """Its name of one of our tensors, for errors; where it has two for a part, the usual one."""
+        path = name.split(".")
+        mamba = self.block is MAMBA
+        if path[0] == "lm_head":
+            return name
+        if path[0] == "layers" and path[2] == "mixer":
+            usual = {ours: theirs for theirs, ours in reversed(list(self.parts.items()))}
+            path[3] = usual.get(path[3], path[3])
+        if path[0] == "layers":
+            path[2] = self.block.get(path[2], path[2])
+        elif mamba and path[0] == "norm":
+            path[0] = "norm_f"
+        return ".".join(["backbone" if mamba else "model", *path])
 
-OUTER = {"norm_f": "norm", "embedding": "embeddings"}
-BLOCK = {"attn_norm": "norm", "attn": "mixer", "ffn_norm": "mlp_norm", "ffn": "mlp"}
+
 NORMED = {"g_norm_swish_gate": "o_norm", "g_norm": "o_norm"}
 
 READERS: dict[str, Reader] = {
@@ -345,11 +370,11 @@ READERS: dict[str, Reader] = {
     "gated_deltanet": Reader(_gated_deltanet),
     "gated_deltaproduct": Reader(_deltaproduct),
     "gla": Reader(_gla, NORMED),
-    "hgrn2": Reader(_hgrn2, NORMED),
+    "hgrn2": Reader(_hgrn2, {"g_norm": "o_norm"}),
     "kda": Reader(_kda),
     "linear_attn": Reader(_linear, {"norm": "o_norm"}),
-    "mamba2": Reader(_mamba2),
+    "mamba2": Reader(_mamba2, block=MAMBA),
     "mom": Reader(_mom, {"gate": "gate_proj"}),
     "retnet": Reader(_retnet, NORMED),
-    "rwkv7": Reader(_rwkv7),
+    "rwkv7": Reader(_rwkv7, block=RWKV),
 }
