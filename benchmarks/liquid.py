@@ -60,38 +60,44 @@ def adapted(train: Recordings, seed: int, write: float = 0.0, read: float = 0.0)
     return made.adapt(train.select(every[:: max(1, len(every) // ADAPT)]))
 
 
-def once(train: Recordings, test: Recordings, seed: int) -> dict[str, float]:
+def reader(name: str, kind: str = "ridge", seed: int = 0) -> Readout:
+    """The readout that `neurosim simulate` gives the dataset."""
+    windows = catalog.datasets()[name].defaults.get("readout", {}).get("windows", Readout.windows)
+    return Readout(kind, windows=windows, seed=seed)  # type: ignore[arg-type]
+
+
+def once(readout: Readout, train: Recordings, test: Recordings, seed: int) -> dict[str, float]:
     start = time.perf_counter()
     every = np.arange(len(train))
     liquid = adapted(train, seed)
     learned, played = liquid.run(train), liquid.run(test)
     a, b = learned.spikes["liquid"], played.spikes["liquid"]
-    accuracy = float((Readout().fit(a, train.labels).predict(b) == test.labels).mean())
+    accuracy = float((readout.fit(a, train.labels).predict(b) == test.labels).mean())
     seconds = time.perf_counter() - start
     held = every % 5 == 4
-    partial = Readout().fit(a.select(~held), train.labels[~held])
+    partial = readout.fit(a.select(~held), train.labels[~held])
     validation = float((partial.predict(a.select(held)) == train.labels[held]).mean())
     factor = (learned.run_s + played.run_s) / (learned.duration + played.duration)
     found = {"validation": validation, "test": accuracy, "seconds": seconds, "real_time_factor": factor}
     about = quality(liquid, test, b)
     found |= {name: value for name, value in about.to_dict().items() if value is not None}
     found["generalisation_rank"] = generalisation_rank(liquid, test, n=about.states)
-    return {**found, "speaker": strangers(train, a)} if "speaker" in train.groups else found
+    return {**found, "speaker": strangers(readout, train, a)} if "speaker" in train.groups else found
 
 
-def strangers(train: Recordings, spikes: Recordings) -> float:
+def strangers(readout: Readout, train: Recordings, spikes: Recordings) -> float:
     """Mean accuracy on a speaker whom the readout never heard."""
     speaker = np.asarray(train.groups["speaker"])
     scores = []
     for who in np.unique(speaker):
-        readout = Readout().fit(spikes.select(speaker != who), train.labels[speaker != who])
-        scores.append((readout.predict(spikes.select(speaker == who)) == train.labels[speaker == who]).mean())
+        trained = readout.fit(spikes.select(speaker != who), train.labels[speaker != who])
+        scores.append((trained.predict(spikes.select(speaker == who)) == train.labels[speaker == who]).mean())
     return float(np.mean(scores))
 
 
 def measure(name: str, seeds: int) -> dict:
     title, train, test = data(name)
-    runs = [once(train, test, seed) for seed in tqdm(range(seeds), desc=title, file=sys.stderr)]
+    runs = [once(reader(name), train, test, seed) for seed in tqdm(range(seeds), desc=title, file=sys.stderr)]
     neurons = Liquid(train.shape).neurons
     row = {"dataset": title, "neurons": neurons, "train": len(train), "test_recordings": len(test), "seeds": seeds}
     for key in (key for key in SCORES if key in runs[0]):
@@ -114,7 +120,7 @@ def against_noise(name: str, seeds: int) -> list[dict]:
         for seed in range(seeds):
             liquid = adapted(train, seed, write, read)
             a, b = (liquid.run(recordings).spikes["liquid"] for recordings in (train, test))
-            scores.append(float((Readout().fit(a, train.labels).predict(b) == test.labels).mean()))
+            scores.append(float((reader(name).fit(a, train.labels).predict(b) == test.labels).mean()))
         rows.append(
             {"dataset": title, "seeds": seeds, "write_noise": write, "read_noise": read, "test": spread(scores)}
         )
@@ -130,7 +136,7 @@ def of_readouts(name: str, seeds: int) -> list[dict]:
         liquid = adapted(train, seed)
         a, b = (liquid.run(recordings).spikes["liquid"] for recordings in (train, test))
         for kind in CLASSIFIERS:
-            readout = Readout(kind, seed=seed)
+            readout = reader(name, kind, seed)
             partial = readout.fit(a.select(~held), train.labels[~held]).predict(a.select(held))
             whole = readout.fit(a, train.labels).predict(b)
             pair = float((partial == train.labels[held]).mean()), float((whole == test.labels).mean())

@@ -18,7 +18,7 @@ TRIM = 0.005
 def features(
     spikes: Recordings,
     kind: str = "counts",
-    windows: int | Sequence[int] = (3, 5, 8),
+    windows: int | Sequence[int] = 8,
     timing: str = "both",
     tau: float = 0.05,
 ) -> NDArray[np.float32]:

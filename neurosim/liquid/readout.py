@@ -23,8 +23,8 @@ FLOOR = 0.3
 # and FSDD-SHD: accuracy is flat within a factor of 3.
 PENALTIES = {"ridge": 0.1, "logistic": 0.003, "ann": 1e-4}
 ITERATIONS = 300
-# Of "ann": principal components it learns from, and how often it sees each recording.
-COMPONENTS, EPOCHS, BATCH = 600, 30, 100
+# Of "ann": principal components it learns from, how many lessons it has, and of how many recordings at once.
+COMPONENTS, LESSONS, BATCH = 600, 800, 100
 FORMAT = 1
 ARRAYS = {"labels": "<i8", "weights": "<f4", "bias": "<f8"}
 HIDDEN = {"hidden_weights": "<f4", "hidden_bias": "<f8"}
@@ -49,7 +49,7 @@ class Readout:
 
     kind: Literal["ridge", "logistic", "ann"] = "ridge"
     features: Literal["counts", "traces"] = "counts"
-    windows: int | tuple[int, ...] = (3, 5, 8)
+    windows: int | tuple[int, ...] = 8
     timing: Literal["time", "spikes", "both"] = "both"
     tau: float = 0.05
     penalty: float | None = None
@@ -82,7 +82,7 @@ class Readout:
         check(len(known) > 1, "Readout.fit", "needs recordings of at least two classes", known.tolist())
         z = self.describe(spikes)
         mean, spread = z.mean(axis=0, dtype=np.float64), z.std(axis=0, dtype=np.float64)
-        scale = spread + FLOOR * max(float(spread.mean()), 1e-12)
+        scale = (spread + FLOOR * max(float(spread.mean()), 1e-12)) / self._shares(len(spread))
         z -= mean.astype(np.float32)
         z /= scale.astype(np.float32)
         fraction = PENALTIES[self.kind] if self.penalty is None else self.penalty
@@ -94,6 +94,13 @@ class Readout:
         # Shift and scale go into weights and bias: a feature of a silent neuron stays zero and costs nothing.
         first = weights.astype(np.float32), bias - weights @ mean
         return TrainedReadout(self, known, *first) if after is None else TrainedReadout(self, known, *after, *first)
+
+    def _shares(self, n: int) -> NDArray[np.float64]:
+        """[n] weight of each feature: cuts into many windows have no more say than cuts into few."""
+        cuts = np.array(check_windows(self.windows, "Readout.windows"))
+        each = np.repeat(np.sqrt(cuts.mean() / cuts), cuts)
+        timings = len(TIMINGS[self.timing])
+        return np.tile(np.repeat(each, n // (timings * len(each))), timings)
 
     def describe(self, spikes: Recordings) -> NDArray[np.float32]:
         """[recordings, features]."""
@@ -283,13 +290,13 @@ def _ann(gram: NDArray, column: NDArray, penalty: float, readout: Readout) -> Tr
     roots = np.sqrt(spread[kept])
     coordinates = axes[:, kept] * roots * scale
     with warnings.catch_warnings():
-        # A number of epochs is what was asked for.
+        # To stop after so many lessons is what was asked for.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = MLPClassifier(
             (readout.hidden,),
             alpha=penalty * scale**2,
             batch_size=min(BATCH, n),
-            max_iter=EPOCHS,
+            max_iter=-(-LESSONS // -(-n // BATCH)),
             random_state=readout.seed % 2**32,
         ).fit(coordinates, column)
     (first, last), (first_bias, last_bias) = model.coefs_, model.intercepts_
