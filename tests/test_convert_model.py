@@ -333,8 +333,12 @@ def test_comparison_and_layers_alone(dense: LanguageModel) -> None:
     assert compare(dense, dense, tokens, length=len(tokens), streams=1).dense == pytest.approx(loss, rel=1e-5)
     made = convert(dense, Coding("ternary", k=0.5))
     found = alone(dense, made, tokens)
-    assert set(found) == set(made.layers) and not any(layer.bypassed for layer in made.layers.values())
+    assert set(found) == set(made.layers) and not any(coder.bypassed for coder in made.coders().values())
     whole = compare(dense, made.model, tokens)
+    silent = convert(dense, Coding("ternary", k=1e-5, qk=True))  # says nothing at all
+    each = alone(dense, silent, tokens)
+    assert set(each) - set(silent.layers) == {f"layers.{i}.mixer.codes.{n}" for i in (0, 1) for n in "qk"}
+    assert all(c.spiking != c.dense for c in each.values())
     assert sum(c.agreement > whole.agreement for c in found.values()) > len(found) / 2
     execution = check_execution(convert(dense, Coding("ternary", weights="int8")), tokens[:64].view(2, 32))
     assert execution.largest == 0.0 and execution.agreement == 1.0 and execution.tokens == 64

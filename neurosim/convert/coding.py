@@ -205,6 +205,8 @@ class Coder(nn.Module):
         price: of a spike, in squared thresholds of error, for the rounding that knows prices.
         limit: counts saturate at +- it.
         tally: counts of what was coded, while it is not None.
+        heard: called with z, which carries its gradient, and the counts; None calls nothing.
+        bypassed: code nothing; a layer then works on floats as the dense one does.
 
     Raises:
         NeurosimInputError: a parameter that breaks its rule.
@@ -231,6 +233,8 @@ class Coder(nn.Module):
         self.scheme, self.rule, self.round = scheme, rule, ROUNDINGS[rule.rounding]
         self.k, self.shrink, self.price, self.limit = float(k), float(shrink), float(price), float(limit)
         self.tally: Tally | None = None
+        self.heard: Callable[[Tensor, Tensor], None] | None = None
+        self.bypassed = False
         self.thresholds = nn.Parameter(thresholds.detach().clone().float(), requires_grad=False)
         scales = thresholds if scales is None else scales
         self.scales = nn.Parameter(scales.detach().clone().float(), requires_grad=False)
@@ -245,17 +249,17 @@ class Coder(nn.Module):
         counts = self._rounded(z.detach()).clamp(-self.limit, self.limit)
         if self.tally is not None:
             self.tally.add(counts)
+        if self.heard is not None:
+            self.heard(z, counts)
         return straight(counts, z.clamp(-self.limit, self.limit)) if z.requires_grad else counts
 
     def forward(self, x: Tensor) -> Tensor:
         """What a receiver makes of the spikes of x: level * scale * s."""
+        if self.bypassed:
+            return x
         level = self.level(x)
         y = self.counts(x, level) * self.scales.to(x.dtype)
         return y if level is None else y * level
-
-    def sizes(self, x: Tensor) -> Tensor:
-        """|z| of x, differentiable."""
-        return self._z(x, self.level(x)).abs()
 
     def _z(self, x: Tensor, level: Tensor | None) -> Tensor:
         thresholds = self.thresholds.to(x.dtype)

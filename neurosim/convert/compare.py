@@ -78,20 +78,21 @@ def compare(
 
 @contextmanager
 def only(converted: Converted, name: str) -> Iterator[None]:
-    """While the block runs, all layers but `name` work on floats."""
-    for other, layer in converted.layers.items():
-        layer.bypassed = other != name
+    """While the block runs, nothing but the coder `name` codes."""
+    coders = converted.coders()
+    for other, coder in coders.items():
+        coder.bypassed = other != name
     try:
         yield
     finally:
-        for layer in converted.layers.values():
-            layer.bypassed = False
+        for coder in coders.values():
+            coder.bypassed = False
 
 
 def alone(dense: LanguageModel, converted: Converted, tokens: Tensor) -> dict[str, Comparison]:
-    """By layer: the model with this layer alone in spikes, beside the dense one."""
+    """By coder, of layers and of q, k and the state: the model with this one alone in spikes, beside the dense one."""
     found = {}
-    for name in converted.layers:
+    for name in converted.coders():
         with only(converted, name):
             found[name] = compare(dense, converted.model, tokens)
     return found

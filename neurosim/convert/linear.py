@@ -28,7 +28,6 @@ class SpikedLinear(nn.Module):
         weight, bias: the dense layer's, [N, K] and [N] or None.
         coder: of the inputs.
         kept: "float32" or "int8", how V is stored.
-        bypassed: work on floats as the dense layer does.
     """
 
     def __init__(self, dense: nn.Linear, coder: Coder, kept: str = "float32") -> None:
@@ -37,7 +36,6 @@ class SpikedLinear(nn.Module):
         self.in_features, self.out_features = dense.in_features, dense.out_features
         self.weight, self.bias = dense.weight, dense.bias
         self.coder, self.kept = coder, kept
-        self.bypassed = False
         self.threads = 1
         self._rows: Tensor | None = None
         self._steps: Tensor | None = None
@@ -60,7 +58,7 @@ class SpikedLinear(nn.Module):
         return (scaled.detach() / steps[:, None]).round().to(torch.int8), steps
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.bypassed:
+        if self.coder.bypassed:
             return F.linear(x, self.weight, self.bias)
         level = self.coder.level(x)
         counts = self.coder.counts(x, level)

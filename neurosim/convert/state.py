@@ -90,7 +90,7 @@ def record_traffic(model: LanguageModel) -> None:
 
 def recorded_traffic(model: LanguageModel) -> dict[str, Traffic]:
     """By mixer: what moved since `record_traffic`, of the kinds that are counted; then no more is counted."""
-    found = {}
+    found: dict[str, Traffic] = {}
     for i, mixer in enumerate(model.mixers()):
         if isinstance(mixer, SpikedMixer):
             if mixer.moved:

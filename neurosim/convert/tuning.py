@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from torch.nn import functional as F
 
 from ..attention import LanguageModel
 from ..errors import check
+from .coding import INT8
 from .linear import SpikedLinear
 from .listen import windows_of
 
@@ -140,19 +140,18 @@ class _Logs:
 
 
 class _Meter:
-    """Spikes of a forward pass: as counted, and as a cost with a gradient."""
+    """Spikes of a forward pass, in bitwise: as counted, and as a cost with a gradient."""
 
-    def __init__(self, channels: int) -> None:
-        self.channels = channels
+    def __init__(self, layers: Iterable[SpikedLinear]) -> None:
+        self.channels = sum(layer.in_features for layer in layers)
+        self.ones = torch.tensor([count.bit_count() for count in range(int(INT8) + 1)], dtype=torch.float32)
         self.cost: list[Tensor] = []
         self.sent = 0.0
 
-    def hear(self, layer: SpikedLinear, x: Tensor) -> None:
-        size = layer.coder.sizes(x)
-        self.cost.append((size + 0.5).log2().clamp(min=0).sum(-1).mean())
-        with torch.no_grad():
-            counts = layer.coder.counts(x, layer.coder.level(x)).abs().to(torch.int32)
-            self.sent += sum(float(((counts >> bit) & 1).sum()) for bit in range(7)) / (x.numel() // x.shape[-1])
+    def hear(self, z: Tensor, counts: Tensor) -> None:
+        self.cost.append((z.abs() + 0.5).log2().clamp(min=0).sum(-1).mean())
+        sizes = counts.detach().abs().clamp(max=INT8).to(torch.int32).flatten()
+        self.sent += float(self.ones.index_select(0, sizes).sum()) / (z.numel() // z.shape[-1])
 
     def read(self) -> tuple[Tensor, float]:
         """(cost a token, mean spikes a channel) since the last reading."""
@@ -163,14 +162,11 @@ class _Meter:
 
 @contextmanager
 def _metered(layers: Mapping[str, SpikedLinear]) -> Iterator[_Meter]:
-    meter = _Meter(sum(layer.in_features for layer in layers.values()))
-
-    def hook(module: nn.Module, given: tuple[Tensor, ...]) -> None:
-        meter.hear(cast(SpikedLinear, module), given[0])
-
-    hooks = [layer.register_forward_pre_hook(hook) for layer in layers.values()]
+    meter = _Meter(layers.values())
+    for layer in layers.values():
+        layer.coder.heard = meter.hear
     try:
         yield meter
     finally:
-        for handle in hooks:
-            handle.remove()
+        for layer in layers.values():
+            layer.coder.heard = None

@@ -118,25 +118,60 @@ def _layers(metrics: Json) -> Section:
     )
     if not rows:
         return Section("layers", "Layers", lead, page.notice("The run recorded no layers."))
-    titles = ("Size", "Spikes", "Silent", "Loss alone", "Same byte", "Operations", "Bytes", "Arithmetic", "With memory")
+    titles = (
+        "Size",
+        "Spikes",
+        "Silent",
+        "Loss alone",
+        "Same byte",
+        "Operations",
+        "Bytes",
+        "Bytes once",
+        "Arithmetic",
+        "With memory",
+    )
     heads: list[Child | Cell] = ["Layer", *(Cell("n", title) for title in titles)]
     shown = [_layer(row, table_of(each.get(str(row.get("name"))))) for row in rows]
-    caption = "By layer; operations, bytes of weights read and energy a byte of text."
-    return Section("layers", "Layers", lead, [_bars(rows), page.table(caption, heads, shown)])
+    caption = (
+        "By layer and byte of text: operations, bytes of weights read (a row for every spike; once for all spikes of a "
+        "count), and energy."
+    )
+    others = [name for name in each if name not in {row.get("name") for row in rows}]
+    return Section("layers", "Layers", lead, [_bars(rows), page.table(caption, heads, shown), _others(each, others)])
+
+
+def _others(alone: Json, names: Sequence[str]) -> Child:
+    """What is in spikes besides linear layers: q, k and the state."""
+    if not names:
+        return None
+    rows: list[Sequence[Child | Cell]] = [
+        (
+            name,
+            number_cell(_rise(table_of(alone[name]))),
+            number_cell(numbers.percent(table_of(alone[name]).get("agreement"))),
+        )
+        for name in names
+    ]
+    heads: list[Child | Cell] = ["In spikes", Cell("n", "Loss alone"), Cell("n", "Same byte")]
+    return page.table("Where q, k and the state are coded", heads, rows)
+
+
+def _rise(alone: Json) -> str:
+    losses = [number(alone.get(name)) for name in ("loss", "dense_loss")]
+    return numbers.DASH if None in losses else f"{(losses[0] or 0) - (losses[1] or 0):+.4f}"
 
 
 def _layer(row: Json, alone: Json) -> Sequence[Child | Cell]:
-    losses = [number(alone.get(name)) for name in ("loss", "dense_loss")]
-    rise = numbers.DASH if None in losses else f"{(losses[0] or 0) - (losses[1] or 0):+.4f}"
     energy = table_of(row.get("energy"))
     cells = (
         f"{numbers.plain(row.get('inputs'))} to {numbers.plain(row.get('outputs'))}",
         numbers.plain(row.get("spikes"), 3),
         numbers.percent(row.get("silent")),
-        rise,
+        _rise(alone),
         numbers.percent(alone.get("agreement")),
         numbers.si(row.get("operations")),
         numbers.si(row.get("bytes"), "B"),
+        numbers.si(row.get("row_bytes"), "B"),
         *(numbers.span(energy.get(name), "J") for name in ESTIMATES),
     )
     return str(row.get("name")), *(number_cell(cell) for cell in cells)
