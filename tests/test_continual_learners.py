@@ -287,3 +287,59 @@ def test_settings_that_break_their_rule(name: str) -> None:
 def test_no_such_learner() -> None:
     with pytest.raises(NeurosimInputError, match=r"learner: unknown name 'replai'; did you mean 'replay'\?"):
         kind("replai")
+
+
+def test_under_one_context_only_its_segments_are_trained() -> None:
+    """The same weights after some steps as the whole network's, where the selected segments stay the strongest."""
+    from neurosim.continual.learners.one_context import OneContext
+    from neurosim.dendrites.torch_layer import DendriteNetwork
+
+    context = torch.rand(7, generator=torch.Generator().manual_seed(1))
+    nets = []
+    for alone in (False, True):
+        net = DendriteNetwork(7, 3, 7, 4, units=20, density=0.2, seed=2)
+        with torch.no_grad():
+            for layer in (net.first, net.second):
+                layer.segments[:, 1:] *= 0.01
+                layer.segments[:, 0] = layer.segments[:, 0].sum(dim=1, keepdim=True).sign() * 0.5
+        trained: Any = OneContext(net, context) if alone else net
+        optimizer = torch.optim.Adam(trained.trained() if alone else net.parameters(), lr=1e-3)
+        draws = torch.Generator().manual_seed(3)
+        for _ in range(20):
+            x, y = torch.randn(8, 7, generator=draws), torch.randint(3, (8,), generator=draws)
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(trained(x) if alone else net(x, context), y).backward()
+            optimizer.step()
+            if alone:
+                trained.settle(optimizer)
+            else:
+                net.rezero()
+        if alone:
+            trained.keep()
+        nets.append(net.state_dict())
+    for name, value in nets[0].items():
+        torch.testing.assert_close(nets[1][name], value, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_a_segment_that_is_overtaken_changes_over() -> None:
+    from neurosim.continual.learners.one_context import OneContext
+    from neurosim.dendrites.torch_layer import DendriteNetwork
+
+    context = torch.ones(5)
+    net = DendriteNetwork(5, 2, 5, 3, units=6, density=0.5, seed=0)
+    now = OneContext(net, context)
+    optimizer = torch.optim.Adam(now.trained(), lr=1e-3)
+    torch.nn.functional.cross_entropy(now(torch.rand(4, 5)), torch.tensor([0, 1, 0, 1])).backward()
+    optimizer.step()
+    place = now.place[0].clone()
+    with torch.no_grad():
+        now.chosen[0][2] = 1e-6  # much weaker than the others
+    now.settle(optimizer)
+    assert now.place[0][2] != place[2] and torch.equal(now.place[0][[0, 1, 3, 4, 5]], place[[0, 1, 3, 4, 5]])
+    assert torch.equal(now.chosen[0][2], net.first.segments[2, now.place[0][2]])
+    assert float(net.first.segments.detach()[2, place[2]].abs().max()) == pytest.approx(1e-6)
+    assert not optimizer.state[now.chosen[0]]["exp_avg"][2].any()
+    # Whichever is selected, the network says the same.
+    now.keep()
+    x = torch.rand(4, 5)
+    torch.testing.assert_close(now(x), net.eval()(x, context))

@@ -18,6 +18,7 @@ from ..learner import Arrays, Learner, Progress, silent
 from ..tasks import Problem, Task
 from . import common
 from .common import Training
+from .one_context import OneContext
 from .state import check_arrays
 
 
@@ -29,12 +30,13 @@ class DendriteSettings(Training):
         units: of each of its two layers.
         density: part of them that wins.
         sparsity: part of the weights that is zero.
-        epochs, batch, rate: as in `Training`.
+        epochs, batch, rate: as in `Training`; the rate falls to 0 within each task, for what a task is left with is
+            what the later ones find.
     """
 
     epochs: int = 5
     batch: int = 32
-    rate: float = 1e-3
+    rate: float = 2e-3
     units: int = 512
     density: float = 0.05
     sparsity: float = 0.5
@@ -89,20 +91,22 @@ class Dendrites(Learner):
 
     def learn(self, task: Task, progress: Progress = silent) -> None:
         chance = common.draws(self.problem, "train", task.index)
-        optimizer = torch.optim.Adam(self.net.parameters(), lr=self.settings.rate, fused=True)
-        context = torch.from_numpy(self.contexts[task.index])
+        self.net.train()
+        now = OneContext(self.net, torch.from_numpy(self.contexts[task.index]))
+        optimizer = torch.optim.Adam(now.trained(), lr=self.settings.rate, fused=True)
         may = common.allowed(self.problem, task.index)
         total = common.steps(task.train, self.settings)
         tell = common.reporter(progress, total)
-        self.net.train()
         for k, batch in enumerate(common.batches(task.train, may, self.settings, chance), start=1):
+            optimizer.param_groups[0]["lr"] = self.settings.rate * (1 - (k - 1) / total)
             optimizer.zero_grad()
-            loss = common.loss_of(self.net(self._standard(batch.x), context), batch)
+            loss = common.loss_of(now(self._standard(batch.x)), batch)
             common.still_a_number(loss, "dendrites", k, total, task)
             loss.backward()
             optimizer.step()
-            self.net.rezero()
+            now.settle(optimizer)
             tell(k, total)
+        now.keep()
         common.still_finite(self.net, "dendrites", total, task)
         self.learned = task.index + 1
 
