@@ -146,7 +146,7 @@ def resources() -> list[dict]:
     from neurosim.kernels.compile import compile_for
 
     found = []
-    for room in ("encode", "accumulate", "finish", "lif_pack", "lazy_state", "overlap"):
+    for room in ("encode", "accumulate", "batch", "finish", "lif_pack", "lazy_state", "overlap"):
         for build in importlib.import_module(f"neurosim.kernels.{room}_triton").builds():
             types = [kind[1:] for name, kind in build.signature.items() if name in {"weights_ptr", "x_ptr"}]
             row = {"kernel": build.kernel.__name__, "types": types, **build.constants, "warps": build.warps}

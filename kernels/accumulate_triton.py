@@ -4,10 +4,7 @@
   is not selected is masked, so that its bytes are never asked for. K is split among programs, whose parts are summed
   in a fixed order by `finish_triton`.
 - `few`: up to 16 tokens as int8 counts, rows masked where no token selects them, summed by matrix instructions.
-- `batch`: more. Sparse entries save nothing there (each row of weights is selected by some token), and the count
-  product is a dense one: int8 by int8 with weights [N, K], or counts as fp16 or bf16 (exact up to 127) by such
-  weights. The counts come as they are, or as bit planes spread out in registers: a tile of words, broadcast, shifted
-  and reshaped (expanding the loads instead would need more shared memory than there is).
+- `batch` (`batch_triton`): more tokens, or bit planes, as a dense product of counts.
 
 `finish_triton` sums, scales, and may let neurons fire on the result and pack their spikes. What int8 counts cannot
 hold is added from the escapes. How often channels are split depends on the shape alone, not on the GPU.
@@ -21,6 +18,7 @@ import torch
 import triton
 import triton.language as tl
 
+from neurosim.kernels.batch_triton import KINDS, batch, escaped, product_tile, sum_type
 from neurosim.kernels.compile import Build
 from neurosim.kernels.encode_triton import TILE, encode, round_whole, share_of, tile_of, token_threshold
 from neurosim.kernels.finish_triton import finish
@@ -90,21 +88,6 @@ def decode_kernel(
 
 
 @triton.jit
-def escaped(acc, number_ptr, channels_ptr, excess_ptr, weights_ptr, b, n, rows, inputs, outputs, step_k, step_n):
-    """acc [rows of b, outputs of n] and what clipping took from these rows, in the order of the lists."""
-    number = tl.load(number_ptr + b, mask=b < rows, other=0)
-    lists = b.to(tl.int64) * inputs
-    for e in range(0, tl.max(number)):
-        there = e < number
-        channel = tl.load(channels_ptr + lists + e, mask=there, other=0).to(tl.int64)
-        excess = tl.load(excess_ptr + lists + e, mask=there, other=0)
-        at = channel[:, None] * step_k + n.to(tl.int64)[None, :] * step_n
-        weights = tl.load(weights_ptr + at, mask=there[:, None] & (n < outputs)[None, :], other=0)
-        acc += excess.to(acc.dtype)[:, None] * weights.to(acc.dtype)
-    return acc
-
-
-@triton.jit
 def few_kernel(
     counts_ptr,
     number_ptr,
@@ -144,77 +127,6 @@ def few_kernel(
     tl.store(out_ptr + line[:, None] + n[None, :], acc, mask=(b < rows)[:, None] & (n < outputs)[None, :])
 
 
-@triton.jit
-def product_tile(counts, weights, acc):
-    """acc + counts @ weights, exact but for the rounding of sums: counts up to 127 are whole in all these types."""
-    if weights.dtype == tl.int8:
-        return tl.dot(counts, weights, acc, out_dtype=tl.int32)
-    return tl.dot(counts.to(weights.dtype), weights, acc, input_precision="ieee")
-
-
-@triton.jit
-def counts_of_words(words_ptr, inside, WORDS: tl.constexpr, ROWS: tl.constexpr, PLANES: tl.constexpr, step):
-    """Tiles of words at words_ptr [ROWS, WORDS], `step` words from plane to plane, to int8 counts [ROWS, 32 WORDS]."""
-    bit = tl.arange(0, 32)[None, None, :]
-    size = tl.zeros([ROWS, WORDS, 32], tl.int32)
-    for p in tl.static_range(PLANES):
-        plane = tl.load(words_ptr + (1 + p) * step, mask=inside, other=0)
-        size += ((plane[:, :, None] >> bit) & 1) << p
-    sign = tl.load(words_ptr, mask=inside, other=0)
-    signed = tl.where(((sign[:, :, None] >> bit) & 1) != 0, -size, size)
-    return tl.reshape(signed, [ROWS, WORDS * 32]).to(tl.int8)
-
-
-@triton.jit
-def batch_kernel(
-    spikes_ptr,
-    number_ptr,
-    channels_ptr,
-    excess_ptr,
-    weights_ptr,
-    out_ptr,
-    rows,
-    inputs,
-    outputs,
-    words,
-    step_k,
-    step_n,
-    ESCAPES: tl.constexpr,
-    PLANES: tl.constexpr,
-    BLOCK_B: tl.constexpr,
-    BLOCK_K: tl.constexpr,
-    BLOCK_N: tl.constexpr,
-):
-    """Program (i, j): rows BLOCK_B i, outputs BLOCK_N j of the product; spikes are counts, or words with PLANES."""
-    b = tl.program_id(0) * BLOCK_B + tl.arange(0, BLOCK_B)
-    n = tl.program_id(1) * BLOCK_N + tl.arange(0, BLOCK_N)
-    whole: tl.constexpr = weights_ptr.dtype.element_ty == tl.int8
-    acc = tl.zeros([BLOCK_B, BLOCK_N], tl.int32 if whole else tl.float32)
-    columns = weights_ptr + n.to(tl.int64) * step_n
-    for first in range(0, inputs, BLOCK_K):
-        channel = first + tl.arange(0, BLOCK_K)
-        if PLANES == 0:
-            lines = spikes_ptr + b.to(tl.int64) * inputs
-            inside = (b < rows)[:, None] & (channel < inputs)[None, :]
-            counts = tl.load(lines[:, None] + channel[None, :], mask=inside, other=0)
-        else:
-            word = first // 32 + tl.arange(0, BLOCK_K // 32)
-            lines = spikes_ptr + b.to(tl.int64) * ((1 + PLANES) * words)
-            inside = (b < rows)[:, None] & (word < words)[None, :]
-            counts = counts_of_words(
-                lines[:, None] + word[None, :], inside, BLOCK_K // 32, BLOCK_B, PLANES, words
-            )  # fmt: skip
-        at = columns[None, :] + (channel.to(tl.int64) * step_k)[:, None]
-        weights = tl.load(at, mask=(channel < inputs)[:, None] & (n < outputs)[None, :], other=0)
-        acc = product_tile(counts, weights, acc)
-    if ESCAPES:
-        acc = escaped(
-            acc, number_ptr, channels_ptr, excess_ptr, weights_ptr, b, n, rows, inputs, outputs, step_k, step_n
-        )  # fmt: skip
-    line = b.to(tl.int64) * outputs
-    tl.store(out_ptr + line[:, None] + n[None, :], acc, mask=(b < rows)[:, None] & (n < outputs)[None, :])
-
-
 def cut(inputs, outputs, blocks):
     """(programs along the outputs, splits of the channels, channels of a split): by the shape alone."""
     across = triton.cdiv(outputs, blocks.outputs)
@@ -226,10 +138,12 @@ def cut(inputs, outputs, blocks):
 def decode(x, weights, k, thresholds, narrow=False):
     """One token x [1, K] through weights [K, N]: (float32 [1, N] scaled by its own threshold, thresholds used).
 
-    With thresholds of channels nothing is scaled: they belong into the weights. `narrow` cuts along outputs alone.
+    With thresholds of channels nothing is scaled: they belong into the weights. `narrow` cuts along outputs alone,
+    where these are a multiple of 16.
     """
     weights = weights.contiguous()
     inputs, outputs = weights.shape
+    narrow = narrow and outputs % 16 == 0
     blocks = (NARROW if narrow else DECODE)[weights.element_size()]
     across, splits, part = (triton.cdiv(outputs, blocks.outputs), 1, inputs) if narrow else cut(inputs, outputs, blocks)
     given = thresholds is not None
@@ -250,7 +164,7 @@ def parts_of(counts, weights, escapes=None):
     rows, inputs = counts.shape
     outputs = weights.shape[1]
     if rows > FEW or not weights.is_contiguous():
-        return _batch(counts.contiguous(), 0, rows, inputs, weights, escapes)[None]
+        return batch(counts.contiguous(), 0, rows, inputs, weights, escapes)[None]
     blocks = FEW_BLOCKS[weights.element_size()]
     across, splits, part = cut(inputs, outputs, blocks)
     parts = torch.empty((splits, rows, outputs), dtype=sum_type(weights), device=counts.device)
@@ -260,31 +174,6 @@ def parts_of(counts, weights, escapes=None):
         num_warps=blocks.warps, num_stages=3, enable_fp_fusion=True,
     )  # fmt: skip
     return parts
-
-
-def sum_type(weights):
-    return torch.int32 if weights.dtype == torch.int8 else torch.float32
-
-
-def batch_blocks(rows, itemsize, planes):
-    """(rows, channels, outputs, warps, stages) of a batch program: lines of 128 bytes, and 64 rows make a wgmma."""
-    if itemsize == 4:
-        return 32, 32, 64, 4, 2
-    tall = rows > 64 and not planes
-    return (128 if tall else 64), 128 // itemsize, 128, (8 if tall or planes else 4), 3
-
-
-def _batch(spikes, planes, rows, inputs, weights, escapes):
-    """`batch_kernel` on counts [B, K], or on words [B, 1 + P, words] of `planes` planes."""
-    outputs = weights.shape[1]
-    block_b, block_k, block_n, warps, stages = batch_blocks(rows, weights.element_size(), planes)
-    out = torch.empty((rows, outputs), dtype=sum_type(weights), device=spikes.device)
-    batch_kernel[(triton.cdiv(rows, block_b), triton.cdiv(outputs, block_n))](
-        spikes, *(escapes or (spikes, spikes, spikes)), weights, out, rows, inputs, outputs, triton.cdiv(inputs, 32),
-        *weights.stride(), ESCAPES=escapes is not None, PLANES=planes, BLOCK_B=block_b, BLOCK_K=block_k,
-        BLOCK_N=block_n, num_warps=warps, num_stages=stages, enable_fp_fusion=True,
-    )  # fmt: skip
-    return out
 
 
 def product(counts, weights, escapes=None):
@@ -298,7 +187,7 @@ def plane_product(packed, weights):
     """As `planes.product` on a GPU."""
     check(packed.size, weights)
     rows, planes = packed.words.shape[0], packed.words.shape[1] - 1
-    return _batch(packed.words, planes, rows, packed.size, weights, packed.escapes)
+    return batch(packed.words, planes, rows, packed.size, weights, packed.escapes)
 
 
 def check(inputs, weights):
@@ -329,9 +218,8 @@ def fire(counts, weights, v, membrane, escapes):
 
 def builds():
     """Every kernel in every configuration that the launchers above choose."""
-    sizes = {"inputs": "i32", "outputs": "i32", "rows": "i32", "words": "i32", "part": "i32"}
+    sizes = {"inputs": "i32", "outputs": "i32", "rows": "i32", "part": "i32"}
     lists = {"number_ptr": "*i32", "channels_ptr": "*i32", "excess_ptr": "*i32"}
-    bytes_of = {"*i8": 1, "*bf16": 2, "*fp16": 2, "*fp32": 4}
 
     def signature(kernel, more):
         return {n: kind for n, kind in (sizes | more).items() if n in kernel.arg_names}
@@ -345,41 +233,23 @@ def builds():
         ("*fp32", "*i8", True, False),
         ("*fp32", "*fp32", True, True),
     ):
-        blocks = (NARROW if narrow else DECODE)[bytes_of[weights]]
+        blocks = (NARROW if narrow else DECODE)[KINDS[weights]]
         direct = narrow and not given
         out = "*i32" if weights == "*i8" and not direct else "*fp32"
         types = {"x_ptr": x, "thresholds_ptr": "*fp32", "weights_ptr": weights, "out_ptr": out, "share": "fp32"}
         constants = {"GIVEN": given, "DIRECT": direct, "TILE": TILE, "BLOCK_K": blocks[0], "BLOCK_N": blocks[1]}
-        yield Build(
-            decode_kernel, signature(decode_kernel, types), constants, blocks.warps, divisible=("inputs", "outputs")
-        )
-    for weights in bytes_of:
-        blocks = FEW_BLOCKS[bytes_of[weights]]
+        # A width that is a multiple of 16 is loaded by 16 bytes, another entry by entry.
+        even = ("inputs", "outputs")
+        for divisible in (even, ()) if not narrow and (given or weights == "*i8") else (even,):
+            yield Build(decode_kernel, signature(decode_kernel, types), constants, blocks.warps, divisible=divisible)
+    for weights in KINDS:
+        blocks = FEW_BLOCKS[KINDS[weights]]
         out = "*i32" if weights == "*i8" else "*fp32"
         types = lists | {"counts_ptr": "*i8", "weights_ptr": weights, "out_ptr": out}
         constants = {"ESCAPES": True, "ROWS": FEW, "BLOCK_K": blocks[0], "BLOCK_N": blocks[1]}
-        yield Build(
-            few_kernel, signature(few_kernel, types), constants, blocks.warps, divisible=("inputs", "outputs", "part")
-        )
-    for weights, planes, rows, transposed in (
-        ("*i8", 0, 256, True),
-        ("*i8", 0, 64, True),
-        ("*i8", 3, 256, True),
-        ("*i8", 7, 256, True),
-        ("*i8", 0, 256, False),
-        ("*bf16", 0, 256, True),
-        ("*fp16", 0, 256, False),
-        ("*bf16", 3, 256, True),
-        ("*fp32", 0, 256, True),
-    ):
-        block_b, block_k, block_n, warps, stages = batch_blocks(rows, bytes_of[weights], planes)
-        out = "*i32" if weights == "*i8" else "*fp32"
-        types = lists | {"spikes_ptr": "*i32" if planes else "*i8", "weights_ptr": weights, "out_ptr": out}
-        types |= {"step_n" if transposed else "step_k": "i32"}
-        constants = {"ESCAPES": True, "PLANES": planes, "BLOCK_B": block_b, "BLOCK_K": block_k, "BLOCK_N": block_n}
-        constants |= {"step_k" if transposed else "step_n": 1}
-        even = ("inputs", "outputs", "step_k", "step_n")
-        yield Build(
-            batch_kernel, signature(batch_kernel, types), constants, warps, stages,
-            tuple(n for n in even if n in types or n in sizes), wgmma=weights != "*fp32",
-        )  # fmt: skip
+        even = ("inputs", "outputs", "part")
+        yield Build(few_kernel, signature(few_kernel, types), constants, blocks.warps, divisible=even)
+        if weights in ("*fp16", "*i8"):
+            one = signature(few_kernel, types)
+            del one["rows"]  # a 1 becomes a constant
+            yield Build(few_kernel, one, constants | {"rows": 1}, blocks.warps)

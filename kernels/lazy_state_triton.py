@@ -100,7 +100,7 @@ def lazy_scan(state, q, k, v, log_decay, beta, scale):
     q, k, v = (a.float().contiguous() for a in (q, k, v))
     out, left = torch.empty_like(v), torch.empty_like(owed)
     decays, steps = (q, (0, 0, 0)) if log_decay is None else _decays(log_decay)
-    block_k, block_v, warps = blocks(keys)
+    block_k, block_v, warps = blocks(keys, width)
     lazy_kernel[(heads, triton.cdiv(width, block_v))](
         rows, owed, left, q, k, v, decays, q if beta is None else beta.float().contiguous(), out,
         len(q), heads, keys, width, float(scale), *steps,
@@ -117,19 +117,30 @@ def _decays(log_decay):
     return g, (*g.stride(), 0) if g.ndim == 2 else g.stride()
 
 
-def blocks(keys):
-    """(rows, columns, warps) of a program: all rows, and about ENTRIES of the state."""
+def blocks(keys, width):
+    """(rows, columns, warps) of a program: all rows, and about ENTRIES of the state; less for a thread where a width
+    that is no multiple of 16 is loaded entry by entry, which takes registers for each address.
+    """
     rows = max(16, triton.next_power_of_2(keys))
+    if width % 16:
+        return rows, max(16, min(32, ENTRIES // 2 // rows)), 8
     return rows, max(16, min(64, ENTRIES // rows)), 4
 
 
 def builds():
-    """Configurations that `lazy_scan` launches: head widths, with and without decay and delta rule."""
+    """Configurations that `lazy_scan` launches: head widths, one token or many, with and without decay and delta."""
     pointers = ("rows", "owed", "left", "q", "k", "v", "decay", "beta", "out")
     types = {f"{name}_ptr": "*fp32" for name in pointers} | {"scale": "fp32"}
-    types |= dict.fromkeys(("tokens", "heads", "keys", "width", "decay_token", "decay_head"), "i32")
-    for keys, decays, delta, per_key in ((64, True, True, True), (128, True, False, False), (512, True, True, True)):
-        block_k, block_v, warps = blocks(keys)
-        constants = {"DECAY": decays, "DELTA": delta, "BLOCK_K": block_k, "BLOCK_V": block_v}
-        constants["decay_key"] = int(per_key)
-        yield Build(lazy_kernel, types, constants, warps, divisible=("keys", "width"))
+    numbers = dict.fromkeys(("tokens", "heads", "keys", "width", "decay_token", "decay_head", "decay_key"), "i32")
+    for keys, width, decay, delta, ones in (
+        (64, 64, True, True, {"decay_key": 1, "tokens": 1}),
+        (128, 128, True, False, {"decay_head": 1}),
+        (128, 130, True, True, {}),
+        (MOST_KEYS, 64, True, True, {"decay_key": 1}),
+        (MOST_KEYS, 130, False, True, {}),
+    ):
+        block_k, block_v, warps = blocks(keys, width)
+        divisible = () if width % 16 else ("keys", "width")
+        constants = {"DECAY": decay, "DELTA": delta, "BLOCK_K": block_k, "BLOCK_V": block_v, **ones}
+        signature = types | {name: kind for name, kind in numbers.items() if name not in ones}
+        yield Build(lazy_kernel, signature, constants, warps, divisible=divisible)

@@ -15,7 +15,7 @@ pytest.importorskip("triton")
 CASES = [
     (f"{m}_cases", case) for m in ("encode", "accumulate", "lazy_state", "overlap") for case in cases(f"{m}_cases")
 ]
-ROOMS = ("encode", "accumulate", "lif_pack", "lazy_state", "overlap")
+ROOMS = ("encode", "accumulate", "batch", "finish", "lif_pack", "lazy_state", "overlap")
 
 
 def builds() -> list:
