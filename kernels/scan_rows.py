@@ -364,7 +364,7 @@ def _backward(how, x, c, kept, g_out, g_state, g_x, g_c, trained, first, last):
 def _feedback(how, current, weight, state, c, spikes, total, out, kept, first, last):
     """Elements `first` to `last` of the batch, in time; spikes [B, N] are those before the first step."""
     control, units = flush(), current.shape[2]
-    chosen = np.empty(units, np.int64)
+    chosen = np.empty(units, np.int32)
     here = np.empty((state.shape[0], units), current.dtype)
     for e in range(first, last):
         for k in range(state.shape[0]):

@@ -117,3 +117,13 @@ def test_weights_come_from_the_seed_alone_and_draw_nothing_from_torch() -> None:
 def test_bad_sizes_are_refused(sizes: tuple, words: str) -> None:
     with pytest.raises(NeurosimInputError, match=words):
         SpikeLinear(*sizes)
+
+
+def test_what_is_no_number_shows() -> None:
+    """NaN is an entry like any other; -0 is none."""
+    x = np.zeros((2, 70), np.float32)
+    x[0, [3, 69]], x[1, 5] = np.nan, -0.0
+    active = L.listed(x)
+    np.testing.assert_array_equal(active.units, [3, 69])
+    out = L.product(active, np.ones((70, 4), np.float32))
+    assert np.isnan(out[0]).all() and (out[1] == 0).all()
