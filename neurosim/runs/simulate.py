@@ -111,7 +111,8 @@ def resume(
     """
     run = open_run(path)
     kind = run.manifest.get("kind")
-    check(kind is None, f"{path}", "holds a run of a kind that cannot be resumed; simulate again", kind)
+    hint = "neurosim train --resume takes it" if kind == TRAIN else "simulate again"
+    check(kind is None, f"{path}", f"holds a run of a kind that cannot be resumed here; {hint}", kind)
     clock = _Clock()
     with reopen(run, command), resumable(run), _blas(threads):
         config = reconfigure(run, None, (), {}, ())

@@ -98,7 +98,8 @@ def train(config: TrainConfig, out: Path | None = None, job: Job | None = None) 
             return {}
         with record(config.model_dump(), config.data.name, out, job.command, job.say) as run, resumable(run, TRAIN):
             run.note(kind=TRAIN, data={"train": _facts(train), "test": _facts(test)}, threads=job.threads)
-            run.note(processes=crew.size)
+            versions = {**run.manifest["versions"], "torch": str(torch.__version__)}
+            run.note(processes=crew.size, versions=versions)
             return _to_the_end(_Training(config, job, crew, run, train, test, name))
 
 
