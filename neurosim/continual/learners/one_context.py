@@ -16,8 +16,9 @@ class OneContext(nn.Module):
 
     A unit's gate depends on the segment that answers the context most strongly, and on no other. So that one alone is
     a parameter here, [units, contexts] in place of [units, segments, contexts], and an optimizer has as much less to
-    move; segments without a gradient rest under Adam too. `settle` looks after every step whether a segment that
-    rested is now the stronger, and changes them over.
+    move; segments without a gradient rest under Adam too. `settle` looks after every step whether a segment
+    that rested is now the stronger, and changes them over. A step of 256 items through 784-2048-2048-10 with ten
+    segments takes 96 ms of one core, and 192 with all segments.
 
     Attributes:
         net: whose weights are trained; without boost.
@@ -32,8 +33,6 @@ class OneContext(nn.Module):
         self.chosen = nn.ParameterList()
         self.place: list[Tensor] = []
         self.rest: list[Tensor] = []
-        # As numbers: a product with a boolean mask takes five times as long, and 18 of the 100 ms of a step.
-        self.masks = [layer.mask.to(layer.weights.dtype) for layer in self.layers]
         for layer in self.layers:
             answers = self._answers(layer)
             place = answers.argmax(dim=1)
@@ -62,8 +61,8 @@ class OneContext(nn.Module):
     @torch.no_grad()
     def settle(self, optimizer: torch.optim.Optimizer) -> None:
         """Set the weights that are kept at 0 to 0 again, and change over segments that were overtaken."""
+        self.net.rezero()
         for k, layer in enumerate(self.layers):
-            layer.weights.mul_(self.masks[k])
             lost = torch.nonzero((self.chosen[k] @ self.context).abs() < self.rest[k])[:, 0]
             if not len(lost):
                 continue
