@@ -4,6 +4,8 @@ to each, against closed forms and plain references."""
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -343,3 +345,20 @@ def test_a_segment_that_is_overtaken_changes_over() -> None:
     now.keep()
     x = torch.rand(4, 5)
     torch.testing.assert_close(now(x), net.eval()(x, context))
+
+
+def test_without_torch_a_learner_says_what_to_install() -> None:
+    code = """
+import sys
+sys.modules["torch"] = None
+from neurosim.continual.learners import kind
+from neurosim.errors import NeurosimMissingError
+kind("macrocolumn"), kind("liquid")
+for name in ("plain", "dendrites", "hlop"):
+    try:
+        kind(name)
+    except NeurosimMissingError as error:
+        print(error)
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(said) == 3 and all("pip install 'neurosim-spiking[train]'" in line for line in said), said

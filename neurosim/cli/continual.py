@@ -68,7 +68,7 @@ def run(
 
     \b
     Each learner and seed has a folder of its own and goes on from its last whole task: after Ctrl-C, or when workers
-    were killed, give --resume RUN. Results do not depend on --workers.
+    were killed, give --resume RUN. Results do not depend on --workers; each has one thread unless --threads says.
     """
     from ..runs import continual
 

@@ -39,6 +39,9 @@ def listing(data: Json) -> str:
 
 def _about(result: Json) -> str:
     first = result["rows"][0]
+    kinds = {row["stream"]["kind"] for row in result["rows"]}
+    if len(kinds) > 1:
+        return f"{', '.join(sorted(kinds))} streams, accuracy on {result['on']} items"
     tasks = len(first["tasks"])
     return (
         f"{first['stream']['kind']} stream of {tasks} tasks, scenario {first['scenario']}, "

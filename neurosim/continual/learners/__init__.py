@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...errors import pick
+from ...errors import NeurosimMissingError, pick
 
 
 @dataclass(frozen=True)
@@ -40,4 +40,11 @@ def kind(name: str) -> Any:
         NeurosimMissingError: it needs torch, which is not installed.
     """
     entry = pick(LEARNERS, name, "learner")
-    return getattr(importlib.import_module(f".{entry.module}", __name__), entry.name)
+    try:
+        return getattr(importlib.import_module(f".{entry.module}", __name__), entry.name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise NeurosimMissingError(
+            f"learner {name}: needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
+        ) from None

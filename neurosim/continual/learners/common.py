@@ -7,20 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from ...errors import NeurosimError, NeurosimMissingError, check
+from ...errors import NeurosimError, check
 from ...network import stream as key_of
 from ..learner import Arrays, Progress
 from ..tasks import FULL, Items, Problem, Task
-
-try:
-    import torch
-    from torch import Tensor, nn
-except ImportError as error:
-    raise NeurosimMissingError(
-        f"this learner needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
-    ) from None
 
 
 @dataclass(frozen=True)
