@@ -61,6 +61,11 @@ def test_published_lengths_and_spikes() -> None:
     assert [EXPANSIONS[n].needed(counts) for n in ("unary_ternary", "bitwise", "twos_complement")] == [5, 3, 4]
     assert count_spikes(EXPANSIONS["bitwise"], counts, 3).tolist() == [2, 2, 0, 1]
     assert count_spikes(EXPANSIONS["twos_complement"], np.array([-1, -8, 3]), 4).tolist() == [4, 1, 2]
+    assert expand(EXPANSIONS["canonical"], np.array([7, -7, 11]), 5).spikes.T.tolist() == [
+        [0, 1, 0, 0, -1],
+        [0, -1, 0, 0, 1],
+        [1, 0, -1, 0, -1],  # 16 - 4 - 1
+    ]
     assert expand(EXPANSIONS["bitwise"], np.array([-5]), 3).spikes[:, 0].tolist() == [-1, 0, -1]
 
 

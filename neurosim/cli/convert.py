@@ -70,7 +70,9 @@ PROFILE = click.option("--profile", metavar="NAME", help="Energy profile.")
 @click.option("--scheme", metavar="NAME", help="ternary, calibrated, learned, qcfs or stbif.")
 @click.option("--k", type=float, metavar="K", help="Spikes that a mean input is worth (ternary, qcfs, stbif).")
 @click.option("--spikes", type=float, metavar="S", help="Mean spikes a channel (calibrated, learned).")
-@click.option("--expansion", metavar="NAME", help="How counts are sent: bitwise, unary_ternary, twos_complement.")
+@click.option(
+    "--expansion", metavar="NAME", help="How counts are sent: bitwise, canonical, unary_ternary or twos_complement."
+)
 @click.option("--weights", metavar="TYPE", help="float32 or int8.")
 @click.option("--qk", is_flag=True, default=None, help="Code q and k too; the state is then updated lazily.")
 @click.option("--head", is_flag=True, default=None, help="Code the output layer too.")

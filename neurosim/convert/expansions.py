@@ -165,6 +165,34 @@ class Bitwise(Expansion):
 
 
 @final
+class Canonical(Expansion):
+    """The digits -1, 0, 1 of s of which no two neighbours are nonzero: the fewest spikes that powers of two allow.
+
+    Each digit has its own sign: 7 = 8 - 1 is two spikes, not three (non-adjacent form, Reitwiesner 1960). With 3 n and
+    n side by side, its digits are +1 where 3 n alone has a bit and -1 where n alone has, one place further down.
+    """
+
+    def places(self, planes: int) -> NDArray[np.int64]:
+        return 2 ** np.arange(planes - 1, -1, -1, dtype=np.int64)
+
+    def reach(self, planes: int) -> tuple[int, int]:
+        most = 2 ** (planes + 1) // 3
+        return -most, most
+
+    def needed(self, counts: Counts) -> int:
+        return max(1, (3 * int(np.abs(counts).max(initial=0))).bit_length() - 1)
+
+    def write(self, counts: NDArray[np.int64], planes: int) -> NDArray[np.int8]:
+        size = np.abs(counts)
+        up, down = (3 * size & ~size) >> 1, (size & ~(3 * size)) >> 1
+        return (np.sign(counts) * (_digits(up, planes) - _digits(down, planes))).astype(np.int8)
+
+    def spikes(self, counts: Counts, planes: int) -> NDArray[np.int64]:
+        size = np.abs(counts).astype(np.int64)
+        return ones(size ^ (3 * size))
+
+
+@final
 class TwosComplement(Expansion):
     """The digits of s in T planes of {0, 1}, the first of which is worth -2^(T-1). T is one more than bitwise needs.
 
@@ -209,5 +237,6 @@ EXPANSIONS: Mapping[str, Expansion] = {
     "unary_binary": UnaryBinary(),
     "unary_ternary": UnaryTernary(),
     "bitwise": Bitwise(),
+    "canonical": Canonical(),
     "twos_complement": TwosComplement(),
 }

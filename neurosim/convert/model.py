@@ -232,7 +232,7 @@ def convert(
     if scheme.learned:
         say("training thresholds")
         brief = Tuning(LEARNED, batch=8, length=length, weights=False, price=made.price, seed=seed)
-        tune(made.model, made.layers, tokens, brief, None, coding.spikes)
+        tune(made.model, made.layers, tokens, brief, spikes=coding.spikes, expansion=coding.sent_as)
     return made
 
 

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..attention import LanguageModel
-from ..errors import check
+from ..errors import check, pick
 from .coding import INT8
+from .expansions import EXPANSIONS, count_spikes
 from .linear import SpikedLinear
 from .listen import windows_of
 
@@ -61,6 +63,8 @@ def tune(
     tuning: Tuning,
     report: Callable[[int, int, float], None] | None = None,
     spikes: float | None = None,
+    teacher: LanguageModel | None = None,
+    expansion: str = "bitwise",
 ) -> float:
     """Train in place by gradients straight through the rounding; the mean loss of the last tenth of the updates.
 
@@ -72,50 +76,75 @@ def tune(
         tokens: [n] text.
         report: called with (updates done, of how many, loss) after each.
         spikes: mean a channel to hold: the price rises while more are sent and falls while fewer are.
+        teacher: the dense model, whose predictions are then aimed at: the loss is the divergence from them, not that of
+            the text.
+        expansion: whose spikes are counted.
 
     Raises:
         NeurosimInputError: a setting breaks its rule, or the text is too short.
     """
     tuning.check()
     check(len(tokens) > tuning.length + 1, "tune.tokens", f"must be more than {tuning.length + 1}", len(tokens))
-    was = {p: p.requires_grad for p in model.parameters()}
-    logs = _Logs([p for layer in layers.values() for p in (layer.coder.thresholds, layer.coder.scales)])
-    weights = [p for p in was if tuning.weights and not logs.holds(p)]
-    for p in was:
-        p.requires_grad_(logs.holds(p))
-    for p in weights:
-        p.requires_grad_(True)
-    groups = [{"params": weights, "lr": tuning.rate}, {"params": logs.values, "lr": tuning.threshold_rate}]
-    optimizer = torch.optim.AdamW([g for g in groups if g["params"]], betas=(0.9, 0.95), weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, tuning.steps)
     late: list[float] = []
-    with _metered(layers) as meter:
-        price = tuning.price
+    price = tuning.price
+    with _metered(layers, expansion) as meter, _Trainer(model, layers, tuning) as trainer:
         for step in range(tuning.steps):
-            loss = _loss(model, windows_of(tokens, tuning.batch, tuning.length, (tuning.seed << 32) + step))
+            windows = windows_of(tokens, tuning.batch, tuning.length, (tuning.seed << 32) + step)
+            loss = _loss(model, teacher, windows)
             cost, sent = meter.read()
-            optimizer.zero_grad(set_to_none=True)
-            (loss + price * cost).backward()
-            logs.gather()
-            torch.nn.utils.clip_grad_norm_([*weights, *logs.values], 1.0)
-            optimizer.step()
-            logs.scatter()
-            schedule.step()
+            trainer.step(loss + price * cost)
             if spikes is not None:
                 price *= math.exp(HOLD * (sent / spikes - 1))
             late.append(float(loss.detach()))
             if report is not None:
                 report(step + 1, tuning.steps, late[-1])
-    for p, needed in was.items():
-        p.requires_grad_(needed)
-        p.grad = None
     tail = late[-max(1, tuning.steps // 10) :]
     return sum(tail) / len(tail)
 
 
-def _loss(model: LanguageModel, windows: Tensor) -> Tensor:
-    logits = model(windows[:, :-1])[0]
-    return F.cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten())
+class _Trainer:
+    """Updates of weights, thresholds and scales; afterwards nothing of it is left on the model but their values."""
+
+    def __init__(self, model: LanguageModel, layers: Mapping[str, SpikedLinear], tuning: Tuning) -> None:
+        self.needed = {p: p.requires_grad for p in model.parameters()}
+        self.logs = _Logs([p for layer in layers.values() for p in (layer.coder.thresholds, layer.coder.scales)])
+        self.weights = [p for p in self.needed if tuning.weights and not self.logs.holds(p)]
+        groups = [
+            {"params": self.weights, "lr": tuning.rate},
+            {"params": self.logs.values, "lr": tuning.threshold_rate},
+        ]
+        self.optimizer = torch.optim.AdamW([g for g in groups if g["params"]], betas=(0.9, 0.95), weight_decay=0.0)
+        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, tuning.steps)
+
+    def __enter__(self) -> _Trainer:
+        for p in self.needed:
+            p.requires_grad_(False)
+        for p in (*self.weights, *self.logs.parameters):
+            p.requires_grad_(True)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for p, needed in self.needed.items():
+            p.requires_grad_(needed)
+            p.grad = None
+
+    def step(self, objective: Tensor) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        objective.backward()
+        self.logs.gather()
+        torch.nn.utils.clip_grad_norm_([*self.weights, *self.logs.values], 1.0)
+        self.optimizer.step()
+        self.logs.scatter()
+        self.schedule.step()
+
+
+def _loss(model: LanguageModel, teacher: LanguageModel | None, windows: Tensor) -> Tensor:
+    logits = model(windows[:, :-1])[0].flatten(0, 1)
+    if teacher is None:
+        return F.cross_entropy(logits, windows[:, 1:].flatten())
+    with torch.no_grad():
+        wanted = teacher(windows[:, :-1])[0].flatten(0, 1).log_softmax(-1)
+    return F.kl_div(logits.log_softmax(-1), wanted, reduction="batchmean", log_target=True)
 
 
 class _Logs:
@@ -140,18 +169,19 @@ class _Logs:
 
 
 class _Meter:
-    """Spikes of a forward pass, in bitwise: as counted, and as a cost with a gradient."""
+    """Spikes of a forward pass: as counted, and as a cost with a gradient."""
 
-    def __init__(self, layers: Iterable[SpikedLinear]) -> None:
+    def __init__(self, layers: Iterable[SpikedLinear], expansion: str) -> None:
         self.channels = sum(layer.in_features for layer in layers)
-        self.ones = torch.tensor([count.bit_count() for count in range(int(INT8) + 1)], dtype=torch.float32)
+        code = pick(EXPANSIONS, expansion, "expansion")
+        self.spikes = torch.from_numpy(count_spikes(code, np.arange(int(INT8) + 1), 8)).float()
         self.cost: list[Tensor] = []
         self.sent = 0.0
 
     def hear(self, z: Tensor, counts: Tensor) -> None:
         self.cost.append((z.abs() + 0.5).log2().clamp(min=0).sum(-1).mean())
         sizes = counts.detach().abs().clamp(max=INT8).to(torch.int32).flatten()
-        self.sent += float(self.ones.index_select(0, sizes).sum()) / (z.numel() // z.shape[-1])
+        self.sent += float(self.spikes.index_select(0, sizes).sum()) / (z.numel() // z.shape[-1])
 
     def read(self) -> tuple[Tensor, float]:
         """(cost a token, mean spikes a channel) since the last reading."""
@@ -161,8 +191,8 @@ class _Meter:
 
 
 @contextmanager
-def _metered(layers: Mapping[str, SpikedLinear]) -> Iterator[_Meter]:
-    meter = _Meter(layers.values())
+def _metered(layers: Mapping[str, SpikedLinear], expansion: str) -> Iterator[_Meter]:
+    meter = _Meter(layers.values(), expansion)
     for layer in layers.values():
         layer.coder.heard = meter.hear
     try:

@@ -177,7 +177,15 @@ def make(source: Source, config: ConvertConfig, coding: Coding, job: Job, known:
         with job.clock("tune"), bar("fine-tuning", job.quiet) as report:
             told = None if report is None else lambda done, steps, loss: report(done, steps)
             spikes = coding.spikes if made.price else None
-            tune(made.model, made.layers, source.learn, config.tune(made.price), told, spikes)
+            tune(
+                made.model,
+                made.layers,
+                source.learn,
+                config.tune(made.price),
+                told,
+                spikes,
+                expansion=coding.sent_as,
+            )
     return made
 
 
