@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,12 @@ def test_help_is_light_and_names_the_commands() -> None:
         assert word in told
     assert "--scheme" in neurosim("convert", "model", "--help").stdout
     assert "lm-train" in neurosim("convert").stdout
+
+
+@pytest.mark.parametrize("words", [("m",), ("curve", "m"), ("generate", "m"), ("lm-train",)])
+def test_without_torch_it_says_what_to_install(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert "pip install 'neurosim-spiking[train]'" in refused(*words)
 
 
 def _copied(trained: Path, out: Path, **config: object) -> Path:

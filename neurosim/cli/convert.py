@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import check
+from ..errors import NeurosimMissingError, check
 from .common import Answer, Options, common
 
 if TYPE_CHECKING:
@@ -25,6 +25,18 @@ class Group(click.Group):
         if args and args[0] not in self.commands and not asks & {args[0]}:
             args = [CONVERT, *args]
         return super().parse_args(ctx, args)
+
+
+def _needs_torch() -> None:
+    """Raises:
+    NeurosimMissingError: torch is not installed.
+    """
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise NeurosimMissingError(
+            f"neurosim convert: needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
+        ) from None
 
 
 def _positive(context: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
@@ -101,6 +113,7 @@ def model_command(
     MODEL is a Hugging Face folder (config.json and safetensors), one of neurosim's own, or a run of 'convert lm-train'.
     Loss and agreement are of the last tenth of the text, which calibration and fine-tuning do not see.
     """
+    _needs_torch()
     from ..runs.convert import run_convert
     from ..runs.convert_config import configure
 
@@ -135,6 +148,7 @@ def curve(
     Schemes and strengths: --set curve.schemes=["ternary","calibrated"] --set curve.ks=[1.0,2.0,3.0]
     --set curve.spikes=[0.4,0.6,0.9].
     """
+    _needs_torch()
     from ..runs.convert_config import configure
     from ..runs.convert_curve import run_curve
 
@@ -157,6 +171,7 @@ def generate(
 
     MODEL is the folder of a conversion, or of a dense model.
     """
+    _needs_torch()
     from ..convert.generate import Sampling
     from ..runs.convert_text import run_generate
 
@@ -175,6 +190,7 @@ def lm_train(options: Options, text: str | None, kind: str | None, steps: int | 
 
     More settings: --set model.layers=2 --set model.width=96 --set training.length=256 --set training.rate=0.002.
     """
+    _needs_torch()
     from ..runs.convert_config import configure_lm
     from ..runs.convert_text import run_train
 

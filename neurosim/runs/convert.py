@@ -9,27 +9,21 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch import Tensor
+
 from .. import files, measure
-from ..errors import NeurosimInputError, NeurosimMissingError, check
+from ..attention import LanguageModel, python_text, read_model, read_text
+from ..attention.train import split
+from ..convert import Coding, Converted, convert, tune
+from ..convert.account import energy, rows, totals, work
+from ..convert.compare import alone, check_execution, compare
+from ..convert.model import Known
+from ..convert.saved import SPIKING, is_converted, write_converted
+from ..errors import NeurosimInputError, check
 from .convert_config import ConvertConfig
 from .folder import CONVERT, METRICS, RunFolder, check_out, record
 from .progress import DELAY
-
-try:
-    import torch
-    from torch import Tensor
-
-    from ..attention import LanguageModel, python_text, read_model, read_text
-    from ..attention.train import split
-    from ..convert import Coding, Converted, convert, tune
-    from ..convert.account import energy, rows, totals, work
-    from ..convert.compare import alone, check_execution, compare
-    from ..convert.model import Known
-    from ..convert.saved import SPIKING, is_converted, write_converted
-except ImportError as error:
-    raise NeurosimMissingError(
-        f"neurosim convert: needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
-    ) from None
 
 if TYPE_CHECKING:
     from ..convert.tally import Tally
