@@ -31,7 +31,7 @@ from neurosim.report.charts import PALETTE, Curve, curves, write_picture
 CHOOSING = 50_000  # bytes that strengths are chosen on
 ALLOWED = 0.01  # of perplexity
 CALIBRATED = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4, 0.35)
-TUNED = (0.6, 0.5, 0.4, 0.3, 0.25)
+TUNED = (0.6, 0.5, 0.45, 0.4, 0.35)
 KS = (0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 PROFILE = "horowitz45"
 
@@ -68,7 +68,7 @@ class Bench:
         made = convert(self.dense, coding, self.learn, self.seed, self.options.windows, known=self.known)
         if updates:
             tuning = Tuning(updates, batch=12, rate=5e-4, price=made.price, seed=self.seed)
-            tune(made.model, made.layers, self.learn, tuning, spikes=coding.spikes)
+            tune(made.model, made.layers, self.learn, tuning, spikes=coding.spikes, teacher=self.dense)
             made.model.eval()
         return made
 

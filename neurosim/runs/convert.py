@@ -178,7 +178,8 @@ def make(source: Source, config: ConvertConfig, coding: Coding, job: Job, known:
                 config.tune(made.price),
                 told,
                 spikes,
-                expansion=coding.sent_as,
+                source.model,
+                coding.sent_as,
             )
     return made
 
