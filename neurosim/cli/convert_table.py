@@ -28,7 +28,7 @@ def _converted(result: Result) -> str:
         ("perplexity", f"{result['perplexity_increase']:+.2%}"),
         ("same next byte", f"{result['agreement']:.1%}"),
         ("spikes a channel", f"{result['spikes']:.3f} ({result['sent_as']}); {others}"),
-        ("silent", f"{result['silent']:.1%} of channels; {result['escaped']:.3%} escape {coding['planes']} planes"),
+        ("silent", f"{result['silent']:.1%} of channels; {result['escaped']:.3%} escape {result['planes']} planes"),
         ("operations", f"{quantity(result['operations'])} a byte; dense {quantity(result['dense_operations'])}"),
         *_energies(result["baselines"]),
         (

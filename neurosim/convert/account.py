@@ -10,7 +10,7 @@ import torch
 
 from .. import measure
 from ..measure import Layer
-from .expansions import EXPANSIONS
+from .expansions import EXPANSIONS, usual_planes
 from .linear import WEIGHTS
 from .model import Converted
 from .tally import Tally
@@ -31,7 +31,7 @@ def work(converted: Converted, tallies: Mapping[str, Tally]) -> list[Layer]:
     layers = []
     for name, layer in converted.layers.items():
         tally = tallies[name]
-        spikes = tally.spikes(coding.sent_as, coding.planes)
+        spikes = tally.spikes(coding.sent_as, coding.sent_planes)
         stored, steps = layer.stored()
         fan_out = torch.count_nonzero(stored, dim=0).numpy()
         extra = [layer.coder.thresholds, layer.bias, steps]
@@ -95,14 +95,14 @@ def totals(converted: Converted, tallies: Mapping[str, Tally]) -> dict[str, Any]
     """Spikes a channel in every expansion that can write the counts, silent entries, escapes: of the linear layers."""
     chosen = [tallies[name] for name in converted.layers]
     entries = sum(tally.entries for tally in chosen)
-    planes, sent_as = converted.coding.planes, converted.coding.sent_as
+    planes, sent_as = converted.coding.sent_planes, converted.coding.sent_as
     return {
         "entries": entries,
         "spikes": sum(int(t.spikes(sent_as, planes).sum()) for t in chosen) / entries,
         "silent": sum(t.silent() for t in chosen) / entries,
         "escaped": sum(t.escaped(sent_as, planes) for t in chosen) / entries,
         "by_expansion": {
-            name: sum(int(t.spikes(name, planes).sum()) for t in chosen) / entries
+            name: sum(int(t.spikes(name, usual_planes(code)).sum()) for t in chosen) / entries
             for name, code in EXPANSIONS.items()
             if code.signed
         },
@@ -128,7 +128,8 @@ def rows(
                 "outputs": layer.outputs,
                 "spikes": (layer.input_events or 0) / max(tally.entries, 1),
                 "silent": tally.silent() / max(tally.entries, 1),
-                "escaped": tally.escaped(converted.coding.sent_as, converted.coding.planes) / max(tally.entries, 1),
+                "escaped": tally.escaped(converted.coding.sent_as, converted.coding.sent_planes)
+                / max(tally.entries, 1),
                 "operations": operations / tokens,
                 "dense_operations": dense / tokens,
                 "bytes": operations * layer.weight_bits / 8 / tokens,

@@ -38,7 +38,6 @@ class Scheme:
         token: thresholds follow each token's level.
         channel: one threshold a channel; otherwise one a layer.
         text: thresholds come from text.
-        levels: counts are limited to +- `Coding.levels`.
         learned: thresholds are trained after they are calibrated.
     """
 
@@ -48,7 +47,6 @@ class Scheme:
     token: bool = False
     channel: bool = False
     text: bool = True
-    levels: bool = False
     learned: bool = False
 
 
@@ -73,13 +71,11 @@ SCHEMES: Mapping[str, Scheme] = {
         "clip(floor(|x| L / lambda + 1/2), 0, L) of an on and an off neuron that integrate and fire (QCFS).",
         "unary_ternary",
         "away",
-        levels=True,
     ),
     "stbif": Scheme(
         "clip(floor(x / threshold + 1/2), -L, L) of bipolar neurons with a spike tracer (SpikeZIP).",
         "unary_ternary",
         "up",
-        levels=True,
     ),
 }
 

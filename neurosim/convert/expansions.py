@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import NeurosimInputError, check
 
+USUAL = 15  # counts up to here go without an escape, unless planes are given
 Counts = NDArray[np.integer[Any]]
 
 
@@ -93,6 +94,11 @@ def count_spikes(expansion: Expansion, counts: Counts, planes: int) -> NDArray[n
         NeurosimInputError: as `expand`.
     """
     return expansion.spikes(_checked(expansion, counts, planes), planes)
+
+
+def usual_planes(expansion: Expansion) -> int:
+    """T that reaches counts of +-15: in bitwise four planes, as many as nearly all counts of a language model need."""
+    return expansion.needed(np.arange(-USUAL if expansion.signed else 0, USUAL + 1))
 
 
 def _checked(expansion: Expansion, counts: Counts, planes: int) -> NDArray[np.int64]:

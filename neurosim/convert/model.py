@@ -17,7 +17,7 @@ from . import state
 from .calibrate import Survey, layer_thresholds, survey
 from .coding import INT8, SCHEMES, Coder
 from .coding import ternary as ternary_coder
-from .expansions import EXPANSIONS
+from .expansions import EXPANSIONS, usual_planes
 from .linear import WEIGHTS, SpikedLinear
 from .listen import windows_of
 from .rotate import rotated
@@ -38,7 +38,7 @@ class Coding:
         spikes: mean spikes a channel, for the schemes that calibrate each channel.
         levels: L, the largest count of 'qcfs' and 'stbif'.
         expansion: a name of `EXPANSIONS`; none for the scheme's own.
-        planes: spikes at most a count; larger counts escape, exactly.
+        planes: T, in which counts are written, larger ones escaping exactly; none for as many as counts of +-15 need.
         weights: 'int8', with one step an output channel, or 'float32'.
         shrink: soft threshold before rounding, in thresholds.
         rotate: turn the residual stream to its principal axes first where that can be done (schemes with a threshold a
@@ -56,7 +56,7 @@ class Coding:
     spikes: float = 0.9
     levels: int = 15
     expansion: str | None = None
-    planes: int = 4
+    planes: int | None = None
     weights: str = "int8"
     shrink: float = 0.0
     rotate: bool = True
@@ -70,17 +70,22 @@ class Coding:
         check(0 < self.k < 1e6, "Coding.k", "must be > 0 and < 1e6", self.k)
         check(0 < self.spikes < 8, "Coding.spikes", "must be > 0 and < 8 a channel", self.spikes)
         check(1 <= self.levels <= INT8, "Coding.levels", "must be 1 to 127", self.levels)
-        check(1 <= self.planes <= 62, "Coding.planes", "must be 1 to 62", self.planes)
         check(0 <= self.shrink < 100, "Coding.shrink", "must be >= 0 and < 100 thresholds", self.shrink)
         own = SCHEMES[self.scheme].channel and self.shrink > 0
         check(not own, "Coding.shrink", f"must be 0: scheme '{self.scheme}' finds its own", self.shrink)
         code = pick(EXPANSIONS, self.sent_as, "Coding.expansion")
         check(code.signed, "Coding.expansion", "must have a sign, for activations do", self.expansion)
+        check(1 <= self.sent_planes <= 62, "Coding.planes", "must be 1 to 62", self.planes)
 
     @property
     def sent_as(self) -> str:
         """The expansion in use."""
         return self.expansion or SCHEMES[self.scheme].expansion
+
+    @property
+    def sent_planes(self) -> int:
+        """The planes in use."""
+        return usual_planes(EXPANSIONS[self.sent_as]) if self.planes is None else self.planes
 
 
 @final

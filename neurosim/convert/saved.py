@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import typing
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +112,10 @@ def _number(values: Mapping[str, Any], key: str, where: str) -> float:
 
 
 def _coding(values: Mapping[str, Any], where: str) -> Coding:
-    defaults = {f.name: f.default for f in fields(Coding)}
+    hints = typing.get_type_hints(Coding)
     for name, value in values.items():
-        default = pick(defaults, name, f"{where}: coding")
-        kinds: tuple[type, ...] = (str, type(None)) if default is None else (type(default),)
-        kinds += (int,) if kinds == (float,) else ()
+        hint = pick(hints, name, f"{where}: coding")
+        kinds = typing.get_args(hint) or ((float, int) if hint is float else (hint,))
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             raise NeurosimFormatError(f"{where}: coding.{name}: must be {kinds[0].__name__} (got {value!r:.40})")
     return Coding(**values)

@@ -44,6 +44,7 @@ def _lead(manifest: Json, metrics: Json) -> str:
     stack = " and ".join(f"{kinds.count(kind)} of {kind}" for kind in dict.fromkeys(kinds))
     words = [
         f"{numbers.plain(metrics.get('parameters'))} weights, layers: {stack}" if kinds else None,
+        f"scheme: {str(metrics['scheme']).rstrip('.')}" if metrics.get("scheme") else None,
         f"text: {metrics.get('text')}" if metrics.get("text") else None,
         f"compared on {numbers.plain(metrics.get('tokens'))} bytes of its end" if metrics.get("tokens") else None,
         f"seed {metrics.get('seed', manifest.get('seed'))}",
@@ -192,8 +193,9 @@ def _spikes(metrics: Json) -> Section:
     found = table_of(metrics.get("by_expansion"))
     rows: list[Sequence[Child | Cell]] = [(name, number_cell(numbers.plain(value, 3))) for name, value in found.items()]
     lead = (
-        f"The same counts written in other spikes. In use: {metrics.get('sent_as')}, of which "
-        f"{numbers.percent(metrics.get('escaped'), 3)} of the counts escape the planes."
+        f"The same counts written in other spikes. In use: {metrics.get('sent_as')} in "
+        f"{numbers.plain(metrics.get('planes'))} planes, which {numbers.percent(metrics.get('escaped'), 3)} of the "
+        "counts escape."
     )
     heads: list[Child | Cell] = ["Expansion", Cell("n", "Spikes a channel")]
     body: Child = page.table("Spikes a channel and byte", heads, rows) if rows else page.notice("Not recorded.")

@@ -15,7 +15,7 @@ from torch import Tensor
 from .. import files, measure
 from ..attention import LanguageModel, python_text, read_model, read_text
 from ..attention.train import split
-from ..convert import Coding, Converted, convert, tune
+from ..convert import SCHEMES, Coding, Converted, convert, tune
 from ..convert.account import energy, rows, totals, work
 from ..convert.compare import alone, check_execution, compare
 from ..convert.model import Known
@@ -104,6 +104,8 @@ def run_convert(path: Path, config: ConvertConfig, job: Job | None = None) -> di
             **about(source, config),
             "coding": asdict(made.coding),
             "sent_as": made.coding.sent_as,
+            "planes": made.coding.sent_planes,
+            "scheme": SCHEMES[made.coding.scheme].meaning,
             "price": made.price,
             "remarks": list(made.remarks),
             **_compared(source, made, config, job),
