@@ -196,7 +196,7 @@ def test_sparsity_is_paid_for() -> None:
 
 def test_settled_weights_add_up_exactly_in_any_order() -> None:
     net = SpikingNet((500,), 4, Design(hidden=(50,), recurrent=True), 0.01, seed=1)
-    before = [block.joint.weight.clone() for block in net.layers]
+    before = [block.joint.weight.detach().clone() for block in net.layers]
     net.settle(most=3)
     for block, old in zip(net.layers, before, strict=True):
         w = block.joint.weight.detach()

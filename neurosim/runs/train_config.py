@@ -21,7 +21,48 @@ from .settings import Section, Source, overlay, resolve
 
 Seconds = Annotated[float, Field(gt=0)]
 # What suits each dataset; chosen on validation parts of the training recordings alone (benchmarks/training.py).
-DEFAULTS: Mapping[str, Mapping[str, Any]] = {}
+CAMERA: Mapping[str, Any] = {
+    "bins": {"dt": 0.015, "duration": 0.315},
+    "augment": {"shift": 3.0, "zoom": 0.12, "rotate": 0.2, "drop": 0.2},
+    "network": {
+        "filters": [12, 24],
+        "hidden": [128],
+        "tau_mem": 0.03,
+        "tau_out": 0.2,
+        "dropout": 0.2,
+    },
+    "training": {"epochs": 40, "learning_rate": 5e-3},
+}
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "nmnist": CAMERA,
+    # Two by two pixels are one: a minute on one core, and strokes are three pixels wide.
+    "digits": {
+        "bins": {"dt": 0.015, "duration": 0.33, "pool": 2},
+        "augment": {"shift": 2.0, "zoom": 0.1, "rotate": 0.1, "drop": 0.2},
+        "network": {"filters": [12], "hidden": [128], "tau_mem": 0.03, "tau_out": 0.2, "dropout": 0.1},
+        "training": {"epochs": 12, "learning_rate": 5e-3},
+    },
+    "shd": {
+        "bins": {"dt": 0.02, "duration": 0.8, "pool": 7, "most": 4},
+        "augment": {"shift": 20.0, "zoom": 0.08, "stretch": 0.12},
+        "network": {
+            "neuron": "AdaptiveLIF",
+            "reset": "zero",
+            "recurrent": True,
+            "filters": [24],
+            "kernel": 9,
+            "stride": 3,
+            "taps": 3,
+            "tap_steps": 1,
+            "hidden": [192],
+            "tau_mem": 0.1,
+            "tau_adapt": 0.6,
+            "tau_out": 0.2,
+            "dropout": 0.1,
+        },
+        "training": {"epochs": 60, "batch": 16, "learning_rate": 4e-3, "smoothing": 0.05, "patience": 0},
+    },
+}
 
 
 class Bins(Section):
