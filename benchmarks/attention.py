@@ -152,6 +152,8 @@ def recall_rows(names: list[str], seeds: int, steps: int) -> list[dict[str, Any]
         rows.append(
             row | {"mean": scores.mean(0).tolist(), "low": scores.min(0).tolist(), "high": scores.max(0).tolist()}
         )
+        # Each as it comes: the whole takes a while.
+        tqdm.write(line(rows[-1]), file=sys.stderr)
     return rows
 
 
@@ -174,13 +176,17 @@ def draw(rows: list[dict[str, Any]], path: str) -> None:
     write_picture(path, curves(drawn, "pairs", "recalled", "Recall against the number of pairs", y=(0.0, 1.0)))
 
 
+def line(row: dict[str, Any]) -> str:
+    scores = "".join(f"{score:7.2f}" for score in row["mean"])
+    return f"{row['kind']:22}{row['memory']:8}{scores}{row['seconds']:9.0f}"
+
+
 def show(found: dict[str, Any], seeds: int) -> None:
     if "recall" in found:
         print(f"recall, keys of {KEY} channels, mean over {seeds} seeds, by number of pairs")
         print(f"{'kind':22}{'memory':>8}" + "".join(f"{pairs:>7}" for pairs in PAIRS) + f"{'s each':>9}")
         for row in found["recall"]:
-            scores = "".join(f"{score:7.2f}" for score in row["mean"])
-            print(f"{row['kind']:22}{row['memory']:8}{scores}{row['seconds']:9.0f}")
+            print(line(row))
     if "parity" in found:
         print(f"{'parity, eigenvalues':22}{'40 bits':>18}{'256 bits':>18}   (worst to best of {seeds} seeds)")
         for row in found["parity"]:
