@@ -114,6 +114,17 @@ def test_the_words_are_printed_without_json(trained: Path, text: Path) -> None:
     assert files.read_json(run / "metrics.json")["spikes"] == pytest.approx(0.7, rel=0.25)
 
 
+def test_everything_can_be_in_spikes(trained: Path, text: Path) -> None:
+    words = ["--scheme", "ternary", "--k", "4", "--qk", "--state", "--head", "--expansion", "canonical"]
+    result = found(trained, "--calibrate", text, *words, *BRIEF, "--out", "e")
+    named = {row["name"] for row in result["layers"]}
+    assert "lm_head" in named and not any(o["what"] == "linear layer on floats" for o in result["operators"])
+    assert set(result["alone"]) - named == {
+        f"layers.{i}.mixer.codes.{name}" for i in (0, 1) for name in ("q", "k", "state")
+    }
+    assert result["sent_as"] == "canonical" and result["spikes"] < result["by_expansion"]["bitwise"]
+
+
 def test_the_same_seed_is_the_same_conversion(trained: Path, text: Path) -> None:
     words = [trained, "--calibrate", text, "--scheme", "stbif", "--seed", "4", *BRIEF, "--set", "report.layer_tokens=0"]
     first, second = (found(*words, "--out", out) for out in ("a", "b"))

@@ -87,6 +87,7 @@ PROFILE = click.option("--profile", metavar="NAME", help="Energy profile.")
 )
 @click.option("--weights", metavar="TYPE", help="float32 or int8.")
 @click.option("--qk", is_flag=True, default=None, help="Code q and k too; the state is then updated lazily.")
+@click.option("--state", is_flag=True, default=None, help="Code the state too, after every byte.")
 @click.option("--head", is_flag=True, default=None, help="Code the output layer too.")
 @TEXT
 @STEPS
@@ -102,6 +103,7 @@ def model_command(
     expansion: str | None,
     weights: str | None,
     qk: bool | None,
+    state: bool | None,
     head: bool | None,
     text: str | None,
     steps: int | None,
@@ -124,6 +126,7 @@ def model_command(
         "coding.expansion": expansion,
         "coding.weights": weights,
         "coding.qk": qk,
+        "coding.state": state,
         "coding.head": head,
         "tuning.steps": steps,
         "text.tokens": tokens,
