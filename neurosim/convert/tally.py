@@ -33,13 +33,13 @@ class Tally:
         if not len(self.bins):
             self.bins = torch.zeros(counts.shape[-1], 2 * WIDE + 1, dtype=torch.int64)
         channels, width = self.bins.shape
-        flat = counts.reshape(-1, channels).to("cpu", torch.int64)
-        far = flat.abs() > WIDE
-        if bool(far.any()):
-            self.beyond.append((torch.nonzero(far)[:, 1], flat[far]))
-        places = torch.arange(channels) * width + WIDE + flat.clamp(-WIDE, WIDE)
-        found = torch.bincount(places[~far], minlength=self.bins.numel())
-        self.bins += found.view_as(self.bins)
+        flat = counts.reshape(-1, channels).to("cpu", torch.int32)
+        places = torch.arange(channels, dtype=torch.int32) * width + WIDE + flat
+        if len(flat) and int(flat.abs().max()) > WIDE:
+            far = flat.abs() > WIDE
+            self.beyond.append((torch.nonzero(far)[:, 1], flat[far].to(torch.int64)))
+            places = places[~far]
+        self.bins += torch.bincount(places.flatten(), minlength=self.bins.numel()).view_as(self.bins)
         self.rows += len(flat)
 
     @property
