@@ -60,10 +60,10 @@ def adapted(train: Recordings, seed: int, write: float = 0.0, read: float = 0.0)
     return made.adapt(train.select(every[:: max(1, len(every) // ADAPT)]))
 
 
-def reader(name: str, kind: str = "ridge", seed: int = 0) -> Readout:
-    """The readout that `neurosim simulate` gives the dataset."""
-    windows = catalog.datasets()[name].defaults.get("readout", {}).get("windows", Readout.windows)
-    return Readout(kind, windows=windows, seed=seed)  # type: ignore[arg-type]
+def reader(name: str, seed: int, kind: str | None = None) -> Readout:
+    """The readout that `neurosim simulate` gives the dataset, or another kind of it."""
+    settings = catalog.datasets()[name].defaults.get("readout", {})
+    return Readout(**{**settings, "seed": seed, **({"kind": kind} if kind else {})})
 
 
 def once(readout: Readout, train: Recordings, test: Recordings, seed: int) -> dict[str, float]:
@@ -97,7 +97,7 @@ def strangers(readout: Readout, train: Recordings, spikes: Recordings) -> float:
 
 def measure(name: str, seeds: int) -> dict:
     title, train, test = data(name)
-    runs = [once(reader(name), train, test, seed) for seed in tqdm(range(seeds), desc=title, file=sys.stderr)]
+    runs = [once(reader(name, seed), train, test, seed) for seed in tqdm(range(seeds), desc=title, file=sys.stderr)]
     neurons = Liquid(train.shape).neurons
     row = {"dataset": title, "neurons": neurons, "train": len(train), "test_recordings": len(test), "seeds": seeds}
     for key in (key for key in SCORES if key in runs[0]):
@@ -120,7 +120,7 @@ def against_noise(name: str, seeds: int) -> list[dict]:
         for seed in range(seeds):
             liquid = adapted(train, seed, write, read)
             a, b = (liquid.run(recordings).spikes["liquid"] for recordings in (train, test))
-            scores.append(float((reader(name).fit(a, train.labels).predict(b) == test.labels).mean()))
+            scores.append(float((reader(name, seed).fit(a, train.labels).predict(b) == test.labels).mean()))
         rows.append(
             {"dataset": title, "seeds": seeds, "write_noise": write, "read_noise": read, "test": spread(scores)}
         )
@@ -136,7 +136,7 @@ def of_readouts(name: str, seeds: int) -> list[dict]:
         liquid = adapted(train, seed)
         a, b = (liquid.run(recordings).spikes["liquid"] for recordings in (train, test))
         for kind in CLASSIFIERS:
-            readout = reader(name, kind, seed)
+            readout = reader(name, seed, kind)
             partial = readout.fit(a.select(~held), train.labels[~held]).predict(a.select(held))
             whole = readout.fit(a, train.labels).predict(b)
             pair = float((partial == train.labels[held]).mean()), float((whole == test.labels).mean())

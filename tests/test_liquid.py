@@ -275,7 +275,7 @@ def test_an_ann_is_what_scikit_learn_trained(spikes):
     theirs = seen["model"].predict_proba(seen["x"])
     ours = np.exp(ours - ours.max(axis=1, keepdims=True))
     np.testing.assert_allclose(ours / ours.sum(axis=1, keepdims=True), theirs, atol=2e-3)
-    assert np.mean(seen["x"] ** 2) == pytest.approx(1, rel=0.1)
+    assert np.mean((seen["x"] ** 2).sum(axis=1)) == pytest.approx(64, rel=0.01)
     assert not np.array_equal(
         readout.fit(spikes, labels).weights,
         Readout("ann", windows=2, timing="time", hidden=9).fit(spikes, labels).weights,

@@ -21,10 +21,11 @@ from .features import FEATURES, TIMINGS, check_windows, features, width
 FLOOR = 0.3
 # As fractions of the mean squared norm of a training vector, chosen on parts of the training recordings of N-MNIST-800
 # and FSDD-SHD: accuracy is flat within a factor of 3.
-PENALTIES = {"ridge": 0.1, "logistic": 0.003, "ann": 1e-4}
+PENALTIES = {"ridge": 0.1, "logistic": 0.003, "ann": 0.0016}
 ITERATIONS = 300
-# Of "ann": principal components it learns from, how many lessons it has, and of how many recordings at once.
-COMPONENTS, LESSONS, BATCH = 600, 800, 100
+# Of "ann", chosen likewise: principal components it learns from, the length of a training vector in them (root mean
+# square), how many lessons it has, and of how many recordings at once.
+COMPONENTS, LENGTH, LESSONS, BATCH = 400, 8.0, 400, 100
 FORMAT = 1
 ARRAYS = {"labels": "<i8", "weights": "<f4", "bias": "<f8"}
 HIDDEN = {"hidden_weights": "<f4", "hidden_bias": "<f8"}
@@ -53,7 +54,7 @@ class Readout:
     timing: Literal["time", "spikes", "both"] = "both"
     tau: float = 0.05
     penalty: float | None = None
-    hidden: int = 128
+    hidden: int = 512
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -285,10 +286,9 @@ def _ann(gram: NDArray, column: NDArray, penalty: float, readout: Readout) -> Tr
     n = len(gram)
     spread, axes = eigh(gram, subset_by_index=[max(n - COMPONENTS, 0), n - 1])
     kept = spread > 1e-6 * spread[-1]
-    # Of all vectors together the coordinates have a mean square of 1.
-    scale = np.sqrt(np.count_nonzero(kept) * n / max(float(np.trace(gram)), 1e-12))
+    scale = LENGTH / np.sqrt(max(float(np.trace(gram)) / n, 1e-12))
     roots = np.sqrt(spread[kept])
-    coordinates = axes[:, kept] * roots * scale
+    coordinates = (axes[:, kept] * roots * scale).astype(np.float32)
     with warnings.catch_warnings():
         # To stop after so many lessons is what was asked for.
         warnings.simplefilter("ignore", ConvergenceWarning)
