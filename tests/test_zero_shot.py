@@ -90,3 +90,29 @@ def test_bad_input_is_named() -> None:
         Contrast().fit(x, y, z[y < 3], y[y < 3])
     with pytest.raises(NeurosimInputError, match=r"Projection: needs 20 features"):
         Contrast(steps=1).fit(x, y, z, y).see(z)
+
+
+@pytest.mark.data
+def test_the_benchmark_runs_on_real_recordings(data_root, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """A tenth of the recordings and small liquids: digits it was trained on are found across the senses."""
+    import sys
+    from pathlib import Path
+
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
+    import zero_shot
+
+    from neurosim import catalog
+    from neurosim.liquid import Liquid
+
+    def few(name: str, split: str, root: object) -> object:
+        recordings = load(name, split, root)  # type: ignore[arg-type]
+        return recordings.select(range(0, len(recordings), 10 if name == "shd" else 4))
+
+    load = catalog.load
+    monkeypatch.setattr(zero_shot.catalog, "load", few)
+    monkeypatch.setattr(zero_shot, "Liquid", lambda shape, seed: Liquid(shape, neurons=100, seed=seed))
+    try:
+        row = zero_shot.measure(1, all_pairs=False)
+    finally:
+        sys.modules.pop("zero_shot", None)
+    assert row["seen_single"]["mean"] > 2.5 / 7 and 0 <= row["unseen_single"]["mean"] <= 1
