@@ -8,6 +8,9 @@ Counts are small whole numbers of both signs at random places (density .82 is wh
 as float32 by [N, K] weights, its own layout, which is the faster one there. In each round every form runs once, in
 turn, so that none finds its weights in a core's cache; medians over rounds. GB/s is over the bytes of those rows of
 weights that the batch selects (of all weights, for torch).
+
+Then the state of linear attention (16 heads of 128 x 128, float32, decay and delta rule), token by token: `lazy_scan`,
+which touches rows active in q or k, beside the dense recurrence in torch, with the bytes that either has to move.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from machine import describe
 from tqdm import tqdm
 
 from neurosim.kernels.accumulate import accumulate_reference, spike_accumulate, work
+from neurosim.kernels.lazy_state import LazyState, lazy_scan, traffic
 
 TYPES = {"float32": 4, "bfloat16": 2, "int8": 1}
 
@@ -77,6 +81,37 @@ def measure(shape: tuple[int, int], batch: int, density: float, threads: int, ro
     return row
 
 
+def dense_token(rows: torch.Tensor, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, decay: torch.Tensor) -> object:
+    """One token of the delta rule with beta = 1 on rows [H, K, V], all of them, in place."""
+    rows *= decay.exp()[:, None, None]
+    u = v - torch.bmm(k[:, None], rows)[:, 0]
+    rows.baddbmm_(k[:, :, None], u[:, None])
+    return torch.bmm(q[:, None], rows)
+
+
+def measure_state(density: float, threads: int, rounds: int, heads: int = 16, keys: int = 128, count: int = 32) -> dict:
+    made = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(count, heads, keys, generator=made) for _ in range(3))
+    q, k = (x * (torch.rand(x.shape, generator=made) < density) / keys**0.5 for x in (q, k))
+    decay, beta = torch.full((count, heads), -0.05), torch.ones(count, heads)
+    rows = torch.zeros(heads, keys, keys)
+    state = LazyState(torch.zeros(heads, keys, keys), torch.zeros(heads, keys))
+    forms: dict[str, Callable[[int], object]] = {
+        "lazy": lambda t: lazy_scan(state, *(x[t : t + 1] for x in (q, k, v, decay, beta)), threads=threads),
+        "torch": lambda t: dense_token(rows, q[t], k[t], v[t], decay[t]),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in forms}
+    for _ in range(rounds + 1):
+        for name, call in forms.items():
+            taken[name] += [seconds(lambda call=call, t=t: call(t)) for t in range(count)]
+    moved = traffic(q.numpy(), k.numpy(), keys, delta=True)
+    row: dict = {"density": density, "bytes_ratio": moved.dense_bytes / moved.lazy_bytes}
+    for name, times in taken.items():
+        row[f"{name}_ns"] = 1e9 * statistics.median(times[count:])
+    row["lazy_bytes"], row["dense_bytes"] = moved.lazy_bytes / count, moved.dense_bytes / count
+    return row
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shapes", nargs="*", default=["4096x4096", "1024x4096"], metavar="KxN")
@@ -94,9 +129,10 @@ def main() -> None:
         for density in options.densities
     ]
     rows = [measure(*case, options.threads, options.rounds) for case in tqdm(cases, desc="products")]
+    states = [measure_state(density, options.threads, options.rounds) for density in options.densities]
     machine = describe(options.threads) | {"torch": torch.__version__}
     if options.json:
-        print(json.dumps({"machine": machine, "rows": rows}))
+        print(json.dumps({"machine": machine, "rows": rows, "states": states}))
         return
     print(json.dumps(machine))
     heads = "".join(f"{name + ', us':>15}{'GB/s':>6}" for name in (*TYPES, "torch"))
@@ -105,6 +141,15 @@ def main() -> None:
         cells = "".join(f"{row[n]['ns'] / 1e3:15.0f}{row[n]['gb_per_s']:6.1f}" for n in (*TYPES, "torch"))
         faster = ", ".join(f"{row['times_torch'][name]:.2f} {name}" for name in TYPES)
         print(f"{row['inputs']:>6} x{row['outputs']:5}{row['batch']:6}{row['density']:8.2f}{cells}   {faster}")
+    print(
+        f"{'state: density':>15}{'lazy, us':>10}{'torch, us':>11}{'times':>7}{'bytes':>10}{'dense':>10}{'of dense':>10}"
+    )
+    for row in states:
+        times = row["torch_ns"] / row["lazy_ns"]
+        print(
+            f"{row['density']:15.2f}{row['lazy_ns'] / 1e3:10.1f}{row['torch_ns'] / 1e3:11.1f}{times:7.2f}"
+            f"{row['lazy_bytes']:10.0f}{row['dense_bytes']:10.0f}{1 / row['bytes_ratio']:10.2f}"
+        )
 
 
 if __name__ == "__main__":

@@ -168,24 +168,38 @@ def traffic(q, k, width, itemsize=4, delta=False):
     )
 
 
-@njit(cache=True, nogil=True)
+# A product and a sum in one rounding where the processor has that.
+@njit(cache=True, nogil=True, fastmath={"contract"})
 def _read(rows, owed, q, scale, out):
-    out[:] = 0
+    """Sum of q e^owed times rows that are active in q, by fours: the sum is read and written once for four rows."""
+    active, factor = np.empty(q.size, np.int64), np.empty(q.size, out.dtype)
+    count = 0
     for i in range(q.size):
         if q[i] != 0 and owed[i] >= EMPTY:
-            factor = scale * q[i] * math.exp(owed[i])
-            row = rows[i]
-            for j in range(out.size):
-                out[j] += factor * row[j]
+            active[count], factor[count] = i, scale * q[i] * math.exp(owed[i])
+            count += 1
+    out[:] = 0
+    n = 0
+    while n + 4 <= count:
+        a, b, c, d = rows[active[n]], rows[active[n + 1]], rows[active[n + 2]], rows[active[n + 3]]
+        e, f, g, h = factor[n], factor[n + 1], factor[n + 2], factor[n + 3]
+        for j in range(out.size):
+            out[j] += (e * a[j] + f * b[j]) + (g * c[j] + h * d[j])
+        n += 4
+    while n < count:
+        a, e = rows[active[n]], factor[n]
+        for j in range(out.size):
+            out[j] += e * a[j]
+        n += 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath={"contract"})
 def _write(rows, owed, k, u):
     for i in range(k.size):
         if k[i] != 0:
             value, row = k[i], rows[i]
             if owed[i] >= EMPTY:
-                keep = math.exp(owed[i])
+                keep = row.dtype.type(math.exp(owed[i]))
                 for j in range(u.size):
                     row[j] = keep * row[j] + value * u[j]
             else:

@@ -24,6 +24,8 @@ def test_products_on_the_cpu() -> None:
     for row in found["rows"]:
         assert row["operations"] == pytest.approx(0.3 * row["batch"] * 200 * 300, rel=0.3)
         assert row["times_torch"]["int8"] == pytest.approx(row["torch"]["ns"] / row["int8"]["ns"])
+    (state,) = found["states"]
+    assert state["bytes_ratio"] == pytest.approx(state["dense_bytes"] / state["lazy_bytes"]) and state["lazy_ns"] > 0
 
 
 def test_bytes_and_floors_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
