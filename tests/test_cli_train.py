@@ -235,3 +235,15 @@ def _limits() -> dict[str, Any]:
 def test_limits_are_part_of_the_run(done: dict[str, Any]) -> None:
     config = runs.open_run(Path(done["run"]))
     assert config.manifest["data"]["train"]["recordings"] == 150
+
+
+@pytest.mark.parametrize("name", ["digits", "nmnist", "shd"])
+def test_default_settings_fit_their_sensor(name: str) -> None:
+    from neurosim import catalog
+    from neurosim.training import SpikingNet
+
+    info = catalog.module(name).INFO
+    config = configure(None, (), {"data.name": name})
+    binning = config.binning(info.shape, 1.0)
+    net = SpikingNet(binning.shape, len(info.classes), config.design(), binning.dt)
+    assert 1 < len(net.layers) <= 5 and binning.steps <= 100
