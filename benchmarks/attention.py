@@ -29,7 +29,8 @@ from neurosim.attention import LanguageConfig, LanguageModel, Layer, Place, buil
 
 KEYS, VALUES, WIDTH, KEY = 256, 32, 64, 32
 PAIRS = (4, 8, 16, 24, 32, 48, 64, 96)
-ONE = {"heads": 1, "keys": KEY, "values": WIDTH, "conv": 0}
+# silu on q and k where a kind leaves the choice: products of q and k as they are were not learnt in as many steps.
+ONE = {"heads": 1, "keys": KEY, "values": WIDTH, "conv": 0, "act": "silu"}
 HEAD = {"heads": 1, "head": KEY, "value": WIDTH, "conv": 0}
 RECALL: dict[str, tuple[str, dict[str, Any]]] = {
     "softmax, all tokens": ("window", {"heads": 2, "window": 0}),

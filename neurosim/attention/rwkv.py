@@ -66,6 +66,8 @@ class RWKV7(Mixer):
         self.r_proj, self.k_proj = linear(width, width), linear(width, width)
         self.v_proj, self.o_proj = linear(width, values), linear(values, width)
         self.w_lora = LowRank(width, decay_rank, width, nn.Tanh())
+        # From channels that keep for hundreds of tokens to those that lose a third a token.
+        self.w_lora.lora[2].bias = nn.Parameter(torch.linspace(-6.0, 0.5, head).repeat(self.heads))
         self.a_lora = LowRank(width, rate_rank, width, nn.Identity())
         self.g_lora = LowRank(width, gate_rank, values, nn.Sigmoid(), bias=False)
         if not self.first:
