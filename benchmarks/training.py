@@ -53,7 +53,7 @@ def trained(config: TrainConfig, train: Recordings, test: Recordings) -> dict[st
     seconds = time.perf_counter() - start
     said = scores(net, binning, test).argmax(axis=1)
     event, played = EventNet.of(net, binning.most), binning.recordings(test)
-    result = event.run(played)
+    result = event.run(played, count_updates=True)
     layers = list(result.work)
     done = measure.measure(layers, len(test), result.duration, len(played.ticks)).to_dict()["synaptic_operations"]
     energy = measure.energy(layers, len(test))["memory_aware"]
