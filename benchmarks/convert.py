@@ -33,6 +33,7 @@ ALLOWED = 0.01  # of perplexity
 CALIBRATED = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4, 0.35)
 TUNED = (0.6, 0.5, 0.45, 0.4, 0.35)
 KS = (0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
+LEVELS = (3, 7, 15, 31, 63)
 PROFILE = "horowitz45"
 
 
@@ -98,8 +99,8 @@ class Bench:
     def curve(self) -> dict[str, list[dict]]:
         codings = {
             "k rule": [Coding("ternary", k=k) for k in KS],
-            "qcfs": [Coding("qcfs", k=k) for k in KS],
-            "stbif": [Coding("stbif", k=k) for k in KS],
+            "qcfs": [Coding("qcfs", levels=n) for n in LEVELS],
+            "stbif": [Coding("stbif", levels=n) for n in LEVELS],
             "calibrated": [Coding("calibrated", spikes=s) for s in CALIBRATED],
         }
         held = self.held[: self.options.tokens]

@@ -134,7 +134,12 @@ def test_the_same_seed_is_the_same_conversion(trained: Path, text: Path) -> None
 
 def test_the_curve_has_every_scheme_and_its_plots(trained: Path, text: Path) -> None:
     words = ["curve", trained, "--calibrate", text, "--tokens", "300", *BRIEF[2:]]
-    sets = ('curve.schemes=["ternary","calibrated","qcfs"]', "curve.ks=[1.0,4.0]", "curve.spikes=[0.4,1.0]")
+    sets = (
+        'curve.schemes=["ternary","calibrated","qcfs"]',
+        "curve.ks=[1.0,4.0]",
+        "curve.levels=[3,31]",
+        "curve.spikes=[0.4,1.0]",
+    )
     result = found(*words, *(w for s in sets for w in ("--set", s)), "--out", "c")
     assert [p["scheme"] for p in result["points"]] == ["ternary"] * 2 + ["calibrated"] * 2 + ["qcfs"] * 2
     for first, second in zip(result["points"][::2], result["points"][1::2], strict=True):

@@ -273,6 +273,27 @@ def test_tuning_wins_back_what_coding_cost(dense: LanguageModel) -> None:
     assert not any(p.requires_grad for layer in made.layers.values() for p in (layer.coder.thresholds,))
 
 
+@torch.no_grad()
+def test_limited_counts_lose_less_the_more_levels_there_are(dense: LanguageModel) -> None:
+    """And the threshold of a layer is that of least weighted error: by brute force."""
+    from neurosim.convert.calibrate import LAYER_GRID, layer_thresholds
+
+    tokens = text(2000)
+    losses = []
+    for levels in (1, 7, 63):
+        made = convert(dense, Coding("qcfs", levels=levels), tokens, windows=8, length=32)
+        losses.append(compare(dense, made.model, tokens[:801]).agreement)
+    assert losses[0] < losses[1] < losses[2] and losses[2] > 0.7
+    name, windows = "layers.0.mlp.down_proj", windows_of(tokens, 4, 32)
+    heard: list[tuple[Tensor, Tensor]] = []
+    listen(dense, [name], windows, lambda n, x, g: heard.append((x, g)))
+    x, g = heard[0]
+    grid = torch.tensor(LAYER_GRID) * x.abs().max() / 7
+    errors = [(g * (x - t * (x / t + 0.5).floor().clamp(-7, 7))).square().sum() for t in grid]
+    found = layer_thresholds(dense, [name], windows, "stbif", 7)[name]
+    assert float(found) == pytest.approx(float(grid[int(torch.stack(errors).argmin())]), rel=1e-6)
+
+
 def test_learned_thresholds_leave_weights_alone(dense: LanguageModel) -> None:
     made = convert(dense, Coding("learned", spikes=0.5, rotate=False), text(), windows=8, length=32)
     plain = convert(dense, Coding("calibrated", spikes=0.5, rotate=False), text(), windows=8, length=32)

@@ -80,7 +80,8 @@ PROFILE = click.option("--profile", metavar="NAME", help="Energy profile.")
 @group.command(CONVERT, short_help="Convert MODEL (the word may be left out).")
 @MODEL
 @click.option("--scheme", metavar="NAME", help="ternary, calibrated, learned, qcfs or stbif.")
-@click.option("--k", type=float, metavar="K", help="Spikes that a mean input is worth (ternary, qcfs, stbif).")
+@click.option("--k", type=float, metavar="K", help="Counts that a mean input is worth (ternary).")
+@click.option("--levels", type=int, metavar="L", help="Largest count (qcfs, stbif).")
 @click.option("--spikes", type=float, metavar="S", help="Mean spikes a channel (calibrated, learned).")
 @click.option(
     "--expansion", metavar="NAME", help="How counts are sent: bitwise, canonical, unary_ternary or twos_complement."
@@ -99,6 +100,7 @@ def model_command(
     model: Path,
     scheme: str | None,
     k: float | None,
+    levels: int | None,
     spikes: float | None,
     expansion: str | None,
     weights: str | None,
@@ -122,6 +124,7 @@ def model_command(
     given = {
         "coding.scheme": scheme,
         "coding.k": k,
+        "coding.levels": levels,
         "coding.spikes": spikes,
         "coding.expansion": expansion,
         "coding.weights": weights,
@@ -149,7 +152,7 @@ def curve(
     """Convert MODEL with every scheme at several strengths, and draw loss against spikes, operations and energy.
 
     Schemes and strengths: --set curve.schemes=["ternary","calibrated"] --set curve.ks=[1.0,2.0,3.0]
-    --set curve.spikes=[0.4,0.6,0.9].
+    --set curve.levels=[7,15] --set curve.spikes=[0.4,0.6,0.9].
     """
     _needs_torch()
     from ..runs.convert_config import configure

@@ -25,6 +25,8 @@ from .listen import listen
 
 # Thresholds in multiples of a channel's mean |x|; the last one silences it.
 GRID = (*np.geomspace(0.05, 8.0, 22).tolist(), 1e6)
+# Of a layer whose counts are limited, in multiples of what its largest |x| needs.
+LAYER_GRID = tuple(np.geomspace(0.02, 1.5, 22).tolist())
 PRICE = 0.5  # of a spike within a channel, in squared thresholds: see `coding.levels_of`
 LEAST = 1e-6
 
@@ -147,22 +149,27 @@ def _price(errors: Tensor, spikes: Tensor, wanted: float) -> float:
     return math.exp(high)
 
 
-def layer_thresholds(model: LanguageModel, names: Sequence[str], windows: Tensor, k: float) -> dict[str, Tensor]:
-    """[1] the mean |x| over text of each layer, divided by k."""
-    total = dict.fromkeys(names, 0.0)
-    entries = dict.fromkeys(names, 0)
+def layer_thresholds(
+    model: LanguageModel, names: Sequence[str], windows: Tensor, scheme: str, levels: int, seed: int = 0
+) -> dict[str, Tensor]:
+    """[1] of each layer the threshold of least error where counts are limited to +-levels, weighted as in `survey`.
 
-    def watch(name: str) -> torch.utils.hooks.RemovableHandle:
-        def hook(module: torch.nn.Module, given: tuple[Tensor, ...]) -> None:
-            total[name] += float(given[0].abs().double().sum())
-            entries[name] += given[0].numel()
+    Args:
+        windows: [B, T + 1] tokens.
+        scheme: whose rounding is used.
+        seed: of the labels drawn for sensitivities.
+    """
+    thresholds: dict[str, Tensor] = {}
+    errors: dict[str, Tensor] = {}
 
-        return model.get_submodule(name).register_forward_pre_hook(hook)
+    def add(name: str, x: Tensor, gradient: Tensor) -> None:
+        if name not in thresholds:
+            thresholds[name] = torch.tensor(LAYER_GRID) * x.abs().max().clamp(min=LEAST) / levels
+            errors[name] = torch.zeros(len(LAYER_GRID), dtype=torch.float64)
+        weight = gradient.square()
+        for i, threshold in enumerate(thresholds[name]):
+            coder = Coder(scheme, threshold[None], limit=float(levels))
+            errors[name][i] += (weight * (x - coder(x)).square()).sum()
 
-    hooks = [watch(name) for name in names]
-    with torch.no_grad():
-        for part in windows.split(8):
-            model(part[:, :-1])
-    for hook in hooks:
-        hook.remove()
-    return {name: torch.tensor([max(total[name] / max(entries[name], 1) / k, LEAST)]) for name in names}
+    listen(model, names, windows, add, seed)
+    return {name: thresholds[name][errors[name].argmin()][None] for name in names}

@@ -35,6 +35,7 @@ class Scheme:
         meaning: in a sentence.
         expansion: the spikes it was published with, a name of `EXPANSIONS`.
         rounding: a name of `ROUNDINGS`.
+        strength: what makes it finer: a name of a setting of `Coding`, 'k', 'spikes' or 'levels'.
         token: thresholds follow each token's level.
         channel: one threshold a channel; otherwise one a layer.
         text: thresholds come from text.
@@ -44,6 +45,7 @@ class Scheme:
     meaning: str
     expansion: str
     rounding: str
+    strength: str
     token: bool = False
     channel: bool = False
     text: bool = True
@@ -52,18 +54,20 @@ class Scheme:
 
 SCHEMES: Mapping[str, Scheme] = {
     "ternary": Scheme(
-        "Each token's own threshold, mean |x| / k, as SpikingBrain.", "bitwise", "even", token=True, text=False
+        "Each token's own threshold, mean |x| / k, as SpikingBrain.", "bitwise", "even", "k", token=True, text=False
     ),
     "calibrated": Scheme(
         "A threshold a channel, where a spike more would not pay for the loss it saves.",
         "bitwise",
         "sparing",
+        "spikes",
         channel=True,
     ),
     "learned": Scheme(
         "As calibrated, then thresholds and scales trained for a few steps.",
         "bitwise",
         "sparing",
+        "spikes",
         channel=True,
         learned=True,
     ),
@@ -71,11 +75,13 @@ SCHEMES: Mapping[str, Scheme] = {
         "clip(floor(|x| L / lambda + 1/2), 0, L) of an on and an off neuron that integrate and fire (QCFS).",
         "unary_ternary",
         "away",
+        "levels",
     ),
     "stbif": Scheme(
         "clip(floor(x / threshold + 1/2), -L, L) of bipolar neurons with a spike tracer (SpikeZIP).",
         "unary_ternary",
         "up",
+        "levels",
     ),
 }
 

@@ -34,7 +34,7 @@ class Coding:
 
     Attributes:
         scheme: a name of `SCHEMES`.
-        k: spikes that a mean |x| is worth, for the schemes that look at no more of the text than means.
+        k: counts that a token's mean |x| is worth, for 'ternary' and for q, k and the state.
         spikes: mean spikes a channel, for the schemes that calibrate each channel.
         levels: L, the largest count of 'qcfs' and 'stbif'.
         expansion: a name of `EXPANSIONS`; none for the scheme's own.
@@ -229,7 +229,7 @@ def convert(
         return Converted(copy.deepcopy(dense), coding, {n: ternary_coder(coding.k, coding.shrink) for n in names})
     tokens = _enough(coding, tokens, length)
     if not scheme.channel:
-        return _by_layer(copy.deepcopy(dense), coding, windows_of(tokens, windows, length, seed))
+        return _by_layer(dense, coding, windows_of(tokens, windows, length, seed), seed)
     known = known or learn_channels(dense, coding, tokens, seed, windows, length)
     found = known.survey.choose(coding.spikes, coding.scheme)
     made = Converted(copy.deepcopy(known.survey.model), coding, found.coders, known.remarks)
@@ -273,10 +273,10 @@ def _enough(coding: Coding, tokens: Tensor | None, length: int) -> Tensor:
     return tokens
 
 
-def _by_layer(model: LanguageModel, coding: Coding, sample: Tensor) -> Converted:
-    names = linear_names(model, coding.head)
-    thresholds = layer_thresholds(model, names, sample, coding.k)
+def _by_layer(dense: LanguageModel, coding: Coding, sample: Tensor, seed: int) -> Converted:
+    names = linear_names(dense, coding.head)
+    thresholds = layer_thresholds(dense, names, sample, coding.scheme, coding.levels, seed)
     coders = {
         name: Coder(coding.scheme, thresholds[name], shrink=coding.shrink, limit=float(coding.levels)) for name in names
     }
-    return Converted(model, coding, coders)
+    return Converted(copy.deepcopy(dense), coding, coders)

@@ -336,7 +336,7 @@ def _points(points: Sequence[Json]) -> Section:
         )
         for p in points
     ]
-    lead = "Asked: k, or mean spikes a channel. Operations and energy a byte of text."
+    lead = "Asked: k, the largest count, or mean spikes a channel. Operations and energy a byte of text."
     return Section("points", "Points", lead, page.table("Every conversion of the curve", heads, rows))
 
 

@@ -18,6 +18,7 @@ from .folder import RunFolder
 from .settings import Section, Source, resolve
 
 Positive = Annotated[float, Field(gt=0)]
+Level = Annotated[int, Field(ge=1, le=127)]
 Many = Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)]
 
 
@@ -59,17 +60,19 @@ class Report(Section):
 
 
 class Curve(Section):
-    """Points of the curve.
+    """Points of the curve: a scheme's strengths.
 
     Attributes:
         schemes: names of `convert.SCHEMES`.
         ks: for the schemes that take k.
+        levels: for those that take levels.
         spikes: mean spikes a channel, for the schemes that take that.
         tokens: predicted at each point.
     """
 
     schemes: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = ("ternary", "qcfs", "stbif", "calibrated")
     ks: Many = (0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
+    levels: Annotated[tuple[Level, ...], Field(strict=False, min_length=1)] = (3, 7, 15, 31, 63)
     spikes: Many = (0.35, 0.5, 0.65, 0.8, 1.0, 1.25)
     tokens: Count = 8192
 

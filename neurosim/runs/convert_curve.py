@@ -19,7 +19,7 @@ def run_curve(path: Path, config: ConvertConfig, job: Job | None = None) -> dict
     """Convert the model of a folder once for every scheme and strength; writes a run folder with the plots.
 
     Returns:
-        What `metrics.json` holds: points, each with scheme, k or spikes asked for, loss, perplexity_increase,
+        What `metrics.json` holds: points, each with scheme, the strength asked for, loss, perplexity_increase,
         agreement, spikes, silent, operations and energies; and the dense model's loss, operations and energies beside.
 
     Raises:
@@ -50,11 +50,12 @@ def run_curve(path: Path, config: ConvertConfig, job: Job | None = None) -> dict
 
 def codings(config: ConvertConfig) -> Iterator[Coding]:
     """Every scheme at each of its strengths, each scheme's expansion its own unless the config names one."""
-    for scheme in config.curve.schemes:
-        key, values = ("spikes", config.curve.spikes) if SCHEMES[scheme].channel else ("k", config.curve.ks)
-        for value in values:
-            shrink = 0.0 if SCHEMES[scheme].channel else config.coding.shrink
-            yield config.code(**{"scheme": scheme, key: value, "shrink": shrink})
+    strengths = {"k": config.curve.ks, "levels": config.curve.levels, "spikes": config.curve.spikes}
+    for name in config.curve.schemes:
+        scheme = SCHEMES[name]
+        shrink = 0.0 if scheme.channel else config.coding.shrink
+        for value in strengths[scheme.strength]:
+            yield config.code(**{"scheme": name, scheme.strength: value, "shrink": shrink})
 
 
 def _known(source: Source, config: ConvertConfig, plan: Sequence[Coding], job: Job) -> Known | None:
@@ -76,7 +77,7 @@ def _point(source: Source, config: ConvertConfig, coding: Coding, job: Job, know
     kept = ("spikes", "silent", "escaped", "by_expansion", "operations", "dense_operations", "baselines")
     return {
         "scheme": coding.scheme,
-        "asked": coding.spikes if SCHEMES[coding.scheme].channel else coding.k,
+        "asked": getattr(coding, SCHEMES[coding.scheme].strength),
         "coding": asdict(coding),
         "sent_as": coding.sent_as,
         "tokens": found.tokens,
