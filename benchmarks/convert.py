@@ -68,7 +68,7 @@ class Bench:
     def made(self, coding: Coding, updates: int = 0) -> Converted:
         made = convert(self.dense, coding, self.learn, self.seed, self.options.windows, known=self.known)
         if updates:
-            tuning = Tuning(updates, batch=12, rate=5e-4, price=made.price, seed=self.seed)
+            tuning = Tuning(updates, batch=12, price=made.price, seed=self.seed)
             tune(made.model, made.layers, self.learn, tuning, spikes=coding.spikes, teacher=self.dense)
             made.model.eval()
         return made

@@ -39,8 +39,8 @@ class Tuning:
     steps: int = 200
     batch: int = 16
     length: int = 128
-    rate: float = 5e-4
-    threshold_rate: float = 5e-3
+    rate: float = 2e-4
+    threshold_rate: float = 2e-3
     weights: bool = True
     price: float = 0.0
     seed: int = 0
