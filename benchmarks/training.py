@@ -5,8 +5,8 @@
 `shd` reads $NEUROSIM_DATA/FSDD-SHD where that exists, and is then named so. Settings were chosen on validation parts of
 the training recordings; the test set is looked at once, by the network that validation kept. `speakers` leaves each
 speaker of the training set out in turn: a network trained on the training recordings of the others, tested on all of
-that speaker's. Beside each is the same network in the event-driven engine: its accuracy, its operations, and (--json) its
-energy estimate.
+that speaker's. Beside each is the same network in the event-driven engine: its accuracy, its operations, and (--json)
+its energy estimate.
 """
 
 from __future__ import annotations
