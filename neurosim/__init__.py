@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from .lazy import lazily
 
 if TYPE_CHECKING:
     from .engine import Probe as Probe
@@ -37,9 +38,4 @@ _PUBLIC = {
     "simulate": "engine",
 }
 __all__ = list(_PUBLIC)
-
-
-def __getattr__(name: str) -> object:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'neurosim' has no attribute '{name}'")
-    return getattr(importlib.import_module(f".{_PUBLIC[name]}", __name__), name)
+__getattr__ = lazily(__name__, _PUBLIC)

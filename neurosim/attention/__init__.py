@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
-from ..errors import NeurosimMissingError
+from ..lazy import lazily
 
 if TYPE_CHECKING:
     from .base import Codes as Codes
@@ -53,17 +52,4 @@ _PUBLIC = {
     "write_model": "checkpoint",
 }
 __all__ = list(_PUBLIC)
-
-
-def __getattr__(name: str) -> object:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'neurosim.attention' has no attribute '{name}'")
-    try:
-        value = globals()[name] = getattr(importlib.import_module(f".{_PUBLIC[name]}", __name__), name)
-    except ImportError as error:
-        if error.name != "torch":
-            raise
-        raise NeurosimMissingError(
-            f"neurosim.attention.{name}: needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
-        ) from None
-    return value
+__getattr__ = lazily(__name__, _PUBLIC)

@@ -7,8 +7,9 @@ logits, state = spiking.model.step(token, state)
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from ..lazy import lazily
 
 if TYPE_CHECKING:
     from .coding import SCHEMES as SCHEMES
@@ -44,10 +45,4 @@ _PUBLIC = {
     "tune": "tuning",
 }
 __all__ = list(_PUBLIC)
-
-
-def __getattr__(name: str) -> object:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'neurosim.convert' has no attribute '{name}'")
-    value = globals()[name] = getattr(importlib.import_module(f".{_PUBLIC[name]}", __name__), name)
-    return value
+__getattr__ = lazily(__name__, _PUBLIC)

@@ -3,8 +3,9 @@ of hierarchical temporal memory, spatial pooler and temporal memory."""
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from ..lazy import lazily
 
 if TYPE_CHECKING:
     from .layer import DendriteLayer as DendriteLayer
@@ -34,10 +35,4 @@ _PUBLIC = {
     "measure_union_false_positives": "segments",
 }
 __all__ = list(_PUBLIC)
-
-
-def __getattr__(name: str) -> object:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'neurosim.dendrites' has no attribute '{name}'")
-    value = globals()[name] = getattr(importlib.import_module(f".{_PUBLIC[name]}", __name__), name)
-    return value
+__getattr__ = lazily(__name__, _PUBLIC)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from ..lazy import lazily
 
 if TYPE_CHECKING:
     from .network import HLOPNetwork as HLOPNetwork
@@ -29,10 +30,4 @@ _PUBLIC = {
     "Training": "trainings",
 }
 __all__ = list(_PUBLIC)
-
-
-def __getattr__(name: str) -> object:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f".{_PUBLIC[name]}", __name__), name)
-    return value
+__getattr__ = lazily(__name__, _PUBLIC)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from ..lazy import lazily
 
 if TYPE_CHECKING:
     from .column import Macrocolumn as Macrocolumn
@@ -67,11 +68,4 @@ _PUBLIC = {
     "windows": "views",
 }
 __all__ = list(_PUBLIC)
-
-
-def __getattr__(name: str) -> object:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'neurosim.macrocolumn' has no attribute '{name}'")
-    # Kept, so that the next use is a plain attribute.
-    value = globals()[name] = getattr(importlib.import_module(f".{_PUBLIC[name]}", __name__), name)
-    return value
+__getattr__ = lazily(__name__, _PUBLIC)

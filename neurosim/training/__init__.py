@@ -8,10 +8,9 @@ network = to_network(net)                                # the same spikes, even
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
-from ..errors import NeurosimMissingError
+from ..lazy import lazily
 from .augment import Augment as Augment
 from .binning import Batch as Batch
 from .binning import Binning as Binning
@@ -63,16 +62,4 @@ __all__ = [  # noqa: PLE0604 - names and the table's keys
     "split",
     *_TORCH,
 ]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _TORCH:
-        raise AttributeError(f"module 'neurosim.training' has no attribute '{name}'")
-    try:
-        found = importlib.import_module(f".{_TORCH[name]}", __name__)
-    except ImportError as error:
-        raise NeurosimMissingError(
-            f"neurosim.training.{name}: needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
-        ) from None
-    value = globals()[name] = getattr(found, name)
-    return value
+__getattr__ = lazily(__name__, _TORCH)
