@@ -131,10 +131,10 @@ def test_every_kind_is_tested_and_takes_only_its_options() -> None:
 def test_without_torch_the_text_is_there_and_the_rest_says_what_to_install() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "import neurosim.attention as a\n"
+        "import neurosim.attention as a, neurosim.errors\n"
         "assert a.python_text()\n"
         "try: a.LanguageModel\n"
-        "except a.NeurosimMissingError as error: print(error)"
+        "except neurosim.errors.NeurosimMissingError as error: print(error)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "needs torch" in said and "pip install 'neurosim-spiking[train]'" in said
