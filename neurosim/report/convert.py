@@ -289,23 +289,28 @@ def _curve_body(metrics: Json) -> list[Section]:
 def figures_of(metrics: Json) -> list[tuple[Html, str]]:
     """(picture, caption) of loss against spikes, operations and energies."""
     points = [table_of(point) for point in list_of(metrics.get("points"))]
-    axes: list[tuple[Callable[[Json], object], str, str]] = [
-        (lambda p: p.get("spikes"), "spikes a channel", "Loss against spikes."),
-        (lambda p: p.get("operations"), "additions a byte", "Loss against operations."),
-        (lambda p: _middle(p, "compute_only"), "J a byte, arithmetic alone", "Loss against energy, arithmetic alone."),
-        (lambda p: _middle(p, "memory_aware"), "J a byte, with memory", "Loss against energy, memory included."),
+    axes: list[tuple[Callable[[Json], object], float, str, str]] = [
+        (lambda p: p.get("spikes"), 1.0, "spikes a channel", "Loss against spikes."),
+        (lambda p: p.get("operations"), 1e-6, "million additions a byte", "Loss against operations."),
+        (
+            lambda p: _middle(p, "compute_only"),
+            1e9,
+            "nJ a byte, arithmetic alone",
+            "Loss against energy of arithmetic.",
+        ),
+        (lambda p: _middle(p, "memory_aware"), 1e6, "\N{MICRO SIGN}J a byte", "Loss against energy, memory included."),
     ]
-    return [(_chart(points, value, name, caption), caption) for value, name, caption in axes]
+    return [(_chart(points, value, scale, name, caption), caption) for value, scale, name, caption in axes]
 
 
-def _chart(points: Sequence[Json], value: Callable[[Json], object], name: str, words: str) -> Html:
+def _chart(points: Sequence[Json], value: Callable[[Json], object], scale: float, name: str, words: str) -> Html:
     series = []
     for colour, scheme in zip(charts.PALETTE, dict.fromkeys(str(p.get("scheme")) for p in points), strict=False):
         own = [p for p in points if p.get("scheme") == scheme]
-        pairs = sorted((number(value(p)) or np.nan, number(p.get("perplexity_increase")) or 0.0) for p in own)
+        pairs = sorted((scale * (number(value(p)) or np.nan), number(p.get("perplexity_increase")) or 0.0) for p in own)
         x, y = (np.array(column, np.float64) for column in zip(*pairs, strict=True))
         series += [Curve(scheme, x, PERCENT * y, colour), Curve("", x, PERCENT * y, colour, "dots")]
-    return charts.curves(series, name, "perplexity more, %", words)
+    return charts.curves(series, name, "perplexity more, %", words, log_x=True)
 
 
 def _middle(point: Json, estimate: str) -> float | None:
