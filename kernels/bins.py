@@ -25,7 +25,7 @@ KEEP, NORMAL = 0, 1  # streams of draws of an event
 
 def bins_reference(ticks, units, first, last, tick, dt, sensor, pool, most, views, keys, out):
     """The specification of `bins`, one recording after another."""
-    planes, height, width = sensor
+    _, height, width = sensor
     high, wide = -(-height // pool[0]), -(-width // pool[1])
     out[:] = 0
     for b in range(len(first)):
@@ -71,7 +71,7 @@ def bins(ticks, units, first, last, tick, dt, sensor, pool, most, views, keys, o
 def _gathered(ticks, units, first, last):
     """The events of some recordings alone, ticks in float32, and where those of each now lie."""
     ends = np.cumsum(last - first)
-    parts = [slice(a, b) for a, b in zip(first, last)]
+    parts = [slice(a, b) for a, b in zip(first, last, strict=True)]
     some = [np.concatenate([every[part] for part in parts]) for every in (ticks, units)]
     return some[0].astype(np.float32), some[1], ends - (last - first), ends
 
@@ -93,7 +93,7 @@ def _bins(ticks, units, first, last, tick, dt, planes, height, width, tall, broa
         for e in range(first[b], last[b]):
             n = e - first[b]
             time = (float(ticks[e]) * tick + later) * stretch
-            step = int(math.floor(time / dt + GRID_SLACK))
+            step = math.floor(time / dt + GRID_SLACK)
             if step >= steps:
                 break
             if step < 0:
@@ -113,7 +113,7 @@ def _bins(ticks, units, first, last, tick, dt, planes, height, width, tall, broa
                 normals(key, 2 * n, NORMAL, pair)
                 row += jitter * pair[0] if height > 1 else 0.0
                 column += jitter * pair[1]
-            i, j = int(math.floor(row)), int(math.floor(column))
+            i, j = math.floor(row), math.floor(column)
             if band <= j < band_end:
                 continue
             if 0 <= i < height and 0 <= j < width:
