@@ -50,6 +50,7 @@ def leaves(group: click.Group, words: Sequence[str] = ()) -> list[list[str]]:
 
 
 LEAVES = leaves(main)
+ARGUMENTLESS = (["demo"], ["datasets", "list"], ["continual", "list"], ["convert", "lm-train"])
 
 
 def test_help_lists_every_command() -> None:
@@ -103,7 +104,7 @@ def test_bad_usage_is_one_line_and_exit_code_2(words: list[str], message: str) -
 @pytest.mark.parametrize("words", LEAVES, ids=" ".join)
 def test_device_is_refused_everywhere_alike(words: list[str]) -> None:
     given = {"completion": ["bash"]}.get(words[0], ["x"])
-    if words in (["demo"], ["datasets", "list"]):
+    if words in ARGUMENTLESS:
         given = []
     assert "(got cuda); leave --device out" in line(neurosim(*words, *given, "--device", "cuda", expect=2))
 
