@@ -101,7 +101,16 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def _whole(rule: str, least: int) -> Callable[[click.Context, click.Parameter, Any], Any]:
+def complete_dataset(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The names of datasets that begin so, for the shell."""
+    from .. import catalog
+
+    return [name for name in catalog.datasets() if name.startswith(incomplete)]
+
+
+def whole(rule: str, least: int) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """A callback of an option: a whole number that breaks `rule` when it is below `least`."""
+
     def at_least(context: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
         check(value is None or value >= least, parameter.opts[0], rule, value)
         return value
@@ -115,7 +124,7 @@ _OPTIONS = (
         "--set", "sets", multiple=True, metavar="KEY=VALUE", help="One setting, e.g. liquid.neurons=500; repeatable."
     ),
     click.option(
-        "--seed", type=int, callback=_whole("must be >= 0", 0), help="Seed of everything random: same seed, same run."
+        "--seed", type=int, callback=whole("must be >= 0", 0), help="Seed of everything random: same seed, same run."
     ),
     click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for what is written."),
     click.option("--json", is_flag=True, help="Print JSON on stdout, and everything else on stderr."),
@@ -123,7 +132,7 @@ _OPTIONS = (
     click.option(
         "--threads",
         type=int,
-        callback=_whole("must be >= 1", 1),
+        callback=whole("must be >= 1", 1),
         help="Threads; default all. The spikes are the same for any number.",
     ),
     click.option("--quiet", is_flag=True, help="No progress bars and no remarks."),

@@ -10,15 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import NeurosimInputError, check
-from .common import Answer, Options, common
+from .common import Answer, Options, common, whole
 
 if TYPE_CHECKING:
     from ..runs.continual import Plan
-
-
-def _positive(context: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
-    check(value is None or value >= 1, parameter.opts[0], "must be >= 1", value)
-    return value
 
 
 def _learners(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -42,8 +37,12 @@ def group(context: click.Context) -> None:
 
 @group.command("run", short_help="Run learners on a stream of tasks.")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
-@click.option("--seeds", type=int, callback=_positive, metavar="N", help="Seeds of each learner; default 1.")
-@click.option("--workers", type=int, default=1, callback=_positive, metavar="N", help="Processes; default 1.")
+@click.option(
+    "--seeds", type=int, callback=whole("must be >= 1", 1), metavar="N", help="Seeds of each learner; default 1."
+)
+@click.option(
+    "--workers", type=int, default=1, callback=whole("must be >= 1", 1), metavar="N", help="Processes; default 1."
+)
 @click.option(
     "--learner",
     "learners",

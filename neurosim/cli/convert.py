@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import NeurosimMissingError, check
-from .common import Answer, Options, common
+from ..errors import NeurosimMissingError
+from .common import Answer, Options, common, whole
 
 if TYPE_CHECKING:
     from ..runs.convert import Job
@@ -37,11 +37,6 @@ def _needs_torch() -> None:
         raise NeurosimMissingError(
             f"neurosim convert: needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
         ) from None
-
-
-def _positive(context: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
-    check(value is None or value >= 1, parameter.opts[0], "must be >= 1", value)
-    return value
 
 
 @click.group(cls=Group, invoke_without_command=True)
@@ -72,7 +67,7 @@ STEPS = click.option(
     "--fine-tune", "steps", type=click.IntRange(0), metavar="N", help="Train N updates through the rounding."
 )
 TOKENS = click.option(
-    "--tokens", type=int, callback=_positive, metavar="N", help="Compare on at most N held-out bytes."
+    "--tokens", type=int, callback=whole("must be >= 1", 1), metavar="N", help="Compare on at most N held-out bytes."
 )
 PROFILE = click.option("--profile", metavar="NAME", help="Energy profile.")
 
@@ -189,7 +184,7 @@ def generate(
 @group.command("lm-train", short_help="Train a byte-level language model on a text.")
 @click.option("--text", metavar="FILE", help="Any file; else the prose that ships with Python.")
 @click.option("--kind", metavar="NAME", help="Kind of attention.")
-@click.option("--steps", type=int, callback=_positive, metavar="N", help="Updates.")
+@click.option("--steps", type=int, callback=whole("must be >= 1", 1), metavar="N", help="Updates.")
 @common()
 def lm_train(options: Options, text: str | None, kind: str | None, steps: int | None) -> Answer:
     """Train a byte-level language model on a text; its run folder is a MODEL for 'neurosim convert'.

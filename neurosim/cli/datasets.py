@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import click
 
 from ..errors import NeurosimInputError
-from .common import Answer, Options, common, table
+from .common import Answer, Options, common, complete_dataset, table
 from .program import Entry, Program
 
 if TYPE_CHECKING:
@@ -38,13 +38,7 @@ def group(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-def _complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    from .. import catalog
-
-    return [name for name in catalog.datasets() if name.startswith(incomplete)]
-
-
-_name = click.argument("name", shell_complete=_complete)
+_name = click.argument("name", shell_complete=complete_dataset)
 _root = click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="The folder with its files.")
 
 

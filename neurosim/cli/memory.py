@@ -10,29 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import check
-from .common import Answer, Options, common
+from .common import Answer, Options, common, complete_dataset, whole
 
 if TYPE_CHECKING:
     from ..runs.memory import Job
 
 
-def _complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    from .. import catalog
-
-    return [name for name in catalog.datasets() if name.startswith(incomplete)]
-
-
-def _positive(context: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
-    check(value is None or value >= 1, parameter.opts[0], "must be >= 1 item", value)
-    return value
-
-
 SPLIT = click.option("--split", metavar="NAME", help="Split to compare what is stored with; default test.")
-LIMIT = click.option("--limit", type=int, callback=_positive, metavar="N", help="At most N items of it.")
-ITEMS = click.option("--items", type=int, callback=_positive, metavar="N", help="Store at most N items.")
+LIMIT = click.option(
+    "--limit", type=int, callback=whole("must be >= 1 item", 1), metavar="N", help="At most N items of it."
+)
+ITEMS = click.option(
+    "--items", type=int, callback=whole("must be >= 1 item", 1), metavar="N", help="Store at most N items."
+)
 PROFILE = click.option("--profile", metavar="NAME", help="Energy profile.")
-DATASET = click.argument("dataset", default="digits", shell_complete=_complete)
+DATASET = click.argument("dataset", default="digits", shell_complete=complete_dataset)
 
 
 @click.group(invoke_without_command=True)

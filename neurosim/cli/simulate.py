@@ -10,25 +10,18 @@ from typing import Any
 import click
 
 from ..errors import check
-from .common import Answer, Options, common
-
-
-def _complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    from .. import catalog
-
-    return [name for name in catalog.datasets() if name.startswith(incomplete)]
-
-
-def _positive(context: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
-    check(value is None or value >= 1, parameter.opts[0], "must be >= 1 recording", value)
-    return value
+from .common import Answer, Options, common, complete_dataset, whole
 
 
 @click.command()
-@click.argument("dataset", required=False, shell_complete=_complete)
+@click.argument("dataset", required=False, shell_complete=complete_dataset)
 @click.option("--split", metavar="NAME", help="Split to simulate; the readout always learns on the training split.")
 @click.option(
-    "--limit", type=int, callback=_positive, metavar="N", help="At most N test recordings, even over classes."
+    "--limit",
+    type=int,
+    callback=whole("must be >= 1 recording", 1),
+    metavar="N",
+    help="At most N test recordings, even over classes.",
 )
 @click.option("--profile", metavar="NAME", help="Energy profile.")
 @click.option(

@@ -10,26 +10,19 @@ from typing import Any
 import click
 
 from ..errors import check
-from .common import Answer, Options, common, table
-
-
-def _complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    from .. import catalog
-
-    return [name for name in catalog.datasets() if name.startswith(incomplete)]
-
-
-def _positive(context: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
-    check(value is None or value >= 1, parameter.opts[0], "must be >= 1", value)
-    return value
+from .common import Answer, Options, common, complete_dataset, table, whole
 
 
 @click.command()
-@click.argument("dataset", required=False, shell_complete=_complete)
-@click.option("--epochs", type=int, callback=_positive, metavar="N", help="Passes over the training recordings.")
+@click.argument("dataset", required=False, shell_complete=complete_dataset)
+@click.option(
+    "--epochs", type=int, callback=whole("must be >= 1", 1), metavar="N", help="Passes over the training recordings."
+)
 @click.option("--split", metavar="NAME", help="Split to test on; it trains on the training split.")
-@click.option("--limit", type=int, callback=_positive, metavar="N", help="At most N test recordings.")
-@click.option("--train-limit", type=int, callback=_positive, metavar="N", help="At most N training recordings.")
+@click.option("--limit", type=int, callback=whole("must be >= 1", 1), metavar="N", help="At most N test recordings.")
+@click.option(
+    "--train-limit", type=int, callback=whole("must be >= 1", 1), metavar="N", help="At most N training recordings."
+)
 @click.option("--profile", metavar="NAME", help="Energy profile.")
 @click.option("--nir", "graph", type=click.Path(path_type=Path), metavar="FILE", help="Also write the network as NIR.")
 @click.option(

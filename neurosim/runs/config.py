@@ -141,6 +141,24 @@ def configure(
     return config
 
 
+def with_defaults(model: type[S], sources: Sequence[Source], defaults: Mapping[str, Mapping[str, Any]]) -> S:
+    """The config of `sources` over the `defaults` for the dataset that they name.
+
+    Raises:
+        NeurosimInputError: a key that is unknown, missing or breaks its rule; no such dataset.
+    """
+    merged: dict[str, Any] = {}
+    for source in sources:
+        merged = overlay(merged, source.tree)
+    data = merged.get("data")
+    name = data.get("name") if isinstance(data, Mapping) else None
+    below = []
+    if isinstance(name, str):
+        catalog.module(name)  # says what datasets there are
+        below = [Source(f"the defaults for {name}", defaults.get(name, {}))]
+    return resolve(model, [*below, *sources])
+
+
 def network(config: Config, shape: tuple[int, ...]) -> Liquid:
     """The liquid a config describes, for a sensor of this shape."""
     return Liquid(shape, seed=config.seed, **config.liquid.model_dump())

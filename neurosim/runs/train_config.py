@@ -15,9 +15,9 @@ from ..training.augment import Augment
 from ..training.binning import Binning
 from ..training.design import Design
 from ..training.schedule import Schedule
-from .config import Count, Data, Energy, Seed, change, section_of, sources_of
+from .config import Count, Data, Energy, Seed, change, section_of, sources_of, with_defaults
 from .folder import RunFolder
-from .settings import Section, Source, overlay, resolve
+from .settings import Section, Source
 
 Seconds = Annotated[float, Field(gt=0)]
 # What suits each dataset; chosen on validation parts of the training recordings alone (benchmarks/training.py).
@@ -161,16 +161,7 @@ def configure(
         NeurosimInputError: a key that is unknown, missing or breaks its rule.
         NeurosimFormatError: `file` is not TOML.
     """
-    sources = sources_of(file, sets, given or {})
-    merged: dict[str, Any] = {}
-    for source in sources:
-        merged = overlay(merged, source.tree)
-    data = merged.get("data")
-    name = data.get("name") if isinstance(data, Mapping) else None
-    if isinstance(name, str):
-        catalog.module(name)  # says what datasets there are
-        sources.insert(0, Source(f"the defaults for {name}", DEFAULTS.get(name, {})))
-    config = resolve(TrainConfig, sources)
+    config = with_defaults(TrainConfig, sources_of(file, sets, given or {}), DEFAULTS)
     _try(config)
     return config
 

@@ -13,9 +13,9 @@ from ...engine.plan import free_memory
 from ...errors import NeurosimInputError
 from ...macrocolumn import Macrocolumn, Selection
 from ...measure import find_profile
-from ..config import Count, Data, Energy, Seed, change, sources_of
+from ..config import Count, Data, Energy, Seed, change, sources_of, with_defaults
 from ..folder import RunFolder
-from ..settings import Section, Source, overlay, resolve
+from ..settings import Section, Source
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 # Tens of thousands of items that are much alike need many units, and evidence that tells them apart.
@@ -119,16 +119,7 @@ def configure(
         NeurosimInputError: a key that is unknown, missing or breaks its rule.
         NeurosimFormatError: `file` is not TOML.
     """
-    sources = sources_of(file, sets, given or {})
-    merged: dict[str, Any] = {}
-    for source in sources:
-        merged = overlay(merged, source.tree)
-    data = merged.get("data")
-    name = data.get("name") if isinstance(data, Mapping) else None
-    if isinstance(name, str):
-        catalog.module(name)  # says what datasets there are
-        sources.insert(0, Source(f"the defaults for {name}", DEFAULTS.get(name, {})))
-    config = resolve(MemoryConfig, sources)
+    config = with_defaults(MemoryConfig, sources_of(file, sets, given or {}), DEFAULTS)
     _try(config)
     return config
 
