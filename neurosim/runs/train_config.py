@@ -44,7 +44,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     },
     "shd": {
         "bins": {"dt": 0.01, "duration": 0.8, "pool": 5, "most": 3},
-        "augment": {"shift": 25.0, "zoom": 0.1, "stretch": 0.15},
+        "augment": {"shift": 15.0, "zoom": 0.05, "stretch": 0.1},
         "network": {
             "neuron": "AdaptiveLIF",
             "reset": "zero",
@@ -60,7 +60,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
             "tau_out": 0.2,
             "dropout": 0.15,
         },
-        "training": {"epochs": 50, "batch": 16, "learning_rate": 5e-3, "smoothing": 0.05, "patience": 0},
+        "training": {"epochs": 60, "batch": 16, "learning_rate": 5e-3, "smoothing": 0.05, "patience": 0},
     },
 }
 
