@@ -5,19 +5,23 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+# Of the largest sum of |couplings| onto a unit: a field this small is rounding, and differs with the order of the sum.
+ROUNDING = 1e-12
+
 
 def settle_reference(couplings, state, orders):
-    """The specification of `settle`: every unit in turn takes the sign of its field; a zero field keeps the unit.
+    """The specification of `settle`: every unit in turn takes the sign of its field; a field of zero, to
+    within `ROUNDING`, keeps the unit.
 
     couplings [N, N] with a zero diagonal, state [N] of -1 and 1, orders [sweeps, N] the units' turns.
     Returns (state [N], flips, sweeps done); stops after a sweep without a flip.
     """
-    state = state.copy()
+    state, slack = state.copy(), _slack(couplings)
     flips = 0
     for sweep, order in enumerate(orders):
         before = flips
         for i in order:
-            if (couplings[i] @ state) * state[i] < 0:
+            if (couplings[i] @ state) * state[i] < -slack:
                 state[i] = -state[i]
                 flips += 1
         if flips == before:
@@ -28,17 +32,21 @@ def settle_reference(couplings, state, orders):
 def settle(couplings, state, orders):
     """As `settle_reference`, with the fields carried along: work is N per flip instead of N per visit."""
     state = np.array(state, np.float64)
-    flips, sweeps = _settle(couplings, state, couplings @ state, orders)
+    flips, sweeps = _settle(couplings, state, couplings @ state, orders, _slack(couplings))
     return state, flips, sweeps
 
 
+def _slack(couplings):
+    return ROUNDING * np.abs(couplings).sum(axis=1).max(initial=0.0)
+
+
 @njit(cache=True, nogil=True)
-def _settle(couplings, state, field, orders):
+def _settle(couplings, state, field, orders, slack):
     flips = 0
     for sweep in range(orders.shape[0]):
         before = flips
         for i in orders[sweep]:
-            if field[i] * state[i] < 0.0:
+            if field[i] * state[i] < -slack:
                 state[i] = -state[i]
                 flips += 1
                 change = 2.0 * state[i]
