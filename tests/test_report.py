@@ -225,7 +225,7 @@ def test_damaged_and_missing_spikes_are_said(run: Path) -> None:
     assert "The recordings kept for this page cannot be shown: " in read(run).text
     found = files.read_json(run / "metrics.json")
     files.write_sonata(run / "spikes.h5", {k: v for k, v in pretend.spikes(found).items() if k.startswith("input")})
-    assert "spikes.h5 holds no liquid spikes." in read(run).text
+    assert "spikes.h5 holds no spikes of neurons." in read(run).text
 
 
 def test_a_silent_recording_is_drawn(run: Path) -> None:
