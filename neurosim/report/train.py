@@ -112,7 +112,7 @@ def _course(metrics: Json) -> Section:
 
 
 def _curves(rows: Sequence[Json], key: str, name: str, best: int) -> Child:
-    x = np.arange(1.0, len(rows) + 1)
+    x: NDArray[np.float64] = np.arange(1.0, len(rows) + 1)
     series = [Curve("training", x, _column(rows, key), charts.PALETTE[0])]
     checked = _column(rows, f"validation_{key}")
     if np.isfinite(checked).any():
@@ -125,7 +125,8 @@ def _curves(rows: Sequence[Json], key: str, name: str, best: int) -> Child:
 
 
 def _one(rows: Sequence[Json], key: str, name: str) -> Child:
-    curve = Curve("", np.arange(1.0, len(rows) + 1), _column(rows, key), charts.PALETTE[2])
+    x: NDArray[np.float64] = np.arange(1.0, len(rows) + 1)
+    curve = Curve("", x, _column(rows, key), charts.PALETTE[2])
     return charts.curves([curve], "epoch", name, f"{name} against epochs of training")
 
 

@@ -116,7 +116,8 @@ class Binning:
         check(labels is not None, "Binning.batch", "needs labelled recordings", "none")
         assert labels is not None
         chosen = np.asarray(chosen, np.int64)
-        views, keys = np.tile(bins.STILL, (len(chosen), 1)), np.zeros(len(chosen), np.uint64)
+        views = np.tile(bins.STILL, (len(chosen), 1))
+        keys: NDArray[np.uint64] = np.zeros(len(chosen), np.uint64)
         partners = chosen
         if augment is not None and augment != Augment():
             durations = recordings.durations[chosen]
