@@ -180,7 +180,7 @@ def _layer(row: Json, alone: Json) -> Sequence[Child | Cell]:
 
 def _bars(rows: Sequence[Json]) -> Html:
     """Spikes and silence over the depth of the model."""
-    x: NDArray[np.float64] = np.arange(1.0, len(rows) + 1)
+    x = np.arange(1, len(rows) + 1, dtype=np.float64)
     series = [
         Curve("spikes a channel", x, _column(rows, "spikes"), charts.PALETTE[0]),
         Curve("silent share", x, _column(rows, "silent"), charts.PALETTE[1]),

@@ -112,7 +112,7 @@ def _course(metrics: Json) -> Section:
 
 
 def _curves(rows: Sequence[Json], key: str, name: str, best: int) -> Child:
-    x: NDArray[np.float64] = np.arange(1.0, len(rows) + 1)
+    x = np.arange(1, len(rows) + 1, dtype=np.float64)
     series = [Curve("training", x, _column(rows, key), charts.PALETTE[0])]
     checked = _column(rows, f"validation_{key}")
     if np.isfinite(checked).any():
@@ -125,7 +125,7 @@ def _curves(rows: Sequence[Json], key: str, name: str, best: int) -> Child:
 
 
 def _one(rows: Sequence[Json], key: str, name: str) -> Child:
-    x: NDArray[np.float64] = np.arange(1.0, len(rows) + 1)
+    x = np.arange(1, len(rows) + 1, dtype=np.float64)
     curve = Curve("", x, _column(rows, key), charts.PALETTE[2])
     return charts.curves([curve], "epoch", name, f"{name} against epochs of training")
 
