@@ -62,7 +62,9 @@ def rounds(sync, thread, threads, spins, board, wrong):  # type: ignore[no-untyp
 @pytest.mark.parametrize(("threads", "spins"), [(1, 100), (2, 4000), (2, 0), (5, 0)])
 def test_a_barrier_lets_nobody_ahead(threads: int, spins: int) -> None:
     sync, board, wrong = aligned((threads * APART,), np.int64), np.zeros(threads, np.int64), np.zeros(threads, np.int64)
-    rounds(sync.ctypes.data, 0, 0, 0, board[:1].copy(), wrong[:1].copy())  # compiled
+    # Compiled, on words of its own: a thread that found the last round in another's would not wait for it.
+    spare = aligned((APART,), np.int64)
+    rounds(spare.ctypes.data, 0, 0, 0, board[:1].copy(), wrong[:1].copy())
     work = [
         threading.Thread(target=rounds, args=(sync.ctypes.data, t, threads, spins, board, wrong))
         for t in range(threads)
