@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import math
 import re
 from pathlib import Path
@@ -374,8 +375,10 @@ def test_the_benchmark_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_peers_are_given_the_same_recurrence(monkeypatch: pytest.MonkeyPatch) -> None:
     """To their own rounding: as many spikes."""
     layers, chosen = benchmark(monkeypatch)
-    if not layers.PEERS_PYTHON.exists():
-        pytest.skip("no .venv-peers: run `make peers`")
+    missing = "import importlib.util, sys; sys.exit(any(importlib.util.find_spec(n) is None for n in sys.argv[1:]))"
+    python = layers.PEERS_PYTHON
+    if not python.exists() or subprocess.run([python, "-c", missing, *layers.PEERS], check=False).returncode:
+        pytest.skip("no snnTorch, SpikingJelly and norse in .venv-peers: run `make peers`")
     chosen.peers = layers.PEERS
     row = layers.compare("neurons", 40, chosen)
     rates = [figures["spikes"] for figures in row["figures"].values()]
