@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 import math
 import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
