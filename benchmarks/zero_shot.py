@@ -5,8 +5,8 @@
 Images are N-MNIST, speech is FSDD-SHD. The projections learn on the training recordings of digits 1 to 7 and are asked,
 on test recordings, about 1 to 7 (one of seven) and about 8 and 9 (one of two: chance is .5). How they are trained was
 chosen on the training recordings alone: two recipes were compared on 11 pairs of the digits 1 to 7, left out in turn
-and asked about, and came out alike (--choose compares all of `GRID` so). A choice is between one example of each digit, over all examples, or between the
-means of each digit's examples; both ways, image to speech and speech to image.
+and asked about, and came out alike (--choose compares all of `GRID` so). A choice is between one example of each digit,
+over all examples, or between the means of each digit's examples; both ways, image to speech and speech to image.
 
 Whether a new digit's look lies where its sound does depends on the two digits more than on the method: --all-pairs
 leaves out each of the 45 pairs of digits in turn, learns on the other eight, and says how widely that varies.
