@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import catalog, files, measure
 from ..engine import Progress, Result
@@ -37,6 +35,7 @@ from .folder import (
     reopen,
     resumable,
 )
+from .parts import Clock, facts_of, labels_of, shown_of
 from .progress import bar
 from .score import score
 from .stages import Kept, Stages
@@ -44,7 +43,6 @@ from .stages import Kept, Stages
 if TYPE_CHECKING:
     from .memory.config import MemoryConfig
 
-SHOWN = 6  # recordings whose spikes are kept for the report
 # Training recordings that set the liquid's gains: each round of `Liquid.adapt` runs all of them.
 ADAPT = 100
 
@@ -81,11 +79,11 @@ def simulate(
     """
     if out is not None:
         check_out(out)
-    clock = _Clock()
+    clock = Clock()
     with clock("load"):
         train, test, split = data.load(config.data)
     with record(config.model_dump(), config.data.name, out, command, say) as run, resumable(run), _blas(threads):
-        run.note(data={"train": _facts(train), "test": _facts(test)}, threads=threads)
+        run.note(data={"train": facts_of(train), "test": facts_of(test)}, threads=threads)
         return _to_the_end(_Simulation(config, run, threads, quiet, clock), train, test, split, finish)
 
 
@@ -113,13 +111,13 @@ def resume(
     kind = run.manifest.get("kind")
     hint = "neurosim train --resume takes it" if kind == TRAIN else "simulate again"
     check(kind is None, f"{path}", f"holds a run of a kind that cannot be resumed here; {hint}", kind)
-    clock = _Clock()
+    clock = Clock()
     with reopen(run, command), resumable(run), _blas(threads):
         config = reconfigure(run, None, (), {}, ())
         assert isinstance(config, Config)  # as the kind says
         with clock("load"):
             train, test, split = data.load(config.data)
-        found = {"train": _facts(train), "test": _facts(test)}
+        found = {"train": facts_of(train), "test": facts_of(test)}
         check(found == run.manifest["data"], f"{path}: data", "must be what the run began with; simulate again", found)
         run.note(data=found, threads=threads)
         return _to_the_end(_Simulation(config, run, threads, quiet, clock), train, test, split, finish)
@@ -181,19 +179,6 @@ _ABOUT = {
 }
 
 
-@dataclass
-class _Clock:
-    """Wall-clock seconds of each part of a run."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = round(time.perf_counter() - start, 6)
-
-
 @dataclass(frozen=True)
 class _Simulation:
     """The steps of a run, each written to the folder when it is done."""
@@ -202,7 +187,7 @@ class _Simulation:
     folder: RunFolder
     threads: int | None
     quiet: bool
-    clock: _Clock
+    clock: Clock
 
     @property
     def stages(self) -> Stages:
@@ -216,11 +201,11 @@ class _Simulation:
             spikes = _batch(result)
             predicted = readout.predict(spikes)
             layers = [*result.work, *readout.work(spikes)]
-        shown = _shown(_labels(test), predicted, test.durations)
+        shown = shown_of(labels_of(test), predicted, test.durations)
         self.keep(test, spikes, shown)
         figures = {
             **self.about(train, test, split),
-            **score(_labels(test), predicted, test.classes, _labels(train)),
+            **score(labels_of(test), predicted, test.classes, labels_of(train)),
             "spikes": len(spikes.ticks),
             "spike_digest": spikes.digest(),
             "real_time_factor": result.real_time_factor,
@@ -238,7 +223,7 @@ class _Simulation:
         return figures
 
     def train(self, train: Recordings) -> tuple[Liquid, TrainedReadout]:
-        labels = _labels(train)
+        labels = labels_of(train)
         some = train.select(data.even(labels, ADAPT))
 
         def adapt() -> Kept:
@@ -288,30 +273,10 @@ class _Simulation:
         }
 
 
-def _shown(
-    labels: NDArray[np.int64], predicted: NDArray[np.int64], durations: NDArray[np.float64]
-) -> list[dict[str, Any]]:
-    """The first recording of each of the first classes."""
-    firsts = [int(np.flatnonzero(labels == label)[0]) for label in np.unique(labels)[:SHOWN]]
-    return [
-        {"index": i, "label": int(labels[i]), "predicted": int(predicted[i]), "duration": float(durations[i])}
-        for i in firsts
-    ]
-
-
 def _batch(result: Result) -> Recordings:
     spikes = result.spikes["liquid"]
     assert isinstance(spikes, Recordings)  # because the input was
     return spikes
-
-
-def _labels(recordings: Recordings) -> NDArray[np.int64]:
-    assert recordings.labels is not None  # data.load has made sure
-    return recordings.labels
-
-
-def _facts(recordings: Recordings) -> dict[str, Any]:
-    return {"digest": recordings.digest(), "recordings": len(recordings), "events": len(recordings.ticks)}
 
 
 def _blas(threads: int | None) -> AbstractContextManager[Any]:

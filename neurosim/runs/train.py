@@ -31,9 +31,9 @@ from .folder import (
     reopen,
     resumable,
 )
+from .parts import Clock, facts_of, labels_of, shown_of
 from .progress import DELAY, bar
 from .score import score
-from .simulate import _Clock, _facts, _labels, _shown
 from .train_config import TrainConfig, reconfigure_train
 
 try:
@@ -66,7 +66,7 @@ class Job:
     command: Sequence[str] = ()
     say: Callable[[str], None] = lambda line: None
     finish: Finish = ()
-    clock: _Clock = field(default_factory=_Clock)
+    clock: Clock = field(default_factory=Clock)
 
 
 def train(config: TrainConfig, out: Path | None = None, job: Job | None = None) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def train(config: TrainConfig, out: Path | None = None, job: Job | None = None) 
             _Training(config, job, crew, None, train, test, name).fit()
             return {}
         with record(config.model_dump(), config.data.name, out, job.command, job.say) as run, resumable(run, TRAIN):
-            run.note(kind=TRAIN, data={"train": _facts(train), "test": _facts(test)}, threads=job.threads)
+            run.note(kind=TRAIN, data={"train": facts_of(train), "test": facts_of(test)}, threads=job.threads)
             versions = {**run.manifest["versions"], "torch": str(torch.__version__)}
             run.note(processes=crew.size, versions=versions)
             return _to_the_end(_Training(config, job, crew, run, train, test, name))
@@ -121,7 +121,7 @@ def resume(path: Path, job: Job | None = None) -> dict[str, Any]:
         config = reconfigure_train(run, sources_of(None, (), {}), ())
         with job.clock("load"):
             train, test, name = _load(config)
-        found = {"train": _facts(train), "test": _facts(test)}
+        found = {"train": facts_of(train), "test": facts_of(test)}
         kept = run.manifest.get("data", found)
         check(found == kept, f"{path}: data", "must be what the run began with; train again", found)
         if not crew.leads:
@@ -143,7 +143,7 @@ class _Training:
 
     def fit(self) -> tuple[SpikingNet, Binning, Trainer]:
         """The trained network, its weights rounded so that the engine finds the same spikes."""
-        config, labels = self.config, _labels(self.train)
+        config, labels = self.config, labels_of(self.train)
         learn, stop = _validation(config, self.train, labels)
         binning = config.binning(self.train.shape, float(self.train.durations.max()))
         net = SpikingNet(binning.shape, len(self.train.classes), config.design(), binning.dt, config.seed)
@@ -157,7 +157,7 @@ class _Training:
 
     def results(self) -> dict[str, Any]:
         """Train, test, run event by event, write."""
-        run, clock, labels = self.folder, self.job.clock, _labels(self.test)
+        run, clock, labels = self.folder, self.job.clock, labels_of(self.test)
         assert run is not None  # this process writes
         with clock("train"):
             net, binning, trainer = self.fit()
@@ -166,12 +166,12 @@ class _Training:
             predicted = scores(net, binning, self.test).argmax(axis=1).astype(np.int64)
         with clock("engine"):
             played, found = self.play(net, binning)
-        shown = _shown(labels, predicted, played.durations)
+        shown = shown_of(labels, predicted, played.durations)
         self.keep(played, found["recordings"], shown)
         course = trainer.course
         figures = {
             **self.about(net, trainer),
-            **score(labels, predicted, self.test.classes, _labels(self.train)),
+            **score(labels, predicted, self.test.classes, labels_of(self.train)),
             "history": course.history,
             "best_epoch": course.best,
             "stopped_early": course.stopped,
@@ -198,7 +198,7 @@ class _Training:
         layers = list(result.work)
         return played, {
             "recordings": spikes[-1],
-            "engine_accuracy": float(np.mean(event.scores(result).argmax(axis=1) == _labels(self.test))),
+            "engine_accuracy": float(np.mean(event.scores(result).argmax(axis=1) == labels_of(self.test))),
             "identical": _identical(net, binning, self.test, spikes) if event.exact else False,
             "spikes": sum(len(s.ticks) for s in spikes),
             "spike_digest": hashlib.sha256("".join(s.digest() for s in spikes).encode()).hexdigest(),
@@ -246,7 +246,7 @@ def _to_the_end(training: _Training) -> dict[str, Any]:
 
 def _load(config: TrainConfig) -> tuple[Recordings, Recordings, str]:
     train, test, name = data.load(config.data)
-    check_labels(_labels(train), _labels(test), train.classes, f"the {name} recordings")
+    check_labels(labels_of(train), labels_of(test), train.classes, f"the {name} recordings")
     return train, test, name
 
 
