@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from .. import files
 from ..camera import EventCamera
 from ..catalog import Dataset, Findings, cache_folder
-from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, check
+from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, require
 from ..fetch import scratch
 from ..spikes import Recordings, Spikes
 from .nmnist import FOLDERS, SHAPE, read_split, verify_splits
@@ -89,10 +89,10 @@ class Recipe:
     camera: EventCamera = field(default_factory=EventCamera)
 
     def __post_init__(self) -> None:
-        check(0 <= self.seed < 2**64, "digits.seed", "must be 0 to 2^64 - 1", self.seed)
-        check(0 < self.contrast <= 1e6, "digits.contrast", "must be > 0, at most a million", self.contrast)
-        check(0.02 <= self.saccade <= 1, "digits.saccade", "must be 0.02 to 1 s", self.saccade)
-        check(0 < self.step <= self.saccade / 10, "digits.step", "must be > 0 s, at most saccade / 10", self.step)
+        require(0 <= self.seed < 2**64, "digits.seed", "must be 0 to 2^64 - 1", self.seed)
+        require(0 < self.contrast <= 1e6, "digits.contrast", "must be > 0, at most a million", self.contrast)
+        require(0.02 <= self.saccade <= 1, "digits.saccade", "must be 0.02 to 1 s", self.saccade)
+        require(0 < self.step <= self.saccade / 10, "digits.step", "must be > 0 s, at most saccade / 10", self.step)
 
 
 def load(split: str, root: Path) -> Recordings:

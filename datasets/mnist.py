@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .. import files
 from ..catalog import Dataset, Findings, where_to_put
-from ..errors import NeurosimInputError, NeurosimMissingError, check, pick
+from ..errors import NeurosimInputError, NeurosimMissingError, lookup, require
 from ..fetch import Source, install
 from ..spikes import Recordings
 from .digits import REACH, SIDE, ZOOM, Recipe, way
@@ -127,7 +127,7 @@ def record(pixels: NDArray[np.uint8], first: int = 0, recipe: Recipe | None = No
     """
     from tqdm import tqdm
 
-    check(pixels.shape[1:] == (SIDE_OF_IMAGE, SIDE_OF_IMAGE), "record.pixels", "must be [n, 28, 28]", pixels.shape)
+    require(pixels.shape[1:] == (SIDE_OF_IMAGE, SIDE_OF_IMAGE), "record.pixels", "must be [n, 28, 28]", pixels.shape)
     recipe = recipe or Recipe()
     ticks, units, lengths, duration = [], [], [0], 0.0
     for i, image in enumerate(tqdm(pixels, "recording", unit="image", delay=2.0, disable=quiet or None)):
@@ -150,7 +150,7 @@ def record_split(info: Dataset, split: str, root: Path) -> Recordings:
 
 def read_split(info: Dataset, split: str, root: Path) -> files.Images:
     """One split of a dataset in MNIST's layout, as images."""
-    pixels, labels = (find_file(info, name, root) for name in pick(FILES, split, f"split of {info.name}"))
+    pixels, labels = (find_file(info, name, root) for name in lookup(FILES, split, f"split of {info.name}"))
     return files.read_images(pixels, labels, len(info.classes))
 
 

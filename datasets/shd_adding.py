@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..catalog import Dataset, Findings
-from ..errors import check
+from ..errors import require
 from ..spikes import Recordings
 from . import shd
 
@@ -73,10 +73,10 @@ def adding(utterances: Recordings, n: int, seed: int) -> Recordings:
     from ..kernels.random import uniforms
 
     labels = utterances.labels
-    check(labels is not None and len(labels) > 0, "adding.utterances", "must be labelled, and some", len(utterances))
+    require(labels is not None and len(labels) > 0, "adding.utterances", "must be labelled, and some", len(utterances))
     assert labels is not None  # checked above
-    check(n >= 0, "adding.n", "must be >= 0", n)
-    check(0 <= seed < 2**63, "adding.seed", "must be in 0..2^63 - 1", seed)
+    require(n >= 0, "adding.n", "must be >= 0", n)
+    require(0 <= seed < 2**63, "adding.seed", "must be in 0..2^63 - 1", seed)
     draws = np.empty(2 * n)
     uniforms(np.uint64(seed), 0, 0, draws)
     pairs = (draws * len(utterances)).astype(np.int64).reshape(n, 2)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import check
+from .errors import require
 from .spikes import Spikes
 
 MICROSECOND = 1e-6
@@ -51,11 +51,13 @@ class EventCamera:
     def __post_init__(self) -> None:
         for name in ("threshold_on", "threshold_off"):
             value = getattr(self, name)
-            check(math.isfinite(value) and value > 0, f"EventCamera.{name}", "must be > 0 units of log-light", value)
-        check(0 <= self.mismatch <= 0.3, "EventCamera.mismatch", "must be 0 to 0.3 of the threshold", self.mismatch)
+            require(math.isfinite(value) and value > 0, f"EventCamera.{name}", "must be > 0 units of log-light", value)
+        require(0 <= self.mismatch <= 0.3, "EventCamera.mismatch", "must be 0 to 0.3 of the threshold", self.mismatch)
         for name, unit in (("refractory", "s"), ("noise_rate", "Hz")):
             value = getattr(self, name)
-            check(math.isfinite(value) and value >= 0, f"EventCamera.{name}", f"must be finite and >= 0 {unit}", value)
+            require(
+                math.isfinite(value) and value >= 0, f"EventCamera.{name}", f"must be finite and >= 0 {unit}", value
+            )
 
     def see(self, film: NDArray[np.float64], step: float, seed: int = 0, recording: int = 0) -> Spikes:
         """The events of one film.
@@ -75,10 +77,10 @@ class EventCamera:
 
         film = np.ascontiguousarray(film, np.float64)
         rule = "must be [frames >= 2, height >= 1, width >= 1]"
-        check(film.ndim == 3 and len(film) >= 2 and film.size > 0, "film", rule, film.shape)
-        check(math.isfinite(step) and step > 0, "step", "must be > 0 s", step)
+        require(film.ndim == 3 and len(film) >= 2 and film.size > 0, "film", rule, film.shape)
+        require(math.isfinite(step) and step > 0, "step", "must be > 0 s", step)
         brightest = max(-float(film.min()), float(film.max()))  # NaN where there is one
-        check(brightest <= BRIGHTEST, "film", f"must be finite log-light within +-{BRIGHTEST:g}", brightest)
+        require(brightest <= BRIGHTEST, "film", f"must be finite log-light within +-{BRIGHTEST:g}", brightest)
         frames, height, width = film.shape
         pixels = height * width
         duration = (frames - 1) * step
@@ -106,7 +108,7 @@ class EventCamera:
         # One integer an event, time first, sorts both at once and leaves no tie to chance.
         events = np.sort(np.concatenate([ticks[:count] * (2 * pixels) + units[:count], noise]))
         times, units = np.divmod(events, 2 * pixels)
-        return Spikes.trusted(
+        return Spikes.unchecked(
             np.minimum(times * MICROSECOND, duration), units.astype(np.int32), 2 * pixels, duration, (2, height, width)
         )
 
@@ -125,5 +127,5 @@ class EventCamera:
 def _stream(seed: int, stream: int) -> np.random.Generator:
     """Philox is counter-based: one key a stream, so recordings can be made in any order and on any thread."""
     for name, value in (("seed", seed), ("recording", stream)):
-        check(0 <= value < 2**64, name, "must be 0 to 2^64 - 1", value)
+        require(0 <= value < 2**64, name, "must be 0 to 2^64 - 1", value)
     return np.random.Generator(np.random.Philox(key=np.array([seed, stream], np.uint64)))

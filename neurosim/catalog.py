@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import NeurosimInputError, NeurosimMissingError, check, pick
+from .errors import NeurosimInputError, NeurosimMissingError, lookup, require
 from .fetch import Source, digest
 from .spikes import Recordings
 
@@ -96,7 +96,7 @@ def module(name: str) -> ModuleType:
     Raises:
         NeurosimInputError: no such dataset; names the nearest.
     """
-    return pick(modules(), name, "dataset")
+    return lookup(modules(), name, "dataset")
 
 
 def cache_folder(dataset: Dataset) -> Path:
@@ -157,7 +157,7 @@ def load(name: str, split: str, root: Path | str | None = None) -> Recordings:
         NeurosimFormatError: a file is not what it should be.
     """
     found = module(name)
-    pick(dict.fromkeys(found.INFO.splits), split, f"split of {name}")
+    lookup(dict.fromkeys(found.INFO.splits), split, f"split of {name}")
     loader: Callable[[str, Path], Recordings] = found.load
     return loader(split, find_root(found.INFO, root))
 
@@ -193,7 +193,7 @@ def hold_out(name: str, group: str, value: int, root: Path | str | None = None) 
     info = module(name).INFO
     if not info.groups:
         raise NeurosimInputError(f"data.held_out_{group}: {name} does not say its {group}s; leave it out")
-    pick(dict.fromkeys(info.groups), group, f"group of {name}")
+    lookup(dict.fromkeys(info.groups), group, f"group of {name}")
     every = [load(name, split, root) for split in info.splits]
     for split, part in zip(info.splits, every, strict=True):
         if group not in part.groups:
@@ -204,7 +204,7 @@ def hold_out(name: str, group: str, value: int, root: Path | str | None = None) 
             f"data.held_out_{group}: no recording of {group} {value}; choose from {', '.join(map(str, known))}"
         )
     train = every[0].select(np.asarray(every[0].groups[group]) != value)
-    check(len(train) > 0, f"data.held_out_{group}", f"must leave recordings of another {group} to train on", value)
+    require(len(train) > 0, f"data.held_out_{group}", f"must leave recordings of another {group} to train on", value)
     held = [part.select(np.asarray(part.groups[group]) == value) for part in every]
     return train, _join([part for part in held if len(part)])
 
@@ -215,7 +215,7 @@ def _join(parts: list[Recordings]) -> Recordings:
         return parts[0]
     first = parts[0]
     for part in parts:
-        check(part.shape == first.shape, "data.root", f"must hold files of one sensor {first.shape}", part.shape)
+        require(part.shape == first.shape, "data.root", f"must hold files of one sensor {first.shape}", part.shape)
     starts = np.cumsum([0, *(len(part.ticks) for part in parts)])
     labels = [part.labels for part in parts if part.labels is not None]
     return Recordings(

@@ -37,15 +37,15 @@ class NeurosimInterruptedError(NeurosimError):
     """A run that was interrupted and has put on disk what it needs to go on; says how."""
 
 
-def check(holds: bool, thing: str, rule: str, got: object) -> None:
-    """Raise `NeurosimInputError` reading `LIF.tau_mem: must be > 0 s (got -0.02)` unless `holds`."""
-    if not holds:
+def require(condition: bool, name: str, rule: str, got: object) -> None:
+    """Raise `NeurosimInputError` reading `LIF.tau_mem: must be > 0 s (got -0.02)` unless `condition`."""
+    if not condition:
         # Numpy scalars print as plain numbers.
         value = got.item() if hasattr(got, "item") and getattr(got, "ndim", 1) == 0 else got
-        raise NeurosimInputError(f"{thing}: {rule} (got {value})")
+        raise NeurosimInputError(f"{name}: {rule} (got {value})")
 
 
-def pick(table: Mapping[str, T], name: str, what: str) -> T:
+def lookup(table: Mapping[str, T], name: str, what: str) -> T:
     """The entry `name` of a closed table, or an error with the nearest name and the whole list.
 
     Raises:

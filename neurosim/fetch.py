@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from .errors import NeurosimError, NeurosimWriteError, check, pick
+from .errors import NeurosimError, NeurosimWriteError, lookup, require
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -78,9 +78,9 @@ class Patience:
     largest: int = LARGEST
 
     def __post_init__(self) -> None:
-        check(self.attempts >= 1, "Patience.attempts", "must be >= 1", self.attempts)
-        check(self.pause >= 0, "Patience.pause", "must be >= 0 s", self.pause)
-        check(self.timeout > 0, "Patience.timeout", "must be > 0 s", self.timeout)
+        require(self.attempts >= 1, "Patience.attempts", "must be >= 1", self.attempts)
+        require(self.pause >= 0, "Patience.pause", "must be >= 0 s", self.pause)
+        require(self.timeout > 0, "Patience.timeout", "must be > 0 s", self.timeout)
 
 
 class _Passing(Exception):
@@ -123,7 +123,7 @@ def download(source: Source, folder: Path, patience: Patience | None = None, qui
 def digest(path: Path, checksum: str) -> str:
     """The checksum of a file, of the same kind as `checksum` and written in the same way."""
     kind = checksum.partition(":")[0]
-    state = pick(DIGESTS, kind, "checksum")()
+    state = lookup(DIGESTS, kind, "checksum")()
     with open(path, "rb") as file:
         while block := file.read(BLOCK):
             state.update(block)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import check
+from .errors import require
 from .kernels import frames as kernel
 from .kernels.parallel import spread
 from .spikes import Recordings, Spikes
@@ -63,9 +63,11 @@ def to_frames(
         NeurosimInputError: none or several ways to cut, or one out of range.
     """
     given = [value for value in (bins, window, count) if value is not None]
-    check(len(given) == 1, "to_frames", "needs exactly one of bins, window and count", f"{len(given)} of them")
-    check(given[0] > 0, "to_frames", "needs bins, window or count > 0", given[0])
-    check(0 <= overlap < (1 if bins else given[0]), "to_frames.overlap", "must be >= 0 and less than a frame", overlap)
+    require(len(given) == 1, "to_frames", "needs exactly one of bins, window and count", f"{len(given)} of them")
+    require(given[0] > 0, "to_frames", "needs bins, window or count > 0", given[0])
+    require(
+        0 <= overlap < (1 if bins else given[0]), "to_frames.overlap", "must be >= 0 and less than a frame", overlap
+    )
     if count is not None:
         return _by_count(events, count, int(overlap), partial, threads, out)
     if isinstance(events, Spikes):
@@ -90,10 +92,10 @@ def to_voxel_grid(
         NeurosimInputError: bins out of range, or a sensor that is not (2, height, width).
     """
     shape = events.shape
-    check(bins > 0, "to_voxel_grid.bins", "must be > 0", bins)
-    check(len(shape) == 3 and shape[0] == 2, "to_voxel_grid", "needs a sensor (2 polarities, height, width)", shape)
+    require(bins > 0, "to_voxel_grid.bins", "must be > 0", bins)
+    require(len(shape) == 3 and shape[0] == 2, "to_voxel_grid", "needs a sensor (2 polarities, height, width)", shape)
     pixels = shape[1] * shape[2]
-    check(bins * pixels < 1 << 32, "to_voxel_grid.bins", "must leave fewer than 2^32 voxels a recording", bins)
+    require(bins * pixels < 1 << 32, "to_voxel_grid.bins", "must leave fewer than 2^32 voxels a recording", bins)
     if isinstance(events, Spikes):
         grid = _room(out, (bins, 1, *shape[1:]), np.float64)
         kernel.voxels(events.times, events.units, MICROSECONDS, *_scratch(len(events)), grid.reshape(bins, pixels))
@@ -212,12 +214,12 @@ def _room(out: NDArray | None, shape: tuple[int, ...], dtype: type) -> NDArray:
         return np.empty(shape, dtype)
     # The words only where they are needed: they cost as much as a recording's frames.
     if not (out.shape == shape and out.dtype == dtype and out.flags.c_contiguous):
-        check(False, "out", f"must be a contiguous {np.dtype(dtype)} array {shape}", f"{out.dtype} {out.shape}")
+        require(False, "out", f"must be a contiguous {np.dtype(dtype)} array {shape}", f"{out.dtype} {out.shape}")
     return out
 
 
 def _spread(fill: Callable[[int, int], None], offsets: NDArray[np.int64], threads: int, grain: int) -> None:
-    check(threads > 0, "threads", "must be > 0", threads)
+    require(threads > 0, "threads", "must be > 0", threads)
     spread(fill, offsets, threads, grain)
 
 
@@ -237,7 +239,7 @@ def _check_units(events: Spikes | Recordings, a: int, b: int) -> None:
     # The smallest of unsigned numbers is not worth looking for.
     if units.size and (units.max() >= size or (units.dtype.kind != "u" and units.min() < 0)):
         got = f"{units.min()} to {units.max()}"
-        check(False, f"{type(events).__name__}.units", f"must be >= 0 and < size {size}", got)
+        require(False, f"{type(events).__name__}.units", f"must be >= 0 and < size {size}", got)
 
 
 def _whole(time: float) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from .errors import NeurosimMissingError
 
 
-def lazily(package: str, public: Mapping[str, str]) -> Callable[[str], object]:
+def lazy_getattr(package: str, public: Mapping[str, str]) -> Callable[[str], object]:
     """The `__getattr__` of a package (PEP 562) whose names lie in the modules that `public` says.
 
     Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import TypeAlias, TypeVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import NeurosimInputError, check, pick
+from .errors import NeurosimInputError, lookup, require
 from .neurons import Neuron
 from .plasticity import LearningRule, ShortTermPlasticity
 from .synapses import Convolution, Distribution, Pattern, Side, Value, check_value
@@ -40,7 +39,7 @@ class PoissonSource:
     rate: float
 
     def __post_init__(self) -> None:
-        check(math.isfinite(self.rate) and self.rate >= 0, "PoissonSource.rate", "must be >= 0 spikes/s", self.rate)
+        require(math.isfinite(self.rate) and self.rate >= 0, "PoissonSource.rate", "must be >= 0 spikes/s", self.rate)
 
 
 Model: TypeAlias = "Neuron | SpikeSource | PoissonSource"
@@ -71,29 +70,31 @@ class Population:
     positions: NDArray | None = None
 
     def __post_init__(self) -> None:
-        check(isinstance(self.name, str) and self.name != "", "Population.name", "must be a name", repr(self.name))
+        require(isinstance(self.name, str) and self.name != "", "Population.name", "must be a name", repr(self.name))
         thing = f"Population[{self.name!r}]"
         shape = (self.shape,) if isinstance(self.shape, (int, np.integer)) else tuple(self.shape)
         whole = all(isinstance(n, (int, np.integer)) and n > 0 for n in shape) and shape
-        check(bool(whole), f"{thing}.shape", "must be whole numbers > 0", self.shape)
+        require(bool(whole), f"{thing}.shape", "must be whole numbers > 0", self.shape)
         object.__setattr__(self, "shape", tuple(int(n) for n in shape))
-        check(self.size <= LARGEST, f"{thing}.shape", f"must unfold to <= {LARGEST} units", self.size)
+        require(self.size <= LARGEST, f"{thing}.shape", f"must unfold to <= {LARGEST} units", self.size)
         models = (Neuron, SpikeSource, PoissonSource)
-        check(isinstance(self.model, models), f"{thing}.model", "must be a neuron or a source", self.model)
+        require(isinstance(self.model, models), f"{thing}.model", "must be a neuron or a source", self.model)
         self._check_initial(thing)
         if self.positions is not None:
             at = np.asarray(self.positions, np.float64)
-            check(at.ndim == 2 and len(at) == self.size, f"{thing}.positions", f"must be [{self.size}, dims]", at.shape)
-            check(bool(np.isfinite(at).all()), f"{thing}.positions", "must be finite", "NaN or infinity")
+            require(
+                at.ndim == 2 and len(at) == self.size, f"{thing}.positions", f"must be [{self.size}, dims]", at.shape
+            )
+            require(bool(np.isfinite(at).all()), f"{thing}.positions", "must be finite", "NaN or infinity")
 
     def _check_initial(self, thing: str) -> None:
         states = self.model.state if isinstance(self.model, Neuron) else ()
         for name, value in self.initial.items():
-            pick(dict.fromkeys(states), name, f"{thing}.initial")
+            lookup(dict.fromkeys(states), name, f"{thing}.initial")
             check_value(value, f"{thing}.initial[{name!r}]")
             if not isinstance(value, Distribution) and np.ndim(value) == 1:
                 held = np.size(value)
-                check(held == self.size, f"{thing}.initial[{name!r}]", f"must hold {self.size} values", held)
+                require(held == self.size, f"{thing}.initial[{name!r}]", f"must hold {self.size} values", held)
 
     @property
     def size(self) -> int:
@@ -137,11 +138,11 @@ class Projection:
     def __post_init__(self) -> None:
         if self.name is None:
             object.__setattr__(self, "name", f"{self.source}->{self.target}")
-        check(isinstance(self.pattern, Pattern), f"{self}.pattern", "must be a connection pattern", self.pattern)
+        require(isinstance(self.pattern, Pattern), f"{self}.pattern", "must be a connection pattern", self.pattern)
         check_value(self.weight, f"{self}.weight")
         check_value(self.delay, f"{self}.delay")
         if not isinstance(self.delay, Distribution):
-            check(
+            require(
                 np.min(self.delay, initial=1.0) > 0, f"{self}.delay", "must be > 0 s", np.min(self.delay, initial=1.0)
             )
         rules = (
@@ -150,7 +151,7 @@ class Projection:
         )
         for name, kind, what in rules:
             value = getattr(self, name)
-            check(value is None or isinstance(value, kind), f"{self}.{name}", f"must be {what} or None", value)
+            require(value is None or isinstance(value, kind), f"{self}.{name}", f"must be {what} or None", value)
         if not isinstance(self.weight, Distribution) and not isinstance(self.pattern, Convolution):
             self.check_bounds(np.atleast_1d(self.weight))
 
@@ -160,7 +161,7 @@ class Projection:
         if rule is not None:
             bad = weights[(weights < rule.w_min) | (weights > rule.w_max)]
             span = f"[{rule.w_min:g}, {rule.w_max:g}] of its {type(rule).__name__}"
-            check(bad.size == 0, f"{self}.weight", f"must lie in {span}", bad[0] if bad.size else None)
+            require(bad.size == 0, f"{self}.weight", f"must lie in {span}", bad[0] if bad.size else None)
 
     def __str__(self) -> str:
         return f"Projection[{self.name!r}]"
@@ -188,8 +189,8 @@ class PoissonInput:
     def __post_init__(self) -> None:
         if self.name is None:
             object.__setattr__(self, "name", f"poisson->{self.target}")
-        check(math.isfinite(self.rate) and self.rate >= 0, f"{self}.rate", "must be >= 0 spikes/s", self.rate)
-        check(math.isfinite(self.weight), f"{self}.weight", "must be finite", self.weight)
+        require(math.isfinite(self.rate) and self.rate >= 0, f"{self}.rate", "must be >= 0 spikes/s", self.rate)
+        require(math.isfinite(self.weight), f"{self}.weight", "must be finite", self.weight)
 
     def __str__(self) -> str:
         return f"PoissonInput[{self.name!r}]"
@@ -216,7 +217,7 @@ class Network:
         for name in ("populations", "projections", "stimuli"):
             # By name: sums of inputs are then made in one order, however the network was put together.
             object.__setattr__(self, name, _by_name(getattr(self, name)))
-        check(len(self.populations) > 0, "Network.populations", "needs at least one", 0)
+        require(len(self.populations) > 0, "Network.populations", "needs at least one", 0)
         for projection in self.projections:
             source = self.population(projection.source, f"{projection}.source")
             target = self.population(projection.target, f"{projection}.target")
@@ -232,7 +233,7 @@ class Network:
 
     def population(self, name: str, what: str = "Network.population") -> Population:
         """The population of this name; `what` asks for it in the error."""
-        return pick({p.name: p for p in self.populations}, name, what)
+        return lookup({p.name: p for p in self.populations}, name, what)
 
     def receptor(self, joint: Projection | PoissonInput) -> int:
         """The row of the target's inputs that a projection or stimulus adds to."""
@@ -244,7 +245,7 @@ class Network:
         if joint.receptor is None:
             return 0
         rows = {name: row for row, name in enumerate(model.receptors)}
-        return pick(rows, joint.receptor, f"{joint}.receptor")
+        return lookup(rows, joint.receptor, f"{joint}.receptor")
 
     def _check_sign(self, joint: Projection | PoissonInput) -> None:
         """Raise where a weight is negative that the target's receptor cannot take."""
@@ -253,13 +254,7 @@ class Network:
             return
         receptor, least = model.receptors[self.receptor(joint)], np.min(joint.weight, initial=0.0)
         kind = type(model).__name__
-        check(receptor not in model.positive or least >= 0, f"{joint}.weight", f"must be >= 0 S for {kind}", least)
-
-
-def stream(seed: int, *labels: str) -> int:
-    """The 64-bit key of a stream of random numbers: streams of different seeds or labels are independent."""
-    text = "\0".join((str(int(seed)), *labels))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+        require(receptor not in model.positive or least >= 0, f"{joint}.weight", f"must be >= 0 S for {kind}", least)
 
 
 def _by_name(items: Sequence[Named]) -> tuple[Named, ...]:

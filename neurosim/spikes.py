@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import NeurosimInputError, check
+from .errors import NeurosimInputError, require
 
 # A time this close below a grid point, in steps, belongs to it: k * dt is seldom exact in binary.
 GRID_SLACK = 1e-6
@@ -44,10 +44,10 @@ class Spikes:
         object.__setattr__(self, "duration", float(self.duration))
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape) or (self.size,))
         t, u = self.times, self.units
-        check(t.ndim == 1 and t.shape == u.shape, "Spikes.units", "must have one unit for each time", u.shape)
-        check(self.size > 0, "Spikes.size", "must be > 0 units", self.size)
-        check(math.prod(self.shape) == self.size, "Spikes.shape", f"must unfold to size {self.size}", self.shape)
-        check(
+        require(t.ndim == 1 and t.shape == u.shape, "Spikes.units", "must have one unit for each time", u.shape)
+        require(self.size > 0, "Spikes.size", "must be > 0 units", self.size)
+        require(math.prod(self.shape) == self.size, "Spikes.shape", f"must unfold to size {self.size}", self.shape)
+        require(
             math.isfinite(self.duration) and self.duration >= 0,
             "Spikes.duration",
             "must be finite and >= 0 s",
@@ -59,13 +59,13 @@ class Spikes:
                 raise NeurosimInputError(
                     f"Spikes.times: must be ascending, in seconds ({_descent(t, rises)}); see Spikes.sort"
                 )
-            check(t[0] >= 0, "Spikes.times", "must be >= 0 s", t[0])
-            check(t[-1] <= self.duration, "Spikes.duration", f"must reach the last event at {t[-1]} s", self.duration)
-            check(u.min() >= 0, "Spikes.units", "must be >= 0", u.min())
-            check(u.max() < self.size, "Spikes.units", f"must be < size {self.size}", u.max())
+            require(t[0] >= 0, "Spikes.times", "must be >= 0 s", t[0])
+            require(t[-1] <= self.duration, "Spikes.duration", f"must reach the last event at {t[-1]} s", self.duration)
+            require(u.min() >= 0, "Spikes.units", "must be >= 0", u.min())
+            require(u.max() < self.size, "Spikes.units", f"must be < size {self.size}", u.max())
 
     @classmethod
-    def trusted(
+    def unchecked(
         cls,
         times: NDArray[np.float64],
         units: NDArray[np.int32],
@@ -85,7 +85,7 @@ class Spikes:
     ) -> Spikes:
         """From events in any order; ties keep theirs. `duration` None means up to the last event."""
         t, u = np.asarray(times, np.float64), np.asarray(units)
-        check(t.ndim == 1 and t.shape == u.shape, "Spikes.units", "must have one unit for each time", u.shape)
+        require(t.ndim == 1 and t.shape == u.shape, "Spikes.units", "must have one unit for each time", u.shape)
         order = np.argsort(t, kind="stable")
         last = float(t[order[-1]]) if t.size else 0.0
         return cls(t[order], u[order], size, last if duration is None else duration, shape)
@@ -102,16 +102,16 @@ class Spikes:
         A `stop` at or after `duration` also takes an event that lies exactly on it, so windows that tile a
         recording lose nothing.
         """
-        check(0 <= start <= stop, "Spikes.window", "needs 0 <= start <= stop, in seconds", (start, stop))
+        require(0 <= start <= stop, "Spikes.window", "needs 0 <= start <= stop, in seconds", (start, stop))
         first = np.searchsorted(self.times, start, side="left")
         last = np.searchsorted(self.times, stop, side="right" if stop >= self.duration else "left")
         times = np.minimum(self.times[first:last] - start, stop - start)
-        return Spikes.trusted(times, self.units[first:last], self.size, stop - start, self.shape)
+        return Spikes.unchecked(times, self.units[first:last], self.size, stop - start, self.shape)
 
     def merge(self, *others: Spikes) -> Spikes:
         """All events of several recordings of the same population, in time order (ties: in argument order)."""
         for other in others:
-            check(other.shape == self.shape, "Spikes.merge", f"needs the same shape {self.shape}", other.shape)
+            require(other.shape == self.shape, "Spikes.merge", f"needs the same shape {self.shape}", other.shape)
         every = (self, *others)
         times, units = (np.concatenate([getattr(s, name) for s in every]) for name in ("times", "units"))
         return Spikes.sort(times, units, self.size, max(s.duration for s in every), self.shape)
@@ -126,7 +126,7 @@ class Spikes:
 
     def steps(self, dt: float) -> NDArray[np.int64]:
         """[n] the grid step of each event: step k holds `k dt <= t < (k + 1) dt`."""
-        check(dt > 0, "Spikes.steps", "needs dt > 0 s", dt)
+        require(dt > 0, "Spikes.steps", "needs dt > 0 s", dt)
         return np.floor(self.times / dt + GRID_SLACK).astype(np.int64)
 
     def to_grid(self, dt: float) -> NDArray[np.int32]:
@@ -141,8 +141,8 @@ class Spikes:
     def from_grid(cls, grid: object, dt: float, shape: tuple[int, ...] = ()) -> Spikes:
         """From [steps, size] counts; a count of c becomes c events at `step * dt`."""
         counts = np.asarray(grid)
-        check(counts.ndim == 2, "Spikes.from_grid", "needs a grid [steps, size]", counts.shape)
-        check(counts.size == 0 or counts.min() >= 0, "Spikes.from_grid", "needs counts >= 0", counts.min(initial=0))
+        require(counts.ndim == 2, "Spikes.from_grid", "needs a grid [steps, size]", counts.shape)
+        require(counts.size == 0 or counts.min() >= 0, "Spikes.from_grid", "needs counts >= 0", counts.min(initial=0))
         steps, units = np.nonzero(counts)
         repeats = counts[steps, units].astype(np.int64)
         return cls(
@@ -195,13 +195,13 @@ class Recordings(Sequence[Spikes]):
         _convert(self, "durations", np.float64)
         object.__setattr__(self, "shape", tuple(self.shape) or (self.size,))
         o, n = self.offsets, len(self.durations)
-        check(
+        require(
             o.shape == (n + 1,) and o[0] == 0 and bool(np.all(o[1:] >= o[:-1])),
             "Recordings.offsets",
             f"must rise from 0 in {n + 1} entries",
             o.shape,
         )
-        check(
+        require(
             len(self.ticks) == len(self.units) == o[-1],
             "Recordings.ticks",
             f"must hold {o[-1]} events, as units",
@@ -209,17 +209,17 @@ class Recordings(Sequence[Spikes]):
         )
         if self.labels is not None:
             _convert(self, "labels", np.int64)
-            check(self.labels.shape == (n,), "Recordings.labels", f"must hold {n} labels", self.labels.shape)
+            require(self.labels.shape == (n,), "Recordings.labels", f"must hold {n} labels", self.labels.shape)
         for name, values in self.groups.items():
-            check(len(values) == n, f"Recordings.groups[{name!r}]", f"must hold {n} values", len(values))
+            require(len(values) == n, f"Recordings.groups[{name!r}]", f"must hold {n} values", len(values))
 
     @classmethod
     def collect(cls, spikes: Sequence[Spikes], labels: object = None, classes: tuple[str, ...] = ()) -> Recordings:
         """From separate recordings of one sensor."""
-        check(len(spikes) > 0, "Recordings.collect", "needs at least one recording", 0)
+        require(len(spikes) > 0, "Recordings.collect", "needs at least one recording", 0)
         first = spikes[0]
         for s in spikes:
-            check(s.shape == first.shape, "Recordings.collect", f"needs the same shape {first.shape}", s.shape)
+            require(s.shape == first.shape, "Recordings.collect", f"needs the same shape {first.shape}", s.shape)
         offsets = np.cumsum([0, *(len(s) for s in spikes)])
         times, units = (np.concatenate([getattr(s, name) for s in spikes]) for name in ("times", "units"))
         known = None if labels is None else np.asarray(labels, np.int64)
@@ -245,7 +245,7 @@ class Recordings(Sequence[Spikes]):
         events = slice(self.offsets[i], self.offsets[i + 1])
         times = self.ticks[events].astype(np.float64)
         times *= self.tick
-        return Spikes.trusted(
+        return Spikes.unchecked(
             times, self.units[events].astype(np.int32), self.size, float(self.durations[i]), self.shape
         )
 

@@ -17,8 +17,8 @@ def events(rng: np.random.Generator, n: int, size: int, duration: float, shape: 
     return Spikes.sort(rng.random(n) * duration, rng.integers(0, size, n), size, duration, shape)
 
 
-def layers() -> list[measure.Layer]:
-    liquid = measure.Layer(
+def layers() -> list[measure.LayerCounts]:
+    liquid = measure.LayerCounts(
         name="liquid",
         inputs=240 + 50,
         outputs=50,

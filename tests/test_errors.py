@@ -1,22 +1,22 @@
 import numpy as np
 import pytest
 
-from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimWriteError, check, pick
+from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimWriteError, lookup, require
 
 
 def test_check_names_thing_rule_and_value():
     with pytest.raises(NeurosimInputError, match=r"^LIF\.tau_mem: must be > 0 s \(got -0\.02\)$"):
-        check(False, "LIF.tau_mem", "must be > 0 s", np.float64(-0.02))
-    check(True, "LIF.tau_mem", "must be > 0 s", -1)
+        require(False, "LIF.tau_mem", "must be > 0 s", np.float64(-0.02))
+    require(True, "LIF.tau_mem", "must be > 0 s", -1)
 
 
 def test_pick_suggests_the_nearest_name():
     table = {"ridge": 1, "logistic": 2}
-    assert pick(table, "ridge", "readout.kind") == 1
+    assert lookup(table, "ridge", "readout.kind") == 1
     with pytest.raises(NeurosimInputError, match=r"did you mean 'ridge'\? choose from logistic, ridge"):
-        pick(table, "rigde", "readout.kind")
+        lookup(table, "rigde", "readout.kind")
     with pytest.raises(NeurosimInputError, match=r"unknown name 'zzzz'; choose from"):
-        pick(table, "zzzz", "readout.kind")
+        lookup(table, "zzzz", "readout.kind")
 
 
 def test_exit_codes():

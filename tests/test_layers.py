@@ -20,12 +20,12 @@ from neurosim.layers import (  # noqa: E402
     LIF,
     PSN,
     SURROGATES,
-    AdaptiveLIF,
     CurrentLIF,
     DelayedLinear,
     FixedPointLIF,
     LeakyIntegrator,
     Quantity,
+    SEAdLIF,
     SpikeLinear,
     Stack,
     Surrogate,
@@ -170,7 +170,7 @@ def test_surrogates_are_derivatives_of_what_they_smooth(shape: str) -> None:
     torch.testing.assert_close(S.derivative(x.detach(), how), wanted, atol=1e-12, rtol=1e-9)
 
 
-LAYERS = [LIF, CurrentLIF, AdaptiveLIF]
+LAYERS = [LIF, CurrentLIF, SEAdLIF]
 
 
 @pytest.mark.parametrize("recurrent", [False, True])
@@ -217,16 +217,16 @@ def test_time_constants_learn_to_match_a_target() -> None:
 def test_adaptation_lowers_the_rate_and_its_constants_stay_in_their_ranges() -> None:
     settings = {"tau_mem": 0.02, "tau_adapt": 0.1, "a": 0.0, "q": 120.0, "train_tau": False, "train_adaptation": False}
     x = torch.full((400, 1), 3.0)
-    rates = [float(AdaptiveLIF(1, b=b, **settings)(x)[0].mean()) for b in (0.0, 0.2, 1.0)]
+    rates = [float(SEAdLIF(1, b=b, **settings)(x)[0].mean()) for b in (0.0, 0.2, 1.0)]
     assert rates[0] > rates[1] > rates[2] > 0
-    layer = AdaptiveLIF(64, seed=3)
+    layer = SEAdLIF(64, seed=3)
     for quantity, low, high in ((layer.tau_mem, 0.005, 0.025), (layer.tau_adapt, 0.06, 0.3), (layer.b, 0.0, 2.0)):
         value = quantity()
         assert low < value.min() < low + 0.1 * (high - low) and high - 0.1 * (high - low) < value.max() < high
     with torch.no_grad():
         layer.b.raw += 100
     assert layer.b().max() <= 2.0
-    assert torch.equal(AdaptiveLIF(64, seed=3).tau_mem(), layer.tau_mem())
+    assert torch.equal(SEAdLIF(64, seed=3).tau_mem(), layer.tau_mem())
 
 
 def test_a_current_is_integrated_as_its_equation() -> None:
@@ -328,8 +328,8 @@ def test_a_chain_of_spikes_takes_a_sweep_for_each() -> None:
         (lambda: LIF(3, dt=0.0), "LIF.dt: must be > 0 s (got 0.0)"),
         (lambda: LIF(3, reset="zeros"), "LIF.reset: unknown name 'zeros'; did you mean 'zero'?"),
         (lambda: CurrentLIF(3, reset="subtract_late"), "CurrentLIF.reset: unknown name 'subtract_late'"),
-        (lambda: AdaptiveLIF(3, surrogate="atan"), "AdaptiveLIF.surrogate: unknown name 'atan'"),
-        (lambda: AdaptiveLIF(3, tau_mem=(0.02, 0.01)), "AdaptiveLIF.tau_mem: a pair must be (low, high)"),
+        (lambda: SEAdLIF(3, surrogate="atan"), "SEAdLIF.surrogate: unknown name 'atan'"),
+        (lambda: SEAdLIF(3, tau_mem=(0.02, 0.01)), "SEAdLIF.tau_mem: a pair must be (low, high)"),
         (lambda: Surrogate("arctan", -1.0), "Surrogate.slope: must be finite and > 0 (got -1.0)"),
         (
             lambda: LIF(3)(torch.ones(5, 2, 4)),

@@ -13,7 +13,7 @@ from neurosim import measure
 from neurosim.errors import NeurosimInputError
 from neurosim.measure import traffic
 
-LAYER = measure.Layer(
+LAYER = measure.LayerCounts(
     name="hidden",
     inputs=4,
     outputs=3,
@@ -125,7 +125,7 @@ def test_every_measure_is_defined_and_goes_through_json() -> None:
     data = json.loads(json.dumps(found.to_dict()))
     assert data["synaptic_operations"] == {"Effective_ACs": 5.0, "Effective_MACs": 0.0, "Dense": 80.0}
     assert data["events_in"] == 10
-    assert [measure.Layer.from_dict(layer) for layer in data["layers"]] == [LAYER]
+    assert [measure.LayerCounts.from_dict(layer) for layer in data["layers"]] == [LAYER]
 
 
 def test_numpy_counts_become_plain() -> None:
@@ -136,11 +136,11 @@ def test_numpy_counts_become_plain() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"weights": -1}, "Layer['hidden'].weights: must be >= 0 (got -1)"),
-        ({"nonzero_weights": 13}, "Layer['hidden'].nonzero_weights: must be <= weights 12 (got 13)"),
-        ({"weight_type": "double"}, "Layer['hidden'].weight_type: must be one of float, int (got double)"),
-        ({"state_bytes": None}, "Layer['hidden'].state_bytes: must be known (got None)"),
-        ({"steps": None}, "Layer['hidden'].steps: is None without a reason; add reasons={'steps': 'why'}"),
+        ({"weights": -1}, "LayerCounts['hidden'].weights: must be >= 0 (got -1)"),
+        ({"nonzero_weights": 13}, "LayerCounts['hidden'].nonzero_weights: must be <= weights 12 (got 13)"),
+        ({"weight_type": "double"}, "LayerCounts['hidden'].weight_type: must be one of float, int (got double)"),
+        ({"state_bytes": None}, "LayerCounts['hidden'].state_bytes: must be known (got None)"),
+        ({"steps": None}, "LayerCounts['hidden'].steps: is None without a reason; add reasons={'steps': 'why'}"),
     ],
 )
 def test_a_layer_refuses(change: dict, message: str) -> None:
@@ -165,11 +165,11 @@ def test_measure_refuses(arguments: tuple, message: str) -> None:
 
 def test_stored_layers_are_checked() -> None:
     stored = LAYER.to_dict()
-    with pytest.raises(NeurosimInputError, match=r"Layer: has the fields .*\(got \['colour'\]\)"):
-        measure.Layer.from_dict(stored | {"colour": 1})
+    with pytest.raises(NeurosimInputError, match=r"LayerCounts: has the fields .*\(got \['colour'\]\)"):
+        measure.LayerCounts.from_dict(stored | {"colour": 1})
     del stored["weights"]
-    with pytest.raises(NeurosimInputError, match="Layer: needs "):
-        measure.Layer.from_dict(stored)
+    with pytest.raises(NeurosimInputError, match="LayerCounts: needs "):
+        measure.LayerCounts.from_dict(stored)
 
 
 def test_count_refuses_shapes_that_do_not_fit() -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from neurosim.errors import NeurosimInputError
-from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource, stream
+from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
 from neurosim.neurons import LIF, CobaLIF, CubaLIF
+from neurosim.random import rng_key
 from neurosim.synapses import AllToAll, Normal, OneToOne
 
 COBA = Population("coba", 4, CobaLIF())
@@ -28,9 +29,9 @@ def test_names_and_receptors_are_found() -> None:
 
 
 def test_streams_have_keys_of_their_own() -> None:
-    keys = {stream(seed, a, b) for seed in (0, 1, -1) for a in ("x", "xy", "") for b in ("yz", "z", "")}
+    keys = {rng_key(seed, a, b) for seed in (0, 1, -1) for a in ("x", "xy", "") for b in ("yz", "z", "")}
     assert len(keys) == 27 and all(0 <= key < 2**64 for key in keys)
-    assert stream(1, "weight", "a->b") == stream(1, "weight", "a->b")
+    assert rng_key(1, "weight", "a->b") == rng_key(1, "weight", "a->b")
 
 
 @pytest.mark.parametrize(

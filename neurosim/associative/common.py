@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check
+from ..errors import require
 
 Array = NDArray
 
@@ -35,7 +35,7 @@ class Recall:
     def overlap(self, patterns: object) -> Array:
         """[K] overlaps (1/N) xi . s with patterns [K, N]."""
         xi = np.atleast_2d(np.asarray(patterns, np.float64))
-        check(
+        require(
             xi.ndim == 2 and xi.shape[1] == self.state.size,
             "Recall.overlap",
             f"needs patterns [K, {self.state.size}]",
@@ -47,7 +47,7 @@ class Recall:
 def patterns_of(patterns: object, allowed: tuple[int, ...]) -> Array:
     """Patterns [K, N] as float64, whose entries must be among `allowed`."""
     xi = np.asarray(patterns, np.float64)
-    check(xi.ndim == 2 and xi.size > 0, "patterns", "must be an array [K, N]", xi.shape)
+    require(xi.ndim == 2 and xi.size > 0, "patterns", "must be an array [K, N]", xi.shape)
     _only(xi, allowed, "patterns")
     return xi
 
@@ -55,14 +55,14 @@ def patterns_of(patterns: object, allowed: tuple[int, ...]) -> Array:
 def cue_of(cue: object, units: int) -> Array:
     """A cue [units] of -1 and 1 as a new float64 array."""
     state = np.array(cue, np.float64)
-    check(state.shape == (units,), "recall.cue", f"must be an array [{units}]", state.shape)
+    require(state.shape == (units,), "recall.cue", f"must be an array [{units}]", state.shape)
     _only(state, (-1, 1), "recall.cue")
     return state
 
 
 def _only(values: Array, allowed: tuple[int, ...], what: str) -> None:
     good = np.isin(values, allowed)
-    check(bool(good.all()), what, f"must hold only {', '.join(map(str, allowed[:-1]))} and {allowed[-1]}",
+    require(bool(good.all()), what, f"must hold only {', '.join(map(str, allowed[:-1]))} and {allowed[-1]}",
           values.flat[np.argmin(good)])  # fmt: skip
 
 

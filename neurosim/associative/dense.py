@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import files
-from ..errors import NeurosimFormatError, check
+from ..errors import NeurosimFormatError, require
 from .common import Array, Recall, cue_of, odd_factorial, patterns_of, tail, warn_full
 
 VERSION = 1
@@ -35,8 +35,8 @@ class DenseHebbian:
     order: int
 
     def __post_init__(self) -> None:
-        check(self.order >= 2, "DenseHebbian.order", "must be >= 2", self.order)
-        check(self.vectors.ndim == 2 and self.vectors.size > 0, "DenseHebbian.vectors", "must be [K, N]",
+        require(self.order >= 2, "DenseHebbian.order", "must be >= 2", self.order)
+        require(self.vectors.ndim == 2 and self.vectors.size > 0, "DenseHebbian.vectors", "must be [K, N]",
               self.vectors.shape)  # fmt: skip
 
     @classmethod
@@ -50,7 +50,7 @@ class DenseHebbian:
     def supervised(cls, examples: object, labels: object, order: int) -> DenseHebbian:
         """From noisy examples [M, N] with labels [M]: one vector a label, the mean of its examples."""
         eta, label = patterns_of(examples, (-1, 1)), np.asarray(labels)
-        check(label.shape == (len(eta),), "DenseHebbian.supervised", f"needs {len(eta)} labels", label.shape)
+        require(label.shape == (len(eta),), "DenseHebbian.supervised", f"needs {len(eta)} labels", label.shape)
         memory = cls(np.stack([eta[label == k].mean(axis=0) for k in np.unique(label)]), order)
         _warn_if_full(memory, "labels")
         return memory
@@ -63,7 +63,7 @@ class DenseHebbian:
     def recall(self, cue: object, sweeps: int = 20) -> Recall:
         """Update all units together until nothing changes, at most `sweeps` times; a zero field keeps the unit."""
         state = cue_of(cue, self.vectors.shape[1])
-        check(sweeps >= 1, "recall.sweeps", "must be >= 1", sweeps)
+        require(sweeps >= 1, "recall.sweeps", "must be >= 1", sweeps)
         done, settled = 0, False
         while done < sweeps and not settled:
             field = self.field(state)
@@ -122,9 +122,9 @@ def dense_bit_error(
         supervised: examples came with labels.
     """
     good = units > 0 and patterns > 0 and order >= 2
-    check(good, "dense_bit_error", "needs units, patterns > 0, order >= 2", (units, patterns, order))
-    check(0 < quality <= 1, "dense_bit_error.quality", "must be in 0..1, 0 excluded", quality)
-    check(examples >= 1, "dense_bit_error.examples", "must be >= 1", examples)
+    require(good, "dense_bit_error", "needs units, patterns > 0, order >= 2", (units, patterns, order))
+    require(0 < quality <= 1, "dense_bit_error.quality", "must be in 0..1, 0 excluded", quality)
+    require(examples >= 1, "dense_bit_error.examples", "must be >= 1", examples)
     c = quality**2
     rho = (1 - c) / (examples * c)
     load, odd = patterns / units ** (order - 1), odd_factorial(2 * order - 3)
@@ -148,7 +148,7 @@ def _over_examples(examples: int, quality: float, noise: float) -> float:
 
 def dense_capacity(units: int, order: int) -> float:
     """Patterns recalled without any error: N^(P-1) / (2 (2P-3)!! ln N) (Krotov & Hopfield 2016, eq. 7)."""
-    check(units > 1 and order >= 2, "dense_capacity", "needs units > 1, order >= 2", (units, order))
+    require(units > 1 and order >= 2, "dense_capacity", "needs units > 1, order >= 2", (units, order))
     return units ** (order - 1) / (2 * odd_factorial(2 * order - 3) * math.log(units))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import files
-from ..errors import NeurosimFormatError, check
+from ..errors import NeurosimFormatError, require
 from .common import Array, Recall, cue_of, patterns_of, warn_full
 
 VERSION = 1
@@ -38,10 +38,10 @@ class Hopfield:
 
     def __post_init__(self) -> None:
         j = self.couplings
-        check(j.ndim == 2 and j.shape[0] == j.shape[1], "Hopfield.couplings", "must be [N, N]", j.shape)
-        check(np.array_equal(j, j.T), "Hopfield.couplings", "must be symmetric", "another matrix")
-        check(not j.diagonal().any(), "Hopfield.couplings", "must have a zero diagonal", "another")
-        check(self.stored >= 0, "Hopfield.stored", "must be >= 0", self.stored)
+        require(j.ndim == 2 and j.shape[0] == j.shape[1], "Hopfield.couplings", "must be [N, N]", j.shape)
+        require(np.array_equal(j, j.T), "Hopfield.couplings", "must be symmetric", "another matrix")
+        require(not j.diagonal().any(), "Hopfield.couplings", "must have a zero diagonal", "another")
+        require(self.stored >= 0, "Hopfield.stored", "must be >= 0", self.stored)
 
     @classmethod
     def store(cls, patterns: object) -> Hopfield:
@@ -62,7 +62,7 @@ class Hopfield:
 
     def _added(self, patterns: object) -> Hopfield:
         xi, units = patterns_of(patterns, (-1, 0, 1)), len(self.couplings)
-        check(xi.shape[1] == units, "Hopfield.add", f"needs patterns of {units} units", xi.shape[1])
+        require(xi.shape[1] == units, "Hopfield.add", f"needs patterns of {units} units", xi.shape[1])
         # An outer product of integers: exactly symmetric in whichever order it is summed.
         couplings = self.couplings + xi.T @ xi / units
         np.fill_diagonal(couplings, 0.0)
@@ -85,7 +85,7 @@ class Hopfield:
         from ..kernels.settle import settle
 
         state = cue_of(cue, len(self.couplings))
-        check(sweeps >= 1, "recall.sweeps", "must be >= 1", sweeps)
+        require(sweeps >= 1, "recall.sweeps", "must be >= 1", sweeps)
         draws = np.random.Generator(np.random.Philox(key=seed))
         orders = np.stack([draws.permutation(state.size) for _ in range(sweeps)])
         end, flips, done = settle(self.couplings, state, orders)
@@ -131,7 +131,7 @@ def hopfield_overlap(alpha: float) -> float:
     from scipy.special import erfinv
 
     critical, m = hopfield_capacity()
-    check(alpha > 0, "hopfield_overlap.alpha", "must be > 0", alpha)
+    require(alpha > 0, "hopfield_overlap.alpha", "must be > 0", alpha)
     if alpha > critical:
         return 0.0
     # The retrieval branch lies right of the maximum, where the load falls as y grows.
@@ -140,8 +140,8 @@ def hopfield_overlap(alpha: float) -> float:
 
 def multitasking_overlaps(patterns: int, dilution: float) -> Array:
     """[K] overlaps d^(k-1) (1 - d) of hierarchical retrieval, d the chance that a pattern is silent on a unit."""
-    check(patterns >= 1, "multitasking_overlaps.patterns", "must be >= 1", patterns)
-    check(0 < dilution < 1, "multitasking_overlaps.dilution", "must be in 0..1, ends excluded", dilution)
+    require(patterns >= 1, "multitasking_overlaps.patterns", "must be >= 1", patterns)
+    require(0 < dilution < 1, "multitasking_overlaps.dilution", "must be in 0..1, ends excluded", dilution)
     return dilution ** np.arange(patterns) * (1 - dilution)
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from .. import files
-from ..errors import NeurosimFormatError, NeurosimInputError, check, pick
+from ..errors import NeurosimFormatError, NeurosimInputError, lookup, require
 from .common import Array, warn_full
 
 VERSION = 1
@@ -34,13 +34,13 @@ class FastWeights:
     forgetting: float = 0.0
 
     def __post_init__(self) -> None:
-        check(self.rate > 0, "FastWeights.rate", "must be > 0", self.rate)
-        check(0 <= self.momentum < 1, "FastWeights.momentum", "must be in 0..1, 1 excluded", self.momentum)
-        check(0 <= self.forgetting < 1, "FastWeights.forgetting", "must be in 0..1, 1 excluded", self.forgetting)
+        require(self.rate > 0, "FastWeights.rate", "must be > 0", self.rate)
+        require(0 <= self.momentum < 1, "FastWeights.momentum", "must be in 0..1, 1 excluded", self.momentum)
+        require(0 <= self.forgetting < 1, "FastWeights.forgetting", "must be in 0..1, 1 excluded", self.forgetting)
 
     def memory(self, d_k: int, d_v: int) -> PairMemory:
         """An empty memory for keys of width d_k and values of width d_v."""
-        check(d_k >= 1 and d_v >= 1, "FastWeights.memory", "needs widths >= 1", (d_k, d_v))
+        require(d_k >= 1 and d_v >= 1, "FastWeights.memory", "needs widths >= 1", (d_k, d_v))
         return PairMemory(self, np.zeros((d_k, d_v)), np.zeros((d_k, d_v)))
 
 
@@ -65,8 +65,8 @@ class PairMemory:
 
     def __post_init__(self) -> None:
         shape = self.weights.shape
-        check(len(shape) == 2, "PairMemory.weights", "must be [d_k, d_v]", shape)
-        check(self.velocity.shape == shape, "PairMemory.velocity", f"must be {shape}", self.velocity.shape)
+        require(len(shape) == 2, "PairMemory.weights", "must be [d_k, d_v]", shape)
+        require(self.velocity.shape == shape, "PairMemory.velocity", f"must be {shape}", self.velocity.shape)
 
     def write(self, keys: object, values: object) -> PairMemory:
         """The memory after the pairs `keys` [n, d_k], `values` [n, d_v], one after the other.
@@ -78,8 +78,8 @@ class PairMemory:
         """
         k, v = self._keys(keys), np.asarray(values, np.float64)
         shape = (len(k), self.weights.shape[1])
-        check(v.shape == shape, "PairMemory.write", f"needs values {list(shape)} for these keys", v.shape)
-        check(bool(np.isfinite(v).all()), "PairMemory.write", "needs finite values", "another")
+        require(v.shape == shape, "PairMemory.write", f"needs values {list(shape)} for these keys", v.shape)
+        require(bool(np.isfinite(v).all()), "PairMemory.write", "needs finite values", "another")
         rule, kept = self.rule, 1 - self.rule.forgetting
         state, step = self.weights, self.velocity
         for key, value in zip(k, v, strict=True):
@@ -100,7 +100,7 @@ class PairMemory:
         """Mean squared error of what is read for `keys`, as a fraction of the mean square of `values`."""
         v = np.asarray(values, np.float64)
         read = self.read(keys)
-        check(v.shape == read.shape, "PairMemory.error", f"needs values {list(read.shape)}", v.shape)
+        require(v.shape == read.shape, "PairMemory.error", f"needs values {list(read.shape)}", v.shape)
         return float(np.mean((read - v) ** 2) / np.mean(v**2))
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -123,16 +123,16 @@ class PairMemory:
 
     def _keys(self, keys: object) -> Array:
         k = np.asarray(keys, np.float64)
-        check(k.ndim == 2 and k.shape[1] == len(self.weights), "PairMemory", f"needs keys [n, {len(self.weights)}]",
+        require(k.ndim == 2 and k.shape[1] == len(self.weights), "PairMemory", f"needs keys [n, {len(self.weights)}]",
               k.shape)  # fmt: skip
-        check(bool(np.isfinite(k).all()), "PairMemory", "needs finite keys", "another")
+        require(bool(np.isfinite(k).all()), "PairMemory", "needs finite keys", "another")
         return k
 
 
 def keys(kind: str, pairs: int, d_k: int, seed: int = 0) -> Array:
     """[pairs, d_k] keys of unit length: "random" directions, or "orthogonal" ones, used again after d_k of them."""
     draws = np.random.Generator(np.random.Philox(key=seed))
-    return pick(_KEYS, kind, "keys")(draws, pairs, d_k)
+    return lookup(_KEYS, kind, "keys")(draws, pairs, d_k)
 
 
 def _random(draws: np.random.Generator, pairs: int, d_k: int) -> Array:
@@ -157,11 +157,13 @@ def expected_error(rule: FastWeights, pairs: int, d_k: int, kind: str = "random"
     Raises:
         NeurosimInputError: delta rule together with momentum, of which no closed form is known.
     """
-    check(pairs >= 1 and d_k >= 1, "expected_error", "needs pairs, d_k >= 1", (pairs, d_k))
+    require(pairs >= 1 and d_k >= 1, "expected_error", "needs pairs, d_k >= 1", (pairs, d_k))
     if rule.delta:
-        check(rule.momentum == 0, "expected_error", "knows no formula for the delta rule with momentum", rule.momentum)
+        require(
+            rule.momentum == 0, "expected_error", "knows no formula for the delta rule with momentum", rule.momentum
+        )
     kinds = {"random": _delta if rule.delta else _hebbian, "orthogonal": _same_key}
-    return float(pick(kinds, kind, "expected_error.kind")(rule, pairs, d_k).mean())
+    return float(lookup(kinds, kind, "expected_error.kind")(rule, pairs, d_k).mean())
 
 
 def _shares(rule: FastWeights, pairs: int, again: int) -> Array:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import check, pick
+from ..errors import lookup, require
 from .common import Array
 
 Step = Callable[[Array], Array]
@@ -43,10 +43,10 @@ def tail_run(optimizer: str, ratio: float, classes: int = 64, seed: int = 0, rea
     Raises:
         NeurosimInputError: an unknown optimizer, a ratio, number of classes or reach out of bounds.
     """
-    step = pick(OPTIMIZERS, optimizer, "tail_run.optimizer")()
-    check(0 < ratio <= 1, "tail_run.ratio", "must be in 0..1, 0 excluded", ratio)
-    check(classes >= 2, "tail_run.classes", "must be >= 2", classes)
-    check(1 / classes < reach < 1, "tail_run.reach", f"must be in {1 / classes:.3g}..1, ends excluded", reach)
+    step = lookup(OPTIMIZERS, optimizer, "tail_run.optimizer")()
+    require(0 < ratio <= 1, "tail_run.ratio", "must be in 0..1, 0 excluded", ratio)
+    require(classes >= 2, "tail_run.classes", "must be >= 2", classes)
+    require(1 / classes < reach < 1, "tail_run.reach", f"must be in {1 / classes:.3g}..1, ends excluded", reach)
     draws = np.random.Generator(np.random.Philox(key=seed))
     e, f = (np.linalg.qr(draws.normal(size=(classes, classes)))[0] for _ in range(2))
     frequency = np.where(np.arange(classes) < classes // 2, 1.0, ratio)
@@ -133,7 +133,7 @@ def tail_expected(ratio: float, classes: int = 64, reach: float = 0.99) -> float
     frequency f obeys dx/dt = f (1 - p) (1 + 1 / (K - 1)), p = 1 / (1 + (K - 1) exp(-x)), so that
     x + exp(x) / (K - 1) grows in proportion to f.
     """
-    check(0 < ratio <= 1 and classes >= 2, "tail_expected", "needs 0 < ratio <= 1, classes >= 2", (ratio, classes))
+    require(0 < ratio <= 1 and classes >= 2, "tail_expected", "needs 0 < ratio <= 1, classes >= 2", (ratio, classes))
     k = classes - 1
     top = math.log(k * reach / (1 - reach))
     goal = ratio * (top + math.expm1(top) / k)

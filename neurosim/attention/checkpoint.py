@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import NeurosimFormatError, NeurosimMissingError, check, pick
+from ..errors import NeurosimFormatError, NeurosimMissingError, lookup, require
 from ..files import replacing
 from .huggingface import READERS, Reader, Source
 from .model import LanguageConfig, LanguageModel
@@ -56,10 +56,10 @@ def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
     shown: Callable[[str], str] = str
     if kind == OWN:
         found = config.get("format")
-        check(found == FORMAT, f"{folder}: format", f"must be {FORMAT}: upgrade neurosim", found)
+        require(found == FORMAT, f"{folder}: format", f"must be {FORMAT}: upgrade neurosim", found)
         built = LanguageConfig.from_json(config.get("config") or {})
     else:
-        reader = pick(READERS, kind, f"{folder / 'config.json'}: model_type")
+        reader = lookup(READERS, kind, f"{folder / 'config.json'}: model_type")
         built = reader.config(Source(config, frozenset(tensors)))
         tensors, shown = _renamed(reader, tensors)
     with torch.device("meta"):

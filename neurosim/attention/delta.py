@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import check, pick
+from ..errors import lookup, require
 from . import chunks
 from .base import DeltaMixer, Inputs, Place, Shared, State, delta_step, read
 from .parts import ACTIVATIONS, divided, heads, linear, low_rank, spread, step_bias, unit
@@ -59,7 +59,7 @@ class DeltaNet(DeltaMixer, ProjectedMixer):
         self.memory_heads = heads
         self.key, self.value = divided(keys or width, heads, "keys"), divided(values or width, heads, "values")
         self.scale, self.negative = self.key**-0.5, negative
-        self.act, self.qk_norm = pick(QK_ACTS, act, "DeltaNet.act"), pick(QK_NORMS, norm, "DeltaNet.norm")
+        self.act, self.qk_norm = lookup(QK_ACTS, act, "DeltaNet.act"), lookup(QK_NORMS, norm, "DeltaNet.norm")
         self.project_qkv(width, heads * self.key, heads * self.key, heads * self.value)
         self.convolve(conv, conv_bias, (None, None, "silu"))
         self.b_proj = linear(width, heads) if beta else None
@@ -145,7 +145,7 @@ class DeltaProduct(ProjectedMixer):
         eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        check(steps > 0, "DeltaProduct.steps", "must be > 0", steps)
+        require(steps > 0, "DeltaProduct.steps", "must be > 0", steps)
         self.memory_heads, self.key, self.value = value_heads or heads, head, value or 2 * head
         self.groups = divided(self.memory_heads, heads, "DeltaProduct.value_heads")
         self.scale, self.negative, self.steps = head**-0.5, negative, steps
@@ -213,7 +213,7 @@ class KDA(DeltaMixer, ProjectedMixer):
         eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        check(bound is None or bound < 0, "KDA.bound", "must be < 0", bound)
+        require(bound is None or bound < 0, "KDA.bound", "must be < 0", bound)
         self.memory_heads, self.key, self.value = value_heads or heads, head, value or head
         self.groups = divided(self.memory_heads, heads, "KDA.value_heads")
         self.scale, self.negative, self.bound = head**-0.5, negative, bound

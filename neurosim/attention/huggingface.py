@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import NeurosimInputError, check, pick
+from ..errors import NeurosimInputError, lookup, require
 from .model import LanguageConfig, Layer
 
 
@@ -34,12 +34,12 @@ class Source:
             NeurosimInputError: it is not there or none.
         """
         value = self.get(name, default)
-        check(type(value) is int and value > 0, f"config.json: {name}", "must be a whole number > 0", value)
+        require(type(value) is int and value > 0, f"config.json: {name}", "must be a whole number > 0", value)
         return value
 
     def number(self, name: str, default: float) -> float:
         value = self.get(name, default)
-        check(type(value) in (int, float), f"config.json: {name}", "must be a number", value)
+        require(type(value) in (int, float), f"config.json: {name}", "must be a number", value)
         return float(value)
 
     def has(self, ending: str) -> bool:
@@ -49,7 +49,7 @@ class Source:
     def share(self, of: int, name: str, default: float) -> int:
         """`of` times a factor of the config, which must be whole."""
         part = of * self.number(name, default)
-        check(math.isclose(part, round(part)), f"config.json: {name}", f"must give whole channels of {of}", part)
+        require(math.isclose(part, round(part)), f"config.json: {name}", f"must give whole channels of {of}", part)
         return round(part)
 
     def conv(self) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class Source:
 def _attention(spec: Mapping[str, Any], plain: bool) -> Layer:
     """Softmax attention between the others; `plain` where that model type passes on neither base nor biases."""
     heads = spec.get("num_heads")
-    check(type(heads) is int and heads > 0, "config.json: attn.num_heads", "must be a whole number > 0", heads)
+    require(type(heads) is int and heads > 0, "config.json: attn.num_heads", "must be a whole number > 0", heads)
     options = {"heads": heads, "kv_heads": spec.get("num_kv_heads"), "window": spec.get("window_size") or 0}
     if not plain:
         options |= {"base": float(spec.get("rope_theta") or 10000.0), "bias": bool(spec.get("qkv_bias"))}
@@ -79,17 +79,17 @@ def _hybrid(source: Source, count: int, plain: bool) -> dict[int, Layer]:
     """The layers that are softmax attention, from one table of `attn` or several."""
     specs = source.get("attn", [])
     found: dict[int, Layer] = {}
-    check(isinstance(specs, Mapping | list), "config.json: attn", "must be a table or a list of tables", specs)
+    require(isinstance(specs, Mapping | list), "config.json: attn", "must be a table or a list of tables", specs)
     for spec in [specs] if isinstance(specs, Mapping) else specs:
-        check(isinstance(spec, Mapping), "config.json: attn", "must be a table or a list of tables", spec)
+        require(isinstance(spec, Mapping), "config.json: attn", "must be a table or a list of tables", spec)
         known = dict.fromkeys(("layers", "num_heads", "num_kv_heads", "qkv_bias", "window_size", "rope_theta"))
         for name in spec:
-            pick(known, name, "config.json: attn: option of a hybrid layer")
+            lookup(known, name, "config.json: attn: option of a hybrid layer")
         layers = spec.get("layers")
-        check(isinstance(layers, list), "config.json: attn.layers", "must be a list of layers", layers)
+        require(isinstance(layers, list), "config.json: attn.layers", "must be a list of layers", layers)
         for i in spec["layers"]:
             holds = type(i) is int and 0 <= i < count and i not in found
-            check(holds, "config.json: attn.layers", f"must be different layers of 0 to {count - 1}", i)
+            require(holds, "config.json: attn.layers", f"must be different layers of 0 to {count - 1}", i)
             found[i] = _attention(spec, plain)
     return found
 
@@ -99,7 +99,7 @@ def _stack(source: Source, layer: Callable[[int], Layer], plain: bool = False) -
     width, count = source.whole("hidden_size"), source.whole("num_hidden_layers")
     _refuse(source)
     act = source.get("hidden_act", "swish")
-    check(
+    require(
         act in ("swish", "silu"),
         "config.json: hidden_act",
         "must be 'swish': other feed-forward layers are not supported",
@@ -162,7 +162,7 @@ LINEAR_MAPS |= {"identity": "identity", "relu": "relu", "t2r": "t2r"}
 def _linear(source: Source) -> LanguageConfig:
     name = source.get("feature_map", "elementwise_product")
     options = _grouped(source, 1.0, 1.0) | {
-        "map": pick(LINEAR_MAPS, name, "config.json: feature_map"),
+        "map": lookup(LINEAR_MAPS, name, "config.json: feature_map"),
         "tied": bool(source.get("tie_feature_map_qk", False)),
         "normalise": bool(source.get("norm_feature_map", False)),
         "norm_q": bool(source.get("norm_q", False)),
@@ -231,13 +231,13 @@ def _deltaproduct(source: Source) -> LanguageConfig:
 def _kda(source: Source) -> LanguageConfig:
     options = _headed(source, 16, 128, 1.0) | {"bound": source.get("lower_bound")}
     if source.get("safe_gate", False):
-        check(options["bound"] is not None, "config.json: lower_bound", "must be given with safe_gate", None)
+        require(options["bound"] is not None, "config.json: lower_bound", "must be given with safe_gate", None)
     return _stack(source, lambda i: Layer("kda", options))
 
 
 def _mom(source: Source) -> LanguageConfig:
     backend = source.get("mom_backend", "gated_deltanet")
-    check(backend == "gated_deltanet", "config.json: mom_backend", "must be 'gated_deltanet'", backend)
+    require(backend == "gated_deltanet", "config.json: mom_backend", "must be 'gated_deltanet'", backend)
     options = _headed(source, 4, 256, 2.0) | {
         "memories": source.whole("num_memories", 8),
         "top": source.whole("topk", 2),
@@ -271,7 +271,7 @@ def _mamba2(source: Source) -> LanguageConfig:
     }
     _refuse(source)
     others = source.get("attn")
-    check(others is None, "config.json: attn", "softmax attention between mamba2 layers is not supported", others)
+    require(others is None, "config.json: attn", "softmax attention between mamba2 layers is not supported", others)
     return LanguageConfig(
         tuple(Layer("mamba2", options) for _ in range(source.whole("num_hidden_layers"))),
         source.whole("vocab_size"),
@@ -295,12 +295,12 @@ def _rwkv7(source: Source) -> LanguageConfig:
     head = source.get("head_dim") or width // source.whole("num_heads")
     values = source.get("value_dim", width)
     values = list(values) if isinstance(values, list) else [values] * count
-    check(len(values) == count, "config.json: value_dim", f"must be one number or {count}", values)
+    require(len(values) == count, "config.json: value_dim", f"must be one number or {count}", values)
     # Without its fused norms it divides by the length itself.
     floor = 1e-6 if source.get("fuse_norm", True) else 1e-24
     options = {"head": head, "floor": floor, "eps": source.eps(1e-5)} | _ranks(source, width, head)
     others = _hybrid(source, count, plain=False)
-    check(0 not in others, "config.json: attn.layers", "must leave layer 0, whose values the others use, to rwkv7", 0)
+    require(0 not in others, "config.json: attn.layers", "must leave layer 0, whose values the others use, to rwkv7", 0)
     _refuse(source)
     ratio = source.number("hidden_ratio", 4)
     return LanguageConfig(

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import NeurosimInputError, check, pick
+from ..errors import NeurosimInputError, lookup, require
 from .base import Mixer, Place
 from .delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet
 from .linear import GLA, HGRN2, Lightning, LinearAttention, Retention, SimpleGLA
@@ -43,7 +43,7 @@ def options_of(kind: str) -> dict[str, Any]:
     Raises:
         NeurosimInputError: no such kind.
     """
-    parameters = inspect.signature(pick(KINDS, kind, "attention kind")).parameters
+    parameters = inspect.signature(lookup(KINDS, kind, "attention kind")).parameters
     return {name: p.default for name, p in parameters.items() if name not in ("width", "place")}
 
 
@@ -55,8 +55,8 @@ def build(kind: str, width: int, place: Place, options: Mapping[str, Any]) -> Mi
     """
     known = options_of(kind)
     for name in options:
-        pick(known, name, f"{kind} option")
-    check(width > 0, f"{kind}.width", "must be > 0", width)
+        lookup(known, name, f"{kind} option")
+    require(width > 0, f"{kind}.width", "must be > 0", width)
     try:
         return KINDS[kind](width, place, **options)  # type: ignore[call-arg]
     except TypeError as error:

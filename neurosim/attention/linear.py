@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import pick
+from ..errors import lookup
 from .base import AdditiveMixer, Inputs, Place, Shared, State
 from .maps import feature_map
 from .parts import ACTIVATIONS, Norm, activation, divided, heads, linear, low_rank, rotate, spread
@@ -130,7 +130,7 @@ class Retention(AdditiveMixer, ProjectedMixer):
         self.convolve(conv, conv_bias, ("silu", "silu", "silu"))
         self.act = activation(act or "identity", "Retention.act")
         self.rotary, self.scale = rotary, self.key**-0.5
-        self.register_buffer("decays", pick(DECAYS, decay, "Retention.decay")(heads, place).float(), persistent=False)
+        self.register_buffer("decays", lookup(DECAYS, decay, "Retention.decay")(heads, place).float(), persistent=False)
         self.output(width, gate, eps, affine)
 
     def initial(self, x: Tensor) -> State:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import check
+from ..errors import require
 from .base import AdditiveMixer, Inputs, Place, Shared, State
 from .parts import ACTIVATIONS, ShortConv, activation, divided, heads, linear, spread, step_bias
 
@@ -51,7 +51,7 @@ class Mamba2(AdditiveMixer):
         self.heads, self.scale = divided(self.inner, head, "Mamba2.expand x width"), 1.0
         self.shared_by = divided(self.heads, groups, "Mamba2.heads")
         holds = limits is None or (len(limits) == 2 and limits[0] <= limits[1])
-        check(holds, "Mamba2.limits", "must be (low, high) steps", limits)
+        require(holds, "Mamba2.limits", "must be (low, high) steps", limits)
         self.limits, self.gate_first, self.eps = limits, gate_first, eps
         mixed = self.inner + 2 * groups * state
         self.in_proj = linear(width, self.inner + mixed + self.heads, bias)

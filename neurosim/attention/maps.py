@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import pick
+from ..errors import lookup
 from .parts import linear
 
 
@@ -153,4 +153,4 @@ def feature_map(name: str, width: int, query: bool) -> FeatureMap:
     Raises:
         NeurosimInputError: no such map.
     """
-    return pick(MAPS, name, "feature map")(width, query)
+    return lookup(MAPS, name, "feature map")(width, query)

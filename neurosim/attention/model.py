@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import check, pick
+from ..errors import lookup, require
 from .base import Mixer, Place, Shared, State
 from .kinds import build
 from .linear import HGRN2
@@ -68,13 +68,13 @@ class LanguageConfig:
         """
         known = dict.fromkeys(LanguageConfig.__dataclass_fields__)
         for name in values:
-            pick(known, name, "LanguageConfig")
+            lookup(known, name, "LanguageConfig")
         layers = values.get("layers")
-        check(isinstance(layers, list | tuple), "LanguageConfig.layers", "must be a list", layers)
+        require(isinstance(layers, list | tuple), "LanguageConfig.layers", "must be a list", layers)
         built = []
         for i, layer in enumerate(cast(list[Any], layers)):
             what = f"LanguageConfig.layers[{i}]"
-            check(
+            require(
                 isinstance(layer, Mapping) and set(layer) <= {"kind", "options"}, what, "must be kind, options", layer
             )
             built.append(Layer(str(layer.get("kind")), dict(layer.get("options") or {})))
@@ -110,12 +110,12 @@ class Block(nn.Module):
 
     def __init__(self, config: LanguageConfig, place: Place) -> None:
         super().__init__()
-        layer, norm = config.layers[place.layer], pick(NORMS, config.norm, "LanguageConfig.norm")
+        layer, norm = config.layers[place.layer], lookup(NORMS, config.norm, "LanguageConfig.norm")
         self.pre_norm = norm(config) if config.first_norm and place.layer == 0 else None
         self.norm = norm(config)
         self.mixer: Mixer = build(layer.kind, config.width, place, layer.options)
         hidden = config.hidden or 32 * math.ceil(config.width * 8 / 3 / 32)
-        self.mlp = pick(MLPS, config.mlp, "LanguageConfig.mlp")(config, hidden)
+        self.mlp = lookup(MLPS, config.mlp, "LanguageConfig.mlp")(config, hidden)
         self.mlp_norm = None if self.mlp is None else norm(config)
 
     def forward(self, x: Tensor, state: State | None, shared: Shared) -> tuple[Tensor, State]:
@@ -146,8 +146,8 @@ class LanguageModel(nn.Module):
 
     def __init__(self, config: LanguageConfig, seed: int = 0) -> None:
         super().__init__()
-        check(len(config.layers) > 0, "LanguageConfig.layers", "must be at least one", 0)
-        check(config.vocabulary > 0, "LanguageConfig.vocabulary", "must be > 0 tokens", config.vocabulary)
+        require(len(config.layers) > 0, "LanguageConfig.layers", "must be at least one", 0)
+        require(config.vocabulary > 0, "LanguageConfig.vocabulary", "must be > 0 tokens", config.vocabulary)
         self.config = config
         # Layers draw their first weights from torch's generator: set for the time of building, then as it was.
         with torch.random.fork_rng(devices=[]):
@@ -155,7 +155,7 @@ class LanguageModel(nn.Module):
             self.embeddings = nn.Embedding(config.vocabulary, config.width)
             count = len(config.layers)
             self.layers = nn.ModuleList([Block(config, Place(i, count)) for i in range(count)])
-            self.norm = pick(NORMS, config.norm, "LanguageConfig.norm")(config)
+            self.norm = lookup(NORMS, config.norm, "LanguageConfig.norm")(config)
             self.lm_head = linear(config.width, config.vocabulary)
             self._start(count)
         bounded = [isinstance(m, HGRN2) and m.bounded for m in self.mixers()]

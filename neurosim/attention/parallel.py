@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ..errors import NeurosimInputError, check
+from ..errors import NeurosimInputError, require
 from .base import AdditiveMixer, Inputs, Mixer, Shared, State
 from .model import Block, LanguageModel
 from .rwkv import ChannelMix
@@ -78,7 +78,7 @@ def _block(block: Block, x: Tensor, shared: Shared, group: dist.ProcessGroup | N
 
 def _before(x: Tensor, count: int, group: dist.ProcessGroup | None) -> Tensor:
     """[B, count, D] the tokens before this slice, zeros before the first."""
-    check(x.shape[1] >= count, "tokens", f"must be at least {count} a slice, what convolutions see", x.shape[1])
+    require(x.shape[1] >= count, "tokens", f"must be at least {count} a slice, what convolutions see", x.shape[1])
     ends = _gather(x[:, x.shape[1] - count :], group)
     rank = dist.get_rank(group)
     # Every process must use what it gathered, or it would not take part in the exchange of gradients.

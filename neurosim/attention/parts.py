@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import check, pick
+from ..errors import lookup, require
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": lambda x: F.gelu(x, approximate="tanh"),
@@ -30,7 +30,7 @@ def activation(name: str, what: str) -> Callable[[Tensor], Tensor]:
     Raises:
         NeurosimInputError: no such activation.
     """
-    return pick(ACTIVATIONS, name, what)
+    return lookup(ACTIVATIONS, name, what)
 
 
 def linear(inputs: int, outputs: int, bias: bool = False) -> nn.Linear:
@@ -63,7 +63,7 @@ def divided(whole: int, by: int, what: str) -> int:
     Raises:
         NeurosimInputError: it is not.
     """
-    check(by > 0 and whole > 0 and whole % by == 0, what, f"must be a multiple of {by} and > 0", whole)
+    require(by > 0 and whole > 0 and whole % by == 0, what, f"must be a multiple of {by} and > 0", whole)
     return whole // by
 
 
@@ -79,7 +79,7 @@ class ShortConv(nn.Module):
 
     def __init__(self, channels: int, size: int, bias: bool = False, act: str | None = "silu") -> None:
         super().__init__()
-        check(size > 0, "ShortConv.size", "must be > 0 tokens", size)
+        require(size > 0, "ShortConv.size", "must be > 0 tokens", size)
         self.size, self.act = size, act
         bound = 1 / math.sqrt(size)
         self.weight = nn.Parameter(torch.empty(channels, 1, size).uniform_(-bound, bound))

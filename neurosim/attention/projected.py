@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..errors import check
+from ..errors import require
 from .base import Mixer, State
 from .parts import ACTIVATIONS, Norm, ShortConv, activation, heads, linear
 
@@ -33,7 +33,7 @@ class ProjectedMixer(Mixer):
 
     def convolve(self, size: int, bias: bool, acts: tuple[str | None, ...]) -> None:
         """Short convolutions over `size` tokens behind the projections; none for size 0."""
-        check(size >= 0, f"{type(self).__name__}.conv", "must be >= 0 tokens", size)
+        require(size >= 0, f"{type(self).__name__}.conv", "must be >= 0 tokens", size)
         self.conv = size
         for name, act in zip(self.conv_names, acts, strict=True):
             if size:

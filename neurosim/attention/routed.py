@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import check
+from ..errors import require
 from . import chunks
 from .base import Inputs, Mixer, Place, Shared, State, decayed, delta_step, read
 from .parts import ACTIVATIONS, Norm, ShortConv, activation, heads, linear, low_rank, step_bias, unit
@@ -103,7 +103,7 @@ class MoM(Mixer):
         eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        check(0 < top <= memories, "MoM.top", f"must be > 0 and <= {memories} memories", top)
+        require(0 < top <= memories, "MoM.top", f"must be > 0 and <= {memories} memories", top)
         self.heads, self.key, self.value = heads, head, value or head
         self.memories, self.top, self.shared, self.single = memories, top, shared, single
         self.scale, self.conv, self.gate = head**-0.5, conv, gate
@@ -229,7 +229,7 @@ class SSE(Mixer):
         eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        check(0 < top <= partitions, "SSE.top", f"must be > 0 and <= {partitions} partitions", top)
+        require(0 < top <= partitions, "SSE.top", f"must be > 0 and <= {partitions} partitions", top)
         self.heads, self.key, self.value = heads, head, value or head
         self.partitions, self.top, self.normaliser, self.scale = partitions, top, normaliser, head**-0.5
         keys, self.gate = heads * head, gate

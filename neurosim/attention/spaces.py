@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import check, pick
+from ..errors import lookup, require
 from .base import Inputs, Mixer, Place, Shared, State
 from .parts import linear
 
@@ -52,9 +52,9 @@ class DiagonalSSM(Mixer):
         steps: tuple[float, float] = (0.001, 0.1),
     ) -> None:
         super().__init__()
-        check(state > 0, "DiagonalSSM.state", "must be > 0", state)
-        check(0 < steps[0] <= steps[1], "DiagonalSSM.steps", "must be 0 < low <= high", steps)
-        self.state, self.rule = state, pick(DISCRETE, rule, "DiagonalSSM.rule")
+        require(state > 0, "DiagonalSSM.state", "must be > 0", state)
+        require(0 < steps[0] <= steps[1], "DiagonalSSM.steps", "must be 0 < low <= high", steps)
+        self.state, self.rule = state, lookup(DISCRETE, rule, "DiagonalSSM.rule")
         low, high = (math.log(step) for step in steps)
         self.dt_log = nn.Parameter(torch.rand(width, 1) * (high - low) + low)
         self.A_log = nn.Parameter(torch.full((width, state), math.log(0.5)))
@@ -129,7 +129,7 @@ class AlmostLinearRNN(Mixer):
 
     def __init__(self, width: int, place: Place, units: int = 64, rectified: int = 8) -> None:
         super().__init__()
-        check(0 < rectified <= units, "AlmostLinearRNN.rectified", f"must be > 0 and <= {units} units", rectified)
+        require(0 < rectified <= units, "AlmostLinearRNN.rectified", f"must be > 0 and <= {units} units", rectified)
         self.units, self.rectified = units, rectified
         self.A = nn.Parameter(torch.empty(units).uniform_(0.5, 0.95))
         self.W = nn.Parameter(torch.randn(units, units) * 0.1 / math.sqrt(units))

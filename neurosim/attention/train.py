@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import check
+from ..errors import require
 from .checkpoint import write_model
 from .model import LanguageConfig, LanguageModel, Layer
 
@@ -53,12 +53,12 @@ class Training:
         NeurosimInputError: a value breaks its rule for a text of `size` bytes.
         """
         for name in ("steps", "batch", "length", "warmup"):
-            check(getattr(self, name) > 0, f"Training.{name}", "must be > 0", getattr(self, name))
-        check(self.every >= 0, "Training.every", "must be >= 0", self.every)
-        check(0 < self.rate < math.inf, "Training.rate", "must be finite and > 0", self.rate)
-        check(0 < self.held_out < 1, "Training.held_out", "must be > 0 and < 1", self.held_out)
+            require(getattr(self, name) > 0, f"Training.{name}", "must be > 0", getattr(self, name))
+        require(self.every >= 0, "Training.every", "must be >= 0", self.every)
+        require(0 < self.rate < math.inf, "Training.rate", "must be finite and > 0", self.rate)
+        require(0 < self.held_out < 1, "Training.held_out", "must be > 0 and < 1", self.held_out)
         least = math.ceil((self.length + 2) / min(self.held_out, 1 - self.held_out))
-        check(size >= least, "text", f"must have at least {least} bytes for windows of {self.length}", size)
+        require(size >= least, "text", f"must have at least {least} bytes for windows of {self.length}", size)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def train_bytes(
     """
     config, training = config or small(), training or Training()
     training.check(len(text))
-    check(config.vocabulary == 256, "LanguageConfig.vocabulary", "must be 256 for bytes", config.vocabulary)
+    require(config.vocabulary == 256, "LanguageConfig.vocabulary", "must be 256 for bytes", config.vocabulary)
     model = LanguageModel(config, training.seed).to(device)
     learn, held = (part.to(device) for part in split(text, training.held_out))
     optimizer = _optimizer(model, training)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import check
+from ..errors import require
 from .base import Inputs, Mixer, Place, Shared, State
 from .parts import divided, heads, linear, rotate, spread
 
@@ -37,8 +37,8 @@ class WindowAttention(Mixer):
         bias: bool = False,
     ) -> None:
         super().__init__()
-        check(window >= 0, "WindowAttention.window", "must be >= 0 tokens", window)
-        check(base > 0, "WindowAttention.base", "must be > 0", base)
+        require(window >= 0, "WindowAttention.window", "must be >= 0 tokens", window)
+        require(base > 0, "WindowAttention.base", "must be > 0", base)
         self.key, self.groups = (
             divided(width, heads, "WindowAttention.width"),
             divided(heads, kv_heads or heads, "heads"),

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from ..errors import NeurosimError, NeurosimInputError, check
+from ..errors import NeurosimError, NeurosimInputError, require
 
 CPU = ("cpu",)
 
@@ -112,7 +112,7 @@ def whole(rule: str, least: int) -> Callable[[click.Context, click.Parameter, An
     """A callback of an option: a whole number that breaks `rule` when it is below `least`."""
 
     def at_least(context: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
-        check(value is None or value >= least, parameter.opts[0], rule, value)
+        require(value is None or value >= least, parameter.opts[0], rule, value)
         return value
 
     return at_least

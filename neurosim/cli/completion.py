@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from ..errors import pick
+from ..errors import lookup
 from .common import Answer, Options, common
 
 INSTALL = {
@@ -22,7 +22,7 @@ def command(options: Options, shell: str) -> Answer:
     """Print the completion script of a shell."""
     from . import main
 
-    pick(INSTALL, shell, "shell")
+    lookup(INSTALL, shell, "shell")
     kind = get_completion_class(shell)
     assert kind is not None  # click knows all three
     script = kind(main, {}, "neurosim", "_NEUROSIM_COMPLETE").source()

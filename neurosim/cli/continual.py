@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import NeurosimInputError, check
+from ..errors import NeurosimInputError, require
 from .common import Answer, Options, common, whole
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def run(
             "--seed": options.seed,
         }
         wrong = [name for name, value in given.items() if value]
-        check(not wrong, "--resume", "goes on with the run's own settings; leave these out", ", ".join(wrong))
+        require(not wrong, "--resume", "goes on with the run's own settings; leave these out", ", ".join(wrong))
         return _answer(continual.resume(resume, plan(None)))
     if file is not None and options.config is not None:
         raise NeurosimInputError(f"FILE: give it or --config, not both (got {file} and {options.config})")

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ..errors import check
+from ..errors import require
 from .common import Answer, Options, common, complete_dataset, whole
 
 
@@ -71,12 +71,12 @@ def command(
     if resumed is not None:
         return resume(options, resumed, models, checkpoint_every, (dataset, split, limit, profile))
     if network.is_network(options.config):
-        check(dataset is None, "DATASET", "must be left out: the network in --config runs by itself", dataset)
-        check(split is None, "--split", "needs a DATASET, and --config holds a network", split)
-        check(limit is None, "--limit", "needs a DATASET, and --config holds a network", limit)
+        require(dataset is None, "DATASET", "must be left out: the network in --config runs by itself", dataset)
+        require(split is None, "--split", "needs a DATASET, and --config holds a network", split)
+        require(limit is None, "--limit", "needs a DATASET, and --config holds a network", limit)
         return run_network(options, models, profile, checkpoint_every)
-    check(not models, "--model", "needs a network in --config", ", ".join(models))
-    check(checkpoint_every is None, "--checkpoint-every", "needs a network in --config", checkpoint_every)
+    require(not models, "--model", "needs a network in --config", ", ".join(models))
+    require(checkpoint_every is None, "--checkpoint-every", "needs a network in --config", checkpoint_every)
     if dataset is None and options.config is None and not options.sets:
         raise click.UsageError("no DATASET given; 'neurosim datasets list' names them")
     given = {"data.name": dataset, "data.split": split, "data.limit": limit, "energy.profile": profile}
@@ -102,10 +102,10 @@ def resume(
 
     decided = (*others, options.config, options.seed, options.out, *options.sets)
     given = [str(value) for value in decided if value is not None]
-    check(not given, "--resume", "takes the run as its folder says: leave out what decides it", ", ".join(given))
+    require(not given, "--resume", "takes the run as its folder says: leave out what decides it", ", ".join(given))
     command = ["neurosim", *sys.argv[1:]]
     if runs.open_run(path).manifest.get("kind") != runs.NETWORK:
-        check(checkpoint_every is None, "--checkpoint-every", "needs the run of a network", checkpoint_every)
+        require(checkpoint_every is None, "--checkpoint-every", "needs the run of a network", checkpoint_every)
         result = runs.resume(path, threads=options.threads, quiet=options.quiet, command=command, finish=[write])
         return Answer(result, result_table(result, path / runs.REPORT))
     result = network.resume(

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ..errors import check
+from ..errors import require
 from .common import Answer, Options, common, complete_dataset, table, whole
 
 
@@ -68,7 +68,7 @@ def command(
     if resumed is not None:
         decided = (*given.values(), options.config, options.out, *options.sets)
         words = ", ".join(str(value) for value in decided if value is not None)
-        check(not words, "--resume", "takes the run as its folder says: leave out what decides it", words)
+        require(not words, "--resume", "takes the run as its folder says: leave out what decides it", words)
         result = train.resume(resumed, _job(options, graph))
     else:
         if dataset is None and options.config is None and not options.sets:

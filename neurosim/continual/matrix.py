@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check
+from ..errors import require
 
 CONFIDENCE = 0.95
 
@@ -32,9 +32,9 @@ class Matrix:
     def __post_init__(self) -> None:
         v = np.asarray(self.values, np.float64)
         good = v.ndim == 2 and v.shape[1] >= 1 and v.shape[0] == v.shape[1] + 1
-        check(good, "Matrix.values", "must be [tasks + 1, tasks], the first row before any task", v.shape)
+        require(good, "Matrix.values", "must be [tasks + 1, tasks], the first row before any task", v.shape)
         good = bool(np.isfinite(v).all()) and v.min() >= 0 and v.max() <= 1
-        check(good, "Matrix.values", "must be accuracies in 0..1", v[~((v >= 0) & (v <= 1))][:3].tolist())
+        require(good, "Matrix.values", "must be accuracies in 0..1", v[~((v >= 0) & (v <= 1))][:3].tolist())
         object.__setattr__(self, "values", v)
 
     @property
@@ -162,7 +162,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     Raises:
         NeurosimInputError: no value.
     """
-    check(len(values) > 0, "estimate", "needs at least one value", 0)
+    require(len(values) > 0, "estimate", "needs at least one value", 0)
     n, mean = len(values), float(np.mean(values))
     if n == 1:
         return Estimate(mean, None, None, None, 1)
@@ -179,9 +179,9 @@ def summary(matrices: Sequence[Matrix], forward: bool = True) -> dict[str, Estim
     Raises:
         NeurosimInputError: no matrix, or matrices of different streams.
     """
-    check(len(matrices) > 0, "summary", "needs at least one matrix", 0)
+    require(len(matrices) > 0, "summary", "needs at least one matrix", 0)
     tasks = sorted({m.tasks for m in matrices})
-    check(len(tasks) == 1, "summary", "needs matrices of one stream", f"{tasks} tasks")
+    require(len(tasks) == 1, "summary", "needs matrices of one stream", f"{tasks} tasks")
     found = [measures(m, forward) for m in matrices]
     columns = {name: [f[name] for f in found] for name in MEASURES}
     return {

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import catalog
-from ..errors import NeurosimMissingError, check, pick
+from ..errors import NeurosimMissingError, lookup, require
 from ..spikes import Recordings
 from .tasks import FULL, Items
 
@@ -73,8 +73,8 @@ def load(name: str, windows: int = 10) -> Base:
         NeurosimMissingError: its files are not there; says where to put them.
         NeurosimFormatError: a file is not what it should be.
     """
-    source = pick(SOURCES, name, "stream.source")
-    check(windows >= 1, "stream.windows", "must be >= 1", windows)
+    source = lookup(SOURCES, name, "stream.source")
+    require(windows >= 1, "stream.windows", "must be >= 1", windows)
     return checked(source.read(name, source, windows))
 
 
@@ -86,11 +86,11 @@ def checked(base: Base) -> Base:
     """
     known = np.unique(base.train.y)
     rule = f"dataset {base.name}"
-    check(len(known) > 1, rule, "must have training items of at least two classes", [int(k) for k in known])
-    check(len(base.test) > 0, rule, "must have test items", 0)
+    require(len(known) > 1, rule, "must have training items of at least two classes", [int(k) for k in known])
+    require(len(base.test) > 0, rule, "must have test items", 0)
     unseen = np.setdiff1d(base.test.y, known)
     words = "must test on classes that it trains on; these it does not"
-    check(not len(unseen), rule, words, [base.classes[k] if k < len(base.classes) else int(k) for k in unseen])
+    require(not len(unseen), rule, words, [base.classes[k] if k < len(base.classes) else int(k) for k in unseen])
     return base
 
 

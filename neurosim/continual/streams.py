@@ -10,8 +10,8 @@ from typing import Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, check
-from ..network import stream as key_of
+from ..errors import NeurosimInputError, require
+from ..random import rng_key
 from .sources import Base, load
 from .tasks import Items, Problem, Scenario, Task
 
@@ -43,12 +43,12 @@ class Stream(Sequence[Task]):
             NeurosimInputError: one that comes twice or is lacking; items of different shapes; a class that a task does
                 not list, or that is tested and not trained.
         """
-        check(len(tasks) > 0, "Stream", "needs at least one task", 0)
+        require(len(tasks) > 0, "Stream", "needs at least one task", 0)
         places = [task.index for task in tasks]
         twice = sorted({i for i in places if places.count(i) > 1})
-        check(not twice, "Stream", "must have each task once; these come more often", twice)
+        require(not twice, "Stream", "must have each task once; these come more often", twice)
         lacking = sorted(set(range(len(tasks))) - set(places))
-        check(not lacking, "Stream", f"must have tasks 0 to {len(tasks) - 1}; these are lacking", lacking)
+        require(not lacking, "Stream", f"must have tasks 0 to {len(tasks) - 1}; these are lacking", lacking)
         ordered = sorted(tasks, key=lambda task: task.index)
         for task in ordered:
             _check_task(task, ordered[0])
@@ -70,13 +70,13 @@ def _check_task(task: Task, first: Task) -> None:
     name = f"task {task.index} ({task.name})"
     for split in ("train", "validation", "test"):
         items: Items = getattr(task, split)
-        check(len(items) > 0, f"{name}: {split}", "must have items", 0)
+        require(len(items) > 0, f"{name}: {split}", "must have items", 0)
         units = items.x.shape[2]
-        check(units == first.train.x.shape[2], f"{name}: {split}", "must have the units of the first task", units)
+        require(units == first.train.x.shape[2], f"{name}: {split}", "must have the units of the first task", units)
         extra = np.setdiff1d(items.y, task.classes)
-        check(not len(extra), f"{name}: {split}", f"must be of its classes {task.classes}", extra.tolist())
+        require(not len(extra), f"{name}: {split}", f"must be of its classes {task.classes}", extra.tolist())
     unseen = np.setdiff1d(task.test.y, task.train.y)
-    check(not len(unseen), f"{name}: test", "must be of classes that it trains on", unseen.tolist())
+    require(not len(unseen), f"{name}: test", "must be of classes that it trains on", unseen.tolist())
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,10 @@ class Recipe(ABC):
     test_limit: int | None = None
 
     def __post_init__(self) -> None:
-        check(0 < self.validation < 1, "stream.validation", "must be > 0 and < 1", self.validation)
+        require(0 < self.validation < 1, "stream.validation", "must be > 0 and < 1", self.validation)
         for name in ("train_limit", "validation_limit", "test_limit"):
             value = getattr(self, name)
-            check(value is None or value >= 1, f"stream.{name}", "must be >= 1 items", value)
+            require(value is None or value >= 1, f"stream.{name}", "must be >= 1 items", value)
         self.check()
 
     @abstractmethod
@@ -146,7 +146,7 @@ class Permuted(Recipe):
     windows: int = 10
 
     def check(self) -> None:
-        check(self.tasks >= 1, "stream.tasks", "must be >= 1", self.tasks)
+        require(self.tasks >= 1, "stream.tasks", "must be >= 1", self.tasks)
 
     def build(self, seed: int) -> Stream:
         base = load(self.source, self.windows)
@@ -178,10 +178,10 @@ class Rotated(Recipe):
     angles: tuple[float, ...] = (0.0, 36.0, 72.0, 108.0, 144.0)
 
     def check(self) -> None:
-        check(len(self.angles) >= 1, "stream.angles", "must be at least one", self.angles)
+        require(len(self.angles) >= 1, "stream.angles", "must be at least one", self.angles)
         turned = [angle % 360 for angle in self.angles]
         twice = [angle for angle in self.angles if turned.count(angle % 360) > 1]
-        check(not twice, "stream.angles", "must each be another, for a task comes once", twice)
+        require(not twice, "stream.angles", "must each be another, for a task comes once", twice)
 
     def build(self, seed: int) -> Stream:
         base = load(self.source)
@@ -226,15 +226,15 @@ class Split(Recipe):
     windows: int = 10
 
     def check(self) -> None:
-        check(self.each >= 1, "stream.each", "must be >= 1 class", self.each)
+        require(self.each >= 1, "stream.each", "must be >= 1 class", self.each)
         every = [c for group in self.groups for c in group]
         empty = [i for i, group in enumerate(self.groups) if not group]
-        check(not empty, "stream.groups", "must each hold a class; these do not", empty)
+        require(not empty, "stream.groups", "must each hold a class; these do not", empty)
         twice = sorted({c for c in every if every.count(c) > 1})
-        check(not twice, "stream.groups", "must have each class once; these come more often", twice)
+        require(not twice, "stream.groups", "must have each class once; these come more often", twice)
         smallest = min((len(group) for group in self.groups), default=self.each)
         rule = "must give each task two classes at least where an item comes with its task"
-        check(
+        require(
             self.scenario == "class" or smallest > 1, "stream.groups" if self.groups else "stream.each", rule, smallest
         )
 
@@ -245,10 +245,10 @@ class Split(Recipe):
             tuple(known[first : first + self.each]) for first in range(0, len(known), self.each)
         )
         unknown = sorted({c for group in groups for c in group} - set(known))
-        check(not unknown, "stream.groups", f"must be classes of {self.source}, which has {known}", unknown)
+        require(not unknown, "stream.groups", f"must be classes of {self.source}, which has {known}", unknown)
         short = min(len(group) for group in groups)
         rule = f"must divide the {len(known)} classes into tasks of two at least"
-        check(self.scenario == "class" or short > 1, "stream.each", rule, self.each)
+        require(self.scenario == "class" or short > 1, "stream.each", rule, self.each)
         names = tuple(", ".join(base.classes[c] for c in sorted(group)) for group in groups)
 
         def make(index: int) -> Task:
@@ -277,9 +277,9 @@ class Mixed(Recipe):
     windows: int = 10
 
     def check(self) -> None:
-        check(len(self.sources) >= 1, "stream.sources", "must be at least one", self.sources)
+        require(len(self.sources) >= 1, "stream.sources", "must be at least one", self.sources)
         twice = sorted({s for s in self.sources if self.sources.count(s) > 1})
-        check(not twice, "stream.sources", "must each come once; these come more often", twice)
+        require(not twice, "stream.sources", "must each come once; these come more often", twice)
 
     def build(self, seed: int) -> Stream:
         bases = [load(source, self.windows) for source in self.sources]
@@ -305,7 +305,7 @@ def _changed(task: Task, change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]
 
 def _chance(seed: int, label: str) -> np.random.Generator:
     """Random numbers of a seed and a purpose, whatever was drawn before."""
-    return np.random.Generator(np.random.Philox(key=key_of(seed, "continual", label)))
+    return np.random.Generator(np.random.Philox(key=rng_key(seed, "continual", label)))
 
 
 def _drawn(labels: NDArray[np.int64], number: int, seed: int, label: str) -> NDArray[np.int64]:

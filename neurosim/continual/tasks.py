@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check
+from ..errors import require
 
 Scenario = Literal["domain", "task", "class"]
 FULL = 255  # of a drive: a unit that is fully on in a step
@@ -32,8 +32,8 @@ class Items:
 
     def __post_init__(self) -> None:
         good = self.x.ndim == 3 and self.x.dtype == np.uint8
-        check(good, "Items.x", "must be uint8 [n, steps, units]", (self.x.dtype.name, self.x.shape))
-        check(self.y.shape == (len(self.x),), "Items.y", f"must hold {len(self.x)} classes", self.y.shape)
+        require(good, "Items.x", "must be uint8 [n, steps, units]", (self.x.dtype.name, self.x.shape))
+        require(self.y.shape == (len(self.x),), "Items.y", f"must hold {len(self.x)} classes", self.y.shape)
 
     def __len__(self) -> int:
         return len(self.y)

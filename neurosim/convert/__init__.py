@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..lazy import lazily
+from ..lazy import lazy_getattr
 
 if TYPE_CHECKING:
     from .coding import SCHEMES as SCHEMES
@@ -45,4 +45,4 @@ _PUBLIC = {
     "tune": "tuning",
 }
 __all__ = list(_PUBLIC)
-__getattr__ = lazily(__name__, _PUBLIC)
+__getattr__ = lazy_getattr(__name__, _PUBLIC)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from .. import measure
-from ..measure import Layer
+from ..measure import LayerCounts
 from .expansions import EXPANSIONS, usual_planes
 from .linear import WEIGHTS
 from .model import Converted
@@ -20,7 +20,7 @@ DENSE: Mapping[str, tuple[int, str]] = {"fp16": (16, "float"), "int8": (8, "int"
 ESTIMATES = ("compute_only", "memory_aware")
 
 
-def work(converted: Converted, tallies: Mapping[str, Tally]) -> list[Layer]:
+def work(converted: Converted, tallies: Mapping[str, Tally]) -> list[LayerCounts]:
     """The counts of every linear layer, from tallies of `Converted.counting`.
 
     Spikes are those of the expansion in use, each selecting a row of weights to add; what collapses several spikes of a
@@ -37,7 +37,7 @@ def work(converted: Converted, tallies: Mapping[str, Tally]) -> list[Layer]:
         extra = [layer.coder.thresholds, layer.bias, steps]
         outputs = tally.rows * layer.out_features
         layers.append(
-            Layer(
+            LayerCounts(
                 name=name,
                 inputs=layer.in_features,
                 outputs=layer.out_features,
@@ -62,7 +62,7 @@ def work(converted: Converted, tallies: Mapping[str, Tally]) -> list[Layer]:
     return layers
 
 
-def energy(layers: Iterable[Layer], tokens: int, profile: str) -> dict[str, Any]:
+def energy(layers: Iterable[LayerCounts], tokens: int, profile: str) -> dict[str, Any]:
     """Joules a token, {"low", "high"} each: as run, and of the same layers as dense networks in fp16 and int8.
 
     `saving` is 1 - as run / dense, of the midpoints, or None where one is not known.
@@ -81,7 +81,7 @@ def energy(layers: Iterable[Layer], tokens: int, profile: str) -> dict[str, Any]
     return found | {"profile": run["profile"], "title": run["title"], "reasons": reasons}
 
 
-def _dense(layer: Layer, bits: int, arithmetic: str) -> Layer:
+def _dense(layer: LayerCounts, bits: int, arithmetic: str) -> LayerCounts:
     return replace(layer, weight_bits=bits, weight_type=arithmetic, parameter_bytes=layer.weights * bits // 8)
 
 
@@ -110,7 +110,7 @@ def totals(converted: Converted, tallies: Mapping[str, Tally]) -> dict[str, Any]
 
 
 def rows(
-    converted: Converted, tallies: Mapping[str, Tally], layers: Iterable[Layer], profile: str
+    converted: Converted, tallies: Mapping[str, Tally], layers: Iterable[LayerCounts], profile: str
 ) -> list[dict[str, Any]]:
     """One row a layer: spikes a channel, silent share, operations, bytes of weights, energy.
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..attention import LanguageModel
-from ..errors import check, pick
+from ..errors import lookup, require
 from .coding import INT8, Coder, Levels, levels_of
 from .expansions import EXPANSIONS, count_spikes
 from .listen import listen
@@ -99,7 +99,7 @@ class Survey:
         Raises:
             NeurosimInputError: more spikes than the finest thresholds send.
         """
-        check(spikes > 0, "calibrate.spikes", "must be > 0 a channel", spikes)
+        require(spikes > 0, "calibrate.spikes", "must be > 0 a channel", spikes)
         errors, sent = (torch.cat(list(part.values()), 1) for part in (self.errors, self.spikes))
         price = _price(errors, sent, spikes)
         coders, mean, lost = {}, 0.0, 0.0
@@ -123,7 +123,7 @@ def survey(
         seed: of the labels drawn for sensitivities.
     """
     levels = levels_of(PRICE)
-    costs = torch.from_numpy(count_spikes(pick(EXPANSIONS, expansion, "expansion"), levels.counts.numpy(), 8)).float()
+    costs = torch.from_numpy(count_spikes(lookup(EXPANSIONS, expansion, "expansion"), levels.counts.numpy(), 8)).float()
     tables: dict[str, _Table] = {}
 
     def add(name: str, x: Tensor, gradient: Tensor) -> None:
@@ -140,7 +140,7 @@ def survey(
 def _price(errors: Tensor, spikes: Tensor, wanted: float) -> float:
     """The price of a spike at which the mean over channels is `wanted`, by bisection of its logarithm."""
     most = float(spikes[0].mean())
-    check(wanted <= most, "calibrate.spikes", f"must be <= {most:.3g} a channel, which the finest code sends", wanted)
+    require(wanted <= most, "calibrate.spikes", f"must be <= {most:.3g} a channel, which the finest code sends", wanted)
     low, high = -60.0, 20.0
     for _ in range(60):
         middle = (low + high) / 2

@@ -17,7 +17,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from ..errors import check, pick
+from ..errors import lookup, require
 from .tally import Tally
 
 LEAST, MOST = 1e-5, 1e4  # of a token's level
@@ -226,12 +226,12 @@ class Coder(nn.Module):
         limit: float = LARGEST,
     ) -> None:
         super().__init__()
-        rule = pick(SCHEMES, scheme, "spike coding scheme")
-        check(k > 0, "Coder.k", "must be > 0", k)
-        check(0 <= shrink < LARGEST, "Coder.shrink", "must be >= 0 and finite", shrink)
-        check(0 <= price < LARGEST, "Coder.price", "must be >= 0 and finite", price)
-        check(1 <= limit <= LARGEST, "Coder.limit", f"must be 1 to {LARGEST:.0f}", limit)
-        check(bool((thresholds > 0).all()), "Coder.thresholds", "must be > 0", float(thresholds.min()))
+        rule = lookup(SCHEMES, scheme, "spike coding scheme")
+        require(k > 0, "Coder.k", "must be > 0", k)
+        require(0 <= shrink < LARGEST, "Coder.shrink", "must be >= 0 and finite", shrink)
+        require(0 <= price < LARGEST, "Coder.price", "must be >= 0 and finite", price)
+        require(1 <= limit <= LARGEST, "Coder.limit", f"must be 1 to {LARGEST:.0f}", limit)
+        require(bool((thresholds > 0).all()), "Coder.thresholds", "must be > 0", float(thresholds.min()))
         self.scheme, self.rule, self.round = scheme, rule, ROUNDINGS[rule.rounding]
         self.k, self.shrink, self.price, self.limit = float(k), float(shrink), float(price), float(limit)
         self.tally: Tally | None = None

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..attention import LanguageModel
-from ..errors import check
+from ..errors import require
 from .model import Converted
 from .state import record_traffic, recorded_traffic
 
@@ -55,7 +55,7 @@ def compare(
     Raises:
         NeurosimInputError: fewer than 2 tokens.
     """
-    check(len(tokens) > 1, "compare.tokens", "must be at least 2", len(tokens))
+    require(len(tokens) > 1, "compare.tokens", "must be at least 2", len(tokens))
     streams = max(min(streams, (len(tokens) - 1) // length), 1)
     span = (len(tokens) - 1) // streams
     inputs = tokens[: span * streams].view(streams, span)

@@ -14,7 +14,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, check
+from ..errors import NeurosimInputError, require
 
 USUAL = 15  # counts up to here go without an escape, unless planes are given
 Counts = NDArray[np.integer[Any]]
@@ -103,8 +103,8 @@ def usual_planes(expansion: Expansion) -> int:
 
 def _checked(expansion: Expansion, counts: Counts, planes: int) -> NDArray[np.int64]:
     whole = np.asarray(counts)
-    check(whole.dtype.kind in "iu", "expand.counts", "must be integers", whole.dtype)
-    check(planes >= 1, "expand.planes", "must be >= 1", planes)
+    require(whole.dtype.kind in "iu", "expand.counts", "must be integers", whole.dtype)
+    require(planes >= 1, "expand.planes", "must be >= 1", planes)
     if not expansion.signed and whole.size and whole.min() < 0:
         raise NeurosimInputError(
             f"expand.counts: must be >= 0 for unary_binary, which has no sign (got {whole.min()}); use unary_ternary"

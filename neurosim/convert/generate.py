@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..attention import LanguageModel
-from ..errors import check
+from ..errors import require
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check(self.tokens >= 0, "Sampling.tokens", "must be >= 0", self.tokens)
-        check(0 <= self.temperature < math.inf, "Sampling.temperature", "must be >= 0", self.temperature)
-        check(self.top >= 0, "Sampling.top", "must be >= 0", self.top)
-        check(0 <= self.seed < 2**63, "Sampling.seed", "must be >= 0 and < 2^63", self.seed)
+        require(self.tokens >= 0, "Sampling.tokens", "must be >= 0", self.tokens)
+        require(0 <= self.temperature < math.inf, "Sampling.temperature", "must be >= 0", self.temperature)
+        require(self.top >= 0, "Sampling.top", "must be >= 0", self.top)
+        require(0 <= self.seed < 2**63, "Sampling.seed", "must be >= 0 and < 2^63", self.seed)
 
 
 @torch.no_grad()
@@ -46,7 +46,7 @@ def stream(model: LanguageModel, prompt: bytes, sampling: Sampling) -> Iterator[
     Raises:
         NeurosimInputError: an empty prompt.
     """
-    check(len(prompt) > 0, "prompt", "must have at least one byte", 0)
+    require(len(prompt) > 0, "prompt", "must have at least one byte", 0)
     state: list[dict[str, Tensor]] | None = None
     logits = torch.empty(0)
     for token in prompt:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import pick
+from ..errors import lookup
 from ..kernels.accumulate import spike_accumulate
 from .coding import INT8, Coder, straight
 
@@ -32,7 +32,7 @@ class SpikedLinear(nn.Module):
 
     def __init__(self, dense: nn.Linear, coder: Coder, kept: str = "float32") -> None:
         super().__init__()
-        pick(WEIGHTS, kept, "weights")
+        lookup(WEIGHTS, kept, "weights")
         self.in_features, self.out_features = dense.in_features, dense.out_features
         self.weight, self.bias = dense.weight, dense.bias
         self.coder, self.kept = coder, kept

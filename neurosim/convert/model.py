@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..attention import Codes, LanguageModel, Mixer
-from ..errors import NeurosimInputError, check, pick
+from ..errors import NeurosimInputError, lookup, require
 from . import state
 from .calibrate import Survey, layer_thresholds, survey
 from .coding import INT8, SCHEMES, Coder
@@ -65,17 +65,17 @@ class Coding:
     head: bool = False
 
     def __post_init__(self) -> None:
-        pick(SCHEMES, self.scheme, "Coding.scheme")
-        pick(WEIGHTS, self.weights, "Coding.weights")
-        check(0 < self.k < 1e6, "Coding.k", "must be > 0 and < 1e6", self.k)
-        check(0 < self.spikes < 8, "Coding.spikes", "must be > 0 and < 8 a channel", self.spikes)
-        check(1 <= self.levels <= INT8, "Coding.levels", "must be 1 to 127", self.levels)
-        check(0 <= self.shrink < 100, "Coding.shrink", "must be >= 0 and < 100 thresholds", self.shrink)
+        lookup(SCHEMES, self.scheme, "Coding.scheme")
+        lookup(WEIGHTS, self.weights, "Coding.weights")
+        require(0 < self.k < 1e6, "Coding.k", "must be > 0 and < 1e6", self.k)
+        require(0 < self.spikes < 8, "Coding.spikes", "must be > 0 and < 8 a channel", self.spikes)
+        require(1 <= self.levels <= INT8, "Coding.levels", "must be 1 to 127", self.levels)
+        require(0 <= self.shrink < 100, "Coding.shrink", "must be >= 0 and < 100 thresholds", self.shrink)
         own = SCHEMES[self.scheme].channel and self.shrink > 0
-        check(not own, "Coding.shrink", f"must be 0: scheme '{self.scheme}' finds its own", self.shrink)
-        code = pick(EXPANSIONS, self.sent_as, "Coding.expansion")
-        check(code.signed, "Coding.expansion", "must have a sign, for activations do", self.expansion)
-        check(1 <= self.sent_planes <= 62, "Coding.planes", "must be 1 to 62", self.planes)
+        require(not own, "Coding.shrink", f"must be 0: scheme '{self.scheme}' finds its own", self.shrink)
+        code = lookup(EXPANSIONS, self.sent_as, "Coding.expansion")
+        require(code.signed, "Coding.expansion", "must have a sign, for activations do", self.expansion)
+        require(1 <= self.sent_planes <= 62, "Coding.planes", "must be 1 to 62", self.planes)
 
     @property
     def sent_as(self) -> str:
@@ -269,7 +269,7 @@ def _enough(coding: Coding, tokens: Tensor | None, length: int) -> Tensor:
         raise NeurosimInputError(
             f"scheme '{coding.scheme}': takes thresholds from text; give a text (--calibrate FILE)"
         )
-    check(len(tokens) > length + 1, "calibration text", f"must have more than {length + 1} tokens", len(tokens))
+    require(len(tokens) > length + 1, "calibration text", f"must have more than {length + 1} tokens", len(tokens))
     return tokens
 
 

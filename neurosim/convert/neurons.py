@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..errors import check
+from ..errors import require
 
 
 def integrate_and_fire(inputs: Tensor, threshold: Tensor | float, steps: int) -> Tensor:
@@ -25,7 +25,7 @@ def integrate_and_fire(inputs: Tensor, threshold: Tensor | float, steps: int) ->
     Returns:
         [steps, *shape] int8 in {0, 1}.
     """
-    check(steps >= 1, "integrate_and_fire.steps", "must be >= 1", steps)
+    require(steps >= 1, "integrate_and_fire.steps", "must be >= 1", steps)
     potential = torch.zeros_like(inputs) + threshold / 2
     fired = []
     for _ in range(steps):
@@ -52,8 +52,8 @@ def bipolar_with_tracer(inputs: Tensor, threshold: Tensor | float, low: int, hig
     Returns:
         [steps, *shape] int8 in {-1, 0, 1}.
     """
-    check(low <= 0 <= high, "bipolar_with_tracer.low", "must be <= 0 <= high", (low, high))
-    check(steps >= len(inputs), "bipolar_with_tracer.steps", f"must be >= {len(inputs)} inputs", steps)
+    require(low <= 0 <= high, "bipolar_with_tracer.low", "must be <= 0 <= high", (low, high))
+    require(steps >= len(inputs), "bipolar_with_tracer.steps", f"must be >= {len(inputs)} inputs", steps)
     potential = torch.zeros_like(inputs[0]) + threshold / 2
     tracer = torch.zeros_like(inputs[0], dtype=torch.int32)
     fired = []

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..attention import LanguageConfig, LanguageModel
 from ..attention.checkpoint import fit_tensors, read_config
 from ..attention.tensors import read_tensors, write_tensors
-from ..errors import NeurosimFormatError, check, pick
+from ..errors import NeurosimFormatError, lookup, require
 from ..files import write_text
 from .coding import SCHEMES, Coder
 from .model import Coding, Converted
@@ -66,8 +66,8 @@ def read_converted(folder: str | os.PathLike[str]) -> Converted:
     folder = Path(folder)
     where = str(folder / "config.json")
     config = read_config(folder)
-    check(config.get("model_type") == SPIKING, f"{where}: model_type", f"must be {SPIKING}", config.get("model_type"))
-    check(
+    require(config.get("model_type") == SPIKING, f"{where}: model_type", f"must be {SPIKING}", config.get("model_type"))
+    require(
         config.get("format") == FORMAT, f"{where}: format", f"must be {FORMAT}: upgrade neurosim", config.get("format")
     )
     model = LanguageModel(LanguageConfig.from_json(_table(config, "config", where)))
@@ -114,7 +114,7 @@ def _number(values: Mapping[str, Any], key: str, where: str) -> float:
 def _coding(values: Mapping[str, Any], where: str) -> Coding:
     hints = typing.get_type_hints(Coding)
     for name, value in values.items():
-        hint = pick(hints, name, f"{where}: coding")
+        hint = lookup(hints, name, f"{where}: coding")
         kinds = typing.get_args(hint) or ((float, int) if hint is float else (hint,))
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             raise NeurosimFormatError(f"{where}: coding.{name}: must be {kinds[0].__name__} (got {value!r:.40})")
@@ -123,8 +123,8 @@ def _coding(values: Mapping[str, Any], where: str) -> Coding:
 
 def _coder(model: LanguageModel, name: str, scheme: str, numbers: Any, where: str) -> Coder:
     known = {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear)}
-    linear = pick(known, name, f"{where}: coders")
-    check(isinstance(numbers, Mapping), f"{where}: coders.{name}", f"must give {', '.join(NUMBERS)}", numbers)
+    linear = lookup(known, name, f"{where}: coders")
+    require(isinstance(numbers, Mapping), f"{where}: coders.{name}", f"must give {', '.join(NUMBERS)}", numbers)
     size = linear.in_features if SCHEMES[scheme].channel else 1
     k, shrink, price, limit = (_number(numbers, number, f"{where}: coders.{name}") for number in NUMBERS)
     return Coder(scheme, torch.ones(size), k=k, shrink=shrink, price=price, limit=limit)

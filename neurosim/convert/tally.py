@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import pick
+from ..errors import lookup
 from .expansions import EXPANSIONS, count_spikes
 
 WIDE = 127  # counts up to here have a bin
@@ -52,7 +52,7 @@ class Tally:
 
     def spikes(self, expansion: str, planes: int) -> NDArray[np.int64]:
         """[K] spikes of each channel in an expansion."""
-        code = pick(EXPANSIONS, expansion, "expansion")
+        code = lookup(EXPANSIONS, expansion, "expansion")
         values = np.arange(-WIDE, WIDE + 1)
         bins = self.bins.numpy()
         used = bins.any(axis=0)  # a code without a sign has no word for what did not occur
@@ -65,7 +65,7 @@ class Tally:
 
     def escaped(self, expansion: str, planes: int) -> int:
         """Entries out of reach of so many planes."""
-        low, high = pick(EXPANSIONS, expansion, "expansion").reach(planes)
+        low, high = lookup(EXPANSIONS, expansion, "expansion").reach(planes)
         values = np.arange(-WIDE, WIDE + 1)
         inside = self.bins.numpy()[:, (values < low) | (values > high)].sum()
         return int(inside) + sum(int(((c < low) | (c > high)).sum()) for _, c in self.beyond)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..attention import LanguageModel
-from ..errors import check, pick
+from ..errors import lookup, require
 from .coding import INT8
 from .expansions import EXPANSIONS, count_spikes
 from .linear import SpikedLinear
@@ -50,9 +50,9 @@ class Tuning:
         NeurosimInputError: a value breaks its rule.
         """
         for name in ("steps", "batch", "length"):
-            check(getattr(self, name) > 0, f"Tuning.{name}", "must be > 0", getattr(self, name))
+            require(getattr(self, name) > 0, f"Tuning.{name}", "must be > 0", getattr(self, name))
         for name in ("rate", "threshold_rate", "price"):
-            check(0 <= getattr(self, name) < math.inf, f"Tuning.{name}", "must be >= 0", getattr(self, name))
+            require(0 <= getattr(self, name) < math.inf, f"Tuning.{name}", "must be >= 0", getattr(self, name))
 
 
 @torch.enable_grad()
@@ -84,7 +84,7 @@ def tune(
         NeurosimInputError: a setting breaks its rule, or the text is too short.
     """
     tuning.check()
-    check(len(tokens) > tuning.length + 1, "tune.tokens", f"must be more than {tuning.length + 1}", len(tokens))
+    require(len(tokens) > tuning.length + 1, "tune.tokens", f"must be more than {tuning.length + 1}", len(tokens))
     late: list[float] = []
     price = tuning.price
     with _metered(layers, expansion) as meter, _Trainer(model, layers, tuning) as trainer:
@@ -173,7 +173,7 @@ class _Meter:
 
     def __init__(self, layers: Iterable[SpikedLinear], expansion: str) -> None:
         self.channels = sum(layer.in_features for layer in layers)
-        code = pick(EXPANSIONS, expansion, "expansion")
+        code = lookup(EXPANSIONS, expansion, "expansion")
         self.spikes = torch.from_numpy(count_spikes(code, np.arange(int(INT8) + 1), 8)).float()
         self.cost: list[Tensor] = []
         self.sent = 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..lazy import lazily
+from ..lazy import lazy_getattr
 
 if TYPE_CHECKING:
     from .layer import DendriteLayer as DendriteLayer
@@ -35,4 +35,4 @@ _PUBLIC = {
     "measure_union_false_positives": "segments",
 }
 __all__ = list(_PUBLIC)
-__getattr__ = lazily(__name__, _PUBLIC)
+__getattr__ = lazy_getattr(__name__, _PUBLIC)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, check
+from ..errors import NeurosimInputError, require
 from ..sdr import SDR
 
 # Permanences are whole numbers of this step, so that tenths add up exactly.
@@ -19,19 +19,19 @@ def active_bits(given: SDR | object, size: int, what: str) -> NDArray[np.int32]:
         NeurosimInputError: an SDR of another size; indices that are no integers, out of range or repeated.
     """
     if isinstance(given, SDR):
-        check(given.size == size, what, f"needs an SDR of {size} bits", given.size)
+        require(given.size == size, what, f"needs an SDR of {size} bits", given.size)
         return given.indices
     indices = np.asarray(given)
-    check(indices.ndim == 1, what, "needs an SDR or one list of active bits", indices.shape)
+    require(indices.ndim == 1, what, "needs an SDR or one list of active bits", indices.shape)
     if indices.size == 0:
         return np.empty(0, np.int32)
     if indices.dtype.kind not in "iu":
         raise NeurosimInputError(f"{what}: needs integer indices (got {indices.dtype}); see SDR.from_dense")
     bits = np.sort(indices)
-    check(bits[0] >= 0, what, "needs indices >= 0", bits[0])
-    check(bits[-1] < size, what, f"needs indices < {size}", bits[-1])
+    require(bits[0] >= 0, what, "needs indices >= 0", bits[0])
+    require(bits[-1] < size, what, f"needs indices < {size}", bits[-1])
     repeated = bits[1:][bits[1:] == bits[:-1]]
-    check(repeated.size == 0, what, "must not repeat an index", repeated[:1].tolist())
+    require(repeated.size == 0, what, "must not repeat an index", repeated[:1].tolist())
     return bits.astype(np.int32)
 
 
@@ -46,14 +46,14 @@ def as_sdr(bits: NDArray, size: int) -> SDR:
 def permanence(value: float, what: str, low: float = 0.0) -> int:
     """`value` in whole permanence steps; it must be a multiple of the step, in low..1."""
     number = isinstance(value, (int, float, np.number)) and low <= value <= 1
-    check(bool(number), what, f"must be in {low:g}..1", value)
+    require(bool(number), what, f"must be in {low:g}..1", value)
     steps = round(value / PERMANENCE_STEP)
-    check(abs(value / PERMANENCE_STEP - steps) < 1e-6, what, f"must be a multiple of {PERMANENCE_STEP:g}", value)
+    require(abs(value / PERMANENCE_STEP - steps) < 1e-6, what, f"must be a multiple of {PERMANENCE_STEP:g}", value)
     return steps
 
 
 def whole(value: object, what: str, low: int, high: int) -> int:
     """`value` as an int in low..high."""
     good = isinstance(value, (int, np.integer)) and not isinstance(value, bool) and low <= value <= high
-    check(bool(good), what, f"must be a whole number in {low}..{high}", value)
+    require(bool(good), what, f"must be a whole number in {low}..{high}", value)
     return int(value)  # type: ignore[call-overload]

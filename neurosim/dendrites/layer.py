@@ -11,7 +11,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check
+from ..errors import require
 from .inputs import whole
 
 Array = NDArray
@@ -47,12 +47,12 @@ class DendriteLayer:
 
     def __post_init__(self) -> None:
         units = len(self.weights)
-        check(self.weights.ndim == 2, "DendriteLayer.weights", "must be [units, inputs]", self.weights.shape)
-        check(self.bias.shape == (units,), "DendriteLayer.bias", f"must be [{units}]", self.bias.shape)
+        require(self.weights.ndim == 2, "DendriteLayer.weights", "must be [units, inputs]", self.weights.shape)
+        require(self.bias.shape == (units,), "DendriteLayer.bias", f"must be [{units}]", self.bias.shape)
         fits = self.segments.ndim == 3 and len(self.segments) == units and self.segments.shape[1] > 0
-        check(fits, "DendriteLayer.segments", f"must be [{units}, segments, contexts]", self.segments.shape)
+        require(fits, "DendriteLayer.segments", f"must be [{units}, segments, contexts]", self.segments.shape)
         whole(self.winners, "DendriteLayer.winners", 1, units)
-        check(0 <= self.boost < np.inf, "DendriteLayer.boost", "must be finite and >= 0", self.boost)
+        require(0 <= self.boost < np.inf, "DendriteLayer.boost", "must be finite and >= 0", self.boost)
 
     def forward(self, x: object, context: object, duty: object = None) -> Array:
         """[B, units] from x [B, inputs], contexts [B, contexts] or one [contexts], and duty cycles [units] (None: 0).
@@ -63,12 +63,12 @@ class DendriteLayer:
         inputs, contexts = np.asarray(x), np.asarray(context)
         units, width = self.weights.shape
         good = inputs.ndim == 2 and inputs.shape[1] == width
-        check(good, "DendriteLayer.forward: x", f"must be [batch, {width}]", inputs.shape)
+        require(good, "DendriteLayer.forward: x", f"must be [batch, {width}]", inputs.shape)
         size = self.segments.shape[2]
         good = contexts.shape in ((size,), (len(inputs), size))
-        check(good, "DendriteLayer.forward: context", f"must be [{size}] or [batch, {size}]", contexts.shape)
+        require(good, "DendriteLayer.forward: context", f"must be [{size}] or [batch, {size}]", contexts.shape)
         duties = np.zeros(units) if duty is None else np.asarray(duty)
-        check(duties.shape == (units,), "DendriteLayer.forward: duty", f"must be [{units}]", duties.shape)
+        require(duties.shape == (units,), "DendriteLayer.forward: duty", f"must be [{units}]", duties.shape)
         y = inputs @ self.weights.T + self.bias
         return winners_take_all(y * sigmoid(self.strongest(contexts)), self.winners, self.boost, duties)
 
@@ -111,16 +111,16 @@ class Prototypes:
         Raises:
             NeurosimInputError: no task, one without inputs, or of another width.
         """
-        check(len(tasks) > 0, "Prototypes.of", "needs at least one task", 0)
+        require(len(tasks) > 0, "Prototypes.of", "needs at least one task", 0)
         for task in tasks:
             fits = task.ndim == 2 and len(task) > 0 and task.shape[1] == tasks[0].shape[1]
-            check(fits, "Prototypes.of", f"needs inputs [n, {tasks[0].shape[-1]}] of each task", task.shape)
+            require(fits, "Prototypes.of", f"needs inputs [n, {tasks[0].shape[-1]}] of each task", task.shape)
         return cls(np.stack([task.mean(axis=0) for task in tasks]))
 
     def infer(self, x: object) -> NDArray[np.int64]:
         """[B] task of the nearest mean to each of x [B, inputs], in Euclidean distance; ties go to the earlier task."""
         inputs = np.asarray(x)
         good = inputs.ndim == 2 and inputs.shape[1] == self.means.shape[1]
-        check(good, "Prototypes.infer", f"needs [batch, {self.means.shape[1]}]", inputs.shape)
+        require(good, "Prototypes.infer", f"needs [batch, {self.means.shape[1]}]", inputs.shape)
         # |x|^2 is the same for every task.
         return (np.square(self.means).sum(axis=1) - 2 * inputs @ self.means.T).argmin(axis=1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimFormatError, NeurosimInputError, check
+from ..errors import NeurosimFormatError, NeurosimInputError, require
 from ..sdr import SDR
 from . import saved
 from .inputs import active_bits, as_sdr, permanence, whole
@@ -83,7 +83,7 @@ class SpatialPooler:
         self._column_shape = _shape(self.columns, "SpatialPooler.columns")
         self._input_size, self._column_size = math.prod(self._input_shape), math.prod(self._column_shape)
         most = self._input_size * self._column_size
-        check(most < SIZE_MOST, "SpatialPooler", f"must have fewer than {SIZE_MOST} inputs x columns", most)
+        require(most < SIZE_MOST, "SpatialPooler", f"must have fewer than {SIZE_MOST} inputs x columns", most)
         self._rules = self._compiled()
         self._field: Field = self._start()
 
@@ -93,16 +93,16 @@ class SpatialPooler:
         name = "SpatialPooler."
         for attribute, low, high in (("density", 0, 1), ("potential", 0, 1)):
             value = getattr(self, attribute)
-            check(low < value <= high, name + attribute, "must be > 0 and <= 1", value)
+            require(low < value <= high, name + attribute, "must be > 0 and <= 1", value)
         for attribute in ("boost", "weak_fraction"):
             value = getattr(self, attribute)
-            check(0 <= value < math.inf, name + attribute, "must be finite and >= 0", value)
+            require(0 <= value < math.inf, name + attribute, "must be finite and >= 0", value)
         # exp(70) times any overlap is a float32; what pushes columns down may vanish, but ranks then decide.
         fits = self.boost * self.density <= 70
-        check(fits, name + "boost", "must be <= 70 / density, so that it fits a number", self.boost)
+        require(fits, name + "boost", "must be <= 70 / density, so that it fits a number", self.boost)
         winners = math.floor(self.density * self._column_size + SLACK)
         if self.inhibition_radius is None:
-            check(winners >= 1, name + "density", f"must let one of {self._column_size} columns win", self.density)
+            require(winners >= 1, name + "density", f"must let one of {self._column_size} columns win", self.density)
         else:
             whole(self.inhibition_radius, name + "inhibition_radius", 1, 2**31)
         if self.potential_radius is not None:
@@ -253,12 +253,12 @@ class SpatialPooler:
 
         for name, array in arrays.items():
             own = getattr(self._field, name)
-            check(array.dtype == own.dtype and array.shape == own.shape, name, f"must be {own.shape}", array.shape)
+            require(array.dtype == own.dtype and array.shape == own.shape, name, f"must be {own.shape}", array.shape)
             own[...] = array
         connect(self._rules, self._field)
 
 
 def _shape(given: int | tuple[int, ...], what: str) -> tuple[int, ...]:
     shape = tuple(given) if isinstance(given, (tuple, list)) else (given,)
-    check(len(shape) > 0, what, "must have a dimension", given)
+    require(len(shape) > 0, what, "must have a dimension", given)
     return tuple(whole(n, what, 1, SIZE_MOST) for n in shape)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, check
+from ..errors import NeurosimInputError, require
 from ..sdr import SDR, false_negative, false_positive, union_false_positive
 from .inputs import active_bits, whole
 
@@ -37,16 +37,16 @@ class SegmentUnits:
     def __post_init__(self) -> None:
         given = np.asarray(self.synapses)
         name = "SegmentUnits.synapses"
-        check(given.ndim == 3 and given.size > 0, name, "must be [neurons, segments, synapses]", given.shape)
+        require(given.ndim == 3 and given.size > 0, name, "must be [neurons, segments, synapses]", given.shape)
         if given.dtype.kind not in "iu":
             raise NeurosimInputError(f"{name}: must be integers (got {given.dtype})")
         whole(self.size, "SegmentUnits.size", 1, 2**31 - 1)
         whole(self.threshold, "SegmentUnits.threshold", 1, given.shape[2])
-        check(given.min() >= -1, name, "must be >= 0, or -1 for none", given.min())
-        check(given.max() < self.size, name, f"must be < size {self.size}", given.max())
+        require(given.min() >= -1, name, "must be >= 0, or -1 for none", given.min())
+        require(given.max() < self.size, name, f"must be < size {self.size}", given.max())
         ordered = np.sort(given, axis=-1)
         twice = (ordered[..., 1:] == ordered[..., :-1]) & (ordered[..., 1:] >= 0)
-        check(not twice.any(), name, "must not hear a cell twice", ordered[..., 1:][twice][:1].tolist())
+        require(not twice.any(), name, "must not hear a cell twice", ordered[..., 1:][twice][:1].tolist())
         object.__setattr__(self, "synapses", np.ascontiguousarray(given, np.int32))
 
     @classmethod
@@ -62,11 +62,11 @@ class SegmentUnits:
             NeurosimInputError: no pattern, unequal numbers of them, other sizes, fewer bits than synapses.
         """
         counts = {len(own) for own in patterns}
-        check(len(counts) == 1 and 0 not in counts, "SegmentUnits.store", "needs as many patterns a neuron", counts)
+        require(len(counts) == 1 and 0 not in counts, "SegmentUnits.store", "needs as many patterns a neuron", counts)
         every = [pattern for own in patterns for pattern in own]
         each, size = counts.pop(), every[0].size
         whole(mixed, "SegmentUnits.store: mixed", 1, each)
-        check(each % mixed == 0, "SegmentUnits.store: mixed", f"must divide the {each} patterns of a neuron", mixed)
+        require(each % mixed == 0, "SegmentUnits.store: mixed", f"must divide the {each} patterns of a neuron", mixed)
         rows = np.full((len(every) // mixed, mixed * synapses), -1, np.int32)
         for r, row in enumerate(rows):
             group = range(r * mixed, (r + 1) * mixed)
@@ -132,10 +132,10 @@ def measure_false_negatives(
     """
     from ..kernels.segments import noisy_misses
 
-    check(0 <= noise <= 1, "measure_false_negatives.noise", "must be in 0..1", noise)
+    require(0 <= noise <= 1, "measure_false_negatives.noise", "must be in 0..1", noise)
     lost = round(noise * active)
     expected = false_negative(active, synapses, threshold, lost)
-    check(lost <= size - active, "measure_false_negatives.size", f"must leave {lost} bits to move to", size)
+    require(lost <= size - active, "measure_false_negatives.size", f"must leave {lost} bits to move to", size)
     patterns = _subsets(size, active, trials, seed, 0)
     misses = noisy_misses(patterns[:, :synapses], patterns, size, lost, threshold, _key(seed, 1))
     return Tally(int(misses), trials, expected)
@@ -171,7 +171,7 @@ def _random(
     from ..kernels.segments import random_hits
 
     whole(patterns, "patterns", 1, 10**6)
-    check(0 <= active <= size, "active", f"must be in 0..{size}", active)
+    require(0 <= active <= size, "active", f"must be in 0..{size}", active)
     segments = _subsets(size, synapses, trials, seed, 0)
     hits, union = random_hits(segments, size, active, patterns, threshold, _key(seed, 1))
     return int(hits), union

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimFormatError, NeurosimInputError, check
+from ..errors import NeurosimFormatError, NeurosimInputError, require
 from ..sdr import SDR
 from . import saved
 from .inputs import active_bits, as_sdr, permanence, whole
@@ -76,9 +76,9 @@ class TemporalMemory:
 
         self._rules = self._compiled()
         cells = self.columns * self.cells_per_column
-        check(cells <= CELLS_MOST, "TemporalMemory", f"can hold {CELLS_MOST} cells", cells)
+        require(cells <= CELLS_MOST, "TemporalMemory", f"can hold {CELLS_MOST} cells", cells)
         most = cells * self.max_segments
-        check(most < 2**30, "TemporalMemory.max_segments", f"must allow at most {2**30} segments in all", most)
+        require(most < 2**30, "TemporalMemory.max_segments", f"must allow at most {2**30} segments in all", most)
         chunks = min(CHUNKS, most_chunks(self.columns, self._rules))
         self._store: Store = empty(self.columns, self._rules, min(SEGMENTS, most), chunks)
 
@@ -239,11 +239,11 @@ class TemporalMemory:
         for name, array in arrays.items():
             kind, shape = np.int64 if name == "step" else np.int32, shapes.get(name, (array.size,))
             fits = array.dtype == kind and array.shape == shape
-            check(fits, name, f"must be {shape} of {np.dtype(kind)}", (array.shape, array.dtype))
-        check(len(arrays["step"]) == 1 and arrays["step"][0] >= 0, "step", "must be one number >= 0", arrays["step"])
+            require(fits, name, f"must be {shape} of {np.dtype(kind)}", (array.shape, array.dtype))
+        require(len(arrays["step"]) == 1 and arrays["step"][0] >= 0, "step", "must be one number >= 0", arrays["step"])
         used = np.arange(self.max_synapses) < arrays["filled"][:, None]
         free = np.sort(arrays["free"])
-        check(
+        require(
             np.array_equal(free, np.flatnonzero(arrays["cell"] < 0)), "free", "must list the free segments", len(free)
         )
         bounds = {"cell": (-1, cells), "filled": (0, self.max_synapses + 1), "source": (0, cells)}
@@ -251,11 +251,11 @@ class TemporalMemory:
         for name, (low, high) in bounds.items():
             values = arrays[name][used] if arrays[name].ndim == 2 else arrays[name]
             inside = values.size == 0 or bool(values.min() >= low and values.max() < high)
-            check(inside, name, f"must be in {low}..{high - 1}", (values.min(initial=0), values.max(initial=0)))
+            require(inside, name, f"must be in {low}..{high - 1}", (values.min(initial=0), values.max(initial=0)))
         each = np.bincount(arrays["cell"][arrays["cell"] >= 0], minlength=1).max()
-        check(each <= self.max_segments, "cell", f"must not own more than {self.max_segments} segments", each)
+        require(each <= self.max_segments, "cell", f"must not own more than {self.max_segments} segments", each)
         for name in ("active", "winners"):
-            check(bool((np.diff(arrays[name]) > 0).all()), name, "must rise", len(arrays[name]))
+            require(bool((np.diff(arrays[name]) > 0).all()), name, "must rise", len(arrays[name]))
 
     def _settings(self) -> dict[str, object]:
         return {f.name: getattr(self, f.name) for f in fields(self)}

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check
+from ..errors import require
 
 
 def centres(places: tuple[int, ...], grid: tuple[int, ...]) -> NDArray[np.int64]:
@@ -16,7 +16,7 @@ def centres(places: tuple[int, ...], grid: tuple[int, ...]) -> NDArray[np.int64]
     Raises:
         NeurosimInputError: the two have different numbers of dimensions.
     """
-    check(len(places) == len(grid), "SpatialPooler.columns", f"must have {len(grid)} dimensions, as inputs", places)
+    require(len(places) == len(grid), "SpatialPooler.columns", f"must have {len(grid)} dimensions, as inputs", places)
     where = np.stack(np.unravel_index(np.arange(math.prod(places)), places), axis=1)
     return ((2 * where + 1) * np.array(grid) // (2 * np.array(places))).astype(np.int64)
 

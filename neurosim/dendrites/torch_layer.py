@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import final
 
-from ..errors import NeurosimMissingError, check
+from ..errors import NeurosimMissingError, require
 from .inputs import whole
 from .layer import DendriteLayer
 
@@ -53,13 +53,13 @@ class TrainableDendriteLayer(nn.Module):
         for what, value in {"inputs": inputs, "units": units, "contexts": contexts, "segments": segments}.items():
             whole(value, name + what, 1, 2**31)
         self.winners = whole(winners, name + "winners", 1, units)
-        check(0 <= sparsity < 1, name + "sparsity", "must be >= 0 and < 1", sparsity)
-        check(0 <= boost < math.inf, name + "boost", "must be finite and >= 0", boost)
-        check(0 < input_density <= 1, name + "input_density", "must be > 0 and <= 1", input_density)
+        require(0 <= sparsity < 1, name + "sparsity", "must be >= 0 and < 1", sparsity)
+        require(0 <= boost < math.inf, name + "boost", "must be finite and >= 0", boost)
+        require(0 < input_density <= 1, name + "input_density", "must be > 0 and <= 1", input_density)
         self.boost, self.period = float(boost), whole(period, name + "period", 1, 2**62)
         draws = torch.Generator().manual_seed(whole(seed, name + "seed", 0, 2**63 - 1))
         kept = round((1 - sparsity) * inputs)
-        check(kept > 0, name + "sparsity", f"must leave a unit one of {inputs} inputs", sparsity)
+        require(kept > 0, name + "sparsity", f"must leave a unit one of {inputs} inputs", sparsity)
         order = torch.rand(units, inputs, generator=draws).argsort(dim=1)
         self.mask: Tensor
         self.duty: Tensor
@@ -134,7 +134,7 @@ class DendriteNetwork(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        check(0 < density <= 1, "DendriteNetwork.density", "must be > 0 and <= 1", density)
+        require(0 < density <= 1, "DendriteNetwork.density", "must be > 0 and <= 1", density)
         winners = max(round(density * units), 1)
         sizes = [(inputs, 1.0), (units, winners / units)]
         layers = [

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import files
-from ..errors import NeurosimError, NeurosimInputError, check
+from ..errors import NeurosimError, NeurosimInputError, require
 
 # Numbers of an array that are still written into the TOML.
 INLINE = 4096
@@ -25,13 +25,13 @@ def read(value: object, folder: Path, thing: str) -> NDArray:
         NeurosimMissingError, NeurosimFormatError: the file is not there, or is no safetensors file with that array.
     """
     if isinstance(value, Mapping):
-        check(set(value) == KEYS, thing, "must be a list of numbers or {file = ..., array = ...}", sorted(value))
+        require(set(value) == KEYS, thing, "must be a list of numbers or {file = ..., array = ...}", sorted(value))
         return _stored(folder / str(value["file"]), str(value["array"]), thing)
     try:
         array = np.asarray(value)
     except ValueError:  # lists of unequal lengths
         raise NeurosimInputError(f"{thing}: must be a list of numbers, all rows equally long") from None
-    check(isinstance(value, list) and array.dtype.kind in "iuf", thing, "must be a list of numbers", _short(value))
+    require(isinstance(value, list) and array.dtype.kind in "iuf", thing, "must be a list of numbers", _short(value))
     return array
 
 

@@ -10,7 +10,7 @@ from typing import final
 
 from .. import files
 from ..engine import Probe, Progress, Result, simulate
-from ..errors import NeurosimInputError, check
+from ..errors import NeurosimInputError, require
 from ..files.formats import FORMATS, SUFFIXES
 from ..network import Network, Population, SpikeSource
 from ..spikes import Spikes
@@ -88,7 +88,7 @@ class Description:
     def __post_init__(self) -> None:
         for name in self.inputs:
             source = self.network.population(name, "Description.inputs").model
-            check(isinstance(source, SpikeSource), f"population {name!r}: spikes", "needs model SpikeSource", source)
+            require(isinstance(source, SpikeSource), f"population {name!r}: spikes", "needs model SpikeSource", source)
 
     def recordings(self) -> dict[str, Spikes]:
         """What each spike source plays, read from its file.
@@ -106,7 +106,7 @@ class Description:
             given = self.inputs[source.name]
             spikes = given if isinstance(given, Spikes) else given.read(source.shape)
             thing = f"population {source.name!r}: spikes"
-            check(spikes.size == source.size, thing, f"must have the population's {source.size} units", spikes.size)
+            require(spikes.size == source.size, thing, f"must have the population's {source.size} units", spikes.size)
             found[source.name] = spikes
         return found
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import files
 from ..engine import Probe
-from ..errors import NeurosimInputError, check, pick
+from ..errors import NeurosimInputError, lookup, require
 from ..network import SOURCES, Network, PoissonInput, Population, Projection, SpikeSource
 from ..neurons import NEURONS, VARIED, Neuron
 from ..plasticity import RULES, ShortTermPlasticity
@@ -95,13 +95,15 @@ def _label(entry: Table, number: int) -> str:
 
 def _population(entry: Table, place: Place, models: Mapping[str, type]) -> Population:
     name = get(entry, "name", str, place)
-    owner = pick(models, get(entry, "model", str, place), f"{place.what}: model")
+    owner = lookup(models, get(entry, "model", str, place), f"{place.what}: model")
     parameters = [field.name for field in dataclasses.fields(owner)]
-    check(not set(parameters) & set(POPULATION), place.what, f"its model must not call a parameter {POPULATION}", owner)
+    require(
+        not set(parameters) & set(POPULATION), place.what, f"its model must not call a parameter {POPULATION}", owner
+    )
     known(entry, (*POPULATION, *parameters), place)
     model: Any = build(owner, {key: entry[key] for key in parameters if key in entry}, place)
     shape = entry.get("shape")
-    check(shape is not None, place.what, "shape is missing; give how many units, or a list", None)
+    require(shape is not None, place.what, "shape is missing; give how many units, or a list", None)
     initial = typed(entry.get("initial", {}), dict, place.at("initial"))
     positions = entry.get("positions")
     with place.named():
@@ -145,7 +147,7 @@ def _settings(table: object, place: Place) -> Settings:
 
 def _spikes(value: object, place: Place, population: Population) -> SpikeFile | Spikes:
     """A file's name, {file, format, population}, or the spikes themselves: {times, units, duration}."""
-    check(isinstance(population.model, SpikeSource), place.what, 'needs model = "SpikeSource"', population.model)
+    require(isinstance(population.model, SpikeSource), place.what, 'needs model = "SpikeSource"', population.model)
     entry: Table = {"file": value} if isinstance(value, str) else typed(value, dict, place)
     if "file" not in entry:
         known(entry, ("times", "units", "duration"), place)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..errors import NeurosimError, NeurosimInputError, check, pick
+from ..errors import NeurosimError, NeurosimInputError, lookup, require
 from ..synapses import DISTRIBUTIONS, Distribution
 from . import arrays
 
@@ -47,7 +47,7 @@ def known(table: Table, names: Iterable[str], place: Place) -> None:
     """Raise for the first key that is not among `names`."""
     closed = dict.fromkeys(names)
     for key in table:
-        pick(closed, key, f"{place.what}: unknown key")
+        lookup(closed, key, f"{place.what}: unknown key")
 
 
 def get(table: Table, key: str, kind: type[T], place: Place) -> T:
@@ -63,7 +63,7 @@ def typed(value: object, kind: type[T], place: Place) -> T:
     right = isinstance(value, kinds) and (kind is bool or not isinstance(value, bool))
     # A whole number beyond what a float holds passes for one in no other way.
     right = right and not (kind is float and isinstance(value, int) and abs(value) > 2**1000)
-    check(right, place.what, f"must be {_WORDS.get(kind, kind.__name__)}", f"{value!r:.60}")
+    require(right, place.what, f"must be {_WORDS.get(kind, kind.__name__)}", f"{value!r:.60}")
     return float(value) if kind is float else value  # type: ignore[arg-type, return-value]
 
 
@@ -123,5 +123,5 @@ def distribution(value: Table, place: Place) -> Distribution:
 def chosen(table: Mapping[str, type[T]], value: object, key: str, place: Place) -> T:
     """The class that `value` names, made from the rest: a table whose `key` is its name, or the name alone."""
     entry: Table = {key: value} if isinstance(value, str) else typed(value, dict, place)
-    owner = pick(table, get(entry, key, str, place), f"{place.what}: {key}")
+    owner = lookup(table, get(entry, key, str, place), f"{place.what}: {key}")
     return build(owner, {name: each for name, each in entry.items() if name != key}, place)

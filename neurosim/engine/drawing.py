@@ -11,8 +11,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check
-from ..network import Network, Projection, stream
+from ..errors import require
+from ..network import Network, Projection
+from ..random import rng_key
 from ..synapses import Distribution, Maker, Rows, draw
 
 LONGEST_DELAY = 2**16 - 1
@@ -72,7 +73,7 @@ class Drawing:
 
     def _values(self, what: str, rows: Rows, first: int) -> NDArray[np.float64]:
         value = getattr(self.projection, what)
-        key = stream(self.seed, what, str(self.projection.name))
+        key = rng_key(self.seed, what, str(self.projection.name))
         thing = f"{self.projection}.{what}"
         if rows.order is None:
             return draw(value, key, int(self.before[first]), len(rows.targets), thing)
@@ -94,8 +95,8 @@ def to_steps(projection: Projection, delays: NDArray, clock: float) -> NDArray[n
         thing = f"{projection}.delay"
         hint = "; give the distribution a `low`" if isinstance(projection.delay, Distribution) else ""
         rule = f"must round to at least one step of {clock:g} s{hint}"
-        check(low >= 1, thing, rule, float(np.min(delays)))
-        check(high <= LONGEST_DELAY, thing, f"must be <= {LONGEST_DELAY} steps of {clock:g} s", float(np.max(delays)))
+        require(low >= 1, thing, rule, float(np.min(delays)))
+        require(high <= LONGEST_DELAY, thing, f"must be <= {LONGEST_DELAY} steps of {clock:g} s", float(np.max(delays)))
     return steps
 
 
@@ -108,7 +109,7 @@ def prepare(network: Network, projection: Projection, clock: float, seed: int, t
     number = {population.name: p for p, population in enumerate(network.populations)}
     source, target = number[projection.source], number[projection.target]
     sides = network.populations[source].side, network.populations[target].side
-    maker = projection.pattern.maker(*sides, source == target, stream(seed, "pattern", str(projection.name)))
+    maker = projection.pattern.maker(*sides, source == target, rng_key(seed, "pattern", str(projection.name)))
     expected = projection.pattern.expected(*sides)
     maker, chunks = _counted(maker, sides[0].size, expected, threads)
     own = maker.rows(0, 0).weights is not None

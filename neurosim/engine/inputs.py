@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, check
+from ..errors import NeurosimInputError, require
 from ..network import Network, SpikeSource
 from ..spikes import GRID_SLACK, Recordings, Spikes
 from .workspace import Events
@@ -59,17 +59,19 @@ def read(network: Network, inputs: Input, duration: float | None, clock: float |
     sources = {p.name: n for n, p in enumerate(network.populations) if isinstance(p.model, SpikeSource)}
     named: dict[str, Spikes | Recordings] = {}
     if isinstance(inputs, (int, float)):
-        check(duration is None, "simulate.duration", "must be left out where the input is a duration", duration)
+        require(duration is None, "simulate.duration", "must be left out where the input is a duration", duration)
         duration = float(inputs)
     elif isinstance(inputs, Mapping):
         named = dict(inputs)
     else:
-        check(len(sources) == 1, "simulate.inputs", f"must be a mapping by name for sources {sorted(sources)}", inputs)
+        require(
+            len(sources) == 1, "simulate.inputs", f"must be a mapping by name for sources {sorted(sources)}", inputs
+        )
         named = dict.fromkeys(sources, inputs)
     _check_named(network, sources, named)
     batches = [given for given in named.values() if isinstance(given, Recordings)]
-    check(len(batches) in (0, len(named)), "simulate.inputs", "must be all Spikes or all Recordings", list(named))
-    check(len({len(b) for b in batches}) < 2, "simulate.inputs", "must hold equally many", [len(b) for b in batches])
+    require(len(batches) in (0, len(named)), "simulate.inputs", "must be all Spikes or all Recordings", list(named))
+    require(len({len(b) for b in batches}) < 2, "simulate.inputs", "must hold equally many", [len(b) for b in batches])
     durations: NDArray = np.zeros(len(batches[0]) if batches else 1)
     for given in named.values():
         durations = np.maximum(durations, given.durations if isinstance(given, Recordings) else given.duration)
@@ -84,23 +86,25 @@ def _check_named(network: Network, sources: Mapping[str, int], named: Mapping[st
         if name not in named:
             raise NeurosimInputError(f"simulate.inputs: population '{name}' is a SpikeSource and has no recording")
     for name, given in named.items():
-        check(name in sources, "simulate.inputs", f"must name spike sources {sorted(sources)}", name)
+        require(name in sources, "simulate.inputs", f"must name spike sources {sorted(sources)}", name)
         if not isinstance(given, (Spikes, Recordings)):
             kind = type(given).__name__
             raise NeurosimInputError(
                 f"simulate.inputs[{name!r}]: must be Spikes, Recordings or a duration (got {kind})"
             )
         size = network.population(name).size
-        check(given.size == size, f"simulate.inputs[{name!r}]", f"must have the population's {size} units", given.size)
+        require(
+            given.size == size, f"simulate.inputs[{name!r}]", f"must have the population's {size} units", given.size
+        )
 
 
 def _check_durations(durations: np.ndarray, clock: float | None) -> None:
     finite = bool(np.isfinite(durations).all() and (durations >= 0).all())
-    check(finite, "simulate.duration", "must be finite and >= 0 s", float(np.min(durations, initial=0.0)))
+    require(finite, "simulate.duration", "must be finite and >= 0 s", float(np.min(durations, initial=0.0)))
     longest = float(np.max(durations, initial=0.0))
     if clock is None:
         return
-    check(longest / clock < MOST_STEPS, "simulate.duration", f"must be < {MOST_STEPS} steps of {clock:g} s", longest)
+    require(longest / clock < MOST_STEPS, "simulate.duration", f"must be < {MOST_STEPS} steps of {clock:g} s", longest)
 
 
 def _grid(given: Spikes | Recordings, index: int, clock: float) -> Events:
@@ -108,11 +112,11 @@ def _grid(given: Spikes | Recordings, index: int, clock: float) -> Events:
     steps, units = spikes.steps(clock), spikes.units
     thing = f"simulate.inputs: recording {index}"
     if steps.size:
-        check(bool((steps[1:] >= steps[:-1]).all()), f"{thing}: times", "must be ascending", "an earlier one")
-        check(steps[0] >= 0, f"{thing}: times", "must be >= 0 s", spikes.times[0])
-        check(
+        require(bool((steps[1:] >= steps[:-1]).all()), f"{thing}: times", "must be ascending", "an earlier one")
+        require(steps[0] >= 0, f"{thing}: times", "must be >= 0 s", spikes.times[0])
+        require(
             steps[-1] <= MOST_STEPS, f"{thing}: times", f"must be < {MOST_STEPS} steps of the clock", spikes.times[-1]
         )
-        check(units.min() >= 0, f"{thing}: units", "must be >= 0", units.min())
-        check(units.max() < given.size, f"{thing}: units", f"must be < {given.size}", units.max())
+        require(units.min() >= 0, f"{thing}: units", "must be >= 0", units.min())
+        require(units.max() < given.size, f"{thing}: units", f"must be < {given.size}", units.max())
     return Events(steps.astype(np.int32), np.ascontiguousarray(units, np.int32))

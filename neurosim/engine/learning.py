@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check
+from ..errors import require
 from ..kernels import lessons as table
 from ..kernels import plasticity as kernel
 from ..network import Network, Projection
@@ -149,8 +149,8 @@ def _reward(network: Network, projection: Projection, modulation: Modulation | N
         return -1, 0
     names = [population.name for population in network.populations]
     steps, thing = math.floor(modulation.delay / clock + 0.5), f"{projection}.plasticity.reward_delay"
-    check(steps >= 1, thing, f"must round to at least one step of {clock:g} s", modulation.delay)
-    check(steps <= LONGEST_DELAY, thing, f"must be <= {LONGEST_DELAY} steps of {clock:g} s", modulation.delay)
+    require(steps >= 1, thing, f"must round to at least one step of {clock:g} s", modulation.delay)
+    require(steps <= LONGEST_DELAY, thing, f"must be <= {LONGEST_DELAY} steps of {clock:g} s", modulation.delay)
     return names.index(modulation.population), steps
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, check
-from ..network import Network, PoissonInput, Population, Projection, stream
+from ..errors import NeurosimInputError, require
+from ..network import Network, PoissonInput, Population, Projection
 from ..neurons import Neuron
+from ..random import rng_key
 from ..synapses import Distribution, draw
 from .callback import callback
 from .drawing import Drawing, in_threads, prepare
@@ -211,10 +212,10 @@ def _cells(population: Population, clock: float, seed: int, real: np.dtype) -> C
     name = type(neuron).__name__
     starts, constants = neuron.initial(), np.asarray(neuron.constants(clock), np.float64)
     rows = len(neuron.state)
-    check(rows > 0 and len(starts) == rows, f"{name}.initial", f"must give {rows} values, one a state", len(starts))
+    require(rows > 0 and len(starts) == rows, f"{name}.initial", f"must give {rows} values, one a state", len(starts))
     initial = np.empty((rows, population.size), real)
     for row, variable in enumerate(neuron.state):
-        key = stream(seed, "initial", population.name, variable)
+        key = rng_key(seed, "initial", population.name, variable)
         value = population.initial.get(variable, starts[row])
         initial[row] = draw(value, key, 0, population.size, f"Population[{population.name!r}].initial")
     return Cells(population, callback(neuron, real), initial, constants.astype(real))
@@ -223,12 +224,12 @@ def _cells(population: Population, clock: float, seed: int, real: np.dtype) -> C
 def _source(population: Population, p: int, clock: float, seed: int) -> Noise:
     rate = population.model.rate  # type: ignore[union-attr]
     thresholds = _thresholds(rate, clock, f"Population[{population.name!r}].model.rate")
-    return Noise(population, p, 0, 0.0, thresholds, stream(seed, "source", population.name))
+    return Noise(population, p, 0, 0.0, thresholds, rng_key(seed, "source", population.name))
 
 
 def _noise(network: Network, stimulus: PoissonInput, number: dict[str, int], clock: float, seed: int) -> Noise:
     thresholds = _thresholds(stimulus.rate, clock, f"{stimulus}.rate")
-    key = stream(seed, "stimulus", str(stimulus.name))
+    key = rng_key(seed, "stimulus", str(stimulus.name))
     return Noise(stimulus, number[stimulus.target], network.receptor(stimulus), stimulus.weight, thresholds, key)
 
 
@@ -236,6 +237,6 @@ def _thresholds(rate: float, clock: float, thing: str) -> NDArray[np.uint32]:
     from ..kernels.random import poisson_thresholds
 
     mean = rate * clock
-    check(mean <= LARGEST_MEAN, thing, f"must be <= {LARGEST_MEAN / clock:g} spikes/s at steps of {clock:g} s", rate)
-    check(math.isfinite(mean), thing, "must be finite", rate)
+    require(mean <= LARGEST_MEAN, thing, f"must be <= {LARGEST_MEAN / clock:g} spikes/s at steps of {clock:g} s", rate)
+    require(math.isfinite(mean), thing, "must be finite", rate)
     return poisson_thresholds(mean)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, check, pick
+from ..errors import NeurosimInputError, lookup, require
 from ..kernels import clocked
 from ..neurons import Neuron
 from .plan import Plan
@@ -101,8 +101,8 @@ def _sampler(plan: Plan, probe: Probe) -> Sampler:
     rows = {name: number for number, name in enumerate(population.model.state)}
     units = np.arange(population.size) if probe.units is None else np.asarray(probe.units, np.int64)
     inside = units.ndim == 1 and (units.size == 0 or (units.min() >= 0 and units.max() < population.size))
-    check(bool(inside), f"{thing}.units", f"must be a list of units >= 0 and < {population.size}", probe.units)
+    require(bool(inside), f"{thing}.units", f"must be a list of units >= 0 and < {population.size}", probe.units)
     interval = round(probe.interval / plan.clock)
-    check(interval >= 1, f"{thing}.interval", f"must be at least the clock's {plan.clock:g} s", probe.interval)
+    require(interval >= 1, f"{thing}.interval", f"must be at least the clock's {plan.clock:g} s", probe.interval)
     number = plan.network.populations.index(population)
-    return Sampler(probe, number, pick(rows, probe.variable, thing), interval, units.astype(np.int32), plan.real)
+    return Sampler(probe, number, lookup(rows, probe.variable, thing), interval, units.astype(np.int32), plan.real)

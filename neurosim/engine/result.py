@@ -8,8 +8,8 @@ from typing import final, overload
 
 from numpy.typing import NDArray
 
-from ..errors import check
-from ..measure import Layer
+from ..errors import require
+from ..measure import LayerCounts
 from ..spikes import Recordings, Spikes
 
 
@@ -35,7 +35,7 @@ class Probe:
     label: str | None = None
 
     def __post_init__(self) -> None:
-        check(self.interval > 0, f"Probe[{self.name!r}].interval", "must be > 0 s", self.interval)
+        require(self.interval > 0, f"Probe[{self.name!r}].interval", "must be > 0 s", self.interval)
 
     @property
     def name(self) -> str:
@@ -69,14 +69,14 @@ class Progress:
 
 
 @final
-class Work(Sequence[Layer]):
+class Work(Sequence[LayerCounts]):
     """Layers that are counted when they are first looked at: every row of the network is gone through for it."""
 
-    def __init__(self, count: Callable[[], tuple[Layer, ...]]) -> None:
-        self._count: Callable[[], tuple[Layer, ...]] | None = count
-        self._layers: tuple[Layer, ...] = ()
+    def __init__(self, count: Callable[[], tuple[LayerCounts, ...]]) -> None:
+        self._count: Callable[[], tuple[LayerCounts, ...]] | None = count
+        self._layers: tuple[LayerCounts, ...] = ()
 
-    def _known(self) -> tuple[Layer, ...]:
+    def _known(self) -> tuple[LayerCounts, ...]:
         if self._count is not None:
             self._layers, self._count = self._count(), None
         return self._layers
@@ -85,10 +85,10 @@ class Work(Sequence[Layer]):
         return len(self._known())
 
     @overload
-    def __getitem__(self, index: int) -> Layer: ...
+    def __getitem__(self, index: int) -> LayerCounts: ...
     @overload
-    def __getitem__(self, index: slice) -> tuple[Layer, ...]: ...
-    def __getitem__(self, index: int | slice) -> Layer | tuple[Layer, ...]:
+    def __getitem__(self, index: slice) -> tuple[LayerCounts, ...]: ...
+    def __getitem__(self, index: int | slice) -> LayerCounts | tuple[LayerCounts, ...]:
         return self._known()[index]
 
     def __repr__(self) -> str:
@@ -114,7 +114,7 @@ class Result:
 
     spikes: Mapping[str, Spikes | Recordings]
     states: Mapping[str, NDArray | list[NDArray]]
-    work: Sequence[Layer]
+    work: Sequence[LayerCounts]
     clock: float | None
     duration: float
     build_s: float = field(default=0.0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import pick
+from ..errors import lookup
 from ..network import Network
 from ..spikes import Recordings, Spikes
 from .inputs import Drive, Input, read
@@ -68,7 +68,7 @@ def simulate(
     if clock is None:
         from .exact import run as run_exact
 
-        pick(PRECISIONS, precision, "simulate.precision")
+        lookup(PRECISIONS, precision, "simulate.precision")
         return run_exact(network, drive, seed, trial, cores(threads), names, probes, progress, started)
     workers = min(cores(threads), max(len(drive), 1))
     simulation = Simulation(

@@ -11,7 +11,7 @@ from typing import TypeAlias, final
 
 import numpy as np
 
-from ..errors import NeurosimInputError, NeurosimWriteError, check, pick
+from ..errors import NeurosimInputError, NeurosimWriteError, lookup, require
 from ..files.windows import read_windows
 from ..network import Network, SpikeSource
 from ..neurons import Neuron
@@ -79,7 +79,7 @@ class Simulation:
         self.precision, self.probes, self.count_updates = precision, tuple(probes), bool(count_updates)
         sources = _sources(network, inputs, self.clock)
         self.recorded = recorded(network, record)
-        real, workers = pick(PRECISIONS, precision, "simulate.precision"), cores(threads)
+        real, workers = lookup(PRECISIONS, precision, "simulate.precision"), cores(threads)
         self.plan = compile_network(network, self.clock, self.seed, real, workers)
         self._samplers = samplers(self.plan, self.probes)
         self._player = self.player(workers)
@@ -135,7 +135,7 @@ class Simulation:
         steps = steps_of(duration, self.clock)
         first = self._player.step
         last = first + steps
-        check(last <= MOST_STEPS, "run.duration", f"must end before {MOST_STEPS} steps of {self.clock:g} s", duration)
+        require(last <= MOST_STEPS, "run.duration", f"must end before {MOST_STEPS} steps of {self.clock:g} s", duration)
         started = time.perf_counter()
         reporter = Reporter(progress, float(duration), started)
         with held_back() as let_through:
@@ -178,7 +178,7 @@ class Simulation:
             raise NeurosimInputError(
                 "Simulation.whole: needs spikes_to, and states_to for probes; results hold them now"
             )
-        check(spikes.first == 0, "Simulation.whole", "needs spikes from step 0 on", spikes.first)
+        require(spikes.first == 0, "Simulation.whole", "needs spikes from step 0 on", spikes.first)
         memory, samples = SpikeMemory(self.recorded), StateMemory(self._samplers)
         for name, steps, units in spikes.read():
             memory.pieces[name].append((steps, units))
@@ -299,7 +299,7 @@ class Simulation:
 
     def _spikes_of(self, name: str, end: float, steps: np.ndarray, units: np.ndarray) -> Spikes:
         population = self.network.population(name)
-        return Spikes.trusted(steps * self.clock, units, population.size, end, population.shape)
+        return Spikes.unchecked(steps * self.clock, units, population.size, end, population.shape)
 
 
 class Reporter:
@@ -322,25 +322,27 @@ def steps_of(duration: float, clock: float) -> int:
     Raises:
         NeurosimInputError: negative, not finite, or more steps than can be counted.
     """
-    check(math.isfinite(duration) and duration >= 0, "simulate.duration", "must be finite and >= 0 s", duration)
+    require(math.isfinite(duration) and duration >= 0, "simulate.duration", "must be finite and >= 0 s", duration)
     fits = duration / clock < MOST_STEPS
-    check(fits, "simulate.duration", f"must be < {MOST_STEPS} steps of {clock:g} s", duration)
+    require(fits, "simulate.duration", f"must be < {MOST_STEPS} steps of {clock:g} s", duration)
     return max(0, math.ceil(duration / clock - GRID_SLACK))
 
 
 def check_numbers(clock: float | None, seed: int, trial: int) -> None:
     """Raise unless they are what a simulation can run on."""
-    check(clock is None or (math.isfinite(clock) and clock > 0), "simulate.clock", "must be > 0 s", clock)
-    check(isinstance(seed, (int, np.integer)), "simulate.seed", "must be whole", seed)
+    require(clock is None or (math.isfinite(clock) and clock > 0), "simulate.clock", "must be > 0 s", clock)
+    require(isinstance(seed, (int, np.integer)), "simulate.seed", "must be whole", seed)
     whole = isinstance(trial, (int, np.integer)) and 0 <= trial < 2**31
-    check(whole, "simulate.trial", "must be a whole number from 0 to 2^31 - 1", trial)
+    require(whole, "simulate.trial", "must be a whole number from 0 to 2^31 - 1", trial)
 
 
 def cores(threads: int | None) -> int:
     """How many threads to use; None means one a core."""
     if threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    check(isinstance(threads, (int, np.integer)) and threads > 0, "simulate.threads", "must be whole and > 0", threads)
+    require(
+        isinstance(threads, (int, np.integer)) and threads > 0, "simulate.threads", "must be whole and > 0", threads
+    )
     return int(threads)
 
 
@@ -354,7 +356,7 @@ def recorded(network: Network, record: Sequence[str] | None) -> tuple[str, ...]:
         return tuple(p.name for p in network.populations if isinstance(p.model, Neuron))
     for name in record:
         model = network.population(name, "simulate.record").model
-        check(not isinstance(model, SpikeSource), "simulate.record", "must not name a SpikeSource: it plays", name)
+        require(not isinstance(model, SpikeSource), "simulate.record", "must not name a SpikeSource: it plays", name)
     return tuple(dict.fromkeys(record))
 
 
@@ -365,13 +367,15 @@ def _sources(network: Network, inputs: object, clock: float) -> dict[int, Source
     elif isinstance(inputs, Mapping):
         named = dict(inputs)
     else:
-        check(len(numbers) == 1, "simulate.inputs", f"must be a mapping by name for sources {sorted(numbers)}", inputs)
+        require(
+            len(numbers) == 1, "simulate.inputs", f"must be a mapping by name for sources {sorted(numbers)}", inputs
+        )
         named = dict.fromkeys(numbers, inputs)
     for name in numbers:
         if name not in named:
             raise NeurosimInputError(f"simulate.inputs: population '{name}' is a SpikeSource and has no recording")
     for name in named:
-        check(name in numbers, "simulate.inputs", f"must name spike sources {sorted(numbers)}", name)
+        require(name in numbers, "simulate.inputs", f"must name spike sources {sorted(numbers)}", name)
     return {numbers[name]: source(network, name, given, clock) for name, given in named.items()}
 
 
@@ -383,7 +387,7 @@ def source(network: Network, name: str, given: object, clock: float) -> Source:
     """
     thing, size = f"simulate.inputs[{name!r}]", network.population(name).size
     if isinstance(given, Spikes):
-        check(given.size == size, thing, f"must have the population's {size} units", given.size)
+        require(given.size == size, thing, f"must have the population's {size} units", given.size)
         return Held(given, clock, thing)
     if isinstance(given, (str, os.PathLike)):
         return Streamed(read_windows(given), size, clock, thing)

@@ -11,7 +11,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, check
+from ..errors import NeurosimInputError, require
 from ..spikes import GRID_SLACK, Spikes
 from .workspace import Events
 
@@ -115,11 +115,11 @@ class Streamed(Source):
     def _grid(self, window: Spikes) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         if not isinstance(window, Spikes):
             raise NeurosimInputError(f"{self.thing}: must yield Spikes (got {type(window).__name__})")
-        check(window.size == self.size, self.thing, f"must have the population's {self.size} units", window.size)
+        require(window.size == self.size, self.thing, f"must have the population's {self.size} units", window.size)
         steps = gridded(window.times + float(self.start), self.clock, self.thing)
         self.start += Fraction(window.duration)
         self.until = math.floor(float(self.start) / self.clock + GRID_SLACK)
-        check(self.until <= MOST_STEPS, self.thing, f"must be < {MOST_STEPS} steps of the clock", float(self.start))
+        require(self.until <= MOST_STEPS, self.thing, f"must be < {MOST_STEPS} steps of the clock", float(self.start))
         return steps, checked(window.units, self.size, self.thing)
 
 
@@ -131,9 +131,9 @@ def gridded(times: NDArray[np.float64], clock: float, thing: str) -> NDArray[np.
     """
     steps = np.floor(times / clock + GRID_SLACK)
     if steps.size:
-        check(bool((steps[1:] >= steps[:-1]).all()), f"{thing}: times", "must be ascending", "an earlier one")
-        check(steps[0] >= 0, f"{thing}: times", "must be >= 0 s", times[0])
-        check(steps[-1] <= MOST_STEPS, f"{thing}: times", f"must be < {MOST_STEPS} steps of the clock", times[-1])
+        require(bool((steps[1:] >= steps[:-1]).all()), f"{thing}: times", "must be ascending", "an earlier one")
+        require(steps[0] >= 0, f"{thing}: times", "must be >= 0 s", times[0])
+        require(steps[-1] <= MOST_STEPS, f"{thing}: times", f"must be < {MOST_STEPS} steps of the clock", times[-1])
     return steps.astype(np.int32)
 
 
@@ -144,6 +144,6 @@ def checked(units: NDArray, size: int, thing: str) -> NDArray[np.int32]:
         NeurosimInputError: one below 0, or not below `size`.
     """
     if units.size:
-        check(units.min() >= 0, f"{thing}: units", "must be >= 0", units.min())
-        check(units.max() < size, f"{thing}: units", f"must be < {size}", units.max())
+        require(units.min() >= 0, f"{thing}: units", "must be >= 0", units.min())
+        require(units.max() < size, f"{thing}: units", f"must be < {size}", units.max())
     return np.ascontiguousarray(units, np.int32)

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..measure import Layer
+from ..measure import LayerCounts
 from .plan import Plan
 from .workspace import Workspace
 
 UNCOUNTED = "counting changed membranes was not asked for: simulate(..., count_updates=True)"
 
 
-def layers(plan: Plan, workspaces: Sequence[Workspace], steps: int, count_updates: bool) -> tuple[Layer, ...]:
+def layers(plan: Plan, workspaces: Sequence[Workspace], steps: int, count_updates: bool) -> tuple[LayerCounts, ...]:
     """One layer a population of neurons; `steps` is the sum over all recordings."""
     populations = range(len(plan.network.populations))
     tallies = [np.sum([workspace.tallies[p] for workspace in workspaces], axis=0) for p in populations]
@@ -24,7 +24,9 @@ def layers(plan: Plan, workspaces: Sequence[Workspace], steps: int, count_update
     return tuple(_layer(plan, p, tallies, drawn, steps, updates[p]) for p in sorted(plan.cells))
 
 
-def _layer(plan: Plan, p: int, tallies: list[NDArray], drawn: NDArray, steps: int, updates: NDArray | None) -> Layer:
+def _layer(
+    plan: Plan, p: int, tallies: list[NDArray], drawn: NDArray, steps: int, updates: NDArray | None
+) -> LayerCounts:
     cells, size = plan.cells[p], plan.network.populations[p].size
     joints = [number for number, drawing in enumerate(plan.drawings) if drawing.target == p]
     noises = [s for s, noise in enumerate(plan.noises) if noise.target == p]
@@ -34,7 +36,7 @@ def _layer(plan: Plan, p: int, tallies: list[NDArray], drawn: NDArray, steps: in
     # A Poisson stimulus is a source of its own for every unit, joined one to one.
     inputs = sum(plan.network.populations[source].size for source in sources) + size * len(noises)
     selected = sum(int(tallies[plan.drawings[number].source] @ plan.degrees[number]) for number in joints)
-    return Layer(
+    return LayerCounts(
         name=cells.population.name,
         inputs=inputs,
         outputs=size,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, pick
+from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup
 from .atomic import write_bytes
 
 
@@ -28,7 +28,7 @@ def read_arrays(path: str | os.PathLike[str], *wanted: str) -> dict[str, NDArray
         with safe_open(str(path), "np") as stored:
             known = dict.fromkeys(sorted(stored.keys()))
             for name in wanted:
-                pick(known, name, f"{path}: array")
+                lookup(known, name, f"{path}: array")
             return {name: stored.get_tensor(name) for name in wanted or known}
     except NeurosimInputError:
         raise

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check, pick
+from ..errors import lookup, require
 from ..kernels import decode
 from ..spikes import Spikes
 from .raw import bad, event_fault, read_bytes
@@ -75,7 +75,7 @@ def read_evt3(path: str | os.PathLike[str], shape: Sensor | None = None, clock: 
         NeurosimMissingError: no such file.
         NeurosimFormatError: as `read_dat`.
     """
-    running = pick(CLOCKS, clock, "read_evt3.clock")
+    running = lookup(CLOCKS, clock, "read_evt3.clock")
     raw = read_bytes(path)
     header, start = _header(path, raw, b"%")
     words = _words(path, raw, start, "<u2", 1).astype(np.uint16)
@@ -130,7 +130,7 @@ def read_aedat2(path: str | os.PathLike[str], camera: str = "dvs128") -> Spikes:
         NeurosimMissingError: no such file.
         NeurosimFormatError: as `read_dat`.
     """
-    layout = pick(CAMERAS, camera, "read_aedat2.camera")
+    layout = lookup(CAMERAS, camera, "read_aedat2.camera")
     raw = read_bytes(path)
     header, start = _header(path, raw, b"#")
     if not header.startswith("#!AER-DAT2"):
@@ -201,7 +201,7 @@ def _decoded(
 ) -> Spikes:
     fits = len(shape) == 3 and shape[0] == 2 and all(0 < n < 1 << 15 for n in shape) and math.prod(shape) < 1 << 31
     rule = "must be (2 polarities, height, width), with fewer than 2^31 units"
-    check(fits, f"{path}: shape", rule, tuple(shape))
+    require(fits, f"{path}: shape", rule, tuple(shape))
     times, units = np.empty(most, np.float64), np.empty(most, np.int32)
     events, fault, at = kernel(words, shape[1], shape[2], MICROSECOND, times, units, *options)
     if fault:
@@ -211,7 +211,7 @@ def _decoded(
 
 def _spikes(times: NDArray[np.float64], units: NDArray[np.int32], shape: Sensor) -> Spikes:
     size = shape[0] * shape[1] * shape[2]
-    return Spikes.trusted(times, units, size, float(times[-1]) if times.size else 0.0, tuple(shape))
+    return Spikes.unchecked(times, units, size, float(times[-1]) if times.size else 0.0, tuple(shape))
 
 
 _AGAIN = "it was cut short: fetch it again"

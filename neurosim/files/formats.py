@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import NeurosimInputError, check, pick
+from ..errors import NeurosimInputError, lookup, require
 from ..spikes import Spikes
 from .cameras import read_aedat2, read_dat, read_evt2, read_evt3, read_raw
 from .nmnist import read_nmnist, write_nmnist
@@ -56,7 +56,7 @@ def read(path: str | os.PathLike[str], *, format: str | None = None, shape: tupl
     chosen = _choose(path, format, "read")
     if shape is None:
         return chosen.read(path)
-    check(chosen.shaped, "read.shape", "must be left out: this format knows its sensor", shape)
+    require(chosen.shaped, "read.shape", "must be left out: this format knows its sensor", shape)
     return chosen.read(path, shape)
 
 
@@ -76,5 +76,5 @@ def write(path: str | os.PathLike[str], spikes: Spikes, *, format: str | None = 
 
 def _choose(path: str | os.PathLike[str], format: str | None, verb: str) -> Format:
     if format is None:
-        format = pick(SUFFIXES, Path(path).suffix.lower(), f"{path}: suffix (or give format=)")
-    return pick(FORMATS, format, f"{verb}.format")
+        format = lookup(SUFFIXES, Path(path).suffix.lower(), f"{path}: suffix (or give format=)")
+    return lookup(FORMATS, format, f"{verb}.format")

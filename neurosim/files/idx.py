@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimFormatError, check
+from ..errors import NeurosimFormatError, require
 from .atomic import write_bytes
 from .raw import bad, read_bytes
 
@@ -41,9 +41,9 @@ class Images:
     labels: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        check(self.pixels.ndim == 3, "Images.pixels", "must be [n, height, width]", self.pixels.shape)
+        require(self.pixels.ndim == 3, "Images.pixels", "must be [n, height, width]", self.pixels.shape)
         n = len(self.pixels)
-        check(self.labels.shape == (n,), "Images.labels", f"must hold {n} labels", self.labels.shape)
+        require(self.labels.shape == (n,), "Images.labels", f"must hold {n} labels", self.labels.shape)
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -86,8 +86,8 @@ def write_idx(values: NDArray) -> bytes:
     values = np.asarray(values)
     kinds = {np.dtype(code).newbyteorder("="): number for number, code in TYPES.items()}
     number = kinds.get(values.dtype.newbyteorder("="))
-    check(number is not None, "write_idx", f"needs values of type {', '.join(map(str, kinds))}", values.dtype)
-    check(1 <= values.ndim <= 8, "write_idx", "needs 1 to 8 dimensions", values.ndim)
+    require(number is not None, "write_idx", f"needs values of type {', '.join(map(str, kinds))}", values.dtype)
+    require(1 <= values.ndim <= 8, "write_idx", "needs 1 to 8 dimensions", values.ndim)
     head = bytes([0, 0, int(number or 0), values.ndim]) + np.array(values.shape, ">u4").tobytes()
     return head + np.ascontiguousarray(values, values.dtype.newbyteorder(">")).tobytes()
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimFormatError, check
+from ..errors import NeurosimFormatError, require
 from ..kernels import decode
 from ..spikes import Recordings, Spikes
 from .atomic import write_bytes
@@ -41,7 +41,7 @@ def read_nmnist(path: str | os.PathLike[str], shape: tuple[int, int, int] = SENS
     if fault:
         raise event_fault(path, at * RECORD, fault, shape)
     times, units = times[:events], units[:events]
-    return Spikes.trusted(times, units, 2 * height * width, float(times[-1]) if events else 0.0, tuple(shape))
+    return Spikes.unchecked(times, units, 2 * height * width, float(times[-1]) if events else 0.0, tuple(shape))
 
 
 def read_nmnist_many(
@@ -59,7 +59,7 @@ def read_nmnist_many(
         NeurosimMissingError, NeurosimFormatError: as `read_nmnist`, for the first file at fault; and a recording of
             more than 71 minutes.
     """
-    check(len(paths) > 0, "read_nmnist_many", "needs at least one file", 0)
+    require(len(paths) > 0, "read_nmnist_many", "needs at least one file", 0)
     return decode_nmnist(read_blocks(paths), paths, shape, labels, classes)
 
 
@@ -166,7 +166,7 @@ def _pack(x: NDArray, y: NDArray, word: NDArray) -> NDArray[np.uint8]:
 def _sensor(shape: Sequence[int]) -> tuple[int, int]:
     """Height and width, checked to be what the format can hold."""
     fits = len(shape) == 3 and shape[0] == 2 and 0 < shape[1] <= decode.OVERFLOW_Y and 0 < shape[2] <= 256
-    check(fits, "shape", "a .bin file holds (2 polarities, height <= 240, width <= 256)", tuple(shape))
+    require(fits, "shape", "a .bin file holds (2 polarities, height <= 240, width <= 256)", tuple(shape))
     return int(shape[1]), int(shape[2])
 
 

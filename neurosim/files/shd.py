@@ -12,7 +12,7 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check
+from ..errors import require
 from ..spikes import Recordings
 from .hdf5 import Opened, opened
 
@@ -34,7 +34,7 @@ def read_shd(path: str | os.PathLike[str], channels: int | None = None) -> Recor
         NeurosimFormatError: not HDF5, datasets missing, wrong-typed, external or absurdly large, times negative or
             running backwards, a channel outside the population.
     """
-    check(channels is None or channels > 0, "read_shd.channels", "must be > 0", channels)
+    require(channels is None or channels > 0, "read_shd.channels", "must be > 0", channels)
     with opened(path) as file:
         times, offsets = file.ragged("spikes/times", "f")
         units, same = file.ragged("spikes/units", "iu")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, check, pick
+from ..errors import NeurosimInputError, lookup, require
 from ..spikes import Spikes
 from .atomic import write_bytes
 from .bulk import Put, Space, write_bulk
@@ -38,7 +38,7 @@ def write_sonata(path: str | os.PathLike[str], populations: Mapping[str, Spikes]
     """
     import h5py
 
-    check(len(populations) > 0, "write_sonata", "needs at least one population", 0)
+    require(len(populations) > 0, "write_sonata", "needs at least one population", 0)
     _check_names(populations)
     # Built in memory: the HDF5 library's answer to a full disk is a corrupt file or a crash on closing it.
     with h5py.File("spikes.h5", "w", driver="core", backing_store=False) as root:
@@ -89,9 +89,9 @@ def choose(path: object, names: list[str], population: str | None) -> str:
     """
     table = {printable(name): name for name in names}
     if population is None:
-        check(len(names) == 1, f"{path}: population", f"must be chosen from {', '.join(table)}", None)
+        require(len(names) == 1, f"{path}: population", f"must be chosen from {', '.join(table)}", None)
         return names[0]
-    return pick(table, population, f"{path}: population")
+    return lookup(table, population, f"{path}: population")
 
 
 def text_of(value: object) -> str:
@@ -160,4 +160,4 @@ def write_sonata_pieces(
 
 def _check_names(populations: Iterable[str]) -> None:
     for name in populations:
-        check(bool(name) and "/" not in name and name != ".", "write_sonata", "needs names without '/'", name)
+        require(bool(name) and "/" not in name and name != ".", "write_sonata", "needs names without '/'", name)

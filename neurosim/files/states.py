@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check
+from ..errors import require
 from .bulk import Put, Space, write_bulk
 from .hdf5 import LAYOUT, opened
 from .sonata import MAGIC, VERSION
@@ -63,7 +63,7 @@ def write_states_pieces(
     groups: dict[str, dict[str, Any]] = {"": {"magic": np.uint32(MAGIC), "version": np.array(VERSION, np.uint32)}}
     spaces, mappings = {}, {}
     for name, one in states.items():
-        check(bool(name) and "/" not in name and name != ".", "write_states", "needs names without '/'", name)
+        require(bool(name) and "/" not in name and name != ".", "write_states", "needs names without '/'", name)
         group, count = f"report/{name}", samples[name]
         groups[group] = {
             "population": np.bytes_(one.population.encode()),

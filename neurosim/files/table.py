@@ -19,7 +19,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, check
+from ..errors import NeurosimInputError, require
 from ..spikes import Spikes
 from .atomic import write_bytes
 from .raw import bad, read_bytes
@@ -45,7 +45,7 @@ def read_csv(path: str | os.PathLike[str], shape: tuple[int, ...] | None = None,
         NeurosimFormatError: another header, a line that is no event, an event outside the sensor, or a time before
             the one before it; names the line.
     """
-    check(tick > 0 and math.isfinite(tick), "read_csv.tick", "must be > 0 s", tick)
+    require(tick > 0 and math.isfinite(tick), "read_csv.tick", "must be > 0 s", tick)
     text = _lines(path)
     first = text.readline()
     comment = first if first.startswith("#") else ""

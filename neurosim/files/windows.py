@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimError, check
+from ..errors import NeurosimError, require
 from ..spikes import Spikes
 from .hdf5 import AGAIN, LAYOUT, SIGNATURE, Opened
 from .raw import bad, unreadable
@@ -33,7 +33,7 @@ def read_windows(path: str | os.PathLike[str], population: str | None = None, le
         NeurosimMissingError, NeurosimInputError, NeurosimFormatError: as `read_sonata`; the last also for times that
             run backwards.
     """
-    check(length > 0 and math.frexp(length)[0] == 0.5, "read_windows.length", "must be a power of two, in s", length)
+    require(length > 0 and math.frexp(length)[0] == 0.5, "read_windows.length", "must be a power of two, in s", length)
     import h5py
 
     try:
@@ -95,7 +95,7 @@ def _window(
     times, nodes = events
     if nodes.size and not 0 <= nodes.min() <= nodes.max() < size:
         raise file.bad(f"/{group}/node_ids", f"0 <= node < {size}", f"{nodes.min()} to {nodes.max()}")
-    return Spikes.trusted(times - extent[0], nodes.astype(np.int32), size, extent[1], shape)
+    return Spikes.unchecked(times - extent[0], nodes.astype(np.int32), size, extent[1], shape)
 
 
 def _dataset(file: Opened, name: str, kinds: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..lazy import lazily
+from ..lazy import lazy_getattr
 
 if TYPE_CHECKING:
     from .network import HLOPNetwork as HLOPNetwork
@@ -30,4 +30,4 @@ _PUBLIC = {
     "Training": "trainings",
 }
 __all__ = list(_PUBLIC)
-__getattr__ = lazily(__name__, _PUBLIC)
+__getattr__ = lazy_getattr(__name__, _PUBLIC)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import check
+from ..errors import require
 from .projected import ProjectedLinear
 from .subspace import Subspace
 from .trainings import BPTT, Scores, Training
@@ -50,7 +50,7 @@ class HLOPNetwork(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        check(len(sizes) >= 2 and min(sizes) >= 1, "HLOPNetwork.sizes", "must be two or more, each >= 1", list(sizes))
+        require(len(sizes) >= 2 and min(sizes) >= 1, "HLOPNetwork.sizes", "must be two or more, each >= 1", list(sizes))
         self.sizes, self.training_by, self.projects = tuple(sizes), training or BPTT(), projects
         layers = []
         for i, (inputs, outputs) in enumerate(pairwise(sizes)):
@@ -72,7 +72,7 @@ class HLOPNetwork(nn.Module):
         Raises:
             NeurosimInputError: not one number a layer, or more than directions are left.
         """
-        check(len(rows) == len(self.layers), "begin_task.rows", f"must be {len(self.layers)} numbers", list(rows))
+        require(len(rows) == len(self.layers), "begin_task.rows", f"must be {len(self.layers)} numbers", list(rows))
         if self.projects:
             for layer, more in zip(self._layers(), rows, strict=True):
                 layer.subspace.grow(more)
@@ -137,7 +137,7 @@ class HLOPNetwork(nn.Module):
         self.units.requires_grad_(not any(len(layer.subspace.old) for layer in self._layers()))
 
     def _copy(self, into: Tensor, arrays: Mapping[str, NDArray[np.float32]], name: str) -> None:
-        check(name in arrays, "HLOPNetwork.restore", f"needs the array '{name}'", sorted(arrays))
+        require(name in arrays, "HLOPNetwork.restore", f"needs the array '{name}'", sorted(arrays))
         shape = arrays[name].shape
-        check(shape == tuple(into.shape), f"HLOPNetwork.restore.{name}", f"must be {tuple(into.shape)}", shape)
+        require(shape == tuple(into.shape), f"HLOPNetwork.restore.{name}", f"must be {tuple(into.shape)}", shape)
         into.copy_(torch.as_tensor(arrays[name]))

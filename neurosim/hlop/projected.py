@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import check
+from ..errors import require
 from .subspace import Subspace
 
 
@@ -51,7 +51,7 @@ class ProjectedLinear(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, subspace: Subspace, seed: int = 0) -> None:
         super().__init__()
-        check(subspace.features == inputs, "ProjectedLinear.subspace", f"must be {inputs} wide", subspace.features)
+        require(subspace.features == inputs, "ProjectedLinear.subspace", f"must be {inputs} wide", subspace.features)
         self.weight = uniform((outputs, inputs), seed)
         self.subspace = subspace
 

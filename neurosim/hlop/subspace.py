@@ -9,7 +9,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimMissingError, check
+from ..errors import NeurosimMissingError, require
 
 try:
     import torch
@@ -61,10 +61,10 @@ class Subspace(nn.Module):
     ) -> None:
         super().__init__()
         for name, whole in {"features": features, "iterations": iterations, "levels": levels}.items():
-            check(whole >= 1, f"Subspace.{name}", "must be >= 1", whole)
-        check(0 < lr < math.inf, "Subspace.lr", "must be finite and > 0", lr)
-        check(0 <= momentum < 1, "Subspace.momentum", "must be >= 0 and < 1", momentum)
-        check(0 < scale < math.inf, "Subspace.scale", "must be finite and > 0", scale)
+            require(whole >= 1, f"Subspace.{name}", "must be >= 1", whole)
+        require(0 < lr < math.inf, "Subspace.lr", "must be finite and > 0", lr)
+        require(0 <= momentum < 1, "Subspace.momentum", "must be >= 0 and < 1", momentum)
+        require(0 < scale < math.inf, "Subspace.scale", "must be finite and > 0", scale)
         self.features, self.lr, self.momentum, self.iterations = features, lr, momentum, iterations
         self.spiking, self.scale, self.levels, self.seed = spiking, scale, levels, seed
         self.old: Tensor
@@ -87,7 +87,7 @@ class Subspace(nn.Module):
         """
         here = len(self.old) + len(self.new)
         left = self.features - here
-        check(0 <= rows <= left, "Subspace.grow.rows", f"must be from 0 to the {left} directions left", rows)
+        require(0 <= rows <= left, "Subspace.grow.rows", f"must be from 0 to the {left} directions left", rows)
         # Named by how many rows there are: the same whatever else has been drawn, and after a restore.
         draws = torch.Generator().manual_seed(self.seed * 100_003 + here)
         fresh = torch.randn(rows, self.features, generator=draws, dtype=torch.float64).to(self.new.device)
@@ -128,7 +128,7 @@ class Subspace(nn.Module):
             NeurosimInputError: x is no such matrix, or empty.
         """
         good = x.ndim == 2 and x.shape[1] == self.features and len(x) > 0
-        check(good, "Subspace.learn.x", f"must be [B >= 1, {self.features}]", tuple(x.shape))
+        require(good, "Subspace.learn.x", f"must be [B >= 1, {self.features}]", tuple(x.shape))
         if not len(self.new):
             return
         left = self.residual(x) if residual is None else residual
@@ -158,16 +158,16 @@ class Subspace(nn.Module):
             NeurosimInputError: an array is missing or of another shape.
         """
         for name in ("old", "new", "velocity"):
-            check(name in arrays, "Subspace.restore", f"needs the array '{name}'", sorted(arrays))
+            require(name in arrays, "Subspace.restore", f"needs the array '{name}'", sorted(arrays))
             shape = arrays[name].shape
-            check(
+            require(
                 len(shape) == 2 and shape[1] == self.features,
                 f"Subspace.restore.{name}",
                 f"must be [rows, {self.features}]",
                 shape,
             )
         same = arrays["new"].shape == arrays["velocity"].shape
-        check(same, "Subspace.restore.velocity", "must be shaped as new", arrays["velocity"].shape)
+        require(same, "Subspace.restore.velocity", "must be shaped as new", arrays["velocity"].shape)
         for name in ("old", "new", "velocity"):
             buffer = getattr(self, name)
             setattr(self, name, torch.tensor(arrays[name], dtype=buffer.dtype, device=buffer.device))

@@ -11,7 +11,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from ..errors import check
+from ..errors import require
 from ..layers import LIF, Surrogate
 from .projected import ProjectedLinear
 from .rates import RateUnits, recent
@@ -51,10 +51,10 @@ def _lif(training: BPTT | Online, count: int) -> LIF:
 
 def _check(training: BPTT | Online) -> None:
     name = type(training).__name__
-    check(training.steps >= 1, f"{name}.steps", "must be >= 1", training.steps)
-    check(0 < training.decay < 1, f"{name}.decay", "must be > 0 and < 1", training.decay)
+    require(training.steps >= 1, f"{name}.steps", "must be >= 1", training.steps)
+    require(0 < training.decay < 1, f"{name}.decay", "must be > 0 and < 1", training.decay)
     for what in ("v_threshold", "slope"):
-        check(0 < getattr(training, what) < math.inf, f"{name}.{what}", "must be > 0", getattr(training, what))
+        require(0 < getattr(training, what) < math.inf, f"{name}.{what}", "must be > 0", getattr(training, what))
 
 
 def _in_time(current: Tensor, steps: int) -> Tensor:
@@ -115,7 +115,7 @@ class Online(Training):
 
     def __post_init__(self) -> None:
         _check(self)
-        check(self.together >= 1, "Online.together", "must be >= 1", self.together)
+        require(self.together >= 1, "Online.together", "must be >= 1", self.together)
 
     def units(self, count: int) -> LIF:
         return _lif(self, count)
@@ -178,9 +178,9 @@ class Rate(Training):
     reach: float = 0.3
 
     def __post_init__(self) -> None:
-        check(self.steps >= 1, "Rate.steps", "must be >= 1", self.steps)
+        require(self.steps >= 1, "Rate.steps", "must be >= 1", self.steps)
         for name, unit in (("tau_mem", " s"), ("dt", " s"), ("v_threshold", ""), ("reach", "")):
-            check(0 < getattr(self, name) < math.inf, f"Rate.{name}", f"must be > 0{unit}", getattr(self, name))
+            require(0 < getattr(self, name) < math.inf, f"Rate.{name}", f"must be > 0{unit}", getattr(self, name))
 
     def units(self, count: int) -> RateUnits:
         return RateUnits(self.v_threshold, self.tau_mem, self.dt, self.reach)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, NeurosimMissingError, check, pick
+from ..errors import NeurosimInputError, NeurosimMissingError, lookup, require
 from ..spikes import Recordings, Spikes
 
 MICROSECOND = 1e-6
@@ -52,14 +52,14 @@ def from_events(events: NDArray, sensor_size: Sequence[int], duration: float | N
         NeurosimInputError: no structured array of events, or an event outside the sensor or before time 0.
     """
     names = getattr(events, "dtype", np.dtype(float)).names or ()
-    check({"t", "x", "p"} <= set(names), "from_events", "needs a structured array with fields t, x and p", names)
+    require({"t", "x", "p"} <= set(names), "from_events", "needs a structured array with fields t, x and p", names)
     width, height, polarities = (int(n) for n in sensor_size)
     # With one polarity tonic writes it as 0 or as 1, whichever.
     p = events["p"].astype(np.int64) if polarities > 1 else np.zeros(len(events), np.int64)
     y = events["y"] if "y" in names else np.zeros(len(events), np.int64)
     for name, values, size in (("x", events["x"], width), ("y", y, height), ("p", p, polarities)):
         inside = (values >= 0) & (values < size) & (values % 1 == 0)
-        check(bool(inside.all()), f"events['{name}']", f"must be whole and 0 <= {name} < {size}", values[~inside][:1])
+        require(bool(inside.all()), f"events['{name}']", f"must be whole and 0 <= {name} < {size}", values[~inside][:1])
     units = ((p * height + y) * width + events["x"]).astype(np.int32)
     shape = (polarities, height, width) if "y" in names or polarities > 1 else (width,)
     return Spikes.sort(events["t"] * MICROSECOND, units, width * height * polarities, duration, shape)
@@ -88,7 +88,7 @@ def from_dataset(dataset: Any, limit: int | None = None, sensor: Sequence[int] |
         raise NeurosimInputError("from_dataset: this dataset names no sensor size; give sensor=(width, height, 2)")
     items: Iterable[tuple[Any, Any]] = (dataset[i] for i in range(len(dataset)))
     found = [(from_events(events, size), label) for events, label in islice(items, limit)]
-    check(len(found) > 0, "from_dataset", "needs at least one recording", 0)
+    require(len(found) > 0, "from_dataset", "needs at least one recording", 0)
     spikes = [one for one, _ in found]
     labels = [label for _, label in found]
     plain = all(np.ndim(label) == 0 and np.asarray(label).dtype.kind in "iub" for label in labels)
@@ -174,7 +174,7 @@ def load(
     """
     datasets = _tonic().datasets
     table = {key: getattr(datasets, key) for key in datasets.__all__ if isinstance(getattr(datasets, key), type)}
-    return from_dataset(pick(table, name, "tonic dataset")(save_to=os.fspath(folder), **(options or {})), limit)
+    return from_dataset(lookup(table, name, "tonic dataset")(save_to=os.fspath(folder), **(options or {})), limit)
 
 
 def _tonic() -> Any:

@@ -16,9 +16,9 @@ from .base import Stateful as Stateful
 from .delayed import DelayedLinear as DelayedLinear
 from .linear import SpikeLinear as SpikeLinear
 from .neurons import LIF as LIF
-from .neurons import AdaptiveLIF as AdaptiveLIF
 from .neurons import CurrentLIF as CurrentLIF
 from .neurons import LeakyIntegrator as LeakyIntegrator
+from .neurons import SEAdLIF as SEAdLIF
 from .parallel import PSN as PSN
 from .parallel import FixedPointLIF as FixedPointLIF
 from .quantity import Quantity as Quantity
@@ -32,13 +32,13 @@ __all__ = [
     "LIF",
     "PSN",
     "SURROGATES",
-    "AdaptiveLIF",
     "CurrentLIF",
     "DelayedLinear",
     "FixedPointLIF",
     "LeakyIntegrator",
     "NeuronLayer",
     "Quantity",
+    "SEAdLIF",
     "SpikeLinear",
     "Stack",
     "Stateful",

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..errors import check, pick
+from ..errors import lookup, require
 from ..kernels.scan import LATE, SUBTRACT, ZERO, Recurrence, scan
 from .linear import SpikeLinear
 from .surrogates import Surrogate, chosen
@@ -61,11 +61,11 @@ class NeuronLayer(Stateful):
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        check(isinstance(units, int) and units > 0, f"{name}.units", "must be a whole number > 0", units)
-        check(0 < dt < math.inf, f"{name}.dt", "must be > 0 s", dt)
+        require(isinstance(units, int) and units > 0, f"{name}.units", "must be a whole number > 0", units)
+        require(0 < dt < math.inf, f"{name}.dt", "must be > 0 s", dt)
         self.units, self.dt, self.reset, self.detach_reset = units, float(dt), reset, detach_reset
         self.surrogate = chosen(surrogate, name)
-        which = pick({r: RESETS[r] for r in resets}, reset, f"{name}.reset")
+        which = lookup({r: RESETS[r] for r in resets}, reset, f"{name}.reset")
         self.how = Recurrence(self.kind, which, not detach_reset, *self.surrogate.numbers())
         self.recurrent = SpikeLinear(units, units, bias=False, seed=seed) if recurrent else None
 
@@ -81,10 +81,10 @@ class NeuronLayer(Stateful):
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         name = type(self).__name__
         good = x.ndim in (2, 3) and x.shape[-1] == self.units and len(x) > 0 and x.is_floating_point()
-        check(good, name, f"input must be [T, B, {self.units}] or [T, {self.units}], T > 0, floating", tuple(x.shape))
+        require(good, name, f"input must be [T, B, {self.units}] or [T, {self.units}], T > 0, floating", tuple(x.shape))
         state = self.start(x) if state is None else state
         want = self.start(x[:1]).shape
-        check(state.shape == want, name, f"state must be {list(want)}", tuple(state.shape))
+        require(state.shape == want, name, f"state must be {list(want)}", tuple(state.shape))
         if x.ndim == 2:
             out, state = self._run(x[:, None], state[:, None])
             return out[:, 0], state[:, 0]

@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from ..errors import check
+from ..errors import require
 from ..kernels.delays import delayed
 from .base import Stateful
 
@@ -44,29 +44,31 @@ class DelayedLinear(Stateful):
     ) -> None:
         super().__init__()
         for what, size in (("inputs", inputs), ("outputs", outputs)):
-            check(isinstance(size, int) and size > 0, f"DelayedLinear.{what}", "must be a whole number > 0", size)
+            require(isinstance(size, int) and size > 0, f"DelayedLinear.{what}", "must be a whole number > 0", size)
         self.inputs, self.outputs = inputs, outputs
         draws, bound = torch.Generator().manual_seed(seed), 1 / math.sqrt(inputs)
         self.weight = nn.Parameter((2 * torch.rand(inputs, outputs, generator=draws) - 1).mul_(bound).t())
         self.bias = nn.Parameter((2 * torch.rand(outputs, generator=draws) - 1) * bound) if bias else None
         given = torch.as_tensor(delays)
         good = not given.is_floating_point() and bool((given >= 0).all())
-        check(good, "DelayedLinear.delays", "must be whole numbers of steps >= 0", delays)
+        require(good, "DelayedLinear.delays", "must be whole numbers of steps >= 0", delays)
         if given.ndim == 0:
             self.longest = int(given)
             given = torch.randint(0, self.longest + 1, (outputs, inputs), generator=draws)
         else:
-            check(given.shape == (outputs, inputs), "DelayedLinear.delays", f"must be {[outputs, inputs]}", given.shape)
+            require(
+                given.shape == (outputs, inputs), "DelayedLinear.delays", f"must be {[outputs, inputs]}", given.shape
+            )
             self.longest = int(given.max())
         self.register_buffer("delays", given.long().clone())
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         good = x.ndim in (2, 3) and x.shape[-1] == self.inputs
         rule = f"input must be [T, B, {self.inputs}] or [T, {self.inputs}]"
-        check(good, "DelayedLinear", rule, tuple(x.shape))
+        require(good, "DelayedLinear", rule, tuple(x.shape))
         want = (self.longest, *x.shape[1:])
         state = x.new_zeros(want) if state is None else state
-        check(state.shape == want, "DelayedLinear", f"state must be {list(want)}", tuple(state.shape))
+        require(state.shape == want, "DelayedLinear", f"state must be {list(want)}", tuple(state.shape))
         past = torch.cat([state, x])
         flat = past if past.ndim == 3 else past[:, None]
         y = delayed(flat, self.weight, self.delays, self.longest)

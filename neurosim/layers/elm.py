@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import final
 
-from ..errors import NeurosimMissingError, check
+from ..errors import NeurosimMissingError, require
 
 try:
     import torch
@@ -66,11 +66,11 @@ class ELM(nn.Module):
     ) -> None:
         super().__init__()
         for name, number in {"inputs": inputs, "outputs": outputs, "memory": memory}.items():
-            check(isinstance(number, int) and number > 0, f"ELM.{name}", "must be a whole number > 0", number)
+            require(isinstance(number, int) and number > 0, f"ELM.{name}", "must be a whole number > 0", number)
         for name, value in {"dt": dt, "tau_syn": tau_syn, "tau_min": tau_min, "gain": gain}.items():
-            check(0 < value < math.inf, f"ELM.{name}", "must be finite and > 0", value)
-        check(tau_min < tau_max < math.inf, "ELM.tau_max", f"must be > tau_min {tau_min} s and finite", tau_max)
-        check(0 < weight < math.inf, "ELM.weight", "must be > 0: a synapse at 0 learns nothing", weight)
+            require(0 < value < math.inf, f"ELM.{name}", "must be finite and > 0", value)
+        require(tau_min < tau_max < math.inf, "ELM.tau_max", f"must be > tau_min {tau_min} s and finite", tau_max)
+        require(0 < weight < math.inf, "ELM.weight", "must be > 0: a synapse at 0 learns nothing", weight)
         self.inputs, self.gain, self.dt = inputs, gain, dt
         self.tau_min, self.tau_max, self.decay = tau_min, tau_max, math.exp(-dt / tau_syn)
         self.windows: Tensor
@@ -128,8 +128,8 @@ class ELM(nn.Module):
         return torch.stack(outputs), (s.sum(dim=-1), m)
 
     def _start(self, x: Tensor, state: State | None) -> State:
-        check(x.ndim == 3 and len(x) > 0, "ELM.forward", "needs x [T, B, inputs] with T > 0", tuple(x.shape))
-        check(x.shape[2] == self.inputs, "ELM.forward", f"needs {self.inputs} inputs", x.shape[2])
+        require(x.ndim == 3 and len(x) > 0, "ELM.forward", "needs x [T, B, inputs] with T > 0", tuple(x.shape))
+        require(x.shape[2] == self.inputs, "ELM.forward", f"needs {self.inputs} inputs", x.shape[2])
         if state is not None:
             return state
         batch = x.shape[1]
@@ -163,7 +163,7 @@ class ELMClassifier(nn.Module):
 
     def __init__(self, elm: ELM, dropout: float = 0.5, seed: int = 0) -> None:
         super().__init__()
-        check(0 <= dropout < 1, "ELMClassifier.dropout", "must be >= 0 and < 1", dropout)
+        require(0 <= dropout < 1, "ELMClassifier.dropout", "must be >= 0 and < 1", dropout)
         self.elm, self.dropout, self.seed = elm, dropout, seed
         self.calls: Tensor
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
@@ -186,9 +186,9 @@ def _windows(inputs: int, branches: int | None, each: int | None) -> Tensor:
         return torch.arange(inputs)[:, None]
     for name, value in {"branches": branches, "synapses_per_branch": each}.items():
         whole = isinstance(value, int) and value > 0
-        check(whole, f"ELM.{name}", "must be a whole number > 0, as both or neither are given", value)
+        require(whole, f"ELM.{name}", "must be a whole number > 0, as both or neither are given", value)
     assert branches is not None and each is not None  # checked above
-    check(each <= inputs, "ELM.synapses_per_branch", f"must be <= {inputs} inputs", each)
+    require(each <= inputs, "ELM.synapses_per_branch", f"must be <= {inputs} inputs", each)
     starts = torch.linspace(0, inputs - each, branches).round().long()
     return starts[:, None] + torch.arange(each)
 

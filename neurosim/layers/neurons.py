@@ -139,7 +139,7 @@ class CurrentLIF(NeuronLayer):
 
 
 @final
-class AdaptiveLIF(NeuronLayer):
+class SEAdLIF(NeuronLayer):
     """Adaptive leaky integrate-and-fire with input and spikes scaled to the membrane (SE-adLIF).
 
         u = alpha v + (1 - alpha) (x - w);  spike where u > v_threshold: s = 1
@@ -188,7 +188,7 @@ class AdaptiveLIF(NeuronLayer):
             recurrent=recurrent,
             seed=seed,
         )
-        draws, name = torch.Generator().manual_seed(seed), "AdaptiveLIF."
+        draws, name = torch.Generator().manual_seed(seed), "SEAdLIF."
         self.tau_mem = Quantity(name + "tau_mem", tau_mem, units, trained=train_tau, positive=True, draws=draws)
         self.tau_adapt = Quantity(name + "tau_adapt", tau_adapt, units, trained=train_tau, positive=True, draws=draws)
         self.a = Quantity(name + "a", a, units, trained=train_adaptation, draws=draws)

@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from ..errors import check
+from ..errors import require
 from ..kernels.scan import LIF, SUBTRACT, Recurrence, Step
 from .surrogates import Surrogate, chosen
 
@@ -36,14 +36,14 @@ class PSN(nn.Module):
 
     def __init__(self, steps: int, surrogate: str | Surrogate = "arctan", seed: int = 0) -> None:
         super().__init__()
-        check(isinstance(steps, int) and steps > 0, "PSN.steps", "must be a whole number > 0", steps)
+        require(isinstance(steps, int) and steps > 0, "PSN.steps", "must be a whole number > 0", steps)
         self.steps, self.how = steps, _surrogate("PSN", surrogate)
         draws = torch.Generator().manual_seed(seed)
         self.weight = nn.Parameter((2 * torch.rand(steps, steps, generator=draws) - 1) / math.sqrt(steps))
         self.v_threshold = nn.Parameter(torch.ones(steps))
 
     def forward(self, x: Tensor) -> Tensor:
-        check(len(x) == self.steps, "PSN", f"input must have {self.steps} steps", len(x))
+        require(len(x) == self.steps, "PSN", f"input must have {self.steps} steps", len(x))
         h = (self.weight @ x.flatten(1)) - self.v_threshold[:, None]
         return Step.apply(h, self.how).view(x.shape)
 
@@ -74,8 +74,8 @@ class FixedPointLIF(nn.Module):
     ) -> None:
         super().__init__()
         for what, value in (("tau_mem", tau_mem), ("dt", dt)):
-            check(0 < value < math.inf, f"FixedPointLIF.{what}", "must be > 0 s", value)
-        check(math.isfinite(v_threshold), "FixedPointLIF.v_threshold", "must be finite", v_threshold)
+            require(0 < value < math.inf, f"FixedPointLIF.{what}", "must be > 0 s", value)
+        require(math.isfinite(v_threshold), "FixedPointLIF.v_threshold", "must be finite", v_threshold)
         self.tau_mem, self.v_threshold, self.dt = float(tau_mem), float(v_threshold), float(dt)
         self.how = _surrogate("FixedPointLIF", surrogate)
 

@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from ..errors import check
+from ..errors import require
 
 Value = float | tuple[float, float] | Sequence[float] | Tensor
 
@@ -49,15 +49,15 @@ class Quantity(nn.Module):
         super().__init__()
         pair = isinstance(value, tuple)
         given = torch.as_tensor(value, dtype=torch.float64).detach().clone()
-        check(bool(given.isfinite().all()), thing, "must be finite", value)
-        check(not positive or bool((given > 0).all()), thing, "must be > 0", value)
+        require(bool(given.isfinite().all()), thing, "must be finite", value)
+        require(not positive or bool((given > 0).all()), thing, "must be > 0", value)
         self.low, self.high = 0.0, math.inf if positive else 0.0
         if pair:
-            check(given.shape == (2,) and bool(given[0] < given[1]), thing, "a pair must be (low, high)", value)
+            require(given.shape == (2,) and bool(given[0] < given[1]), thing, "a pair must be (low, high)", value)
             self.low, self.high = given.tolist()
             part = torch.rand(units, dtype=torch.float64, generator=draws)
             given = self.low + (self.high - self.low) * part
-        check(given.shape in {(), (units,)}, thing, f"must be one value or {units}", tuple(given.shape))
+        require(given.shape in {(), (units,)}, thing, f"must be one value or {units}", tuple(given.shape))
         self.trained = trained
         if trained:
             self.raw = nn.Parameter(self._unbounded(given.expand(units)).clone())

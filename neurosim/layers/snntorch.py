@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ..errors import NeurosimMissingError, check
+from ..errors import NeurosimMissingError, require
 from .neurons import LIF
 from .surrogates import Surrogate
 
@@ -41,7 +41,7 @@ def from_snntorch(module: nn.Module, units: int, dt: float = 1e-3, surrogate: st
     """
     snn, theirs = _package(), cast(Any, module)
     recurrent, kind = isinstance(module, snn.RLeaky), type(module).__name__
-    check(recurrent or isinstance(module, snn.Leaky), "from_snntorch", "must be a Leaky or RLeaky", kind)
+    require(recurrent or isinstance(module, snn.Leaky), "from_snntorch", "must be a Leaky or RLeaky", kind)
     beta, threshold = theirs.beta.detach().double(), theirs.threshold.detach().double()
     _check_settings(theirs, beta, recurrent)
     layer = LIF(
@@ -66,16 +66,16 @@ def from_snntorch(module: nn.Module, units: int, dt: float = 1e-3, surrogate: st
 def _check_settings(module: Any, beta: Tensor, recurrent: bool) -> None:
     name = type(module).__name__
     rule = f"must be one of {', '.join(FROM)}"
-    check(module.reset_mechanism in FROM, f"{name}.reset_mechanism", rule, module.reset_mechanism)
-    check(module.reset_delay, f"{name}.reset_delay", "must be True", module.reset_delay)
-    check(bool(((beta > 0) & (beta < 1)).all()), f"{name}.beta", "must be > 0 and < 1", beta.tolist())
-    check(not module.inhibition, f"{name}.inhibition", "must be False", module.inhibition)
-    check(not module.state_quant, f"{name}.state_quant", "must be off", module.state_quant)
-    check(bool((module.graded_spikes_factor == 1).all()), f"{name}.graded_spikes_factor", "must be 1", "another")
+    require(module.reset_mechanism in FROM, f"{name}.reset_mechanism", rule, module.reset_mechanism)
+    require(module.reset_delay, f"{name}.reset_delay", "must be True", module.reset_delay)
+    require(bool(((beta > 0) & (beta < 1)).all()), f"{name}.beta", "must be > 0 and < 1", beta.tolist())
+    require(not module.inhibition, f"{name}.inhibition", "must be False", module.inhibition)
+    require(not module.state_quant, f"{name}.state_quant", "must be off", module.state_quant)
+    require(bool((module.graded_spikes_factor == 1).all()), f"{name}.graded_spikes_factor", "must be 1", "another")
     if recurrent:
-        check(FROM[module.reset_mechanism] in RECURRENT, f"{name}.reset_mechanism", "must be 'subtract'", "zero")
+        require(FROM[module.reset_mechanism] in RECURRENT, f"{name}.reset_mechanism", "must be 'subtract'", "zero")
         linear = isinstance(getattr(module, "recurrent", None), nn.Linear)
-        check(linear, f"{name}.recurrent", "must be all-to-all and linear", type(module.recurrent).__name__)
+        require(linear, f"{name}.recurrent", "must be all-to-all and linear", type(module.recurrent).__name__)
 
 
 def _each(value: Tensor, units: int) -> Tensor:
@@ -92,14 +92,14 @@ def to_snntorch(layer: LIF) -> nn.Module:
     snn = _package()
     ours = layer.surrogate
     resets = TO if layer.recurrent is None else RECURRENT
-    check(layer.reset in resets, "LIF.reset", f"must be one of {', '.join(resets)} for snnTorch", layer.reset)
-    check(layer.detach_reset, "LIF.detach_reset", "must be True for snnTorch", layer.detach_reset)
+    require(layer.reset in resets, "LIF.reset", f"must be one of {', '.join(resets)} for snnTorch", layer.reset)
+    require(layer.detach_reset, "LIF.detach_reset", "must be True for snnTorch", layer.detach_reset)
     makers = {
         "fast_sigmoid": lambda: snn.surrogate.fast_sigmoid(slope=ours.slope),
         "arctan": lambda: snn.surrogate.atan(alpha=ours.slope),
         "sigmoid": lambda: snn.surrogate.sigmoid(slope=ours.slope),
     }
-    check(ours.shape in makers and ours.scale == 1, "LIF.surrogate", "must be one of snnTorch's, of scale 1", ours)
+    require(ours.shape in makers and ours.scale == 1, "LIF.surrogate", "must be one of snnTorch's, of scale 1", ours)
     common = {
         "beta": torch.exp(-layer.dt / layer.tau_mem()).detach().float(),
         "threshold": layer.v_threshold().detach().float(),

@@ -7,7 +7,7 @@ from typing import final
 
 from torch import Tensor, nn
 
-from ..errors import check
+from ..errors import require
 from .base import Stateful
 
 States = tuple[Tensor | None, ...]
@@ -26,7 +26,7 @@ class Stack(nn.Sequential):
 
     def forward(self, x: Tensor, states: Sequence[Tensor | None] | None = None) -> tuple[Tensor, States]:
         given = [None] * len(self) if states is None else list(states)
-        check(len(given) == len(self), "Stack", f"states must be {len(self)}, one a module", len(given))
+        require(len(given) == len(self), "Stack", f"states must be {len(self)}, one a module", len(given))
         after: list[Tensor | None] = []
         for module, state in zip(self, given, strict=True):
             if isinstance(module, Stateful):

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import final
 
-from ..errors import check, pick
+from ..errors import lookup, require
 from ..kernels.scan import ARCTAN, FAST_SIGMOID, SIGMOID, TRIANGLE
 
 
@@ -36,10 +36,10 @@ class Surrogate:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        pick(SHAPES, self.shape, "Surrogate.shape")
+        lookup(SHAPES, self.shape, "Surrogate.shape")
         for name in ("slope", "scale"):
             value = getattr(self, name)
-            check(0 < value < math.inf, f"Surrogate.{name}", "must be finite and > 0", value)
+            require(0 < value < math.inf, f"Surrogate.{name}", "must be finite and > 0", value)
 
     def numbers(self) -> tuple[int, float, float]:
         """Shape, slope and scale as the kernels take them."""
@@ -57,4 +57,4 @@ SURROGATES = {
 
 def chosen(surrogate: str | Surrogate, name: str) -> Surrogate:
     """The one that a layer called `name` was given, by its name in `SURROGATES` or as it is."""
-    return surrogate if isinstance(surrogate, Surrogate) else pick(SURROGATES, surrogate, f"{name}.surrogate")
+    return surrogate if isinstance(surrogate, Surrogate) else lookup(SURROGATES, surrogate, f"{name}.surrogate")

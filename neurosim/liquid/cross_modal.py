@@ -13,7 +13,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimMissingError, check
+from ..errors import NeurosimMissingError, require
 
 try:
     import torch
@@ -53,10 +53,10 @@ class Contrast:
 
     def __post_init__(self) -> None:
         for name in ("dimensions", "steps", "components"):
-            check(getattr(self, name) >= 1, f"Contrast.{name}", "must be >= 1", getattr(self, name))
+            require(getattr(self, name) >= 1, f"Contrast.{name}", "must be >= 1", getattr(self, name))
         for name in ("temperature", "rate"):
-            check(getattr(self, name) > 0, f"Contrast.{name}", "must be > 0", getattr(self, name))
-        check(self.decay >= 0, "Contrast.decay", "must be >= 0", self.decay)
+            require(getattr(self, name) > 0, f"Contrast.{name}", "must be > 0", getattr(self, name))
+        require(self.decay >= 0, "Contrast.decay", "must be >= 0", self.decay)
 
     def fit(self, seen: NDArray, seen_labels: NDArray, heard: NDArray, heard_labels: NDArray) -> CrossModal:
         """Train on features of two senses, [n, f] with labels [n] and [m, g] with labels [m].
@@ -65,10 +65,12 @@ class Contrast:
             NeurosimInputError: labels that do not fit, or that the two senses do not share.
         """
         a, b = np.asarray(seen_labels), np.asarray(heard_labels)
-        check(a.shape == (len(seen),), "Contrast.fit", f"needs {len(seen)} labels of what is seen", a.shape)
-        check(b.shape == (len(heard),), "Contrast.fit", f"needs {len(heard)} labels of what is heard", b.shape)
+        require(a.shape == (len(seen),), "Contrast.fit", f"needs {len(seen)} labels of what is seen", a.shape)
+        require(b.shape == (len(heard),), "Contrast.fit", f"needs {len(heard)} labels of what is heard", b.shape)
         same = set(a.tolist()) == set(b.tolist())
-        check(same and len(np.unique(a)) > 1, "Contrast.fit", "needs the same two or more labels of both", np.unique(b))
+        require(
+            same and len(np.unique(a)) > 1, "Contrast.fit", "needs the same two or more labels of both", np.unique(b)
+        )
         whitened = [_Whitening.of(x, self.components, self.seed) for x in (seen, heard)]
         x, y = (
             torch.from_numpy(w(values).astype(np.float32)) for w, values in zip(whitened, (seen, heard), strict=True)
@@ -112,7 +114,7 @@ class Projection:
 
     def __call__(self, x: NDArray) -> NDArray[np.float64]:
         """[n, dimensions] points of length 1 from features [n, features]."""
-        check(x.ndim == 2 and x.shape[1] == len(self.mean), "Projection", f"needs {len(self.mean)} features", x.shape)
+        require(x.ndim == 2 and x.shape[1] == len(self.mean), "Projection", f"needs {len(self.mean)} features", x.shape)
         points = (x - self.mean) @ self.weights
         return points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
 
@@ -138,7 +140,7 @@ class CrossModal:
         """
         x, y = self.see(seen), self.hear(heard)
         labels = np.unique(seen_labels)
-        check(bool(np.isin(heard_labels, labels).all()), "CrossModal.accuracy", "needs labels of both senses", labels)
+        require(bool(np.isin(heard_labels, labels).all()), "CrossModal.accuracy", "needs labels of both senses", labels)
         ways = ((x, seen_labels, y, heard_labels), (y, heard_labels, x, seen_labels))
         single = float(np.mean([_single(*way) for way in ways]))
         return single, float(np.mean([_mean(*way) for way in ways]))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check, pick
+from ..errors import lookup, require
 from ..spikes import Recordings
 
 # Windows "by time" lie between the times at which this fraction of a recording's spikes has come, and all but it:
@@ -37,13 +37,13 @@ def features(
     Raises:
         NeurosimInputError: an unknown kind or timing, no windows, `tau` not > 0 s.
     """
-    extract = pick(FEATURES, kind, "features.kind")
-    schedules = pick(TIMINGS, timing, "features.timing")
+    extract = lookup(FEATURES, kind, "features.kind")
+    schedules = lookup(TIMINGS, timing, "features.timing")
     cuts = check_windows(windows, "features.windows")
-    check(tau > 0, "features.tau", "must be > 0 s", tau)
+    require(tau > 0, "features.tau", "must be > 0 s", tau)
     if len(spikes.units):  # a batch does not check them, and the kernels write where they say
         for bound in (spikes.units.min(), spikes.units.max()):
-            check(0 <= bound < spikes.size, "features.spikes", f"must have units in 0..{spikes.size - 1}", bound)
+            require(0 <= bound < spikes.size, "features.spikes", f"must have units in 0..{spikes.size - 1}", bound)
     out = np.empty((len(spikes), width(windows, timing, spikes.size)), np.float32)
     filled = 0
     for schedule in schedules:
@@ -59,7 +59,7 @@ def features(
 def check_windows(windows: int | Sequence[int], what: str) -> tuple[int, ...]:
     """The numbers of windows, each at least one."""
     cuts = (windows,) if isinstance(windows, (int, np.integer)) else tuple(windows)
-    check(len(cuts) > 0 and min(cuts) >= 1, what, "must be >= 1", windows)
+    require(len(cuts) > 0 and min(cuts) >= 1, what, "must be >= 1", windows)
     return cuts
 
 

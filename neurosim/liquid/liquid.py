@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine import Progress, Result, simulate
-from ..errors import check, pick
-from ..measure import Layer
-from ..network import Network, Population, Projection, SpikeSource, stream
+from ..errors import lookup, require
+from ..measure import LayerCounts
+from ..network import Network, Population, Projection, SpikeSource
 from ..neurons import CubaLIF, Neuron
+from ..random import rng_key
 from ..spikes import Recordings
 from ..synapses import FromList
 
@@ -108,26 +109,26 @@ class Liquid:
 
     def __post_init__(self) -> None:
         whole = len(self.shape) > 0 and all(isinstance(n, (int, np.integer)) and n > 0 for n in self.shape)
-        check(whole, "Liquid.shape", "must be whole numbers > 0", self.shape)
+        require(whole, "Liquid.shape", "must be whole numbers > 0", self.shape)
         for name, least in WHOLE.items():
             value = getattr(self, name)
-            check(isinstance(value, (int, np.integer)), f"Liquid.{name}", "must be whole", value)
-            check(value >= least, f"Liquid.{name}", f"must be >= {least}", value)
-        check(0 <= self.inhibitory <= 1, "Liquid.inhibitory", "must be in 0..1", self.inhibitory)
-        check(self.in_degree < self.neurons, "Liquid.in_degree", f"must be < neurons {self.neurons}", self.in_degree)
+            require(isinstance(value, (int, np.integer)), f"Liquid.{name}", "must be whole", value)
+            require(value >= least, f"Liquid.{name}", f"must be >= {least}", value)
+        require(0 <= self.inhibitory <= 1, "Liquid.inhibitory", "must be in 0..1", self.inhibitory)
+        require(self.in_degree < self.neurons, "Liquid.in_degree", f"must be < neurons {self.neurons}", self.in_degree)
         for name in ("patch_radius", "radius", "rate", "clock"):
             value = getattr(self, name)
-            check(math.isfinite(value) and value > 0, f"Liquid.{name}", "must be > 0", value)
-        pick(WIRINGS, self.wiring, "Liquid.wiring")
+            require(math.isfinite(value) and value > 0, f"Liquid.{name}", "must be > 0", value)
+        lookup(WIRINGS, self.wiring, "Liquid.wiring")
         for name in ("weight", "inhibition", "write_noise", "read_noise"):
             value = getattr(self, name)
-            check(math.isfinite(value) and value >= 0, f"Liquid.{name}", "must be >= 0", value)
+            require(math.isfinite(value) and value >= 0, f"Liquid.{name}", "must be >= 0", value)
         for name in ("longest_input_delay", "longest_delay"):
             value = getattr(self, name)
-            check(value >= self.clock, f"Liquid.{name}", f"must be >= clock {self.clock} s", value)
+            require(value >= self.clock, f"Liquid.{name}", f"must be >= clock {self.clock} s", value)
         self.neuron()
         if self.gains is not None:
-            check(self.gains.shape == (self.neurons,), "Liquid.gains", f"must hold {self.neurons}", self.gains.shape)
+            require(self.gains.shape == (self.neurons,), "Liquid.gains", f"must hold {self.neurons}", self.gains.shape)
 
     def neuron(self) -> Neuron:
         """`CubaLIF`; with noise of reading, `resistive.ReadNoiseLIF`."""
@@ -135,7 +136,7 @@ class Liquid:
             return CubaLIF(tau_mem=self.tau_mem, tau_syn=self.tau_syn, t_refractory=self.t_refractory)
         from .resistive import HALF, ReadNoiseLIF
 
-        key = stream(self.seed, "liquid", "reads")
+        key = rng_key(self.seed, "liquid", "reads")
         return ReadNoiseLIF(
             self.tau_mem, self.tau_syn, t_refractory=self.t_refractory, key_high=key // HALF % HALF, key_low=key % HALF
         )
@@ -241,7 +242,9 @@ class Liquid:
         count_updates: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> Result:
-        check(recordings.shape == self.shape, "Liquid.run", f"needs recordings of shape {self.shape}", recordings.shape)
+        require(
+            recordings.shape == self.shape, "Liquid.run", f"needs recordings of shape {self.shape}", recordings.shape
+        )
         result = simulate(
             network,
             recordings,
@@ -320,14 +323,14 @@ class Liquid:
         from ..kernels.random import uniforms
 
         values = np.empty(math.prod(shape))
-        uniforms(np.uint64(stream(self.seed, "liquid", label)), first, 0, values)
+        uniforms(np.uint64(rng_key(self.seed, "liquid", label)), first, 0, values)
         return values.reshape(shape)
 
     def _normal(self, label: str, *shape: int) -> NDArray[np.float64]:
         from ..kernels.random import normals
 
         values = np.empty(math.prod(shape))
-        normals(np.uint64(stream(self.seed, "liquid", label)), 0, 0, values)
+        normals(np.uint64(rng_key(self.seed, "liquid", label)), 0, 0, values)
         return values.reshape(shape)
 
     def _gamma(self, label: str, *shape: int) -> NDArray[np.float64]:
@@ -346,7 +349,7 @@ WIRINGS: dict[str, Callable[[NDArray, float], NDArray]] = {
 """How likely a source is, as a logarithm, by its squared distance and the radius."""
 
 
-def _once(layer: Layer) -> Layer:
+def _once(layer: LayerCounts) -> LayerCounts:
     """The work without the projections that carry the noise of reading: a read is one read, noisy or not."""
     counts = ("weights", "nonzero_weights", "synaptic_operations")
     return replace(layer, **{name: getattr(layer, name) // 2 for name in counts})

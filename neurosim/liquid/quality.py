@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check
-from ..network import stream
+from ..errors import require
+from ..random import rng_key
 from ..spikes import Recordings
 from .liquid import Liquid
 
@@ -54,8 +54,8 @@ def quality(liquid: Liquid, recordings: Recordings, spikes: Recordings) -> Quali
     Raises:
         NeurosimInputError: no recordings, or spikes of another liquid.
     """
-    check(len(spikes) == len(recordings) > 0, "quality.spikes", f"must answer {len(recordings)}", len(spikes))
-    check(spikes.size == liquid.neurons, "quality.spikes", f"must be of {liquid.neurons} neurons", spikes.size)
+    require(len(spikes) == len(recordings) > 0, "quality.spikes", f"must answer {len(recordings)}", len(spikes))
+    require(spikes.size == liquid.neurons, "quality.spikes", f"must be of {liquid.neurons} neurons", spikes.size)
     labels = recordings.labels
     known = labels is not None and len(np.unique(labels)) > 1
     x = states(spikes)
@@ -81,8 +81,8 @@ def states(spikes: Recordings, at: float = 0.5, tau: float = TAU) -> NDArray[np.
     """
     from ..kernels.traces import sampled_traces
 
-    check(0 <= at <= 1, "states.at", "must be in 0..1", at)
-    check(tau > 0, "states.tau", "must be > 0 s", tau)
+    require(0 <= at <= 1, "states.at", "must be in 0..1", at)
+    require(tau > 0, "states.tau", "must be > 0 s", tau)
     out = np.empty((len(spikes), 1, spikes.size), np.float32)
     moments = (at * spikes.durations / spikes.tick)[:, None]
     ticks = spikes.ticks.astype(np.float64)
@@ -99,8 +99,8 @@ def distance(a: Recordings, b: Recordings, tau: float = TAU, moments: int = 50) 
     Raises:
         NeurosimInputError: batches of unlike lengths or populations; no moments.
     """
-    check(len(a) == len(b) and a.size == b.size, "distance", f"needs {len(a)} of {a.size} units", (len(b), b.size))
-    check(moments >= 1, "distance.moments", "must be >= 1", moments)
+    require(len(a) == len(b) and a.size == b.size, "distance", f"needs {len(a)} of {a.size} units", (len(b), b.size))
+    require(moments >= 1, "distance.moments", "must be >= 1", moments)
     at = np.arange(1, moments + 1) / moments
     apart = [np.linalg.norm(states(a, t, tau) - states(b, t, tau), axis=1) for t in at]
     return np.stack(apart, axis=1) / np.sqrt(a.size)
@@ -120,7 +120,7 @@ def separation(x: NDArray, labels: object) -> float:
         NeurosimInputError: labels that do not fit.
     """
     y = np.asarray(labels)
-    check(y.shape == (len(x),) and len(x) > 0, "separation.labels", f"must be {len(x)}, at least one", y.shape)
+    require(y.shape == (len(x),) and len(x) > 0, "separation.labels", f"must be {len(x)}, at least one", y.shape)
     classes = np.unique(y)
     means = np.stack([x[y == c].mean(axis=0) for c in classes])
     between = float(np.mean([np.linalg.norm(means - mean, axis=1).mean() for mean in means]))
@@ -140,8 +140,8 @@ def rank(x: NDArray, tolerance: float = 0.01) -> int:
     Raises:
         NeurosimInputError: `tolerance` outside 0..1 or no states.
     """
-    check(0 <= tolerance < 1, "rank.tolerance", "must be >= 0 and < 1", tolerance)
-    check(x.ndim == 2 and x.size > 0, "rank.x", "must be [recordings, neurons]", x.shape)
+    require(0 <= tolerance < 1, "rank.tolerance", "must be >= 0 and < 1", tolerance)
+    require(x.ndim == 2 and x.size > 0, "rank.x", "must be [recordings, neurons]", x.shape)
     values = np.linalg.svd(x, compute_uv=False)
     # What rounding alone may leave, as numpy's `matrix_rank`.
     least = max(tolerance, max(x.shape) * float(np.finfo(np.float64).eps)) * values[0]
@@ -165,13 +165,13 @@ def copies(recordings: Recordings, index: int, n: int, jitter: float, seed: int 
     """
     from ..kernels.random import normals
 
-    check(0 <= index < len(recordings), "copies.index", f"must be in 0..{len(recordings) - 1}", index)
-    check(n >= 1, "copies.n", "must be >= 1", n)
-    check(jitter >= 0, "copies.jitter", "must be >= 0 s", jitter)
+    require(0 <= index < len(recordings), "copies.index", f"must be in 0..{len(recordings) - 1}", index)
+    require(n >= 1, "copies.n", "must be >= 1", n)
+    require(jitter >= 0, "copies.jitter", "must be >= 0 s", jitter)
     whole = recordings[index]
     noise = np.empty((n, len(whole)))
     for k in range(n):
-        normals(np.uint64(stream(seed, "copies", str(k))), 0, 0, noise[k])
+        normals(np.uint64(rng_key(seed, "copies", str(k))), 0, 0, noise[k])
     times = np.clip(whole.times + jitter * noise, 0.0, whole.duration)
     order = np.argsort(times, axis=1, kind="stable")
     return replace(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import files, measure
-from ..errors import NeurosimFormatError, NeurosimInputError, check, pick
+from ..errors import NeurosimFormatError, NeurosimInputError, lookup, require
 from ..spikes import Recordings
 from .features import FEATURES, TIMINGS, check_windows, features, width
 
@@ -58,16 +58,16 @@ class Readout:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        pick(CLASSIFIERS, self.kind, "Readout.kind")
-        pick(FEATURES, self.features, "Readout.features")
-        pick(TIMINGS, self.timing, "Readout.timing")
+        lookup(CLASSIFIERS, self.kind, "Readout.kind")
+        lookup(FEATURES, self.features, "Readout.features")
+        lookup(TIMINGS, self.timing, "Readout.timing")
         cuts = check_windows(self.windows, "Readout.windows")
         if not isinstance(self.windows, int):  # a list, from a file
             object.__setattr__(self, "windows", cuts)
-        check(self.tau > 0, "Readout.tau", "must be > 0 s", self.tau)
-        check(self.penalty is None or self.penalty > 0, "Readout.penalty", "must be > 0", self.penalty)
-        check(self.hidden >= 1, "Readout.hidden", "must be >= 1", self.hidden)
-        check(self.seed >= 0, "Readout.seed", "must be >= 0", self.seed)
+        require(self.tau > 0, "Readout.tau", "must be > 0 s", self.tau)
+        require(self.penalty is None or self.penalty > 0, "Readout.penalty", "must be > 0", self.penalty)
+        require(self.hidden >= 1, "Readout.hidden", "must be >= 1", self.hidden)
+        require(self.seed >= 0, "Readout.seed", "must be >= 0", self.seed)
 
     def fit(self, spikes: Recordings, labels: object) -> TrainedReadout:
         """Train on a liquid's spikes with labels [recordings]; the same weights for any number of threads.
@@ -78,9 +78,9 @@ class Readout:
             NeurosimInputError: labels that do not fit, or of one class only.
         """
         y = np.asarray(labels)
-        check(y.shape == (len(spikes),), "Readout.fit", f"needs {len(spikes)} labels", y.shape)
+        require(y.shape == (len(spikes),), "Readout.fit", f"needs {len(spikes)} labels", y.shape)
         known, column = np.unique(y, return_inverse=True)
-        check(len(known) > 1, "Readout.fit", "needs recordings of at least two classes", known.tolist())
+        require(len(known) > 1, "Readout.fit", "needs recordings of at least two classes", known.tolist())
         z = self.describe(spikes)
         mean, spread = z.mean(axis=0, dtype=np.float64), z.std(axis=0, dtype=np.float64)
         scale = (spread + FLOOR * max(float(spread.mean()), 1e-12)) / self._shares(len(spread))
@@ -140,7 +140,7 @@ class TrainedReadout:
         """[recordings] labels. Raises as `scores`."""
         return self.labels[self.scores(spikes).argmax(axis=1)]
 
-    def work(self, spikes: Recordings) -> list[measure.Layer]:
+    def work(self, spikes: Recordings) -> list[measure.LayerCounts]:
         """What reading these recordings took, as layers of multiply-accumulates, one for each weight of each feature,
         and of each hidden unit, that is not zero."""
         x = self._inputs(spikes)
@@ -184,16 +184,16 @@ class TrainedReadout:
 
     def _checked(self) -> TrainedReadout:
         kinds = {name: getattr(self, name).dtype.str for name in _arrays(self.readout.kind)}
-        check(kinds == _arrays(self.readout.kind), "readout", "must hold int64, float32 and float64", kinds)
+        require(kinds == _arrays(self.readout.kind), "readout", "must hold int64, float32 and float64", kinds)
         classes, each = len(self.labels), width(self.readout.windows, self.readout.timing, 1)
         shape, first = self.weights.shape, self._first
         rows = classes if first is self.weights else len(first)
         fits = self.labels.ndim == 1 and first.ndim == 2 and len(first) == rows and first.shape[1] % each == 0
-        check(fits, "weights", f"must be [{rows}, a multiple of {each}]", first.shape)
-        check(first is self.weights or shape == (classes, rows), "weights", f"must be [{classes}, {rows}]", shape)
-        check(self.bias.shape == (classes,), "bias", f"must hold {classes}", self.bias.shape)
+        require(fits, "weights", f"must be [{rows}, a multiple of {each}]", first.shape)
+        require(first is self.weights or shape == (classes, rows), "weights", f"must be [{classes}, {rows}]", shape)
+        require(self.bias.shape == (classes,), "bias", f"must hold {classes}", self.bias.shape)
         if self.hidden_bias is not None:
-            check(self.hidden_bias.shape == first.shape[:1], "hidden_bias", f"must hold {len(first)}", len(first))
+            require(self.hidden_bias.shape == first.shape[:1], "hidden_bias", f"must hold {len(first)}", len(first))
         return self
 
     @property
@@ -203,7 +203,7 @@ class TrainedReadout:
 
     def _inputs(self, spikes: Recordings) -> NDArray[np.float32]:
         size = self._first.shape[1] // width(self.readout.windows, self.readout.timing, 1)
-        check(spikes.size == size, "TrainedReadout.scores", f"needs spikes of {size} neurons", spikes.size)
+        require(spikes.size == size, "TrainedReadout.scores", f"needs spikes of {size} neurons", spikes.size)
         return self.readout.describe(spikes)
 
     def _scores(self, x: NDArray) -> NDArray[np.float64]:
@@ -223,7 +223,7 @@ def _arrays(kind: str) -> dict[str, str]:
     return ARRAYS | HIDDEN if kind == "ann" else ARRAYS
 
 
-def _layer(name: str, weights: NDArray, x: NDArray, outputs: NDArray) -> measure.Layer:
+def _layer(name: str, weights: NDArray, x: NDArray, outputs: NDArray) -> measure.LayerCounts:
     """The work of one product, each recording a step."""
     none = np.zeros((*outputs.shape[:1], 1, outputs.shape[1], 0), np.float32)
     return measure.count(name, weights.T, x[:, None], outputs[:, None], none, spiking=False)

@@ -13,7 +13,7 @@ import numpy as np
 from numba import float64, int64, uint32
 from numpy.typing import NDArray
 
-from ..errors import check
+from ..errors import require
 from ..kernels.maths import log_of_fraction, turn
 from ..kernels.random import threefry, unit_interval
 from ..neurons import CubaLIF, Neuron
@@ -72,7 +72,7 @@ class ReadNoiseLIF(Neuron):
         Neuron.__post_init__(self)
         for name in ("key_high", "key_low"):
             value = getattr(self, name)
-            check(0 <= value < HALF, f"ReadNoiseLIF.{name}", "must be in 0..2^24 - 1", value)
+            require(0 <= value < HALF, f"ReadNoiseLIF.{name}", "must be in 0..2^24 - 1", value)
 
     def initial(self) -> tuple[float, ...]:
         return self.v_leak, 0.0, 0.0, 0.0, 0.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, check
+from ..errors import NeurosimInputError, require
 from ..sdr import SDR
 from . import theory
 from .records import Answer, Batch, CapacityWarning, Memory, Trace
@@ -61,13 +61,15 @@ class Macrocolumn:
 
     def __post_init__(self) -> None:
         for name in ("inputs", "modules", "units", "persistence"):
-            check(getattr(self, name) >= 1, f"Macrocolumn.{name}", "must be >= 1", getattr(self, name))
-        check(self.above >= 0, "Macrocolumn.above", "must be >= 0 units", self.above)
+            require(getattr(self, name) >= 1, f"Macrocolumn.{name}", "must be >= 1", getattr(self, name))
+        require(self.above >= 0, "Macrocolumn.above", "must be >= 0 units", self.above)
         low, high = self.limits
         good = 1 <= low <= high
-        check(good, "Macrocolumn.bounds", "must be fewest and most active inputs, 1 <= fewest <= most", self.bounds)
-        check(0 < self.frozen_above <= 1, "Macrocolumn.frozen_above", "must be in 0..1, 0 excluded", self.frozen_above)
-        check(0 <= self.seed < 2**63, "Macrocolumn.seed", "must be 0 to 2^63 - 1", self.seed)
+        require(good, "Macrocolumn.bounds", "must be fewest and most active inputs, 1 <= fewest <= most", self.bounds)
+        require(
+            0 < self.frozen_above <= 1, "Macrocolumn.frozen_above", "must be in 0..1, 0 excluded", self.frozen_above
+        )
+        require(0 <= self.seed < 2**63, "Macrocolumn.seed", "must be 0 to 2^63 - 1", self.seed)
 
     @property
     def limits(self) -> tuple[int, int]:
@@ -145,8 +147,8 @@ class Macrocolumn:
 
         `complete` says what inputs each code stands for.
         """
-        check(frames >= 1, "Macrocolumn.generate.frames", "must be >= 1", frames)
-        check(self.lateral and self.modules > 1, "Macrocolumn.lateral", "must be true to generate", self.lateral)
+        require(frames >= 1, "Macrocolumn.generate.frames", "must be >= 1", frames)
+        require(self.lateral and self.modules > 1, "Macrocolumn.lateral", "must be true to generate", self.lateral)
         shown = sequence([first], self.inputs, apart=False)
         dense = np.zeros((frames, self.inputs), np.uint8)
         dense[0] = shown.dense[0]
@@ -167,7 +169,7 @@ class Macrocolumn:
         votes = self.votes(memory, code)
         if active is None:
             return SDR(np.flatnonzero(votes == self.modules), self.inputs)
-        check(0 <= active <= self.inputs, "complete.active", f"must be in 0..{self.inputs}", active)
+        require(0 <= active <= self.inputs, "complete.active", f"must be in 0..{self.inputs}", active)
         order = np.argsort(-votes, kind="stable")[:active]
         return SDR(order[votes[order] > 0], self.inputs)
 
@@ -177,9 +179,9 @@ class Macrocolumn:
 
         code = np.asarray(code)
         good = code.shape == (self.modules,) and code.dtype.kind in "iu"
-        check(good, "complete.code", f"must be {self.modules} winners", code.shape)
-        check(code.min() >= 0, "complete.code", "must be winners >= 0 (-1: the column did not run)", code.min())
-        check(code.max() < self.units, "complete.code", f"must be winners < {self.units}", code.max())
+        require(good, "complete.code", f"must be {self.modules} winners", code.shape)
+        require(code.min() >= 0, "complete.code", "must be winners >= 0 (-1: the column did not run)", code.min())
+        require(code.max() < self.units, "complete.code", f"must be winners < {self.units}", code.max())
         winners = np.arange(self.modules) * self.units + code
         return np.asarray(unpack(memory.u[0][:, winners].T, self.inputs).sum(axis=0, dtype=np.int64))
 
@@ -201,7 +203,7 @@ class Macrocolumn:
 
     def _belongs(self, memory: Memory) -> None:
         shape, got = (1, self._afferents, self.size), (len(memory.u), memory.afferents, memory.u.shape[2])
-        check(got == shape, "memory", f"must be of this column: (columns, afferents, units) {shape}", got)
+        require(got == shape, "memory", f"must be of this column: (columns, afferents, units) {shape}", got)
 
     def _one(
         self,
@@ -215,7 +217,7 @@ class Macrocolumn:
         frames = sequence([item], self.inputs, apart=False, fresh=trace is None)
         signals = None
         if above is not None:
-            check(self.above > 0, "Macrocolumn.above", "must be > 0 to take signals from above", self.above)
+            require(self.above > 0, "Macrocolumn.above", "must be > 0 to take signals from above", self.above)
             signals = checked(above, self.above).packed()[None, None], np.ones((1, 1))
         return self._many(memory, frames, trace, signals, learn, back_off)[0]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check
+from ..errors import require
 from ..sdr.code import draws
 
 
@@ -18,12 +18,12 @@ def patches(shape: tuple[int, ...], side: int | tuple[int, int], stride: int = 1
         shape: (..., height, width) of a frame.
         side: height and width of a field, one number for squares.
     """
-    check(len(shape) >= 2 and min(shape) >= 1, "patches.shape", "must be (..., height, width)", shape)
+    require(len(shape) >= 2 and min(shape) >= 1, "patches.shape", "must be (..., height, width)", shape)
     height, width = shape[-2:]
     tall, wide = (side, side) if isinstance(side, int) else side
     good = 1 <= tall <= height and 1 <= wide <= width
-    check(good, "patches.side", f"must be in 1..{height} by 1..{width}", side)
-    check(stride >= 1, "patches.stride", "must be >= 1", stride)
+    require(good, "patches.side", f"must be in 1..{height} by 1..{width}", side)
+    require(stride >= 1, "patches.stride", "must be >= 1", stride)
     units = np.arange(int(np.prod(shape)), dtype=np.int32).reshape(-1, height, width)
     return np.stack(
         [
@@ -36,8 +36,8 @@ def patches(shape: tuple[int, ...], side: int | tuple[int, int], stride: int = 1
 
 def scattered(size: int, columns: int, inputs: int, seed: int = 0) -> NDArray[np.int32]:
     """Fields of `inputs` units drawn from all `size`, without repeats within a field."""
-    check(1 <= inputs <= size, "scattered.inputs", f"must be in 1..{size}", inputs)
-    check(columns >= 1, "scattered.columns", "must be >= 1", columns)
+    require(1 <= inputs <= size, "scattered.inputs", f"must be in 1..{size}", inputs)
+    require(columns >= 1, "scattered.columns", "must be >= 1", columns)
     rows = [np.sort(draws(seed, m).choice(size, inputs, replace=False)) for m in range(columns)]
     return np.array(rows, np.int32)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check
+from ..errors import require
 from ..sdr import SDR
 from .records import LevelBatch, Memory, Trace
 from .run import Frames, keys, run, sequence
@@ -42,15 +42,15 @@ class Level:
     def __post_init__(self) -> None:
         fields = np.asarray(self.fields)
         good = fields.ndim == 2 and fields.size > 0 and fields.dtype.kind in "iu"
-        check(good, "Level.fields", "must be integers [columns, n]", fields.shape)
+        require(good, "Level.fields", "must be integers [columns, n]", fields.shape)
         rows = np.sort(fields, axis=1)
-        check(bool((rows[:, 1:] > rows[:, :-1]).all()), "Level.fields", "must not repeat within a field", "a repeat")
+        require(bool((rows[:, 1:] > rows[:, :-1]).all()), "Level.fields", "must not repeat within a field", "a repeat")
         object.__setattr__(self, "fields", fields.astype(np.int32))
         for name in ("modules", "units", "persistence"):
-            check(getattr(self, name) >= 1, f"Level.{name}", "must be >= 1", getattr(self, name))
+            require(getattr(self, name) >= 1, f"Level.{name}", "must be >= 1", getattr(self, name))
         low, high = self.limits
-        check(1 <= low <= high, "Level.bounds", "must be fewest and most, 1 <= fewest <= most", self.bounds)
-        check(0 < self.frozen_above <= 1, "Level.frozen_above", "must be in 0..1, 0 excluded", self.frozen_above)
+        require(1 <= low <= high, "Level.bounds", "must be fewest and most, 1 <= fewest <= most", self.bounds)
+        require(0 < self.frozen_above <= 1, "Level.frozen_above", "must be in 0..1, 0 excluded", self.frozen_above)
 
     @property
     def limits(self) -> tuple[int, int]:
@@ -103,14 +103,14 @@ class Hierarchy:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check(len(self.levels) >= 1, "Hierarchy.levels", "must be at least one", len(self.levels))
-        check(self.inputs >= 1, "Hierarchy.inputs", "must be >= 1", self.inputs)
+        require(len(self.levels) >= 1, "Hierarchy.levels", "must be at least one", len(self.levels))
+        require(self.inputs >= 1, "Hierarchy.inputs", "must be >= 1", self.inputs)
         seen = self.inputs
         for i, level in enumerate(self.levels):
             low, high = int(level.fields.min()), int(level.fields.max())
             name = f"Hierarchy.levels[{i}].fields"
-            check(low >= 0, name, "must be >= 0", low)
-            check(high < seen, name, f"must be < {seen}, what there is below", high)
+            require(low >= 0, name, "must be >= 0", low)
+            require(high < seen, name, f"must be < {seen}, what there is below", high)
             seen = level.columns
 
     def memory(self) -> HierarchyMemory:
@@ -176,11 +176,11 @@ class Hierarchy:
         that none has learned from stays without; of the inputs, those that some column's winners all have learned
         from are on. Columns that did not run (-1) say nothing.
         """
-        check(0 <= level < len(self.levels), "complete.level", f"must be in 0..{len(self.levels) - 1}", level)
+        require(0 <= level < len(self.levels), "complete.level", f"must be in 0..{len(self.levels) - 1}", level)
         self._belongs(memory)
         codes = np.asarray(codes)
         wanted = (self.levels[level].columns, self.levels[level].modules)
-        check(codes.shape == wanted, "complete.codes", f"must be winners {wanted}", codes.shape)
+        require(codes.shape == wanted, "complete.codes", f"must be winners {wanted}", codes.shape)
         for i in range(level, 0, -1):
             below = self.levels[i - 1]
             votes = self._votes(memory, i, codes, below.columns * below.size)
@@ -213,7 +213,7 @@ class Hierarchy:
     def _sequences(self, items: NDArray) -> Frames:
         items = np.asarray(items)
         good = items.ndim == 3 and items.shape[2] == self.inputs
-        check(good, "Hierarchy", f"needs items [items, frames, {self.inputs}]", items.shape)
+        require(good, "Hierarchy", f"needs items [items, frames, {self.inputs}]", items.shape)
         flags = np.zeros(items.shape[:2], np.uint8)
         flags[:, :1] = 1
         return Frames(np.ascontiguousarray(items != 0, np.uint8).reshape(-1, self.inputs), flags.ravel())
@@ -257,7 +257,7 @@ class Hierarchy:
     def _belongs(self, memory: HierarchyMemory) -> None:
         wanted = [(level.columns, self._afferents(i), level.size) for i, level in enumerate(self.levels)]
         got = [(len(m.u), m.afferents, m.u.shape[2]) for m in memory.levels]
-        check(got == wanted, "memory", f"must be of this hierarchy: (columns, afferents, units) {wanted}", got)
+        require(got == wanted, "memory", f"must be of this hierarchy: (columns, afferents, units) {wanted}", got)
 
     def _run(
         self,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check, pick
+from ..errors import lookup, require
 from .fields import patches
 from .hierarchy import Hierarchy, HierarchyMemory, Level
 from .records import LevelBatch
@@ -77,9 +77,9 @@ class Recogniser:
     smoothing: float = 0.02
 
     def __post_init__(self) -> None:
-        check(self.frames >= 1, "Recogniser.frames", "must be >= 1", self.frames)
-        check(self.classes >= 2, "Recogniser.classes", "must be >= 2", self.classes)
-        check(self.smoothing > 0, "Recogniser.smoothing", "must be > 0", self.smoothing)
+        require(self.frames >= 1, "Recogniser.frames", "must be >= 1", self.frames)
+        require(self.classes >= 2, "Recogniser.classes", "must be >= 2", self.classes)
+        require(self.smoothing > 0, "Recogniser.smoothing", "must be > 0", self.smoothing)
 
     def memory(self) -> RecogniserMemory:
         """A memory with nothing stored."""
@@ -105,10 +105,10 @@ class Recogniser:
         self._belongs(memory)
         items, labels = self._items(items), np.asarray(labels)
         good = labels.shape == (len(items),) and labels.dtype.kind in "iu"
-        check(good, "Recogniser.store.labels", f"must be {len(items)} integers", labels.shape)
+        require(good, "Recogniser.store.labels", f"must be {len(items)} integers", labels.shape)
         if labels.size:
-            check(labels.min() >= 0, "Recogniser.store.labels", "must be >= 0", labels.min())
-            check(labels.max() < self.classes, "Recogniser.store.labels", f"must be < {self.classes}", labels.max())
+            require(labels.min() >= 0, "Recogniser.store.labels", "must be >= 0", labels.min())
+            require(labels.max() < self.classes, "Recogniser.store.labels", f"must be < {self.classes}", labels.max())
         spent = []
         for part in self._chunks(len(items)):
             batches = self.hierarchy.store_many(memory.hierarchy, items[part], threads)
@@ -145,14 +145,14 @@ class Recogniser:
     def _belongs(self, memory: RecogniserMemory) -> None:
         wanted = [(self.frames, v.columns, v.modules, v.units, self.classes) for v in self.hierarchy.levels]
         got = [counts.shape for counts in memory.counts]
-        check(got == wanted, "memory", f"must be of this recogniser: counts {wanted}", got)
+        require(got == wanted, "memory", f"must be of this recogniser: counts {wanted}", got)
         self.hierarchy._belongs(memory.hierarchy)
 
     def _items(self, items: NDArray) -> NDArray:
         items = np.asarray(items)
         wanted = (self.frames, self.hierarchy.inputs)
         good = items.ndim == 3 and items.shape[1:] == wanted
-        check(good, "Recogniser", f"needs items [items, {wanted[0]}, {wanted[1]}]", items.shape)
+        require(good, "Recogniser", f"needs items [items, {wanted[0]}, {wanted[1]}]", items.shape)
         return items
 
     def _chunks(self, n: int) -> list[slice]:
@@ -191,7 +191,7 @@ def recogniser(name: str, seed: int = 0) -> Recogniser:
     Raises:
         NeurosimInputError: no such name.
     """
-    return pick(RECOGNISERS, name, "recogniser")(seed)
+    return lookup(RECOGNISERS, name, "recogniser")(seed)
 
 
 # Strong evidence wins nearly always, and a unit that has learned one pattern is full: units become exemplars.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, check
+from ..errors import NeurosimInputError, require
 from ..sdr import SDR
 from .records import LevelBatch, Memory, Trace
 
@@ -45,7 +45,7 @@ def checked(item: object, size: int) -> SDR:
     """An SDR of this size, or an error."""
     if not isinstance(item, SDR):
         raise NeurosimInputError(f"macrocolumn: needs an SDR (got {type(item).__name__}); see neurosim.sdr")
-    check(item.size == size, "macrocolumn", f"needs an SDR of {size} inputs", item.size)
+    require(item.size == size, "macrocolumn", f"needs an SDR of {size} inputs", item.size)
     return item
 
 
@@ -53,7 +53,7 @@ def keys(seed: int, columns: int, first: int = 0) -> NDArray[np.uint64]:
     """[columns] names of the random draws of each column."""
     from ..kernels.random import words
 
-    check(0 <= seed < 2**63, "seed", "must be 0 to 2^63 - 1", seed)
+    require(0 <= seed < 2**63, "seed", "must be 0 to 2^63 - 1", seed)
     found = [words(np.uint64(seed), np.uint64(first + m), np.uint64(0)) for m in range(columns)]
     return np.array([int(a) << 32 | int(b) for a, b, _, _ in found], np.uint64)
 

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from .. import files
-from ..errors import NeurosimFormatError, NeurosimInputError, check, pick
+from ..errors import NeurosimFormatError, NeurosimInputError, lookup, require
 from .column import Macrocolumn
 from .hierarchy import Hierarchy, HierarchyMemory, Level
 from .recognition import Recogniser, RecogniserMemory
@@ -45,7 +45,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Any, Any]:
     """
     settings, arrays = files.read_state(path, KIND, VERSION)
     try:
-        builder = pick(_BUILDERS, settings["class"], "class")
+        builder = lookup(_BUILDERS, settings["class"], "class")
         found: tuple[Any, Any] = builder(settings["parameters"], arrays)
     except (NeurosimInputError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         reason = str(error) or type(error).__name__
@@ -113,7 +113,9 @@ def _rules(values: dict[str, Any]) -> dict[str, Any]:
 
 def _load_memory(arrays: Arrays, prefix: str, values: dict[str, Any], empty: Memory) -> Memory:
     """The memory, if every array has the shape and type that `empty` has."""
-    check(tuple(values["afferents"]) == empty.afferents, "afferents", f"must be {empty.afferents}", values["afferents"])
+    require(
+        tuple(values["afferents"]) == empty.afferents, "afferents", f"must be {empty.afferents}", values["afferents"]
+    )
     found = {name: _like(arrays, prefix + name, getattr(empty, name)) for name in ("u", "h", "d", "clock")}
     for name in ("stages", "last"):
         same = tuple(_like(arrays, f"{prefix}{name}{t}", array) for t, array in enumerate(getattr(empty, name)))
@@ -124,7 +126,7 @@ def _load_memory(arrays: Arrays, prefix: str, values: dict[str, Any], empty: Mem
 def _like(arrays: Arrays, name: str, wanted: NDArray) -> NDArray:
     array = arrays[name]
     good = array.shape == wanted.shape and array.dtype == wanted.dtype
-    check(good, name, f"must be {wanted.dtype} {wanted.shape}", f"{array.dtype} {array.shape}")
+    require(good, name, f"must be {wanted.dtype} {wanted.shape}", f"{array.dtype} {array.shape}")
     # Loaded arrays may lie in read-only bytes.
     return array.copy()
 

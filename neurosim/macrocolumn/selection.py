@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check, pick
+from ..errors import lookup, require
 
 # The numbers of kernels.macrocolumn, by the year of the paper.
 FORMS = {"2010": 0, "2017": 1}
@@ -58,19 +58,19 @@ class Selection:
     thresholds: tuple[float, float, float] = (0.9, 0.93, 0.96)
 
     def __post_init__(self) -> None:
-        pick(FORMS, self.form, "Selection.form")
-        check(0 <= self.g_min < 1, "Selection.g_min", "must be in 0..1, 1 excluded", self.g_min)
+        lookup(FORMS, self.form, "Selection.form")
+        require(0 <= self.g_min < 1, "Selection.g_min", "must be in 0..1, 1 excluded", self.g_min)
         for name in ("gamma", "chi", "boost"):
             value = getattr(self, name)
-            check(math.isfinite(value) and value >= 0, f"Selection.{name}", "must be finite and >= 0", value)
+            require(math.isfinite(value) and value >= 0, f"Selection.{name}", "must be finite and >= 0", value)
         powers = self.exponents
         good = len(powers) == 3 and all(math.isfinite(p) and p > 0 for p in powers)
-        check(good, "Selection.exponents", "must be three powers > 0, of U, H and D", powers)
-        check(0 < self.hypothesis <= 1, "Selection.hypothesis", "must be in 0..1, 0 excluded", self.hypothesis)
-        check(self.most_hypotheses >= 1, "Selection.most_hypotheses", "must be >= 1", self.most_hypotheses)
+        require(good, "Selection.exponents", "must be three powers > 0, of U, H and D", powers)
+        require(0 < self.hypothesis <= 1, "Selection.hypothesis", "must be in 0..1, 0 excluded", self.hypothesis)
+        require(self.most_hypotheses >= 1, "Selection.most_hypotheses", "must be >= 1", self.most_hypotheses)
         at = self.thresholds
         good = len(at) == 3 and 0 <= at[0] <= at[1] <= at[2] <= 1
-        check(good, "Selection.thresholds", "must be three familiarities that rise, in 0..1", at)
+        require(good, "Selection.thresholds", "must be three familiarities that rise, in 0..1", at)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Permanence:
     def __post_init__(self) -> None:
         at = self.lifetimes
         good = len(at) == 2 and 0 < at[0] <= at[1]
-        check(good, "Permanence.lifetimes", "must be two numbers of frames > 0 that do not fall", at)
+        require(good, "Permanence.lifetimes", "must be two numbers of frames > 0 that do not fall", at)
 
 
 def rule(

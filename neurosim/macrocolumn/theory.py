@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import check
+from ..errors import require
 from .selection import Selection
 
 
@@ -17,7 +17,7 @@ def modulation(v: ArrayLike, g: float, units: int, selection: Selection | None =
     See `Selection` for the two forms.
     """
     s = selection or Selection()
-    check(0 <= g <= 1, "modulation.g", "must be in 0..1", g)
+    require(0 <= g <= 1, "modulation.g", "must be in 0..1", g)
     return np.asarray(_MODULATIONS[s.form](np.asarray(v, np.float64), g, units, s))
 
 
@@ -27,7 +27,7 @@ def expected_intersection(g: float, units: int, selection: Selection | None = No
     The stored winner of each module has V = g and the others none, so it wins with chance
     mu(g) / (mu(g) + (K - 1) mu(0)); the number of shared winners is binomial over modules.
     """
-    check(units >= 1, "expected_intersection.units", "must be >= 1", units)
+    require(units >= 1, "expected_intersection.units", "must be >= 1", units)
     stored, other = modulation([g, 0.0], g, units, selection)
     return float(stored / (stored + (units - 1) * other))
 
@@ -52,7 +52,7 @@ def expected_recall(items: int, active: int, inputs: int, units: int) -> float:
 @lru_cache(maxsize=256)  # 15 ms, and every storing asks
 def capacity(active: int, inputs: int, units: int, recall: float = 0.9) -> int:
     """The most items of `active` active inputs at which `expected_recall` is at least `recall`."""
-    check(0 < recall < 1, "capacity.recall", "must be in 0..1, ends excluded", recall)
+    require(0 < recall < 1, "capacity.recall", "must be in 0..1, ends excluded", recall)
     if units == 1:
         return 2**31
     low, high = 1, 2
@@ -66,8 +66,8 @@ def capacity(active: int, inputs: int, units: int, recall: float = 0.9) -> int:
 
 def _full_match(items: int, active: int, inputs: int, units: int) -> float:
     """Chance that a unit that does not code an item has all its weights on."""
-    check(items >= 1 and units >= 1, "items, units", "must be >= 1", (items, units))
-    check(1 <= active <= inputs, "active", f"must be in 1..{inputs} inputs", active)
+    require(items >= 1 and units >= 1, "items, units", "must be >= 1", (items, units))
+    require(1 <= active <= inputs, "active", f"must be in 1..{inputs} inputs", active)
     from scipy.stats import binom
 
     stored = binom(items - 1, 1.0 / units)

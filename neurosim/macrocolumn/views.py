@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check
+from ..errors import require
 from ..spikes import Recordings
 
 
 def ink(images: NDArray, threshold: int = 100) -> NDArray[np.uint8]:
     """[n, height, width] grey levels to [n, 1, 2 height width]: where there is ink, and where there is none."""
     images = np.asarray(images)
-    check(images.ndim == 3, "ink.images", "must be [n, height, width]", images.shape)
+    require(images.ndim == 3, "ink.images", "must be [n, height, width]", images.shape)
     dark = (images > threshold).reshape(len(images), 1, -1)
     return np.concatenate([dark, ~dark], axis=2).astype(np.uint8)
 
@@ -38,7 +38,7 @@ def spectrum(
     Neighbouring units are summed to `channels`; an input is on where the sum is above a multiple `loud` of the
     recording's mean. Each frame holds `joined` windows in a row, the next begins one window later.
     """
-    check(joined >= 1, "spectrum.joined", "must be >= 1 windows", joined)
+    require(joined >= 1, "spectrum.joined", "must be >= 1 windows", joined)
     durations = np.maximum(recordings.durations, 1e-9)
     counts = binned(recordings, number + joined - 1, durations, channels).astype(np.float32)
     mean = counts.mean(axis=(1, 2), keepdims=True)
@@ -50,9 +50,9 @@ def binned(
     recordings: Recordings, number: int, durations: NDArray[np.float64], channels: int | None = None
 ) -> NDArray[np.int32]:
     """[n, number, channels] spikes in windows of equal length, `channels` summing neighbouring units."""
-    check(number >= 1, "number", "must be >= 1 windows", number)
+    require(number >= 1, "number", "must be >= 1 windows", number)
     size = recordings.size if channels is None else channels
-    check(1 <= size <= recordings.size, "channels", f"must be in 1..{recordings.size}", size)
+    require(1 <= size <= recordings.size, "channels", f"must be in 1..{recordings.size}", size)
     out = np.zeros((len(recordings), number * size), np.int32)
     for row, spikes, duration in zip(out, recordings, durations, strict=True):
         window = np.minimum((spikes.times / duration * number).astype(np.int64), number - 1)

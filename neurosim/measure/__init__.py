@@ -15,13 +15,13 @@ from .profiles import PROFILES as PROFILES
 from .profiles import Profile as Profile
 from .profiles import find as find_profile
 from .profiles import read as read_profile
-from .work import Layer as Layer
+from .work import LayerCounts as LayerCounts
 
 __all__ = [
     "DEFINITIONS",
     "PROFILES",
     "Definition",
-    "Layer",
+    "LayerCounts",
     "Measures",
     "Profile",
     "count",

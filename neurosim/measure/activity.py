@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check
-from .work import Layer
+from ..errors import require
+from .work import LayerCounts
 
 STATELESS = "no membrane potentials were recorded"
 
@@ -22,7 +22,7 @@ def count(
     *,
     spiking: bool = True,
     parameter_bytes: int | None = None,
-) -> Layer:
+) -> LayerCounts:
     """Count the work of one fully known layer.
 
     Args:
@@ -43,7 +43,7 @@ def count(
     fan_out = np.count_nonzero(weights, axis=1)
     arrivals = np.count_nonzero(inputs, axis=(0, 1))
     updates, state_bytes, state_bits, reasons = _state(potentials, outputs)
-    return Layer(
+    return LayerCounts(
         name=name,
         inputs=fan_in,
         outputs=outs,
@@ -69,12 +69,12 @@ def count(
 
 
 def _shapes(weights: NDArray, inputs: NDArray, outputs: NDArray) -> tuple[int, int, int]:
-    check(weights.ndim == 2, "measure.count.weights", "must be [inputs, outputs]", weights.shape)
-    check(inputs.ndim == 3, "measure.count.inputs", "must be [samples, steps, inputs]", inputs.shape)
+    require(weights.ndim == 2, "measure.count.weights", "must be [inputs, outputs]", weights.shape)
+    require(inputs.ndim == 3, "measure.count.inputs", "must be [samples, steps, inputs]", inputs.shape)
     samples, steps, fan_in = inputs.shape
-    check(fan_in == weights.shape[0], "measure.count.inputs", f"must end in {weights.shape[0]} inputs", inputs.shape)
+    require(fan_in == weights.shape[0], "measure.count.inputs", f"must end in {weights.shape[0]} inputs", inputs.shape)
     expected = (samples, steps, weights.shape[1])
-    check(outputs.shape == expected, "measure.count.outputs", f"must have the shape {expected}", outputs.shape)
+    require(outputs.shape == expected, "measure.count.outputs", f"must have the shape {expected}", outputs.shape)
     return samples, steps, fan_in
 
 
@@ -83,7 +83,7 @@ def _state(potentials: NDArray | None, outputs: NDArray) -> tuple[int | None, in
     if potentials is None:
         return None, 0, 0, {"membrane_updates": STATELESS}
     shape = outputs.shape
-    check(potentials.shape[:3] == shape, "measure.count.potentials", f"must start with {shape}", potentials.shape)
+    require(potentials.shape[:3] == shape, "measure.count.potentials", f"must start with {shape}", potentials.shape)
     each = potentials.reshape(*shape, -1) if potentials.size else np.zeros((*shape, 0), potentials.dtype)
     changed = (each[:, 1:] != each[:, :-1]).any(axis=-1)
     first = shape[0] * shape[2] if each.shape[-1] and shape[1] else 0

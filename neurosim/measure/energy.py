@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ..errors import check
+from ..errors import require
 from . import traffic
 from .measures import Unknown, total
 from .profiles import PROFILES, Memory, Profile, find
 from .traffic import Traffic
-from .work import Layer
+from .work import LayerCounts
 
 DEFAULT = "horowitz45"
 Range = tuple[float, float]
@@ -30,7 +30,7 @@ MEANINGS: Mapping[str, str] = {
 PUBLISHED = "Effective operations times the chip's published energy per synaptic event; memory is inside that figure."
 
 
-def energy(layers: Iterable[Layer], samples: int, profile: str | Path | Profile = DEFAULT) -> Json:
+def energy(layers: Iterable[LayerCounts], samples: int, profile: str | Path | Profile = DEFAULT) -> Json:
     """Energy estimates in joules per sample: as run and as a dense network of equal precision.
 
     Each estimate is {"low": J, "high": J} (they differ where the profile gives a range, as DRAM does) or None, and
@@ -46,8 +46,8 @@ def energy(layers: Iterable[Layer], samples: int, profile: str | Path | Profile 
         NeurosimInputError: no layers, no samples, an unknown or malformed profile.
     """
     every = tuple(layers)
-    check(len(every) > 0, "energy.layers", "needs at least one layer", 0)
-    check(samples > 0, "energy.samples", "must be > 0", samples)
+    require(len(every) > 0, "energy.layers", "needs at least one layer", 0)
+    require(samples > 0, "energy.samples", "must be > 0", samples)
     chosen = find(profile)
     estimates = _of_chip(every, chosen) if chosen.synaptic_event else _of_operations(every, chosen)
     return {
@@ -62,7 +62,7 @@ def energy(layers: Iterable[Layer], samples: int, profile: str | Path | Profile 
     }
 
 
-def _of_operations(layers: Sequence[Layer], profile: Profile) -> Json:
+def _of_operations(layers: Sequence[LayerCounts], profile: Profile) -> Json:
     """All estimates, in pJ in total over samples."""
     found: Json = dict.fromkeys(MEANINGS)
     found |= {"items": {}, "memories": [], "reasons": {}}
@@ -82,13 +82,13 @@ def _of_operations(layers: Sequence[Layer], profile: Profile) -> Json:
     return found
 
 
-_VIEWS: tuple[tuple[str, tuple[str, ...], Callable[[Layer], Traffic]], ...] = (
+_VIEWS: tuple[tuple[str, tuple[str, ...], Callable[[LayerCounts], Traffic]], ...] = (
     ("", traffic.EVENT_NEEDS, traffic.as_run),
     ("dense_", traffic.DENSE_NEEDS, traffic.as_dense),
 )
 
 
-def _items(work: Sequence[tuple[Layer, Traffic]], profile: Profile) -> dict[str, Range]:
+def _items(work: Sequence[tuple[LayerCounts, Traffic]], profile: Profile) -> dict[str, Range]:
     """pJ of each kind of work, over all layers."""
     memory = profile.memory
     parts: dict[str, list[Range]] = {name: [] for name in (COMPUTE + MEMORY if memory else COMPUTE)}
@@ -108,7 +108,7 @@ def _items(work: Sequence[tuple[Layer, Traffic]], profile: Profile) -> dict[str,
     return {name: _sum(ranges) for name, ranges in parts.items()}
 
 
-def _memories(layer: Layer, memory: Memory) -> Json:
+def _memories(layer: LayerCounts, memory: Memory) -> Json:
     run, dense = layer.parameter_bytes, (layer.dense_weights or 0) * layer.weight_bits // 8
     return {
         "layer": layer.name,
@@ -121,7 +121,7 @@ def _memories(layer: Layer, memory: Memory) -> Json:
     }
 
 
-def _of_chip(layers: Sequence[Layer], profile: Profile) -> Json:
+def _of_chip(layers: Sequence[LayerCounts], profile: Profile) -> Json:
     """A chip's published figure holds its memory accesses; it says nothing of arithmetic or of a dense network."""
     why = f"{profile.title} publishes one figure per synaptic event"
     found: Json = {"compute_only": None, "dense_compute_only": None, "dense_memory_aware": None}
@@ -130,7 +130,7 @@ def _of_chip(layers: Sequence[Layer], profile: Profile) -> Json:
     return found | {"memory_aware": value, "items": {}, "memories": [], "reasons": reasons}
 
 
-def _event_energy(layers: Sequence[Layer], profile: Profile) -> tuple[Range | None, str]:
+def _event_energy(layers: Sequence[LayerCounts], profile: Profile) -> tuple[Range | None, str]:
     """pJ of all effective operations, or None and why."""
     event = profile.synaptic_event
     if event is None or event.energy is None:
@@ -141,7 +141,7 @@ def _event_energy(layers: Sequence[Layer], profile: Profile) -> tuple[Range | No
         return None, str(unknown)
 
 
-def _published(layers: Sequence[Layer], samples: int, profile: Profile) -> Json:
+def _published(layers: Sequence[LayerCounts], samples: int, profile: Profile) -> Json:
     value, reason = _event_energy(layers, profile)
     event = profile.synaptic_event.energy if profile.synaptic_event else None
     return {

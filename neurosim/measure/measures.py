@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ..errors import check
+from ..errors import require
 from . import traffic
-from .work import Layer
+from .work import LayerCounts
 
 NEUROBENCH = "Yik et al. 2025, NeuroBench"
 
@@ -117,7 +117,7 @@ class Measures:
     samples: int
     duration: float
     reasons: Mapping[str, str] = field(default_factory=dict)
-    layers: tuple[Layer, ...] = ()
+    layers: tuple[LayerCounts, ...] = ()
 
     def __getitem__(self, name: str) -> float | int | None:
         return self.values[name]
@@ -144,7 +144,7 @@ class Unknown(Exception):
     """A count that a measure needs is None; carries the reason."""
 
 
-def measure(layers: Iterable[Layer], samples: int, duration: float, events_in: int | None = None) -> Measures:
+def measure(layers: Iterable[LayerCounts], samples: int, duration: float, events_in: int | None = None) -> Measures:
     """All measures of a run, from the counts of its layers.
 
     Args:
@@ -157,9 +157,9 @@ def measure(layers: Iterable[Layer], samples: int, duration: float, events_in: i
         NeurosimInputError: no layers, no samples, a negative duration.
     """
     every = tuple(layers)
-    check(len(every) > 0, "measure.layers", "needs at least one layer", 0)
-    check(samples > 0, "measure.samples", "must be > 0", samples)
-    check(duration >= 0, "measure.duration", "must be >= 0 s", duration)
+    require(len(every) > 0, "measure.layers", "needs at least one layer", 0)
+    require(samples > 0, "measure.samples", "must be > 0", samples)
+    require(duration >= 0, "measure.duration", "must be >= 0 s", duration)
     values: dict[str, float | int | None] = {}
     reasons: dict[str, str] = {}
     for name, compute in _COMPUTE.items():
@@ -170,7 +170,7 @@ def measure(layers: Iterable[Layer], samples: int, duration: float, events_in: i
     return Measures(values, int(samples), float(duration), reasons, every)
 
 
-def total(layers: Sequence[Layer], name: str) -> int:
+def total(layers: Sequence[LayerCounts], name: str) -> int:
     """The sum of one count over layers, or `Unknown` with the reason of the first layer that lacks it."""
     known = 0
     for layer in layers:
@@ -187,32 +187,32 @@ def _ratio(above: float, below: float, why: str) -> float:
     return above / below
 
 
-def _connection_sparsity(layers: Sequence[Layer]) -> float:
+def _connection_sparsity(layers: Sequence[LayerCounts]) -> float:
     # Several synapses between one pair can outnumber the pairs: then what exists is the whole.
     possible = sum(max(layer.dense_weights or 0, layer.weights) for layer in layers)
     return 1 - _ratio(total(layers, "nonzero_weights"), possible, "no layer has weights")
 
 
-def _activation_sparsity(layers: Sequence[Layer]) -> float:
+def _activation_sparsity(layers: Sequence[LayerCounts]) -> float:
     spiking = _spiking(layers)
     entries = total(spiking, "output_entries")
     return 1 - _ratio(total(spiking, "output_events"), entries, "no spiking layer ran a step")
 
 
-def _rate(layers: Sequence[Layer], duration: float) -> float:
+def _rate(layers: Sequence[LayerCounts], duration: float) -> float:
     spiking = _spiking(layers)
     units = sum(layer.outputs for layer in spiking)
     return _ratio(total(spiking, "output_events"), units * duration, "the run has no duration")
 
 
-def _spiking(layers: Sequence[Layer]) -> list[Layer]:
+def _spiking(layers: Sequence[LayerCounts]) -> list[LayerCounts]:
     spiking = [layer for layer in layers if layer.spiking]
     if not spiking:
         raise Unknown("no layer is spiking")
     return spiking
 
 
-def _operations(layers: Sequence[Layer], binary: bool) -> int:
+def _operations(layers: Sequence[LayerCounts], binary: bool) -> int:
     return total([layer for layer in layers if layer.binary_input == binary], "synaptic_operations")
 
 
@@ -222,14 +222,14 @@ def _given(events_in: int | None) -> int:
     return int(events_in)
 
 
-def _bits(layers: Sequence[Layer], kind: str) -> int:
+def _bits(layers: Sequence[LayerCounts], kind: str) -> int:
     for name in traffic.EVENT_NEEDS:
         total(layers, name)
     return sum(getattr(traffic.as_run(layer), kind) for layer in layers)
 
 
 # Each takes (layers, samples, duration, events_in).
-_COMPUTE: Mapping[str, Callable[[Sequence[Layer], int, float, int | None], float | int]] = {
+_COMPUTE: Mapping[str, Callable[[Sequence[LayerCounts], int, float, int | None], float | int]] = {
     "footprint": lambda ls, n, t, e: sum(layer.parameter_bytes + layer.state_bytes for layer in ls),
     "connection_sparsity": lambda ls, n, t, e: _connection_sparsity(ls),
     "activation_sparsity": lambda ls, n, t, e: _activation_sparsity(ls),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import NeurosimInputError, NeurosimMissingError, check, pick
+from ..errors import NeurosimInputError, NeurosimMissingError, lookup, require
 from .work import WEIGHT_TYPES
 
 if sys.version_info >= (3, 11):
@@ -115,7 +115,7 @@ def read(path: Path) -> Profile:
     entry = _Table(str(path), table)
     per_operation, per_event = "arithmetic" in table, "synaptic_event" in table
     rule = "needs either [[arithmetic]] with [memory], or [synaptic_event]"
-    check(per_operation != per_event, str(path), rule, ", ".join(table) or "nothing")
+    require(per_operation != per_event, str(path), rule, ", ".join(table) or "nothing")
     entry.only(*TEXTS, *(("synaptic_event",) if per_event else ("arithmetic", "memory")))
     title, node, source, scope = (entry.text(key) for key in TEXTS)
     described = Profile(Path(path).stem, title, node, source, scope)
@@ -135,7 +135,7 @@ def find(profile: str | Path | Profile) -> Profile:
         return profile
     if isinstance(profile, Path) or profile.endswith(".toml"):
         return read(Path(profile))
-    return pick(PROFILES, profile, "energy profile")
+    return lookup(PROFILES, profile, "energy profile")
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class _Table:
     def only(self, *keys: str) -> None:
         for key in self.values:
             if key not in keys:
-                pick(dict.fromkeys(keys), key, f"{self.where}: key")
+                lookup(dict.fromkeys(keys), key, f"{self.where}: key")
 
     def text(self, key: str) -> str:
         value = self.values.get(key)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .work import Layer
+from .work import LayerCounts
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def address_bits(units: int) -> int:
     return max(1, (units - 1).bit_length())
 
 
-def as_run(layer: Layer) -> Traffic:
+def as_run(layer: LayerCounts) -> Traffic:
     """Events select rows of weights. The caller has made sure that the counts in EVENT_NEEDS are known."""
     operations, updates, arrived, fired = (getattr(layer, name) for name in EVENT_NEEDS)
     payload = 0 if layer.binary_input else layer.weight_bits
@@ -62,7 +62,7 @@ def as_run(layer: Layer) -> Traffic:
     )
 
 
-def as_dense(layer: Layer) -> Traffic:
+def as_dense(layer: LayerCounts) -> Traffic:
     """Every weight multiplied and every unit updated at every grid step; sums stay in a register."""
     operations, updates, steps, entries = (getattr(layer, name) for name in DENSE_NEEDS)
     return Traffic(
@@ -78,6 +78,6 @@ def as_dense(layer: Layer) -> Traffic:
     )
 
 
-def _unit_bits(layer: Layer) -> int:
+def _unit_bits(layer: LayerCounts) -> int:
     """Bits of all state variables of one unit."""
     return 8 * layer.state_bytes // layer.outputs if layer.outputs else 0

@@ -1,11 +1,11 @@
-"""The counts every paradigm hands over to be measured: one `Layer` for each population and the synapses into it."""
+"""The counts that every paradigm is measured by: one `LayerCounts` for each population and the synapses into it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 
-from ..errors import NeurosimInputError, check
+from ..errors import NeurosimInputError, require
 
 # What may be unknown (None, with an entry in `reasons`). Everything else describes the layer and is always known.
 COUNTS = (
@@ -34,7 +34,7 @@ WEIGHT_TYPES = ("float", "int")
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerCounts:
     """One population with all synapses that end on it, and the work it did over all samples of a run.
 
     A spiking population, a readout, a dendritic segment layer, a macrocolumn and a trained layer all fit: sparse
@@ -105,26 +105,26 @@ class Layer:
                 continue
             # Kernels count in numpy integers, which JSON does not know.
             object.__setattr__(self, name, int(value))
-            check(value >= 0, f"Layer[{self.name!r}].{name}", "must be >= 0", value)
-        check(
+            require(value >= 0, f"LayerCounts[{self.name!r}].{name}", "must be >= 0", value)
+        require(
             self.weight_type in WEIGHT_TYPES,
-            f"Layer[{self.name!r}].weight_type",
+            f"LayerCounts[{self.name!r}].weight_type",
             f"must be one of {', '.join(WEIGHT_TYPES)}",
             self.weight_type,
         )
-        check(
+        require(
             self.nonzero_weights <= self.weights,
-            f"Layer[{self.name!r}].nonzero_weights",
+            f"LayerCounts[{self.name!r}].nonzero_weights",
             f"must be <= weights {self.weights}",
             self.nonzero_weights,
         )
 
     def _explained(self, name: str) -> None:
         if name not in COUNTS:
-            raise NeurosimInputError(f"Layer[{self.name!r}].{name}: must be known (got None)")
+            raise NeurosimInputError(f"LayerCounts[{self.name!r}].{name}: must be known (got None)")
         if not self.reasons.get(name):
             raise NeurosimInputError(
-                f"Layer[{self.name!r}].{name}: is None without a reason; add reasons={{'{name}': 'why'}}"
+                f"LayerCounts[{self.name!r}].{name}: is None without a reason; add reasons={{'{name}': 'why'}}"
             )
 
     def to_dict(self) -> dict[str, object]:
@@ -132,7 +132,7 @@ class Layer:
         return {f.name: dict(self.reasons) if f.name == "reasons" else getattr(self, f.name) for f in fields(self)}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> Layer:
+    def from_dict(cls, values: Mapping[str, object]) -> LayerCounts:
         """The layer that `to_dict` wrote.
 
         Raises:
@@ -140,6 +140,11 @@ class Layer:
         """
         known = {f.name for f in fields(cls)}
         required = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
-        check(set(values) <= known, "Layer", f"has the fields {', '.join(sorted(known))}", sorted(set(values) - known))
-        check(set(values) >= required, "Layer", f"needs {', '.join(sorted(required))}", sorted(values))
+        require(
+            set(values) <= known,
+            "LayerCounts",
+            f"has the fields {', '.join(sorted(known))}",
+            sorted(set(values) - known),
+        )
+        require(set(values) >= required, "LayerCounts", f"needs {', '.join(sorted(required))}", sorted(values))
         return cls(**values)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..errors import check
+from ..errors import require
 from ..kernels.adaptive import integrator
 from ..kernels.flow import two_exponentials
 from ..kernels.maths import exp
@@ -182,8 +182,8 @@ class AdEx(ExactNeuron):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self.delta_t > 0, "AdEx.delta_t", "must be > 0 V", self.delta_t)
-        check(self.v_rheobase < self.v_threshold, "AdEx.v_rheobase", "must be < v_threshold", self.v_rheobase)
+        require(self.delta_t > 0, "AdEx.delta_t", "must be > 0 V", self.delta_t)
+        require(self.v_rheobase < self.v_threshold, "AdEx.v_rheobase", "must be < v_threshold", self.v_rheobase)
 
     def initial(self) -> tuple[float, ...]:
         return self.v_leak, 0.0, 0.0, 0.0, 0.0

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check
+from ..errors import require
 
 
 class Neuron(ABC):
@@ -43,7 +43,7 @@ class Neuron(ABC):
             _check_parameter(f"{type(self).__name__}.{entry.name}", entry.name, getattr(self, entry.name))
         threshold = getattr(self, "v_threshold", math.inf)
         reset = getattr(self, "v_reset", -math.inf)
-        check(reset < threshold, f"{type(self).__name__}.v_reset", f"must be < v_threshold {threshold} V", reset)
+        require(reset < threshold, f"{type(self).__name__}.v_reset", f"must be < v_threshold {threshold} V", reset)
 
     @abstractmethod
     def initial(self) -> tuple[float, ...]:
@@ -112,12 +112,12 @@ class ExactNeuron(Neuron):
 def _check_parameter(thing: str, name: str, value: Any) -> None:
     if isinstance(value, bool) or value is None:
         return
-    check(isinstance(value, (int, float, np.integer, np.floating)), thing, "must be a number", repr(value))
-    check(math.isfinite(value), thing, "must be finite", value)
+    require(isinstance(value, (int, float, np.integer, np.floating)), thing, "must be a number", repr(value))
+    require(math.isfinite(value), thing, "must be finite", value)
     if name.startswith("tau_"):
-        check(value > 0, thing, "must be > 0 s", value)
+        require(value > 0, thing, "must be > 0 s", value)
     elif name.startswith("t_"):
-        check(value >= 0, thing, "must be >= 0 s", value)
+        require(value >= 0, thing, "must be >= 0 s", value)
 
 
 def hold_steps(t_refractory: float, dt: float) -> float:

@@ -9,7 +9,7 @@ from typing import Any, final
 
 import numpy as np
 
-from ..errors import check, pick
+from ..errors import lookup, require
 
 # How a spike pairs with those of the other side: with all before it, or with the last one only.
 PAIRINGS = {"all_to_all": False, "nearest": True}
@@ -95,7 +95,7 @@ class LearningRule(ABC):
         for entry in fields(self):  # type: ignore[arg-type]
             if entry.type not in ("str", str):
                 check_parameter(f"{name}.{entry.name}", entry.name, getattr(self, entry.name))
-        check(self.w_min < self.w_max, f"{name}.w_max", f"must be > w_min {self.w_min:g}", self.w_max)
+        require(self.w_min < self.w_max, f"{name}.w_max", f"must be > w_min {self.w_min:g}", self.w_max)
         self.terms()
 
     @abstractmethod
@@ -106,14 +106,14 @@ class LearningRule(ABC):
 def check_parameter(thing: str, name: str, value: Any) -> None:
     """Raise `NeurosimInputError` unless a number keeps the rule its name stands for."""
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    check(number, thing, "must be a number", repr(value))
-    check(math.isfinite(value), thing, "must be finite", value)
+    require(number, thing, "must be a number", repr(value))
+    require(math.isfinite(value), thing, "must be finite", value)
     if name.startswith("tau_"):
-        check(value > 0, thing, "must be > 0 s", value)
+        require(value > 0, thing, "must be > 0 s", value)
     elif name.startswith("mu_"):
-        check(value >= 0, thing, "must be >= 0", value)
+        require(value >= 0, thing, "must be >= 0", value)
 
 
 def is_nearest(rule: LearningRule, pairing: str) -> bool:
     """Whether `pairing` is that with the last spike only."""
-    return pick(PAIRINGS, pairing, f"{type(rule).__name__}.pairing")
+    return lookup(PAIRINGS, pairing, f"{type(rule).__name__}.pairing")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import final
 
-from ..errors import check
+from ..errors import require
 from .base import check_parameter
 
 
@@ -39,5 +39,5 @@ class ShortTermPlasticity:
         for entry in fields(self):
             name, value = entry.name, getattr(self, entry.name)
             check_parameter(f"ShortTermPlasticity.{name}", name if name == "tau_rec" else "", value)
-        check(0 < self.U <= 1, "ShortTermPlasticity.U", "must be > 0 and <= 1", self.U)
-        check(self.tau_facil >= 0, "ShortTermPlasticity.tau_facil", "must be >= 0 s", self.tau_facil)
+        require(0 < self.U <= 1, "ShortTermPlasticity.U", "must be > 0 and <= 1", self.U)
+        require(self.tau_facil >= 0, "ShortTermPlasticity.tau_facil", "must be >= 0 s", self.tau_facil)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
-from ..errors import check
+from ..errors import require
 from .base import LearningRule, Modulation, Terms, is_nearest
 
 
@@ -144,13 +144,13 @@ class RewardSTDP(LearningRule):
     pairing: str = "all_to_all"
 
     def terms(self) -> Terms:
-        check(
+        require(
             isinstance(self.reward, str) and self.reward != "",
             "RewardSTDP.reward",
             "must name a population",
             repr(self.reward),
         )
-        check(self.reward_delay > 0, "RewardSTDP.reward_delay", "must be > 0 s", self.reward_delay)
+        require(self.reward_delay > 0, "RewardSTDP.reward_delay", "must be > 0 s", self.reward_delay)
         span = self.w_max - self.w_min
         return Terms(
             self.w_min,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .. import files
-from ..errors import NeurosimMissingError, check
+from ..errors import NeurosimMissingError, require
 from . import continual, convert, memory, network, simulate, train
 from .parts import table_of
 
@@ -34,7 +34,7 @@ def write(run_folder: Path | str) -> Path:
         NeurosimWriteError: the page could not be written; an earlier one is still whole.
     """
     run = Path(run_folder)
-    check(not run.is_file(), "report", "needs the folder of a run, not a file", run)
+    require(not run.is_file(), "report", "needs the folder of a run, not a file", run)
     manifest, metrics = (table_of(_json(run / name)) for name in ("manifest.json", "metrics.json"))
     if not manifest and not metrics:
         raise NeurosimMissingError(f"{run}: holds no run (no manifest.json, no metrics.json); run 'neurosim simulate'")

@@ -110,7 +110,7 @@ def _some(spikes: Spikes) -> Spikes:
     place = np.full(spikes.size, -1, np.int32)
     place[chosen] = np.arange(chosen.size)
     units = place[spikes.units]
-    return Spikes.trusted(spikes.times[units >= 0], units[units >= 0], chosen.size, spikes.duration)
+    return Spikes.unchecked(spikes.times[units >= 0], units[units >= 0], chosen.size, spikes.duration)
 
 
 _HEADS: Sequence[Child | page.Cell] = (

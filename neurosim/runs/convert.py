@@ -20,7 +20,7 @@ from ..convert.account import energy, rows, totals, work
 from ..convert.compare import alone, check_execution, compare
 from ..convert.model import Known
 from ..convert.saved import SPIKING, is_converted, write_converted
-from ..errors import NeurosimInputError, check
+from ..errors import NeurosimInputError, require
 from .convert_config import ConvertConfig
 from .folder import CONVERT, METRICS, RunFolder, check_out, record
 from .progress import DELAY
@@ -143,7 +143,7 @@ def load(path: Path, config: ConvertConfig) -> Source:
     if is_converted(folder):
         raise NeurosimInputError(f"{folder}: is converted already ({SPIKING}); give the dense model it was made from")
     model = read_model(folder)
-    check(
+    require(
         model.config.vocabulary == VOCABULARY,
         f"{folder}: vocabulary",
         "must be 256, for text is read as bytes",
@@ -152,7 +152,7 @@ def load(path: Path, config: ConvertConfig) -> Source:
     file = config.text.file
     text = python_text() if file is None else read_text(file)
     least = round((config.calibration.length + 2) / min(config.text.held_out, 1 - config.text.held_out))
-    check(len(text) >= least, f"text {file or ''}".strip(), f"must have at least {least} bytes", len(text))
+    require(len(text) >= least, f"text {file or ''}".strip(), f"must have at least {least} bytes", len(text))
     learn, held = split(text, config.text.held_out)
     return Source(Path(path), model, "Python's topics" if file is None else file, learn, held)
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from ..attention.train import Training
 from ..convert import SCHEMES, Coding, Tuning
-from ..errors import check, pick
+from ..errors import lookup, require
 from ..measure import find_profile
 from .config import Count, Energy, Seed, change, section_of, sources_of
 from .folder import RunFolder
@@ -202,8 +202,8 @@ def _try(config: ConvertConfig) -> None:
     """Let everything the config names check its own values, before any file is read or written."""
     config.code()
     for scheme in config.curve.schemes:
-        pick(SCHEMES, scheme, "curve.schemes")
+        lookup(SCHEMES, scheme, "curve.schemes")
     if config.tuning.steps:
         config.tune(0.0).check()
-    check(max(config.curve.spikes) < 8, "curve.spikes", "must be < 8 a channel", max(config.curve.spikes))
+    require(max(config.curve.spikes) < 8, "curve.spikes", "must be < 8 a channel", max(config.curve.spikes))
     find_profile(config.energy.profile)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import catalog
-from ..errors import NeurosimInputError, check
+from ..errors import NeurosimInputError, require
 from ..spikes import Recordings
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def load(data: Data) -> tuple[Recordings, Recordings, str]:
     else:
         train, test = catalog.hold_out(data.name, "speaker", data.held_out_speaker, data.root)
         name = f"speaker {data.held_out_speaker}"
-    check(
+    require(
         train.shape == test.shape,
         f"dataset {data.name}",
         f"must test on the sensor {train.shape} it learns on",
@@ -59,5 +59,5 @@ def _limit(recordings: Recordings, limit: int | None, name: str) -> Recordings:
         raise NeurosimInputError(
             f"the {name} recordings have no labels, and a readout needs them; choose a labelled set"
         )
-    check(len(recordings) > 0, "data.split", f"the {name} recordings must not be none", 0)
+    require(len(recordings) > 0, "data.split", f"the {name} recordings must not be none", 0)
     return recordings if limit is None or limit >= len(recordings) else recordings.select(even(labels, limit))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .. import description, files, measure
 from ..description import Description
 from ..engine import Result
-from ..errors import check
+from ..errors import require
 from ..neurons import Neuron
 from ..spikes import Recordings, Spikes
 from . import pieces
@@ -93,7 +93,7 @@ def configure(
     measure.find_profile(energy.profile)
     told = description.parse(merged.tree, file.parent, {name: model for name, (model, _) in own.items()}, str(file))
     for population in told.network.populations:
-        check(
+        require(
             "/" not in population.name,
             "population.name",
             "must hold no '/' for its spikes to be filed",
@@ -187,7 +187,7 @@ def resume(
         for what, found in (("data", _facts(played)), ("models", _hashes(_own(job.models)))):
             before = run.manifest.get(what, {})
             before = _hashes(before) if what == "models" else before
-            check(found == before, f"{run.path}: {what}", "must be what the run began with; simulate again", found)
+            require(found == before, f"{run.path}: {what}", "must be what the run began with; simulate again", found)
         run.note(checkpoint_every=every, threads=threads)
         return _to_the_end(run, job, played, threads, quiet, finish)
 
@@ -230,8 +230,8 @@ def _found(run: RunFolder, job: Job, played: Mapping[str, Spikes], threads: int 
 def _check_every(job: Job, every: float | None) -> None:
     if every is None:
         return
-    check(every > 0, "--checkpoint-every", "must be > 0 s of biological time", every)
-    check(
+    require(every > 0, "--checkpoint-every", "must be > 0 s of biological time", every)
+    require(
         job.told.settings.clock is not None, "--checkpoint-every", "needs a run on a grid of steps", "clock continuous"
     )
 

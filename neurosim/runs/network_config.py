@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from .. import files
 from ..description.parse import LISTS
-from ..errors import NeurosimInputError, NeurosimMissingError, check, pick
+from ..errors import NeurosimInputError, NeurosimMissingError, lookup, require
 from ..measure import find_profile
 from ..neurons import Neuron
 from .config import RunOfNetwork
@@ -52,7 +52,7 @@ def _entries(entries: Any, changes: Mapping[str, Any], key: str) -> Any:
     numbers = {_name(entry, key): number for number, entry in enumerate(entries)}
     changed = list(entries)
     for name, change in changes.items():
-        number = pick(numbers, name, f"--set {key}")
+        number = lookup(numbers, name, f"--set {key}")
         if not isinstance(change, Mapping):
             raise NeurosimInputError(f"--set {key}.{name}: must name one of its keys, as {key}.{name}.KEY=VALUE")
         changed[number] = overlay(entries[number], change)
@@ -81,7 +81,7 @@ def reconfigure_network(run: RunFolder, sources: Sequence[Source], changeable: S
         for key, value in source.tree.items():
             if key in fixed and value == fixed[key]:
                 continue
-            check(key in changeable, key, f"cannot change, {source.name}: the run has its own; simulate again", value)
+            require(key in changeable, key, f"cannot change, {source.name}: the run has its own; simulate again", value)
     asked = [Source(s.name, {k: v for k, v in s.tree.items() if k in changeable}) for s in sources]
     config = resolve(RunOfNetwork, [Source(str(run.path / CONFIG), {"energy": own}), *asked])
     find_profile(config.energy.profile)
@@ -102,7 +102,7 @@ def own_models(texts: Sequence[str]) -> dict[str, tuple[type[Neuron], Path]]:
             raise NeurosimInputError(f"--model: must read FILE.py:Class, e.g. cells.py:QIF (got '{text}')")
         path = Path(file)
         classes = dict(inspect.getmembers(_module(path), inspect.isclass))
-        model = pick(classes, name, f"--model {file}")
+        model = lookup(classes, name, f"--model {file}")
         if not issubclass(model, Neuron) or inspect.isabstract(model):
             raise NeurosimInputError(f"--model {text}: must be a neuron, derived from neurosim.neurons.Neuron")
         found[name] = (model, path)

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import catalog, files, measure
 from ..engine import Progress, Result
-from ..errors import NeurosimInputError, check
+from ..errors import NeurosimInputError, require
 from ..liquid import Liquid
 from ..liquid.quality import quality
 from ..liquid.readout import TrainedReadout
@@ -110,7 +110,7 @@ def resume(
     run = open_run(path)
     kind = run.manifest.get("kind")
     hint = "neurosim train --resume takes it" if kind == TRAIN else "simulate again"
-    check(kind is None, f"{path}", f"holds a run of a kind that cannot be resumed here; {hint}", kind)
+    require(kind is None, f"{path}", f"holds a run of a kind that cannot be resumed here; {hint}", kind)
     clock = Clock()
     with reopen(run, command), resumable(run), _blas(threads):
         config = reconfigure(run, None, (), {}, ())
@@ -118,7 +118,9 @@ def resume(
         with clock("load"):
             train, test, split = data.load(config.data)
         found = {"train": facts_of(train), "test": facts_of(test)}
-        check(found == run.manifest["data"], f"{path}: data", "must be what the run began with; simulate again", found)
+        require(
+            found == run.manifest["data"], f"{path}: data", "must be what the run began with; simulate again", found
+        )
         run.note(data=found, threads=threads)
         return _to_the_end(_Simulation(config, run, threads, quiet, clock), train, test, split, finish)
 
@@ -153,7 +155,7 @@ def measure_again(run: RunFolder, config: Config | RunOfNetwork | MemoryConfig) 
     metrics = read_metrics(run)
     try:
         stored = metrics["measures"]
-        layers = [measure.Layer.from_dict(layer) for layer in stored["layers"]]
+        layers = [measure.LayerCounts.from_dict(layer) for layer in stored["layers"]]
         samples, seconds = stored["samples"], stored["duration"]
         entered = None if stored["events_in"] is None else round(stored["events_in"] * samples)
         about = _ABOUT.get(run.manifest.get("kind", ""), ("dataset", "split", "samples", "seed", "spike_digest"))

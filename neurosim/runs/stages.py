@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .. import files
 from ..engine import Progress, Result
 from ..errors import NeurosimFormatError, NeurosimMissingError
-from ..measure import Layer
+from ..measure import LayerCounts
 from ..spikes import Recordings
 
 FOLDER, KIND, VERSION = "stages", "Stage", 1
@@ -131,7 +131,7 @@ def _load(settings: dict[str, Any], arrays: dict[str, NDArray], played: Recordin
         spikes[name] = replace(
             played, ticks=ticks, units=units, offsets=offsets, size=size, shape=tuple(shape), tick=settings["clock"]
         )
-    work = [Layer.from_dict(layer) for layer in settings["work"]]
+    work = [LayerCounts.from_dict(layer) for layer in settings["work"]]
     times = (settings[key] for key in ("clock", "duration", "build_s", "run_s"))
     return Result(spikes, {}, work, *times)
 
@@ -152,7 +152,7 @@ def _joined(found: Sequence[Result], played: Recordings) -> Result:
     return Result(spikes, {}, work, found[0].clock, *seconds)
 
 
-def _sum(layers: Sequence[Layer]) -> Layer:
+def _sum(layers: Sequence[LayerCounts]) -> LayerCounts:
     totals = {
         key: None if getattr(layers[0], key) is None else sum(getattr(layer, key) for layer in layers) for key in ADDED
     }

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import catalog, files, measure
-from ..errors import NeurosimInputError, NeurosimMissingError, check
+from ..errors import NeurosimInputError, NeurosimMissingError, require
 from ..spikes import Recordings
 from ..training.binning import Binning
 from ..training.split import check_labels, split
@@ -116,14 +116,14 @@ def resume(path: Path, job: Job | None = None) -> dict[str, Any]:
     job = job or Job()
     run = open_run(path)
     kind = run.manifest.get("kind")
-    check(kind == TRAIN, f"{path}", "holds no training; neurosim simulate --resume takes other runs", kind)
+    require(kind == TRAIN, f"{path}", "holds no training; neurosim simulate --resume takes other runs", kind)
     with team() as crew, _threads(job.threads):
         config = reconfigure_train(run, sources_of(None, (), {}), ())
         with job.clock("load"):
             train, test, name = _load(config)
         found = {"train": facts_of(train), "test": facts_of(test)}
         kept = run.manifest.get("data", found)
-        check(found == kept, f"{path}: data", "must be what the run began with; train again", found)
+        require(found == kept, f"{path}: data", "must be what the run began with; train again", found)
         if not crew.leads:
             _Training(config, job, crew, run, train, test, name).fit()
             return {}
@@ -263,8 +263,8 @@ def _validation(
         speakers = _group(train, "speaker", "validation.held_out_speaker")
         mine = speakers == chosen.held_out_speaker
         known = ", ".join(str(s) for s in np.unique(speakers))
-        check(bool(mine.any()), "validation.held_out_speaker", f"must be one of {known}", chosen.held_out_speaker)
-        check(not mine.all(), "validation.held_out_speaker", "must leave others to train on", chosen.held_out_speaker)
+        require(bool(mine.any()), "validation.held_out_speaker", f"must be one of {known}", chosen.held_out_speaker)
+        require(not mine.all(), "validation.held_out_speaker", "must leave others to train on", chosen.held_out_speaker)
         check_labels(labels[~mine], labels[mine], train.classes, "the validation recordings")
         return train.select(~mine), train.select(mine)
     groups = None if chosen.by is None else _group(train, chosen.by, "validation.by")

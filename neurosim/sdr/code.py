@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check
+from ..errors import require
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +28,9 @@ class SDR:
 
     def __post_init__(self) -> None:
         given = np.asarray(self.indices)
-        check(int(self.size) > 0, "SDR.size", "must be > 0 bits", self.size)
-        check(given.ndim == 1, "SDR.indices", "must be one list of bits", given.shape)
-        check(
+        require(int(self.size) > 0, "SDR.size", "must be > 0 bits", self.size)
+        require(given.ndim == 1, "SDR.indices", "must be one list of bits", given.shape)
+        require(
             given.size == 0 or given.dtype.kind in "iu",
             "SDR.indices",
             "must be integers; see SDR.from_dense",
@@ -38,10 +38,10 @@ class SDR:
         )
         bits = np.sort(given).astype(np.int64)
         if bits.size:
-            check(bits[0] >= 0, "SDR.indices", "must be >= 0", bits[0])
-            check(bits[-1] < self.size, "SDR.indices", f"must be < size {self.size}", bits[-1])
+            require(bits[0] >= 0, "SDR.indices", "must be >= 0", bits[0])
+            require(bits[-1] < self.size, "SDR.indices", f"must be < size {self.size}", bits[-1])
             repeated = bits[1:][bits[1:] == bits[:-1]]
-            check(repeated.size == 0, "SDR.indices", "must not repeat a bit", repeated[:1].tolist())
+            require(repeated.size == 0, "SDR.indices", "must not repeat a bit", repeated[:1].tolist())
         object.__setattr__(self, "indices", bits.astype(np.int32))
         object.__setattr__(self, "size", int(self.size))
 
@@ -49,13 +49,13 @@ class SDR:
     def from_dense(cls, dense: object) -> SDR:
         """From a [size] array: every nonzero entry is an active bit."""
         bits = np.asarray(dense)
-        check(bits.ndim == 1, "SDR.from_dense", "needs an array [size]", bits.shape)
+        require(bits.ndim == 1, "SDR.from_dense", "needs an array [size]", bits.shape)
         return cls(np.flatnonzero(bits), bits.size)
 
     @classmethod
     def random(cls, size: int, active: int, seed: int, index: int = 0) -> SDR:
         """`active` of `size` bits, all choices equally likely; keyed by (seed, index), so draws need no order."""
-        check(0 <= active <= size, "SDR.random", f"needs 0 <= active <= {size}", active)
+        require(0 <= active <= size, "SDR.random", f"needs 0 <= active <= {size}", active)
         return cls(draws(seed, index).choice(size, active, replace=False, shuffle=False), size)
 
     def __len__(self) -> int:
@@ -116,35 +116,35 @@ class SDR:
         """Move `fraction` of the active bits (rounded) to bits that were inactive; the sparsity stays."""
         moved = self._part(fraction, "SDR.noise")
         free = np.setdiff1d(np.arange(self.size), self.indices, assume_unique=True)
-        check(moved <= free.size, "SDR.noise", f"needs as many inactive bits as it moves, {moved}", free.size)
+        require(moved <= free.size, "SDR.noise", f"needs as many inactive bits as it moves, {moved}", free.size)
         chance = draws(seed, index)
         kept = chance.choice(self.indices, len(self) - moved, replace=False)
         return SDR(np.concatenate([kept, chance.choice(free, moved, replace=False)]), self.size)
 
     def subsample(self, active: int, seed: int, index: int = 0) -> SDR:
         """Only `active` of the active bits, drawn."""
-        check(0 <= active <= len(self), "SDR.subsample", f"needs 0 <= active <= {len(self)}", active)
+        require(0 <= active <= len(self), "SDR.subsample", f"needs 0 <= active <= {len(self)}", active)
         return SDR(draws(seed, index).choice(self.indices, active, replace=False), self.size)
 
     def kill(self, fraction: float, seed: int, index: int = 0) -> SDR:
         """As if `fraction` of all units (rounded) were dead: their bits are off. The same seed kills the same units."""
-        check(0 <= fraction <= 1, "SDR.kill", "needs a fraction in 0..1", fraction)
+        require(0 <= fraction <= 1, "SDR.kill", "needs a fraction in 0..1", fraction)
         dead = draws(seed, index).choice(self.size, round(fraction * self.size), replace=False)
         return SDR(np.setdiff1d(self.indices, dead, assume_unique=True), self.size)
 
     def _part(self, fraction: float, what: str) -> int:
-        check(0 <= fraction <= 1, what, "needs a fraction in 0..1", fraction)
+        require(0 <= fraction <= 1, what, "needs a fraction in 0..1", fraction)
         return round(fraction * len(self))
 
     def _same(self, other: SDR) -> None:
-        check(other.size == self.size, "SDR", f"must have the same size {self.size}", other.size)
+        require(other.size == self.size, "SDR", f"must have the same size {self.size}", other.size)
 
 
 def bank(sdrs: Sequence[SDR]) -> NDArray[np.uint64]:
     """[M, words] packed SDRs of one size, for `overlaps`."""
     from ..kernels.overlap import pack
 
-    check(len(sdrs) > 0, "bank", "needs at least one SDR", 0)
+    require(len(sdrs) > 0, "bank", "needs at least one SDR", 0)
     for sdr in sdrs:
         sdrs[0]._same(sdr)
     dense = np.zeros((len(sdrs), sdrs[0].size), bool)
@@ -162,7 +162,7 @@ def overlaps(sdr: SDR, packed: NDArray[np.uint64], threads: int = 1) -> NDArray[
     from ..kernels.overlap import overlap
 
     query = sdr.packed()
-    check(
+    require(
         packed.ndim == 2 and packed.shape[1] == query.size, "overlaps", f"needs a bank [M, {query.size}]", packed.shape
     )
     return overlap(query, packed, threads)
@@ -170,5 +170,5 @@ def overlaps(sdr: SDR, packed: NDArray[np.uint64], threads: int = 1) -> NDArray[
 
 def draws(seed: int, index: int) -> np.random.Generator:
     """The random numbers of (seed, index), whatever was drawn before."""
-    check(seed >= 0 and index >= 0, "seed, index", "must be >= 0", (seed, index))
+    require(seed >= 0 and index >= 0, "seed, index", "must be >= 0", (seed, index))
     return np.random.Generator(np.random.Philox(key=[seed, index]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check
+from ..errors import require
 from .code import SDR
 
 
@@ -31,8 +31,8 @@ class Columns:
 
     def __post_init__(self) -> None:
         good = self.bits.ndim == 2 and self.bits.shape[1] == -(-self.count // 64)
-        check(good, "Columns.bits", f"must be [size, {-(-self.count // 64)}]", self.bits.shape)
-        check(self.bits.dtype == np.uint64, "Columns.bits", "must be uint64", self.bits.dtype)
+        require(good, "Columns.bits", f"must be [size, {-(-self.count // 64)}]", self.bits.shape)
+        require(self.bits.dtype == np.uint64, "Columns.bits", "must be uint64", self.bits.dtype)
 
     @classmethod
     def of(cls, bank: NDArray[np.uint64], size: int) -> Columns:
@@ -40,7 +40,7 @@ class Columns:
         from ..kernels.columns import transpose
 
         good = bank.ndim == 2 and len(bank) > 0 and bank.shape[1] == -(-size // 64)
-        check(good, "Columns.of", f"needs a bank [M, {-(-size // 64)}] with at least one SDR", bank.shape)
+        require(good, "Columns.of", f"needs a bank [M, {-(-size // 64)}] with at least one SDR", bank.shape)
         return cls(transpose(bank, size), len(bank))
 
     @property
@@ -56,5 +56,5 @@ class Columns:
         """
         from ..kernels.columns import overlap_columns
 
-        check(sdr.size == self.size, "Columns.overlaps", f"needs an SDR of {self.size} bits", sdr.size)
+        require(sdr.size == self.size, "Columns.overlaps", f"needs an SDR of {self.size} bits", sdr.size)
         return np.asarray(overlap_columns(sdr.indices, self.bits, self.count, threads))

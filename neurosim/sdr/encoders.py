@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import NeurosimInputError, check
+from ..errors import NeurosimInputError, require
 from ..spikes import Spikes
 from .code import SDR, draws
 
@@ -38,12 +38,12 @@ class ScalarEncoder(Encoder):
     periodic: bool = False
 
     def __post_init__(self) -> None:
-        check(self.minimum < self.maximum, "ScalarEncoder.maximum", f"must be > minimum {self.minimum}", self.maximum)
-        check(0 < self.active < self.size, "ScalarEncoder.active", f"must be in 1..{self.size - 1}", self.active)
+        require(self.minimum < self.maximum, "ScalarEncoder.maximum", f"must be > minimum {self.minimum}", self.maximum)
+        require(0 < self.active < self.size, "ScalarEncoder.active", f"must be in 1..{self.size - 1}", self.active)
 
     def encode(self, value: object) -> SDR:
         x = _number(value, "ScalarEncoder.encode")
-        check(
+        require(
             self.minimum <= x <= self.maximum, "ScalarEncoder.encode", f"must be in {self.minimum}..{self.maximum}", x
         )
         places = self.size if self.periodic else self.size - self.active
@@ -59,20 +59,20 @@ class CategoryEncoder(Encoder):
     active: int
 
     def __post_init__(self) -> None:
-        check(
+        require(
             len(set(self.categories)) == len(self.categories) > 0,
             "CategoryEncoder.categories",
             "must be distinct, at least one",
             self.categories,
         )
-        check(self.active > 0, "CategoryEncoder.active", "must be > 0 bits", self.active)
+        require(self.active > 0, "CategoryEncoder.active", "must be > 0 bits", self.active)
 
     @property
     def size(self) -> int:  # type: ignore[override]
         return len(self.categories) * self.active
 
     def encode(self, value: object) -> SDR:
-        check(value in self.categories, "CategoryEncoder.encode", f"must be one of {self.categories}", value)
+        require(value in self.categories, "CategoryEncoder.encode", f"must be one of {self.categories}", value)
         start = self.categories.index(value) * self.active
         return SDR(np.arange(start, start + self.active), self.size)
 
@@ -92,8 +92,8 @@ class RandomDistributedScalarEncoder(Encoder):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check(self.resolution > 0, "RandomDistributedScalarEncoder.resolution", "must be > 0", self.resolution)
-        check(
+        require(self.resolution > 0, "RandomDistributedScalarEncoder.resolution", "must be > 0", self.resolution)
+        require(
             0 < self.active <= self.size,
             "RandomDistributedScalarEncoder.active",
             f"must be in 1..{self.size}",
@@ -119,8 +119,8 @@ class EventWindowEncoder(Encoder):
     active: int | None = None
 
     def __post_init__(self) -> None:
-        check(self.size > 0, "EventWindowEncoder.size", "must be > 0 units", self.size)
-        check(
+        require(self.size > 0, "EventWindowEncoder.size", "must be > 0 units", self.size)
+        require(
             self.active is None or self.active > 0, "EventWindowEncoder.active", "must be > 0 bits or None", self.active
         )
 
@@ -129,7 +129,7 @@ class EventWindowEncoder(Encoder):
             raise NeurosimInputError(
                 f"EventWindowEncoder.encode: needs Spikes (got {type(value).__name__}); see Spikes.window"
             )
-        check(value.size == self.size, "EventWindowEncoder.encode", f"needs Spikes of {self.size} units", value.size)
+        require(value.size == self.size, "EventWindowEncoder.encode", f"needs Spikes of {self.size} units", value.size)
         counts = value.counts()
         busiest = np.argsort(-counts, kind="stable")[: self.active]
         return SDR(busiest[counts[busiest] > 0], self.size)
@@ -137,5 +137,5 @@ class EventWindowEncoder(Encoder):
 
 def _number(value: object, what: str) -> float:
     good = isinstance(value, (int, float, np.number)) and math.isfinite(value)
-    check(good, what, "needs a finite number", value)
+    require(good, what, "needs a finite number", value)
     return float(value)  # type: ignore[arg-type]

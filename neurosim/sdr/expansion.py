@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check
+from ..errors import require
 from .code import SDR, draws
 from .encoders import Encoder
 
@@ -39,11 +39,11 @@ class ExpansionEncoder(Encoder):
 
     def __post_init__(self) -> None:
         mean = np.asarray(self.mean, np.float32)
-        check(mean.ndim == 1 and mean.size > 0, "ExpansionEncoder.mean", "must be [inputs]", mean.shape)
-        check(0 < self.active < self.size, "ExpansionEncoder.active", f"must be in 1..{self.size - 1}", self.active)
-        check(self.fan >= 1, "ExpansionEncoder.fan", "must be >= 1 inputs", self.fan)
+        require(mean.ndim == 1 and mean.size > 0, "ExpansionEncoder.mean", "must be [inputs]", mean.shape)
+        require(0 < self.active < self.size, "ExpansionEncoder.active", f"must be in 1..{self.size - 1}", self.active)
+        require(self.fan >= 1, "ExpansionEncoder.fan", "must be >= 1 inputs", self.fan)
         scale = np.ones(self.size, np.float32) if self.scale is None else np.asarray(self.scale, np.float32)
-        check(scale.shape == (self.size,), "ExpansionEncoder.scale", f"must be [{self.size}]", scale.shape)
+        require(scale.shape == (self.size,), "ExpansionEncoder.scale", f"must be [{self.size}]", scale.shape)
         object.__setattr__(self, "mean", mean)
         object.__setattr__(self, "scale", scale)
 
@@ -52,7 +52,7 @@ class ExpansionEncoder(Encoder):
         """With mean and scale of `vectors` [n, inputs]."""
         from ..kernels.expand import sums
 
-        check(vectors.ndim == 2 and len(vectors) > 0, "ExpansionEncoder.fitted", "needs [n, inputs]", vectors.shape)
+        require(vectors.ndim == 2 and len(vectors) > 0, "ExpansionEncoder.fitted", "needs [n, inputs]", vectors.shape)
         plain = cls(np.asarray(np.mean(vectors, axis=0, dtype=np.float64)), size, active, fan, seed)
         squares = np.zeros(size)
         for first in range(0, len(vectors), CHUNK):
@@ -69,7 +69,7 @@ class ExpansionEncoder(Encoder):
             NeurosimInputError: another size, or numbers that are not finite.
         """
         vector = np.asarray(value, np.float32)
-        check(vector.ndim == 1, "ExpansionEncoder.encode", f"needs [{self.mean.size}]", vector.shape)
+        require(vector.ndim == 1, "ExpansionEncoder.encode", f"needs [{self.mean.size}]", vector.shape)
         return SDR(self.bits(vector[None])[0], self.size)
 
     def bits(self, vectors: NDArray, threads: int = 1) -> NDArray[np.int32]:
@@ -78,8 +78,8 @@ class ExpansionEncoder(Encoder):
 
         x = np.asarray(vectors, np.float32)
         fits = x.ndim == 2 and x.shape[1] == self.mean.size
-        check(fits, "ExpansionEncoder.bits", f"needs [n, {self.mean.size}]", x.shape)
-        check(bool(np.isfinite(x).all()), "ExpansionEncoder.bits", "needs finite numbers", "another")
+        require(fits, "ExpansionEncoder.bits", f"needs [n, {self.mean.size}]", x.shape)
+        require(bool(np.isfinite(x).all()), "ExpansionEncoder.bits", "needs finite numbers", "another")
         return np.asarray(expand(x - self.mean, self._table, self.scale, self.active, threads))
 
     @cached_property

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check
+from ..errors import require
 
 
 def overlap_set_size(size: int, active_x: int, active: int, overlap: int) -> int:
@@ -15,7 +15,7 @@ def overlap_set_size(size: int, active_x: int, active: int, overlap: int) -> int
 
     C(w_x, b) C(n - w_x, w - b), eq. 3 of Ahmad & Hawkins 2015.
     """
-    check(
+    require(
         0 <= active_x <= size and 0 <= active <= size,
         "overlap_set_size",
         f"needs active bits in 0..{size}",
@@ -33,9 +33,9 @@ def false_positive(size: int, active: float, synapses: int, threshold: int) -> f
     sum over b >= theta of C(s, b) C(n - s, a - b) / C(n, a). `active` may be fractional (an expected count, as in
     a union); binomials of fractions are those of the gamma function. Relative error below 1e-9 down to 1e-300.
     """
-    check(0 <= active <= size, "false_positive.active", f"must be in 0..{size} cells", active)
-    check(0 < synapses <= size, "false_positive.synapses", f"must be in 1..{size}", synapses)
-    check(threshold >= 0, "false_positive.threshold", "must be >= 0", threshold)
+    require(0 <= active <= size, "false_positive.active", f"must be in 0..{size} cells", active)
+    require(0 < synapses <= size, "false_positive.synapses", f"must be in 1..{size}", synapses)
+    require(threshold >= 0, "false_positive.threshold", "must be >= 0", threshold)
     return _tail(size, active, synapses, threshold)
 
 
@@ -44,21 +44,21 @@ def false_negative(active: int, synapses: int, threshold: int, lost: int) -> flo
 
     sum over b > s - theta of C(s, b) C(a - s, v - b) / C(a, v).
     """
-    check(0 < synapses <= active, "false_negative.synapses", f"must be in 1..{active}", synapses)
-    check(0 <= lost <= active, "false_negative.lost", f"must be in 0..{active} cells", lost)
-    check(0 < threshold <= synapses, "false_negative.threshold", f"must be in 1..{synapses}", threshold)
+    require(0 < synapses <= active, "false_negative.synapses", f"must be in 1..{active}", synapses)
+    require(0 <= lost <= active, "false_negative.lost", f"must be in 0..{active} cells", lost)
+    require(0 < threshold <= synapses, "false_negative.threshold", f"must be in 1..{synapses}", threshold)
     return _tail(active, lost, synapses, synapses - threshold + 1)
 
 
 def any_false_positive(probability: float, patterns: int) -> float:
     """Chance that at least one of `patterns` independent segments answers: 1 - (1 - p)^M, exact for tiny p."""
-    check(0 <= probability <= 1, "any_false_positive.probability", "must be in 0..1", probability)
+    require(0 <= probability <= 1, "any_false_positive.probability", "must be in 0..1", probability)
     return -math.expm1(patterns * math.log1p(-probability)) if probability < 1 else 1.0
 
 
 def union_density(size: int, active: int, patterns: int) -> float:
     """Expected fraction of bits on in a union of `patterns` random SDRs: 1 - (1 - w/n)^M."""
-    check(0 <= active <= size, "union_density.active", f"must be in 0..{size}", active)
+    require(0 <= active <= size, "union_density.active", f"must be in 0..{size}", active)
     return any_false_positive(active / size, patterns)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check
+from ..errors import require
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,10 +93,10 @@ class Pattern(ABC):
 
 def check_probability(thing: str, value: float) -> None:
     """Raise unless `value` is a probability."""
-    check(bool(np.isfinite(value)) and 0 <= value <= 1, thing, "must be between 0 and 1", value)
+    require(bool(np.isfinite(value)) and 0 <= value <= 1, thing, "must be between 0 and 1", value)
 
 
 def check_count(thing: str, value: int) -> None:
     """Raise unless `value` is a whole number, at least 0."""
-    check(isinstance(value, (int, np.integer)) and not isinstance(value, bool), thing, "must be whole", value)
-    check(value >= 0, thing, "must be >= 0", value)
+    require(isinstance(value, (int, np.integer)) and not isinstance(value, bool), thing, "must be whole", value)
+    require(value >= 0, thing, "must be >= 0", value)

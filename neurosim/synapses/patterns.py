@@ -13,7 +13,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, check
+from ..errors import NeurosimInputError, require
 from .base import Maker, Pattern, Rows, Side, check_count, check_probability
 
 
@@ -46,7 +46,7 @@ class OneToOne(Pattern):
     """Source i to target i."""
 
     def check(self, source: Side, target: Side, same: bool) -> None:
-        check(source.size == target.size, "OneToOne", f"needs as many targets as sources {source.size}", target.size)
+        require(source.size == target.size, "OneToOne", f"needs as many targets as sources {source.size}", target.size)
 
     def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
         def rows(first: int, last: int) -> Rows:
@@ -161,9 +161,9 @@ class FixedTotalNumber(Pattern):
         loops = 0 if self.allow_self_connections or not same else source.size
         pairs = source.size * target.size - loops
         if self.with_replacement:
-            check(pairs > 0 or self.n == 0, "FixedTotalNumber.n", "must be 0, for there is no pair to join", self.n)
+            require(pairs > 0 or self.n == 0, "FixedTotalNumber.n", "must be 0, for there is no pair to join", self.n)
         else:
-            check(self.n <= pairs, "FixedTotalNumber.n", f"must be <= the {pairs} pairs there are", self.n)
+            require(self.n <= pairs, "FixedTotalNumber.n", f"must be <= the {pairs} pairs there are", self.n)
 
     def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
         from ..kernels.connect import histogram
@@ -210,11 +210,11 @@ class DistanceDependentProbability(Pattern):
         check_probability("DistanceDependentProbability.p_max", self.p_max)
         for name in ("length", "exponent"):
             value = getattr(self, name)
-            check(math.isfinite(value) and value > 0, f"DistanceDependentProbability.{name}", "must be > 0", value)
+            require(math.isfinite(value) and value > 0, f"DistanceDependentProbability.{name}", "must be > 0", value)
 
     def check(self, source: Side, target: Side, same: bool) -> None:
         a, b = source.coordinates().shape[1], target.coordinates().shape[1]
-        check(a == b, "DistanceDependentProbability", f"needs positions of {a} dimensions on both sides", b)
+        require(a == b, "DistanceDependentProbability", f"needs positions of {a} dimensions on both sides", b)
 
     def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
         from ..kernels.connect import distance_rows
@@ -253,15 +253,15 @@ class FromList(Pattern):
             if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
                 raise NeurosimInputError(f"FromList.{name}: must be a vector of whole numbers (got {array.dtype})")
             object.__setattr__(self, name, array.astype(np.int64))
-            check(array.size == 0 or array.min() >= 0, f"FromList.{name}", "must be >= 0", array.min(initial=0))
-        check(
+            require(array.size == 0 or array.min() >= 0, f"FromList.{name}", "must be >= 0", array.min(initial=0))
+        require(
             self.pre.size == self.post.size, "FromList.post", f"must be as long as pre {len(self.pre)}", self.post.size
         )
 
     def check(self, source: Side, target: Side, same: bool) -> None:
         for name, array, size in (("pre", self.pre, source.size), ("post", self.post, target.size)):
             last = int(array.max(initial=0))
-            check(array.size == 0 or last < size, f"FromList.{name}", f"must be < the population's size {size}", last)
+            require(array.size == 0 or last < size, f"FromList.{name}", f"must be < the population's size {size}", last)
 
     def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
         order = np.lexsort((self.post, self.pre))
@@ -291,26 +291,28 @@ class Convolution(Pattern):
 
     def __post_init__(self) -> None:
         kernel = np.asarray(self.kernel)
-        check(kernel.ndim == 4 and kernel.size > 0, "Convolution.kernel", "must be [f, c, rows, columns]", kernel.shape)
-        check(kernel.dtype.kind in "iuf", "Convolution.kernel", "must hold numbers", kernel.dtype)
+        require(
+            kernel.ndim == 4 and kernel.size > 0, "Convolution.kernel", "must be [f, c, rows, columns]", kernel.shape
+        )
+        require(kernel.dtype.kind in "iuf", "Convolution.kernel", "must hold numbers", kernel.dtype)
         object.__setattr__(self, "kernel", kernel.astype(np.float64))
-        check(bool(np.isfinite(self.kernel).all()), "Convolution.kernel", "must be finite", "NaN or infinity")
+        require(bool(np.isfinite(self.kernel).all()), "Convolution.kernel", "must be finite", "NaN or infinity")
         for name in ("stride", "padding"):
             check_count(f"Convolution.{name}", getattr(self, name))
-        check(self.stride > 0, "Convolution.stride", "must be > 0", self.stride)
+        require(self.stride > 0, "Convolution.stride", "must be > 0", self.stride)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """[filters, rows, columns] of the target for a source of [channels, height, width]."""
-        check(len(shape) == 3, "Convolution", "needs a source of shape (channels, height, width)", shape)
+        require(len(shape) == 3, "Convolution", "needs a source of shape (channels, height, width)", shape)
         filters, channels, *window = self.kernel.shape
-        check(shape[0] == channels, "Convolution.kernel", f"must have the source's {shape[0]} channels", channels)
+        require(shape[0] == channels, "Convolution.kernel", f"must have the source's {shape[0]} channels", channels)
         sizes = [(n + 2 * self.padding - k) // self.stride + 1 for n, k in zip(shape[1:], window, strict=True)]
-        check(min(sizes) > 0, "Convolution.kernel", f"must fit into the source {shape} with its padding", window)
+        require(min(sizes) > 0, "Convolution.kernel", f"must fit into the source {shape} with its padding", window)
         return filters, *sizes
 
     def check(self, source: Side, target: Side, same: bool) -> None:
         expected = self.output_shape(source.shape)
-        check(target.shape == expected, "Convolution", f"needs a target of shape {expected}", target.shape)
+        require(target.shape == expected, "Convolution", f"needs a target of shape {expected}", target.shape)
 
     def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
         _, height, width = target.shape
@@ -351,7 +353,7 @@ def _none(sources: int) -> Rows:
 def _check_enough(pattern: FixedNumberPre | FixedNumberPost, size: int, same: bool, what: str) -> None:
     eligible = size - (same and not pattern.allow_self_connections)
     least = min(pattern.n, 1) if pattern.with_replacement else pattern.n
-    check(least <= eligible, f"{type(pattern).__name__}.n", f"must be <= the {eligible} {what} there are", pattern.n)
+    require(least <= eligible, f"{type(pattern).__name__}.n", f"must be <= the {eligible} {what} there are", pattern.n)
 
 
 def _grown(expected, sources, fill) -> Rows:

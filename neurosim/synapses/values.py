@@ -10,7 +10,7 @@ from typing import TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, check
+from ..errors import NeurosimInputError, require
 
 # Rounds of drawing again what fell outside [low, high]: at an acceptance of 5 % all but 1e-22 have been accepted.
 ATTEMPTS = 1000
@@ -37,7 +37,7 @@ class Uniform(Distribution):
 
     def __post_init__(self) -> None:
         _finite(self, "low", "high")
-        check(self.low < self.high, "Uniform.high", f"must be > low {self.low}", self.high)
+        require(self.low < self.high, "Uniform.high", f"must be > low {self.low}", self.high)
 
     def draw(self, key: int, first: int, count: int) -> NDArray[np.float64]:
         from ..kernels.random import uniforms
@@ -59,8 +59,8 @@ class Normal(Distribution):
 
     def __post_init__(self) -> None:
         _finite(self, "mean", "sd")
-        check(self.sd >= 0, "Normal.sd", "must be >= 0", self.sd)
-        check(self.low < self.high, "Normal.high", f"must be > low {self.low}", self.high)
+        require(self.sd >= 0, "Normal.sd", "must be >= 0", self.sd)
+        require(self.low < self.high, "Normal.high", f"must be > low {self.low}", self.high)
 
     def draw(self, key: int, first: int, count: int) -> NDArray[np.float64]:
         return _within(self, key, first, count, lambda z: self.mean + self.sd * z)
@@ -78,8 +78,8 @@ class LogNormal(Distribution):
 
     def __post_init__(self) -> None:
         _finite(self, "mu", "sigma")
-        check(self.sigma >= 0, "LogNormal.sigma", "must be >= 0", self.sigma)
-        check(self.low < self.high, "LogNormal.high", f"must be > low {self.low}", self.high)
+        require(self.sigma >= 0, "LogNormal.sigma", "must be >= 0", self.sigma)
+        require(self.low < self.high, "LogNormal.high", f"must be > low {self.low}", self.high)
 
     def draw(self, key: int, first: int, count: int) -> NDArray[np.float64]:
         return _within(self, key, first, count, lambda z: np.exp(self.mu + self.sigma * z))
@@ -95,7 +95,7 @@ def draw(value: Value, key: int, first: int, count: int, thing: str) -> NDArray[
     array = np.asarray(value, np.float64)
     if array.ndim == 0:
         return np.full(count, float(array))
-    check(len(array) >= first + count, thing, f"must hold {first + count} values", len(array))
+    require(len(array) >= first + count, thing, f"must hold {first + count} values", len(array))
     return array[first : first + count]
 
 
@@ -107,13 +107,13 @@ def check_value(value: Value, thing: str) -> None:
     if array.dtype.kind not in "iuf" or array.ndim > 1:
         raise NeurosimInputError(f"{thing}: must be a number, a vector or a distribution (got {value!r:.60})")
     bad = array[~np.isfinite(array)]
-    check(bad.size == 0, thing, "must be finite", bad.flat[0] if bad.size else None)
+    require(bad.size == 0, thing, "must be finite", bad.flat[0] if bad.size else None)
 
 
 def _finite(owner: Distribution, *names: str) -> None:
     for name in names:
         value = getattr(owner, name)
-        check(math.isfinite(value), f"{type(owner).__name__}.{name}", "must be finite", value)
+        require(math.isfinite(value), f"{type(owner).__name__}.{name}", "must be finite", value)
 
 
 def _within(owner, key, first, count, shape):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..lazy import lazily
+from ..lazy import lazy_getattr
 from .augment import Augment as Augment
 from .binning import Batch as Batch
 from .binning import Binning as Binning
@@ -62,4 +62,4 @@ __all__ = [  # noqa: PLE0604 - names and the table's keys
     "split",
     *_TORCH,
 ]
-__getattr__ = lazily(__name__, _TORCH)
+__getattr__ = lazy_getattr(__name__, _TORCH)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check
-from ..network import stream
+from ..errors import require
+from ..random import rng_key
 
 # Uniform draws a recording takes in an epoch, one row each.
 TIME, THIN, UP, ACROSS, SIZE, TURN, BAND, BAND_AT, PAUSE, PAUSE_AT, BLEND, PARTNER, DRAWS = range(13)
@@ -51,7 +51,7 @@ class Augment:
             value, top = getattr(self, entry.name), below.get(entry.name, math.inf)
             rule = f"must be >= 0 and < {top:g}" if top < math.inf else "must be >= 0 and finite"
             rule = "must be >= 0 and <= 1" if entry.name == "blend" else rule
-            check(0 <= value < top, f"Augment.{entry.name}", rule, value)
+            require(0 <= value < top, f"Augment.{entry.name}", rule, value)
 
     def views(
         self,
@@ -75,7 +75,7 @@ class Augment:
         """
         from ..kernels import bins
 
-        key = stream(seed, "training", "augment")
+        key = rng_key(seed, "training", "augment")
         u = np.stack([_uniform(key, epoch, int(number)) for number in recordings])
         size = 1 + self.zoom * (2 * u[:, SIZE] - 1)
         angle = self.rotate * (2 * u[:, TURN] - 1) if camera else np.zeros(len(u))
@@ -94,7 +94,7 @@ class Augment:
             part = self.mask * u[:, width]
             views[:, low] = u[:, at] * (1 - part) * whole
             views[:, low + 1] = views[:, low] + part * whole
-        keys = [stream(seed, "training", "event", str(epoch), str(number)) for number in recordings]
+        keys = [rng_key(seed, "training", "event", str(epoch), str(number)) for number in recordings]
         return views, np.array(keys, np.uint64)
 
     def partners(
@@ -105,7 +105,7 @@ class Augment:
         Args:
             labels: of all recordings of the set.
         """
-        key = stream(seed, "training", "augment")
+        key = rng_key(seed, "training", "augment")
         found = recordings.copy()
         for k, number in enumerate(recordings):
             u = _uniform(key, epoch, int(number))

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check
+from ..errors import require
 from ..spikes import GRID_SLACK, Recordings
 from .augment import Augment
 
@@ -54,11 +54,11 @@ class Binning:
     most: int = 1
 
     def __post_init__(self) -> None:
-        check(1 <= len(self.sensor) <= 3, "Binning.sensor", "must have one to three dimensions", self.sensor)
-        check(0 < self.dt < math.inf, "Binning.dt", "must be > 0 s", self.dt)
-        check(self.dt <= self.duration < math.inf, "Binning.duration", f"must be >= dt {self.dt} s", self.duration)
-        check(1 <= self.pool <= max(self.sensor), "Binning.pool", f"must be 1 to {max(self.sensor)}", self.pool)
-        check(self.most >= 0, "Binning.most", "must be >= 0 events", self.most)
+        require(1 <= len(self.sensor) <= 3, "Binning.sensor", "must have one to three dimensions", self.sensor)
+        require(0 < self.dt < math.inf, "Binning.dt", "must be > 0 s", self.dt)
+        require(self.dt <= self.duration < math.inf, "Binning.duration", f"must be >= dt {self.dt} s", self.duration)
+        require(1 <= self.pool <= max(self.sensor), "Binning.pool", f"must be 1 to {max(self.sensor)}", self.pool)
+        require(self.most >= 0, "Binning.most", "must be >= 0 events", self.most)
 
     @property
     def camera(self) -> bool:
@@ -111,9 +111,9 @@ class Binning:
         """
         from ..kernels import bins
 
-        check(recordings.shape == self.sensor, "Binning.batch", f"needs the sensor {self.sensor}", recordings.shape)
+        require(recordings.shape == self.sensor, "Binning.batch", f"needs the sensor {self.sensor}", recordings.shape)
         labels = recordings.labels
-        check(labels is not None, "Binning.batch", "needs labelled recordings", "none")
+        require(labels is not None, "Binning.batch", "needs labelled recordings", "none")
         assert labels is not None
         chosen = np.asarray(chosen, np.int64)
         views = np.tile(bins.STILL, (len(chosen), 1))

@@ -85,12 +85,12 @@ class UnitCurrentLIF(Neuron):
 @final
 @dataclass(frozen=True)
 class UnitAdaptiveLIF(Neuron):
-    """`neurosim.layers.AdaptiveLIF` (SE-adLIF), a unit each with its own constants.
+    """`neurosim.layers.SEAdLIF` (SE-adLIF), a unit each with its own constants.
 
         u = alpha v + (1 - alpha) (arrived - w);  spike and v as UnitLIF
         w = beta w + (1 - beta) (by_v v + by_spike s), with the new v
 
-    State: v; w; alpha, theta, beta, by_v and by_spike, which stay. Source: as `neurosim.layers.AdaptiveLIF`.
+    State: v; w; alpha, theta, beta, by_v and by_spike, which stay. Source: as `neurosim.layers.SEAdLIF`.
     """
 
     soft_reset: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..errors import check, pick
+from ..errors import lookup, require
 
 NEURONS = ("LIF", "CurrentLIF", "AdaptiveLIF")
 SURROGATES = ("fast_sigmoid", "arctan", "triangle", "sigmoid")
@@ -33,7 +33,7 @@ class Design:
         tau_mem: s, of spiking neurons. AdaptiveLIF draws each unit's between a quarter and all of it.
         tau_syn: s, of CurrentLIF.
         tau_adapt: s, of AdaptiveLIF; each unit's is drawn between a fifth and all of it.
-        adaptation: of AdaptiveLIF: the scale of what a spike adds, as `q` of `layers.AdaptiveLIF` times dt / tau_adapt.
+        adaptation: of AdaptiveLIF: the scale of what a spike adds, as `q` of `layers.SEAdLIF` times dt / tau_adapt.
         tau_out: s, of the leaky integrators.
         train_tau: time constants are trained, one a unit; those of AdaptiveLIF always are.
         reset: "subtract" or "zero".
@@ -65,20 +65,20 @@ class Design:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        pick(dict.fromkeys(NEURONS), self.neuron, "Design.neuron")
-        pick(dict.fromkeys(READOUTS), self.readout, "Design.readout")
-        pick(dict.fromkeys(SURROGATES), self.surrogate, "Design.surrogate")
-        pick(dict.fromkeys(("subtract", "zero")), self.reset, "Design.reset")
+        lookup(dict.fromkeys(NEURONS), self.neuron, "Design.neuron")
+        lookup(dict.fromkeys(READOUTS), self.readout, "Design.readout")
+        lookup(dict.fromkeys(SURROGATES), self.surrogate, "Design.surrogate")
+        lookup(dict.fromkeys(("subtract", "zero")), self.reset, "Design.reset")
         for name in ("filters", "hidden"):
             sizes = getattr(self, name)
-            check(all(n > 0 for n in sizes), f"Design.{name}", "must be sizes > 0", sizes)
-        check(len(self.filters) + len(self.hidden) > 0, "Design.hidden", "must be at least one layer", self.hidden)
+            require(all(n > 0 for n in sizes), f"Design.{name}", "must be sizes > 0", sizes)
+        require(len(self.filters) + len(self.hidden) > 0, "Design.hidden", "must be at least one layer", self.hidden)
         for name in ("kernel", "stride", "taps", "tap_steps"):
             value = getattr(self, name)
-            check(1 <= value <= MOST_STEPS, f"Design.{name}", f"must be 1 to {MOST_STEPS}", value)
+            require(1 <= value <= MOST_STEPS, f"Design.{name}", f"must be 1 to {MOST_STEPS}", value)
         for name in ("tau_mem", "tau_syn", "tau_adapt", "tau_out", "slope"):
             value = getattr(self, name)
             unit = "1 / V" if name == "slope" else "s"
-            check(0 < value < math.inf, f"Design.{name}", f"must be > 0 {unit}", value)
-        check(0 <= self.adaptation < math.inf, "Design.adaptation", "must be finite and >= 0", self.adaptation)
-        check(0 <= self.dropout < 1, "Design.dropout", "must be >= 0 and < 1", self.dropout)
+            require(0 < value < math.inf, f"Design.{name}", f"must be > 0 {unit}", value)
+        require(0 <= self.adaptation < math.inf, "Design.adaptation", "must be finite and >= 0", self.adaptation)
+        require(0 <= self.dropout < 1, "Design.dropout", "must be >= 0 and < 1", self.dropout)

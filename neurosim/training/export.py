@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from ..engine import Probe, Progress, Result
 from ..engine import simulate as run
-from ..errors import NeurosimInputError, check, pick
-from ..layers import LIF, AdaptiveLIF, CurrentLIF, LeakyIntegrator, NeuronLayer
-from ..measure import Layer
+from ..errors import NeurosimInputError, lookup, require
+from ..layers import LIF, CurrentLIF, LeakyIntegrator, NeuronLayer, SEAdLIF
+from ..measure import LayerCounts
 from ..network import Network, Population, Projection, SpikeSource
 from ..neurons import LI, CubaLIF, Neuron, VariedCubaLIF, VariedLIF
 from ..neurons import LIF as EngineLIF
@@ -164,7 +164,7 @@ def cells(layer: NeuronLayer, portable: bool = False) -> Cells:
         NeurosimInputError: NIR has no such neurons, where they are to be `portable`.
     """
     kind = type(layer).__name__
-    return pick(_PORTABLE, kind, "to_network: neurons that NIR knows")(layer) if portable else _CELLS[kind](layer)
+    return lookup(_PORTABLE, kind, "to_network: neurons that NIR knows")(layer) if portable else _CELLS[kind](layer)
 
 
 @torch.no_grad()
@@ -272,7 +272,7 @@ def _portable_lif(layer: NeuronLayer) -> Cells:
 @torch.no_grad()
 def _portable_current(layer: NeuronLayer) -> Cells:
     assert isinstance(layer, CurrentLIF)
-    check(not _soft(layer), "to_network: CurrentLIF.reset", "must be zero for NIR's CubaLIF", "subtract")
+    require(not _soft(layer), "to_network: CurrentLIF.reset", "must be zero for NIR's CubaLIF", "subtract")
     values = {"tau_mem": layer.tau_mem(), "tau_syn": layer.tau_syn(), "v_threshold": layer.v_threshold()}
     one = _shared(*values.values())
     if one is not None:
@@ -284,7 +284,7 @@ def _portable_current(layer: NeuronLayer) -> Cells:
 def _portable_integrator(layer: NeuronLayer) -> Cells:
     assert isinstance(layer, LeakyIntegrator)
     one = _shared(layer.tau_mem())
-    check(one is not None, "to_network: LeakyIntegrator.tau_mem", "must be shared: NIR is given one", "one a unit")
+    require(one is not None, "to_network: LeakyIntegrator.tau_mem", "must be shared: NIR is given one", "one a unit")
     assert one is not None
     return LI(tau_mem=one[0]), {}
 
@@ -292,7 +292,7 @@ def _portable_integrator(layer: NeuronLayer) -> Cells:
 _CELLS: dict[str, Callable[[NeuronLayer], Cells]] = {
     LIF.__name__: _lif,
     CurrentLIF.__name__: _current,
-    AdaptiveLIF.__name__: _adaptive,
+    SEAdLIF.__name__: _adaptive,
     LeakyIntegrator.__name__: _integrator,
 }
 _PORTABLE: dict[str, Callable[[NeuronLayer], Cells]] = {
@@ -302,6 +302,6 @@ _PORTABLE: dict[str, Callable[[NeuronLayer], Cells]] = {
 }
 
 
-def _integrates(layer: Layer) -> Layer:
+def _integrates(layer: LayerCounts) -> LayerCounts:
     """A readout's counts: what it puts out is a membrane a class and step, not events."""
     return replace(layer, spiking=False, output_events=layer.output_entries)

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..errors import NeurosimError, check
-from ..network import stream
+from ..errors import NeurosimError, require
+from ..random import rng_key
 from ..spikes import Recordings
 from .augment import Augment
 from .binning import Batch, Binning
@@ -90,8 +90,8 @@ class Trainer:
         team: Team | None = None,
         checkpoint: Path | None = None,
     ) -> None:
-        check(net.units == binning.units, "Trainer.net", f"must take the {binning.units} units of a bin", net.units)
-        check(len(train) > 0, "Trainer.train", "must hold recordings", 0)
+        require(net.units == binning.units, "Trainer.net", f"must take the {binning.units} units of a bin", net.units)
+        require(len(train) > 0, "Trainer.train", "must hold recordings", 0)
         self.net, self.binning, self.train, self.validation = net, binning, train, validation
         self.schedule, self.augment, self.seed = schedule or Schedule(), augment or Augment(), seed
         self.team, self.checkpoint = team or Team(), checkpoint
@@ -148,7 +148,7 @@ class Trainer:
     def _backward(self, chosen: NDArray[np.int64], share: slice) -> torch.Tensor:
         """Add the gradient of a share of a batch; its part of the loss, how many were right, its part of the rate."""
         batch = self.binning.batch(self.train, chosen[share], self.augment, self.seed, self.course.epoch)
-        draws = stream(self.seed, "training", "dropout", str(self.course.step)) >> 1
+        draws = rng_key(self.seed, "training", "dropout", str(self.course.step)) >> 1
         x, lengths, labels = _tensors(batch)
         trace = self.net.trace(x, lengths, [mask[share] for mask in self.net.dropout(len(chosen), draws)])
         each = nn.functional.cross_entropy(
@@ -224,7 +224,7 @@ class Trainer:
     def _batches(self, epoch: int) -> list[NDArray[np.int64]]:
         """The recordings of each step: in an order of the epoch's own, those of like duration together."""
         size = self.schedule.batch
-        draws = np.random.Generator(np.random.Philox(stream(self.seed, "training", "order", str(epoch))))
+        draws = np.random.Generator(np.random.Philox(rng_key(self.seed, "training", "order", str(epoch))))
         groups = np.array_split(draws.permutation(len(self.train)), max(1, len(self.train) // (ALIKE * size)))
         durations = self.train.durations
         order = np.concatenate([group[np.argsort(durations[group], kind="stable")] for group in groups])

@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from ..errors import check
+from ..errors import require
 from ..layers import SpikeLinear
 
 Planes = tuple[int, int, int]
@@ -83,7 +83,7 @@ class Convolved(Joint):
         planes, height, width = before
         high, wide = min(kernel, height) if height == 1 else kernel, kernel
         for size, k in ((height, high), (width, wide)):
-            check(k <= size, "Design.kernel", f"must fit into {height} x {width} pixels", kernel)
+            require(k <= size, "Design.kernel", f"must fit into {height} x {width} pixels", kernel)
         super().__init__((filters, (height - high) // stride + 1, (width - wide) // stride + 1), delays)
         self.before, self.stride = before, stride
         draws, fan = torch.Generator().manual_seed(seed), planes * len(delays) * high * wide

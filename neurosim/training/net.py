@@ -10,8 +10,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from ..errors import check
-from ..layers import LIF, AdaptiveLIF, CurrentLIF, LeakyIntegrator, NeuronLayer, Surrogate
+from ..errors import require
+from ..layers import LIF, CurrentLIF, LeakyIntegrator, NeuronLayer, SEAdLIF, Surrogate
 from ..layers.surrogates import SURROGATES
 from .design import Design
 from .joints import Convolved, Joint, Matrix
@@ -74,8 +74,8 @@ class SpikingNet(nn.Module):
     ) -> None:
         super().__init__()
         design = design or Design()
-        check(1 <= len(shape) <= 3, "SpikingNet.shape", "must have one to three dimensions", shape)
-        check(classes >= 2, "SpikingNet.classes", "must be at least 2", classes)
+        require(1 <= len(shape) <= 3, "SpikingNet.shape", "must have one to three dimensions", shape)
+        require(classes >= 2, "SpikingNet.classes", "must be at least 2", classes)
         self.shape, self.classes, self.design, self.dt = tuple(shape), classes, design, float(dt)
         planes, height, width = ((1,) * (3 - len(shape)) + tuple(shape))[-3:]
         before, seeds = (planes, height, width), iter(range(1000 * seed, 1000 * seed + 1000))
@@ -115,7 +115,7 @@ class SpikingNet(nn.Module):
             NeurosimInputError: an input of other units.
         """
         good = x.ndim == 3 and x.shape[-1] == self.units
-        check(good, "SpikingNet", f"input must be [T, B, {self.units}]", tuple(x.shape))
+        require(good, "SpikingNet", f"input must be [T, B, {self.units}]", tuple(x.shape))
         spikes = []
         for k, block in enumerate(self.blocks):
             x = block(x)
@@ -193,7 +193,7 @@ def _current(d: Design, units: int, dt: float, recurrent: bool, seed: int, surro
 def _adaptive(d: Design, units: int, dt: float, recurrent: bool, seed: int, surrogate: Surrogate) -> NeuronLayer:
     taus = (d.tau_mem / 4, d.tau_mem), (d.tau_adapt / 5, d.tau_adapt)
     how = {"reset": d.reset, "surrogate": surrogate, "recurrent": recurrent, "seed": seed}
-    return AdaptiveLIF(units, *taus, q=d.adaptation * d.tau_adapt / dt, dt=dt, **how)  # type: ignore[arg-type]
+    return SEAdLIF(units, *taus, q=d.adaptation * d.tau_adapt / dt, dt=dt, **how)  # type: ignore[arg-type]
 
 
 MAKE: dict[str, Callable[[Design, int, float, bool, int, Surrogate], NeuronLayer]] = {

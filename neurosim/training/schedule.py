@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..errors import check
+from ..errors import require
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,16 @@ class Schedule:
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("batch", 1), ("patience", 0)):
             value = getattr(self, name)
-            check(value >= least, f"Schedule.{name}", f"must be >= {least}", value)
+            require(value >= least, f"Schedule.{name}", f"must be >= {least}", value)
         for name in ("learning_rate", "clip"):
             value = getattr(self, name)
-            check(0 < value < math.inf, f"Schedule.{name}", "must be > 0 and finite", value)
+            require(0 < value < math.inf, f"Schedule.{name}", "must be > 0 and finite", value)
         for name in ("warmup", "smoothing"):
             value = getattr(self, name)
-            check(0 <= value < 1, f"Schedule.{name}", "must be >= 0 and < 1", value)
+            require(0 <= value < 1, f"Schedule.{name}", "must be >= 0 and < 1", value)
         for name in ("weight_decay", "sparsity"):
             value = getattr(self, name)
-            check(0 <= value < math.inf, f"Schedule.{name}", "must be >= 0 and finite", value)
+            require(0 <= value < math.inf, f"Schedule.{name}", "must be >= 0 and finite", value)
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of step `step` (from 0) of `steps`."""

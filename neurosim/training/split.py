@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check
-from ..network import stream
+from ..errors import require
+from ..random import rng_key
 
 
 def split(
@@ -23,18 +23,18 @@ def split(
     Raises:
         NeurosimInputError: a fraction out of range, or so small or large that a side is empty.
     """
-    check(0 <= fraction < 1, "validation.fraction", "must be >= 0 and < 1", fraction)
+    require(0 <= fraction < 1, "validation.fraction", "must be >= 0 and < 1", fraction)
     every = np.arange(len(labels))
     if fraction == 0:
         return every, every[:0]
     kinds = labels if groups is None else np.unique(groups, return_inverse=True)[1] * (labels.max() + 1) + labels
-    draws = np.random.Generator(np.random.Philox(stream(seed, "training", "split")))
+    draws = np.random.Generator(np.random.Philox(rng_key(seed, "training", "split")))
     order = draws.permutation(len(labels))
     held = np.zeros(len(labels), bool)
     for kind in np.unique(kinds):
         mine = order[kinds[order] == kind]
         held[mine[: min(round(fraction * len(mine)), len(mine) - 1)]] = True
-    check(bool(held.any()), "validation.fraction", f"must leave some of {len(labels)} to validate on", fraction)
+    require(bool(held.any()), "validation.fraction", f"must leave some of {len(labels)} to validate on", fraction)
     return every[~held], every[held]
 
 
@@ -50,13 +50,13 @@ def check_labels(labels: NDArray[np.int64], others: NDArray[np.int64], classes: 
     """
     known = np.unique(labels)
     names = ", ".join(_name(k, classes) for k in known)
-    check(len(known) >= 2, "the training recordings", "must be of at least two classes", f"only {names}")
+    require(len(known) >= 2, "the training recordings", "must be of at least two classes", f"only {names}")
     for found in (known, np.unique(others)):
         wrong = [int(k) for k in found if not 0 <= k < len(classes)]
-        check(not wrong, "data", f"labels must lie below the {len(classes)} classes the dataset names", wrong)
+        require(not wrong, "data", f"labels must lie below the {len(classes)} classes the dataset names", wrong)
     unseen = ", ".join(_name(k, classes) for k in np.setdiff1d(others, known))
     rule = "must have no label that the training recordings lack; train on more of them or leave it out"
-    check(not unseen, what, rule, unseen)
+    require(not unseen, what, rule, unseen)
 
 
 def _name(label: int, classes: tuple[str, ...]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...errors import NeurosimMissingError, pick
+from ...errors import NeurosimMissingError, lookup
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def kind(name: str) -> Any:
         NeurosimInputError: no such learner; names the nearest.
         NeurosimMissingError: it needs torch, which is not installed.
     """
-    entry = pick(LEARNERS, name, "learner")
+    entry = lookup(LEARNERS, name, "learner")
     try:
         return getattr(importlib.import_module(f".{entry.module}", __name__), entry.name)
     except ModuleNotFoundError as error:

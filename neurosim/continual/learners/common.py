@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...errors import NeurosimError, check
-from ...network import stream as key_of
+from ...errors import NeurosimError, require
+from ...random import rng_key
 from ..learner import Arrays, Progress
 from ..tasks import FULL, Items, Problem, Task
 
@@ -34,8 +34,8 @@ class Training:
     def __post_init__(self) -> None:
         name = type(self).__name__
         for what in ("epochs", "batch"):
-            check(getattr(self, what) >= 1, f"{name}.{what}", "must be >= 1", getattr(self, what))
-        check(0 < self.rate < math.inf, f"{name}.rate", "must be > 0", self.rate)
+            require(getattr(self, what) >= 1, f"{name}.{what}", "must be >= 1", getattr(self, what))
+        require(0 < self.rate < math.inf, f"{name}.rate", "must be > 0", self.rate)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +54,12 @@ class Batch:
 
 def draws(problem: Problem, purpose: str, task: int = 0) -> torch.Generator:
     """Random numbers of a problem's seed for a purpose and a task, whatever was drawn before."""
-    return torch.Generator().manual_seed(key_of(problem.seed, "learner", purpose, str(task)) & (2**63 - 1))
+    return torch.Generator().manual_seed(rng_key(problem.seed, "learner", purpose, str(task)) & (2**63 - 1))
 
 
 def seed_of(problem: Problem, purpose: str) -> int:
     """A seed of 31 bits for a purpose."""
-    return key_of(problem.seed, "learner", purpose) & (2**31 - 1)
+    return rng_key(problem.seed, "learner", purpose) & (2**31 - 1)
 
 
 def shown(x: NDArray[np.uint8]) -> Tensor:

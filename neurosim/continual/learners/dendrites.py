@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...dendrites import Prototypes
 from ...dendrites.torch_layer import DendriteNetwork
-from ...errors import check
+from ...errors import require
 from ..learner import Arrays, Learner, Progress, silent
 from ..tasks import Problem, Task
 from . import common
@@ -43,9 +43,9 @@ class DendriteSettings(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self.units >= 1, "DendriteSettings.units", "must be >= 1", self.units)
-        check(0 < self.density <= 1, "DendriteSettings.density", "must be > 0 and <= 1", self.density)
-        check(0 <= self.sparsity < 1, "DendriteSettings.sparsity", "must be >= 0 and < 1", self.sparsity)
+        require(self.units >= 1, "DendriteSettings.units", "must be >= 1", self.units)
+        require(0 < self.density <= 1, "DendriteSettings.density", "must be > 0 and <= 1", self.density)
+        require(0 <= self.sparsity < 1, "DendriteSettings.sparsity", "must be >= 0 and < 1", self.sparsity)
 
 
 @final

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...errors import NeurosimInputError, check, pick
+from ...errors import NeurosimInputError, lookup, require
 from ...hlop import TRAININGS, HLOPNetwork, Training
 from ..learner import Arrays, Learner, Progress, silent
 from ..tasks import FULL, Problem, Task
@@ -53,13 +53,13 @@ class HlopSettings(common.Training):
     def __post_init__(self) -> None:
         super().__post_init__()
         name = "HlopSettings."
-        check(not self.hidden or min(self.hidden) >= 1, name + "hidden", "must be >= 1, each", self.hidden)
-        pick(TRAININGS, self.training, name + "training")
-        check(self.steps >= 0, name + "steps", "must be >= 0", self.steps)
+        require(not self.hidden or min(self.hidden) >= 1, name + "hidden", "must be >= 1, each", self.hidden)
+        lookup(TRAININGS, self.training, name + "training")
+        require(self.steps >= 0, name + "steps", "must be >= 0", self.steps)
         for what in ("first", "more"):
             parts = getattr(self, what)
             good = len(parts) >= 1 and all(0 <= part <= 1 for part in parts)
-            check(good, name + what, "must be one part at least, each >= 0 and <= 1", parts)
+            require(good, name + what, "must be one part at least, each >= 0 and <= 1", parts)
 
     def made(self) -> Training:
         """The training, at the number of steps asked for."""
@@ -132,7 +132,7 @@ class Hlop(Learner):
             raise NeurosimInputError(
                 f"hlop: must be given the state of another hlop (lacking {sorted(lacking)}, left over {sorted(extra)})"
             )
-        check(arrays["scale"].shape == (2,), "hlop: scale", "must be two numbers", arrays["scale"].shape)
+        require(arrays["scale"].shape == (2,), "hlop: scale", "must be two numbers", arrays["scale"].shape)
         network = self._fresh()
         network.restore({name: array for name, array in arrays.items() if name not in {"scale", "learned"}})
         self.network, self.scale = network, np.array(arrays["scale"], np.float64)

@@ -10,9 +10,9 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import check
+from ...errors import require
 from ...liquid import Liquid, features
-from ...network import stream as key_of
+from ...random import rng_key
 from ...spikes import Recordings
 from ..learner import BATCH, Arrays, Learner, Progress, silent
 from ..tasks import FULL, Items, Problem, Task
@@ -42,10 +42,10 @@ class LiquidSettings:
 
     def __post_init__(self) -> None:
         for name in ("neurons", "windows", "spikes"):
-            check(getattr(self, name) >= 1, f"LiquidSettings.{name}", "must be >= 1", getattr(self, name))
+            require(getattr(self, name) >= 1, f"LiquidSettings.{name}", "must be >= 1", getattr(self, name))
         for name in ("penalty", "seconds"):
             value = getattr(self, name)
-            check(0 < value < math.inf, f"LiquidSettings.{name}", "must be > 0", value)
+            require(0 < value < math.inf, f"LiquidSettings.{name}", "must be > 0", value)
 
 
 @final
@@ -72,7 +72,7 @@ class LiquidReadout(Learner):
             (problem.units,),
             neurons=settings.neurons,
             in_degree=min(30, settings.neurons - 1),
-            seed=key_of(problem.seed, "learner", "liquid") & (2**31 - 1),
+            seed=rng_key(problem.seed, "learner", "liquid") & (2**31 - 1),
         )
         size = settings.neurons * settings.windows + 1  # and one that is always 1
         self.gains: NDArray[np.float64] = np.ones(settings.neurons)

@@ -10,9 +10,9 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import check
+from ...errors import require
 from ...macrocolumn import Hierarchy, Level, LevelBatch, Selection, scattered
-from ...network import stream as key_of
+from ...random import rng_key
 from ..learner import Arrays, Learner, Progress, silent
 from ..tasks import Problem, Task
 from .state import about, check_arrays
@@ -46,11 +46,11 @@ class MacrocolumnSettings:
 
     def __post_init__(self) -> None:
         for name in ("columns", "field", "modules", "units"):
-            check(getattr(self, name) >= 1, f"MacrocolumnSettings.{name}", "must be >= 1", getattr(self, name))
+            require(getattr(self, name) >= 1, f"MacrocolumnSettings.{name}", "must be >= 1", getattr(self, name))
         good = len(self.levels) >= 1 and all(0 <= level < 255 for level in self.levels)
-        check(good, "MacrocolumnSettings.levels", "must be drives of 0 to 254, one at least", self.levels)
+        require(good, "MacrocolumnSettings.levels", "must be drives of 0 to 254, one at least", self.levels)
         good = 0 < self.smoothing < math.inf
-        check(good, "MacrocolumnSettings.smoothing", "must be > 0", self.smoothing)
+        require(good, "MacrocolumnSettings.smoothing", "must be > 0", self.smoothing)
 
 
 @final
@@ -75,7 +75,7 @@ class SingleTrial(Learner):
         super().__init__(problem)
         self.settings = settings
         half = len(settings.levels) * problem.units
-        seed = key_of(problem.seed, "learner", "macrocolumn") & (2**31 - 1)
+        seed = rng_key(problem.seed, "learner", "macrocolumn") & (2**31 - 1)
         on = scattered(half, settings.columns, min(settings.field, half), seed)
         # What is off is evidence too: a column sees both sides of every unit in its field.
         level = Level(
@@ -99,7 +99,7 @@ class SingleTrial(Learner):
     def learn(self, task: Task, progress: Progress = silent) -> None:
         from ...kernels.labels import associate
 
-        key = key_of(self.problem.seed, "learner", "macrocolumn", str(task.index))
+        key = rng_key(self.problem.seed, "learner", "macrocolumn", str(task.index))
         order = np.random.Generator(np.random.Philox(key=key)).permutation(len(task.train))
         for first in range(0, len(order), CHUNK):
             part = task.train.select(order[first : first + CHUNK])

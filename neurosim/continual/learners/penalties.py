@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...errors import check
+from ...errors import require
 from ..learner import Arrays
 from ..tasks import Items, Problem, Task
 from . import common
@@ -36,8 +36,8 @@ class EwcSettings(Spiking):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(0 <= self.strength < math.inf, "EwcSettings.strength", "must be finite and >= 0", self.strength)
-        check(self.samples >= 1, "EwcSettings.samples", "must be >= 1", self.samples)
+        require(0 <= self.strength < math.inf, "EwcSettings.strength", "must be finite and >= 0", self.strength)
+        require(self.samples >= 1, "EwcSettings.samples", "must be >= 1", self.samples)
 
 
 @final
@@ -123,8 +123,8 @@ class SiSettings(Spiking):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(0 <= self.strength < math.inf, "SiSettings.strength", "must be finite and >= 0", self.strength)
-        check(0 < self.damping < math.inf, "SiSettings.damping", "must be > 0", self.damping)
+        require(0 <= self.strength < math.inf, "SiSettings.strength", "must be finite and >= 0", self.strength)
+        require(0 < self.damping < math.inf, "SiSettings.damping", "must be > 0", self.damping)
 
 
 @final

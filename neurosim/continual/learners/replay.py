@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...errors import check
+from ...errors import require
 from ..learner import Arrays
 from ..tasks import Items, Problem, Task
 from . import common
@@ -31,7 +31,7 @@ class ReplaySettings(Spiking):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self.memory >= 1, "ReplaySettings.memory", "must be >= 1 items", self.memory)
+        require(self.memory >= 1, "ReplaySettings.memory", "must be >= 1 items", self.memory)
 
 
 @final

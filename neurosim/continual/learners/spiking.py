@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...errors import check
+from ...errors import require
 from ...layers import LIF, SpikeLinear
 from ..learner import Arrays, Learner, Progress, silent
 from ..tasks import Items, Problem, Task
@@ -45,10 +45,10 @@ class Spiking(Training):
         super().__post_init__()
         name = type(self).__name__
         good = len(self.hidden) >= 1 and min(self.hidden) >= 1
-        check(good, f"{name}.hidden", "must be one layer at least, each of a unit at least", self.hidden)
-        check(self.steps >= 1, f"{name}.steps", "must be >= 1", self.steps)
+        require(good, f"{name}.hidden", "must be one layer at least, each of a unit at least", self.hidden)
+        require(self.steps >= 1, f"{name}.steps", "must be >= 1", self.steps)
         for what in ("tau_mem", "v_threshold"):
-            check(0 < getattr(self, what) < math.inf, f"{name}.{what}", "must be > 0", getattr(self, what))
+            require(0 < getattr(self, what) < math.inf, f"{name}.{what}", "must be > 0", getattr(self, what))
 
 
 class Net(nn.Module):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimInputError, check
+from ...errors import NeurosimInputError, require
 from ..learner import Arrays
 from ..tasks import Problem
 
@@ -37,7 +37,7 @@ def check_arrays(name: str, found: Arrays, wanted: Mapping[str, Any]) -> None:
         )
     for key, array in wanted.items():
         good = tuple(found[key].shape) == tuple(array.shape)
-        check(good, f"{name}: {key}", f"must be {list(array.shape)}, as this learner has it", list(found[key].shape))
+        require(good, f"{name}: {key}", f"must be {list(array.shape)}, as this learner has it", list(found[key].shape))
     if PROBLEM in wanted:
         facts, got = np.asarray(wanted[PROBLEM]).tolist(), np.asarray(found[PROBLEM]).tolist()
-        check(facts == got, f"{name}: {PROBLEM}", f"must be steps, units, classes, tasks and seed {facts}", got)
+        require(facts == got, f"{name}: {PROBLEM}", f"must be steps, units, classes, tasks and seed {facts}", got)

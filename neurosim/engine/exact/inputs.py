@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimInputError, check
+from ...errors import NeurosimInputError, require
 from ...spikes import Recordings, Spikes
 from ..inputs import Drive
 from .plan import Plan
@@ -29,10 +29,12 @@ def _checked(given: Spikes | Recordings, index: int) -> tuple[NDArray[np.float64
     if times.size:
         thing = f"simulate.inputs: recording {index}"
         rises = times[1:] >= times[:-1]  # False beside a NaN
-        check(bool(rises.all()) and not math.isnan(times[0]), f"{thing}: times", "must be ascending", "an earlier one")
-        check(times[0] >= 0, f"{thing}: times", "must be >= 0 s", times[0])
-        check(units.min() >= 0, f"{thing}: units", "must be >= 0", units.min())
-        check(units.max() < given.size, f"{thing}: units", f"must be < {given.size}", units.max())
+        require(
+            bool(rises.all()) and not math.isnan(times[0]), f"{thing}: times", "must be ascending", "an earlier one"
+        )
+        require(times[0] >= 0, f"{thing}: times", "must be >= 0 s", times[0])
+        require(units.min() >= 0, f"{thing}: units", "must be >= 0", units.min())
+        require(units.max() < given.size, f"{thing}: units", f"must be < {given.size}", units.max())
         if not rises.all() or (times[1:] == times[:-1]).any():
             order = np.lexsort((units, times))
             times, units = times[order], units[order]

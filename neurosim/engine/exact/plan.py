@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimInputError, check
-from ...network import Network, PoissonSource, Population, Projection, stream
+from ...errors import NeurosimInputError, require
+from ...network import Network, PoissonSource, Population, Projection
 from ...neurons import NEURONS, ExactNeuron, Neuron
+from ...random import rng_key
 from ...synapses import Distribution, Rows, draw
 from ..plan import check_memory
 from .callbacks import callbacks
@@ -119,7 +120,7 @@ def compile_exact(network: Network, seed: int) -> Plan:
             network.receptor(stimulus),
             stimulus.weight,
             stimulus.rate * network.population(stimulus.target).size,
-            stream(seed, "stimulus", str(stimulus.name)),
+            rng_key(seed, "stimulus", str(stimulus.name)),
         )
         for stimulus in network.stimuli
     )
@@ -128,7 +129,7 @@ def compile_exact(network: Network, seed: int) -> Plan:
         seed,
         {p: _cells(pop, seed) for p, pop in populations if isinstance(pop.model, Neuron)},
         {
-            p: (pop.model.rate * pop.size, stream(seed, "source", pop.name))
+            p: (pop.model.rate * pop.size, rng_key(seed, "source", pop.name))
             for p, pop in populations
             if isinstance(pop.model, PoissonSource)
         },
@@ -152,21 +153,21 @@ def _cells(population: Population, seed: int) -> Cells:
     assert isinstance(neuron, ExactNeuron)
     starts, rows = neuron.initial(), len(neuron.state)
     name = type(neuron).__name__
-    check(rows > 0 and len(starts) == rows, f"{name}.initial", f"must give {rows} values, one a state", len(starts))
+    require(rows > 0 and len(starts) == rows, f"{name}.initial", f"must give {rows} values, one a state", len(starts))
     initial = np.empty((population.size, rows))
     for row, variable in enumerate(neuron.state):
-        key = stream(seed, "initial", population.name, variable)
+        key = rng_key(seed, "initial", population.name, variable)
         value = population.initial.get(variable, starts[row])
         initial[:, row] = draw(value, key, 0, population.size, f"Population[{population.name!r}].initial")
     constants = np.asarray(neuron.exact_constants(), np.float64)
-    check(bool(np.isfinite(constants).all()), f"{name}.exact_constants", "must be finite", constants.tolist())
+    require(bool(np.isfinite(constants).all()), f"{name}.exact_constants", "must be finite", constants.tolist())
     return Cells(population, callbacks(neuron), initial, constants)
 
 
 def _route(network: Network, projection: Projection, number: dict[str, int], seed: int) -> Route:
     source, target = number[projection.source], number[projection.target]
     sides = network.populations[source].side, network.populations[target].side
-    key = stream(seed, "pattern", str(projection.name))
+    key = rng_key(seed, "pattern", str(projection.name))
     rows = projection.pattern.rows(*sides, source == target, key, 0, sides[0].size)
     weights, delays = _drawn(projection, rows, seed, "weight"), _drawn(projection, rows, seed, "delay")
     if rows.weights is not None:
@@ -174,7 +175,7 @@ def _route(network: Network, projection: Projection, number: dict[str, int], see
     targets = rows.targets.view(np.uint32)
     shortest = float(np.min(delays, initial=np.inf)) if targets.size else 1.0
     hint = "; give the distribution a `low`" if isinstance(projection.delay, Distribution) else ""
-    check(shortest > 0, f"{projection}.delay", f"must be > 0 s{hint}", shortest)
+    require(shortest > 0, f"{projection}.delay", f"must be > 0 s{hint}", shortest)
     if not isinstance(delays, float) and np.all(delays == shortest):
         delays = shortest
     joint = (projection, source, target, network.receptor(projection), rows.offsets)
@@ -195,6 +196,6 @@ def _drawn(projection: Projection, rows: Rows, seed: int, what: str) -> float | 
     value = getattr(projection, what)
     if not isinstance(value, Distribution) and np.ndim(value) == 0:
         return float(value)
-    key = stream(seed, what, str(projection.name))
+    key = rng_key(seed, what, str(projection.name))
     values = draw(value, key, 0, len(rows.targets), f"{projection}.{what}")
     return values if rows.order is None else values[rows.order]

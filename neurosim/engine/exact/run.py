@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimInputError, check, pick
+from ...errors import NeurosimInputError, lookup, require
 from ...kernels import exact
 from ...network import Network
 from ...neurons import Neuron
@@ -153,11 +153,11 @@ def _probe_table(
         rows = {name: number for number, name in enumerate(population.model.state)}
         units = np.arange(population.size) if probe.units is None else np.asarray(probe.units, np.int64)
         inside = units.ndim == 1 and (units.size == 0 or (units.min() >= 0 and units.max() < population.size))
-        check(bool(inside), f"{thing}.units", f"must be a list of units >= 0 and < {population.size}", probe.units)
+        require(bool(inside), f"{thing}.units", f"must be a list of units >= 0 and < {population.size}", probe.units)
         chosen = units.astype(np.int32)
         out = np.empty((max(0, int(np.ceil(duration / probe.interval - GRID_SLACK))), units.size))
         row[exact.P_POPULATION] = plan.network.populations.index(population)
-        row[exact.P_ROW], row[exact.P_COUNT] = pick(rows, probe.variable, thing), units.size
+        row[exact.P_ROW], row[exact.P_COUNT] = lookup(rows, probe.variable, thing), units.size
         row[exact.P_UNITS], row[exact.P_OUT] = chosen.ctypes.data, out.ctypes.data
         row[exact.P_SAMPLES] = len(out)
         outputs.append(out)
@@ -171,7 +171,7 @@ def _spikes(
     population = plan.network.population(name)
     if drive.batch is None:
         times, units = found[0]
-        return Spikes.trusted(times, units, population.size, float(drive.durations[0]), population.shape)
+        return Spikes.unchecked(times, units, population.size, float(drive.durations[0]), population.shape)
     offsets = np.concatenate([[0], np.cumsum([len(times) for times, _ in found])]).astype(np.int64)
     times = np.concatenate([pair[0] for pair in found] or [np.empty(0)])
     units = np.concatenate([pair[1] for pair in found] or [np.empty(0, np.int32)])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ...measure import Layer
+from ...measure import LayerCounts
 from .plan import REAL, Plan
 from .workspace import Workspace
 
@@ -15,7 +15,7 @@ NO_STEPS = "continuous time has no steps: run the network with a clock to compar
 STEPPED = ("steps", "output_entries", "dense_operations", "dense_membrane_updates")
 
 
-def layers(plan: Plan, workspaces: Sequence[Workspace]) -> tuple[Layer, ...]:
+def layers(plan: Plan, workspaces: Sequence[Workspace]) -> tuple[LayerCounts, ...]:
     """One layer a population of neurons. A membrane update is a flow made: a unit brought to the moment of an event."""
     populations = range(len(plan.network.populations))
     tallies = [np.sum([workspace.tallies[p] for workspace in workspaces], axis=0) for p in populations]
@@ -26,12 +26,12 @@ def layers(plan: Plan, workspaces: Sequence[Workspace]) -> tuple[Layer, ...]:
     return tuple(_layer(plan, p, tallies, operations, int(flows[p]), int(arrivals[p])) for p in sorted(plan.cells))
 
 
-def _layer(plan: Plan, p: int, tallies: list[NDArray], operations: NDArray, flows: int, arrivals: int) -> Layer:
+def _layer(plan: Plan, p: int, tallies: list[NDArray], operations: NDArray, flows: int, arrivals: int) -> LayerCounts:
     cells, size = plan.cells[p], plan.network.populations[p].size
     routes = [r for r, route in enumerate(plan.routes) if route.target == p]
     noises = [noise for noise in plan.noises if noise.target == p]
     sources = {plan.routes[r].source for r in routes}
-    return Layer(
+    return LayerCounts(
         name=cells.population.name,
         inputs=sum(plan.network.populations[source].size for source in sources) + size * len(noises),
         outputs=size,

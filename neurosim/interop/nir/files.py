@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ... import files
-from ...errors import NeurosimFormatError, NeurosimMissingError, pick
+from ...errors import NeurosimFormatError, NeurosimMissingError, lookup
 from ...files.hdf5 import LAYOUT, Opened, opened
 from ...files.raw import printable
 
@@ -166,7 +166,7 @@ class _Reader:
 
 def _fields(file: Opened, group: str, kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     try:
-        return pick(FIELDS, printable(kind), f"node {printable(group)}: type")
+        return lookup(FIELDS, printable(kind), f"node {printable(group)}: type")
     except Exception as error:
         raise NeurosimFormatError(f"{file.path}: {error}") from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...errors import NeurosimInputError, check
+from ...errors import NeurosimInputError, require
 from .files import DEPTH, library
 
 
@@ -46,7 +46,7 @@ def flatten(graph: Any) -> Graph:
 
 
 def _add(flat: Graph, graph: Any, prefix: str, depth: int) -> None:
-    check(depth <= DEPTH, "from_nir", f"needs graphs at most {DEPTH} levels deep", depth)
+    require(depth <= DEPTH, "from_nir", f"needs graphs at most {DEPTH} levels deep", depth)
     ends: dict[str, tuple[str, str]] = {}
     for name, node in graph.nodes.items():
         whole = f"{prefix}{name}"
@@ -60,13 +60,13 @@ def _add(flat: Graph, graph: Any, prefix: str, depth: int) -> None:
             flat.nodes[whole], ends[name] = node, (whole, whole)
     for a, b in graph.edges:
         for name in (a, b):
-            check(name in ends, "from_nir.edges", "must join nodes of the graph", f"'{prefix}{name}'")
+            require(name in ends, "from_nir.edges", "must join nodes of the graph", f"'{prefix}{name}'")
         flat.edges.append((ends[a][1], ends[b][0]))
 
 
 def _only(graph: Any, kind: str, thing: str) -> str:
     names = [name for name, node in graph.nodes.items() if type(node).__name__ == kind]
-    check(len(names) == 1, f"NIRGraph '{thing}'", f"must have one {kind}, being inside another graph", len(names))
+    require(len(names) == 1, f"NIRGraph '{thing}'", f"must have one {kind}, being inside another graph", len(names))
     return names[0]
 
 

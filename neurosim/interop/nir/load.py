@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimError, NeurosimInputError, check
+from ...errors import NeurosimError, NeurosimInputError, require
 from ...network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
 from ...synapses import AllToAll, Convolution, FromList, OneToOne, Pattern
 from .files import read
@@ -57,7 +57,7 @@ def _step(graph: Any, dt: float | None) -> float:
                 "from_nir.dt: NIR does not say how long a spike lasts; give the step of the program that wrote it, in s"
             )
         dt = float(np.asarray(held).reshape(-1)[0])
-    check(math.isfinite(dt) and dt > 0, "from_nir.dt", "must be > 0 s", dt)
+    require(math.isfinite(dt) and dt > 0, "from_nir.dt", "must be > 0 s", dt)
     return dt
 
 
@@ -130,7 +130,7 @@ class _Loader:
         if kind == "Output":
             for before in self.graph.before(name):
                 analog = type(self.graph.nodes[before]).__name__ in TRANSFORMS
-                check(not analog, thing, "must follow a neuron or an input: only populations are recorded", before)
+                require(not analog, thing, "must follow a neuron or an input: only populations are recorded", before)
 
     def thing(self, name: str) -> str:
         return f"{type(self.graph.nodes[name]).__name__} '{name}'"
@@ -149,7 +149,7 @@ class _Loader:
             shape = self._units(name, node, on_way)
         else:
             shape = self.transform(name, on_way).output
-        check(bool(shape) and min(shape) > 0, self.thing(name), "must have a shape of whole numbers > 0", shape)
+        require(bool(shape) and min(shape) > 0, self.thing(name), "must have a shape of whole numbers > 0", shape)
         self.shapes[name] = shape
         return shape
 
@@ -169,9 +169,9 @@ class _Loader:
     def transform(self, name: str, on_way: tuple[str, ...] = ()) -> Transform:
         if name not in self.known:
             before = self.graph.before(name)
-            check(bool(before), self.thing(name), "must have an input", "none")
+            require(bool(before), self.thing(name), "must have an input", "none")
             shapes = [self.shape(b, (*on_way, name)) for b in before]
-            check(len({math.prod(s) for s in shapes}) == 1, self.thing(name), "must get inputs of one size", shapes)
+            require(len({math.prod(s) for s in shapes}) == 1, self.thing(name), "must get inputs of one size", shapes)
             shape, node = shapes[0], self.graph.nodes[name]
             held = getattr(node, "input_shape", None)
             if held is not None and len(shape) != 1 + np.size(held):
@@ -192,7 +192,7 @@ class _Loader:
             path = todo.pop()
             for before in self.graph.before(path.source):
                 count += 1
-                check(count <= PATHS, self.thing(target), f"must be reached by at most {PATHS:,} paths", "more")
+                require(count <= PATHS, self.thing(target), f"must be reached by at most {PATHS:,} paths", "more")
                 if type(self.graph.nodes[before]).__name__ not in TRANSFORMS:
                     paths.append(replace(path, source=before))
                     continue
@@ -208,7 +208,7 @@ class _Loader:
     def _fits(self, path: _Path, target: str, step: Transform, before: str) -> None:
         size = math.prod(self.shape(target)) if path.matrix is None else path.matrix.shape[1]
         got = math.prod(step.output)
-        check(got == size, self.thing(path.source), f"must get {size} inputs, from {self.thing(before)}", got)
+        require(got == size, self.thing(path.source), f"must get {size} inputs, from {self.thing(before)}", got)
 
     def longer(self, path: _Path, before: str, step: Transform) -> _Path:
         """The path that also leads through the node `before`."""
@@ -261,7 +261,7 @@ class _Loader:
         thing, node = self.thing(path.source), self.graph.nodes[path.source]
         weights = factor if path.matrix is None else path.matrix.diagonal() * factor
         diagonal = path.matrix is None or path.matrix.nnz == np.count_nonzero(path.matrix.diagonal())
-        check(
+        require(
             diagonal and bool((weights == weights[0]).all()),
             thing,
             "must reach each unit with one weight",
@@ -329,7 +329,9 @@ class _Loader:
         # 0 is no delay at all: it takes the one step that the engine needs.
         short = total[(total > 0) & (total < self.shortest * (1 - 1e-9))]
         thing = f"Delay before '{target}'"
-        check(short.size == 0, thing, f"must be 0 or at least one step of {self.shortest:g} s", short.min(initial=1.0))
+        require(
+            short.size == 0, thing, f"must be 0 or at least one step of {self.shortest:g} s", short.min(initial=1.0)
+        )
         total = np.where(total == 0, self.shortest, total)
         return float(total[0]) if total.size == 0 or (total == total[0]).all() else total
 
@@ -343,5 +345,5 @@ def _plain(weight: NDArray[np.float64]) -> float | NDArray:
 
 def _scalar(node: Any, key: str, thing: str) -> float:
     value = np.asarray(node.metadata.get(key, np.nan), np.float64)
-    check(value.size == 1, f"{thing} {key}", "must be a number", node.metadata.get(key))
+    require(value.size == 1, f"{thing} {key}", "must be a number", node.metadata.get(key))
     return float(value.reshape(-1)[0])

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimInputError, check
+from ...errors import NeurosimInputError, require
 from ...network import Population
 from ...neurons import IF, LI, LIF, CubaLIF, Neuron
 from ...neurons.varied import VariedCubaLIF, VariedIF, VariedLIF
@@ -50,7 +50,7 @@ def cell(node: Any, thing: str, size: int, bias: NDArray[np.float64], dt: float)
     kind = type(node).__name__
     values = {name: _spread(getattr(node, name), f"{thing}.{name}", size) for name in PARAMETERS[kind]}
     for name, each in values.items():
-        check(not name.startswith("tau") or bool((each > 0).all()), f"{thing}.{name}", "must be > 0 s", each.min())
+        require(not name.startswith("tau") or bool((each > 0).all()), f"{thing}.{name}", "must be > 0 s", each.min())
     held = {key: _number(node.metadata, key, thing) for key in ("t_refractory", "soft_reset") if key in node.metadata}
     made = _MAKE[kind](values, bias, dt, held.get("t_refractory", 0.0), bool(held.get("soft_reset", 0.0)))
     return _exactly(made, node, thing, values, bias, dt)
@@ -158,12 +158,12 @@ def node_of(population: Population) -> str:
         has = ", ".join([*MODELS, *NODES])
         raise NeurosimInputError(f"{thing}: NIR has no {name}; it has {has}; save the network as TOML instead")
     if isinstance(model, IF):
-        check(model.i_offset == 0, f"{thing}: IF.i_offset", "must be 0: NIR has no constant current", model.i_offset)
+        require(model.i_offset == 0, f"{thing}: IF.i_offset", "must be 0: NIR has no constant current", model.i_offset)
         return "I" if model.v_threshold == NEVER else "IF"
     if isinstance(model, CubaLIF):
         other = model.tau_syn_inhibitory
         same = other is None or other == model.tau_syn
-        check(same, f"{thing}: CubaLIF.tau_syn_inhibitory", "must be tau_syn: NIR has one of them", other)
+        require(same, f"{thing}: CubaLIF.tau_syn_inhibitory", "must be tau_syn: NIR has one of them", other)
         return "CubaLI" if model.v_threshold == NEVER else "CubaLIF"
     return "LI" if isinstance(model, LI) else "LIF"
 
@@ -190,7 +190,9 @@ def varied(population: Population, values: Values, dt: float) -> dict[str, NDArr
     own = {f.name: values.get(f.name, one * getattr(model, f.name)) for f in fields(model)}
     if isinstance(model, VariedIF):
         drifts = bool(np.any(own["drift"] != 0))
-        check(not drifts, f"population '{population.name}': drift", "must be 0: NIR has no constant current", "others")
+        require(
+            not drifts, f"population '{population.name}': drift", "must be 0: NIR has no constant current", "others"
+        )
         return {"r": one / dt, "v_threshold": own["v_threshold"], "v_reset": own["v_reset"]}
     spiking = {key: own[key] for key in ("v_leak", "v_threshold", "v_reset")}
     if isinstance(model, VariedLIF):
@@ -229,14 +231,14 @@ def _near_one(factor: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _spread(value: Any, thing: str, size: int) -> NDArray[np.float64]:
     array = np.asarray(value, np.float64).ravel()
-    check(array.size in (1, size), thing, f"must hold {size} values", array.size)
-    check(bool(np.isfinite(array).all()), thing, "must be finite", "NaN or infinity")
+    require(array.size in (1, size), thing, f"must hold {size} values", array.size)
+    require(bool(np.isfinite(array).all()), thing, "must be finite", "NaN or infinity")
     return np.broadcast_to(array, size)
 
 
 def _number(metadata: Mapping[str, Any], key: str, thing: str) -> float:
     value = np.asarray(metadata[key])
-    check(value.size == 1 and value.dtype.kind in "biuf", f"{thing} {key}", "must be a number", metadata[key])
+    require(value.size == 1 and value.dtype.kind in "biuf", f"{thing} {key}", "must be a number", metadata[key])
     return float(value.reshape(-1)[0])
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimInputError, check
-from ...network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource, stream
+from ...errors import NeurosimInputError, require
+from ...network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
 from ...neurons import VARIED, Neuron
+from ...random import rng_key
 from ...synapses import Convolution, Distribution, OneToOne, draw
 from .files import library
 from .models import NODES, metadata, node_of, parameters, varied
@@ -42,7 +43,7 @@ def to_nir(network: Network, dt: float = 1e-3, seed: int = 0) -> Any:
             or a matrix too large to write out. Names the population or projection.
         NeurosimMissingError: the `nir` package is not installed.
     """
-    check(math.isfinite(dt) and dt > 0, "to_nir.dt", "must be > 0 s", dt)
+    require(math.isfinite(dt) and dt > 0, "to_nir.dt", "must be > 0 s", dt)
     return _Saver(library(), network, dt, seed).graph()
 
 
@@ -68,8 +69,8 @@ class _Saver:
         return self.nir.NIRGraph(self.nodes, self.edges, about, type_check=False)
 
     def add(self, name: str, node: Any) -> str:
-        check("/" not in name and name != ".", f"to_nir: '{name}'", "must hold no '/', being a name in HDF5", name)
-        check(
+        require("/" not in name and name != ".", f"to_nir: '{name}'", "must hold no '/', being a name in HDF5", name)
+        require(
             name not in self.nodes, f"to_nir: '{name}'", "must name one thing: populations and projections are nodes", 2
         )
         self.nodes[name] = node
@@ -107,12 +108,12 @@ class _Saver:
     def initial(self, population: Population, variable: str, value: Any) -> Any:
         if not isinstance(value, Distribution):
             return np.asarray(value, np.float64) if np.ndim(value) else float(value)
-        return draw(value, stream(self.seed, "initial", population.name, variable), 0, population.size, variable)
+        return draw(value, rng_key(self.seed, "initial", population.name, variable), 0, population.size, variable)
 
     def projection(self, projection: Projection) -> None:
         for key in ("plasticity", "short_term"):
             value = getattr(projection, key)
-            check(value is None, f"{projection}.{key}", "must be None: NIR has no plasticity", type(value).__name__)
+            require(value is None, f"{projection}.{key}", "must be None: NIR has no plasticity", type(value).__name__)
         receptor = self.network.receptor(projection)
         about = {"receptor": projection.receptor} if receptor and projection.receptor else {}
         pattern, delay = projection.pattern, projection.delay
@@ -133,10 +134,12 @@ class _Saver:
         source, target = (self.network.population(name) for name in (projection.source, projection.target))
         pre, post, weights, delays = synapses(self.network, projection, self.dt, self.seed)
         every = np.unique(delays)
-        check(len(every) <= DELAYS, f"{projection}.delay", f"must take at most {DELAYS} values in NIR", len(every))
+        require(len(every) <= DELAYS, f"{projection}.delay", f"must take at most {DELAYS} values in NIR", len(every))
         straight = isinstance(projection.pattern, OneToOne)
         entries = source.size * (1 if straight else target.size)
-        check(entries <= LARGEST, str(projection), f"must have a matrix of at most {LARGEST:,} entries in NIR", entries)
+        require(
+            entries <= LARGEST, str(projection), f"must have a matrix of at most {LARGEST:,} entries in NIR", entries
+        )
         for steps in every:
             mine = delays == steps
             if straight:
@@ -199,12 +202,12 @@ def synapses(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     """Source, target, weight and delay in steps of every synapse of a projection, as a run of this seed has them."""
     source, target = (network.population(name) for name in (projection.source, projection.target))
-    key = stream(seed, "pattern", str(projection.name))
+    key = rng_key(seed, "pattern", str(projection.name))
     rows = projection.pattern.rows(source.side, target.side, source is target, key, 0, source.size)
     count = len(rows.targets)
     pre = np.repeat(np.arange(source.size), np.diff(rows.offsets))
     weights, delays = (
-        draw(getattr(projection, what), stream(seed, what, str(projection.name)), 0, count, f"{projection}.{what}")
+        draw(getattr(projection, what), rng_key(seed, what, str(projection.name)), 0, count, f"{projection}.{what}")
         for what in ("weight", "delay")
     )
     if rows.order is not None:

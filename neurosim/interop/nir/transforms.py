@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ...errors import NeurosimInputError, check
+from ...errors import NeurosimInputError, require
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
@@ -46,9 +46,9 @@ def transform(node: Any, thing: str, shape: Shape) -> Transform:
 
 def _linear(node: Any, thing: str, shape: Shape) -> Transform:
     weight = np.asarray(node.weight, np.float64)
-    check(weight.ndim == 2, f"{thing}.weight", "must be [outputs, inputs]", weight.shape)
+    require(weight.ndim == 2, f"{thing}.weight", "must be [outputs, inputs]", weight.shape)
     size = math.prod(shape)
-    check(weight.shape[1] == size, f"{thing}.weight", f"must have the {size} inputs that arrive", weight.shape[1])
+    require(weight.shape[1] == size, f"{thing}.weight", f"must have the {size} inputs that arrive", weight.shape[1])
     bias = getattr(node, "bias", None)
     return Transform((weight.shape[0],), sparse.csr_matrix(weight), _vector(bias, thing, "bias", weight.shape[0]))
 
@@ -61,7 +61,7 @@ def _scale(node: Any, thing: str, shape: Shape) -> Transform:
 def _delay(node: Any, thing: str, shape: Shape) -> Transform:
     delay = _vector(node.delay, thing, "delay", math.prod(shape))
     assert delay is not None
-    check(bool((delay >= 0).all()), f"{thing}.delay", "must be >= 0 s", delay.min(initial=0.0))
+    require(bool((delay >= 0).all()), f"{thing}.delay", "must be >= 0 s", delay.min(initial=0.0))
     return Transform(shape, delay=delay)
 
 
@@ -69,7 +69,7 @@ def _flatten(node: Any, thing: str, shape: Shape) -> Transform:
     first, last = (int(n) % len(shape) if shape else 0 for n in (node.start_dim, node.end_dim))
     if len(shape) == 1:
         return Transform(shape)
-    check(first <= last, f"{thing}.end_dim", f"must be >= start_dim {first}", last)
+    require(first <= last, f"{thing}.end_dim", f"must be >= start_dim {first}", last)
     return Transform((*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
 
 
@@ -79,7 +79,7 @@ def _same(node: Any, thing: str, shape: Shape) -> Transform:
 
 def _conv2d(node: Any, thing: str, shape: Shape) -> Transform:
     kernel = np.asarray(node.weight, np.float64)
-    check(kernel.ndim == 4, f"{thing}.weight", "must be [filters, channels, rows, columns]", kernel.shape)
+    require(kernel.ndim == 4, f"{thing}.weight", "must be [filters, channels, rows, columns]", kernel.shape)
     stride, dilation = (pair(getattr(node, key), thing, key) for key in ("stride", "dilation"))
     ends = padding(node.padding, thing, kernel.shape[2:], dilation, stride)
     return _convolve(kernel, node, thing, shape, stride, dilation, ends)
@@ -87,8 +87,8 @@ def _conv2d(node: Any, thing: str, shape: Shape) -> Transform:
 
 def _conv1d(node: Any, thing: str, shape: Shape) -> Transform:
     kernel = np.asarray(node.weight, np.float64)
-    check(kernel.ndim == 3, f"{thing}.weight", "must be [filters, channels, columns]", kernel.shape)
-    check(len(shape) == 2, thing, "needs a signal of shape (channels, columns)", shape)
+    require(kernel.ndim == 3, f"{thing}.weight", "must be [filters, channels, columns]", kernel.shape)
+    require(len(shape) == 2, thing, "needs a signal of shape (channels, columns)", shape)
     stride, dilation = ((1, pair(getattr(node, key), thing, key)[1]) for key in ("stride", "dilation"))
     _, ends = padding(node.padding, thing, (1, kernel.shape[2]), dilation, stride)
     flat = _convolve(kernel[:, :, None], node, thing, (shape[0], 1, shape[1]), stride, dilation, ((0, 0), ends))
@@ -104,7 +104,7 @@ def _convolve(
 
 
 def _pool(node: Any, thing: str, shape: Shape, average: bool) -> Transform:
-    check(len(shape) == 3, thing, "needs a signal of shape (channels, rows, columns)", shape)
+    require(len(shape) == 3, thing, "needs a signal of shape (channels, rows, columns)", shape)
     size, stride = (pair(getattr(node, key), thing, key) for key in ("kernel_size", "stride"))
     ends = padding(node.padding, thing, size, (1, 1), stride)
     kernel = np.full((shape[0], 1, *size), 1 / math.prod(size) if average else 1.0)
@@ -142,17 +142,19 @@ def convolution(
         shape: channels, rows and columns of the input.
         ends: padding before and after, of rows and of columns.
     """
-    check(len(shape) == 3, thing, "needs a signal of shape (channels, rows, columns)", shape)
+    require(len(shape) == 3, thing, "needs a signal of shape (channels, rows, columns)", shape)
     filters, each, *window = kernel.shape
-    check(groups > 0 and filters % groups == 0, f"{thing}.groups", f"must divide the {filters} filters", groups)
-    check(each * groups == shape[0], f"{thing}.weight", f"must take the {shape[0]} channels that arrive", each * groups)
+    require(groups > 0 and filters % groups == 0, f"{thing}.groups", f"must divide the {filters} filters", groups)
+    require(
+        each * groups == shape[0], f"{thing}.weight", f"must take the {shape[0]} channels that arrive", each * groups
+    )
     rows, columns = (
         (n + sum(end) - d * (k - 1) - 1) // s + 1
         for n, end, d, k, s in zip(shape[1:], ends, dilation, window, stride, strict=True)
     )
-    check(min(rows, columns) > 0, thing, f"must fit into the signal {shape}", tuple(window))
+    require(min(rows, columns) > 0, thing, f"must fit into the signal {shape}", tuple(window))
     entries = kernel.size * rows * columns
-    check(entries <= LARGEST, thing, f"must have at most {LARGEST:,} connections to be unfolded", f"{entries:,}")
+    require(entries <= LARGEST, thing, f"must have at most {LARGEST:,} connections to be unfolded", f"{entries:,}")
     f, c, a, b, i, j = np.ogrid[:filters, :each, : window[0], : window[1], :rows, :columns]
     y = i * stride[0] - ends[0][0] + a * dilation[0]
     x = j * stride[1] - ends[1][0] + b * dilation[1]
@@ -174,8 +176,8 @@ def padding(value: Any, thing: str, window: Shape, dilation: Pair, stride: Pair)
         return (rows, rows), (columns, columns)
     if word == "valid":
         return (0, 0), (0, 0)
-    check(word == "same", f"{thing}.padding", "must be numbers, 'same' or 'valid'", word)
-    check(stride == (1, 1), f"{thing}.stride", "must be 1 where padding is 'same'", stride)
+    require(word == "same", f"{thing}.padding", "must be numbers, 'same' or 'valid'", word)
+    require(stride == (1, 1), f"{thing}.stride", "must be 1 where padding is 'same'", stride)
     # Where the zeros cannot be shared evenly, the odd one comes last, as in torch.
     spans = [d * (k - 1) for d, k in zip(dilation, window, strict=True)]
     return (spans[0] // 2, spans[0] - spans[0] // 2), (spans[1] // 2, spans[1] - spans[1] // 2)
@@ -194,6 +196,6 @@ def _vector(value: Any, thing: str, key: str, size: int) -> NDArray[np.float64] 
     if value is None:
         return None
     array = np.asarray(value, np.float64).ravel()
-    check(array.size in (1, size), f"{thing}.{key}", f"must hold {size} values", array.size)
-    check(bool(np.isfinite(array).all()), f"{thing}.{key}", "must be finite", "NaN or infinity")
+    require(array.size in (1, size), f"{thing}.{key}", f"must hold {size} values", array.size)
+    require(bool(np.isfinite(array).all()), f"{thing}.{key}", "must be finite", "NaN or infinity")
     return np.broadcast_to(array, size).copy()

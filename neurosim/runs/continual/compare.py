@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import files
-from ...errors import NeurosimInputError, check
+from ...errors import NeurosimInputError, require
 from ..folder import CONTINUAL, METRICS, check_out, open_run, read_metrics, record
 from .run import Finish, Result
 
@@ -31,7 +31,7 @@ def compare(
         check_out(out)
     found = [(path, _metrics(path)) for path in runs]
     on = sorted({str(metrics["on"]) for _, metrics in found})
-    check(len(on) == 1, "compare", "needs runs measured on the same items", " and ".join(on))
+    require(len(on) == 1, "compare", "needs runs measured on the same items", " and ".join(on))
     names = [row["name"] for _, metrics in found for row in metrics["rows"]]
     every = [
         {**row, "name": row["name"] if names.count(row["name"]) == 1 else f"{row['name']} ({path.resolve().name})"}

@@ -13,7 +13,7 @@ from pydantic import create_model
 
 from ...continual.learners import LEARNERS, kind
 from ...continual.streams import STREAMS, Recipe
-from ...errors import NeurosimInputError, check, pick
+from ...errors import NeurosimInputError, lookup, require
 from ..config import Count, Seed, section_of, sources_of
 from ..folder import CONFIG, RunFolder
 from ..settings import Section, Source, overlay, resolve
@@ -126,8 +126,10 @@ def configure(
     common = _table(merged, "common")
     lost = sorted(key for key in common if not any(key in _fields(owner) for owner in owners.values()))
     # Where some learners were left out, a setting may have been theirs.
-    check(bool(only) or not lost, "common", f"must be settings of the learners {', '.join(names)}; these are not", lost)
-    recipe = pick(STREAMS, _table(merged, "stream").get("kind", "permuted"), "stream.kind")
+    require(
+        bool(only) or not lost, "common", f"must be settings of the learners {', '.join(names)}; these are not", lost
+    )
+    recipe = lookup(STREAMS, _table(merged, "stream").get("kind", "permuted"), "stream.kind")
     own = {
         name: overlay({k: v for k, v in common.items() if k in _fields(owner)}, learners.get(name, {}))
         for name, owner in owners.items()
@@ -164,7 +166,7 @@ def reconfigure_continual(
             "'neurosim continual compare'"
         )
     given = [key for source in sources for key in source.tree]
-    check(not given, str(run.path), "is a continual run, of which nothing can be changed; leave these out", given)
+    require(not given, str(run.path), "is a continual run, of which nothing can be changed; leave these out", given)
     return None if "compared" in run.manifest else stored(run)
 
 
@@ -203,14 +205,14 @@ def _spread(sweep: Tree, owners: Mapping[str, type], recipe: type, narrowed: boo
         elif narrowed and place in LEARNERS and place not in owners:
             continue
         else:
-            pick(known, place, "sweep")
+            lookup(known, place, "sweep")
             places = [place]
-        check(isinstance(table, Mapping), f"sweep.{place}", "must be a table of lists of values", table)
+        require(isinstance(table, Mapping), f"sweep.{place}", "must be a table of lists of values", table)
         for key, values in table.items():
             good = isinstance(values, tuple) and len(values) > 0
-            check(good, f"sweep.{place}.{key}", "must be a list of values, one at least", values)
+            require(good, f"sweep.{place}.{key}", "must be a list of values, one at least", values)
             having = [name for name in places if key in known[name]]
-            check(
+            require(
                 narrowed or bool(having), f"sweep.{place}.{key}", "must be a setting; there is none of that name", key
             )
             for name in having:
@@ -246,7 +248,7 @@ def _without_kind(table: Any) -> Any:
 
 def _table(tree: Tree, name: str) -> dict[str, Any]:
     found = tree.get(name, {})
-    check(isinstance(found, Mapping), name, "must be a table of settings", found)
+    require(isinstance(found, Mapping), name, "must be a table of settings", found)
     return dict(found)
 
 

@@ -137,7 +137,7 @@ def random_capacity(learned: Learned, config: MemoryConfig) -> list[dict[str, An
     return learn(config, learned.coder, items, learned.classes[:1], chosen)[1]
 
 
-def work(learned: Learned, batch: Batch, items: Items) -> list[measure.Layer]:
+def work(learned: Learned, batch: Batch, items: Items) -> list[measure.LayerCounts]:
     """The counts of recalling items: the encoder, the column, the classes read from its codes."""
     n, coder, owner = len(items), learned.coder, learned.column
     inputs, units, classes = coder.mean.size, owner.size, learned.labels.counts.shape[2]
@@ -202,7 +202,7 @@ def _layer(
     binary: bool = True,
     spiking: bool = True,
     index_bits: int = 0,
-) -> measure.Layer:
+) -> measure.LayerCounts:
     """A layer of one step a sample that keeps nothing from one to the next: every unit is summed anew.
 
     Args:
@@ -212,7 +212,7 @@ def _layer(
     """
     inputs, outputs = sizes
     weight_bits, state_bits = bits
-    return measure.Layer(
+    return measure.LayerCounts(
         name=name,
         inputs=inputs,
         outputs=outputs,

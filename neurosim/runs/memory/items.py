@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import catalog
-from ...errors import NeurosimInputError, check
+from ...errors import NeurosimInputError, require
 from ...sdr import SDR
 from ...sdr.expansion import ExpansionEncoder
 from ...spikes import Recordings
@@ -183,5 +183,5 @@ def _recordings(recordings: Recordings, name: str) -> Raw:
 
 def _images(found: Any, classes: tuple[str, ...], name: str, limit: int | None) -> Raw:
     raw = Raw(found.pixels, found.labels, classes, name)
-    check(len(raw) > 0, "data.split", f"the images of {name} must not be none", 0)
+    require(len(raw) > 0, "data.split", f"the images of {name} must not be none", 0)
     return raw if limit is None or limit >= len(raw) else raw.select(data.even(raw.labels, limit))

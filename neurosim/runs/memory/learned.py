@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import files, macrocolumn
-from ...errors import NeurosimFormatError, check
+from ...errors import NeurosimFormatError, require
 from ...macrocolumn import Batch, Macrocolumn, Memory
 from ...sdr import SDR
 from ...sdr.expansion import ExpansionEncoder
@@ -163,7 +163,7 @@ def learn(
 
 def marks(items: int, points: int) -> list[int]:
     """Up to `points` numbers from a few to `items`, by equal ratios."""
-    check(items >= 1, "data", "must hold items to store", items)
+    require(items >= 1, "data", "must hold items to store", items)
     if points == 1:
         return [items]
     least = min(10, items)
