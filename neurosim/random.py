@@ -1,0 +1,11 @@
+"""Keys of random streams: randomness is keyed by a seed and labels, never drawn from a shared generator."""
+
+from __future__ import annotations
+
+import hashlib
+
+
+def rng_key(seed: int, *labels: str) -> int:
+    """Return the 64-bit key of a random stream; streams of different seeds or labels are independent."""
+    text = "\0".join((str(int(seed)), *labels))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")

@@ -1,0 +1,387 @@
+"""Attention kinds: the chunked form is the recurrence, and the recurrence is what its paper says."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from neurosim.attention import KINDS, LanguageConfig, LanguageModel, Layer, Mixer, Place, build, options_of
+from neurosim.attention.chunks import additive, delta, rank_one
+from neurosim.attention.maps import MAPS, feature_map
+from neurosim.attention.parts import ShortConv, rotate
+from neurosim.errors import NeurosimInputError
+
+WIDTH = 24
+SMALL: dict[str, dict[str, Any]] = {
+    "alrnn": {"units": 12, "rectified": 5},
+    "deltanet": {"heads": 2},
+    "deltaproduct": {"heads": 2, "head": 6, "value_heads": 4, "steps": 3},
+    "gated_deltanet": {"heads": 2, "head": 6, "value_heads": 4},
+    "gla": {"heads": 4, "kv_heads": 2, "conv": 3},
+    "hgrn2": {"state": 6, "conv": 2},
+    "kda": {"heads": 2, "head": 6, "value_heads": 4},
+    "lightning": {"heads": 4},
+    "linear": {"heads": 4, "kv_heads": 2},
+    "mamba2": {"head": 6, "state": 5, "groups": 2},
+    "mom": {"heads": 2, "head": 6},
+    "retention": {"heads": 4, "kv_heads": 2, "values": 48},
+    "rwkv7": {"head": 6, "values": 48, "decay_rank": 4, "rate_rank": 4, "value_rank": 4, "gate_rank": 4},
+    "simple_gla": {"heads": 2},
+    "sse": {"heads": 2, "head": 6, "top": 2},
+    "ssm": {"state": 4, "rule": "bilinear"},
+    "window": {"heads": 4, "kv_heads": 2, "window": 7},
+}
+MORE: list[tuple[str, dict[str, Any]]] = [
+    ("linear", {"heads": 2, "map": "hadamard", "normalise": False}),
+    ("linear", {"heads": 2, "map": "hedgehog", "tied": True}),
+    ("linear", {"heads": 2, "map": "based", "keys": 8}),
+    ("linear", {"heads": 2, "map": "norm_aware"}),
+    ("linear", {"heads": 2, "map": "relu", "norm_q": True, "norm_k": True}),
+    ("deltanet", {"heads": 2, "negative": True, "act": "elu", "norm": "sum", "beta": False}),
+    ("deltaproduct", {"heads": 2, "head": 6, "forget": False}),
+    ("kda", {"heads": 2, "head": 6, "bound": -5.0, "negative": True}),
+    ("mom", {"heads": 2, "head": 6, "shared": False, "single": True, "conv": 0}),
+    ("mamba2", {"head": 6, "state": 5, "norm": False, "wide_skip": True, "limits": (0.01, 0.05)}),
+    ("ssm", {"state": 4, "rule": "zoh"}),
+    ("window", {"heads": 2, "window": 0}),
+]
+CASES = [*SMALL.items(), *MORE]
+
+
+def mixer_of(kind: str, options: dict[str, Any], dtype: torch.dtype = torch.float64) -> Mixer:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return build(kind, WIDTH, Place(1, 2), options).to(dtype)
+
+
+def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def handed(length: int, dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
+    """What earlier layers hand over."""
+    return {
+        "first_values": noise(2, length, 48, seed=5, dtype=dtype),
+        "lower_bound": noise(WIDTH, seed=6).sigmoid().to(dtype) / 2,
+    }
+
+
+@pytest.mark.parametrize("dtype, close", [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("kind, options", CASES, ids=lambda x: x if isinstance(x, str) else "-".join(map(str, x)))
+def test_chunked_equals_the_recurrence(kind: str, options: dict[str, Any], dtype: torch.dtype, close: float) -> None:
+    """Values and gradients, over more than one chunk and an odd rest, from a state that is not empty."""
+    mixer, x = mixer_of(kind, options, dtype), noise(2, 39, WIDTH, dtype=dtype).requires_grad_()
+    mixer.chunk = min(mixer.chunk, 16)
+    _, state = mixer(noise(2, 9, WIDTH, seed=1, dtype=dtype), None, handed(9, dtype))
+    inputs, _ = mixer.project(x, state, handed(39, dtype))
+    results = []
+    for run in (mixer.stepwise, mixer.chunked):
+        memory, out = run(state["memory"], inputs)
+        y = mixer.finish(out, x, inputs)
+        loss = (y * noise(*y.shape, seed=2, dtype=dtype)).sum() + memory.square().sum()
+        grads = torch.autograd.grad(loss, [x, *mixer.parameters()], retain_graph=True, allow_unused=True)
+        results.append([memory, y, *(g for g in grads if g is not None)])
+    assert len(results[0]) == len(results[1]) > 5
+    for one, many in zip(*results, strict=True):
+        scale = max(float(one.detach().abs().max()), 1.0)
+        assert float((one - many).detach().abs().max()) <= close * scale
+
+
+@pytest.mark.parametrize("kind, options", CASES, ids=lambda x: x if isinstance(x, str) else "-".join(map(str, x)))
+def test_a_sequence_may_be_cut_anywhere(kind: str, options: dict[str, Any]) -> None:
+    """Whole, in two parts, and a token at a time: one result, and memory that stays of one size."""
+    mixer, x, shared = mixer_of(kind, options), noise(2, 21, WIDTH), handed(21)
+    whole, end = mixer(x, None, dict(shared))
+    first, state = mixer(x[:, :8], None, shared | {"first_values": shared["first_values"][:, :8]})
+    rest, state = mixer(x[:, 8:], state, shared | {"first_values": shared["first_values"][:, 8:]})
+    torch.testing.assert_close(torch.cat([first, rest], 1), whole, rtol=1e-9, atol=1e-10)
+    steps, now, sizes = [], None, []
+    for t in range(21):
+        y, now = mixer(x[:, t : t + 1], now, shared | {"first_values": shared["first_values"][:, t : t + 1]})
+        steps.append(y)
+        sizes.append(sum(value.numel() for value in now.values()))
+    torch.testing.assert_close(torch.cat(steps, 1), whole, rtol=1e-9, atol=1e-10)
+    assert now is not None
+    for name, value in end.items():
+        torch.testing.assert_close(now[name], value, rtol=1e-9, atol=1e-10)
+    if options.get("window") != 0:
+        assert sizes[-1] == sizes[8]
+
+
+def test_every_kind_is_tested_and_takes_only_its_options() -> None:
+    assert set(SMALL) == set(KINDS)
+    with pytest.raises(NeurosimInputError, match="gla option: unknown name 'headz'; did you mean 'heads'"):
+        build("gla", WIDTH, Place(), {"headz": 2})
+    with pytest.raises(NeurosimInputError, match="attention kind: unknown name 'gated_deltnet'; did you mean"):
+        build("gated_deltnet", WIDTH, Place(), {})
+    with pytest.raises(NeurosimInputError, match=r"must be a multiple of 5 and > 0 \(got 24\)"):
+        build("retention", WIDTH, Place(), {"heads": 5})
+    assert options_of("kda")["bound"] is None
+
+
+def test_without_torch_the_text_is_there_and_the_rest_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import neurosim.attention as a, neurosim.errors\n"
+        "assert a.python_text()\n"
+        "try: a.LanguageModel\n"
+        "except neurosim.errors.NeurosimMissingError as error: print(error)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "needs torch" in said and "pip install 'neurosim-spiking[train]'" in said
+
+
+def plain(q: Tensor, k: Tensor, v: Tensor, step: Any) -> Tensor:
+    """Outputs of S = step(S, t), o = S^T q over [T, ..], one head."""
+    s, out = torch.zeros(k.shape[1], v.shape[1], dtype=q.dtype), []
+    for t in range(len(q)):
+        s = step(s, t)
+        out.append(s.T @ q[t])
+    return torch.stack(out)
+
+
+@pytest.mark.parametrize("gated", ["none", "scalar", "vector"])
+def test_chunk_algorithms_against_matrices(gated: str) -> None:
+    """Each token multiplies the state by its transition matrix, written out."""
+    q, k, v, a, b = (noise(33, n, seed=i) / 2 for i, n in enumerate((5, 5, 3, 5, 5)))
+    beta = noise(33, seed=7).sigmoid() * 2
+    g = {"none": None, "scalar": -3 * noise(33, seed=8).exp(), "vector": -3 * noise(33, 5, seed=8).exp()}[gated]
+    decay = [torch.eye(5, dtype=q.dtype) if g is None else torch.diag(g[t].exp().expand(5)) for t in range(33)]
+    one = torch.eye(5, dtype=q.dtype)
+    empty = torch.zeros(1, 1, 5, 3, dtype=q.dtype)
+    q1, k1, v1, a1, b1, beta1 = (x[None, :, None] for x in (q, k, v, a, b, beta))
+    g1 = None if g is None else g[None, :, None]
+    runs = {
+        "additive": (additive(q1, k1, v1, empty, g1, 8), lambda s, t: decay[t] @ s + torch.outer(k[t], v[t])),
+        "delta": (
+            delta(q1, k1, v1, beta1, empty, g1, 8),
+            lambda s, t: (one - beta[t] * torch.outer(k[t], k[t])) @ decay[t] @ s + beta[t] * torch.outer(k[t], v[t]),
+        ),
+        "rank_one": (
+            rank_one(q1, k1, v1, a1, b1, empty, g1, 8),
+            lambda s, t: (one + torch.outer(b[t], a[t])) @ decay[t] @ s + torch.outer(k[t], v[t]),
+        ),
+    }
+    for (_, out), step in runs.values():
+        torch.testing.assert_close(out[0, :, 0], plain(q, k, v, step), rtol=1e-10, atol=1e-11)
+
+
+def test_strong_decays_do_not_overflow() -> None:
+    q, k, v = (noise(1, 64, 1, 4, seed=i, dtype=torch.float32) for i in range(3))
+    g = torch.full((1, 64, 1, 4), -80.0).requires_grad_()
+    _, out = additive(q, k, v, torch.zeros(1, 1, 4, 4), g, 16)
+    out.sum().backward()
+    assert torch.isfinite(out).all() and g.grad is not None and torch.isfinite(g.grad).all()
+    # Nothing is left of the token before: o = (q . k) v.
+    torch.testing.assert_close(out, (q * k).sum(-1, keepdim=True) * v)
+
+
+def test_the_delta_rule_writes_what_is_read_back() -> None:
+    """beta = 1 and orthonormal keys: every value is recalled exactly; a key written again holds the last value."""
+    keys = torch.linalg.qr(noise(4, 4)).Q
+    k, v = torch.cat([keys, keys[:1]])[None, :, None], noise(1, 5, 1, 3, seed=1)
+    memory, _ = delta(k, k, v, torch.ones(1, 5, 1, dtype=k.dtype), torch.zeros(1, 1, 4, 3, dtype=k.dtype), None, 2)
+    read = keys @ memory[0, 0]
+    torch.testing.assert_close(read[1:], v[0, 1:4, 0])
+    torch.testing.assert_close(read[0], v[0, 4, 0])
+
+
+def test_decays_of_retention_and_lightning() -> None:
+    retnet = build("retention", 32, Place(1, 4), {"heads": 4}).decays
+    np.testing.assert_allclose(retnet.exp(), 1 - 2.0 ** -np.arange(5, 9), rtol=1e-6)
+    lightning = build("lightning", 32, Place(1, 4), {"heads": 4}).decays
+    np.testing.assert_allclose(lightning, -2 * 0.75 * np.arange(4), rtol=1e-6)
+
+
+@pytest.mark.parametrize("rule", ["zoh", "bilinear"])
+def test_the_state_space_against_scipy(rule: str) -> None:
+    """Each channel's discrete system is scipy's discretisation of the continuous one, and its outputs dlsim's."""
+    from scipy.signal import cont2discrete
+
+    mixer = mixer_of("ssm", {"state": 3, "rule": rule})
+    a, b = mixer.discrete()  # type: ignore[operator]
+    c, d = (-mixer.A_log.exp() + 1j * mixer.omega).detach().numpy(), mixer.dt_log.exp().detach().numpy()
+    for channel in range(0, WIDTH, 7):
+        system = (np.diag(c[channel]), np.ones((3, 1)), np.ones((1, 3)), np.zeros((1, 1)))
+        ad, bd, *_ = cont2discrete(system, d[channel, 0], rule)
+        np.testing.assert_allclose(a[channel].detach(), np.diag(ad), rtol=1e-10)
+        np.testing.assert_allclose(b[channel].detach(), bd[:, 0], rtol=1e-9)
+    u = noise(1, 70, WIDTH)
+    y = mixer.chunked(torch.zeros(1, WIDTH, 3, 2, dtype=u.dtype), {"u": u})[1].detach()
+    s, weights = np.zeros(3, complex), torch.view_as_complex(mixer.C)[5].detach().numpy()
+    for t in range(70):
+        s = a[5].detach().numpy() * s + b[5].detach().numpy() * float(u[0, t, 5])
+        expected = 2 * (weights * s).real.sum() + mixer.D[5].item() * float(u[0, t, 5])
+        assert math.isclose(y[0, t, 5].item(), expected, rel_tol=1e-9, abs_tol=1e-12)
+
+
+def test_window_attention_is_softmax_over_the_window() -> None:
+    mixer, x = mixer_of("window", {"heads": 2, "window": 5}), noise(1, 12, WIDTH)
+    inputs, _ = mixer.project(x, mixer.initial(x), {})
+    _, out = mixer.chunked(mixer.initial(x)["memory"], inputs)
+    for t in (0, 3, 11):
+        low = max(t - 4, 0)
+        scores = torch.einsum("hk,thk->ht", inputs["q"][0, t], inputs["k"][0, low : t + 1]) / 12**0.5
+        expected = torch.einsum("ht,thk->hk", scores.softmax(-1), inputs["v"][0, low : t + 1])
+        torch.testing.assert_close(out[0, t], expected)
+
+
+def test_rotary_products_depend_on_distance_alone() -> None:
+    q, k = noise(1, 1, 1, 8), noise(1, 1, 1, 8, seed=1)
+    far = [(rotate(q, torch.tensor(n + 3)) * rotate(k, torch.tensor(n))).sum() for n in (0, 50, 1000)]
+    torch.testing.assert_close(far[0], far[1])
+    torch.testing.assert_close(far[0], far[2])
+
+
+def test_short_convolution_is_a_causal_correlation() -> None:
+    conv, x = ShortConv(3, 4, True, None).double(), noise(2, 9, 3)
+    torch.nn.init.normal_(conv.bias, generator=torch.Generator().manual_seed(0))
+    y, tail = conv(x, conv.initial(x))
+    for c in range(3):
+        full = np.convolve(x[0, :, c], conv.weight[c, 0].detach().numpy()[::-1])[:9]
+        np.testing.assert_allclose(y[0, :, c].detach(), full + conv.bias[c].item(), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(tail, x[:, -3:])
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_feature_maps_have_the_width_they_say(name: str) -> None:
+    x = noise(2, 5, 6)
+    for query in (True, False):
+        layer = feature_map(name, 6, query).double()
+        assert layer(x).shape == (2, 5, layer.features)
+
+
+def test_based_map_is_the_taylor_series() -> None:
+    layer, q, k = feature_map("based", 6, True), noise(7, 6), noise(7, 6, seed=1)
+    x = (q * k).sum(-1) / 6**0.5
+    torch.testing.assert_close((layer(q) * layer(k)).sum(-1), 1 + x + x**2 / 2)
+
+
+def test_norm_aware_products_are_positive_and_sharpen_with_the_query() -> None:
+    one, other = feature_map("norm_aware", 8, True), feature_map("norm_aware", 8, False)
+    q, k = noise(8), noise(50, 8, seed=1)
+    weights = [(one(q * n) * other(k)).sum(-1) for n in (0.1, 10.0)]
+    assert all((w >= 0).all() for w in weights)
+    spread = [float(-(w / w.sum() * (w / w.sum()).log()).sum()) for w in weights]
+    assert spread[1] < spread[0]
+
+
+def test_almost_linear_signs_are_found_where_units_switch_often() -> None:
+    mixer = mixer_of("alrnn", {"units": 10, "rectified": 10})
+    with torch.no_grad():
+        mixer.W.copy_(1.5 * noise(10, 10) / 10**0.5)
+    inputs = {"u": 2 * noise(3, 50, 10, seed=4)}
+    start = noise(3, 10, seed=5)
+    one, many = mixer.stepwise(start, inputs), mixer.chunked(start, inputs)
+    torch.testing.assert_close(many[1], one[1], rtol=1e-8, atol=1e-8)
+
+
+def test_memories_only_change_where_tokens_are_routed() -> None:
+    mixer, x = mixer_of("mom", {"heads": 1, "head": 4, "memories": 5, "top": 1}), noise(1, 1, WIDTH)
+    _, state = mixer(x)
+    changed = state["memory"][0].abs().amax((1, 2, 3)) > 0
+    assert changed.sum() == 2 and changed[-1]
+
+
+def test_codes_see_queries_keys_and_state() -> None:
+    class Rounded(torch.nn.Module):
+        calls = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls += 1
+            return x.round(decimals=1)
+
+    mixer, x = mixer_of("gated_deltanet", {"heads": 2, "head": 6}), noise(1, 6, WIDTH)
+    bare, _ = mixer(x)
+    for name, calls in (("q", 1), ("k", 1), ("state", 6)):
+        code = Rounded()
+        setattr(mixer.codes, name, code)
+        y, state = mixer(x)
+        assert code.calls == calls and not torch.equal(y, bare)
+        if name == "state":
+            torch.testing.assert_close(state["memory"], state["memory"].round(decimals=1))
+        setattr(mixer.codes, name, None)
+    torch.testing.assert_close(mixer(x)[0], bare)
+
+
+def stack() -> LanguageConfig:
+    layers = tuple(Layer(kind, options) for kind, options in SMALL.items() if kind != "rwkv7")
+    return LanguageConfig((Layer("rwkv7", SMALL["rwkv7"] | {"values": WIDTH}), *layers), 50, WIDTH, hidden=16)
+
+
+def test_any_mix_of_kinds_is_one_model() -> None:
+    model = LanguageModel(stack()).double()
+    tokens = torch.randint(50, (2, 13), generator=torch.Generator().manual_seed(0))
+    logits, _ = model(tokens)
+    state, steps = None, []
+    for t in range(13):
+        out, state = model.step(tokens[:, t], state)
+        steps.append(out)
+    torch.testing.assert_close(torch.stack(steps, 1), logits, rtol=1e-8, atol=1e-9)
+    logits.square().sum().backward()
+    silent = [name for name, p in model.named_parameters() if p.grad is None]
+    assert not silent
+
+
+def test_models_are_a_function_of_their_seed() -> None:
+    before = torch.random.get_rng_state()
+    one, same, other = (LanguageModel(stack(), seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["embeddings.weight"], other["embeddings.weight"])
+
+
+def test_configs_survive_json_and_name_what_is_wrong() -> None:
+    config = stack()
+    assert LanguageConfig.from_json(config.to_json()).to_json() == config.to_json()
+    with pytest.raises(NeurosimInputError, match="LanguageConfig: unknown name 'widht'; did you mean 'width'"):
+        LanguageConfig.from_json({"widht": 3})
+    with pytest.raises(NeurosimInputError, match=r"LanguageConfig.layers\[0\]: must be kind, options"):
+        LanguageConfig.from_json({"layers": [{"kynd": "gla"}]})
+    with pytest.raises(NeurosimInputError, match=r"LanguageConfig\.mlp: unknown name 'mlp'"):
+        LanguageModel(LanguageConfig((Layer("gla"),), mlp="mlp"))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind, options", CASES, ids=lambda x: x if isinstance(x, str) else "-".join(map(str, x)))
+def test_kinds_on_a_gpu(kind: str, options: dict[str, Any]) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    mixer, x, shared = mixer_of(kind, options), noise(2, 39, WIDTH), handed(39)
+    expected, _ = mixer(x, None, dict(shared))
+    y, _ = mixer.cuda()(x.cuda(), None, {name: value.cuda() for name, value in shared.items()})
+    torch.testing.assert_close(y.cpu(), expected, rtol=1e-8, atol=1e-9)
+    y.sum().backward()
+
+
+def benchmark() -> Any:
+    """benchmarks/attention.py, whose name this room has too."""
+    folder = Path(__file__).parents[2] / "benchmarks"
+    sys.path.insert(0, str(folder))
+    spec = importlib.util.spec_from_file_location("attention_benchmark", folder / "attention.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_benchmark_asks_for_what_was_shown() -> None:
+    module = benchmark()
+    keys, values, wanted = module.sequences(9, 20, torch.Generator().manual_seed(0))
+    assert keys.shape == values.shape == (20, 18) and wanted.shape == (20, 9)
+    for row in range(20):
+        shown = dict(zip(keys[row, :9].tolist(), values[row, :9].tolist(), strict=True))
+        assert len(shown) == 9 and set(values[row, 9:].tolist()) == {module.VALUES}
+        assert [shown[key] for key in keys[row, 9:].tolist()] == wanted[row].tolist()
+    assert module.memory_size(*module.RECALL["DeltaNet"]) == module.KEY * module.WIDTH
+    for kind, options in module.RECALL.values():
+        build(kind, module.WIDTH, Place(), options)

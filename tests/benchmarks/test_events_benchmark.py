@@ -1,0 +1,37 @@
+"""The bookkeeping of benchmarks/events.py: rates, ratios, and made recordings where there are no real ones."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from neurosim import files
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+import events  # noqa: E402
+
+
+def test_rates_are_work_over_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "LONG_ENOUGH", 0.0)
+    slow, quick = (lambda: time.sleep(0.02)), (lambda: time.sleep(0.005))
+    row = events.run(events.Contest("sleep", 3, 1000, "events", quick, slow), 3)
+    assert 1000 / 0.02 / 3 < row["tonic"] <= 1000 / 0.02 and row["tonic"] < row["neurosim"] <= 1000 / 0.005
+    assert row["ratio"] == pytest.approx(row["neurosim"] / row["tonic"]) and row["ratio_best"] > 1
+    alone = events.run(events.Contest("sleep", 0, 1000, "samples", quick, None), 1)
+    assert "tonic" not in alone and alone["goal"] is None
+    text = events.table([row, alone])
+    assert len(text.splitlines()) == 3 and json.loads(json.dumps(row)) == row
+
+
+def test_recordings_are_made_where_there_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NEUROSIM_DATA", raising=False)
+    name, paths = events.nmnist_files(tmp_path)
+    assert name.startswith("made") and len(files.read_nmnist_many(paths[:5])) == 5
+    name, path = events.shd_file(tmp_path)
+    assert name.startswith("made") and len(files.read_shd(path)) == 300

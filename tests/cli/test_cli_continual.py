@@ -1,0 +1,500 @@
+"""`neurosim continual ...` from the command to the files: what it prints, writes, resumes, compares and refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from helpers.browser import Browser
+from test_continual_streams import write_few
+
+from neurosim import files, report
+from neurosim.cli import main
+from neurosim.continual.matrix import MEASURES, Matrix, measures
+from neurosim.errors import NeurosimInputError, NeurosimMissingError
+from neurosim.runs import open_run
+from neurosim.runs.continual.cell import work
+
+pytest.importorskip("torch")
+EXAMPLES = Path(__file__).parents[2] / "examples" / "continual"
+SMALL = """
+[stream]
+kind = "permuted"
+tasks = 3
+train_limit = 60
+validation_limit = 20
+test_limit = 40
+
+[common]
+hidden = [30]
+epochs = 2
+steps = 3
+
+[learners.plain]
+[learners.replay]
+memory = 30
+[learners.macrocolumn]
+columns = 12
+field = 16
+units = 64
+"""
+EVERY = {"manifest.json", "config.toml", "metrics.json", "report.html", "cells"}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    return path
+
+
+def neurosim(*words: object, expect: int = 0) -> Result:
+    result = CliRunner().invoke(main, ["continual", *(str(word) for word in words)])
+    assert result.exit_code == expect, result.stderr or result.output
+    return result
+
+
+def ran(*words: object) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(neurosim(*words, "--json", "--quiet").stdout)
+    return found
+
+
+def refused(*words: object) -> str:
+    """The one line on stderr of a command that failed; stdout must be empty."""
+    result = neurosim(*words, expect=2)
+    assert result.stdout == "" and len(result.stderr.splitlines()) == 1, result.stderr
+    return result.stderr.rstrip()
+
+
+def matrices(result: dict[str, Any]) -> dict[str, Any]:
+    return {row["name"]: row["matrices"] for row in result["rows"]}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A run of three learners with two seeds, in this process."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "small.toml").write_text(SMALL)
+    return ran("run", folder / "small.toml", "--seeds", 2, "--out", folder / "out")
+
+
+def test_a_run_writes_its_folder_and_every_measure(run: dict[str, Any]) -> None:
+    path = Path(run["run"])
+    assert {p.name for p in path.iterdir()} == EVERY
+    manifest = files.read_json(path / "manifest.json")
+    assert (manifest["status"], manifest["kind"], manifest["seed"]) == ("done", "continual", 0)
+    assert manifest["data"]["stream"] == {
+        "tasks": 3,
+        "names": "as they are; permutation 1; permutation 2",
+        "scenario": "domain",
+        "steps": 1,
+        "units": 64,
+        "classes": 10,
+    }
+    assert files.read_json(path / "metrics.json") == run
+    assert [row["name"] for row in run["rows"]] == ["plain", "replay", "macrocolumn"] and run["failures"] == []
+    assert run["seeds"] == [0, 1] and run["on"] == "test"
+    for row in run["rows"]:
+        assert row["seeds"] == [0, 1] and np.array(row["matrices"]).shape == (2, 4, 3)
+        for each, matrix in zip(row["each"], row["matrices"], strict=True):
+            assert each == pytest.approx(measures(Matrix(np.array(matrix))))
+        assert set(row["measures"]) == set(MEASURES) and row["measures"]["acc"]["n"] == 2
+        assert np.mean([e["acc"] for e in row["each"]]) == pytest.approx(row["measures"]["acc"]["mean"])
+
+
+def test_the_table_has_a_formula_for_every_measure(config: Path) -> None:
+    text = neurosim("run", config, "--learner", "macrocolumn", "--set", "stream.tasks=2").stdout
+    for measure in MEASURES.values():
+        assert measure.formula in text
+    assert "macrocolumn" in text and "plain" not in text and "scenario domain" in text
+
+
+def test_workers_change_nothing(config: Path, run: dict[str, Any]) -> None:
+    pooled = ran("run", config, "--seeds", 2, "--workers", 2, "--out", "pooled")
+    assert matrices(pooled) == matrices(run)
+    # A seed by itself is the same as among others.
+    alone = ran("run", config, "--seed", 1, "--learner", "replay", "--out", "alone")
+    assert alone["rows"][0]["matrices"] == [matrices(run)["replay"][1]]
+
+
+def test_what_is_done_is_not_done_again(config: Path, run: dict[str, Any], tmp_path: Path) -> None:
+    """A run cut off between tasks, between cells, or before its results: all end as the whole one did."""
+    path = tmp_path / "cut"
+    shutil.copytree(run["run"], path)
+    manifest = files.read_json(path / "manifest.json")
+    files.write_json(path / "manifest.json", {**manifest, "status": "failed", "reason": "killed"})
+    (path / "metrics.json").unlink()
+    shutil.rmtree(path / "cells" / "replay")
+    kept = path / "cells" / "plain" / "seed-0" / "result.json"
+    before = kept.stat().st_mtime_ns
+    again = ran("run", "--resume", path)
+    assert matrices(again) == matrices(run) and kept.stat().st_mtime_ns == before
+    assert files.read_json(path / "manifest.json")["status"] == "done"
+    assert "there is nothing to resume" in refused("run", "--resume", path)
+
+
+def test_a_cell_goes_on_from_its_last_whole_task(run: dict[str, Any], tmp_path: Path) -> None:
+    whole = files.read_json(Path(run["run"]) / "cells" / "replay" / "seed-1" / "result.json")
+
+    class Stop(Exception):
+        pass
+
+    def stop(tasks: float) -> None:
+        if tasks > at:
+            raise Stop
+
+    for at in (0.0, 1.0, 1.5, 2.0):
+        folder = tmp_path / f"stopped-{at}"
+        with pytest.raises(Stop):
+            work(str(folder), whole["spec"], 1, stop)
+        assert not (folder / "result.json").exists()
+        assert work(str(folder), whole["spec"], 1)["matrix"] == whole["matrix"]
+
+
+def test_a_killed_worker_loses_nothing(config: Path, tmp_path: Path) -> None:
+    """kill -9 on the workers while they are half way; the same run goes on, and ends as one that was never killed."""
+    slow = ["--learner", "macrocolumn", "--seeds", "2", "--set", "stream.tasks=4", "--set", "stream.train_limit=400"]
+    slow += ["--set", "learners.macrocolumn.columns=64", "--set", "learners.macrocolumn.units=256"]
+    whole = ran("run", config, *slow, "--out", "whole")
+    command = [
+        sys.executable,
+        "-m",
+        "neurosim",
+        "continual",
+        "run",
+        str(config),
+        *slow,
+        "--workers",
+        "2",
+        "--out",
+        "cut",
+    ]
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    cells = tmp_path / "cut" / "cells"
+    killed = []
+    limit = time.monotonic() + 120
+    while not killed and process.poll() is None and time.monotonic() < limit:
+        if any(cells.glob("*/*/state.safetensors")):
+            killed = _workers(process.pid)
+            for worker in killed:
+                os.kill(worker, signal.SIGKILL)
+        time.sleep(0.02)
+    _, errors = process.communicate(timeout=120)
+    assert killed, "the run was over before a worker could be killed"
+    assert process.returncode == 0, errors.decode()
+    assert b"a worker was killed; what it ran goes on from its last whole task (1 of 2)" in errors
+    assert matrices(files.read_json(tmp_path / "cut" / "metrics.json")) == matrices(whole)
+
+
+def _workers(parent: int) -> list[int]:
+    """The pool's processes: children that run spawned code, not the resource tracker."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (path / "cmdline").read_bytes()
+            above = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        if above == parent and b"spawn_main" in words:
+            found.append(int(path.name))
+    return found
+
+
+def test_workers_that_are_always_killed(config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from concurrent.futures.process import BrokenProcessPool
+
+    from neurosim.runs.continual import pool
+
+    class Broken:
+        def __init__(self, *anything: object) -> None: ...
+        def __enter__(self) -> Broken:
+            raise BrokenProcessPool
+
+        def __exit__(self, *error: object) -> None: ...
+
+    monkeypatch.setattr(pool, "ProcessPoolExecutor", Broken)
+    result = neurosim("run", config, "--workers", 2, "--out", "killed", expect=1)
+    assert "workers were killed 3 times, 3 of 3 cells are not done; out of memory?" in result.stderr
+    assert open_run(tmp_path / "killed").manifest["status"] == "failed"
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert len(ran("run", "--resume", "killed")["rows"]) == 3
+
+
+def test_a_sweep_is_measured_on_validation_items(config: Path) -> None:
+    with config.open("a") as file:
+        file.write("\n[sweep.replay]\nmemory = [10, 50]\n[sweep.common]\nrate = [1e-3, 5e-3]\n")
+    found = ran("run", config, "--learner", "replay", "--learner", "macrocolumn", "--out", "swept")
+    assert found["on"] == "validation"
+    names = [f"replay, memory {m}, rate {r}" for m in (10, 50) for r in ("0.001", "0.005")]
+    assert [row["name"] for row in found["rows"]] == [*names, "macrocolumn"]
+    assert [row["settings"]["memory"] for row in found["rows"][:4]] == [10, 10, 50, 50]
+    assert len({json.dumps(row["matrices"]) for row in found["rows"]}) == 5
+    assert (
+        ran("run", "--config", config, "--learner", "macrocolumn", "--set", 'on="test"', "--out", "t")["on"] == "test"
+    )
+
+
+def test_a_sweep_of_the_stream(config: Path) -> None:
+    with config.open("a") as file:
+        file.write("\n[sweep.stream]\ntasks = [1, 2]\n")
+    found = ran("run", config, "--learner", "macrocolumn")
+    assert [(row["name"], len(row["tasks"])) for row in found["rows"]] == [
+        ("macrocolumn, tasks 1", 1),
+        ("macrocolumn, tasks 2", 2),
+    ]
+    assert found["rows"][0]["measures"]["bwt"] is None
+
+
+def test_runs_side_by_side(run: dict[str, Any], config: Path) -> None:
+    other = ran("run", config, "--learner", "macrocolumn", "--set", "stream.tasks=2", "--out", "other")
+    found = ran("compare", run["run"], other["run"], "--out", "both")
+    names = ["plain", "replay", f"macrocolumn ({Path(run['run']).name})", "macrocolumn (other)"]
+    assert [row["name"] for row in found["rows"]] == names
+    assert found["rows"][0]["matrices"] == run["rows"][0]["matrices"]
+    assert {p.name for p in Path("both").iterdir()} == EVERY - {"cells"} | {"mean-accuracy.svg", "first-task.svg"}
+    text = neurosim("compare", run["run"], "--quiet").stdout
+    assert "plain" in text and "+-" in text and "report.html" in text
+    assert CliRunner().invoke(main, ["report", "both"]).exit_code == 0
+
+
+def test_everything_is_listed() -> None:
+    found = ran("list")
+    assert set(found["streams"]) == {"permuted", "rotated", "split", "mixed"}
+    assert set(found["learners"]) >= {
+        "plain",
+        "joint",
+        "replay",
+        "ewc",
+        "si",
+        "hlop",
+        "dendrites",
+        "macrocolumn",
+        "liquid",
+    }
+    text = neurosim("list").stdout
+    assert "macrocolumns: single trial" in text and MEASURES["bwt"].formula in text
+
+
+# --- What is refused
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--learner", "replai"], "learner: unknown name 'replai'; did you mean 'replay'?"),
+        (["--set", "stream.kind=permutted"], "stream.kind: unknown name 'permutted'; did you mean 'permuted'?"),
+        (["--set", "stream.task=3"], "stream.task: unknown key, from --set; did you mean 'stream.tasks'?"),
+        (["--set", "learners.replay.memry=3"], "learners.replay.memry: unknown key"),
+        (["--set", "learners.replay.memory=0"], "learners.replay.memory: must be >= 1 items (got 0)"),
+        (["--set", "common.colour=3"], "common: must be settings of the learners plain, replay, macrocolumn"),
+        (["--set", "sweep.replay.memory=3"], "sweep.replay.memory: must be a list of values, one at least (got 3)"),
+        (["--set", "sweep.replay.colour=[3]"], "sweep.replay.colour: must be a setting; there is none of that name"),
+        (["--set", "sweep.replay.memory=[0]"], "learners.replay.memory: must be >= 1 items (got 0)"),
+        (["--set", "stream.tasks=0"], "stream.tasks: must be >= 1 (got 0)"),
+        (["--set", "seeds=0"], "seeds: must be greater than or equal to 1"),
+        (["--workers", "0"], "--workers: must be >= 1 (got 0)"),
+        (["--set", "stream.kind=rotated", "--set", "stream.angles=[0, 360]"], "stream.tasks: unknown key"),
+        (["--config", "other.toml"], "FILE: give it or --config, not both"),
+    ],
+)
+def test_bad_settings(config: Path, words: list[str], line: str) -> None:
+    assert line in refused("run", config, *words)
+    assert not Path("runs").exists()
+
+
+def test_a_stream_that_repeats_a_task_is_refused_before_anything_runs(config: Path) -> None:
+    config.write_text('[stream]\nkind = "split"\ngroups = [[0, 1], [1, 2]]\n')
+    assert "stream.groups: must have each class once; these come more often (got [1])" in refused("run", config)
+    config.write_text('[stream]\nkind = "split"\ngroups = [[0, 1], [2, 11]]\n')
+    assert "stream.groups: must be classes of digits" in refused("run", config)
+    assert not Path("runs").exists()
+
+
+def test_a_loss_that_runs_away_keeps_the_last_good_state(config: Path, run: dict[str, Any]) -> None:
+    result = neurosim("run", config, "--seeds", 1, "--set", "learners.replay.rate=3e37", "--out", "nan", expect=1)
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("neurosim: replay, seed 0: replay: the loss is") and "of task 0 (as they are)" in line
+    metrics = files.read_json("nan/metrics.json")
+    # The others are whole.
+    assert [row["name"] for row in metrics["rows"]] == ["plain", "macrocolumn"] and len(metrics["failures"]) == 1
+    assert matrices(metrics)["plain"][0] == matrices(run)["plain"][0]
+    assert open_run(Path("nan")).manifest["status"] == "failed"
+    assert "the loss is" in Path("nan/report.html").read_text()
+
+
+def test_a_loss_that_runs_away_later(run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from neurosim.continual.learners.plain import Plain
+    from neurosim.errors import NeurosimError
+
+    spec = files.read_json(Path(run["run"]) / "cells" / "plain" / "seed-0" / "result.json")["spec"]
+    whole = work(str(tmp_path / "whole"), spec)
+    plain = Plain.objective
+
+    def poisoned(self: Plain, batch: Any, chance: Any) -> Any:
+        return plain(self, batch, chance) * (float("nan") if self.learned == 2 else 1.0)
+
+    monkeypatch.setattr(Plain, "objective", poisoned)
+    words = r"the loss is nan at step 1 of 4 of task 2 .*seed 0; the state after 2 tasks is in .*state.safetensors"
+    with pytest.raises(NeurosimError, match=words):
+        work(str(tmp_path / "bad"), spec)
+    monkeypatch.undo()
+    assert work(str(tmp_path / "bad"), spec)["matrix"] == whole["matrix"]
+    assert torch.get_num_threads() >= 1
+
+
+def test_the_checkpoint_of_another_model_is_refused(run: dict[str, Any], tmp_path: Path) -> None:
+    cells = Path(run["run"]) / "cells"
+    spec = files.read_json(cells / "plain" / "seed-0" / "result.json")["spec"]
+    for other, words in (("replay/seed-0", "learner, settings differ"), ("plain/seed-1", r"\(seed differ\)")):
+        shutil.copytree(cells / other, tmp_path / other)
+        (tmp_path / other / "result.json").unlink()
+        with pytest.raises(NeurosimInputError, match=f"state.safetensors: is the checkpoint of another model.*{words}"):
+            work(str(tmp_path / other), spec)
+    with pytest.raises(NeurosimInputError, match=r"result.json: is of another learner, stream or seed"):
+        work(str(cells / "plain" / "seed-1"), spec)
+
+
+def test_a_state_that_lacks_a_task_is_refused(run: dict[str, Any], tmp_path: Path) -> None:
+    from neurosim.runs.continual.cell import FORMAT, VERSION
+
+    source = Path(run["run"]) / "cells" / "plain" / "seed-0"
+    spec = files.read_json(source / "result.json")["spec"]
+    settings, arrays = files.read_state(source / "state.safetensors", FORMAT, VERSION)
+    matrix = arrays["matrix"].copy()
+    matrix[2] = np.nan
+    files.write_state(tmp_path / "state.safetensors", FORMAT, VERSION, settings, {**arrays, "matrix": matrix})
+    with pytest.raises(NeurosimInputError, match="accuracies after 2 tasks and a model that learned 3 of 3"):
+        work(str(tmp_path), spec)
+    (tmp_path / "state.safetensors").write_bytes((source / "state.safetensors").read_bytes()[:-100])
+    with pytest.raises(NeurosimInputError, match=r"state\.safetensors"):
+        work(str(tmp_path), spec)
+
+
+def test_runs_of_other_kinds(run: dict[str, Any], config: Path) -> None:
+    assert "no such run folder" in refused("compare", "nowhere")
+    Path("network").mkdir()
+    files.write_json("network/manifest.json", {"format": "neurosim-run", "version": 1, "kind": "network"})
+    assert "network: is no continual run; give folders" in refused("compare", "network")
+    assert "network: is no continual run; resume it with" in refused("run", "--resume", "network")
+    assert "leave these out (got --seeds)" in refused("run", "--resume", run["run"], "--seeds", 3)
+    lines = CliRunner().invoke(main, ["measure", run["run"]])
+    assert lines.exit_code == 2 and "a continual run has accuracies and counts no operations" in lines.stderr
+    swept = ran("run", config, "--learner", "macrocolumn", "--set", 'on="validation"', "--out", "validated")
+    assert "needs runs measured on the same items" in refused("compare", run["run"], swept["run"])
+
+
+def test_without_dask_a_cluster_says_what_to_install(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    line = refused("run", config, "--cluster", "tcp://127.0.0.1:1")
+    assert "--cluster: needs dask" in line and "pip install 'neurosim-spiking[cluster]'" in line
+
+
+def test_a_cluster_gives_the_same(config: Path, run: dict[str, Any], tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed", reason="dask is not installed: pip install '.[cluster]'")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=str(tmp_path / "dask")
+    ) as cluster:
+        found = ran("run", config, "--seeds", 2, "--cluster", cluster.scheduler_address, "--out", "far")
+    assert matrices(found) == matrices(run)
+
+
+def test_a_cluster_that_does_not_answer(config: Path) -> None:
+    pytest.importorskip("distributed", reason="dask is not installed: pip install '.[cluster]'")
+    from neurosim.runs.continual.pool import Where
+    from neurosim.runs.continual.pool import run as run_cells
+
+    with pytest.raises(NeurosimMissingError, match=r"--cluster: no dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        list(run_cells([], Where(cluster="tcp://127.0.0.1:9"), lambda job, n: None, print))
+
+
+# --- The page
+
+
+def test_the_page_shows_every_learner_and_every_formula(run: dict[str, Any]) -> None:
+    page = (Path(run["run"]) / "report.html").read_text()
+    for name in ("plain", "replay", "macrocolumn"):
+        assert f"{name}: accuracy on each of 3 tasks" in page
+    for measure in MEASURES.values():
+        assert measure.title in page
+    assert page.count("after 3 tasks:") == 9
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+def test_the_page_opens_whole(run: dict[str, Any], chromium: str, width: int, dark: bool) -> None:
+    with Browser(chromium) as browser:
+        visit = browser.open(Path(run["run"]) / "report.html", width=width, dark=dark)
+    assert not visit.console + visit.requests + visit.missing
+    # A map of each learner, two charts of curves.
+    assert visit.charts == 3 + 2 and visit.overflow == 0
+
+
+def test_a_page_of_little(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "metrics.json", {"kind": "continual", "rows": [{"matrices": [[1]]}, {"matrices": "x"}]})
+    page = report.write(tmp_path).read_text()
+    assert "The run recorded no accuracy matrix" in page
+
+
+# --- The examples
+
+
+def few(name: str) -> list[str]:
+    """What makes an example small: a few embedded items, and nets to match."""
+    source = {
+        "mixed": ['stream.sources=["digits", "digits-events"]', "stream.windows=4"],
+        "spoken": ["stream.source=digits-events", "stream.windows=4"],
+    }.get(name, ["stream.source=digits"])
+    limits = ["stream.train_limit=40", "stream.validation_limit=10", "stream.test_limit=20"]
+    shorter = {"permuted": ["stream.tasks=2"], "rotated": ["stream.angles=[0, 90]"]}
+    groups = ["stream.groups=[[0, 1], [2, 3]]"] if name in ("split", "spoken") else shorter.get(name, [])
+    nets = [f"learners.{n}.hidden=[16]" for n in ("plain", "joint", "replay", "ewc", "si", "hlop")]
+    nets += [f"learners.{n}.epochs=1" for n in ("plain", "joint", "replay", "ewc", "si", "hlop", "dendrites")]
+    others = ["ewc.samples=5", "replay.memory=20", "dendrites.units=40", "liquid.neurons=40", "liquid.windows=2"]
+    columns = ["macrocolumn.columns=6", "macrocolumn.field=16", "macrocolumn.units=32"]
+    return [*source, *limits, *groups, *nets, *(f"learners.{setting}" for setting in others + columns)]
+
+
+@pytest.mark.parametrize("name", ["permuted", "rotated", "split", "mixed", "spoken"])
+def test_an_example_runs_small_with_every_learner(
+    name: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name in ("mixed", "spoken"):
+        write_few(tmp_path_factory.mktemp("few"), monkeypatch)
+    words = [word for setting in few(name) for word in ("--set", setting)]
+    found = ran("run", EXAMPLES / f"{name}.toml", *words)
+    assert len(found["rows"]) == 9 and not found["failures"]
+    assert all(np.array(row["matrices"]).shape == (1, 3, 2) for row in found["rows"])
+    # Together they learn something.
+    assert max(row["measures"]["acc"]["mean"] for row in found["rows"]) > 0.4
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["permuted", "rotated", "split", "mixed", "spoken"])
+def test_an_example_runs_on_its_real_data(name: str, data_root: Path) -> None:
+    limits = ["stream.train_limit=100", "stream.validation_limit=10", "stream.test_limit=20"]
+    small = [*limits, "learners.macrocolumn.columns=8", "learners.macrocolumn.units=64"]
+    words = [word for setting in small for word in ("--set", setting)]
+    if name == "permuted":
+        words += ["--set", "stream.tasks=2"]
+    found = ran("run", EXAMPLES / f"{name}.toml", *words, "--learner", "macrocolumn", "--learner", "plain")
+    assert [row["name"] for row in found["rows"]] == ["macrocolumn", "plain"] and not found["failures"]

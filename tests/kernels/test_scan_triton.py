@@ -1,0 +1,37 @@
+"""The recurrence in Triton: interpreted, compiled for an H100 that is not there, on a GPU."""
+
+from __future__ import annotations
+
+import pytest
+from helpers.triton_tools import cases, check_build, interpret, on_gpu
+
+pytest.importorskip("torch")
+pytest.importorskip("triton")
+
+from neurosim.kernels import scan as S
+from neurosim.kernels import scan_rows, scan_triton
+
+
+@pytest.mark.parametrize("case", cases("scan_cases"))
+def test_interpreted(case: str) -> None:
+    interpret("scan_cases", case)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("case", cases("scan_cases"))
+def test_on_a_gpu(case: str) -> None:
+    on_gpu("scan_cases", case)
+
+
+def name(build) -> str:
+    return f"{build.kernel.__name__}-{'-'.join(str(v) for v in build.constants.values())}"
+
+
+@pytest.mark.parametrize("build", list(scan_triton.builds()), ids=name)
+def test_compiles_for_an_h100(build) -> None:
+    assert not check_build(build).fused
+
+
+def test_tables_agree() -> None:
+    assert scan_triton.STRIDE == scan_rows.STRIDE
+    assert (scan_triton.STATES, scan_triton.CONSTANTS) == (S.STATES, S.CONSTANTS)
