@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import files
-from ..errors import NeurosimFormatError, require
+from ..errors import require
 from .common import Array, Recall, cue_of, odd_factorial, patterns_of, tail, warn_full
 
 VERSION = 1
@@ -81,20 +81,16 @@ class DenseHebbian:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to a safetensors file, atomically."""
-        files.write_state(path, "DenseHebbian", VERSION, {"order": self.order}, {"vectors": self.vectors})
+        files.write_dataclass(path, self, VERSION)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> DenseHebbian:
         """Read what `save` wrote.
 
         Raises:
-            NeurosimMissingError, NeurosimFormatError: as `files.read_state`.
+            NeurosimMissingError, NeurosimFormatError: as `files.read_dataclass`.
         """
-        settings, arrays = files.read_state(path, "DenseHebbian", VERSION)
-        try:
-            return cls(arrays["vectors"], **settings)
-        except (KeyError, TypeError) as error:
-            raise NeurosimFormatError(f"{path}: holds no vectors as DenseHebbian.save writes them ({error})") from None
+        return files.read_dataclass(path, DenseHebbian, VERSION)
 
 
 def dense_bit_error(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import files
-from ..errors import NeurosimFormatError, require
+from ..errors import require
 from .common import Array, Recall, cue_of, patterns_of, warn_full
 
 VERSION = 1
@@ -98,20 +98,16 @@ class Hopfield:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to a safetensors file, atomically."""
-        files.write_state(path, "Hopfield", VERSION, {"stored": self.stored}, {"couplings": self.couplings})
+        files.write_dataclass(path, self, VERSION)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Hopfield:
         """Read what `save` wrote.
 
         Raises:
-            NeurosimMissingError, NeurosimFormatError: as `files.read_state`.
+            NeurosimMissingError, NeurosimFormatError: as `files.read_dataclass`.
         """
-        settings, arrays = files.read_state(path, "Hopfield", VERSION)
-        try:
-            return cls(arrays["couplings"], **settings)
-        except (KeyError, TypeError) as error:
-            raise NeurosimFormatError(f"{path}: holds no couplings as Hopfield.save writes them ({error})") from None
+        return files.read_dataclass(path, Hopfield, VERSION)
 
 
 def hopfield_capacity() -> tuple[float, float]:

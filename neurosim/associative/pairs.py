@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .. import files
-from ..errors import NeurosimFormatError, NeurosimInputError, lookup, require
+from ..errors import lookup, require
 from .common import Array, warn_full
 
 VERSION = 1
@@ -105,21 +105,16 @@ class PairMemory:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to a safetensors file, atomically."""
-        settings = {"rule": asdict(self.rule), "stored": self.stored}
-        files.write_state(path, "PairMemory", VERSION, settings, {"weights": self.weights, "velocity": self.velocity})
+        files.write_dataclass(path, self, VERSION)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> PairMemory:
         """Read what `save` wrote; writing goes on as if it had never stopped.
 
         Raises:
-            NeurosimMissingError, NeurosimFormatError: as `files.read_state`.
+            NeurosimMissingError, NeurosimFormatError: as `files.read_dataclass`.
         """
-        settings, arrays = files.read_state(path, "PairMemory", VERSION)
-        try:
-            return cls(FastWeights(**settings["rule"]), arrays["weights"], arrays["velocity"], settings["stored"])
-        except (KeyError, TypeError, NeurosimInputError) as error:
-            raise NeurosimFormatError(f"{path}: holds no memory as PairMemory.save writes it ({error})") from None
+        return files.read_dataclass(path, PairMemory, VERSION)
 
     def _keys(self, keys: object) -> Array:
         k = np.asarray(keys, np.float64)

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimFormatError, NeurosimInputError, require
+from .. import files
+from ..errors import require
+from ..plain import from_plain, to_plain
 from ..sdr import SDR
-from . import saved
 from .inputs import active_bits, as_sdr, permanence, whole
 from .topology import boxes, centres
 
 if TYPE_CHECKING:
     from ..kernels.pooler import Field, Rules
 
-FORMAT = 1
+VERSION = 1
 STATE = ("counts", "permanence", "active_duty", "overlap_duty", "rank")
 # Streams of the draws: pools, permanences, the order of ties.
 POOLS, PERMANENCES, TIES = range(3)
@@ -230,8 +231,8 @@ class SpatialPooler:
         Raises:
             NeurosimWriteError: the disk refuses.
         """
-        settings = {f.name: getattr(self, f.name) for f in fields(self)}
-        saved.write(path, "SpatialPooler", FORMAT, settings, {name: getattr(self._field, name) for name in STATE})
+        arrays = {name: getattr(self._field, name) for name in STATE}
+        files.write_state(path, "SpatialPooler", VERSION, to_plain(self), arrays)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> SpatialPooler:
@@ -240,19 +241,17 @@ class SpatialPooler:
         Raises:
             NeurosimFormatError: another file, a damaged one, or one of a newer format.
         """
-        settings, arrays = saved.read(path, "SpatialPooler", FORMAT, STATE)
-        try:
-            pooler = cls(**settings)
+        settings, arrays = files.read_state(path, "SpatialPooler", VERSION)
+        with files.saved_values(path):
+            pooler = from_plain(cls, settings)
             pooler._fill(arrays)
-        except (KeyError, TypeError, ValueError, NeurosimInputError) as error:
-            raise NeurosimFormatError(f"{path}: holds values that do not fit ({error}); restore a copy") from None
         return pooler
 
-    def _fill(self, arrays: saved.Arrays) -> None:
+    def _fill(self, arrays: dict[str, NDArray]) -> None:
         from ..kernels.pooler import connect
 
-        for name, array in arrays.items():
-            own = getattr(self._field, name)
+        for name in STATE:
+            own, array = getattr(self._field, name), arrays[name]
             require(array.dtype == own.dtype and array.shape == own.shape, name, f"must be {own.shape}", array.shape)
             own[...] = array
         connect(self._rules, self._field)

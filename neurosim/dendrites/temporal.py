@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimFormatError, NeurosimInputError, require
+from .. import files
+from ..errors import require
+from ..plain import from_plain, to_plain
 from ..sdr import SDR
-from . import saved
 from .inputs import active_bits, as_sdr, permanence, whole
 
 if TYPE_CHECKING:
     from ..kernels.temporal import Rules, Store
 
-FORMAT = 1
+VERSION = 1
 # What is saved: columns of the two tables under names of their own, lists, and the number of the next step.
 SEGMENT_COLUMNS = {"cell": "CELL", "learned": "LEARNED", "filled": "FILLED"}
 SYNAPSE_COLUMNS = {"source": "SOURCE", "permanence": "PERMANENCE", "heard": "HEARD"}
@@ -197,7 +198,7 @@ class TemporalMemory:
             arrays[name] = np.where(used, store.synapse[:n, :, getattr(kernel, column)], np.int32(0))
         arrays |= {name: getattr(store, name)[: self._count(count)] for name, count in LISTS.items()}
         arrays["step"] = store.counts[:1]
-        saved.write(path, "TemporalMemory", FORMAT, self._settings(), arrays)
+        files.write_state(path, "TemporalMemory", VERSION, to_plain(self), arrays)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> TemporalMemory:
@@ -206,16 +207,13 @@ class TemporalMemory:
         Raises:
             NeurosimFormatError: another file, a damaged one, or one of a newer format.
         """
-        names = (*SEGMENT_COLUMNS, *SYNAPSE_COLUMNS, *LISTS, "step")
-        settings, arrays = saved.read(path, "TemporalMemory", FORMAT, names)
-        try:
-            memory = cls(**settings)
+        settings, arrays = files.read_state(path, "TemporalMemory", VERSION)
+        with files.saved_values(path):
+            memory = from_plain(cls, settings)
             memory._fill(arrays)
-        except (TypeError, ValueError, NeurosimInputError) as error:
-            raise NeurosimFormatError(f"{path}: holds values that do not fit ({error}); restore a copy") from None
         return memory
 
-    def _fill(self, arrays: saved.Arrays) -> None:
+    def _fill(self, arrays: dict[str, NDArray]) -> None:
         from ..kernels import temporal as kernel
 
         cells, n = self.columns * self.cells_per_column, len(arrays["cell"])
@@ -233,7 +231,7 @@ class TemporalMemory:
         kernel.relink(self._rules, store)
         self._store = store
 
-    def _check(self, arrays: saved.Arrays, n: int, cells: int) -> None:
+    def _check(self, arrays: dict[str, NDArray], n: int, cells: int) -> None:
         """The kernels trust their indices: a file must not bring any that lead outside."""
         shapes = dict.fromkeys(SEGMENT_COLUMNS, (n,)) | dict.fromkeys(SYNAPSE_COLUMNS, (n, self.max_synapses))
         for name, array in arrays.items():
@@ -256,9 +254,6 @@ class TemporalMemory:
         require(each <= self.max_segments, "cell", f"must not own more than {self.max_segments} segments", each)
         for name in ("active", "winners"):
             require(bool((np.diff(arrays[name]) > 0).all()), name, "must rise", len(arrays[name]))
-
-    def _settings(self) -> dict[str, object]:
-        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def _cells(self, bits: NDArray) -> SDR:
         return as_sdr(bits.copy(), self.columns * self.cells_per_column)

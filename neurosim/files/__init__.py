@@ -43,7 +43,10 @@ if TYPE_CHECKING:
     from .sonata import read_sonata as read_sonata
     from .sonata import write_sonata as write_sonata
     from .sonata import write_sonata_pieces as write_sonata_pieces
+    from .state import read_dataclass as read_dataclass
     from .state import read_state as read_state
+    from .state import saved_values as saved_values
+    from .state import write_dataclass as write_dataclass
     from .state import write_state as write_state
     from .states import States as States
     from .states import read_states as read_states
@@ -69,6 +72,7 @@ _PUBLIC = {
     "read_bytes": "raw",
     "read_csv": "table",
     "read_dat": "cameras",
+    "read_dataclass": "state",
     "read_evt2": "cameras",
     "read_evt3": "cameras",
     "read_idx": "idx",
@@ -84,11 +88,13 @@ _PUBLIC = {
     "read_toml": "settings",
     "read_windows": "windows",
     "replacing": "atomic",
+    "saved_values": "state",
     "unzip_one": "idx",
     "write": "formats",
     "write_arrays": "arrays",
     "write_bytes": "atomic",
     "write_csv": "table",
+    "write_dataclass": "state",
     "write_idx": "idx",
     "write_json": "settings",
     "write_nmnist": "nmnist",

@@ -1,32 +1,56 @@
-"""State that is saved and loaded: named arrays and settings in one safetensors file, with its kind, format version and
-digest in the header."""
+"""Saved state: named arrays and plain settings in one safetensors file, with kind, version and digest in its header.
+
+A dataclass of arrays and plain values needs no more than
+
+    write_dataclass(path, memory, version=1)
+    memory = read_dataclass(path, Memory, version=1)
+
+A class whose state lies elsewhere writes its parameters and its arrays apart:
+
+    write_state(path, "Pooler", 1, to_plain(self), {"permanence": self._field.permanence})
+
+    settings, arrays = read_state(path, "Pooler", 1)
+    with saved_values(path):                     # what does not fit is a NeurosimFormatError that names the file
+        pooler = from_plain(Pooler, settings)    # neurosim.plain checks every value against its declared type
+        pooler._fill(arrays)                     # shapes and types of arrays are the class's to check
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimFormatError, NeurosimMissingError
+from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
+from ..plain import from_plain, to_plain
 from .atomic import write_bytes
 
-ABOUT = "neurosim"
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T")
+HEADER = "neurosim"
+Arrays = Mapping[str, NDArray]
 
 
 def write_state(
-    path: str | os.PathLike[str], kind: str, version: int, settings: Mapping[str, Any], arrays: Mapping[str, NDArray]
+    path: str | os.PathLike[str], kind: str, version: int, settings: Mapping[str, Any], arrays: Arrays
 ) -> None:
     """Replace `path` in one step by these arrays and settings.
 
     Args:
+        path: of the file.
         kind: what is saved, as a class name; `read_state` refuses another.
         version: of the format of this kind.
         settings: what JSON can hold.
+        arrays: by name.
 
     Raises:
         NeurosimWriteError: as `replacing`.
@@ -34,13 +58,13 @@ def write_state(
     from safetensors.numpy import save
 
     tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    about = {"kind": kind, "version": version, "settings": dict(settings)}
-    about["digest"] = _digest(about, tensors)
-    write_bytes(path, save(tensors, {ABOUT: json.dumps(about)}))
+    header = {"kind": kind, "version": version, "settings": dict(settings)}
+    header["digest"] = _digest(header, tensors)
+    write_bytes(path, save(tensors, {HEADER: json.dumps(header)}))
 
 
 def read_state(path: str | os.PathLike[str], kind: str, version: int) -> tuple[dict[str, Any], dict[str, NDArray]]:
-    """The settings and arrays that `write_state` wrote.
+    """Return the settings and arrays that `write_state` wrote, or an earlier neurosim in a form of its own.
 
     Raises:
         NeurosimMissingError: no such file.
@@ -49,28 +73,100 @@ def read_state(path: str | os.PathLike[str], kind: str, version: int) -> tuple[d
     from safetensors import SafetensorError, safe_open
 
     if not os.path.isfile(path):
-        raise NeurosimMissingError(f"{path}: no such file; give one that {kind}.save wrote")
+        raise NeurosimMissingError(f"{path}: no such file; give a {kind} that neurosim saved")
     try:
         with safe_open(str(path), "np") as stored:
-            about: dict[str, Any] = json.loads((stored.metadata() or {})[ABOUT])
+            header = _header(json.loads((stored.metadata() or {})[HEADER]))
             arrays = {name: stored.get_tensor(name) for name in sorted(stored.keys())}
-        found, saved, settings, digest = (about[name] for name in ("kind", "version", "settings", "digest"))
     except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
+        reason = " ".join(str(error).split())
         raise NeurosimFormatError(
-            f"{path}: is no whole {kind} that neurosim saved ({error}); save it again or restore the file"
+            f"{path}: is not a complete neurosim {kind} file ({reason}); save it again or restore a copy"
         ) from None
-    if found != kind:
-        raise NeurosimFormatError(f"{path}: must hold a {kind} (got {found}); load it as what it is")
-    if not isinstance(saved, int) or saved > version:
-        raise NeurosimFormatError(f"{path}: {kind} format up to {version} is known (got {saved}); upgrade neurosim")
-    if digest != _digest({key: value for key, value in about.items() if key != "digest"}, arrays):
-        raise NeurosimFormatError(f"{path}: its contents do not match its digest; save it again or restore the file")
-    return settings, arrays
+    if header.kind != kind:
+        raise NeurosimFormatError(f"{path}: must hold a {kind} (got {header.kind}); load it with {header.kind}.load")
+    if not isinstance(header.version, int) or header.version > version:
+        raise NeurosimFormatError(
+            f"{path}: {kind} format up to {version} is known (got {header.version}); upgrade neurosim"
+        )
+    if header.digest is not None and header.digest != _digest(header.digested, arrays):
+        raise NeurosimFormatError(f"{path}: its contents do not match its digest; save it again or restore a copy")
+    return header.settings, arrays
 
 
-def _digest(about: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> str:
+def write_dataclass(path: str | os.PathLike[str], value: DataclassInstance, version: int) -> None:
+    """Replace `path` by a dataclass: its arrays as arrays, its other fields as settings, its class's name as kind.
+
+    Raises:
+        NeurosimInputError: a field that is neither an array nor plain.
+        NeurosimWriteError: as `replacing`.
+    """
+    kind, named = type(value).__name__, {field.name: getattr(value, field.name) for field in fields(value)}
+    arrays = {name: each for name, each in named.items() if isinstance(each, np.ndarray)}
+    settings = {name: to_plain(each, f"{kind}.{name}") for name, each in named.items() if name not in arrays}
+    write_state(path, kind, version, settings, arrays)
+
+
+def read_dataclass(path: str | os.PathLike[str], kind: type[T], version: int, next_step: str = "restore a copy") -> T:
+    """Return what `write_dataclass` wrote.
+
+    Raises:
+        NeurosimMissingError, NeurosimFormatError: as `read_state`, or values that `kind` refuses.
+    """
+    settings, arrays = read_state(path, kind.__name__, version)
+    with saved_values(path, next_step):
+        return from_plain(kind, {**settings, **arrays})
+
+
+@contextmanager
+def saved_values(path: str | os.PathLike[str], next_step: str = "restore a copy") -> Iterator[None]:
+    """Turn errors in the values of a saved file into `NeurosimFormatError`s that name the file.
+
+    Use it around the code that makes an object from what `read_state` returned.
+    """
+    try:
+        yield
+    except NeurosimFormatError:
+        raise
+    except (NeurosimInputError, LookupError, TypeError, ValueError, AttributeError) as error:
+        reason = str(error) or type(error).__name__
+        raise NeurosimFormatError(f"{path}: holds values that do not fit ({reason}); {next_step}") from None
+
+
+class _Header(NamedTuple):
+    kind: str
+    version: int
+    settings: dict[str, Any]
+    digest: str | None
+    digested: Mapping[str, Any]  # what the digest covers beside the arrays
+
+
+def _header(stored: Mapping[str, Any]) -> _Header:
+    """Return the header of any form that a neurosim wrote."""
+    for key, read in _FORMS.items():
+        if key in stored:
+            return read(stored)
+    raise KeyError("kind")
+
+
+def _current(stored: Mapping[str, Any]) -> _Header:
+    digested = {key: value for key, value in stored.items() if key != "digest"}
+    return _Header(stored["kind"], stored["version"], stored["settings"], stored["digest"], digested)
+
+
+# How each form of the header is read, by the key that only it has.
+_FORMS: Mapping[str, Callable[[Mapping[str, Any]], _Header]] = {
+    "kind": _current,
+    # SpatialPooler and TemporalMemory, before this form was common to all.
+    "class": lambda s: _Header(s["class"], s["format"], s["settings"], s["digest"], s["settings"]),
+    # TrainedReadout, before that too; it had no digest.
+    "readout": lambda s: _Header("TrainedReadout", s["format"], {"readout": s["readout"]}, None, {}),
+}
+
+
+def _digest(settings: Mapping[str, Any], arrays: Arrays) -> str:
     """SHA-256 of the settings and of every array with its name, type and shape."""
-    found = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    found = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name in sorted(arrays):
         array = arrays[name]
         found.update(f"{name} {array.dtype.str} {array.shape}".encode())

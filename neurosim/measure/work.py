@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 
 from ..errors import NeurosimInputError, require
+from ..plain import Record
 
 # What may be unknown (None, with an entry in `reasons`). Everything else describes the layer and is always known.
 COUNTS = (
@@ -34,7 +35,7 @@ WEIGHT_TYPES = ("float", "int")
 
 
 @dataclass(frozen=True)
-class LayerCounts:
+class LayerCounts(Record):
     """One population with all synapses that end on it, and the work it did over all samples of a run.
 
     A spiking population, a readout, a dendritic segment layer, a macrocolumn and a trained layer all fit: sparse
@@ -126,25 +127,3 @@ class LayerCounts:
             raise NeurosimInputError(
                 f"LayerCounts[{self.name!r}].{name}: is None without a reason; add reasons={{'{name}': 'why'}}"
             )
-
-    def to_dict(self) -> dict[str, object]:
-        """Plain types for JSON, by field name."""
-        return {f.name: dict(self.reasons) if f.name == "reasons" else getattr(self, f.name) for f in fields(self)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> LayerCounts:
-        """The layer that `to_dict` wrote.
-
-        Raises:
-            NeurosimInputError: a field that is missing or that no layer has.
-        """
-        known = {f.name for f in fields(cls)}
-        required = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
-        require(
-            set(values) <= known,
-            "LayerCounts",
-            f"has the fields {', '.join(sorted(known))}",
-            sorted(set(values) - known),
-        )
-        require(set(values) >= required, "LayerCounts", f"needs {', '.join(sorted(required))}", sorted(values))
-        return cls(**values)  # type: ignore[arg-type]

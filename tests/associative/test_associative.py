@@ -342,10 +342,10 @@ def test_files_that_hold_no_such_memory_are_refused(tmp_path):
     path = tmp_path / "memory.safetensors"
     Hopfield.store(signs(0, 3, 20)).save(path)
     whole = path.read_bytes()
-    with pytest.raises(NeurosimFormatError, match=r"must hold a DenseHebbian \(got Hopfield\); load it as what it is"):
+    with pytest.raises(NeurosimFormatError, match=r"must hold a DenseHebbian \(got Hopfield\); load it"):
         DenseHebbian.load(path)
     path.write_bytes(whole[:-5])
-    with pytest.raises(NeurosimFormatError, match="is no whole Hopfield that neurosim saved"):
+    with pytest.raises(NeurosimFormatError, match="is not a complete neurosim Hopfield file"):
         Hopfield.load(path)
     path.write_bytes(whole[:-9] + b"\x01" + whole[-8:])
     with pytest.raises(NeurosimFormatError, match="do not match its digest"):
@@ -353,7 +353,7 @@ def test_files_that_hold_no_such_memory_are_refused(tmp_path):
     path.write_bytes(whole.replace(b'\\"version\\": 1', b'\\"version\\": 9'))
     with pytest.raises(NeurosimFormatError, match=r"format up to 1 is known \(got 9\); upgrade neurosim"):
         Hopfield.load(path)
-    with pytest.raises(NeurosimMissingError, match=r"no such file; give one that Hopfield\.save wrote"):
+    with pytest.raises(NeurosimMissingError, match=r"no such file; give a Hopfield that neurosim saved"):
         Hopfield.load(tmp_path / "none")
 
 

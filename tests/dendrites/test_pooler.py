@@ -11,7 +11,7 @@ import pytest
 
 from neurosim.dendrites import SpatialPooler, TemporalMemory
 from neurosim.dendrites.topology import boxes, centres
-from neurosim.errors import NeurosimError, NeurosimFormatError, NeurosimInputError
+from neurosim.errors import NeurosimError, NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from neurosim.kernels.pooler import advance_reference
 from neurosim.sdr import SDR
 
@@ -241,18 +241,18 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for kept in (0, 50, len(whole) - 1):
         path.write_bytes(whole[:kept])
-        with pytest.raises(NeurosimFormatError, match="is no whole SpatialPooler that neurosim saved"):
+        with pytest.raises(NeurosimFormatError, match="is not a complete neurosim SpatialPooler file"):
             SpatialPooler.load(path)
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    with pytest.raises(NeurosimFormatError, match="must have digest"):
+    with pytest.raises(NeurosimFormatError, match="do not match its digest"):
         SpatialPooler.load(path)
-    path.write_bytes(whole.replace(b'\\"format\\": 1', b'\\"format\\": 2'))
-    with pytest.raises(NeurosimFormatError, match=re.escape("SpatialPooler format 1 is known (got 2)")):
+    path.write_bytes(whole.replace(b'\\"version\\": 1', b'\\"version\\": 2'))
+    with pytest.raises(NeurosimFormatError, match=re.escape("SpatialPooler format up to 1 is known (got 2)")):
         SpatialPooler.load(path)
     TemporalMemory(columns=20).save(path)
     with pytest.raises(NeurosimFormatError, match=re.escape("must hold a SpatialPooler (got TemporalMemory)")):
         SpatialPooler.load(path)
-    with pytest.raises(NeurosimFormatError, match="is no whole SpatialPooler"):
+    with pytest.raises(NeurosimMissingError, match="no such file"):
         SpatialPooler.load(tmp_path / "none")
 
 

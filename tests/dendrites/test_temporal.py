@@ -12,9 +12,10 @@ import pytest
 from safetensors.numpy import load, save
 
 from neurosim.dendrites import TemporalMemory
-from neurosim.errors import NeurosimError, NeurosimFormatError, NeurosimInputError
+from neurosim.errors import NeurosimError, NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from neurosim.kernels import temporal as kernel
 from neurosim.kernels.temporal_plain import PlainTemporalMemory
+from neurosim.plain import to_plain
 from neurosim.sdr import SDR
 
 SMALL = {"columns": 60, "cells_per_column": 4, "activation_threshold": 3, "min_threshold": 2, "max_new_synapses": 5}
@@ -229,7 +230,7 @@ def test_saving_loses_nothing(tmp_path: Path, learn: bool) -> None:
         memory.step(code)
     memory.save(tmp_path / "tm.safetensors")
     twin = TemporalMemory.load(tmp_path / "tm.safetensors")
-    assert twin._settings() == memory._settings() and twin.steps == 333 and state(twin) == state(memory)
+    assert to_plain(twin) == to_plain(memory) and twin.steps == 333 and state(twin) == state(memory)
     assert [memory.step(c, learn) for c in codes[333:]] == [twin.step(c, learn) for c in codes[333:]]
     assert state(twin) == state(memory)
     assert (twin.segments, twin.synapses, twin.visits) == (memory.segments, memory.synapses, memory.visits)
@@ -261,23 +262,24 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
             TemporalMemory.load(path)
         assert "\n" not in str(caught.value) and str(path) in str(caught.value)
 
-    refused("is no whole TemporalMemory")
+    with pytest.raises(NeurosimMissingError, match="no such file"):
+        TemporalMemory.load(path)
     memory.save(path)
     whole = path.read_bytes()
     for kept in (0, 7, 100, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:kept])
-        refused("is no whole TemporalMemory that neurosim saved")
+        refused("is not a complete neurosim TemporalMemory file")
     path.write_bytes(whole)
-    changed(path, about={"class": "SpatialPooler"})
+    changed(path, about={"kind": "SpatialPooler"})
     refused(re.escape("must hold a TemporalMemory (got SpatialPooler); load it with SpatialPooler.load"))
     path.write_bytes(whole)
-    changed(path, about={"format": 2})
-    refused(re.escape("TemporalMemory format 1 is known (got 2); load it with the neurosim that saved it"))
+    changed(path, about={"version": 2})
+    refused(re.escape("TemporalMemory format up to 1 is known (got 2); upgrade neurosim"))
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    refused("must have digest")
+    refused("do not match its digest")
     path.write_bytes(whole)
-    changed(path, about={"settings": memory._settings() | {"seed": 3}})
-    refused("must have digest")
+    changed(path, about={"settings": to_plain(memory) | {"seed": 3}})
+    refused("do not match its digest")
 
 
 def test_a_file_cannot_lead_the_kernels_astray(tmp_path: Path, monkeypatch) -> None:
@@ -288,9 +290,7 @@ def test_a_file_cannot_lead_the_kernels_astray(tmp_path: Path, monkeypatch) -> N
         memory.step(code)
     memory.save(path)
     whole, good = path.read_bytes(), load(path.read_bytes())
-    from neurosim.dendrites import saved
-
-    monkeypatch.setattr(saved, "_digest", lambda *_: json.loads("null"))
+    monkeypatch.setattr("neurosim.files.state._digest", lambda *_: json.loads("null"))
     cases = {"source": 240, "cell": -2, "filled": 33, "permanence": 20_000, "active": 240, "winners": -1, "step": -1}
     for name, value in cases.items():
         path.write_bytes(whole)

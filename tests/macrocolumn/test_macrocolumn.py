@@ -522,7 +522,7 @@ def test_files_that_are_not_whole_are_refused(saved: Path) -> None:
     data = saved.read_bytes()
     for cut in (0, 5, 40, len(data) // 2, len(data) - 1):
         saved.write_bytes(data[:cut])
-        with pytest.raises(NeurosimFormatError, match="is no whole macrocolumn that neurosim saved"):
+        with pytest.raises(NeurosimFormatError, match="is not a complete neurosim macrocolumn file"):
             mc.load(saved)
     damaged = bytearray(data)
     damaged[-1] ^= 1
@@ -544,8 +544,8 @@ def alter_inputs(settings: dict) -> None:
         ("macrocolumn", 2, None, "macrocolumn format up to 1 is known (got 2); upgrade neurosim"),
         ("TemporalMemory", 1, None, "must hold a macrocolumn (got TemporalMemory)"),
         ("macrocolumn", 1, lambda s: s.update({"class": "Macrocolum"}), "did you mean 'Macrocolumn'"),
-        ("macrocolumn", 1, lambda s: s.update({"class": "Hierarchy"}), "is no macrocolumn this version knows"),
-        ("macrocolumn", 1, lambda s: s.update({"parameters": {}}), "is no macrocolumn this version knows ('column')"),
+        ("macrocolumn", 1, lambda s: s.update({"class": "Hierarchy"}), "holds values that do not fit"),
+        ("macrocolumn", 1, lambda s: s.update({"parameters": {}}), "holds values that do not fit ('column')"),
         ("macrocolumn", 1, alter_inputs, "afferents: must be (39, 12, 0) (got [40, 12, 0])"),
     ],
 )

@@ -213,7 +213,7 @@ def test_folders_that_hold_no_memory_are_refused(stored: tuple[Learned, list[dic
     memory.save(tmp_path)
     whole = (tmp_path / LEARNED).read_bytes()
     (tmp_path / LEARNED).write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(NeurosimFormatError, match=r"learned\.safetensors: is no whole Learned"):
+    with pytest.raises(NeurosimFormatError, match=r"learned\.safetensors: is not a complete neurosim Learned"):
         Learned.load(tmp_path)
     fewer = replace(memory, codes=memory.codes[:-1])
     fewer.save(tmp_path)

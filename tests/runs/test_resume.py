@@ -234,7 +234,7 @@ def test_what_cannot_be_resumed_says_why() -> None:
     Path("in.csv").write_bytes(data)
     whole = Path("run/checkpoint.safetensors").read_bytes()
     Path("run/checkpoint.safetensors").write_bytes(whole[:-100])
-    assert "checkpoint.safetensors: is no whole Simulation" in refused("--resume", "run")
+    assert "checkpoint.safetensors: is not a complete neurosim Simulation" in refused("--resume", "run")
     Path("run/checkpoint.safetensors").write_bytes(whole)
     assert neurosim("simulate", "--resume", "run", "--quiet").exit_code == 0
     assert "run: its run is done, there is nothing to resume" in refused("--resume", "run")
