@@ -1,10 +1,10 @@
 """The engine: makes a network ready and runs it, event by event on a grid."""
 
-from .plan import compile_network as compile_network
+from .batch import simulate as simulate
+from .compile.network import compile_network as compile_network
 from .result import Probe as Probe
 from .result import Progress as Progress
 from .result import Result as Result
-from .simulate import simulate as simulate
 from .simulation import Simulation as Simulation
 
 __all__ = ["Probe", "Progress", "Result", "Simulation", "compile_network", "simulate"]

@@ -25,7 +25,7 @@ KIND, VERSION = "Simulation", 1
 
 
 @dataclass(frozen=True, eq=False)
-class Saved:
+class SavedSimulation:
     """What a file holds.
 
     Attributes:
@@ -67,7 +67,7 @@ def write(path: str | os.PathLike[str], simulation: Simulation, streams: Mapping
     write_state(path, KIND, VERSION, settings, simulation.workspace_arrays())
 
 
-def read(path: Path, network: Network) -> Saved:
+def read(path: Path, network: Network) -> SavedSimulation:
     """What `write` wrote of this network.
 
     Raises:
@@ -86,10 +86,10 @@ def read(path: Path, network: Network) -> Saved:
         raise NeurosimFormatError(
             f"{path}: was saved from another network, {apart}; give the network it was saved from"
         )
-    return Saved(arguments, arrays, step, streams)
+    return SavedSimulation(arguments, arrays, step, streams)
 
 
-def check_arrays(path: Path, saved: Saved, present: Mapping[str, NDArray]) -> None:
+def check_arrays(path: Path, saved: SavedSimulation, present: Mapping[str, NDArray]) -> None:
     """Raise unless the file's arrays are those of the present network, by name, shape and type.
 
     Raises:

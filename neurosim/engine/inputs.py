@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from ..errors import NeurosimInputError, require
 from ..network import Network, SpikeSource
 from ..spikes import GRID_SLACK, Recordings, Spikes
-from .workspace import Events
+from .grid.workspace import Events
 
 Input: TypeAlias = "float | Spikes | Recordings | Mapping[str, Spikes] | Mapping[str, Recordings]"
 # Steps are counted in 32 bits in the output.
-MOST_STEPS = 2**31 - 2
+MAX_STEPS = 2**31 - 2
 
 
 @dataclass(frozen=True, eq=False)
-class Drive:
+class RunInputs:
     """The input of a run.
 
     Attributes:
@@ -50,7 +50,7 @@ class Drive:
         return max(0, math.ceil(self.durations[index] / clock - GRID_SLACK))
 
 
-def read(network: Network, inputs: Input, duration: float | None, clock: float | None) -> Drive:
+def read_inputs(network: Network, inputs: Input, duration: float | None, clock: float | None) -> RunInputs:
     """Check `inputs` against the network's spike sources. `clock` None: continuous time, which has no steps to count.
 
     Raises:
@@ -78,7 +78,9 @@ def read(network: Network, inputs: Input, duration: float | None, clock: float |
     if duration is not None:
         durations = np.full(len(durations), float(duration))
     _check_durations(durations, clock)
-    return Drive({sources[name]: given for name, given in named.items()}, durations, batches[0] if batches else None)
+    return RunInputs(
+        {sources[name]: given for name, given in named.items()}, durations, batches[0] if batches else None
+    )
 
 
 def _check_named(network: Network, sources: Mapping[str, int], named: Mapping[str, object]) -> None:
@@ -104,7 +106,7 @@ def _check_durations(durations: np.ndarray, clock: float | None) -> None:
     longest = float(np.max(durations, initial=0.0))
     if clock is None:
         return
-    require(longest / clock < MOST_STEPS, "simulate.duration", f"must be < {MOST_STEPS} steps of {clock:g} s", longest)
+    require(longest / clock < MAX_STEPS, "simulate.duration", f"must be < {MAX_STEPS} steps of {clock:g} s", longest)
 
 
 def _grid(given: Spikes | Recordings, index: int, clock: float) -> Events:
@@ -115,7 +117,7 @@ def _grid(given: Spikes | Recordings, index: int, clock: float) -> Events:
         require(bool((steps[1:] >= steps[:-1]).all()), f"{thing}: times", "must be ascending", "an earlier one")
         require(steps[0] >= 0, f"{thing}: times", "must be >= 0 s", spikes.times[0])
         require(
-            steps[-1] <= MOST_STEPS, f"{thing}: times", f"must be < {MOST_STEPS} steps of the clock", spikes.times[-1]
+            steps[-1] <= MAX_STEPS, f"{thing}: times", f"must be < {MAX_STEPS} steps of the clock", spikes.times[-1]
         )
         require(units.min() >= 0, f"{thing}: units", "must be >= 0", units.min())
         require(units.max() < given.size, f"{thing}: units", f"must be < {given.size}", units.max())

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def held_back() -> Iterator[Callable[[], None]]:
+def deferred_sigint() -> Iterator[Callable[[], None]]:
     """Inside, an interrupt waits until the function that is yielded is called, or the block is left.
 
     Where interrupts do not reach Python code, as in other threads than the main one, nothing changes.

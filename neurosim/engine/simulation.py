@@ -17,15 +17,30 @@ from ..network import Network, SpikeSource
 from ..neurons import Neuron
 from ..spikes import GRID_SLACK, Spikes
 from . import checkpoint
+from .compile.network import compile_network
+from .grid.probes import bind_probes
+from .grid.runner import Runner, work
+from .grid.sinks import (
+    SpikeMemory,
+    SpikeSink,
+    StateMemory,
+    StateSink,
+)
+from .grid.sources import (
+    MAX_STEPS,
+    EventSource,
+    InMemorySource,
+    StreamedSource,
+)
+from .grid.streams import (
+    SpikeStream,
+    StateStream,
+    StreamTarget,
+    sizes,
+)
 from .identity import describe, digest
-from .interrupts import held_back
-from .plan import compile_network
-from .player import Player, work
-from .probing import samplers
+from .interrupts import deferred_sigint
 from .result import Probe, Progress, Result
-from .sinks import SpikeMemory, SpikeSink, StateMemory, StateSink
-from .streams import Place, SpikeStream, StateStream, sizes
-from .windows import MOST_STEPS, Held, Source, Streamed
 
 PRECISIONS: dict[str, np.dtype] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
 Played: TypeAlias = "Spikes | Iterable[Spikes] | str | os.PathLike[str]"
@@ -81,7 +96,7 @@ class Simulation:
         self.recorded = recorded(network, record)
         real, workers = lookup(PRECISIONS, precision, "simulate.precision"), cores(threads)
         self.plan = compile_network(network, self.clock, self.seed, real, workers)
-        self._samplers = samplers(self.plan, self.probes)
+        self._samplers = bind_probes(self.plan, self.probes)
         self._player = self.player(workers)
         self._player.warm_up()
         self._player.begin(sources, self.trial)
@@ -135,10 +150,10 @@ class Simulation:
         steps = steps_of(duration, self.clock)
         first = self._player.step
         last = first + steps
-        require(last <= MOST_STEPS, "run.duration", f"must end before {MOST_STEPS} steps of {self.clock:g} s", duration)
+        require(last <= MAX_STEPS, "run.duration", f"must end before {MAX_STEPS} steps of {self.clock:g} s", duration)
         started = time.perf_counter()
         reporter = Reporter(progress, float(duration), started)
-        with held_back() as let_through:
+        with deferred_sigint() as let_through:
 
             def report(done: int, spikes: int) -> None:
                 reporter(done * self.clock, spikes)
@@ -250,9 +265,9 @@ class Simulation:
         simulation._stream(spikes_to, states_to, saved.streams)
         return simulation
 
-    def player(self, threads: int) -> Player:
+    def player(self, threads: int) -> Runner:
         """A player of the same network."""
-        return Player(self.plan, self.recorded, self._samplers, self.count_updates, threads)
+        return Runner(self.plan, self.recorded, self._samplers, self.count_updates, threads)
 
     def workspace_arrays(self) -> dict[str, np.ndarray]:
         """What changes while the network runs, copied: see `Workspace.arrays`."""
@@ -274,11 +289,11 @@ class Simulation:
             return
         network = digest(describe(self.network))
         if spikes_to is not None:
-            place = Place(Path(spikes_to), network, self.clock, self.step)
+            place = StreamTarget(Path(spikes_to), network, self.clock, self.step)
             self._spikes = SpikeStream(place, self.network, self.recorded, sizes.get("spikes"))
             self._streams["spikes"] = self._spikes
         if states_to is not None:
-            place = Place(Path(states_to), network, self.clock, self.step)
+            place = StreamTarget(Path(states_to), network, self.clock, self.step)
             self._states = StateStream(place, self._samplers, sizes.get("states"))
             self._streams["states"] = self._states
             self._player.bounded = True
@@ -323,8 +338,8 @@ def steps_of(duration: float, clock: float) -> int:
         NeurosimInputError: negative, not finite, or more steps than can be counted.
     """
     require(math.isfinite(duration) and duration >= 0, "simulate.duration", "must be finite and >= 0 s", duration)
-    fits = duration / clock < MOST_STEPS
-    require(fits, "simulate.duration", f"must be < {MOST_STEPS} steps of {clock:g} s", duration)
+    fits = duration / clock < MAX_STEPS
+    require(fits, "simulate.duration", f"must be < {MAX_STEPS} steps of {clock:g} s", duration)
     return max(0, math.ceil(duration / clock - GRID_SLACK))
 
 
@@ -360,7 +375,7 @@ def recorded(network: Network, record: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(record))
 
 
-def _sources(network: Network, inputs: object, clock: float) -> dict[int, Source]:
+def _sources(network: Network, inputs: object, clock: float) -> dict[int, EventSource]:
     numbers = {p.name: n for n, p in enumerate(network.populations) if isinstance(p.model, SpikeSource)}
     if inputs is None:
         named: dict[str, object] = {}
@@ -379,7 +394,7 @@ def _sources(network: Network, inputs: object, clock: float) -> dict[int, Source
     return {numbers[name]: source(network, name, given, clock) for name, given in named.items()}
 
 
-def source(network: Network, name: str, given: object, clock: float) -> Source:
+def source(network: Network, name: str, given: object, clock: float) -> EventSource:
     """What the spike source `name` plays.
 
     Raises:
@@ -388,11 +403,11 @@ def source(network: Network, name: str, given: object, clock: float) -> Source:
     thing, size = f"simulate.inputs[{name!r}]", network.population(name).size
     if isinstance(given, Spikes):
         require(given.size == size, thing, f"must have the population's {size} units", given.size)
-        return Held(given, clock, thing)
+        return InMemorySource(given, clock, thing)
     if isinstance(given, (str, os.PathLike)):
-        return Streamed(read_windows(given), size, clock, thing)
+        return StreamedSource(read_windows(given), size, clock, thing)
     if isinstance(given, Iterable) and not isinstance(given, (Sequence, Mapping)):
-        return Streamed(given, size, clock, thing)
+        return StreamedSource(given, size, clock, thing)
     raise NeurosimInputError(
         f"{thing}: must be Spikes, an iterable of them or a SONATA file (got {type(given).__name__})"
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from pydantic import BeforeValidator, Field, create_model
 
 from .. import catalog, files
-from ..engine.plan import free_memory
+from ..engine.compile.network import free_memory
 from ..errors import NeurosimInputError
 from ..liquid import Liquid, Readout
 from ..measure import find_profile

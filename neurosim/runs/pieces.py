@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from ..description import Description
 from ..engine import Progress, Result, Simulation
-from ..engine.streams import part
+from ..engine.grid.streams import journal_path
 from ..errors import NeurosimInterruptedError
 from ..spikes import GRID_SLACK, Spikes
 from .folder import SPIKES, RunFolder
@@ -72,7 +72,7 @@ def play(
 
 def clear(run: RunFolder) -> None:
     """Remove what was needed on the way to the results."""
-    for path in (run.path / CHECKPOINT, part(run.path / SPIKES), part(run.path / STATES)):
+    for path in (run.path / CHECKPOINT, journal_path(run.path / SPIKES), journal_path(run.path / STATES)):
         path.unlink(missing_ok=True)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from neurosim.engine import Probe, Progress, Result, compile_network, simulate
-from neurosim.engine.workspace import Workspace
+from neurosim.engine.grid.workspace import Workspace
 from neurosim.errors import NeurosimInputError
 from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
 from neurosim.neurons import LI, LIF, CubaLIF, Neuron
@@ -128,9 +128,9 @@ def test_a_run_may_be_cut_anywhere(pieces: list[int]) -> None:
     network, spikes = small(True), recording()
     plan = compile_network(network, DT, 0, np.dtype(np.float32))
     workspace = Workspace(plan, ("exc", "inh", "spontaneous"), False)
-    from neurosim.engine.inputs import read
+    from neurosim.engine.inputs import read_inputs
 
-    workspace.reset(read(network, spikes, None, DT).events(0, DT), np.zeros((0, 6), np.int64), [])
+    workspace.reset(read_inputs(network, spikes, None, DT).events(0, DT), np.zeros((0, 6), np.int64), [])
     for piece in pieces:
         workspace.advance(piece, 0)
     result = simulate(network, spikes, record=["exc", "inh", "spontaneous"])

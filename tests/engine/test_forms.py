@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neurosim.engine import compile_network, workspace
-from neurosim.engine.inputs import read
-from neurosim.engine.plan import Plan
-from neurosim.engine.workspace import Workspace
+from neurosim.engine import compile_network
+from neurosim.engine.compile.network import CompiledNetwork
+from neurosim.engine.grid import workspace
+from neurosim.engine.grid.workspace import Workspace
+from neurosim.engine.inputs import read_inputs
 from neurosim.kernels.deliver import BITS, COUNTS, GROUPS, QUEUE, SUMS
 from neurosim.network import Network, PoissonInput, Population, Projection, SpikeSource
 from neurosim.neurons import LIF, CubaLIF
@@ -43,7 +44,7 @@ def balanced(pattern: Pattern, weight: Value, inhibition: Value, delay: Value, s
     return Network(populations, projections, [PoissonInput(name, 3000.0, 0.0517313) for name in "ei"])
 
 
-def spikes_of(plan: Plan, steps: int, threads: int = 1, pieces: int = 1) -> dict[str, tuple[bytes, bytes]]:
+def spikes_of(plan: CompiledNetwork, steps: int, threads: int = 1, pieces: int = 1) -> dict[str, tuple[bytes, bytes]]:
     space = Workspace(plan, tuple(p.name for p in plan.network.populations), False, threads)
     assert space.threads == threads
     for piece in np.array_split(np.arange(steps), pieces):
@@ -53,14 +54,14 @@ def spikes_of(plan: Plan, steps: int, threads: int = 1, pieces: int = 1) -> dict
     return {name: (at.tobytes(), units.tobytes()) for name, (at, units) in found.items()}
 
 
-def forms(plan: Plan) -> set[int]:
+def forms(plan: CompiledNetwork) -> set[int]:
     return {path.form for path in plan.paths}
 
 
 @pytest.fixture
 def shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads share the work of small networks too."""
-    monkeypatch.setattr(workspace, "LEAST_WORK", 0)
+    monkeypatch.setattr(workspace, "MIN_WORK", 0)
 
 
 CASES = {
@@ -111,7 +112,7 @@ def test_groups_round_weights_to_a_small_part_of_their_size() -> None:
         assert forms(plan) == {QUEUE if plain else GROUPS}
         space = Workspace(plan, ("out",), False)
         everything = Spikes(np.zeros(300), np.arange(300), 300, 0.01)
-        space.reset(read(network, everything, None, DT).events(0, DT), np.zeros((0, 6), np.int64), [])
+        space.reset(read_inputs(network, everything, None, DT).events(0, DT), np.zeros((0, 6), np.int64), [])
         space.advance(100, 0)
         ends.append(space.membrane(0 if network.populations[0].name == "out" else 1)[0].astype(float))
     # 200 roundings of at most half a unit, .9 / 32767 up to the next power of two, and float32's own.
@@ -152,7 +153,7 @@ def test_counters_do_not_overflow(copies: int) -> None:
     assert forms(plan) == {{1: COUNTS, 20: BITS, 40: SUMS}[copies]}  # of 40, too few rows would fit into a byte
     space = Workspace(plan, ("out",), False)
     everything = Spikes(np.zeros(sources), np.arange(sources), sources, 0.01)
-    space.reset(read(network, everything, None, DT).events(0, DT), np.zeros((0, 6), np.int64), [])
+    space.reset(read_inputs(network, everything, None, DT).events(0, DT), np.zeros((0, 6), np.int64), [])
     space.advance(10, 0)
     np.testing.assert_allclose(space.membrane(1)[0], sources * copies, rtol=1e-6)
 
@@ -180,7 +181,9 @@ def test_populations_beyond_a_page() -> None:
     plan = compile_network(network, DT, 0, np.dtype(np.float64))
     assert plan.layout.pages > 2 and plan.layout.page_blocks * plan.layout.block_slots <= 1 << 16
     space = Workspace(plan, ("out",), False)
-    space.reset(read(network, Spikes([0, 0, 0], [0, 1, 2], 3, 0.01), None, DT).events(0, DT), np.zeros((0, 6), int), [])
+    space.reset(
+        read_inputs(network, Spikes([0, 0, 0], [0, 1, 2], 3, 0.01), None, DT).events(0, DT), np.zeros((0, 6), int), []
+    )
     space.advance(2, 0)
     current = space.membrane(1)[2]
     assert np.flatnonzero(current).tolist() == [0, 70_000, 149_999]

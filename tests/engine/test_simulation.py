@@ -20,7 +20,7 @@ from test_engine import DT, recording, small
 
 from neurosim import Network, Population, Probe, Simulation, Spikes, simulate
 from neurosim.engine import Progress
-from neurosim.engine.windows import MOST_STEPS, Held, Streamed
+from neurosim.engine.grid.sources import MAX_STEPS, InMemorySource, StreamedSource
 from neurosim.errors import NeurosimInputError
 from neurosim.neurons import LIF
 
@@ -74,7 +74,7 @@ def test_windows_are_the_recording(lengths: list[float], most: int, asked: list[
     edges = [0.0, *np.minimum(np.cumsum(lengths), 0.2).tolist(), 0.2]
     windows = [spikes.window(a, b) for a, b in itertools.pairwise(edges)]
     expected = spikes.steps(DT)
-    for source in (Held(spikes, DT, "held", most), Streamed(iter(windows), 20, DT, "streamed", most)):
+    for source in (InMemorySource(spikes, DT, "held", most), StreamedSource(iter(windows), 20, DT, "streamed", most)):
         first, found = 0, []
         for length in [*asked, STEPS]:
             last = first + length
@@ -94,17 +94,17 @@ def test_windows_are_the_recording(lengths: list[float], most: int, asked: list[
 def test_windows_hold_few_events() -> None:
     rng = np.random.default_rng(0)
     spikes = Spikes.sort(rng.uniform(0, 10, 20_000), rng.integers(0, 20, 20_000), 20, 10.0)
-    source, first, sizes = Held(spikes, DT, "held", 500), 0, []
+    source, first, sizes = InMemorySource(spikes, DT, "held", 500), 0, []
     while first < 10_000:
-        events, first = source.take(first, MOST_STEPS)
+        events, first = source.take(first, MAX_STEPS)
         sizes.append(len(events.steps))
     assert max(sizes) <= 500 and len(sizes) >= 40 and sum(sizes) == 20_000
 
 
 def test_a_step_with_more_events_than_a_window() -> None:
     spikes = Spikes(np.full(1000, 0.0105), np.arange(1000) % 20, 20, 0.1)
-    events, stop = Held(spikes, DT, "held", 100).take(10, MOST_STEPS)
-    assert len(events.steps) == 1000 and stop > MOST_STEPS
+    events, stop = InMemorySource(spikes, DT, "held", 100).take(10, MAX_STEPS)
+    assert len(events.steps) == 1000 and stop > MAX_STEPS
     assert (events.steps == 10).all()
 
 

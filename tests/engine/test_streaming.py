@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from test_engine import recording, small
 
 from neurosim import Probe, Simulation, Spikes, simulate
-from neurosim.engine import streams
+from neurosim.engine.grid import streams
 from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, NeurosimWriteError
 from neurosim.files import read_sonata, read_states, read_windows, write_sonata
 from neurosim.files.journal import Journal, block_sizes, read_about, read_blocks
@@ -133,7 +133,7 @@ def test_samples_of_many_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Whatever room the samples have."""
     expected = simulate(small(True), recording(), seed=3, probes=PROBES)
     for room in (1, 500, 3000):
-        monkeypatch.setattr("neurosim.engine.probing.ROOM", room)
+        monkeypatch.setattr("neurosim.engine.grid.probes.ROOM", room)
         with streamed(tmp_path) as simulation:
             simulation.run(0.2)
         for name, states in read_states(tmp_path / "states.h5").items():
@@ -203,7 +203,7 @@ def test_streams_of_other_runs_are_refused(tmp_path: Path) -> None:
     simulation.save(tmp_path / "saved")
     simulation.run(0.1)
     place = tmp_path / "spikes.h5"
-    part = streams.part(place)
+    part = streams.journal_path(place)
     whole = part.read_bytes()
 
     def load() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from neurosim.engine.paths import aligned
+from neurosim.engine.compile.row_tables import aligned
 from neurosim.kernels.bits import column_sums_reference, sum_rows
 from neurosim.kernels.machine import APART, barrier, flags64, flags_reference, prefetch, trailing_zeros
 

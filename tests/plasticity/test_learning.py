@@ -10,7 +10,9 @@ import pytest
 from helpers.plastic import CASES, DT, arrays, dense, network, recording
 
 from neurosim import files
-from neurosim.engine import Simulation, compile_network, layout, simulate, workspace
+from neurosim.engine import Simulation, compile_network, simulate
+from neurosim.engine.compile import layout
+from neurosim.engine.grid import workspace
 from neurosim.errors import NeurosimInputError
 from neurosim.kernels.lessons import cut, cut_reference
 from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
@@ -80,8 +82,8 @@ def same(a: tuple[str, dict[str, np.ndarray]], b: tuple[str, dict[str, np.ndarra
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_threads_and_pieces_change_nothing(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workspace, "LEAST_WORK", 0)  # or so small a network would get one thread
-    monkeypatch.setattr(layout, "BLOCK", 1024)  # and would be cut for two at most
+    monkeypatch.setattr(workspace, "MIN_WORK", 0)  # or so small a network would get one thread
+    monkeypatch.setattr(layout, "BLOCK_UNITS", 1024)  # and would be cut for two at most
     drawn = learner()
     one = Simulation(drawn, clock=1e-4, precision=precision, threads=1)
     reference = finished(one, (0.1,))
@@ -93,8 +95,8 @@ def test_threads_and_pieces_change_nothing(precision: str, monkeypatch: pytest.M
 
 
 def test_saved_and_loaded_learning_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workspace, "LEAST_WORK", 0)
-    monkeypatch.setattr(layout, "BLOCK", 1024)
+    monkeypatch.setattr(workspace, "MIN_WORK", 0)
+    monkeypatch.setattr(layout, "BLOCK_UNITS", 1024)
     whole = Simulation(learner(), clock=1e-4, threads=1)
     whole.run(0.03)
     rest = finished(whole, (0.05,))

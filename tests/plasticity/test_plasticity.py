@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurosim.engine.learning import rule_vector, short_term_vector
+from neurosim.engine.compile.plastic import rule_vector, short_term_vector
 from neurosim.errors import NeurosimInputError
 from neurosim.kernels import plasticity as kernel
 from neurosim.network import Network, Population, Projection, SpikeSource

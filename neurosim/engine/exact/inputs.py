@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from ...errors import NeurosimInputError, require
 from ...spikes import Recordings, Spikes
-from ..inputs import Drive
-from .plan import Plan
+from ..inputs import RunInputs
+from .network import ExactNetwork
 from .workspace import Given
 
 
-def events(drive: Drive, index: int) -> Given:
+def events(drive: RunInputs, index: int) -> Given:
     """Times and units of recording `index`, by population; what happens at one moment in order of units.
 
     Raises:
@@ -41,7 +41,7 @@ def _checked(given: Spikes | Recordings, index: int) -> tuple[NDArray[np.float64
     return np.ascontiguousarray(times), np.ascontiguousarray(units)
 
 
-def check_delays(plan: Plan, drive: Drive) -> None:
+def check_delays(plan: ExactNetwork, drive: RunInputs) -> None:
     """Raise if a delay is lost beside the length of a run: a spike would arrive at the moment it was sent."""
     longest = float(np.max(drive.durations, initial=0.0))
     for route in plan.routes:

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...measure import LayerCounts
-from .plan import REAL, Plan
+from .network import REAL, ExactNetwork
 from .workspace import Workspace
 
 NO_STEPS = "continuous time has no steps: run the network with a clock to compare with a dense one"
 STEPPED = ("steps", "output_entries", "dense_operations", "dense_membrane_updates")
 
 
-def layers(plan: Plan, workspaces: Sequence[Workspace]) -> tuple[LayerCounts, ...]:
+def layers(plan: ExactNetwork, workspaces: Sequence[Workspace]) -> tuple[LayerCounts, ...]:
     """One layer a population of neurons. A membrane update is a flow made: a unit brought to the moment of an event."""
     populations = range(len(plan.network.populations))
     tallies = [np.sum([workspace.tallies[p] for workspace in workspaces], axis=0) for p in populations]
@@ -26,7 +26,9 @@ def layers(plan: Plan, workspaces: Sequence[Workspace]) -> tuple[LayerCounts, ..
     return tuple(_layer(plan, p, tallies, operations, int(flows[p]), int(arrivals[p])) for p in sorted(plan.cells))
 
 
-def _layer(plan: Plan, p: int, tallies: list[NDArray], operations: NDArray, flows: int, arrivals: int) -> LayerCounts:
+def _layer(
+    plan: ExactNetwork, p: int, tallies: list[NDArray], operations: NDArray, flows: int, arrivals: int
+) -> LayerCounts:
     cells, size = plan.cells[p], plan.network.populations[p].size
     routes = [r for r, route in enumerate(plan.routes) if route.target == p]
     noises = [noise for noise in plan.noises if noise.target == p]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ...errors import NeurosimInputError
 from ...kernels import exact
 from ...network import SpikeSource
-from .plan import Plan
+from .network import ExactNetwork
 
 # Spikes a list has room for at first, beyond what one moment may add; it doubles when full.
 ROOM = 1 << 10
@@ -29,7 +29,7 @@ class Workspace:
         tallies: by population number, int64 [size], spikes of all runs so far.
     """
 
-    def __init__(self, plan: Plan, recorded: tuple[str, ...]) -> None:
+    def __init__(self, plan: ExactNetwork, recorded: tuple[str, ...]) -> None:
         self.plan, self.recorded = plan, recorded
         populations, routes, noises = plan.network.populations, plan.routes, plan.noises
         self._total = sum(cells.population.size for cells in plan.cells.values())

@@ -15,25 +15,30 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels import deliver, rows
-from ..kernels.bits import STRIP
-from ..network import Network
-from ..synapses import Distribution, Normal, Rows, Uniform
-from .drawing import CHUNK, Drawing, in_threads
+from ...kernels import deliver, rows
+from ...kernels.bits import STRIP
+from ...network import Network
+from ...synapses import (
+    Distribution,
+    Normal,
+    Rows,
+    Uniform,
+)
 from .layout import Layout
-from .learning import learns
+from .plastic import is_plastic
+from .synapse_sampler import CHUNK, SynapseSampler, in_threads
 
 # A bit for every slot takes less memory than two bytes a synapse from this share of the slots on.
-DENSE = 1 / 16
+MIN_DENSITY = 1 / 16
 # GROUPS: shortest groups worth a head of their own, delays worth a group, levels of 16 bits a typical weight must use.
-SHORTEST_GROUP, MOST_GROUPS, LEAST_LEVELS = 2.0, 255, 512
+MIN_GROUP, MAX_GROUPS, MIN_LEVELS = 2.0, 255, 512
 # Standard deviations within which a normal is taken to lie: beyond, one in 10^15.
-FAR = 8.0
-HALF = 32767
+MAX_SIGMAS = 8.0
+MAX_LEVEL = 32767
 
 
 @dataclass(eq=False)
-class Path:
+class RowTable:
     """Rows of one form from one population.
 
     Attributes:
@@ -64,26 +69,26 @@ class Path:
 
 
 @dataclass(frozen=True, eq=False)
-class Builder:
+class RowTableBuilder:
     """Builds paths; `degrees` collects, by projection, [sources] synapses of weight other than zero."""
 
     network: Network
     layout: Layout
-    drawings: Sequence[Drawing]
+    drawings: Sequence[SynapseSampler]
     real: np.dtype
     threads: int
     degrees: list[NDArray[np.int32]]
 
-    def build(self, plain: bool = False) -> list[Path]:
+    def build(self, plain: bool = False) -> list[RowTable]:
         """All paths, in the order of their sums. `plain`: every row as QUEUE, whatever it is."""
         groups: dict[tuple, list[int]] = {}
         for number, drawing in enumerate(self.drawings):
-            if learns(drawing.projection):
+            if is_plastic(drawing.projection):
                 continue
             groups.setdefault(self._kind(number, drawing, plain), []).append(number)
         return [self._path(kind[0], numbers) for kind, numbers in sorted(groups.items(), key=lambda item: item[0])]
 
-    def _kind(self, number: int, drawing: Drawing, plain: bool) -> tuple:
+    def _kind(self, number: int, drawing: SynapseSampler, plain: bool) -> tuple:
         """What projections of one path share; the form first."""
         where = drawing.source, drawing.receptor
         if plain:
@@ -95,22 +100,22 @@ class Builder:
             return deliver.SUMS, *where, drawing.delay
         return deliver.COUNTS, *where, drawing.delay, drawing.weight
 
-    def _path(self, form: int, numbers: list[int]) -> Path:
+    def _path(self, form: int, numbers: list[int]) -> RowTable:
         first = self.drawings[numbers[0]]
-        path = Path(form, first.source, first.receptor, tuple(numbers), first.weight or 0.0, first.delay or 0, 0)
+        path = RowTable(form, first.source, first.receptor, tuple(numbers), first.weight or 0.0, first.delay or 0, 0)
         path.longest = path.delay
         if form == deliver.GROUPS:
             return self._fill_groups(path)
         if form == deliver.COUNTS:
             sources, slots = len(first.before) - 1, self.layout.slots
             synapses = sum(self.drawings[number].synapses for number in numbers)
-            if synapses >= DENSE * sources * slots and slots >= STRIP:
+            if synapses >= MIN_DENSITY * sources * slots and slots >= STRIP:
                 return self._fill_bits(path)
         return self._fill_lists(path)
 
     # Lists of targets: COUNTS, SUMS and QUEUE
 
-    def _fill_lists(self, path: Path) -> Path:
+    def _fill_lists(self, path: RowTable) -> RowTable:
         drawings = [self.drawings[number] for number in path.drawings]
         sources = len(drawings[0].before) - 1
         path.arrays = {
@@ -137,7 +142,7 @@ class Builder:
         return path
 
     def _place(
-        self, path: Path, first: int, made: Sequence[tuple[Rows, NDArray | None, NDArray | None]]
+        self, path: RowTable, first: int, made: Sequence[tuple[Rows, NDArray | None, NDArray | None]]
     ) -> NDArray[np.int64]:
         """Write the rows of a chunk; returns how often each projection joins a pair at most."""
         layout, sources = self.layout, len(made[0][0].offsets) - 1
@@ -189,7 +194,7 @@ class Builder:
         self.degrees[number][first:last] = degrees * (drawing.weight != 0)
         return made, weights, delays
 
-    def _bound(self, path: Path, most: int) -> None:
+    def _bound(self, path: RowTable, most: int) -> None:
         """How many rows a counter of one byte holds; where that is too few, reals are summed instead."""
         path.batch = 255 // max(most, 1) // 8 * 8
         if path.batch == 0:
@@ -197,7 +202,7 @@ class Builder:
 
     # Bits
 
-    def _fill_bits(self, path: Path) -> Path:
+    def _fill_bits(self, path: RowTable) -> RowTable:
         drawings = [self.drawings[number] for number in path.drawings]
         sources, words = len(drawings[0].before) - 1, -(-self.layout.slots // STRIP) * 8
         matrix = aligned((sources, words), np.uint64)
@@ -220,7 +225,7 @@ class Builder:
             path.arrays, path.kept = {}, [matrix]
         self._bound(path, again + 1)
         if path.batch == 0:
-            return self._fill_lists(Path(deliver.SUMS, *_same(path)))
+            return self._fill_lists(RowTable(deliver.SUMS, *_same(path)))
         return path
 
     def _rest(self, number: int, chunk: tuple[int, int], matrix: NDArray) -> tuple[Rows, None, None]:
@@ -236,19 +241,19 @@ class Builder:
 
     # Groups by delay
 
-    def _grouped(self, drawing: Drawing) -> bool:
+    def _grouped(self, drawing: SynapseSampler) -> bool:
         """Whether a projection whose delays are drawn may be stored in GROUPS."""
         longest, weight = self._longest(drawing), _reach(drawing)
-        if self.real != np.float32 or weight is None or not 1 <= longest <= MOST_GROUPS:
+        if self.real != np.float32 or weight is None or not 1 <= longest <= MAX_GROUPS:
             return False
         sources = len(drawing.before) - 1
         # The heads are shared by all projections of the source.
         shared = [d.synapses for d in self.drawings if (d.source, d.receptor) == (drawing.source, drawing.receptor)]
-        if sum(shared) < SHORTEST_GROUP * sources * self.layout.pages * longest:
+        if sum(shared) < MIN_GROUP * sources * self.layout.pages * longest:
             return False
-        return weight[1] == 0 or weight[1] >= LEAST_LEVELS * self._unit(drawing.receptor)
+        return weight[1] == 0 or weight[1] >= MIN_LEVELS * self._unit(drawing.receptor)
 
-    def _longest(self, drawing: Drawing) -> int:
+    def _longest(self, drawing: SynapseSampler) -> int:
         bound = _bounds(drawing.projection.delay)
         return 0 if bound is None else math.floor(bound / drawing.clock + 0.5)
 
@@ -258,9 +263,9 @@ class Builder:
             _reach(d) for d in self.drawings if d.receptor == receptor and d.delay is None and self._longest(d) > 0
         ]
         largest = max((r[0] for r in reach if r is not None), default=0.0)
-        return 2.0 ** math.ceil(math.log2(largest / HALF)) if largest else 1.0
+        return 2.0 ** math.ceil(math.log2(largest / MAX_LEVEL)) if largest else 1.0
 
-    def _fill_groups(self, path: Path) -> Path:
+    def _fill_groups(self, path: RowTable) -> RowTable:
         drawings = [self.drawings[number] for number in path.drawings]
         sources, pages = len(drawings[0].before) - 1, self.layout.pages
         path.weight = self._unit(path.receptor)
@@ -275,14 +280,14 @@ class Builder:
         in_threads(fill, _chunks(drawings), self.threads)
         if max(reach) > path.longest:  # a delay beyond what is all but certain
             path.kept = []
-            return self._fill_lists(Path(deliver.QUEUE, *_same(path)))
+            return self._fill_lists(RowTable(deliver.QUEUE, *_same(path)))
         # The groups beyond the longest delay there is are empty, and never come to be read.
         path.delay = path.longest = max(1, *reach)
         each = sum(drawing.synapses for drawing in drawings) / (sources * pages * path.delay)
         path.values[deliver.LINES] = 1 + min(7, int(4 * each) // 64)
         return path
 
-    def _group(self, path: Path, chunk: tuple[int, int], starts: NDArray[np.int64]) -> int:
+    def _group(self, path: RowTable, chunk: tuple[int, int], starts: NDArray[np.int64]) -> int:
         """Write the rows of a chunk; returns its longest delay, and writes nothing if that is beyond the groups."""
         layout, longest, (first, last) = self.layout, path.longest, chunk
         made = [self._make(number, first, last) for number in path.drawings]
@@ -319,11 +324,11 @@ def aligned(shape: tuple[int, ...], dtype: object) -> NDArray:
     return raw[first : first + size].view(dtype).reshape(shape)  # type: ignore[call-overload]
 
 
-def _same(path: Path) -> tuple:
+def _same(path: RowTable) -> tuple:
     return path.source, path.receptor, path.drawings, path.weight, path.delay, path.longest
 
 
-def _chunks(drawings: Sequence[Drawing]) -> list[tuple[int, int]]:
+def _chunks(drawings: Sequence[SynapseSampler]) -> list[tuple[int, int]]:
     """Ranges of sources of which all projections together have about CHUNK synapses, cut where the densest is."""
     total = sum(drawing.synapses for drawing in drawings)
     sources = len(drawings[0].before) - 1
@@ -338,12 +343,13 @@ def _bounds(value: object) -> float | None:
     if isinstance(value, Uniform):
         return max(abs(value.low), abs(value.high))
     if isinstance(value, Normal):
-        low, high = max(value.low, value.mean - FAR * value.sd), min(value.high, value.mean + FAR * value.sd)
+        low = max(value.low, value.mean - MAX_SIGMAS * value.sd)
+        high = min(value.high, value.mean + MAX_SIGMAS * value.sd)
         return max(abs(low), abs(high))
     return None
 
 
-def _reach(drawing: Drawing) -> tuple[float, float] | None:
+def _reach(drawing: SynapseSampler) -> tuple[float, float] | None:
     """The largest weight of a projection and a typical one, in size; None where that is unknown."""
     if drawing.weight is not None:
         return abs(drawing.weight), abs(drawing.weight)

@@ -9,7 +9,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from .probing import Sampler
+from .probes import BoundProbe
 
 # Steps and units of the spikes of each population, in order.
 Found = Mapping[str, tuple[NDArray[np.int32], NDArray[np.int32]]]
@@ -61,7 +61,7 @@ class SpikeMemory(SpikeSink):
 class StateMemory(StateSink):
     """Keeps samples in memory."""
 
-    def __init__(self, samplers: Sequence[Sampler]) -> None:
+    def __init__(self, samplers: Sequence[BoundProbe]) -> None:
         self.samplers = samplers
         self.pieces: list[list[NDArray]] = [[] for _ in samplers]
 

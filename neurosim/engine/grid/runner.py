@@ -10,11 +10,16 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from .plan import Plan
-from .probing import Sampler, Window, reach, window
-from .result import Work
+from ..compile.network import CompiledNetwork
+from ..result import Work
+from .probes import (
+    BoundProbe,
+    SampleWindow,
+    open_window,
+    window_end,
+)
 from .sinks import SpikeSink, StateSink
-from .windows import Source
+from .sources import EventSource
 from .work import layers
 from .workspace import Workspace
 
@@ -24,19 +29,19 @@ FIRST_PIECE = 16  # steps
 
 
 @dataclass(frozen=True, eq=False)
-class Count:
+class Counters:
     """A workspace's counters at one moment."""
 
     tallies: list[NDArray[np.int64]]
     changes: NDArray[np.int64]
     drawn: NDArray[np.int64]
 
-    def __sub__(self, before: Count) -> Count:
+    def __sub__(self, before: Counters) -> Counters:
         tallies = [a - b for a, b in zip(self.tallies, before.tallies, strict=True)]
-        return Count(tallies, self.changes - before.changes, self.drawn - before.drawn)
+        return Counters(tallies, self.changes - before.changes, self.drawn - before.drawn)
 
 
-class Player:
+class Runner:
     """Plays on one workspace.
 
     Attributes:
@@ -46,9 +51,9 @@ class Player:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: CompiledNetwork,
         recorded: tuple[str, ...],
-        samplers: Sequence[Sampler],
+        samplers: Sequence[BoundProbe],
         count_updates: bool,
         threads: int = 1,
         bounded: bool = False,
@@ -56,9 +61,9 @@ class Player:
         """bounded: samples are handed on in pieces of bounded size, for a sink that does not keep them."""
         self.plan, self.samplers, self.count_updates, self.bounded = plan, samplers, count_updates, bounded
         self.workspace = Workspace(plan, recorded, count_updates, threads)
-        self.sources: Mapping[int, Source] = {}
+        self.sources: Mapping[int, EventSource] = {}
         self.trial = 0
-        self._window: Window | None = None
+        self._window: SampleWindow | None = None
         # The steps at which the window, and the events that are being played, end.
         self._stop = self._events_end = 0
 
@@ -66,7 +71,7 @@ class Player:
     def step(self) -> int:
         return self.workspace.step
 
-    def begin(self, sources: Mapping[int, Source], trial: int) -> None:
+    def begin(self, sources: Mapping[int, EventSource], trial: int) -> None:
         """Back to the initial state, to play these; the counters go on."""
         self.sources, self.trial, self._window = sources, trial, None
         self._stop = self._events_end = 0
@@ -108,10 +113,10 @@ class Player:
         kept["cursors"][:] = 0
         return kept
 
-    def count(self) -> Count:
+    def count(self) -> Counters:
         """The counters as they stand."""
         workspace = self.workspace
-        return Count([tally.copy() for tally in workspace.tallies], workspace.changes.copy(), workspace.drawn.copy())
+        return Counters([tally.copy() for tally in workspace.tallies], workspace.changes.copy(), workspace.drawn.copy())
 
     def _open(self, last: int) -> None:
         """Events for the steps to come, and room for their samples."""
@@ -123,8 +128,8 @@ class Player:
         self._stop = min(self._events_end, last)
         if self.samplers:
             if self.bounded:
-                self._stop = min(self._stop, reach(self.samplers, first))
-            self._window = window(self.samplers, first, self._stop)
+                self._stop = min(self._stop, window_end(self.samplers, first))
+            self._window = open_window(self.samplers, first, self._stop)
             workspace.sample(self._window.table, self._window.alive)
 
     def _hand_on(self, states: StateSink) -> None:
@@ -142,10 +147,10 @@ class Player:
         workspace.restore(new, 0)
 
     def _no_probes(self) -> NDArray[np.int64]:
-        return window([], 0, 0).table
+        return open_window([], 0, 0).table
 
 
-def work(plan: Plan, counts: Sequence[Count], steps: int, count_updates: bool) -> Work:
+def work(plan: CompiledNetwork, counts: Sequence[Counters], steps: int, count_updates: bool) -> Work:
     """The layers of all `counts` together, over `steps` in all."""
     counted = cast("Sequence[Workspace]", counts)  # of a workspace, only what `Count` has is looked at
     return Work(lambda: layers(plan, counted, steps, count_updates))

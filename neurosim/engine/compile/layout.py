@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..network import Network
-from ..synapses import Distribution
+from ...network import Network
+from ...synapses import Distribution
 
-# A block is worth a thread's while from about so many units; more than MOST_BLOCKS only where a page would overflow.
-BLOCK, MOST_BLOCKS = 2048, 16
+# A block is worth a thread's while from about so many units; more than MAX_BLOCKS only where a page would overflow.
+BLOCK_UNITS, MAX_BLOCKS = 2048, 16
 # Slots of a page: what two bytes can name.
-PAGE = 1 << 16
-GROUP = 64
+PAGE_SLOTS = 1 << 16
+FLAG_GROUP = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,17 +53,17 @@ class Layout:
 def lay_out(network: Network) -> Layout:
     """Cut a network into blocks."""
     sizes = np.array([population.size for population in network.populations], np.int64)
-    blocks = max(1, min(MOST_BLOCKS, 1 << (max(1, int(sizes.sum()) // BLOCK).bit_length() - 1)))
+    blocks = max(1, min(MAX_BLOCKS, 1 << (max(1, int(sizes.sum()) // BLOCK_UNITS).bit_length() - 1)))
     while True:
-        parts = -(-sizes // (blocks * GROUP)) * GROUP
+        parts = -(-sizes // (blocks * FLAG_GROUP)) * FLAG_GROUP
         block_slots = int(parts.sum())
-        if block_slots <= PAGE:
+        if block_slots <= PAGE_SLOTS:
             break
         blocks *= 2
     # Rows by delay are read page by page, each by one thread: two pages at least. Others are read in one go.
     drawn = any(isinstance(projection.delay, Distribution) for projection in network.projections)
     page_blocks = max(1, blocks // 2) if drawn else blocks
-    while page_blocks * block_slots > PAGE:
+    while page_blocks * block_slots > PAGE_SLOTS:
         page_blocks //= 2
     offsets = np.concatenate([[0], np.cumsum(parts)[:-1]]).astype(np.int64)
     return Layout(blocks, page_blocks, parts, offsets, block_slots, sizes)

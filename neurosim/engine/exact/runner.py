@@ -16,19 +16,19 @@ from ...kernels import exact
 from ...network import Network
 from ...neurons import Neuron
 from ...spikes import GRID_SLACK, Recordings, Spikes
-from ..inputs import Drive
+from ..inputs import RunInputs
 from ..result import Probe, Progress, Result
 from .inputs import check_delays, events
-from .plan import Plan, compile_exact
+from .network import ExactNetwork, compile_exact
 from .work import layers
 from .workspace import Workspace
 
 Found = dict[str, tuple[NDArray[np.float64], NDArray[np.int32]]]
 
 
-def run(
+def run_exact(
     network: Network,
-    drive: Drive,
+    drive: RunInputs,
     seed: int,
     trial: int,
     threads: int,
@@ -80,8 +80,8 @@ class _Report:
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    plan: Plan
-    drive: Drive
+    plan: ExactNetwork
+    drive: RunInputs
     probes: tuple[Probe, ...]
     trial: int
     report: _Report
@@ -139,7 +139,7 @@ def _run_long(task: _Task, workspace: Workspace) -> tuple[Found, list[NDArray]]:
 
 
 def _probe_table(
-    plan: Plan, probes: Sequence[Probe], duration: float
+    plan: ExactNetwork, probes: Sequence[Probe], duration: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], list[NDArray], list[NDArray]]:
     """The run loop's table, its intervals, the arrays it will fill, and arrays to be kept alive."""
     table: NDArray[np.int64] = np.zeros((len(probes), exact.PROBE_COLUMNS), np.int64)
@@ -166,7 +166,7 @@ def _probe_table(
 
 
 def _spikes(
-    plan: Plan, drive: Drive, name: str, found: list[tuple[NDArray[np.float64], NDArray[np.int32]]]
+    plan: ExactNetwork, drive: RunInputs, name: str, found: list[tuple[NDArray[np.float64], NDArray[np.int32]]]
 ) -> Spikes | Recordings:
     population = plan.network.population(name)
     if drive.batch is None:
@@ -190,5 +190,5 @@ def _spikes(
     )
 
 
-def _states(drive: Drive, outputs: list[NDArray]) -> NDArray | list[NDArray]:
+def _states(drive: RunInputs, outputs: list[NDArray]) -> NDArray | list[NDArray]:
     return outputs[0] if drive.batch is None else outputs

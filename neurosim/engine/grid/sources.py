@@ -11,17 +11,17 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, require
-from ..spikes import GRID_SLACK, Spikes
+from ...errors import NeurosimInputError, require
+from ...spikes import GRID_SLACK, Spikes
 from .workspace import Events
 
 # Events a window holds, or more where one step has more: 3 MB, and changing windows costs a copy of the state.
-MOST = 1 << 18
+WINDOW_EVENTS = 1 << 18
 # Steps are counted in 32 bits in the output.
-MOST_STEPS = 2**31 - 2
+MAX_STEPS = 2**31 - 2
 
 
-class Source(ABC):
+class EventSource(ABC):
     """What one spike source plays. Asked for one stretch after another, each starting at or after the one before."""
 
     @abstractmethod
@@ -36,7 +36,7 @@ class Source(ABC):
 
 
 @final
-class Held(Source):
+class InMemorySource(EventSource):
     """A recording in memory.
 
     Args:
@@ -46,7 +46,7 @@ class Held(Source):
         most: events of a window.
     """
 
-    def __init__(self, spikes: Spikes, clock: float, thing: str, most: int = MOST) -> None:
+    def __init__(self, spikes: Spikes, clock: float, thing: str, most: int = WINDOW_EVENTS) -> None:
         self.spikes, self.clock, self.thing, self.most = spikes, clock, thing, most
 
     def take(self, first: int, last: int) -> tuple[Events, int]:
@@ -55,9 +55,9 @@ class Held(Source):
         start = int(np.searchsorted(times, (first - 1) * self.clock)) if first else 0
         while True:
             end = min(start + most, len(times))
-            steps = gridded(times[start:end], self.clock, self.thing)
+            steps = steps_of_times(times[start:end], self.clock, self.thing)
             if end == len(times):
-                stop = MOST_STEPS + 1
+                stop = MAX_STEPS + 1
                 break
             # The last step may have events beyond `end`.
             stop = int(steps[-1])
@@ -65,22 +65,24 @@ class Held(Source):
                 break
             most *= 2
         a, b = np.searchsorted(steps, (first, stop))
-        units = checked(self.spikes.units[start + a : start + b], self.spikes.size, self.thing)
+        units = checked_units(self.spikes.units[start + a : start + b], self.spikes.size, self.thing)
         return Events(steps[a:b], units), stop
 
 
 @final
-class Streamed(Source):
+class StreamedSource(EventSource):
     """A recording that comes as windows, each following the one before: window k starts where window k - 1 ends, and
     its times count from there, as `Spikes.window` gives them. Silence follows the last.
 
     Args:
         windows: read once, in order, no further than the run needs.
         size: units of the population.
-        clock, thing, most: as `Held`.
+        clock, thing, most: as `InMemorySource`.
     """
 
-    def __init__(self, windows: Iterable[Spikes], size: int, clock: float, thing: str, most: int = MOST) -> None:
+    def __init__(
+        self, windows: Iterable[Spikes], size: int, clock: float, thing: str, most: int = WINDOW_EVENTS
+    ) -> None:
         self.windows: Iterator[Spikes] | None = iter(windows)
         self.size, self.clock, self.thing, self.most = size, clock, thing, most
         # Where the next window starts, exactly: a sum of many rounded durations would drift over the grid.
@@ -95,7 +97,7 @@ class Streamed(Source):
         while self.windows is not None and (self.until <= first or (self.until < last and held < self.most)):
             window = next(self.windows, None)
             if window is None:
-                self.windows, self.until = None, MOST_STEPS + 1
+                self.windows, self.until = None, MAX_STEPS + 1
                 break
             pieces.append(self._grid(window))
             held += len(pieces[-1][0])
@@ -116,14 +118,14 @@ class Streamed(Source):
         if not isinstance(window, Spikes):
             raise NeurosimInputError(f"{self.thing}: must yield Spikes (got {type(window).__name__})")
         require(window.size == self.size, self.thing, f"must have the population's {self.size} units", window.size)
-        steps = gridded(window.times + float(self.start), self.clock, self.thing)
+        steps = steps_of_times(window.times + float(self.start), self.clock, self.thing)
         self.start += Fraction(window.duration)
         self.until = math.floor(float(self.start) / self.clock + GRID_SLACK)
-        require(self.until <= MOST_STEPS, self.thing, f"must be < {MOST_STEPS} steps of the clock", float(self.start))
-        return steps, checked(window.units, self.size, self.thing)
+        require(self.until <= MAX_STEPS, self.thing, f"must be < {MAX_STEPS} steps of the clock", float(self.start))
+        return steps, checked_units(window.units, self.size, self.thing)
 
 
-def gridded(times: NDArray[np.float64], clock: float, thing: str) -> NDArray[np.int32]:
+def steps_of_times(times: NDArray[np.float64], clock: float, thing: str) -> NDArray[np.int32]:
     """[n] the step of each event: step k holds `k clock <= t < (k + 1) clock`.
 
     Raises:
@@ -133,11 +135,11 @@ def gridded(times: NDArray[np.float64], clock: float, thing: str) -> NDArray[np.
     if steps.size:
         require(bool((steps[1:] >= steps[:-1]).all()), f"{thing}: times", "must be ascending", "an earlier one")
         require(steps[0] >= 0, f"{thing}: times", "must be >= 0 s", times[0])
-        require(steps[-1] <= MOST_STEPS, f"{thing}: times", f"must be < {MOST_STEPS} steps of the clock", times[-1])
+        require(steps[-1] <= MAX_STEPS, f"{thing}: times", f"must be < {MAX_STEPS} steps of the clock", times[-1])
     return steps.astype(np.int32)
 
 
-def checked(units: NDArray, size: int, thing: str) -> NDArray[np.int32]:
+def checked_units(units: NDArray, size: int, thing: str) -> NDArray[np.int32]:
     """The units as int32.
 
     Raises:

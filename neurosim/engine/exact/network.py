@@ -8,11 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NeurosimInputError, require
-from ...network import Network, PoissonSource, Population, Projection
+from ...network import (
+    Network,
+    PoissonSource,
+    Population,
+    Projection,
+)
 from ...neurons import NEURONS, ExactNeuron, Neuron
 from ...random import rng_key
 from ...synapses import Distribution, Rows, draw
-from ..plan import check_memory
+from ..compile.network import check_memory
 from .callbacks import callbacks
 
 REAL = np.dtype(np.float64)
@@ -80,7 +85,7 @@ class Noise:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class ExactNetwork:
     """What `compile_exact` makes; index p is that of `network.populations`.
 
     `sources` holds Poisson sources by population: the rate of all units together, and the stream.
@@ -94,7 +99,7 @@ class Plan:
     noises: tuple[Noise, ...]
 
 
-def compile_exact(network: Network, seed: int) -> Plan:
+def compile_exact(network: Network, seed: int) -> ExactNetwork:
     """Draw and lay out everything that does not change while the network runs.
 
     Raises:
@@ -124,7 +129,7 @@ def compile_exact(network: Network, seed: int) -> Plan:
         )
         for stimulus in network.stimuli
     )
-    return Plan(
+    return ExactNetwork(
         network,
         seed,
         {p: _cells(pop, seed) for p, pop in populations if isinstance(pop.model, Neuron)},

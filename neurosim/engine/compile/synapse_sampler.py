@@ -11,12 +11,17 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import require
-from ..network import Network, Projection
-from ..random import rng_key
-from ..synapses import Distribution, Maker, Rows, draw
+from ...errors import require
+from ...network import Network, Projection
+from ...random import rng_key
+from ...synapses import (
+    Distribution,
+    Maker,
+    Rows,
+    draw,
+)
 
-LONGEST_DELAY = 2**16 - 1
+MAX_DELAY = 2**16 - 1
 # Synapses drawn at a time: enough to outweigh the calls, and few enough that what is held of them is small.
 CHUNK = 1 << 19
 
@@ -24,7 +29,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
-class Drawing:
+class SynapseSampler:
     """Draws a projection.
 
     Attributes:
@@ -50,7 +55,7 @@ class Drawing:
     def synapses(self) -> int:
         return int(self.before[-1])
 
-    def forget(self) -> Drawing:
+    def forget(self) -> SynapseSampler:
         """The same without the synapses that its pattern may hold, which `prepare` makes again."""
         return replace(self, _made=_forgotten)
 
@@ -87,7 +92,7 @@ def _forgotten(first: int, last: int) -> Rows:
 
 def to_steps(projection: Projection, delays: NDArray, clock: float) -> NDArray[np.uint16]:
     """Delays in s to whole steps, halves up; raises where that is none, or more than can be counted."""
-    from ..kernels.rows import steps_of
+    from ...kernels.rows import steps_of
 
     steps = np.empty(len(delays), np.uint16)
     low, high = steps_of(delays, clock, steps)
@@ -96,11 +101,11 @@ def to_steps(projection: Projection, delays: NDArray, clock: float) -> NDArray[n
         hint = "; give the distribution a `low`" if isinstance(projection.delay, Distribution) else ""
         rule = f"must round to at least one step of {clock:g} s{hint}"
         require(low >= 1, thing, rule, float(np.min(delays)))
-        require(high <= LONGEST_DELAY, thing, f"must be <= {LONGEST_DELAY} steps of {clock:g} s", float(np.max(delays)))
+        require(high <= MAX_DELAY, thing, f"must be <= {MAX_DELAY} steps of {clock:g} s", float(np.max(delays)))
     return steps
 
 
-def prepare(network: Network, projection: Projection, clock: float, seed: int, threads: int) -> Drawing:
+def build_sampler(network: Network, projection: Projection, clock: float, seed: int, threads: int) -> SynapseSampler:
     """Everything but the synapses themselves, of which patterns that cannot tell their number are made here.
 
     Raises:
@@ -114,7 +119,7 @@ def prepare(network: Network, projection: Projection, clock: float, seed: int, t
     maker, chunks = _counted(maker, sides[0].size, expected, threads)
     own = maker.rows(0, 0).weights is not None
     delay = _one(projection.delay)
-    return Drawing(
+    return SynapseSampler(
         projection,
         source,
         target,

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import NeurosimInputError
-from ..neurons import Neuron
+from ...errors import NeurosimInputError
+from ...neurons import Neuron
 
 
 def callback(neuron: Neuron, real: np.dtype) -> int:

@@ -7,14 +7,16 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..measure import LayerCounts
-from .plan import Plan
+from ...measure import LayerCounts
+from ..compile.network import CompiledNetwork
 from .workspace import Workspace
 
 UNCOUNTED = "counting changed membranes was not asked for: simulate(..., count_updates=True)"
 
 
-def layers(plan: Plan, workspaces: Sequence[Workspace], steps: int, count_updates: bool) -> tuple[LayerCounts, ...]:
+def layers(
+    plan: CompiledNetwork, workspaces: Sequence[Workspace], steps: int, count_updates: bool
+) -> tuple[LayerCounts, ...]:
     """One layer a population of neurons; `steps` is the sum over all recordings."""
     populations = range(len(plan.network.populations))
     tallies = [np.sum([workspace.tallies[p] for workspace in workspaces], axis=0) for p in populations]
@@ -25,7 +27,7 @@ def layers(plan: Plan, workspaces: Sequence[Workspace], steps: int, count_update
 
 
 def _layer(
-    plan: Plan, p: int, tallies: list[NDArray], drawn: NDArray, steps: int, updates: NDArray | None
+    plan: CompiledNetwork, p: int, tallies: list[NDArray], drawn: NDArray, steps: int, updates: NDArray | None
 ) -> LayerCounts:
     cells, size = plan.cells[p], plan.network.populations[p].size
     joints = [number for number, drawing in enumerate(plan.drawings) if drawing.target == p]
@@ -62,9 +64,9 @@ def _layer(
     )
 
 
-def _bytes(plan: Plan, joints: Sequence[int]) -> Iterator[int]:
+def _bytes(plan: CompiledNetwork, joints: Sequence[int]) -> Iterator[int]:
     """What some projections take of the memory of each path, by their share of its synapses."""
-    yield from (lesson.nbytes for lesson in plan.lessons if lesson.number in joints)
+    yield from (lesson.nbytes for lesson in plan.plastic if lesson.number in joints)
     for path in plan.paths:
         mine = sum(plan.drawings[number].synapses for number in path.drawings if number in joints)
         every = sum(plan.drawings[number].synapses for number in path.drawings)

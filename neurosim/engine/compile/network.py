@@ -9,21 +9,26 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, require
-from ..network import Network, PoissonInput, Population, Projection
-from ..neurons import Neuron
-from ..random import rng_key
-from ..synapses import Distribution, draw
+from ...errors import NeurosimInputError, require
+from ...network import (
+    Network,
+    PoissonInput,
+    Population,
+    Projection,
+)
+from ...neurons import Neuron
+from ...random import rng_key
+from ...synapses import Distribution, draw
 from .callback import callback
-from .drawing import Drawing, in_threads, prepare
 from .layout import Layout, lay_out
-from .learning import Lesson, bytes_each, lessons
-from .paths import Builder, Path
+from .plastic import PlasticSynapses, compile_plastic, plastic_bytes
+from .row_tables import RowTable, RowTableBuilder
+from .synapse_sampler import SynapseSampler, build_sampler, in_threads
 
 # Beyond this many expected events a step, a Poisson count by thresholds is no longer worth its table.
-LARGEST_MEAN = 500.0
+MAX_MEAN = 500.0
 # Steps from one meeting of the threads to the next, where no delay asks for fewer.
-LONGEST_INTERVAL = 64
+MAX_INTERVAL = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +70,7 @@ class Noise:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class CompiledNetwork:
     """What `compile_network` makes; index p is that of `network.populations`."""
 
     network: Network
@@ -76,37 +81,37 @@ class Plan:
     poisson: dict[int, Noise]
     noises: tuple[Noise, ...]
     layout: Layout
-    drawings: tuple[Drawing, ...]
-    paths: tuple[Path, ...]
+    drawings: tuple[SynapseSampler, ...]
+    paths: tuple[RowTable, ...]
     degrees: tuple[NDArray[np.int32], ...]
-    lessons: tuple[Lesson, ...]
+    plastic: tuple[PlasticSynapses, ...]
 
     @property
     def interval(self) -> int:
         """Steps for which all spikes that can fall due are known when they begin: the shortest delay."""
-        from ..kernels.deliver import GROUPS
+        from ...kernels.deliver import GROUPS
 
         paths = [1 if path.form == GROUPS else path.delay for path in self.paths]
-        return min([LONGEST_INTERVAL, *paths, *(lesson.lead for lesson in self.lessons)])
+        return min([MAX_INTERVAL, *paths, *(lesson.lead for lesson in self.plastic)])
 
     @property
     def depth(self) -> int:
         """Steps that the queue holds: the longest delay in it and the present one."""
-        from ..kernels.deliver import QUEUE
+        from ...kernels.deliver import QUEUE
 
         return 1 + max((path.longest for path in self.paths if path.form == QUEUE), default=0)
 
     @property
     def history(self) -> int:
         """Steps whose spikes are still needed."""
-        from ..kernels.deliver import QUEUE
+        from ...kernels.deliver import QUEUE
 
         paths = [path.longest for path in self.paths if path.form != QUEUE]
-        return max([self.interval, *paths, *(lesson.reach for lesson in self.lessons)])
+        return max([self.interval, *paths, *(lesson.reach for lesson in self.plastic)])
 
     def route(self, number: int) -> Route:
         """The synapses of a projection, one by one."""
-        drawing = prepare(self.network, self.drawings[number].projection, self.clock, self.seed, 1)
+        drawing = build_sampler(self.network, self.drawings[number].projection, self.clock, self.seed, 1)
         made = drawing.rows(0, len(drawing.before) - 1)
         weights = None if drawing.weight is not None else drawing.weights(made, 0).astype(self.real)
         delays = None if drawing.delay is not None else drawing.delays(made, 0)
@@ -131,7 +136,7 @@ class Plan:
 
 def compile_network(
     network: Network, clock: float, seed: int, real: np.dtype, threads: int = 1, plain: bool = False
-) -> Plan:
+) -> CompiledNetwork:
     """Draw and lay out everything that does not change while the network runs.
 
     Args:
@@ -148,10 +153,10 @@ def compile_network(
     degrees: list[NDArray[np.int32]] = [
         np.zeros(network.population(d.projection.source).size, np.int32) for d in drawings
     ]
-    paths = Builder(network, layout, drawings, real, threads, degrees).build(plain)
-    taught = lessons(network, drawings, clock, real, degrees)
+    paths = RowTableBuilder(network, layout, drawings, real, threads, degrees).build(plain)
+    taught = compile_plastic(network, drawings, clock, real, degrees)
     populations = list(enumerate(network.populations))
-    return Plan(
+    return CompiledNetwork(
         network,
         clock,
         seed,
@@ -167,13 +172,13 @@ def compile_network(
     )
 
 
-def _prepare_all(network: Network, clock: float, seed: int, threads: int) -> list[Drawing]:
+def _prepare_all(network: Network, clock: float, seed: int, threads: int) -> list[SynapseSampler]:
     """All projections, several at a time if there are several."""
     each = max(1, threads // max(1, len(network.projections)))
-    ready: dict[int, Drawing] = {}
+    ready: dict[int, SynapseSampler] = {}
 
     def one(number: int) -> None:
-        ready[number] = prepare(network, network.projections[number], clock, seed, each)
+        ready[number] = build_sampler(network, network.projections[number], clock, seed, each)
 
     in_threads(one, list(range(len(network.projections))), threads)
     return [ready[number] for number in range(len(network.projections))]
@@ -186,7 +191,7 @@ def check_memory(network: Network, real: np.dtype) -> None:
         source, target = (network.population(name).side for name in (projection.source, projection.target))
         each = 6 + (np.ndim(projection.weight) > 0 or isinstance(projection.weight, Distribution)) * real.itemsize  # type: ignore[arg-type]
         each += 2 * (np.ndim(projection.delay) > 0 or isinstance(projection.delay, Distribution))  # type: ignore[arg-type]
-        each += bytes_each(projection, real)
+        each += plastic_bytes(projection, real)
         need += 24.0 * source.size + each * projection.pattern.expected(source, target)
     free = free_memory()
     if free is not None and need > free:
@@ -234,9 +239,9 @@ def _noise(network: Network, stimulus: PoissonInput, number: dict[str, int], clo
 
 
 def _thresholds(rate: float, clock: float, thing: str) -> NDArray[np.uint32]:
-    from ..kernels.random import poisson_thresholds
+    from ...kernels.random import poisson_thresholds
 
     mean = rate * clock
-    require(mean <= LARGEST_MEAN, thing, f"must be <= {LARGEST_MEAN / clock:g} spikes/s at steps of {clock:g} s", rate)
+    require(mean <= MAX_MEAN, thing, f"must be <= {MAX_MEAN / clock:g} spikes/s at steps of {clock:g} s", rate)
     require(math.isfinite(mean), thing, "must be finite", rate)
     return poisson_thresholds(mean)

@@ -14,12 +14,20 @@ from numpy.typing import NDArray
 from ..errors import lookup
 from ..network import Network
 from ..spikes import Recordings, Spikes
-from .inputs import Drive, Input, read
-from .player import Count, Player, work
+from .grid.runner import Counters, Runner, work
+from .grid.sinks import SpikeMemory, StateMemory
+from .grid.sources import InMemorySource
+from .inputs import Input, RunInputs, read_inputs
 from .result import Probe, Progress, Result
-from .simulation import PRECISIONS, Reporter, Simulation, check_numbers, cores, recorded, steps_of
-from .sinks import SpikeMemory, StateMemory
-from .windows import Held
+from .simulation import (
+    PRECISIONS,
+    Reporter,
+    Simulation,
+    check_numbers,
+    cores,
+    recorded,
+    steps_of,
+)
 
 
 def simulate(
@@ -63,10 +71,10 @@ def simulate(
     """
     started = time.perf_counter()
     check_numbers(clock, seed, trial)
-    drive = read(network, inputs, duration, clock)
+    drive = read_inputs(network, inputs, duration, clock)
     names = recorded(network, record)
     if clock is None:
-        from .exact import run as run_exact
+        from .exact import run_exact
 
         lookup(PRECISIONS, precision, "simulate.precision")
         return run_exact(network, drive, seed, trial, cores(threads), names, probes, progress, started)
@@ -115,13 +123,13 @@ class _Batch:
     """Recordings that each start anew; recording i is trial `trial + i`."""
 
     simulation: Simulation
-    drive: Drive
+    drive: RunInputs
     trial: int
     report: Reporter
 
-    def run(self, players: list[Player]) -> Iterator[_Outcome]:
+    def run(self, players: list[Runner]) -> Iterator[_Outcome]:
         """Every recording, in order."""
-        idle: queue.SimpleQueue[Player] = queue.SimpleQueue()
+        idle: queue.SimpleQueue[Runner] = queue.SimpleQueue()
         for player in players:
             idle.put(player)
 
@@ -141,19 +149,19 @@ class _Batch:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def play(self, player: Player, index: int) -> _Outcome:
+    def play(self, player: Runner, index: int) -> _Outcome:
         clock = self.simulation.clock
         spikes, states = SpikeMemory(self.simulation.recorded), StateMemory(player.samplers)
         given = {p: found[index] for p, found in self.drive.given.items() if isinstance(found, Recordings)}
         thing = f"simulate.inputs: recording {index}"
-        player.begin({p: Held(one, clock, thing) for p, one in given.items()}, self.trial + index)
+        player.begin({p: InMemorySource(one, clock, thing) for p, one in given.items()}, self.trial + index)
         player.play(self.steps(index), spikes, states)
         return _Outcome(spikes.take(), states.take(), player.workspace.learning.weights())
 
     def steps(self, index: int) -> int:
         return steps_of(float(self.drive.durations[index]), self.simulation.clock)
 
-    def result(self, outcomes: Sequence[_Outcome], counts: Sequence[Count]) -> Result:
+    def result(self, outcomes: Sequence[_Outcome], counts: Sequence[Counters]) -> Result:
         simulation, steps = self.simulation, sum(self.steps(i) for i in range(len(self.drive)))
         return Result(
             {name: self._recordings(name, [o.spikes[name] for o in outcomes]) for name in simulation.recorded},

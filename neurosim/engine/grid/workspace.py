@@ -11,19 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError
-from ..kernels import clocked, deliver
-from ..kernels.bits import STRIP
-from ..kernels.machine import APART
-from ..kernels.random import passed_thresholds
-from .learning import Learning
-from .paths import aligned
-from .plan import Plan
+from ...errors import NeurosimInputError
+from ...kernels import clocked, deliver
+from ...kernels.bits import STRIP
+from ...kernels.machine import APART
+from ...kernels.random import passed_thresholds
+from ..compile.network import CompiledNetwork
+from ..compile.plastic import PlasticState
+from ..compile.row_tables import aligned
 
 # Steps run between two looks at the logs.
 WINDOW = 1000
 # Neurons stepped from one meeting of the threads to the next below which meeting costs more than sharing gains.
-LEAST_WORK = 6000
+MIN_WORK = 6000
 # Reads of a barrier before a thread gives its core away: some tens of microseconds.
 SPINS = 4000
 ROOM = 1 << 14
@@ -52,7 +52,7 @@ class Workspace:
         threads: that share the work; results do not depend on them.
     """
 
-    def __init__(self, plan: Plan, recorded: tuple[str, ...], count_updates: bool, threads: int = 1) -> None:
+    def __init__(self, plan: CompiledNetwork, recorded: tuple[str, ...], count_updates: bool, threads: int = 1) -> None:
         self.plan, self.recorded = plan, recorded
         layout, populations = plan.layout, plan.network.populations
         self.threads = _threads(plan, threads)
@@ -72,7 +72,7 @@ class Workspace:
         self._filler: NDArray[np.uint64] = aligned((-(-layout.slots // STRIP) * 8,), np.uint64)
         self._cursors = np.zeros((len(populations), layout.blocks), np.int64)
         self._keep: list[NDArray] = []
-        self.learning = Learning(plan.lessons, layout, self.threads)
+        self.learning = PlasticState(plan.plastic, layout, self.threads)
         self._paths, self._path_weights = self._path_table()
         self._takes, self._take_weights, ranges = self._take_table()
         self._units = np.zeros((len(populations), clocked.UNIT_COLUMNS), np.int64)
@@ -386,7 +386,7 @@ class Workspace:
                 kinds[clocked.TAKE_SUMS, path.receptor] = 0.0  # what its counters cannot hold
             else:
                 kinds[TAKEN[path.form], path.receptor] = path.weight
-        for lesson in self.plan.lessons:
+        for lesson in self.plan.plastic:
             if lesson.target == p:
                 kinds[clocked.TAKE_SUMS, lesson.receptor] = 0.0
         for (kind, receptor), weight in sorted(kinds.items()):
@@ -407,13 +407,13 @@ TAKEN = {
 }
 
 
-def _threads(plan: Plan, threads: int) -> int:
+def _threads(plan: CompiledNetwork, threads: int) -> int:
     """How many are worth starting."""
     units = sum(len(cells.initial[0]) for cells in plan.cells.values())
     most = plan.layout.blocks
     if any(path.form == deliver.GROUPS for path in plan.paths):
         most = plan.layout.pages  # the groups of a page are read by one
-    return 1 if units * plan.interval < LEAST_WORK else max(1, min(threads, most))
+    return 1 if units * plan.interval < MIN_WORK else max(1, min(threads, most))
 
 
 def _cores() -> int:

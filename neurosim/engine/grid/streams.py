@@ -14,22 +14,22 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimFormatError
-from ..files.journal import Journal, block_sizes, read_blocks
-from ..files.sonata import Extent, PutSpikes, write_sonata_pieces
-from ..files.states import States, write_states_pieces
-from ..network import Network
-from .probing import Sampler
+from ...errors import NeurosimFormatError
+from ...files.journal import Journal, block_sizes, read_blocks
+from ...files.sonata import Extent, PutSpikes, write_sonata_pieces
+from ...files.states import States, write_states_pieces
+from ...network import Network
+from .probes import BoundProbe
 from .sinks import Found, SpikeSink, StateSink
 
 
-def part(path: Path) -> Path:
+def journal_path(path: Path) -> Path:
     """Where the journal of a stream to `path` lies."""
     return path.with_name(f"{path.name}.part")
 
 
 @dataclass(frozen=True)
-class Place:
+class StreamTarget:
     """Where a stream goes, and what run it is of.
 
     Attributes:
@@ -59,8 +59,8 @@ class Place:
             "names": list(names),
         }
         if size is None:
-            return Journal.create(part(self.path), about)
-        journal = Journal.reopen(part(self.path), size)
+            return Journal.create(journal_path(self.path), about)
+        journal = Journal.reopen(journal_path(self.path), size)
         for key in ("kind", "network", "clock", "names"):
             if journal.about.get(key) != about[key]:
                 journal.close()
@@ -76,7 +76,7 @@ class SpikeStream(SpikeSink):
 
     kind = "spikes"
 
-    def __init__(self, place: Place, network: Network, names: Sequence[str], size: int | None = None) -> None:
+    def __init__(self, place: StreamTarget, network: Network, names: Sequence[str], size: int | None = None) -> None:
         self.place, self.network, self.names = place, network, list(names)
         self.journal = place.journal("spikes", self.names, size)
 
@@ -129,7 +129,7 @@ class StateStream(StateSink):
 
     kind = "states"
 
-    def __init__(self, place: Place, samplers: Sequence[Sampler], size: int | None = None) -> None:
+    def __init__(self, place: StreamTarget, samplers: Sequence[BoundProbe], size: int | None = None) -> None:
         self.place, self.samplers = place, samplers
         self.names = [sampler.probe.name for sampler in samplers]
         self.journal = place.journal("states", self.names, size)
@@ -168,7 +168,7 @@ class StateStream(StateSink):
             sampler = self.samplers[tag]
             yield tag, data.view(sampler.real).reshape(-1, sampler.units.size)
 
-    def _about(self, sampler: Sampler) -> States:
+    def _about(self, sampler: BoundProbe) -> States:
         interval = sampler.interval * self.place.clock
         first = sampler.before(self.journal.about["first"])
         return States(

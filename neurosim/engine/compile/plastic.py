@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import require
-from ..kernels import lessons as table
-from ..kernels import plasticity as kernel
-from ..network import Network, Projection
-from ..plasticity import Modulation, ShortTermPlasticity, Terms
-from .drawing import LONGEST_DELAY, Drawing
+from ...errors import require
+from ...kernels import lessons as table
+from ...kernels import plasticity as kernel
+from ...network import Network, Projection
+from ...plasticity import Modulation, ShortTermPlasticity, Terms
 from .layout import Layout
+from .synapse_sampler import MAX_DELAY, SynapseSampler
 
 if TYPE_CHECKING:
-    from ..synapses import Rows
+    from ...synapses import Rows
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
+class PlasticSynapses:
     """Those synapses of a projection that have one delay.
 
     Attributes:
@@ -71,38 +71,42 @@ class Lesson:
         return self.offsets.nbytes + each * len(self.targets)
 
 
-def bytes_each(projection: Projection, real: np.dtype) -> int:
+def plastic_bytes(projection: Projection, real: np.dtype) -> int:
     """Bytes a synapse of a projection takes beyond its 6, if it learns: while it is made, and as one run has it."""
-    if not learns(projection):
+    if not is_plastic(projection):
         return 0
     rule = projection.plasticity.terms() if projection.plasticity else None
     # Drawn in float64, sorted by delay; then target and weight of the plan, weight, index and eligibility of the run.
     return 24 + 2 * real.itemsize + 8 * (rule is not None) + 16 * (rule is not None and rule.modulation is not None)
 
 
-def learns(projection: Projection) -> bool:
+def is_plastic(projection: Projection) -> bool:
     """Whether a projection is made of lessons."""
     return projection.plasticity is not None or projection.short_term is not None
 
 
-def lessons(
-    network: Network, drawings: Sequence[Drawing], clock: float, real: np.dtype, degrees: Sequence[NDArray[np.int32]]
-) -> tuple[Lesson, ...]:
+def compile_plastic(
+    network: Network,
+    drawings: Sequence[SynapseSampler],
+    clock: float,
+    real: np.dtype,
+    degrees: Sequence[NDArray[np.int32]],
+) -> tuple[PlasticSynapses, ...]:
     """All lessons of a network; `degrees` [projections][sources] receives the synapses of weight other than zero.
 
     Raises:
         NeurosimInputError: weights beyond the bounds of their rule, a delay of no step or of too many.
     """
-    made: list[Lesson] = []
+    made: list[PlasticSynapses] = []
     for number, drawing in enumerate(drawings):
-        if learns(drawing.projection):
+        if is_plastic(drawing.projection):
             made += _lessons(network, number, drawing, clock, real, degrees[number])
     return tuple(made)
 
 
 def _lessons(
-    network: Network, number: int, drawing: Drawing, clock: float, real: np.dtype, degrees: NDArray[np.int32]
-) -> list[Lesson]:
+    network: Network, number: int, drawing: SynapseSampler, clock: float, real: np.dtype, degrees: NDArray[np.int32]
+) -> list[PlasticSynapses]:
     projection = drawing.projection
     rows = drawing.rows(0, len(drawing.before) - 1)
     count = len(rows.targets)
@@ -119,7 +123,7 @@ def _lessons(
     for delay in different:
         places = np.flatnonzero(delays == delay) if len(different) > 1 else slice(None)
         found.append(
-            Lesson(
+            PlasticSynapses(
                 number,
                 projection,
                 drawing.source,
@@ -150,18 +154,18 @@ def _reward(network: Network, projection: Projection, modulation: Modulation | N
     names = [population.name for population in network.populations]
     steps, thing = math.floor(modulation.delay / clock + 0.5), f"{projection}.plasticity.reward_delay"
     require(steps >= 1, thing, f"must round to at least one step of {clock:g} s", modulation.delay)
-    require(steps <= LONGEST_DELAY, thing, f"must be <= {LONGEST_DELAY} steps of {clock:g} s", modulation.delay)
+    require(steps <= MAX_DELAY, thing, f"must be <= {MAX_DELAY} steps of {clock:g} s", modulation.delay)
     return names.index(modulation.population), steps
 
 
-class Learning:
+class PlasticState:
     """What changes in a network's lessons, and the table by which the run loop finds it.
 
     Attributes:
         table: int64 [lessons, LESSON_COLUMNS], see `kernels.lessons`.
     """
 
-    def __init__(self, made: Sequence[Lesson], layout: Layout, threads: int) -> None:
+    def __init__(self, made: Sequence[PlasticSynapses], layout: Layout, threads: int) -> None:
         self.lessons = made
         self.table: NDArray[np.int64] = np.zeros((len(made), table.LESSON_COLUMNS), np.int64)
         self._keep: list[NDArray] = []
@@ -211,7 +215,7 @@ class Learning:
                 whole[lesson.places] = now
         return found
 
-    def _fill(self, row: NDArray[np.int64], lesson: Lesson, layout: Layout) -> None:
+    def _fill(self, row: NDArray[np.int64], lesson: PlasticSynapses, layout: Layout) -> None:
         sources, size = len(lesson.offsets) - 1, int(layout.sizes[lesson.target])
         row[table.SOURCE], row[table.SOURCES] = lesson.source, sources
         row[table.TARGET], row[table.TARGETS] = lesson.target, size
@@ -248,7 +252,7 @@ STARTS = {"reward": np.array([0.0, 0.0, 1.0]), "resources": np.array([0.0, 1.0, 
 OF_THREADS = ("pre", "reward", "resources")
 
 
-def _state(lesson: Lesson, layout: Layout, threads: int) -> dict[str, NDArray]:
+def _state(lesson: PlasticSynapses, layout: Layout, threads: int) -> dict[str, NDArray]:
     sources, size = len(lesson.offsets) - 1, int(layout.sizes[lesson.target])
     state: dict[str, NDArray] = {"weights": np.empty_like(lesson.weights)}
     if lesson.rule.size:

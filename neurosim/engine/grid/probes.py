@@ -8,18 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, lookup, require
-from ..kernels import clocked
-from ..neurons import Neuron
-from .plan import Plan
-from .result import Probe
+from ...errors import NeurosimInputError, lookup, require
+from ...kernels import clocked
+from ...neurons import Neuron
+from ..compile.network import CompiledNetwork
+from ..result import Probe
 
 # Bytes of samples a window holds where they are streamed, or one sample.
 ROOM = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
-class Sampler:
+class BoundProbe:
     """A probe of a compiled network: `population` and `row` of its variable, `interval` in steps, `units` int32."""
 
     probe: Probe
@@ -39,10 +39,10 @@ class Sampler:
 
 
 @dataclass(frozen=True, eq=False)
-class Window:
+class SampleWindow:
     """Samples of the steps from `first` on: `outputs` [samples, units] of each sampler, filled through `table`."""
 
-    samplers: Sequence[Sampler]
+    samplers: Sequence[BoundProbe]
     first: int
     table: NDArray[np.int64]
     outputs: list[NDArray]
@@ -59,7 +59,7 @@ class Window:
         return [(a, out[: b - a]) for a, b, out in zip(starts, ends, self.outputs, strict=True)]
 
 
-def samplers(plan: Plan, probes: Sequence[Probe]) -> list[Sampler]:
+def bind_probes(plan: CompiledNetwork, probes: Sequence[Probe]) -> list[BoundProbe]:
     """The probes found in the network.
 
     Raises:
@@ -72,7 +72,7 @@ def samplers(plan: Plan, probes: Sequence[Probe]) -> list[Sampler]:
     return [_sampler(plan, probe) for probe in probes]
 
 
-def window(chosen: Sequence[Sampler], first: int, last: int) -> Window:
+def open_window(chosen: Sequence[BoundProbe], first: int, last: int) -> SampleWindow:
     """Room for the samples of steps `first` to `last - 1`."""
     table, outputs = np.zeros((len(chosen), clocked.PROBE_COLUMNS), np.int64), []
     for row, sampler in zip(table, chosen, strict=True):
@@ -84,16 +84,16 @@ def window(chosen: Sequence[Sampler], first: int, last: int) -> Window:
         # The loop counts samples from step 0 of the run.
         row[clocked.P_OUT] = out.ctypes.data - start * n * out.itemsize
         outputs.append(out)
-    return Window(chosen, first, table, outputs)
+    return SampleWindow(chosen, first, table, outputs)
 
 
-def reach(chosen: Sequence[Sampler], first: int) -> int:
+def window_end(chosen: Sequence[BoundProbe], first: int) -> int:
     """The step up to which the samples from `first` on fit into `ROOM`."""
     each = sum(sampler.bytes_per_step for sampler in chosen)
     return first + max(1, int(ROOM / each)) if each else 2**31 - 1
 
 
-def _sampler(plan: Plan, probe: Probe) -> Sampler:
+def _sampler(plan: CompiledNetwork, probe: Probe) -> BoundProbe:
     thing = f"Probe[{probe.name!r}]"
     population = plan.network.population(probe.population, thing)
     if not isinstance(population.model, Neuron):
@@ -105,4 +105,4 @@ def _sampler(plan: Plan, probe: Probe) -> Sampler:
     interval = round(probe.interval / plan.clock)
     require(interval >= 1, f"{thing}.interval", f"must be at least the clock's {plan.clock:g} s", probe.interval)
     number = plan.network.populations.index(population)
-    return Sampler(probe, number, lookup(rows, probe.variable, thing), interval, units.astype(np.int32), plan.real)
+    return BoundProbe(probe, number, lookup(rows, probe.variable, thing), interval, units.astype(np.int32), plan.real)
