@@ -5,20 +5,22 @@ from __future__ import annotations
 import click
 
 from .. import __version__
+from ..runs.kinds import KINDS
 from .program import Entry, Program
 
 # Modules are imported when their command runs, so these lines are all that `neurosim --help` needs.
 COMMANDS = {
-    "simulate": Entry("simulate", "command", "Simulate a dataset or a network: run, measure, report."),
-    "train": Entry("train", "command", "Train a spiking network on a dataset and run it event by event."),
-    "measure": Entry("measure", "command", "Print a run's measures and energy estimates again."),
-    "report": Entry("report", "command", "Write a run's report page again."),
-    "demo": Entry("demo", "command", "Simulate the embedded digits and explain the figures."),
-    "memory": Entry("memory", "group", "Store a dataset in a single-trial memory and recall from it."),
-    "continual": Entry("continual", "group", "Learn one task after the other, and see what is forgotten."),
-    "convert": Entry("convert", "group", "Turn a language model into one that communicates in spikes."),
-    "datasets": Entry("datasets", "group", "List, describe, make, fetch and verify datasets."),
-    "completion": Entry("completion", "command", "Print the shell's completion script."),
+    "simulate": Entry("neurosim.cli.simulate", "Simulate a dataset or a network: run, measure, report."),
+    "train": Entry("neurosim.cli.train", "Train a spiking network on a dataset and run it event by event."),
+    "measure": Entry("neurosim.cli.measure", "Print a run's measures and energy estimates again."),
+    "report": Entry("neurosim.cli.report", "Write a run's report page again."),
+    "demo": Entry("neurosim.cli.demo", "Simulate the embedded digits and explain the figures."),
+    "memory": Entry("neurosim.cli.memory", "Store a dataset in a single-trial memory and recall from it.", "group"),
+    "continual": Entry("neurosim.cli.continual", "Learn one task after the other, and see what is forgotten.", "group"),
+    "convert": Entry("neurosim.cli.convert", "Turn a language model into one that communicates in spikes.", "group"),
+    **{name: Entry(f"neurosim.runs.{name}.command", line) for name, line in KINDS.items() if line},
+    "datasets": Entry("neurosim.cli.datasets", "List, describe, make, fetch and verify datasets.", "group"),
+    "completion": Entry("neurosim.cli.completion", "Print the shell's completion script."),
 }
 
 
@@ -26,7 +28,6 @@ COMMANDS = {
     "neurosim",
     cls=Program,
     entries=COMMANDS,
-    package=__name__,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )

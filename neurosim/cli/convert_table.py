@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..runs.tables import joules, quantity
 from .common import table
 from .memory_table import _grid
-from .tables import joules, quantity
 
 Result = Mapping[str, Any]
 

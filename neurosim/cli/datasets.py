@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from ..catalog import Dataset
 
 COMMANDS = {
-    "list": Entry("datasets", "list_all", "The datasets, and whether their files are here."),
-    "info": Entry("datasets", "info", "One dataset: origin, shape, splits, licence, files."),
-    "make": Entry("datasets", "make", "Compute a dataset's files."),
-    "fetch": Entry("datasets", "fetch", "Download a dataset's files."),
-    "verify": Entry("datasets", "verify", "Count, check and decode every file of a dataset."),
+    "list": Entry(__name__, "The datasets, and whether their files are here.", "list_all"),
+    "info": Entry(__name__, "One dataset: origin, shape, splits, licence, files.", "info"),
+    "make": Entry(__name__, "Compute a dataset's files.", "make"),
+    "fetch": Entry(__name__, "Download a dataset's files.", "fetch"),
+    "verify": Entry(__name__, "Count, check and decode every file of a dataset.", "verify"),
 }
 
 
-@click.group(cls=Program, entries=COMMANDS, package=__package__, invoke_without_command=True)
+@click.group(cls=Program, entries=COMMANDS, invoke_without_command=True)
 @click.pass_context
 def group(context: click.Context) -> None:
     """List, describe, make, fetch and verify datasets.

@@ -17,8 +17,8 @@ def command(options: Options) -> Answer:
     Handwritten digits, moved in three saccades before an emulated event camera, go through a liquid of spiking
     neurons; a linear readout tells them apart.
     """
+    from ..runs.tables import demo_text
     from .simulate import run
-    from .tables import demo_text
 
     options.say("Handwritten digits before an emulated event camera, through a liquid of spiking neurons ...")
     result, page = run(options, {"data.name": DATASET})

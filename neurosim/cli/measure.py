@@ -19,7 +19,7 @@ def command(options: Options, run: Path, profile: str | None) -> Answer:
     Nothing is simulated. With --out, they are also written there as measures.json.
     """
     from .. import files, runs
-    from .tables import measures_table
+    from ..runs.tables import measures_table
 
     folder = runs.open_run(run)
     given = {"seed": options.seed, "energy.profile": profile}

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..runs.tables import joules, quantity
 from .common import table
-from .tables import joules, quantity
 
 Rows = list[tuple[str, str]]
 

@@ -18,11 +18,17 @@ DEBUG = "NEUROSIM_DEBUG"  # set to anything: failures keep their traceback
 
 
 class Entry(NamedTuple):
-    """Where a command lives, and its line of help."""
+    """Where a command lives, and its line of help.
+
+    Attributes:
+        module: by its whole name; it is imported when the command runs.
+        help: the line.
+        attribute: the click command in the module.
+    """
 
     module: str
-    attribute: str
     help: str
+    attribute: str = "command"
 
 
 class Program(click.Group):
@@ -32,9 +38,9 @@ class Program(click.Group):
     by which rule, and what to do next.
     """
 
-    def __init__(self, *, entries: Mapping[str, Entry], package: str, **settings: Any) -> None:
+    def __init__(self, *, entries: Mapping[str, Entry], **settings: Any) -> None:
         super().__init__(**settings)
-        self.entries, self.package = dict(entries), package
+        self.entries = dict(entries)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.entries)
@@ -43,7 +49,7 @@ class Program(click.Group):
         entry = self.entries.get(cmd_name)
         if entry is None:
             return None
-        module = importlib.import_module(f".{entry.module}", self.package)
+        module = importlib.import_module(entry.module)
         command: click.Command = getattr(module, entry.attribute)
         command.name, command.short_help = cmd_name, entry.help
         return command

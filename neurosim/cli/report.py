@@ -15,11 +15,10 @@ from .common import Answer, Options, common
 def command(options: Options, run: Path) -> Answer:
     """Write the report page of RUN again and print its path (with --out, a copy in that folder)."""
     from .. import files, runs
-    from ..report import write
 
     folder = runs.open_run(run)
     runs.reconfigure(folder, options.config, options.sets, {"seed": options.seed}, changeable=())
-    page = write(folder.path)
+    page = runs.write_page(folder.path)
     if options.out is not None:
         copy = options.out / page.name
         runs.make_folder(options.out)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import click
 
 from ..errors import require
-from .common import Answer, Options, common, complete_dataset, whole
+from ..runs.command import CommandOptions, CommandResult, at_least, common, complete_dataset
 
 
 @click.command()
@@ -19,7 +18,7 @@ from .common import Answer, Options, common, complete_dataset, whole
 @click.option(
     "--limit",
     type=int,
-    callback=whole("must be >= 1 recording", 1),
+    callback=at_least(1, "must be >= 1 recording"),
     metavar="N",
     help="At most N test recordings, even over classes.",
 )
@@ -47,7 +46,7 @@ from .common import Answer, Options, common, complete_dataset, whole
 )
 @common()
 def command(
-    options: Options,
+    options: CommandOptions,
     dataset: str | None,
     split: str | None,
     limit: int | None,
@@ -55,7 +54,7 @@ def command(
     models: tuple[str, ...],
     checkpoint_every: float | None,
     resumed: Path | None,
-) -> Answer:
+) -> CommandResult:
     """Simulate DATASET, or the network that --config describes, and write a run folder with a report.
 
     \b
@@ -66,11 +65,11 @@ def command(
     DATASET may instead stand in the config, as data.name. Later wins: defaults, the dataset's own, --config, --set,
     and the other options. In a network --set calls the entries by name: --set population.E.tau_mem=0.01.
     """
-    from ..runs import network
+    from ..runs.network.config import is_network
 
     if resumed is not None:
         return resume(options, resumed, models, checkpoint_every, (dataset, split, limit, profile))
-    if network.is_network(options.config):
+    if is_network(options.config):
         require(dataset is None, "DATASET", "must be left out: the network in --config runs by itself", dataset)
         require(split is None, "--split", "needs a DATASET, and --config holds a network", split)
         require(limit is None, "--limit", "needs a DATASET, and --config holds a network", limit)
@@ -81,71 +80,54 @@ def command(
         raise click.UsageError("no DATASET given; 'neurosim datasets list' names them")
     given = {"data.name": dataset, "data.split": split, "data.limit": limit, "energy.profile": profile}
     result, page = run(options, given)
-    from .tables import result_table
+    from ..runs.tables import result_table
 
-    return Answer(result, result_table(result, page))
+    return CommandResult(result, result_table(result, page))
 
 
 def resume(
-    options: Options,
+    options: CommandOptions,
     path: Path,
     models: tuple[str, ...],
     checkpoint_every: float | None,
     others: tuple[object, ...],
-) -> Answer:
-    """Go on with a run; what decides its results stands in its folder."""
+) -> CommandResult:
+    """Go on with a run; its folder says what decides its results."""
     from .. import runs
     from ..report import write
     from ..runs import network
-    from ..runs.network_config import own_models
-    from .tables import network_table, result_table
+    from ..runs.network.config import own_models
+    from ..runs.network.run import resume as resume_network
+    from ..runs.tables import result_table
 
     decided = (*others, options.config, options.seed, options.out, *options.sets)
     given = [str(value) for value in decided if value is not None]
     require(not given, "--resume", "takes the run as its folder says: leave out what decides it", ", ".join(given))
-    command = ["neurosim", *sys.argv[1:]]
-    if runs.open_run(path).manifest.get("kind") != runs.NETWORK:
+    if runs.open_run(path).manifest.get("kind") != network.KIND.name:
         require(checkpoint_every is None, "--checkpoint-every", "needs the run of a network", checkpoint_every)
-        result = runs.resume(path, threads=options.threads, quiet=options.quiet, command=command, finish=[write])
-        return Answer(result, result_table(result, path / runs.REPORT))
-    result = network.resume(
-        path,
-        own_models(models),
-        threads=options.threads,
-        quiet=options.quiet,
-        command=command,
-        finish=[write],
-        checkpoint_every=checkpoint_every,
-    )
-    return Answer(result, network_table(result, path / runs.REPORT))
+        result = runs.resume(
+            path, threads=options.threads, quiet=options.quiet, command=options.command, finish=[write]
+        )
+        return CommandResult(result, result_table(result, path / runs.REPORT))
+    found = resume_network(path, own_models(models), options, checkpoint_every=checkpoint_every)
+    return CommandResult.of(network.KIND, found)
 
 
 def run_network(
-    options: Options, models: tuple[str, ...], profile: str | None, checkpoint_every: float | None
-) -> Answer:
+    options: CommandOptions, models: tuple[str, ...], profile: str | None, checkpoint_every: float | None
+) -> CommandResult:
     """Run the network that the config describes."""
-    from ..report import write
-    from ..runs import REPORT, network
-    from ..runs.network_config import own_models
-    from .tables import network_table
+    from ..runs import network
+    from ..runs.network.config import configure, own_models
+    from ..runs.network.run import simulate
 
     assert options.config is not None  # because it holds a network
     given = {"energy.profile": profile, "simulation.seed": options.seed}
-    job = network.configure(options.config, options.sets, given, own_models(models))
-    result = network.simulate(
-        job,
-        out=options.out,
-        threads=options.threads,
-        quiet=options.quiet,
-        command=["neurosim", *sys.argv[1:]],
-        say=options.say,
-        finish=[write],
-        checkpoint_every=checkpoint_every,
-    )
-    return Answer(result, network_table(result, Path(result["run"]) / REPORT))
+    config = configure(options.config, options.sets, given, own_models(models))
+    return CommandResult.of(network.KIND, simulate(config, options, checkpoint_every=checkpoint_every))
 
 
-def run(options: Options, given: Mapping[str, Any]) -> tuple[dict[str, Any], Path]:
+def run(options: CommandOptions, given: Mapping[str, Any]) -> tuple[dict[str, Any], Path]:
     """Simulate with the common options and `given` settings (None: not given); the result and the report's path."""
     from .. import runs
     from ..report import write
@@ -156,7 +138,7 @@ def run(options: Options, given: Mapping[str, Any]) -> tuple[dict[str, Any], Pat
         out=options.out,
         threads=options.threads,
         quiet=options.quiet,
-        command=["neurosim", *sys.argv[1:]],
+        command=options.command,
         say=options.say,
         finish=[write],
     )

@@ -82,7 +82,7 @@ def command(
 def train_table(result: Mapping[str, Any]) -> str:
     """What `neurosim train` prints."""
     from ..runs import REPORT
-    from .tables import accuracy, activity, energy
+    from ..runs.tables import accuracy, activity, energy
 
     epochs, best = len(result["history"]), result["best_epoch"]
     head = f"{result['dataset']}: {result['model']} in layers of {', '.join(map(str, result['units']))}, seed "

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import files
 from ..errors import NeurosimMissingError, require
-from . import continual, convert, memory, network, simulate, train
+from . import continual, convert, memory, simulate, train
 from .parts import table_of
 
 PAGE = "report.html"
@@ -18,7 +18,6 @@ RENDER = {
     "continual": continual.render,
     "convert": convert.render,
     "memory": memory.render,
-    "network": network.render,
     "train": train.render,
 }
 

@@ -1,20 +1,54 @@
-"""Runs: a checked config in; a folder with manifest, metrics, spikes and readout out."""
+"""Runs: a checked config in; a folder with manifest, config, metrics, spikes and a report page out.
 
-from .config import Config as Config
-from .config import configure as configure
-from .config import reconfigure as reconfigure
-from .folder import CONFIG as CONFIG
-from .folder import MANIFEST as MANIFEST
-from .folder import METRICS as METRICS
-from .folder import NETWORK as NETWORK
-from .folder import READOUT as READOUT
-from .folder import REPORT as REPORT
-from .folder import SPIKES as SPIKES
-from .folder import RunFolder as RunFolder
-from .folder import make_folder as make_folder
-from .folder import open_run as open_run
-from .folder import read_metrics as read_metrics
-from .folder import record as record
-from .simulate import measure_again as measure_again
-from .simulate import resume as resume
-from .simulate import simulate as simulate
+`kind.py` says what a kind of run is, and `kinds.py` lists them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..lazy import lazy_getattr
+
+if TYPE_CHECKING:
+    from .config import Config as Config
+    from .config import configure as configure
+    from .config import reconfigure as reconfigure
+    from .folder import CONFIG as CONFIG
+    from .folder import MANIFEST as MANIFEST
+    from .folder import METRICS as METRICS
+    from .folder import READOUT as READOUT
+    from .folder import REPORT as REPORT
+    from .folder import SPIKES as SPIKES
+    from .folder import RunFolder as RunFolder
+    from .folder import make_folder as make_folder
+    from .folder import open_run as open_run
+    from .folder import read_metrics as read_metrics
+    from .folder import record as record
+    from .lifecycle import write_page as write_page
+    from .options import RunOptions as RunOptions
+    from .simulate import measure_again as measure_again
+    from .simulate import resume as resume
+    from .simulate import simulate as simulate
+
+_PUBLIC = {
+    "Config": "config",
+    "configure": "config",
+    "reconfigure": "config",
+    "CONFIG": "folder",
+    "MANIFEST": "folder",
+    "METRICS": "folder",
+    "READOUT": "folder",
+    "REPORT": "folder",
+    "SPIKES": "folder",
+    "RunFolder": "folder",
+    "make_folder": "folder",
+    "open_run": "folder",
+    "read_metrics": "folder",
+    "record": "folder",
+    "write_page": "lifecycle",
+    "RunOptions": "options",
+    "measure_again": "simulate",
+    "resume": "simulate",
+    "simulate": "simulate",
+}
+__getattr__ = lazy_getattr(__name__, _PUBLIC)

@@ -16,20 +16,20 @@ from ..engine.compile.network import free_memory
 from ..errors import NeurosimInputError
 from ..liquid import Liquid, Readout
 from ..measure import find_profile
-from .folder import CONFIG, CONTINUAL, CONVERT, MEMORY, NETWORK, TRAIN, RunFolder
+from . import kinds
+from .folder import CONFIG, CONTINUAL, CONVERT, MEMORY, TRAIN, RunFolder
 from .settings import Section, Source, assignments, nest, overlay, resolve
 
 S = TypeVar("S", bound=Section)
-# Bytes a synapse takes while a liquid is made: its point in the sensor, its unit, target and weight, and copies.
-BUILDING, RECURRENT = 120, 60
-# Who reads a run's own config, by what its manifest calls its kind; a dataset's simulation is read here.
-RECONFIGURE = {
-    NETWORK: (".network_config", "reconfigure_network"),
+# The kinds that are not in `kinds.KINDS` yet.
+UNPORTED = {
     MEMORY: (".memory.config", "reconfigure_memory"),
     TRAIN: (".train_config", "reconfigure_train"),
     CONVERT: (".convert_config", "reconfigure_convert"),
     CONTINUAL: (".continual.config", "reconfigure_continual"),
 }
+# Bytes a synapse takes while a liquid is made: its point in the sensor, its unit, target and weight, and copies.
+BUILDING, RECURRENT = 120, 60
 # Seeds are keys of 63 bits, which TOML's integers are.
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Count = Annotated[int, Field(ge=1)]
@@ -77,7 +77,6 @@ def section_of(owner: type, without: Sequence[str]) -> Any:
 
 
 if TYPE_CHECKING:
-    from .memory.config import MemoryConfig
 
     class LiquidSettings(Section): ...
 
@@ -104,16 +103,6 @@ class Config(Section):
     data: Data
     liquid: LiquidSettings = LiquidSettings()
     readout: ReadoutSettings = ReadoutSettings()
-    energy: Energy = Energy()
-
-
-class RunOfNetwork(Section):
-    """What can still change when a network has run.
-
-    Attributes:
-        energy: how energy is estimated.
-    """
-
     energy: Energy = Energy()
 
 
@@ -175,13 +164,16 @@ def reconfigure(
     sets: Sequence[str],
     given: Mapping[str, Any],
     changeable: Sequence[str],
-) -> Config | RunOfNetwork | MemoryConfig:
+) -> Any:
     """A run's own config, changed in its `changeable` sections; of a network's run the part that can change.
 
     Raises:
         NeurosimInputError: as `configure`, or a setting that the run's results already depend on.
     """
-    kind = RECONFIGURE.get(run.manifest.get("kind", ""))
+    name = run.manifest.get("kind")
+    if name in kinds.KINDS:
+        return kinds.kind(name).reconfigure(run, sources_of(file, sets, given), changeable)
+    kind = UNPORTED.get(name or "")
     if kind is not None:
         module, function = kind
         own: Any = getattr(importlib.import_module(module, __package__), function)

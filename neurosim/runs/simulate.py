@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,13 +17,12 @@ from ..liquid import Liquid
 from ..liquid.quality import quality
 from ..liquid.readout import TrainedReadout
 from ..spikes import Recordings
-from . import data
-from .config import Config, RunOfNetwork, network, reader, reconfigure
+from . import data, kinds
+from .config import Config, network, reader, reconfigure
 from .folder import (
     CONVERT,
     MEMORY,
     METRICS,
-    NETWORK,
     READOUT,
     SPIKES,
     TRAIN,
@@ -35,13 +34,11 @@ from .folder import (
     reopen,
     resumable,
 )
+from .kind import HasEnergy
 from .parts import Clock, facts_of, labels_of, shown_of
-from .progress import bar
+from .progress import simulation_bar
 from .score import score
 from .stages import Kept, Stages
-
-if TYPE_CHECKING:
-    from .memory.config import MemoryConfig
 
 # Training recordings that set the liquid's gains: each round of `Liquid.adapt` runs all of them.
 ADAPT = 100
@@ -146,7 +143,7 @@ def _to_the_end(
     return result
 
 
-def measure_again(run: RunFolder, config: Config | RunOfNetwork | MemoryConfig) -> dict[str, Any]:
+def measure_again(run: RunFolder, config: HasEnergy) -> dict[str, Any]:
     """Measures and energy of a run from the counts it stored, energy under the profile of `config`.
 
     Raises:
@@ -158,7 +155,9 @@ def measure_again(run: RunFolder, config: Config | RunOfNetwork | MemoryConfig) 
         layers = [measure.LayerCounts.from_dict(layer) for layer in stored["layers"]]
         samples, seconds = stored["samples"], stored["duration"]
         entered = None if stored["events_in"] is None else round(stored["events_in"] * samples)
-        about = _ABOUT.get(run.manifest.get("kind", ""), ("dataset", "split", "samples", "seed", "spike_digest"))
+        name = run.manifest.get("kind", "")
+        about: Sequence[str] = ("dataset", "split", "samples", "seed", "spike_digest")
+        about = kinds.kind(name).heading if name in kinds.KINDS else _ABOUT.get(name, about)
         known = {name: metrics[name] for name in about}
     except (KeyError, TypeError) as error:
         raise NeurosimInputError(
@@ -174,7 +173,6 @@ def measure_again(run: RunFolder, config: Config | RunOfNetwork | MemoryConfig) 
 
 # What says which run it was, by its kind.
 _ABOUT = {
-    NETWORK: ("network", "seed", "spike_digest"),
     MEMORY: ("dataset", "split", "samples", "seed", "digest"),
     TRAIN: ("dataset", "split", "samples", "seed", "spike_digest"),
     CONVERT: ("network", "seed"),
@@ -229,7 +227,7 @@ class _Simulation:
         some = train.select(data.even(labels, ADAPT))
 
         def adapt() -> Kept:
-            with bar("setting gains", self.quiet) as progress:
+            with simulation_bar("setting gains", self.quiet) as progress:
                 adapted = network(self.config, train.shape).adapt(some, self.threads, progress)
             return {}, {"gains": np.asarray(adapted.gains)}
 
@@ -253,7 +251,7 @@ class _Simulation:
         def run(some: Recordings, progress: Callable[[Progress], None] | None) -> Result:
             return liquid.run(some, threads=self.threads, count_updates=count_updates, progress=progress)
 
-        with bar(f"simulating {what}", self.quiet) as progress:
+        with simulation_bar(f"simulating {what}", self.quiet) as progress:
             return self.stages.play(stage, recordings, run, progress)
 
     def keep(self, test: Recordings, spikes: Recordings, shown: Sequence[dict[str, Any]]) -> None:

@@ -32,7 +32,7 @@ from .folder import (
     resumable,
 )
 from .parts import Clock, facts_of, labels_of, shown_of
-from .progress import DELAY, bar
+from .progress import DELAY, simulation_bar
 from .score import score
 from .train_config import TrainConfig, reconfigure_train
 
@@ -191,7 +191,7 @@ class _Training:
         """The test recordings through the engine: what it found, beside what the network computed."""
         event = EventNet.of(net, self.config.bins.most)
         played = binning.recordings(self.test)
-        with bar("running event by event", self.job.quiet) as progress:
+        with simulation_bar("running event by event", self.job.quiet) as progress:
             result = event.run(played, threads=self.job.threads, count_updates=True, progress=progress)
         spikes = [event.spikes(result, k) for k in range(len(net.blocks))]
         samples, seconds = len(played), float(played.durations.sum())

@@ -19,9 +19,10 @@ from click.testing import CliRunner, Result
 
 from neurosim import __version__
 from neurosim.cli import COMMANDS, main
-from neurosim.cli.common import Answer, Options, common, table, to_json
 from neurosim.cli.program import Entry, Program
 from neurosim.errors import NeurosimInputError, NeurosimWriteError
+from neurosim.runs.command import CommandOptions, CommandResult, common, to_json
+from neurosim.runs.tables import table
 
 FLAGS = ["--config", "--set", "--seed", "--out", "--json", "--device", "--threads", "--quiet"]
 
@@ -143,7 +144,7 @@ def failing(error: BaseException) -> Program:
 
     @click.command()
     @common()
-    def command(options: Options) -> Answer:
+    def command(options: CommandOptions) -> CommandResult:
         print("said by a library")
         raise error
 
@@ -151,7 +152,7 @@ def failing(error: BaseException) -> Program:
 
 
 def program(command: click.Command) -> Program:
-    group = Program(name="neurosim", entries={"run": Entry("none", "none", "Run.")}, package="none")
+    group = Program(name="neurosim", entries={"run": Entry("none", "Run.")})
     group.get_command = lambda ctx, name: command if name == "run" else None  # type: ignore[method-assign]
     return group
 
@@ -196,10 +197,10 @@ def test_a_bug_is_one_line_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None
 def test_json_is_alone_on_stdout() -> None:
     @click.command()
     @common()
-    def command(options: Options) -> Answer:
+    def command(options: CommandOptions) -> CommandResult:
         print("said by a library")
         options.say("remark")
-        return Answer({"a": np.float64(1.5), "b": np.arange(2), "c": Path("x"), "d": None}, "text")
+        return CommandResult({"a": np.float64(1.5), "b": np.arange(2), "c": Path("x"), "d": None}, "text")
 
     shown = CliRunner().invoke(program(command), ["run", "--json"])
     assert json.loads(shown.stdout) == {"a": 1.5, "b": [0, 1], "c": "x", "d": None}

@@ -18,8 +18,9 @@ FLOORS = {
     4: ["engine", "layers"],
     5: ["liquid", "hlop", "training", "convert", "interop", "description"],
     6: ["continual"],
-    7: ["runs", "report"],
-    8: ["cli"],
+    7: ["report"],
+    8: ["runs"],
+    9: ["cli"],
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
 OUTSIDE = {"__init__", "__main__"}

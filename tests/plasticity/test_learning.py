@@ -18,7 +18,9 @@ from neurosim.kernels.lessons import cut, cut_reference
 from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
 from neurosim.neurons import LI, LIF
 from neurosim.plasticity import STDP, Hebbian, LearningRule, RewardSTDP, ShortTermPlasticity, Terms, TripletSTDP
-from neurosim.runs import network as network_runs
+from neurosim.runs import RunOptions
+from neurosim.runs.network.config import configure
+from neurosim.runs.network.run import simulate as run_network
 from neurosim.spikes import Recordings, Spikes
 from neurosim.synapses import AllToAll, FixedProbability, FromList, Normal, OneToOne, Uniform
 
@@ -273,7 +275,7 @@ short_term = { U = 0.9, tau_rec = 0.05 }
 
 def test_described_in_toml_the_weights_are_in_the_run_folder(tmp_path: Path) -> None:
     (tmp_path / "learns.toml").write_text(DESCRIBED)
-    network_runs.simulate(network_runs.configure(tmp_path / "learns.toml"), out=tmp_path / "run")
+    run_network(configure(tmp_path / "learns.toml"), RunOptions(out=tmp_path / "run"))
     depressing = ShortTermPlasticity(0.9, 0.05)
     rule = STDP(a_plus=0.05, mu_minus=1.0)
     net = Network(

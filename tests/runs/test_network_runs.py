@@ -16,7 +16,9 @@ from click.testing import CliRunner, Result
 
 from neurosim import description, files, runs
 from neurosim.cli import main
-from neurosim.runs import activity, network
+from neurosim.runs.network.activity import Activity
+from neurosim.runs.network.config import configure
+from neurosim.runs.network.run import STATES, digest
 from neurosim.spikes import Spikes
 
 ROOT = Path(__file__).parents[2]
@@ -108,12 +110,12 @@ def test_the_folder_runs_again_to_the_same_spikes() -> None:
 
 
 def test_set_and_seed_change_entries_by_name() -> None:
-    job = network.configure(
+    config = configure(
         Path("net.toml"),
         ["population.E.tau_mem=0.03", "projection.I->E.weight=-0.2", "stimulus.poisson->E.rate=500.0"],
         {"simulation.seed": 9, "energy.profile": None},
     )
-    told = job.told
+    told = config.description
     assert told.network.population("E").model.tau_mem == 0.03  # type: ignore[union-attr]
     assert [p.weight for p in told.network.projections] == [1.0, -0.2]
     assert told.network.stimuli[0].rate == 500.0 and told.settings.seed == 9
@@ -217,21 +219,15 @@ def test_activity_against_plain_python() -> None:
     spikes = Spikes(np.sort(rng.random(300)), rng.integers(0, 40, 300), 50, 1.0)
     each = [np.diff(spikes.times[spikes.units == unit]) for unit in range(50)]
     expected = np.mean([np.std(gaps) / np.mean(gaps) for gaps in each if len(gaps) >= 2])
-    found = activity.activity(spikes)
-    assert found["cv"] == pytest.approx(expected)
-    assert (found["rate_hz"], found["silent"]) == (6.0, sum(unit not in spikes.units for unit in range(50)))
-    assert activity.activity(Spikes([], [], 3, 0.0)) == {
-        "size": 3,
-        "spikes": 0,
-        "rate_hz": None,
-        "silent": 3,
-        "cv": None,
-        "digest": Spikes([], [], 3, 0.0).digest(),
-    }
+    found = Activity.of(spikes)
+    assert found.cv == pytest.approx(expected)
+    assert (found.rate_hz, found.silent) == (6.0, sum(unit not in spikes.units for unit in range(50)))
+    nothing = Spikes([], [], 3, 0.0)
+    assert Activity.of(nothing) == Activity(size=3, spikes=0, silent=3, digest=nothing.digest())
 
 
 def test_the_commands_agree_on_files() -> None:
-    assert {runs.MANIFEST, runs.CONFIG, runs.METRICS, runs.SPIKES, runs.REPORT, network.STATES} <= FILES
+    assert {runs.MANIFEST, runs.CONFIG, runs.METRICS, runs.SPIKES, runs.REPORT, STATES} <= FILES
 
 
 def test_help_tells_both_uses() -> None:
@@ -246,7 +242,7 @@ def test_continuous_time_from_the_command_line() -> None:
     assert result["clock"] is None and result["spikes"] > 20
     assert "in continuous time" in Path("run/report.html").read_text()
     again = description.load("run/config.toml")
-    assert again.settings.clock is None and network.digest(again.simulate().spikes) == result["spike_digest"]
+    assert again.settings.clock is None and digest(again.simulate().spikes) == result["spike_digest"]
 
 
 def test_the_example_runs_from_the_command_line() -> None:

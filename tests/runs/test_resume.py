@@ -18,7 +18,10 @@ from click.testing import CliRunner, Result
 from neurosim import files, runs
 from neurosim.cli import main
 from neurosim.errors import NeurosimInputError, NeurosimInterruptedError
-from neurosim.runs import network, pieces
+from neurosim.runs import RunOptions
+from neurosim.runs.network import checkpointed
+from neurosim.runs.network.config import configure
+from neurosim.runs.network.run import resume, simulate
 from neurosim.spikes import Spikes
 
 TREE: dict[str, Any] = {
@@ -174,10 +177,10 @@ def test_ctrl_c_leaves_a_run_that_goes_on() -> None:
     assert Path("run/checkpoint.safetensors").exists()
 
 
-def interrupted(run: str, after: int = 1, **options: Any) -> None:
-    """A run that Ctrl-C stopped after some pieces."""
-    job = network.configure(Path("net.toml"))
-    save, left = pieces._note, [after]
+def interrupted(run: str, after: int = 1) -> None:
+    """Leave a run that Ctrl-C stopped after some checkpoints."""
+    config = configure(Path("net.toml"))
+    save, left = checkpointed._note, [after]
 
     def note(*given: Any) -> None:
         save(*given)
@@ -186,12 +189,12 @@ def interrupted(run: str, after: int = 1, **options: Any) -> None:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(NeurosimInterruptedError):
-        patch.setattr(pieces, "_note", note)
-        network.simulate(job, out=Path(run), checkpoint_every=0.25, **options)
+        patch.setattr(checkpointed, "_note", note)
+        simulate(config, RunOptions(out=Path(run)), checkpoint_every=0.25)
 
 
 def test_resumed_with_other_threads_and_pieces() -> None:
-    network.simulate(network.configure(Path("net.toml")), out=Path("whole"))
+    simulate(configure(Path("net.toml")), RunOptions(out=Path("whole")))
     interrupted("run", after=3)
     assert manifest("run")["checkpoint"] == 0.75
     done = neurosim("simulate", "--resume", "run", "--quiet", "--json", "--threads", "2", "--checkpoint-every", "0.7")
@@ -204,10 +207,10 @@ def test_resumed_with_other_threads_and_pieces() -> None:
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_again() -> None:
-    network.simulate(network.configure(Path("net.toml")), out=Path("whole"))
+    simulate(configure(Path("net.toml")), RunOptions(out=Path("whole")))
     interrupted("run")
     Path("run/checkpoint.safetensors").unlink()
-    assert network.resume(Path("run"))["spikes"] == json.loads(Path("whole/metrics.json").read_text())["spikes"]
+    assert resume(Path("run")).spikes == json.loads(Path("whole/metrics.json").read_text())["spikes"]
 
 
 def refused(*words: object) -> str:
@@ -258,4 +261,4 @@ def test_a_folder_of_a_process_killed_at_once_is_as_good_as_empty() -> None:
 def test_two_processes_do_not_resume_one_run() -> None:
     interrupted("run")
     with runs.folder.reopen(runs.open_run(Path("run"))), pytest.raises(NeurosimInputError, match="another run is wr"):
-        network.resume(Path("run"))
+        resume(Path("run"))

@@ -351,7 +351,7 @@ def test_progress_shows_on_a_terminal_after_a_while(
     monkeypatch.setattr(progress, "DELAY", delay)
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("COLUMNS", "100")
-    with progress.bar("simulating", quiet) as report:
+    with progress.simulation_bar("simulating", quiet) as report:
         if report is not None:
             time.sleep(0.15)
             report(Progress(5.0, 10.0, 7, 0.15))

@@ -8,44 +8,46 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import files
-from ..errors import NeurosimError
-from ..spikes import Spikes
-from . import numbers, page, parts, pixels, plots
-from .html import Child, Html
-from .numbers import number
-from .page import Section
-from .parts import Json, list_of, table_of
-from .recordings import SPIKES, course, firing, intervals
-from .simulate import against, date, energy_note, speed
+from ... import files
+from ...errors import NeurosimError
+from ...report import numbers, page, parts, pixels, plots
+from ...report.html import Child, Html
+from ...report.numbers import number
+from ...report.page import Section
+from ...report.parts import table_of
+from ...report.recordings import SPIKES, course, firing, intervals
+from ...report.simulate import against, date, energy_note, speed
+from ...spikes import Spikes
+from ..folder import RunFolder
+from ..lifecycle import config_text
+from .result import NetworkResult, PopulationResult, ProbeResult
 
 STATES = "states.safetensors"
 COLUMNS, ROWS = 470, 100  # pixels of a raster; each row is one unit
-MOST = 12  # populations and probes drawn; the table lists all
+MAX_DRAWN = 12  # populations and probes drawn; the table lists all
 UNITS = 5  # curves of one probe
 
 
-def render(run: Path, manifest: Json, metrics: Json, config: str | None) -> str:
-    """The whole page."""
-    entries = [table_of(entry) for entry in list_of(metrics.get("populations"))]
-    spikes, why = _read(run, [str(entry.get("name")) for entry in entries])
+def render(folder: RunFolder, result: NetworkResult) -> str:
+    """Return the whole page."""
+    spikes, why = _read(folder.path, [each.name for each in result.populations])
+    metrics, manifest = result.to_dict(), folder.manifest
     sections = [
         _raster(spikes, why),
-        _populations(entries),
+        _populations(result.populations),
         _rates(spikes, why),
-        _states(run, metrics),
+        _states(folder.path, result.probes),
         parts.measures(metrics, "the run"),
         parts.energy(metrics),
-        parts.provenance(manifest, metrics, config),
+        parts.provenance(manifest, metrics, config_text(folder)),
     ]
-    units = sum(int(number(entry.get("size")) or 0) for entry in entries)
     return page.page(
-        title=f"{metrics.get('network', manifest.get('name', 'A network'))}, {units:,} units",
+        title=f"{result.network or manifest.get('name', 'A network')}, {result.units:,} units",
         kicker="neurosim run",
-        lead=_lead(manifest, metrics),
-        headline=page.tiles(_tiles(metrics, entries)),
+        lead=_lead(folder, result),
+        headline=page.tiles(_tiles(result)),
         sections=sections,
-        foot=parts.foot(manifest, run.name),
+        foot=parts.foot(manifest, folder.path.name),
     )
 
 
@@ -53,32 +55,33 @@ def _read(run: Path, names: Sequence[str]) -> tuple[dict[str, Spikes], str]:
     if not (run / SPIKES).is_file():
         return {}, f"The run folder has no {SPIKES}."
     try:
-        return {name: files.read_sonata(run / SPIKES, name) for name in names[:MOST]}, "No population was recorded."
+        return {
+            name: files.read_sonata(run / SPIKES, name) for name in names[:MAX_DRAWN]
+        }, "No population was recorded."
     except NeurosimError as error:
         return {}, f"The spikes of this run cannot be shown: {error}"
 
 
-def _lead(manifest: Json, metrics: Json) -> str:
-    seconds, clock = metrics.get("simulated_seconds"), metrics.get("clock")
+def _lead(folder: RunFolder, result: NetworkResult) -> str:
+    seconds, clock, manifest = result.simulated_seconds, result.clock, folder.manifest
     words = [
-        f"{numbers.seconds(seconds)} simulated" if number(seconds) else None,
-        f"in steps of {numbers.seconds(clock)}" if number(clock) else "in continuous time" if seconds else None,
-        f"seed {metrics.get('seed', manifest.get('seed'))}",
+        f"{numbers.seconds(seconds)} simulated" if seconds else None,
+        f"in steps of {numbers.seconds(clock)}" if clock else "in continuous time" if seconds else None,
+        f"seed {manifest.get('seed') if result.seed is None else result.seed}",
         date(manifest.get("started")),
         f"the run failed: {manifest.get('reason')}" if manifest.get("status") == "failed" else None,
     ]
     return ", ".join(word for word in words if word) + "."
 
 
-def _tiles(metrics: Json, entries: Sequence[Json]) -> list[Child]:
-    measures, energy = table_of(metrics.get("measures")), table_of(metrics.get("energy"))
+def _tiles(result: NetworkResult) -> list[Child]:
+    measures, energy = table_of(result.measures), table_of(result.energy)
     operations = table_of(measures.get("synaptic_operations"))
     done = [number(operations.get(name)) for name in ("Effective_ACs", "Effective_MACs")]
     known = None if None in done else sum(value or 0 for value in done)
-    units = sum(int(number(entry.get("size")) or 0) for entry in entries)
-    seconds, spikes = number(metrics.get("simulated_seconds")), number(metrics.get("spikes"))
+    units, seconds, spikes = result.units, result.simulated_seconds, result.spikes
     rate = spikes / units / seconds if units and seconds and spikes is not None else None
-    factor = number(metrics.get("real_time_factor"))
+    factor = result.real_time_factor
     return [
         page.tile("Spikes", numbers.plain(spikes), f"{numbers.plain(rate, 3)} per unit and second"),
         page.tile(
@@ -120,19 +123,21 @@ _HEADS: Sequence[Child | page.Cell] = (
 )
 
 
-def _populations(entries: Sequence[Json]) -> Section:
+def _populations(populations: Sequence[PopulationResult]) -> Section:
     title = "Populations"
     lead = "CV: the coefficient of variation of the intervals between a unit's spikes, 1 for a Poisson process."
-    if not entries:
+    if not populations:
         return Section("populations", title, None, page.notice("The run recorded no population."))
-    columns = ("size", "spikes", "rate_hz", "cv", "silent")
     rows: list[Sequence[Child | page.Cell]] = [
         (
-            str(entry.get("name")),
-            str(entry.get("model")),
-            *(parts.number_cell(numbers.plain(entry.get(key), 3)) for key in columns),
+            each.name,
+            each.model,
+            *(
+                parts.number_cell(numbers.plain(value, 3))
+                for value in (each.size, each.spikes, each.rate_hz, each.cv, each.silent)
+            ),
         )
-        for entry in entries
+        for each in populations
     ]
     return Section("populations", title, lead, page.table("What each population did", _HEADS, rows))
 
@@ -152,8 +157,7 @@ def _rates(spikes: Mapping[str, Spikes], why: str) -> Section:
     return Section("rates", "Rates", "Over time, over units, and from spike to spike.", page.cards(figures))
 
 
-def _states(run: Path, metrics: Json) -> Section:
-    probes = [table_of(entry) for entry in list_of(metrics.get("probes"))]
+def _states(run: Path, probes: Sequence[ProbeResult]) -> Section:
     title = "States"
     if not probes:
         return Section("states", title, None, page.notice("The run recorded no state; add a [[probe]] to its config."))
@@ -161,12 +165,12 @@ def _states(run: Path, metrics: Json) -> Section:
         stored = files.read_arrays(run / STATES)
     except NeurosimError as error:
         return Section("states", title, None, page.notice(f"The states of this run cannot be shown: {error}"))
-    figures = [_probe(entry, stored[str(entry.get("name"))]) for entry in probes[:MOST] if entry.get("name") in stored]
+    figures = [_probe(probe, stored[probe.name]) for probe in probes[:MAX_DRAWN] if probe.name in stored]
     return Section("states", title, f"The first {UNITS} units of each probe.", page.cards(figures))
 
 
-def _probe(entry: Json, values: NDArray) -> Html:
-    step, name = number(entry.get("interval")) or 1e-3, str(entry.get("name"))
+def _probe(probe: ProbeResult, values: NDArray) -> Html:
+    step, name = probe.interval or 1e-3, probe.name
     fine = max(1, -(-len(values) // (2 * COLUMNS)))
     shown = np.asarray(values[::fine, :UNITS], np.float64)
     curves = [plots.Line(column, step * fine, _COLOURS[k % len(_COLOURS)]) for k, column in enumerate(shown.T)]
@@ -176,7 +180,7 @@ def _probe(entry: Json, values: NDArray) -> Html:
     )
     low = float(shown.min()) if shown.size else 0.0
     return page.figure(
-        plots.lines(curves, len(values) * step, str(entry.get("variable")), words, low, plots.WIDE),
+        plots.lines(curves, len(values) * step, probe.variable, words, low, plots.WIDE),
         f"{words}{every}.",
     )
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .common import table
+from .folder import REPORT
+from .kind import Result
 
 PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
 ESTIMATES = {
@@ -20,18 +21,6 @@ def result_table(result: Mapping[str, Any], page: Path) -> str:
     """What `neurosim simulate` prints."""
     head = f"{result['dataset']} {result['split']}: {result['samples']} recordings, seed {result['seed']}"
     rows = [("accuracy", accuracy(result)), *activity(result), *energy(result)]
-    return table(
-        [*rows, ("spike digest", result["spike_digest"][:16]), ("run", result["run"]), ("report", str(page))], head
-    )
-
-
-def network_table(result: Mapping[str, Any], page: Path) -> str:
-    """What `neurosim simulate` prints of a network."""
-    head = f"{result['network']}: {result['simulated_seconds']:g} s, seed {result['seed']}"
-    rows = [(each["name"], _firing(each)) for each in result["populations"]]
-    rows += [("spikes", quantity(result["spikes"])), ("speed", _speed(result["real_time_factor"]))]
-    if result["energy"] is not None:
-        rows += energy(result, "the run")
     return table(
         [*rows, ("spike digest", result["spike_digest"][:16]), ("run", result["run"]), ("report", str(page))], head
     )
@@ -77,8 +66,18 @@ def demo_text(result: Mapping[str, Any], page: Path) -> str:
     )
 
 
-def quantity(value: float, unit: str = "") -> str:
-    """Three digits and a prefix: 1234567 as `1.23 M`, 3.2e-9 J as `3.2 nJ`."""
+def table(rows: Iterable[tuple[str, str]], title: str = "") -> str:
+    """Return aligned `name  value` lines below the title."""
+    lines = list(rows)
+    width = max((len(name) for name, _ in lines), default=0)
+    head = [title] if title else []
+    return "\n".join(head + [f"  {name:<{width}}  {value}".rstrip() for name, value in lines])
+
+
+def quantity(value: float | None, unit: str = "") -> str:
+    """Return three digits and a prefix: 1234567 as `1.23 M`, 3.2e-9 J as `3.2 nJ`."""
+    if value is None:
+        return "-"
     if value == 0 or not math.isfinite(value):
         return f"{value:g} {unit}".rstrip()
     # Rounding first, so that 999.9 becomes 1 k and not 1e+03.
@@ -110,17 +109,13 @@ def activity(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("sparsity", f"{sparsity:.2%} of neuron outputs are silent"))
     if effective is not None:
         rows.append(("operations", f"{quantity(effective)} a recording{_against(effective, done['Dense'])}"))
-    return [*rows, ("speed", _speed(result["real_time_factor"]))]
+    return [*rows, ("speed", speed(result["real_time_factor"]))]
 
 
-def _firing(population: Mapping[str, Any]) -> str:
-    rate, cv = population["rate_hz"], population["cv"]
-    words = [f"{population['size']:,} {population['model']}", "-" if rate is None else f"{rate:.3g} spikes/s each"]
-    words += [f"CV {cv:.2f}"] if cv is not None else []
-    return ", ".join([*words, f"{population['silent']:,} silent"] if population["silent"] else words)
-
-
-def _speed(factor: float) -> str:
+def speed(factor: float | None) -> str:
+    """Return a real-time factor in words and as a figure."""
+    if factor is None:
+        return "-"
     times = f"{_times(1 / factor)} as fast as real time " if factor else ""
     return f"{times}(real-time factor {factor:.3g})"
 
@@ -134,7 +129,11 @@ def _times(factor: float) -> str:
 
 
 def energy(result: Mapping[str, Any], each: str = "a recording") -> list[tuple[str, str]]:
-    energy = result["energy"]
+    return energy_rows(result["energy"], each)
+
+
+def energy_rows(energy: Mapping[str, Any], each: str) -> list[tuple[str, str]]:
+    """Return a row for each of the two estimates, per `each`; what is unknown says why."""
     rows = []
     for name, title in ESTIMATES.items():
         run, dense = energy[name], energy[f"dense_{name}"]
@@ -144,6 +143,11 @@ def energy(result: Mapping[str, Any], each: str = "a recording") -> list[tuple[s
         beside = f"; dense {joules(dense)}" if dense else ""
         rows.append((title, f"{joules(run)} {each}{beside} (estimate, {energy['profile']})"))
     return rows
+
+
+def run_rows(result: Result, digest: str) -> list[tuple[str, str]]:
+    """Return the last rows of a run's table: digest, folder and report."""
+    return [("spike digest", digest[:16]), ("run", result.run), ("report", str(Path(result.run) / REPORT))]
 
 
 def _with_unit(value: float, unit: str) -> str:

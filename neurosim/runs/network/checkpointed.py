@@ -1,5 +1,4 @@
-"""A network's run in pieces: what it finds goes to disk as it runs, and between any two pieces it can be left and taken
-up again."""
+"""A network's run with checkpoints: spikes and states go to disk as it runs, and it can go on from any checkpoint."""
 
 from __future__ import annotations
 
@@ -7,40 +6,40 @@ import math
 import time
 from collections.abc import Callable, Mapping
 
-from ..description import Description
-from ..engine import Progress, Result, Simulation
-from ..engine.grid.streams import journal_path
-from ..errors import NeurosimInterruptedError
-from ..spikes import GRID_SLACK, Spikes
-from .folder import SPIKES, RunFolder
+from ...description import Description
+from ...engine import Progress, Result, Simulation
+from ...engine.grid.streams import journal_path
+from ...errors import NeurosimInterruptedError
+from ...spikes import GRID_SLACK, Spikes
+from ..folder import SPIKES, RunFolder
 
-# What a run needs to be taken up again, and where its states go while it runs.
+# The file that a run goes on from, and the file of its states while it runs.
 CHECKPOINT, STATES = "checkpoint.safetensors", "states.h5"
 
 
-def play(
+def simulate(
     run: RunFolder,
-    told: Description,
-    played: Mapping[str, Spikes],
+    description: Description,
+    inputs: Mapping[str, Spikes],
     threads: int | None,
     every: float | None,
     progress: Callable[[Progress], None] | None,
 ) -> Result:
-    """Run a network on a grid from where its folder stands to its end.
+    """Run a network on a grid from its last checkpoint, or from its start, to its end.
 
     Args:
-        played: what the spike sources play.
+        inputs: the spikes of each spike source.
         every: s of biological time between two checkpoints; None: only where it is interrupted.
 
     Returns:
-        The result from time 0 on. What was needed on the way stays until `clear`.
+        The result from time 0 on. The checkpoint stays until `clear`.
 
     Raises:
         NeurosimInterruptedError: Ctrl-C; the folder can be taken up again.
         NeurosimError: as `Simulation`.
     """
-    duration = length(told, played)
-    simulation = _open(run, told, played, threads)
+    duration = length(description, inputs)
+    simulation = _open(run, description, inputs, threads)
     noted, started = float(run.manifest.get("run_s", 0.0)), time.perf_counter()
 
     def run_s() -> float:
@@ -71,35 +70,35 @@ def play(
 
 
 def clear(run: RunFolder) -> None:
-    """Remove what was needed on the way to the results."""
+    """Remove the checkpoint and the files of a run that goes on."""
     for path in (run.path / CHECKPOINT, journal_path(run.path / SPIKES), journal_path(run.path / STATES)):
         path.unlink(missing_ok=True)
 
 
-def length(told: Description, played: Mapping[str, Spikes]) -> float:
-    """s that the run takes: what the settings say, or the longest recording."""
-    if told.settings.duration is not None:
-        return float(told.settings.duration)
-    return max((spikes.duration for spikes in played.values()), default=0.0)
+def length(description: Description, inputs: Mapping[str, Spikes]) -> float:
+    """Return the duration of the run in seconds: that of the settings, or that of the longest input."""
+    if description.settings.duration is not None:
+        return float(description.settings.duration)
+    return max((spikes.duration for spikes in inputs.values()), default=0.0)
 
 
-def _open(run: RunFolder, told: Description, played: Mapping[str, Spikes], threads: int | None) -> Simulation:
-    """The simulation where the folder's checkpoint left it, or at its start."""
-    streams = {"spikes_to": run.path / SPIKES, "states_to": run.path / STATES if told.probes else None}
+def _open(run: RunFolder, description: Description, inputs: Mapping[str, Spikes], threads: int | None) -> Simulation:
+    """Return the simulation at the folder's checkpoint, or at its start."""
+    streams = {"spikes_to": run.path / SPIKES, "states_to": run.path / STATES if description.probes else None}
     saved = run.path / CHECKPOINT
     if saved.is_file():
-        return Simulation.load(saved, told.network, dict(played), threads=threads, **streams)
-    how = told.settings
+        return Simulation.load(saved, description.network, dict(inputs), threads=threads, **streams)
+    how = description.settings
     return Simulation(
-        told.network,
-        dict(played),
+        description.network,
+        dict(inputs),
         clock=how.clock,
         seed=how.seed,
         trial=how.trial,
         threads=threads,
         precision=how.precision,
         record=how.record,
-        probes=told.probes,
+        probes=description.probes,
         count_updates=how.count_updates,
         **streams,
     )

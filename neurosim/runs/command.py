@@ -1,0 +1,142 @@
+"""The options that every command takes, and the one place where results are printed."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import NeurosimError, NeurosimInputError, require
+from .options import RunOptions, silent
+
+if TYPE_CHECKING:
+    from .kind import Kind, Result
+
+CPU = ("cpu",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandOptions(RunOptions):
+    """The options that every command takes; None where the user gave none.
+
+    Attributes:
+        config: settings in TOML.
+        sets: settings as `key=value`.
+        seed: of everything random.
+        json: print JSON.
+    """
+
+    config: Path | None = None
+    sets: tuple[str, ...] = ()
+    seed: int | None = None
+    json: bool = False
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """What a command prints: `data` with `--json`, else `text`.
+
+    A `failure` follows on stderr, and the exit code is 1.
+    """
+
+    data: Mapping[str, Any]
+    text: str
+    failure: str = ""
+
+    @classmethod
+    def of(cls, kind: Kind[Any], result: Result) -> CommandResult:
+        """Return the results of a run: their tree, their table and why the run failed."""
+        return cls(result.to_dict(), kind.table(result), result.failure() or "")
+
+
+def common(devices: Sequence[str] = CPU) -> Callable[[Callable[..., CommandResult]], Callable[..., None]]:
+    """Return a decorator: the wrapped function takes `options: CommandOptions` first, returns a `CommandResult`, and
+    prints nothing.
+
+    With `--json`, whatever a library prints on stdout meanwhile goes to stderr.
+    """
+
+    def decorate(function: Callable[..., CommandResult]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def command(**values: Any) -> None:
+            own = {name: values.pop(name) for name in _NAMES}
+            say = silent if own["quiet"] else functools.partial(click.echo, err=True)
+            options = CommandOptions(command=("neurosim", *sys.argv[1:]), say=say, **own)
+            _check_device(options.device, devices)
+            with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
+                result = function(options, **values)
+            click.echo(to_json(result.data) if options.json else result.text)
+            if result.failure:
+                raise NeurosimError(result.failure)
+
+        for option in reversed(_OPTIONS):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def to_json(data: Mapping[str, Any]) -> str:
+    """Return strict JSON: no NaN, numpy numbers and paths as plain ones."""
+    return json.dumps(data, indent=2, allow_nan=False, default=_plain)
+
+
+def _check_device(device: str, devices: Sequence[str]) -> None:
+    if device not in devices:
+        raise NeurosimInputError(
+            f"--device: this command runs on {' or '.join(devices)} only (got {device}); leave --device out"
+        )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def complete_dataset(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The names of datasets that begin so, for the shell."""
+    from .. import catalog
+
+    return [name for name in catalog.datasets() if name.startswith(incomplete)]
+
+
+def at_least(minimum: int, rule: str) -> Callable[[click.Context, click.Parameter, int | None], int | None]:
+    """Return a callback of an option that refuses integers below `minimum` with `rule`."""
+
+    def check(context: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
+        require(value is None or value >= minimum, parameter.opts[0], rule, value)
+        return value
+
+    return check
+
+
+_OPTIONS = (
+    click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Settings in TOML."),
+    click.option(
+        "--set", "sets", multiple=True, metavar="KEY=VALUE", help="One setting, e.g. liquid.neurons=500; repeatable."
+    ),
+    click.option(
+        "--seed", type=int, callback=at_least(0, "must be >= 0"), help="Seed of everything random: same seed, same run."
+    ),
+    click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for what is written."),
+    click.option("--json", is_flag=True, help="Print JSON on stdout, and everything else on stderr."),
+    click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Where to compute."),
+    click.option(
+        "--threads",
+        type=int,
+        callback=at_least(1, "must be >= 1"),
+        help="Threads; default all. The spikes are the same for any number.",
+    ),
+    click.option("--quiet", is_flag=True, help="No progress bars and no remarks."),
+)
+_NAMES = ("config", "sets", "seed", "out", "json", "device", "threads", "quiet")

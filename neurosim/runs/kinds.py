@@ -1,0 +1,40 @@
+"""The kinds of runs. A new one is a folder beside this file and a line here; `kind.py` says what the folder holds."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ..errors import lookup
+
+if TYPE_CHECKING:
+    from .folder import RunFolder
+    from .kind import Kind
+
+# The kinds by name, each with the help line of its command, which has the same name; "" where another command runs it.
+# Nothing is imported before it is needed: `neurosim --help` reads these lines alone.
+KINDS = {
+    "network": "",  # neurosim simulate
+}
+# Runs of a dataset through a liquid are older than kinds, and their manifests name none.
+UNNAMED = "liquid"
+
+
+def kind(name: str) -> Kind[Any]:
+    """Return the kind of that name.
+
+    Raises:
+        NeurosimInputError: there is none.
+    """
+    lookup(KINDS, name, "kind of run")
+    found: Kind[Any] = importlib.import_module(f".{name}", __package__).KIND
+    return found
+
+
+def kind_of(folder: RunFolder) -> Kind[Any]:
+    """Return the kind of a run.
+
+    Raises:
+        NeurosimInputError: the manifest names a kind that this version does not know.
+    """
+    return kind(str(folder.manifest.get("kind") or UNNAMED))

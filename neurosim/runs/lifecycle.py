@@ -1,0 +1,130 @@
+"""The life of a run: a new folder or one taken up again, results written last, the page, the end."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .. import files
+from ..errors import NeurosimInputError, NeurosimMissingError, require
+from . import kinds
+from .folder import CONFIG, MANIFEST, METRICS, REPORT, RunFolder, open_run, read_metrics, record, reopen, resumable
+from .kind import Kind, Result
+from .options import RunOptions
+
+R = TypeVar("R", bound=Result)
+
+
+@contextmanager
+def new_run(
+    kind: Kind[Any], config: Mapping[str, Any], name: str, options: RunOptions, **facts: Any
+) -> Iterator[RunFolder]:
+    """Make a run folder; inside the context the run works, and ends it with `finish`.
+
+    Args:
+        config: all settings, as they will be written.
+        name: what runs, for the folder's name and the manifest.
+        facts: what the manifest notes besides; with its `data` the run has begun and can be taken up again.
+
+    Raises:
+        NeurosimInputError: the folder holds files that are no run, is a file, or is in use by another run.
+        NeurosimWriteError: it could not be made.
+        NeurosimInterruptedError: Ctrl-C, where the kind can go on.
+    """
+    with record(config, name, options.out, options.command, options.say) as folder, _interruptible(kind, folder):
+        folder.note(**({} if kind.name == kinds.UNNAMED else {"kind": kind.name}), **facts)
+        yield folder
+
+
+def open_to_resume(kind: Kind[Any], path: Path) -> RunFolder:
+    """Return a folder whose run is of that kind.
+
+    Raises:
+        NeurosimMissingError: there is no run.
+        NeurosimInputError: it is of another kind; says which command takes it up.
+    """
+    folder = open_run(path)
+    found = kinds.kind_of(folder)
+    if found.name != kind.name:
+        hint = f"go on with: neurosim {found.resume} --resume {path}" if found.resume else "run it again"
+        raise NeurosimInputError(f"{path}: holds {found.title}, not {kind.title}; {hint}")
+    return folder
+
+
+@contextmanager
+def resumed_run(kind: Kind[Any], folder: RunFolder, options: RunOptions) -> Iterator[RunFolder]:
+    """Take up a run that was interrupted or killed; the context is that of `new_run`.
+
+    Raises:
+        NeurosimInputError: it is done or never began, its config was changed, or another run is writing into it.
+        NeurosimInterruptedError: Ctrl-C.
+    """
+    with reopen(folder, options.command), _interruptible(kind, folder):
+        yield folder
+
+
+def finish(kind: Kind[R], folder: RunFolder, work: Callable[[], R], clear: Callable[[], object] = lambda: None) -> R:
+    """Return the results of a run and end it: results, then the manifest, then the page.
+
+    Args:
+        work: computes the results. It is not called where the folder has them: results are written last and in one
+            step, so that the run was killed between its results and its end.
+        clear: removes what was needed to go on after an interrupt.
+    """
+    if (folder.path / METRICS).is_file():
+        result = kind.result.from_dict(read_metrics(folder))
+    else:
+        result = work()
+        files.write_json(folder.path / METRICS, result.to_dict())
+    folder.note(**result.notes())
+    clear()
+    reason = result.failure()
+    folder.close("done" if reason is None else "failed", reason)
+    write_page(folder.path)
+    return result
+
+
+def write_page(path: Path | str) -> Path:
+    """Write `report.html` into a run folder, from what the folder holds; return its path.
+
+    What is absent (no spikes, no config, no results) is said on the page.
+
+    Raises:
+        NeurosimMissingError: no such folder, or nothing of a run in it.
+        NeurosimFormatError: a JSON file of the run is damaged.
+        NeurosimWriteError: the page could not be written; an earlier one is still whole.
+    """
+    path = Path(path)
+    require(not path.is_file(), "report", "needs the folder of a run, not a file", path)
+    manifest, metrics = (_table(path / name) for name in (MANIFEST, METRICS))
+    if not manifest and not metrics:
+        raise NeurosimMissingError(f"{path}: holds no run (no manifest.json, no metrics.json); run 'neurosim simulate'")
+    folder = RunFolder(path, {"kind": metrics.get("kind"), **manifest})
+    if str(folder.manifest["kind"]) not in kinds.KINDS:  # kinds that are not ported yet
+        return Path(importlib.import_module("neurosim.report").write(path))
+    kind = kinds.kind_of(folder)
+    files.write_text(path / REPORT, kind.page(folder, kind.result.from_dict(metrics)))
+    return path / REPORT
+
+
+def config_text(folder: RunFolder) -> str | None:
+    """Return the config of a run as it was written, for the page."""
+    path = folder.path / CONFIG
+    return path.read_text("utf-8", errors="replace") if path.is_file() else None
+
+
+def _table(path: Path) -> dict[str, Any]:
+    found = files.read_json(path) if path.is_file() else {}
+    return found if isinstance(found, dict) else {}
+
+
+@contextmanager
+def _interruptible(kind: Kind[Any], folder: RunFolder) -> Iterator[None]:
+    if kind.resume is None:
+        yield
+        return
+    with resumable(folder, kind.resume):
+        yield

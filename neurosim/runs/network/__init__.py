@@ -1,0 +1,17 @@
+"""Runs of a network that a TOML file describes."""
+
+from ..kind import Kind
+from . import page, table
+from .config import reconfigure
+from .result import NetworkResult
+
+KIND = Kind(
+    name="network",
+    title="a run of a network",
+    resume="simulate",
+    result=NetworkResult,
+    reconfigure=reconfigure,
+    page=page.render,
+    table=table.render,
+    heading=("network", "seed", "spike_digest"),
+)

@@ -1,0 +1,185 @@
+"""The settings of a network's run, from its file and the command line, and neurons from a user's own file."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ... import description, files
+from ...description import Description
+from ...description.parse import LISTS
+from ...errors import NeurosimInputError, NeurosimMissingError, lookup, require
+from ...measure import find_profile
+from ...neurons import Neuron
+from ..config import Energy
+from ..folder import CONFIG, RunFolder
+from ..settings import Section, Source, assignments, nest, overlay, resolve
+
+# Neurons of the user's own and the files that define them, by the name of the class.
+Models = Mapping[str, tuple[type[Neuron], Path]]
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkConfig:
+    """A network to run.
+
+    Attributes:
+        name: of the run.
+        description: the network, its settings, probes and inputs.
+        profile: of the energy estimate.
+        models: files of the user's own neurons, by the name of the class.
+    """
+
+    name: str
+    description: Description
+    profile: str = Energy().profile
+    models: Mapping[str, Path] = field(default_factory=dict)
+
+
+class NetworkEnergy(Section):
+    """The settings that can still change when a network has run.
+
+    Attributes:
+        energy: how energy is estimated.
+    """
+
+    energy: Energy = Energy()
+
+
+def is_network(file: Path | None) -> bool:
+    """Return whether a config file describes a network, and not the settings of a dataset's run.
+
+    Raises:
+        NeurosimMissingError, NeurosimFormatError: no such file, or not TOML.
+    """
+    return file is not None and description.is_network(files.read_toml(file))
+
+
+def configure(
+    file: Path, sets: Sequence[str] = (), given: Mapping[str, Any] | None = None, models: Models | None = None
+) -> NetworkConfig:
+    """Return the config of a new run. Later wins: `file`, `sets`, `given`.
+
+    Args:
+        file: TOML; see `neurosim.description`.
+        sets: `key=value` texts; an entry of a list is called by its name: `population.E.tau_mem=0.01`.
+        given: values by dotted key; None means not given.
+        models: neurons of the user's own.
+
+    Raises:
+        NeurosimInputError: a key or value that breaks its rule.
+        NeurosimMissingError, NeurosimFormatError: a file that is not there, or damaged.
+    """
+    tree = _merge(file, sets, given or {})
+    energy = tree.pop("energy", {})
+    profile = resolve(Energy, [Source(str(file), energy if isinstance(energy, dict) else {"profile": energy})]).profile
+    find_profile(profile)
+    own = models or {}
+    told = description.parse(tree, file.parent, {name: model for name, (model, _) in own.items()}, str(file))
+    for population in told.network.populations:
+        name = population.name
+        require("/" not in name, "population.name", "must hold no '/' for its spikes to be filed", name)
+    return NetworkConfig(file.stem, told, profile, {name: path for name, (_, path) in own.items()})
+
+
+def reconfigure(run: RunFolder, sources: Sequence[Source], changeable: Sequence[str]) -> NetworkEnergy:
+    """Return the energy settings of a network's run, changed by `sources` if they are `changeable`.
+
+    Raises:
+        NeurosimInputError: anything else is given: the run's results depend on it already.
+    """
+    own = files.read_toml(run.path / CONFIG).get("energy", {})
+    fixed = {"seed": run.manifest.get("seed"), **({} if "energy" in changeable else {"energy": own})}
+    for source in sources:
+        for key, value in source.tree.items():
+            if key in fixed and value == fixed[key]:
+                continue
+            require(key in changeable, key, f"cannot change, {source.name}: the run has its own; simulate again", value)
+    changes = [Source(s.name, {k: v for k, v in s.tree.items() if k in changeable}) for s in sources]
+    config = resolve(NetworkEnergy, [Source(str(run.path / CONFIG), {"energy": own}), *changes])
+    find_profile(config.energy.profile)
+    return config
+
+
+def _merge(file: Path, sets: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the file's tables with the changes of the command line. Later wins: `file`, `sets`, `given`.
+
+    Raises:
+        NeurosimInputError: `sets` name an entry the file has not.
+    """
+    tree = files.read_toml(file)
+    changes = assignments(sets)
+    for key, value in given.items():
+        changes = changes if value is None else overlay(changes, nest(key, value))
+    for key in LISTS:
+        if isinstance(changes.get(key), Mapping):
+            tree[key] = _entries(tree.get(key, []), changes.pop(key), key)
+    return overlay(tree, changes)
+
+
+def _entries(entries: Any, changes: Mapping[str, Any], key: str) -> Any:
+    """Return a list of tables with some of them changed, each called by its name, or by "source->target"."""
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
+        return entries  # `parse` says what is wrong with it
+    numbers = {_name(entry, key): number for number, entry in enumerate(entries)}
+    changed = list(entries)
+    for name, change in changes.items():
+        number = lookup(numbers, name, f"--set {key}")
+        if not isinstance(change, Mapping):
+            raise NeurosimInputError(f"--set {key}.{name}: must name one of its keys, as {key}.{name}.KEY=VALUE")
+        changed[number] = overlay(entries[number], change)
+    return changed
+
+
+def _name(entry: Mapping[str, Any], key: str) -> str:
+    target = entry.get("target")
+    defaults = {
+        "projection": f"{entry.get('source')}->{target}",
+        "stimulus": f"poisson->{target}",
+        "probe": f"{entry.get('population')}.{entry.get('variable')}",
+    }
+    return str(entry.get("name", defaults.get(key)))
+
+
+def own_models(texts: Sequence[str]) -> dict[str, tuple[type[Neuron], Path]]:
+    """Return the neuron classes of FILE.py:Class texts. The file runs as Python: only a command line may ask for it.
+
+    Raises:
+        NeurosimInputError: not of that form, no such class, or no neuron.
+        NeurosimMissingError: no such file.
+    """
+    found = {}
+    for text in texts:
+        file, colon, name = text.rpartition(":")
+        if not colon or not name.isidentifier() or not file.endswith(".py"):
+            raise NeurosimInputError(f"--model: must read FILE.py:Class, e.g. cells.py:QIF (got '{text}')")
+        path = Path(file)
+        classes = dict(inspect.getmembers(_module(path), inspect.isclass))
+        model = lookup(classes, name, f"--model {file}")
+        if not issubclass(model, Neuron) or inspect.isabstract(model):
+            raise NeurosimInputError(f"--model {text}: must be a neuron, derived from neurosim.neurons.Neuron")
+        found[name] = (model, path)
+    return found
+
+
+def _module(path: Path) -> Any:
+    if not path.is_file():
+        raise NeurosimMissingError(f"--model {path}: no such file; give the file that defines the neuron")
+    # A name of its own for every file; dataclasses look their module up.
+    name = f"_neurosim_model_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise NeurosimInputError(f"--model {path}: is no Python file; give the file that defines the neuron")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise NeurosimInputError(f"--model {path}: cannot be imported ({type(error).__name__}: {error})") from error
+    return module

@@ -1,0 +1,193 @@
+"""Simulate a network described in TOML, into a run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import description, files, measure
+from ...description import Description
+from ...engine import Result
+from ...errors import require
+from ...spikes import Recordings, Spikes
+from ..folder import CONFIG, SPIKES, RunFolder, check_resumable
+from ..lifecycle import finish, new_run, open_to_resume, resumed_run
+from ..options import RunOptions
+from ..progress import simulation_bar
+from . import KIND, checkpointed
+from .activity import Activity
+from .config import Models, NetworkConfig, configure
+from .result import NetworkResult, PopulationResult, ProbeResult
+
+STATES, ARRAYS, WEIGHTS = "states.safetensors", "arrays.safetensors", "weights.safetensors"
+DEFAULTS = RunOptions()
+Inputs = Mapping[str, Spikes]
+
+
+def simulate(
+    config: NetworkConfig, options: RunOptions = DEFAULTS, *, checkpoint_every: float | None = None
+) -> NetworkResult:
+    """Run a network and write a run folder: manifest, config, metrics, spikes (SONATA), the states of probes, and the
+    learned weights of each projection, in the order of sources, then targets.
+
+    Args:
+        config: decides the results; nothing below does.
+        checkpoint_every: s of biological time between two checkpoints, from which the run can go on whatever happens to
+            the process; None: only where Ctrl-C interrupts it.
+
+    Raises:
+        NeurosimError: what is wrong with the description, its inputs or the disk.
+        NeurosimInterruptedError: Ctrl-C; `resume` goes on.
+    """
+    _check_every(config, checkpoint_every)
+    options.check_out()
+    told = config.description
+    inputs = told.recordings()
+    # Raises what is missing before a folder is made.
+    dataclasses.replace(told, inputs={**told.inputs, **inputs}).drive()
+    arrays: dict[str, NDArray] = {}
+    tree = {**description.tree(told, arrays, ARRAYS), "energy": {"profile": config.profile}}
+    facts = {
+        "seed": told.settings.seed,
+        "data": _facts(inputs),
+        "threads": options.threads,
+        "models": _own(config.models),
+        "checkpoint_every": checkpoint_every,
+    }
+    with new_run(KIND, tree, config.name, options) as folder:
+        if arrays:
+            files.write_arrays(folder.path / ARRAYS, arrays)
+        folder.note(**facts)
+        return _finish(folder, config, inputs, options)
+
+
+def resume(
+    path: Path, models: Models | None = None, options: RunOptions = DEFAULTS, *, checkpoint_every: float | None = None
+) -> NetworkResult:
+    """Go on with a run that was interrupted or killed, from its last checkpoint, or else from its start.
+
+    Args:
+        path: its folder.
+        models: neurons of the user's own, as `configure` takes them; the same files as before.
+        checkpoint_every: as `simulate`; None: as the run had it.
+
+    Returns:
+        What the uninterrupted run would have returned, apart from wall-clock times.
+
+    Raises:
+        NeurosimError: as `simulate`; and where the run is done, or its config, inputs or neurons were changed.
+    """
+    folder = open_to_resume(KIND, path)
+    check_resumable(folder)
+    config = dataclasses.replace(configure(path / CONFIG, models=models), name=str(folder.manifest.get("name")))
+    every = folder.manifest.get("checkpoint_every") if checkpoint_every is None else checkpoint_every
+    _check_every(config, every)
+    with resumed_run(KIND, folder, options):
+        inputs = config.description.recordings()
+        before, now = _hashes(folder.manifest.get("models", {})), _hashes(_own(config.models))
+        for what, was, found in (("data", folder.manifest.get("data"), _facts(inputs)), ("models", before, now)):
+            require(found == was, f"{path}: {what}", "must be what the run began with; simulate again", found)
+        folder.note(checkpoint_every=every, threads=options.threads)
+        return _finish(folder, config, inputs, options)
+
+
+def _finish(folder: RunFolder, config: NetworkConfig, inputs: Inputs, options: RunOptions) -> NetworkResult:
+    return finish(
+        KIND,
+        folder,
+        lambda: _simulate(folder, config, inputs, options),
+        clear=lambda: checkpointed.clear(folder),
+    )
+
+
+def _simulate(folder: RunFolder, config: NetworkConfig, inputs: Inputs, options: RunOptions) -> NetworkResult:
+    """Run from the folder's checkpoint, or from the start, to the end; write the arrays, and return the figures."""
+    told = dataclasses.replace(config.description, inputs={**config.description.inputs, **inputs})
+    start, every = time.perf_counter(), folder.manifest["checkpoint_every"]
+    with simulation_bar(f"simulating {config.name}", options.quiet) as progress:
+        if told.settings.clock is None:
+            result = told.simulate(options.threads, progress)
+        else:
+            result = checkpointed.simulate(folder, told, inputs, options.threads, every, progress)
+    spikes = {name: _one(found) for name, found in result.spikes.items()}
+    _write_arrays(folder, result, {**inputs, **spikes})
+    figures = _figures(config, result, spikes, inputs)
+    return dataclasses.replace(figures, run=str(folder.path), timings={"total": round(time.perf_counter() - start, 6)})
+
+
+def _write_arrays(folder: RunFolder, result: Result, spikes: Inputs) -> None:
+    if spikes:
+        files.write_sonata(folder.path / SPIKES, spikes)
+    for name, found in ((STATES, result.states), (WEIGHTS, result.weights)):
+        if found:
+            files.write_arrays(folder.path / name, {key: np.asarray(values) for key, values in found.items()})
+
+
+def _figures(config: NetworkConfig, result: Result, spikes: Inputs, inputs: Inputs) -> NetworkResult:
+    told, layers = config.description, list(result.work)
+    entered = sum(len(each) for each in inputs.values()) if inputs else None
+    return NetworkResult(
+        network=config.name,
+        seed=told.settings.seed,
+        clock=told.settings.clock,
+        populations=tuple(_population(told, name, found) for name, found in spikes.items()),
+        spikes=sum(len(found) for found in spikes.values()),
+        spike_digest=digest(spikes),
+        simulated_seconds=result.duration,
+        real_time_factor=result.real_time_factor,
+        build_s=result.build_s,
+        run_s=result.run_s,
+        # A network of sources alone does no work.
+        measures=measure.measure(layers, 1, result.duration, entered).to_dict() if layers else None,
+        energy=measure.energy(layers, 1, config.profile) if layers else None,
+        probes=tuple(
+            ProbeResult(name=p.name, population=p.population, variable=p.variable, interval=p.interval)
+            for p in told.probes
+        ),
+    )
+
+
+def _population(told: Description, name: str, spikes: Spikes) -> PopulationResult:
+    model = type(told.network.population(name).model).__name__
+    return PopulationResult(name=name, model=model, **vars(Activity.of(spikes)))
+
+
+def _check_every(config: NetworkConfig, every: float | None) -> None:
+    if every is None:
+        return
+    require(every > 0, "--checkpoint-every", "must be > 0 s of biological time", every)
+    clock = config.description.settings.clock
+    require(clock is not None, "--checkpoint-every", "needs a run on a grid of steps", "clock continuous")
+
+
+def digest(spikes: Inputs) -> str:
+    """Return the SHA-256 over the names and digests of the populations, in order of names."""
+    lines = "".join(f"{name}\0{spikes[name].digest()}\n" for name in sorted(spikes))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _one(found: Spikes | Recordings) -> Spikes:
+    assert isinstance(found, Spikes)  # because the input was, or a duration
+    return found
+
+
+def _facts(inputs: Inputs) -> dict[str, dict[str, object]]:
+    return {name: {"digest": each.digest(), "events": len(each)} for name, each in inputs.items()}
+
+
+def _own(models: Mapping[str, Path]) -> dict[str, dict[str, str]]:
+    """Return the file of each of the user's own neurons and the hash of its content."""
+    return {
+        name: {"file": str(path.absolute()), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        for name, path in models.items()
+    }
+
+
+def _hashes(models: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    return {name: own["sha256"] for name, own in models.items()}

@@ -1,0 +1,43 @@
+"""The options of a run that decide nothing about its results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .folder import check_out
+
+
+def silent(line: str) -> None:
+    """Ignore a message for the user."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Options that every kind of run takes; the results are the same for any values.
+
+    Attributes:
+        out: the run folder; None makes a new one below `runs/`.
+        threads: of the engine, of linear algebra and of torch; None means all cores.
+        device: where to compute.
+        quiet: show no progress bars.
+        command: the command line, for the manifest.
+        say: is called with messages for the user.
+    """
+
+    out: Path | None = None
+    threads: int | None = None
+    device: str = "cpu"
+    quiet: bool = True
+    command: Sequence[str] = ()
+    say: Callable[[str], None] = silent
+
+    def check_out(self) -> None:
+        """Raise unless a run may go to `out`: call it before work that takes long.
+
+        Raises:
+            NeurosimInputError: `out` is a file, or a folder that holds something else than a run.
+        """
+        if self.out is not None:
+            check_out(self.out)
