@@ -137,6 +137,10 @@ class Spikes:
         np.add.at(grid, (steps, self.units), 1)
         return grid
 
+    def window_counts(self, windows: int | NDArray) -> NDArray[np.float32]:
+        """[windows, size] events of each unit in windows of time, as `Recordings.window_counts`."""
+        return Recordings.collect([self]).window_counts(windows)[0]
+
     @classmethod
     def from_grid(cls, grid: object, dt: float, shape: tuple[int, ...] = ()) -> Spikes:
         """From [steps, size] counts; a count of c becomes c events at `step * dt`."""
@@ -279,6 +283,54 @@ class Recordings(Sequence[Spikes]):
                 for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)
             ]
         )
+
+    def pool(self, pools: object, shape: tuple[int, ...]) -> Recordings:
+        """Return the same events with unit i as unit `pools[i]` of a population of `shape`: neighbours joined.
+
+        Raises:
+            NeurosimInputError: not one pool for each unit, or one that the shape lacks.
+        """
+        table, size = np.asarray(pools), math.prod(shape)
+        good = table.shape == (self.size,) and table.dtype.kind in "iu"
+        require(good, "Recordings.pool.pools", f"must be {self.size} integers", table.shape)
+        low, high = table.min(initial=0), table.max(initial=0)
+        require(low >= 0 and high < size, "Recordings.pool.pools", f"must be in 0..{size - 1}", (low, high))
+        return replace(self, units=table[self.units].astype(np.int32), size=size, shape=shape)
+
+    def window_counts(self, windows: int | NDArray) -> NDArray[np.float32]:
+        """[recordings, windows, size] events of each unit in windows of time; exact up to 2^24 events in one place.
+
+        Args:
+            windows: how many equal windows each duration is cut into: an event at t is in window
+                floor(t * (windows / duration)), or in the last where that is beyond it. Or edges in seconds, rising,
+                [windows + 1] for all recordings or [recordings, windows + 1]: window w holds
+                edges[w] <= t < edges[w + 1]; events before the first edge or from the last edge on are in the first
+                or last window.
+
+        Raises:
+            NeurosimInputError: no windows, edges of another shape, or units beyond `size`.
+        """
+        from .kernels.traces import window_counts
+
+        units = self.units.astype(np.int32, copy=False)
+        if units.size:  # the kernel writes where they say
+            low, high = int(units.min()), int(units.max())
+            require(low >= 0 and high < self.size, "Recordings.units", f"must be in 0..{self.size - 1}", (low, high))
+        times = self.ticks.astype(np.float64)
+        times *= self.tick
+        if isinstance(windows, int | np.integer):
+            require(windows >= 1, "window_counts.windows", "must be >= 1", windows)
+            # In units of a window.
+            times *= np.repeat(windows / np.where(self.durations > 0, self.durations, 1.0), np.diff(self.offsets))
+            edges = np.arange(windows + 1, dtype=np.float64)
+        else:
+            edges = np.asarray(windows, np.float64)
+        good = edges.shape[-1:] >= (2,) and edges.shape[:-1] in ((), (len(self),))
+        require(good, "window_counts.windows", f"must be edges [n] or [{len(self)}, n], n >= 2", edges.shape)
+        out = np.empty((len(self), edges.shape[-1] - 1, self.size), np.float32)
+        edges = np.array(np.broadcast_to(edges, (len(self), edges.shape[-1])))
+        window_counts(times, units, self.offsets, edges, out)
+        return out
 
     def digest(self) -> str:
         """SHA-256 over the digests of the recordings, in order."""

@@ -72,6 +72,42 @@ def test_grid_round_trip_and_boundaries():
     assert Spikes(k * 1e-4, np.zeros(1000), 1, 0.1).steps(1e-4).tolist() == k.tolist()
 
 
+def counted(s: Spikes, windows: int) -> np.ndarray:
+    """The definition: one event after the other."""
+    counts = np.zeros((windows, s.size))
+    for t, unit in zip(s.times, s.units, strict=True):
+        counts[min(int(t * (windows / (s.duration or 1.0))), windows - 1), unit] += 1
+    return counts
+
+
+@given(st.integers(0, 20), st.integers(1, 9))
+def test_equal_windows_count_by_the_definition(seed, windows):
+    every = [some(seed + i, 40) for i in range(3)] + [Spikes([], [], 12, 0.0), Spikes([0.0], [3], 12, 0.0)]
+    counts = Recordings.collect(every).window_counts(windows)
+    assert counts.dtype == np.float32 and np.array_equal(counts, [counted(s, windows) for s in every])
+    assert np.array_equal(every[1].window_counts(windows), counts[1])
+
+
+def test_windows_between_edges():
+    s = Spikes([0.0, 0.1, 0.2, 0.3, 0.9], [0, 0, 1, 0, 1], 2, 1.0)
+    assert s.window_counts(np.array([0.1, 0.2, 0.3])).tolist() == [[2, 0], [1, 2]]
+    edges = np.array([[0.0, 0.3, 1.0], [0.0, 0.05, 1.0]])
+    assert Recordings.collect([s, s]).window_counts(edges).tolist() == [[[2, 1], [1, 1]], [[1, 0], [2, 2]]]
+    for wrong in (0, [0.1], np.zeros((3, 2))):
+        with pytest.raises(NeurosimInputError, match=r"window_counts\.windows: must be"):
+            s.window_counts(wrong)
+
+
+def test_pooled_units_count_together():
+    r = Recordings.collect([some(1), some(2)])
+    pooled = r.pool(np.arange(12) // 3, (2, 2))
+    assert pooled.shape == (2, 2) and pooled[0].shape == (2, 2)
+    assert np.array_equal(pooled.counts(), r.counts().reshape(2, 4, 3).sum(axis=2))
+    for pools in (np.arange(12), np.zeros(11, int), np.zeros(12), np.full(12, -1)):
+        with pytest.raises(NeurosimInputError, match=r"Recordings\.pool\.pools: must be"):
+            r.pool(pools, (4,))
+
+
 def test_merge_keeps_every_event_in_order():
     a, b = some(1), some(2)
     assert events(a.merge(b)) == sorted(events(a) + events(b), key=lambda e: e[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +25,7 @@ def windows(recordings: Recordings, number: int = 3, duration: float = 0.315, at
     Args:
         duration: seconds all windows take together; what comes later counts in the last one.
     """
-    return _both(binned(recordings, number, np.full(len(recordings), duration)) >= at_least)
+    return _both(_counts(recordings, number, np.full(len(recordings), duration)) >= at_least)
 
 
 def spectrum(
@@ -39,26 +41,21 @@ def spectrum(
     recording's mean. Each frame holds `joined` windows in a row, the next begins one window later.
     """
     require(joined >= 1, "spectrum.joined", "must be >= 1 windows", joined)
-    durations = np.maximum(recordings.durations, 1e-9)
-    counts = binned(recordings, number + joined - 1, durations, channels).astype(np.float32)
+    require(1 <= channels <= recordings.size, "spectrum.channels", f"must be in 1..{recordings.size}", channels)
+    pooled = recordings.pool(np.arange(recordings.size) * channels // recordings.size, (channels,))
+    counts = _counts(pooled, number + joined - 1, np.maximum(recordings.durations, 1e-9))
     mean = counts.mean(axis=(1, 2), keepdims=True)
     each = _both(np.concatenate([counts > mean * level for level in loud], axis=2))
     return np.concatenate([each[:, k : k + number] for k in range(joined)], axis=2)
 
 
-def binned(
-    recordings: Recordings, number: int, durations: NDArray[np.float64], channels: int | None = None
-) -> NDArray[np.int32]:
-    """[n, number, channels] spikes in windows of equal length, `channels` summing neighbouring units."""
+def _counts(recordings: Recordings, number: int, durations: NDArray[np.float64]) -> NDArray[np.float32]:
+    """[recordings, number, units] spikes in windows of equal length; what comes after `durations` is in the last."""
     require(number >= 1, "number", "must be >= 1 windows", number)
-    size = recordings.size if channels is None else channels
-    require(1 <= size <= recordings.size, "channels", f"must be in 1..{recordings.size}", size)
-    out = np.zeros((len(recordings), number * size), np.int32)
-    for row, spikes, duration in zip(out, recordings, durations, strict=True):
-        window = np.minimum((spikes.times / duration * number).astype(np.int64), number - 1)
-        unit = spikes.units.astype(np.int64) * size // recordings.size
-        row[:] = np.bincount(window * size + unit, minlength=number * size)
-    return out.reshape(len(recordings), number, size)
+    times = recordings.ticks.astype(np.float64) * recordings.tick
+    # As columns always took them: t / d * n, which rounding tells from t * (n / d) once in a million spikes.
+    positions = times / np.repeat(durations, np.diff(recordings.offsets)) * number
+    return replace(recordings, ticks=positions, tick=1.0).window_counts(np.arange(number + 1.0))
 
 
 def _both(on: NDArray[np.bool_]) -> NDArray[np.uint8]:
