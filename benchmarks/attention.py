@@ -25,34 +25,35 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from neurosim.attention import LanguageConfig, LanguageModel, Layer, Place, build
+from neurosim.attention import Depth, LanguageConfig, LanguageModel, MixerSpec, build
 
 KEYS, VALUES, WIDTH, KEY = 256, 32, 64, 32
 PAIRS = (4, 8, 16, 24, 32, 48, 64, 96)
-# silu on q and k where a kind leaves the choice: products of q and k as they are were not learnt in as many steps.
-ONE = {"heads": 1, "keys": KEY, "values": WIDTH, "conv": 0, "act": "silu"}
-HEAD = {"heads": 1, "head": KEY, "value": WIDTH, "conv": 0}
+# silu on q and k where a kind leaves the choice: products of q and k as they are were not learned in as many steps.
+ONE = {"num_heads": 1, "key_dim": KEY, "value_dim": WIDTH}
+SILU = ONE | {"conv_size": 0, "feature_map": "silu"}
+HEAD = {"num_heads": 1, "head_dim": KEY, "head_v_dim": WIDTH, "conv_size": 0}
 RECALL: dict[str, tuple[str, dict[str, Any]]] = {
-    "softmax, all tokens": ("window", {"heads": 2, "window": 0}),
-    "linear, elu + 1": ("linear", {"heads": 1, "keys": KEY, "values": WIDTH}),
-    "linear, hedgehog": ("linear", {"heads": 1, "keys": KEY, "values": WIDTH, "map": "hedgehog"}),
-    "linear, identity": ("linear", {"heads": 1, "keys": KEY, "values": WIDTH, "map": "identity", "normalise": False}),
-    "retention": ("retention", ONE | {"rotary": False}),
-    "simple GLA": ("simple_gla", ONE),
-    "Mamba-2": ("mamba2", {"expand": 1, "head": WIDTH, "state": KEY, "conv": 1}),
-    "GLA": ("gla", ONE),
-    "HGRN-2": ("hgrn2", {"state": KEY}),
-    "DeltaNet": ("deltanet", ONE),
+    "softmax, all tokens": ("window", {"num_heads": 2, "window_size": 0}),
+    "linear, elu + 1": ("linear", ONE),
+    "linear, hedgehog": ("linear", ONE | {"feature_map": "hedgehog"}),
+    "linear, identity": ("linear", ONE | {"feature_map": "identity", "do_feature_map_norm": False}),
+    "retention": ("retention", SILU | {"rotary": False}),
+    "simple GLA": ("simple_gla", SILU),
+    "Mamba-2": ("mamba2", {"expand": 1, "head_dim": WIDTH, "state_size": KEY, "conv_kernel": 1}),
+    "GLA": ("gla", SILU),
+    "HGRN-2": ("hgrn2", {"expand_ratio": KEY}),
+    "DeltaNet": ("deltanet", ONE | {"conv_size": 0}),
     "gated DeltaNet": ("gated_deltanet", HEAD),
-    "DeltaProduct, 2": ("deltaproduct", HEAD | {"steps": 2}),
+    "DeltaProduct, 2": ("deltaproduct", HEAD | {"num_householder": 2}),
     "KDA": ("kda", HEAD),
-    "RWKV-7": ("rwkv7", {"head": KEY}),
+    "RWKV-7": ("rwkv7", {"head_dim": KEY}),
     "MoM, 4 + 1": ("mom", HEAD),
-    "SSE, 4 + 1": ("sse", {"heads": 1, "head": KEY, "value": WIDTH}),
-    "S4D": ("ssm", {"state": KEY // 2}),
+    "SSE, 4 + 1": ("sse", {"num_heads": 1, "head_dim": KEY, "head_v_dim": WIDTH}),
+    "S4D": ("ssm", {"state_size": KEY // 2}),
     "almost-linear": ("alrnn", {"units": KEY}),
 }
-PARITY = {"[0, 1]": {"negative": False}, "[-1, 1]": {"negative": True}}
+PARITY = {"[0, 1]": {"allow_neg_eigval": False}, "[-1, 1]": {"allow_neg_eigval": True}}
 
 
 class Recall(nn.Module):
@@ -61,7 +62,7 @@ class Recall(nn.Module):
     def __init__(self, kind: str, options: dict[str, Any]) -> None:
         super().__init__()
         self.keys, self.values = nn.Embedding(KEYS, WIDTH), nn.Embedding(VALUES + 1, WIDTH)
-        self.norm, self.mixer = nn.RMSNorm(2 * WIDTH), build(kind, WIDTH, Place(), options)
+        self.norm, self.mixer = nn.RMSNorm(2 * WIDTH), build(kind, WIDTH, Depth(), options)
         self.mix, self.head = nn.Linear(2 * WIDTH, WIDTH, bias=False), nn.Linear(WIDTH, VALUES)
         self.out = nn.RMSNorm(WIDTH)
 
@@ -116,14 +117,14 @@ def recall(kind: str, options: dict[str, Any], steps: int, seed: int) -> list[fl
 
 def memory_size(kind: str, options: dict[str, Any]) -> int:
     """Numbers a layer remembers after 2 x 96 tokens."""
-    mixer = build(kind, WIDTH, Place(), options)
+    mixer = build(kind, WIDTH, Depth(), options)
     _, state = mixer(torch.zeros(1, 2 * PAIRS[-1], WIDTH))
     return state["memory"].numel()
 
 
 def parity(options: dict[str, Any], steps: int, seed: int) -> tuple[float, float]:
     """Accuracy over sequences of 40 and of 256 bits."""
-    layer = Layer("deltanet", {"heads": 4, "conv": 0} | options)
+    layer = MixerSpec("deltanet", {"num_heads": 4, "conv_size": 0} | options)
     model = LanguageModel(LanguageConfig((layer,), 2, 32, hidden=64), seed)
 
     def batch(length: int, count: int, draws: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from neurosim.attention import LanguageConfig, Layer, Training, python_text, read_model, train_bytes
+from neurosim.attention import LanguageConfig, LanguageTraining, MixerSpec, python_text, read_model, train_bytes
 from neurosim.attention.train import split
 from neurosim.convert import Coding, convert
 from neurosim.convert.account import energy, totals, work
@@ -13,8 +13,10 @@ from neurosim.convert.saved import read_converted, write_converted
 from neurosim.report.charts import PALETTE, Curve, curves, write_picture
 
 text = python_text()[:100_000]
-config = LanguageConfig((Layer("gated_deltanet", {"heads": 2, "head": 16, "value": 16}),) * 2, width=48, hidden=96)
-train_bytes(text, config, Training(steps=60, batch=8, length=64, rate=1e-2), folder="lm")
+config = LanguageConfig(
+    (MixerSpec("gated_deltanet", {"num_heads": 2, "head_dim": 16, "head_v_dim": 16}),) * 2, width=48, hidden=96
+)
+train_bytes(text, config, LanguageTraining(steps=60, batch=8, length=64, learning_rate=1e-2), folder="lm")
 dense = read_model("lm")  # or a Hugging Face folder
 learn, held = split(text, 0.1)
 

@@ -8,22 +8,23 @@ from ..lazy import lazy_getattr
 
 if TYPE_CHECKING:
     from .base import Codes as Codes
+    from .base import Depth as Depth
     from .base import Mixer as Mixer
-    from .base import Place as Place
     from .checkpoint import fit_tensors as fit_tensors
     from .checkpoint import read_model as read_model
     from .checkpoint import write_model as write_model
     from .kinds import KINDS as KINDS
     from .kinds import build as build
+    from .kinds import current_options as current_options
     from .kinds import options_of as options_of
     from .model import LanguageConfig as LanguageConfig
     from .model import LanguageModel as LanguageModel
-    from .model import Layer as Layer
+    from .model import MixerSpec as MixerSpec
     from .parallel import forward_slice as forward_slice
     from .text import python_text as python_text
     from .text import read_text as read_text
-    from .train import Progress as Progress
-    from .train import Training as Training
+    from .train import LanguageTraining as LanguageTraining
+    from .train import TrainingProgress as TrainingProgress
     from .train import small as small
     from .train import train_bytes as train_bytes
     from .train import validation_loss as validation_loss
@@ -32,14 +33,15 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "KINDS": "kinds",
     "Codes": "base",
+    "Depth": "base",
     "LanguageConfig": "model",
     "LanguageModel": "model",
-    "Layer": "model",
+    "LanguageTraining": "train",
     "Mixer": "base",
-    "Place": "base",
-    "Progress": "train",
-    "Training": "train",
+    "MixerSpec": "model",
+    "TrainingProgress": "train",
     "build": "kinds",
+    "current_options": "kinds",
     "fit_tensors": "checkpoint",
     "forward_slice": "parallel",
     "options_of": "kinds",

@@ -1,7 +1,7 @@
-"""What every attention kind is: projections to per-token inputs, a recurrence, and an output.
+"""The contract of an attention kind: projections to per-token inputs, a recurrence, and an output.
 
-`Mixer.recur` is the definition of a kind, one token at a time; `chunked` is the same over many tokens at once. Both
-are tested equal, values and gradients.
+`Mixer.recur` is the definition of a kind, one token at a time; `chunked` computes the same for many tokens at once.
+Tests hold both equal, values and gradients.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ Inputs = dict[str, Tensor]
 """Per-token inputs of a recurrence by name, each [B, T, ..]: q, k, v, and g, beta, .. where the kind has them."""
 
 State = dict[str, Tensor]
-"""What a layer remembers: `memory`, which `recur` updates, and the tails of its convolutions, by name."""
+"""State of a layer by name: `memory`, which `recur` updates, and the last tokens (tails) of its convolutions."""
 
 Shared = dict[str, Tensor]
-"""What layers hand to later layers within one forward pass."""
+"""Values that layers hand to later layers within one forward pass, by name."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where in the stack a mixer stands: some kinds depend on their depth."""
+class Depth:
+    """Index of a mixer in its stack, and the number of layers of the stack: some kinds depend on them."""
 
     layer: int = 0
     layers: int = 1
 
 
 class Codes(nn.Module):
-    """Where a conversion codes what enters the state: modules tensor -> tensor, none by default.
+    """Coders that a conversion puts in front of the state: modules tensor -> tensor, None by default.
 
     `q` and `k` see [B, T, H, K] as they enter the recurrence (after convolution, feature map and normalisation, before
     scaling); `state` sees `memory` after every token, and then tokens go one at a time.
@@ -53,12 +53,12 @@ class Mixer(nn.Module, ABC):
     """An attention kind: x [B, T, D] to y [B, T, D] through a state of fixed size.
 
     Attributes:
-        codes: hooks of a conversion, see `Codes`.
-        chunk: tokens a chunk of the chunked form.
-        alone: why the state cannot be composed over processes, empty where it can.
+        codes: coders of a conversion, see `Codes`.
+        chunk: tokens in a chunk of the chunked form.
+        why_not_parallel: why the state cannot be composed over processes; empty where it can.
     """
 
-    alone: ClassVar[str] = ""
+    why_not_parallel: ClassVar[str] = ""
     chunk: int = 64
 
     def __init__(self) -> None:
@@ -71,27 +71,27 @@ class Mixer(nn.Module, ABC):
 
     @abstractmethod
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
-        """Inputs of the recurrence for x [B, T, D], and what the state holds beside `memory` after it."""
+        """Return the inputs of the recurrence for x [B, T, D], and the state after it without `memory`."""
 
     @abstractmethod
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        """One token: the memory after it and its output. The definition of the kind.
+        """Return the memory after one token and its output: the definition of the kind.
 
         Args:
             memory: [B, H, K, V], or as the kind says.
-            inputs: as of `project`, without the time axis.
+            inputs: those of `project` without the time axis.
         """
 
     @abstractmethod
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        """Many tokens: the memory after them and their outputs [B, T, ..], equal to `stepwise`."""
+        """Return the memory after many tokens and their outputs [B, T, ..], equal to `stepwise`."""
 
     @abstractmethod
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
-        """y [B, T, D] from the outputs of the recurrence: normalisation, gate and output projection."""
+        """Return y [B, T, D] from the outputs of the recurrence: normalisation, gate and output projection."""
 
     def stepwise(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        """Many tokens by `recur`."""
+        """Run many tokens by `recur`, one after the other."""
         outputs = []
         for t in range(next(iter(inputs.values())).shape[1]):
             memory, out = self.recur(memory, {name: value[:, t] for name, value in inputs.items()})
@@ -101,22 +101,22 @@ class Mixer(nn.Module, ABC):
         return memory, torch.stack(outputs, 1)
 
     def coded(self, inputs: Inputs) -> Inputs:
-        """The inputs with q and k through the hooks of `codes`."""
-        codes = {"q": self.codes.q, "k": self.codes.k}
-        return inputs | {name: code(inputs[name]) for name, code in codes.items() if code and name in inputs}
+        """Return the inputs with q and k coded by `codes`."""
+        coders = {"q": self.codes.q, "k": self.codes.k}
+        return inputs | {name: coder(inputs[name]) for name, coder in coders.items() if coder and name in inputs}
 
     def forward(self, x: Tensor, state: State | None = None, shared: Shared | None = None) -> tuple[Tensor, State]:
-        """(y [B, T, D], state after it) from x [B, T, D] and the state before it."""
+        """Return (y [B, T, D], the state after it) from x [B, T, D] and the state before it."""
         state = self.initial(x) if state is None else state
-        inputs, kept = self.project(x, state, {} if shared is None else shared)
+        inputs, after = self.project(x, state, {} if shared is None else shared)
         inputs = self.coded(inputs)
         run = self.stepwise if x.shape[1] == 1 or self.codes.state is not None else self.chunked
         memory, out = run(state["memory"], inputs)
-        return self.finish(out, x, inputs), kept | {"memory": memory}
+        return self.finish(out, x, inputs), after | {"memory": memory}
 
 
 class AdditiveMixer(Mixer):
-    """S = e^g S + k v^T;  o = scale S^T q, with g none, [H] or [H, K] a token."""
+    """S = e^g S + k v^T;  o = scale S^T q, g is [H] or [H, K] for each token, or absent."""
 
     scale: float
 
@@ -144,18 +144,18 @@ class DeltaMixer(Mixer):
 
 
 def decayed(memory: Tensor, g: Tensor | None) -> Tensor:
-    """e^g S for g none, [B, H] or [B, H, K]."""
+    """Return e^g S; g is [B, H], [B, H, K] or None."""
     if g is None:
         return memory
     return memory * (g[..., None] if g.dim() == memory.dim() - 1 else g[..., None, None]).exp()
 
 
 def read(memory: Tensor, q: Tensor) -> Tensor:
-    """S^T q: [.., V] from S [.., K, V] and q [.., K]."""
+    """Return S^T q: [.., V] from S [.., K, V] and q [.., K]."""
     return (q[..., None, :] @ memory)[..., 0, :]
 
 
 def delta_step(memory: Tensor, k: Tensor, v: Tensor, beta: Tensor, g: Tensor | None) -> Tensor:
-    """S after one step of the (gated) delta rule; beta [.., H]."""
+    """Return S after one step of the (gated) delta rule; beta is [.., H]."""
     memory = decayed(memory, g)
     return memory + k[..., None] * (beta[..., None] * (v - read(memory, k)))[..., None, :]

@@ -1,4 +1,4 @@
-"""Models in folders: config.json and model.safetensors, our own and those flash-linear-attention writes."""
+"""Models in folders: config.json and model.safetensors, our own and those that flash-linear-attention writes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import NeurosimFormatError, NeurosimMissingError, lookup, require
 from ..files import replacing
-from .huggingface import READERS, Reader, Source
+from .huggingface import READERS, CheckpointConfig, CheckpointReader
 from .model import LanguageConfig, LanguageModel
 from .tensors import read_tensors, save_tensors
 
@@ -60,7 +60,7 @@ def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
         built = LanguageConfig.from_json(config.get("config") or {})
     else:
         reader = lookup(READERS, kind, f"{folder / 'config.json'}: model_type")
-        built = reader.config(Source(config, frozenset(tensors)))
+        built = reader.config(CheckpointConfig(config, frozenset(tensors)))
         tensors, shown = _renamed(reader, tensors)
     with torch.device("meta"):
         # Shapes alone: a config.json that says too much must not take the memory it asks for.
@@ -70,7 +70,7 @@ def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
     return model.eval()
 
 
-def _renamed(reader: Reader, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Callable[[str], str]]:
+def _renamed(reader: CheckpointReader, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Callable[[str], str]]:
     """(tensors by our names, the name in the file of one of ours)."""
     names = {reader.ours(name): name for name in tensors}
     return {ours: tensors[name] for ours, name in names.items()}, lambda ours: names.get(ours) or reader.theirs(ours)

@@ -1,8 +1,8 @@
-"""What the config.json of a flash-linear-attention model (0.6.0) means for us: one reader a model type.
+"""Configs and tensor names of flash-linear-attention models (0.6.0): one reader for each model type.
 
 Facts of interoperation only: names and meanings of options and tensors. Some options of a config do not reach the
-layers there (`use_gk`, `use_gv`, `use_output_norm`, `use_short_conv` of RetNet); then the tensors decide, as they do
-for biases of convolutions, which no config names.
+layers there (`use_gk`, `use_gv`, `use_output_norm`, `use_short_conv` of RetNet): the tensors decide, as for biases of
+convolutions, which no config names.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import NeurosimInputError, lookup, require
-from .model import LanguageConfig, Layer
+from .model import LanguageConfig, MixerSpec
 
 
 @dataclass(frozen=True)
-class Source:
+class CheckpointConfig:
     """A config.json and the names of the tensors beside it."""
 
     config: Mapping[str, Any]
@@ -27,14 +27,14 @@ class Source:
         value = self.config.get(name)
         return default if value is None else value
 
-    def whole(self, name: str, default: int | None = None) -> int:
-        """A whole number > 0.
+    def integer(self, name: str, default: int | None = None) -> int:
+        """Return an integer > 0.
 
         Raises:
-            NeurosimInputError: it is not there or none.
+            NeurosimInputError: it is missing or something else.
         """
         value = self.get(name, default)
-        require(type(value) is int and value > 0, f"config.json: {name}", "must be a whole number > 0", value)
+        require(type(value) is int and value > 0, f"config.json: {name}", "must be an integer > 0", value)
         return value
 
     def number(self, name: str, default: float) -> float:
@@ -43,42 +43,51 @@ class Source:
         return float(value)
 
     def has(self, ending: str) -> bool:
-        """Some tensor's name ends so."""
+        """Whether the name of a tensor ends so."""
         return any(name.endswith(ending) for name in self.names)
 
     def share(self, of: int, name: str, default: float) -> int:
-        """`of` times a factor of the config, which must be whole."""
+        """Return `of` times a factor of the config, which must be an integer."""
         part = of * self.number(name, default)
-        require(math.isclose(part, round(part)), f"config.json: {name}", f"must give whole channels of {of}", part)
+        require(
+            math.isclose(part, round(part)),
+            f"config.json: {name}",
+            f"must give an integer part of {of} channels",
+            part,
+        )
         return round(part)
 
     def conv(self) -> dict[str, Any]:
         """Options of short convolutions."""
         used = bool(self.get("use_short_conv", self.has("q_conv1d.weight")))
-        return {"conv": self.whole("conv_size", 4) if used else 0, "conv_bias": self.has("conv1d.bias")}
+        return {"conv_size": self.integer("conv_size", 4) if used else 0, "conv_bias": self.has("conv1d.bias")}
 
     def gate(self, name: str, default: bool) -> str | None:
-        """The output gate's activation, or none."""
+        """Return the activation of the output gate; None for no gate."""
         return str(self.get("hidden_act", "swish")) if self.get(name, default) else None
 
     def eps(self, default: float = 1e-6) -> float:
         return self.number("norm_eps", default)
 
 
-def _attention(spec: Mapping[str, Any], plain: bool) -> Layer:
-    """Softmax attention between the others; `plain` where that model type passes on neither base nor biases."""
+def _attention(spec: Mapping[str, Any], plain: bool) -> MixerSpec:
+    """Softmax attention between the others; `plain` where the model type passes on neither theta nor biases."""
     heads = spec.get("num_heads")
-    require(type(heads) is int and heads > 0, "config.json: attn.num_heads", "must be a whole number > 0", heads)
-    options = {"heads": heads, "kv_heads": spec.get("num_kv_heads"), "window": spec.get("window_size") or 0}
+    require(type(heads) is int and heads > 0, "config.json: attn.num_heads", "must be an integer > 0", heads)
+    options = {
+        "num_heads": heads,
+        "num_kv_heads": spec.get("num_kv_heads"),
+        "window_size": spec.get("window_size") or 0,
+    }
     if not plain:
-        options |= {"base": float(spec.get("rope_theta") or 10000.0), "bias": bool(spec.get("qkv_bias"))}
-    return Layer("window", options)
+        options |= {"rope_theta": float(spec.get("rope_theta") or 10000.0), "qkv_bias": bool(spec.get("qkv_bias"))}
+    return MixerSpec("window", options)
 
 
-def _hybrid(source: Source, count: int, plain: bool) -> dict[int, Layer]:
-    """The layers that are softmax attention, from one table of `attn` or several."""
+def _hybrid(source: CheckpointConfig, count: int, plain: bool) -> dict[int, MixerSpec]:
+    """Return the layers of softmax attention, from one table of `attn` or several."""
     specs = source.get("attn", [])
-    found: dict[int, Layer] = {}
+    found: dict[int, MixerSpec] = {}
     require(isinstance(specs, Mapping | list), "config.json: attn", "must be a table or a list of tables", specs)
     for spec in [specs] if isinstance(specs, Mapping) else specs:
         require(isinstance(spec, Mapping), "config.json: attn", "must be a table or a list of tables", spec)
@@ -94,9 +103,9 @@ def _hybrid(source: Source, count: int, plain: bool) -> dict[int, Layer]:
     return found
 
 
-def _stack(source: Source, layer: Callable[[int], Layer], plain: bool = False) -> LanguageConfig:
+def _stack(source: CheckpointConfig, layer: Callable[[int], MixerSpec], plain: bool = False) -> LanguageConfig:
     """A model of gated feed-forward layers around mixers of one kind and softmax attention."""
-    width, count = source.whole("hidden_size"), source.whole("num_hidden_layers")
+    width, count = source.integer("hidden_size"), source.integer("num_hidden_layers")
     _refuse(source)
     act = source.get("hidden_act", "swish")
     require(
@@ -106,11 +115,11 @@ def _stack(source: Source, layer: Callable[[int], Layer], plain: bool = False) -
         act,
     )
     ratio = source.number("hidden_ratio", 4)
-    hidden = source.whole("intermediate_size", 256 * math.ceil(int(width * ratio * 2 / 3) / 256))
+    hidden = source.integer("intermediate_size", 256 * math.ceil(int(width * ratio * 2 / 3) / 256))
     others = _hybrid(source, count, plain)
     return LanguageConfig(
         tuple(others.get(i) or layer(i) for i in range(count)),
-        source.whole("vocab_size"),
+        source.integer("vocab_size"),
         width,
         "gated",
         hidden,
@@ -119,7 +128,7 @@ def _stack(source: Source, layer: Callable[[int], Layer], plain: bool = False) -
     )
 
 
-def _refuse(source: Source) -> None:
+def _refuse(source: CheckpointConfig) -> None:
     """Raise for what would change the model and is not supported."""
     blocks = source.get("attnres_block_size")
     if blocks is not None:
@@ -129,152 +138,155 @@ def _refuse(source: Source) -> None:
         )
 
 
-def _grouped(source: Source, keys: float, values: float) -> dict[str, Any]:
+def _grouped(source: CheckpointConfig, keys: float, values: float) -> dict[str, Any]:
     """Options of heads that kinds with `expand_k` and `expand_v` share."""
-    width = source.whole("hidden_size")
+    width = source.integer("hidden_size")
     return {
-        "heads": source.whole("num_heads", 4),
-        "kv_heads": source.get("num_kv_heads"),
-        "keys": source.share(width, "expand_k", keys),
-        "values": source.share(width, "expand_v", values),
-        "affine": bool(source.get("elementwise_affine", True)),
-        "eps": source.eps(),
+        "num_heads": source.integer("num_heads", 4),
+        "num_kv_heads": source.get("num_kv_heads"),
+        "key_dim": source.share(width, "expand_k", keys),
+        "value_dim": source.share(width, "expand_v", values),
+        "elementwise_affine": bool(source.get("elementwise_affine", True)),
+        "norm_eps": source.eps(),
     }
 
 
-def _gla(source: Source) -> LanguageConfig:
-    options = _grouped(source, 0.5, 1.0) | source.conv() | {"gate": source.gate("use_output_gate", True)}
-    options |= {"act": source.get("feature_map"), "floor": source.get("clamp_min")}
-    return _stack(source, lambda i: Layer("gla", options))
+def _gla(source: CheckpointConfig) -> LanguageConfig:
+    options = _grouped(source, 0.5, 1.0) | source.conv() | {"gate_fn": source.gate("use_output_gate", True)}
+    options |= {"feature_map": source.get("feature_map"), "clamp_min": source.get("clamp_min")}
+    return _stack(source, lambda i: MixerSpec("gla", options))
 
 
-def _retnet(source: Source) -> LanguageConfig:
-    options = _grouped(source, 1.0, 2.0) | {"gate": source.gate("use_output_gate", True)}
+def _retnet(source: CheckpointConfig) -> LanguageConfig:
+    options = _grouped(source, 1.0, 2.0) | {"gate_fn": source.gate("use_output_gate", True)}
     convolved = source.has("q_conv1d.weight")
-    options |= {"conv": source.whole("conv_size", 4) if convolved else 0, "conv_bias": source.has("conv1d.bias")}
-    return _stack(source, lambda i: Layer("retention", options | {"act": source.get("feature_map")}))
+    options |= {"conv_size": source.integer("conv_size", 4) if convolved else 0, "conv_bias": source.has("conv1d.bias")}
+    return _stack(source, lambda i: MixerSpec("retention", options | {"feature_map": source.get("feature_map")}))
 
 
 LINEAR_MAPS = {"dpfp": "dpfp", "elementwise_product": "hadamard", "elu": "elu", "hedgehog": "hedgehog"}
 LINEAR_MAPS |= {"identity": "identity", "relu": "relu", "t2r": "t2r"}
 
 
-def _linear(source: Source) -> LanguageConfig:
+def _linear(source: CheckpointConfig) -> LanguageConfig:
     name = source.get("feature_map", "elementwise_product")
     options = _grouped(source, 1.0, 1.0) | {
-        "map": lookup(LINEAR_MAPS, name, "config.json: feature_map"),
-        "tied": bool(source.get("tie_feature_map_qk", False)),
-        "normalise": bool(source.get("norm_feature_map", False)),
+        "feature_map": lookup(LINEAR_MAPS, name, "config.json: feature_map"),
+        "tie_feature_map_qk": bool(source.get("tie_feature_map_qk", False)),
+        "do_feature_map_norm": bool(source.get("norm_feature_map", False)),
         "norm_q": bool(source.get("norm_q", False)),
         "norm_k": bool(source.get("norm_k", False)),
     }
-    return _stack(source, lambda i: Layer("linear", options))
+    return _stack(source, lambda i: MixerSpec("linear", options))
 
 
-def _hgrn2(source: Source) -> LanguageConfig:
-    width, ratio = source.whole("hidden_size"), source.get("expand_ratio")
-    state = source.whole("expand_ratio") if ratio is not None else width // source.whole("num_heads")
+def _hgrn2(source: CheckpointConfig) -> LanguageConfig:
+    width, ratio = source.integer("hidden_size"), source.get("expand_ratio")
+    state = source.integer("expand_ratio") if ratio is not None else width // source.integer("num_heads")
     options = source.conv() | {
-        "state": state,
-        "bounded": bool(source.get("use_lower_bound", True)),
-        "affine": bool(source.get("elementwise_affine", True)),
-        # Its norm is fused with the output projection, which takes 1e-5 whatever `norm_eps` says.
-        "eps": 1e-5,
+        "expand_ratio": state,
+        "use_lower_bound": bool(source.get("use_lower_bound", True)),
+        "elementwise_affine": bool(source.get("elementwise_affine", True)),
+        # Its norm is fused with the output projection, which takes 1e-5 for any `norm_eps`.
+        "norm_eps": 1e-5,
     }
-    return _stack(source, lambda i: Layer("hgrn2", options))
+    return _stack(source, lambda i: MixerSpec("hgrn2", options))
 
 
-def _deltanet(source: Source) -> LanguageConfig:
-    width = source.whole("hidden_size")
+def _deltanet(source: CheckpointConfig) -> LanguageConfig:
+    width = source.integer("hidden_size")
     options = source.conv() | {
-        "heads": source.whole("num_heads", 4),
-        "keys": source.share(width, "expand_k", 1.0),
-        "values": source.share(width, "expand_v", 1.0),
-        "beta": bool(source.get("use_beta", True)),
-        "negative": bool(source.get("allow_neg_eigval", False)),
-        "gate": "swish" if source.get("use_gate", False) else None,
-        "act": source.get("qk_activation", "silu"),
-        "norm": source.get("qk_norm", "l2"),
-        "eps": source.eps(),
+        "num_heads": source.integer("num_heads", 4),
+        "key_dim": source.share(width, "expand_k", 1.0),
+        "value_dim": source.share(width, "expand_v", 1.0),
+        "use_beta": bool(source.get("use_beta", True)),
+        "allow_neg_eigval": bool(source.get("allow_neg_eigval", False)),
+        "gate_fn": "swish" if source.get("use_gate", False) else None,
+        "qk_activation": source.get("qk_activation", "silu"),
+        "qk_norm": source.get("qk_norm", "l2"),
+        "norm_eps": source.eps(),
     }
-    return _stack(source, lambda i: Layer("deltanet", options))
+    return _stack(source, lambda i: MixerSpec("deltanet", options))
 
 
-def _headed(source: Source, heads: int, head: int, value: float) -> dict[str, Any]:
+def _headed(source: CheckpointConfig, heads: int, head: int, value: float) -> dict[str, Any]:
     """Options of heads that kinds with `head_dim` and `num_v_heads` share."""
-    width = source.whole("head_dim", head)
+    width = source.integer("head_dim", head)
     return source.conv() | {
-        "heads": source.whole("num_heads", heads),
-        "head": width,
-        "value_heads": source.get("num_v_heads"),
-        "value": source.share(width, "expand_v", value),
-        "negative": bool(source.get("allow_neg_eigval", False)),
-        "eps": source.eps(),
+        "num_heads": source.integer("num_heads", heads),
+        "head_dim": width,
+        "num_v_heads": source.get("num_v_heads"),
+        "head_v_dim": source.share(width, "expand_v", value),
+        "allow_neg_eigval": bool(source.get("allow_neg_eigval", False)),
+        "norm_eps": source.eps(),
     }
 
 
-def _gated_deltanet(source: Source) -> LanguageConfig:
+def _gated_deltanet(source: CheckpointConfig) -> LanguageConfig:
     act = source.get("output_gate_activation", "swish")
-    options = _headed(source, 6, 256, 2.0) | {"gate": act if source.get("use_gate", True) else None}
-    return _stack(source, lambda i: Layer("gated_deltanet", options))
+    options = _headed(source, 6, 256, 2.0) | {"gate_fn": act if source.get("use_gate", True) else None}
+    return _stack(source, lambda i: MixerSpec("gated_deltanet", options))
 
 
-def _deltaproduct(source: Source) -> LanguageConfig:
+def _deltaproduct(source: CheckpointConfig) -> LanguageConfig:
     options = _headed(source, 6, 256, 2.0) | {
-        "steps": source.whole("num_householder", 2),
-        "forget": bool(source.get("use_forget_gate", True)),
-        "gate": "swish" if source.get("use_output_gate", True) else None,
+        "num_householder": source.integer("num_householder", 2),
+        "use_forget_gate": bool(source.get("use_forget_gate", True)),
+        "gate_fn": "swish" if source.get("use_output_gate", True) else None,
     }
-    return _stack(source, lambda i: Layer("deltaproduct", options))
+    return _stack(source, lambda i: MixerSpec("deltaproduct", options))
 
 
-def _kda(source: Source) -> LanguageConfig:
-    options = _headed(source, 16, 128, 1.0) | {"bound": source.get("lower_bound")}
+def _kda(source: CheckpointConfig) -> LanguageConfig:
+    options = _headed(source, 16, 128, 1.0) | {"lower_bound": source.get("lower_bound")}
     if source.get("safe_gate", False):
-        require(options["bound"] is not None, "config.json: lower_bound", "must be given with safe_gate", None)
-    return _stack(source, lambda i: Layer("kda", options))
+        require(options["lower_bound"] is not None, "config.json: lower_bound", "must be given with safe_gate", None)
+    return _stack(source, lambda i: MixerSpec("kda", options))
 
 
-def _mom(source: Source) -> LanguageConfig:
+def _mom(source: CheckpointConfig) -> LanguageConfig:
     backend = source.get("mom_backend", "gated_deltanet")
     require(backend == "gated_deltanet", "config.json: mom_backend", "must be 'gated_deltanet'", backend)
     options = _headed(source, 4, 256, 2.0) | {
-        "memories": source.whole("num_memories", 8),
-        "top": source.whole("topk", 2),
-        "shared": bool(source.get("shared_mem", False)),
-        "single": bool(source.get("single_kv_proj", False)),
-        "gate": "swish" if source.get("use_output_gate", True) else None,
+        "num_memories": source.integer("num_memories", 8),
+        "topk": source.integer("topk", 2),
+        "shared_mem": bool(source.get("shared_mem", False)),
+        "single_kv_proj": bool(source.get("single_kv_proj", False)),
+        "gate_fn": "swish" if source.get("use_output_gate", True) else None,
         "library_order": True,
     }
-    options = {name: value for name, value in options.items() if name not in ("value_heads", "negative")}
-    return _stack(source, lambda i: Layer("mom", options), plain=True)
+    options = {name: value for name, value in options.items() if name not in ("num_v_heads", "allow_neg_eigval")}
+    return _stack(source, lambda i: MixerSpec("mom", options), plain=True)
 
 
-def _mamba2(source: Source) -> LanguageConfig:
-    width, limits = source.whole("hidden_size"), source.get("dt_limit", source.get("time_step_limit", [0.0, math.inf]))
-    # Infinity is no JSON; transformers writes it as a table.
+def _mamba2(source: CheckpointConfig) -> LanguageConfig:
+    width, limits = (
+        source.integer("hidden_size"),
+        source.get("dt_limit", source.get("time_step_limit", [0.0, math.inf])),
+    )
+    # JSON has no infinity; transformers writes it as a table.
     bounds = [float(x["__float__"]) if isinstance(x, Mapping) and "__float__" in x else float(x) for x in limits]
     options = {
         "expand": source.number("expand", 2),
-        "head": source.whole("head_dim", 64),
-        "state": source.whole("state_size", 128),
-        "groups": source.whole("n_groups", 1),
-        "conv": source.whole("conv_kernel", 4),
-        "conv_bias": bool(source.get("use_conv_bias", True)),
-        "bias": bool(source.get("use_bias", False)),
-        "act": source.get("hidden_act", "silu"),
-        "norm": bool(source.get("rmsnorm", source.get("rms_norm", True))),
+        "head_dim": source.integer("head_dim", 64),
+        "state_size": source.integer("state_size", 128),
+        "n_groups": source.integer("n_groups", 1),
+        "conv_kernel": source.integer("conv_kernel", 4),
+        "use_conv_bias": bool(source.get("use_conv_bias", True)),
+        "use_bias": bool(source.get("use_bias", False)),
+        "hidden_act": source.get("hidden_act", "silu"),
+        "rmsnorm": bool(source.get("rmsnorm", source.get("rms_norm", True))),
         "gate_first": not source.get("norm_before_gate", False),
-        "wide_skip": bool(source.get("D_has_hdim", False)),
-        "limits": None if bounds == [0.0, math.inf] else [bounds[0], min(bounds[1], 1e38)],
-        "eps": source.eps(1e-5),
+        "D_has_hdim": bool(source.get("D_has_hdim", False)),
+        "dt_limit": None if bounds == [0.0, math.inf] else [bounds[0], min(bounds[1], 1e38)],
+        "norm_eps": source.eps(1e-5),
     }
     _refuse(source)
     others = source.get("attn")
     require(others is None, "config.json: attn", "softmax attention between mamba2 layers is not supported", others)
     return LanguageConfig(
-        tuple(Layer("mamba2", options) for _ in range(source.whole("num_hidden_layers"))),
-        source.whole("vocab_size"),
+        tuple(MixerSpec("mamba2", options) for _ in range(source.integer("num_hidden_layers"))),
+        source.integer("vocab_size"),
         width,
         "none",
         eps=source.eps(1e-5),
@@ -282,33 +294,32 @@ def _mamba2(source: Source) -> LanguageConfig:
     )
 
 
-def _ranks(source: Source, width: int, head: int) -> dict[str, int]:
-    """Ranks of RWKV-7's low-rank maps; by its rule where the config has none."""
+def _ranks(source: CheckpointConfig, width: int, head: int) -> dict[str, int]:
+    """Return ranks of the low-rank maps of RWKV-7, by its rule where the config has none."""
     rules = {"decay": (2.5, head / 64), "gate": (5.0, 1.0), "a": (2.5, head / 64), "v": (1.7, head / 64)}
-    ours = {"decay": "decay_rank", "gate": "gate_rank", "a": "rate_rank", "v": "value_rank"}
-    ruled = {n: max(32, round(factor * width**0.5 * part / 32) * 32) for n, (factor, part) in rules.items()}
-    return {ours[n]: source.whole(f"{n}_low_rank_dim", rank) for n, rank in ruled.items()}
+    ranks = {n: max(32, round(factor * width**0.5 * part / 32) * 32) for n, (factor, part) in rules.items()}
+    return {f"{n}_low_rank_dim": source.integer(f"{n}_low_rank_dim", rank) for n, rank in ranks.items()}
 
 
-def _rwkv7(source: Source) -> LanguageConfig:
-    width, count = source.whole("hidden_size"), source.whole("num_hidden_layers")
-    head = source.get("head_dim") or width // source.whole("num_heads")
+def _rwkv7(source: CheckpointConfig) -> LanguageConfig:
+    width, count = source.integer("hidden_size"), source.integer("num_hidden_layers")
+    head = source.get("head_dim") or width // source.integer("num_heads")
     values = source.get("value_dim", width)
     values = list(values) if isinstance(values, list) else [values] * count
     require(len(values) == count, "config.json: value_dim", f"must be one number or {count}", values)
     # Without its fused norms it divides by the length itself.
-    floor = 1e-6 if source.get("fuse_norm", True) else 1e-24
-    options = {"head": head, "floor": floor, "eps": source.eps(1e-5)} | _ranks(source, width, head)
+    l2_eps = 1e-6 if source.get("fuse_norm", True) else 1e-24
+    options = {"head_dim": head, "l2_norm_eps": l2_eps, "norm_eps": source.eps(1e-5)} | _ranks(source, width, head)
     others = _hybrid(source, count, plain=False)
     require(0 not in others, "config.json: attn.layers", "must leave layer 0, whose values the others use, to rwkv7", 0)
     _refuse(source)
     ratio = source.number("hidden_ratio", 4)
     return LanguageConfig(
-        tuple(others.get(i) or Layer("rwkv7", options | {"values": values[i]}) for i in range(count)),
-        source.whole("vocab_size"),
+        tuple(others.get(i) or MixerSpec("rwkv7", options | {"value_dim": values[i]}) for i in range(count)),
+        source.integer("vocab_size"),
         width,
         "channel_mix",
-        source.whole("intermediate_size", 32 * math.ceil(int(width * ratio) / 32)),
+        source.integer("intermediate_size", 32 * math.ceil(int(width * ratio) / 32)),
         str(source.get("hidden_act", "sqrelu")),
         "layer",
         bool(source.get("norm_bias", True)),
@@ -324,21 +335,21 @@ MAMBA = {"norm": "norm", "mixer": "mixer"}
 
 
 @dataclass(frozen=True)
-class Reader:
-    """How a model type is read.
+class CheckpointReader:
+    """Config and tensor names of a model type.
 
     Attributes:
-        config: our config from its own.
-        parts: our name of a part of a mixer, by its name there.
-        block: its name of a part of a block, by our name.
+        config: makes our config from its own.
+        parts: our names of the parts of a mixer, by its names.
+        block: its names of the parts of a block, by our names.
     """
 
-    config: Callable[[Source], LanguageConfig]
+    config: Callable[[CheckpointConfig], LanguageConfig]
     parts: Mapping[str, str] = field(default_factory=dict)
     block: Mapping[str, str] = field(default_factory=lambda: GATED)
 
     def ours(self, name: str) -> str:
-        """Our name of a tensor: `model.layers.0.attn.q_proj.weight` is `layers.0.mixer.q_proj.weight`."""
+        """Return our name of a tensor: `model.layers.0.attn.q_proj.weight` is `layers.0.mixer.q_proj.weight`."""
         path = name.split(".")
         path = path[1:] if path[0] in ("model", "backbone") else path
         if path[0] != "layers" or len(path) < 3:
@@ -348,7 +359,7 @@ class Reader:
         return ".".join([*path[:2], block, *rest])
 
     def theirs(self, name: str) -> str:
-        """Its name of one of our tensors, for errors; where it has two for a part, the usual one."""
+        """Return its name of one of our tensors, for errors; the usual one where it has two for a part."""
         path = name.split(".")
         mamba = self.block is MAMBA
         if path[0] == "lm_head":
@@ -365,16 +376,16 @@ class Reader:
 
 NORMED = {"g_norm_swish_gate": "o_norm", "g_norm": "o_norm"}
 
-READERS: dict[str, Reader] = {
-    "delta_net": Reader(_deltanet),
-    "gated_deltanet": Reader(_gated_deltanet),
-    "gated_deltaproduct": Reader(_deltaproduct),
-    "gla": Reader(_gla, NORMED),
-    "hgrn2": Reader(_hgrn2, {"g_norm": "o_norm"}),
-    "kda": Reader(_kda),
-    "linear_attn": Reader(_linear, {"norm": "o_norm"}),
-    "mamba2": Reader(_mamba2, block=MAMBA),
-    "mom": Reader(_mom, {"gate": "gate_proj"}),
-    "retnet": Reader(_retnet, NORMED),
-    "rwkv7": Reader(_rwkv7, block=RWKV),
+READERS: dict[str, CheckpointReader] = {
+    "delta_net": CheckpointReader(_deltanet),
+    "gated_deltanet": CheckpointReader(_gated_deltanet),
+    "gated_deltaproduct": CheckpointReader(_deltaproduct),
+    "gla": CheckpointReader(_gla, NORMED),
+    "hgrn2": CheckpointReader(_hgrn2, {"g_norm": "o_norm"}),
+    "kda": CheckpointReader(_kda),
+    "linear_attn": CheckpointReader(_linear, {"norm": "o_norm"}),
+    "mamba2": CheckpointReader(_mamba2, block=MAMBA),
+    "mom": CheckpointReader(_mom, {"gate": "gate_proj"}),
+    "retnet": CheckpointReader(_retnet, NORMED),
+    "rwkv7": CheckpointReader(_rwkv7, block=RWKV),
 }

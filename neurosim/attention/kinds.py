@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import NeurosimInputError, lookup, require
-from .base import Mixer, Place
+from .base import Depth, Mixer
 from .delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet
-from .linear import GLA, HGRN2, Lightning, LinearAttention, Retention, SimpleGLA
+from .linear import GLA, HGRN2, LinearAttention, Retention, SimpleGLA, lightning
 from .mamba import Mamba2
-from .routed import SSE, MoM
+from .mixture_of_memories import SSE, MoM
 from .rwkv import RWKV7
-from .spaces import AlmostLinearRNN, DiagonalSSM
+from .state_space import AlmostLinearRNN, DiagonalSSM
 from .window import WindowAttention
 
-KINDS: dict[str, type[Mixer]] = {
+KINDS: dict[str, Callable[..., Mixer]] = {
     "alrnn": AlmostLinearRNN,
     "deltanet": DeltaNet,
     "deltaproduct": DeltaProduct,
@@ -24,7 +24,7 @@ KINDS: dict[str, type[Mixer]] = {
     "gla": GLA,
     "hgrn2": HGRN2,
     "kda": KDA,
-    "lightning": Lightning,
+    "lightning": lightning,
     "linear": LinearAttention,
     "mamba2": Mamba2,
     "mom": MoM,
@@ -36,19 +36,71 @@ KINDS: dict[str, type[Mixer]] = {
     "window": WindowAttention,
 }
 
+# Names of options in models and configs of earlier versions; those of a kind precede those of all.
+_OLD_NAMES: dict[str, dict[str, str]] = {
+    "deltanet": {"act": "qk_activation", "norm": "qk_norm"},
+    "deltaproduct": {"steps": "num_householder", "forget": "use_forget_gate"},
+    "hgrn2": {"state": "expand_ratio", "bounded": "use_lower_bound"},
+    "kda": {"bound": "lower_bound"},
+    "linear": {"map": "feature_map", "tied": "tie_feature_map_qk", "norm": "use_output_norm"},
+    "mamba2": {"conv": "conv_kernel", "conv_bias": "use_conv_bias", "bias": "use_bias", "act": "hidden_act"}
+    | {"norm": "rmsnorm", "wide_skip": "D_has_hdim", "limits": "dt_limit"},
+    "mom": {"single": "single_kv_proj"},
+    "rwkv7": {"floor": "l2_norm_eps", "gate_rank": "gate_low_rank_dim"},
+    "ssm": {"rule": "discretisation", "steps": "dt_range"},
+}
+_OLD_NAMES_OF_ALL = {
+    "act": "feature_map",
+    "affine": "elementwise_affine",
+    "base": "rope_theta",
+    "beta": "use_beta",
+    "bias": "qkv_bias",
+    "conv": "conv_size",
+    "decay_rank": "decay_low_rank_dim",
+    "eps": "norm_eps",
+    "floor": "clamp_min",
+    "gate": "gate_fn",
+    "groups": "n_groups",
+    "head": "head_dim",
+    "heads": "num_heads",
+    "keys": "key_dim",
+    "kv_heads": "num_kv_heads",
+    "memories": "num_memories",
+    "negative": "allow_neg_eigval",
+    "normalise": "do_feature_map_norm",
+    "normaliser": "gate_logit_normalizer",
+    "partitions": "num_sparse_partition",
+    "rank": "gate_low_rank_dim",
+    "rate_rank": "a_low_rank_dim",
+    "shared": "shared_mem",
+    "state": "state_size",
+    "top": "topk",
+    "value": "head_v_dim",
+    "value_heads": "num_v_heads",
+    "value_rank": "v_low_rank_dim",
+    "values": "value_dim",
+    "window": "window_size",
+}
+
+
+def current_options(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options read from a saved model or a config under their names of today."""
+    names = _OLD_NAMES_OF_ALL | _OLD_NAMES.get(kind, {})
+    return {names.get(name, name): value for name, value in options.items()}
+
 
 def options_of(kind: str) -> dict[str, Any]:
-    """The options of a kind with their defaults.
+    """Return the options of a kind with their defaults.
 
     Raises:
         NeurosimInputError: no such kind.
     """
     parameters = inspect.signature(lookup(KINDS, kind, "attention kind")).parameters
-    return {name: p.default for name, p in parameters.items() if name not in ("width", "place")}
+    return {name: p.default for name, p in parameters.items() if name not in ("width", "depth")}
 
 
-def build(kind: str, width: int, place: Place, options: Mapping[str, Any]) -> Mixer:
-    """A mixer of this kind for `width` channels.
+def build(kind: str, width: int, depth: Depth, options: Mapping[str, Any]) -> Mixer:
+    """Build a mixer of this kind for `width` channels.
 
     Raises:
         NeurosimInputError: no such kind or option, or an option that breaks its rule.
@@ -58,6 +110,6 @@ def build(kind: str, width: int, place: Place, options: Mapping[str, Any]) -> Mi
         lookup(known, name, f"{kind} option")
     require(width > 0, f"{kind}.width", "must be > 0", width)
     try:
-        return KINDS[kind](width, place, **options)  # type: ignore[call-arg]
+        return KINDS[kind](width, depth, **options)
     except TypeError as error:
         raise NeurosimInputError(f"{kind}: an option is of the wrong type ({error})") from None

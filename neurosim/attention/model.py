@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import lookup, require
-from .base import Mixer, Place, Shared, State
-from .kinds import build
+from .base import Depth, Mixer, Shared, State
+from .kinds import build, current_options
 from .linear import HGRN2
-from .parts import Norm, linear
+from .modules import Norm, linear
 from .rwkv import ChannelMix
 
 
 @dataclass(frozen=True)
-class Layer:
-    """One mixer of a stack: a name of `KINDS` and options of that kind (`options_of`)."""
+class MixerSpec:
+    """One mixer of a stack: a name of `KINDS`, and options of that kind (see `options_of`)."""
 
     kind: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -29,22 +29,22 @@ class Layer:
 
 @dataclass(frozen=True)
 class LanguageConfig:
-    """What a `LanguageModel` is built from.
+    """The shape of a `LanguageModel`.
 
     Attributes:
-        layers: mixers, bottom to top, of any mix of kinds.
-        vocabulary: tokens; 256 for bytes.
+        layers: mixers, bottom to top, of any kinds.
+        vocabulary: number of tokens; 256 for bytes.
         width: D, channels of the residual stream.
         mlp: feed-forward layer of every block, a name of `MLPS`: 'gated', 'channel_mix' (RWKV) or 'none' (Mamba).
-        hidden: channels of the feed-forward layer (default: 8/3 width, in whole steps of 32).
+        hidden: channels of the feed-forward layer (default: 8/3 width, rounded up to a multiple of 32).
         act: activation of 'channel_mix'.
         norm: 'rms' or 'layer'; `norm_bias` for 'layer'.
-        first_norm: one more norm behind the embedding.
+        first_norm: add a norm behind the embedding.
         eps: of the norms.
         tied: the head's weight is the embedding's.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[MixerSpec, ...]
     vocabulary: int = 256
     width: int = 128
     mlp: str = "gated"
@@ -61,10 +61,10 @@ class LanguageConfig:
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> LanguageConfig:
-        """The config `to_json` wrote.
+        """Return the config that `to_json` wrote, of this or an earlier version.
 
         Raises:
-            NeurosimInputError: a key no config has, or layers that are none.
+            NeurosimInputError: an unknown key, or layers that are no list of kinds and options.
         """
         known = dict.fromkeys(LanguageConfig.__dataclass_fields__)
         for name in values:
@@ -73,11 +73,10 @@ class LanguageConfig:
         require(isinstance(layers, list | tuple), "LanguageConfig.layers", "must be a list", layers)
         built = []
         for i, layer in enumerate(cast(list[Any], layers)):
-            what = f"LanguageConfig.layers[{i}]"
-            require(
-                isinstance(layer, Mapping) and set(layer) <= {"kind", "options"}, what, "must be kind, options", layer
-            )
-            built.append(Layer(str(layer.get("kind")), dict(layer.get("options") or {})))
+            fits = isinstance(layer, Mapping) and set(layer) <= {"kind", "options"}
+            require(fits, f"LanguageConfig.layers[{i}]", "must be kind, options", layer)
+            kind = str(layer.get("kind"))
+            built.append(MixerSpec(kind, current_options(kind, layer.get("options") or {})))
         return LanguageConfig(**(dict(values) | {"layers": tuple(built)}))
 
 
@@ -105,15 +104,15 @@ NORMS: dict[str, Callable[[LanguageConfig], nn.Module]] = {
 }
 
 
-class Block(nn.Module):
-    """x + mixer(norm(x)), then x + mlp(norm(x)) where there is one."""
+class ResidualBlock(nn.Module):
+    """x + mixer(norm(x)), then x + mlp(norm(x)) where there is an mlp."""
 
-    def __init__(self, config: LanguageConfig, place: Place) -> None:
+    def __init__(self, config: LanguageConfig, depth: Depth) -> None:
         super().__init__()
-        layer, norm = config.layers[place.layer], lookup(NORMS, config.norm, "LanguageConfig.norm")
-        self.pre_norm = norm(config) if config.first_norm and place.layer == 0 else None
+        layer, norm = config.layers[depth.layer], lookup(NORMS, config.norm, "LanguageConfig.norm")
+        self.pre_norm = norm(config) if config.first_norm and depth.layer == 0 else None
         self.norm = norm(config)
-        self.mixer: Mixer = build(layer.kind, config.width, place, layer.options)
+        self.mixer: Mixer = build(layer.kind, config.width, depth, layer.options)
         hidden = config.hidden or 32 * math.ceil(config.width * 8 / 3 / 32)
         self.mlp = lookup(MLPS, config.mlp, "LanguageConfig.mlp")(config, hidden)
         self.mlp_norm = None if self.mlp is None else norm(config)
@@ -133,12 +132,12 @@ class Block(nn.Module):
 
 
 class LanguageModel(nn.Module):
-    """Tokens to logits through a stack of attention kinds.
+    """A stack of attention kinds from tokens to logits.
 
-    `model(tokens)` runs many tokens at once by the chunked forms; `model.step(token, state)` one, with memory that
-    does not grow (but for a window of all tokens). Linear layers are `nn.Linear` under stable names, listed by
-    `named_modules`: `layers.0.mixer.q_proj`, `layers.0.mlp.down_proj`, `lm_head`. `layers[i].mixer.codes` is where a
-    conversion codes q, k and the state.
+    `model(tokens)` runs many tokens at once by the chunked forms; `model.step(token, state)` runs one, and its memory
+    does not grow (except with a window of all tokens). Linear layers are `nn.Linear` under stable names, listed by
+    `named_modules`: `layers.0.mixer.q_proj`, `layers.0.mlp.down_proj`, `lm_head`. `layers[i].mixer.codes` holds the
+    coders of a conversion for q, k and the state.
 
     Raises:
         NeurosimInputError: on construction, naming what breaks its rule.
@@ -149,22 +148,22 @@ class LanguageModel(nn.Module):
         require(len(config.layers) > 0, "LanguageConfig.layers", "must be at least one", 0)
         require(config.vocabulary > 0, "LanguageConfig.vocabulary", "must be > 0 tokens", config.vocabulary)
         self.config = config
-        # Layers draw their first weights from torch's generator: set for the time of building, then as it was.
+        # Layers draw their first weights from torch's generator: seeded here, and restored afterwards.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.embeddings = nn.Embedding(config.vocabulary, config.width)
             count = len(config.layers)
-            self.layers = nn.ModuleList([Block(config, Place(i, count)) for i in range(count)])
+            self.layers = nn.ModuleList([ResidualBlock(config, Depth(i, count)) for i in range(count)])
             self.norm = lookup(NORMS, config.norm, "LanguageConfig.norm")(config)
             self.lm_head = linear(config.width, config.vocabulary)
             self._start(count)
-        bounded = [isinstance(m, HGRN2) and m.bounded for m in self.mixers()]
+        bounded = [isinstance(m, HGRN2) and m.use_lower_bound for m in self.mixers()]
         self.lower_bounds = nn.Parameter(torch.zeros(count, config.width)) if any(bounded) else None
         if config.tied:
             self.lm_head.weight = self.embeddings.weight
 
     def _start(self, count: int) -> None:
-        """First weights: normal of deviation .02, those that write to the residual stream smaller by its depth."""
+        """Draw first weights: normal, deviation .02, less by depth where a layer writes to the residual stream."""
         nn.init.normal_(self.embeddings.weight, std=0.02)
         for name, module in self.named_modules():
             if isinstance(module, nn.Linear) and "feature_map" not in name:
@@ -172,11 +171,11 @@ class LanguageModel(nn.Module):
                 nn.init.normal_(module.weight, std=0.02 / math.sqrt(2 * count) if ends else 0.02)
 
     def mixers(self) -> list[Mixer]:
-        """The attention of each layer, bottom to top."""
-        return [cast(Block, block).mixer for block in self.layers]
+        """Return the mixer of each layer, bottom to top."""
+        return [cast(ResidualBlock, block).mixer for block in self.layers]
 
     def forward(self, tokens: Tensor, state: list[State] | None = None) -> tuple[Tensor, list[State]]:
-        """(logits [B, T, vocabulary], state after them) from tokens [B, T] and the state before them."""
+        """Return (logits [B, T, vocabulary], the state after them) from tokens [B, T] and the state before them."""
         x, shared, after = self.embeddings(tokens), {}, []
         bounds = self.bounds()
         for i, block in enumerate(self.layers):
@@ -187,14 +186,14 @@ class LanguageModel(nn.Module):
         return self.lm_head(self.norm(x)), after
 
     def bounds(self) -> Tensor | None:
-        """[layers, D] lower bounds of the forget gates of HGRN-2, rising with the layer; none without such layers."""
+        """[layers, D] lower bounds of the forget gates of HGRN-2, rising with the layer; None without such layers."""
         if self.lower_bounds is None:
             return None
         parts = self.lower_bounds.softmax(0)
         return parts.cumsum(0) - parts[:1]
 
     def step(self, token: Tensor, state: list[State] | None = None) -> tuple[Tensor, list[State]]:
-        """(logits [B, vocabulary], state after it) from one token each [B]."""
+        """Return (logits [B, vocabulary], the state after it) from one token each [B]."""
         logits, state = self(token[:, None], state)
         return logits[:, 0], state
 

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from . import chunks
-from .base import Inputs, Mixer, Place, Shared, State, read
-from .parts import ACTIVATIONS, activation, divided, heads, linear, shifted, unit
+from .base import Depth, Inputs, Mixer, Shared, State, read
+from .modules import activation, divide, l2_normalise, linear, split_heads, token_shift
 
-DECAY = 0.6065306597126334  # e^-1/2: no channel loses more than 45 % of its content a token
+MAX_DECAY = 0.6065306597126334  # e^-1/2: a channel loses at most 45 % of its content in a token
 
 
 class LowRank(nn.Module):
@@ -26,16 +26,18 @@ class LowRank(nn.Module):
 class RWKV7(Mixer):
     """S = diag(e^w) S + b (S^T a)^T + k v^T, S^T a being that of the S before its decay; o = S^T r, scale 1.
 
-    Each of r, w, k, v, a, g comes from its own mix of a token and the one before it. w = -e^-1/2 sigmoid(..), the
-    direction removed is a = -k' and written back b = k' times a learnt rate, k' = k k_k over its length. Values of
-    layer 0 are mixed into those of later layers. Output: norm over each head, plus (r . k r_k) v, times the gate.
+    Each of r, w, k, v, a, g comes from its own mix of a token and the one before it. w = -e^-1/2 sigmoid(..). With
+    k' = k k_k over its length, a = -k' is the direction that is removed, and b = k' times a learned rate is written
+    back. Values of layer 0 are mixed into those of later layers. Output: norm over each head, plus (r . k r_k) v,
+    times the gate.
 
     Args:
         width: D, channels of x.
-        head: channels of a key head; heads = width / head.
-        values: channels over all heads (default: width).
-        decay_rank, rate_rank, value_rank, gate_rank: of the low-rank maps of w, a, v and g.
-        floor: added to the squared length that k' is divided by.
+        head_dim: channels of a key head; there are width / head_dim heads.
+        value_dim: channels over all heads (default: width).
+        decay_low_rank_dim, a_low_rank_dim, v_low_rank_dim, gate_low_rank_dim: of the low-rank maps of w, a, v and g.
+        l2_norm_eps: added to the squared length that k' is divided by.
+        elementwise_affine, norm_eps: of the norm of the outputs.
     """
 
     chunk = 16
@@ -43,58 +45,58 @@ class RWKV7(Mixer):
     def __init__(
         self,
         width: int,
-        place: Place,
-        head: int = 32,
-        values: int | None = None,
-        decay_rank: int = 64,
-        rate_rank: int = 64,
-        value_rank: int = 16,
-        gate_rank: int = 128,
-        floor: float = 1e-6,
-        affine: bool = True,
-        eps: float = 1e-5,
+        depth: Depth,
+        head_dim: int = 32,
+        value_dim: int | None = None,
+        decay_low_rank_dim: int = 64,
+        a_low_rank_dim: int = 64,
+        v_low_rank_dim: int = 16,
+        gate_low_rank_dim: int = 128,
+        l2_norm_eps: float = 1e-6,
+        elementwise_affine: bool = True,
+        norm_eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        self.floor = floor
-        self.heads, self.key = divided(width, head, "RWKV7.width"), head
-        values = values or width
-        self.value, self.first = divided(values, self.heads, "RWKV7.values"), place.layer == 0
+        self.l2_norm_eps, self.is_first = l2_norm_eps, depth.layer == 0
+        self.heads, self.head_k_dim = divide(width, head_dim, "RWKV7.width"), head_dim
+        values = value_dim or width
+        self.head_v_dim = divide(values, self.heads, "RWKV7.value_dim")
         for name in "rwkvag":
             setattr(self, f"x_{name}", nn.Parameter(torch.rand(1, 1, width)))
         self.k_k, self.k_a = nn.Parameter(torch.full((width,), 0.71)), nn.Parameter(torch.full((width,), 1.02))
-        self.r_k = nn.Parameter(torch.full((self.heads, head), -0.04))
+        self.r_k = nn.Parameter(torch.full((self.heads, head_dim), -0.04))
         self.r_proj, self.k_proj = linear(width, width), linear(width, width)
         self.v_proj, self.o_proj = linear(width, values), linear(values, width)
-        self.w_lora = LowRank(width, decay_rank, width, nn.Tanh())
-        # From channels that keep for hundreds of tokens to those that lose a third a token.
-        self.w_lora.lora[2].bias = nn.Parameter(torch.linspace(-6.0, 0.5, head).repeat(self.heads))
-        self.a_lora = LowRank(width, rate_rank, width, nn.Identity())
-        self.g_lora = LowRank(width, gate_rank, values, nn.Sigmoid(), bias=False)
-        if not self.first:
-            self.v_lora = LowRank(width, value_rank, values, nn.Identity())
-        self.g_norm = nn.GroupNorm(self.heads, values, eps=head * eps, affine=affine)
+        self.w_lora = LowRank(width, decay_low_rank_dim, width, nn.Tanh())
+        # From channels that remember hundreds of tokens to channels that lose a third in each.
+        self.w_lora.lora[2].bias = nn.Parameter(torch.linspace(-6.0, 0.5, head_dim).repeat(self.heads))
+        self.a_lora = LowRank(width, a_low_rank_dim, width, nn.Identity())
+        self.g_lora = LowRank(width, gate_low_rank_dim, values, nn.Sigmoid(), bias=False)
+        if not self.is_first:
+            self.v_lora = LowRank(width, v_low_rank_dim, values, nn.Identity())
+        self.g_norm = nn.GroupNorm(self.heads, values, eps=head_dim * norm_eps, affine=elementwise_affine)
 
     def initial(self, x: Tensor) -> State:
-        memory = x.new_zeros(x.shape[0], self.heads, self.key, self.value)
+        memory = x.new_zeros(x.shape[0], self.heads, self.head_k_dim, self.head_v_dim)
         return {"memory": memory, "tail": torch.zeros_like(x[:, :1])}
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
-        before, tail = shifted(x, state["tail"])
+        before, tail = token_shift(x, state["tail"])
         mixed = {name: torch.addcmul(x, before - x, getattr(self, f"x_{name}")) for name in "rwkvag"}
         k, v = self.k_proj(mixed["k"]), self.v_proj(mixed["v"])
-        if self.first:
+        if self.is_first:
             shared["first_values"] = v
         else:
             v = torch.lerp(v, shared["first_values"], self.v_lora(mixed["v"]).sigmoid())
         rate = self.a_lora(mixed["a"]).sigmoid()
-        gone = unit(heads(k * self.k_k, self.key), self.floor)
+        removed = l2_normalise(split_heads(k * self.k_k, self.head_k_dim), self.l2_norm_eps)
         inputs = {
-            "q": heads(self.r_proj(mixed["r"]), self.key),
-            "g": heads(-DECAY * self.w_lora(mixed["w"]).sigmoid(), self.key),
-            "k": heads(k * (1 + (rate - 1) * self.k_a), self.key),
-            "v": heads(v, self.value),
-            "a": -gone,
-            "b": gone * heads(rate, self.key),
+            "q": split_heads(self.r_proj(mixed["r"]), self.head_k_dim),
+            "g": split_heads(-MAX_DECAY * self.w_lora(mixed["w"]).sigmoid(), self.head_k_dim),
+            "k": split_heads(k * (1 + (rate - 1) * self.k_a), self.head_k_dim),
+            "v": split_heads(v, self.head_v_dim),
+            "a": -removed,
+            "b": removed * split_heads(rate, self.head_k_dim),
             "gate": self.g_lora(mixed["g"]),
         }
         return inputs, {"tail": tail}
@@ -121,12 +123,11 @@ class ChannelMix(nn.Module):
 
     def __init__(self, width: int, hidden: int, act: str) -> None:
         super().__init__()
-        activation(act, "LanguageConfig.act")
-        self.act = act
+        self.activation = activation(act, "LanguageConfig.act")
         self.x_k = nn.Parameter(torch.rand(width))
         self.key, self.value = linear(width, hidden), linear(hidden, width)
 
     def forward(self, x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
-        """(y [B, T, D], the last token) from x [B, T, D] and the token before it [B, 1, D]."""
-        before, tail = shifted(x, tail)
-        return self.value(ACTIVATIONS[self.act](self.key(torch.addcmul(x, before - x, self.x_k)))), tail
+        """Return (y [B, T, D], the last token) from x [B, T, D] and the token before it [B, 1, D]."""
+        before, tail = token_shift(x, tail)
+        return self.value(self.activation(self.key(torch.addcmul(x, before - x, self.x_k)))), tail

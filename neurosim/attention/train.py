@@ -13,34 +13,34 @@ from torch.nn import functional as F
 
 from ..errors import require
 from .checkpoint import write_model
-from .model import LanguageConfig, LanguageModel, Layer
+from .model import LanguageConfig, LanguageModel, MixerSpec
 
 
 def small() -> LanguageConfig:
-    """A byte model of 1.1 M parameters that learns quickly on a CPU: four gated delta rules of two heads."""
-    layer = Layer("gated_deltanet", {"heads": 2, "head": 64, "value": 64})
+    """Config of a byte model of 1.1 M parameters that learns quickly on a CPU: four gated delta rules of two heads."""
+    layer = MixerSpec("gated_deltanet", {"num_heads": 2, "head_dim": 64, "head_v_dim": 64})
     return LanguageConfig((layer,) * 4, width=144, hidden=384)
 
 
 @dataclass(frozen=True)
-class Training:
-    """How `train_bytes` goes about it.
+class LanguageTraining:
+    """Settings of `train_bytes`.
 
     Attributes:
-        steps: updates.
-        batch, length: windows an update, and bytes of each.
-        rate: highest learning rate: risen to in `warmup` updates, then down a half cosine to a tenth.
+        steps: number of updates.
+        batch, length: windows of an update, and bytes of each.
+        learning_rate: highest; reached after `warmup` updates, then it follows a half cosine down to a tenth.
         decay: weight decay of matrices; vectors have none.
-        clip: longest gradient.
-        held_out: part of the text at its end that is only for validation.
+        clip: largest norm of the gradient.
+        held_out: part of the text, at its end, that is only for validation.
         every: updates between validations; 0 for one at the end.
-        seed: of first weights and windows.
+        seed: key of first weights and windows.
     """
 
     steps: int = 1000
     batch: int = 16
     length: int = 128
-    rate: float = 4e-3
+    learning_rate: float = 4e-3
     warmup: int = 50
     decay: float = 0.1
     clip: float = 1.0
@@ -53,17 +53,22 @@ class Training:
         NeurosimInputError: a value breaks its rule for a text of `size` bytes.
         """
         for name in ("steps", "batch", "length", "warmup"):
-            require(getattr(self, name) > 0, f"Training.{name}", "must be > 0", getattr(self, name))
-        require(self.every >= 0, "Training.every", "must be >= 0", self.every)
-        require(0 < self.rate < math.inf, "Training.rate", "must be finite and > 0", self.rate)
-        require(0 < self.held_out < 1, "Training.held_out", "must be > 0 and < 1", self.held_out)
-        least = math.ceil((self.length + 2) / min(self.held_out, 1 - self.held_out))
-        require(size >= least, "text", f"must have at least {least} bytes for windows of {self.length}", size)
+            require(getattr(self, name) > 0, f"LanguageTraining.{name}", "must be > 0", getattr(self, name))
+        require(self.every >= 0, "LanguageTraining.every", "must be >= 0", self.every)
+        require(
+            0 < self.learning_rate < math.inf,
+            "LanguageTraining.learning_rate",
+            "must be finite and > 0",
+            self.learning_rate,
+        )
+        require(0 < self.held_out < 1, "LanguageTraining.held_out", "must be > 0 and < 1", self.held_out)
+        needed = math.ceil((self.length + 2) / min(self.held_out, 1 - self.held_out))
+        require(size >= needed, "text", f"must have at least {needed} bytes for windows of {self.length}", size)
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where a training is: after `step` of `steps` updates, training loss of late and validation loss, nats a byte."""
+class TrainingProgress:
+    """Progress of a training after `step` of `steps` updates: recent training loss and validation loss, nats a byte."""
 
     step: int
     steps: int
@@ -72,7 +77,7 @@ class Progress:
 
 
 def split(text: bytes, held_out: float) -> tuple[Tensor, Tensor]:
-    """(training part, validation part) as int64 tokens: the last `held_out` of the text is the latter."""
+    """Return (training part, validation part) as int64 tokens; the latter is the last `held_out` of the text."""
     tokens = torch.frombuffer(bytearray(text), dtype=torch.uint8)
     border = len(tokens) - int(len(tokens) * held_out)
     return tokens[:border].long(), tokens[border:].long()
@@ -81,51 +86,51 @@ def split(text: bytes, held_out: float) -> tuple[Tensor, Tensor]:
 def train_bytes(
     text: bytes,
     config: LanguageConfig | None = None,
-    training: Training | None = None,
-    report: Callable[[Progress], None] | None = None,
+    training: LanguageTraining | None = None,
+    on_progress: Callable[[TrainingProgress], None] | None = None,
     folder: str | os.PathLike[str] | None = None,
     device: str = "cpu",
 ) -> tuple[LanguageModel, float]:
-    """(trained model, its validation loss in nats a byte) from a text.
+    """Return (trained model, its validation loss in nats a byte) from a text.
 
-    Windows are a function of seed and step alone, so that a run with more validations trains the same.
+    Windows are a function of seed and step alone: the number of validations does not change the training.
 
     Args:
         config: default `small()`; its vocabulary must be 256.
-        report: called after every validation, and every 50 updates without one.
-        folder: where the model is kept (`write_model`) after every validation.
+        on_progress: called after every validation, and every 50 updates between them.
+        folder: the model is written there (`write_model`) after every validation.
 
     Raises:
         NeurosimInputError: a setting breaks its rule, or the text is too short.
     """
-    config, training = config or small(), training or Training()
+    config, training = config or small(), training or LanguageTraining()
     training.check(len(text))
     require(config.vocabulary == 256, "LanguageConfig.vocabulary", "must be 256 for bytes", config.vocabulary)
     model = LanguageModel(config, training.seed).to(device)
     learn, held = (part.to(device) for part in split(text, training.held_out))
     optimizer = _optimizer(model, training)
-    late, loss = 0.0, math.inf
+    recent, loss = 0.0, math.inf
     for step in range(training.steps):
         for group in optimizer.param_groups:
-            group["lr"] = _rate(training, step)
+            group["lr"] = _learning_rate(training, step)
         now = _update(model, optimizer, _windows(learn, training, step), training.clip)
-        late = now if step == 0 else 0.95 * late + 0.05 * now
+        recent = now if step == 0 else 0.95 * recent + 0.05 * now
         last = step + 1 == training.steps
         due = last or (training.every and (step + 1) % training.every == 0)
         if due:
             loss = validation_loss(model, held, training.length)
             if folder is not None:
                 write_model(folder, model)
-        if report is not None and (due or (step + 1) % 50 == 0):
-            report(Progress(step + 1, training.steps, late, loss if due else None))
+        if on_progress is not None and (due or (step + 1) % 50 == 0):
+            on_progress(TrainingProgress(step + 1, training.steps, recent, loss if due else None))
     return model, loss
 
 
 @torch.no_grad()
 def validation_loss(model: LanguageModel, tokens: Tensor, length: int = 128, batch: int = 64) -> float:
-    """Mean nats a byte over tokens [n], in windows of `length` read one after the other, the state carried on.
+    """Return the mean nats a byte over tokens [n], read in windows of `length` one after the other with their state.
 
-    The tokens are cut into `batch` streams, each read from its start: context is long but for the first windows.
+    The tokens are cut into `batch` streams, each read from its start: context is short in the first windows only.
     """
     batch = max(min(batch, (len(tokens) - 1) // length), 1)
     span = (len(tokens) - 1) // batch
@@ -139,7 +144,7 @@ def validation_loss(model: LanguageModel, tokens: Tensor, length: int = 128, bat
     return total / targets.numel()
 
 
-def _windows(tokens: Tensor, training: Training, step: int) -> Tensor:
+def _windows(tokens: Tensor, training: LanguageTraining, step: int) -> Tensor:
     """[batch, length + 1] bytes from anywhere in the training part."""
     draws = torch.Generator().manual_seed((training.seed << 32) + step)
     starts = torch.randint(len(tokens) - training.length, (training.batch,), generator=draws).to(tokens.device)
@@ -156,15 +161,15 @@ def _update(model: LanguageModel, optimizer: torch.optim.Optimizer, windows: Ten
     return float(loss.detach())
 
 
-def _optimizer(model: LanguageModel, training: Training) -> torch.optim.Optimizer:
+def _optimizer(model: LanguageModel, training: LanguageTraining) -> torch.optim.Optimizer:
     matrices = [p for p in model.parameters() if p.dim() > 1]
     vectors = [p for p in model.parameters() if p.dim() <= 1]
     groups = [{"params": matrices, "weight_decay": training.decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=training.rate, betas=(0.9, 0.95), fused=True)
+    return torch.optim.AdamW(groups, lr=training.learning_rate, betas=(0.9, 0.95), fused=True)
 
 
-def _rate(training: Training, step: int) -> float:
+def _learning_rate(training: LanguageTraining, step: int) -> float:
     if step < training.warmup:
-        return training.rate * (step + 1) / training.warmup
+        return training.learning_rate * (step + 1) / training.warmup
     done = (step - training.warmup) / max(training.steps - training.warmup, 1)
-    return training.rate * (0.1 + 0.45 * (1 + math.cos(math.pi * done)))
+    return training.learning_rate * (0.1 + 0.45 * (1 + math.cos(math.pi * done)))

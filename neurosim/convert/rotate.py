@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..attention import LanguageModel
-from ..attention.model import Block
+from ..attention.model import ResidualBlock
 from .listen import listen
 
 TOLERANCE = 1e-3  # of logits, relative to the largest: what another order of sums may change
@@ -78,7 +78,7 @@ def _trace(model: LanguageModel, tokens: Tensor) -> _Stream | str:
         if maker is not None:
             stream.writers.append(maker)
 
-    blocks = [cast(Block, block) for block in model.layers]
+    blocks = [cast(ResidualBlock, block) for block in model.layers]
     norms = [n for b in blocks for n in (b.norm, b.mlp_norm) if n is not None] + [model.norm]
     parts = [p for b in blocks for p in (b.mixer, b.mlp) if p is not None]
     hooks = [norm.register_forward_hook(normed) for norm in norms]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..attention import LanguageModel, Mixer
 from ..attention.base import AdditiveMixer, DeltaMixer, Shared, State
 from ..attention.delta import DeltaProduct
-from ..attention.model import Block
+from ..attention.model import ResidualBlock
 from ..attention.rwkv import RWKV7
 from ..attention.window import WindowAttention
 from ..errors import NeurosimInputError
@@ -148,7 +148,7 @@ def described(mixer: Mixer) -> str:
 def wrap(model: LanguageModel, threads: int) -> None:
     """Let the states be updated lazily where q and k are coded and the kind can."""
     for block in model.layers:
-        mixer = cast(Block, block).mixer
+        mixer = cast(ResidualBlock, block).mixer
         scan = lazy_form(mixer)
         if mixer.codes.q is not None and mixer.codes.state is None and scan is not None:
             block.mixer = SpikedMixer(mixer, scan, threads)

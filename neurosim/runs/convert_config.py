@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ..attention.train import Training
+from ..attention.train import LanguageTraining
 from ..convert import SCHEMES, Coding, Tuning
 from ..errors import lookup, require
 from ..measure import find_profile
@@ -77,6 +77,17 @@ class Curve(Section):
     tokens: Count = 8192
 
 
+def _renamed(**names: str) -> Any:
+    """Return a validator that accepts keys of earlier versions: `old="new"`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def rename(cls: type, values: Any) -> Any:
+        return {names.get(key, key): value for key, value in values.items()} if isinstance(values, Mapping) else values
+
+    return rename
+
+
 if TYPE_CHECKING:
 
     class CodingSettings(Section):
@@ -92,7 +103,8 @@ else:
     class TuningSettings(section_of(Tuning, without=("steps", "price", "seed"))):
         steps: Annotated[int, Field(ge=0)] = 0
 
-    class TrainingSettings(section_of(Training, without=("steps", "held_out", "seed"))):
+    class TrainingSettings(section_of(LanguageTraining, without=("steps", "held_out", "seed"))):
+        _old_names = _renamed(rate="learning_rate")
         steps: Count = 600  # about three minutes on two cores
 
 
@@ -158,8 +170,8 @@ class LmConfig(Section):
     model: Model = Model()
     training: TrainingSettings = TrainingSettings()
 
-    def schedule(self) -> Training:
-        return Training(**self.training.model_dump(), held_out=self.text.held_out, seed=self.seed)
+    def schedule(self) -> LanguageTraining:
+        return LanguageTraining(**self.training.model_dump(), held_out=self.text.held_out, seed=self.seed)
 
 
 def configure(

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from .. import files
-from ..attention import LanguageConfig, LanguageModel, Layer, python_text, read_model, read_text, train_bytes
-from ..attention.kinds import options_of
-from ..attention.train import Progress
+from ..attention import LanguageConfig, LanguageModel, MixerSpec, python_text, read_model, read_text, train_bytes
+from ..attention.kinds import current_options, options_of
+from ..attention.train import TrainingProgress
 from ..convert.generate import Sampling, stream
 from ..convert.saved import is_converted, read_converted
 from ..errors import NeurosimInputError
@@ -22,7 +22,7 @@ from .folder import CONVERT, check_out, record
 
 # What suits a kind, where the config gives no options.
 OPTIONS: dict[str, dict[str, Any]] = {
-    kind: {"heads": 2, "head": 64, "value": 64} for kind in ("gated_deltanet", "deltaproduct", "kda")
+    kind: {"num_heads": 2, "head_dim": 64, "head_v_dim": 64} for kind in ("gated_deltanet", "deltaproduct", "kda")
 }
 
 
@@ -52,7 +52,7 @@ def run_train(config: LmConfig, job: Job | None = None) -> dict[str, Any]:
         history: list[dict[str, Any]] = []
         with job.clock("train"), bar("training", job.quiet) as report:
 
-            def note(progress: Progress) -> None:
+            def note(progress: TrainingProgress) -> None:
                 if progress.validation is not None:
                     at = {"step": progress.step, "loss": progress.loss, "validation_loss": progress.validation}
                     history.append(at)
@@ -83,7 +83,8 @@ def language_config(config: LmConfig) -> LanguageConfig:
     """
     given = config.model
     options_of(given.kind)
-    layer = Layer(given.kind, OPTIONS.get(given.kind, {}) if given.options is None else dict(given.options))
+    defaults = OPTIONS.get(given.kind, {})
+    layer = MixerSpec(given.kind, defaults if given.options is None else current_options(given.kind, given.options))
     return LanguageConfig((layer,) * given.layers, width=given.width, hidden=given.hidden)
 
 

@@ -14,45 +14,55 @@ import pytest
 import torch
 from torch import Tensor
 
-from neurosim.attention import KINDS, LanguageConfig, LanguageModel, Layer, Mixer, Place, build, options_of
+from neurosim.attention import KINDS, Depth, LanguageConfig, LanguageModel, Mixer, MixerSpec, build, options_of
 from neurosim.attention.chunks import additive, delta, rank_one
-from neurosim.attention.maps import MAPS, feature_map
-from neurosim.attention.parts import ShortConv, rotate
+from neurosim.attention.feature_maps import FEATURE_MAPS, feature_map
+from neurosim.attention.modules import ShortConv, rotate
 from neurosim.errors import NeurosimInputError
 
 WIDTH = 24
 SMALL: dict[str, dict[str, Any]] = {
     "alrnn": {"units": 12, "rectified": 5},
-    "deltanet": {"heads": 2},
-    "deltaproduct": {"heads": 2, "head": 6, "value_heads": 4, "steps": 3},
-    "gated_deltanet": {"heads": 2, "head": 6, "value_heads": 4},
-    "gla": {"heads": 4, "kv_heads": 2, "conv": 3},
-    "hgrn2": {"state": 6, "conv": 2},
-    "kda": {"heads": 2, "head": 6, "value_heads": 4},
-    "lightning": {"heads": 4},
-    "linear": {"heads": 4, "kv_heads": 2},
-    "mamba2": {"head": 6, "state": 5, "groups": 2},
-    "mom": {"heads": 2, "head": 6},
-    "retention": {"heads": 4, "kv_heads": 2, "values": 48},
-    "rwkv7": {"head": 6, "values": 48, "decay_rank": 4, "rate_rank": 4, "value_rank": 4, "gate_rank": 4},
-    "simple_gla": {"heads": 2},
-    "sse": {"heads": 2, "head": 6, "top": 2},
-    "ssm": {"state": 4, "rule": "bilinear"},
-    "window": {"heads": 4, "kv_heads": 2, "window": 7},
+    "deltanet": {"num_heads": 2},
+    "deltaproduct": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4, "num_householder": 3},
+    "gated_deltanet": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4},
+    "gla": {"num_heads": 4, "num_kv_heads": 2, "conv_size": 3},
+    "hgrn2": {"expand_ratio": 6, "conv_size": 2},
+    "kda": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4},
+    "lightning": {"num_heads": 4},
+    "linear": {"num_heads": 4, "num_kv_heads": 2},
+    "mamba2": {"head_dim": 6, "state_size": 5, "n_groups": 2},
+    "mom": {"num_heads": 2, "head_dim": 6},
+    "retention": {"num_heads": 4, "num_kv_heads": 2, "value_dim": 48},
+    "rwkv7": {
+        "head_dim": 6,
+        "value_dim": 48,
+        "decay_low_rank_dim": 4,
+        "a_low_rank_dim": 4,
+        "v_low_rank_dim": 4,
+        "gate_low_rank_dim": 4,
+    },
+    "simple_gla": {"num_heads": 2},
+    "sse": {"num_heads": 2, "head_dim": 6, "topk": 2},
+    "ssm": {"state_size": 4, "discretisation": "bilinear"},
+    "window": {"num_heads": 4, "num_kv_heads": 2, "window_size": 7},
 }
 MORE: list[tuple[str, dict[str, Any]]] = [
-    ("linear", {"heads": 2, "map": "hadamard", "normalise": False}),
-    ("linear", {"heads": 2, "map": "hedgehog", "tied": True}),
-    ("linear", {"heads": 2, "map": "based", "keys": 8}),
-    ("linear", {"heads": 2, "map": "norm_aware"}),
-    ("linear", {"heads": 2, "map": "relu", "norm_q": True, "norm_k": True}),
-    ("deltanet", {"heads": 2, "negative": True, "act": "elu", "norm": "sum", "beta": False}),
-    ("deltaproduct", {"heads": 2, "head": 6, "forget": False}),
-    ("kda", {"heads": 2, "head": 6, "bound": -5.0, "negative": True}),
-    ("mom", {"heads": 2, "head": 6, "shared": False, "single": True, "conv": 0}),
-    ("mamba2", {"head": 6, "state": 5, "norm": False, "wide_skip": True, "limits": (0.01, 0.05)}),
-    ("ssm", {"state": 4, "rule": "zoh"}),
-    ("window", {"heads": 2, "window": 0}),
+    ("linear", {"num_heads": 2, "feature_map": "hadamard", "do_feature_map_norm": False}),
+    ("linear", {"num_heads": 2, "feature_map": "hedgehog", "tie_feature_map_qk": True}),
+    ("linear", {"num_heads": 2, "feature_map": "based", "key_dim": 8}),
+    ("linear", {"num_heads": 2, "feature_map": "norm_aware"}),
+    ("linear", {"num_heads": 2, "feature_map": "relu", "norm_q": True, "norm_k": True}),
+    (
+        "deltanet",
+        {"num_heads": 2, "allow_neg_eigval": True, "qk_activation": "elu", "qk_norm": "sum", "use_beta": False},
+    ),
+    ("deltaproduct", {"num_heads": 2, "head_dim": 6, "use_forget_gate": False}),
+    ("kda", {"num_heads": 2, "head_dim": 6, "lower_bound": -5.0, "allow_neg_eigval": True}),
+    ("mom", {"num_heads": 2, "head_dim": 6, "shared_mem": False, "single_kv_proj": True, "conv_size": 0}),
+    ("mamba2", {"head_dim": 6, "state_size": 5, "rmsnorm": False, "D_has_hdim": True, "dt_limit": (0.01, 0.05)}),
+    ("ssm", {"state_size": 4, "discretisation": "zoh"}),
+    ("window", {"num_heads": 2, "window_size": 0}),
 ]
 CASES = [*SMALL.items(), *MORE]
 
@@ -60,7 +70,7 @@ CASES = [*SMALL.items(), *MORE]
 def mixer_of(kind: str, options: dict[str, Any], dtype: torch.dtype = torch.float64) -> Mixer:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return build(kind, WIDTH, Place(1, 2), options).to(dtype)
+        return build(kind, WIDTH, Depth(1, 2), options).to(dtype)
 
 
 def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -113,19 +123,19 @@ def test_a_sequence_may_be_cut_anywhere(kind: str, options: dict[str, Any]) -> N
     assert now is not None
     for name, value in end.items():
         torch.testing.assert_close(now[name], value, rtol=1e-9, atol=1e-10)
-    if options.get("window") != 0:
+    if options.get("window_size") != 0:
         assert sizes[-1] == sizes[8]
 
 
 def test_every_kind_is_tested_and_takes_only_its_options() -> None:
     assert set(SMALL) == set(KINDS)
-    with pytest.raises(NeurosimInputError, match="gla option: unknown name 'headz'; did you mean 'heads'"):
-        build("gla", WIDTH, Place(), {"headz": 2})
+    with pytest.raises(NeurosimInputError, match="gla option: unknown name 'num_headz'; did you mean 'num_heads'"):
+        build("gla", WIDTH, Depth(), {"num_headz": 2})
     with pytest.raises(NeurosimInputError, match="attention kind: unknown name 'gated_deltnet'; did you mean"):
-        build("gated_deltnet", WIDTH, Place(), {})
+        build("gated_deltnet", WIDTH, Depth(), {})
     with pytest.raises(NeurosimInputError, match=r"must be a multiple of 5 and > 0 \(got 24\)"):
-        build("retention", WIDTH, Place(), {"heads": 5})
-    assert options_of("kda")["bound"] is None
+        build("retention", WIDTH, Depth(), {"num_heads": 5})
+    assert options_of("kda")["lower_bound"] is None
 
 
 def test_without_torch_the_text_is_there_and_the_rest_says_what_to_install() -> None:
@@ -196,9 +206,9 @@ def test_the_delta_rule_writes_what_is_read_back() -> None:
 
 
 def test_decays_of_retention_and_lightning() -> None:
-    retnet = build("retention", 32, Place(1, 4), {"heads": 4}).decays
+    retnet = build("retention", 32, Depth(1, 4), {"num_heads": 4}).decays
     np.testing.assert_allclose(retnet.exp(), 1 - 2.0 ** -np.arange(5, 9), rtol=1e-6)
-    lightning = build("lightning", 32, Place(1, 4), {"heads": 4}).decays
+    lightning = build("lightning", 32, Depth(1, 4), {"num_heads": 4}).decays
     np.testing.assert_allclose(lightning, -2 * 0.75 * np.arange(4), rtol=1e-6)
 
 
@@ -207,7 +217,7 @@ def test_the_state_space_against_scipy(rule: str) -> None:
     """Each channel's discrete system is scipy's discretisation of the continuous one, and its outputs dlsim's."""
     from scipy.signal import cont2discrete
 
-    mixer = mixer_of("ssm", {"state": 3, "rule": rule})
+    mixer = mixer_of("ssm", {"state_size": 3, "discretisation": rule})
     a, b = mixer.discrete()  # type: ignore[operator]
     c, d = (-mixer.A_log.exp() + 1j * mixer.omega).detach().numpy(), mixer.dt_log.exp().detach().numpy()
     for channel in range(0, WIDTH, 7):
@@ -225,7 +235,7 @@ def test_the_state_space_against_scipy(rule: str) -> None:
 
 
 def test_window_attention_is_softmax_over_the_window() -> None:
-    mixer, x = mixer_of("window", {"heads": 2, "window": 5}), noise(1, 12, WIDTH)
+    mixer, x = mixer_of("window", {"num_heads": 2, "window_size": 5}), noise(1, 12, WIDTH)
     inputs, _ = mixer.project(x, mixer.initial(x), {})
     _, out = mixer.chunked(mixer.initial(x)["memory"], inputs)
     for t in (0, 3, 11):
@@ -252,22 +262,22 @@ def test_short_convolution_is_a_causal_correlation() -> None:
     torch.testing.assert_close(tail, x[:, -3:])
 
 
-@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("name", FEATURE_MAPS)
 def test_feature_maps_have_the_width_they_say(name: str) -> None:
     x = noise(2, 5, 6)
     for query in (True, False):
-        layer = feature_map(name, 6, query).double()
+        layer = feature_map(name, 6, is_query=query).double()
         assert layer(x).shape == (2, 5, layer.features)
 
 
 def test_based_map_is_the_taylor_series() -> None:
-    layer, q, k = feature_map("based", 6, True), noise(7, 6), noise(7, 6, seed=1)
+    layer, q, k = feature_map("based", 6, is_query=True), noise(7, 6), noise(7, 6, seed=1)
     x = (q * k).sum(-1) / 6**0.5
     torch.testing.assert_close((layer(q) * layer(k)).sum(-1), 1 + x + x**2 / 2)
 
 
 def test_norm_aware_products_are_positive_and_sharpen_with_the_query() -> None:
-    one, other = feature_map("norm_aware", 8, True), feature_map("norm_aware", 8, False)
+    one, other = feature_map("norm_aware", 8, is_query=True), feature_map("norm_aware", 8, is_query=False)
     q, k = noise(8), noise(50, 8, seed=1)
     weights = [(one(q * n) * other(k)).sum(-1) for n in (0.1, 10.0)]
     assert all((w >= 0).all() for w in weights)
@@ -286,7 +296,7 @@ def test_almost_linear_signs_are_found_where_units_switch_often() -> None:
 
 
 def test_memories_only_change_where_tokens_are_routed() -> None:
-    mixer, x = mixer_of("mom", {"heads": 1, "head": 4, "memories": 5, "top": 1}), noise(1, 1, WIDTH)
+    mixer, x = mixer_of("mom", {"num_heads": 1, "head_dim": 4, "num_memories": 5, "topk": 1}), noise(1, 1, WIDTH)
     _, state = mixer(x)
     changed = state["memory"][0].abs().amax((1, 2, 3)) > 0
     assert changed.sum() == 2 and changed[-1]
@@ -300,7 +310,7 @@ def test_codes_see_queries_keys_and_state() -> None:
             self.calls += 1
             return x.round(decimals=1)
 
-    mixer, x = mixer_of("gated_deltanet", {"heads": 2, "head": 6}), noise(1, 6, WIDTH)
+    mixer, x = mixer_of("gated_deltanet", {"num_heads": 2, "head_dim": 6}), noise(1, 6, WIDTH)
     bare, _ = mixer(x)
     for name, calls in (("q", 1), ("k", 1), ("state", 6)):
         code = Rounded()
@@ -314,8 +324,8 @@ def test_codes_see_queries_keys_and_state() -> None:
 
 
 def stack() -> LanguageConfig:
-    layers = tuple(Layer(kind, options) for kind, options in SMALL.items() if kind != "rwkv7")
-    return LanguageConfig((Layer("rwkv7", SMALL["rwkv7"] | {"values": WIDTH}), *layers), 50, WIDTH, hidden=16)
+    layers = tuple(MixerSpec(kind, options) for kind, options in SMALL.items() if kind != "rwkv7")
+    return LanguageConfig((MixerSpec("rwkv7", SMALL["rwkv7"] | {"value_dim": WIDTH}), *layers), 50, WIDTH, hidden=16)
 
 
 def test_any_mix_of_kinds_is_one_model() -> None:
@@ -348,7 +358,7 @@ def test_configs_survive_json_and_name_what_is_wrong() -> None:
     with pytest.raises(NeurosimInputError, match=r"LanguageConfig.layers\[0\]: must be kind, options"):
         LanguageConfig.from_json({"layers": [{"kynd": "gla"}]})
     with pytest.raises(NeurosimInputError, match=r"LanguageConfig\.mlp: unknown name 'mlp'"):
-        LanguageModel(LanguageConfig((Layer("gla"),), mlp="mlp"))
+        LanguageModel(LanguageConfig((MixerSpec("gla"),), mlp="mlp"))
 
 
 @pytest.mark.gpu
@@ -384,4 +394,4 @@ def test_the_benchmark_asks_for_what_was_shown() -> None:
         assert [shown[key] for key in keys[row, 9:].tolist()] == wanted[row].tolist()
     assert module.memory_size(*module.RECALL["DeltaNet"]) == module.KEY * module.WIDTH
     for kind, options in module.RECALL.values():
-        build(kind, module.WIDTH, Place(), options)
+        build(kind, module.WIDTH, Depth(), options)

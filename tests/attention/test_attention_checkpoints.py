@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from neurosim.attention import LanguageConfig, LanguageModel, Layer, read_model, write_model
+from neurosim.attention import LanguageConfig, LanguageModel, MixerSpec, read_model, write_model
 from neurosim.attention.huggingface import READERS
 from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, NeurosimWriteError
 
@@ -114,9 +114,9 @@ def theirs(model: LanguageModel, kind: str, gated: bool) -> dict[str, Tensor]:
 
 
 def built(kind: str, config: dict[str, Any], names: frozenset[str] = frozenset()) -> LanguageModel:
-    from neurosim.attention.huggingface import Source
+    from neurosim.attention.huggingface import CheckpointConfig
 
-    model = LanguageModel(READERS[kind].config(Source(config, names)), seed=4)
+    model = LanguageModel(READERS[kind].config(CheckpointConfig(config, names)), seed=4)
     with torch.no_grad():
         for p in model.parameters():
             p.add_(0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel())))
@@ -298,14 +298,14 @@ CONFIGS: list[tuple[dict[str, Any], str]] = [
     ({"model_type": "gated_deltnet"}, "model_type: unknown name 'gated_deltnet'; did you mean 'gated_deltanet'"),
     ({"attnres_block_size": 4}, "attnres_block_size: residuals by attention are not supported"),
     ({"hidden_act": "gelu"}, "hidden_act: must be 'swish'"),
-    ({"hidden_size": "wide"}, r"hidden_size: must be a whole number > 0 \(got wide\)"),
+    ({"hidden_size": "wide"}, r"hidden_size: must be an integer > 0 \(got wide\)"),
     ({"attn": {"layers": [5], "num_heads": 2}}, r"attn.layers: must be different layers of 0 to 1 \(got 5\)"),
-    ({"attn": {"layers": [1]}}, "attn.num_heads: must be a whole number > 0"),
+    ({"attn": {"layers": [1]}}, "attn.num_heads: must be an integer > 0"),
     ({"attn": {"layers": [1], "num_heads": 2, "sink": 1}}, "option of a hybrid layer: unknown name 'sink'"),
     ({"attn": 3}, "attn: must be a table or a list of tables"),
     ({"num_heads": 3}, "must be a multiple of 3"),
-    ({"feature_map": "swush"}, "GLA.act: unknown name 'swush'; did you mean 'swish'"),
-    ({"expand_k": 0.37}, "expand_k: must give whole channels"),
+    ({"feature_map": "swush"}, "GLA.feature_map: unknown name 'swush'; did you mean 'swish'"),
+    ({"expand_k": 0.37}, "expand_k: must give an integer part of"),
 ]
 
 
@@ -333,7 +333,10 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_our_own_folders(tmp_path: Path, tied: bool) -> None:
-    layers = (Layer("gla", {"heads": 2}), Layer("mamba2", {"head": 16, "state": 4, "limits": [0.001, 0.1]}))
+    layers = (
+        MixerSpec("gla", {"num_heads": 2}),
+        MixerSpec("mamba2", {"head_dim": 16, "state_size": 4, "dt_limit": [0.001, 0.1]}),
+    )
     model = LanguageModel(LanguageConfig(layers, 30, 32, hidden=16, tied=tied), seed=2)
     write_model(tmp_path, model)
     read, tokens = read_model(tmp_path), torch.arange(12)[None]
@@ -347,7 +350,7 @@ def test_our_own_folders(tmp_path: Path, tied: bool) -> None:
 
 
 def test_nothing_is_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = LanguageModel(LanguageConfig((Layer("gla"),), 30, 32), seed=1)
+    one = LanguageModel(LanguageConfig((MixerSpec("gla"),), 30, 32), seed=1)
     write_model(tmp_path, one)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
@@ -357,5 +360,18 @@ def test_nothing_is_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("neurosim.attention.checkpoint.save_tensors", refused)
     with pytest.raises(NeurosimWriteError, match="No space left on device"):
-        write_model(tmp_path, LanguageModel(LanguageConfig((Layer("hgrn2"),), 30, 32)))
+        write_model(tmp_path, LanguageModel(LanguageConfig((MixerSpec("hgrn2"),), 30, 32)))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_models_saved_with_earlier_names_of_options_load(tmp_path: Path) -> None:
+    layers = (MixerSpec("gla", {"num_heads": 2, "conv_size": 3, "feature_map": "relu"}), MixerSpec("hgrn2", {}))
+    model = LanguageModel(LanguageConfig(layers, 30, 32, hidden=16), seed=2)
+    write_model(tmp_path, model)
+    about = json.loads((tmp_path / "config.json").read_text())
+    about["config"]["layers"] = [
+        {"kind": "gla", "options": {"heads": 2, "conv": 3, "act": "relu", "normaliser": 16.0}},
+        {"kind": "hgrn2", "options": {"state": 32, "bounded": True}},
+    ]
+    (tmp_path / "config.json").write_text(json.dumps(about))
+    assert torch.equal(read_model(tmp_path)(torch.arange(9)[None])[0], model(torch.arange(9)[None])[0])

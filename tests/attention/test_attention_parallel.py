@@ -11,31 +11,31 @@ import torch.multiprocessing as mp
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
-from neurosim.attention import LanguageConfig, LanguageModel, Layer, forward_slice
+from neurosim.attention import LanguageConfig, LanguageModel, MixerSpec, forward_slice
 from neurosim.errors import NeurosimInputError
 
 KINDS = {
-    "deltanet": {"heads": 2},
-    "deltaproduct": {"heads": 2, "head": 8},
-    "gated_deltanet": {"heads": 2, "head": 8},
-    "gla": {"heads": 2, "conv": 4},
-    "hgrn2": {"state": 8},
-    "kda": {"heads": 2, "head": 8},
-    "lightning": {"heads": 2},
-    "linear": {"heads": 2},
-    "mamba2": {"head": 16, "state": 8, "bias": True},
-    "retention": {"heads": 2},
-    "rwkv7": {"head": 8, "decay_rank": 4, "rate_rank": 4, "value_rank": 4, "gate_rank": 4},
-    "simple_gla": {"heads": 2},
-    "sse": {"heads": 2, "head": 8},
-    "ssm": {"state": 4},
+    "deltanet": {"num_heads": 2},
+    "deltaproduct": {"num_heads": 2, "head_dim": 8},
+    "gated_deltanet": {"num_heads": 2, "head_dim": 8},
+    "gla": {"num_heads": 2, "conv_size": 4},
+    "hgrn2": {"expand_ratio": 8},
+    "kda": {"num_heads": 2, "head_dim": 8},
+    "lightning": {"num_heads": 2},
+    "linear": {"num_heads": 2},
+    "mamba2": {"head_dim": 16, "state_size": 8, "use_bias": True},
+    "retention": {"num_heads": 2},
+    "rwkv7": {"head_dim": 8, "decay_low_rank_dim": 4, "a_low_rank_dim": 4, "v_low_rank_dim": 4, "gate_low_rank_dim": 4},
+    "simple_gla": {"num_heads": 2},
+    "sse": {"num_heads": 2, "head_dim": 8},
+    "ssm": {"state_size": 4},
 }
 LENGTH, WIDTH = 40, 16
 
 
 def model_of(kind: str) -> LanguageModel:
     mlp = "channel_mix" if kind == "rwkv7" else "gated"
-    config = LanguageConfig((Layer(kind, KINDS[kind]),) * 2, 32, WIDTH, mlp, 32)
+    config = LanguageConfig((MixerSpec(kind, KINDS[kind]),) * 2, 32, WIDTH, mlp, 32)
     model = LanguageModel(config, seed=3).double()
     with torch.no_grad():
         for p in model.parameters():
@@ -88,6 +88,6 @@ def test_two_processes_equal_one(halves: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind, why", [("mom", "routed"), ("window", "keys"), ("alrnn", "rectified")])
 def test_kinds_that_cannot_be_cut_are_refused_by_name(kind: str, why: str) -> None:
-    model = LanguageModel(LanguageConfig((Layer("gla"), Layer(kind)), 32, 64))
+    model = LanguageModel(LanguageConfig((MixerSpec("gla"), MixerSpec(kind)), 32, 64))
     with pytest.raises(NeurosimInputError, match=f"layer 1 .*: cannot be cut over processes: .*{why}"):
         forward_slice(model, torch.zeros(1, 8, dtype=torch.int64))

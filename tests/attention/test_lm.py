@@ -12,9 +12,9 @@ import torch
 from neurosim.attention import (
     LanguageConfig,
     LanguageModel,
-    Layer,
-    Progress,
-    Training,
+    LanguageTraining,
+    MixerSpec,
+    TrainingProgress,
     python_text,
     read_model,
     read_text,
@@ -22,11 +22,13 @@ from neurosim.attention import (
     train_bytes,
     validation_loss,
 )
-from neurosim.attention.train import _rate, _windows, split
+from neurosim.attention.train import _learning_rate, _windows, split
 from neurosim.errors import NeurosimInputError, NeurosimMissingError
 
-TINY = LanguageConfig((Layer("gated_deltanet", {"heads": 1, "head": 8, "value": 8}),), width=16, hidden=32)
-QUICK = Training(steps=40, batch=4, length=24, rate=2e-2, warmup=4, every=20)
+TINY = LanguageConfig(
+    (MixerSpec("gated_deltanet", {"num_heads": 1, "head_dim": 8, "head_v_dim": 8}),), width=16, hidden=32
+)
+QUICK = LanguageTraining(steps=40, batch=4, length=24, learning_rate=2e-2, warmup=4, every=20)
 TEXT = b"the cat sat on the mat. " * 60
 
 
@@ -47,7 +49,7 @@ def test_text_files(tmp_path: Path) -> None:
 
 
 def test_training_learns_is_kept_and_is_a_function_of_the_seed(tmp_path: Path) -> None:
-    heard: list[Progress] = []
+    heard: list[TrainingProgress] = []
     model, loss = train_bytes(TEXT, TINY, QUICK, heard.append, tmp_path / "lm")
     assert [p.step for p in heard] == [20, 40] and loss == heard[-1].validation
     assert loss < 2.0 < math.log(256) and loss < (heard[0].validation or 0)
@@ -71,14 +73,14 @@ def test_validation_loss_is_the_mean_over_streams_with_their_state() -> None:
 def test_the_end_of_the_text_is_held_out() -> None:
     learn, held = split(bytes(range(100)), 0.2)
     assert learn.tolist() == list(range(80)) and held.tolist() == list(range(80, 100))
-    windows = _windows(learn, Training(batch=500, length=10), 3)
+    windows = _windows(learn, LanguageTraining(batch=500, length=10), 3)
     assert windows.shape == (500, 11) and int(windows.max()) == 79 and int(windows.min()) == 0
-    assert torch.equal(windows, _windows(learn, Training(batch=500, length=10), 3))
+    assert torch.equal(windows, _windows(learn, LanguageTraining(batch=500, length=10), 3))
 
 
 def test_the_rate_rises_and_falls() -> None:
-    training = Training(steps=100, warmup=10, rate=1.0)
-    rates = [_rate(training, step) for step in range(100)]
+    training = LanguageTraining(steps=100, warmup=10, learning_rate=1.0)
+    rates = [_learning_rate(training, step) for step in range(100)]
     assert math.isclose(rates[0], 0.1) and math.isclose(max(rates), 1.0) and 0.1 <= rates[-1] < 0.102
     assert rates[:10] == sorted(rates[:10]) and rates[10:] == sorted(rates[10:], reverse=True)
 
@@ -90,13 +92,13 @@ def test_the_default_model_has_a_million_parameters() -> None:
 @pytest.mark.parametrize(
     "training, message",
     [
-        (Training(steps=0), r"Training.steps: must be > 0 \(got 0\)"),
-        (Training(rate=math.inf), "Training.rate: must be finite and > 0"),
-        (Training(held_out=1.0), "Training.held_out: must be > 0 and < 1"),
-        (Training(length=4000), "text: must have at least 40020 bytes for windows of 4000"),
+        (LanguageTraining(steps=0), r"LanguageTraining.steps: must be > 0 \(got 0\)"),
+        (LanguageTraining(learning_rate=math.inf), "LanguageTraining.learning_rate: must be finite and > 0"),
+        (LanguageTraining(held_out=1.0), "LanguageTraining.held_out: must be > 0 and < 1"),
+        (LanguageTraining(length=4000), "text: must have at least 40020 bytes for windows of 4000"),
     ],
 )
-def test_settings_that_break_their_rule(training: Training, message: str) -> None:
+def test_settings_that_break_their_rule(training: LanguageTraining, message: str) -> None:
     with pytest.raises(NeurosimInputError, match=message):
         train_bytes(TEXT, TINY, training)
     with pytest.raises(NeurosimInputError, match=r"LanguageConfig\.vocabulary: must be 256 for bytes"):

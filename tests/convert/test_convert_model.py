@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from neurosim.attention import KINDS, LanguageConfig, LanguageModel, Layer
+from neurosim.attention import KINDS, LanguageConfig, LanguageModel, MixerSpec
 from neurosim.convert import SCHEMES, Coding, Converted, SpikedLinear, Tuning, convert, tune
 from neurosim.convert.account import energy, totals, work
 from neurosim.convert.calibrate import survey
@@ -25,19 +25,19 @@ from neurosim.errors import NeurosimError, NeurosimInputError
 from neurosim.measure import count
 
 SMALL = {
-    "gated_deltanet": {"heads": 2, "head": 8, "value": 12},
-    "deltaproduct": {"heads": 2, "head": 8, "value": 8},
-    "kda": {"heads": 2, "head": 8},
-    "mamba2": {"head": 8, "state": 8},
-    "mom": {"heads": 2, "head": 8},
-    "sse": {"heads": 2, "head": 8},
-    "hgrn2": {"state": 8},
-    "rwkv7": {"head": 8},
+    "gated_deltanet": {"num_heads": 2, "head_dim": 8, "head_v_dim": 12},
+    "deltaproduct": {"num_heads": 2, "head_dim": 8, "head_v_dim": 8},
+    "kda": {"num_heads": 2, "head_dim": 8},
+    "mamba2": {"head_dim": 8, "state_size": 8},
+    "mom": {"num_heads": 2, "head_dim": 8},
+    "sse": {"num_heads": 2, "head_dim": 8},
+    "hgrn2": {"expand_ratio": 8},
+    "rwkv7": {"head_dim": 8},
 }
 
 
 def model_of(*kinds: str, seed: int = 1) -> LanguageModel:
-    layers = tuple(Layer(kind, SMALL.get(kind, {})) for kind in kinds)
+    layers = tuple(MixerSpec(kind, SMALL.get(kind, {})) for kind in kinds)
     model = LanguageModel(LanguageConfig(layers, width=32, hidden=48), seed)
     draws = torch.Generator().manual_seed(seed)
     with torch.no_grad():  # as after training: weights of size 1, norms that are not all alike

@@ -1,4 +1,4 @@
-"""Recurrences whose state is a vector a channel: diagonal state spaces and almost-linear networks."""
+"""Recurrences whose state is a vector: diagonal state spaces and almost-linear networks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import lookup, require
-from .base import Inputs, Mixer, Place, Shared, State
-from .parts import linear
+from .base import Depth, Inputs, Mixer, Shared, State
+from .modules import linear
 
 
-def _held(a: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
+def _zero_order_hold(a: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
     """Zero-order hold: (e^{dt A}, (e^{dt A} - 1) / A)."""
     return (dt * a).exp(), ((dt * a).exp() - 1) / a
 
@@ -24,51 +24,52 @@ def _bilinear(a: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
     return (2 - half) / half, dt / half
 
 
-DISCRETE = {"bilinear": _bilinear, "zoh": _held}
+DISCRETISATIONS = {"bilinear": _bilinear, "zoh": _zero_order_hold}
 
 
 class DiagonalSSM(Mixer):
-    """A diagonal linear state space a channel: s = A' s + B' u, y = 2 Re(C s) + D u (LSSL, Gu et al. 2021; S4D, Gu et
-    al. 2022, arXiv 2206.11893), then W_o gelu(y).
+    """A diagonal linear state space for each channel: s = A' s + B' u, y = 2 Re(C s) + D u, then W_o gelu(y) (LSSL, Gu
+    et al. 2021; S4D, Gu et al. 2022, arXiv 2206.11893).
 
-    A = -exp(A_log) + i omega, started at -1/2 + i pi n (S4D-Lin), B = 1; the step dt of each channel is learnt. A', B'
-    by zero-order hold ('zoh') or the bilinear rule.
+    A = -exp(A_log) + i omega, which starts at -1/2 + i pi n (S4D-Lin), B = 1; the step dt of each channel is learned.
+    A', B' by zero-order hold ('zoh') or the bilinear rule.
 
     Args:
         width: D, channels of x.
-        state: complex states a channel.
-        rule: a name of `DISCRETE`.
-        steps: lowest and highest dt at the start.
+        state_size: complex states of a channel.
+        discretisation: a name of `DISCRETISATIONS`.
+        dt_range: (lowest, highest) dt at the start of training.
 
-    The memory is [B, D, state, 2], real and imaginary parts.
+    The memory is [B, D, state_size, 2], real and imaginary parts.
     """
 
     def __init__(
         self,
         width: int,
-        place: Place,
-        state: int = 16,
-        rule: str = "zoh",
-        steps: tuple[float, float] = (0.001, 0.1),
+        depth: Depth,
+        state_size: int = 16,
+        discretisation: str = "zoh",
+        dt_range: tuple[float, float] = (0.001, 0.1),
     ) -> None:
         super().__init__()
-        require(state > 0, "DiagonalSSM.state", "must be > 0", state)
-        require(0 < steps[0] <= steps[1], "DiagonalSSM.steps", "must be 0 < low <= high", steps)
-        self.state, self.rule = state, lookup(DISCRETE, rule, "DiagonalSSM.rule")
-        low, high = (math.log(step) for step in steps)
+        require(state_size > 0, "DiagonalSSM.state_size", "must be > 0", state_size)
+        require(0 < dt_range[0] <= dt_range[1], "DiagonalSSM.dt_range", "must be 0 < low <= high", dt_range)
+        self.state_size = state_size
+        self.discretisation = lookup(DISCRETISATIONS, discretisation, "DiagonalSSM.discretisation")
+        low, high = (math.log(step) for step in dt_range)
         self.dt_log = nn.Parameter(torch.rand(width, 1) * (high - low) + low)
-        self.A_log = nn.Parameter(torch.full((width, state), math.log(0.5)))
-        self.omega = nn.Parameter(math.pi * torch.arange(state, dtype=torch.float32).repeat(width, 1))
-        self.C = nn.Parameter(torch.randn(width, state, 2) * state**-0.5)
+        self.A_log = nn.Parameter(torch.full((width, state_size), math.log(0.5)))
+        self.omega = nn.Parameter(math.pi * torch.arange(state_size, dtype=torch.float32).repeat(width, 1))
+        self.C = nn.Parameter(torch.randn(width, state_size, 2) * state_size**-0.5)
         self.D = nn.Parameter(torch.ones(width))
         self.in_proj, self.o_proj = linear(width, width), linear(width, width)
 
     def discrete(self) -> tuple[Tensor, Tensor]:
         """(A', B') complex [D, state]."""
-        return self.rule(torch.complex(-self.A_log.exp(), self.omega), self.dt_log.exp())
+        return self.discretisation(torch.complex(-self.A_log.exp(), self.omega), self.dt_log.exp())
 
     def initial(self, x: Tensor) -> State:
-        return {"memory": x.new_zeros(len(x), x.shape[-1], self.state, 2)}
+        return {"memory": x.new_zeros(len(x), x.shape[-1], self.state_size, 2)}
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         return {"u": self.in_proj(x)}, {}
@@ -98,8 +99,8 @@ class DiagonalSSM(Mixer):
             s = powers[n] * s + torch.einsum("bjd,jds->bds", part.to(b.dtype), b * powers[:n].flip(0))
         return torch.view_as_real(s), torch.cat(outputs, 1)
 
-    def passed(self, memory: Tensor, tokens: int) -> Tensor:
-        """A'^tokens, shaped as the memory: what as many tokens do to a memory before them."""
+    def transition(self, memory: Tensor, tokens: int) -> Tensor:
+        """A'^tokens, shaped as the memory: the effect of so many tokens on a memory before them."""
         power = self.discrete()[0] ** tokens
         return torch.view_as_real(power).expand_as(memory)
 
@@ -111,23 +112,23 @@ class AlmostLinearRNN(Mixer):
     """z = A z + W f(z) + h + C x, A diagonal, f = relu on the last `rectified` units and none on the others (Brenner
     et al. 2024, arXiv 2410.14240), then W_o z.
 
-    Given which of the rectified units are positive the network is linear. In the chunked form everything but those
-    units is dense products with powers of the linear part; their signs are found by iteration: solve for given signs,
-    take the signs of the solution, until they stay. Each round fixes at least one more token, so it ends, and what it
-    ends at is the solution.
+    For known signs of the rectified units the network is linear. The chunked form computes everything but those units
+    by dense products with powers of the linear part, and finds their signs by iteration: solve for assumed signs, take
+    the signs of the solution, and repeat until they no longer change. Each round fixes at least one more token, so the
+    iteration ends, and it ends at the solution.
 
     Args:
         width: D, channels of x.
         units: of z.
-        rectified: how many of them have the relu.
+        rectified: number of units with the relu.
 
     The memory is z [B, units].
     """
 
-    alone = "its units are rectified, so that a state cannot be composed with the one before it"
+    why_not_parallel = "its units are rectified, so that a state cannot be composed with the one before it"
     chunk = 16
 
-    def __init__(self, width: int, place: Place, units: int = 64, rectified: int = 8) -> None:
+    def __init__(self, width: int, depth: Depth, units: int = 64, rectified: int = 8) -> None:
         super().__init__()
         require(0 < rectified <= units, "AlmostLinearRNN.rectified", f"must be > 0 and <= {units} units", rectified)
         self.units, self.rectified = units, rectified
@@ -160,7 +161,7 @@ class AlmostLinearRNN(Mixer):
             response = _lagged(flow, part.shape[1])
             free = torch.einsum("bj,tij->bti", z, flow[1 : part.shape[1] + 1])
             free = free + torch.einsum("tjik,bjk->bti", response, part)
-            # What the rectified units write, seen from t: strictly before it.
+            # Effect of the rectified units on token t: of tokens strictly before it.
             reach = response @ self.W[:, first:]
             known = torch.einsum("tik,bk->bti", reach[:, 0], F.relu(z[:, first:]))
             push = torch.cat([reach[:, 1:], torch.zeros_like(reach[:, :1])], 1)

@@ -1,4 +1,4 @@
-"""Small layers that attention kinds share."""
+"""Small layers and functions that attention kinds share."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def activation(name: str, what: str) -> Callable[[Tensor], Tensor]:
-    """An activation by name.
+def activation(name: str, option: str) -> Callable[[Tensor], Tensor]:
+    """Return an activation by its name; `option` is named in the error.
 
     Raises:
         NeurosimInputError: no such activation.
     """
-    return lookup(ACTIVATIONS, name, what)
+    return lookup(ACTIVATIONS, name, option)
 
 
 def linear(inputs: int, outputs: int, bias: bool = False) -> nn.Linear:
@@ -42,29 +42,29 @@ def low_rank(inputs: int, rank: int, outputs: int, bias: bool = False) -> nn.Seq
     return nn.Sequential(linear(inputs, rank), linear(rank, outputs, bias))
 
 
-def heads(x: Tensor, width: int) -> Tensor:
-    """[.., H width] to [.., H, width]."""
-    return x.unflatten(-1, (-1, width))
+def split_heads(x: Tensor, head_dim: int) -> Tensor:
+    """[.., H head_dim] to [.., H, head_dim]."""
+    return x.unflatten(-1, (-1, head_dim))
 
 
-def spread(x: Tensor, times: int, dim: int = -2) -> Tensor:
-    """Every head `times` times, copies beside each other: grouped heads."""
-    return x if times == 1 else x.repeat_interleave(times, dim)
+def repeat_heads(x: Tensor, times: int) -> Tensor:
+    """[.., H, C] to [.., times H, C]: copies of a head lie beside each other, for grouped heads."""
+    return x if times == 1 else x.repeat_interleave(times, -2)
 
 
-def unit(x: Tensor, floor: float = 1e-6) -> Tensor:
-    """x over its length along the last axis, kept finite at 0 by `floor` added to its square."""
-    return x * (x.square().sum(-1, keepdim=True) + floor).rsqrt()
+def l2_normalise(x: Tensor, eps: float = 1e-6) -> Tensor:
+    """Divide x by its length along the last axis; `eps`, added to the squared length, keeps it finite at 0."""
+    return x * (x.square().sum(-1, keepdim=True) + eps).rsqrt()
 
 
-def divided(whole: int, by: int, what: str) -> int:
-    """whole / by, which must be whole and at least 1.
+def divide(total: int, by: int, option: str) -> int:
+    """Return total / by, which must be an integer >= 1.
 
     Raises:
-        NeurosimInputError: it is not.
+        NeurosimInputError: it is not; names the option.
     """
-    require(by > 0 and whole > 0 and whole % by == 0, what, f"must be a multiple of {by} and > 0", whole)
-    return whole // by
+    require(by > 0 and total > 0 and total % by == 0, option, f"must be a multiple of {by} and > 0", total)
+    return total // by
 
 
 class Norm(nn.RMSNorm):
@@ -77,10 +77,10 @@ class Norm(nn.RMSNorm):
 class ShortConv(nn.Module):
     """A causal convolution over few tokens, each channel on its own: y_t = f(sum_i w_i x_{t-size+1+i} + b)."""
 
-    def __init__(self, channels: int, size: int, bias: bool = False, act: str | None = "silu") -> None:
+    def __init__(self, channels: int, size: int, bias: bool = False, activation: str | None = "silu") -> None:
         super().__init__()
         require(size > 0, "ShortConv.size", "must be > 0 tokens", size)
-        self.size, self.act = size, act
+        self.size, self.activation = size, activation
         bound = 1 / math.sqrt(size)
         self.weight = nn.Parameter(torch.empty(channels, 1, size).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
@@ -90,7 +90,7 @@ class ShortConv(nn.Module):
         return x.new_zeros(x.shape[0], self.size - 1, self.weight.shape[0])
 
     def forward(self, x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
-        """(y [B, T, C], the tail after it) from x [B, T, C] and the `size - 1` tokens before it."""
+        """Return (y [B, T, C], the new tail) from x [B, T, C] and `tail`, the `size - 1` tokens before it."""
         known = torch.cat([tail, x], 1)
         return self.apply_to(known, x.shape[1]), known[:, x.shape[1] :]
 
@@ -101,30 +101,40 @@ class ShortConv(nn.Module):
         seen = known[:, known.shape[1] - length - self.size + 1 :].mT[..., None]
         image = seen.to(memory_format=torch.channels_last)
         y = F.conv2d(image, self.weight[..., None], self.bias, groups=self.weight.shape[0])[..., 0].mT
-        return y if self.act is None else ACTIVATIONS[self.act](y)
+        return y if self.activation is None else ACTIVATIONS[self.activation](y)
 
 
-def rotate(x: Tensor, position: Tensor, base: float = 10000.0) -> Tensor:
-    """Rotary positions (Su et al. 2021): pairs (i, i + K/2) of x [B, T, H, K] turned by position base^(-2i/K).
+def rotate(x: Tensor, position: Tensor, theta: float = 10000.0) -> Tensor:
+    """Rotary positions (Su et al. 2021): pairs (i, i + K/2) of x [B, T, H, K] turned by position theta^(-2i/K).
 
     Args:
-        position: [], that of the first token.
+        position: [], of the first token.
     """
     half = x.shape[-1] // 2
-    rates = base ** (-torch.arange(half, device=x.device, dtype=torch.float64) / half)
-    turns = (torch.arange(x.shape[1], device=x.device) + position).to(torch.float64)[:, None] * rates
-    cos, sin = (f(turns).to(x.dtype)[:, None] for f in (torch.cos, torch.sin))
+    rates = theta ** (-torch.arange(half, device=x.device, dtype=torch.float64) / half)
+    angles = (torch.arange(x.shape[1], device=x.device) + position).to(torch.float64)[:, None] * rates
+    cos, sin = (f(angles).to(x.dtype)[:, None] for f in (torch.cos, torch.sin))
     first, second = x[..., :half], x[..., half : 2 * half]
     return torch.cat([first * cos - second * sin, first * sin + second * cos, x[..., 2 * half :]], -1)
 
 
-def shifted(x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
-    """(the token before each of x [B, T, D], the last token): tail [B, 1, D] comes before the first."""
+def token_shift(x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (the token before each of x [B, T, D], the last token); `tail` [B, 1, D] comes before the first."""
     known = torch.cat([tail, x], 1)
     return known[:, :-1], known[:, -1:]
 
 
-def step_bias(count: int) -> Tensor:
-    """Biases whose softplus is spread evenly in the logarithm over .001 to .1: initial step sizes (Gu & Dao 2023)."""
+def initial_a_log(heads: int) -> nn.Parameter:
+    """[H] A_log at the start of training: A uniform over 1 to 16, as in Mamba-2."""
+    return nn.Parameter(torch.empty(heads).uniform_(1, 16).log())
+
+
+def initial_dt_bias(count: int) -> nn.Parameter:
+    """[count] dt_bias at the start of training: steps log-uniform over .001 to .1 (Gu & Dao 2023)."""
     steps = torch.exp(torch.rand(count) * (math.log(0.1) - math.log(0.001)) + math.log(0.001)).clamp(min=1e-4)
-    return steps + torch.log(-torch.expm1(-steps))
+    return nn.Parameter(steps + torch.log(-torch.expm1(-steps)))
+
+
+def log_decays(a: Tensor, a_log: Tensor, dt_bias: Tensor) -> Tensor:
+    """g = -exp(A_log) softplus(a + dt_bias), the decay of Mamba-2 and of the gated delta rule."""
+    return -a_log.exp() * F.softplus(a + dt_bias)

@@ -1,6 +1,6 @@
-"""Feature maps of linear attention: what stands for exp(q . k) as a product of two maps.
+"""Feature maps of linear attention: the product phi(q) . phi(k) takes the place of exp(q . k).
 
-Each is a module [.., K] -> [.., features] with the attribute `features`.
+Each map is a module [.., K] -> [.., features] with the attribute `features`.
 """
 
 from __future__ import annotations
@@ -13,38 +13,43 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import lookup
-from .parts import linear
+from .modules import linear
 
 
 class FeatureMap(nn.Module):
-    """[.., width] to [.., features]."""
+    """[.., width] to [.., features].
+
+    Attributes:
+        is_query: the map of queries, which may differ from that of keys.
+    """
 
     features: int
+    is_query: bool = False
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.features = width
 
 
-class Identity(FeatureMap):
+class IdentityMap(FeatureMap):
     def forward(self, x: Tensor) -> Tensor:
         return x
 
 
-class Elu(FeatureMap):
+class EluMap(FeatureMap):
     """elu(x) + 1 > 0 (Katharopoulos et al. 2020)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.elu(x) + 1
 
 
-class Relu(FeatureMap):
+class ReluMap(FeatureMap):
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x)
 
 
 class Hadamard(FeatureMap):
-    """The product, element by element, of two learnt linear maps."""
+    """The product, element by element, of two learned linear maps."""
 
     def __init__(self, width: int) -> None:
         super().__init__(width)
@@ -69,7 +74,7 @@ class Hedgehog(FeatureMap):
         return torch.cat([y, -y], -1).softmax(-1)
 
 
-class Learnt(FeatureMap):
+class LearnedRelu(FeatureMap):
     """relu(W x) (Kasai et al. 2021, arXiv 2103.13076)."""
 
     def __init__(self, width: int) -> None:
@@ -80,23 +85,23 @@ class Learnt(FeatureMap):
         return F.relu(self.layer(x))
 
 
-class Projection(FeatureMap):
-    """Products of [relu(x), relu(-x)] with itself turned by 1 to 4 places: DPFP (Schlag et al. 2021)."""
+class DPFP(FeatureMap):
+    """Products of [relu(x), relu(-x)] with itself rolled by 1 to 4 places (Schlag et al. 2021)."""
 
-    turns = 4
+    rolls = 4
 
     def __init__(self, width: int) -> None:
-        super().__init__(2 * width * self.turns)
+        super().__init__(2 * width * self.rolls)
 
     def forward(self, x: Tensor) -> Tensor:
         y = torch.cat([F.relu(x), F.relu(-x)], -1)
-        return torch.cat([y * y.roll(j, -1) for j in range(1, self.turns + 1)], -1)
+        return torch.cat([y * y.roll(j, -1) for j in range(1, self.rolls + 1)], -1)
 
 
 class Taylor(FeatureMap):
     """phi(q) . phi(k) = 1 + x + x^2 / 2, x = q . k / sqrt(width) (Based, Arora et al. 2024, arXiv 2402.18668).
 
-    Of the square the entries above the diagonal stand once, times sqrt(2): 1 + width + width (width + 1) / 2 features.
+    Entries of the square above the diagonal appear once, times sqrt(2): 1 + width + width (width + 1) / 2 features.
     """
 
     def __init__(self, width: int) -> None:
@@ -113,44 +118,45 @@ class Taylor(FeatureMap):
 class NormAware(FeatureMap):
     """Norm x direction of queries and keys (NaLaFormer, Meng et al. 2025, arXiv 2506.21137).
 
-    With d = x / |x| and angle a = pi d / 4, both map to [m cos a, m sin a], so that a product is m_q m_k cos(a_q - a_k)
-    >= 0 in every channel. The magnitude of a query is |d|^p(|q|), p(n) = lambda (1/2 + tanh n): the longer the query
-    the more its largest channels stand out, which the normaliser of linear attention otherwise cancels. That of a key
-    is |k|^lambda. lambda = 3.
+    With d = x / |x| and angle a = pi d / 4, both map to [m cos a, m sin a]: a product is m_q m_k cos(a_q - a_k) >= 0 in
+    every channel. The magnitude m of a query is |d|^p(|q|), p(n) = lambda (1/2 + tanh n): the longer the query, the
+    more its largest channels dominate, which the normaliser of linear attention otherwise cancels. The magnitude of a
+    key is |k|^lambda. lambda = 3.
     """
 
     power = 3.0
 
-    def __init__(self, width: int, query: bool) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__(2 * width)
-        self.query = query
 
     def forward(self, x: Tensor) -> Tensor:
         norm = (x.square().sum(-1, keepdim=True) + 1e-12).sqrt()
         d = x / norm
-        power = self.power * (0.5 + norm.tanh()) if self.query else self.power
-        size = ((d if self.query else x).abs() + 1e-6) ** power
+        power = self.power * (0.5 + norm.tanh()) if self.is_query else self.power
+        size = ((d if self.is_query else x).abs() + 1e-6) ** power
         angle = d * (math.pi / 4)
         return torch.cat([size * angle.cos(), size * angle.sin()], -1)
 
 
-MAPS: dict[str, Callable[[int, bool], FeatureMap]] = {
-    "based": lambda width, query: Taylor(width),
-    "dpfp": lambda width, query: Projection(width),
-    "elu": lambda width, query: Elu(width),
-    "hadamard": lambda width, query: Hadamard(width),
-    "hedgehog": lambda width, query: Hedgehog(width),
-    "identity": lambda width, query: Identity(width),
+FEATURE_MAPS: dict[str, Callable[[int], FeatureMap]] = {
+    "based": Taylor,
+    "dpfp": DPFP,
+    "elu": EluMap,
+    "hadamard": Hadamard,
+    "hedgehog": Hedgehog,
+    "identity": IdentityMap,
     "norm_aware": NormAware,
-    "relu": lambda width, query: Relu(width),
-    "t2r": lambda width, query: Learnt(width),
+    "relu": ReluMap,
+    "t2r": LearnedRelu,
 }
 
 
-def feature_map(name: str, width: int, query: bool) -> FeatureMap:
-    """The map of this name for queries or keys of `width` channels a head.
+def feature_map(name: str, width: int, *, is_query: bool) -> FeatureMap:
+    """Build the map of this name for queries or keys of `width` channels a head.
 
     Raises:
         NeurosimInputError: no such map.
     """
-    return lookup(MAPS, name, "feature map")(width, query)
+    layer = lookup(FEATURE_MAPS, name, "feature map")(width)
+    layer.is_query = is_query
+    return layer
