@@ -72,7 +72,8 @@ NEURONS, EVENTS, POISSON = 0, 1, 2
     RECEPTORS,
     CONSTANTS,
     STATE,  # address: real, [STATES, n] for each piece of n units
-    CONSTANT,  # address: real [CONSTANTS]
+    CONSTANT,  # address: real [CONSTANTS], or as STATE [CONSTANTS, n] for each piece of n units
+    BY_UNIT,  # whether it is the second
     MEMBRANE,  # the row whose changes are counted
     COUNTED,  # 0: they are not
     FIRST_TAKE,  # rows of the table of takes
@@ -85,7 +86,7 @@ NEURONS, EVENTS, POISSON = 0, 1, 2
     THRESHOLD_COUNT,
     KEY,
     UNIT_COLUMNS,
-) = range(22)
+) = range(23)
 
 # What a population adds to its inputs, int64 [takes, TAKE_COLUMNS], and a real weight for each.
 TAKE_COUNTS, TAKE_SUMS, TAKE_QUEUE, TAKE_FIXED, TAKE_POISSON = range(5)
@@ -499,7 +500,11 @@ def _advance(  # noqa: PLR0912 - one branch a kind of input
         if unit[COUNTED]:
             for i in range(n):
                 before[i] = state[unit[MEMBRANE], i]
-        call(unit[STEP], state, inputs, constants, vector(spiked_at, n, np.uint8(0)))
+        if unit[BY_UNIT]:
+            own = matrix(unit[CONSTANT] + unit[CONSTANTS] * first * width, unit[CONSTANTS], n, real)
+            call(unit[STEP], state, inputs, own, vector(spiked_at, n, np.uint8(0)))
+        else:
+            call(unit[STEP], state, inputs, constants, vector(spiked_at, n, np.uint8(0)))
         if unit[COUNTED]:
             changes = vector(changes_at + p * 8, 1, np.int64(0))
             changes[0] += n if step == 0 else _changed(before, state[unit[MEMBRANE]])

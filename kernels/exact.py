@@ -45,6 +45,7 @@ NEURONS, EVENTS, POISSON = 0, 1, 2
     CROSSING,
     FIRE,
     CONSTANT,  # address: float64, what these take as `c`
+    STRIDE,  # bytes from the constants of a unit to those of the next: 0 where all share them
     WIDTH,  # bytes of a unit's row: the moment of its state, then the state
     STATE,  # address: float64 [SIZE, WIDTH / 8]
     FIRST,  # the number of unit 0 among all neurons
@@ -59,7 +60,7 @@ NEURONS, EVENTS, POISSON = 0, 1, 2
     DRAWN,  # its spikes drawn, of which the last is to come
     NEXT,  # the unit of that
     UNIT_COLUMNS,
-) = range(21)
+) = range(22)
 
 # Poisson input to every unit of a population, int64 [stimuli, STIMULUS_COLUMNS].
 S_TARGET, S_RECEPTOR, S_KEY, S_DRAWN, S_NEXT, S_SIZE, STIMULUS_COLUMNS = range(7)
@@ -332,8 +333,14 @@ def _stimulate(units, stimulus, weight, t, touched, counters):
     unit = units[stimulus[S_TARGET]]
     row = unit[STATE] + stimulus[S_NEXT] * unit[WIDTH]
     _reach(unit, row, stimulus[S_NEXT], t, touched, counters)
-    _jump(unit[JUMP], row + 8, stimulus[S_RECEPTOR], weight, unit[CONSTANT])
+    _jump(unit[JUMP], row + 8, stimulus[S_RECEPTOR], weight, _constants(unit, stimulus[S_NEXT]))
     stimulus[S_DRAWN] += 1
+
+
+@njit(inline="always")
+def _constants(unit, i):
+    """Address of the constants of unit i."""
+    return unit[CONSTANT] + i * unit[STRIDE]
 
 
 @njit(inline="always")
@@ -341,7 +348,7 @@ def _reach(unit, row, i, t, touched, counters):
     """Bring unit i to the moment t, unless it is there."""
     moment = vector(row, 1, 0.0)
     if moment[0] != t:
-        _flow(unit[FLOW], row + 8, t - moment[0], unit[CONSTANT])
+        _flow(unit[FLOW], row + 8, t - moment[0], _constants(unit, i))
         moment[0] = t
         touched[counters[TOUCHED]] = unit[FIRST] + i
         counters[TOUCHED] += 1
@@ -376,7 +383,7 @@ def _arrive(units, route, weight, delay, t, touched, counters):
         k = np.int64(synapse[2])
         row = unit[STATE] + k * unit[WIDTH]
         _reach(unit, row, k, t, touched, counters)
-        _jump(unit[JUMP], row + 8, route[R_RECEPTOR], synapse[1], unit[CONSTANT])
+        _jump(unit[JUMP], row + 8, route[R_RECEPTOR], synapse[1], _constants(unit, k))
         route[R_OPERATIONS] += synapse[1] != 0.0
         if place + 1 < offsets[i + 1]:
             # The spike's next synapse. Each delay is added to the moment of the spike itself.
@@ -391,7 +398,7 @@ def _arrive(units, route, weight, delay, t, touched, counters):
 @njit(cache=True, nogil=True)
 def _deliver(unit, route, first, last, weight, t, touched, counters):
     """Add synapses `first` to `last - 1` to their targets."""
-    flow, jump, constant, width = unit[FLOW], unit[JUMP], unit[CONSTANT], unit[WIDTH]
+    flow, jump, constant, stride, width = unit[FLOW], unit[JUMP], unit[CONSTANT], unit[STRIDE], unit[WIDTH]
     state, base, receptor = unit[STATE], unit[FIRST], route[R_RECEPTOR]
     targets = vector(route[R_TARGETS] + first * 4, last - first, np.uint32(0))
     own = route[R_WEIGHTS] != 0
@@ -402,12 +409,12 @@ def _deliver(unit, route, first, last, weight, t, touched, counters):
         row = state + i * width
         moment = vector(row, 1, 0.0)
         if moment[0] != t:
-            _flow(flow, row + 8, t - moment[0], constant)
+            _flow(flow, row + 8, t - moment[0], constant + i * stride)
             moment[0] = t
             touched[reached] = base + i
             reached += 1
         w = weights[k] if own else weight
-        _jump(jump, row + 8, receptor, w, constant)
+        _jump(jump, row + 8, receptor, w, constant + i * stride)
         nonzero += w != 0.0
     unit[FLOWS] += reached - counters[TOUCHED]
     counters[WORK] += last - first
@@ -486,7 +493,7 @@ def _append(unit, t, i, counters):
 @njit(cache=True, nogil=True)
 def _predict(unit, i, state, t, keys, places, heap, asks, counters, p):
     """Ask unit i for its next crossing, `state` being the address of its state at the moment t, and note it."""
-    ahead = _crossing(unit[CROSSING], state, unit[CONSTANT])
+    ahead = _crossing(unit[CROSSING], state, _constants(unit, i))
     number = unit[FIRST] + i
     if math.isnan(ahead):
         counters[WHO], counters[UNIT] = p, i
@@ -514,27 +521,27 @@ def _fire_all(units, t, owner, keys, places, heap, asks, due, scratch, counters)
         counters[WORK] += 1
         if asks[due[k]]:
             # A look ahead changes nothing: it is made on a copy.
-            _look(unit, row, t, scratch)
+            _look(unit, i, t, scratch)
             _predict(unit, i, scratch.ctypes.data, t, keys, places, heap, asks, counters, p)
             continue
         if moment[0] != t:
-            _flow(unit[FLOW], row + 8, t - moment[0], unit[CONSTANT])
+            _flow(unit[FLOW], row + 8, t - moment[0], _constants(unit, i))
             moment[0] = t
             unit[FLOWS] += 1
-        _fire(unit[FIRE], row + 8, unit[CONSTANT])
+        _fire(unit[FIRE], row + 8, _constants(unit, i))
         _append(unit, t, i, counters)
         _predict(unit, i, row + 8, t, keys, places, heap, asks, counters, p)
 
 
 @njit(cache=True, nogil=True)
-def _look(unit, row, t, scratch):
-    """The state of a unit at the moment t, in `scratch`."""
+def _look(unit, i, t, scratch):
+    """The state of unit i at the moment t, in `scratch`."""
     width = unit[WIDTH] // 8
-    kept = vector(row, width, 0.0)
+    kept = vector(unit[STATE] + i * unit[WIDTH], width, 0.0)
     for j in range(width - 1):
         scratch[j] = kept[1 + j]
     if t > kept[0]:
-        _flow(unit[FLOW], scratch.ctypes.data, t - kept[0], unit[CONSTANT])
+        _flow(unit[FLOW], scratch.ctypes.data, t - kept[0], _constants(unit, i))
 
 
 @njit(cache=True, nogil=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .errors import NeurosimInputError, lookup, require
 from .neurons import Neuron
+from .neurons.by_unit import varied
 from .plasticity import LearningRule, ShortTermPlasticity
 from .synapses import Convolution, Distribution, Pattern, Side, Value, check_value
 
@@ -79,6 +80,11 @@ class Population:
         require(self.size <= LARGEST, f"{thing}.shape", f"must unfold to <= {LARGEST} units", self.size)
         models = (Neuron, SpikeSource, PoissonSource)
         require(isinstance(self.model, models), f"{thing}.model", "must be a neuron or a source", self.model)
+        if isinstance(self.model, Neuron):
+            for name, values in varied(self.model).items():
+                held = self.size if isinstance(values, Distribution) else values.size
+                rule = f"must hold {self.size} values, one a unit"
+                require(held == self.size, f"{thing}.model.{name}", rule, held)
         self._check_initial(thing)
         if self.positions is not None:
             at = np.asarray(self.positions, np.float64)

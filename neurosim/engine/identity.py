@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..errors import NeurosimInputError
 from ..network import Network
 from ..neurons import Neuron
+from ..neurons.base import LATER
 
 # The lists of a network, and what one entry of each is called.
 KINDS = {"populations": "Population", "projections": "Projection", "stimuli": "PoissonInput"}
@@ -89,7 +90,9 @@ def _plain(value: Any, thing: object) -> Any:
 
 def _object(value: Any, thing: object) -> dict[str, Any]:
     kind = type(value)
-    plain = {"class": kind.__name__, **{f.name: _plain(getattr(value, f.name), thing) for f in fields(value)}}
+    # Networks saved before a model got a field do not hold it: at its default it is left out.
+    named = [f for f in fields(value) if f.metadata != LATER or getattr(value, f.name) != f.default]
+    plain = {"class": kind.__name__, **{f.name: _plain(getattr(value, f.name), thing) for f in named}}
     if isinstance(value, Neuron):
         plain.update(state=list(value.state), receptors=list(value.receptors))
     return plain

@@ -7,6 +7,7 @@ from .base import ExactNeuron as ExactNeuron
 from .base import Neuron as Neuron
 from .base import hold_steps as hold_steps
 from .base import propagator as propagator
+from .by_unit import at as at
 from .conductance import CobaLIF as CobaLIF
 from .current import AlphaLIF as AlphaLIF
 from .current import CubaLIF as CubaLIF
@@ -39,6 +40,7 @@ __all__ = [
     "VariedCubaLIF",
     "VariedIF",
     "VariedLIF",
+    "at",
     "hold_steps",
     "propagator",
 ]

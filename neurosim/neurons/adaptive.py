@@ -10,11 +10,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..errors import require
 from ..kernels.adaptive import integrator
 from ..kernels.flow import two_exponentials
 from ..kernels.maths import exp
+from ..values import Parameter
 from .base import ExactNeuron, hold_steps
+from .by_unit import at, check_each
 
 # One over the error that a step in continuous time may make, as a part of a model's own scale of v.
 PRECISION = 1e10
@@ -61,15 +62,15 @@ class AdaptiveLIF(ExactNeuron):
     the same in units of a.
     """
 
-    tau_mem: float = 0.02
-    tau_adapt: float = 0.2
-    beta: float = 0.1
-    v_threshold: float = 1.0
-    v_leak: float = 0.0
-    v_reset: float = 0.0
-    r: float = 1.0
-    i_offset: float = 0.0
-    t_refractory: float = 0.0
+    tau_mem: Parameter = 0.02
+    tau_adapt: Parameter = 0.2
+    beta: Parameter = 0.1
+    v_threshold: Parameter = 1.0
+    v_leak: Parameter = 0.0
+    v_reset: Parameter = 0.0
+    r: Parameter = 1.0
+    i_offset: Parameter = 0.0
+    t_refractory: Parameter = 0.0
     state: ClassVar[tuple[str, ...]] = ("v", "refractory", "a")
     receptors: ClassVar[tuple[str, ...]] = ("input",)
 
@@ -83,20 +84,20 @@ class AdaptiveLIF(ExactNeuron):
 
     @staticmethod
     def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
-        v, left, a = state[0], state[1], state[2]
-        arrived = inputs[0]
+        v, refractory, a, arriving = state[0], state[1], state[2], inputs[0]
         decay, a_decay, rest, threshold, reset, beta, hold, never = c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]
         zero, one = c.dtype.type(0), c.dtype.type(1)
         for i in range(spiked.size):
-            u, wait, raised = v[i], left[i], a[i] * a_decay
-            free = rest + (u - rest) * decay + arrived[i]
+            # tau_adapt da/dt = -a over a step.
+            u, wait, raised = v[i], refractory[i], a[i] * at(a_decay, i)
+            # tau_mem dv/dt = rest - v over a step: what is above rest decays. Then input arrives.
+            free = at(rest, i) + (u - at(rest, i)) * at(decay, i) + arriving[i]
+            # While refractory the membrane is clamped and cannot fire; beta < 0 may bring the threshold below it.
             new = u if wait > zero else free
-            # A negative beta can bring the threshold under the reset: held means held all the same.
-            bar = never if wait > zero else threshold + raised
-            fired = new > bar
-            v[i] = reset if fired else new
-            a[i] = raised + beta if fired else raised
-            left[i] = hold if fired else max(wait - one, zero)
+            fired = new > (at(never, i) if wait > zero else at(threshold, i) + raised)
+            v[i] = at(reset, i) if fired else new
+            a[i] = raised + at(beta, i) if fired else raised
+            refractory[i] = at(hold, i) if fired else max(wait - one, zero)
             spiked[i] = fired
 
     def exact_constants(self) -> tuple[float, ...]:
@@ -163,27 +164,27 @@ class AdEx(ExactNeuron):
     J. Neurophysiol. 94:3637; NEST's aeif_psc_exp.
     """
 
-    tau_mem: float = 0.281 / 30
-    tau_w: float = 0.144
-    tau_syn: float = 0.002
-    tau_syn_inhibitory: float | None = None
-    v_rheobase: float = -0.0504
-    delta_t: float = 0.002
-    v_threshold: float = 0.020
-    v_leak: float = -0.0706
-    v_reset: float = -0.0706
-    r: float = 1e9 / 30
-    a: float = 4e-9
-    b: float = 8.05e-11
-    i_offset: float = 0.0
-    t_refractory: float = 0.0
+    tau_mem: Parameter = 0.281 / 30
+    tau_w: Parameter = 0.144
+    tau_syn: Parameter = 0.002
+    tau_syn_inhibitory: Parameter | None = None
+    v_rheobase: Parameter = -0.0504
+    delta_t: Parameter = 0.002
+    v_threshold: Parameter = 0.020
+    v_leak: Parameter = -0.0706
+    v_reset: Parameter = -0.0706
+    r: Parameter = 1e9 / 30
+    a: Parameter = 4e-9
+    b: Parameter = 8.05e-11
+    i_offset: Parameter = 0.0
+    t_refractory: Parameter = 0.0
     state: ClassVar[tuple[str, ...]] = ("v", "refractory", "w", "i_excitatory", "i_inhibitory")
     receptors: ClassVar[tuple[str, ...]] = ("excitatory", "inhibitory")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.delta_t > 0, "AdEx.delta_t", "must be > 0 V", self.delta_t)
-        require(self.v_rheobase < self.v_threshold, "AdEx.v_rheobase", "must be < v_threshold", self.v_rheobase)
+        check_each("AdEx.delta_t", lambda delta: delta > 0, "must be > 0 V", self.delta_t)
+        check_each("AdEx.v_rheobase", np.less, "must be < v_threshold", self.v_rheobase, self.v_threshold)
 
     def initial(self) -> tuple[float, ...]:
         return self.v_leak, 0.0, 0.0, 0.0, 0.0
@@ -197,29 +198,34 @@ class AdEx(ExactNeuron):
 
     @staticmethod
     def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
-        v, left, w, e, h = state[0], state[1], state[2], state[3], state[4]
-        e_in, h_in = inputs[0], inputs[1]
+        v, refractory, w, i_excitatory, i_inhibitory = state[0], state[1], state[2], state[3], state[4]
+        e_arriving, h_arriving = inputs[0], inputs[1]
         step, step_w, e_decay, h_decay, leak, rheobase, peak, reset = c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]
         delta, per_delta, r, offset, a, b, hold, half = c[8], c[9], c[10], c[11], c[12], c[13], c[14], c[15]
         zero, one = c.dtype.type(0), c.dtype.type(1)
         for i in range(spiked.size):
-            wait, u, x, i_e, i_h = left[i], v[i], w[i], e[i], h[i]
-            moving = zero if wait > zero else step
-            upswing = delta * exp((u - rheobase) * per_delta)
-            slope = moving * (leak - u + upswing + r * (i_e + i_h + offset - x))
-            slope_w = step_w * (a * (u - leak) - x)
-            i_e, i_h = i_e * e_decay, i_h * h_decay
-            ahead, x_ahead = min(u + slope, peak), x + slope_w
-            upswing = delta * exp((ahead - rheobase) * per_delta)
-            slope += moving * (leak - ahead + upswing + r * (i_e + i_h + offset - x_ahead))
-            slope_w += step_w * (a * (ahead - leak) - x_ahead)
-            new, x = u + half * slope, x + half * slope_w
-            fired = new > peak
-            v[i] = reset if fired else new
-            w[i] = x + b if fired else x
-            e[i] = i_e + e_in[i]
-            h[i] = i_h + h_in[i]
-            left[i] = hold if fired else max(wait - one, zero)
+            wait, u, x, e, h = refractory[i], v[i], w[i], i_excitatory[i], i_inhibitory[i]
+            # Heun's method. Slopes times dt at the start of the step; step = dt / tau_mem, 0 while refractory.
+            moving = zero if wait > zero else at(step, i)
+            upswing = at(delta, i) * exp((u - at(rheobase, i)) * at(per_delta, i))
+            slope = moving * (at(leak, i) - u + upswing + at(r, i) * (e + h + at(offset, i) - x))
+            slope_w = at(step_w, i) * (at(a, i) * (u - at(leak, i)) - x)
+            # The currents decay by exp(-dt / tau_syn).
+            e, h = e * at(e_decay, i), h * at(h_decay, i)
+            # Slopes at the end, where Euler's method would lead; beyond the peak they are those at the peak.
+            ahead, x_ahead = min(u + slope, at(peak, i)), x + slope_w
+            upswing = at(delta, i) * exp((ahead - at(rheobase, i)) * at(per_delta, i))
+            slope += moving * (at(leak, i) - ahead + upswing + at(r, i) * (e + h + at(offset, i) - x_ahead))
+            slope_w += at(step_w, i) * (at(a, i) * (ahead - at(leak, i)) - x_ahead)
+            # The step takes their mean.
+            new, x = u + at(half, i) * slope, x + at(half, i) * slope_w
+            fired = new > at(peak, i)
+            v[i] = at(reset, i) if fired else new
+            w[i] = x + at(b, i) if fired else x
+            # Input arrives at the end of the step: it moves the membrane from the next step on.
+            i_excitatory[i] = e + e_arriving[i]
+            i_inhibitory[i] = h + h_arriving[i]
+            refractory[i] = at(hold, i) if fired else max(wait - one, zero)
             spiked[i] = fired
 
     def exact_constants(self) -> tuple[float, ...]:
@@ -286,12 +292,12 @@ class Izhikevich(ExactNeuron):
     State: v; u, V/s. Source: Izhikevich 2003, IEEE Trans. Neural Networks 14:1569.
     """
 
-    a: float = 20.0
-    b: float = 200.0
-    d: float = 8.0
-    v_threshold: float = 0.030
-    v_reset: float = -0.065
-    i_offset: float = 0.0
+    a: Parameter = 20.0
+    b: Parameter = 200.0
+    d: Parameter = 8.0
+    v_threshold: Parameter = 0.030
+    v_reset: Parameter = -0.065
+    i_offset: Parameter = 0.0
     state: ClassVar[tuple[str, ...]] = ("v", "u")
     receptors: ClassVar[tuple[str, ...]] = ("input",)
 
@@ -308,31 +314,23 @@ class Izhikevich(ExactNeuron):
 
     @staticmethod
     def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
-        v, recovery = state[0], state[1]
-        arrived = inputs[0]
-        dt, square, linear, constant, a, b, d, peak, reset, half = (
-            c[0],
-            c[1],
-            c[2],
-            c[3],
-            c[4],
-            c[5],
-            c[6],
-            c[7],
-            c[8],
-            c[9],
-        )
+        v, recovery, arriving = state[0], state[1], inputs[0]
+        dt, square, linear, constant = c[0], c[1], c[2], c[3]
+        a, b, d, peak, reset, half = c[4], c[5], c[6], c[7], c[8], c[9]
         for i in range(spiked.size):
             x, u = v[i], recovery[i]
-            slope = dt * ((square * x + linear) * x + constant - u)
-            slope_u = dt * a * (b * x - u)
-            ahead, u_ahead = min(x + slope, peak), u + slope_u
-            slope += dt * ((square * ahead + linear) * ahead + constant - u_ahead)
-            slope_u += dt * a * (b * ahead - u_ahead)
-            new, u = x + half * slope + arrived[i], u + half * slope_u
-            fired = new > peak
-            v[i] = reset if fired else new
-            recovery[i] = u + d if fired else u
+            # Heun's method. Slopes times dt at the start of the step.
+            slope = at(dt, i) * ((at(square, i) * x + at(linear, i)) * x + at(constant, i) - u)
+            slope_u = at(dt, i) * at(a, i) * (at(b, i) * x - u)
+            # Slopes at the end, where Euler's method would lead; beyond the peak they are those at the peak.
+            ahead, u_ahead = min(x + slope, at(peak, i)), u + slope_u
+            slope += at(dt, i) * ((at(square, i) * ahead + at(linear, i)) * ahead + at(constant, i) - u_ahead)
+            slope_u += at(dt, i) * at(a, i) * (at(b, i) * ahead - u_ahead)
+            # The step takes their mean. Then input arrives.
+            new, u = x + at(half, i) * slope + arriving[i], u + at(half, i) * slope_u
+            fired = new > at(peak, i)
+            v[i] = at(reset, i) if fired else new
+            recovery[i] = u + at(d, i) if fired else u
             spiked[i] = fired
 
     def exact_constants(self) -> tuple[float, ...]:

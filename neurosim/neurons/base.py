@@ -12,6 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import require
+from ..values import Distribution, varies
+from .by_unit import check_each
+
+# Metadata of a field that a model got after networks with it had been saved: at its default it says nothing new, and
+# a description of the network leaves it out.
+LATER = {"later": True}
 
 
 class Neuron(ABC):
@@ -39,11 +45,22 @@ class Neuron(ABC):
     """Receptors whose weights must be >= 0: conductances, of which a negative one makes the membrane explode."""
 
     def __post_init__(self) -> None:
+        name, sizes = type(self).__name__, {}
         for entry in fields(self):  # type: ignore[arg-type]
-            _check_parameter(f"{type(self).__name__}.{entry.name}", entry.name, getattr(self, entry.name))
-        threshold = getattr(self, "v_threshold", math.inf)
-        reset = getattr(self, "v_reset", -math.inf)
-        require(reset < threshold, f"{type(self).__name__}.v_reset", f"must be < v_threshold {threshold} V", reset)
+            value = getattr(self, entry.name)
+            if isinstance(value, (list, tuple, np.ndarray)) and np.ndim(value):
+                value = np.array(value, np.float64) if np.asarray(value).dtype.kind in "iuf" else np.asarray(value)
+                value.flags.writeable = False
+                object.__setattr__(self, entry.name, value)
+                sizes[entry.name] = value.size
+            _check_parameter(f"{name}.{entry.name}", entry.name, value)
+        for other, size in sizes.items():
+            first, count = next(iter(sizes.items()))
+            require(size == count, f"{name}.{other}", f"must hold {count} values, as {first}", size)
+        threshold, reset = getattr(self, "v_threshold", math.inf), getattr(self, "v_reset", -math.inf)
+        # Of two arrays the error names the unit; of two numbers the threshold too.
+        limit = "" if varies(threshold) else f" {threshold} V"
+        check_each(f"{name}.v_reset", np.less, f"must be < v_threshold{limit}", reset, threshold)
 
     @abstractmethod
     def initial(self) -> tuple[float, ...]:
@@ -51,7 +68,10 @@ class Neuron(ABC):
 
     @abstractmethod
     def constants(self, dt: float) -> tuple[float, ...]:
-        """The numbers `step` uses, for steps of `dt` seconds, computed in float64."""
+        """Return the numbers `step` uses, for steps of `dt` seconds, computed in float64.
+
+        Every parameter is a number here: where one differs from unit to unit, each unit is asked alone.
+        """
 
     @staticmethod
     @abstractmethod
@@ -61,7 +81,8 @@ class Neuron(ABC):
         Args:
             state: [len(state), n], read and written.
             inputs: [len(receptors), n], the weights that arrive at the end of this step, summed.
-            c: [len(constants(dt))].
+            c: [k], the numbers of `constants(dt)`; [k, n] where parameters differ from unit to unit. `at(c[j], i)` is
+                constant j of unit i in both forms.
             spiked: [n], set to 1 for units that fire, else to 0.
 
         All three float arrays have one dtype, float32 or float64. To be compiled to vector instructions the loop runs
@@ -109,15 +130,17 @@ class ExactNeuron(Neuron):
         """What the spike does to the state, that of the moment of the crossing."""
 
 
-def _check_parameter(thing: str, name: str, value: Any) -> None:
-    if isinstance(value, bool) or value is None:
+def _check_parameter(name: str, parameter: str, value: Any) -> None:
+    if isinstance(value, (bool, Distribution)) or value is None:
         return
-    require(isinstance(value, (int, float, np.integer, np.floating)), thing, "must be a number", repr(value))
-    require(math.isfinite(value), thing, "must be finite", value)
-    if name.startswith("tau_"):
-        require(value > 0, thing, "must be > 0 s", value)
-    elif name.startswith("t_"):
-        require(value >= 0, thing, "must be >= 0 s", value)
+    kind = value.dtype.kind if isinstance(value, np.ndarray) else ""
+    number = isinstance(value, (int, float, np.integer, np.floating)) or (kind in "iuf" and np.ndim(value) == 1)
+    require(bool(number), name, "must be a number, a vector by unit or a distribution", f"{value!r:.60}")
+    check_each(name, np.isfinite, "must be finite", value)
+    if parameter.startswith("tau_"):
+        check_each(name, lambda tau: tau > 0, "must be > 0 s", value)
+    elif parameter.startswith("t_"):
+        check_each(name, lambda t: t >= 0, "must be >= 0 s", value)
 
 
 def hold_steps(t_refractory: float, dt: float) -> float:

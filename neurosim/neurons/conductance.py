@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from ..kernels.adaptive import integrator
 from ..kernels.maths import exp
+from ..values import Parameter
 from .base import ExactNeuron, hold_steps
+from .by_unit import at
 
 # One over the error that a step in continuous time may make, as a part of the way from rest to the threshold.
 PRECISION = 1e10
@@ -53,17 +55,17 @@ class CobaLIF(ExactNeuron):
     IF_cond_exp, NEST's iaf_cond_exp.
     """
 
-    tau_mem: float = 0.02
-    tau_syn: float = 0.005
-    tau_syn_inhibitory: float | None = 0.010
-    e_excitatory: float = 0.0
-    e_inhibitory: float = -0.080
-    v_threshold: float = -0.050
-    v_leak: float = -0.060
-    v_reset: float = -0.060
-    r: float = 1e8
-    i_offset: float = 0.0
-    t_refractory: float = 0.0
+    tau_mem: Parameter = 0.02
+    tau_syn: Parameter = 0.005
+    tau_syn_inhibitory: Parameter | None = 0.010
+    e_excitatory: Parameter = 0.0
+    e_inhibitory: Parameter = -0.080
+    v_threshold: Parameter = -0.050
+    v_leak: Parameter = -0.060
+    v_reset: Parameter = -0.060
+    r: Parameter = 1e8
+    i_offset: Parameter = 0.0
+    t_refractory: Parameter = 0.0
     state: ClassVar[tuple[str, ...]] = ("v", "refractory", "g_excitatory", "g_inhibitory")
     receptors: ClassVar[tuple[str, ...]] = ("excitatory", "inhibitory")
     positive: ClassVar[tuple[str, ...]] = ("excitatory", "inhibitory")
@@ -82,22 +84,26 @@ class CobaLIF(ExactNeuron):
 
     @staticmethod
     def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
-        v, left, e, h = state[0], state[1], state[2], state[3]
-        e_in, h_in = inputs[0], inputs[1]
+        v, refractory, g_excitatory, g_inhibitory = state[0], state[1], state[2], state[3]
+        e_arriving, h_arriving = inputs[0], inputs[1]
         rate, rest, e_decay, e_mean, e_pull, h_decay, h_mean, h_pull = c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]
         threshold, reset, hold = c[8], c[9], c[10]
         zero, one = c.dtype.type(0), c.dtype.type(1)
         for i in range(spiked.size):
-            wait, a, b, u = left[i], e[i], h[i], v[i]
-            total = one + (a * e_mean + b * h_mean)
-            goal = (rest + (a * e_pull + b * h_pull)) / total
-            free = goal + (u - goal) * exp(rate * total)
-            u = u if wait > zero else free
-            e[i] = a * e_decay + e_in[i]
-            h[i] = b * h_decay + h_in[i]
-            fired = u > threshold
-            v[i] = reset if fired else u
-            left[i] = hold if fired else max(wait - one, zero)
+            u, wait, e, h = v[i], refractory[i], g_excitatory[i], g_inhibitory[i]
+            # With mean conductances: tau_mem dv/dt = total (goal - v), total = 1 + r (g_e + g_h), goal = where v ends.
+            total = one + (e * at(e_mean, i) + h * at(h_mean, i))
+            goal = (at(rest, i) + (e * at(e_pull, i) + h * at(h_pull, i))) / total
+            # Solved over a step: rate = -dt / tau_mem.
+            free = goal + (u - goal) * exp(at(rate, i) * total)
+            # While refractory the membrane is clamped below its threshold and cannot fire.
+            new = u if wait > zero else free
+            # The conductances decay, then input arrives: it moves the membrane from the next step on.
+            g_excitatory[i] = e * at(e_decay, i) + e_arriving[i]
+            g_inhibitory[i] = h * at(h_decay, i) + h_arriving[i]
+            fired = new > at(threshold, i)
+            v[i] = at(reset, i) if fired else new
+            refractory[i] = at(hold, i) if fired else max(wait - one, zero)
             spiked[i] = fired
 
     def exact_constants(self) -> tuple[float, ...]:

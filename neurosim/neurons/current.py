@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.flow import alpha_crossing, alpha_flow, cuba_crossing, cuba_flow, peak, shares
-from .base import ExactNeuron, hold_steps, propagator
+from ..values import Parameter
+from .base import LATER, ExactNeuron, hold_steps, propagator
+from .by_unit import at
 
 
 @final
@@ -31,21 +33,23 @@ class CubaLIF(ExactNeuron):
         r: membrane resistance, ohm.
         i_offset: constant current, A.
         t_refractory: absolute refractory period, s.
+        soft_reset: v -= v_threshold - v_reset instead of v = v_reset.
 
     Weights are in A and carry their sign: an inhibitory projection has negative ones.
     State: v; refractory, the steps left to hold; the two currents. Source: Rotter & Diesmann 1999 (exact
     integration); NIR's CubaLIF, NEST's iaf_psc_exp, PyNN's IF_curr_exp.
     """
 
-    tau_mem: float = 0.02
-    tau_syn: float = 0.005
-    tau_syn_inhibitory: float | None = None
-    v_threshold: float = 1.0
-    v_leak: float = 0.0
-    v_reset: float = 0.0
-    r: float = 1.0
-    i_offset: float = 0.0
-    t_refractory: float = 0.0
+    tau_mem: Parameter = 0.02
+    tau_syn: Parameter = 0.005
+    tau_syn_inhibitory: Parameter | None = None
+    v_threshold: Parameter = 1.0
+    v_leak: Parameter = 0.0
+    v_reset: Parameter = 0.0
+    r: Parameter = 1.0
+    i_offset: Parameter = 0.0
+    t_refractory: Parameter = 0.0
+    soft_reset: bool = field(default=False, metadata=LATER)
     state: ClassVar[tuple[str, ...]] = ("v", "refractory", "i_excitatory", "i_inhibitory")
     receptors: ClassVar[tuple[str, ...]] = ("excitatory", "inhibitory")
 
@@ -58,31 +62,37 @@ class CubaLIF(ExactNeuron):
         p = propagator([[m, -m * self.r, -m * self.r], [0, s1, 0], [0, 0, s2]], dt)
         rest = self.v_leak + self.r * self.i_offset
         hold = hold_steps(self.t_refractory, dt)
-        return p[0, 0], rest, p[0, 1], p[0, 2], p[1, 1], p[2, 2], self.v_threshold, self.v_reset, hold
+        decays = p[0, 0], rest, p[0, 1], p[0, 2], p[1, 1], p[2, 2]
+        return (*decays, self.v_threshold, self.v_reset, hold, float(self.soft_reset))
 
     @staticmethod
     def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
-        v, left, e, h = state[0], state[1], state[2], state[3]
-        e_in, h_in = inputs[0], inputs[1]
+        v, refractory, i_excitatory, i_inhibitory = state[0], state[1], state[2], state[3]
+        e_arriving, h_arriving = inputs[0], inputs[1]
         decay, rest, e_to_v, h_to_v, e_decay, h_decay = c[0], c[1], c[2], c[3], c[4], c[5]
-        threshold, reset, hold = c[6], c[7], c[8]
-        zero, one = c.dtype.type(0), c.dtype.type(1)
+        threshold, reset, hold, soft = c[6], c[7], c[8], c[9]
+        zero, one, never = c.dtype.type(0), c.dtype.type(1), c.dtype.type(math.inf)
         for i in range(spiked.size):
-            wait, a, b, u = left[i], e[i], h[i], v[i]
-            # A held membrane rests below the threshold and cannot fire.
-            u = u if wait > zero else rest + (u - rest) * decay + (a * e_to_v + b * h_to_v)
-            e[i] = a * e_decay + e_in[i]
-            h[i] = b * h_decay + h_in[i]
-            fired = u > threshold
-            v[i] = reset if fired else u
-            left[i] = hold if fired else max(wait - one, zero)
+            u, wait, e, h = v[i], refractory[i], i_excitatory[i], i_inhibitory[i]
+            # The exact step, a row of exp(A dt): what is above rest decays, and the currents charge the membrane.
+            free = at(rest, i) + (u - at(rest, i)) * at(decay, i) + (e * at(e_to_v, i) + h * at(h_to_v, i))
+            # While refractory the membrane is clamped, and no threshold is in reach.
+            new = u if wait > zero else free
+            # The currents decay, then input arrives: it moves the membrane from the next step on.
+            i_excitatory[i] = e * at(e_decay, i) + e_arriving[i]
+            i_inhibitory[i] = h * at(h_decay, i) + h_arriving[i]
+            fired = new > (never if wait > zero else at(threshold, i))
+            # v_reset; a soft reset (soft = 1) adds what exceeds the threshold.
+            v[i] = at(reset, i) + at(soft, i) * (new - at(threshold, i)) if fired else new
+            refractory[i] = at(hold, i) if fired else max(wait - one, zero)
             spiked[i] = fired
 
     def exact_constants(self) -> tuple[float, ...]:
         mem, taus = self.tau_mem, (self.tau_syn, self.tau_syn_inhibitory or self.tau_syn)
         factors = (*(shares(tau, mem)[0] for tau in taus), *(peak(tau, mem) for tau in taus))
         rest = self.v_leak + self.r * self.i_offset
-        return (mem, *taus, *factors, rest, self.r, self.v_threshold, self.v_reset, self.t_refractory)
+        ends = self.v_threshold, self.v_reset, self.t_refractory, float(self.soft_reset)
+        return (mem, *taus, *factors, rest, self.r, *ends)
 
     @staticmethod
     def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
@@ -112,7 +122,7 @@ class CubaLIF(ExactNeuron):
 
     @staticmethod
     def fire(state: NDArray, c: NDArray) -> None:
-        state[0] = c[10]
+        state[0] = c[10] + c[12] * (state[0] - c[9])
         state[1] = c[11]
 
 
@@ -140,15 +150,15 @@ class AlphaLIF(ExactNeuron):
     integration); NEST's iaf_psc_alpha, PyNN's IF_curr_alpha.
     """
 
-    tau_mem: float = 0.02
-    tau_syn: float = 0.002
-    tau_syn_inhibitory: float | None = None
-    v_threshold: float = 1.0
-    v_leak: float = 0.0
-    v_reset: float = 0.0
-    r: float = 1.0
-    i_offset: float = 0.0
-    t_refractory: float = 0.0
+    tau_mem: Parameter = 0.02
+    tau_syn: Parameter = 0.002
+    tau_syn_inhibitory: Parameter | None = None
+    v_threshold: Parameter = 1.0
+    v_leak: Parameter = 0.0
+    v_reset: Parameter = 0.0
+    r: Parameter = 1.0
+    i_offset: Parameter = 0.0
+    t_refractory: Parameter = 0.0
     state: ClassVar[tuple[str, ...]] = (
         "v",
         "refractory",
@@ -174,23 +184,30 @@ class AlphaLIF(ExactNeuron):
 
     @staticmethod
     def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
-        v, left, e, e_rise, h, h_rise = state[0], state[1], state[2], state[3], state[4], state[5]
-        e_in, h_in = inputs[0], inputs[1]
+        v, refractory = state[0], state[1]
+        i_excitatory, rise_excitatory, i_inhibitory, rise_inhibitory = state[2], state[3], state[4], state[5]
+        e_arriving, h_arriving = inputs[0], inputs[1]
         rest, euler, e_to_v, e_rise_to_v, e_decay, e_rise_to_e = c[0], c[1], c[2], c[3], c[4], c[5]
         h_to_v, h_rise_to_v, h_decay, h_rise_to_h = c[6], c[7], c[8], c[9]
         decay, threshold, reset, hold = c[10], c[11], c[12], c[13]
         zero, one = c.dtype.type(0), c.dtype.type(1)
         for i in range(spiked.size):
-            wait, a, x, b, y, u = left[i], e[i], e_rise[i], h[i], h_rise[i], v[i]
-            current = (a * e_to_v + x * e_rise_to_v) + (b * h_to_v + y * h_rise_to_v)
-            u = u if wait > zero else rest + (u - rest) * decay + current
-            e[i] = a * e_decay + x * e_rise_to_e
-            h[i] = b * h_decay + y * h_rise_to_h
-            e_rise[i] = x * e_decay + euler * e_in[i]
-            h_rise[i] = y * h_decay + euler * h_in[i]
-            fired = u > threshold
-            v[i] = reset if fired else u
-            left[i] = hold if fired else max(wait - one, zero)
+            u, wait = v[i], refractory[i]
+            e, e_rise, h, h_rise = i_excitatory[i], rise_excitatory[i], i_inhibitory[i], rise_inhibitory[i]
+            # The exact step, rows of exp(A dt): currents and their rises charge the membrane, rises charge currents.
+            e_charge = e * at(e_to_v, i) + e_rise * at(e_rise_to_v, i)
+            h_charge = h * at(h_to_v, i) + h_rise * at(h_rise_to_v, i)
+            free = at(rest, i) + (u - at(rest, i)) * at(decay, i) + (e_charge + h_charge)
+            # While refractory the membrane is clamped below its threshold and cannot fire.
+            new = u if wait > zero else free
+            i_excitatory[i] = e * at(e_decay, i) + e_rise * at(e_rise_to_e, i)
+            i_inhibitory[i] = h * at(h_decay, i) + h_rise * at(h_rise_to_h, i)
+            # Input arrives at the rise, times e, so that a weight is the peak of its current.
+            rise_excitatory[i] = e_rise * at(e_decay, i) + at(euler, i) * e_arriving[i]
+            rise_inhibitory[i] = h_rise * at(h_decay, i) + at(euler, i) * h_arriving[i]
+            fired = new > at(threshold, i)
+            v[i] = at(reset, i) if fired else new
+            refractory[i] = at(hold, i) if fired else max(wait - one, zero)
             spiked[i] = fired
 
     def exact_constants(self) -> tuple[float, ...]:

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.flow import relaxation_crossing
+from ..values import Parameter
 from .base import ExactNeuron, hold_steps
+from .by_unit import at
 
 
 @final
@@ -33,13 +35,13 @@ class LIF(ExactNeuron):
     State: v; refractory, the steps left to hold. Source: Lapicque 1907; names as NIR's LIF.
     """
 
-    tau_mem: float = 0.02
-    v_threshold: float = 1.0
-    v_leak: float = 0.0
-    v_reset: float = 0.0
-    r: float = 1.0
-    i_offset: float = 0.0
-    t_refractory: float = 0.0
+    tau_mem: Parameter = 0.02
+    v_threshold: Parameter = 1.0
+    v_leak: Parameter = 0.0
+    v_reset: Parameter = 0.0
+    r: Parameter = 1.0
+    i_offset: Parameter = 0.0
+    t_refractory: Parameter = 0.0
     soft_reset: bool = False
     state: ClassVar[tuple[str, ...]] = ("v", "refractory")
     receptors: ClassVar[tuple[str, ...]] = ("input",)
@@ -54,18 +56,19 @@ class LIF(ExactNeuron):
 
     @staticmethod
     def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
-        v, left = state[0], state[1]
-        arrived = inputs[0]
-        decay, rest, threshold, reset, keep, hold, never = c[0], c[1], c[2], c[3], c[4], c[5], c[6]
+        v, refractory, arriving = state[0], state[1], inputs[0]
+        decay, rest, threshold, reset, soft, hold, never = c[0], c[1], c[2], c[3], c[4], c[5], c[6]
         zero, one = c.dtype.type(0), c.dtype.type(1)
         for i in range(spiked.size):
-            u, wait = v[i], left[i]
-            free = rest + (u - rest) * decay + arrived[i]
+            u, wait = v[i], refractory[i]
+            # tau_mem dv/dt = rest - v over a step: what is above rest decays by exp(-dt / tau_mem). Then input arrives.
+            free = at(rest, i) + (u - at(rest, i)) * at(decay, i) + arriving[i]
+            # While refractory the membrane is clamped, input is lost, and no threshold is in reach.
             new = u if wait > zero else free
-            bar = never if wait > zero else threshold
-            fired = new > bar
-            v[i] = reset + keep * (new - threshold) if fired else new
-            left[i] = hold if fired else max(wait - one, zero)
+            fired = new > (at(never, i) if wait > zero else at(threshold, i))
+            # v_reset; a soft reset (soft = 1) adds what exceeds the threshold.
+            v[i] = at(reset, i) + at(soft, i) * (new - at(threshold, i)) if fired else new
+            refractory[i] = at(hold, i) if fired else max(wait - one, zero)
             spiked[i] = fired
 
     def exact_constants(self) -> tuple[float, ...]:
@@ -112,11 +115,11 @@ class IF(ExactNeuron):
     State: v; refractory, the steps left to hold. Source: names as NIR's IF.
     """
 
-    v_threshold: float = 1.0
-    v_reset: float = 0.0
-    r: float = 1.0
-    i_offset: float = 0.0
-    t_refractory: float = 0.0
+    v_threshold: Parameter = 1.0
+    v_reset: Parameter = 0.0
+    r: Parameter = 1.0
+    i_offset: Parameter = 0.0
+    t_refractory: Parameter = 0.0
     soft_reset: bool = False
     state: ClassVar[tuple[str, ...]] = ("v", "refractory")
     receptors: ClassVar[tuple[str, ...]] = ("input",)
@@ -130,18 +133,19 @@ class IF(ExactNeuron):
 
     @staticmethod
     def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
-        v, left = state[0], state[1]
-        arrived = inputs[0]
-        drift, threshold, reset, keep, hold, never = c[0], c[1], c[2], c[3], c[4], c[5]
+        v, refractory, arriving = state[0], state[1], inputs[0]
+        drift, threshold, reset, soft, hold, never = c[0], c[1], c[2], c[3], c[4], c[5]
         zero, one = c.dtype.type(0), c.dtype.type(1)
         for i in range(spiked.size):
-            u, wait = v[i], left[i]
-            free = u + drift + arrived[i]
+            u, wait = v[i], refractory[i]
+            # dv/dt = r i_offset over a step: drift = r i_offset dt. Then input arrives.
+            free = u + at(drift, i) + arriving[i]
+            # While refractory the membrane is clamped, input is lost, and no threshold is in reach.
             new = u if wait > zero else free
-            bar = never if wait > zero else threshold
-            fired = new > bar
-            v[i] = reset + keep * (new - threshold) if fired else new
-            left[i] = hold if fired else max(wait - one, zero)
+            fired = new > (at(never, i) if wait > zero else at(threshold, i))
+            # v_reset; a soft reset (soft = 1) adds what exceeds the threshold.
+            v[i] = at(reset, i) + at(soft, i) * (new - at(threshold, i)) if fired else new
+            refractory[i] = at(hold, i) if fired else max(wait - one, zero)
             spiked[i] = fired
 
     def exact_constants(self) -> tuple[float, ...]:
@@ -188,10 +192,10 @@ class LI(ExactNeuron):
     State: v. Source: names as NIR's LI.
     """
 
-    tau_mem: float = 0.02
-    v_leak: float = 0.0
-    r: float = 1.0
-    i_offset: float = 0.0
+    tau_mem: Parameter = 0.02
+    v_leak: Parameter = 0.0
+    r: Parameter = 1.0
+    i_offset: Parameter = 0.0
     state: ClassVar[tuple[str, ...]] = ("v",)
     receptors: ClassVar[tuple[str, ...]] = ("input",)
 
@@ -203,10 +207,11 @@ class LI(ExactNeuron):
 
     @staticmethod
     def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
-        v, arrived = state[0], inputs[0]
+        v, arriving = state[0], inputs[0]
         decay, rest = c[0], c[1]
         for i in range(spiked.size):
-            v[i] = rest + (v[i] - rest) * decay + arrived[i]
+            # tau_mem dv/dt = rest - v over a step: what is above rest decays by exp(-dt / tau_mem). Then input arrives.
+            v[i] = at(rest, i) + (v[i] - at(rest, i)) * at(decay, i) + arriving[i]
             spiked[i] = 0
 
     def exact_constants(self) -> tuple[float, ...]:

@@ -1,5 +1,9 @@
 """Synapses: connection patterns, and the weights and delays they carry."""
 
+from ..values import Distribution as Distribution
+from ..values import Value as Value
+from ..values import check_value as check_value
+from ..values import draw as draw
 from .base import Maker as Maker
 from .base import Pattern as Pattern
 from .base import Rows as Rows
@@ -14,13 +18,9 @@ from .patterns import FixedTotalNumber as FixedTotalNumber
 from .patterns import FromList as FromList
 from .patterns import OneToOne as OneToOne
 from .values import DISTRIBUTIONS as DISTRIBUTIONS
-from .values import Distribution as Distribution
 from .values import LogNormal as LogNormal
 from .values import Normal as Normal
 from .values import Uniform as Uniform
-from .values import Value as Value
-from .values import check_value as check_value
-from .values import draw as draw
 
 PATTERNS: dict[str, type[Pattern]] = {
     pattern.__name__: pattern

@@ -1,30 +1,19 @@
-"""Weights and delays: one number, an array, or a distribution to draw from."""
+"""Distributions that weights, delays, initial states and parameters of neurons are drawn from."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TypeAlias, final
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NeurosimInputError, require
+from ..values import Distribution
 
 # Rounds of drawing again what fell outside [low, high]: at an acceptance of 5 % all but 1e-22 have been accepted.
 ATTEMPTS = 1000
-
-
-class Distribution(ABC):
-    """A random number a synapse (or unit), drawn by counter: value i depends on the key and i alone."""
-
-    @abstractmethod
-    def draw(self, key: int, first: int, count: int) -> NDArray[np.float64]:
-        """[count] values of indices `first` to `first + count - 1`."""
-
-
-Value: TypeAlias = "float | NDArray | Distribution"
 
 
 @final
@@ -86,28 +75,6 @@ class LogNormal(Distribution):
 
 
 DISTRIBUTIONS: dict[str, type[Distribution]] = {d.__name__: d for d in (Uniform, Normal, LogNormal)}
-
-
-def draw(value: Value, key: int, first: int, count: int, thing: str) -> NDArray[np.float64]:
-    """[count] numbers of any kind of value; `thing` names it in errors."""
-    if isinstance(value, Distribution):
-        return value.draw(key, first, count)
-    array = np.asarray(value, np.float64)
-    if array.ndim == 0:
-        return np.full(count, float(array))
-    require(len(array) >= first + count, thing, f"must hold {first + count} values", len(array))
-    return array[first : first + count]
-
-
-def check_value(value: Value, thing: str) -> None:
-    """Raise unless `value` is a finite number, a vector of them, or a distribution."""
-    if isinstance(value, Distribution):
-        return
-    array = np.asarray(value)
-    if array.dtype.kind not in "iuf" or array.ndim > 1:
-        raise NeurosimInputError(f"{thing}: must be a number, a vector or a distribution (got {value!r:.60})")
-    bad = array[~np.isfinite(array)]
-    require(bad.size == 0, thing, "must be finite", bad.flat[0] if bad.size else None)
 
 
 def _finite(owner: Distribution, *names: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FLOORS = {
     0: ["errors", "kernels"],
-    1: ["spikes", "fetch", "lazy", "plain", "random"],
+    1: ["spikes", "fetch", "lazy", "plain", "random", "values"],
     2: ["files", "neurons", "synapses", "plasticity", "sdr", "measure", "catalog", "camera", "frames"],
     3: ["network", "datasets", "dendrites", "macrocolumn", "associative", "attention"],
     4: ["engine", "layers"],

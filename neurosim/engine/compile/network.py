@@ -10,13 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NeurosimInputError, require
-from ...network import (
-    Network,
-    PoissonInput,
-    Population,
-    Projection,
-)
+from ...network import Network, PoissonInput, Population, Projection
 from ...neurons import Neuron
+from ...neurons.by_unit import drawn, rows
 from ...random import rng_key
 from ...synapses import Distribution, draw
 from .callback import callback
@@ -33,7 +29,7 @@ MAX_INTERVAL = 64
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """A population of neurons: `initial` is real [states, size], `constants` real [...]."""
+    """A population of neurons: `initial` is real [states, size], `constants` real [k], or [k, size] by unit."""
 
     population: Population
     step: int
@@ -212,18 +208,21 @@ def free_memory() -> int | None:
 
 
 def _cells(population: Population, clock: float, seed: int, real: np.dtype) -> Cells:
-    neuron = population.model
-    assert isinstance(neuron, Neuron)
+    assert isinstance(population.model, Neuron)
+    neuron = drawn(population.model, seed, population.name, population.size)
     name = type(neuron).__name__
-    starts, constants = neuron.initial(), np.asarray(neuron.constants(clock), np.float64)
-    rows = len(neuron.state)
-    require(rows > 0 and len(starts) == rows, f"{name}.initial", f"must give {rows} values, one a state", len(starts))
-    initial = np.empty((rows, population.size), real)
+    starts, constants = rows(neuron, type(neuron).initial), rows(neuron, lambda unit: unit.constants(clock))
+    states = len(neuron.state)
+    require(
+        states > 0 and len(starts) == states, f"{name}.initial", f"must give {states} values, one a state", len(starts)
+    )
+    initial = np.empty((states, population.size), real)
     for row, variable in enumerate(neuron.state):
         key = rng_key(seed, "initial", population.name, variable)
         value = population.initial.get(variable, starts[row])
         initial[row] = draw(value, key, 0, population.size, f"Population[{population.name!r}].initial")
-    return Cells(population, callback(neuron, real), initial, constants.astype(real))
+    step = callback(neuron, real, by_unit=constants.ndim == 2)
+    return Cells(population, step, initial, constants.astype(real))
 
 
 def _source(population: Population, p: int, clock: float, seed: int) -> Noise:

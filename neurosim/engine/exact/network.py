@@ -15,6 +15,7 @@ from ...network import (
     Projection,
 )
 from ...neurons import NEURONS, ExactNeuron, Neuron
+from ...neurons.by_unit import drawn, rows
 from ...random import rng_key
 from ...synapses import Distribution, Rows, draw
 from ..compile.network import check_memory
@@ -25,7 +26,8 @@ REAL = np.dtype(np.float64)
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """A population of neurons: `initial` is [size, states], `functions` the addresses of its exact form."""
+    """A population of neurons: `functions` are the addresses of its exact form, `initial` is [size, states], and
+    `constants` [k], or [size, k] by unit."""
 
     population: Population
     functions: tuple[int, ...]
@@ -154,17 +156,19 @@ def _check_exact(population: Population) -> None:
 
 
 def _cells(population: Population, seed: int) -> Cells:
-    neuron = population.model
-    assert isinstance(neuron, ExactNeuron)
-    starts, rows = neuron.initial(), len(neuron.state)
+    assert isinstance(population.model, ExactNeuron)
+    neuron = drawn(population.model, seed, population.name, population.size)
+    starts, states = rows(neuron, type(neuron).initial), len(neuron.state)
     name = type(neuron).__name__
-    require(rows > 0 and len(starts) == rows, f"{name}.initial", f"must give {rows} values, one a state", len(starts))
-    initial = np.empty((population.size, rows))
+    require(
+        states > 0 and len(starts) == states, f"{name}.initial", f"must give {states} values, one a state", len(starts)
+    )
+    initial = np.empty((population.size, states))
     for row, variable in enumerate(neuron.state):
         key = rng_key(seed, "initial", population.name, variable)
         value = population.initial.get(variable, starts[row])
         initial[:, row] = draw(value, key, 0, population.size, f"Population[{population.name!r}].initial")
-    constants = np.asarray(neuron.exact_constants(), np.float64)
+    constants = np.ascontiguousarray(rows(neuron, type(neuron).exact_constants).T)
     require(bool(np.isfinite(constants).all()), f"{name}.exact_constants", "must be finite", constants.tolist())
     return Cells(population, callbacks(neuron), initial, constants)
 

@@ -222,6 +222,7 @@ class Workspace:
             row[exact.FLOW], row[exact.JUMP], row[exact.CROSSING], row[exact.FIRE] = cells.functions
             row[exact.CONSTANT], row[exact.STATE] = _address(cells.constants), _address(self._rows[p])
             row[exact.WIDTH] = self._rows[p].strides[0]
+            row[exact.STRIDE] = cells.constants.strides[0] if cells.constants.ndim == 2 else 0
             self._owner[first : first + population.size] = p
             first += population.size
 

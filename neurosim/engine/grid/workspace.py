@@ -56,6 +56,7 @@ class Workspace:
         self.plan, self.recorded = plan, recorded
         layout, populations = plan.layout, plan.network.populations
         self.threads = _threads(plan, threads)
+        self._constants: dict[int, NDArray] = {}
         self.state = {p: np.empty(cells.initial.size, plan.real) for p, cells in plan.cells.items()}
         self.tallies = [np.zeros(population.size, np.int64) for population in populations]
         self.changes = np.zeros((self.threads, len(populations)), np.int64)
@@ -322,6 +323,12 @@ class Workspace:
         for a, z in self._pieces(p):
             self.state[p][len(state) * a : len(state) * z] = state[:, a:z].reshape(-1)
 
+    def _by_pieces(self, p: int, constants: NDArray) -> NDArray:
+        """Constants of a population as the kernel reads them: rows by unit lie as the state does."""
+        if constants.ndim == 1:
+            return constants
+        return np.concatenate([constants[:, a:z].reshape(-1) for a, z in self._pieces(p)])
+
     def _fill_unit(self, p: int, count_updates: bool, takes: tuple[int, int]) -> None:
         row, layout, plan = self._units[p], self.plan.layout, self.plan
         row[clocked.SIZE], row[clocked.PART] = layout.sizes[p], layout.parts[p]
@@ -333,7 +340,9 @@ class Workspace:
             row[clocked.KIND], row[clocked.STEP] = clocked.NEURONS, cells.step
             row[clocked.STATES], row[clocked.STATE] = len(cells.initial), _address(self.state[p])
             row[clocked.RECEPTORS] = len(neuron.receptors)  # type: ignore[union-attr]
-            row[clocked.CONSTANTS], row[clocked.CONSTANT] = len(cells.constants), _address(cells.constants)
+            self._constants[p] = constants = self._by_pieces(p, cells.constants)
+            row[clocked.CONSTANTS], row[clocked.CONSTANT] = len(cells.constants), _address(constants)
+            row[clocked.BY_UNIT] = cells.constants.ndim == 2
             row[clocked.MEMBRANE] = neuron.state.index("v") if "v" in neuron.state else 0  # type: ignore[union-attr]
             row[clocked.COUNTED] = count_updates
             row[clocked.FIRST_TAKE], row[clocked.LAST_TAKE] = takes
