@@ -325,7 +325,7 @@ def test_propagator_is_the_matrix_exponential() -> None:
         (lambda: LIF(tau_mem=math.inf), "LIF.tau_mem: must be finite (got inf)"),
         (lambda: LIF(t_refractory=-1e-3), "LIF.t_refractory: must be >= 0 s (got -0.001)"),
         (lambda: LIF(v_reset=1.0), "LIF.v_reset: must be < v_threshold 1.0 V (got 1.0)"),
-        (lambda: LIF(r="3"), "LIF.r: must be a number (got '3')"),  # type: ignore[arg-type]
+        (lambda: LIF(r="3"), "LIF.r: must be a number, a vector by unit or a distribution (got '3')"),  # type: ignore[arg-type]
         (lambda: CubaLIF(tau_syn_inhibitory=0.0), "CubaLIF.tau_syn_inhibitory: must be > 0 s (got 0.0)"),
         (lambda: LI(v_leak=math.nan), "LI.v_leak: must be finite (got nan)"),
         (lambda: AdEx(delta_t=0.0), "AdEx.delta_t: must be > 0 V (got 0.0)"),
