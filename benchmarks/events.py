@@ -28,8 +28,8 @@ import numpy as np
 from machine import describe
 
 from neurosim import Recordings, Spikes, files
+from neurosim.data.frames import to_frames, to_voxel_grid
 from neurosim.files import Block
-from neurosim.frames import to_frames, to_voxel_grid
 
 SENSOR = (2, 34, 34)
 BINS = 10

@@ -28,13 +28,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import files
-from ..camera import EventCamera
-from ..catalog import Dataset, Findings, cache_folder
-from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, require
-from ..fetch import scratch
-from ..spikes import Recordings, Spikes
-from .nmnist import FOLDERS, SHAPE, read_split, verify_splits
+from neurosim import files
+from neurosim.data.camera import EventCamera
+from neurosim.data.catalog import Dataset, Findings, cache_folder
+from neurosim.data.download import scratch
+from neurosim.datasets.nmnist import FOLDERS, SHAPE, read_split, verify_splits
+from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, require
+from neurosim.spikes import Recordings, Spikes
 
 IMAGES = 1_797
 TRAIN = 1_497
@@ -61,7 +61,7 @@ INFO = Dataset(
     about=(
         "The 1,797 images, 8 x 8, that come with scikit-learn, enlarged to 20 x 20 pixels and moved along N-MNIST's "
         "triangle in three saccades of 105 ms before an emulated event camera of 34 x 34 pixels (see "
-        "neurosim.camera). Split: the first 1,497 images to train, the last 300 to test. The images lie in order of "
+        "neurosim.data). Split: the first 1,497 images to train, the last 300 to test. The images lie in order of "
         "their writers, so the test digits are mostly by hands never trained on, and every class has 27 to 33 of "
         "them: the nearest neighbour in raw pixels scores 94.7 % there, and 99.0 % on a random split. "
         "Cite Alpaydin and Kaynak 1998, UCI; saccades after Orchard et al. 2015, Frontiers in Neuroscience 9:437."
@@ -113,7 +113,7 @@ def load(split: str, root: Path) -> Recordings:
     return read_split(INFO, split, root)
 
 
-def make(root: Path, recipe: Recipe | None = None, quiet: bool = True, keep: bool = False) -> dict[str, Any]:
+def make(root: Path, recipe: Recipe | None = None, *, quiet: bool = True, keep: bool = False) -> dict[str, Any]:
     """Write all 1,797 recordings and a manifest; replaces what an earlier `make` left, and nothing else.
 
     Built in a folder beside `root` and renamed when whole, so no one ever sees half of it.
@@ -135,7 +135,7 @@ def make(root: Path, recipe: Recipe | None = None, quiet: bool = True, keep: boo
     if root.exists() and not (root / MANIFEST).is_file() and (not root.is_dir() or any(root.iterdir())):
         raise NeurosimInputError(f"{root}: is not empty and holds no digits of neurosim's; name another folder")
     with scratch(root) as folder:
-        made = _write_recordings(folder / "new", recipe, quiet)
+        made = _write_recordings(folder / "new", recipe, quiet=quiet)
         manifest = _wanted(recipe) | {"recordings": dict(INFO.recordings)} | made
         files.write_json(folder / "new" / MANIFEST, manifest)
         if keep and not _trouble(root, recipe):
@@ -151,9 +151,9 @@ def make(root: Path, recipe: Recipe | None = None, quiet: bool = True, keep: boo
     return manifest
 
 
-def verify(root: Path, quiet: bool = False) -> Findings:
+def verify(root: Path, *, quiet: bool = False) -> Findings:
     """Count and decode every recording, and compare their bytes with the manifest."""
-    found = verify_splits(INFO, root, quiet)
+    found = verify_splits(INFO, root, quiet=quiet)
     try:
         manifest = _manifest(root)
     except NeurosimInputError as error:
@@ -179,7 +179,7 @@ def record(image: NDArray[np.float64], recipe: Recipe, index: int) -> Spikes:
 
 def film(image: NDArray[np.float64], recipe: Recipe) -> NDArray[np.float64]:
     """[frames, 34, 34] natural log-light while the image moves."""
-    from ..kernels.camera import pan
+    from neurosim.kernels.camera import pan
 
     scene = _scene(image, recipe.contrast)
     x, y = way(recipe)
@@ -216,7 +216,7 @@ def _scene(image: NDArray[np.float64], contrast: float) -> NDArray[np.float64]:
     return np.rint(scene * 65536.0) / 65536.0
 
 
-def _write_recordings(folder: Path, recipe: Recipe, quiet: bool) -> dict[str, Any]:
+def _write_recordings(folder: Path, recipe: Recipe, *, quiet: bool) -> dict[str, Any]:
     """All recordings into an empty folder; how many files, bytes, and the SHA-256 of all in order of the images."""
     from sklearn.datasets import load_digits
     from tqdm import tqdm

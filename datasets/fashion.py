@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..catalog import Dataset, Findings
-from ..files import Images
-from ..spikes import Recordings
-from .mnist import FILES, fetch_files, read_split, record_split, sources, verify_splits
-from .nmnist import SHAPE
+from neurosim.data.catalog import Dataset, Findings
+from neurosim.datasets.mnist import FILES, fetch_files, read_split, record_split, sources, verify_splits
+from neurosim.datasets.nmnist import SHAPE
+from neurosim.files import Images
+from neurosim.spikes import Recordings
 
 INFO = Dataset(
     name="fashion",
@@ -69,11 +69,11 @@ def images(split: str, root: Path | str) -> Images:
     return read_split(INFO, split, Path(root))
 
 
-def fetch(root: Path, quiet: bool = False) -> list[Path]:
+def fetch(root: Path, *, quiet: bool = False) -> list[Path]:
     """Download the four files into `root`; what is already there is left as it is."""
-    return fetch_files(INFO, root, quiet)
+    return fetch_files(INFO, root, quiet=quiet)
 
 
-def verify(root: Path, quiet: bool = False) -> Findings:
+def verify(root: Path, *, quiet: bool = False) -> Findings:
     """Decode all files."""
     return verify_splits(INFO, root)

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import files
-from ..catalog import Dataset, Findings, where_to_put
-from ..errors import NeurosimInputError, NeurosimMissingError, lookup, require
-from ..fetch import Source, install
-from ..spikes import Recordings
-from .digits import REACH, SIDE, ZOOM, Recipe, way
-from .nmnist import SHAPE
+from neurosim import files
+from neurosim.data.catalog import Dataset, Findings, where_to_put
+from neurosim.data.download import DownloadSource, install
+from neurosim.datasets.digits import REACH, SIDE, ZOOM, Recipe, way
+from neurosim.datasets.nmnist import SHAPE
+from neurosim.errors import NeurosimInputError, NeurosimMissingError, lookup, require
+from neurosim.spikes import Recordings
 
 # Names of the files of a split, without `.gz`.
 FILES = {
@@ -29,11 +29,11 @@ SIDE_OF_IMAGE = 28
 TICK = 1e-6
 
 
-def sources(address: str, checksums: dict[str, str]) -> tuple[Source, ...]:
+def sources(address: str, checksums: dict[str, str]) -> tuple[DownloadSource, ...]:
     """The four files of MNIST's layout at one address."""
     return tuple(
         # Kept apart from a user's own `name.gz`, which may be packed otherwise.
-        Source(url=f"{address}{name}.gz", file=f"{name}.fetched.gz", checksum=f"md5:{checksum}", holds=name)
+        DownloadSource(url=f"{address}{name}.gz", file=f"{name}.fetched.gz", checksum=f"md5:{checksum}", holds=name)
         for name, checksum in checksums.items()
     )
 
@@ -87,19 +87,19 @@ def images(split: str, root: Path | str) -> files.Images:
     return read_split(INFO, split, Path(root))
 
 
-def fetch(root: Path, quiet: bool = False) -> list[Path]:
+def fetch(root: Path, *, quiet: bool = False) -> list[Path]:
     """Download the four files into `root`; what is already there is left as it is."""
-    return fetch_files(INFO, root, quiet)
+    return fetch_files(INFO, root, quiet=quiet)
 
 
-def verify(root: Path, quiet: bool = False) -> Findings:
+def verify(root: Path, *, quiet: bool = False) -> Findings:
     """Decode all files."""
     return verify_splits(INFO, root)
 
 
 def film(image: NDArray[np.uint8], recipe: Recipe) -> NDArray[np.float64]:
     """[frames, 34, 34] natural log-light while an image [28, 28] moves."""
-    from ..kernels.camera import pan
+    from neurosim.kernels.camera import pan
 
     scene = _scene(image, recipe.contrast)
     x, y = way(recipe)
@@ -119,7 +119,9 @@ def _scene(image: NDArray[np.uint8], contrast: float) -> NDArray[np.float64]:
     return np.rint((weights @ light @ weights.T) * 65536.0) / 65536.0
 
 
-def record(pixels: NDArray[np.uint8], first: int = 0, recipe: Recipe | None = None, quiet: bool = True) -> Recordings:
+def record(
+    pixels: NDArray[np.uint8], first: int = 0, recipe: Recipe | None = None, *, quiet: bool = True
+) -> Recordings:
     """Images [n, 28, 28] as the camera sees them, without labels; 0.7 ms each.
 
     Args:
@@ -162,7 +164,7 @@ def find_file(info: Dataset, name: str, root: Path) -> Path:
     raise NeurosimMissingError(f"{root}: neither {name} nor {name}.gz is here; {where_to_put(info)}")
 
 
-def fetch_files(info: Dataset, root: Path, quiet: bool) -> list[Path]:
+def fetch_files(info: Dataset, root: Path, *, quiet: bool) -> list[Path]:
     """Download and unpack the files of a dataset in MNIST's layout that are not there, gzipped or not."""
     there = []
     for source in info.sources:

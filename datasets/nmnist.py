@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .. import files
-from ..catalog import Dataset, Findings, where_to_put
-from ..errors import NeurosimInputError, NeurosimMissingError
-from ..fetch import Source, install
-from ..spikes import Recordings
+from neurosim import files
+from neurosim.data.catalog import Dataset, Findings, where_to_put
+from neurosim.data.download import DownloadSource, install
+from neurosim.errors import NeurosimInputError, NeurosimMissingError
+from neurosim.spikes import Recordings
 
 SHAPE = (2, 34, 34)
 FOLDERS = {"train": "Train", "test": "Test"}
@@ -30,7 +30,7 @@ INFO = Dataset(
         "folders is read too. Cite Orchard, Jayawant, Cohen and Thakor 2015, Frontiers in Neuroscience 9:437."
     ),
     sources=(
-        Source(
+        DownloadSource(
             url=f"{ARCHIVES}39c25547-014b-4137-a934-9d29fa53c7a0/file_downloaded",
             file="train.zip",
             checksum="md5:20959b8e626244a1b502305a9e6e2031",
@@ -38,7 +38,7 @@ INFO = Dataset(
             files=60_000,
             suffix=".bin",
         ),
-        Source(
+        DownloadSource(
             url=f"{ARCHIVES}05a4d654-7e03-4c15-bdfa-9bb2bcbea494/file_downloaded",
             file="test.zip",
             checksum="md5:69ca8762b2fe404d9b9bad1103e97832",
@@ -60,14 +60,14 @@ def load(split: str, root: Path) -> Recordings:
     return read_split(INFO, split, root)
 
 
-def fetch(root: Path, quiet: bool = False) -> list[Path]:
+def fetch(root: Path, *, quiet: bool = False) -> list[Path]:
     """Download both splits into `root`; what is already there is left as it is."""
     return install(INFO.sources, root, files.extract, quiet=quiet)
 
 
-def verify(root: Path, quiet: bool = False) -> Findings:
+def verify(root: Path, *, quiet: bool = False) -> Findings:
     """Count and decode every recording."""
-    return verify_splits(INFO, root, quiet)
+    return verify_splits(INFO, root, quiet=quiet)
 
 
 def read_split(info: Dataset, split: str, root: Path) -> Recordings:
@@ -87,7 +87,7 @@ def list_split(info: Dataset, split: str, root: Path) -> list[Path]:
     raise NeurosimMissingError(f"{folder}: no {info.name} recordings here; {hint}{where_to_put(info)}")
 
 
-def verify_splits(info: Dataset, root: Path, quiet: bool = False) -> Findings:
+def verify_splits(info: Dataset, root: Path, *, quiet: bool = False) -> Findings:
     """Count and decode every recording of a dataset in N-MNIST's layout."""
     from tqdm import tqdm
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from .. import files
-from ..catalog import Dataset, Findings, where_to_put
-from ..errors import NeurosimInputError, NeurosimMissingError
-from ..fetch import Source, install
-from ..spikes import Recordings
+from neurosim import files
+from neurosim.data.catalog import Dataset, Findings, where_to_put
+from neurosim.data.download import DownloadSource, install
+from neurosim.errors import NeurosimInputError, NeurosimMissingError
+from neurosim.spikes import Recordings
 
 CHANNELS = 700
 ARCHIVES = "https://zenkelab.org/datasets/"
@@ -37,13 +37,13 @@ INFO = Dataset(
     # Chosen on blocks of FSDD-SHD's training recordings: words differ in pace, so coarse windows beside fine ones.
     defaults={"readout": {"kind": "ann", "windows": [3, 5]}},
     sources=(
-        Source(
+        DownloadSource(
             url=f"{ARCHIVES}shd_train.h5.zip",
             file="shd_train.h5.zip",
             checksum="md5:f3252aeb598ac776c1b526422d90eecb",
             holds="shd_train.h5",
         ),
-        Source(
+        DownloadSource(
             url=f"{ARCHIVES}shd_test.h5.zip",
             file="shd_test.h5.zip",
             checksum="md5:1503a5064faa34311c398fb0a1ed0a6f",
@@ -64,7 +64,7 @@ def load(split: str, root: Path) -> Recordings:
     return recordings if recordings.classes else replace(recordings, classes=INFO.classes)
 
 
-def fetch(root: Path, quiet: bool = False) -> list[Path]:
+def fetch(root: Path, *, quiet: bool = False) -> list[Path]:
     """Download both files into `root`; what is already there is left as it is."""
     return install(INFO.sources, root, files.extract, quiet=quiet)
 
@@ -77,7 +77,7 @@ def find_file(split: str, root: Path) -> Path:
     raise NeurosimMissingError(f"{root}: neither shd_{split}.h5 nor {split}.h5 is here; {where_to_put(INFO)}")
 
 
-def verify(root: Path, quiet: bool = False) -> Findings:
+def verify(root: Path, *, quiet: bool = False) -> Findings:
     """Decode both files whole."""
     counts, problems, events, decoded = dict.fromkeys(INFO.splits, 0), [], 0, 0
     for split in INFO.splits:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..catalog import Dataset, Findings
-from ..errors import require
-from ..spikes import Recordings
-from . import shd
+from neurosim.data.catalog import Dataset, Findings
+from neurosim.datasets import shd
+from neurosim.errors import require
+from neurosim.spikes import Recordings
 
 SUMS = tuple(str(total) for total in range(19))
 # Each split draws its pairs by its own key.
@@ -51,9 +51,9 @@ def load(split: str, root: Path) -> Recordings:
 fetch = shd.fetch
 
 
-def verify(root: Path, quiet: bool = False) -> Findings:
+def verify(root: Path, *, quiet: bool = False) -> Findings:
     """Decode both files whole."""
-    return shd.verify(root, quiet)
+    return shd.verify(root, quiet=quiet)
 
 
 def adding(utterances: Recordings, n: int, seed: int) -> Recordings:
@@ -70,7 +70,7 @@ def adding(utterances: Recordings, n: int, seed: int) -> Recordings:
     Raises:
         NeurosimInputError: no labels, no utterances, `n` or `seed` < 0.
     """
-    from ..kernels.random import uniforms
+    from neurosim.kernels.random import uniforms
 
     labels = utterances.labels
     require(labels is not None and len(labels) > 0, "adding.utterances", "must be labelled, and some", len(utterances))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .lazy import lazy_getattr
 
 if TYPE_CHECKING:
+    from .data import catalog as catalog
     from .engine import Probe as Probe
     from .engine import Simulation as Simulation
     from .engine import simulate as simulate
@@ -35,6 +36,7 @@ _PUBLIC = {
     "Simulation": "engine",
     "SpikeSource": "network",
     "Spikes": "spikes",
+    "catalog": "data",
     "simulate": "engine",
 }
 __all__ = list(_PUBLIC)

@@ -15,7 +15,7 @@ from .common import Answer, Options, common, complete_dataset, table
 from .program import Entry, Program
 
 if TYPE_CHECKING:
-    from ..catalog import Dataset
+    from ..data.catalog import Dataset
 
 COMMANDS = {
     "list": Entry(__name__, "The datasets, and whether their files are here.", "list_all"),
@@ -46,7 +46,7 @@ _root = click.option("--root", type=click.Path(path_type=Path), metavar="DIR", h
 @common()
 def list_all(options: Options) -> Answer:
     """List the datasets, and whether their files are here."""
-    from .. import catalog
+    from ..data import catalog
 
     _refuse(options, "config", "sets", "seed", "out")
     found = [_describe(dataset, catalog.place(dataset)) for dataset in catalog.datasets().values()]
@@ -60,7 +60,7 @@ def list_all(options: Options) -> Answer:
 @common()
 def info(options: Options, name: str, root: Path | None) -> Answer:
     """Describe dataset NAME."""
-    from .. import catalog
+    from ..data import catalog
 
     _refuse(options, "config", "sets", "seed", "out")
     dataset = catalog.module(name).INFO
@@ -88,13 +88,13 @@ def make(options: Options, name: str, root: Path | None) -> Answer:
 
     --seed, --set and --config change how, e.g. --set camera.threshold_on=0.25; then name a folder with --root.
     """
-    from .. import catalog
+    from ..data import catalog
 
     _refuse(options, "out")
     module = _able(name, "make", "is not computed")
     folder = catalog.place(module.INFO, root)
     recipe = _recipe(module.Recipe, options)
-    manifest = module.make(folder, recipe, options.quiet)
+    manifest = module.make(folder, recipe, quiet=options.quiet)
     data = {"dataset": name, "folder": str(folder), **manifest, "parameters": asdict(recipe)}
     return Answer(data, f"{folder}: {manifest['files']:,} recordings, {manifest['bytes'] / 1e6:.1f} MB")
 
@@ -108,13 +108,13 @@ def fetch(options: Options, name: str, root: Path | None) -> Answer:
 
     Goes on where an earlier try stopped, checks every archive and counts its files. What is there is left alone.
     """
-    from .. import catalog
-    from ..fetch import count_files
+    from ..data import catalog
+    from ..data.download import count_files
 
     _refuse(options, "config", "sets", "seed", "out")
     module = _able(name, "fetch", "is not downloaded")
     folder = catalog.place(module.INFO, root)
-    counts = {str(path): count_files(path) for path in module.fetch(folder, options.quiet)}
+    counts = {str(path): count_files(path) for path in module.fetch(folder, quiet=options.quiet)}
     lines = [f"{path}: {count:,} file{'s' if count > 1 else ''}" for path, count in counts.items()]
     return Answer({"dataset": name, "folder": str(folder), "files": counts}, "\n".join(lines))
 
@@ -125,12 +125,12 @@ def fetch(options: Options, name: str, root: Path | None) -> Answer:
 @common()
 def verify(options: Options, name: str, root: Path | None) -> Answer:
     """Count, check and decode every file of dataset NAME; exit code 1 if anything is wrong."""
-    from .. import catalog
+    from ..data import catalog
 
     _refuse(options, "config", "sets", "seed", "out")
     dataset = catalog.module(name).INFO
     folder = catalog.place(dataset, root)
-    found = catalog.verify(name, root, options.quiet)
+    found = catalog.verify(name, root, quiet=options.quiet)
     data = {
         "dataset": name,
         "folder": str(folder),
@@ -164,7 +164,7 @@ def _share(count: int, whole: int | None) -> str:
 
 def _able(name: str, verb: str, otherwise: str) -> ModuleType:
     """The module of a dataset that can be made, or fetched."""
-    from .. import catalog
+    from ..data import catalog
 
     module = catalog.module(name)
     able = sorted(n for n, m in catalog.modules().items() if hasattr(m, verb))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import catalog
+from ..data import catalog
 from ..errors import NeurosimMissingError, lookup, require
 from ..spikes import Recordings
 from .tasks import FULL, Items

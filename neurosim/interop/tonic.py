@@ -81,7 +81,7 @@ def from_dataset(dataset: Any, limit: int | None = None, sensor: Sequence[int] |
 
     Raises:
         NeurosimInputError: no sensor size known, no items, or an item that is no array of events (a transform to
-            frames belongs behind: `neurosim.frames`).
+            frames belongs behind: `neurosim.data.frames`).
     """
     size = sensor if sensor is not None else getattr(dataset, "sensor_size", None)
     if size is None or None in tuple(size):

@@ -105,7 +105,7 @@ def _plain(value: Any) -> Any:
 
 def complete_dataset(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """The names of datasets that begin so, for the shell."""
-    from .. import catalog
+    from ..data import catalog
 
     return [name for name in catalog.datasets() if name.startswith(incomplete)]
 

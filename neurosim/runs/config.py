@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, Field, create_model
 
-from .. import catalog, files
+from .. import files
+from ..data import catalog
 from ..engine.compile.network import free_memory
 from ..errors import NeurosimInputError
 from ..liquid import Liquid, Readout

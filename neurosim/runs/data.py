@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import catalog
+from ..data import catalog
 from ..errors import NeurosimInputError, require
 from ..spikes import Recordings
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import catalog, files, measure
+from .. import files, measure
+from ..data import catalog
 from ..engine import Progress, Result
 from ..errors import NeurosimInputError, require
 from ..liquid import Liquid

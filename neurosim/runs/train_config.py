@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from .. import catalog
+from ..data import catalog
 from ..errors import NeurosimInputError
 from ..measure import find_profile
 from ..training.augment import Augment

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 
 from neurosim import catalog, files
 from neurosim.cli import main
+from neurosim.data.download import DownloadSource
 from neurosim.datasets import digits, nmnist
-from neurosim.fetch import Source
 from neurosim.spikes import Spikes
 
 
@@ -143,9 +143,9 @@ def test_verify_counts_and_fails_on_a_bad_file(tmp_path: Path) -> None:
 
 def test_fetch_without_network_says_where_to_put_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Port 9 of this machine: nothing listens there.
-    gone = Source("http://127.0.0.1:9/train.zip", "train.zip", "md5:" + hashlib.md5(b"").hexdigest(), "Train")
+    gone = DownloadSource("http://127.0.0.1:9/train.zip", "train.zip", "md5:" + hashlib.md5(b"").hexdigest(), "Train")
     monkeypatch.setattr(nmnist, "INFO", replace(nmnist.INFO, sources=(gone,)))
-    monkeypatch.setattr("neurosim.fetch.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("neurosim.data.download.time.sleep", lambda seconds: None)
     text = failure("fetch", "nmnist", "--root", str(tmp_path / "here"), "--quiet", expect=1)
     assert text.startswith("http://127.0.0.1:9/train.zip: could not be reached (")
     assert text.endswith(f"put it at {tmp_path}/here/train.zip, and run this again")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurosim.camera import EventCamera
+from neurosim.data.camera import EventCamera
 from neurosim.errors import NeurosimInputError
 from neurosim.kernels import camera as kernel
 

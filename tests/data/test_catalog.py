@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from neurosim import catalog, datasets
+from neurosim.data.download import DIGESTS
 from neurosim.errors import NeurosimInputError, NeurosimMissingError
-from neurosim.fetch import DIGESTS
 from neurosim.spikes import Recordings
 
 NMNIST = catalog.datasets()["nmnist"]

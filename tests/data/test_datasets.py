@@ -20,10 +20,10 @@ import pytest
 from sklearn.datasets import load_digits
 
 from neurosim import catalog, files
-from neurosim.camera import EventCamera
+from neurosim.data.camera import EventCamera
+from neurosim.data.download import DownloadSource
 from neurosim.datasets import digits, nmnist, shd
 from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, NeurosimWriteError
-from neurosim.fetch import Source
 from neurosim.spikes import Recordings, Spikes
 
 
@@ -298,7 +298,7 @@ class TestNMNIST:
             data = archive.read_bytes()
             checksum = "md5:" + hashlib.md5(data).hexdigest()
             name = f"{split.lower()}.zip"
-            sources.append(Source("https://0.0.0.0/x", name, checksum, split, files=1))
+            sources.append(DownloadSource("https://0.0.0.0/x", name, checksum, split, files=1))
             # As if downloaded by hand: nothing is asked of any network.
             (tmp_path / "goal").mkdir(exist_ok=True)
             (tmp_path / "goal" / name).write_bytes(data)

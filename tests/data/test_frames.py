@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from neurosim import Spikes, files
+from neurosim.data.frames import to_frames, to_voxel_grid
 from neurosim.errors import NeurosimInputError
-from neurosim.frames import to_frames, to_voxel_grid
 from neurosim.kernels import frames as kernel
 from neurosim.spikes import Recordings
 
@@ -54,7 +54,7 @@ def dense_nan(monkeypatch: pytest.MonkeyPatch) -> None:
             array.fill(np.nan if array.dtype.kind == "f" else 77)
         return array
 
-    monkeypatch.setattr("neurosim.frames.np.empty", filled)
+    monkeypatch.setattr("neurosim.data.frames.np.empty", filled)
 
 
 @pytest.mark.parametrize("bins", [1, 3, 10])
@@ -145,7 +145,7 @@ def test_a_voxel_grid_shares_each_event() -> None:
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_results_do_not_depend_on_threads(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for grain in ("FRAME_EVENTS", "VOXEL_EVENTS"):
-        monkeypatch.setattr(f"neurosim.frames.{grain}", 100)
+        monkeypatch.setattr(f"neurosim.data.frames.{grain}", 100)
     many = Recordings.collect([made(50 + i, i) for i in range(70)])
     for way in ({"bins": 6}, {"window": 0.02}, {"count": 9}):
         assert np.array_equal(to_frames(many, threads=threads, **way), to_frames(many, threads=1, **way))

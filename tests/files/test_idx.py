@@ -177,11 +177,11 @@ def test_fetch_leaves_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with gzip.GzipFile(fileobj=data, mode="wb") as packed:
         packed.write(files.write_idx(np.zeros(3, np.uint8)))
 
-    def download(source: object, folder: Path, *_: object) -> Path:
+    def fetch_file(source: object, folder: Path, *_: object, quiet: bool) -> Path:
         (folder / "a.gz").write_bytes(data.getvalue())
         return folder / "a.gz"
 
-    monkeypatch.setattr("neurosim.fetch.download", download)
+    monkeypatch.setattr("neurosim.data.download.fetch_file", fetch_file)
     mnist.fetch(tmp_path)
     assert files.read_idx(tmp_path / mnist.FILES["test"][1]).tolist() == [0, 0, 0]
 

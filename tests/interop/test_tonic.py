@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from neurosim import Spikes, files
+from neurosim.data.frames import to_frames
 from neurosim.errors import NeurosimInputError
-from neurosim.frames import to_frames
 from neurosim.interop import tonic as ours
 from neurosim.spikes import Recordings
 

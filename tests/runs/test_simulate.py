@@ -20,8 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurosim import files, report, runs
-from neurosim.catalog import Dataset
 from neurosim.cli import main
+from neurosim.data.catalog import Dataset
 from neurosim.errors import NeurosimInputError
 from neurosim.liquid.readout import TrainedReadout
 from neurosim.runs import config

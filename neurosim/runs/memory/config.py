@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ... import catalog
+from ...data import catalog
 from ...engine.compile.network import free_memory
 from ...errors import NeurosimInputError
 from ...macrocolumn import Macrocolumn, Selection

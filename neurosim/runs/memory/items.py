@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import catalog
+from ...data import catalog
 from ...errors import NeurosimInputError, require
 from ...sdr import SDR
 from ...sdr.expansion import ExpansionEncoder

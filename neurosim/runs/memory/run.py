@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import catalog, files, measure
+from ... import files, measure
+from ...data import catalog
 from ...errors import NeurosimInputError
 from ...macrocolumn import Batch
 from ..config import sources_of

@@ -1,8 +1,8 @@
 """The datasets neurosim knows: what each is, where its files lie, and how to load them.
 
 A dataset is one file in `neurosim/datasets` with `INFO`, a `Dataset`, and `load(split, root) -> Recordings`; the folder
-is scanned, so there is no list to edit. It also has `verify(root, quiet) -> Findings`, and where its files can be
-computed `make(root, ...)`, where they can be downloaded `fetch(root, quiet)`.
+is scanned, so there is no list to edit. It also has `verify(root, quiet=quiet) -> Findings`, and where its files can be
+computed `make(root, ...)`, where they can be downloaded `fetch(root, quiet=quiet)`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from .errors import NeurosimInputError, NeurosimMissingError, lookup, require
-from .fetch import Source, digest
-from .spikes import Recordings
+from ..errors import NeurosimInputError, NeurosimMissingError, lookup, require
+from ..spikes import Recordings
+from .download import DownloadSource, digest
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Dataset:
     about: str
     recordings: Mapping[str, int] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
-    sources: tuple[Source, ...] = ()
+    sources: tuple[DownloadSource, ...] = ()
     made: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
@@ -80,7 +80,7 @@ class Findings:
 @functools.cache
 def modules() -> Mapping[str, ModuleType]:
     """The module of every dataset, by the dataset's name."""
-    package = importlib.import_module(f"{__package__}.datasets")
+    package = importlib.import_module("neurosim.datasets")
     found = [importlib.import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__)]
     return {module.INFO.name: module for module in sorted(found, key=lambda module: module.INFO.name)}
 
@@ -162,7 +162,7 @@ def load(name: str, split: str, root: Path | str | None = None) -> Recordings:
     return loader(split, find_root(found.INFO, root))
 
 
-def verify(name: str, root: Path | str | None = None, quiet: bool = False) -> Findings:
+def verify(name: str, root: Path | str | None = None, *, quiet: bool = False) -> Findings:
     """Decode every file of a dataset, and check what is known of their number and bytes.
 
     Raises:
@@ -171,8 +171,8 @@ def verify(name: str, root: Path | str | None = None, quiet: bool = False) -> Fi
     """
     found = module(name)
     folder = find_root(found.INFO, root)
-    check_files: Callable[[Path, bool], Findings] = found.verify
-    findings = check_files(folder, quiet)
+    check_files: Callable[..., Findings] = found.verify
+    findings = check_files(folder, quiet=quiet)
     archives = [source for source in found.INFO.sources if (folder / source.file).is_file()]
     wrong = [
         f"{folder / source.file}: its checksum is not {source.checksum}; remove it and fetch it again"

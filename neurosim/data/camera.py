@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import require
-from .spikes import Spikes
+from ..errors import require
+from ..spikes import Spikes
 
 MICROSECOND = 1e-6
 # The sensor's fixed pattern is one more random stream, beside one for each recording.
@@ -73,7 +73,7 @@ class EventCamera:
         Raises:
             NeurosimInputError: the film is not three-dimensional, or not finite and within +-100; step <= 0.
         """
-        from .kernels import camera as kernel
+        from ..kernels import camera as kernel
 
         film = np.ascontiguousarray(film, np.float64)
         rule = "must be [frames >= 2, height >= 1, width >= 1]"

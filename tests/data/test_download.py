@@ -20,14 +20,14 @@ from urllib.request import Request
 import numpy as np
 import pytest
 
-from neurosim import fetch
+from neurosim.data import download
+from neurosim.data.download import DownloadSource, RetryPolicy, fetch_file, install, may_follow
 from neurosim.errors import NeurosimError, NeurosimWriteError
-from neurosim.fetch import Patience, Source, download, install, may_follow
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 MD5 = "md5:" + hashlib.md5(CONTENT).hexdigest()
 SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
-HASTE = Patience(attempts=3, pause=0.0, timeout=1.0)
+HASTE = RetryPolicy(attempts=3, pause=0.0, timeout=1.0)
 
 
 class Server(ThreadingHTTPServer):
@@ -155,13 +155,13 @@ def server() -> Iterator[Server]:
         running.shutdown()
 
 
-def get(server: Server, path: str, folder: Path, checksum: str = SHA256, patience: Patience = HASTE) -> Path:
-    return download(Source(f"{server.url}/{path}", "data.bin", checksum, "data"), folder, patience, quiet=True)
+def get(server: Server, path: str, folder: Path, checksum: str = SHA256, retries: RetryPolicy = HASTE) -> Path:
+    return fetch_file(DownloadSource(f"{server.url}/{path}", "data.bin", checksum, "data"), folder, retries, quiet=True)
 
 
-def failure(server: Server, path: str, folder: Path, patience: Patience = HASTE) -> str:
+def failure(server: Server, path: str, folder: Path, retries: RetryPolicy = HASTE) -> str:
     with pytest.raises(NeurosimError) as error:
-        get(server, path, folder, patience=patience)
+        get(server, path, folder, retries=retries)
     assert error.value.exit_code == 1
     text = str(error.value)
     assert "\n" not in text and f"put it at {folder / 'data.bin'}, and run this again" in text
@@ -217,7 +217,7 @@ def test_a_stale_part_costs_one_more_try(server: Server, tmp_path: Path, stale: 
 def test_a_part_that_was_not_asked_for_is_refused(server: Server, tmp_path: Path) -> None:
     (tmp_path / "data.bin.part").write_bytes(CONTENT[:100])
     text = failure(server, "wrong-part", tmp_path)
-    assert "the server sent a part that was not asked for (bytes 5-299999/300000)" in text
+    assert "the server sent a part that was not requested (bytes 5-299999/300000)" in text
 
 
 def test_wrong_bytes_never_get_the_name(server: Server, tmp_path: Path) -> None:
@@ -258,9 +258,9 @@ def test_may_follow(old: str, new: str, allowed: bool) -> None:
 
 
 def test_the_opener_asks_may_follow() -> None:
-    handler, headers = fetch._NeverDown(), Message()
+    handler, headers = download._NoDowngrade(), Message()
     arguments = (io.BytesIO(), 302, "Found", headers)
-    with pytest.raises(fetch._Final, match=r"redirects to http://b\.org/x, a weaker connection; refused"):
+    with pytest.raises(download._Permanent, match=r"redirects to http://b\.org/x, a weaker connection; refused"):
         handler.redirect_request(Request("https://a.org/x"), *arguments, "http://b.org/x")
     followed = handler.redirect_request(Request("https://a.org/x"), *arguments, "https://b.org/x")
     assert followed is not None and followed.full_url == "https://b.org/x"
@@ -269,7 +269,7 @@ def test_the_opener_asks_may_follow() -> None:
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/x", "file:///etc/hostname", "data:,x", "x"])
 def test_only_http_is_asked(tmp_path: Path, url: str) -> None:
     with pytest.raises(NeurosimError, match="is neither http nor https"):
-        download(Source(url, "data.bin", SHA256, "data"), tmp_path, HASTE, quiet=True)
+        fetch_file(DownloadSource(url, "data.bin", SHA256, "data"), tmp_path, HASTE, quiet=True)
 
 
 def test_answers_that_may_change_are_tried_again(server: Server, tmp_path: Path) -> None:
@@ -286,22 +286,22 @@ def test_answers_that_will_not_change_are_not(server: Server, tmp_path: Path) ->
 
 def test_waiting_grows_and_is_bounded(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(fetch.time, "sleep", waits.append)
-    failure(server, "always-busy", tmp_path, Patience(attempts=9, pause=0.5))
+    monkeypatch.setattr(download.time, "sleep", waits.append)
+    failure(server, "always-busy", tmp_path, RetryPolicy(attempts=9, pause=0.5))
     assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30]
 
 
 def test_silence_and_garbage_end(server: Server, tmp_path: Path) -> None:
-    patience = Patience(attempts=2, pause=0.0, timeout=0.1)
-    assert "could not be reached (timed out) (2 tries)" in failure(server, "silent", tmp_path, patience)
-    assert "could not be reached (" in failure(server, "garbage", tmp_path, patience)
+    retries = RetryPolicy(attempts=2, pause=0.0, timeout=0.1)
+    assert "could not be reached (timed out) (2 tries)" in failure(server, "silent", tmp_path, retries)
+    assert "could not be reached (" in failure(server, "garbage", tmp_path, retries)
 
 
 def test_no_network_is_one_line(tmp_path: Path) -> None:
     with Server() as gone:
         url = gone.url
     with pytest.raises(NeurosimError) as error:
-        download(Source(f"{url}/whole", "data.bin", SHA256, "data"), tmp_path, HASTE, quiet=True)
+        fetch_file(DownloadSource(f"{url}/whole", "data.bin", SHA256, "data"), tmp_path, HASTE, quiet=True)
     assert str(error.value) == (
         f"{url}/whole: could not be reached ([Errno {errno.ECONNREFUSED}] Connection refused) (3 tries); "
         f"get data.bin by other means, put it at {tmp_path / 'data.bin'}, and run this again"
@@ -310,7 +310,7 @@ def test_no_network_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["huge", "endless"])
 def test_more_bytes_than_allowed_are_refused(server: Server, tmp_path: Path, path: str) -> None:
-    text = failure(server, path, tmp_path, Patience(attempts=2, pause=0.0, timeout=1.0, largest=1_000_000))
+    text = failure(server, path, tmp_path, RetryPolicy(attempts=2, pause=0.0, timeout=1.0, max_bytes=1_000_000))
     assert "is larger than the 1000000 bytes allowed" in text
     assert (tmp_path / "data.bin.part").stat().st_size == 0
 
@@ -329,7 +329,7 @@ def test_a_full_disk_keeps_what_arrived(server: Server, tmp_path: Path, monkeypa
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr(fetch.os, "replace", full)
+        patched.setattr(download.os, "replace", full)
         with pytest.raises(NeurosimWriteError, match=r"data\.bin\.part: could not be written \(No space left"):
             get(server, "whole", tmp_path)
     assert (tmp_path / "data.bin.part").read_bytes() == CONTENT
@@ -339,7 +339,7 @@ def test_a_full_disk_keeps_what_arrived(server: Server, tmp_path: Path, monkeypa
 
 
 @pytest.fixture
-def archive(server: Server) -> Source:
+def archive(server: Server) -> DownloadSource:
     """A zip of Train/0/a.bin, Train/1/b.bin and something else, served."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as zipped:
@@ -348,14 +348,14 @@ def archive(server: Server) -> Source:
         zipped.writestr("Train/.DS_Store", b"not a recording")
     server.content = buffer.getvalue()
     checksum = "md5:" + hashlib.md5(server.content).hexdigest()
-    return Source(f"{server.url}/whole", "train.zip", checksum, "Train", files=2, suffix=".bin")
+    return DownloadSource(f"{server.url}/whole", "train.zip", checksum, "Train", files=2, suffix=".bin")
 
 
 def unpack(path: Path, folder: Path) -> None:
     shutil.unpack_archive(path, folder, "zip")
 
 
-def test_install_leaves_what_the_archive_holds(server: Server, archive: Source, tmp_path: Path) -> None:
+def test_install_leaves_what_the_archive_holds(server: Server, archive: DownloadSource, tmp_path: Path) -> None:
     assert install([archive], tmp_path, unpack, HASTE, quiet=True) == [tmp_path / "Train"]
     assert (tmp_path / "Train/1/b.bin").read_bytes() == b"second"
     assert [path.name for path in tmp_path.iterdir()] == ["Train"]
@@ -364,7 +364,7 @@ def test_install_leaves_what_the_archive_holds(server: Server, archive: Source, 
 
 
 def test_install_takes_an_archive_put_there_by_hand_and_leaves_it(
-    server: Server, archive: Source, tmp_path: Path
+    server: Server, archive: DownloadSource, tmp_path: Path
 ) -> None:
     (tmp_path / "train.zip").write_bytes(server.content)
     install([archive], tmp_path, unpack, HASTE, quiet=True)
@@ -372,14 +372,14 @@ def test_install_takes_an_archive_put_there_by_hand_and_leaves_it(
     assert server.asked == []
 
 
-def test_install_counts_files_before_anything_moves(archive: Source, tmp_path: Path) -> None:
-    fewer = Source(archive.url, archive.file, archive.checksum, archive.holds, files=3, suffix=".bin")
+def test_install_counts_files_before_anything_moves(archive: DownloadSource, tmp_path: Path) -> None:
+    fewer = DownloadSource(archive.url, archive.file, archive.checksum, archive.holds, files=3, suffix=".bin")
     with pytest.raises(NeurosimError, match=r"train\.zip: holds 2 files in Train, not 3; remove it and fetch again"):
         install([fewer], tmp_path, unpack, HASTE, quiet=True)
     assert [path.name for path in tmp_path.iterdir()] == ["train.zip"]
 
 
-def test_install_leaves_nothing_of_a_failed_unpacking(archive: Source, tmp_path: Path) -> None:
+def test_install_leaves_nothing_of_a_failed_unpacking(archive: DownloadSource, tmp_path: Path) -> None:
     def break_off(path: Path, folder: Path) -> None:
         unpack(path, folder)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -394,22 +394,22 @@ def test_what_a_killed_process_left_goes_after_a_day(tmp_path: Path) -> None:
     for folder in (old, young):
         (folder / "Train").mkdir(parents=True)
     os.utime(old, (0, 0))
-    with fetch.scratch(tmp_path / "goal") as folder:
+    with download.scratch(tmp_path / "goal") as folder:
         assert folder.parent == tmp_path
     assert list(tmp_path.iterdir()) == [young]
 
 
 def test_progress_goes_to_stderr(server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    source = Source(f"{server.url}/whole", "data.bin", SHA256, "data")
-    download(source, tmp_path, HASTE)
+    source = DownloadSource(f"{server.url}/whole", "data.bin", SHA256, "data")
+    fetch_file(source, tmp_path, HASTE)
     assert capfd.readouterr().out == ""
 
 
 def test_patience_is_checked() -> None:
-    with pytest.raises(NeurosimError, match=r"Patience\.attempts: must be >= 1 \(got 0\)"):
-        Patience(attempts=0)
+    with pytest.raises(NeurosimError, match=r"RetryPolicy\.attempts: must be >= 1 \(got 0\)"):
+        RetryPolicy(attempts=0)
 
 
 def test_http_client_failures_are_network_failures() -> None:
-    with pytest.raises(fetch._Passing, match="could not be reached"), fetch._network():
+    with pytest.raises(download._Retryable, match="could not be reached"), download._network():
         raise http.client.IncompleteRead(b"", 5)

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import require
-from .kernels import frames as kernel
-from .kernels.parallel import spread
-from .spikes import Recordings, Spikes
+from ..errors import require
+from ..kernels import frames as kernel
+from ..kernels.parallel import spread
+from ..spikes import Recordings, Spikes
 
 MICROSECONDS = 1e6
 # Events worth a thread of their own: starting one takes 0.1 ms.
