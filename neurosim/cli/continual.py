@@ -98,11 +98,11 @@ def run(
 def compare(options: Options, runs: tuple[Path, ...]) -> Answer:
     """Compare the learners of RUNS: a table, and a folder with a page and pictures."""
     from ..report import write
-    from ..report.continual import pictures
+    from ..report.continual import write_pictures
     from ..runs import continual
 
     command = ["neurosim", *sys.argv[1:]]
-    return _answer(continual.compare(runs, options.out, command, options.say, [write, pictures]))
+    return _answer(continual.compare(runs, options.out, command, options.say, [write, write_pictures]))
 
 
 @group.command("list", short_help="List streams, sources of items, and learners.")

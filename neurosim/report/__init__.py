@@ -1,6 +1,6 @@
 """One self-contained HTML page of a run: what went in, what came out, what it cost, where it came from.
 
-`page`, `plots`, `pixels` and `parts` are the pieces; a new kind of run adds one file like `simulate`.
+`page` renders templates; `charts`, `pixels`, `recordings`, `sections` and `numbers` are the parts.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from pathlib import Path
 from .. import files
 from ..errors import NeurosimMissingError, require
 from . import continual, convert, memory, simulate, train
-from .parts import table_of
+from .sections import table_of
 
 PAGE = "report.html"
 # By what the manifest calls the kind of run.
 RENDER = {
-    "continual": continual.render,
-    "convert": convert.render,
-    "memory": memory.render,
-    "train": train.render,
+    "continual": continual.render_page,
+    "convert": convert.render_page,
+    "memory": memory.render_page,
+    "train": train.render_page,
 }
 
 
@@ -37,10 +37,8 @@ def write(run_folder: Path | str) -> Path:
     manifest, metrics = (table_of(_json(run / name)) for name in ("manifest.json", "metrics.json"))
     if not manifest and not metrics:
         raise NeurosimMissingError(f"{run}: holds no run (no manifest.json, no metrics.json); run 'neurosim simulate'")
-    config = run / "config.toml"
-    words = config.read_text("utf-8", errors="replace") if config.is_file() else None
-    render = RENDER.get(str(manifest.get("kind", metrics.get("kind"))), simulate.render)
-    files.write_text(run / PAGE, render(run, manifest, metrics, words))
+    render = RENDER.get(str(manifest.get("kind", metrics.get("kind"))), simulate.render_page)
+    files.write_text(run / PAGE, render(run, manifest, metrics))
     return run / PAGE
 
 

@@ -1,26 +1,34 @@
-"""Charts of one figure against another: curves, dots, histograms of groups; on a page, or as a picture of their own."""
+"""Charts as inline SVG that takes its colours from the page, so light and dark both fit. Sizes in SVG units (px)."""
 
 from __future__ import annotations
 
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from .. import files
-from .html import Child, Html, el
-from .numbers import plain, si
-from .page import STYLE
-from .plots import HEIGHT, LEFT, RIGHT, WIDTH, Box, label, nice, rule, svg
+from .numbers import number, plain, si
+from .png import data_uri
+from .svg import WIDTH, Box, dot, element, label, nice, picture, rect, rule, time_unit
 
-TOP, FOOT, ROW = 24.0, 40.0, 15.0
+STYLE = Path(__file__).with_name("templates") / "page.css"
+HEIGHT = 210.0
+WIDE = 960.0  # a chart that has the page's width to itself
+LEFT, RIGHT, TOP, FOOT = 46.0, 8.0, 24.0, 40.0
+KEY_LINE = 15.0
 BINS = 30
-SAME = 24.0  # px between the labels of two ticks, at least
+MIN_GAP = 24.0  # px between the labels of two ticks
+MANY_DOTS = 60  # from here on dots are small and half transparent
 PALETTE = ("var(--accent)", "var(--on)", "var(--spike)", "var(--good)", "var(--bad)", "var(--off)")
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -28,25 +36,46 @@ class Curve:
     """A series of a chart.
 
     Attributes:
-        name: in the key; empty leaves it out.
+        name: its entry in the key; empty leaves it out.
         x, y: [n] its points.
         colour: CSS.
-        kind: "line", "dashed" or "dots".
+        kind: "line", "dashed", "dots", or "soft": a thin line behind the others.
     """
 
     name: str
-    x: NDArray[np.float64]
-    y: NDArray[np.float64]
+    x: Floats
+    y: Floats
     colour: str = PALETTE[0]
     kind: str = "line"
 
 
 @dataclass(frozen=True)
 class Group:
-    """One of the groups of a histogram."""
+    """The values of one group of a histogram; a group without a name has no entry in the key."""
 
     name: str
-    values: NDArray[np.float64]
+    values: Floats
+    colour: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture of `strips`: its title, pixels, height, and a note at its right."""
+
+    name: str
+    pixels: NDArray[np.uint8]
+    height: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A row of `ranges`: from `low` to `high`, a dot where they are equal."""
+
+    name: str
+    low: float
+    high: float
+    words: str
     colour: str
 
 
@@ -56,69 +85,166 @@ def curves(
     y_name: str,
     words: str,
     *,
+    x: tuple[float, float] | None = None,
     y: tuple[float, float] | None = None,
     log_x: bool = False,
     log_y: bool = False,
-) -> Html:
-    """Series on common axes. Points that are not finite, or not positive on a logarithmic axis, are left out.
+    width: float = WIDTH,
+) -> Markup:
+    """Return a chart of series on common axes.
+
+    Points that are not finite, or not positive on a logarithmic axis, are left out.
 
     Args:
         words: read out in place of the picture.
-        y: range of the vertical axis; None fits the points, from 0 where it is not logarithmic.
+        x, y: range of an axis; None fits the points, the vertical one from 0 on where it is linear.
     """
     placed = [_placed(curve, log_x, log_y) for curve in series]
-    every = np.concatenate([np.stack(p, axis=1) for p in placed]) if placed else np.empty((0, 2))
-    across = _range(every[:, 0], log_x)
-    down = (y[0], y[1]) if y is not None and not log_y else _range(every[:, 1], log_y, zero=True)
-    keyed = [curve for curve in series if curve.name]
-    lines = _key_lines(keyed)
-    top = TOP + ROW * len(lines)
-    box = Box(LEFT, top, WIDTH - LEFT - RIGHT, HEIGHT - TOP - FOOT, across, down)
-    parts: list[Child] = [_down(box, y_name, log_y), _across(box, x_name, log_x), _key(lines, top)]
-    for curve, (xs, ys) in zip(series, placed, strict=True):
-        parts.append(_drawn(curve, box, xs, ys))
-    return svg(box.top + box.height + FOOT, words, parts)
+    points = np.concatenate([np.stack(p, axis=1) for p in placed]) if placed else np.empty((0, 2))
+    across = x or _range(points[:, 0])
+    down = y if y is not None and not log_y else _range(points[:, 1], log=log_y, from_zero=True)
+    box, key = _frame([(c.name, c.colour, c.kind) for c in series], across, down, width)
+    parts = [*_axes(box, x_name, y_name, log_x=log_x, log_y=log_y), *key]
+    for curve, (xs, ys) in sorted(zip(series, placed, strict=True), key=lambda pair: pair[0].kind != "soft"):
+        parts += _drawn(curve, box, xs, ys)
+    return picture(box.foot + FOOT, words, parts, width=width)
 
 
-def histograms(groups: Sequence[Group], x_name: str, words: str, x: tuple[float, float] = (0.0, 1.0)) -> Html:
-    """The share of each group's values in each of 30 equal bins of `x`, groups over one another, half transparent."""
-    low, high = x
-    shares = [np.histogram(g.values, bins=BINS, range=x)[0] / max(len(g.values), 1) for g in groups]
-    most = max((float(s.max(initial=0.0)) for s in shares), default=0.0) or 1.0
-    lines = _key_lines([Curve(g.name, np.empty(0), np.empty(0), g.colour, "box") for g in groups])
-    top = TOP + ROW * len(lines)
-    box = Box(LEFT, top, WIDTH - LEFT - RIGHT, HEIGHT - TOP - FOOT, x, (0.0, most * 1.05))
-    foot, width = box.top + box.height, box.width / BINS
-    parts: list[Child] = [_down(box, "share of the group", False), _across(box, x_name, False), _key(lines, top)]
-    for group, share in zip(groups, shares, strict=True):
-        for k, value in enumerate(share):
+def over_time(
+    series: Sequence[Curve],
+    duration: float,
+    y_name: str,
+    words: str,
+    *,
+    y: tuple[float, float] | None = None,
+    width: float = WIDTH,
+) -> Markup:
+    """Return curves over time (x in seconds) from 0 to `duration`."""
+    factor, x_name = time_unit(duration or 1.0)
+    scaled = [Curve(c.name, factor * c.x, c.y, c.colour, c.kind) for c in series]
+    return curves(scaled, x_name, y_name, words, x=(0.0, factor * (duration or 1.0)), y=y, width=width)
+
+
+def histograms(
+    groups: Sequence[Group],
+    x_name: str,
+    words: str,
+    *,
+    x: tuple[float, float] | None = (0.0, 1.0),
+    counted: str | None = None,
+) -> Markup:
+    """Return the histograms of groups over one another, half transparent, in 30 equal bins of `x`.
+
+    Args:
+        x: range of the axis; None is from 0 to the largest value.
+        counted: name of the vertical axis if it shows counts; None shows the share of each group.
+    """
+    low, high = x or (0.0, max((float(g.values.max(initial=0.0)) for g in groups), default=0.0) or 1.0)
+    counts = [np.histogram(g.values, bins=BINS, range=(low, high))[0] for g in groups]
+    heights = counts if counted else [c / max(len(g.values), 1) for c, g in zip(counts, groups, strict=True)]
+    top = max((float(h.max(initial=0.0)) for h in heights), default=0.0) or 1.0
+    box, key = _frame([(g.name, g.colour, "box") for g in groups], (low, high), (0.0, top * 1.05), WIDTH)
+    parts = [*_axes(box, x_name, counted or "share of the group"), *key]
+    opacity = "" if len(groups) == 1 else ";opacity:.6"
+    for group, values in zip(groups, heights, strict=True):
+        for k, value in enumerate(values):
             if value:
                 y = box.down(float(value))
-                at = {"x": round(box.across(low + (high - low) * k / BINS) + 0.5, 2), "y": y}
-                size = {"width": round(width - 1, 2), "height": round(foot - y, 2)}
-                parts.append(el("rect", {**at, **size, "style": f"fill:{group.colour};opacity:.6"}))
-    return svg(foot + FOOT, words, parts)
+                at = box.across(low + (high - low) * k / BINS) + 0.5
+                style = f"fill:{group.colour}{opacity}"
+                parts.append(rect(at, y, box.width / BINS - 1, box.foot - y, style, radius=1.5))
+    return picture(box.foot + FOOT, words, parts)
 
 
-def write_picture(path: str | os.PathLike[str], chart: Html) -> None:
-    """Replace `path` by a chart as an SVG file of its own, in the colours of the page in light.
+def strips(panels: Sequence[Panel], duration: float, words: str, *, width: float = WIDTH) -> Markup:
+    """Return pictures one above the other on one time axis: rasters, channels."""
+    parts: list[Markup] = []
+    top, gap, inside = 16.0, 26.0, width - RIGHT
+    factor, name = time_unit(duration or 1.0)
+    span = (0.0, factor * (duration or 1.0))
+    for panel in panels:
+        box = Box(0, top, inside, panel.height, span, (0.0, 1.0))
+        size = {"x": 0, "y": top, "width": inside, "height": panel.height, "preserveAspectRatio": "none"}
+        parts += [
+            label(0, top - 5, panel.name, "start", "title"),
+            label(inside, top - 5, panel.note, "end"),
+            *(rule(box.across(t), top, box.across(t), box.foot) for t in nice(*span)),
+            element("image", **size, href=data_uri(panel.pixels)),
+        ]
+        top += panel.height + gap
+    foot = top - gap + 3
+    parts += _x_axis(Box(0, foot - 1, inside, 1, span, (0, 1)), name)
+    return picture(foot + FOOT, words, parts, width=width)
+
+
+def ranges(bars: Sequence[Bar], tick: Callable[[float], str], words: str) -> Markup:
+    """Return rows on a logarithmic axis: a dot each, or a bar where there is a range. All ends must be positive."""
+    low = math.floor(math.log10(min(b.low for b in bars)) - 0.2)
+    high = max(math.ceil(math.log10(max(b.high for b in bars)) + 0.2), low + 1)
+    row = 44.0
+    box = Box(6, 6.0, WIDTH - 12, row * len(bars), (low, high), (0, 1))
+    parts: list[Markup] = []
+    every = max(1, math.ceil((high - low) / 6))
+    for decade in range(low, high + 1):
+        x = box.across(decade)
+        parts.append(rule(x, box.top, x, box.foot))
+        if (decade - low) % every == 0:
+            anchor = "start" if decade == low else "end" if decade == high else "middle"
+            parts.append(label(x, box.foot + 17, tick(10.0**decade), anchor))
+    for k, bar in enumerate(bars):
+        y = box.top + row * k
+        a, b = box.across(math.log10(bar.low)), box.across(math.log10(bar.high))
+        parts += [
+            label(box.left, y + 14, bar.name, "start", "title"),
+            label(box.right, y + 14, bar.words, "end"),
+            rule(box.left, y + 29, round((a + b) / 2, 2), y + 29),
+            rect(a - 6, y + 23, b - a + 12, 12, f"fill:{bar.colour}", radius=6),
+        ]
+    return picture(box.foot + 24, words, parts)
+
+
+def interval(value: float, low: float, high: float, reference: float | None, words: str) -> Markup:
+    """Return a figure between 0 and 1 with its confidence interval, and a mark at the reference (chance)."""
+    box = Box(2, 6.0, 216, 6, (0.0, 1.0), (0.0, 1.0))
+    length = max(box.across(high) - box.across(low), 2)
+    parts = [
+        rect(box.left, box.top, box.width, box.height, "fill:var(--line)", radius=3),
+        rect(box.across(low), box.top, length, box.height, "fill:var(--accent);opacity:.4", radius=3),
+        dot(box.across(value), box.top + 3, 5, "fill:var(--accent)"),
+    ]
+    if reference is not None:
+        x = box.across(reference)
+        parts.append(element("line", x1=x, x2=x, y1=1, y2=17, style="stroke:var(--soft);stroke-width:2"))
+    return picture(18, words, parts, width=220)
+
+
+def write_picture(path: str | os.PathLike[str], chart: str) -> None:
+    """Replace `path` by a chart as an SVG file of its own, in the light colours of the page.
 
     Raises:
-        NeurosimWriteError: as `files.replacing`.
+        NeurosimWriteError: the file cannot be written.
     """
     found = re.search(r":root \{(.*?)\}", STYLE.read_text("utf-8"), re.DOTALL)
     colours = found.group(1).replace("color-scheme: light dark;", "") if found else ""
     style = (
-        f":root {{{' '.join(colours.split())} font-family: system-ui, 'Liberation Sans', sans-serif; "
-        "background: var(--paper) } text { font-size: 11.5px; fill: var(--soft) } "
-        ".title { fill: var(--ink); font-weight: 600 } "
+        f"svg {{ {colours} background: var(--paper); }}"
+        "text { font: 11.5px system-ui, sans-serif; fill: var(--soft) }"
         ".grid { stroke: var(--line) } .axis { stroke: var(--faint) }"
     )
     start = chart.index(">") + 1
     head = chart[:start].replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg" width="920"', 1)
-    # Room around it, for the last labels of the axes stand half outside.
+    # Room around it: the last labels of the axes stand half outside.
     head = re.sub(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', _padded, head)
     files.write_text(path, f"{head}<style>{style}</style>{chart[start:]}\n")
+
+
+def column(rows: Iterable[Mapping[str, object]], key: str) -> Floats:
+    """Return [rows] the numbers of a column, NaN where there is none."""
+    values = [number(row.get(key)) for row in rows]
+    return np.array([math.nan if value is None else value for value in values], np.float64)
+
+
+# --- axes, keys and lines
 
 
 def _padded(size: re.Match[str]) -> str:
@@ -126,61 +252,95 @@ def _padded(size: re.Match[str]) -> str:
     return f'viewBox="-10 -8 {width + 20:g} {height + 14:g}"'
 
 
-def _placed(curve: Curve, log_x: bool, log_y: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The points of a curve on their axes, logarithms where those are logarithmic."""
+def _placed(curve: Curve, log_x: bool, log_y: bool) -> tuple[Floats, Floats]:
+    """Return the points of a curve on their axes, logarithms where those are logarithmic."""
     x, y = (np.asarray(values, np.float64) for values in (curve.x, curve.y))
     good = np.isfinite(x) & np.isfinite(y) & ((x > 0) | (not log_x)) & ((y > 0) | (not log_y))
     x, y = x[good], y[good]
     return np.log10(x) if log_x else x, np.log10(y) if log_y else y
 
 
-def _range(values: NDArray[np.float64], log: bool, zero: bool = False) -> tuple[float, float]:
-    """What an axis shows: all values; whole decades where it is logarithmic and counts; never nothing."""
+def _range(values: Floats, *, log: bool = False, from_zero: bool = False) -> tuple[float, float]:
+    """Return the range of an axis that shows all values; never an empty one."""
     if not values.size:
         return 0.0, 1.0
     low, high = float(values.min()), float(values.max())
-    if zero and log:
+    if from_zero and log:  # whole decades
         low, high = math.floor(low), math.ceil(high)
-    elif zero:
+    elif from_zero:
         low, high = min(low, 0.0), high * 1.05
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
-def _drawn(curve: Curve, box: Box, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> Child:
+def _frame(
+    keys: Sequence[tuple[str, str, str]], x: tuple[float, float], y: tuple[float, float], width: float
+) -> tuple[Box, list[Markup]]:
+    """Return the inside of a chart, and the key above it, from the (name, colour, kind) of each series."""
+    lines: list[list[tuple[float, tuple[str, str, str]]]] = []
+    at = width
+    for key in keys:
+        if key[0]:
+            length = 36 + 6.4 * len(key[0])
+            if at + length > width:
+                lines.append([])
+                at = LEFT
+            lines[-1].append((at, key))
+            at += length
+    top = TOP + KEY_LINE * len(lines)
+    parts: list[Markup] = []
+    for k, line in enumerate(lines):
+        middle = top - KEY_LINE * (len(lines) - k) + 1
+        for left, (name, colour, kind) in line:
+            parts += [_mark(colour, kind, left, middle), label(left + 22, middle + 4, name)]
+    return Box(LEFT, top, width - LEFT - RIGHT, HEIGHT - TOP - FOOT, x, y), parts
+
+
+def _mark(colour: str, kind: str, x: float, y: float) -> Markup:
+    if kind == "dots":
+        return dot(x + 9, y, 3.2, f"fill:{colour}")
+    if kind == "box":
+        return rect(x + 4, y - 5, 10, 10, f"fill:{colour};opacity:.6")
+    return element("line", x1=x, x2=x + 18, y1=y, y2=y, style=_stroke(colour, kind))
+
+
+def _stroke(colour: str, kind: str) -> str:
+    dash = ";stroke-dasharray:5 4" if kind == "dashed" else ""
+    soft = ";opacity:.35" if kind == "soft" else ""
+    return f"fill:none;stroke:{colour};stroke-width:{1 if soft else 2};stroke-linejoin:round{dash}{soft}"
+
+
+def _drawn(curve: Curve, box: Box, xs: Floats, ys: Floats) -> list[Markup]:
     points = [(box.across(float(x)), box.down(float(y))) for x, y in zip(xs, ys, strict=True)]
     if curve.kind == "dots":
-        radius = 3.2 if len(points) <= 60 else 1.6
-        style = f"fill:{curve.colour}" + ("" if len(points) <= 60 else ";opacity:.5")
-        return [el("circle", {"cx": x, "cy": y, "r": radius, "style": style}) for x, y in points]
-    dash = ";stroke-dasharray:5 4" if curve.kind == "dashed" else ""
-    style = f"fill:none;stroke:{curve.colour};stroke-width:2;stroke-linejoin:round{dash}"
-    return el("polyline", {"points": " ".join(f"{x},{y}" for x, y in points), "style": style})
+        few = len(points) <= MANY_DOTS
+        style = f"fill:{curve.colour}" + ("" if few else ";opacity:.5")
+        return [dot(x, y, 3.2 if few else 1.6, style) for x, y in points]
+    places = " ".join(f"{x},{y}" for x, y in points)
+    return [element("polyline", points=places, style=_stroke(curve.colour, curve.kind))]
 
 
-def _down(box: Box, name: str, log: bool) -> list[Html]:
-    """Horizontal grid lines with their values, and what they count."""
-    parts = [label(0, 12, name)]
-    for value, words in _ticks(box.y, log, 4):
+def _axes(box: Box, x_name: str, y_name: str, *, log_x: bool = False, log_y: bool = False) -> list[Markup]:
+    parts = [label(0, 12, y_name)]
+    for value, words in _ticks(box.y, log_y, 4):
         y = box.down(value)
-        parts += [rule(box.left, y, box.left + box.width, y), label(box.left - 6, y + 4, words, "end")]
-    return parts
+        parts += [rule(box.left, y, box.right, y), label(box.left - 6, y + 4, words, "end")]
+    return [*parts, *_x_axis(box, x_name, log=log_x)]
 
 
-def _across(box: Box, name: str, log: bool) -> list[Html]:
-    foot = box.top + box.height
-    parts = [rule(box.left, foot, box.left + box.width, foot, "axis")]
+def _x_axis(box: Box, name: str, *, log: bool = False) -> list[Markup]:
+    parts = [rule(box.left, box.foot, box.right, box.foot, "axis")]
     last = -math.inf
-    for value, words in _ticks(box.x, log, 6):
+    for value, words in _ticks(box.x, log, 5):
         x = box.across(value)
-        parts.append(rule(x, foot, x, foot + 4, "axis"))
-        if x - last >= SAME:
-            parts.append(label(x, foot + 17, words, "middle"))
+        parts.append(rule(x, box.foot, x, box.foot + 4, "axis"))
+        if x - last >= MIN_GAP:
+            parts.append(label(x, box.foot + 17, words, "middle"))
             last = x
-    return [*parts, label(box.left + box.width, foot + 33, name, "end")]
+    return [*parts, label(box.right, box.foot + 33, name, "end")]
 
 
 def _ticks(ends: tuple[float, float], log: bool, about: int) -> list[tuple[float, str]]:
-    """Places on an axis and what stands there: decades (and halves of few decades) where it is logarithmic."""
+    """Return the places on an axis with their labels: decades (1, 2, 5 of few decades) where it is logarithmic."""
     if not log:
         return [(value, plain(value)) for value in nice(*ends, about)]
     decades = range(math.floor(ends[0]), math.ceil(ends[1]) + 1)
@@ -192,37 +352,3 @@ def _ticks(ends: tuple[float, float], log: bool, about: int) -> list[tuple[float
 
 def _short(value: float) -> str:
     return si(value, "", 1) if value >= 1 else f"{value:g}" if value >= 1e-3 else f"{value:.0e}".replace("e-0", "e-")
-
-
-def _key_lines(keyed: Sequence[Curve]) -> list[list[tuple[Curve, float]]]:
-    """The key broken into lines: (curve, its place across) in each."""
-    lines: list[list[tuple[Curve, float]]] = []
-    at = WIDTH
-    for curve in keyed:
-        width = 36 + 6.4 * len(curve.name)
-        if at + width > WIDTH and (not lines or lines[-1]):
-            lines.append([])
-            at = LEFT
-        lines[-1].append((curve, at))
-        at += width
-    return lines
-
-
-def _key(lines: Sequence[Sequence[tuple[Curve, float]]], top: float) -> list[Child]:
-    parts: list[Child] = []
-    for k, line in enumerate(lines):
-        y = top - ROW * (len(lines) - k) + 1
-        for curve, x in line:
-            parts += [_mark(curve, x, y), label(x + 22, y + 4, curve.name)]
-    return parts
-
-
-def _mark(curve: Curve, x: float, y: float) -> Html:
-    if curve.kind == "dots":
-        return el("circle", {"cx": x + 9, "cy": y, "r": 3.2, "style": f"fill:{curve.colour}"})
-    if curve.kind == "box":
-        style = f"fill:{curve.colour};opacity:.6"
-        return el("rect", {"x": x + 4, "y": y - 5, "width": 10, "height": 10, "style": style})
-    dash = ";stroke-dasharray:5 4" if curve.kind == "dashed" else ""
-    ends = {"x1": x, "x2": x + 18, "y1": y, "y2": y}
-    return el("line", {**ends, "style": f"stroke:{curve.colour};stroke-width:2{dash}"})

@@ -1,4 +1,4 @@
-"""Numbers as people read them. Whatever is no number comes out as a dash, never as a wrong figure."""
+"""Numbers as text, for pages and for the command line. Anything that is not a finite number becomes a dash."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import math
 from collections.abc import Mapping
 
 DASH = "\N{EM DASH}"
+NO_BREAK_HYPHEN = "\N{NON-BREAKING HYPHEN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
-PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
+PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
 
 
 def number(value: object) -> float | None:
-    """`value` if it is a finite number."""
+    """Return `value` if it is a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)
 
 
 def plain(value: object, digits: int = 4) -> str:
-    """12,345 or 0.1234: whole above 1000, else `digits` significant digits."""
+    """Return 12,345 or 0.1234: an integer from 1000 on, else `digits` significant digits."""
     known = number(value)
     if known is None:
         return DASH
@@ -28,22 +29,37 @@ def plain(value: object, digits: int = 4) -> str:
     return f"{known:.{digits}g}" if abs(known) >= 1e-4 else f"{known:.2e}"
 
 
+def fixed(value: object, digits: int = 4) -> str:
+    """Return `digits` decimals, so that 1.0000 is not read as exactly 1."""
+    known = number(value)
+    return DASH if known is None else f"{known:.{digits}f}"
+
+
 def percent(value: object, digits: int = 1) -> str:
+    """Return 0.123 as 12.3 %."""
     known = number(value)
     return DASH if known is None else f"{100 * known:.{digits}f}{THIN}%"
 
 
+def signed(value: object, digits: int = 2) -> str:
+    """Return 0.0123 as +1.23 %."""
+    known = number(value)
+    return DASH if known is None else f"{100 * known:+.{digits}f}{THIN}%"
+
+
 def si(value: object, unit: str = "", digits: int = 3) -> str:
-    """1.23 µJ, 45.6 M."""
+    """Return 1.23 µJ or 45.6 M. A fraction without a unit has no prefix: 0.850, not 850 m."""
     known = number(value)
     if known is None:
         return DASH
     power = _power(known)
+    if -3 <= power < 0 and not unit:
+        power = 0
     return f"{_significant(known / 10.0**power, digits)}{THIN}{PREFIXES[power]}{unit}".rstrip(THIN)
 
 
 def span(value: object, unit: str = "", digits: int = 3) -> str:
-    """{"low", "high"} as one figure, or as `198-394 µJ` with one prefix."""
+    """Return {"low", "high"} as one figure, or as `198-394 µJ` with one prefix."""
     if not isinstance(value, Mapping):
         return DASH
     low, high = number(value.get("low")), number(value.get("high"))
@@ -57,7 +73,7 @@ def span(value: object, unit: str = "", digits: int = 3) -> str:
 
 
 def times(value: object) -> str:
-    """12.3x; whole from 100 on."""
+    """Return 12.3x: an integer from 100 on."""
     known = number(value)
     if known is None:
         return DASH
@@ -65,13 +81,27 @@ def times(value: object) -> str:
 
 
 def seconds(value: object) -> str:
-    """0.25 ms, 12.3 s, 4 min 5 s."""
+    """Return 0.25 ms, 12.3 s or 4 min 5 s."""
     known = number(value)
     if known is None:
         return DASH
     if abs(known) < 120:
         return si(known, "s")
     return f"{int(known // 60)}{THIN}min {int(known % 60)}{THIN}s"
+
+
+def date(started: object) -> str | None:
+    """Return a time of ISO 8601 to the minute; its hyphens do not break the line."""
+    if not isinstance(started, str):
+        return None
+    day, _, time = started[:16].partition("T")
+    space = "\N{NO-BREAK SPACE}"
+    return f"{day.replace('-', NO_BREAK_HYPHEN)}{space}{time}{space}UTC"
+
+
+def text(shown: str) -> str:
+    """Return a figure for a terminal: plain spaces, and "to" for a dash between two ends."""
+    return shown.replace(THIN, " ").replace("\N{EN DASH}", " to ").replace(DASH, "-")
 
 
 def _power(value: float) -> int:

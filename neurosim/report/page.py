@@ -1,140 +1,54 @@
-"""One self-contained page: sections with an anchor each, tables whose rows carry definitions, notices for what is
-absent. Nothing on it needs a script, a font or the network, and a policy in its head forbids all three."""
+"""One self-contained page from a template. It needs no script, font or network, and its own policy forbids all three.
+
+A template extends `base.html` and fills its blocks; `ui.html` has tables, tiles and figures, `sections.html` the
+sections that pages share. Every value is escaped; the filters are the functions of `numbers`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
-from .html import Child, Html, el, join
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 
-STYLE = Path(__file__).with_name("page.css")
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+from . import numbers, sections
 
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page.
-
-    Attributes:
-        name: of its anchor.
-        title: its heading, and its entry in the navigation.
-        lead: a sentence or two below the heading.
-        body: markup; text is escaped.
-    """
-
-    name: str
-    title: str
-    lead: Child
-    body: Child
+TEMPLATES = Path(__file__).with_name("templates")
+CONFIG = "config.toml"
+FILTERS = ("plain", "fixed", "percent", "signed", "si", "span", "times", "seconds", "date")
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A table cell with a class of its own: "n" a number, "unit", "source", "wide" a text that needs room."""
-
-    kind: str
-    content: Child
-
-
-def page(*, title: str, kicker: str, lead: Child, headline: Child, sections: Sequence[Section], foot: Child) -> str:
-    """The whole document.
+def render(template: Path, run: Path, manifest: Mapping[str, object], **values: object) -> str:
+    """Return the page of a run.
 
     Args:
-        title: heading and window title.
-        kicker: the small line above it.
-        lead: a paragraph below it.
-        headline: tiles, between the lead and the sections.
-        sections: in order.
-        foot: the last line.
+        template: a file that extends `base.html`.
+        run: the run folder.
+        manifest: of the run.
+        values: further names of the template.
     """
-    head = el(
-        "head",
-        {},
-        el("meta", {"charset": "utf-8"}),
-        el("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}),
-        el("meta", {"http-equiv": "Content-Security-Policy", "content": POLICY}),
-        el("link", {"rel": "icon", "href": "data:,"}),  # or a server is asked for one
-        el("title", {}, title),
-        el("style", {}, Html(STYLE.read_text("utf-8"))),
+    config = run / CONFIG
+    text = config.read_text("utf-8", errors="replace") if config.is_file() else None
+    known = _environment(template.parent).get_template(template.name)
+    return known.render(nav=[], folder=run.name, manifest=manifest, config=text, **values)
+
+
+@cache
+def _environment(folder: Path) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader([folder, TEMPLATES]),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=ChainableUndefined,
+        extensions=["jinja2.ext.do"],
     )
-    body = el(
-        "body",
-        {},
-        el(
-            "header",
-            {"class": "top"},
-            el("p", {"class": "kicker"}, kicker),
-            el("h1", {}, title),
-            el("p", {"class": "lead"}, lead),
-            headline,
-            el("nav", {"aria-label": "Sections"}, [el("a", {"href": f"#{s.name}"}, s.title) for s in sections]),
-        ),
-        el("main", {}, [_section(s) for s in sections]),
-        el("footer", {}, foot),
-    )
-    return "<!DOCTYPE html>\n" + el("html", {"lang": "en"}, head, body) + "\n"
+    environment.filters.update({name: getattr(numbers, name) for name in FILTERS}, sentence=sentence)
+    environment.globals.update(sections.FUNCTIONS)
+    return environment
 
 
-def _section(section: Section) -> Html:
-    lead = el("p", {"class": "lead"}, section.lead) if section.lead else None
-    return el("section", {"id": section.name}, el("h2", {}, section.title), lead, section.body)
-
-
-def tile(name: str, value: str, note: Child = None, picture: Child = None) -> Html:
-    """A headline figure."""
-    parts = [el("span", {"class": kind}, child) for kind, child in (("name", name), ("value", value), ("note", note))]
-    return el("div", {"class": "tile"}, parts, picture)
-
-
-def tiles(items: Iterable[Child]) -> Html:
-    return el("div", {"class": "tiles"}, list(items))
-
-
-def figure(picture: Child, caption: Child) -> Html:
-    return el("figure", {"class": "card"}, picture, el("figcaption", {}, caption))
-
-
-def cards(items: Iterable[Child]) -> Html:
-    return el("div", {"class": "cards"}, list(items))
-
-
-def notice(words: Child) -> Html:
-    """Says why something is not here."""
-    return el("p", {"class": "notice"}, words)
-
-
-def legend(keys: Iterable[tuple[str, str]]) -> Html:
-    """(CSS colour, meaning) of each key."""
-    return el("ul", {"class": "legend"}, [el("li", {"style": f"--key:{colour}"}, words) for colour, words in keys])
-
-
-def table(caption: Child, heads: Sequence[Child | Cell], rows: Iterable[Sequence[Child | Cell]]) -> Html:
-    """A table whose first cells are the headings of their rows. On narrow screens one with definitions ("wide" cells)
-    puts them below their figures, and any other scrolls sideways."""
-    rows = list(rows)
-    defined = any(isinstance(cell, Cell) and cell.kind == "wide" for row in rows for cell in row)
-    body = [
-        el("tr", {}, _cell("th", row[0], {"scope": "row"}), [_cell("td", cell, {}) for cell in row[1:]]) for row in rows
-    ]
-    top = el("tr", {}, [_cell("th", head, {"scope": "col"}) for head in heads])
-    inner = el(
-        "table",
-        {"class": "defined" if defined else None},
-        el("caption", {}, caption),
-        el("thead", {}, top),
-        el("tbody", {}, body),
-    )
-    return el("div", {"class": "scroll", "tabindex": 0, "role": "region", "aria-label": "Table"}, inner)
-
-
-def facts(pairs: Iterable[tuple[str, Child]]) -> Html:
-    """Names and values, one below the other."""
-    return el("dl", {}, [join([el("dt", {}, name), el("dd", {}, value)]) for name, value in pairs])
-
-
-def _cell(tag: str, cell: Child | Cell, attributes: dict[str, object]) -> Html:
-    if isinstance(cell, Cell):
-        return el(tag, {**attributes, "class": cell.kind}, cell.content)
-    return el(tag, attributes, cell)
+def sentence(words: list[object]) -> str:
+    """Return the words that are there, with commas between and a full stop; a page's lead."""
+    return ", ".join(str(word) for word in words if word) + "."

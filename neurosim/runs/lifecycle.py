@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from .. import files
 from ..errors import NeurosimInputError, NeurosimMissingError, require
 from . import kinds
-from .folder import CONFIG, MANIFEST, METRICS, REPORT, RunFolder, open_run, read_metrics, record, reopen, resumable
+from .folder import MANIFEST, METRICS, REPORT, RunFolder, open_run, read_metrics, record, reopen, resumable
 from .kind import Kind, Result
 from .options import RunOptions
 
@@ -108,12 +108,6 @@ def write_page(path: Path | str) -> Path:
     kind = kinds.kind_of(folder)
     files.write_text(path / REPORT, kind.page(folder, kind.result.from_dict(metrics)))
     return path / REPORT
-
-
-def config_text(folder: RunFolder) -> str | None:
-    """Return the config of a run as it was written, for the page."""
-    path = folder.path / CONFIG
-    return path.read_text("utf-8", errors="replace") if path.is_file() else None
 
 
 def _table(path: Path) -> dict[str, Any]:

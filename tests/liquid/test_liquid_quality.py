@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -223,14 +224,14 @@ def test_read_noise_changes_spikes_but_not_what_is_counted_or_reproduced(liquid:
 
 
 def test_the_report_shows_what_was_measured_and_says_what_was_not(liquid: Liquid) -> None:
-    from neurosim.report.simulate import QUALITY, _quality
+    from neurosim.report.simulate import QUALITY, render_page
 
     played = noise(6)
     found = quality.quality(liquid, replace(played, labels=None), batch(liquid, played)).to_dict()
     assert set(found) == set(QUALITY)
-    shown = str(_quality({"liquid": found}).body)
+    shown = render_page(Path(), {}, {"liquid": found})
     assert "Kernel rank" in shown and f"{found['kernel_rank']}" in shown
-    assert "recorded no measures" in str(_quality({}).body)
+    assert "recorded no measures of the liquid" in render_page(Path(), {}, {})
 
 
 def test_a_liquid_without_recurrence_runs() -> None:

@@ -21,8 +21,7 @@ from PIL import Image
 
 from neurosim import files, measure, report
 from neurosim.errors import NeurosimInputError, NeurosimMissingError
-from neurosim.report import numbers, parts, pixels, plots, png, simulate
-from neurosim.report.html import Html, el, join, text
+from neurosim.report import charts, numbers, pixels, png, sections, simulate, svg
 from neurosim.spikes import Spikes
 
 VOID = {"meta", "link", "img", "br"}
@@ -267,15 +266,14 @@ def test_values_of_any_kind_leave_a_page(tmp_path: Path, junk: Any) -> None:
         for key in path[:-1]:
             node = node[key]
         node[path[-1]] = junk
-        Page(simulate.render(tmp_path, parts.table_of(tree["manifest"]), parts.table_of(tree["metrics"]), None))
+        Page(simulate.render_page(tmp_path, sections.table_of(tree["manifest"]), sections.table_of(tree["metrics"])))
 
 
-def test_markup_is_built_and_text_is_escaped() -> None:
-    assert el("a", {"href": '"<', "hidden": True, "class": None}, "<b>", Html("<i>"), [1, None]) == (
-        '<a href="&quot;&lt;" hidden>&lt;b&gt;<i>1</a>'
+def test_elements_escape_what_is_not_markup() -> None:
+    inner = svg.element("i")
+    assert svg.element("a", "<b>", inner, 1, href='"<', text_anchor="end", class_="x", id=None) == (
+        '<a href="&#34;&lt;" text-anchor="end" class="x">&lt;b&gt;<i></i>1</a>'
     )
-    assert el("img", {"src": "x"}) == '<img src="x">'
-    assert join(["<", ["&"], text(Html("<"))]) == "&lt;&amp;<"
 
 
 @pytest.mark.parametrize(
@@ -351,36 +349,35 @@ def test_channels_count_events() -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(0, 0.31), (0, 7), (3, 1234), (-2, 2), (0, 1e-7)])
 def test_ticks_are_round_and_within(low: float, high: float) -> None:
-    ticks = plots.nice(low, high)
+    ticks = svg.nice(low, high)
     steps = np.diff(ticks)
     assert 3 <= len(ticks) <= 9 and low <= ticks[0] and ticks[-1] <= high * (1 + 1e-9)
     assert np.allclose(steps, steps[0])
     mantissa = steps[0] / 10.0 ** math.floor(math.log10(steps[0]) + 1e-9)
     assert min(abs(mantissa - m) for m in (1, 2, 5, 10)) < 1e-6
-    assert plots.nice(1, 1) == [1]
+    assert svg.nice(1, 1) == [1]
 
 
 def test_bars_of_a_histogram_are_its_counts() -> None:
     values = np.array([0.0, 0.1, 0.1, 3.0])
-    chart = Page(plots.histogram(values, "x", "n", "red", "words"))
+    chart = Page(charts.histograms([charts.Group("", values, "red")], "x", "words", x=None, counted="n"))
     heights = [float(str(a["height"])) for tag, a in chart.elements if tag == "rect"]
-    assert len(heights) == 30
-    assert heights[1] == pytest.approx(2 * heights[0], rel=0.01) and heights[29] == pytest.approx(heights[0], rel=0.01)
-    assert sum(h > 0 for h in heights) == 3
+    assert heights == pytest.approx([heights[0], 2 * heights[0], heights[0]], rel=0.01), "empty bins are not drawn"
 
 
 def test_a_curve_goes_through_its_values() -> None:
-    chart = Page(plots.lines([plots.Line(np.array([0.0, 2.0, 1.0]), 0.1, "red")], 0.4, "rate", "words"))
+    curve = charts.Curve("", np.array([0.05, 0.15, 0.25]), np.array([0.0, 2.0, 1.0]), "red")
+    chart = Page(charts.over_time([curve], 0.4, "rate", "words"))
     points = next(a["points"] for tag, a in chart.elements if tag == "polyline")
     (x0, y0), (x1, y1), (x2, y2) = ([float(v) for v in p.split(",")] for p in str(points).split())
     assert x1 - x0 == pytest.approx(x2 - x1, abs=0.02) and y0 - y1 == pytest.approx(2 * (y0 - y2), abs=0.03)
-    # Half a step in from the left: 0.05 s of 0.4 s.
-    assert x0 == pytest.approx(plots.LEFT + (plots.WIDTH - plots.LEFT - plots.RIGHT) / 8, abs=0.02)
+    # 0.05 s of 0.4 s.
+    assert x0 == pytest.approx(charts.LEFT + (svg.WIDTH - charts.LEFT - charts.RIGHT) / 8, abs=0.02)
 
 
 def test_ranges_lie_on_a_logarithmic_axis() -> None:
-    bars = [plots.Bar("a", 1e-6, 1e-6, "", "red"), plots.Bar("b", 1e-5, 1e-4, "", "red")]
-    chart = Page(plots.ranges(bars, lambda v: f"{v:g}", "words"))
+    bars = [charts.Bar("a", 1e-6, 1e-6, "", "red"), charts.Bar("b", 1e-5, 1e-4, "", "red")]
+    chart = Page(charts.ranges(bars, lambda v: f"{v:g}", "words"))
     a, b = ((float(str(r["x"])), float(str(r["width"]))) for tag, r in chart.elements if tag == "rect")
     assert a[1] == 12 and b[1] - 12 == pytest.approx(b[0] - a[0], abs=0.02)
 
