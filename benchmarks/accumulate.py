@@ -26,8 +26,10 @@ import torch
 from machine import describe
 from tqdm import tqdm
 
-from neurosim.kernels.accumulate import accumulate_reference, spike_accumulate, work
-from neurosim.kernels.lazy_state import LazyState, lazy_scan, traffic
+from neurosim.kernels.spikes.accumulate.launch import spike_accumulate
+from neurosim.kernels.spikes.accumulate.reference import accumulate_reference, work
+from neurosim.kernels.spikes.lazy_state.launch import lazy_scan
+from neurosim.kernels.spikes.lazy_state.reference import LazyState, traffic
 
 TYPES = {"float32": 4, "bfloat16": 2, "int8": 1}
 

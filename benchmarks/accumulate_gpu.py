@@ -20,10 +20,19 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from neurosim.kernels.accumulate import work
-from neurosim.kernels.encode import encode
+from neurosim.kernels.spikes.accumulate.reference import work
+from neurosim.kernels.spikes.encode.launch import encode
 
 CACHE = 256 << 20  # bytes of weights that no cache holds
+TRITON = (
+    "spikes.encode.triton",
+    "spikes.accumulate.triton",
+    "spikes.accumulate.batch_triton",
+    "spikes.accumulate.finish_triton",
+    "spikes.lif_pack.triton",
+    "spikes.lazy_state.triton",
+    "memory.overlap.triton",
+)
 CALLS, ROUNDS = 32, 20
 
 
@@ -86,7 +95,7 @@ def decode_rows(shape: tuple[int, int], densities: list[float], bandwidth: float
 
 
 def time_decode(x: np.ndarray, outputs: int) -> dict:
-    from neurosim.kernels import accumulate_triton as gpu
+    from neurosim.kernels.spikes.accumulate import triton as gpu
 
     inputs = x.shape[1]
     made = torch.Generator("cuda").manual_seed(0)
@@ -120,9 +129,9 @@ def batch_rows(shape: tuple[int, int], bandwidth: float) -> list[dict]:
 
 
 def time_batch(x: np.ndarray, outputs: int) -> dict:
-    from neurosim.kernels import accumulate_triton as gpu
-    from neurosim.kernels.encode_triton import encode as encode_on_gpu
-    from neurosim.kernels.encode_triton import encode_planes
+    from neurosim.kernels.spikes.accumulate import triton as gpu
+    from neurosim.kernels.spikes.encode.triton import encode as encode_on_gpu
+    from neurosim.kernels.spikes.planes.triton import encode_planes, plane_product
 
     made = torch.Generator("cuda").manual_seed(0)
     size = (outputs, x.shape[1])
@@ -135,7 +144,7 @@ def time_batch(x: np.ndarray, outputs: int) -> dict:
         "cublas_int8_us": microseconds(lambda w: torch._int_mm(coded.counts, w.T), whole),
         "us": microseconds(lambda w: gpu.product(coded.counts, w.T, coded.escapes), whole),
         "fp16_us": microseconds(lambda w: gpu.product(coded.counts, w.T, coded.escapes), half),
-        "planes_us": microseconds(lambda w: gpu.plane_product(packed, w.T), whole),
+        "planes_us": microseconds(lambda w: plane_product(packed, w.T), whole),
     }
 
 
@@ -143,12 +152,12 @@ def resources() -> list[dict]:
     """What every kernel takes in every configuration, compiled for an H100."""
     import importlib
 
-    from neurosim.kernels.compile import compile_for
+    from neurosim.kernels.tools.triton_build import compile_for
 
     found = []
-    for room in ("encode", "accumulate", "batch", "finish", "lif_pack", "lazy_state", "overlap"):
-        for build in importlib.import_module(f"neurosim.kernels.{room}_triton").builds():
-            types = [kind[1:] for name, kind in build.signature.items() if name in {"weights_ptr", "x_ptr"}]
+    for name in TRITON:
+        for build in importlib.import_module(f"neurosim.kernels.{name}").builds():
+            types = [kind[1:] for n, kind in build.signature.items() if n in {"weights_ptr", "x_ptr"}]
             row = {"kernel": build.kernel.__name__, "types": types, **build.constants, "warps": build.warps}
             found.append(row | {"stages": build.stages} | compile_for(build)._asdict())
     return found

@@ -24,8 +24,8 @@ from machine import describe
 from threadpoolctl import threadpool_limits
 
 from neurosim import sdr
-from neurosim.kernels.overlap import pack
-from neurosim.kernels.parallel import spread
+from neurosim.kernels.memory.overlap.reference import pack
+from neurosim.kernels.tools.threads import spread
 
 PART = 50_000  # SDRs of the bank that numpy's dense forms multiply
 DENSE = {"bool": np.bool_, "int32": np.int32, "float32": np.float32}

@@ -179,7 +179,7 @@ def record(image: NDArray[np.float64], recipe: Recipe, index: int) -> Spikes:
 
 def film(image: NDArray[np.float64], recipe: Recipe) -> NDArray[np.float64]:
     """[frames, 34, 34] natural log-light while the image moves."""
-    from neurosim.kernels.camera import pan
+    from neurosim.kernels.io.camera import pan
 
     scene = _scene(image, recipe.contrast)
     x, y = way(recipe)

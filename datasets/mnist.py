@@ -99,7 +99,7 @@ def verify(root: Path, *, quiet: bool = False) -> Findings:
 
 def film(image: NDArray[np.uint8], recipe: Recipe) -> NDArray[np.float64]:
     """[frames, 34, 34] natural log-light while an image [28, 28] moves."""
-    from neurosim.kernels.camera import pan
+    from neurosim.kernels.io.camera import pan
 
     scene = _scene(image, recipe.contrast)
     x, y = way(recipe)

@@ -70,7 +70,7 @@ def adding(utterances: Recordings, n: int, seed: int) -> Recordings:
     Raises:
         NeurosimInputError: no labels, no utterances, `n` or `seed` < 0.
     """
-    from neurosim.kernels.random import uniforms
+    from neurosim.kernels.tools.random import uniforms
 
     labels = utterances.labels
     require(labels is not None and len(labels) > 0, "adding.utterances", "must be labelled, and some", len(utterances))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from .lazy import lazy_getattr
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from .spikes import Spikes as Spikes
 
 __version__ = "0.1.0"
+
+# kernels/ and datasets/ are links to folders beside this one; a checkout without symbolic links finds them there.
+_HERE = os.path.dirname(os.path.abspath(__file__))
+if not os.path.isdir(os.path.join(_HERE, "kernels")):
+    __path__.append(os.path.dirname(_HERE))
 
 # Loaded on first use, so that importing the package, and `neurosim --help`, costs milliseconds.
 _PUBLIC = {

@@ -82,7 +82,7 @@ class Hopfield:
         Raises:
             NeurosimInputError: a cue of another size or with other entries; no sweeps.
         """
-        from ..kernels.settle import settle
+        from ..kernels.memory.relax import settle
 
         state = cue_of(cue, len(self.couplings))
         require(sweeps >= 1, "recall.sweeps", "must be >= 1", sweeps)

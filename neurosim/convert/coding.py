@@ -21,10 +21,10 @@ from ..errors import lookup, require
 from .tally import Tally
 
 LEAST, MOST = 1e-5, 1e4  # of a token's level
-LARGEST = 2.0**22  # counts saturate here, as those of `kernels.encode`
+LARGEST = 2.0**22  # counts saturate here, as those of `kernels.spikes.encode`
 INT8 = 127.0
 FINE = 8  # steps a unit of |z|: fine enough for prices of 0, 1/2 and 1
-DIGITS, FLOOR = 38, -60  # as in `kernels.encode`: what makes the mean free of the order of its terms
+DIGITS, FLOOR = 38, -60  # as in `kernels.spikes.encode`: what makes the mean free of the order of its terms
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def levels_of(price: float) -> Levels:
 
 
 def token_levels(x: Tensor, k: float) -> Tensor:
-    """[.., 1] clamp(mean |x| / k, 1e-5, 1e4) over the last axis, bit for bit that of `kernels.encode`.
+    """[.., 1] clamp(mean |x| / k, 1e-5, 1e4) over the last axis, bit for bit that of `kernels.spikes.encode`.
 
     The sum is one of whole numbers, so that it has no order. It carries no gradient.
     """

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import lookup
-from ..kernels.accumulate import spike_accumulate
+from ..kernels.spikes.accumulate.launch import spike_accumulate
 from .coding import INT8, Coder, straight
 
 WEIGHTS: Mapping[str, int] = {"float32": 32, "int8": 8}  # bits

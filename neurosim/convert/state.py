@@ -17,7 +17,9 @@ from ..attention.model import ResidualBlock
 from ..attention.rwkv import RWKV7
 from ..attention.window import WindowAttention
 from ..errors import NeurosimInputError
-from ..kernels.lazy_state import LazyState, Traffic, decay, lazy_scan, read, traffic, write
+from ..kernels.spikes.lazy_state.launch import lazy_scan
+from ..kernels.spikes.lazy_state.numba import read, write
+from ..kernels.spikes.lazy_state.reference import LazyState, Traffic, decay, traffic
 from .coding import Coder, ternary
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -76,7 +78,7 @@ RECURRENCES: Mapping[type, str] = {
 
 
 def _counted(mixer: Mixer) -> type | None:
-    """The class whose traffic `kernels.lazy_state` knows, or None."""
+    """The class whose traffic `kernels.spikes.lazy_state` knows, or None."""
     kinds: tuple[type, ...] = (AdditiveMixer, DeltaMixer)
     return next((kind for kind in kinds if isinstance(mixer, kind)), None)
 
@@ -163,7 +165,7 @@ def unwrap(model: LanguageModel, threads: int) -> None:
 
 @final
 class SpikedMixer(nn.Module):
-    """A mixer whose state is updated where q and k have spikes (`kernels.lazy_state`); no gradients.
+    """A mixer whose state is updated where q and k have spikes (`kernels.spikes.lazy_state`); no gradients.
 
     `moved` holds the traffic of the state since it was set to an empty list, by call; None keeps none.
 

@@ -73,7 +73,7 @@ class EventCamera:
         Raises:
             NeurosimInputError: the film is not three-dimensional, or not finite and within +-100; step <= 0.
         """
-        from ..kernels import camera as kernel
+        from ..kernels.io import camera as kernel
 
         film = np.ascontiguousarray(film, np.float64)
         rule = "must be [frames >= 2, height >= 1, width >= 1]"

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import require
-from ..kernels import frames as kernel
-from ..kernels.parallel import spread
+from ..kernels.io import frames as kernel
+from ..kernels.tools.threads import spread
 from ..spikes import Recordings, Spikes
 
 MICROSECONDS = 1e6

@@ -18,7 +18,7 @@ from .inputs import active_bits, as_sdr, permanence, whole
 from .topology import boxes, centres
 
 if TYPE_CHECKING:
-    from ..kernels.pooler import Field, Rules
+    from ..kernels.memory.pooler import Field, Rules
 
 VERSION = 1
 STATE = ("counts", "permanence", "active_duty", "overlap_duty", "rank")
@@ -89,7 +89,7 @@ class SpatialPooler:
         self._field: Field = self._start()
 
     def _compiled(self) -> Rules:
-        from ..kernels.pooler import Rules
+        from ..kernels.memory.pooler import Rules
 
         name = "SpatialPooler."
         for attribute, low, high in (("density", 0, 1), ("potential", 0, 1)):
@@ -124,7 +124,7 @@ class SpatialPooler:
         )
 
     def _start(self) -> Field:
-        from ..kernels.pooler import Field, connect
+        from ..kernels.memory.pooler import Field, connect
 
         n, m = self._column_size, self._input_size
         around, near = self._neighbours()
@@ -148,7 +148,7 @@ class SpatialPooler:
         return field
 
     def _uniforms(self, stream: int, n: int) -> NDArray[np.float64]:
-        from ..kernels.random import uniforms
+        from ..kernels.tools.random import uniforms
 
         out = np.empty(n)
         uniforms(self.seed, 0, stream, out)
@@ -162,7 +162,7 @@ class SpatialPooler:
 
     def _permanences(self) -> NDArray[np.int16]:
         """A pool of inputs drawn for each column; half its permanences below the threshold, half from it on."""
-        from ..kernels.pooler import ONE
+        from ..kernels.memory.pooler import ONE
 
         n, m = self._column_size, self._input_size
         around, near = self._within_reach()
@@ -193,7 +193,7 @@ class SpatialPooler:
         Raises:
             NeurosimInputError: an SDR of another size; indices out of range or repeated. Nothing has changed then.
         """
-        from ..kernels.pooler import advance
+        from ..kernels.memory.pooler import advance
 
         bits = active_bits(inputs, self._input_size, "SpatialPooler.step")
         n = advance(self._rules, self._field, bits, learn)
@@ -248,7 +248,7 @@ class SpatialPooler:
         return pooler
 
     def _fill(self, arrays: dict[str, NDArray]) -> None:
-        from ..kernels.pooler import connect
+        from ..kernels.memory.pooler import connect
 
         for name in STATE:
             own, array = getattr(self._field, name), arrays[name]

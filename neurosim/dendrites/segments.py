@@ -81,7 +81,7 @@ class SegmentUnits:
         Raises:
             NeurosimInputError: an SDR of another size; indices out of range or repeated.
         """
-        from ..kernels.segments import overlaps
+        from ..kernels.memory.segments import overlaps
 
         dense = np.zeros(self.size, bool)
         dense[active_bits(cells, self.size, "SegmentUnits.overlaps")] = True
@@ -130,7 +130,7 @@ def measure_false_negatives(
     Every trial draws a pattern, its segment and the noise anew: trials are independent. `expected` is
     `sdr.false_negative`.
     """
-    from ..kernels.segments import noisy_misses
+    from ..kernels.memory.segments import noisy_misses
 
     require(0 <= noise <= 1, "measure_false_negatives.noise", "must be in 0..1", noise)
     lost = round(noise * active)
@@ -168,7 +168,7 @@ def measure_union_false_positives(
 def _random(
     size: int, active: int, synapses: int, threshold: int, patterns: int, trials: int, seed: int
 ) -> tuple[int, NDArray[np.int64]]:
-    from ..kernels.segments import random_hits
+    from ..kernels.memory.segments import random_hits
 
     whole(patterns, "patterns", 1, 10**6)
     require(0 <= active <= size, "active", f"must be in 0..{size}", active)
@@ -179,7 +179,7 @@ def _random(
 
 def _subsets(size: int, count: int, trials: int, seed: int, stream: int) -> NDArray[np.int32]:
     """[trials, count] distinct cells a row."""
-    from ..kernels.segments import subsets
+    from ..kernels.memory.segments import subsets
 
     whole(trials, "trials", 1, 10**9)
     whole(count, "synapses, active", 1, size)

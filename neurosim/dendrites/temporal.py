@@ -16,7 +16,7 @@ from ..sdr import SDR
 from .inputs import active_bits, as_sdr, permanence, whole
 
 if TYPE_CHECKING:
-    from ..kernels.temporal import Rules, Store
+    from ..kernels.memory.temporal.numba import Rules, Store
 
 VERSION = 1
 # What is saved: columns of the two tables under names of their own, lists, and the number of the next step.
@@ -73,7 +73,7 @@ class TemporalMemory:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        from ..kernels.temporal import empty, most_chunks
+        from ..kernels.memory.temporal.numba import empty, most_chunks
 
         self._rules = self._compiled()
         cells = self.columns * self.cells_per_column
@@ -84,7 +84,7 @@ class TemporalMemory:
         self._store: Store = empty(self.columns, self._rules, min(SEGMENTS, most), chunks)
 
     def _compiled(self) -> Rules:
-        from ..kernels.temporal import Rules
+        from ..kernels.memory.temporal.numba import Rules
 
         name = "TemporalMemory."
         synapses = whole(self.max_synapses, name + "max_synapses", 1, 255)
@@ -114,7 +114,7 @@ class TemporalMemory:
         Raises:
             NeurosimInputError: an SDR of another size; indices out of range or repeated. Nothing has changed then.
         """
-        from ..kernels.temporal import advance, room
+        from ..kernels.memory.temporal.numba import advance, room
 
         active = active_bits(columns, self.columns, "TemporalMemory.step")
         most = self.columns * self.cells_per_column * self.max_segments
@@ -124,7 +124,7 @@ class TemporalMemory:
 
     def reset(self) -> None:
         """Start a new sequence: nothing is active or predicted, all that was learned stays."""
-        from ..kernels.temporal import clear
+        from ..kernels.memory.temporal.numba import clear
 
         clear(self._store)
 
@@ -177,7 +177,7 @@ class TemporalMemory:
     @property
     def max_bytes(self) -> int:
         """Memory held once every cell and segment is as full as the caps allow."""
-        from ..kernels.temporal import most_chunks, nbytes
+        from ..kernels.memory.temporal.numba import most_chunks, nbytes
 
         most = self.columns * self.cells_per_column * self.max_segments
         return nbytes(self.columns, self._rules, most, most_chunks(self.columns, self._rules))
@@ -188,7 +188,7 @@ class TemporalMemory:
         Raises:
             NeurosimWriteError: the disk refuses.
         """
-        from ..kernels import temporal as kernel
+        from ..kernels.memory.temporal import numba as kernel
 
         n, store = self._count("SEGMENTS"), self._store
         # Slots beyond a segment's synapses hold what once was there.
@@ -214,7 +214,7 @@ class TemporalMemory:
         return memory
 
     def _fill(self, arrays: dict[str, NDArray]) -> None:
-        from ..kernels import temporal as kernel
+        from ..kernels.memory.temporal import numba as kernel
 
         cells, n = self.columns * self.cells_per_column, len(arrays["cell"])
         self._check(arrays, n, cells)
@@ -259,6 +259,6 @@ class TemporalMemory:
         return as_sdr(bits.copy(), self.columns * self.cells_per_column)
 
     def _count(self, name: str) -> int:
-        from ..kernels import temporal as kernel
+        from ..kernels.memory.temporal import numba as kernel
 
         return int(self._store.counts[getattr(kernel, name)])

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import lookup, require
-from ..kernels import decode
+from ..kernels.io import decode
 from ..spikes import Spikes
 from .raw import bad, event_fault, read_bytes
 

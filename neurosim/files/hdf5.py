@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NeurosimError, NeurosimFormatError
-from ..kernels import heaps
+from ..kernels.io import heaps
 from .raw import bad, read_bytes
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NeurosimFormatError, require
-from ..kernels import decode
+from ..kernels.io import decode
 from ..spikes import Recordings, Spikes
 from .atomic import write_bytes
 from .raw import Block, bad, event_fault, read_blocks, read_bytes

@@ -15,7 +15,7 @@ from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingErr
 BLOCK = 4 << 20
 # A pipe must not wait for a writer: it reads as empty.
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-# The numbers of kernels.decode, whose import would load numba.
+# The numbers of kernels.io.decode, whose import would load numba.
 OUTSIDE, BACKWARDS = 1, 2
 
 
@@ -38,7 +38,7 @@ def printable(text: str) -> str:
 
 
 def event_fault(path: object, byte: int, fault: int, shape: tuple[int, ...]) -> NeurosimFormatError:
-    """The error of a decoder in `kernels.decode` that stopped at the record at `byte`."""
+    """The error of a decoder in `kernels.io.decode` that stopped at the record at `byte`."""
     expected, got, step = {
         OUTSIDE: (f"an event inside shape {tuple(shape)}", "one outside", "for another sensor give its shape="),
         BACKWARDS: ("times that never run backwards", "an earlier one", "fetch the recording again"),

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import lookup, require
-from ..kernels.scan import LATE, SUBTRACT, ZERO, Recurrence, scan
+from ..kernels.layers.scan.launch import scan
+from ..kernels.layers.scan.reference import LATE, SUBTRACT, ZERO, Recurrence
 from .linear import SpikeLinear
 from .surrogates import Surrogate, chosen
 
@@ -71,7 +72,7 @@ class NeuronLayer(Stateful):
 
     @abstractmethod
     def constants(self) -> Tensor:
-        """[constants, units] float64: the rows that `neurosim.kernels.scan` names, for steps of `dt`."""
+        """[constants, units] float64: the rows that `kernels.layers.scan.reference` names, for steps of `dt`."""
 
     def start(self, x: Tensor) -> Tensor:
         """The state before the first step of x [T, ..., units]: zero; last, with feed-back, the spikes before."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import require
-from ..kernels.delays import delayed
+from ..kernels.layers.delays import delayed
 from .base import Stateful
 
 

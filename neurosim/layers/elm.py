@@ -42,7 +42,7 @@ class ELM(nn.Module):
         seed: of the weights at the start.
 
     As the synapses leak alike, the branches' sums and their way to the hidden layer are one product for all steps, and
-    only its result leaks; `kernels.elm` runs the rest. `reference` is the equations above, step by step.
+    only its result leaks; `kernels.layers.elm` runs the rest. `reference` is the equations above, step by step.
 
     Raises:
         NeurosimInputError: on construction, naming the argument and its rule.
@@ -217,7 +217,7 @@ def _leak_plain(x: Tensor, decay: float, start: Tensor) -> Tensor:
 def _memory(
     drive: Tensor, keep: Tensor, gain: Tensor, inner: Tensor, outer: Tensor, bias: Tensor, start: Tensor
 ) -> Tensor:
-    """[T, B, memory], as `kernels.elm.memory_reference` says; compiled on a CPU."""
+    """[T, B, memory], as `kernels.layers.elm.memory_reference` says; compiled on a CPU."""
     if drive.device.type == "cpu":
         return _Memory.apply(drive, keep, gain, inner, outer, bias, start)
     out, m = [], start
@@ -231,7 +231,7 @@ def _memory(
 class _Leak(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, decay, start):
-        from ..kernels.elm import leak
+        from ..kernels.layers.elm import leak
 
         x = x.detach().contiguous()
         ctx.decay, out = decay, torch.empty_like(x)
@@ -242,7 +242,7 @@ class _Leak(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        from ..kernels.elm import leak_back
+        from ..kernels.layers.elm import leak_back
 
         grad = grad.contiguous()
         out = torch.empty_like(grad)
@@ -253,7 +253,7 @@ class _Leak(torch.autograd.Function):
 class _Memory(torch.autograd.Function):
     @staticmethod
     def forward(ctx, *tensors):
-        from ..kernels.elm import memory
+        from ..kernels.layers.elm import memory
 
         given = [tensor.detach().contiguous() for tensor in tensors]
         drive, start = given[0], given[-1]
@@ -266,7 +266,7 @@ class _Memory(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        from ..kernels.elm import memory_back
+        from ..kernels.layers.elm import memory_back
 
         drive, keep, gain, inner, outer, _, start, kept, hidden, proposed, out = ctx.saved_tensors
         to_kept, to_output, to_hidden = torch.empty_like(kept), torch.empty_like(kept), torch.empty_like(drive)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import require
-from ..kernels.spike_linear_fused import linear
+from ..kernels.layers.spike_linear.autograd import linear
 
 
 @final

@@ -7,7 +7,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from ..kernels import scan as kinds
+from ..kernels.layers.scan import reference as kinds
 from .base import NeuronLayer
 from .quantity import Quantity, Value
 from .surrogates import Surrogate

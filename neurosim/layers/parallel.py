@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import require
-from ..kernels.scan import LIF, SUBTRACT, Recurrence, Step
+from ..kernels.layers.scan.reference import LIF, SUBTRACT, Recurrence, Step
 from .surrogates import Surrogate, chosen
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import final
 
 from ..errors import lookup, require
-from ..kernels.scan import ARCTAN, FAST_SIGMOID, SIGMOID, TRIANGLE
+from ..kernels.layers.scan.reference import ARCTAN, FAST_SIGMOID, SIGMOID, TRIANGLE
 
 
 @final

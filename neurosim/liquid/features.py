@@ -69,14 +69,14 @@ def width(windows: int | Sequence[int], timing: str, units: int) -> int:
 
 
 def _counts(spikes: Recordings, edges: NDArray, tau: float, out: NDArray) -> None:
-    from ..kernels.traces import window_counts
+    from ..kernels.io.traces import window_counts
 
     window_counts(_ticks(spikes), spikes.units, spikes.offsets, edges, out)
     np.sqrt(out, out=out)
 
 
 def _traces(spikes: Recordings, edges: NDArray, tau: float, out: NDArray) -> None:
-    from ..kernels.traces import sampled_traces
+    from ..kernels.io.traces import sampled_traces
 
     sampled_traces(_ticks(spikes), spikes.units, spikes.offsets, edges[:, 1:].copy(), tau, out)
 

@@ -320,14 +320,14 @@ class Liquid:
         )
 
     def _uniform(self, label: str, *shape: int, first: int = 0) -> NDArray[np.float64]:
-        from ..kernels.random import uniforms
+        from ..kernels.tools.random import uniforms
 
         values = np.empty(math.prod(shape))
         uniforms(np.uint64(rng_key(self.seed, "liquid", label)), first, 0, values)
         return values.reshape(shape)
 
     def _normal(self, label: str, *shape: int) -> NDArray[np.float64]:
-        from ..kernels.random import normals
+        from ..kernels.tools.random import normals
 
         values = np.empty(math.prod(shape))
         normals(np.uint64(rng_key(self.seed, "liquid", label)), 0, 0, values)

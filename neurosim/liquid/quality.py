@@ -79,7 +79,7 @@ def states(spikes: Recordings, at: float = 0.5, tau: float = TAU) -> NDArray[np.
     Raises:
         NeurosimInputError: `at` outside 0..1, `tau` not > 0 s.
     """
-    from ..kernels.traces import sampled_traces
+    from ..kernels.io.traces import sampled_traces
 
     require(0 <= at <= 1, "states.at", "must be in 0..1", at)
     require(tau > 0, "states.tau", "must be > 0 s", tau)
@@ -163,7 +163,7 @@ def copies(recordings: Recordings, index: int, n: int, jitter: float, seed: int 
     Raises:
         NeurosimInputError: no such recording, `n` < 1, `jitter` < 0 s.
     """
-    from ..kernels.random import normals
+    from ..kernels.tools.random import normals
 
     require(0 <= index < len(recordings), "copies.index", f"must be in 0..{len(recordings) - 1}", index)
     require(n >= 1, "copies.n", "must be >= 1", n)

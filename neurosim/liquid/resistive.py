@@ -14,8 +14,8 @@ from numba import float64, int64, uint32
 from numpy.typing import NDArray
 
 from ..errors import require
-from ..kernels.maths import log_of_fraction, turn
-from ..kernels.random import threefry, unit_interval
+from ..kernels.tools.elementary import log_of_fraction, turn
+from ..kernels.tools.random import threefry, unit_interval
 from ..neurons import CubaLIF, Neuron
 from ..neurons.base import hold_steps
 

@@ -175,7 +175,7 @@ class Macrocolumn:
 
     def votes(self, memory: Memory, code: NDArray[np.int32]) -> NDArray[np.int64]:
         """[inputs] winners of a code that each input drives."""
-        from ..kernels.overlap import unpack
+        from ..kernels.memory.overlap.reference import unpack
 
         code = np.asarray(code)
         good = code.shape == (self.modules,) and code.dtype.kind in "iu"

@@ -194,7 +194,7 @@ class Hierarchy:
         self, memory: HierarchyMemory, i: int, codes: NDArray, size: int, everyone: bool = False
     ) -> NDArray[np.int64]:
         """[size] winners that learned from each unit below; with `everyone`, columns all of whose winners did."""
-        from ..kernels.overlap import unpack
+        from ..kernels.memory.overlap.reference import unpack
 
         level, fields = self.levels[i], self._fields(i)
         votes = np.zeros(size, np.int64)
@@ -322,8 +322,8 @@ class _Plan:
 
     def above(self, trace: Trace, fresh: bool) -> Above:
         """The signals of the codes above, of one frame."""
-        from ..kernels.macrocolumn import boosted
-        from ..kernels.overlap import pack
+        from ..kernels.memory.macrocolumn.numba import boosted
+        from ..kernels.memory.overlap.reference import pack
 
         upper, parents = self.upper, self.parents
         units = np.zeros((upper.columns + 1, upper.modules, upper.units), bool)

@@ -100,7 +100,7 @@ class Recogniser:
         Raises:
             NeurosimInputError: items of another shape, a label that is no class.
         """
-        from ..kernels.labels import associate
+        from ..kernels.memory.labels import associate
 
         self._belongs(memory)
         items, labels = self._items(items), np.asarray(labels)
@@ -124,7 +124,7 @@ class Recogniser:
         Raises:
             NeurosimInputError: items of another shape.
         """
-        from ..kernels.labels import votes
+        from ..kernels.memory.labels import votes
 
         self._belongs(memory)
         items = self._items(items)
@@ -176,7 +176,7 @@ class Recogniser:
 
 def _vote(votes: Callable[..., None], codes: NDArray, logs: NDArray, out: NDArray, threads: int) -> None:
     """Items share nothing, so threads share the items."""
-    from ..kernels.parallel import spread
+    from ..kernels.tools.threads import spread
 
     spread(lambda a, b: votes(codes[a:b], logs, out[a:b]), np.arange(len(codes) + 1), threads, ITEMS_PER_THREAD)
 

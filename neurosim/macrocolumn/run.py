@@ -18,7 +18,7 @@ COLUMNS_PER_THREAD = 4
 
 @dataclass(frozen=True, eq=False)
 class Frames:
-    """Frames for many columns: [frames, size] uint8 booleans and [frames] flags of kernels.macrocolumn."""
+    """Frames for many columns: [frames, size] uint8 booleans and [frames] flags of kernels.memory.macrocolumn.numba."""
 
     dense: NDArray[np.uint8]
     flags: NDArray[np.uint8]
@@ -51,7 +51,7 @@ def checked(item: object, size: int) -> SDR:
 
 def keys(seed: int, columns: int, first: int = 0) -> NDArray[np.uint64]:
     """[columns] names of the random draws of each column."""
-    from ..kernels.random import words
+    from ..kernels.tools.random import words
 
     require(0 <= seed < 2**63, "seed", "must be 0 to 2^63 - 1", seed)
     found = [words(np.uint64(seed), np.uint64(first + m), np.uint64(0)) for m in range(columns)]
@@ -78,8 +78,8 @@ def run(
         names: from `keys`.
         above: packed top-down afferents [frames, columns, words] and the scale of their signals [frames, columns].
     """
-    from ..kernels import macrocolumn as kernel
-    from ..kernels.parallel import spread
+    from ..kernels.memory.macrocolumn import numba as kernel
+    from ..kernels.tools.threads import spread
 
     columns, n = len(fields), len(frames.dense)
     state = Trace.fresh(columns, modules) if trace is None else trace.copy()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import lookup, require
 
-# The numbers of kernels.macrocolumn, by the year of the paper.
+# The numbers of kernels.memory.macrocolumn.numba, by the year of the paper.
 FORMS = {"2010": 0, "2017": 1}
 TERMS = ("U", "H", "D")
 
@@ -97,7 +97,7 @@ def rule(
     permanence: Permanence | None,
     above: int,
 ) -> NDArray[np.float64]:
-    """All numbers in the order of kernels.macrocolumn."""
+    """All numbers in the order of kernels.memory.macrocolumn.numba."""
     lifetimes = permanence.lifetimes if permanence else (0, 0)
     s = selection
     numbers = [s.g_min, s.gamma, s.chi, FORMS[s.form], *s.exponents, s.hypothesis, s.boost, s.most_hypotheses]

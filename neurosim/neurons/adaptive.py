@@ -10,9 +10,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..kernels.adaptive import integrator
-from ..kernels.flow import two_exponentials
-from ..kernels.maths import exp
+from ..kernels.engine.exact.adaptive import integrator
+from ..kernels.engine.exact.flow import two_exponentials
+from ..kernels.tools.elementary import exp
 from ..values import Parameter
 from .base import ExactNeuron, hold_steps
 from .by_unit import at, check_each

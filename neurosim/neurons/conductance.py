@@ -10,8 +10,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..kernels.adaptive import integrator
-from ..kernels.maths import exp
+from ..kernels.engine.exact.adaptive import integrator
+from ..kernels.tools.elementary import exp
 from ..values import Parameter
 from .base import ExactNeuron, hold_steps
 from .by_unit import at

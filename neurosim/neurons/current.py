@@ -9,7 +9,7 @@ from typing import ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.flow import alpha_crossing, alpha_flow, cuba_crossing, cuba_flow, peak, shares
+from ..kernels.engine.exact.flow import alpha_crossing, alpha_flow, cuba_crossing, cuba_flow, peak, shares
 from ..values import Parameter
 from .base import LATER, ExactNeuron, hold_steps, propagator
 from .by_unit import at

@@ -9,7 +9,7 @@ from typing import ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.flow import relaxation_crossing
+from ..kernels.engine.exact.flow import relaxation_crossing
 from ..values import Parameter
 from .base import ExactNeuron, hold_steps
 from .by_unit import at

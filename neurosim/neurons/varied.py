@@ -13,7 +13,7 @@ from typing import ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.maths import exp
+from ..kernels.tools.elementary import exp
 from .base import Neuron, hold_steps
 
 

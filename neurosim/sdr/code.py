@@ -83,7 +83,7 @@ class SDR:
 
     def packed(self) -> NDArray[np.uint64]:
         """[ceil(size / 64)] uint64; bit j is bit `j % 64` of word `j // 64`."""
-        from ..kernels.overlap import pack
+        from ..kernels.memory.overlap.reference import pack
 
         return pack(self.dense())
 
@@ -142,7 +142,7 @@ class SDR:
 
 def bank(sdrs: Sequence[SDR]) -> NDArray[np.uint64]:
     """[M, words] packed SDRs of one size, for `overlaps`."""
-    from ..kernels.overlap import pack
+    from ..kernels.memory.overlap.reference import pack
 
     require(len(sdrs) > 0, "bank", "needs at least one SDR", 0)
     for sdr in sdrs:
@@ -159,7 +159,7 @@ def overlaps(sdr: SDR, packed: NDArray[np.uint64], threads: int = 1) -> NDArray[
     Raises:
         NeurosimInputError: the bank holds SDRs of another size.
     """
-    from ..kernels.overlap import overlap
+    from ..kernels.memory.overlap.launch import overlap
 
     query = sdr.packed()
     require(

@@ -50,7 +50,7 @@ class ExpansionEncoder(Encoder):
     @classmethod
     def fitted(cls, vectors: NDArray, size: int, active: int, fan: int = 16, seed: int = 0) -> ExpansionEncoder:
         """With mean and scale of `vectors` [n, inputs]."""
-        from ..kernels.expand import sums
+        from ..kernels.memory.expand import sums
 
         require(vectors.ndim == 2 and len(vectors) > 0, "ExpansionEncoder.fitted", "needs [n, inputs]", vectors.shape)
         plain = cls(np.asarray(np.mean(vectors, axis=0, dtype=np.float64)), size, active, fan, seed)
@@ -74,7 +74,7 @@ class ExpansionEncoder(Encoder):
 
     def bits(self, vectors: NDArray, threads: int = 1) -> NDArray[np.int32]:
         """[n, active] active bits of vectors [n, inputs], ascending; the same on any number of threads."""
-        from ..kernels.expand import expand
+        from ..kernels.memory.expand import expand
 
         x = np.asarray(vectors, np.float32)
         fits = x.ndim == 2 and x.shape[1] == self.mean.size

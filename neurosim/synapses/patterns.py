@@ -70,7 +70,7 @@ class FixedProbability(Pattern):
         check_probability("FixedProbability.p_connect", self.p_connect)
 
     def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
-        from ..kernels.connect import bernoulli_rows
+        from ..kernels.engine.connect import bernoulli_rows
 
         if self.p_connect == 0:
             return Maker(lambda first, last: _none(last - first), _even(source.size, 0))
@@ -106,7 +106,7 @@ class FixedNumberPre(Pattern):
         _check_enough(self, source.size, same, "sources")
 
     def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
-        from ..kernels.connect import fixed_columns, transpose
+        from ..kernels.engine.connect import fixed_columns, transpose
 
         skip = same and not self.allow_self_connections
         columns = np.empty((target.size, self.n), np.int32)
@@ -166,7 +166,7 @@ class FixedTotalNumber(Pattern):
             require(self.n <= pairs, "FixedTotalNumber.n", f"must be <= the {pairs} pairs there are", self.n)
 
     def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
-        from ..kernels.connect import histogram
+        from ..kernels.engine.connect import histogram
 
         skip = same and not self.allow_self_connections
         if not self.with_replacement:
@@ -217,7 +217,7 @@ class DistanceDependentProbability(Pattern):
         require(a == b, "DistanceDependentProbability", f"needs positions of {a} dimensions on both sides", b)
 
     def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
-        from ..kernels.connect import distance_rows
+        from ..kernels.engine.connect import distance_rows
 
         skip = same and not self.allow_self_connections
         a, b = source.coordinates(), target.coordinates()
@@ -370,7 +370,7 @@ def _grown(expected, sources, fill) -> Rows:
 
 def _distinct(key: int, among: int, n: int) -> NDArray[np.int64]:
     """`n` different numbers out of range(among), ascending."""
-    from ..kernels.connect import fixed_columns
+    from ..kernels.engine.connect import fixed_columns
 
     out = np.empty((1, n), np.int64)
     fixed_columns(np.uint64(key), among, 0, 1, n, False, False, out)
@@ -379,7 +379,7 @@ def _distinct(key: int, among: int, n: int) -> NDArray[np.int64]:
 
 def _chooser(key, before, targets, with_replacement, skip) -> Maker:
     """Source i chooses before[i + 1] - before[i] targets."""
-    from ..kernels.connect import fixed_rows
+    from ..kernels.engine.connect import fixed_rows
 
     def rows(first: int, last: int) -> Rows:
         offsets = before[first : last + 1] - before[first]

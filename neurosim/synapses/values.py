@@ -29,7 +29,7 @@ class Uniform(Distribution):
         require(self.low < self.high, "Uniform.high", f"must be > low {self.low}", self.high)
 
     def draw(self, key: int, first: int, count: int) -> NDArray[np.float64]:
-        from ..kernels.random import uniforms
+        from ..kernels.tools.random import uniforms
 
         values = np.empty(count)
         uniforms(np.uint64(key), first, 0, values)
@@ -84,7 +84,7 @@ def _finite(owner: Distribution, *names: str) -> None:
 
 
 def _within(owner, key, first, count, shape):
-    from ..kernels.random import normals, normals_at
+    from ..kernels.tools.random import normals, normals_at
 
     values = np.empty(count)
     normals(np.uint64(key), first, 0, values)

@@ -62,7 +62,7 @@ class Augment:
         columns: int,
         durations: NDArray[np.float64],
     ) -> tuple[NDArray[np.float64], NDArray[np.uint64]]:
-        """What `kernels.bins` does to each recording, and the key of its own random numbers.
+        """What `kernels.layers.bins` does to each recording, and the key of its own random numbers.
 
         Args:
             recordings: [n] the number of each in its set: the same recording gets the same draw in any batch.
@@ -73,7 +73,7 @@ class Augment:
         Returns:
             [n, COLUMNS] float64 and [n] uint64.
         """
-        from ..kernels import bins
+        from ..kernels.layers import bins
 
         key = rng_key(seed, "training", "augment")
         u = np.stack([_uniform(key, epoch, int(number)) for number in recordings])
@@ -116,7 +116,7 @@ class Augment:
 
 
 def _uniform(key: int, epoch: int, recording: int) -> NDArray[np.float64]:
-    from ..kernels.random import uniforms
+    from ..kernels.tools.random import uniforms
 
     out = np.empty(DRAWS)
     uniforms(np.uint64(key), DRAWS * recording, np.uint64(epoch), out)

@@ -109,7 +109,7 @@ class Binning:
         Raises:
             NeurosimInputError: recordings of another sensor, or without labels.
         """
-        from ..kernels import bins
+        from ..kernels.layers import bins
 
         require(recordings.shape == self.sensor, "Binning.batch", f"needs the sensor {self.sensor}", recordings.shape)
         labels = recordings.labels
@@ -147,7 +147,7 @@ class Binning:
         keys: NDArray[np.uint64],
         x: NDArray[np.float32],
     ) -> None:
-        from ..kernels import bins
+        from ..kernels.layers import bins
 
         first, last = recordings.offsets[:-1][chosen], recordings.offsets[1:][chosen]
         where = recordings.tick, self.dt, self.planes, self.pools, self.most
@@ -161,7 +161,7 @@ class Binning:
         others: NDArray[np.int64],
     ) -> NDArray[np.float64]:
         """The views of `others` moved so that their mean times and places are those of `chosen`."""
-        from ..kernels import bins
+        from ..kernels.layers import bins
 
         moved = views.copy()
         t, y, x = (self._middles(recordings, chosen) - self._middles(recordings, others)).T

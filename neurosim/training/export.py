@@ -248,7 +248,7 @@ def _integrator(layer: NeuronLayer) -> Cells:
 
 
 def _soft(layer: NeuronLayer) -> bool:
-    from ..kernels.scan import SUBTRACT, ZERO
+    from ..kernels.layers.scan.reference import SUBTRACT, ZERO
 
     soft = {SUBTRACT: True, ZERO: False}
     if layer.how.reset not in soft:

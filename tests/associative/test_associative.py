@@ -29,7 +29,7 @@ from neurosim.associative import (
     tail_run,
 )
 from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
-from neurosim.kernels.settle import settle, settle_reference
+from neurosim.kernels.memory.relax import settle, settle_reference
 
 overfull = pytest.mark.filterwarnings("ignore::neurosim.associative.CapacityWarning")
 

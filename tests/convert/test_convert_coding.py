@@ -16,9 +16,9 @@ from neurosim.convert.coding import levels_of, ternary, token_levels
 from neurosim.convert.neurons import bipolar_with_tracer, integrate_and_fire
 from neurosim.convert.tally import Tally
 from neurosim.errors import NeurosimInputError
-from neurosim.kernels.accumulate import accumulate_reference
-from neurosim.kernels.encode import encode_reference, thresholds_reference
-from neurosim.kernels.planes import pack, product
+from neurosim.kernels.spikes.accumulate.reference import accumulate_reference
+from neurosim.kernels.spikes.encode.reference import encode_reference, thresholds_reference
+from neurosim.kernels.spikes.planes.launch import pack, product
 
 WIDE = st.lists(st.integers(-3000, 3000), min_size=1, max_size=40)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from neurosim.data.camera import EventCamera
 from neurosim.errors import NeurosimInputError
-from neurosim.kernels import camera as kernel
+from neurosim.kernels.io import camera as kernel
 
 QUIET = EventCamera(threshold_on=0.3, threshold_off=0.3, mismatch=0.0, refractory=0.0, noise_rate=0.0)
 MILLISECOND = 1000.0  # the kernel counts in microseconds

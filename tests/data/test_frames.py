@@ -10,7 +10,7 @@ import pytest
 from neurosim import Spikes, files
 from neurosim.data.frames import to_frames, to_voxel_grid
 from neurosim.errors import NeurosimInputError
-from neurosim.kernels import frames as kernel
+from neurosim.kernels.io import frames as kernel
 from neurosim.spikes import Recordings
 
 SHAPE = (2, 5, 7)

@@ -18,7 +18,7 @@ from neurosim.dendrites import (
     measure_union_false_positives,
 )
 from neurosim.errors import NeurosimInputError
-from neurosim.kernels.segments import overlaps_reference, subsets
+from neurosim.kernels.memory.segments import overlaps_reference, subsets
 from neurosim.sdr import SDR, false_positive
 
 

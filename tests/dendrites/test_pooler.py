@@ -12,7 +12,7 @@ import pytest
 from neurosim.dendrites import SpatialPooler, TemporalMemory
 from neurosim.dendrites.topology import boxes, centres
 from neurosim.errors import NeurosimError, NeurosimFormatError, NeurosimInputError, NeurosimMissingError
-from neurosim.kernels.pooler import advance_reference
+from neurosim.kernels.memory.pooler import advance_reference
 from neurosim.sdr import SDR
 
 CASES = {

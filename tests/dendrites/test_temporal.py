@@ -13,8 +13,8 @@ from safetensors.numpy import load, save
 
 from neurosim.dendrites import TemporalMemory
 from neurosim.errors import NeurosimError, NeurosimFormatError, NeurosimInputError, NeurosimMissingError
-from neurosim.kernels import temporal as kernel
-from neurosim.kernels.temporal_plain import PlainTemporalMemory
+from neurosim.kernels.memory.temporal import numba as kernel
+from neurosim.kernels.memory.temporal.reference import PlainTemporalMemory
 from neurosim.plain import to_plain
 from neurosim.sdr import SDR
 

@@ -10,7 +10,7 @@ from neurosim.engine.compile.network import CompiledNetwork
 from neurosim.engine.grid import workspace
 from neurosim.engine.grid.workspace import Workspace
 from neurosim.engine.inputs import read_inputs
-from neurosim.kernels.deliver import BITS, COUNTS, GROUPS, QUEUE, SUMS
+from neurosim.kernels.engine.clocked.deliver import BITS, COUNTS, GROUPS, QUEUE, SUMS
 from neurosim.network import Network, PoissonInput, Population, Projection, SpikeSource
 from neurosim.neurons import LIF, CubaLIF
 from neurosim.spikes import Spikes

@@ -10,7 +10,7 @@ import pytest
 
 from neurosim import Spikes, files
 from neurosim.errors import NeurosimFormatError, NeurosimInputError
-from neurosim.kernels import heaps
+from neurosim.kernels.io import heaps
 
 LENGTHS = (5, 9, 0, 7, 1)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from neurosim import catalog, files
 from neurosim.datasets import fashion, mnist
 from neurosim.errors import NeurosimError, NeurosimFormatError, NeurosimInputError, NeurosimMissingError
-from neurosim.kernels.camera import pan_reference
+from neurosim.kernels.io.camera import pan_reference
 
 KINDS = ["u1", "i1", "i2", "i4", "f4", "f8"]
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from neurosim.kernels import accumulate_triton, lif_pack_triton, planes
-from neurosim.kernels.accumulate import accumulate_fire, accumulate_reference, encode_accumulate, spike_accumulate
-from neurosim.kernels.encode import Escapes, clip_reference, encode, encode_reference
-from neurosim.kernels.lif_pack import Membrane, lif_pack_reference
-from neurosim.kernels.planes import Planes, pack_reference
+from neurosim.kernels.spikes.accumulate import triton as accumulate_triton
+from neurosim.kernels.spikes.accumulate.launch import accumulate_fire, encode_accumulate, spike_accumulate
+from neurosim.kernels.spikes.accumulate.reference import accumulate_reference
+from neurosim.kernels.spikes.encode.launch import encode
+from neurosim.kernels.spikes.encode.reference import Escapes, clip_reference, encode_reference
+from neurosim.kernels.spikes.lif_pack import triton as lif_pack_triton
+from neurosim.kernels.spikes.lif_pack.reference import Membrane, lif_pack_reference
+from neurosim.kernels.spikes.planes import launch as planes
+from neurosim.kernels.spikes.planes.reference import Planes, pack_reference
+from neurosim.kernels.spikes.planes.triton import plane_product
 
 # Inputs and outputs; the last is more than one split and more than one block of outputs.
 SHAPES = [(40, 33), (1030, 290)]
@@ -107,7 +112,7 @@ def case_planes(device: str) -> None:
             words = torch.from_numpy(packed.words.view(np.int32)).to(device)
             escapes = clipped(whole, device, 2**bits - 1)[1]
             w = weights(inputs, outputs, kind, device, transposed=True)
-            check(accumulate_triton.plane_product(Planes(words, inputs, escapes), w), whole, w)
+            check(plane_product(Planes(words, inputs, escapes), w), whole, w)
 
 
 def decode_case(device: str, kind: torch.dtype, narrow: bool, given: bool) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from neurosim.kernels import encode_triton
-from neurosim.kernels.encode import clip_reference, encode_reference
-from neurosim.kernels.planes import Planes, pack_reference, unpack_reference
+from neurosim.kernels.spikes.encode import triton as encode_triton
+from neurosim.kernels.spikes.encode.reference import clip_reference, encode_reference
+from neurosim.kernels.spikes.planes.reference import Planes, pack_reference, unpack_reference
+from neurosim.kernels.spikes.planes.triton import encode_planes
 
 SHAPES = [(3, 70), (2, 4096 + 33), (1, 1), (5, 513)]
 
@@ -67,7 +68,7 @@ def case_planes(device: str) -> None:
             x = numbers(rows, inputs)
             whole, used = encode_reference(x)
             expected = pack_reference(whole, planes)
-            packed, thresholds = encode_triton.encode_planes(torch.from_numpy(x).to(device), 3.0, None, planes)
+            packed, thresholds = encode_planes(torch.from_numpy(x).to(device), 3.0, None, planes)
             np.testing.assert_array_equal(thresholds.cpu().numpy(), used)
             words = packed.words.cpu().numpy().view(np.uint32)
             np.testing.assert_array_equal(words, expected.words)

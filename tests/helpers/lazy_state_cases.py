@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from neurosim.kernels import lazy_state_triton
-from neurosim.kernels.lazy_state import LazyState, dense, dense_scan_reference, new_state
+from neurosim.kernels.spikes.lazy_state import triton as lazy_state_triton
+from neurosim.kernels.spikes.lazy_state.reference import LazyState, dense, dense_scan_reference, new_state
 
 # Heads, keys, width, tokens.
 SHAPES = [(2, 33, 17, 7), (1, 64, 130, 5)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from neurosim.kernels.overlap import overlap_reference
-from neurosim.kernels.overlap_triton import overlap
+from neurosim.kernels.memory.overlap.reference import overlap_reference
+from neurosim.kernels.memory.overlap.triton import overlap
 
 
 def case_overlap(device: str) -> None:

@@ -6,8 +6,9 @@ import itertools
 
 import torch
 
-from neurosim.kernels import scan as S
-from neurosim.kernels import scan_gpu, scan_triton
+from neurosim.kernels.layers.scan import autograd_gpu as scan_gpu
+from neurosim.kernels.layers.scan import reference as S
+from neurosim.kernels.layers.scan import triton as scan_triton
 
 # The interpreter is slow: a few short strides, the last one not full.
 STEPS, STRIDE = 13, 5

@@ -12,7 +12,7 @@ differ. `interpret` runs all of them once in Triton's interpreter ("cpu"); on a 
     @pytest.mark.parametrize("case", cases("scan_cases"))
     def test_on_a_gpu(case): on_gpu("scan_cases", case)
 
-    @pytest.mark.parametrize("build", BUILDS, ids=str)         # kernels.compile.Build
+    @pytest.mark.parametrize("build", BUILDS, ids=str)         # kernels.tools.triton_build.Build
     def test_compiles(build): check_build(build)
 
 The interpreter takes 0.7 ms a program: keep grids under 200. Its bfloat16 arithmetic is wrong (load, cast, compute in
@@ -33,7 +33,7 @@ from pathlib import Path
 
 import pytest
 
-from neurosim.kernels.compile import SHARED_LIMIT, Build, Resources, compile_for
+from neurosim.kernels.tools.triton_build import SHARED_LIMIT, Build, Resources, compile_for
 
 HERE = Path(__file__).parent
 # Decided here, not by whoever runs the tests: whether a product and a sum are one instruction. Builds say it again.

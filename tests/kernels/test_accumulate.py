@@ -5,10 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neurosim.kernels import accumulate as products
-from neurosim.kernels.accumulate import accumulate_reference, spike_accumulate, whole_counts
-from neurosim.kernels.encode import clip_reference, encode, encode_reference
-from neurosim.kernels.lif_pack import Membrane, lif_pack, lif_pack_reference
+from neurosim.kernels.spikes.accumulate import launch as products
+from neurosim.kernels.spikes.accumulate import numba as compiled
+from neurosim.kernels.spikes.accumulate import reference as plain
+from neurosim.kernels.spikes.accumulate.launch import spike_accumulate
+from neurosim.kernels.spikes.accumulate.reference import accumulate_reference, whole_counts
+from neurosim.kernels.spikes.encode.launch import encode
+from neurosim.kernels.spikes.encode.reference import clip_reference, encode_reference
+from neurosim.kernels.spikes.lif_pack.launch import lif_pack
+from neurosim.kernels.spikes.lif_pack.reference import Membrane, lif_pack_reference
 from neurosim.neurons import LIF
 
 SHAPES = [(1, 1, 1), (1, 300, 77), (5, 33, 130), (16, 1000, 200), (3, 64, 4097)]
@@ -45,7 +50,7 @@ def test_equals_the_product(shape: tuple[int, int, int], density: float) -> None
 
 @pytest.mark.parametrize("weights", [real_weights, whole_weights])
 def test_neither_threads_nor_the_batch_change_a_bit(weights, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(products, "PRODUCTS_PER_THREAD", 100)
+    monkeypatch.setattr(compiled, "PRODUCTS_PER_THREAD", 100)
     counts, w = spikes(16, 700).astype(np.int8), weights(700, 1300)
     together = spike_accumulate(counts, w)
     for threads in (2, 3, 8):
@@ -56,14 +61,14 @@ def test_neither_threads_nor_the_batch_change_a_bit(weights, monkeypatch: pytest
 
 def test_an_index_list_is_a_product_too() -> None:
     counts, w = spikes(4, 90, most=1).astype(np.int8), real_weights(90, 50)
-    chosen = products.active(counts)
-    listed = products.index_list(chosen.channels, chosen.ends, chosen.values)
-    np.testing.assert_array_equal(products.accumulate_active(listed, w), spike_accumulate(counts, w))
-    ones = products.index_list([3, 5, 80], [0, 0, 3])
-    np.testing.assert_allclose(products.accumulate_active(ones, w)[1], w[3] + w[5] + w[80], atol=1e-6)
-    assert not products.accumulate_active(ones, w)[0].any()
-    backwards = products.index_list([80, 5, 3], [0, 0, 3])
-    np.testing.assert_allclose(products.accumulate_active(backwards, w)[1], w[3] + w[5] + w[80], atol=1e-6)
+    chosen = compiled.active(counts)
+    listed = compiled.index_list(chosen.channels, chosen.ends, chosen.values)
+    np.testing.assert_array_equal(compiled.accumulate_active(listed, w), spike_accumulate(counts, w))
+    ones = compiled.index_list([3, 5, 80], [0, 0, 3])
+    np.testing.assert_allclose(compiled.accumulate_active(ones, w)[1], w[3] + w[5] + w[80], atol=1e-6)
+    assert not compiled.accumulate_active(ones, w)[0].any()
+    backwards = compiled.index_list([80, 5, 3], [0, 0, 3])
+    np.testing.assert_allclose(compiled.accumulate_active(backwards, w)[1], w[3] + w[5] + w[80], atol=1e-6)
 
 
 def test_silent_rows_of_weights_are_not_read() -> None:
@@ -107,13 +112,13 @@ def test_a_layer_in_spikes(given: bool) -> None:
 
 def test_work_is_counted() -> None:
     counts = np.array([[1, 0, -2, 0], [0, 0, 3, 0]], np.int8)
-    counted = products.work(counts, outputs=10, weight_bytes=4)
-    assert counted == products.Work(
+    counted = plain.work(counts, outputs=10, weight_bytes=4)
+    assert counted == plain.Work(
         operations=30, spikes=6, dense_operations=80, weight_bytes=120, batch_bytes=80, dense_bytes=160, silent=5
     )
     whole = spikes(3, 50, most=999)
     clipped, escapes = clip_reference(whole)
-    large = products.work(clipped, 7, 1, escapes)
+    large = plain.work(clipped, 7, 1, escapes)
     assert large.spikes == np.abs(whole).sum() and large.operations == 7 * np.count_nonzero(whole)
 
 

@@ -9,8 +9,8 @@ import pytest
 from numba import njit
 
 from neurosim.engine.compile.row_tables import aligned
-from neurosim.kernels.bits import column_sums_reference, sum_rows
-from neurosim.kernels.machine import APART, barrier, flags64, flags_reference, prefetch, trailing_zeros
+from neurosim.kernels.engine.clocked.bits import column_sums_reference, sum_rows
+from neurosim.kernels.tools.intrinsics import APART, barrier, flags64, flags_reference, prefetch, trailing_zeros
 
 
 @pytest.mark.parametrize("count", [8, 16, 64, 128, 248])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from neurosim import sdr
 from neurosim.errors import NeurosimInputError
-from neurosim.kernels import columns as kernel
+from neurosim.kernels.memory import columns as kernel
 
 
 @given(

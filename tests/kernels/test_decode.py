@@ -10,7 +10,7 @@ import pytest
 from neurosim import Spikes, files
 from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from neurosim.files.raw import Block
-from neurosim.kernels import decode
+from neurosim.kernels.io import decode
 from neurosim.spikes import Recordings
 
 RNG = np.random.default_rng(11)

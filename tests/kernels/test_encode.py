@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurosim.kernels.accumulate import whole_counts
-from neurosim.kernels.encode import LARGEST, clip_reference, encode, encode_reference, thresholds_reference
+from neurosim.kernels.spikes.accumulate.reference import whole_counts
+from neurosim.kernels.spikes.encode.launch import encode
+from neurosim.kernels.spikes.encode.reference import LARGEST, clip_reference, encode_reference, thresholds_reference
 
 
 def numbers(rows: int, inputs: int, scale: float = 1.0, seed: int = 0) -> np.ndarray:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neurosim.kernels import lazy_state as lazy
+from neurosim.kernels.spikes.lazy_state import launch
+from neurosim.kernels.spikes.lazy_state import numba as compiled
+from neurosim.kernels.spikes.lazy_state import reference as lazy
 
 SHAPES = [(3, 33, 17, 50), (1, 1, 1, 3), (2, 64, 64, 20)]
 
@@ -39,20 +41,20 @@ def test_equals_the_dense_recurrence(
     rows = np.zeros((heads, keys, width), dtype)
     expected = lazy.dense_scan_reference(rows, a["q"], a["k"], a["v"], g, beta, 0.7)
     state = lazy.new_state(heads, keys, width, dtype)
-    found = lazy.lazy_scan(state, a["q"], a["k"], a["v"], g, beta, 0.7, threads=2)
+    found = launch.lazy_scan(state, a["q"], a["k"], a["v"], g, beta, 0.7, threads=2)
     assert found.dtype == dtype
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * max(1, np.abs(expected).max()))
     np.testing.assert_allclose(lazy.dense(state), rows, rtol=0, atol=tolerance * max(1, np.abs(rows).max()))
 
 
 def test_cuts_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lazy, "ENTRIES_PER_THREAD", 10)
+    monkeypatch.setattr(launch, "ENTRIES_PER_THREAD", 10)
     a = inputs((5, 20, 30, 12), np.float32)
     arrays = a["q"], a["k"], a["v"], a["decay"], a["beta"]
     one, many = lazy.new_state(5, 20, 30), lazy.new_state(5, 20, 30)
-    whole = lazy.lazy_scan(one, *arrays)
+    whole = launch.lazy_scan(one, *arrays)
     cut = np.concatenate(
-        [lazy.lazy_scan(many, *(x[part] for x in arrays), threads=3) for part in (slice(5), slice(5, None))]
+        [launch.lazy_scan(many, *(x[part] for x in arrays), threads=3) for part in (slice(5), slice(5, None))]
     )
     np.testing.assert_array_equal(cut, whole)
     np.testing.assert_array_equal(many.rows, one.rows)
@@ -66,9 +68,9 @@ def test_long_streams_neither_drift_nor_overflow() -> None:
     v, g = rng.standard_normal((tokens, 1, 8)), np.full((tokens, 1), -0.3)
     rows, state = np.zeros((1, keys, 8)), lazy.new_state(1, keys, 8, np.float64)
     expected = lazy.dense_scan_reference(rows, q, k, v, g)
-    np.testing.assert_allclose(lazy.lazy_scan(state, q, k, v, g), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(launch.lazy_scan(state, q, k, v, g), expected, rtol=0, atol=1e-12)
     single = lazy.new_state(1, keys, 8)
-    found = lazy.lazy_scan(single, *(x.astype(np.float32) for x in (q, k, v, g)))
+    found = launch.lazy_scan(single, *(x.astype(np.float32) for x in (q, k, v, g)))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
@@ -78,7 +80,7 @@ def test_untouched_rows_are_neither_read_nor_written() -> None:
     state.rows[0, [1, 2]] = 1.0
     q, k = np.zeros((2, 1, 1, 6), np.float32)
     q[..., 1], k[..., 2] = 1.0, 2.0
-    found = lazy.lazy_scan(state, q, k, np.ones((1, 1, 4), np.float32), np.zeros((1, 1), np.float32))
+    found = launch.lazy_scan(state, q, k, np.ones((1, 1, 4), np.float32), np.zeros((1, 1), np.float32))
     assert (found == 1).all() and (state.rows[0, 2] == 3).all()
     assert np.isnan(state.rows[0, [0, 3, 4, 5]]).all()
 
@@ -88,8 +90,8 @@ def test_a_row_that_owes_too_much_is_empty() -> None:
     state.rows[:] = np.nan
     state.owed[:] = -81.0
     one, u = np.ones((1, 2), np.float32), np.full((1, 3), 5.0, np.float32)
-    assert not lazy.read(state, one).any()
-    lazy.write(state, one, u)
+    assert not compiled.read(state, one).any()
+    compiled.write(state, one, u)
     assert (state.rows == 5).all() and not state.owed.any()
 
 
@@ -101,13 +103,13 @@ def test_other_recurrences_from_the_parts() -> None:
     v, g = rng.standard_normal((tokens, heads, width)), -rng.random((tokens, heads, keys))
     state, rows = lazy.new_state(heads, keys, width, np.float64), np.zeros((heads, keys, width))
     for t in range(tokens):
-        removed = lazy.read(state, a[t])
+        removed = compiled.read(state, a[t])
         lazy.decay(state, g[t])
-        lazy.write(state, b[t], removed)
-        lazy.write(state, k[t], v[t])
+        compiled.write(state, b[t], removed)
+        compiled.write(state, k[t], v[t])
         before = np.einsum("hk,hkv->hv", a[t], rows)
         rows = rows * np.exp(g[t])[..., None] + b[t][..., None] * before[:, None] + k[t][..., None] * v[t][:, None]
-        np.testing.assert_allclose(lazy.read(state, r[t]), np.einsum("hk,hkv->hv", r[t], rows), atol=1e-10)
+        np.testing.assert_allclose(compiled.read(state, r[t]), np.einsum("hk,hkv->hv", r[t], rows), atol=1e-10)
 
 
 def test_tensors_of_the_cpu_are_updated_in_place() -> None:
@@ -116,8 +118,8 @@ def test_tensors_of_the_cpu_are_updated_in_place() -> None:
     arrays = a["q"], a["k"], a["v"], a["decay"][..., 0].copy(), a["beta"]
     plain = lazy.new_state(2, 20, 9)
     state = lazy.LazyState(*(torch.from_numpy(x) for x in lazy.new_state(2, 20, 9)))
-    expected = lazy.lazy_scan(plain, *arrays)
-    found = lazy.lazy_scan(state, *(torch.from_numpy(x) for x in arrays))
+    expected = launch.lazy_scan(plain, *arrays)
+    found = launch.lazy_scan(state, *(torch.from_numpy(x) for x in arrays))
     np.testing.assert_array_equal(found.numpy(), expected)
     np.testing.assert_array_equal(state.rows.numpy(), plain.rows)
     np.testing.assert_allclose(lazy.dense(state).numpy(), lazy.dense(plain), rtol=1e-6)
@@ -144,9 +146,9 @@ def test_traffic_is_counted() -> None:
 def test_bad_input_is_refused() -> None:
     state, x = lazy.new_state(2, 3, 4), np.ones((5, 2, 3), np.float32)
     with pytest.raises(ValueError, match=r"lazy_scan: v must be \[5, 2, 4\] \(got \[5, 2, 3\]\)"):
-        lazy.lazy_scan(state, x, x, x)
+        launch.lazy_scan(state, x, x, x)
     v = np.ones((5, 2, 4), np.float32)
     with pytest.raises(ValueError, match=r"log_decay must be \[5, 2, 3\] \(got \[5, 2, 4\]\)"):
-        lazy.lazy_scan(state, x, x, v, v)
+        launch.lazy_scan(state, x, x, v, v)
     with pytest.raises(ValueError, match=r"beta must be \[5, 2\] \(got \[5, 3\]\)"):
-        lazy.lazy_scan(state, x, x, v, beta=np.ones((5, 3), np.float32))
+        launch.lazy_scan(state, x, x, v, beta=np.ones((5, 3), np.float32))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from neurosim.kernels.maths import exp, log_of_fraction, turn
+from neurosim.kernels.tools.elementary import exp, log_of_fraction, turn
 
 
 @njit

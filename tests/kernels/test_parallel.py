@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from neurosim.kernels.parallel import spread
+from neurosim.kernels.tools.threads import spread
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from neurosim.kernels import random
+from neurosim.kernels.tools import random
 
 # Random123's kat_vectors for threefry4x32 of 20 rounds: counter, key, result.
 KNOWN = [

@@ -8,8 +8,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from neurosim.kernels import scan as S  # noqa: E402
-from neurosim.kernels import scan_fused, scan_rows  # noqa: E402
+from neurosim.kernels.layers.scan import autograd_cpu as scan_fused  # noqa: E402
+from neurosim.kernels.layers.scan import numba as scan_rows  # noqa: E402
+from neurosim.kernels.layers.scan import reference as S  # noqa: E402
+from neurosim.kernels.layers.scan.launch import scan  # noqa: E402
 
 SURROGATES = (S.FAST_SIGMOID, S.ARCTAN, S.TRIANGLE, S.SIGMOID)
 RESETS = {S.LIF: (S.SUBTRACT, S.ZERO, S.LATE), S.CURRENT: (S.SUBTRACT, S.ZERO), S.ADAPTIVE: (S.SUBTRACT, S.ZERO)}
@@ -84,7 +86,7 @@ def test_compiled_is_the_reference(how: S.Recurrence) -> None:
     given = inputs(how)
     wanted = run(S.reference, how, given)
     assert how.kind == S.INTEGRATOR or 0.02 < wanted[0].mean() < 0.9
-    check_equal(run(S.scan, how, given), wanted, spikes_equal=True)
+    check_equal(run(scan, how, given), wanted, spikes_equal=True)
 
 
 @pytest.mark.parametrize("how", [h for h in HOWS if h.surrogate == S.ARCTAN and h.kind != S.INTEGRATOR], ids=name)
@@ -92,8 +94,8 @@ def test_feedback_is_the_reference(how: S.Recurrence) -> None:
     given = inputs(how, recurrent=True)
     wanted = run(S.reference, how, given)
     # Sums over the sources are taken in another order: the membranes agree to rounding, and here so do the spikes.
-    assert torch.equal(run(S.scan, how, given)[0], wanted[0])
-    check_equal(run(S.scan, how, given), wanted, spikes_equal=False)
+    assert torch.equal(run(scan, how, given)[0], wanted[0])
+    check_equal(run(scan, how, given), wanted, spikes_equal=False)
 
 
 @pytest.mark.parametrize("recurrent", [False, True])
@@ -102,7 +104,7 @@ def test_a_gradient_that_is_missing_is_zero(recurrent: bool, outputs: bool, stat
     how, given = HOWS[1], inputs(HOWS[1], recurrent=recurrent)
 
     def form(*args):
-        out, after = S.scan(*args)
+        out, after = scan(*args)
         return (out if outputs else out.detach()), (after if states else after.detach())
 
     wanted = run(S.reference, how, given, outputs, states)
@@ -120,7 +122,7 @@ def test_threads_change_nothing(kind: int, recurrent: bool, monkeypatch: pytest.
     try:
         for threads in (1, 3):
             torch.set_num_threads(threads)
-            runs.append(run(S.scan, how, given))
+            runs.append(run(scan, how, given))
     finally:
         torch.set_num_threads(before)
     # The dense products of the way back are torch's own.
@@ -136,17 +138,17 @@ def test_a_run_may_be_cut(recurrent: bool) -> None:
     given = inputs(how, recurrent=recurrent)
 
     def two(current, state, c, how, weight, last):
-        first, state = S.scan(current[:33], state, c, how, weight, last)
-        second, state = S.scan(current[33:], state, c, how, weight, first[-1] if recurrent else None)
+        first, state = scan(current[:33], state, c, how, weight, last)
+        second, state = scan(current[33:], state, c, how, weight, first[-1] if recurrent else None)
         return torch.cat([first, second]), state
 
-    check_equal(run(two, how, given), run(S.scan, how, given), spikes_equal=True)
+    check_equal(run(two, how, given), run(scan, how, given), spikes_equal=True)
 
 
 def test_what_the_compiled_form_does_not_take_goes_through_the_loop() -> None:
     how = S.Recurrence()
     given = [None if x is None else x.double() for x in inputs(how)]
-    out, _ = S.scan(given[0], given[1], given[2], how)
+    out, _ = scan(given[0], given[1], given[2], how)
     assert out.dtype == torch.float64 and torch.equal(out, S.reference(*given[:3], how)[0])
 
 
@@ -154,11 +156,11 @@ def test_inputs_may_lie_in_memory_as_they_like_and_nothing_is_kept_without_gradi
     how = S.Recurrence()
     current, state, c, _, _ = inputs(how)
     turned = current.permute(2, 1, 0).contiguous().permute(2, 1, 0)
-    assert torch.equal(S.scan(turned, state, c, how)[0], S.scan(current, state, c, how)[0])
+    assert torch.equal(scan(turned, state, c, how)[0], scan(current, state, c, how)[0])
     current.requires_grad_()
     with torch.no_grad():
-        assert S.scan(current, state, c, how)[0].grad_fn is None
-    kept = S.scan(current, state, c, how)[0].grad_fn.saved_tensors[-1]
+        assert scan(current, state, c, how)[0].grad_fn is None
+    kept = scan(current, state, c, how)[0].grad_fn.saved_tensors[-1]
     assert kept.numel() * 10 < current.numel()
 
 
@@ -175,7 +177,7 @@ def test_numbers_too_small_to_matter_cost_nothing() -> None:
         best = 1e9
         for _ in range(3):
             start = time.thread_time()
-            _, after = S.scan(current, state, c, how)
+            _, after = scan(current, state, c, how)
             after.sum().backward()
             best = min(best, time.thread_time() - start)
         return best
@@ -191,7 +193,7 @@ def test_the_weights_of_the_feedback_learn_from_dense_outputs_too() -> None:
     given[0] = given[0] + 2
     wanted = run(S.reference, how, given)
     assert wanted[0].mean() > 0.5
-    check_equal(run(S.scan, how, given), wanted, spikes_equal=False)
+    check_equal(run(scan, how, given), wanted, spikes_equal=False)
 
 
 def test_tables_agree() -> None:

@@ -8,8 +8,9 @@ from helpers.triton_tools import cases, check_build, interpret, on_gpu
 pytest.importorskip("torch")
 pytest.importorskip("triton")
 
-from neurosim.kernels import scan as S
-from neurosim.kernels import scan_rows, scan_triton
+from neurosim.kernels.layers.scan import numba as scan_rows
+from neurosim.kernels.layers.scan import reference as S
+from neurosim.kernels.layers.scan import triton as scan_triton
 
 
 @pytest.mark.parametrize("case", cases("scan_cases"))

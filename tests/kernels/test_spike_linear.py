@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from neurosim.errors import NeurosimInputError  # noqa: E402
-from neurosim.kernels import spike_linear as L  # noqa: E402
+from neurosim.kernels.layers.spike_linear import numba as L  # noqa: E402
 from neurosim.layers import SpikeLinear  # noqa: E402
 
 

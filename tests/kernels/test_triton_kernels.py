@@ -7,7 +7,7 @@ import importlib
 import pytest
 from helpers.triton_tools import cases, check_build, interpret, on_gpu
 
-from neurosim.kernels.compile import Build
+from neurosim.kernels.tools.triton_build import Build
 
 pytest.importorskip("torch")
 pytest.importorskip("triton")
@@ -15,17 +15,25 @@ pytest.importorskip("triton")
 CASES = [
     (f"{m}_cases", case) for m in ("encode", "accumulate", "lazy_state", "overlap") for case in cases(f"{m}_cases")
 ]
-ROOMS = ("encode", "accumulate", "batch", "finish", "lif_pack", "lazy_state", "overlap")
+TRITON = (
+    "spikes.encode.triton",
+    "spikes.accumulate.triton",
+    "spikes.accumulate.batch_triton",
+    "spikes.accumulate.finish_triton",
+    "spikes.lif_pack.triton",
+    "spikes.lazy_state.triton",
+    "memory.overlap.triton",
+)
 
 
 def builds() -> list:
     """Every configuration of every kernel, with a name that says what differs."""
     found = []
-    for room in ROOMS:
-        for build in importlib.import_module(f"neurosim.kernels.{room}_triton").builds():
+    for name in TRITON:
+        for build in importlib.import_module(f"neurosim.kernels.{name}").builds():
             pointers = [kind[1:] for kind in build.signature.values() if kind.startswith("*")]
-            name = "-".join([build.kernel.__name__, *pointers, *(str(v) for v in build.constants.values())])
-            found.append(pytest.param(build, id=name))
+            label = "-".join([build.kernel.__name__, *pointers, *(str(v) for v in build.constants.values())])
+            found.append(pytest.param(build, id=label))
     return found
 
 

@@ -8,7 +8,7 @@ import torch
 
 from neurosim.datasets.shd_adding import adding
 from neurosim.errors import NeurosimInputError
-from neurosim.kernels import elm as kernel
+from neurosim.kernels.layers import elm as kernel
 from neurosim.layers.elm import ELM, ELMClassifier
 from neurosim.spikes import Recordings, Spikes
 

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 
 from neurosim import neurons  # noqa: E402
 from neurosim.errors import NeurosimInputError  # noqa: E402
-from neurosim.kernels import scan as S  # noqa: E402
+from neurosim.kernels.layers.scan import reference as S  # noqa: E402
 from neurosim.layers import (  # noqa: E402
     LIF,
     PSN,
@@ -269,7 +269,7 @@ def test_delays_are_each_synapses_own(density: float) -> None:
 
 
 def test_delays_have_the_gradients_of_the_plain_sum() -> None:
-    from neurosim.kernels.delays import delayed, delayed_reference
+    from neurosim.kernels.layers.delays import delayed, delayed_reference
 
     g = torch.Generator().manual_seed(4)
     past, grad = (torch.rand(30, 3, 11, generator=g) < 0.1).float(), noise(24, 3, 7)

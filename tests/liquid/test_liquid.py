@@ -5,7 +5,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from neurosim.errors import NeurosimFormatError, NeurosimInputError
-from neurosim.kernels import traces
+from neurosim.kernels.io import traces
 from neurosim.liquid import Liquid, Readout, TrainedReadout, features
 from neurosim.liquid.readout import CLASSIFIERS
 from neurosim.spikes import Recordings, Spikes

@@ -13,7 +13,7 @@ from scipy.stats import binom
 from neurosim import files
 from neurosim import macrocolumn as mc
 from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
-from neurosim.kernels import macrocolumn as kernel
+from neurosim.kernels.memory.macrocolumn import numba as kernel
 from neurosim.macrocolumn.run import keys
 from neurosim.macrocolumn.selection import rule
 from neurosim.sdr import SDR
@@ -80,7 +80,7 @@ def test_the_kernel_is_its_specification(shape: tuple, form: str, learn: bool, b
     numbers = rule(selection, column.limits, persistence, frozen, None, above)
     expected = kernel.run_reference(x, flags, signals, weights, numbers, modules, int(keys(3, 1)[0]), learn, back_off)
     memory.clock[:] = 0
-    from neurosim.kernels.overlap import pack
+    from neurosim.kernels.memory.overlap.reference import pack
     from neurosim.macrocolumn.run import Frames, run
 
     packed = pack(signals)[:, None] if above else np.zeros((60, 1, 0), np.uint64)

@@ -11,23 +11,39 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+LINKED = ("kernels", "datasets")
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(ROOT)]
+def build_wheel(checkout: Path, out: Path) -> Path:
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(checkout)]
     built = subprocess.run(command, check=False, capture_output=True, text=True)
     assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-2000:]
     return next(out.glob("neurosim_spiking-*.whl"))
 
 
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def linkless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone as systems without symbolic links have it: the links are small files that hold a path."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout: there is nothing to clone")
+    clone = tmp_path_factory.mktemp("linkless") / "clone"
+    command = ["git", "clone", "--quiet", "-c", "core.symlinks=false", str(ROOT), str(clone)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert all((clone / "neurosim" / folder).is_file() for folder in LINKED)
+    return clone
+
+
 def test_wheel_holds_every_module_and_profile(wheel: Path) -> None:
     inside = set(zipfile.ZipFile(wheel).namelist())
     sources = [p for p in (ROOT / "neurosim").rglob("*") if p.suffix in {".py", ".toml", ".css"}]
-    linked = [p for folder in ("kernels", "datasets") for p in (ROOT / "neurosim" / folder).glob("*.py")]
+    linked = {f"neurosim/{p.relative_to(ROOT)}" for folder in LINKED for p in (ROOT / folder).rglob("*.py")}
     assert linked
-    missing = {str(p.relative_to(ROOT)) for p in [*sources, *linked]} - inside
+    missing = ({str(p.relative_to(ROOT)) for p in sources} | linked) - inside
     assert not missing
 
 
@@ -45,3 +61,26 @@ def test_demo_runs_from_the_wheel_outside_the_checkout(wheel: Path, tmp_path: Pa
     done = subprocess.run(demo, check=False, cwd=work, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert list(work.glob("runs/*/report.html"))
+
+
+def test_clone_without_links_runs(linkless: Path, tmp_path: Path) -> None:
+    code = """
+import neurosim.datasets.digits
+from neurosim.kernels.tools.random import threefry_reference
+from neurosim.kernels.memory.overlap.launch import overlap
+from neurosim.sdr import SDR
+one = SDR.random(500, 10, seed=1)
+assert overlap(one.packed(), one.packed()[None])[0] == 10
+print(neurosim.datasets.digits.__file__)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(linkless)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(linkless))
+
+
+def test_wheel_of_a_clone_without_links_is_the_same(linkless: Path, wheel: Path, tmp_path: Path) -> None:
+    names = [sorted(zipfile.ZipFile(w).namelist()) for w in (wheel, build_wheel(linkless, tmp_path))]
+    assert names[0] == names[1]

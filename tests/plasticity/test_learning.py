@@ -14,7 +14,7 @@ from neurosim.engine import Simulation, compile_network, simulate
 from neurosim.engine.compile import layout
 from neurosim.engine.grid import workspace
 from neurosim.errors import NeurosimInputError
-from neurosim.kernels.lessons import cut, cut_reference
+from neurosim.kernels.engine.clocked.plastic import cut, cut_reference
 from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
 from neurosim.neurons import LI, LIF
 from neurosim.plasticity import STDP, Hebbian, LearningRule, RewardSTDP, ShortTermPlasticity, Terms, TripletSTDP

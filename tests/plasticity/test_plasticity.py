@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from neurosim.engine.compile.plastic import rule_vector, short_term_vector
 from neurosim.errors import NeurosimInputError
-from neurosim.kernels import plasticity as kernel
+from neurosim.kernels.engine.clocked import plasticity as kernel
 from neurosim.network import Network, Population, Projection, SpikeSource
 from neurosim.neurons import LIF
 from neurosim.plasticity import RULES, STDP, Hebbian, LearningRule, RewardSTDP, ShortTermPlasticity, TripletSTDP

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from neurosim.errors import NeurosimInputError
-from neurosim.kernels.connect import (
+from neurosim.kernels.engine.connect import (
     bernoulli_reference,
     choose_reference,
     fixed_rows,

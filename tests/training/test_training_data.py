@@ -10,7 +10,7 @@ from helpers.bars import WAYS, bars
 
 from neurosim import Recordings, Spikes
 from neurosim.errors import NeurosimInputError
-from neurosim.kernels import bins as kernel
+from neurosim.kernels.layers import bins as kernel
 from neurosim.training import Augment, Binning, Schedule, check_labels, split
 
 EVERY = Augment(shift=1.5, zoom=0.2, rotate=0.3, jitter=0.4, stretch=0.2, drop=0.4, mask=0.3)

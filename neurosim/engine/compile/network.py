@@ -85,7 +85,7 @@ class CompiledNetwork:
     @property
     def interval(self) -> int:
         """Steps for which all spikes that can fall due are known when they begin: the shortest delay."""
-        from ...kernels.deliver import GROUPS
+        from ...kernels.engine.clocked.deliver import GROUPS
 
         paths = [1 if path.form == GROUPS else path.delay for path in self.paths]
         return min([MAX_INTERVAL, *paths, *(lesson.lead for lesson in self.plastic)])
@@ -93,14 +93,14 @@ class CompiledNetwork:
     @property
     def depth(self) -> int:
         """Steps that the queue holds: the longest delay in it and the present one."""
-        from ...kernels.deliver import QUEUE
+        from ...kernels.engine.clocked.deliver import QUEUE
 
         return 1 + max((path.longest for path in self.paths if path.form == QUEUE), default=0)
 
     @property
     def history(self) -> int:
         """Steps whose spikes are still needed."""
-        from ...kernels.deliver import QUEUE
+        from ...kernels.engine.clocked.deliver import QUEUE
 
         paths = [path.longest for path in self.paths if path.form != QUEUE]
         return max([self.interval, *paths, *(lesson.reach for lesson in self.plastic)])
@@ -238,7 +238,7 @@ def _noise(network: Network, stimulus: PoissonInput, number: dict[str, int], clo
 
 
 def _thresholds(rate: float, clock: float, thing: str) -> NDArray[np.uint32]:
-    from ...kernels.random import poisson_thresholds
+    from ...kernels.tools.random import poisson_thresholds
 
     mean = rate * clock
     require(mean <= MAX_MEAN, thing, f"must be <= {MAX_MEAN / clock:g} spikes/s at steps of {clock:g} s", rate)

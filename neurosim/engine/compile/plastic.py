@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import require
-from ...kernels import lessons as table
-from ...kernels import plasticity as kernel
+from ...kernels.engine.clocked import plastic as table
+from ...kernels.engine.clocked import plasticity as kernel
 from ...network import Network, Projection
 from ...plasticity import Modulation, ShortTermPlasticity, Terms
 from .layout import Layout
@@ -32,7 +32,7 @@ class PlasticSynapses:
         offsets: [sources + 1] int64 and `targets`: [n] uint32, the rows.
         weights: real [n], at the start.
         places: [n] where each stands among all synapses of the projection, in the order of its rows; or all of them.
-        rule, short_term: as `kernels.plasticity` reads them; empty where there is none.
+        rule, short_term: as `kernels.engine.clocked.plasticity` reads them; empty where there is none.
         modulation: of the rule; `rewarder` is the number of its population, `reward_delay` is in steps.
     """
 
@@ -162,7 +162,7 @@ class PlasticState:
     """What changes in a network's lessons, and the table by which the run loop finds it.
 
     Attributes:
-        table: int64 [lessons, LESSON_COLUMNS], see `kernels.lessons`.
+        table: int64 [lessons, LESSON_COLUMNS], see `kernels.engine.clocked.plastic`.
     """
 
     def __init__(self, made: Sequence[PlasticSynapses], layout: Layout, threads: int) -> None:
@@ -267,7 +267,7 @@ def _state(lesson: PlasticSynapses, layout: Layout, threads: int) -> dict[str, N
 
 
 def rule_vector(terms: Terms, dt: float) -> NDArray[np.float64]:
-    """The rule as `kernels.plasticity` reads it, for steps of `dt` seconds."""
+    """The rule as `kernels.engine.clocked.plasticity` reads it, for steps of `dt` seconds."""
     rule = np.zeros(kernel.RULE_ENTRIES)
     entries = {
         kernel.W_MIN: terms.w_min,
@@ -302,6 +302,6 @@ def rule_vector(terms: Terms, dt: float) -> NDArray[np.float64]:
 
 
 def short_term_vector(short_term: ShortTermPlasticity, dt: float) -> NDArray[np.float64]:
-    """The parameters of `kernels.plasticity.release`."""
+    """The parameters of `kernels.engine.clocked.plasticity.release`."""
     facil = dt / short_term.tau_facil if short_term.tau_facil > 0 else math.inf
     return np.array([short_term.U, dt / short_term.tau_rec, facil])

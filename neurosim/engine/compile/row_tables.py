@@ -2,7 +2,7 @@
 
 Projections from one population that differ in their targets only are one path: a spike then selects one row. Which
 form a path gets depends on its synapses, never on threads or the machine, and changes no result beyond the rounding of
-sums (float32: GROUPS also rounds weights to 16 bits of their range). See `kernels.deliver` for the forms.
+sums (float32: GROUPS also rounds weights to 16 bits of their range). See `kernels.engine.clocked.deliver`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ...kernels import deliver, rows
-from ...kernels.bits import STRIP
+from ...kernels.engine.clocked import deliver
+from ...kernels.engine.clocked import row_encoders as rows
+from ...kernels.engine.clocked.bits import STRIP
 from ...network import Network
 from ...synapses import (
     Distribution,

@@ -92,7 +92,7 @@ def _forgotten(first: int, last: int) -> Rows:
 
 def to_steps(projection: Projection, delays: NDArray, clock: float) -> NDArray[np.uint16]:
     """Delays in s to whole steps, halves up; raises where that is none, or more than can be counted."""
-    from ...kernels.rows import steps_of
+    from ...kernels.engine.clocked.row_encoders import steps_of
 
     steps = np.empty(len(delays), np.uint16)
     low, high = steps_of(delays, clock, steps)

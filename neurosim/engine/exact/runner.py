@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NeurosimInputError, lookup, require
-from ...kernels import exact
+from ...kernels.engine.exact import loop as exact
 from ...network import Network
 from ...neurons import Neuron
 from ...spikes import GRID_SLACK, Recordings, Spikes

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NeurosimInputError
-from ...kernels import exact
+from ...kernels.engine.exact import loop as exact
 from ...network import SpikeSource
 from .network import ExactNetwork
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NeurosimInputError, lookup, require
-from ...kernels import clocked
+from ...kernels.engine.clocked import loop as clocked
 from ...neurons import Neuron
 from ..compile.network import CompiledNetwork
 from ..result import Probe

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NeurosimInputError
-from ...kernels import clocked, deliver
-from ...kernels.bits import STRIP
-from ...kernels.machine import APART
-from ...kernels.random import passed_thresholds
+from ...kernels.engine.clocked import deliver
+from ...kernels.engine.clocked import loop as clocked
+from ...kernels.engine.clocked.bits import STRIP
+from ...kernels.tools.intrinsics import APART
+from ...kernels.tools.random import passed_thresholds
 from ..compile.network import CompiledNetwork
 from ..compile.plastic import PlasticState
 from ..compile.row_tables import aligned
@@ -41,10 +42,10 @@ class Workspace:
     """State of one run at a time, put back to the initial state by `reset`.
 
     Attributes:
-        state: by population number, real [states * size]: [states, n] for each piece of units, see kernels.clocked.
+        state: by population number, real [states * size]: [states, n] for each piece of units.
         queue: real [depth, receptors * slots], input still to come of the paths of form QUEUE.
         learning: the weights that learn, and what their rules remember.
-        log, marks: the spikes of the last steps, see kernels.deliver.schedule.
+        log, marks: the spikes of the last steps, see kernels.engine.clocked.deliver.schedule.
         tallies: by population number, int64 [size], spikes of all runs so far.
         changes: [threads, populations] membrane entries that changed, of all runs so far, if counted.
         drawn: [threads, stimuli] Poisson input spikes of all runs so far.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import measure
-from ...kernels.overlap import unpack
+from ...kernels.memory.overlap.reference import unpack
 from ...macrocolumn import Batch
 from ...sdr.code import draws
 from .config import MemoryConfig

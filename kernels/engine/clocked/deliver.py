@@ -1,0 +1,289 @@
+"""Spikes to sums: the rows that are due, added column by column, in each of the forms a row may have.
+
+Units lie in slots: a network is cut into `blocks`, each holding a part of every population, so that threads that own
+whole blocks own ranges of slots and share the work evenly. Some blocks make a page of at most 65,536 slots, within
+which two bytes name a target. A row's targets are in order of slots, so that each block's are together:
+those of block b of row r lie from cuts[r, b] to cuts[r, b + 1].
+
+Forms of rows (the numbers are `neurosim.engine.paths`'s; one weight and one delay unless said):
+
+    BITS    a bit for every slot; rows are summed as bit planes, see `bits`
+    COUNTS  targets; a byte for every slot counts the arrivals
+    SUMS    targets and weights; a real for every slot sums them
+    QUEUE   targets, weights and delays, any of which may be one for all; added to the queue of the step they fall due
+    GROUPS  records of 16-bit target and 16-bit weight, sorted by delay; whichever group is due is read
+
+All but QUEUE read what is due from the log of spikes, so nothing but the log waits for its delay. QUEUE is the plain
+form: the others are held to it in tests.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, uint64
+
+from ...tools.intrinsics import flags64, prefetch, trailing_zeros
+from ...tools.pointers import matrix, vector
+from .bits import sum_rows
+
+BITS, COUNTS, SUMS, QUEUE, GROUPS = range(5)
+
+# Paths, int64 [paths, PATH_COLUMNS]: rows of one form from one population. What a form has no use for is 0.
+(
+    FORM,
+    SOURCE,
+    ROWS,  # units of the source
+    DELAY,  # steps; for GROUPS the longest
+    COUNTER,  # BITS, COUNTS: which counter they add to
+    RECEPTOR,
+    BATCH,  # BITS, COUNTS: rows that cannot overflow a byte, a multiple of 8
+    MATRIX,  # BITS: address of the first row
+    STRIDE,  # BITS: bytes of a row
+    CUTS,  # address: uint32 [ROWS, blocks + 1], from the beginning of the row
+    TARGETS,  # address: int64 [ROWS], addresses of uint16
+    WEIGHTS,  # address: int64 [ROWS], addresses of reals; 0: the path's one weight
+    DELAYS,  # address: int64 [ROWS], addresses of uint16; 0: DELAY
+    STARTS,  # GROUPS: address of int64 [pages, ROWS], addresses of each row's first word
+    LINES,  # GROUPS: cache lines of a group to ask for
+    PATH_COLUMNS,
+) = range(16)
+
+
+@njit(cache=True, nogil=True)
+def schedule(  # noqa: PLR0912
+    paths_at, n, log, marks, populations, origin, first, steps, filler, rows, begin
+):
+    """List the rows due in steps `first` to `first + steps - 1` of BITS, COUNTS and SUMS, in the order of reading.
+
+    Those of path p in step first + q are rows[begin[q, p]:begin[q, p + 1]]: addresses for BITS, filled up to eights
+    with `filler`, else numbers.
+
+    Args:
+        paths_at, n: address of the table of paths, and how many there are.
+        log: int32 [blocks, ...] units that fired.
+        marks: int64 [blocks, ...]; those of population p in step s lie from marks[b, (s - origin) * populations + p]
+            to the next mark.
+
+    Returns:
+        how many there are; below 0, and nothing is listed, if `rows` is shorter than minus that.
+    """
+    paths = matrix(paths_at, n, PATH_COLUMNS, np.int64(0))
+    total = 8 * n * steps + 64
+    for q in range(steps):
+        for p in range(n):
+            at = first + q - paths[p, DELAY] - origin
+            if paths[p, FORM] <= SUMS and at >= 0:
+                at = at * populations + paths[p, SOURCE]
+                for b in range(log.shape[0]):
+                    total += marks[b, at + 1] - marks[b, at]
+    if total > rows.size:
+        return -total
+    k = 0
+    for q in range(steps):
+        for p in range(n):
+            begin[q, p] = k
+            at = first + q - paths[p, DELAY] - origin
+            if paths[p, FORM] > SUMS or at < 0:
+                continue
+            at = at * populations + paths[p, SOURCE]
+            bits, base, stride = paths[p, FORM] == BITS, paths[p, MATRIX], paths[p, STRIDE]
+            for b in range(log.shape[0]):
+                for j in range(marks[b, at], marks[b, at + 1]):
+                    rows[k] = base + log[b, j] * stride if bits else log[b, j]
+                    k += 1
+            if bits:
+                while (k - begin[q, p]) % 8:
+                    rows[k] = filler
+                    k += 1
+        begin[q, n] = k
+    for i in range(k, k + 32):
+        rows[i] = filler
+    return k
+
+
+@njit(cache=True, nogil=True)
+def deliver_bits(rows, first, last, low, high, planes, counts):
+    """counts[low:high] <- column sums of the bit rows at the addresses rows[first:last]; low and high in 64s."""
+    begin, end = low // 8 // 64 * 64, (high // 8 + 63) // 64 * 64
+    planes_at = planes.ctypes.data
+    sum_rows(rows, first, last, begin, end, planes, planes_at, counts.ctypes.data, low // 64, high // 64)
+
+
+@njit(cache=True, nogil=True)
+def _ask(path, cuts, at, rows, i, last, first_block, last_block, width):
+    """Ask for the memory of rows that are read soon."""
+    if i + 8 < last:
+        prefetch(path[CUTS] + rows[i + 8] * cuts.shape[1] * 4)
+        prefetch(path[TARGETS] + rows[i + 8] * 8)
+        if path[WEIGHTS]:
+            prefetch(path[WEIGHTS] + rows[i + 8] * 8)
+    if i + 2 < last:
+        row = rows[i + 2]
+        a, z = np.int64(cuts[row, first_block]), np.int64(cuts[row, last_block])
+        for j in range(2 * a, 2 * z, 64):
+            prefetch(at[row] + j)
+        if path[WEIGHTS]:
+            weights = vector(path[WEIGHTS], path[ROWS], np.int64(0))
+            for j in range(width * a, width * z, 64):
+                prefetch(weights[row] + j)
+
+
+@njit(cache=True, nogil=True)
+def deliver_counts(path, rows, first, last, first_block, last_block, blocks, counts):
+    """counts[target] += 1 over rows[first:last], targets of blocks `first_block` to `last_block - 1` of one page."""
+    cuts = matrix(path[CUTS], path[ROWS], blocks + 1, np.uint32(0))
+    at = vector(path[TARGETS], path[ROWS], np.int64(0))
+    for i in range(first, last):
+        row = rows[i]
+        a, z = np.int64(cuts[row, first_block]), np.int64(cuts[row, last_block])
+        _ask(path, cuts, at, rows, i, last, first_block, last_block, 0)
+        targets = vector(at[row] + 2 * a, z - a, np.uint16(0))
+        for j in range(targets.size):
+            counts[targets[j]] += np.uint8(1)
+
+
+@njit(cache=True, nogil=True)
+def deliver_sums(path, rows, first, last, first_block, last_block, blocks, weight, gains, sums):
+    """sums[target] += weight over rows[first:last], times gains[i] for row first + i unless `gains` is empty."""
+    cuts = matrix(path[CUTS], path[ROWS], blocks + 1, np.uint32(0))
+    at = vector(path[TARGETS], path[ROWS], np.int64(0))
+    own = vector(path[WEIGHTS], path[ROWS] if path[WEIGHTS] else 0, np.int64(0))
+    width = sums.itemsize
+    for i in range(first, last):
+        row = rows[i]
+        a, z = np.int64(cuts[row, first_block]), np.int64(cuts[row, last_block])
+        _ask(path, cuts, at, rows, i, last, first_block, last_block, width)
+        targets = vector(at[row] + 2 * a, z - a, np.uint16(0))
+        if not own.size:
+            one = weight * gains[i - first] if gains.size else weight
+            for j in range(targets.size):
+                sums[targets[j]] += one
+        elif gains.size:
+            weights, gain = vector(own[row] + width * a, z - a, weight), gains[i - first]
+            for j in range(targets.size):
+                sums[targets[j]] += weights[j] * gain
+        else:
+            weights = vector(own[row] + width * a, z - a, weight)
+            for j in range(targets.size):
+                sums[targets[j]] += weights[j]
+
+
+@njit(cache=True, nogil=True)
+def deliver_queue(path, units, step, first_block, last_block, blocks, base, weight, queue):
+    """Add the rows of `units`, which fired in `step`, to queue[(step + delay) % depth, base + target]."""
+    cuts = matrix(path[CUTS], path[ROWS], blocks + 1, np.uint32(0))
+    at = vector(path[TARGETS], path[ROWS], np.int64(0))
+    own = vector(path[WEIGHTS], path[ROWS] if path[WEIGHTS] else 0, np.int64(0))
+    after = vector(path[DELAYS], path[ROWS] if path[DELAYS] else 0, np.int64(0))
+    depth = queue.shape[0]
+    now = step % depth
+    for i in range(units.size):
+        row = units[i]
+        a, z = np.int64(cuts[row, first_block]), np.int64(cuts[row, last_block])
+        targets = vector(at[row] + 2 * a, z - a, np.uint16(0))
+        if own.size and after.size:
+            weights = vector(own[row] + queue.itemsize * a, z - a, weight)
+            delays = vector(after[row] + 2 * a, z - a, np.uint16(0))
+            for j in range(targets.size):
+                due = now + delays[j]
+                queue[due - depth if due >= depth else due, base + targets[j]] += weights[j]
+        elif after.size:
+            delays = vector(after[row] + 2 * a, z - a, np.uint16(0))
+            for j in range(targets.size):
+                due = now + delays[j]
+                queue[due - depth if due >= depth else due, base + targets[j]] += weight
+        else:
+            due = now + path[DELAY]
+            line = queue[due - depth if due >= depth else due]
+            if own.size:
+                weights = vector(own[row] + queue.itemsize * a, z - a, weight)
+                for j in range(targets.size):
+                    line[base + targets[j]] += weights[j]
+            else:
+                for j in range(targets.size):
+                    line[base + targets[j]] += weight
+
+
+@njit(cache=True, nogil=True)
+def deliver_groups(cursors, first, last, lines, sums):
+    """Read the next group of every row: sums[low half] += high half of each record; cursors move on.
+
+    Args:
+        lines: cache lines of a row to ask for ahead of time.
+        cursors: int64 addresses of what each row has left: a word with the number of records, then the records.
+    """
+    for e in range(first, last):
+        at = cursors[e]
+        if e + 16 < last:
+            ahead = cursors[e + 16]
+            for k in range(lines):
+                prefetch(ahead + 64 * k)
+        count = np.int64(vector(at, 1, np.uint32(0))[0])
+        group = vector(at + 4, count, np.uint32(0))
+        for j in range(count):
+            record = group[j]
+            sums[record & np.uint32(0xFFFF)] += np.int32(record) >> np.int32(16)
+        cursors[e] = at + 4 + 4 * count
+
+
+@njit(cache=True, nogil=True)
+def skip_groups(at, groups):
+    """The address after so many groups of a row."""
+    for _ in range(groups):
+        at += 4 + 4 * np.int64(vector(at, 1, np.uint32(0))[0])
+    return at
+
+
+@njit(cache=True, nogil=True)
+def collect(spiked, n, first, log_at, used):
+    """Append `first + i` for every flag i < n that is set; flags are zero from n to the next multiple of 64.
+
+    spiked: address of uint8. log_at: address of int32. Returns the new length of the log.
+    """
+    log = vector(log_at, used + n, np.int32(0))
+    for g in range(0, n, 64):
+        mask = flags64(spiked + g)
+        while mask:
+            log[used] = first + g + trailing_zeros(mask)
+            used += 1
+            mask &= mask - uint64(1)
+    return used
+
+
+@njit(cache=True, nogil=True)
+def clear(values):
+    """All of them zero."""
+    for i in range(values.size):
+        values[i] = 0
+
+
+@njit(cache=True, nogil=True)
+def set_counts(x, counts, weight):
+    """x = weight * counts, and the counts are zero again."""
+    for i in range(x.size):
+        x[i] = x.dtype.type(counts[i]) * weight
+        counts[i] = 0
+
+
+@njit(cache=True, nogil=True)
+def take_counts(x, counts, weight):
+    """x += weight * counts, and the counts are zero again."""
+    for i in range(x.size):
+        x[i] += x.dtype.type(counts[i]) * weight
+        counts[i] = 0
+
+
+@njit(cache=True, nogil=True)
+def take_sums(x, sums):
+    """x += sums, and the sums are zero again."""
+    for i in range(x.size):
+        x[i] += sums[i]
+        sums[i] = 0
+
+
+@njit(cache=True, nogil=True)
+def take_fixed(x, sums, unit):
+    """x += unit * sums of whole numbers, and the sums are zero again."""
+    for i in range(x.size):
+        x[i] += x.dtype.type(sums[i]) * unit
+        sums[i] = 0

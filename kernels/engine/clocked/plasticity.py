@@ -1,0 +1,335 @@
+"""Weights that learn: what an arriving spike, a spike of the target and a reward do to the synapses they reach.
+
+Everything is event-driven. A trace is kept as its value at its unit's last spike and decays, exactly, when it is read.
+An array of traces is float64 [units, TRACE_COLUMNS]. Weights are real [synapses], in rows of sources as the run loop
+delivers them; `in_synapses[in_offsets[j]:in_offsets[j + 1]]` are the numbers of the synapses onto target j, and
+`in_sources` their sources, in the same order.
+
+A thread works on the synapses of its own targets. What is kept per source, and the reward, every thread keeps for
+itself; all come to the same values, for each is told of every spike.
+
+The rule is `neurosim.plasticity.Terms`, as a vector whose entries are the constants below.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from ...tools.intrinsics import prefetch
+
+# Traces: both values were right at step LAST.
+FAST, SLOW, LAST, TRACE_COLUMNS = 0, 1, 2, 4
+
+# The rule, float64 [RULE_ENTRIES].
+(
+    W_MIN,
+    W_MAX,
+    PAIR_PLUS,
+    TRIPLET_PLUS,
+    CONSTANT_POST,
+    MU_PLUS,
+    PAIR_MINUS,
+    TRIPLET_MINUS,
+    CONSTANT_PRE,
+    MU_MINUS,
+    DECAY,
+    NEAREST,  # 1: a spike sets traces to 1; 0: it raises them by 1
+    RATE_PLUS,  # dt / tau of the four traces: r1
+    RATE_X,  # r2
+    RATE_MINUS,  # o1
+    RATE_Y,  # o2
+    MODULATED,  # 1: changes go to eligibility traces, and there is a reward
+    RATE_C,  # dt / tau_c
+    RATE_D,  # dt / tau_d
+    DT,
+    SIZE,  # of a reward, 1/s
+    BASELINE,
+    RULE_ENTRIES,
+) = range(23)
+
+# Rows of decay tables, float64 [4, steps]: exp(-k dt / tau).
+D_PLUS, D_X, D_MINUS, D_Y = range(4)
+
+# The reward, float64 [REWARD_ENTRIES]: see `advance_reward`.
+DOPAMINE, INTEGRAL, SCALE, REWARD_ENTRIES = range(4)
+
+# Eligibility, float64 [synapses, 2]: the trace over SCALE, and INTEGRAL when its weight was last brought up to date.
+TRACE, SEEN = 0, 1
+
+# Eligibility traces over SCALE are made anew every so many tau_c, before SCALE loses too many digits.
+RENEW_AFTER = 8.0
+
+# Synapses of a target whose weights are asked for ahead of time.
+AHEAD = 24
+
+# Short-term plasticity: its parameters, float64 [3], and its state, float64 [sources, 3].
+U, RATE_REC, RATE_FACIL = range(3)
+USED, AVAILABLE, LAST_RELEASE = range(3)
+
+
+def synapse_reference(rule, arrivals, posts, rewards, steps, weight):
+    """The specification: one synapse, its traces summed over all spikes so far, its equations stepped one by one.
+
+    arrivals, posts, rewards: steps at which spikes arrive, the target fires, rewards arrive; a step listed twice has
+    two spikes. Returns [steps] the weight at the end of each step's events, and [arrivals] the weights delivered.
+    """
+
+    def trace(spikes, now, rate):
+        past = [math.exp(-(now - s) * rate) for s in spikes]
+        return (past[-1] if past else 0.0) if rule[NEAREST] else sum(past)
+
+    def part(w):
+        return min(max((w - rule[W_MIN]) / (rule[W_MAX] - rule[W_MIN]), 0.0), 1.0)
+
+    def kept(w):
+        return min(max(w, rule[W_MIN]), rule[W_MAX])
+
+    pre, post, c, d, history, delivered = [], [], 0.0, 0.0, [], []
+    modulated = bool(rule[MODULATED])
+    for k in range(steps):
+        if modulated:
+            both = (rule[RATE_C] + rule[RATE_D]) / rule[DT]
+            gain = d * -math.expm1(-both * rule[DT]) / both
+            loss = rule[BASELINE] * rule[DT] * -math.expm1(-rule[RATE_C]) / rule[RATE_C]
+            weight = kept(weight + c * (gain - loss))
+            c, d = c * math.exp(-rule[RATE_C]), d * math.exp(-rule[RATE_D])
+            d += rule[SIZE] * list(rewards).count(k)
+        for _ in range(list(arrivals).count(k)):
+            delivered.append(weight)
+            o1, r2 = trace(post, k, rule[RATE_MINUS]), trace(pre, k, rule[RATE_X])
+            amount = part(weight) ** rule[MU_MINUS] * o1 * (rule[PAIR_MINUS] + rule[TRIPLET_MINUS] * r2)
+            amount += rule[CONSTANT_PRE]
+            weight, c = (weight, c + amount) if modulated else (kept(weight + amount), c)
+            pre.append(k)
+        for _ in range(list(posts).count(k)):
+            r1, o1, o2 = (
+                trace(spikes, k, rule[r]) for spikes, r in ((pre, RATE_PLUS), (post, RATE_MINUS), (post, RATE_Y))
+            )
+            amount = (1 - part(weight)) ** rule[MU_PLUS] * r1 * (rule[PAIR_PLUS] + rule[TRIPLET_PLUS] * o2)
+            amount += rule[CONSTANT_POST] - rule[DECAY] * weight * o1
+            weight, c = (weight, c + amount) if modulated else (kept(weight + amount), c)
+            post.append(k)
+        history.append(weight)
+    return np.array(history), np.array(delivered)
+
+
+def decay_tables(rule, most=4096):
+    """float64 [4, steps]: the decay of the four traces over 0, 1, ... steps; longer times are computed when met."""
+    rates = rule[[RATE_PLUS, RATE_X, RATE_MINUS, RATE_Y]]
+    return np.exp(-rates[:, None] * np.arange(most))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _decay(table, rate, elapsed):
+    return table[elapsed] if elapsed < table.size else math.exp(-rate * elapsed)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _power(x, mu):
+    """x^mu, with the powers in common use free of a call."""
+    if mu == 0.0:
+        return 1.0
+    x = max(x, 0.0)  # a weight rounded to float32 may lie beyond its bound
+    return x if mu == 1.0 else x**mu
+
+
+@njit(cache=True, nogil=True)
+def _raise(trace, nearest, fast, slow, step):
+    """A spike: `fast` and `slow` are how much of the old values is left."""
+    trace[FAST] = 1.0 if nearest else trace[FAST] * fast + 1.0
+    trace[SLOW] = 1.0 if nearest else trace[SLOW] * slow + 1.0
+    trace[LAST] = step
+
+
+@njit(cache=True, nogil=True)
+def _settle(rule, weights, s, eligibility, integral):
+    """Bring a weight up to date with the reward since it was last looked at."""
+    gained = eligibility[s, TRACE] * (integral - eligibility[s, SEEN])
+    weights[s] = min(max(weights[s] + gained, rule[W_MIN]), rule[W_MAX])
+    eligibility[s, SEEN] = integral
+
+
+@njit(cache=True, nogil=True)
+def on_arrival(rule, decay, step, source, a, b, targets, weights, pre, post, eligibility, reward, gain, row):
+    """A spike of `source` reaches synapses a to b - 1 of its row: it delivers `gain` times their weights into `row`,
+    then changes them by the traces of the targets. Once it has reached all that a thread owns, `after_arrival` is due.
+
+    Args:
+        pre: this thread's [sources, TRACE_COLUMNS]; `post` is [targets, TRACE_COLUMNS].
+        eligibility, reward: see `advance_reward`; empty where the rule is not modulated.
+        row: real, the input of the targets that falls due in this step.
+    """
+    own = pre[source]
+    slow = own[SLOW] * _decay(decay[D_X], rule[RATE_X], step - np.int64(own[LAST]))
+    scale = rule[PAIR_MINUS] + rule[TRIPLET_MINUS] * slow
+    low, high, mu = rule[W_MIN], rule[W_MAX], rule[MU_MINUS]
+    span, part = high - low, row.dtype.type(gain)
+    constant, modulated = rule[CONSTANT_PRE], rule[MODULATED] != 0.0
+    table, rate = decay[D_MINUS], rule[RATE_MINUS]
+    for s in range(a, b):
+        j = targets[s]
+        if modulated:
+            _settle(rule, weights, s, eligibility, reward[INTEGRAL])
+        w = weights[s]
+        row[j] += part * w
+        o1 = post[j, FAST] * _decay(table, rate, step - np.int64(post[j, LAST]))
+        amount = _power((w - low) / span, mu) * o1 * scale + constant
+        if modulated:
+            eligibility[s, TRACE] += amount / reward[SCALE]
+        else:
+            weights[s] = min(max(w + amount, low), high)
+
+
+@njit(cache=True, nogil=True)
+def after_arrival(rule, decay, step, source, pre):
+    """Raise the traces of `source`, whose spike has reached its synapses."""
+    own = pre[source]
+    elapsed = step - np.int64(own[LAST])
+    fast, slow = _decay(decay[D_PLUS], rule[RATE_PLUS], elapsed), _decay(decay[D_X], rule[RATE_X], elapsed)
+    _raise(own, rule[NEAREST] != 0.0, fast, slow, step)
+
+
+@njit(cache=True, nogil=True)
+def on_post(rule, decay, step, target, in_offsets, in_synapses, in_sources, weights, pre, post, eligibility, reward):
+    """`target` has fired: its synapses change by the traces of their sources, then its own traces in `post` rise."""
+    own = post[target]
+    elapsed = step - np.int64(own[LAST])
+    fast = _decay(decay[D_MINUS], rule[RATE_MINUS], elapsed)
+    slow = _decay(decay[D_Y], rule[RATE_Y], elapsed)
+    scale = rule[PAIR_PLUS] + rule[TRIPLET_PLUS] * own[SLOW] * slow
+    forgotten = rule[DECAY] * own[FAST] * fast
+    low, high, mu = rule[W_MIN], rule[W_MAX], rule[MU_PLUS]
+    span = high - low
+    constant, modulated = rule[CONSTANT_POST], rule[MODULATED] != 0.0
+    table, rate = decay[D_PLUS], rule[RATE_PLUS]
+    at, width, end = weights.ctypes.data, weights.itemsize, in_offsets[target + 1]
+    for i in range(in_offsets[target], end):
+        s, source = in_synapses[i], in_sources[i]
+        if i + AHEAD < end:
+            # Each weight lies in a row of its own, on a cache line of its own.
+            prefetch(at + width * np.int64(in_synapses[i + AHEAD]))
+        if modulated:
+            _settle(rule, weights, s, eligibility, reward[INTEGRAL])
+        w = np.float64(weights[s])
+        r1 = pre[source, FAST] * _decay(table, rate, step - np.int64(pre[source, LAST]))
+        amount = _power((high - w) / span, mu) * r1 * scale + constant - forgotten * w
+        if modulated:
+            eligibility[s, TRACE] += amount / reward[SCALE]
+        else:
+            weights[s] = min(max(w + amount, low), high)
+    _raise(own, rule[NEAREST] != 0.0, fast, slow, step)
+
+
+@njit(cache=True, nogil=True)
+def advance_reward(rule, step, count, first, last, in_offsets, in_synapses, weights, eligibility, reward):
+    """Start a step of a modulated rule, in which `count` rewards arrive; called in every step, before the arrivals.
+
+    An eligibility trace c is kept as TRACE = c / SCALE, where SCALE = exp(-(time since it was last 1) / tau_c): TRACE
+    stays as it is between the synapse's own spikes. With INTEGRAL, that of SCALE (d - baseline) over time, a weight
+    has gained TRACE (INTEGRAL - SEEN) since it was last looked at. So a reward costs one addition, however many
+    synapses there are. Every RENEW_AFTER tau_c all are looked at and SCALE starts again from 1.
+
+    Args:
+        first, last: the targets this thread owns are `first` to `last - 1`.
+        reward: this thread's [REWARD_ENTRIES], at first 0, 0, 1.
+    """
+    period = renewal(rule)
+    if step > 0:
+        # From the last step to this one; its SCALE is still that of the last step.
+        both = (rule[RATE_C] + rule[RATE_D]) / rule[DT]
+        gain = reward[DOPAMINE] * -math.expm1(-both * rule[DT]) / both
+        loss = rule[BASELINE] * rule[DT] * -math.expm1(-rule[RATE_C]) / rule[RATE_C]
+        reward[INTEGRAL] += reward[SCALE] * (gain - loss)
+        reward[DOPAMINE] *= math.exp(-rule[RATE_D])
+        # Computed from the step, not from the last value: no error builds up.
+        since = step % period
+        reward[SCALE] = math.exp(-rule[RATE_C] * (since if since else period))
+        if since == 0:
+            _renew(rule, first, last, in_offsets, in_synapses, weights, eligibility, reward)
+    reward[DOPAMINE] += rule[SIZE] * count
+
+
+@njit(cache=True, nogil=True)
+def renewal(rule):
+    """Steps from one renewal of the eligibility traces to the next."""
+    return max(1, np.int64(math.floor(RENEW_AFTER / rule[RATE_C])))
+
+
+@njit(cache=True, nogil=True)
+def _renew(rule, first, last, in_offsets, in_synapses, weights, eligibility, reward):
+    for i in range(in_offsets[first], in_offsets[last]):
+        s = in_synapses[i]
+        _settle(rule, weights, s, eligibility, reward[INTEGRAL])
+        eligibility[s, TRACE] *= reward[SCALE]
+        eligibility[s, SEEN] = 0.0
+    reward[INTEGRAL] = 0.0
+    reward[SCALE] = 1.0
+
+
+@njit(cache=True, nogil=True)
+def settled(rule, weights, eligibility, reward, out):
+    """Fill out, real [synapses], with the weights as they stand; looking changes nothing."""
+    out[:] = weights
+    if rule[MODULATED] != 0.0:
+        for s in range(weights.size):
+            gained = eligibility[s, TRACE] * (reward[INTEGRAL] - eligibility[s, SEEN])
+            out[s] = min(max(weights[s] + gained, rule[W_MIN]), rule[W_MAX])
+
+
+def incoming_reference(offsets, targets, size):
+    """The specification of `incoming`."""
+    sources = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    order = np.argsort(targets, kind="stable")
+    return np.concatenate([[0], np.cumsum(np.bincount(targets, minlength=size))]), order, sources[order]
+
+
+@njit(cache=True, nogil=True)
+def incoming(offsets, targets, in_offsets, in_synapses, in_sources):
+    """Fill the index of the synapses by target: in_offsets [targets + 1], in_synapses and in_sources [synapses]."""
+    in_offsets[:] = 0
+    for s in range(targets.size):
+        in_offsets[targets[s] + 1] += 1
+    for j in range(in_offsets.size - 1):
+        in_offsets[j + 1] += in_offsets[j]
+    for i in range(offsets.size - 1):
+        for s in range(offsets[i], offsets[i + 1]):
+            j = targets[s]
+            in_synapses[in_offsets[j]] = s
+            in_sources[in_offsets[j]] = i
+            in_offsets[j] += 1
+    # Each entry now stands where the next one should.
+    for j in range(in_offsets.size - 1, 0, -1):
+        in_offsets[j] = in_offsets[j - 1]
+    in_offsets[0] = 0
+
+
+def release_reference(parameters, steps):
+    """The specification of `release`: what is delivered of the weight by spikes at `steps`, of a source at rest."""
+    u, x, last, out = 0.0, 1.0, 0, []
+    for step in steps:
+        u *= math.exp(-(step - last) * parameters[RATE_FACIL]) if np.isfinite(parameters[RATE_FACIL]) else 0.0
+        x = 1 - (1 - x) * math.exp(-(step - last) * parameters[RATE_REC])
+        u += parameters[U] * (1 - u)
+        out.append(u * x)
+        x, last = x - u * x, step
+    return np.array(out)
+
+
+@njit(cache=True, nogil=True)
+def release(parameters, state, source, step):
+    """A spike of `source`: changes its state and returns the part of the weights it delivers.
+
+    parameters: U, dt / tau_rec, dt / tau_facil (infinite for no facilitation). state: at first 0, 1, 0 in every row.
+    """
+    elapsed = step - state[source, LAST_RELEASE]
+    facil = parameters[RATE_FACIL]
+    u = state[source, USED] * math.exp(-elapsed * facil) if facil < math.inf else 0.0
+    u += parameters[U] * (1.0 - u)
+    x = 1.0 - (1.0 - state[source, AVAILABLE]) * math.exp(-elapsed * parameters[RATE_REC])
+    state[source, USED] = u
+    state[source, AVAILABLE] = x - u * x
+    state[source, LAST_RELEASE] = step
+    return u * x

@@ -1,0 +1,160 @@
+"""Synapses to rows: what patterns draw, laid out in the forms that `deliver` reads.
+
+Synapses come for a range of sources, projection by projection, as a compressed sparse matrix of target units (rows
+ascending). A row of a path joins those of all projections that share its form: in each block first the targets of the
+first projection, then those of the next.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def count_blocks(offsets, targets, part, cuts):
+    """cuts[i, target // part + 1] += 1 for every synapse of row i; returns how often a pair occurs at most."""
+    most = 0
+    for i in range(offsets.size - 1):
+        run, last = 0, np.int64(-1)
+        for j in range(offsets[i], offsets[i + 1]):
+            target = np.int64(targets[j])
+            cuts[i, target // part + 1] += 1
+            run = run + 1 if target == last else 1
+            last = target
+            most = max(most, run)
+    return most
+
+
+@njit(cache=True, nogil=True)
+def sum_blocks(cuts, starts, places):
+    """Counts to ends: cuts[i, b + 1] becomes that of blocks 0 to b; places[i, b] = starts[i] + cuts[i, b]."""
+    for i in range(cuts.shape[0]):
+        for b in range(cuts.shape[1] - 1):
+            cuts[i, b + 1] += cuts[i, b]
+            places[i, b] = starts[i] + cuts[i, b]
+
+
+@njit(cache=True, nogil=True)
+def place(
+    offsets, targets, part, offset, block_slots, page_blocks, places, out, weights, out_weights, delays, out_delays
+):
+    """Write a projection's synapses where `places` says, which moves on.
+
+    Args:
+        part, offset, block_slots, page_blocks: where the target's units lie, see `neurosim.engine.layout`.
+        out: uint16, slots within the page.
+        weights, delays: [synapses], or empty; to out_weights and out_delays.
+    """
+    for i in range(offsets.size - 1):
+        for j in range(offsets[i], offsets[i + 1]):
+            target = np.int64(targets[j])
+            block = target // part
+            k = places[i, block]
+            places[i, block] = k + 1
+            out[k] = (block % page_blocks) * block_slots + offset + target - block * part
+            if weights.size:
+                out_weights[k] = weights[j]
+            if delays.size:
+                out_delays[k] = delays[j]
+
+
+@njit(cache=True, nogil=True)
+def set_bits(offsets, targets, part, offset, block_slots, first, rows, rest):
+    """Set a bit for every synapse of sources `first` on, in uint64 [sources, words] rows over all slots.
+
+    A synapse whose bit is set already is marked in rest[j]; returns how many are.
+    """
+    found = 0
+    for i in range(offsets.size - 1):
+        for j in range(offsets[i], offsets[i + 1]):
+            target = np.int64(targets[j])
+            block = target // part
+            slot = block * block_slots + offset + target - block * part
+            bit = np.uint64(1) << np.uint64(slot & 63)
+            again = rows[first + i, slot >> 6] & bit != 0
+            rows[first + i, slot >> 6] |= bit
+            rest[j] = again
+            found += again
+    return found
+
+
+@njit(cache=True, nogil=True)
+def kept_rows(offsets, targets, rest):
+    """Only the synapses that are marked: offsets and targets."""
+    kept = np.zeros(offsets.size, np.int64)
+    for i in range(offsets.size - 1):
+        kept[i + 1] = kept[i]
+        for j in range(offsets[i], offsets[i + 1]):
+            kept[i + 1] += rest[j]
+    out = np.empty(kept[-1], targets.dtype)
+    k = 0
+    for j in range(targets.size):
+        if rest[j]:
+            out[k] = targets[j]
+            k += 1
+    return kept, out
+
+
+@njit(cache=True, nogil=True)
+def count_groups(offsets, targets, delays, part, page_blocks, longest, counts):
+    """counts[i, target's page * (longest + 1) + delay] += 1; False if a delay is beyond `longest`."""
+    for i in range(offsets.size - 1):
+        for j in range(offsets[i], offsets[i + 1]):
+            delay = np.int64(delays[j])
+            if delay > longest:
+                return False
+            counts[i, np.int64(targets[j]) // part // page_blocks * (longest + 1) + delay] += 1
+    return True
+
+
+@njit(cache=True, nogil=True)
+def open_groups(counts, longest, starts, at, words, positions):
+    """Write the heads of all groups: a word with the number of records for each delay of each page of each row.
+
+    Args:
+        starts: int64 [pages, rows] addresses, written. at: the address of `words`, uint32.
+        positions: int64, of the shape of counts: where a group's next record goes.
+    """
+    k = 0
+    pages = starts.shape[0]
+    for i in range(counts.shape[0]):
+        for page in range(pages):
+            starts[page, i] = at + 4 * k
+            for delay in range(1, longest + 1):
+                n = counts[i, page * (longest + 1) + delay]
+                words[k] = n
+                positions[i, page * (longest + 1) + delay] = k + 1
+                k += 1 + n
+
+
+@njit(cache=True, nogil=True)
+def fill_groups(
+    offsets, targets, weights, delays, part, offset, block_slots, page_blocks, longest, unit, positions, words
+):
+    """Write a projection's records: 16 bits of weight in whole `unit`s above 16 bits of slot within the page.
+
+    weights: [synapses], or one for all.
+    """
+    for i in range(offsets.size - 1):
+        for j in range(offsets[i], offsets[i + 1]):
+            target = np.int64(targets[j])
+            block = target // part
+            group = block // page_blocks * (longest + 1) + np.int64(delays[j])
+            slot = (block % page_blocks) * block_slots + offset + target - block * part
+            level = np.int64(np.floor(weights[j if weights.size > 1 else 0] / unit + 0.5))
+            level = min(max(level, -32767), 32767)
+            k = positions[i, group]
+            positions[i, group] = k + 1
+            words[k] = np.uint32(np.uint32(slot) | np.uint32(np.uint32(level & 0xFFFF) << np.uint32(16)))
+
+
+@njit(cache=True, nogil=True)
+def steps_of(delays, clock, out):
+    """Delays in seconds to whole steps, halves up; returns the shortest and longest, in steps, before they are cut."""
+    low, high = np.inf, -np.inf
+    for j in range(delays.size):
+        steps = np.floor(delays[j] / clock + 0.5)
+        low, high = min(low, steps), max(high, steps)
+        out[j] = np.uint16(min(max(steps, 0.0), 65535.0))
+    return low, high

@@ -1,0 +1,122 @@
+"""Events of recordings counted in bins of time and pools of units, each recording moved, turned, stretched or thinned.
+
+A sensor is [planes, height, width]: polarity, y, x of a camera; 1, 1, channels of a cochlea.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit, uint64
+
+from ..tools.random import normals, uniforms, unit_interval, words
+
+# What is done to one recording, float64 [COLUMNS]; (y, x) counted from the middle of the sensor become
+# (YY y + YX x + Y, XY y + XX x + X).
+# columns BAND to BAND_END and seconds PAUSE to PAUSE_END are silent, as the bins count them.
+# An event at time t is counted at STRETCH (t + LATER).
+STRETCH, DROP, JITTER, YY, YX, XY, XX, Y, X, BAND, BAND_END, PAUSE, PAUSE_END, LATER, COLUMNS = range(15)
+# What a recording is when nothing is done to it.
+STILL = np.array([1, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0], np.float64)
+GRID_SLACK = 1e-6  # as `neurosim.spikes`
+KEEP, NORMAL = 0, 1  # streams of draws of an event
+
+
+def bins_reference(ticks, units, first, last, tick, dt, sensor, pool, most, views, keys, out):
+    """The specification of `bins`, one recording after another."""
+    _, height, width = sensor
+    high, wide = -(-height // pool[0]), -(-width // pool[1])
+    out[:] = 0
+    for b in range(len(first)):
+        v = views[b]
+        t = (np.asarray(ticks[first[b] : last[b]], np.float64) * tick + v[LATER]) * v[STRETCH]
+        unit = np.asarray(units[first[b] : last[b]], np.int64)
+        plane, y, x = unit // (height * width), unit // width % height, unit % width
+        kept, moved = np.empty(len(t)), np.empty(2 * len(t))
+        uniforms(np.uint64(keys[b]), 0, KEEP, kept)
+        normals(np.uint64(keys[b]), 0, NORMAL, moved)
+        dy, dx = y - (height - 1) / 2, x - (width - 1) / 2
+        row = v[YY] * dy + v[YX] * dx + v[Y] + v[JITTER] * moved[::2] * (height > 1) + height / 2
+        column = v[XY] * dy + v[XX] * dx + v[X] + v[JITTER] * moved[1::2] + width / 2
+        row, column = np.floor(row).astype(int), np.floor(column).astype(int)
+        step = np.floor(t / dt + GRID_SLACK).astype(int)
+        inside = (step >= 0) & (row >= 0) & (row < height) & (column >= 0) & (column < width) & (step < len(out))
+        heard = ~((column >= v[BAND]) & (column < v[BAND_END])) & ~((t >= v[PAUSE]) & (t < v[PAUSE_END]))
+        chosen = inside & (kept >= v[DROP]) & heard
+        place = (plane * high + row // pool[0]) * wide + column // pool[1]
+        np.add.at(out[:, b], (step[chosen], place[chosen]), 1)
+    if most:
+        np.minimum(out, most, out=out)
+
+
+def bins(ticks, units, first, last, tick, dt, sensor, pool, most, views, keys, out):
+    """Fill `out` with the events of each unit's pool in each step of `dt` seconds.
+
+    Args:
+        ticks, units: [n] of all recordings; the time of an event is `tick` times its tick, seconds.
+        first, last: [B] int64, recording b holds events first[b] to last[b] - 1.
+        sensor: planes, height, width. pool: rows and columns summed into one.
+        most: events that an entry counts at most; 0: all.
+        views: float64 [B, COLUMNS], see above; `STILL` leaves a recording as it is.
+        keys: uint64 [B], the stream of random numbers of each.
+        out: float32 [steps, B, planes * rows * columns]; events beyond its steps, or moved off the sensor, are lost.
+    """
+    if ticks.dtype == np.float16:
+        # Numba has no half precision: only what is binned is widened, not the whole set.
+        ticks, units, first, last = _gathered(ticks, units, first, last)
+    _bins(ticks, units, first, last, float(tick), float(dt), *sensor, *pool, float(most), views, keys, out)
+
+
+def _gathered(ticks, units, first, last):
+    """The events of some recordings alone, ticks in float32, and where those of each now lie."""
+    ends = np.cumsum(last - first)
+    parts = [slice(a, b) for a, b in zip(first, last, strict=True)]
+    some = [np.concatenate([every[part] for part in parts]) for every in (ticks, units)]
+    return some[0].astype(np.float32), some[1], ends - (last - first), ends
+
+
+@njit(cache=True, nogil=True)
+def _bins(ticks, units, first, last, tick, dt, planes, height, width, tall, broad, most, views, keys, out):
+    steps, high, wide = out.shape[0], -(-height // tall), -(-width // broad)
+    plane_units = height * width
+    middle_y, middle_x = (height - 1) / 2.0, (width - 1) / 2.0
+    out[:] = 0
+    top = np.float32(most)
+    pair = np.empty(2)
+    for b in range(first.size):
+        stretch, drop, jitter = views[b, STRETCH], views[b, DROP], views[b, JITTER]
+        yy, yx, xy, xx = views[b, YY], views[b, YX], views[b, XY], views[b, XX]
+        along_y, along_x = views[b, Y], views[b, X]
+        band, band_end, pause, pause_end = views[b, BAND], views[b, BAND_END], views[b, PAUSE], views[b, PAUSE_END]
+        later, key = views[b, LATER], uint64(keys[b])
+        for e in range(first[b], last[b]):
+            n = e - first[b]
+            time = (float(ticks[e]) * tick + later) * stretch
+            step = math.floor(time / dt + GRID_SLACK)
+            if step >= steps:
+                break
+            if step < 0:
+                continue
+            if pause <= time < pause_end:
+                continue
+            if drop > 0.0:
+                a, c, _, _ = words(key, uint64(n), uint64(KEEP))
+                if unit_interval(a, c) < drop:
+                    continue
+            unit = int(units[e])
+            plane, rest = unit // plane_units, unit % plane_units
+            dy, dx = rest // width - middle_y, rest % width - middle_x
+            row = yy * dy + yx * dx + along_y + height / 2.0
+            column = xy * dy + xx * dx + along_x + width / 2.0
+            if jitter > 0.0:
+                normals(key, 2 * n, NORMAL, pair)
+                row += jitter * pair[0] if height > 1 else 0.0
+                column += jitter * pair[1]
+            i, j = math.floor(row), math.floor(column)
+            if band <= j < band_end:
+                continue
+            if 0 <= i < height and 0 <= j < width:
+                place = (plane * high + i // tall) * wide + j // broad
+                if most == 0.0 or out[step, b, place] < top:
+                    out[step, b, place] += np.float32(1)

@@ -1,0 +1,138 @@
+"""The recurrence of a spiking layer over time and its surrogate gradient: what it is, in plain torch.
+
+Every kind leads a state from one step to the next; `c` names the rows of its constants, each one value a unit:
+
+    LIF         c = alpha, theta.                 u = alpha v + I;               v = R(u, s)
+    CURRENT     c = alpha, theta, delta, kappa.   u = alpha v + kappa i;         v = R(u, s);  i = delta i + I
+    ADAPTIVE    c = alpha, theta, beta, A, B.     u = alpha v + (1 - alpha) (I - w);
+                                                  v = R(u, s);  w = beta w + (1 - beta) (A v + B s), v being the new one
+    INTEGRATOR  c = alpha.                        v = alpha v + I, and v is the output
+
+    s = [u > theta];  R(u, s) = u - s theta (SUBTRACT, LATE: see below) or u (1 - s) (ZERO)
+
+LATE is LIF alone: the membrane keeps u, and theta is taken off after the next decay, u = alpha v + I - [v > theta]
+theta, as snnTorch does. In the backward pass ds/du is the surrogate h(u - theta); the s inside R counts as a constant
+unless `attached`.
+
+Operations are in float32 in the order written, without fused multiply-adds, so that the event-driven engine, whose
+neurons compute the same, finds the same spikes. `numba` is the compiled form, and
+`triton` that of a GPU; both are tested against `reference`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+
+LIF, CURRENT, ADAPTIVE, INTEGRATOR = range(4)
+# Rows of state and of constants, by kind.
+STATES = (1, 2, 2, 1)
+CONSTANTS = (2, 4, 5, 1)
+SUBTRACT, ZERO, LATE = range(3)
+FAST_SIGMOID, ARCTAN, TRIANGLE, SIGMOID = range(4)
+
+
+class Recurrence(NamedTuple):
+    """Which recurrence, and which surrogate h(x) of the step at x = u - theta.
+
+    FAST_SIGMOID scale / (1 + slope |x|)^2; ARCTAN scale (slope / 2) / (1 + (pi / 2 slope x)^2); TRIANGLE
+    scale max(0, 1 - slope |x|); SIGMOID scale slope g (1 - g) with g = 1 / (1 + exp(-slope x)).
+    """
+
+    kind: int = LIF
+    reset: int = SUBTRACT
+    attached: bool = False
+    surrogate: int = ARCTAN
+    slope: float = 2.0
+    scale: float = 1.0
+
+
+def derivative(x, how):
+    """h(x), elementwise."""
+    k = how.slope
+    if how.surrogate == FAST_SIGMOID:
+        h = 1 / (1 + k * x.abs()) ** 2
+    elif how.surrogate == ARCTAN:
+        h = 0.5 * k / (1 + (0.5 * math.pi * k * x) ** 2)
+    elif how.surrogate == TRIANGLE:
+        h = (1 - k * x.abs()).clamp_min(0)
+    else:
+        g = torch.sigmoid(k * x)
+        h = k * g * (1 - g)
+    return how.scale * h
+
+
+class Step(torch.autograd.Function):
+    """[x > 0] with the surrogate as its derivative."""
+
+    @staticmethod
+    def forward(ctx, x, how):
+        ctx.save_for_backward(x)
+        ctx.how = how
+        return (x > 0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * derivative(ctx.saved_tensors[0], ctx.how), None
+
+
+def _reset(u, s, theta, how):
+    s = s if how.attached else s.detach()
+    return u * (1 - s) if how.reset == ZERO else u - s * theta
+
+
+def _lif(current, state, c, how):
+    (v,), (alpha, theta) = state, c
+    u = alpha * v + current
+    if how.reset == LATE:
+        before = Step.apply(v - theta, how)
+        u = u - (before if how.attached else before.detach()) * theta
+        return Step.apply(u - theta, how), u[None]
+    s = Step.apply(u - theta, how)
+    return s, _reset(u, s, theta, how)[None]
+
+
+def _current(current, state, c, how):
+    (v, i), (alpha, theta, delta, kappa) = state, c
+    u = alpha * v + kappa * i
+    s = Step.apply(u - theta, how)
+    return s, torch.stack([_reset(u, s, theta, how), delta * i + current])
+
+
+def _adaptive(current, state, c, how):
+    (v, w), (alpha, theta, beta, a, b) = state, c
+    u = alpha * v + (1 - alpha) * (current - w)
+    s = Step.apply(u - theta, how)
+    v = _reset(u, s, theta, how)
+    return s, torch.stack([v, beta * w + (1 - beta) * (a * v + b * s)])
+
+
+def _integrator(current, state, c, how):
+    v = c[0] * state[0] + current
+    return v, v[None]
+
+
+STEPS = (_lif, _current, _adaptive, _integrator)
+
+
+def reference(current, state, c, how, weight=None, last=None):
+    """The specification.
+
+    Args:
+        current: [T, B, N], what arrives in each step.
+        state: [STATES, B, N], where the first step starts.
+        c: [CONSTANTS, N].
+        weight: [N, N] feed-back, to and from; the spikes of a step arrive in the next one.
+        last: [B, N], spikes of the step before the first; with `weight` only.
+
+    Returns:
+        out [T, B, N]: spikes (INTEGRATOR: the membrane); the state after the last step.
+    """
+    out = []
+    for arrived in current:
+        total = arrived if weight is None else arrived + last @ weight.T
+        last, state = STEPS[how.kind](total, state, c, how)
+        out.append(last)
+    return torch.stack(out), state

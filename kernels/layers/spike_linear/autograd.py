@@ -1,0 +1,55 @@
+"""`numba` for torch: a linear layer that looks whether its input is sparse."""
+
+from __future__ import annotations
+
+import torch
+from torch.autograd.function import once_differentiable
+
+from .numba import Active, column_sums, listed, product, turned
+
+
+def sparse(x):
+    """`Active` of x [..., inputs] by row, or None where the dense product is quicker or there is no other."""
+    if x.device.type != "cpu" or x.dtype != torch.float32:
+        return None
+    return listed(x.detach().reshape(-1, x.shape[-1]).contiguous().numpy(), threads=torch.get_num_threads())
+
+
+class SpikeProduct(torch.autograd.Function):
+    """(x [..., inputs], weight [outputs, inputs], bias or None, the `Active` of x) to x weight^T + bias.
+
+    The gradient of x is a dense product; it is left out where nobody asks for it.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, active):
+        threads = torch.get_num_threads()
+        out = torch.from_numpy(product(active, weight.detach().t().contiguous().numpy(), threads))
+        if bias is not None:
+            out += bias
+        ctx.active, ctx.shape = active, x.shape
+        ctx.save_for_backward(weight)
+        return out.view(*x.shape[:-1], len(weight))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, g):
+        threads, (weight,) = torch.get_num_threads(), ctx.saved_tensors
+        rows = g.reshape(-1, g.shape[-1]).contiguous().numpy()
+        g_x = (g @ weight) if ctx.needs_input_grad[0] else None
+        g_weight = weight_gradient(ctx.active, rows, weight.shape[1]) if ctx.needs_input_grad[1] else None
+        g_bias = torch.from_numpy(column_sums(rows, threads)) if ctx.needs_input_grad[2] else None
+        return g_x, g_weight, g_bias, None
+
+
+def weight_gradient(active: Active, g, inputs):
+    """[outputs, inputs] from an `Active` of R rows and g [R, outputs]; the targets of an input lie side by side."""
+    return torch.from_numpy(product(turned(active, inputs), g, torch.get_num_threads())).t()
+
+
+def linear(x, weight, bias):
+    """x weight^T + bias, from the ones of x where they are few."""
+    active = sparse(x) if x.numel() else None
+    if active is None or weight.dtype != torch.float32:
+        return torch.nn.functional.linear(x, weight, bias)
+    return SpikeProduct.apply(x, weight, bias, active)

@@ -1,0 +1,274 @@
+"""A linear layer whose input is spikes: products with a matrix that is mostly zeros, forward and for the weights.
+
+Both are one operation. The spikes of a row select rows of the weights, which are added: y[i] = sum_k x[i, k] W[k]. And
+the rows in which an input spiked select rows of the gradient: dW[k] = sum_i x[i, k] g[i]. Terms are added one by one in
+ascending order, in float32 and without fused multiply-adds, as the event-driven engine adds what arrives in a step;
+so results depend neither on threads nor on how the work is cut.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types, uint64
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ...tools.intrinsics import popcount, trailing_zeros
+from ...tools.threads import spread
+
+# A tile of the rows that are selected from stays in a core's second cache.
+TILE_BYTES, NARROWEST = 1 << 20, 64
+# Numbers that are compared at once, and columns that are summed at once.
+WORD, BLOCK = 64, 64
+# Additions, and entries looked at, that are worth a thread.
+GRAIN, LOOK_GRAIN = 1 << 21, 1 << 18
+# Above this part of ones the dense product is faster (2 cores with AVX-512: it needs 9 ps a multiply-add, an addition
+# here 30 ps).
+MOST = 0.2
+
+
+class Active(NamedTuple):
+    """Row i of a matrix has `units[starts[i]:starts[i + 1]]` other than 0, ascending."""
+
+    starts: np.ndarray  # [rows + 1] int64
+    units: np.ndarray  # [n] int32
+    values: np.ndarray  # [n] float32; [0] where all are 1
+
+
+def product_reference(x, source):
+    """[R, M], [M, N] to [R, N]: the specification, term by term."""
+    out = np.zeros((len(x), source.shape[1]), np.float32)
+    for i, k in zip(*np.nonzero(x), strict=True):
+        out[i] += source[k] if x[i, k] == 1 else x[i, k] * source[k]
+    return out
+
+
+def listed(x, most=MOST, threads=1):
+    """`Active` of x [R, M] float32, or None where more than `most` of its entries are other than 0."""
+    starts, plain = np.zeros(len(x) + 1, np.int64), np.zeros(len(x), np.uint8)
+    bounds = np.arange(len(x) + 1) * x.shape[1]
+    spread(lambda a, b: _count(x, starts, plain, a, b), bounds, threads, LOOK_GRAIN)
+    np.cumsum(starts, out=starts)
+    if starts[-1] > most * x.size:
+        return None
+    units = np.empty(starts[-1], np.int32)
+    values = np.empty(0 if plain.all() else starts[-1], np.float32)
+    spread(lambda a, b: _list(x, starts, units, values, a, b), bounds, threads, LOOK_GRAIN)
+    return Active(starts, units, values)
+
+
+def turned(active, size):
+    """`Active` of the transposed matrix, of `size` rows."""
+    starts = np.zeros(size + 1, np.int64)
+    np.cumsum(np.bincount(active.units, minlength=size), out=starts[1:])
+    rows, values = np.empty_like(active.units), np.empty_like(active.values)
+    _turn(active.starts, active.units, active.values, starts[:-1].copy(), rows, values)
+    return Active(starts, rows, values)
+
+
+def product(active, source, threads=1):
+    """As `product_reference`, of an `Active` and source [M, N] float32."""
+    rows, (size, columns) = len(active.starts) - 1, source.shape
+    source = np.ascontiguousarray(source)
+    out = np.zeros((rows, columns), np.float32)
+    width = min(columns, max(NARROWEST, TILE_BYTES // (4 * max(size, 1)) // NARROWEST * NARROWEST))
+    tiles = -(-columns // width)
+    # Rows are cut too where there are few tiles; each cut packs its tile again.
+    cuts = max(1, min(-(-4 * threads // tiles), rows // 64))
+    edges = np.linspace(0, rows, cuts + 1).astype(np.int64)
+    bounds = np.arange(tiles * cuts + 1) * max(1, len(active.units) * width // cuts)
+
+    def fill(a, b):
+        for piece in range(a, b):
+            tile, cut = divmod(piece, cuts)
+            first, last = tile * width, min(columns, (tile + 1) * width)
+            _product(*active, source, edges[cut], edges[cut + 1], first, last, out)
+
+    spread(fill, bounds, threads, GRAIN)
+    return out
+
+
+def column_sums(x, threads=1):
+    """[R, N] to [N], row by row."""
+    out = np.zeros(x.shape[1], np.float32)
+    tiles = -(-x.shape[1] // 256)
+    bounds = np.arange(tiles + 1) * max(1, len(x) * 256)
+    spread(lambda a, b: _sum_rows(x, 256 * a, min(x.shape[1], 256 * b), out), bounds, threads, LOOK_GRAIN)
+    return out
+
+
+@intrinsic
+def _unlike(typing, address, value):
+    """uint64 whose bit k is whether the float32 number k from `address` on is other than `value`."""
+    wide = ir.VectorType(ir.FloatType(), 64)
+
+    def emit(context, builder, signature, arguments):
+        numbers = builder.load(builder.inttoptr(arguments[0], wide.as_pointer()), align=4)
+        lanes = ir.Constant(ir.IntType(32), 0)
+        one = builder.insert_element(ir.Constant(wide, ir.Undefined), arguments[1], lanes)
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64)
+        same = builder.shuffle_vector(one, one, mask)
+        return builder.bitcast(builder.fcmp_unordered("!=", numbers, same), ir.IntType(64))
+
+    return types.uint64(types.intp, types.float32), emit
+
+
+@njit(cache=True, nogil=True)
+def _count(x, starts, plain, first, last):
+    zero, one = np.float32(0), np.float32(1)
+    whole = x.shape[1] // WORD * WORD
+    for i in range(first, last):
+        row, at, n, odd = x[i], x[i].ctypes.data, 0, uint64(0)
+        for k in range(0, whole, WORD):
+            active = _unlike(at + 4 * k, zero)
+            odd |= active & _unlike(at + 4 * k, one)
+            n += popcount(active)
+        for k in range(whole, row.size):
+            n += row[k] != zero
+            odd |= uint64(row[k] != zero and row[k] != one)
+        starts[i + 1] = n
+        plain[i] = odd == 0
+
+
+@njit(cache=True, nogil=True)
+def _list(x, starts, units, values, first, last):
+    zero = np.float32(0)
+    whole = x.shape[1] // WORD * WORD
+    for i in range(first, last):
+        row, data, at = x[i], x[i].ctypes.data, starts[i]
+        for k in range(0, whole, WORD):
+            active = _unlike(data + 4 * k, zero)
+            while active:
+                units[at] = k + trailing_zeros(active)
+                at += 1
+                active &= active - uint64(1)
+        for k in range(whole, row.size):
+            if row[k] != zero:
+                units[at] = k
+                at += 1
+        if values.size:
+            for j in range(starts[i], at):
+                values[j] = row[units[j]]
+
+
+@njit(cache=True, nogil=True)
+def _turn(starts, units, values, places, rows, turned_values):
+    for i in range(starts.size - 1):
+        for j in range(starts[i], starts[i + 1]):
+            at = places[units[j]]
+            places[units[j]] = at + 1
+            rows[at] = i
+            if values.size:
+                turned_values[at] = values[j]
+
+
+@intrinsic
+def _add_block(typing, target, source, stride, units, count):
+    """`BLOCK` float32 at `target` += those at source + stride u for each of `count` int32 u at `units`, in order.
+
+    The sums stay in registers, which a loop over an array's elements would not have.
+    """
+    vector = ir.VectorType(ir.FloatType(), 16)
+    parts = range(BLOCK // 16)
+
+    def emit(context, builder, signature, arguments):
+        target, source, stride, units, count = arguments
+        word = stride.type
+
+        def at(base, part):
+            place = builder.add(base, ir.Constant(word, 64 * part))
+            return builder.inttoptr(place, vector.as_pointer())
+
+        sums = [cgutils.alloca_once_value(builder, builder.load(at(target, p), align=4)) for p in parts]
+        with cgutils.for_range(builder, count) as loop:
+            place = builder.add(units, builder.mul(loop.index, ir.Constant(word, 4)))
+            unit = builder.load(builder.inttoptr(place, ir.IntType(32).as_pointer()))
+            row = builder.add(source, builder.mul(builder.sext(unit, word), stride))
+            for p, total in zip(parts, sums, strict=True):
+                builder.store(builder.fadd(builder.load(total), builder.load(at(row, p), align=4)), total)
+        for p, total in zip(parts, sums, strict=True):
+            builder.store(builder.load(total), at(target, p), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp, types.intp, types.intp), emit
+
+
+@njit(cache=True, nogil=True)
+def add_rows(source, units, row):
+    """row += source[k] for each int32 k in units, in that order."""
+    whole = row.size // BLOCK * BLOCK
+    stride, chosen = source.shape[1] * 4, units.ctypes.data
+    for n in range(0, whole, BLOCK):
+        _add_block(row.ctypes.data + 4 * n, source.ctypes.data + 4 * n, stride, chosen, units.size)
+    if whole < row.size:
+        for k in range(units.size):
+            a = source[units[k]]
+            for n in range(whole, row.size):
+                row[n] += a[n]
+
+
+@njit(cache=True, nogil=True)
+def _add_weighted(source, units, values, row):
+    for k in range(units.size):
+        a, value = source[units[k]], values[k]
+        for n in range(row.size):
+            row[n] += value * a[n]
+
+
+@njit(inline="always")
+def _find(units, begin, end, bound):
+    """The first place from `begin` to `end` whose unit is `bound` or above."""
+    while begin < end:
+        middle = (begin + end) // 2
+        if units[middle] < bound:
+            begin = middle + 1
+        else:
+            end = middle
+    return begin
+
+
+@njit(cache=True, nogil=True)
+def _product(starts, units, values, source, top, bottom, first, last, out):
+    """Rows `top` to `bottom`, columns `first` to `last` of out, a block of source rows that fits a cache at a time.
+
+    A tile that is not all columns is packed first: its rows would fall into the same few sets of the cache.
+    """
+    size, width = source.shape[0], last - first
+    block = max(1, TILE_BYTES // (4 * width))
+    whole = width == source.shape[1] and size <= block
+    tile = source if whole else np.empty((min(block, size), width), source.dtype)
+    cursors = starts[top:bottom].copy()
+    # Units of a block count from its first row.
+    local = np.empty(0 if size <= block else units.size, units.dtype)
+    for begin in range(0, size, block):
+        end = min(begin + block, size)
+        if not whole:
+            for m in range(begin, end):
+                a, b = source[m, first:last], tile[m - begin]
+                for n in range(width):
+                    b[n] = a[n]
+        for i in range(top, bottom):
+            row, k, stop = out[i, first:last], cursors[i - top], starts[i + 1]
+            chosen = units[k:stop]
+            if size > block:
+                stop = _find(units, k, stop, end)
+                cursors[i - top] = stop
+                chosen = local[k:stop]
+                for j in range(k, stop):
+                    local[j] = units[j] - begin
+            if values.size:
+                _add_weighted(tile, chosen, values[k:stop], row)
+            else:
+                add_rows(tile, chosen, row)
+
+
+@njit(cache=True, nogil=True)
+def _sum_rows(x, first, last, out):
+    total = out[first:last]
+    for i in range(x.shape[0]):
+        row = x[i, first:last]
+        for n in range(row.size):
+            total[n] += row[n]

@@ -1,0 +1,128 @@
+"""Overlaps of dendritic segments with active bits, and subsets drawn for Monte Carlo."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, uint64
+
+from ..tools.random import words
+
+
+def overlaps_reference(synapses, dense):
+    """[..., s] int32 (-1: no synapse), [size] booleans to [...] int32: the specification of `overlaps`."""
+    return np.where(synapses >= 0, dense[synapses], False).sum(axis=-1, dtype=np.int32)
+
+
+def overlaps(synapses, dense):
+    """[..., s] int32 (-1: no synapse), [size] booleans to [...] int32 synapses on active bits."""
+    # One bit more, always off: -1 reads it.
+    bits = np.zeros(dense.size + 1, np.uint8)
+    bits[:-1] = dense
+    out = np.empty(synapses.shape[:-1], np.int32)
+    _overlaps(synapses.reshape(-1, synapses.shape[-1]), bits, out.reshape(-1))
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _overlaps(synapses, bits, out):
+    for i in range(out.size):
+        row = synapses[i]
+        total = 0
+        for k in range(row.size):
+            total += bits[row[k]]
+        out[i] = total
+
+
+@njit(cache=True, nogil=True)
+def draw_subset(key, index, start, pool, count):
+    """Bring `count` of `pool`, all choices equally likely, to its front; returns the next unused draw.
+
+    Fisher and Yates' shuffle, cut short; word w of draw d serves entry 4 d + w, so the subset depends on
+    (key, index, start) alone. Lemire's product keeps the bias of a choice among n below n / 2^32.
+    """
+    n = pool.size
+    a = b = c = d = np.uint32(0)
+    for i in range(count):
+        if i % 4 == 0:
+            a, b, c, d = words(uint64(key), uint64(index), uint64(start + i // 4))
+        word = a if i % 4 == 0 else b if i % 4 == 1 else c if i % 4 == 2 else d
+        j = i + np.int64(uint64(word) * uint64(n - i) >> uint64(32))
+        pool[i], pool[j] = pool[j], pool[i]
+    return start + (count + 3) // 4
+
+
+@njit(cache=True, nogil=True)
+def random_hits(synapses, size, active, patterns, threshold, key):
+    """[trials, s] segments (-1: no synapse), each against a union of `patterns` random codes: (hits, [trials] bits on).
+
+    Trial t draws `patterns` times `active` of `size` bits and counts the segment's synapses on them.
+    """
+    trials = synapses.shape[0]
+    pool = np.arange(size)
+    bits = np.zeros(size + 1, np.uint8)
+    union = np.empty(trials, np.int64)
+    hits = 0
+    for t in range(trials):
+        draw = on = total = 0
+        for _ in range(patterns):
+            draw = draw_subset(key, t, draw, pool, active)
+            for i in range(active):
+                on += bits[pool[i]] == 0
+                bits[pool[i]] = 1
+        for k in range(synapses.shape[1]):
+            total += bits[synapses[t, k]]
+        hits += total >= threshold
+        union[t] = on
+        bits[:] = 0
+        # From the same order in every trial: a trial depends on its number alone.
+        for i in range(size):
+            pool[i] = i
+    return hits, union
+
+
+@njit(cache=True, nogil=True)
+def noisy_misses(synapses, patterns, size, lost, threshold, key):
+    """[trials, s] segments, [trials, a] their patterns: how many miss a pattern that has `lost` bits moved elsewhere.
+
+    The moved bits come on among those that were off, so that noise may also help a segment by chance where it has
+    synapses outside its pattern.
+    """
+    trials, active = patterns.shape
+    bits = np.zeros(size + 1, np.uint8)
+    mine = np.empty(active, np.int64)
+    others = np.empty(size - active, np.int64)
+    misses = 0
+    for t in range(trials):
+        bits[:] = 0
+        for i in range(active):
+            mine[i] = patterns[t, i]
+            bits[mine[i]] = 1
+        n = 0
+        for i in range(size):
+            if bits[i] == 0:
+                others[n] = i
+                n += 1
+        draw = draw_subset(key, t, 0, mine, lost)
+        draw_subset(key, t, draw, others, lost)
+        for i in range(lost):
+            bits[mine[i]] = 0
+            bits[others[i]] = 1
+        total = 0
+        for k in range(synapses.shape[1]):
+            total += bits[synapses[t, k]]
+        misses += total < threshold
+    return misses
+
+
+@njit(cache=True, nogil=True)
+def subsets(key, trials, size, count):
+    """[trials, count] int32: row t holds `count` distinct numbers below `size`, in drawn order."""
+    out = np.empty((trials, count), np.int32)
+    pool = np.empty(size, np.int64)
+    for t in range(trials):
+        for i in range(size):
+            pool[i] = i
+        draw_subset(key, t, 0, pool, count)
+        for i in range(count):
+            out[t, i] = pool[i]
+    return out

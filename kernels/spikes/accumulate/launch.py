@@ -1,0 +1,88 @@
+"""Spike-accumulate of numpy arrays, and of torch tensors on the device they are on.
+
+On a GPU (`triton`) weights are kept as each regime wants them: [K, N] for the masked product of a few tokens, [N, K]
+int8 for the count product of a batch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..encode.launch import encode
+from ..lif_pack.launch import lif_pack
+from .numba import accumulate_active, active
+
+
+def spike_accumulate(counts, weights, escapes=None, threads=1):
+    """out[B, N] = counts @ weights, over active channels only.
+
+    Args:
+        counts: [B, K] int8 or int32; numpy, or a torch tensor on any device.
+        weights: [K, N] float32, bfloat16 (numpy: its bits as uint16) or int8, of the same kind and place. On a GPU
+            a batch of more than 8 with int8 weights is fastest where `weights` is the transpose of a contiguous
+            [N, K].
+        escapes: what of larger counts is missing in `counts`, as `encode` returns it.
+        threads: does not change the result; on a CPU only.
+
+    Returns: [B, N] float32, or int32 with int8 weights; of the kind that came.
+
+    Raises:
+        ValueError: shapes that do not fit, a type that is not listed, int32 sums that could overflow.
+    """
+    if not isinstance(counts, np.ndarray):
+        return _torch(counts, weights, escapes, threads)
+    if counts.ndim != 2 or weights.ndim != 2 or counts.shape[1] != weights.shape[0]:
+        raise ValueError(f"spike_accumulate: counts {counts.shape} @ weights {weights.shape} do not fit")
+    return accumulate_active(active(counts, escapes), weights, threads)
+
+
+def encode_accumulate(x, weights, k=3.0, thresholds=None, threads=1):
+    """A linear layer in spikes: `encode`, `spike_accumulate`, and times each token's own threshold.
+
+    On a GPU one token is encoded and accumulated by one kernel. With thresholds of channels nothing is scaled: they
+    belong into the weights. Counts keep their exact escapes.
+
+    Returns: (y [B, N] float32, thresholds [B], or [K] as given).
+
+    Raises:
+        ValueError: as `encode` and `spike_accumulate`.
+    """
+    if not isinstance(x, np.ndarray) and x.is_cuda:
+        from .triton import encode_product
+
+        return encode_product(x, weights, k, thresholds)
+    coded = encode(x, k, thresholds, threads=threads)
+    sums = spike_accumulate(coded.counts, weights, coded.escapes, threads)
+    sums = sums.astype(np.float32) if isinstance(sums, np.ndarray) else sums.float()
+    return (sums if thresholds is not None else sums * coded.thresholds[:, None]), coded.thresholds
+
+
+def accumulate_fire(counts, weights, v, membrane, escapes=None, threads=1):
+    """`spike_accumulate`, and `lif_pack` on its result: packed spikes [B, ceil(N / 32)]; v [B, N] is updated in place.
+
+    On a GPU the sums of up to 16 rows are fired on where they are finished, and never stored.
+
+    Raises:
+        ValueError: as `spike_accumulate` and `lif_pack`.
+    """
+    if not isinstance(counts, np.ndarray) and counts.is_cuda:
+        from .triton import fire
+
+        return fire(counts, weights, v, membrane, escapes)
+    return lif_pack(spike_accumulate(counts, weights, escapes, threads), v, membrane, threads)
+
+
+def _torch(counts, weights, escapes, threads):
+    import torch
+
+    if counts.is_cuda:
+        from .triton import product
+
+        return product(counts, weights, escapes)
+    bits = weights.view(torch.uint16) if weights.dtype == torch.bfloat16 else weights
+    out = spike_accumulate(counts.numpy(), bits.detach().numpy(), _numpy_escapes(escapes), threads)
+    return torch.from_numpy(out)
+
+
+def _numpy_escapes(escapes):
+    return escapes if escapes is None else type(escapes)(*(np.asarray(part) for part in escapes))

@@ -1,0 +1,62 @@
+"""Spikes select rows of weights and the rows are added: out[B, N] = counts[B, K] @ weights[K, N]: the specification.
+
+Spikes come as int8 counts (with an exact escape for larger ones, see `encode`), as bit planes (`planes`), or as an
+index list. A sum is taken in an order that depends on its row's active channels alone: neither threads, nor the rest
+of the batch, nor the form in which the spikes came change a bit of it. With int8 weights sums are int32 and exact.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Work(NamedTuple):
+    """What a product did, summed over its rows: for reports and byte floors."""
+
+    operations: int  # multiply-adds: N for every active channel of every row
+    spikes: int  # sum of |count|: what unary coding would have sent
+    dense_operations: int  # B K N
+    weight_bytes: int  # weights read where each row reads its own: operations x the size of a weight
+    batch_bytes: int  # weights read where a batch shares them: each row of weights once if any row selects it
+    dense_bytes: int  # all weights once
+    silent: int  # entries that are zero
+
+
+def accumulate_reference(counts, weights, escapes=None):
+    """[B, K] whole numbers, [K, N] to [B, N]: the specification, in int64 or float64.
+
+    Integer weights give int32 and are exact; others give float32.
+    """
+    whole = np.issubdtype(weights.dtype, np.integer)
+    counts = whole_counts(counts, escapes)
+    if whole:
+        return (counts.astype(np.int64) @ weights.astype(np.int64)).astype(np.int32)
+    return (counts.astype(np.float64) @ weights.astype(np.float64)).astype(np.float32)
+
+
+def whole_counts(counts, escapes=None):
+    """[B, K] int32: clipped counts with what was clipped added again."""
+    full = np.array(counts, np.int32)
+    if escapes is not None:
+        for i, n in enumerate(escapes.number):
+            full[i, escapes.channels[i, :n]] += escapes.excess[i, :n]
+    return full
+
+
+def work(counts, outputs, weight_bytes, escapes=None):
+    """`Work` of one product of [B, K] counts with [K, outputs] weights of `weight_bytes` bytes each."""
+    full = whole_counts(counts, escapes)
+    on = full != 0
+    each = int(np.count_nonzero(on)) * outputs
+    shared = int(np.count_nonzero(on.any(axis=0))) * outputs
+    return Work(
+        operations=each,
+        spikes=int(np.abs(full.astype(np.int64)).sum()),
+        dense_operations=full.size * outputs,
+        weight_bytes=each * weight_bytes,
+        batch_bytes=shared * weight_bytes,
+        dense_bytes=full.shape[1] * outputs * weight_bytes,
+        silent=int(full.size - np.count_nonzero(on)),
+    )

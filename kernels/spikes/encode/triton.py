@@ -1,0 +1,184 @@
+"""`encode` for a GPU: one program a token, counts or bit planes, with the same bits as the plain form.
+
+What clipping takes goes into a list of its token by running sums, so in order and without waiting for the host.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+
+from ...tools.triton_build import Build
+from . import reference as plain
+
+MAGIC = tl.constexpr(float(plain.MAGIC))
+LARGEST = tl.constexpr(float(plain.LARGEST))
+LEAST = tl.constexpr(float(plain.LEAST))
+MOST = tl.constexpr(float(plain.MOST))
+DIGITS = tl.constexpr(plain.DIGITS + 127)
+FLOOR = tl.constexpr(plain.FLOOR)
+NOT_FINITE = tl.constexpr(plain.NOT_FINITE)
+SIZE_BITS = tl.constexpr(0x7FFFFFFF)
+
+TILE = 4096  # channels a program holds at once
+
+
+@triton.jit
+def unit_of(most):
+    """The power of two that |x| is multiplied by before it is summed; `most` holds the bits of the largest |x|."""
+    exponent = tl.maximum((most >> 23) - 127, FLOOR)
+    # The tensor first: the interpreter makes no tensor of a constant minus one.
+    return ((-exponent + DIGITS) << 23).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def threshold_of(total, most, share):
+    """A token's own threshold from its sum in units; no number where x was not finite. `share` is K k."""
+    mean = tl.div_rn(tl.div_rn(total.to(tl.float32), share), unit_of(most))
+    mean = tl.minimum(tl.maximum(mean, LEAST), MOST)
+    return tl.where(most >= NOT_FINITE, float("nan"), mean)
+
+
+@triton.jit
+def token_threshold(x_ptr, inputs, share, TILE: tl.constexpr):
+    """The threshold of the `inputs` numbers at x_ptr; what is read again comes from a cache."""
+    at = tl.arange(0, TILE)
+    most = tl.zeros((), tl.int32)
+    for first in range(0, inputs, TILE):
+        x = tl.load(x_ptr + first + at, mask=first + at < inputs, other=0.0).to(tl.float32)
+        most = tl.maximum(most, tl.max(x.to(tl.int32, bitcast=True) & SIZE_BITS))
+    unit = unit_of(most)
+    total = tl.zeros((), tl.int64)
+    for first in range(0, inputs, TILE):
+        x = tl.load(x_ptr + first + at, mask=first + at < inputs, other=0.0).to(tl.float32)
+        total += tl.sum((tl.abs(x) * unit).to(tl.int64))
+    return threshold_of(total, most, share)
+
+
+@triton.jit
+def round_whole(x, threshold):
+    """The quotient rounded to the nearest whole number, ties to even, as float32."""
+    quotient = tl.minimum(tl.maximum(tl.div_rn(x, threshold), -LARGEST), LARGEST)
+    return (quotient + MAGIC) - MAGIC
+
+
+@triton.jit
+def pack_words(bits, WORDS: tl.constexpr):
+    """[WORDS * 32] int32 of 0 and 1 to [WORDS] int32: bit j of word w is entry 32 w + j."""
+    placed = tl.reshape(bits, [WORDS, 32]) << tl.arange(0, 32)[None, :]
+    return tl.sum(placed, axis=1)
+
+
+@triton.jit
+def encode_kernel(
+    x_ptr,
+    thresholds_ptr,
+    out_ptr,
+    number_ptr,
+    channels_ptr,
+    excess_ptr,
+    inputs,
+    words,
+    share,
+    LIMIT: tl.constexpr,
+    GIVEN: tl.constexpr,
+    PLANES: tl.constexpr,
+    TILE: tl.constexpr,
+):
+    """x [B, inputs] to counts int8 [B, inputs], or with PLANES to words int32 [B, 1 + PLANES, words]."""
+    row = tl.program_id(0).to(tl.int64)
+    x_ptr += row * inputs
+    channels_ptr += row * inputs
+    excess_ptr += row * inputs
+    if not GIVEN:
+        own = token_threshold(x_ptr, inputs, share, TILE)
+        tl.store(thresholds_ptr + row, own)
+    at = tl.arange(0, TILE)
+    found = tl.zeros((), tl.int32)
+    for first in range(0, inputs, TILE):
+        channel = first + at
+        inside = channel < inputs
+        x = tl.load(x_ptr + channel, mask=inside, other=0.0).to(tl.float32)
+        if GIVEN:
+            whole = round_whole(x, tl.load(thresholds_ptr + channel, mask=inside, other=1.0))
+        else:
+            whole = round_whole(x, own)
+        count = whole.to(tl.int32)
+        clipped = tl.minimum(tl.maximum(count, -LIMIT), LIMIT)
+        excess = count - clipped
+        # Where the threshold is no number, neither is 0 divided by it.
+        beyond = ((excess != 0) & inside).to(tl.int32)
+        several = tl.sum(beyond)
+        if several > 0:
+            place = found + tl.cumsum(beyond, 0) - 1
+            tl.store(channels_ptr + place, channel, mask=beyond > 0)
+            tl.store(excess_ptr + place, excess, mask=beyond > 0)
+            found += several
+        if PLANES == 0:
+            tl.store(out_ptr + row * inputs + channel, clipped.to(tl.int8), mask=inside)
+        else:
+            word = first // 32 + tl.arange(0, TILE // 32)
+            base = out_ptr + row * (1 + PLANES) * words + word
+            tl.store(base, pack_words((clipped < 0).to(tl.int32), TILE // 32), mask=word < words)
+            size = tl.abs(clipped)
+            for p in tl.static_range(PLANES):
+                tl.store(base + (1 + p) * words, pack_words((size >> p) & 1, TILE // 32), mask=word < words)
+    tl.store(number_ptr + row, found)
+
+
+def launch(x, k, thresholds, limit, planes):
+    """Launches on [B, K]; returns what the kernel filled, thresholds and escapes."""
+    x = x.contiguous()
+    rows, inputs = x.shape
+    where = {"device": x.device}
+    words = -(-inputs // 32)
+    shape, kind = ((rows, 1 + planes, words), torch.int32) if planes else ((rows, inputs), torch.int8)
+    out = torch.empty(shape, dtype=kind, **where)
+    given = thresholds is not None
+    used = thresholds.float().contiguous() if given else torch.empty(rows, dtype=torch.float32, **where)
+    number = torch.empty(rows, dtype=torch.int32, **where)
+    channels = torch.empty((rows, inputs), dtype=torch.int32, **where)
+    excess = torch.empty((rows, inputs), dtype=torch.int32, **where)
+    tile = tile_of(inputs)
+    encode_kernel[(rows,)](
+        x, used, out, number, channels, excess, inputs, words, share_of(inputs, k),
+        LIMIT=limit, GIVEN=given, PLANES=planes, TILE=tile, num_warps=warps_of(tile), enable_fp_fusion=False,
+    )  # fmt: skip
+    return out, used, plain.Escapes(number, channels, excess)
+
+
+def share_of(inputs, k):
+    """K k, rounded as the plain form rounds it."""
+    return float(plain.share(inputs, k))
+
+
+def tile_of(inputs):
+    """Channels a program holds: all of them if they are not more than TILE, and at least four words."""
+    return max(128, min(TILE, triton.next_power_of_2(inputs)))
+
+
+def warps_of(tile):
+    return 8 if tile >= 2048 else 4
+
+
+def encode(x, k, thresholds, limit):
+    """As `encode` on a GPU; its caller has checked the arguments."""
+    return plain.Counts(*launch(x, k, thresholds, limit, 0))
+
+
+def builds():
+    """Configurations that `launch` launches: every tile and branch, every type of x."""
+    kinds = {"thresholds_ptr": "*fp32", "number_ptr": "*i32", "channels_ptr": "*i32", "excess_ptr": "*i32"}
+    kinds |= {"inputs": "i32", "words": "i32", "share": "fp32"}
+    for tile, x, planes, given in (
+        (128, "*fp32", 3, False),
+        (1024, "*fp16", 0, False),
+        (TILE, "*fp32", 0, False),
+        (TILE, "*bf16", 0, True),
+        (TILE, "*fp32", 3, True),
+        (TILE, "*bf16", 7, False),
+    ):
+        signature = {**kinds, "x_ptr": x, "out_ptr": "*i32" if planes else "*i8"}
+        constants = {"LIMIT": 2**planes - 1 if planes else 127, "GIVEN": given, "PLANES": planes, "TILE": tile}
+        yield Build(encode_kernel, signature, constants, warps=warps_of(tile), fusion=False)

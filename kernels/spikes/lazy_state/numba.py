@@ -1,0 +1,94 @@
+"""The lazily decayed state on a CPU: rows are read and written by compiled loops."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from .reference import EMPTY
+
+
+def read(state, q, scale=1.0):
+    """scale S^T q: [H, K] to [H, V], reading rows active in q only. numpy."""
+    out = np.empty((state.rows.shape[0], state.rows.shape[2]), state.rows.dtype)
+    _read_all(*state, np.ascontiguousarray(q, out.dtype), out.dtype.type(scale), out)
+    return out
+
+
+def write(state, k, u):
+    """S += k u^T for [H, K] and [H, V], in place, reading and writing rows active in k only. numpy."""
+    dtype = state.rows.dtype
+    _write_all(*state, np.ascontiguousarray(k, dtype), np.ascontiguousarray(u, dtype))
+
+
+# A product and a sum in one rounding where the processor has that.
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _read(rows, owed, q, scale, out):
+    """Sum of q e^owed times rows that are active in q, by fours: the sum is read and written once for four rows."""
+    active, factor = np.empty(q.size, np.int64), np.empty(q.size, out.dtype)
+    count = 0
+    for i in range(q.size):
+        if q[i] != 0 and owed[i] >= EMPTY:
+            active[count], factor[count] = i, scale * q[i] * math.exp(owed[i])
+            count += 1
+    out[:] = 0
+    n = 0
+    while n + 4 <= count:
+        a, b, c, d = rows[active[n]], rows[active[n + 1]], rows[active[n + 2]], rows[active[n + 3]]
+        e, f, g, h = factor[n], factor[n + 1], factor[n + 2], factor[n + 3]
+        for j in range(out.size):
+            out[j] += (e * a[j] + f * b[j]) + (g * c[j] + h * d[j])
+        n += 4
+    while n < count:
+        a, e = rows[active[n]], factor[n]
+        for j in range(out.size):
+            out[j] += e * a[j]
+        n += 1
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _write(rows, owed, k, u):
+    for i in range(k.size):
+        if k[i] != 0:
+            value, row = k[i], rows[i]
+            if owed[i] >= EMPTY:
+                keep = row.dtype.type(math.exp(owed[i]))
+                for j in range(u.size):
+                    row[j] = keep * row[j] + value * u[j]
+            else:
+                for j in range(u.size):
+                    row[j] = value * u[j]
+            owed[i] = 0
+
+
+@njit(cache=True, nogil=True)
+def _read_all(rows, owed, q, scale, out):
+    for h in range(q.shape[0]):
+        _read(rows[h], owed[h], q[h], scale, out[h])
+
+
+@njit(cache=True, nogil=True)
+def _write_all(rows, owed, k, u):
+    for h in range(k.shape[0]):
+        _write(rows[h], owed[h], k[h], u[h])
+
+
+@njit(cache=True, nogil=True)
+def scan(rows, owed, q, k, v, g, beta, scale, first, last, out):
+    """Tokens in turn for heads `first` to `last`, each head's state staying in cache meanwhile."""
+    one = rows.dtype.type(1)
+    u = np.empty(v.shape[2], rows.dtype)
+    for h in range(first, last):
+        for t in range(q.shape[0]):
+            if g.shape[0] > 0:
+                for i in range(q.shape[2]):
+                    owed[h, i] += g[t, h, i]
+            u[:] = v[t, h]
+            if beta.shape[0] > 0:
+                _read(rows[h], owed[h], k[t, h], one, u)
+                for j in range(u.size):
+                    u[j] = beta[t, h] * (v[t, h, j] - u[j])
+            _write(rows[h], owed[h], k[t, h], u)
+            _read(rows[h], owed[h], q[t, h], scale, out[t, h])
