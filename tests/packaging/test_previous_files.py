@@ -1,0 +1,215 @@
+"""Files that commit eacf85f wrote (`tests/fixtures/eacf85f`) load, and give the results recorded in `expected.json`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from neurosim import Network, PoissonInput, Population, Projection, Simulation, SpikeSource, description
+from neurosim import macrocolumn as mc
+from neurosim.associative import DenseHebbian, Hopfield, PairMemory
+from neurosim.cli import main
+from neurosim.dendrites import SpatialPooler, TemporalMemory
+from neurosim.liquid import TrainedReadout
+from neurosim.measure import energy
+from neurosim.measure.work import LayerCounts
+from neurosim.neurons import LIF, CubaLIF
+from neurosim.plasticity import STDP, ShortTermPlasticity
+from neurosim.sdr import SDR
+from neurosim.spikes import Recordings, Spikes
+from neurosim.synapses import FixedNumberPre, FixedProbability, Normal, Uniform
+
+FILES = Path(__file__).parents[1] / "fixtures" / "eacf85f"
+EXPECTED: dict[str, Any] = json.loads((FILES / "expected.json").read_text())
+RUNS = sorted(path.name for path in (FILES / "runs").iterdir())
+# Runs made from a config, and the command that makes them.
+CONFIGS = {
+    "simulate": ["simulate"],
+    "network": ["simulate"],
+    "train": ["train"],
+    "memory-store": ["memory", "store"],
+    "memory-capacity": ["memory", "capacity"],
+    "memory-noise": ["memory", "noise"],
+    "memory-familiarity": ["memory", "familiarity"],
+}
+
+
+def network() -> Network:
+    """The network that `simulation.state` was saved from."""
+    return Network(
+        [
+            Population("input", 20, SpikeSource()),
+            Population("exc", (5, 6), LIF(tau_mem=0.02, t_refractory=0.003), {"v": Uniform(0.0, 0.9)}),
+            Population("inh", 11, CubaLIF(tau_mem=0.01, tau_syn=0.004, tau_syn_inhibitory=0.008)),
+        ],
+        [
+            Projection("input", "exc", FixedProbability(0.3), 0.7, 0.001, plasticity=STDP(w_max=1.4)),
+            Projection("exc", "exc", FixedNumberPre(8, allow_self_connections=False), 0.2, Uniform(0.001, 0.006)),
+            Projection("exc", "inh", FixedNumberPre(8), Normal(0.5, 0.1), Uniform(0.001, 0.009), "excitatory"),
+            Projection("inh", "exc", FixedNumberPre(5), -0.4, 0.003, short_term=ShortTermPlasticity(tau_rec=0.1)),
+        ],
+        [PoissonInput("exc", 400.0, 0.1)],
+    )
+
+
+def test_a_simulation_continues() -> None:
+    rng = np.random.default_rng(0)
+    spikes = Spikes.sort(rng.uniform(0, 0.2, 300), rng.integers(0, 20, 300), 20, 0.2)
+    result = Simulation.load(FILES / "simulation.state", network(), spikes).run(0.1)
+    assert {name: spikes.digest() for name, spikes in result.spikes.items()} == EXPECTED["simulation"]
+
+
+def test_a_network_in_toml_is_read() -> None:
+    text = (FILES / "network.toml").read_text()
+    assert description.dump(description.load(FILES / "network.toml")) == text == description.dump(network())
+
+
+def test_columns_and_hierarchies_recall() -> None:
+    column, memory = mc.load(FILES / "column.safetensors")
+    rng_codes = [SDR.random(90, 9, 1, i) for i in range(6)]
+    assert column.recall_many(memory, rng_codes).codes.tolist() == EXPECTED["column"]
+    owner, memory = mc.load(FILES / "hierarchy.safetensors")
+    frames = [SDR.random(400, 60, 1, i) for i in range(4)]
+    assert [output.codes.tolist() for output in owner.recall(memory, frames)] == EXPECTED["hierarchy"]
+    owner, memory = mc.load(FILES / "recogniser.safetensors")
+    assert owner.recognise(memory, shapes(20, 3)).labels.tolist() == EXPECTED["recogniser"]
+
+
+def shapes(count: int, seed: int) -> np.ndarray:
+    """Noisy copies of four patterns of two frames."""
+    patterns = np.random.default_rng(1).random((4, 2, 48)) < 0.5
+    rng = np.random.default_rng(seed)
+    on = patterns[rng.integers(0, 4, count)] ^ (rng.random((count, 2, 48)) < 0.05)
+    return np.concatenate([on, ~on], axis=2).astype(np.uint8)
+
+
+def test_pooler_and_temporal_memory_continue() -> None:
+    pooler, memory = (
+        SpatialPooler.load(FILES / "pooler.safetensors"),
+        TemporalMemory.load(FILES / "temporal.safetensors"),
+    )
+    codes = [np.sort(np.random.default_rng(i).choice(99, 20, replace=False)) for i in range(7)]
+    columns = [pooler.step(code) for code in codes]
+    assert [column.indices.tolist() for column in columns] == EXPECTED["pooler"]
+    assert [memory.step(column) for column in columns] == EXPECTED["temporal"]
+
+
+def test_associative_memories_are_read() -> None:
+    hopfield, dense = Hopfield.load(FILES / "hopfield.safetensors"), DenseHebbian.load(FILES / "dense.safetensors")
+    assert {"stored": hopfield.stored, "couplings": np.abs(hopfield.couplings).sum()} == EXPECTED["hopfield"]
+    assert {"order": dense.order, "vectors": dense.vectors.tolist()} == EXPECTED["dense"]
+    pairs = PairMemory.load(FILES / "pairs.safetensors")
+    assert {"stored": pairs.stored, "weights": pairs.weights.tolist()} == EXPECTED["pairs"]
+
+
+@pytest.mark.parametrize("kind", ["ridge", "logistic", "ann"])
+def test_readouts_predict(kind: str) -> None:
+    pieces = []
+    for i in range(30):
+        rng = np.random.default_rng(i)
+        times, units = rng.uniform(0, 0.2, 60), (rng.integers(0, 15, 60) + 5 * (i % 3)) % 30
+        pieces.append(Spikes.sort(times, units, 30, 0.2))
+    recordings = Recordings.collect(pieces, np.arange(30) % 3)
+    readout = TrainedReadout.load(FILES / f"readout-{kind}.safetensors")
+    assert readout.predict(recordings).tolist() == EXPECTED[f"readout-{kind}"]
+
+
+@pytest.mark.parametrize("name", ["net", "net-adaptive"])
+def test_trained_networks_run(name: str) -> None:
+    pytest.importorskip("torch")
+    from neurosim.training import EventNet, saved
+
+    net, binning, classes = saved.load(FILES / f"{name}.safetensors")
+    assert classes == ("a", "b", "c", "d")
+    pieces = []
+    for i in range(4):
+        rng = np.random.default_rng(i)
+        pieces.append(Spikes.sort(rng.uniform(0, 0.2, 900), rng.integers(0, 128, 900), 128, 0.2, (2, 8, 8)))
+    recordings = binning.recordings(Recordings.collect(pieces, np.arange(4)))
+    result = EventNet.of(net).run(recordings)
+    assert {name: spikes.digest() for name, spikes in result.spikes.items()} == EXPECTED[name]
+
+
+def test_language_models_answer() -> None:
+    torch = pytest.importorskip("torch")
+    from neurosim.attention import read_model
+    from neurosim.convert.saved import read_converted
+
+    tokens = torch.arange(40)[None] * 3 % 256
+    models = {
+        "lm": read_model(FILES / "runs/lm-train/model"),
+        "converted": read_converted(FILES / "runs/convert/model").model,
+    }
+    with torch.no_grad():
+        for name, model in models.items():
+            assert model(tokens)[0][0, -1, :8].tolist() == pytest.approx(EXPECTED[name], abs=1e-5)
+
+
+def test_an_energy_profile_is_read() -> None:
+    layer = LayerCounts.from_dict(
+        json.loads((FILES / "runs/network/metrics.json").read_text())["measures"]["layers"][0]
+    )
+    assert energy([layer], 1, profile=FILES / "profile.toml") == energy([layer], 1, profile="horowitz45")
+
+
+# --- Run folders
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Copies of the run folders, and the current folder with the recording that one of them reads."""
+    shutil.copytree(FILES / "runs", tmp_path / "runs")
+    shutil.copy(FILES / "in.csv", tmp_path / "in.csv")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "runs"
+
+
+def neurosim(*words: object) -> dict[str, Any]:
+    if {"train", "continual"} & set(map(str, words)):
+        pytest.importorskip("torch")
+    result = CliRunner().invoke(main, [str(word) for word in words] + ["--json", "--quiet"], catch_exceptions=False)
+    assert result.exit_code == 0, result.stderr
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def same(name: str, found: dict[str, Any]) -> None:
+    expected = EXPECTED[f"runs/{name}"]
+    assert {key: found[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_has_its_page_and_measures_again(name: str, runs: Path) -> None:
+    if not (runs / name / "metrics.json").is_file():
+        pytest.skip("interrupted before its results")
+    metrics = json.loads((runs / name / "metrics.json").read_text())
+    if name not in ("memory-noise", "memory-familiarity"):  # kept without their pictures
+        assert Path(neurosim("report", runs / name)["report"]).stat().st_size > 5_000
+    if "energy" in metrics and metrics.get("measures"):
+        again = neurosim("measure", runs / name)
+        assert again["measures"] == metrics["measures"] and again["energy"] == metrics["energy"]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_config_runs(name: str, runs: Path) -> None:
+    same(name, neurosim(*CONFIGS[name], "--config", runs / name / "config.toml", "--out", "again"))
+
+
+@pytest.mark.parametrize(("name", "whole"), [("network-interrupted", "network"), ("train-interrupted", "train")])
+def test_an_interrupted_run_is_resumed(name: str, whole: str, runs: Path) -> None:
+    command = "train" if whole == "train" else "simulate"
+    same(whole, neurosim(command, "--resume", runs / name))
+
+
+def test_a_stored_memory_is_recalled(runs: Path) -> None:
+    same("memory-recall", neurosim("memory", "recall", runs / "memory-store", "--out", "again"))
+
+
+def test_a_comparison_runs_again(runs: Path) -> None:
+    same("continual", neurosim("continual", "run", runs / "continual/config.toml", "--out", "again"))
