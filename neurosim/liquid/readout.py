@@ -173,6 +173,8 @@ class TrainedReadout:
                 about: dict[str, Any] = json.loads((stored.metadata() or {})["neurosim"])
                 version, settings = about["format"], about["readout"]
                 arrays = {name: stored.get_tensor(name) for name in _arrays(settings["kind"])}
+                # The biases of "ann" were once saved in single precision.
+                arrays["bias"] = arrays["bias"].astype(np.float64)
         except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
             raise NeurosimFormatError(f"{path}: is no readout that neurosim saved ({error}); train it again") from None
         if version != FORMAT:
@@ -300,7 +302,7 @@ def _ann(gram: NDArray, column: NDArray, penalty: float, readout: Readout) -> Tr
             random_state=readout.seed % 2**32,
         ).fit(coordinates, column)
     (first, last), (first_bias, last_bias) = model.coefs_, model.intercepts_
-    return axes[:, kept] / roots * scale @ first, first_bias, _both(last.T, last_bias)
+    return axes[:, kept] / roots * scale @ first, first_bias, _both(last.T, last_bias.astype(np.float64))
 
 
 def _both(weights: NDArray, bias: NDArray) -> tuple[NDArray, NDArray]:
