@@ -39,7 +39,7 @@ Row = dict[str, object]
 
 def score(name: str, seed: int, train: tuple, *tests: tuple) -> tuple[list[float], float, float]:
     """Accuracy on each test; seconds to store and seconds to recognise the last."""
-    owner = mc.recogniser(name, seed)
+    owner = mc.build_recogniser(name, seed)
     memory = owner.memory()
     # Compiled before the clock starts.
     owner.store(owner.memory(), train[0][:2], train[1][:2], THREADS)
@@ -62,7 +62,7 @@ def draw(labels: NDArray, each: int, seed: int) -> NDArray[np.int64]:
 
 def images() -> tuple[tuple, tuple]:
     train, test = (mnist.images(split, catalog.find_root(mnist.INFO)) for split in ("train", "test"))
-    return (mc.ink(train.pixels), train.labels), (mc.ink(test.pixels), test.labels)
+    return (mc.on_off_pixels(train.pixels), train.labels), (mc.on_off_pixels(test.pixels), test.labels)
 
 
 def few_images(seeds: int) -> list[Row]:
@@ -89,7 +89,7 @@ def all_images(seeds: int) -> list[Row]:
 
 def growing_images(x: NDArray, y: NDArray, block: int = 5000) -> list[Row]:
     """Operations and processor time of an item against items already stored."""
-    owner = mc.recogniser("mnist")
+    owner = mc.build_recogniser("mnist")
     memory, rows = owner.memory(), []
     for start in each(60_000 // block, "MNIST, cost of an item", block):
         part = slice(start, start + block)
@@ -240,11 +240,11 @@ def each(n: int, title: str, step: int = 1) -> object:
 
 
 def nmnist(seeds: int) -> list[Row]:
-    return recordings("nmnist", mc.windows, seeds)
+    return recordings("nmnist", mc.on_off_windows, seeds)
 
 
 def shd(seeds: int) -> list[Row]:
-    return recordings("shd", mc.spectrum, seeds, Path(os.environ.get("NEUROSIM_DATA", "")) / "FSDD-SHD")
+    return recordings("shd", mc.on_off_spectrum, seeds, Path(os.environ.get("NEUROSIM_DATA", "")) / "FSDD-SHD")
 
 
 PARTS: dict[str, Callable[[int], list[Row]]] = {

@@ -37,6 +37,10 @@ class NeurosimInterruptedError(NeurosimError):
     """A run that was interrupted and has put on disk what it needs to go on; says how."""
 
 
+class CapacityWarning(UserWarning):
+    """A memory stores more than it recalls well; the text says what recall to expect. Nothing is lost or refused."""
+
+
 def require(condition: bool, name: str, rule: str, got: object) -> None:
     """Raise `NeurosimInputError` reading `LIF.tau_mem: must be > 0 s (got -0.02)` unless `condition`."""
     if not condition:

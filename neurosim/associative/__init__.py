@@ -3,7 +3,7 @@
 A pattern is [N] of -1 and 1 (multitasking: 0 too, where the pattern says nothing about a unit).
 """
 
-from .common import CapacityWarning as CapacityWarning
+from ..errors import CapacityWarning as CapacityWarning
 from .common import Recall as Recall
 from .dense import DenseHebbian as DenseHebbian
 from .dense import dense_bit_error as dense_bit_error

@@ -9,13 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import require
+from ..errors import CapacityWarning, require
 
 Array = NDArray
-
-
-class CapacityWarning(UserWarning):
-    """More is stored than can be recalled; says what to expect. Nothing is lost or refused."""
 
 
 def warn_full(what: str, stored: str, capacity: str, expected: str) -> None:

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy_getattr
 
 if TYPE_CHECKING:
+    from ..errors import CapacityWarning as CapacityWarning
     from .column import Macrocolumn as Macrocolumn
+    from .encoders import on_off_pixels as on_off_pixels
+    from .encoders import on_off_spectrum as on_off_spectrum
+    from .encoders import on_off_windows as on_off_windows
     from .fields import patches as patches
     from .fields import scattered as scattered
     from .hierarchy import Hierarchy as Hierarchy
@@ -16,56 +20,52 @@ if TYPE_CHECKING:
     from .recognition import Recogniser as Recogniser
     from .recognition import RecogniserMemory as RecogniserMemory
     from .recognition import Recognition as Recognition
-    from .recognition import recogniser as recogniser
-    from .records import Answer as Answer
-    from .records import Batch as Batch
-    from .records import CapacityWarning as CapacityWarning
-    from .records import LevelBatch as LevelBatch
-    from .records import Memory as Memory
-    from .records import Trace as Trace
+    from .recognition import build_recogniser as build_recogniser
     from .saved import load as load
     from .saved import save as save
     from .selection import Permanence as Permanence
     from .selection import Selection as Selection
+    from .state import ColumnBatch as ColumnBatch
+    from .state import ColumnMemory as ColumnMemory
+    from .state import ColumnOutput as ColumnOutput
+    from .state import ColumnTrace as ColumnTrace
+    from .state import LevelBatch as LevelBatch
     from .theory import capacity as capacity
     from .theory import crosstalk as crosstalk
     from .theory import expected_intersection as expected_intersection
     from .theory import expected_recall as expected_recall
     from .theory import modulation as modulation
-    from .views import ink as ink
-    from .views import spectrum as spectrum
-    from .views import windows as windows
 
 # Loaded on first use: starting up needs no numba.
 _PUBLIC = {
-    "Answer": "records",
-    "Batch": "records",
-    "CapacityWarning": "records",
+    "CapacityWarning": "column",
+    "ColumnBatch": "state",
+    "ColumnMemory": "state",
+    "ColumnOutput": "state",
+    "ColumnTrace": "state",
     "Hierarchy": "hierarchy",
     "HierarchyMemory": "hierarchy",
     "Level": "hierarchy",
-    "LevelBatch": "records",
+    "LevelBatch": "state",
     "Macrocolumn": "column",
-    "Memory": "records",
     "Permanence": "selection",
     "Recogniser": "recognition",
     "RecogniserMemory": "recognition",
     "Recognition": "recognition",
     "Selection": "selection",
-    "Trace": "records",
+    "build_recogniser": "recognition",
     "capacity": "theory",
     "crosstalk": "theory",
     "expected_intersection": "theory",
     "expected_recall": "theory",
     "load": "saved",
     "modulation": "theory",
-    "ink": "views",
+    "on_off_pixels": "encoders",
+    "on_off_spectrum": "encoders",
+    "on_off_windows": "encoders",
     "patches": "fields",
-    "recogniser": "recognition",
     "save": "saved",
     "scattered": "fields",
-    "spectrum": "views",
-    "windows": "views",
 }
 __all__ = list(_PUBLIC)
 __getattr__ = lazy_getattr(__name__, _PUBLIC)

@@ -1,4 +1,4 @@
-"""One macrocolumn: items and sequences stored in one trial, recalled and recognised in a time that stays the same."""
+"""One macrocolumn: stores items and sequences in one trial and recalls them in a time independent of their number."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, require
+from ..errors import CapacityWarning, NeurosimInputError, require
 from ..sdr import SDR
 from . import theory
-from .records import Answer, Batch, CapacityWarning, Memory, Trace
-from .run import Frames, checked, keys, run, sequence
-from .selection import Permanence, Selection, rule
+from .run import Frames, checked, draw_keys, run_columns, sequence
+from .selection import Permanence, Selection, kernel_parameters
+from .state import ColumnBatch, ColumnMemory, ColumnOutput, ColumnTrace
 
 BLIND = 2
 
@@ -23,23 +23,24 @@ BLIND = 2
 class Macrocolumn:
     """A Sparsey-style macrocolumn: Q modules of K binary units, each module with one winner.
 
-    Evidence for a unit is V = U^a H^b D^c over the terms there are: U from the input, H from the column's own code in
+    Evidence for a unit is V = U^a H^b D^c over the terms that exist: U from the input, H from the column's own code in
     the frame before (never from the unit's own module), D from the codes above. Each is the fraction of active
     afferents whose weight is on. See `Selection` for how V becomes a code; storing turns on all weights from active
     afferents to the winners.
 
     Attributes:
-        inputs: size of the SDRs it sees.
+        inputs: size of its input SDRs.
         modules: Q.
         units: K, of a module.
-        above: units of the codes above that give it top-down signals.
+        above: number of units of the codes above, the source of D; 0 for no D.
         lateral: whether it has H.
-        bounds: fewest and most active inputs with which it runs; None: 1 and `inputs`.
-        persistence: frames a code stays.
-        selection, permanence: rules of choice; of fading, None for never.
+        bounds: minimum and maximum number of active inputs with which it runs; None: 1 and `inputs`.
+        persistence: number of frames that a code stays.
+        selection: rule of code selection.
+        permanence: rule of fading; None for weights that do not fade.
         frozen_above: a unit stops learning from a source when more than this fraction of its weights from there is on.
-        seed: of all random draws; what a draw is depends on the seed and the number of frames learned, ties of
-            recall on the seed and what is recalled.
+        seed: key of all random draws. Draws of learning depend on it and on the number of frames learned, ties of
+            recall on it and on the input.
 
     Sources: Rinkus 2010, 2014; Rinkus and Leveille 2017 (arXiv 1710.07829).
 
@@ -65,7 +66,7 @@ class Macrocolumn:
         require(self.above >= 0, "Macrocolumn.above", "must be >= 0 units", self.above)
         low, high = self.limits
         good = 1 <= low <= high
-        require(good, "Macrocolumn.bounds", "must be fewest and most active inputs, 1 <= fewest <= most", self.bounds)
+        require(good, "Macrocolumn.bounds", "must be (min, max) active inputs, 1 <= min <= max", self.bounds)
         require(
             0 < self.frozen_above <= 1, "Macrocolumn.frozen_above", "must be in 0..1, 0 excluded", self.frozen_above
         )
@@ -73,28 +74,30 @@ class Macrocolumn:
 
     @property
     def limits(self) -> tuple[int, int]:
-        """Fewest and most active inputs with which it runs."""
+        """Minimum and maximum number of active inputs with which it runs."""
         return (1, self.inputs) if self.bounds is None else self.bounds
 
     @property
     def size(self) -> int:
-        """Units in all."""
+        """Number of units of all modules."""
         return self.modules * self.units
 
     @property
     def weights(self) -> dict[str, int]:
-        """How many weights each term has."""
+        """Number of weights of each term."""
         lateral = self.size * (self.size - self.units) if self.lateral else 0
         return {"U": self.inputs * self.size, "H": lateral, "D": self.above * self.size}
 
-    def memory(self) -> Memory:
-        """A memory with nothing stored."""
-        return Memory.empty(1, self._afferents, self.size, self.permanence is not None)
+    def memory(self) -> ColumnMemory:
+        """Return an empty memory."""
+        return ColumnMemory.empty(1, self._afferents, self.size, self.permanence is not None)
 
     # --- One frame
 
-    def store(self, memory: Memory, item: SDR, trace: Trace | None = None, above: SDR | None = None) -> Answer:
-        """Draw a code for one frame and learn it in one trial; `trace` is that of the frame before, None at first.
+    def store(
+        self, memory: ColumnMemory, item: SDR, trace: ColumnTrace | None = None, above: SDR | None = None
+    ) -> ColumnOutput:
+        """Draw a code for one frame and learn it in one trial; `trace` comes from the frame before, None for the first.
 
         Raises:
             NeurosimInputError: an SDR of another size, a memory of another column.
@@ -104,63 +107,67 @@ class Macrocolumn:
             self._count(memory, 1, len(item))
         return answer
 
-    def recall(self, memory: Memory, item: SDR, trace: Trace | None = None, above: SDR | None = None) -> Answer:
-        """The code of one frame by all terms there are: the largest evidence wins. The memory stays as it is.
+    def recall(
+        self, memory: ColumnMemory, item: SDR, trace: ColumnTrace | None = None, above: SDR | None = None
+    ) -> ColumnOutput:
+        """Return the code of one frame by all terms: the largest evidence wins. The memory does not change.
 
         Raises:
             NeurosimInputError: an SDR of another size, a memory of another column.
         """
         return self._one(memory, item, trace, above)
 
-    def recognise(self, memory: Memory, item: SDR, trace: Trace | None = None, above: SDR | None = None) -> Answer:
-        """As `recall`, but terms that do not fit are left out: all, else the best pair, else the best single one.
+    def recognise(
+        self, memory: ColumnMemory, item: SDR, trace: ColumnTrace | None = None, above: SDR | None = None
+    ) -> ColumnOutput:
+        """Return the code of one frame, leaving out terms that do not fit: all, the best pair, or the best single one.
 
-        `Answer.terms` is the order used. Where no order reaches its threshold all terms are used and `known` is
-        false. By U alone a new order of known inputs looks familiar: `terms` tells.
+        `ColumnOutput.terms` names the terms used. If none of these reaches its threshold, all are used and `known` is
+        False. By U alone, known inputs in a new order look familiar: `terms` shows it.
         """
         return self._one(memory, item, trace, above, back_off=True)
 
     # --- Many
 
-    def store_many(self, memory: Memory, items: Sequence[SDR]) -> Batch:
-        """Store items one after the other, each by itself (no H); the same as `store` of each."""
+    def store_many(self, memory: ColumnMemory, items: Sequence[SDR]) -> ColumnBatch:
+        """Store items one after the other, each without H; equal to `store` of each."""
         batch = self._many(memory, sequence(items, self.inputs, apart=True), learn=True)
         self._count(memory, len(items), max((len(item) for item in items), default=0))
         return batch
 
-    def recall_many(self, memory: Memory, items: Sequence[SDR], back_off: bool = False) -> Batch:
-        """Recall items, each by itself."""
+    def recall_many(self, memory: ColumnMemory, items: Sequence[SDR], *, back_off: bool = False) -> ColumnBatch:
+        """Recall items, each without H."""
         return self._many(memory, sequence(items, self.inputs, apart=True), back_off=back_off)
 
-    def store_sequence(self, memory: Memory, items: Sequence[SDR]) -> Batch:
-        """Store the frames of one sequence: each is learned with H from the one before."""
+    def store_sequence(self, memory: ColumnMemory, items: Sequence[SDR]) -> ColumnBatch:
+        """Store the frames of one sequence, each with H from the frame before."""
         batch = self._many(memory, sequence(items, self.inputs, apart=False), learn=True)
         memory.stored += 1
         return batch
 
-    def recall_sequence(self, memory: Memory, items: Sequence[SDR], back_off: bool = False) -> Batch:
-        """Recall the frames of one sequence, each with H from the one before."""
+    def recall_sequence(self, memory: ColumnMemory, items: Sequence[SDR], *, back_off: bool = False) -> ColumnBatch:
+        """Recall the frames of one sequence, each with H from the frame before."""
         return self._many(memory, sequence(items, self.inputs, apart=False), back_off=back_off)
 
-    def generate(self, memory: Memory, first: SDR, frames: int) -> Batch:
-        """Recall a sequence of `frames` frames from its first: the others come by H alone.
+    def generate(self, memory: ColumnMemory, first: SDR, frames: int) -> ColumnBatch:
+        """Recall a sequence of `frames` frames from its first; the others are recalled by H alone.
 
-        `complete` says what inputs each code stands for.
+        `complete` returns the inputs of each code.
         """
         require(frames >= 1, "Macrocolumn.generate.frames", "must be >= 1", frames)
         require(self.lateral and self.modules > 1, "Macrocolumn.lateral", "must be true to generate", self.lateral)
-        shown = sequence([first], self.inputs, apart=False)
+        start = sequence([first], self.inputs, apart=False)
         dense = np.zeros((frames, self.inputs), np.uint8)
-        dense[0] = shown.dense[0]
+        dense[0] = start.dense[0]
         flags = np.full(frames, BLIND, np.uint8)
-        flags[0] = shown.flags[0]
+        flags[0] = start.flags[0]
         return self._many(memory, Frames(dense, flags))
 
-    def complete(self, memory: Memory, code: NDArray[np.int32], active: int | None = None) -> SDR:
-        """Top-down: the inputs that a code stands for.
+    def complete(self, memory: ColumnMemory, code: NDArray[np.int32], active: int | None = None) -> SDR:
+        """Return the inputs of a code, top-down.
 
-        An input gets a vote from every winner that it drives. `active` None takes those that all winners vote for,
-        a number that many with the most votes (ties: the lower input).
+        An input gets a vote from every winner that it drives. With `active` None, inputs with the votes of all winners
+        are on; else that many with the most votes (ties: the lower input).
 
         Raises:
             NeurosimInputError: a code of another size.
@@ -173,8 +180,8 @@ class Macrocolumn:
         order = np.argsort(-votes, kind="stable")[:active]
         return SDR(order[votes[order] > 0], self.inputs)
 
-    def votes(self, memory: Memory, code: NDArray[np.int32]) -> NDArray[np.int64]:
-        """[inputs] winners of a code that each input drives."""
+    def votes(self, memory: ColumnMemory, code: NDArray[np.int32]) -> NDArray[np.int64]:
+        """[inputs] number of winners of a code that each input drives."""
         from ..kernels.memory.overlap.reference import unpack
 
         code = np.asarray(code)
@@ -188,11 +195,11 @@ class Macrocolumn:
     # --- What to expect
 
     def expected_recall(self, items: int, active: int) -> float:
-        """Expected fraction of winners recalled when `items` with `active` active inputs are stored; see `theory`."""
+        """Return the expected fraction of winners recalled of `items` with `active` active inputs; see `theory`."""
         return theory.expected_recall(items, active, self.inputs, self.units)
 
     def capacity(self, active: int, recall: float = 0.9) -> int:
-        """The most items with `active` active inputs of which that fraction of winners is recalled."""
+        """Return the maximum number of items with `active` active inputs at that expected recall."""
         return theory.capacity(active, self.inputs, self.units, recall)
 
     # --- Inside
@@ -201,48 +208,54 @@ class Macrocolumn:
     def _afferents(self) -> tuple[int, int, int]:
         return self.inputs, self.size if self.lateral and self.modules > 1 else 0, self.above
 
-    def _belongs(self, memory: Memory) -> None:
+    def _belongs(self, memory: ColumnMemory) -> None:
         shape, got = (1, self._afferents, self.size), (len(memory.u), memory.afferents, memory.u.shape[2])
         require(got == shape, "memory", f"must be of this column: (columns, afferents, units) {shape}", got)
 
     def _one(
         self,
-        memory: Memory,
+        memory: ColumnMemory,
         item: SDR,
-        trace: Trace | None,
+        trace: ColumnTrace | None,
         above: SDR | None,
+        *,
         learn: bool = False,
         back_off: bool = False,
-    ) -> Answer:
+    ) -> ColumnOutput:
         frames = sequence([item], self.inputs, apart=False, fresh=trace is None)
         signals = None
         if above is not None:
             require(self.above > 0, "Macrocolumn.above", "must be > 0 to take signals from above", self.above)
             signals = checked(above, self.above).packed()[None, None], np.ones((1, 1))
-        return self._many(memory, frames, trace, signals, learn, back_off)[0]
+        return self._many(memory, frames, trace, signals, learn=learn, back_off=back_off)[0]
 
     def _many(
         self,
-        memory: Memory,
+        memory: ColumnMemory,
         frames: Frames,
-        trace: Trace | None = None,
+        trace: ColumnTrace | None = None,
         above: tuple[NDArray[np.uint64], NDArray[np.float64]] | None = None,
+        *,
         learn: bool = False,
         back_off: bool = False,
-    ) -> Batch:
+    ) -> ColumnBatch:
         self._belongs(memory)
         if trace is not None and trace.code.shape != (1, self.modules):
             raise NeurosimInputError(f"trace: must be of a column of {self.modules} modules (got {trace.code.shape})")
-        numbers = rule(self.selection, self.limits, self.persistence, self.frozen_above, self.permanence, self.above)
+        numbers = kernel_parameters(
+            self.selection, self.limits, self.persistence, self.frozen_above, self.permanence, self.above
+        )
         everything = np.arange(self.inputs, dtype=np.int32)[None]
-        names = keys(self.seed, 1)
-        return run(memory, everything, frames, self.modules, numbers, names, trace, above, learn, back_off).column(0)
+        keys = draw_keys(self.seed, 1)
+        return run_columns(
+            memory, everything, frames, self.modules, numbers, keys, trace, above, learn=learn, back_off=back_off
+        ).column(0)
 
-    def _count(self, memory: Memory, items: int, active: int) -> None:
-        """Count stored items, and say once when there are more than are recalled well."""
+    def _count(self, memory: ColumnMemory, items: int, active: int) -> None:
+        """Count stored items; warn once when there are more than the column recalls well."""
         memory.stored += items
         low, high = self.limits
-        # Fading weights make room again, and frozen units keep theirs: theory knows neither.
+        # The theory covers neither fading weights nor frozen units.
         if memory.warned or self.permanence or self.frozen_above < 1 or not low <= active <= high or active == 0:
             return
         if memory.stored > (fits := self.capacity(active)):

@@ -1,4 +1,4 @@
-"""Where in a frame each column looks: receptive fields as arrays [columns, inputs] of input units."""
+"""Receptive fields of columns, as arrays [columns, inputs] of input units."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ..sdr.code import draws
 
 
 def patches(shape: tuple[int, ...], side: int | tuple[int, int], stride: int = 1) -> NDArray[np.int32]:
-    """Rectangular fields, every `stride` along both of the last two dimensions, over all of the others.
+    """Return rectangular fields, one every `stride` along the last two dimensions, over all of the other dimensions.
 
-    The last field of each row and column lies flush with the edge, so that nothing is left out.
+    The last field of each row and column ends at the edge, so all inputs are seen.
 
     Args:
         shape: (..., height, width) of a frame.
-        side: height and width of a field, one number for squares.
+        side: height and width of a field; one number for squares.
     """
     require(len(shape) >= 2 and min(shape) >= 1, "patches.shape", "must be (..., height, width)", shape)
     height, width = shape[-2:]
@@ -35,7 +35,7 @@ def patches(shape: tuple[int, ...], side: int | tuple[int, int], stride: int = 1
 
 
 def scattered(size: int, columns: int, inputs: int, seed: int = 0) -> NDArray[np.int32]:
-    """Fields of `inputs` units drawn from all `size`, without repeats within a field."""
+    """Return fields of `inputs` units each, drawn from all `size` units without repeats within a field."""
     require(1 <= inputs <= size, "scattered.inputs", f"must be in 1..{size}", inputs)
     require(columns >= 1, "scattered.columns", "must be >= 1", columns)
     rows = [np.sort(draws(seed, m).choice(size, inputs, replace=False)) for m in range(columns)]

@@ -1,4 +1,4 @@
-"""Levels of macrocolumns: each column sees a part of the level below, and takes signals from the columns above."""
+"""Levels of macrocolumns: each column sees a part of the level below and takes signals from the columns above it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ..errors import require
 from ..sdr import SDR
-from .records import LevelBatch, Memory, Trace
-from .run import Frames, keys, run, sequence
-from .selection import Permanence, Selection, rule
+from .run import Frames, draw_keys, run_columns, sequence
+from .selection import Permanence, Selection, kernel_parameters
+from .state import ColumnMemory, ColumnTrace, LevelBatch
 
 Above = tuple[NDArray[np.uint64], NDArray[np.float64]]
 
@@ -22,11 +22,11 @@ class Level:
     """Columns of one kind.
 
     Attributes:
-        fields: [columns, n], what each column sees: input units at the lowest level, columns of the level below at
-            the others; see `patches` and `scattered`.
-        bounds: fewest and most active inputs (at the lowest level) or active columns below (at the others) with which
-            a column runs; None: 1 and n.
-        the others: as in `Macrocolumn`.
+        fields: [columns, n] receptive field of each column: input units at the lowest level, columns of the level
+            below at the others; see `patches` and `scattered`.
+        bounds: minimum and maximum number of active inputs (at the lowest level) or active columns below (at the
+            others) with which a column runs; None: 1 and n.
+        modules, units, persistence, lateral, selection, permanence, frozen_above: see `Macrocolumn`.
     """
 
     fields: NDArray[np.int32]
@@ -49,12 +49,12 @@ class Level:
         for name in ("modules", "units", "persistence"):
             require(getattr(self, name) >= 1, f"Level.{name}", "must be >= 1", getattr(self, name))
         low, high = self.limits
-        require(1 <= low <= high, "Level.bounds", "must be fewest and most, 1 <= fewest <= most", self.bounds)
+        require(1 <= low <= high, "Level.bounds", "must be (min, max), 1 <= min <= max", self.bounds)
         require(0 < self.frozen_above <= 1, "Level.frozen_above", "must be in 0..1, 0 excluded", self.frozen_above)
 
     @property
     def limits(self) -> tuple[int, int]:
-        """Fewest and most active inputs or columns with which a column runs."""
+        """Minimum and maximum number of active inputs or columns with which a column runs."""
         return (1, self.fields.shape[1]) if self.bounds is None else self.bounds
 
     @property
@@ -63,7 +63,7 @@ class Level:
 
     @property
     def size(self) -> int:
-        """Units of one column."""
+        """Number of units of one column."""
         return self.modules * self.units
 
 
@@ -71,11 +71,11 @@ class Level:
 class HierarchyMemory:
     """The weights of every level, changed by storing."""
 
-    levels: tuple[Memory, ...]
+    levels: tuple[ColumnMemory, ...]
 
     @property
     def stored(self) -> int:
-        """Items or sequences stored."""
+        """Number of items or sequences stored."""
         return self.levels[0].stored
 
 
@@ -88,10 +88,10 @@ class Hierarchy:
     level, so that a code above is bound to several below.
 
     Attributes:
-        inputs: size of the SDRs that the lowest level sees.
+        inputs: size of the input SDRs of the lowest level.
         levels: from the lowest up.
         top_down: whether levels take signals from above.
-        seed: of all random draws.
+        seed: key of all random draws.
 
     Raises:
         NeurosimInputError: on construction, naming the attribute and its rule.
@@ -110,30 +110,30 @@ class Hierarchy:
             low, high = int(level.fields.min()), int(level.fields.max())
             name = f"Hierarchy.levels[{i}].fields"
             require(low >= 0, name, "must be >= 0", low)
-            require(high < seen, name, f"must be < {seen}, what there is below", high)
+            require(high < seen, name, f"must be < {seen}, the number of units below", high)
             seen = level.columns
 
     def memory(self) -> HierarchyMemory:
-        """A memory with nothing stored."""
+        """Return an empty memory."""
         return HierarchyMemory(
             tuple(
-                Memory.empty(level.columns, self._afferents(i), level.size, level.permanence is not None)
+                ColumnMemory.empty(level.columns, self._afferents(i), level.size, level.permanence is not None)
                 for i, level in enumerate(self.levels)
             )
         )
 
     def store(
-        self, memory: HierarchyMemory, frames: SDR | Sequence[SDR], traces: Sequence[Trace] | None = None
+        self, memory: HierarchyMemory, frames: SDR | Sequence[SDR], traces: Sequence[ColumnTrace] | None = None
     ) -> tuple[LevelBatch, ...]:
-        """Store the frames of one sequence in one trial; a batch for each level, from the lowest up.
+        """Store the frames of one sequence in one trial; return a batch for each level, from the lowest up.
 
         Args:
-            traces: of the levels, where the sequence goes on: `[batch.trace for batch in ...]`.
+            traces: of the levels, to continue a sequence: `[batch.trace for batch in ...]`.
 
         Raises:
             NeurosimInputError: an SDR of another size, a memory of another hierarchy.
         """
-        batches = self._run(memory, self._frames(frames, traces is None), traces, learn=True)
+        batches = self._run(memory, self._frames(frames, fresh=traces is None), traces, learn=True)
         for level in memory.levels:
             level.stored += traces is None
         return batches
@@ -142,21 +142,25 @@ class Hierarchy:
         self,
         memory: HierarchyMemory,
         frames: SDR | Sequence[SDR],
+        traces: Sequence[ColumnTrace] | None = None,
+        *,
         back_off: bool = False,
-        traces: Sequence[Trace] | None = None,
     ) -> tuple[LevelBatch, ...]:
-        """The codes of the frames of one sequence; the memory stays as it is. `back_off` as in `recognise`."""
-        return self._run(memory, self._frames(frames, traces is None), traces, back_off=back_off)
+        """Return the codes of the frames of one sequence, a batch for each level; the memory does not change.
+
+        `back_off` leaves out terms that do not fit, as `Macrocolumn.recognise`.
+        """
+        return self._run(memory, self._frames(frames, fresh=traces is None), traces, back_off=back_off)
 
     def store_many(self, memory: HierarchyMemory, items: NDArray, threads: int = 1) -> tuple[LevelBatch, ...]:
         """Store many sequences of the same length, one after the other.
 
         Args:
             items: [items, frames, inputs], zero where an input is off.
-            threads: share the columns; results do not depend on them.
+            threads: share the columns; results do not depend on their number.
 
         Returns:
-            a batch for each level, with the frames of all items end to end.
+            A batch for each level, with the frames of all items end to end.
         """
         batches = self._run(memory, self._sequences(items), None, learn=True, threads=threads)
         for level in memory.levels:
@@ -164,17 +168,17 @@ class Hierarchy:
         return batches
 
     def recall_many(
-        self, memory: HierarchyMemory, items: NDArray, back_off: bool = False, threads: int = 1
+        self, memory: HierarchyMemory, items: NDArray, threads: int = 1, *, back_off: bool = False
     ) -> tuple[LevelBatch, ...]:
-        """The codes of many sequences, in the order of `store_many`; the memory stays as it is."""
+        """Return the codes of many sequences, in the order of `store_many`; the memory does not change."""
         return self._run(memory, self._sequences(items), None, back_off=back_off, threads=threads)
 
     def complete(self, memory: HierarchyMemory, level: int, codes: NDArray[np.int32]) -> SDR:
-        """Top-down from the codes [columns, Q] of a level to the inputs they stand for.
+        """Return the inputs of the codes [columns, Q] of a level, top-down.
 
-        At each level down, the winner of a module is the unit that most winners above have learned from, and a module
-        that none has learned from stays without; of the inputs, those that some column's winners all have learned
-        from are on. Columns that did not run (-1) say nothing.
+        At each level down, the winner of a module is the unit from which most winners above have learned; a module
+        from which none has learned has no winner. An input is on if all winners of some column have learned from it.
+        Columns that did not run (-1) do not count.
         """
         require(0 <= level < len(self.levels), "complete.level", f"must be in 0..{len(self.levels) - 1}", level)
         self._belongs(memory)
@@ -191,9 +195,9 @@ class Hierarchy:
     # --- Inside
 
     def _votes(
-        self, memory: HierarchyMemory, i: int, codes: NDArray, size: int, everyone: bool = False
+        self, memory: HierarchyMemory, i: int, codes: NDArray, size: int, *, everyone: bool = False
     ) -> NDArray[np.int64]:
-        """[size] winners that learned from each unit below; with `everyone`, columns all of whose winners did."""
+        """[size] winners that learned from each unit below; if `everyone`, columns whose winners all did."""
         from ..kernels.memory.overlap.reference import unpack
 
         level, fields = self.levels[i], self._fields(i)
@@ -207,7 +211,7 @@ class Hierarchy:
             np.add.at(votes, fields[m], found.all(axis=0) if everyone else found.sum(axis=0))
         return votes
 
-    def _frames(self, frames: SDR | Sequence[SDR], fresh: bool) -> Frames:
+    def _frames(self, frames: SDR | Sequence[SDR], *, fresh: bool) -> Frames:
         return sequence([frames] if isinstance(frames, SDR) else frames, self.inputs, apart=False, fresh=fresh)
 
     def _sequences(self, items: NDArray) -> Frames:
@@ -228,7 +232,7 @@ class Hierarchy:
         return self.top_down and i + 1 < len(self.levels)
 
     def _fields(self, i: int) -> NDArray[np.int32]:
-        """[columns, inputs] in units of the level below."""
+        """[columns, inputs] receptive fields in units of the level below."""
         level = self.levels[i]
         if i == 0:
             return level.fields
@@ -237,14 +241,14 @@ class Hierarchy:
         return np.ascontiguousarray(places.reshape(level.columns, -1), np.int32)
 
     def _parents(self, i: int) -> NDArray[np.int64]:
-        """[columns, most parents] columns above that see each column; -1 fills up."""
+        """[columns, max parents] columns above that see each column, padded with -1."""
         above, columns = self.levels[i + 1], self.levels[i].columns
         seers: list[list[int]] = [[] for _ in range(columns)]
         for p, seen in enumerate(above.fields):
             for m in seen:
                 seers[m].append(p)
-        most = max(1, *(len(s) for s in seers))
-        return np.array([s + [-1] * (most - len(s)) for s in seers], np.int64)
+        max_parents = max(1, *(len(s) for s in seers))
+        return np.array([s + [-1] * (max_parents - len(s)) for s in seers], np.int64)
 
     def _rule(self, i: int) -> NDArray[np.float64]:
         level = self.levels[i]
@@ -252,7 +256,9 @@ class Hierarchy:
         low, high = level.limits
         bounds = low * each, high * each
         above = self._afferents(i)[2]
-        return rule(level.selection, bounds, level.persistence, level.frozen_above, level.permanence, above)
+        return kernel_parameters(
+            level.selection, bounds, level.persistence, level.frozen_above, level.permanence, above
+        )
 
     def _belongs(self, memory: HierarchyMemory) -> None:
         wanted = [(level.columns, self._afferents(i), level.size) for i, level in enumerate(self.levels)]
@@ -263,16 +269,17 @@ class Hierarchy:
         self,
         memory: HierarchyMemory,
         frames: Frames,
-        traces: Sequence[Trace] | None,
+        traces: Sequence[ColumnTrace] | None,
+        *,
         learn: bool = False,
         back_off: bool = False,
         threads: int = 1,
     ) -> tuple[LevelBatch, ...]:
         self._belongs(memory)
         if traces is None:
-            traces = [Trace.fresh(level.columns, level.modules) for level in self.levels]
-        plan = [_Plan(self, i) for i in range(len(self.levels))]
-        # Without signals from above, a level can run through all frames before the next one starts.
+            traces = [ColumnTrace.fresh(level.columns, level.modules) for level in self.levels]
+        plan = [_LevelPlan(self, i) for i in range(len(self.levels))]
+        # Without signals from above, a level can run all frames before the next level starts.
         cuts = [slice(f, f + 1) for f in range(len(frames.dense))] if self.top_down else [slice(None)]
         found: list[list[LevelBatch]] = [[] for _ in self.levels]
         state = list(traces)
@@ -282,46 +289,48 @@ class Hierarchy:
             for i, p in enumerate(plan):
                 fresh = bool(part.flags[0] & 1) if len(part.flags) else True
                 above = p.above(before[i + 1], fresh) if self._has_above(i) and not fresh else None
-                batch = p.run(memory.levels[i], part, state[i], above, learn, back_off, threads)
+                batch = p.run(memory.levels[i], part, state[i], above, learn=learn, back_off=back_off, threads=threads)
                 found[i].append(batch)
                 state[i] = batch.trace
                 part = Frames(p.dense(batch.codes), part.flags)
         return tuple(_join(batches, state[i]) for i, batches in enumerate(found))
 
 
-class _Plan:
-    """What a level needs in every frame, worked out once a call."""
+class _LevelPlan:
+    """Arguments of the kernel for one level, computed once a call."""
 
     def __init__(self, owner: Hierarchy, i: int) -> None:
         self.level = owner.levels[i]
         self.fields = owner._fields(i)
         self.numbers = owner._rule(i)
-        self.names = keys(owner.seed, self.level.columns, sum(level.columns for level in owner.levels[:i]))
+        self.keys = draw_keys(owner.seed, self.level.columns, sum(level.columns for level in owner.levels[:i]))
         if owner._has_above(i):
             self.parents, self.upper = owner._parents(i), owner.levels[i + 1]
 
     def run(
         self,
-        memory: Memory,
+        memory: ColumnMemory,
         frames: Frames,
-        trace: Trace,
+        trace: ColumnTrace,
         above: Above | None,
+        *,
         learn: bool,
         back_off: bool,
         threads: int,
     ) -> LevelBatch:
-        q, numbers, names = self.level.modules, self.numbers, self.names
-        return run(memory, self.fields, frames, q, numbers, names, trace, above, learn, back_off, threads)
+        options = {"learn": learn, "back_off": back_off}
+        arguments = memory, self.fields, frames, self.level.modules, self.numbers, self.keys, trace, above
+        return run_columns(*arguments, **options, threads=threads)
 
     def dense(self, codes: NDArray[np.int32]) -> NDArray[np.uint8]:
-        """[frames, columns * size] booleans of codes [frames, columns, Q]."""
+        """[frames, columns * size] booleans of the winners of codes [frames, columns, Q]."""
         level = self.level
         out = np.zeros((*codes.shape, level.units), np.uint8)
         np.put_along_axis(out, np.maximum(codes, 0)[..., None], (codes >= 0)[..., None], axis=-1)
         return out.reshape(len(codes), -1)
 
-    def above(self, trace: Trace, fresh: bool) -> Above:
-        """The signals of the codes above, of one frame."""
+    def above(self, trace: ColumnTrace, fresh: bool) -> Above:
+        """Return the signals of the codes above, of one frame."""
         from ..kernels.memory.macrocolumn.numba import boosted
         from ..kernels.memory.overlap.reference import pack
 
@@ -336,7 +345,7 @@ class _Plan:
         return pack(bits)[None], scale[None]
 
 
-def _join(batches: list[LevelBatch], trace: Trace) -> LevelBatch:
+def _join(batches: list[LevelBatch], trace: ColumnTrace) -> LevelBatch:
     parts = (
         np.concatenate([getattr(batch, name) for batch in batches])
         for name in ("codes", "familiarity", "notes", "counts")

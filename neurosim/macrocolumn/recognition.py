@@ -1,4 +1,4 @@
-"""Single-trial classification: every item is seen once, its codes stored and its label bound to them."""
+"""Single-trial classification: each item is shown once; its codes are stored and associated with its label."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from numpy.typing import NDArray
 from ..errors import lookup, require
 from .fields import patches
 from .hierarchy import Hierarchy, HierarchyMemory, Level
-from .records import LevelBatch
 from .selection import Selection
+from .state import LevelBatch
 
-# Items worked on at once: bounds the room for codes, and changes no result.
+# Bytes of the items processed at once: bounds the memory for codes and changes no result.
 CHUNK_BYTES = 64 << 20
-# Items whose votes are worth a thread.
-ITEMS_PER_THREAD = 16
+# Fewer items are not worth a thread.
+MIN_ITEMS_PER_THREAD = 16
 
 
 @dataclass(eq=False)
 class RecogniserMemory:
-    """What a recogniser has learned, changed by storing.
+    """Everything that a recogniser has learned, changed by storing.
 
     Attributes:
         hierarchy: the weights of its columns.
-        counts: for each level [frames, columns, Q, K, classes] uint32, items of each class with which a unit won.
-        classes: [classes] int64, items stored of each class.
+        counts: for each level [frames, columns, Q, K, classes] uint32, items of each class for which a unit won.
+        classes: [classes] int64, number of items stored of each class.
     """
 
     hierarchy: HierarchyMemory
@@ -36,17 +36,17 @@ class RecogniserMemory:
 
     @property
     def stored(self) -> int:
-        """Items stored."""
+        """Number of items stored."""
         return int(self.classes.sum())
 
 
 @dataclass(frozen=True, eq=False)
 class Recognition:
-    """What a recogniser says of items.
+    """Classes of items.
 
     Attributes:
-        labels: [items] int64, the likeliest class.
-        scores: [items, classes] log-likelihoods, up to a constant of the item.
+        labels: [items] int64, the most likely class.
+        scores: [items, classes] log-likelihoods, up to a constant for each item.
         operations: [items] 64-bit words of weights read.
     """
 
@@ -60,14 +60,14 @@ class Recogniser:
     """A hierarchy of columns and a memory of labels, both filled in one pass.
 
     Storing an item runs code selection once in every column, learns the codes, and adds one to the count of each
-    winner with the item's class. An item is recognised by its codes: each winner votes for each class with
+    winner with the class of the item. To recognise an item, each winner of its codes votes for each class with
     log((count + a) / (all of the module's winners of this class + a K)), the logarithm of its chance under the class
-    (naive Bayes). What storing or recognising an item costs does not depend on how many are stored.
+    (naive Bayes). The cost of storing or recognising an item does not depend on the number of stored items.
 
     Attributes:
         hierarchy: the columns.
-        frames: of an item; each has its own counts.
-        classes: how many there are.
+        frames: number of frames of an item; each has its own counts.
+        classes: number of classes.
         smoothing: a, > 0.
     """
 
@@ -82,13 +82,13 @@ class Recogniser:
         require(self.smoothing > 0, "Recogniser.smoothing", "must be > 0", self.smoothing)
 
     def memory(self) -> RecogniserMemory:
-        """A memory with nothing stored."""
+        """Return an empty memory."""
         shapes = [(self.frames, v.columns, v.modules, v.units, self.classes) for v in self.hierarchy.levels]
         counts = tuple(np.zeros(shape, np.uint32) for shape in shapes)
         return RecogniserMemory(self.hierarchy.memory(), counts, np.zeros(self.classes, np.int64))
 
     def store(self, memory: RecogniserMemory, items: NDArray, labels: NDArray, threads: int = 1) -> NDArray[np.int64]:
-        """Store items, each once and in this order; the same whether given one by one or all together.
+        """Store items, each once and in this order; several calls are equal to one with all items.
 
         Args:
             items: [items, frames, inputs], zero where an input is off.
@@ -98,7 +98,7 @@ class Recogniser:
             [items] 64-bit words of weights read and written, the counts of labels included.
 
         Raises:
-            NeurosimInputError: items of another shape, a label that is no class.
+            NeurosimInputError: items of another shape, a label outside the classes.
         """
         from ..kernels.memory.labels import associate
 
@@ -114,12 +114,12 @@ class Recogniser:
             batches = self.hierarchy.store_many(memory.hierarchy, items[part], threads)
             for counts, batch in zip(memory.counts, batches, strict=True):
                 associate(self._codes(batch), labels[part].astype(np.int64), counts)
-            spent.append(self._operations(batches) + self._bound)
+            spent.append(self._operations(batches) + self._winners)
         np.add.at(memory.classes, labels, 1)
         return np.concatenate(spent) if spent else np.zeros(0, np.int64)
 
     def recognise(self, memory: RecogniserMemory, items: NDArray, threads: int = 1) -> Recognition:
-        """The likeliest class of each item; the memory stays as it is.
+        """Return the most likely class of each item; the memory does not change.
 
         Raises:
             NeurosimInputError: items of another shape.
@@ -134,12 +134,12 @@ class Recogniser:
             batches = self.hierarchy.recall_many(memory.hierarchy, items[part], threads=threads)
             for level, batch in zip(logs, batches, strict=True):
                 _vote(votes, self._codes(batch), level, scores[part], threads)
-            spent[part] = self._operations(batches) + self._bound
+            spent[part] = self._operations(batches) + self._winners
         return Recognition(scores.argmax(axis=1), scores, spent)
 
     @property
-    def _bound(self) -> int:
-        """Winners of an item, each with counts of its own."""
+    def _winners(self) -> int:
+        """Number of winners of an item, each with its own counts."""
         return self.frames * sum(level.columns * level.modules for level in self.hierarchy.levels)
 
     def _belongs(self, memory: RecogniserMemory) -> None:
@@ -168,25 +168,25 @@ class Recogniser:
         return np.sum(each, axis=0, dtype=np.int64)
 
     def _logs(self, counts: NDArray[np.uint32]) -> NDArray[np.float32]:
-        """What each winner says of each class; a module that never ran says nothing."""
+        """Return the vote of each winner for each class; modules that never ran vote equally for all."""
         total = counts.sum(axis=3, keepdims=True, dtype=np.float32)
         units = counts.shape[3]
         return np.log((counts + np.float32(self.smoothing)) / (total + np.float32(self.smoothing * units)))
 
 
 def _vote(votes: Callable[..., None], codes: NDArray, logs: NDArray, out: NDArray, threads: int) -> None:
-    """Items share nothing, so threads share the items."""
+    """Add the votes to `out`; threads share the items."""
     from ..kernels.tools.threads import spread
 
-    spread(lambda a, b: votes(codes[a:b], logs, out[a:b]), np.arange(len(codes) + 1), threads, ITEMS_PER_THREAD)
+    spread(lambda a, b: votes(codes[a:b], logs, out[a:b]), np.arange(len(codes) + 1), threads, MIN_ITEMS_PER_THREAD)
 
 
-def recogniser(name: str, seed: int = 0) -> Recogniser:
-    """A recogniser whose parameters suit a data set; chosen on a part of its training items.
+def build_recogniser(name: str, seed: int = 0) -> Recogniser:
+    """Return a recogniser with parameters for a dataset, chosen on a part of its training items.
 
     Args:
-        name: "mnist" (also Fashion-MNIST; see `views.ink`), "nmnist" (also digits; see `views.windows`) or "shd" (see
-            `views.spectrum`).
+        name: "mnist" (also for Fashion-MNIST; see `on_off_pixels`), "nmnist" (also for digits; see `on_off_windows`) or
+            "shd" (see `on_off_spectrum`).
 
     Raises:
         NeurosimInputError: no such name.
@@ -194,10 +194,10 @@ def recogniser(name: str, seed: int = 0) -> Recogniser:
     return lookup(RECOGNISERS, name, "recogniser")(seed)
 
 
-# Strong evidence wins nearly always, and a unit that has learned one pattern is full: units become exemplars.
+# Strong evidence nearly always wins, and a unit that has learned one pattern is full: units become exemplars.
 EXEMPLARS = Selection(exponents=(8.0, 1.0, 1.0), chi=1e4, hypothesis=0.9)
 ONE_PATTERN = 0.49
-# Evidence by H is weaker than by U: an order seen once is a hint, not a condition.
+# H counts less than U: an order seen once is a hint, not a condition.
 SEQUENCES = Selection(exponents=(2.0, 0.3, 1.0), chi=1e4, hypothesis=0.9)
 
 

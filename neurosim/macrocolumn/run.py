@@ -1,4 +1,4 @@
-"""From frames in Python to the kernel and back, for one column or many."""
+"""Arguments and results of the kernel, for one column or many."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from numpy.typing import NDArray
 
 from ..errors import NeurosimInputError, require
 from ..sdr import SDR
-from .records import LevelBatch, Memory, Trace
+from .state import ColumnMemory, ColumnTrace, LevelBatch
 
-# Columns whose work is worth a thread of its own.
-COLUMNS_PER_THREAD = 4
+# Fewer are not worth a thread.
+MIN_COLUMNS_PER_THREAD = 4
 
 
 @dataclass(frozen=True, eq=False)
 class Frames:
-    """Frames for many columns: [frames, size] uint8 booleans and [frames] flags of kernels.memory.macrocolumn.numba."""
+    """Frames for many columns: `dense` [frames, size] uint8 booleans, `flags` [frames] of the kernel."""
 
     dense: NDArray[np.uint8]
     flags: NDArray[np.uint8]
 
 
-def sequence(items: Sequence[SDR], size: int, apart: bool, fresh: bool = True) -> Frames:
-    """Frames of one sequence, or of as many as there are items where they are `apart`.
+def sequence(items: Sequence[SDR], size: int, *, apart: bool, fresh: bool = True) -> Frames:
+    """Return the frames of one sequence, or, if `apart`, of one sequence for each item.
 
     Args:
-        fresh: whether the first frame forgets what was before.
+        fresh: whether the first frame starts without a trace.
 
     Raises:
-        NeurosimInputError: an item is no SDR, or of another size.
+        NeurosimInputError: an item that is not an SDR, or of another size.
     """
     dense = np.zeros((len(items), size), np.uint8)
     for row, item in zip(dense, items, strict=True):
@@ -42,15 +42,15 @@ def sequence(items: Sequence[SDR], size: int, apart: bool, fresh: bool = True) -
 
 
 def checked(item: object, size: int) -> SDR:
-    """An SDR of this size, or an error."""
+    """Return `item` if it is an SDR of this size, else raise."""
     if not isinstance(item, SDR):
         raise NeurosimInputError(f"macrocolumn: needs an SDR (got {type(item).__name__}); see neurosim.sdr")
     require(item.size == size, "macrocolumn", f"needs an SDR of {size} inputs", item.size)
     return item
 
 
-def keys(seed: int, columns: int, first: int = 0) -> NDArray[np.uint64]:
-    """[columns] names of the random draws of each column."""
+def draw_keys(seed: int, columns: int, first: int = 0) -> NDArray[np.uint64]:
+    """[columns] keys of the random draws of each column."""
     from ..kernels.tools.random import words
 
     require(0 <= seed < 2**63, "seed", "must be 0 to 2^63 - 1", seed)
@@ -58,31 +58,32 @@ def keys(seed: int, columns: int, first: int = 0) -> NDArray[np.uint64]:
     return np.array([int(a) << 32 | int(b) for a, b, _, _ in found], np.uint64)
 
 
-def run(
-    memory: Memory,
+def run_columns(
+    memory: ColumnMemory,
     fields: NDArray[np.int32],
     frames: Frames,
     modules: int,
     numbers: NDArray[np.float64],
-    names: NDArray[np.uint64],
-    trace: Trace | None = None,
+    keys: NDArray[np.uint64],
+    trace: ColumnTrace | None = None,
     above: tuple[NDArray[np.uint64], NDArray[np.float64]] | None = None,
+    *,
     learn: bool = False,
     back_off: bool = False,
     threads: int = 1,
 ) -> LevelBatch:
-    """Run the frames through all columns of `memory`; it changes only where `learn` is true.
+    """Run the frames through all columns of `memory`, which changes only if `learn` is true.
 
     Args:
-        numbers: from `selection.rule`.
-        names: from `keys`.
+        numbers: from `selection.kernel_parameters`.
+        keys: from `draw_keys`.
         above: packed top-down afferents [frames, columns, words] and the scale of their signals [frames, columns].
     """
     from ..kernels.memory.macrocolumn import numba as kernel
     from ..kernels.tools.threads import spread
 
     columns, n = len(fields), len(frames.dense)
-    state = Trace.fresh(columns, modules) if trace is None else trace.copy()
+    state = ColumnTrace.fresh(columns, modules) if trace is None else trace.copy()
     if above is None:
         above = np.zeros((n, columns, memory.d.shape[1]), np.uint64), np.ones((n, columns))
     codes = np.empty((n, columns, modules), np.int32)
@@ -106,7 +107,7 @@ def run(
             state.numbers[a:b],
             state.familiarity[a:b],
             memory.clock[a:b],
-            names[a:b],
+            keys[a:b],
             numbers,
             learn,
             back_off,
@@ -117,5 +118,5 @@ def run(
         )
 
     # Columns share nothing, so the result does not depend on the threads.
-    spread(fill, np.arange(columns + 1), threads, COLUMNS_PER_THREAD)
+    spread(fill, np.arange(columns + 1), threads, MIN_COLUMNS_PER_THREAD)
     return batch

@@ -14,13 +14,14 @@ from ..plain import from_plain, to_plain
 from .column import Macrocolumn
 from .hierarchy import Hierarchy, HierarchyMemory
 from .recognition import Recogniser, RecogniserMemory
-from .records import Memory
+from .state import ColumnMemory
 
 VERSION = 1
 KIND = "macrocolumn"
+_RENAMED = {"most_hypotheses": "max_hypotheses"}
 Arrays = dict[str, NDArray]
 Owner = Macrocolumn | Hierarchy | Recogniser
-OwnerMemory = Memory | HierarchyMemory | RecogniserMemory
+OwnerMemory = ColumnMemory | HierarchyMemory | RecogniserMemory
 
 
 def save(path: str | os.PathLike[str], owner: Owner, memory: OwnerMemory) -> None:
@@ -45,8 +46,15 @@ def load(path: str | os.PathLike[str]) -> tuple[Any, Any]:
     settings, arrays = files.read_state(path, KIND, VERSION)
     with files.saved_values(path):
         build = lookup(_BUILDERS, settings["class"], "class")
-        found: tuple[Any, Any] = build(settings["parameters"], arrays)
+        found: tuple[Any, Any] = build(_current(settings["parameters"]), arrays)
     return found
+
+
+def _current(tree: Any) -> Any:
+    """Return a plain tree with the fields of earlier versions under their current names."""
+    if isinstance(tree, list):
+        return [_current(item) for item in tree]
+    return {_RENAMED.get(k, k): _current(v) for k, v in tree.items()} if isinstance(tree, dict) else tree
 
 
 # --- To plain values and arrays, and back
@@ -54,7 +62,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Any, Any]:
 
 def _split(arrays: Arrays, owner: Owner, memory: OwnerMemory) -> dict[str, Any]:
     """Return the parameters; add the arrays to `arrays`."""
-    if isinstance(owner, Macrocolumn) and isinstance(memory, Memory):
+    if isinstance(owner, Macrocolumn) and isinstance(memory, ColumnMemory):
         owner._belongs(memory)
         return {"column": to_plain(owner), "memory": [_split_memory(arrays, "0.", memory)]}
     if isinstance(owner, Hierarchy) and isinstance(memory, HierarchyMemory):
@@ -71,7 +79,7 @@ def _split(arrays: Arrays, owner: Owner, memory: OwnerMemory) -> dict[str, Any]:
     raise NeurosimInputError(f"save: needs a column, hierarchy or recogniser and its memory (got {got})")
 
 
-def _split_memory(arrays: Arrays, prefix: str, memory: Memory) -> dict[str, Any]:
+def _split_memory(arrays: Arrays, prefix: str, memory: ColumnMemory) -> dict[str, Any]:
     for name in ("u", "h", "d", "clock"):
         arrays[prefix + name] = getattr(memory, name)
     for name in ("stages", "last"):
@@ -79,7 +87,7 @@ def _split_memory(arrays: Arrays, prefix: str, memory: Memory) -> dict[str, Any]
     return {"afferents": list(memory.afferents), "stored": memory.stored, "warned": memory.warned}
 
 
-def _join_memory(arrays: Arrays, prefix: str, values: dict[str, Any], empty: Memory) -> Memory:
+def _join_memory(arrays: Arrays, prefix: str, values: dict[str, Any], empty: ColumnMemory) -> ColumnMemory:
     """Return the memory, if every array has the shape and type that it has in `empty`."""
     require(
         tuple(values["afferents"]) == empty.afferents, "afferents", f"must be {empty.afferents}", values["afferents"]
@@ -89,7 +97,7 @@ def _join_memory(arrays: Arrays, prefix: str, values: dict[str, Any], empty: Mem
     }
     for name in ("stages", "last"):
         found[name] = tuple(_like(arrays, f"{prefix}{name}{t}", a) for t, a in enumerate(getattr(empty, name)))
-    return Memory(**found, afferents=empty.afferents, stored=int(values["stored"]), warned=bool(values["warned"]))
+    return ColumnMemory(**found, afferents=empty.afferents, stored=int(values["stored"]), warned=bool(values["warned"]))
 
 
 def _like(arrays: Arrays, name: str, wanted: NDArray) -> NDArray:
@@ -100,7 +108,7 @@ def _like(arrays: Arrays, name: str, wanted: NDArray) -> NDArray:
     return array.copy()
 
 
-def _build_column(values: dict[str, Any], arrays: Arrays) -> tuple[Macrocolumn, Memory]:
+def _build_column(values: dict[str, Any], arrays: Arrays) -> tuple[Macrocolumn, ColumnMemory]:
     column = from_plain(Macrocolumn, values["column"])
     return column, _join_memory(arrays, "0.", values["memory"][0], column.memory())
 

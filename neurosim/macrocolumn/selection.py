@@ -1,4 +1,4 @@
-"""What a column's choice of code depends on: the parameters of code selection and of permanence.
+"""Parameters of code selection and of fading weights.
 
 The code selection algorithm is that of Rinkus 2010 (Frontiers in Neuroanatomy 4:17), 2014 (Frontiers in Computational
 Neuroscience 8:160) and Rinkus and Leveille 2017 (arXiv 1710.07829).
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import lookup, require
 
-# The numbers of kernels.memory.macrocolumn.numba, by the year of the paper.
+# The numbers of kernels.memory.macrocolumn, by the year of the paper.
 FORMS = {"2010": 0, "2017": 1}
 TERMS = ("U", "H", "D")
 
@@ -33,15 +33,15 @@ class Selection:
     (eta near 1) be coded by units at random: without it eta would cancel.
 
     Attributes:
-        g_min: familiarity up to which a code is drawn evenly; 0..1, 1 excluded.
+        g_min: familiarity up to which codes are drawn uniformly; 0..1, 1 excluded.
         gamma, chi: power and height of eta; >= 0.
-        form: of mu.
+        form: of mu, "2010" or "2017".
         exponents: powers of the terms U, H and D in V; > 0.
         hypothesis: a unit with at least this V is a competing hypothesis; 0..1, 0 excluded.
         boost: a code of zeta competing hypotheses multiplies its signals by zeta^boost; >= 0.
-        most_hypotheses: more of them send no signals; >= 1.
-        thresholds: familiarity at which recognition takes an input as known: by all terms, by the best pair, by the
-            best single term. Rising, in 0..1.
+        max_hypotheses: a code of more competing hypotheses sends no signals; >= 1.
+        thresholds: familiarity from which recognition reports an input as known, by all terms, by the best pair and by
+            the best single term; rising, in 0..1.
 
     Raises:
         NeurosimInputError: on construction.
@@ -54,7 +54,7 @@ class Selection:
     exponents: tuple[float, float, float] = (1.0, 1.0, 1.0)
     hypothesis: float = 0.5
     boost: float = 1.0
-    most_hypotheses: int = 4
+    max_hypotheses: int = 4
     thresholds: tuple[float, float, float] = (0.9, 0.93, 0.96)
 
     def __post_init__(self) -> None:
@@ -67,7 +67,7 @@ class Selection:
         good = len(powers) == 3 and all(math.isfinite(p) and p > 0 for p in powers)
         require(good, "Selection.exponents", "must be three powers > 0, of U, H and D", powers)
         require(0 < self.hypothesis <= 1, "Selection.hypothesis", "must be in 0..1, 0 excluded", self.hypothesis)
-        require(self.most_hypotheses >= 1, "Selection.most_hypotheses", "must be >= 1", self.most_hypotheses)
+        require(self.max_hypotheses >= 1, "Selection.max_hypotheses", "must be >= 1", self.max_hypotheses)
         at = self.thresholds
         good = len(at) == 3 and 0 <= at[0] <= at[1] <= at[2] <= 1
         require(good, "Selection.thresholds", "must be three familiarities that rise, in 0..1", at)
@@ -77,8 +77,8 @@ class Selection:
 class Permanence:
     """Weights that fade unless they are used again.
 
-    A weight starts at stage 0; each time its pair recurs while it still holds, it rises a stage. At stages 0 and 1 it
-    is gone `lifetimes[stage]` learned frames after its pair last occurred; at stage 2 it stays for ever.
+    A weight starts at stage 0 and rises a stage each time its pair recurs while it is on. At stages 0 and 1 it is
+    turned off `lifetimes[stage]` learned frames after its pair last occurred; at stage 2 it stays on.
     """
 
     lifetimes: tuple[int, int] = (100, 1000)
@@ -86,10 +86,10 @@ class Permanence:
     def __post_init__(self) -> None:
         at = self.lifetimes
         good = len(at) == 2 and 0 < at[0] <= at[1]
-        require(good, "Permanence.lifetimes", "must be two numbers of frames > 0 that do not fall", at)
+        require(good, "Permanence.lifetimes", "must be two numbers of frames > 0, not falling", at)
 
 
-def rule(
+def kernel_parameters(
     selection: Selection,
     bounds: tuple[int, int],
     persistence: int,
@@ -97,8 +97,8 @@ def rule(
     permanence: Permanence | None,
     above: int,
 ) -> NDArray[np.float64]:
-    """All numbers in the order of kernels.memory.macrocolumn.numba."""
+    """Return all parameters as numbers, in the order of `kernels.memory.macrocolumn`."""
     lifetimes = permanence.lifetimes if permanence else (0, 0)
     s = selection
-    numbers = [s.g_min, s.gamma, s.chi, FORMS[s.form], *s.exponents, s.hypothesis, s.boost, s.most_hypotheses]
+    numbers = [s.g_min, s.gamma, s.chi, FORMS[s.form], *s.exponents, s.hypothesis, s.boost, s.max_hypotheses]
     return np.array([*numbers, *s.thresholds, *bounds, persistence, frozen_above, *lifetimes, above], np.float64)

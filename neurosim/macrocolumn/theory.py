@@ -1,4 +1,4 @@
-"""What mathematics says of a column with random codes: how codes of similar inputs meet, and how many fit."""
+"""Mathematics of a column with random codes: shared winners of similar inputs, expected recall, capacity."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .selection import Selection
 
 
 def modulation(v: ArrayLike, g: float, units: int, selection: Selection | None = None) -> NDArray[np.float64]:
-    """mu of evidence `v` at familiarity `g` in modules of `units` units: chances before they are divided by their sum.
+    """Return mu of evidence `v` at familiarity `g` in modules of `units` units: chances before normalisation.
 
     See `Selection` for the two forms.
     """
@@ -22,7 +22,7 @@ def modulation(v: ArrayLike, g: float, units: int, selection: Selection | None =
 
 
 def expected_intersection(g: float, units: int, selection: Selection | None = None) -> float:
-    """Expected fraction of winners that an input of familiarity `g` shares with the one code that is stored.
+    """Return the expected fraction of winners that an input of familiarity `g` shares with the single stored code.
 
     The stored winner of each module has V = g and the others none, so it wins with chance
     mu(g) / (mu(g) + (K - 1) mu(0)); the number of shared winners is binomial over modules.
@@ -33,7 +33,7 @@ def expected_intersection(g: float, units: int, selection: Selection | None = No
 
 
 def crosstalk(items: int, active: int, inputs: int, units: int) -> float:
-    """Expected units of a module, beside the right one, on which a stored item finds all its weights on.
+    """Return the expected number of wrong units of a module on which a stored item finds all its weights on.
 
     (K - 1) sum_n Binom(M - 1, 1/K)(n) (1 - (1 - S/N)^n)^S, for M items of S of N active inputs with random codes.
     """
@@ -41,7 +41,7 @@ def crosstalk(items: int, active: int, inputs: int, units: int) -> float:
 
 
 def expected_recall(items: int, active: int, inputs: int, units: int) -> float:
-    """Expected fraction of winners recalled from a stored item, ties broken at random: the mean of 1 / (1 + rivals).
+    """Return the expected fraction of winners recalled of a stored item, ties broken at random: E[1 / (1 + rivals)].
 
     Rivals are binomial, each of K - 1 units matching with the chance of `crosstalk`.
     """
@@ -49,9 +49,9 @@ def expected_recall(items: int, active: int, inputs: int, units: int) -> float:
     return 1.0 if p * units < 1e-12 else float(-np.expm1(units * np.log1p(-p)) / (units * p))
 
 
-@lru_cache(maxsize=256)  # 15 ms, and every storing asks
+@lru_cache(maxsize=256)  # 15 ms, needed at every storing
 def capacity(active: int, inputs: int, units: int, recall: float = 0.9) -> int:
-    """The most items of `active` active inputs at which `expected_recall` is at least `recall`."""
+    """Return the maximum number of items of `active` active inputs at which `expected_recall` is at least `recall`."""
     require(0 < recall < 1, "capacity.recall", "must be in 0..1, ends excluded", recall)
     if units == 1:
         return 2**31
@@ -65,13 +65,13 @@ def capacity(active: int, inputs: int, units: int, recall: float = 0.9) -> int:
 
 
 def _full_match(items: int, active: int, inputs: int, units: int) -> float:
-    """Chance that a unit that does not code an item has all its weights on."""
+    """Return the chance that a unit outside the code of an item has all its weights on."""
     require(items >= 1 and units >= 1, "items, units", "must be >= 1", (items, units))
     require(1 <= active <= inputs, "active", f"must be in 1..{inputs} inputs", active)
     from scipy.stats import binom
 
     stored = binom(items - 1, 1.0 / units)
-    # All but 1e-15 of the chance lies here, and no sum over a million of items is needed.
+    # This range has all but 1e-15 of the chance, and spares a sum over a million items.
     n = np.arange(stored.ppf(1e-15), stored.ppf(1 - 1e-15) + 1)
     with np.errstate(divide="ignore"):
         on = -np.expm1(n * np.log1p(-active / inputs)) if active < inputs else (n > 0).astype(float)

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import require
 from . import traffic
 from .measures import Unknown, total
-from .profiles import PROFILES, Memory, Profile, find
+from .profiles import PROFILES, MemoryCosts, Profile, find
 from .traffic import Traffic
 from .work import LayerCounts
 
@@ -108,7 +108,7 @@ def _items(work: Sequence[tuple[LayerCounts, Traffic]], profile: Profile) -> dic
     return {name: _sum(ranges) for name, ranges in parts.items()}
 
 
-def _memories(layer: LayerCounts, memory: Memory) -> Json:
+def _memories(layer: LayerCounts, memory: MemoryCosts) -> Json:
     run, dense = layer.parameter_bytes, (layer.dense_weights or 0) * layer.weight_bits // 8
     return {
         "layer": layer.name,

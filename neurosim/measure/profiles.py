@@ -32,7 +32,7 @@ class Arithmetic:
 
 
 @dataclass(frozen=True)
-class Memory:
+class MemoryCosts:
     """Energy of moving `access_bits` bits, in pJ, by the size of the memory they lie in.
 
     Attributes:
@@ -88,7 +88,7 @@ class Profile:
     source: str
     scope: str
     arithmetic: tuple[Arithmetic, ...] = ()
-    memory: Memory | None = None
+    memory: MemoryCosts | None = None
     synaptic_event: SynapticEvent | None = None
 
     def operation(self, kind: str, bits: int) -> Arithmetic | None:
@@ -197,7 +197,7 @@ def _arithmetic(entry: _Table) -> Arithmetic:
     return Arithmetic(kind, int(entry.number("bits")), entry.number("add"), entry.number("multiply"))
 
 
-def _memory(entry: _Table) -> Memory:
+def _memory(entry: _Table) -> MemoryCosts:
     entry.only("access_bits", "sram", "dram")
     points = entry.values.get("sram")
     rule = "must be [[bytes, pJ], ...], numbers > 0, bytes ascending"
@@ -210,7 +210,7 @@ def _memory(entry: _Table) -> Memory:
     if sizes != sorted(set(sizes)):
         raise entry.fail("sram", rule)
     sram = tuple((float(size), float(cost)) for size, cost in points)
-    return Memory(int(entry.number("access_bits")), sram, entry.pair("dram"))
+    return MemoryCosts(int(entry.number("access_bits")), sram, entry.pair("dram"))
 
 
 def _event(entry: _Table) -> SynapticEvent:

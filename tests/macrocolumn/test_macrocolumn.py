@@ -14,8 +14,8 @@ from neurosim import files
 from neurosim import macrocolumn as mc
 from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from neurosim.kernels.memory.macrocolumn import numba as kernel
-from neurosim.macrocolumn.run import keys
-from neurosim.macrocolumn.selection import rule
+from neurosim.macrocolumn.run import draw_keys
+from neurosim.macrocolumn.selection import kernel_parameters
 from neurosim.sdr import SDR
 
 # Codes drawn evenly until an input is all but known: what the mathematics of random codes is about.
@@ -77,17 +77,28 @@ def test_the_kernel_is_its_specification(shape: tuple, form: str, learn: bool, b
         ).astype(bool)
         for w, n in zip((memory.u, memory.h, memory.d), memory.afferents, strict=True)
     ]
-    numbers = rule(selection, column.limits, persistence, frozen, None, above)
-    expected = kernel.run_reference(x, flags, signals, weights, numbers, modules, int(keys(3, 1)[0]), learn, back_off)
+    numbers = kernel_parameters(selection, column.limits, persistence, frozen, None, above)
+    expected = kernel.run_reference(
+        x, flags, signals, weights, numbers, modules, int(draw_keys(3, 1)[0]), learn, back_off
+    )
     memory.clock[:] = 0
     from neurosim.kernels.memory.overlap.reference import pack
-    from neurosim.macrocolumn.run import Frames, run
+    from neurosim.macrocolumn.run import Frames, run_columns
 
     packed = pack(signals)[:, None] if above else np.zeros((60, 1, 0), np.uint64)
     fields = np.arange(inputs, dtype=np.int32)[None]
     frames = Frames(x.astype(np.uint8), flags.astype(np.uint8))
-    got = run(
-        memory, fields, frames, modules, numbers, keys(3, 1), None, (packed, np.ones((60, 1))), learn, back_off
+    got = run_columns(
+        memory,
+        fields,
+        frames,
+        modules,
+        numbers,
+        draw_keys(3, 1),
+        None,
+        (packed, np.ones((60, 1))),
+        learn=learn,
+        back_off=back_off,
     ).column(0)
     for f, (code, g, used, known, zeta, status) in enumerate(expected):
         assert got.codes[f].tolist() == code.tolist(), f
@@ -289,7 +300,7 @@ def test_similar_inputs_get_similar_codes() -> None:
     assert means == sorted(means, reverse=True) and means[0] > 0.95 and means[-1] < 0.2
 
 
-def _copy(column: mc.Macrocolumn, memory: mc.Memory) -> mc.Memory:
+def _copy(column: mc.Macrocolumn, memory: mc.ColumnMemory) -> mc.ColumnMemory:
     copy = column.memory()
     copy.u[:], copy.h[:], copy.clock[:] = memory.u, memory.h, memory.clock
     return copy
@@ -359,8 +370,8 @@ def test_signals_from_above_choose_between_hypotheses() -> None:
 
 
 def test_competing_hypotheses_boost_or_silence_h() -> None:
-    rules = mc.Selection(boost=1.0, most_hypotheses=2)
-    numbers = rule(rules, (1, 2), 1, 1.0, None, 0)
+    rules = mc.Selection(boost=1.0, max_hypotheses=2)
+    numbers = kernel_parameters(rules, (1, 2), 1, 1.0, None, 0)
     assert [kernel.boosted(z, numbers) for z in (1, 2, 3)] == [1.0, 2.0, 0.0]
 
 
@@ -461,15 +472,15 @@ def test_a_hidden_part_is_completed_from_above() -> None:
 
 
 def test_levels_run_alike_with_any_number_of_threads() -> None:
-    from neurosim.macrocolumn.run import Frames, run
+    from neurosim.macrocolumn.run import Frames, run_columns
 
     fields = mc.patches((20, 20), 6, 2)
     x = (np.random.default_rng(0).random((30, 400)) < 0.2).astype(np.uint8)
-    numbers, found = rule(mc.Selection(), (1, 36), 1, 1.0, None, 0), []
+    numbers, found = kernel_parameters(mc.Selection(), (1, 36), 1, 1.0, None, 0), []
     for threads in (1, 3):
-        memory = mc.Memory.empty(len(fields), (36, 20, 0), 20, False)
-        batch = run(
-            memory, fields, Frames(x, np.zeros(30, np.uint8)), 5, numbers, keys(0, 64), learn=True, threads=threads
+        memory = mc.ColumnMemory.empty(len(fields), (36, 20, 0), 20, False)
+        batch = run_columns(
+            memory, fields, Frames(x, np.zeros(30, np.uint8)), 5, numbers, draw_keys(0, 64), learn=True, threads=threads
         )
         found.append((batch.codes.tobytes(), memory.u.tobytes(), memory.h.tobytes()))
     assert found[0] == found[1]
@@ -496,7 +507,7 @@ def test_saved_and_loaded_goes_on_alike(tmp_path: Path) -> None:
         column.store_sequence(memory, known)
         mc.save(tmp_path / "a.safetensors", column, memory)
         other, again = mc.load(tmp_path / "a.safetensors")
-        assert other == column and isinstance(again, mc.Memory) and again.stored == 1
+        assert other == column and isinstance(again, mc.ColumnMemory) and again.stored == 1
         column.store_many(memory, known), other.store_many(again, known)
         assert memory.u.tobytes() == again.u.tobytes() and memory.clock.tolist() == again.clock.tolist()
     owner = hierarchy()
@@ -577,8 +588,8 @@ def test_arrays_of_other_shapes_are_refused(saved: Path, name: str) -> None:
         ({"modules": 0}, "Macrocolumn.modules: must be >= 1 (got 0)"),
         ({"units": -1}, "Macrocolumn.units: must be >= 1 (got -1)"),
         ({"above": -1}, "Macrocolumn.above: must be >= 0 units (got -1)"),
-        ({"bounds": (0, 5)}, "Macrocolumn.bounds: must be fewest and most active inputs, 1 <= fewest <= most"),
-        ({"bounds": (6, 5)}, "Macrocolumn.bounds: must be fewest and most"),
+        ({"bounds": (0, 5)}, "Macrocolumn.bounds: must be (min, max) active inputs, 1 <= min <= max"),
+        ({"bounds": (6, 5)}, "Macrocolumn.bounds: must be (min, max)"),
         ({"persistence": 0}, "Macrocolumn.persistence: must be >= 1 (got 0)"),
         ({"frozen_above": 0.0}, "Macrocolumn.frozen_above: must be in 0..1, 0 excluded (got 0.0)"),
         ({"seed": -1}, "Macrocolumn.seed: must be 0 to 2^63 - 1 (got -1)"),
@@ -598,7 +609,7 @@ def test_bad_columns_are_refused_by_name(changes: dict, message: str) -> None:
         ({"gamma": -1.0}, "Selection.gamma: must be finite and >= 0 (got -1.0)"),
         ({"exponents": (1.0, 0.0, 1.0)}, "Selection.exponents: must be three powers > 0"),
         ({"hypothesis": 0.0}, "Selection.hypothesis: must be in 0..1, 0 excluded"),
-        ({"most_hypotheses": 0}, "Selection.most_hypotheses: must be >= 1"),
+        ({"max_hypotheses": 0}, "Selection.max_hypotheses: must be >= 1"),
         ({"thresholds": (0.9, 0.8, 1.0)}, "Selection.thresholds: must be three familiarities that rise"),
     ],
 )

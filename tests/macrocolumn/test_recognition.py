@@ -122,7 +122,7 @@ def test_bad_input_is_refused_and_nothing_stored() -> None:
     with pytest.raises(NeurosimInputError, match=r"memory: must be of this recogniser"):
         owner.recognise(mc.Recogniser(owner.hierarchy, 1, 4).memory(), items)
     with pytest.raises(NeurosimInputError, match="recogniser: unknown name 'mnits'; did you mean 'mnist'"):
-        mc.recogniser("mnits")
+        mc.build_recogniser("mnits")
     for changes, message in (
         ({"frames": 0}, "Recogniser.frames: must be >= 1"),
         ({"smoothing": 0.0}, "Recogniser.smoothing: must be > 0"),
@@ -139,24 +139,27 @@ def test_views_have_as_much_on_as_off() -> None:
     chance = np.random.default_rng(0)
     spikes = [Spikes.sort(chance.random(400) * 0.3, chance.integers(0, 60, 400), 60, 0.3) for _ in range(3)]
     recordings = Recordings.collect(spikes)
-    for view, frames, half in ((mc.windows(recordings, 4), 4, 60), (mc.spectrum(recordings, 5, 2, 20), 5, 2 * 6 * 20)):
+    for view, frames, half in (
+        (mc.on_off_windows(recordings, 4), 4, 60),
+        (mc.on_off_spectrum(recordings, 5, 2, 20), 5, 240),
+    ):
         assert view.shape == (3, frames, 2 * half) and (view.sum(axis=2) == half).all()
     images = chance.integers(0, 256, (2, 5, 6))
-    assert np.array_equal(mc.ink(images)[:, 0, :30], (images > 100).reshape(2, 30))
+    assert np.array_equal(mc.on_off_pixels(images)[:, 0, :30], (images > 100).reshape(2, 30))
 
 
 def test_windows_past_the_end_count_in_the_last() -> None:
     recordings = Recordings.collect([Spikes([0.0, 0.1, 0.29, 0.5], [0, 1, 1, 1], 2, 0.6)])
-    assert mc.windows(recordings, 3, 0.3, 1)[0, :, :2].tolist() == [[1, 0], [0, 1], [0, 1]]
+    assert mc.on_off_windows(recordings, 3, 0.3, 1)[0, :, :2].tolist() == [[1, 0], [0, 1], [0, 1]]
 
 
 def test_bad_views_are_refused() -> None:
     recordings = Recordings.collect([Spikes([0.1], [0], 2, 0.6)])
     for build, message in (
-        (lambda: mc.windows(recordings, 0), "number: must be >= 1 windows"),
-        (lambda: mc.spectrum(recordings, channels=3), "spectrum.channels: must be in 1..2"),
-        (lambda: mc.spectrum(recordings, joined=0, channels=2), "spectrum.joined: must be >= 1 windows"),
-        (lambda: mc.ink(np.zeros((28, 28))), r"ink.images: must be \[n, height, width\]"),
+        (lambda: mc.on_off_windows(recordings, 0), "number: must be >= 1 windows"),
+        (lambda: mc.on_off_spectrum(recordings, channels=3), "on_off_spectrum.channels: must be in 1..2"),
+        (lambda: mc.on_off_spectrum(recordings, joined=0, channels=2), "on_off_spectrum.joined: must be >= 1 windows"),
+        (lambda: mc.on_off_pixels(np.zeros((28, 28))), r"on_off_pixels.images: must be \[n, height, width\]"),
     ):
         with pytest.raises(NeurosimInputError, match=message):
             build()
@@ -171,19 +174,19 @@ def test_digits_of_mnist_seen_once(data_root: Path) -> None:
     shown = mnist.images("train", data_root / "MNIST")
     chosen = np.concatenate([np.flatnonzero(shown.labels[:5000] == c)[:20] for c in range(10)])
     chosen = np.random.default_rng(0).permutation(chosen)
-    owner = mc.recogniser("mnist")
+    owner = mc.build_recogniser("mnist")
     memory = owner.memory()
-    owner.store(memory, mc.ink(shown.pixels[chosen]), shown.labels[chosen], threads=2)
-    found = owner.recognise(memory, mc.ink(shown.pixels[-500:]), threads=2)
+    owner.store(memory, mc.on_off_pixels(shown.pixels[chosen]), shown.labels[chosen], threads=2)
+    found = owner.recognise(memory, mc.on_off_pixels(shown.pixels[-500:]), threads=2)
     assert (found.labels == shown.labels[-500:]).mean() > 0.82
 
 
 @pytest.mark.data
 def test_recordings_of_digits_seen_once(data_root: Path) -> None:
     train = catalog.load("nmnist", "train", data_root / "NMNIST")
-    view, labels = mc.windows(train), np.asarray(train.labels)
+    view, labels = mc.on_off_windows(train), np.asarray(train.labels)
     order = np.random.default_rng(0).permutation(len(train))
-    owner = mc.recogniser("nmnist")
+    owner = mc.build_recogniser("nmnist")
     memory = owner.memory()
     owner.store(memory, view[order[:400]], labels[order[:400]], threads=2)
     found = owner.recognise(memory, view[order[400:500]], threads=2)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ... import measure
 from ...kernels.memory.overlap.reference import unpack
-from ...macrocolumn import Batch
+from ...macrocolumn import ColumnBatch
 from ...sdr.code import draws
 from .config import MemoryConfig
 from .items import Items
@@ -137,7 +137,7 @@ def random_capacity(learned: Learned, config: MemoryConfig) -> list[dict[str, An
     return learn(config, learned.coder, items, learned.classes[:1], chosen)[1]
 
 
-def work(learned: Learned, batch: Batch, items: Items) -> list[measure.LayerCounts]:
+def work(learned: Learned, batch: ColumnBatch, items: Items) -> list[measure.LayerCounts]:
     """The counts of recalling items: the encoder, the column, the classes read from its codes."""
     n, coder, owner = len(items), learned.coder, learned.column
     inputs, units, classes = coder.mean.size, owner.size, learned.labels.counts.shape[2]
@@ -184,7 +184,7 @@ def fan_out(learned: Learned) -> NDArray[np.int64]:
     return total
 
 
-def _class_operations(learned: Learned, batch: Batch) -> int:
+def _class_operations(learned: Learned, batch: ColumnBatch) -> int:
     known = np.count_nonzero(learned.labels.counts, axis=2)
     ran = batch.codes[batch.codes[:, 0] >= 0]
     return int(known[np.arange(ran.shape[1]), ran].sum())

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ... import files, macrocolumn
 from ...errors import NeurosimFormatError, require
-from ...macrocolumn import Batch, Macrocolumn, Memory
+from ...macrocolumn import ColumnBatch, ColumnMemory, Macrocolumn
 from ...sdr import SDR
 from ...sdr.expansion import ExpansionEncoder
 from .config import MemoryConfig, column
@@ -43,7 +43,7 @@ class Learned:
     """
 
     column: Macrocolumn
-    memory: Memory
+    memory: ColumnMemory
     coder: ExpansionEncoder
     items: Items
     codes: NDArray[np.int32]
@@ -58,7 +58,7 @@ class Learned:
         """[<= most] numbers of stored items, evenly from the first to the last."""
         return np.unique(np.linspace(0, self.stored - 1, min(most, self.stored)).round().astype(np.int64))
 
-    def recall(self, items: Items) -> Batch:
+    def recall(self, items: Items) -> ColumnBatch:
         """What the column answers to items, each by itself; nothing is learned."""
         return self.column.recall_many(self.memory, items.sdrs())
 
@@ -93,7 +93,7 @@ class Learned:
         """
         settings, arrays = files.read_state(folder / LEARNED, "Learned", VERSION)
         found, memory = macrocolumn.load(folder / MEMORY)
-        if not isinstance(found, Macrocolumn) or not isinstance(memory, Memory):
+        if not isinstance(found, Macrocolumn) or not isinstance(memory, ColumnMemory):
             raise NeurosimFormatError(f"{folder / MEMORY}: must hold one column (got a hierarchy); store again")
         try:
             classes = tuple(settings.pop("classes"))

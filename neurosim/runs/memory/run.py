@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ... import files, measure
 from ...data import catalog
 from ...errors import NeurosimInputError
-from ...macrocolumn import Batch
+from ...macrocolumn import ColumnBatch
 from ..config import sources_of
 from ..folder import MEMORY, METRICS, RunFolder, check_out, open_run, read_metrics, record
 from ..score import score
@@ -281,7 +281,7 @@ def _pictures(raw: Raw) -> NDArray[np.float32]:
     return np.ascontiguousarray(counts, np.float32)
 
 
-def _mean_operations(batch: Batch) -> dict[str, float]:
+def _mean_operations(batch: ColumnBatch) -> dict[str, float]:
     return {
         "words": float(batch.operations.mean()),
         "least_words": int(batch.operations.min()),

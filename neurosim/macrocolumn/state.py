@@ -1,4 +1,4 @@
-"""What columns hold and what they answer."""
+"""Memories of columns, what they carry from frame to frame, and their outputs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,8 @@ STATUS = ("chosen", "kept", "below", "above")
 NAMES = tuple("".join(name for t, name in enumerate(TERMS) if mask >> t & 1) for mask in range(8))
 
 
-class CapacityWarning(UserWarning):
-    """More items are stored than are recalled well; the text says what recall to expect."""
-
-
 @dataclass(eq=False)
-class Memory:
+class ColumnMemory:
     """The weights of one or more columns of the same size, changed by storing.
 
     Attributes:
@@ -27,10 +23,10 @@ class Memory:
             and from the codes above; bit `a % 64` of word `a // 64` is that of afferent a.
         stages, last: for u, h and d: [columns, afferents, units], each weight's stage (uint8) and the frame in which
             its pair last occurred (int64); no afferents where weights do not fade.
-        clock: [columns] int64, frames learned.
-        afferents: of u, h and d; 0 where there is no such term.
-        stored: items or sequences stored.
-        warned: whether a `CapacityWarning` was given.
+        clock: [columns] int64, number of frames learned.
+        afferents: number of u, h and d; 0 for a term that does not exist.
+        stored: number of items or sequences stored.
+        warned: whether a `CapacityWarning` was raised.
     """
 
     u: NDArray[np.uint64]
@@ -44,12 +40,8 @@ class Memory:
     warned: bool = False
 
     @classmethod
-    def empty(cls, columns: int, afferents: tuple[int, int, int], units: int, fading: bool) -> Memory:
-        """No weight on.
-
-        Args:
-            afferents: of u, h and d; 0 where there is no such term.
-        """
+    def empty(cls, columns: int, afferents: tuple[int, int, int], units: int, fading: bool) -> ColumnMemory:
+        """Return a memory with all weights off; `afferents` as the attribute."""
         weights = [np.zeros((columns, -(-n // 64), units), np.uint64) for n in afferents]
         kept = [n if fading else 0 for n in afferents]
         s0, s1, s2 = (np.zeros((columns, n, units), np.uint8) for n in kept)
@@ -59,7 +51,7 @@ class Memory:
 
     @property
     def filled(self) -> dict[str, float]:
-        """Fraction of weights on, by term; only of terms there are."""
+        """Fraction of weights that are on, by the name of each term that exists."""
         parts = zip(TERMS, (self.u, self.h, self.d), self.afferents, strict=True)
         return {
             name: float(np.unpackbits(w.view(np.uint8)).sum() / (w.shape[0] * n * w.shape[2]))
@@ -74,41 +66,45 @@ class Memory:
 
 
 @dataclass(frozen=True, eq=False)
-class Trace:
-    """What columns carry from one frame to the next: [columns, Q] code (-1: none), [columns, 2] frames it has been
-    kept and its competing hypotheses, [columns] its familiarity."""
+class ColumnTrace:
+    """State that columns carry from one frame to the next.
+
+    Attributes:
+        code: [columns, Q], -1 for none.
+        numbers: [columns, 2], frames that the code has persisted, and its competing hypotheses.
+        familiarity: [columns], of the code.
+    """
 
     code: NDArray[np.int32]
     numbers: NDArray[np.int64]
     familiarity: NDArray[np.float64]
 
     @classmethod
-    def fresh(cls, columns: int, modules: int) -> Trace:
-        """Nothing before."""
+    def fresh(cls, columns: int, modules: int) -> ColumnTrace:
+        """Return the trace before the first frame."""
         return cls(np.full((columns, modules), -1, np.int32), np.zeros((columns, 2), np.int64), np.zeros(columns))
 
-    def copy(self) -> Trace:
-        """For whoever will change it."""
-        return Trace(self.code.copy(), self.numbers.copy(), self.familiarity.copy())
+    def copy(self) -> ColumnTrace:
+        return ColumnTrace(self.code.copy(), self.numbers.copy(), self.familiarity.copy())
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
-    """What one column did with one frame.
+class ColumnOutput:
+    """Output of one column for one frame.
 
     Attributes:
-        code: [Q] int32, the winner of each module; -1 each where the column did not run and had no code.
-        familiarity: G, 0 to 1; that of the frame the code was chosen in, where it is kept.
-        terms: the evidence used, e.g. "UH"; "" where there was none.
+        code: [Q] int32, the winner of each module; all -1 if the column did not run and had no code before.
+        familiarity: G, 0 to 1; of a code that persists, that of the frame it was chosen in.
+        terms: names of the terms of evidence used, e.g. "UH"; "" for none.
         known: whether G reached its threshold.
-        hypotheses: zeta, competing hypotheses.
+        hypotheses: zeta, number of competing hypotheses.
         status: "chosen"; "kept", the code persists; "below" or "above", active inputs outside the bounds.
-        active: active inputs.
-        operations: 64-bit words of weights read and written: what a frame costs, whatever is stored.
-        synaptic_operations: active afferents times units, as event-driven hardware would count them.
-        changed: weights turned on.
-        module_units: how many units a module has.
-        trace: to give to the next frame of the sequence.
+        active: number of active inputs.
+        operations: 64-bit words of weights read and written; a frame costs the same whatever is stored.
+        synaptic_operations: active afferents times units, as event-driven hardware counts them.
+        changed: number of weights turned on.
+        module_units: units of a module.
+        trace: argument for the next frame of the sequence.
     """
 
     code: NDArray[np.int32]
@@ -122,27 +118,27 @@ class Answer:
     synaptic_operations: int
     changed: int
     module_units: int
-    trace: Trace | None = None
+    trace: ColumnTrace | None = None
 
     @property
     def ran(self) -> bool:
-        """Whether there is a code."""
+        """Whether the column has a code."""
         return bool(self.code[0] >= 0)
 
     @property
     def units(self) -> NDArray[np.int64]:
-        """[Q] the winners among all units of the column; [0] where there is no code."""
+        """[Q] numbers of the winners among all units of the column; empty without a code."""
         places = np.arange(len(self.code)) * self.module_units + self.code
         return places[self.code >= 0]
 
 
 @dataclass(frozen=True, eq=False)
 class LevelBatch:
-    """What columns did with frames: arrays [frames, columns] of what `Answer` holds for one.
+    """Outputs of columns for many frames: arrays [frames, columns] of the fields of `ColumnOutput`.
 
     Attributes:
         codes: [frames, columns, Q].
-        notes: [frames, columns, 4] uint8: number of the status, terms used, known, terms there were.
+        notes: [frames, columns, 4] uint8: number of the status, terms used, known, terms that exist.
         counts: [frames, columns, 5]: hypotheses, active inputs, operations, synaptic operations, weights turned on.
     """
 
@@ -151,7 +147,7 @@ class LevelBatch:
     notes: NDArray[np.uint8]
     counts: NDArray[np.int64]
     module_units: int
-    trace: Trace
+    trace: ColumnTrace
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -188,32 +184,31 @@ class LevelBatch:
     def changed(self) -> NDArray[np.int64]:
         return self.counts[..., 4]
 
-    def column(self, m: int) -> Batch:
-        """The frames of one column."""
+    def column(self, m: int) -> ColumnBatch:
+        """Return the outputs of one column."""
         part = self.codes[:, m], self.familiarity[:, m], self.notes[:, m], self.counts[:, m]
-        return Batch(*part, self.module_units, self.trace)
+        return ColumnBatch(*part, self.module_units, self.trace)
 
 
 @dataclass(frozen=True, eq=False)
-class Batch(LevelBatch):
-    """The same of one column: `codes` [n, Q], everything else [n]; item i is an `Answer`."""
+class ColumnBatch(LevelBatch):
+    """Outputs of one column: `codes` [frames, Q], everything else [frames]; item i is a `ColumnOutput`."""
 
-    def __getitem__(self, i: int) -> Answer:
+    def __getitem__(self, i: int) -> ColumnOutput:
         status, used, known, _ = self.notes[i]
         zeta, active, operations, synaptic, changed = (int(c) for c in self.counts[i])
-        # Only the last frame's trace is there.
-        trace = self.trace if i in (-1, len(self) - 1) else None
-        return Answer(
-            self.codes[i],
-            float(self.familiarity[i]),
-            NAMES[used],
-            bool(known),
-            zeta,
-            STATUS[status],
-            active,
-            operations,
-            synaptic,
-            changed,
-            self.module_units,
-            trace,
+        return ColumnOutput(
+            code=self.codes[i],
+            familiarity=float(self.familiarity[i]),
+            terms=NAMES[used],
+            known=bool(known),
+            hypotheses=zeta,
+            status=STATUS[status],
+            active=active,
+            operations=operations,
+            synaptic_operations=synaptic,
+            changed=changed,
+            module_units=self.module_units,
+            # A batch has the trace of its last frame only.
+            trace=self.trace if i in (-1, len(self) - 1) else None,
         )
