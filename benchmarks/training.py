@@ -56,7 +56,7 @@ def trained(config: TrainConfig, train: Recordings, test: Recordings) -> dict[st
     result = event.run(played, count_updates=True)
     layers = list(result.work)
     done = measure.measure(layers, len(test), result.duration, len(played.ticks)).to_dict()["synaptic_operations"]
-    energy = measure.energy(layers, len(test))["memory_aware"]
+    energy = measure.energy(layers, len(test)).to_dict()["memory_aware"]
     return {
         "validation": course.history[course.best - 1]["validation_accuracy"],
         "test": float(np.mean(said == test.labels)),

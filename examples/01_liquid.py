@@ -17,7 +17,7 @@ print(f"real-time factor {result.real_time_factor:.4f}, digest {spikes.digest()[
 
 work = [*result.work, *readout.work(spikes)]
 measures = measure.measure(work, len(test), result.duration, len(test.ticks)).to_dict()
-energy = measure.energy(work, len(test))
+energy = measure.energy(work, len(test)).to_dict()
 print(f"activation sparsity {measures['activation_sparsity']:.3f}")
 for kind in ("memory_aware", "dense_memory_aware"):
     print(f"{kind}: {energy[kind]['low']:.2e} to {energy[kind]['high']:.2e} J a recording (estimate)")

@@ -38,7 +38,7 @@ accuracy = (event.scores(result).argmax(axis=1) == test.labels).mean()
 print(f"event by event: {len(found.ticks):,} spikes, all of them the network's: {same}; accuracy {accuracy:.1%}")
 
 measures = measure.measure(list(result.work), len(test), result.duration, len(played.ticks)).to_dict()
-energy = measure.energy(list(result.work), len(test))
+energy = measure.energy(list(result.work), len(test)).to_dict()
 operations = measures["synaptic_operations"]
 print(f"{operations['Effective_ACs']:,.0f} additions a recording; dense: {operations['Dense']:,.0f} multiplications")
 for kind in ("memory_aware", "dense_memory_aware"):

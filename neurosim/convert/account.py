@@ -71,14 +71,13 @@ def energy(layers: Iterable[LayerCounts], tokens: int, profile: str) -> dict[str
         NeurosimInputError: an unknown or malformed profile.
     """
     every = tuple(layers)
-    run = measure.energy(every, tokens, profile)
+    run = measure.energy(every, tokens, profile).to_dict()
     found: dict[str, Any] = {name: run[name] for name in ESTIMATES}
-    reasons: dict[str, Any] = dict(run["reasons"])  # type: ignore[call-overload]
     for kind, (bits, arithmetic) in DENSE.items():
-        dense = measure.energy([_dense(layer, bits, arithmetic) for layer in every], tokens, profile)
+        dense = measure.energy([_dense(layer, bits, arithmetic) for layer in every], tokens, profile).to_dict()
         found[kind] = {name: dense[f"dense_{name}"] for name in ESTIMATES}
         found[kind]["saving"] = {name: _saving(run[name], dense[f"dense_{name}"]) for name in ESTIMATES}
-    return found | {"profile": run["profile"], "title": run["title"], "reasons": reasons}
+    return found | {"profile": run["profile"], "title": run["title"], "reasons": run["reasons"]}
 
 
 def _dense(layer: LayerCounts, bits: int, arithmetic: str) -> LayerCounts:

@@ -1,12 +1,14 @@
-"""Sparsity, synaptic operations and energy estimates: one table for every paradigm, from the counts it hands over.
+"""Sparsity, synaptic operations and energy estimates, computed for every paradigm from the same counts of layers.
 
-layers = result.work                                # what the engine, a readout, a memory counted
+layers = result.work                                # counts of the engine, a readout or a memory
 measures = measure.measure(layers, samples=100, duration=30.0, events_in=420_000)
 estimate = measure.energy(layers, samples=100, profile="horowitz45")
 """
 
 from .activity import count as count
-from .energy import energy as energy
+from .estimates import EnergyEstimates as EnergyEstimates
+from .estimates import EnergyRange as EnergyRange
+from .estimates import energy as energy
 from .measures import DEFINITIONS as DEFINITIONS
 from .measures import Definition as Definition
 from .measures import Measures as Measures
@@ -21,6 +23,8 @@ __all__ = [
     "DEFINITIONS",
     "PROFILES",
     "Definition",
+    "EnergyEstimates",
+    "EnergyRange",
     "LayerCounts",
     "Measures",
     "Profile",

@@ -1,4 +1,4 @@
-"""A layer's counts from recorded activity, for networks small enough to keep every entry: trained, converted, tests."""
+"""Counts of a layer from its recorded activity, for networks small enough to keep every entry in memory."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def count(
     spiking: bool = True,
     parameter_bytes: int | None = None,
 ) -> LayerCounts:
-    """Count the work of one fully known layer.
+    """Return the counts of one layer whose whole activity is known.
 
     Args:
         name: of the layer.
-        weights: [inputs, outputs]; connections that do not exist are zeros.
-        inputs: [samples, steps, inputs] what arrived at each step.
+        weights: [inputs, outputs]; absent connections are zeros.
+        inputs: [samples, steps, inputs] input at each step.
         outputs: [samples, steps, outputs] spikes, activations or readings.
         potentials: [samples, steps, outputs] state after each step, or [samples, steps, outputs, variables]; None
             for a layer whose state is unknown. A layer without state has shape [samples, steps, outputs, 0].
-        spiking: the outputs are events.
-        parameter_bytes: where more than the weights is stored.
+        spiking: whether the outputs are events.
+        parameter_bytes: of everything stored (default: the weights).
 
     Raises:
         NeurosimInputError: shapes that do not fit together.
@@ -79,7 +79,7 @@ def _shapes(weights: NDArray, inputs: NDArray, outputs: NDArray) -> tuple[int, i
 
 
 def _state(potentials: NDArray | None, outputs: NDArray) -> tuple[int | None, int, int, Mapping[str, str]]:
-    """Membrane updates, bytes of state, bits of one variable, reasons."""
+    """Return membrane updates, bytes of state, bits of one variable, and reasons."""
     if potentials is None:
         return None, 0, 0, {"membrane_updates": STATELESS}
     shape = outputs.shape

@@ -14,7 +14,7 @@ NEUROBENCH = "Yik et al. 2025, NeuroBench"
 
 
 class Definition(NamedTuple):
-    """One row of the table: what it is called, in what it is counted, what it means and who defined it."""
+    """A row of the table: title, unit, meaning and source of a measure."""
 
     title: str
     unit: str
@@ -32,7 +32,7 @@ DEFINITIONS: Mapping[str, Definition] = {
     "connection_sparsity": Definition(
         "Connection sparsity",
         "",
-        "Weights that are zero or absent, of all a fully connected network would have. 0 is fully connected.",
+        "Weights that are zero or absent, as a fraction of those of a fully connected network.",
         NEUROBENCH,
     ),
     "activation_sparsity": Definition(
@@ -56,13 +56,13 @@ DEFINITIONS: Mapping[str, Definition] = {
     "synaptic_operations.Dense": Definition(
         "Dense operations",
         "per sample",
-        "What the same units cost fully connected, every weight at every step, zeros included.",
+        "Operations of the same units fully connected: every weight at every step, zeros included.",
         NEUROBENCH,
     ),
     "membrane_updates": Definition(
         "Membrane updates",
         "per sample",
-        "All units at a sample's first step, then those whose potential a step changed.",
+        "All units at the first step of a sample, then those whose potential changed in a step.",
         NEUROBENCH,
     ),
     "spikes_per_neuron_second": Definition(
@@ -71,31 +71,31 @@ DEFINITIONS: Mapping[str, Definition] = {
     "events_in": Definition(
         "Events in",
         "per sample",
-        "Events that entered from outside: from the sensor, or the encoded input.",
+        "Events from outside: of the sensor, or of the encoded input.",
         "neurosim",
     ),
     "events_delivered": Definition(
         "Events delivered",
         "per sample",
-        "Events that arrived at a layer, those from its own units included.",
+        "Events that arrived at a layer, those of its own units included.",
         "neurosim",
     ),
     "bits_moved.weights": Definition(
         "Weight bits read",
         "per sample",
-        "Each effective operation reads its weight and, if stored sparsely, its index.",
+        "Each effective operation reads its weight and, if weights are stored sparsely, its index.",
         "Lemaire et al. 2022",
     ),
     "bits_moved.state": Definition(
         "State bits moved",
         "per sample",
-        "Read and written: one variable for each effective operation, all of a unit's for each membrane update.",
+        "Read and written: one variable for each effective operation, all of a unit for each membrane update.",
         "Lemaire et al. 2022",
     ),
     "bits_moved.events": Definition(
         "Event bits moved",
         "per sample",
-        "An address (and a value where inputs are not binary) read for each arrival and written for each spike.",
+        "An address (and a value if inputs are not binary) read for each arrival and written for each spike.",
         "Lemaire et al. 2022",
     ),
 }
@@ -103,14 +103,14 @@ DEFINITIONS: Mapping[str, Definition] = {
 
 @dataclass(frozen=True)
 class Measures:
-    """What every result carries. A value is None where it cannot be computed, and `reasons` says why.
+    """All measures of a run. A value is None if it cannot be computed; `reasons` says why.
 
     Attributes:
         values: by the names of DEFINITIONS.
         reasons: why a value is None, by name.
-        samples: samples of the run.
+        samples: number of samples of the run.
         duration: simulated seconds, summed over samples.
-        layers: the counts they were computed from.
+        layers: the counts from which the values were computed.
     """
 
     values: Mapping[str, float | int | None]
@@ -123,7 +123,7 @@ class Measures:
         return self.values[name]
 
     def to_dict(self) -> dict[str, object]:
-        """Plain types for JSON; names with a dot become nested, as NeuroBench prints them."""
+        """Return plain types for JSON; names with a dot are nested, as in NeuroBench."""
         nested: dict[str, object] = {}
         for name, value in self.values.items():
             group, _, part = name.partition(".")
@@ -141,17 +141,17 @@ class Measures:
 
 
 class Unknown(Exception):
-    """A count that a measure needs is None; carries the reason."""
+    """A count that a measure needs is None; the text is the reason."""
 
 
 def measure(layers: Iterable[LayerCounts], samples: int, duration: float, events_in: int | None = None) -> Measures:
-    """All measures of a run, from the counts of its layers.
+    """Return all measures of a run, from the counts of its layers.
 
     Args:
         layers: of the whole network, the readout included.
-        samples: that were run.
+        samples: number of samples of the run.
         duration: simulated seconds, summed over samples.
-        events_in: that entered from outside, summed over samples.
+        events_in: events from outside, summed over samples.
 
     Raises:
         NeurosimInputError: no layers, no samples, a negative duration.
@@ -171,7 +171,7 @@ def measure(layers: Iterable[LayerCounts], samples: int, duration: float, events
 
 
 def total(layers: Sequence[LayerCounts], name: str) -> int:
-    """The sum of one count over layers, or `Unknown` with the reason of the first layer that lacks it."""
+    """Return the sum of one count over layers; raise `Unknown` with the reason of the first layer without it."""
     known = 0
     for layer in layers:
         value = getattr(layer, name)
@@ -188,7 +188,7 @@ def _ratio(above: float, below: float, why: str) -> float:
 
 
 def _connection_sparsity(layers: Sequence[LayerCounts]) -> float:
-    # Several synapses between one pair can outnumber the pairs: then what exists is the whole.
+    # With several synapses a pair, there can be more synapses than pairs.
     possible = sum(max(layer.dense_weights or 0, layer.weights) for layer in layers)
     return 1 - _ratio(total(layers, "nonzero_weights"), possible, "no layer has weights")
 
@@ -216,9 +216,9 @@ def _operations(layers: Sequence[LayerCounts], binary: bool) -> int:
     return total([layer for layer in layers if layer.binary_input == binary], "synaptic_operations")
 
 
-def _given(events_in: int | None) -> int:
+def _known(events_in: int | None) -> int:
     if events_in is None:
-        raise Unknown("the run did not count the events that entered")
+        raise Unknown("the run did not count the events from outside")
     return int(events_in)
 
 
@@ -238,7 +238,7 @@ _COMPUTE: Mapping[str, Callable[[Sequence[LayerCounts], int, float, int | None],
     "synaptic_operations.Dense": lambda ls, n, t, e: total(ls, "dense_operations") / n,
     "membrane_updates": lambda ls, n, t, e: total(ls, "membrane_updates") / n,
     "spikes_per_neuron_second": lambda ls, n, t, e: _rate(ls, t),
-    "events_in": lambda ls, n, t, e: _given(e) / n,
+    "events_in": lambda ls, n, t, e: _known(e) / n,
     "events_delivered": lambda ls, n, t, e: total(ls, "input_events") / n,
     "bits_moved.weights": lambda ls, n, t, e: _bits(ls, "weights") / n,
     "bits_moved.state": lambda ls, n, t, e: _bits(ls, "state") / n,

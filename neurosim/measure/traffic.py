@@ -1,4 +1,4 @@
-"""Operations and bits moved by a layer, as it ran and as a dense network of equal precision would.
+"""Operations and bits moved by a layer, as it ran and as a dense layer of equal precision.
 
 The items are those of Lemaire et al. 2022 (arXiv 2210.13107): weights and potentials read and written once per
 synaptic operation, potentials once more per update, events read on arrival and written when fired. No reuse through
@@ -14,13 +14,13 @@ from .work import LayerCounts
 
 @dataclass(frozen=True)
 class Traffic:
-    """What one layer did, in total over samples.
+    """Work of one layer, summed over samples.
 
     Attributes:
         accumulations, multiplications: additions alone (AC), and multiplications each with its addition (MAC).
         updates: state updates; each costs a MAC (the leak).
         weights, state, events: bits moved.
-        weight_bytes, state_bytes, event_bytes: what is stored, hence how large a memory is read.
+        weight_bytes, state_bytes, event_bytes: sizes of the memories that hold them.
     """
 
     accumulations: int
@@ -39,12 +39,12 @@ DENSE_NEEDS = ("dense_operations", "dense_membrane_updates", "steps", "output_en
 
 
 def address_bits(units: int) -> int:
-    """Bits that name one of `units`."""
+    """Return the bits of an address of one of `units`."""
     return max(1, (units - 1).bit_length())
 
 
 def as_run(layer: LayerCounts) -> Traffic:
-    """Events select rows of weights. The caller has made sure that the counts in EVENT_NEEDS are known."""
+    """Return the work of the layer as it ran. All counts in EVENT_NEEDS must be known."""
     operations, updates, arrived, fired = (getattr(layer, name) for name in EVENT_NEEDS)
     payload = 0 if layer.binary_input else layer.weight_bits
     word = address_bits(layer.inputs) + payload
@@ -57,13 +57,13 @@ def as_run(layer: LayerCounts) -> Traffic:
         events=arrived * word + fired * address_bits(layer.outputs),
         weight_bytes=layer.parameter_bytes,
         state_bytes=layer.state_bytes,
-        # A buffer that can hold one event of every input.
+        # A buffer with room for one event of every input.
         event_bytes=layer.inputs * word // 8,
     )
 
 
 def as_dense(layer: LayerCounts) -> Traffic:
-    """Every weight multiplied and every unit updated at every grid step; sums stay in a register."""
+    """Return the work of a dense layer: every weight and unit at every step; sums stay in a register."""
     operations, updates, steps, entries = (getattr(layer, name) for name in DENSE_NEEDS)
     return Traffic(
         accumulations=0,
@@ -79,5 +79,5 @@ def as_dense(layer: LayerCounts) -> Traffic:
 
 
 def _unit_bits(layer: LayerCounts) -> int:
-    """Bits of all state variables of one unit."""
+    """Return the bits of all state variables of one unit."""
     return 8 * layer.state_bytes // layer.outputs if layer.outputs else 0

@@ -1,4 +1,4 @@
-"""The counts that every paradigm is measured by: one `LayerCounts` for each population and the synapses into it."""
+"""Counts from which every paradigm is measured: one `LayerCounts` for each population and the synapses into it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..errors import NeurosimInputError, require
 from ..plain import Record
 
-# What may be unknown (None, with an entry in `reasons`). Everything else describes the layer and is always known.
+# Counts may be unknown: None, with an entry in `reasons`. All other fields describe the layer and are known.
 COUNTS = (
     "steps",
     "input_events",
@@ -36,37 +36,37 @@ WEIGHT_TYPES = ("float", "int")
 
 @dataclass(frozen=True)
 class LayerCounts(Record):
-    """One population with all synapses that end on it, and the work it did over all samples of a run.
+    """One population with all synapses that end on it, and its work over all samples of a run.
 
-    A spiking population, a readout, a dendritic segment layer, a macrocolumn and a trained layer all fit: sparse
-    events select rows of weights, the rows are accumulated into state. Counts are totals over samples.
+    It may be a spiking population, a readout, a layer of dendritic segments, a macrocolumn or a trained layer: in all
+    of them sparse events select rows of weights, which are added to state. Counts are sums over samples.
 
     Attributes:
         name: as the tables print it.
-        inputs: units that feed it, recurrent ones included.
-        outputs: its own units.
-        weights: connections that exist, those with weight zero included; biases excluded.
-        nonzero_weights: connections whose weight is not zero.
+        inputs: number of source units, recurrent ones included.
+        outputs: number of its own units.
+        weights: number of connections, those of weight zero included; biases excluded.
+        nonzero_weights: number of connections whose weight is not zero.
         weight_bits: bits of one weight.
-        steps: grid steps, summed over samples; an event-driven run gives those of its dense equivalent.
-        input_events: nonzero input entries, which for spikes is the spikes that arrived.
-        output_events: nonzero output entries, which for spikes is the spikes fired.
+        steps: steps of the grid, summed over samples; for an event-driven run those of its dense equivalent.
+        input_events: nonzero input entries; for spikes, the spikes that arrived.
+        output_events: nonzero output entries; for spikes, the spikes fired.
         output_entries: outputs times steps.
-        synaptic_operations: nonzero weights actually accumulated, once per event that selected them.
+        synaptic_operations: nonzero weights accumulated, once for each event that selected them.
         binary_input: every input entry is in {-1, 0, 1}, so an operation is an addition (AC), not a MAC.
-        dense_operations: what a dense network spends on the same steps: inputs * outputs * steps if fully connected.
-        membrane_updates: all entries at a sample's first step, then those that changed (NeuroBench).
-        dense_membrane_updates: what a dense network spends: outputs * steps.
+        dense_operations: operations of a dense network in these steps: inputs * outputs * steps if fully connected.
+        membrane_updates: all units at the first step of a sample, then those that changed (NeuroBench).
+        dense_membrane_updates: those of a dense network: outputs * steps.
         state_bytes: bytes of its state variables.
         parameter_bytes: bytes of weights, indices, biases and per-unit parameters.
-        spiking: its outputs are events (spikes, active bits, activations) and count in activation_sparsity; False
-            for a plain linear readout.
+        spiking: whether its outputs are events (spikes, active bits, activations) and count in activation_sparsity;
+            False for a linear readout.
         reasons: why a count is None, by its name.
-        dense_weights: weights the dense equivalent stores, absent connections included; None means inputs * outputs.
-            Give it where weights are shared, as in a convolution.
+        dense_weights: weights of the dense equivalent, absent connections included; None means inputs * outputs. Set
+            it for shared weights, as in a convolution.
         state_bits: bits of one state variable, which an accumulation reads and writes.
-        index_bits: bits fetched beside each weight to find its target; 0 where rows are dense.
-        weight_type: "float" or "int", which arithmetic its operations are.
+        index_bits: bits read beside each weight to find its target; 0 for dense rows.
+        weight_type: "float" or "int", the arithmetic of its operations.
 
     Raises:
         NeurosimInputError: a negative count, a None without a reason, more nonzero weights than weights.
@@ -104,7 +104,7 @@ class LayerCounts(Record):
             if value is None:
                 self._explained(name)
                 continue
-            # Kernels count in numpy integers, which JSON does not know.
+            # Kernels count in integers of numpy, which JSON cannot hold.
             object.__setattr__(self, name, int(value))
             require(value >= 0, f"LayerCounts[{self.name!r}].{name}", "must be >= 0", value)
         require(

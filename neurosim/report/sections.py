@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 from markupsafe import Markup
 
 from .. import measure
-from ..measure.energy import MEANINGS, PUBLISHED
+from ..measure.estimates import MEANINGS, PUBLISHED
 from . import charts, numbers
 from .numbers import number
 

@@ -222,7 +222,7 @@ def scores(made: Converted, tallies: Mapping[str, Tally], tokens: int, profile: 
         "dense_operations": sum(layer.dense_operations or 0 for layer in layers) / tokens,
         "layers": rows(made, tallies, layers, profile),
         "measures": measure.measure(layers, tokens, 0.0, sum(layer.input_events or 0 for layer in layers)).to_dict(),
-        "energy": measure.energy(layers, tokens, profile),
+        "energy": measure.energy(layers, tokens, profile).to_dict(),
         "baselines": energy(layers, tokens, profile),
     }
 

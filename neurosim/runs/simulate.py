@@ -168,7 +168,7 @@ def measure_again(run: RunFolder, config: HasEnergy) -> dict[str, Any]:
         **known,
         "run": str(run.path),
         "measures": measure.measure(layers, samples, seconds, entered).to_dict(),
-        "energy": measure.energy(layers, samples, config.energy.profile),
+        "energy": measure.energy(layers, samples, config.energy.profile).to_dict(),
     }
 
 
@@ -212,7 +212,7 @@ class _Simulation:
             "real_time_factor": result.real_time_factor,
             "simulated_seconds": result.duration,
             "measures": measure.measure(layers, len(test), result.duration, len(test.ticks)).to_dict(),
-            "energy": measure.energy(layers, len(test), self.config.energy.profile),
+            "energy": measure.energy(layers, len(test), self.config.energy.profile).to_dict(),
             "liquid": quality(liquid, test, spikes).to_dict(),
             "run": str(self.folder.path),
             "shape": list(test.shape),

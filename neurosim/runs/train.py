@@ -206,7 +206,7 @@ class _Training:
             "real_time_factor": result.run_s / seconds,
             "simulated_seconds": seconds,
             "measures": measure.measure(layers, samples, result.duration, len(played.ticks)).to_dict(),
-            "energy": measure.energy(layers, samples, self.config.energy.profile),
+            "energy": measure.energy(layers, samples, self.config.energy.profile).to_dict(),
         }
 
     def keep(self, played: Recordings, spikes: Recordings, shown: Sequence[dict[str, Any]]) -> None:

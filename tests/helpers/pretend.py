@@ -62,7 +62,7 @@ def metrics(shape: tuple[int, ...] = CAMERA) -> dict[str, Any]:
             {"index": 7, "label": 1, "predicted": 0, "duration": 0.25},
         ],
         "measures": measure.measure(work, samples=10, duration=3.0, events_in=2500).to_dict(),
-        "energy": measure.energy(work, samples=10),
+        "energy": measure.energy(work, samples=10).to_dict(),
         "spikes": 1500,
         "spike_digest": "5eed" * 16,
         "real_time_factor": 0.08,

@@ -100,7 +100,7 @@ def test_an_unknown_count_is_null_with_its_reason_and_never_zero() -> None:
         assert found[name] is None
         assert found.reasons[name] == "hidden: events carry no grid"
     assert found["events_in"] is None
-    assert found.reasons["events_in"] == "the run did not count the events that entered"
+    assert found.reasons["events_in"] == "the run did not count the events from outside"
     assert found["synaptic_operations.Effective_ACs"] == 15
 
 

@@ -16,14 +16,15 @@ ROOT = Path(__file__).parents[2]
 FLOORS = {
     0: ["errors", "kernels"],
     1: ["spikes", "lazy", "plain", "random", "values"],
-    2: ["files", "neurons", "synapses", "plasticity", "sdr", "measure", "data"],
-    3: ["network", "datasets", "dendrites", "macrocolumn", "associative", "attention"],
-    4: ["engine", "layers"],
-    5: ["liquid", "hlop", "training", "convert", "interop", "description"],
-    6: ["continual"],
-    7: ["report"],
-    8: ["runs"],
-    9: ["cli"],
+    2: ["files"],
+    3: ["neurons", "synapses", "plasticity", "sdr", "measure", "data"],
+    4: ["network", "datasets", "dendrites", "macrocolumn", "associative", "attention"],
+    5: ["engine", "layers"],
+    6: ["liquid", "hlop", "training", "convert", "interop", "description"],
+    7: ["continual"],
+    8: ["report"],
+    9: ["runs"],
+    10: ["cli"],
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
 OUTSIDE = {"__init__", "__main__"}

@@ -124,7 +124,7 @@ def test_the_work_is_what_a_brute_force_count_says() -> None:
     assert not result.work[-1].spiking
     measures = measure.measure(list(result.work), len(recordings), result.duration, first.input_events).to_dict()
     assert 0.5 < measures["activation_sparsity"] < 1
-    assert measure.energy(list(result.work), len(recordings))["memory_aware"]["low"] > 0
+    assert measure.energy(list(result.work), len(recordings)).memory_aware.low > 0
 
 
 @pytest.mark.parametrize("name", ["LIF", "recurrent", "convolution", "LIF reset to zero, trained time constants"])

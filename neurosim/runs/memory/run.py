@@ -233,7 +233,7 @@ def _common(
         "outside_bounds": int(np.count_nonzero(answers.codes[:, 0] < 0)),
         "digest": _digest(learned.codes),
         "measures": measure.measure(layers, len(new), other.seconds, int(answers.active.sum())).to_dict(),
-        "energy": measure.energy(layers, len(new), config.energy.profile),
+        "energy": measure.energy(layers, len(new), config.energy.profile).to_dict(),
     }
 
 
