@@ -19,7 +19,7 @@ class Distribution(ABC):
         """Return the [count] values of indices `first` to `first + count - 1`."""
 
 
-Value: TypeAlias = "float | NDArray | Distribution"
+Value: TypeAlias = float | NDArray | Distribution
 
 if TYPE_CHECKING:
     # A neuron computes with numbers alone (see `Neuron.constants`), and type checkers must let it.

@@ -12,16 +12,15 @@ from .. import files
 from ..engine import Probe
 from ..errors import NeurosimInputError, lookup, require
 from ..network import SOURCES, Network, PoissonInput, Population, Projection, SpikeSource
-from ..neurons import NEURONS, VARIED, Neuron
+from ..neurons import MODELS, Neuron
 from ..plasticity import RULES, ShortTermPlasticity
 from ..spikes import Spikes
 from ..synapses import PATTERNS
 from . import arrays
 from .description import Description, Settings, SpikeFile, absolute
+from .former import POPULATION, current
 from .tables import Place, Table, build, chosen, get, known, typed, value_of
 
-# Keys of a population that are not parameters of its model.
-POPULATION = ("name", "shape", "model", "initial", "positions", "spikes")
 PROJECTION = tuple(field.name for field in dataclasses.fields(Projection))
 LISTS = ("population", "projection", "stimulus", "probe")
 # [energy] says how a run folder estimates it, which changes no spike: it is left to `runs`.
@@ -39,7 +38,7 @@ def load(path: str | os.PathLike[str], models: Mapping[str, type[Neuron]] | None
     """The description a TOML file holds; paths in it start from its folder.
 
     Args:
-        models: neurons of your own by name, beside those of `NEURONS`.
+        models: neurons of your own by name, beside those of `MODELS`.
 
     Raises:
         NeurosimMissingError: no such file.
@@ -59,8 +58,9 @@ def parse(
     """
     top = Place(name, Path(folder))
     known(tree, TABLES, top)
+    tree = current(tree, models or {})
     entries = {key: _tables(tree, key, top) for key in LISTS}
-    table = {**NEURONS, **VARIED, **SOURCES, **(models or {})}
+    table = {**MODELS, **SOURCES, **(models or {})}
     with top.named():
         populations = [_population(entry, place, table) for entry, place in entries["population"]]
         network = Network(
@@ -101,7 +101,12 @@ def _population(entry: Table, place: Place, models: Mapping[str, type]) -> Popul
         not set(parameters) & set(POPULATION), place.what, f"its model must not call a parameter {POPULATION}", owner
     )
     known(entry, (*POPULATION, *parameters), place)
-    model: Any = build(owner, {key: entry[key] for key in parameters if key in entry}, place)
+    given = {key: entry[key] for key in parameters if key in entry}
+    if issubclass(owner, Neuron):
+        # Any parameter may be an array or a distribution, whatever the annotation says.
+        lists = {key: value for key, value in given.items() if isinstance(value, (list, Mapping))}
+        given |= {key: value_of(value, place.at(key)) for key, value in lists.items()}
+    model: Any = build(owner, given, place)
     shape = entry.get("shape")
     require(shape is not None, place.what, "shape is missing; give how many units, or a list", None)
     initial = typed(entry.get("initial", {}), dict, place.at("initial"))

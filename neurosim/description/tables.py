@@ -97,6 +97,8 @@ def build(owner: type[T], table: Table, place: Place) -> T:
 
 def convert(hint: Any, value: object, place: Place) -> Any:
     """`value` as the type a field is declared with: a number, text, list, or whatever `value_of` takes."""
+    if isinstance(value, (np.ndarray, Distribution)):
+        return value  # read already
     options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     if type(None) in options and value == NONE:
         return None

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..errors import NeurosimFormatError
 from ..files.state import read_state, write_state
 from ..network import Network
+from .former import Former, current_description, current_probe, models
 from .identity import describe, difference, digest
 from .result import Probe
 
@@ -33,12 +34,14 @@ class SavedSimulation:
         arrays: of `Workspace.restore`.
         step: steps that had been run.
         streams: how far each file that grew while the simulation ran had come.
+        former: populations whose model is another today.
     """
 
     arguments: dict[str, Any]
     arrays: dict[str, NDArray]
     step: int
     streams: dict[str, Any]
+    former: dict[str, Former]
 
 
 def write(path: str | os.PathLike[str], simulation: Simulation, streams: Mapping[str, Any] | None = None) -> None:
@@ -81,12 +84,16 @@ def read(path: Path, network: Network) -> SavedSimulation:
         streams = dict(settings["streams"])
     except (KeyError, TypeError, ValueError) as error:
         raise NeurosimFormatError(f"{path}: lacks what a simulation needs ({error}); save it again") from None
+    former = models(saved)
+    if former:
+        saved = current_description(saved, former)
+        arguments["probes"] = [current_probe(probe, former) for probe in arguments["probes"]]
     apart = difference(saved, describe(network))
     if apart:
         raise NeurosimFormatError(
             f"{path}: was saved from another network, {apart}; give the network it was saved from"
         )
-    return SavedSimulation(arguments, arrays, step, streams)
+    return SavedSimulation(arguments, arrays, step, streams, former)
 
 
 def check_arrays(path: Path, saved: SavedSimulation, present: Mapping[str, NDArray]) -> None:

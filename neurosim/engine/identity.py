@@ -88,6 +88,11 @@ def _plain(value: Any, thing: object) -> Any:
     )
 
 
+def plain_object(value: Any) -> dict[str, Any]:
+    """Return a dataclass as a description holds it."""
+    return _object(value, type(value).__name__)
+
+
 def _object(value: Any, thing: object) -> dict[str, Any]:
     kind = type(value)
     # Networks saved before a model got a field do not hold it: at its default it is left out.

@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias, final
 
@@ -18,6 +19,7 @@ from ..neurons import Neuron
 from ..spikes import GRID_SLACK, Spikes
 from . import checkpoint
 from .compile.network import compile_network
+from .former import current_arrays
 from .grid.probes import bind_probes
 from .grid.runner import Runner, work
 from .grid.sinks import (
@@ -258,6 +260,9 @@ class Simulation:
         """
         saved = checkpoint.read(Path(path), network)
         simulation = cls(network, inputs, threads=threads, **saved.arguments)
+        if saved.former:
+            arrays = current_arrays(saved.arrays, saved.former, simulation._player.workspace)
+            saved = replace(saved, arrays=arrays)
         checkpoint.check_arrays(Path(path), saved, simulation.workspace_arrays())
         simulation._player.resume(saved.arrays, saved.step)
         simulation._counted, simulation._handed = simulation._player.count(), saved.step

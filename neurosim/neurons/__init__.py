@@ -14,21 +14,21 @@ from .current import CubaLIF as CubaLIF
 from .lif import IF as IF
 from .lif import LI as LI
 from .lif import LIF as LIF
-from .varied import VARIED as VARIED
-from .varied import VariedCubaLIF as VariedCubaLIF
-from .varied import VariedIF as VariedIF
-from .varied import VariedLIF as VariedLIF
+from .seadlif import SEAdLIF as SEAdLIF
 
+# Models that run with any step, and more exactly the shorter it is.
 NEURONS: dict[str, type[Neuron]] = {
     model.__name__: model for model in (LIF, IF, LI, CubaLIF, AlphaLIF, CobaLIF, AdaptiveLIF, AdEx, Izhikevich)
 }
+# All models, by the names that files give them.
+MODELS: dict[str, type[Neuron]] = {**NEURONS, "SEAdLIF": SEAdLIF}
 
 __all__ = [
     "IF",
     "LI",
     "LIF",
+    "MODELS",
     "NEURONS",
-    "VARIED",
     "AdEx",
     "AdaptiveLIF",
     "AlphaLIF",
@@ -37,9 +37,7 @@ __all__ = [
     "ExactNeuron",
     "Izhikevich",
     "Neuron",
-    "VariedCubaLIF",
-    "VariedIF",
-    "VariedLIF",
+    "SEAdLIF",
     "at",
     "hold_steps",
     "propagator",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import torch
@@ -13,20 +13,21 @@ from numpy.typing import NDArray
 
 from ..engine import Probe, Progress, Result
 from ..engine import simulate as run
-from ..errors import NeurosimInputError, lookup, require
-from ..layers import LIF, CurrentLIF, LeakyIntegrator, NeuronLayer, SEAdLIF
+from ..errors import NeurosimInputError, lookup
+from ..layers import LIF, CurrentLIF, LeakyIntegrator, NeuronLayer, Quantity, SEAdLIF
 from ..measure import LayerCounts
 from ..network import Network, Population, Projection, SpikeSource
-from ..neurons import LI, CubaLIF, Neuron, VariedCubaLIF, VariedLIF
+from ..neurons import LI, CubaLIF, Neuron
 from ..neurons import LIF as EngineLIF
+from ..neurons import SEAdLIF as EngineSEAdLIF
+from ..neurons.by_unit import rows
 from ..spikes import Recordings
 from ..synapses import AllToAll, Convolution
-from .cells import UnitAdaptiveLIF, UnitCurrentLIF, UnitIntegrator, UnitLIF
+from ..values import Parameter
 from .joints import Convolved, Joint, Matrix
 from .net import COUNTED, EXACT_BITS, READ, Block, SpikingNet
 
 INPUT, READOUT = "input", "readout"
-Cells = tuple[Neuron, dict[str, Any]]
 
 
 @final
@@ -41,7 +42,7 @@ class EventNet:
         network: the description: populations "input", "layer1", ..., "readout".
         net: where it came from.
         exact: every spike and membrane is the same number as the net's; False where the sums of its weights are not
-            exact (see `SpikingNet.settle`), or its neurons were replaced by portable ones.
+            exact (see `SpikingNet.settle`).
     """
 
     network: Network
@@ -49,17 +50,17 @@ class EventNet:
     exact: bool
 
     @classmethod
-    def of(cls, net: SpikingNet, most: int = 1, portable: bool = False) -> EventNet:
+    def of(cls, net: SpikingNet, most: int = 1, *, portable: bool = False) -> EventNet:
         """The event-driven form of a network.
 
         Args:
             most: events that an entry of its input holds at most; 0: it counts them.
-            portable: with neurons that NIR knows; trained time constants then are rounded differently.
+            portable: refuse neurons that NIR does not know.
 
         Raises:
             NeurosimInputError: neurons that NIR does not know, where it is to be `portable`.
         """
-        return cls(to_network(net, portable), net, settled(net, most) and not portable)
+        return cls(to_network(net, portable=portable), net, settled(net, most))
 
     @property
     def depth(self) -> int:
@@ -135,11 +136,11 @@ class EventNet:
         return torch.cat(each).numpy()
 
 
-def to_network(net: SpikingNet, portable: bool = False) -> Network:
+def to_network(net: SpikingNet, *, portable: bool = False) -> Network:
     """A trained network as a description for the engine, to be run with steps of `net.dt`.
 
     Args:
-        portable: with neurons that NIR knows.
+        portable: refuse neurons that NIR does not know.
 
     Raises:
         NeurosimInputError: neurons that NIR does not know, where it is to be `portable`.
@@ -149,22 +150,25 @@ def to_network(net: SpikingNet, portable: bool = False) -> Network:
     source = INPUT
     for k, block in enumerate(net.layers):
         name = READOUT if block is net.readout else f"layer{k + 1}"
-        model, initial = cells(block.neurons, portable)
         shape = block.joint.shape if isinstance(block.joint, Convolved) else (block.joint.units,)
-        populations.append(Population(name, shape, model, initial))
+        populations.append(Population(name, shape, cell(block.neurons, portable=portable)))
         projections += [*_synapses(block, source, name, net.dt)]
         source = name
     return Network(populations, projections)
 
 
-def cells(layer: NeuronLayer, portable: bool = False) -> Cells:
-    """The engine's neurons that do what a layer's do, and the state variables that differ by unit.
+def cell(layer: NeuronLayer, *, portable: bool = False) -> Neuron:
+    """Return the engine's neurons that do what a layer's do; parameters that differ from unit to unit are vectors.
 
     Raises:
-        NeurosimInputError: NIR has no such neurons, where they are to be `portable`.
+        NeurosimInputError: NIR has no such neurons, where they are to be `portable`; a reset that the engine lacks.
     """
     kind = type(layer).__name__
-    return lookup(_PORTABLE, kind, "to_network: neurons that NIR knows")(layer) if portable else _CELLS[kind](layer)
+    if portable:
+        lookup(dict.fromkeys(NIR_LAYERS), kind, "to_network: neurons that NIR knows")
+        hard = kind != CurrentLIF.__name__ or not _soft(layer)
+        require(hard, "to_network: CurrentLIF.reset", "must be zero for NIR's CubaLIF", "subtract")
+    return _CELLS[kind](layer)
 
 
 @torch.no_grad()
@@ -207,44 +211,67 @@ def _by_delay(joint: Joint) -> list[torch.Tensor]:
     return joint.by_delay()
 
 
-def _shared(*values: torch.Tensor) -> list[float] | None:
-    """One number for each, if all units have the same."""
-    if any(bool((v != v.reshape(-1)[0]).any()) for v in values):
-        return None
-    return [float(v.reshape(-1)[0]) for v in values]
+def _constants(layer: NeuronLayer) -> NDArray[np.float64]:
+    """[constants, units] of a step, float32 as training has them."""
+    return layer.constants().detach().float().double().numpy()
 
 
-def _rows(layer: NeuronLayer, *names: str) -> dict[str, NDArray[np.float64]]:
-    """The constants of a step by name, float32 as training had them."""
-    rows = layer.constants().detach().float().double().numpy()
-    return dict(zip(names, rows, strict=True))
+def _values(quantity: Quantity, units: int) -> NDArray[np.float64]:
+    return quantity().detach().double().expand(units).numpy()
+
+
+def _tau(quantity: Quantity, decay: NDArray[np.float64], dt: float) -> Parameter:
+    """Return the time constants whose decay in a step is, in float32, the very number that training has.
+
+    A trained one went through an exponential of torch's: what gives that number again is its logarithm.
+    """
+    taus = _values(quantity, len(decay))
+    if quantity.trained:
+        inside = (decay > 0) & (decay < 1)
+        taus = np.where(inside, -dt / np.log(np.where(inside, decay, 0.5)), taus)
+    return _short(taus)
+
+
+def _short(values: NDArray[np.float64]) -> Parameter:
+    """A number if all units have the same, else a vector."""
+    return float(values[0]) if (values == values[0]).all() else np.array(values)
 
 
 @torch.no_grad()
-def _lif(layer: NeuronLayer) -> Cells:
+def _lif(layer: NeuronLayer) -> Neuron:
     assert isinstance(layer, LIF)
-    soft, one = _soft(layer), _shared(layer.tau_mem(), layer.v_threshold())
-    if one is not None and not layer.tau_mem.trained:
-        return EngineLIF(tau_mem=one[0], v_threshold=one[1], soft_reset=soft), {}
-    return UnitLIF(soft), _rows(layer, "alpha", "theta")
+    decay, threshold = _constants(layer)
+    return EngineLIF(_tau(layer.tau_mem, decay, layer.dt), _short(threshold), soft_reset=_soft(layer))
 
 
 @torch.no_grad()
-def _current(layer: NeuronLayer) -> Cells:
+def _current(layer: NeuronLayer) -> Neuron:
     assert isinstance(layer, CurrentLIF)
-    return UnitCurrentLIF(_soft(layer)), _rows(layer, "alpha", "theta", "delta", "kappa")
+    decay, threshold, syn_decay, charge = _constants(layer)
+    taus = _tau(layer.tau_mem, decay, layer.dt), _tau(layer.tau_syn, syn_decay, layer.dt)
+    r = _values(layer.r, layer.units)
+    model = CubaLIF(*taus, v_threshold=_short(threshold), r=_short(r), soft_reset=_soft(layer))
+    # What a current charges the membrane with in a step is proportional to r, and computed another way in training.
+    mine = rows(model, lambda unit: unit.constants(layer.dt))[2] + np.zeros(layer.units)
+    same = mine.astype(np.float32) == charge
+    return replace(model, r=_short(np.where(same, r, r * charge / mine)))
 
 
 @torch.no_grad()
-def _adaptive(layer: NeuronLayer) -> Cells:
-    return UnitAdaptiveLIF(_soft(layer)), _rows(layer, "alpha", "theta", "beta", "by_v", "by_spike")
+def _adaptive(layer: NeuronLayer) -> Neuron:
+    assert isinstance(layer, SEAdLIF)
+    decay, threshold, slow_decay, by_v, by_spike = _constants(layer)
+    taus = _tau(layer.tau_mem, decay, layer.dt), _tau(layer.tau_adapt, slow_decay, layer.dt)
+    q = _values(layer.q, layer.units)
+    a, b = (_short(np.divide(by, q, out=np.zeros_like(q), where=q != 0)) for by in (by_v, by_spike))
+    return EngineSEAdLIF(*taus, a, b, _short(q), _short(threshold), _soft(layer))
 
 
 @torch.no_grad()
-def _integrator(layer: NeuronLayer) -> Cells:
+def _integrator(layer: NeuronLayer) -> Neuron:
     assert isinstance(layer, LeakyIntegrator)
-    one = _shared(layer.tau_mem())
-    return (LI(tau_mem=one[0]), {}) if one and not layer.tau_mem.trained else (UnitIntegrator(), _rows(layer, "alpha"))
+    (decay,) = _constants(layer)
+    return LI(_tau(layer.tau_mem, decay, layer.dt))
 
 
 def _soft(layer: NeuronLayer) -> bool:
@@ -258,48 +285,13 @@ def _soft(layer: NeuronLayer) -> bool:
     return soft[layer.how.reset]
 
 
-@torch.no_grad()
-def _portable_lif(layer: NeuronLayer) -> Cells:
-    assert isinstance(layer, LIF)
-    soft, tau, top = _soft(layer), layer.tau_mem(), layer.v_threshold()
-    one = _shared(tau, top)
-    if one is not None:
-        return EngineLIF(tau_mem=one[0], v_threshold=one[1], soft_reset=soft), {}
-    own = {"tau_mem": tau, "v_threshold": top}
-    return VariedLIF(soft_reset=soft), {key: value.expand(layer.units).numpy() for key, value in own.items()}
-
-
-@torch.no_grad()
-def _portable_current(layer: NeuronLayer) -> Cells:
-    assert isinstance(layer, CurrentLIF)
-    require(not _soft(layer), "to_network: CurrentLIF.reset", "must be zero for NIR's CubaLIF", "subtract")
-    values = {"tau_mem": layer.tau_mem(), "tau_syn": layer.tau_syn(), "v_threshold": layer.v_threshold()}
-    one = _shared(*values.values())
-    if one is not None:
-        return CubaLIF(**dict(zip(values, one, strict=True))), {}
-    return VariedCubaLIF(), {key: value.expand(layer.units).numpy() for key, value in values.items()}
-
-
-@torch.no_grad()
-def _portable_integrator(layer: NeuronLayer) -> Cells:
-    assert isinstance(layer, LeakyIntegrator)
-    one = _shared(layer.tau_mem())
-    require(one is not None, "to_network: LeakyIntegrator.tau_mem", "must be shared: NIR is given one", "one a unit")
-    assert one is not None
-    return LI(tau_mem=one[0]), {}
-
-
-_CELLS: dict[str, Callable[[NeuronLayer], Cells]] = {
+_CELLS: dict[str, Callable[[NeuronLayer], Neuron]] = {
     LIF.__name__: _lif,
     CurrentLIF.__name__: _current,
     SEAdLIF.__name__: _adaptive,
     LeakyIntegrator.__name__: _integrator,
 }
-_PORTABLE: dict[str, Callable[[NeuronLayer], Cells]] = {
-    LIF.__name__: _portable_lif,
-    CurrentLIF.__name__: _portable_current,
-    LeakyIntegrator.__name__: _portable_integrator,
-}
+NIR_LAYERS = (LIF.__name__, CurrentLIF.__name__, LeakyIntegrator.__name__)
 
 
 def _integrates(layer: LayerCounts) -> LayerCounts:

@@ -16,7 +16,7 @@ from neurosim.description import Description, Settings, SpikeFile, arrays
 from neurosim.engine import Probe, simulate
 from neurosim.errors import NeurosimError, NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
-from neurosim.neurons import LIF, NEURONS, VARIED, CobaLIF, CubaLIF, Neuron, VariedLIF
+from neurosim.neurons import LIF, MODELS, CobaLIF, CubaLIF, Neuron
 from neurosim.plasticity import STDP, RewardSTDP, ShortTermPlasticity
 from neurosim.spikes import Spikes
 from neurosim.synapses import (
@@ -92,11 +92,9 @@ def everything() -> Description:
         Population("x", 20, CobaLIF(tau_syn_inhibitory=None), {"v": Uniform(-0.06, -0.05), "refractory": np.zeros(20)}),
         Population("y", 12, LIF(soft_reset=True), positions=rng.random((12, 2))),
         Population("z", 12, LIF(), {"v": 0.25}, positions=rng.random((12, 2))),
-        Population(
-            "varied", 4, VariedLIF(), {"v_threshold": Normal(1.0, 0.1), "tau_mem": np.array([1, 2, 3, 4]) / 100}
-        ),
+        Population("varied", 4, LIF(v_threshold=Normal(1.0, 0.1), tau_mem=np.array([1, 2, 3, 4]) / 100)),
         Population("reward", 1, PoissonSource(2.0)),
-        *(Population(f"n {name}", 3, model()) for name, model in NEURONS.items()),
+        *(Population(f"n {name}", 3, model()) for name, model in MODELS.items()),
     ]
     projections = [
         Projection("image", "cells", Convolution(rng.normal(size=(3, 2, 3, 3))), 0.3, 2e-3, "inhibitory"),
@@ -141,12 +139,10 @@ def test_the_file_runs_as_the_python_does(tmp_path: Path) -> None:
     assert np.array_equal(toml.states["E.v"], python.states["E.v"])
 
 
-@pytest.mark.parametrize("name", [*NEURONS, *VARIED])
+@pytest.mark.parametrize("name", MODELS)
 def test_every_neuron_can_be_named(name: str, tmp_path: Path) -> None:
     tree = {"population": [{"name": "x", "shape": 2, "model": name}]}
-    assert (
-        description.load(write(tmp_path / "n.toml", tree)).network.populations[0].model == {**NEURONS, **VARIED}[name]()
-    )
+    assert description.load(write(tmp_path / "n.toml", tree)).network.populations[0].model == MODELS[name]()
 
 
 def test_continuous_time_has_a_word(tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from neurosim.interop import nir
 from neurosim.interop.nir.transforms import transform
 from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
 from neurosim.neurons import IF, LI, LIF, AdEx, CubaLIF, Neuron
-from neurosim.neurons.varied import VariedCubaLIF, VariedIF, VariedLIF
 from neurosim.plasticity import STDP
 from neurosim.spikes import Spikes
 from neurosim.synapses import (
@@ -267,21 +266,22 @@ def test_parameters_that_differ_by_unit(kind: str) -> None:
         values["tau_mem"][-2:] = 0.03, 0.03 * (1 + 1e-9)  # equal time constants: the formula has a hole there
     weight, bias = RNG.normal(0.5, 0.7, (n, 4)), np.linspace(0, 0.03, n)
     network = nir.from_nir(chain(library.Affine(weight, bias), getattr(library, kind)(**values)), dt)
-    kinds = {"LIF": VariedLIF, "IF": VariedIF, "CubaLIF": VariedCubaLIF}
-    assert isinstance(network.population("n1").model, kinds[kind])
+    model = network.population("n1").model
+    assert type(model).__name__ == kind and np.shape(model.v_threshold) == (n,)  # type: ignore[union-attr]
     found = run(network, recording(4)).spikes["n1"]
     expected = each_alone(kind, values, weight, bias, dt)
     assert sum(map(len, expected)) > 50
     assert [found.times[found.units == k].tolist() for k in range(n)] == expected  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("model", [VariedLIF(), VariedIF(t_refractory=0.002), VariedCubaLIF(v_threshold=0.1)])
-def test_parameters_by_unit_survive_the_round_trip(model: Neuron) -> None:
-    tau = {} if isinstance(model, VariedIF) else {"tau_mem": np.linspace(0.01, 0.03, 6)}
-    varied = {"v_threshold": Uniform(0.2, 0.5), "v": np.linspace(0, 0.1, 6), "v_reset": -0.1, **tau}
+@pytest.mark.parametrize("kind", [LIF, IF, CubaLIF])
+def test_parameters_by_unit_survive_the_round_trip(kind: type[Neuron]) -> None:
+    varied = {"v_threshold": Uniform(0.2, 0.5), "v_reset": -0.1, "t_refractory": np.arange(6) / 1000}
+    if kind is not IF:
+        varied |= {"tau_mem": np.linspace(0.01, 0.03, 6), "r": np.linspace(0.9, 1.1, 6)}
     network = Network(
-        [Population("in", 4, SpikeSource()), Population("x", (2, 3), model, varied)],
-        [Projection("in", "x", AllToAll(), 0.6 if isinstance(model, VariedCubaLIF) else 0.08)],
+        [Population("in", 4, SpikeSource()), Population("x", (2, 3), kind(**varied), {"v": np.linspace(0, 0.1, 6)})],
+        [Projection("in", "x", AllToAll(), 0.6 if kind is CubaLIF else 0.08)],
     )
     first, second = (
         run(each, recording(4)).spikes["x"] for each in (network, nir.from_nir(nir.to_nir(network, seed=5)))
@@ -379,7 +379,9 @@ def test_a_chain_of_linear_nodes_is_one_projection() -> None:
         return dense @ (scale * y.reshape(4, 3, 2, 3, 2).sum(axis=(2, 4)).ravel()) + biases[1]
 
     x = RNG.normal(size=shape)
-    rest = network.population("n5").initial["v_leak"]  # the bias: r is tau / dt
+    model = network.population("n5").model
+    assert isinstance(model, LI)
+    rest = model.v_leak + model.r * model.i_offset  # the bias: r is tau / dt
     assert np.allclose(np.asarray(rest) / 20, straight(np.zeros(shape)))
     assert np.allclose(x.ravel() @ weight + np.asarray(rest) / 20, straight(x))
     assert projection.name == "n0.n1.n3.n4"
@@ -520,7 +522,7 @@ def of(model: Any, *projections: Projection) -> Network:
     [
         (
             of(AdEx()),
-            "population 'a': NIR has no AdEx; it has CubaLIF, IF, LI, LIF, VariedLIF, VariedIF, VariedCubaLIF; save",
+            "population 'a': NIR has no AdEx; it has CubaLIF, IF, LI, LIF; save",
         ),
         (of(IF(i_offset=1.0)), "population 'a': IF.i_offset: must be 0: NIR has no constant current (got 1.0)"),
         (of(CubaLIF(tau_syn_inhibitory=0.01)), "population 'a': CubaLIF.tau_syn_inhibitory: must be tau_syn"),

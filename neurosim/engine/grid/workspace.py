@@ -212,7 +212,7 @@ class Workspace:
         """[states, size] state of a population, in the order of units."""
         cells = self.plan.cells[p]
         states = len(cells.initial)
-        pieces = [self.state[p][states * a : states * z].reshape(states, z - a) for a, z in self._pieces(p)]
+        pieces = [self.state[p][states * a : states * z].reshape(states, z - a) for a, z in self.pieces(p)]
         return np.concatenate(pieces, axis=1)
 
     # The run
@@ -311,7 +311,7 @@ class Workspace:
             log[:, : self.log.shape[1]] = self.log
             self.log = log
 
-    def _pieces(self, p: int) -> list[tuple[int, int]]:
+    def pieces(self, p: int) -> list[tuple[int, int]]:
         """The ranges of units whose states lie together."""
         size, part = self.plan.network.populations[p].size, int(self.plan.layout.parts[p])
         return [
@@ -321,14 +321,14 @@ class Workspace:
         ]
 
     def _write(self, p: int, state: NDArray) -> None:
-        for a, z in self._pieces(p):
+        for a, z in self.pieces(p):
             self.state[p][len(state) * a : len(state) * z] = state[:, a:z].reshape(-1)
 
     def _by_pieces(self, p: int, constants: NDArray) -> NDArray:
         """Constants of a population as the kernel reads them: rows by unit lie as the state does."""
         if constants.ndim == 1:
             return constants
-        return np.concatenate([constants[:, a:z].reshape(-1) for a, z in self._pieces(p)])
+        return np.concatenate([constants[:, a:z].reshape(-1) for a, z in self.pieces(p)])
 
     def _fill_unit(self, p: int, count_updates: bool, takes: tuple[int, int]) -> None:
         row, layout, plan = self._units[p], self.plan.layout, self.plan

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from ...errors import NeurosimError, NeurosimInputError, require
 from ...network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
+from ...neurons.by_unit import rows
+from ...neurons.former import FORMER
 from ...synapses import AllToAll, Convolution, FromList, OneToOne, Pattern
 from .files import read
 from .flat import Graph, flatten
@@ -30,7 +32,7 @@ def from_nir(graph: Any, dt: float | None = None) -> Network:
 
     Input nodes become spike sources, neurons populations, both of the node's name. A spike of a step reaches the next
     population one step later, or after the delay of a Delay node if that is longer: the engine has no synapses without
-    delay. Per-unit parameters become state variables (`neurons.varied`) where they differ.
+    delay. Parameters that differ from unit to unit are vectors.
 
     Args:
         graph: the graph, or the path of a file, which is read strictly.
@@ -237,16 +239,20 @@ class _Loader:
             raise type(error)(text if text.startswith(self.thing(name)) else f"{self.thing(name)}: {text}") from None
 
     def population(self, name: str, node: Any, made: Cell) -> Population:
-        initial = {**made.initial}
+        initial: dict[str, Any] = {**made.initial}
+        former = FORMER.get(str(node.metadata.get("model", "")))
         for key, value in node.metadata.items():
-            if key.startswith("initial_") and key[8:] in made.model.state:
+            state = key.removeprefix("initial_")
+            state = former.states.get(state, state) if former else state
+            if key.startswith("initial_") and state in made.model.state:
                 array = np.asarray(value, np.float64)
-                initial[key[8:]] = float(array) if array.ndim == 0 else array.ravel()
-        # One number is said as one, and what the model says anyway not at all.
-        plain = dict(zip(made.model.state, made.model.initial(), strict=True))
+                initial[state] = float(array) if array.ndim == 0 else array.ravel()
+        # A number where all units have the same, and nothing where the model says it anyway.
         short = {k: float(v[0]) if isinstance(v, np.ndarray) and (v == v[0]).all() else v for k, v in initial.items()}
-        kept = {k: v for k, v in short.items() if isinstance(v, np.ndarray) or v != plain[k]}
-        return Population(name, self.shape(name), made.model, kept)
+        own = dict(zip(made.model.state, rows(made.model, type(made.model).initial), strict=True))
+        return Population(
+            name, self.shape(name), made.model, {k: v for k, v in short.items() if not np.array_equal(v, own[k])}
+        )
 
     def source(self, name: str, node: Any) -> Population:
         kind = str(node.metadata.get("model", ""))

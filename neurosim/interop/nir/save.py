@@ -12,18 +12,17 @@ from numpy.typing import NDArray
 
 from ...errors import NeurosimInputError, require
 from ...network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
-from ...neurons import VARIED, Neuron
+from ...neurons import Neuron
+from ...neurons.by_unit import drawn
 from ...random import rng_key
 from ...synapses import Convolution, Distribution, OneToOne, draw
 from .files import library
-from .models import NODES, metadata, node_of, parameters, varied
+from .models import metadata, node_of, node_parameters
 
 # Entries of a Linear's matrix, which is dense: 2^27 take 1 GiB.
 LARGEST = 1 << 27
 # Delays that differ within a projection need a Linear for each of them.
 DELAYS = 64
-# State variables that are parameters, which the node itself holds.
-PARAMETERS_BY_UNIT = {field.name for model in VARIED.values() for field in fields(model)}  # type: ignore[arg-type]
 
 
 def to_nir(network: Network, dt: float = 1e-3, seed: int = 0) -> Any:
@@ -36,7 +35,7 @@ def to_nir(network: Network, dt: float = 1e-3, seed: int = 0) -> Any:
 
     Args:
         dt: s, the step of the program that will run it; delays are whole numbers of it.
-        seed: of random synapses and initial values, which NIR gets drawn: those of a run with this seed.
+        seed: of random synapses, parameters and initial values, which NIR gets drawn: those of a run with this seed.
 
     Raises:
         NeurosimInputError: what NIR cannot say: another neuron model, plasticity, too many delays in one projection,
@@ -82,15 +81,13 @@ class _Saver:
         if isinstance(model, (SpikeSource, PoissonSource)):
             rate = {"model": "PoissonSource", "rate": float(model.rate)} if isinstance(model, PoissonSource) else {}
             return self.nir.Input({"input": np.array(shape)}, metadata={**about, **rate})
-        kind = node_of(population)
-        drawn = {name: self.initial(population, name, value) for name, value in population.initial.items()}
-        if type(model).__name__ in NODES:
-            units = {name: np.broadcast_to(value, population.size) for name, value in drawn.items()}
-            values = {key: each.reshape(shape) for key, each in varied(population, units, self.dt).items()}
-        else:
-            values = {key: np.full(shape, value) for key, value in parameters(model, self.dt).items()}
+        model = drawn(model, self.seed, population.name, population.size)
+        kind = node_of(model, population.name)
+        initial = {f"initial_{name}": self.initial(population, name, v) for name, v in population.initial.items()}
+        parameters = node_parameters(model, self.dt)
+        values = {key: np.broadcast_to(v, population.size).reshape(shape) for key, v in parameters.items()}
         wanted = {f.name for f in fields(getattr(self.nir, kind))}
-        about |= metadata(model) | {f"initial_{name}": v for name, v in drawn.items() if name not in PARAMETERS_BY_UNIT}
+        about |= metadata(model) | initial
         return getattr(self.nir, kind)(**{k: v for k, v in values.items() if k in wanted}, metadata=about)
 
     def shape(self, population: Population) -> tuple[int, ...]:

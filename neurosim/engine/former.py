@@ -1,0 +1,73 @@
+"""Saved simulations whose network names models of earlier versions, in today's names and arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..neurons import MODELS
+from ..neurons.former import FORMER, Former, translated
+from .identity import plain_object
+from .result import Probe
+
+if TYPE_CHECKING:
+    from .grid.workspace import Workspace
+
+
+def models(description: Mapping[str, Any]) -> dict[str, Former]:
+    """Return the models of earlier versions in a network's description, by population."""
+    populations = description.get("populations", {})
+    kinds = {name: entry["model"].get("class", "") for name, entry in populations.items()}
+    return {name: FORMER[kind] for name, kind in kinds.items() if kind in FORMER}
+
+
+def current_description(description: Mapping[str, Any], former: Mapping[str, Former]) -> dict[str, Any]:
+    """Return a network's description with today's models."""
+    populations = dict(description["populations"])
+    for name in former:
+        entry = populations[name]
+        parameters = {k: v for k, v in entry["model"].items() if k not in ("class", "state", "receptors")}
+        model, parameters, initial = translated(entry["model"]["class"], parameters, entry["initial"])
+        populations[name] = {**entry, "model": {**plain_object(MODELS[model]()), **parameters}, "initial": initial}
+    projections, stimuli = (
+        {name: {**entry, "receptor": _receptor(entry, former)} for name, entry in description[key].items()}
+        for key in ("projections", "stimuli")
+    )
+    return {**description, "populations": populations, "projections": projections, "stimuli": stimuli}
+
+
+def _receptor(entry: Mapping[str, Any], former: Mapping[str, Former]) -> Any:
+    model = former.get(entry["target"])
+    return model.receptors.get(entry["receptor"], entry["receptor"]) if model else entry["receptor"]
+
+
+def current_probe(probe: Probe, former: Mapping[str, Former]) -> Probe:
+    """Return a probe with today's name of the variable."""
+    model = former.get(probe.population)
+    return replace(probe, variable=model.states.get(probe.variable, probe.variable)) if model else probe
+
+
+def current_arrays(
+    arrays: Mapping[str, NDArray], former: Mapping[str, Former], workspace: Workspace
+) -> dict[str, NDArray]:
+    """Return a workspace's arrays without the rows of state that are parameters today."""
+    found = dict(arrays)
+    for p, population in enumerate(workspace.plan.network.populations):
+        if population.name not in former:
+            continue
+        state, n = found[f"state.{p}"], population.size
+        before, now = len(state) // n, len(workspace.plan.cells[p].initial)
+        # Variables come first, in the same order; CubaLIF has a second receptor, whose current is 0.
+        rows = min(before - len(former[population.name].parameters), now)
+        pieces = [
+            np.pad(state[before * a : before * z].reshape(before, z - a)[:rows], ((0, now - rows), (0, 0))).ravel()
+            for a, z in workspace.pieces(p)
+        ]
+        found[f"state.{p}"] = np.concatenate(pieces)
+    more = workspace.queue.shape[1] - found["queue"].shape[1]
+    found["queue"] = np.pad(found["queue"], ((0, 0), (0, max(0, more))))
+    return found
