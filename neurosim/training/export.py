@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..engine import Probe, Progress, Result
 from ..engine import simulate as run
-from ..errors import NeurosimInputError, lookup
+from ..errors import NeurosimInputError, lookup, require
 from ..layers import LIF, CurrentLIF, LeakyIntegrator, NeuronLayer, Quantity, SEAdLIF
 from ..measure import LayerCounts
 from ..network import Network, Population, Projection, SpikeSource
