@@ -15,6 +15,7 @@ from .. import files
 from ..engine import Probe
 from ..errors import NeurosimInputError
 from ..network import Network, PoissonInput, Population, Projection
+from ..neurons.base import written_fields
 from ..plasticity import LearningRule, ShortTermPlasticity
 from ..spikes import Spikes
 from ..synapses import Distribution, Pattern
@@ -110,7 +111,7 @@ class _Writer:
     def fields(self, owner: Any, thing: str) -> Tree:
         """A dataclass's fields; None only where that is not what leaving it out means."""
         table = {}
-        for field in dataclasses.fields(owner):
+        for field in written_fields(owner):
             value = getattr(owner, field.name)
             if value is not None:
                 table[field.name] = self.value(value, f"{thing} {field.name}")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import NeurosimInputError
 from ..network import Network
 from ..neurons import Neuron
-from ..neurons.base import LATER
+from ..neurons.base import written_fields
 
 # The lists of a network, and what one entry of each is called.
 KINDS = {"populations": "Population", "projections": "Projection", "stimuli": "PoissonInput"}
@@ -95,9 +95,7 @@ def plain_object(value: Any) -> dict[str, Any]:
 
 def _object(value: Any, thing: object) -> dict[str, Any]:
     kind = type(value)
-    # Networks saved before a model got a field do not hold it: at its default it is left out.
-    named = [f for f in fields(value) if f.metadata != LATER or getattr(value, f.name) != f.default]
-    plain = {"class": kind.__name__, **{f.name: _plain(getattr(value, f.name), thing) for f in named}}
+    plain = {"class": kind.__name__, **{f.name: _plain(getattr(value, f.name), thing) for f in written_fields(value)}}
     if isinstance(value, Neuron):
         plain.update(state=list(value.state), receptors=list(value.receptors))
     return plain

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import Field, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,9 +15,13 @@ from ..errors import require
 from ..values import Distribution, varies
 from .by_unit import check_each
 
-# Metadata of a field that a model got after networks with it had been saved: at its default it says nothing new, and
-# a description of the network leaves it out.
+# Metadata of a field that a model got after networks with it had been saved.
 LATER = {"later": True}
+
+
+def written_fields(value: Any) -> list[Field[Any]]:
+    """Return the fields of a dataclass that a description of it holds: later ones only where they say something new."""
+    return [f for f in fields(value) if f.metadata != LATER or getattr(value, f.name) != f.default]
 
 
 class Neuron(ABC):
