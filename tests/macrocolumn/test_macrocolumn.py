@@ -14,6 +14,7 @@ from neurosim import files
 from neurosim import macrocolumn as mc
 from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from neurosim.kernels.memory.macrocolumn import numba as kernel
+from neurosim.kernels.memory.macrocolumn import reference
 from neurosim.macrocolumn.run import draw_keys
 from neurosim.macrocolumn.selection import kernel_parameters
 from neurosim.sdr import SDR
@@ -40,6 +41,7 @@ def band(p: float, n: int, risk: float = 1e-6) -> tuple[float, float]:
 @pytest.mark.parametrize("form", ["2010", "2017"])
 @pytest.mark.parametrize("learn", [True, False])
 @pytest.mark.parametrize("back_off", [True, False])
+@pytest.mark.parametrize("permanence", [None, mc.Permanence((4, 11))], ids=["lasting", "fading"])
 @pytest.mark.parametrize(
     "shape",
     [
@@ -49,20 +51,22 @@ def band(p: float, n: int, risk: float = 1e-6) -> tuple[float, float]:
         (130, 4, 1, 0, True, 1, 1.0),
     ],
 )
-def test_the_kernel_is_its_specification(shape: tuple, form: str, learn: bool, back_off: bool) -> None:
+def test_the_kernel_is_its_specification(
+    shape: tuple, form: str, learn: bool, back_off: bool, permanence: mc.Permanence | None
+) -> None:
     inputs, modules, units, above, lateral, persistence, frozen = shape
     chance = np.random.default_rng(inputs)
     low, high = max(1, inputs // 10), inputs // 2
     selection = mc.Selection(form=form, exponents=(1.0, 1.5, 1.0), g_min=0.2, thresholds=(0.3, 0.4, 0.5))
     column = mc.Macrocolumn(
-        inputs, modules, units, above, lateral, (low, high), persistence, selection, frozen_above=frozen, seed=3
+        inputs, modules, units, above, lateral, (low, high), persistence, selection, permanence, frozen, seed=3
     )
     x = chance.random((60, inputs)) < 0.3
     x[20:40] = x[:20]
     x[5], x[7] = False, True
     signals = chance.random((60, above)) < 0.3
     flags = np.where(np.arange(60) % 20 == 0, 1, 0)
-    flags[10:14] = kernel.BLIND
+    flags[10:14] = reference.BLIND
     memory = column.memory()
     if not learn:
         for frame in x[:20]:
@@ -77,10 +81,10 @@ def test_the_kernel_is_its_specification(shape: tuple, form: str, learn: bool, b
         ).astype(bool)
         for w, n in zip((memory.u, memory.h, memory.d), memory.afferents, strict=True)
     ]
-    numbers = kernel_parameters(selection, column.limits, persistence, frozen, None, above)
-    expected = kernel.run_reference(
-        x, flags, signals, weights, numbers, modules, int(draw_keys(3, 1)[0]), learn, back_off
-    )
+    numbers = kernel_parameters(selection, column.limits, persistence, frozen, permanence, above)
+    fading = permanence and [(s[0].copy(), w[0].copy()) for s, w in zip(memory.stages, memory.last, strict=True)]
+    key = int(draw_keys(3, 1)[0])
+    expected = reference.run_reference(x, flags, signals, weights, numbers, modules, key, learn, back_off, fading)
     memory.clock[:] = 0
     from neurosim.kernels.memory.overlap.reference import pack
     from neurosim.macrocolumn.run import Frames, run_columns
@@ -120,7 +124,7 @@ def test_sums_are_those_of_the_bits() -> None:
     active = chance.integers(0, 2**64, 3, np.uint64)
     out = np.empty(37, np.int32)
     kernel.sums(weights, active, out)
-    assert out.tolist() == kernel.sums_reference(weights, active).tolist()
+    assert out.tolist() == reference.sums_reference(weights, active).tolist()
 
 
 # --- Mathematics
@@ -179,7 +183,7 @@ def test_recall_of_random_codes_is_as_expected(count: int) -> None:
         recalled = column.recall_many(memory, known)
         assert (recalled.familiarity == 1).all()
         hits.append((stored.codes == recalled.codes).mean())
-        sums = kernel.sums_reference(memory.u[0], known[0].packed()).reshape(12, 16)
+        sums = reference.sums_reference(memory.u[0], known[0].packed()).reshape(12, 16)
         full.append((sums == 24).sum(axis=1).mean() - 1)
     assert np.mean(hits) == pytest.approx(column.expected_recall(count, 24), abs=0.02)
 

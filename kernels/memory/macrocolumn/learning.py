@@ -1,0 +1,63 @@
+"""One-trial learning of packed binary weights, compiled, with or without fading."""
+
+from __future__ import annotations
+
+from numba import njit, uint64
+
+from ...tools.intrinsics import popcount
+from .reference import LAST_STAGE
+
+
+@njit(cache=True, nogil=True)
+def _increase(weights, stages, last, active, unit, most, clock):
+    """Turn on the weights from active afferents to one unit; how many were off."""
+    if most < 1e18:
+        on = 0
+        for j in range(active.size):
+            on += popcount(weights[j, unit])
+        if on > most:
+            return 0
+    changed = 0
+    for j in range(active.size):
+        new = active[j] & ~weights[j, unit]
+        if stages.size:
+            for b in range(64):
+                if active[j] >> uint64(b) & uint64(1):
+                    a = 64 * j + b
+                    fresh = new >> uint64(b) & uint64(1)
+                    stages[a, unit] = 0 if fresh else min(stages[a, unit] + 1, LAST_STAGE)
+                    last[a, unit] = clock
+        weights[j, unit] |= new
+        changed += popcount(new)
+    return changed
+
+
+@njit(cache=True, nogil=True)
+def age(weights, stages, last, clock, first, second):
+    """Turn off the weights of stages 0 and 1 that were not renewed for more than `first` and `second` frames."""
+    for a in range(stages.shape[0]):
+        bit = uint64(1) << uint64(a & 63)
+        for i in range(stages.shape[1]):
+            lifetime = first if stages[a, i] == 0 else second
+            if weights[a >> 6, i] & bit and stages[a, i] < LAST_STAGE and clock - last[a, i] > lifetime:
+                weights[a >> 6, i] &= ~bit
+                stages[a, i] = 0
+
+
+@njit(cache=True, nogil=True)
+def bind_lateral(weights, stages, last, before, active, code, units, most, clock, count):
+    """Bind the winners to the code before; a winner learns nothing from its own module."""
+    for q in range(code.size):
+        a = q * units + before[q]
+        bit = uint64(1) << uint64(a & 63)
+        active[a >> 6] &= ~bit
+        count[4] += _increase(weights, stages, last, active, q * units + code[q], most, clock)
+        count[2] += active.size
+        active[a >> 6] |= bit
+
+
+@njit(cache=True, nogil=True)
+def bind(weights, stages, last, active, code, units, most, clock, count):
+    for q in range(code.size):
+        count[4] += _increase(weights, stages, last, active, q * units + code[q], most, clock)
+        count[2] += active.size

@@ -1,0 +1,204 @@
+"""Code selection and one-trial learning of macrocolumns with binary weights, in plain numpy: the specification.
+
+A column has Q modules of K units; a code is one winner a module. Its evidence has up to three terms, the normalised
+sums of the active weights of U (the input), H (the code before) and D (signals from above). The algorithm is that of
+Rinkus 2010 (Frontiers in Neuroanatomy 4:17), 2014 (Frontiers in Computational Neuroscience 8:160) and Rinkus and
+Leveille 2017 (arXiv 1710.07829).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ...tools.random import threefry_reference
+
+# Places of numbers in `rule`.
+G_MIN, GAMMA, CHI, FORM, POWER, HYPOTHESIS, BOOST, MAX_HYPOTHESES, THRESHOLD = 0, 1, 2, 3, 4, 7, 8, 9, 10
+LOWEST, HIGHEST, PERSISTENCE, FROZEN, LIFETIME, AFFERENTS_ABOVE, RULE_SIZE = 13, 14, 15, 16, 17, 19, 20
+# Why a column has the code it has.
+CHOSEN, KEPT, BELOW, ABOVE = 0, 1, 2, 3
+# Flags of a frame.
+START, BLIND = 1, 2
+# Terms, as bits: all three, pairs, singles, in the order in which recognition falls back on them.
+ORDERS = np.array([7, 3, 5, 6, 1, 2, 4], np.uint8)
+SIZES = np.array([0, 1, 1, 2, 1, 2, 2, 3], np.uint8)
+LAST_STAGE = 2
+# Ties of recognition are broken by draws apart from those of learning.
+TIES = 1 << 32
+
+
+def sums_reference(weights, active):
+    """[words, units] packed weights and [words] active afferents to [units] int64 sums."""
+    bits = np.unpackbits((weights & active[:, None]).T.copy().view(np.uint8), axis=1)
+    return bits.sum(axis=1, dtype=np.int64)
+
+
+def modulation_reference(v, g, units, rule):
+    """mu of evidence `v` (any shape) at familiarity `g` in modules of `units` units."""
+    if rule[FORM] == 0:
+        return 1.0 + 1e4 * g**7 / (1.0 + np.exp(-(26.0 * v - 13.0)))
+    eta = 1.0 + max(0.0, (g - rule[G_MIN]) / (1.0 - rule[G_MIN])) ** rule[GAMMA] * rule[CHI] * units
+    return 1.0 + (eta - 1.0) / (1.0 + (0.1 * np.exp(-4.0 * (v - 1.0))) ** 8)
+
+
+def evidence_reference(terms, mask, rule):
+    """[3, Q, K] terms to the product [Q, K] of those in `mask`, each to its power."""
+    v = np.ones(terms.shape[1:])
+    for t in range(3):
+        if mask >> t & 1:
+            v = v * terms[t] ** rule[POWER + t]
+    return v
+
+
+def choose_reference(terms, present, rule, key, index, learn, back_off):
+    """One frame: (winners [Q], familiarity, terms used, known, hypotheses).
+
+    Args:
+        terms: [3, Q, K] normalised sums of U, H and D.
+        present: the terms there are, as bits.
+        key, index: name the draws.
+    """
+    used, g, known = present, 0.0, False
+    for size in (3, 2, 1):
+        subsets = [int(m) for m in ORDERS if SIZES[m] == size and m & present == m]
+        # All terms there are count as the first order, whatever their number.
+        full = SIZES[present] == size
+        if not subsets or (not back_off and not full):
+            continue
+        best = max(subsets, key=lambda m: (evidence_reference(terms, m, rule).max(axis=1).mean(), -subsets.index(m)))
+        found = evidence_reference(terms, best, rule).max(axis=1).mean()
+        threshold = rule[THRESHOLD] if full else rule[THRESHOLD + 3 - size]
+        if full or found >= threshold:
+            used, g = best, found
+        if found >= threshold:
+            known = True
+            break
+    else:
+        used, g = present, evidence_reference(terms, present, rule).max(axis=1).mean()
+    v = evidence_reference(terms, used, rule)
+    zeta = max(1, math.floor((v >= rule[HYPOTHESIS]).sum() / len(v) + 0.5))
+    winners = []
+    for q, row in enumerate(v):
+        u = _uniform_reference(key, index, q if learn else TIES + q)
+        if learn:
+            mu = np.cumsum(modulation_reference(row, g, row.size, rule))
+            winners.append(min(int(np.searchsorted(mu, u * mu[-1], side="right")), row.size - 1))
+        else:
+            ties = np.flatnonzero(row == row.max())
+            winners.append(int(ties[int(u * ties.size)]))
+    return np.array(winners), g, used, known, zeta
+
+
+def _uniform_reference(key, index, draw):
+    low = 0xFFFFFFFF
+    counter = (index & low, index >> 32, draw & low, draw >> 32)
+    a, b, _, _ = threefry_reference(counter, (key & low, key >> 32, 0, 0))
+    return (((a << 32 | b) >> 11) + 0.5) * 2.0**-53
+
+
+def learn_reference(weights, active, winners, frozen_above, afferents, fading=None, clock=0):
+    """Turn on, in place, the weights from active afferents to winners.
+
+    Args:
+        weights: [afferents, units] booleans.
+        active: [Q, afferents] booleans, the active afferents of each winner.
+        winners: [Q] units.
+        frozen_above: a winner with more than this fraction of its weights on learns no more.
+        afferents: the number of weights a unit can have.
+        fading: (stages, last), each [afferents, units]; None where weights do not fade.
+        clock: frames learned so far.
+    """
+    for on, winner in zip(active, winners, strict=True):
+        if weights[:, winner].sum() > frozen_above * afferents:
+            continue
+        if fading:
+            stages, last = fading
+            stages[on, winner] = np.where(weights[on, winner], np.minimum(stages[on, winner] + 1, LAST_STAGE), 0)
+            last[on, winner] = clock
+        weights[on, winner] = True
+
+
+def age_reference(weights, stages, last, clock, first, second):
+    """Turn off, in place, weights of stages 0 and 1 not renewed for more than `first` and `second` frames."""
+    lost = weights & (stages < LAST_STAGE) & (clock - last > np.where(stages == 0, first, second))
+    weights[lost], stages[lost] = False, 0
+
+
+def run_reference(x, flags, above, weights, rule, modules, key, learn, back_off, fading=None):
+    """The specification of `run` for one column.
+
+    Args:
+        x: [frames, inputs] booleans.
+        flags: [frames], as in `run`.
+        above: [frames, afferents] booleans, the scale of their signals being 1.
+        weights: U, H and D, each [afferents, units] booleans, changed in place where `learn` is true; H and D may have
+            no afferents.
+        key: integer.
+        fading: (stages, last) of each of the three, changed with them; None where weights do not fade.
+
+    Returns:
+        for each frame (code [Q], familiarity, terms used, known, hypotheses, status).
+    """
+    size = weights[0].shape[1]
+    units = size // modules
+    code, kept_for, zeta, g, clock, out = np.full(modules, -1), 0, 0, 0.0, 0, []
+    for frame, flag, signals in zip(x, flags, above, strict=True):
+        if flag & START:
+            code, kept_for, zeta = np.full(modules, -1), 0, 0
+        n = frame.sum()
+        outside = 0 if flag & BLIND else BELOW if n < rule[LOWEST] else ABOVE if n > rule[HIGHEST] else 0
+        if code[0] >= 0 and kept_for < rule[PERSISTENCE]:
+            kept_for += 1
+            out.append((code, g, 0, False, zeta, KEPT))
+            continue
+        if outside:
+            code, g = np.full(modules, -1), 0.0
+            out.append((code, g, 0, False, 0, outside))
+            continue
+        before = np.zeros(size, bool)
+        before[(np.arange(modules) * units + code)[code >= 0]] = True
+        scale = zeta ** rule[BOOST] if zeta <= rule[MAX_HYPOTHESES] else 0.0
+        sources = [frame & (not flag & BLIND), before, signals]
+        afferents, scales = [n, modules - 1, signals.sum()], [1.0, scale, 1.0]
+        terms, present = np.zeros((3, modules, units)), 0
+        for t, (w, active) in enumerate(zip(weights, sources, strict=True)):
+            if len(w) and active.any() and scales[t] > 0 and afferents[t] > 0:
+                present |= 1 << t
+                terms[t] = np.minimum(1.0, scales[t] * w[active].sum(axis=0) / afferents[t]).reshape(modules, units)
+        had = code
+        index = clock if learn else _hash_reference([pack_words(a) for t, a in enumerate(sources) if present >> t & 1])
+        code, g, used, known, zeta = choose_reference(terms, present, rule, key, index, learn, back_off)
+        kept_for = 1
+        out.append((code, g, used, known, zeta, CHOSEN))
+        if not learn:
+            continue
+        own = np.arange(size) // units == np.arange(modules)[:, None]
+        # A winner learns nothing from its own module; the code of a blind frame is not bound to the input.
+        bound = [not flag & BLIND, len(weights[1]) and had[0] >= 0, signals.any()]
+        active = [np.tile(frame, (modules, 1)), before & ~own, np.tile(signals, (modules, 1))]
+        room = [len(frame), size - units, len(signals)]
+        for t, w in enumerate(weights):
+            if fading:
+                age_reference(w, *fading[t], clock, rule[LIFETIME], rule[LIFETIME + 1])
+            if bound[t]:
+                winners = np.arange(modules) * units + code
+                learn_reference(w, active[t], winners, rule[FROZEN], room[t], fading and fading[t], clock)
+        clock += 1
+    return out
+
+
+def pack_words(active):
+    """[n] booleans to [ceil(n / 64)] uint64."""
+    padded = np.zeros(-(-len(active) // 64) * 64, bool)
+    padded[: len(active)] = active
+    return np.packbits(padded, bitorder="little").view("<u8")
+
+
+def _hash_reference(parts):
+    value, mask = 0xCBF29CE484222325, (1 << 64) - 1
+    for word in np.concatenate(parts) if parts else ():
+        value = (value ^ int(word)) * 0x100000001B3 & mask
+        value ^= value >> 29
+    return value

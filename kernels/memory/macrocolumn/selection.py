@@ -1,0 +1,185 @@
+"""Selection of a code from the evidence, compiled: familiarity, fallback to fewer terms, and the draw of winners."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit, uint64
+
+from ...tools.random import unit_interval, words
+from .reference import CHI, FORM, G_MIN, GAMMA, HYPOTHESIS, ORDERS, SIZES, THRESHOLD, TIES
+
+
+@njit(cache=True, nogil=True)
+def _evidence(terms, mask, v):
+    """Fill v [Q, K] with the product of the terms in `mask`; return the familiarity."""
+    fresh = True
+    for t in range(3):
+        if mask >> t & 1:
+            if fresh:
+                v[:] = terms[t]
+            else:
+                v *= terms[t]
+            fresh = False
+    total = 0.0
+    for row in v:
+        best = 0.0
+        for x in row:
+            best = max(best, x)
+        total += best
+    return total / v.shape[0]
+
+
+@njit(cache=True, nogil=True)
+def _fall_back(terms, present, rule, v):
+    """(terms used, familiarity, known) of recognition; v holds the evidence of the terms used."""
+    all_terms = _evidence(terms, present, v)
+    if all_terms >= rule[THRESHOLD]:
+        return present, all_terms, True
+    for size in range(SIZES[present] - 1, 0, -1):
+        best, found = np.uint8(0), -1.0
+        for mask in ORDERS:
+            if SIZES[mask] == size and mask & present == mask:
+                g = _evidence(terms, mask, v)
+                if g > found:
+                    best, found = mask, g
+        if found >= rule[THRESHOLD + 3 - size]:
+            return best, _evidence(terms, best, v), True
+    return present, _evidence(terms, present, v), False
+
+
+@njit(cache=True, nogil=True)
+def _modulate(v, g, units, rule, mu):
+    """mu[i] of the evidence v[i]."""
+    if rule[FORM] == 0.0:
+        eta = 1e4 * g**7
+        for i in range(v.size):
+            mu[i] = 1.0 + eta / (1.0 + math.exp(-(26.0 * v[i] - 13.0)))
+        return
+    over = max(0.0, (g - rule[G_MIN]) / (1.0 - rule[G_MIN]))
+    eta = 1.0 + over ** rule[GAMMA] * rule[CHI] * units
+    for i in range(v.size):
+        x = 0.1 * math.exp(-4.0 * (v[i] - 1.0))
+        x *= x
+        x *= x
+        x *= x
+        mu[i] = 1.0 + (eta - 1.0) / (1.0 + x)
+
+
+@njit(cache=True, nogil=True)
+def _uniform(key, index, draw):
+    a, b, _, _ = words(key, index, draw)
+    return unit_interval(a, b)
+
+
+@njit(cache=True, nogil=True)
+def _pick(mu, u):
+    """The unit that u in (0, 1) falls on; `mu` becomes its running sums."""
+    for k in range(1, mu.size):
+        mu[k] += mu[k - 1]
+    return min(np.searchsorted(mu, u * mu[-1], side="right"), mu.size - 1)
+
+
+@njit(cache=True, nogil=True)
+def _draw(v, mu, rule, g, key, index, code):
+    """Draw a winner of each module; `mu` is room for one number a unit."""
+    for q in range(code.size):
+        _modulate(v[q], g, mu.size, rule, mu)
+        code[q] = _pick(mu, _uniform(key, index, uint64(q)))
+
+
+@njit(cache=True, nogil=True)
+def _first(values, x):
+    """The first of the rising `values` that is at least x."""
+    c = 0
+    while c < values.size and values[c] < x:
+        c += 1
+    return c
+
+
+@njit(cache=True, nogil=True)
+def _nth(row, least, n):
+    """The place of number n among those of `row` that are at least `least`."""
+    for k in range(row.size):
+        if row[k] >= least:
+            if n == 0:
+                return k
+            n -= 1
+    return 0
+
+
+@njit(cache=True, nogil=True)
+def select_alone(total, values, rule, learn, key, index, mu, code):
+    """`select` by U alone, whose evidence takes only the `values` of its sums: (familiarity, hypotheses).
+
+    Sums are whole numbers, compared many at a time, and mu is worked out once for each value.
+    """
+    modules, units = code.size, mu.size
+    rows = total.reshape(modules, units)
+    likely, plausible, g = _first(values, rule[HYPOTHESIS]), 0, 0.0
+    for q in range(modules):
+        best = rows[q].max()
+        code[q] = best
+        g += values[best]
+        for x in rows[q]:
+            plausible += x >= likely
+    g /= modules
+    if learn:
+        table = np.empty_like(values)
+        _modulate(values, g, units, rule, table)
+    for q in range(modules):
+        row = rows[q]
+        if learn:
+            for k in range(units):
+                mu[k] = table[row[k]]
+            code[q] = _pick(mu, _uniform(key, index, uint64(q)))
+            continue
+        least, ties = _first(values, values[code[q]]), 0
+        for x in row:
+            ties += x >= least
+        left = int(_uniform(key, index, uint64(TIES + q)) * ties) if ties > 1 else 0
+        code[q] = _nth(row, least, left)
+    return g, max(1, math.floor(plausible / modules + 0.5))
+
+
+@njit(cache=True, nogil=True)
+def _maximum(v, key, index, code):
+    for q in range(code.size):
+        row = v[q]
+        best, ties = -1.0, 0
+        for k in range(row.size):
+            if row[k] > best:
+                best, ties, code[q] = row[k], 1, k
+            elif row[k] == best:
+                ties += 1
+        if ties > 1:
+            code[q] = _nth(row, best, int(_uniform(key, index, uint64(TIES + q)) * ties))
+
+
+@njit(cache=True, nogil=True)
+def _hypotheses(v, bound):
+    total = 0
+    for row in v:
+        for x in row:
+            total += x >= bound
+    return max(1, math.floor(total / v.shape[0] + 0.5))
+
+
+@njit(cache=True, nogil=True)
+def select(terms, present, rule, learn, back_off, key, index, v, mu, code, note):
+    """Choose `code` from the evidence: (familiarity, hypotheses)."""
+    if back_off and present:
+        used, g, known = _fall_back(terms, present, rule, v)
+    else:
+        used, g = present, _evidence(terms, present, v)
+        if not present:
+            g = 0.0
+            v[:] = 0.0
+        known = g >= rule[THRESHOLD]
+    if learn:
+        _draw(v, mu, rule, g, key, index, code)
+    else:
+        _maximum(v, key, index, code)
+    note[1], note[2], note[3] = used, known, present
+    return g, _hypotheses(v, rule[HYPOTHESIS])
