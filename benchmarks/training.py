@@ -26,7 +26,7 @@ from machine import describe
 from tqdm import tqdm
 
 from neurosim import Recordings, catalog, measure
-from neurosim.runs.train_config import TrainConfig, configure
+from neurosim.runs.train.config import TrainConfig, configure
 from neurosim.training import EventNet, SpikingNet, Trainer, scores, split
 
 PARTS = ("nmnist", "shd", "speakers", "digits")

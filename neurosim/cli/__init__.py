@@ -11,14 +11,13 @@ from .program import Entry, Program
 # Modules are imported when their command runs, so these lines are all that `neurosim --help` needs.
 COMMANDS = {
     "simulate": Entry("neurosim.cli.simulate", "Simulate a dataset or a network: run, measure, report."),
-    "train": Entry("neurosim.cli.train", "Train a spiking network on a dataset and run it event by event."),
+    **{name: Entry(f"neurosim.runs.{name}.command", line) for name, line in KINDS.items() if line},
     "measure": Entry("neurosim.cli.measure", "Print a run's measures and energy estimates again."),
     "report": Entry("neurosim.cli.report", "Write a run's report page again."),
     "demo": Entry("neurosim.cli.demo", "Simulate the embedded digits and explain the figures."),
     "memory": Entry("neurosim.cli.memory", "Store a dataset in a single-trial memory and recall from it.", "group"),
     "continual": Entry("neurosim.cli.continual", "Learn one task after the other, and see what is forgotten.", "group"),
     "convert": Entry("neurosim.cli.convert", "Turn a language model into one that communicates in spikes.", "group"),
-    **{name: Entry(f"neurosim.runs.{name}.command", line) for name, line in KINDS.items() if line},
     "datasets": Entry("neurosim.cli.datasets", "List, describe, make, fetch and verify datasets.", "group"),
     "completion": Entry("neurosim.cli.completion", "Print the shell's completion script."),
 }

@@ -6,7 +6,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from ..errors import lookup
-from .common import Answer, Options, common
+from ..runs.command import CommandOptions, CommandResult, common
 
 INSTALL = {
     "bash": 'eval "$(neurosim completion bash)"  in ~/.bashrc',
@@ -18,7 +18,7 @@ INSTALL = {
 @click.command(epilog="Install with: " + "; ".join(INSTALL.values()))
 @click.argument("shell", metavar="bash|zsh|fish")
 @common()
-def command(options: Options, shell: str) -> Answer:
+def command(options: CommandOptions, shell: str) -> CommandResult:
     """Print the completion script of a shell."""
     from . import main
 
@@ -26,4 +26,4 @@ def command(options: Options, shell: str) -> Answer:
     kind = get_completion_class(shell)
     assert kind is not None  # click knows all three
     script = kind(main, {}, "neurosim", "_NEUROSIM_COMPLETE").source()
-    return Answer({"shell": shell, "script": script, "install": INSTALL[shell]}, script)
+    return CommandResult({"shell": shell, "script": script, "install": INSTALL[shell]}, script)

@@ -97,7 +97,6 @@ def run(
 @common()
 def compare(options: Options, runs: tuple[Path, ...]) -> Answer:
     """Compare the learners of RUNS: a table, and a folder with a page and pictures."""
-    from ..report import write
     from ..report.continual import write_pictures
     from ..runs import continual
 
@@ -125,7 +124,7 @@ def list_all(options: Options) -> Answer:
 
 
 def _plan(options: Options, workers: int, cluster: str | None) -> Any:
-    from ..report import write
+    from ..runs import write_page
     from ..runs.continual import Plan, Where
 
     # One thread each, or results could depend on how many cores there are.
@@ -133,7 +132,7 @@ def _plan(options: Options, workers: int, cluster: str | None) -> Any:
     command = ["neurosim", *sys.argv[1:]]
 
     def make(config: Any) -> Plan:
-        return Plan(config, where, options.out, options.quiet, command, options.say, [write])
+        return Plan(config, where, options.out, options.quiet, command, options.say, [write_page])
 
     return make
 

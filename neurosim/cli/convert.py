@@ -204,7 +204,7 @@ def _common(options: Options, text: str | None, profile: str | None) -> dict[str
 
 
 def _job(options: Options) -> Job:
-    from ..report import write
+    from ..runs import write_page
     from ..runs.convert import Job
 
     return Job(
@@ -213,7 +213,7 @@ def _job(options: Options) -> Job:
         quiet=options.quiet,
         command=["neurosim", *sys.argv[1:]],
         say=options.say,
-        finish=[write],
+        finish=[write_page],
     )
 
 

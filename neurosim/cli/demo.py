@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import click
 
-from .common import Answer, Options, common
+from ..runs.command import CommandOptions, CommandResult, common
 
 DATASET = "digits"
 
 
 @click.command()
 @common()
-def command(options: Options) -> Answer:
+def command(options: CommandOptions) -> CommandResult:
     """Simulate the embedded digits and explain the figures.
 
     Handwritten digits, moved in three saccades before an emulated event camera, go through a liquid of spiking
     neurons; a linear readout tells them apart.
     """
-    from ..runs.tables import demo_text
-    from .simulate import run
+    from ..runs.liquid.config import configure
+    from ..runs.liquid.run import simulate
+    from ..runs.liquid.table import render_demo
 
     options.say("Handwritten digits before an emulated event camera, through a liquid of spiking neurons ...")
-    result, page = run(options, {"data.name": DATASET})
-    return Answer(result, demo_text(result, page))
+    given = {"data.name": DATASET, "seed": options.seed}
+    result = simulate(configure(options.config, options.sets, given), options)
+    return CommandResult(result.to_dict(), render_demo(result))

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
-from .common import Answer, Options, common
+from ..runs.command import CommandOptions, CommandResult, common
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--profile", metavar="NAME", help="Energy profile; the run's own when left out.")
 @common()
-def command(options: Options, run: Path, profile: str | None) -> Answer:
+def command(options: CommandOptions, run: Path, profile: str | None) -> CommandResult:
     """Print the measures and energy estimates of RUN again, under another energy profile if asked.
 
     Nothing is simulated. With --out, they are also written there as measures.json.
     """
     from .. import files, runs
-    from ..runs.tables import measures_table
 
     folder = runs.open_run(run)
     given = {"seed": options.seed, "energy.profile": profile}
@@ -28,4 +29,32 @@ def command(options: Options, run: Path, profile: str | None) -> Answer:
     if options.out is not None:
         runs.make_folder(options.out)
         files.write_json(options.out / "measures.json", data)
-    return Answer(data, measures_table(data))
+    return CommandResult(data, _table(data))
+
+
+def _table(result: Mapping[str, Any]) -> str:
+    """Return every measure with its unit, then energy; what is unknown says why."""
+    from ..measure import DEFINITIONS
+    from ..runs.tables import energy_rows, joules, quantity, table
+
+    measures = result["measures"]
+    if "network" in result:
+        head, each = f"{result['network']}, from {result['run']}", "the run"
+    else:
+        head = f"{result['dataset']} {result['split']}: {result['samples']} recordings, from {result['run']}"
+        each = "a recording"
+    rows = []
+    for name, definition in DEFINITIONS.items():
+        value = measures
+        for part in name.split("."):
+            value = value[part]
+        unit = "B" if definition.unit == "bytes" else definition.unit
+        known = quantity(value, "B") if unit == "B" else f"{quantity(value)} {unit}".rstrip()
+        unknown = f"- ({measures['reasons'].get(name, 'not recorded')})"
+        rows.append((definition.title, unknown if value is None else known))
+    published = [
+        (f"  on {chip['title']}", joules(chip["energy"]) if chip["energy"] else f"- ({chip['reason']})")
+        for chip in result["energy"]["published"]
+    ]
+    energy = energy_rows(result["energy"], each)
+    return table([*rows, *energy, ("Published figures per event", ""), *published], head)

@@ -99,7 +99,7 @@ def recall(options: Options, memory: Path, split: str | None, limit: int | None,
 
 
 def _job(options: Options, config: Any) -> Job:
-    from ..report import write
+    from ..runs import write_page
     from ..runs.memory import Job
 
     return Job(
@@ -109,7 +109,7 @@ def _job(options: Options, config: Any) -> Job:
         quiet=options.quiet,
         command=["neurosim", *sys.argv[1:]],
         say=options.say,
-        finish=[write],
+        finish=[write_page],
     )
 
 

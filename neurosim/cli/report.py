@@ -6,22 +6,22 @@ from pathlib import Path
 
 import click
 
-from .common import Answer, Options, common
+from ..runs.command import CommandOptions, CommandResult, common
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @common()
-def command(options: Options, run: Path) -> Answer:
+def command(options: CommandOptions, run: Path) -> CommandResult:
     """Write the report page of RUN again and print its path (with --out, a copy in that folder)."""
     from .. import files, runs
 
     folder = runs.open_run(run)
-    runs.reconfigure(folder, options.config, options.sets, {"seed": options.seed}, changeable=())
+    runs.reconfigure(folder, options.config, options.sets, {"seed": options.seed})
     page = runs.write_page(folder.path)
     if options.out is not None:
         copy = options.out / page.name
         runs.make_folder(options.out)
         files.write_bytes(copy, page.read_bytes())
         page = copy
-    return Answer({"run": str(folder.path), "report": str(page)}, str(page))
+    return CommandResult({"run": str(folder.path), "report": str(page)}, str(page))

@@ -1,15 +1,22 @@
-"""`neurosim simulate`: a dataset through the configured network, or a network in TOML, into a run folder."""
+"""`neurosim simulate`: a dataset through a liquid, or a network in TOML."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
 from ..errors import require
-from ..runs.command import CommandOptions, CommandResult, at_least, common, complete_dataset
+from ..runs.command import (
+    PROFILE,
+    CommandOptions,
+    CommandResult,
+    at_least,
+    check_resume,
+    common,
+    complete_dataset,
+    resume_option,
+)
 
 
 @click.command()
@@ -22,7 +29,7 @@ from ..runs.command import CommandOptions, CommandResult, at_least, common, comp
     metavar="N",
     help="At most N test recordings, even over classes.",
 )
-@click.option("--profile", metavar="NAME", help="Energy profile.")
+@PROFILE
 @click.option(
     "--model",
     "models",
@@ -37,13 +44,7 @@ from ..runs.command import CommandOptions, CommandResult, at_least, common, comp
     help="Of biological time, after which a network's run can be resumed whatever happens. Ctrl-C leaves a resumable "
     "run in any case.",
 )
-@click.option(
-    "--resume",
-    "resumed",
-    type=click.Path(path_type=Path),
-    metavar="RUN",
-    help="Take up a run that was interrupted or killed, in its own folder.",
-)
+@resume_option("Take up a run that was interrupted or killed, in its own folder.")
 @common()
 def command(
     options: CommandOptions,
@@ -65,81 +66,69 @@ def command(
     DATASET may instead stand in the config, as data.name. Later wins: defaults, the dataset's own, --config, --set,
     and the other options. In a network --set calls the entries by name: --set population.E.tau_mem=0.01.
     """
+    from .. import runs
     from ..runs.network.config import is_network
 
     if resumed is not None:
-        return resume(options, resumed, models, checkpoint_every, (dataset, split, limit, profile))
+        check_resume(options, (dataset, split, limit, profile))
+        if runs.open_run(resumed).manifest.get("kind") == "network":
+            return _resume_network(options, resumed, models, checkpoint_every)
+        require(checkpoint_every is None, "--checkpoint-every", "needs the run of a network", checkpoint_every)
+        return _resume_dataset(options, resumed)
     if is_network(options.config):
         require(dataset is None, "DATASET", "must be left out: the network in --config runs by itself", dataset)
         require(split is None, "--split", "needs a DATASET, and --config holds a network", split)
         require(limit is None, "--limit", "needs a DATASET, and --config holds a network", limit)
-        return run_network(options, models, profile, checkpoint_every)
+        return _simulate_network(options, models, profile, checkpoint_every)
     require(not models, "--model", "needs a network in --config", ", ".join(models))
     require(checkpoint_every is None, "--checkpoint-every", "needs a network in --config", checkpoint_every)
     if dataset is None and options.config is None and not options.sets:
         raise click.UsageError("no DATASET given; 'neurosim datasets list' names them")
-    given = {"data.name": dataset, "data.split": split, "data.limit": limit, "energy.profile": profile}
-    result, page = run(options, given)
-    from ..runs.tables import result_table
-
-    return CommandResult(result, result_table(result, page))
+    return _simulate_dataset(options, dataset, split, limit, profile)
 
 
-def resume(
-    options: CommandOptions,
-    path: Path,
-    models: tuple[str, ...],
-    checkpoint_every: float | None,
-    others: tuple[object, ...],
+def _simulate_dataset(
+    options: CommandOptions, dataset: str | None, split: str | None, limit: int | None, profile: str | None
 ) -> CommandResult:
-    """Go on with a run; its folder says what decides its results."""
-    from .. import runs
-    from ..report import write
-    from ..runs import network
-    from ..runs.network.config import own_models
-    from ..runs.network.run import resume as resume_network
-    from ..runs.tables import result_table
+    from ..runs.liquid import KIND
+    from ..runs.liquid.config import configure
+    from ..runs.liquid.run import simulate
 
-    decided = (*others, options.config, options.seed, options.out, *options.sets)
-    given = [str(value) for value in decided if value is not None]
-    require(not given, "--resume", "takes the run as its folder says: leave out what decides it", ", ".join(given))
-    if runs.open_run(path).manifest.get("kind") != network.KIND.name:
-        require(checkpoint_every is None, "--checkpoint-every", "needs the run of a network", checkpoint_every)
-        result = runs.resume(
-            path, threads=options.threads, quiet=options.quiet, command=options.command, finish=[write]
-        )
-        return CommandResult(result, result_table(result, path / runs.REPORT))
-    found = resume_network(path, own_models(models), options, checkpoint_every=checkpoint_every)
-    return CommandResult.of(network.KIND, found)
+    given = {
+        "data.name": dataset,
+        "data.split": split,
+        "data.limit": limit,
+        "energy.profile": profile,
+        "seed": options.seed,
+    }
+    return CommandResult.of(KIND, simulate(configure(options.config, options.sets, given), options))
 
 
-def run_network(
+def _resume_dataset(options: CommandOptions, run: Path) -> CommandResult:
+    from ..runs.liquid import KIND
+    from ..runs.liquid.run import resume
+
+    return CommandResult.of(KIND, resume(run, options))
+
+
+def _simulate_network(
     options: CommandOptions, models: tuple[str, ...], profile: str | None, checkpoint_every: float | None
 ) -> CommandResult:
-    """Run the network that the config describes."""
-    from ..runs import network
+    from ..runs.network import KIND
     from ..runs.network.config import configure, own_models
     from ..runs.network.run import simulate
 
     assert options.config is not None  # because it holds a network
     given = {"energy.profile": profile, "simulation.seed": options.seed}
     config = configure(options.config, options.sets, given, own_models(models))
-    return CommandResult.of(network.KIND, simulate(config, options, checkpoint_every=checkpoint_every))
+    return CommandResult.of(KIND, simulate(config, options, checkpoint_every=checkpoint_every))
 
 
-def run(options: CommandOptions, given: Mapping[str, Any]) -> tuple[dict[str, Any], Path]:
-    """Simulate with the common options and `given` settings (None: not given); the result and the report's path."""
-    from .. import runs
-    from ..report import write
+def _resume_network(
+    options: CommandOptions, run: Path, models: tuple[str, ...], checkpoint_every: float | None
+) -> CommandResult:
+    from ..runs.network import KIND
+    from ..runs.network.config import own_models
+    from ..runs.network.run import resume
 
-    config = runs.configure(options.config, options.sets, {**given, "seed": options.seed})
-    result = runs.simulate(
-        config,
-        out=options.out,
-        threads=options.threads,
-        quiet=options.quiet,
-        command=options.command,
-        say=options.say,
-        finish=[write],
-    )
-    return result, Path(result["run"]) / runs.REPORT
+    return CommandResult.of(KIND, resume(run, own_models(models), options, checkpoint_every=checkpoint_every))

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy_getattr
 
 if TYPE_CHECKING:
-    from .config import Config as Config
-    from .config import configure as configure
-    from .config import reconfigure as reconfigure
+    from .finished import measure_again as measure_again
+    from .finished import reconfigure as reconfigure
+    from .finished import write_page as write_page
     from .folder import CONFIG as CONFIG
     from .folder import MANIFEST as MANIFEST
     from .folder import METRICS as METRICS
@@ -24,16 +24,10 @@ if TYPE_CHECKING:
     from .folder import open_run as open_run
     from .folder import read_metrics as read_metrics
     from .folder import record as record
-    from .lifecycle import write_page as write_page
     from .options import RunOptions as RunOptions
-    from .simulate import measure_again as measure_again
-    from .simulate import resume as resume
-    from .simulate import simulate as simulate
 
 _PUBLIC = {
-    "Config": "config",
-    "configure": "config",
-    "reconfigure": "config",
+    "reconfigure": "finished",
     "CONFIG": "folder",
     "MANIFEST": "folder",
     "METRICS": "folder",
@@ -45,10 +39,8 @@ _PUBLIC = {
     "open_run": "folder",
     "read_metrics": "folder",
     "record": "folder",
-    "write_page": "lifecycle",
+    "write_page": "finished",
     "RunOptions": "options",
-    "measure_again": "simulate",
-    "resume": "simulate",
-    "simulate": "simulate",
+    "measure_again": "finished",
 }
 __getattr__ = lazy_getattr(__name__, _PUBLIC)

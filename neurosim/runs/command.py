@@ -6,10 +6,10 @@ import contextlib
 import functools
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .kind import Kind, Result
 
 CPU = ("cpu",)
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +121,23 @@ def at_least(minimum: int, rule: str) -> Callable[[click.Context, click.Paramete
     return check
 
 
+def check_resume(options: CommandOptions, decided: Iterable[object]) -> None:
+    """Refuse options that decide the results beside `--resume`: the run has its own settings.
+
+    Args:
+        decided: the command's own options of that kind; None where the user gave none.
+    """
+    every = (*decided, options.config, options.seed, options.out, *options.sets)
+    words = ", ".join(dict.fromkeys(str(value) for value in every if value is not None))
+    require(not words, "--resume", "cannot be combined with options that change the result; leave them out", words)
+
+
+def resume_option(text: str) -> Callable[[Command], Command]:
+    """Return the option `--resume RUN`."""
+    return click.option("--resume", "resumed", type=click.Path(path_type=Path), metavar="RUN", help=text)
+
+
+PROFILE = click.option("--profile", metavar="NAME", help="Energy profile.")
 _OPTIONS = (
     click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Settings in TOML."),
     click.option(

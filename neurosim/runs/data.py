@@ -1,8 +1,8 @@
-"""The recordings of a run: a dataset's splits, limited evenly over classes, or with one speaker held out."""
+"""Load the recordings of a run: a dataset's splits, limited evenly over classes, or with one speaker held out."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,22 @@ if TYPE_CHECKING:
     from .config import Data
 
 
-def load(data: Data) -> tuple[Recordings, Recordings, str]:
-    """Training recordings, test recordings, and what the test split is called.
+class Splits(NamedTuple):
+    """The recordings of a run, all with labels.
+
+    Attributes:
+        train: to learn from.
+        test: to test on.
+        name: of the test recordings.
+    """
+
+    train: Recordings
+    test: Recordings
+    name: str
+
+
+def load(data: Data) -> Splits:
+    """Return the training and test recordings of a config.
 
     The readout learns on the dataset's first split; with `held_out_speaker`, on that split without the speaker, and
     every recording of the speaker is tested.
@@ -41,12 +55,14 @@ def load(data: Data) -> tuple[Recordings, Recordings, str]:
         f"must test on the sensor {train.shape} it learns on",
         test.shape,
     )
-    return _limit(train, data.train_limit, "training"), _limit(test, data.limit, name), name
+    return Splits(_limit(train, data.train_limit, "training"), _limit(test, data.limit, name), name)
 
 
 def even(labels: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
-    """[<= limit] ascending indices, spread evenly over classes: files are sorted by class, so the first few recordings
-    would all be of one."""
+    """Return [at most limit] ascending indices, spread evenly over classes.
+
+    Files are sorted by class, so that the first few recordings would all be of one.
+    """
     order = np.argsort(labels, kind="stable")
     ordered = labels[order]
     rank = np.arange(len(labels)) - np.searchsorted(ordered, ordered, side="left")

@@ -19,8 +19,8 @@ from . import provenance
 
 FORMAT = "neurosim-run"
 VERSION = 1
-# The manifest's `kind` of a memory's run, a training's, of continual learning, and of conversion.
-MEMORY, TRAIN, CONTINUAL, CONVERT = "memory", "train", "continual", "convert"
+# The manifest's `kind` of a memory's run, of continual learning, and of conversion.
+MEMORY, CONTINUAL, CONVERT = "memory", "continual", "convert"
 MANIFEST, CONFIG, METRICS = "manifest.json", "config.toml", "metrics.json"
 # What a killed process was writing; the names it was to take hold what was there before.
 UNFINISHED = ".*.part*"

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 # The kinds by name, each with the help line of its command, which has the same name; "" where another command runs it.
 # Nothing is imported before it is needed: `neurosim --help` reads these lines alone.
 KINDS = {
-    "network": "",  # neurosim simulate
+    "liquid": "",  # neurosim simulate DATASET
+    "network": "",  # neurosim simulate --config
+    "train": "Train a spiking network on a dataset and run it event by event.",
 }
 # Runs of a dataset through a liquid are older than kinds, and their manifests name none.
 UNNAMED = "liquid"
@@ -26,6 +28,10 @@ def kind(name: str) -> Kind[Any]:
     Raises:
         NeurosimInputError: there is none.
     """
+    if name in ("memory", "convert", "continual"):
+        from .unported import UNPORTED
+
+        return UNPORTED[name]
     lookup(KINDS, name, "kind of run")
     found: Kind[Any] = importlib.import_module(f".{name}", __package__).KIND
     return found

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from .. import files
-from ..errors import NeurosimInputError, NeurosimMissingError, require
+from ..errors import NeurosimInputError
 from . import kinds
-from .folder import MANIFEST, METRICS, REPORT, RunFolder, open_run, read_metrics, record, reopen, resumable
+from .finished import write_page
+from .folder import METRICS, RunFolder, open_run, read_metrics, record, reopen, resumable
 from .kind import Kind, Result
 from .options import RunOptions
 
@@ -85,34 +85,6 @@ def finish(kind: Kind[R], folder: RunFolder, work: Callable[[], R], clear: Calla
     folder.close("done" if reason is None else "failed", reason)
     write_page(folder.path)
     return result
-
-
-def write_page(path: Path | str) -> Path:
-    """Write `report.html` into a run folder, from what the folder holds; return its path.
-
-    What is absent (no spikes, no config, no results) is said on the page.
-
-    Raises:
-        NeurosimMissingError: no such folder, or nothing of a run in it.
-        NeurosimFormatError: a JSON file of the run is damaged.
-        NeurosimWriteError: the page could not be written; an earlier one is still whole.
-    """
-    path = Path(path)
-    require(not path.is_file(), "report", "needs the folder of a run, not a file", path)
-    manifest, metrics = (_table(path / name) for name in (MANIFEST, METRICS))
-    if not manifest and not metrics:
-        raise NeurosimMissingError(f"{path}: holds no run (no manifest.json, no metrics.json); run 'neurosim simulate'")
-    folder = RunFolder(path, {"kind": metrics.get("kind"), **manifest})
-    if str(folder.manifest["kind"]) not in kinds.KINDS:  # kinds that are not ported yet
-        return Path(importlib.import_module("neurosim.report").write(path))
-    kind = kinds.kind_of(folder)
-    files.write_text(path / REPORT, kind.page(folder, kind.result.from_dict(metrics)))
-    return path / REPORT
-
-
-def _table(path: Path) -> dict[str, Any]:
-    found = files.read_json(path) if path.is_file() else {}
-    return found if isinstance(found, dict) else {}
 
 
 @contextmanager

@@ -41,3 +41,6 @@ class RunOptions:
         """
         if self.out is not None:
             check_out(self.out)
+
+
+DEFAULTS = RunOptions()

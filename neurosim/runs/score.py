@@ -1,8 +1,10 @@
-"""Accuracy and what belongs beside it: chance, confidence, confusion."""
+"""Accuracy with chance, confidence and confusion."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,39 +12,53 @@ from numpy.typing import NDArray
 Z95 = 1.959963984540054  # the normal quantile at 97.5 %
 
 
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """The figures of a classification.
+
+    Attributes:
+        accuracy: share of samples whose class was predicted.
+        confidence_interval: Wilson's 95 % interval of the accuracy.
+        chance: the accuracy of a readout that always predicts the most frequent class in training.
+        per_class: recall by class name; None where a class does not occur.
+        confusion: counts, [class][predicted].
+    """
+
+    accuracy: float | None = None
+    confidence_interval: tuple[float, float] | None = None
+    chance: float | None = None
+    per_class: Mapping[str, float | None] = field(default_factory=dict)
+    confusion: tuple[tuple[int, ...], ...] = ()
+
+
 def score(
     labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: tuple[str, ...], train_labels: NDArray[np.int64]
-) -> dict[str, object]:
-    """The figures of one classification.
+) -> Score:
+    """Return the figures of a classification.
 
     Args:
         labels, predicted: [samples] class numbers.
         classes: the name of each class number.
-        train_labels: [n] what the readout was trained on.
-
-    Returns:
-        accuracy; `confidence_interval`: Wilson's 95 % interval of it; `chance`: the accuracy of always saying the
-        class most frequent in training; `confusion`: [class][predicted] counts; `per_class`: recall by class name,
-        None where a class does not occur.
+        train_labels: [n] class numbers that the readout was trained on.
     """
     n, size = len(labels), len(classes)
     right = int(np.count_nonzero(labels == predicted))
     confusion = np.bincount(labels * size + predicted, minlength=size * size).reshape(size, size)
     common = int(np.argmax(np.bincount(train_labels, minlength=size)))
     totals = confusion.sum(axis=1)
-    return {
-        "accuracy": right / n,
-        "confidence_interval": list(wilson(right, n)),
-        "chance": float(np.mean(labels == common)),
-        "per_class": {
+    return Score(
+        accuracy=right / n,
+        confidence_interval=wilson(right, n),
+        chance=float(np.mean(labels == common)),
+        per_class={
             name: int(confusion[k, k]) / int(totals[k]) if totals[k] else None for k, name in enumerate(classes)
         },
-        "confusion": confusion.tolist(),
-    }
+        confusion=tuple(map(tuple, confusion.tolist())),
+    )
 
 
 def wilson(right: int, n: int, z: float = Z95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (1927): unlike the normal one it stays within [0, 1].
+    """Return Wilson's score interval of a proportion (1927); unlike the normal interval it stays within [0, 1].
 
     centre = (p + z^2 / 2n) / (1 + z^2 / n),  half = z sqrt(p (1 - p) / n + z^2 / 4n^2) / (1 + z^2 / n)
     """

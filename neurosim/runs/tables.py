@@ -1,4 +1,4 @@
-"""Results as text: short aligned tables, numbers with as many digits as they are worth."""
+"""What commands print of results: short aligned tables."""
 
 from __future__ import annotations
 
@@ -9,61 +9,14 @@ from typing import Any
 
 from .folder import REPORT
 from .kind import Result
+from .score import Score
 
+Rows = list[tuple[str, str]]
 PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
 ESTIMATES = {
     "compute_only": "Energy, arithmetic alone",
     "memory_aware": "Energy, with memory",
 }
-
-
-def result_table(result: Mapping[str, Any], page: Path) -> str:
-    """What `neurosim simulate` prints."""
-    head = f"{result['dataset']} {result['split']}: {result['samples']} recordings, seed {result['seed']}"
-    rows = [("accuracy", accuracy(result)), *activity(result), *energy(result)]
-    return table(
-        [*rows, ("spike digest", result["spike_digest"][:16]), ("run", result["run"]), ("report", str(page))], head
-    )
-
-
-def measures_table(result: Mapping[str, Any]) -> str:
-    """What `neurosim measure` prints: every measure with its unit, then energy; what is unknown says why."""
-    from ..measure import DEFINITIONS
-
-    measures = result["measures"]
-    if "network" in result:
-        head, each = f"{result['network']}, from {result['run']}", "the run"
-    else:
-        head = f"{result['dataset']} {result['split']}: {result['samples']} recordings, from {result['run']}"
-        each = "a recording"
-    rows = []
-    for name, definition in DEFINITIONS.items():
-        value = measures
-        for part in name.split("."):
-            value = value[part]
-        unknown = f"- ({measures['reasons'].get(name, 'not recorded')})"
-        rows.append((definition.title, unknown if value is None else _with_unit(value, definition.unit)))
-    published = [
-        (f"  on {chip['title']}", joules(chip["energy"]) if chip["energy"] else f"- ({chip['reason']})")
-        for chip in result["energy"]["published"]
-    ]
-    return table([*rows, *energy(result, each), ("Published figures per event", ""), *published], head)
-
-
-def demo_text(result: Mapping[str, Any], page: Path) -> str:
-    """What `neurosim demo` prints: the figures in sentences, and where to look next."""
-    return "\n".join(
-        [
-            table(
-                [("accuracy", accuracy(result)), *activity(result), *energy(result)],
-                f"{result['samples']} handwritten digits, seen by an emulated event camera, read by spiking neurons:",
-            ),
-            "",
-            f"Run     {result['run']}",
-            f"Report  {page}",
-            "Next    neurosim datasets list; neurosim simulate digits --set liquid.neurons=500",
-        ]
-    )
 
 
 def table(rows: Iterable[tuple[str, str]], title: str = "") -> str:
@@ -89,27 +42,53 @@ def quantity(value: float | None, unit: str = "") -> str:
 
 
 def joules(estimate: Mapping[str, float]) -> str:
-    """`{"low", "high"}` in joules: one figure, or a range."""
+    """Return `{"low", "high"}` in joules as one figure or a range."""
     low, high = (quantity(estimate[k], "J") for k in ("low", "high"))
     return low if low == high else f"{low} to {high}"
 
 
-def accuracy(result: Mapping[str, Any]) -> str:
-    low, high = result["confidence_interval"]
-    return f"{result['accuracy']:.1%} (95 % between {low:.1%} and {high:.1%}; chance {result['chance']:.1%})"
+def percent(value: float | None) -> str:
+    """Return 0.123 as `12.3%`."""
+    return "-" if value is None else f"{value:.1%}"
 
 
-def activity(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    measures = result["measures"]
-    sparsity = measures["activation_sparsity"]
-    done = measures["synaptic_operations"]
-    effective = None if None in done.values() else done["Effective_ACs"] + done["Effective_MACs"]
-    rows = [("spikes", quantity(result["spikes"]))]
+def accuracy_row(score: Score, name: str) -> tuple[str, str]:
+    """Return the accuracy with its confidence interval and chance."""
+    low, high = score.confidence_interval or (None, None)
+    between = f"95 % between {percent(low)} and {percent(high)}"
+    return name, f"{percent(score.accuracy)} ({between}; chance {percent(score.chance)})"
+
+
+def activity_rows(spikes: int | None, measures: Mapping[str, Any] | None, factor: float | None) -> Rows:
+    """Return spikes, sparsity, operations and speed; a measure that is unknown has no row."""
+    measures = measures or {}
+    sparsity, done = measures.get("activation_sparsity"), measures.get("synaptic_operations") or {}
+    rows = [("spikes", quantity(spikes))]
     if sparsity is not None:
         rows.append(("sparsity", f"{sparsity:.2%} of neuron outputs are silent"))
-    if effective is not None:
+    if done and None not in done.values():
+        effective = done["Effective_ACs"] + done["Effective_MACs"]
         rows.append(("operations", f"{quantity(effective)} a recording{_against(effective, done['Dense'])}"))
-    return [*rows, ("speed", speed(result["real_time_factor"]))]
+    return [*rows, ("speed", speed(factor))]
+
+
+def energy_rows(energy: Mapping[str, Any] | None, each: str) -> Rows:
+    """Return a row for each of the two estimates, per `each`; what is unknown says why."""
+    rows = []
+    for name, title in ESTIMATES.items() if energy else ():
+        assert energy is not None
+        run, dense = energy[name], energy[f"dense_{name}"]
+        if run is None:
+            rows.append((title, f"- ({energy['reasons'][name]})"))
+            continue
+        beside = f"; dense {joules(dense)}" if dense else ""
+        rows.append((title, f"{joules(run)} {each}{beside} (estimate, {energy['profile']})"))
+    return rows
+
+
+def run_rows(result: Result, digest: str) -> Rows:
+    """Return the last rows of a run's table: digest, folder and report."""
+    return [("spike digest", digest[:16]), ("run", result.run), ("report", str(Path(result.run) / REPORT))]
 
 
 def speed(factor: float | None) -> str:
@@ -126,29 +105,3 @@ def _against(effective: float, dense: float | None) -> str:
 
 def _times(factor: float) -> str:
     return f"{factor:,.0f} times" if factor >= 10 else f"{factor:.3g} times"
-
-
-def energy(result: Mapping[str, Any], each: str = "a recording") -> list[tuple[str, str]]:
-    return energy_rows(result["energy"], each)
-
-
-def energy_rows(energy: Mapping[str, Any], each: str) -> list[tuple[str, str]]:
-    """Return a row for each of the two estimates, per `each`; what is unknown says why."""
-    rows = []
-    for name, title in ESTIMATES.items():
-        run, dense = energy[name], energy[f"dense_{name}"]
-        if run is None:
-            rows.append((title, f"- ({energy['reasons'][name]})"))
-            continue
-        beside = f"; dense {joules(dense)}" if dense else ""
-        rows.append((title, f"{joules(run)} {each}{beside} (estimate, {energy['profile']})"))
-    return rows
-
-
-def run_rows(result: Result, digest: str) -> list[tuple[str, str]]:
-    """Return the last rows of a run's table: digest, folder and report."""
-    return [("spike digest", digest[:16]), ("run", result.run), ("report", str(Path(result.run) / REPORT))]
-
-
-def _with_unit(value: float, unit: str) -> str:
-    return quantity(value, "B") if unit == "bytes" else f"{quantity(value)} {unit}".rstrip()

@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from helpers.browser import Browser
 from test_continual_streams import write_few
 
-from neurosim import files, report
+from neurosim import files, runs
 from neurosim.cli import main
 from neurosim.continual.matrix import MEASURES, Matrix, measures
 from neurosim.errors import NeurosimInputError, NeurosimMissingError
@@ -451,7 +451,7 @@ def test_the_page_opens_whole(run: dict[str, Any], chromium: str, width: int, da
 
 def test_a_page_of_little(tmp_path: Path) -> None:
     files.write_json(tmp_path / "metrics.json", {"kind": "continual", "rows": [{"matrices": [[1]]}, {"matrices": "x"}]})
-    page = report.write(tmp_path).read_text()
+    page = runs.write_page(tmp_path).read_text()
     assert "The run recorded no accuracy matrix" in page
 
 

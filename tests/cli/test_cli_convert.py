@@ -12,7 +12,7 @@ import torch
 from click.testing import CliRunner, Result
 from safetensors.torch import load_file, save_file
 
-from neurosim import files, report
+from neurosim import files, runs
 from neurosim.attention import read_model
 from neurosim.cli import main
 from neurosim.convert.saved import read_converted
@@ -153,7 +153,7 @@ def test_pages_say_what_the_run_holds(converted: dict[str, Any], trained: Path) 
     for words in ("Not in spikes", "Against dense networks", "layers.0.mlp.down_proj", "Expansions", "lm_head"):
         assert words in page
     assert "<svg" in (trained / "report.html").read_text()
-    assert report.write(trained).name == "report.html"
+    assert runs.write_page(trained).name == "report.html"
     neurosim("report", converted["run"])
     neurosim("measure", converted["run"], "--profile", "loihi")
 

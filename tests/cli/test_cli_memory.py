@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from helpers.browser import Browser
 
-from neurosim import files, report, runs
+from neurosim import files, runs
 from neurosim.cli import main
 from neurosim.runs import memory
 
@@ -215,13 +215,13 @@ def test_the_page_says_what_is_absent(ran: dict[str, dict[str, Any]], tmp_path: 
     source.mkdir()
     for name in ("manifest.json", "metrics.json"):
         (source / name).write_bytes((Path(ran["noise"]["run"]) / name).read_bytes())
-    text = report.write(source).read_text()
+    text = runs.write_page(source).read_text()
     assert "What is drawn here cannot be read" in text and "no config.toml" in text
     files.write_json(source / "metrics.json", {"kind": "memory"})
-    assert "The run recorded no measures" in report.write(source).read_text()
+    assert "The run recorded no measures" in runs.write_page(source).read_text()
     arrays = {"similarity_inputs": np.empty(0), "similarity_codes": np.empty(0)}
     files.write_arrays(source / memory.PICTURES, arrays)
-    assert "The run kept no codes" in report.write(source).read_text()
+    assert "The run kept no codes" in runs.write_page(source).read_text()
 
 
 @pytest.mark.browser

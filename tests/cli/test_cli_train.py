@@ -17,11 +17,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 pytest.importorskip("torch")
-from neurosim import files, report, runs
+from neurosim import files, runs
 from neurosim.cli import main
 from neurosim.errors import NeurosimInterruptedError
-from neurosim.runs import train as training
-from neurosim.runs.train_config import configure
+from neurosim.runs import RunOptions
+from neurosim.runs.train import TrainResult, table
+from neurosim.runs.train import run as training
+from neurosim.runs.train.config import configure
 
 SMALL = [
     *("--train-limit", "150", "--limit", "40", "--threads", "1", "--set", "bins.dt=0.02", "--set", "bins.pool=2"),
@@ -87,13 +89,11 @@ def test_a_run_holds_everything(done: dict[str, Any]) -> None:
     page = (run / "report.html").read_text("utf-8")
     for words in ("Training", "Confusion", "Layers", "Energy estimates", "spike for spike", "kept"):
         assert words in page
-    assert report.write(run).read_text("utf-8") == page
+    assert runs.write_page(run).read_text("utf-8") == page
 
 
 def test_it_prints_a_table_and_measures_again(done: dict[str, Any]) -> None:
-    from neurosim.cli.train import train_table
-
-    text = train_table(done)
+    text = table.render(TrainResult.from_dict(done))
     assert "spike for spike the trained network" in text and "130 recordings, 6 epochs" in text
     again = json.loads(neurosim("measure", done["run"], "--json").stdout)
     assert again["measures"] == done["measures"] and again["energy"] == done["energy"]
@@ -122,7 +122,7 @@ def test_an_interrupt_says_how_to_go_on_and_nothing_is_lost(done: dict[str, Any]
     told = pytest.raises(NeurosimInterruptedError, match="go on with: neurosim train --resume stopped")
     with pytest.MonkeyPatch.context() as patch, told:
         patch.setattr(training.Trainer, "_judge", stop)
-        training.train(config, Path("stopped"), training.Job(threads=1))
+        training.train_network(config, RunOptions(out=Path("stopped"), threads=1))
     assert (Path("stopped") / training.CHECKPOINT).is_file()
     assert files.read_json("stopped/manifest.json")["status"] == "interrupted"
     result = json.loads(neurosim("train", "--resume", "stopped", "--threads", 1, "--json", "--quiet").stdout)
@@ -207,14 +207,15 @@ def test_mistakes_take_one_line(words: list[str], line: str) -> None:
 
 def test_resume_takes_no_other_run() -> None:
     neurosim("simulate", "digits", "--limit", 20, "--set", "data.train_limit=40", "--quiet", "--out", "sim")
-    assert "holds no training" in refused("--resume", "sim")
-    assert "leave out what decides it (got 3)" in refused("--resume", "sim", "--seed", 3)
+    line = refused("--resume", "sim")
+    assert "sim: holds a run of a dataset through a liquid, not a training; go on with: neurosim simulate --res" in line
+    assert "leave them out (got 3)" in refused("--resume", "sim", "--seed", 3)
 
 
 def test_settings_and_runs_are_read_without_torch() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "from neurosim.runs.train_config import configure\n"
+        "from neurosim.runs.train.config import configure\n"
         "configure(None, (), {'data.name': 'digits'})\n"
         "from neurosim.cli import main\n"
         "main(['train', 'digits'])\n"

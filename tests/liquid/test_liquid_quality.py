@@ -224,14 +224,16 @@ def test_read_noise_changes_spikes_but_not_what_is_counted_or_reproduced(liquid:
 
 
 def test_the_report_shows_what_was_measured_and_says_what_was_not(liquid: Liquid) -> None:
-    from neurosim.report.simulate import QUALITY, render_page
+    from neurosim.runs.folder import RunFolder
+    from neurosim.runs.liquid import KIND, LiquidResult
+    from neurosim.runs.liquid.page import QUALITY
 
     played = noise(6)
     found = quality.quality(liquid, replace(played, labels=None), batch(liquid, played)).to_dict()
     assert set(found) == set(QUALITY)
-    shown = render_page(Path(), {}, {"liquid": found})
+    shown = KIND.page(RunFolder(Path()), LiquidResult(liquid=found))
     assert "Kernel rank" in shown and f"{found['kernel_rank']}" in shown
-    assert "recorded no measures of the liquid" in render_page(Path(), {}, {})
+    assert "recorded no measures of the liquid" in KIND.page(RunFolder(Path()), LiquidResult())
 
 
 def test_a_liquid_without_recurrence_runs() -> None:

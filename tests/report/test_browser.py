@@ -16,7 +16,7 @@ from helpers import pretend
 from helpers.browser import Browser, Visit
 from PIL import Image
 
-from neurosim import report
+from neurosim import runs
 from neurosim.report import png
 
 pytestmark = pytest.mark.browser
@@ -39,7 +39,7 @@ def faults(visit: Visit) -> list[str]:
 def test_the_report_opens_whole(
     browser: Browser, tmp_path: Path, shape: tuple[int, ...], width: int, dark: bool
 ) -> None:
-    page = report.write(pretend.write(tmp_path, pretend.metrics(shape)))
+    page = runs.write_page(pretend.write(tmp_path, pretend.metrics(shape)))
     visit = browser.open(page, width=width, dark=dark)
     assert not faults(visit)
     assert visit.images == (6 if shape == pretend.CAMERA else 0)
@@ -58,14 +58,14 @@ def test_a_report_of_little_opens_whole(browser: Browser, tmp_path: Path) -> Non
     for name in ("spikes.h5", "config.toml", "manifest.json"):
         (run / name).unlink()
     (run / "metrics.json").write_text('{"dataset": "little"}')
-    visit = browser.open(report.write(run))
+    visit = browser.open(runs.write_page(run))
     assert not faults(visit) and visit.images == 0
 
 
 def test_hostile_values_do_nothing(browser: Browser, tmp_path: Path) -> None:
     evil = "<script>console.error('run')</script><img src=http://127.0.0.1:9/x><svg onload=console.error(1)>"
     found = pretend.metrics() | {"dataset": evil, "classes": [evil, evil, evil]}
-    assert not faults(browser.open(report.write(pretend.write(tmp_path, found))))
+    assert not faults(browser.open(runs.write_page(pretend.write(tmp_path, found))))
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_page_without_fault_has_none(browser: Browser, tmp_path: Path) -> None
 
 
 def test_the_pages_own_policy_forbids_scripts_and_requests(browser: Browser, tmp_path: Path) -> None:
-    page = report.write(pretend.write(tmp_path))
+    page = runs.write_page(pretend.write(tmp_path))
     source = page.read_text("utf-8")
     page.write_text(
         source.replace("<main>", "<main><script>document.title = 'run'</script><img src='http://127.0.0.1:9/a'>")
@@ -116,7 +116,7 @@ def test_the_pages_own_policy_forbids_scripts_and_requests(browser: Browser, tmp
 
 
 def test_served_over_http_it_asks_for_nothing_else(browser: Browser, tmp_path: Path) -> None:
-    content = report.write(pretend.write(tmp_path)).read_bytes()
+    content = runs.write_page(pretend.write(tmp_path)).read_bytes()
     asked = []
 
     class Handler(BaseHTTPRequestHandler):

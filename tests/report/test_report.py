@@ -19,9 +19,11 @@ import pytest
 from helpers import pretend
 from PIL import Image
 
-from neurosim import files, measure, report
+from neurosim import files, measure, runs
 from neurosim.errors import NeurosimInputError, NeurosimMissingError
-from neurosim.report import charts, numbers, pixels, png, sections, simulate, svg
+from neurosim.report import charts, numbers, pixels, png, sections, svg
+from neurosim.runs.liquid import LiquidResult
+from neurosim.runs.liquid import page as liquid_page
 from neurosim.spikes import Spikes
 
 VOID = {"meta", "link", "img", "br"}
@@ -65,7 +67,7 @@ class Page(HTMLParser):
 
 
 def read(run: Path) -> Page:
-    page = report.write(run)
+    page = runs.write_page(run)
     assert page == run / "report.html"
     return Page(page.read_text("utf-8"))
 
@@ -238,10 +240,10 @@ def test_a_silent_recording_is_drawn(run: Path) -> None:
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NeurosimMissingError, match=r"holds no run \(no manifest.json, no metrics.json\)"):
-        report.write(tmp_path / "nowhere")
+        runs.write_page(tmp_path / "nowhere")
     (tmp_path / "file").touch()
     with pytest.raises(NeurosimInputError, match="report: needs the folder of a run, not a file"):
-        report.write(tmp_path / "file")
+        runs.write_page(tmp_path / "file")
     assert not list(tmp_path.rglob("report.html"))
 
 
@@ -266,7 +268,8 @@ def test_values_of_any_kind_leave_a_page(tmp_path: Path, junk: Any) -> None:
         for key in path[:-1]:
             node = node[key]
         node[path[-1]] = junk
-        Page(simulate.render_page(tmp_path, sections.table_of(tree["manifest"]), sections.table_of(tree["metrics"])))
+        folder = runs.RunFolder(tmp_path, dict(sections.table_of(tree["manifest"])))
+        Page(liquid_page.render(folder, LiquidResult.from_dict(sections.table_of(tree["metrics"]))))
 
 
 def test_elements_escape_what_is_not_markup() -> None:
@@ -383,5 +386,5 @@ def test_ranges_lie_on_a_logarithmic_axis() -> None:
 
 
 def test_the_page_is_small(run: Path) -> None:
-    assert report.write(run).stat().st_size < 200_000
+    assert runs.write_page(run).stat().st_size < 200_000
     assert json.loads((run / "metrics.json").read_text())["accuracy"] == 0.8, "the run itself is untouched"

@@ -222,8 +222,8 @@ def refused(*words: object) -> str:
 def test_what_cannot_be_resumed_says_why() -> None:
     assert "nowhere: no such run folder" in refused("--resume", "nowhere")
     interrupted("run")
-    assert "leave out what decides it (got 7)" in refused("--resume", "run", "--seed", 7)
-    assert "leave out what decides it (got digits)" in refused("digits", "--resume", "run")
+    assert "leave them out (got 7)" in refused("--resume", "run", "--seed", 7)
+    assert "leave them out (got digits)" in refused("digits", "--resume", "run")
     assert "--checkpoint-every: must be > 0 s of biological time (got -1.0)" in refused(
         "--resume", "run", "--checkpoint-every", -1.0
     )

@@ -19,13 +19,14 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurosim import files, report, runs
+from neurosim import files, runs
 from neurosim.cli import main
 from neurosim.data.catalog import Dataset
 from neurosim.errors import NeurosimInputError
 from neurosim.liquid.readout import TrainedReadout
-from neurosim.runs import config
+from neurosim.runs import lifecycle
 from neurosim.runs.data import even
+from neurosim.runs.liquid import config
 
 SMALL = ["--limit", "20", "--set", "data.train_limit=60", "--set", "liquid.neurons=100"]
 KEYS = [
@@ -267,10 +268,10 @@ def test_later_sources_win(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda name, real=config.catalog.module: _with_defaults(real(name)),
     )
     Path("c.toml").write_text("seed = 1\n[data]\nname = 'digits'\nsplit = 'train'\nlimit = 5\n[readout]\nwindows = 7")
-    found = runs.configure("c.toml", ["seed=2", "data.limit=6"], {"seed": 3, "data.split": None})
+    found = config.configure("c.toml", ["seed=2", "data.limit=6"], {"seed": 3, "data.split": None})
     assert (found.seed, found.data.limit, found.data.split) == (3, 6, "train")
     assert (found.readout.windows, found.readout.tau) == (7, 0.03)  # type: ignore[attr-defined]
-    assert runs.configure(None, ["data.name='digits'"]).readout.windows == 9  # type: ignore[attr-defined]
+    assert config.configure(None, ["data.name='digits'"]).readout.windows == 9  # type: ignore[attr-defined]
 
 
 def _with_defaults(module: Any) -> Any:
@@ -320,7 +321,7 @@ def test_a_report_that_fails_leaves_the_results() -> None:
         raise NeurosimInputError("no picture today")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "write", fail)
+        patch.setattr(lifecycle, "write_page", fail)
         assert refused("simulate", "digits", *SMALL, "--out", "r") == "neurosim: no picture today"
     run = runs.open_run(Path("r"))
     assert (run.manifest["status"], run.manifest["reason"]) == ("failed", "no picture today")

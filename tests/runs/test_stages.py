@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,15 @@ from neurosim.engine import Result as Found
 from neurosim.errors import NeurosimInterruptedError
 from neurosim.liquid import Liquid
 from neurosim.liquid.liquid import ROUNDS
-from neurosim.runs import stages
+from neurosim.runs import RunOptions
+from neurosim.runs.liquid import run, stages
+from neurosim.runs.liquid.config import configure
 from neurosim.spikes import Recordings, Spikes
 
 SETS = ["data.train_limit=60", "data.limit=20", "liquid.neurons=100"]
 # Recordings are played all at once to set gains, then a few at a time, those to learn from and those to test on.
 BATCHES = ROUNDS + 15
-FILES = {"manifest.json", "config.toml", "metrics.json", "spikes.h5", "readout.safetensors"}
+FILES = {"manifest.json", "config.toml", "metrics.json", "spikes.h5", "readout.safetensors", "report.html"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,8 +39,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is kept, and a few recordings are played at a time."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(stages, "WORTH", 0.0)
-    monkeypatch.setattr(stages, "EVENTS", 20_000)
+    monkeypatch.setattr(stages, "MIN_SECONDS", 0.0)
+    monkeypatch.setattr(stages, "CHUNK_EVENTS", 20_000)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,8 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def simulate(out: Path) -> dict[str, Any]:
-    return runs.simulate(runs.configure(sets=SETS, given={"data.name": "digits"}), out=out)
+    config = configure(sets=SETS, given={"data.name": "digits"})
+    return run.simulate(config, RunOptions(out=out)).to_dict()
 
 
 def timeless(result: dict[str, Any]) -> dict[str, Any]:
@@ -93,7 +96,7 @@ def test_goes_on_from_every_stage(plain: dict[str, Any], calls: int, played: lis
     assert runs.open_run(Path("run")).manifest["status"] == "interrupted"
     assert ("gains.safetensors" in kept) == (calls >= ROUNDS) and len(kept) == max(0, calls - ROUNDS + 1)
     played.clear()
-    found = runs.resume(Path("run"), threads=2)
+    found = run.resume(Path("run"), RunOptions(threads=2)).to_dict()
     assert timeless(found) == timeless(plain)
     assert {p.name for p in Path("run").iterdir()} == FILES
     assert len(played) == (BATCHES - calls if calls >= ROUNDS else BATCHES)
@@ -114,11 +117,11 @@ def test_a_damaged_stage_is_worked_out_again(plain: dict[str, Any]) -> None:
         data = bytearray(path.read_bytes())
         data[-3] ^= 1
         path.write_bytes(data)
-    assert timeless(runs.resume(Path("run"))) == timeless(plain)
+    assert timeless(run.resume(Path("run")).to_dict()) == timeless(plain)
 
 
 def test_short_work_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stages, "WORTH", 60.0)
+    monkeypatch.setattr(stages, "MIN_SECONDS", 60.0)
     assert stopped(Path("run"), 10) == []
 
 
@@ -131,7 +134,7 @@ def recordings(lengths: list[int]) -> Recordings:
 @pytest.mark.parametrize("lengths", [[], [0, 0], [10], [20_000, 1, 1, 60_000, 0, 20], [1] * 50, [50_000] * 4])
 def test_chunks_tile_the_recordings(lengths: list[int]) -> None:
     given = recordings(lengths) if lengths else recordings([1]).select(np.zeros(1, bool))
-    chunks = list(stages._cut(given))
+    chunks = list(stages._chunks(given))
     assert sum(len(chunk) for chunk in chunks) == len(given)
     labels: list[Any] = [chunk.labels for chunk in chunks]
     assert np.array_equal(np.concatenate(labels), np.arange(len(lengths)))
@@ -139,18 +142,14 @@ def test_chunks_tile_the_recordings(lengths: list[int]) -> None:
         assert all(len(chunk) for chunk in chunks)
 
 
-def kept(make: Callable[[], stages.Kept]) -> stages.Kept:
-    return stages.Stages(Path("run")).kept("a", make)
-
-
 def test_a_stage_comes_back_as_it_was() -> None:
-    made: list[int] = []
+    computed: list[int] = []
 
-    def make() -> stages.Kept:
-        made.append(1)
-        return {"x": 1.5}, {"a": np.arange(5)}
+    def compute() -> stages.Stage:
+        computed.append(1)
+        return stages.Stage({"x": 1.5}, {"a": np.arange(5)})
 
     for _ in range(3):
-        settings, arrays = kept(make)
-        assert settings == {"x": 1.5} and np.array_equal(arrays["a"], np.arange(5))
-    assert len(made) == 1 and files.read_state("run/stages/a.safetensors", stages.KIND, stages.VERSION)
+        stage = stages.StageCache(Path("run")).get_or_compute("a", compute)
+        assert stage.settings == {"x": 1.5} and np.array_equal(stage.arrays["a"], np.arange(5))
+    assert len(computed) == 1 and files.read_state("run/stages/a.safetensors", stages.KIND, stages.VERSION)

@@ -119,7 +119,7 @@ def configure(
         NeurosimInputError: a key that is unknown, missing or breaks its rule.
         NeurosimFormatError: `file` is not TOML.
     """
-    config = with_defaults(MemoryConfig, sources_of(file, sets, given or {}), DEFAULTS)
+    config = with_defaults(MemoryConfig, sources_of(file, sets, given or {}), lambda name: DEFAULTS.get(name, {}))
     _try(config)
     return config
 

@@ -226,7 +226,7 @@ def _common(
         "expected_recall": float(learned.column.expected_recall(learned.stored, active)),
         "recall": float(right.mean()),
         "exact": float(right.all(axis=1).mean()),
-        **score(new.labels, learned.labels.predict(answers.codes), learned.classes, learned.items.labels),
+        **vars(score(new.labels, learned.labels.predict(answers.codes), learned.classes, learned.items.labels)),
         "familiarity": told,
         "threshold": config.column.threshold,
         "operations": {"recall": _mean_operations(answers), "stored_recall": _mean_operations(again)},

@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from ...errors import require
 from ...spikes import Recordings, Spikes
 from ..folder import CONFIG, SPIKES, RunFolder, check_resumable
 from ..lifecycle import finish, new_run, open_to_resume, resumed_run
-from ..options import RunOptions
+from ..options import DEFAULTS, RunOptions
 from ..progress import simulation_bar
 from . import KIND, checkpointed
 from .activity import Activity
@@ -26,7 +27,6 @@ from .config import Models, NetworkConfig, configure
 from .result import NetworkResult, PopulationResult, ProbeResult
 
 STATES, ARRAYS, WEIGHTS = "states.safetensors", "arrays.safetensors", "weights.safetensors"
-DEFAULTS = RunOptions()
 Inputs = Mapping[str, Spikes]
 
 
@@ -51,7 +51,7 @@ def simulate(
     inputs = told.recordings()
     # Raises what is missing before a folder is made.
     dataclasses.replace(told, inputs={**told.inputs, **inputs}).drive()
-    arrays: dict[str, NDArray] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     tree = {**description.tree(told, arrays, ARRAYS), "energy": {"profile": config.profile}}
     facts = {
         "seed": told.settings.seed,

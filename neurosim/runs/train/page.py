@@ -1,4 +1,4 @@
-"""Write the page of a training: its course, and what the network costs when it runs event by event."""
+"""The page of a training: its course, and what the network costs when it runs event by event."""
 
 from __future__ import annotations
 
@@ -7,30 +7,31 @@ from pathlib import Path
 
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
-from . import charts, recordings
-from .charts import Curve
-from .numbers import number
-from .page import TEMPLATES, render
-from .sections import Json, list_of, table_of, tables_of
+from ...report import charts, page, recordings
+from ...report.charts import Curve
+from ...report.numbers import number
+from ...report.sections import Json, table_of, tables_of
+from ..folder import RunFolder
+from .result import EpochResult, TrainResult
 
 MAX_ROWS = 12  # epochs in the table: the first, the best, the last, and some between
 
 
-def render_page(run: Path, manifest: Json, metrics: Json) -> str:
-    """Return the page of a run folder."""
-    shown, why = recordings.read(run, metrics.get("shown"), metrics.get("classes"), "layer")
-    history, best = tables_of(metrics.get("history")), int(number(metrics.get("best_epoch")) or 0)
-    units = [size for size in map(number, list_of(metrics.get("units"))) if size]
-    return render(
-        TEMPLATES / "train.html",
-        run,
-        manifest,
-        result=metrics,
-        units=units,
+def render(folder: RunFolder, result: TrainResult) -> str:
+    """Return the whole page."""
+    shown, why = recordings.read(folder.path, [each.known() for each in result.shown], result.classes, "layer")
+    history, best = result.history, result.best_epoch or 0
+    return page.render(
+        Path(__file__).with_name("page.html"),
+        folder.path,
+        folder.manifest,
+        result=result,
+        units=result.units,
         epochs=[(k + 1, history[k]) for k in _chosen(len(history), best)],
         figures=_figures(history, best) if history else [],
-        layers=[_layer(layer) for layer in tables_of(table_of(metrics.get("measures")).get("layers"))],
+        layers=[_layer(layer) for layer in tables_of(table_of(result.measures).get("layers"))],
         shown=shown,
         rates=recordings.rates(shown),
         why=why,
@@ -43,7 +44,7 @@ def _chosen(epochs: int, best: int) -> list[int]:
     return sorted(k for k in {*some, best - 1} if 0 <= k < epochs)
 
 
-def _figures(rows: Sequence[Json], best: int) -> list[tuple[Markup, str]]:
+def _figures(rows: Sequence[EpochResult], best: int) -> list[tuple[Markup, str]]:
     return [
         (_curves(rows, "loss", best), "Cross-entropy; smoothed targets count in training only."),
         (_curves(rows, "accuracy", best), "Share of recordings whose class was found."),
@@ -52,10 +53,10 @@ def _figures(rows: Sequence[Json], best: int) -> list[tuple[Markup, str]]:
     ]
 
 
-def _curves(rows: Sequence[Json], key: str, best: int) -> Markup:
+def _curves(rows: Sequence[EpochResult], key: str, best: int) -> Markup:
     x = np.arange(1, len(rows) + 1, dtype=np.float64)
-    series = [Curve("training", x, charts.column(rows, key), charts.PALETTE[0])]
-    validation = charts.column(rows, f"validation_{key}")
+    series = [Curve("training", x, _column(rows, key), charts.PALETTE[0])]
+    validation = _column(rows, f"validation_{key}")
     if np.isfinite(validation).any():
         series.append(Curve("validation", x, validation, charts.PALETTE[1]))
     if 1 <= best <= len(rows):
@@ -65,10 +66,14 @@ def _curves(rows: Sequence[Json], key: str, best: int) -> Markup:
     return charts.curves(series, "epoch", key, f"{key} against epochs of training", y=top)
 
 
-def _curve(rows: Sequence[Json], key: str, name: str) -> Markup:
+def _curve(rows: Sequence[EpochResult], key: str, name: str) -> Markup:
     x = np.arange(1, len(rows) + 1, dtype=np.float64)
-    curve = Curve("", x, charts.column(rows, key), charts.PALETTE[2])
+    curve = Curve("", x, _column(rows, key), charts.PALETTE[2])
     return charts.curves([curve], "epoch", name, f"{name} against epochs of training")
+
+
+def _column(rows: Sequence[EpochResult], key: str) -> NDArray[np.float64]:
+    return np.array([np.nan if getattr(row, key) is None else getattr(row, key) for row in rows], np.float64)
 
 
 def _layer(layer: Json) -> dict[str, object]:

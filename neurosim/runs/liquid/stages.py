@@ -1,5 +1,4 @@
-"""What a dataset's run has worked out so far, kept in its folder until it is done, so that it need not be worked out
-again after an interrupt."""
+"""Stages of a dataset's run, kept in its folder until it is done: after an interrupt they are not computed again."""
 
 from __future__ import annotations
 
@@ -8,26 +7,27 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import files
-from ..engine import Progress, Result
-from ..errors import NeurosimFormatError, NeurosimMissingError
-from ..measure import LayerCounts
-from ..spikes import Recordings
+from ... import files
+from ...engine import Progress, Result
+from ...errors import NeurosimFormatError, NeurosimMissingError
+from ...measure import LayerCounts
+from ...spikes import Recordings
 
 FOLDER, KIND, VERSION = "stages", "Stage", 1
-# Wall-clock seconds of work that are worth a file.
-WORTH = 2.0
-# Input events of recordings that are played, and kept, together: some seconds' work.
-EVENTS = 1 << 24
-# Of a layer, what grows with the recordings.
-ADDED = (
+# Stages that took less wall-clock seconds are not written: it takes as long to compute them again.
+MIN_SECONDS = 2.0
+# Input events of a chunk of recordings that is simulated, and kept, as one stage: some seconds' work.
+CHUNK_EVENTS = 1 << 24
+# Counts of a layer that are summed over chunks.
+SUMMED = (
     "steps",
     "input_events",
     "output_events",
@@ -38,48 +38,58 @@ ADDED = (
     "dense_membrane_updates",
 )
 
-Kept = tuple[dict[str, Any], dict[str, NDArray]]
-Play = Callable[[Recordings, Callable[[Progress], None] | None], Result]
+Simulate = Callable[[Recordings, Callable[[Progress], None] | None], Result]
+
+
+class Stage(NamedTuple):
+    """The settings and arrays of a stage."""
+
+    settings: dict[str, Any]
+    arrays: dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Stages:
+class StageCache:
     """The stages of one run, by name, below its folder."""
 
     run: Path
 
-    def kept(self, name: str, make: Callable[[], Kept]) -> Kept:
-        """Settings and arrays of a stage: those on disk, or else what `make` gives, put on disk if it took long."""
+    def get_or_compute(self, name: str, compute: Callable[[], Stage]) -> Stage:
+        """Return a stage from disk, or else compute it, and write it if that took long."""
         path = self.run / FOLDER / f"{name}.safetensors"
         try:
-            return files.read_state(path, KIND, VERSION)
+            return Stage(*files.read_state(path, KIND, VERSION))
         except (NeurosimMissingError, NeurosimFormatError):
-            # What is not whole is worked out again.
-            began = time.perf_counter()
-            settings, arrays = make()
-            if time.perf_counter() - began > WORTH:
-                files.write_state(path, KIND, VERSION, settings, arrays)
-            return settings, arrays
+            # A damaged stage is computed again.
+            start = time.perf_counter()
+            stage = compute()
+            if time.perf_counter() - start > MIN_SECONDS:
+                files.write_state(path, KIND, VERSION, stage.settings, stage.arrays)
+            return stage
 
-    def play(
-        self, name: str, recordings: Recordings, play: Play, progress: Callable[[Progress], None] | None
+    def simulate(
+        self,
+        name: str,
+        recordings: Recordings,
+        simulate: Simulate,
+        progress: Callable[[Progress], None] | None,
     ) -> Result:
-        """What `play` finds in all recordings, some of them at a time."""
-        chunks, total = list(_cut(recordings)), float(recordings.durations.sum())
-        found, told = [], _Told(progress, total)
-        for k, chunk in enumerate(chunks):
-            settings, arrays = self.kept(f"{name}-{k}", lambda chunk=chunk: _dump(play(chunk, told)))  # type: ignore[misc]
-            found.append(_load(settings, arrays, chunk))
-            told.next(found[-1])
+        """Return the result of `simulate` on all recordings, which gets a chunk of them at a time."""
+        total = _TotalProgress(progress, float(recordings.durations.sum()))
+        found = []
+        for k, chunk in enumerate(_chunks(recordings)):
+            stage = self.get_or_compute(f"{name}-{k}", partial(_compute, simulate, chunk, total))
+            found.append(_load(stage, chunk))
+            total.next(found[-1])
         return found[0] if len(found) == 1 else _joined(found, recordings)
 
     def clear(self) -> None:
-        """Remove them: the results are written."""
+        """Remove all stages: the results are written."""
         shutil.rmtree(self.run / FOLDER, ignore_errors=True)
 
 
-class _Told:
-    """Progress over all chunks from that of each."""
+class _TotalProgress:
+    """Progress over all chunks, from the progress of each."""
 
     def __init__(self, progress: Callable[[Progress], None] | None, total: float) -> None:
         self.progress, self.total, self.started = progress, total, time.perf_counter()
@@ -95,9 +105,9 @@ class _Told:
         self.spikes += sum(len(spikes.units) for spikes in result.spikes.values())
 
 
-def _cut(recordings: Recordings) -> Iterator[Recordings]:
-    """Consecutive recordings of about as many events each."""
-    pieces = max(1, min(math.ceil(len(recordings.ticks) / EVENTS), len(recordings)))
+def _chunks(recordings: Recordings) -> Iterator[Recordings]:
+    """Yield consecutive recordings of about as many events each."""
+    pieces = max(1, min(math.ceil(len(recordings.ticks) / CHUNK_EVENTS), len(recordings)))
     if pieces == 1:
         yield recordings
         return
@@ -106,8 +116,12 @@ def _cut(recordings: Recordings) -> Iterator[Recordings]:
         yield recordings.select(np.arange(first, last))
 
 
-def _dump(result: Result) -> Kept:
-    arrays: dict[str, NDArray] = {}
+def _compute(simulate: Simulate, chunk: Recordings, progress: Callable[[Progress], None]) -> Stage:
+    return _dump(simulate(chunk, progress))
+
+
+def _dump(result: Result) -> Stage:
+    arrays: dict[str, NDArray[Any]] = {}
     for name, spikes in result.spikes.items():
         assert isinstance(spikes, Recordings)  # because the input was
         for part in ("ticks", "units", "offsets"):
@@ -121,22 +135,23 @@ def _dump(result: Result) -> Kept:
         "build_s": result.build_s,
         "run_s": result.run_s,
     }
-    return settings, arrays
+    return Stage(settings, arrays)
 
 
-def _load(settings: dict[str, Any], arrays: dict[str, NDArray], played: Recordings) -> Result:
+def _load(stage: Stage, inputs: Recordings) -> Result:
+    settings, arrays = stage
     spikes = {}
     for name, (size, shape) in settings["sizes"].items():
         ticks, units, offsets = (arrays[f"{name}/{part}"] for part in ("ticks", "units", "offsets"))
         spikes[name] = replace(
-            played, ticks=ticks, units=units, offsets=offsets, size=size, shape=tuple(shape), tick=settings["clock"]
+            inputs, ticks=ticks, units=units, offsets=offsets, size=size, shape=tuple(shape), tick=settings["clock"]
         )
     work = [LayerCounts.from_dict(layer) for layer in settings["work"]]
     times = (settings[key] for key in ("clock", "duration", "build_s", "run_s"))
     return Result(spikes, {}, work, *times)
 
 
-def _joined(found: Sequence[Result], played: Recordings) -> Result:
+def _joined(found: Sequence[Result], inputs: Recordings) -> Result:
     spikes = {}
     for name, first in found[0].spikes.items():
         parts = [result.spikes[name] for result in found]
@@ -145,7 +160,7 @@ def _joined(found: Sequence[Result], played: Recordings) -> Result:
         lengths = np.concatenate([np.diff(part.offsets) for part in parts])  # type: ignore[union-attr]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         spikes[name] = replace(
-            played, ticks=ticks, units=units, offsets=offsets, size=first.size, shape=first.shape, tick=first.tick
+            inputs, ticks=ticks, units=units, offsets=offsets, size=first.size, shape=first.shape, tick=first.tick
         )
     work = [_sum([result.work[k] for result in found]) for k in range(len(found[0].work))]
     seconds = (sum(getattr(result, key) for result in found) for key in ("duration", "build_s", "run_s"))
@@ -154,6 +169,6 @@ def _joined(found: Sequence[Result], played: Recordings) -> Result:
 
 def _sum(layers: Sequence[LayerCounts]) -> LayerCounts:
     totals = {
-        key: None if getattr(layers[0], key) is None else sum(getattr(layer, key) for layer in layers) for key in ADDED
+        key: None if getattr(layers[0], key) is None else sum(getattr(layer, key) for layer in layers) for key in SUMMED
     }
     return replace(layers[0], **totals)  # type: ignore[arg-type]

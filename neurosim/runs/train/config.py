@@ -1,4 +1,4 @@
-"""The config of a training: which recordings, how they become tensors, the network, and how it learns."""
+"""The settings of a training: which recordings, how they become tensors, the network, and how it learns."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from ..data import catalog
-from ..errors import NeurosimInputError
-from ..measure import find_profile
-from ..training.augment import Augment
-from ..training.binning import Binning
-from ..training.design import Design
-from ..training.schedule import Schedule
-from .config import Count, Data, Energy, Seed, change, section_of, sources_of, with_defaults
-from .folder import RunFolder
-from .settings import Section, Source
+from ...data import catalog
+from ...errors import NeurosimInputError
+from ...measure import find_profile
+from ...training.augment import Augment
+from ...training.binning import Binning
+from ...training.design import Design
+from ...training.schedule import Schedule
+from ..config import Count, Data, Energy, Seed, change, check_sections, section_of, sources_of, with_defaults
+from ..folder import RunFolder
+from ..settings import Section, Source
 
 Seconds = Annotated[float, Field(gt=0)]
 # What suits each dataset; chosen on validation parts of the training recordings alone (benchmarks/training.py).
@@ -154,44 +154,40 @@ class TrainConfig(Section):
 def configure(
     file: Path | str | None = None, sets: Sequence[str] = (), given: Mapping[str, Any] | None = None
 ) -> TrainConfig:
-    """The config of a new training. Later wins: defaults, those for the dataset, `file`, `sets`, `given` (by dotted
-    key).
+    """Return the config of a new training. Later wins: defaults, those for the dataset, `file`, `sets`, `given` (by
+    dotted key).
 
     Raises:
         NeurosimInputError: a key that is unknown, missing or breaks its rule.
         NeurosimFormatError: `file` is not TOML.
     """
-    config = with_defaults(TrainConfig, sources_of(file, sets, given or {}), DEFAULTS)
-    _try(config)
-    return config
+
+    def defaults(name: str) -> Mapping[str, Any]:
+        return DEFAULTS.get(name, {})
+
+    return _checked(with_defaults(TrainConfig, sources_of(file, sets, given or {}), defaults))
 
 
-def reconfigure_train(run: RunFolder, sources: Sequence[Source], changeable: Sequence[str]) -> TrainConfig:
-    """A training's own config, changed in its `changeable` sections.
+def reconfigure(run: RunFolder, sources: Sequence[Source], changeable: Sequence[str]) -> TrainConfig:
+    """Return a training's own config, changed in its `changeable` sections.
 
     Raises:
         NeurosimInputError: as `configure`, or a setting that the run's results already depend on.
     """
-    changed = change(TrainConfig, run, sources, changeable)
-    _try(changed)
-    return changed
+    return _checked(change(TrainConfig, run, sources, changeable))
 
 
-def _try(config: TrainConfig) -> None:
-    """Let everything the config names check its own values, before any file is read or written."""
-    shape = catalog.module(config.data.name).INFO.shape
-    builds = {
-        "network": config.design,
-        "training": config.schedule,
-        "augment": config.changes,
-        "bins": lambda: config.binning(shape, config.bins.duration or config.bins.dt),
-    }
-    for key, build in builds.items():
-        try:
-            build()
-        except NeurosimInputError as error:
-            # The class says `Design.kernel: ...`; the user said network.
-            raise NeurosimInputError(f"{key}.{str(error).partition('.')[2]}") from None
+def _checked(config: TrainConfig) -> TrainConfig:
+    """Return the config after its classes checked it, before any file is read or written."""
+    shape, bins = catalog.module(config.data.name).INFO.shape, config.bins
+    check_sections(
+        {
+            "network": config.design,
+            "training": config.schedule,
+            "augment": config.changes,
+            "bins": lambda: config.binning(shape, bins.duration or bins.dt),
+        }
+    )
     chosen = config.validation
     if chosen.held_out_speaker is not None and chosen.held_out_speaker == config.data.held_out_speaker:
         raise NeurosimInputError(
@@ -199,3 +195,4 @@ def _try(config: TrainConfig) -> None:
             f"(got {chosen.held_out_speaker})"
         )
     find_profile(config.energy.profile)
+    return config

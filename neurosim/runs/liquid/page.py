@@ -1,13 +1,15 @@
-"""Write the page of a simulation: recordings in, spikes, accuracy, measures and energy out."""
+"""The page of a dataset's run: recordings in, spikes, accuracy, measures and energy out."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from . import recordings
-from .numbers import number
-from .page import TEMPLATES, render
-from .sections import Json, table_of, tables_of
+from ...report import page, recordings
+from ...report.numbers import number
+from ...report.sections import table_of, tables_of
+from ..folder import RunFolder
+from .result import LiquidResult
 
 # Names, units and meanings of the fields of `liquid.quality.Quality`.
 QUALITY = {
@@ -31,24 +33,29 @@ QUALITY = {
 }
 
 
-def render_page(run: Path, manifest: Json, metrics: Json) -> str:
-    """Return the page of a run folder."""
-    shown, why = recordings.read(run, metrics.get("shown"), metrics.get("classes"))
-    return render(
-        TEMPLATES / "simulate.html",
-        run,
-        manifest,
-        result=metrics,
-        title=_title(metrics),
-        quality=[(*QUALITY[name], value) for name, value in table_of(metrics.get("liquid")).items() if name in QUALITY],
+def render(folder: RunFolder, result: LiquidResult) -> str:
+    """Return the whole page."""
+    shown, why = recordings.read(folder.path, [each.known() for each in result.shown], result.classes)
+    return page.render(
+        Path(__file__).with_name("page.html"),
+        folder.path,
+        folder.manifest,
+        result=result,
+        title=_title(result),
+        quality=quality_rows(result.liquid or {}),
         shown=shown,
         rates=recordings.rates(shown),
         why=why,
     )
 
 
-def _title(metrics: Json) -> str:
-    dataset = metrics.get("title") or metrics.get("dataset") or "A run"
-    layers = tables_of(table_of(metrics.get("measures")).get("layers"))
+def quality_rows(quality: Mapping[str, object]) -> list[tuple[str, str, str, object]]:
+    """Return (name, unit, meaning, value) of each measure of the liquid."""
+    return [(*QUALITY[name], value) for name, value in quality.items() if name in QUALITY]
+
+
+def _title(result: LiquidResult) -> str:
+    dataset = result.title or result.dataset or "A run"
+    layers = tables_of(table_of(result.measures).get("layers"))
     units = next((number(layer.get("outputs")) for layer in layers if layer.get("spiking")), None)
-    return f"{dataset} through {units:,.0f} spiking neurons" if units else str(dataset)
+    return f"{dataset} through {units:,.0f} spiking neurons" if units else dataset

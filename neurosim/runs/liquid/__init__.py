@@ -1,0 +1,16 @@
+"""Runs of a dataset through a liquid, with a readout on its spikes."""
+
+from ..kind import Kind
+from . import page, table
+from .config import reconfigure
+from .result import LiquidResult
+
+KIND = Kind(
+    name="liquid",
+    title="a run of a dataset through a liquid",
+    resume="simulate",
+    result=LiquidResult,
+    reconfigure=reconfigure,
+    page=page.render,
+    table=table.render,
+)

@@ -1,0 +1,105 @@
+"""What runs on recordings share: the facts of the data, the recordings on the page, and the spikes of those."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import files
+from ..data import catalog
+from ..spikes import Recordings
+from .data import Splits
+from .folder import SPIKES, RunFolder
+
+MAX_SHOWN = 6  # recordings whose spikes are kept for the report
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataResult:
+    """Which recordings a run was tested on, and learned from; the part of a result that all such runs have.
+
+    Attributes:
+        dataset, title: the dataset's name, in the catalogue and for people.
+        split: it was tested on.
+        samples, train_samples: recordings it was tested on and learned from.
+        seed: of everything random.
+        classes: by their number.
+    """
+
+    dataset: str = ""
+    title: str = ""
+    split: str = ""
+    samples: int | None = None
+    train_samples: int | None = None
+    seed: int | None = None
+    classes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, name: str, splits: Splits, seed: int) -> DataResult:
+        """Return the facts of a run on `splits` of the dataset `name`."""
+        return DataResult(
+            dataset=name,
+            title=catalog.module(name).INFO.title,
+            split=splits.name,
+            samples=len(splits.test),
+            train_samples=len(splits.train),
+            seed=seed,
+            classes=tuple(splits.test.classes),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownRecording:
+    """A recording whose spikes are kept for the page.
+
+    Attributes:
+        index: in the test recordings.
+        label, predicted: class numbers.
+        duration: s.
+    """
+
+    index: int = 0
+    label: int | str | None = None
+    predicted: int | str | None = None
+    duration: float | None = None
+
+    def known(self) -> dict[str, object]:
+        """Return the fields that are not None."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+def shown_recordings(
+    labels: NDArray[np.int64], predicted: NDArray[np.int64], durations: NDArray[np.float64]
+) -> tuple[ShownRecording, ...]:
+    """Return the first recording of each of the first classes."""
+    firsts = [int(np.flatnonzero(labels == label)[0]) for label in np.unique(labels)[:MAX_SHOWN]]
+    return tuple(
+        ShownRecording(index=i, label=int(labels[i]), predicted=int(predicted[i]), duration=float(durations[i]))
+        for i in firsts
+    )
+
+
+def write_shown(
+    folder: RunFolder, shown: Sequence[ShownRecording], inputs: Recordings, outputs: Recordings, name: str
+) -> None:
+    """Write the spikes of the shown recordings: `input_0` and `NAME_0`, `input_1` and so on."""
+    populations = {}
+    for k, entry in enumerate(shown):
+        populations[f"input_{k}"] = inputs[entry.index]
+        populations[f"{name}_{k}"] = outputs[entry.index]
+    files.write_sonata(folder.path / SPIKES, populations)
+
+
+def data_facts(splits: Splits) -> dict[str, dict[str, object]]:
+    """Return what a manifest says of the data; a run that is taken up again must find the same."""
+    named = {"train": splits.train, "test": splits.test}
+    return {name: {"digest": r.digest(), "recordings": len(r), "events": len(r.ticks)} for name, r in named.items()}
+
+
+def labels_of(recordings: Recordings) -> NDArray[np.int64]:
+    """Return [n] the class of each recording."""
+    assert recordings.labels is not None  # data.load has made sure
+    return recordings.labels

@@ -1,0 +1,77 @@
+"""The results of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..kind import Result
+from ..score import Score
+from ..summary import DataResult, ShownRecording
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochResult:
+    """One epoch of a training.
+
+    Attributes:
+        loss, accuracy: on the training recordings, changed as they were for training.
+        rate: spikes a unit and step.
+        learning_rate: at the end of the epoch.
+        validation_loss, validation_accuracy: None without validation.
+        seconds: wall-clock.
+    """
+
+    loss: float | None = None
+    accuracy: float | None = None
+    rate: float | None = None
+    learning_rate: float | None = None
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult(Score, DataResult, Result):
+    """The results of a training.
+
+    Attributes:
+        parameters: weights and all other trained numbers.
+        units: of each layer.
+        model: the kind of neuron.
+        history: the epochs, the first one first.
+        best_epoch: the epoch, counted from 1, whose network is kept.
+        stopped_early: whether validation ended the training.
+        validation_accuracy, validation_samples: of the kept network; None and 0 without validation.
+        engine_accuracy: of the network run event by event.
+        identical: whether the engine found the spikes of the trained network, one for one.
+        spikes, spike_digest: of all layers, on the test recordings.
+        real_time_factor: wall-clock seconds a simulated second, event by event.
+        simulated_seconds: of the test recordings.
+        measures, energy: as `measure.measure` and `measure.energy` return them.
+        shape: of the binned input.
+        shown: the recordings whose spikes the folder keeps.
+    """
+
+    parameters: int | None = None
+    units: tuple[int, ...] = ()
+    model: str = ""
+    history: tuple[EpochResult, ...] = ()
+    best_epoch: int | None = None
+    stopped_early: bool = False
+    validation_accuracy: float | None = None
+    validation_samples: int = 0
+    engine_accuracy: float | None = None
+    identical: bool | None = None
+    spikes: int | None = None
+    spike_digest: str = ""
+    real_time_factor: float | None = None
+    simulated_seconds: float | None = None
+    measures: Mapping[str, Any] | None = None
+    energy: Mapping[str, Any] | None = None
+    shape: tuple[int, ...] = ()
+    shown: tuple[ShownRecording, ...] = ()
+
+    def notes(self) -> Mapping[str, str]:
+        return {"spike_digest": self.spike_digest}
