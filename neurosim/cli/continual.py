@@ -101,7 +101,7 @@ def compare(options: Options, runs: tuple[Path, ...]) -> Answer:
     from ..runs import continual
 
     command = ["neurosim", *sys.argv[1:]]
-    return _answer(continual.compare(runs, options.out, command, options.say, [write, write_pictures]))
+    return _answer(continual.compare(runs, options.out, command, options.say, [write_page, write_pictures]))
 
 
 @group.command("list", short_help="List streams, sources of items, and learners.")

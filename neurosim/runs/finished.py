@@ -49,9 +49,8 @@ def write_page(path: Path | str) -> Path:
     manifest, metrics = (_table(path / name) for name in (MANIFEST, METRICS))
     if not manifest and not metrics:
         raise NeurosimMissingError(f"{path}: holds no run (no manifest.json, no metrics.json); run 'neurosim simulate'")
-    folder = RunFolder(path, {"kind": metrics.get("kind"), **manifest})
-    kind = kinds.kind_of(folder)
-    files.write_text(path / REPORT, kind.page(folder, kind.result.from_dict(metrics)))
+    kind = kinds.kind(str(manifest.get("kind") or metrics.get("kind") or kinds.UNNAMED))
+    files.write_text(path / REPORT, kind.page(RunFolder(path, manifest), kind.result.from_dict(metrics)))
     return path / REPORT
 
 

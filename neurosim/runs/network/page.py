@@ -95,7 +95,7 @@ def _states(run: Path, probes: Sequence[ProbeResult]) -> tuple[list[Figure], str
     return [_probe(probe, stored[probe.name]) for probe in probes[:MAX_DRAWN] if probe.name in stored], ""
 
 
-def _probe(probe: ProbeResult, values: NDArray[np.floating]) -> Figure:
+def _probe(probe: ProbeResult, values: NDArray[np.float64]) -> Figure:
     step, name = probe.interval or 1e-3, probe.name
     every = max(1, -(-len(values) // (2 * COLUMNS)))
     shown = np.asarray(values[::every, :UNITS], np.float64)
