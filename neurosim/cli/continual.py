@@ -98,7 +98,7 @@ def run(
 def compare(options: Options, runs: tuple[Path, ...]) -> Answer:
     """Compare the learners of RUNS: a table, and a folder with a page and pictures."""
     from ..report.continual import write_pictures
-    from ..runs import continual
+    from ..runs import continual, write_page
 
     command = ["neurosim", *sys.argv[1:]]
     return _answer(continual.compare(runs, options.out, command, options.say, [write_page, write_pictures]))
