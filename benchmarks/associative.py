@@ -107,7 +107,7 @@ def rows() -> Iterator[Row]:
         "Hebbian": am.FastWeights(),
         "delta": am.FastWeights(delta=True),
         "Hebbian, forgetting .02": am.FastWeights(forgetting=0.02),
-        "delta, momentum .5": am.FastWeights(delta=True, rate=0.5, momentum=0.5),
+        "delta, momentum .5": am.FastWeights(delta=True, learning_rate=0.5, momentum=0.5),
     }
     for name, rule in rules.items():
         for kind in ("random", "orthogonal"):

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 
 import numpy as np
 
 from .. import files
 from ..errors import require
-from .common import Array, Recall, cue_of, odd_factorial, patterns_of, tail, warn_full
+from .common import Array, Recall, check_cue, check_patterns, odd_factorial, tail, warn_full
 
-VERSION = 1
-MANY = 10_000  # examples, from which on their mean is as good as normal
+MANY = 10_000  # examples from which on their mean is normal to working precision
 
 
 @dataclass(frozen=True, eq=False)
-class DenseHebbian:
+class DenseHebbian(files.Saved):
     """Memory with interactions of order P (Krotov & Hopfield 2016; Agliari et al. 2022-23).
 
     s_i = sign of sum over mu of F(xi_i + rest) - F(-xi_i + rest), with F(x) = x^P and rest the overlap of the
     other units with pattern mu. P = 2 is the Hopfield network; P > 2 stores of the order of N^(P-1) patterns.
 
     Attributes:
-        vectors: [K, N] what overlaps are taken with: patterns, examples, or means of examples.
+        vectors: [K, N] patterns, examples, or means of examples, with which overlaps are computed.
         order: P >= 2.
 
     Raises:
@@ -41,15 +39,15 @@ class DenseHebbian:
 
     @classmethod
     def store(cls, patterns: object, order: int) -> DenseHebbian:
-        """From patterns [K, N] of -1 and 1. K above `dense_capacity` is a `CapacityWarning`."""
-        memory = cls(patterns_of(patterns, (-1, 1)), order)
+        """Store patterns [K, N] of -1 and 1; warn with a `CapacityWarning` if K is above `dense_capacity`."""
+        memory = cls(check_patterns(patterns, (-1, 1)), order)
         _warn_if_full(memory, "patterns")
         return memory
 
     @classmethod
     def supervised(cls, examples: object, labels: object, order: int) -> DenseHebbian:
-        """From noisy examples [M, N] with labels [M]: one vector a label, the mean of its examples."""
-        eta, label = patterns_of(examples, (-1, 1)), np.asarray(labels)
+        """Store noisy examples [M, N] with labels [M]: one vector for each label, the mean of its examples."""
+        eta, label = check_patterns(examples, (-1, 1)), np.asarray(labels)
         require(label.shape == (len(eta),), "DenseHebbian.supervised", f"needs {len(eta)} labels", label.shape)
         memory = cls(np.stack([eta[label == k].mean(axis=0) for k in np.unique(label)]), order)
         _warn_if_full(memory, "labels")
@@ -57,65 +55,51 @@ class DenseHebbian:
 
     @classmethod
     def unsupervised(cls, examples: object, order: int) -> DenseHebbian:
-        """From noisy examples [M, N] without labels: every example is a vector of its own."""
-        return cls(patterns_of(examples, (-1, 1)), order)
+        """Store noisy examples [M, N] without labels: one vector for each example."""
+        return cls(check_patterns(examples, (-1, 1)), order)
 
     def recall(self, cue: object, sweeps: int = 20) -> Recall:
-        """Update all units together until nothing changes, at most `sweeps` times; a zero field keeps the unit."""
-        state = cue_of(cue, self.vectors.shape[1])
+        """Update all units together until none changes, at most `sweeps` times; a zero field changes no unit."""
+        state = check_cue(cue, self.vectors.shape[1])
         require(sweeps >= 1, "recall.sweeps", "must be >= 1", sweeps)
-        done, settled = 0, False
-        while done < sweeps and not settled:
+        done, stable = 0, False
+        while done < sweeps and not stable:
             field = self.field(state)
             new = np.where(field == 0, state, np.sign(field))
-            done, settled, state = done + 1, np.array_equal(new, state), new
+            done, stable, state = done + 1, np.array_equal(new, state), new
         return Recall(state, done, done * self.vectors.size)
 
     def field(self, state: Array) -> Array:
-        """[N] the energy each unit would gain by pointing up."""
+        """Return [N], the energy that each unit gains at +1 over -1."""
         n = state.size
         rest = (self.vectors @ state)[:, None] - self.vectors * state
-        # Overlaps as fractions of N: N^P overflows soon, and only the sign counts.
+        # Overlaps are fractions of N: N^P overflows soon, and only the sign counts.
         up, down = (rest + self.vectors) / n, (rest - self.vectors) / n
         return (_power(up, self.order) - _power(down, self.order)).sum(axis=0)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write everything to a safetensors file, atomically."""
-        files.write_dataclass(path, self, VERSION)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> DenseHebbian:
-        """Read what `save` wrote.
-
-        Raises:
-            NeurosimMissingError, NeurosimFormatError: as `files.read_dataclass`.
-        """
-        return files.read_dataclass(path, DenseHebbian, VERSION)
-
 
 def dense_bit_error(
-    units: int, order: int, patterns: int, quality: float = 1.0, examples: int = 1, supervised: bool = True
+    units: int, order: int, patterns: int, quality: float = 1.0, examples: int = 1, *, supervised: bool = True
 ) -> float:
-    """Chance of a wrong bit after one update that starts at a pattern itself.
+    """Return the chance of a wrong bit after one update that starts at a stored pattern.
 
-    Of stored patterns, Q(1 / sqrt(v)) with v = (2P-3)!! K / N^(P-1) (Krotov & Hopfield 2016). From examples, each bit
-    of which agrees with its archetype with chance (1 + quality) / 2, a bit of their mean is only as good as the
-    k of M that agree, k binomial: the mean of Q((2k / M - 1) / (quality sqrt(v))), where with c = quality^2 and
-    rho = (1 - c) / (M c)
+    For patterns, Q(1 / sqrt(v)) with v = (2P-3)!! K / N^(P-1) (Krotov & Hopfield 2016). Each bit of an example agrees
+    with its archetype with chance (1 + quality) / 2, so k of M examples agree on a bit, k binomial, and the chance is
+    the mean of Q((2k / M - 1) / (quality sqrt(v))), where with c = quality^2 and rho = (1 - c) / (M c)
 
     - supervised: v = (1 + rho)^P (2P-3)!! K / N^(P-1) (Agliari et al. 2023, who take k as normal);
     - unsupervised: v = [(2P-3)!! / M + (1 - 1/M) c E(c)] K / (c^P N^(P-1)), where E(c) is the mean of (xy)^(P-1)
       over standard normal x and y of correlation c: two examples of one archetype.
 
-    For many units, where the sum over patterns is normal.
+    Valid for many units, for which the sum over patterns is normal.
 
     Args:
         units: N.
         order: P.
-        patterns: K, patterns or archetypes.
-        quality: 0 excluded to 1; 1 is a copy of the archetype.
-        examples: M of each archetype.
-        supervised: examples came with labels.
+        patterns: K, number of patterns or archetypes.
+        quality: of examples, > 0 to 1; 1 is a copy of the archetype.
+        examples: M, number of examples of each archetype.
+        supervised: whether examples have labels.
     """
     good = units > 0 and patterns > 0 and order >= 2
     require(good, "dense_bit_error", "needs units, patterns > 0, order >= 2", (units, patterns, order))
@@ -132,7 +116,7 @@ def dense_bit_error(
 
 
 def _over_examples(examples: int, quality: float, noise: float) -> float:
-    """Mean of Q((2k / M - 1) / (quality sqrt(noise))) over how many of M examples agree on a bit."""
+    """Return the mean of Q((2k / M - 1) / (quality sqrt(noise))) over k of M examples that agree on a bit."""
     if examples > MANY:
         return tail(1 / math.sqrt(noise + (1 - quality**2) / (examples * quality**2)))
     from scipy.stats import binom
@@ -143,13 +127,13 @@ def _over_examples(examples: int, quality: float, noise: float) -> float:
 
 
 def dense_capacity(units: int, order: int) -> float:
-    """Patterns recalled without any error: N^(P-1) / (2 (2P-3)!! ln N) (Krotov & Hopfield 2016, eq. 7)."""
+    """Return the capacity without errors, N^(P-1) / (2 (2P-3)!! ln N) (Krotov & Hopfield 2016, eq. 7)."""
     require(units > 1 and order >= 2, "dense_capacity", "needs units > 1, order >= 2", (units, order))
     return units ** (order - 1) / (2 * odd_factorial(2 * order - 3) * math.log(units))
 
 
 def _power_moment(n: int, correlation: float) -> float:
-    """Mean of x^n y^n over standard normal x, y of that correlation, from x^n in Hermite polynomials (Mehler)."""
+    """Return the mean of x^n y^n over standard normal x, y of that correlation, by Hermite polynomials (Mehler)."""
     total = 0.0
     for j in range(n % 2, n + 1, 2):
         m = (n - j) // 2
@@ -159,21 +143,21 @@ def _power_moment(n: int, correlation: float) -> float:
 
 
 def _power(x: Array, order: int) -> Array:
-    """x^order by products: numpy's own power is ten times as slow."""
+    """Return x^order by products, ten times as fast as the power of numpy."""
     result = x.copy()
     for _ in range(order - 1):
         result *= x
     return result
 
 
-def _warn_if_full(memory: DenseHebbian, what: str) -> None:
+def _warn_if_full(memory: DenseHebbian, kind: str) -> None:
     count, units = memory.vectors.shape
-    most = dense_capacity(units, memory.order) if units > 1 else math.inf
-    if count > most:
+    capacity = dense_capacity(units, memory.order) if units > 1 else math.inf
+    if count > capacity:
         wrong = dense_bit_error(units, memory.order, count)
         warn_full(
             "DenseHebbian",
-            f"{count} {what}",
-            f"the {most:.0f} that {units} units of order {memory.order} recall without error",
+            f"{count} {kind}",
+            f"the {capacity:.0f} that {units} units of order {memory.order} recall without error",
             f"expected recall: {wrong:.2%} of the bits wrong after one update",
         )

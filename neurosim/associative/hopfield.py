@@ -1,33 +1,31 @@
-"""The Hopfield network, its capacity, and multitasking: several diluted patterns recalled at once."""
+"""The Hopfield network, its capacity, and multitasking: recall of several diluted patterns at once."""
 
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 
 import numpy as np
 
 from .. import files
 from ..errors import require
-from .common import Array, Recall, cue_of, patterns_of, warn_full
+from .common import Array, Recall, check_cue, check_patterns, warn_full
 
-VERSION = 1
-# alpha_c, as `hopfield_capacity` computes it: storing asks for it every time, and the minimiser takes milliseconds.
+# alpha_c of `hopfield_capacity`, whose minimiser takes milliseconds: every storing needs it.
 ALPHA_C = 0.137906
 
 
 @dataclass(frozen=True, eq=False)
-class Hopfield:
-    """Pairwise Hebbian memory in one [N, N] matrix, whatever it stores (Hopfield 1982).
+class Hopfield(files.Saved):
+    """Pairwise Hebbian memory in one [N, N] matrix, for any number of patterns (Hopfield 1982).
 
-    J = sum over patterns xi xi^T / N, without a diagonal; recall sets each unit in turn to the sign of its field.
-    Patterns with zeros make it a multitasking memory (Agliari et al. 2012): the units that one pattern leaves free
-    recall the next, and several patterns are retrieved at once.
+    J = sum over patterns xi xi^T / N, with a zero diagonal; recall sets each unit in turn to the sign of its field.
+    Patterns with zeros make it a multitasking memory (Agliari et al. 2012): units at which one pattern is 0 recall
+    the next pattern, so several are retrieved at once.
 
     Attributes:
         couplings: [N, N] float64, symmetric with a zero diagonal.
-        stored: patterns in it.
+        stored: number of patterns stored.
 
     Raises:
         NeurosimInputError: couplings of another shape, not symmetric, or with a diagonal.
@@ -39,21 +37,21 @@ class Hopfield:
     def __post_init__(self) -> None:
         j = self.couplings
         require(j.ndim == 2 and j.shape[0] == j.shape[1], "Hopfield.couplings", "must be [N, N]", j.shape)
-        require(np.array_equal(j, j.T), "Hopfield.couplings", "must be symmetric", "another matrix")
-        require(not j.diagonal().any(), "Hopfield.couplings", "must have a zero diagonal", "another")
+        require(np.array_equal(j, j.T), "Hopfield.couplings", "must be symmetric", "a matrix that is not")
+        require(not j.diagonal().any(), "Hopfield.couplings", "must have a zero diagonal", "nonzero entries")
         require(self.stored >= 0, "Hopfield.stored", "must be >= 0", self.stored)
 
     @classmethod
     def store(cls, patterns: object) -> Hopfield:
-        """From patterns [K, N] of -1, 0 and 1. K above alpha_c N is a `CapacityWarning`.
+        """Store patterns [K, N] of -1, 0 and 1; warn with a `CapacityWarning` if K is above alpha_c N.
 
         Raises:
             NeurosimInputError: patterns of another shape or with other entries.
         """
-        return cls._empty(patterns_of(patterns, (-1, 0, 1)).shape[1])._added(patterns)
+        return cls._empty(check_patterns(patterns, (-1, 0, 1)).shape[1])._added(patterns)
 
     def add(self, patterns: object) -> Hopfield:
-        """This memory with more patterns [K, N] in it; as `store`."""
+        """Return this memory with more patterns [K, N], as `store`."""
         return self._added(patterns)
 
     @classmethod
@@ -61,9 +59,9 @@ class Hopfield:
         return cls(np.zeros((units, units)))
 
     def _added(self, patterns: object) -> Hopfield:
-        xi, units = patterns_of(patterns, (-1, 0, 1)), len(self.couplings)
+        xi, units = check_patterns(patterns, (-1, 0, 1)), len(self.couplings)
         require(xi.shape[1] == units, "Hopfield.add", f"needs patterns of {units} units", xi.shape[1])
-        # An outer product of integers: exactly symmetric in whichever order it is summed.
+        # A sum of products of integers is exactly symmetric, in any order.
         couplings = self.couplings + xi.T @ xi / units
         np.fill_diagonal(couplings, 0.0)
         stored = self.stored + len(xi)
@@ -72,19 +70,19 @@ class Hopfield:
                 "Hopfield",
                 f"{stored} patterns",
                 f"the {ALPHA_C * units:.0f} that {units} units recall (alpha_c = {ALPHA_C:.4f})",
-                "expected recall: an overlap of 0 in a large network, where no pattern is a stable state any more",
+                "expected recall: an overlap of 0 in a large network, where no pattern is a stable state",
             )
         return Hopfield(couplings, stored)
 
     def recall(self, cue: object, seed: int = 0, sweeps: int = 100) -> Recall:
-        """Settle from `cue` [N] of -1 and 1, units taking turns in an order drawn for each sweep.
+        """Relax from `cue` [N] of -1 and 1; each sweep updates the units one by one, in an order drawn anew.
 
         Raises:
             NeurosimInputError: a cue of another size or with other entries; no sweeps.
         """
         from ..kernels.memory.relax import settle
 
-        state = cue_of(cue, len(self.couplings))
+        state = check_cue(cue, len(self.couplings))
         require(sweeps >= 1, "recall.sweeps", "must be >= 1", sweeps)
         draws = np.random.Generator(np.random.Philox(key=seed))
         orders = np.stack([draws.permutation(state.size) for _ in range(sweeps)])
@@ -92,26 +90,13 @@ class Hopfield:
         return Recall(end, done, flips * state.size)
 
     def energy(self, state: object) -> float:
-        """-s J s / 2 of a state [N]: recall never raises it."""
-        s = cue_of(state, len(self.couplings))
+        """Return -s J s / 2 of a state [N], which recall never raises."""
+        s = check_cue(state, len(self.couplings))
         return float(-0.5 * s @ self.couplings @ s)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write everything to a safetensors file, atomically."""
-        files.write_dataclass(path, self, VERSION)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Hopfield:
-        """Read what `save` wrote.
-
-        Raises:
-            NeurosimMissingError, NeurosimFormatError: as `files.read_dataclass`.
-        """
-        return files.read_dataclass(path, Hopfield, VERSION)
 
 
 def hopfield_capacity() -> tuple[float, float]:
-    """(alpha_c, m): the largest K/N a Hopfield network of many units recalls at T = 0, and the overlap there.
+    """Return (alpha_c, m): the maximum K/N that a large Hopfield network recalls at T = 0, and the overlap there.
 
     Amit, Gutfreund & Sompolinsky 1985: with m = erf(y), sqrt(2 alpha) = erf(y)/y - 2 exp(-y^2)/sqrt(pi).
     """
@@ -122,7 +107,7 @@ def hopfield_capacity() -> tuple[float, float]:
 
 
 def hopfield_overlap(alpha: float) -> float:
-    """The overlap m with a recalled pattern at load alpha = K/N (T = 0, many units); 0 above capacity."""
+    """Return the overlap m with a recalled pattern at load alpha = K/N (T = 0, many units); 0 above capacity."""
     from scipy.optimize import brentq
     from scipy.special import erfinv
 
@@ -130,12 +115,12 @@ def hopfield_overlap(alpha: float) -> float:
     require(alpha > 0, "hopfield_overlap.alpha", "must be > 0", alpha)
     if alpha > critical:
         return 0.0
-    # The retrieval branch lies right of the maximum, where the load falls as y grows.
+    # The retrieval branch is right of the maximum, where the load falls as y grows.
     return math.erf(brentq(lambda y: _root_load(y) - math.sqrt(2 * alpha), float(erfinv(m)), 40.0))
 
 
 def multitasking_overlaps(patterns: int, dilution: float) -> Array:
-    """[K] overlaps d^(k-1) (1 - d) of hierarchical retrieval, d the chance that a pattern is silent on a unit."""
+    """Return [K] overlaps d^(k-1) (1 - d) of hierarchical retrieval, d the chance that a pattern is 0 at a unit."""
     require(patterns >= 1, "multitasking_overlaps.patterns", "must be >= 1", patterns)
     require(0 < dilution < 1, "multitasking_overlaps.dilution", "must be in 0..1, ends excluded", dilution)
     return dilution ** np.arange(patterns) * (1 - dilution)

@@ -1,4 +1,4 @@
-"""Rare classes in a one-layer associative memory, under four ways to descend."""
+"""Rare classes in a one-layer associative memory, under four optimisers."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ..errors import lookup, require
 from .common import Array
 
 Step = Callable[[Array], Array]
-# Weights for X X^T of the quintic Newton-Schulz iteration; K. Jordan et al. 2024, Muon.
+# Weights of X X^T of the quintic Newton-Schulz iteration; K. Jordan et al. 2024, Muon.
 QUINTIC = (3.4445, -4.7750, 2.0315)
-MOST = 200_000  # steps after which no class will be known
+MAX_STEPS = 200_000
 
 
 @dataclass(frozen=True, eq=False)
 class TailRun:
-    """How classes became known.
+    """Course of a training.
 
     Attributes:
-        best, worst: [steps + 1] the probability of the right class, for the class known best and worst.
+        best, worst: [steps + 1] probability of the right class, of the best and the worst class.
     """
 
     best: Array
@@ -30,7 +30,7 @@ class TailRun:
 
 
 def tail_run(optimizer: str, ratio: float, classes: int = 64, seed: int = 0, reach: float = 0.99) -> TailRun:
-    """Train a memory until the class known best is known at `reach`.
+    """Train a memory until the probability of the best class is `reach`.
 
     One-layer memory softmax(F^T W E) with orthonormal embeddings E, F drawn by `seed`; half the classes are `ratio`
     times as frequent as the others; W starts at zero and follows the exact gradient of the cross-entropy
@@ -38,7 +38,7 @@ def tail_run(optimizer: str, ratio: float, classes: int = 64, seed: int = 0, rea
 
     Args:
         optimizer: "gradient", "sign", "adam", "muon" (gradient orthogonalised by its singular value decomposition)
-            or "muon-ns" (by five Newton-Schulz steps, as it is done on accelerators).
+            or "muon-ns" (by five Newton-Schulz steps, as on accelerators).
 
     Raises:
         NeurosimInputError: an unknown optimizer, a ratio, number of classes or reach out of bounds.
@@ -52,7 +52,7 @@ def tail_run(optimizer: str, ratio: float, classes: int = 64, seed: int = 0, rea
     frequency = np.where(np.arange(classes) < classes // 2, 1.0, ratio)
     frequency /= frequency.sum()
     w, best, worst = np.zeros((classes, classes)), [], []
-    for _ in range(MOST):
+    for _ in range(MAX_STEPS):
         known = _softmax(f.T @ w @ e)
         best.append(known.diagonal().max())
         worst.append(known.diagonal().min())
@@ -63,20 +63,20 @@ def tail_run(optimizer: str, ratio: float, classes: int = 64, seed: int = 0, rea
 
 
 def tail_class(optimizer: str, ratio: float, classes: int = 64, seed: int = 0, reach: float = 0.99) -> float:
-    """How well the worst class is known once the best is known at `reach`: the end of `tail_run`."""
+    """Return the probability of the worst class at the end of `tail_run`."""
     return float(tail_run(optimizer, ratio, classes, seed, reach).worst[-1])
 
 
 def polar(g: Array) -> Array:
-    """The orthogonal factor U V^T of g = U S V^T."""
+    """Return the orthogonal factor U V^T of g = U S V^T."""
     u, _, v = np.linalg.svd(g, full_matrices=False)
     return np.asarray(u @ v)
 
 
 def newton_schulz(g: Array, steps: int = 5) -> Array:
-    """Nearly `polar`, by products alone: X = a X + (b Y + c Y^2) X with Y = X X^T, from g / |g|.
+    """Return an approximation of `polar` by products alone: X = a X + (b Y + c Y^2) X with Y = X X^T, from g / |g|.
 
-    Singular values end within about 0.7..1.2, which is as good for training (Jordan et al. 2024).
+    Singular values end in about 0.7..1.2, which trains as well (Jordan et al. 2024).
     """
     a, b, c = QUINTIC
     x = g / max(float(np.linalg.norm(g)), 1e-30)
@@ -127,7 +127,7 @@ OPTIMIZERS: Mapping[str, Callable[[], Step]] = {
 
 
 def tail_expected(ratio: float, classes: int = 64, reach: float = 0.99) -> float:
-    """What gradient descent leaves of the worst class, as a formula: logits grow with the gradient's frequency.
+    """Return the probability of the worst class after gradient descent, by a formula.
 
     With orthonormal embeddings and zero start the classes do not disturb each other: the logit gap x of a class of
     frequency f obeys dx/dt = f (1 - p) (1 + 1 / (K - 1)), p = 1 / (1 + (K - 1) exp(-x)), so that
@@ -145,6 +145,6 @@ def tail_expected(ratio: float, classes: int = 64, reach: float = 0.99) -> float
 
 
 def _softmax(logits: Array) -> Array:
-    """Columns to probabilities."""
+    """Return the probabilities of each column of logits."""
     p = np.exp(logits - logits.max(axis=0))
     return np.asarray(p / p.sum(axis=0))

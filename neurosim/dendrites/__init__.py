@@ -1,5 +1,5 @@
-"""Active dendrites: segments that recognise sparse patterns, the layer for continual learning, and the two algorithms
-of hierarchical temporal memory, spatial pooler and temporal memory."""
+"""Active dendrites: segments that recognise sparse patterns, a layer for continual learning, and the two algorithms of
+hierarchical temporal memory, spatial pooler and temporal memory."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from .layer import DendriteLayer as DendriteLayer
     from .layer import Prototypes as Prototypes
     from .pooler import SpatialPooler as SpatialPooler
+    from .segments import HitCount as HitCount
     from .segments import SegmentUnits as SegmentUnits
-    from .segments import Tally as Tally
     from .segments import measure_false_negatives as measure_false_negatives
     from .segments import measure_false_positives as measure_false_positives
     from .segments import measure_union_false_positives as measure_union_false_positives
@@ -27,7 +27,7 @@ _PUBLIC = {
     "Prototypes": "layer",
     "SegmentUnits": "segments",
     "SpatialPooler": "pooler",
-    "Tally": "segments",
+    "HitCount": "segments",
     "TemporalMemory": "temporal",
     "TrainableDendriteLayer": "torch_layer",
     "measure_false_negatives": "segments",

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import require
-from .inputs import whole
+from .inputs import integer
 
 Array = NDArray
 
@@ -20,13 +20,13 @@ Array = NDArray
 @final
 @dataclass(frozen=True, eq=False)
 class DendriteLayer:
-    """Units gated by the dendritic segment that answers the context most strongly.
+    """Units gated by the dendritic segment that responds most strongly to the context.
 
     y = W x + b,  d_ij = u_ij . c,  j* = argmax over j of |d_ij|,  out = kWTA(y_i sigmoid(d_ij*)).
 
-    d keeps its sign: a strongly negative answer shuts the unit. kWTA keeps the `winners` largest values of each row
-    and sets the others to 0; for the ranking alone they are multiplied by exp(-boost duty), duty being how often a
-    unit has won. Equal values go to the lower unit.
+    d keeps its sign: a strongly negative response shuts the unit. kWTA keeps the `winners` largest values of each row
+    and sets the others to 0; for the ranking alone, values are multiplied by exp(-boost duty), where duty is the
+    frequency with which a unit has won. Ties go to the lower unit.
 
     Attributes:
         weights: [units, inputs] W; zeros stay zeros where the layer is sparse.
@@ -51,11 +51,11 @@ class DendriteLayer:
         require(self.bias.shape == (units,), "DendriteLayer.bias", f"must be [{units}]", self.bias.shape)
         fits = self.segments.ndim == 3 and len(self.segments) == units and self.segments.shape[1] > 0
         require(fits, "DendriteLayer.segments", f"must be [{units}, segments, contexts]", self.segments.shape)
-        whole(self.winners, "DendriteLayer.winners", 1, units)
+        integer(self.winners, "DendriteLayer.winners", 1, units)
         require(0 <= self.boost < np.inf, "DendriteLayer.boost", "must be finite and >= 0", self.boost)
 
     def forward(self, x: object, context: object, duty: object = None) -> Array:
-        """[B, units] from x [B, inputs], contexts [B, contexts] or one [contexts], and duty cycles [units] (None: 0).
+        """Return [B, units] from x [B, inputs], contexts [B, contexts] or one [contexts], and duty [units] (None: 0).
 
         Raises:
             NeurosimInputError: shapes that do not fit; an empty batch is fine.
@@ -73,14 +73,14 @@ class DendriteLayer:
         return winners_take_all(y * sigmoid(self.strongest(contexts)), self.winners, self.boost, duties)
 
     def strongest(self, context: Array) -> Array:
-        """[..., units] the dendritic answer of largest magnitude, with its sign, to contexts [..., contexts]."""
-        answers = np.einsum("ijc,...c->...ij", self.segments, context)
-        best = np.abs(answers).argmax(axis=-1)
-        return np.take_along_axis(answers, best[..., None], axis=-1)[..., 0]
+        """Return [..., units] responses of largest magnitude, with their sign, to contexts [..., contexts]."""
+        responses = np.einsum("ijc,...c->...ij", self.segments, context)
+        best = np.abs(responses).argmax(axis=-1)
+        return np.take_along_axis(responses, best[..., None], axis=-1)[..., 0]
 
 
 def winners_take_all(values: Array, winners: int, boost: float, duty: Array) -> Array:
-    """[B, units] with all but the `winners` largest of each row, ranked by value times exp(-boost duty), set to 0."""
+    """Set all but the `winners` largest values [B, units] of each row to 0, ranked by value times exp(-boost duty)."""
     ranked = values * np.exp(-boost * duty)
     order = np.argsort(-ranked, axis=1, kind="stable")[:, :winners]
     kept = np.zeros_like(values)
@@ -89,14 +89,14 @@ def winners_take_all(values: Array, winners: int, boost: float, duty: Array) -> 
 
 
 def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)), without overflow."""
+    """Return 1 / (1 + exp(-x)), without overflow."""
     return np.exp(-np.logaddexp(0.0, -x))
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Prototypes:
-    """Contexts of tasks: the mean input of each, and the task of an input as that of the nearest mean.
+    """Contexts of tasks: the mean input of each task; an input belongs to the task of the nearest mean.
 
     Attributes:
         means: [tasks, inputs].
@@ -106,7 +106,7 @@ class Prototypes:
 
     @classmethod
     def of(cls, tasks: list[Array]) -> Prototypes:
-        """From the training inputs [n, inputs] of each task.
+        """Return the means of the training inputs [n, inputs] of each task.
 
         Raises:
             NeurosimInputError: no task, one without inputs, or of another width.
@@ -118,7 +118,7 @@ class Prototypes:
         return cls(np.stack([task.mean(axis=0) for task in tasks]))
 
     def infer(self, x: object) -> NDArray[np.int64]:
-        """[B] task of the nearest mean to each of x [B, inputs], in Euclidean distance; ties go to the earlier task."""
+        """Return [B] tasks of the means nearest to x [B, inputs] (Euclidean); ties go to the earlier task."""
         inputs = np.asarray(x)
         good = inputs.ndim == 2 and inputs.shape[1] == self.means.shape[1]
         require(good, "Prototypes.infer", f"needs [batch, {self.means.shape[1]}]", inputs.shape)

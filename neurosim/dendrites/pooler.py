@@ -1,4 +1,4 @@
-"""Spatial pooler: inputs of any kind to SDRs of fixed density that learn what is frequent (Cui et al. 2017)."""
+"""Spatial pooler: turns inputs into SDRs of fixed density and learns frequent patterns (Cui et al. 2017)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .. import files
 from ..errors import require
 from ..plain import from_plain, to_plain
 from ..sdr import SDR
-from .inputs import active_bits, as_sdr, permanence, whole
+from .inputs import active_bits, integer, permanence_steps
 from .topology import boxes, centres
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ VERSION = 1
 STATE = ("counts", "permanence", "active_duty", "overlap_duty", "rank")
 # Streams of the draws: pools, permanences, the order of ties.
 POOLS, PERMANENCES, TIES = range(3)
-SIZE_MOST = 2**31
+MAX_SIZE = 2**31
 # .29 x 100 is a little less than 29 in binary.
 SLACK = 1e-9
 
@@ -32,31 +32,32 @@ SLACK = 1e-9
 @final
 @dataclass(eq=False)
 class SpatialPooler:
-    """Columns compete for the active inputs they are connected to; winners learn.
+    """Columns with the most connected active inputs win, and winners learn.
 
     The overlap of a column is the number of its connected synapses with active inputs, times
-    exp((target - duty) boost), where target is the density and duty how often the column has won. The floor(density
-    columns) largest win; with `inhibition_radius`, a column wins where fewer than floor(density neighbours), at least
-    one, of its neighbours have more. Equal scores go by an order drawn once. A column whose overlap is 0 or below
-    `stimulus_threshold` never wins, so fewer may.
+    exp((target - duty) boost), where target is the density and duty the frequency with which the column has won. The
+    floor(density columns) largest win; with `inhibition_radius`, a column wins if fewer than floor(density neighbours),
+    at least one, of its neighbours have more. Ties follow an order drawn once. A column whose overlap is 0 or below
+    `stimulus_threshold` never wins, so fewer columns may win.
 
-    Winners move the permanences of their pool up for active inputs and down for the others. Every `bump_every` steps,
-    columns whose overlap has reached the threshold less than `weak_fraction` as often as that of the best one (of
-    their neighbours) raise all their permanences.
+    Winners increase the permanences of their pool for active inputs and decrease them for the others. Every
+    `bump_every` steps, all permanences of weak columns are increased: those whose overlap has reached the threshold
+    less than `weak_fraction` as often as that of the best column (of their neighbours).
 
     Attributes:
         inputs, columns: sizes, each a number or a shape, e.g. (32, 32).
-        density: part of the columns that win.
-        potential: part of the inputs within reach that form a column's pool.
-        potential_radius: reach in inputs, a box around the column's place; None: all inputs.
-        inhibition_radius: reach of competition in columns, a box; None: all columns compete.
-        stimulus_threshold: least overlap of a winner.
-        connected_permanence: of a synapse that counts. Permanences are multiples of 1e-4.
-        permanence_increment, permanence_decrement, permanence_bump: of learning, and of weak columns.
-        boost: strength; 0 is none.
-        duty_period: steps that duty cycles look back.
+        density: fraction of the columns that win.
+        potential: fraction of the inputs within the radius that form the pool of a column.
+        potential_radius: in inputs, of a box around the place of the column; None: all inputs.
+        inhibition_radius: in columns, of a box around a column; None: all columns compete.
+        stimulus_threshold: minimum overlap of a winner.
+        connected_permanence: from which a synapse is connected. Permanences are multiples of 1e-4.
+        permanence_increment, permanence_decrement: of learning.
+        permanence_bump: increase for weak columns.
+        boost: strength of boosting; 0 for none.
+        duty_period: number of steps over which duty cycles are averaged.
         weak_fraction, bump_every: see above.
-        seed: of pools, first permanences (half are connected) and ties.
+        seed: key of pools, initial permanences (half are connected) and ties.
 
     Raises:
         NeurosimInputError: on construction, naming the attribute and its rule.
@@ -84,7 +85,7 @@ class SpatialPooler:
         self._column_shape = _shape(self.columns, "SpatialPooler.columns")
         self._input_size, self._column_size = math.prod(self._input_shape), math.prod(self._column_shape)
         most = self._input_size * self._column_size
-        require(most < SIZE_MOST, "SpatialPooler", f"must have fewer than {SIZE_MOST} inputs x columns", most)
+        require(most < MAX_SIZE, "SpatialPooler", f"must have fewer than {MAX_SIZE} inputs x columns", most)
         self._rules = self._compiled()
         self._field: Field = self._start()
 
@@ -98,29 +99,34 @@ class SpatialPooler:
         for attribute in ("boost", "weak_fraction"):
             value = getattr(self, attribute)
             require(0 <= value < math.inf, name + attribute, "must be finite and >= 0", value)
-        # exp(70) times any overlap is a float32; what pushes columns down may vanish, but ranks then decide.
+        # exp(70) times any overlap fits into float32. Small factors may vanish; ranks decide then.
         fits = self.boost * self.density <= 70
-        require(fits, name + "boost", "must be <= 70 / density, so that it fits a number", self.boost)
+        require(fits, name + "boost", "must be <= 70 / density, to fit into float32", self.boost)
         winners = math.floor(self.density * self._column_size + SLACK)
         if self.inhibition_radius is None:
-            require(winners >= 1, name + "density", f"must let one of {self._column_size} columns win", self.density)
+            require(
+                winners >= 1,
+                name + "density",
+                f"must let at least one of {self._column_size} columns win",
+                self.density,
+            )
         else:
-            whole(self.inhibition_radius, name + "inhibition_radius", 1, 2**31)
+            integer(self.inhibition_radius, name + "inhibition_radius", 1, 2**31)
         if self.potential_radius is not None:
-            whole(self.potential_radius, name + "potential_radius", 0, 2**31)
-        whole(self.seed, name + "seed", 0, 2**63 - 1)
+            integer(self.potential_radius, name + "potential_radius", 0, 2**31)
+        integer(self.seed, name + "seed", 0, 2**63 - 1)
         return Rules(
-            connected=permanence(self.connected_permanence, name + "connected_permanence", 1e-4),
-            increment=permanence(self.permanence_increment, name + "permanence_increment"),
-            decrement=permanence(self.permanence_decrement, name + "permanence_decrement"),
-            bump=permanence(self.permanence_bump, name + "permanence_bump"),
-            stimulus=whole(self.stimulus_threshold, name + "stimulus_threshold", 0, self._input_size),
+            connected=permanence_steps(self.connected_permanence, name + "connected_permanence", 1e-4),
+            increment=permanence_steps(self.permanence_increment, name + "permanence_increment"),
+            decrement=permanence_steps(self.permanence_decrement, name + "permanence_decrement"),
+            bump=permanence_steps(self.permanence_bump, name + "permanence_bump"),
+            stimulus=integer(self.stimulus_threshold, name + "stimulus_threshold", 0, self._input_size),
             winners=winners if self.inhibition_radius is None else 0,
             density=float(self.density),
             boost=float(self.boost),
-            period=whole(self.duty_period, name + "duty_period", 1, 2**62),
+            period=integer(self.duty_period, name + "duty_period", 1, 2**62),
             weak=float(self.weak_fraction),
-            every=whole(self.bump_every, name + "bump_every", 1, 2**62),
+            every=integer(self.bump_every, name + "bump_every", 1, 2**62),
         )
 
     def _start(self) -> Field:
@@ -161,7 +167,7 @@ class SpatialPooler:
         return boxes(shape, centres(shape, shape), self.inhibition_radius)
 
     def _permanences(self) -> NDArray[np.int16]:
-        """A pool of inputs drawn for each column; half its permanences below the threshold, half from it on."""
+        """Draw a pool of inputs for each column; half of its permanences are below the threshold."""
         from ..kernels.memory.pooler import ONE
 
         n, m = self._column_size, self._input_size
@@ -185,38 +191,38 @@ class SpatialPooler:
         shape = self._input_shape
         return boxes(shape, centres(self._column_shape, shape), self.potential_radius)
 
-    def step(self, inputs: SDR | object, learn: bool = True) -> SDR:
-        """The columns that win for the active `inputs` (an SDR, or indices); with `learn`, they adapt.
+    def step(self, inputs: SDR | object, *, learn: bool = True) -> SDR:
+        """Return the columns that win for the active `inputs` (an SDR, or indices); if `learn`, they adapt.
 
-        An input without active bits has no winners; with `learn` the duty cycles fall and weak columns are raised.
+        Without active bits no column wins; if `learn`, duty cycles fall and weak columns are bumped.
 
         Raises:
-            NeurosimInputError: an SDR of another size; indices out of range or repeated. Nothing has changed then.
+            NeurosimInputError: an SDR of another size; indices out of range or repeated; the pooler is unchanged then.
         """
         from ..kernels.memory.pooler import advance
 
         bits = active_bits(inputs, self._input_size, "SpatialPooler.step")
         n = advance(self._rules, self._field, bits, learn)
-        return as_sdr(self._field.winner[:n].copy(), self._column_size)
+        return SDR.unchecked(self._field.winner[:n].copy(), self._column_size)
 
     @property
     def steps(self) -> int:
-        """Steps learned."""
+        """Number of steps with learning."""
         return int(self._field.counts[0])
 
     @property
     def overlaps(self) -> NDArray[np.int32]:
-        """[columns] overlaps of the last step, not boosted."""
+        """[columns] overlaps of the last step, before boosting."""
         return self._field.overlap.copy()
 
     @property
     def active_duty(self) -> NDArray[np.float64]:
-        """[columns] how often each has won, over the last `duty_period` steps."""
+        """[columns] frequency with which each has won, over the last `duty_period` steps."""
         return self._field.active_duty.copy()
 
     @property
     def overlap_duty(self) -> NDArray[np.float64]:
-        """[columns] how often the overlap of each has reached the stimulus threshold, at least 1."""
+        """[columns] frequency with which the overlap of each has reached the stimulus threshold, at least 1."""
         return self._field.overlap_duty.copy()
 
     @property
@@ -225,21 +231,29 @@ class SpatialPooler:
         stored = self._field.permanence
         return np.where(stored < 0, np.nan, stored / 10_000)
 
+    def state(self) -> dict[str, NDArray]:
+        """Return copies of everything that steps change, and of the order of ties.
+
+        By name: "counts" [1] int64, number of steps; "permanence" [columns, inputs] int16 in steps of 1e-4, -1 outside
+        the pools; "active_duty", "overlap_duty" [columns]; "rank" [columns] uint32.
+        """
+        return {name: getattr(self._field, name).copy() for name in STATE}
+
     def save(self, path: str | PathLike[str]) -> None:
-        """Write everything to a safetensors file, atomically; `load` goes on bit for bit.
+        """Write everything to a safetensors file, atomically; after `load`, steps continue bit for bit.
 
         Raises:
             NeurosimWriteError: the disk refuses.
         """
-        arrays = {name: getattr(self._field, name) for name in STATE}
-        files.write_state(path, "SpatialPooler", VERSION, to_plain(self), arrays)
+        files.write_state(path, "SpatialPooler", VERSION, to_plain(self), self.state())
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> SpatialPooler:
-        """What `save` wrote.
+        """Return the pooler that `save` wrote.
 
         Raises:
-            NeurosimFormatError: another file, a damaged one, or one of a newer format.
+            NeurosimMissingError: no such file.
+            NeurosimFormatError: another kind of file, a damaged one, or one of a newer format.
         """
         settings, arrays = files.read_state(path, "SpatialPooler", VERSION)
         with files.saved_values(path):
@@ -257,7 +271,7 @@ class SpatialPooler:
         connect(self._rules, self._field)
 
 
-def _shape(given: int | tuple[int, ...], what: str) -> tuple[int, ...]:
+def _shape(given: int | tuple[int, ...], name: str) -> tuple[int, ...]:
     shape = tuple(given) if isinstance(given, (tuple, list)) else (given,)
-    require(len(shape) > 0, what, "must have a dimension", given)
-    return tuple(whole(n, what, 1, SIZE_MOST) for n in shape)
+    require(len(shape) > 0, name, "must have a dimension", given)
+    return tuple(integer(n, name, 1, MAX_SIZE) for n in shape)

@@ -13,19 +13,19 @@ from .. import files
 from ..errors import require
 from ..plain import from_plain, to_plain
 from ..sdr import SDR
-from .inputs import active_bits, as_sdr, permanence, whole
+from .inputs import active_bits, integer, permanence_steps
 
 if TYPE_CHECKING:
     from ..kernels.memory.temporal.numba import Rules, Store
 
 VERSION = 1
-# What is saved: columns of the two tables under names of their own, lists, and the number of the next step.
+# Saved state: columns of the two tables, under these names; lists; and the number of the next step.
 SEGMENT_COLUMNS = {"cell": "CELL", "learned": "LEARNED", "filled": "FILLED"}
 SYNAPSE_COLUMNS = {"source": "SOURCE", "permanence": "PERMANENCE", "heard": "HEARD"}
 LISTS = {"free": "FREE", "active": "ACTIVE", "winners": "WINNERS"}
-# Room at the start, in segments and in chunks of 32 outgoing synapses; both grow as needed, up to the caps.
+# Initial capacity, in segments and in chunks of 32 outgoing synapses; both grow as needed, up to the caps.
 SEGMENTS, CHUNKS = 4096, 8192
-CELLS_MOST = 2**24
+MAX_CELLS = 2**24
 
 
 @final
@@ -33,26 +33,26 @@ CELLS_MOST = 2**24
 class TemporalMemory:
     """Learns which column follows which, in context.
 
-    Each column has cells that differ only in what they have heard before. A segment whose connected synapses hear
-    `activation_threshold` active cells predicts its cell. When a column becomes active, its predicted cells fire
-    alone, and their segments adapt and grow; a column that nothing predicted bursts: all its cells fire, and one
-    wins and learns (that of the best matching segment, else a winner of the step before, else the cell with fewest
-    segments). Segments that matched in a column that stayed silent are punished.
+    The cells of a column differ only in the context before it. A segment with `activation_threshold` connected synapses
+    from active cells predicts its cell. In a column that becomes active, only the predicted cells fire, and their
+    segments adapt and grow. A column without a predicted cell bursts: all its cells fire, and one wins and learns (that
+    of the best matching segment, else a winner of the step before, else the cell with the fewest segments). Segments
+    that matched in a column that stayed silent are punished.
 
-    Memory is bounded: a cell that has `max_segments` gives up the one that learned longest ago, a segment that has
-    `max_synapses` the synapse that was silent longest. `max_bytes` says what the caps amount to.
+    Memory is bounded: a cell with `max_segments` segments drops the one that learned longest ago, a segment with
+    `max_synapses` synapses the one that was silent longest. `max_bytes` is the memory at these caps.
 
     Attributes:
-        columns, cells_per_column: size; cell i of column c is number `c * cells_per_column + i`.
-        activation_threshold: connected active synapses that make a segment predict.
-        min_threshold: active synapses that make a segment match.
-        initial_permanence, connected_permanence: of a new synapse; of one that counts. Multiples of 1e-4.
-        permanence_increment, permanence_decrement: for synapses of a learning segment that heard an active cell, or
-            did not.
-        predicted_decrement: taken from the synapses of matching segments in columns that stay silent.
-        max_new_synapses: synapses of a learning segment from the last step, old and new.
-        max_segments, max_synapses: caps, of a cell and of a segment (at most 255).
-        seed: of the draws; results depend on nothing else but the inputs.
+        columns, cells_per_column: sizes; cell i of column c has the number `c * cells_per_column + i`.
+        activation_threshold: number of connected active synapses with which a segment predicts.
+        min_threshold: number of active synapses with which a segment matches.
+        initial_permanence, connected_permanence: of a new synapse, and from which a synapse is connected; multiples of
+            1e-4.
+        permanence_increment, permanence_decrement: of a learning segment's synapses from active and from silent cells.
+        predicted_decrement: of synapses of matching segments in columns that stay silent.
+        max_new_synapses: cap of a learning segment's synapses from the cells of the last step, old and new.
+        max_segments, max_synapses: caps of a cell and of a segment (at most 255).
+        seed: key of the draws; results depend on it and the inputs alone.
 
     Raises:
         NeurosimInputError: on construction, naming the attribute and its rule.
@@ -77,7 +77,7 @@ class TemporalMemory:
 
         self._rules = self._compiled()
         cells = self.columns * self.cells_per_column
-        require(cells <= CELLS_MOST, "TemporalMemory", f"can hold {CELLS_MOST} cells", cells)
+        require(cells <= MAX_CELLS, "TemporalMemory", f"must have at most {MAX_CELLS} cells", cells)
         most = cells * self.max_segments
         require(most < 2**30, "TemporalMemory.max_segments", f"must allow at most {2**30} segments in all", most)
         chunks = min(CHUNKS, most_chunks(self.columns, self._rules))
@@ -87,32 +87,32 @@ class TemporalMemory:
         from ..kernels.memory.temporal.numba import Rules
 
         name = "TemporalMemory."
-        synapses = whole(self.max_synapses, name + "max_synapses", 1, 255)
-        activation = whole(self.activation_threshold, name + "activation_threshold", 1, synapses)
-        whole(self.columns, name + "columns", 1, CELLS_MOST)
+        synapses = integer(self.max_synapses, name + "max_synapses", 1, 255)
+        activation = integer(self.activation_threshold, name + "activation_threshold", 1, synapses)
+        integer(self.columns, name + "columns", 1, MAX_CELLS)
         return Rules(
-            cells=whole(self.cells_per_column, name + "cells_per_column", 1, CELLS_MOST),
+            cells=integer(self.cells_per_column, name + "cells_per_column", 1, MAX_CELLS),
             activation=activation,
-            minimum=whole(self.min_threshold, name + "min_threshold", 1, activation),
-            initial=permanence(self.initial_permanence, name + "initial_permanence", 0.0001),
-            connected=permanence(self.connected_permanence, name + "connected_permanence", 0.0001),
-            increment=permanence(self.permanence_increment, name + "permanence_increment"),
-            decrement=permanence(self.permanence_decrement, name + "permanence_decrement"),
-            punishment=permanence(self.predicted_decrement, name + "predicted_decrement"),
-            growth=whole(self.max_new_synapses, name + "max_new_synapses", 1, synapses),
-            segments=whole(self.max_segments, name + "max_segments", 1, 32767),
+            minimum=integer(self.min_threshold, name + "min_threshold", 1, activation),
+            initial=permanence_steps(self.initial_permanence, name + "initial_permanence", 0.0001),
+            connected=permanence_steps(self.connected_permanence, name + "connected_permanence", 0.0001),
+            increment=permanence_steps(self.permanence_increment, name + "permanence_increment"),
+            decrement=permanence_steps(self.permanence_decrement, name + "permanence_decrement"),
+            punishment=permanence_steps(self.predicted_decrement, name + "predicted_decrement"),
+            growth=integer(self.max_new_synapses, name + "max_new_synapses", 1, synapses),
+            segments=integer(self.max_segments, name + "max_segments", 1, 32767),
             synapses=synapses,
-            key=whole(self.seed, name + "seed", 0, 2**63 - 1),
+            key=integer(self.seed, name + "seed", 0, 2**63 - 1),
         )
 
-    def step(self, columns: SDR | object, learn: bool = True) -> float:
-        """Take the active `columns` (an SDR of them, or indices); return the anomaly 1 - |A and P| / |A|.
+    def step(self, columns: SDR | object, *, learn: bool = True) -> float:
+        """Advance by one step with the active `columns` (an SDR, or indices); return the anomaly 1 - |A and P| / |A|.
 
-        P are the columns that the step before predicted. No active column at all is no surprise: the anomaly is 0,
-        no cell fires, and the next step starts a new sequence, though what was predicted may be punished.
+        P are the columns that the step before predicted. Without active columns the anomaly is 0, no cell fires, and
+        the next step starts a new sequence; segments may still be punished.
 
         Raises:
-            NeurosimInputError: an SDR of another size; indices out of range or repeated. Nothing has changed then.
+            NeurosimInputError: an SDR of another size; indices out of range or repeated; the memory is unchanged then.
         """
         from ..kernels.memory.temporal.numba import advance, room
 
@@ -123,29 +123,29 @@ class TemporalMemory:
         return 1.0 - hits / active.size if active.size else 0.0
 
     def reset(self) -> None:
-        """Start a new sequence: nothing is active or predicted, all that was learned stays."""
+        """Start a new sequence: nothing is active or predicted; everything learned stays."""
         from ..kernels.memory.temporal.numba import clear
 
         clear(self._store)
 
     @property
     def steps(self) -> int:
-        """Steps taken."""
+        """Number of steps."""
         return self._count("STEP")
 
     @property
     def segments(self) -> int:
-        """Segments there are."""
+        """Number of segments."""
         return self._count("SEGMENTS") - self._count("FREE")
 
     @property
     def synapses(self) -> int:
-        """Synapses there are."""
+        """Number of synapses."""
         return self._count("SYNAPSES")
 
     @property
     def visits(self) -> int:
-        """Synapses that the last step's active cells reached: the synaptic operations of that step."""
+        """Number of synapses from the active cells of the last step: its synaptic operations."""
         return self._count("VISITS")
 
     @property
@@ -155,57 +155,68 @@ class TemporalMemory:
 
     @property
     def winner_cells(self) -> SDR:
-        """Cells that learn: the predicted ones that fire, and one of each bursting column."""
+        """Cells that learn: predicted cells that fire, and one cell of each bursting column."""
         return self._cells(self._store.winners[: self._count("WINNERS")])
 
     @property
     def predicted_cells(self) -> SDR:
-        """Cells with a predicting segment: those expected to fire in the next step."""
+        """Cells with a predicting segment, expected to fire in the next step."""
         predicting = self._store.predicting[: self._count("PREDICTING")]
         return self._cells(np.unique(self._store.segment[predicting, 0]))
 
     @property
     def predicted_columns(self) -> SDR:
         """Columns with a predicted cell."""
-        return as_sdr(np.unique(self.predicted_cells.indices // self.cells_per_column), self.columns)
+        return SDR.unchecked(np.unique(self.predicted_cells.indices // self.cells_per_column), self.columns)
 
     @property
     def bytes(self) -> int:
-        """Memory held now."""
+        """Bytes of memory in use."""
         return sum(array.nbytes for array in self._store)
 
     @property
     def max_bytes(self) -> int:
-        """Memory held once every cell and segment is as full as the caps allow."""
+        """Bytes of memory with every cell and segment at its cap."""
         from ..kernels.memory.temporal.numba import most_chunks, nbytes
 
         most = self.columns * self.cells_per_column * self.max_segments
         return nbytes(self.columns, self._rules, most, most_chunks(self.columns, self._rules))
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write everything to a safetensors file, atomically; `load` goes on bit for bit.
+    def state(self) -> dict[str, NDArray]:
+        """Return copies of everything that steps change.
 
-        Raises:
-            NeurosimWriteError: the disk refuses.
+        By name: "cell", "learned", "filled" [segments] int32, the cell of a segment (-1: free), the step in which it
+        last learned, its number of synapses; "source", "permanence", "heard" [segments, max_synapses] int32, source
+        cell, permanence in steps of 1e-4 and step of last activity, 0 beyond "filled"; "free", free segments;
+        "active", "winners", cells; "step" [1] int64, the number of the next step.
         """
         from ..kernels.memory.temporal import numba as kernel
 
         n, store = self._count("SEGMENTS"), self._store
-        # Slots beyond a segment's synapses hold what once was there.
+        # Slots beyond the synapses of a segment hold old values.
         used = np.arange(self.max_synapses) < store.segment[:n, kernel.FILLED, None]
-        arrays = {name: store.segment[:n, getattr(kernel, column)] for name, column in SEGMENT_COLUMNS.items()}
+        arrays = {name: store.segment[:n, getattr(kernel, column)].copy() for name, column in SEGMENT_COLUMNS.items()}
         for name, column in SYNAPSE_COLUMNS.items():
             arrays[name] = np.where(used, store.synapse[:n, :, getattr(kernel, column)], np.int32(0))
-        arrays |= {name: getattr(store, name)[: self._count(count)] for name, count in LISTS.items()}
-        arrays["step"] = store.counts[:1]
-        files.write_state(path, "TemporalMemory", VERSION, to_plain(self), arrays)
+        arrays |= {name: getattr(store, name)[: self._count(count)].copy() for name, count in LISTS.items()}
+        arrays["step"] = store.counts[:1].copy()
+        return arrays
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write everything to a safetensors file, atomically; after `load`, steps continue bit for bit.
+
+        Raises:
+            NeurosimWriteError: the disk refuses.
+        """
+        files.write_state(path, "TemporalMemory", VERSION, to_plain(self), self.state())
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> TemporalMemory:
-        """What `save` wrote.
+        """Return the memory that `save` wrote.
 
         Raises:
-            NeurosimFormatError: another file, a damaged one, or one of a newer format.
+            NeurosimMissingError: no such file.
+            NeurosimFormatError: another kind of file, a damaged one, or one of a newer format.
         """
         settings, arrays = files.read_state(path, "TemporalMemory", VERSION)
         with files.saved_values(path):
@@ -232,7 +243,7 @@ class TemporalMemory:
         self._store = store
 
     def _check(self, arrays: dict[str, NDArray], n: int, cells: int) -> None:
-        """The kernels trust their indices: a file must not bring any that lead outside."""
+        """Raise for indices that lead outside their arrays: the kernels do not check them."""
         shapes = dict.fromkeys(SEGMENT_COLUMNS, (n,)) | dict.fromkeys(SYNAPSE_COLUMNS, (n, self.max_synapses))
         for name, array in arrays.items():
             kind, shape = np.int64 if name == "step" else np.int32, shapes.get(name, (array.size,))
@@ -256,7 +267,7 @@ class TemporalMemory:
             require(bool((np.diff(arrays[name]) > 0).all()), name, "must rise", len(arrays[name]))
 
     def _cells(self, bits: NDArray) -> SDR:
-        return as_sdr(bits.copy(), self.columns * self.cells_per_column)
+        return SDR.unchecked(bits.copy(), self.columns * self.cells_per_column)
 
     def _count(self, name: str) -> int:
         from ..kernels.memory.temporal import numba as kernel

@@ -1,4 +1,4 @@
-"""Where columns lie over their inputs, and what lies around them."""
+"""Positions of columns over their inputs, and neighbourhoods."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..errors import require
 
 
 def centres(places: tuple[int, ...], grid: tuple[int, ...]) -> NDArray[np.int64]:
-    """[n, d] the cell of `grid` under each of `places`, both spread evenly over the same field.
+    """Return [n, d], the cell of `grid` under each of `places`, both spread evenly over the same field.
 
     Raises:
         NeurosimInputError: the two have different numbers of dimensions.
@@ -24,9 +24,9 @@ def centres(places: tuple[int, ...], grid: tuple[int, ...]) -> NDArray[np.int64]
 def boxes(
     grid: tuple[int, ...], middles: NDArray[np.int64], radius: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """([n + 1] offsets, flat indices) of the cells of `grid` within `radius` of each of `middles`, along every axis.
+    """Return ([n + 1] offsets, flat indices) of the cells of `grid` within `radius` of `middles`, along every axis.
 
-    The field ends at its edges: it does not wrap.
+    The field does not wrap at its edges.
     """
     each = []
     for middle in middles:

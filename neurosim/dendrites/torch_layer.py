@@ -6,7 +6,7 @@ import math
 from typing import final
 
 from ..errors import NeurosimMissingError, require
-from .inputs import whole
+from .inputs import integer
 from .layer import DendriteLayer
 
 try:
@@ -22,14 +22,14 @@ except ImportError as error:
 class TrainableDendriteLayer(nn.Module):
     """`DendriteLayer` with gradients: through the winners to W, b and x, and through the sigmoid to the segment j*.
 
-    Half of the weights (`sparsity`) are zero and stay so: call `rezero` after every step of an optimizer. Weights
-    start uniform in +- 1 / sqrt(density of the inputs x density of the weights x inputs), as published; segments
-    uniform in +- 1 / sqrt(contexts).
+    The fraction `sparsity` of the weights is zero; call `rezero` after every step of an optimiser to keep it so.
+    Weights start uniform in +- 1 / sqrt(density of the inputs x density of the weights x inputs), as published;
+    segments uniform in +- 1 / sqrt(contexts).
 
     Attributes:
         weights, bias, segments: parameters, shaped as in `DendriteLayer`.
-        mask: [units, inputs] bool, where weights may be other than 0.
-        duty: [units] running mean of how often each unit wins in training, over about `period` samples.
+        mask: [units, inputs] bool, weights that may be other than 0.
+        duty: [units] running mean of the frequency with which each unit wins in training, over about `period` samples.
 
     Raises:
         NeurosimInputError: on construction, naming the argument and its rule.
@@ -50,14 +50,14 @@ class TrainableDendriteLayer(nn.Module):
     ) -> None:
         super().__init__()
         name = "TrainableDendriteLayer."
-        for what, value in {"inputs": inputs, "units": units, "contexts": contexts, "segments": segments}.items():
-            whole(value, name + what, 1, 2**31)
-        self.winners = whole(winners, name + "winners", 1, units)
+        for size, value in {"inputs": inputs, "units": units, "contexts": contexts, "segments": segments}.items():
+            integer(value, name + size, 1, 2**31)
+        self.winners = integer(winners, name + "winners", 1, units)
         require(0 <= sparsity < 1, name + "sparsity", "must be >= 0 and < 1", sparsity)
         require(0 <= boost < math.inf, name + "boost", "must be finite and >= 0", boost)
         require(0 < input_density <= 1, name + "input_density", "must be > 0 and <= 1", input_density)
-        self.boost, self.period = float(boost), whole(period, name + "period", 1, 2**62)
-        draws = torch.Generator().manual_seed(whole(seed, name + "seed", 0, 2**63 - 1))
+        self.boost, self.period = float(boost), integer(period, name + "period", 1, 2**62)
+        draws = torch.Generator().manual_seed(integer(seed, name + "seed", 0, 2**63 - 1))
         kept = round((1 - sparsity) * inputs)
         require(kept > 0, name + "sparsity", f"must leave a unit one of {inputs} inputs", sparsity)
         order = torch.rand(units, inputs, generator=draws).argsort(dim=1)
@@ -72,14 +72,14 @@ class TrainableDendriteLayer(nn.Module):
         self.segments = nn.Parameter(start / math.sqrt(contexts))
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """[B, units] from x [B, inputs] and contexts [B, contexts], or one [contexts] for the whole batch.
+        """Return [B, units] from x [B, inputs] and contexts [B, contexts], or one [contexts] for the batch.
 
-        In training the duty cycles follow the winners.
+        In training, duty cycles follow the winners.
         """
         y = nn.functional.linear(x, self.weights, self.bias)
         values = y * torch.sigmoid(self.strongest(context))
         ranked = values.detach() * torch.exp(-self.boost * self.duty) if self.boost else values.detach()
-        # Stable, as the numpy form: equal values go to the lower unit.
+        # Stable, as in numpy: ties go to the lower unit.
         chosen = _top(ranked, self.winners)
         if self.training and self.boost:
             with torch.no_grad():
@@ -88,25 +88,25 @@ class TrainableDendriteLayer(nn.Module):
         return values * chosen
 
     def strongest(self, context: Tensor) -> Tensor:
-        """[..., units] the dendritic answer of largest magnitude, with its sign."""
-        answers = torch.einsum("ijc,...c->...ij", self.segments, context)
-        best = answers.detach().abs().argmax(dim=-1, keepdim=True)
-        return answers.gather(-1, best)[..., 0]
+        """Return [..., units] dendritic responses of largest magnitude, with their sign."""
+        responses = torch.einsum("ijc,...c->...ij", self.segments, context)
+        best = responses.detach().abs().argmax(dim=-1, keepdim=True)
+        return responses.gather(-1, best)[..., 0]
 
     @torch.no_grad()
     def rezero(self) -> None:
-        """Set the weights outside the mask to 0 again."""
+        """Set the weights outside the mask to 0."""
         self.weights.mul_(self.mask)
 
     @torch.no_grad()
     def frozen(self) -> DendriteLayer:
-        """The same layer in numpy."""
+        """Return the same layer in numpy."""
         weights, bias, segments = (p.cpu().numpy().copy() for p in (self.weights, self.bias, self.segments))
         return DendriteLayer(weights, bias, segments, self.winners, self.boost)
 
 
 def _top(ranked: Tensor, winners: int) -> Tensor:
-    """[B, units] bool: the `winners` largest of each row, of equal ones the lower."""
+    """Return [B, units] bool: the `winners` largest of each row; ties go to the lower unit."""
     if winners == ranked.shape[1]:
         return torch.ones_like(ranked, dtype=torch.bool)
     least = ranked.topk(winners, dim=1).values[:, -1:]
@@ -151,10 +151,10 @@ class DendriteNetwork(nn.Module):
                 p.uniform_(-1, 1, generator=draws).div_(math.sqrt(winners))
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """[B, classes] scores from x [B, inputs] and contexts [B, contexts] or [contexts]."""
+        """Return [B, classes] scores from x [B, inputs] and contexts [B, contexts] or [contexts]."""
         return self.output(self.second(self.first(x, context), context))
 
     def rezero(self) -> None:
-        """Set the weights that are kept at 0 to 0 again; after every step of the optimizer."""
+        """Set the weights outside the masks to 0; call it after every step of the optimiser."""
         self.first.rezero()
         self.second.rezero()

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .sonata import read_sonata as read_sonata
     from .sonata import write_sonata as write_sonata
     from .sonata import write_sonata_pieces as write_sonata_pieces
+    from .state import Saved as Saved
     from .state import read_dataclass as read_dataclass
     from .state import read_state as read_state
     from .state import saved_values as saved_values
@@ -61,6 +62,7 @@ _PUBLIC = {
     "Images": "idx",
     "Extent": "sonata",
     "PutSpikes": "sonata",
+    "Saved": "state",
     "States": "states",
     "decode_nmnist": "nmnist",
     "encode_nmnist": "nmnist",

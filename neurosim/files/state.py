@@ -1,9 +1,11 @@
 """Saved state: named arrays and plain settings in one safetensors file, with kind, version and digest in its header.
 
-A dataclass of arrays and plain values needs no more than
+A dataclass of arrays and plain values needs no more than a base class:
 
-    write_dataclass(path, memory, version=1)
-    memory = read_dataclass(path, Memory, version=1)
+    class Memory(Saved): ...
+
+    memory.save(path)
+    memory = Memory.load(path)
 
 A class whose state lies elsewhere writes its parameters and its arrays apart:
 
@@ -23,7 +25,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,8 +65,16 @@ def write_state(
     write_bytes(path, save(tensors, {HEADER: json.dumps(header)}))
 
 
-def read_state(path: str | os.PathLike[str], kind: str, version: int) -> tuple[dict[str, Any], dict[str, NDArray]]:
+def read_state(
+    path: str | os.PathLike[str], kind: str, version: int, renamed: Mapping[str, str] | None = None
+) -> tuple[dict[str, Any], dict[str, NDArray]]:
     """Return the settings and arrays that `write_state` wrote, or an earlier neurosim in a form of its own.
+
+    Args:
+        path: of the file.
+        kind: as for `write_state`.
+        version: latest known version of the format.
+        renamed: current name of each setting that had another name before, at any depth.
 
     Raises:
         NeurosimMissingError: no such file.
@@ -91,7 +101,13 @@ def read_state(path: str | os.PathLike[str], kind: str, version: int) -> tuple[d
         )
     if header.digest is not None and header.digest != _digest(header.digested, arrays):
         raise NeurosimFormatError(f"{path}: its contents do not match its digest; save it again or restore a copy")
-    return header.settings, arrays
+    return _rename(header.settings, renamed or {}), arrays
+
+
+def _rename(tree: Any, renamed: Mapping[str, str]) -> Any:
+    if isinstance(tree, list):
+        return [_rename(item, renamed) for item in tree]
+    return {renamed.get(k, k): _rename(v, renamed) for k, v in tree.items()} if isinstance(tree, dict) else tree
 
 
 def write_dataclass(path: str | os.PathLike[str], value: DataclassInstance, version: int) -> None:
@@ -107,15 +123,47 @@ def write_dataclass(path: str | os.PathLike[str], value: DataclassInstance, vers
     write_state(path, kind, version, settings, arrays)
 
 
-def read_dataclass(path: str | os.PathLike[str], kind: type[T], version: int, next_step: str = "restore a copy") -> T:
-    """Return what `write_dataclass` wrote.
+def read_dataclass(
+    path: str | os.PathLike[str], kind: type[T], version: int, renamed: Mapping[str, str] | None = None
+) -> T:
+    """Return what `write_dataclass` wrote; `renamed` as in `read_state`.
 
     Raises:
         NeurosimMissingError, NeurosimFormatError: as `read_state`, or values that `kind` refuses.
     """
-    settings, arrays = read_state(path, kind.__name__, version)
-    with saved_values(path, next_step):
+    settings, arrays = read_state(path, kind.__name__, version, renamed)
+    with saved_values(path):
         return from_plain(kind, {**settings, **arrays})
+
+
+class Saved:
+    """Base of dataclasses of arrays and plain values that are saved and loaded whole.
+
+    Attributes:
+        VERSION: of the format.
+        RENAMED: current names of fields that had other names before.
+    """
+
+    VERSION: ClassVar[int] = 1
+    RENAMED: ClassVar[Mapping[str, str]] = {}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to a safetensors file, in one step.
+
+        Raises:
+            NeurosimWriteError: the disk refuses.
+        """
+        write_dataclass(path, cast("DataclassInstance", self), self.VERSION)
+
+    @classmethod
+    def load(cls: type[T], path: str | os.PathLike[str]) -> T:
+        """Return what `save` wrote.
+
+        Raises:
+            NeurosimMissingError: no such file.
+            NeurosimFormatError: another kind of file, damaged, of a later version, or with values that do not fit.
+        """
+        return read_dataclass(path, cls, cls.VERSION, cls.RENAMED)  # type: ignore[attr-defined]
 
 
 @contextmanager

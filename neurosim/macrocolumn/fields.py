@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import require
-from ..sdr.code import draws
+from ..sdr.code import generator
 
 
 def patches(shape: tuple[int, ...], side: int | tuple[int, int], stride: int = 1) -> NDArray[np.int32]:
@@ -38,7 +38,7 @@ def scattered(size: int, columns: int, inputs: int, seed: int = 0) -> NDArray[np
     """Return fields of `inputs` units each, drawn from all `size` units without repeats within a field."""
     require(1 <= inputs <= size, "scattered.inputs", f"must be in 1..{size}", inputs)
     require(columns >= 1, "scattered.columns", "must be >= 1", columns)
-    rows = [np.sort(draws(seed, m).choice(size, inputs, replace=False)) for m in range(columns)]
+    rows = [np.sort(generator(seed, m).choice(size, inputs, replace=False)) for m in range(columns)]
     return np.array(rows, np.int32)
 
 

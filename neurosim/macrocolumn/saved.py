@@ -43,18 +43,11 @@ def load(path: str | os.PathLike[str]) -> tuple[Any, Any]:
         NeurosimMissingError: no such file.
         NeurosimFormatError: another file, cut short, damaged, or written by a newer version.
     """
-    settings, arrays = files.read_state(path, KIND, VERSION)
+    settings, arrays = files.read_state(path, KIND, VERSION, _RENAMED)
     with files.saved_values(path):
         build = lookup(_BUILDERS, settings["class"], "class")
-        found: tuple[Any, Any] = build(_current(settings["parameters"]), arrays)
+        found: tuple[Any, Any] = build(settings["parameters"], arrays)
     return found
-
-
-def _current(tree: Any) -> Any:
-    """Return a plain tree with the fields of earlier versions under their current names."""
-    if isinstance(tree, list):
-        return [_current(item) for item in tree]
-    return {_RENAMED.get(k, k): _current(v) for k, v in tree.items()} if isinstance(tree, dict) else tree
 
 
 # --- To plain values and arrays, and back

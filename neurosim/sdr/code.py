@@ -1,4 +1,4 @@
-"""The code: active bits out of many, and what can be done with them."""
+"""SDRs: a few active bits out of many, and operations on them."""
 
 from __future__ import annotations
 
@@ -27,36 +27,29 @@ class SDR:
     size: int
 
     def __post_init__(self) -> None:
-        given = np.asarray(self.indices)
         require(int(self.size) > 0, "SDR.size", "must be > 0 bits", self.size)
-        require(given.ndim == 1, "SDR.indices", "must be one list of bits", given.shape)
-        require(
-            given.size == 0 or given.dtype.kind in "iu",
-            "SDR.indices",
-            "must be integers; see SDR.from_dense",
-            given.dtype,
-        )
-        bits = np.sort(given).astype(np.int64)
-        if bits.size:
-            require(bits[0] >= 0, "SDR.indices", "must be >= 0", bits[0])
-            require(bits[-1] < self.size, "SDR.indices", f"must be < size {self.size}", bits[-1])
-            repeated = bits[1:][bits[1:] == bits[:-1]]
-            require(repeated.size == 0, "SDR.indices", "must not repeat a bit", repeated[:1].tolist())
-        object.__setattr__(self, "indices", bits.astype(np.int32))
+        object.__setattr__(self, "indices", sorted_bits(self.indices, self.size, "SDR.indices"))
         object.__setattr__(self, "size", int(self.size))
 
     @classmethod
+    def unchecked(cls, indices: NDArray[np.int32], size: int) -> SDR:
+        """Return an SDR of ascending distinct indices below `size`, without checks and conversions."""
+        sdr = object.__new__(cls)
+        sdr.__dict__.update(indices=indices, size=size)
+        return sdr
+
+    @classmethod
     def from_dense(cls, dense: object) -> SDR:
-        """From a [size] array: every nonzero entry is an active bit."""
+        """Return the SDR of a [size] array: every nonzero entry is an active bit."""
         bits = np.asarray(dense)
         require(bits.ndim == 1, "SDR.from_dense", "needs an array [size]", bits.shape)
         return cls(np.flatnonzero(bits), bits.size)
 
     @classmethod
     def random(cls, size: int, active: int, seed: int, index: int = 0) -> SDR:
-        """`active` of `size` bits, all choices equally likely; keyed by (seed, index), so draws need no order."""
+        """Draw `active` of `size` bits, all choices equally likely, by the key (seed, index) alone."""
         require(0 <= active <= size, "SDR.random", f"needs 0 <= active <= {size}", active)
-        return cls(draws(seed, index).choice(size, active, replace=False, shuffle=False), size)
+        return cls(generator(seed, index).choice(size, active, replace=False, shuffle=False), size)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -76,30 +69,30 @@ class SDR:
         return len(self) / self.size
 
     def dense(self) -> NDArray[np.bool_]:
-        """[size] booleans."""
+        """Return [size] booleans."""
         bits = np.zeros(self.size, bool)
         bits[self.indices] = True
         return bits
 
     def packed(self) -> NDArray[np.uint64]:
-        """[ceil(size / 64)] uint64; bit j is bit `j % 64` of word `j // 64`."""
+        """Return [ceil(size / 64)] uint64; bit j is bit `j % 64` of word `j // 64`."""
         from ..kernels.memory.overlap.reference import pack
 
         return pack(self.dense())
 
     def overlap(self, other: SDR) -> int:
-        """Bits active in both."""
+        """Return the number of bits active in both."""
         self._same(other)
         return len(np.intersect1d(self.indices, other.indices, assume_unique=True))
 
     def union(self, *others: SDR) -> SDR:
-        """Bits active in any."""
+        """Return the bits active in any."""
         for other in others:
             self._same(other)
         return SDR(np.unique(np.concatenate([s.indices for s in (self, *others)])), self.size)
 
     def intersection(self, *others: SDR) -> SDR:
-        """Bits active in all."""
+        """Return the bits active in all."""
         common = self.indices
         for other in others:
             self._same(other)
@@ -107,41 +100,57 @@ class SDR:
         return SDR(common, self.size)
 
     def concatenate(self, *others: SDR) -> SDR:
-        """One after the other: sizes add, and the bits of each are shifted by the sizes before it."""
+        """Join SDRs end to end: sizes add, and the bits of each are shifted by the sizes before it."""
         each = (self, *others)
         starts = np.cumsum([0, *(s.size for s in each)])
         return SDR(np.concatenate([s.indices + start for s, start in zip(each, starts, strict=False)]), int(starts[-1]))
 
     def noise(self, fraction: float, seed: int, index: int = 0) -> SDR:
-        """Move `fraction` of the active bits (rounded) to bits that were inactive; the sparsity stays."""
-        moved = self._part(fraction, "SDR.noise")
+        """Move `fraction` of the active bits (rounded) to inactive bits; the sparsity does not change."""
+        require(0 <= fraction <= 1, "SDR.noise", "needs a fraction in 0..1", fraction)
+        moved = round(fraction * len(self))
         free = np.setdiff1d(np.arange(self.size), self.indices, assume_unique=True)
-        require(moved <= free.size, "SDR.noise", f"needs as many inactive bits as it moves, {moved}", free.size)
-        chance = draws(seed, index)
-        kept = chance.choice(self.indices, len(self) - moved, replace=False)
-        return SDR(np.concatenate([kept, chance.choice(free, moved, replace=False)]), self.size)
+        require(moved <= free.size, "SDR.noise", f"needs {moved} inactive bits to move to", free.size)
+        draws = generator(seed, index)
+        kept = draws.choice(self.indices, len(self) - moved, replace=False)
+        return SDR(np.concatenate([kept, draws.choice(free, moved, replace=False)]), self.size)
 
     def subsample(self, active: int, seed: int, index: int = 0) -> SDR:
-        """Only `active` of the active bits, drawn."""
+        """Draw `active` of the active bits."""
         require(0 <= active <= len(self), "SDR.subsample", f"needs 0 <= active <= {len(self)}", active)
-        return SDR(draws(seed, index).choice(self.indices, active, replace=False), self.size)
+        return SDR(generator(seed, index).choice(self.indices, active, replace=False), self.size)
 
     def kill(self, fraction: float, seed: int, index: int = 0) -> SDR:
-        """As if `fraction` of all units (rounded) were dead: their bits are off. The same seed kills the same units."""
+        """Turn off the bits of `fraction` of all units (rounded), drawn by the seed alone."""
         require(0 <= fraction <= 1, "SDR.kill", "needs a fraction in 0..1", fraction)
-        dead = draws(seed, index).choice(self.size, round(fraction * self.size), replace=False)
+        dead = generator(seed, index).choice(self.size, round(fraction * self.size), replace=False)
         return SDR(np.setdiff1d(self.indices, dead, assume_unique=True), self.size)
-
-    def _part(self, fraction: float, what: str) -> int:
-        require(0 <= fraction <= 1, what, "needs a fraction in 0..1", fraction)
-        return round(fraction * len(self))
 
     def _same(self, other: SDR) -> None:
         require(other.size == self.size, "SDR", f"must have the same size {self.size}", other.size)
 
 
+def sorted_bits(indices: object, size: int, name: str) -> NDArray[np.int32]:
+    """Return indices of active bits in ascending order.
+
+    Raises:
+        NeurosimInputError: not a list of integers, an index out of range or repeated; the text begins with `name`.
+    """
+    given = np.asarray(indices)
+    require(given.ndim == 1, name, "must be one list of bits", given.shape)
+    good = given.size == 0 or given.dtype.kind in "iu"
+    require(good, name, "must be integers; see SDR.from_dense", given.dtype)
+    bits = np.sort(given)
+    if bits.size:
+        require(bits[0] >= 0, name, "must be >= 0", bits[0])
+        require(bits[-1] < size, name, f"must be < size {size}", bits[-1])
+        repeated = bits[1:][bits[1:] == bits[:-1]]
+        require(repeated.size == 0, name, "must not repeat a bit", repeated[:1].tolist())
+    return bits.astype(np.int32)
+
+
 def bank(sdrs: Sequence[SDR]) -> NDArray[np.uint64]:
-    """[M, words] packed SDRs of one size, for `overlaps`."""
+    """Pack SDRs of one size into a bank [M, words], for `overlaps`."""
     from ..kernels.memory.overlap.reference import pack
 
     require(len(sdrs) > 0, "bank", "needs at least one SDR", 0)
@@ -154,7 +163,7 @@ def bank(sdrs: Sequence[SDR]) -> NDArray[np.uint64]:
 
 
 def overlaps(sdr: SDR, packed: NDArray[np.uint64], threads: int = 1) -> NDArray[np.int32]:
-    """[M] overlap of `sdr` with each row of a bank [M, words]; at memory speed from one thread on.
+    """Return [M] overlaps of `sdr` with each row of a bank [M, words]; one thread reaches the speed of memory.
 
     Raises:
         NeurosimInputError: the bank holds SDRs of another size.
@@ -168,7 +177,7 @@ def overlaps(sdr: SDR, packed: NDArray[np.uint64], threads: int = 1) -> NDArray[
     return overlap(query, packed, threads)
 
 
-def draws(seed: int, index: int) -> np.random.Generator:
-    """The random numbers of (seed, index), whatever was drawn before."""
+def generator(seed: int, index: int) -> np.random.Generator:
+    """Return the generator of (seed, index), whatever was drawn before."""
     require(seed >= 0 and index >= 0, "seed, index", "must be >= 0", (seed, index))
     return np.random.Generator(np.random.Philox(key=[seed, index]))

@@ -1,4 +1,4 @@
-"""A bank of SDRs stored by bits: overlaps cost as much as the query has active bits, not as many as there are."""
+"""A bank of SDRs stored by bit: the cost of overlaps grows with the active bits of the query, not with all bits."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .code import SDR
 class Columns:
     """The SDRs of a bank, one column for each bit.
 
-    `overlaps` reads only the columns of the bits that are on in the query: of 2048 bits with 40 on, a fiftieth of what
-    the same bank by rows needs. Made once, in some seconds for a million SDRs; to add to a bank keep it by rows.
+    `overlaps` reads only the columns of the active bits of the query: with 40 of 2048 bits active, a fiftieth of a bank
+    by rows. Building one takes seconds for a million SDRs; to add SDRs, keep the bank by rows.
 
     Attributes:
         bits: [size, ceil(count / 64)] uint64; SDR i is bit `i % 64` of word `i // 64` of each column.
-        count: SDRs in it.
+        count: number of SDRs.
 
     Raises:
         NeurosimInputError: bits of another shape.
@@ -36,7 +36,7 @@ class Columns:
 
     @classmethod
     def of(cls, bank: NDArray[np.uint64], size: int) -> Columns:
-        """From a bank [M, words] of packed SDRs of `size` bits; see `bank`."""
+        """Return the columns of a bank [M, words] of packed SDRs of `size` bits; see `bank`."""
         from ..kernels.memory.columns import transpose
 
         good = bank.ndim == 2 and len(bank) > 0 and bank.shape[1] == -(-size // 64)
@@ -45,11 +45,11 @@ class Columns:
 
     @property
     def size(self) -> int:
-        """Bits of each SDR."""
+        """Number of bits of each SDR."""
         return len(self.bits)
 
     def overlaps(self, sdr: SDR, threads: int = 1) -> NDArray[np.int32]:
-        """[count] overlap of `sdr` with each; the same as `overlaps` with the bank by rows.
+        """Return [count] overlaps of `sdr` with each SDR, equal to `overlaps` with the bank by rows.
 
         Raises:
             NeurosimInputError: an SDR of another size.

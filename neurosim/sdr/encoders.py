@@ -1,4 +1,4 @@
-"""Encoders: values of many kinds to SDRs that overlap where the values are alike."""
+"""Encoders of values to SDRs; similar values have overlapping SDRs."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import numpy as np
 
 from ..errors import NeurosimInputError, require
 from ..spikes import Spikes
-from .code import SDR, draws
+from .code import SDR, generator
 
 
 class Encoder(ABC):
-    """Turns values into SDRs of `size` bits so that similar values overlap."""
+    """Turns values into SDRs of `size` bits; similar values overlap."""
 
     size: int
 
     @abstractmethod
     def encode(self, value: object) -> SDR:
-        """The SDR of `value`; NeurosimInputError where the value is outside what the encoder covers."""
+        """Return the SDR of `value`; raise NeurosimInputError for a value outside the encoder's range."""
 
 
 @dataclass(frozen=True)
 class ScalarEncoder(Encoder):
     """A number in `minimum..maximum` as `active` neighbouring bits; overlap falls linearly with distance.
 
-    `periodic` joins the ends, as hours of a day.
+    `periodic` joins the ends, as for the hours of a day.
     """
 
     minimum: float
@@ -53,7 +53,7 @@ class ScalarEncoder(Encoder):
 
 @dataclass(frozen=True)
 class CategoryEncoder(Encoder):
-    """Each category its own `active` bits: no two overlap."""
+    """Each category has `active` bits of its own: no two overlap."""
 
     categories: tuple[Hashable, ...]
     active: int
@@ -79,11 +79,11 @@ class CategoryEncoder(Encoder):
 
 @dataclass(frozen=True)
 class RandomDistributedScalarEncoder(Encoder):
-    """Any number, without bounds: values `resolution` apart share all but one bit, distant ones only chance.
+    """Any number, without bounds: values `resolution` apart share all but one bit, distant ones a few by chance.
 
     Bucket b is the set of keys b .. b + active - 1. Key j lies in bit group `j mod active`, at a place drawn for j.
-    Consecutive keys visit every group once, so each SDR has exactly `active` bits: hashing the keys onto all bits,
-    as is usual, loses some to collisions.
+    Consecutive keys visit every group once, so each SDR has exactly `active` bits; the usual hashing of keys onto all
+    bits loses some to collisions.
     """
 
     resolution: float
@@ -104,7 +104,7 @@ class RandomDistributedScalarEncoder(Encoder):
         x = _number(value, "RandomDistributedScalarEncoder.encode")
         keys = round(x / self.resolution) + np.arange(self.active, dtype=np.int64)
         width = self.size // self.active
-        places = np.array([draws(self.seed, int(key) % 2**63).integers(width) for key in keys])
+        places = np.array([generator(self.seed, int(key) % 2**63).integers(width) for key in keys])
         return SDR(keys % self.active * width + places, self.size)
 
 

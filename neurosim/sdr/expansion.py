@@ -1,4 +1,4 @@
-"""Vectors to SDRs whose overlap grows with similarity, and where unlike vectors hardly overlap."""
+"""Encoder of vectors: the overlap of SDRs grows with similarity, and dissimilar vectors hardly overlap."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import require
-from .code import SDR, draws
+from .code import SDR, generator
 from .encoders import Encoder
 
-CHUNK = 256  # vectors whose sums are in memory at a time while fitting
+CHUNK = 256  # vectors processed at once while fitting: bounds the memory
 
 
 @dataclass(frozen=True, eq=False)
 class ExpansionEncoder(Encoder):
     """A vector as `active` of `size` bits: each bit sums `fan` inputs drawn for it, and the largest sums are on.
 
-    The fly's code for odours (Dasgupta, Stevens & Navlakha 2017, Science 358:793), on vectors less their mean over
-    what is known, each sum divided by its standard deviation there. Without the first, bits of busy inputs are on for
-    everything: of handwritten digits two SDRs then share a third of their bits instead of a twentieth. Without the
-    second, some bits are on ten times as often as others, and a memory fills there first.
+    The fly's code for odours (Dasgupta, Stevens & Navlakha 2017, Science 358:793). The mean of the training vectors is
+    subtracted from each vector, and each sum is divided by its standard deviation over them. Without the first, bits of
+    busy inputs are on for everything: two SDRs of handwritten digits then share a third of their bits, not a twentieth.
+    Without the second, some bits are on ten times as often as others, and a memory fills there first.
 
     Attributes:
-        mean: [inputs] float32, taken from every vector.
-        size, active, fan, seed: bits, those that are on, inputs of a bit, and what they are drawn by.
-        scale: [size] float32, what sums are multiplied with; None for 1.
+        mean: [inputs] float32, subtracted from every vector.
+        size, active, fan: number of bits, of active bits, and of inputs of a bit.
+        seed: key of the draw of inputs.
+        scale: [size] float32, factors of the sums; None for 1.
     """
 
     mean: NDArray
@@ -49,7 +50,7 @@ class ExpansionEncoder(Encoder):
 
     @classmethod
     def fitted(cls, vectors: NDArray, size: int, active: int, fan: int = 16, seed: int = 0) -> ExpansionEncoder:
-        """With mean and scale of `vectors` [n, inputs]."""
+        """Return an encoder with mean and scale of `vectors` [n, inputs]."""
         from ..kernels.memory.expand import sums
 
         require(vectors.ndim == 2 and len(vectors) > 0, "ExpansionEncoder.fitted", "needs [n, inputs]", vectors.shape)
@@ -63,7 +64,7 @@ class ExpansionEncoder(Encoder):
         return replace(plain, scale=np.divide(1.0, spread, out=np.zeros(size), where=spread > 0))
 
     def encode(self, value: object) -> SDR:
-        """The SDR of a vector [inputs].
+        """Return the SDR of a vector [inputs].
 
         Raises:
             NeurosimInputError: another size, or numbers that are not finite.
@@ -73,7 +74,7 @@ class ExpansionEncoder(Encoder):
         return SDR(self.bits(vector[None])[0], self.size)
 
     def bits(self, vectors: NDArray, threads: int = 1) -> NDArray[np.int32]:
-        """[n, active] active bits of vectors [n, inputs], ascending; the same on any number of threads."""
+        """Return [n, active] active bits of vectors [n, inputs], ascending; equal for any number of threads."""
         from ..kernels.memory.expand import expand
 
         x = np.asarray(vectors, np.float32)
@@ -85,4 +86,4 @@ class ExpansionEncoder(Encoder):
     @cached_property
     def _table(self) -> NDArray[np.int32]:
         """[size, fan] the inputs of each bit."""
-        return draws(self.seed, 0).integers(self.mean.size, size=(self.size, self.fan), dtype=np.int32)
+        return generator(self.seed, 0).integers(self.mean.size, size=(self.size, self.fan), dtype=np.int32)

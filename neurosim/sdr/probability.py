@@ -11,7 +11,7 @@ from ..errors import require
 
 
 def overlap_set_size(size: int, active_x: int, active: int, overlap: int) -> int:
-    """How many SDRs with `active` bits share exactly `overlap` bits with one of `active_x` bits (exact integer).
+    """Return the exact number of SDRs with `active` bits that share `overlap` bits with one of `active_x` bits.
 
     C(w_x, b) C(n - w_x, w - b), eq. 3 of Ahmad & Hawkins 2015.
     """
@@ -27,9 +27,9 @@ def overlap_set_size(size: int, active_x: int, active: int, overlap: int) -> int
 
 
 def false_positive(size: int, active: float, synapses: int, threshold: int) -> float:
-    """Chance that a segment answers a random pattern.
+    """Return the chance that a segment matches a random pattern.
 
-    The segment has `synapses` of `size` cells; `active` random cells fire; it answers at `threshold` matches:
+    The segment has `synapses` of `size` cells; `active` random cells fire; it matches at `threshold` active synapses:
     sum over b >= theta of C(s, b) C(n - s, a - b) / C(n, a). `active` may be fractional (an expected count, as in
     a union); binomials of fractions are those of the gamma function. Relative error below 1e-9 down to 1e-300.
     """
@@ -40,7 +40,7 @@ def false_positive(size: int, active: float, synapses: int, threshold: int) -> f
 
 
 def false_negative(active: int, synapses: int, threshold: int, lost: int) -> float:
-    """Chance that a segment misses its own pattern when `lost` of the pattern's `active` cells stay silent.
+    """Return the chance that a segment misses its own pattern when `lost` of the `active` cells stay silent.
 
     sum over b > s - theta of C(s, b) C(a - s, v - b) / C(a, v).
     """
@@ -51,24 +51,24 @@ def false_negative(active: int, synapses: int, threshold: int, lost: int) -> flo
 
 
 def any_false_positive(probability: float, patterns: int) -> float:
-    """Chance that at least one of `patterns` independent segments answers: 1 - (1 - p)^M, exact for tiny p."""
+    """Return the chance that at least one of `patterns` independent segments matches: 1 - (1 - p)^M."""
     require(0 <= probability <= 1, "any_false_positive.probability", "must be in 0..1", probability)
     return -math.expm1(patterns * math.log1p(-probability)) if probability < 1 else 1.0
 
 
 def union_density(size: int, active: int, patterns: int) -> float:
-    """Expected fraction of bits on in a union of `patterns` random SDRs: 1 - (1 - w/n)^M."""
+    """Return the expected fraction of bits on in a union of `patterns` random SDRs: 1 - (1 - w/n)^M."""
     require(0 <= active <= size, "union_density.active", f"must be in 0..{size}", active)
     return any_false_positive(active / size, patterns)
 
 
 def union_false_match(size: int, active: int, patterns: int) -> float:
-    """Chance that every bit of a random SDR is on in the union of `patterns` others: density^w."""
+    """Return the chance that every bit of a random SDR is on in the union of `patterns` others: density^w."""
     return union_density(size, active, patterns) ** active
 
 
 def union_false_positive(size: int, active: int, synapses: int, threshold: int, patterns: int) -> float:
-    """`false_positive` of a segment that looks at a union: the active cells are n times the union's density."""
+    """Return `false_positive` for a union: the number of active cells is n times its density."""
     return false_positive(size, size * union_density(size, active, patterns), synapses, threshold)
 
 

@@ -172,7 +172,7 @@ def test_bit_errors_from_examples_follow_the_theory(supervised, examples, qualit
         labels = np.repeat(np.arange(archetypes), examples)
         memory = DenseHebbian.supervised(eta, labels, 2) if supervised else DenseHebbian.unsupervised(eta, 2)
         wrong.append(np.mean([np.sign(memory.field(x)) != x for x in xi]))
-    expected = dense_bit_error(units, 2, archetypes, quality, examples, supervised)
+    expected = dense_bit_error(units, 2, archetypes, quality, examples, supervised=supervised)
     assert np.mean(wrong) == pytest.approx(expected, abs=4 * np.std(wrong) / math.sqrt(len(wrong)))
 
 
@@ -185,9 +185,9 @@ def test_examples_as_good_as_the_archetype_are_patterns():
 RULES = [
     FastWeights(),
     FastWeights(forgetting=0.05),
-    FastWeights(momentum=0.5, forgetting=0.1, rate=0.5),
+    FastWeights(momentum=0.5, forgetting=0.1, learning_rate=0.5),
     FastWeights(delta=True),
-    FastWeights(delta=True, rate=0.5, forgetting=0.05),
+    FastWeights(delta=True, learning_rate=0.5, forgetting=0.05),
 ]
 
 
@@ -233,7 +233,7 @@ def test_a_delta_step_is_a_gradient_step_on_the_recall_loss():
         up[i] += 1e-6
         down[i] -= 1e-6
         gradient[i] = (loss(up) - loss(down)) / 2e-6
-    start = PairMemory(FastWeights(delta=True, rate=0.3), before, np.zeros_like(before))
+    start = PairMemory(FastWeights(delta=True, learning_rate=0.3), before, np.zeros_like(before))
     np.testing.assert_allclose(start.write([k], [v]).weights, before - 0.3 * gradient, atol=1e-8)
 
 
@@ -306,7 +306,7 @@ def test_what_is_too_much_is_said_with_the_recall_to_expect():
     texts = [str(warning.message) for warning in said]
     assert texts == [
         "Hopfield: 20 patterns are more than the 14 that 100 units recall (alpha_c = 0.1379); expected recall: an "
-        "overlap of 0 in a large network, where no pattern is a stable state any more",
+        "overlap of 0 in a large network, where no pattern is a stable state",
         "DenseHebbian: 400 patterns are more than the 362 that 100 units of order 3 recall without error; expected "
         "recall: 0.19% of the bits wrong after one update",
         "PairMemory: 9 pairs are more than the 8 independent keys of this width; expected recall: a mean squared error "
@@ -366,7 +366,7 @@ def test_files_that_hold_no_such_memory_are_refused(tmp_path):
         (lambda: Hopfield.store([[1] * 9]).recall([1]), "recall.cue: must be an array [9] (got (1,))"),
         (lambda: Hopfield.store([[1] * 9]).recall([0] * 9), "recall.cue: must hold only -1 and 1 (got 0.0)"),
         (lambda: Hopfield.store([[1] * 9]).recall([1] * 9, sweeps=0), "recall.sweeps: must be >= 1 (got 0)"),
-        (lambda: Hopfield(np.eye(2)), "Hopfield.couplings: must have a zero diagonal (got another)"),
+        (lambda: Hopfield(np.eye(2)), "Hopfield.couplings: must have a zero diagonal (got nonzero entries)"),
         (lambda: DenseHebbian.store([[1, -1]], 1), "DenseHebbian.order: must be >= 2 (got 1)"),
         (lambda: DenseHebbian.supervised([[1]], [0, 1], 2), "DenseHebbian.supervised: needs 1 labels (got (2,))"),
         (lambda: dense_bit_error(10, 2, 1, quality=0), "dense_bit_error.quality: must be in 0..1, 0 excluded (got 0)"),
@@ -378,7 +378,7 @@ def test_files_that_hold_no_such_memory_are_refused(tmp_path):
         ),
         (
             lambda: expected_error(FastWeights(True, momentum=0.5), 3, 3),
-            "expected_error: knows no formula for the delta rule with momentum (got 0.5)",
+            "expected_error: has no formula for the delta rule with momentum (got 0.5)",
         ),
         (lambda: keys("odd", 3, 3), "keys: unknown name 'odd'; choose from orthogonal, random"),
         (lambda: tail_class("muon", 0), "tail_run.ratio: must be in 0..1, 0 excluded (got 0)"),

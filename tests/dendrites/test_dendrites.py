@@ -10,9 +10,9 @@ import pytest
 
 from neurosim.dendrites import (
     DendriteLayer,
+    HitCount,
     Prototypes,
     SegmentUnits,
-    Tally,
     measure_false_negatives,
     measure_false_positives,
     measure_union_false_positives,
@@ -83,7 +83,7 @@ def test_mixed_segments_answer_as_one_of_all_their_synapses() -> None:
     # Segments of one neuron are drawn apart: against one random code each is a trial of its own.
     hits = sum(int(units.active_segments(SDR.random(4000, 160, seed=7, index=t)).sum()) for t in range(40))
     expected = np.mean([false_positive(4000, 160, int(s), 4) for s in counts])
-    assert Tally(hits, 40 * 100, float(expected)).agrees()
+    assert HitCount(hits, 40 * 100, float(expected)).agrees()
 
 
 @pytest.mark.parametrize(
@@ -108,9 +108,13 @@ def test_chance_answers_to_unions_agree_with_the_formula(size: int, patterns: in
 
 
 def test_the_band_is_the_binomial_one() -> None:
-    low, high = Tally(0, 1000, 0.1).band(0.999)
+    low, high = HitCount(0, 1000, 0.1).band(0.999)
     assert 68 <= low <= 72 and 129 <= high <= 134  # 100 +- 3.29 sqrt(90)
-    assert Tally(100, 1000, 0.1).agrees() and not Tally(150, 1000, 0.1).agrees() and not Tally(50, 1000, 0.1).agrees()
+    assert (
+        HitCount(100, 1000, 0.1).agrees()
+        and not HitCount(150, 1000, 0.1).agrees()
+        and not HitCount(50, 1000, 0.1).agrees()
+    )
 
 
 def test_subsets_are_distinct_uniform_and_keyed_by_their_number() -> None:
@@ -134,23 +138,23 @@ CODES = [[SDR.random(50, 10, seed=0)]]
         (lambda: SegmentUnits([[[1.5, 2]]], 9, 1), "SegmentUnits.synapses: must be integers (got float64)"),
         (lambda: SegmentUnits([[[1, 9]]], 9, 1), "SegmentUnits.synapses: must be < size 9 (got 9)"),
         (lambda: SegmentUnits([[[1, -2]]], 9, 1), "SegmentUnits.synapses: must be >= 0, or -1 for none (got -2)"),
-        (lambda: SegmentUnits([[[4, 3, 4]]], 9, 1), "SegmentUnits.synapses: must not hear a cell twice (got [4])"),
-        (lambda: SegmentUnits([[[4, 3]]], 9, 3), "SegmentUnits.threshold: must be a whole number in 1..2 (got 3)"),
+        (lambda: SegmentUnits([[[4, 3, 4]]], 9, 1), "SegmentUnits.synapses: must not repeat a cell (got [4])"),
+        (lambda: SegmentUnits([[[4, 3]]], 9, 3), "SegmentUnits.threshold: must be an integer in 1..2 (got 3)"),
         (lambda: SegmentUnits.store([[]], 3, 2), "SegmentUnits.store: needs as many patterns a neuron (got {0})"),
         (lambda: SegmentUnits.store([CODES[0], CODES[0] * 2], 3, 2), "needs as many patterns a neuron (got {1, 2})"),
         (lambda: SegmentUnits.store(CODES, 11, 2), "SDR.subsample: needs 0 <= active <= 10 (got 11)"),
         (lambda: SegmentUnits.store([CODES[0] * 3], 3, 2, mixed=2), "must divide the 3 patterns of a neuron (got 2)"),
         (lambda: random_units().overlaps(SDR([1], 99)), "SegmentUnits.overlaps: needs an SDR of 203 bits (got 99)"),
-        (lambda: random_units().overlaps([203]), "SegmentUnits.overlaps: needs indices < 203 (got 203)"),
-        (lambda: random_units().overlaps([-1]), "SegmentUnits.overlaps: needs indices >= 0 (got -1)"),
-        (lambda: random_units().overlaps([5, 2, 5]), "SegmentUnits.overlaps: must not repeat an index (got [5])"),
-        (lambda: random_units().overlaps([0.5]), "needs integer indices (got float64); see SDR.from_dense"),
-        (lambda: random_units().overlaps([[1]]), "needs an SDR or one list of active bits (got (1, 1))"),
+        (lambda: random_units().overlaps([203]), "SegmentUnits.overlaps: must be < size 203 (got 203)"),
+        (lambda: random_units().overlaps([-1]), "SegmentUnits.overlaps: must be >= 0 (got -1)"),
+        (lambda: random_units().overlaps([5, 2, 5]), "SegmentUnits.overlaps: must not repeat a bit (got [5])"),
+        (lambda: random_units().overlaps([0.5]), "must be integers; see SDR.from_dense (got float64)"),
+        (lambda: random_units().overlaps([[1]]), "must be one list of bits (got (1, 1))"),
         (lambda: measure_false_positives(20, 30, 5, 2), "active: must be in 0..20 (got 30)"),
         (lambda: measure_false_negatives(50, 40, 20, 8, 1.5), "negatives.noise: must be in 0..1 (got 1.5)"),
         (lambda: measure_false_negatives(50, 40, 20, 8, 0.5), "size: must leave 20 bits to move to (got 50)"),
-        (lambda: measure_union_false_positives(90, 9, 5, 2, 0), "patterns: must be a whole number in 1..1000000"),
-        (lambda: measure_false_positives(90, 9, 5, 2, trials=0), "trials: must be a whole number in 1..1000000000"),
+        (lambda: measure_union_false_positives(90, 9, 5, 2, 0), "patterns: must be an integer in 1..1000000"),
+        (lambda: measure_false_positives(90, 9, 5, 2, trials=0), "trials: must be an integer in 1..1000000000"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_in_a_line(make, words: str) -> None:
@@ -222,7 +226,7 @@ def test_prototypes_are_means_and_the_nearest_is_inferred() -> None:
     [
         (lambda: DendriteLayer(np.ones((2, 3)), np.ones(3), np.ones((2, 1, 1)), 1), "DendriteLayer.bias: must be [2]"),
         (lambda: DendriteLayer(np.ones((2, 3)), np.ones(2), np.ones((2, 1)), 1), "must be [2, segments, contexts]"),
-        (lambda: random_layer(winners=38), "DendriteLayer.winners: must be a whole number in 1..37 (got 38)"),
+        (lambda: random_layer(winners=38), "DendriteLayer.winners: must be an integer in 1..37 (got 38)"),
         (lambda: random_layer(boost=-1.0), "DendriteLayer.boost: must be finite and >= 0 (got -1.0)"),
         (lambda: random_layer().forward(np.ones((2, 10)), np.ones(5)), "forward: x: must be [batch, 11] (got (2, 10))"),
         (lambda: random_layer().forward(np.ones((2, 11)), np.ones(4)), "context: must be [5] or [batch, 5] (got (4,))"),

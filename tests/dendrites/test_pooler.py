@@ -33,8 +33,9 @@ def codes(size: int, steps: int, seed: int = 0, most: int = 25):
 
 
 def same(a: SpatialPooler, b: SpatialPooler) -> None:
-    for name in ("counts", "permanence", "connected", "active_duty", "overlap_duty"):
-        np.testing.assert_array_equal(getattr(a._field, name), getattr(b._field, name), name)
+    others = b.state()
+    for name, array in a.state().items():
+        np.testing.assert_array_equal(array, others[name], name)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -44,7 +45,7 @@ def test_equals_the_specification(case: str) -> None:
     for code in codes(pooler._input_size, 200):
         learn = bool(chance.random() < 0.9)
         winners = advance_reference(plain._rules, plain._field, code, learn)
-        assert pooler.step(code, learn).indices.tolist() == winners
+        assert pooler.step(code, learn=learn).indices.tolist() == winners
         same(pooler, plain)
 
 
@@ -99,7 +100,7 @@ def test_local_inhibition_by_brute_force() -> None:
     """On a 9 x 8 sheet, a column wins where fewer than floor(.12 neighbours), at least 1, have a larger key."""
     pooler = SpatialPooler((9, 8), (9, 8), density=0.12, inhibition_radius=2, potential_radius=3)
     place = np.stack(np.unravel_index(np.arange(72), (9, 8)), axis=1)
-    rank = pooler._field.rank
+    rank = pooler.state()["rank"]
     for code in codes(72, 60):
         winners = set(pooler.step(code).indices.tolist())
         key = [(o, r) for o, r in zip(pooler.overlaps, rank, strict=True)]
@@ -179,7 +180,9 @@ def test_boosting_evens_out_the_use_of_columns() -> None:
 def test_similar_inputs_have_similar_codes() -> None:
     pooler = SpatialPooler(1000, 1024, density=0.04)
     base = SDR.random(1000, 60, seed=1)
-    shared = [pooler.step(base, False).overlap(pooler.step(base.noise(f, seed=2), False)) for f in (0.1, 0.4, 1.0)]
+    shared = [
+        pooler.step(base, learn=False).overlap(pooler.step(base.noise(f, seed=2), learn=False)) for f in (0.1, 0.4, 1.0)
+    ]
     assert shared[0] > 20 and shared[0] > shared[1] > shared[2]
 
 
@@ -259,23 +262,26 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "settings, words",
     [
-        ({"inputs": 0}, "SpatialPooler.inputs: must be a whole number in 1..2147483648 (got 0)"),
+        ({"inputs": 0}, "SpatialPooler.inputs: must be an integer in 1..2147483648 (got 0)"),
         ({"inputs": ()}, "SpatialPooler.inputs: must have a dimension (got ())"),
-        ({"columns": (4, 0)}, "SpatialPooler.columns: must be a whole number in 1..2147483648 (got 0)"),
+        ({"columns": (4, 0)}, "SpatialPooler.columns: must be an integer in 1..2147483648 (got 0)"),
         ({"inputs": 10**6, "columns": 10**5}, "must have fewer than 2147483648 inputs x columns (got 100000000000)"),
         ({"density": 0.0}, "SpatialPooler.density: must be > 0 and <= 1 (got 0.0)"),
-        ({"density": 0.001, "columns": 100}, "SpatialPooler.density: must let one of 100 columns win (got 0.001)"),
+        (
+            {"density": 0.001, "columns": 100},
+            "SpatialPooler.density: must let at least one of 100 columns win (got 0.001)",
+        ),
         ({"potential": 1.5}, "SpatialPooler.potential: must be > 0 and <= 1 (got 1.5)"),
         ({"boost": -1.0}, "SpatialPooler.boost: must be finite and >= 0 (got -1.0)"),
-        ({"boost": 5000.0}, "SpatialPooler.boost: must be <= 70 / density, so that it fits a number (got 5000.0)"),
+        ({"boost": 5000.0}, "SpatialPooler.boost: must be <= 70 / density, to fit into float32 (got 5000.0)"),
         ({"boost": float("nan")}, "SpatialPooler.boost: must be finite and >= 0 (got nan)"),
-        ({"stimulus_threshold": 101}, "SpatialPooler.stimulus_threshold: must be a whole number in 0..100 (got 101)"),
+        ({"stimulus_threshold": 101}, "SpatialPooler.stimulus_threshold: must be an integer in 0..100 (got 101)"),
         ({"connected_permanence": 2}, "SpatialPooler.connected_permanence: must be in 0.0001..1 (got 2)"),
         ({"permanence_bump": 0.00001}, "SpatialPooler.permanence_bump: must be a multiple of 0.0001 (got 1e-05)"),
-        ({"duty_period": 0}, "SpatialPooler.duty_period: must be a whole number in 1.."),
-        ({"inhibition_radius": 0}, "SpatialPooler.inhibition_radius: must be a whole number in 1.."),
+        ({"duty_period": 0}, "SpatialPooler.duty_period: must be an integer in 1.."),
+        ({"inhibition_radius": 0}, "SpatialPooler.inhibition_radius: must be an integer in 1.."),
         ({"columns": (5, 10), "potential_radius": 1}, "must have 1 dimensions, as inputs (got (5, 10))"),
-        ({"seed": -1}, "SpatialPooler.seed: must be a whole number in 0.."),
+        ({"seed": -1}, "SpatialPooler.seed: must be an integer in 0.."),
     ],
 )
 def test_bad_settings_are_refused(settings: dict, words: str) -> None:
@@ -287,10 +293,10 @@ def test_bad_settings_are_refused(settings: dict, words: str) -> None:
     "code, words",
     [
         (SDR([1], 61), "SpatialPooler.step: needs an SDR of 60 bits (got 61)"),
-        ([60], "SpatialPooler.step: needs indices < 60 (got 60)"),
-        ([-1], "SpatialPooler.step: needs indices >= 0 (got -1)"),
-        ([3, 3], "SpatialPooler.step: must not repeat an index (got [3])"),
-        (np.ones(60), "SpatialPooler.step: needs integer indices (got float64); see SDR.from_dense"),
+        ([60], "SpatialPooler.step: must be < size 60 (got 60)"),
+        ([-1], "SpatialPooler.step: must be >= 0 (got -1)"),
+        ([3, 3], "SpatialPooler.step: must not repeat a bit (got [3])"),
+        (np.ones(60), "SpatialPooler.step: must be integers; see SDR.from_dense (got float64)"),
     ],
 )
 def test_bad_codes_are_refused_and_change_nothing(code, words: str) -> None:

@@ -46,12 +46,15 @@ def plain_state(plain: PlainTemporalMemory) -> dict:
 
 def state(memory: TemporalMemory) -> dict:
     """Of each segment: its cell, when it last learned, and source, permanence and last hearing of each synapse."""
-    columns = [kernel.SOURCE, kernel.PERMANENCE, kernel.HEARD]
-    found = {}
-    for n, (cell, _, learned, filled, _) in enumerate(memory._store.segment[: memory._count("SEGMENTS")].tolist()):
-        if cell >= 0:
-            found[n] = (cell, learned, [tuple(row) for row in memory._store.synapse[n, :filled][:, columns].tolist()])
-    return found
+    s = memory.state()
+    synapses = np.stack([s["source"], s["permanence"], s["heard"]], axis=2)
+    rows = enumerate(zip(s["cell"].tolist(), s["learned"].tolist(), s["filled"].tolist(), strict=True))
+    return {n: (cell, at, [tuple(y) for y in synapses[n, :k].tolist()]) for n, (cell, at, k) in rows if cell >= 0}
+
+
+def segments_per_cell(memory: TemporalMemory) -> np.ndarray:
+    cells = memory.state()["cell"]
+    return np.bincount(cells[cells >= 0], minlength=memory.columns * memory.cells_per_column)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -61,7 +64,7 @@ def test_equals_the_specification(case: str) -> None:
     chance = np.random.default_rng(1)
     for t, code in enumerate(series(memory.columns, 400)):
         learn = bool(chance.random() < 0.9)
-        assert memory.step(code, learn) == plain.step(code, learn), t
+        assert memory.step(code, learn=learn) == plain.step(code, learn), t
         assert memory.active_cells.indices.tolist() == sorted(plain.active)
         assert memory.winner_cells.indices.tolist() == plain.winners
         assert memory.predicted_cells.indices.tolist() == sorted({plain.segments[n].cell for n in plain.predicting})
@@ -174,7 +177,7 @@ def test_winner_of_a_burst_is_the_former_one_else_the_least_used() -> None:
         memory.reset()
         memory.step([0, 1, 2])
         memory.step([4])
-    assert memory._store.cell[12:15, kernel.OWNED].max() == 1
+    assert segments_per_cell(memory)[12:15].max() == 1
 
 
 def test_an_empty_input_ends_the_sequence() -> None:
@@ -204,7 +207,7 @@ def test_memory_is_bounded() -> None:
     for code in series(30, 4000, noise=1.0):
         memory.step(code)
         held.append(memory.bytes)
-    assert memory._store.cell[:, kernel.OWNED].max() == 3 and memory._store.segment[:, kernel.FILLED].max() == 6
+    assert segments_per_cell(memory).max() == 3 and memory.state()["filled"].max() == 6
     assert memory.segments <= 30 * 4 * 3 and memory.synapses <= memory.segments * 6
     assert held[-1] == held[len(held) // 2] <= memory.max_bytes
     assert memory._count("CHUNKS") <= 30 * 4 * 3 * 6 // 32 + 2 * 30 * 4
@@ -218,8 +221,8 @@ def test_room_grows_with_what_is_learned() -> None:
         memory.step(np.sort(rng.choice(500, 60, replace=False)))
     assert memory.segments > plain_start
     assert memory.synapses > 32 * 4096
-    s = memory._store
-    assert s.segment[s.segment[:, kernel.CELL] >= 0, kernel.FILLED].sum() == memory.synapses
+    s = memory.state()
+    assert s["filled"][s["cell"] >= 0].sum() == memory.synapses
 
 
 @pytest.mark.parametrize("learn", [True, False])
@@ -231,7 +234,7 @@ def test_saving_loses_nothing(tmp_path: Path, learn: bool) -> None:
     memory.save(tmp_path / "tm.safetensors")
     twin = TemporalMemory.load(tmp_path / "tm.safetensors")
     assert to_plain(twin) == to_plain(memory) and twin.steps == 333 and state(twin) == state(memory)
-    assert [memory.step(c, learn) for c in codes[333:]] == [twin.step(c, learn) for c in codes[333:]]
+    assert [memory.step(c, learn=learn) for c in codes[333:]] == [twin.step(c, learn=learn) for c in codes[333:]]
     assert state(twin) == state(memory)
     assert (twin.segments, twin.synapses, twin.visits) == (memory.segments, memory.synapses, memory.visits)
     memory.save(tmp_path / "a")
@@ -309,20 +312,20 @@ def test_a_file_cannot_lead_the_kernels_astray(tmp_path: Path, monkeypatch) -> N
 @pytest.mark.parametrize(
     "settings, words",
     [
-        ({"columns": 0}, "TemporalMemory.columns: must be a whole number in 1..16777216 (got 0)"),
-        ({"columns": 10**6}, "TemporalMemory: can hold 16777216 cells (got 32000000)"),
-        ({"cells_per_column": True}, "TemporalMemory.cells_per_column: must be a whole number"),
-        ({"max_synapses": 256}, "TemporalMemory.max_synapses: must be a whole number in 1..255 (got 256)"),
-        ({"activation_threshold": 33}, "activation_threshold: must be a whole number in 1..32 (got 33)"),
-        ({"min_threshold": 14}, "TemporalMemory.min_threshold: must be a whole number in 1..13 (got 14)"),
-        ({"max_new_synapses": 33}, "TemporalMemory.max_new_synapses: must be a whole number in 1..32 (got 33)"),
-        ({"max_segments": 0}, "TemporalMemory.max_segments: must be a whole number in 1..32767 (got 0)"),
+        ({"columns": 0}, "TemporalMemory.columns: must be an integer in 1..16777216 (got 0)"),
+        ({"columns": 10**6}, "TemporalMemory: must have at most 16777216 cells (got 32000000)"),
+        ({"cells_per_column": True}, "TemporalMemory.cells_per_column: must be an integer"),
+        ({"max_synapses": 256}, "TemporalMemory.max_synapses: must be an integer in 1..255 (got 256)"),
+        ({"activation_threshold": 33}, "activation_threshold: must be an integer in 1..32 (got 33)"),
+        ({"min_threshold": 14}, "TemporalMemory.min_threshold: must be an integer in 1..13 (got 14)"),
+        ({"max_new_synapses": 33}, "TemporalMemory.max_new_synapses: must be an integer in 1..32 (got 33)"),
+        ({"max_segments": 0}, "TemporalMemory.max_segments: must be an integer in 1..32767 (got 0)"),
         ({"max_segments": 20_000}, "TemporalMemory.max_segments: must allow at most 1073741824 segments"),
         ({"initial_permanence": 1.5}, "TemporalMemory.initial_permanence: must be in 0.0001..1 (got 1.5)"),
         ({"connected_permanence": 0.0}, "TemporalMemory.connected_permanence: must be in 0.0001..1 (got 0.0)"),
         ({"permanence_increment": float("nan")}, "TemporalMemory.permanence_increment: must be in 0..1 (got nan)"),
         ({"predicted_decrement": 0.00005}, "predicted_decrement: must be a multiple of 0.0001 (got 5e-05)"),
-        ({"seed": -1}, "TemporalMemory.seed: must be a whole number in 0..9223372036854775807 (got -1)"),
+        ({"seed": -1}, "TemporalMemory.seed: must be an integer in 0..9223372036854775807 (got -1)"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict, words: str) -> None:
@@ -334,10 +337,10 @@ def test_bad_settings_are_refused(settings: dict, words: str) -> None:
     "code, words",
     [
         (SDR([1], 61), "TemporalMemory.step: needs an SDR of 60 bits (got 61)"),
-        ([60], "TemporalMemory.step: needs indices < 60 (got 60)"),
-        ([-1, 3], "TemporalMemory.step: needs indices >= 0 (got -1)"),
-        ([3, 1, 3], "TemporalMemory.step: must not repeat an index (got [3])"),
-        ([1.0], "TemporalMemory.step: needs integer indices (got float64); see SDR.from_dense"),
+        ([60], "TemporalMemory.step: must be < size 60 (got 60)"),
+        ([-1, 3], "TemporalMemory.step: must be >= 0 (got -1)"),
+        ([3, 1, 3], "TemporalMemory.step: must not repeat a bit (got [3])"),
+        ([1.0], "TemporalMemory.step: must be integers; see SDR.from_dense (got float64)"),
     ],
 )
 def test_bad_codes_are_refused_and_change_nothing(code, words: str) -> None:

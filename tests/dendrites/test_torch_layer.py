@@ -146,8 +146,8 @@ def test_without_torch_the_error_says_what_to_install() -> None:
 @pytest.mark.parametrize(
     "settings, words",
     [
-        ({"winners": 14}, "TrainableDendriteLayer.winners: must be a whole number in 1..13 (got 14)"),
-        ({"segments": 0}, "TrainableDendriteLayer.segments: must be a whole number in 1..2147483648 (got 0)"),
+        ({"winners": 14}, "TrainableDendriteLayer.winners: must be an integer in 1..13 (got 14)"),
+        ({"segments": 0}, "TrainableDendriteLayer.segments: must be an integer in 1..2147483648 (got 0)"),
         ({"sparsity": 1.0}, "TrainableDendriteLayer.sparsity: must be >= 0 and < 1 (got 1.0)"),
         ({"sparsity": 0.95}, "TrainableDendriteLayer.sparsity: must leave a unit one of 7 inputs (got 0.95)"),
         ({"boost": float("inf")}, "TrainableDendriteLayer.boost: must be finite and >= 0 (got inf)"),

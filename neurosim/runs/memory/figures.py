@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ... import measure
 from ...kernels.memory.overlap.reference import unpack
 from ...macrocolumn import ColumnBatch
-from ...sdr.code import draws
+from ...sdr.code import generator
 from .config import MemoryConfig
 from .items import Items
 from .learned import Learned, learn, marks
@@ -89,7 +89,7 @@ def similarity(learned: Learned, config: MemoryConfig) -> dict[str, NDArray]:
     and what is recalled of it with bits moved.
     """
     items, codes = learned.items, learned.codes
-    chance = draws(config.seed, 0)
+    chance = generator(config.seed, 0)
     n = len(items)
     dense = np.zeros((n, items.size), np.uint8)
     np.put_along_axis(dense, items.bits.astype(np.int64), 1, axis=1)
@@ -120,7 +120,7 @@ def similarity(learned: Learned, config: MemoryConfig) -> dict[str, NDArray]:
 
 def random_items(count: int, config: MemoryConfig, seed: int = 0) -> Items:
     """Items whose active bits are drawn, which is what theory speaks of."""
-    chance = draws(config.seed + seed, 7)
+    chance = generator(config.seed + seed, 7)
     size, active = config.code.size, config.code.active
     bits = np.stack([np.sort(chance.choice(size, active, replace=False)) for _ in range(count)])
     return Items(bits.astype(np.int32), size, np.zeros(count, np.int64))
