@@ -16,7 +16,7 @@ from ..sdr import SDR
 from .inputs import active_bits, integer, permanence_steps
 
 if TYPE_CHECKING:
-    from ..kernels.memory.temporal.numba import Rules, Store
+    from ..kernels.memory.temporal.store import Rules, Store
 
 VERSION = 1
 # Saved state: columns of the two tables, under these names; lists; and the number of the next step.
@@ -73,7 +73,7 @@ class TemporalMemory:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        from ..kernels.memory.temporal.numba import empty, most_chunks
+        from ..kernels.memory.temporal.store import empty, most_chunks
 
         self._rules = self._compiled()
         cells = self.columns * self.cells_per_column
@@ -84,7 +84,7 @@ class TemporalMemory:
         self._store: Store = empty(self.columns, self._rules, min(SEGMENTS, most), chunks)
 
     def _compiled(self) -> Rules:
-        from ..kernels.memory.temporal.numba import Rules
+        from ..kernels.memory.temporal.store import Rules
 
         name = "TemporalMemory."
         synapses = integer(self.max_synapses, name + "max_synapses", 1, 255)
@@ -114,7 +114,8 @@ class TemporalMemory:
         Raises:
             NeurosimInputError: an SDR of another size; indices out of range or repeated; the memory is unchanged then.
         """
-        from ..kernels.memory.temporal.numba import advance, room
+        from ..kernels.memory.temporal.numba import advance
+        from ..kernels.memory.temporal.store import room
 
         active = active_bits(columns, self.columns, "TemporalMemory.step")
         most = self.columns * self.cells_per_column * self.max_segments
@@ -177,7 +178,7 @@ class TemporalMemory:
     @property
     def max_bytes(self) -> int:
         """Bytes of memory with every cell and segment at its cap."""
-        from ..kernels.memory.temporal.numba import most_chunks, nbytes
+        from ..kernels.memory.temporal.store import most_chunks, nbytes
 
         most = self.columns * self.cells_per_column * self.max_segments
         return nbytes(self.columns, self._rules, most, most_chunks(self.columns, self._rules))
@@ -190,14 +191,14 @@ class TemporalMemory:
         cell, permanence in steps of 1e-4 and step of last activity, 0 beyond "filled"; "free", free segments;
         "active", "winners", cells; "step" [1] int64, the number of the next step.
         """
-        from ..kernels.memory.temporal import numba as kernel
+        from ..kernels.memory.temporal import store as tables
 
         n, store = self._count("SEGMENTS"), self._store
         # Slots beyond the synapses of a segment hold old values.
-        used = np.arange(self.max_synapses) < store.segment[:n, kernel.FILLED, None]
-        arrays = {name: store.segment[:n, getattr(kernel, column)].copy() for name, column in SEGMENT_COLUMNS.items()}
+        used = np.arange(self.max_synapses) < store.segment[:n, tables.FILLED, None]
+        arrays = {name: store.segment[:n, getattr(tables, column)].copy() for name, column in SEGMENT_COLUMNS.items()}
         for name, column in SYNAPSE_COLUMNS.items():
-            arrays[name] = np.where(used, store.synapse[:n, :, getattr(kernel, column)], np.int32(0))
+            arrays[name] = np.where(used, store.synapse[:n, :, getattr(tables, column)], np.int32(0))
         arrays |= {name: getattr(store, name)[: self._count(count)].copy() for name, count in LISTS.items()}
         arrays["step"] = store.counts[:1].copy()
         return arrays
@@ -225,21 +226,22 @@ class TemporalMemory:
         return memory
 
     def _fill(self, arrays: dict[str, NDArray]) -> None:
-        from ..kernels.memory.temporal import numba as kernel
+        from ..kernels.memory.temporal import store as tables
+        from ..kernels.memory.temporal.numba import relink
 
         cells, n = self.columns * self.cells_per_column, len(arrays["cell"])
         self._check(arrays, n, cells)
-        chunks = int(arrays["filled"].sum()) // kernel.CHUNK + 2 * cells + CHUNKS
-        store = kernel.empty(self.columns, self._rules, max(n, len(self._store.segment)), chunks)
+        chunks = int(arrays["filled"].sum()) // tables.CHUNK + 2 * cells + CHUNKS
+        store = tables.empty(self.columns, self._rules, max(n, len(self._store.segment)), chunks)
         for name, column in SEGMENT_COLUMNS.items():
-            store.segment[:n, getattr(kernel, column)] = arrays[name]
+            store.segment[:n, getattr(tables, column)] = arrays[name]
         for name, column in SYNAPSE_COLUMNS.items():
-            store.synapse[:n, :, getattr(kernel, column)] = arrays[name]
+            store.synapse[:n, :, getattr(tables, column)] = arrays[name]
         for name, count in LISTS.items():
-            store.counts[getattr(kernel, count)] = len(arrays[name])
+            store.counts[getattr(tables, count)] = len(arrays[name])
             getattr(store, name)[: len(arrays[name])] = arrays[name]
-        store.counts[kernel.STEP], store.counts[kernel.SEGMENTS] = arrays["step"][0], n
-        kernel.relink(self._rules, store)
+        store.counts[tables.STEP], store.counts[tables.SEGMENTS] = arrays["step"][0], n
+        relink(self._rules, store)
         self._store = store
 
     def _check(self, arrays: dict[str, NDArray], n: int, cells: int) -> None:
@@ -270,6 +272,6 @@ class TemporalMemory:
         return SDR.unchecked(bits.copy(), self.columns * self.cells_per_column)
 
     def _count(self, name: str) -> int:
-        from ..kernels.memory.temporal import numba as kernel
+        from ..kernels.memory.temporal import store as tables
 
-        return int(self._store.counts[getattr(kernel, name)])
+        return int(self._store.counts[getattr(tables, name)])

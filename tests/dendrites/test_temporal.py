@@ -13,8 +13,8 @@ from safetensors.numpy import load, save
 
 from neurosim.dendrites import TemporalMemory
 from neurosim.errors import NeurosimError, NeurosimFormatError, NeurosimInputError, NeurosimMissingError
-from neurosim.kernels.memory.temporal import numba as kernel
-from neurosim.kernels.memory.temporal.reference import PlainTemporalMemory
+from neurosim.kernels.memory.temporal import store as tables
+from neurosim.kernels.memory.temporal.reference import ReferenceTemporalMemory
 from neurosim.plain import to_plain
 from neurosim.sdr import SDR
 
@@ -37,7 +37,7 @@ def series(columns: int, steps: int, seed: int = 0, noise: float = 0.2, active: 
             yield np.sort(rng.choice(columns, rng.integers(0, 8), replace=False)) if strange else code
 
 
-def plain_state(plain: PlainTemporalMemory) -> dict:
+def plain_state(plain: ReferenceTemporalMemory) -> dict:
     return {
         n: (s.cell, s.learned, [(y.source, y.permanence, y.heard) for y in s.synapses])
         for n, s in sorted(plain.segments.items())
@@ -60,7 +60,7 @@ def segments_per_cell(memory: TemporalMemory) -> np.ndarray:
 @pytest.mark.parametrize("case", CASES)
 def test_equals_the_specification(case: str) -> None:
     memory = TemporalMemory(**CASES[case])
-    plain = PlainTemporalMemory(memory.columns, memory._rules)
+    plain = ReferenceTemporalMemory(memory.columns, memory._rules)
     chance = np.random.default_rng(1)
     for t, code in enumerate(series(memory.columns, 400)):
         learn = bool(chance.random() < 0.9)
@@ -80,7 +80,7 @@ def test_outgoing_lists_hold_each_synapse_once() -> None:
         memory.step(code)
     s, found = memory._store, set()
     for cell in range(memory.columns * memory.cells_per_column):
-        chunk, n = s.cell[cell, kernel.NEWEST], s.cell[cell, kernel.FILL]
+        chunk, n = s.cell[cell, tables.NEWEST], s.cell[cell, tables.FILL]
         while chunk >= 0:
             for k in range(n):
                 segment, slot = int(s.target[chunk, k]) >> 1, int(s.slot[chunk, k])
@@ -88,7 +88,7 @@ def test_outgoing_lists_hold_each_synapse_once() -> None:
                 assert (source, place) == (cell, chunk * 32 + k)
                 assert (s.target[chunk, k] & 1) == (permanence >= memory._rules.connected)
                 found.add((segment, slot))
-            chunk, n = s.target[chunk, kernel.LINK], 32
+            chunk, n = s.target[chunk, tables.LINK], 32
     assert len(found) == memory.synapses > 100
 
 

@@ -1,11 +1,11 @@
-"""The specification of `temporal`: the same steps by plain loops over plain objects. Slow is fine."""
+"""A temporal memory by plain loops over plain objects: the specification of `numba`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from ...tools.random import threefry_reference
-from .numba import ONE, Rules
+from .store import ONE, Rules
 
 
 @dataclass
@@ -22,7 +22,7 @@ class Segment:
     synapses: list[Synapse] = field(default_factory=list)
 
 
-class PlainTemporalMemory:
+class ReferenceTemporalMemory:
     """Segments in a dictionary by number; who is heard is found by looking at every synapse of every segment."""
 
     def __init__(self, columns: int, rules: Rules) -> None:
