@@ -60,6 +60,21 @@ def bernoulli_rows(key, first, last, targets, probability, skip_self, offsets, o
     return count
 
 
+def distance_reference(key, first, last, sources, targets, scale, length, exponent, skip_self):
+    """The specification of `distance_rows`: the words of counter (source, target) decide each pair."""
+    rows = []
+    for source in range(first, last):
+        row = []
+        for j, position in enumerate(targets):
+            distance = math.sqrt(sum((a - b) ** 2 for a, b in zip(sources[source], position, strict=True)))
+            high, low, _, _ = threefry_reference((source, 0, j, 0), (key & 0xFFFFFFFF, key >> 32, 0, 0))
+            u = ((high << 32 | low) // 2**11 + 0.5) / 2**53
+            if u < scale * math.exp(-((distance / length) ** exponent)) and not (skip_self and j == source):
+                row.append(j)
+        rows.append(row)
+    return rows
+
+
 @njit(cache=True, nogil=True)
 def distance_rows(key, first, last, sources, targets, scale, length, exponent, skip_self, offsets, out):
     """Each target with probability scale * exp(-(d / length)^exponent), d the distance of [n, dimensions] positions."""
@@ -226,7 +241,7 @@ def _scratch(among, longest):
 
 @njit(cache=True, nogil=True)
 def fixed_rows(key, first, last, degrees, targets, with_replacement, skip_self, out):
-    """Source i chooses `degrees[i - first]` targets; rows one after another in `out`."""
+    """Source i chooses `degrees[i - first]` targets, those of `choose_reference`; rows one after another in `out`."""
     taken, words, picks, other, counts = _scratch(targets, degrees.max() if degrees.size else 0)
     a = 0
     for source in range(first, last):
@@ -238,7 +253,7 @@ def fixed_rows(key, first, last, degrees, targets, with_replacement, skip_self, 
 
 @njit(cache=True, nogil=True)
 def fixed_columns(key, sources, first, last, degree, with_replacement, skip_self, out):
-    """out[i] = the `degree` sources that target `first + i` chooses."""
+    """out[i] = the `degree` sources that target `first + i` chooses, those of `choose_reference`."""
     taken, words, picks, other, counts = _scratch(sources, degree)
     for target in range(first, last):
         skip = target if skip_self else -1

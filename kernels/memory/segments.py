@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, uint64
 
-from ..tools.random import words
+from ..tools.random import threefry_reference, words
 
 
 def overlaps_reference(synapses, dense):
@@ -31,6 +31,48 @@ def _overlaps(synapses, bits, out):
         for k in range(row.size):
             total += bits[row[k]]
         out[i] = total
+
+
+def draw_reference(key, index, start, pool, count):
+    """The specification of `draw_subset`, on a list."""
+    for i in range(count):
+        counter = (index, 0, start + i // 4, 0)
+        word = threefry_reference(counter, (key & 0xFFFFFFFF, key >> 32, 0, 0))[i % 4]
+        j = i + (word * (len(pool) - i) >> 32)
+        pool[i], pool[j] = pool[j], pool[i]
+    return start + -(-count // 4)
+
+
+def subsets_reference(key, trials, size, count):
+    """The specification of `subsets`."""
+    pools = [list(range(size)) for _ in range(trials)]
+    for trial, pool in enumerate(pools):
+        draw_reference(key, trial, 0, pool, count)
+    return [pool[:count] for pool in pools]
+
+
+def random_hits_reference(synapses, size, active, patterns, threshold, key):
+    """The specification of `random_hits`."""
+    hits, union = 0, []
+    for trial, segment in enumerate(synapses):
+        draw, pool, on = 0, list(range(size)), set()
+        for _ in range(patterns):
+            draw = draw_reference(key, trial, draw, pool, active)
+            on |= set(pool[:active])
+        hits += sum(s in on for s in segment) >= threshold
+        union.append(len(on))
+    return hits, union
+
+
+def noisy_misses_reference(synapses, patterns, size, lost, threshold, key):
+    """The specification of `noisy_misses`."""
+    misses = 0
+    for trial, (segment, pattern) in enumerate(zip(synapses, patterns, strict=True)):
+        mine, others = list(pattern), [i for i in range(size) if i not in pattern]
+        draw_reference(key, trial, draw_reference(key, trial, 0, mine, lost), others, lost)
+        on = {*mine[lost:], *others[:lost]}
+        misses += sum(s in on for s in segment) < threshold
+    return misses
 
 
 @njit(cache=True, nogil=True)

@@ -18,6 +18,7 @@ from neurosim.dendrites import (
     measure_union_false_positives,
 )
 from neurosim.errors import NeurosimInputError
+from neurosim.kernels.memory import segments as kernel
 from neurosim.kernels.memory.segments import overlaps_reference, subsets
 from neurosim.sdr import SDR, false_positive
 
@@ -115,6 +116,20 @@ def test_the_band_is_the_binomial_one() -> None:
         and not HitCount(150, 1000, 0.1).agrees()
         and not HitCount(50, 1000, 0.1).agrees()
     )
+
+
+def test_random_segments_are_their_references() -> None:
+    key, size, active, trials = 2**40 + 3, 70, 9, 50
+    drawn = subsets(key, trials, size, active)
+    assert drawn.tolist() == kernel.subsets_reference(key, trials, size, active)
+    synapses = drawn[:, :6].copy()
+    synapses[::7, -1] = -1
+    other = key + 1
+    hits, union = kernel.random_hits(synapses, size, active, 5, 3, other)
+    expected = kernel.random_hits_reference(synapses, size, active, 5, 3, other)
+    assert 0 < hits < trials and (hits, union.tolist()) == expected
+    misses = kernel.noisy_misses(synapses, drawn, size, 4, 4, other)
+    assert 0 < misses < trials and misses == kernel.noisy_misses_reference(synapses, drawn.tolist(), size, 4, 4, other)
 
 
 def test_subsets_are_distinct_uniform_and_keyed_by_their_number() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from neurosim.errors import NeurosimInputError
 from neurosim.kernels.engine.connect import (
     bernoulli_reference,
     choose_reference,
+    distance_reference,
+    distance_rows,
+    fixed_columns,
     fixed_rows,
     histogram,
     histogram_reference,
@@ -263,6 +267,28 @@ def test_choices_are_their_reference(among: int, with_replacement: bool, share: 
     if not (with_replacement and wanted > 1000):
         assert out.tolist() == choose_reference(KEY, 2, among, wanted, with_replacement, 2)
     assert (np.diff(out) >= (0 if with_replacement else 1)).all()
+
+
+@pytest.mark.parametrize("with_replacement", [True, False])
+@pytest.mark.parametrize("skip_self", [True, False])
+def test_fixed_columns_are_their_reference(with_replacement: bool, skip_self: bool) -> None:
+    out = np.empty((5, 7), np.int32)
+    fixed_columns(np.uint64(KEY), 11, 3, 8, 7, with_replacement, skip_self, out)
+    expected = [
+        choose_reference(KEY, target, 11, 7, with_replacement, target if skip_self else -1) for target in range(3, 8)
+    ]
+    assert out.tolist() == expected
+
+
+@pytest.mark.parametrize("skip_self", [True, False])
+@pytest.mark.parametrize("exponent", [1.0, 2.0])
+def test_distance_rows_are_their_reference(skip_self: bool, exponent: float) -> None:
+    positions = np.random.default_rng(0).random((37, 3))
+    rule = (0.8, 0.4, exponent, skip_self)
+    offsets, out = np.empty(14, np.int64), np.empty(1000, np.int32)
+    count = distance_rows(np.uint64(KEY), 4, 17, positions, positions[:29], *rule, offsets, out)
+    rows = [out[a:b].tolist() for a, b in pairwise(offsets)]
+    assert count == offsets[-1] and rows == distance_reference(KEY, 4, 17, positions, positions[:29], *rule)
 
 
 @pytest.mark.parametrize("bins", [7, 70_000])
