@@ -2,7 +2,7 @@
 
 from .batch import simulate as simulate
 from .compile.network import compile_network as compile_network
-from .result import Probe as Probe
+from .probe import Probe as Probe
 from .result import Progress as Progress
 from .result import Result as Result
 from .simulation import Simulation as Simulation

@@ -1,13 +1,13 @@
-"""A simulation on disk: what it stood at, and enough about its network to refuse another."""
+"""Simulations on disk: their arguments and state, and enough about the network to refuse another one."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,61 +17,67 @@ from ..files.state import read_state, write_state
 from ..network import Network
 from .former import Former, current_description, current_probe, models
 from .identity import describe, difference, digest
-from .result import Probe
-
-if TYPE_CHECKING:
-    from .simulation import Simulation
+from .probe import Probe
 
 KIND, VERSION = "Simulation", 1
 
 
+@dataclass(frozen=True)
+class Arguments:
+    """Arguments of a `Simulation` that a file keeps: all but network, inputs and threads."""
+
+    clock: float
+    seed: int
+    trial: int
+    precision: str
+    record: tuple[str, ...]
+    probes: tuple[Probe, ...]
+    count_updates: bool
+
+
 @dataclass(frozen=True, eq=False)
 class SavedSimulation:
-    """What a file holds.
+    """A simulation as a file holds it.
 
     Attributes:
-        arguments: of `Simulation`, but for network, inputs and threads.
-        arrays: of `Workspace.restore`.
-        step: steps that had been run.
-        streams: how far each file that grew while the simulation ran had come.
-        former: populations whose model is another today.
+        arrays: the state, for `Workspace.restore`.
+        step: number of steps that had been run.
+        streams: bytes of each stream that were safely on the disk.
+        former: populations whose model has another name or form today.
     """
 
-    arguments: dict[str, Any]
-    arrays: dict[str, NDArray]
+    arguments: Arguments
+    arrays: Mapping[str, NDArray[Any]]
     step: int
-    streams: dict[str, Any]
-    former: dict[str, Former]
+    streams: Mapping[str, int]
+    former: Mapping[str, Former] = field(default_factory=dict)
 
 
-def write(path: str | os.PathLike[str], simulation: Simulation, streams: Mapping[str, Any] | None = None) -> None:
-    """Replace `path` by the simulation as it stands.
+def write(path: str | os.PathLike[str], network: Network, saved: SavedSimulation) -> None:
+    """Replace `path` by a simulation of `network`.
 
     Raises:
-        NeurosimWriteError: as `replacing`.
+        NeurosimWriteError: the disk refuses.
     """
-    described = describe(simulation.network)
+    described, arguments = describe(network), saved.arguments
     settings = {
         "neurosim": import_module("neurosim").__version__,
-        "step": simulation.step,
+        "step": saved.step,
         "arguments": {
-            "clock": simulation.clock,
-            "seed": simulation.seed,
-            "trial": simulation.trial,
-            "precision": simulation.precision,
-            "record": list(simulation.recorded),
-            "probes": [_plain_probe(probe) for probe in simulation.probes],
-            "count_updates": simulation.count_updates,
+            **{name: getattr(arguments, name) for name in ("clock", "seed", "trial", "precision")},
+            "record": list(arguments.record),
+            "probes": [_plain_probe(probe) for probe in arguments.probes],
+            "count_updates": arguments.count_updates,
         },
         "network": described,
         "network_digest": digest(described),
-        "streams": dict(streams or {}),
+        "streams": dict(saved.streams),
     }
-    write_state(path, KIND, VERSION, settings, simulation.workspace_arrays())
+    write_state(path, KIND, VERSION, settings, dict(saved.arrays))
 
 
 def read(path: Path, network: Network) -> SavedSimulation:
-    """What `write` wrote of this network.
+    """Return the simulation of `network` that `write` saved.
 
     Raises:
         NeurosimMissingError: no such file.
@@ -79,16 +85,14 @@ def read(path: Path, network: Network) -> SavedSimulation:
     """
     settings, arrays = read_state(path, KIND, VERSION)
     try:
-        saved, arguments, step = settings["network"], dict(settings["arguments"]), int(settings["step"])
-        arguments["probes"] = [Probe(**probe) for probe in arguments["probes"]]
+        described, plain, step = settings["network"], dict(settings["arguments"]), int(settings["step"])
+        former = models(described)
+        plain["probes"] = tuple(current_probe(Probe(**probe), former) for probe in plain["probes"])
+        arguments = Arguments(**{**plain, "record": tuple(plain["record"])})
         streams = dict(settings["streams"])
     except (KeyError, TypeError, ValueError) as error:
         raise NeurosimFormatError(f"{path}: lacks what a simulation needs ({error}); save it again") from None
-    former = models(saved)
-    if former:
-        saved = current_description(saved, former)
-        arguments["probes"] = [current_probe(probe, former) for probe in arguments["probes"]]
-    apart = difference(saved, describe(network))
+    apart = difference(current_description(described, former) if former else described, describe(network))
     if apart:
         raise NeurosimFormatError(
             f"{path}: was saved from another network, {apart}; give the network it was saved from"
@@ -96,8 +100,8 @@ def read(path: Path, network: Network) -> SavedSimulation:
     return SavedSimulation(arguments, arrays, step, streams, former)
 
 
-def check_arrays(path: Path, saved: SavedSimulation, present: Mapping[str, NDArray]) -> None:
-    """Raise unless the file's arrays are those of the present network, by name, shape and type.
+def check_arrays(path: Path, saved: SavedSimulation, present: Mapping[str, NDArray[Any]]) -> None:
+    """Raise unless the arrays of the file are those of the present network, by name, shape and type.
 
     Raises:
         NeurosimFormatError: naming the first that is not.
@@ -111,10 +115,10 @@ def check_arrays(path: Path, saved: SavedSimulation, present: Mapping[str, NDArr
             )
 
 
-def _form(name: str, array: NDArray | None) -> str:
+def _form(name: str, array: NDArray[Any] | None) -> str:
     if array is None:
         return "absent"
-    # Of spikes on their way there are more at some moments than at others.
+    # The number of spikes on their way changes from moment to moment.
     shape = "of any length" if name == "marks" or name.startswith("log.") else str(list(array.shape))
     return f"{array.dtype.name} {shape}"
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..neurons import MODELS
 from ..neurons.former import FORMER, Former, translated
 from .identity import plain_object
-from .result import Probe
+from .probe import Probe
 
 if TYPE_CHECKING:
     from .grid.workspace import Workspace
@@ -56,11 +56,11 @@ def current_arrays(
 ) -> dict[str, NDArray]:
     """Return a workspace's arrays without the rows of state that are parameters today."""
     found = dict(arrays)
-    for p, population in enumerate(workspace.plan.network.populations):
+    for p, population in enumerate(workspace.compiled.network.populations):
         if population.name not in former:
             continue
         state, n = found[f"state.{p}"], population.size
-        before, now = len(state) // n, len(workspace.plan.cells[p].initial)
+        before, now = len(state) // n, len(workspace.compiled.cells[p].initial)
         # Variables come first, in the same order; CubaLIF has a second receptor, whose current is 0.
         rows = min(before - len(former[population.name].parameters), now)
         pieces = [

@@ -1,4 +1,4 @@
-"""Ctrl-C at a moment of our choosing: a state that is saved after it must be that of a whole step."""
+"""Ctrl-C deferred to the end of a step: a state that is saved after it must be that of a whole step."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from contextlib import contextmanager
 
 @contextmanager
 def deferred_sigint() -> Iterator[Callable[[], None]]:
-    """Inside, an interrupt waits until the function that is yielded is called, or the block is left.
+    """Defer an interrupt inside the block until the yielded function `deliver` is called or the block ends.
 
-    Where interrupts do not reach Python code, as in other threads than the main one, nothing changes.
+    Nothing changes where interrupts do not reach Python code, as in threads other than the main one.
     """
-    before = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
-    if not callable(before):
+    handler = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
+    if not callable(handler):
         yield lambda: None
         return
-    pressed: list[int] = []
+    pending: list[int] = []
 
-    def let_through() -> None:
-        if pressed:
-            pressed.clear()
-            before(signal.SIGINT, None)
+    def deliver() -> None:
+        if pending:
+            pending.clear()
+            handler(signal.SIGINT, None)
 
-    signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    signal.signal(signal.SIGINT, lambda number, frame: pending.append(number))
     try:
-        yield let_through
+        yield deliver
     finally:
-        signal.signal(signal.SIGINT, before)
-    let_through()
+        signal.signal(signal.SIGINT, handler)
+    deliver()

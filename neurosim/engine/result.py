@@ -1,51 +1,23 @@
-"""What a run gives back."""
+"""What a run returns: spikes, samples, work, and its progress on the way."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import final, overload
+from typing import Any, final, overload
 
+import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import require
 from ..measure import LayerCounts
+from ..network import Population
 from ..spikes import Recordings, Spikes
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Probe:
-    """A state variable to record.
-
-    Attributes:
-        population, variable: names.
-        interval: s; sample j is the state at time j * interval, the initial state first.
-        units: which units; None means all.
-        label: the name of its samples; None means "population.variable". Two probes of one variable need labels.
-
-    Raises:
-        NeurosimInputError: an interval that is not > 0 s.
-    """
-
-    population: str
-    variable: str
-    interval: float = 1e-3
-    units: Sequence[int] | None = None
-    label: str | None = None
-
-    def __post_init__(self) -> None:
-        require(self.interval > 0, f"Probe[{self.name!r}].interval", "must be > 0 s", self.interval)
-
-    @property
-    def name(self) -> str:
-        return self.label or f"{self.population}.{self.variable}"
 
 
 @final
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come: seconds of biological time `done` of `total`, `spikes` so far, in `elapsed` seconds."""
+    """Progress of a run: s of biological time `done` of `total`, `spikes` so far, in `elapsed` wall-clock seconds."""
 
     done: float
     total: float
@@ -54,7 +26,7 @@ class Progress:
 
     @property
     def real_time_factor(self) -> float:
-        """Wall-clock seconds per biological second; below 1 is faster than life."""
+        """Wall-clock seconds per biological second; < 1 is faster than real time."""
         return self.elapsed / self.done if self.done else float("inf")
 
     @property
@@ -70,58 +42,84 @@ class Progress:
 
 @final
 class Work(Sequence[LayerCounts]):
-    """Layers that are counted when they are first looked at: every row of the network is gone through for it."""
+    """The work of a run by layer, counted when it is first read: counting goes through every row of the network."""
 
     def __init__(self, count: Callable[[], tuple[LayerCounts, ...]]) -> None:
         self._count: Callable[[], tuple[LayerCounts, ...]] | None = count
         self._layers: tuple[LayerCounts, ...] = ()
 
-    def _known(self) -> tuple[LayerCounts, ...]:
+    def _counted(self) -> tuple[LayerCounts, ...]:
         if self._count is not None:
             self._layers, self._count = self._count(), None
         return self._layers
 
     def __len__(self) -> int:
-        return len(self._known())
+        return len(self._counted())
 
     @overload
     def __getitem__(self, index: int) -> LayerCounts: ...
     @overload
     def __getitem__(self, index: slice) -> tuple[LayerCounts, ...]: ...
     def __getitem__(self, index: int | slice) -> LayerCounts | tuple[LayerCounts, ...]:
-        return self._known()[index]
+        return self._counted()[index]
 
     def __repr__(self) -> str:
-        return repr(self._known())
+        return repr(self._counted())
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A run's spikes, states and work, or those of a piece of it.
+    """Spikes, samples and work of a run, or of a piece of it.
 
     Attributes:
-        spikes: by population, times counted from the start of the run, not of the piece; `Recordings`, item i
-            answering recording i, where the input was `Recordings`. Empty where they went to a file.
-        states: by probe name: [samples, units], or a list of them, one a recording.
+        spikes: by population; times count from the start of the run, not of the piece. `Recordings` where the input
+            was `Recordings`: item i is the response to recording i. Empty where spikes went to a file.
+        states: by probe name: [samples, units], or a list of such arrays, one a recording.
         work: one layer for each population of neurons, in order of names.
-        clock: s, the step; None: continuous time, each spike at its own moment.
-        duration: s of biological time run, all recordings together.
-        build_s, run_s: wall-clock seconds to make the network ready (compiling included) and to run it.
-        weights: by name of the projections that have a learning rule: [synapses] their weights at the end, in the order
-            of sources, then targets; or a list of them, one a recording.
+        clock: s, the step; None: continuous time.
+        duration: s of biological time, the sum over all recordings.
+        build_s, run_s: wall-clock seconds to prepare the network (compiling included) and to run it.
+        weights: by name of each projection with a learning rule: [synapses] weights at the end, by source, then target;
+            or a list of such arrays, one a recording.
     """
 
     spikes: Mapping[str, Spikes | Recordings]
-    states: Mapping[str, NDArray | list[NDArray]]
+    states: Mapping[str, NDArray[Any] | list[NDArray[Any]]]
     work: Sequence[LayerCounts]
     clock: float | None
     duration: float
     build_s: float = field(default=0.0)
     run_s: float = field(default=0.0)
-    weights: Mapping[str, NDArray | list[NDArray]] = field(default_factory=dict)
+    weights: Mapping[str, NDArray[Any] | list[NDArray[Any]]] = field(default_factory=dict)
 
     @property
     def real_time_factor(self) -> float:
         """Wall-clock seconds of running per biological second."""
         return self.run_s / self.duration if self.duration else 0.0
+
+
+def join_recordings(
+    population: Population,
+    pieces: Sequence[tuple[NDArray[Any], NDArray[np.int32]]],
+    batch: Recordings,
+    tick: float,
+    durations: NDArray[np.float64],
+) -> Recordings:
+    """Return the spikes of a population in all recordings of a batch, with the labels of the batch.
+
+    pieces: of each recording, times in multiples of `tick` seconds, and units.
+    """
+    ticks, units = (np.concatenate([piece[k] for piece in pieces] or [np.empty(0, np.int32)]) for k in (0, 1))
+    return Recordings(
+        ticks,
+        units,
+        np.concatenate([[0], np.cumsum([len(units) for _, units in pieces])]).astype(np.int64),
+        durations,
+        population.size,
+        population.shape,
+        tick,
+        batch.labels,
+        batch.classes,
+        batch.groups,
+    )

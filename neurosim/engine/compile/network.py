@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimInputError, require
-from ...network import Network, PoissonInput, Population, Projection
+from ...errors import require
+from ...network import (
+    Network,
+    PoissonInput,
+    Population,
+)
 from ...neurons import Neuron
 from ...neurons.by_unit import drawn, rows
 from ...random import rng_key
-from ...synapses import Distribution, draw
+from ...synapses import draw
+from ..threads import for_each
 from .callback import callback
 from .layout import Layout, lay_out
-from .plastic import PlasticSynapses, compile_plastic, plastic_bytes
+from .memory import check_memory
+from .plastic import PlasticSynapses, compile_plastic
 from .row_tables import RowTable, RowTableBuilder
-from .synapse_sampler import SynapseSampler, build_sampler, in_threads
+from .synapse_sampler import SynapseSampler, build_sampler
 
 # Beyond this many expected events a step, a Poisson count by thresholds is no longer worth its table.
 MAX_MEAN = 500.0
@@ -35,22 +40,6 @@ class Cells:
     step: int
     initial: NDArray
     constants: NDArray
-
-
-@dataclass(frozen=True, eq=False)
-class Route:
-    """A projection, synapse by synapse: `weights` and `delays` are None where one number serves all."""
-
-    projection: Projection
-    source: int
-    target: int
-    receptor: int
-    offsets: NDArray[np.int64]
-    targets: NDArray[np.uint32]
-    weight: float
-    weights: NDArray | None
-    delay: int
-    delays: NDArray[np.uint16] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +66,8 @@ class CompiledNetwork:
     poisson: dict[int, Noise]
     noises: tuple[Noise, ...]
     layout: Layout
-    drawings: tuple[SynapseSampler, ...]
-    paths: tuple[RowTable, ...]
+    samplers: tuple[SynapseSampler, ...]
+    row_tables: tuple[RowTable, ...]
     degrees: tuple[NDArray[np.int32], ...]
     plastic: tuple[PlasticSynapses, ...]
 
@@ -87,47 +76,23 @@ class CompiledNetwork:
         """Steps for which all spikes that can fall due are known when they begin: the shortest delay."""
         from ...kernels.engine.clocked.deliver import GROUPS
 
-        paths = [1 if path.form == GROUPS else path.delay for path in self.paths]
-        return min([MAX_INTERVAL, *paths, *(lesson.lead for lesson in self.plastic)])
+        delays = [1 if rows.form == GROUPS else rows.delay for rows in self.row_tables]
+        return min([MAX_INTERVAL, *delays, *(synapses.min_delay for synapses in self.plastic)])
 
     @property
     def depth(self) -> int:
         """Steps that the queue holds: the longest delay in it and the present one."""
         from ...kernels.engine.clocked.deliver import QUEUE
 
-        return 1 + max((path.longest for path in self.paths if path.form == QUEUE), default=0)
+        return 1 + max((rows.max_delay for rows in self.row_tables if rows.form == QUEUE), default=0)
 
     @property
     def history(self) -> int:
         """Steps whose spikes are still needed."""
         from ...kernels.engine.clocked.deliver import QUEUE
 
-        paths = [path.longest for path in self.paths if path.form != QUEUE]
-        return max([self.interval, *paths, *(lesson.reach for lesson in self.plastic)])
-
-    def route(self, number: int) -> Route:
-        """The synapses of a projection, one by one."""
-        drawing = build_sampler(self.network, self.drawings[number].projection, self.clock, self.seed, 1)
-        made = drawing.rows(0, len(drawing.before) - 1)
-        weights = None if drawing.weight is not None else drawing.weights(made, 0).astype(self.real)
-        delays = None if drawing.delay is not None else drawing.delays(made, 0)
-        return Route(
-            drawing.projection,
-            drawing.source,
-            drawing.target,
-            drawing.receptor,
-            made.offsets,
-            made.targets.view(np.uint32),
-            drawing.weight or 0.0,
-            weights,
-            drawing.delay or 0,
-            delays,
-        )
-
-    @property
-    def routes(self) -> tuple[Route, ...]:
-        """All synapses, one by one: drawn again, and much larger than the paths."""
-        return tuple(self.route(number) for number in range(len(self.drawings)))
+        delays = [rows.max_delay for rows in self.row_tables if rows.form != QUEUE]
+        return max([self.interval, *delays, *(synapses.max_delay for synapses in self.plastic)])
 
 
 def compile_network(
@@ -145,30 +110,30 @@ def compile_network(
     check_memory(network, real)
     number = {population.name: p for p, population in enumerate(network.populations)}
     layout = lay_out(network)
-    drawings = _prepare_all(network, clock, seed, threads)
+    samplers = _build_samplers(network, clock, seed, threads)
     degrees: list[NDArray[np.int32]] = [
-        np.zeros(network.population(d.projection.source).size, np.int32) for d in drawings
+        np.zeros(network.population(s.projection.source).size, np.int32) for s in samplers
     ]
-    paths = RowTableBuilder(network, layout, drawings, real, threads, degrees).build(plain)
-    taught = compile_plastic(network, drawings, clock, real, degrees)
+    row_tables = RowTableBuilder(network, layout, samplers, real, threads, degrees).build(plain)
+    plastic = compile_plastic(network, samplers, clock, real, degrees)
     populations = list(enumerate(network.populations))
     return CompiledNetwork(
-        network,
-        clock,
-        seed,
-        real,
-        {p: _cells(pop, clock, seed, real) for p, pop in populations if isinstance(pop.model, Neuron)},
-        {p: _source(pop, p, clock, seed) for p, pop in populations if hasattr(pop.model, "rate")},
-        tuple(_noise(network, stimulus, number, clock, seed) for stimulus in network.stimuli),
-        layout,
-        tuple(drawing.forget() for drawing in drawings),
-        tuple(paths),
-        tuple(degrees),
-        taught,
+        network=network,
+        clock=clock,
+        seed=seed,
+        real=real,
+        cells={p: _cells(pop, clock, seed, real) for p, pop in populations if isinstance(pop.model, Neuron)},
+        poisson={p: _source(pop, p, clock, seed) for p, pop in populations if hasattr(pop.model, "rate")},
+        noises=tuple(_noise(network, stimulus, number, clock, seed) for stimulus in network.stimuli),
+        layout=layout,
+        samplers=tuple(sampler.without_cache() for sampler in samplers),
+        row_tables=tuple(row_tables),
+        degrees=tuple(degrees),
+        plastic=plastic,
     )
 
 
-def _prepare_all(network: Network, clock: float, seed: int, threads: int) -> list[SynapseSampler]:
+def _build_samplers(network: Network, clock: float, seed: int, threads: int) -> list[SynapseSampler]:
     """All projections, several at a time if there are several."""
     each = max(1, threads // max(1, len(network.projections)))
     ready: dict[int, SynapseSampler] = {}
@@ -176,35 +141,8 @@ def _prepare_all(network: Network, clock: float, seed: int, threads: int) -> lis
     def one(number: int) -> None:
         ready[number] = build_sampler(network, network.projections[number], clock, seed, each)
 
-    in_threads(one, list(range(len(network.projections))), threads)
+    for_each(range(len(network.projections)), one, threads)
     return [ready[number] for number in range(len(network.projections))]
-
-
-def check_memory(network: Network, real: np.dtype) -> None:
-    """Raise if the synapses are expected not to fit in the memory that is free, before allocating any."""
-    need = 0.0
-    for projection in network.projections:
-        source, target = (network.population(name).side for name in (projection.source, projection.target))
-        each = 6 + (np.ndim(projection.weight) > 0 or isinstance(projection.weight, Distribution)) * real.itemsize  # type: ignore[arg-type]
-        each += 2 * (np.ndim(projection.delay) > 0 or isinstance(projection.delay, Distribution))  # type: ignore[arg-type]
-        each += plastic_bytes(projection, real)
-        need += 24.0 * source.size + each * projection.pattern.expected(source, target)
-    free = free_memory()
-    if free is not None and need > free:
-        raise NeurosimInputError(
-            f"Network: its synapses need about {need / 2**30:.1f} GiB while being made, and {free / 2**30:.1f} GiB of "
-            "memory are free; make it smaller or sparser"
-        )
-
-
-def free_memory() -> int | None:
-    """Bytes that can be had without swapping; None where the system does not say."""
-    try:
-        with open("/proc/meminfo") as lines:
-            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration, ValueError):
-        names = getattr(os, "sysconf_names", {})
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if "SC_PHYS_PAGES" in names else None
 
 
 def _cells(population: Population, clock: float, seed: int, real: np.dtype) -> Cells:

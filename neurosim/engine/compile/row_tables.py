@@ -1,8 +1,8 @@
 """The forms in which rows are stored, chosen from the description of the network alone.
 
-Projections from one population that differ in their targets only are one path: a spike then selects one row. Which
-form a path gets depends on its synapses, never on threads or the machine, and changes no result beyond the rounding of
-sums (float32: GROUPS also rounds weights to 16 bits of their range). See `kernels.engine.clocked.deliver`.
+Projections from one population that differ in their targets only are one table: a spike then selects one row. Which
+form a table gets depends on its synapses, never on threads or the machine, and changes no result beyond the rounding of
+sums (float32: GROUPS also rounds weights to 16 bits of their range). See `kernels.engine.clocked.deliver` for the forms.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from ...synapses import (
     Rows,
     Uniform,
 )
+from ..threads import for_each
 from .layout import Layout
 from .plastic import is_plastic
-from .synapse_sampler import CHUNK, SynapseSampler, in_threads
+from .synapse_sampler import CHUNK, SynapseSampler
 
 # A bit for every slot takes less memory than two bytes a synapse from this share of the slots on.
 MIN_DENSITY = 1 / 16
@@ -43,7 +44,7 @@ class RowTable:
     """Rows of one form from one population.
 
     Attributes:
-        drawings: numbers of the projections it holds.
+        projections: their numbers.
         weight: what all synapses have; for GROUPS the unit their weights are counted in.
         delay: steps; for GROUPS the longest, for QUEUE where each synapse has its own the shortest.
         batch: rows that cannot overflow a counter of one byte.
@@ -55,10 +56,10 @@ class RowTable:
     form: int
     source: int
     receptor: int
-    drawings: tuple[int, ...]
+    projections: tuple[int, ...]
     weight: float
     delay: int
-    longest: int
+    max_delay: int
     batch: int = 0
     arrays: dict[int, NDArray] = field(default_factory=dict)
     values: dict[int, int] = field(default_factory=dict)
@@ -75,7 +76,7 @@ class RowTableBuilder:
 
     network: Network
     layout: Layout
-    drawings: Sequence[SynapseSampler]
+    samplers: Sequence[SynapseSampler]
     real: np.dtype
     threads: int
     degrees: list[NDArray[np.int32]]
@@ -83,72 +84,72 @@ class RowTableBuilder:
     def build(self, plain: bool = False) -> list[RowTable]:
         """All paths, in the order of their sums. `plain`: every row as QUEUE, whatever it is."""
         groups: dict[tuple, list[int]] = {}
-        for number, drawing in enumerate(self.drawings):
-            if is_plastic(drawing.projection):
+        for number, sampler in enumerate(self.samplers):
+            if is_plastic(sampler.projection):
                 continue
-            groups.setdefault(self._kind(number, drawing, plain), []).append(number)
+            groups.setdefault(self._kind(number, sampler, plain), []).append(number)
         return [self._path(kind[0], numbers) for kind, numbers in sorted(groups.items(), key=lambda item: item[0])]
 
-    def _kind(self, number: int, drawing: SynapseSampler, plain: bool) -> tuple:
-        """What projections of one path share; the form first."""
-        where = drawing.source, drawing.receptor
+    def _kind(self, number: int, sampler: SynapseSampler, plain: bool) -> tuple:
+        """What projections of one table share; the form first."""
+        where = sampler.source, sampler.receptor
         if plain:
             return deliver.QUEUE, *where, number
-        if drawing.delay is None:
-            grouped = self._grouped(drawing)
+        if sampler.delay is None:
+            grouped = self._grouped(sampler)
             return (deliver.GROUPS, *where, 0) if grouped else (deliver.QUEUE, *where, number)
-        if drawing.weight is None:
-            return deliver.SUMS, *where, drawing.delay
-        return deliver.COUNTS, *where, drawing.delay, drawing.weight
+        if sampler.weight is None:
+            return deliver.SUMS, *where, sampler.delay
+        return deliver.COUNTS, *where, sampler.delay, sampler.weight
 
     def _path(self, form: int, numbers: list[int]) -> RowTable:
-        first = self.drawings[numbers[0]]
-        path = RowTable(form, first.source, first.receptor, tuple(numbers), first.weight or 0.0, first.delay or 0, 0)
-        path.longest = path.delay
+        first = self.samplers[numbers[0]]
+        table = RowTable(form, first.source, first.receptor, tuple(numbers), first.weight or 0.0, first.delay or 0, 0)
+        table.max_delay = table.delay
         if form == deliver.GROUPS:
-            return self._fill_groups(path)
+            return self._fill_groups(table)
         if form == deliver.COUNTS:
-            sources, slots = len(first.before) - 1, self.layout.slots
-            synapses = sum(self.drawings[number].synapses for number in numbers)
+            sources, slots = len(first.first_synapse) - 1, self.layout.slots
+            synapses = sum(self.samplers[number].synapses for number in numbers)
             if synapses >= MIN_DENSITY * sources * slots and slots >= STRIP:
-                return self._fill_bits(path)
-        return self._fill_lists(path)
+                return self._fill_bits(table)
+        return self._fill_lists(table)
 
     # Lists of targets: COUNTS, SUMS and QUEUE
 
-    def _fill_lists(self, path: RowTable) -> RowTable:
-        drawings = [self.drawings[number] for number in path.drawings]
-        sources = len(drawings[0].before) - 1
-        path.arrays = {
+    def _fill_lists(self, table: RowTable) -> RowTable:
+        samplers = [self.samplers[number] for number in table.projections]
+        sources = len(samplers[0].first_synapse) - 1
+        table.arrays = {
             deliver.CUTS: np.zeros((sources, self.layout.blocks + 1), np.uint32),
             deliver.TARGETS: np.zeros(sources, np.int64),
         }
-        if any(drawing.weight is None for drawing in drawings):
-            path.arrays[deliver.WEIGHTS] = np.zeros(sources, np.int64)
-        if any(drawing.delay is None for drawing in drawings):
-            path.arrays[deliver.DELAYS] = np.zeros(sources, np.int64)
-        most = np.zeros(len(drawings), np.int64)
+        if any(sampler.weight is None for sampler in samplers):
+            table.arrays[deliver.WEIGHTS] = np.zeros(sources, np.int64)
+        if any(sampler.delay is None for sampler in samplers):
+            table.arrays[deliver.DELAYS] = np.zeros(sources, np.int64)
+        most = np.zeros(len(samplers), np.int64)
         reach: list[tuple[int, int]] = []
 
         def fill(chunk: tuple[int, int]) -> None:
-            made = [self._make(number, *chunk) for number in path.drawings]
-            most[:] = np.maximum(most, self._place(path, chunk[0], made))
+            made = [self._make(number, *chunk) for number in table.projections]
+            most[:] = np.maximum(most, self._place(table, chunk[0], made))
             reach.extend((int(d.min()), int(d.max())) for _, _, d in made if d is not None and len(d))
 
-        in_threads(fill, _chunks(drawings), self.threads)
+        for_each(_chunks(samplers), fill, self.threads)
         if reach:
-            path.delay, path.longest = min(low for low, _ in reach), max(high for _, high in reach)
-        if path.form == deliver.COUNTS:
-            self._bound(path, int(most.sum()))
-        return path
+            table.delay, table.max_delay = min(low for low, _ in reach), max(high for _, high in reach)
+        if table.form == deliver.COUNTS:
+            self._bound(table, int(most.sum()))
+        return table
 
     def _place(
-        self, path: RowTable, first: int, made: Sequence[tuple[Rows, NDArray | None, NDArray | None]]
+        self, table: RowTable, first: int, made: Sequence[tuple[Rows, NDArray | None, NDArray | None]]
     ) -> NDArray[np.int64]:
         """Write the rows of a chunk; returns how often each projection joins a pair at most."""
         layout, sources = self.layout, len(made[0][0].offsets) - 1
-        cuts = path.arrays[deliver.CUTS][first : first + sources]
-        parts = [int(layout.parts[self.drawings[number].target]) for number in path.drawings]
+        cuts = table.arrays[deliver.CUTS][first : first + sources]
+        parts = [int(layout.parts[self.samplers[number].target]) for number in table.projections]
         most = [
             rows.count_blocks(r.offsets, r.targets, part, cuts) for (r, _, _), part in zip(made, parts, strict=True)
         ]
@@ -160,12 +161,12 @@ class RowTableBuilder:
         out = np.empty(starts[-1], np.uint16)
         kept: dict[int, NDArray] = {deliver.TARGETS: out}
         none = np.empty(0, self.real), np.empty(0, np.uint16)
-        if deliver.WEIGHTS in path.arrays:
+        if deliver.WEIGHTS in table.arrays:
             kept[deliver.WEIGHTS] = np.empty(starts[-1], self.real)
-        if deliver.DELAYS in path.arrays:
+        if deliver.DELAYS in table.arrays:
             kept[deliver.DELAYS] = np.empty(starts[-1], np.uint16)
-        for number, part, (r, weights, delays) in zip(path.drawings, parts, made, strict=True):
-            offset = int(layout.offsets[self.drawings[number].target])
+        for number, part, (r, weights, delays) in zip(table.projections, parts, made, strict=True):
+            offset = int(layout.offsets[self.samplers[number].target])
             where = part, offset, layout.block_slots, layout.page_blocks
             rows.place(
                 r.offsets,
@@ -179,62 +180,62 @@ class RowTableBuilder:
                 kept.get(deliver.DELAYS, none[1]),
             )
         for column, array in kept.items():
-            path.arrays[column][first : first + sources] = array.ctypes.data + starts[:-1] * array.itemsize
-            path.kept.append(array)
+            table.arrays[column][first : first + sources] = array.ctypes.data + starts[:-1] * array.itemsize
+            table.kept.append(array)
         return np.array(most, np.int64)
 
     def _make(self, number: int, first: int, last: int) -> tuple[Rows, NDArray | None, NDArray[np.uint16] | None]:
         """Rows, weights and delays of a chunk; None where one number serves all."""
-        drawing = self.drawings[number]
-        made = drawing.rows(first, last)
-        weights = None if drawing.weight is not None else drawing.weights(made, first).astype(self.real)
-        delays = None if drawing.delay is not None else drawing.delays(made, first)
+        sampler = self.samplers[number]
+        made = sampler.rows(first, last)
+        weights = None if sampler.weight is not None else sampler.weights(made, first).astype(self.real)
+        delays = None if sampler.delay is not None else sampler.delays(made, first)
         degrees = np.diff(made.offsets)
         if weights is not None and not weights.all():
             degrees = np.diff(np.concatenate([[0], np.cumsum(weights != 0)])[made.offsets])
-        self.degrees[number][first:last] = degrees * (drawing.weight != 0)
+        self.degrees[number][first:last] = degrees * (sampler.weight != 0)
         return made, weights, delays
 
-    def _bound(self, path: RowTable, most: int) -> None:
+    def _bound(self, table: RowTable, most: int) -> None:
         """How many rows a counter of one byte holds; where that is too few, reals are summed instead."""
-        path.batch = 255 // max(most, 1) // 8 * 8
-        if path.batch == 0:
-            path.form = deliver.SUMS
+        table.batch = 255 // max(most, 1) // 8 * 8
+        if table.batch == 0:
+            table.form = deliver.SUMS
 
     # Bits
 
-    def _fill_bits(self, path: RowTable) -> RowTable:
-        drawings = [self.drawings[number] for number in path.drawings]
-        sources, words = len(drawings[0].before) - 1, -(-self.layout.slots // STRIP) * 8
+    def _fill_bits(self, table: RowTable) -> RowTable:
+        samplers = [self.samplers[number] for number in table.projections]
+        sources, words = len(samplers[0].first_synapse) - 1, -(-self.layout.slots // STRIP) * 8
         matrix = aligned((sources, words), np.uint64)
-        path.kept.append(matrix)
-        path.form = deliver.BITS
-        path.values = {deliver.MATRIX: matrix.ctypes.data, deliver.STRIDE: words * 8}
-        path.arrays = {
+        table.kept.append(matrix)
+        table.form = deliver.BITS
+        table.values = {deliver.MATRIX: matrix.ctypes.data, deliver.STRIDE: words * 8}
+        table.arrays = {
             deliver.CUTS: np.zeros((sources, self.layout.blocks + 1), np.uint32),
             deliver.TARGETS: np.zeros(sources, np.int64),
         }
-        most = np.zeros(len(drawings), np.int64)
+        most = np.zeros(len(samplers), np.int64)
 
         def fill(chunk: tuple[int, int]) -> None:
-            made = [self._rest(number, chunk, matrix) for number in path.drawings]
-            most[:] = np.maximum(most, self._place(path, chunk[0], made))
+            made = [self._rest(number, chunk, matrix) for number in table.projections]
+            most[:] = np.maximum(most, self._place(table, chunk[0], made))
 
-        in_threads(fill, _chunks(drawings), self.threads)
+        for_each(_chunks(samplers), fill, self.threads)
         again = int(most.sum())
         if again == 0:
-            path.arrays, path.kept = {}, [matrix]
-        self._bound(path, again + 1)
-        if path.batch == 0:
-            return self._fill_lists(RowTable(deliver.SUMS, *_same(path)))
-        return path
+            table.arrays, table.kept = {}, [matrix]
+        self._bound(table, again + 1)
+        if table.batch == 0:
+            return self._fill_lists(RowTable(deliver.SUMS, *_same(table)))
+        return table
 
     def _rest(self, number: int, chunk: tuple[int, int], matrix: NDArray) -> tuple[Rows, None, None]:
         """Set a chunk's bits; returns the synapses that had theirs set already."""
-        drawing, layout = self.drawings[number], self.layout
+        sampler, layout = self.samplers[number], self.layout
         made, _, _ = self._make(number, *chunk)
         rest = np.empty(len(made.targets), np.bool_)
-        part, offset = int(layout.parts[drawing.target]), int(layout.offsets[drawing.target])
+        part, offset = int(layout.parts[sampler.target]), int(layout.offsets[sampler.target])
         found = rows.set_bits(made.offsets, made.targets, part, offset, layout.block_slots, chunk[0], matrix, rest)
         if not found:
             return Rows(np.zeros(len(made.offsets), np.int64), np.empty(0, np.int32)), None, None
@@ -242,59 +243,59 @@ class RowTableBuilder:
 
     # Groups by delay
 
-    def _grouped(self, drawing: SynapseSampler) -> bool:
+    def _grouped(self, sampler: SynapseSampler) -> bool:
         """Whether a projection whose delays are drawn may be stored in GROUPS."""
-        longest, weight = self._longest(drawing), _reach(drawing)
+        longest, weight = self._longest(sampler), _reach(sampler)
         if self.real != np.float32 or weight is None or not 1 <= longest <= MAX_GROUPS:
             return False
-        sources = len(drawing.before) - 1
+        sources = len(sampler.first_synapse) - 1
         # The heads are shared by all projections of the source.
-        shared = [d.synapses for d in self.drawings if (d.source, d.receptor) == (drawing.source, drawing.receptor)]
+        shared = [d.synapses for d in self.samplers if (d.source, d.receptor) == (sampler.source, sampler.receptor)]
         if sum(shared) < MIN_GROUP * sources * self.layout.pages * longest:
             return False
-        return weight[1] == 0 or weight[1] >= MIN_LEVELS * self._unit(drawing.receptor)
+        return weight[1] == 0 or weight[1] >= MIN_LEVELS * self._unit(sampler.receptor)
 
-    def _longest(self, drawing: SynapseSampler) -> int:
-        bound = _bounds(drawing.projection.delay)
-        return 0 if bound is None else math.floor(bound / drawing.clock + 0.5)
+    def _longest(self, sampler: SynapseSampler) -> int:
+        bound = _bounds(sampler.projection.delay)
+        return 0 if bound is None else math.floor(bound / sampler.clock + 0.5)
 
     def _unit(self, receptor: int) -> float:
         """What weights of GROUPS are counted in: a power of two, one for all that meet in a sum."""
         reach = [
-            _reach(d) for d in self.drawings if d.receptor == receptor and d.delay is None and self._longest(d) > 0
+            _reach(d) for d in self.samplers if d.receptor == receptor and d.delay is None and self._longest(d) > 0
         ]
         largest = max((r[0] for r in reach if r is not None), default=0.0)
         return 2.0 ** math.ceil(math.log2(largest / MAX_LEVEL)) if largest else 1.0
 
-    def _fill_groups(self, path: RowTable) -> RowTable:
-        drawings = [self.drawings[number] for number in path.drawings]
-        sources, pages = len(drawings[0].before) - 1, self.layout.pages
-        path.weight = self._unit(path.receptor)
-        path.longest = max(self._longest(drawing) for drawing in drawings)
+    def _fill_groups(self, table: RowTable) -> RowTable:
+        samplers = [self.samplers[number] for number in table.projections]
+        sources, pages = len(samplers[0].first_synapse) - 1, self.layout.pages
+        table.weight = self._unit(table.receptor)
+        table.max_delay = max(self._longest(sampler) for sampler in samplers)
         starts = np.zeros((pages, sources), np.int64)
-        path.arrays = {deliver.STARTS: starts}
+        table.arrays = {deliver.STARTS: starts}
         reach: list[int] = []
 
         def fill(chunk: tuple[int, int]) -> None:
-            reach.append(self._group(path, chunk, starts))
+            reach.append(self._group(table, chunk, starts))
 
-        in_threads(fill, _chunks(drawings), self.threads)
-        if max(reach) > path.longest:  # a delay beyond what is all but certain
-            path.kept = []
-            return self._fill_lists(RowTable(deliver.QUEUE, *_same(path)))
+        for_each(_chunks(samplers), fill, self.threads)
+        if max(reach) > table.max_delay:  # a delay beyond what is all but certain
+            table.kept = []
+            return self._fill_lists(RowTable(deliver.QUEUE, *_same(table)))
         # The groups beyond the longest delay there is are empty, and never come to be read.
-        path.delay = path.longest = max(1, *reach)
-        each = sum(drawing.synapses for drawing in drawings) / (sources * pages * path.delay)
-        path.values[deliver.LINES] = 1 + min(7, int(4 * each) // 64)
-        return path
+        table.delay = table.max_delay = max(1, *reach)
+        each = sum(sampler.synapses for sampler in samplers) / (sources * pages * table.delay)
+        table.values[deliver.LINES] = 1 + min(7, int(4 * each) // 64)
+        return table
 
-    def _group(self, path: RowTable, chunk: tuple[int, int], starts: NDArray[np.int64]) -> int:
+    def _group(self, table: RowTable, chunk: tuple[int, int], starts: NDArray[np.int64]) -> int:
         """Write the rows of a chunk; returns its longest delay, and writes nothing if that is beyond the groups."""
-        layout, longest, (first, last) = self.layout, path.longest, chunk
-        made = [self._make(number, first, last) for number in path.drawings]
+        layout, longest, (first, last) = self.layout, table.max_delay, chunk
+        made = [self._make(number, first, last) for number in table.projections]
         counts = np.zeros((last - first, layout.pages * (longest + 1)), np.int64)
-        for number, (r, _, delays) in zip(path.drawings, made, strict=True):
-            part = int(layout.parts[self.drawings[number].target])
+        for number, (r, _, delays) in zip(table.projections, made, strict=True):
+            part = int(layout.parts[self.samplers[number].target])
             if not rows.count_groups(r.offsets, r.targets, delays, part, layout.page_blocks, longest, counts):
                 return longest + 1
         # Beyond the last group lie as many words as are asked for ahead of time.
@@ -303,16 +304,16 @@ class RowTableBuilder:
         mine = np.empty((layout.pages, last - first), np.int64)
         rows.open_groups(counts, longest, mine, words.ctypes.data, words, positions)
         starts[:, first:last] = mine
-        for number, (r, weights, delays) in zip(path.drawings, made, strict=True):
-            drawing = self.drawings[number]
-            where = int(layout.parts[drawing.target]), int(layout.offsets[drawing.target])
-            levels = np.array([drawing.weight], self.real) if weights is None else weights
+        for number, (r, weights, delays) in zip(table.projections, made, strict=True):
+            sampler = self.samplers[number]
+            where = int(layout.parts[sampler.target]), int(layout.offsets[sampler.target])
+            levels = np.array([sampler.weight], self.real) if weights is None else weights
             if len(r.targets):
                 rows.fill_groups(
                     r.offsets, r.targets, levels, delays, *where, layout.block_slots, layout.page_blocks, longest,
-                    path.weight, positions, words,
+                    table.weight, positions, words,
                 )  # fmt: skip
-        path.kept.append(words)
+        table.kept.append(words)
         return max((int(delays.max(initial=0)) for _, _, delays in made if delays is not None), default=0)
 
 
@@ -325,16 +326,16 @@ def aligned(shape: tuple[int, ...], dtype: object) -> NDArray:
     return raw[first : first + size].view(dtype).reshape(shape)  # type: ignore[call-overload]
 
 
-def _same(path: RowTable) -> tuple:
-    return path.source, path.receptor, path.drawings, path.weight, path.delay, path.longest
+def _same(table: RowTable) -> tuple:
+    return table.source, table.receptor, table.projections, table.weight, table.delay, table.max_delay
 
 
-def _chunks(drawings: Sequence[SynapseSampler]) -> list[tuple[int, int]]:
+def _chunks(samplers: Sequence[SynapseSampler]) -> list[tuple[int, int]]:
     """Ranges of sources of which all projections together have about CHUNK synapses, cut where the densest is."""
-    total = sum(drawing.synapses for drawing in drawings)
-    sources = len(drawings[0].before) - 1
+    total = sum(sampler.synapses for sampler in samplers)
+    sources = len(samplers[0].first_synapse) - 1
     cuts = np.unique(np.linspace(0, sources, 2 + int(total // CHUNK)).astype(np.int64))
-    kept = {edge for drawing in drawings for chunk in drawing.chunks for edge in chunk}
+    kept = {edge for sampler in samplers for chunk in sampler.chunks for edge in chunk}
     edges = sorted({*cuts.tolist(), *kept})
     return list(pairwise(edges))
 
@@ -350,11 +351,11 @@ def _bounds(value: object) -> float | None:
     return None
 
 
-def _reach(drawing: SynapseSampler) -> tuple[float, float] | None:
+def _reach(sampler: SynapseSampler) -> tuple[float, float] | None:
     """The largest weight of a projection and a typical one, in size; None where that is unknown."""
-    if drawing.weight is not None:
-        return abs(drawing.weight), abs(drawing.weight)
-    value = drawing.projection.weight
+    if sampler.weight is not None:
+        return abs(sampler.weight), abs(sampler.weight)
+    value = sampler.projection.weight
     largest = _bounds(value)
     if largest is None or not isinstance(value, Distribution):
         return None

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +19,11 @@ from ...synapses import (
     Rows,
     draw,
 )
+from ..threads import for_each
 
 MAX_DELAY = 2**16 - 1
 # Synapses drawn at a time: enough to outweigh the calls, and few enough that what is held of them is small.
 CHUNK = 1 << 19
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +33,7 @@ class SynapseSampler:
     Attributes:
         weight: what all synapses have; None where each has its own.
         delay: steps, the same.
-        before: [sources + 1] synapses of the sources before each.
+        first_synapse: [sources + 1] number of the first synapse of each source, and that of all synapses.
         chunks: the ranges of sources in which the synapses are best made.
     """
 
@@ -44,53 +42,62 @@ class SynapseSampler:
     target: int
     receptor: int
     weight: float | None
-    delay: int | None
-    before: NDArray[np.int64]
+    delay: float | None
+    first_synapse: NDArray[np.int64]
     chunks: list[tuple[int, int]]
-    clock: float
+    clock: float | None
     seed: int
-    _made: Callable[[int, int], Rows]
+    _make: Callable[[int, int], Rows]
 
     @property
     def synapses(self) -> int:
-        return int(self.before[-1])
+        return int(self.first_synapse[-1])
 
-    def forget(self) -> SynapseSampler:
+    def without_cache(self) -> SynapseSampler:
         """The same without the synapses that its pattern may hold, which `prepare` makes again."""
-        return replace(self, _made=_forgotten)
+        return replace(self, _make=_no_cache)
 
     def rows(self, first: int, last: int) -> Rows:
         """The rows of a range of sources that lies in one of the chunks, or of all of them."""
-        return self._made(first, last)
+        return self._make(first, last)
 
     def weights(self, rows: Rows, first: int) -> NDArray[np.float64]:
         """[synapses] weights of rows that begin with source `first`."""
         weights = self._values("weight", rows, first)
         return weights if rows.weights is None else weights * rows.weights
 
-    def delays(self, rows: Rows, first: int) -> NDArray[np.uint16]:
-        """[synapses] delays in steps.
+    def delays(self, rows: Rows, first: int) -> NDArray[Any]:
+        """Return [synapses] delays: uint16 steps of the clock, or seconds in continuous time.
 
         Raises:
-            NeurosimInputError: one that is no step or too many.
+            NeurosimInputError: one under a step, or more steps than can be counted.
         """
-        return to_steps(self.projection, self._values("delay", rows, first), self.clock)
+        delays = self._values("delay", rows, first)
+        return delays if self.clock is None else to_steps(self.projection, delays, self.clock)
+
+    def all_synapses(self) -> tuple[Rows, NDArray[np.float64], NDArray[Any]]:
+        """Return the rows of all sources, and [synapses] their weights and delays."""
+        rows = self.rows(0, len(self.first_synapse) - 1)
+        count = len(rows.targets)
+        weights = np.full(count, self.weight) if self.weight is not None else self.weights(rows, 0)
+        delays = np.full(count, self.delay) if self.delay is not None else self.delays(rows, 0)
+        return rows, weights, delays
 
     def _values(self, what: str, rows: Rows, first: int) -> NDArray[np.float64]:
         value = getattr(self.projection, what)
         key = rng_key(self.seed, what, str(self.projection.name))
         thing = f"{self.projection}.{what}"
         if rows.order is None:
-            return draw(value, key, int(self.before[first]), len(rows.targets), thing)
+            return draw(value, key, int(self.first_synapse[first]), len(rows.targets), thing)
         # The pattern lists its synapses itself, and values are in the order of that list.
         return draw(value, key, 0, self.synapses, thing)[rows.order]
 
 
-def _forgotten(first: int, last: int) -> Rows:
-    raise RuntimeError("the synapses of this drawing have been forgotten")
+def _no_cache(first: int, last: int) -> Rows:
+    raise RuntimeError("a sampler without its cache makes no rows; build it again")
 
 
-def to_steps(projection: Projection, delays: NDArray, clock: float) -> NDArray[np.uint16]:
+def to_steps(projection: Projection, delays: NDArray[np.float64], clock: float) -> NDArray[np.uint16]:
     """Delays in s to whole steps, halves up; raises where that is none, or more than can be counted."""
     from ...kernels.engine.clocked.row_encoders import steps_of
 
@@ -105,7 +112,9 @@ def to_steps(projection: Projection, delays: NDArray, clock: float) -> NDArray[n
     return steps
 
 
-def build_sampler(network: Network, projection: Projection, clock: float, seed: int, threads: int) -> SynapseSampler:
+def build_sampler(
+    network: Network, projection: Projection, clock: float | None, seed: int, threads: int
+) -> SynapseSampler:
     """Everything but the synapses themselves, of which patterns that cannot tell their number are made here.
 
     Raises:
@@ -119,29 +128,21 @@ def build_sampler(network: Network, projection: Projection, clock: float, seed: 
     maker, chunks = _counted(maker, sides[0].size, expected, threads)
     own = maker.rows(0, 0).weights is not None
     delay = _one(projection.delay)
+    if delay is not None and clock is not None:
+        delay = int(to_steps(projection, np.array([delay]), clock)[0])
     return SynapseSampler(
-        projection,
-        source,
-        target,
-        network.receptor(projection),
-        None if own else _one(projection.weight),
-        None if delay is None else int(to_steps(projection, np.array([delay]), clock)[0]),
-        maker.before,  # type: ignore[arg-type]
-        chunks,
-        clock,
-        seed,
-        maker.rows,
+        projection=projection,
+        source=source,
+        target=target,
+        receptor=network.receptor(projection),
+        weight=None if own else _one(projection.weight),
+        delay=delay,
+        first_synapse=maker.before,
+        chunks=chunks,
+        clock=clock,
+        seed=seed,
+        _make=maker.rows,
     )
-
-
-def in_threads(do: Callable[[Item], None], items: list[Item], threads: int) -> None:
-    """Call `do` on every item, several at a time; raises what the first that failed raised."""
-    if threads == 1 or len(items) < 2:
-        for item in items:
-            do(item)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(do, items))
 
 
 def _one(value: object) -> float | None:
@@ -163,7 +164,7 @@ def _counted(maker: Maker, sources: int, expected: float, threads: int) -> tuple
     def make(chunk: tuple[int, int]) -> None:
         made[chunk[0]] = maker.rows(*chunk)
 
-    in_threads(make, chunks, threads)
+    for_each(chunks, make, threads)
     degrees = [np.diff(made[a].offsets) for a, _ in chunks]
     before = np.concatenate([[0], np.cumsum(np.concatenate(degrees))]).astype(np.int64)
     firsts = [a for a, _ in chunks]

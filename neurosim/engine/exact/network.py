@@ -17,8 +17,9 @@ from ...network import (
 from ...neurons import NEURONS, ExactNeuron, Neuron
 from ...neurons.by_unit import drawn, rows
 from ...random import rng_key
-from ...synapses import Distribution, Rows, draw
-from ..compile.network import check_memory
+from ...synapses import Distribution, draw
+from ..compile.memory import check_memory
+from ..compile.synapse_sampler import build_sampler
 from .callbacks import callbacks
 
 REAL = np.dtype(np.float64)
@@ -122,26 +123,26 @@ def compile_exact(network: Network, seed: int) -> ExactNetwork:
     populations = list(enumerate(network.populations))
     noises = (
         Noise(
-            str(stimulus.name),
-            number[stimulus.target],
-            network.receptor(stimulus),
-            stimulus.weight,
-            stimulus.rate * network.population(stimulus.target).size,
-            rng_key(seed, "stimulus", str(stimulus.name)),
+            name=str(stimulus.name),
+            target=number[stimulus.target],
+            receptor=network.receptor(stimulus),
+            weight=stimulus.weight,
+            rate=stimulus.rate * network.population(stimulus.target).size,
+            key=rng_key(seed, "stimulus", str(stimulus.name)),
         )
         for stimulus in network.stimuli
     )
     return ExactNetwork(
-        network,
-        seed,
-        {p: _cells(pop, seed) for p, pop in populations if isinstance(pop.model, Neuron)},
-        {
+        network=network,
+        seed=seed,
+        cells={p: _cells(pop, seed) for p, pop in populations if isinstance(pop.model, Neuron)},
+        sources={
             p: (pop.model.rate * pop.size, rng_key(seed, "source", pop.name))
             for p, pop in populations
             if isinstance(pop.model, PoissonSource)
         },
-        tuple(_route(network, projection, number, seed) for projection in network.projections),
-        tuple(noises),
+        routes=tuple(_route(network, projection, seed) for projection in network.projections),
+        noises=tuple(noises),
     )
 
 
@@ -173,38 +174,38 @@ def _cells(population: Population, seed: int) -> Cells:
     return Cells(population, callbacks(neuron), initial, constants)
 
 
-def _route(network: Network, projection: Projection, number: dict[str, int], seed: int) -> Route:
-    source, target = number[projection.source], number[projection.target]
-    sides = network.populations[source].side, network.populations[target].side
-    key = rng_key(seed, "pattern", str(projection.name))
-    rows = projection.pattern.rows(*sides, source == target, key, 0, sides[0].size)
-    weights, delays = _drawn(projection, rows, seed, "weight"), _drawn(projection, rows, seed, "delay")
-    if rows.weights is not None:
-        weights = weights * rows.weights
-    targets = rows.targets.view(np.uint32)
+def _route(network: Network, projection: Projection, seed: int) -> Route:
+    sampler = build_sampler(network, projection, None, seed, 1)
+    rows, weights, delays = sampler.all_synapses()
+    targets, offsets = rows.targets.view(np.uint32), rows.offsets
     shortest = float(np.min(delays, initial=np.inf)) if targets.size else 1.0
     hint = "; give the distribution a `low`" if isinstance(projection.delay, Distribution) else ""
     require(shortest > 0, f"{projection}.delay", f"must be > 0 s{hint}", shortest)
-    if not isinstance(delays, float) and np.all(delays == shortest):
-        delays = shortest
-    joint = (projection, source, target, network.receptor(projection), rows.offsets)
-    if not isinstance(delays, float):
-        # Of one row the earliest first: a spike on its way then waits for one synapse at a time.
-        order = np.lexsort((targets, delays, np.repeat(np.arange(sides[0].size), np.diff(rows.offsets))))
-        synapses = np.empty((len(targets), 3))
-        for column, values in enumerate((delays, weights, targets)):
-            synapses[:, column] = values if isinstance(values, float) else values[order]
-        return Route(*joint, targets[:0], 0.0, None, shortest, synapses)
-    one = isinstance(weights, float)
-    kept = None if one else np.ascontiguousarray(weights, np.float64)
-    return Route(*joint, targets, float(weights) if one else 0.0, kept, shortest, None)
+    synapses, weight = None, sampler.weight
+    if not np.all(delays == shortest):
+        # The earliest of a row first: a spike on its way then waits for one synapse at a time.
+        order = np.lexsort((targets, delays, np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))))
+        synapses = np.stack([delays[order], weights[order], targets[order]], axis=1)
+        targets, weights, weight = targets[:0], weights[:0], 0.0
+    return Route(
+        projection=projection,
+        source=sampler.source,
+        target=sampler.target,
+        receptor=sampler.receptor,
+        offsets=offsets,
+        targets=targets,
+        weight=weight or 0.0,
+        weights=np.ascontiguousarray(weights) if weight is None else None,
+        delay=shortest,
+        synapses=synapses,
+    )
 
 
-def _drawn(projection: Projection, rows: Rows, seed: int, what: str) -> float | NDArray[np.float64]:
-    """One number, or one for each synapse in the order of the rows: the same as on the grid."""
-    value = getattr(projection, what)
-    if not isinstance(value, Distribution) and np.ndim(value) == 0:
-        return float(value)
-    key = rng_key(seed, what, str(projection.name))
-    values = draw(value, key, 0, len(rows.targets), f"{projection}.{what}")
-    return values if rows.order is None else values[rows.order]
+def check_delays(compiled: ExactNetwork, duration: float) -> None:
+    """Raise if a delay is lost beside the length of a run: a spike would arrive at the moment it was sent."""
+    for route in compiled.routes:
+        if duration + route.delay <= duration:
+            raise NeurosimInputError(
+                f"{route.projection}.delay: must be > {np.spacing(duration):.2g} s, the resolution of a run of "
+                f"{duration:g} s (got {route.delay:g})"
+            )

@@ -2,97 +2,113 @@
 
 from __future__ import annotations
 
-import queue
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimInputError, lookup, require
+from ...errors import require
 from ...kernels.engine.exact import loop as exact
 from ...network import Network
-from ...neurons import Neuron
 from ...spikes import GRID_SLACK, Recordings, Spikes
-from ..inputs import RunInputs
-from ..result import Probe, Progress, Result
-from .inputs import check_delays, events
-from .network import ExactNetwork, compile_exact
+from ..inputs import RunInputs, check_units
+from ..probe import Probe, check_names, locate
+from ..progress import ProgressReporter
+from ..result import Progress, Result, join_recordings
+from ..threads import run_recordings
+from .network import ExactNetwork, check_delays, compile_exact
 from .work import layers
-from .workspace import Workspace
+from .workspace import Events, Workspace
 
-Found = dict[str, tuple[NDArray[np.float64], NDArray[np.int32]]]
+Outcome = tuple[dict[str, Events], list[NDArray[Any]]]
 
 
 def run_exact(
     network: Network,
-    drive: RunInputs,
+    inputs: RunInputs,
+    *,
     seed: int,
     trial: int,
     threads: int,
     recorded: tuple[str, ...],
     probes: Sequence[Probe],
-    progress: Callable[[Progress], None] | None,
+    on_progress: Callable[[Progress], None] | None,
     started: float,
 ) -> Result:
-    """What `simulate(..., clock=None)` does, its arguments checked; `started` is when it was called.
+    """Run `simulate(..., clock=None)`, its arguments checked; `started` is the moment of the call.
 
     Raises:
         NeurosimInputError: a model without an exact form, a delay that is not > 0, a probe or recording that does not
-            fit, a neuron that fires for ever at one moment.
+            fit, a neuron that fires forever at one moment.
     """
-    plan = compile_exact(network, seed)
-    check_delays(plan, drive)
-    workers = max(1, min(threads, len(drive)))
-    workspaces = [Workspace(plan, recorded) for _ in range(workers)]
+    check_names(probes)
+    compiled = compile_exact(network, seed)
+    check_delays(compiled, float(np.max(inputs.durations, initial=0.0)))
+    workspaces = [Workspace(compiled, recorded) for _ in range(max(1, min(threads, len(inputs))))]
     built = time.perf_counter()
-    task = _Task(plan, drive, tuple(probes), trial, _Report(progress, float(drive.durations.sum()), built))
-    outcomes = list(_run_all(task, workspaces))
+    total = float(inputs.durations.sum())
+    task = _Task(compiled, inputs, tuple(probes), trial, ProgressReporter(on_progress, total, built))
+    if len(inputs) == 1:
+        outcomes = [task.run_long(workspaces[0])]
+    else:
+        outcomes = run_recordings(workspaces, task.run_one, len(inputs), task.on_done, task.give_up)
+    spikes = {name: [found[name] for found, _ in outcomes] for name in recorded}
+    states = {probe.name: [samples[i] for _, samples in outcomes] for i, probe in enumerate(probes)}
+    single = inputs.batch is None
     return Result(
-        {name: _spikes(plan, drive, name, [found[name] for found, _ in outcomes]) for name in recorded},
-        {probe.name: _states(drive, [states[i] for _, states in outcomes]) for i, probe in enumerate(probes)},
-        layers(plan, workspaces),
-        None,
-        float(drive.durations.sum()),
-        built - started,
-        time.perf_counter() - built,
+        spikes={name: _spikes(compiled, inputs, name, pieces) for name, pieces in spikes.items()},
+        states={name: samples[0] if single else samples for name, samples in states.items()},
+        work=layers(compiled, workspaces),
+        clock=None,
+        duration=total,
+        build_s=built - started,
+        run_s=time.perf_counter() - built,
     )
-
-
-@dataclass(eq=False)
-class _Report:
-    """Adds up what was done and passes it on. `total` in biological seconds."""
-
-    progress: Callable[[Progress], None] | None
-    total: float
-    started: float
-    done: float = 0.0
-    spikes: int = 0
-
-    def __call__(self, done: float, spikes: int) -> None:
-        self.done += done
-        self.spikes += spikes
-        if self.progress is not None:
-            self.progress(Progress(self.done, self.total, self.spikes, time.perf_counter() - self.started))
 
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    plan: ExactNetwork
-    drive: RunInputs
+    compiled: ExactNetwork
+    inputs: RunInputs
     probes: tuple[Probe, ...]
     trial: int
-    report: _Report
+    report: ProgressReporter
     # Filled when the run is given up: a piece takes about a tenth of a second, the run may take hours.
     stop: list[bool] = field(default_factory=list)
 
-    def pieces(self, workspace: Workspace, index: int) -> Iterator[list[NDArray]]:
+    def run_one(self, workspace: Workspace, index: int) -> Outcome:
+        """Run recording `index` in one go."""
+        states: list[NDArray[Any]] = []
+        for states in self._pieces(workspace, index):  # noqa: B007 - the last of them
+            pass
+        return workspace.spikes(), states
+
+    def run_long(self, workspace: Workspace) -> Outcome:
+        """Run the one recording in pieces short enough to report progress and to notice an interrupt."""
+        states, now, spikes = [], 0.0, 0
+        for states in self._pieces(workspace, 0):  # noqa: B007 - the last of them
+            self.report(workspace.now - now, workspace.spike_count - spikes)
+            now, spikes = workspace.now, workspace.spike_count
+        self.report(float(self.inputs.durations[0]) - now, 0)
+        return workspace.spikes(), states
+
+    def on_done(self, index: int, outcome: Outcome) -> None:
+        self.report(float(self.inputs.durations[index]), sum(len(times) for times, _ in outcome[0].values()))
+
+    def give_up(self) -> None:
+        self.stop.append(True)
+
+    def _pieces(self, workspace: Workspace, index: int) -> Iterator[list[NDArray[Any]]]:
         """Run recording `index`, one piece at each step of the iterator; every item is the arrays its probes fill."""
-        duration = float(self.drive.durations[index])
-        table, intervals, outputs, keep = _probe_table(self.plan, self.probes, duration)
-        workspace.reset(events(self.drive, index), table, intervals, keep, self.trial + index)
+        duration = float(self.inputs.durations[index])
+        name = f"simulate.inputs: recording {index}"
+        events = {p: _checked_events(item, name) for p, item in self.inputs.recording(index).items()}
+        table, intervals, outputs, alive = _probe_table(self.compiled, self.probes, duration)
+        workspace.reset(events, table, intervals, alive, self.trial + index)
         done = False
         while not (done or self.stop):
             done = workspace.advance(duration)
@@ -100,95 +116,45 @@ class _Task:
         workspace.finish()
 
 
-def _run_all(task: _Task, workspaces: list[Workspace]) -> Iterator[tuple[Found, list[NDArray]]]:
-    """Every recording, in order, several at a time."""
-    if len(task.drive) == 1:
-        yield _run_long(task, workspaces[0])
-        return
-    idle: queue.SimpleQueue[Workspace] = queue.SimpleQueue()
-    for workspace in workspaces:
-        idle.put(workspace)
+def _checked_events(spikes: Spikes, name: str) -> Events:
+    """Return times and units of a recording, events of one moment in order of units.
 
-    def one(index: int) -> tuple[Found, list[NDArray]]:
-        workspace, states = idle.get(), []
-        try:
-            for states in task.pieces(workspace, index):  # noqa: B007 - the last of them
-                pass
-            return workspace.spikes(), states
-        finally:
-            idle.put(workspace)
-
-    pool = ThreadPoolExecutor(len(workspaces))
-    try:
-        for index, (found, states) in enumerate(pool.map(one, range(len(task.drive)))):
-            task.report(float(task.drive.durations[index]), sum(len(times) for times, _ in found.values()))
-            yield found, states
-    finally:
-        task.stop.append(True)
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _run_long(task: _Task, workspace: Workspace) -> tuple[Found, list[NDArray]]:
-    """One recording, in pieces short enough to report progress and to notice an interrupt."""
-    states, moment, found = [], 0.0, 0
-    for states in task.pieces(workspace, 0):  # noqa: B007 - the last of them
-        task.report(workspace.now - moment, workspace.found - found)
-        moment, found = workspace.now, workspace.found
-    task.report(float(task.drive.durations[0]) - moment, 0)
-    return workspace.spikes(), states
+    Raises:
+        NeurosimInputError: events that are not ascending, negative, or of a unit that the population lacks.
+    """
+    times, units = np.asarray(spikes.times, np.float64), check_units(spikes.units, spikes.size, name)
+    if times.size:
+        rises = times[1:] >= times[:-1]  # False beside a NaN
+        ascending = bool(rises.all()) and not math.isnan(times[0])
+        require(ascending, f"{name}: times", "must be ascending", "an earlier one")
+        require(times[0] >= 0, f"{name}: times", "must be >= 0 s", times[0])
+        if (times[1:] == times[:-1]).any():
+            order = np.lexsort((units, times))
+            times, units = times[order], units[order]
+    return Events(np.ascontiguousarray(times), np.ascontiguousarray(units))
 
 
 def _probe_table(
-    plan: ExactNetwork, probes: Sequence[Probe], duration: float
-) -> tuple[NDArray[np.int64], NDArray[np.float64], list[NDArray], list[NDArray]]:
-    """The run loop's table, its intervals, the arrays it will fill, and arrays to be kept alive."""
+    compiled: ExactNetwork, probes: Sequence[Probe], duration: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64], list[NDArray[Any]], list[NDArray[Any]]]:
+    """Return the table of the run loop, its intervals, the arrays it will fill, and arrays to be kept alive."""
     table: NDArray[np.int64] = np.zeros((len(probes), exact.PROBE_COLUMNS), np.int64)
-    outputs: list[NDArray] = []
-    keep: list[NDArray] = []
+    outputs: list[NDArray[Any]] = []
+    units: list[NDArray[Any]] = []
     for row, probe in zip(table, probes, strict=True):
-        thing = f"Probe[{probe.name!r}]"
-        population = plan.network.population(probe.population, thing)
-        if not isinstance(population.model, Neuron):
-            raise NeurosimInputError(f"{thing}: population '{population.name}' is a source and has no state")
-        rows = {name: number for number, name in enumerate(population.model.state)}
-        units = np.arange(population.size) if probe.units is None else np.asarray(probe.units, np.int64)
-        inside = units.ndim == 1 and (units.size == 0 or (units.min() >= 0 and units.max() < population.size))
-        require(bool(inside), f"{thing}.units", f"must be a list of units >= 0 and < {population.size}", probe.units)
-        chosen = units.astype(np.int32)
-        out = np.empty((max(0, int(np.ceil(duration / probe.interval - GRID_SLACK))), units.size))
-        row[exact.P_POPULATION] = plan.network.populations.index(population)
-        row[exact.P_ROW], row[exact.P_COUNT] = lookup(rows, probe.variable, thing), units.size
-        row[exact.P_UNITS], row[exact.P_OUT] = chosen.ctypes.data, out.ctypes.data
+        at = locate(compiled.network, probe)
+        out = np.empty((max(0, int(np.ceil(duration / probe.interval - GRID_SLACK))), at.units.size))
+        row[exact.P_POPULATION], row[exact.P_ROW], row[exact.P_COUNT] = at.population, at.row, at.units.size
+        row[exact.P_UNITS], row[exact.P_OUT] = at.units.ctypes.data, out.ctypes.data
         row[exact.P_SAMPLES] = len(out)
         outputs.append(out)
-        keep.append(chosen)
-    return table, np.array([probe.interval for probe in probes], np.float64), outputs, [*keep, *outputs]
+        units.append(at.units)
+    return table, np.array([probe.interval for probe in probes], np.float64), outputs, [*units, *outputs]
 
 
-def _spikes(
-    plan: ExactNetwork, drive: RunInputs, name: str, found: list[tuple[NDArray[np.float64], NDArray[np.int32]]]
-) -> Spikes | Recordings:
-    population = plan.network.population(name)
-    if drive.batch is None:
-        times, units = found[0]
-        return Spikes.unchecked(times, units, population.size, float(drive.durations[0]), population.shape)
-    offsets = np.concatenate([[0], np.cumsum([len(times) for times, _ in found])]).astype(np.int64)
-    times = np.concatenate([pair[0] for pair in found] or [np.empty(0)])
-    units = np.concatenate([pair[1] for pair in found] or [np.empty(0, np.int32)])
-    batch = drive.batch
-    return Recordings(
-        times,
-        units,
-        offsets,
-        drive.durations,
-        population.size,
-        population.shape,
-        1.0,
-        batch.labels,
-        batch.classes,
-        batch.groups,
-    )
-
-
-def _states(drive: RunInputs, outputs: list[NDArray]) -> NDArray | list[NDArray]:
-    return outputs[0] if drive.batch is None else outputs
+def _spikes(compiled: ExactNetwork, inputs: RunInputs, name: str, pieces: list[Events]) -> Spikes | Recordings:
+    population = compiled.network.population(name)
+    if inputs.batch is not None:
+        return join_recordings(population, pieces, inputs.batch, 1.0, inputs.durations)
+    times, units = pieces[0]
+    return Spikes.unchecked(times, units, population.size, float(inputs.durations[0]), population.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from ...errors import NeurosimInputError
 from ...kernels.engine.exact import loop as exact
 from ...network import SpikeSource
+from ..addresses import address, signed
 from .network import ExactNetwork
 
 # Spikes a list has room for at first, beyond what one moment may add; it doubles when full.
@@ -17,7 +19,12 @@ ROOM = 1 << 10
 # Flows between two looks at the outside world: about a tenth of a second.
 BUDGET = 2_000_000
 
-Given = Mapping[int, tuple[NDArray[np.float64], NDArray[np.int32]]]
+
+class Events(NamedTuple):
+    """Events in continuous time: [n] ascending moments in s, and [n] units."""
+
+    times: NDArray[np.float64]
+    units: NDArray[np.int32]
 
 
 class Workspace:
@@ -63,7 +70,7 @@ class Workspace:
         self._fill_routes()
         for row, noise in zip(self._stimuli, noises, strict=True):
             row[exact.S_TARGET], row[exact.S_RECEPTOR] = noise.target, noise.receptor
-            row[exact.S_KEY], row[exact.S_SIZE] = _signed(noise.key), populations[noise.target].size
+            row[exact.S_KEY], row[exact.S_SIZE] = signed(noise.key), populations[noise.target].size
 
     @property
     def now(self) -> float:
@@ -71,27 +78,32 @@ class Workspace:
         return max(float(self._now[0]), 0.0)
 
     @property
-    def found(self) -> int:
+    def spike_count(self) -> int:
         """Spikes in the present run, of neurons and Poisson sources."""
         return int(self._counters[exact.SPIKES])
 
     def reset(
-        self, given: Given, probes: NDArray[np.int64], intervals: NDArray, keep: list[NDArray], trial: int
+        self,
+        events: Mapping[int, Events],
+        probes: NDArray[np.int64],
+        intervals: NDArray,
+        keep: list[NDArray],
+        trial: int,
     ) -> None:
-        """Back to the initial state, with these times and units of the spike sources and this table of probes.
+        """Return to the initial state, with these events of the spike sources and this table of probes.
 
         keep: arrays whose addresses are in the table.
         """
         for p, cells in self.plan.cells.items():
             self._rows[p][:, 0] = 0.0
             self._rows[p][:, 1:] = cells.initial
-        for p, (times, units) in given.items():
+        for p, (times, units) in events.items():
             self._lists[p] = times, units
             self._point(p)
             self._units[p, exact.COUNT] = self._units[p, exact.ROOM]
             self.tallies[p] += np.bincount(units, minlength=len(self.tallies[p]))
         for p in range(len(self._units)):
-            if p not in given:
+            if p not in events:
                 self._units[p, exact.COUNT] = 0
         self._units[:, exact.DRAWN] = 0
         self._stimuli[:, exact.S_DRAWN] = 0
@@ -121,7 +133,7 @@ class Workspace:
         self._check_crossings()
         for r, route in enumerate(self.plan.routes):
             times, _ = self._lists.get(route.source, (np.zeros(0), None))
-            played = route.source in given and len(times) > 0
+            played = route.source in events and len(times) > 0
             self._heads[r] = times[0] + route.delay if played else np.inf
 
     def advance(self, until: float) -> bool:
@@ -179,17 +191,17 @@ class Workspace:
         for row in self._stimuli:
             self.arrivals[row[exact.S_TARGET]] += row[exact.S_DRAWN]
 
-    def spikes(self) -> dict[str, tuple[NDArray[np.float64], NDArray[np.int32]]]:
+    def spikes(self) -> dict[str, Events]:
         """By recorded population: times and units of the spikes of this run, in order."""
         numbers = {population.name: p for p, population in enumerate(self.plan.network.populations)}
-        found: dict[str, tuple[NDArray[np.float64], NDArray[np.int32]]] = {}
+        found: dict[str, Events] = {}
         for name in self.recorded:
             p = numbers[name]
             count, (all_times, all_units) = self._units[p, exact.COUNT], self._lists[p]
             times, units = all_times[:count].copy(), all_units[:count].copy()
             # What happened at one moment is in order of units, sources too.
             order = np.lexsort((units, times)) if p in self.plan.sources else slice(None)
-            found[name] = times[order], units[order]
+            found[name] = Events(times[order], units[order])
         return found
 
     def _check_crossings(self) -> None:
@@ -205,7 +217,7 @@ class Workspace:
         read = {route.source for route in self.plan.routes}
         for p, population in enumerate(self.plan.network.populations):
             row = self._units[p]
-            row[exact.SIZE], row[exact.TALLY] = population.size, _address(self.tallies[p])
+            row[exact.SIZE], row[exact.TALLY] = population.size, address(self.tallies[p])
             row[exact.KEEP] = p in read or population.name in self.recorded
             if isinstance(population.model, SpikeSource):
                 row[exact.KIND] = exact.EVENTS
@@ -214,13 +226,13 @@ class Workspace:
             self._lists[p] = np.empty(room), np.empty(room, np.int32)
             self._point(p)
             if p in self.plan.sources:
-                row[exact.KIND], row[exact.KEY] = exact.POISSON, _signed(self.plan.sources[p][1])
+                row[exact.KIND], row[exact.KEY] = exact.POISSON, signed(self.plan.sources[p][1])
                 continue
             cells = self.plan.cells[p]
             self._rows[p] = np.empty((population.size, 1 + cells.initial.shape[1]))
             row[exact.KIND], row[exact.FIRST] = exact.NEURONS, first
             row[exact.FLOW], row[exact.JUMP], row[exact.CROSSING], row[exact.FIRE] = cells.functions
-            row[exact.CONSTANT], row[exact.STATE] = _address(cells.constants), _address(self._rows[p])
+            row[exact.CONSTANT], row[exact.STATE] = address(cells.constants), address(self._rows[p])
             row[exact.WIDTH] = self._rows[p].strides[0]
             row[exact.STRIDE] = cells.constants.strides[0] if cells.constants.ndim == 2 else 0
             self._owner[first : first + population.size] = p
@@ -230,12 +242,12 @@ class Workspace:
         for r, route in enumerate(self.plan.routes):
             row = self._routes[r]
             row[exact.R_SOURCE], row[exact.R_TARGET], row[exact.R_RECEPTOR] = route.source, route.target, route.receptor
-            row[exact.R_OFFSETS], row[exact.R_SOURCES] = _address(route.offsets), len(route.offsets) - 1
+            row[exact.R_OFFSETS], row[exact.R_SOURCES] = address(route.offsets), len(route.offsets) - 1
             if route.synapses is None:
-                row[exact.R_TARGETS] = _address(route.targets)
-                row[exact.R_WEIGHTS] = 0 if route.weights is None else _address(route.weights)
+                row[exact.R_TARGETS] = address(route.targets)
+                row[exact.R_WEIGHTS] = 0 if route.weights is None else address(route.weights)
             else:
-                row[exact.R_DELAYS] = _address(route.synapses)
+                row[exact.R_DELAYS] = address(route.synapses)
             self._queue(r, 0 if route.synapses is None else ROOM)
 
     def _queue(self, r: int, room: int) -> None:
@@ -244,12 +256,12 @@ class Workspace:
         # One more than it is asked for: an entry that moves to the front is still read at the end.
         self._queues[r] = np.zeros((room + 1, 4))
         self._queues[r][: len(old)] = old
-        self._routes[r, exact.QUEUE], self._routes[r, exact.Q_ROOM] = _address(self._queues[r]), room
+        self._routes[r, exact.QUEUE], self._routes[r, exact.Q_ROOM] = address(self._queues[r]), room
 
     def _point(self, p: int) -> None:
         times, units = self._lists[p]
         row = self._units[p]
-        row[exact.TIMES], row[exact.UNITS], row[exact.ROOM] = _address(times), _address(units), len(times)
+        row[exact.TIMES], row[exact.UNITS], row[exact.ROOM] = address(times), address(units), len(times)
 
     def _make_room(self, p: int, need: int) -> None:
         """Unrecorded spikes that every projection has read are let go first."""
@@ -269,11 +281,3 @@ class Workspace:
         for row in mine:
             row[exact.R_CURSOR] -= done
         return int(done)
-
-
-def _address(array: NDArray) -> int:
-    return array.ctypes.data
-
-
-def _signed(key: int) -> int:
-    return key - 2**64 if key >= 2**63 else key

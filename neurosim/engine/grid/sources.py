@@ -1,4 +1,4 @@
-"""Recordings of any length, brought onto the grid a window at a time."""
+"""What spike sources play, brought onto the grid a window at a time: a recording in memory, or one of any length."""
 
 from __future__ import annotations
 
@@ -6,19 +6,34 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from typing import final
+from typing import NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NeurosimInputError, require
 from ...spikes import GRID_SLACK, Spikes
-from .workspace import Events
+from ..inputs import MAX_STEPS, check_size, check_units
 
 # Events a window holds, or more where one step has more: 3 MB, and changing windows costs a copy of the state.
 WINDOW_EVENTS = 1 << 18
-# Steps are counted in 32 bits in the output.
-MAX_STEPS = 2**31 - 2
+
+
+class Events(NamedTuple):
+    """Events on the grid: [n] ascending steps and [n] units."""
+
+    steps: NDArray[np.int32]
+    units: NDArray[np.int32]
+
+
+def join_events(pieces: list[Events]) -> Events:
+    """Return the events of pieces that follow one another."""
+    if len(pieces) == 1:
+        return pieces[0]
+    none = np.empty(0, np.int32)
+    return Events(
+        np.concatenate([none, *(p.steps for p in pieces)]), np.concatenate([none, *(p.units for p in pieces)])
+    )
 
 
 class EventSource(ABC):
@@ -26,12 +41,12 @@ class EventSource(ABC):
 
     @abstractmethod
     def take(self, first: int, last: int) -> tuple[Events, int]:
-        """The events of steps `first` to `stop - 1`, and `stop`, which is above `first`.
+        """Return the events of steps `first` to `stop - 1`, and `stop`, which is above `first`.
 
-        last: what is wanted. Above it, `stop` says how far the events at hand reach.
+        last: the end of what is wanted. Above it, `stop` is the end of what the events at hand cover.
 
         Raises:
-            NeurosimInputError: times that are unordered or negative, a unit the population lacks.
+            NeurosimInputError: times that are not ascending or negative, a unit that the population lacks.
         """
 
 
@@ -42,20 +57,20 @@ class InMemorySource(EventSource):
     Args:
         spikes: the recording; silence follows its end.
         clock: s, the step.
-        thing: names it in errors.
-        most: events of a window.
+        name: of the recording in errors.
+        max_events: number of events of a window.
     """
 
-    def __init__(self, spikes: Spikes, clock: float, thing: str, most: int = WINDOW_EVENTS) -> None:
-        self.spikes, self.clock, self.thing, self.most = spikes, clock, thing, most
+    def __init__(self, spikes: Spikes, clock: float, name: str, max_events: int = WINDOW_EVENTS) -> None:
+        self.spikes, self.clock, self.name, self.max_events = spikes, clock, name, max_events
 
     def take(self, first: int, last: int) -> tuple[Events, int]:
-        times, most = self.spikes.times, self.most
-        # A step earlier than need be, for rounding; what is before `first` falls away below.
+        times, count = self.spikes.times, self.max_events
+        # One step too early, because of rounding; events before `first` are cut off below.
         start = int(np.searchsorted(times, (first - 1) * self.clock)) if first else 0
         while True:
-            end = min(start + most, len(times))
-            steps = steps_of_times(times[start:end], self.clock, self.thing)
+            end = min(start + count, len(times))
+            steps = steps_of_times(times[start:end], self.clock, self.name)
             if end == len(times):
                 stop = MAX_STEPS + 1
                 break
@@ -63,9 +78,9 @@ class InMemorySource(EventSource):
             stop = int(steps[-1])
             if stop > first:
                 break
-            most *= 2
+            count *= 2
         a, b = np.searchsorted(steps, (first, stop))
-        units = checked_units(self.spikes.units[start + a : start + b], self.spikes.size, self.thing)
+        units = check_units(self.spikes.units[start + a : start + b], self.spikes.size, self.name)
         return Events(steps[a:b], units), stop
 
 
@@ -76,76 +91,64 @@ class StreamedSource(EventSource):
 
     Args:
         windows: read once, in order, no further than the run needs.
-        size: units of the population.
-        clock, thing, most: as `InMemorySource`.
+        size: number of units of the population.
+        clock, name, max_events: as for `InMemorySource`.
     """
 
     def __init__(
-        self, windows: Iterable[Spikes], size: int, clock: float, thing: str, most: int = WINDOW_EVENTS
+        self, windows: Iterable[Spikes], size: int, clock: float, name: str, max_events: int = WINDOW_EVENTS
     ) -> None:
         self.windows: Iterator[Spikes] | None = iter(windows)
-        self.size, self.clock, self.thing, self.most = size, clock, thing, most
-        # Where the next window starts, exactly: a sum of many rounded durations would drift over the grid.
-        self.start = Fraction(0)
+        self.size, self.clock, self.name, self.max_events = size, clock, name, max_events
+        # Exact: a sum of many rounded durations would drift over the grid.
+        self.next_start = Fraction(0)
         self.until = 0
-        self.steps: NDArray[np.int32] = np.empty(0, np.int32)
-        self.units: NDArray[np.int32] = np.empty(0, np.int32)
+        self.events = join_events([])
 
     def take(self, first: int, last: int) -> tuple[Events, int]:
-        self._drop(first)
-        pieces, held = [(self.steps, self.units)], len(self.steps)
-        while self.windows is not None and (self.until <= first or (self.until < last and held < self.most)):
+        self._drop_before(first)
+        pieces, count = [self.events], len(self.events.steps)
+        while self.windows is not None and (self.until <= first or (self.until < last and count < self.max_events)):
             window = next(self.windows, None)
             if window is None:
                 self.windows, self.until = None, MAX_STEPS + 1
                 break
-            pieces.append(self._grid(window))
-            held += len(pieces[-1][0])
+            pieces.append(self._read(window))
+            count += len(pieces[-1].steps)
             if self.until <= first:
-                # Skipped on the way to where a resumed run stands.
-                kept = [(s[s >= first], u[s >= first]) for s, u in pieces]
-                pieces = [piece for piece in kept if len(piece[0])] or kept[:1]
-        self.steps, self.units = (np.concatenate([piece[k] for piece in pieces]) for k in (0, 1))
-        self._drop(first)
-        b = int(np.searchsorted(self.steps, self.until))
-        return Events(self.steps[:b].copy(), self.units[:b].copy()), self.until
+                # A resumed run skips what lies before it.
+                later = [Events(p.steps[p.steps >= first], p.units[p.steps >= first]) for p in pieces]
+                pieces = [p for p in later if len(p.steps)] or later[:1]
+        self.events = join_events(pieces)
+        self._drop_before(first)
+        end = int(np.searchsorted(self.events.steps, self.until))
+        return Events(self.events.steps[:end].copy(), self.events.units[:end].copy()), self.until
 
-    def _drop(self, first: int) -> None:
-        a = int(np.searchsorted(self.steps, first))
-        self.steps, self.units = self.steps[a:], self.units[a:]
+    def _drop_before(self, first: int) -> None:
+        begin = int(np.searchsorted(self.events.steps, first))
+        self.events = Events(self.events.steps[begin:], self.events.units[begin:])
 
-    def _grid(self, window: Spikes) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    def _read(self, window: Spikes) -> Events:
         if not isinstance(window, Spikes):
-            raise NeurosimInputError(f"{self.thing}: must yield Spikes (got {type(window).__name__})")
-        require(window.size == self.size, self.thing, f"must have the population's {self.size} units", window.size)
-        steps = steps_of_times(window.times + float(self.start), self.clock, self.thing)
-        self.start += Fraction(window.duration)
-        self.until = math.floor(float(self.start) / self.clock + GRID_SLACK)
-        require(self.until <= MAX_STEPS, self.thing, f"must be < {MAX_STEPS} steps of the clock", float(self.start))
-        return steps, checked_units(window.units, self.size, self.thing)
+            raise NeurosimInputError(f"{self.name}: must yield Spikes (got {type(window).__name__})")
+        check_size(window, self.size, self.name)
+        steps = steps_of_times(window.times + float(self.next_start), self.clock, self.name)
+        self.next_start += Fraction(window.duration)
+        end = float(self.next_start)
+        self.until = math.floor(end / self.clock + GRID_SLACK)
+        require(self.until <= MAX_STEPS, self.name, f"must be < {MAX_STEPS} steps of the clock", end)
+        return Events(steps, check_units(window.units, self.size, self.name))
 
 
-def steps_of_times(times: NDArray[np.float64], clock: float, thing: str) -> NDArray[np.int32]:
-    """[n] the step of each event: step k holds `k clock <= t < (k + 1) clock`.
+def steps_of_times(times: NDArray[np.float64], clock: float, name: str) -> NDArray[np.int32]:
+    """Return [n] the step of each event: step k contains `k clock <= t < (k + 1) clock`.
 
     Raises:
-        NeurosimInputError: times that are unordered, negative, or beyond the steps that can be counted.
+        NeurosimInputError: times that are not ascending, negative, or beyond the steps that can be counted.
     """
     steps = np.floor(times / clock + GRID_SLACK)
     if steps.size:
-        require(bool((steps[1:] >= steps[:-1]).all()), f"{thing}: times", "must be ascending", "an earlier one")
-        require(steps[0] >= 0, f"{thing}: times", "must be >= 0 s", times[0])
-        require(steps[-1] <= MAX_STEPS, f"{thing}: times", f"must be < {MAX_STEPS} steps of the clock", times[-1])
+        require(bool((steps[1:] >= steps[:-1]).all()), f"{name}: times", "must be ascending", "an earlier one")
+        require(steps[0] >= 0, f"{name}: times", "must be >= 0 s", times[0])
+        require(steps[-1] <= MAX_STEPS, f"{name}: times", f"must be < {MAX_STEPS} steps of the clock", times[-1])
     return steps.astype(np.int32)
-
-
-def checked_units(units: NDArray, size: int, thing: str) -> NDArray[np.int32]:
-    """The units as int32.
-
-    Raises:
-        NeurosimInputError: one below 0, or not below `size`.
-    """
-    if units.size:
-        require(units.min() >= 0, f"{thing}: units", "must be >= 0", units.min())
-        require(units.max() < size, f"{thing}: units", f"must be < {size}", units.max())
-    return np.ascontiguousarray(units, np.int32)

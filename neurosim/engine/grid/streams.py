@@ -1,7 +1,7 @@
 """Spikes and samples to a file while a network runs, in as much memory as one piece needs.
 
-While the run lasts they lie in a journal, `<path>.part`, which loses nothing to a kill and can be cut back to where a
-checkpoint was made; `finish` makes the file of it.
+During the run they are in a journal, `<path>.part`, which loses nothing to a kill and can be cut back to the moment of
+a checkpoint; `finish` makes the file from it.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from ...files.sonata import Extent, PutSpikes, write_sonata_pieces
 from ...files.states import States, write_states_pieces
 from ...network import Network
 from .probes import BoundProbe
-from .sinks import Found, SpikeSink, StateSink
+from .sinks import SpikeSink, StateSink
+from .sources import Events
 
 
 def journal_path(path: Path) -> Path:
-    """Where the journal of a stream to `path` lies."""
+    """Return the path of the journal of a stream to `path`."""
     return path.with_name(f"{path.name}.part")
 
 
 @dataclass(frozen=True)
 class StreamTarget:
-    """Where a stream goes, and what run it is of.
+    """The file of a stream, and the run it belongs to.
 
     Attributes:
         path: of the file.
-        network: digest of the network's description.
+        network: digest of the description of the network.
         clock: s, the step.
         first: the step at which the stream began.
     """
@@ -45,10 +46,10 @@ class StreamTarget:
     first: int
 
     def journal(self, kind: str, names: Sequence[str], size: int | None) -> Journal:
-        """A new journal, or one cut back to `size` bytes.
+        """Return a new journal, or (`size`) the present one cut back to `size` bytes.
 
         Raises:
-            NeurosimFormatError: it is that of another run.
+            NeurosimFormatError: the journal is that of another run.
             NeurosimError: as `Journal`.
         """
         about = {
@@ -76,26 +77,26 @@ class SpikeStream(SpikeSink):
 
     kind = "spikes"
 
-    def __init__(self, place: StreamTarget, network: Network, names: Sequence[str], size: int | None = None) -> None:
-        self.place, self.network, self.names = place, network, list(names)
-        self.journal = place.journal("spikes", self.names, size)
+    def __init__(self, target: StreamTarget, network: Network, names: Sequence[str], size: int | None = None) -> None:
+        self.target, self.network, self.names = target, network, list(names)
+        self.journal = target.journal(self.kind, self.names, size)
 
     @property
     def first(self) -> int:
-        """The step at which it began."""
+        """The step at which the stream began."""
         return int(self.journal.about["first"])
 
-    def add(self, found: Found) -> None:
+    def add(self, spikes: Mapping[str, Events]) -> None:
         for tag, name in enumerate(self.names):
-            steps, units = found[name]
+            steps, units = spikes[name]
             if len(steps):
                 self.journal.append(tag, len(steps), (steps, units))
 
-    def take(self) -> dict[str, tuple[NDArray[np.int32], NDArray[np.int32]]]:
+    def take(self) -> dict[str, Events]:
         return {}
 
     def finish(self, duration: float) -> None:
-        """Make the file of all spikes so far; nothing can be added any more.
+        """Make the file from all spikes so far and end the stream.
 
         duration: s, of the whole run.
 
@@ -110,17 +111,16 @@ class SpikeStream(SpikeSink):
         extents = {name: Extent(events[name], p.size, duration, p.shape) for name, p in populations.items()}
 
         def fill(put: PutSpikes) -> None:
-            for name, steps, units in self.read():
-                put(name, steps * self.place.clock, units)
+            for name, events in self.read():
+                put(name, events.steps * self.target.clock, events.units)
 
-        write_sonata_pieces(self.place.path, extents, fill)
+        write_sonata_pieces(self.target.path, extents, fill)
         self.journal.path.unlink(missing_ok=True)
 
-    def read(self) -> Iterator[tuple[str, NDArray[np.int32], NDArray[np.int32]]]:
-        """Population, steps and units of every piece so far."""
+    def read(self) -> Iterator[tuple[str, Events]]:
+        """Yield the population and the spikes of every piece so far."""
         for tag, _, data in read_blocks(self.journal.path):
-            steps, units = data.view(np.int32).reshape(2, -1)
-            yield self.names[tag], steps, units
+            yield self.names[tag], Events(*data.view(np.int32).reshape(2, -1))
 
 
 @final
@@ -129,21 +129,21 @@ class StateStream(StateSink):
 
     kind = "states"
 
-    def __init__(self, place: StreamTarget, samplers: Sequence[BoundProbe], size: int | None = None) -> None:
-        self.place, self.samplers = place, samplers
-        self.names = [sampler.probe.name for sampler in samplers]
-        self.journal = place.journal("states", self.names, size)
+    def __init__(self, target: StreamTarget, probes: Sequence[BoundProbe], size: int | None = None) -> None:
+        self.target, self.probes = target, probes
+        self.names = [probe.name for probe in probes]
+        self.journal = target.journal(self.kind, self.names, size)
 
-    def add(self, filled: Sequence[tuple[int, NDArray]]) -> None:
-        for tag, (first, samples) in enumerate(filled):
-            if len(samples):
-                self.journal.append(tag, first, (samples,))
+    def add(self, samples: Sequence[tuple[int, NDArray[Any]]]) -> None:
+        for tag, (first, values) in enumerate(samples):
+            if len(values):
+                self.journal.append(tag, first, (values,))
 
-    def take(self) -> dict[str, NDArray]:
+    def take(self) -> dict[str, NDArray[Any]]:
         return {}
 
     def finish(self, duration: float) -> None:
-        """Make the file of all samples so far; nothing can be added any more.
+        """Make the file from all samples so far and end the stream.
 
         Raises:
             NeurosimWriteError: as `SpikeStream.finish`.
@@ -151,36 +151,35 @@ class StateStream(StateSink):
         self.journal.close()
         counts = dict.fromkeys(self.names, 0)
         for tag, _, length in block_sizes(self.journal.path):
-            sampler = self.samplers[tag]
-            counts[self.names[tag]] += length // max(sampler.units.size * sampler.real.itemsize, 1)
-        states = {sampler.probe.name: self._about(sampler) for sampler in self.samplers}
+            probe = self.probes[tag]
+            counts[self.names[tag]] += length // max(probe.units.size * probe.real.itemsize, 1)
+        states = {probe.name: self._describe(probe) for probe in self.probes}
 
         def fill(put: Any) -> None:
             for tag, samples in self.read():
                 put(self.names[tag], samples)
 
-        write_states_pieces(self.place.path, states, counts, fill)
+        write_states_pieces(self.target.path, states, counts, fill)
         self.journal.path.unlink(missing_ok=True)
 
-    def read(self) -> Iterator[tuple[int, NDArray]]:
-        """Number of the probe and samples of every piece so far."""
+    def read(self) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Yield the number of the probe and the samples of every piece so far."""
         for tag, _, data in read_blocks(self.journal.path):
-            sampler = self.samplers[tag]
-            yield tag, data.view(sampler.real).reshape(-1, sampler.units.size)
+            probe = self.probes[tag]
+            yield tag, data.view(probe.real).reshape(-1, probe.units.size)
 
-    def _about(self, sampler: BoundProbe) -> States:
-        interval = sampler.interval * self.place.clock
-        first = sampler.before(self.journal.about["first"])
+    def _describe(self, probe: BoundProbe) -> States:
+        interval = probe.interval * self.target.clock
         return States(
-            sampler.probe.population,
-            sampler.probe.variable,
-            sampler.units.astype(np.int64),
-            first * interval,
-            interval,
-            np.empty((0, sampler.units.size), sampler.real),
+            population=probe.probe.population,
+            variable=probe.probe.variable,
+            units=probe.units.astype(np.int64),
+            start=probe.samples_before(self.journal.about["first"]) * interval,
+            interval=interval,
+            values=np.empty((0, probe.units.size), probe.real),
         )
 
 
-def sizes(streams: Mapping[str, SpikeStream | StateStream]) -> dict[str, int]:
-    """How many bytes of each stream are safely on the disk."""
+def sync_streams(streams: Mapping[str, SpikeStream | StateStream]) -> dict[str, int]:
+    """Write the streams to the disk and return the bytes of each that are safely there."""
     return {kind: stream.journal.sync() for kind, stream in streams.items()}

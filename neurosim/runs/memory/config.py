@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ...data import catalog
-from ...engine.compile.network import free_memory
+from ...engine.compile.memory import free_memory
 from ...errors import NeurosimInputError
 from ...macrocolumn import Macrocolumn, Selection
 from ...measure import find_profile

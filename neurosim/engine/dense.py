@@ -1,0 +1,65 @@
+"""The definition of the engine on the grid: a dense simulation that tests compare the engine with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..network import Network
+from ..neurons import Neuron
+from ..spikes import Spikes
+from .compile.network import compile_network
+from .compile.synapse_sampler import build_sampler
+
+
+@dataclass(frozen=True, eq=False)
+class DenseResult:
+    """Spikes of each population of neurons, and {population: [steps, states, size]} the state at the start of steps."""
+
+    spikes: dict[str, Spikes]
+    states: dict[str, NDArray[np.float64]]
+
+
+def simulate_dense(network: Network, inputs: Mapping[str, Spikes], clock: float = 1e-3, seed: int = 0) -> DenseResult:
+    """Run a network of neurons and spike sources in float64: every synapse on its own, neurons by their Python code.
+
+    Step k of a population: its `step` gets the weights that arrive in step k; a spike of a unit in step k arrives at
+    the target of each of its synapses in step k + delay.
+    """
+    compiled = compile_network(network, clock, seed, np.dtype(np.float64))
+    samplers = [build_sampler(network, projection, clock, seed, 1) for projection in network.projections]
+    played = {name: spikes.to_grid(clock) for name, spikes in inputs.items()}
+    steps = max(len(grid) for grid in played.values())
+    synapses = [(sampler, *sampler.all_synapses()) for sampler in samplers]
+    depth = steps + 1 + max((int(delays.max(initial=0)) for *_, delays in synapses), default=0)
+    state, models = {}, {p: pop.model for p, pop in enumerate(network.populations) if isinstance(pop.model, Neuron)}
+    arriving, sampled = {}, {}
+    for p, model in models.items():
+        state[p] = compiled.cells[p].initial.copy()
+        arriving[p] = np.zeros((depth, len(model.receptors), network.populations[p].size))
+        sampled[p] = np.zeros((steps, *state[p].shape))
+    fired: dict[int, NDArray[Any]] = {
+        p: np.zeros((steps, pop.size), int) if p in models else played[pop.name]
+        for p, pop in enumerate(network.populations)
+    }
+    for k in range(steps):
+        for p, model in models.items():
+            sampled[p][k] = state[p]
+            spiked = np.zeros(network.populations[p].size, np.uint8)
+            model.step(state[p], arriving[p][k], compiled.cells[p].constants, spiked)
+            fired[p][k] = spiked
+        for sampler, rows, weights, delays in synapses:
+            for i in np.flatnonzero(fired[sampler.source][k]):
+                for s in range(rows.offsets[i], rows.offsets[i + 1]):
+                    due = k + int(delays[s])
+                    amount = weights[s] * fired[sampler.source][k, i]
+                    arriving[sampler.target][due, sampler.receptor, rows.targets[s]] += amount
+    names = {p: network.populations[p].name for p in models}
+    return DenseResult(
+        {name: Spikes.from_grid(fired[p], clock) for p, name in names.items()},
+        {name: sampled[p] for p, name in names.items()},
+    )

@@ -1,0 +1,122 @@
+"""The part of a run's state that learns: weights, traces, eligibility, reward and synaptic resources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...kernels.engine.clocked import plastic as table
+from ...kernels.engine.clocked import plasticity as kernel
+from ..compile.layout import Layout
+from ..compile.plastic import PlasticSynapses
+
+
+class PlasticState:
+    """Everything that changes in plastic synapses, and the table of its addresses.
+
+    Attributes:
+        table: int64 [plastic synapses, LESSON_COLUMNS], see `kernels.engine.clocked.plastic`.
+    """
+
+    def __init__(self, compiled: Sequence[PlasticSynapses], layout: Layout, threads: int) -> None:
+        self.synapses = compiled
+        self.table: NDArray[np.int64] = np.zeros((len(compiled), table.LESSON_COLUMNS), np.int64)
+        self._alive: list[NDArray[Any]] = []
+        self._state: list[dict[str, NDArray[Any]]] = []
+        for row, each in zip(self.table, compiled, strict=True):
+            self._state.append(_state(each, layout, threads))
+            self._fill(row, each, layout)
+            for name, array in self._state[-1].items():
+                row[COLUMNS[name]] = array.ctypes.data
+        self.reset()
+
+    def reset(self) -> None:
+        """Return to the start."""
+        for each, state in zip(self.synapses, self._state, strict=True):
+            for name, array in state.items():
+                array[:] = each.weights if name == "weights" else INITIAL.get(name, 0.0)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return copies of all that changes; they are the same for any number of threads."""
+        return {
+            f"lesson.{k}.{name}": (array[0] if name in PER_THREAD else array).copy()
+            for k, state in enumerate(self._state)
+            for name, array in state.items()
+        }
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Continue from the arrays that `arrays` returned."""
+        for k, state in enumerate(self._state):
+            for name, array in state.items():
+                array[:] = arrays[f"lesson.{k}.{name}"]
+
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """Return by name of each projection with a rule: [synapses] its present weights, in the order of the rows."""
+        sizes: dict[str, int] = {}
+        for each in self.synapses:
+            name = str(each.projection.name)
+            sizes[name] = sizes.get(name, 0) + len(each.targets)
+        found: dict[str, NDArray[Any]] = {}
+        for each, state in zip(self.synapses, self._state, strict=True):
+            if each.rule.size:
+                now = np.empty_like(state["weights"])
+                eligibility = state.get("eligibility", np.empty((0, 2)))
+                reward = state["reward"][0] if each.modulated else np.empty(0)
+                kernel.settled(each.rule, state["weights"], eligibility, reward, now)
+                name = str(each.projection.name)
+                whole = found.setdefault(name, np.empty(sizes[name], now.dtype))
+                whole[each.places] = now
+        return found
+
+    def _fill(self, row: NDArray[np.int64], synapses: PlasticSynapses, layout: Layout) -> None:
+        sources, size = len(synapses.offsets) - 1, int(layout.sizes[synapses.target])
+        row[table.SOURCE], row[table.SOURCES] = synapses.source, sources
+        row[table.TARGET], row[table.TARGETS] = synapses.target, size
+        row[table.RECEPTOR], row[table.DELAY] = synapses.receptor, synapses.delay
+        row[table.SYNAPSES] = len(synapses.targets)
+        row[table.ARRIVE], row[table.RESPOND] = table.addresses(synapses.weights.dtype)
+        row[table.REWARDER], row[table.REWARD_DELAY] = synapses.rewarder, synapses.reward_delay
+        cuts = np.empty((sources, layout.blocks + 1), np.int64)
+        table.cut(synapses.offsets, synapses.targets, int(layout.parts[synapses.target]), cuts)
+        fixed: dict[int, NDArray[Any]] = {table.CUTS: cuts, table.UNITS: synapses.targets}
+        if synapses.short_term.size:
+            fixed[table.SHORT] = synapses.short_term
+        if synapses.rule.size:
+            fixed |= {table.RULE: synapses.rule, table.DECAY: kernel.decay_tables(synapses.rule)}
+            row[table.DECAYS] = fixed[table.DECAY].shape[1]
+            index = np.empty(size + 1, np.int64), *np.empty((2, len(synapses.targets)), np.uint32)
+            kernel.incoming(synapses.offsets, synapses.targets, *index)
+            fixed |= dict(zip((table.IN_OFFSETS, table.IN_SYNAPSES, table.IN_SOURCES), index, strict=True))
+        for column, array in fixed.items():
+            row[column] = array.ctypes.data
+            self._alive.append(array)
+
+
+# Arrays that change: their columns in the table, initial values other than 0, and those that every thread has.
+COLUMNS = {
+    "weights": table.WEIGHTS,
+    "pre": table.PRE,
+    "post": table.POST,
+    "eligibility": table.ELIGIBILITY,
+    "reward": table.REWARD,
+    "resources": table.RESOURCES,
+}
+INITIAL = {"reward": np.array([0.0, 0.0, 1.0]), "resources": np.array([0.0, 1.0, 0.0])}
+PER_THREAD = ("pre", "reward", "resources")
+
+
+def _state(synapses: PlasticSynapses, layout: Layout, threads: int) -> dict[str, NDArray[Any]]:
+    sources, size = len(synapses.offsets) - 1, int(layout.sizes[synapses.target])
+    state: dict[str, NDArray[Any]] = {"weights": np.empty_like(synapses.weights)}
+    if synapses.rule.size:
+        state["pre"] = np.empty((threads, sources, kernel.TRACE_COLUMNS))
+        state["post"] = np.empty((size, kernel.TRACE_COLUMNS))
+    if synapses.modulated:
+        state["eligibility"] = np.empty((len(synapses.targets), 2))
+        state["reward"] = np.empty((threads, kernel.REWARD_ENTRIES))
+    if synapses.short_term.size:
+        state["resources"] = np.empty((threads, sources, 3))
+    return state

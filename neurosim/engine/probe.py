@@ -1,0 +1,77 @@
+"""State variables to record, and where they lie in a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import NeurosimInputError, lookup, require
+from ..network import Network
+from ..neurons import Neuron
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """A state variable to record.
+
+    Attributes:
+        population, variable: names.
+        interval: s; sample j is the state at time j * interval, the initial state first.
+        units: numbers of the units to record; None means all.
+        label: name of the samples; None means "population.variable". Two probes of one variable need labels.
+
+    Raises:
+        NeurosimInputError: an interval that is not > 0 s.
+    """
+
+    population: str
+    variable: str
+    interval: float = 1e-3
+    units: Sequence[int] | None = None
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        require(self.interval > 0, f"Probe[{self.name!r}].interval", "must be > 0 s", self.interval)
+
+    @property
+    def name(self) -> str:
+        return self.label or f"{self.population}.{self.variable}"
+
+
+class Location(NamedTuple):
+    """Where a probe finds its variable: number of the population, row of its state, [n] units."""
+
+    population: int
+    row: int
+    units: NDArray[np.int32]
+
+
+def locate(network: Network, probe: Probe) -> Location:
+    """Return where `probe` finds its variable.
+
+    Raises:
+        NeurosimInputError: an unknown population, variable or unit.
+    """
+    name = f"Probe[{probe.name!r}]"
+    population = network.population(probe.population, name)
+    if not isinstance(population.model, Neuron):
+        raise NeurosimInputError(f"{name}: population '{population.name}' is a source and has no state")
+    rows = {variable: row for row, variable in enumerate(population.model.state)}
+    units = np.arange(population.size) if probe.units is None else np.asarray(probe.units, np.int64)
+    inside = units.ndim == 1 and (units.size == 0 or (units.min() >= 0 and units.max() < population.size))
+    require(bool(inside), f"{name}.units", f"must be a list of units >= 0 and < {population.size}", probe.units)
+    number = network.populations.index(population)
+    return Location(number, lookup(rows, probe.variable, name), units.astype(np.int32))
+
+
+def check_names(probes: Sequence[Probe]) -> None:
+    """Raise `NeurosimInputError` where two probes have one name."""
+    names = [probe.name for probe in probes]
+    for name in names:
+        if names.count(name) > 1:
+            raise NeurosimInputError(f"Probe[{name!r}]: another probe has this name; give one of them a label")

@@ -1,0 +1,29 @@
+"""Progress of a run, passed on to the caller."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from .result import Progress
+
+
+class ProgressReporter:
+    """Add up what was run and pass it on as `Progress`.
+
+    Args:
+        on_progress: called at every report; None: nobody.
+        total: s of biological time to run.
+        started: `time.perf_counter()` at the start of the run.
+    """
+
+    def __init__(self, on_progress: Callable[[Progress], None] | None, total: float, started: float) -> None:
+        self.on_progress, self.total, self.started = on_progress, total, started
+        self.done, self.spikes = 0.0, 0
+
+    def __call__(self, done: float, spikes: int) -> None:
+        """Report `done` more seconds of biological time with `spikes` more spikes."""
+        self.done += done
+        self.spikes += spikes
+        if self.on_progress is not None:
+            self.on_progress(Progress(self.done, self.total, self.spikes, time.perf_counter() - self.started))
