@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..network import Network
-from ..neurons import Neuron
-from ..spikes import Spikes
-from .compile.network import compile_network
-from .compile.synapse_sampler import build_sampler
+from ...network import Network
+from ...neurons import Neuron
+from ...spikes import Spikes
+from ..compile.network import compile_network
+from ..compile.synapse_sampler import build_sampler
 
 
 @dataclass(frozen=True, eq=False)
