@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 
 from neurosim.engine import Probe, Progress, Result, compile_network, simulate
+from neurosim.engine.compile.synapse_sampler import build_sampler
+from neurosim.engine.grid.reference import simulate_dense
+from neurosim.engine.grid.sinks import SpikeMemory
+from neurosim.engine.grid.sources import Events
 from neurosim.engine.grid.workspace import Workspace
 from neurosim.errors import NeurosimInputError
 from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
@@ -54,52 +58,17 @@ def digests(result: Result) -> dict[str, str]:
     return {name: spikes.digest() for name, spikes in result.spikes.items()}
 
 
-def dense(network: Network, spikes: Spikes, seed: int, clock: float) -> tuple[dict[str, Spikes], dict[str, np.ndarray]]:
-    """The specification: every synapse on its own, neurons stepped by their Python code. Returns spikes and v."""
-    plan = compile_network(network, clock, seed, np.dtype(np.float64))
-    count = spikes.to_grid(clock)
-    steps, longest = len(count), 100
-    state = {p: cells.initial.copy() for p, cells in plan.cells.items()}
-    arriving = {
-        p: np.zeros((steps + longest, len(c.population.model.receptors), c.population.size))
-        for p, c in plan.cells.items()
-    }
-    fired = {p: np.zeros((steps, population.size), int) for p, population in enumerate(network.populations)}
-    voltage = {p: np.zeros((steps, cells.population.size)) for p, cells in plan.cells.items()}
-    for k in range(steps):
-        for p, population in enumerate(network.populations):
-            if p not in plan.cells:
-                fired[p][k] = count[k]
-                continue
-            voltage[p][k] = state[p][0]
-            spiked = np.zeros(population.size, np.uint8)
-            plan.cells[p].population.model.step(state[p], arriving[p][k], plan.cells[p].constants, spiked)
-            fired[p][k] = spiked
-        for route in plan.routes:
-            for i in np.flatnonzero(fired[route.source][k]):
-                for s in range(route.offsets[i], route.offsets[i + 1]):
-                    weight = route.weight if route.weights is None else route.weights[s]
-                    delay = route.delay if route.delays is None else route.delays[s]
-                    amount = weight * fired[route.source][k, i]
-                    arriving[route.target][k + int(delay), route.receptor, route.targets[s]] += amount
-    names = {p: cells.population.name for p, cells in plan.cells.items()}
-    return (
-        {name: Spikes.from_grid(fired[p], clock) for p, name in names.items()},
-        {f"{name}.v": voltage[p] for p, name in names.items()},
-    )
-
-
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("clock", [1e-3, 5e-4, 1e-4])
 def test_equals_the_dense_simulation(seed: int, clock: float) -> None:
     network, spikes = small(), recording(seed)
-    expected, voltage = dense(network, spikes, seed, clock)
+    expected = simulate_dense(network, {"input": spikes}, clock, seed)
     probes = [Probe(name, "v", clock) for name in ("exc", "inh")]
     result = simulate(network, spikes, clock=clock, seed=seed, precision="float64", probes=probes)
     assert sum(len(s) for s in result.spikes.values()) > 50
     for name, found in result.spikes.items():
-        assert found.digest() == expected[name].digest()
-        assert np.allclose(result.states[f"{name}.v"], voltage[f"{name}.v"], rtol=0, atol=1e-12)
+        assert found.digest() == expected.spikes[name].digest()
+        assert np.allclose(result.states[f"{name}.v"], expected.states[name][:, 0], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("noise", [False, True])
@@ -128,13 +97,13 @@ def test_a_run_may_be_cut_anywhere(pieces: list[int]) -> None:
     network, spikes = small(True), recording()
     plan = compile_network(network, DT, 0, np.dtype(np.float32))
     workspace = Workspace(plan, ("exc", "inh", "spontaneous"), False)
-    from neurosim.engine.inputs import read_inputs
-
-    workspace.reset(read_inputs(network, spikes, None, DT).events(0, DT), np.zeros((0, 6), np.int64), [])
+    source = [p.name for p in network.populations].index("input")
+    workspace.play({source: Events(spikes.steps(DT).astype(np.int32), spikes.units)})
+    sink = SpikeMemory(workspace.recorded)
     for piece in pieces:
-        workspace.advance(piece, 0)
+        workspace.advance(piece, 0, sink)
     result = simulate(network, spikes, record=["exc", "inh", "spontaneous"])
-    for name, (steps, units) in workspace.spikes().items():
+    for name, (steps, units) in sink.take().items():
         assert np.array_equal(steps * DT, result.spikes[name].times)
         assert np.array_equal(units, result.spikes[name].units)
 
@@ -162,26 +131,21 @@ def test_no_synaptic_event_is_lost_or_counted_twice() -> None:
 def test_work_equals_a_brute_force_count() -> None:
     network, spikes = small(), recording()
     result = simulate(network, spikes, count_updates=True, precision="float64")
-    expected, voltage = dense(network, spikes, 0, DT)
-    plan = compile_network(network, DT, 0, np.dtype(np.float64))
-    counts = {"input": spikes.counts(), **{name: found.counts() for name, found in expected.items()}}
+    expected = simulate_dense(network, {"input": spikes}, DT)
+    counts = {"input": spikes.counts(), **{name: found.counts() for name, found in expected.spikes.items()}}
+    samplers = [build_sampler(network, projection, DT, 0, 1) for projection in network.projections]
     for layer in result.work:
-        routes = [r for r in plan.routes if r.projection.target == layer.name]
-        operations = sum(int(counts[r.projection.source][i]) for r in routes for i in _sources(r.offsets))
-        assert layer.synaptic_operations == operations
-        assert layer.weights == layer.nonzero_weights == sum(len(r.targets) for r in routes)
-        assert layer.input_events == sum(counts[name].sum() for name in {r.projection.source for r in routes})
+        onto = [s for s in samplers if s.projection.target == layer.name]
+        assert layer.synaptic_operations == sum(counts[s.projection.source] @ np.diff(s.first_synapse) for s in onto)
+        assert layer.weights == layer.nonzero_weights == sum(s.synapses for s in onto)
+        assert layer.input_events == sum(counts[name].sum() for name in {s.projection.source for s in onto})
         assert layer.output_events == counts[layer.name].sum()
         assert layer.dense_membrane_updates == 200 * layer.outputs
         # All at the first step; the last step's change is beyond the recorded states.
-        v = voltage[f"{layer.name}.v"]
+        v = expected.states[layer.name][:, 0]
         assert 0 <= layer.membrane_updates - layer.outputs - (v[2:] != v[1:-1]).sum() <= layer.outputs
     uncounted = simulate(network, spikes).work[0]
     assert uncounted.membrane_updates is None and "count_updates" in uncounted.reasons["membrane_updates"]
-
-
-def _sources(offsets: np.ndarray) -> np.ndarray:
-    return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
 
 
 def test_zero_weights_are_no_operations() -> None:
@@ -343,9 +307,9 @@ def with_delay(delay: object) -> Network:
     [
         (bad(clock=0.0), "simulate.clock: must be > 0 s (got 0.0)"),
         (bad(clock=float("nan")), "simulate.clock: must be > 0 s (got nan)"),
-        (bad(seed=0.5), "simulate.seed: must be whole (got 0.5)"),
-        (bad(trial=-1), "simulate.trial: must be a whole number from 0"),
-        (bad(threads=0), "simulate.threads: must be whole and > 0 (got 0)"),
+        (bad(seed=0.5), "simulate.seed: must be an integer (got 0.5)"),
+        (bad(trial=-1), "simulate.trial: must be an integer from 0"),
+        (bad(threads=0), "simulate.threads: must be an integer > 0 (got 0)"),
         (bad(precision="float8"), "simulate.precision: unknown name 'float8'"),
         (bad(record=["ecx"]), "simulate.record: unknown name 'ecx'; did you mean 'exc'?"),
         (bad(record=["input"]), "simulate.record: must not name a SpikeSource"),

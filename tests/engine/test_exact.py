@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import heapq
 import math
 
 import numpy as np
@@ -11,7 +10,9 @@ import pytest
 from test_engine import Doubling, digests, recording, recordings, small
 
 from neurosim.engine import Probe, Progress, compile_network, simulate
-from neurosim.engine.exact import Route, compile_exact
+from neurosim.engine.compile.synapse_sampler import build_sampler
+from neurosim.engine.exact import compile_exact
+from neurosim.engine.exact.reference import simulate_event_by_event, synapses_of
 from neurosim.errors import NeurosimInputError
 from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
 from neurosim.neurons import IF, LI, LIF, NEURONS, AdaptiveLIF, AlphaLIF, CubaLIF, ExactNeuron, Neuron
@@ -30,73 +31,6 @@ def one(model: Neuron, weight: float = 1.0, receptor: str | None = None, delay: 
 
 def played(*times: float, duration: float = 0.1) -> Spikes:
     return Spikes(np.array(times), np.zeros(len(times), int), 1, duration)
-
-
-def listed(route: Route) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Target, weight and delay of every synapse."""
-    if route.synapses is not None:
-        delays, weights, targets = route.synapses.T
-        return targets.astype(int), weights, delays
-    weights = np.full(len(route), route.weight) if route.weights is None else route.weights
-    return route.targets.astype(int), weights, np.full(len(route), route.delay)
-
-
-def reference(network: Network, given: Spikes, seed: int = 0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The specification: every synapse an entry of one queue, every unit asked anew after all it received."""
-    plan = compile_exact(network, seed)
-    synapses = [listed(route) for route in plan.routes]
-    queue: list[tuple[float, int, int, int]] = []
-    rows = {p: cells.initial.copy() for p, cells in plan.cells.items()}
-    last = {p: np.zeros(len(row)) for p, row in rows.items()}
-    models = {p: cells.population.model for p, cells in plan.cells.items()}
-    predicted = {(p, i): 0.0 for p in rows for i in range(len(rows[p]))}
-    asks = dict.fromkeys(predicted, True)
-    found: dict[int, list[tuple[float, int]]] = {p: [] for p in rows}
-
-    def send(p: int, i: int, t: float) -> None:
-        for r, route in enumerate(plan.routes):
-            for s in range(route.offsets[i], route.offsets[i + 1]) if route.source == p else ():
-                heapq.heappush(queue, (t + synapses[r][2][s], r, i, s))
-
-    def reach(p: int, i: int, t: float) -> None:
-        if last[p][i] < t:
-            models[p].flow(rows[p][i], t - last[p][i], plan.cells[p].constants)
-            last[p][i] = t
-
-    def ask(p: int, i: int, t: float, state: np.ndarray) -> None:
-        ahead = models[p].crossing(state, plan.cells[p].constants)
-        predicted[p, i], asks[p, i] = t + abs(ahead), ahead < 0
-
-    for t, i in zip(given.times, given.units, strict=True):
-        send([p.name for p in network.populations].index("input"), i, t)
-    while True:
-        t = min(predicted.values())
-        t = min(t, queue[0][0]) if queue else t
-        if t > given.duration:
-            return {
-                network.populations[p].name: (np.array([t for t, _ in f]), np.array([i for _, i in f]))
-                for p, f in found.items()
-            }
-        reached = set()
-        while queue and queue[0][0] <= t:
-            _, r, _, s = heapq.heappop(queue)
-            p, i = plan.routes[r].target, synapses[r][0][s]
-            reach(p, i, t)
-            models[p].jump(rows[p][i], plan.routes[r].receptor, synapses[r][1][s], plan.cells[p].constants)
-            reached.add((p, i))
-        for p, i in reached:
-            ask(p, i, t, rows[p][i])
-        for p, i in sorted(key for key, at in predicted.items() if at <= t):
-            if asks[p, i]:
-                ahead = rows[p][i].copy()
-                models[p].flow(ahead, t - last[p][i], plan.cells[p].constants)
-                ask(p, i, t, ahead)
-                continue
-            reach(p, i, t)
-            models[p].fire(rows[p][i], plan.cells[p].constants)
-            found[p].append((t, i))
-            send(p, i, t)
-            ask(p, i, t, rows[p][i])
 
 
 def mixed(model: Neuron, weight: float = 1.0, order: int = 1) -> Network:
@@ -134,7 +68,10 @@ MODELS: dict[str, tuple[Neuron, float]] = {
 def test_equals_the_plain_event_loop(name: str) -> None:
     model, weight = MODELS[name]
     network, given = mixed(model, weight), recording()
-    result, expected = simulate(network, given, clock=None), reference(network, given)
+    result, expected = (
+        simulate(network, given, clock=None),
+        simulate_event_by_event(network, {"input": given}, given.duration),
+    )
     assert name == "LI" or sum(len(times) for times, _ in expected.values()) > 50
     for population, (times, units) in expected.items():
         found = result.spikes[population]
@@ -146,14 +83,13 @@ def test_equals_the_plain_event_loop(name: str) -> None:
 def test_same_synapses_as_on_the_grid() -> None:
     network = small()
     on_grid, exact = compile_network(network, 1e-5, 3, np.dtype(np.float64)), compile_exact(network, 3)
-    for a, b in zip(on_grid.routes, exact.routes, strict=True):
-        assert np.array_equal(a.offsets, b.offsets)
-        source = np.repeat(np.arange(len(a.offsets) - 1), np.diff(a.offsets))
-        targets, weights, delays = listed(b)
+    for projection, route in zip(network.projections, exact.routes, strict=True):
+        rows, weights, steps = build_sampler(network, projection, 1e-5, 3, 1).all_synapses()
+        assert np.array_equal(rows.offsets, route.offsets)
+        source = np.repeat(np.arange(len(rows.offsets) - 1), np.diff(rows.offsets))
+        targets, own, delays = synapses_of(route)
         order = np.lexsort((targets, source))
-        assert np.array_equal(a.targets, targets[order])
-        assert np.array_equal(np.full(len(b), a.weight) if a.weights is None else a.weights, weights[order])
-        steps = a.delay if a.delays is None else a.delays
+        assert np.array_equal(rows.targets, targets[order]) and np.array_equal(weights, own[order])
         assert np.abs(steps * 1e-5 - delays[order]).max() <= 0.5001e-5
     for p, cells in exact.cells.items():
         assert np.array_equal(cells.initial.T, on_grid.cells[p].initial)
@@ -345,7 +281,7 @@ def test_work_is_what_was_done() -> None:
         for route in plan.routes:
             if route.projection.target != layer.name:
                 continue
-            targets, _, delays = listed(route)
+            targets, _, delays = synapses_of(route)
             spikes = fired[route.projection.source]
             assert isinstance(spikes, Spikes)
             for t, i in zip(spikes.times, spikes.units, strict=True):
@@ -393,7 +329,7 @@ def test_lists_and_queues_grow_and_forget() -> None:
     assert np.array_equal(quiet.states["sum.v"], loud.states["sum.v"])
     spikes = loud.spikes["busy"]
     assert isinstance(spikes, Spikes) and abs(len(spikes) - 60000) <= 100
-    delays = listed(compile_exact(network, 0).routes[0])[2]
+    delays = synapses_of(compile_exact(network, 0).routes[0])[2]
     arrivals = spikes.times + delays[spikes.units]
     assert np.asarray(loud.states["sum.v"])[-1, 0] == pytest.approx(np.sum(arrivals < 0.99), abs=1e-3)
     assert loud.work[1].synaptic_operations == np.sum(arrivals <= 1.0)

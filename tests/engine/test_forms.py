@@ -8,8 +8,9 @@ import pytest
 from neurosim.engine import compile_network
 from neurosim.engine.compile.network import CompiledNetwork
 from neurosim.engine.grid import workspace
+from neurosim.engine.grid.sinks import SpikeMemory
+from neurosim.engine.grid.sources import Events
 from neurosim.engine.grid.workspace import Workspace
-from neurosim.engine.inputs import read_inputs
 from neurosim.kernels.engine.clocked.deliver import BITS, COUNTS, GROUPS, QUEUE, SUMS
 from neurosim.network import Network, PoissonInput, Population, Projection, SpikeSource
 from neurosim.neurons import LIF, CubaLIF
@@ -47,15 +48,23 @@ def balanced(pattern: Pattern, weight: Value, inhibition: Value, delay: Value, s
 def spikes_of(plan: CompiledNetwork, steps: int, threads: int = 1, pieces: int = 1) -> dict[str, tuple[bytes, bytes]]:
     space = Workspace(plan, tuple(p.name for p in plan.network.populations), False, threads)
     assert space.threads == threads
+    sink = SpikeMemory(space.recorded)
     for piece in np.array_split(np.arange(steps), pieces):
-        space.advance(len(piece), 0)
-    found = space.spikes()
+        space.advance(len(piece), 0, sink)
+    found = sink.take()
     assert sum(len(steps) for steps, _ in found.values()) > 200
     return {name: (at.tobytes(), units.tobytes()) for name, (at, units) in found.items()}
 
 
+def play(space: Workspace, spikes: Spikes) -> None:
+    """Give the one spike source a recording."""
+    populations = enumerate(space.compiled.network.populations)
+    number = next(p for p, pop in populations if isinstance(pop.model, SpikeSource))
+    space.play({number: Events(spikes.steps(DT).astype(np.int32), spikes.units)})
+
+
 def forms(plan: CompiledNetwork) -> set[int]:
-    return {path.form for path in plan.paths}
+    return {rows.form for rows in plan.row_tables}
 
 
 @pytest.fixture
@@ -112,7 +121,7 @@ def test_groups_round_weights_to_a_small_part_of_their_size() -> None:
         assert forms(plan) == {QUEUE if plain else GROUPS}
         space = Workspace(plan, ("out",), False)
         everything = Spikes(np.zeros(300), np.arange(300), 300, 0.01)
-        space.reset(read_inputs(network, everything, None, DT).events(0, DT), np.zeros((0, 6), np.int64), [])
+        play(space, everything)
         space.advance(100, 0)
         ends.append(space.membrane(0 if network.populations[0].name == "out" else 1)[0].astype(float))
     # 200 roundings of at most half a unit, .9 / 32767 up to the next power of two, and float32's own.
@@ -153,7 +162,7 @@ def test_counters_do_not_overflow(copies: int) -> None:
     assert forms(plan) == {{1: COUNTS, 20: BITS, 40: SUMS}[copies]}  # of 40, too few rows would fit into a byte
     space = Workspace(plan, ("out",), False)
     everything = Spikes(np.zeros(sources), np.arange(sources), sources, 0.01)
-    space.reset(read_inputs(network, everything, None, DT).events(0, DT), np.zeros((0, 6), np.int64), [])
+    play(space, everything)
     space.advance(10, 0)
     np.testing.assert_allclose(space.membrane(1)[0], sources * copies, rtol=1e-6)
 
@@ -181,9 +190,7 @@ def test_populations_beyond_a_page() -> None:
     plan = compile_network(network, DT, 0, np.dtype(np.float64))
     assert plan.layout.pages > 2 and plan.layout.page_blocks * plan.layout.block_slots <= 1 << 16
     space = Workspace(plan, ("out",), False)
-    space.reset(
-        read_inputs(network, Spikes([0, 0, 0], [0, 1, 2], 3, 0.01), None, DT).events(0, DT), np.zeros((0, 6), int), []
-    )
+    play(space, Spikes([0, 0, 0], [0, 1, 2], 3, 0.01))
     space.advance(2, 0)
     current = space.membrane(1)[2]
     assert np.flatnonzero(current).tolist() == [0, 70_000, 149_999]
@@ -195,7 +202,8 @@ def test_a_log_that_is_full_is_emptied() -> None:
     network = Network([Population("busy", 3000, LIF(i_offset=1e9))])
     plan = compile_network(network, DT, 0, np.dtype(np.float32))
     space = Workspace(plan, ("busy",), False)
-    space.advance(1000, 0)
-    steps, units = space.spikes()["busy"]
+    sink = SpikeMemory(space.recorded)
+    space.advance(1000, 0, sink)
+    steps, units = sink.take()["busy"]
     assert len(steps) == 3_000_000 and space.tallies[0].tolist() == [1000] * 3000
     np.testing.assert_array_equal(units.reshape(1000, 3000), np.broadcast_to(np.arange(3000), (1000, 3000)))

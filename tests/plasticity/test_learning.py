@@ -93,7 +93,7 @@ def test_threads_and_pieces_change_nothing(precision: str, monkeypatch: pytest.M
     for threads, pieces in ((2, (0.1,)), (4, (0.0333, 0.0001, 0.0666)), (1, (0.05, 0.05))):
         simulation = Simulation(drawn, clock=1e-4, precision=precision, threads=threads)
         assert same(finished(simulation, pieces), reference)
-        assert simulation._player.workspace.threads == threads
+        assert simulation._runner.workspace.threads == threads
 
 
 def test_saved_and_loaded_learning_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +156,7 @@ def test_short_term_plasticity_scales_what_arrives() -> None:
     simulation = Simulation(net, spikes, precision="float64")
     levels = []
     for _ in range(4):
-        levels.append(float(simulation._player.workspace.membrane(1 - 1)[0, 0]))
+        levels.append(float(simulation._runner.workspace.membrane(1 - 1)[0, 0]))
         simulation.run(0.05)
     second = 0.4 * (1 - 0.4 * np.exp(-0.25))
     third = 0.4 * (1 - (1 - (1 - 0.4 * np.exp(-0.25)) * 0.6) * np.exp(-0.25))

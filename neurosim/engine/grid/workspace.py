@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,11 +62,11 @@ class Workspace:
         receptors = max((len(cells.population.model.receptors) for cells in compiled.cells.values()), default=1)  # type: ignore[union-attr]
         counters = sum(rows.form in (deliver.BITS, deliver.COUNTS) for rows in compiled.row_tables)
         self._counts: NDArray[np.uint8] = aligned((counters, layout.slots), np.uint8)
-        self._sums: NDArray = aligned((receptors, layout.slots), compiled.real)
+        self._sums: NDArray[Any] = aligned((receptors, layout.slots), compiled.real)
         fixed = any(rows.form == deliver.GROUPS for rows in compiled.row_tables)
         self._fixed: NDArray[np.int32] = aligned((receptors if fixed else 0, layout.slots), np.int32)
         queued = any(rows.form == deliver.QUEUE for rows in compiled.row_tables)
-        self.queue: NDArray = aligned((compiled.depth, receptors * layout.slots if queued else 1), compiled.real)
+        self.queue: NDArray[Any] = aligned((compiled.depth, receptors * layout.slots if queued else 1), compiled.real)
         self._filler: NDArray[np.uint64] = aligned((-(-layout.slots // STRIP) * 8,), np.uint64)
         self._cursors = np.zeros((len(populations), layout.blocks), np.int64)
         self.plastic = PlasticState(compiled.plastic, layout, self.threads)
@@ -76,7 +77,7 @@ class Workspace:
             compiled, self.state, constants, self._cursors, self._inputs.ranges, count_updates=count_updates
         )
         self._probes: NDArray[np.int64] = np.zeros((0, clocked.PROBE_COLUMNS), np.int64)
-        self._sampled: list[NDArray] = []
+        self._sampled: list[NDArray[Any]] = []
         self._played: tuple[object, ...] = ()
         self._most: NDArray[np.int64] = np.zeros(layout.blocks, np.int64)
         self.log = np.empty((layout.blocks, 0), np.int32)
@@ -84,7 +85,7 @@ class Workspace:
         self.marks = np.zeros((layout.blocks, columns * len(populations) + 1), np.int64)
         self.reset({}, self._probes, [])
 
-    def reset(self, events: Mapping[int, Events], probes: NDArray[np.int64], keep: list[NDArray]) -> None:
+    def reset(self, events: Mapping[int, Events], probes: NDArray[np.int64], keep: list[NDArray[Any]]) -> None:
         """Back to the initial state, with these recordings for the spike sources and this table of probes.
 
         keep: arrays whose addresses are in the table.
@@ -98,7 +99,7 @@ class Workspace:
         self.play(events)
         self.sample(probes, keep)
 
-    def sample(self, probes: NDArray[np.int64], keep: list[NDArray]) -> None:
+    def sample(self, probes: NDArray[np.int64], keep: list[NDArray[Any]]) -> None:
         """Sample by this table of probes from now on.
 
         keep: arrays whose addresses are in the table.
@@ -140,7 +141,7 @@ class Workspace:
                 self._widen(2)
         return spikes
 
-    def arrays(self) -> dict[str, NDArray]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """All that the rest of a run depends on, and what has been counted; the same for any number of threads."""
         populations = len(self.compiled.network.populations)
         columns = self.step - self._origin
@@ -161,7 +162,7 @@ class Workspace:
             }
         )
 
-    def restore(self, arrays: Mapping[str, NDArray], step: int) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]], step: int) -> None:
         """Go on where another workspace of the same compiled was at `step`, when it gave `arrays`.
 
         Raises:
@@ -186,7 +187,7 @@ class Workspace:
         self._origin, self._queued = (int(n) for n in arrays["steps"])
         self.step = step
 
-    def membrane(self, p: int) -> NDArray:
+    def membrane(self, p: int) -> NDArray[Any]:
         """[states, size] state of a population, in the order of units."""
         cells = self.compiled.cells[p]
         states = len(cells.initial)
@@ -297,7 +298,7 @@ class Workspace:
             for a in range(first, min(first + part, size), clocked.PIECE)
         ]
 
-    def _write(self, p: int, state: NDArray) -> None:
+    def _write(self, p: int, state: NDArray[Any]) -> None:
         for a, z in self.pieces(p):
             self.state[p][len(state) * a : len(state) * z] = state[:, a:z].reshape(-1)
 
