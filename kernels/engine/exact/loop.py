@@ -306,13 +306,13 @@ def _full(units, routes, delays, heads, t, listed, counters):
 @njit(cache=True, nogil=True)
 def _sample(unit, probe, interval, t, scratch):
     """Samples due up to `t`: the state flows to each in a copy, so that sampling disturbs nothing."""
-    n, width = probe[P_COUNT], unit[WIDTH]
+    n = probe[P_COUNT]
     chosen = vector(probe[P_UNITS], n, np.int32(0))
     while probe[P_DONE] < probe[P_SAMPLES] and probe[P_DONE] * interval <= t:
         out = vector(probe[P_OUT] + probe[P_DONE] * n * 8, n, 0.0)
         at = probe[P_DONE] * interval
         for i in range(n):
-            _look(unit, unit[STATE] + chosen[i] * width, at, scratch)
+            _look(unit, chosen[i], at, scratch)
             out[i] = scratch[probe[P_ROW]]
         probe[P_DONE] += 1
 

@@ -2,7 +2,8 @@
 
 Projections from one population that differ in their targets only are one table: a spike then selects one row. Which
 form a table gets depends on its synapses, never on threads or the machine, and changes no result beyond the rounding of
-sums (float32: GROUPS also rounds weights to 16 bits of their range). See `kernels.engine.clocked.deliver` for the forms.
+sums (float32: GROUPS also rounds weights to 16 bits of their range). The forms:
+`kernels.engine.clocked.deliver`.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Workspace:
     """State of one run at a time, put back to the initial state by `reset`.
 
     Attributes:
-        state: by population number, real [states * size]: [states, n] for each piece of units, see kernels.engine.clocked.loop.
+        state: by population number, real [states * size]: [states, n] for each piece of units, see the run loop.
         queue: real [depth, receptors * slots], input still to come of the paths of form QUEUE.
         learning: the weights that learn, and what their rules remember.
         log, marks: the spikes of the last steps, see kernels.engine.clocked.deliver.schedule.
