@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator
 
 from ...data import catalog
-from ...engine.compile.network import free_memory
+from ...engine.compile.memory import free_memory
 from ...errors import NeurosimInputError
 from ...liquid import Liquid, Readout
 from ...measure import find_profile
