@@ -26,8 +26,12 @@ from pathlib import Path
 import numpy as np
 from machine import describe
 
-from neurosim.continual.matrix import estimate
-from neurosim.runs import continual
+from neurosim.continual.matrix import Estimate, estimate
+from neurosim.runs.continual.config import configure
+from neurosim.runs.continual.executor import Executor
+from neurosim.runs.continual.result import ContinualResult
+from neurosim.runs.continual.run import run_learners
+from neurosim.runs.options import RunOptions
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "continual"
 STREAMS = ("permuted", "rotated", "split", "mixed", "spoken")
@@ -50,32 +54,31 @@ PUBLISHED = {"known": 0.9455, "inferred": 0.943}
 TASKS = 10
 
 
-def measure(name: str, options: argparse.Namespace) -> dict:
+def measure(name: str, options: argparse.Namespace) -> ContinualResult:
     """The results of one example."""
     sets = () if options.whole else SMALL[name]
     if options.embedded:
         sets = (*sets, *EMBEDDED.get(name, ("stream.source=digits",)))
-    config = continual.configure(EXAMPLES / f"{name}.toml", sets, {"seeds": options.seeds}, tuple(options.learner))
+    config = configure(EXAMPLES / f"{name}.toml", sets, {"seeds": options.seeds}, tuple(options.learner))
     with tempfile.TemporaryDirectory() as folder:
-        plan = continual.Plan(config, continual.Where(options.workers), Path(folder) / "run", quiet=False)
-        return continual.run(plan)
+        return run_learners(config, Executor(options.workers), RunOptions(out=Path(folder) / "run", quiet=False))
 
 
-def table(name: str, result: dict) -> None:
-    first = result["rows"][0]
-    print(f"\n{name}: {len(first['tasks'])} tasks, scenario {first['scenario']}, {len(first['seeds'])} seeds")
+def table(name: str, result: ContinualResult) -> None:
+    first = result.rows[0]
+    print(f"\n{name}: {len(first.tasks)} tasks, scenario {first.scenario}, {len(first.seeds)} seeds")
     print(f"  {'learner':14}" + "".join(f"{title:>18}" for title in SHOWN.values()) + f"{'seconds':>10}")
-    for row in result["rows"]:
-        cells = "".join(f"{said(row['measures'][key]):>18}" for key in SHOWN)
-        print(f"  {row['name']:14}{cells}{np.mean(row['seconds']):>10.1f}")
-    for lost in result["failures"]:
-        print(f"  {lost['row']}, seed {lost['seed']}: {lost['reason']}")
+    for row in result.rows:
+        cells = "".join(f"{text(row.measures[key]):>18}" for key in SHOWN)
+        print(f"  {row.name:14}{cells}{np.mean(row.seconds):>10.1f}")
+    for failure in result.failures:
+        print(f"  {failure.row}, seed {failure.seed}: {failure.reason}")
 
 
-def said(found: dict | None) -> str:
+def text(found: Estimate | None) -> str:
     if found is None:
         return "-"
-    return f"{found['mean']:.3f}" + ("" if found["low"] is None else f" +- {(found['high'] - found['low']) / 2:.3f}")
+    return f"{found.mean:.3f}" + ("" if found.low is None else f" +- {(found.high - found.low) / 2:.3f}")
 
 
 def dendrites(seed: int, train: int) -> dict:
@@ -85,7 +88,7 @@ def dendrites(seed: int, train: int) -> dict:
 
     stream = Permuted(source="mnist", tasks=TASKS, train_limit=train, validation_limit=1).build(seed)
     owner = kind("dendrites")
-    learner = owner(stream.problem, owner.SETTINGS(units=2048, epochs=3, batch=256, rate=1e-3))
+    learner = owner(stream.problem, owner.SETTINGS(units=2048, epochs=3, batch=256, learning_rate=1e-3))
     start, then = time.perf_counter(), []
     for task in stream:
         learner.begin(task)

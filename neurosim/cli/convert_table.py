@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..runs.tables import joules, quantity
+from ..runs.tables import grid, joules, quantity
 from .common import table
-from .memory_table import _grid
 
 Result = Mapping[str, Any]
 
@@ -69,7 +68,7 @@ def _curve(result: Result) -> str:
     head = f"{result['network']}: dense loss {result['dense_loss']:.4f} nats a byte on {result['tokens']:,} bytes"
     heads = ("scheme", "asked", "spikes", "silent", "loss", "perplexity", "same byte", "operations", "J/byte", "fp16")
     rows = [_point(point) for point in result["points"]]
-    return f"{head}\n" + _grid(heads, rows)
+    return f"{head}\n" + grid(heads, rows)
 
 
 def _point(point: Result) -> Sequence[str]:

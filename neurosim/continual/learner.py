@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +12,13 @@ from numpy.typing import NDArray
 from .tasks import Problem, Task
 
 Progress = Callable[[int, int], None]  # (done, of how many) steps of the task at hand
-Arrays = Mapping[str, NDArray]
+Arrays = Mapping[str, NDArray[Any]]
 # Items that are asked about at once: bounds memory and changes no answer.
 BATCH = 500
 
 
-def silent(done: int, total: int) -> None:
-    """Tells nobody."""
+def no_progress(done: int, total: int) -> None:
+    """A progress callback that does nothing."""
 
 
 class Learner(ABC):
@@ -42,7 +43,7 @@ class Learner(ABC):
         """Make ready for a task: new segments, a larger head, contexts. Called once, before `learn`."""
 
     @abstractmethod
-    def learn(self, task: Task, progress: Progress = silent) -> None:
+    def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
         """Learn from `task.train`; `task.validation` may be used to stop, `task.test` never.
 
         Raises:
@@ -50,14 +51,14 @@ class Learner(ABC):
         """
 
     @abstractmethod
-    def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray:
+    def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[np.floating]:
         """[n, classes] how well each class fits items [n, steps, units]; the largest wins.
 
         `task` is the task they come with, which may be one not learned yet; None: not known.
         """
 
     @abstractmethod
-    def state(self) -> dict[str, NDArray]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """Everything that learning has changed, as arrays that `restore` takes."""
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +17,8 @@ from .tasks import FULL, Items
 
 # Events of a unit in a window beyond which it is fully driven. The drive grows as the root of the count, whose
 # variance then does not depend on the rate.
-MOST = 16
+MAX_EVENTS = 16
+CHUNK = 500  # recordings that are counted together
 # Neighbours that become one unit: 34 x 34 pixels become 17 x 17, 700 channels become 140.
 PIXELS, CHANNELS = 2, 5
 GREY = 16  # levels of scikit-learn's digits
@@ -49,7 +51,7 @@ class Base:
 
 
 @dataclass(frozen=True)
-class Source:
+class ItemSource:
     """One way to read a dataset.
 
     Attributes:
@@ -61,7 +63,7 @@ class Source:
 
     title: str
     dataset: str
-    read: Callable[[str, Source, int], Base]
+    read: Callable[[str, ItemSource, int], Base]
     folder: str | None = None
 
 
@@ -94,7 +96,7 @@ def checked(base: Base) -> Base:
     return base
 
 
-def _digits(name: str, source: Source, windows: int) -> Base:
+def _digits(name: str, source: ItemSource, windows: int) -> Base:
     from sklearn.datasets import load_digits
 
     from ..datasets.digits import TRAIN
@@ -105,7 +107,7 @@ def _digits(name: str, source: Source, windows: int) -> Base:
     return Base(name, train, test, tuple("0123456789"), (8, 8))
 
 
-def _images(name: str, source: Source, windows: int) -> Base:
+def _images(name: str, source: ItemSource, windows: int) -> Base:
     module = catalog.module(source.dataset)
     root = _root(name, source)
     shown = [module.images(split, root) for split in module.INFO.splits[:2]]
@@ -113,7 +115,7 @@ def _images(name: str, source: Source, windows: int) -> Base:
     return Base(name, train, test, module.INFO.classes, shown[0].pixels.shape[1:])
 
 
-def _recordings(name: str, source: Source, windows: int) -> Base:
+def _recordings(name: str, source: ItemSource, windows: int) -> Base:
     module = catalog.module(source.dataset)
     root = _root(name, source)
     train, test = (module.load(split, root) for split in module.INFO.splits[:2])
@@ -128,30 +130,26 @@ def _items(name: str, recordings: Recordings, windows: int) -> Items:
 
 
 def drives(recordings: Recordings, windows: int) -> NDArray[np.uint8]:
-    """[recordings, windows, units]: 255 sqrt(min(events, 16) / 16) in equal windows of each recording's own length.
+    """Return [recordings, windows, units]: 255 sqrt(min(events, 16) / 16) in equal windows of each recording.
 
-    Pixels are taken two by two, channels five by five.
+    Pixels are pooled two by two, channels five by five.
     """
-    places, size = _pooled(recordings.shape)
+    shape = recordings.shape
+    by = (CHANNELS,) if len(shape) == 1 else (*(1 for _ in shape[:-2]), PIXELS, PIXELS)
+    level = np.round(FULL * np.sqrt(np.arange(MAX_EVENTS + 1) / MAX_EVENTS)).astype(np.uint8)
+    size = math.prod(-(-n // b) for n, b in zip(shape, by, strict=True))
     found = np.empty((len(recordings), windows, size), np.uint8)
-    level = np.round(FULL * np.sqrt(np.arange(MOST + 1) / MOST)).astype(np.uint8)
-    for row, spikes in zip(found, recordings, strict=True):
-        at = np.minimum((spikes.times * (windows / (spikes.duration or 1.0))).astype(np.int64), windows - 1)
-        counts = np.bincount(at * size + places[spikes.units], minlength=row.size)
-        row[:] = level[np.minimum(counts, MOST)].reshape(row.shape)
+    for first in range(0, len(recordings), CHUNK):
+        some = recordings.select(np.arange(first, min(first + CHUNK, len(recordings))))
+        counts = some.window_counts(windows).reshape(len(some), windows, *shape)
+        for axis, pooled in enumerate(by, start=2):
+            counts = np.add.reduceat(counts, np.arange(0, counts.shape[axis], pooled), axis=axis)
+        levels = level[np.minimum(counts, MAX_EVENTS).astype(np.int64)]
+        found[first : first + len(some)] = levels.reshape(len(some), windows, size)
     return found
 
 
-def _pooled(shape: tuple[int, ...]) -> tuple[NDArray[np.int64], int]:
-    """[units] the pooled unit of each unit of a sensor, and how many there are."""
-    by = (CHANNELS,) if len(shape) == 1 else (*(1 for _ in shape[:-2]), PIXELS, PIXELS)
-    smaller = tuple(-(-n // b) for n, b in zip(shape, by, strict=True))
-    grid = np.indices(shape)
-    places = np.ravel_multi_index(tuple(g // b for g, b in zip(grid, by, strict=True)), smaller)
-    return places.ravel(), int(np.prod(smaller))
-
-
-def _root(name: str, source: Source) -> Any:
+def _root(name: str, source: ItemSource) -> Any:
     """The folder of a source's files."""
     info = catalog.module(source.dataset).INFO
     info = info if source.folder is None else replace(info, folder=source.folder)
@@ -164,12 +162,12 @@ def _root(name: str, source: Source) -> Any:
         ) from None
 
 
-SOURCES: Mapping[str, Source] = {
-    "digits": Source("8 x 8 images of handwritten digits, embedded", "digits", _digits),
-    "digits-events": Source("the same before an emulated event camera, embedded", "digits", _recordings),
-    "mnist": Source("MNIST, images", "mnist", _images),
-    "fashion": Source("Fashion-MNIST, images", "fashion", _images),
-    "nmnist": Source("N-MNIST or a part of it, recordings of an event camera", "nmnist", _recordings),
-    "shd": Source("SHD, spoken digits", "shd", _recordings),
-    "fsdd": Source("FSDD-SHD, the Free Spoken Digit Dataset in SHD's layout", "shd", _recordings, "FSDD-SHD"),
+SOURCES: Mapping[str, ItemSource] = {
+    "digits": ItemSource("8 x 8 images of handwritten digits, embedded", "digits", _digits),
+    "digits-events": ItemSource("the same before an emulated event camera, embedded", "digits", _recordings),
+    "mnist": ItemSource("MNIST, images", "mnist", _images),
+    "fashion": ItemSource("Fashion-MNIST, images", "fashion", _images),
+    "nmnist": ItemSource("N-MNIST or a part of it, recordings of an event camera", "nmnist", _recordings),
+    "shd": ItemSource("SHD, spoken digits", "shd", _recordings),
+    "fsdd": ItemSource("FSDD-SHD, the Free Spoken Digit Dataset in SHD's layout", "shd", _recordings, "FSDD-SHD"),
 }

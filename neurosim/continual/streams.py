@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import NeurosimInputError, require
 from ..random import rng_key
 from .sources import Base, load
-from .tasks import Items, Problem, Scenario, Task
+from .tasks import Items, Problem, Scenario, Task, in_turn
 
 MORE = Literal["task", "class"]
 
@@ -157,7 +157,7 @@ class Permuted(Recipe):
             task = self._task(names[index], index, base, classes, seed)
             if index == 0:
                 return task
-            order = _chance(seed, f"permutation {index}").permutation(base.units)
+            order = _generator(seed, f"permutation {index}").permutation(base.units)
             return _changed(task, lambda x: np.ascontiguousarray(x[:, :, order]))
 
         problem = Problem(base.steps, base.units, (tuple(classes),) * self.tasks, "domain", seed)
@@ -303,20 +303,14 @@ def _changed(task: Task, change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]
     return Task(task.name, task.index, task.classes, **{n: Items(change(p.x), p.y) for n, p in parts.items()})
 
 
-def _chance(seed: int, label: str) -> np.random.Generator:
-    """Random numbers of a seed and a purpose, whatever was drawn before."""
+def _generator(seed: int, label: str) -> np.random.Generator:
+    """Return the random numbers of a seed and a purpose, independent of any drawn before."""
     return np.random.Generator(np.random.Philox(key=rng_key(seed, "continual", label)))
 
 
 def _drawn(labels: NDArray[np.int64], number: int, seed: int, label: str) -> NDArray[np.int64]:
-    """[number] ascending places, drawn evenly over the classes."""
-    order = _chance(seed, label).permutation(len(labels))
-    shuffled = labels[order]
-    by_class = np.argsort(shuffled, kind="stable")
-    ranked = shuffled[by_class]
-    rank = np.empty(len(labels), np.int64)
-    rank[by_class] = np.arange(len(labels)) - np.searchsorted(ranked, ranked, side="left")
-    return np.sort(order[np.lexsort((shuffled, rank))[:number]])
+    """Return [number] ascending places, drawn evenly over the classes."""
+    return np.sort(in_turn(labels, _generator(seed, label).permutation(len(labels)))[:number])
 
 
 STREAMS: Mapping[str, type[Recipe]] = {"permuted": Permuted, "rotated": Rotated, "split": Split, "mixed": Mixed}

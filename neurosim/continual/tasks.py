@@ -105,3 +105,18 @@ class Problem:
         for group in met if task is None else (self.groups[task],):
             mask[list(group)] = True
         return mask
+
+
+def in_turn(labels: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the places `order` rearranged so that the classes take turns: any first few are even over the classes.
+
+    Args:
+        labels: [n] of the places.
+        order: [n] a permutation; places of one class stay in its order.
+    """
+    shuffled = labels[order]
+    by_class = np.argsort(shuffled, kind="stable")
+    ranked = shuffled[by_class]
+    rank = np.empty(len(labels), np.int64)
+    rank[by_class] = np.arange(len(labels)) - np.searchsorted(ranked, ranked, side="left")
+    return np.asarray(order[np.lexsort((shuffled, rank))])

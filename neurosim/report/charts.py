@@ -238,9 +238,9 @@ def write_picture(path: str | os.PathLike[str], chart: str) -> None:
     files.write_text(path, f"{head}<style>{style}</style>{chart[start:]}\n")
 
 
-def column(rows: Iterable[Mapping[str, object]], key: str) -> Floats:
-    """Return [rows] the numbers of a column, NaN where there is none."""
-    values = [number(row.get(key)) for row in rows]
+def column(rows: Iterable[object], key: str) -> Floats:
+    """Return [rows] one field of each row, NaN where it has no number."""
+    values = [number(row.get(key) if isinstance(row, Mapping) else getattr(row, key)) for row in rows]
     return np.array([math.nan if value is None else value for value in values], np.float64)
 
 

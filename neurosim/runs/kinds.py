@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 KINDS = {
     "liquid": "",  # neurosim simulate DATASET
     "network": "",  # neurosim simulate --config
+    "memory": "Store a dataset in a single-trial memory and recall from it.",
+    "continual": "Learn one task after the other, and see what is forgotten.",
     "train": "Train a spiking network on a dataset and run it event by event.",
 }
 # Runs of a dataset through a liquid are older than kinds, and their manifests name none.
@@ -28,7 +30,7 @@ def kind(name: str) -> Kind[Any]:
     Raises:
         NeurosimInputError: there is none.
     """
-    if name in ("memory", "convert", "continual"):
+    if name == "convert":
         from .unported import UNPORTED
 
         return UNPORTED[name]

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from ..engine import Progress
 
 DELAY = 2.0  # seconds before a bar appears
 FORM = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit} [{remaining} left{postfix}]"
-# Call with what is done, the total, and a note such as a loss.
-Report = Callable[[float, float, str], None]
+
+
+class Report(Protocol):
+    """Call with the part that is done, the total, and a note such as a loss."""
+
+    def __call__(self, done: float, total: float, note: str = "") -> None: ...
 
 
 @contextmanager

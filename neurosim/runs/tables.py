@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,15 @@ def table(rows: Iterable[tuple[str, str]], title: str = "") -> str:
     width = max((len(name) for name, _ in lines), default=0)
     head = [title] if title else []
     return "\n".join(head + [f"  {name:<{width}}  {value}".rstrip() for name, value in lines])
+
+
+def grid(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return columns aligned to the right below their heads."""
+    lines = [heads, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  " + "  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True)) for line in lines
+    )
 
 
 def quantity(value: float | None, unit: str = "") -> str:

@@ -47,10 +47,6 @@ def _kind(name: str, title: str, config: str, heading: Sequence[str], resume: st
     )
 
 
-MEMORY = ("dataset", "split", "samples", "seed", "digest")
-DATASET = ("dataset", "split", "samples", "seed", "spike_digest")
 UNPORTED = {
-    "memory": _kind("memory", "a run of a memory", ".memory.config", MEMORY),
     "convert": _kind("convert", "a conversion", ".convert_config", ("network", "seed")),
-    "continual": _kind("continual", "a continual run", ".continual.config", DATASET, "continual run"),
 }

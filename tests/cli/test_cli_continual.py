@@ -23,7 +23,7 @@ from neurosim.cli import main
 from neurosim.continual.matrix import MEASURES, Matrix, measures
 from neurosim.errors import NeurosimInputError, NeurosimMissingError
 from neurosim.runs import open_run
-from neurosim.runs.continual.cell import work
+from neurosim.runs.continual.trial import TrialResult, run_trial
 
 pytest.importorskip("torch")
 EXAMPLES = Path(__file__).parents[2] / "examples" / "continual"
@@ -81,6 +81,11 @@ def refused(*words: object) -> str:
     return result.stderr.rstrip()
 
 
+def trial(folder: Path) -> TrialResult:
+    """The results of a trial, from its folder."""
+    return TrialResult.from_dict(files.read_json(folder / "result.json"))
+
+
 def matrices(result: dict[str, Any]) -> dict[str, Any]:
     return {row["name"]: row["matrices"] for row in result["rows"]}
 
@@ -133,7 +138,7 @@ def test_workers_change_nothing(config: Path, run: dict[str, Any]) -> None:
 
 
 def test_what_is_done_is_not_done_again(config: Path, run: dict[str, Any], tmp_path: Path) -> None:
-    """A run cut off between tasks, between cells, or before its results: all end as the whole one did."""
+    """A run cut off between tasks, between trials, or before its results: all end as the whole one did."""
     path = tmp_path / "cut"
     shutil.copytree(run["run"], path)
     manifest = files.read_json(path / "manifest.json")
@@ -148,8 +153,8 @@ def test_what_is_done_is_not_done_again(config: Path, run: dict[str, Any], tmp_p
     assert "there is nothing to resume" in refused("run", "--resume", path)
 
 
-def test_a_cell_goes_on_from_its_last_whole_task(run: dict[str, Any], tmp_path: Path) -> None:
-    whole = files.read_json(Path(run["run"]) / "cells" / "replay" / "seed-1" / "result.json")
+def test_a_trial_goes_on_from_its_last_whole_task(run: dict[str, Any], tmp_path: Path) -> None:
+    whole = trial(Path(run["run"]) / "cells" / "replay" / "seed-1")
 
     class Stop(Exception):
         pass
@@ -161,9 +166,9 @@ def test_a_cell_goes_on_from_its_last_whole_task(run: dict[str, Any], tmp_path: 
     for at in (0.0, 1.0, 1.5, 2.0):
         folder = tmp_path / f"stopped-{at}"
         with pytest.raises(Stop):
-            work(str(folder), whole["spec"], 1, stop)
+            run_trial(str(folder), whole.spec, 1, stop)
         assert not (folder / "result.json").exists()
-        assert work(str(folder), whole["spec"], 1)["matrix"] == whole["matrix"]
+        assert run_trial(str(folder), whole.spec, 1).matrix == whole.matrix
 
 
 def test_a_killed_worker_loses_nothing(config: Path, tmp_path: Path) -> None:
@@ -199,7 +204,7 @@ def test_a_killed_worker_loses_nothing(config: Path, tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=120)
     assert killed, "the run was over before a worker could be killed"
     assert process.returncode == 0, errors.decode()
-    assert b"a worker was killed; what it ran goes on from its last whole task (1 of 2)" in errors
+    assert b"a worker was killed; its trial continues from its last whole task (1 of 2)" in errors
     assert matrices(files.read_json(tmp_path / "cut" / "metrics.json")) == matrices(whole)
 
 
@@ -220,7 +225,7 @@ def _workers(parent: int) -> list[int]:
 def test_workers_that_are_always_killed(config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from concurrent.futures.process import BrokenProcessPool
 
-    from neurosim.runs.continual import pool
+    from neurosim.runs.continual import executor
 
     class Broken:
         def __init__(self, *anything: object) -> None: ...
@@ -229,9 +234,9 @@ def test_workers_that_are_always_killed(config: Path, monkeypatch: pytest.Monkey
 
         def __exit__(self, *error: object) -> None: ...
 
-    monkeypatch.setattr(pool, "ProcessPoolExecutor", Broken)
+    monkeypatch.setattr(executor, "ProcessPoolExecutor", Broken)
     result = neurosim("run", config, "--workers", 2, "--out", "killed", expect=1)
-    assert "workers were killed 3 times, 3 of 3 cells are not done; out of memory?" in result.stderr
+    assert "workers were killed 3 times, 3 of 3 trials are not done; out of memory?" in result.stderr
     assert open_run(tmp_path / "killed").manifest["status"] == "failed"
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
@@ -243,7 +248,7 @@ def test_a_sweep_is_measured_on_validation_items(config: Path) -> None:
         file.write("\n[sweep.replay]\nmemory = [10, 50]\n[sweep.common]\nrate = [1e-3, 5e-3]\n")
     found = ran("run", config, "--learner", "replay", "--learner", "macrocolumn", "--out", "swept")
     assert found["on"] == "validation"
-    names = [f"replay, memory {m}, rate {r}" for m in (10, 50) for r in ("0.001", "0.005")]
+    names = [f"replay, memory {m}, learning_rate {r}" for m in (10, 50) for r in ("0.001", "0.005")]
     assert [row["name"] for row in found["rows"]] == [*names, "macrocolumn"]
     assert [row["settings"]["memory"] for row in found["rows"][:4]] == [10, 10, 50, 50]
     assert len({json.dumps(row["matrices"]) for row in found["rows"]}) == 5
@@ -305,8 +310,8 @@ def test_everything_is_listed() -> None:
         (["--set", "learners.replay.memry=3"], "learners.replay.memry: unknown key"),
         (["--set", "learners.replay.memory=0"], "learners.replay.memory: must be >= 1 items (got 0)"),
         (["--set", "common.colour=3"], "common: must be settings of the learners plain, replay, macrocolumn"),
-        (["--set", "sweep.replay.memory=3"], "sweep.replay.memory: must be a list of values, one at least (got 3)"),
-        (["--set", "sweep.replay.colour=[3]"], "sweep.replay.colour: must be a setting; there is none of that name"),
+        (["--set", "sweep.replay.memory=3"], "sweep.replay.memory: must be a list of at least one value (got 3)"),
+        (["--set", "sweep.replay.colour=[3]"], "sweep.replay.colour: must be the name of a setting"),
         (["--set", "sweep.replay.memory=[0]"], "learners.replay.memory: must be >= 1 items (got 0)"),
         (["--set", "stream.tasks=0"], "stream.tasks: must be >= 1 (got 0)"),
         (["--set", "seeds=0"], "seeds: must be greater than or equal to 1"),
@@ -346,8 +351,8 @@ def test_a_loss_that_runs_away_later(run: dict[str, Any], tmp_path: Path, monkey
     from neurosim.continual.learners.plain import Plain
     from neurosim.errors import NeurosimError
 
-    spec = files.read_json(Path(run["run"]) / "cells" / "plain" / "seed-0" / "result.json")["spec"]
-    whole = work(str(tmp_path / "whole"), spec)
+    spec = trial(Path(run["run"]) / "cells" / "plain" / "seed-0").spec
+    whole = run_trial(str(tmp_path / "whole"), spec)
     plain = Plain.objective
 
     def poisoned(self: Plain, batch: Any, chance: Any) -> Any:
@@ -356,47 +361,51 @@ def test_a_loss_that_runs_away_later(run: dict[str, Any], tmp_path: Path, monkey
     monkeypatch.setattr(Plain, "objective", poisoned)
     words = r"the loss is nan at step 1 of 4 of task 2 .*seed 0; the state after 2 tasks is in .*state.safetensors"
     with pytest.raises(NeurosimError, match=words):
-        work(str(tmp_path / "bad"), spec)
+        run_trial(str(tmp_path / "bad"), spec)
     monkeypatch.undo()
-    assert work(str(tmp_path / "bad"), spec)["matrix"] == whole["matrix"]
+    assert run_trial(str(tmp_path / "bad"), spec).matrix == whole.matrix
     assert torch.get_num_threads() >= 1
 
 
 def test_the_checkpoint_of_another_model_is_refused(run: dict[str, Any], tmp_path: Path) -> None:
     cells = Path(run["run"]) / "cells"
-    spec = files.read_json(cells / "plain" / "seed-0" / "result.json")["spec"]
+    spec = trial(cells / "plain" / "seed-0").spec
     for other, words in (("replay/seed-0", "learner, settings differ"), ("plain/seed-1", r"\(seed differ\)")):
         shutil.copytree(cells / other, tmp_path / other)
         (tmp_path / other / "result.json").unlink()
         with pytest.raises(NeurosimInputError, match=f"state.safetensors: is the checkpoint of another model.*{words}"):
-            work(str(tmp_path / other), spec)
+            run_trial(str(tmp_path / other), spec)
     with pytest.raises(NeurosimInputError, match=r"result.json: is of another learner, stream or seed"):
-        work(str(cells / "plain" / "seed-1"), spec)
+        run_trial(str(cells / "plain" / "seed-1"), spec)
 
 
 def test_a_state_that_lacks_a_task_is_refused(run: dict[str, Any], tmp_path: Path) -> None:
-    from neurosim.runs.continual.cell import FORMAT, VERSION
+    from neurosim.runs.continual.trial import FORMAT, VERSION
 
     source = Path(run["run"]) / "cells" / "plain" / "seed-0"
-    spec = files.read_json(source / "result.json")["spec"]
+    spec = trial(source).spec
     settings, arrays = files.read_state(source / "state.safetensors", FORMAT, VERSION)
     matrix = arrays["matrix"].copy()
     matrix[2] = np.nan
     files.write_state(tmp_path / "state.safetensors", FORMAT, VERSION, settings, {**arrays, "matrix": matrix})
     with pytest.raises(NeurosimInputError, match="accuracies after 2 tasks and a model that learned 3 of 3"):
-        work(str(tmp_path), spec)
+        run_trial(str(tmp_path), spec)
     (tmp_path / "state.safetensors").write_bytes((source / "state.safetensors").read_bytes()[:-100])
     with pytest.raises(NeurosimInputError, match=r"state\.safetensors"):
-        work(str(tmp_path), spec)
+        run_trial(str(tmp_path), spec)
 
 
 def test_runs_of_other_kinds(run: dict[str, Any], config: Path) -> None:
     assert "no such run folder" in refused("compare", "nowhere")
     Path("network").mkdir()
     files.write_json("network/manifest.json", {"format": "neurosim-run", "version": 1, "kind": "network"})
-    assert "network: is no continual run; give folders" in refused("compare", "network")
-    assert "network: is no continual run; resume it with" in refused("run", "--resume", "network")
-    assert "leave these out (got --seeds)" in refused("run", "--resume", run["run"], "--seeds", 3)
+    assert "network: is not a continual run; give folders" in refused("compare", "network")
+    assert "network: holds a run of a network, not a continual run; go on with: neurosim simulate" in refused(
+        "run", "--resume", "network"
+    )
+    assert "cannot be combined with options that change the result; leave them out (got 3)" in refused(
+        "run", "--resume", run["run"], "--seeds", 3
+    )
     lines = CliRunner().invoke(main, ["measure", run["run"]])
     assert lines.exit_code == 2 and "a continual run has accuracies and counts no operations" in lines.stderr
     swept = ran("run", config, "--learner", "macrocolumn", "--set", 'on="validation"', "--out", "validated")
@@ -420,11 +429,10 @@ def test_a_cluster_gives_the_same(config: Path, run: dict[str, Any], tmp_path: P
 
 def test_a_cluster_that_does_not_answer(config: Path) -> None:
     pytest.importorskip("distributed", reason="dask is not installed: pip install '.[cluster]'")
-    from neurosim.runs.continual.pool import Where
-    from neurosim.runs.continual.pool import run as run_cells
+    from neurosim.runs.continual.executor import Executor, run_trials
 
     with pytest.raises(NeurosimMissingError, match=r"--cluster: no dask scheduler answers at tcp://127\.0\.0\.1:9"):
-        list(run_cells([], Where(cluster="tcp://127.0.0.1:9"), lambda job, n: None, print))
+        list(run_trials([], Executor(cluster="tcp://127.0.0.1:9"), lambda trial, tasks: None, print))
 
 
 # --- The page

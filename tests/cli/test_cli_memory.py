@@ -14,7 +14,8 @@ from helpers.browser import Browser
 
 from neurosim import files, runs
 from neurosim.cli import main
-from neurosim.runs import memory
+from neurosim.runs.memory.learned import LEARNED, MEMORY
+from neurosim.runs.memory.page import PICTURES
 
 # Two windows and few units: the column and the digits are small, and still tell each other apart.
 SMALL = [
@@ -67,7 +68,7 @@ def ran(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict
 def test_every_run_writes_its_folder(ran: dict[str, dict[str, Any]]) -> None:
     for kind, result in ran.items():
         run = Path(result["run"])
-        kept = {memory.MEMORY, memory.LEARNED} if kind == "store" else set()
+        kept = {MEMORY, LEARNED} if kind == "store" else set()
         assert {path.name for path in run.iterdir()} == EVERY | kept
         manifest = files.read_json(run / "manifest.json")
         assert (manifest["status"], manifest["kind"], manifest["command_kind"]) == ("done", "memory", kind)
@@ -192,10 +193,10 @@ def test_a_damaged_memory_is_refused_and_kept(ran: dict[str, dict[str, Any]], tm
     source.mkdir()
     for path in Path(ran["store"]["run"]).iterdir():
         (source / path.name).write_bytes(path.read_bytes())
-    whole = (source / memory.MEMORY).read_bytes()
-    (source / memory.MEMORY).write_bytes(whole[:-10])
+    whole = (source / MEMORY).read_bytes()
+    (source / MEMORY).write_bytes(whole[:-10])
     line = refused("recall", source)
-    assert line.startswith(f"neurosim: {source}/{memory.MEMORY}:") and (source / memory.MEMORY).stat().st_size > 0
+    assert line.startswith(f"neurosim: {source}/{MEMORY}:") and (source / MEMORY).stat().st_size > 0
     assert not (tmp_path / "runs").exists()
 
 
@@ -220,7 +221,7 @@ def test_the_page_says_what_is_absent(ran: dict[str, dict[str, Any]], tmp_path: 
     files.write_json(source / "metrics.json", {"kind": "memory"})
     assert "The run recorded no measures" in runs.write_page(source).read_text()
     arrays = {"similarity_inputs": np.empty(0), "similarity_codes": np.empty(0)}
-    files.write_arrays(source / memory.PICTURES, arrays)
+    files.write_arrays(source / PICTURES, arrays)
     assert "The run kept no codes" in runs.write_page(source).read_text()
 
 

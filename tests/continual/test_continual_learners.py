@@ -21,13 +21,13 @@ torch = pytest.importorskip("torch")
 LIMITS = {"train_limit": 120, "validation_limit": 40, "test_limit": 60}
 # Small enough for seconds, large enough to learn.
 SMALL: dict[str, dict[str, Any]] = {
-    "plain": {"hidden": (60,), "epochs": 4, "steps": 4, "rate": 5e-3},
-    "joint": {"hidden": (60,), "epochs": 4, "steps": 4, "rate": 5e-3},
-    "replay": {"hidden": (60,), "epochs": 4, "steps": 4, "rate": 5e-3, "memory": 60},
-    "ewc": {"hidden": (60,), "epochs": 4, "steps": 4, "rate": 5e-3, "samples": 20},
-    "si": {"hidden": (60,), "epochs": 4, "steps": 4, "rate": 5e-3},
+    "plain": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3},
+    "joint": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3},
+    "replay": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3, "memory": 60},
+    "ewc": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3, "samples": 20},
+    "si": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3},
     "hlop": {"hidden": (60,), "epochs": 6, "batch": 16, "steps": 4},
-    "dendrites": {"units": 200, "density": 0.2, "epochs": 6, "batch": 12, "rate": 5e-3},
+    "dendrites": {"units": 200, "density": 0.2, "epochs": 6, "batch": 12, "learning_rate": 5e-3},
     "macrocolumn": {"columns": 24, "field": 24, "units": 128},
     "liquid": {"neurons": 80, "windows": 2},
 }
@@ -194,7 +194,7 @@ def test_the_ewc_penalty_is_the_sum_over_tasks_up_to_a_constant(stream: Stream) 
             for p in learner.net.parameters():
                 p.copy_(torch.from_numpy(chance.normal(size=p.shape).astype(np.float32)))
         before = {name: f.clone() for name, f in learner.fisher.items()}
-        learner.finished(stream[index])
+        learner.after_task(stream[index])
         new = {name: learner.fisher[name] - before[name] for name in before}
         tasks.append((new, {name: p.detach().clone() for name, p in learner.net.named_parameters()}))
 
@@ -260,18 +260,16 @@ def test_single_trial_does_not_depend_on_how_a_class_came_late() -> None:
 
 def test_a_loss_that_is_no_number_says_the_step(stream: Stream) -> None:
     for name in ("plain", "dendrites"):
-        learner: Any = made(name, stream.problem, rate=3e37)
+        learner: Any = made(name, stream.problem, learning_rate=3e37)
         learner.begin(stream[0])
-        words = (
-            rf"{name}: the loss is (nan|inf) at step \d+ of \d+ of task 0 \(as they are\).*Lower learners.{name}.rate"
-        )
+        words = rf"{name}: the loss is (nan|inf) at step \d+ of \d+ of task 0 \(as they are\).*{name}.learning_rate"
         with pytest.raises(NeurosimError, match=words):
             learner.learn(stream[0])
         assert learner.learned == 0
     # In the last step, which no loss shows.
     alone: Any = made("plain", stream.problem, epochs=1, batch=1000)
     alone.step = lambda optimizer: alone.net.output.bias.data.fill_(math.nan)
-    with pytest.raises(NeurosimError, match="plain: weights are no numbers after step 1 of 1 of task 0"):
+    with pytest.raises(NeurosimError, match="plain: weights are not finite after step 1 of 1 of task 0"):
         alone.learn(stream[0])
 
 
@@ -281,7 +279,7 @@ def test_settings_that_break_their_rule(name: str) -> None:
     field = "columns" if name == "macrocolumn" else "neurons" if name == "liquid" else "epochs"
     with pytest.raises(NeurosimInputError, match=rf"{settings.__name__}.{field}: must be >= 1"):
         settings(**{field: 0})
-    rate = {"macrocolumn": "smoothing", "liquid": "penalty"}.get(name, "rate")
+    rate = {"macrocolumn": "smoothing", "liquid": "penalty"}.get(name, "learning_rate")
     with pytest.raises(NeurosimInputError, match=rf"{settings.__name__}.{rate}: must be > 0"):
         settings(**{rate: math.nan})
 

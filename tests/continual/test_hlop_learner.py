@@ -12,7 +12,7 @@ from neurosim.continual.learners.hlop import Hlop, HlopSettings  # noqa: E402
 from neurosim.errors import NeurosimError, NeurosimInputError  # noqa: E402
 
 UNITS, CLASSES, RANK = 60, 4, 4
-SMALL = {"hidden": (80,), "batch": 16, "epochs": 2, "rate": 0.2, "first": (0.25, 0.4), "more": (0.15,)}
+SMALL = {"hidden": (80,), "batch": 16, "epochs": 2, "learning_rate": 0.2, "first": (0.25, 0.4), "more": (0.15,)}
 
 
 def made(count: int, steps: int, task: int, seed: int) -> Items:
@@ -108,7 +108,7 @@ def test_lateral_neurons_are_as_published_and_never_more_than_directions() -> No
 
 
 def test_a_loss_that_is_no_number_stops() -> None:
-    learner = Hlop(problem(1), HlopSettings(**SMALL | {"rate": 1e38}))
+    learner = Hlop(problem(1), HlopSettings(**SMALL | {"learning_rate": 1e38}))
     with pytest.raises(NeurosimError, match=r"hlop: the loss is (nan|inf) at step \d+ of 60 of task 0 \(mixtures 0\)"):
         taught(learner, tasks(1))
     assert learner.learned == 0
@@ -122,7 +122,7 @@ def test_a_loss_that_is_no_number_stops() -> None:
         ({"more": ()}, "HlopSettings.more: must be one part at least"),
         ({"hidden": (0,)}, "HlopSettings.hidden: must be >= 1, each (got (0,))"),
         ({"steps": -1}, "HlopSettings.steps: must be >= 0 (got -1)"),
-        ({"rate": 0.0}, "HlopSettings.rate: must be > 0 (got 0.0)"),
+        ({"learning_rate": 0.0}, "HlopSettings.learning_rate: must be > 0 (got 0.0)"),
     ],
 )
 def test_settings_are_checked(wrong: dict, words: str) -> None:

@@ -13,8 +13,11 @@ import pytest
 from neurosim import Recordings, Spikes, files, sdr
 from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from neurosim.macrocolumn import CapacityWarning
-from neurosim.runs.memory import LEARNED, MEMORY, Learned, MemoryConfig, config, figures, items, labels, learned
+from neurosim.runs.memory import config, figures, items, labels, learned
+from neurosim.runs.memory.config import MemoryConfig
 from neurosim.runs.memory.items import Items, Raw
+from neurosim.runs.memory.learned import LEARNED, MEMORY, Learned
+from neurosim.runs.memory.result import RecallAtSize
 from neurosim.sdr import ExpansionEncoder
 
 SMALL = {
@@ -34,7 +37,7 @@ def random_items(count: int, seed: int = 0, classes: int = 3) -> Items:
 
 
 @pytest.fixture(scope="module")
-def stored() -> tuple[Learned, list[dict[str, Any]]]:
+def stored() -> tuple[Learned, list[RecallAtSize]]:
     coder = ExpansionEncoder(np.zeros(4), 512, 16)
     return learned.learn(settings(), coder, random_items(60), ("a", "b", "c"), [5, 20, 60])
 
@@ -57,7 +60,7 @@ def test_windows_of_a_recording_are_counted_apart() -> None:
     a = Spikes(np.array([0.0, 0.4, 0.5, 1.0]), np.array([1, 2, 0, 2]), 3, 1.0)
     b = Spikes(np.array([]), np.array([]), 3, 1.0)
     raw = Raw(Recordings.collect([a, b], [0, 1]), np.array([0, 1]), ("x", "y"), "train")
-    assert np.array_equal(raw._counts(2)[0], [[0, 1, 1], [1, 0, 1]]) and not raw._counts(2)[1].any()
+    assert np.array_equal(raw.counts(2)[0], [[0, 1, 1], [1, 0, 1]]) and not raw.counts(2)[1].any()
     code = config.Code(windows=2, smooth=0)
     (vectors,) = raw.vectors(code)
     assert np.linalg.norm(vectors[0]) == pytest.approx(1) and not vectors[1].any()
@@ -76,19 +79,19 @@ def test_vectors_do_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> Non
 # --- Storing and recalling
 
 
-def test_storing_in_stretches_is_storing_at_once(stored: tuple[Learned, list[dict[str, Any]]]) -> None:
+def test_storing_in_stretches_is_storing_at_once(stored: tuple[Learned, list[RecallAtSize]]) -> None:
     memory, growth = stored
     whole = memory.column.memory()
     batch = memory.column.store_many(whole, random_items(60).sdrs())
     assert np.array_equal(batch.codes, memory.codes) and np.array_equal(whole.u, memory.memory.u)
-    assert [row["stored"] for row in growth] == [5, 20, 60] and memory.stored == 60
+    assert [row.stored for row in growth] == [5, 20, 60] and memory.stored == 60
     # However many are stored: the same words.
-    assert len({row["store_operations"] for row in growth}) == len({row["recall_operations"] for row in growth}) == 1
-    assert growth[0]["recall"] == growth[0]["exact"] == 1
-    assert [row["filled"] for row in growth] == sorted(row["filled"] for row in growth)
+    assert len({row.store_operations for row in growth}) == len({row.recall_operations for row in growth}) == 1
+    assert growth[0].recall == growth[0].exact == 1
+    assert [row.filled for row in growth] == sorted(row.filled for row in growth)
 
 
-def test_labels_are_counts_of_winners(stored: tuple[Learned, list[dict[str, Any]]]) -> None:
+def test_labels_are_counts_of_winners(stored: tuple[Learned, list[RecallAtSize]]) -> None:
     memory, _ = stored
     counts = np.zeros((6, 32, 3), np.int64)
     for code, label in zip(memory.codes, memory.items.labels, strict=True):
@@ -110,10 +113,10 @@ def test_a_column_that_did_not_run_says_nothing() -> None:
         readout.learn(np.zeros((1, 2), np.int32), np.array([2]))
 
 
-def test_marks() -> None:
-    assert learned.marks(1000, 3) == [10, 100, 1000]
-    assert learned.marks(1, 8) == [1] and learned.marks(12, 8)[-1] == 12
-    assert learned.marks(50, 1) == [50]
+def test_sizes_are_spread_by_equal_ratios() -> None:
+    assert learned.sizes_between(1000, 3) == [10, 100, 1000]
+    assert learned.sizes_between(1, 8) == [1] and learned.sizes_between(12, 8)[-1] == 12
+    assert learned.sizes_between(50, 1) == [50]
 
 
 # --- Figures
@@ -126,23 +129,23 @@ def test_separation_is_the_area_under_the_curve() -> None:
     assert figures.separation(high, low) == pytest.approx(brute)
 
 
-def test_noise_takes_recall_and_familiarity_away(stored: tuple[Learned, list[dict[str, Any]]]) -> None:
+def test_noise_takes_recall_and_familiarity_away(stored: tuple[Learned, list[RecallAtSize]]) -> None:
     rows = figures.noise(stored[0], settings())
-    assert rows[0] | {"familiarity": 1, "known": 1} == rows[0] and rows[0]["recall"] == 1
-    familiar = [row["familiarity"] for row in rows]
-    assert familiar == sorted(familiar, reverse=True) and rows[2]["recall"] > 0.99 and rows[-1]["recall"] < 0.3
+    assert rows[0].familiarity == rows[0].known == rows[0].recall == 1
+    familiar = [row.familiarity for row in rows]
+    assert familiar == sorted(familiar, reverse=True) and rows[2].recall > 0.99 and rows[-1].recall < 0.3
     # A fraction f of 16 bits moved leaves 1 - f of the evidence, to the power of the exponent; chance adds a little.
-    assert rows[5]["familiarity"] == pytest.approx(0.5**4, abs=0.03)
+    assert rows[5].familiarity == pytest.approx(0.5**4, abs=0.03)
 
 
-def test_familiarity_tells_what_is_known(stored: tuple[Learned, list[dict[str, Any]]]) -> None:
+def test_familiarity_tells_what_is_known(stored: tuple[Learned, list[RecallAtSize]]) -> None:
     told, values = figures.familiarity(stored[0], random_items(30, seed=9), settings())
-    assert told["stored"]["mean"] == told["stored"]["known"] == 1 and told["stored"]["separation"] is None
-    assert max(told["new"]["known"], told["random"]["known"]) < 0.1 and told["new"]["separation"] == 1
-    assert set(values) == set(told) and len(values["new"]) == told["new"]["items"] == 30
+    assert told["stored"].mean == told["stored"].known == 1 and told["stored"].separation is None
+    assert max(told["new"].known, told["random"].known) < 0.1 and told["new"].separation == 1
+    assert set(values) == set(told) and len(values["new"]) == told["new"].items == 30
 
 
-def test_similarity_counts_shared_bits_and_winners(stored: tuple[Learned, list[dict[str, Any]]]) -> None:
+def test_similarity_counts_shared_bits_and_winners(stored: tuple[Learned, list[RecallAtSize]]) -> None:
     memory = stored[0]
     found = figures.similarity(memory, settings())
     assert len(found["inputs"]) == len(found["codes"]) > 500
@@ -154,7 +157,7 @@ def test_similarity_counts_shared_bits_and_winners(stored: tuple[Learned, list[d
     assert clean.any() and np.all(found["noisy_codes"][clean] == 1)
 
 
-def test_work_counts_every_weight_that_is_on(stored: tuple[Learned, list[dict[str, Any]]]) -> None:
+def test_work_counts_every_weight_that_is_on(stored: tuple[Learned, list[RecallAtSize]]) -> None:
     memory = stored[0]
     probes = random_items(7, seed=5)
     batch = memory.recall(probes)
@@ -177,17 +180,17 @@ def test_random_items_follow_theory_up_to_capacity_and_fail_beyond() -> None:
         warnings.simplefilter("ignore", CapacityWarning)
         rows = figures.random_capacity(memory, small)
     for row in rows:
-        if row["expected"] > 0.98:
-            assert row["recall"] == pytest.approx(row["expected"], abs=0.03)
-    assert rows[-1]["stored"] == 300
+        if row.expected > 0.98:
+            assert row.recall == pytest.approx(row.expected, abs=0.03)
+    assert rows[-1].stored == 300
 
 
 def test_capacity_warnings_become_remarks() -> None:
     lines: list[str] = []
-    with learned.capacity_said(lines.append) as said:
+    with learned.capacity_warnings(lines.append) as said:
         warnings.warn("too much", CapacityWarning, stacklevel=1)
     assert lines == said == ["too much"]
-    with pytest.warns(UserWarning, match="else"), learned.capacity_said(lines.append):
+    with pytest.warns(UserWarning, match="else"), learned.capacity_warnings(lines.append):
         warnings.warn("something else", UserWarning, stacklevel=1)
     assert lines == ["too much"]
 
@@ -195,7 +198,7 @@ def test_capacity_warnings_become_remarks() -> None:
 # --- Saving
 
 
-def test_a_memory_survives_the_folder(stored: tuple[Learned, list[dict[str, Any]]], tmp_path: Path) -> None:
+def test_a_memory_survives_the_folder(stored: tuple[Learned, list[RecallAtSize]], tmp_path: Path) -> None:
     memory = stored[0]
     memory.save(tmp_path)
     again = Learned.load(tmp_path)
@@ -206,7 +209,7 @@ def test_a_memory_survives_the_folder(stored: tuple[Learned, list[dict[str, Any]
     assert again.coder.encode(vector) == memory.coder.encode(vector)
 
 
-def test_folders_that_hold_no_memory_are_refused(stored: tuple[Learned, list[dict[str, Any]]], tmp_path: Path) -> None:
+def test_folders_that_hold_no_memory_are_refused(stored: tuple[Learned, list[RecallAtSize]], tmp_path: Path) -> None:
     memory = stored[0]
     with pytest.raises(NeurosimMissingError, match=r"learned\.safetensors: no such file"):
         Learned.load(tmp_path)
@@ -268,5 +271,5 @@ def test_mnist_images_are_stored_in_one_pass(data_root: Path) -> None:
     coder = items.encoder(raw, found)
     stored_items, new = (items.encode(each, coder, found.code) for each in (raw, other))
     memory, (row,) = learned.learn(found, coder, stored_items, raw.classes, [1000])
-    assert row["recall"] > 0.97
+    assert row.recall > 0.97
     assert np.mean(memory.labels.predict(memory.recall(new).codes) == other.labels) > 0.8

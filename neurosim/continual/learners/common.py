@@ -1,10 +1,11 @@
-"""What learners share: random numbers by task, the state of torch modules as arrays, a loss that must stay a number."""
+"""Shared by learners: random numbers by task, the training loop, the state of torch modules as arrays."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,23 +20,23 @@ from ..tasks import FULL, Items, Problem, Task
 
 @dataclass(frozen=True)
 class Training:
-    """How a network is trained on a task, by Adam, begun anew with each.
+    """Training of a network on a task; the optimiser starts anew with each task.
 
     Attributes:
         epochs: passes over the task.
         batch: items of a step.
-        rate: of learning.
+        learning_rate: step size of the optimiser.
     """
 
     epochs: int = 5
     batch: int = 32
-    rate: float = 2e-3
+    learning_rate: float = 2e-3
 
     def __post_init__(self) -> None:
         name = type(self).__name__
         for what in ("epochs", "batch"):
             require(getattr(self, what) >= 1, f"{name}.{what}", "must be >= 1", getattr(self, what))
-        require(0 < self.rate < math.inf, f"{name}.rate", "must be > 0", self.rate)
+        require(0 < self.learning_rate < math.inf, f"{name}.learning_rate", "must be > 0", self.learning_rate)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,86 +53,94 @@ class Batch:
     allowed: Tensor
 
 
-def draws(problem: Problem, purpose: str, task: int = 0) -> torch.Generator:
-    """Random numbers of a problem's seed for a purpose and a task, whatever was drawn before."""
+def torch_generator(problem: Problem, purpose: str, task: int = 0) -> torch.Generator:
+    """Return the random numbers of a problem's seed for a purpose and a task, independent of any drawn before."""
     return torch.Generator().manual_seed(rng_key(problem.seed, "learner", purpose, str(task)) & (2**63 - 1))
 
 
 def seed_of(problem: Problem, purpose: str) -> int:
-    """A seed of 31 bits for a purpose."""
+    """Return a seed of 31 bits for a purpose."""
     return rng_key(problem.seed, "learner", purpose) & (2**31 - 1)
 
 
-def shown(x: NDArray[np.uint8]) -> Tensor:
-    """Items [n, steps, units] as float32 in 0..1."""
+def as_float(x: NDArray[np.uint8]) -> Tensor:
+    """Return items [n, steps, units] as float32 in 0..1."""
     return torch.from_numpy(np.ascontiguousarray(x)).float().div_(FULL)
 
 
-def allowed(problem: Problem, task: int) -> Tensor:
-    """[classes] what an item of a task being learned can be of."""
+def allowed_classes(problem: Problem, task: int) -> Tensor:
+    """Return [classes] bool: the classes that an item of a task can be of while the task is learned."""
     return torch.from_numpy(problem.allowed(task if problem.scenario == "task" else None, task + 1))
 
 
-def batches(items: Items, may: Tensor, training: Training, chance: torch.Generator) -> Iterator[Batch]:
-    """Every item once an epoch, in random order; `may` is [classes], or [n, classes] of each item."""
+def batches(items: Items, allowed: Tensor, training: Training, generator: torch.Generator) -> Iterator[Batch]:
+    """Yield every item once an epoch, in random order; `allowed` is [classes], or [n, classes] of each item."""
     y = torch.from_numpy(np.asarray(items.y, np.int64))
     for _ in range(training.epochs):
-        for rows in torch.randperm(len(items), generator=chance).split(training.batch):
-            yield Batch(shown(items.x[rows.numpy()]), y[rows], may if may.ndim == 1 else may[rows])
+        for rows in torch.randperm(len(items), generator=generator).split(training.batch):
+            yield Batch(as_float(items.x[rows.numpy()]), y[rows], allowed if allowed.ndim == 1 else allowed[rows])
 
 
-def steps(items: Items, training: Training) -> int:
-    """How many batches that is."""
+def train(
+    name: str,
+    task: Task,
+    walk: Iterator[Batch],
+    total: int,
+    step: Callable[[Batch, float], Tensor],
+    on_progress: Progress,
+) -> None:
+    """Take a step for each batch.
+
+    Args:
+        name: of the learner, in errors.
+        walk: the batches, `total` of them.
+        step: takes a batch and the part of the training that is left (1 at the first step); computes the loss, moves
+            the weights, and returns the loss.
+        on_progress: called now and then with the steps that are done, and `total`.
+
+    Raises:
+        NeurosimError: a loss is not finite.
+    """
+    for k, batch in enumerate(walk, start=1):
+        check_finite_loss(step(batch, 1 - (k - 1) / total), name, k, total, task)
+        if k % 10 == 0 or k == total:
+            on_progress(k, total)
+
+
+def step_count(items: Items, training: Training) -> int:
+    """Return the number of batches of a training."""
     return training.epochs * -(-len(items) // training.batch)
 
 
 def loss_of(scores: Tensor, batch: Batch) -> Tensor:
-    """Cross-entropy over the classes that each item can be of."""
+    """Return the cross-entropy over the classes that each item can be of."""
     return nn.functional.cross_entropy(scores.masked_fill(~batch.allowed, -torch.inf), batch.y)
 
 
-def still_a_number(loss: Tensor, name: str, step: int, total: int, task: Task) -> None:
-    """Raise where training has run away.
-
-    Raises:
-        NeurosimError: the loss is no finite number; says at which step.
-    """
+def check_finite_loss(loss: Tensor, name: str, step: int, total: int, task: Task) -> None:
+    """Raise `NeurosimError` if a loss is not finite; the error says at which step."""
     value = float(loss.detach())
     if not math.isfinite(value):
         raise NeurosimError(
             f"{name}: the loss is {value} at step {step} of {total} of task {task.index} ({task.name}); nothing of "
-            f"this task is kept. Lower learners.{name}.rate, or its penalty"
+            f"this task is kept. Lower learners.{name}.learning_rate, or its penalty"
         )
 
 
-def still_finite(module: nn.Module, name: str, total: int, task: Task) -> None:
-    """Raise where the last step ran away, which no loss has shown.
-
-    Raises:
-        NeurosimError: a weight is no finite number.
-    """
+def check_finite_weights(module: nn.Module, name: str, total: int, task: Task) -> None:
+    """Raise `NeurosimError` if a weight is not finite: the last step may diverge, and no loss shows it."""
     if not all(bool(torch.isfinite(p).all()) for p in module.parameters()):
         raise NeurosimError(
-            f"{name}: weights are no numbers after step {total} of {total} of task {task.index} ({task.name}); nothing "
-            f"of this task is kept. Lower learners.{name}.rate, or its penalty"
+            f"{name}: weights are not finite after step {total} of {total} of task {task.index} ({task.name}); nothing "
+            f"of this task is kept. Lower learners.{name}.learning_rate, or its penalty"
         )
 
 
-def reporter(progress: Progress, total: int, every: int = 10) -> Progress:
-    """Tells only now and then."""
-
-    def tell(done: int, of: int) -> None:
-        if done % every == 0 or done == total:
-            progress(done, of)
-
-    return tell
-
-
-def arrays_of(module: nn.Module) -> dict[str, NDArray]:
-    """The parameters and buffers of a module by name."""
+def arrays_of(module: nn.Module) -> dict[str, NDArray[Any]]:
+    """Return the parameters and buffers of a module by name."""
     return {f"net.{name}": value.detach().cpu().numpy().copy() for name, value in module.state_dict().items()}
 
 
 def load_arrays(module: nn.Module, arrays: Arrays) -> None:
-    """Give a module the values of `arrays_of` another like it; they must have been checked."""
+    """Load the values that `arrays_of` returned for a module of the same shape; they must have been checked."""
     module.load_state_dict({name: torch.from_numpy(np.array(arrays[f"net.{name}"])) for name in module.state_dict()})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -14,10 +14,10 @@ from torch import Tensor
 from ...dendrites import Prototypes
 from ...dendrites.torch_layer import DendriteNetwork
 from ...errors import require
-from ..learner import Arrays, Learner, Progress, silent
+from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import Problem, Task
 from . import common
-from .common import Training
+from .common import Batch, Training
 from .one_context import OneContext
 from .state import check_arrays
 
@@ -30,13 +30,12 @@ class DendriteSettings(Training):
         units: of each of its two layers.
         density: part of them that wins.
         sparsity: part of the weights that is zero.
-        epochs, batch, rate: as in `Training`; the rate falls to 0 within each task, for what a task is left with is
-            what the later ones find.
+        learning_rate: falls to 0 within each task, because later tasks start from the weights that a task ends with.
     """
 
     epochs: int = 5
     batch: int = 32
-    rate: float = 2e-3
+    learning_rate: float = 2e-3
     units: int = 512
     density: float = 0.05
     sparsity: float = 0.5
@@ -84,30 +83,32 @@ class Dendrites(Learner):
 
     def begin(self, task: Task) -> None:
         if task.index == 0:
-            x = common.shown(task.train.x)
+            x = common.as_float(task.train.x)
             self.level = np.array([float(x.mean()), max(float(x.std()), 1e-6)], np.float32)
         self.contexts[task.index] = self._inputs(task.train.x).mean(dim=0).numpy()
         self.met = task.index + 1
 
-    def learn(self, task: Task, progress: Progress = silent) -> None:
-        chance = common.draws(self.problem, "train", task.index)
+    def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
+        generator = common.torch_generator(self.problem, "train", task.index)
         self.net.train()
-        now = OneContext(self.net, torch.from_numpy(self.contexts[task.index]))
-        optimizer = torch.optim.Adam(now.trained(), lr=self.settings.rate, fused=True)
-        may = common.allowed(self.problem, task.index)
-        total = common.steps(task.train, self.settings)
-        tell = common.reporter(progress, total)
-        for k, batch in enumerate(common.batches(task.train, may, self.settings, chance), start=1):
-            optimizer.param_groups[0]["lr"] = self.settings.rate * (1 - (k - 1) / total)
+        net = OneContext(self.net, torch.from_numpy(self.contexts[task.index]))
+        optimizer = torch.optim.Adam(net.trained(), lr=self.settings.learning_rate, fused=True)
+        total = common.step_count(task.train, self.settings)
+
+        def step(batch: Batch, left: float) -> Tensor:
+            optimizer.param_groups[0]["lr"] = self.settings.learning_rate * left
             optimizer.zero_grad()
-            loss = common.loss_of(now(self._standard(batch.x)), batch)
-            common.still_a_number(loss, "dendrites", k, total, task)
+            loss = common.loss_of(net(self._standard(batch.x)), batch)
             loss.backward()
             optimizer.step()
-            now.settle(optimizer)
-            tell(k, total)
-        now.keep()
-        common.still_finite(self.net, "dendrites", total, task)
+            net.rezero(optimizer)
+            return loss
+
+        allowed = common.allowed_classes(self.problem, task.index)
+        walk = common.batches(task.train, allowed, self.settings, generator)
+        common.train("dendrites", task, walk, total, step, on_progress)
+        net.store()
+        common.check_finite_weights(self.net, "dendrites", total, task)
         self.learned = task.index + 1
 
     @torch.no_grad()
@@ -123,7 +124,7 @@ class Dendrites(Learner):
             found[rows] = self.net(inputs[rows], torch.from_numpy(self.contexts[t])).numpy()
         return found
 
-    def state(self) -> dict[str, NDArray]:
+    def state(self) -> dict[str, NDArray[Any]]:
         own = {"contexts": self.contexts.copy(), "level": self.level.copy(), "learned": np.array(self.learned)}
         return {**common.arrays_of(self.net), **own}
 
@@ -137,7 +138,7 @@ class Dendrites(Learner):
         return Prototypes(self.contexts[:met]).infer(inputs.numpy())
 
     def _inputs(self, x: NDArray[np.uint8]) -> Tensor:
-        return self._standard(common.shown(x))
+        return self._standard(common.as_float(x))
 
     def _standard(self, x: Tensor) -> Tensor:
         """[n, inputs]; a still image among recordings is shown unchanged for all steps."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -13,17 +13,18 @@ from torch import Tensor
 
 from ...errors import NeurosimInputError, lookup, require
 from ...hlop import TRAININGS, HLOPNetwork, Training
-from ..learner import Arrays, Learner, Progress, silent
+from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import FULL, Problem, Task
 from . import common
+from .common import Batch
 
 
 @dataclass(frozen=True)
 class HlopSettings(common.Training):
     """The network, its training and its lateral circuits.
 
-    The network and the lateral neurons are those published for permuted MNIST, where the rate stays 0.1. One that
-    falls does better there: it leaves the layers at rest when the subspaces see them last.
+    The network and the lateral neurons are those published for permuted MNIST, where the learning rate stays 0.1. A
+    learning rate that falls does better there: it leaves the layers at rest when the subspaces see them last.
 
     Attributes:
         hidden: units of each hidden layer.
@@ -35,13 +36,13 @@ class HlopSettings(common.Training):
             layer to the last; the last number stands for all further layers.
         more: those of each task after it, as parts of the width of any layer; the last number stands for all further
             tasks. There are never more than directions are left.
-        epochs, batch, rate: of stochastic gradient descent without momentum.
-        falls: whether the rate falls to 0 within each task, linearly.
+        epochs, batch, learning_rate: of stochastic gradient descent without momentum.
+        falls: whether the learning rate falls to 0 within each task, linearly.
     """
 
     epochs: int = 1
     batch: int = 64
-    rate: float = 0.2
+    learning_rate: float = 0.2
     falls: bool = True
     hidden: tuple[int, ...] = (800, 800)
     training: str = "bptt"
@@ -102,28 +103,30 @@ class Hlop(Learner):
             self.scale = np.array([x.mean() if self.problem.steps == 1 else 0.0, max(x.std(), 1.0)]) / FULL
         self.network.begin_task(self.settings.rows(task.index, self.network.sizes[:-1], self.network.left()))
 
-    def learn(self, task: Task, progress: Progress = silent) -> None:
-        chance = common.draws(self.problem, "train", task.index)
-        may = common.allowed(self.problem, task.index)
+    def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
+        generator = common.torch_generator(self.problem, "train", task.index)
         parameters = [p for p in self.network.parameters() if p.requires_grad]
-        optimizer = torch.optim.SGD(parameters, lr=self.settings.rate)
-        total = common.steps(task.train, self.settings)
-        tell = common.reporter(progress, total)
-        for k, batch in enumerate(common.batches(task.train, may, self.settings, chance), start=1):
-            optimizer.param_groups[0]["lr"] = self.settings.rate * (1 - self.settings.falls * (k - 1) / total)
+        optimizer = torch.optim.SGD(parameters, lr=self.settings.learning_rate)
+        total = common.step_count(task.train, self.settings)
+
+        def step(batch: Batch, left: float) -> Tensor:
+            optimizer.param_groups[0]["lr"] = self.settings.learning_rate * (left if self.settings.falls else 1.0)
             optimizer.zero_grad()
             loss = self.network.gradients(self._driven(batch.x), batch.y, batch.allowed)
-            common.still_a_number(torch.tensor(loss), self.name, k, total, task)
             optimizer.step()
-            tell(k, total)
+            return torch.tensor(loss)
+
+        allowed = common.allowed_classes(self.problem, task.index)
+        walk = common.batches(task.train, allowed, self.settings, generator)
+        common.train(self.name, task, walk, total, step, on_progress)
         self.network.end_task()
         self.learned = task.index + 1
 
     @torch.no_grad()
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray:
-        return np.asarray(self.network(self._driven(common.shown(x))).numpy())
+        return np.asarray(self.network(self._driven(common.as_float(x))).numpy())
 
-    def state(self) -> dict[str, NDArray]:
+    def state(self) -> dict[str, NDArray[Any]]:
         return {**self.network.arrays(), "scale": self.scale.copy(), "learned": np.array(self.learned)}
 
     def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:

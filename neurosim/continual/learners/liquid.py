@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from ...errors import require
 from ...liquid import Liquid, features
 from ...random import rng_key
 from ...spikes import Recordings
-from ..learner import BATCH, Arrays, Learner, Progress, silent
+from ..learner import BATCH, Arrays, Learner, Progress, no_progress
 from ..tasks import FULL, Items, Problem, Task
 from .state import about, check_arrays
 
@@ -87,7 +87,7 @@ class LiquidReadout(Learner):
         some = np.unique(np.linspace(0, len(task.train) - 1, ADAPTED).round().astype(np.int64))
         self._adapt(task.train.select(some))
 
-    def learn(self, task: Task, progress: Progress = silent) -> None:
+    def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
         n = len(task.train)
         for first in range(0, n, BATCH):
             part = task.train.select(np.arange(first, min(first + BATCH, n)))
@@ -99,7 +99,7 @@ class LiquidReadout(Learner):
             self.gram += z.T @ z
             self.sums += one.T @ z
             self.counts += one.sum(axis=0)
-            progress(first + len(part), n)
+            on_progress(first + len(part), n)
         self.learned = task.index + 1
         self.weights = None
 
@@ -110,7 +110,7 @@ class LiquidReadout(Learner):
             self.weights = self._solve()
         return np.asarray((self._features(x) - self.centre) / self.scale @ self.weights.T)
 
-    def state(self) -> dict[str, NDArray]:
+    def state(self) -> dict[str, NDArray[Any]]:
         names = ("gains", "centre", "scale", "gram", "sums", "counts")
         own = {name: np.array(getattr(self, name)) for name in names}
         return {**own, **about(self.problem), "learned": np.array(self.learned)}

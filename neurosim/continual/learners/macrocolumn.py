@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...errors import require
 from ...macrocolumn import Hierarchy, Level, LevelBatch, Selection, scattered
 from ...random import rng_key
-from ..learner import Arrays, Learner, Progress, silent
+from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import Problem, Task
 from .state import about, check_arrays
 
@@ -96,7 +96,7 @@ class SingleTrial(Learner):
     def begin(self, task: Task) -> None:
         """Nothing is known of a task before its items."""
 
-    def learn(self, task: Task, progress: Progress = silent) -> None:
+    def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
         from ...kernels.memory.labels import associate
 
         key = rng_key(self.problem.seed, "learner", "macrocolumn", str(task.index))
@@ -105,7 +105,7 @@ class SingleTrial(Learner):
             part = task.train.select(order[first : first + CHUNK])
             codes = self._codes(lambda x: self.hierarchy.store_many(self.memory, x), part.x)
             associate(codes, part.y, self.counts[: codes.shape[1]])
-            progress(first + len(part), len(order))
+            on_progress(first + len(part), len(order))
         new = (self.born == NEVER) & (self.counts.sum(axis=-1) > 0)
         self.born[new] = task.index
         self.taught[list(task.classes)] = task.index
@@ -121,7 +121,7 @@ class SingleTrial(Learner):
             votes(codes, logs[: codes.shape[1]], found[part])
         return found
 
-    def state(self) -> dict[str, NDArray]:
+    def state(self) -> dict[str, NDArray[Any]]:
         memory = self.memory.levels[0]
         own = {"counts": self.counts.copy(), "born": self.born.copy(), "taught": self.taught.copy()}
         stored = {"u": memory.u.copy(), "clock": memory.clock.copy(), "stored": np.array(memory.stored)}

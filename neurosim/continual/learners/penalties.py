@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from ..learner import Arrays
 from ..tasks import Items, Problem, Task
 from . import common
 from .common import Batch
-from .spiking import Spiking, SpikingLearner
+from .spiking import Spiking, SpikingLearner, TaskLearner
 
 Tensors = dict[str, Tensor]
 
@@ -41,7 +41,7 @@ class EwcSettings(Spiking):
 
 
 @final
-class Ewc(SpikingLearner):
+class Ewc(TaskLearner):
     """Elastic weight consolidation (Kirkpatrick et al. 2017, PNAS 114:3521).
 
     The loss of a task gets lambda / 2 sum_k F_k (w - w_k)^2 over the tasks k before, F_k being the diagonal of the
@@ -62,44 +62,40 @@ class Ewc(SpikingLearner):
         self.fisher: Tensors = {name: torch.zeros_like(p) for name, p in self.net.named_parameters()}
         self.mean: Tensors = {name: torch.zeros_like(p) for name, p in self.net.named_parameters()}
 
-    def walked(self, task: Task) -> tuple[Items, Tensor]:
-        return task.train, common.allowed(self.problem, task.index)
-
-    def objective(self, batch: Batch, chance: torch.Generator) -> Tensor:
+    def objective(self, batch: Batch, generator: torch.Generator) -> Tensor:
         loss = self.loss(batch)
         if not self.learned:
             return loss
-        held = [(self.fisher[n] * (p - self.mean[n]).square()).sum() for n, p in self.net.named_parameters()]
-        return loss + self.strength / 2 * torch.stack(held).sum()
+        penalties = [(self.fisher[n] * (p - self.mean[n]).square()).sum() for n, p in self.net.named_parameters()]
+        return loss + self.strength / 2 * torch.stack(penalties).sum()
 
-    def step(self, optimizer: torch.optim.Optimizer) -> None:
-        optimizer.step()
-
-    def finished(self, task: Task) -> None:
-        chance = common.draws(self.problem, "fisher", task.index)
-        rows = torch.randperm(len(task.train), generator=chance)[: self.samples].numpy()
-        new = fisher(self.net, common.shown(task.train.x[rows]), common.allowed(self.problem, task.index), chance)
+    def after_task(self, task: Task) -> None:
+        generator = common.torch_generator(self.problem, "fisher", task.index)
+        rows = torch.randperm(len(task.train), generator=generator)[: self.samples].numpy()
+        new = fisher(
+            self.net, common.as_float(task.train.x[rows]), common.allowed_classes(self.problem, task.index), generator
+        )
         with torch.no_grad():
             for name, p in self.net.named_parameters():
-                whole = self.fisher[name] + new[name]
-                step = torch.where(whole > 0, new[name] / whole, torch.zeros_like(whole))
+                total = self.fisher[name] + new[name]
+                step = torch.where(total > 0, new[name] / total, torch.zeros_like(total))
                 self.mean[name] += step * (p - self.mean[name])
-                self.fisher[name] = whole
+                self.fisher[name] = total
 
-    def kept(self) -> dict[str, NDArray]:
+    def extra_state(self) -> dict[str, NDArray[Any]]:
         return {**_arrays("fisher", self.fisher), **_arrays("mean", self.mean)}
 
-    def keep(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
+    def load_extra_state(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
         self.fisher, self.mean = _tensors("fisher", self.fisher, arrays), _tensors("mean", self.mean, arrays)
 
 
-def fisher(net: nn.Module, x: Tensor, may: Tensor, chance: torch.Generator) -> Tensors:
-    """The diagonal of the Fisher information: the mean over items of squared gradients of log p(label), each label
-    drawn from the net's own answer among the classes that `may` be."""
+def fisher(net: nn.Module, x: Tensor, allowed: Tensor, generator: torch.Generator) -> Tensors:
+    """Return the diagonal of the Fisher information: the mean over items of squared gradients of log p(label), each
+    label drawn from the net's own answer among the `allowed` classes."""
     found = {name: torch.zeros_like(p) for name, p in net.named_parameters()}
     for item in x.split(1):
-        logs = net(item).masked_fill(~may, -torch.inf).log_softmax(dim=1)
-        label = torch.multinomial(logs.detach().exp(), 1, generator=chance)
+        logs = net(item).masked_fill(~allowed, -torch.inf).log_softmax(dim=1)
+        label = torch.multinomial(logs.detach().exp(), 1, generator=generator)
         net.zero_grad()
         logs[0, label[0, 0]].backward()
         for name, p in net.named_parameters():
@@ -151,15 +147,15 @@ class SynapticIntelligence(SpikingLearner):
         self.before: Tensors = {name: p.detach().clone() for name, p in parameters.items()}
         self.share: Tensors = {name: torch.zeros_like(p) for name, p in parameters.items()}
 
-    def walked(self, task: Task) -> tuple[Items, Tensor]:
-        return task.train, common.allowed(self.problem, task.index)
+    def training_items(self, task: Task) -> tuple[Items, Tensor]:
+        return task.train, common.allowed_classes(self.problem, task.index)
 
-    def objective(self, batch: Batch, chance: torch.Generator) -> Tensor:
+    def objective(self, batch: Batch, generator: torch.Generator) -> Tensor:
         loss = self.loss(batch)
         if not self.learned:
             return loss
-        held = [(self.importance[n] * (p - self.before[n]).square()).sum() for n, p in self.net.named_parameters()]
-        return loss + self.strength * torch.stack(held).sum()
+        penalties = [(self.importance[n] * (p - self.before[n]).square()).sum() for n, p in self.net.named_parameters()]
+        return loss + self.strength * torch.stack(penalties).sum()
 
     def step(self, optimizer: torch.optim.Optimizer) -> None:
         parameters = {name: p for name, p in self.net.named_parameters() if p.grad is not None}
@@ -172,7 +168,7 @@ class SynapticIntelligence(SpikingLearner):
                 own = p.grad - 2 * self.strength * self.importance[name] * (old[name] - self.before[name])
                 self.share[name] -= own * (p - old[name])
 
-    def finished(self, task: Task) -> None:
+    def after_task(self, task: Task) -> None:
         with torch.no_grad():
             for name, p in self.net.named_parameters():
                 gone = (p - self.before[name]).square() + self.damping
@@ -180,16 +176,16 @@ class SynapticIntelligence(SpikingLearner):
                 self.before[name] = p.detach().clone()
                 self.share[name] = torch.zeros_like(p)
 
-    def kept(self) -> dict[str, NDArray]:
+    def extra_state(self) -> dict[str, NDArray[Any]]:
         return {**_arrays("importance", self.importance), **_arrays("before", self.before)}
 
-    def keep(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
+    def load_extra_state(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
         self.importance = _tensors("importance", self.importance, arrays)
         self.before = _tensors("before", self.before, arrays)
         self.share = {name: torch.zeros_like(p) for name, p in self.before.items()}
 
 
-def _arrays(prefix: str, tensors: Tensors) -> dict[str, NDArray]:
+def _arrays(prefix: str, tensors: Tensors) -> dict[str, NDArray[Any]]:
     return {f"{prefix}.{name}": np.array(tensor.numpy()) for name, tensor in tensors.items()}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from ..learner import Arrays
 from ..tasks import Items, Problem, Task
 from . import common
 from .common import Batch
-from .spiking import Spiking, SpikingLearner
+from .spiking import Spiking, SpikingLearner, TaskLearner
 
 
 @dataclass(frozen=True)
@@ -24,28 +24,22 @@ class PlainSettings(Spiking):
 
 
 @final
-class Plain(SpikingLearner):
+class Plain(TaskLearner):
     """Learns each task and does nothing against forgetting: the baseline."""
 
     name = "plain"
     SETTINGS = PlainSettings
 
-    def walked(self, task: Task) -> tuple[Items, Tensor]:
-        return task.train, common.allowed(self.problem, task.index)
-
-    def objective(self, batch: Batch, chance: torch.Generator) -> Tensor:
+    def objective(self, batch: Batch, generator: torch.Generator) -> Tensor:
         return self.loss(batch)
 
-    def step(self, optimizer: torch.optim.Optimizer) -> None:
-        optimizer.step()
-
-    def finished(self, task: Task) -> None:
+    def after_task(self, task: Task) -> None:
         pass
 
-    def kept(self) -> dict[str, NDArray]:
+    def extra_state(self) -> dict[str, NDArray[Any]]:
         return {}
 
-    def keep(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
+    def load_extra_state(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
         pass
 
 
@@ -65,28 +59,28 @@ class Joint(SpikingLearner):
         super().__init__(problem, settings)
         self.tasks: list[Task] = []
 
-    def walked(self, task: Task) -> tuple[Items, Tensor]:
+    def training_items(self, task: Task) -> tuple[Items, Tensor]:
         every = [*self.tasks, task]
         # Still images and recordings have different steps: shorter ones are shown unchanged.
-        longest = max(t.train.x.shape[1] for t in every)
-        x = [np.broadcast_to(t.train.x, (len(t.train), longest, t.train.x.shape[2])) for t in every]
+        steps = max(t.train.x.shape[1] for t in every)
+        x = [np.broadcast_to(t.train.x, (len(t.train), steps, t.train.x.shape[2])) for t in every]
         items = Items(np.concatenate(x), np.concatenate([t.train.y for t in every]))
         if self.problem.scenario != "task":
-            return items, common.allowed(self.problem, task.index)
-        may = [common.allowed(self.problem, t.index).expand(len(t.train), -1) for t in every]
-        return items, torch.cat(may)
+            return items, common.allowed_classes(self.problem, task.index)
+        allowed = [common.allowed_classes(self.problem, t.index).expand(len(t.train), -1) for t in every]
+        return items, torch.cat(allowed)
 
-    def objective(self, batch: Batch, chance: torch.Generator) -> Tensor:
+    def objective(self, batch: Batch, generator: torch.Generator) -> Tensor:
         return self.loss(batch)
 
     def step(self, optimizer: torch.optim.Optimizer) -> None:
         optimizer.step()
 
-    def finished(self, task: Task) -> None:
+    def after_task(self, task: Task) -> None:
         self.tasks.append(task)
 
-    def kept(self) -> dict[str, NDArray]:
+    def extra_state(self) -> dict[str, NDArray[Any]]:
         return {}
 
-    def keep(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
+    def load_extra_state(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
         self.tasks = list(earlier)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ...errors import require
 from ..learner import Arrays
-from ..tasks import Items, Problem, Task
+from ..tasks import Problem, Task, in_turn
 from . import common
 from .common import Batch
-from .spiking import Spiking, SpikingLearner
+from .spiking import Spiking, TaskLearner
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ReplaySettings(Spiking):
 
 
 @final
-class Replay(SpikingLearner):
+class Replay(TaskLearner):
     """Every step sees as many kept items as new ones (Chaudhry et al. 2019, arXiv 1902.10486).
 
     Attributes:
@@ -53,30 +53,25 @@ class Replay(SpikingLearner):
         self.y: NDArray[np.int64] = np.zeros(n, np.int64)
         self.task: NDArray[np.int64] = np.full(n, -1, np.int64)
 
-    def walked(self, task: Task) -> tuple[Items, Tensor]:
-        return task.train, common.allowed(self.problem, task.index)
-
-    def objective(self, batch: Batch, chance: torch.Generator) -> Tensor:
+    def objective(self, batch: Batch, generator: torch.Generator) -> Tensor:
         full = np.flatnonzero(self.task >= 0)
         if not len(full):
             return self.loss(batch)
-        rows = full[torch.randint(len(full), (len(batch.y),), generator=chance).numpy()]
+        rows = full[torch.randint(len(full), (len(batch.y),), generator=generator).numpy()]
         if self.problem.scenario == "task":
-            may = torch.stack([common.allowed(self.problem, int(t)) for t in self.task[rows]])
+            allowed = torch.stack([common.allowed_classes(self.problem, int(t)) for t in self.task[rows]])
         else:
-            may = batch.allowed
-        again = Batch(common.shown(self.x[rows]), torch.from_numpy(self.y[rows]), may)
+            allowed = batch.allowed
+        again = Batch(common.as_float(self.x[rows]), torch.from_numpy(self.y[rows]), allowed)
         return (self.loss(batch) + self.loss(again)) / 2
 
-    def step(self, optimizer: torch.optim.Optimizer) -> None:
-        optimizer.step()
-
-    def finished(self, task: Task) -> None:
+    def after_task(self, task: Task) -> None:
         """Make room: every task keeps the first of its own, which were drawn evenly over its classes."""
         tasks = task.index + 1
         shares = [len(part) for part in np.array_split(np.arange(self.memory), tasks)]
         old = [np.flatnonzero(self.task == t)[:share] for t, share in enumerate(shares[:-1])]
-        new = _even(task.train.y, shares[-1], common.draws(self.problem, "memory", task.index))
+        order = torch.randperm(len(task.train), generator=common.torch_generator(self.problem, "memory", task.index))
+        new = in_turn(task.train.y, order.numpy())[: shares[-1]]
         rows = np.concatenate([np.empty(0, np.int64), *old])
         n = len(rows) + len(new)
         x = np.broadcast_to(task.train.x[new], (len(new), *self.x.shape[1:]))
@@ -85,19 +80,8 @@ class Replay(SpikingLearner):
         self.task[:n] = np.concatenate([self.task[rows], np.full(len(new), task.index)])
         self.task[n:] = -1
 
-    def kept(self) -> dict[str, NDArray]:
+    def extra_state(self) -> dict[str, NDArray[Any]]:
         return {"memory.x": self.x.copy(), "memory.y": self.y.copy(), "memory.task": self.task.copy()}
 
-    def keep(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
+    def load_extra_state(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
         self.x, self.y, self.task = (np.array(arrays[f"memory.{name}"]) for name in ("x", "y", "task"))
-
-
-def _even(labels: NDArray[np.int64], number: int, chance: torch.Generator) -> NDArray[np.int64]:
-    """[<= number] places, the classes in turn, so that any first few are even over them too."""
-    order = torch.randperm(len(labels), generator=chance).numpy()
-    shuffled = labels[order]
-    by_class = np.argsort(shuffled, kind="stable")
-    ranked = shuffled[by_class]
-    rank = np.empty(len(labels), np.int64)
-    rank[by_class] = np.arange(len(labels)) - np.searchsorted(ranked, ranked, side="left")
-    return np.asarray(order[np.lexsort((shuffled, rank))[:number]])

@@ -1,4 +1,4 @@
-"""The spiking net of the learners that follow a gradient, and its training on one task after the other."""
+"""Spiking net of the learners that follow a gradient, and its training on one task after the other."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from ...errors import require
 from ...layers import LIF, SpikeLinear
-from ..learner import Arrays, Learner, Progress, silent
+from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import Items, Problem, Task
 from . import common
 from .common import Batch, Training
@@ -30,10 +31,9 @@ class Spiking(Training):
 
     Attributes:
         hidden: units of each hidden layer.
-        steps: that a still image is shown for; recordings have their own.
-        tau_mem: s, of the membranes; a step is 10 ms.
-        v_threshold: of the membranes.
-        epochs, batch, rate: as in `Training`.
+        steps: for which a still image is shown; recordings have their own. A step is 10 ms.
+        tau_mem: time constant of the membranes, s.
+        v_threshold: threshold of the membranes.
     """
 
     hidden: tuple[int, ...] = (200,)
@@ -45,7 +45,7 @@ class Spiking(Training):
         super().__post_init__()
         name = type(self).__name__
         good = len(self.hidden) >= 1 and min(self.hidden) >= 1
-        require(good, f"{name}.hidden", "must be one layer at least, each of a unit at least", self.hidden)
+        require(good, f"{name}.hidden", "must be at least one layer, each of at least one unit", self.hidden)
         require(self.steps >= 1, f"{name}.steps", "must be >= 1", self.steps)
         for what in ("tau_mem", "v_threshold"):
             require(0 < getattr(self, what) < math.inf, f"{name}.{what}", "must be > 0", getattr(self, what))
@@ -71,7 +71,7 @@ class Net(nn.Module):
         self.output = SpikeLinear(sizes[-1], problem.classes, seed=seed + len(sizes))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, classes] scores of items [B, steps, units]."""
+        """Return scores [B, classes] of items [B, steps, units]."""
         spikes = x.transpose(0, 1)
         for weights, neurons in zip(self.weights, self.neurons, strict=True):
             current = weights(spikes)
@@ -82,12 +82,12 @@ class Net(nn.Module):
 
 
 class SpikingLearner(Learner):
-    """Learns a task by the gradient of its loss, and what its kind adds against forgetting.
+    """Learns a task by the gradient of a loss that its kind adds to, against forgetting.
 
     Attributes:
         name: in messages.
         net: the spiking net.
-        settings: of it and its training.
+        settings: of the net and its training.
     """
 
     name: str
@@ -98,62 +98,74 @@ class SpikingLearner(Learner):
         self.net = Net(problem, settings)
 
     @abstractmethod
-    def walked(self, task: Task) -> tuple[Items, Tensor]:
-        """What one epoch walks through: items, and what each can be of, [classes] or [n, classes]."""
+    def training_items(self, task: Task) -> tuple[Items, Tensor]:
+        """Return the items of one epoch, and the classes that each can be of, [classes] or [n, classes]."""
 
     @abstractmethod
-    def objective(self, batch: Batch, chance: torch.Generator) -> Tensor:
-        """What a step descends."""
+    def objective(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Return the loss of a step."""
 
     @abstractmethod
     def step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Take a step, the gradients being there."""
+        """Take a step; the gradients are there."""
 
     @abstractmethod
-    def finished(self, task: Task) -> None:
-        """Keep what is to be kept of a task that is learned."""
+    def after_task(self, task: Task) -> None:
+        """Store what later tasks need of a task that was learned."""
 
     @abstractmethod
-    def kept(self) -> dict[str, NDArray]:
-        """What it keeps beside the net, as arrays of fixed names and shapes."""
+    def extra_state(self) -> dict[str, NDArray[Any]]:
+        """Return its state apart from the net, as arrays of fixed names and shapes."""
 
     @abstractmethod
-    def keep(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
-        """Take what another kept; the arrays have been checked."""
+    def load_extra_state(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
+        """Load the state that `extra_state` returned; the arrays have been checked."""
 
     def begin(self, task: Task) -> None:
         self.net.train()
 
-    def learn(self, task: Task, progress: Progress = silent) -> None:
-        items, may = self.walked(task)
-        chance = common.draws(self.problem, "train", task.index)
-        optimizer = torch.optim.Adam(self.net.parameters(), lr=self.settings.rate)
-        total = common.steps(items, self.settings)
-        tell = common.reporter(progress, total)
-        for k, batch in enumerate(common.batches(items, may, self.settings, chance), start=1):
+    def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
+        items, allowed = self.training_items(task)
+        generator = common.torch_generator(self.problem, "train", task.index)
+        optimizer = torch.optim.Adam(self.net.parameters(), lr=self.settings.learning_rate)
+        total = common.step_count(items, self.settings)
+
+        def step(batch: Batch, left: float) -> Tensor:
             optimizer.zero_grad()
-            loss = self.objective(batch, chance)
-            common.still_a_number(loss, self.name, k, total, task)
+            loss = self.objective(batch, generator)
             loss.backward()
             self.step(optimizer)
-            tell(k, total)
-        common.still_finite(self.net, self.name, total, task)
-        self.finished(task)
+            return loss
+
+        walk = common.batches(items, allowed, self.settings, generator)
+        common.train(self.name, task, walk, total, step, on_progress)
+        common.check_finite_weights(self.net, self.name, total, task)
+        self.after_task(task)
         self.learned = task.index + 1
 
     @torch.no_grad()
-    def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray:
-        return np.asarray(self.net(common.shown(x)).numpy())
+    def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[np.floating]:
+        return np.asarray(self.net(common.as_float(x)).numpy())
 
     def loss(self, batch: Batch) -> Tensor:
-        """Of a batch, nothing added."""
+        """Return the loss of a batch, nothing added."""
         return common.loss_of(self.net(batch.x), batch)
 
-    def state(self) -> dict[str, NDArray]:
-        return {**common.arrays_of(self.net), **self.kept(), "learned": np.array(self.learned)}
+    def state(self) -> dict[str, NDArray[Any]]:
+        return {**common.arrays_of(self.net), **self.extra_state(), "learned": np.array(self.learned)}
 
     def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
         check_arrays(self.name, arrays, self.state())
         common.load_arrays(self.net, arrays)
         self.learned = int(arrays["learned"])
-        self.keep(arrays, earlier)
+        self.load_extra_state(arrays, earlier)
+
+
+class TaskLearner(SpikingLearner):
+    """A spiking learner that trains on the items of the task at hand, with plain steps of the optimiser."""
+
+    def training_items(self, task: Task) -> tuple[Items, Tensor]:
+        return task.train, common.allowed_classes(self.problem, task.index)
+
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.step()

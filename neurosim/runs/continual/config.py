@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,24 +12,26 @@ from typing import Any, Literal
 from pydantic import create_model
 
 from ...continual.learners import LEARNERS, kind
-from ...continual.streams import STREAMS, Recipe
+from ...continual.streams import STREAMS
 from ...errors import NeurosimInputError, lookup, require
 from ..config import Count, Seed, section_of, sources_of
 from ..folder import CONFIG, RunFolder
 from ..settings import Section, Source, overlay, resolve
 
 DEFAULT = ("plain", "joint", "replay")
+# Names that settings of learners had in earlier versions.
+EARLIER_NAMES = {"rate": "learning_rate"}
 Tree = Mapping[str, Any]
 
 
 class Head(Section):
-    """What is not the stream's or a learner's.
+    """Settings of the whole run.
 
     Attributes:
         seed: the first; the others follow it.
-        seeds: how many.
-        on: which items accuracies are measured on; None: those of test, or of validation in a sweep, whose results are
-            for choosing.
+        seeds: number of seeds.
+        on: the items that accuracies are measured on; None: those of test, or of validation in a sweep, whose results
+            serve to choose settings.
     """
 
     seed: Seed = 0
@@ -46,27 +48,34 @@ class ContinualConfig:
         stream: `kind`, a name in `STREAMS`, and the settings of that recipe.
         learners: settings by name in `LEARNERS`.
         sweep: lists of values by the place they belong to: a learner's name, or "stream".
+        rows: every learner with every point of the grid that concerns it.
     """
 
     head: Head
     stream: Tree
     learners: Mapping[str, Tree]
     sweep: Mapping[str, Mapping[str, Sequence[Any]]]
+    rows: tuple[Row, ...] = ()
 
     def tree(self) -> dict[str, Any]:
-        """As it is written to `config.toml`."""
+        """Return the settings as config.toml holds them."""
         tables = {"stream": dict(self.stream), "learners": {n: dict(s) for n, s in self.learners.items()}}
         return {**self.head.model_dump(), **tables, "sweep": {n: dict(v) for n, v in self.sweep.items()}}
 
     @property
-    def on(self) -> str:
-        """Which items accuracies are measured on."""
+    def seeds(self) -> tuple[int, ...]:
+        """All seeds."""
+        return tuple(self.head.seed + k for k in range(self.head.seeds))
+
+    @property
+    def evaluate_on(self) -> str:
+        """The items that accuracies are measured on."""
         return self.head.on or ("validation" if self.sweep else "test")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One learner with one choice of settings on one stream: a row of the results, measured over seeds.
+    """A row of the results: one learner with one choice of settings on one stream.
 
     Attributes:
         name: in tables, e.g. "replay, memory 100".
@@ -80,18 +89,11 @@ class Row:
     settings: Tree
     stream: Tree
 
-    def recipe(self) -> Recipe:
-        """The stream's.
-
-        Raises:
-            NeurosimInputError: a value that breaks its rule.
-        """
-        return STREAMS[self.stream["kind"]](**_without_kind(self.stream))
-
-    def options(self) -> Any:
-        """The learner's settings. Raises as `recipe`."""
+    def check(self) -> None:
+        """Raise `NeurosimInputError` where a value of the stream or the learner breaks its rule."""
+        STREAMS[self.stream["kind"]](**_without_kind(self.stream))
         try:
-            return kind(self.learner).SETTINGS(**self.settings)
+            kind(self.learner).SETTINGS(**self.settings)
         except NeurosimInputError as error:
             # The class says `ReplaySettings.memory: ...`; the user said learners.replay.
             raise NeurosimInputError(f"learners.{self.learner}.{str(error).partition('.')[2]}") from None
@@ -103,7 +105,7 @@ def configure(
     given: Mapping[str, Any] | None = None,
     only: Sequence[str] = (),
 ) -> ContinualConfig:
-    """The config of a new run. Later wins: defaults, `file`, `sets`, `given` (by dotted key).
+    """Return the config of a new run. Later wins: defaults, `file`, `sets`, `given` (by dotted key).
 
     Args:
         file: TOML, with tables `stream`, `learners.NAME`, `common` (settings of every learner that has them) and
@@ -116,7 +118,7 @@ def configure(
         NeurosimMissingError: a learner needs torch, which is not installed.
     """
     # TOML has lists where the settings are tuples.
-    sources = [Source(s.name, _tuples(s.tree)) for s in sources_of(file, sets, given or {})]
+    sources = [Source(s.name, _renamed(_tuples(s.tree))) for s in sources_of(file, sets, given or {})]
     merged: dict[str, Any] = {}
     for source in sources:
         merged = overlay(merged, source.tree)
@@ -125,7 +127,7 @@ def configure(
     owners = {name: kind(name).SETTINGS for name in names}
     common = _table(merged, "common")
     lost = sorted(key for key in common if not any(key in _fields(owner) for owner in owners.values()))
-    # Where some learners were left out, a setting may have been theirs.
+    # If learners were deselected, an unused [common] key may be theirs: accept it.
     require(
         bool(only) or not lost, "common", f"must be settings of the learners {', '.join(names)}; these are not", lost
     )
@@ -141,21 +143,19 @@ def configure(
     tree = checked.model_dump()
     stream = {"kind": _name_of(recipe), **tree["stream"]}
     config = ContinualConfig(Head(**{n: tree[n] for n in Head.model_fields}), stream, tree["learners"], sweep)
-    for row in rows(config):
-        row.recipe()
-        row.options()
+    config = dataclasses.replace(config, rows=tuple(_rows(config)))
+    for row in config.rows:
+        row.check()
     return config
 
 
 def stored(run: RunFolder) -> ContinualConfig:
-    """The config of a run that is taken up again."""
+    """Return the config of a run that is resumed."""
     return configure(run.path / CONFIG)
 
 
-def reconfigure_continual(
-    run: RunFolder, sources: Sequence[Source], changeable: Sequence[str]
-) -> ContinualConfig | None:
-    """A continual run's own config, of which nothing can change when it has run; None of a comparison.
+def reconfigure(run: RunFolder, sources: Sequence[Source], changeable: Sequence[str]) -> None:
+    """Check that nothing of a continual run is changed; it has no settings that can change.
 
     Raises:
         NeurosimInputError: a setting was given, or its operations are asked for, which it does not count.
@@ -166,18 +166,17 @@ def reconfigure_continual(
             "'neurosim continual compare'"
         )
     given = [key for source in sources for key in source.tree]
-    require(not given, str(run.path), "is a continual run, of which nothing can be changed; leave these out", given)
-    return None if "compared" in run.manifest else stored(run)
+    require(not given, str(run.path), "is a continual run, and nothing of it can change; leave these out", given)
 
 
-def rows(config: ContinualConfig) -> list[Row]:
-    """Every learner with every point of the grid that concerns it.
+def _rows(config: ContinualConfig) -> Iterator[Row]:
+    """Yield every learner with every point of the grid that concerns it.
 
     Raises:
         NeurosimInputError: a value in the grid that no setting takes.
     """
-    found = []
     for learner, settings in config.learners.items():
+        model = _model(STREAMS[config.stream["kind"]], {learner: kind(learner).SETTINGS})
         axes = [
             (place, key, value) for place in ("stream", learner) for key, value in config.sweep.get(place, {}).items()
         ]
@@ -186,17 +185,15 @@ def rows(config: ContinualConfig) -> list[Row]:
             words = [learner]
             for (place, key, _), value in zip(axes, point, strict=True):
                 chosen[place][key] = value
-                words.append(f"{key} {_said(value)}")
-            model = _model(STREAMS[config.stream["kind"]], {learner: kind(learner).SETTINGS})
+                words.append(f"{key} {_text(value)}")
             tables = {"stream": _without_kind(chosen["stream"]), "learners": {learner: chosen[learner]}}
             tree = resolve(model, [Source("sweep", tables)]).model_dump()
             stream = {"kind": config.stream["kind"], **tree["stream"]}
-            found.append(Row(", ".join(words), learner, tree["learners"][learner], stream))
-    return found
+            yield Row(", ".join(words), learner, tree["learners"][learner], stream)
 
 
 def _spread(sweep: Tree, owners: Mapping[str, type], recipe: type, narrowed: bool) -> dict[str, dict[str, list[Any]]]:
-    """The grid by learner and stream: what is under "common" goes to every learner that has it."""
+    """Return the grid by learner and stream: the values of "common" go to every learner that has the setting."""
     found: dict[str, dict[str, list[Any]]] = {}
     known = {**{name: _fields(owner) for name, owner in owners.items()}, "stream": _fields(recipe)}
     for place, table in sweep.items():
@@ -210,11 +207,9 @@ def _spread(sweep: Tree, owners: Mapping[str, type], recipe: type, narrowed: boo
         require(isinstance(table, Mapping), f"sweep.{place}", "must be a table of lists of values", table)
         for key, values in table.items():
             good = isinstance(values, tuple) and len(values) > 0
-            require(good, f"sweep.{place}.{key}", "must be a list of values, one at least", values)
+            require(good, f"sweep.{place}.{key}", "must be a list of at least one value", values)
             having = [name for name in places if key in known[name]]
-            require(
-                narrowed or bool(having), f"sweep.{place}.{key}", "must be a setting; there is none of that name", key
-            )
+            require(narrowed or bool(having), f"sweep.{place}.{key}", "must be the name of a setting", key)
             for name in having:
                 found.setdefault(name, {})[key] = values
     return found
@@ -239,6 +234,21 @@ def _named(sources: Sequence[Source]) -> list[Source]:
 
 
 _KEPT = ("seed", "seeds", "on", "stream")
+
+
+def _renamed(tree: Tree) -> dict[str, Any]:
+    """Return a config with the present names of the settings of learners."""
+
+    def table(settings: Any) -> Any:
+        if not isinstance(settings, Mapping):
+            return settings
+        return {EARLIER_NAMES.get(name, name): value for name, value in settings.items()}
+
+    found = dict(tree)
+    for place in ("learners", "sweep"):
+        if isinstance(found.get(place), Mapping):
+            found[place] = {name: table(settings) for name, settings in found[place].items()}
+    return {**found, "common": table(found["common"])} if "common" in found else found
 
 
 def _without_kind(table: Any) -> Any:
@@ -267,7 +277,7 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
 
 
-def _said(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, tuple):
-        return "-".join(_said(v) for v in value)
+        return "-".join(_text(v) for v in value)
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,194 +1,209 @@
-"""A continual run: every learner and grid point with every seed, each in a folder of its own; then what they give."""
+"""A continual run: every learner and grid point with every seed, each in a folder of its own; comparisons of runs."""
 
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ... import files
+from ... import plain
 from ...continual.matrix import Matrix, measures, summary
-from ...errors import NeurosimError, NeurosimInputError
-from ..folder import CONTINUAL, METRICS, RunFolder, check_out, open_run, record, reopen, resumable
-from . import pool
-from .cell import spec
-from .config import ContinualConfig, Row, rows, stored
-from .pool import Job, Where
+from ...errors import NeurosimError, NeurosimInputError, require
+from ..folder import METRICS, RunFolder, open_run, read_metrics
+from ..lifecycle import finish, new_run, open_to_resume, resumed_run
+from ..options import DEFAULTS, RunOptions
+from ..progress import bar
+from ..timings import Timings
+from . import KIND
+from .config import ContinualConfig, Row, stored
+from .executor import LOCAL, Executor, Trial, TrialProgress, run_trials
+from .page import write_pictures
+from .result import ContinualResult, Failure, LearnerResult
+from .trial import TrialResult, TrialSpec, build_stream
 
-CELLS = "cells"
-COMMAND = "continual run"
-HERE = Where()
-Result = dict[str, Any]
-Finish = Sequence[Callable[[Path], object]]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One run: its config and the options that decide nothing.
-
-    Attributes:
-        config: decides the results.
-        where: the cells run.
-        out, command, quiet: as in `runs.simulate`.
-        say: told what a user should know.
-        finish: called with the folder when its results are written.
-    """
-
-    config: ContinualConfig
-    where: Where = HERE
-    out: Path | None = None
-    quiet: bool = True
-    command: Sequence[str] = ()
-    say: Callable[[str], None] = lambda line: None
-    finish: Finish = ()
+TRIALS = "cells"  # folder of the trials
+Found = Mapping[tuple[str, int], TrialResult]
 
 
-def run(plan: Plan) -> Result:
-    """Run every learner and grid point with every seed; the result dictionary, as in `metrics.json`.
+def run_learners(
+    config: ContinualConfig, executor: Executor = LOCAL, options: RunOptions = DEFAULTS
+) -> ContinualResult:
+    """Run every learner and grid point with every seed.
 
-    A cell whose loss is no number is among the result's `failures`, and the others are whole.
+    A trial whose loss is not finite is among the `failures` of the results, and the others are complete.
 
     Raises:
-        NeurosimError: workers were killed again and again, or no cell came to its end.
-        NeurosimInputError, NeurosimMissingError, NeurosimFormatError: as `streams.Recipe.build`, before anything runs.
+        NeurosimError: workers were killed again and again, or no trial finished.
+        NeurosimInputError, NeurosimMissingError, NeurosimFormatError: the stream cannot be built; nothing is written.
     """
-    config = plan.config
-    if plan.out is not None:
-        check_out(plan.out)
-    table = rows(config)
-    shapes = _shapes(table, config.head.seed)
-    name = f"continual-{config.stream['kind']}"
-    with record(config.tree(), name, plan.out, plan.command, plan.say) as folder:
-        # Every learner sees the same stream, but in a sweep of the stream.
-        same = len({repr(shape) for shape in shapes.values()}) == 1
-        folder.note(kind=CONTINUAL, data={"stream": next(iter(shapes.values()))} if same else shapes)
-        with resumable(folder, COMMAND):
-            return _body(plan, folder, table, {name: shape["tasks"] for name, shape in shapes.items()})
+    options.check_out()
+    shapes = _shapes(config)
+    # Every learner sees the same stream, except in a sweep of the stream.
+    same = len({repr(shape) for shape in shapes.values()}) == 1
+    data = {"stream": next(iter(shapes.values()))} if same else shapes
+    with new_run(KIND, config.tree(), f"continual-{config.stream['kind']}", options, data=data) as folder:
+        return _finish(folder, config, executor, options)
 
 
-def resume(path: Path, plan: Plan) -> Result:
-    """Go on with a run that was interrupted: cells that are done are read, others go on from their last whole task.
-
-    Args:
-        plan: its config is not looked at.
+def resume(path: Path, executor: Executor = LOCAL, options: RunOptions = DEFAULTS) -> ContinualResult:
+    """Continue a run that was interrupted: finished trials are read, others continue from their last whole task.
 
     Raises:
-        NeurosimInputError: it is done, or no continual run; a cell's state is of another model.
+        NeurosimInputError: it is done, or not a continual run; a trial's state is of another model.
     """
+    folder = open_to_resume(KIND, path)
+    with resumed_run(KIND, folder, options):
+        # Results with failures: their trials run again.
+        (path / METRICS).unlink(missing_ok=True)
+        return _finish(folder, stored(folder), executor, options)
+
+
+def compare_runs(paths: Sequence[Path], options: RunOptions = DEFAULTS) -> ContinualResult:
+    """Put the learners of several runs side by side in a folder of their own, with a page and pictures.
+
+    A learner keeps its name if it is the only one of that name, and is else named with its run.
+
+    Raises:
+        NeurosimMissingError: no run there, or one without results.
+        NeurosimInputError: a run of another kind, or runs measured on different items.
+    """
+    options.check_out()
+    found = [_results(path) for path in paths]
+    measured_on = sorted({result.on for result in found})
+    require(len(measured_on) == 1, "compare", "needs runs measured on the same items", " and ".join(measured_on))
+    names = [row.name for result in found for row in result.rows]
+    rows = tuple(
+        replace(row, name=row.name if names.count(row.name) == 1 else f"{row.name} ({path.resolve().name})")
+        for path, result in zip(paths, found, strict=True)
+        for row in result.rows
+    )
+    compared = tuple(str(path.resolve()) for path in paths)
+    with new_run(KIND, {"runs": list(compared)}, "continual-compare", options, compared=list(compared)) as folder:
+
+        def work() -> ContinualResult:
+            return ContinualResult(
+                run=str(folder.path), stream=found[0].stream, on=measured_on[0], compared=compared, rows=rows
+            )
+
+        result = finish(KIND, folder, work)
+        write_pictures(folder.path, result)
+        return result
+
+
+def _results(path: Path) -> ContinualResult:
     folder = open_run(path)
-    if folder.manifest.get("kind") != CONTINUAL:
-        raise NeurosimInputError(f"{path}: is no continual run; resume it with the command that began it")
-    with reopen(folder, plan.command), resumable(folder, COMMAND):
-        again = Plan(stored(folder), plan.where, path, plan.quiet, plan.command, plan.say, plan.finish)
-        data, table = folder.manifest["data"], rows(again.config)
-        return _body(again, folder, table, {row.name: data.get(row.name, data.get("stream"))["tasks"] for row in table})
-
-
-def _shapes(table: Sequence[Row], seed: int) -> dict[str, Any]:
-    """What the stream of each row consists of; raises what is wrong with it before anything is written."""
-    found: dict[str, Any] = {}
-    known: dict[str, Any] = {}
-    for row in table:
-        key = repr(row.stream)
-        if key not in known:
-            problem = (stream := row.recipe().build(seed)).problem
-            shape = {"steps": problem.steps, "units": problem.units, "classes": problem.classes}
-            known[key] = {"tasks": len(stream), "names": "; ".join(stream.names), "scenario": problem.scenario, **shape}
-        found[row.name] = known[key]
-    return found
-
-
-def _body(plan: Plan, folder: RunFolder, table: Sequence[Row], tasks: Mapping[str, int]) -> Result:
-    config, start = plan.config, time.perf_counter()
-    seeds = [config.head.seed + k for k in range(config.head.seeds)]
-    root = folder.path.resolve() / CELLS
-    jobs = {
-        (row.name, seed): Job(root / _slug(row.name) / f"seed-{seed}", spec(row, seed, config.on), tasks[row.name])
-        for row in table
-        for seed in seeds
-    }
-    names = {job.folder: key for key, job in jobs.items()}
-    found: dict[tuple[str, int], Result] = {}
-    failures: list[Result] = []
-    with _bar(jobs, plan.quiet) as tell:
-        for job, outcome in pool.run(list(jobs.values()), plan.where, tell, plan.say):
-            row, seed = names[job.folder]
-            if isinstance(outcome, NeurosimError):
-                failures.append({"row": row, "seed": seed, "reason": str(outcome)})
-                plan.say(f"{row}, seed {seed}: {outcome}")
-            else:
-                found[row, seed] = outcome
-                tell(job, len(outcome["tasks"]))
-    if not found:
-        raise NeurosimError(failures[0]["reason"])
-    result: Result = {
-        "kind": CONTINUAL,
-        "stream": dict(config.stream),
-        "on": config.on,
-        "seed": config.head.seed,
-        "seeds": seeds,
-        "rows": [_row(row, seeds, found) for row in table if any((row.name, seed) in found for seed in seeds)],
-        "failures": failures,
-        "run": str(folder.path),
-        "timings": {"total": round(time.perf_counter() - start, 6)},
-    }
-    files.write_json(folder.path / METRICS, result)
-    if failures:
-        folder.close("failed", failures[0]["reason"])
-    else:
-        folder.close("done")
-    for step in plan.finish:
-        step(folder.path)
+    if folder.manifest.get("kind") != KIND.name:
+        raise NeurosimInputError(f"{path}: is not a continual run; give folders that 'neurosim continual run' wrote")
+    result = ContinualResult.from_dict(read_metrics(folder))
+    require(len(result.rows) > 0, f"{path / METRICS}", "must hold the results of learners; run again", 0)
     return result
 
 
-def _row(row: Row, seeds: Sequence[int], found: Mapping[tuple[str, int], Result]) -> Result:
-    """A learner over its seeds."""
-    whole = {seed: found[row.name, seed] for seed in seeds if (row.name, seed) in found}
-    matrices = [Matrix(np.array(cell["matrix"]), seed) for seed, cell in whole.items()]
-    first = next(iter(whole.values()))
-    forward = first["scenario"] != "class"
-    measured = summary(matrices, forward)
-    return {
-        "name": row.name,
-        "learner": row.learner,
-        "settings": dict(row.settings),
-        "stream": dict(row.stream),
-        "scenario": first["scenario"],
-        "tasks": first["tasks"],
-        "seeds": list(whole),
-        "matrices": [m.values.tolist() for m in matrices],
-        "measures": {name: None if e is None else asdict(e) for name, e in measured.items()},
-        "each": [measures(m, forward) for m in matrices],
-        "seconds": [float(np.sum(cell["seconds"])) for cell in whole.values()],
-    }
+def _shapes(config: ContinualConfig) -> dict[str, dict[str, Any]]:
+    """Return a summary of the stream of each row; raise errors of a stream before anything is written."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in config.rows:
+        stream = TrialSpec.of(row, config.head.seed, config.evaluate_on).build_stream()
+        problem = stream.problem
+        found[row.name] = {
+            "tasks": len(stream),
+            "names": "; ".join(stream.names),
+            "scenario": problem.scenario,
+            "steps": problem.steps,
+            "units": problem.units,
+            "classes": problem.classes,
+        }
+    return found
 
 
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-zA-Z0-9.]+", "-", name).strip("-")
+def _finish(folder: RunFolder, config: ContinualConfig, executor: Executor, options: RunOptions) -> ContinualResult:
+    timings = Timings()
+
+    def work() -> ContinualResult:
+        with timings("trials"):
+            found, failures = _run_trials(folder, config, executor, options)
+        if not found:
+            raise NeurosimError(failures[0].reason)
+        seeds = config.seeds
+        rows = [row for row in config.rows if any((row.name, seed) in found for seed in seeds)]
+        return ContinualResult(
+            run=str(folder.path),
+            timings=timings.with_total(),
+            stream=config.stream,
+            on=config.evaluate_on,
+            seed=config.head.seed,
+            seeds=seeds,
+            rows=tuple(_row(row, seeds, found) for row in rows),
+            failures=tuple(failures),
+        )
+
+    return finish(KIND, folder, work)
+
+
+def _run_trials(
+    folder: RunFolder, config: ContinualConfig, executor: Executor, options: RunOptions
+) -> tuple[Found, list[Failure]]:
+    data = folder.manifest["data"]
+    root = folder.path.resolve() / TRIALS
+    trials = {}
+    # The trials of a seed share their stream, which is built once.
+    for seed in config.seeds:
+        for row in config.rows:
+            path = root / re.sub(r"[^a-zA-Z0-9.]+", "-", row.name).strip("-") / f"seed-{seed}"
+            tasks = data.get(row.name, data.get("stream"))["tasks"]
+            trials[path] = (row.name, seed), Trial(path, TrialSpec.of(row, seed, config.evaluate_on), tasks)
+    found: dict[tuple[str, int], TrialResult] = {}
+    failures = []
+    every = [trial for _, trial in trials.values()]
+    with _trial_bar(every, options.quiet) as on_progress:
+        for trial, outcome in run_trials(every, executor, on_progress, options.say):
+            name, seed = trials[trial.folder][0]
+            if isinstance(outcome, NeurosimError):
+                failures.append(Failure(row=name, seed=seed, reason=str(outcome)))
+                options.say(f"{name}, seed {seed}: {outcome}")
+            else:
+                found[name, seed] = outcome
+                on_progress(trial, len(outcome.tasks))
+    build_stream.cache_clear()
+    return found, failures
+
+
+def _row(row: Row, seeds: Sequence[int], found: Found) -> LearnerResult:
+    """Return a learner over its seeds."""
+    trials = {seed: found[row.name, seed] for seed in seeds if (row.name, seed) in found}
+    matrices = [Matrix(np.array(trial.matrix), seed) for seed, trial in trials.items()]
+    first = next(iter(trials.values()))
+    forward = first.scenario != "class"
+    return LearnerResult(
+        name=row.name,
+        learner=row.learner,
+        settings=plain.to_plain(row.settings),
+        stream=plain.to_plain(row.stream),
+        scenario=first.scenario,
+        tasks=first.tasks,
+        seeds=tuple(trials),
+        matrices=tuple(trial.matrix for trial in trials.values()),
+        measures=summary(matrices, forward),
+        each=tuple(measures(m, forward) for m in matrices),
+        seconds=tuple(float(np.sum(trial.seconds)) for trial in trials.values()),
+    )
 
 
 @contextmanager
-def _bar(jobs: Mapping[tuple[str, int], Job], quiet: bool) -> Iterator[Callable[[Job, float], None]]:
-    """A progress bar in tasks of all cells; none if `quiet` or off a terminal."""
-    if quiet:
-        yield lambda job, tasks: None
-        return
-    from tqdm import tqdm
-
+def _trial_bar(trials: Sequence[Trial], quiet: bool) -> Iterator[TrialProgress]:
+    """Show a progress bar in tasks of all trials."""
     done: dict[Path, float] = {}
-    form = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f} tasks [{elapsed}<{remaining}]"
-    total = sum(job.tasks for job in jobs.values())
-    with tqdm(desc="learning", total=total, delay=2.0, disable=None, leave=False, bar_format=form) as shown:
+    total = sum(trial.tasks for trial in trials)
+    with bar("learning", "tasks", quiet) as report:
 
-        def tell(job: Job, tasks: float) -> None:
-            done[job.folder] = tasks
-            shown.update(sum(done.values()) - shown.n)
+        def on_progress(trial: Trial, tasks: float) -> None:
+            done[trial.folder] = tasks
+            if report is not None:
+                report(sum(done.values()), total)
 
-        yield tell
+        yield on_progress

@@ -124,7 +124,7 @@ def configure(
     return config
 
 
-def reconfigure_memory(run: RunFolder, sources: Sequence[Source], changeable: Sequence[str]) -> MemoryConfig:
+def reconfigure(run: RunFolder, sources: Sequence[Source], changeable: Sequence[str]) -> MemoryConfig:
     """A memory run's own config, changed in its `changeable` sections.
 
     Raises:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,19 +11,16 @@ from ...macrocolumn import ColumnBatch
 from ...sdr.code import generator
 from .config import MemoryConfig
 from .items import Items
-from .learned import Learned, learn, marks
+from .learned import Learned, learn, sizes_between
+from .result import GroupFamiliarity, RecallAtSize, RecallUnderNoise
 
 PAIRS, NOISY_PAIRS = 900, 300  # of items, and of items and their noisy selves, whose similarity is drawn
 UNPACKED = 1024  # units whose weights are unpacked at a time
 NOISY = 0.3  # moved bits of the noisy items of the familiarity and of the pictures
 
 
-def noise(learned: Learned, config: MemoryConfig) -> list[dict[str, Any]]:
-    """Stored items recalled with a fraction of their active bits moved, for each fraction of the config.
-
-    Each: `noise`; `recall`, winners as stored; `exact`, whole codes; `accuracy` of the classes read from the codes;
-    `familiarity`, its mean; `known`, the fraction recognised as known.
-    """
+def noise(learned: Learned, config: MemoryConfig) -> list[RecallUnderNoise]:
+    """Return the recall of stored items with each fraction of noise of the config."""
     chosen = learned.probes(config.sweep.probes)
     probes = learned.items.select(chosen)
     found = []
@@ -33,25 +28,25 @@ def noise(learned: Learned, config: MemoryConfig) -> list[dict[str, Any]]:
         batch = learned.recall(probes.noisy(fraction, config.seed + 1 + k))
         right = batch.codes == learned.codes[chosen]
         found.append(
-            {
-                "noise": float(fraction),
-                "recall": float(right.mean()),
-                "exact": float(right.all(axis=1).mean()),
-                "accuracy": float(np.mean(learned.labels.predict(batch.codes) == probes.labels)),
-                "familiarity": float(batch.familiarity.mean()),
-                "known": float(np.mean(batch.familiarity >= config.column.threshold)),
-            }
+            RecallUnderNoise(
+                noise=float(fraction),
+                recall=float(right.mean()),
+                exact=float(right.all(axis=1).mean()),
+                accuracy=float(np.mean(learned.labels.predict(batch.codes) == probes.labels)),
+                familiarity=float(batch.familiarity.mean()),
+                known=float(np.mean(batch.familiarity >= config.column.threshold)),
+            )
         )
     return found
 
 
-def familiarity(learned: Learned, new: Items, config: MemoryConfig) -> tuple[dict[str, Any], dict[str, NDArray]]:
-    """Familiarity of stored items, the same with noise, new items and random ones.
+def familiarity(
+    learned: Learned, new: Items, config: MemoryConfig
+) -> tuple[dict[str, GroupFamiliarity], dict[str, NDArray[np.float64]]]:
+    """Measure the familiarity of stored items, the same with noise, new items and random ones.
 
     Returns:
-        The figures: for each group its `items`, `mean` and the fraction `known`; `separation` of each group from what
-        is stored: the chance that a stored item is more familiar than one of the group (area under the ROC curve).
-        And the familiarities, by group.
+        The figures of each group, and the familiarities of its items.
     """
     probes = learned.items.select(learned.probes(config.sweep.probes))
     some = new.select(np.unique(np.linspace(0, len(new) - 1, min(config.sweep.probes, len(new))).round().astype(int)))
@@ -63,12 +58,12 @@ def familiarity(learned: Learned, new: Items, config: MemoryConfig) -> tuple[dic
     }
     values = {name: learned.recall(items).familiarity for name, items in groups.items()}
     figures = {
-        name: {
-            "items": len(g),
-            "mean": float(g.mean()),
-            "known": float(np.mean(g >= config.column.threshold)),
-            "separation": None if name == "stored" else separation(values["stored"], g),
-        }
+        name: GroupFamiliarity(
+            items=len(g),
+            mean=float(g.mean()),
+            known=float(np.mean(g >= config.column.threshold)),
+            separation=None if name == "stored" else separation(values["stored"], g),
+        )
         for name, g in values.items()
     }
     return figures, values
@@ -81,7 +76,7 @@ def separation(high: NDArray[np.float64], low: NDArray[np.float64]) -> float:
     return float((below + up_to).mean() / (2 * len(low)))
 
 
-def similarity(learned: Learned, config: MemoryConfig) -> dict[str, NDArray]:
+def similarity(learned: Learned, config: MemoryConfig) -> dict[str, NDArray[np.float64]]:
     """How alike items are, and how alike their codes.
 
     `inputs` and `codes`: the fractions of active bits and of winners that pairs of stored items share; a third of the
@@ -89,15 +84,15 @@ def similarity(learned: Learned, config: MemoryConfig) -> dict[str, NDArray]:
     and what is recalled of it with bits moved.
     """
     items, codes = learned.items, learned.codes
-    chance = generator(config.seed, 0)
+    rng = generator(config.seed, 0)
     n = len(items)
     dense = np.zeros((n, items.size), np.uint8)
     np.put_along_axis(dense, items.bits.astype(np.int64), 1, axis=1)
-    a, b = chance.integers(n, size=PAIRS), chance.integers(n, size=PAIRS)
+    a, b = rng.integers(n, size=PAIRS), rng.integers(n, size=PAIRS)
     for i in range(PAIRS):
         if i % 3 == 1:
             same = np.flatnonzero(items.labels == items.labels[a[i]])
-            b[i] = same[chance.integers(len(same))]
+            b[i] = same[rng.integers(len(same))]
         elif i % 3 == 2:
             shared = dense[:, items.bits[a[i]]].sum(axis=1, dtype=np.int64)
             shared[a[i]] = -1
@@ -120,20 +115,20 @@ def similarity(learned: Learned, config: MemoryConfig) -> dict[str, NDArray]:
 
 def random_items(count: int, config: MemoryConfig, seed: int = 0) -> Items:
     """Items whose active bits are drawn, which is what theory speaks of."""
-    chance = generator(config.seed + seed, 7)
+    rng = generator(config.seed + seed, 7)
     size, active = config.code.size, config.code.active
-    bits = np.stack([np.sort(chance.choice(size, active, replace=False)) for _ in range(count)])
+    bits = np.stack([np.sort(rng.choice(size, active, replace=False)) for _ in range(count)])
     return Items(bits.astype(np.int32), size, np.zeros(count, np.int64))
 
 
-def random_capacity(learned: Learned, config: MemoryConfig) -> list[dict[str, Any]]:
+def random_capacity(learned: Learned, config: MemoryConfig) -> list[RecallAtSize]:
     """`learn`'s figures for random items in a column of the same make, from a few to beyond its capacity."""
     fits = learned.column.capacity(config.code.active)
-    most = min(max(fits + fits // 4, 1), config.sweep.random)
-    items = random_items(most, config)
+    largest = min(max(fits + fits // 4, 1), config.sweep.random)
+    items = random_items(largest, config)
     # Where it falls, more closely.
     near = {round(share * fits) for share in (0.25, 0.5, 0.75, 1.0)}
-    chosen = sorted({*marks(most, config.sweep.points), *(m for m in near if 1 <= m < most)})
+    chosen = sorted({*sizes_between(largest, config.sweep.points), *(m for m in near if 1 <= m < largest)})
     return learn(config, learned.coder, items, learned.classes[:1], chosen)[1]
 
 

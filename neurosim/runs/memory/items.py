@@ -68,19 +68,14 @@ class Raw:
         """[<= CHUNK, inputs] at a time: square roots of smoothed counts, each of length 1."""
         for first in range(0, len(self), CHUNK):
             part = self.select(np.arange(first, min(first + CHUNK, len(self))))
-            counts = part._counts(code.windows)
+            counts = part.counts(code.windows)
             yield _unit(np.sqrt(smoothed(counts, code.smooth, code.smooth_time)))
 
-    def _counts(self, windows: int) -> NDArray[np.float32]:
+    def counts(self, windows: int) -> NDArray[np.float32]:
         """[n, windows, *shape] events, or grey levels."""
         if not isinstance(self.source, Recordings):
             return self.source[:, None].astype(np.float32)
-        counts = np.empty((len(self), windows, self.source.size), np.float32)
-        for row, spikes in zip(counts, self.source, strict=True):
-            window = (spikes.times * (windows / (spikes.duration or 1.0))).astype(np.int64)
-            flat = np.minimum(window, windows - 1) * spikes.size + spikes.units
-            row[:] = np.bincount(flat, minlength=row.size).reshape(row.shape)
-        return counts.reshape(len(self), windows, *self.shape)
+        return self.source.window_counts(windows).reshape(len(self), windows, *self.shape)
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,14 +19,15 @@ from ...errors import NeurosimFormatError, require
 from ...macrocolumn import ColumnBatch, ColumnMemory, Macrocolumn
 from ...sdr import SDR
 from ...sdr.expansion import ExpansionEncoder
+from ..progress import Report
 from .config import MemoryConfig, column
 from .items import Items
 from .labels import LabelMemory
+from .result import RecallAtSize
 
 VERSION = 1
 MEMORY, LEARNED = "memory.safetensors", "learned.safetensors"
 BATCH = 10  # items whose time is taken together
-Report = Callable[[int, int], None]
 
 
 @dataclass(eq=False)
@@ -113,20 +114,17 @@ def learn(
     coder: ExpansionEncoder,
     items: Items,
     classes: tuple[str, ...],
-    marks: Sequence[int],
-    report: Report | None = None,
-) -> tuple[Learned, list[dict[str, Any]]]:
-    """Store items in one pass, and measure at each mark.
+    sizes: Sequence[int],
+    on_progress: Report | None = None,
+) -> tuple[Learned, list[RecallAtSize]]:
+    """Store items in one pass, and measure at each size.
 
     Args:
-        marks: ascending numbers of items; the last is all of them.
-        report: told (stored, of how many) now and then.
+        sizes: ascending numbers of items; the last is all of them.
+        on_progress: called with the number stored and the number of items.
 
     Returns:
-        The memory, and for each mark: stored; of the stretch before it `store_seconds` (processor time, the median over
-        batches) and `store_operations` (words a store); of recalling probes of what is stored `recall_seconds`,
-        `recall_operations`, `recall` (winners as stored) and `exact` (whole codes); `expected` of theory for random
-        items; `filled`, the fraction of weights on.
+        The memory, and recall and cost at each size.
     """
     owner = column(config)
     memory = owner.memory()
@@ -134,8 +132,8 @@ def learn(
     codes = np.empty((len(items), owner.modules), np.int32)
     labels = LabelMemory.empty(owner.modules, owner.units, len(classes))
     growth, first = [], 0
-    for mark in marks:
-        part = items.select(np.arange(first, mark))
+    for size in sizes:
+        part = items.select(np.arange(first, size))
         seconds, operations = [], []
         for at in range(0, len(part), BATCH):
             sdrs = [part[i] for i in range(at, min(at + BATCH, len(part)))]
@@ -145,23 +143,16 @@ def learn(
             seconds.append((time.thread_time() - start) / len(sdrs))
             operations.append(batch.operations)
             codes[first + at : first + at + len(sdrs)] = batch.codes
-            if report:
-                report(first + at + len(sdrs), len(items))
-        labels.learn(codes[first:mark], part.labels)
-        so_far = Learned(owner, memory, coder, items.select(np.arange(mark)), codes[:mark], labels, classes)
-        growth.append(
-            {
-                "stored": int(mark),
-                "store_seconds": statistics.median(seconds),
-                "store_operations": float(np.concatenate(operations).mean()),
-                **_recalled(so_far, config),
-            }
-        )
-        first = mark
+            if on_progress:
+                on_progress(first + at + len(sdrs), len(items))
+        labels.learn(codes[first:size], part.labels)
+        so_far = Learned(owner, memory, coder, items.select(np.arange(size)), codes[:size], labels, classes)
+        growth.append(_recall_now(so_far, config, seconds, operations))
+        first = size
     return Learned(owner, memory, coder, items, codes, labels, classes), growth
 
 
-def marks(items: int, points: int) -> list[int]:
+def sizes_between(items: int, points: int) -> list[int]:
     """Up to `points` numbers from a few to `items`, by equal ratios."""
     require(items >= 1, "data", "must hold items to store", items)
     if points == 1:
@@ -171,39 +162,43 @@ def marks(items: int, points: int) -> list[int]:
 
 
 @contextmanager
-def capacity_said(say: Callable[[str], None]) -> Iterator[list[str]]:
-    """Capacity warnings as remarks: what was said, in order."""
-    said: list[str] = []
+def capacity_warnings(say: Callable[[str], None]) -> Iterator[list[str]]:
+    """Collect capacity warnings inside the context, in order, and pass them to `say`."""
+    lines: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        yield said
+        yield lines
     for warning in caught:
         if issubclass(warning.category, macrocolumn.CapacityWarning):
-            said.append(str(warning.message))
+            lines.append(str(warning.message))
             say(str(warning.message))
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
-def _recalled(learned: Learned, config: MemoryConfig) -> dict[str, Any]:
-    """How well, how fast and at what cost probes of what is stored are recalled."""
+def _recall_now(
+    learned: Learned, config: MemoryConfig, store_seconds: Sequence[float], store_operations: Sequence[NDArray[Any]]
+) -> RecallAtSize:
+    """Return how well, how fast and at what cost probes of the stored items are recalled."""
     chosen = learned.probes(config.sweep.probes)
-    probes = learned.items.select(chosen)
-    sdrs = probes.sdrs()
+    sdrs = learned.items.select(chosen).sdrs()
     seconds = []
     for _ in range(config.sweep.repeats):
         start = time.thread_time()
         batch = learned.column.recall_many(learned.memory, sdrs)
         seconds.append((time.thread_time() - start) / len(sdrs))
     right = batch.codes == learned.codes[chosen]
-    return {
-        "recall_seconds": statistics.median(seconds),
-        "recall_operations": float(batch.operations.mean()),
-        "recall": float(right.mean()),
-        "exact": float(right.all(axis=1).mean()),
-        "expected": float(learned.column.expected_recall(learned.stored, config.code.active)),
-        "filled": float(learned.memory.filled["U"]),
-    }
+    return RecallAtSize(
+        stored=learned.stored,
+        store_seconds=statistics.median(store_seconds),
+        store_operations=float(np.concatenate(store_operations).mean()),
+        recall_seconds=statistics.median(seconds),
+        recall_operations=float(batch.operations.mean()),
+        recall=float(right.mean()),
+        exact=float(right.all(axis=1).mean()),
+        expected=float(learned.column.expected_recall(learned.stored, config.code.active)),
+        filled=float(learned.memory.filled["U"]),
+    )
 
 
 def _warm(config: MemoryConfig) -> None:

@@ -1,30 +1,30 @@
-"""Write the page of a memory's run: codes, similarity, familiarity, noise, capacity, classes, measures and energy."""
+"""The page of a memory's run: codes, similarity, familiarity, noise, capacity, classes, measures and energy."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from .. import files
-from ..errors import NeurosimError
-from . import charts
-from .charts import PALETTE, Curve, Group, column
-from .numbers import number
-from .page import TEMPLATES, render
-from .png import data_uri, tint
-from .recordings import Figure
-from .sections import Json, list_of, table_of, tables_of
-from .svg import Box, dot, label, picture, rule
+from ... import files
+from ...errors import NeurosimError
+from ...report import charts, page
+from ...report.charts import PALETTE, Curve, Floats, Group, column
+from ...report.png import data_uri, tint
+from ...report.recordings import Figure
+from ...report.svg import Box, dot, label, picture, rule
+from ..folder import RunFolder
+from .result import MemoryResult, RecallAtSize, RecallUnderNoise
 
 PICTURES = "pictures.safetensors"
 INK = (106, 79, 179)
 CODE_WIDTH, CODE_HEIGHT = 300.0, 170.0
 UNIT = (0.0, 1.02)  # range of an axis of fractions
-Arrays = Mapping[str, NDArray]
+Arrays = Mapping[str, NDArray[Any]]
 # Names of the groups of items, and their colours.
 GROUPS = {
     "stored": ("stored items", "var(--accent)"),
@@ -41,27 +41,21 @@ KINDS = {
 }
 
 
-def render_page(run: Path, manifest: Json, metrics: Json) -> str:
-    """Return the page of a run folder."""
-    arrays, why = _read(run)
-    noise, growth, random = (tables_of(metrics.get(key)) for key in ("noise", "growth", "random"))
-    units = int(number(table_of(metrics.get("column")).get("units")) or 1)
-    return render(
-        TEMPLATES / "memory.html",
-        run,
-        manifest,
-        result=metrics,
-        kind=KINDS.get(str(metrics.get("command_kind"))),
-        groups=[
-            (words, entry)
-            for name, (words, _) in GROUPS.items()
-            if (entry := table_of(table_of(metrics.get("familiarity")).get(name)))
-        ],
-        codes=_codes(arrays, [str(name) for name in list_of(metrics.get("classes"))], units),
+def render(folder: RunFolder, result: MemoryResult) -> str:
+    """Return the whole page."""
+    arrays, why = _read(folder.path)
+    growth, random = result.growth or (), result.random or ()
+    return page.render(
+        Path(__file__).with_name("page.html"),
+        folder.path,
+        folder.manifest,
+        result=result,
+        kind=KINDS.get(result.command_kind),
+        groups=[(words, result.familiarity[name]) for name, (words, _) in GROUPS.items() if name in result.familiarity],
+        codes=_codes(arrays, result.classes, result.column.units or 1),
         similarity=_similarity(arrays),
         familiarity=_familiarity(arrays),
-        noise=noise,
-        noise_figures=_noise(noise) if noise else [],
+        noise_figures=_noise(result.noise or ()),
         growth_figures=_growth(growth, random) if len(growth) > 1 or random else [],
         why=why,
     )
@@ -130,7 +124,7 @@ def _similarity(arrays: Arrays) -> list[Figure]:
     return found
 
 
-def _scatter(name: str, colour: str, x: NDArray, y: NDArray, groups: NDArray, words: str) -> Markup:
+def _scatter(name: str, colour: str, x: Floats, y: Floats, groups: NDArray[Any], words: str) -> Markup:
     """Return dots, and the means of each group of them as a line."""
     each = np.unique(groups)
     means = (np.array([values[groups == k].mean() for k in each]) for values in (x, y))
@@ -168,7 +162,7 @@ def _roc(arrays: Arrays) -> list[Figure]:
     return [(drawn, "At every threshold: a curve along the top left corner tells all of them apart.")]
 
 
-def _noise(rows: Sequence[Json]) -> list[Figure]:
+def _noise(rows: Sequence[RecallUnderNoise]) -> list[Figure]:
     def chart(names: Mapping[str, str], first: int, words: str) -> Markup:
         x = column(rows, "noise")
         series = [Curve(name, x, column(rows, key), PALETTE[first + k]) for k, (key, name) in enumerate(names.items())]
@@ -182,10 +176,12 @@ def _noise(rows: Sequence[Json]) -> list[Figure]:
     ]
 
 
-def _growth(rows: Sequence[Json], random: Sequence[Json]) -> list[Figure]:
+def _growth(rows: Sequence[RecallAtSize], random: Sequence[RecallAtSize]) -> list[Figure]:
     far = random or rows
 
-    def curve(name: str, of: Sequence[Json], key: str, colour: int, kind: str = "line", scale: float = 1.0) -> Curve:
+    def curve(
+        name: str, of: Sequence[RecallAtSize], key: str, colour: int, kind: str = "line", scale: float = 1.0
+    ) -> Curve:
         return Curve(name, column(of, "stored"), scale * column(of, key), PALETTE[colour], kind)
 
     def fractions(key: str, y_name: str, words: str, *others: Curve) -> Markup:

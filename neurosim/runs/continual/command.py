@@ -1,0 +1,109 @@
+"""`neurosim continual ...`: learners on a stream of tasks over seeds, and their comparison."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ...errors import NeurosimInputError
+from ..command import CommandOptions, CommandResult, at_least, check_resume, common, resume_option
+
+
+def _learners(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from ...continual.learners import LEARNERS
+
+    return [name for name in LEARNERS if name.startswith(incomplete)]
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """Learn one task after the other, and see what is forgotten.
+
+    \b
+    `run` takes a TOML file: a stream of tasks, learners with their settings, a grid. Every learner meets the stream
+    with every seed; the whole accuracy matrix is kept. Without a file: permuted digits, embedded.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@command.command("run", short_help="Run learners on a stream of tasks.")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--seeds", type=int, callback=at_least(1, "must be >= 1"), metavar="N", help="Seeds of each learner; default 1."
+)
+@click.option(
+    "--workers", type=int, default=1, callback=at_least(1, "must be >= 1"), metavar="N", help="Processes; default 1."
+)
+@click.option(
+    "--learner",
+    "learners",
+    multiple=True,
+    shell_complete=_learners,
+    metavar="NAME",
+    help="This learner only; repeatable.",
+)
+@resume_option("Continue an interrupted run.")
+@click.option("--cluster", metavar="ADDRESS", help="Run on a dask scheduler: its address or its file.")
+@common()
+def run(
+    options: CommandOptions,
+    file: Path | None,
+    seeds: int | None,
+    workers: int,
+    learners: tuple[str, ...],
+    resumed: Path | None,
+    cluster: str | None,
+) -> CommandResult:
+    """Run every learner of FILE on its stream of tasks, with every seed and every point of its grid.
+
+    \b
+    Each learner and seed has a folder of its own and continues from its last whole task: after Ctrl-C, or when workers
+    were killed, give --resume RUN. Results do not depend on --workers; each has one thread unless --threads says.
+    """
+    from . import KIND
+    from .config import configure
+    from .executor import Executor
+    from .run import resume, run_learners
+
+    # One thread each, or results could depend on the number of cores.
+    executor = Executor(workers, options.threads or 1, cluster)
+    if resumed is not None:
+        check_resume(options, (file, seeds, *learners))
+        return CommandResult.of(KIND, resume(resumed, executor, options))
+    if file is not None and options.config is not None:
+        raise NeurosimInputError(f"FILE: give it or --config, not both (got {file} and {options.config})")
+    settings = {"seed": options.seed, "seeds": seeds}
+    config = configure(file or options.config, options.sets, settings, learners)
+    return CommandResult.of(KIND, run_learners(config, executor, options))
+
+
+@command.command("compare", short_help="Compare the learners of several runs.")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@common()
+def compare(options: CommandOptions, runs: tuple[Path, ...]) -> CommandResult:
+    """Compare the learners of RUNS: a table, and a folder with a page and pictures."""
+    from . import KIND
+    from .run import compare_runs
+
+    return CommandResult.of(KIND, compare_runs(runs, options))
+
+
+@command.command("list", short_help="List streams, sources of items, and learners.")
+@common()
+def list_all(options: CommandOptions) -> CommandResult:
+    """List the streams, the sources of their items, the learners, and the measures with their formulas."""
+    from ...continual.learners import LEARNERS
+    from ...continual.matrix import MEASURES
+    from ...continual.sources import SOURCES
+    from ...continual.streams import STREAMS
+    from .table import listing
+
+    streams = {name: " ".join((recipe.__doc__ or "").split(".")[0].split()) for name, recipe in STREAMS.items()}
+    sources = {name: source.title for name, source in SOURCES.items()}
+    learners = {name: entry.title for name, entry in LEARNERS.items()}
+    measures = {name: {"formula": m.formula, "meaning": m.meaning} for name, m in MEASURES.items()}
+    data = {"streams": streams, "sources": sources, "learners": learners, "measures": measures}
+    return CommandResult(data, listing(streams, sources, learners))

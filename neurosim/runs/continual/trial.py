@@ -1,0 +1,197 @@
+"""A trial of a continual run: one learner on one stream with one seed, task after task, continued where it ended.
+
+After each task everything is in one file, replaced in one step: the learner's state and the accuracies so far.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import files, plain
+from ...continual.learner import Learner
+from ...continual.learners import kind
+from ...continual.streams import STREAMS, Stream
+from ...errors import NeurosimError, NeurosimInputError
+from ..timings import limit_threads
+from .config import EARLIER_NAMES, Row
+
+STATE, RESULT = "state.safetensors", "result.json"
+FORMAT, VERSION = "ContinualState", 1
+TaskProgress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """Everything that decides a trial's results.
+
+    Attributes:
+        learner, settings: its name in `LEARNERS`, and all its settings.
+        stream: `kind` and all settings.
+        seed: of the learner and the stream.
+        on: the items that accuracies are measured on: "test" or "validation".
+    """
+
+    learner: str
+    settings: Mapping[str, Any]
+    stream: Mapping[str, Any]
+    seed: int
+    on: str
+
+    @classmethod
+    def of(cls, row: Row, seed: int, evaluate_on: str) -> TrialSpec:
+        """Return the trial of a row and a seed."""
+        return cls.from_dict(plain.to_plain(cls(row.learner, row.settings, row.stream, seed, evaluate_on)))
+
+    @classmethod
+    def from_dict(cls, tree: Mapping[str, Any]) -> TrialSpec:
+        """Return the trial that a file describes; settings may have names of earlier versions."""
+        settings = {EARLIER_NAMES.get(name, name): value for name, value in tree["settings"].items()}
+        return plain.from_plain(cls, {**tree, "settings": settings})
+
+    def build_stream(self) -> Stream:
+        """Return the stream; the last one is kept, for the trials of one seed share it."""
+        return build_stream(json.dumps(self.stream, sort_keys=True), self.seed)
+
+
+@lru_cache(maxsize=1)
+def build_stream(settings: str, seed: int) -> Stream:
+    """Return the stream of a seed, from its kind and settings as JSON."""
+    tree = json.loads(settings)
+    return plain.from_plain(STREAMS[tree.pop("kind")], tree, "stream").build(seed)
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """The results of a trial.
+
+    Attributes:
+        spec: the trial.
+        tasks, scenario, classes: of the stream: the names of its tasks, "domain", "task" or "class", class names.
+        matrix: [tasks + 1][tasks] accuracies.
+        seconds: that each task took.
+    """
+
+    spec: TrialSpec
+    tasks: tuple[str, ...]
+    scenario: str
+    classes: tuple[str, ...]
+    matrix: tuple[tuple[float, ...], ...]
+    seconds: tuple[float, ...]
+
+    @classmethod
+    def from_dict(cls, tree: Mapping[str, Any]) -> TrialResult:
+        """Return the results that a file holds."""
+        return plain.from_plain(cls, {**tree, "spec": TrialSpec.from_dict(tree["spec"])})
+
+
+def run_trial(
+    folder: str, spec: TrialSpec, threads: int = 1, on_progress: TaskProgress = lambda tasks: None
+) -> TrialResult:
+    """Run a trial to its end from its last whole task; read its results if it is done.
+
+    Args:
+        folder: of the trial.
+        threads: of linear algebra and of torch. Rounding, and so results, may depend on them.
+        on_progress: called with the number of tasks that are done, a fraction for the one at hand.
+
+    Raises:
+        NeurosimError: a loss that is not finite, bad data; the state of the last whole task is kept.
+        NeurosimFormatError, NeurosimInputError: the state on disk is damaged, or of another trial.
+    """
+    path = Path(folder)
+    if (path / RESULT).is_file():
+        done = TrialResult.from_dict(files.read_json(path / RESULT))
+        if done.spec != spec:
+            raise NeurosimInputError(f"{path / RESULT}: is of another learner, stream or seed; run again without it")
+        return done
+    owner = kind(spec.learner)
+    with limit_threads(threads):
+        result = _run(path, spec, owner, on_progress)
+    files.write_json(path / RESULT, plain.to_plain(result))
+    return result
+
+
+def _run(path: Path, spec: TrialSpec, owner: type[Learner], on_progress: TaskProgress) -> TrialResult:
+    stream = spec.build_stream()
+    settings = plain.from_plain(owner.SETTINGS, spec.settings, spec.learner)
+    learner = cast(Any, owner)(stream.problem, settings)
+    seconds: list[float] = []
+    if (path / STATE).is_file():
+        seconds, matrix = _restore(path / STATE, spec, stream, learner)
+    else:
+        matrix = np.full((len(stream) + 1, len(stream)), np.nan)
+        matrix[0] = _accuracies(learner, stream, spec.on)
+    for index in range(learner.learned, len(stream)):
+        start, task = time.perf_counter(), stream[index]
+        learner.begin(task)
+        try:
+            learner.learn(task, lambda done, total: on_progress(learner.learned + done / max(total, 1)))
+        except NeurosimError as error:
+            where = f"; the state after {index} tasks is in {path / STATE}" if index else ""
+            raise type(error)(f"{error} (seed {spec.seed}{where})") from None
+        seconds.append(round(time.perf_counter() - start, 6))
+        matrix[index + 1] = _accuracies(learner, stream, spec.on)
+        header = {"spec": plain.to_plain(spec), "seconds": seconds}
+        arrays = {**{f"learner.{name}": a for name, a in learner.state().items()}, "matrix": matrix}
+        files.write_state(path / STATE, FORMAT, VERSION, header, arrays)
+        on_progress(index + 1)
+    return TrialResult(
+        spec=spec,
+        tasks=tuple(stream.names),
+        scenario=stream.problem.scenario,
+        classes=tuple(stream.classes),
+        matrix=tuple(map(tuple, matrix.tolist())),
+        seconds=tuple(seconds),
+    )
+
+
+def _restore(path: Path, spec: TrialSpec, stream: Stream, learner: Learner) -> tuple[list[float], NDArray[np.float64]]:
+    """Restore the learner; return the seconds and accuracies so far.
+
+    Raises:
+        NeurosimFormatError: a damaged file.
+        NeurosimInputError: the state of another learner, stream or seed, or one that lacks a task.
+    """
+    header, arrays = files.read_state(path, FORMAT, VERSION)
+    found = TrialSpec.from_dict(header["spec"])
+    if found != spec:
+        other = [field.name for field in fields(spec) if getattr(found, field.name) != getattr(spec, field.name)]
+        raise NeurosimInputError(
+            f"{path}: is the checkpoint of another model ({', '.join(other)} differ); remove it to begin this one anew"
+        )
+    matrix = arrays.pop("matrix")
+    own = {name.removeprefix("learner."): array for name, array in arrays.items()}
+    for name, array in learner.state().items():
+        if array.ndim == 0 and name in own and own[name].size == 1:  # the file has no arrays without an axis
+            own[name] = own[name].reshape(())
+    learned = int(own["learned"]) if "learned" in own else -1
+    rows = int(np.isfinite(matrix).all(axis=1).sum()) - 1
+    if matrix.shape != (len(stream) + 1, len(stream)) or rows != learned or len(header["seconds"]) != learned:
+        raise NeurosimInputError(
+            f"{path}: has accuracies after {rows} tasks and a model that learned {learned} of {len(stream)}; remove "
+            "it to begin anew"
+        )
+    try:
+        learner.restore(own, [stream[i] for i in range(learned)])
+    except NeurosimInputError as error:
+        raise NeurosimInputError(f"{path}: is the checkpoint of another model ({error}); remove it") from None
+    return list(header["seconds"]), matrix
+
+
+def _accuracies(learner: Learner, stream: Stream, evaluate_on: str) -> NDArray[np.float64]:
+    """Return [tasks] accuracies of a learner; items come with the number of their task in the scenario "task"."""
+    found = np.empty(len(stream))
+    for j, task in enumerate(stream):
+        items = getattr(task, evaluate_on)
+        predicted = learner.predict(items.x, j if stream.problem.scenario == "task" else None)
+        found[j] = float((predicted == items.y).mean())
+    return found

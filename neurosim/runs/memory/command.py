@@ -1,0 +1,87 @@
+"""`neurosim memory ...`: a dataset stored in a single-trial memory, recalled from it, and its limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..command import PROFILE, CommandOptions, CommandResult, at_least, common, complete_dataset
+
+SPLIT = click.option("--split", metavar="NAME", help="Split to compare with the stored items; default test.")
+LIMIT = click.option(
+    "--limit", type=int, callback=at_least(1, "must be >= 1 item"), metavar="N", help="At most N items of it."
+)
+ITEMS = click.option(
+    "--items", type=int, callback=at_least(1, "must be >= 1 item"), metavar="N", help="Store at most N items."
+)
+DATASET = click.argument("dataset", default="digits", shell_complete=complete_dataset)
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """Store a dataset in a single-trial memory, one pass, and recall from it.
+
+    \b
+    Every item becomes a sparse code of active bits; a macrocolumn stores it at once, in a time that does not depend
+    on how many are stored already. Without DATASET: the embedded digits.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def _dataset_command(name: str, words: str) -> None:
+    @command.command(name, help=words, short_help=words)
+    @DATASET
+    @ITEMS
+    @SPLIT
+    @LIMIT
+    @PROFILE
+    @common()
+    def run_command(
+        options: CommandOptions,
+        dataset: str,
+        items: int | None,
+        split: str | None,
+        limit: int | None,
+        profile: str | None,
+    ) -> CommandResult:
+        from . import KIND, config, run
+
+        runs = {"store": run.store, "capacity": run.capacity, "noise": run.noise, "familiarity": run.familiarity}
+        given = {
+            "data.name": dataset,
+            "data.train_limit": items,
+            "data.split": split,
+            "data.limit": limit,
+            "energy.profile": profile,
+            "seed": options.seed,
+        }
+        settings = config.configure(options.config, options.sets, given)
+        return CommandResult.of(KIND, runs[name](settings, options))
+
+
+_dataset_command("store", "Store DATASET in one pass and keep the memory.")
+
+
+@command.command("recall", short_help="Recall a split from a stored memory.")
+@click.argument("memory", type=click.Path(path_type=Path))
+@SPLIT
+@LIMIT
+@PROFILE
+@common()
+def recall(
+    options: CommandOptions, memory: Path, split: str | None, limit: int | None, profile: str | None
+) -> CommandResult:
+    """Recall a split from MEMORY, the folder of a `neurosim memory store` run."""
+    from . import KIND, run
+
+    given = {"data.split": split, "data.limit": limit, "energy.profile": profile, "seed": options.seed}
+    settings = run.source_config(memory, options.config, options.sets, given)
+    return CommandResult.of(KIND, run.recall(settings, memory, options))
+
+
+_dataset_command("capacity", "Recall, time and operations against the number stored.")
+_dataset_command("noise", "Recall of stored items with bits moved.")
+_dataset_command("familiarity", "Familiarity of stored items against new ones.")
