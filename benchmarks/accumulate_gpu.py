@@ -29,7 +29,6 @@ TRITON = (
     "spikes.accumulate.triton",
     "spikes.accumulate.batch_triton",
     "spikes.accumulate.finish_triton",
-    "spikes.lif_pack.triton",
     "spikes.lazy_state.triton",
     "memory.overlap.triton",
 )
@@ -108,8 +107,7 @@ def time_decode(x: np.ndarray, outputs: int) -> dict:
         )
     }
     if len(x) == 1:
-        for name, narrow in (("us", False), ("narrow_us", True)):
-            found[name] = microseconds(lambda w, n=narrow: gpu.decode(on, w, 3.0, None, n), many)
+        found["us"] = microseconds(lambda w: gpu.decode(on, w, 3.0, None), many)
     else:
         found["us"] = microseconds(lambda w: gpu.encode_product(on, w, 3.0, None), many)
     return found

@@ -23,9 +23,9 @@ from torch import Tensor
 from neurosim.attention import LanguageModel, python_text, read_model, read_text
 from neurosim.attention.train import split
 from neurosim.convert import Coding, Converted, Tuning, convert, tune
-from neurosim.convert.account import energy, totals, work
-from neurosim.convert.compare import check_execution, compare
-from neurosim.convert.model import Known, learn_channels
+from neurosim.convert.comparison import check_execution, compare_models
+from neurosim.convert.costs import energy_comparison, layer_counts, spike_totals
+from neurosim.convert.model import Calibration, calibrate_channels
 from neurosim.report.charts import PALETTE, Curve, curves, write_picture
 
 CHOOSING = 50_000  # bytes that strengths are chosen on
@@ -38,19 +38,19 @@ PROFILE = "horowitz45"
 
 
 def measured(dense: LanguageModel, made: Converted, tokens: Tensor) -> dict:
-    with made.counting() as tallies:
-        found = compare(dense, made.model, tokens)
-    layers, whole = work(made, tallies), totals(made, tallies)
-    spent = energy(layers, found.tokens, PROFILE)
+    with made.counting() as histograms:
+        found = compare_models(dense, made.model, tokens)
+    layers, whole = layer_counts(made, histograms), spike_totals(made, histograms)
+    spent = energy_comparison(layers, found.tokens, PROFILE).to_dict()
     return {
         "tokens": found.tokens,
         "dense_loss": found.dense,
         "loss": found.spiking,
         "increase": found.perplexity_increase,
         "agreement": found.agreement,
-        "spikes": whole["spikes"],
-        "silent": whole["silent"],
-        "by_expansion": whole["by_expansion"],
+        "spikes": whole.spikes,
+        "silent": whole.silent,
+        "by_expansion": whole.by_expansion,
         "operations": sum(layer.synaptic_operations or 0 for layer in layers) / found.tokens,
         "dense_operations": sum(layer.dense_operations or 0 for layer in layers) / found.tokens,
         "energy": spent,
@@ -63,10 +63,10 @@ class Bench:
     def __init__(self, dense: LanguageModel, learn: Tensor, held: Tensor, options: argparse.Namespace, seed: int):
         self.dense, self.held, self.seed, self.options = dense, held, seed, options
         self.learn, self.choose = learn[:-CHOOSING], learn[-CHOOSING:][: options.tokens]
-        self.known: Known = learn_channels(dense, Coding("calibrated"), self.learn, seed, options.windows)
+        self.known: Calibration = calibrate_channels(dense, Coding("calibrated"), self.learn, seed, options.windows)
 
     def made(self, coding: Coding, updates: int = 0) -> Converted:
-        made = convert(self.dense, coding, self.learn, self.seed, self.options.windows, known=self.known)
+        made = convert(self.dense, coding, self.learn, self.seed, self.options.windows, calibration=self.known)
         if updates:
             tuning = Tuning(updates, batch=12, price=made.price, seed=self.seed)
             tune(made.model, made.layers, self.learn, tuning, spikes=coding.spikes, teacher=self.dense)
@@ -78,7 +78,7 @@ class Bench:
         best = None
         for spikes in targets:
             made = self.made(Coding("calibrated", spikes=spikes), updates)
-            if compare(self.dense, made.model, self.choose).perplexity_increase > ALLOWED:
+            if compare_models(self.dense, made.model, self.choose).perplexity_increase > ALLOWED:
                 break
             best = made
         return best or made
@@ -112,7 +112,7 @@ def execution(bench: Bench) -> dict:
     made = bench.made(Coding("calibrated", spikes=0.6))
     found = check_execution(made, bench.held[:1024].view(8, 128), bench.options.threads)
     speeds = {}
-    for name, model in (("dense", bench.dense), ("executed", made.execute(True, bench.options.threads).model)):
+    for name, model in (("dense", bench.dense), ("executed", made.execute(True, threads=bench.options.threads).model)):
         state, start = None, time.perf_counter()
         with torch.no_grad():
             for token in bench.held[:200]:

@@ -5,11 +5,11 @@ from pathlib import Path
 from neurosim.attention import LanguageConfig, LanguageTraining, MixerSpec, python_text, read_model, train_bytes
 from neurosim.attention.train import split
 from neurosim.convert import Coding, convert
-from neurosim.convert.account import energy, totals, work
-from neurosim.convert.compare import check_execution, compare
-from neurosim.convert.generate import Sampling, stream
-from neurosim.convert.model import learn_channels
-from neurosim.convert.saved import read_converted, write_converted
+from neurosim.convert.checkpoint import read_converted, write_converted
+from neurosim.convert.comparison import check_execution, compare_models
+from neurosim.convert.costs import energy_comparison, layer_counts, spike_totals
+from neurosim.convert.generate import Sampling, generate_tokens
+from neurosim.convert.model import calibrate_channels
 from neurosim.report.charts import PALETTE, Curve, curves, write_picture
 
 text = python_text()[:100_000]
@@ -20,17 +20,17 @@ train_bytes(text, config, LanguageTraining(steps=60, batch=8, length=64, learnin
 dense = read_model("lm")  # or a Hugging Face folder
 learn, held = split(text, 0.1)
 
-known = learn_channels(dense, Coding("calibrated"), learn, windows=16, length=64)  # once for all strengths
+known = calibrate_channels(dense, Coding("calibrated"), learn, windows=16, length=64)  # once for all strengths
 points: dict[str, list[tuple[float, float]]] = {"ternary": [], "calibrated": []}
 codings = [Coding("ternary", k=k) for k in (0.75, 1.5, 3.0)]
 codings += [Coding("calibrated", spikes=s) for s in (0.4, 0.7, 1.1)]
 print("scheme      spikes a channel  perplexity  same byte  energy (arithmetic), against fp16")
 for coding in codings:
-    spiking = convert(dense, coding, learn, windows=16, length=64, known=known)
-    with spiking.counting() as tallies:
-        found = compare(dense, spiking.model, held[:3000])
-    layers, spikes = work(spiking, tallies), totals(spiking, tallies)["spikes"]
-    saved = energy(layers, found.tokens, "horowitz45")["fp16"]["saving"]["compute_only"]
+    spiking = convert(dense, coding, learn, windows=16, length=64, calibration=known)
+    with spiking.counting() as histograms:
+        found = compare_models(dense, spiking.model, held[:3000])
+    layers, spikes = layer_counts(spiking, histograms), spike_totals(spiking, histograms).spikes
+    saved = energy_comparison(layers, found.tokens, "horowitz45").fp16.saving["compute_only"]
     increase = found.perplexity_increase
     points[coding.scheme].append((spikes, 100 * increase))
     print(f"{coding.scheme:12}{spikes:16.2f}{increase:+12.2%}{found.agreement:11.1%}{saved:11.1%} saved")
@@ -41,7 +41,7 @@ print("on floats:", ", ".join(sorted({what for _, what in spiking.dense})))
 
 write_converted("spiking", spiking)
 writer = read_converted("spiking").execute()
-written = bytes(token for token, _ in stream(writer.model, b"The ", Sampling(60)))
+written = bytes(token for token, _ in generate_tokens(writer.model, b"The ", Sampling(60)))
 print("text:", ("The " + written.decode("utf-8", "replace")).replace("\n", " "))
 
 series = []

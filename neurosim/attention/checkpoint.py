@@ -30,17 +30,22 @@ def write_model(folder: str | os.PathLike[str], model: LanguageModel) -> None:
     """
     folder = Path(folder)
     about = {"model_type": OWN, "format": FORMAT, "config": model.config.to_json()}
-    tensors: dict[int, tuple[str, Tensor]] = {}
-    for name, value in model.state_dict(keep_vars=True).items():
-        tensors.setdefault(id(value), (name, value))
     # Both are whole on disk before either takes its place.
     with replacing(folder / "config.json") as config, replacing(folder / "model.safetensors") as weights:
         config.write_text(json.dumps(about, indent=2, allow_nan=False) + "\n")
-        save_tensors(weights, dict(tensors.values()))
+        save_tensors(weights, stored_tensors(model))
+
+
+def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return the tensors of a model by name; one with several names under the first."""
+    tensors: dict[int, tuple[str, Tensor]] = {}
+    for name, value in model.state_dict(keep_vars=True).items():
+        tensors.setdefault(id(value), (name, value))
+    return dict(tensors.values())
 
 
 def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
-    """The model of a folder: one `write_model` wrote, or a Hugging Face folder of a kind in `READERS`.
+    """Return the model of a folder that `write_model` wrote, or of a Hugging Face folder of a type in `READERS`.
 
     Weights may be float32, float16, bfloat16 or float64, in one file or several with an index; they become float32.
 
@@ -63,7 +68,7 @@ def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
         built = reader.config(CheckpointConfig(config, frozenset(tensors)))
         tensors, shown = _renamed(reader, tensors)
     with torch.device("meta"):
-        # Shapes alone: a config.json that says too much must not take the memory it asks for.
+        # Shapes alone: a config.json with too large sizes must not take that memory.
         match_tensors(LanguageModel(built), tensors, str(folder), shown=shown)
     model = LanguageModel(built)
     fit_tensors(model, tensors, str(folder))
@@ -71,17 +76,17 @@ def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
 
 
 def _renamed(reader: CheckpointReader, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Callable[[str], str]]:
-    """(tensors by our names, the name in the file of one of ours)."""
+    """Return (tensors by our names, a function from one of our names to that in the file)."""
     names = {reader.ours(name): name for name in tensors}
     return {ours: tensors[name] for ours, name in names.items()}, lambda ours: names.get(ours) or reader.theirs(ours)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """config.json of a folder.
+    """Read config.json of a folder.
 
     Raises:
-        NeurosimMissingError: not there.
-        NeurosimFormatError: no JSON object.
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: not a JSON object.
     """
     path = folder / "config.json"
     if not path.is_file():
@@ -89,14 +94,14 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text())
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise NeurosimFormatError(f"{path}: is no JSON ({error}); fetch or write it again") from None
+        raise NeurosimFormatError(f"{path}: is not JSON ({error}); fetch or write it again") from None
     if not isinstance(config, dict):
         raise NeurosimFormatError(f"{path}: must be a JSON object (got {type(config).__name__})")
     return config
 
 
 def fit_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str, without: Iterable[str] = ()) -> None:
-    """Put tensors into a module; arguments and errors as of `match_tensors`."""
+    """Copy tensors into a module; arguments and errors are those of `match_tensors`."""
     module.load_state_dict(match_tensors(module, tensors, where, without), strict=False)
 
 
@@ -107,12 +112,12 @@ def match_tensors(
     without: Iterable[str] = (),
     shown: Callable[[str], str] = str,
 ) -> dict[str, Tensor]:
-    """The tensors by the names of the module: every one of its own must be there, of its shape, and none left over.
+    """Return the tensors by the names of the module: all of its own, of its shapes, and no others.
 
     Args:
-        where: the file or folder, for errors.
-        without: names of the module that are not stored, and are left out of `tensors` too.
-        shown: the name in the file of one of the module, for errors.
+        where: file or folder, for errors.
+        without: names of the module that are not stored; left out of `tensors` too.
+        shown: from a name of the module to that in the file, for errors.
 
     Raises:
         NeurosimFormatError: naming the tensors.
@@ -137,12 +142,12 @@ def match_tensors(
 
 
 def tied_names(config: LanguageConfig) -> tuple[str, ...]:
-    """Tensors that are stored under another name."""
+    """Return the names of tensors that are stored under another name."""
     return ("lm_head.weight",) if config.tied else ()
 
 
 def _once(wanted: Mapping[str, Tensor], given: dict[str, Tensor]) -> dict[str, Tensor]:
-    """`given` with tensors that the module has under several names filled in under all: files hold them once."""
+    """Return `given` with tensors of several names under all of them: files store them once."""
     first: dict[int, str] = {}
     for name, value in wanted.items():
         if name in given:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import lookup, require
+from ..plain import from_plain, to_plain
 from .base import Depth, Mixer, Shared, State
 from .kinds import build, current_options
 from .linear import HGRN2
@@ -57,27 +58,18 @@ class LanguageConfig:
     tied: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return cast(dict[str, Any], to_plain(self))
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> LanguageConfig:
         """Return the config that `to_json` wrote, of this or an earlier version.
 
         Raises:
-            NeurosimInputError: an unknown key, or layers that are no list of kinds and options.
+            NeurosimInputError: an unknown key, or a value of the wrong type.
         """
-        known = dict.fromkeys(LanguageConfig.__dataclass_fields__)
-        for name in values:
-            lookup(known, name, "LanguageConfig")
-        layers = values.get("layers")
-        require(isinstance(layers, list | tuple), "LanguageConfig.layers", "must be a list", layers)
-        built = []
-        for i, layer in enumerate(cast(list[Any], layers)):
-            fits = isinstance(layer, Mapping) and set(layer) <= {"kind", "options"}
-            require(fits, f"LanguageConfig.layers[{i}]", "must be kind, options", layer)
-            kind = str(layer.get("kind"))
-            built.append(MixerSpec(kind, current_options(kind, layer.get("options") or {})))
-        return LanguageConfig(**(dict(values) | {"layers": tuple(built)}))
+        config = from_plain(LanguageConfig, values)
+        layers = (MixerSpec(layer.kind, current_options(layer.kind, layer.options)) for layer in config.layers)
+        return replace(config, layers=tuple(layers))
 
 
 class GatedMLP(nn.Module):
@@ -169,6 +161,11 @@ class LanguageModel(nn.Module):
             if isinstance(module, nn.Linear) and "feature_map" not in name:
                 ends = name.rsplit(".", 1)[-1] in ("o_proj", "out_proj", "down_proj", "value")
                 nn.init.normal_(module.weight, std=0.02 / math.sqrt(2 * count) if ends else 0.02)
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the weights."""
+        return self.embeddings.weight.device
 
     def mixers(self) -> list[Mixer]:
         """Return the mixer of each layer, bottom to top."""

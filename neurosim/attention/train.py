@@ -113,7 +113,8 @@ def train_bytes(
     for step in range(training.steps):
         for group in optimizer.param_groups:
             group["lr"] = _learning_rate(training, step)
-        now = _update(model, optimizer, _windows(learn, training, step), training.clip)
+        windows = draw_windows(learn, training.batch, training.length, (training.seed << 32) + step)
+        now = _update(model, optimizer, windows, training.clip)
         recent = now if step == 0 else 0.95 * recent + 0.05 * now
         last = step + 1 == training.steps
         due = last or (training.every and (step + 1) % training.every == 0)
@@ -144,11 +145,11 @@ def validation_loss(model: LanguageModel, tokens: Tensor, length: int = 128, bat
     return total / targets.numel()
 
 
-def _windows(tokens: Tensor, training: LanguageTraining, step: int) -> Tensor:
-    """[batch, length + 1] bytes from anywhere in the training part."""
-    draws = torch.Generator().manual_seed((training.seed << 32) + step)
-    starts = torch.randint(len(tokens) - training.length, (training.batch,), generator=draws).to(tokens.device)
-    return tokens[starts[:, None] + torch.arange(training.length + 1, device=tokens.device)]
+def draw_windows(tokens: Tensor, count: int, length: int, seed: int = 0) -> Tensor:
+    """Draw [count, length + 1] windows from anywhere in tokens [n]."""
+    generator = torch.Generator().manual_seed(seed)
+    starts = torch.randint(len(tokens) - length, (count,), generator=generator).to(tokens.device)
+    return tokens[starts[:, None] + torch.arange(length + 1, device=tokens.device)]
 
 
 def _update(model: LanguageModel, optimizer: torch.optim.Optimizer, windows: Tensor, clip: float) -> float:

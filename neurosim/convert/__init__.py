@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from .expansions import count_spikes as count_spikes
     from .expansions import expand as expand
     from .linear import SpikedLinear as SpikedLinear
+    from .model import Calibration as Calibration
     from .model import Coding as Coding
     from .model import Converted as Converted
+    from .model import calibrate_channels as calibrate_channels
     from .model import convert as convert
     from .tuning import Tuning as Tuning
     from .tuning import tune as tune
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "EXPANSIONS": "expansions",
     "SCHEMES": "coding",
+    "Calibration": "model",
     "Coder": "coding",
     "Coding": "model",
     "Converted": "model",
@@ -38,6 +41,7 @@ _PUBLIC = {
     "Scheme": "coding",
     "SpikedLinear": "linear",
     "Tuning": "tuning",
+    "calibrate_channels": "model",
     "collapse": "expansions",
     "convert": "model",
     "count_spikes": "expansions",

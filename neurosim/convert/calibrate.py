@@ -1,10 +1,10 @@
-"""Thresholds from text: for each channel the one whose error and spikes together cost the loss least.
+"""Thresholds from text: for each channel the threshold whose error and spikes together cost the loss least.
 
-Of every channel and every threshold of a grid the text tells two figures: the error the coding makes, weighted by how
-much the loss minds it (`listen`), D nats a token, and the spikes it sends, R a token. With one price a spike for the
-whole network, each channel takes the threshold of least D + price * R; the price is the one at which the mean over all
-channels is what was asked for. So spikes go where they save most, within a layer and between layers: the Lagrangian
-form of optimal bit allocation (Shoham & Gersho 1988).
+Text gives two numbers for every channel and every threshold of a grid: D nats a token, the error of the coding weighted
+by the gradient of the loss (`collect_gradients`), and R, spikes a token. With one price of a spike for the whole
+network, each channel takes the threshold of least D + price * R; the price is chosen so that the mean over all channels
+is the requested one. Spikes then go where they save most, within a layer and between layers: the Lagrangian form of
+optimal bit allocation (Shoham & Gersho 1988).
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from ..attention import LanguageModel
 from ..errors import lookup, require
 from .coding import INT8, Coder, Levels, levels_of
 from .expansions import EXPANSIONS, count_spikes
-from .listen import listen
+from .gradients import collect_gradients
 
-# Thresholds in multiples of a channel's mean |x|; the last one silences it.
+# Thresholds in multiples of the mean |x| of a channel; the last one silences it.
 GRID = (*np.geomspace(0.05, 8.0, 22).tolist(), 1e6)
-# Of a layer whose counts are limited, in multiples of what its largest |x| needs.
+# Thresholds of a layer with limited counts, in multiples of max |x| / limit.
 LAYER_GRID = tuple(np.geomspace(0.02, 1.5, 22).tolist())
 PRICE = 0.5  # of a spike within a channel, in squared thresholds: see `coding.levels_of`
-LEAST = 1e-6
+MIN_THRESHOLD = 1e-6
 
 
 @dataclass(frozen=True)
-class Calibrated:
-    """Coders by the name of their layer, and what they are expected to do.
+class ChosenCoders:
+    """Coders by the name of their layer, and their expected effect.
 
     Attributes:
-        coders: one a layer.
+        coders: one for each layer.
         price: nats a token that one more spike a token must save.
-        spikes: expected mean a channel.
-        increase: expected loss, nats a token, to second order and as if errors were independent.
+        spikes: expected mean of a channel.
+        increase: expected increase of the loss, nats a token, to second order and for independent errors.
     """
 
     coders: Mapping[str, Coder]
@@ -52,11 +52,13 @@ class _Table:
     """Sums over text for one layer, for every threshold of the grid: rows of [grid, K]."""
 
     def __init__(self, first: Tensor, costs: Tensor, levels: Levels) -> None:
-        self.thresholds = torch.tensor(GRID)[:, None] * first.abs().mean(0).clamp(min=LEAST)
-        self.costs, self.counts, self.levels = costs, levels.counts.float(), levels
-        shape = self.thresholds.shape
-        self.cross, self.power, self.spikes = (torch.zeros(shape, dtype=torch.float64) for _ in range(3))
-        self.whole, self.rows = torch.zeros(shape[1], dtype=torch.float64), 0
+        self.thresholds = torch.tensor(GRID, device=first.device)[:, None] * first.abs().mean(0).clamp(
+            min=MIN_THRESHOLD
+        )
+        self.costs, self.counts, self.levels = costs.to(first.device), levels.counts.to(first.device).float(), levels
+        zeros = torch.zeros(self.thresholds.shape, dtype=torch.float64, device=first.device)
+        self.cross, self.power, self.spikes = zeros.clone(), zeros.clone(), zeros.clone()
+        self.whole, self.rows = zeros[0].clone(), 0
 
     def add(self, x: Tensor, gradient: Tensor) -> None:
         weight, size = gradient.square(), x.abs()
@@ -71,20 +73,20 @@ class _Table:
             self.spikes[i] += self.costs.index_select(0, level).view(x.shape).sum(0)
 
     def finish(self) -> tuple[Tensor, Tensor, Tensor]:
-        """(scales, D, R), each [grid, K]: the scale of least weighted error, nats and spikes a token."""
-        # A channel that sends nothing has any scale; a small one, for int8 weights share the range of a row.
-        scales = torch.where(self.cross > 0, self.cross / self.power.clamp(min=1e-300), LEAST)
+        """Return (scales, D, R), each [grid, K]: the scale of least weighted error, nats and spikes a token."""
+        # A silent channel may have any scale; a small one, because int8 weights share the range of a row.
+        scales = torch.where(self.cross > 0, self.cross / self.power.clamp(min=1e-300), MIN_THRESHOLD)
         errors = self.whole - 2 * scales * self.cross + scales.square() * self.power
         return scales, errors.clamp(min=0) / (2 * self.rows), self.spikes / self.rows
 
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What the text tells of every channel of a model, whatever number of spikes is then asked for.
+    """Statistics of every channel of a model, for any number of spikes.
 
     Attributes:
-        model: the dense model that was listened to.
-        thresholds, scales, errors, spikes: by layer, each [grid, K]: D nats and R spikes a token.
+        model: the dense model.
+        thresholds, scales, errors, spikes: by layer, each [grid, K]; errors are D nats, spikes R a token.
     """
 
     model: LanguageModel
@@ -93,8 +95,8 @@ class Survey:
     errors: Mapping[str, Tensor]
     spikes: Mapping[str, Tensor]
 
-    def choose(self, spikes: float, scheme: str = "calibrated") -> Calibrated:
-        """Coders for a mean of so many spikes a channel and token.
+    def choose(self, spikes: float, scheme: str = "calibrated") -> ChosenCoders:
+        """Choose coders for a mean number of spikes a channel and token.
 
         Raises:
             NeurosimInputError: more spikes than the finest thresholds send.
@@ -109,18 +111,18 @@ class Survey:
             coders[name] = Coder(scheme, thresholds, scales, price=PRICE, limit=INT8)
             mean += float(self.spikes[name].gather(0, best).sum()) / sent.shape[1]
             lost += float(self.errors[name].gather(0, best).sum())
-        return Calibrated(coders, price, mean, lost)
+        return ChosenCoders(coders, price, mean, lost)
 
 
-def survey(
+def survey_channels(
     model: LanguageModel, names: Sequence[str], windows: Tensor, expansion: str = "bitwise", seed: int = 0
 ) -> Survey:
-    """Listen to these layers of a model.
+    """Collect the statistics of the layers `names`.
 
     Args:
         windows: [B, T + 1] tokens.
-        expansion: whose spikes are counted.
-        seed: of the labels drawn for sensitivities.
+        expansion: the one in which spikes are counted.
+        seed: key of the labels, see `collect_gradients`.
     """
     levels = levels_of(PRICE)
     costs = torch.from_numpy(count_spikes(lookup(EXPANSIONS, expansion, "expansion"), levels.counts.numpy(), 8)).float()
@@ -131,16 +133,16 @@ def survey(
             tables[name] = _Table(x, costs, levels)
         tables[name].add(x, gradient)
 
-    listen(model, names, windows, add, seed)
+    collect_gradients(model, names, windows, add, seed)
     done = {name: tables[name].finish() for name in names}
     parts = [{name: figures[i] for name, figures in done.items()} for i in range(3)]
     return Survey(model, {name: tables[name].thresholds for name in names}, *parts)
 
 
 def _price(errors: Tensor, spikes: Tensor, wanted: float) -> float:
-    """The price of a spike at which the mean over channels is `wanted`, by bisection of its logarithm."""
-    most = float(spikes[0].mean())
-    require(wanted <= most, "calibrate.spikes", f"must be <= {most:.3g} a channel, which the finest code sends", wanted)
+    """Return the price of a spike for which the mean over channels is `wanted`, by bisection of its logarithm."""
+    finest = float(spikes[0].mean())
+    require(wanted <= finest, "calibrate.spikes", f"must be <= {finest:.3g} a channel, of the finest code", wanted)
     low, high = -60.0, 20.0
     for _ in range(60):
         middle = (low + high) / 2
@@ -152,24 +154,26 @@ def _price(errors: Tensor, spikes: Tensor, wanted: float) -> float:
 def layer_thresholds(
     model: LanguageModel, names: Sequence[str], windows: Tensor, scheme: str, levels: int, seed: int = 0
 ) -> dict[str, Tensor]:
-    """[1] of each layer the threshold of least error where counts are limited to +-levels, weighted as in `survey`.
+    """Return for each layer the threshold [1] of least error, counts being limited to +-levels.
 
     Args:
         windows: [B, T + 1] tokens.
-        scheme: whose rounding is used.
-        seed: of the labels drawn for sensitivities.
+        scheme: the one that rounds.
+        seed: key of the labels, see `collect_gradients`.
     """
     thresholds: dict[str, Tensor] = {}
     errors: dict[str, Tensor] = {}
 
     def add(name: str, x: Tensor, gradient: Tensor) -> None:
         if name not in thresholds:
-            thresholds[name] = torch.tensor(LAYER_GRID) * x.abs().max().clamp(min=LEAST) / levels
-            errors[name] = torch.zeros(len(LAYER_GRID), dtype=torch.float64)
+            thresholds[name] = (
+                torch.tensor(LAYER_GRID, device=x.device) * x.abs().max().clamp(min=MIN_THRESHOLD) / levels
+            )
+            errors[name] = torch.zeros(len(LAYER_GRID), dtype=torch.float64, device=x.device)
         weight = gradient.square()
         for i, threshold in enumerate(thresholds[name]):
             coder = Coder(scheme, threshold[None], limit=float(levels))
             errors[name][i] += (weight * (x - coder(x)).square()).sum()
 
-    listen(model, names, windows, add, seed)
+    collect_gradients(model, names, windows, add, seed)
     return {name: thresholds[name][errors[name].argmin()][None] for name in names}

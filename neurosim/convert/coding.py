@@ -1,9 +1,12 @@
-"""Spike coding of activations: x is about scale * s with whole counts s, which are what is sent.
+"""Spike coding of activations: x is about scale * s; the integer counts s are sent.
 
     z = x / (token * threshold),  s = round(z),  y = token * scale * s
 
-`token` is 1, or the token's own level mean |x| / k clamped to 1e-5 .. 1e4 (SpikingBrain, arXiv 2509.05276, eq. 5);
-thresholds and scales are one for all channels or one each. A scheme says which of these it uses and how it rounds.
+`token` is 1, or the token's own level mean |x| / k clamped to 1e-5 .. 1e4 (SpikingBrain, arXiv 2509.05276, eq. 5).
+Thresholds and scales are one for all channels or one for each. A scheme selects among these, and how to round.
+
+A coder computes in torch, with gradients, for the simulated form. The executed form takes the same counts, bit for bit,
+from `kernels.encode`, whose constants are used here.
 """
 
 from __future__ import annotations
@@ -18,26 +21,37 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import lookup, require
-from .tally import Tally
+from ..kernels.spikes.encode.launch import encode, whole_counts
+from ..kernels.spikes.encode.reference import (
+    AWAY,
+    DIGITS,
+    EVEN,
+    FLOOR,
+    MAX_COUNT,
+    MAX_LEVELS,
+    MAX_THRESHOLD,
+    MIN_THRESHOLD,
+    SEARCH,
+    UP,
+    Rounding,
+)
+from .histogram import CountHistogram
 
-LEAST, MOST = 1e-5, 1e4  # of a token's level
-LARGEST = 2.0**22  # counts saturate here, as those of `kernels.spikes.encode`
 INT8 = 127.0
-FINE = 8  # steps a unit of |z|: fine enough for prices of 0, 1/2 and 1
-DIGITS, FLOOR = 38, -60  # as in `kernels.spikes.encode`: what makes the mean free of the order of its terms
+FINE = 8  # steps in a unit of |z|: fine enough for prices of 0, 1/2 and 1
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """How thresholds are set and counts rounded.
+    """Rules for thresholds and rounding.
 
     Attributes:
         meaning: in a sentence.
-        expansion: the spikes it was published with, a name of `EXPANSIONS`.
+        expansion: the one it was published with, a name of `EXPANSIONS`.
         rounding: a name of `ROUNDINGS`.
-        strength: what makes it finer: a name of a setting of `Coding`, 'k', 'spikes' or 'levels'.
+        strength: the setting of `Coding` that makes it finer: 'k', 'spikes' or 'levels'.
         token: thresholds follow each token's level.
-        channel: one threshold a channel; otherwise one a layer.
+        channel: one threshold for each channel; otherwise one for each layer.
         text: thresholds come from text.
         learned: thresholds are trained after they are calibrated.
     """
@@ -102,15 +116,16 @@ def _up(z: Tensor, price: float) -> Tensor:
 
 
 def _sparing(z: Tensor, price: float) -> Tensor:
-    """The count that makes (z - s)^2 + price * ones(|s|) least: cheap counts draw more, dear ones fewer."""
+    """To the count of least (z - s)^2 + price * ones(|s|): counts with few ones are preferred."""
     return z.sign() * levels_of(price).nearest(z.abs())
 
 
-ROUNDINGS: Mapping[str, Callable[[Tensor, float], Tensor]] = {
-    "even": _even,
-    "away": _away,
-    "up": _up,
-    "sparing": _sparing,
+# By name: the rounding in torch, and the kind of `kernels.encode` that gives the same bits.
+ROUNDINGS: Mapping[str, tuple[Callable[[Tensor, float], Tensor], int]] = {
+    "even": (_even, EVEN),
+    "away": (_away, AWAY),
+    "up": (_up, UP),
+    "sparing": (_sparing, SEARCH),
 }
 
 
@@ -119,10 +134,10 @@ class Levels:
     """Counts that are worth their spikes.
 
     Attributes:
-        edges: [n - 1] where |z| goes from one to the next.
+        edges: [n - 1] |z| at which one count follows the other.
         counts: [n] of 0 .. 127.
-        fine: [128 * FINE] the level of every |z| in steps of 1 / FINE where all edges lie on such steps, else none: a
-            look-up is 20 times faster than a search.
+        fine: [128 * FINE] index of the count for every |z| in steps of 1 / FINE, if all edges lie on such steps, else
+            None: in torch a look-up is 20 times faster than a search.
     """
 
     edges: Tensor
@@ -130,53 +145,50 @@ class Levels:
     fine: Tensor | None
 
     def index(self, sizes: Tensor) -> Tensor:
-        """The level of each |z|, of any shape."""
+        """Return the index of the count of each |z|, of any shape."""
         if self.fine is None:
             return torch.bucketize(sizes, self.edges.to(sizes), right=True)
         step = (sizes * FINE).clamp(max=len(self.fine) - 1).to(torch.int32)
         return self.fine.to(sizes.device).index_select(0, step.flatten()).view(sizes.shape)
 
     def nearest(self, sizes: Tensor) -> Tensor:
-        """The count of each |z|, in its type."""
+        """Return the count of each |z|, in its type."""
         chosen = self.index(sizes).flatten()
         return self.counts.to(sizes).index_select(0, chosen).view(sizes.shape)
 
 
 @cache
 def levels_of(price: float) -> Levels:
-    """The counts 0 .. 127 that are worth their spikes at this price.
+    """Return the counts 0 .. 127 that are worth their spikes at this price.
 
-    (z - s)^2 + price ones(s) differs from count to count by lines in z: their lower envelope is found as that of lines
-    sorted by slope.
+    The differences of (z - s)^2 + price ones(s) between counts are linear in z: this is their lower envelope, from
+    lines sorted by slope.
     """
-    kept = [0]
+    envelope = [0]
 
     def edge(a: int, b: int) -> float:
         return (a + b) / 2 + price * (b.bit_count() - a.bit_count()) / (2 * (b - a))
 
     for count in range(1, int(INT8) + 1):
-        while len(kept) > 1 and edge(kept[-1], count) <= edge(kept[-2], kept[-1]):
-            kept.pop()
-        kept.append(count)
-    edges = torch.tensor([edge(a, b) for a, b in pairwise(kept)], dtype=torch.float64)
+        while len(envelope) > 1 and edge(envelope[-1], count) <= edge(envelope[-2], envelope[-1]):
+            envelope.pop()
+        envelope.append(count)
+    edges = torch.tensor([edge(a, b) for a, b in pairwise(envelope)], dtype=torch.float64)
     fine = None
     if bool((edges * FINE == (edges * FINE).round()).all()):
         steps = torch.arange((int(INT8) + 1) * FINE, dtype=torch.float64) / FINE
         fine = torch.bucketize(steps, edges, right=True).to(torch.int32)
-    return Levels(edges, torch.tensor(kept), fine)
+    return Levels(edges, torch.tensor(envelope), fine)
 
 
 def token_levels(x: Tensor, k: float) -> Tensor:
-    """[.., 1] clamp(mean |x| / k, 1e-5, 1e4) over the last axis, bit for bit that of `kernels.spikes.encode`.
-
-    The sum is one of whole numbers, so that it has no order. It carries no gradient.
-    """
+    """[.., 1] clamp(mean |x| / k, 1e-5, 1e4) over the last axis, bit for bit as in `kernels.encode`; no gradient."""
     sizes = x.detach().abs().float()
     exponent = (torch.frexp(sizes.amax(-1, keepdim=True)).exponent - 1).clamp(min=FLOOR)
     units = torch.ldexp(torch.ones_like(sizes[..., :1]), DIGITS - exponent)
     total = (sizes * units).to(torch.int64).sum(-1, keepdim=True)
     per = torch.tensor(k, dtype=torch.float32) * x.shape[-1]
-    return (total.float() / per / units).clamp(LEAST, MOST).to(x.dtype)
+    return (total.float() / per / units).clamp(float(MIN_THRESHOLD), float(MAX_THRESHOLD)).to(x.dtype)
 
 
 class _Straight(torch.autograd.Function):
@@ -191,8 +203,8 @@ class _Straight(torch.autograd.Function):
 
 def straight(value: Tensor, soft: Tensor) -> Tensor:
     """`value`, exactly, with the gradient of `soft`: the straight-through estimator (Bengio et al. 2013)."""
-    found: Tensor = _Straight.apply(value, soft)
-    return found
+    result: Tensor = _Straight.apply(value, soft)
+    return result
 
 
 @final
@@ -200,14 +212,14 @@ class Coder(nn.Module):
     """Codes the last axis of its input; differentiable straight through the rounding.
 
     Attributes:
-        thresholds, scales: [K] or [1], > 0; parameters, trained only where a tuning asks for it.
+        thresholds, scales: [K] or [1], > 0; parameters, trained only by `tune`.
         scheme: a name of `SCHEMES`.
-        k: spikes that a token's mean |x| is worth, where the scheme looks at tokens.
-        shrink: soft threshold before rounding, in thresholds: |z| is taken down by it.
+        k: counts that a token's mean |x| is worth, where thresholds follow tokens.
+        shrink: soft threshold before rounding, in thresholds: |z| is reduced by it.
         price: of a spike, in squared thresholds of error, for the rounding that knows prices.
-        limit: counts saturate at +- it.
-        tally: counts of what was coded, while it is not None.
-        heard: called with z, which carries its gradient, and the counts; None calls nothing.
+        limit: counts saturate at +-limit.
+        histogram: counts are added to it; None for none.
+        observer: called with z, which carries its gradient, and the counts; None for none.
         bypassed: code nothing; a layer then works on floats as the dense one does.
 
     Raises:
@@ -223,45 +235,74 @@ class Coder(nn.Module):
         k: float = 3.0,
         shrink: float = 0.0,
         price: float = 0.0,
-        limit: float = LARGEST,
+        limit: float = float(MAX_COUNT),
     ) -> None:
         super().__init__()
         rule = lookup(SCHEMES, scheme, "spike coding scheme")
         require(k > 0, "Coder.k", "must be > 0", k)
-        require(0 <= shrink < LARGEST, "Coder.shrink", "must be >= 0 and finite", shrink)
-        require(0 <= price < LARGEST, "Coder.price", "must be >= 0 and finite", price)
-        require(1 <= limit <= LARGEST, "Coder.limit", f"must be 1 to {LARGEST:.0f}", limit)
+        require(0 <= shrink < MAX_COUNT, "Coder.shrink", "must be >= 0 and finite", shrink)
+        require(0 <= price < MAX_COUNT, "Coder.price", "must be >= 0 and finite", price)
+        require(1 <= limit <= MAX_COUNT, "Coder.limit", f"must be 1 to {MAX_COUNT:.0f}", limit)
         require(bool((thresholds > 0).all()), "Coder.thresholds", "must be > 0", float(thresholds.min()))
-        self.scheme, self.rule, self.round = scheme, rule, ROUNDINGS[rule.rounding]
+        self.scheme, self.rule = scheme, rule
+        self.round, self.kind = ROUNDINGS[rule.rounding]
         self.k, self.shrink, self.price, self.limit = float(k), float(shrink), float(price), float(limit)
-        self.tally: Tally | None = None
-        self.heard: Callable[[Tensor, Tensor], None] | None = None
+        self.histogram: CountHistogram | None = None
+        self.observer: Callable[[Tensor, Tensor], None] | None = None
         self.bypassed = False
         self.thresholds = nn.Parameter(thresholds.detach().clone().float(), requires_grad=False)
         scales = thresholds if scales is None else scales
         self.scales = nn.Parameter(scales.detach().clone().float(), requires_grad=False)
 
     def level(self, x: Tensor) -> Tensor | None:
-        """[.., 1] each token's level, or None where the scheme has none."""
+        """[.., 1] levels of tokens, or None where the scheme has none."""
         return token_levels(x, self.k) if self.rule.token else None
 
     def counts(self, x: Tensor, level: Tensor | None) -> Tensor:
-        """The counts of x, whole numbers in its own type; their gradient is that of z: straight through."""
+        """Return the counts of x, integers in its own type; their gradient is that of z: straight through."""
         z = self._z(x, level)
         counts = self._rounded(z.detach()).clamp(-self.limit, self.limit)
-        if self.tally is not None:
-            self.tally.add(counts)
-        if self.heard is not None:
-            self.heard(z, counts)
+        if self.histogram is not None:
+            self.histogram.add(counts)
+        if self.observer is not None:
+            self.observer(z, counts)
         return straight(counts, z.clamp(-self.limit, self.limit)) if z.requires_grad else counts
 
     def forward(self, x: Tensor) -> Tensor:
-        """What a receiver makes of the spikes of x: level * scale * s."""
+        """Return level * scale * s, the value that a receiver decodes from the spikes of x."""
         if self.bypassed:
             return x
         level = self.level(x)
         y = self.counts(x, level) * self.scales.to(x.dtype)
         return y if level is None else y * level
+
+    @torch.no_grad()
+    def executed(self, x: Tensor, rounding: Rounding, threads: int = 1) -> Tensor:
+        """Return the values of `forward` of a coder that follows tokens, from `kernels.encode`, on the device of x.
+
+        Args:
+            rounding: from `kernel_rounding`.
+        """
+        if self.bypassed:
+            return x
+        if self.histogram is not None:
+            self.counts(x, self.level(x))
+        coded = encode(x.reshape(-1, x.shape[-1]), self.k, rounding=rounding, threads=threads)
+        y = whole_counts(coded).to(x.dtype) * self.scales * coded.thresholds[:, None]
+        return y.view(x.shape)
+
+    def kernel_rounding(self, channels: int) -> tuple[Rounding, Tensor | None]:
+        """Return the arguments of `kernels.encode` for inputs of so many channels: rounding, thresholds [K] or None."""
+        thresholds = self.thresholds.detach()
+        edges = counts = None
+        if self.kind == SEARCH:
+            levels = levels_of(self.price)
+            edges, counts = torch.full((MAX_LEVELS - 1,), torch.inf), torch.full((MAX_LEVELS,), int(INT8))
+            edges[: len(levels.edges)], counts[: len(levels.counts)] = levels.edges.float(), levels.counts
+            edges, counts = edges.to(thresholds.device), counts.to(thresholds.device, torch.int8)
+        factor = float(thresholds[0]) if self.rule.token else 1.0
+        rounding = Rounding(self.kind, self.shrink, self.limit, factor, edges, counts)
+        return rounding, None if self.rule.token else thresholds.expand(channels).contiguous()
 
     def _z(self, x: Tensor, level: Tensor | None) -> Tensor:
         thresholds = self.thresholds.to(x.dtype)
@@ -274,5 +315,5 @@ class Coder(nn.Module):
 
 
 def ternary(k: float = 3.0, shrink: float = 0.0) -> Coder:
-    """SpikingBrain's rule, which needs no text."""
+    """Return a coder of SpikingBrain's rule, which needs no text."""
     return Coder("ternary", torch.ones(1), k=k, shrink=shrink)

@@ -1,7 +1,7 @@
-"""How a count becomes spikes: planes of {-1, 0, 1}, a place value for each, and an exact escape for what is larger.
+"""Expansions of counts into spikes: planes of {-1, 0, 1} with place values, and an exact escape for larger counts.
 
-A layer's counts s go out as T planes p_t with place values w_t, s = sum_t w_t p_t. T is fixed: one outlier does not set
-the cost for all. A count beyond the reach of T planes is left out of them and sent beside, as (index, count).
+The counts s of a layer are sent as T planes p_t with place values w_t, s = sum_t w_t p_t. T is fixed, so that one
+outlier does not set the cost of all. Counts beyond the reach of T planes are sent as (index, count) instead.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 
 from ..errors import NeurosimInputError, require
 
-USUAL = 15  # counts up to here go without an escape, unless planes are given
+USUAL_COUNT = 15  # counts up to here go without an escape, unless planes are given
 Counts = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class Planes:
-    """Counts as spikes.
+class ExpandedCounts:
+    """Counts as spikes of any expansion (`kernels` packs those of bitwise ones as `Planes`).
 
     Attributes:
         spikes: [T, *shape] int8 in {-1, 0, 1}.
-        places: [T] int64, what a spike of each plane is worth.
+        places: [T] int64, place value of each plane.
         escaped: [n] int64 ascending, flat indices of counts out of reach of the planes.
         values: [n] int64, those counts.
     """
@@ -38,21 +38,21 @@ class Planes:
 
 
 class Expansion(ABC):
-    """A way to write counts in spikes. `planes` is T everywhere, >= 1."""
+    """A way to write counts in spikes. `planes` is T, >= 1, in all methods."""
 
     signed: bool = True
 
     @abstractmethod
     def places(self, planes: int) -> NDArray[np.int64]:
-        """[T] what a spike of each plane is worth, the first plane first."""
+        """[T] place values, of the first plane first."""
 
     @abstractmethod
     def reach(self, planes: int) -> tuple[int, int]:
-        """The least and the largest count that T planes write."""
+        """Return the smallest and the largest count that T planes write."""
 
     @abstractmethod
     def needed(self, counts: Counts) -> int:
-        """The least T that reaches every count: what a code without an escape would have to use."""
+        """Return the smallest T that reaches every count: without an escape it would be needed."""
 
     @abstractmethod
     def write(self, counts: NDArray[np.int64], planes: int) -> NDArray[np.int8]:
@@ -60,11 +60,11 @@ class Expansion(ABC):
 
     @abstractmethod
     def spikes(self, counts: Counts, planes: int) -> NDArray[np.int64]:
-        """[*shape] spikes of each count; one that escapes is charged as in the planes it would need."""
+        """[*shape] spikes of each count; one that escapes counts as in the planes that it would need."""
 
 
-def expand(expansion: Expansion, counts: Counts, planes: int) -> Planes:
-    """Counts as T planes and escapes; `collapse` gives them back exactly.
+def expand(expansion: Expansion, counts: Counts, planes: int) -> ExpandedCounts:
+    """Write counts as T planes and escapes; `collapse` restores them exactly.
 
     Args:
         counts: [*shape] integers.
@@ -77,18 +77,18 @@ def expand(expansion: Expansion, counts: Counts, planes: int) -> Planes:
     outside = (whole < low) | (whole > high)
     escaped = np.flatnonzero(outside)
     spikes = expansion.write(np.where(outside, 0, whole), planes)
-    return Planes(spikes, expansion.places(planes), escaped, whole.ravel()[escaped])
+    return ExpandedCounts(spikes, expansion.places(planes), escaped, whole.ravel()[escaped])
 
 
-def collapse(planes: Planes) -> NDArray[np.int64]:
-    """[*shape] the counts that were expanded."""
+def collapse(planes: ExpandedCounts) -> NDArray[np.int64]:
+    """Return the counts [*shape] before `expand`."""
     counts = np.tensordot(planes.places, planes.spikes.astype(np.int64), axes=1)
     counts.ravel()[planes.escaped] = planes.values
     return counts
 
 
 def count_spikes(expansion: Expansion, counts: Counts, planes: int) -> NDArray[np.int64]:
-    """[*shape] spikes that each count is sent as.
+    """[*shape] number of spikes of each count.
 
     Raises:
         NeurosimInputError: as `expand`.
@@ -97,8 +97,8 @@ def count_spikes(expansion: Expansion, counts: Counts, planes: int) -> NDArray[n
 
 
 def usual_planes(expansion: Expansion) -> int:
-    """T that reaches counts of +-15: in bitwise four planes, as many as nearly all counts of a language model need."""
-    return expansion.needed(np.arange(-USUAL if expansion.signed else 0, USUAL + 1))
+    """Return T that reaches +-15: four planes in bitwise, enough for nearly all counts of a language model."""
+    return expansion.needed(np.arange(-USUAL_COUNT if expansion.signed else 0, USUAL_COUNT + 1))
 
 
 def _checked(expansion: Expansion, counts: Counts, planes: int) -> NDArray[np.int64]:
@@ -113,7 +113,7 @@ def _checked(expansion: Expansion, counts: Counts, planes: int) -> NDArray[np.in
 
 
 class _Unary(Expansion):
-    """A spike a step for as many steps as the count says."""
+    """One spike in each of |s| steps."""
 
     def places(self, planes: int) -> NDArray[np.int64]:
         return np.ones(planes, np.int64)
@@ -131,7 +131,7 @@ class _Unary(Expansion):
 
 @final
 class UnaryBinary(_Unary):
-    """Spikes in {0, 1}: the plain rate code, for counts that are not negative. T = max s without an escape."""
+    """Spikes in {0, 1}: the plain rate code, for counts >= 0. T = max s without an escape."""
 
     signed = False
 
@@ -172,7 +172,7 @@ class Bitwise(Expansion):
 
 @final
 class Canonical(Expansion):
-    """The digits -1, 0, 1 of s of which no two neighbours are nonzero: the fewest spikes that powers of two allow.
+    """Digits -1, 0, 1 of s without two nonzero neighbours: the fewest spikes that powers of two allow.
 
     Each digit has its own sign: 7 = 8 - 1 is two spikes, not three (non-adjacent form, Reitwiesner 1960). With 3 n and
     n side by side, its digits are +1 where 3 n alone has a bit and -1 where n alone has, one place further down.
@@ -182,8 +182,8 @@ class Canonical(Expansion):
         return 2 ** np.arange(planes - 1, -1, -1, dtype=np.int64)
 
     def reach(self, planes: int) -> tuple[int, int]:
-        most = 2 ** (planes + 1) // 3
-        return -most, most
+        largest = 2 ** (planes + 1) // 3
+        return -largest, largest
 
     def needed(self, counts: Counts) -> int:
         return max(1, (3 * int(np.abs(counts).max(initial=0))).bit_length() - 1)
@@ -200,7 +200,7 @@ class Canonical(Expansion):
 
 @final
 class TwosComplement(Expansion):
-    """The digits of s in T planes of {0, 1}, the first of which is worth -2^(T-1). T is one more than bitwise needs.
+    """Digits of s in T planes of {0, 1}; the first has place value -2^(T-1). T is one more than bitwise needs.
 
     A small negative count is nearly all ones: cheap hardware, many spikes.
     """

@@ -1,4 +1,4 @@
-"""Writing text byte by byte, with memory that does not grow."""
+"""Text written byte by byte, with memory that does not grow."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ..errors import require
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is drawn.
+    """Settings of `generate_tokens`.
 
     Attributes:
-        tokens: how many are written.
-        temperature: 0 takes the likeliest.
-        top: draws among so many of the likeliest; 0 for all.
-        seed: of the draws: each is a function of it and the position alone.
+        tokens: number of tokens to write.
+        temperature: 0 takes the likeliest token.
+        top: number of likeliest tokens to draw from; 0 for all.
+        seed: key of the draws; each is a function of seed and position alone.
 
     Raises:
         NeurosimInputError: a value breaks its rule.
@@ -40,8 +40,8 @@ class Sampling:
 
 
 @torch.no_grad()
-def stream(model: LanguageModel, prompt: bytes, sampling: Sampling) -> Iterator[tuple[int, int]]:
-    """(token, bytes of state after it) one by one: the prompt is read token by token, then continued.
+def generate_tokens(model: LanguageModel, prompt: bytes, sampling: Sampling) -> Iterator[tuple[int, int]]:
+    """Yield (token, bytes of state after it): the prompt is read token by token, then continued.
 
     Raises:
         NeurosimInputError: an empty prompt.
@@ -50,25 +50,25 @@ def stream(model: LanguageModel, prompt: bytes, sampling: Sampling) -> Iterator[
     state: list[dict[str, Tensor]] | None = None
     logits = torch.empty(0)
     for token in prompt:
-        logits, state = model.step(torch.tensor([token]), state)
+        logits, state = model.step(torch.tensor([token], device=model.device), state)
     for position in range(sampling.tokens):
-        token = draw(logits[0], sampling, position)
-        logits, state = model.step(torch.tensor([token]), state)
+        token = draw_token(logits[0].cpu(), sampling, position)
+        logits, state = model.step(torch.tensor([token], device=model.device), state)
         yield token, state_bytes(state)
 
 
-def draw(logits: Tensor, sampling: Sampling, position: int) -> int:
-    """The next token from logits [vocabulary]."""
+def draw_token(logits: Tensor, sampling: Sampling, position: int) -> int:
+    """Draw the next token from logits [vocabulary] on the CPU."""
     if sampling.temperature == 0:
         return int(logits.argmax())
     values = logits / sampling.temperature
     if 0 < sampling.top < len(values):
         values = values.masked_fill(values < values.topk(sampling.top).values[-1], -math.inf)
-    # Whatever else was drawn, and however the text was cut: seed and position alone decide.
-    draws = torch.Generator().manual_seed((sampling.seed * 0x9E3779B97F4A7C15 + position) % 2**63)
-    return int(torch.multinomial(values.double().softmax(-1), 1, generator=draws))
+    # A key for each position: earlier draws, and the way the text is cut, change nothing.
+    generator = torch.Generator().manual_seed((sampling.seed * 0x9E3779B97F4A7C15 + position) % 2**63)
+    return int(torch.multinomial(values.double().softmax(-1), 1, generator=generator))
 
 
 def state_bytes(state: list[dict[str, Tensor]]) -> int:
-    """Bytes that a model carries from token to token."""
+    """Return the bytes of state that a model carries from token to token."""
     return sum(value.numel() * value.element_size() for layer in state for value in layer.values())

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import lookup
-from ..kernels.spikes.accumulate.launch import spike_accumulate
+from ..kernels.spikes.accumulate.launch import encode_accumulate
+from ..kernels.spikes.encode.reference import Rounding
 from .coding import INT8, Coder, straight
 
 WEIGHTS: Mapping[str, int] = {"float32": 32, "int8": 8}  # bits
@@ -21,36 +22,39 @@ class SpikedLinear(nn.Module):
     """y = W decode(encode(x)) + b in place of a `nn.Linear`.
 
     Simulated, as floats and with gradients: y = (token * s) V^T + b, where V = W diag(scales), rounded to int8 with
-    one step an output channel where weights are int8. Executed (`execute`): the counts select rows of V and the rows
-    are added, out = sum_k s_k V[:, k], in int32 where weights are int8; then y = token * step * out + b.
+    one step for each output channel where weights are int8. Executed (`execute`): the counts select rows of V and the
+    rows are added, out = sum_k s_k V[:, k], in int32 where weights are int8; then y = token * step * out + b. Both
+    give the same bits with int8 weights. The executed form runs on the device of its weights, in float32.
 
     Attributes:
         weight, bias: the dense layer's, [N, K] and [N] or None.
         coder: of the inputs.
-        kept: "float32" or "int8", how V is stored.
+        kept: "float32" or "int8", the type of V.
+        planes: bit planes in which counts are sent, None where they are not sent bitwise.
     """
 
-    def __init__(self, dense: nn.Linear, coder: Coder, kept: str = "float32") -> None:
+    def __init__(self, dense: nn.Linear, coder: Coder, kept: str = "float32", planes: int | None = None) -> None:
         super().__init__()
         lookup(WEIGHTS, kept, "weights")
         self.in_features, self.out_features = dense.in_features, dense.out_features
         self.weight, self.bias = dense.weight, dense.bias
-        self.coder, self.kept = coder, kept
+        self.coder, self.kept, self.planes = coder.to(dense.weight.device), kept, planes
         self.threads = 1
         self._rows: Tensor | None = None
         self._steps: Tensor | None = None
+        self._rounding, self._thresholds = Rounding(), None
 
     @torch.no_grad()
-    def execute(self, on: bool, threads: int = 1) -> None:
-        """Whether spikes are accumulated for real. Weights are laid out for it now; change none of them meanwhile."""
-        self.threads = threads
-        self._rows = self._steps = None
+    def execute(self, on: bool, *, threads: int = 1) -> None:
+        """Add rows of weights for spikes (`on`), or simulate. Weights are copied now: do not change them meanwhile."""
+        self.threads, self._rows, self._steps = threads, None, None
         if on:
             stored, self._steps = self.stored()
             self._rows = stored.T.contiguous()
+            self._rounding, self._thresholds = self.coder.kernel_rounding(self.in_features)
 
     def stored(self) -> tuple[Tensor, Tensor | None]:
-        """(V [N, K] float32 or int8, its steps [N] or None): what a chip would hold."""
+        """Return (V [N, K] float32 or int8, its steps [N] or None), as a chip would store them."""
         scaled = self.weight * self.coder.scales
         if self.kept == "float32":
             return scaled.detach(), None
@@ -60,33 +64,33 @@ class SpikedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.coder.bypassed:
             return F.linear(x, self.weight, self.bias)
-        level = self.coder.level(x)
-        counts = self.coder.counts(x, level)
-        if self._rows is None:
-            y = self._multiplied(counts)
-        else:
-            with torch.no_grad():
-                y = self.accumulators(counts).to(x.dtype)
-                y = y if self._steps is None else y * self._steps
-        y = y if level is None else y * level
+        y = self._simulated(x) if self._rows is None else self._executed(x, self._rows)
         y = y if self.bias is None else y + self.bias
-        if self.coder.tally is not None:
-            self.coder.tally.outputs += int(torch.count_nonzero(y))
+        if self.coder.histogram is not None:
+            self.coder.histogram.outputs += int(torch.count_nonzero(y))
         return y
 
-    def _multiplied(self, counts: Tensor) -> Tensor:
-        """[.., N] counts V^T as floats, with the gradient of V's rounding taken as 1.
+    def _simulated(self, x: Tensor) -> Tensor:
+        """[.., N] y without bias, as floats, with the gradient of V's rounding taken as 1.
 
-        With int8 weights all products and sums are whole and below 2^24, which float32 holds: as exact as int32.
+        With int8 weights all products and sums are integers below 2^24, which float32 represents: as exact as int32.
         """
-        scaled = self.weight * self.coder.scales
+        level = self.coder.level(x)
+        counts, scaled = self.coder.counts(x, level), self.weight * self.coder.scales
         stored, steps = self.stored()
         if steps is None:
-            return F.linear(counts, scaled)
-        return F.linear(counts, straight(stored.to(scaled.dtype), scaled / steps[:, None])) * steps
+            y = F.linear(counts, scaled)
+        else:
+            y = F.linear(counts, straight(stored.to(scaled.dtype), scaled / steps[:, None])) * steps
+        return y if level is None else y * level
 
-    def accumulators(self, counts: Tensor) -> Tensor:
-        """[.., N] sums of rows of V, int32 or float32, for whole counts [.., K]; `execute` first."""
-        flat = counts.reshape(-1, self.in_features).to(torch.int32)
-        sums: Tensor = spike_accumulate(flat, self._rows, threads=self.threads)
-        return sums.view(*counts.shape[:-1], self.out_features)
+    @torch.no_grad()
+    def _executed(self, x: Tensor, rows: Tensor) -> Tensor:
+        """[.., N] y without bias, by rows of V [K, N]."""
+        if self.coder.histogram is not None:
+            self.coder.counts(x, self.coder.level(x))
+        y, _ = encode_accumulate(
+            x.reshape(-1, self.in_features), rows, self.coder.k, self._thresholds,
+            steps=self._steps, rounding=self._rounding, planes=self.planes, threads=self.threads,
+        )  # fmt: skip
+        return y.view(*x.shape[:-1], self.out_features).to(x.dtype)

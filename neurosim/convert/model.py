@@ -1,4 +1,4 @@
-"""A language model whose linear layers are fed in spikes: made from a dense one, simulated or executed."""
+"""Language models whose linear layers are fed in spikes: made from dense ones, simulated or executed."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ import torch
 from torch import Tensor, nn
 
 from ..attention import Codes, LanguageModel, Mixer
+from ..attention.train import draw_windows
 from ..errors import NeurosimInputError, lookup, require
-from . import state
-from .calibrate import Survey, layer_thresholds, survey
+from . import spiked_mixer
+from .calibrate import Survey, layer_thresholds, survey_channels
 from .coding import INT8, SCHEMES, Coder
 from .coding import ternary as ternary_coder
 from .expansions import EXPANSIONS, usual_planes
+from .histogram import CountHistogram
 from .linear import WEIGHTS, SpikedLinear
-from .listen import windows_of
-from .rotate import rotated
-from .tally import Tally
+from .rotation import rotate_to_principal_axes
 from .tuning import Tuning, tune
 
-LEARNED = 60  # updates that train thresholds
-Say = Callable[[str], None]
+LEARNED_STEPS = 60  # updates that train thresholds
+MAX_PACKED_PLANES = 7  # that `kernels` packs: the magnitude of an int8 count
 
 
 @dataclass(frozen=True)
 class Coding:
-    """How a model is spike-coded.
+    """Settings of the spike coding of a model.
 
     Attributes:
         scheme: a name of `SCHEMES`.
         k: counts that a token's mean |x| is worth, for 'ternary' and for q, k and the state.
         spikes: mean spikes a channel, for the schemes that calibrate each channel.
         levels: L, the largest count of 'qcfs' and 'stbif'.
-        expansion: a name of `EXPANSIONS`; none for the scheme's own.
-        planes: T, in which counts are written, larger ones escaping exactly; none for as many as counts of +-15 need.
-        weights: 'int8', with one step an output channel, or 'float32'.
+        expansion: a name of `EXPANSIONS`; None for the scheme's own.
+        planes: T, planes of a count, larger counts escaping exactly; None for those that counts of +-15 need.
+        weights: 'int8', with one step for each output channel, or 'float32'.
         shrink: soft threshold before rounding, in thresholds.
-        rotate: turn the residual stream to its principal axes first where that can be done (schemes with a threshold a
-            channel).
+        rotate: rotate the residual stream to its principal axes first, where possible (schemes with thresholds of
+            channels).
         qk: code q and k where they enter the state; the state is then updated lazily.
         state: code the state itself, after every token.
         head: code the input of the output layer too.
@@ -74,17 +74,17 @@ class Coding:
         own = SCHEMES[self.scheme].channel and self.shrink > 0
         require(not own, "Coding.shrink", f"must be 0: scheme '{self.scheme}' finds its own", self.shrink)
         code = lookup(EXPANSIONS, self.sent_as, "Coding.expansion")
-        require(code.signed, "Coding.expansion", "must have a sign, for activations do", self.expansion)
+        require(code.signed, "Coding.expansion", "must have a sign, because activations have one", self.expansion)
         require(1 <= self.sent_planes <= 62, "Coding.planes", "must be 1 to 62", self.planes)
 
     @property
     def sent_as(self) -> str:
-        """The expansion in use."""
+        """The expansion in use, a name of `EXPANSIONS`."""
         return self.expansion or SCHEMES[self.scheme].expansion
 
     @property
     def sent_planes(self) -> int:
-        """The planes in use."""
+        """T, the planes in use."""
         return usual_planes(EXPANSIONS[self.sent_as]) if self.planes is None else self.planes
 
 
@@ -93,11 +93,11 @@ class Converted:
     """A language model in spikes.
 
     Attributes:
-        model: the model, its linear layers `SpikedLinear`; called and stepped like any other.
-        coding: how.
-        layers: those linear layers by name.
-        dense: what is still computed on floats: (name, what it is), nothing left out.
-        remarks: what a user should know of how it was made.
+        model: the model with its linear layers replaced by `SpikedLinear`; called and stepped like any other.
+        coding: its spike coding.
+        layers: the spiked layers by name.
+        dense: (name, description) of every operator that still works on floats.
+        remarks: messages for the user.
         price: nats a token that one more spike a token had to save, where thresholds were calibrated; else 0.
     """
 
@@ -106,48 +106,59 @@ class Converted:
     ) -> None:
         self.model, self.coding, self.remarks, self.price = model, coding, remarks, 0.0
         self.layers: dict[str, SpikedLinear] = {}
+        packed = coding.sent_as == "bitwise" and coding.sent_planes <= MAX_PACKED_PLANES
+        planes = coding.sent_planes if packed else None
         for name, coder in coders.items():
-            spiked = SpikedLinear(model.get_submodule(name), coder, coding.weights)  # type: ignore[arg-type]
+            spiked = SpikedLinear(model.get_submodule(name), coder, coding.weights, planes)  # type: ignore[arg-type]
             parent, _, own = name.rpartition(".")
             setattr(model.get_submodule(parent), own, spiked)
             self.layers[name] = spiked
-        state.code(model, coding.qk, coding.state, coding.k)
+        spiked_mixer.add_coders(model, qk=coding.qk, state=coding.state, k=coding.k)
         self.dense = operators(model)
         self.executed = False
 
-    def execute(self, on: bool = True, threads: int = 1) -> Converted:
-        """Add rows of weights for spikes, and update the state lazily (`on`), or simulate; self."""
+    def to(self, device: str | torch.device) -> Converted:
+        """Move the model to a device, simulated; return self."""
+        self.execute(False)
+        self.model.to(device)
+        return self
+
+    def execute(self, on: bool = True, *, threads: int = 1) -> Converted:
+        """Add rows of weights for spikes and update the state lazily (`on`), or simulate; return self.
+
+        Runs on the device of the model: numba on a CPU, Triton on a CUDA device.
+        """
         for layer in self.layers.values():
-            layer.execute(on, threads)
+            layer.execute(on, threads=threads)
         if on != self.executed:
-            (state.wrap if on else state.unwrap)(self.model, threads)
+            (spiked_mixer.wrap if on else spiked_mixer.unwrap)(self.model, threads)
         self.executed = on
         return self
 
     @contextmanager
-    def counting(self) -> Iterator[dict[str, Tally]]:
-        """Tallies of all coders by name, filled while the block runs."""
+    def counting(self) -> Iterator[dict[str, CountHistogram]]:
+        """Yield histograms of the counts of all coders by name, filled while the block runs."""
         coders = self.coders()
-        tallies = {}
+        histograms = {}
         for name, coder in coders.items():
-            tallies[name] = coder.tally = Tally()
+            histograms[name] = coder.histogram = CountHistogram()
         try:
-            yield tallies
+            yield histograms
         finally:
             for coder in coders.values():
-                coder.tally = None
+                coder.histogram = None
 
     def coders(self) -> dict[str, Coder]:
-        """By name: of the linear layers, and of q, k and the state where they are coded."""
+        """Return the coders by name: of the linear layers, and of q, k and the state where they are coded."""
         found = {name: layer.coder for name, layer in self.layers.items()}
-        return found | state.coders(self.model)
+        return found | spiked_mixer.coders(self.model)
 
 
 def linear_names(model: LanguageModel, head: bool) -> list[str]:
-    """The linear layers to code, in the order of the model.
+    """Return the names of the linear layers to code, in the order of the model.
 
     Raises:
-        NeurosimInputError: a mixer that holds none.
+        NeurosimInputError: a mixer without linear layers.
     """
     found = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     for i, mixer in enumerate(model.mixers()):
@@ -159,17 +170,17 @@ def linear_names(model: LanguageModel, head: bool) -> list[str]:
 
 
 def operators(model: LanguageModel) -> tuple[tuple[str, str], ...]:
-    """(name, what it is) of everything in the model that works on floats, whatever it is."""
+    """Return (name, description) of every operator in the model that works on floats."""
     found = []
     for name, module in model.named_modules():
         if isinstance(module, Mixer):
-            found.append((name, state.described(module)))
+            found.append((name, spiked_mixer.described(module)))
         elif not isinstance(module, SpikedLinear | Coder | Codes) and not _inside(model, name) and _leaf(module):
-            found.append((name, _WHAT.get(type(module).__name__, type(module).__name__)))
+            found.append((name, _DESCRIPTIONS.get(type(module).__name__, type(module).__name__)))
     return tuple(found)
 
 
-_WHAT = {
+_DESCRIPTIONS = {
     "Embedding": "table look-up: one row a token, nothing to add",
     "Norm": "root-mean-square norm",
     "RMSNorm": "root-mean-square norm",
@@ -183,16 +194,16 @@ _WHAT = {
 
 
 def _inside(model: LanguageModel, name: str) -> bool:
-    """Part of a layer that is coded as a whole."""
+    """Whether the module is part of a spiked layer."""
     parts = name.split(".")
     return any(isinstance(model.get_submodule(".".join(parts[:i])), SpikedLinear) for i in range(1, len(parts)))
 
 
 def _leaf(module: nn.Module) -> bool:
-    """Computes something itself: has no parts, or parameters of its own, or a name in the table."""
+    """Whether the module computes something itself: it has no parts, or own parameters, or a name in the table."""
     own = any(True for _ in module.parameters(recurse=False)) and not isinstance(module, LanguageModel)
     empty = next(module.children(), None) is None and not isinstance(module, nn.Sequential | nn.ModuleList)
-    return own or empty or type(module).__name__ in _WHAT
+    return own or empty or type(module).__name__ in _DESCRIPTIONS
 
 
 def convert(
@@ -202,18 +213,18 @@ def convert(
     seed: int = 0,
     windows: int = 64,
     length: int = 128,
-    say: Say = lambda line: None,
-    known: Known | None = None,
+    on_message: Callable[[str], None] = lambda line: None,
+    calibration: Calibration | None = None,
 ) -> Converted:
-    """A spike-coded copy of a model.
+    """Return a spike-coded copy of a model, on the same device.
 
     Args:
         coding: default `Coding()`, which needs no text.
         tokens: [n] text for the schemes that calibrate.
-        seed: of the windows and of the labels drawn for sensitivities.
-        windows, length: of text that thresholds are calibrated on.
-        say: told what is done.
-        known: what `learn_channels` found out with the same arguments, for several conversions of one model.
+        seed: key of the windows and of the labels of `collect_gradients`.
+        windows, length: number of windows for calibration, and tokens of each.
+        on_message: called with the name of a long step when it begins.
+        calibration: result of `calibrate_channels` with the same arguments, for several conversions of one model.
 
     Raises:
         NeurosimInputError: a scheme that needs text got none or too little, a layer cannot be converted, or a weight is
@@ -223,45 +234,45 @@ def convert(
     scheme = SCHEMES[coding.scheme]
     for name, parameter in dense.named_parameters():
         if not bool(torch.isfinite(parameter).all()):
-            raise NeurosimInputError(f"tensor '{name}': holds numbers that are not finite, which have no spikes")
+            raise NeurosimInputError(f"tensor '{name}': holds NaN or infinity, which cannot be coded in spikes")
     if not scheme.text:
         names = linear_names(dense, coding.head)
         return Converted(copy.deepcopy(dense), coding, {n: ternary_coder(coding.k, coding.shrink) for n in names})
     tokens = _enough(coding, tokens, length)
     if not scheme.channel:
-        return _by_layer(dense, coding, windows_of(tokens, windows, length, seed), seed)
-    known = known or learn_channels(dense, coding, tokens, seed, windows, length)
-    found = known.survey.choose(coding.spikes, coding.scheme)
-    made = Converted(copy.deepcopy(known.survey.model), coding, found.coders, known.remarks)
-    made.price = found.price
+        return _by_layer(dense, coding, draw_windows(tokens, windows, length, seed), seed)
+    known = calibration or calibrate_channels(dense, coding, tokens, seed, windows, length)
+    chosen = known.survey.choose(coding.spikes, coding.scheme)
+    made = Converted(copy.deepcopy(known.survey.model), coding, chosen.coders, known.remarks)
+    made.price = chosen.price
     if scheme.learned:
-        say("training thresholds")
-        brief = Tuning(LEARNED, batch=8, length=length, weights=False, price=made.price, seed=seed)
+        on_message("training thresholds")
+        brief = Tuning(LEARNED_STEPS, batch=8, length=length, weights=False, price=made.price, seed=seed)
         tune(made.model, made.layers, tokens, brief, spikes=coding.spikes, expansion=coding.sent_as)
     return made
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
-    """A model along axes that suit spikes, what text tells of its channels, and remarks for the user."""
+class Calibration:
+    """Statistics of the channels of a (rotated) model on text, and messages for the user."""
 
     survey: Survey
     remarks: tuple[str, ...]
 
 
-def learn_channels(
+def calibrate_channels(
     dense: LanguageModel, coding: Coding, tokens: Tensor | None, seed: int = 0, windows: int = 64, length: int = 128
-) -> Known:
-    """What the schemes with a threshold a channel need to know, whatever number of spikes is asked for.
+) -> Calibration:
+    """Collect the statistics for schemes with thresholds of channels, for any number of spikes.
 
-    Args: as of `convert`.
+    The arguments are those of `convert`.
     """
-    sample = windows_of(_enough(coding, tokens, length), windows, length, seed)
+    sample = draw_windows(_enough(coding, tokens, length), windows, length, seed)
     remarks: tuple[str, ...] = ()
     if coding.rotate:
-        dense, why = rotated(dense, sample[: max(1, windows // 4)], seed)
+        dense, why = rotate_to_principal_axes(dense, sample[: max(1, windows // 4)], seed)
         remarks = (f"the residual stream was not rotated: {why}",) if why else ()
-    return Known(survey(dense, linear_names(dense, coding.head), sample, coding.sent_as, seed), remarks)
+    return Calibration(survey_channels(dense, linear_names(dense, coding.head), sample, coding.sent_as, seed), remarks)
 
 
 def _enough(coding: Coding, tokens: Tensor | None, length: int) -> Tensor:

@@ -1,7 +1,7 @@
-"""Neurons that emit the counts of two schemes step by step: what the closed forms in `coding` are tested against.
+"""Neurons that emit the counts of two schemes step by step: the reference of the closed forms in `coding`.
 
-A layer never needs these to run: what it receives over time is summed before it is multiplied, and the sum of a
-neuron's spikes is the count. They show that the count is what a neuron on a chip would send.
+No layer needs them to run: its inputs over time are summed before they are multiplied, and the sum of the spikes of a
+neuron is its count. They show that a neuron on a chip would send the same count.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..errors import require
 
 
 def integrate_and_fire(inputs: Tensor, threshold: Tensor | float, steps: int) -> Tensor:
-    """Spikes of integrate-and-fire neurons that get the same input at every step, as in QCFS.
+    """Return spikes of integrate-and-fire neurons that get the same input at every step, as in QCFS.
 
     The membrane starts at threshold / 2, a spike subtracts the threshold (Bu et al. 2022, arXiv 2303.04347, theorem 1):
     then sum_t s_t = clip(floor(steps x / threshold + 1/2), 0, steps).
@@ -37,17 +37,17 @@ def integrate_and_fire(inputs: Tensor, threshold: Tensor | float, steps: int) ->
 
 
 def bipolar_with_tracer(inputs: Tensor, threshold: Tensor | float, low: int, high: int, steps: int) -> Tensor:
-    """Spikes of bipolar integrate-and-fire neurons with a spike tracer (ST-BIF; You et al. 2024, arXiv 2406.03470).
+    """Return spikes of bipolar neurons with a spike tracer (ST-BIF; You et al. 2024, arXiv 2406.03470).
 
     The membrane starts at threshold / 2. At each step a neuron gets its input, and spikes +1 where the membrane has
     reached the threshold and its tracer (the sum of its spikes) is below `high`, -1 where it is below 0 and the tracer
-    above `low`. Spikes sent too early are taken back: whatever the order of the inputs, once they have settled
+    above `low`. Spikes sent too early are taken back: for any order of the inputs, in the end
     sum_t s_t = clip(floor(sum_t x_t / threshold + 1/2), low, high), the quantised activation.
 
     Args:
-        inputs: [T, *shape] what arrives at each of the first T steps; nothing arrives later.
+        inputs: [T, *shape] inputs of the first T steps; later ones are 0.
         threshold: > 0, that broadcasts to [*shape].
-        steps: T and as many more as the counts need; T + high - low always suffices.
+        steps: at least T; T + high - low always suffices for the counts.
 
     Returns:
         [steps, *shape] int8 in {-1, 0, 1}.

@@ -1,4 +1,4 @@
-"""Short training of a converted model through the rounding: its loss, and a price for every spike."""
+"""Short training of a converted model through the rounding: its loss, plus a price for every spike."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..attention import LanguageModel
+from ..attention.train import draw_windows
 from ..errors import lookup, require
 from .coding import INT8
 from .expansions import EXPANSIONS, count_spikes
 from .linear import SpikedLinear
-from .listen import windows_of
 
-HOLD = 0.1  # how fast the price follows the spikes: a tenth too many for ten updates raises it by a tenth
+PRICE_GAIN = 0.1  # a tenth too many spikes for ten updates raises the price by a tenth
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """How `tune` goes about it.
+    """Settings of `tune`.
 
     Attributes:
-        steps: updates.
-        batch, length: windows an update, and tokens of each.
-        rate: highest learning rate of weights; down a half cosine to 0.
-        threshold_rate: the same of the logarithms of thresholds and scales; 0 leaves them.
-        weights: train weights too, not thresholds and scales alone.
+        steps: number of updates.
+        batch, length: windows of an update, and tokens of each.
+        learning_rate: highest, of weights; it follows a half cosine down to 0.
+        threshold_learning_rate: the same for the logarithms of thresholds and scales; 0 leaves them unchanged.
+        weights: train weights too, not only thresholds and scales.
         price: nats a token for one spike a token.
-        seed: of the windows.
+        seed: key of the windows.
     """
 
     steps: int = 200
     batch: int = 16
     length: int = 128
-    rate: float = 2e-4
-    threshold_rate: float = 2e-3
+    learning_rate: float = 2e-4
+    threshold_learning_rate: float = 2e-3
     weights: bool = True
     price: float = 0.0
     seed: int = 0
@@ -51,7 +51,7 @@ class Tuning:
         """
         for name in ("steps", "batch", "length"):
             require(getattr(self, name) > 0, f"Tuning.{name}", "must be > 0", getattr(self, name))
-        for name in ("rate", "threshold_rate", "price"):
+        for name in ("learning_rate", "threshold_learning_rate", "price"):
             require(0 <= getattr(self, name) < math.inf, f"Tuning.{name}", "must be >= 0", getattr(self, name))
 
 
@@ -61,71 +61,70 @@ def tune(
     layers: Mapping[str, SpikedLinear],
     tokens: Tensor,
     tuning: Tuning,
-    report: Callable[[int, int, float], None] | None = None,
+    on_progress: Callable[[int, int, float], None] | None = None,
     spikes: float | None = None,
     teacher: LanguageModel | None = None,
     expansion: str = "bitwise",
 ) -> float:
-    """Train in place by gradients straight through the rounding; the mean loss of the last tenth of the updates.
+    """Train in place by gradients straight through the rounding; return the mean loss of the last tenth of the updates.
 
-    The objective is the loss plus `price` for every spike, log2(1/2 + |z|) standing for the spikes of a count near z;
-    its gradient reaches thresholds and, through the activations, all weights.
+    The objective is the loss plus `price` for every spike; log2(1/2 + |z|) approximates the spikes of a count near z.
+    Its gradient reaches thresholds and, through the activations, all weights.
 
     Args:
-        layers: those of the model that are fed in spikes, simulated.
+        layers: the spiked layers of the model, simulated.
         tokens: [n] text.
-        report: called with (updates done, of how many, loss) after each.
-        spikes: mean a channel to hold: the price rises while more are sent and falls while fewer are.
-        teacher: the dense model, whose predictions are then aimed at: the loss is the divergence from them, not that of
-            the text.
-        expansion: whose spikes are counted.
+        on_progress: called with (updates done, updates in all, loss) after each.
+        spikes: target mean of a channel: the price rises while more are sent and falls while fewer are.
+        teacher: the dense model; with it the loss is the divergence from its predictions, not from the text.
+        expansion: the one in which spikes are counted.
 
     Raises:
         NeurosimInputError: a setting breaks its rule, or the text is too short.
     """
     tuning.check()
     require(len(tokens) > tuning.length + 1, "tune.tokens", f"must be more than {tuning.length + 1}", len(tokens))
-    late: list[float] = []
+    losses: list[float] = []
     price = tuning.price
     with _metered(layers, expansion) as meter, _Trainer(model, layers, tuning) as trainer:
         for step in range(tuning.steps):
-            windows = windows_of(tokens, tuning.batch, tuning.length, (tuning.seed << 32) + step)
+            windows = draw_windows(tokens, tuning.batch, tuning.length, (tuning.seed << 32) + step).to(model.device)
             loss = _loss(model, teacher, windows)
             cost, sent = meter.read()
             trainer.step(loss + price * cost)
             if spikes is not None:
-                price *= math.exp(HOLD * (sent / spikes - 1))
-            late.append(float(loss.detach()))
-            if report is not None:
-                report(step + 1, tuning.steps, late[-1])
-    tail = late[-max(1, tuning.steps // 10) :]
+                price *= math.exp(PRICE_GAIN * (sent / spikes - 1))
+            losses.append(float(loss.detach()))
+            if on_progress is not None:
+                on_progress(step + 1, tuning.steps, losses[-1])
+    tail = losses[-max(1, tuning.steps // 10) :]
     return sum(tail) / len(tail)
 
 
 class _Trainer:
-    """Updates of weights, thresholds and scales; afterwards nothing of it is left on the model but their values."""
+    """Updates of weights, thresholds and scales; on exit all else of the model is as before."""
 
     def __init__(self, model: LanguageModel, layers: Mapping[str, SpikedLinear], tuning: Tuning) -> None:
-        self.needed = {p: p.requires_grad for p in model.parameters()}
+        self.required = {p: p.requires_grad for p in model.parameters()}
         self.logs = _Logs([p for layer in layers.values() for p in (layer.coder.thresholds, layer.coder.scales)])
-        self.weights = [p for p in self.needed if tuning.weights and not self.logs.holds(p)]
+        self.weights = [p for p in self.required if tuning.weights and not self.logs.contains(p)]
         groups = [
-            {"params": self.weights, "lr": tuning.rate},
-            {"params": self.logs.values, "lr": tuning.threshold_rate},
+            {"params": self.weights, "lr": tuning.learning_rate},
+            {"params": self.logs.values, "lr": tuning.threshold_learning_rate},
         ]
         self.optimizer = torch.optim.AdamW([g for g in groups if g["params"]], betas=(0.9, 0.95), weight_decay=0.0)
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, tuning.steps)
 
     def __enter__(self) -> _Trainer:
-        for p in self.needed:
+        for p in self.required:
             p.requires_grad_(False)
         for p in (*self.weights, *self.logs.parameters):
             p.requires_grad_(True)
         return self
 
     def __exit__(self, *error: object) -> None:
-        for p, needed in self.needed.items():
-            p.requires_grad_(needed)
+        for p, needs in self.required.items():
+            p.requires_grad_(needs)
             p.grad = None
 
     def step(self, objective: Tensor) -> None:
@@ -148,13 +147,13 @@ def _loss(model: LanguageModel, teacher: LanguageModel | None, windows: Tensor) 
 
 
 class _Logs:
-    """Thresholds and scales trained as their logarithms: they stay > 0, and a step is a part of their size."""
+    """Logarithms of thresholds and scales: trained as such they stay > 0, and steps are relative to their size."""
 
     def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
         self.parameters = parameters
         self.values = [p.detach().log() for p in parameters]
 
-    def holds(self, parameter: nn.Parameter) -> bool:
+    def contains(self, parameter: nn.Parameter) -> bool:
         return any(parameter is p for p in self.parameters)
 
     def gather(self) -> None:
@@ -178,13 +177,13 @@ class _Meter:
         self.cost: list[Tensor] = []
         self.sent = 0.0
 
-    def hear(self, z: Tensor, counts: Tensor) -> None:
+    def observe(self, z: Tensor, counts: Tensor) -> None:
         self.cost.append((z.abs() + 0.5).log2().clamp(min=0).sum(-1).mean())
         sizes = counts.detach().abs().clamp(max=INT8).to(torch.int32).flatten()
-        self.sent += float(self.spikes.index_select(0, sizes).sum()) / (z.numel() // z.shape[-1])
+        self.sent += float(self.spikes.to(sizes.device).index_select(0, sizes).sum()) / (z.numel() // z.shape[-1])
 
     def read(self) -> tuple[Tensor, float]:
-        """(cost a token, mean spikes a channel) since the last reading."""
+        """Return (cost a token, mean spikes a channel) since the last call."""
         cost, sent = torch.stack(self.cost).sum(), self.sent / self.channels
         self.cost, self.sent = [], 0.0
         return cost, sent
@@ -194,9 +193,9 @@ class _Meter:
 def _metered(layers: Mapping[str, SpikedLinear], expansion: str) -> Iterator[_Meter]:
     meter = _Meter(layers.values(), expansion)
     for layer in layers.values():
-        layer.coder.heard = meter.hear
+        layer.coder.observer = meter.observe
     try:
         yield meter
     finally:
         for layer in layers.values():
-            layer.coder.heard = None
+            layer.coder.observer = None

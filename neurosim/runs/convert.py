@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,17 +16,17 @@ from .. import files, measure
 from ..attention import LanguageModel, python_text, read_model, read_text
 from ..attention.train import split
 from ..convert import SCHEMES, Coding, Converted, convert, tune
-from ..convert.account import energy, rows, totals, work
-from ..convert.compare import alone, check_execution, compare
-from ..convert.model import Known
-from ..convert.saved import SPIKING, is_converted, write_converted
+from ..convert.checkpoint import SPIKING, is_converted, write_converted
+from ..convert.comparison import check_execution, compare_models, each_layer_alone
+from ..convert.costs import Histograms, energy_comparison, layer_costs, layer_counts, spike_totals
+from ..convert.model import Calibration
 from ..errors import NeurosimInputError, require
 from .convert_config import ConvertConfig
 from .folder import CONVERT, METRICS, RunFolder, check_out, record
 from .progress import DELAY
 
 if TYPE_CHECKING:
-    from ..convert.tally import Tally
+    pass
 
 MODEL = "model"  # folder of the model in a run
 VOCABULARY = 256  # text is read as bytes
@@ -163,7 +163,9 @@ def model_folder(path: Path) -> Path:
     return inner if (inner / "config.json").is_file() and not (Path(path) / "config.json").is_file() else Path(path)
 
 
-def make(source: Source, config: ConvertConfig, coding: Coding, job: Job, known: Known | None = None) -> Converted:
+def make(
+    source: Source, config: ConvertConfig, coding: Coding, job: Job, known: Calibration | None = None
+) -> Converted:
     """The converted model, fine-tuned where the config asks for it."""
     sizes = config.calibration
     made = convert(source.model, coding, source.learn, config.seed, sizes.windows, sizes.length, job.say, known)
@@ -202,9 +204,9 @@ def about(source: Source, config: ConvertConfig) -> dict[str, Any]:
 
 def _compared(source: Source, made: Converted, config: ConvertConfig, job: Job) -> dict[str, Any]:
     """Both models on the held-out text, and what went through every layer of the converted one."""
-    with job.clock("compare"), bar("comparing", job.quiet) as report, made.counting() as tallies:
-        found = compare(source.model, made.model, source.held[: config.text.tokens + 1], report=report)
-    return scores(made, tallies, found.tokens, config.energy.profile) | {
+    with job.clock("compare"), bar("comparing", job.quiet) as report, made.counting() as histograms:
+        found = compare_models(source.model, made.model, source.held[: config.text.tokens + 1], on_progress=report)
+    return scores(made, histograms, found.tokens, config.energy.profile) | {
         "tokens": found.tokens,
         "dense_loss": found.dense,
         "loss": found.spiking,
@@ -213,17 +215,17 @@ def _compared(source: Source, made: Converted, config: ConvertConfig, job: Job) 
     }
 
 
-def scores(made: Converted, tallies: Mapping[str, Tally], tokens: int, profile: str) -> dict[str, Any]:
-    """Spikes, operations, measures and energies from tallies over `tokens`."""
-    layers = work(made, tallies)
+def scores(made: Converted, histograms: Histograms, tokens: int, profile: str) -> dict[str, Any]:
+    """Spikes, operations, measures and energies from histograms over `tokens`."""
+    layers = layer_counts(made, histograms)
     return {
-        **totals(made, tallies),
+        **spike_totals(made, histograms).to_dict(),
         "operations": sum(layer.synaptic_operations or 0 for layer in layers) / tokens,
         "dense_operations": sum(layer.dense_operations or 0 for layer in layers) / tokens,
-        "layers": rows(made, tallies, layers, profile),
+        "layers": [each.to_dict() for each in layer_costs(made, histograms, layers, profile)],
         "measures": measure.measure(layers, tokens, 0.0, sum(layer.input_events or 0 for layer in layers)).to_dict(),
         "energy": measure.energy(layers, tokens, profile).to_dict(),
-        "baselines": energy(layers, tokens, profile),
+        "baselines": energy_comparison(layers, tokens, profile).to_dict(),
     }
 
 
@@ -233,7 +235,7 @@ def _layers_alone(source: Source, made: Converted, config: ConvertConfig, job: J
     if not size:
         return {}
     with job.clock("layers"):
-        found = alone(source.model, made, source.held[: size + 1])
+        found = each_layer_alone(source.model, made, source.held[: size + 1])
     return {
         "alone": {
             name: {"dense_loss": c.dense, "loss": c.spiking, "agreement": c.agreement} for name, c in found.items()
@@ -248,7 +250,7 @@ def _executed(source: Source, made: Converted, config: ConvertConfig, job: Job) 
     streams = max(1, min(config.report.executed_tokens, len(source.held)) // length)
     tokens = source.held[: streams * length].view(streams, length)
     with job.clock("execute"):
-        return asdict(check_execution(made, tokens, job.threads or torch.get_num_threads()))
+        return check_execution(made, tokens, job.threads or torch.get_num_threads()).to_dict()
 
 
 def finish(run: RunFolder, result: dict[str, Any], job: Job) -> dict[str, Any]:

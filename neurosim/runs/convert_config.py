@@ -101,6 +101,7 @@ else:
     CodingSettings = section_of(Coding, without=())
 
     class TuningSettings(section_of(Tuning, without=("steps", "price", "seed"))):
+        _old_names = _renamed(rate="learning_rate", threshold_rate="threshold_learning_rate")
         steps: Annotated[int, Field(ge=0)] = 0
 
     class TrainingSettings(section_of(LanguageTraining, without=("steps", "held_out", "seed"))):

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..convert import SCHEMES, Coding
-from ..convert.compare import compare
-from ..convert.model import Known, learn_channels
+from ..convert.comparison import compare_models
+from ..convert.model import Calibration, calibrate_channels
 from .convert import Job, Source, about, bar, finish, make, scores, started
 from .convert_config import ConvertConfig
 from .folder import CONVERT
@@ -58,22 +58,24 @@ def codings(config: ConvertConfig) -> Iterator[Coding]:
             yield config.code(**{"scheme": name, scheme.strength: value, "shrink": shrink})
 
 
-def _known(source: Source, config: ConvertConfig, plan: Sequence[Coding], job: Job) -> Known | None:
+def _known(source: Source, config: ConvertConfig, plan: Sequence[Coding], job: Job) -> Calibration | None:
     """What all conversions with a threshold a channel share; they differ in spikes and scheme alone."""
     first = next((coding for coding in plan if SCHEMES[coding.scheme].channel), None)
     if first is None:
         return None
     sizes = config.calibration
     with job.clock("survey"):
-        return learn_channels(source.model, first, source.learn, config.seed, sizes.windows, sizes.length)
+        return calibrate_channels(source.model, first, source.learn, config.seed, sizes.windows, sizes.length)
 
 
-def _point(source: Source, config: ConvertConfig, coding: Coding, job: Job, known: Known | None) -> dict[str, Any]:
+def _point(
+    source: Source, config: ConvertConfig, coding: Coding, job: Job, known: Calibration | None
+) -> dict[str, Any]:
     with job.clock(coding.scheme):
         made = make(source, config, coding, job, known)
-        with made.counting() as tallies:
-            found = compare(source.model, made.model, source.held[: config.curve.tokens + 1])
-    measured = scores(made, tallies, found.tokens, config.energy.profile)
+        with made.counting() as histograms:
+            found = compare_models(source.model, made.model, source.held[: config.curve.tokens + 1])
+    measured = scores(made, histograms, found.tokens, config.energy.profile)
     kept = ("spikes", "silent", "escaped", "by_expansion", "operations", "dense_operations", "baselines")
     return {
         "scheme": coding.scheme,

@@ -13,8 +13,8 @@ from .. import files
 from ..attention import LanguageConfig, LanguageModel, MixerSpec, python_text, read_model, read_text, train_bytes
 from ..attention.kinds import current_options, options_of
 from ..attention.train import TrainingProgress
-from ..convert.generate import Sampling, stream
-from ..convert.saved import is_converted, read_converted
+from ..convert.checkpoint import is_converted, read_converted
+from ..convert.generate import Sampling, generate_tokens
 from ..errors import NeurosimInputError
 from .convert import MODEL, Job, bar, finish, model_folder, threads
 from .convert_config import LmConfig
@@ -135,12 +135,12 @@ def _model(path: Path, execute: bool, job: Job) -> tuple[LanguageModel, bool]:
             )
         return read_model(folder), False
     made = read_converted(folder)
-    made.execute(execute, job.threads or torch.get_num_threads())
+    made.execute(execute, threads=job.threads or torch.get_num_threads())
     return made.model, True
 
 
 def _told(model: LanguageModel, prompt: bytes, sampling: Sampling, report: Any) -> Iterator[tuple[int, int]]:
-    for done, (token, held) in enumerate(stream(model, prompt, sampling), 1):
+    for done, (token, held) in enumerate(generate_tokens(model, prompt, sampling), 1):
         if report is not None:
             report(done, sampling.tokens)
         yield token, held

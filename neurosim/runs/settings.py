@@ -1,4 +1,4 @@
-"""Merge settings from several sources into one checked config; an error names key, rule, value and source."""
+"""Settings from several sources into one checked config; an error names key, rule, value and source."""
 
 from __future__ import annotations
 
@@ -22,29 +22,24 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Section(BaseModel):
-    """A table of a config: an unknown key is an error, "5" is not a number, and 5.0 is not an integer."""
+    """A table of a config: closed (an unknown key is an error) and strict ("5" is no number, 5.0 is no integer)."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Settings from one place.
-
-    Attributes:
-        name: of the place, in errors.
-        tree: the settings.
-    """
+    """Some settings, and what to call the place they came from."""
 
     name: str
     tree: Tree
 
 
 def resolve(model: type[M], sources: Sequence[Source]) -> M:
-    """Return the config of `sources`, where later ones win.
+    """The config of `sources`, later ones over earlier ones.
 
     Raises:
-        NeurosimInputError: the first key that breaks its rule, and the number of further ones.
+        NeurosimInputError: the first key that breaks its rule, and how many more do.
     """
     merged: dict[str, Any] = {}
     for source in sources:
@@ -56,7 +51,7 @@ def resolve(model: type[M], sources: Sequence[Source]) -> M:
 
 
 def overlay(below: Tree, above: Tree) -> dict[str, Any]:
-    """Return a tree with the leaves of both; those of `above` win."""
+    """A tree with the leaves of both; those of `above` win."""
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
@@ -65,13 +60,13 @@ def overlay(below: Tree, above: Tree) -> dict[str, Any]:
 
 
 def nest(dotted: str, value: object) -> dict[str, Any]:
-    """Return {"a": {"b": 1}} for `a.b` and 1."""
+    """`a.b` and 1 as {"a": {"b": 1}}."""
     head, _, rest = dotted.partition(".")
     return {head: nest(rest, value) if rest else value}
 
 
 def assignments(texts: Iterable[str]) -> dict[str, Any]:
-    """Return `--set` arguments such as `liquid.neurons=500` as a tree. A value is TOML, or else plain text.
+    """`--set` arguments as a tree: `liquid.neurons=500`. A value is TOML, or else the plain text.
 
     Raises:
         NeurosimInputError: no `=`, or no key before it.
@@ -91,13 +86,13 @@ def _value(text: str) -> Any:
         read = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
-    # A text with line breaks may hold further assignments; then it is not one value.
+    # A text with line breaks may hold further assignments: then it is no value.
     return read["value"] if len(read) == 1 else text
 
 
 def _explain(model: type[BaseModel], error: ValidationError, sources: Sequence[Source]) -> str:
     problems = error.errors()
-    # An unknown key is often a misspelt one, and the cause of a missing one.
+    # An unknown key is most often the cause of a missing one.
     first = min(problems, key=lambda p: p["type"] != "extra_forbidden")
     keys = [str(part) for part in first["loc"]]
     dotted = ".".join(keys)
@@ -122,7 +117,7 @@ def _rule(problem: Any) -> str:
 
 
 def _source(keys: Sequence[str], sources: Sequence[Source]) -> str:
-    """Return the last source that has the key, or a table on the way to it."""
+    """The last source that has the key, or any part of the way to it."""
     for depth in range(len(keys), 0, -1):
         for source in reversed(sources):
             if _has(source.tree, keys[:depth]):
@@ -139,7 +134,7 @@ def _has(tree: Any, keys: Sequence[str]) -> bool:
 
 
 def _nearest(model: type[BaseModel], keys: Sequence[str]) -> str:
-    """Suggest a key with a similar name, in this table or anywhere."""
+    """What may have been meant: a key of that name in this table, or anywhere."""
     every = list(dotted_keys(model))
     dotted, table = ".".join(keys), ".".join(keys[:-1])
     last = {key: key.rpartition(".")[2] for key in every}
@@ -153,7 +148,7 @@ def _nearest(model: type[BaseModel], keys: Sequence[str]) -> str:
 
 
 def dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Yield every key that a config may have: `seed`, `data.name`, ..."""
+    """Every key a config may have: `seed`, `data.name`, ..."""
     for name, field in model.model_fields.items():
         kinds = [field.annotation, *get_args(field.annotation)]
         table = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)

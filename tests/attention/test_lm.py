@@ -22,7 +22,7 @@ from neurosim.attention import (
     train_bytes,
     validation_loss,
 )
-from neurosim.attention.train import _learning_rate, _windows, split
+from neurosim.attention.train import _learning_rate, draw_windows, split
 from neurosim.errors import NeurosimInputError, NeurosimMissingError
 
 TINY = LanguageConfig(
@@ -73,9 +73,9 @@ def test_validation_loss_is_the_mean_over_streams_with_their_state() -> None:
 def test_the_end_of_the_text_is_held_out() -> None:
     learn, held = split(bytes(range(100)), 0.2)
     assert learn.tolist() == list(range(80)) and held.tolist() == list(range(80, 100))
-    windows = _windows(learn, LanguageTraining(batch=500, length=10), 3)
+    windows = draw_windows(learn, 500, 10, 3)
     assert windows.shape == (500, 11) and int(windows.max()) == 79 and int(windows.min()) == 0
-    assert torch.equal(windows, _windows(learn, LanguageTraining(batch=500, length=10), 3))
+    assert torch.equal(windows, draw_windows(learn, 500, 10, 3))
 
 
 def test_the_rate_rises_and_falls() -> None:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from neurosim import files, runs
 from neurosim.attention import read_model
 from neurosim.cli import main
-from neurosim.convert.saved import read_converted
+from neurosim.convert.checkpoint import read_converted
 
 TRAIN = [
     *("--steps", "12", "--set", "model.layers=2", "--set", "model.width=32", "--set", "model.hidden=32", "--set"),

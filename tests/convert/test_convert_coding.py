@@ -13,12 +13,12 @@ from torch import nn
 
 from neurosim.convert import EXPANSIONS, SCHEMES, Coder, SpikedLinear, collapse, count_spikes, expand
 from neurosim.convert.coding import levels_of, ternary, token_levels
+from neurosim.convert.histogram import CountHistogram
 from neurosim.convert.neurons import bipolar_with_tracer, integrate_and_fire
-from neurosim.convert.tally import Tally
 from neurosim.errors import NeurosimInputError
 from neurosim.kernels.spikes.accumulate.reference import accumulate_reference
 from neurosim.kernels.spikes.encode.reference import encode_reference, thresholds_reference
-from neurosim.kernels.spikes.planes.launch import pack, product
+from neurosim.kernels.spikes.planes.reference import pack_reference, product_reference
 
 WIDE = st.lists(st.integers(-3000, 3000), min_size=1, max_size=40)
 
@@ -203,37 +203,38 @@ def test_accumulated_layer_equals_integer_arithmetic(scheme: str, kept: str) -> 
         assert torch.equal(executed, simulated)  # bit for bit
     else:
         assert torch.allclose(executed, simulated, rtol=1e-5, atol=1e-5)
-    counts = layer.coder.counts(x, layer.coder.level(x)).to(torch.int32)
-    stored, _ = layer.stored()
-    flat, rows = counts.view(-1, 45).numpy(), stored.detach().T.contiguous().numpy()
-    sums = layer.accumulators(counts).view(-1, 23).numpy()
-    expected = accumulate_reference(flat, rows)
-    assert sums.dtype == (np.int32 if kept == "int8" else np.float32)
-    np.testing.assert_allclose(sums, expected, rtol=0 if kept == "int8" else 2e-5, atol=0 if kept == "int8" else 2e-5)
-    planes = pack(flat.astype(np.int8), 4)
-    np.testing.assert_array_equal(product(planes, rows), sums)
+    level = layer.coder.level(x)
+    counts = layer.coder.counts(x, level).to(torch.int32).view(-1, 45).numpy()
+    stored, steps = layer.stored()
+    y = torch.from_numpy(accumulate_reference(counts, stored.detach().T.contiguous().numpy())).float()
+    y = (y if steps is None else y * steps).view(3, 17, 23)
+    expected = (y if level is None else y * level) + layer.bias
+    close = 0.0 if kept == "int8" else 2e-5
+    torch.testing.assert_close(executed, expected.detach(), rtol=close, atol=close)
 
 
 def test_planes_of_the_kernel_are_those_of_the_expansion() -> None:
     counts = np.random.default_rng(0).integers(-15, 16, (5, 70)).astype(np.int8)
     found = expand(EXPANSIONS["bitwise"], counts, 4)
     weights = np.eye(70, dtype=np.int8)
-    assert np.array_equal(product(pack(counts, 4), weights), np.tensordot(found.places, found.spikes, axes=1))
+    assert np.array_equal(
+        product_reference(pack_reference(counts, 4), weights), np.tensordot(found.places, found.spikes, axes=1)
+    )
 
 
-def test_tallies_count_by_brute_force() -> None:
+def test_histograms_count_by_brute_force() -> None:
     draws = np.random.default_rng(4)
     counts = np.rint(draws.standard_cauchy((400, 6)) * 20).astype(np.int64)
-    tally = Tally()
+    histogram = CountHistogram()
     for part in np.array_split(counts, 3):
-        tally.add(torch.from_numpy(part).double())
-    assert tally.rows == 400 and tally.entries == 2400 and tally.silent() == (counts == 0).sum()
+        histogram.add(torch.from_numpy(part).double())
+    assert histogram.rows == 400 and histogram.entries == 2400 and histogram.silent() == (counts == 0).sum()
     assert (np.abs(counts) > 127).any()
     for name in ("unary_ternary", "bitwise", "twos_complement"):
         code = EXPANSIONS[name]
-        assert np.array_equal(tally.spikes(name, 4), count_spikes(code, counts, 4).sum(axis=0))
+        assert np.array_equal(histogram.spikes(name, 4), count_spikes(code, counts, 4).sum(axis=0))
         low, high = code.reach(4)
-        assert tally.escaped(name, 4) == ((counts < low) | (counts > high)).sum()
+        assert histogram.escaped(name, 4) == ((counts < low) | (counts > high)).sum()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Triton's products of spikes and the epilogue against the plain forms. Run by `triton_tools`."""
+"""Triton's products of spikes against the references. Run by `triton_tools`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import numpy as np
 import torch
 
 from neurosim.kernels.spikes.accumulate import triton as accumulate_triton
-from neurosim.kernels.spikes.accumulate.launch import accumulate_fire, encode_accumulate, spike_accumulate
+from neurosim.kernels.spikes.accumulate.launch import encode_accumulate, spike_accumulate
 from neurosim.kernels.spikes.accumulate.reference import accumulate_reference
 from neurosim.kernels.spikes.encode.launch import encode
 from neurosim.kernels.spikes.encode.reference import Escapes, clip_reference, encode_reference
-from neurosim.kernels.spikes.lif_pack import triton as lif_pack_triton
-from neurosim.kernels.spikes.lif_pack.reference import Membrane, lif_pack_reference
-from neurosim.kernels.spikes.planes import launch as planes
 from neurosim.kernels.spikes.planes.reference import Planes, pack_reference
 from neurosim.kernels.spikes.planes.triton import plane_product
 
@@ -115,7 +112,7 @@ def case_planes(device: str) -> None:
             check(plane_product(Planes(words, inputs, escapes), w), whole, w)
 
 
-def decode_case(device: str, kind: torch.dtype, narrow: bool, given: bool) -> None:
+def decode_case(device: str, kind: torch.dtype, given: bool) -> None:
     for inputs, outputs in [*SHAPES, (1030, 288)]:
         rng = np.random.default_rng(inputs)
         x = rng.standard_normal((1, inputs)).astype(np.float32)
@@ -124,7 +121,7 @@ def decode_case(device: str, kind: torch.dtype, narrow: bool, given: bool) -> No
         whole, used = encode_reference(x, 3.0, thresholds)
         w = weights(inputs, outputs, kind, device)
         on_device = None if thresholds is None else torch.from_numpy(thresholds).to(device)
-        y, scale = accumulate_triton.decode(torch.from_numpy(x).to(device), w, 3.0, on_device, narrow)
+        y, scale = accumulate_triton.decode(torch.from_numpy(x).to(device), w, 3.0, on_device)
         np.testing.assert_array_equal(scale.cpu().numpy(), used)
         expected = accumulate_reference(whole, plain(w)).astype(np.float32) * (1 if given else used[0])
         tolerance = 0 if kind == torch.int8 else 1e-5 * np.abs(expected).max()
@@ -132,25 +129,20 @@ def decode_case(device: str, kind: torch.dtype, narrow: bool, given: bool) -> No
 
 
 def case_decode(device: str) -> None:
-    decode_case(device, torch.float32, narrow=False, given=False)
+    decode_case(device, torch.float32, given=False)
 
 
 def case_decode_float16(device: str) -> None:
-    decode_case(device, torch.float16, narrow=False, given=False)
+    decode_case(device, torch.float16, given=False)
 
 
 def case_decode_int8(device: str) -> None:
-    decode_case(device, torch.int8, narrow=False, given=False)
-    decode_case(device, torch.int8, narrow=True, given=False)
+    decode_case(device, torch.int8, given=False)
 
 
 def case_decode_channel_thresholds(device: str) -> None:
-    decode_case(device, torch.float32, narrow=False, given=True)
-    decode_case(device, torch.float16, narrow=True, given=True)
-
-
-def case_decode_narrow(device: str) -> None:
-    decode_case(device, torch.float16, narrow=True, given=False)
+    decode_case(device, torch.float32, given=True)
+    decode_case(device, torch.float16, given=True)
 
 
 def case_silent_rows_are_not_read(device: str) -> None:
@@ -180,34 +172,20 @@ def case_encode_product_of_a_batch(device: str) -> None:
     np.testing.assert_array_equal(y.cpu().numpy(), expected)
 
 
-MEMBRANE = Membrane(decay=0.9, v_threshold=1.1, v_leak=0.05, v_reset=-0.1, keep=1.0)
-
-
-def case_lif_pack(device: str) -> None:
-    rng = np.random.default_rng(0)
-    for rows, units in ((3, 70), (2, 300), (1, 1)):
-        v, current = rng.standard_normal((2, rows, units)).astype(np.float32)
-        words, after = lif_pack_reference(current, v, MEMBRANE)
-        state = torch.from_numpy(v).to(device)
-        found = lif_pack_triton.lif_pack(torch.from_numpy(current).to(device), state, MEMBRANE)
-        np.testing.assert_array_equal(found.cpu().numpy().view(np.uint32), words)
-        np.testing.assert_array_equal(state.cpu().numpy(), after)
-
-
-def case_fire(device: str) -> None:
-    """Products fired on where they are finished: integer sums, so spikes and potentials are exact."""
-    rng = np.random.default_rng(1)
-    membrane = MEMBRANE._replace(v_threshold=300.0)
-    for rows in (1, 6, 20):
-        whole = spikes(rows, 300)
-        counts, escapes = clipped(whole, device)
-        w = weights(300, 77, torch.int8, device)
-        v = (100 * rng.standard_normal((rows, 77))).astype(np.float32)
-        words, after = lif_pack_reference(accumulate_reference(whole, plain(w)), v, membrane)
-        state = torch.from_numpy(v).to(device)
-        found = accumulate_triton.fire(counts, w, state, membrane, escapes)
-        np.testing.assert_array_equal(found.cpu().numpy().view(np.uint32), words)
-        np.testing.assert_array_equal(state.cpu().numpy(), after)
+def case_steps_and_planes_of_a_batch(device: str) -> None:
+    """Sums of int8 weights times a step for each output, then times the token's threshold, for any number of tokens."""
+    rng = np.random.default_rng(4)
+    steps = rng.random(77).astype(np.float32)
+    w = weights(300, 77, torch.int8, device)
+    for rows in (1, 5, 20):
+        x = rng.standard_normal((rows, 300)).astype(np.float32)
+        x[0, 7] = 500
+        whole, used = encode_reference(x)
+        expected = accumulate_reference(whole, plain(w)).astype(np.float32) * steps * used[:, None]
+        arguments = torch.from_numpy(x).to(device), w, 3.0, None, torch.from_numpy(steps).to(device)
+        for planes in (None, 3):
+            y, _ = accumulate_triton.encode_product(*arguments, planes=planes)
+            np.testing.assert_array_equal(y.cpu().numpy(), expected)
 
 
 def case_public_functions_pick_the_device(device: str) -> None:
@@ -220,16 +198,5 @@ def case_public_functions_pick_the_device(device: str) -> None:
     np.testing.assert_array_equal(coded.counts.cpu().numpy(), expected.counts)
     sums = spike_accumulate(expected.counts, w, expected.escapes)
     np.testing.assert_array_equal(spike_accumulate(coded.counts, whole, coded.escapes).cpu().numpy(), sums)
-    packed, thresholds = planes.encode_planes(on)
-    np.testing.assert_array_equal(thresholds.cpu().numpy(), expected.thresholds)
-    np.testing.assert_array_equal(planes.product(packed, whole).cpu().numpy(), sums)
     y, _ = encode_accumulate(on, whole)
     np.testing.assert_array_equal(y.cpu().numpy(), encode_accumulate(x, w)[0])
-    membrane = MEMBRANE._replace(v_threshold=300.0)
-    v = np.zeros((3, 77), np.float32)
-    state = torch.from_numpy(v.copy()).to(device)
-    words = accumulate_fire(coded.counts, whole, state, membrane, coded.escapes)
-    np.testing.assert_array_equal(
-        words.cpu().numpy().view(np.uint32), accumulate_fire(expected.counts, w, v, membrane, expected.escapes)
-    )
-    np.testing.assert_array_equal(state.cpu().numpy(), v)

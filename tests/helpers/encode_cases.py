@@ -6,7 +6,16 @@ import numpy as np
 import torch
 
 from neurosim.kernels.spikes.encode import triton as encode_triton
-from neurosim.kernels.spikes.encode.reference import clip_reference, encode_reference
+from neurosim.kernels.spikes.encode.reference import (
+    AWAY,
+    EVEN,
+    NEAREST,
+    SEARCH,
+    UP,
+    Rounding,
+    clip_reference,
+    encode_reference,
+)
 from neurosim.kernels.spikes.planes.reference import Planes, pack_reference, unpack_reference
 from neurosim.kernels.spikes.planes.triton import encode_planes
 
@@ -23,11 +32,13 @@ def numbers(rows: int, inputs: int, seed: int = 0) -> np.ndarray:
     return x
 
 
-def check(x: torch.Tensor, k: float, thresholds: torch.Tensor | None, limit: int) -> None:
+def check(x: torch.Tensor, k: float, thresholds: torch.Tensor | None, limit: int, rounding: Rounding = NEAREST) -> None:
     given = None if thresholds is None else thresholds.cpu().numpy()
-    whole, used = encode_reference(x.float().cpu().numpy(), k, given)
+    whole, used = encode_reference(x.float().cpu().numpy(), k, given, rounding)
     counts, escapes = clip_reference(whole, limit)
-    found = encode_triton.encode(x, k, thresholds, limit)
+    tensors = {n: None if (a := getattr(rounding, n)) is None else torch.from_numpy(a) for n in ("edges", "levels")}
+    on_device = {n: a if a is None else a.to(x.device) for n, a in tensors.items()}
+    found = encode_triton.encode(x, k, thresholds, limit, rounding._replace(**on_device))
     np.testing.assert_array_equal(found.thresholds.cpu().numpy(), used)
     np.testing.assert_array_equal(found.counts.cpu().numpy(), counts)
     np.testing.assert_array_equal(found.escapes.number.cpu().numpy(), escapes.number)
@@ -60,6 +71,23 @@ def case_ties_go_to_even(device: str) -> None:
     x = torch.tensor([[0.5, 1.5, 2.5, -0.5, -1.5, 3.5]], device=device)
     found = encode_triton.encode(x, 3.0, torch.ones(6, device=device), 127).counts
     assert found.tolist() == [[0, 2, 2, 0, -2, 4]]
+
+
+def case_other_roundings(device: str) -> None:
+    levels = np.minimum(np.array([0, 1, 2, 4, 8, 16, 32, 64] + [127] * 120), 127).astype(np.int8)
+    edges = np.array([0.75, 1.5, 3.25, 6, 12, 24, 48, 96] + [np.inf] * 119, np.float32)
+    x = np.concatenate([np.arange(-40, 41) / 8, [0.0, 1e30, -1e30, 300.0], np.random.default_rng(5).normal(size=70)])
+    on = torch.from_numpy(x.astype(np.float32)[None]).to(device)
+    half = torch.full((on.shape[1],), 0.5, device=device)
+    for rounding in (
+        Rounding(EVEN, shrink=0.4, max_count=9.0),
+        Rounding(AWAY, max_count=7.0),
+        Rounding(UP, shrink=0.1),
+        Rounding(factor=1.7),
+        Rounding(SEARCH, max_count=127.0, edges=edges, levels=levels),
+    ):
+        for thresholds in (None, half):
+            check(on, 2.0, thresholds, 15, rounding)
 
 
 def case_planes(device: str) -> None:

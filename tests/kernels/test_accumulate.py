@@ -12,9 +12,6 @@ from neurosim.kernels.spikes.accumulate.launch import spike_accumulate
 from neurosim.kernels.spikes.accumulate.reference import accumulate_reference, whole_counts
 from neurosim.kernels.spikes.encode.launch import encode
 from neurosim.kernels.spikes.encode.reference import clip_reference, encode_reference
-from neurosim.kernels.spikes.lif_pack.launch import lif_pack
-from neurosim.kernels.spikes.lif_pack.reference import Membrane, lif_pack_reference
-from neurosim.neurons import LIF
 
 SHAPES = [(1, 1, 1), (1, 300, 77), (5, 33, 130), (16, 1000, 200), (3, 64, 4097)]
 
@@ -57,18 +54,6 @@ def test_neither_threads_nor_the_batch_change_a_bit(weights, monkeypatch: pytest
         np.testing.assert_array_equal(spike_accumulate(counts, w, threads=threads), together)
     alone = np.concatenate([spike_accumulate(row[None], w) for row in counts])
     np.testing.assert_array_equal(alone, together)
-
-
-def test_an_index_list_is_a_product_too() -> None:
-    counts, w = spikes(4, 90, most=1).astype(np.int8), real_weights(90, 50)
-    chosen = compiled.active(counts)
-    listed = compiled.index_list(chosen.channels, chosen.ends, chosen.values)
-    np.testing.assert_array_equal(compiled.accumulate_active(listed, w), spike_accumulate(counts, w))
-    ones = compiled.index_list([3, 5, 80], [0, 0, 3])
-    np.testing.assert_allclose(compiled.accumulate_active(ones, w)[1], w[3] + w[5] + w[80], atol=1e-6)
-    assert not compiled.accumulate_active(ones, w)[0].any()
-    backwards = compiled.index_list([80, 5, 3], [0, 0, 3])
-    np.testing.assert_allclose(compiled.accumulate_active(backwards, w)[1], w[3] + w[5] + w[80], atol=1e-6)
 
 
 def test_silent_rows_of_weights_are_not_read() -> None:
@@ -131,51 +116,3 @@ def test_bad_input_is_refused() -> None:
     coded = encode(np.array([[2.0**21, 2.0**22] * 10], np.float32), thresholds=np.ones(20, np.float32))
     with pytest.raises(ValueError, match="int32 sum could overflow"):
         spike_accumulate(coded.counts, np.ones((20, 5), np.int8), coded.escapes)
-
-
-# --- firing on sums
-
-
-@pytest.mark.parametrize("soft", [False, True])
-def test_firing_is_the_engine_neuron(soft: bool) -> None:
-    """Bit for bit the step of neurosim.neurons.LIF, and its spikes packed."""
-    neuron = LIF(tau_mem=0.02, v_threshold=1.0, v_leak=0.1, v_reset=-0.2, soft_reset=soft)
-    c = np.array(neuron.constants(1e-3), np.float32)
-    rng = np.random.default_rng(0)
-    v, current = (rng.standard_normal((3, 77)).astype(np.float32) for _ in range(2))
-    membrane = Membrane(float(c[0]), 1.0, 0.1, -0.2, float(soft))
-    state, words = v.copy(), None
-    words = lif_pack(current, state, membrane, threads=2)
-    for i in range(3):
-        row, spiked = np.stack([v[i], np.zeros(77, np.float32)]), np.zeros(77, np.uint8)
-        neuron.step(row, current[i][None], c, spiked)
-        np.testing.assert_array_equal(state[i], row[0])
-        unpacked = np.unpackbits(words[i].astype("<u4").view(np.uint8), bitorder="little")
-        np.testing.assert_array_equal(unpacked[:77], spiked)
-        assert not unpacked[77:].any() and spiked.any()
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (4, 33), (2, 256)])
-def test_firing_equals_its_reference(shape: tuple[int, int]) -> None:
-    v, current = np.random.default_rng(1).standard_normal((2, *shape)).astype(np.float32)
-    membrane = Membrane(0.9, 0.8, 0.05, -0.1, 1.0)
-    words, after = lif_pack_reference(current, v, membrane)
-    np.testing.assert_array_equal(lif_pack(current, v, membrane), words)
-    np.testing.assert_array_equal(v, after)
-
-
-def test_a_product_is_fired_on() -> None:
-    torch = pytest.importorskip("torch")
-    counts, w = spikes(5, 300).astype(np.int8), whole_weights(300, 70)
-    membrane = Membrane(0.9, v_threshold=200.0)
-    v = np.zeros((5, 70), np.float32)
-    words, after = lif_pack_reference(accumulate_reference(counts, w), v, membrane)
-    state = torch.from_numpy(v)
-    found = products.accumulate_fire(torch.from_numpy(counts), torch.from_numpy(w), state, membrane)
-    np.testing.assert_array_equal(found.numpy().view(np.uint32), words)
-    np.testing.assert_array_equal(state.numpy(), after)
-    assert words.any()
-    with pytest.raises(ValueError, match="v must be C-contiguous float32"):
-        lif_pack(np.ones((2, 3)), np.ones((2, 3)), membrane)
-    with pytest.raises(ValueError, match=r"\(got \(2, 3\), \(3, 3\)\)"):
-        lif_pack(np.ones((2, 3)), np.ones((3, 3)), membrane)

@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 
 from neurosim.kernels.spikes.accumulate.reference import whole_counts
 from neurosim.kernels.spikes.encode.launch import encode
-from neurosim.kernels.spikes.encode.reference import LARGEST, clip_reference, encode_reference, thresholds_reference
+from neurosim.kernels.spikes.encode.launch import whole_counts as with_escapes
+from neurosim.kernels.spikes.encode.reference import (
+    AWAY,
+    EVEN,
+    MAX_COUNT,
+    SEARCH,
+    UP,
+    Rounding,
+    clip_reference,
+    encode_reference,
+    thresholds_reference,
+)
 
 
 def numbers(rows: int, inputs: int, scale: float = 1.0, seed: int = 0) -> np.ndarray:
@@ -82,10 +93,43 @@ def test_counts_agree_with_torch_given_the_threshold() -> None:
     torch.testing.assert_close(found.thresholds, mean, rtol=3e-7, atol=0)
 
 
+LEVELS = np.minimum(np.array([0, 1, 2, 4, 8, 16, 32, 64] + [127] * 120), 127).astype(np.int8)
+EDGES = np.array([0.75, 1.5, 3.25, 6, 12, 24, 48, 96] + [np.inf] * 119, np.float32)
+ROUNDINGS = {
+    "even, shrunk": Rounding(EVEN, shrink=0.4, max_count=9.0),
+    "away": Rounding(AWAY, max_count=7.0),
+    "up": Rounding(UP, shrink=0.1),
+    "factor": Rounding(factor=1.7),
+    "search": Rounding(SEARCH, max_count=127.0, edges=EDGES, levels=LEVELS),
+}
+
+
+@pytest.mark.parametrize("name", ROUNDINGS)
+@pytest.mark.parametrize("given_thresholds", [False, True])
+def test_every_rounding_has_the_bits_of_the_reference(name: str, given_thresholds: bool) -> None:
+    """Ties on both sides of 0, zeros, and numbers far beyond every level."""
+    rounding, rng = ROUNDINGS[name], np.random.default_rng(5)
+    x = np.concatenate([np.arange(-40, 41) / 8, [0.0, -0.0, 1e30, -1e30, 300.0], rng.standard_normal(70)])
+    x = (x * np.array([[1.0], [3.0]])).astype(np.float32)
+    thresholds = np.full(x.shape[1], 0.5, np.float32) if given_thresholds else None
+    whole, used = encode_reference(x, 2.0, thresholds, rounding)
+    counts, _ = clip_reference(whole)
+    found = encode(x, 2.0, thresholds, rounding=rounding, threads=2)
+    np.testing.assert_array_equal(found.counts, counts)
+    np.testing.assert_array_equal(found.thresholds, used)
+    np.testing.assert_array_equal(whole_counts(found.counts, found.escapes), whole)
+    assert np.abs(whole).max() <= rounding.max_count
+    torch = pytest.importorskip("torch")
+    tensors = {n: None if (a := getattr(rounding, n)) is None else torch.from_numpy(a) for n in ("edges", "levels")}
+    on = encode(torch.from_numpy(x), 2.0, None if thresholds is None else torch.from_numpy(thresholds),
+                rounding=rounding._replace(**tensors))  # fmt: skip
+    np.testing.assert_array_equal(with_escapes(on).numpy(), whole)
+
+
 def test_large_counts_escape_exactly_and_saturate_far_out() -> None:
     x = np.array([[1.0, 300.0, -5000.0, 2.0**22, 2.0**23, -1e30]], np.float32)
     found = encode(x, thresholds=np.ones(6, np.float32))
-    most = int(LARGEST)
+    most = int(MAX_COUNT)
     assert whole_counts(found.counts, found.escapes).tolist() == [[1, 300, -5000, most, most, -most]]
     assert found.counts.tolist() == [[1, 127, -127, 127, 127, -127]]
     assert found.escapes.channels.tolist() == [[1, 2, 3, 4, 5]]

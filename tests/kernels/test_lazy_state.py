@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from neurosim.kernels.spikes.lazy_state import launch
-from neurosim.kernels.spikes.lazy_state import numba as compiled
 from neurosim.kernels.spikes.lazy_state import reference as lazy
 
 SHAPES = [(3, 33, 17, 50), (1, 1, 1, 3), (2, 64, 64, 20)]
@@ -90,8 +89,8 @@ def test_a_row_that_owes_too_much_is_empty() -> None:
     state.rows[:] = np.nan
     state.owed[:] = -81.0
     one, u = np.ones((1, 2), np.float32), np.full((1, 3), 5.0, np.float32)
-    assert not compiled.read(state, one).any()
-    compiled.write(state, one, u)
+    assert not launch.read(state, one).any()
+    launch.write(state, one, u)
     assert (state.rows == 5).all() and not state.owed.any()
 
 
@@ -103,13 +102,13 @@ def test_other_recurrences_from_the_parts() -> None:
     v, g = rng.standard_normal((tokens, heads, width)), -rng.random((tokens, heads, keys))
     state, rows = lazy.new_state(heads, keys, width, np.float64), np.zeros((heads, keys, width))
     for t in range(tokens):
-        removed = compiled.read(state, a[t])
-        lazy.decay(state, g[t])
-        compiled.write(state, b[t], removed)
-        compiled.write(state, k[t], v[t])
+        removed = launch.read(state, a[t])
+        launch.decay(state, g[t])
+        launch.write(state, b[t], removed)
+        launch.write(state, k[t], v[t])
         before = np.einsum("hk,hkv->hv", a[t], rows)
         rows = rows * np.exp(g[t])[..., None] + b[t][..., None] * before[:, None] + k[t][..., None] * v[t][:, None]
-        np.testing.assert_allclose(compiled.read(state, r[t]), np.einsum("hk,hkv->hv", r[t], rows), atol=1e-10)
+        np.testing.assert_allclose(launch.read(state, r[t]), np.einsum("hk,hkv->hv", r[t], rows), atol=1e-10)
 
 
 def test_tensors_of_the_cpu_are_updated_in_place() -> None:

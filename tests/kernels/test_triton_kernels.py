@@ -20,7 +20,6 @@ TRITON = (
     "spikes.accumulate.triton",
     "spikes.accumulate.batch_triton",
     "spikes.accumulate.finish_triton",
-    "spikes.lif_pack.triton",
     "spikes.lazy_state.triton",
     "memory.overlap.triton",
 )

@@ -99,8 +99,9 @@ def test_trained_networks_run(name: str) -> None:
 
 def test_language_models_answer() -> None:
     torch = pytest.importorskip("torch")
-    from neurosim.attention import read_model
     from neurosim.convert.saved import read_converted
+
+    from neurosim.attention import read_model
 
     tokens = torch.arange(40)[None] * 3 % 256
     models = {

@@ -1,8 +1,8 @@
-"""Spikes of many tokens times weights, a dense product of their counts by matrix instructions.
+"""Spikes of many tokens times weights: a dense product of their counts by matrix instructions.
 
-Sparse entries save nothing here, for some token selects each row of weights. What is left to gain: int8 counts by int8
-weights [N, K] at twice the rate of fp16, and all time steps in one product. With fp16 or bf16 weights counts are cast,
-which is exact up to 127. Spikes come as counts, or as bit planes that are spread out in registers: a tile of words,
+Sparse entries save nothing here, because some token selects each row of weights. The gain is int8 counts by int8
+weights [N, K] at twice the rate of fp16, and all planes in one product. With fp16 or bf16 weights counts are cast,
+which is exact up to 127. Spikes come as counts, or as bit planes that are expanded in registers: a tile of words,
 broadcast, shifted and reshaped (expanding the loads instead would need more shared memory than there is).
 """
 
@@ -19,7 +19,7 @@ KINDS = {"*i8": 1, "*bf16": 2, "*fp16": 2, "*fp32": 4}  # weights, and their byt
 
 @triton.jit
 def escaped(acc, number_ptr, channels_ptr, excess_ptr, weights_ptr, b, n, rows, inputs, outputs, step_k, step_n):
-    """acc [rows of b, outputs of n] and what clipping took from these rows, in the order of the lists."""
+    """acc [rows of b, outputs of n] plus the excess of clipped counts of these rows, in the order of the lists."""
     number = tl.load(number_ptr + b, mask=b < rows, other=0)
     lists = b.to(tl.int64) * inputs
     for e in range(0, tl.max(number)):
@@ -34,7 +34,7 @@ def escaped(acc, number_ptr, channels_ptr, excess_ptr, weights_ptr, b, n, rows, 
 
 @triton.jit
 def product_tile(counts, weights, acc):
-    """acc + counts @ weights, exact but for the rounding of sums: counts up to 127 are whole in all these types."""
+    """acc + counts @ weights, exact except for the rounding of sums: all these types represent counts up to 127."""
     if weights.dtype == tl.int8:
         return tl.dot(counts, weights, acc, out_dtype=tl.int32)
     return tl.dot(counts.to(weights.dtype), weights, acc, input_precision="ieee")
@@ -101,6 +101,16 @@ def batch_kernel(
         )  # fmt: skip
     line = b.to(tl.int64) * outputs
     tl.store(out_ptr + line[:, None] + n[None, :], acc, mask=(b < rows)[:, None] & (n < outputs)[None, :])
+
+
+def check(inputs, weights):
+    """Raise ValueError where weights do not fit, or are of a type that no kernel takes."""
+    if weights.ndim != 2 or weights.shape[0] != inputs:
+        raise ValueError(f"spike_accumulate: {inputs} channels @ weights {tuple(weights.shape)} do not fit")
+    if weights.dtype not in (torch.float32, torch.float16, torch.bfloat16, torch.int8):
+        raise ValueError(
+            f"spike_accumulate: weights on a GPU are float32, float16, bfloat16 or int8, not {weights.dtype}"
+        )
 
 
 def sum_type(weights):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..encode.launch import encode
-from ..lif_pack.launch import lif_pack
+from ..encode.reference import NEAREST
 from .numba import accumulate_active, active
 
 
@@ -21,10 +21,10 @@ def spike_accumulate(counts, weights, escapes=None, threads=1):
         weights: [K, N] float32, bfloat16 (numpy: its bits as uint16) or int8, of the same kind and place. On a GPU
             a batch of more than 8 with int8 weights is fastest where `weights` is the transpose of a contiguous
             [N, K].
-        escapes: what of larger counts is missing in `counts`, as `encode` returns it.
+        escapes: excess of larger counts, as `encode` returns it.
         threads: does not change the result; on a CPU only.
 
-    Returns: [B, N] float32, or int32 with int8 weights; of the kind that came.
+    Returns: [B, N] float32, or int32 with int8 weights; of the kind of `counts`.
 
     Raises:
         ValueError: shapes that do not fit, a type that is not listed, int32 sums that could overflow.
@@ -36,40 +36,31 @@ def spike_accumulate(counts, weights, escapes=None, threads=1):
     return accumulate_active(active(counts, escapes), weights, threads)
 
 
-def encode_accumulate(x, weights, k=3.0, thresholds=None, threads=1):
-    """A linear layer in spikes: `encode`, `spike_accumulate`, and times each token's own threshold.
+def encode_accumulate(x, weights, k=3.0, thresholds=None, threads=1, *, steps=None, rounding=NEAREST, planes=None):
+    """A linear layer in spikes: `encode`, `spike_accumulate`, times `steps`, times each token's own threshold.
 
-    On a GPU one token is encoded and accumulated by one kernel. With thresholds of channels nothing is scaled: they
-    belong into the weights. Counts keep their exact escapes.
+    On a GPU one kernel encodes and accumulates a single token. Thresholds of channels are not applied to the result:
+    they belong into the weights. Counts keep their exact escapes.
+
+    Args:
+        steps: [N] float32 of the outputs, for integer weights; None for 1.
+        rounding: see `encode`.
+        planes: on a GPU, bit planes in which the counts of a batch are stored between kernels; None for int8.
 
     Returns: (y [B, N] float32, thresholds [B], or [K] as given).
 
     Raises:
-        ValueError: as `encode` and `spike_accumulate`.
+        ValueError: see `encode` and `spike_accumulate`.
     """
     if not isinstance(x, np.ndarray) and x.is_cuda:
         from .triton import encode_product
 
-        return encode_product(x, weights, k, thresholds)
-    coded = encode(x, k, thresholds, threads=threads)
+        return encode_product(x, weights, k, thresholds, steps, rounding, planes)
+    coded = encode(x, k, thresholds, threads=threads, rounding=rounding)
     sums = spike_accumulate(coded.counts, weights, coded.escapes, threads)
-    sums = sums.astype(np.float32) if isinstance(sums, np.ndarray) else sums.float()
-    return (sums if thresholds is not None else sums * coded.thresholds[:, None]), coded.thresholds
-
-
-def accumulate_fire(counts, weights, v, membrane, escapes=None, threads=1):
-    """`spike_accumulate`, and `lif_pack` on its result: packed spikes [B, ceil(N / 32)]; v [B, N] is updated in place.
-
-    On a GPU the sums of up to 16 rows are fired on where they are finished, and never stored.
-
-    Raises:
-        ValueError: as `spike_accumulate` and `lif_pack`.
-    """
-    if not isinstance(counts, np.ndarray) and counts.is_cuda:
-        from .triton import fire
-
-        return fire(counts, weights, v, membrane, escapes)
-    return lif_pack(spike_accumulate(counts, weights, escapes, threads), v, membrane, threads)
+    y = sums.astype(np.float32) if isinstance(sums, np.ndarray) else sums.float()
+    y = y if steps is None else y * steps
+    return (y if thresholds is not None else y * coded.thresholds[:, None]), coded.thresholds
 
 
 def _torch(counts, weights, escapes, threads):

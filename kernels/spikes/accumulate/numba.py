@@ -1,6 +1,6 @@
-"""Spike-accumulate for a CPU: counts become one list of active channels a row, and one loop runs over it.
+"""Spike-accumulate for a CPU: counts become a list of active channels for each row, and one loop runs over it.
 
-Making the list costs microseconds; every form of spikes shares the loop.
+Making the list costs microseconds.
 """
 
 from __future__ import annotations
@@ -30,31 +30,19 @@ class Active(NamedTuple):
 
 
 def active(counts, escapes=None):
-    """[B, K] int8 or int32 counts, and what was clipped off them, to their `Active`."""
+    """Return the `Active` of [B, K] int8 or int32 counts, with the excess of clipped ones added."""
     counts = np.ascontiguousarray(counts)
     ends = np.zeros(len(counts) + 1, np.int64)
     _count(counts, ends)
     channels, values = np.empty(ends[-1], np.int32), np.empty(ends[-1], np.int32)
     _list(counts, ends, channels, values)
-    return restore(Active(ends, channels, values), escapes)
-
-
-def restore(chosen, escapes):
-    """`chosen`, its values made whole again (in place) where counts were clipped."""
     if escapes is not None and escapes.number.any():
-        _restore(*chosen, *escapes)
-    return chosen
-
-
-def index_list(channels, ends, values=None):
-    """`Active` from flat channel numbers [n] and ends [B + 1] of each row; every value is 1 unless given."""
-    channels = np.ascontiguousarray(channels, np.int32)
-    values = np.ones(len(channels), np.int32) if values is None else np.ascontiguousarray(values, np.int32)
-    return Active(np.ascontiguousarray(ends, np.int64), channels, values)
+        _restore(ends, channels, values, *escapes)
+    return Active(ends, channels, values)
 
 
 def accumulate_active(chosen, weights, threads=1):
-    """As `spike_accumulate`, from an `Active` and numpy weights."""
+    """`spike_accumulate` from an `Active` and numpy weights."""
     if weights.dtype not in (np.float32, np.int8, np.uint16):
         raise ValueError(
             f"spike_accumulate: weights are float32, int8 or uint16 (the bits of bfloat16), not {weights.dtype}"
@@ -118,7 +106,7 @@ def _list(counts, ends, channels, values):
 
 @njit(cache=True, nogil=True)
 def _restore(ends, channels, values, number, escaped, excess):
-    """Add to each clipped count what was clipped off it. Both lists ascend."""
+    """Add its excess to each clipped count. Both lists ascend."""
     for i in range(number.size):
         at = ends[i]
         for e in range(number[i]):

@@ -1,8 +1,8 @@
-"""Spikes select rows of weights and the rows are added: out[B, N] = counts[B, K] @ weights[K, N]: the specification.
+"""Spikes select rows of weights and the rows are added, out[B, N] = counts[B, K] @ weights[K, N]: the specification.
 
-Spikes come as int8 counts (with an exact escape for larger ones, see `encode`), as bit planes (`planes`), or as an
-index list. A sum is taken in an order that depends on its row's active channels alone: neither threads, nor the rest
-of the batch, nor the form in which the spikes came change a bit of it. With int8 weights sums are int32 and exact.
+Spikes come as int8 counts with an exact escape for larger ones (see `encode`), or as bit planes (`planes`). The order
+of a sum depends on the active channels of its row alone: neither threads nor the rest of the batch change a bit of it.
+With int8 weights sums are int32 and exact.
 """
 
 from __future__ import annotations
@@ -11,21 +11,23 @@ from typing import NamedTuple
 
 import numpy as np
 
+FEW = 16  # tokens of a batch up to which a GPU skips rows of weights: one tile of a matrix instruction
+
 
 class Work(NamedTuple):
-    """What a product did, summed over its rows: for reports and byte floors."""
+    """Work of a product, summed over its rows."""
 
     operations: int  # multiply-adds: N for every active channel of every row
-    spikes: int  # sum of |count|: what unary coding would have sent
+    spikes: int  # sum of |count|: the spikes of unary coding
     dense_operations: int  # B K N
-    weight_bytes: int  # weights read where each row reads its own: operations x the size of a weight
-    batch_bytes: int  # weights read where a batch shares them: each row of weights once if any row selects it
+    weight_bytes: int  # weights read if each row reads its own: operations x the size of a weight
+    batch_bytes: int  # weights read if a batch shares them: each row of weights once if any row selects it
     dense_bytes: int  # all weights once
     silent: int  # entries that are zero
 
 
 def accumulate_reference(counts, weights, escapes=None):
-    """[B, K] whole numbers, [K, N] to [B, N]: the specification, in int64 or float64.
+    """[B, K] integers, [K, N] to [B, N]: the specification, in int64 or float64.
 
     Integer weights give int32 and are exact; others give float32.
     """
@@ -37,7 +39,7 @@ def accumulate_reference(counts, weights, escapes=None):
 
 
 def whole_counts(counts, escapes=None):
-    """[B, K] int32: clipped counts with what was clipped added again."""
+    """[B, K] int32: clipped counts with their excess added."""
     full = np.array(counts, np.int32)
     if escapes is not None:
         for i, n in enumerate(escapes.number):

@@ -1,13 +1,13 @@
-"""`spike_accumulate` for a GPU, a kernel a regime; none needs an index list or an atomic addition.
+"""`spike_accumulate` for a GPU, one kernel for each regime; none needs an index list or an atomic addition.
 
-- `decode`: one token. Encodes it in passing and loads only rows of weights [K, N] that a spike selects: a row that
-  is not selected is masked, so that its bytes are never asked for. K is split among programs, whose parts are summed
-  in a fixed order by `finish_triton`.
-- `few`: up to 16 tokens as int8 counts, rows masked where no token selects them, summed by matrix instructions.
-- `batch` (`batch_triton`): more tokens, or bit planes, as a dense product of counts.
+- `decode`: one token. Encodes it on the way and loads only rows of weights [K, N] that a spike selects: the others are
+  masked, so that their bytes are never requested. K is split among programs; `finish_triton` sums their parts in a
+  fixed order.
+- `few`: at most 16 tokens as int8 counts, rows masked where no token selects them, summed by matrix instructions.
+- `batch` (`batch_triton`): more tokens, as counts or as bit planes, as a dense product of counts.
 
-`finish_triton` sums, scales, and may let neurons fire on the result and pack their spikes. What int8 counts cannot
-hold is added from the escapes. How often channels are split depends on the shape alone, not on the GPU.
+`finish_triton` sums and scales. The excess of counts over int8 is added from the escapes. The number of splits of the
+channels depends on the shape alone, not on the GPU.
 """
 
 from __future__ import annotations
@@ -19,27 +19,28 @@ import triton
 import triton.language as tl
 
 from ...tools.triton_build import Build
-from ..encode.triton import TILE, encode, round_whole, share_of, tile_of, token_threshold
-from .batch_triton import KINDS, batch, escaped, product_tile, sum_type
+from ..encode.reference import NEAREST as NEAREST_ROUNDING
+from ..encode.reference import SEARCH
+from ..encode.triton import NEAREST, RULE, TILE, encode, round_count, rounding_of, share_of, tile_of, token_threshold
+from ..planes.triton import encode_planes, plane_product
+from .batch_triton import KINDS, batch, check, escaped, product_tile, sum_type
 from .finish_triton import finish
+from .reference import FEW
 
-PROGRAMS = 264  # two for each processor of an H100: beyond, more splits bring nothing
-MOST_SPLITS = 64
-FEW = 16  # tokens that share one tile of a matrix instruction
+PROGRAMS = 264  # two for each processor of an H100: more splits gain nothing
+MAX_SPLITS = 64
 
 
 class Blocks(NamedTuple):
-    """The tile of weights a program holds at once, and the warps that hold it."""
+    """The tile of weights of a program, and its warps."""
 
     inputs: int
     outputs: int
     warps: int
 
 
-# One token, by bytes of a weight: 512 bytes of a row at once, 8 loads of 16 bytes in flight a thread.
+# One token, by bytes of a weight: 512 bytes of a row at once, 8 loads of 16 bytes in flight in each thread.
 DECODE = {1: Blocks(32, 512, 8), 2: Blocks(64, 256, 8), 4: Blocks(64, 128, 8)}
-# The other way to cut: all channels to one program of few outputs, no parts to sum. Its rows are 64 bytes.
-NARROW = {1: Blocks(512, 64, 16), 2: Blocks(512, 32, 16), 4: Blocks(512, 16, 16)}
 FEW_BLOCKS = {1: Blocks(64, 128, 4), 2: Blocks(64, 128, 4), 4: Blocks(32, 128, 4)}
 
 
@@ -49,12 +50,17 @@ def decode_kernel(
     thresholds_ptr,
     weights_ptr,
     out_ptr,
+    edges_ptr,
+    levels_ptr,
+    shrink,
+    max_count,
+    factor,
     inputs,
     outputs,
     part,
     share,
+    KIND: tl.constexpr,
     GIVEN: tl.constexpr,
-    DIRECT: tl.constexpr,
     TILE: tl.constexpr,
     BLOCK_K: tl.constexpr,
     BLOCK_N: tl.constexpr,
@@ -72,19 +78,16 @@ def decode_kernel(
         channel = first + tl.arange(0, BLOCK_K)
         inside = channel < inputs
         x = tl.load(x_ptr + channel, mask=inside, other=0.0).to(tl.float32)
-        if GIVEN:
-            whole = round_whole(x, tl.load(thresholds_ptr + channel, mask=inside, other=1.0))
+        if GIVEN:  # noqa: SIM108 - one branch is compiled
+            threshold = tl.load(thresholds_ptr + channel, mask=inside, other=1.0)
         else:
-            whole = round_whole(x, own)
+            threshold = own * factor
+        whole = round_count(x, threshold, edges_ptr, levels_ptr, shrink, max_count, KIND)
         rows = weights_ptr + channel.to(tl.int64) * outputs
         on = (whole != 0.0)[:, None] & (n < outputs)[None, :]
         weights = tl.load(rows[:, None] + n[None, :], mask=on, other=0)
         acc += whole.to(kind)[:, None] * weights.to(kind)
-    total = tl.sum(acc, axis=0)
-    if DIRECT and not GIVEN:
-        tl.store(out_ptr + n, total.to(tl.float32) * own, mask=n < outputs)
-    else:
-        tl.store(out_ptr + split.to(tl.int64) * outputs + n, total, mask=n < outputs)
+    tl.store(out_ptr + split.to(tl.int64) * outputs + n, tl.sum(acc, axis=0), mask=n < outputs)
 
 
 @triton.jit
@@ -104,7 +107,7 @@ def few_kernel(
     BLOCK_K: tl.constexpr,
     BLOCK_N: tl.constexpr,
 ):
-    """Program (j, s) as `decode_kernel`'s, for counts int8 [rows, inputs] with rows <= ROWS."""
+    """Program (j, s) as in `decode_kernel`, for counts int8 [rows, inputs] with rows <= ROWS."""
     n = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     split = tl.program_id(1)
     b = tl.arange(0, ROWS)
@@ -128,39 +131,34 @@ def few_kernel(
 
 
 def cut(inputs, outputs, blocks):
-    """(programs along the outputs, splits of the channels, channels of a split): by the shape alone."""
+    """Return (programs along the outputs, splits of the channels, channels of a split): by the shape alone."""
     across = triton.cdiv(outputs, blocks.outputs)
-    splits = max(1, min(triton.cdiv(PROGRAMS, across), triton.cdiv(inputs, blocks.inputs), MOST_SPLITS))
+    splits = max(1, min(triton.cdiv(PROGRAMS, across), triton.cdiv(inputs, blocks.inputs), MAX_SPLITS))
     part = triton.cdiv(triton.cdiv(inputs, splits), blocks.inputs) * blocks.inputs
     return across, triton.cdiv(inputs, part), part
 
 
-def decode(x, weights, k, thresholds, narrow=False):
-    """One token x [1, K] through weights [K, N]: (float32 [1, N] scaled by its own threshold, thresholds used).
-
-    With thresholds of channels nothing is scaled: they belong into the weights. `narrow` cuts along outputs alone,
-    where these are a multiple of 16.
-    """
+def decode(x, weights, k, thresholds, steps=None, rounding=NEAREST_ROUNDING):
+    """Return (y float32 [1, N], thresholds) of one token x [1, K] through weights [K, N], see `encode_accumulate`."""
     weights = weights.contiguous()
     inputs, outputs = weights.shape
-    narrow = narrow and outputs % 16 == 0
-    blocks = (NARROW if narrow else DECODE)[weights.element_size()]
-    across, splits, part = (triton.cdiv(outputs, blocks.outputs), 1, inputs) if narrow else cut(inputs, outputs, blocks)
+    blocks = DECODE[weights.element_size()]
+    across, splits, part = cut(inputs, outputs, blocks)
     given = thresholds is not None
     used = thresholds.float().contiguous() if given else torch.empty(1, dtype=torch.float32, device=x.device)
-    direct = splits == 1 and not given
-    kind = torch.int32 if weights.dtype == torch.int8 and not direct else torch.float32
-    parts = torch.empty((splits, 1, outputs), dtype=kind, device=x.device)
+    parts = torch.empty((splits, 1, outputs), dtype=sum_type(weights), device=x.device)
+    x = x.contiguous()
+    rule, kind = rounding_of(rounding, x)
     decode_kernel[(across, splits)](
-        x.contiguous(), used, weights, parts, inputs, outputs, part, share_of(inputs, k),
-        GIVEN=given, DIRECT=direct, TILE=tile_of(inputs), BLOCK_K=blocks.inputs, BLOCK_N=blocks.outputs,
+        x, used, weights, parts, *rule, inputs, outputs, part, share_of(inputs, k),
+        KIND=kind, GIVEN=given, TILE=tile_of(inputs), BLOCK_K=blocks.inputs, BLOCK_N=blocks.outputs,
         num_warps=blocks.warps, enable_fp_fusion=True,
     )  # fmt: skip
-    return (parts[0] if direct else finish(parts, None if given else used).float()), used
+    return finish(parts, None if given else used, steps).float(), used
 
 
 def parts_of(counts, weights, escapes=None):
-    """counts int8 [B, K] times weights [K, N], cut as suits the shape: [splits, B, N] for `finish`."""
+    """Return counts int8 [B, K] times weights [K, N], cut by the shape: [splits, B, N] for `finish`."""
     rows, inputs = counts.shape
     outputs = weights.shape[1]
     if rows > FEW or not weights.is_contiguous():
@@ -177,63 +175,48 @@ def parts_of(counts, weights, escapes=None):
 
 
 def product(counts, weights, escapes=None):
-    """As `spike_accumulate` on a GPU."""
+    """`spike_accumulate` on a GPU."""
     check(counts.shape[1], weights)
     parts = parts_of(counts, weights, escapes)
     return parts[0] if len(parts) == 1 else finish(parts)
 
 
-def check(inputs, weights):
-    """Raises ValueError where weights do not fit or are of a type that no kernel takes."""
-    if weights.ndim != 2 or weights.shape[0] != inputs:
-        raise ValueError(f"spike_accumulate: {inputs} channels @ weights {tuple(weights.shape)} do not fit")
-    if weights.dtype not in (torch.float32, torch.float16, torch.bfloat16, torch.int8):
-        raise ValueError(
-            f"spike_accumulate: weights on a GPU are float32, float16, bfloat16 or int8, not {weights.dtype}"
-        )
-
-
-def encode_product(x, weights, k, thresholds):
-    """As `encode_accumulate` on a GPU."""
+def encode_product(x, weights, k, thresholds, steps=None, rounding=NEAREST_ROUNDING, planes=None):
+    """`encode_accumulate` on a GPU; counts of a batch go from kernel to kernel as `planes` bit planes, if given."""
     check(x.shape[1], weights)
     if len(x) == 1 and weights.is_contiguous():
-        return decode(x, weights, k, thresholds)
-    coded = encode(x, k, thresholds, 127)
-    own = None if thresholds is not None else coded.thresholds
-    return finish(parts_of(coded.counts, weights, coded.escapes), own).float(), coded.thresholds
-
-
-def fire(counts, weights, v, membrane, escapes):
-    """As `accumulate_fire` on a GPU: the sums of a batch of up to 16 never leave the last stage."""
-    check(counts.shape[1], weights)
-    return finish(parts_of(counts, weights, escapes), None, v, membrane)
+        return decode(x, weights, k, thresholds, steps, rounding)
+    if planes is not None and len(x) > FEW:
+        packed, used = encode_planes(x, k, thresholds, planes, rounding)
+        parts = plane_product(packed, weights)[None]
+    else:
+        coded = encode(x, k, thresholds, 127, rounding)
+        parts, used = parts_of(coded.counts, weights, coded.escapes), coded.thresholds
+    return finish(parts, None if thresholds is not None else used, steps).float(), used
 
 
 def builds():
-    """Every kernel in every configuration that the launchers above choose."""
+    """Return every kernel in every configuration of the launchers above."""
     sizes = {"inputs": "i32", "outputs": "i32", "rows": "i32", "part": "i32"}
     lists = {"number_ptr": "*i32", "channels_ptr": "*i32", "excess_ptr": "*i32"}
 
     def signature(kernel, more):
         return {n: kind for n, kind in (sizes | more).items() if n in kernel.arg_names}
 
-    for x, weights, narrow, given in (
-        ("*bf16", "*bf16", False, False),
-        ("*fp16", "*fp16", False, True),
-        ("*fp32", "*i8", False, False),
-        ("*fp32", "*fp32", False, False),
-        ("*fp16", "*fp16", True, False),
-        ("*fp32", "*i8", True, False),
-        ("*fp32", "*fp32", True, True),
+    for x, weights, given, kind in (
+        ("*bf16", "*bf16", False, NEAREST),
+        ("*fp16", "*fp16", True, NEAREST),
+        ("*fp32", "*i8", False, NEAREST),
+        ("*fp32", "*i8", True, SEARCH),
+        ("*fp32", "*fp32", False, NEAREST),
     ):
-        blocks = (NARROW if narrow else DECODE)[KINDS[weights]]
-        direct = narrow and not given
-        out = "*i32" if weights == "*i8" and not direct else "*fp32"
-        types = {"x_ptr": x, "thresholds_ptr": "*fp32", "weights_ptr": weights, "out_ptr": out, "share": "fp32"}
-        constants = {"GIVEN": given, "DIRECT": direct, "TILE": TILE, "BLOCK_K": blocks[0], "BLOCK_N": blocks[1]}
+        blocks = DECODE[KINDS[weights]]
+        types = {"x_ptr": x, "thresholds_ptr": "*fp32", "weights_ptr": weights, "share": "fp32"} | RULE
+        types["out_ptr"] = "*i32" if weights == "*i8" else "*fp32"
+        constants = {"KIND": kind, "GIVEN": given, "TILE": TILE, "BLOCK_K": blocks[0], "BLOCK_N": blocks[1]}
         # A width that is a multiple of 16 is loaded by 16 bytes, another entry by entry.
         even = ("inputs", "outputs")
-        for divisible in (even, ()) if not narrow and (given or weights == "*i8") else (even,):
+        for divisible in (even, ()) if given or weights == "*i8" else (even,):
             yield Build(decode_kernel, signature(decode_kernel, types), constants, blocks.warps, divisible=divisible)
     for weights in KINDS:
         blocks = FEW_BLOCKS[KINDS[weights]]

@@ -5,27 +5,28 @@ from __future__ import annotations
 import numpy as np
 
 from . import numba as cpu
-from .reference import LIMIT
+from .reference import LIMIT, NEAREST
 
 
-def encode(x, k=3.0, thresholds=None, limit=LIMIT, threads=1):
+def encode(x, k=3.0, thresholds=None, limit=LIMIT, threads=1, rounding=NEAREST):
     """[B, K] real numbers to `Counts`.
 
     Args:
-        x: [B, K]; numpy (worked on as float32), or a torch tensor on any device.
-        k: how many spikes a mean |x| is worth; not used where thresholds are given.
-        thresholds: [K] float32 > 0, one a channel; None for a token's own.
+        x: [B, K]; numpy (converted to float32), or a torch tensor on any device.
+        k: counts that a token's mean |x| is worth; not used with thresholds of channels.
+        thresholds: [K] float32 > 0, of channels; None for tokens' own.
         limit: counts beyond +-limit go to the escapes, 1 to 127; 2^P - 1 for P bit planes.
         threads: does not change the result; on a CPU only.
+        rounding: a `Rounding`, its arrays of the kind and on the device of x.
 
-    Returns: `Counts` of numpy arrays, or of torch tensors where one came. On a GPU `escapes` has room for K a row, so
+    Returns: `Counts` of numpy arrays, or of torch tensors for a tensor. On a GPU `escapes` has room for K a row, so
         that nothing waits for the GPU.
 
     Raises:
         ValueError: shapes or arguments out of range; on a CPU, x that is not finite (on a GPU its threshold is then
-            no number, and so is all that is made of it).
+            NaN, and so is every result).
     """
-    # `not a > b` so that a k that is no number is refused as well.
+    # `not a > b` so that a k that is NaN is refused as well.
     if not k > 0:
         raise ValueError(f"encode: k must be > 0 (got {k})")
     if not 1 <= limit <= LIMIT:
@@ -34,20 +35,33 @@ def encode(x, k=3.0, thresholds=None, limit=LIMIT, threads=1):
         given = "" if thresholds is None else f", thresholds {tuple(thresholds.shape)}"
         raise ValueError(f"encode: x must be [B, K] and thresholds [K] (got x {tuple(x.shape)}{given})")
     if isinstance(x, np.ndarray):
-        return cpu.encode(x, k, thresholds, limit, threads)
+        return cpu.encode(x, k, thresholds, limit, rounding, threads)
     if x.is_cuda:
         from .triton import encode as on_gpu
 
-        return on_gpu(x, k, thresholds, limit)
-    return as_torch(encode(x.detach().float().numpy(), k, _numpy(thresholds), limit, threads))
+        return on_gpu(x, k, thresholds, limit, rounding)
+    rounding = rounding._replace(edges=as_numpy(rounding.edges), levels=as_numpy(rounding.levels))
+    return as_torch(cpu.encode(x.detach().float().numpy(), k, as_numpy(thresholds), limit, rounding, threads))
 
 
-def _numpy(values):
+def as_numpy(values):
     return None if values is None else values.detach().numpy()
 
 
 def as_torch(parts):
-    """A tuple of numpy arrays, and tuples of them, as the same tuple of torch tensors."""
+    """Return a tuple of numpy arrays, and of tuples of them, as the same tuple of torch tensors."""
     import torch
 
     return type(parts)(*(as_torch(p) if isinstance(p, tuple) else torch.from_numpy(p) for p in parts))
+
+
+def whole_counts(coded):
+    """[B, K] int32: the torch `Counts` of `encode` with their escapes added, on their device."""
+    import torch
+
+    counts, (number, channels, excess) = coded.counts.to(torch.int32), coded.escapes
+    if not coded.counts.is_cuda and not number.any():
+        return counts
+    listed = torch.arange(channels.shape[1], device=counts.device) < number[:, None]
+    zero = channels.new_zeros(())
+    return counts.scatter_add_(1, torch.where(listed, channels, zero).long(), torch.where(listed, excess, zero))

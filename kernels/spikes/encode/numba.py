@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
 from ...tools.threads import spread
-from .reference import DIGITS, FLOOR, LARGEST, LEAST, MAGIC, MOST, NOT_FINITE, Counts, Escapes, share
+from .reference import (
+    AWAY,
+    DIGITS,
+    EVEN,
+    FLOOR,
+    MAGIC,
+    MAX_COUNT,
+    MAX_LEVELS,
+    MAX_THRESHOLD,
+    MIN_THRESHOLD,
+    NEAREST,
+    NOT_FINITE,
+    UP,
+    Counts,
+    Escapes,
+    share,
+)
 
 ENTRIES_PER_THREAD = 1 << 17
 
 
-def encode(x, k, thresholds, limit, threads):
+def encode(x, k, thresholds, limit, rounding, threads):
     x = np.ascontiguousarray(x, np.float32)
     rows, inputs = x.shape
     given = thresholds is not None
@@ -22,9 +40,14 @@ def encode(x, k, thresholds, limit, threads):
     counts, number = np.empty((rows, inputs), np.int8), np.empty(rows, np.int32)
     bounds = np.arange(rows + 1) * inputs
 
+    rule = _arguments(rounding)
+
     def part(a, b):
         own = used if given else used[a:b]
-        _encode(x[a:b], share(inputs, k), given, own, np.float32(limit), counts[a:b], number[a:b])
+        if rounding == NEAREST:
+            _encode(x[a:b], share(inputs, k), given, own, np.float32(limit), counts[a:b], number[a:b])
+        else:
+            _encode_rounded(x[a:b], share(inputs, k), given, own, *rule, np.float32(limit), counts[a:b], number[a:b])
 
     spread(part, bounds, threads, ENTRIES_PER_THREAD)
     if (number < 0).any():
@@ -32,8 +55,18 @@ def encode(x, k, thresholds, limit, threads):
     room = int(number.max(initial=0))
     escapes = Escapes(number, np.empty((rows, room), np.int32), np.empty((rows, room), np.int32))
     if room:
-        _escape(x, given, used, np.float32(limit), *escapes)
+        _escape(x, given, used, *rule, np.float32(limit), *escapes)
     return Counts(counts, used, escapes)
+
+
+_NO_EDGES, _NO_LEVELS = np.empty(0, np.float32), np.empty(0, np.int8)
+
+
+def _arguments(rounding):
+    """A `Rounding` of numpy arrays as arguments of the loops below."""
+    kind, shrink, max_count, factor, edges, levels = rounding
+    edges, levels = (_NO_EDGES, _NO_LEVELS) if edges is None else (edges, levels)
+    return kind, np.float32(shrink), np.float32(max_count), np.float32(factor), edges, levels
 
 
 @intrinsic
@@ -65,19 +98,65 @@ def _threshold(row, share, most):
     for j in range(row.size):
         total += np.int64(abs(row[j]) * unit)
     mean = np.float32(total) / share / unit
-    return min(max(mean, LEAST), MOST)
+    return min(max(mean, MIN_THRESHOLD), MAX_THRESHOLD)
 
 
 @njit(inline="always")
 def _round(x, threshold):
-    """A whole number as float32: the quotient rounded to nearest, ties to even."""
-    quotient = min(max(x / threshold, -LARGEST), LARGEST)
+    """An integer as float32: the quotient rounded to nearest, ties to even."""
+    quotient = min(max(x / threshold, -MAX_COUNT), MAX_COUNT)
     return (quotient + MAGIC) - MAGIC
+
+
+@njit(inline="always")
+def _count(x, threshold, kind, shrink, max_count, edges, levels):
+    """A count as float32, by any `Rounding`."""
+    quotient = min(max(x / threshold, -MAX_COUNT), MAX_COUNT)
+    size = max(abs(quotient) - shrink, np.float32(0.0))
+    signed = size if quotient >= 0 else -size
+    if kind == EVEN:
+        whole = (signed + MAGIC) - MAGIC
+    elif kind == UP:
+        whole = np.float32(math.floor(signed + np.float32(0.5)))
+    else:
+        if kind == AWAY:
+            whole = np.float32(math.floor(size + np.float32(0.5)))
+        else:
+            # Most sizes are small: counting edges from below is faster than bisection.
+            at = 0
+            while at < MAX_LEVELS - 1 and size >= edges[at]:
+                at += 1
+            whole = np.float32(levels[at])
+        whole = whole if quotient >= 0 else -whole
+    return min(max(whole, -max_count), max_count)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _encode_rounded(x, share, given, thresholds, kind, shrink, top, factor, edges, levels, limit, counts, number):
+    """As `_encode`, with any `Rounding`."""
+    for i in range(x.shape[0]):
+        row, out = x[i], counts[i]
+        most = np.int32(0)
+        for j in range(row.size):
+            most = max(most, _bits(row[j]) & np.int32(0x7FFFFFFF))
+        if most >= NOT_FINITE:
+            number[i] = -1
+            continue
+        clipped, own = 0, np.float32(1.0)
+        if not given:
+            thresholds[i] = _threshold(row, share, most)
+            own = thresholds[i] * factor
+        for j in range(row.size):
+            threshold = thresholds[j] if given else own
+            whole = _count(row[j], threshold, kind, shrink, top, edges, levels)
+            clipped += abs(whole) > limit
+            out[j] = np.int8(min(max(whole, -limit), limit))
+        number[i] = clipped
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _encode(x, share, given, thresholds, limit, counts, number):
-    """Fills counts, a token's own thresholds, and how many counts of each row were clipped: -1 if x is not finite."""
+    """Fill counts, thresholds of tokens, and the number of clipped counts of each row: -1 if x is not finite."""
     for i in range(x.shape[0]):
         row, out = x[i], counts[i]
         most = np.int32(0)
@@ -103,13 +182,14 @@ def _encode(x, share, given, thresholds, limit, counts, number):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _escape(x, given, thresholds, limit, number, channels, excess):
+def _escape(x, given, thresholds, kind, shrink, top, factor, edges, levels, limit, number, channels, excess):
     for i in range(x.shape[0]):
         at = 0
         if number[i] == 0:
             continue
         for j in range(x.shape[1]):
-            whole = _round(x[i, j], thresholds[j] if given else thresholds[i])
+            threshold = thresholds[j] if given else thresholds[i] * factor
+            whole = _count(x[i, j], threshold, kind, shrink, top, edges, levels)
             if abs(whole) > limit:
                 channels[i, at] = j
                 excess[i, at] = np.int32(whole - min(max(whole, -limit), limit))

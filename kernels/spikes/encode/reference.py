@@ -1,8 +1,9 @@
 """Spike counts of real numbers, s = round(x / threshold), so that x is about threshold * s: the specification.
 
-The threshold is a token's own, clamp(mean |x| / k, 1e-5, 1e4) (SpikingBrain, arXiv 2509.05276, eq. 5), or one given
-for each channel. Counts are int8; what a larger count has beyond +-127 goes, exactly, into a list of escapes that is
-nearly always empty: under a token's own threshold at most K k / 127 of K channels can be in it.
+The threshold is a token's own, clamp(mean |x| / k, 1e-5, 1e4) (SpikingBrain, arXiv 2509.05276, eq. 5), or one for each
+channel. Counts are int8; the excess of a larger count over +-127 goes, exactly, into a list of escapes that is nearly
+always empty: under a token's own threshold at most K k / 127 of K channels can be in it. `Rounding` selects other
+roundings than to the nearest, and saturation.
 
 Every form gives the same bits. The mean is therefore a sum of integers, which has no order: |x| in units of 2^-38 of
 the power of two below the row's largest, so it is as exact as float32 wherever it matters. Quotients are rounded once
@@ -16,32 +17,51 @@ from typing import NamedTuple
 import numpy as np
 
 LIMIT = 127  # of an int8 count, both ways
-LEAST, MOST = np.float32(1e-5), np.float32(1e4)  # of a token's threshold
-MAGIC = np.float32(12582912.0)  # 1.5 * 2^23: beside it float32 holds whole numbers only
-LARGEST = np.float32(2.0**22)  # counts saturate here, where MAGIC still rounds right
+MIN_THRESHOLD, MAX_THRESHOLD = np.float32(1e-5), np.float32(1e4)  # of a token
+MAGIC = np.float32(12582912.0)  # 1.5 * 2^23: next to it float32 has integers only
+MAX_COUNT = np.float32(2.0**22)  # counts saturate here, where MAGIC still rounds right
 DIGITS = 38  # |x| is summed in units of 2^-38 of its row's largest power of two: K < 2^24 fit 63 bits
 FLOOR = -60  # that power is at least 2^-60; below, the threshold is clamped in any case
-NOT_FINITE = 0x7F800000  # bits of float32 from here on are infinite or no number
+NOT_FINITE = 0x7F800000  # bits of float32 from here on are infinity or NaN
+
+
+# Kinds of `Rounding`: to the nearest integer with ties to even, away from 0 or up; or to the nearest of some levels.
+EVEN, AWAY, UP, SEARCH = range(4)
+MAX_LEVELS = 128  # of SEARCH
+
+
+class Rounding(NamedTuple):
+    """How quotients become counts."""
+
+    kind: int = EVEN
+    shrink: float = 0.0  # |quotient| is reduced by it first (soft threshold)
+    max_count: float = float(MAX_COUNT)  # counts saturate at +- this, without escapes
+    factor: float = 1.0  # of a token's own threshold, in quotients only
+    edges: np.ndarray | None = None  # [127] float32 ascending, filled up with infinity: |quotient| between the levels
+    levels: np.ndarray | None = None  # [128] int8 counts; both where x is: numpy arrays or torch tensors
+
+
+NEAREST = Rounding()
 
 
 class Escapes(NamedTuple):
-    """What clipping took from counts: row i lost `excess[i, e]` at `channels[i, e]` for e < number[i]."""
+    """Excess of clipped counts: row i lost `excess[i, e]` at `channels[i, e]` for e < number[i]."""
 
     number: np.ndarray  # [B] int32
-    channels: np.ndarray  # [B, room] int32, ascending in each row; what lies beyond `number` is not set
+    channels: np.ndarray  # [B, room] int32, ascending in each row; not set beyond `number`
     excess: np.ndarray  # [B, room] int32
 
 
 class Counts(NamedTuple):
-    """`encode`'s result: x is about thresholds * (counts + escapes)."""
+    """Result of `encode`: x is about thresholds * (counts + escapes)."""
 
     counts: np.ndarray  # [B, K] int8
-    thresholds: np.ndarray  # float32: [B] a token's own, or [K] as given
+    thresholds: np.ndarray  # float32: [B] of tokens, or [K] of channels
     escapes: Escapes
 
 
 def share(inputs, k):
-    """K k as the float32 that every form divides by."""
+    """Return K k as the float32 that every form divides by."""
     return np.float32(inputs) * np.float32(k)
 
 
@@ -52,23 +72,39 @@ def thresholds_reference(x, k):
     units = ((DIGITS + 127 - exponent) << 23).astype(np.int32).view(np.float32)
     total = (sizes * units[:, None]).astype(np.int64).sum(axis=1)
     mean = total.astype(np.float32) / share(x.shape[1], k) / units
-    return np.clip(mean, LEAST, MOST)
+    return np.clip(mean, MIN_THRESHOLD, MAX_THRESHOLD)
 
 
-def encode_reference(x, k=3.0, thresholds=None):
-    """[B, K] to ([B, K] int32 whole counts, thresholds): the specification of `encode`, nothing clipped to int8."""
+def round_reference(quotient, rounding=NEAREST):
+    """float32 of any shape to int32: quotients to counts, the specification of `Rounding`."""
+    quotient = np.clip(quotient, -MAX_COUNT, MAX_COUNT)
+    size = np.maximum(np.abs(quotient) - np.float32(rounding.shrink), np.float32(0))
+    quotient, half = np.copysign(size, quotient), np.float32(0.5)
+    if rounding.kind == EVEN:
+        counts = (quotient + MAGIC) - MAGIC
+    elif rounding.kind == AWAY:
+        counts = np.copysign(np.floor(size + half), quotient)
+    elif rounding.kind == UP:
+        counts = np.floor(quotient + half)
+    else:
+        levels = np.asarray(rounding.levels)[np.searchsorted(np.asarray(rounding.edges), size, side="right")]
+        counts = np.copysign(levels.astype(np.float32), quotient)
+    return np.clip(counts, -np.float32(rounding.max_count), np.float32(rounding.max_count)).astype(np.int32)
+
+
+def encode_reference(x, k=3.0, thresholds=None, rounding=NEAREST):
+    """[B, K] to ([B, K] int32 counts, thresholds): the specification of `encode`, nothing clipped to int8."""
     x = np.asarray(x, np.float32)
     if thresholds is None:
         thresholds = thresholds_reference(x, k)
-        quotient = x / thresholds[:, None]
+        quotient = x / (thresholds * np.float32(rounding.factor))[:, None]
     else:
         quotient = x / np.asarray(thresholds, np.float32)
-    quotient = np.clip(quotient, -LARGEST, LARGEST)
-    return ((quotient + MAGIC) - MAGIC).astype(np.int32), thresholds
+    return round_reference(quotient, rounding), thresholds
 
 
 def clip_reference(whole, limit=LIMIT):
-    """[B, K] int32 to int8 counts within +-limit and the `Escapes` that make them whole again."""
+    """[B, K] int32 to int8 counts within +-limit, and the `Escapes` with the rest."""
     clipped = np.clip(whole, -limit, limit)
     excess = whole - clipped
     number = np.count_nonzero(excess, axis=1).astype(np.int32)

@@ -1,6 +1,6 @@
-"""`encode` for a GPU: one program a token, counts or bit planes, with the same bits as the plain form.
+"""`encode` for a GPU: one program for each token, counts or bit planes, with the bits of the reference.
 
-What clipping takes goes into a list of its token by running sums, so in order and without waiting for the host.
+The excess of clipped counts goes into a list of its token by running sums: in order, and without waiting for the host.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from ...tools.triton_build import Build
 from . import reference as plain
 
 MAGIC = tl.constexpr(float(plain.MAGIC))
-LARGEST = tl.constexpr(float(plain.LARGEST))
-LEAST = tl.constexpr(float(plain.LEAST))
-MOST = tl.constexpr(float(plain.MOST))
+MAX_COUNT = tl.constexpr(float(plain.MAX_COUNT))
+MIN_THRESHOLD = tl.constexpr(float(plain.MIN_THRESHOLD))
+MAX_THRESHOLD = tl.constexpr(float(plain.MAX_THRESHOLD))
 DIGITS = tl.constexpr(plain.DIGITS + 127)
 FLOOR = tl.constexpr(plain.FLOOR)
 NOT_FINITE = tl.constexpr(plain.NOT_FINITE)
+EVEN, AWAY, UP = tl.constexpr(plain.EVEN), tl.constexpr(plain.AWAY), tl.constexpr(plain.UP)
+NEAREST = -1  # KIND of a `Rounding` without shrinkage and saturation
 SIZE_BITS = tl.constexpr(0x7FFFFFFF)
 
 TILE = 4096  # channels a program holds at once
@@ -34,15 +36,15 @@ def unit_of(most):
 
 @triton.jit
 def threshold_of(total, most, share):
-    """A token's own threshold from its sum in units; no number where x was not finite. `share` is K k."""
+    """A token's own threshold from its sum in units; NaN where x was not finite. `share` is K k."""
     mean = tl.div_rn(tl.div_rn(total.to(tl.float32), share), unit_of(most))
-    mean = tl.minimum(tl.maximum(mean, LEAST), MOST)
+    mean = tl.minimum(tl.maximum(mean, MIN_THRESHOLD), MAX_THRESHOLD)
     return tl.where(most >= NOT_FINITE, float("nan"), mean)
 
 
 @triton.jit
 def token_threshold(x_ptr, inputs, share, TILE: tl.constexpr):
-    """The threshold of the `inputs` numbers at x_ptr; what is read again comes from a cache."""
+    """The threshold of the `inputs` numbers at x_ptr; the second reading comes from a cache."""
     at = tl.arange(0, TILE)
     most = tl.zeros((), tl.int32)
     for first in range(0, inputs, TILE):
@@ -57,10 +59,30 @@ def token_threshold(x_ptr, inputs, share, TILE: tl.constexpr):
 
 
 @triton.jit
-def round_whole(x, threshold):
-    """The quotient rounded to the nearest whole number, ties to even, as float32."""
-    quotient = tl.minimum(tl.maximum(tl.div_rn(x, threshold), -LARGEST), LARGEST)
-    return (quotient + MAGIC) - MAGIC
+def round_count(x, threshold, edges_ptr, levels_ptr, shrink, max_count, KIND: tl.constexpr):
+    """A count as float32, by any `Rounding`; KIND < 0 is `NEAREST`."""
+    quotient = tl.minimum(tl.maximum(tl.div_rn(x, threshold), -MAX_COUNT), MAX_COUNT)
+    if KIND < 0:
+        whole = (quotient + MAGIC) - MAGIC
+    else:
+        size = tl.maximum(tl.abs(quotient) - shrink, 0.0)
+        signed = tl.where(quotient < 0, -size, size)
+        if KIND == EVEN:
+            whole = (signed + MAGIC) - MAGIC
+        elif KIND == UP:
+            whole = tl.floor(signed + 0.5)
+        else:
+            if KIND == AWAY:
+                whole = tl.floor(size + 0.5)
+            else:
+                at = (size * 0.0).to(tl.int32)  # number of edges <= size, by bisection
+                for bit in tl.static_range(7):
+                    higher = at + (64 >> bit)
+                    at = tl.where(size >= tl.load(edges_ptr + higher - 1), higher, at)
+                whole = tl.load(levels_ptr + at).to(tl.float32)
+            whole = tl.where(quotient < 0, -whole, whole)
+        whole = tl.minimum(tl.maximum(whole, -max_count), max_count)
+    return whole
 
 
 @triton.jit
@@ -78,9 +100,15 @@ def encode_kernel(
     number_ptr,
     channels_ptr,
     excess_ptr,
+    edges_ptr,
+    levels_ptr,
+    shrink,
+    max_count,
+    factor,
     inputs,
     words,
     share,
+    KIND: tl.constexpr,
     LIMIT: tl.constexpr,
     GIVEN: tl.constexpr,
     PLANES: tl.constexpr,
@@ -100,14 +128,15 @@ def encode_kernel(
         channel = first + at
         inside = channel < inputs
         x = tl.load(x_ptr + channel, mask=inside, other=0.0).to(tl.float32)
-        if GIVEN:
-            whole = round_whole(x, tl.load(thresholds_ptr + channel, mask=inside, other=1.0))
+        if GIVEN:  # noqa: SIM108 - one branch is compiled
+            threshold = tl.load(thresholds_ptr + channel, mask=inside, other=1.0)
         else:
-            whole = round_whole(x, own)
+            threshold = own * factor
+        whole = round_count(x, threshold, edges_ptr, levels_ptr, shrink, max_count, KIND)
         count = whole.to(tl.int32)
         clipped = tl.minimum(tl.maximum(count, -LIMIT), LIMIT)
         excess = count - clipped
-        # Where the threshold is no number, neither is 0 divided by it.
+        # Where the threshold is NaN, so is 0 divided by it.
         beyond = ((excess != 0) & inside).to(tl.int32)
         several = tl.sum(beyond)
         if several > 0:
@@ -127,8 +156,8 @@ def encode_kernel(
     tl.store(number_ptr + row, found)
 
 
-def launch(x, k, thresholds, limit, planes):
-    """Launches on [B, K]; returns what the kernel filled, thresholds and escapes."""
+def launch(x, k, thresholds, limit, planes, rounding):
+    """Encode [B, K]; return counts or words, thresholds and escapes."""
     x = x.contiguous()
     rows, inputs = x.shape
     where = {"device": x.device}
@@ -141,20 +170,29 @@ def launch(x, k, thresholds, limit, planes):
     channels = torch.empty((rows, inputs), dtype=torch.int32, **where)
     excess = torch.empty((rows, inputs), dtype=torch.int32, **where)
     tile = tile_of(inputs)
+    rule, kind = rounding_of(rounding, x)
     encode_kernel[(rows,)](
-        x, used, out, number, channels, excess, inputs, words, share_of(inputs, k),
-        LIMIT=limit, GIVEN=given, PLANES=planes, TILE=tile, num_warps=warps_of(tile), enable_fp_fusion=False,
+        x, used, out, number, channels, excess, *rule, inputs, words, share_of(inputs, k),
+        KIND=kind, LIMIT=limit, GIVEN=given, PLANES=planes, TILE=tile, num_warps=warps_of(tile), enable_fp_fusion=False,
     )  # fmt: skip
     return out, used, plain.Escapes(number, channels, excess)
 
 
+def rounding_of(rounding, unused):
+    """Return ((edges, levels, shrink, max_count, factor), KIND) of a `Rounding`; `unused` stands for absent tensors."""
+    kind, shrink, max_count, factor, edges, levels = rounding
+    tensors = (unused, unused) if edges is None else (edges, levels)
+    simple = rounding._replace(factor=1.0) == plain.NEAREST
+    return (*tensors, float(shrink), float(max_count), float(factor)), NEAREST if simple else kind
+
+
 def share_of(inputs, k):
-    """K k, rounded as the plain form rounds it."""
+    """Return K k, rounded as in the reference."""
     return float(plain.share(inputs, k))
 
 
 def tile_of(inputs):
-    """Channels a program holds: all of them if they are not more than TILE, and at least four words."""
+    """Return the channels of a program: all of them up to TILE, and at least four words."""
     return max(128, min(TILE, triton.next_power_of_2(inputs)))
 
 
@@ -162,23 +200,30 @@ def warps_of(tile):
     return 8 if tile >= 2048 else 4
 
 
-def encode(x, k, thresholds, limit):
-    """As `encode` on a GPU; its caller has checked the arguments."""
-    return plain.Counts(*launch(x, k, thresholds, limit, 0))
+def encode(x, k, thresholds, limit, rounding=plain.NEAREST):
+    """`encode` on a GPU; its caller has checked the arguments."""
+    return plain.Counts(*launch(x, k, thresholds, limit, 0, rounding))
+
+
+# Types of the arguments of a `Rounding`.
+RULE = {"edges_ptr": "*fp32", "levels_ptr": "*i8", "shrink": "fp32", "max_count": "fp32", "factor": "fp32"}
 
 
 def builds():
-    """Configurations that `launch` launches: every tile and branch, every type of x."""
+    """Return configurations of `launch`: every tile and branch, every type of x."""
     kinds = {"thresholds_ptr": "*fp32", "number_ptr": "*i32", "channels_ptr": "*i32", "excess_ptr": "*i32"}
-    kinds |= {"inputs": "i32", "words": "i32", "share": "fp32"}
-    for tile, x, planes, given in (
-        (128, "*fp32", 3, False),
-        (1024, "*fp16", 0, False),
-        (TILE, "*fp32", 0, False),
-        (TILE, "*bf16", 0, True),
-        (TILE, "*fp32", 3, True),
-        (TILE, "*bf16", 7, False),
+    kinds |= {"inputs": "i32", "words": "i32", "share": "fp32"} | RULE
+    for tile, x, planes, given, kind in (
+        (128, "*fp32", 3, False, NEAREST),
+        (1024, "*fp16", 0, False, NEAREST),
+        (TILE, "*fp32", 0, False, NEAREST),
+        (TILE, "*fp32", 0, False, plain.EVEN),
+        (TILE, "*bf16", 0, True, plain.AWAY),
+        (TILE, "*fp32", 3, True, plain.SEARCH),
+        (TILE, "*fp32", 0, True, plain.SEARCH),
+        (TILE, "*bf16", 7, False, plain.UP),
     ):
         signature = {**kinds, "x_ptr": x, "out_ptr": "*i32" if planes else "*i8"}
         constants = {"LIMIT": 2**planes - 1 if planes else 127, "GIVEN": given, "PLANES": planes, "TILE": tile}
+        constants["KIND"] = kind
         yield Build(encode_kernel, signature, constants, warps=warps_of(tile), fusion=False)

@@ -1,11 +1,11 @@
-"""`lazy_scan` of numpy arrays, and of torch tensors on the device they are on."""
+"""The lazily decayed state of numpy arrays, and of torch tensors on any device."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ...tools.threads import spread
-from .numba import scan
+from . import numba as cpu
 from .reference import LazyState
 
 ENTRIES_PER_THREAD = 1 << 16
@@ -44,7 +44,7 @@ def lazy_scan(state, q, k, v, log_decay=None, beta=None, scale=1.0, threads=1):
     out = np.empty_like(v)
 
     def part(first, last):
-        scan(*state, q, k, v, g, b, dtype.type(scale), first, last, out)
+        cpu.scan(*state, q, k, v, g, b, dtype.type(scale), first, last, out)
 
     spread(part, np.arange(heads + 1) * (len(q) * keys * width), threads, ENTRIES_PER_THREAD)
     return out
@@ -66,5 +66,37 @@ def _torch(state, q, k, v, log_decay, beta, scale, threads):
 
         return on_gpu(state, q, k, v, log_decay, beta, scale)
     arrays = [a if a is None else a.detach().numpy() for a in (q, k, v, log_decay, beta)]
-    out = lazy_scan(LazyState(state.rows.numpy(), state.owed.numpy()), *arrays, scale, threads)
-    return torch.from_numpy(out)
+    return torch.from_numpy(lazy_scan(_numpy(state), *arrays, scale, threads))
+
+
+def _numpy(state):
+    """The state of a torch tensor on the CPU, in the same memory."""
+    return LazyState(state.rows.numpy(), state.owed.numpy())
+
+
+def decay(state, log_decay):
+    """Let every row owe [H] or [H, K] log decay more; numpy or torch."""
+    state.owed[...] += log_decay if log_decay.ndim == 2 else log_decay[:, None]
+
+
+def read(state, q, scale=1.0):
+    """Return scale S^T q [H, V] for q [H, K], reading rows active in q only (on a GPU all); numpy or torch."""
+    if isinstance(state.rows, np.ndarray):
+        return cpu.read(state, q, scale)
+    import torch
+
+    if state.rows.is_cuda:
+        return scale * ((q * state.owed.exp())[:, None] @ state.rows)[:, 0]
+    return torch.from_numpy(cpu.read(_numpy(state), q.detach().numpy(), scale))
+
+
+def write(state, k, u):
+    """S += k u^T for k [H, K] and u [H, V], in place, touching rows active in k only; numpy or torch."""
+    if isinstance(state.rows, np.ndarray):
+        cpu.write(state, k, u)
+    elif state.rows.is_cuda:
+        written = k != 0
+        state.rows.mul_(state.owed.masked_fill(~written, 0.0).exp()[..., None]).add_(k[..., None] * u[:, None])
+        state.owed.masked_fill_(written, 0.0)
+    else:
+        cpu.write(_numpy(state), k.detach().numpy(), u.detach().numpy())

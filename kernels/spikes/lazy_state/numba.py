@@ -10,15 +10,13 @@ from numba import njit
 from .reference import EMPTY
 
 
-def read(state, q, scale=1.0):
-    """scale S^T q: [H, K] to [H, V], reading rows active in q only. numpy."""
+def read(state, q, scale):
     out = np.empty((state.rows.shape[0], state.rows.shape[2]), state.rows.dtype)
     _read_all(*state, np.ascontiguousarray(q, out.dtype), out.dtype.type(scale), out)
     return out
 
 
 def write(state, k, u):
-    """S += k u^T for [H, K] and [H, V], in place, reading and writing rows active in k only. numpy."""
     dtype = state.rows.dtype
     _write_all(*state, np.ascontiguousarray(k, dtype), np.ascontiguousarray(u, dtype))
 

@@ -2,34 +2,34 @@
 
     S = diag(e^g) S;   u = v, or beta (v - S^T k) for the delta rule;   S += k u^T;   o = scale S^T q
 
-S is [K, V] a head. With spikes for q and k most of their entries are 0, but the decay would still rewrite all of S for
-every token. Here a row keeps the log decay it owes, and pays when it is touched: rows active in k are read, decayed
-and written, rows active in q only are read, and what they owe goes into the factor. A row written owes nothing again;
-one that owes more than 80 (a factor below 2e-35) counts as empty and is not even read. Equal to the dense form up to
-rounding, for K log decays kept a head.
+S is [K, V] for each head. With spikes for q and k most of their entries are 0, but the decay would still rewrite all of
+S for every token. Here a row owes its log decay until it is touched: rows active in k are read, decayed and written;
+rows active in q only are read, and the owed decay goes into the factor. A written row owes nothing; one that owes more
+than 80 (a factor below 2e-35) counts as empty and is not even read. Equal to the dense form up to rounding, at the
+cost of K log decays for each head.
 
-The parts (`decay`, `read`, `write`) are public for recurrences that are put together otherwise: RWKV-7 reads before
-it decays, DeltaProduct writes several times a token.
+The parts (`decay`, `read`, `write`) serve recurrences of another order: RWKV-7 reads before it decays.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
-EMPTY = -80.0  # a row that owes this much holds nothing any more
+EMPTY = -80.0  # a row that owes this much is empty
 
 
 class LazyState(NamedTuple):
-    """Of H heads (batch and heads in one axis). What is meant is exp(owed) * rows."""
+    """State of H heads (batch and heads in one axis): exp(owed) * rows."""
 
     rows: np.ndarray  # [H, K, V] float32 or float64
     owed: np.ndarray  # [H, K] log decays not yet applied, of the same type
 
 
 class Traffic(NamedTuple):
-    """What tokens cost the state, lazily and densely; bytes count each row once a token, as a fused kernel moves it."""
+    """Traffic of the state, lazily and densely; bytes count each row once for a token, as a fused kernel moves it."""
 
     rows_read: int  # active in k or q
     rows_written: int  # active in k
@@ -40,12 +40,12 @@ class Traffic(NamedTuple):
 
 
 def new_state(heads, keys, width, dtype=np.float32):
-    """A `LazyState` of zeros: numpy [heads, keys, width]."""
+    """Return a `LazyState` of zeros: numpy [heads, keys, width]."""
     return LazyState(np.zeros((heads, keys, width), dtype), np.zeros((heads, keys), dtype))
 
 
 def dense(state):
-    """[H, K, V]: the state with all that is owed applied; numpy or torch."""
+    """[H, K, V]: the state with all owed decays applied; numpy or torch."""
     exp = np.exp if isinstance(state.rows, np.ndarray) else _torch_exp
     return state.rows * exp(state.owed)[..., None]
 
@@ -69,23 +69,18 @@ def dense_scan_reference(rows, q, k, v, log_decay=None, beta=None, scale=1.0):
     return out
 
 
-def decay(state, log_decay):
-    """Every row owes [H] or [H, K] log decay more."""
-    state.owed[...] += log_decay if log_decay.ndim == 2 else log_decay[:, None]
-
-
 def traffic(q, k, width, itemsize=4, delta=False):
-    """`Traffic` of tokens with q, k [..., K] into a state of `width` columns."""
-    q, k = np.asarray(q) != 0, np.asarray(k) != 0
-    written, read_rows, reading = (int(np.count_nonzero(x)) for x in (k, q | k, q))
-    row = width * itemsize
-    # A row written: decay and add, and its share of what the delta rule predicts.
+    """Return the `Traffic` of tokens with q, k [..., K], numpy or torch, into a state of `width` columns."""
+    q, k = q != 0, k != 0
+    written, read_rows, reading = (int(x.sum()) for x in (k, q | k, q))
+    row, size = width * itemsize, math.prod(q.shape)
+    # A written row is decayed and added to, and read for the prediction of the delta rule.
     operations = width * ((3 if delta else 2) * written + reading)
     return Traffic(
         rows_read=read_rows,
         rows_written=written,
-        lazy_bytes=(read_rows + written) * row + 2 * q.size * itemsize,
-        dense_bytes=2 * q.size * row,
+        lazy_bytes=(read_rows + written) * row + 2 * size * itemsize,
+        dense_bytes=2 * size * row,
         operations=operations,
-        dense_operations=width * q.size * (4 if delta else 3),
+        dense_operations=width * size * (4 if delta else 3),
     )

@@ -1,8 +1,8 @@
 """Counts as bits: a sign plane and P planes of magnitude bits, packed by 32 into words: the specification.
 
 Bit j of word w belongs to channel 32 w + j. Plane 0 holds signs (1 is negative, and 0 where the count is 0), plane
-1 + p holds bit p of |count|. The number of planes is fixed, so that one outlier does not set the cost of all; what is
-larger than 2^P - 1 escapes, exactly, into a list (`encode`'s `Escapes`).
+1 + p holds bit p of |count|. The number of planes is fixed, so that one outlier does not set the cost of all; counts
+beyond 2^P - 1 escape, exactly, into a list (`Escapes` of `encode`). A GPU writes them instead of counts for a batch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..accumulate.reference import accumulate_reference
 from ..encode.reference import Escapes, clip_reference
 
 WORD = 32
-MOST_PLANES = 7  # the magnitude of an int8 count
+MAX_PLANES = 7  # the magnitude of an int8 count
 
 
 class Planes(NamedTuple):
@@ -27,7 +27,7 @@ class Planes(NamedTuple):
 
 
 def pack_reference(counts, planes):
-    """[B, K] whole numbers to `Planes`: the specification of `pack`."""
+    """[B, K] integers to `Planes`: the specification of packing."""
     clipped, escapes = clip_reference(np.asarray(counts, np.int32), 2**planes - 1)
     rows, size = clipped.shape
     padded = np.zeros((rows, -(-size // WORD) * WORD), np.int32)
@@ -38,7 +38,7 @@ def pack_reference(counts, planes):
 
 
 def unpack_reference(packed):
-    """`Planes` back to [B, K] int32 whole counts, escapes included."""
+    """`Planes` back to [B, K] int32 counts, escapes included."""
     octets = np.ascontiguousarray(packed.words, "<u4").view(np.uint8)
     bits = np.unpackbits(octets, axis=-1, count=packed.size, bitorder="little").astype(np.int32)
     magnitude = sum(bits[:, 1 + p] << p for p in range(bits.shape[1] - 1))
@@ -49,5 +49,5 @@ def unpack_reference(packed):
 
 
 def product_reference(packed, weights):
-    """[B, K] planes times [K, N] to [B, N]: as `accumulate_reference` of the counts."""
+    """[B, K] planes times [K, N] to [B, N]: `accumulate_reference` of the counts."""
     return accumulate_reference(unpack_reference(packed), weights)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from ..accumulate.batch_triton import batch
-from ..accumulate.triton import check
+from ..accumulate.batch_triton import batch, check
+from ..encode.reference import NEAREST
 from ..encode.triton import launch
 from .reference import Planes
 
 
-def encode_planes(x, k, thresholds, planes):
-    """As `planes.encode_planes` on a GPU: nothing but the words is written."""
-    words, used, escapes = launch(x, k, thresholds, 2**planes - 1, planes)
+def encode_planes(x, k, thresholds, planes, rounding=NEAREST):
+    """Encode [B, K] to (`Planes`, thresholds): only the words are written, not the counts."""
+    words, used, escapes = launch(x, k, thresholds, 2**planes - 1, planes, rounding)
     return Planes(words, x.shape[1], escapes), used
 
 
 def plane_product(packed, weights):
-    """As `planes.product` on a GPU."""
+    """Return counts @ weights from `Planes`: word tiles are expanded to counts in registers beside the weights."""
     check(packed.size, weights)
     rows, planes = packed.words.shape[0], packed.words.shape[1] - 1
     return batch(packed.words, planes, rows, packed.size, weights, packed.escapes)

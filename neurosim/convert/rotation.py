@@ -1,9 +1,9 @@
-"""An equal model whose residual stream lies along its principal axes, so that few channels carry most of it.
+"""Rotation of the residual stream to its principal axes, so that few channels carry most of it.
 
-A root-mean-square norm does not see a rotation of its input. So the residual stream can be turned for nothing: the
-embedding and every layer that writes to the stream are turned with it, every layer that reads it is turned back, and
-the norms' weights move into the readers (Ashkboos et al. 2024, SliceGPT, arXiv 2401.15024, section 3). Along principal
-axes many channels hardly move, and a channel that hardly moves sends no spikes.
+A rotation of the input of a root-mean-square norm does not change its length. The residual stream can therefore be
+rotated without changing the model: the embedding and every layer that writes to the stream are rotated, every layer
+that reads it is rotated back, and the weights of the norms move into the readers (Ashkboos et al. 2024, SliceGPT, arXiv
+2401.15024, section 3). Along principal axes many channels hardly vary, and such a channel sends no spikes.
 """
 
 from __future__ import annotations
@@ -16,33 +16,34 @@ from torch import Tensor, nn
 
 from ..attention import LanguageModel
 from ..attention.model import ResidualBlock
-from .listen import listen
+from .gradients import collect_gradients
 
-TOLERANCE = 1e-3  # of logits, relative to the largest: what another order of sums may change
+TOLERANCE = 1e-3  # of logits, relative to the largest: another order of sums changes less
 
 
 @dataclass
 class _Stream:
-    """Who reads the residual stream and who writes to it."""
+    """The layers that read the residual stream, by norm, and those that write to it."""
 
     readers: dict[nn.RMSNorm, list[nn.Linear]] = field(default_factory=dict)
     writers: list[nn.Linear] = field(default_factory=list)
 
 
-def rotated(model: LanguageModel, windows: Tensor, seed: int = 0) -> tuple[LanguageModel, str]:
-    """(an equal model along principal axes, "") or (the model itself, why it cannot be turned).
+def rotate_to_principal_axes(model: LanguageModel, windows: Tensor, seed: int = 0) -> tuple[LanguageModel, str]:
+    """Return (an equal model along principal axes, "") or (the model itself, why it cannot be rotated).
 
-    Axes are those of what the readers get, each reader weighted by how much its input matters to the loss.
+    The axes are those of the inputs of the readers, each weighted by the gradient of the loss by its input.
 
     Args:
         windows: [B, T + 1] tokens.
-        seed: of the labels drawn for that (see `listen`).
+        seed: key of the labels, see `collect_gradients`.
     """
     config = model.config
     if config.norm != "rms" or config.first_norm:
         return model, "its norms see more than the length of the residual stream"
-    turned = LanguageModel(replace(config, tied=False))
+    turned = LanguageModel(replace(config, tied=False)).to(model.device)
     turned.load_state_dict(model.state_dict())
+    windows = windows.to(model.device)
     stream = _trace(turned, windows[:1, :-1])
     if isinstance(stream, str):
         return model, stream
@@ -57,24 +58,24 @@ def rotated(model: LanguageModel, windows: Tensor, seed: int = 0) -> tuple[Langu
 
 @torch.no_grad()
 def _trace(model: LanguageModel, tokens: Tensor) -> _Stream | str:
-    """Follow tensors through the model: which linear layer gets a norm's output, and which makes a block's part."""
-    heard: dict[int, nn.RMSNorm] = {}
-    made: dict[int, nn.Linear] = {}
-    alive: list[Tensor] = []  # addresses stay taken while the tensors live
+    """Find the linear layers that read the output of each norm, and those that write to the residual stream."""
+    norm_of: dict[int, nn.RMSNorm] = {}  # by the id of its output
+    linear_of: dict[int, nn.Linear] = {}
+    alive: list[Tensor] = []  # an id is not used again while its tensor lives
     stream = _Stream()
 
-    def normed(module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
-        heard[id(out)] = cast(nn.RMSNorm, module)
+    def normed(module: nn.Module, arguments: tuple[Tensor, ...], out: Tensor) -> None:
+        norm_of[id(out)] = cast(nn.RMSNorm, module)
         alive.append(out)
 
-    def multiplied(module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
-        if id(given[0]) in heard:
-            stream.readers.setdefault(heard[id(given[0])], []).append(cast(nn.Linear, module))
-        made[id(out)] = cast(nn.Linear, module)
+    def multiplied(module: nn.Module, arguments: tuple[Tensor, ...], out: Tensor) -> None:
+        if id(arguments[0]) in norm_of:
+            stream.readers.setdefault(norm_of[id(arguments[0])], []).append(cast(nn.Linear, module))
+        linear_of[id(out)] = cast(nn.Linear, module)
         alive.append(out)
 
-    def wrote(module: nn.Module, given: tuple[Tensor, ...], out: Tensor | tuple[Tensor, ...]) -> None:
-        maker = made.get(id(out[0] if isinstance(out, tuple) else out))
+    def wrote(module: nn.Module, arguments: tuple[Tensor, ...], out: Tensor | tuple[Tensor, ...]) -> None:
+        maker = linear_of.get(id(out[0] if isinstance(out, tuple) else out))
         if maker is not None:
             stream.writers.append(maker)
 
@@ -93,18 +94,19 @@ def _trace(model: LanguageModel, tokens: Tensor) -> _Stream | str:
 
 
 def _axes(model: LanguageModel, stream: _Stream, windows: Tensor, seed: int) -> Tensor:
-    """[D, D] columns: axes of the unweighted norms' outputs, by the mean of their readers' sensitivities."""
-    total = torch.zeros(model.config.width, model.config.width, dtype=torch.float64)
+    """[D, D] axes in columns: of the outputs of norms without weights, weighted by the gradients of their readers."""
+    width = model.config.width
+    total = torch.zeros(width, width, dtype=torch.float64, device=model.device)
     norm_of = {linear: norm for norm, linears in stream.readers.items() for linear in linears}
     names = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear) and m in norm_of}
 
     def add(name: str, x: Tensor, gradient: Tensor) -> None:
         weight = norm_of[names[name]].weight.detach().double()
-        # A channel of weight 0 tells nothing.
+        # A channel of weight 0 contributes nothing.
         plain, pull = x * weight / (weight.square() + 1e-12), gradient * weight
         total.add_(plain.T @ plain * pull.square().mean())
 
-    listen(model, list(names), windows, add, seed)
+    collect_gradients(model, list(names), windows, add, seed)
     return torch.linalg.eigh(total)[1].flip(1).float()
 
 

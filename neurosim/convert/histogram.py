@@ -1,4 +1,4 @@
-"""What went through a coder: how often each channel sent each count, from which spikes of any expansion follow."""
+"""Histogram of the counts that a coder sent, by channel; spikes of any expansion follow from it."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from torch import Tensor
 from ..errors import lookup
 from .expansions import EXPANSIONS, count_spikes
 
-WIDE = 127  # counts up to here have a bin
+MAX_COUNT = 127  # counts up to here have a bin
 
 
-class Tally:
+class CountHistogram:
     """Counts of a layer's inputs.
 
     Attributes:
-        bins: [K, 2 * 127 + 1] int64: how often channel k sent -127 .. 127; no channels before something was added.
-        beyond: counts out of that range and their channels, [n] each.
-        rows: tokens.
-        outputs: nonzero entries of the layer's output.
+        bins: [K, 2 * 127 + 1] int64: how often channel k sent -127 .. 127; [0, ..] before the first `add`.
+        beyond: channels and counts out of that range, [n] each.
+        rows: number of tokens.
+        outputs: number of nonzero entries of the layer's output.
     """
 
     def __init__(self) -> None:
-        self.bins = torch.zeros(0, 2 * WIDE + 1, dtype=torch.int64)
+        self.bins = torch.zeros(0, 2 * MAX_COUNT + 1, dtype=torch.int64)
         self.beyond: list[tuple[Tensor, Tensor]] = []
         self.rows = self.outputs = 0
 
     def add(self, counts: Tensor) -> None:
-        """Count [.., K] whole numbers."""
+        """Add [.., K] integers."""
         if not len(self.bins):
-            self.bins = torch.zeros(counts.shape[-1], 2 * WIDE + 1, dtype=torch.int64)
+            self.bins = torch.zeros(counts.shape[-1], 2 * MAX_COUNT + 1, dtype=torch.int64)
         channels, width = self.bins.shape
         flat = counts.reshape(-1, channels).to("cpu", torch.int32)
-        places = torch.arange(channels, dtype=torch.int32) * width + WIDE + flat
-        if len(flat) and int(flat.abs().max()) > WIDE:
-            far = flat.abs() > WIDE
+        places = torch.arange(channels, dtype=torch.int32) * width + MAX_COUNT + flat
+        if len(flat) and int(flat.abs().max()) > MAX_COUNT:
+            far = flat.abs() > MAX_COUNT
             self.beyond.append((torch.nonzero(far)[:, 1], flat[far].to(torch.int64)))
             places = places[~far]
         self.bins += torch.bincount(places.flatten(), minlength=self.bins.numel()).view_as(self.bins)
@@ -47,15 +47,15 @@ class Tally:
         return self.rows * len(self.bins)
 
     def silent(self) -> int:
-        """Entries that are zero: nothing is sent."""
-        return int(self.bins[:, WIDE].sum())
+        """Return the number of entries that are zero."""
+        return int(self.bins[:, MAX_COUNT].sum())
 
     def spikes(self, expansion: str, planes: int) -> NDArray[np.int64]:
         """[K] spikes of each channel in an expansion."""
         code = lookup(EXPANSIONS, expansion, "expansion")
-        values = np.arange(-WIDE, WIDE + 1)
+        values = np.arange(-MAX_COUNT, MAX_COUNT + 1)
         bins = self.bins.numpy()
-        used = bins.any(axis=0)  # a code without a sign has no word for what did not occur
+        used = bins.any(axis=0)  # an expansion without a sign refuses negative counts, used or not
         each = np.zeros(len(values), np.int64)
         each[used] = count_spikes(code, values[used], planes)
         spikes: NDArray[np.int64] = bins @ each
@@ -64,8 +64,8 @@ class Tally:
         return spikes
 
     def escaped(self, expansion: str, planes: int) -> int:
-        """Entries out of reach of so many planes."""
+        """Return the number of entries out of reach of so many planes."""
         low, high = lookup(EXPANSIONS, expansion, "expansion").reach(planes)
-        values = np.arange(-WIDE, WIDE + 1)
+        values = np.arange(-MAX_COUNT, MAX_COUNT + 1)
         inside = self.bins.numpy()[:, (values < low) | (values > high)].sum()
         return int(inside) + sum(int(((c < low) | (c > high)).sum()) for _, c in self.beyond)

@@ -1,4 +1,4 @@
-"""Synapses into a layer of a trained network: dense or convolutional, each with delays."""
+"""The synapses into a layer: a matrix or a convolution, each with delays."""
 
 from __future__ import annotations
 
@@ -12,44 +12,40 @@ from torch import Tensor, nn
 from ..errors import require
 from ..layers import SpikeLinear
 
-PlaneShape = tuple[int, int, int]
+Planes = tuple[int, int, int]
 
 
-class Connection(nn.Module, ABC):
-    """Synapses that end on the units of a layer: `connection(x)`, x [T, B, inputs] to [T, B, units].
+class Joint(nn.Module, ABC):
+    """What arrives at the units of a layer: `joint(x)`, x [T, B, inputs] to [T, B, units].
 
     Attributes:
-        units: number of target units.
+        units: that it leads to.
         shape: how they unfold: planes, height, width.
         delays: steps of each copy of the input, the first of them 0.
     """
 
-    def __init__(self, shape: PlaneShape, delays: tuple[int, ...]) -> None:
+    def __init__(self, shape: Planes, delays: tuple[int, ...]) -> None:
         super().__init__()
         self.shape, self.units, self.delays = shape, math.prod(shape), delays
 
     @property
     @abstractmethod
     def weight(self) -> Tensor:
-        """All weights."""
+        """All of its weights."""
 
     @abstractmethod
-    def max_input(self, max_entry: Tensor) -> float:
-        """Return the largest size that the sum arriving at a unit can have, with entries of the input of at most
-        `max_entry`."""
-
-    @abstractmethod
-    def by_delay(self) -> list[Tensor]:
-        """Return the weights of each delay: [units, inputs], or [filters, planes, rows, columns]."""
+    def into(self, reach: Tensor) -> float:
+        """The most that can arrive at a unit in size: the sum over its synapses of |weight| times the largest entry of
+        the input, `reach`."""
 
     def delayed(self, x: Tensor) -> list[Tensor]:
-        """Return a copy of x for each delay, with zeros before it begins."""
+        """A copy of x for each delay, zeros before it begins."""
         return [x if d == 0 else nn.functional.pad(x, (0, 0, 0, 0, d, 0))[: len(x)] for d in self.delays]
 
 
 @final
-class Dense(Connection):
-    """Synapses from all inputs to all units."""
+class Matrix(Joint):
+    """All to all."""
 
     def __init__(self, inputs: int, units: int, delays: tuple[int, ...], seed: int) -> None:
         super().__init__((1, 1, units), delays)
@@ -65,33 +61,34 @@ class Dense(Connection):
         out: Tensor = self.linear(copies[0] if len(copies) == 1 else torch.cat(copies, dim=-1))
         return out
 
-    def max_input(self, max_entry: Tensor) -> float:
-        return float((self.weight.abs().sum(dim=1) * max_entry).max())
+    def into(self, reach: Tensor) -> float:
+        return float((self.weight.abs().sum(dim=1) * reach).max())
 
     def by_delay(self) -> list[Tensor]:
+        """[units, inputs] of each delay."""
         return list(self.weight.split(self.inputs, dim=1))
 
 
 @final
-class Conv(Connection):
+class Convolved(Joint):
     """A convolution along rows and columns without padding; a sensor of one row gets a kernel of one row.
 
     Raises:
-        NeurosimInputError: the kernel is larger than its input.
+        NeurosimInputError: the kernel is larger than what it slides over.
     """
 
     def __init__(
-        self, before: PlaneShape, filters: int, kernel: int, stride: int, delays: tuple[int, ...], seed: int
+        self, before: Planes, filters: int, kernel: int, stride: int, delays: tuple[int, ...], seed: int
     ) -> None:
         planes, height, width = before
-        rows, columns = min(kernel, height) if height == 1 else kernel, kernel
-        for size, k in ((height, rows), (width, columns)):
-            require(k <= size, "NetworkSpec.kernel", f"must fit into {height} x {width} pixels", kernel)
-        super().__init__((filters, (height - rows) // stride + 1, (width - columns) // stride + 1), delays)
+        high, wide = min(kernel, height) if height == 1 else kernel, kernel
+        for size, k in ((height, high), (width, wide)):
+            require(k <= size, "Design.kernel", f"must fit into {height} x {width} pixels", kernel)
+        super().__init__((filters, (height - high) // stride + 1, (width - wide) // stride + 1), delays)
         self.before, self.stride = before, stride
-        generator, fan_in = torch.Generator().manual_seed(seed), planes * len(delays) * rows * columns
-        start = 2 * torch.rand(filters, planes * len(delays), rows, columns, generator=generator) - 1
-        self.kernel = nn.Parameter(start / math.sqrt(fan_in))
+        draws, fan = torch.Generator().manual_seed(seed), planes * len(delays) * high * wide
+        start = 2 * torch.rand(filters, planes * len(delays), high, wide, generator=draws) - 1
+        self.kernel = nn.Parameter(start / math.sqrt(fan))
 
     @property
     def weight(self) -> Tensor:
@@ -103,8 +100,9 @@ class Conv(Connection):
         out = nn.functional.conv2d(torch.cat(copies, dim=1), self.kernel, stride=self.stride)
         return out.reshape(steps, items, self.units)
 
-    def max_input(self, max_entry: Tensor) -> float:
-        return float((self.kernel.abs().sum(dim=(1, 2, 3)) * max_entry).max())
+    def into(self, reach: Tensor) -> float:
+        return float((self.kernel.abs().sum(dim=(1, 2, 3)) * reach).max())
 
     def by_delay(self) -> list[Tensor]:
+        """[filters, planes, rows, columns] of each delay."""
         return list(self.kernel.split(self.before[0], dim=1))

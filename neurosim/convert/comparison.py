@@ -1,4 +1,4 @@
-"""A converted model beside the dense one, on text: losses, agreement, and what each layer costs alone."""
+"""Comparison of a converted model with the dense one on text: losses, agreement, and the cost of each layer alone."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from torch.nn import functional as F
 
 from ..attention import LanguageModel
 from ..errors import require
+from ..plain import Record
 from .model import Converted
-from .state import record_traffic, recorded_traffic
+from .spiked_mixer import record_traffic, recorded_traffic
 
 LENGTH, STREAMS = 128, 32
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Two models on the same text.
+class Comparison(Record):
+    """Losses of two models on the same text.
 
     Attributes:
-        tokens: predicted.
+        tokens: number of predicted tokens.
         dense, spiking: mean loss, nats a token.
-        agreement: share of tokens for which both find the same next token likeliest.
+        agreement: share of tokens for which both models find the same next token likeliest.
     """
 
     tokens: int
@@ -42,22 +43,27 @@ class Comparison:
 
 
 @torch.no_grad()
-def compare(
+def compare_models(
     dense: LanguageModel,
     spiking: LanguageModel,
     tokens: Tensor,
     length: int = LENGTH,
     streams: int = STREAMS,
-    report: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
-    """Both models on tokens [n], cut into streams read from their starts in windows of `length`, states carried on.
+    """Compare both models on tokens [n].
+
+    Args:
+        length: tokens of a window; windows follow each other and carry their states on.
+        streams: number of equal parts of the text, each read from its start.
+        on_progress: called with (tokens read, tokens in all) of a stream.
 
     Raises:
         NeurosimInputError: fewer than 2 tokens.
     """
-    require(len(tokens) > 1, "compare.tokens", "must be at least 2", len(tokens))
+    require(len(tokens) > 1, "compare_models.tokens", "must be at least 2", len(tokens))
     streams = max(min(streams, (len(tokens) - 1) // length), 1)
-    span = (len(tokens) - 1) // streams
+    span, tokens = (len(tokens) - 1) // streams, tokens.to(dense.device)
     inputs = tokens[: span * streams].view(streams, span)
     targets = tokens[1 : span * streams + 1].view(streams, span)
     states: list[list[dict[str, Tensor]] | None] = [None, None]
@@ -70,15 +76,15 @@ def compare(
             losses[i] += float(F.cross_entropy(logits.flatten(0, 1), wanted, reduction="sum"))
             choices.append(logits.argmax(-1))
         same += int((choices[0] == choices[1]).sum())
-        if report is not None:
-            report(start + part.shape[1], span)
+        if on_progress is not None:
+            on_progress(start + part.shape[1], span)
     n = targets.numel()
     return Comparison(n, losses[0] / n, losses[1] / n, same / n)
 
 
 @contextmanager
-def only(converted: Converted, name: str) -> Iterator[None]:
-    """While the block runs, nothing but the coder `name` codes."""
+def only_coder(converted: Converted, name: str) -> Iterator[None]:
+    """Bypass all coders but `name` while the block runs."""
     coders = converted.coders()
     for other, coder in coders.items():
         coder.bypassed = other != name
@@ -89,25 +95,25 @@ def only(converted: Converted, name: str) -> Iterator[None]:
             coder.bypassed = False
 
 
-def alone(dense: LanguageModel, converted: Converted, tokens: Tensor) -> dict[str, Comparison]:
-    """By coder, of layers and of q, k and the state: the model with this one alone in spikes, beside the dense one."""
+def each_layer_alone(dense: LanguageModel, converted: Converted, tokens: Tensor) -> dict[str, Comparison]:
+    """Compare the dense model with the model in which one coder alone is in use, for each coder by its name."""
     found = {}
     for name in converted.coders():
-        with only(converted, name):
-            found[name] = compare(dense, converted.model, tokens)
+        with only_coder(converted, name):
+            found[name] = compare_models(dense, converted.model, tokens)
     return found
 
 
 @dataclass(frozen=True)
-class Execution:
-    """A converted model executed beside its simulated form, on the same tokens.
+class ExecutionCheck(Record):
+    """A converted model, executed and simulated on the same tokens.
 
     Attributes:
-        tokens: run.
-        largest: difference between their logits, over the largest logit.
+        tokens: number of tokens.
+        largest: difference between the logits of both, over the largest logit.
         agreement: share of tokens with the same likeliest next token.
         executed_seconds, simulated_seconds: for all tokens, many at once.
-        state: by mixer whose state was updated lazily, a token: rows, bytes and operations, lazily and densely.
+        state: rows, bytes and operations for each token, lazily and densely, by mixer with a lazy state.
     """
 
     tokens: int
@@ -119,21 +125,25 @@ class Execution:
 
 
 @torch.no_grad()
-def check_execution(converted: Converted, tokens: Tensor, threads: int = 1) -> Execution:
-    """Run tokens [B, T] both ways. The model is left simulated."""
-    found, seconds = [], []
+def check_execution(converted: Converted, tokens: Tensor, threads: int = 1) -> ExecutionCheck:
+    """Run tokens [B, T] in both forms. The model is left simulated."""
+    logits, seconds, tokens = [], [], tokens.to(converted.model.device)
     for on in (False, True):
-        converted.execute(on, threads)
+        converted.execute(on, threads=threads)
         converted.model(tokens[:1, :8])  # compiles
         start = time.perf_counter()
-        found.append(converted.model(tokens)[0])
+        logits.append(converted.model(tokens)[0].cpu())
         seconds.append(time.perf_counter() - start)
     record_traffic(converted.model)
     converted.model(tokens)
     moved = recorded_traffic(converted.model)
-    state = {name: {k: v / tokens.numel() for k, v in each._asdict().items()} for name, each in moved.items()}
     converted.execute(False)
-    a, b = found
-    same = float((a.argmax(-1) == b.argmax(-1)).double().mean())
-    largest = float((a - b).abs().max() / a.abs().max())
-    return Execution(tokens.numel(), largest, same, seconds[1], seconds[0], state)
+    a, b = logits
+    return ExecutionCheck(
+        tokens=tokens.numel(),
+        largest=float((a - b).abs().max() / a.abs().max()),
+        agreement=float((a.argmax(-1) == b.argmax(-1)).double().mean()),
+        executed_seconds=seconds[1],
+        simulated_seconds=seconds[0],
+        state={name: {k: v / tokens.numel() for k, v in each._asdict().items()} for name, each in moved.items()},
+    )

@@ -1,0 +1,220 @@
+"""Costs of a converted model: counts of each layer for `measure`, spikes in all expansions, and energy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+
+from .. import measure
+from ..measure import LayerCounts
+from ..measure.estimates import EnergyRange
+from ..plain import Record
+from .expansions import EXPANSIONS, usual_planes
+from .histogram import CountHistogram
+from .linear import WEIGHTS
+from .model import Converted
+
+Histograms = Mapping[str, CountHistogram]
+
+
+def layer_counts(converted: Converted, histograms: Histograms) -> list[LayerCounts]:
+    """Return the counts of every linear layer, from the histograms of `Converted.counting`.
+
+    Spikes are those of the expansion in use; each selects a row of weights to add. An implementation may collapse
+    several spikes of a count into one product: that gain is not counted here.
+    """
+    coding = converted.coding
+    bits = WEIGHTS[coding.weights]
+    layers = []
+    for name, layer in converted.layers.items():
+        histogram = histograms[name]
+        spikes = histogram.spikes(coding.sent_as, coding.sent_planes)
+        stored, steps = layer.stored()
+        fan_out = torch.count_nonzero(stored, dim=0).cpu().numpy()
+        extra = [layer.coder.thresholds, layer.bias, steps]
+        layers.append(
+            LayerCounts(
+                name=name,
+                inputs=layer.in_features,
+                outputs=layer.out_features,
+                weights=stored.numel(),
+                nonzero_weights=int(fan_out.sum()),
+                weight_bits=bits,
+                steps=histogram.rows,
+                input_events=int(spikes.sum()),
+                output_events=histogram.outputs,
+                output_entries=histogram.rows * layer.out_features,
+                synaptic_operations=int(spikes @ fan_out),
+                binary_input=True,
+                dense_operations=histogram.rows * stored.numel(),
+                membrane_updates=0,
+                dense_membrane_updates=0,
+                state_bytes=4 * layer.out_features,
+                parameter_bytes=stored.numel() * bits // 8 + 4 * sum(p.numel() for p in extra if p is not None),
+                spiking=False,
+                weight_type="float" if bits == 32 else "int",
+            )
+        )
+    return layers
+
+
+@dataclass(frozen=True)
+class DenseEnergy(Record):
+    """Joules a token of the same layers as a dense network; None where an estimate is not known.
+
+    Attributes:
+        saving: 1 - energy in spikes / energy of the dense network, of the midpoints, by estimate.
+    """
+
+    compute_only: EnergyRange | None
+    memory_aware: EnergyRange | None
+    saving: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class EnergyComparison(Record):
+    """Joules a token in spikes, and of the same layers as dense networks in fp16 and int8.
+
+    Attributes:
+        compute_only, memory_aware: in spikes; None where not known.
+        profile, title: of the energies of operations.
+        reasons: why an estimate is not known, by estimate.
+    """
+
+    compute_only: EnergyRange | None
+    memory_aware: EnergyRange | None
+    fp16: DenseEnergy
+    int8: DenseEnergy
+    profile: str
+    title: str
+    reasons: Mapping[str, str]
+
+
+def energy_comparison(layers: Iterable[LayerCounts], tokens: int, profile: str) -> EnergyComparison:
+    """Estimate joules a token, from counts over `tokens`.
+
+    Raises:
+        NeurosimInputError: an unknown or malformed profile.
+    """
+    every = tuple(layers)
+    run = measure.energy(every, tokens, profile)
+
+    def dense(bits: int, weight_type: str) -> DenseEnergy:
+        as_dense = [
+            replace(layer, weight_bits=bits, weight_type=weight_type, parameter_bytes=layer.weights * bits // 8)
+            for layer in every
+        ]
+        other = measure.energy(as_dense, tokens, profile)
+        compute, memory = other.dense_compute_only, other.dense_memory_aware
+        saving = {"compute_only": _saving(run.compute_only, compute), "memory_aware": _saving(run.memory_aware, memory)}
+        return DenseEnergy(compute, memory, saving)
+
+    return EnergyComparison(
+        compute_only=run.compute_only,
+        memory_aware=run.memory_aware,
+        fp16=dense(16, "float"),
+        int8=dense(8, "int"),
+        profile=run.profile,
+        title=run.title,
+        reasons=run.reasons,
+    )
+
+
+def _saving(run: EnergyRange | None, dense: EnergyRange | None) -> float | None:
+    if run is None or dense is None or not dense.high:
+        return None
+    return 1.0 - (run.low + run.high) / (dense.low + dense.high)
+
+
+@dataclass(frozen=True)
+class SpikeTotals(Record):
+    """Totals over the linear layers.
+
+    Attributes:
+        entries: channels x tokens.
+        spikes: for each entry, in the expansion in use.
+        silent, escaped: shares of entries that are zero, and that are out of reach of the planes.
+        by_expansion: spikes for each entry in every expansion that can write the counts.
+    """
+
+    entries: int
+    spikes: float
+    silent: float
+    escaped: float
+    by_expansion: Mapping[str, float]
+
+
+def spike_totals(converted: Converted, histograms: Histograms) -> SpikeTotals:
+    """Count spikes, silent entries and escapes of the linear layers."""
+    chosen = [histograms[name] for name in converted.layers]
+    entries = sum(histogram.entries for histogram in chosen)
+    planes, sent_as = converted.coding.sent_planes, converted.coding.sent_as
+    return SpikeTotals(
+        entries=entries,
+        spikes=sum(int(h.spikes(sent_as, planes).sum()) for h in chosen) / entries,
+        silent=sum(h.silent() for h in chosen) / entries,
+        escaped=sum(h.escaped(sent_as, planes) for h in chosen) / entries,
+        by_expansion={
+            name: sum(int(h.spikes(name, usual_planes(code)).sum()) for h in chosen) / entries
+            for name, code in EXPANSIONS.items()
+            if code.signed
+        },
+    )
+
+
+@dataclass(frozen=True)
+class LayerCosts(Record):
+    """Costs of one layer.
+
+    Attributes:
+        spikes, silent, escaped: for each entry, as in `SpikeTotals`.
+        operations, dense_operations: for each token.
+        bytes: of weights for each token, where every spike reads a row.
+        row_bytes: the same where a row is read once for all spikes of a count, as `spike_accumulate` does.
+        dense_fp16_bytes: of the weights of the dense layer.
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+    spikes: float
+    silent: float
+    escaped: float
+    operations: float
+    dense_operations: float
+    bytes: float
+    row_bytes: float
+    dense_fp16_bytes: float
+    energy: EnergyComparison
+
+
+def layer_costs(
+    converted: Converted, histograms: Histograms, layers: Iterable[LayerCounts], profile: str
+) -> list[LayerCosts]:
+    """Return the costs of every layer, from its counts (`layer_counts`) and its histogram."""
+    coding = converted.coding
+    found = []
+    for layer in layers:
+        histogram = histograms[layer.name]
+        tokens, entries = max(histogram.rows, 1), max(histogram.entries, 1)
+        operations, dense = layer.synaptic_operations or 0, layer.dense_operations or 0
+        rows = (histogram.entries - histogram.silent()) * layer.outputs
+        found.append(
+            LayerCosts(
+                name=layer.name,
+                inputs=layer.inputs,
+                outputs=layer.outputs,
+                spikes=(layer.input_events or 0) / entries,
+                silent=histogram.silent() / entries,
+                escaped=histogram.escaped(coding.sent_as, coding.sent_planes) / entries,
+                operations=operations / tokens,
+                dense_operations=dense / tokens,
+                bytes=operations * layer.weight_bits / 8 / tokens,
+                row_bytes=rows * layer.weight_bits / 8 / tokens,
+                dense_fp16_bytes=2 * dense / tokens,
+                energy=energy_comparison([layer], tokens, profile),
+            )
+        )
+    return found

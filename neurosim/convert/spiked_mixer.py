@@ -1,0 +1,192 @@
+"""Spikes at the state of an attention kind: coders of q, k and the state, and states updated only where spikes are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast, final
+
+import torch
+from torch import Tensor, nn
+
+from ..attention import LanguageModel, Mixer
+from ..attention.base import AdditiveMixer, DeltaMixer, Inputs, Shared, State
+from ..attention.delta import DeltaProduct
+from ..attention.model import ResidualBlock
+from ..attention.rwkv import RWKV7
+from ..attention.window import WindowAttention
+from ..errors import NeurosimInputError
+from ..kernels.spikes.lazy_state.launch import decay, lazy_scan, read, write
+from ..kernels.spikes.lazy_state.reference import LazyState, Traffic, traffic
+from .coding import Coder, ternary
+
+INPUTS = ("q", "k", "v", "g", "beta", "a", "b")  # of the recurrences that can be updated lazily
+Scan = Callable[[LazyState, Inputs, Any, int], Tensor]
+
+
+def _additive_or_delta(state: LazyState, inputs: Inputs, mixer: Any, threads: int) -> Tensor:
+    q, k, v = (inputs[name] for name in "qkv")
+    out: Tensor = lazy_scan(state, q, k, v, inputs.get("g"), inputs.get("beta"), mixer.scale, threads)
+    return out
+
+
+def _delta_product(state: LazyState, inputs: Inputs, mixer: Any, threads: int) -> Tensor:
+    """n steps of the delta rule for each token: k [T, n, H, K], v [T, n, H, V], beta [T, n, H].
+
+    The steps follow each other as tokens; the decay comes before the first, and the last alone is read.
+    """
+    steps = inputs["k"].shape[1]
+    spread = {name: inputs[name].flatten(0, 1) for name in ("k", "v", "beta")}
+    spread["q"] = torch.zeros_like(spread["k"])
+    spread["q"][steps - 1 :: steps] = inputs["q"]
+    if "g" in inputs:
+        spread["g"] = torch.zeros_like(spread["beta"])
+        spread["g"][::steps] = inputs["g"]
+    return _additive_or_delta(state, spread, mixer, threads)[steps - 1 :: steps]
+
+
+def _rwkv(state: LazyState, inputs: Inputs, mixer: Any, threads: int) -> Tensor:
+    """Read `a` before the decay and write the result along `b`; both are dense, only k and q save anything."""
+    q, k, v, g, a, b = (inputs[name] for name in ("q", "k", "v", "g", "a", "b"))
+    outs = []
+    for t in range(len(q)):
+        removed = read(state, a[t])
+        decay(state, g[t])
+        write(state, b[t], removed)
+        write(state, k[t], v[t])
+        outs.append(read(state, q[t]))
+    return torch.stack(outs)
+
+
+# By the class of a mixer: the lazy update of its state, and its description.
+LAZY: Mapping[type, Scan] = {
+    AdditiveMixer: _additive_or_delta,
+    DeltaMixer: _additive_or_delta,
+    DeltaProduct: _delta_product,
+    RWKV7: _rwkv,
+}
+RECURRENCES: Mapping[type, str] = {
+    AdditiveMixer: "state S = e^g S + k v^T, output S^T q",
+    DeltaMixer: "state of the delta rule, S += k beta (v - S^T k)^T, output S^T q",
+    DeltaProduct: "state of several delta steps a token, output S^T q",
+    RWKV7: "state of RWKV-7, output S^T q",
+    WindowAttention: "softmax attention over earlier tokens",
+    Mixer: "recurrence on floats",
+}
+
+
+def record_traffic(model: LanguageModel) -> None:
+    """Start to record the traffic of the states of an executed model."""
+    for mixer in model.mixers():
+        if isinstance(mixer, SpikedMixer):
+            mixer.recorded = []
+
+
+def recorded_traffic(model: LanguageModel) -> dict[str, Traffic]:
+    """Return the traffic since `record_traffic` by mixer, of the kinds whose traffic is known, and stop to record."""
+    found: dict[str, Traffic] = {}
+    for i, mixer in enumerate(model.mixers()):
+        if isinstance(mixer, SpikedMixer):
+            if mixer.recorded:
+                found[f"layers.{i}.mixer"] = Traffic(*map(sum, zip(*mixer.recorded, strict=True)))
+            mixer.recorded = None
+    return found
+
+
+def add_coders(model: LanguageModel, *, qk: bool, state: bool, k: float) -> None:
+    """Put coders in front of the states; each head of a token has its own threshold, and each row of a state.
+
+    Raises:
+        NeurosimInputError: a mixer without q and k.
+    """
+    for i, mixer in enumerate(model.mixers()):
+        if qk and not _has_qk(mixer):
+            raise NeurosimInputError(
+                f"layers.{i}.mixer: a {type(mixer).__name__} has no q and k to code; leave Coding.qk out"
+            )
+        for name, coded in (("q", qk), ("k", qk), ("state", state)):
+            setattr(mixer.codes, name, ternary(k).to(model.device) if coded else None)
+
+
+def _has_qk(mixer: Mixer) -> bool:
+    return isinstance(mixer, WindowAttention) or hasattr(mixer, "q_proj") or lazy_form(mixer) is not None
+
+
+def coders(model: LanguageModel) -> dict[str, Coder]:
+    """Return the coders of q, k and state by name, of all mixers that have them."""
+    found = {}
+    for i, mixer in enumerate(model.mixers()):
+        inner = mixer.mixer if isinstance(mixer, SpikedMixer) else mixer
+        for name in ("q", "k", "state"):
+            coder = getattr(inner.codes, name)
+            if isinstance(coder, Coder):
+                found[f"layers.{i}.mixer.codes.{name}"] = coder
+    return found
+
+
+def lazy_form(mixer: Mixer) -> Scan | None:
+    """Return the lazy update of this kind's state, or None where the state has to be updated densely."""
+    return next((scan for kind, scan in LAZY.items() if isinstance(mixer, kind)), None)
+
+
+def described(mixer: Mixer) -> str:
+    """Describe the recurrence of a mixer, and how it is computed."""
+    words = next(words for kind, words in RECURRENCES.items() if isinstance(mixer, kind))
+    if mixer.codes.q is None:
+        return f"{words}, on floats"
+    if lazy_form(mixer) is None or mixer.codes.state is not None:
+        return f"{words}, q and k in spikes, updated densely"
+    return f"{words}, q and k in spikes, updated lazily"
+
+
+def wrap(model: LanguageModel, threads: int) -> None:
+    """Update the states lazily where q and k are coded and the kind allows it."""
+    for block in model.layers:
+        mixer = cast(ResidualBlock, block).mixer
+        scan = lazy_form(mixer)
+        if mixer.codes.q is not None and mixer.codes.state is None and scan is not None:
+            block.mixer = SpikedMixer(mixer, scan, threads)
+
+
+def unwrap(model: LanguageModel, threads: int) -> None:
+    """Undo `wrap`."""
+    for block in model.layers:
+        if isinstance(block.mixer, SpikedMixer):
+            block.mixer = block.mixer.mixer
+
+
+@final
+class SpikedMixer(nn.Module):
+    """A mixer whose state is updated where q and k have spikes (`kernels.lazy_state`), on its device; no gradients.
+
+    The state passed to it is updated in place: a copy would move the bytes that laziness saves. It consists of `memory`
+    [B, H, K, V] and `owed` [B, H, K], log decays not yet applied.
+
+    Attributes:
+        recorded: traffic of the state by call, where it is a list; None records nothing.
+    """
+
+    def __init__(self, mixer: Mixer, scan: Scan, threads: int) -> None:
+        super().__init__()
+        self.mixer, self.scan, self.threads = mixer, scan, threads
+        self.recorded: list[Traffic] | None = None
+        self.roundings = {name: self._coder(name).kernel_rounding(1)[0] for name in "qk"}
+
+    def _coder(self, name: str) -> Coder:
+        return cast(Coder, getattr(self.mixer.codes, name))
+
+    @torch.no_grad()
+    def forward(self, x: Tensor, state: State | None = None, shared: Shared | None = None) -> tuple[Tensor, State]:
+        state = self.mixer.initial(x) if state is None else state
+        inputs, after = self.mixer.project(x, state, {} if shared is None else shared)
+        for name in "qk":
+            inputs[name] = self._coder(name).executed(inputs[name], self.roundings[name], self.threads)
+        memory = state["memory"]
+        owed = state["owed"] if "owed" in state else memory.new_zeros(memory.shape[:3])
+        if self.recorded is not None and isinstance(self.mixer, AdditiveMixer | DeltaMixer):
+            delta = isinstance(self.mixer, DeltaMixer)
+            self.recorded.append(traffic(inputs["q"], inputs["k"], memory.shape[-1], delta=delta))
+        outs = []
+        for b in range(len(x)):
+            sequence = {name: inputs[name][b].detach() for name in INPUTS if name in inputs}
+            outs.append(self.scan(LazyState(memory[b], owed[b]), sequence, self.mixer, self.threads))
+        return self.mixer.finish(torch.stack(outs), x, inputs), after | {"memory": memory, "owed": owed}
