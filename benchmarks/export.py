@@ -24,21 +24,21 @@ from machine import describe
 from torch import nn
 
 from neurosim import Recordings, catalog
-from neurosim.training import Augment, Binning, Design, EventNet, Schedule, SpikingNet, Trainer, scores
+from neurosim.training import Augment, Binning, EventNet, NetworkSpec, SpikingNet, Trainer, TrainingSpec, scores
 
 PASSES = 5
 DESIGNS = {
-    "2312-256-256-10": (Design(hidden=(256, 256)), Binning((2, 34, 34), 0.005, 0.31)),
-    "2312-512-10": (Design(hidden=(512,)), Binning((2, 34, 34), 0.005, 0.31)),
-    "17x17 conv 16, 128, 10": (Design(filters=(16,), hidden=(128,)), Binning((2, 34, 34), 0.005, 0.31, pool=2)),
+    "2312-256-256-10": (NetworkSpec(hidden=(256, 256)), Binning((2, 34, 34), 0.005, 0.31)),
+    "2312-512-10": (NetworkSpec(hidden=(512,)), Binning((2, 34, 34), 0.005, 0.31)),
+    "17x17 conv 16, 128, 10": (NetworkSpec(filters=(16,), hidden=(128,)), Binning((2, 34, 34), 0.005, 0.31, pool=2)),
 }
 
 
-def trained(design: Design, binning: Binning, train: Recordings, epochs: int) -> SpikingNet:
+def trained(design: NetworkSpec, binning: Binning, train: Recordings, epochs: int) -> SpikingNet:
     net = SpikingNet(binning.shape, len(train.classes), design, binning.dt)
-    schedule = Schedule(epochs=epochs, learning_rate=2e-3, sparsity=0.3)
+    schedule = TrainingSpec(epochs=epochs, learning_rate=2e-3, sparsity=0.3)
     Trainer(net, binning, train, None, schedule, Augment(shift=1.0)).run()
-    net.settle(binning.most)
+    net.round_for_exact_sums(binning.max_count)
     return net
 
 
@@ -48,7 +48,7 @@ def dense_loop(net: SpikingNet, x: torch.Tensor) -> tuple[list[torch.Tensor], to
     layers = []
     for block in net.layers:
         alpha = torch.exp(-net.dt / block.neurons.tau_mem()).float()
-        layers.append([_layer(block.joint), alpha, torch.zeros(1, block.joint.units)])
+        layers.append([_layer(block.connection), alpha, torch.zeros(1, block.connection.units)])
     found: list[list[torch.Tensor]] = [[] for _ in net.blocks]
     total = torch.zeros(1, net.classes)
     for step in x:
@@ -70,7 +70,7 @@ def snntorch_loop(net: SpikingNet) -> Callable[[torch.Tensor], torch.Tensor]:
     """The same layers with snnTorch's neurons (whose reset comes a step later: other spikes, the same work)."""
     import snntorch
 
-    joints = [_layer(block.joint) for block in net.layers]
+    joints = [_layer(block.connection) for block in net.layers]
     betas = [float(torch.exp(-net.dt / block.neurons.tau_mem())) for block in net.layers]
     kinds = ["subtract"] * len(net.blocks) + ["none"]
     cells = [snntorch.Leaky(beta=beta, reset_mechanism=kind) for beta, kind in zip(betas, kinds, strict=True)]
@@ -114,7 +114,7 @@ def each(run: Callable[[torch.Tensor], object], tensors: list[torch.Tensor]) -> 
 def row(name: str, train: Recordings, test: Recordings, epochs: int) -> dict[str, object]:
     design, binning = DESIGNS[name]
     net = trained(design, binning, train, epochs)
-    event, played = EventNet.of(net, binning.most), binning.recordings(test)
+    event, played = EventNet.of(net, binning.max_count), binning.recordings(test)
     event.run(played.select(range(2)), threads=1)
     runs = [event.run(played, threads=1) for _ in range(PASSES)]
     engine = 1e3 * statistics.median(run.run_s for run in runs) / len(test)

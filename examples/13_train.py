@@ -4,7 +4,18 @@ import numpy as np
 import torch
 
 from neurosim import catalog, measure
-from neurosim.training import Augment, Binning, Design, EventNet, Schedule, SpikingNet, Trainer, load, save, split
+from neurosim.training import (
+    Augment,
+    Binning,
+    EventNet,
+    NetworkSpec,
+    SpikingNet,
+    Trainer,
+    TrainingSpec,
+    load,
+    save,
+    split,
+)
 
 torch.set_num_threads(2)
 digits = catalog.load("digits", "train").select(range(0, 1497, 3))
@@ -14,14 +25,14 @@ test = catalog.load("digits", "test").select(range(0, 300, 3))
 binning = Binning(digits.shape, dt=0.015, duration=0.32, pool=2)
 learn, stop = split(digits.labels, 0.1, seed=0)
 
-net = SpikingNet(binning.shape, 10, Design(hidden=(128,), dropout=0.1), binning.dt, seed=0)
-how = Schedule(epochs=12, learning_rate=5e-3, sparsity=0.1), Augment(shift=1.0, drop=0.2)
+net = SpikingNet(binning.shape, 10, NetworkSpec(hidden=(128,), dropout=0.1), binning.dt, seed=0)
+how = TrainingSpec(epochs=12, learning_rate=5e-3, sparsity=0.1), Augment(shift=1.0, drop=0.2)
 course = Trainer(net, binning, digits.select(learn), digits.select(stop), *how).run()
-kept = course.history[course.best - 1]
-print(f"epoch {course.best} of {course.epoch} is kept: {kept['validation_accuracy']:.1%} of {len(stop)} not trained on")
+best = course.history[course.best - 1]
+print(f"epoch {course.best} of {course.epoch} is kept: {best.validation_accuracy:.1%} of {len(stop)} not trained on")
 
 # Rounded a little, weights add up exactly in any order, and the engine finds every spike where the network has it.
-net.settle()
+net.round_for_exact_sums()
 save("digits.safetensors", net, binning, digits.classes)
 net, binning, classes = load("digits.safetensors")
 event = EventNet.of(net)

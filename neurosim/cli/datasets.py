@@ -1,8 +1,9 @@
-"""`neurosim datasets`: what there is, where its files are, and how to get them."""
+"""`neurosim datasets`: list, describe, make, fetch and verify datasets."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import click
 
 from ..errors import NeurosimInputError
-from .common import Answer, Options, common, complete_dataset, table
+from ..runs.command import CommandOptions, CommandResult, common, complete_dataset
+from ..runs.tables import table
 from .program import Entry, Program
 
 if TYPE_CHECKING:
@@ -44,27 +46,27 @@ _root = click.option("--root", type=click.Path(path_type=Path), metavar="DIR", h
 
 @click.command()
 @common()
-def list_all(options: Options) -> Answer:
+def list_all(options: CommandOptions) -> CommandResult:
     """List the datasets, and whether their files are here."""
     from ..data import catalog
 
     _refuse(options, "config", "sets", "seed", "out")
-    found = [_describe(dataset, catalog.place(dataset)) for dataset in catalog.datasets().values()]
-    rows = [(d["name"], f"{d['title']}  [{_whereabouts(d)}]") for d in found]
-    return Answer({"datasets": found}, table(rows))
+    found = [(dataset, catalog.place(dataset)) for dataset in catalog.datasets().values()]
+    rows = [(dataset.name, f"{dataset.title}  [{_place(dataset, folder)}]") for dataset, folder in found]
+    return CommandResult({"datasets": [_describe(*each) for each in found]}, table(rows))
 
 
 @click.command()
 @_name
 @_root
 @common()
-def info(options: Options, name: str, root: Path | None) -> Answer:
+def info(options: CommandOptions, name: str, root: Path | None) -> CommandResult:
     """Describe dataset NAME."""
     from ..data import catalog
 
     _refuse(options, "config", "sets", "seed", "out")
     dataset = catalog.module(name).INFO
-    facts = _describe(dataset, catalog.place(dataset, root))
+    folder = catalog.place(dataset, root)
     splits = [f"{split} ({dataset.recordings[split]:,})" for split in dataset.splits]
     rows = [
         ("shape", " x ".join(map(str, dataset.shape))),
@@ -73,17 +75,19 @@ def info(options: Options, name: str, root: Path | None) -> Answer:
         ("can hold out", ", ".join(dataset.groups) or "-"),
         ("licence", dataset.licence),
         ("files", dataset.layout),
-        ("folder", f"{facts['folder']}  [{_whereabouts(facts)}]"),
-        *(("source", source["url"]) for source in facts["sources"]),
+        ("folder", f"{folder}  [{_place(dataset, folder)}]"),
+        *(("source", source.url) for source in dataset.sources),
     ]
-    return Answer(facts, f"{dataset.title}\n\n{textwrap.fill(dataset.about, 100)}\n\n{table(rows)}")
+    return CommandResult(
+        _describe(dataset, folder), f"{dataset.title}\n\n{textwrap.fill(dataset.about, 100)}\n\n{table(rows)}"
+    )
 
 
 @click.command()
 @_name
 @_root
 @common()
-def make(options: Options, name: str, root: Path | None) -> Answer:
+def make(options: CommandOptions, name: str, root: Path | None) -> CommandResult:
     """Compute the files of dataset NAME, into --root or the folder where they are looked for.
 
     --seed, --set and --config change how, e.g. --set camera.threshold_on=0.25; then name a folder with --root.
@@ -91,19 +95,19 @@ def make(options: Options, name: str, root: Path | None) -> Answer:
     from ..data import catalog
 
     _refuse(options, "out")
-    module = _able(name, "make", "is not computed")
+    module = _module_with(name, "make", "is not computed")
     folder = catalog.place(module.INFO, root)
     recipe = _recipe(module.Recipe, options)
     manifest = module.make(folder, recipe, quiet=options.quiet)
     data = {"dataset": name, "folder": str(folder), **manifest, "parameters": asdict(recipe)}
-    return Answer(data, f"{folder}: {manifest['files']:,} recordings, {manifest['bytes'] / 1e6:.1f} MB")
+    return CommandResult(data, f"{folder}: {manifest['files']:,} recordings, {manifest['bytes'] / 1e6:.1f} MB")
 
 
 @click.command()
 @_name
 @_root
 @common()
-def fetch(options: Options, name: str, root: Path | None) -> Answer:
+def fetch(options: CommandOptions, name: str, root: Path | None) -> CommandResult:
     """Download the files of dataset NAME, into --root or the folder where they are looked for.
 
     Goes on where an earlier try stopped, checks every archive and counts its files. What is there is left alone.
@@ -112,18 +116,18 @@ def fetch(options: Options, name: str, root: Path | None) -> Answer:
     from ..data.download import count_files
 
     _refuse(options, "config", "sets", "seed", "out")
-    module = _able(name, "fetch", "is not downloaded")
+    module = _module_with(name, "fetch", "is not downloaded")
     folder = catalog.place(module.INFO, root)
     counts = {str(path): count_files(path) for path in module.fetch(folder, quiet=options.quiet)}
     lines = [f"{path}: {count:,} file{'s' if count > 1 else ''}" for path, count in counts.items()]
-    return Answer({"dataset": name, "folder": str(folder), "files": counts}, "\n".join(lines))
+    return CommandResult({"dataset": name, "folder": str(folder), "files": counts}, "\n".join(lines))
 
 
 @click.command()
 @_name
 @_root
 @common()
-def verify(options: Options, name: str, root: Path | None) -> Answer:
+def verify(options: CommandOptions, name: str, root: Path | None) -> CommandResult:
     """Count, check and decode every file of dataset NAME; exit code 1 if anything is wrong."""
     from ..data import catalog
 
@@ -140,30 +144,30 @@ def verify(options: Options, name: str, root: Path | None) -> Answer:
         "problems": list(found.problems),
         "good": not found.problems,
     }
-    rows = [(split, _share(count, dataset.recordings.get(split))) for split, count in found.recordings.items()]
+    rows = [(split, _recordings(count, dataset.recordings.get(split))) for split, count in found.recordings.items()]
     text = "\n".join([table([*rows, ("events", f"{found.events:,}")], str(folder)), *found.problems])
     count = len(found.problems)
     failure = f"{folder}: {count} problem{'s' if count > 1 else ''}, the first: {found.problems[0]}" if count else ""
-    return Answer(data, text, failure)
+    return CommandResult(data, text, failure)
 
 
-def _describe(dataset: Dataset, folder: Path) -> dict[str, Any]:
+def _describe(dataset: Dataset, folder: Path) -> Mapping[str, object]:
     return {**asdict(dataset), "folder": str(folder), "here": folder.is_dir()}
 
 
-def _whereabouts(facts: dict[str, Any]) -> str:
-    if facts["here"]:
+def _place(dataset: Dataset, folder: Path) -> str:
+    if folder.is_dir():
         return "here"
-    return "made on first use" if facts["made"] else f"not here; `neurosim datasets fetch {facts['name']}`"
+    return "made on first use" if dataset.made else f"not here; `neurosim datasets fetch {dataset.name}`"
 
 
-def _share(count: int, whole: int | None) -> str:
+def _recordings(count: int, whole: int | None) -> str:
     subset = f", a subset of {whole:,}" if whole and count < whole else ""
     return f"{count:,} recordings{subset}"
 
 
-def _able(name: str, verb: str, otherwise: str) -> ModuleType:
-    """The module of a dataset that can be made, or fetched."""
+def _module_with(name: str, verb: str, otherwise: str) -> ModuleType:
+    """Return the module of a dataset that has the function `verb`."""
     from ..data import catalog
 
     module = catalog.module(name)
@@ -173,8 +177,8 @@ def _able(name: str, verb: str, otherwise: str) -> ModuleType:
     return module
 
 
-def _recipe(owner: type, options: Options) -> Any:
-    """The parameters of a dataset that is made: its defaults, then --config, --set and --seed."""
+def _recipe(owner: type, options: CommandOptions) -> Any:
+    """Return the parameters of a computed dataset. Later wins: defaults, --config, --set, --seed."""
     from .. import files
     from ..runs.settings import Source, assignments, resolve
 
@@ -187,7 +191,7 @@ def _recipe(owner: type, options: Options) -> Any:
 
 
 def _section(owner: Any) -> Any:
-    """The closed table of a dataclass's fields; a field that is a dataclass is a table in it."""
+    """Return the section of a dataclass's fields; a field that is a dataclass is a section in it."""
     from pydantic import create_model
 
     from ..runs.settings import Section
@@ -207,8 +211,8 @@ def _build(owner: Any, values: Any) -> Any:
     return owner(**given)
 
 
-def _refuse(options: Options, *names: str) -> None:
-    """Options that would do nothing here are an error, not a surprise."""
+def _refuse(options: CommandOptions, *names: str) -> None:
+    """Raise for an option that has no effect on the command."""
     for name in names:
         if getattr(options, name):
             flag = name.removesuffix("s")

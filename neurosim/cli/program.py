@@ -1,4 +1,4 @@
-"""The outermost command: loads the others when they run, and turns every failure into one line and an exit code."""
+"""The program: it imports a command when it runs, and turns every failure into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Entry(NamedTuple):
 
 
 class Program(click.Group):
-    """A click group of entries.
+    """A click group whose commands are imported when they run.
 
     Exit codes: 0 done, 1 the run failed (or was interrupted), 2 bad usage or input. The line on stderr says what,
     by which rule, and what to do next.
@@ -90,7 +90,7 @@ class Program(click.Group):
 
 
 def explain(error: Exception) -> tuple[int, str]:
-    """The exit code and the one line for a failure."""
+    """Return the exit code and the line for a failure."""
     for kind, words in _EXPLAIN:
         if isinstance(error, kind):
             code, text = words(error)
@@ -109,10 +109,10 @@ def _usage(error: Any) -> tuple[int, str]:
 
 def _os(error: Any) -> tuple[int, str]:
     name = "" if error.filename is None else f"{error.filename}: "
-    return 1, f"{name}{error.strerror or error}; free the disk, or mend the path or its permissions, and run again"
+    return 1, f"{name}{error.strerror or error}; free the disk, or correct the path or its permissions, and run again"
 
 
-# The first kind that fits; click's own usage errors exit with 2.
+# The first kind that fits decides; click's own usage errors exit with 2.
 _EXPLAIN = (
     (NeurosimError, lambda e: (e.exit_code, str(e))),
     (click.ClickException, _usage),

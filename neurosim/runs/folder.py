@@ -1,4 +1,4 @@
-"""The run folder: made once, never overwritten; what is written stays, and the manifest says how far the run came."""
+"""The run folder: made once and never overwritten; its manifest says how far the run came."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ VERSION = 1
 # The manifest's `kind` of a memory's run, of continual learning, and of conversion.
 MEMORY, CONTINUAL, CONVERT = "memory", "continual", "convert"
 MANIFEST, CONFIG, METRICS = "manifest.json", "config.toml", "metrics.json"
-# What a killed process was writing; the names it was to take hold what was there before.
+# Temporary files of a killed process; the final names still hold the old content.
 UNFINISHED = ".*.part*"
 SPIKES, READOUT, REPORT = "spikes.h5", "readout.safetensors", "report.html"
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One run on disk: `manifest.json` tells what and where from, the other files hold the results.
+    """One run on disk: `manifest.json` says what ran and how, the other files hold the results.
 
     Attributes:
         path: the folder.
-        manifest: what the manifest on disk says now.
+        manifest: the content of the manifest on disk.
     """
 
     path: Path
@@ -45,6 +45,7 @@ class RunFolder:
         files.write_json(self.path / MANIFEST, self.manifest)
 
     def close(self, status: str, reason: str | None = None) -> None:
+        """Write the status, its reason and the time of the end into the manifest."""
         self.note(status=status, reason=reason, ended=provenance.now())
 
 
@@ -56,21 +57,21 @@ def record(
     command: Sequence[str] = (),
     say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[RunFolder]:
-    """A new run folder that ends "done", or "failed" with the reason when the body raises.
+    """Make a run folder; its status ends as "done", or as "failed" with the reason where the body raises.
 
     Args:
         config: the whole config, as it will be written.
-        name: what ran, for the folder's name: `runs/<date-time>-<name>` unless `out` is given.
-        out: the folder to use. An earlier run in it is moved aside, to `<out>.1` and so on.
+        name: of the run; the folder is `runs/<date-time>-<name>` unless `out` is given.
+        out: the folder to use. An earlier run in it is moved to `<out>.1` and so on.
         command: the command line, for the manifest.
-        say: told of an earlier run that was moved.
+        say: is called with a message where an earlier run was moved.
 
     Raises:
         NeurosimInputError: `out` holds files that are no run, is a file, or is in use by another run.
         NeurosimWriteError: it could not be made.
     """
-    path = _fresh(name) if out is None else _claim(Path(out), say)
-    with _held(path):
+    path = _new_folder(name) if out is None else _claim(Path(out), say)
+    with _locked(path):
         run = RunFolder(path)
         run.note(
             format=FORMAT,
@@ -94,13 +95,13 @@ def record(
 
 @contextmanager
 def reopen(run: RunFolder, command: Sequence[str] = ()) -> Iterator[RunFolder]:
-    """A run folder whose run is taken up again; it ends as that of `record` does.
+    """Open a run folder to go on with its run; the status ends as in `record`.
 
     Raises:
         NeurosimInputError: the run is done or never began, its config was changed, or another run is writing into it.
     """
     check_resumable(run)
-    with _held(run.path):
+    with _locked(run.path):
         for left in run.path.glob(UNFINISHED):
             left.unlink(missing_ok=True)
         earlier = [*run.manifest.get("resumed", []), {"at": provenance.now(), "command": list(command)}]
@@ -110,7 +111,7 @@ def reopen(run: RunFolder, command: Sequence[str] = ()) -> Iterator[RunFolder]:
 
 
 def check_resumable(run: RunFolder) -> None:
-    """Raise unless a run can be taken up again.
+    """Raise unless a run can go on.
 
     Raises:
         NeurosimInputError: it is done or never began, or its config was changed.
@@ -125,13 +126,13 @@ def check_resumable(run: RunFolder) -> None:
 
 
 @contextmanager
-def resumable(run: RunFolder, command: str = "simulate") -> Iterator[None]:
-    """Turn Ctrl-C into an error that says how to go on, which is `neurosim COMMAND --resume RUN`."""
+def resumable(run: RunFolder, command: str) -> Iterator[None]:
+    """Turn Ctrl-C into an error that says how to go on: `neurosim COMMAND --resume RUN`."""
     try:
         yield
     except KeyboardInterrupt:
         if "data" not in run.manifest:
-            raise  # it has not begun
+            raise  # there is nothing to go on from
         raise NeurosimInterruptedError(
             f"interrupted; what is worked out is kept, go on with: neurosim {command} --resume {run.path}"
         ) from None
@@ -152,16 +153,16 @@ def _closing(run: RunFolder) -> Iterator[None]:
 
 
 def open_run(path: Path) -> RunFolder:
-    """An existing run.
+    """Return an existing run.
 
     Raises:
         NeurosimMissingError: no such folder, or no run in it.
-        NeurosimInputError: a run of a later version.
+        NeurosimInputError: a later version wrote the run.
     """
     path = Path(path)
     if not (path / MANIFEST).is_file():
-        what = "holds no run (no manifest.json)" if path.is_dir() else "no such run folder"
-        raise NeurosimMissingError(f"{path}: {what}; give a folder that 'neurosim simulate' wrote{_latest()}")
+        problem = "holds no run (no manifest.json)" if path.is_dir() else "no such run folder"
+        raise NeurosimMissingError(f"{path}: {problem}; give a folder that 'neurosim simulate' wrote{_latest()}")
     manifest = files.read_json(path / MANIFEST)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise NeurosimMissingError(f"{path / MANIFEST}: is not the manifest of a run; give a neurosim run folder")
@@ -173,7 +174,7 @@ def open_run(path: Path) -> RunFolder:
 
 
 def read_metrics(run: RunFolder) -> dict[str, Any]:
-    """The result dictionary of a run.
+    """Return the results of a run as metrics.json holds them.
 
     Raises:
         NeurosimMissingError: the run ended before it had results.
@@ -188,17 +189,17 @@ def read_metrics(run: RunFolder) -> dict[str, Any]:
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
-    """SHA-256 of the settings, as sorted JSON; `data.root` left out, for where files lie changes no result."""
+    """Return the SHA-256 of the settings as sorted JSON, without `data.root`: the place of files changes no result."""
     settings = {k: {n: v for n, v in t.items() if n != "root"} if k == "data" else t for k, t in config.items()}
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _without_none(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """TOML has no null: an absent key is one."""
+    """Return the settings that are not None: TOML has no null, and an absent key stands for it."""
     return {k: _without_none(v) if isinstance(v, Mapping) else v for k, v in tree.items() if v is not None}
 
 
-def _fresh(name: str) -> Path:
+def _new_folder(name: str) -> Path:
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
     for k in range(1, 10_000):
         path = Path("runs", stem if k == 1 else f"{stem}-{k}")
@@ -209,21 +210,21 @@ def _fresh(name: str) -> Path:
 
 
 def check_out(out: Path) -> None:
-    """Whether a run may go there: a new folder, an empty one, or that of an earlier run.
+    """Raise unless a run may go there: to a new folder, an empty one, or the folder of an earlier run.
 
     Raises:
-        NeurosimInputError: it is a file, or holds something else.
+        NeurosimInputError: it is a file, or a folder that holds something else.
     """
     if out.exists() and not out.is_dir():
         raise NeurosimInputError(f"{out}: is a file, and a run needs a folder; give another --out")
-    if _holds_something(out) and not _is_run(out):
+    if _is_used(out) and not _is_run(out):
         raise NeurosimInputError(f"{out}: is not empty and holds no neurosim run; give another --out")
 
 
 def _claim(out: Path, say: Callable[[str], None]) -> Path:
     check_out(out)
-    if _holds_something(out):
-        with _held(out):
+    if _is_used(out):
+        with _locked(out):
             aside = next(
                 p for k in range(1, 1_000_000) if not (p := out.with_name(f"{out.resolve().name}.{k}")).exists()
             )
@@ -234,7 +235,7 @@ def _claim(out: Path, say: Callable[[str], None]) -> Path:
     return out
 
 
-def _holds_something(path: Path) -> bool:
+def _is_used(path: Path) -> bool:
     return path.is_dir() and any(not fnmatch(p.name, UNFINISHED) for p in path.iterdir())
 
 
@@ -246,7 +247,7 @@ def _is_run(path: Path) -> bool:
 
 
 def make_folder(path: Path, exist_ok: bool = True) -> None:
-    """Make a folder and those on the way to it.
+    """Make a folder and its parents.
 
     Raises:
         NeurosimWriteError: it cannot be made.
@@ -267,8 +268,8 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """A lock on the folder that ends with the process, where the system has such locks."""
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock on the folder, which ends with the process, where the system has such locks."""
     try:
         import fcntl
     except ImportError:
@@ -288,6 +289,6 @@ def _held(path: Path) -> Iterator[None]:
 
 
 def _latest() -> str:
-    """The newest run below ./runs, as a hint."""
+    """Return the newest run below ./runs, as a hint."""
     runs = sorted(p.parent for p in Path("runs").glob(f"*/{MANIFEST}"))
     return f", e.g. {runs[-1]}" if runs else ""

@@ -1,4 +1,4 @@
-"""Where a result came from: versions, commit, machine."""
+"""Where a result came from: time, versions, commit, machine."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ PACKAGES = ("numpy", "numba", "h5py", "scikit-learn", "safetensors", "pydantic",
 
 
 def now() -> str:
-    """The time in UTC, ISO 8601, to the millisecond."""
+    """Return the time in UTC, ISO 8601, to the millisecond."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
 def versions() -> dict[str, str]:
-    """Of neurosim, Python and the packages a result may depend on."""
+    """Return the versions of neurosim, Python and the packages that a result may depend on."""
     found = {"neurosim": __version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -31,9 +31,9 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> dict[str, object]:
-    """The git commit of the checkout neurosim runs from and whether tracked files differ from it; None if installed.
+    """Return the git commit of neurosim's checkout and whether tracked files differ from it; None if installed.
 
-    The checkout must hold the package itself: an installed copy inside somebody's repository is not of its commit.
+    The checkout must hold the package itself: a copy installed inside another repository is not of its commit.
     """
     root = Path(__file__).resolve().parents[2]
     unknown: dict[str, object] = {"git_commit": None, "git_changed": None}
@@ -53,7 +53,7 @@ def _git(root: Path, *words: str) -> str | None:
 
 
 def machine() -> dict[str, object]:
-    """Processor, cores this process may use, memory in bytes, system. No host or user name: runs are shared."""
+    """Return processor, cores, memory in bytes and system; no host or user name, because runs are shared."""
     return {
         "system": platform.platform(),
         "architecture": platform.machine(),
@@ -64,7 +64,7 @@ def machine() -> dict[str, object]:
 
 
 def cores() -> int:
-    """Cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

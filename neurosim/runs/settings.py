@@ -1,4 +1,4 @@
-"""Settings from several sources into one checked config; an error names key, rule, value and source."""
+"""Merge settings from several sources into one checked config; an error names key, rule, value and source."""
 
 from __future__ import annotations
 
@@ -22,24 +22,29 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Section(BaseModel):
-    """A table of a config: closed (an unknown key is an error) and strict ("5" is no number, 5.0 is no integer)."""
+    """A table of a config: an unknown key is an error, "5" is not a number, and 5.0 is not an integer."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Some settings, and what to call the place they came from."""
+    """Settings from one place.
+
+    Attributes:
+        name: of the place, in errors.
+        tree: the settings.
+    """
 
     name: str
     tree: Tree
 
 
 def resolve(model: type[M], sources: Sequence[Source]) -> M:
-    """The config of `sources`, later ones over earlier ones.
+    """Return the config of `sources`, where later ones win.
 
     Raises:
-        NeurosimInputError: the first key that breaks its rule, and how many more do.
+        NeurosimInputError: the first key that breaks its rule, and the number of further ones.
     """
     merged: dict[str, Any] = {}
     for source in sources:
@@ -51,7 +56,7 @@ def resolve(model: type[M], sources: Sequence[Source]) -> M:
 
 
 def overlay(below: Tree, above: Tree) -> dict[str, Any]:
-    """A tree with the leaves of both; those of `above` win."""
+    """Return a tree with the leaves of both; those of `above` win."""
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
@@ -60,13 +65,13 @@ def overlay(below: Tree, above: Tree) -> dict[str, Any]:
 
 
 def nest(dotted: str, value: object) -> dict[str, Any]:
-    """`a.b` and 1 as {"a": {"b": 1}}."""
+    """Return {"a": {"b": 1}} for `a.b` and 1."""
     head, _, rest = dotted.partition(".")
     return {head: nest(rest, value) if rest else value}
 
 
 def assignments(texts: Iterable[str]) -> dict[str, Any]:
-    """`--set` arguments as a tree: `liquid.neurons=500`. A value is TOML, or else the plain text.
+    """Return `--set` arguments such as `liquid.neurons=500` as a tree. A value is TOML, or else plain text.
 
     Raises:
         NeurosimInputError: no `=`, or no key before it.
@@ -86,13 +91,13 @@ def _value(text: str) -> Any:
         read = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
-    # A text with line breaks may hold further assignments: then it is no value.
+    # A text with line breaks may hold further assignments; then it is not one value.
     return read["value"] if len(read) == 1 else text
 
 
 def _explain(model: type[BaseModel], error: ValidationError, sources: Sequence[Source]) -> str:
     problems = error.errors()
-    # An unknown key is most often the cause of a missing one.
+    # An unknown key is often a misspelt one, and the cause of a missing one.
     first = min(problems, key=lambda p: p["type"] != "extra_forbidden")
     keys = [str(part) for part in first["loc"]]
     dotted = ".".join(keys)
@@ -117,7 +122,7 @@ def _rule(problem: Any) -> str:
 
 
 def _source(keys: Sequence[str], sources: Sequence[Source]) -> str:
-    """The last source that has the key, or any part of the way to it."""
+    """Return the last source that has the key, or a table on the way to it."""
     for depth in range(len(keys), 0, -1):
         for source in reversed(sources):
             if _has(source.tree, keys[:depth]):
@@ -134,7 +139,7 @@ def _has(tree: Any, keys: Sequence[str]) -> bool:
 
 
 def _nearest(model: type[BaseModel], keys: Sequence[str]) -> str:
-    """What may have been meant: a key of that name in this table, or anywhere."""
+    """Suggest a key with a similar name, in this table or anywhere."""
     every = list(dotted_keys(model))
     dotted, table = ".".join(keys), ".".join(keys[:-1])
     last = {key: key.rpartition(".")[2] for key in every}
@@ -148,7 +153,7 @@ def _nearest(model: type[BaseModel], keys: Sequence[str]) -> str:
 
 
 def dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Every key a config may have: `seed`, `data.name`, ..."""
+    """Yield every key that a config may have: `seed`, `data.name`, ..."""
     for name, field in model.model_fields.items():
         kinds = [field.annotation, *get_args(field.annotation)]
         table = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)

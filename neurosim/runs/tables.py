@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..report import numbers
 from .folder import REPORT
 from .kind import Result
 from .score import Score
 
 Rows = list[tuple[str, str]]
-PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
 ESTIMATES = {
     "compute_only": "Energy, arithmetic alone",
     "memory_aware": "Energy, with memory",
@@ -36,29 +35,19 @@ def grid(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
-def quantity(value: float | None, unit: str = "") -> str:
-    """Return three digits and a prefix: 1234567 as `1.23 M`, 3.2e-9 J as `3.2 nJ`."""
-    if value is None:
-        return "-"
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g} {unit}".rstrip()
-    # Rounding first, so that 999.9 becomes 1 k and not 1e+03.
-    rounded = float(f"{value:.3g}")
-    exponent = min(max(3 * math.floor(math.log10(abs(rounded)) / 3), min(PREFIXES)), max(PREFIXES))
-    if -3 <= exponent < 0 and not unit:
-        exponent = 0  # 0.85, not 850 m
-    return f"{rounded / 10.0**exponent:.3g} {PREFIXES[exponent]}{unit}".rstrip()
+def quantity(value: object, unit: str = "") -> str:
+    """Return three digits and a prefix: 1234567 as `1.23 M`, 3.2e-9 J as `3.20 nJ`."""
+    return numbers.text(numbers.si(value, unit))
 
 
-def joules(estimate: Mapping[str, float]) -> str:
+def joules(estimate: object) -> str:
     """Return `{"low", "high"}` in joules as one figure or a range."""
-    low, high = (quantity(estimate[k], "J") for k in ("low", "high"))
-    return low if low == high else f"{low} to {high}"
+    return numbers.text(numbers.span(estimate, "J"))
 
 
-def percent(value: float | None) -> str:
-    """Return 0.123 as `12.3%`."""
-    return "-" if value is None else f"{value:.1%}"
+def percent(value: object, digits: int = 1) -> str:
+    """Return 0.123 as `12.3 %`."""
+    return numbers.text(numbers.percent(value, digits))
 
 
 def accuracy_row(score: Score, name: str) -> tuple[str, str]:
@@ -74,24 +63,24 @@ def activity_rows(spikes: int | None, measures: Mapping[str, Any] | None, factor
     sparsity, done = measures.get("activation_sparsity"), measures.get("synaptic_operations") or {}
     rows = [("spikes", quantity(spikes))]
     if sparsity is not None:
-        rows.append(("sparsity", f"{sparsity:.2%} of neuron outputs are silent"))
+        rows.append(("sparsity", f"{percent(sparsity, 2)} of neuron outputs are silent"))
     if done and None not in done.values():
-        effective = done["Effective_ACs"] + done["Effective_MACs"]
-        rows.append(("operations", f"{quantity(effective)} a recording{_against(effective, done['Dense'])}"))
+        effective, dense = done["Effective_ACs"] + done["Effective_MACs"], done["Dense"]
+        fewer = f", {_times(dense / effective)} fewer than dense ({quantity(dense)})" if dense and effective else ""
+        rows.append(("operations", f"{quantity(effective)} a recording{fewer}"))
     return [*rows, ("speed", speed(factor))]
 
 
 def energy_rows(energy: Mapping[str, Any] | None, each: str) -> Rows:
     """Return a row for each of the two estimates, per `each`; what is unknown says why."""
+    if energy is None:
+        return []
     rows = []
-    for name, title in ESTIMATES.items() if energy else ():
-        assert energy is not None
+    for name, title in ESTIMATES.items():
         run, dense = energy[name], energy[f"dense_{name}"]
-        if run is None:
-            rows.append((title, f"- ({energy['reasons'][name]})"))
-            continue
         beside = f"; dense {joules(dense)}" if dense else ""
-        rows.append((title, f"{joules(run)} {each}{beside} (estimate, {energy['profile']})"))
+        known = f"{joules(run)} {each}{beside} (estimate, {energy['profile']})"
+        rows.append((title, f"- ({energy['reasons'][name]})" if run is None else known))
     return rows
 
 
@@ -106,10 +95,6 @@ def speed(factor: float | None) -> str:
         return "-"
     times = f"{_times(1 / factor)} as fast as real time " if factor else ""
     return f"{times}(real-time factor {factor:.3g})"
-
-
-def _against(effective: float, dense: float | None) -> str:
-    return f", {_times(dense / effective)} fewer than dense ({quantity(dense)})" if dense and effective else ""
 
 
 def _times(factor: float) -> str:

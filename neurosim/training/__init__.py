@@ -1,7 +1,7 @@
 """Training of spiking networks on recordings, and their way into the event-driven engine; needs torch.
 
 binning = Binning(train.shape, dt=0.01, pool=2)          # recordings to tensors
-net = SpikingNet(binning.shape, len(train.classes), Design(hidden=(128,)), binning.dt)
+net = SpikingNet(binning.shape, len(train.classes), NetworkSpec(hidden=(128,)), binning.dt)
 Trainer(net, binning, train, validation).run()
 network = to_network(net)                                # the same spikes, event by event
 """
@@ -14,41 +14,43 @@ from ..lazy import lazy_getattr
 from .augment import Augment as Augment
 from .binning import Batch as Batch
 from .binning import Binning as Binning
-from .design import Design as Design
-from .schedule import Schedule as Schedule
-from .split import check_labels as check_labels
-from .split import split as split
+from .specs import NetworkSpec as NetworkSpec
+from .specs import TrainingSpec as TrainingSpec
+from .validation import check_labels as check_labels
+from .validation import split as split
 
 if TYPE_CHECKING:
     from .export import EventNet as EventNet
-    from .export import settled as settled
+    from .export import has_exact_sums as has_exact_sums
     from .export import to_network as to_network
-    from .fit import Course as Course
-    from .fit import Told as Told
-    from .fit import Trainer as Trainer
-    from .fit import judge as judge
-    from .fit import scores as scores
+    from .net import Activity as Activity
     from .net import SpikingNet as SpikingNet
-    from .net import Trace as Trace
     from .parallel import Team as Team
     from .parallel import team as team
     from .saved import load as load
     from .saved import save as save
+    from .trainer import EpochProgress as EpochProgress
+    from .trainer import EpochRecord as EpochRecord
+    from .trainer import Trainer as Trainer
+    from .trainer import TrainingState as TrainingState
+    from .trainer import loss_and_accuracy as loss_and_accuracy
+    from .trainer import scores as scores
 
 # Loaded on first use: these need torch, and the settings of a run can be read without it.
 _TORCH = {
-    "Course": "fit",
+    "TrainingState": "trainer",
     "EventNet": "export",
     "SpikingNet": "net",
     "Team": "parallel",
-    "Told": "fit",
-    "Trace": "net",
-    "Trainer": "fit",
-    "judge": "fit",
+    "EpochProgress": "trainer",
+    "EpochRecord": "trainer",
+    "Activity": "net",
+    "Trainer": "trainer",
+    "loss_and_accuracy": "trainer",
     "load": "saved",
     "save": "saved",
-    "scores": "fit",
-    "settled": "export",
+    "scores": "trainer",
+    "has_exact_sums": "export",
     "team": "parallel",
     "to_network": "export",
 }
@@ -56,8 +58,8 @@ __all__ = [  # noqa: PLE0604 - names and the table's keys
     "Augment",
     "Batch",
     "Binning",
-    "Design",
-    "Schedule",
+    "NetworkSpec",
+    "TrainingSpec",
     "check_labels",
     "split",
     *_TORCH,

@@ -41,7 +41,7 @@ class Binning:
         dt: s, a bin.
         duration: s; later events are left out.
         pool: pixels along both sides of the camera, or channels, that are summed into one unit.
-        most: events of a pool in a bin that count; 1 makes the tensor binary, 0 counts all.
+        max_count: largest count of a pool in a bin; 1 makes the tensor binary, 0 counts all events.
 
     Raises:
         NeurosimInputError: on construction, naming the attribute and its rule.
@@ -51,14 +51,14 @@ class Binning:
     dt: float = 0.01
     duration: float = 1.0
     pool: int = 1
-    most: int = 1
+    max_count: int = 1
 
     def __post_init__(self) -> None:
         require(1 <= len(self.sensor) <= 3, "Binning.sensor", "must have one to three dimensions", self.sensor)
         require(0 < self.dt < math.inf, "Binning.dt", "must be > 0 s", self.dt)
         require(self.dt <= self.duration < math.inf, "Binning.duration", f"must be >= dt {self.dt} s", self.duration)
         require(1 <= self.pool <= max(self.sensor), "Binning.pool", f"must be 1 to {max(self.sensor)}", self.pool)
-        require(self.most >= 0, "Binning.most", "must be >= 0 events", self.most)
+        require(self.max_count >= 0, "Binning.max_count", "must be >= 0 events", self.max_count)
 
     @property
     def camera(self) -> bool:
@@ -134,7 +134,7 @@ class Binning:
             part = np.zeros((len(x), len(others), self.units), np.float32)
             self._fill(recordings, others, moved, keys[blended] ^ OTHER, part)
             both = x[:, blended] + part
-            x[:, blended] = np.minimum(both, self.most) if self.most else both
+            x[:, blended] = np.minimum(both, self.max_count) if self.max_count else both
             # What the other had after the end.
             x *= np.arange(len(x))[:, None, None] < lengths[:, None]
         return Batch(x, lengths, labels[chosen])
@@ -150,7 +150,7 @@ class Binning:
         from ..kernels.layers import bins
 
         first, last = recordings.offsets[:-1][chosen], recordings.offsets[1:][chosen]
-        where = recordings.tick, self.dt, self.planes, self.pools, self.most
+        where = recordings.tick, self.dt, self.planes, self.pools, self.max_count
         bins.bins(recordings.ticks, recordings.units, first, last, *where, views, keys, x)
 
     def _beside(

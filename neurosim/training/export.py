@@ -24,8 +24,8 @@ from ..neurons.by_unit import rows
 from ..spikes import Recordings
 from ..synapses import AllToAll, Convolution
 from ..values import Parameter
-from .joints import Convolved, Joint, Matrix
-from .net import COUNTED, EXACT_BITS, READ, Block, SpikingNet
+from .connections import Conv
+from .net import EXACT_BITS, MAX_COUNT, READOUTS, Block, SpikingNet
 
 INPUT, READOUT = "input", "readout"
 
@@ -42,7 +42,7 @@ class EventNet:
         network: the description: populations "input", "layer1", ..., "readout".
         net: where it came from.
         exact: every spike and membrane is the same number as the net's; False where the sums of its weights are not
-            exact (see `SpikingNet.settle`).
+            exact (see `SpikingNet.round_for_exact_sums`).
     """
 
     network: Network
@@ -50,17 +50,17 @@ class EventNet:
     exact: bool
 
     @classmethod
-    def of(cls, net: SpikingNet, most: int = 1, *, portable: bool = False) -> EventNet:
+    def of(cls, net: SpikingNet, max_count: int = 1, *, portable: bool = False) -> EventNet:
         """The event-driven form of a network.
 
         Args:
-            most: events that an entry of its input holds at most; 0: it counts them.
+            max_count: largest entry of its input, events; 0: it counts them.
             portable: refuse neurons that NIR does not know.
 
         Raises:
             NeurosimInputError: neurons that NIR does not know, where it is to be `portable`.
         """
-        return cls(to_network(net, portable=portable), net, settled(net, most))
+        return cls(to_network(net, portable=portable), net, has_exact_sums(net, max_count))
 
     @property
     def depth(self) -> int:
@@ -92,7 +92,7 @@ class EventNet:
         dt = self.net.dt
         # One step more, for a membrane is sampled as it was when the step began.
         longer = replace(recordings, durations=recordings.durations + (self.depth + 1) * dt)
-        counts = self.net.design.readout == "count"
+        counts = self.net.spec.readout == "count"
         result = run(
             self.network,
             longer,
@@ -126,13 +126,13 @@ class EventNet:
 
     def scores(self, result: Result) -> NDArray[np.float32]:
         """[n, classes] as the net gives them."""
-        lag, kind = self.depth, self.net.design.readout
+        lag, kind = self.depth, self.net.spec.readout
         if kind == "count":
             grids = [spikes.to_grid(self.net.dt) for spikes in self.spikes(result, lag - 1)]
         else:
             # The membrane after step t stands in the sample of step t + 1.
             grids = [states[lag + 1 :] for states in result.states[f"{READOUT}.v"]]
-        each = [READ[kind](torch.from_numpy(np.ascontiguousarray(g, np.float32))[:, None], None) for g in grids]
+        each = [READOUTS[kind](torch.from_numpy(np.ascontiguousarray(g, np.float32))[:, None], None) for g in grids]
         return torch.cat(each).numpy()
 
 
@@ -150,7 +150,7 @@ def to_network(net: SpikingNet, *, portable: bool = False) -> Network:
     source = INPUT
     for k, block in enumerate(net.layers):
         name = READOUT if block is net.readout else f"layer{k + 1}"
-        shape = block.joint.shape if isinstance(block.joint, Convolved) else (block.joint.units,)
+        shape = block.connection.shape if isinstance(block.connection, Conv) else (block.connection.units,)
         populations.append(Population(name, shape, cell(block.neurons, portable=portable)))
         projections += [*_synapses(block, source, name, net.dt)]
         source = name
@@ -172,11 +172,14 @@ def cell(layer: NeuronLayer, *, portable: bool = False) -> Neuron:
 
 
 @torch.no_grad()
-def settled(net: SpikingNet, most: int = 1) -> bool:
-    """Whether sums of each layer's weights are exact in float32, in any order: see `SpikingNet.settle`."""
-    reach = torch.tensor(float(most or COUNTED))
+def has_exact_sums(net: SpikingNet, max_count: int = 1) -> bool:
+    """Return whether sums of each layer's weights are exact in float32, in any order.
+
+    `SpikingNet.round_for_exact_sums` makes them so.
+    """
+    max_entry = torch.tensor(float(max_count or MAX_COUNT))
     for block in net.layers:
-        weights, bound = [block.joint.weight], block.joint.into(reach)
+        weights, bound = [block.connection.weight], block.connection.max_input(max_entry)
         if block.neurons.recurrent is not None:
             weights.append(block.neurons.recurrent.weight)
             bound += float(weights[-1].abs().sum(dim=1).max())
@@ -185,18 +188,20 @@ def settled(net: SpikingNet, most: int = 1) -> bool:
         units = 2.0 ** (EXACT_BITS - math.ceil(math.log2(bound)))
         if any(bool((w.double() * units % 1 != 0).any()) for w in weights):
             return False
-        reach = torch.tensor(1.0)
+        max_entry = torch.tensor(1.0)
     return True
 
 
 @torch.no_grad()
 def _synapses(block: Block, source: str, target: str, dt: float) -> list[Projection]:
     found = []
-    for delay, weight in zip(block.joint.delays, _by_delay(block.joint), strict=True):
+    for delay, weight in zip(block.connection.delays, block.connection.by_delay(), strict=True):
         name = f"{source}->{target}" + (f"@{delay}" if delay else "")
         values, later = weight.detach().double().numpy(), (1 + delay) * dt
-        if isinstance(block.joint, Convolved):
-            found.append(Projection(source, target, Convolution(values, block.joint.stride), 1.0, later, name=name))
+        if isinstance(block.connection, Conv):
+            found.append(
+                Projection(source, target, Convolution(values, block.connection.stride), 1.0, later, name=name)
+            )
         else:
             # In the order of sources, then targets.
             found.append(Projection(source, target, AllToAll(), values.T.ravel(), later, name=name))
@@ -204,11 +209,6 @@ def _synapses(block: Block, source: str, target: str, dt: float) -> list[Project
         back = block.neurons.recurrent.weight.double().numpy().T.ravel()
         found.append(Projection(target, target, AllToAll(), back, dt))
     return found
-
-
-def _by_delay(joint: Joint) -> list[torch.Tensor]:
-    assert isinstance(joint, (Matrix, Convolved))  # there are no others
-    return joint.by_delay()
 
 
 def _constants(layer: NeuronLayer) -> NDArray[np.float64]:

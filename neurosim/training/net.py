@@ -1,11 +1,11 @@
-"""The trained network: spiking layers and a readout, one object from training to the event-driven engine."""
+"""The network that is trained: spiking layers and a readout."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -13,18 +13,18 @@ from torch import Tensor, nn
 from ..errors import require
 from ..layers import LIF, CurrentLIF, LeakyIntegrator, NeuronLayer, SEAdLIF, Surrogate
 from ..layers.surrogates import SURROGATES
-from .design import Design
-from .joints import Convolved, Joint, Matrix
+from .connections import Connection, Conv, Dense
+from .specs import NetworkSpec
 
 START_RATE = 0.08  # spikes a unit and step that the weights are scaled to before training
-# Whole numbers of up to so many bits are exact in float32, and so are their sums.
+# Integers of up to 24 bits are exact in float32, and so are their sums.
 EXACT_BITS = 24
-COUNTED = 32  # events that an entry of an input that counts them is taken to hold at most
+MAX_COUNT = 32  # assumed limit of an entry, in events, of an input that counts them
 
 
 @dataclass(frozen=True)
-class Trace:
-    """All that a network did with a batch.
+class Activity:
+    """Activity of a network on a batch.
 
     Attributes:
         spikes: [T, B, units] of each spiking layer.
@@ -39,80 +39,80 @@ class Trace:
 
 @final
 class Block(nn.Module):
-    """Synapses and the neurons they end on."""
+    """A layer of neurons and the synapses into it."""
 
-    def __init__(self, joint: Joint, neurons: NeuronLayer) -> None:
+    def __init__(self, connection: Connection, neurons: NeuronLayer) -> None:
         super().__init__()
-        self.joint, self.neurons = joint, neurons
+        self.connection, self.neurons = connection, neurons
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.neurons(self.joint(x))[0]
+        out: Tensor = self.neurons(self.connection(x))[0]
         return out
 
 
 @final
 class SpikingNet(nn.Module):
-    """A feed-forward stack of spiking layers, or one with feed-back in its dense layers, and a readout of classes.
+    """Spiking layers in a row, whose dense ones may feed back to themselves, and a readout of classes.
 
-    `scores = net(x, lengths)`: x [T, B, units] events in each step, lengths [B] steps that each recording lasts (None:
-    T) to scores [B, classes], the largest of which wins.
+    `scores = net(x, lengths)`: x [T, B, units] events in each step, lengths [B] steps of each recording (None: T) to
+    scores [B, classes]; the class of the largest score wins.
 
     Attributes:
-        shape: of the input, (units,), (height, width) or (planes, height, width).
-        classes: how many.
-        design: what it is made of.
-        dt: s, a step.
-        blocks: the spiking layers in turn.
+        shape: of the input: (units,), (height, width) or (planes, height, width).
+        classes: number of classes.
+        spec: layers, neurons and readout.
+        dt: length of a step, s.
+        blocks: the spiking layers in order.
         readout: the last layer.
 
     Raises:
-        NeurosimInputError: a design that does not fit the input.
+        NeurosimInputError: a spec that does not fit the input.
     """
 
     def __init__(
-        self, shape: tuple[int, ...], classes: int, design: Design | None = None, dt: float = 0.01, seed: int = 0
+        self, shape: tuple[int, ...], classes: int, spec: NetworkSpec | None = None, dt: float = 0.01, seed: int = 0
     ) -> None:
         super().__init__()
-        design = design or Design()
+        spec = spec or NetworkSpec()
         require(1 <= len(shape) <= 3, "SpikingNet.shape", "must have one to three dimensions", shape)
         require(classes >= 2, "SpikingNet.classes", "must be at least 2", classes)
-        self.shape, self.classes, self.design, self.dt = tuple(shape), classes, design, float(dt)
+        self.shape, self.classes, self.spec, self.dt = tuple(shape), classes, spec, float(dt)
         planes, height, width = ((1,) * (3 - len(shape)) + tuple(shape))[-3:]
         before, seeds = (planes, height, width), iter(range(1000 * seed, 1000 * seed + 1000))
-        delays = tuple(design.tap_steps * k for k in range(design.taps))
+        delays = tuple(spec.tap_steps * k for k in range(spec.taps))
         blocks = []
-        for filters in design.filters:
-            joint: Joint = Convolved(before, filters, design.kernel, design.stride, delays, next(seeds))
-            blocks.append(Block(joint, neurons(design, joint.units, dt, False, next(seeds))))
-            before, delays = joint.shape, (0,)
-        for units in design.hidden:
-            joint = Matrix(math.prod(before), units, delays, next(seeds))
-            blocks.append(Block(joint, neurons(design, units, dt, design.recurrent, next(seeds))))
-            before, delays = joint.shape, (0,)
+        for filters in spec.filters:
+            connection: Connection = Conv(before, filters, spec.kernel, spec.stride, delays, next(seeds))
+            blocks.append(Block(connection, neurons(spec, connection.units, dt, False, next(seeds))))
+            before, delays = connection.shape, (0,)
+        for units in spec.hidden:
+            connection = Dense(math.prod(before), units, delays, next(seeds))
+            blocks.append(Block(connection, neurons(spec, units, dt, spec.recurrent, next(seeds))))
+            before, delays = connection.shape, (0,)
         self.blocks = nn.ModuleList(blocks)
-        last: NeuronLayer = LeakyIntegrator(classes, design.tau_out, dt, train_tau=design.train_tau)
-        if design.readout == "count":
-            last = neurons(design, classes, dt, False, next(seeds))
-        self.readout = Block(Matrix(math.prod(before), classes, (0,), next(seeds)), last)
+        last: NeuronLayer = LeakyIntegrator(classes, spec.tau_out, dt, train_tau=spec.train_tau)
+        if spec.readout == "count":
+            last = neurons(spec, classes, dt, False, next(seeds))
+        self.readout = Block(Dense(math.prod(before), classes, (0,), next(seeds)), last)
 
     @property
     def layers(self) -> list[Block]:
-        """All of them, the readout last."""
+        """All layers, the readout last."""
         return [*self.blocks, self.readout]
 
     @property
     def units(self) -> int:
-        """Of the input."""
+        """Units of the input."""
         return math.prod(self.shape)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None, masks: Sequence[Tensor] = ()) -> Tensor:
         return self.trace(x, lengths, masks).scores
 
-    def trace(self, x: Tensor, lengths: Tensor | None = None, masks: Sequence[Tensor] = ()) -> Trace:
-        """What the network does with a batch; with `masks` of `dropout`, as in training.
+    def trace(self, x: Tensor, lengths: Tensor | None = None, masks: Sequence[Tensor] = ()) -> Activity:
+        """Return the activity of the network on a batch; with `masks` from `dropout`, as in training.
 
         Raises:
-            NeurosimInputError: an input of other units.
+            NeurosimInputError: an input with another number of units.
         """
         good = x.ndim == 3 and x.shape[-1] == self.units
         require(good, "SpikingNet", f"input must be [T, B, {self.units}]", tuple(x.shape))
@@ -122,48 +122,49 @@ class SpikingNet(nn.Module):
             spikes.append(x)
             x = x * masks[k] if masks else x
         out = self.readout(x)
-        return Trace(tuple(spikes), out, READ[self.design.readout](out, lengths))
+        return Activity(tuple(spikes), out, READOUTS[self.spec.readout](out, lengths))
 
     def dropout(self, items: int, seed: int) -> list[Tensor]:
-        """Masks [items, units] of every spiking layer, drawn from `seed`: 0, or what keeps the mean; none without."""
-        rate = self.design.dropout
+        """Return masks [items, units] of every spiking layer: 0, or the factor that preserves the mean. None without
+        dropout."""
+        rate = self.spec.dropout
         if rate == 0:
             return []
-        draws = torch.Generator().manual_seed(seed)
-        sizes = [(items, block.joint.units) for block in self.layers[:-1]]
-        return [(torch.rand(size, generator=draws) >= rate).float() / (1 - rate) for size in sizes]
+        generator = torch.Generator().manual_seed(seed)
+        sizes = [(items, block.connection.units) for block in self.layers[:-1]]
+        return [(torch.rand(size, generator=generator) >= rate).float() / (1 - rate) for size in sizes]
 
     @torch.no_grad()
     def calibrate(self, x: Tensor, rate: float = START_RATE) -> None:
-        """Scale the weights into each spiking layer so that units fire at `rate` a step on these recordings.
+        """Scale the weights into each spiking layer so that units fire at `rate` spikes a step on these recordings.
 
-        Random weights leave deep layers silent or saturated, where no gradient passes; here every layer starts alike.
+        With unscaled random weights deep layers are silent or saturated, and no gradient passes.
         """
-        last = self.layers[-1] if self.design.readout == "count" else None
+        last = self.layers[-1] if self.spec.readout == "count" else None
         for block in self.layers:
             if block is self.readout and last is None:
                 return
-            current, start, low, high = block.joint(x), block.joint.weight.clone(), -8.0, 8.0
+            current, start, low, high = block.connection(x), block.connection.weight.clone(), -8.0, 8.0
             for _ in range(12):
                 middle = (low + high) / 2
                 found = float(block.neurons(current * 2.0**middle)[0].mean())
                 low, high = (middle, high) if found < rate else (low, middle)
-            block.joint.weight.copy_(start * 2.0 ** ((low + high) / 2))
+            block.connection.weight.copy_(start * 2.0 ** ((low + high) / 2))
             x = block(x)
 
     @torch.no_grad()
-    def settle(self, most: int = 1) -> None:
-        """Round the weights of each layer to a grid so fine that sums of them are exact in float32 in any order.
+    def round_for_exact_sums(self, max_count: int = 1) -> None:
+        """Round the weights of each layer so that sums of them are exact in float32, in any order.
 
-        What arrives at a unit is then the same number whatever sums it: a matrix product of any library, a loop over
-        events. The step of the grid is 2^-24 times the next power of two above what can arrive at a unit at most.
+        The input of a unit is then the same number whether a matrix product or a loop over events sums it. Weights
+        become multiples of 2^-24 times the next power of two above the largest input that a unit can get.
 
         Args:
-            most: events that an entry of the input holds at most; 0: it counts them.
+            max_count: largest entry of the input, events; 0: it counts them, up to 32.
         """
-        reach = torch.tensor(float(most or COUNTED))
+        max_entry = torch.tensor(float(max_count or MAX_COUNT))
         for block in self.layers:
-            weights, bound = [block.joint.weight], block.joint.into(reach)
+            weights, bound = [block.connection.weight], block.connection.max_input(max_entry)
             if block.neurons.recurrent is not None:
                 back = block.neurons.recurrent.weight
                 weights.append(back)
@@ -171,40 +172,38 @@ class SpikingNet(nn.Module):
             step = 2.0 ** (math.ceil(math.log2(max(bound, 2.0**-60))) + 1 - EXACT_BITS)
             for weight in weights:
                 weight.copy_(torch.round(weight.double() / step).double() * step)
-            reach = torch.tensor(1.0)
+            max_entry = torch.tensor(1.0)
 
 
-def neurons(design: Design, units: int, dt: float, recurrent: bool, seed: int) -> NeuronLayer:
-    """A layer of the design's neurons."""
-    surrogate = Surrogate(SURROGATES[design.surrogate].shape, design.slope)
-    return MAKE[design.neuron](design, units, dt, recurrent, seed, surrogate)
+def neurons(spec: NetworkSpec, units: int, dt: float, recurrent: bool, seed: int) -> NeuronLayer:
+    """Return a layer of the spec's neurons."""
+    surrogate = Surrogate(SURROGATES[spec.surrogate].shape, spec.slope)
+    common = {"reset": spec.reset, "surrogate": surrogate, "dt": dt, "recurrent": recurrent, "seed": seed}
+    return LAYERS[spec.neuron](spec, units, dt, common)
 
 
-def _lif(d: Design, units: int, dt: float, recurrent: bool, seed: int, surrogate: Surrogate) -> NeuronLayer:
-    how = {"reset": d.reset, "surrogate": surrogate, "train_tau": d.train_tau, "recurrent": recurrent, "seed": seed}
-    return LIF(units, d.tau_mem, dt=dt, **how)  # type: ignore[arg-type]
+def _lif(spec: NetworkSpec, units: int, dt: float, common: Mapping[str, Any]) -> NeuronLayer:
+    return LIF(units, spec.tau_mem, train_tau=spec.train_tau, **common)
 
 
-def _current(d: Design, units: int, dt: float, recurrent: bool, seed: int, surrogate: Surrogate) -> NeuronLayer:
-    how = {"reset": d.reset, "surrogate": surrogate, "train_tau": d.train_tau, "recurrent": recurrent, "seed": seed}
-    return CurrentLIF(units, d.tau_mem, d.tau_syn, dt=dt, **how)  # type: ignore[arg-type]
+def _current(spec: NetworkSpec, units: int, dt: float, common: Mapping[str, Any]) -> NeuronLayer:
+    return CurrentLIF(units, spec.tau_mem, spec.tau_syn, train_tau=spec.train_tau, **common)
 
 
-def _adaptive(d: Design, units: int, dt: float, recurrent: bool, seed: int, surrogate: Surrogate) -> NeuronLayer:
-    taus = (d.tau_mem / 4, d.tau_mem), (d.tau_adapt / 5, d.tau_adapt)
-    how = {"reset": d.reset, "surrogate": surrogate, "recurrent": recurrent, "seed": seed}
-    return SEAdLIF(units, *taus, q=d.adaptation * d.tau_adapt / dt, dt=dt, **how)  # type: ignore[arg-type]
+def _adaptive(spec: NetworkSpec, units: int, dt: float, common: Mapping[str, Any]) -> NeuronLayer:
+    taus = (spec.tau_mem / 4, spec.tau_mem), (spec.tau_adapt / 5, spec.tau_adapt)
+    return SEAdLIF(units, *taus, q=spec.adaptation * spec.tau_adapt / dt, **common)
 
 
-MAKE: dict[str, Callable[[Design, int, float, bool, int, Surrogate], NeuronLayer]] = {
+LAYERS: dict[str, Callable[[NetworkSpec, int, float, Mapping[str, Any]], NeuronLayer]] = {
     "LIF": _lif,
     "CurrentLIF": _current,
-    "AdaptiveLIF": _adaptive,
+    "SEAdLIF": _adaptive,
 }
 
 
 def _inside(out: Tensor, lengths: Tensor | None) -> Tensor:
-    """[T, B, 1] whether a step belongs to its recording."""
+    """Return [T, B, 1] whether a step belongs to its recording."""
     steps, items = out.shape[:2]
     ends = torch.full((items,), steps, device=out.device) if lengths is None else lengths.to(out.device)
     return (torch.arange(steps, device=out.device)[:, None] < ends)[..., None]
@@ -229,7 +228,7 @@ def _last(out: Tensor, lengths: Tensor | None) -> Tensor:
     return out[lengths.to(out.device) - 1, torch.arange(out.shape[1], device=out.device)]
 
 
-READ: dict[str, Callable[[Tensor, Tensor | None], Tensor]] = {
+READOUTS: dict[str, Callable[[Tensor, Tensor | None], Tensor]] = {
     "mean": _mean,
     "max": _max,
     "last": _last,

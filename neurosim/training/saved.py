@@ -1,9 +1,8 @@
-"""Trained networks and trainings on disk: safetensors with what was trained and how far, and nothing that runs."""
+"""Trained networks and trainings on disk, as state of `neurosim.files`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,36 +13,42 @@ from torch import Tensor
 
 from .. import files
 from ..errors import NeurosimFormatError, NeurosimInputError
+from ..plain import from_plain, to_plain
 from .binning import Binning
-from .design import Design
 from .net import SpikingNet
+from .specs import NetworkSpec
 
-NET, TRAINING, VERSION = "SpikingNet", "Training", 1
+NET, TRAINING, VERSION = "SpikingNet", "Training", 2
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+# Names of version 1, of settings and in those of arrays.
+FORMER_SETTINGS = {"design": "spec", "course": "state"}
+FORMER_ARRAYS = {".joint.": ".connection.", "kept/": "best/"}
+
+Weights = Mapping[str, Tensor]
 
 
 def save(path: Path | str, net: SpikingNet, binning: Binning, classes: tuple[str, ...] = ()) -> None:
-    """Replace `path` by a network and how its input is made.
+    """Replace `path` by a network, the binning of its input, and the names of its classes.
 
     Raises:
         NeurosimWriteError: the disk refused.
     """
-    about = {**_about(net), "binning": _plain(asdict(binning)), "names": list(classes)}
-    files.write_state(path, NET, VERSION, about, _arrays(net.state_dict(), ""))
+    settings = {**_description(net), "binning": to_plain(binning), "names": list(classes)}
+    files.write_state(path, NET, VERSION, settings, _arrays(net.state_dict(), ""))
 
 
 def load(path: Path | str) -> tuple[SpikingNet, Binning, tuple[str, ...]]:
-    """The network that `save` wrote, its binning and the names of its classes.
+    """Return the network that `save` wrote, its binning and the names of its classes.
 
     Raises:
         NeurosimMissingError: no such file.
-        NeurosimFormatError: not a whole file of this kind, or of a later version.
+        NeurosimFormatError: not a complete file of this kind, or of a later version.
     """
-    settings, arrays = files.read_state(path, NET, VERSION)
+    settings, arrays = _read(path, NET)
     try:
-        design = Design(**{k: _tuple(v) for k, v in settings["design"].items()})
-        net = SpikingNet(tuple(settings["shape"]), settings["classes"], design, settings["dt"])
-        binning = Binning(**{k: _tuple(v) for k, v in settings["binning"].items()})
+        spec = from_plain(NetworkSpec, settings["spec"], "spec")
+        net = SpikingNet(tuple(settings["shape"]), settings["classes"], spec, settings["dt"])
+        binning = from_plain(Binning, _renamed(settings["binning"], {"most": "max_count"}), "binning")
         net.load_state_dict(_tensors(arrays, ""))
         return net, binning, tuple(settings["names"])
     except (KeyError, TypeError, AttributeError, RuntimeError, NeurosimInputError) as error:
@@ -53,69 +58,79 @@ def load(path: Path | str) -> tuple[SpikingNet, Binning, tuple[str, ...]]:
 
 
 def write_checkpoint(
-    path: Path, net: SpikingNet, optimiser: torch.optim.Optimizer, kept: Mapping[str, Tensor], course: dict[str, Any]
+    path: Path, net: SpikingNet, optimiser: torch.optim.Optimizer, best: Weights, state: Mapping[str, Any]
 ) -> None:
-    """Replace `path` by everything a training needs to go on: weights, the best ones so far, moments, and its course.
+    """Replace `path` by all that a training needs to go on.
+
+    Args:
+        best: weights of the best epoch so far.
+        state: plain form of the training's state.
 
     Raises:
         NeurosimWriteError: the disk refused.
     """
-    arrays = {**_arrays(net.state_dict(), "net/"), **_arrays(kept, "kept/")}
+    arrays = {**_arrays(net.state_dict(), "net/"), **_arrays(best, "best/")}
     for name, parameter in net.named_parameters():
         arrays |= _arrays({key: optimiser.state[parameter][key] for key in MOMENTS}, f"adam/{name}/")
-    files.write_state(path, TRAINING, VERSION, {**_about(net), "course": course}, arrays)
+    files.write_state(path, TRAINING, VERSION, {**_description(net), "state": dict(state)}, arrays)
 
 
 def read_checkpoint(
     path: Path, net: SpikingNet, optimiser: torch.optim.Optimizer
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Lead `net` and `optimiser` to where `write_checkpoint` saw them; the best weights so far, and the course.
+    """Restore `net` and `optimiser` from a checkpoint; return the best weights so far and the training's state.
 
     Raises:
-        NeurosimInputError: the checkpoint of another network: says what differs.
+        NeurosimInputError: the checkpoint of another network; says what differs.
         NeurosimMissingError, NeurosimFormatError: as `load`.
     """
-    settings, arrays = files.read_state(path, TRAINING, VERSION)
-    here = _about(net)
-    for key, value in _leaves(here):
-        there = dict(_leaves({k: settings.get(k) for k in here})).get(key)
-        if there != value:
+    settings, arrays = _read(path, TRAINING)
+    here = _description(net)
+    try:
+        spec = to_plain(from_plain(NetworkSpec, settings["spec"]))
+    except (KeyError, NeurosimInputError) as error:
+        raise NeurosimFormatError(f"{path}: lacks a part of the training ({error}); train anew") from None
+    there = {**settings, "spec": spec}
+    for name, value, other in _pairs(here, there):
+        if value != other:
             raise NeurosimInputError(
-                f"{path}: is the checkpoint of another network: {key} must be {value!r} (got {there!r}); train anew"
+                f"{path}: is the checkpoint of another network: {name} must be {value!r} (got {other!r}); train anew"
             )
     try:
         net.load_state_dict(_tensors(arrays, "net/"))
         for name, parameter in net.named_parameters():
-            found = _tensors(arrays, f"adam/{name}/")
+            moments = _tensors(arrays, f"adam/{name}/")
             optimiser.state[parameter] = {
-                key: found[key] if key == "step" else torch.empty_like(parameter).copy_(found[key]) for key in MOMENTS
+                key: moments[key] if key == "step" else torch.empty_like(parameter).copy_(moments[key])
+                for key in MOMENTS
             }
-        return _tensors(arrays, "kept/"), dict(settings["course"])
+        return _tensors(arrays, "best/"), dict(settings["state"])
     except (KeyError, RuntimeError) as error:
         raise NeurosimFormatError(f"{path}: lacks a part of the training ({error}); train anew") from None
 
 
-def _about(net: SpikingNet) -> dict[str, Any]:
-    design = _plain(asdict(net.design))
-    return {"shape": list(net.shape), "classes": net.classes, "dt": net.dt, "design": design}
+def _read(path: Path | str, kind: str) -> tuple[dict[str, Any], dict[str, NDArray]]:
+    settings, arrays = files.read_state(path, kind, VERSION)
+    for old, new in FORMER_ARRAYS.items():
+        arrays = {name.replace(old, new): array for name, array in arrays.items()}
+    return _renamed(settings, FORMER_SETTINGS), arrays
 
 
-def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
+def _renamed(settings: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {names.get(name, name): value for name, value in settings.items()}
 
 
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _description(net: SpikingNet) -> dict[str, Any]:
+    return {"shape": list(net.shape), "classes": net.classes, "dt": net.dt, "spec": to_plain(net.spec)}
 
 
-def _leaves(tree: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for key, value in tree.items():
-        found += [(f"{key}.{k}", v) for k, v in _leaves(value)] if isinstance(value, Mapping) else [(key, value)]
-    return found
+def _pairs(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Return the values of two descriptions of networks by name."""
+    spec = [(f"spec.{key}", value, there["spec"].get(key)) for key, value in here["spec"].items()]
+    return [(key, value, there.get(key)) for key, value in here.items() if key != "spec"] + spec
 
 
-def _arrays(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, NDArray]:
+def _arrays(tensors: Weights, prefix: str) -> dict[str, NDArray]:
     return {prefix + name: np.array(value.detach().numpy()) for name, value in tensors.items()}
 
 

@@ -166,7 +166,7 @@ def program(command: click.Command) -> Program:
         (
             OSError(errno.EACCES, "Permission denied", "/x"),
             1,
-            "neurosim: /x: Permission denied; free the disk, or mend the path or its permissions, and run again",
+            "neurosim: /x: Permission denied; free the disk, or correct the path or its permissions, and run again",
         ),
         (
             MemoryError(),

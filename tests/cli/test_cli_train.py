@@ -116,12 +116,12 @@ def test_an_interrupt_says_how_to_go_on_and_nothing_is_lost(done: dict[str, Any]
         seen.append(row)
         if len(seen) == 4:
             raise KeyboardInterrupt
-        judge(self, row)
+        keep_best(self, row)
 
-    judge = training.Trainer._judge
+    keep_best = training.Trainer._keep_best
     told = pytest.raises(NeurosimInterruptedError, match="go on with: neurosim train --resume stopped")
     with pytest.MonkeyPatch.context() as patch, told:
-        patch.setattr(training.Trainer, "_judge", stop)
+        patch.setattr(training.Trainer, "_keep_best", stop)
         training.train_network(config, RunOptions(out=Path("stopped"), threads=1))
     assert (Path("stopped") / training.CHECKPOINT).is_file()
     assert files.read_json("stopped/manifest.json")["status"] == "interrupted"

@@ -18,34 +18,34 @@ from neurosim.neurons import LIF as EngineLIF  # noqa: E402
 from neurosim.training import (  # noqa: E402
     Augment,
     Binning,
-    Design,
     EventNet,
-    Schedule,
+    NetworkSpec,
     SpikingNet,
     Trainer,
-    settled,
+    TrainingSpec,
+    has_exact_sums,
     to_network,
 )
 
 BINNING = Binning((2, 8, 8), dt=0.004, duration=0.08)
 DESIGNS = {
-    "LIF": Design(hidden=(24, 16)),
-    "LIF reset to zero, trained time constants": Design(hidden=(24,), reset="zero", train_tau=True, readout="max"),
-    "recurrent": Design(hidden=(20, 20), recurrent=True, readout="last"),
-    "CurrentLIF": Design(neuron="CurrentLIF", hidden=(24,), reset="zero", taps=3),
-    "CurrentLIF, subtract": Design(neuron="CurrentLIF", hidden=(24,), recurrent=True),
-    "AdaptiveLIF": Design(neuron="AdaptiveLIF", hidden=(24, 16), reset="zero", recurrent=True),
-    "AdaptiveLIF, subtract": Design(neuron="AdaptiveLIF", hidden=(24,), readout="count"),
-    "convolution": Design(filters=(4, 6), kernel=3, stride=1, hidden=(16,), taps=2, tap_steps=3),
-    "counted": Design(filters=(4,), kernel=3, hidden=(16,), readout="count", train_tau=True),
+    "LIF": NetworkSpec(hidden=(24, 16)),
+    "LIF reset to zero, trained time constants": NetworkSpec(hidden=(24,), reset="zero", train_tau=True, readout="max"),
+    "recurrent": NetworkSpec(hidden=(20, 20), recurrent=True, readout="last"),
+    "CurrentLIF": NetworkSpec(neuron="CurrentLIF", hidden=(24,), reset="zero", taps=3),
+    "CurrentLIF, subtract": NetworkSpec(neuron="CurrentLIF", hidden=(24,), recurrent=True),
+    "SEAdLIF": NetworkSpec(neuron="SEAdLIF", hidden=(24, 16), reset="zero", recurrent=True),
+    "AdaptiveLIF, subtract": NetworkSpec(neuron="SEAdLIF", hidden=(24,), readout="count"),
+    "convolution": NetworkSpec(filters=(4, 6), kernel=3, stride=1, hidden=(16,), taps=2, tap_steps=3),
+    "counted": NetworkSpec(filters=(4,), kernel=3, hidden=(16,), readout="count", train_tau=True),
 }
 
 
-def trained(design: Design, binning: Binning = BINNING) -> SpikingNet:
+def trained(design: NetworkSpec, binning: Binning = BINNING) -> SpikingNet:
     net = SpikingNet(binning.shape, 4, design, binning.dt, seed=1)
-    how = Schedule(epochs=3, batch=16, learning_rate=0.01), Augment(shift=1.0)
+    how = TrainingSpec(epochs=3, batch=16, learning_rate=0.01), Augment(shift=1.0)
     Trainer(net, binning, bars(12), None, *how).run()
-    net.settle(binning.most)
+    net.round_for_exact_sums(binning.max_count)
     return net
 
 
@@ -60,7 +60,7 @@ def traced(net: SpikingNet, binning: Binning, recordings: Recordings) -> tuple[l
 
 def same_spikes(net: SpikingNet, binning: Binning, recordings: Recordings, threads: int = 1) -> int:
     """Assert that the engine finds the network's spikes and scores; how many spikes there were."""
-    event = EventNet.of(net, binning.most)
+    event = EventNet.of(net, binning.max_count)
     assert event.exact
     result = event.run(binning.recordings(recordings), threads=threads)
     grids, scores = traced(net, binning, recordings)
@@ -80,22 +80,22 @@ def test_the_engine_finds_the_spikes_of_the_network(name: str) -> None:
 
 
 def test_counted_inputs_and_threads_change_nothing() -> None:
-    binning = Binning((2, 8, 8), dt=0.01, duration=0.08, pool=2, most=0)
-    net = trained(Design(hidden=(24,)), binning)
+    binning = Binning((2, 8, 8), dt=0.01, duration=0.08, pool=2, max_count=0)
+    net = trained(NetworkSpec(hidden=(24,)), binning)
     for threads in (1, 2):
         assert same_spikes(net, binning, bars(6, 500), threads) > 100
 
 
 def test_without_rounding_it_is_not_called_exact() -> None:
     net = SpikingNet(BINNING.shape, 4, DESIGNS["recurrent"], BINNING.dt)
-    assert not settled(net) and not EventNet.of(net).exact
-    net.settle()
-    assert settled(net)
+    assert not has_exact_sums(net) and not EventNet.of(net).exact
+    net.round_for_exact_sums()
+    assert has_exact_sums(net)
     assert EventNet.of(net, portable=True).exact
 
 
 def test_shared_constants_become_the_engines_own_neurons() -> None:
-    network = to_network(SpikingNet((6,), 3, Design(hidden=(5,), tau_mem=0.03, tau_out=0.2), 0.01))
+    network = to_network(SpikingNet((6,), 3, NetworkSpec(hidden=(5,), tau_mem=0.03, tau_out=0.2), 0.01))
     assert network.population("layer1").model == EngineLIF(tau_mem=0.03, soft_reset=True)
     assert network.population("readout").model == LI(tau_mem=0.2)
     assert [p.name for p in network.projections] == ["input->layer1", "layer1->readout"]
@@ -111,12 +111,12 @@ def test_the_work_is_what_a_brute_force_count_says() -> None:
     inputs = [[batch.x[:n, k] for k, n in enumerate(batch.lengths)], *grids]
     steps = int(sum(batch.lengths)) + len(recordings) * (event.depth + 1)
     for layer, block, arrived in zip(result.work, net.layers, inputs, strict=True):
-        weights = block.joint.weight.detach().numpy().T
+        weights = block.connection.weight.detach().numpy().T
         expected = sum(int((grid.sum(axis=0) @ (weights != 0)).sum()) for grid in arrived)
         # The engine's last steps let spikes arrive, some of a time that the recording did not have.
         late = layer.synaptic_operations - expected
         assert 0 <= late <= 4 * len(recordings) * weights.size
-        assert layer.outputs == block.joint.units and layer.weights == weights.size
+        assert layer.outputs == block.connection.units and layer.weights == weights.size
         assert layer.dense_operations == weights.size * steps
         assert layer.steps == steps and layer.membrane_updates is not None
     first = result.work[0]
@@ -133,7 +133,7 @@ def test_a_network_comes_back_from_nir(name: str, tmp_path: Path) -> None:
     from neurosim import simulate
     from neurosim.interop import nir
 
-    net = trained(Design(**{**vars(DESIGNS[name]), "readout": "mean", "train_tau": name.endswith("constants")}))
+    net = trained(NetworkSpec(**{**vars(DESIGNS[name]), "readout": "mean", "train_tau": name.endswith("constants")}))
     network = to_network(net, portable=True)
     nir.write(tmp_path / "net.nir", nir.to_nir(network, dt=BINNING.dt))
     back = nir.from_nir(tmp_path / "net.nir")
@@ -148,12 +148,12 @@ def test_a_network_comes_back_from_nir(name: str, tmp_path: Path) -> None:
 
 
 def test_what_nir_or_the_engine_lack_is_named() -> None:
-    net = SpikingNet((6,), 3, Design(neuron="AdaptiveLIF", hidden=(5,)), 0.01)
+    net = SpikingNet((6,), 3, NetworkSpec(neuron="SEAdLIF", hidden=(5,)), 0.01)
     with pytest.raises(NeurosimInputError, match="to_network: neurons that NIR knows: unknown name 'SEAdLIF'"):
         to_network(net, portable=True)
     with pytest.raises(NeurosimInputError, match=r"CurrentLIF.reset: must be zero for NIR's CubaLIF \(got subtract\)"):
-        to_network(SpikingNet((6,), 3, Design(neuron="CurrentLIF", hidden=(5,)), 0.01), portable=True)
-    late = SpikingNet((6,), 3, Design(hidden=(5,)), 0.01)
+        to_network(SpikingNet((6,), 3, NetworkSpec(neuron="CurrentLIF", hidden=(5,)), 0.01), portable=True)
+    late = SpikingNet((6,), 3, NetworkSpec(hidden=(5,)), 0.01)
     late.blocks[0].neurons = LIF(5, reset="subtract_late", dt=0.01)
     with pytest.raises(NeurosimInputError, match=r"LIF\.reset: must be subtract or zero to run in the engine"):
         to_network(late)
@@ -166,8 +166,8 @@ def test_real_recordings_give_the_same_spikes(data_root: Path) -> None:
     train = catalog.load("nmnist", "train", data_root / "NMNIST")
     test = catalog.load("nmnist", "test", data_root / "NMNIST").select(range(0, 100, 3))
     binning = Binning(train.shape, dt=0.01, duration=0.31, pool=2)
-    design = Design(filters=(6,), kernel=5, hidden=(32,), recurrent=True)
+    design = NetworkSpec(filters=(6,), kernel=5, hidden=(32,), recurrent=True)
     net = SpikingNet(binning.shape, 10, design, binning.dt)
-    Trainer(net, binning, train.select(range(0, 800, 8)), None, Schedule(epochs=1)).run()
-    net.settle()
+    Trainer(net, binning, train.select(range(0, 800, 8)), None, TrainingSpec(epochs=1)).run()
+    net.round_for_exact_sums()
     assert same_spikes(net, binning, test, threads=2) > 10_000

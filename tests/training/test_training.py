@@ -20,18 +20,18 @@ from neurosim.errors import NeurosimError, NeurosimFormatError, NeurosimInputErr
 from neurosim.training import (  # noqa: E402
     Augment,
     Binning,
-    Design,
-    Schedule,
+    NetworkSpec,
     SpikingNet,
     Trainer,
+    TrainingSpec,
     load,
     save,
     scores,
 )
 
 BINNING = Binning((2, 8, 8), dt=0.008, duration=0.08)
-SCHEDULE = Schedule(epochs=6, batch=16, learning_rate=0.01, sparsity=0.01)
-DESIGN = Design(hidden=(24, 16), recurrent=True, dropout=0.2)
+SCHEDULE = TrainingSpec(epochs=6, batch=16, learning_rate=0.01, sparsity=0.01)
+DESIGN = NetworkSpec(hidden=(24, 16), recurrent=True, dropout=0.2)
 HERE = Path(__file__).parent
 
 
@@ -43,7 +43,7 @@ def one_thread() -> object:
     torch.set_num_threads(before)
 
 
-def trainer(checkpoint: Path | None = None, design: Design = DESIGN, epochs: int = 6, **how: object) -> Trainer:
+def trainer(checkpoint: Path | None = None, design: NetworkSpec = DESIGN, epochs: int = 6, **how: object) -> Trainer:
     net = SpikingNet(BINNING.shape, 4, design, BINNING.dt, seed=3)
     schedule = replace(SCHEDULE, epochs=epochs, **how)  # type: ignore[arg-type]
     return Trainer(net, BINNING, bars(24), bars(6, 1000), schedule, Augment(shift=1.0), 7, checkpoint=checkpoint)
@@ -56,19 +56,19 @@ def weights(net: SpikingNet) -> bytes:
 @pytest.mark.parametrize(
     "design",
     [
-        Design(hidden=(32,)),
-        Design(hidden=(24,), neuron="AdaptiveLIF", recurrent=True, reset="zero"),
-        Design(hidden=(24,), neuron="CurrentLIF", readout="max", train_tau=True),
-        Design(hidden=(16,), filters=(6,), kernel=3, taps=2, readout="last"),
-        Design(hidden=(32,), readout="count"),
+        NetworkSpec(hidden=(32,)),
+        NetworkSpec(hidden=(24,), neuron="SEAdLIF", recurrent=True, reset="zero"),
+        NetworkSpec(hidden=(24,), neuron="CurrentLIF", readout="max", train_tau=True),
+        NetworkSpec(hidden=(16,), filters=(6,), kernel=3, taps=2, readout="last"),
+        NetworkSpec(hidden=(32,), readout="count"),
     ],
-    ids=["LIF", "AdaptiveLIF", "CurrentLIF", "convolution", "count"],
+    ids=["LIF", "SEAdLIF", "CurrentLIF", "convolution", "count"],
 )
-def test_every_design_learns_the_bars(design: Design) -> None:
+def test_every_design_learns_the_bars(design: NetworkSpec) -> None:
     made = trainer(design=design, epochs=12)
     course = made.run()
-    assert course.history[-1]["loss"] < 0.8 * course.history[0]["loss"]
-    assert course.history[course.best - 1]["validation_accuracy"] > 0.7  # chance is .25
+    assert course.history[-1].loss < 0.8 * course.history[0].loss
+    assert course.history[course.best - 1].validation_accuracy > 0.7  # chance is .25
     test = bars(10, 2000)
     found = scores(made.net, BINNING, test).argmax(axis=1)
     assert np.mean(found == test.labels) > 0.7
@@ -97,12 +97,12 @@ def test_an_interrupted_training_goes_on_bit_for_bit(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         trainer(path).run(kill)
     again = trainer(path)
-    assert again.course.epoch == 3
+    assert again.state.epoch == 3
     course = again.run()
     assert weights(again.net) == weights(whole.net)
-    for mine, its in zip(course.history, whole.course.history, strict=True):
-        assert {**mine, "seconds": 0} == {**its, "seconds": 0}
-    assert (course.best, course.step) == (whole.course.best, whole.course.step)
+    for mine, its in zip(course.history, whole.state.history, strict=True):
+        assert replace(mine, seconds=0) == replace(its, seconds=0)
+    assert (course.best, course.step) == (whole.state.best, whole.state.step)
 
 
 def test_the_seed_decides() -> None:
@@ -122,7 +122,7 @@ def test_it_stops_when_validation_no_longer_improves() -> None:
     made = trainer(epochs=60, patience=3)
     course = made.run()
     assert course.stopped and course.epoch == course.best + 3 < 60
-    ranked = [(row["validation_accuracy"], -row["validation_loss"]) for row in course.history]
+    ranked = [(row.validation_accuracy, -row.validation_loss) for row in course.history]
     assert max(range(len(ranked)), key=ranked.__getitem__) + 1 == course.best
 
 
@@ -130,7 +130,7 @@ def test_without_validation_the_last_network_is_kept() -> None:
     made = trainer(epochs=2)
     made.validation = None
     course = made.run()
-    assert course.best == 2 and course.history[0]["validation_accuracy"] is None
+    assert course.best == 2 and course.history[0].validation_accuracy is None
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(tmp_path: 
     def break_it(told: object) -> None:
         if told.epoch == 2 and told.done == 2:  # type: ignore[attr-defined]
             with torch.no_grad():
-                made.net.readout.joint.weight.fill_(float("nan"))
+                made.net.readout.connection.weight.fill_(float("nan"))
 
     with pytest.raises(NeurosimError) as error:
         made.run(break_it)
@@ -150,16 +150,16 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(tmp_path: 
         "training.learning_rate"
     )
     kept = trainer(path)
-    assert kept.course.epoch == 1 and all(bool(p.isfinite().all()) for p in kept.net.parameters())
+    assert kept.state.epoch == 1 and all(bool(p.isfinite().all()) for p in kept.net.parameters())
 
 
 def test_the_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "training.safetensors"
     trainer(path, epochs=1).run()
     with pytest.raises(NeurosimInputError) as error:
-        trainer(path, Design(hidden=(24, 20), recurrent=True, dropout=0.2))
+        trainer(path, NetworkSpec(hidden=(24, 20), recurrent=True, dropout=0.2))
     assert str(error.value) == (
-        f"{path}: is the checkpoint of another network: design.hidden must be [24, 20] (got [24, 16]); train anew"
+        f"{path}: is the checkpoint of another network: spec.hidden must be [24, 20] (got [24, 16]); train anew"
     )
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(NeurosimFormatError):
@@ -171,14 +171,14 @@ def test_a_network_is_saved_and_loaded(tmp_path: Path) -> None:
     made.run()
     save(tmp_path / "net.safetensors", made.net, BINNING, ("a", "b", "c", "d"))
     net, binning, names = load(tmp_path / "net.safetensors")
-    assert asdict(binning) == asdict(BINNING) and names == ("a", "b", "c", "d") and net.design == DESIGN
+    assert asdict(binning) == asdict(BINNING) and names == ("a", "b", "c", "d") and net.spec == DESIGN
     assert weights(net) == weights(made.net)
     test = bars(3, 70)
     np.testing.assert_array_equal(scores(net, binning, test), scores(made.net, BINNING, test))
 
 
 def test_start_weights_make_every_layer_fire_alike() -> None:
-    for design in (Design(hidden=(40, 40, 40)), Design(hidden=(40, 40), neuron="AdaptiveLIF")):
+    for design in (NetworkSpec(hidden=(40, 40, 40)), NetworkSpec(hidden=(40, 40), neuron="SEAdLIF")):
         net = SpikingNet(BINNING.shape, 4, design, BINNING.dt)
         x = torch.from_numpy(BINNING.batch(bars(10), np.arange(40)).x)
         net.calibrate(x, rate=0.1)
@@ -190,16 +190,16 @@ def test_sparsity_is_paid_for() -> None:
     rates = []
     for weight in (0.0, 30.0):
         made = trainer(epochs=4, sparsity=weight)
-        rates.append(made.run().history[-1]["rate"])
+        rates.append(made.run().history[-1].rate)
     assert rates[1] < 0.5 * rates[0]
 
 
 def test_settled_weights_add_up_exactly_in_any_order() -> None:
-    net = SpikingNet((500,), 4, Design(hidden=(50,), recurrent=True), 0.01, seed=1)
-    before = [block.joint.weight.detach().clone() for block in net.layers]
-    net.settle(most=3)
+    net = SpikingNet((500,), 4, NetworkSpec(hidden=(50,), recurrent=True), 0.01, seed=1)
+    before = [block.connection.weight.detach().clone() for block in net.layers]
+    net.round_for_exact_sums(max_count=3)
     for block, old in zip(net.layers, before, strict=True):
-        w = block.joint.weight.detach()
+        w = block.connection.weight.detach()
         assert float((w - old).abs().max()) < 1e-5
         some = torch.randint(0, 4, (w.shape[1],), generator=torch.Generator().manual_seed(0)).float()
         order = torch.randperm(len(some), generator=torch.Generator().manual_seed(1))
@@ -235,7 +235,7 @@ with team() as crew:
     grads += [p.grad.clone().numpy().ravel() for p in made.net.parameters()]
     course = made.run()
     if crew.leads:
-        rows = [[row["loss"], row["validation_loss"]] for row in course.history]
+        rows = [[row.loss, row.validation_loss] for row in course.history]
         np.savez({out!r}, grad=np.concatenate(grads), loss=losses, rows=rows)
 """
 
@@ -269,10 +269,16 @@ def test_two_processes_have_the_gradient_of_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Design(neuron="LIFF"), "Design.neuron: unknown name 'LIFF'; did you mean 'LIF'? choose from "),
-        (lambda: Design(hidden=()), "Design.hidden: must be at least one layer (got ())"),
-        (lambda: Design(tau_mem=-1.0), "Design.tau_mem: must be > 0 s (got -1.0)"),
-        (lambda: SpikingNet((2, 4, 4), 4, Design(filters=(3,))), "Design.kernel: must fit into 4 x 4 pixels (got 5)"),
+        (
+            lambda: NetworkSpec(neuron="LIFF"),
+            "NetworkSpec.neuron: unknown name 'LIFF'; did you mean 'LIF'? choose from ",
+        ),
+        (lambda: NetworkSpec(hidden=()), "NetworkSpec.hidden: must be at least one layer (got ())"),
+        (lambda: NetworkSpec(tau_mem=-1.0), "NetworkSpec.tau_mem: must be > 0 s (got -1.0)"),
+        (
+            lambda: SpikingNet((2, 4, 4), 4, NetworkSpec(filters=(3,))),
+            "NetworkSpec.kernel: must fit into 4 x 4 pixels (got 5)",
+        ),
         (lambda: SpikingNet((4,), 1), "SpikingNet.classes: must be at least 2 (got 1)"),
         (lambda: SpikingNet((4,), 2)(torch.zeros(3, 1, 5)), "SpikingNet: input must be [T, B, 4] (got (3, 1, 5))"),
     ],

@@ -11,7 +11,7 @@ from helpers.bars import WAYS, bars
 from neurosim import Recordings, Spikes
 from neurosim.errors import NeurosimInputError
 from neurosim.kernels.layers import bins as kernel
-from neurosim.training import Augment, Binning, Schedule, check_labels, split
+from neurosim.training import Augment, Binning, TrainingSpec, check_labels, split
 
 EVERY = Augment(shift=1.5, zoom=0.2, rotate=0.3, jitter=0.4, stretch=0.2, drop=0.4, mask=0.3)
 BLENDED = replace(EVERY, blend=0.5)
@@ -26,7 +26,7 @@ def channels(seed: int = 0, n: int = 7) -> Recordings:
 @pytest.mark.parametrize("pool", [1, 3])
 def test_bins_are_the_counts_of_each_pool(pool: int) -> None:
     recordings = bars(3)
-    binning = Binning(recordings.shape, dt=0.007, duration=0.09, pool=pool, most=0)
+    binning = Binning(recordings.shape, dt=0.007, duration=0.09, pool=pool, max_count=0)
     batch = binning.batch(recordings, np.arange(12))
     assert binning.shape == (2, -(-8 // pool), -(-8 // pool))
     for k, spikes in enumerate(recordings):
@@ -45,7 +45,7 @@ def test_bins_are_the_counts_of_each_pool(pool: int) -> None:
 @pytest.mark.parametrize("recordings", [bars(4), channels()], ids=["camera", "channels"])
 @pytest.mark.parametrize("most", [0, 1, 2])
 def test_compiled_bins_are_the_reference(recordings: Recordings, most: int) -> None:
-    binning = Binning(recordings.shape, dt=0.011, duration=0.25, pool=2, most=most)
+    binning = Binning(recordings.shape, dt=0.011, duration=0.25, pool=2, max_count=most)
     chosen = np.array([3, 0, 5])
     durations = recordings.durations[chosen]
     views, keys = EVERY.views(5, 2, chosen, binning.camera, binning.planes[2], durations)
@@ -64,7 +64,7 @@ def test_half_precision_seconds_are_read() -> None:
     half = Recordings(
         whole.ticks.astype(np.float16), whole.units, whole.offsets, whole.durations, 23, labels=whole.labels
     )
-    x = Binning((23,), 0.01, 0.4, most=0).batch(half, np.arange(7)).x
+    x = Binning((23,), 0.01, 0.4, max_count=0).batch(half, np.arange(7)).x
     expected = [np.bincount(half[k].steps(0.01), minlength=len(x)) for k in range(7)]
     np.testing.assert_array_equal(x.sum(axis=2).T, expected)
 
@@ -94,7 +94,7 @@ def test_a_recording_is_changed_alike_in_every_batch_and_differently_in_every_ep
 )
 def test_what_a_change_does(augment: Augment, rule: object) -> None:
     recordings = bars(10)
-    binning = Binning(recordings.shape, 0.005, 0.2, most=0)
+    binning = Binning(recordings.shape, 0.005, 0.2, max_count=0)
     every = np.arange(40)
     plain, changed = (binning.batch(recordings, every, a).x for a in (None, augment))
     assert rule(plain, changed)  # type: ignore[operator]
@@ -104,7 +104,7 @@ def test_a_blend_is_half_of_two_of_a_class_laid_over_one_another() -> None:
     at = {0: (3, 4), 1: (10, 8), 2: (17, 5), 3: (20, 1)}  # channel and centisecond
     spikes = [Spikes(np.linspace(s, s + 1, 400) / 100, np.full(400, c), 23, 0.12) for c, s in at.values()]
     recordings = Recordings.collect(spikes, [0, 0, 1, 1], ("a", "b"))
-    binning, blend = Binning((23,), 0.01, 0.12, most=0), Augment(blend=1.0)
+    binning, blend = Binning((23,), 0.01, 0.12, max_count=0), Augment(blend=1.0)
     places = []
     for epoch in range(8):
         partners = blend.partners(0, epoch, np.arange(4), np.array([0, 0, 1, 1]))
@@ -121,7 +121,7 @@ def test_a_blend_is_half_of_two_of_a_class_laid_over_one_another() -> None:
 
 def test_events_of_a_tensor_are_the_tensor_again() -> None:
     recordings = bars(20)
-    binning = Binning(recordings.shape, 0.006, 0.07, pool=2, most=3)
+    binning = Binning(recordings.shape, 0.006, 0.07, pool=2, max_count=3)
     events = binning.recordings(recordings)
     batch = binning.batch(recordings, np.arange(80))
     assert events.shape == binning.shape and events.labels is recordings.labels
@@ -167,8 +167,8 @@ def test_what_cannot_be_learned_or_tested_says_so() -> None:
         (lambda: Binning((4,), pool=5), "Binning.pool: must be 1 to 4 (got 5)"),
         (lambda: Augment(stretch=1.0), "Augment.stretch: must be >= 0 and < 1 (got 1.0)"),
         (lambda: Augment(shift=float("nan")), "Augment.shift: must be >= 0 and finite (got nan)"),
-        (lambda: Schedule(epochs=0), "Schedule.epochs: must be >= 1 (got 0)"),
-        (lambda: Schedule(learning_rate=-1.0), "Schedule.learning_rate: must be > 0 and finite (got -1.0)"),
+        (lambda: TrainingSpec(epochs=0), "Schedule.epochs: must be >= 1 (got 0)"),
+        (lambda: TrainingSpec(learning_rate=-1.0), "Schedule.learning_rate: must be > 0 and finite (got -1.0)"),
         (
             lambda: Binning((4,)).batch(bars(1), np.arange(2)),
             "Binning.batch: needs the sensor (4,) (got (2, 8, 8))",
@@ -182,7 +182,7 @@ def test_bad_settings_are_named(make: object, words: str) -> None:
 
 
 def test_the_learning_rate_rises_then_falls() -> None:
-    schedule = Schedule(learning_rate=0.1, warmup=0.2)
-    rates = [schedule.rate(step, 50) for step in range(50)]
+    schedule = TrainingSpec(learning_rate=0.1, warmup=0.2)
+    rates = [schedule.learning_rate_at(step, 50) for step in range(50)]
     assert rates[9] == pytest.approx(0.1) and max(rates) == pytest.approx(0.1)
     assert np.all(np.diff(rates[:10]) > 0) and np.all(np.diff(rates[10:]) < 0) and rates[-1] < 2e-4

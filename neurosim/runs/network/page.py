@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -95,7 +96,7 @@ def _states(run: Path, probes: Sequence[ProbeResult]) -> tuple[list[Figure], str
     return [_probe(probe, stored[probe.name]) for probe in probes[:MAX_DRAWN] if probe.name in stored], ""
 
 
-def _probe(probe: ProbeResult, values: NDArray[np.float64]) -> Figure:
+def _probe(probe: ProbeResult, values: NDArray[Any]) -> Figure:
     step, name = probe.interval or 1e-3, probe.name
     every = max(1, -(-len(values) // (2 * COLUMNS)))
     shown = np.asarray(values[::every, :UNITS], np.float64)

@@ -13,8 +13,7 @@ from ...errors import NeurosimInputError
 from ...measure import find_profile
 from ...training.augment import Augment
 from ...training.binning import Binning
-from ...training.design import Design
-from ...training.schedule import Schedule
+from ...training.specs import NetworkSpec, TrainingSpec
 from ..config import Count, Data, Energy, Seed, change, check_sections, section_of, sources_of, with_defaults
 from ..folder import RunFolder
 from ..settings import Section, Source
@@ -104,12 +103,12 @@ if TYPE_CHECKING:
     class AugmentSettings(Section): ...
 else:
 
-    class NetworkSettings(section_of(Design, without=("filters", "hidden"))):
+    class NetworkSettings(section_of(NetworkSpec, without=("filters", "hidden"))):
         # Lists in TOML.
-        filters: Annotated[tuple[Count, ...], Field(strict=False)] = Design.filters
-        hidden: Annotated[tuple[Count, ...], Field(strict=False)] = Design.hidden
+        filters: Annotated[tuple[Count, ...], Field(strict=False)] = NetworkSpec.filters
+        hidden: Annotated[tuple[Count, ...], Field(strict=False)] = NetworkSpec.hidden
 
-    TrainingSettings = section_of(Schedule, without=())
+    TrainingSettings = section_of(TrainingSpec, without=())
     AugmentSettings = section_of(Augment, without=())
 
 
@@ -121,8 +120,8 @@ class TrainConfig(Section):
         data: which recordings.
         bins: how they become tensors.
         augment: how they are changed in training; see `training.Augment`.
-        network: what is trained; see `training.Design`.
-        training: how it learns; see `training.Schedule`.
+        network: what is trained; see `training.NetworkSpec`.
+        training: how it learns; see `training.TrainingSpec`.
         validation: what it stops by.
         energy: how energy is estimated.
     """
@@ -136,11 +135,11 @@ class TrainConfig(Section):
     validation: Validation = Validation()
     energy: Energy = Energy()
 
-    def design(self) -> Design:
-        return Design(**self.network.model_dump())
+    def design(self) -> NetworkSpec:
+        return NetworkSpec(**self.network.model_dump())
 
-    def schedule(self) -> Schedule:
-        return Schedule(**self.training.model_dump())
+    def schedule(self) -> TrainingSpec:
+        return TrainingSpec(**self.training.model_dump())
 
     def changes(self) -> Augment:
         return Augment(**self.augment.model_dump())

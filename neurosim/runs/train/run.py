@@ -15,7 +15,7 @@ from ... import measure
 from ...errors import NeurosimInputError, NeurosimMissingError, require
 from ...spikes import Recordings
 from ...training.binning import Binning
-from ...training.split import check_labels, split
+from ...training.validation import check_labels, split
 from .. import data
 from ..data import Splits
 from ..folder import RunFolder
@@ -32,7 +32,7 @@ from .result import EpochResult, TrainResult
 try:
     import torch
 
-    from ...training import EventNet, SpikingNet, Team, Told, Trainer, load, save, scores, team, to_network
+    from ...training import EpochProgress, EventNet, SpikingNet, Team, Trainer, load, save, scores, team, to_network
 except ImportError as error:
     raise NeurosimMissingError(
         f"neurosim train: needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
@@ -124,7 +124,7 @@ class _Training:
         trainer = Trainer(net, binning, learn, stop, *how, checkpoint)
         with _epoch_bar(config.schedule().epochs, self.options.quiet or not self.crew.leads) as progress:
             trainer.run(progress)
-        net.settle(config.bins.most)
+        net.round_for_exact_sums(config.bins.most)
         return net, binning, trainer
 
     def run(self) -> TrainResult:
@@ -143,7 +143,7 @@ class _Training:
             same = _same_spikes(net, binning, test, event.spikes) if event.exact else False
         shown = shown_recordings(labels, predicted, inputs.durations)
         write_shown(folder, shown, inputs, event.spikes[-1], "layer")
-        course, layers, samples = trainer.course, event.layers, len(inputs)
+        course, layers, samples = trainer.state, event.layers, len(inputs)
         return TrainResult(
             **{
                 **vars(DataResult.of(config.data.name, self.splits, config.seed)),
@@ -151,12 +151,12 @@ class _Training:
             },
             **vars(score(labels, predicted, test.classes, labels_of(self.splits.train))),
             parameters=sum(p.numel() for p in net.parameters()),
-            units=tuple(int(block.joint.units) for block in net.blocks),  # type: ignore[union-attr, arg-type]
+            units=tuple(int(block.connection.units) for block in net.blocks),  # type: ignore[union-attr, arg-type]
             model=config.design().neuron,
-            history=tuple(EpochResult(**row) for row in course.history),
+            history=tuple(EpochResult(**vars(row)) for row in course.history),
             best_epoch=course.best,
             stopped_early=course.stopped,
-            validation_accuracy=course.history[course.best - 1]["validation_accuracy"],
+            validation_accuracy=course.history[course.best - 1].validation_accuracy,
             validation_samples=0 if trainer.validation is None else len(trainer.validation),
             engine_accuracy=float(np.mean(event.predicted == labels)),
             identical=same,
@@ -264,11 +264,11 @@ def _same_spikes(net: SpikingNet, binning: Binning, recordings: Recordings, foun
 
 
 @contextmanager
-def _epoch_bar(epochs: int, quiet: bool) -> Iterator[Callable[[Told], None]]:
+def _epoch_bar(epochs: int, quiet: bool) -> Iterator[Callable[[EpochProgress], None]]:
     """Show a bar in epochs, with loss and accuracy; yield a progress callback of the trainer."""
     with bar("training", "epochs", quiet) as report:
 
-        def progress(now: Told) -> None:
+        def progress(now: EpochProgress) -> None:
             if report is not None:
                 note = f"loss {now.loss:.3f}, accuracy {now.accuracy:.1%}"
                 report(now.epoch - 1 + now.done / now.total, epochs, note)

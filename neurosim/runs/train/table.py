@@ -14,7 +14,7 @@ def render(result: TrainResult) -> str:
     same = "spike for spike" if result.identical else "not spike for spike"
     rows = [
         ("trained", f"{result.train_samples:,} recordings, {epochs} epochs{early}; epoch {result.best_epoch} is kept"),
-        ("validation", "-" if checked is None else f"{checked:.1%} of {result.validation_samples}"),
+        ("validation", "-" if checked is None else f"{percent(checked)} of {result.validation_samples}"),
         accuracy_row(result, f"accuracy on {result.split}"),
         ("event by event", f"{percent(result.engine_accuracy)}, {same} the trained network"),
         *activity_rows(result.spikes, result.measures, result.real_time_factor),

@@ -1,0 +1,139 @@
+"""What a network is made of and how it is trained: plain numbers, as configs and saved networks hold them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ..errors import lookup, require
+
+FORMER_NEURONS = {"AdaptiveLIF": "SEAdLIF"}
+NEURON_NAMES = ("LIF", "CurrentLIF", "SEAdLIF")
+SURROGATE_NAMES = ("fast_sigmoid", "arctan", "triangle", "sigmoid")
+READOUT_NAMES = ("mean", "max", "last", "count")
+MAX_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """Layers of a network: convolutions, then dense layers, all of one kind of neuron, then a readout. No biases.
+
+    Defaults of SEAdLIF are those of Baronig et al. 2025 in their steps of 4 ms.
+
+    Attributes:
+        neuron: layer of `neurosim.layers`: "LIF", "CurrentLIF" or "SEAdLIF" (before: "AdaptiveLIF").
+        filters: filters of each convolution, which slides along the sensor's rows and columns, or along its channels.
+        kernel, stride: size and step of every convolution, pixels or channels.
+        taps, tap_steps: number of copies of the input that the first layer gets, each `tap_steps` steps later than
+            the one before: synapses with several delays.
+        hidden: units of each dense layer.
+        recurrent: dense layers feed back to themselves, one step later.
+        readout: "mean", "max" or "last" value over the recording of a leaky integrator for each class; or "count" of
+            the spikes of a spiking neuron for each class.
+        tau_mem: membrane time constant, s; SEAdLIF draws each unit's between a quarter and all of it.
+        tau_syn: synaptic time constant of CurrentLIF, s.
+        tau_adapt: adaptation time constant of SEAdLIF, s; each unit's is drawn between a fifth and all of it.
+        adaptation: scale of what a spike adds to the adaptation of SEAdLIF: its `q` times dt / tau_adapt.
+        tau_out: time constant of the leaky integrators, s.
+        train_tau: train a time constant for each unit; those of SEAdLIF always are.
+        reset: "subtract" or "zero".
+        surrogate, slope: name in `layers.SURROGATES`, and its slope, 1 / V.
+        dropout: fraction of the units of each layer that are silent for a whole recording in training.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    neuron: str = "LIF"
+    filters: tuple[int, ...] = ()
+    kernel: int = 5
+    stride: int = 2
+    taps: int = 1
+    tap_steps: int = 2
+    hidden: tuple[int, ...] = (128,)
+    recurrent: bool = False
+    readout: str = "mean"
+    tau_mem: float = 0.02
+    tau_syn: float = 0.01
+    tau_adapt: float = 0.3
+    adaptation: float = 0.4
+    tau_out: float = 0.1
+    train_tau: bool = False
+    reset: str = "subtract"
+    surrogate: str = "fast_sigmoid"
+    slope: float = 5.0
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        # Saved networks and configs of earlier versions hold the former name.
+        object.__setattr__(self, "neuron", FORMER_NEURONS.get(self.neuron, self.neuron))
+        lookup(dict.fromkeys(NEURON_NAMES), self.neuron, "NetworkSpec.neuron")
+        lookup(dict.fromkeys(READOUT_NAMES), self.readout, "NetworkSpec.readout")
+        lookup(dict.fromkeys(SURROGATE_NAMES), self.surrogate, "NetworkSpec.surrogate")
+        lookup(dict.fromkeys(("subtract", "zero")), self.reset, "NetworkSpec.reset")
+        for name in ("filters", "hidden"):
+            sizes = getattr(self, name)
+            require(all(n > 0 for n in sizes), f"NetworkSpec.{name}", "must be sizes > 0", sizes)
+        require(
+            len(self.filters) + len(self.hidden) > 0, "NetworkSpec.hidden", "must be at least one layer", self.hidden
+        )
+        for name in ("kernel", "stride", "taps", "tap_steps"):
+            value = getattr(self, name)
+            require(1 <= value <= MAX_STEPS, f"NetworkSpec.{name}", f"must be 1 to {MAX_STEPS}", value)
+        for name in ("tau_mem", "tau_syn", "tau_adapt", "tau_out", "slope"):
+            value = getattr(self, name)
+            unit = "1 / V" if name == "slope" else "s"
+            require(0 < value < math.inf, f"NetworkSpec.{name}", f"must be > 0 {unit}", value)
+        require(0 <= self.adaptation < math.inf, "NetworkSpec.adaptation", "must be finite and >= 0", self.adaptation)
+        require(0 <= self.dropout < 1, "NetworkSpec.dropout", "must be >= 0 and < 1", self.dropout)
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """How a network is trained: AdamW (Loshchilov & Hutter 2019); the learning rate rises, then falls as a cosine.
+
+    Attributes:
+        epochs: largest number of passes over the training recordings.
+        batch: recordings a step, of all processes together.
+        learning_rate: largest learning rate.
+        warmup: fraction of all steps in which the learning rate rises.
+        weight_decay: decay of synaptic weights.
+        clip: largest norm of a gradient.
+        smoothing: fraction of the target that is spread over all classes.
+        sparsity: weight in the loss of the mean square of the units' rates (spikes a step).
+        patience: epochs without better validation before training stops; 0: never.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    epochs: int = 40
+    batch: int = 32
+    learning_rate: float = 3e-3
+    warmup: float = 0.1
+    weight_decay: float = 1e-3
+    clip: float = 1.0
+    smoothing: float = 0.1
+    sparsity: float = 0.0
+    patience: int = 15
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch", 1), ("patience", 0)):
+            value = getattr(self, name)
+            require(value >= least, f"TrainingSpec.{name}", f"must be >= {least}", value)
+        for name in ("learning_rate", "clip"):
+            value = getattr(self, name)
+            require(0 < value < math.inf, f"TrainingSpec.{name}", "must be > 0 and finite", value)
+        for name in ("warmup", "smoothing"):
+            value = getattr(self, name)
+            require(0 <= value < 1, f"TrainingSpec.{name}", "must be >= 0 and < 1", value)
+        for name in ("weight_decay", "sparsity"):
+            value = getattr(self, name)
+            require(0 <= value < math.inf, f"TrainingSpec.{name}", "must be >= 0 and finite", value)
+
+    def learning_rate_at(self, step: int, steps: int) -> float:
+        """Return the learning rate of step `step` (from 0) of `steps`."""
+        rise = max(1, round(self.warmup * steps))
+        if step < rise:
+            return self.learning_rate * (step + 1) / rise
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))

@@ -1,0 +1,295 @@
+"""Training by surrogate gradients: small batches, stopped by validation, resumable after any epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ..errors import NeurosimError, require
+from ..plain import Record, to_plain
+from ..random import rng_key
+from ..spikes import Recordings
+from .augment import Augment
+from .binning import Batch, Binning
+from .net import SpikingNet
+from .parallel import Team
+from .saved import read_checkpoint, write_checkpoint
+from .specs import TrainingSpec
+
+EVALUATION_BATCH = 128  # recordings at a time where no gradient is needed
+SORTED_BATCHES = 8  # batches within which recordings are sorted by duration, so that few steps are padding
+
+
+@dataclass(frozen=True)
+class EpochProgress:
+    """Progress within an epoch (counted from 1): `done` of `total` steps, mean loss and accuracy so far."""
+
+    epoch: int
+    done: int
+    total: int
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRecord(Record):
+    """Results of an epoch.
+
+    Attributes:
+        loss, accuracy: on the training recordings, augmented as in training.
+        rate: spikes a unit and step.
+        learning_rate: at the end of the epoch.
+        validation_loss, validation_accuracy: None without validation.
+        seconds: wall-clock time.
+    """
+
+    loss: float
+    accuracy: float
+    rate: float
+    learning_rate: float
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+    seconds: float = 0.0
+
+    def is_better_than(self, other: EpochRecord) -> bool:
+        """Return whether validation has a higher accuracy, or the same with a lower loss."""
+        a, b = ((each.validation_accuracy or 0.0, -(each.validation_loss or 0.0)) for each in (self, other))
+        return a > b
+
+
+@dataclass
+class TrainingState:
+    """Progress of a training.
+
+    Attributes:
+        epoch: number of completed epochs.
+        step: number of optimiser steps.
+        history: results of the epochs, the first one first.
+        best: the epoch (from 1) whose weights are kept; 0 before the first.
+        stopped: validation has not improved for `patience` epochs.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    history: list[EpochRecord] = field(default_factory=list)
+    best: int = 0
+    stopped: bool = False
+
+
+def _ignore(progress: EpochProgress) -> None:
+    """Default of `on_progress`."""
+
+
+@final
+class Trainer:
+    """Training of a network on recordings.
+
+    Everything random is keyed by seed, epoch, recording and step: a resumed training equals an uninterrupted one, and
+    several processes train on the batches of one.
+
+    Args:
+        net: network to train; `SpikingNet.calibrate` scales its weights on the first batch.
+        binning: conversion of recordings to tensors.
+        train: recordings to learn from.
+        validation: recordings that decide when to stop; None: train all epochs and keep the last.
+        spec: epochs, batches and learning rate.
+        augment: changes of recordings in training.
+        seed: key of the order of recordings, of their changes, and of dropout.
+        team: processes that share the batches; all of them need the same arguments.
+        checkpoint: file that holds the training after each epoch, and is resumed from if it exists; None: no file.
+
+    Raises:
+        NeurosimInputError: recordings of another sensor, or a checkpoint of another network.
+    """
+
+    def __init__(
+        self,
+        net: SpikingNet,
+        binning: Binning,
+        train: Recordings,
+        validation: Recordings | None = None,
+        spec: TrainingSpec | None = None,
+        augment: Augment | None = None,
+        seed: int = 0,
+        team: Team | None = None,
+        checkpoint: Path | None = None,
+    ) -> None:
+        require(net.units == binning.units, "Trainer.net", f"must take the {binning.units} units of a bin", net.units)
+        require(len(train) > 0, "Trainer.train", "must hold recordings", 0)
+        self.net, self.binning, self.train, self.validation = net, binning, train, validation
+        self.spec, self.augment, self.seed = spec or TrainingSpec(), augment or Augment(), seed
+        self.team, self.checkpoint = team or Team(), checkpoint
+        self.state = TrainingState()
+        matrices = [p for p in net.parameters() if p.ndim > 1]
+        others = [p for p in net.parameters() if p.ndim < 2]
+        groups = [
+            {"params": params, "weight_decay": decay}
+            for params, decay in ((matrices, self.spec.weight_decay), (others, 0.0))
+            if params
+        ]
+        self.optimiser = torch.optim.AdamW(groups, lr=self.spec.learning_rate)
+        self.best_weights: dict[str, torch.Tensor] = {}
+        if checkpoint is not None and checkpoint.is_file():
+            self.best_weights, saved = read_checkpoint(checkpoint, net, self.optimiser)
+            history = [EpochRecord.from_dict(row) for row in saved.pop("history", [])]
+            self.state = TrainingState(**saved, history=history)
+        else:
+            first = self.binning.batch(train, self._batches(0)[0])
+            net.calibrate(torch.from_numpy(first.x))
+
+    def run(self, on_progress: Callable[[EpochProgress], None] = _ignore) -> TrainingState:
+        """Train to the end, and leave the best weights in the network.
+
+        Args:
+            on_progress: called after every step.
+
+        Raises:
+            NeurosimError: the loss or a gradient is not finite; says at which step. The checkpoint of the epoch before
+                stays.
+        """
+        while self.state.epoch < self.spec.epochs and not self.state.stopped:
+            self._epoch(on_progress)
+            if self.checkpoint is not None and self.team.leads:
+                state = to_plain(self.state)
+                write_checkpoint(self.checkpoint, self.net, self.optimiser, self.best_weights, state)
+        self.net.load_state_dict(self.best_weights)
+        return self.state
+
+    def gradient(self, chosen: NDArray[np.int64]) -> tuple[float, int, float]:
+        """Leave the gradient of a batch's mean loss in the parameters; return loss, number of hits and mean rate.
+
+        Each process works on its share, and all get the gradient of the batch.
+        """
+        self.optimiser.zero_grad(set_to_none=False)
+        share, sums = self.team.share(chosen), torch.zeros(3)
+        # A last, small batch may hold nothing for this process.
+        if len(chosen[share]):
+            sums = self._backward(chosen, share)
+        grads = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.net.parameters()]
+        for parameter, grad in zip(self.net.parameters(), grads, strict=True):
+            parameter.grad = grad
+        self.team.add([sums, *grads])
+        return float(sums[0]), int(sums[1]), float(sums[2])
+
+    def _backward(self, chosen: NDArray[np.int64], share: slice) -> torch.Tensor:
+        """Add the gradient of a share of a batch; return its parts of loss, hits and rate."""
+        batch = self.binning.batch(self.train, chosen[share], self.augment, self.seed, self.state.epoch)
+        draws = rng_key(self.seed, "training", "dropout", str(self.state.step)) >> 1
+        x, lengths, labels = _tensors(batch)
+        trace = self.net.trace(x, lengths, [mask[share] for mask in self.net.dropout(len(chosen), draws)])
+        each = nn.functional.cross_entropy(trace.scores, labels, label_smoothing=self.spec.smoothing, reduction="sum")
+        part = len(labels) / len(chosen)
+        loss = each / len(chosen)
+        rates = _rates(trace.spikes, lengths)
+        square = torch.stack([rate.square().mean() for rate in rates]).sum()
+        (loss + self.spec.sparsity * part * square).backward()
+        right = (trace.scores.argmax(dim=1) == labels).sum().float()
+        mean = torch.cat(rates, dim=1).detach().mean()
+        return torch.stack([loss.detach(), right, part * mean])
+
+    def _epoch(self, on_progress: Callable[[EpochProgress], None]) -> None:
+        began, state, size = time.perf_counter(), self.state, len(self.train)
+        batches = self._batches(state.epoch)
+        loss, right, rate, seen = 0.0, 0, 0.0, 0
+        for k, chosen in enumerate(batches):
+            learning_rate = self._step(chosen, sums := self.gradient(chosen), len(batches))
+            seen += len(chosen)
+            loss, right, rate = loss + sums[0] * len(chosen), right + sums[1], rate + sums[2] * len(chosen)
+            on_progress(EpochProgress(state.epoch + 1, k + 1, len(batches), loss / seen, right / seen))
+        state.epoch += 1
+        record = EpochRecord(loss=loss / size, accuracy=right / size, rate=rate / size, learning_rate=learning_rate)
+        if self.validation is not None:
+            of_validation = loss_and_accuracy(self.scores(self.validation), self.validation)
+            record = replace(record, validation_loss=of_validation[0], validation_accuracy=of_validation[1])
+        self._keep_best(replace(record, seconds=time.perf_counter() - began))
+
+    def _step(self, chosen: NDArray[np.int64], sums: tuple[float, int, float], steps: int) -> float:
+        norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.spec.clip)
+        state = self.state
+        if not (math.isfinite(sums[0]) and bool(torch.isfinite(norm))):
+            what = f"the loss is {sums[0]}" if not math.isfinite(sums[0]) else "a gradient is not finite"
+            kept = f"; {self.checkpoint} holds epoch {state.epoch}" if state.epoch and self.checkpoint else ""
+            raise NeurosimError(
+                f"training: {what} at step {state.step + 1}, in epoch {state.epoch + 1}{kept}; train again with a "
+                "lower training.learning_rate"
+            )
+        learning_rate = self.spec.learning_rate_at(state.step, steps * self.spec.epochs)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
+        self.optimiser.step()
+        state.step += 1
+        return learning_rate
+
+    def _keep_best(self, record: EpochRecord) -> None:
+        """Keep the weights if they are the best; stop after `patience` epochs without improvement."""
+        state = self.state
+        state.history.append(record)
+        if self.validation is None or state.best == 0 or record.is_better_than(state.history[state.best - 1]):
+            state.best = state.epoch
+            self.best_weights = {name: value.detach().clone() for name, value in self.net.state_dict().items()}
+        patience = self.spec.patience
+        state.stopped = bool(patience) and state.epoch - state.best >= patience
+
+    def scores(self, recordings: Recordings) -> NDArray[np.float32]:
+        """Return [n, classes] scores of recordings as they are; the processes share the work."""
+        every = np.arange(len(recordings))
+        share = self.team.share(every)
+        out = torch.zeros(len(recordings), self.net.classes)
+        out[share] = torch.from_numpy(scores(self.net, self.binning, recordings, every[share]))
+        self.team.add([out])
+        return out.numpy()
+
+    def _batches(self, epoch: int) -> list[NDArray[np.int64]]:
+        """Return the recordings of each step, in an order of the epoch, those of similar durations together."""
+        size = self.spec.batch
+        generator = np.random.Generator(np.random.Philox(rng_key(self.seed, "training", "order", str(epoch))))
+        groups = np.array_split(
+            generator.permutation(len(self.train)), max(1, len(self.train) // (SORTED_BATCHES * size))
+        )
+        durations = self.train.durations
+        order = np.concatenate([group[np.argsort(durations[group], kind="stable")] for group in groups])
+        cut = [order[k : k + size] for k in range(0, len(order), size)]
+        return [cut[k] for k in generator.permutation(len(cut))]
+
+
+@torch.no_grad()
+def scores(
+    net: SpikingNet, binning: Binning, recordings: Recordings, chosen: NDArray[np.int64] | None = None
+) -> NDArray[np.float32]:
+    """Return [n, classes] scores of a network for recordings as they are, or for those that are `chosen`."""
+    every = np.arange(len(recordings)) if chosen is None else chosen
+    out = np.empty((len(every), net.classes), np.float32)
+    order = np.argsort(recordings.durations[every], kind="stable")
+    for first in range(0, len(every), EVALUATION_BATCH):
+        part = order[first : first + EVALUATION_BATCH]
+        x, lengths, _ = _tensors(binning.batch(recordings, every[part]))
+        out[part] = net(x, lengths).numpy()
+    return out
+
+
+def loss_and_accuracy(scores: NDArray[np.float32], recordings: Recordings) -> tuple[float, float]:
+    """Return mean cross-entropy and accuracy of scores [n, classes]."""
+    assert recordings.labels is not None  # binning has made sure
+    labels = torch.from_numpy(recordings.labels)
+    outputs = torch.from_numpy(np.asarray(scores))
+    loss = nn.functional.cross_entropy(outputs, labels)
+    return float(loss), float((outputs.argmax(dim=1) == labels).double().mean())
+
+
+def _tensors(batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(batch.x), torch.from_numpy(batch.lengths), torch.from_numpy(batch.labels)
+
+
+def _rates(spikes: tuple[torch.Tensor, ...], lengths: torch.Tensor) -> list[torch.Tensor]:
+    """Return [B, units] spikes a step of each recording, for every layer."""
+    inside = torch.arange(len(spikes[0]))[:, None] < lengths
+    return [(s * inside[..., None]).sum(dim=0) / lengths[:, None] for s in spikes]
