@@ -180,13 +180,13 @@ def _module_with(name: str, verb: str, otherwise: str) -> ModuleType:
 def _recipe(owner: type, options: CommandOptions) -> Any:
     """Return the parameters of a computed dataset. Later wins: defaults, --config, --set, --seed."""
     from .. import files
-    from ..runs.settings import Source, assignments, resolve
+    from ..runs.settings import ConfigSource, assignments, resolve
 
-    sources = [Source("--set", assignments(options.sets))]
+    sources = [ConfigSource("--set", assignments(options.sets))]
     if options.config is not None:
-        sources.insert(0, Source(str(options.config), files.read_toml(options.config)))
+        sources.insert(0, ConfigSource(str(options.config), files.read_toml(options.config)))
     if options.seed is not None:
-        sources.append(Source("--seed", {"seed": options.seed}))
+        sources.append(ConfigSource("--seed", {"seed": options.seed}))
     return _build(owner, resolve(_section(owner), sources))
 
 

@@ -14,7 +14,7 @@ from .. import files
 from ..data import catalog
 from ..errors import NeurosimInputError
 from .folder import CONFIG, RunFolder
-from .settings import Section, Source, assignments, nest, overlay, resolve
+from .settings import ConfigSource, Section, assignments, nest, overlay, resolve
 
 S = TypeVar("S", bound=Section)
 # Seeds are keys of 63 bits, the range of TOML's integers.
@@ -63,7 +63,7 @@ def section_of(owner: type, without: Sequence[str]) -> Any:
 
 def with_defaults(
     model: type[S],
-    sources: Sequence[Source],
+    sources: Sequence[ConfigSource],
     defaults: Callable[[str], Mapping[str, Any]],
     title: str = "the defaults for",
 ) -> S:
@@ -84,19 +84,19 @@ def with_defaults(
     below = []
     if isinstance(name, str):
         catalog.module(name)  # raises an error that lists the datasets
-        below = [Source(f"{title} {name}", defaults(name))]
+        below = [ConfigSource(f"{title} {name}", defaults(name))]
     return resolve(model, [*below, *sources])
 
 
-def change(model: type[S], run: RunFolder, sources: Sequence[Source], changeable: Sequence[str]) -> S:
+def change(model: type[S], run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> S:
     """Return a run's own config, changed by `sources`, which may change its `changeable` sections only.
 
     Raises:
         NeurosimInputError: a key that is unknown or breaks its rule, or one that the results depend on already.
     """
     path = run.path / CONFIG
-    own = resolve(model, [Source(str(path), files.read_toml(path))])
-    changed = resolve(model, [Source(str(path), files.read_toml(path)), *sources])
+    own = resolve(model, [ConfigSource(str(path), files.read_toml(path))])
+    changed = resolve(model, [ConfigSource(str(path), files.read_toml(path)), *sources])
     before = dict(_leaves(own.model_dump()))
     for key, value in _leaves(changed.model_dump()):
         if value != before[key] and key.split(".")[0] not in changeable:
@@ -119,15 +119,15 @@ def check_sections(builds: Mapping[str, Callable[[], object]]) -> None:
             raise NeurosimInputError(f"{section}.{str(error).partition('.')[2]}") from None
 
 
-def sources_of(file: Path | str | None, sets: Sequence[str], given: Mapping[str, Any]) -> list[Source]:
+def sources_of(file: Path | str | None, sets: Sequence[str], given: Mapping[str, Any]) -> list[ConfigSource]:
     """Return the sources of a command: a TOML file, `key=value` texts, values by dotted key (None: not given)."""
     tree: dict[str, Any] = {}
     for key, value in given.items():
         tree = tree if value is None else overlay(tree, nest(key, value))
     return [
-        Source(str(file), {} if file is None else files.read_toml(file)),
-        Source("--set", assignments(sets)),
-        Source("the command line", tree),
+        ConfigSource(str(file), {} if file is None else files.read_toml(file)),
+        ConfigSource("--set", assignments(sets)),
+        ConfigSource("the command line", tree),
     ]
 
 

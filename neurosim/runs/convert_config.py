@@ -15,7 +15,7 @@ from ..errors import lookup, require
 from ..measure import find_profile
 from .config import Count, Energy, Seed, change, section_of, sources_of
 from .folder import RunFolder
-from .settings import Section, Source, resolve
+from .settings import ConfigSource, Section, resolve
 
 Positive = Annotated[float, Field(gt=0)]
 Level = Annotated[int, Field(ge=1, le=127)]
@@ -197,7 +197,7 @@ def configure_lm(
 
 
 def reconfigure_convert(
-    run: RunFolder, sources: Sequence[Source], changeable: Sequence[str]
+    run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]
 ) -> ConvertConfig | LmConfig:
     """A run's own config, changed in its `changeable` sections.
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, get_type_hint
 from .. import plain
 from ..errors import NeurosimInputError
 from .folder import RunFolder
-from .settings import Source
+from .settings import ConfigSource
 
 if TYPE_CHECKING:
     from .config import Energy
@@ -104,7 +104,7 @@ class Kind(Generic[R]):
     title: str
     resume: str | None = None
     result: type[R]
-    reconfigure: Callable[[RunFolder, Sequence[Source], Sequence[str]], HasEnergy]
+    reconfigure: Callable[[RunFolder, Sequence[ConfigSource], Sequence[str]], HasEnergy]
     page: Callable[[RunFolder, R], str]
     table: Callable[[R], str]
     heading: Sequence[str] = ("dataset", "split", "samples", "seed", "spike_digest")

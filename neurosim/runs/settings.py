@@ -28,7 +28,7 @@ class Section(BaseModel):
 
 
 @dataclass(frozen=True)
-class Source:
+class ConfigSource:
     """Settings from one place.
 
     Attributes:
@@ -40,7 +40,7 @@ class Source:
     tree: Tree
 
 
-def resolve(model: type[M], sources: Sequence[Source]) -> M:
+def resolve(model: type[M], sources: Sequence[ConfigSource]) -> M:
     """Return the config of `sources`, where later ones win.
 
     Raises:
@@ -95,7 +95,7 @@ def _value(text: str) -> Any:
     return read["value"] if len(read) == 1 else text
 
 
-def _explain(model: type[BaseModel], error: ValidationError, sources: Sequence[Source]) -> str:
+def _explain(model: type[BaseModel], error: ValidationError, sources: Sequence[ConfigSource]) -> str:
     problems = error.errors()
     # An unknown key is often a misspelt one, and the cause of a missing one.
     first = min(problems, key=lambda p: p["type"] != "extra_forbidden")
@@ -121,7 +121,7 @@ def _rule(problem: Any) -> str:
     )
 
 
-def _source(keys: Sequence[str], sources: Sequence[Source]) -> str:
+def _source(keys: Sequence[str], sources: Sequence[ConfigSource]) -> str:
     """Return the last source that has the key, or a table on the way to it."""
     for depth in range(len(keys), 0, -1):
         for source in reversed(sources):

@@ -9,7 +9,7 @@ from typing import Any
 
 from .folder import RunFolder
 from .kind import Kind, Result
-from .settings import Source
+from .settings import ConfigSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class RawResult(Result):
 
 
 def _kind(name: str, title: str, config: str, heading: Sequence[str], resume: str | None = None) -> Kind[RawResult]:
-    def reconfigure(run: RunFolder, sources: Sequence[Source], changeable: Sequence[str]) -> Any:
+    def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> Any:
         return getattr(importlib.import_module(config, __package__), f"reconfigure_{name}")(run, sources, changeable)
 
     def page(folder: RunFolder, result: RawResult) -> str:

@@ -24,7 +24,7 @@ from neurosim.errors import NeurosimInputError, NeurosimMissingError, NeurosimWr
 from neurosim.runs import progress, provenance
 from neurosim.runs.folder import config_hash
 from neurosim.runs.score import score, wilson
-from neurosim.runs.settings import Section, Source, assignments, dotted_keys, nest, overlay, resolve
+from neurosim.runs.settings import ConfigSource, Section, assignments, dotted_keys, nest, overlay, resolve
 
 
 class Inner(Section):
@@ -40,7 +40,7 @@ class Outer(Section):
 
 
 def settle(**tree: object) -> Outer:
-    return resolve(Outer, [Source("file.toml", {"name": "x", **tree})])
+    return resolve(Outer, [ConfigSource("file.toml", {"name": "x", **tree})])
 
 
 @pytest.mark.parametrize(
@@ -81,10 +81,13 @@ def test_a_whole_number_is_a_number() -> None:
 
 
 def test_later_sources_win_leaf_by_leaf_and_are_blamed() -> None:
-    sources = [Source("low", {"name": "x", "liquid": {"neurons": 1, "tau_mem": 0.5}}), Source("high", {"liquid": {}})]
+    sources = [
+        ConfigSource("low", {"name": "x", "liquid": {"neurons": 1, "tau_mem": 0.5}}),
+        ConfigSource("high", {"liquid": {}}),
+    ]
     assert resolve(Outer, sources).liquid == Inner(neurons=1, tau_mem=0.5)
     with pytest.raises(NeurosimInputError, match="got 'b', from high"):
-        resolve(Outer, [*sources, Source("high", {"liquid": {"neurons": "b"}})])
+        resolve(Outer, [*sources, ConfigSource("high", {"liquid": {"neurons": "b"}})])
 
 
 @pytest.mark.parametrize(

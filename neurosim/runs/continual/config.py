@@ -16,7 +16,7 @@ from ...continual.streams import STREAMS
 from ...errors import NeurosimInputError, lookup, require
 from ..config import Count, Seed, section_of, sources_of
 from ..folder import CONFIG, RunFolder
-from ..settings import Section, Source, overlay, resolve
+from ..settings import ConfigSource, Section, overlay, resolve
 
 DEFAULT = ("plain", "joint", "replay")
 # Names that settings of learners had in earlier versions.
@@ -118,7 +118,7 @@ def configure(
         NeurosimMissingError: a learner needs torch, which is not installed.
     """
     # TOML has lists where the settings are tuples.
-    sources = [Source(s.name, _renamed(_tuples(s.tree))) for s in sources_of(file, sets, given or {})]
+    sources = [ConfigSource(s.name, _renamed(_tuples(s.tree))) for s in sources_of(file, sets, given or {})]
     merged: dict[str, Any] = {}
     for source in sources:
         merged = overlay(merged, source.tree)
@@ -139,7 +139,7 @@ def configure(
     sweep = _spread(_table(merged, "sweep"), owners, recipe, bool(only))
     rest = {key: value for key, value in merged.items() if key not in ("common", "sweep", "learners")}
     rest["stream"] = _without_kind(rest.get("stream", {}))
-    checked = resolve(_model(recipe, owners), [Source("the config", {**rest, "learners": own}), *_named(sources)])
+    checked = resolve(_model(recipe, owners), [ConfigSource("the config", {**rest, "learners": own}), *_named(sources)])
     tree = checked.model_dump()
     stream = {"kind": _name_of(recipe), **tree["stream"]}
     config = ContinualConfig(Head(**{n: tree[n] for n in Head.model_fields}), stream, tree["learners"], sweep)
@@ -154,7 +154,7 @@ def stored(run: RunFolder) -> ContinualConfig:
     return configure(run.path / CONFIG)
 
 
-def reconfigure(run: RunFolder, sources: Sequence[Source], changeable: Sequence[str]) -> None:
+def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> None:
     """Check that nothing of a continual run is changed; it has no settings that can change.
 
     Raises:
@@ -187,7 +187,7 @@ def _rows(config: ContinualConfig) -> Iterator[Row]:
                 chosen[place][key] = value
                 words.append(f"{key} {_text(value)}")
             tables = {"stream": _without_kind(chosen["stream"]), "learners": {learner: chosen[learner]}}
-            tree = resolve(model, [Source("sweep", tables)]).model_dump()
+            tree = resolve(model, [ConfigSource("sweep", tables)]).model_dump()
             stream = {"kind": config.stream["kind"], **tree["stream"]}
             yield Row(", ".join(words), learner, tree["learners"][learner], stream)
 
@@ -225,10 +225,10 @@ def _model(recipe: type, owners: Mapping[str, type]) -> Any:
     return create_model("Continual", __base__=Head, **fields)
 
 
-def _named(sources: Sequence[Source]) -> list[Source]:
+def _named(sources: Sequence[ConfigSource]) -> list[ConfigSource]:
     """Where each key came from, for messages: without the parts that have been worked into others."""
     return [
-        Source(s.name, {k: _without_kind(v) if k == "stream" else v for k, v in s.tree.items() if k in _KEPT})
+        ConfigSource(s.name, {k: _without_kind(v) if k == "stream" else v for k, v in s.tree.items() if k in _KEPT})
         for s in sources
     ]
 

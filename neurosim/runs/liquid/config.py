@@ -15,7 +15,7 @@ from ...liquid import Liquid, Readout
 from ...measure import find_profile
 from ..config import Data, Energy, Seed, change, check_sections, section_of, sources_of, with_defaults
 from ..folder import RunFolder
-from ..settings import Section, Source
+from ..settings import ConfigSource, Section
 
 # Bytes a synapse takes while a liquid is built: its point in the sensor, its unit, target and weight, and copies.
 INPUT_SYNAPSE_BYTES, RECURRENT_SYNAPSE_BYTES = 120, 60
@@ -82,7 +82,7 @@ def configure(
     return _checked(with_defaults(LiquidConfig, sources_of(file, sets, given or {}), defaults, "the defaults of"))
 
 
-def reconfigure(run: RunFolder, sources: Sequence[Source], changeable: Sequence[str]) -> LiquidConfig:
+def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> LiquidConfig:
     """Return a run's own config, changed in its `changeable` sections.
 
     Raises:

@@ -15,7 +15,7 @@ from ...macrocolumn import Macrocolumn, Selection
 from ...measure import find_profile
 from ..config import Count, Data, Energy, Seed, change, sources_of, with_defaults
 from ..folder import RunFolder
-from ..settings import Section, Source
+from ..settings import ConfigSource, Section
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 # Tens of thousands of items that are much alike need many units, and evidence that tells them apart.
@@ -124,7 +124,7 @@ def configure(
     return config
 
 
-def reconfigure(run: RunFolder, sources: Sequence[Source], changeable: Sequence[str]) -> MemoryConfig:
+def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> MemoryConfig:
     """A memory run's own config, changed in its `changeable` sections.
 
     Raises:

@@ -19,7 +19,7 @@ from ...measure import find_profile
 from ...neurons import Neuron
 from ..config import Energy
 from ..folder import CONFIG, RunFolder
-from ..settings import Section, Source, assignments, nest, overlay, resolve
+from ..settings import ConfigSource, Section, assignments, nest, overlay, resolve
 
 # Neurons of the user's own and the files that define them, by the name of the class.
 Models = Mapping[str, tuple[type[Neuron], Path]]
@@ -78,7 +78,9 @@ def configure(
     """
     tree = _merge(file, sets, given or {})
     energy = tree.pop("energy", {})
-    profile = resolve(Energy, [Source(str(file), energy if isinstance(energy, dict) else {"profile": energy})]).profile
+    profile = resolve(
+        Energy, [ConfigSource(str(file), energy if isinstance(energy, dict) else {"profile": energy})]
+    ).profile
     find_profile(profile)
     own = models or {}
     told = description.parse(tree, file.parent, {name: model for name, (model, _) in own.items()}, str(file))
@@ -88,7 +90,7 @@ def configure(
     return NetworkConfig(file.stem, told, profile, {name: path for name, (_, path) in own.items()})
 
 
-def reconfigure(run: RunFolder, sources: Sequence[Source], changeable: Sequence[str]) -> NetworkEnergy:
+def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> NetworkEnergy:
     """Return the energy settings of a network's run, changed by `sources` if they are `changeable`.
 
     Raises:
@@ -101,8 +103,8 @@ def reconfigure(run: RunFolder, sources: Sequence[Source], changeable: Sequence[
             if key in fixed and value == fixed[key]:
                 continue
             require(key in changeable, key, f"cannot change, {source.name}: the run has its own; simulate again", value)
-    changes = [Source(s.name, {k: v for k, v in s.tree.items() if k in changeable}) for s in sources]
-    config = resolve(NetworkEnergy, [Source(str(run.path / CONFIG), {"energy": own}), *changes])
+    changes = [ConfigSource(s.name, {k: v for k, v in s.tree.items() if k in changeable}) for s in sources]
+    config = resolve(NetworkEnergy, [ConfigSource(str(run.path / CONFIG), {"energy": own}), *changes])
     find_profile(config.energy.profile)
     return config
 

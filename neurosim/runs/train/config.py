@@ -16,7 +16,7 @@ from ...training.binning import Binning
 from ...training.specs import NetworkSpec, TrainingSpec
 from ..config import Count, Data, Energy, Seed, change, check_sections, section_of, sources_of, with_defaults
 from ..folder import RunFolder
-from ..settings import Section, Source
+from ..settings import ConfigSource, Section
 
 Seconds = Annotated[float, Field(gt=0)]
 # What suits each dataset; chosen on validation parts of the training recordings alone (benchmarks/training.py).
@@ -167,7 +167,7 @@ def configure(
     return _checked(with_defaults(TrainConfig, sources_of(file, sets, given or {}), defaults))
 
 
-def reconfigure(run: RunFolder, sources: Sequence[Source], changeable: Sequence[str]) -> TrainConfig:
+def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> TrainConfig:
     """Return a training's own config, changed in its `changeable` sections.
 
     Raises:
