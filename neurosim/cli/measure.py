@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ..runs.command import CommandOptions, CommandResult, common
+
+if TYPE_CHECKING:
+    from ..runs.finished import MeasuredAgain
 
 
 @click.command()
@@ -25,36 +27,33 @@ def command(options: CommandOptions, run: Path, profile: str | None) -> CommandR
     folder = runs.open_run(run)
     given = {"seed": options.seed, "energy.profile": profile}
     config = runs.reconfigure(folder, options.config, options.sets, given, changeable=("energy",))
-    data = runs.measure_again(folder, config)
+    result = runs.measure_again(folder, config)
     if options.out is not None:
         runs.make_folder(options.out)
-        files.write_json(options.out / "measures.json", data)
-    return CommandResult(data, _table(data))
+        files.write_json(options.out / "measures.json", result.to_dict())
+    return CommandResult(result.to_dict(), _table(result))
 
 
-def _table(result: Mapping[str, Any]) -> str:
+def _table(result: MeasuredAgain) -> str:
     """Return every measure with its unit, then energy; what is unknown says why."""
     from ..measure import DEFINITIONS
     from ..runs.tables import energy_rows, joules, quantity, table
 
-    measures = result["measures"]
-    if "network" in result:
-        head, each = f"{result['network']}, from {result['run']}", "the run"
+    heading, measures = result.heading, result.measures
+    if "network" in heading:
+        head, each = f"{heading['network']}, from {result.run}", "the run"
     else:
-        head = f"{result['dataset']} {result['split']}: {result['samples']} recordings, from {result['run']}"
+        head = f"{heading['dataset']} {heading['split']}: {heading['samples']} recordings, from {result.run}"
         each = "a recording"
     rows = []
     for name, definition in DEFINITIONS.items():
-        value = measures
-        for part in name.split("."):
-            value = value[part]
-        unit = "B" if definition.unit == "bytes" else definition.unit
+        value, unit = measures[name], "B" if definition.unit == "bytes" else definition.unit
         known = quantity(value, "B") if unit == "B" else f"{quantity(value)} {unit}".rstrip()
-        unknown = f"- ({measures['reasons'].get(name, 'not recorded')})"
+        unknown = f"- ({measures.reasons.get(name, 'not recorded')})"
         rows.append((definition.title, unknown if value is None else known))
     published = [
-        (f"  on {chip['title']}", joules(chip["energy"]) if chip["energy"] else f"- ({chip['reason']})")
-        for chip in result["energy"]["published"]
+        (f"  on {chip.title}", joules(chip.energy.to_dict()) if chip.energy else f"- ({chip.reason})")
+        for chip in result.energy.published
     ]
-    energy = energy_rows(result["energy"], each)
+    energy = energy_rows(result.energy.to_dict(), each)
     return table([*rows, *energy, ("Published figures per event", ""), *published], head)

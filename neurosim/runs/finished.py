@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def reconfigure(
     sets: Sequence[str] = (),
     given: Mapping[str, Any] | None = None,
     changeable: Sequence[str] = (),
-) -> HasEnergy:
+) -> HasEnergy | None:
     """Return a run's own settings, changed in its `changeable` sections.
 
     Args:
@@ -54,7 +55,27 @@ def write_page(path: Path | str) -> Path:
     return path / REPORT
 
 
-def measure_again(run: RunFolder, config: HasEnergy) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class MeasuredAgain:
+    """Measures and energy of a finished run.
+
+    Attributes:
+        heading: which run it was: its dataset or network, seed, digest.
+        run: the path of its folder.
+    """
+
+    heading: Mapping[str, object]
+    run: str
+    measures: measure.Measures
+    energy: measure.EnergyEstimates
+
+    def to_dict(self) -> Mapping[str, object]:
+        """Return the plain tree that `neurosim measure` prints and writes."""
+        figures = {"measures": self.measures.to_dict(), "energy": self.energy.to_dict()}
+        return {**self.heading, "run": self.run, **figures}
+
+
+def measure_again(run: RunFolder, config: HasEnergy | None) -> MeasuredAgain:
     """Return measures and energy of a run from the counts it stored, energy under the profile of `config`.
 
     Raises:
@@ -71,12 +92,13 @@ def measure_again(run: RunFolder, config: HasEnergy) -> dict[str, Any]:
         raise NeurosimInputError(
             f"{run.path / METRICS}: lacks the counts of the run ({error}); simulate again"
         ) from None
-    return {
-        **heading,
-        "run": str(run.path),
-        "measures": measure.measure(layers, samples, seconds, entered).to_dict(),
-        "energy": measure.energy(layers, samples, config.energy.profile).to_dict(),
-    }
+    assert config is not None  # a kind that stores counts has energy settings
+    return MeasuredAgain(
+        heading=heading,
+        run=str(run.path),
+        measures=measure.measure(layers, samples, seconds, entered),
+        energy=measure.energy(layers, samples, config.energy.profile),
+    )
 
 
 def _table(path: Path) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class Kind(Generic[R]):
         resume: the words of the command line that go on with an interrupted run; None where none can.
         result: the class of its results.
         reconfigure: (folder, sources, changeable) -> the run's settings, changed by `sources` in the sections that are
-            `changeable`; raises NeurosimInputError for any other change.
+            `changeable`; raises NeurosimInputError for any other change. None if the kind estimates no energy.
         page: (folder, result) -> the report page.
         table: result -> what the command line prints.
         heading: fields of the result that say which run it was; `neurosim measure` repeats them.
@@ -104,7 +104,7 @@ class Kind(Generic[R]):
     title: str
     resume: str | None = None
     result: type[R]
-    reconfigure: Callable[[RunFolder, Sequence[ConfigSource], Sequence[str]], HasEnergy]
+    reconfigure: Callable[[RunFolder, Sequence[ConfigSource], Sequence[str]], HasEnergy | None]
     page: Callable[[RunFolder, R], str]
     table: Callable[[R], str]
     heading: Sequence[str] = ("dataset", "split", "samples", "seed", "spike_digest")
