@@ -61,7 +61,7 @@ class Simulation:
         seed, trial, threads, precision, record, probes, count_updates: as for `simulate`.
         spikes_to: a SONATA file for the spikes, which are then in no result. During the run they are in
             `<spikes_to>.part`; `close`, or leaving a `with` block, makes the file.
-        states_to: the same for the samples of the probes: a file for `files.read_states`.
+        states_to: the same for the samples of the probes: a file for `files.read_samples`.
 
     Raises:
         NeurosimInputError: an argument that breaks its rule, named with the rule and the value.

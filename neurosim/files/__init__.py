@@ -1,4 +1,4 @@
-"""Every file read and written: event recordings, spikes, settings, archives; all writes atomic."""
+"""Readers and writers of all files: recordings, spikes, saved state, JSON and TOML, archives; all writes are atomic."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .cameras import read_evt2 as read_evt2
     from .cameras import read_evt3 as read_evt3
     from .cameras import read_raw as read_raw
+    from .csv import read_csv as read_csv
+    from .csv import write_csv as write_csv
     from .formats import read as read
     from .formats import write as write
     from .idx import Images as Images
@@ -25,18 +27,21 @@ if TYPE_CHECKING:
     from .idx import read_images as read_images
     from .idx import unzip_one as unzip_one
     from .idx import write_idx as write_idx
+    from .json_toml import read_json as read_json
+    from .json_toml import read_toml as read_toml
+    from .json_toml import write_json as write_json
+    from .json_toml import write_toml as write_toml
     from .nmnist import decode_nmnist as decode_nmnist
     from .nmnist import encode_nmnist as encode_nmnist
     from .nmnist import read_nmnist as read_nmnist
     from .nmnist import read_nmnist_many as read_nmnist_many
     from .nmnist import write_nmnist as write_nmnist
-    from .raw import Block as Block
+    from .raw import FileBlock as FileBlock
     from .raw import read_blocks as read_blocks
     from .raw import read_bytes as read_bytes
-    from .settings import read_json as read_json
-    from .settings import read_toml as read_toml
-    from .settings import write_json as write_json
-    from .settings import write_toml as write_toml
+    from .samples import StateSamples as StateSamples
+    from .samples import read_samples as read_samples
+    from .samples import write_sample_pieces as write_sample_pieces
     from .shd import read_shd as read_shd
     from .sonata import Extent as Extent
     from .sonata import PutSpikes as PutSpikes
@@ -49,21 +54,16 @@ if TYPE_CHECKING:
     from .state import saved_values as saved_values
     from .state import write_dataclass as write_dataclass
     from .state import write_state as write_state
-    from .states import States as States
-    from .states import read_states as read_states
-    from .states import write_states_pieces as write_states_pieces
-    from .table import read_csv as read_csv
-    from .table import write_csv as write_csv
     from .windows import read_windows as read_windows
 
-# Loaded on first use: some readers need numba or h5py, and starting up needs neither.
+# Loaded on first use: some readers need numba or h5py, the start-up needs neither.
 _PUBLIC = {
-    "Block": "raw",
+    "FileBlock": "raw",
     "Images": "idx",
     "Extent": "sonata",
     "PutSpikes": "sonata",
     "Saved": "state",
-    "States": "states",
+    "StateSamples": "samples",
     "decode_nmnist": "nmnist",
     "encode_nmnist": "nmnist",
     "extract": "archives",
@@ -72,22 +72,22 @@ _PUBLIC = {
     "read_arrays": "arrays",
     "read_blocks": "raw",
     "read_bytes": "raw",
-    "read_csv": "table",
+    "read_csv": "csv",
     "read_dat": "cameras",
     "read_dataclass": "state",
     "read_evt2": "cameras",
     "read_evt3": "cameras",
     "read_idx": "idx",
     "read_images": "idx",
-    "read_json": "settings",
+    "read_json": "json_toml",
     "read_nmnist": "nmnist",
     "read_nmnist_many": "nmnist",
     "read_raw": "cameras",
     "read_shd": "shd",
     "read_sonata": "sonata",
     "read_state": "state",
-    "read_states": "states",
-    "read_toml": "settings",
+    "read_samples": "samples",
+    "read_toml": "json_toml",
     "read_windows": "windows",
     "replacing": "atomic",
     "saved_values": "state",
@@ -95,17 +95,17 @@ _PUBLIC = {
     "write": "formats",
     "write_arrays": "arrays",
     "write_bytes": "atomic",
-    "write_csv": "table",
+    "write_csv": "csv",
     "write_dataclass": "state",
     "write_idx": "idx",
-    "write_json": "settings",
+    "write_json": "json_toml",
     "write_nmnist": "nmnist",
     "write_sonata": "sonata",
     "write_sonata_pieces": "sonata",
     "write_state": "state",
-    "write_states_pieces": "states",
+    "write_sample_pieces": "samples",
     "write_text": "atomic",
-    "write_toml": "settings",
+    "write_toml": "json_toml",
 }
 __all__ = list(_PUBLIC)
 __getattr__ = lazy_getattr(__name__, _PUBLIC)

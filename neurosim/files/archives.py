@@ -1,4 +1,4 @@
-"""Unpacking zip and tar archives of unknown origin: members stay inside the target, sizes stay bounded."""
+"""Safe unpacking of zip and tar archives of unknown origin: members stay inside the target, sizes are bounded."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import IO, NamedTuple, cast
 
 from ..errors import NeurosimFormatError
 from .atomic import replacing
-from .raw import bad, unreadable
+from .raw import format_error, unreadable
 
-MOST_BYTES = 64 << 30
-# The whole of N-MNIST has 70,000.
-MOST_FILES = 1_000_000
-# Event recordings shrink to a half or a tenth; a bomb to a thousandth. Small archives may do as they like.
-RATIO = 200
-ALLOWANCE = 64 << 20
+MAX_BYTES = 64 << 30
+# N-MNIST has 70,000.
+MAX_FILES = 1_000_000
+# Compression of event recordings is 2 to 10, that of a bomb 1,000. Archives may unpack to MIN_BOUND in any case.
+MAX_RATIO = 200
+MIN_BOUND = 64 << 20
 PIECE = 1 << 20
 DAMAGE = (
     zipfile.BadZipFile,
@@ -39,47 +39,49 @@ DAMAGE = (
 
 
 class Member(NamedTuple):
-    """One file of an archive: its name, the size it claims, and how to open it."""
+    """A file of an archive: its name, the size it claims, and a function that opens it."""
 
     name: str
     size: int
     open: Callable[[], IO[bytes]]
 
 
-def extract(
-    archive: str | os.PathLike[str], folder: str | os.PathLike[str], most_bytes: int = MOST_BYTES
-) -> list[Path]:
-    """Unpack all files of a zip or tar archive (gzip, bzip2 or xz too) into `folder`; folders are made as needed.
+def extract(archive: str | os.PathLike[str], folder: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> list[Path]:
+    """Unpack all files of a zip or tar archive (gzip, bzip2 or xz too) into `folder`; folders are created.
 
-    Each file appears whole or not at all; one of the same name is replaced.
+    Each file is replaced in one step.
 
     Args:
-        most_bytes: what all files together may hold.
+        archive: path.
+        folder: target.
+        max_bytes: of all files together.
 
     Returns:
-        the files, in the archive's order.
+        The files, in the order of the archive.
 
     Raises:
         NeurosimMissingError: no such archive.
-        NeurosimFormatError: no archive, damaged, a member outside the target or that is no plain file, or one that
-            unpacks to more than `most_bytes` or to `RATIO` times the archive's size.
+        NeurosimFormatError: not an archive, damaged, a member outside the target or not a plain file, or one that
+            unpacks to more than `max_bytes` or to `MAX_RATIO` times the archive's size.
         NeurosimWriteError: the disk is full or read-only.
     """
     try:
-        left = min(most_bytes, os.stat(archive).st_size * RATIO + ALLOWANCE)
+        left = min(max_bytes, os.stat(archive).st_size * MAX_RATIO + MIN_BOUND)
     except OSError as error:
         raise unreadable(archive, error) from None
     written: list[Path] = []
     for member in _members(archive):
         where = f"member '{member.name[:100]}'"
-        if member.size > left or len(written) == MOST_FILES:
-            raise bad(archive, where, f"at most {left} bytes more and {MOST_FILES} files", member.size, _DISTRUST)
+        if member.size > left or len(written) == MAX_FILES:
+            raise format_error(
+                archive, where, f"at most {left} bytes more and {MAX_FILES} files", member.size, _DISTRUST
+            )
         target = _inside(archive, folder, member.name)
-        # Not synced one by one: 70,000 times that is minutes. Whoever extracts marks the whole as done.
+        # No sync of each file: for 70,000 it takes minutes. The caller syncs once and renames the folder.
         with replacing(target, sync=False) as temporary, open(temporary, "wb") as out:
             done = sum(out.write(piece) for piece in _pieces(archive, member))
             if done != member.size:
-                raise bad(archive, where, f"{member.size} bytes", done, _AGAIN)
+                raise format_error(archive, where, f"{member.size} bytes", done, _AGAIN)
         left -= done
         written.append(target)
     return written
@@ -107,16 +109,16 @@ def _tar_members(archive: str | os.PathLike[str]) -> Iterator[Member]:
             if not (info.isfile() or info.isdir()):
                 raise _special(archive, info.name)
             if info.isfile():
-                # None is for what has no contents.
+                # extractfile returns None only for members without content.
                 yield Member(info.name, info.size, cast(Callable[[], IO[bytes]], partial(packed.extractfile, info)))
 
 
 def _pieces(archive: object, member: Member) -> Iterator[bytes]:
-    """The contents, never more than the member claims; what goes wrong in reading is the archive's fault."""
+    """Yield the content, at most as long as the member claims; errors of reading are errors of the archive."""
     left = member.size
     try:
         with member.open() as packed:
-            # One byte more, to notice a member that goes on.
+            # One byte more, to detect a member that is longer.
             while piece := packed.read(min(PIECE, left + 1)):
                 left -= len(piece)
                 if left < 0:
@@ -127,24 +129,24 @@ def _pieces(archive: object, member: Member) -> Iterator[bytes]:
 
 
 def _inside(archive: object, folder: str | os.PathLike[str], name: str) -> Path:
-    """Where a member goes; refuses absolute names, `..`, drive letters, and links that lead out of the folder."""
+    """Return the path of a member; refuse absolute names, `..`, drive letters, and links out of the folder."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
     root = Path(folder).resolve()
     safe = bool(parts) and not any(part in ("..", "/", "//") or ":" in part or "\0" in part for part in parts)
     target = root.joinpath(*parts) if safe else root
     if target == root or not target.resolve().is_relative_to(root):
-        raise bad(archive, f"member '{name[:100]}'", "a name inside the target", "one outside", _DISTRUST)
+        raise format_error(archive, f"member '{name[:100]}'", "a name inside the target", "one outside", _DISTRUST)
     return target
 
 
 def _special(archive: object, name: str) -> NeurosimFormatError:
-    return bad(archive, f"member '{name[:100]}'", "a plain file", "a link or device", _DISTRUST)
+    return format_error(archive, f"member '{name[:100]}'", "a plain file", "a link or device", _DISTRUST)
 
 
 def _damaged(archive: object, error: Exception) -> NeurosimFormatError:
     reason = " ".join(str(error).split())[:160] or type(error).__name__
-    return bad(archive, "archive", "a sound zip or tar file", reason, _AGAIN)
+    return format_error(archive, "archive", "an intact zip or tar file", reason, _AGAIN)
 
 
 _AGAIN = "it is damaged: fetch it again"
-_DISTRUST = "this archive is not to be trusted: fetch it from its source"
+_DISTRUST = "this archive is not safe: fetch it from its source"

@@ -1,4 +1,4 @@
-"""Named arrays in safetensors: a header and plain bytes, nothing that runs."""
+"""Named arrays in safetensors files: a header and plain bytes, no code."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .atomic import write_bytes
 
 
 def read_arrays(path: str | os.PathLike[str], *wanted: str) -> dict[str, NDArray]:
-    """The arrays of these names in a safetensors file, or all of them.
+    """Return the arrays of these names in a safetensors file, or all of them.
 
     Raises:
         NeurosimInputError: no array of a wanted name.
         NeurosimMissingError: no such file.
-        NeurosimFormatError: cut short, damaged or of another format, or of numbers numpy does not have.
+        NeurosimFormatError: cut short, damaged or of another format, or a type that numpy does not have.
     """
     from safetensors import SafetensorError, safe_open
 

@@ -1,7 +1,6 @@
-"""Writing that leaves the old file or the new one, never half of one.
+"""Atomic writes: after a kill or a power cut a file is the complete old or the complete new one.
 
-A temporary file in the same folder, fsync, rename, fsync of the folder: after a kill or a power cut the name holds
-the whole of one version.
+A temporary file in the same folder, fsync, rename, fsync of the folder.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from ..errors import NeurosimWriteError
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str], sync: bool = True) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it takes `path`'s place, on any failure it is removed.
+def replacing(path: str | os.PathLike[str], *, sync: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it replaces `path`, on a failure it is removed.
 
-    Folders on the way to `path` are made. `sync=False` leaves it to the system when the data reach the disk: for many
-    files that can be made again. Whoever writes the temporary path closes it before the block ends.
+    Parent folders are created. Close the temporary file before the block ends. `sync=False` leaves it to the system
+    when data reach the disk: for many files that can be made again.
 
     Raises:
-        NeurosimWriteError: the disk is full, read-only or otherwise refuses; `path` is as it was.
+        NeurosimWriteError: the disk is full, read-only or otherwise refuses; `path` is unchanged.
     """
     target = Path(path)
     try:
@@ -36,14 +35,14 @@ def replacing(path: str | os.PathLike[str], sync: bool = True) -> Iterator[Path]
             _sync(temporary)
         os.replace(temporary, target)
         if sync:
-            # The rename is in the folder: without this it may be lost in a power cut. Some systems refuse, and the
+            # Without this, a power cut may lose the rename, which is data of the folder. Some systems refuse it; the
             # file is in place all the same.
             with suppress(OSError):
                 _sync(target.parent)
     except OSError as error:
         raise _refused(target, error) from error
     finally:
-        # After the rename there is nothing left to remove.
+        # After the rename nothing is left to remove.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
@@ -71,9 +70,9 @@ def _temporary(target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_dir():
         raise IsADirectoryError(f"{target} is a folder")
-    # The suffix stays: writers such as matplotlib choose the format by it.
+    # Keep the suffix: writers such as matplotlib choose the format by it.
     handle, name = tempfile.mkstemp(prefix=f".{target.stem[:40]}.", suffix=f".part{target.suffix}", dir=target.parent)
-    # mkstemp grants the owner alone; a file written plainly would get what the umask leaves.
+    # mkstemp gives rights to the owner alone; other files get those that the umask leaves.
     mask = os.umask(0)
     os.umask(mask)
     with suppress(OSError):
@@ -93,6 +92,6 @@ def _sync(path: Path) -> None:
 def _refused(target: Path, error: OSError) -> NeurosimWriteError:
     reason = error.strerror or str(error)
     return NeurosimWriteError(
-        f"{target}: could not be written ({reason}); what was there before is unchanged. "
+        f"{target}: could not be written ({reason}); the old file is unchanged. "
         "Free some space or choose another folder"
     )

@@ -1,6 +1,6 @@
 """Recordings of event cameras: Prophesee DAT, EVT2 and EVT3 (docs.prophesee.ai, file formats), and AEDAT2 (jAER).
 
-Times are kept as the camera counted them, from its own zero; `Spikes.window` cuts.
+Times are those of the clock of the camera; `Spikes.window` cuts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..errors import lookup, require
 from ..kernels.io import decode
 from ..spikes import Spikes
-from .raw import bad, event_fault, read_bytes
+from .raw import event_fault, format_error, read_bytes
 
 MICROSECOND = 1e-6
 HEADER_LINES = 1000
@@ -25,21 +25,24 @@ Sensor = tuple[int, int, int]
 
 
 def read_dat(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spikes:
-    """A Prophesee DAT file of contrast-detection events.
+    """Return the recording of a Prophesee DAT file of contrast-detection events.
 
     Args:
-        shape: (2, height, width); None means what the header says, or else the smallest that holds all events.
+        path: of the file.
+        shape: (2, height, width); None: that of the header, or else the smallest that holds all events.
 
     Raises:
         NeurosimMissingError: no such file.
         NeurosimFormatError: empty, cut short, another kind of event, an event outside the sensor, or a time before
-            the one before it.
+            that of the event before.
     """
     raw = read_bytes(path)
     header, start = _header(path, raw, b"%")
     kind = raw[start : start + 2].tolist()
     if kind not in ([0, 8], [12, 8]):
-        raise bad(path, f"byte {start}", "events of type 0 or 12 and 8 bytes", kind, "is this a DAT file of CD events?")
+        raise format_error(
+            path, f"byte {start}", "events of type 0 or 12 and 8 bytes", kind, "is this a DAT file of CD events?"
+        )
     words = _words(path, raw, start + 2, "<u4", 2).astype(np.uint32).reshape(-1, 2)
     height, width = _number(header, "Height"), _number(header, "Width")
     place = words[:, 1]
@@ -49,7 +52,7 @@ def read_dat(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spike
 
 
 def read_evt2(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spikes:
-    """A Prophesee EVT2 recording; `shape` None means what the header says, or else (2, 480, 640).
+    """Return a Prophesee EVT2 recording; `shape` None: that of the header, or else (2, 480, 640).
 
     Raises:
         NeurosimMissingError: no such file.
@@ -62,13 +65,15 @@ def read_evt2(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spik
 
 
 def read_evt3(path: str | os.PathLike[str], shape: Sensor | None = None, clock: str = "running") -> Spikes:
-    """A Prophesee EVT3 recording; `shape` None means what the header says, or else (2, 720, 1280).
+    """Return a Prophesee EVT3 recording; `shape` None: that of the header, or else (2, 720, 1280).
 
     Args:
-        clock: how the two parts of a time make one, a name in `CLOCKS`. "running" counts another 4,096 us whenever
-            the lower part falls, as the library expelliarmus does, whose decoded files this equals. "camera" takes
-            both parts at their word, as Prophesee documents them; it is the one to measure durations with, since a
-            period that the upper part counts too is counted twice by "running".
+        path: of the file.
+        shape: (2, height, width).
+        clock: how the two parts of a time are joined, a name in `CLOCKS`. "running" adds 4,096 us whenever the lower
+            part falls, as the library expelliarmus does; results are equal to its. "camera" uses both parts as
+            Prophesee documents them. Measure durations with "camera": "running" counts a period twice if the upper
+            part counts it too.
 
     Raises:
         NeurosimInputError: no such clock.
@@ -84,23 +89,23 @@ def read_evt3(path: str | os.PathLike[str], shape: Sensor | None = None, clock: 
 
 
 def read_raw(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spikes:
-    """A Prophesee .raw recording, EVT2 or EVT3 as its header says.
+    """Return a Prophesee .raw recording, EVT2 or EVT3 by its header.
 
     Raises:
         NeurosimMissingError: no such file.
-        NeurosimFormatError: the header names no such encoding, and as `read_dat`.
+        NeurosimFormatError: another encoding in the header, and as `read_dat`.
     """
     header, _ = _header(path, read_bytes(path), b"%")
     said = re.search(r"% (?:evt |format EVT)([\d.]{1,5})", header)
     version = said[1].removesuffix(".0") if said else "nothing"
     if version not in _EVT:
         step = "convert it with Prophesee's tools, or call read_evt2 or read_evt3"
-        raise bad(path, "header", "the line '% evt 2.0' or '% evt 3.0'", version, step)
+        raise format_error(path, "header", "the line '% evt 2.0' or '% evt 3.0'", version, step)
     return _EVT[version](path, shape)
 
 
 class Camera(NamedTuple):
-    """Where an AEDAT2 address holds x, y and polarity (shift, mask), and whether x and y count from the far end."""
+    """Layout of an AEDAT2 address: x, y (shift, mask), polarity, and whether x and y count from the far end."""
 
     height: int
     width: int
@@ -111,7 +116,7 @@ class Camera(NamedTuple):
 
 
 CLOCKS: Mapping[str, bool] = {"running": True, "camera": False}
-# As jAER numbers the bits and tonic reads them.
+# Bits as in jAER and tonic.
 CAMERAS: Mapping[str, Camera] = {
     "dvs128": Camera(128, 128, (8, 0x7F), (1, 0x7F), 0, False),
     "davis240": Camera(180, 240, (12, 0x3FF), (22, 0x1FF), 11, True),
@@ -120,10 +125,11 @@ CAMERAS: Mapping[str, Camera] = {
 
 
 def read_aedat2(path: str | os.PathLike[str], camera: str = "dvs128") -> Spikes:
-    """An AEDAT2 recording (jAER); frames and other records of a DAVIS between the events are skipped.
+    """Return an AEDAT2 recording (jAER), without frames and other records of a DAVIS.
 
     Args:
-        camera: whose addresses they are, a name in `CAMERAS`: the file does not say.
+        path: of the file.
+        camera: layout of the addresses, a name in `CAMERAS`; the file does not tell.
 
     Raises:
         NeurosimInputError: no such camera.
@@ -134,9 +140,9 @@ def read_aedat2(path: str | os.PathLike[str], camera: str = "dvs128") -> Spikes:
     raw = read_bytes(path)
     header, start = _header(path, raw, b"#")
     if not header.startswith("#!AER-DAT2"):
-        raise bad(path, "byte 0", "'#!AER-DAT2'", f"{header[:12]!r}", "is this an AEDAT 2.0 file?")
+        raise format_error(path, "byte 0", "'#!AER-DAT2'", f"{header[:12]!r}", "is this an AEDAT 2.0 file?")
     words = _words(path, raw, start, ">u4", 2).astype(np.int64).reshape(-1, 2)
-    # Bit 31 marks what is no event.
+    # Bit 31 marks records that are not events.
     record = np.flatnonzero(words[:, 0] >> 31 == 0)
     address, t = words[record].T
     x, y = (address >> shift & mask for shift, mask in (layout.x, layout.y))
@@ -153,20 +159,22 @@ def read_aedat2(path: str | os.PathLike[str], camera: str = "dvs128") -> Spikes:
 
 
 def _header(path: object, raw: NDArray[np.uint8], mark: bytes) -> tuple[str, int]:
-    """The text of the lines that begin with `mark`, and the byte after them."""
+    """Return the text of the lines that begin with `mark`, and the byte after them."""
     if raw.size == 0:
-        raise bad(path, "byte 0", "a header", "an empty file", "fetch the recording again")
+        raise format_error(path, "byte 0", "a header", "an empty file", "fetch the recording again")
     if raw[0] != mark[0]:
-        raise bad(path, "byte 0", f"a header of lines that begin with '{mark.decode()}'", f"0x{raw[0]:02x}", _OTHER)
+        raise format_error(
+            path, "byte 0", f"a header of lines that begin with '{mark.decode()}'", f"0x{raw[0]:02x}", _OTHER
+        )
     start, lines = 0, 0
-    # Prophesee's lines begin with "% ", so binary data that begins with % is not mistaken for one.
+    # Lines of Prophesee begin with "% ": binary data that begins with % is not one of them.
     second = b" " if mark == b"%" else b""
     while raw[start : start + 2].tobytes().startswith(mark + second):
         line = raw[start : start + 4096].tobytes()
         end = line.find(b"\n")
         lines += 1
         if end < 0 or lines > HEADER_LINES:
-            raise bad(path, f"byte {start}", "the end of a line of the header", "none", _OTHER)
+            raise format_error(path, f"byte {start}", "the end of a line of the header", "none", _OTHER)
         start += end + 1
         if line[:end].strip() == mark + b" end":
             break
@@ -174,12 +182,14 @@ def _header(path: object, raw: NDArray[np.uint8], mark: bytes) -> tuple[str, int
 
 
 def _words(path: object, raw: NDArray[np.uint8], start: int, kind: str, each: int) -> NDArray:
-    """The binary part as words of `kind`, whole groups of `each`."""
+    """Return the binary part as words of `kind`, in groups of `each`."""
     size = np.dtype(kind).itemsize * each
     data = raw[start:]
     if data.size % size:
         whole = start + data.size // size * size
-        raise bad(path, f"byte {whole}", f"whole words of {size} bytes", f"{data.size % size} bytes", _AGAIN)
+        raise format_error(
+            path, f"byte {whole}", f"complete words of {size} bytes", f"{data.size % size} bytes", _AGAIN
+        )
     return np.frombuffer(data.data, kind)
 
 
@@ -197,12 +207,12 @@ def _geometry(header: str) -> Sensor | None:
 
 
 def _decoded(
-    path: object, start: int, kernel: Callable, words: NDArray, most: int, shape: Sensor, *options: bool
+    path: object, start: int, kernel: Callable, words: NDArray, max_events: int, shape: Sensor, *options: bool
 ) -> Spikes:
     fits = len(shape) == 3 and shape[0] == 2 and all(0 < n < 1 << 15 for n in shape) and math.prod(shape) < 1 << 31
     rule = "must be (2 polarities, height, width), with fewer than 2^31 units"
     require(fits, f"{path}: shape", rule, tuple(shape))
-    times, units = np.empty(most, np.float64), np.empty(most, np.int32)
+    times, units = np.empty(max_events, np.float64), np.empty(max_events, np.int32)
     events, fault, at = kernel(words, shape[1], shape[2], MICROSECOND, times, units, *options)
     if fault:
         raise event_fault(path, start + at * words[:1].nbytes, fault, shape)

@@ -1,4 +1,4 @@
-"""One door to every format of spikes, chosen by the end of the file's name or by `format`."""
+"""Readers and writers of all formats of spikes, chosen by the suffix of the file or by `format`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import NamedTuple
 from ..errors import NeurosimInputError, lookup, require
 from ..spikes import Spikes
 from .cameras import read_aedat2, read_dat, read_evt2, read_evt3, read_raw
+from .csv import read_csv, write_csv
 from .nmnist import read_nmnist, write_nmnist
 from .sonata import read_sonata, write_sonata
-from .table import read_csv, write_csv
 
 
 class Format(NamedTuple):
-    """A reader of one recording, whether it takes the sensor's shape, its writer or None, and the ends of names."""
+    """Reader of a recording, whether it takes the shape of the sensor, writer or None, and suffixes of files."""
 
     read: Callable[..., Spikes]
     shaped: bool
@@ -42,16 +42,17 @@ SUFFIXES: Mapping[str, str] = {suffix: name for name, format in FORMATS.items() 
 
 
 def read(path: str | os.PathLike[str], *, format: str | None = None, shape: tuple[int, ...] | None = None) -> Spikes:
-    """One recording, in whatever format of `FORMATS`.
+    """Return one recording, in any format of `FORMATS`.
 
     Args:
-        format: a name in `FORMATS`; None means by the end of the file's name.
-        shape: of the sensor; None means what the file or its format says.
+        path: of the file.
+        format: a name in `FORMATS`; None: by the suffix of the file.
+        shape: of the sensor; None: that of the file or its format.
 
     Raises:
-        NeurosimInputError: an unknown format or ending, or a shape for a format that has its own.
+        NeurosimInputError: an unknown format or suffix, or a shape for a format that has its own.
         NeurosimMissingError: no such file.
-        NeurosimFormatError: the file is not what its format says.
+        NeurosimFormatError: a file that breaks its format.
     """
     chosen = _choose(path, format, "read")
     if shape is None:
@@ -64,7 +65,7 @@ def write(path: str | os.PathLike[str], spikes: Spikes, *, format: str | None = 
     """Write one recording in a format of `FORMATS` that has a writer.
 
     Raises:
-        NeurosimInputError: an unknown format or ending, a format that is only read, or spikes it cannot hold.
+        NeurosimInputError: an unknown format or suffix, a format without a writer, or spikes that it cannot hold.
         NeurosimWriteError: as `replacing`.
     """
     writer = _choose(path, format, "write").write

@@ -1,7 +1,7 @@
-"""Reading HDF5 files of unknown origin.
+"""Safe reading of HDF5 files of unknown origin.
 
-The HDF5 library finds the datasets; their bytes are taken from the file here. Nothing outside the file is touched,
-no size in it is believed beyond what the file could hold, and variable-length rows never reach the library.
+The HDF5 library finds the datasets; this module takes their bytes from the file. It reads nothing outside the file,
+accepts no size beyond what the file can hold, and passes no variable-length rows to the library.
 """
 
 from __future__ import annotations
@@ -20,34 +20,40 @@ from numpy.typing import NDArray
 
 from ..errors import NeurosimError, NeurosimFormatError
 from ..kernels.io import heaps
-from .raw import bad, read_bytes
+from .raw import format_error, read_bytes
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 HEAP = re.compile(b"GCOL\x01\0\0\0")
-# A compressed dataset may unfold to this many times the size of its file.
-RATIO = 16
-# On disk a variable-length row is its length, the address of a heap, and the number of an object there.
+# A compressed dataset may unpack to this many times the size of its file.
+MAX_RATIO = 16
+# A variable-length row on disk: its length, the address of a heap, and the number of an object in it.
 ROW = np.dtype([("length", "<u4"), ("heap", "<u8"), ("index", "<u4")])
 AGAIN = "the file is damaged: fetch it again"
 LAYOUT = "is this a file of another layout?"
 
 
 @dataclass(frozen=True)
-class Opened:
-    """An open file: `root` for its structure, `raw` for its bytes, `heaps` for where variable-length rows lie, and how
-    many times the size of the file a compressed dataset may be."""
+class HDF5File:
+    """An open file.
+
+    Attributes:
+        root: its structure.
+        raw: [n] uint8, its bytes.
+        heaps: places of variable-length rows.
+        ratio: maximum size of a compressed dataset, in sizes of the file.
+    """
 
     path: object
     root: Any
     raw: NDArray[np.uint8]
     heaps: tuple[NDArray[np.int64], ...]
-    ratio: int = RATIO
+    ratio: int = MAX_RATIO
 
-    def bad(self, where: str, expected: str, got: object, step: str = AGAIN) -> NeurosimFormatError:
-        return bad(self.path, where, expected, got, step)
+    def error(self, where: str, expected: str, got: object, step: str = AGAIN) -> NeurosimFormatError:
+        return format_error(self.path, where, expected, got, step)
 
     def names(self, group: str) -> list[str]:
-        """The names in a group.
+        """Return the names in a group.
 
         Raises:
             NeurosimFormatError: no such group inside this file.
@@ -55,14 +61,14 @@ class Opened:
         return list(self._reach(group, "Group"))
 
     def has(self, name: str) -> bool:
-        """Whether something of that name is there, whatever it may be."""
+        """Return whether there is an object of that name."""
         parent, _, last = name.rpartition("/")
         if not parent:
             return self.root.get(last, getclass=True, getlink=True) is not None
         return self.has(parent) and last in self.names(parent)
 
     def attributes(self, name: str, *wanted: str) -> dict[str, Any]:
-        """Those of the `wanted` attributes of a group or dataset that it has: numbers, short lists of them, or text.
+        """Return those of the `wanted` attributes that a group or dataset has: numbers, short lists of them, or text.
 
         Raises:
             NeurosimFormatError: nothing of that name inside this file, or an attribute of another type or size.
@@ -75,43 +81,43 @@ class Opened:
                 continue
             one = attrs.get_id(key)
             kind, size = one.get_type(), math.prod(one.shape) * one.get_type().get_size()
-            # Of other types the library crashes on some: damaged text of varying length reads as a row of it.
+            # The library crashes on some other types, such as damaged text of variable length.
             if kind.get_class() not in (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING) or size > 1 << 12:
-                raise self.bad(
+                raise self.error(
                     f"/{name} attribute '{key}'", "numbers or text of at most 4 KiB", f"{size} bytes of others"
                 )
             found[key] = attrs[key]
         return found
 
     def numbers(self, name: str, kinds: str, length: int | None = None) -> NDArray:
-        """The one-dimensional dataset `name`, of numbers whose numpy kind is among `kinds` ("iu", "f").
+        """Return the one-dimensional dataset `name`, of numbers whose numpy kind is among `kinds` ("iu", "f").
 
         Raises:
             NeurosimFormatError: absent, outside this file, too large, or of another type, rank or length.
         """
         node = self._dataset(name, length)
         if node.dtype.kind not in kinds:
-            what = "whole numbers" if "i" in kinds else "floating-point numbers"
-            raise self.bad(f"/{name}", what, node.dtype, LAYOUT)
+            expected = "integers" if "i" in kinds else "floating-point numbers"
+            raise self.error(f"/{name}", expected, node.dtype, LAYOUT)
         values = self._elements(name, node, node.dtype)
         return values.astype(node.dtype.newbyteorder("="), copy=False)
 
     def array(self, name: str, kinds: str) -> NDArray:
-        """The dataset `name` of any rank, of numbers whose numpy kind is among `kinds` ("b": true and false).
+        """Return the dataset `name` of any rank, of numbers whose numpy kind is among `kinds` ("b": booleans).
 
         Raises:
             NeurosimFormatError: as `numbers`.
         """
         node = self._dataset(name, rank=None)
         if node.dtype.kind not in kinds:
-            raise self.bad(
+            raise self.error(
                 f"/{name}", "numbers", "text or other things" if node.dtype.kind == "O" else node.dtype, LAYOUT
             )
         values = self._elements(name, node, node.dtype)
         return values.reshape(node.shape).astype(node.dtype.newbyteorder("="), copy=False)
 
     def groups(self, name: str) -> bool:
-        """Whether `name` is a group, not a dataset, both inside this file.
+        """Return whether `name` is a group and not a dataset.
 
         Raises:
             NeurosimFormatError: neither.
@@ -119,35 +125,35 @@ class Opened:
         return type(self._reach(name, "Group", "Dataset")).__name__ == "Group"
 
     def size(self, name: str) -> tuple[int, int]:
-        """Entries of the dataset `name`, and the bytes they take (of text of varying length, of its references)."""
+        """Return the entries of the dataset `name` and their bytes (for text of variable length, of its references)."""
         node = self._dataset(name, rank=None)
         entries = math.prod(node.shape)
         return entries, entries * node.id.get_type().get_size()
 
     def is_text(self, name: str) -> bool:
-        """Whether the dataset `name` holds text."""
+        """Return whether the dataset `name` holds text."""
         import h5py
 
         return h5py.check_string_dtype(self._dataset(name, rank=None).dtype) is not None
 
     def ragged(self, name: str, kinds: str) -> tuple[NDArray, NDArray[np.int64]]:
-        """The rows of a variable-length dataset, end to end, and their offsets [rows + 1].
+        """Return the rows of a variable-length dataset, end to end, and their offsets [rows + 1].
 
         Raises:
-            NeurosimFormatError: as `numbers`, or a row that does not lie in a heap of this file.
+            NeurosimFormatError: as `numbers`, or a row outside the heaps of this file.
         """
         import h5py
 
         node = self._dataset(name)
         kind = h5py.check_vlen_dtype(node.dtype)
         if not isinstance(kind, np.dtype) or kind.kind not in kinds:
-            raise self.bad(f"/{name}", "rows of numbers of varying length", kind or node.dtype, LAYOUT)
+            raise self.error(f"/{name}", "rows of numbers of variable length", kind or node.dtype, LAYOUT)
         data, lengths = self._rows(name, self._elements(name, node, ROW), kind.itemsize)
         values = data.view(kind).astype(kind.newbyteorder("="), copy=False)
         return values, np.concatenate([[0], np.cumsum(lengths)])
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """The strings of a dataset, of fixed or varying length; those of one of several dimensions row by row.
+        """Return the strings of a dataset, of fixed or variable length; several dimensions row by row.
 
         Raises:
             NeurosimFormatError: as `numbers`, or not UTF-8 text.
@@ -157,7 +163,7 @@ class Opened:
         node = self._dataset(name, rank=None)
         info = h5py.check_string_dtype(node.dtype)
         if info is None:
-            raise self.bad(f"/{name}", "a list of text", node.dtype, LAYOUT)
+            raise self.error(f"/{name}", "a list of text", node.dtype, LAYOUT)
         if info.length is None:
             data, lengths = self._rows(name, self._elements(name, node, ROW), 1)
             ends = np.cumsum(lengths)
@@ -167,60 +173,64 @@ class Opened:
         try:
             return tuple(text.rstrip(b"\0").decode() for text in texts)
         except UnicodeDecodeError:
-            raise self.bad(f"/{name}", "UTF-8 text", "other bytes") from None
+            raise self.error(f"/{name}", "UTF-8 text", "other bytes") from None
 
     def _reach(self, name: str, *kinds: str) -> Any:
-        """The object `name`, over links that stay inside the file."""
+        """Return the object `name`, through links that stay inside the file."""
         node = self.root
         for part in name.split("/"):
             link = node.get(part, getclass=True, getlink=True) if hasattr(node, "keys") else None
             if link is None:
-                raise self.bad(f"/{name}", "a dataset or group", "nothing of that name", LAYOUT)
+                raise self.error(f"/{name}", "a dataset or group", "nothing of that name", LAYOUT)
             if link.__name__ != "HardLink":
-                raise self.bad(f"/{name}", "data inside the file", f"a {link.__name__}", "copy the data into the file")
+                raise self.error(
+                    f"/{name}", "data inside the file", f"a {link.__name__}", "copy the data into the file"
+                )
             node = node[part]
         if type(node).__name__ not in kinds:
-            raise self.bad(f"/{name}", f"a {' or '.join(kinds)}".lower(), f"a {type(node).__name__}".lower(), LAYOUT)
+            raise self.error(f"/{name}", f"a {' or '.join(kinds)}".lower(), f"a {type(node).__name__}".lower(), LAYOUT)
         return node
 
     def _dataset(self, name: str, length: int | None = None, rank: int | None = 1) -> Any:
         node = self._reach(name, "Dataset")
         if node.external or node.is_virtual:
-            raise self.bad(f"/{name}", "data inside the file", "external storage", "copy the data into the file")
+            raise self.error(f"/{name}", "data inside the file", "external storage", "copy the data into the file")
         if node.shape is None:
-            raise self.bad(f"/{name}", "data", "an empty dataspace", LAYOUT)
+            raise self.error(f"/{name}", "data", "an empty dataspace", LAYOUT)
         if rank is None:
             return node
         if node.ndim != rank or (length is not None and len(node) != length):
-            raise self.bad(f"/{name}", f"a list of {'any number of' if length is None else length} entries", node.shape)
+            raise self.error(
+                f"/{name}", f"a list of {'any number of' if length is None else length} entries", node.shape
+            )
         return node
 
     def _elements(self, name: str, node: Any, dtype: np.dtype) -> NDArray:
         """All entries of a dataset, end to end, as they are on disk."""
         size = math.prod(node.shape) * dtype.itemsize
         most = len(self.raw) * (self.ratio if node.chunks else 1)
-        # The chunk counts too: it is unpacked whole.
+        # A chunk is unpacked at once.
         if max(size, math.prod(node.chunks or (0,)) * dtype.itemsize) > most:
-            raise self.bad(f"/{name}", f"at most {most} bytes, as the file could hold", f"{size} bytes")
+            raise self.error(f"/{name}", f"at most {most} bytes, as the file could hold", f"{size} bytes")
         stored = node.id.get_type().get_size()
-        # Of rows the library tells the size they have in memory.
+        # For rows, the library gives their size in memory.
         if dtype != ROW and stored != dtype.itemsize:
-            raise self.bad(f"/{name}", f"entries of {dtype.itemsize} bytes", stored, LAYOUT)
+            raise self.error(f"/{name}", f"entries of {dtype.itemsize} bytes", stored, LAYOUT)
         if size == 0:
             return np.empty(0, dtype)
         if node.chunks:
             return self._chunks(name, node, dtype)
         start = node.id.get_offset()
         if start is None:
-            # Compact: the entries are in the dataset's header, which the library has read already.
+            # Compact layout: the entries are in the header of the dataset, which the library has read.
             if dtype == ROW or node.id.get_storage_size() != size:
-                raise self.bad(f"/{name}", f"{size} bytes of data", "none")
+                raise self.error(f"/{name}", f"{size} bytes of data", "none")
             return np.asarray(node[()]).reshape(-1)
         return self._slice(name, start, size).view(dtype)
 
     def _slice(self, name: str, start: int, size: int) -> NDArray[np.uint8]:
         if not 0 <= start <= start + size <= len(self.raw):
-            raise self.bad(f"/{name}", f"{size} bytes at byte {start}", f"a file of {len(self.raw)} bytes")
+            raise self.error(f"/{name}", f"{size} bytes at byte {start}", f"a file of {len(self.raw)} bytes")
         return self.raw[start : start + size]
 
     def _chunks(self, name: str, node: Any, dtype: np.dtype) -> NDArray:
@@ -228,40 +238,40 @@ class Opened:
         filters = [properties.get_filter(i) for i in range(properties.get_nfilters())]
         if any(code not in _UNDO for code, *_ in filters):
             names = ", ".join(str(f[3]) for f in filters)
-            raise self.bad(f"/{name}", "deflate, shuffle, fletcher32 or nothing", names, "repack it with h5repack")
+            raise self.error(f"/{name}", "deflate, shuffle, fletcher32 or nothing", names, "repack it with h5repack")
         each = math.prod(node.chunks) * dtype.itemsize
         grid = tuple(-(-n // c) for n, c in zip(node.shape, node.chunks, strict=True))
         infos = _chunk_infos(node, math.prod(grid))
         if len(infos) != math.prod(grid):
-            raise self.bad(f"/{name}", f"{math.prod(grid)} chunks", len(infos))
+            raise self.error(f"/{name}", f"{math.prod(grid)} chunks", len(infos))
         out = np.empty(node.shape, dtype)
         seen = np.zeros(grid, bool)
         for info in infos:
             at = [divmod(o, c) for o, c in zip(info.chunk_offset, node.chunks, strict=True)]
             if any(rest or not 0 <= k < n for (k, rest), n in zip(at, grid, strict=True)):
-                raise self.bad(f"/{name}", "chunks that tile the dataset", f"one at {info.chunk_offset}")
+                raise self.error(f"/{name}", "chunks that tile the dataset", f"one at {info.chunk_offset}")
             seen[tuple(k for k, _ in at)] = True
             data = self._slice(name, info.byte_offset, info.size).tobytes()
             for j in reversed(range(len(filters))):
                 if not info.filter_mask >> j & 1:
                     data = _UNDO[filters[j][0]](data, each, dtype.itemsize)
             if len(data) != each:
-                raise self.bad(f"/{name}", f"chunks of {each} bytes", len(data))
-            # The last chunk along a dimension hangs over the end of the dataset.
+                raise self.error(f"/{name}", f"chunks of {each} bytes", len(data))
+            # The last chunk along a dimension extends beyond the dataset.
             here = tuple(slice(k * c, (k + 1) * c) for (k, _), c in zip(at, node.chunks, strict=True))
             whole = np.frombuffer(data, dtype).reshape(node.chunks)
             out[here] = whole[tuple(slice(n) for n in out[here].shape)]
         if not seen.all():
-            raise self.bad(f"/{name}", "chunks that tile the dataset", "one missing")
+            raise self.error(f"/{name}", "chunks that tile the dataset", "one missing")
         return out.reshape(-1)
 
     def _rows(self, name: str, rows: NDArray, itemsize: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """The bytes of variable-length rows, end to end, and how many items each row has."""
+        """Return the bytes of variable-length rows, end to end, and the number of items of each row."""
         lengths = rows["length"].astype(np.int64)
         total = int(lengths.sum()) * itemsize
-        # Heaps are not compressed, so rows that do not share their bytes fit into the file.
+        # Heaps are not compressed: distinct rows fit into the file.
         if total > len(self.raw):
-            raise self.bad(f"/{name}", f"rows of at most {len(self.raw)} bytes, as the file could hold", total)
+            raise self.error(f"/{name}", f"rows of at most {len(self.raw)} bytes, as the file could hold", total)
         starts, key, position, size = self.heaps
         full = np.flatnonzero(lengths)
         heap = np.searchsorted(starts, rows["heap"][full].astype(np.int64))
@@ -271,18 +281,19 @@ class Opened:
         known &= (key[at] == wanted) & (size[at] >= lengths[full] * itemsize) if len(key) else False
         if not known.all():
             row = full[np.argmin(known)]
-            raise self.bad(f"/{name} row {row}", "a heap object as long as the row", "none at its address")
+            raise self.error(f"/{name} row {row}", "a heap object as long as the row", "none at its address")
         out = np.empty(total, np.uint8)
         heaps.gather(self.raw, position[at], lengths[full] * itemsize, out)
         return out, lengths
 
 
 @contextmanager
-def opened(path: str | os.PathLike[str], ratio: int = RATIO) -> Iterator[Opened]:
-    """An HDF5 file open for reading; whatever the HDF5 library throws becomes one clear error.
+def open_hdf5(path: str | os.PathLike[str], ratio: int = MAX_RATIO) -> Iterator[HDF5File]:
+    """Yield an HDF5 file open for reading; all errors of the library become `NeurosimFormatError`s.
 
     Args:
-        ratio: a compressed dataset may unfold to this many times the size of the file.
+        path: of the file.
+        ratio: maximum size of a compressed dataset, in sizes of the file.
 
     Raises:
         NeurosimMissingError: no such file.
@@ -293,13 +304,13 @@ def opened(path: str | os.PathLike[str], ratio: int = RATIO) -> Iterator[Opened]
     raw = read_bytes(path)
     if raw[:8].tobytes() != SIGNATURE:
         got = "an empty file" if raw.size == 0 else f"{raw[:8].tobytes()!r}"
-        raise bad(path, "byte 0", "the signature of an HDF5 file", got, "is this an HDF5 file? fetch it again")
+        raise format_error(path, "byte 0", "the signature of an HDF5 file", got, "is this an HDF5 file? fetch it again")
     _check_header(path, raw)
-    # Checked before the library may meet one: it hangs on some damaged heaps.
+    # Check before the library reads them: it hangs on some damaged heaps.
     found = _objects(path, raw)
     try:
         with h5py.File(path, "r") as root:
-            yield Opened(path, root, raw, found, ratio)
+            yield HDF5File(path, root, raw, found, ratio)
     except NeurosimError:
         raise
     except (
@@ -313,46 +324,46 @@ def opened(path: str | os.PathLike[str], ratio: int = RATIO) -> Iterator[Opened]
         MemoryError,
     ) as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise bad(path, "structure", "a sound HDF5 file", reason, AGAIN) from None
+        raise format_error(path, "structure", "an intact HDF5 file", reason, AGAIN) from None
 
 
 def _chunk_infos(node: Any, count: int) -> list[Any]:
-    """Where the chunks lie; one more than `count` at most."""
+    """Return the places of at most `count` + 1 chunks."""
     infos: list[Any] = []
 
     def note(info: Any) -> bool | None:
         infos.append(info)
-        # Anything but None ends the walk.
+        # Any value but None ends the iteration.
         return True if len(infos) > count else None
 
     if hasattr(node.id, "chunk_iter"):
         node.id.chunk_iter(note)
         return infos
-    # Libraries before HDF5 1.12.3 look each one up from the first.
+    # Before HDF5 1.12.3 the library looks up each chunk from the first on.
     return [node.id.get_chunk_info(i) for i in range(min(node.id.get_num_chunks(), count + 1))]
 
 
 def _check_header(path: object, raw: NDArray[np.uint8]) -> None:
-    """Refuse the sizes in the header that the library makes room for unseen."""
+    """Refuse sizes in the header for which the library would allocate memory without a check."""
     head = raw[:64].tobytes()
     if len(head) < 64 or head[8] > 1:
         return
-    # Forms 0 and 1: how many entries the nodes of groups have, and the address of a block for files in several parts.
+    # Versions 0 and 1: entries of the nodes of groups, and the address of a block for files in several parts.
     leaf, inner = (int.from_bytes(head[at : at + 2], "little") for at in (16, 18))
     if max(80 * leaf, 32 * inner) > raw.size:
-        raise bad(path, "byte 16", "group nodes that fit into the file", f"{leaf} and {inner} entries", AGAIN)
+        raise format_error(path, "byte 16", "group nodes that fit into the file", f"{leaf} and {inner} entries", AGAIN)
     driver = 48 + 4 * head[8]
     if head[13] != 8 or head[driver : driver + 8] != b"\xff" * 8:
-        raise bad(path, f"byte {driver}", "one file with addresses of 8 bytes", "another kind", AGAIN)
+        raise format_error(path, f"byte {driver}", "one file with addresses of 8 bytes", "another kind", AGAIN)
 
 
 def _objects(path: object, raw: NDArray[np.uint8]) -> tuple[NDArray[np.int64], ...]:
-    """Addresses of the heaps, and of each object: heap number << 32 | index (ascending), position and size."""
+    """Return the addresses of the heaps, and of each object: heap number << 32 | index (ascending), position, size."""
     starts = np.array([m.start() for m in HEAP.finditer(raw.data)], np.int64)
     none = np.empty(0, np.int64)
     count, fault = heaps.walk(raw, starts, none, none, none, none)
     if fault >= 0:
-        raise bad(path, f"byte {fault}", "a sound heap", "one whose sizes do not add up", AGAIN)
+        raise format_error(path, f"byte {fault}", "an intact heap", "one whose sizes do not add up", AGAIN)
     heap, index, position, size = np.empty((4, count), np.int64)
     heaps.walk(raw, starts, heap, index, position, size)
     key = heap << 32 | index
@@ -361,7 +372,7 @@ def _objects(path: object, raw: NDArray[np.uint8]) -> tuple[NDArray[np.int64], .
 
 
 def _inflate(data: bytes, size: int, itemsize: int) -> bytes:
-    # A few bytes more than the chunk, for a checksum that was packed with it.
+    # A few bytes more than the chunk, for a checksum packed with it.
     return zlib.decompressobj().decompress(data, size + 8)
 
 
@@ -375,5 +386,5 @@ def _unchecked(data: bytes, size: int, itemsize: int) -> bytes:
     return data[:-4]
 
 
-# By the numbers HDF5 gives its filters.
+# By the numbers of the filters of HDF5.
 _UNDO = {1: _inflate, 2: _unshuffle, 3: _unchecked}

@@ -1,4 +1,4 @@
-"""IDX, the format of MNIST and its kin: a magic number, sizes, and values, big-endian; gzipped or not.
+"""IDX, the format of MNIST and similar datasets: a magic number, sizes, and values, big-endian; gzipped or not.
 
 The magic is two zero bytes, a byte for the type of the values and a byte for the number of dimensions
 (http://yann.lecun.com/exdb/mnist/, "The IDX file format").
@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from ..errors import NeurosimFormatError, require
 from .atomic import write_bytes
-from .raw import bad, read_bytes
+from .raw import format_error, read_bytes
 
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 GZIP = b"\x1f\x8b"
-# MNIST's largest file holds 47 MB.
-MOST_BYTES = 1 << 30
+# The largest file of MNIST has 47 MB.
+MAX_BYTES = 1 << 30
 AGAIN = "it is damaged or of another format: fetch it again"
 
 
@@ -49,39 +49,42 @@ class Images:
         return len(self.pixels)
 
 
-def read_idx(path: str | os.PathLike[str], most_bytes: int = MOST_BYTES) -> NDArray:
-    """The array of an IDX file, in the machine's byte order; gzip is told by its first bytes, not by the name.
+def read_idx(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> NDArray:
+    """Return the array of an IDX file, in native byte order; gzip is recognised by its first bytes.
 
     Args:
-        most_bytes: what the file may hold, unpacked.
+        path: of the file.
+        max_bytes: of the unpacked file.
 
     Raises:
         NeurosimMissingError: no such file.
-        NeurosimFormatError: another magic number, sizes that do not fit the length, more than `most_bytes`, or a
+        NeurosimFormatError: another magic number, sizes that do not fit the length, more than `max_bytes`, or a
             damaged or cut gzip stream.
     """
-    data = _unpacked(path, read_bytes(path).tobytes(), most_bytes)
+    data = _unpacked(path, read_bytes(path).tobytes(), max_bytes)
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in TYPES or not 1 <= data[3] <= 8:
         got = data[:4].hex(" ") or "nothing"
-        raise bad(path, "byte 0", "an IDX magic number 00 00 type dimensions", got, AGAIN)
+        raise format_error(path, "byte 0", "an IDX magic number 00 00 type dimensions", got, AGAIN)
     dimensions, kind = data[3], np.dtype(TYPES[data[2]])
     start = 4 + 4 * dimensions
     if len(data) < start:
-        raise bad(path, "byte 4", f"{dimensions} sizes of 4 bytes", f"{len(data) - 4} bytes", AGAIN)
+        raise format_error(path, "byte 4", f"{dimensions} sizes of 4 bytes", f"{len(data) - 4} bytes", AGAIN)
     shape = tuple(np.frombuffer(data, ">u4", dimensions, 4).tolist())
-    # Whole numbers of any size: the product cannot overflow.
+    # Python integers: the product cannot overflow.
     wanted = math.prod(shape) * kind.itemsize
     if len(data) - start != wanted:
-        raise bad(path, f"byte {start}", f"{wanted} bytes of values {shape}", f"{len(data) - start} bytes", AGAIN)
+        raise format_error(
+            path, f"byte {start}", f"{wanted} bytes of values {shape}", f"{len(data) - start} bytes", AGAIN
+        )
     values = np.frombuffer(data, kind, offset=start).reshape(shape)
     return values.astype(kind.newbyteorder("="))
 
 
 def write_idx(values: NDArray) -> bytes:
-    """An array as the bytes of an IDX file, not gzipped.
+    """Return an array as the bytes of an IDX file, not gzipped.
 
     Raises:
-        NeurosimInputError: a type IDX does not know.
+        NeurosimInputError: a type that IDX does not have.
     """
     values = np.asarray(values)
     kinds = {np.dtype(code).newbyteorder("="): number for number, code in TYPES.items()}
@@ -93,52 +96,56 @@ def write_idx(values: NDArray) -> bytes:
 
 
 def read_images(
-    images: str | os.PathLike[str], labels: str | os.PathLike[str], classes: int, most_bytes: int = MOST_BYTES
+    images: str | os.PathLike[str], labels: str | os.PathLike[str], classes: int, max_bytes: int = MAX_BYTES
 ) -> Images:
-    """Two IDX files, one of images and one of their labels.
+    """Return the images and labels of two IDX files.
 
     Raises:
         NeurosimMissingError, NeurosimFormatError: as `read_idx`; images that are not [n, height, width] of bytes,
-            another number of labels, a label that is no class.
+            another number of labels, a label outside the classes.
     """
-    pixels, known = read_idx(images, most_bytes), read_idx(labels, most_bytes)
+    pixels, known = read_idx(images, max_bytes), read_idx(labels, max_bytes)
     if pixels.ndim != 3 or pixels.dtype != np.uint8:
         got = f"{pixels.dtype} {pixels.shape}"
-        raise bad(images, "byte 0", "images [n, height, width] of bytes", got, "is it the file of labels?")
+        raise format_error(images, "byte 0", "images [n, height, width] of bytes", got, "is it the file of labels?")
     if known.ndim != 1 or known.dtype != np.uint8:
-        raise bad(labels, "byte 0", "labels [n] of bytes", f"{known.dtype} {known.shape}", "is it the file of images?")
+        raise format_error(
+            labels, "byte 0", "labels [n] of bytes", f"{known.dtype} {known.shape}", "is it the file of images?"
+        )
     if len(known) != len(pixels):
-        raise bad(labels, "byte 4", f"{len(pixels)} labels, as {images} has images", len(known), AGAIN)
+        raise format_error(labels, "byte 4", f"{len(pixels)} labels, as {images} has images", len(known), AGAIN)
     if known.size and known.max() >= classes:
         at = int(np.argmax(known >= classes))
-        raise bad(labels, f"byte {8 + at}", f"a label below {classes}", int(known[at]), AGAIN)
+        raise format_error(labels, f"byte {8 + at}", f"a label below {classes}", int(known[at]), AGAIN)
     return Images(pixels, known.astype(np.int64))
 
 
 def unzip_one(
-    archive: str | os.PathLike[str], folder: str | os.PathLike[str], name: str, most_bytes: int = MOST_BYTES
+    archive: str | os.PathLike[str], folder: str | os.PathLike[str], name: str, max_bytes: int = MAX_BYTES
 ) -> Path:
     """Unpack a gzip file that holds one file into `folder`, as `name`.
 
     Raises:
-        NeurosimFormatError: no whole gzip file, or more than `most_bytes`.
+        NeurosimFormatError: not a complete gzip file, or more than `max_bytes`.
         NeurosimWriteError: the disk is full or read-only.
     """
     data = read_bytes(archive).tobytes()
     if data[:2] != GZIP:
-        raise bad(archive, "byte 0", "a gzip file", data[:2].hex(" ") or "nothing", AGAIN)
-    write_bytes(Path(folder) / name, _unpacked(archive, data, most_bytes))
+        raise format_error(archive, "byte 0", "a gzip file", data[:2].hex(" ") or "nothing", AGAIN)
+    write_bytes(Path(folder) / name, _unpacked(archive, data, max_bytes))
     return Path(folder) / name
 
 
-def _unpacked(path: object, data: bytes, most_bytes: int) -> bytes:
-    """The bytes themselves or, of a gzip file, what it holds; never more than `most_bytes`."""
+def _unpacked(path: object, data: bytes, max_bytes: int) -> bytes:
+    """Return the bytes, or the content of a gzip file; at most `max_bytes`."""
     if data[:2] == GZIP:
         try:
             with gzip.GzipFile(fileobj=io.BytesIO(data)) as packed:
-                data = packed.read(most_bytes + 1)
+                data = packed.read(max_bytes + 1)
         except (OSError, EOFError, zlib.error) as error:
-            raise bad(path, "gzip", "a whole gzip file", " ".join(str(error).split())[:100], AGAIN) from None
-    if len(data) > most_bytes:
-        raise NeurosimFormatError(f"{path}: holds more than {most_bytes} bytes, too many for a set of images; {AGAIN}")
+            raise format_error(
+                path, "gzip", "a complete gzip file", " ".join(str(error).split())[:100], AGAIN
+            ) from None
+    if len(data) > max_bytes:
+        raise NeurosimFormatError(f"{path}: holds more than {max_bytes} bytes, too many for a set of images; {AGAIN}")
     return data

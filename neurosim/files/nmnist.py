@@ -1,6 +1,6 @@
 """N-MNIST .bin files: 5 bytes an event, x, y, then 1 bit of polarity and 23 bits of microseconds, big-endian.
 
-A record with y == 240 is no event but moves the clock on by 2^13 us, so a file can hold more than 8.4 s. Format:
+A record with y == 240 is not an event: it advances the clock by 2^13 us, so a file can hold more than 8.4 s. Format:
 Orchard et al. 2015, "Converting static image datasets to spiking neuromorphic datasets using saccades".
 """
 
@@ -16,7 +16,7 @@ from ..errors import NeurosimFormatError, require
 from ..kernels.io import decode
 from ..spikes import Recordings, Spikes
 from .atomic import write_bytes
-from .raw import Block, bad, event_fault, read_blocks, read_bytes
+from .raw import FileBlock, event_fault, format_error, read_blocks, read_bytes
 
 SENSOR = (2, 34, 34)
 RECORD = decode.RECORD
@@ -24,14 +24,15 @@ MICROSECOND = 1e-6
 
 
 def read_nmnist(path: str | os.PathLike[str], shape: tuple[int, int, int] = SENSOR) -> Spikes:
-    """One recording; its duration is the time of its last event.
+    """Return one recording; its duration is the time of its last event.
 
     Args:
+        path: of the file.
         shape: polarities, height and width of the sensor, e.g. (2, 128, 128) for a DVS128.
 
     Raises:
         NeurosimMissingError: no such file.
-        NeurosimFormatError: empty, cut short, an event outside the sensor, or a time before the one before it.
+        NeurosimFormatError: empty, cut short, an event outside the sensor, or a time before that of the event before.
     """
     height, width = _sensor(shape)
     raw = _records(path)
@@ -50,31 +51,31 @@ def read_nmnist_many(
     labels: object = None,
     classes: tuple[str, ...] = (),
 ) -> Recordings:
-    """Many recordings of one sensor in flat arrays: microseconds in uint32 and units in 2 or 4 bytes.
+    """Return many recordings of one sensor in flat arrays: microseconds in uint32 and units in 2 or 4 bytes.
 
-    Item i equals `read_nmnist(paths[i], shape)`.
+    Item i is equal to `read_nmnist(paths[i], shape)`.
 
     Raises:
         NeurosimInputError: no paths.
-        NeurosimMissingError, NeurosimFormatError: as `read_nmnist`, for the first file at fault; and a recording of
-            more than 71 minutes.
+        NeurosimMissingError, NeurosimFormatError: as `read_nmnist`, for the first such file; a recording of more
+            than 71 minutes.
     """
     require(len(paths) > 0, "read_nmnist_many", "needs at least one file", 0)
     return decode_nmnist(read_blocks(paths), paths, shape, labels, classes)
 
 
 def decode_nmnist(
-    blocks: Iterable[Block],
+    blocks: Iterable[FileBlock],
     names: Sequence[object],
     shape: tuple[int, int, int] = SENSOR,
     labels: object = None,
     classes: tuple[str, ...] = (),
 ) -> Recordings:
-    """As `read_nmnist_many`, from the bytes of files already in memory.
+    """Return recordings as `read_nmnist_many`, from the bytes of files in memory.
 
     Args:
-        blocks: the bytes of recordings end to end and their bounds, in order.
-        names: of the recordings, for errors; as many as there are.
+        blocks: bytes of recordings end to end and their bounds, in order.
+        names: of all recordings, for errors.
 
     Raises:
         NeurosimFormatError: as `read_nmnist_many`.
@@ -87,10 +88,10 @@ def decode_nmnist(
     first = done = 0
     for block in blocks:
         last = first + len(block.bounds) - 1
-        most = done + _whole(block, names[first:last])
-        if most > len(ticks):
-            # For the files to come too, if they are like those so far: memory that is not written to costs nothing.
-            room = max(most, most * len(names) // last * 9 // 8)
+        needed = done + _records_in(block, names[first:last])
+        if needed > len(ticks):
+            # Allocate for the other files too, if they are like the first ones: unwritten memory costs nothing.
+            room = max(needed, needed * len(names) // last * 9 // 8)
             ticks, units = _grown(ticks, done, room), _grown(units, done, room)
         at, fault, record = decode.nmnist_many(*block, height, width, ticks[done:], units[done:], events[first:last])
         if fault:
@@ -107,8 +108,8 @@ def decode_nmnist(
     )
 
 
-def _whole(block: Block, names: Sequence[object]) -> int:
-    """How many records there are, after a check that they are whole."""
+def _records_in(block: FileBlock, names: Sequence[object]) -> int:
+    """Return the number of records; raise if the bytes are not complete records."""
     lengths = np.diff(block.bounds)
     broken = (lengths == 0) | (lengths % RECORD > 0)
     if broken.any():
@@ -123,27 +124,27 @@ def _grown(array: NDArray, used: int, room: int) -> NDArray:
     return larger
 
 
-def _check_clock(block: Block, events: NDArray[np.int64], names: Sequence[object]) -> None:
-    """What is no event is an overflow marker, and too many of them are more than 32 bits of microseconds."""
+def _check_clock(block: FileBlock, events: NDArray[np.int64], names: Sequence[object]) -> None:
+    """Raise if overflow markers, the records that are not events, push the clock past 32 bits of microseconds."""
     markers = np.diff(block.bounds) // RECORD - events
     late = markers * decode.OVERFLOW + (1 << 23) > 1 << 32
     if late.any():
         step = "read it alone, with read_nmnist"
-        raise bad(names[int(np.argmax(late))], "clock", "at most 71 minutes", "more", step)
+        raise format_error(names[int(np.argmax(late))], "clock", "at most 71 minutes", "more", step)
 
 
 def write_nmnist(path: str | os.PathLike[str], spikes: Spikes) -> None:
-    """Write a recording, times rounded to whole microseconds, with overflow markers where 23 bits do not reach.
+    """Write a recording, times rounded to microseconds, with overflow markers beyond 23 bits.
 
     Raises:
-        NeurosimInputError: a sensor that one byte of x and y below 240 cannot address.
+        NeurosimInputError: a sensor with more than 256 columns or 240 rows.
         NeurosimWriteError: as `replacing`.
     """
     write_bytes(path, encode_nmnist(spikes))
 
 
 def encode_nmnist(spikes: Spikes) -> bytes:
-    """The bytes `write_nmnist` writes, for whoever replaces a whole folder of them in one step."""
+    """Return the bytes that `write_nmnist` writes."""
     height, width = _sensor(spikes.shape)
     microseconds = np.rint(spikes.times / MICROSECOND).astype(np.int64)
     rest, x = np.divmod(spikes.units.astype(np.int64), width)
@@ -153,7 +154,7 @@ def encode_nmnist(spikes: Spikes) -> bytes:
     before = np.diff(markers, prepend=0)
     total = int(markers[-1]) if len(markers) else 1
     records = np.empty((len(events) + total, RECORD), np.uint8)
-    # A file must not be empty, so a recording without events is one marker.
+    # A file must not be empty: a recording without events is one marker.
     records[:] = _pack(np.zeros(1, int), np.full(1, decode.OVERFLOW_Y), np.zeros(1, int))
     records[np.arange(len(events)) + np.cumsum(before)] = events
     return records.tobytes()
@@ -164,7 +165,7 @@ def _pack(x: NDArray, y: NDArray, word: NDArray) -> NDArray[np.uint8]:
 
 
 def _sensor(shape: Sequence[int]) -> tuple[int, int]:
-    """Height and width, checked to be what the format can hold."""
+    """Return height and width; raise if the format cannot hold them."""
     fits = len(shape) == 3 and shape[0] == 2 and 0 < shape[1] <= decode.OVERFLOW_Y and 0 < shape[2] <= 256
     require(fits, "shape", "a .bin file holds (2 polarities, height <= 240, width <= 256)", tuple(shape))
     return int(shape[1]), int(shape[2])
@@ -179,7 +180,7 @@ def _records(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
 
 def _not_records(path: object, size: int) -> NeurosimFormatError:
     if size == 0:
-        return bad(path, "byte 0", f"events of {RECORD} bytes", "an empty file", "fetch the recording again")
-    step = "it was cut short or is no .bin recording: fetch it again"
+        return format_error(path, "byte 0", f"events of {RECORD} bytes", "an empty file", "fetch the recording again")
+    step = "it was cut short or is not a .bin recording: fetch it again"
     where = f"byte {size // RECORD * RECORD}"
-    return bad(path, where, f"whole events of {RECORD} bytes", f"{size % RECORD} bytes", step)
+    return format_error(path, where, f"complete events of {RECORD} bytes", f"{size % RECORD} bytes", step)

@@ -1,4 +1,4 @@
-"""Reading the bytes of a file, and the one shape of complaint about them."""
+"""Readers of bytes, and errors of files that break their format."""
 
 from __future__ import annotations
 
@@ -11,53 +11,53 @@ from numpy.typing import NDArray
 
 from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 
-# Bytes a block of many files holds, or more if one file does.
+# Bytes of a block of many files; more if one file is larger.
 BLOCK = 4 << 20
-# A pipe must not wait for a writer: it reads as empty.
+# Nonblocking: a pipe without a writer reads as empty.
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-# The numbers of kernels.io.decode, whose import would load numba.
+# As in kernels.io.decode, whose import would load numba.
 OUTSIDE, BACKWARDS = 1, 2
 
 
-class Block(NamedTuple):
+class FileBlock(NamedTuple):
     """Bytes of several files end to end; file i is `raw[bounds[i]:bounds[i + 1]]`."""
 
     raw: NDArray[np.uint8]
     bounds: NDArray[np.int64]
 
 
-def bad(path: object, where: str, expected: str, got: object, step: str) -> NeurosimFormatError:
-    """The error of a file that breaks its format: which file, where, what was expected and found, and what to do."""
+def format_error(path: object, where: str, expected: str, got: object, step: str) -> NeurosimFormatError:
+    """Return the error of a file that breaks its format: file, place, expected and actual content, next step."""
     text = f"{where}: expected {expected}, got {got}; {step}"
     return NeurosimFormatError(f"{path}: {printable(text)}")
 
 
 def printable(text: str) -> str:
-    """On one line: what a damaged file calls things may hold line ends and worse."""
+    """Return text on one line: names in a damaged file may hold line ends and other control characters."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def event_fault(path: object, byte: int, fault: int, shape: tuple[int, ...]) -> NeurosimFormatError:
-    """The error of a decoder in `kernels.io.decode` that stopped at the record at `byte`."""
+    """Return the error of a decoder in `kernels.io.decode` that stopped at the record at `byte`."""
     expected, got, step = {
         OUTSIDE: (f"an event inside shape {tuple(shape)}", "one outside", "for another sensor give its shape="),
-        BACKWARDS: ("times that never run backwards", "an earlier one", "fetch the recording again"),
+        BACKWARDS: ("times in ascending order", "an earlier one", "fetch the recording again"),
     }[fault]
-    return bad(path, f"byte {byte}", expected, got, step)
+    return format_error(path, f"byte {byte}", expected, got, step)
 
 
 def read_bytes(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """All bytes of a file, [n] uint8.
+    """Return all bytes of a file, [n] uint8.
 
     Raises:
-        NeurosimMissingError: there is no such file.
-        NeurosimInputError: it is a folder, or may not be read.
+        NeurosimMissingError: no such file.
+        NeurosimInputError: a folder, or a file without read permission.
     """
     handle = _open(path)
     try:
         data = np.empty(os.fstat(handle).st_size, np.uint8)
         view, done = data.data, 0
-        # A read may come back short (over 2 GiB, or from a network folder).
+        # A read may be short (over 2 GiB, or in a network folder).
         while done < len(view) and (more := _read_into(handle, view[done:])):
             done += more
         return data[:done]
@@ -67,13 +67,13 @@ def read_bytes(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         os.close(handle)
 
 
-def read_blocks(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Block]:
-    """All bytes of many files, end to end in blocks that lie in the same memory: each is gone when the next one comes.
+def read_blocks(paths: Iterable[str | os.PathLike[str]]) -> Iterator[FileBlock]:
+    """Yield all bytes of many files, end to end in blocks; a block is overwritten by the next one.
 
-    What a file costs is one open, two reads and one close, and a few megabytes stay in the cache.
+    A file takes one open, two reads and one close, and the blocks stay in the cache of the processor.
 
     Raises:
-        NeurosimMissingError, NeurosimInputError: as `read_bytes`, for the first file at fault.
+        NeurosimMissingError, NeurosimInputError: as `read_bytes`, for the first such file.
     """
     bounds, used = [0], 0
     room = np.empty(BLOCK, np.uint8)
@@ -86,8 +86,8 @@ def read_blocks(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Block]:
                 if used == len(view):
                     start = bounds[-1]
                     if len(bounds) > 1:
-                        yield Block(room[:start], np.array(bounds))
-                    # The file at hand moves to the front, where it has room for as much again.
+                        yield FileBlock(room[:start], np.array(bounds))
+                    # Move the current file to the front, with room for as much again.
                     begun = room[start:used].copy()
                     if 2 * len(begun) > len(view):
                         room = np.empty(2 * len(begun), np.uint8)
@@ -100,7 +100,7 @@ def read_blocks(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Block]:
             os.close(handle)
         bounds.append(used)
     if len(bounds) > 1:
-        yield Block(room[:used], np.array(bounds))
+        yield FileBlock(room[:used], np.array(bounds))
 
 
 def _open(path: str | os.PathLike[str]) -> int:
@@ -109,7 +109,7 @@ def _open(path: str | os.PathLike[str]) -> int:
     except OSError as error:
         raise unreadable(path, error) from None
     except ValueError as error:
-        raise NeurosimInputError(f"{str(path)!r}: no name for a file ({error}); check the path") from None
+        raise NeurosimInputError(f"{str(path)!r}: is not a valid path ({error}); check the path") from None
 
 
 def _read_into(handle: int, view: memoryview) -> int:
@@ -117,7 +117,9 @@ def _read_into(handle: int, view: memoryview) -> int:
 
 
 def unreadable(path: object, error: OSError) -> NeurosimInputError:
-    """The error of a file the system does not open."""
+    """Return the error of a file that the system does not open."""
     if isinstance(error, FileNotFoundError):
         return NeurosimMissingError(f"{path}: no such file; check the path")
-    return NeurosimInputError(f"{path}: could not be read ({error.strerror or error}); check the path and its rights")
+    return NeurosimInputError(
+        f"{path}: could not be read ({error.strerror or error}); check the path and its permissions"
+    )

@@ -14,32 +14,33 @@ from numpy.typing import NDArray
 
 from ..errors import require
 from ..spikes import Recordings
-from .hdf5 import Opened, opened
+from .hdf5 import HDF5File, open_hdf5
 
 CHANNELS = 700
 
 
 def read_shd(path: str | os.PathLike[str], channels: int | None = None) -> Recordings:
-    """The whole file, read once into flat arrays: times as stored (half-precision seconds), channels in uint16.
+    """Return all recordings of a file in flat arrays: times as stored (half-precision seconds), channels in uint16.
 
     Args:
-        channels: the size of the population; None means 700, or the highest channel there is where that is higher.
+        path: of the file.
+        channels: size of the population; None: 700, or more if there are higher channels.
 
     Returns:
         Recordings with labels, the class names of `extra/keys`, and `extra/speaker` as the group "speaker". A
-        recording lasts up to its last event.
+        recording ends with its last event.
 
     Raises:
         NeurosimMissingError: no such file.
-        NeurosimFormatError: not HDF5, datasets missing, wrong-typed, external or absurdly large, times negative or
-            running backwards, a channel outside the population.
+        NeurosimFormatError: not HDF5; datasets that are missing, of another type, external or larger than the file;
+            times that are negative or not ascending; a channel outside the population.
     """
     require(channels is None or channels > 0, "read_shd.channels", "must be > 0", channels)
-    with opened(path) as file:
+    with open_hdf5(path) as file:
         times, offsets = file.ragged("spikes/times", "f")
         units, same = file.ragged("spikes/units", "iu")
         if not np.array_equal(offsets, same):
-            raise file.bad("/spikes/units", "as many units as times in every recording", "another number")
+            raise file.error("/spikes/units", "as many units as times in every recording", "another number")
         recordings = len(offsets) - 1
         labels = file.numbers("labels", "iu", recordings).astype(np.int64)
         groups = {}
@@ -49,24 +50,24 @@ def read_shd(path: str | os.PathLike[str], channels: int | None = None) -> Recor
         size = channels or max(CHANNELS, int(units.max(initial=0)) + 1)
         _check_events(file, times, units, offsets, size)
         if classes and labels.size and not 0 <= labels.min() <= labels.max() < len(classes):
-            raise file.bad("/labels", f"0 <= label < {len(classes)} classes", f"{labels.min()} to {labels.max()}")
+            raise file.error("/labels", f"0 <= label < {len(classes)} classes", f"{labels.min()} to {labels.max()}")
     durations = np.zeros(recordings)
     full = np.diff(offsets) > 0
     durations[full] = times[offsets[1:][full] - 1]
-    # uint16 wherever it fits, whatever width the file chose.
+    # uint16 if it fits, whatever the type in the file.
     units = units.astype(np.uint16 if size <= 1 << 16 else np.int32, copy=False)
     return Recordings(times, units, offsets, durations, size, (size,), 1.0, labels, classes, groups)
 
 
-def _check_events(file: Opened, times: NDArray, units: NDArray, offsets: NDArray[np.int64], size: int) -> None:
+def _check_events(file: HDF5File, times: NDArray, units: NDArray, offsets: NDArray[np.int64], size: int) -> None:
     if units.size and not 0 <= units.min() <= units.max() < size <= 1 << 31:
         at = int(np.argmax((units < 0) | (units >= size)))
-        raise file.bad(f"/spikes/units event {at}", f"0 <= channel < {size}", units[at], "give channels=")
-    # The comparison also refuses NaN.
+        raise file.error(f"/spikes/units event {at}", f"0 <= channel < {size}", units[at], "give channels=")
+    # The comparison refuses NaN too.
     rising = times[1:] >= times[:-1]
     starts = offsets[1:-1]
     rising[starts[(starts > 0) & (starts < len(times))] - 1] = True
     first = times[offsets[:-1][np.diff(offsets) > 0]]
     if not (rising.all() and (first >= 0).all() and np.isfinite(times).all()):
         where = f"event {int(np.argmin(rising)) + 1}" if not rising.all() else "a first event"
-        raise file.bad(f"/spikes/times {where}", "times >= 0 s that never run backwards", "others")
+        raise file.error(f"/spikes/times {where}", "times >= 0 s in ascending order", "others")

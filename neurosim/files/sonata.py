@@ -1,7 +1,7 @@
 """Spikes as SONATA HDF5: /spikes/<population>/{timestamps, node_ids}.
 
 Dai et al. 2020, "The SONATA data format for efficient description of large-scale network models". Times are written
-in seconds, said so by the attribute `units`: the factor to milliseconds would round them, and the digest with them.
+in seconds, as the attribute `units` says: a factor to milliseconds would round them and change the digest.
 """
 
 from __future__ import annotations
@@ -16,76 +16,84 @@ from numpy.typing import NDArray
 
 from ..errors import NeurosimInputError, lookup, require
 from ..spikes import Spikes
-from .atomic import write_bytes
-from .bulk import Put, Space, write_bulk
-from .hdf5 import LAYOUT, opened
+from .bulk import DatasetSpec, Put, write_bulk
+from .hdf5 import LAYOUT, open_hdf5
 from .raw import printable
 
 MAGIC = 0x0A7A
 VERSION = (0, 1)
-# SONATA's own default, where the attribute is missing, is milliseconds.
+# Without the attribute, the default of SONATA is milliseconds.
 UNITS = {"seconds": 1.0, "s": 1.0, "milliseconds": 1e-3, "ms": 1e-3}
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Number of events of a population, and size, duration and shape as in `Spikes`; known before the events are."""
+
+    events: int
+    size: int
+    duration: float
+    shape: tuple[int, ...]
+
+
+# put(population, times in s, units) appends events.
+PutSpikes = Callable[[str, NDArray, NDArray], None]
 
 
 def write_sonata(path: str | os.PathLike[str], populations: Mapping[str, Spikes]) -> None:
     """Replace `path` by the spikes of one or more named populations, in order of time.
 
-    Size, shape and duration go along as attributes of the group, so `read_sonata` returns what was written.
+    Size, shape and duration are attributes of the group, so `read_sonata` returns equal spikes.
 
     Raises:
         NeurosimInputError: no population, or a name that HDF5 cannot hold.
         NeurosimWriteError: as `replacing`.
     """
-    import h5py
-
     require(len(populations) > 0, "write_sonata", "needs at least one population", 0)
-    _check_names(populations)
-    # Built in memory: the HDF5 library's answer to a full disk is a corrupt file or a crash on closing it.
-    with h5py.File("spikes.h5", "w", driver="core", backing_store=False) as root:
-        root.attrs["magic"] = np.uint32(MAGIC)
-        root.attrs["version"] = np.array(VERSION, np.uint32)
+
+    def fill(put: PutSpikes) -> None:
         for name, spikes in populations.items():
-            _write(root.create_group(f"spikes/{name}"), spikes)
-        root.flush()
-        image = root.id.get_file_image()
-    write_bytes(path, image)
+            put(name, spikes.times, spikes.units)
+
+    extents = {name: Extent(len(s), s.size, s.duration, s.shape) for name, s in populations.items()}
+    write_sonata_pieces(path, extents, fill)
 
 
 def read_sonata(path: str | os.PathLike[str], population: str | None = None) -> Spikes:
-    """The spikes of one population, in order of time; `population` may be left out where there is only one.
+    """Return the spikes of one population, in order of time; `population` may be None if there is only one.
 
-    A file of another program carries no size, shape and duration: they are then the highest node and the last spike.
+    Files of other programs have no size, shape and duration: the highest node and the last spike give them.
 
     Raises:
         NeurosimMissingError: no such file.
-        NeurosimInputError: no such population, or several and none chosen.
-        NeurosimFormatError: not HDF5, or not SONATA's layout, or spikes that fit neither size nor duration.
+        NeurosimInputError: no such population, or several and None given.
+        NeurosimFormatError: not HDF5, another layout, or spikes outside size or duration.
     """
-    with opened(path) as file:
+    with open_hdf5(path) as file:
         group = f"spikes/{choose(path, file.names('spikes'), population)}"
         times = file.numbers(f"{group}/timestamps", "f").astype(np.float64)
         nodes = file.numbers(f"{group}/node_ids", "iu", len(times))
         unit = text_of(file.attributes(f"{group}/timestamps", "units").get("units", "milliseconds"))
         if unit not in UNITS:
-            raise file.bad(f"/{group}/timestamps attribute 'units'", f"one of {', '.join(UNITS)}", unit, LAYOUT)
+            raise file.error(f"/{group}/timestamps attribute 'units'", f"one of {', '.join(UNITS)}", unit, LAYOUT)
         times *= UNITS[unit]
         attributes = file.attributes(group, "size", "shape", "duration")
         if nodes.size and not 0 <= nodes.min() <= nodes.max() < 1 << 31:
-            raise file.bad(f"/{group}/node_ids", "0 <= node < 2^31", f"{nodes.min()} to {nodes.max()}")
+            raise file.error(f"/{group}/node_ids", "0 <= node < 2^31", f"{nodes.min()} to {nodes.max()}")
         try:
             size = int(attributes.get("size", nodes.max(initial=0) + 1))
             duration = float(attributes.get("duration", times.max(initial=0.0)))
             shape = tuple(int(n) for n in np.atleast_1d(attributes.get("shape", size)))
             return Spikes.sort(times, nodes, size, duration, shape)
         except (NeurosimInputError, TypeError, ValueError, OverflowError) as error:
-            raise file.bad(f"/{group}", "spikes that fit together", error) from None
+            raise file.error(f"/{group}", "spikes that fit together", error) from None
 
 
 def choose(path: object, names: list[str], population: str | None) -> str:
-    """The population asked for, or the only one.
+    """Return the name of the chosen population, or of the only one.
 
     Raises:
-        NeurosimInputError: no such population, or several and none chosen.
+        NeurosimInputError: no such population, or several and None given.
     """
     table = {printable(name): name for name in names}
     if population is None:
@@ -95,57 +103,36 @@ def choose(path: object, names: list[str], population: str | None) -> str:
 
 
 def text_of(value: object) -> str:
-    """An attribute as text, whichever way the file holds it."""
+    """Return an attribute as text, of bytes or of text."""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def _write(group: Any, spikes: Spikes) -> None:
-    # Text of fixed length: it lies in the header, not in a heap that every reader must follow.
-    group.attrs["sorting"] = np.bytes_("by_time")
-    group.attrs["size"] = spikes.size
-    group.attrs["shape"] = np.array(spikes.shape, np.int64)
-    group.attrs["duration"] = spikes.duration
-    group.create_dataset("timestamps", data=spikes.times, dtype="<f8").attrs["units"] = np.bytes_("seconds")
-    group.create_dataset("node_ids", data=spikes.units, dtype="<u8")
-
-
-@dataclass(frozen=True)
-class Extent:
-    """What is known of a population before its spikes are written: how many there are, and as in `Spikes`."""
-
-    events: int
-    size: int
-    duration: float
-    shape: tuple[int, ...]
-
-
-# Adds times (s) and units of a population, after those added before.
-PutSpikes = Callable[[str, NDArray, NDArray], None]
 
 
 def write_sonata_pieces(
     path: str | os.PathLike[str], populations: Mapping[str, Extent], fill: Callable[[PutSpikes], None]
 ) -> None:
-    """Replace `path` as `write_sonata` does, by spikes that come in pieces and need not fit into memory.
+    """Replace `path` as `write_sonata` does, by spikes in pieces, which need not fit into memory together.
 
     Args:
-        fill: called with `put(population, times, units)`, which adds a piece, in order of time.
+        path: of the file.
+        populations: by name.
+        fill: called with `put(population, times, units)`, which appends a piece, in order of time.
 
     Raises:
         NeurosimInputError, NeurosimWriteError: as `write_sonata`.
     """
     groups: dict[str, dict[str, Any]] = {"": {"magic": np.uint32(MAGIC), "version": np.array(VERSION, np.uint32)}}
-    spaces = {}
+    specs = {}
     for name, extent in populations.items():
         group = f"spikes/{name}"
         groups[group] = {
+            # Text of fixed length lies in the header, not in a heap that every reader must follow.
             "sorting": np.bytes_("by_time"),
             "size": extent.size,
             "shape": np.array(extent.shape, np.int64),
             "duration": extent.duration,
         }
-        spaces[f"{group}/timestamps"] = Space((extent.events,), "<f8", {"units": np.bytes_("seconds")})
-        spaces[f"{group}/node_ids"] = Space((extent.events,), "<u8", {})
+        specs[f"{group}/timestamps"] = DatasetSpec((extent.events,), "<f8", {"units": np.bytes_("seconds")})
+        specs[f"{group}/node_ids"] = DatasetSpec((extent.events,), "<u8", {})
 
     def fill_both(put: Put) -> None:
         def put_spikes(name: str, times: NDArray, units: NDArray) -> None:
@@ -155,7 +142,7 @@ def write_sonata_pieces(
         fill(put_spikes)
 
     _check_names(populations)
-    write_bulk(path, spaces, groups, fill_both)
+    write_bulk(path, specs, groups, fill_both)
 
 
 def _check_names(populations: Iterable[str]) -> None:

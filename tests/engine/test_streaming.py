@@ -17,7 +17,7 @@ from test_engine import recording, small
 from neurosim import Probe, Simulation, Spikes, simulate
 from neurosim.engine.grid import streams
 from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, NeurosimWriteError
-from neurosim.files import read_sonata, read_states, read_windows, write_sonata
+from neurosim.files import read_samples, read_sonata, read_windows, write_sonata
 from neurosim.files.journal import Journal, block_sizes, read_about, read_blocks
 
 PROBES = [Probe("exc", "v", 0.007), Probe("inh", "v", 0.001, units=[3, 1], label="two")]
@@ -46,7 +46,7 @@ def test_the_files_hold_what_a_result_would(tmp_path: Path) -> None:
         assert found.digest() == spikes.digest()
         assert (found.size, found.shape) == (spikes.size, spikes.shape)
         assert found.duration == pytest.approx(spikes.duration)
-    states = read_states(tmp_path / "states.h5")
+    states = read_samples(tmp_path / "states.h5")
     assert list(states) == ["exc.v", "two"]
     for name, values in expected.states.items():
         assert np.array_equal(states[name].values, values) and states[name].values.dtype == np.float32
@@ -109,7 +109,7 @@ def test_what_follows_a_save_is_cut_off(
     expected = simulate(small(True), recording(), seed=3, probes=PROBES, duration=total * 1e-3)
     for name, spikes in expected.spikes.items():
         assert read_sonata(folder / "spikes.h5", name).digest() == spikes.digest()
-    for name, states in read_states(folder / "states.h5").items():
+    for name, states in read_samples(folder / "states.h5").items():
         assert np.array_equal(states.values, expected.states[name])
 
 
@@ -124,7 +124,7 @@ def test_a_stream_may_begin_late(tmp_path: Path) -> None:
     spikes, whole = read_sonata(tmp_path / "spikes.h5", "exc"), expected.spikes["exc"]
     kept = whole.times > 0.0995  # type: ignore[union-attr]
     assert np.array_equal(spikes.times, whole.times[kept])  # type: ignore[union-attr]
-    states = read_states(tmp_path / "states.h5")["exc.v"]
+    states = read_samples(tmp_path / "states.h5")["exc.v"]
     assert states.start == pytest.approx(0.105)
     assert np.array_equal(states.values, expected.states["exc.v"][15:])
 
@@ -136,7 +136,7 @@ def test_samples_of_many_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr("neurosim.engine.grid.probes.ROOM", room)
         with streamed(tmp_path) as simulation:
             simulation.run(0.2)
-        for name, states in read_states(tmp_path / "states.h5").items():
+        for name, states in read_samples(tmp_path / "states.h5").items():
             assert np.array_equal(states.values, expected.states[name])
 
 
@@ -212,15 +212,15 @@ def test_streams_of_other_runs_are_refused(tmp_path: Path) -> None:
     size = next(iter(_ends(part)))
     for data, message in (
         (whole[: size + 5], r"the end of a block"),
-        (b"something else", "a file of blocks that neurosim began"),
+        (b"something else", "a journal of neurosim"),
         (whole[:20] + b"?" + whole[21:], "a header that fits its checksum"),
     ):
         part.write_bytes(data)
         with pytest.raises(NeurosimFormatError, match=message) as caught:
             load()
-        assert "resume from an earlier checkpoint, or run anew" in str(caught.value)
+        assert "resume from an earlier checkpoint, or start again" in str(caught.value)
     part.unlink()
-    with pytest.raises(NeurosimMissingError, match="a run that goes on needs what it has written"):
+    with pytest.raises(NeurosimMissingError, match="to continue, a run needs the files that it has written"):
         load()
     part.write_bytes((tmp_path / "states.h5.part").read_bytes())
     with pytest.raises(NeurosimFormatError):
@@ -299,12 +299,12 @@ def test_files_that_cannot_be_played(tmp_path: Path) -> None:
     with pytest.raises(NeurosimFormatError, match="the signature of an HDF5 file"):
         next(read_windows(path))
     path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(500))
-    with pytest.raises(NeurosimFormatError, match="a sound HDF5 file"):
+    with pytest.raises(NeurosimFormatError, match="an intact HDF5 file"):
         next(read_windows(path))
     with pytest.raises(NeurosimInputError, match=r"must be a power of two, in s \(got 0.3\)"):
         next(read_windows(path, length=0.3))
     for times, nodes, message in (
-        ([0.2, 0.1], [0, 1], "times that never run backwards"),
+        ([0.2, 0.1], [0, 1], "times in ascending order"),
         ([0.1, 0.2], [0, 9], "0 <= node < 5"),
     ):
         with h5py.File(path, "w") as file:

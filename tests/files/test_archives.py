@@ -74,7 +74,7 @@ def test_members_outside_the_target_are_refused(kind: str, name: str, tmp_path: 
     else:
         tar_file(archive, {name: b"secret"}, "w")
     target = tmp_path / "deep" / "target"
-    with pytest.raises(NeurosimFormatError, match=r"expected .*; (this archive is not to be trusted|it is damaged)"):
+    with pytest.raises(NeurosimFormatError, match=r"expected .*; (this archive is not safe|it is damaged)"):
         files.extract(archive, target)
     assert not [p for p in tmp_path.rglob("*") if p.is_file() and p != archive]
 
@@ -120,13 +120,13 @@ def test_a_link_that_lies_in_the_target_leads_nowhere(tmp_path: Path) -> None:
 def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = zip_file(tmp_path / "archive", {"a": b"a", "bomb": bytes(30 * archives.PIECE)})
     with pytest.raises(NeurosimFormatError, match=r"member 'bomb': expected at most 999 bytes more and .* files"):
-        files.extract(archive, tmp_path / "target", most_bytes=1000)
-    monkeypatch.setattr(archives, "ALLOWANCE", 0)
+        files.extract(archive, tmp_path / "target", max_bytes=1000)
+    monkeypatch.setattr(archives, "MIN_BOUND", 0)
     with pytest.raises(NeurosimFormatError, match=r"member 'bomb': expected at most \d+ bytes more"):
         files.extract(archive, tmp_path / "target")
-    monkeypatch.setattr(archives, "MOST_FILES", 1)
+    monkeypatch.setattr(archives, "MAX_FILES", 1)
     with pytest.raises(NeurosimFormatError, match=r"member 'b': expected at most .* and 1 files"):
-        files.extract(zip_file(archive, {"a": b"a", "b": b"b"}), tmp_path / "target", most_bytes=1000)
+        files.extract(zip_file(archive, {"a": b"a", "b": b"b"}), tmp_path / "target", max_bytes=1000)
     assert os.listdir(tmp_path / "target") == ["a"]
 
 
@@ -135,7 +135,7 @@ def test_a_member_longer_than_it_claims(tmp_path: Path) -> None:
     data = archive.read_bytes()
     # Both heads of the member, the local one and the one in the directory, claim 5 bytes.
     archive.write_bytes(data.replace((5000).to_bytes(4, "little"), (5).to_bytes(4, "little")))
-    with pytest.raises(NeurosimFormatError, match=r"archive: expected a sound zip or tar file"):
+    with pytest.raises(NeurosimFormatError, match=r"archive: expected an intact zip or tar file"):
         files.extract(archive, tmp_path / "target")
     assert not [p for p in (tmp_path / "target").rglob("*") if p.is_file()]
 
@@ -147,7 +147,9 @@ def test_files_that_are_no_archive(content: bytes, tmp_path: Path) -> None:
     if content.startswith(b"PK"):
         assert files.extract(archive, tmp_path / "target") == []
         return
-    with pytest.raises(NeurosimFormatError, match=r"archive: expected a sound zip or tar file, got .*; it is damaged"):
+    with pytest.raises(
+        NeurosimFormatError, match=r"archive: expected an intact zip or tar file, got .*; it is damaged"
+    ):
         files.extract(archive, tmp_path / "target")
 
 

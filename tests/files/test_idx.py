@@ -50,8 +50,8 @@ IMAGES = files.write_idx(np.zeros((2, 3, 3), np.uint8))
         (IMAGES[:-1], "byte 16: expected 18 bytes of values (2, 3, 3), got 17 bytes"),
         (IMAGES + b"\0", "byte 16: expected 18 bytes of values (2, 3, 3), got 19 bytes"),
         (b"\0\0\x0e\x08" + b"\xff" * 32, "bytes of values (4294967295,"),
-        (gzip.compress(IMAGES)[:-9], "gzip: expected a whole gzip file"),
-        (gzip.compress(IMAGES)[:12] + b"\xff" * 12, "gzip: expected a whole gzip file"),
+        (gzip.compress(IMAGES)[:-9], "gzip: expected a complete gzip file"),
+        (gzip.compress(IMAGES)[:12] + b"\xff" * 12, "gzip: expected a complete gzip file"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, data: bytes, message: str) -> None:
@@ -74,7 +74,7 @@ def test_a_changed_byte_is_read_or_refused(tmp_path_factory: pytest.TempPathFact
 def test_a_bomb_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(gzip.compress(files.write_idx(np.zeros(100_000, np.uint8))))
     with pytest.raises(NeurosimFormatError, match="holds more than 5000 bytes"):
-        files.read_idx(tmp_path / "a", most_bytes=5000)
+        files.read_idx(tmp_path / "a", max_bytes=5000)
 
 
 def test_bad_arrays_are_not_written() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from neurosim import Spikes, files
 from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
-from neurosim.files.raw import Block
+from neurosim.files.raw import FileBlock
 from neurosim.kernels.io import decode
 from neurosim.spikes import Recordings
 
@@ -109,11 +109,11 @@ GOOD = [(1, 2, 0, 10), (3, 4, 1, 20), (5, 6, 0, 30)]
     ("content", "message"),
     [
         (b"", "byte 0: expected events of 5 bytes, got an empty file; fetch the recording again"),
-        (nmnist_bytes(GOOD)[:-1], "byte 10: expected whole events of 5 bytes, got 4 bytes; it was cut short"),
-        (nmnist_bytes(GOOD) + b"\0", "byte 15: expected whole events of 5 bytes, got 1 bytes; it was cut short"),
+        (nmnist_bytes(GOOD)[:-1], "byte 10: expected complete events of 5 bytes, got 4 bytes; it was cut short"),
+        (nmnist_bytes(GOOD) + b"\0", "byte 15: expected complete events of 5 bytes, got 1 bytes; it was cut short"),
         (nmnist_bytes([*GOOD, (34, 0, 0, 40)]), r"byte 15: expected an event inside shape \(2, 34, 34\), got one out"),
         (nmnist_bytes([*GOOD, (0, 34, 0, 40)]), r"byte 15: expected an event inside shape .*; for another sensor give"),
-        (nmnist_bytes([*GOOD, (0, 0, 0, 29)]), "byte 15: expected times that never run backwards, got an earlier one"),
+        (nmnist_bytes([*GOOD, (0, 0, 0, 29)]), "byte 15: expected times in ascending order, got an earlier one"),
     ],
 )
 def test_nmnist_files_that_are_none(content: bytes, message: str, tmp_path: Path) -> None:
@@ -129,10 +129,10 @@ def test_nmnist_files_that_are_none(content: bytes, message: str, tmp_path: Path
 
 def test_bytes_in_memory_decode_like_files() -> None:
     raw = np.frombuffer(nmnist_bytes(GOOD + GOOD[:1]), np.uint8)
-    many = files.decode_nmnist([Block(raw, np.array([0, 15, 20]))], ["a", "b"])
+    many = files.decode_nmnist([FileBlock(raw, np.array([0, 15, 20]))], ["a", "b"])
     assert isinstance(many, Recordings) and [len(s) for s in many] == [3, 1]
-    with pytest.raises(NeurosimFormatError, match=r"^b: byte 5: expected whole events"):
-        files.decode_nmnist([Block(raw, np.array([0, 10, 17]))], ["a", "b"])
+    with pytest.raises(NeurosimFormatError, match=r"^b: byte 5: expected complete events"):
+        files.decode_nmnist([FileBlock(raw, np.array([0, 10, 17]))], ["a", "b"])
 
 
 def test_more_than_the_clock_of_bulk_decoding(tmp_path: Path) -> None:
@@ -172,8 +172,8 @@ def test_dat_is_its_reference(tmp_path: Path) -> None:
     [
         ([[5, 1]], b"\x0e\x08", r"byte 12: expected events of type 0 or 12 and 8 bytes, got \[14, 8\]"),
         ([[5, 2 << 28]], b"\x0c\x08", "byte 14: expected an event inside shape"),
-        ([[5, 0], [4, 0]], b"\x0c\x08", "byte 22: expected times that never run backwards"),
-        ([[5, 0], [5]], b"\x0c\x08", "byte 22: expected whole words of 8 bytes, got 4 bytes; it was cut short"),
+        ([[5, 0], [4, 0]], b"\x0c\x08", "byte 22: expected times in ascending order"),
+        ([[5, 0], [5]], b"\x0c\x08", "byte 22: expected complete words of 8 bytes, got 4 bytes; it was cut short"),
     ],
 )
 def test_dat_files_that_are_none(words: list, kind: bytes, message: str, tmp_path: Path) -> None:
@@ -253,12 +253,12 @@ def test_clocks_that_start_again(tmp_path: Path) -> None:
         (b"% evt 3.0", "byte 0: expected the end of a line of the header, got none"),
         (b"% date\n", "header: expected the line '% evt 2.0' or '% evt 3.0', got nothing"),
         (b"% evt 2.1\n", "header: expected the line '% evt 2.0' or '% evt 3.0', got 2.1"),
-        (b"% evt 3.0\n" + b"a", "byte 10: expected whole words of 2 bytes, got 1 bytes"),
-        (b"% evt 2.0\n" + b"abc", "byte 10: expected whole words of 4 bytes, got 3 bytes"),
+        (b"% evt 3.0\n" + b"a", "byte 10: expected complete words of 2 bytes, got 1 bytes"),
+        (b"% evt 2.0\n" + b"abc", "byte 10: expected complete words of 4 bytes, got 3 bytes"),
         # 0x500 = 1280 is the first column outside.
         (b"% evt 3.0\n" + np.array([0x8000, 0x2500], "<u2").tobytes(), r"byte 12: .* inside shape \(2, 720, 1280\)"),
-        (b"% evt 3.0\n" + np.array([0x8005, 0x2001, 0x8004, 0x2001], "<u2").tobytes(), "byte 16: .* never run back"),
-        (b"% evt 2.0\n" + np.array([8 << 28 | 9, 0, 8 << 28, 0], "<u4").tobytes(), "byte 22: .* never run back"),
+        (b"% evt 3.0\n" + np.array([0x8005, 0x2001, 0x8004, 0x2001], "<u2").tobytes(), "byte 16: .* in ascending"),
+        (b"% evt 2.0\n" + np.array([8 << 28 | 9, 0, 8 << 28, 0], "<u4").tobytes(), "byte 22: .* in ascending"),
         (b"% evt 2.0\n% geometry 0x5\n", r"shape: must be \(2 polarities, height, width\).* \(got \(2, 5, 0\)\)"),
     ],
 )
@@ -313,8 +313,8 @@ def test_aedat2_skips_what_is_no_event(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"#!AER-DAT3.1\n", "byte 0: expected '#!AER-DAT2'"),
-        (b"#!AER-DAT2.0\n" + b"1234", "byte 13: expected whole words of 8 bytes"),
-        (b"#!AER-DAT2.0\n" + np.array([1, 5, 1, 4], ">u4").tobytes(), "byte 21: expected times that never run back"),
+        (b"#!AER-DAT2.0\n" + b"1234", "byte 13: expected complete words of 8 bytes"),
+        (b"#!AER-DAT2.0\n" + np.array([1, 5, 1, 4], ">u4").tobytes(), "byte 21: expected times in ascending"),
         (b"#!AER-DAT2.0\n" + np.array([300 << 12, 5], ">u4").tobytes(), "byte 13: expected an event inside shape"),
     ],
 )
@@ -362,10 +362,10 @@ def test_csv_of_others(tmp_path: Path) -> None:
         ("t,unit\n0.1,2\n\n0.2,2\n", "line 3: expected 2 numbers, got ''"),
         ("t,unit\n0.1,2\n0.2,1_0\n", "line 3: expected 2 numbers, got '0.2,1_0'"),
         ("t,unit\n0.1,2\n0.2,x\n", "line 3: expected 2 numbers, got '0.2,x'"),
-        ("t,unit\n0.1,2.5\n", "line 2: expected a time >= 0 and whole numbers, got 0.1,2.5"),
-        ("t,unit\nnan,2\n", "line 2: expected a time >= 0 and whole numbers, got nan,2"),
-        ("t,unit\n-1,2\n", "line 2: expected a time >= 0 and whole numbers, got -1,2"),
-        ("t,unit\n0.2,2\n0.1,2\n", "line 3: expected times that never run backwards, got 0.1 after 0.2; sort"),
+        ("t,unit\n0.1,2.5\n", "line 2: expected a time >= 0 and integers, got 0.1,2.5"),
+        ("t,unit\nnan,2\n", "line 2: expected a time >= 0 and integers, got nan,2"),
+        ("t,unit\n-1,2\n", "line 2: expected a time >= 0 and integers, got -1,2"),
+        ("t,unit\n0.2,2\n0.1,2\n", "line 3: expected times in ascending order, got 0.1 after 0.2; sort"),
         ("t,unit\n0.2,-2\n", r"line 2: expected an event inside shape \(\d+,\), got -2"),
         ("t,unit\n0.2,1e18\n", "columns: expected fewer than 2.31 units"),
         (

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ...errors import NeurosimFormatError
 from ...files.journal import Journal, block_sizes, read_blocks
+from ...files.samples import StateSamples, write_sample_pieces
 from ...files.sonata import Extent, PutSpikes, write_sonata_pieces
-from ...files.states import States, write_states_pieces
 from ...network import Network
 from .probes import BoundProbe
 from .sinks import SpikeSink, StateSink
@@ -159,7 +159,7 @@ class StateStream(StateSink):
             for tag, samples in self.read():
                 put(self.names[tag], samples)
 
-        write_states_pieces(self.target.path, states, counts, fill)
+        write_sample_pieces(self.target.path, states, counts, fill)
         self.journal.path.unlink(missing_ok=True)
 
     def read(self) -> Iterator[tuple[int, NDArray[Any]]]:
@@ -168,9 +168,9 @@ class StateStream(StateSink):
             probe = self.probes[tag]
             yield tag, data.view(probe.real).reshape(-1, probe.units.size)
 
-    def _describe(self, probe: BoundProbe) -> States:
+    def _describe(self, probe: BoundProbe) -> StateSamples:
         interval = probe.interval * self.target.clock
-        return States(
+        return StateSamples(
             population=probe.probe.population,
             variable=probe.probe.variable,
             units=probe.units.astype(np.int64),

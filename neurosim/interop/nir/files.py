@@ -11,7 +11,7 @@ import numpy as np
 
 from ... import files
 from ...errors import NeurosimFormatError, NeurosimMissingError, lookup
-from ...files.hdf5 import LAYOUT, Opened, opened
+from ...files.hdf5 import LAYOUT, HDF5File, open_hdf5
 from ...files.raw import printable
 
 # NIR compresses with deflate, which can pack a constant 1,032 to 1; what all arrays together may take is bounded too.
@@ -66,7 +66,7 @@ def read(path: str | os.PathLike[str]) -> Any:
             of an unknown type or with other fields than its type has; edges between nodes that are not there.
     """
     library()
-    with opened(path, RATIO) as file:
+    with open_hdf5(path, RATIO) as file:
         reader = _Reader(file)
         return reader.node("node", 0)
 
@@ -74,7 +74,7 @@ def read(path: str | os.PathLike[str]) -> Any:
 class _Reader:
     """Reads nodes, and adds up what they take."""
 
-    def __init__(self, file: Opened) -> None:
+    def __init__(self, file: HDF5File) -> None:
         self.file = file
         self.nodes = 0
         self.bytes = 0
@@ -83,16 +83,16 @@ class _Reader:
         file, nir = self.file, library()
         self.nodes += 1
         if self.nodes > NODES or depth > DEPTH:
-            raise file.bad(f"/{group}", f"at most {NODES} nodes in {DEPTH} levels of graphs", "more", LAYOUT)
+            raise file.error(f"/{group}", f"at most {NODES} nodes in {DEPTH} levels of graphs", "more", LAYOUT)
         names = self.names(group)
         kind = self.text(f"{group}/type") if "type" in names else "none"
         required, optional = _fields(file, group, kind)
         for name in required:
             if name not in names:
-                raise file.bad(f"/{group}", f"a {kind} with {', '.join(required)}", f"one without {name}", LAYOUT)
+                raise file.error(f"/{group}", f"a {kind} with {', '.join(required)}", f"one without {name}", LAYOUT)
         for name in names:
             if name not in (*required, *optional, "metadata", "type"):
-                raise file.bad(
+                raise file.error(
                     f"/{group}", f"a {kind} with {', '.join((*required, *optional))}", f"also {name}", LAYOUT
                 )
         metadata = self.table(f"{group}/metadata", depth) if "metadata" in names else {}
@@ -103,7 +103,7 @@ class _Reader:
         try:
             return _build(nir, kind, values, metadata)
         except (AssertionError, TypeError, ValueError, AttributeError, IndexError, KeyError, OverflowError) as error:
-            raise file.bad(f"/{group}", f"fields that make a {kind}", error or "others", LAYOUT) from None
+            raise file.error(f"/{group}", f"fields that make a {kind}", error or "others", LAYOUT) from None
 
     def graph(self, group: str, depth: int, metadata: dict[str, Any]) -> Any:
         names = self.names(f"{group}/nodes")
@@ -111,17 +111,17 @@ class _Reader:
         flat = () if self.empty(f"{group}/edges") else self.texts(f"{group}/edges")
         edges = list(zip(flat[::2], flat[1::2], strict=False))
         if len(flat) % 2:
-            raise self.file.bad(f"/{group}/edges", "pairs of names", f"{len(flat)} names", LAYOUT)
+            raise self.file.error(f"/{group}/edges", "pairs of names", f"{len(flat)} names", LAYOUT)
         for name in flat:
             # In nested graphs some programs name the inner node too: "graph.node".
             if name not in nodes:
-                raise self.file.bad(f"/{group}/edges", "names of its nodes", printable(name), LAYOUT)
+                raise self.file.error(f"/{group}/edges", "names of its nodes", printable(name), LAYOUT)
         return library().NIRGraph(nodes, edges, metadata, type_check=False)
 
     def table(self, group: str, depth: int) -> dict[str, Any]:
         """Metadata: names to numbers, arrays, text, or tables of them."""
         if depth > DEPTH:
-            raise self.file.bad(f"/{group}", f"at most {DEPTH} levels", "more", LAYOUT)
+            raise self.file.error(f"/{group}", f"at most {DEPTH} levels", "more", LAYOUT)
         found: dict[str, Any] = {}
         for name in self.names(group):
             inner = f"{group}/{name}"
@@ -133,7 +133,7 @@ class _Reader:
         self.nodes += len(names) // 32  # groups of very many entries count too
         long = next((name for name in names if len(name.encode(errors="replace")) > NAMES), None)
         if long is not None:
-            raise self.file.bad(f"/{group}", f"names of at most {NAMES} bytes", f"one of {len(long)}", LAYOUT)
+            raise self.file.error(f"/{group}", f"names of at most {NAMES} bytes", f"one of {len(long)}", LAYOUT)
         return names
 
     def value(self, name: str) -> Any:
@@ -147,7 +147,7 @@ class _Reader:
     def text(self, name: str) -> str:
         found = self.texts(name)
         if len(found) != 1:
-            raise self.file.bad(f"/{name}", "one text", f"{len(found)}", LAYOUT)
+            raise self.file.error(f"/{name}", "one text", f"{len(found)}", LAYOUT)
         return found[0]
 
     def texts(self, name: str) -> tuple[str, ...]:
@@ -161,10 +161,10 @@ class _Reader:
         """Count the bytes of a dataset: many names may share one, and each would be read."""
         self.bytes += self.file.size(name)[1]
         if self.bytes > LARGEST:
-            raise self.file.bad(f"/{name}", f"at most {LARGEST} bytes of arrays", "more", LAYOUT)
+            raise self.file.error(f"/{name}", f"at most {LARGEST} bytes of arrays", "more", LAYOUT)
 
 
-def _fields(file: Opened, group: str, kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _fields(file: HDF5File, group: str, kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     try:
         return lookup(FIELDS, printable(kind), f"node {printable(group)}: type")
     except Exception as error:

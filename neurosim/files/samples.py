@@ -1,6 +1,6 @@
-"""State variables over time as HDF5, laid out as SONATA's reports: /report/<name>/{data, mapping}.
+"""Sampled state variables as HDF5, in the layout of SONATA reports: /report/<name>/{data, mapping}.
 
-Dai et al. 2020, as `sonata`; times in seconds, said so by an attribute.
+Dai et al. 2020, as `sonata`; times in seconds, as an attribute says.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import require
-from .bulk import Put, Space, write_bulk
-from .hdf5 import LAYOUT, opened
+from .bulk import DatasetSpec, Put, write_bulk
+from .hdf5 import LAYOUT, open_hdf5
 from .sonata import MAGIC, VERSION
 
 
 @dataclass(frozen=True, eq=False)
-class States:
-    """Samples of one variable.
+class StateSamples:
+    """Samples of one state variable.
 
     Attributes:
-        population, variable: of what.
-        units: [units] int64, which units.
+        population, variable: names.
+        units: [units] int64, numbers of the units.
         start, interval: s; sample j is the state at start + j interval.
         values: [samples, units].
     """
@@ -39,40 +39,41 @@ class States:
 
     @property
     def times(self) -> NDArray[np.float64]:
-        """[samples] s."""
+        """[samples] times in s."""
         return self.start + np.arange(len(self.values), dtype=np.float64) * self.interval
 
 
-def write_states_pieces(
+def write_sample_pieces(
     path: str | os.PathLike[str],
-    states: Mapping[str, States],
+    states: Mapping[str, StateSamples],
     samples: Mapping[str, int],
     fill: Callable[[Callable[[str, NDArray], None]], None],
 ) -> None:
-    """Replace `path` by samples that come in pieces and need not fit into memory.
+    """Replace `path` by samples in pieces, which need not fit into memory together.
 
     Args:
-        states: by name; of `values` only the type is looked at.
-        samples: how many there will be of each.
-        fill: called with `put(name, samples)`, which adds a piece, in order of time.
+        path: of the file.
+        states: by name; only the type of `values` is used.
+        samples: number of samples of each.
+        fill: called with `put(name, samples)`, which appends a piece, in order of time.
 
     Raises:
-        NeurosimInputError: a name with '/' in it.
+        NeurosimInputError: a name with '/'.
         NeurosimWriteError: as `write_bulk`.
     """
     groups: dict[str, dict[str, Any]] = {"": {"magic": np.uint32(MAGIC), "version": np.array(VERSION, np.uint32)}}
-    spaces, mappings = {}, {}
+    specs, mappings = {}, {}
     for name, one in states.items():
-        require(bool(name) and "/" not in name and name != ".", "write_states", "needs names without '/'", name)
+        require(bool(name) and "/" not in name and name != ".", "write_samples", "needs names without '/'", name)
         group, count = f"report/{name}", samples[name]
         groups[group] = {
             "population": np.bytes_(one.population.encode()),
             "variable": np.bytes_(one.variable.encode()),
         }
-        spaces[f"{group}/data"] = Space((count, len(one.units)), one.values.dtype.str, {})
+        specs[f"{group}/data"] = DatasetSpec((count, len(one.units)), one.values.dtype.str, {})
         for part, values in _mapping(one, count).items():
             attributes = {"units": np.bytes_("seconds")} if part == "time" else {}
-            spaces[f"{group}/mapping/{part}"] = Space(values.shape, values.dtype.str, attributes)
+            specs[f"{group}/mapping/{part}"] = DatasetSpec(values.shape, values.dtype.str, attributes)
             mappings[f"{group}/mapping/{part}"] = values
 
     def fill_all(put: Put) -> None:
@@ -80,31 +81,33 @@ def write_states_pieces(
             put(name, values)
         fill(lambda name, values: put(f"report/{name}/data", values))
 
-    write_bulk(path, spaces, groups, fill_all)
+    write_bulk(path, specs, groups, fill_all)
 
 
-def read_states(path: str | os.PathLike[str]) -> dict[str, States]:
-    """All variables of a file that `Simulation(states_to=path)` wrote, by the names of their probes.
+def read_samples(path: str | os.PathLike[str]) -> dict[str, StateSamples]:
+    """Return all variables of a file that `Simulation(states_to=path)` wrote, by the names of their probes.
 
     Raises:
         NeurosimMissingError: no such file.
-        NeurosimFormatError: not HDF5, or not this layout.
+        NeurosimFormatError: not HDF5, or another layout.
     """
     found = {}
-    with opened(path) as file:
+    with open_hdf5(path) as file:
         for name in file.names("report"):
             group = f"report/{name}"
             about = file.attributes(group, "population", "variable")
             values, units = file.array(f"{group}/data", "f"), file.numbers(f"{group}/mapping/node_ids", "iu")
             start, _, interval = file.numbers(f"{group}/mapping/time", "f", 3).tolist()
             if values.ndim != 2 or values.shape[1] != len(units) or len(about) != 2:
-                raise file.bad(f"/{group}/data", f"samples of {len(units)} units", list(values.shape), LAYOUT)
+                raise file.error(f"/{group}/data", f"samples of {len(units)} units", list(values.shape), LAYOUT)
             texts = {key: bytes(text).decode(errors="replace") for key, text in about.items()}
-            found[name] = States(**texts, units=units.astype(np.int64), start=start, interval=interval, values=values)
+            found[name] = StateSamples(
+                **texts, units=units.astype(np.int64), start=start, interval=interval, values=values
+            )
     return found
 
 
-def _mapping(one: States, count: int) -> dict[str, NDArray]:
+def _mapping(one: StateSamples, count: int) -> dict[str, NDArray]:
     return {
         "node_ids": one.units.astype("<u8"),
         "index_pointer": np.arange(len(one.units) + 1, dtype="<u8"),

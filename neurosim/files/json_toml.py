@@ -1,4 +1,4 @@
-"""JSON and TOML, read with errors that name the line and written atomically."""
+"""JSON and TOML files: reading with errors that name the line, atomic writing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from ..errors import NeurosimFormatError, NeurosimInputError
+from ..plain import to_plain
 from .atomic import write_text
 from .raw import read_bytes
 
@@ -18,7 +19,7 @@ else:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """The value a JSON file holds.
+    """Return the value of a JSON file.
 
     Raises:
         NeurosimMissingError: no such file.
@@ -36,21 +37,21 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Replace `path` by `value` as JSON, indented, in one step; numpy numbers and arrays are written as plain ones.
+    """Replace `path` by `value` as indented JSON in one step; numbers and arrays of numpy are written as plain ones.
 
     Raises:
-        NeurosimInputError: `value` holds something JSON has no word for, NaN included.
+        NeurosimInputError: a value that JSON cannot hold, NaN included.
         NeurosimWriteError: as `replacing`.
     """
     try:
-        text = json.dumps(value, indent=2, default=_plain, allow_nan=False)
-    except (TypeError, ValueError) as error:
+        text = json.dumps(value, indent=2, default=to_plain, allow_nan=False)
+    except (TypeError, ValueError, NeurosimInputError) as error:
         raise NeurosimInputError(f"{path}: cannot be written as JSON: {error}") from None
     write_text(path, text + "\n")
 
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The table a TOML file holds.
+    """Return the table of a TOML file.
 
     Raises:
         NeurosimMissingError: no such file.
@@ -67,7 +68,7 @@ def write_toml(path: str | os.PathLike[str], table: dict[str, Any]) -> None:
     """Replace `path` by `table` as TOML in one step.
 
     Raises:
-        NeurosimInputError: `table` holds something TOML has no word for, None included.
+        NeurosimInputError: a value that TOML cannot hold, None included.
         NeurosimWriteError: as `replacing`.
     """
     import tomli_w
@@ -87,12 +88,3 @@ def _text(path: str | os.PathLike[str]) -> str:
         raise NeurosimFormatError(
             f"{path}: byte {error.start}: expected UTF-8 text, got 0x{data[error.start]:02x}; save the file as UTF-8"
         ) from None
-
-
-def _plain(value: Any) -> Any:
-    """Numpy's numbers and arrays as Python's; a path as its name."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    raise TypeError(f"no JSON for {type(value).__name__}")

@@ -4,8 +4,8 @@
     t,x,y,p
     0.000123,4,17,1
 
-The first line is optional and tells what the events cannot: the size of the sensor and how long it was watched. The
-header is `t,x,y,p` (column, row and polarity of a pixel) or `t,unit`. Times are seconds, ascending.
+The first line is optional: the size of the sensor and the duration, which the events do not tell. The header is
+`t,x,y,p` (column, row and polarity of a pixel) or `t,unit`. Times are seconds, ascending.
 """
 
 from __future__ import annotations
@@ -22,28 +22,29 @@ from numpy.typing import NDArray
 from ..errors import NeurosimInputError, require
 from ..spikes import Spikes
 from .atomic import write_bytes
-from .raw import bad, read_bytes
+from .raw import format_error, read_bytes
 
 HEADERS = {"t,x,y,p": 3, "t,unit": 1}
 SHAPE = re.compile(r"shape((?: \d{1,10}){1,8})")
 DURATION = re.compile(r"duration ([0-9.eE+-]{1,30})")
-# Lines parsed at once: bounds the memory to a multiple of the file's size.
+# Lines parsed at once: bounds the memory to a multiple of the size of the file.
 BLOCK = 1 << 16
 # Characters in a line: four numbers of 17 digits need fewer than 100.
-LONGEST = 1000
+MAX_LINE = 1000
 
 
 def read_csv(path: str | os.PathLike[str], shape: tuple[int, ...] | None = None, tick: float = 1.0) -> Spikes:
-    """The recording of a CSV file.
+    """Return the recording of a CSV file.
 
     Args:
-        shape: of the sensor; None means what the file says, or else the smallest that holds all events.
+        path: of the file.
+        shape: of the sensor; None: that of the file, or else the smallest that holds all events.
         tick: seconds for each unit of the column t, e.g. 1e-6 for a file in microseconds.
 
     Raises:
         NeurosimMissingError: no such file.
-        NeurosimFormatError: another header, a line that is no event, an event outside the sensor, or a time before
-            the one before it; names the line.
+        NeurosimFormatError: another header, a line that is not an event, an event outside the sensor, or a time before
+            that of the line before; names the line.
     """
     require(tick > 0 and math.isfinite(tick), "read_csv.tick", "must be > 0 s", tick)
     text = _lines(path)
@@ -52,20 +53,26 @@ def read_csv(path: str | os.PathLike[str], shape: tuple[int, ...] | None = None,
     header = (text.readline() if comment else first).strip().replace(" ", "").lower()
     if header not in HEADERS:
         step = "add the header, or convert the file"
-        raise bad(path, f"line {1 + bool(comment)}", f"the header {' or '.join(HEADERS)}", f"{header[:40]!r}", step)
+        raise format_error(
+            path, f"line {1 + bool(comment)}", f"the header {' or '.join(HEADERS)}", f"{header[:40]!r}", step
+        )
     line = 2 + bool(comment)
     table = _parse(path, text, HEADERS[header] + 1, line)
     times, places = table[:, 0] * tick, table[:, :0:-1]
     _check_rows(path, table, line)
     sensor = _sensor(path, comment, places, shape)
     if math.prod(sensor) >= 1 << 31:
-        raise bad(path, "columns", "fewer than 2^31 units", f"shape {sensor}", "is this a file of another layout?")
+        raise format_error(
+            path, "columns", "fewer than 2^31 units", f"shape {sensor}", "is this a file of another layout?"
+        )
     # x, y, p unfold as p, y, x.
     outside = ((places < 0) | (places >= sensor)).any(axis=1)
     if outside.any():
         at = int(np.argmax(outside))
         got = ",".join(f"{v:g}" for v in places[at, ::-1])
-        raise bad(path, f"line {line + at}", f"an event inside shape {sensor}", got, "give the sensor's shape=")
+        raise format_error(
+            path, f"line {line + at}", f"an event inside shape {sensor}", got, "give the sensor's shape="
+        )
     units = np.ravel_multi_index(tuple(places.astype(np.int64).T), sensor).astype(np.int32)
     said = DURATION.search(comment)
     duration = float(times[-1]) if len(times) else 0.0
@@ -73,11 +80,13 @@ def read_csv(path: str | os.PathLike[str], shape: tuple[int, ...] | None = None,
         whole = shape or _shape(comment) or sensor
         return Spikes(times, units, math.prod(sensor), float(said[1]) if said else duration, whole)
     except (NeurosimInputError, ValueError) as error:
-        raise bad(path, "line 1", "a shape and duration that fit the events", error, "correct the line") from None
+        raise format_error(
+            path, "line 1", "a shape and duration that fit the events", error, "correct the line"
+        ) from None
 
 
 def write_csv(path: str | os.PathLike[str], spikes: Spikes) -> None:
-    """Write a recording; three-dimensional shapes as t,x,y,p, others as t,unit. Times keep every digit.
+    """Write a recording; three-dimensional shapes as t,x,y,p, others as t,unit. Times have all their digits.
 
     Raises:
         NeurosimWriteError: as `replacing`.
@@ -94,12 +103,12 @@ def write_csv(path: str | os.PathLike[str], spikes: Spikes) -> None:
 def _lines(path: str | os.PathLike[str]) -> io.TextIOWrapper:
     raw = read_bytes(path)
     if raw.size == 0:
-        raise bad(path, "byte 0", "a header", "an empty file", "fetch the recording again")
+        raise format_error(path, "byte 0", "a header", "an empty file", "fetch the recording again")
     high = np.flatnonzero((raw > 126) | (raw == 0))
-    # A byte-order mark is no text, but spreadsheets write one.
+    # Spreadsheets write a byte-order mark.
     if high.size and (raw[:3].tobytes() != b"\xef\xbb\xbf" or high.size > 3):
         at = int(high[0] if raw[:3].tobytes() != b"\xef\xbb\xbf" else high[3])
-        raise bad(path, f"byte {at}", "plain text", f"0x{raw[at]:02x}", "is this a CSV file?")
+        raise format_error(path, f"byte {at}", "plain text", f"0x{raw[at]:02x}", "is this a CSV file?")
     return io.TextIOWrapper(io.BytesIO(raw.data), encoding="utf-8-sig")
 
 
@@ -107,8 +116,8 @@ def _parse(path: object, text: io.TextIOWrapper, columns: int, line: int) -> NDA
     blocks: list[NDArray] = [np.empty((0, columns))]
     while lines := list(islice(text, BLOCK)):
         try:
-            # Neither is a row, and the parser skips the one and would unfold the other in full.
-            if any(not text.strip() or len(text) > LONGEST for text in lines):
+            # The parser would skip an empty line and allocate for a very long one.
+            if any(not text.strip() or len(text) > MAX_LINE for text in lines):
                 raise ValueError
             block = np.loadtxt(lines, delimiter=",", comments=None, ndmin=2)
             if block.shape != (len(lines), columns):
@@ -121,17 +130,19 @@ def _parse(path: object, text: io.TextIOWrapper, columns: int, line: int) -> NDA
 
 
 def _culprit(path: object, lines: list[str], columns: int, line: int) -> Exception:
-    """The error for the first line that is not `columns` numbers."""
+    """Return the error for the first line that is not `columns` numbers."""
     for i, text in enumerate(lines):
         try:
-            words = text[:LONGEST].split(",")
-            fits = len([float(word) for word in words]) == columns and "_" not in text and len(text) <= LONGEST
+            words = text[:MAX_LINE].split(",")
+            fits = len([float(word) for word in words]) == columns and "_" not in text and len(text) <= MAX_LINE
         except ValueError:
             fits = False
         if not fits:
             line += i
             break
-    return bad(path, f"line {line}", f"{columns} numbers", f"{text.strip()[:40]!r}", "correct or remove the line")
+    return format_error(
+        path, f"line {line}", f"{columns} numbers", f"{text.strip()[:40]!r}", "correct or remove the line"
+    )
 
 
 def _check_rows(path: object, table: NDArray[np.float64], line: int) -> None:
@@ -140,21 +151,21 @@ def _check_rows(path: object, table: NDArray[np.float64], line: int) -> None:
     if broken.any():
         at = int(np.argmax(broken))
         got = ",".join(f"{v:g}" for v in table[at])
-        raise bad(path, f"line {line + at}", "a time >= 0 and whole numbers", got, "correct or remove the line")
+        raise format_error(path, f"line {line + at}", "a time >= 0 and integers", got, "correct or remove the line")
     if np.any(times[1:] < times[:-1]):
         at = int(np.argmax(times[1:] < times[:-1])) + 1
         got = f"{times[at]:g} after {times[at - 1]:g}"
-        raise bad(path, f"line {line + at}", "times that never run backwards", got, "sort the lines by t")
+        raise format_error(path, f"line {line + at}", "times in ascending order", got, "sort the lines by t")
 
 
 def _sensor(path: object, comment: str, places: NDArray[np.float64], shape: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The shape the columns unfold: of a pixel's three, or of the one number of a unit."""
+    """Return the shape of the place columns: three of a pixel, or one of a unit."""
     known = shape or _shape(comment)
     if known and places.shape[1] == 1:
         return (math.prod(known),)
     if known and len(known) != 3:
         step = "correct line 1, or give the sensor's shape="
-        raise bad(path, "shape", "(polarities, height, width), for columns x, y and p", known, step)
+        raise format_error(path, "shape", "(polarities, height, width), for columns x, y and p", known, step)
     return known or tuple(int(n) + 1 for n in places.max(axis=0, initial=0))
 
 
