@@ -1,13 +1,15 @@
-"""Shared fixtures. Tests that need something a plain checkout lacks are skipped with the reason printed."""
+"""Shared fixtures. Tests that need something that a plain checkout lacks are skipped with the reason printed."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers.poison import poisoned
 from hypothesis import settings
 
 # The same examples on every run, and no verdict from a slow machine or a first compile.
@@ -16,6 +18,28 @@ settings.load_profile("fixed")
 
 # A shell starts what runs in the background with Ctrl-C ignored; tests of Ctrl-C need it as a terminal gives it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def uninitialised_arrays() -> Iterator[None]:
+    """Fill the arrays of `np.empty` and `torch.empty` with NaN, so that no test passes by what memory held."""
+    with poisoned():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The user's cache, in a folder of the tests' own: the digits are made once a session."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield folder
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the test in an empty folder."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="session")

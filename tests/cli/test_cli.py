@@ -16,6 +16,7 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from helpers.command import neurosim
 
 from neurosim import __version__
 from neurosim.cli import COMMANDS, main
@@ -25,12 +26,6 @@ from neurosim.runs.command import CommandOptions, CommandResult, common, to_json
 from neurosim.runs.tables import table
 
 FLAGS = ["--config", "--set", "--seed", "--out", "--json", "--device", "--threads", "--quiet"]
-
-
-def neurosim(*words: str, expect: int = 0) -> Result:
-    result = CliRunner().invoke(main, list(words))
-    assert result.exit_code == expect, result.stderr
-    return result
 
 
 def line(result: Result) -> str:

@@ -9,17 +9,17 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from helpers import command
 from helpers.browser import Browser
-from test_continual_streams import write_few
+from helpers.digits import write_few
 
 from neurosim import files, runs
-from neurosim.cli import main
 from neurosim.continual.matrix import MEASURES, Matrix, measures
 from neurosim.errors import NeurosimInputError, NeurosimMissingError
 from neurosim.runs import open_run
@@ -49,11 +49,10 @@ field = 16
 units = 64
 """
 EVERY = {"manifest.json", "config.toml", "metrics.json", "report.html", "cells"}
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+neurosim = partial(command.neurosim, "continual")
+ran = partial(command.result_of, "continual")
+refused = partial(command.refused, "continual")
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 @pytest.fixture
@@ -61,24 +60,6 @@ def config(tmp_path: Path) -> Path:
     path = tmp_path / "small.toml"
     path.write_text(SMALL)
     return path
-
-
-def neurosim(*words: object, expect: int = 0) -> Result:
-    result = CliRunner().invoke(main, ["continual", *(str(word) for word in words)])
-    assert result.exit_code == expect, result.stderr or result.output
-    return result
-
-
-def ran(*words: object) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(neurosim(*words, "--json", "--quiet").stdout)
-    return found
-
-
-def refused(*words: object) -> str:
-    """The one line on stderr of a command that failed; stdout must be empty."""
-    result = neurosim(*words, expect=2)
-    assert result.stdout == "" and len(result.stderr.splitlines()) == 1, result.stderr
-    return result.stderr.rstrip()
 
 
 def trial(folder: Path) -> TrialResult:
@@ -277,7 +258,7 @@ def test_runs_side_by_side(run: dict[str, Any], config: Path) -> None:
     assert {p.name for p in Path("both").iterdir()} == EVERY - {"cells"} | {"mean-accuracy.svg", "first-task.svg"}
     text = neurosim("compare", run["run"], "--quiet").stdout
     assert "plain" in text and "+-" in text and "report.html" in text
-    assert CliRunner().invoke(main, ["report", "both"]).exit_code == 0
+    assert command.neurosim("report", "both")
 
 
 def test_everything_is_listed() -> None:
@@ -406,7 +387,7 @@ def test_runs_of_other_kinds(run: dict[str, Any], config: Path) -> None:
     assert "cannot be combined with options that change the result; leave them out (got 3)" in refused(
         "run", "--resume", run["run"], "--seeds", 3
     )
-    lines = CliRunner().invoke(main, ["measure", run["run"]])
+    lines = command.neurosim("measure", run["run"], expect=2)
     assert lines.exit_code == 2 and "a continual run has accuracies and counts no operations" in lines.stderr
     swept = ran("run", config, "--learner", "macrocolumn", "--set", 'on="validation"', "--out", "validated")
     assert "needs runs measured on the same items" in refused("compare", run["run"], swept["run"])

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from helpers import command
+from helpers.command import neurosim
 from safetensors.torch import load_file, save_file
 
 from neurosim import files, runs
 from neurosim.attention import read_model
-from neurosim.cli import main
 from neurosim.convert.checkpoint import read_converted
 
 TRAIN = [
@@ -26,28 +27,9 @@ BRIEF = [
     *("report.layer_tokens=120", "--set", "report.executed_tokens=64"),
 ]
 EVERY = {"manifest.json", "config.toml", "metrics.json", "report.html"}
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def neurosim(*words: object, expect: int = 0) -> Result:
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    assert result.exit_code == expect, result.stderr
-    return result
-
-
-def found(*words: object) -> dict[str, Any]:
-    return json.loads(neurosim("convert", *words, "--json", "--quiet").stdout)
-
-
-def refused(*words: object) -> str:
-    """The one line on stderr of a command that failed; stdout must be empty."""
-    result = neurosim("convert", *words, expect=2)
-    assert result.stdout == "" and len(result.stderr.splitlines()) == 1, result.stderr
-    return result.stderr.rstrip()
+found = partial(command.result_of, "convert")
+refused = partial(command.refused, "convert")
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +42,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("trained") / "lm"
-    result = CliRunner().invoke(
-        main, ["convert", "lm-train", "--text", str(text), *TRAIN, "--out", str(out), "--quiet"]
-    )
-    assert result.exit_code == 0, result.stderr
+    neurosim("convert", "lm-train", "--text", text, *TRAIN, "--out", out, "--quiet")
     return out
 
 
@@ -71,9 +50,7 @@ def trained(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def converted(trained: Path, text: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("converted") / "run"
     words = ["convert", str(trained), "--scheme", "ternary", "--k", "3", "--calibrate", str(text), *BRIEF]
-    result = CliRunner().invoke(main, [*words, "--json", "--out", str(out), "--quiet"])
-    assert result.exit_code == 0, result.stderr
-    return json.loads(result.stdout)
+    return command.result_of(*words, "--out", out)
 
 
 def test_training_writes_a_model_that_loads(trained: Path) -> None:

@@ -8,13 +8,13 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from helpers import command
 
 from neurosim import catalog, files
-from neurosim.cli import main
 from neurosim.data.download import DownloadSource
 from neurosim.datasets import digits, nmnist
 from neurosim.spikes import Spikes
@@ -37,10 +37,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digits, "TRAIN", 10)
 
 
-def datasets(*words: str, expect: int = 0) -> Result:
-    result = CliRunner().invoke(main, ["datasets", *words])
-    assert result.exit_code == expect, result.stderr
-    return result
+datasets = partial(command.neurosim, "datasets")
 
 
 def failure(*words: str, expect: int = 2) -> str:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from helpers import command
 from helpers.browser import Browser
+from helpers.command import neurosim
 
 from neurosim import files, runs
-from neurosim.cli import main
 from neurosim.runs.memory.learned import LEARNED, MEMORY
 from neurosim.runs.memory.page import PICTURES
 
@@ -25,41 +25,16 @@ SMALL = [
 ]
 EVERY = {"manifest.json", "config.toml", "metrics.json", "pictures.safetensors", "report.html"}
 KINDS = ("store", "capacity", "noise", "familiarity")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The digits, made once, in a folder of the tests' own."""
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(folder))
-        yield folder
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def neurosim(*words: object, expect: int = 0) -> Result:
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    assert result.exit_code == expect, result.stderr
-    return result
+refused = partial(command.refused, "memory")
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def memory_json(kind: str, *words: object) -> dict[str, Any]:
-    return json.loads(neurosim("memory", kind, "--json", "--quiet", *words).stdout)
-
-
-def refused(*words: object) -> str:
-    """The one line on stderr of a command that failed; stdout must be empty."""
-    result = neurosim("memory", *words, expect=2)
-    assert result.stdout == "" and len(result.stderr.splitlines()) == 1, result.stderr
-    return result.stderr.rstrip()
+    return command.result_of("memory", kind, *words)
 
 
 @pytest.fixture(scope="module")
-def ran(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """A run of each kind."""
     folder = tmp_path_factory.mktemp("ran")
     return {kind: memory_json(kind, *SMALL, "--out", folder / kind) for kind in KINDS}

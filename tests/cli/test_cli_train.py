@@ -8,17 +8,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
 pytest.importorskip("torch")
+from helpers import command
+from helpers.command import neurosim
+
 from neurosim import files, runs
-from neurosim.cli import main
 from neurosim.errors import NeurosimInterruptedError
 from neurosim.runs import RunOptions
 from neurosim.runs.train import TrainResult, table
@@ -30,37 +31,12 @@ SMALL = [
     *("--set", "network.hidden=[48]", "--set", "network.filters=[]", "--set", "training.batch=32"),
 ]
 EVERY = {"manifest.json", "config.toml", "metrics.json", "net.safetensors", "spikes.h5", "report.html"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The digits, made once, in a folder of the tests' own."""
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(folder))
-        yield folder
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def neurosim(*words: object, expect: int = 0) -> Result:
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    assert result.exit_code == expect, result.stderr
-    return result
-
-
-def refused(*words: object) -> str:
-    """The one line on stderr of a command that failed; stdout must be empty."""
-    result = neurosim("train", *words, expect=2)
-    assert result.stdout == "" and len(result.stderr.splitlines()) == 1, result.stderr
-    return result.stderr.rstrip()
+refused = partial(command.refused, "train")
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> dict[str, Any]:
+def done(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("runs")
     words = ["digits", *SMALL, "--epochs", "6", "--json", "--quiet", "--out", folder / "run"]
     return json.loads(neurosim("train", *words, "--nir", folder / "net.nir").stdout)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.digits import write_few
 
 from neurosim import Recordings, Spikes
 from neurosim.continual import Items, Problem, Task
@@ -109,25 +110,6 @@ def test_channels_are_pooled_by_fives() -> None:
 def made_digits(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """A few digits before the emulated camera, in a folder of the tests' own."""
     write_few(tmp_path_factory.mktemp("few"), monkeypatch)
-
-
-def write_few(root: Path, monkeypatch: pytest.MonkeyPatch, train: int = 120, test: int = 60) -> None:
-    """The first digits as recordings, where the loader of digits looks."""
-    from sklearn.datasets import load_digits
-
-    from neurosim import catalog, files
-    from neurosim.datasets import digits
-
-    images, labels = load_digits(return_X_y=True)
-    for index in [*range(train), *range(digits.TRAIN, digits.TRAIN + test)]:
-        split = "Train" if index < digits.TRAIN else "Test"
-        folder = root / "digits" / split / str(labels[index])
-        folder.mkdir(parents=True, exist_ok=True)
-        data = files.encode_nmnist(digits.record(images[index].reshape(8, 8), digits.Recipe(), index))
-        (folder / f"{index:05d}.bin").write_bytes(data)
-    monkeypatch.setenv("NEUROSIM_DATA", str(root))
-    monkeypatch.setattr(digits, "_trouble", lambda root, recipe: "")
-    assert catalog.place(digits.INFO) == root / "digits"
 
 
 def task(index: int = 0, classes: tuple[int, ...] = (0, 1), units: int = 3, **parts: Items) -> Task:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.networks import DT, facts, recording, small
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_engine import DT, recording, small
 
 from neurosim import Network, PoissonInput, Population, Probe, Projection, Simulation, simulate
-from neurosim.engine import Result, checkpoint
+from neurosim.engine import checkpoint
 from neurosim.engine.identity import describe, difference, digest
 from neurosim.errors import NeurosimFormatError, NeurosimMissingError, NeurosimWriteError
 from neurosim.files import read_state, write_state
@@ -27,25 +26,13 @@ from neurosim.synapses import FixedProbability, FromList, Normal, Uniform
 PROBES = [Probe("exc", "v", 0.007), Probe("inh", "v", 0.001, units=[3, 1], label="two")]
 GO_ON = """
 import sys
-sys.path[:0] = [sys.argv[1], sys.argv[1] + "/.."]
-from test_engine import recording, small
+sys.path.insert(0, sys.argv[1])
+from helpers.networks import facts, recording, small
 from neurosim import Simulation
 simulation = Simulation.load(sys.argv[2], small(True, order=-1), recording(), threads=int(sys.argv[4]))
 result = simulation.run(float(sys.argv[3]) - simulation.time)
-from test_checkpoint import facts
 print(facts(result))
 """
-
-
-def facts(result: Result) -> str:
-    """Everything a piece of a run found, as text."""
-    return json.dumps(
-        {
-            "spikes": {name: spikes.digest() for name, spikes in sorted(result.spikes.items())},
-            "states": {name: states.tobytes().hex() for name, states in sorted(result.states.items())},
-            "work": [layer.to_dict() for layer in result.work],
-        }
-    )
 
 
 def started(seconds: float = 0.0) -> Simulation:
@@ -58,7 +45,7 @@ def started(seconds: float = 0.0) -> Simulation:
 def test_goes_on_in_another_process(tmp_path: Path, moment: float, threads: int) -> None:
     simulation, path = started(moment), tmp_path / "saved.safetensors"
     simulation.save(path)
-    here = str(Path(__file__).parent)
+    here = str(Path(__file__).parents[1])
     command = [sys.executable, "-c", GO_ON, here, str(path), "0.25", str(threads)]
     other = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert other.strip() == facts(simulation.run(0.25 - simulation.time))

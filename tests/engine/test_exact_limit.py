@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.models import MODELS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
-from test_exact import MODELS
 
 from neurosim import catalog
 from neurosim.engine import simulate

@@ -8,16 +8,13 @@ process of its own, and the peers in the environment that `make peers` builds.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.peers import PEERS_PYTHON, call
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-PEERS_PYTHON = BENCHMARKS.parent / ".venv-peers" / "bin" / "python"
 MAKE_ARRAYS = "import sys, workloads as w; w.save_arrays(w.equal_200(sys.argv[1]), sys.argv[2])"
 PEERS = {
     "nest": [str(PEERS_PYTHON), "peers/run_nest.py", "--threads", "1"],
@@ -36,12 +33,6 @@ pytestmark = [
     pytest.mark.peer,
     pytest.mark.skipif(not PEERS_PYTHON.exists(), reason="no .venv-peers: run `make peers`"),
 ]
-
-
-def call(command: list[str]) -> str:
-    done = subprocess.run(command, cwd=BENCHMARKS, capture_output=True, text=True, check=False, env=dict(os.environ))
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
 
 
 def last_line(printed: str) -> dict:

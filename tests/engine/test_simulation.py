@@ -14,9 +14,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from helpers.networks import DT, recording, small
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_engine import DT, recording, small
 
 from neurosim import Network, Population, Probe, Simulation, Spikes, simulate
 from neurosim.engine import Progress

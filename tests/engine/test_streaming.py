@@ -10,9 +10,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from helpers.networks import recording, small
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_engine import recording, small
 
 from neurosim import Probe, Simulation, Spikes, simulate
 from neurosim.engine.grid import streams

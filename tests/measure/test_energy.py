@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_measure import LAYER
+from helpers.layer_counts import LAYER
 
 from neurosim import measure
 from neurosim.errors import NeurosimInputError, NeurosimMissingError

@@ -8,31 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers import bruteforce
+from helpers.layer_counts import LAYER
 
 from neurosim import measure
 from neurosim.errors import NeurosimInputError
 from neurosim.measure import traffic
-
-LAYER = measure.LayerCounts(
-    name="hidden",
-    inputs=4,
-    outputs=3,
-    weights=12,
-    nonzero_weights=6,
-    weight_bits=32,
-    steps=20,
-    input_events=10,
-    output_events=6,
-    output_entries=60,
-    synaptic_operations=15,
-    binary_input=True,
-    dense_operations=240,
-    membrane_updates=30,
-    dense_membrane_updates=60,
-    state_bytes=12,
-    parameter_bytes=48,
-    spiking=True,
-)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from helpers.command import result_of
 
 from neurosim import Network, PoissonInput, Population, Projection, Simulation, SpikeSource, description
-from neurosim.cli import main
 from neurosim.liquid import TrainedReadout
 from neurosim.measure import energy
 from neurosim.measure.work import LayerCounts
@@ -137,10 +136,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def neurosim(*words: object) -> dict[str, Any]:
     if {"train", "continual"} & set(map(str, words)):
         pytest.importorskip("torch")
-    result = CliRunner().invoke(main, [str(word) for word in words] + ["--json", "--quiet"], catch_exceptions=False)
-    assert result.exit_code == 0, result.stderr
-    found: dict[str, Any] = json.loads(result.stdout)
-    return found
+    return result_of(*words)
 
 
 def same(name: str, found: dict[str, Any]) -> None:

@@ -52,7 +52,7 @@ def test_demo_runs_from_the_wheel_outside_the_checkout(wheel: Path, tmp_path: Pa
     work.mkdir()
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(wheel)]
     subprocess.run(install, check=True)
-    environment = {**os.environ, "PYTHONPATH": str(site), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment = {**os.environ, "PYTHONPATH": str(site)}
     environment.pop("NEUROSIM_DATA", None)
     where = [sys.executable, "-c", "import neurosim; print(neurosim.__file__)"]
     loaded = subprocess.run(where, cwd=work, env=environment, capture_output=True, text=True, check=True).stdout

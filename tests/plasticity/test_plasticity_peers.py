@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.peers import PEERS_PYTHON, call
 from helpers.plastic import CASES, DT, INPUTS, NEURON, STEPS, Arrays, Case, arrays, network, recording
-from test_peers import PEERS_PYTHON, call
 
 from neurosim.engine import simulate
 

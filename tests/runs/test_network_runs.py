@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tomli_w
-from click.testing import CliRunner, Result
+from helpers.command import neurosim
 
 from neurosim import description, files, runs
-from neurosim.cli import main
 from neurosim.runs.network.activity import Activity
 from neurosim.runs.network.config import configure
 from neurosim.runs.network.run import STATES, digest
@@ -72,12 +71,6 @@ class Other: ...
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("net.toml").write_text(tomli_w.dumps(TREE))
-
-
-def neurosim(*words: object, expect: int = 0) -> Result:
-    result = CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
-    assert result.exit_code == expect, result.output
-    return result
 
 
 def test_a_network_in_toml_becomes_a_run_folder() -> None:

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tomli_w
-from click.testing import CliRunner, Result
+from helpers.command import neurosim
 
 from neurosim import files, runs
-from neurosim.cli import main
 from neurosim.errors import NeurosimInputError, NeurosimInterruptedError
 from neurosim.runs import RunOptions
 from neurosim.runs.network import checkpointed
@@ -54,10 +53,6 @@ def write(changes: dict[str, Any]) -> None:
     Path("net.toml").write_text(tomli_w.dumps({**TREE, "simulation": {**TREE["simulation"], **changes}}))
 
 
-def neurosim(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
-
-
 def manifest(run: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(Path(run, "manifest.json").read_text())
     return found
@@ -91,7 +86,6 @@ def test_checkpoints_change_nothing() -> None:
 
 KILLED = """
 import json, os, random, signal, sys, time
-from neurosim.cli import main
 
 def run(words):
     try:

@@ -9,18 +9,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from helpers.command import neurosim, refused
 from hypothesis import given
 from hypothesis import strategies as st
 
 from neurosim import files, runs
-from neurosim.cli import main
 from neurosim.data.catalog import Dataset
 from neurosim.errors import NeurosimInputError
 from neurosim.liquid.readout import TrainedReadout
@@ -42,42 +40,15 @@ KEYS = [
     "run",
 ]
 FILES = {"manifest.json", "config.toml", "metrics.json", "spikes.h5", "readout.safetensors", "report.html"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The digits, made once, in a folder of the tests' own."""
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(folder))
-        yield folder
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def neurosim(*words: object, expect: int = 0) -> Result:
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    assert result.exit_code == expect, result.stderr
-    return result
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def simulate(*words: object) -> dict[str, Any]:
     return json.loads(neurosim("simulate", "digits", "--json", *SMALL, *words).stdout)
 
 
-def refused(*words: object, expect: int = 2) -> str:
-    """The one line on stderr of a command that failed; stdout must be empty."""
-    result = neurosim(*words, expect=expect)
-    assert result.stdout == ""
-    assert len(result.stderr.splitlines()) == 1, result.stderr
-    return result.stderr.rstrip()
-
-
 @pytest.fixture(scope="module")
-def ran(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return simulate("--out", tmp_path_factory.mktemp("ran") / "run")
 
 
@@ -331,9 +302,9 @@ def test_a_report_that_fails_leaves_the_results() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_an_interrupt_is_one_line_and_noted(cache: Path) -> None:
+def test_an_interrupt_is_one_line_and_noted() -> None:
     words = [sys.executable, "-m", "neurosim", "simulate", "digits", "--out", "r", "--set", "liquid.neurons=3000"]
-    environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(Path(runs.__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(runs.__file__).parents[2])}
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
         for _ in range(600):
             if Path("r", "config.toml").exists() and "data" in runs.open_run(Path("r")).manifest:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +27,9 @@ BATCHES = ROUNDS + 15
 FILES = {"manifest.json", "config.toml", "metrics.json", "spikes.h5", "readout.safetensors", "report.html"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def in_small_pieces(elsewhere: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is kept, and a few recordings are played at a time."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(stages, "MIN_SECONDS", 0.0)
     monkeypatch.setattr(stages, "CHUNK_EVENTS", 20_000)
 

@@ -15,24 +15,18 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from helpers.bars import bars  # noqa: E402
+from helpers.training import BINNING, DESIGN, trainer  # noqa: E402
 
 from neurosim.errors import NeurosimError, NeurosimFormatError, NeurosimInputError  # noqa: E402
 from neurosim.training import (  # noqa: E402
-    Augment,
-    Binning,
     NetworkSpec,
     SpikingNet,
-    Trainer,
-    TrainingSpec,
     load,
     save,
     scores,
 )
 
-BINNING = Binning((2, 8, 8), dt=0.008, duration=0.08)
-SCHEDULE = TrainingSpec(epochs=6, batch=16, learning_rate=0.01, sparsity=0.01)
-DESIGN = NetworkSpec(hidden=(24, 16), recurrent=True, dropout=0.2)
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -41,12 +35,6 @@ def one_thread() -> object:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def trainer(checkpoint: Path | None = None, design: NetworkSpec = DESIGN, epochs: int = 6, **how: object) -> Trainer:
-    net = SpikingNet(BINNING.shape, 4, design, BINNING.dt, seed=3)
-    schedule = replace(SCHEDULE, epochs=epochs, **how)  # type: ignore[arg-type]
-    return Trainer(net, BINNING, bars(24), bars(6, 1000), schedule, Augment(shift=1.0), 7, checkpoint=checkpoint)
 
 
 def weights(net: SpikingNet) -> bytes:
@@ -221,9 +209,9 @@ TWO = """
 import sys
 import numpy as np, torch
 torch.set_num_threads(1)
-sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
+sys.path.insert(0, {tests!r})
 from helpers.bars import bars
-from test_training import BINNING, DESIGN, trainer
+from helpers.training import trainer
 from neurosim.training import team
 with team() as crew:
     made = trainer(epochs=2)
@@ -247,7 +235,7 @@ def _processes(count: int, out: Path) -> dict[str, np.ndarray]:
     running = []
     for rank in range(count):
         told = {"RANK": str(rank), "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        code = TWO.format(tests=str(HERE), out=str(out))
+        code = TWO.format(tests=str(TESTS), out=str(out))
         environment = {**os.environ, **told, "OMP_NUM_THREADS": "1"}
         running.append(subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE))
     for process in running:
