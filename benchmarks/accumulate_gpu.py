@@ -30,7 +30,6 @@ TRITON = (
     "spikes.accumulate.batch_triton",
     "spikes.accumulate.finish_triton",
     "spikes.lazy_state.triton",
-    "memory.overlap.triton",
 )
 CALLS, ROUNDS = 32, 20
 

@@ -24,7 +24,7 @@ from machine import describe
 from threadpoolctl import threadpool_limits
 
 from neurosim import sdr
-from neurosim.kernels.memory.overlap.reference import pack
+from neurosim.kernels.memory.packed import pack
 from neurosim.kernels.tools.threads import spread
 
 PART = 50_000  # SDRs of the bank that numpy's dense forms multiply

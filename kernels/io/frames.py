@@ -21,7 +21,7 @@ def whole(time, scale):
     return np.floor(np.float64(time) * scale + SLACK)
 
 
-def frames_reference(times, units, scale, start, width, stride, bins, size):
+def time_frames_reference(times, units, scale, start, width, stride, bins, size):
     """The specification of `frames`: frame k counts the events with start + k stride <= t < start + k stride + width.
 
     Returns:
@@ -49,7 +49,7 @@ def _first_from(times, scale, edge, low):
 
 
 @nb.njit(cache=True, nogil=True)
-def frames(times, units, scale, start, width, stride, out):
+def time_frames(times, units, scale, start, width, stride, out):
     """Count events into `out` [bins, size], whatever it held.
 
     Edges are found by bisection, so the loop over events only counts; each frame is cleared just before, so that it
@@ -67,11 +67,11 @@ def frames(times, units, scale, start, width, stride, out):
 
 
 @nb.njit(cache=True, nogil=True)
-def frames_many(ticks, units, offsets, scale, starts, widths, strides, bins, out):
+def time_frames_many(ticks, units, offsets, scale, starts, widths, strides, bins, out):
     """`frames` for each recording, `bins[r]` of them, into `out` [recordings, most bins, size]."""
     for r in range(bins.size):
         a, b = offsets[r], offsets[r + 1]
-        frames(ticks[a:b], units[a:b], scale, starts[r], widths[r], strides[r], out[r, : bins[r]])
+        time_frames(ticks[a:b], units[a:b], scale, starts[r], widths[r], strides[r], out[r, : bins[r]])
         out[r, bins[r] :] = 0
 
 

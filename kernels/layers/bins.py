@@ -23,7 +23,7 @@ GRID_SLACK = 1e-6  # as `neurosim.spikes`
 KEEP, NORMAL = 0, 1  # streams of draws of an event
 
 
-def bins_reference(ticks, units, first, last, tick, dt, sensor, pool, most, views, keys, out):
+def bin_events_reference(ticks, units, first, last, tick, dt, sensor, pool, most, views, keys, out):
     """The specification of `bins`, one recording after another."""
     _, height, width = sensor
     high, wide = -(-height // pool[0]), -(-width // pool[1])
@@ -50,7 +50,7 @@ def bins_reference(ticks, units, first, last, tick, dt, sensor, pool, most, view
         np.minimum(out, most, out=out)
 
 
-def bins(ticks, units, first, last, tick, dt, sensor, pool, most, views, keys, out):
+def bin_events(ticks, units, first, last, tick, dt, sensor, pool, most, views, keys, out):
     """Fill `out` with the events of each unit's pool in each step of `dt` seconds.
 
     Args:
@@ -65,7 +65,7 @@ def bins(ticks, units, first, last, tick, dt, sensor, pool, most, views, keys, o
     if ticks.dtype == np.float16:
         # Numba has no half precision: only what is binned is widened, not the whole set.
         ticks, units, first, last = _gathered(ticks, units, first, last)
-    _bins(ticks, units, first, last, float(tick), float(dt), *sensor, *pool, float(most), views, keys, out)
+    _bin_events(ticks, units, first, last, float(tick), float(dt), *sensor, *pool, float(most), views, keys, out)
 
 
 def _gathered(ticks, units, first, last):
@@ -77,7 +77,7 @@ def _gathered(ticks, units, first, last):
 
 
 @njit(cache=True, nogil=True)
-def _bins(ticks, units, first, last, tick, dt, planes, height, width, tall, broad, most, views, keys, out):
+def _bin_events(ticks, units, first, last, tick, dt, planes, height, width, tall, broad, most, views, keys, out):
     steps, high, wide = out.shape[0], -(-height // tall), -(-width // broad)
     plane_units = height * width
     middle_y, middle_x = (height - 1) / 2.0, (width - 1) / 2.0

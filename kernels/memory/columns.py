@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit, uint64
 
 from ..tools.threads import spread
-from .overlap.reference import pack, unpack
+from .packed import pack, unpack
 
 # Words of a column that are added up together: with all planes they stay in a core's first cache.
 BLOCK = 256

@@ -80,13 +80,13 @@ class Hopfield(files.Saved):
         Raises:
             NeurosimInputError: a cue of another size or with other entries; no sweeps.
         """
-        from ..kernels.memory.relax import settle
+        from ..kernels.memory.hopfield import relax
 
         state = check_cue(cue, len(self.couplings))
         require(sweeps >= 1, "recall.sweeps", "must be >= 1", sweeps)
         draws = np.random.Generator(np.random.Philox(key=seed))
         orders = np.stack([draws.permutation(state.size) for _ in range(sweeps)])
-        end, flips, done = settle(self.couplings, state, orders)
+        end, flips, done = relax(self.couplings, state, orders)
         return Recall(end, done, flips * state.size)
 
     def energy(self, state: object) -> float:

@@ -136,7 +136,7 @@ def _one(
         width, stride = _microseconds(window or 0.0), _microseconds((window or 0.0) - overlap)
         number = max(int((math.ceil if partial else math.floor)((last - start - width) / stride)) + 1, 1)
     result = _room(out, (number, *spikes.shape), np.int16)
-    kernel.frames(t, spikes.units, MICROSECONDS, start, width, stride, result.reshape(number, spikes.size))
+    kernel.time_frames(t, spikes.units, MICROSECONDS, start, width, stride, result.reshape(number, spikes.size))
     return result
 
 
@@ -159,7 +159,7 @@ def _many(
         start, width, stride, number = (part[a:b] for part in edges)
         offsets = recordings.offsets[a : b + 1]
         _check_units(recordings, offsets[0], offsets[-1])
-        kernel.frames_many(ticks, recordings.units, offsets, scale, start, width, stride, number, flat[a:b])
+        kernel.time_frames_many(ticks, recordings.units, offsets, scale, start, width, stride, number, flat[a:b])
 
     _spread(fill, recordings.offsets, threads, FRAME_EVENTS)
     return result

@@ -182,7 +182,7 @@ class Macrocolumn:
 
     def votes(self, memory: ColumnMemory, code: NDArray[np.int32]) -> NDArray[np.int64]:
         """[inputs] number of winners of a code that each input drives."""
-        from ..kernels.memory.overlap.reference import unpack
+        from ..kernels.memory.packed import unpack
 
         code = np.asarray(code)
         good = code.shape == (self.modules,) and code.dtype.kind in "iu"

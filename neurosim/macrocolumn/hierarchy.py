@@ -198,7 +198,7 @@ class Hierarchy:
         self, memory: HierarchyMemory, i: int, codes: NDArray, size: int, *, everyone: bool = False
     ) -> NDArray[np.int64]:
         """[size] winners that learned from each unit below; if `everyone`, columns whose winners all did."""
-        from ..kernels.memory.overlap.reference import unpack
+        from ..kernels.memory.packed import unpack
 
         level, fields = self.levels[i], self._fields(i)
         votes = np.zeros(size, np.int64)
@@ -332,7 +332,7 @@ class _LevelPlan:
     def above(self, trace: ColumnTrace, fresh: bool) -> Above:
         """Return the signals of the codes above, of one frame."""
         from ..kernels.memory.macrocolumn.numba import boosted
-        from ..kernels.memory.overlap.reference import pack
+        from ..kernels.memory.packed import pack
 
         upper, parents = self.upper, self.parents
         units = np.zeros((upper.columns + 1, upper.modules, upper.units), bool)

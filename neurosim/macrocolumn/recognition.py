@@ -100,7 +100,7 @@ class Recogniser:
         Raises:
             NeurosimInputError: items of another shape, a label outside the classes.
         """
-        from ..kernels.memory.labels import associate
+        from ..kernels.memory.label_counts import associate
 
         self._belongs(memory)
         items, labels = self._items(items), np.asarray(labels)
@@ -124,7 +124,7 @@ class Recogniser:
         Raises:
             NeurosimInputError: items of another shape.
         """
-        from ..kernels.memory.labels import votes
+        from ..kernels.memory.label_counts import votes
 
         self._belongs(memory)
         items = self._items(items)

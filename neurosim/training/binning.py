@@ -151,7 +151,7 @@ class Binning:
 
         first, last = recordings.offsets[:-1][chosen], recordings.offsets[1:][chosen]
         where = recordings.tick, self.dt, self.planes, self.pools, self.max_count
-        bins.bins(recordings.ticks, recordings.units, first, last, *where, views, keys, x)
+        bins.bin_events(recordings.ticks, recordings.units, first, last, *where, views, keys, x)
 
     def _beside(
         self,

@@ -29,7 +29,7 @@ from neurosim.associative import (
     tail_run,
 )
 from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
-from neurosim.kernels.memory.relax import settle, settle_reference
+from neurosim.kernels.memory.hopfield import relax, relax_reference
 
 overfull = pytest.mark.filterwarnings("ignore::neurosim.associative.CapacityWarning")
 
@@ -42,7 +42,7 @@ def test_settling_equals_its_reference():
     net = Hopfield.store(signs(0, 8, 61))
     cue = signs(1, 61)
     orders = np.stack([np.random.default_rng(i).permutation(61) for i in range(30)])
-    fast, slow = settle(net.couplings, cue, orders), settle_reference(net.couplings, cue, orders)
+    fast, slow = relax(net.couplings, cue, orders), relax_reference(net.couplings, cue, orders)
     assert np.array_equal(fast[0], slow[0]) and fast[1:] == slow[1:] and fast[1] > 0
 
 

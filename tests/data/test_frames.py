@@ -65,8 +65,8 @@ def test_kernels_are_their_references(bins: int, scale: float) -> None:
         times = spikes.times if scale > 1 else np.rint(spikes.times * 1e6).astype(np.uint32)
         for start, width, stride in ((0, 6000, 6000), (100, 900.5, 450.25), (0, 7, 7)):
             out = np.full((bins, SIZE), 9, np.int16)
-            kernel.frames(times, spikes.units, scale, float(start), float(width), float(stride), out)
-            want = kernel.frames_reference(times, spikes.units, scale, start, width, stride, bins, SIZE)
+            kernel.time_frames(times, spikes.units, scale, float(start), float(width), float(stride), out)
+            want = kernel.time_frames_reference(times, spikes.units, scale, start, width, stride, bins, SIZE)
             assert np.array_equal(out, want)
         for count, stride in ((5, 5), (40, 13)):
             out = np.full((bins, SIZE), 9, np.int16)

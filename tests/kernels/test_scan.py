@@ -8,7 +8,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from neurosim.kernels.layers.scan import autograd_cpu as scan_fused  # noqa: E402
 from neurosim.kernels.layers.scan import numba as scan_rows  # noqa: E402
 from neurosim.kernels.layers.scan import reference as S  # noqa: E402
 from neurosim.kernels.layers.scan.launch import scan  # noqa: E402
@@ -194,10 +193,3 @@ def test_the_weights_of_the_feedback_learn_from_dense_outputs_too() -> None:
     wanted = run(S.reference, how, given)
     assert wanted[0].mean() > 0.5
     check_equal(run(scan, how, given), wanted, spikes_equal=False)
-
-
-def test_tables_agree() -> None:
-    assert (scan_rows.LIF, scan_rows.CURRENT, scan_rows.ADAPTIVE) == (S.LIF, S.CURRENT, S.ADAPTIVE)
-    assert (scan_rows.ZERO, scan_rows.LATE) == (S.ZERO, S.LATE)
-    assert (scan_rows.FAST_SIGMOID, scan_rows.ARCTAN, scan_rows.TRIANGLE) == (S.FAST_SIGMOID, S.ARCTAN, S.TRIANGLE)
-    assert scan_fused.rows is scan_rows

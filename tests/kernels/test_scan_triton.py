@@ -8,8 +8,6 @@ from helpers.triton_tools import cases, check_build, interpret, on_gpu
 pytest.importorskip("torch")
 pytest.importorskip("triton")
 
-from neurosim.kernels.layers.scan import numba as scan_rows
-from neurosim.kernels.layers.scan import reference as S
 from neurosim.kernels.layers.scan import triton as scan_triton
 
 
@@ -31,8 +29,3 @@ def name(build) -> str:
 @pytest.mark.parametrize("build", list(scan_triton.builds()), ids=name)
 def test_compiles_for_an_h100(build) -> None:
     assert not check_build(build).fused
-
-
-def test_tables_agree() -> None:
-    assert scan_triton.STRIDE == scan_rows.STRIDE
-    assert (scan_triton.STATES, scan_triton.CONSTANTS) == (S.STATES, S.CONSTANTS)

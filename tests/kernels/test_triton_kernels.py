@@ -12,16 +12,13 @@ from neurosim.kernels.tools.triton_build import Build
 pytest.importorskip("torch")
 pytest.importorskip("triton")
 
-CASES = [
-    (f"{m}_cases", case) for m in ("encode", "accumulate", "lazy_state", "overlap") for case in cases(f"{m}_cases")
-]
+CASES = [(f"{m}_cases", case) for m in ("encode", "accumulate", "lazy_state") for case in cases(f"{m}_cases")]
 TRITON = (
     "spikes.encode.triton",
     "spikes.accumulate.triton",
     "spikes.accumulate.batch_triton",
     "spikes.accumulate.finish_triton",
     "spikes.lazy_state.triton",
-    "memory.overlap.triton",
 )
 
 

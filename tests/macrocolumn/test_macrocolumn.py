@@ -86,7 +86,7 @@ def test_the_kernel_is_its_specification(
     key = int(draw_keys(3, 1)[0])
     expected = reference.run_reference(x, flags, signals, weights, numbers, modules, key, learn, back_off, fading)
     memory.clock[:] = 0
-    from neurosim.kernels.memory.overlap.reference import pack
+    from neurosim.kernels.memory.packed import pack
     from neurosim.macrocolumn.run import Frames, run_columns
 
     packed = pack(signals)[:, None] if above else np.zeros((60, 1, 0), np.uint64)

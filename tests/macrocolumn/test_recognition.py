@@ -11,7 +11,7 @@ from neurosim import catalog
 from neurosim import macrocolumn as mc
 from neurosim.datasets import mnist
 from neurosim.errors import NeurosimInputError
-from neurosim.kernels.memory import labels as kernel
+from neurosim.kernels.memory import label_counts as kernel
 from neurosim.spikes import Recordings, Spikes
 
 SHARP = mc.Selection(exponents=(8.0, 0.3, 1.0), chi=1e4, hypothesis=0.9)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from neurosim.errors import NeurosimInputError
-from neurosim.kernels.memory.expand import expand, expand_reference, sums
+from neurosim.kernels.memory.expansion import expand, expand_reference, sums
 from neurosim.sdr import ExpansionEncoder
 
 
@@ -38,7 +38,7 @@ def test_fitting_makes_bits_equally_busy() -> None:
 
 
 def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neurosim.kernels.memory.expand.SUMS_PER_THREAD", 1)
+    monkeypatch.setattr("neurosim.kernels.memory.expansion.SUMS_PER_THREAD", 1)
     vectors = np.random.default_rng(0).normal(size=(23, 12))
     coder = ExpansionEncoder.fitted(vectors, 60, 7)
     assert np.array_equal(coder.bits(vectors, threads=4), coder.bits(vectors))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from neurosim import sdr
 from neurosim.errors import NeurosimInputError
-from neurosim.kernels.memory.overlap.reference import overlap_reference, pack, unpack
+from neurosim.kernels.memory.packed import overlap_reference, pack, unpack
 from neurosim.sdr import SDR
 from neurosim.spikes import Spikes
 
@@ -85,7 +85,7 @@ def test_draws_depend_on_seed_and_index_only_and_are_even():
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_bank_overlap_equals_the_reference(threads, monkeypatch):
-    from neurosim.kernels.memory.overlap import numba as kernel
+    from neurosim.kernels.memory import packed as kernel
 
     monkeypatch.setattr(kernel, "WORDS_PER_THREAD", 8)
     rng = np.random.default_rng(0)

@@ -52,7 +52,7 @@ def test_compiled_bins_are_the_reference(recordings: Recordings, most: int) -> N
     expected = np.full((binning.steps, 3, binning.units), np.nan, np.float32)
     first, last = recordings.offsets[:-1][chosen], recordings.offsets[1:][chosen]
     where = recordings.tick, binning.dt, binning.planes, binning.pools, most
-    kernel.bins_reference(recordings.ticks, recordings.units, first, last, *where, views, keys, expected)
+    kernel.bin_events_reference(recordings.ticks, recordings.units, first, last, *where, views, keys, expected)
     found = binning.batch(recordings, chosen, EVERY, seed=5, epoch=2).x
     np.testing.assert_array_equal(found, expected[: len(found)])
     assert not expected[len(found) :].any() or len(found) < binning.steps

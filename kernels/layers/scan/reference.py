@@ -32,6 +32,8 @@ STATES = (1, 2, 2, 1)
 CONSTANTS = (2, 4, 5, 1)
 SUBTRACT, ZERO, LATE = range(3)
 FAST_SIGMOID, ARCTAN, TRIANGLE, SIGMOID = range(4)
+# Compiled forms store the state every so many steps for the way back.
+STRIDE = 32
 
 
 class Recurrence(NamedTuple):

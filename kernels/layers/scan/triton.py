@@ -12,13 +12,14 @@ import triton
 import triton.language as tl
 
 from ...tools.triton_build import Build
+from . import reference as plain
 
-# As in `reference`.
-LIF, CURRENT, ADAPTIVE, INTEGRATOR = (tl.constexpr(k) for k in range(4))
-ZERO, LATE = tl.constexpr(1), tl.constexpr(2)
-FAST_SIGMOID, ARCTAN, TRIANGLE = (tl.constexpr(k) for k in range(3))
-STATES, CONSTANTS = (1, 2, 2, 1), (2, 4, 5, 1)
-STRIDE = 32
+LIF, CURRENT, ADAPTIVE, INTEGRATOR = (
+    tl.constexpr(k) for k in (plain.LIF, plain.CURRENT, plain.ADAPTIVE, plain.INTEGRATOR)
+)
+ZERO, LATE = tl.constexpr(plain.ZERO), tl.constexpr(plain.LATE)
+FAST_SIGMOID, ARCTAN, TRIANGLE = (tl.constexpr(k) for k in (plain.FAST_SIGMOID, plain.ARCTAN, plain.TRIANGLE))
+STATES, CONSTANTS, STRIDE = plain.STATES, plain.CONSTANTS, plain.STRIDE
 # One warp, a lane a thread: steps follow one another, and only the number of programs hides how long each takes.
 BLOCK, WARPS = 32, 1
 

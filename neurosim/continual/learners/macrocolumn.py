@@ -97,7 +97,7 @@ class SingleTrial(Learner):
         """Nothing is known of a task before its items."""
 
     def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
-        from ...kernels.memory.labels import associate
+        from ...kernels.memory.label_counts import associate
 
         key = rng_key(self.problem.seed, "learner", "macrocolumn", str(task.index))
         order = np.random.Generator(np.random.Philox(key=key)).permutation(len(task.train))
@@ -112,7 +112,7 @@ class SingleTrial(Learner):
         self.learned = task.index + 1
 
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray:
-        from ...kernels.memory.labels import votes
+        from ...kernels.memory.label_counts import votes
 
         found, logs = np.zeros((len(x), self.problem.classes)), self._logs()
         for first in range(0, len(x), CHUNK):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import measure
-from ...kernels.memory.overlap.reference import unpack
+from ...kernels.memory.packed import unpack
 from ...macrocolumn import ColumnBatch
 from ...sdr.code import generator
 from .config import MemoryConfig

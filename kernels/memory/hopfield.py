@@ -9,8 +9,8 @@ from numba import njit
 ROUNDING = 1e-12
 
 
-def settle_reference(couplings, state, orders):
-    """The specification of `settle`: every unit in turn takes the sign of its field; a field of zero, to
+def relax_reference(couplings, state, orders):
+    """The specification of `relax`: every unit in turn takes the sign of its field; a field of zero, to
     within `ROUNDING`, keeps the unit.
 
     couplings [N, N] with a zero diagonal, state [N] of -1 and 1, orders [sweeps, N] the units' turns.
@@ -29,10 +29,10 @@ def settle_reference(couplings, state, orders):
     return state, flips, len(orders)
 
 
-def settle(couplings, state, orders):
-    """As `settle_reference`, with the fields carried along: work is N per flip instead of N per visit."""
+def relax(couplings, state, orders):
+    """As `relax_reference`, with the fields carried along: work is N per flip instead of N per visit."""
     state = np.array(state, np.float64)
-    flips, sweeps = _settle(couplings, state, couplings @ state, orders, _slack(couplings))
+    flips, sweeps = _relax(couplings, state, couplings @ state, orders, _slack(couplings))
     return state, flips, sweeps
 
 
@@ -41,7 +41,7 @@ def _slack(couplings):
 
 
 @njit(cache=True, nogil=True)
-def _settle(couplings, state, field, orders, slack):
+def _relax(couplings, state, field, orders, slack):
     flips = 0
     for sweep in range(orders.shape[0]):
         before = flips

@@ -1,0 +1,217 @@
+"""The gradient of one step on a row of lanes, compiled.
+
+Each way back is a row of short loops: a loop with more arrays than these is not compiled to vector instructions.
+"""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+
+from ...tools.elementary import exp
+from .reference import ADAPTIVE, ARCTAN, CURRENT, FAST_SIGMOID, LATE, LIF, TRIANGLE, ZERO
+from .steps import copy
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _surrogate(which, slope, scale, h):
+    """h in place of x = u - theta. slope and scale of h's own type."""
+    kind = h.dtype.type
+    zero, one = kind(0), kind(1)
+    if which == FAST_SIGMOID:
+        for j in range(h.size):
+            y = one + slope * abs(h[j])
+            h[j] = scale / (y * y)
+    elif which == ARCTAN:
+        half = kind(0.5) * slope
+        peak, steep = scale * half, kind(math.pi) * half
+        for j in range(h.size):
+            y = steep * h[j]
+            h[j] = peak / (one + y * y)
+    elif which == TRIANGLE:
+        for j in range(h.size):
+            h[j] = scale * max(zero, one - slope * abs(h[j]))
+    else:
+        peak = scale * slope
+        for j in range(h.size):
+            # Symmetric: of e^x and e^-x the one that cannot overflow.
+            e = exp(-slope * abs(h[j]))
+            h[j] = peak * e / ((one + e) * (one + e))
+
+
+@njit(inline="always")
+def _distance(kind, late, x, state, c, d):
+    """d = u - theta, u being the membrane before the reset."""
+    one = x.dtype.type(1)
+    alpha, theta, v = c[0], c[1], state[0]
+    if kind == CURRENT:
+        i, kappa = state[1], c[3]
+        for j in range(x.size):
+            d[j] = (alpha[j] * v[j] + kappa[j] * i[j]) - theta[j]
+    elif kind == ADAPTIVE:
+        w = state[1]
+        for j in range(x.size):
+            d[j] = (alpha[j] * v[j] + (one - alpha[j]) * (x[j] - w[j])) - theta[j]
+    elif late:
+        for j in range(x.size):
+            due = theta[j] if v[j] > theta[j] else one - one
+            d[j] = ((alpha[j] * v[j] + x[j]) - due) - theta[j]
+    else:
+        for j in range(x.size):
+            d[j] = (alpha[j] * v[j] + x[j]) - theta[j]
+
+
+@njit(inline="always")
+def _through_reset(d, theta, keep, attached, h, g_out, g_v, g_theta, trained, g_u):
+    """g_u from the gradients g_out of the spike and g_v of the membrane after it; h becomes that of d by the spike."""
+    zero, one = d.dtype.type(0), d.dtype.type(1)
+    for j in range(d.size):
+        taken = theta[j] + (one - keep) * d[j]
+        h[j] *= g_out[j] - attached * g_v[j] * taken
+    if trained:
+        for j in range(d.size):
+            s = keep if d[j] > zero else zero
+            g_theta[j] -= s * g_v[j] + h[j]
+    for j in range(d.size):
+        lost = one - keep if d[j] > zero else zero
+        g_u[j] = g_v[j] * (one - lost) + h[j]
+
+
+@njit(inline="always")
+def _add_product(a, b, out):
+    for j in range(a.size):
+        out[j] += a[j] * b[j]
+
+
+@njit(inline="always")
+def _product(a, b, out):
+    for j in range(a.size):
+        out[j] = a[j] * b[j]
+
+
+@njit(inline="always")
+def _current_back(state, c, g_u, g_i, g_x, g_c, trained):
+    v, i, delta, kappa = state[0], state[1], c[2], c[3]
+    if trained:
+        _add_product(g_u, v, g_c[0])
+        _add_product(g_i, i, g_c[2])
+        _add_product(g_u, i, g_c[3])
+    copy(g_i, g_x)
+    for j in range(g_u.size):
+        g_i[j] = delta[j] * g_i[j] + kappa[j] * g_u[j]
+
+
+@njit(inline="always")
+def _adaptive_before(c, g_out, g_v, g_w, g_s):
+    """What reaches the spike, g_s, and the membrane after it, g_v, through w = beta w + (1 - beta) (A v + B s)."""
+    one = g_w.dtype.type(1)
+    beta, a, b = c[2], c[3], c[4]
+    for j in range(g_w.size):
+        g_s[j] = g_out[j] + b[j] * ((one - beta[j]) * g_w[j])
+    for j in range(g_w.size):
+        g_v[j] += a[j] * ((one - beta[j]) * g_w[j])
+
+
+@njit(inline="always")
+def _adaptive_sums(x, state, c, keep, d, after, g_u, g_w, g_c):
+    """`after` is work space: the membrane after the reset."""
+    zero, one = x.dtype.type(0), x.dtype.type(1)
+    v, w, theta, beta, a, b = state[0], state[1], c[1], c[2], c[3], c[4]
+    g_alpha, g_beta, g_a, g_b = g_c[0], g_c[2], g_c[3], g_c[4]
+    for j in range(x.size):
+        after[j] = keep * d[j] if d[j] > zero else d[j] + theta[j]
+    for j in range(x.size):
+        g_alpha[j] += g_u[j] * (v[j] - (x[j] - w[j]))
+    for j in range(x.size):
+        s = b[j] if d[j] > zero else zero
+        g_beta[j] += g_w[j] * (w[j] - (a[j] * after[j] + s))
+    for j in range(x.size):
+        g_a[j] += (one - beta[j]) * g_w[j] * after[j]
+    for j in range(x.size):
+        s = one if d[j] > zero else zero
+        g_b[j] += (one - beta[j]) * g_w[j] * s
+
+
+@njit(inline="always")
+def _adaptive_back(c, g_u, g_w, g_x):
+    alpha, beta, one = c[0], c[2], g_w.dtype.type(1)
+    for j in range(g_u.size):
+        g_x[j] = (one - alpha[j]) * g_u[j]
+    for j in range(g_u.size):
+        g_w[j] = beta[j] * g_w[j] - g_x[j]
+
+
+@njit(inline="always")
+def _late_back(v, c, attached, h, before, g_out, g_v, g_x, g_c, trained):
+    """LIF whose spike before the step is taken off in it; h of the membrane after the step, `before` of that before."""
+    zero, one, alpha, theta = v.dtype.type(0), v.dtype.type(1), c[0], c[1]
+    for j in range(v.size):
+        h[j] *= g_out[j]
+        g_x[j] = g_v[j] + h[j]
+    for j in range(v.size):
+        before[j] *= attached * theta[j] * g_x[j]
+    if trained:
+        _add_product(g_x, v, g_c[0])
+        for j in range(v.size):
+            due = one if v[j] > theta[j] else zero
+            g_c[1, j] += before[j] - g_x[j] * due - h[j]
+    for j in range(v.size):
+        g_v[j] = alpha[j] * g_x[j] - before[j]
+
+
+@njit(inline="always")
+def _integrator_back(v, alpha, g_out, g_v, g_x, g_c, trained):
+    for j in range(v.size):
+        g_x[j] = g_v[j] + g_out[j]
+    if trained:
+        _add_product(g_x, v, g_c[0])
+    _product(alpha, g_x, g_v)
+
+
+@njit(cache=True, nogil=True)
+def retreat(how, x, state, c, g_out, g_state, g_x, g_c, trained, work):
+    """Back through one step of a row of lanes.
+
+    Args:
+        how: kind, reset, surrogate (whole numbers); attached, slope, scale.
+        x, state: the step's input and the state it started from.
+        g_out: [n] gradient of its output; g_state: [states, n], of the state it led to, turned into that of `state`.
+        g_x: [n], written; g_c: [constants, n], added to if `trained`.
+        work: [4, n].
+    """
+    kind, reset, which = how[0], how[1], how[2]
+    attached, slope, scale = x.dtype.type(how[3]), x.dtype.type(how[4]), x.dtype.type(how[5])
+    keep = x.dtype.type(0 if reset == ZERO else 1)
+    g_v = g_state[0]
+    if kind > ADAPTIVE:
+        _integrator_back(state[0], c[0], g_out, g_v, g_x, g_c, trained)
+        return
+    d, h, g_u = work[0], work[1], work[2]
+    late = kind == LIF and reset == LATE
+    _distance(kind, late, x, state, c, d)
+    copy(d, h)
+    _surrogate(which, slope, scale, h)
+    if late:
+        v, theta = state[0], c[1]
+        for j in range(x.size):
+            d[j] = v[j] - theta[j]
+        _surrogate(which, slope, scale, d)
+        _late_back(v, c, attached, h, d, g_out, g_v, g_x, g_c, trained)
+        return
+    g_s = g_out
+    if kind == ADAPTIVE:
+        g_s = work[3]
+        _adaptive_before(c, g_out, g_v, g_state[1], g_s)
+    _through_reset(d, c[1], keep, attached, h, g_s, g_v, g_c[1], trained, g_u)
+    if kind == LIF:
+        copy(g_u, g_x)
+        if trained:
+            _add_product(g_u, state[0], g_c[0])
+    elif kind == CURRENT:
+        _current_back(state, c, g_u, g_state[1], g_x, g_c, trained)
+    else:
+        if trained:
+            _adaptive_sums(x, state, c, keep, d, h, g_u, g_state[1], g_c)
+        _adaptive_back(c, g_u, g_state[1], g_x)
+    _product(c[0], g_u, g_v)
