@@ -17,23 +17,24 @@ from .projected import ProjectedLinear
 from .subspace import Subspace
 from .trainings import BPTT, Scores, Training
 
-# Steps of the lateral weights, published: inputs of larger norm need a smaller one.
-FIRST_LR, HIDDEN_LR = 0.001, 0.01
+# Learning rates of the lateral weights, as published: inputs of larger norm need a smaller one.
+INPUT_LEARNING_RATE, HIDDEN_LEARNING_RATE = 0.001, 0.01
 
 
 @final
 class HLOPNetwork(nn.Module):
-    """Layers of spiking units, each with a lateral circuit that knows what earlier tasks have used.
+    """Layers of spiking units, each with lateral neurons that span the inputs of earlier tasks.
 
-    `begin_task(rows)` adds lateral neurons, `gradients` teaches them a minibatch and has the gradients for an
-    optimizer, `end_task` freezes them. From the second task on weights change only where no frozen lateral neuron
-    looks, and thresholds no longer change.
+    `begin_task(rows)` adds lateral neurons, `gradients` trains them on a minibatch and leaves gradients for an
+    optimiser, `end_task` freezes them. From the second task on weights change only orthogonally to the frozen lateral
+    neurons, and thresholds no longer change.
 
     Args:
-        sizes: units from the inputs to the classes, published for permuted MNIST (784, 800, 800, 10).
+        sizes: units of each layer from the inputs to the classes; published for permuted MNIST: (784, 800, 800, 10).
         training: a `BPTT`, `Online` or `Rate`.
-        spiking: whether the lateral neurons spike (`Subspace`).
-        projects: without it nothing is projected and no subspace learned: plain training, for comparison.
+        spiking, scale, levels: arguments of each `Subspace`.
+        projects: False: no projection and no subspaces, for comparison.
+        seed: key of all weights.
 
     Raises:
         NeurosimInputError: on construction, naming the argument and its rule.
@@ -54,20 +55,20 @@ class HLOPNetwork(nn.Module):
         self.sizes, self.training_by, self.projects = tuple(sizes), training or BPTT(), projects
         layers = []
         for i, (inputs, outputs) in enumerate(pairwise(sizes)):
-            lr = HIDDEN_LR if i else FIRST_LR
-            # Seeds that no other layer has, nor another kind of weights.
+            learning_rate = HIDDEN_LEARNING_RATE if i else INPUT_LEARNING_RATE
+            # Seeds of its own for each layer and each kind of weights.
             own = seed * 1009 + 2 * i
-            subspace = Subspace(inputs, lr, spiking=spiking, scale=scale, levels=levels, seed=own + 1)
+            subspace = Subspace(inputs, learning_rate, spiking=spiking, scale=scale, levels=levels, seed=own + 1)
             layers.append(ProjectedLinear(inputs, outputs, subspace, seed=own))
         self.layers = nn.ModuleList(layers)
         self.units = nn.ModuleList(self.training_by.units(n) for n in self.sizes[1:-1])
 
     def left(self) -> list[int]:
-        """Directions that each layer has left: how many lateral neurons it can still get."""
+        """Return the number of lateral neurons that each layer can still get."""
         return [layer.subspace.features - len(layer.subspace.weights) for layer in self._layers()]
 
     def begin_task(self, rows: Sequence[int]) -> None:
-        """New lateral neurons, `rows[i]` for layer i.
+        """Add lateral neurons, `rows[i]` to layer i.
 
         Raises:
             NeurosimInputError: not one number a layer, or more than directions are left.
@@ -78,22 +79,22 @@ class HLOPNetwork(nn.Module):
                 layer.subspace.grow(more)
 
     def end_task(self) -> None:
-        """All lateral neurons are frozen from here on, and so are thresholds."""
+        """Freeze all lateral neurons and thresholds."""
         for layer in self._layers():
             layer.subspace.merge()
         self._freeze()
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, classes] scores from x [B, N], a constant current, or [T, B, N]."""
+        """Return [B, classes] scores of x [B, N], a constant current, or [T, B, N]."""
         return torch.stack([scores.mean(0) * part for scores, part in self._outputs(x, False)]).sum(0)
 
     def gradients(self, x: Tensor, y: Tensor, allowed: Tensor | None = None) -> float:
-        """Add the gradients of the mean cross-entropy of a minibatch; the subspaces learn. Returns that loss.
+        """Add the gradients of the mean cross-entropy of a minibatch, train the subspaces, and return the loss.
 
         Args:
-            x: as in `forward`.
+            x: [B, N] or [T, B, N], see `forward`.
             y: [B] classes.
-            allowed: [classes] bool, those that compete; None for all.
+            allowed: [classes] bool, the classes that compete; None for all.
         """
         total = 0.0
         for scores, part in self._outputs(x, self.projects):
@@ -104,7 +105,7 @@ class HLOPNetwork(nn.Module):
         return total
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
-        """All that was learned, for `restore`; names are `weight.0`, `old.0`, ..., `units.0.threshold`."""
+        """Return the learned state, for `restore`; names are `weight.0`, `old.0`, ..., `units.0.threshold`."""
         found = {f"units.{name}": p.detach().cpu().numpy().copy() for name, p in self.units.named_parameters()}
         for i, layer in enumerate(self._layers()):
             found[f"weight.{i}"] = layer.weight.detach().cpu().numpy().copy()
@@ -113,7 +114,7 @@ class HLOPNetwork(nn.Module):
 
     @torch.no_grad()
     def restore(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
-        """Go on from `arrays()` of a network of the same sizes.
+        """Restore the state that `arrays()` of a network of the same sizes returned.
 
         Raises:
             NeurosimInputError: an array is missing or of another shape.
@@ -133,7 +134,7 @@ class HLOPNetwork(nn.Module):
         return [layer for layer in self.layers if isinstance(layer, ProjectedLinear)]
 
     def _freeze(self) -> None:
-        """Thresholds are no longer learned once something is frozen."""
+        """Stop learning thresholds once a lateral neuron is frozen."""
         self.units.requires_grad_(not any(len(layer.subspace.old) for layer in self._layers()))
 
     def _copy(self, into: Tensor, arrays: Mapping[str, NDArray[np.float32]], name: str) -> None:

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 
 def recent(steps: int, decay: float) -> Tensor:
-    """[T] weights of a mean over time that forgets as the membrane does: decay^(T-t), their sum being 1."""
+    """Return [T] weights of a mean over time that decays as the membrane does: decay^(T-t), with a sum of 1."""
     weights = decay ** torch.arange(steps - 1, -1, -1, dtype=torch.float64)
     return (weights / weights.sum()).float()
 
 
 class _Clamped(torch.autograd.Function):
-    """What was measured, with the gradient of clamp(mean, 0, threshold / dt)."""
+    """The measured mean, with the gradient of clamp(mean, 0, threshold / dt)."""
 
     @staticmethod
     def forward(ctx: Any, mean: Tensor, threshold: Tensor, measured: Tensor, dt: float) -> Tensor:
@@ -29,23 +29,23 @@ class _Clamped(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor, Tensor, None, None]:
         (grad,) = grads
         inside, saturated = ctx.saved_tensors
-        # Of the limit, times dt^2 as published: the one threshold of a layer gets the gradients of all its units.
+        # Gradient of the limit, times dt^2 as published; the threshold of a layer gets the gradients of all its units.
         return grad * inside, (grad * saturated).sum() * ctx.dt, None, None
 
 
 @final
 class RateUnits(nn.Module):
-    """A layer of leaky integrate-and-fire units, u = d u + (1 - d) I, whose output is read as a rate.
+    """A layer of leaky integrate-and-fire units, u = d u + (1 - d) I, with rates as output.
 
-    A unit fires where u >= reach x threshold and loses `threshold`; a spike weighs threshold / dt. Then the mean of its
-    output over time, weighted as in `recent`, is clamp(mean of I / tau_mem, 0, threshold / dt), up to single spikes.
+    A unit fires if u >= reach x threshold and loses `threshold`; a spike counts threshold / dt. The mean of its output
+    over time, weighted as in `recent`, is then clamp(mean of I / tau_mem, 0, threshold / dt), up to single spikes.
 
     Attributes:
-        threshold: scalar parameter; never below `LEAST`.
+        threshold: scalar parameter; never below `MIN_THRESHOLD`.
         decay: d = exp(-dt / tau_mem).
     """
 
-    LEAST = 0.0005
+    MIN_THRESHOLD = 0.0005
 
     def __init__(self, threshold: float, tau_mem: float, dt: float, reach: float) -> None:
         super().__init__()
@@ -55,9 +55,9 @@ class RateUnits(nn.Module):
 
     @torch.no_grad()
     def fire(self, current: Tensor) -> Tensor:
-        """[T, B, N] spikes, each threshold / dt, of a current [T, B, N]; without gradient."""
+        """Return spikes [T, B, N], each threshold / dt, for a current [T, B, N]; without gradient."""
         spikes = torch.empty_like(current)
-        u, size = torch.zeros_like(current[0]), max(float(self.threshold), self.LEAST)
+        u, size = torch.zeros_like(current[0]), max(float(self.threshold), self.MIN_THRESHOLD)
         for t, i in enumerate(current):
             u.mul_(self.decay).add_(i, alpha=1 - self.decay)
             torch.ge(u, self.reach * size, out=spikes[t])
@@ -65,5 +65,5 @@ class RateUnits(nn.Module):
         return spikes.mul_(size / self.dt)
 
     def rate(self, mean: Tensor, measured: Tensor) -> Tensor:
-        """[B, N] `measured` mean output, differentiable as the clamp of the mean current `mean` [B, N]."""
+        """Return the `measured` mean output [B, N], differentiable as the clamp of the mean current `mean` [B, N]."""
         return _Clamped.apply(mean / self.tau_mem, self.threshold, measured, self.dt)

@@ -17,32 +17,33 @@ try:
 except ImportError as error:
     raise NeurosimMissingError(f"Subspace: needs torch ({error}); run: pip install 'neurosim-spiking[train]'") from None
 
-# Changes of a weight beyond this are cut, before momentum (as published).
-LARGEST_CHANGE = 10.0
+# Bound of a weight's change before momentum (as published).
+MAX_CHANGE = 10.0
 
 
 @final
 class Subspace(nn.Module):
-    """Lateral neurons whose weights H learn the principal subspace of what they see (Xiao et al., ICLR 2024).
+    """Lateral neurons whose weights H learn the principal subspace of their input (Xiao et al., ICLR 2024).
 
-    A lateral neuron answers y = H x and sends back x^ = H^T y. Its weights change by a Hebbian and an anti-Hebbian
-    term, dH = mean(y x^T) - mean(y y^T) H = mean(y (x - x^)^T), through a momentum m = 0.9 m + 0.1 dH, H += lr m.
-    Rows of earlier tasks are frozen: they take part in x^, so that the new rows find what the old ones miss.
+    A lateral neuron computes y = H x and sends back x^ = H^T y. Its weights change by a Hebbian and an anti-Hebbian
+    term, dH = mean(y x^T) - mean(y y^T) H = mean(y (x - x^)^T), through a momentum: m = 0.9 m + 0.1 dH,
+    H += learning_rate m.
+    Rows of earlier tasks are frozen. They take part in x^, so that the new rows learn what the old ones miss.
 
-    `learn` computes what the frozen rows leave, x - H_old^T H_old x, once a minibatch: it is also what the projected
-    gradient needs (`ProjectedLinear`), and y, x^ of the new rows are all that changes in its iterations.
+    `learn` computes the residual of the frozen rows, x - H_old^T H_old x, once a minibatch: the projected gradient
+    needs it too (`ProjectedLinear`), and only y and x^ of the new rows change in its iterations.
 
     Args:
-        features: width of x.
-        lr: step of the lateral weights; published 0.001 for an input layer of 784, 0.01 for hidden layers.
-        momentum: part of m kept at each step.
+        features: number of entries of x.
+        learning_rate: step of the lateral weights; published 0.001 for an input layer of 784, 0.01 for hidden layers.
+        momentum: fraction of m that a step keeps.
         iterations: steps a minibatch.
-        spiking: whether lateral neurons answer in `levels` signed steps up to +- `scale`, as spike counts would.
+        spiking: round y to `levels` signed steps up to +- `scale`, as spike counts would.
 
     Attributes:
         old: [k, features] frozen rows.
         new: [n, features] rows that learn.
-        velocity: [n, features] their momentum.
+        velocity: [n, features] momentum of the new rows.
 
     Raises:
         NeurosimInputError: on construction, naming the argument and its rule.
@@ -51,7 +52,7 @@ class Subspace(nn.Module):
     def __init__(
         self,
         features: int,
-        lr: float = 0.01,
+        learning_rate: float = 0.01,
         momentum: float = 0.9,
         iterations: int = 5,
         spiking: bool = False,
@@ -60,12 +61,17 @@ class Subspace(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        for name, whole in {"features": features, "iterations": iterations, "levels": levels}.items():
-            require(whole >= 1, f"Subspace.{name}", "must be >= 1", whole)
-        require(0 < lr < math.inf, "Subspace.lr", "must be finite and > 0", lr)
+        for name, count in {"features": features, "iterations": iterations, "levels": levels}.items():
+            require(count >= 1, f"Subspace.{name}", "must be >= 1", count)
+        require(0 < learning_rate < math.inf, "Subspace.learning_rate", "must be finite and > 0", learning_rate)
         require(0 <= momentum < 1, "Subspace.momentum", "must be >= 0 and < 1", momentum)
         require(0 < scale < math.inf, "Subspace.scale", "must be finite and > 0", scale)
-        self.features, self.lr, self.momentum, self.iterations = features, lr, momentum, iterations
+        self.features, self.learning_rate, self.momentum, self.iterations = (
+            features,
+            learning_rate,
+            momentum,
+            iterations,
+        )
         self.spiking, self.scale, self.levels, self.seed = spiking, scale, levels, seed
         self.old: Tensor
         self.new: Tensor
@@ -75,12 +81,12 @@ class Subspace(nn.Module):
 
     @property
     def weights(self) -> Tensor:
-        """[k + n, features] all rows, frozen ones first."""
+        """[k + n, features] of all rows, frozen ones first."""
         return torch.cat([self.old, self.new])
 
     @torch.no_grad()
     def grow(self, rows: int) -> None:
-        """Append rows that learn: random, orthonormal, and orthogonal to the frozen ones.
+        """Append rows that learn: random, orthonormal, and orthogonal to the rows there are.
 
         Raises:
             NeurosimInputError: more rows than directions are left.
@@ -88,9 +94,9 @@ class Subspace(nn.Module):
         here = len(self.old) + len(self.new)
         left = self.features - here
         require(0 <= rows <= left, "Subspace.grow.rows", f"must be from 0 to the {left} directions left", rows)
-        # Named by how many rows there are: the same whatever else has been drawn, and after a restore.
-        draws = torch.Generator().manual_seed(self.seed * 100_003 + here)
-        fresh = torch.randn(rows, self.features, generator=draws, dtype=torch.float64).to(self.new.device)
+        # Keyed by the number of rows: the same after a restore, and whatever else has been drawn.
+        generator = torch.Generator().manual_seed(self.seed * 100_003 + here)
+        fresh = torch.randn(rows, self.features, generator=generator, dtype=torch.float64).to(self.new.device)
         basis = torch.linalg.qr(self.weights.double().T).Q
         fresh -= fresh @ basis @ basis.T
         fresh = torch.linalg.qr(fresh.T).Q.T.to(self.new.dtype)
@@ -99,11 +105,11 @@ class Subspace(nn.Module):
 
     @torch.no_grad()
     def merge(self) -> None:
-        """After a task: all rows become one frozen subspace."""
+        """Freeze all rows, after a task."""
         self.old, self.new, self.velocity = self.weights, self.new[:0].clone(), self.velocity[:0].clone()
 
     def respond(self, x: Tensor, rows: Tensor) -> Tensor:
-        """[B, r] y, what lateral neurons of weights `rows` [r, features] answer to x [B, features]."""
+        """Return y [B, r] of lateral neurons with the weights `rows` [r, features] for x [B, features]."""
         y = x @ rows.T
         if not self.spiking:
             return y
@@ -111,21 +117,21 @@ class Subspace(nn.Module):
         return (y / step).round_().clamp_(-self.levels, self.levels).mul_(step)
 
     def residual(self, x: Tensor) -> Tensor:
-        """[B, features] x - H_old^T H_old x: what no earlier task has used. x itself before the first `merge`."""
+        """Return x - H_old^T H_old x [B, features]: the part of x that no earlier task has used."""
         if not len(self.old):
             return x
         return torch.addmm(x, self.respond(x, self.old), self.old, alpha=-1)
 
     @torch.no_grad()
     def learn(self, x: Tensor, residual: Tensor | None = None) -> None:
-        """`iterations` steps of the new rows on a minibatch.
+        """Train the new rows on a minibatch, `iterations` steps.
 
         Args:
             x: [B, features] inputs of the layer, of all samples and time steps.
-            residual: `self.residual(x)` where it is already known.
+            residual: `self.residual(x)`, if it is known.
 
         Raises:
-            NeurosimInputError: x is no such matrix, or empty.
+            NeurosimInputError: x has another shape, or is empty.
         """
         good = x.ndim == 2 and x.shape[1] == self.features and len(x) > 0
         require(good, "Subspace.learn.x", f"must be [B >= 1, {self.features}]", tuple(x.shape))
@@ -134,25 +140,25 @@ class Subspace(nn.Module):
         left = self.residual(x) if residual is None else residual
         for _ in range(self.iterations):
             y = self.respond(x, self.new)
-            # y (x - x^)^T, x^ being that of the old rows (in `left`) and of the new ones.
+            # y (x - x^)^T: x^ of the old rows is in `left`, that of the new ones is subtracted here.
             change = torch.addmm(y.T @ left, y.T @ y, self.new, alpha=-1)
-            change.div_(len(x)).clamp_(-LARGEST_CHANGE, LARGEST_CHANGE)
+            change.div_(len(x)).clamp_(-MAX_CHANGE, MAX_CHANGE)
             self.velocity.lerp_(change, 1 - self.momentum)
-            self.new.add_(self.velocity, alpha=self.lr)
+            self.new.add_(self.velocity, alpha=self.learning_rate)
 
     @torch.no_grad()
     def captured(self, x: Tensor) -> float:
-        """Part of the power of x [B, features] that lies in the span of all rows, from 0 to 1."""
+        """Return the fraction of the power of x [B, features] that lies in the span of all rows."""
         basis = torch.linalg.qr(self.weights.double().T).Q
         power = x.double().square().sum()
         return float((x.double() @ basis).square().sum() / power) if power > 0 else 1.0
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
-        """All that was learned, for `restore`: `old`, `new`, `velocity`."""
+        """Return the learned state, for `restore`: `old`, `new`, `velocity`."""
         return {name: getattr(self, name).cpu().numpy().copy() for name in ("old", "new", "velocity")}
 
     def restore(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
-        """Go on from `arrays()` of a subspace of the same width.
+        """Restore the state that `arrays()` of a subspace of the same width returned.
 
         Raises:
             NeurosimInputError: an array is missing or of another shape.

@@ -1,8 +1,8 @@
-"""Liquid state machines: a fixed random recurrent network, and a trained readout of what it does."""
+"""Liquid state machines: a fixed random recurrent network and a trained readout of its spikes."""
 
-from .features import features as features
 from .liquid import Liquid as Liquid
 from .readout import Readout as Readout
 from .readout import TrainedReadout as TrainedReadout
+from .windows import features as features
 
 __all__ = ["Liquid", "Readout", "TrainedReadout", "features"]

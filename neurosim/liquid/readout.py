@@ -1,8 +1,7 @@
-"""Readouts: a classifier of what a liquid does, linear or with one hidden layer, trained by scikit-learn."""
+"""Readouts: classifiers of a liquid's spikes, linear or with one hidden layer, trained by scikit-learn."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,20 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import files, measure
-from ..errors import NeurosimFormatError, NeurosimInputError, lookup, require
+from ..errors import lookup, require
+from ..plain import from_plain, to_plain
 from ..spikes import Recordings
-from .features import FEATURES, TIMINGS, check_windows, features, width
+from .windows import FEATURES, TIMINGS, check_windows, features, width
 
-# Added to a feature's standard deviation, as a fraction of their mean: a feature that hardly varies stays small.
+# Added to each feature's standard deviation, as a fraction of their mean, so that features that hardly vary stay small.
 FLOOR = 0.3
-# As fractions of the mean squared norm of a training vector, chosen on parts of the training recordings of N-MNIST-800
-# and FSDD-SHD: accuracy is flat within a factor of 3.
+# Fractions of the mean squared norm of a training vector, chosen on parts of the training recordings of N-MNIST-800 and
+# FSDD-SHD: accuracy is flat within a factor of 3.
 PENALTIES = {"ridge": 0.1, "logistic": 0.003, "ann": 0.0016}
 ITERATIONS = 300
-# Of "ann", chosen likewise: principal components it learns from, the length of a training vector in them (root mean
-# square), how many lessons it has, and of how many recordings at once.
-COMPONENTS, LENGTH, LESSONS, BATCH = 400, 8.0, 400, 100
-FORMAT = 1
+# Of "ann", chosen in the same way: number of principal components, root mean square length of a training vector in
+# them, number of training steps, and recordings a step.
+COMPONENTS, LENGTH, STEPS, BATCH = 400, 8.0, 400, 100
+VERSION = 1
 ARRAYS = {"labels": "<i8", "weights": "<f4", "bias": "<f8"}
 HIDDEN = {"hidden_weights": "<f4", "hidden_bias": "<f8"}
 
@@ -34,15 +34,16 @@ HIDDEN = {"hidden_weights": "<f4", "hidden_bias": "<f8"}
 @final
 @dataclass(frozen=True)
 class Readout:
-    """How to read a liquid: which features, and which classifier of them.
+    """A readout before training: features of a liquid's spikes and a classifier of them.
 
     Attributes:
         kind: "ridge" (least squares on the classes), "logistic" (multinomial), or "ann" (a layer of `hidden` rectified
             units before a multinomial one).
-        features, windows, timing, tau: as in `features.features`.
-        penalty: on squared weights, as a fraction of the mean squared norm of a training vector; None means
+        features, windows, timing, tau: arguments of `liquid.features`.
+        penalty: weight of the squared weights, as a fraction of the mean squared norm of a training vector; None:
             `PENALTIES[kind]`.
-        hidden: units of "ann". seed: of its weights at the start and the order of its lessons.
+        hidden: hidden units of "ann".
+        seed: key of the first weights of "ann" and of the order of its recordings.
 
     Raises:
         NeurosimInputError: on construction, naming the attribute and its rule.
@@ -70,18 +71,19 @@ class Readout:
         require(self.seed >= 0, "Readout.seed", "must be >= 0", self.seed)
 
     def fit(self, spikes: Recordings, labels: object) -> TrainedReadout:
-        """Train on a liquid's spikes with labels [recordings]; the same weights for any number of threads.
+        """Return the readout trained on a liquid's spikes with labels [recordings].
 
-        Memory and time grow as the square and the cube of the recordings: 2,700 take 0.3 GB.
+        The weights do not depend on the number of threads. Memory and time grow as the square and the cube of the
+        recordings: 2,700 take 0.3 GB.
 
         Raises:
-            NeurosimInputError: labels that do not fit, or of one class only.
+            NeurosimInputError: labels that do not fit, or a single class.
         """
         y = np.asarray(labels)
         require(y.shape == (len(spikes),), "Readout.fit", f"needs {len(spikes)} labels", y.shape)
         known, column = np.unique(y, return_inverse=True)
         require(len(known) > 1, "Readout.fit", "needs recordings of at least two classes", known.tolist())
-        z = self.describe(spikes)
+        z = self.vectors(spikes)
         mean, spread = z.mean(axis=0, dtype=np.float64), z.std(axis=0, dtype=np.float64)
         scale = (spread + FLOOR * max(float(spread.mean()), 1e-12)) / self._shares(len(spread))
         z -= mean.astype(np.float32)
@@ -97,14 +99,14 @@ class Readout:
         return TrainedReadout(self, known, *first) if after is None else TrainedReadout(self, known, *after, *first)
 
     def _shares(self, n: int) -> NDArray[np.float64]:
-        """[n] weight of each feature: cuts into many windows have no more say than cuts into few."""
+        """Return [n] weights of features that give cuts into many windows no more influence than cuts into few."""
         cuts = np.array(check_windows(self.windows, "Readout.windows"))
         each = np.repeat(np.sqrt(cuts.mean() / cuts), cuts)
         timings = len(TIMINGS[self.timing])
         return np.tile(np.repeat(each, n // (timings * len(each))), timings)
 
-    def describe(self, spikes: Recordings) -> NDArray[np.float32]:
-        """[recordings, features]."""
+    def vectors(self, spikes: Recordings) -> NDArray[np.float32]:
+        """Return [recordings, features]."""
         return features(spikes, self.features, self.windows, self.timing, self.tau)
 
 
@@ -114,11 +116,11 @@ class TrainedReadout:
     """A readout with its weights.
 
     Attributes:
-        readout: what was trained.
+        readout: features and classifier.
         labels: [classes] int64, the label of each row.
-        weights: [classes, features] float32, of features as they are; bias: [classes] float64. Of "ann" they are of
-            the hidden units, [classes, hidden].
-        hidden_weights: [hidden, features] float32, of "ann"; hidden_bias: [hidden] float64. None in the others.
+        weights: [classes, features] float32; of "ann" [classes, hidden].
+        bias: [classes] float64.
+        hidden_weights, hidden_bias: [hidden, features] float32 and [hidden] float64 of "ann", otherwise None.
     """
 
     readout: Readout
@@ -129,7 +131,9 @@ class TrainedReadout:
     hidden_bias: NDArray | None = None
 
     def scores(self, spikes: Recordings) -> NDArray[np.float64]:
-        """[recordings, classes]; the largest wins. A recording's do not depend on what else is in the batch.
+        """Return [recordings, classes] scores; the class of the largest wins.
+
+        Those of a recording do not depend on the other recordings of the batch.
 
         Raises:
             NeurosimInputError: spikes of a liquid of another size.
@@ -137,12 +141,12 @@ class TrainedReadout:
         return self._scores(self._inputs(spikes))
 
     def predict(self, spikes: Recordings) -> NDArray[np.int64]:
-        """[recordings] labels. Raises as `scores`."""
+        """Return [recordings] labels. Raises the errors of `scores`."""
         return self.labels[self.scores(spikes).argmax(axis=1)]
 
     def work(self, spikes: Recordings) -> list[measure.LayerCounts]:
-        """What reading these recordings took, as layers of multiply-accumulates, one for each weight of each feature,
-        and of each hidden unit, that is not zero."""
+        """Return the work of reading these recordings by layer: a multiply-accumulate for each weight whose feature, or
+        hidden unit, is not zero."""
         x = self._inputs(spikes)
         if self.hidden_weights is None:
             return [_layer("readout", self.weights, x, self._last(x))]
@@ -151,42 +155,32 @@ class TrainedReadout:
         return [hidden, _layer("readout", self.weights, between, self._last(between))]
 
     def save(self, path: Path | str) -> None:
-        """Write everything to a safetensors file, atomically."""
-        from safetensors.numpy import save
+        """Replace `path` by the readout and its weights.
 
-        tensors = {name: np.ascontiguousarray(getattr(self, name)) for name in _arrays(self.readout.kind)}
-        settings = {name: getattr(self.readout, name) for name in Readout.__dataclass_fields__}
-        about = {"format": FORMAT, "readout": settings}
-        files.write_bytes(path, save(tensors, {"neurosim": json.dumps(about)}))
+        Raises:
+            NeurosimWriteError: the disk refused.
+        """
+        arrays = {name: getattr(self, name) for name in _dtypes(self.readout.kind)}
+        files.write_state(path, "TrainedReadout", VERSION, {"readout": to_plain(self.readout)}, arrays)
 
     @classmethod
     def load(cls, path: Path | str) -> TrainedReadout:
-        """Read what `save` wrote.
+        """Return what `save` wrote.
 
         Raises:
-            NeurosimFormatError: another file, or one of another format version.
+            NeurosimMissingError: no such file.
+            NeurosimFormatError: another file, or one of a later version.
         """
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(str(path), "np") as stored:
-                about: dict[str, Any] = json.loads((stored.metadata() or {})["neurosim"])
-                version, settings = about["format"], about["readout"]
-                arrays = {name: stored.get_tensor(name) for name in _arrays(settings["kind"])}
-                # The biases of "ann" were once saved in single precision.
-                arrays["bias"] = arrays["bias"].astype(np.float64)
-        except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
-            raise NeurosimFormatError(f"{path}: is no readout that neurosim saved ({error}); train it again") from None
-        if version != FORMAT:
-            raise NeurosimFormatError(f"{path}: readout format {FORMAT} is known (got {version}); train it again")
-        try:
-            return cls(Readout(**settings), **arrays)._checked()
-        except (TypeError, ValueError, NeurosimInputError) as error:
-            raise NeurosimFormatError(f"{path}: holds values that do not fit ({error}); train it again") from None
+        settings, arrays = files.read_state(path, "TrainedReadout", VERSION)
+        with files.saved_values(path, "train it again"):
+            readout = from_plain(Readout, settings["readout"], "readout")
+            named = {name: arrays[name] for name in _dtypes(readout.kind)}
+            # Version 1 held the biases of "ann" in single precision.
+            return cls(readout, **{**named, "bias": arrays["bias"].astype(np.float64)})._checked()
 
     def _checked(self) -> TrainedReadout:
-        kinds = {name: getattr(self, name).dtype.str for name in _arrays(self.readout.kind)}
-        require(kinds == _arrays(self.readout.kind), "readout", "must hold int64, float32 and float64", kinds)
+        kinds = {name: getattr(self, name).dtype.str for name in _dtypes(self.readout.kind)}
+        require(kinds == _dtypes(self.readout.kind), "readout", "must hold int64, float32 and float64", kinds)
         classes, each = len(self.labels), width(self.readout.windows, self.readout.timing, 1)
         shape, first = self.weights.shape, self._first
         rows = classes if first is self.weights else len(first)
@@ -200,13 +194,13 @@ class TrainedReadout:
 
     @property
     def _first(self) -> NDArray:
-        """The weights of the features."""
+        """Weights of the features."""
         return self.weights if self.hidden_weights is None else self.hidden_weights
 
     def _inputs(self, spikes: Recordings) -> NDArray[np.float32]:
         size = self._first.shape[1] // width(self.readout.windows, self.readout.timing, 1)
         require(spikes.size == size, "TrainedReadout.scores", f"needs spikes of {size} neurons", spikes.size)
-        return self.readout.describe(spikes)
+        return self.readout.vectors(spikes)
 
     def _scores(self, x: NDArray) -> NDArray[np.float64]:
         return self._last(x if self.hidden_weights is None else self._between(x))
@@ -220,22 +214,22 @@ class TrainedReadout:
         return _each(self.weights, x) + self.bias
 
 
-def _arrays(kind: str) -> dict[str, str]:
-    """The arrays of a trained readout of this kind, and their types."""
+def _dtypes(kind: str) -> dict[str, str]:
+    """Return the types of the arrays of a trained readout, by name."""
     return ARRAYS | HIDDEN if kind == "ann" else ARRAYS
 
 
 def _layer(name: str, weights: NDArray, x: NDArray, outputs: NDArray) -> measure.LayerCounts:
-    """The work of one product, each recording a step."""
+    """Return the work of one product, each recording being a step."""
     none = np.zeros((*outputs.shape[:1], 1, outputs.shape[1], 0), np.float32)
     return measure.count(name, weights.T, x[:, None], outputs[:, None], none, spiking=False)
 
 
 def _each(weights: NDArray, x: NDArray) -> NDArray[np.float64]:
-    """[recordings, rows of weights] products."""
+    """Return [recordings, rows of weights] products."""
     found = np.empty((len(x), len(weights)))
     with _one_thread():
-        # One at a time: how a product is blocked, and so its rounding, depends on its size.
+        # One recording at a time: the rounding of a larger product depends on its size.
         for i, row in enumerate(x):
             found[i] = weights @ row
     return found
@@ -248,11 +242,11 @@ Classifier = Callable[[NDArray, NDArray, float, Readout], Trained]
 
 
 def _ridge(gram: NDArray, column: NDArray, penalty: float, readout: Readout) -> Trained:
-    """From the centred products of the training vectors [n, n] and their classes [n].
+    """Solve ridge regression from the centred products of the training vectors [n, n] and their classes [n].
 
-    The minimum of |Y - Z w - b|^2 + penalty |w|^2, Y being 1 for the right class and -1 for others: what scikit-learn's
-    `Ridge` finds from the vectors themselves, but from products in single precision, which at 20,000 features take
-    most of the time.
+    The minimum of |Y - Z w - b|^2 + penalty |w|^2, Y being 1 for the right class and -1 for others. scikit-learn's
+    `Ridge` finds it from the vectors; here products in single precision do, which take most of the time at 20,000
+    features.
     """
     from sklearn.kernel_ridge import KernelRidge
 
@@ -262,10 +256,10 @@ def _ridge(gram: NDArray, column: NDArray, penalty: float, readout: Readout) -> 
 
 
 def _logistic(gram: NDArray, column: NDArray, penalty: float, readout: Readout) -> Trained:
-    """The same for multinomial logistic regression.
+    """Solve multinomial logistic regression from the same products.
 
-    It sees the vectors only through their products, so n coordinates with these products, the rows of a Cholesky
-    factor, do as well as 20,000 features.
+    It depends on the vectors only through their products, so the rows of a Cholesky factor, n coordinates with these
+    products, take the place of 20,000 features.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -278,7 +272,7 @@ def _logistic(gram: NDArray, column: NDArray, penalty: float, readout: Readout) 
 
 
 def _ann(gram: NDArray, column: NDArray, penalty: float, readout: Readout) -> Trained:
-    """A hidden layer, trained by Adam on the principal coordinates, which the products give as the vectors would."""
+    """Train a hidden layer by Adam on the principal coordinates of the training vectors, computed from products."""
     import warnings
 
     from scipy.linalg import eigh
@@ -292,13 +286,13 @@ def _ann(gram: NDArray, column: NDArray, penalty: float, readout: Readout) -> Tr
     roots = np.sqrt(spread[kept])
     coordinates = (axes[:, kept] * roots * scale).astype(np.float32)
     with warnings.catch_warnings():
-        # To stop after so many lessons is what was asked for.
+        # Training stops after STEPS on purpose.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = MLPClassifier(
             (readout.hidden,),
             alpha=penalty * scale**2,
             batch_size=min(BATCH, n),
-            max_iter=-(-LESSONS // -(-n // BATCH)),
+            max_iter=-(-STEPS // -(-n // BATCH)),
             random_state=readout.seed % 2**32,
         ).fit(coordinates, column)
     (first, last), (first_bias, last_bias) = model.coefs_, model.intercepts_
@@ -306,7 +300,7 @@ def _ann(gram: NDArray, column: NDArray, penalty: float, readout: Readout) -> Tr
 
 
 def _both(weights: NDArray, bias: NDArray) -> tuple[NDArray, NDArray]:
-    """Weights [classes, n] and biases [classes]: of two classes scikit-learn keeps the difference."""
+    """Return weights [classes, n] and biases [classes]; for two classes scikit-learn has only their difference."""
     if len(weights) > 1:
         return weights, bias
     return np.vstack([-weights / 2, weights / 2]), np.concatenate([-bias / 2, bias / 2])
@@ -316,7 +310,7 @@ CLASSIFIERS: dict[str, Classifier] = {"ridge": _ridge, "logistic": _logistic, "a
 
 
 def _one_thread() -> AbstractContextManager[Any]:
-    """Linear algebra on one thread: its rounding depends on their number."""
+    """Run linear algebra on one thread: its rounding depends on their number."""
     from threadpoolctl import threadpool_limits
 
     return threadpool_limits(1, "blas")

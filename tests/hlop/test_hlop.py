@@ -49,7 +49,7 @@ def frozen(width: int, rank: int, spiking: bool = False, seed: int = 3) -> tuple
 
 def test_subspace_finds_an_8_dimensional_signal_in_50_and_new_rows_are_orthogonal() -> None:
     first, second = signal(16, 50, seed=3).split(8)
-    subspace = Subspace(50, lr=0.1)
+    subspace = Subspace(50, learning_rate=0.1)
     subspace.grow(8)
     taught(subspace, first, 300)
     h = subspace.weights
@@ -66,7 +66,7 @@ def test_subspace_finds_an_8_dimensional_signal_in_50_and_new_rows_are_orthogona
 
 def test_spiking_lateral_neurons_come_close() -> None:
     directions = signal(8, 50, seed=3)
-    subspace = Subspace(50, lr=0.01, spiking=True)
+    subspace = Subspace(50, learning_rate=0.01, spiking=True)
     subspace.grow(8)
     taught(subspace, directions, 400, size=3.0)
     assert subspace.captured(draw(500, 8, seed=7) @ directions) > 0.999
@@ -76,7 +76,7 @@ def test_spiking_lateral_neurons_come_close() -> None:
 
 @pytest.mark.parametrize("spiking", [False, True])
 def test_a_step_is_the_published_equation(spiking: bool) -> None:
-    subspace = Subspace(12, lr=0.02, iterations=3, spiking=spiking)
+    subspace = Subspace(12, learning_rate=0.02, iterations=3, spiking=spiking)
     subspace.grow(4)
     subspace.merge()
     subspace.grow(3)
@@ -93,7 +93,7 @@ def test_a_step_is_the_published_equation(spiking: bool) -> None:
 
 
 def test_changes_are_cut_at_10() -> None:
-    subspace = Subspace(3, lr=0.01, momentum=0.0, iterations=1)
+    subspace = Subspace(3, learning_rate=0.01, momentum=0.0, iterations=1)
     subspace.grow(1)
     before = subspace.new.clone()
     subspace.learn(torch.full((1, 3), 1e4))
@@ -340,7 +340,7 @@ def test_mistakes_are_named() -> None:
     network = HLOPNetwork((6, 5, 3))
     for mistake, words in (
         (lambda: Subspace(0), "Subspace.features: must be >= 1 (got 0)"),
-        (lambda: Subspace(6, lr=0.0), "Subspace.lr: must be finite and > 0 (got 0.0)"),
+        (lambda: Subspace(6, learning_rate=0.0), "Subspace.learning_rate: must be finite and > 0 (got 0.0)"),
         (lambda: subspace.grow(3), "Subspace.grow.rows: must be from 0 to the 2 directions left (got 3)"),
         (lambda: subspace.learn(draw(3, 5)), "Subspace.learn.x: must be [B >= 1, 6] (got (3, 5))"),
         (lambda: ProjectedLinear(5, 2, subspace), "ProjectedLinear.subspace: must be 5 wide (got 6)"),
