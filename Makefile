@@ -1,17 +1,20 @@
-# Two commands do everything: `make demo` and `make test`. Both build .venv when it is absent.
+# `make demo` and `make test` build .venv when it is absent. `make test-slow` runs the tests that `make test` leaves out.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # One install a set of extras; a stamp is newer than pyproject.toml when the environment fits it.
 STAMPS := $(VENV)/stamps
 
-.PHONY: demo test lint peers peers-engine clean
+.PHONY: demo test test-slow lint peers peers-engine clean
 
 demo: $(STAMPS)/core
 	$(BIN)/neurosim demo
 
 test: $(STAMPS)/test lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(STAMPS)/test
+	$(BIN)/python -m pytest -m slow
 
 lint: $(STAMPS)/test
 	$(BIN)/ruff check .

@@ -14,6 +14,8 @@ from torch.nn import functional as F
 from neurosim.attention import LanguageConfig, LanguageModel, MixerSpec, forward_slice
 from neurosim.errors import NeurosimInputError
 
+pytestmark = pytest.mark.slow
+
 KINDS = {
     "deltanet": {"num_heads": 2},
     "deltaproduct": {"num_heads": 2, "head_dim": 8},

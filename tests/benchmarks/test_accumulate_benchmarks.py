@@ -13,6 +13,8 @@ import pytest
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 pytest.importorskip("torch")
 
+pytestmark = pytest.mark.slow
+
 
 def test_products_on_the_cpu() -> None:
     words = ["--json", "--shapes", "200x300", "--batches", "1", "3", "--densities", "0.3", "--rounds", "3"]

@@ -15,6 +15,8 @@ sys.path.insert(0, str(BENCHMARKS))
 import checkpoint  # noqa: E402
 import streaming  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("ceiling", "code"), [(100_000, 0), (10, 1)])
 def test_streaming_says_whether_memory_held(

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
+
+pytestmark = pytest.mark.slow
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "hlop.py"
 
 

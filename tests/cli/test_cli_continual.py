@@ -110,6 +110,7 @@ def test_the_table_has_a_formula_for_every_measure(config: Path) -> None:
     assert "macrocolumn" in text and "plain" not in text and "scenario domain" in text
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(config: Path, run: dict[str, Any]) -> None:
     pooled = ran("run", config, "--seeds", 2, "--workers", 2, "--out", "pooled")
     assert matrices(pooled) == matrices(run)
@@ -152,6 +153,7 @@ def test_a_trial_goes_on_from_its_last_whole_task(run: dict[str, Any], tmp_path:
         assert run_trial(str(folder), whole.spec, 1).matrix == whole.matrix
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_nothing(config: Path, tmp_path: Path) -> None:
     """kill -9 on the workers while they are half way; the same run goes on, and ends as one that was never killed."""
     slow = ["--learner", "macrocolumn", "--seeds", "2", "--set", "stream.tasks=4", "--set", "stream.train_limit=400"]
@@ -175,14 +177,14 @@ def test_a_killed_worker_loses_nothing(config: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     cells = tmp_path / "cut" / "cells"
     killed = []
-    limit = time.monotonic() + 120
+    limit = time.monotonic() + 600
     while not killed and process.poll() is None and time.monotonic() < limit:
         if any(cells.glob("*/*/state.safetensors")):
             killed = _workers(process.pid)
             for worker in killed:
                 os.kill(worker, signal.SIGKILL)
         time.sleep(0.02)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=600)
     assert killed, "the run was over before a worker could be killed"
     assert process.returncode == 0, errors.decode()
     assert b"a worker was killed; its trial continues from its last whole task (1 of 2)" in errors
@@ -399,6 +401,7 @@ def test_without_dask_a_cluster_says_what_to_install(config: Path, monkeypatch: 
     assert "--cluster: needs dask" in line and "pip install 'neurosim-spiking[cluster]'" in line
 
 
+@pytest.mark.slow
 def test_a_cluster_gives_the_same(config: Path, run: dict[str, Any], tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed", reason="dask is not installed: pip install '.[cluster]'")
     with distributed.LocalCluster(
@@ -463,6 +466,7 @@ def few(name: str) -> list[str]:
     return [*source, *limits, *groups, *nets, *(f"learners.{setting}" for setting in others + columns)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["permuted", "rotated", "split", "mixed", "spoken"])
 def test_an_example_runs_small_with_every_learner(
     name: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
@@ -477,6 +481,7 @@ def test_an_example_runs_small_with_every_learner(
     assert max(row["measures"]["acc"]["mean"] for row in found["rows"]) > 0.4
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["permuted", "rotated", "split", "mixed", "spoken"])
 def test_an_example_runs_on_its_real_data(name: str, data_root: Path) -> None:

@@ -91,6 +91,7 @@ def test_the_words_are_printed_without_json(trained: Path, text: Path) -> None:
     assert files.read_json(run / "metrics.json")["spikes"] == pytest.approx(0.7, rel=0.25)
 
 
+@pytest.mark.slow
 def test_everything_can_be_in_spikes(trained: Path, text: Path) -> None:
     words = ["--scheme", "ternary", "--k", "4", "--qk", "--state", "--head", "--expansion", "canonical"]
     result = found(trained, "--calibrate", text, *words, *BRIEF, "--out", "e")
@@ -102,6 +103,7 @@ def test_everything_can_be_in_spikes(trained: Path, text: Path) -> None:
     assert result["sent_as"] == "canonical" and result["spikes"] < result["by_expansion"]["bitwise"]
 
 
+@pytest.mark.slow
 def test_the_same_seed_is_the_same_conversion(trained: Path, text: Path) -> None:
     words = [trained, "--calibrate", text, "--scheme", "stbif", "--seed", "4", *BRIEF, "--set", "report.layer_tokens=0"]
     first, second = (found(*words, "--out", out) for out in ("a", "b"))
@@ -109,6 +111,7 @@ def test_the_same_seed_is_the_same_conversion(trained: Path, text: Path) -> None
         assert first[key] == second[key]
 
 
+@pytest.mark.slow
 def test_the_curve_has_every_scheme_and_its_plots(trained: Path, text: Path) -> None:
     words = ["curve", trained, "--calibrate", text, "--tokens", "300", *BRIEF[2:]]
     sets = (
@@ -135,6 +138,7 @@ def test_pages_say_what_the_run_holds(converted: dict[str, Any], trained: Path) 
     neurosim("measure", converted["run"], "--profile", "loihi")
 
 
+@pytest.mark.slow
 def test_fine_tuning_is_part_of_the_run(trained: Path, text: Path) -> None:
     result = found(trained, "--calibrate", text, "--scheme", "calibrated", *BRIEF, "--fine-tune", "3", "--set",
                    "tuning.batch=2", "--set", "tuning.length=32", "--out", "t")  # fmt: skip
@@ -145,6 +149,7 @@ def test_fine_tuning_is_part_of_the_run(trained: Path, text: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_text_is_written_dense_simulated_and_executed(converted: dict[str, Any], trained: Path) -> None:
     words = ["--prompt", "3 times ", "--tokens", "20", "--seed", "3"]
     dense = found("generate", trained, *words)
@@ -220,6 +225,7 @@ def test_bad_input_is_named_and_nothing_is_written(trained: Path, text: Path, tm
     assert not Path("runs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
 def test_half_precision_weights_are_read(kind: torch.dtype, trained: Path, text: Path, tmp_path: Path) -> None:
     folder = _copied(trained, tmp_path / "half")
@@ -233,6 +239,7 @@ def test_a_converted_model_is_not_converted_again(converted: dict[str, Any], tex
     assert "is converted already" in refused(converted["run"], "--calibrate", text)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_checkpoints_of_others_are_converted(data_root: Path, text: Path) -> None:
     """Hugging Face folders as flash-linear-attention wrote them."""

@@ -86,6 +86,7 @@ def test_measures_and_energy_are_there(ran: dict[str, dict[str, Any]]) -> None:
     assert 0 < result["energy"]["memory_aware"]["low"] < result["energy"]["dense_memory_aware"]["low"]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_codes(ran: dict[str, dict[str, Any]], tmp_path: Path) -> None:
     again = memory_json("store", *SMALL, "--out", tmp_path / "again")
     other = memory_json("store", *SMALL, "--seed", 1, "--out", tmp_path / "other")
@@ -210,6 +211,7 @@ def test_pages_show_all_their_pictures(ran: dict[str, dict[str, Any]], chromium:
                 assert visit.charts >= charts and not visit.overflow
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize(("dataset", "least"), [("nmnist", 0.75), ("mnist", 0.8), ("shd", 0.6)])
 def test_real_data_in_one_pass(dataset: str, least: float, data_root: Path) -> None:

@@ -76,6 +76,7 @@ def test_it_prints_a_table_and_measures_again(done: dict[str, Any]) -> None:
     assert neurosim("report", done["run"]).stdout.strip().endswith("report.html")
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run(done: dict[str, Any]) -> None:
     words = ["digits", *SMALL, "--epochs", "6", "--json", "--quiet", "--out", "again"]
     again = json.loads(neurosim("train", *words).stdout)
@@ -108,6 +109,7 @@ def test_an_interrupt_says_how_to_go_on_and_nothing_is_lost(done: dict[str, Any]
     assert "there is nothing to resume" in refused("--resume", "stopped")
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on(done: dict[str, Any]) -> None:
     words = [sys.executable, "-m", "neurosim", "train", "digits", *SMALL, "--epochs", "6", "--quiet", "--out", "killed"]
     process = subprocess.Popen(words, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])})
@@ -124,6 +126,7 @@ def test_a_killed_training_goes_on(done: dict[str, Any]) -> None:
     assert result["spike_digest"] == done["spike_digest"]
 
 
+@pytest.mark.slow
 def test_torchrun_trains_one_network(done: dict[str, Any]) -> None:
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
     words += ["neurosim", "train", "digits", *SMALL, "--epochs", "6", "--quiet", "--out", "two"]
@@ -181,6 +184,7 @@ def test_mistakes_take_one_line(words: list[str], line: str) -> None:
     assert line in refused(*words)
 
 
+@pytest.mark.slow
 def test_resume_takes_no_other_run() -> None:
     neurosim("simulate", "digits", "--limit", 20, "--set", "data.train_limit=40", "--quiet", "--out", "sim")
     line = refused("--resume", "sim")

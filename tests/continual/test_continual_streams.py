@@ -183,6 +183,7 @@ def test_files_that_are_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         load("fsdd")
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_real_sources(data_root: Path) -> None:
     wanted = {

@@ -59,6 +59,7 @@ def forgotten(steps: int, **settings: object) -> float:
     return float(np.max(np.subtract(own, accuracies(learner, stream))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", ["bptt", "online", "rate"])
 def test_earlier_tasks_are_kept(training: str) -> None:
     assert forgotten(4, training=training, first=(0.0,), more=(0.0,)) > 0.15

@@ -216,7 +216,7 @@ class TestDigits:
         code = f"from pathlib import Path; from neurosim.datasets import digits; digits.make(Path({goal!r}))"
         with subprocess.Popen([sys.executable, "-c", code]) as process:
             # It is at work once its folder beside the goal is there.
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 600
             while not list(tmp_path.glob(".mine-*")) and time.monotonic() < deadline:
                 time.sleep(0.005)
             time.sleep(wait)

@@ -27,7 +27,7 @@ from neurosim.errors import NeurosimError, NeurosimWriteError
 CONTENT = np.random.default_rng(0).bytes(300_000)
 MD5 = "md5:" + hashlib.md5(CONTENT).hexdigest()
 SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
-HASTE = RetryPolicy(attempts=3, pause=0.0, timeout=1.0)
+HASTE = RetryPolicy(attempts=3, pause=0.0, timeout=60.0)
 
 
 class Server(ThreadingHTTPServer):
@@ -310,7 +310,7 @@ def test_no_network_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["huge", "endless"])
 def test_more_bytes_than_allowed_are_refused(server: Server, tmp_path: Path, path: str) -> None:
-    text = failure(server, path, tmp_path, RetryPolicy(attempts=2, pause=0.0, timeout=1.0, max_bytes=1_000_000))
+    text = failure(server, path, tmp_path, RetryPolicy(attempts=2, pause=0.0, timeout=60.0, max_bytes=1_000_000))
     assert "is larger than the 1000000 bytes allowed" in text
     assert (tmp_path / "data.bin.part").stat().st_size == 0
 

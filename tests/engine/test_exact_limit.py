@@ -48,8 +48,21 @@ def trains(spikes: object, size: int) -> list[np.ndarray]:
     return [spikes.times[spikes.units == unit] for unit in range(size)]
 
 
+# Of the models, LIF on coarse grids is the sample of the quick run.
+STEPS = np.array([2e-5, 1e-5, 5e-6, 2.5e-6])
+
+
+def test_spikes_on_a_coarse_grid_converge_to_these_at_first_order() -> None:
+    converge("LIF", 8 * STEPS)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_spikes_on_the_grid_converge_to_these_at_first_order(name: str) -> None:
+    converge(name, STEPS)
+
+
+def converge(name: str, steps: np.ndarray) -> None:
     model, weight = ALL[name]
     network = chain(model, GENTLE.get(name, weight))
     rng, batch = np.random.default_rng(5), []
@@ -57,7 +70,7 @@ def test_spikes_on_the_grid_converge_to_these_at_first_order(name: str) -> None:
         batch.append(Spikes.sort(rng.uniform(0, 0.1, 100), rng.integers(0, 20, 100), 20, 0.12))
     drive = Recordings.collect(batch)
     limit = simulate(network, drive, clock=None).spikes
-    steps, errors = np.array([2e-5, 1e-5, 5e-6, 2.5e-6]), []
+    errors = []
     for dt in steps:
         grid = simulate(network, drive, clock=float(dt), precision="float64").spikes
         pairs = [
@@ -227,6 +240,7 @@ def test_the_shortest_crossings_are_found(over: float) -> None:
         assert math.isfinite(at) == (sign > 0)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_real_recordings(data_root: Path) -> None:
     """N-MNIST at the camera's microseconds: one digest for any threads, and spikes the fine grid confirms."""

@@ -99,7 +99,7 @@ for spikes in itertools.cycle(versions):
     for wait in rng.uniform(0.0, 0.05, 6):
         path.unlink(missing_ok=True)
         writer = subprocess.Popen([sys.executable, "-c", code])
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while not path.exists() and time.monotonic() < deadline:
             time.sleep(0.001)
         time.sleep(float(wait))

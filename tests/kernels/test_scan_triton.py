@@ -26,6 +26,11 @@ def name(build) -> str:
     return f"{build.kernel.__name__}-{'-'.join(str(v) for v in build.constants.values())}"
 
 
-@pytest.mark.parametrize("build", list(scan_triton.builds()), ids=name)
+BUILDS = list(scan_triton.builds())
+# The first builds are the sample of the quick run.
+SAMPLE = [pytest.param(build, marks=[pytest.mark.slow] if i >= 2 else []) for i, build in enumerate(BUILDS)]
+
+
+@pytest.mark.parametrize("build", SAMPLE, ids=map(name, BUILDS))
 def test_compiles_for_an_h100(build) -> None:
     assert not check_build(build).fused

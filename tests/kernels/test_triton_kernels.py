@@ -29,7 +29,10 @@ def builds() -> list:
         for build in importlib.import_module(f"neurosim.kernels.{name}").builds():
             pointers = [kind[1:] for kind in build.signature.values() if kind.startswith("*")]
             label = "-".join([build.kernel.__name__, *pointers, *(str(v) for v in build.constants.values())])
-            found.append(pytest.param(build, id=label))
+            # One build of each kernel is the sample of the quick run.
+            known = {each.values[0].kernel.__name__ for each in found}
+            marks = [pytest.mark.slow] if build.kernel.__name__ in known else []
+            found.append(pytest.param(build, id=label, marks=marks))
     return found
 
 

@@ -11,7 +11,12 @@ import pytest
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+# These two are the sample of the quick run.
+QUICK = {"01_liquid", "03_sdr"}
+CASES = [pytest.param(path, id=path.stem, marks=[] if path.stem in QUICK else [pytest.mark.slow]) for path in EXAMPLES]
+
+
+@pytest.mark.parametrize("path", CASES)
 def test_example(path: Path, tmp_path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 60
     done = subprocess.run([sys.executable, path], check=False, cwd=tmp_path, capture_output=True, text=True)

@@ -156,6 +156,7 @@ def test_a_run_has_its_page_and_measures_again(name: str, runs: Path) -> None:
         assert again["measures"] == metrics["measures"] and again["energy"] == metrics["energy"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_config_runs(name: str, runs: Path) -> None:
     same(name, neurosim(*CONFIGS[name], "--config", runs / name / "config.toml", "--out", "again"))
@@ -171,5 +172,6 @@ def test_a_stored_memory_is_recalled(runs: Path) -> None:
     same("memory-recall", neurosim("memory", "recall", runs / "memory-store", "--out", "again"))
 
 
+@pytest.mark.slow
 def test_a_comparison_runs_again(runs: Path) -> None:
     same("continual", neurosim("continual", "run", runs / "continual/config.toml", "--out", "again"))

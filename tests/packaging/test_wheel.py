@@ -47,6 +47,7 @@ def test_wheel_holds_every_module_and_profile(wheel: Path) -> None:
     assert not missing
 
 
+@pytest.mark.slow
 def test_demo_runs_from_the_wheel_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
     site, work = tmp_path / "site", tmp_path / "work"
     work.mkdir()

@@ -298,7 +298,7 @@ with runs.record({{"seed": 0}}, "toy", {str(tmp_path / "run")!r}) as run:
         files.write_json(run.path / "metrics.json", {{"k": [k] * 1000}})
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=False, timeout=600)
     for path in (tmp_path / "run").glob("[!.]*.json"):
         json.loads(path.read_text())
     if moment:
@@ -360,7 +360,7 @@ def test_progress_shows_on_a_terminal_after_a_while(
             report(Progress(5.0, 10.0, 7, 0.15))
     assert ("simulating:  50%" in screen.getvalue()) == shown
     assert ("5.00/10.0 s simulated [" in screen.getvalue()) == shown
-    assert ("[00:00 left, 1 spikes/s, real-time factor 0.03]" in screen.getvalue()) == shown
+    assert (" left, 1 spikes/s, real-time factor 0.03]" in screen.getvalue()) == shown
 
 
 def test_score_counts() -> None:

@@ -306,12 +306,12 @@ def test_an_interrupt_is_one_line_and_noted() -> None:
     words = [sys.executable, "-m", "neurosim", "simulate", "digits", "--out", "r", "--set", "liquid.neurons=3000"]
     environment = {**os.environ, "PYTHONPATH": str(Path(runs.__file__).parents[2])}
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
-        for _ in range(600):
+        for _ in range(6000):
             if Path("r", "config.toml").exists() and "data" in runs.open_run(Path("r")).manifest:
                 break
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=600)
     assert process.returncode == 1
     assert stdout == ""
     reason = "interrupted; what is worked out is kept, go on with: neurosim simulate --resume r"

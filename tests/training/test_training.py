@@ -239,7 +239,7 @@ def _processes(count: int, out: Path) -> dict[str, np.ndarray]:
         environment = {**os.environ, **told, "OMP_NUM_THREADS": "1"}
         running.append(subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE))
     for process in running:
-        _, words = process.communicate(timeout=120)
+        _, words = process.communicate(timeout=600)
         assert process.returncode == 0, words.decode()
     with np.load(out) as found:
         return dict(found)
