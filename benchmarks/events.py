@@ -29,7 +29,7 @@ from machine import describe
 
 from neurosim import Recordings, Spikes, files
 from neurosim.data.frames import to_frames, to_voxel_grid
-from neurosim.files import Block
+from neurosim.files import FileBlock
 
 SENSOR = (2, 34, 34)
 BINS = 10
@@ -117,7 +117,7 @@ def event_contests(paths: list[Path], threads: int, tonic: Any) -> list[Contest]
 
 
 def our_works(names: list[str], every: Recordings, raws: list[bytes], threads: int) -> dict[str, Work]:
-    blocks = [Block(np.frombuffer(b"".join(raws), np.uint8).copy(), np.cumsum([0, *map(len, raws)]))]
+    blocks = [FileBlock(np.frombuffer(b"".join(raws), np.uint8).copy(), np.cumsum([0, *map(len, raws)]))]
     few = list(every.select(np.arange(min(ALONE, len(every)))))
     batches = [every.select(np.arange(a, min(a + BATCH, len(every)))) for a in range(0, len(every), BATCH)]
     # Filled again and again, as a training loop does.
