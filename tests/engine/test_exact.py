@@ -80,7 +80,7 @@ def test_same_synapses_as_on_the_grid() -> None:
         assert np.array_equal(rows.targets, targets[order]) and np.array_equal(weights, own[order])
         assert np.abs(steps * 1e-5 - delays[order]).max() <= 0.5001e-5
     for p, cells in exact.cells.items():
-        assert np.array_equal(cells.initial.T, on_grid.cells[p].initial)
+        assert np.array_equal(cells.initial, on_grid.cells[p].initial)
 
 
 def rate_of(model: Neuron, duration: float = 1.0) -> np.ndarray:

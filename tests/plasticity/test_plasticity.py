@@ -71,11 +71,11 @@ class Synapses:
                 self.sent.append(self.row.sum() - before)
             for j in posts:
                 if low <= j < high:
-                    kernel.on_post(self.rule, self.decay, k, j, *self.index, *shared)
+                    kernel.on_target_spike(self.rule, self.decay, k, j, *self.index, *shared)
 
     def settled(self) -> np.ndarray:
         out = np.empty_like(self.weights)
-        kernel.settled(self.rule, self.weights, self.eligibility, self.reward[0], out)
+        kernel.weights_now(self.rule, self.weights, self.eligibility, self.reward[0], out)
         return out
 
 

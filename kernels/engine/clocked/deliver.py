@@ -5,7 +5,7 @@ whole blocks own ranges of slots and share the work evenly. Some blocks make a p
 which two bytes name a target. A row's targets are in order of slots, so that each block's are together:
 those of block b of row r lie from cuts[r, b] to cuts[r, b + 1].
 
-Forms of rows (the numbers are `neurosim.engine.paths`'s; one weight and one delay unless said):
+Forms of rows, chosen in `neurosim.engine.compile.row_tables` (one weight and one delay unless said):
 
     BITS    a bit for every slot; rows are summed as bit planes, see `bits`
     COUNTS  targets; a byte for every slot counts the arrivals
@@ -28,7 +28,7 @@ from .bits import sum_rows
 
 BITS, COUNTS, SUMS, QUEUE, GROUPS = range(5)
 
-# Paths, int64 [paths, PATH_COLUMNS]: rows of one form from one population. What a form has no use for is 0.
+# Row tables, int64 [tables, ROW_TABLE_COLUMNS]: rows of one form from one population. Columns a form lacks are 0.
 (
     FORM,
     SOURCE,
@@ -41,63 +41,63 @@ BITS, COUNTS, SUMS, QUEUE, GROUPS = range(5)
     STRIDE,  # BITS: bytes of a row
     CUTS,  # address: uint32 [ROWS, blocks + 1], from the beginning of the row
     TARGETS,  # address: int64 [ROWS], addresses of uint16
-    WEIGHTS,  # address: int64 [ROWS], addresses of reals; 0: the path's one weight
+    WEIGHTS,  # address: int64 [ROWS], addresses of reals; 0: the table's one weight
     DELAYS,  # address: int64 [ROWS], addresses of uint16; 0: DELAY
     STARTS,  # GROUPS: address of int64 [pages, ROWS], addresses of each row's first word
     LINES,  # GROUPS: cache lines of a group to ask for
-    PATH_COLUMNS,
+    ROW_TABLE_COLUMNS,
 ) = range(16)
 
 
 @njit(cache=True, nogil=True)
 def schedule(  # noqa: PLR0912
-    paths_at, n, log, marks, populations, origin, first, steps, filler, rows, begin
+    tables_at, n, log, log_offsets, populations, log_start, first, steps, zero_row, rows, begin
 ):
     """List the rows due in steps `first` to `first + steps - 1` of BITS, COUNTS and SUMS, in the order of reading.
 
-    Those of path p in step first + q are rows[begin[q, p]:begin[q, p + 1]]: addresses for BITS, filled up to eights
-    with `filler`, else numbers.
+    Those of table p in step first + q are rows[begin[q, p]:begin[q, p + 1]]: addresses for BITS, filled up to eights
+    with `zero_row`, else numbers.
 
     Args:
-        paths_at, n: address of the table of paths, and how many there are.
+        tables_at, n: address of the table of row tables, and their number.
         log: int32 [blocks, ...] units that fired.
-        marks: int64 [blocks, ...]; those of population p in step s lie from marks[b, (s - origin) * populations + p]
-            to the next mark.
+        log_offsets: int64 [blocks, ...]; the spikes of population p in step s are log[b, a:z], where a is
+            log_offsets[b, (s - log_start) * populations + p] and z the next entry.
 
     Returns:
-        how many there are; below 0, and nothing is listed, if `rows` is shorter than minus that.
+        their number n; or -n, and nothing is listed, if `rows` has room for fewer than n.
     """
-    paths = matrix(paths_at, n, PATH_COLUMNS, np.int64(0))
+    tables = matrix(tables_at, n, ROW_TABLE_COLUMNS, np.int64(0))
     total = 8 * n * steps + 64
     for q in range(steps):
         for p in range(n):
-            at = first + q - paths[p, DELAY] - origin
-            if paths[p, FORM] <= SUMS and at >= 0:
-                at = at * populations + paths[p, SOURCE]
+            at = first + q - tables[p, DELAY] - log_start
+            if tables[p, FORM] <= SUMS and at >= 0:
+                at = at * populations + tables[p, SOURCE]
                 for b in range(log.shape[0]):
-                    total += marks[b, at + 1] - marks[b, at]
+                    total += log_offsets[b, at + 1] - log_offsets[b, at]
     if total > rows.size:
         return -total
     k = 0
     for q in range(steps):
         for p in range(n):
             begin[q, p] = k
-            at = first + q - paths[p, DELAY] - origin
-            if paths[p, FORM] > SUMS or at < 0:
+            at = first + q - tables[p, DELAY] - log_start
+            if tables[p, FORM] > SUMS or at < 0:
                 continue
-            at = at * populations + paths[p, SOURCE]
-            bits, base, stride = paths[p, FORM] == BITS, paths[p, MATRIX], paths[p, STRIDE]
+            at = at * populations + tables[p, SOURCE]
+            bits, base, stride = tables[p, FORM] == BITS, tables[p, MATRIX], tables[p, STRIDE]
             for b in range(log.shape[0]):
-                for j in range(marks[b, at], marks[b, at + 1]):
+                for j in range(log_offsets[b, at], log_offsets[b, at + 1]):
                     rows[k] = base + log[b, j] * stride if bits else log[b, j]
                     k += 1
             if bits:
                 while (k - begin[q, p]) % 8:
-                    rows[k] = filler
+                    rows[k] = zero_row
                     k += 1
         begin[q, n] = k
     for i in range(k, k + 32):
-        rows[i] = filler
+        rows[i] = zero_row
     return k
 
 
@@ -110,49 +110,49 @@ def deliver_bits(rows, first, last, low, high, planes, counts):
 
 
 @njit(cache=True, nogil=True)
-def _ask(path, cuts, at, rows, i, last, first_block, last_block, width):
-    """Ask for the memory of rows that are read soon."""
+def _ask(table, cuts, at, rows, i, last, first_block, last_block, width):
+    """Prefetch rows that are read soon."""
     if i + 8 < last:
-        prefetch(path[CUTS] + rows[i + 8] * cuts.shape[1] * 4)
-        prefetch(path[TARGETS] + rows[i + 8] * 8)
-        if path[WEIGHTS]:
-            prefetch(path[WEIGHTS] + rows[i + 8] * 8)
+        prefetch(table[CUTS] + rows[i + 8] * cuts.shape[1] * 4)
+        prefetch(table[TARGETS] + rows[i + 8] * 8)
+        if table[WEIGHTS]:
+            prefetch(table[WEIGHTS] + rows[i + 8] * 8)
     if i + 2 < last:
         row = rows[i + 2]
         a, z = np.int64(cuts[row, first_block]), np.int64(cuts[row, last_block])
         for j in range(2 * a, 2 * z, 64):
             prefetch(at[row] + j)
-        if path[WEIGHTS]:
-            weights = vector(path[WEIGHTS], path[ROWS], np.int64(0))
+        if table[WEIGHTS]:
+            weights = vector(table[WEIGHTS], table[ROWS], np.int64(0))
             for j in range(width * a, width * z, 64):
                 prefetch(weights[row] + j)
 
 
 @njit(cache=True, nogil=True)
-def deliver_counts(path, rows, first, last, first_block, last_block, blocks, counts):
+def deliver_counts(table, rows, first, last, first_block, last_block, blocks, counts):
     """counts[target] += 1 over rows[first:last], targets of blocks `first_block` to `last_block - 1` of one page."""
-    cuts = matrix(path[CUTS], path[ROWS], blocks + 1, np.uint32(0))
-    at = vector(path[TARGETS], path[ROWS], np.int64(0))
+    cuts = matrix(table[CUTS], table[ROWS], blocks + 1, np.uint32(0))
+    at = vector(table[TARGETS], table[ROWS], np.int64(0))
     for i in range(first, last):
         row = rows[i]
         a, z = np.int64(cuts[row, first_block]), np.int64(cuts[row, last_block])
-        _ask(path, cuts, at, rows, i, last, first_block, last_block, 0)
+        _ask(table, cuts, at, rows, i, last, first_block, last_block, 0)
         targets = vector(at[row] + 2 * a, z - a, np.uint16(0))
         for j in range(targets.size):
             counts[targets[j]] += np.uint8(1)
 
 
 @njit(cache=True, nogil=True)
-def deliver_sums(path, rows, first, last, first_block, last_block, blocks, weight, gains, sums):
+def deliver_sums(table, rows, first, last, first_block, last_block, blocks, weight, gains, sums):
     """sums[target] += weight over rows[first:last], times gains[i] for row first + i unless `gains` is empty."""
-    cuts = matrix(path[CUTS], path[ROWS], blocks + 1, np.uint32(0))
-    at = vector(path[TARGETS], path[ROWS], np.int64(0))
-    own = vector(path[WEIGHTS], path[ROWS] if path[WEIGHTS] else 0, np.int64(0))
+    cuts = matrix(table[CUTS], table[ROWS], blocks + 1, np.uint32(0))
+    at = vector(table[TARGETS], table[ROWS], np.int64(0))
+    own = vector(table[WEIGHTS], table[ROWS] if table[WEIGHTS] else 0, np.int64(0))
     width = sums.itemsize
     for i in range(first, last):
         row = rows[i]
         a, z = np.int64(cuts[row, first_block]), np.int64(cuts[row, last_block])
-        _ask(path, cuts, at, rows, i, last, first_block, last_block, width)
+        _ask(table, cuts, at, rows, i, last, first_block, last_block, width)
         targets = vector(at[row] + 2 * a, z - a, np.uint16(0))
         if not own.size:
             one = weight * gains[i - first] if gains.size else weight
@@ -169,12 +169,12 @@ def deliver_sums(path, rows, first, last, first_block, last_block, blocks, weigh
 
 
 @njit(cache=True, nogil=True)
-def deliver_queue(path, units, step, first_block, last_block, blocks, base, weight, queue):
+def deliver_queue(table, units, step, first_block, last_block, blocks, base, weight, queue):
     """Add the rows of `units`, which fired in `step`, to queue[(step + delay) % depth, base + target]."""
-    cuts = matrix(path[CUTS], path[ROWS], blocks + 1, np.uint32(0))
-    at = vector(path[TARGETS], path[ROWS], np.int64(0))
-    own = vector(path[WEIGHTS], path[ROWS] if path[WEIGHTS] else 0, np.int64(0))
-    after = vector(path[DELAYS], path[ROWS] if path[DELAYS] else 0, np.int64(0))
+    cuts = matrix(table[CUTS], table[ROWS], blocks + 1, np.uint32(0))
+    at = vector(table[TARGETS], table[ROWS], np.int64(0))
+    own = vector(table[WEIGHTS], table[ROWS] if table[WEIGHTS] else 0, np.int64(0))
+    after = vector(table[DELAYS], table[ROWS] if table[DELAYS] else 0, np.int64(0))
     depth = queue.shape[0]
     now = step % depth
     for i in range(units.size):
@@ -193,7 +193,7 @@ def deliver_queue(path, units, step, first_block, last_block, blocks, base, weig
                 due = now + delays[j]
                 queue[due - depth if due >= depth else due, base + targets[j]] += weight
         else:
-            due = now + path[DELAY]
+            due = now + table[DELAY]
             line = queue[due - depth if due >= depth else due]
             if own.size:
                 weights = vector(own[row] + queue.itemsize * a, z - a, weight)
@@ -228,7 +228,7 @@ def deliver_groups(cursors, first, last, lines, sums):
 
 @njit(cache=True, nogil=True)
 def skip_groups(at, groups):
-    """The address after so many groups of a row."""
+    """Return the address after `groups` groups of a row."""
     for _ in range(groups):
         at += 4 + 4 * np.int64(vector(at, 1, np.uint32(0))[0])
     return at
@@ -252,7 +252,7 @@ def collect(spiked, n, first, log_at, used):
 
 @njit(cache=True, nogil=True)
 def clear(values):
-    """All of them zero."""
+    """Set all values to zero."""
     for i in range(values.size):
         values[i] = 0
 
@@ -266,7 +266,7 @@ def set_counts(x, counts, weight):
 
 
 @njit(cache=True, nogil=True)
-def take_counts(x, counts, weight):
+def add_counts(x, counts, weight):
     """x += weight * counts, and the counts are zero again."""
     for i in range(x.size):
         x[i] += x.dtype.type(counts[i]) * weight
@@ -274,7 +274,7 @@ def take_counts(x, counts, weight):
 
 
 @njit(cache=True, nogil=True)
-def take_sums(x, sums):
+def add_sums(x, sums):
     """x += sums, and the sums are zero again."""
     for i in range(x.size):
         x[i] += sums[i]
@@ -282,8 +282,8 @@ def take_sums(x, sums):
 
 
 @njit(cache=True, nogil=True)
-def take_fixed(x, sums, unit):
-    """x += unit * sums of whole numbers, and the sums are zero again."""
+def add_fixed(x, sums, unit):
+    """x += unit * integer sums, and the sums are zero again."""
     for i in range(x.size):
         x[i] += x.dtype.type(sums[i]) * unit
         sums[i] = 0

@@ -1,16 +1,16 @@
-"""The clocked run: one compiled loop for every network and any number of threads, driven by tables of addresses.
+"""The run on the grid: one compiled loop for every network and any number of threads, driven by tables of addresses.
 
-The network is cut into blocks (see `deliver`). A thread owns whole blocks: it sums what arrives there, steps the
-neurons, and writes the spikes of each block to that block's log. Threads meet once in an interval, which is as long as
-the shortest delay, so that all spikes that can fall due in it are known when it begins.
+The network is cut into blocks (see `deliver`). A thread owns some blocks: it sums the weights that arrive there, steps
+the neurons, and appends the spikes of each block to the log of that block. Threads meet once in an interval, which is
+as long as the shortest delay, so that all spikes that can arrive in it are known when it begins.
 
-A step, in this order: probes sample the state; what is due is summed, and changes the weights that learn; each
-population, in pieces that stay in the first cache, takes its sums, draws its Poisson input, and steps its neurons, or
-draws or reads its source's spikes; those that fired change the weights onto them (`plastic`).
-A target receives its additions in the order (step, path, source), whatever the number of threads and wherever the run
-is cut. Results depend on neither.
+The order in a step: probes sample the state; arriving weights are summed, and arriving spikes change plastic weights
+(`plastic`); each population, in pieces that stay in the first cache, reads its inputs, draws its Poisson input, and
+steps its neurons, or draws or reads the spikes of its source; neurons that fired change the plastic weights onto them.
+A target receives its additions in the order (step, row table, source), whatever the number of threads and wherever the
+run is cut. Results depend on neither. docs/engine.md has the picture.
 
-Column names of the tables are the constants below; `neurosim.engine.workspace` fills them.
+The column names of the tables are the constants below; `neurosim.engine.grid.tables` fills them.
 """
 
 from __future__ import annotations
@@ -33,14 +33,17 @@ from .deliver import (
     GROUPS,
     LINES,
     MATRIX,
-    PATH_COLUMNS,
     QUEUE,
     RECEPTOR,
+    ROW_TABLE_COLUMNS,
     ROWS,
     SOURCE,
     STARTS,
     STRIDE,
     SUMS,
+    add_counts,
+    add_fixed,
+    add_sums,
     clear,
     collect,
     deliver_bits,
@@ -51,16 +54,13 @@ from .deliver import (
     schedule,
     set_counts,
     skip_groups,
-    take_counts,
-    take_fixed,
-    take_sums,
 )
 
 # Units stepped at a time: their sums and flags stay in the first cache. Their states are [states, n], one piece after
 # another, so that a model sees whole arrays.
 PIECE = 2048
 
-# Populations, int64 [populations, UNIT_COLUMNS]. What follows PART is 0 where the kind has no use for it.
+# Populations, int64 [populations, UNIT_COLUMNS]. Columns after PART are 0 where a kind does not use them.
 NEURONS, EVENTS, POISSON = 0, 1, 2
 (
     KIND,
@@ -76,8 +76,8 @@ NEURONS, EVENTS, POISSON = 0, 1, 2
     BY_UNIT,  # whether it is the second
     MEMBRANE,  # the row whose changes are counted
     COUNTED,  # 0: they are not
-    FIRST_TAKE,  # rows of the table of takes
-    LAST_TAKE,
+    FIRST_INPUT,  # rows of the table of inputs
+    LAST_INPUT,
     EVENT_STEPS,  # address: int32, the step of each event, rising within a block
     EVENT_UNITS,  # address: int32
     EVENT_BLOCKS,  # address: int64 [blocks + 1], which events each block has
@@ -88,17 +88,17 @@ NEURONS, EVENTS, POISSON = 0, 1, 2
     UNIT_COLUMNS,
 ) = range(23)
 
-# What a population adds to its inputs, int64 [takes, TAKE_COLUMNS], and a real weight for each.
-TAKE_COUNTS, TAKE_SUMS, TAKE_QUEUE, TAKE_FIXED, TAKE_POISSON = range(5)
+# What a population adds to its inputs, int64 [inputs, INPUT_COLUMNS], and a real weight for each.
+INPUT_COUNTS, INPUT_SUMS, INPUT_QUEUE, INPUT_FIXED, INPUT_POISSON = range(5)
 (
-    T_KIND,
-    T_INDEX,  # the counter, the receptor's sums counted on from the last counter, or the stimulus
-    T_RECEPTOR,
-    T_KEY,
-    T_CERTAIN,  # see `tools.random.passed_thresholds`
-    T_THRESHOLDS,  # address
-    T_THRESHOLD_COUNT,
-    TAKE_COLUMNS,
+    I_KIND,
+    I_INDEX,  # the counter, the receptor's sums counted on from the last counter, or the stimulus
+    I_RECEPTOR,
+    I_KEY,
+    I_CERTAIN,  # see `tools.random.passed_thresholds`
+    I_THRESHOLDS,  # address
+    I_THRESHOLD_COUNT,
+    INPUT_COLUMNS,
 ) = range(8)
 
 # State variables to record, int64 [probes, PROBE_COLUMNS].
@@ -113,51 +113,51 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     spins,
     first,
     last,
-    origin,
+    log_start,
     interval,
     trial,
     units,
-    paths,
-    path_weights,
-    takes,
-    take_weights,
-    lessons,
+    tables,
+    table_weights,
+    inputs,
+    input_weights,
+    plastic,
     probes,
     page_blocks,
     block_slots,
-    most,
+    max_spikes,
     log,
-    marks,
+    log_offsets,
     counts,
     sums,
     queue,
     queued,
     fixed,
-    filler,
+    zero_row,
     changes,
     drawn,
-    reached,
+    last_step,
 ):
-    """Thread `thread` of `threads` runs steps `first` to `last - 1`; all of them write the step they came to.
+    """Run steps `first` to `last - 1` as thread `thread` of `threads`; write the step reached to `last_step`.
 
-    That is below `last` where a log could become full.
+    That is below `last` if a log could become full.
 
     Args:
         sync, spins: see `tools.intrinsics.barrier`.
-        origin: the first step in the log.
-        interval: steps from one meeting of the threads to the next, at most the shortest delay.
-        trial: which of the independent streams of random input to draw from, < 2^31.
-        units, paths, takes, lessons, probes: the tables; `path_weights`, `take_weights`: reals, one a row.
+        log_start: the first step in the log.
+        interval: number of steps from one meeting of the threads to the next, at most the shortest delay.
+        trial: number of the independent stream of random input, < 2^31.
+        units, tables, inputs, plastic, probes: the tables; `table_weights`, `input_weights`: reals, one a row.
         page_blocks, block_slots: blocks of a page, slots of a block.
-        most: int64 [blocks], the most spikes of a block in a step.
-        log, marks: see `deliver.schedule`; steps from `origin` to `first - 1` are in them.
+        max_spikes: int64 [blocks], upper bound of the spikes of a block in a step.
+        log, log_offsets: see `deliver.schedule`; they hold the steps from `log_start` to `first - 1`.
         counts: uint8 [counters, slots]. sums: real [receptors, slots]. fixed: int32 [receptors, slots]. All zero
             between steps.
         queue: real [depth, receptors * slots]. `queued`: spikes of steps before it are in the queue.
-        filler: address of a bit row of zeros.
+        zero_row: address of a row of zero bits.
         changes: int64 [threads, populations], membrane entries that changed.
         drawn: int64 [threads, stimuli], spikes drawn for each stimulus.
-        reached: int64 [threads].
+        last_step: int64 [threads].
     """
     blocks, populations = log.shape[0], units.shape[0]
     begin_block, end_block = thread * blocks // threads, (thread + 1) * blocks // threads
@@ -165,11 +165,11 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     receptors, slots, width = max(sums.shape[0], 1), sums.shape[1], sums.itemsize
     # Addresses: views of arrays are counted, a few nanoseconds each, which the pieces of a step would feel.
     counts_at, sums_at, queue_at, fixed_at = counts.ctypes.data, sums.ctypes.data, queue.ctypes.data, fixed.ctypes.data
-    units_at, paths_at, takes_at, log_at = units.ctypes.data, paths.ctypes.data, takes.ctypes.data, log.ctypes.data
+    units_at, tables_at, inputs_at, log_at = units.ctypes.data, tables.ctypes.data, inputs.ctypes.data, log.ctypes.data
     changes_at = changes.ctypes.data + thread * changes.shape[1] * 8
     drawn_at = drawn.ctypes.data + thread * drawn.shape[1] * 8
     rows = np.empty(1024, np.int64)
-    begin = np.empty((interval, paths.shape[0] + 1), np.int64)
+    begin = np.empty((interval, tables.shape[0] + 1), np.int64)
     again = np.empty(MOST_ROWS, np.int64)
     row_words = (block_slots * blocks + 511) // 512 * 8
     room = np.empty(8 * row_words + 8, np.uint64)
@@ -181,31 +181,33 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     x_at, before_at, spiked_at = x.ctypes.data, before.ctypes.data, spiked.ctypes.data
     words_at, numbers_at = words.ctypes.data, numbers.ctypes.data
     none = np.empty(0, sums.dtype)
-    # What has got anything in this step: counters, then the sums of each receptor.
+    # Which received anything in this step: counters, then the sums of each receptor.
     due = np.zeros(counts.shape[0] + receptors, np.uint8)
     due_at = due.ctypes.data
-    where = np.empty(learn.WHERE_ENTRIES, np.int64)
+    context = np.empty(learn.CONTEXT_ENTRIES, np.int64)
     cursors, heads, tails, born = _reading(
-        paths, log, marks, populations, origin, first, begin_block, end_block, page_blocks
+        tables, log, log_offsets, populations, log_start, first, begin_block, end_block, page_blocks
     )
-    n_paths, queues = paths.shape[0], False
-    for p in range(n_paths):
-        queues |= paths[p, FORM] == QUEUE
+    n_tables, queues = tables.shape[0], False
+    for p in range(n_tables):
+        queues |= tables[p, FORM] == QUEUE
     step, epoch = first, 0
     while step < last:
         steps = min(interval, last - step)
         full = False
         for b in range(blocks):
-            full |= marks[b, (step - origin) * populations] + most[b] * steps > log.shape[1]
+            full |= log_offsets[b, (step - log_start) * populations] + max_spikes[b] * steps > log.shape[1]
         if full:
             break
-        due_rows = schedule(paths_at, n_paths, log, marks, populations, origin, step, steps, filler, rows, begin)
+        due_rows = schedule(
+            tables_at, n_tables, log, log_offsets, populations, log_start, step, steps, zero_row, rows, begin
+        )
         if due_rows < 0:
             rows = np.empty(-2 * due_rows, np.int64)
-            schedule(paths_at, n_paths, log, marks, populations, origin, step, steps, filler, rows, begin)
-        for s in range(max(queued, origin) if queues else step, step):
+            schedule(tables_at, n_tables, log, log_offsets, populations, log_start, step, steps, zero_row, rows, begin)
+        for s in range(max(queued, log_start) if queues else step, step):
             _enqueue(
-                paths, path_weights, log, marks, populations, origin, s, begin_block, end_block, page_blocks,
+                tables, table_weights, log, log_offsets, populations, log_start, s, begin_block, end_block, page_blocks,
                 block_slots, queue, receptors, real,
             )  # fmt: skip
         queued = step
@@ -215,180 +217,182 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
                 if now % probes[p, P_INTERVAL] == 0:
                     _sample(units, probes[p], now // probes[p, P_INTERVAL], begin_block, end_block, real)
             for i in range(due.size):
-                # Weights that learn are added to sums by what stands in the table of lessons.
-                due[i] = i >= counts.shape[0] and lessons.shape[0] > 0
-            for p in range(paths.shape[0]):
-                path = vector(paths_at + p * PATH_COLUMNS * 8, PATH_COLUMNS, np.int64(0))
-                if path[FORM] == GROUPS:
-                    new = _fired(path, marks, populations, origin, now - 1)
+                # Plastic synapses add to sums.
+                due[i] = i >= counts.shape[0] and plastic.shape[0] > 0
+            for p in range(tables.shape[0]):
+                table = vector(tables_at + p * ROW_TABLE_COLUMNS * 8, ROW_TABLE_COLUMNS, np.int64(0))
+                if table[FORM] == GROUPS:
+                    new = _fired(table, log_offsets, populations, log_start, now - 1)
                     if heads[p, 0] + new > cursors.shape[2]:
                         cursors = _room(cursors, heads, tails, new)
                     _read_groups(
-                        path, p, log, marks, populations, origin, now, new, begin_block // page_blocks, page_blocks,
-                        block_slots, cursors, heads, tails, born, fixed_at, slots,
+                        table, p, log, log_offsets, populations, log_start, now, new, begin_block // page_blocks,
+                        page_blocks, block_slots, cursors, heads, tails, born, fixed_at, slots,
                     )  # fmt: skip
-                elif path[FORM] <= SUMS and begin[q, p] == begin[q, p + 1]:
+                elif table[FORM] <= SUMS and begin[q, p] == begin[q, p + 1]:
                     continue
-                elif path[FORM] == SUMS:
-                    due[counts.shape[0] + path[RECEPTOR]] = 1
+                elif table[FORM] == SUMS:
+                    due[counts.shape[0] + table[RECEPTOR]] = 1
                     for page in range(begin_block // page_blocks, (end_block - 1) // page_blocks + 1):
                         low = max(begin_block, page * page_blocks)
                         high = min(end_block, (page + 1) * page_blocks)
                         base = page * page_blocks * block_slots
-                        line = vector(sums_at + (path[RECEPTOR] * slots + base) * width, slots - base, real)
+                        line = vector(sums_at + (table[RECEPTOR] * slots + base) * width, slots - base, real)
                         deliver_sums(
-                            path, rows, begin[q, p], begin[q, p + 1], low, high, blocks, path_weights[p], none, line
+                            table, rows, begin[q, p], begin[q, p + 1], low, high, blocks, table_weights[p], none, line
                         )
-                elif path[FORM] != QUEUE:
-                    due[path[COUNTER]] = 1
-                    due[counts.shape[0] + path[RECEPTOR]] |= _deliver_bytes(
-                        path, path_weights[p], rows, begin[q, p], begin[q, p + 1], begin_block, end_block, blocks,
-                        page_blocks, block_slots, planes, counts_at, sums_at, slots, filler, again,
+                elif table[FORM] != QUEUE:
+                    due[table[COUNTER]] = 1
+                    due[counts.shape[0] + table[RECEPTOR]] |= _deliver_bytes(
+                        table, table_weights[p], rows, begin[q, p], begin[q, p + 1], begin_block, end_block, blocks,
+                        page_blocks, block_slots, planes, counts_at, sums_at, slots, zero_row, again,
                     )  # fmt: skip
-            for k in range(lessons.shape[0]):
-                target = units[lessons[k, learn.TARGET]]
-                learn.stand(
-                    where, thread, populations, origin, now, begin_block, end_block, target[PART], target[OFFSET],
+            for k in range(plastic.shape[0]):
+                target = units[plastic[k, learn.TARGET]]
+                learn.set_context(
+                    context, thread, populations, log_start, now, begin_block, end_block, target[PART], target[OFFSET],
                     block_slots,
                 )  # fmt: skip
-                learn.call_lesson(lessons[k, learn.ARRIVE], lessons[k], where, log, marks, sums)
+                learn.call_plastic(plastic[k, learn.ON_PRE], plastic[k], context, log, log_offsets, sums)
             draw = uint64(trial) << uint64(32) | uint64(now)
             for b in range(begin_block, end_block):
-                used = marks[b, (now - origin) * populations]
+                used = log_offsets[b, (now - log_start) * populations]
                 for p in range(populations):
                     unit, begun = vector(units_at + p * UNIT_COLUMNS * 8, UNIT_COLUMNS, np.int64(0)), used
                     if unit[KIND] == NEURONS:
                         used = _advance(
-                            unit, p, b, b * block_slots, slots, now, draw, takes_at, take_weights, due_at, counts_at,
-                            sums_at, queue_at, queue.shape, fixed_at, x_at, before_at, spiked_at, words_at,
-                            numbers_at, changes_at, drawn_at, log_at + b * log.shape[1] * 4, used, real,
+                            unit, p, b, b * block_slots, slots, now, draw, inputs_at, input_weights, due_at, counts_at,
+                            sums_at, queue_at, queue.shape, fixed_at, x_at, before_at, spiked_at, words_at, numbers_at,
+                            changes_at, drawn_at, log_at + b * log.shape[1] * 4, used, real,
                         )  # fmt: skip
-                        for k in range(lessons.shape[0] if used > begun else 0):
-                            if lessons[k, learn.TARGET] == p:
-                                where[learn.FIRST], where[learn.LAST] = begun, used
-                                learn.call_lesson(lessons[k, learn.RESPOND], lessons[k], where, log[b:], marks, sums)
+                        for k in range(plastic.shape[0] if used > begun else 0):
+                            if plastic[k, learn.TARGET] == p:
+                                context[learn.FIRST], context[learn.LAST] = begun, used
+                                learn.call_plastic(
+                                    plastic[k, learn.ON_POST], plastic[k], context, log[b:], log_offsets, sums
+                                )
                     elif unit[KIND] == EVENTS:
                         used = _play(unit, b, now, log_at + b * log.shape[1] * 4, used, blocks)
                     else:
                         used = _draw(unit, b, draw, words, log_at + b * log.shape[1] * 4, used)
-                    marks[b, (now - origin) * populations + p + 1] = used
+                    log_offsets[b, (now - log_start) * populations + p + 1] = used
         step += steps
         epoch += 1
         if threads > 1:
             barrier(sync, thread, threads, epoch, spins)
-    # What the last steps fired is not queued yet, which `queued` of the next call says.
-    reached[thread] = step
-    # Named once more, or they would be given back while their addresses are still in use.
+    # Spikes of the last steps are not queued yet: `queued` of the next call says so.
+    last_step[thread] = step
+    # Numba frees an array after its last mention, and only the addresses of these are used above: keep them alive.
     return due.size + again.size + room.size + x.size + before.size + spiked.size + words.size + numbers.size
 
 
 @njit(cache=True, nogil=True)
 def _deliver_bytes(
-    path, weight, rows, first, last, begin_block, end_block, blocks, page_blocks, block_slots, planes, counts_at,
-    sums_at, slots, filler, again,
+    table, weight, rows, first, last, begin_block, end_block, blocks, page_blocks, block_slots, planes, counts_at,
+    sums_at, slots, zero_row, again,
 ):  # fmt: skip
-    """Rows of BITS or COUNTS, in batches that cannot overflow a byte; what a full batch leaves moves on to the sums.
+    """Add rows of BITS or COUNTS, in batches that cannot overflow a byte; a full batch is added to the sums.
 
-    Returns whether any did.
+    Returns whether a batch was full.
     """
-    line = vector(counts_at + path[COUNTER] * slots, slots, np.uint8(0))
+    line = vector(counts_at + table[COUNTER] * slots, slots, np.uint8(0))
     low, high = begin_block * block_slots, end_block * block_slots
     spilled = False
     while True:
-        end = min(last, first + path[BATCH])
+        end = min(last, first + table[BATCH])
         chosen, a, z = rows, first, end
-        if path[FORM] == BITS:
+        if table[FORM] == BITS:
             if end > first:
                 deliver_bits(rows, first, end, low, high, planes, line)
             chosen, a, z = again, 0, 0
-            if path[CUTS]:
+            if table[CUTS]:
                 # The synapses whose bit was set already are listed.
                 for i in range(first, end):
-                    if rows[i] != filler:
-                        again[z] = (rows[i] - path[MATRIX]) // path[STRIDE]
+                    if rows[i] != zero_row:
+                        again[z] = (rows[i] - table[MATRIX]) // table[STRIDE]
                         z += 1
         if z > a:
             for page in range(begin_block // page_blocks, (end_block - 1) // page_blocks + 1):
                 b, c = max(begin_block, page * page_blocks), min(end_block, (page + 1) * page_blocks)
-                deliver_counts(path, chosen, a, z, b, c, blocks, line[page * page_blocks * block_slots :])
+                deliver_counts(table, chosen, a, z, b, c, blocks, line[page * page_blocks * block_slots :])
         first = end
         if first >= last:
             return spilled
         spilled = True
-        sums = vector(sums_at, (path[RECEPTOR] + 1) * slots, weight)[path[RECEPTOR] * slots :]
-        take_counts(sums[low:high], line[low:high], weight)
+        sums = vector(sums_at, (table[RECEPTOR] + 1) * slots, weight)[table[RECEPTOR] * slots :]
+        add_counts(sums[low:high], line[low:high], weight)
 
 
 @njit(cache=True, nogil=True)
 def _enqueue(
-    paths, path_weights, log, marks, populations, origin, step, begin_block, end_block, page_blocks, block_slots,
-    queue, receptors, real,
+    tables, table_weights, log, log_offsets, populations, log_start, step, begin_block, end_block, page_blocks,
+    block_slots, queue, receptors, real,
 ):  # fmt: skip
-    """Add what was fired in `step` to the queue."""
+    """Add the rows of the spikes of `step` to the queue."""
     blocks = log.shape[0]
-    for p in range(paths.shape[0]):
-        path = paths[p]
-        if path[FORM] != QUEUE:
+    for p in range(tables.shape[0]):
+        table = tables[p]
+        if table[FORM] != QUEUE:
             continue
-        at = (step - origin) * populations + path[SOURCE]
+        at = (step - log_start) * populations + table[SOURCE]
         for b in range(blocks):
-            fired = log[b, marks[b, at] : marks[b, at + 1]]
+            fired = log[b, log_offsets[b, at] : log_offsets[b, at + 1]]
             if fired.size:
                 for page in range(begin_block // page_blocks, (end_block - 1) // page_blocks + 1):
                     low = max(begin_block, page * page_blocks)
                     high = min(end_block, (page + 1) * page_blocks)
-                    base = path[RECEPTOR] * block_slots * blocks + page * page_blocks * block_slots
-                    deliver_queue(path, fired, step, low, high, blocks, base, path_weights[p], queue)
+                    base = table[RECEPTOR] * block_slots * blocks + page * page_blocks * block_slots
+                    deliver_queue(table, fired, step, low, high, blocks, base, table_weights[p], queue)
 
 
 @njit(cache=True, nogil=True)
-def _reading(paths, log, marks, populations, origin, first, begin_block, end_block, page_blocks):
-    """The rows of GROUPS that are being read before step `first`: for each path and page, cursors by age.
+def _reading(tables, log, log_offsets, populations, log_start, first, begin_block, end_block, page_blocks):
+    """Return cursors of the rows of GROUPS that are being read before step `first`, for each table and page, by age.
 
     Returns:
-        cursors int64 [paths, pages, capacity]; heads, tails int64 [paths, pages]: those from tail to head are read;
-        born int64 [paths, longest + 1]: how many were added in a step, by step % (longest + 1).
+        cursors int64 [tables, pages, capacity]; heads, tails int64 [tables, pages]: those from tail to head are read;
+        born int64 [tables, longest + 1]: how many were added in a step, by step % (longest + 1).
     """
-    longest, n = 0, paths.shape[0]
+    longest, n = 0, tables.shape[0]
     for p in range(n):
-        if paths[p, FORM] == GROUPS:
-            longest = max(longest, paths[p, DELAY])
+        if tables[p, FORM] == GROUPS:
+            longest = max(longest, tables[p, DELAY])
     begin_page, end_page = begin_block // page_blocks, (end_block + page_blocks - 1) // page_blocks
     pages = end_page - begin_page if longest else 0
     cursors = np.empty((n if longest else 0, pages, 1024), np.int64)
     heads, tails = np.zeros((n, pages), np.int64), np.zeros((n, pages), np.int64)
     born = np.zeros((n, longest + 1), np.int64)
     for p in range(n):
-        if paths[p, FORM] == GROUPS:
-            for step in range(max(first - paths[p, DELAY], origin), first - 1):
-                new = _fired(paths[p], marks, populations, origin, step)
+        if tables[p, FORM] == GROUPS:
+            for step in range(max(first - tables[p, DELAY], log_start), first - 1):
+                new = _fired(tables[p], log_offsets, populations, log_start, step)
                 if heads[p, 0] + new > cursors.shape[2]:
                     cursors = _room(cursors, heads, tails, new)
                 born[p, step % born.shape[1]] = new
                 age = first - 1 - step
-                _begin(paths[p], p, log, marks, populations, origin, step, age, begin_page, cursors, heads)
+                _begin(tables[p], p, log, log_offsets, populations, log_start, step, age, begin_page, cursors, heads)
     return cursors, heads, tails, born
 
 
 @njit(cache=True, nogil=True)
-def _fired(path, marks, populations, origin, step):
-    """How many units of the path's source fired in a step."""
-    if step < origin:
+def _fired(table, log_offsets, populations, log_start, step):
+    """Return the number of units of the source that fired in a step."""
+    if step < log_start:
         return 0
-    at = (step - origin) * populations + path[SOURCE]
+    at = (step - log_start) * populations + table[SOURCE]
     new = 0
-    for b in range(marks.shape[0]):
-        new += marks[b, at + 1] - marks[b, at]
+    for b in range(log_offsets.shape[0]):
+        new += log_offsets[b, at + 1] - log_offsets[b, at]
     return new
 
 
 @njit(cache=True, nogil=True)
 def _room(cursors, heads, tails, new):
-    """Cursors moved to the front of arrays that hold `new` more of them."""
-    most = 0
+    """Return cursors in arrays with room for `new` more, those in use first."""
+    needed = 0
     for p in range(cursors.shape[0]):
-        most = max(most, heads[p, 0] - tails[p, 0] + new)
-    out = np.empty((cursors.shape[0], cursors.shape[1], max(cursors.shape[2], 2 * most)), np.int64)
+        needed = max(needed, heads[p, 0] - tails[p, 0] + new)
+    out = np.empty((cursors.shape[0], cursors.shape[1], max(cursors.shape[2], 2 * needed)), np.int64)
     for p in range(cursors.shape[0]):
         for page in range(cursors.shape[1]):
             live = heads[p, page] - tails[p, page]
@@ -400,14 +404,14 @@ def _room(cursors, heads, tails, new):
 
 
 @njit(cache=True, nogil=True)
-def _begin(path, p, log, marks, populations, origin, step, age, begin_page, cursors, heads):
-    """Begin to read the rows of the spikes of `step`, of which `age` groups have been read."""
-    at = (step - origin) * populations + path[SOURCE]
+def _begin(table, p, log, log_offsets, populations, log_start, step, age, begin_page, cursors, heads):
+    """Add cursors for the rows of the spikes of `step`, after their first `age` groups."""
+    at = (step - log_start) * populations + table[SOURCE]
     for page in range(cursors.shape[1]):
-        starts = vector(path[STARTS] + (begin_page + page) * path[ROWS] * 8, path[ROWS], np.int64(0))
+        starts = vector(table[STARTS] + (begin_page + page) * table[ROWS] * 8, table[ROWS], np.int64(0))
         k = heads[p, page]
         for b in range(log.shape[0]):
-            for j in range(marks[b, at], marks[b, at + 1]):
+            for j in range(log_offsets[b, at], log_offsets[b, at + 1]):
                 cursors[p, page, k] = skip_groups(starts[log[b, j]], age)
                 k += 1
         heads[p, page] = k
@@ -415,21 +419,21 @@ def _begin(path, p, log, marks, populations, origin, step, age, begin_page, curs
 
 @njit(cache=True, nogil=True)
 def _read_groups(
-    path, p, log, marks, populations, origin, now, new, begin_page, page_blocks, block_slots, cursors, heads, tails,
-    born, fixed_at, slots,
+    table, p, log, log_offsets, populations, log_start, now, new, begin_page, page_blocks, block_slots, cursors, heads,
+    tails, born, fixed_at, slots,
 ):  # fmt: skip
-    """The groups due in step `now`: the first of the `new` that fired a step ago, the next of those before."""
+    """Read the groups due in step `now`: the first of the `new` that fired a step ago, the next of those before."""
     if new:
-        _begin(path, p, log, marks, populations, origin, now - 1, 0, begin_page, cursors, heads)
+        _begin(table, p, log, log_offsets, populations, log_start, now - 1, 0, begin_page, cursors, heads)
     # Spikes of DELAY steps ago have the last of their groups read now.
-    old = (now - path[DELAY]) % born.shape[1]
+    old = (now - table[DELAY]) % born.shape[1]
     done = born[p, old]
     born[p, old] = 0
     born[p, (now - 1) % born.shape[1]] = new
     for page in range(cursors.shape[1]):
         base = (begin_page + page) * page_blocks * block_slots
-        line = vector(fixed_at + (path[RECEPTOR] * slots + base) * 4, slots - base, np.int32(0))
-        deliver_groups(cursors[p, page], tails[p, page], heads[p, page], path[LINES], line)
+        line = vector(fixed_at + (table[RECEPTOR] * slots + base) * 4, slots - base, np.int32(0))
+        deliver_groups(cursors[p, page], tails[p, page], heads[p, page], table[LINES], line)
         tails[p, page] += done
 
 
@@ -451,46 +455,46 @@ def _sample(units, probe, sample, begin_block, end_block, real):
 
 @njit(cache=True, nogil=True)
 def _advance(  # noqa: PLR0912 - one branch a kind of input
-    unit, p, block, slot, slots, step, draw, takes_at, take_weights, due_at, counts_at, sums_at, queue_at, queue,
+    unit, p, block, slot, slots, step, draw, inputs_at, input_weights, due_at, counts_at, sums_at, queue_at, queue,
     fixed_at, x_at, before_at, spiked_at, words_at, numbers_at, changes_at, drawn_at, log_at, used, real,
 ):  # fmt: skip
     """Step the neurons that a population has in a block; returns the new length of the log."""
     end = min((block + 1) * unit[PART], unit[SIZE])
     slot += unit[OFFSET] - block * unit[PART]  # of unit 0, were it here
-    width = take_weights.itemsize
+    width = input_weights.itemsize
     constants = vector(unit[CONSTANT], unit[CONSTANTS], real)
     words, numbers = vector(words_at, PIECE, np.uint32(0)), vector(numbers_at, 256, np.int32(0))
     for first in range(block * unit[PART], end, PIECE):
         n = min(PIECE, end - first)
-        inputs = matrix(x_at, unit[RECEPTORS], n, real)
+        summed = matrix(x_at, unit[RECEPTORS], n, real)
         written = 0
-        for t in range(unit[FIRST_TAKE], unit[LAST_TAKE]):
-            take, weight = vector(takes_at + t * TAKE_COLUMNS * 8, TAKE_COLUMNS, np.int64(0)), take_weights[t]
-            if take[T_KIND] <= TAKE_SUMS and not vector(due_at + take[T_INDEX], 1, np.uint8(0))[0]:
+        for t in range(unit[FIRST_INPUT], unit[LAST_INPUT]):
+            entry, weight = vector(inputs_at + t * INPUT_COLUMNS * 8, INPUT_COLUMNS, np.int64(0)), input_weights[t]
+            if entry[I_KIND] <= INPUT_SUMS and not vector(due_at + entry[I_INDEX], 1, np.uint8(0))[0]:
                 continue
-            receptor, low = take[T_RECEPTOR], slot + first
+            receptor, low = entry[I_RECEPTOR], slot + first
             x = vector(x_at + receptor * n * width, n, real)
             fresh = not written >> receptor & 1
             written |= 1 << receptor
-            if take[T_KIND] == TAKE_COUNTS and fresh:
-                set_counts(x, vector(counts_at + take[T_INDEX] * slots + low, n, np.uint8(0)), weight)
+            if entry[I_KIND] == INPUT_COUNTS and fresh:
+                set_counts(x, vector(counts_at + entry[I_INDEX] * slots + low, n, np.uint8(0)), weight)
                 continue
             if fresh:
                 clear(x)
-            if take[T_KIND] == TAKE_COUNTS:
-                take_counts(x, vector(counts_at + take[T_INDEX] * slots + low, n, np.uint8(0)), weight)
-            elif take[T_KIND] == TAKE_SUMS:
-                take_sums(x, vector(sums_at + (receptor * slots + low) * width, n, real))
-            elif take[T_KIND] == TAKE_QUEUE:
+            if entry[I_KIND] == INPUT_COUNTS:
+                add_counts(x, vector(counts_at + entry[I_INDEX] * slots + low, n, np.uint8(0)), weight)
+            elif entry[I_KIND] == INPUT_SUMS:
+                add_sums(x, vector(sums_at + (receptor * slots + low) * width, n, real))
+            elif entry[I_KIND] == INPUT_QUEUE:
                 line = step % queue[0] * queue[1] + receptor * slots + low
-                take_sums(x, vector(queue_at + line * width, n, real))
-            elif take[T_KIND] == TAKE_FIXED:
-                take_fixed(x, vector(fixed_at + (receptor * slots + low) * 4, n, np.int32(0)), weight)
-            elif take[T_KIND] == TAKE_POISSON:
-                passed = vector(take[T_THRESHOLDS], take[T_THRESHOLD_COUNT], np.uint32(0))
-                drawn = vector(drawn_at + take[T_INDEX] * 8, 1, np.int64(0))
+                add_sums(x, vector(queue_at + line * width, n, real))
+            elif entry[I_KIND] == INPUT_FIXED:
+                add_fixed(x, vector(fixed_at + (receptor * slots + low) * 4, n, np.int32(0)), weight)
+            elif entry[I_KIND] == INPUT_POISSON:
+                passed = vector(entry[I_THRESHOLDS], entry[I_THRESHOLD_COUNT], np.uint32(0))
+                drawn = vector(drawn_at + entry[I_INDEX] * 8, 1, np.int64(0))
                 drawn[0] += poisson_add(
-                    uint64(take[T_KEY]), first, draw, take[T_CERTAIN], passed, weight, words, numbers, x
+                    uint64(entry[I_KEY]), first, draw, entry[I_CERTAIN], passed, weight, words, numbers, x
                 )
         for receptor in range(unit[RECEPTORS]):
             if not written >> receptor & 1:
@@ -502,9 +506,9 @@ def _advance(  # noqa: PLR0912 - one branch a kind of input
                 before[i] = state[unit[MEMBRANE], i]
         if unit[BY_UNIT]:
             own = matrix(unit[CONSTANT] + unit[CONSTANTS] * first * width, unit[CONSTANTS], n, real)
-            call(unit[STEP], state, inputs, own, vector(spiked_at, n, np.uint8(0)))
+            call(unit[STEP], state, summed, own, vector(spiked_at, n, np.uint8(0)))
         else:
-            call(unit[STEP], state, inputs, constants, vector(spiked_at, n, np.uint8(0)))
+            call(unit[STEP], state, summed, constants, vector(spiked_at, n, np.uint8(0)))
         if unit[COUNTED]:
             changes = vector(changes_at + p * 8, 1, np.int64(0))
             changes[0] += n if step == 0 else _changed(before, state[unit[MEMBRANE]])
@@ -523,7 +527,7 @@ def _changed(before, after):
 
 @njit(cache=True, nogil=True)
 def _play(unit, block, step, log_at, used, blocks):
-    """Events of a recording up to this step."""
+    """Append the events of a recording up to this step to the log."""
     limits = vector(unit[EVENT_BLOCKS], blocks + 1, np.int64(0))
     steps = vector(unit[EVENT_STEPS], limits[blocks], np.int32(0))
     events = vector(unit[EVENT_UNITS], limits[blocks], np.int32(0))
@@ -540,7 +544,7 @@ def _play(unit, block, step, log_at, used, blocks):
 
 @njit(cache=True, nogil=True)
 def _draw(unit, block, draw, words, log_at, used):
-    """Spikes of Poisson sources, a unit listed as often as it fires."""
+    """Append the spikes of Poisson sources to the log, a unit as often as it fires."""
     thresholds = vector(unit[THRESHOLDS], unit[THRESHOLD_COUNT], np.uint32(0))
     end = min((block + 1) * unit[PART], unit[SIZE])
     if thresholds.size == 0:
@@ -559,16 +563,16 @@ def _draw(unit, block, draw, words, log_at, used):
 
 
 @njit(cache=True, nogil=True)
-def gather(log, marks, populations, origin, first, last, population, tally, steps, units):
+def gather(log, log_offsets, populations, log_start, first, last, population, tally, steps, units):
     """Count the spikes of a population in steps `first` to `last - 1` in tally[unit], and list them in order.
 
     steps, units: int32, long enough, or empty: not to be listed. Returns how many there are.
     """
     count = 0
     for step in range(first, last):
-        at = (step - origin) * populations + population
+        at = (step - log_start) * populations + population
         for b in range(log.shape[0]):
-            for j in range(marks[b, at], marks[b, at + 1]):
+            for j in range(log_offsets[b, at], log_offsets[b, at + 1]):
                 unit = log[b, j]
                 tally[unit] += 1
                 if steps.size:
@@ -579,11 +583,11 @@ def gather(log, marks, populations, origin, first, last, population, tally, step
 
 
 @njit(cache=True, nogil=True)
-def forget(log, marks, populations, drop, keep):
+def forget(log, log_offsets, populations, drop, keep):
     """Drop the first `drop` of drop + keep steps from the log."""
     for b in range(log.shape[0]):
-        a = marks[b, drop * populations]
-        for k in range(marks[b, (drop + keep) * populations] - a):
+        a = log_offsets[b, drop * populations]
+        for k in range(log_offsets[b, (drop + keep) * populations] - a):
             log[b, k] = log[b, a + k]
         for k in range(keep * populations + 1):
-            marks[b, k] = marks[b, drop * populations + k] - a
+            log_offsets[b, k] = log_offsets[b, drop * populations + k] - a

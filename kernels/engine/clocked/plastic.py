@@ -1,11 +1,11 @@
-"""The part of the clocked run that learns: lessons, each the synapses of a projection that have one delay.
+"""Plastic synapses in the clocked run: those of a projection that have one delay are one entry of a table.
 
-A lesson keeps its rows as a compressed sparse matrix of its own, for its weights change; targets are unit numbers,
-ascending in a row, so that those in a block lie together. See `plasticity` for what happens to the weights and
-`deliver` for blocks, the log and its marks.
+Their weights change, so an entry has its rows as a compressed sparse matrix; targets are unit numbers, ascending in a
+row, so that those in a block are together. See `plasticity` for the changes of weights, and `deliver` for blocks, the
+log and its offsets.
 
-The run loop calls `arrive` and `respond` by the addresses that `addresses` gives, so that they are compiled where a
-network learns and cost nothing where none does.
+The run loop calls `on_pre` and `on_post` by the addresses that `addresses` returns, so that they are compiled only for
+networks that learn and cost nothing elsewhere.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from .plasticity import (
     advance_reward,
     after_arrival,
     on_arrival,
-    on_post,
+    on_target_spike,
     release,
 )
 
-# Lessons, int64 [lessons, LESSON_COLUMNS]. Arrays whose use a lesson lacks are 0.
+# Plastic synapses, int64 [entries, PLASTIC_COLUMNS]. Addresses of arrays that an entry does not have are 0.
 (
     SOURCE,
     SOURCES,  # units
@@ -56,23 +56,23 @@ from .plasticity import (
     REWARD_DELAY,
     SHORT,  # address: float64 [3], parameters of short-term plasticity; 0: there is none
     RESOURCES,  # address: float64 [threads, SOURCES, 3]
-    ARRIVE,  # addresses of the compiled functions
-    RESPOND,
-    LESSON_COLUMNS,
+    ON_PRE,  # addresses of the compiled functions
+    ON_POST,
+    PLASTIC_COLUMNS,
 ) = range(27)
 
-# Where the run loop stands, int64 [WHERE_ENTRIES]; PART and OFFSET are those of the target, see `loop`.
+# The context of a call, int64 [CONTEXT_ENTRIES]; PART and OFFSET are those of the target, see `loop`.
 (
     THREAD,
     POPULATIONS,
-    ORIGIN,
+    LOG_START,
     STEP,
-    FIRST,  # arrive: the first of the thread's blocks; respond: of the spikes, in the log of the block
+    FIRST,  # on_pre: the first block of the thread; on_post: the first spike in the log of the block
     LAST,
     PART,
     OFFSET,
     BLOCK_SLOTS,
-    WHERE_ENTRIES,
+    CONTEXT_ENTRIES,
 ) = range(10)
 
 
@@ -96,12 +96,12 @@ def cut(offsets, targets, part, cuts):
 
 @functools.cache
 def addresses(real):
-    """The addresses of `arrive` and `respond`, compiled for sums of a dtype; valid as long as the process."""
+    """Return the addresses of `on_pre` and `on_post`, compiled for sums of a dtype; valid as long as the process."""
     whole, number = types.int64, from_dtype(np.dtype(real))
-    lesson, where = types.Array(whole, 1, "C"), types.Array(whole, 1, "C")
-    log, marks, sums = types.Array(types.int32, 2, "C"), types.Array(whole, 2, "C"), types.Array(number, 2, "C")
-    signature = types.void(lesson, where, log, marks, sums)
-    return tuple(_compiled(signature, function) for function in (arrive, respond))
+    entry, context = types.Array(whole, 1, "C"), types.Array(whole, 1, "C")
+    log, log_offsets, sums = types.Array(types.int32, 2, "C"), types.Array(whole, 2, "C"), types.Array(number, 2, "C")
+    signature = types.void(entry, context, log, log_offsets, sums)
+    return tuple(_compiled(signature, function) for function in (on_pre, on_post))
 
 
 _KEPT = []  # compiled functions, whose addresses are handed out
@@ -113,8 +113,8 @@ def _compiled(signature, function):
 
 
 @intrinsic
-def call_lesson(typing, address, lesson, where, log, marks, sums):
-    """Call `arrive` or `respond` at `address`."""
+def call_plastic(typing, address, entry, context, log, log_offsets, sums):
+    """Call `on_pre` or `on_post` at `address`."""
 
     def emit(context, builder, signature, arguments):
         kinds = [context.get_value_type(kind) for kind in signature.args[1:]]
@@ -122,96 +122,96 @@ def call_lesson(typing, address, lesson, where, log, marks, sums):
         builder.call(builder.inttoptr(arguments[0], function.as_pointer()), arguments[1:])
         return context.get_dummy_value()
 
-    return types.void(types.intp, lesson, where, log, marks, sums), emit
+    return types.void(types.intp, entry, context, log, log_offsets, sums), emit
 
 
 @njit(cache=True, nogil=True)
-def stand(where, thread, populations, origin, step, first, last, part, offset, block_slots):
-    """Fill `where`."""
-    where[THREAD], where[POPULATIONS], where[ORIGIN], where[STEP] = thread, populations, origin, step
-    where[FIRST], where[LAST] = first, last
-    where[PART], where[OFFSET], where[BLOCK_SLOTS] = part, offset, block_slots
+def set_context(context, thread, populations, log_start, step, first, last, part, offset, block_slots):
+    """Fill `context`."""
+    context[THREAD], context[POPULATIONS], context[LOG_START], context[STEP] = thread, populations, log_start, step
+    context[FIRST], context[LAST] = first, last
+    context[PART], context[OFFSET], context[BLOCK_SLOTS] = part, offset, block_slots
 
 
-def arrive(lesson, where, log, marks, sums):
-    """Rewards and spikes that arrive in this step, at the targets in the thread's blocks; what they deliver is added to
-    sums, real [receptors, slots].
+def on_pre(entry, context, log, log_offsets, sums):
+    """Process the rewards and spikes that reach the targets of this thread in this step; add to sums, real [receptors,
+    slots].
     """
-    thread, step, real = where[THREAD], where[STEP], sums.dtype.type(0)
-    begin_block, end_block, part = where[FIRST], where[LAST], where[PART]
-    sources, synapses, blocks = lesson[SOURCES], lesson[SYNAPSES], log.shape[0]
-    weights = vector(lesson[WEIGHTS], synapses, real)
-    rule, decay, pre, post, eligibility, reward = _learning(lesson, thread)
-    if lesson[ELIGIBILITY]:
-        size = lesson[TARGETS]
+    thread, step, real = context[THREAD], context[STEP], sums.dtype.type(0)
+    begin_block, end_block, part = context[FIRST], context[LAST], context[PART]
+    sources, synapses, blocks = entry[SOURCES], entry[SYNAPSES], log.shape[0]
+    weights = vector(entry[WEIGHTS], synapses, real)
+    rule, decay, pre, post, eligibility, reward = _learning(entry, thread)
+    if entry[ELIGIBILITY]:
+        size = entry[TARGETS]
         first, last = min(begin_block * part, size), min(end_block * part, size)
-        count = _fired(where, log, marks, step - lesson[REWARD_DELAY], lesson[REWARDER])
-        in_offsets = vector(lesson[IN_OFFSETS], size + 1, np.int64(0))
-        in_synapses = vector(lesson[IN_SYNAPSES], synapses, np.uint32(0))
+        count = _fired(context, log, log_offsets, step - entry[REWARD_DELAY], entry[REWARDER])
+        in_offsets = vector(entry[IN_OFFSETS], size + 1, np.int64(0))
+        in_synapses = vector(entry[IN_SYNAPSES], synapses, np.uint32(0))
         advance_reward(rule, step, count, first, last, in_offsets, in_synapses, weights, eligibility, reward)
-    if step - lesson[DELAY] < where[ORIGIN]:
+    if step - entry[DELAY] < context[LOG_START]:
         return
-    cuts = matrix(lesson[CUTS], sources, blocks + 1, np.int64(0))
-    targets = vector(lesson[UNITS], synapses, np.uint32(0))
-    short = vector(lesson[SHORT], 3 if lesson[SHORT] else 0, 0.0)
-    resources = matrix(lesson[RESOURCES] + thread * sources * 24, sources if short.size else 0, 3, 0.0)
-    line = sums[lesson[RECEPTOR]]
-    at = (step - lesson[DELAY] - where[ORIGIN]) * where[POPULATIONS] + lesson[SOURCE]
+    cuts = matrix(entry[CUTS], sources, blocks + 1, np.int64(0))
+    targets = vector(entry[UNITS], synapses, np.uint32(0))
+    short = vector(entry[SHORT], 3 if entry[SHORT] else 0, 0.0)
+    resources = matrix(entry[RESOURCES] + thread * sources * 24, sources if short.size else 0, 3, 0.0)
+    line = sums[entry[RECEPTOR]]
+    at = (step - entry[DELAY] - context[LOG_START]) * context[POPULATIONS] + entry[SOURCE]
     for home in range(blocks):
-        for f in range(marks[home, at], marks[home, at + 1]):
+        for f in range(log_offsets[home, at], log_offsets[home, at + 1]):
             i = log[home, f]
-            gain = release(short, resources, i, step - lesson[DELAY]) if short.size else 1.0
+            gain = release(short, resources, i, step - entry[DELAY]) if short.size else 1.0
             for b in range(begin_block, end_block):
                 a, z = cuts[i, b], cuts[i, b + 1]
                 if a == z:
                     continue
                 # The slot of a unit of this block is its number and a shift.
-                row = line[b * (where[BLOCK_SLOTS] - part) + where[OFFSET] :]
-                if lesson[RULE]:
+                row = line[b * (context[BLOCK_SLOTS] - part) + context[OFFSET] :]
+                if entry[RULE]:
                     on_arrival(rule, decay, step, i, a, z, targets, weights, pre, post, eligibility, reward, gain, row)
                 else:
                     for s in range(a, z):
                         row[targets[s]] += weights[s] * line.dtype.type(gain)
-            if lesson[RULE]:
+            if entry[RULE]:
                 after_arrival(rule, decay, step, i, pre)
 
 
-def respond(lesson, where, log, marks, sums):
-    """Targets have fired in this step: those of the first row of log from FIRST to LAST - 1. marks are not used."""
-    if not lesson[RULE]:
+def on_post(entry, context, log, log_offsets, sums):
+    """Process the targets that fired in this step: those of the first row of log from FIRST to LAST - 1."""
+    if not entry[RULE]:
         return
-    synapses = lesson[SYNAPSES]
-    weights = vector(lesson[WEIGHTS], synapses, sums.dtype.type(0))
-    rule, decay, pre, post, eligibility, reward = _learning(lesson, where[THREAD])
-    in_offsets = vector(lesson[IN_OFFSETS], lesson[TARGETS] + 1, np.int64(0))
-    in_synapses = vector(lesson[IN_SYNAPSES], synapses, np.uint32(0))
-    in_sources = vector(lesson[IN_SOURCES], synapses, np.uint32(0))
+    synapses = entry[SYNAPSES]
+    weights = vector(entry[WEIGHTS], synapses, sums.dtype.type(0))
+    rule, decay, pre, post, eligibility, reward = _learning(entry, context[THREAD])
+    in_offsets = vector(entry[IN_OFFSETS], entry[TARGETS] + 1, np.int64(0))
+    in_synapses = vector(entry[IN_SYNAPSES], synapses, np.uint32(0))
+    in_sources = vector(entry[IN_SOURCES], synapses, np.uint32(0))
     index = in_offsets, in_synapses, in_sources
-    for f in range(where[FIRST], where[LAST]):
-        on_post(rule, decay, where[STEP], log[0, f], *index, weights, pre, post, eligibility, reward)
+    for f in range(context[FIRST], context[LAST]):
+        on_target_spike(rule, decay, context[STEP], log[0, f], *index, weights, pre, post, eligibility, reward)
 
 
 @njit(cache=True, nogil=True)
-def _learning(lesson, thread):
-    """The arrays of a rule as this thread sees them; all empty where there is none."""
-    learns, modulated = lesson[RULE] != 0, lesson[ELIGIBILITY] != 0
-    sources = lesson[SOURCES] if learns else 0
+def _learning(entry, thread):
+    """Return the arrays of a rule as this thread sees them; all empty without a rule."""
+    learns, modulated = entry[RULE] != 0, entry[ELIGIBILITY] != 0
+    sources = entry[SOURCES] if learns else 0
     return (
-        vector(lesson[RULE], RULE_ENTRIES if learns else 0, 0.0),
-        matrix(lesson[DECAY], 4 if learns else 0, lesson[DECAYS], 0.0),
-        matrix(lesson[PRE] + thread * sources * TRACE_COLUMNS * 8, sources, TRACE_COLUMNS, 0.0),
-        matrix(lesson[POST], lesson[TARGETS] if learns else 0, TRACE_COLUMNS, 0.0),
-        matrix(lesson[ELIGIBILITY], lesson[SYNAPSES] if modulated else 0, 2, 0.0),
-        vector(lesson[REWARD] + thread * REWARD_ENTRIES * 8, REWARD_ENTRIES if modulated else 0, 0.0),
+        vector(entry[RULE], RULE_ENTRIES if learns else 0, 0.0),
+        matrix(entry[DECAY], 4 if learns else 0, entry[DECAYS], 0.0),
+        matrix(entry[PRE] + thread * sources * TRACE_COLUMNS * 8, sources, TRACE_COLUMNS, 0.0),
+        matrix(entry[POST], entry[TARGETS] if learns else 0, TRACE_COLUMNS, 0.0),
+        matrix(entry[ELIGIBILITY], entry[SYNAPSES] if modulated else 0, 2, 0.0),
+        vector(entry[REWARD] + thread * REWARD_ENTRIES * 8, REWARD_ENTRIES if modulated else 0, 0.0),
     )
 
 
 @njit(cache=True, nogil=True)
-def _fired(where, log, marks, step, population):
-    """Spikes of a population in a step."""
+def _fired(context, log, log_offsets, step, population):
+    """Return the number of spikes of a population in a step."""
     count = 0
-    if step >= where[ORIGIN]:
-        at = (step - where[ORIGIN]) * where[POPULATIONS] + population
+    if step >= context[LOG_START]:
+        at = (step - context[LOG_START]) * context[POPULATIONS] + population
         for b in range(log.shape[0]):
-            count += marks[b, at + 1] - marks[b, at]
+            count += log_offsets[b, at + 1] - log_offsets[b, at]
     return count

@@ -193,7 +193,9 @@ def after_arrival(rule, decay, step, source, pre):
 
 
 @njit(cache=True, nogil=True)
-def on_post(rule, decay, step, target, in_offsets, in_synapses, in_sources, weights, pre, post, eligibility, reward):
+def on_target_spike(
+    rule, decay, step, target, in_offsets, in_synapses, in_sources, weights, pre, post, eligibility, reward
+):
     """`target` has fired: its synapses change by the traces of their sources, then its own traces in `post` rise."""
     own = post[target]
     elapsed = step - np.int64(own[LAST])
@@ -270,7 +272,7 @@ def _renew(rule, first, last, in_offsets, in_synapses, weights, eligibility, rew
 
 
 @njit(cache=True, nogil=True)
-def settled(rule, weights, eligibility, reward, out):
+def weights_now(rule, weights, eligibility, reward, out):
     """Fill out, real [synapses], with the weights as they stand; looking changes nothing."""
     out[:] = weights
     if rule[MODULATED] != 0.0:

@@ -20,12 +20,7 @@ from ...kernels.engine.clocked import deliver
 from ...kernels.engine.clocked import row_encoders as rows
 from ...kernels.engine.clocked.bits import STRIP
 from ...network import Network
-from ...synapses import (
-    Distribution,
-    Normal,
-    Rows,
-    Uniform,
-)
+from ...synapses import Distribution, Normal, Rows, Uniform
 from ..threads import for_each
 from .layout import Layout
 from .plastic import is_plastic

@@ -13,12 +13,7 @@ from numpy.typing import NDArray
 from ...errors import require
 from ...network import Network, Projection
 from ...random import rng_key
-from ...synapses import (
-    Distribution,
-    Maker,
-    Rows,
-    draw,
-)
+from ...synapses import Distribution, Maker, Rows, draw
 from ..threads import for_each
 
 MAX_DELAY = 2**16 - 1

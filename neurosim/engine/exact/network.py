@@ -8,32 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NeurosimInputError, require
-from ...network import (
-    Network,
-    PoissonSource,
-    Population,
-    Projection,
-)
+from ...network import Network, Population, Projection
 from ...neurons import NEURONS, ExactNeuron, Neuron
 from ...neurons.by_unit import drawn, rows
-from ...random import rng_key
-from ...synapses import Distribution, draw
+from ...synapses import Distribution
+from ..compile.callbacks import exact_callbacks
+from ..compile.cells import Cells, Noise, compile_noise, initial_state
 from ..compile.memory import check_memory
 from ..compile.synapse_sampler import build_sampler
-from .callbacks import callbacks
 
 REAL = np.dtype(np.float64)
-
-
-@dataclass(frozen=True, eq=False)
-class Cells:
-    """A population of neurons: `functions` are the addresses of its exact form, `initial` is [size, states], and
-    `constants` [k], or [size, k] by unit."""
-
-    population: Population
-    functions: tuple[int, ...]
-    initial: NDArray[np.float64]
-    constants: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,28 +60,19 @@ class Route:
 
 
 @dataclass(frozen=True, eq=False)
-class Noise:
-    """Poisson input to each unit of population `target`; `rate` is that of all its units together."""
-
-    name: str
-    target: int
-    receptor: int
-    weight: float
-    rate: float
-    key: int
-
-
-@dataclass(frozen=True, eq=False)
 class ExactNetwork:
-    """What `compile_exact` makes; index p is that of `network.populations`.
+    """Everything about a network in continuous time that does not change while it runs.
 
-    `sources` holds Poisson sources by population: the rate of all units together, and the stream.
+    Attributes:
+        cells, poisson: populations of neurons, and Poisson sources, by their number in `network.populations`.
+        routes: projections.
+        noises: Poisson stimuli.
     """
 
     network: Network
     seed: int
     cells: dict[int, Cells]
-    sources: dict[int, tuple[float, int]]
+    poisson: dict[int, Noise]
     routes: tuple[Route, ...]
     noises: tuple[Noise, ...]
 
@@ -119,30 +94,14 @@ def compile_exact(network: Network, seed: int) -> ExactNetwork:
                 f"{projection}: {kind} runs on a grid only; give simulate a clock, or leave the rule out"
             )
     check_memory(network, REAL)
-    number = {population.name: p for p, population in enumerate(network.populations)}
-    populations = list(enumerate(network.populations))
-    noises = (
-        Noise(
-            name=str(stimulus.name),
-            target=number[stimulus.target],
-            receptor=network.receptor(stimulus),
-            weight=stimulus.weight,
-            rate=stimulus.rate * network.population(stimulus.target).size,
-            key=rng_key(seed, "stimulus", str(stimulus.name)),
-        )
-        for stimulus in network.stimuli
-    )
+    poisson, noises = compile_noise(network, seed, None)
     return ExactNetwork(
         network=network,
         seed=seed,
-        cells={p: _cells(pop, seed) for p, pop in populations if isinstance(pop.model, Neuron)},
-        sources={
-            p: (pop.model.rate * pop.size, rng_key(seed, "source", pop.name))
-            for p, pop in populations
-            if isinstance(pop.model, PoissonSource)
-        },
+        cells={p: _cells(pop, seed) for p, pop in enumerate(network.populations) if isinstance(pop.model, Neuron)},
+        poisson=poisson,
         routes=tuple(_route(network, projection, seed) for projection in network.projections),
-        noises=tuple(noises),
+        noises=noises,
     )
 
 
@@ -159,19 +118,10 @@ def _check_exact(population: Population) -> None:
 def _cells(population: Population, seed: int) -> Cells:
     assert isinstance(population.model, ExactNeuron)
     neuron = drawn(population.model, seed, population.name, population.size)
-    starts, states = rows(neuron, type(neuron).initial), len(neuron.state)
-    name = type(neuron).__name__
-    require(
-        states > 0 and len(starts) == states, f"{name}.initial", f"must give {states} values, one a state", len(starts)
-    )
-    initial = np.empty((population.size, states))
-    for row, variable in enumerate(neuron.state):
-        key = rng_key(seed, "initial", population.name, variable)
-        value = population.initial.get(variable, starts[row])
-        initial[:, row] = draw(value, key, 0, population.size, f"Population[{population.name!r}].initial")
     constants = np.ascontiguousarray(rows(neuron, type(neuron).exact_constants).T)
-    require(bool(np.isfinite(constants).all()), f"{name}.exact_constants", "must be finite", constants.tolist())
-    return Cells(population, callbacks(neuron), initial, constants)
+    finite = bool(np.isfinite(constants).all())
+    require(finite, f"{type(neuron).__name__}.exact_constants", "must be finite", constants.tolist())
+    return Cells(population, exact_callbacks(neuron), initial_state(population, neuron, seed), constants)
 
 
 def _route(network: Network, projection: Projection, seed: int) -> Route:

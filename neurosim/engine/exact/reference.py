@@ -34,7 +34,7 @@ def simulate_event_by_event(
     compiled = compile_exact(network, seed)
     synapses = [synapses_of(route) for route in compiled.routes]
     queue: list[tuple[float, int, int, int]] = []
-    state: dict[int, NDArray[Any]] = {p: cells.initial.copy() for p, cells in compiled.cells.items()}
+    state: dict[int, NDArray[Any]] = {p: cells.initial.T.copy() for p, cells in compiled.cells.items()}
     moment = {p: np.zeros(len(rows)) for p, rows in state.items()}
     models: dict[int, Any] = {p: cells.population.model for p, cells in compiled.cells.items()}
     crossing = {(p, i): 0.0 for p in state for i in range(len(state[p]))}

@@ -15,30 +15,37 @@ NO_STEPS = "continuous time has no steps: run the network with a clock to compar
 STEPPED = ("steps", "output_entries", "dense_operations", "dense_membrane_updates")
 
 
-def layers(plan: ExactNetwork, workspaces: Sequence[Workspace]) -> tuple[LayerCounts, ...]:
-    """One layer a population of neurons. A membrane update is a flow made: a unit brought to the moment of an event."""
-    populations = range(len(plan.network.populations))
+def layers(compiled: ExactNetwork, workspaces: Sequence[Workspace]) -> tuple[LayerCounts, ...]:
+    """Return one layer a population of neurons. A membrane update is one flow of one unit."""
+    populations = range(len(compiled.network.populations))
     tallies = [np.sum([workspace.tallies[p] for workspace in workspaces], axis=0) for p in populations]
     operations, flows, arrivals = (
         np.sum([getattr(workspace, what) for workspace in workspaces], axis=0)
         for what in ("operations", "flows", "arrivals")
     )
-    return tuple(_layer(plan, p, tallies, operations, int(flows[p]), int(arrivals[p])) for p in sorted(plan.cells))
+    return tuple(
+        _layer(compiled, p, tallies, operations, int(flows[p]), int(arrivals[p])) for p in sorted(compiled.cells)
+    )
 
 
 def _layer(
-    plan: ExactNetwork, p: int, tallies: list[NDArray], operations: NDArray, flows: int, arrivals: int
+    compiled: ExactNetwork,
+    p: int,
+    tallies: list[NDArray[np.int64]],
+    operations: NDArray[np.int64],
+    flows: int,
+    arrivals: int,
 ) -> LayerCounts:
-    cells, size = plan.cells[p], plan.network.populations[p].size
-    routes = [r for r, route in enumerate(plan.routes) if route.target == p]
-    noises = [noise for noise in plan.noises if noise.target == p]
-    sources = {plan.routes[r].source for r in routes}
+    cells, size = compiled.cells[p], compiled.network.populations[p].size
+    routes = [r for r, route in enumerate(compiled.routes) if route.target == p]
+    noises = [noise for noise in compiled.noises if noise.population == p]
+    sources = {compiled.routes[r].source for r in routes}
     return LayerCounts(
         name=cells.population.name,
-        inputs=sum(plan.network.populations[source].size for source in sources) + size * len(noises),
+        inputs=sum(compiled.network.populations[source].size for source in sources) + size * len(noises),
         outputs=size,
-        weights=sum(len(plan.routes[r]) for r in routes) + size * len(noises),
-        nonzero_weights=sum(plan.routes[r].nonzero for r in routes) + size * sum(n.weight != 0 for n in noises),
+        weights=sum(len(compiled.routes[r]) for r in routes) + size * len(noises),
+        nonzero_weights=sum(compiled.routes[r].nonzero for r in routes) + size * sum(n.weight != 0 for n in noises),
         weight_bits=REAL.itemsize * 8,
         steps=None,
         input_events=sum(int(tallies[source].sum()) for source in sources) + arrivals,
@@ -50,7 +57,7 @@ def _layer(
         membrane_updates=flows,
         dense_membrane_updates=None,
         state_bytes=cells.initial.nbytes + 8 * size,
-        parameter_bytes=sum(plan.routes[r].nbytes for r in routes) + cells.constants.nbytes,
+        parameter_bytes=sum(compiled.routes[r].nbytes for r in routes) + cells.constants.nbytes,
         spiking=True,
         reasons=dict.fromkeys(STEPPED, NO_STEPS),
         state_bits=REAL.itemsize * 8,

@@ -36,10 +36,10 @@ class Workspace:
         tallies: by population number, int64 [size], spikes of all runs so far.
     """
 
-    def __init__(self, plan: ExactNetwork, recorded: tuple[str, ...]) -> None:
-        self.plan, self.recorded = plan, recorded
-        populations, routes, noises = plan.network.populations, plan.routes, plan.noises
-        self._total = sum(cells.population.size for cells in plan.cells.values())
+    def __init__(self, compiled: ExactNetwork, recorded: tuple[str, ...]) -> None:
+        self.compiled, self.recorded = compiled, recorded
+        populations, routes, noises = compiled.network.populations, compiled.routes, compiled.noises
+        self._total = sum(cells.population.size for cells in compiled.cells.values())
         self._units = np.zeros((len(populations), exact.UNIT_COLUMNS), np.int64)
         self._routes = np.zeros((len(routes), exact.ROUTE_COLUMNS), np.int64)
         self._stimuli = np.zeros((len(noises), exact.STIMULUS_COLUMNS), np.int64)
@@ -50,12 +50,13 @@ class Workspace:
         self._counters = np.zeros(exact.COUNTERS, np.int64)
         self._source_next, self._stimulus_next = np.zeros(len(populations)), np.zeros(len(noises))
         self._heads = np.zeros(len(routes))
-        self._rates = np.array([plan.sources.get(p, (0.0, 0))[0] for p in range(len(populations))])
-        self._noise_rates = np.array([noise.rate for noise in noises])
+        rates = {p: source.rate * populations[p].size for p, source in compiled.poisson.items()}
+        self._rates = np.array([rates.get(p, 0.0) for p in range(len(populations))])
+        self._noise_rates = np.array([noise.rate * populations[noise.population].size for noise in noises])
         self._noise_weights = np.array([noise.weight for noise in noises])
         self._route_weights = np.array([route.weight for route in routes])
         self._route_delays = np.array([route.delay for route in routes])
-        self._scratch = np.zeros(max((cells.initial.shape[1] for cells in plan.cells.values()), default=1))
+        self._scratch = np.zeros(max((len(cells.initial) for cells in compiled.cells.values()), default=1))
         self.tallies = [np.zeros(population.size, np.int64) for population in populations]
         self.operations, self.flows = np.zeros(len(routes), np.int64), np.zeros(len(populations), np.int64)
         self.arrivals = np.zeros(len(populations), np.int64)
@@ -69,8 +70,8 @@ class Workspace:
         self._fill_units()
         self._fill_routes()
         for row, noise in zip(self._stimuli, noises, strict=True):
-            row[exact.S_TARGET], row[exact.S_RECEPTOR] = noise.target, noise.receptor
-            row[exact.S_KEY], row[exact.S_SIZE] = signed(noise.key), populations[noise.target].size
+            row[exact.S_TARGET], row[exact.S_RECEPTOR] = noise.population, noise.receptor
+            row[exact.S_KEY], row[exact.S_SIZE] = signed(noise.key), populations[noise.population].size
 
     @property
     def now(self) -> float:
@@ -94,9 +95,9 @@ class Workspace:
 
         keep: arrays whose addresses are in the table.
         """
-        for p, cells in self.plan.cells.items():
+        for p, cells in self.compiled.cells.items():
             self._rows[p][:, 0] = 0.0
-            self._rows[p][:, 1:] = cells.initial
+            self._rows[p][:, 1:] = cells.initial.T
         for p, (times, units) in events.items():
             self._lists[p] = times, units
             self._point(p)
@@ -131,7 +132,7 @@ class Workspace:
             trial,
         )
         self._check_crossings()
-        for r, route in enumerate(self.plan.routes):
+        for r, route in enumerate(self.compiled.routes):
             times, _ = self._lists.get(route.source, (np.zeros(0), None))
             played = route.source in events and len(times) > 0
             self._heads[r] = times[0] + route.delay if played else np.inf
@@ -143,31 +144,31 @@ class Workspace:
             NeurosimInputError: a neuron that fires for ever at one moment, or whose crossing is not a number.
         """
         state = exact.run(
-            self._units,
-            self._rates,
-            self._source_next,
-            self._stimuli,
-            self._noise_weights,
-            self._noise_rates,
-            self._stimulus_next,
-            self._routes,
-            self._route_weights,
-            self._route_delays,
-            self._heads,
-            self._probes,
-            self._intervals,
-            self._scratch,
-            self._owner,
-            self._keys,
-            self._places,
-            self._heap,
-            self._asks,
-            self._touched,
-            self._now,
-            self._counters,
-            until,
-            BUDGET,
-            self._trial,
+            units=self._units,
+            rates=self._rates,
+            source_next=self._source_next,
+            stimuli=self._stimuli,
+            stimulus_weights=self._noise_weights,
+            stimulus_rates=self._noise_rates,
+            stimulus_next=self._stimulus_next,
+            routes=self._routes,
+            route_weights=self._route_weights,
+            route_delays=self._route_delays,
+            heads=self._heads,
+            probes=self._probes,
+            intervals=self._intervals,
+            scratch=self._scratch,
+            owner=self._owner,
+            keys=self._keys,
+            places=self._places,
+            heap=self._heap,
+            asks=self._asks,
+            touched=self._touched,
+            now=self._now,
+            counters=self._counters,
+            until=until,
+            budget=BUDGET,
+            trial=self._trial,
         )
         if state == exact.LIST_FULL:
             self._make_room(int(self._counters[exact.WHO]), int(self._counters[exact.NEED]))
@@ -193,14 +194,14 @@ class Workspace:
 
     def spikes(self) -> dict[str, Events]:
         """By recorded population: times and units of the spikes of this run, in order."""
-        numbers = {population.name: p for p, population in enumerate(self.plan.network.populations)}
+        numbers = {population.name: p for p, population in enumerate(self.compiled.network.populations)}
         found: dict[str, Events] = {}
         for name in self.recorded:
             p = numbers[name]
             count, (all_times, all_units) = self._units[p, exact.COUNT], self._lists[p]
             times, units = all_times[:count].copy(), all_units[:count].copy()
             # What happened at one moment is in order of units, sources too.
-            order = np.lexsort((units, times)) if p in self.plan.sources else slice(None)
+            order = np.lexsort((units, times)) if p in self.compiled.poisson else slice(None)
             found[name] = Events(times[order], units[order])
         return found
 
@@ -209,13 +210,13 @@ class Workspace:
             raise NeurosimInputError(f"{self._culprit()}: its next crossing is not a number; its state has overflowed")
 
     def _culprit(self) -> str:
-        population = self.plan.network.populations[self._counters[exact.WHO]]
+        population = self.compiled.network.populations[self._counters[exact.WHO]]
         return f"Population[{population.name!r}] unit {self._counters[exact.UNIT]}"
 
     def _fill_units(self) -> None:
         first = 0
-        read = {route.source for route in self.plan.routes}
-        for p, population in enumerate(self.plan.network.populations):
+        read = {route.source for route in self.compiled.routes}
+        for p, population in enumerate(self.compiled.network.populations):
             row = self._units[p]
             row[exact.SIZE], row[exact.TALLY] = population.size, address(self.tallies[p])
             row[exact.KEEP] = p in read or population.name in self.recorded
@@ -225,11 +226,11 @@ class Workspace:
             room = population.size + ROOM if row[exact.KEEP] else 0
             self._lists[p] = np.empty(room), np.empty(room, np.int32)
             self._point(p)
-            if p in self.plan.sources:
-                row[exact.KIND], row[exact.KEY] = exact.POISSON, signed(self.plan.sources[p][1])
+            if p in self.compiled.poisson:
+                row[exact.KIND], row[exact.KEY] = exact.POISSON, signed(self.compiled.poisson[p].key)
                 continue
-            cells = self.plan.cells[p]
-            self._rows[p] = np.empty((population.size, 1 + cells.initial.shape[1]))
+            cells = self.compiled.cells[p]
+            self._rows[p] = np.empty((population.size, 1 + len(cells.initial)))
             row[exact.KIND], row[exact.FIRST] = exact.NEURONS, first
             row[exact.FLOW], row[exact.JUMP], row[exact.CROSSING], row[exact.FIRE] = cells.functions
             row[exact.CONSTANT], row[exact.STATE] = address(cells.constants), address(self._rows[p])
@@ -239,7 +240,7 @@ class Workspace:
             first += population.size
 
     def _fill_routes(self) -> None:
-        for r, route in enumerate(self.plan.routes):
+        for r, route in enumerate(self.compiled.routes):
             row = self._routes[r]
             row[exact.R_SOURCE], row[exact.R_TARGET], row[exact.R_RECEPTOR] = route.source, route.target, route.receptor
             row[exact.R_OFFSETS], row[exact.R_SOURCES] = address(route.offsets), len(route.offsets) - 1
@@ -265,7 +266,7 @@ class Workspace:
 
     def _make_room(self, p: int, need: int) -> None:
         """Unrecorded spikes that every projection has read are let go first."""
-        if self.plan.network.populations[p].name not in self.recorded:
+        if self.compiled.network.populations[p].name not in self.recorded:
             need -= self._let_go(p)
         if 2 * need > len(self._lists[p][0]):
             times, units = self._lists[p]

@@ -18,12 +18,12 @@ class PlasticState:
     """Everything that changes in plastic synapses, and the table of its addresses.
 
     Attributes:
-        table: int64 [plastic synapses, LESSON_COLUMNS], see `kernels.engine.clocked.plastic`.
+        table: int64 [plastic synapses, PLASTIC_COLUMNS], see `kernels.engine.clocked.plastic`.
     """
 
     def __init__(self, compiled: Sequence[PlasticSynapses], layout: Layout, threads: int) -> None:
         self.synapses = compiled
-        self.table: NDArray[np.int64] = np.zeros((len(compiled), table.LESSON_COLUMNS), np.int64)
+        self.table: NDArray[np.int64] = np.zeros((len(compiled), table.PLASTIC_COLUMNS), np.int64)
         self._alive: list[NDArray[Any]] = []
         self._state: list[dict[str, NDArray[Any]]] = []
         for row, each in zip(self.table, compiled, strict=True):
@@ -65,7 +65,7 @@ class PlasticState:
                 now = np.empty_like(state["weights"])
                 eligibility = state.get("eligibility", np.empty((0, 2)))
                 reward = state["reward"][0] if each.modulated else np.empty(0)
-                kernel.settled(each.rule, state["weights"], eligibility, reward, now)
+                kernel.weights_now(each.rule, state["weights"], eligibility, reward, now)
                 name = str(each.projection.name)
                 whole = found.setdefault(name, np.empty(sizes[name], now.dtype))
                 whole[each.places] = now
@@ -77,7 +77,7 @@ class PlasticState:
         row[table.TARGET], row[table.TARGETS] = synapses.target, size
         row[table.RECEPTOR], row[table.DELAY] = synapses.receptor, synapses.delay
         row[table.SYNAPSES] = len(synapses.targets)
-        row[table.ARRIVE], row[table.RESPOND] = table.addresses(synapses.weights.dtype)
+        row[table.ON_PRE], row[table.ON_POST] = table.addresses(synapses.weights.dtype)
         row[table.REWARDER], row[table.REWARD_DELAY] = synapses.rewarder, synapses.reward_delay
         cuts = np.empty((sources, layout.blocks + 1), np.int64)
         table.cut(synapses.offsets, synapses.targets, int(layout.parts[synapses.target]), cuts)

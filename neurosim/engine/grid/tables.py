@@ -18,9 +18,9 @@ from ..compile.network import CompiledNetwork
 
 # What a population adds to its inputs from the row tables of each form that has no counter of its own.
 INPUT_KINDS = {
-    deliver.SUMS: clocked.TAKE_SUMS,
-    deliver.QUEUE: clocked.TAKE_QUEUE,
-    deliver.GROUPS: clocked.TAKE_FIXED,
+    deliver.SUMS: clocked.INPUT_SUMS,
+    deliver.QUEUE: clocked.INPUT_QUEUE,
+    deliver.GROUPS: clocked.INPUT_FIXED,
 }
 
 
@@ -29,7 +29,7 @@ class InputTable:
     """What populations add to their inputs.
 
     Attributes:
-        rows: int64 [inputs, TAKE_COLUMNS].
+        rows: int64 [inputs, INPUT_COLUMNS].
         weights: real [inputs].
         ranges: by population, its first row and the one after its last.
         alive: arrays whose addresses are in the table.
@@ -42,8 +42,8 @@ class InputTable:
 
 
 def row_table(compiled: CompiledNetwork) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Return the table of row tables, int64 [tables, PATH_COLUMNS], and their weights, real [tables]."""
-    table = np.zeros((len(compiled.row_tables), deliver.PATH_COLUMNS), np.int64)
+    """Return the table of row tables, int64 [tables, ROW_TABLE_COLUMNS], and their weights, real [tables]."""
+    table = np.zeros((len(compiled.row_tables), deliver.ROW_TABLE_COLUMNS), np.int64)
     counter = 0
     for row, rows in zip(table, compiled.row_tables, strict=True):
         row[deliver.FORM], row[deliver.SOURCE] = rows.form, rows.source
@@ -75,7 +75,7 @@ def input_table(compiled: CompiledNetwork, row_tables: NDArray[np.int64], counte
         rows += [row for row, _ in entries]
         weights += [weight for _, weight in entries]
         ranges.append((first, len(rows)))
-    table = np.array(rows, np.int64).reshape(-1, clocked.TAKE_COLUMNS)
+    table = np.array(rows, np.int64).reshape(-1, clocked.INPUT_COLUMNS)
     return InputTable(table, np.array(weights, compiled.real), ranges, alive)
 
 
@@ -88,14 +88,14 @@ def _from_rows(
         if all(compiled.samplers[number].target != p for number in rows.projections):
             continue
         if rows.form in (deliver.BITS, deliver.COUNTS):
-            counter = [clocked.TAKE_COUNTS, int(row[deliver.COUNTER]), rows.receptor, 0, 0, 0, 0]
+            counter = [clocked.INPUT_COUNTS, int(row[deliver.COUNTER]), rows.receptor, 0, 0, 0, 0]
             entries.append((counter, rows.weight))
-            kinds[clocked.TAKE_SUMS, rows.receptor] = 0.0  # what its counters cannot hold
+            kinds[clocked.INPUT_SUMS, rows.receptor] = 0.0  # what its counters cannot hold
         else:
             kinds[INPUT_KINDS[rows.form], rows.receptor] = rows.weight
     for synapses in compiled.plastic:
         if synapses.target == p:
-            kinds[clocked.TAKE_SUMS, synapses.receptor] = 0.0
+            kinds[clocked.INPUT_SUMS, synapses.receptor] = 0.0
     for (kind, receptor), weight in sorted(kinds.items()):
         entries.append(([kind, counters + receptor, receptor, 0, 0, 0, 0], weight))
     return entries
@@ -104,11 +104,11 @@ def _from_rows(
 def _from_stimuli(compiled: CompiledNetwork, p: int, alive: list[NDArray[Any]]) -> list[tuple[list[int], float]]:
     entries: list[tuple[list[int], float]] = []
     for s, noise in enumerate(compiled.noises):
-        if noise.target == p:
+        if noise.population == p:
             certain, passed = passed_thresholds(noise.thresholds)
             alive.append(passed)
             table = signed(noise.key), certain, address(passed), len(passed)
-            entries.append(([clocked.TAKE_POISSON, s, noise.receptor, *table], noise.weight))
+            entries.append(([clocked.INPUT_POISSON, s, noise.receptor, *table], noise.weight))
     return entries
 
 
@@ -137,14 +137,14 @@ def unit_table(
             cells = compiled.cells[p]
             neuron = cells.population.model
             assert isinstance(neuron, Neuron)
-            row[clocked.KIND], row[clocked.STEP] = clocked.NEURONS, cells.step
+            row[clocked.KIND], row[clocked.STEP] = clocked.NEURONS, cells.functions[0]
             row[clocked.STATES], row[clocked.STATE] = len(cells.initial), address(state[p])
             row[clocked.RECEPTORS] = len(neuron.receptors)
             row[clocked.CONSTANTS], row[clocked.CONSTANT] = len(cells.constants), address(constants[p])
             row[clocked.BY_UNIT] = cells.constants.ndim == 2
             row[clocked.MEMBRANE] = neuron.state.index("v") if "v" in neuron.state else 0
             row[clocked.COUNTED] = count_updates
-            row[clocked.FIRST_TAKE], row[clocked.LAST_TAKE] = ranges[p]
+            row[clocked.FIRST_INPUT], row[clocked.LAST_INPUT] = ranges[p]
         elif p in compiled.poisson:
             noise = compiled.poisson[p]
             row[clocked.KIND], row[clocked.KEY] = clocked.POISSON, signed(noise.key)

@@ -36,7 +36,7 @@ def _layer(
 ) -> LayerCounts:
     cells, size = compiled.cells[p], compiled.network.populations[p].size
     numbers = [number for number, sampler in enumerate(compiled.samplers) if sampler.target == p]
-    noises = [s for s, noise in enumerate(compiled.noises) if noise.target == p]
+    noises = [s for s, noise in enumerate(compiled.noises) if noise.population == p]
     sources = {compiled.samplers[number].source for number in numbers}
     degrees = [compiled.degrees[number] for number in numbers]
     noise_events = int(sum(drawn[s] for s in noises))

@@ -39,7 +39,7 @@ class Workspace:
         state: by population number, real [states * size]: [states, n] for each piece of units, see the run loop.
         queue: real [depth, receptors * slots], input still to come of the paths of form QUEUE.
         learning: the weights that learn, and what their rules remember.
-        log, marks: the spikes of the last steps, see kernels.engine.clocked.deliver.schedule.
+        log, log_offsets: the spikes of the last steps, see kernels.engine.clocked.deliver.schedule.
         tallies: by population number, int64 [size], spikes of all runs so far.
         changes: [threads, populations] membrane entries that changed, of all runs so far, if counted.
         drawn: [threads, stimuli] Poisson input spikes of all runs so far.
@@ -58,7 +58,7 @@ class Workspace:
         self.tallies = [np.zeros(population.size, np.int64) for population in populations]
         self.changes = np.zeros((self.threads, len(populations)), np.int64)
         self.drawn = np.zeros((self.threads, len(compiled.noises)), np.int64)
-        self.step = self._origin = self._queued = 0
+        self.step = self._log_start = self._queued = 0
         receptors = max((len(cells.population.model.receptors) for cells in compiled.cells.values()), default=1)  # type: ignore[union-attr]
         counters = sum(rows.form in (deliver.BITS, deliver.COUNTS) for rows in compiled.row_tables)
         self._counts: NDArray[np.uint8] = aligned((counters, layout.slots), np.uint8)
@@ -67,7 +67,7 @@ class Workspace:
         self._fixed: NDArray[np.int32] = aligned((receptors if fixed else 0, layout.slots), np.int32)
         queued = any(rows.form == deliver.QUEUE for rows in compiled.row_tables)
         self.queue: NDArray[Any] = aligned((compiled.depth, receptors * layout.slots if queued else 1), compiled.real)
-        self._filler: NDArray[np.uint64] = aligned((-(-layout.slots // STRIP) * 8,), np.uint64)
+        self._zero_row: NDArray[np.uint64] = aligned((-(-layout.slots // STRIP) * 8,), np.uint64)
         self._cursors = np.zeros((len(populations), layout.blocks), np.int64)
         self.plastic = PlasticState(compiled.plastic, layout, self.threads)
         self._rows, self._row_weights = row_table(compiled)
@@ -79,10 +79,10 @@ class Workspace:
         self._probes: NDArray[np.int64] = np.zeros((0, clocked.PROBE_COLUMNS), np.int64)
         self._sampled: list[NDArray[Any]] = []
         self._played: tuple[object, ...] = ()
-        self._most: NDArray[np.int64] = np.zeros(layout.blocks, np.int64)
+        self._max_spikes: NDArray[np.int64] = np.zeros(layout.blocks, np.int64)
         self.log = np.empty((layout.blocks, 0), np.int32)
         columns = WINDOW + compiled.history + 1
-        self.marks = np.zeros((layout.blocks, columns * len(populations) + 1), np.int64)
+        self.log_offsets = np.zeros((layout.blocks, columns * len(populations) + 1), np.int64)
         self.reset({}, self._probes, [])
 
     def reset(self, events: Mapping[int, Events], probes: NDArray[np.int64], keep: list[NDArray[Any]]) -> None:
@@ -92,10 +92,10 @@ class Workspace:
         """
         for p, cells in self.compiled.cells.items():
             self._write(p, cells.initial)
-        for array in (self.queue, self._counts, self._sums, self._fixed, self._cursors, self.marks):
+        for array in (self.queue, self._counts, self._sums, self._fixed, self._cursors, self.log_offsets):
             array[:] = 0
         self.plastic.reset()
-        self.step = self._origin = self._queued = 0
+        self.step = self._log_start = self._queued = 0
         self.play(events)
         self.sample(probes, keep)
 
@@ -109,7 +109,7 @@ class Workspace:
     def play(self, events: Mapping[int, Events]) -> None:
         """Give the spike sources what they play from now on: events of this step and later ones."""
         blocks, kept = self.compiled.layout.blocks, []
-        self._most = self._most_silent()
+        self._max_spikes = self._max_without_events()
         for p, given in events.items():
             block = given.units // self.compiled.layout.parts[p]
             order = np.argsort(block, kind="stable")
@@ -122,7 +122,7 @@ class Workspace:
             self._cursors[p] = 0
             for b in range(blocks):
                 _, counts = np.unique(steps[limits[b] : limits[b + 1]], return_counts=True)
-                self._most[b] += counts.max(initial=0)
+                self._max_spikes[b] += counts.max(initial=0)
         nothing = np.zeros(blocks + 1, np.int64)
         for p in range(len(self._units)):
             if self._units[p, clocked.KIND] == clocked.EVENTS and p not in events:
@@ -144,10 +144,10 @@ class Workspace:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All that the rest of a run depends on, and what has been counted; the same for any number of threads."""
         populations = len(self.compiled.network.populations)
-        columns = self.step - self._origin
+        columns = self.step - self._log_start
         kept = {f"state.{p}": array.copy() for p, array in self.state.items()}
         kept |= {f"tally.{p}": tally.copy() for p, tally in enumerate(self.tallies)}
-        ends = self.marks[:, columns * populations]
+        ends = self.log_offsets[:, columns * populations]
         kept |= {f"log.{b}": self.log[b, : ends[b]].copy() for b in range(len(self.log))}
         return (
             kept
@@ -155,10 +155,10 @@ class Workspace:
             | {
                 "queue": self.queue.copy(),
                 "cursors": self._cursors.copy(),
-                "marks": self.marks[:, : columns * populations + 1].copy(),
+                "marks": self.log_offsets[:, : columns * populations + 1].copy(),
                 "changes": self.changes.sum(axis=0),
                 "drawn": self.drawn.sum(axis=0),
-                "steps": np.array([self._origin, self._queued], np.int64),
+                "steps": np.array([self._log_start, self._queued], np.int64),
             }
         )
 
@@ -179,12 +179,12 @@ class Workspace:
         self._widen(least=max(arrays[f"log.{b}"].size for b in range(len(self.log))))
         for b in range(len(self.log)):
             self.log[b, : arrays[f"log.{b}"].size] = arrays[f"log.{b}"]
-        self.marks[:, : arrays["marks"].shape[1]] = arrays["marks"]
+        self.log_offsets[:, : arrays["marks"].shape[1]] = arrays["marks"]
         self.plastic.restore(arrays)
         self.queue[:], self._cursors[:] = arrays["queue"], arrays["cursors"]
         self.changes[:], self.drawn[:] = 0, 0
         self.changes[0], self.drawn[0] = arrays["changes"], arrays["drawn"]
-        self._origin, self._queued = (int(n) for n in arrays["steps"])
+        self._log_start, self._queued = (int(n) for n in arrays["steps"])
         self.step = step
 
     def membrane(self, p: int) -> NDArray[Any]:
@@ -196,7 +196,7 @@ class Workspace:
 
     def _run(self, last: int, trial: int) -> None:
         sync = aligned((self.threads * APART,), np.int64)
-        reached = np.zeros(self.threads, np.int64)
+        last_step = np.zeros(self.threads, np.int64)
         compiled, layout = self.compiled, self.compiled.layout
         spins = SPINS if self.threads <= core_count() else 0
 
@@ -204,36 +204,36 @@ class Workspace:
             if self.threads > 1:
                 move_to_own_core(thread)
             clocked.run(
-                thread,
-                self.threads,
-                sync.ctypes.data,
-                spins,
-                self.step,
-                last,
-                self._origin,
-                compiled.interval,
-                trial,
-                self._units,
-                self._rows,
-                self._row_weights,
-                self._inputs.rows,
-                self._inputs.weights,
-                self.plastic.table,
-                self._probes,
-                layout.page_blocks,
-                layout.block_slots,
-                self._most,
-                self.log,
-                self.marks,
-                self._counts,
-                self._sums,
-                self.queue,
-                self._queued,
-                self._fixed,
-                self._filler.ctypes.data,
-                self.changes,
-                self.drawn,
-                reached,
+                thread=thread,
+                threads=self.threads,
+                sync=sync.ctypes.data,
+                spins=spins,
+                first=self.step,
+                last=last,
+                log_start=self._log_start,
+                interval=compiled.interval,
+                trial=trial,
+                units=self._units,
+                tables=self._rows,
+                table_weights=self._row_weights,
+                inputs=self._inputs.rows,
+                input_weights=self._inputs.weights,
+                plastic=self.plastic.table,
+                probes=self._probes,
+                page_blocks=layout.page_blocks,
+                block_slots=layout.block_slots,
+                max_spikes=self._max_spikes,
+                log=self.log,
+                log_offsets=self.log_offsets,
+                counts=self._counts,
+                sums=self._sums,
+                queue=self.queue,
+                queued=self._queued,
+                fixed=self._fixed,
+                zero_row=self._zero_row.ctypes.data,
+                changes=self.changes,
+                drawn=self.drawn,
+                last_step=last_step,
             )
 
         others = [threading.Thread(target=work, args=(thread,)) for thread in range(1, self.threads)]
@@ -242,10 +242,10 @@ class Workspace:
         work(0)
         for other in others:
             other.join()
-        if reached[0] > self.step:
+        if last_step[0] > self.step:
             # What was fired before the last meeting has been queued.
-            self._queued = reached[0] - ((reached[0] - self.step - 1) % compiled.interval + 1)
-        self.step = int(reached[0])
+            self._queued = last_step[0] - ((last_step[0] - self.step - 1) % compiled.interval + 1)
+        self.step = int(last_step[0])
 
     def _drain(self, first: int, sink: SpikeSink | None) -> int:
         """Count the spikes of the steps from `first` on, pass them to `sink`, and shorten the log to what is needed."""
@@ -255,22 +255,33 @@ class Workspace:
         for p, population in enumerate(self.compiled.network.populations):
             steps = units = none
             if population.name in self.recorded:
-                begin, end = ((n - self._origin) * populations + p for n in (first, self.step))
-                window = self.marks[:, begin + 1 : end + 1 : populations] - self.marks[:, begin:end:populations]
+                begin, end = ((n - self._log_start) * populations + p for n in (first, self.step))
+                window = (
+                    self.log_offsets[:, begin + 1 : end + 1 : populations] - self.log_offsets[:, begin:end:populations]
+                )
                 steps, units = (np.empty(int(window.sum()), np.int32) for _ in range(2))
             clocked.gather(
-                self.log, self.marks, populations, self._origin, first, self.step, p, self.tallies[p], steps, units
+                self.log,
+                self.log_offsets,
+                populations,
+                self._log_start,
+                first,
+                self.step,
+                p,
+                self.tallies[p],
+                steps,
+                units,
             )
             found[population.name] = Events(steps, units)
         if sink is not None:
             sink.add(found)
-        drop = max(0, self.step - self.compiled.history - self._origin)
+        drop = max(0, self.step - self.compiled.history - self._log_start)
         if drop:
-            clocked.forget(self.log, self.marks, populations, drop, self.step - self._origin - drop)
-            self._origin += drop
+            clocked.forget(self.log, self.log_offsets, populations, drop, self.step - self._log_start - drop)
+            self._log_start += drop
         return sum(len(events.units) for events in found.values())
 
-    def _most_silent(self) -> NDArray[np.int64]:
+    def _max_without_events(self) -> NDArray[np.int64]:
         """[blocks] the most spikes of a block in a step, recordings apart."""
         layout = self.compiled.layout
         most = np.zeros(layout.blocks, np.int64)
@@ -283,7 +294,9 @@ class Workspace:
 
     def _widen(self, times: int = 1, least: int = 0) -> None:
         """Make sure the logs hold an interval's spikes; what is in them stays."""
-        room = max(ROOM, 2 * int(self._most.max(initial=0)) * self.compiled.interval, least, times * self.log.shape[1])
+        room = max(
+            ROOM, 2 * int(self._max_spikes.max(initial=0)) * self.compiled.interval, least, times * self.log.shape[1]
+        )
         if room > self.log.shape[1]:
             log = np.empty((len(self.log), room), np.int32)
             log[:, : self.log.shape[1]] = self.log

@@ -1,0 +1,77 @@
+"""Functions of neurons compiled to callbacks, which the run loops call by address.
+
+The machine code is kept on disk beside the file that defines the model, where that can be written. Addresses are valid
+as long as the process.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...errors import NeurosimInputError
+from ...neurons import ExactNeuron, Neuron
+
+EXACT_FUNCTIONS = ("flow", "jump", "crossing", "fire")
+
+
+def step_callback(neuron: Neuron, real: np.dtype[Any], *, by_unit: bool = False) -> int:
+    """Return the address of the `step` of a neuron, compiled for arrays of `real`.
+
+    by_unit: for constants [k, n], a row each, instead of [k].
+
+    Raises:
+        NeurosimInputError: numba cannot compile the step.
+    """
+    return int(_compile_step(type(neuron), np.dtype(real), by_unit).address)
+
+
+def exact_callbacks(neuron: ExactNeuron) -> tuple[int, ...]:
+    """Return the addresses of the `EXACT_FUNCTIONS` of a neuron.
+
+    Raises:
+        NeurosimInputError: numba cannot compile one of them.
+    """
+    return tuple(int(_compile_exact(type(neuron), name).address) for name in EXACT_FUNCTIONS)
+
+
+@functools.cache
+def _compile_step(model: type[Neuron], real: np.dtype[Any], by_unit: bool) -> Any:
+    from numba import from_dtype, types
+
+    number = from_dtype(real)
+    two, one = types.Array(number, 2, "C"), types.Array(number, 1, "C")
+    signature = types.void(two, two, two if by_unit else one, types.Array(types.uint8, 1, "C"))
+    form = " for parameters by unit; read constants as neurosim.neurons.at(c[k], i)" if by_unit else ""
+    return _compile(model.step, signature, f"{model.__name__}.step: cannot be compiled{form}")
+
+
+@functools.cache
+def _compile_exact(model: type[ExactNeuron], name: str) -> Any:
+    from numba import types
+
+    number, pointer = types.float64, types.CPointer(types.float64)  # type: ignore[no-untyped-call]
+    signatures = {
+        "flow": types.void(pointer, number, pointer),
+        "jump": types.void(pointer, types.int64, number, pointer),
+        "crossing": number(pointer, pointer),
+        "fire": types.void(pointer, pointer),
+    }
+    return _compile(getattr(model, name), signatures[name], f"{model.__name__}.{name}: cannot be compiled")
+
+
+def _compile(function: Callable[..., Any], signature: Any, problem: str) -> Any:
+    from numba import cfunc
+    from numba.core.errors import NumbaError
+
+    try:
+        try:
+            return cfunc(signature, cache=True, error_model="numpy")(function)
+        except RuntimeError:  # typed into an interpreter: there is no file to keep the code beside
+            return cfunc(signature, error_model="numpy")(function)
+    except NumbaError as error:
+        first = next((line for line in str(error).splitlines() if line.strip() and "pipeline" not in line), "")
+        raise NeurosimInputError(f"{problem}: {first.strip()}") from error
