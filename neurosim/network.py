@@ -17,21 +17,21 @@ from .neurons.by_unit import varied
 from .plasticity import LearningRule, ShortTermPlasticity
 from .synapses import Convolution, Distribution, Pattern, Side, Value, check_value
 
-# Targets and units are stored in 32 bits.
-LARGEST = 2**31 - 1
+# Units are stored in 32 bits.
+MAX_UNITS = 2**31 - 1
 
 
 @final
 @dataclass(frozen=True)
 class SpikeSource:
-    """Units whose spikes are given: a recording, or another simulation's output. An event at time t belongs to the
-    step that holds t, and leaves its unit as a spike of a neuron in that step would."""
+    """Units that play spikes: a recording, or the output of another simulation. An event at time t belongs to the step
+    that contains t, and leaves its unit like a spike of a neuron in that step."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class PoissonSource:
-    """Units that spike at random, each on its own: a Poisson number of spikes in every step.
+    """Units that spike at random, independently: a Poisson number of spikes in every step.
 
     Attributes:
         rate: spikes/s of every unit.
@@ -53,11 +53,11 @@ class Population:
     """Units of one model.
 
     Attributes:
-        name: how projections, stimuli and results refer to it.
+        name: by which projections, stimuli and results refer to it.
         shape: units along each dimension, or their number.
         model: a neuron, `SpikeSource()` or `PoissonSource(rate)`.
-        initial: state variables that do not start where the neuron says, by name: a number, a vector [size] or a
-            distribution.
+        initial: initial values that differ from those of the neuron, by state variable: a number, a vector [size] or
+            a distribution.
         positions: [size, dimensions], for distance-dependent patterns; None means grid coordinates.
 
     Raises:
@@ -75,9 +75,9 @@ class Population:
         thing = f"Population[{self.name!r}]"
         shape = (self.shape,) if isinstance(self.shape, (int, np.integer)) else tuple(self.shape)
         whole = all(isinstance(n, (int, np.integer)) and n > 0 for n in shape) and shape
-        require(bool(whole), f"{thing}.shape", "must be whole numbers > 0", self.shape)
+        require(bool(whole), f"{thing}.shape", "must be integers > 0", self.shape)
         object.__setattr__(self, "shape", tuple(int(n) for n in shape))
-        require(self.size <= LARGEST, f"{thing}.shape", f"must unfold to <= {LARGEST} units", self.size)
+        require(self.size <= MAX_UNITS, f"{thing}.shape", f"must unfold to <= {MAX_UNITS} units", self.size)
         models = (Neuron, SpikeSource, PoissonSource)
         require(isinstance(self.model, models), f"{thing}.model", "must be a neuron or a source", self.model)
         if isinstance(self.model, Neuron):
@@ -118,14 +118,13 @@ class Projection:
 
     Attributes:
         source, target: names of populations; the target's model must be a neuron.
-        pattern: which units are joined.
+        pattern: which units are connected.
         weight: a number, a distribution, or a vector in the pattern's order; in the unit of the target's receptor.
-        delay: s, the same choices; rounded to whole steps of the clock, of which there must be at least one.
+        delay: s, the same choices; rounded to steps of the clock, at least one.
         receptor: which input of the target; None means its first.
         name: unique in the network; None means "source->target".
-        plasticity: the rule by which the weights learn, which must all lie in [w_min, w_max] at the start; None means
-            they stay.
-        short_term: what the recent spikes of a source do to what its next one delivers; None means nothing.
+        plasticity: the learning rule of the weights, which must all be in [w_min, w_max] at the start; None: they stay.
+        short_term: short-term plasticity: recent spikes of a source change what its next one delivers; None means none.
 
     Raises:
         NeurosimInputError: on construction, naming the projection and its attribute.
@@ -176,11 +175,11 @@ class Projection:
 @final
 @dataclass(frozen=True, eq=False)
 class PoissonInput:
-    """Independent Poisson spikes to every unit of a population, through a synapse each; not stored, drawn as it runs.
+    """Independent Poisson spikes to every unit of a population, through one synapse each; drawn while it runs.
 
     Attributes:
         target: name of the population.
-        rate: spikes/s that each unit receives (of `n` sources at `f`, their sum n f).
+        rate: spikes/s that each unit receives (the sum n f of n sources at f spikes/s).
         weight: of each spike, in the unit of the receptor.
         receptor: which input of the target; None means its first.
         name: unique in the network; None means "poisson->target".
@@ -208,7 +207,7 @@ Named = TypeVar("Named", Population, Projection, PoissonInput)
 @final
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Populations and what joins them. The order in which they are listed has no effect on any result.
+    """Populations, projections and stimuli. The order in which they are listed has no effect on any result.
 
     Raises:
         NeurosimInputError: on construction: a name used twice or unknown, a receptor the target lacks, a pattern
@@ -238,29 +237,31 @@ class Network:
             self._check_sign(stimulus)
 
     def population(self, name: str, what: str = "Network.population") -> Population:
-        """The population of this name; `what` asks for it in the error."""
+        """Return the population of this name; `what` stands in the error."""
         return lookup({p.name: p for p in self.populations}, name, what)
 
-    def receptor(self, joint: Projection | PoissonInput) -> int:
-        """The row of the target's inputs that a projection or stimulus adds to."""
-        model = self.population(joint.target, f"{joint}.target").model
+    def receptor(self, projection: Projection | PoissonInput) -> int:
+        """Return the row of the inputs of the target that a projection or stimulus adds to."""
+        model = self.population(projection.target, f"{projection}.target").model
         if not isinstance(model, Neuron):
             raise NeurosimInputError(
-                f"{joint}.target: must be a population of neurons (got a source, '{joint.target}')"
+                f"{projection}.target: must be a population of neurons (got a source, '{projection.target}')"
             )
-        if joint.receptor is None:
+        if projection.receptor is None:
             return 0
         rows = {name: row for row, name in enumerate(model.receptors)}
-        return lookup(rows, joint.receptor, f"{joint}.receptor")
+        return lookup(rows, projection.receptor, f"{projection}.receptor")
 
-    def _check_sign(self, joint: Projection | PoissonInput) -> None:
-        """Raise where a weight is negative that the target's receptor cannot take."""
-        model = self.population(joint.target).model
-        if isinstance(joint.weight, Distribution) or not isinstance(model, Neuron) or not model.positive:
+    def _check_sign(self, projection: Projection | PoissonInput) -> None:
+        """Raise `NeurosimInputError` for a negative weight on a receptor that takes none."""
+        model = self.population(projection.target).model
+        if isinstance(projection.weight, Distribution) or not isinstance(model, Neuron) or not model.positive:
             return
-        receptor, least = model.receptors[self.receptor(joint)], np.min(joint.weight, initial=0.0)
+        receptor, least = model.receptors[self.receptor(projection)], np.min(projection.weight, initial=0.0)
         kind = type(model).__name__
-        require(receptor not in model.positive or least >= 0, f"{joint}.weight", f"must be >= 0 S for {kind}", least)
+        require(
+            receptor not in model.positive or least >= 0, f"{projection}.weight", f"must be >= 0 S for {kind}", least
+        )
 
 
 def _by_name(items: Sequence[Named]) -> tuple[Named, ...]:

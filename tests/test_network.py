@@ -38,8 +38,8 @@ def test_streams_have_keys_of_their_own() -> None:
     ("make", "message"),
     [
         (lambda: Population("", 3, LIF()), "Population.name: must be a name (got '')"),
-        (lambda: Population("a", 0, LIF()), "Population['a'].shape: must be whole numbers > 0 (got 0)"),
-        (lambda: Population("a", (2, 1.5), LIF()), "Population['a'].shape: must be whole numbers > 0 (got (2, 1.5))"),
+        (lambda: Population("a", 0, LIF()), "Population['a'].shape: must be integers > 0 (got 0)"),
+        (lambda: Population("a", (2, 1.5), LIF()), "Population['a'].shape: must be integers > 0 (got (2, 1.5))"),
         (lambda: Population("a", (2**20, 2**20), LIF()), "must unfold to <= 2147483647 units"),
         (lambda: Population("a", 3, "LIF"), "Population['a'].model: must be a neuron or a source (got LIF)"),  # type: ignore[arg-type]
         (lambda: Population("a", 3, LIF(), {"w": 1.0}), "Population['a'].initial: unknown name 'w'"),

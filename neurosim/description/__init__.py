@@ -1,8 +1,8 @@
-"""Networks as TOML: what to run and how, in a file that `neurosim simulate --config` runs.
+"""Networks as TOML: a network and its settings, in a file that `neurosim simulate --config` runs.
 
-told = description.load("net.toml")       # a Description: network, settings, probes, inputs
-result = told.simulate(threads=2)
-description.save("copy.toml", told)       # and back; `dump` for the text alone
+model = description.load("net.toml")       # a Description: network, settings, probes, inputs
+result = model.simulate(threads=2)
+description.save("copy.toml", model)       # and back; `dump` for the text alone
 """
 
 from .description import Description as Description

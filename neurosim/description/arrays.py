@@ -1,4 +1,4 @@
-"""Arrays of a description: lists in the TOML, or, where they are long, in a safetensors file beside it."""
+"""Arrays of a description: lists in the TOML, or, if they are long, in a safetensors file beside it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from .. import files
 from ..errors import NeurosimError, NeurosimInputError, require
 
-# Numbers of an array that are still written into the TOML.
-INLINE = 4096
+# Largest number of values of an array that is written into the TOML.
+MAX_INLINE = 4096
 KEYS = {"file", "array"}
 
 
 def read(value: object, folder: Path, thing: str) -> NDArray:
-    """The array that a list, or a table {file, array}, stands for.
+    """Return the array of a list or of a table {file, array}.
 
     Raises:
-        NeurosimInputError: neither, or lists that make no array of numbers.
-        NeurosimMissingError, NeurosimFormatError: the file is not there, or is no safetensors file with that array.
+        NeurosimInputError: neither, or lists that are no array of numbers.
+        NeurosimMissingError, NeurosimFormatError: the file is missing, or has no such array.
     """
     if isinstance(value, Mapping):
         require(set(value) == KEYS, thing, "must be a list of numbers or {file = ..., array = ...}", sorted(value))

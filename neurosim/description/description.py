@@ -1,4 +1,4 @@
-"""A network and how to run it: what a file in TOML says."""
+"""A network and the settings of its run, as a TOML file holds them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ..spikes import Spikes
 @final
 @dataclass(frozen=True)
 class Settings:
-    """How to run a network: the arguments of `neurosim.simulate` that decide its result.
+    """Settings of a run: the arguments of `neurosim.simulate` that decide its result.
 
     Attributes:
-        duration: s; None means that of the longest recording.
+        duration: s; None means the longest recording.
         clock: s, the step; None means continuous time ("continuous" in TOML).
-        seed, trial, precision, record: as `neurosim.simulate`.
-        count_updates: the same; the energy estimate needs it, and a run without it is a little faster.
+        seed, trial, precision, record: as for `neurosim.simulate`.
+        count_updates: the same; the energy estimate needs it.
     """
 
     duration: float | None = None
@@ -44,8 +44,8 @@ class SpikeFile:
 
     Attributes:
         path: of the file.
-        format: a name in `files.formats.FORMATS`; None means by the end of the file's name.
-        population: which of a SONATA file; None where it has one.
+        format: a name in `files.formats.FORMATS`; None means by the suffix of the file.
+        population: name in a SONATA file; None where it has one.
     """
 
     path: Path
@@ -53,7 +53,7 @@ class SpikeFile:
     population: str | None = None
 
     def read(self, shape: tuple[int, ...]) -> Spikes:
-        """The recording, of a sensor of this shape where the file does not say its own.
+        """Return the recording; `shape` is that of the sensor where the file does not say it.
 
         Raises:
             NeurosimError: as `files.read` and `files.read_sonata`.
@@ -68,16 +68,14 @@ class SpikeFile:
 @final
 @dataclass(frozen=True, eq=False)
 class Description:
-    """What a file says.
+    """A network with its settings, probes and inputs.
 
     Attributes:
-        network: populations and what joins them.
-        settings: how to run it.
-        probes: the state variables to keep.
-        inputs: what spike sources play, by name.
+        probes: state variables to keep.
+        inputs: recordings of the spike sources, by name.
 
     Raises:
-        NeurosimInputError: an input for what is no spike source.
+        NeurosimInputError: an input for a population that is no spike source.
     """
 
     network: Network
@@ -91,11 +89,11 @@ class Description:
             require(isinstance(source, SpikeSource), f"population {name!r}: spikes", "needs model SpikeSource", source)
 
     def recordings(self) -> dict[str, Spikes]:
-        """What each spike source plays, read from its file.
+        """Return the recording of each spike source, read from its file.
 
         Raises:
             NeurosimInputError: a source without spikes, or a recording of another size.
-            NeurosimError: as `SpikeFile.read`.
+            NeurosimError: a file that cannot be read.
         """
         found = {}
         for source in self.sources():
@@ -111,15 +109,15 @@ class Description:
         return found
 
     def sources(self) -> list[Population]:
-        """The populations whose spikes are given."""
+        """Return the spike sources."""
         return [p for p in self.network.populations if isinstance(p.model, SpikeSource)]
 
     def drive(self) -> tuple[float | dict[str, Spikes], float | None]:
-        """The arguments `inputs` and `duration` of `neurosim.simulate`.
+        """Return the arguments `inputs` and `duration` of `neurosim.simulate`.
 
         Raises:
-            NeurosimInputError: no spike source, so nothing else says how long, and no duration.
-            NeurosimError: as `recordings`.
+            NeurosimInputError: neither a duration nor a recording.
+            NeurosimError: a recording that cannot be read.
         """
         played = self.recordings()
         if played:
@@ -129,29 +127,29 @@ class Description:
         return self.settings.duration, None
 
     def simulate(self, threads: int | None = None, progress: Callable[[Progress], None] | None = None) -> Result:
-        """Run it.
+        """Run the network.
 
         Raises:
-            NeurosimError: as `drive` and `neurosim.simulate`.
+            NeurosimError: an input that cannot be read, or an argument that breaks its rule.
         """
         inputs, duration = self.drive()
-        how = self.settings
+        settings = self.settings
         return simulate(
             self.network,
             inputs,
-            clock=how.clock,
+            clock=settings.clock,
             duration=duration,
-            seed=how.seed,
-            trial=how.trial,
+            seed=settings.seed,
+            trial=settings.trial,
             threads=threads,
-            precision=how.precision,
-            record=how.record,
+            precision=settings.precision,
+            record=settings.record,
             probes=self.probes,
-            count_updates=how.count_updates,
+            count_updates=settings.count_updates,
             progress=progress,
         )
 
 
 def absolute(path: str | os.PathLike[str], folder: Path) -> Path:
-    """A path as a description's file means it: from the folder the file lies in."""
+    """Return a path in a file as an absolute path; it starts from the folder of the file."""
     return Path(os.path.abspath(folder / path))

@@ -1,4 +1,4 @@
-"""A network to TOML: what `parse` reads back to the same network, and so to the same spikes."""
+"""Writer of networks as TOML; `parse` reads it back to the same network, and so to the same spikes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Tree = dict[str, Any]
 
 
 def dump(described: Description | Network) -> str:
-    """A description as TOML.
+    """Return a description as TOML.
 
     Raises:
         NeurosimInputError: an array too long for TOML: `save` puts it beside the file.
@@ -42,7 +42,7 @@ def save(path: str | os.PathLike[str], described: Description | Network) -> None
     """Replace `path` by the description as TOML; long arrays go into the file of the same stem, .safetensors.
 
     Raises:
-        NeurosimWriteError: as `files.replacing`.
+        NeurosimWriteError: the disk refuses.
     """
     path = Path(path)
     beside = path.with_suffix(".safetensors")
@@ -54,23 +54,24 @@ def save(path: str | os.PathLike[str], described: Description | Network) -> None
 
 
 def tree(described: Description | Network, store: dict[str, NDArray] | None = None, beside: str = "") -> Tree:
-    """The tables of a description. Long arrays are added to `store`, which is to be saved as `beside`; without a
-    store they are refused.
+    """Return the tables of a description.
+
+    store: receives long arrays, for a file named `beside`; without it they are refused.
 
     Raises:
-        NeurosimInputError: as `dump`.
+        NeurosimInputError: an array too long for TOML, without a store.
     """
-    told = Description(described) if isinstance(described, Network) else described
+    described = Description(described) if isinstance(described, Network) else described
     writer = _Writer(store, beside)
-    network = told.network
+    network = described.network
     return {
         key: value
         for key, value in {
-            "simulation": _settings(told.settings),
-            "population": [writer.population(p, told.inputs.get(p.name)) for p in network.populations],
+            "simulation": _settings(described.settings),
+            "population": [writer.population(p, described.inputs.get(p.name)) for p in network.populations],
             "projection": [writer.projection(p) for p in network.projections],
             "stimulus": [_plain(s) for s in network.stimuli],
-            "probe": [_plain(p) for p in told.probes],
+            "probe": [_plain(p) for p in described.probes],
         }.items()
         if value
     }
@@ -109,7 +110,7 @@ class _Writer:
         return table
 
     def fields(self, owner: Any, thing: str) -> Tree:
-        """A dataclass's fields; None only where that is not what leaving it out means."""
+        """Return the fields of a dataclass; None only where it is not the default."""
         table = {}
         for field in written_fields(owner):
             value = getattr(owner, field.name)
@@ -129,7 +130,7 @@ class _Writer:
         return value.item() if hasattr(value, "item") else value
 
     def array(self, array: NDArray, thing: str) -> Any:
-        if array.size <= arrays.INLINE:
+        if array.size <= arrays.MAX_INLINE:
             return array.tolist()
         if self.store is None:
             raise NeurosimInputError(
@@ -139,7 +140,7 @@ class _Writer:
         return {"file": self.beside, "array": thing}
 
 
-# The key by which `parse` tells which class a table means; none where there is but one.
+# Key of a table by which `parse` finds the class; empty where there is only one.
 _TAGGED: Mapping[type, str] = {
     Distribution: "distribution",
     Pattern: "name",
@@ -154,7 +155,7 @@ def _settings(settings: Settings) -> Tree:
 
 
 def _plain(owner: Settings | PoissonInput | Probe) -> Tree:
-    """Fields that hold no arrays, those that are None left out."""
+    """Return the fields that are not None, of a class without arrays."""
     values = {f.name: getattr(owner, f.name) for f in dataclasses.fields(owner)}
     return {
         k: [getattr(x, "item", lambda x=x: x)() for x in v] if isinstance(v, (tuple, list, np.ndarray)) else v

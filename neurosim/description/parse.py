@@ -1,4 +1,4 @@
-"""TOML to a network: one function a kind of table."""
+"""Reader of networks as TOML: one function for each kind of table."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from .tables import Place, Table, build, chosen, get, known, typed, value_of
 
 PROJECTION = tuple(field.name for field in dataclasses.fields(Projection))
 LISTS = ("population", "projection", "stimulus", "probe")
-# [energy] says how a run folder estimates it, which changes no spike: it is left to `runs`.
+# [energy] is read by `runs`: it changes no spike.
 TABLES = ("simulation", "energy", *LISTS)
 CONTINUOUS = "continuous"
 
 
 def is_network(tree: Table) -> bool:
-    """Whether a TOML file describes a network: it has lists of tables, which settings of a dataset's run have not."""
+    """Return whether a TOML file describes a network: it has lists of tables, unlike settings of other runs."""
     lists = any(isinstance(v, list) and v and isinstance(v[0], Mapping) for v in tree.values())
     return lists or "simulation" in tree
 
 
 def load(path: str | os.PathLike[str], models: Mapping[str, type[Neuron]] | None = None) -> Description:
-    """The description a TOML file holds; paths in it start from its folder.
+    """Return the description in a TOML file; paths in it start from its folder.
 
     Args:
         models: neurons of your own by name, beside those of `MODELS`.
@@ -51,10 +51,10 @@ def load(path: str | os.PathLike[str], models: Mapping[str, type[Neuron]] | None
 def parse(
     tree: Table, folder: Path, models: Mapping[str, type[Neuron]] | None = None, name: str = "network"
 ) -> Description:
-    """The same of what the TOML held; `name` stands before errors.
+    """Return the description that the `tree` of a TOML file holds; `name` stands before errors.
 
     Raises:
-        NeurosimInputError: as `load`.
+        NeurosimInputError: a key or value that breaks its rule.
     """
     top = Place(name, Path(folder))
     known(tree, TABLES, top)
@@ -79,7 +79,7 @@ def parse(
 
 
 def _tables(tree: Table, key: str, top: Place) -> list[tuple[Table, Place]]:
-    """The entries of [[key]], each with its place: by its name, or what it joins, or its number."""
+    """Return the entries of [[key]], each with its place: by name, or source and target, or number."""
     found: list[tuple[Table, Place]] = []
     for number, entry in enumerate(typed(tree.get(key, []), list, top.at(f"[[{key}]]"))):
         table = typed(entry, dict, top.at(f"[[{key}]] number {number + 1}"))
@@ -151,7 +151,7 @@ def _settings(table: object, place: Place) -> Settings:
 
 
 def _spikes(value: object, place: Place, population: Population) -> SpikeFile | Spikes:
-    """A file's name, {file, format, population}, or the spikes themselves: {times, units, duration}."""
+    """Return the input of a source: a file name, {file, format, population}, or {times, units, duration}."""
     require(isinstance(population.model, SpikeSource), place.what, 'needs model = "SpikeSource"', population.model)
     entry: Table = {"file": value} if isinstance(value, str) else typed(value, dict, place)
     if "file" not in entry:

@@ -1,4 +1,4 @@
-"""One table of a TOML file as one dataclass: closed names, values of the declared kind, errors that say which table."""
+"""Tables of a TOML file to dataclasses: known names only, values of the declared type, errors that name the table."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from . import arrays
 
 T = TypeVar("T")
 Table = Mapping[str, Any]
-# TOML has no null. The word says "none of it" where None is not what leaving the key out means.
+# TOML has no null: this word means None where None is not the default.
 NONE = "none"
 
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where in a file a table stands: `what` names it in errors, `folder` is where paths start."""
+    """Place of a table in a file: `what` names it in errors, paths start from `folder`."""
 
     what: str
     folder: Path
@@ -34,7 +34,7 @@ class Place:
 
     @contextmanager
     def named(self) -> Iterator[None]:
-        """Puts the place before the errors of what is made from the table."""
+        """Put the place before the errors raised inside."""
         try:
             yield
         except NeurosimError as error:
@@ -51,17 +51,17 @@ def known(table: Table, names: Iterable[str], place: Place) -> None:
 
 
 def get(table: Table, key: str, kind: type[T], place: Place) -> T:
-    """A key that must be there, of that kind."""
+    """Return the value of a required key, of that type."""
     if key not in table:
         raise NeurosimInputError(f"{place.what}: {key} is missing; give it")
     return typed(table[key], kind, place.at(key))
 
 
 def typed(value: object, kind: type[T], place: Place) -> T:
-    """`value` if it is of that kind (a whole number is a float too, true is no number)."""
+    """Return `value` if it is of that type (an integer is a float too, a boolean is no number)."""
     kinds = (int, float) if kind is float else (kind,)
     right = isinstance(value, kinds) and (kind is bool or not isinstance(value, bool))
-    # A whole number beyond what a float holds passes for one in no other way.
+    # An integer beyond the range of a float is none.
     right = right and not (kind is float and isinstance(value, int) and abs(value) > 2**1000)
     require(right, place.what, f"must be {_WORDS.get(kind, kind.__name__)}", f"{value!r:.60}")
     return float(value) if kind is float else value  # type: ignore[arg-type, return-value]
@@ -69,8 +69,8 @@ def typed(value: object, kind: type[T], place: Place) -> T:
 
 _WORDS: Mapping[type, str] = {
     float: "a number",
-    int: "a whole number",
-    str: "a text",
+    int: "an integer",
+    str: "a string",
     bool: "true or false",
     dict: "a table",
     list: "a list",
@@ -78,7 +78,7 @@ _WORDS: Mapping[type, str] = {
 
 
 def build(owner: type[T], table: Table, place: Place) -> T:
-    """The dataclass whose fields the table gives by name.
+    """Return the dataclass whose fields the table holds by name.
 
     Raises:
         NeurosimInputError: an unknown key, a missing one, or a value that breaks its rule, with the place before it.
@@ -96,7 +96,7 @@ def build(owner: type[T], table: Table, place: Place) -> T:
 
 
 def convert(hint: Any, value: object, place: Place) -> Any:
-    """`value` as the type a field is declared with: a number, text, list, or whatever `value_of` takes."""
+    """Return `value` as the declared type of a field: a number, string, list, or a value for `value_of`."""
     if isinstance(value, (np.ndarray, Distribution)):
         return value  # read already
     options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
@@ -109,7 +109,7 @@ def convert(hint: Any, value: object, place: Place) -> Any:
 
 
 def value_of(value: object, place: Place) -> Any:
-    """A number, an array, or a distribution: weights, delays, initial values."""
+    """Return a number, an array, or a distribution: weights, delays, initial values."""
     if isinstance(value, Mapping) and "distribution" in value:
         return distribution(value, place)
     if isinstance(value, (list, Mapping)):
@@ -118,12 +118,12 @@ def value_of(value: object, place: Place) -> Any:
 
 
 def distribution(value: Table, place: Place) -> Distribution:
-    """{distribution = "Normal", mean = ..., sd = ...}."""
+    """Return the distribution of {distribution = "Normal", mean = ..., sd = ...}."""
     return chosen(DISTRIBUTIONS, value, "distribution", place)
 
 
 def chosen(table: Mapping[str, type[T]], value: object, key: str, place: Place) -> T:
-    """The class that `value` names, made from the rest: a table whose `key` is its name, or the name alone."""
+    """Return an object of the class that `value` names: a table whose `key` is the name, or the name alone."""
     entry: Table = {key: value} if isinstance(value, str) else typed(value, dict, place)
     owner = lookup(table, get(entry, key, str, place), f"{place.what}: {key}")
     return build(owner, {name: each for name, each in entry.items() if name != key}, place)

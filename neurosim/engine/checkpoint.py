@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from ..errors import NeurosimFormatError
 from ..files.state import read_state, write_state
 from ..network import Network
-from .former import Former, current_description, current_probe, models
+from ..neurons.former import Former
+from .former import current_description, current_probe, models
 from .identity import describe, difference, digest
 from .probe import Probe
 

@@ -52,8 +52,8 @@ def current_probe(probe: Probe, former: Mapping[str, Former]) -> Probe:
 
 
 def current_arrays(
-    arrays: Mapping[str, NDArray], former: Mapping[str, Former], workspace: Workspace
-) -> dict[str, NDArray]:
+    arrays: Mapping[str, NDArray[Any]], former: Mapping[str, Former], workspace: Workspace
+) -> dict[str, NDArray[Any]]:
     """Return a workspace's arrays without the rows of state that are parameters today."""
     found = dict(arrays)
     for p, population in enumerate(workspace.compiled.network.populations):

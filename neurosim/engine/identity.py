@@ -116,7 +116,7 @@ def _array(value: Any, thing: object) -> Any:
         value = value.tolist()
     if isinstance(value, (list, tuple)) and (len(value) <= 8 or not _numeric(value)):
         return [_plain(item, thing) for item in value]
-    array: NDArray = np.asarray(value)
+    array: NDArray[Any] = np.asarray(value)
     if array.dtype.kind not in "biuf":
         return [_plain(item, thing) for item in array.tolist()]
     # Whole numbers and reals that are equal have equal bytes; adding 0.0 makes -0.0 into 0.0.

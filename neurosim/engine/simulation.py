@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeAlias, final
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NeurosimInputError, NeurosimWriteError, require
@@ -345,7 +346,8 @@ class Simulation:
         return {name: self._spikes_of(self.network.population(name), end, e) for name, e in sink.take().items()}
 
     def _spikes_of(self, population: Population, end: float, events: Events) -> Spikes:
-        return Spikes.unchecked(events.steps * self.clock, events.units, population.size, end, population.shape)
+        times = np.asarray(events.steps * self.clock, np.float64)
+        return Spikes.unchecked(times, events.units, population.size, end, population.shape)
 
 
 def _source(population: Population, item: object, clock: float) -> EventSource:

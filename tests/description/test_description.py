@@ -152,7 +152,7 @@ def test_continuous_time_has_a_word(tmp_path: Path) -> None:
 
 
 def test_long_arrays_lie_beside_the_file(tmp_path: Path) -> None:
-    n = arrays.INLINE + 1
+    n = arrays.MAX_INLINE + 1
     units = np.arange(n)
     told = Network(
         [Population("a", n, PoissonSource(1.0)), Population("b", n, LIF())],
@@ -237,8 +237,8 @@ def test_a_neuron_of_ones_own_is_named_only_when_given(tmp_path: Path) -> None:
         ),
         (changed("population", 1, "model"), "population 'E': model is missing"),
         (changed("population", 1, "shape"), "population 'E': shape is missing"),
-        (changed("population", 1, "shape", to=-3), "Population['E'].shape: must be whole numbers > 0 (got -3)"),
-        (changed("population", 1, "shape", to=2.5), "population 'E': shape: must be a whole number (got 2.5)"),
+        (changed("population", 1, "shape", to=-3), "Population['E'].shape: must be integers > 0 (got -3)"),
+        (changed("population", 1, "shape", to=2.5), "population 'E': shape: must be an integer (got 2.5)"),
         (changed("population", 0, "name"), "population number 1: name is missing"),
         (changed("population", 0, "rate"), "population 'in': rate is missing"),
         (changed("population", to={"name": "E"}), "[[population]]: must be a list"),
@@ -294,7 +294,7 @@ def test_a_neuron_of_ones_own_is_named_only_when_given(tmp_path: Path) -> None:
             "probe 'E': Probe['E.v'].interval: must be > 0 s",
         ),
         (changed("simulation", "clock", to="fast"), 'simulation: clock (seconds, or "continuous"): must be a number'),
-        (changed("simulation", "seed", to=1.5), "simulation: seed: must be a whole number (got 1.5)"),
+        (changed("simulation", "seed", to=1.5), "simulation: seed: must be an integer (got 1.5)"),
         (changed("simulation", to=3), "simulation: must be a table (got 3)"),
     ],
 )

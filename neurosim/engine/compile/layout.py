@@ -1,4 +1,4 @@
-"""Where units lie: a network cut into blocks that threads share, and blocks gathered into pages."""
+"""Slots of units: a network is cut into blocks that threads share, and blocks are gathered into pages."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from ...network import Network
 from ...synapses import Distribution
 
-# A block is worth a thread's while from about so many units; more than MAX_BLOCKS only where a page would overflow.
+# Units of a block that are worth a thread; more blocks than MAX_BLOCKS only where a page would overflow.
 BLOCK_UNITS, MAX_BLOCKS = 2048, 16
-# Slots of a page: what two bytes can name.
+# Slots of a page: the range of a uint16. Parts are multiples of FLAG_GROUP: flags are read 64 at a time.
 PAGE_SLOTS = 1 << 16
 FLAG_GROUP = 64
 
@@ -22,7 +22,7 @@ class Layout:
     """Slots of a network, decided by its populations alone. Arrays are indexed by population number.
 
     Attributes:
-        blocks: how many there are, a power of two; each holds a part of every population.
+        blocks: their number, a power of two; each holds a part of every population.
         page_blocks: blocks of a page.
         parts: [populations] units of a block, multiples of 64.
         offsets: [populations] slots of a block before the population's.
@@ -46,12 +46,13 @@ class Layout:
         return self.blocks // self.page_blocks
 
     def units_in(self, block: int) -> NDArray[np.int64]:
-        """[populations] units of each population in a block."""
-        return np.clip(self.sizes - block * self.parts, 0, self.parts)
+        """Return [populations] the number of units of each population in a block."""
+        units: NDArray[np.int64] = np.clip(self.sizes - block * self.parts, 0, self.parts)
+        return units
 
 
 def lay_out(network: Network) -> Layout:
-    """Cut a network into blocks."""
+    """Return the layout of a network."""
     sizes = np.array([population.size for population in network.populations], np.int64)
     blocks = max(1, min(MAX_BLOCKS, 1 << (max(1, int(sizes.sum()) // BLOCK_UNITS).bit_length() - 1)))
     while True:
@@ -66,4 +67,6 @@ def lay_out(network: Network) -> Layout:
     while page_blocks * block_slots > PAGE_SLOTS:
         page_blocks //= 2
     offsets = np.concatenate([[0], np.cumsum(parts)[:-1]]).astype(np.int64)
-    return Layout(blocks, page_blocks, parts, offsets, block_slots, sizes)
+    return Layout(
+        blocks=blocks, page_blocks=page_blocks, parts=parts, offsets=offsets, block_slots=block_slots, sizes=sizes
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from ...synapses import Distribution
 from .plastic import plastic_bytes
 
 
-def check_memory(network: Network, real: np.dtype) -> None:
+def check_memory(network: Network, real: np.dtype[Any]) -> None:
     """Raise if the synapses are expected not to fit in the memory that is free, before allocating any."""
     need = 0.0
     for projection in network.projections:

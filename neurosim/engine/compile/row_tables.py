@@ -1,17 +1,17 @@
-"""The forms in which rows are stored, chosen from the description of the network alone.
+"""Row tables: the synapses of projections, stored in a form that is chosen from the description of the network alone.
 
-Projections from one population that differ in their targets only are one table: a spike then selects one row. Which
-form a table gets depends on its synapses, never on threads or the machine, and changes no result beyond the rounding of
-sums (float32: GROUPS also rounds weights to 16 bits of their range). The forms:
-`kernels.engine.clocked.deliver`.
+Projections from one population that differ only in their targets are one table, so that a spike selects one row. The
+form depends on the synapses, never on threads or the machine, and changes no result beyond the rounding of sums
+(float32: GROUPS also rounds weights to 16 bits of their range). `kernels.engine.clocked.deliver` lists the forms.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +26,11 @@ from .layout import Layout
 from .plastic import is_plastic
 from .synapse_sampler import CHUNK, SynapseSampler
 
-# A bit for every slot takes less memory than two bytes a synapse from this share of the slots on.
+# Share of the slots that are targets above which one bit a slot takes less memory than two bytes a synapse.
 MIN_DENSITY = 1 / 16
-# GROUPS: shortest groups worth a head of their own, delays worth a group, levels of 16 bits a typical weight must use.
+# GROUPS: synapses of a group on average, number of groups (delays), and levels of 16 bits that a typical weight uses.
 MIN_GROUP, MAX_GROUPS, MIN_LEVELS = 2.0, 255, 512
-# Standard deviations within which a normal is taken to lie: beyond, one in 10^15.
+# Standard deviations within which a normal is assumed to lie: one value in 10^15 does not.
 MAX_SIGMAS = 8.0
 MAX_LEVEL = 32767
 
@@ -41,12 +41,13 @@ class RowTable:
 
     Attributes:
         projections: their numbers.
-        weight: what all synapses have; for GROUPS the unit their weights are counted in.
-        delay: steps; for GROUPS the longest, for QUEUE where each synapse has its own the shortest.
-        batch: rows that cannot overflow a counter of one byte.
-        arrays: by column of the table of paths, what its address there points to.
+        weight: the weight of all synapses; for GROUPS the unit in which weights are counted.
+        delay: steps; for GROUPS the longest delay, for QUEUE with a delay for each synapse the shortest.
+        max_delay: steps.
+        batch: number of rows that cannot overflow a counter of one byte.
+        arrays: by column of `kernels.engine.clocked.deliver`, the array whose address is there.
         values: other columns.
-        kept: the memory of the rows.
+        memory: arrays of the rows themselves.
     """
 
     form: int
@@ -57,37 +58,39 @@ class RowTable:
     delay: int
     max_delay: int
     batch: int = 0
-    arrays: dict[int, NDArray] = field(default_factory=dict)
+    arrays: dict[int, NDArray[Any]] = field(default_factory=dict)
     values: dict[int, int] = field(default_factory=dict)
-    kept: list[NDArray] = field(default_factory=list)
+    memory: list[NDArray[Any]] = field(default_factory=list)
 
     @property
     def nbytes(self) -> int:
-        return sum(array.nbytes for array in (*self.arrays.values(), *self.kept))
+        return sum(array.nbytes for array in (*self.arrays.values(), *self.memory))
 
 
 @dataclass(frozen=True, eq=False)
 class RowTableBuilder:
-    """Builds paths; `degrees` collects, by projection, [sources] synapses of weight other than zero."""
+    """Builds row tables; `degrees` [projections][sources] receives the number of synapses of weight other than zero."""
 
     network: Network
     layout: Layout
     samplers: Sequence[SynapseSampler]
-    real: np.dtype
+    real: np.dtype[Any]
     threads: int
     degrees: list[NDArray[np.int32]]
 
     def build(self, plain: bool = False) -> list[RowTable]:
-        """All paths, in the order of their sums. `plain`: every row as QUEUE, whatever it is."""
-        groups: dict[tuple, list[int]] = {}
+        """Return all row tables, in the order of their additions. `plain`: every table as QUEUE."""
+        groups: dict[tuple[float, ...], list[int]] = {}
         for number, sampler in enumerate(self.samplers):
             if is_plastic(sampler.projection):
                 continue
             groups.setdefault(self._kind(number, sampler, plain), []).append(number)
-        return [self._path(kind[0], numbers) for kind, numbers in sorted(groups.items(), key=lambda item: item[0])]
+        return [
+            self._table(int(kind[0]), numbers) for kind, numbers in sorted(groups.items(), key=lambda item: item[0])
+        ]
 
-    def _kind(self, number: int, sampler: SynapseSampler, plain: bool) -> tuple:
-        """What projections of one table share; the form first."""
+    def _kind(self, number: int, sampler: SynapseSampler, plain: bool) -> tuple[float, ...]:
+        """Return what projections of one table share, the form first."""
         where = sampler.source, sampler.receptor
         if plain:
             return deliver.QUEUE, *where, number
@@ -98,10 +101,18 @@ class RowTableBuilder:
             return deliver.SUMS, *where, sampler.delay
         return deliver.COUNTS, *where, sampler.delay, sampler.weight
 
-    def _path(self, form: int, numbers: list[int]) -> RowTable:
+    def _table(self, form: int, numbers: list[int]) -> RowTable:
         first = self.samplers[numbers[0]]
-        table = RowTable(form, first.source, first.receptor, tuple(numbers), first.weight or 0.0, first.delay or 0, 0)
-        table.max_delay = table.delay
+        delay = int(first.delay or 0)
+        table = RowTable(
+            form=form,
+            source=first.source,
+            receptor=first.receptor,
+            projections=tuple(numbers),
+            weight=first.weight or 0.0,
+            delay=delay,
+            max_delay=delay,
+        )
         if form == deliver.GROUPS:
             return self._fill_groups(table)
         if form == deliver.COUNTS:
@@ -140,9 +151,9 @@ class RowTableBuilder:
         return table
 
     def _place(
-        self, table: RowTable, first: int, made: Sequence[tuple[Rows, NDArray | None, NDArray | None]]
+        self, table: RowTable, first: int, made: Sequence[tuple[Rows, NDArray[Any] | None, NDArray[Any] | None]]
     ) -> NDArray[np.int64]:
-        """Write the rows of a chunk; returns how often each projection joins a pair at most."""
+        """Write the rows of a chunk; return for each projection the maximum number of synapses between two units."""
         layout, sources = self.layout, len(made[0][0].offsets) - 1
         cuts = table.arrays[deliver.CUTS][first : first + sources]
         parts = [int(layout.parts[self.samplers[number].target]) for number in table.projections]
@@ -155,7 +166,7 @@ class RowTableBuilder:
         places = np.empty((sources, layout.blocks), np.int64)
         rows.sum_blocks(cuts, starts, places)
         out = np.empty(starts[-1], np.uint16)
-        kept: dict[int, NDArray] = {deliver.TARGETS: out}
+        kept: dict[int, NDArray[Any]] = {deliver.TARGETS: out}
         none = np.empty(0, self.real), np.empty(0, np.uint16)
         if deliver.WEIGHTS in table.arrays:
             kept[deliver.WEIGHTS] = np.empty(starts[-1], self.real)
@@ -177,11 +188,11 @@ class RowTableBuilder:
             )
         for column, array in kept.items():
             table.arrays[column][first : first + sources] = array.ctypes.data + starts[:-1] * array.itemsize
-            table.kept.append(array)
+            table.memory.append(array)
         return np.array(most, np.int64)
 
-    def _make(self, number: int, first: int, last: int) -> tuple[Rows, NDArray | None, NDArray[np.uint16] | None]:
-        """Rows, weights and delays of a chunk; None where one number serves all."""
+    def _make(self, number: int, first: int, last: int) -> tuple[Rows, NDArray[Any] | None, NDArray[np.uint16] | None]:
+        """Return rows, weights and delays of a chunk; None where one number is that of all."""
         sampler = self.samplers[number]
         made = sampler.rows(first, last)
         weights = None if sampler.weight is not None else sampler.weights(made, first).astype(self.real)
@@ -193,7 +204,7 @@ class RowTableBuilder:
         return made, weights, delays
 
     def _bound(self, table: RowTable, most: int) -> None:
-        """How many rows a counter of one byte holds; where that is too few, reals are summed instead."""
+        """Set the number of rows that a counter of one byte holds; where that is too few, reals are summed instead."""
         table.batch = 255 // max(most, 1) // 8 * 8
         if table.batch == 0:
             table.form = deliver.SUMS
@@ -204,7 +215,7 @@ class RowTableBuilder:
         samplers = [self.samplers[number] for number in table.projections]
         sources, words = len(samplers[0].first_synapse) - 1, -(-self.layout.slots // STRIP) * 8
         matrix = aligned((sources, words), np.uint64)
-        table.kept.append(matrix)
+        table.memory.append(matrix)
         table.form = deliver.BITS
         table.values = {deliver.MATRIX: matrix.ctypes.data, deliver.STRIDE: words * 8}
         table.arrays = {
@@ -220,14 +231,14 @@ class RowTableBuilder:
         for_each(_chunks(samplers), fill, self.threads)
         again = int(most.sum())
         if again == 0:
-            table.arrays, table.kept = {}, [matrix]
+            table.arrays, table.memory = {}, [matrix]
         self._bound(table, again + 1)
         if table.batch == 0:
-            return self._fill_lists(RowTable(deliver.SUMS, *_same(table)))
+            return self._fill_lists(replace(table, form=deliver.SUMS, arrays={}, values={}, memory=[]))
         return table
 
-    def _rest(self, number: int, chunk: tuple[int, int], matrix: NDArray) -> tuple[Rows, None, None]:
-        """Set a chunk's bits; returns the synapses that had theirs set already."""
+    def _rest(self, number: int, chunk: tuple[int, int], matrix: NDArray[Any]) -> tuple[Rows, None, None]:
+        """Set the bits of a chunk; return the synapses whose bit was set already."""
         sampler, layout = self.samplers[number], self.layout
         made, _, _ = self._make(number, *chunk)
         rest = np.empty(len(made.targets), np.bool_)
@@ -240,8 +251,8 @@ class RowTableBuilder:
     # Groups by delay
 
     def _grouped(self, sampler: SynapseSampler) -> bool:
-        """Whether a projection whose delays are drawn may be stored in GROUPS."""
-        longest, weight = self._longest(sampler), _reach(sampler)
+        """Return whether a projection whose delays are drawn may be stored in GROUPS."""
+        longest, weight = self._max_delay(sampler), _reach(sampler)
         if self.real != np.float32 or weight is None or not 1 <= longest <= MAX_GROUPS:
             return False
         sources = len(sampler.first_synapse) - 1
@@ -251,14 +262,15 @@ class RowTableBuilder:
             return False
         return weight[1] == 0 or weight[1] >= MIN_LEVELS * self._unit(sampler.receptor)
 
-    def _longest(self, sampler: SynapseSampler) -> int:
+    def _max_delay(self, sampler: SynapseSampler) -> int:
+        """Return the longest delay that is expected, in steps; 0 where nothing is known."""
         bound = _bounds(sampler.projection.delay)
-        return 0 if bound is None else math.floor(bound / sampler.clock + 0.5)
+        return 0 if bound is None else math.floor(bound / (sampler.clock or 1.0) + 0.5)
 
     def _unit(self, receptor: int) -> float:
-        """What weights of GROUPS are counted in: a power of two, one for all that meet in a sum."""
+        """Return the unit of the weights of GROUPS: a power of two, one for all that meet in a sum."""
         reach = [
-            _reach(d) for d in self.samplers if d.receptor == receptor and d.delay is None and self._longest(d) > 0
+            _reach(d) for d in self.samplers if d.receptor == receptor and d.delay is None and self._max_delay(d) > 0
         ]
         largest = max((r[0] for r in reach if r is not None), default=0.0)
         return 2.0 ** math.ceil(math.log2(largest / MAX_LEVEL)) if largest else 1.0
@@ -267,7 +279,7 @@ class RowTableBuilder:
         samplers = [self.samplers[number] for number in table.projections]
         sources, pages = len(samplers[0].first_synapse) - 1, self.layout.pages
         table.weight = self._unit(table.receptor)
-        table.max_delay = max(self._longest(sampler) for sampler in samplers)
+        table.max_delay = max(self._max_delay(sampler) for sampler in samplers)
         starts = np.zeros((pages, sources), np.int64)
         table.arrays = {deliver.STARTS: starts}
         reach: list[int] = []
@@ -276,17 +288,17 @@ class RowTableBuilder:
             reach.append(self._group(table, chunk, starts))
 
         for_each(_chunks(samplers), fill, self.threads)
-        if max(reach) > table.max_delay:  # a delay beyond what is all but certain
-            table.kept = []
-            return self._fill_lists(RowTable(deliver.QUEUE, *_same(table)))
-        # The groups beyond the longest delay there is are empty, and never come to be read.
+        if max(reach) > table.max_delay:  # a delay beyond the assumed bound
+            table.memory = []
+            return self._fill_lists(replace(table, form=deliver.QUEUE, arrays={}, values={}, memory=[]))
+        # Groups beyond the longest delay are empty and are never read.
         table.delay = table.max_delay = max(1, *reach)
         each = sum(sampler.synapses for sampler in samplers) / (sources * pages * table.delay)
         table.values[deliver.LINES] = 1 + min(7, int(4 * each) // 64)
         return table
 
     def _group(self, table: RowTable, chunk: tuple[int, int], starts: NDArray[np.int64]) -> int:
-        """Write the rows of a chunk; returns its longest delay, and writes nothing if that is beyond the groups."""
+        """Write the rows of a chunk and return its longest delay; write nothing if that is beyond the groups."""
         layout, longest, (first, last) = self.layout, table.max_delay, chunk
         made = [self._make(number, first, last) for number in table.projections]
         counts = np.zeros((last - first, layout.pages * (longest + 1)), np.int64)
@@ -294,7 +306,7 @@ class RowTableBuilder:
             part = int(layout.parts[self.samplers[number].target])
             if not rows.count_groups(r.offsets, r.targets, delays, part, layout.page_blocks, longest, counts):
                 return longest + 1
-        # Beyond the last group lie as many words as are asked for ahead of time.
+        # Prefetches reach as many words beyond the last group.
         words = np.empty(int(counts.sum()) + counts.shape[0] * layout.pages * longest + 64, np.uint32)
         positions = np.empty_like(counts)
         mine = np.empty((layout.pages, last - first), np.int64)
@@ -309,25 +321,22 @@ class RowTableBuilder:
                     r.offsets, r.targets, levels, delays, *where, layout.block_slots, layout.page_blocks, longest,
                     table.weight, positions, words,
                 )  # fmt: skip
-        table.kept.append(words)
+        table.memory.append(words)
         return max((int(delays.max(initial=0)) for _, _, delays in made if delays is not None), default=0)
 
 
-def aligned(shape: tuple[int, ...], dtype: object) -> NDArray:
-    """Zeros whose first byte lies on a cache line, written once so that the system gives large pages."""
+def aligned(shape: tuple[int, ...], dtype: object) -> NDArray[Any]:
+    """Return zeros whose first byte is on a cache line, written once so that the system gives large pages."""
     size = math.prod(shape) * np.dtype(dtype).itemsize  # type: ignore[call-overload]
     raw = np.empty(size + 64, np.uint8)
     raw[:] = 0
     first = -raw.ctypes.data % 64
-    return raw[first : first + size].view(dtype).reshape(shape)  # type: ignore[call-overload]
-
-
-def _same(table: RowTable) -> tuple:
-    return table.source, table.receptor, table.projections, table.weight, table.delay, table.max_delay
+    zeros: NDArray[Any] = raw[first : first + size].view(dtype).reshape(shape)  # type: ignore[call-overload]
+    return zeros
 
 
 def _chunks(samplers: Sequence[SynapseSampler]) -> list[tuple[int, int]]:
-    """Ranges of sources of which all projections together have about CHUNK synapses, cut where the densest is."""
+    """Return ranges of sources in which all projections together have about CHUNK synapses."""
     total = sum(sampler.synapses for sampler in samplers)
     sources = len(samplers[0].first_synapse) - 1
     cuts = np.unique(np.linspace(0, sources, 2 + int(total // CHUNK)).astype(np.int64))
@@ -337,7 +346,7 @@ def _chunks(samplers: Sequence[SynapseSampler]) -> list[tuple[int, int]]:
 
 
 def _bounds(value: object) -> float | None:
-    """What a drawn number does not exceed in size, or all but certainly; None where nothing can be said."""
+    """Return an upper bound of the size of a drawn number; None where none is known."""
     if isinstance(value, Uniform):
         return max(abs(value.low), abs(value.high))
     if isinstance(value, Normal):
@@ -348,7 +357,7 @@ def _bounds(value: object) -> float | None:
 
 
 def _reach(sampler: SynapseSampler) -> tuple[float, float] | None:
-    """The largest weight of a projection and a typical one, in size; None where that is unknown."""
+    """Return the sizes of the largest weight of a projection and of a typical one; None where they are unknown."""
     if sampler.weight is not None:
         return abs(sampler.weight), abs(sampler.weight)
     value = sampler.projection.weight

@@ -1,4 +1,4 @@
-"""A projection's synapses, drawn for any range of sources: targets, weights and delays."""
+"""The synapses of a projection, drawn for any range of sources: targets, weights and delays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...synapses import Distribution, Maker, Rows, draw
 from ..threads import for_each
 
 MAX_DELAY = 2**16 - 1
-# Synapses drawn at a time: enough to outweigh the calls, and few enough that what is held of them is small.
+# Synapses drawn at a time: enough to outweigh the calls, few enough to take little memory.
 CHUNK = 1 << 19
 
 
@@ -26,10 +26,11 @@ class SynapseSampler:
     """Draws a projection.
 
     Attributes:
-        weight: what all synapses have; None where each has its own.
-        delay: steps, the same.
+        weight: of all synapses; None where each has its own.
+        delay: of all synapses; None where each has its own. Steps of the clock, or seconds in continuous time.
         first_synapse: [sources + 1] number of the first synapse of each source, and that of all synapses.
-        chunks: the ranges of sources in which the synapses are best made.
+        chunks: ranges of sources that are best drawn at a time.
+        clock: s, the step; None: continuous time.
     """
 
     projection: Projection
@@ -49,15 +50,15 @@ class SynapseSampler:
         return int(self.first_synapse[-1])
 
     def without_cache(self) -> SynapseSampler:
-        """The same without the synapses that its pattern may hold, which `prepare` makes again."""
+        """Return the sampler without the synapses that its pattern may keep; it draws no rows any more."""
         return replace(self, _make=_no_cache)
 
     def rows(self, first: int, last: int) -> Rows:
-        """The rows of a range of sources that lies in one of the chunks, or of all of them."""
+        """Return the rows of a range of sources within one of the chunks, or of all sources."""
         return self._make(first, last)
 
     def weights(self, rows: Rows, first: int) -> NDArray[np.float64]:
-        """[synapses] weights of rows that begin with source `first`."""
+        """Return [synapses] weights of rows that begin with source `first`."""
         weights = self._values("weight", rows, first)
         return weights if rows.weights is None else weights * rows.weights
 
@@ -78,14 +79,14 @@ class SynapseSampler:
         delays = np.full(count, self.delay) if self.delay is not None else self.delays(rows, 0)
         return rows, weights, delays
 
-    def _values(self, what: str, rows: Rows, first: int) -> NDArray[np.float64]:
-        value = getattr(self.projection, what)
-        key = rng_key(self.seed, what, str(self.projection.name))
-        thing = f"{self.projection}.{what}"
+    def _values(self, field: str, rows: Rows, first: int) -> NDArray[np.float64]:
+        value = getattr(self.projection, field)
+        key = rng_key(self.seed, field, str(self.projection.name))
+        name = f"{self.projection}.{field}"
         if rows.order is None:
-            return draw(value, key, int(self.first_synapse[first]), len(rows.targets), thing)
+            return draw(value, key, int(self.first_synapse[first]), len(rows.targets), name)
         # The pattern lists its synapses itself, and values are in the order of that list.
-        return draw(value, key, 0, self.synapses, thing)[rows.order]
+        return draw(value, key, 0, self.synapses, name)[rows.order]
 
 
 def _no_cache(first: int, last: int) -> Rows:
@@ -93,35 +94,35 @@ def _no_cache(first: int, last: int) -> Rows:
 
 
 def to_steps(projection: Projection, delays: NDArray[np.float64], clock: float) -> NDArray[np.uint16]:
-    """Delays in s to whole steps, halves up; raises where that is none, or more than can be counted."""
+    """Return delays in s as steps, halves rounded up; raise for a delay under a step, or above MAX_DELAY."""
     from ...kernels.engine.clocked.row_encoders import steps_of
 
     steps = np.empty(len(delays), np.uint16)
     low, high = steps_of(delays, clock, steps)
     if len(delays):
-        thing = f"{projection}.delay"
+        name = f"{projection}.delay"
         hint = "; give the distribution a `low`" if isinstance(projection.delay, Distribution) else ""
         rule = f"must round to at least one step of {clock:g} s{hint}"
-        require(low >= 1, thing, rule, float(np.min(delays)))
-        require(high <= MAX_DELAY, thing, f"must be <= {MAX_DELAY} steps of {clock:g} s", float(np.max(delays)))
+        require(low >= 1, name, rule, float(np.min(delays)))
+        require(high <= MAX_DELAY, name, f"must be <= {MAX_DELAY} steps of {clock:g} s", float(np.max(delays)))
     return steps
 
 
 def build_sampler(
     network: Network, projection: Projection, clock: float | None, seed: int, threads: int
 ) -> SynapseSampler:
-    """Everything but the synapses themselves, of which patterns that cannot tell their number are made here.
+    """Return the sampler of a projection. Patterns that cannot tell the number of their synapses draw them here.
 
     Raises:
-        NeurosimInputError: delays that are no step or too many.
+        NeurosimInputError: a delay under a step, or above MAX_DELAY.
     """
     number = {population.name: p for p, population in enumerate(network.populations)}
     source, target = number[projection.source], number[projection.target]
     sides = network.populations[source].side, network.populations[target].side
     maker = projection.pattern.maker(*sides, source == target, rng_key(seed, "pattern", str(projection.name)))
     expected = projection.pattern.expected(*sides)
-    maker, chunks = _counted(maker, sides[0].size, expected, threads)
-    own = maker.rows(0, 0).weights is not None
+    make, first_synapse, chunks = _counted(maker, sides[0].size, expected, threads)
+    own = make(0, 0).weights is not None
     delay = _one(projection.delay)
     if delay is not None and clock is not None:
         delay = int(to_steps(projection, np.array([delay]), clock)[0])
@@ -132,28 +133,30 @@ def build_sampler(
         receptor=network.receptor(projection),
         weight=None if own else _one(projection.weight),
         delay=delay,
-        first_synapse=maker.before,
+        first_synapse=first_synapse,
         chunks=chunks,
         clock=clock,
         seed=seed,
-        _make=maker.rows,
+        _make=make,
     )
 
 
 def _one(value: object) -> float | None:
-    """The number that serves all synapses, or None."""
+    """Return the number that is that of all synapses, or None."""
     if isinstance(value, Distribution):
         return None
     array = np.asarray(value, np.float64)
     return float(array.flat[0]) if array.size and (array == array.flat[0]).all() else None
 
 
-def _counted(maker: Maker, sources: int, expected: float, threads: int) -> tuple[Maker, list[tuple[int, int]]]:
-    """The same with its counts known, and chunks of sources."""
+def _counted(
+    maker: Maker, sources: int, expected: float, threads: int
+) -> tuple[Callable[[int, int], Rows], NDArray[np.int64], list[tuple[int, int]]]:
+    """Return the function that makes rows, the first synapse of each source, and chunks of sources."""
     cuts = np.linspace(0, sources, 1 + int(min(sources, 1 + expected // CHUNK))).astype(np.int64)
     chunks = [(int(a), int(b)) for a, b in pairwise(cuts)]
     if maker.before is not None:
-        return maker, chunks
+        return maker.rows, maker.before, chunks
     made: dict[int, Rows] = {}
 
     def make(chunk: tuple[int, int]) -> None:
@@ -165,7 +168,7 @@ def _counted(maker: Maker, sources: int, expected: float, threads: int) -> tuple
     firsts = [a for a, _ in chunks]
 
     def rows(first: int, last: int) -> Rows:
-        """A slice of the chunk that holds the range, or a new drawing of what none holds."""
+        """Return a slice of the chunk that contains the range; draw again a range that no chunk contains."""
         a, b = chunks[int(np.searchsorted(firsts, first, side="right")) - 1]
         if last > b:
             return maker.rows(first, last)
@@ -174,4 +177,4 @@ def _counted(maker: Maker, sources: int, expected: float, threads: int) -> tuple
         weights = None if whole.weights is None else whole.weights[low:high]
         return Rows(whole.offsets[first - a : last - a + 1] - low, whole.targets[low:high], None, weights)
 
-    return Maker(rows, before), chunks
+    return rows, before, chunks

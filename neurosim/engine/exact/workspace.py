@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +65,7 @@ class Workspace:
         self._queues: dict[int, NDArray[np.float64]] = {}
         self._probes: NDArray[np.int64] = np.zeros((0, exact.PROBE_COLUMNS), np.int64)
         self._intervals: NDArray[np.float64] = np.zeros(0)
-        self._keep: list[NDArray] = []
+        self._keep: list[NDArray[Any]] = []
         self._trial = 0
         self._fill_units()
         self._fill_routes()
@@ -87,8 +87,8 @@ class Workspace:
         self,
         events: Mapping[int, Events],
         probes: NDArray[np.int64],
-        intervals: NDArray,
-        keep: list[NDArray],
+        intervals: NDArray[Any],
+        keep: list[NDArray[Any]],
         trial: int,
     ) -> None:
         """Return to the initial state, with these events of the spike sources and this table of probes.

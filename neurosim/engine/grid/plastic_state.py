@@ -85,7 +85,7 @@ class PlasticState:
         if synapses.short_term.size:
             fixed[table.SHORT] = synapses.short_term
         if synapses.rule.size:
-            fixed |= {table.RULE: synapses.rule, table.DECAY: kernel.decay_tables(synapses.rule)}
+            fixed |= {table.RULE: synapses.rule, table.DECAY: kernel.decay_tables(synapses.rule)}  # type: ignore[no-untyped-call]
             row[table.DECAYS] = fixed[table.DECAY].shape[1]
             index = np.empty(size + 1, np.int64), *np.empty((2, len(synapses.targets)), np.uint32)
             kernel.incoming(synapses.offsets, synapses.targets, *index)

@@ -105,7 +105,7 @@ def _from_stimuli(compiled: CompiledNetwork, p: int, alive: list[NDArray[Any]]) 
     entries: list[tuple[list[int], float]] = []
     for s, noise in enumerate(compiled.noises):
         if noise.population == p:
-            certain, passed = passed_thresholds(noise.thresholds)
+            certain, passed = passed_thresholds(noise.thresholds)  # type: ignore[no-untyped-call]
             alive.append(passed)
             table = signed(noise.key), certain, address(passed), len(passed)
             entries.append(([clocked.INPUT_POISSON, s, noise.receptor, *table], noise.weight))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,12 @@ def count_work(prepared: PreparedNetwork, counters: Sequence[Counters], steps: i
 
 
 def _layer(
-    compiled: CompiledNetwork, p: int, tallies: list[NDArray], drawn: NDArray, steps: int, updates: NDArray | None
+    compiled: CompiledNetwork,
+    p: int,
+    tallies: list[NDArray[Any]],
+    drawn: NDArray[Any],
+    steps: int,
+    updates: NDArray[Any] | None,
 ) -> LayerCounts:
     cells, size = compiled.cells[p], compiled.network.populations[p].size
     numbers = [number for number, sampler in enumerate(compiled.samplers) if sampler.target == p]
