@@ -14,6 +14,7 @@ take their defaults; `Record.from_dict` and `from_plain` refuse fields that the 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import types
 import typing
@@ -110,6 +111,16 @@ def from_plain(kind: type[T], tree: object, name: str = "") -> T:
             names it. An integer is a float too, but a boolean is no number.
     """
     return cast(T, _value(kind, tree, name or getattr(kind, "__name__", str(kind))))
+
+
+def matching_fields(kind: type, tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a dataclass that `tree` has with values of the declared type; the others are left out."""
+    found = {}
+    for name, hint in _hints(kind).items():
+        if name in tree:
+            with contextlib.suppress(NeurosimInputError):
+                found[name] = from_plain(hint, tree[name], name)
+    return found
 
 
 def _value(kind: Any, tree: Any, name: str) -> Any:

@@ -71,7 +71,7 @@ def command(
 
     if resumed is not None:
         check_resume(options, (dataset, split, limit, profile))
-        if runs.open_run(resumed).manifest.get("kind") == "network":
+        if runs.open_run(resumed).manifest.kind == "network":
             return _resume_network(options, resumed, models, checkpoint_every)
         require(checkpoint_every is None, "--checkpoint-every", "needs the run of a network", checkpoint_every)
         return _resume_dataset(options, resumed)

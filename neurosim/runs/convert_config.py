@@ -204,7 +204,7 @@ def reconfigure_convert(
     Raises:
         NeurosimInputError: as `configure`, or a setting that the run's results already depend on.
     """
-    if run.manifest.get("command_kind") == "lm-train":
+    if run.manifest.facts.get("command_kind") == "lm-train":
         return change(LmConfig, run, sources, changeable)
     changed = change(ConvertConfig, run, sources, changeable)
     _try(changed)

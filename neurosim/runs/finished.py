@@ -13,6 +13,7 @@ from . import kinds
 from .config import sources_of
 from .folder import MANIFEST, METRICS, REPORT, RunFolder, read_metrics
 from .kind import HasEnergy
+from .manifest import Manifest
 
 
 def reconfigure(
@@ -51,7 +52,9 @@ def write_page(path: Path | str) -> Path:
     if not manifest and not metrics:
         raise NeurosimMissingError(f"{path}: holds no run (no manifest.json, no metrics.json); run 'neurosim simulate'")
     kind = kinds.kind(str(manifest.get("kind") or metrics.get("kind") or kinds.UNNAMED))
-    files.write_text(path / REPORT, kind.page(RunFolder(path, manifest), kind.result.from_dict(metrics)))
+    files.write_text(
+        path / REPORT, kind.page(RunFolder(path, Manifest.from_dict(manifest)), kind.result.from_dict(metrics))
+    )
     return path / REPORT
 
 

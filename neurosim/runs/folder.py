@@ -13,12 +13,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from .. import files
+from .. import files, plain
 from ..errors import NeurosimInputError, NeurosimInterruptedError, NeurosimMissingError, NeurosimWriteError
 from . import provenance
+from .manifest import FORMAT, VERSION, Manifest
 
-FORMAT = "neurosim-run"
-VERSION = 1
 # The manifest's `kind` of a memory's run, of continual learning, and of conversion.
 MEMORY, CONTINUAL, CONVERT = "memory", "continual", "convert"
 MANIFEST, CONFIG, METRICS = "manifest.json", "config.toml", "metrics.json"
@@ -27,7 +26,7 @@ UNFINISHED = ".*.part*"
 SPIKES, READOUT, REPORT = "spikes.h5", "readout.safetensors", "report.html"
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunFolder:
     """One run on disk: `manifest.json` says what ran and how, the other files hold the results.
 
@@ -37,12 +36,12 @@ class RunFolder:
     """
 
     path: Path
-    manifest: dict[str, Any] = field(default_factory=dict)
+    manifest: Manifest = field(default_factory=Manifest)
 
     def note(self, **facts: Any) -> None:
         """Add facts to the manifest and write it."""
-        self.manifest.update(facts)
-        files.write_json(self.path / MANIFEST, self.manifest)
+        self.manifest = Manifest.from_dict({**self.manifest.to_dict(), **plain.to_plain(facts)})
+        files.write_json(self.path / MANIFEST, self.manifest.to_dict())
 
     def close(self, status: str, reason: str | None = None) -> None:
         """Write the status, its reason and the time of the end into the manifest."""
@@ -74,8 +73,6 @@ def record(
     with _locked(path):
         run = RunFolder(path)
         run.note(
-            format=FORMAT,
-            version=VERSION,
             name=name,
             status="running",
             reason=None,
@@ -104,8 +101,8 @@ def reopen(run: RunFolder, command: Sequence[str] = ()) -> Iterator[RunFolder]:
     with _locked(run.path):
         for left in run.path.glob(UNFINISHED):
             left.unlink(missing_ok=True)
-        earlier = [*run.manifest.get("resumed", []), {"at": provenance.now(), "command": list(command)}]
-        run.note(status="running", reason=None, ended=None, resumed=earlier)
+        now = {"at": provenance.now(), "command": list(command)}
+        run.note(status="running", reason=None, ended=None, resumed=[*run.manifest.resumed, now])
         with _closing(run):
             yield run
 
@@ -116,12 +113,12 @@ def check_resumable(run: RunFolder) -> None:
     Raises:
         NeurosimInputError: it is done or never began, or its config was changed.
     """
-    if run.manifest.get("status") == "done":
+    if run.manifest.status == "done":
         raise NeurosimInputError(f"{run.path}: its run is done, there is nothing to resume; simulate again for another")
-    if "data" not in run.manifest:
+    if run.manifest.data is None:
         raise NeurosimInputError(f"{run.path}: its run was killed before it began; simulate again")
     found = config_hash(files.read_toml(run.path / CONFIG))
-    if run.manifest.get("config_hash") != found:
+    if run.manifest.config_hash != found:
         raise NeurosimInputError(f"{run.path / CONFIG}: was changed since the run began; simulate again")
 
 
@@ -131,7 +128,7 @@ def resumable(run: RunFolder, command: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if "data" not in run.manifest:
+        if run.manifest.data is None:
             raise  # there is nothing to go on from
         raise NeurosimInterruptedError(
             f"interrupted; what is worked out is kept, go on with: neurosim {command} --resume {run.path}"
@@ -148,7 +145,7 @@ def _closing(run: RunFolder) -> Iterator[None]:
         with suppress(NeurosimWriteError):
             run.close(status, "interrupted" if isinstance(error, KeyboardInterrupt) else str(error))
         raise
-    if run.manifest["status"] == "running":
+    if run.manifest.status == "running":
         run.close("done")
 
 
@@ -170,7 +167,7 @@ def open_run(path: Path) -> RunFolder:
         raise NeurosimInputError(
             f"{path / MANIFEST}: run version {manifest.get('version')}, this neurosim reads {VERSION}; upgrade it"
         )
-    return RunFolder(path, manifest)
+    return RunFolder(path, Manifest.from_dict(manifest))
 
 
 def read_metrics(run: RunFolder) -> dict[str, Any]:
@@ -180,7 +177,7 @@ def read_metrics(run: RunFolder) -> dict[str, Any]:
         NeurosimMissingError: the run ended before it had results.
     """
     if not (run.path / METRICS).is_file():
-        reason = run.manifest.get("reason") or run.manifest.get("status")
+        reason = run.manifest.reason or run.manifest.status
         raise NeurosimMissingError(f"{run.path}: has no results ({reason}); simulate again")
     metrics = files.read_json(run.path / METRICS)
     if not isinstance(metrics, dict):

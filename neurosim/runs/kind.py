@@ -19,12 +19,10 @@ The results go from `run.py` to page, table and `--json` as the result class alo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from .. import plain
-from ..errors import NeurosimInputError
 from .folder import RunFolder
 from .settings import ConfigSource
 
@@ -60,11 +58,7 @@ class Result:
         A field that is absent, or whose value is of another type, keeps its default, and a field that the class lacks
         is ignored: runs of other versions load, and a damaged value is shown as unknown.
         """
-        hints, values = get_type_hints(cls), {}
-        for name in hints.keys() & tree.keys():
-            with suppress(NeurosimInputError):
-                values[name] = plain.from_plain(hints[name], tree[name], name)
-        return cls(**values)
+        return cls(**plain.matching_fields(cls, tree))
 
     def notes(self) -> Mapping[str, str]:
         """Return what the manifest repeats of the results, such as the digest of the spikes."""

@@ -45,4 +45,4 @@ def kind_of(folder: RunFolder) -> Kind[Any]:
     Raises:
         NeurosimInputError: the manifest names a kind that this version does not know.
     """
-    return kind(str(folder.manifest.get("kind") or UNNAMED))
+    return kind(folder.manifest.kind or UNNAMED)

@@ -32,7 +32,7 @@ def _kind(name: str, title: str, config: str, heading: Sequence[str], resume: st
 
     def page(folder: RunFolder, result: RawResult) -> str:
         module = importlib.import_module(f"neurosim.report.{name}")
-        text: str = module.render_page(folder.path, folder.manifest, result.tree)
+        text: str = module.render_page(folder.path, folder.manifest.known(), result.tree)
         return text
 
     return Kind(

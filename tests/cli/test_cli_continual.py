@@ -220,7 +220,7 @@ def test_workers_that_are_always_killed(config: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(executor, "ProcessPoolExecutor", Broken)
     result = neurosim("run", config, "--workers", 2, "--out", "killed", expect=1)
     assert "workers were killed 3 times, 3 of 3 trials are not done; out of memory?" in result.stderr
-    assert open_run(tmp_path / "killed").manifest["status"] == "failed"
+    assert open_run(tmp_path / "killed").manifest.status == "failed"
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     assert len(ran("run", "--resume", "killed")["rows"]) == 3
@@ -324,7 +324,7 @@ def test_a_loss_that_runs_away_keeps_the_last_good_state(config: Path, run: dict
     # The others are whole.
     assert [row["name"] for row in metrics["rows"]] == ["plain", "macrocolumn"] and len(metrics["failures"]) == 1
     assert matrices(metrics)["plain"][0] == matrices(run)["plain"][0]
-    assert open_run(Path("nan")).manifest["status"] == "failed"
+    assert open_run(Path("nan")).manifest.status == "failed"
     assert "the loss is" in Path("nan/report.html").read_text()
 
 

@@ -184,7 +184,7 @@ def test_a_run_that_fails_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     result = neurosim("memory", "noise", *SMALL, "--out", tmp_path / "run", expect=1)
     assert "the figures broke" in result.stderr
     manifest = runs.open_run(tmp_path / "run").manifest
-    assert manifest["status"] == "failed" and manifest["reason"] == "the figures broke"
+    assert manifest.status == "failed" and manifest.reason == "the figures broke"
 
 
 def test_the_page_says_what_is_absent(ran: dict[str, dict[str, Any]], tmp_path: Path) -> None:

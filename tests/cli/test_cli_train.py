@@ -215,7 +215,7 @@ def _limits() -> dict[str, Any]:
 
 def test_limits_are_part_of_the_run(done: dict[str, Any]) -> None:
     config = runs.open_run(Path(done["run"]))
-    assert config.manifest["data"]["train"]["recordings"] == 150
+    assert config.manifest.data["train"]["recordings"] == 150
 
 
 @pytest.mark.parametrize("name", ["digits", "nmnist", "shd"])

@@ -24,6 +24,7 @@ from neurosim.errors import NeurosimInputError, NeurosimMissingError
 from neurosim.report import charts, numbers, pixels, png, sections, svg
 from neurosim.runs.liquid import LiquidResult
 from neurosim.runs.liquid import page as liquid_page
+from neurosim.runs.manifest import Manifest
 from neurosim.spikes import Spikes
 
 VOID = {"meta", "link", "img", "br"}
@@ -268,7 +269,7 @@ def test_values_of_any_kind_leave_a_page(tmp_path: Path, junk: Any) -> None:
         for key in path[:-1]:
             node = node[key]
         node[path[-1]] = junk
-        folder = runs.RunFolder(tmp_path, dict(sections.table_of(tree["manifest"])))
+        folder = runs.RunFolder(tmp_path, Manifest.from_dict(sections.table_of(tree["manifest"])))
         Page(liquid_page.render(folder, LiquidResult.from_dict(sections.table_of(tree["metrics"]))))
 
 

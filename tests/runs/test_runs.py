@@ -159,7 +159,7 @@ def test_a_run_that_ends_is_done(tmp_path: Path) -> None:
     assert manifest["versions"]["numpy"] == np.__version__
     assert manifest["machine"]["cores"] >= 1
     assert files.read_toml(out / "config.toml") == {"seed": 3, "data": {"name": "toy"}}
-    assert runs.open_run(out).manifest == manifest
+    assert runs.open_run(out).manifest.to_dict() == manifest
 
 
 @pytest.mark.parametrize(("error", "reason"), [(ValueError("why"), "why"), (KeyboardInterrupt(), "interrupted")])
@@ -168,7 +168,7 @@ def test_a_run_that_fails_says_why_and_keeps_its_results(tmp_path: Path, error: 
         files.write_json(run.path / "metrics.json", {"accuracy": 1})
         raise error
     opened = runs.open_run(tmp_path / "run")
-    assert (opened.manifest["status"], opened.manifest["reason"]) == ("failed", reason)
+    assert (opened.manifest.status, opened.manifest.reason) == ("failed", reason)
     assert runs.read_metrics(opened) == {"accuracy": 1}
 
 
@@ -185,7 +185,7 @@ def test_an_earlier_run_is_moved_aside_not_lost(tmp_path: Path) -> None:
     for seed in range(3):
         with runs.record({"seed": seed}, "toy", out, say=said.append):
             pass
-    seeds = [runs.open_run(tmp_path / name).manifest["seed"] for name in ("run.1", "run.2", "run")]
+    seeds = [runs.open_run(tmp_path / name).manifest.seed for name in ("run.1", "run.2", "run")]
     assert seeds == [0, 1, 2]
     assert said == [f"{out} held an earlier run: moved to {out}.{k}" for k in (1, 2)]
 
@@ -244,7 +244,7 @@ def test_a_disk_that_fills_up_keeps_what_was_written(tmp_path: Path, monkeypatch
         files.write_bytes(run.path / "spikes.h5", b"x")
     monkeypatch.undo()
     assert sorted(os.listdir(tmp_path / "run")) == ["config.toml", "manifest.json", "metrics.json"]
-    assert runs.open_run(tmp_path / "run").manifest["status"] == "running"
+    assert runs.open_run(tmp_path / "run").manifest.status == "running"
     assert runs.read_metrics(runs.open_run(tmp_path / "run")) == {"accuracy": 1}
 
 
@@ -302,7 +302,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     for path in (tmp_path / "run").glob("[!.]*.json"):
         json.loads(path.read_text())
     if moment:
-        assert runs.open_run(tmp_path / "run").manifest["status"] in {"running", "done"}
+        assert runs.open_run(tmp_path / "run").manifest.status in {"running", "done"}
 
 
 def test_the_config_hash_ignores_order_and_place() -> None:

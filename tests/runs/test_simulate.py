@@ -69,11 +69,11 @@ def test_the_result_is_the_metrics_and_tells_what_it_promises(ran: dict[str, Any
 
 def test_the_manifest_tells_where_it_came_from(ran: dict[str, Any]) -> None:
     run = runs.open_run(Path(ran["run"]))
-    assert run.manifest["status"] == "done"
-    assert run.manifest["spike_digest"] == ran["spike_digest"]
-    assert run.manifest["data"]["test"]["recordings"] == 20
-    assert len(run.manifest["data"]["train"]["digest"]) == 64
-    assert run.manifest["command"][0] == "neurosim"
+    assert run.manifest.status == "done"
+    assert run.manifest.facts["spike_digest"] == ran["spike_digest"]
+    assert run.manifest.data["test"]["recordings"] == 20
+    assert len(run.manifest.data["train"]["digest"]) == 64
+    assert run.manifest.command[0] == "neurosim"
 
 
 def test_shown_recordings_are_kept_with_their_spikes(ran: dict[str, Any]) -> None:
@@ -108,7 +108,7 @@ def test_a_runs_config_repeats_the_run(ran: dict[str, Any]) -> None:
     run = Path(ran["run"])
     again = json.loads(neurosim("simulate", "--config", run / "config.toml", "--json").stdout)
     assert again["spike_digest"] == ran["spike_digest"]
-    hashes = [runs.open_run(Path(r)).manifest["config_hash"] for r in (again["run"], ran["run"])]
+    hashes = [runs.open_run(Path(r)).manifest.config_hash for r in (again["run"], ran["run"])]
     assert hashes[0] == hashes[1]
     assert Path(again["run"]).parent == Path("runs")
 
@@ -263,7 +263,7 @@ def test_a_strange_folder_is_refused_before_the_work() -> None:
 def test_an_earlier_run_is_kept_aside() -> None:
     first, second = (neurosim("simulate", "digits", *SMALL, "--json", "--out", "r", "--seed", k) for k in range(2))
     assert second.stderr == "r held an earlier run: moved to r.1\n" and first.stderr == ""
-    assert [runs.open_run(Path(r)).manifest["seed"] for r in ("r.1", "r")] == [0, 1]
+    assert [runs.open_run(Path(r)).manifest.seed for r in ("r.1", "r")] == [0, 1]
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
@@ -295,7 +295,7 @@ def test_a_report_that_fails_leaves_the_results() -> None:
         patch.setattr(lifecycle, "write_page", fail)
         assert refused("simulate", "digits", *SMALL, "--out", "r") == "neurosim: no picture today"
     run = runs.open_run(Path("r"))
-    assert (run.manifest["status"], run.manifest["reason"]) == ("failed", "no picture today")
+    assert (run.manifest.status, run.manifest.reason) == ("failed", "no picture today")
     assert set(os.listdir("r")) == FILES - {"report.html"}
     neurosim("measure", "r")
     neurosim("report", "r")
@@ -307,7 +307,7 @@ def test_an_interrupt_is_one_line_and_noted() -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(runs.__file__).parents[2])}
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
         for _ in range(6000):
-            if Path("r", "config.toml").exists() and "data" in runs.open_run(Path("r")).manifest:
+            if Path("r", "config.toml").exists() and runs.open_run(Path("r")).manifest.data is not None:
                 break
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
@@ -317,7 +317,7 @@ def test_an_interrupt_is_one_line_and_noted() -> None:
     reason = "interrupted; what is worked out is kept, go on with: neurosim simulate --resume r"
     assert [line for line in stderr.splitlines() if line] == [f"neurosim: {reason}"]
     manifest = runs.open_run(Path("r")).manifest
-    assert (manifest["status"], manifest["reason"]) == ("interrupted", reason)
+    assert (manifest.status, manifest.reason) == ("interrupted", reason)
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=40), st.integers(1, 50))

@@ -84,7 +84,7 @@ def test_chunks_change_nothing(plain: dict[str, Any], played: list[int]) -> None
 @pytest.mark.parametrize("calls", [0, 2, ROUNDS, 14, BATCHES - 2])
 def test_goes_on_from_every_stage(plain: dict[str, Any], calls: int, played: list[int]) -> None:
     kept = stopped(Path("run"), calls)
-    assert runs.open_run(Path("run")).manifest["status"] == "interrupted"
+    assert runs.open_run(Path("run")).manifest.status == "interrupted"
     assert ("gains.safetensors" in kept) == (calls >= ROUNDS) and len(kept) == max(0, calls - ROUNDS + 1)
     played.clear()
     found = run.resume(Path("run"), RunOptions(threads=2)).to_dict()

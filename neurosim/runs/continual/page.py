@@ -29,7 +29,7 @@ def render(folder: RunFolder, result: ContinualResult) -> str:
     return page.render(
         Path(__file__).with_name("page.html"),
         folder.path,
-        folder.manifest,
+        folder.manifest.known(),
         result=result,
         rows=rows,
         kinds=sorted({str(row.stream.get("kind", "")) for row in rows}),

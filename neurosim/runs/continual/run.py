@@ -97,7 +97,7 @@ def compare_runs(paths: Sequence[Path], options: RunOptions = DEFAULTS) -> Conti
 
 def _results(path: Path) -> ContinualResult:
     folder = open_run(path)
-    if folder.manifest.get("kind") != KIND.name:
+    if folder.manifest.kind != KIND.name:
         raise NeurosimInputError(f"{path}: is not a continual run; give folders that 'neurosim continual run' wrote")
     result = ContinualResult.from_dict(read_metrics(folder))
     require(len(result.rows) > 0, f"{path / METRICS}", "must hold the results of learners; run again", 0)
@@ -148,7 +148,7 @@ def _finish(folder: RunFolder, config: ContinualConfig, executor: Executor, opti
 def _run_trials(
     folder: RunFolder, config: ContinualConfig, executor: Executor, options: RunOptions
 ) -> tuple[Found, list[Failure]]:
-    data = folder.manifest["data"]
+    data = folder.manifest.data or {}
     root = folder.path.resolve() / TRIALS
     trials = {}
     # The trials of a seed share their stream, which is built once.

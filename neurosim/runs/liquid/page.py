@@ -39,7 +39,7 @@ def render(folder: RunFolder, result: LiquidResult) -> str:
     return page.render(
         Path(__file__).with_name("page.html"),
         folder.path,
-        folder.manifest,
+        folder.manifest.known(),
         result=result,
         title=_title(result),
         quality=quality_rows(result.liquid or {}),

@@ -71,7 +71,7 @@ def resume(path: Path, options: RunOptions = DEFAULTS) -> LiquidResult:
         with timings("load"):
             splits = data.load(config.data)
         found = data_facts(splits)
-        before = folder.manifest["data"]
+        before = folder.manifest.data
         require(found == before, f"{path}: data", "must be what the run began with; simulate again", found)
         folder.note(threads=options.threads)
         return _Simulation(config, folder, options, timings, splits).finish()

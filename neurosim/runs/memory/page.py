@@ -48,7 +48,7 @@ def render(folder: RunFolder, result: MemoryResult) -> str:
     return page.render(
         Path(__file__).with_name("page.html"),
         folder.path,
-        folder.manifest,
+        folder.manifest.known(),
         result=result,
         kind=KINDS.get(result.command_kind),
         groups=[(words, result.familiarity[name]) for name, (words, _) in GROUPS.items() if name in result.familiarity],

@@ -109,7 +109,7 @@ def source_config(source: Path, file: Path | None, sets: Sequence[str], given: M
         NeurosimInputError: `source` is no folder of a `store` run, or a setting that the memory depends on.
     """
     run = open_run(source)
-    if run.manifest.get("kind") != KIND.name or run.manifest.get("command_kind") != "store":
+    if run.manifest.kind != KIND.name or run.manifest.facts.get("command_kind") != "store":
         raise NeurosimInputError(f"{source}: holds no memory; give the folder of a 'neurosim memory store' run")
     config = reconfigure(run, sources_of(file, sets, given), ("data", "sweep", "energy"))
     dataset = read_metrics(run).get("dataset")

@@ -40,7 +40,7 @@ def simulate(
     """
     duration = length(description, inputs)
     simulation = _open(run, description, inputs, threads)
-    noted, started = float(run.manifest.get("run_s", 0.0)), time.perf_counter()
+    noted, started = float(run.manifest.facts.get("run_s", 0.0)), time.perf_counter()
 
     def run_s() -> float:
         return noted + time.perf_counter() - started

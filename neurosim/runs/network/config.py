@@ -97,7 +97,7 @@ def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Seq
         NeurosimInputError: anything else is given: the run's results depend on it already.
     """
     own = files.read_toml(run.path / CONFIG).get("energy", {})
-    fixed = {"seed": run.manifest.get("seed"), **({} if "energy" in changeable else {"energy": own})}
+    fixed = {"seed": run.manifest.seed, **({} if "energy" in changeable else {"energy": own})}
     for source in sources:
         for key, value in source.tree.items():
             if key in fixed and value == fixed[key]:

@@ -32,7 +32,7 @@ def render(folder: RunFolder, result: NetworkResult) -> str:
     return page.render(
         Path(__file__).with_name("page.html"),
         folder.path,
-        folder.manifest,
+        folder.manifest.known(),
         result=result,
         raster=_raster(spikes) if spikes else None,
         rows=ROWS,
@@ -100,7 +100,7 @@ def _probe(probe: ProbeResult, values: NDArray[Any]) -> Figure:
     step, name = probe.interval or 1e-3, probe.name
     every = max(1, -(-len(values) // (2 * COLUMNS)))
     shown = np.asarray(values[::every, :UNITS], np.float64)
-    x = (np.arange(len(shown)) + 0.5) * step * every
+    x = (np.arange(len(shown), dtype=np.float64) + 0.5) * step * every
     curves = [charts.Curve("", x, y, COLOURS[k % len(COLOURS)]) for k, y in enumerate(shown.T)]
     low, high = (float(shown.min()), float(shown.max())) if shown.size else (0.0, 1.0)
     top = high + 0.05 * (high - low) if high > low else low + 1.0

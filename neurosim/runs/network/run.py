@@ -85,13 +85,13 @@ def resume(
     """
     folder = open_to_resume(KIND, path)
     check_resumable(folder)
-    config = dataclasses.replace(configure(path / CONFIG, models=models), name=str(folder.manifest.get("name")))
-    every = folder.manifest.get("checkpoint_every") if checkpoint_every is None else checkpoint_every
+    config = dataclasses.replace(configure(path / CONFIG, models=models), name=folder.manifest.name)
+    every = folder.manifest.facts.get("checkpoint_every") if checkpoint_every is None else checkpoint_every
     _check_every(config, every)
     with resumed_run(KIND, folder, options):
         inputs = config.description.recordings()
-        before, now = _hashes(folder.manifest.get("models", {})), _hashes(_own(config.models))
-        for what, was, found in (("data", folder.manifest.get("data"), _facts(inputs)), ("models", before, now)):
+        before, now = _hashes(folder.manifest.facts.get("models", {})), _hashes(_own(config.models))
+        for what, was, found in (("data", folder.manifest.data, _facts(inputs)), ("models", before, now)):
             require(found == was, f"{path}: {what}", "must be what the run began with; simulate again", found)
         folder.note(checkpoint_every=every, threads=options.threads)
         return _finish(folder, config, inputs, options)
@@ -109,7 +109,7 @@ def _finish(folder: RunFolder, config: NetworkConfig, inputs: Inputs, options: R
 def _simulate(folder: RunFolder, config: NetworkConfig, inputs: Inputs, options: RunOptions) -> NetworkResult:
     """Run from the folder's checkpoint, or from the start, to the end; write the arrays, and return the figures."""
     told = dataclasses.replace(config.description, inputs={**config.description.inputs, **inputs})
-    start, every = time.perf_counter(), folder.manifest["checkpoint_every"]
+    start, every = time.perf_counter(), folder.manifest.facts["checkpoint_every"]
     with simulation_bar(f"simulating {config.name}", options.quiet) as progress:
         if told.settings.clock is None:
             result = told.simulate(options.threads, progress)

@@ -26,7 +26,7 @@ def render(folder: RunFolder, result: TrainResult) -> str:
     return page.render(
         Path(__file__).with_name("page.html"),
         folder.path,
-        folder.manifest,
+        folder.manifest.known(),
         result=result,
         units=result.units,
         epochs=[(k + 1, history[k]) for k in _chosen(len(history), best)],

@@ -67,7 +67,7 @@ def train_network(config: TrainConfig, options: RunOptions = DEFAULTS) -> TrainR
             return None
         facts = {"data": data_facts(splits), "threads": options.threads, "processes": crew.size}
         with new_run(KIND, config.model_dump(), config.data.name, options, **facts) as folder:
-            folder.note(versions={**folder.manifest["versions"], "torch": str(torch.__version__)})
+            folder.note(versions={**folder.manifest.versions, "torch": str(torch.__version__)})
             return _Training(config, options, timings, crew, folder, splits).finish()
 
 
@@ -88,7 +88,7 @@ def resume(path: Path, options: RunOptions = DEFAULTS) -> TrainResult | None:
         with timings("load"):
             splits = _load(config)
         found = data_facts(splits)
-        before = folder.manifest.get("data", found)
+        before = folder.manifest.data or found
         require(found == before, f"{path}: data", "must be what the run began with; train again", found)
         if not crew.leads:
             _Training(config, options, timings, crew, folder, splits).fit()
