@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from .lazy import lazy_getattr
+from .lazy import lazy_exports
 
 if TYPE_CHECKING:
     from .data import catalog as catalog
@@ -30,20 +30,4 @@ if not os.path.isdir(os.path.join(_HERE, "kernels")):
     __path__.append(os.path.dirname(_HERE))
 
 # Loaded on first use, so that importing the package, and `neurosim --help`, costs milliseconds.
-_PUBLIC = {
-    "Network": "network",
-    "NeurosimError": "errors",
-    "PoissonInput": "network",
-    "PoissonSource": "network",
-    "Population": "network",
-    "Probe": "engine",
-    "Projection": "network",
-    "Recordings": "spikes",
-    "Simulation": "engine",
-    "SpikeSource": "network",
-    "Spikes": "spikes",
-    "catalog": "data",
-    "simulate": "engine",
-}
-__all__ = list(_PUBLIC)
-__getattr__ = lazy_getattr(__name__, _PUBLIC)
+__getattr__, __all__ = lazy_exports(__name__)

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import Any
 
+from . import deprecated
 from .errors import NeurosimMissingError
 
 
-def lazy_getattr(package: str, public: Mapping[str, str]) -> Callable[[str], object]:
-    """The `__getattr__` of a package (PEP 562) whose names lie in the modules that `public` says.
+def lazy_exports(package: str) -> tuple[Callable[[str], Any], list[str]]:
+    """Return `__getattr__` (PEP 562) and `__all__` of a package.
 
-    Raises:
-        AttributeError: when asked for a name that is not public.
+    The package lists its names once, for type checkers and for this function, as `from .module import name as name`:
+    at top level if they are loaded at once, below `if TYPE_CHECKING:` if they are loaded on first use.
+
+    The `__getattr__` raises:
+        AttributeError: for a name that is not public.
         NeurosimMissingError: for a name whose module needs torch where it is not installed.
     """
+    spec = sys.modules[package].__spec__
+    source = spec.loader.get_source(package)  # type: ignore[union-attr]
+    tree = ast.parse(source)
+    blocks = [node.body for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    eager, lazy = _modules(tree.body), _modules([node for block in blocks for node in block])
 
-    def find(name: str) -> object:
-        if name not in public:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    def find(name: str) -> Any:
+        if name not in lazy:
+            return deprecated.find(package, name)
         try:
-            module = importlib.import_module(f".{public[name]}", package)
+            module = importlib.import_module(lazy[name], package)
         except ImportError as error:
             if error.name != "torch":
                 raise
@@ -29,8 +40,19 @@ def lazy_getattr(package: str, public: Mapping[str, str]) -> Callable[[str], obj
                 f"{package}.{name}: needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
             ) from None
         value = getattr(module, name)
-        # Kept, so that the next use is a plain attribute.
+        # The next use is a plain attribute.
         setattr(sys.modules[package], name, value)
         return value
 
-    return find
+    return find, sorted([*eager, *lazy])
+
+
+def _modules(nodes: list[ast.stmt]) -> dict[str, str]:
+    """Return the module, relative to the package, of each name that is imported as itself."""
+    return {
+        alias.name: "." * node.level + (node.module or "")
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and node.level > 0
+        for alias in node.names
+        if alias.asname == alias.name
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..lazy import lazy_getattr
+from ..lazy import lazy_exports
 
 if TYPE_CHECKING:
     from .base import Codes as Codes
@@ -30,28 +30,4 @@ if TYPE_CHECKING:
     from .train import validation_loss as validation_loss
 
 # Loaded on first use: all but the text need torch.
-_PUBLIC = {
-    "KINDS": "kinds",
-    "Codes": "base",
-    "Depth": "base",
-    "LanguageConfig": "model",
-    "LanguageModel": "model",
-    "LanguageTraining": "train",
-    "Mixer": "base",
-    "MixerSpec": "model",
-    "TrainingProgress": "train",
-    "build": "kinds",
-    "current_options": "kinds",
-    "fit_tensors": "checkpoint",
-    "forward_slice": "parallel",
-    "options_of": "kinds",
-    "python_text": "text",
-    "read_model": "checkpoint",
-    "read_text": "text",
-    "small": "train",
-    "train_bytes": "train",
-    "validation_loss": "train",
-    "write_model": "checkpoint",
-}
-__all__ = list(_PUBLIC)
-__getattr__ = lazy_getattr(__name__, _PUBLIC)
+__getattr__, __all__ = lazy_exports(__name__)

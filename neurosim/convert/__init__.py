@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..lazy import lazy_getattr
+from ..lazy import lazy_exports
 
 if TYPE_CHECKING:
     from .coding import SCHEMES as SCHEMES
@@ -30,23 +30,4 @@ if TYPE_CHECKING:
     from .tuning import tune as tune
 
 # Loaded on first use: all but the expansions need torch.
-_PUBLIC = {
-    "EXPANSIONS": "expansions",
-    "SCHEMES": "coding",
-    "Calibration": "model",
-    "Coder": "coding",
-    "Coding": "model",
-    "Converted": "model",
-    "Expansion": "expansions",
-    "Scheme": "coding",
-    "SpikedLinear": "linear",
-    "Tuning": "tuning",
-    "calibrate_channels": "model",
-    "collapse": "expansions",
-    "convert": "model",
-    "count_spikes": "expansions",
-    "expand": "expansions",
-    "tune": "tuning",
-}
-__all__ = list(_PUBLIC)
-__getattr__ = lazy_getattr(__name__, _PUBLIC)
+__getattr__, __all__ = lazy_exports(__name__)

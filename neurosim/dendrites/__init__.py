@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..lazy import lazy_getattr
+from ..lazy import lazy_exports
 
 if TYPE_CHECKING:
     from .layer import DendriteLayer as DendriteLayer
@@ -21,18 +21,4 @@ if TYPE_CHECKING:
     from .torch_layer import TrainableDendriteLayer as TrainableDendriteLayer
 
 # Loaded on first use: each needs compiled kernels, or torch, that the others do without.
-_PUBLIC = {
-    "DendriteLayer": "layer",
-    "DendriteNetwork": "torch_layer",
-    "Prototypes": "layer",
-    "SegmentUnits": "segments",
-    "SpatialPooler": "pooler",
-    "HitCount": "segments",
-    "TemporalMemory": "temporal",
-    "TrainableDendriteLayer": "torch_layer",
-    "measure_false_negatives": "segments",
-    "measure_false_positives": "segments",
-    "measure_union_false_positives": "segments",
-}
-__all__ = list(_PUBLIC)
-__getattr__ = lazy_getattr(__name__, _PUBLIC)
+__getattr__, __all__ = lazy_exports(__name__)

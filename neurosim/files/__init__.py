@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..lazy import lazy_getattr
+from ..lazy import lazy_exports
 
 if TYPE_CHECKING:
     from .archives import extract as extract
@@ -57,55 +57,4 @@ if TYPE_CHECKING:
     from .windows import read_windows as read_windows
 
 # Loaded on first use: some readers need numba or h5py, the start-up needs neither.
-_PUBLIC = {
-    "FileBlock": "raw",
-    "Images": "idx",
-    "Extent": "sonata",
-    "PutSpikes": "sonata",
-    "Saved": "state",
-    "StateSamples": "samples",
-    "decode_nmnist": "nmnist",
-    "encode_nmnist": "nmnist",
-    "extract": "archives",
-    "read": "formats",
-    "read_aedat2": "cameras",
-    "read_arrays": "arrays",
-    "read_blocks": "raw",
-    "read_bytes": "raw",
-    "read_csv": "csv",
-    "read_dat": "cameras",
-    "read_dataclass": "state",
-    "read_evt2": "cameras",
-    "read_evt3": "cameras",
-    "read_idx": "idx",
-    "read_images": "idx",
-    "read_json": "json_toml",
-    "read_nmnist": "nmnist",
-    "read_nmnist_many": "nmnist",
-    "read_raw": "cameras",
-    "read_shd": "shd",
-    "read_sonata": "sonata",
-    "read_state": "state",
-    "read_samples": "samples",
-    "read_toml": "json_toml",
-    "read_windows": "windows",
-    "replacing": "atomic",
-    "saved_values": "state",
-    "unzip_one": "idx",
-    "write": "formats",
-    "write_arrays": "arrays",
-    "write_bytes": "atomic",
-    "write_csv": "csv",
-    "write_dataclass": "state",
-    "write_idx": "idx",
-    "write_json": "json_toml",
-    "write_nmnist": "nmnist",
-    "write_sonata": "sonata",
-    "write_sonata_pieces": "sonata",
-    "write_state": "state",
-    "write_sample_pieces": "samples",
-    "write_text": "atomic",
-    "write_toml": "json_toml",
-}
-__all__ = list(_PUBLIC)
-__getattr__ = lazy_getattr(__name__, _PUBLIC)
+__getattr__, __all__ = lazy_exports(__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..lazy import lazy_getattr
+from ..lazy import lazy_exports
 
 if TYPE_CHECKING:
     from .network import HLOPNetwork as HLOPNetwork
@@ -18,16 +18,4 @@ if TYPE_CHECKING:
     from .trainings import Training as Training
 
 # Loaded on first use: each needs torch.
-_PUBLIC = {
-    "BPTT": "trainings",
-    "HLOPNetwork": "network",
-    "Online": "trainings",
-    "ProjectedConv2d": "projected",
-    "ProjectedLinear": "projected",
-    "Rate": "trainings",
-    "Subspace": "subspace",
-    "TRAININGS": "trainings",
-    "Training": "trainings",
-}
-__all__ = list(_PUBLIC)
-__getattr__ = lazy_getattr(__name__, _PUBLIC)
+__getattr__, __all__ = lazy_exports(__name__)

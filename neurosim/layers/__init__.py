@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from ..deprecated import former_names
 from ..errors import NeurosimMissingError
 
 try:
@@ -46,3 +49,6 @@ __all__ = [
     "from_snntorch",
     "to_snntorch",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..lazy import lazy_getattr
+from ..lazy import lazy_exports
 
 if TYPE_CHECKING:
     from ..errors import CapacityWarning as CapacityWarning
@@ -37,35 +37,4 @@ if TYPE_CHECKING:
     from .theory import modulation as modulation
 
 # Loaded on first use: starting up needs no numba.
-_PUBLIC = {
-    "CapacityWarning": "column",
-    "ColumnBatch": "state",
-    "ColumnMemory": "state",
-    "ColumnOutput": "state",
-    "ColumnTrace": "state",
-    "Hierarchy": "hierarchy",
-    "HierarchyMemory": "hierarchy",
-    "Level": "hierarchy",
-    "LevelBatch": "state",
-    "Macrocolumn": "column",
-    "Permanence": "selection",
-    "Recogniser": "recognition",
-    "RecogniserMemory": "recognition",
-    "Recognition": "recognition",
-    "Selection": "selection",
-    "build_recogniser": "recognition",
-    "capacity": "theory",
-    "crosstalk": "theory",
-    "expected_intersection": "theory",
-    "expected_recall": "theory",
-    "load": "saved",
-    "modulation": "theory",
-    "on_off_pixels": "encoders",
-    "on_off_spectrum": "encoders",
-    "on_off_windows": "encoders",
-    "patches": "fields",
-    "save": "saved",
-    "scattered": "fields",
-}
-__all__ = list(_PUBLIC)
-__getattr__ = lazy_getattr(__name__, _PUBLIC)
+__getattr__, __all__ = lazy_exports(__name__)

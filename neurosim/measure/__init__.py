@@ -5,6 +5,11 @@ measures = measure.measure(layers, samples=100, duration=30.0, events_in=420_000
 estimate = measure.energy(layers, samples=100, profile="horowitz45")
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..deprecated import former_names
 from .activity import count as count
 from .estimates import EnergyEstimates as EnergyEstimates
 from .estimates import EnergyRange as EnergyRange
@@ -34,3 +39,6 @@ __all__ = [
     "measure",
     "read_profile",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..lazy import lazy_getattr
+from ..lazy import lazy_exports
 
 if TYPE_CHECKING:
     from .finished import measure_again as measure_again
@@ -26,21 +26,4 @@ if TYPE_CHECKING:
     from .folder import record as record
     from .options import RunOptions as RunOptions
 
-_PUBLIC = {
-    "reconfigure": "finished",
-    "CONFIG": "folder",
-    "MANIFEST": "folder",
-    "METRICS": "folder",
-    "READOUT": "folder",
-    "REPORT": "folder",
-    "SPIKES": "folder",
-    "RunFolder": "folder",
-    "make_folder": "folder",
-    "open_run": "folder",
-    "read_metrics": "folder",
-    "record": "folder",
-    "write_page": "finished",
-    "RunOptions": "options",
-    "measure_again": "finished",
-}
-__getattr__ = lazy_getattr(__name__, _PUBLIC)
+__getattr__, __all__ = lazy_exports(__name__)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..lazy import lazy_getattr
+from ..lazy import lazy_exports
 from .augment import Augment as Augment
 from .binning import Batch as Batch
 from .binning import Binning as Binning
@@ -37,31 +37,4 @@ if TYPE_CHECKING:
     from .trainer import scores as scores
 
 # Loaded on first use: these need torch, and the settings of a run can be read without it.
-_TORCH = {
-    "TrainingState": "trainer",
-    "EventNet": "export",
-    "SpikingNet": "net",
-    "Team": "parallel",
-    "EpochProgress": "trainer",
-    "EpochRecord": "trainer",
-    "Activity": "net",
-    "Trainer": "trainer",
-    "loss_and_accuracy": "trainer",
-    "load": "saved",
-    "save": "saved",
-    "scores": "trainer",
-    "has_exact_sums": "export",
-    "team": "parallel",
-    "to_network": "export",
-}
-__all__ = [  # noqa: PLE0604 - names and the table's keys
-    "Augment",
-    "Batch",
-    "Binning",
-    "NetworkSpec",
-    "TrainingSpec",
-    "check_labels",
-    "split",
-    *_TORCH,
-]
-__getattr__ = lazy_getattr(__name__, _TORCH)
+__getattr__, __all__ = lazy_exports(__name__)

@@ -10,6 +10,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from .. import deprecated
 from ..errors import require
 from ..layers import LIF, CurrentLIF, LeakyIntegrator, NeuronLayer, SEAdLIF, Surrogate
 from ..layers.surrogates import SURROGATES
@@ -173,6 +174,8 @@ class SpikingNet(nn.Module):
             for weight in weights:
                 weight.copy_(torch.round(weight.double() / step).double() * step)
             max_entry = torch.tensor(1.0)
+
+    settle = deprecated.former_method("SpikingNet.settle", "round_for_exact_sums")
 
 
 def neurons(spec: NetworkSpec, units: int, dt: float, recurrent: bool, seed: int) -> NeuronLayer:

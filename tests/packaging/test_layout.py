@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FLOORS = {
-    0: ["errors", "kernels"],
+    0: ["deprecated", "errors", "kernels"],
     1: ["spikes", "lazy", "plain", "random", "values"],
     2: ["files"],
     3: ["neurons", "synapses", "plasticity", "sdr", "measure", "data"],
