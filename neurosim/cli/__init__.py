@@ -15,7 +15,6 @@ COMMANDS = {
     "measure": Entry("neurosim.cli.measure", "Print a run's measures and energy estimates again."),
     "report": Entry("neurosim.cli.report", "Write a run's report page again."),
     "demo": Entry("neurosim.cli.demo", "Simulate the embedded digits and explain the figures."),
-    "convert": Entry("neurosim.cli.convert", "Turn a language model into one that communicates in spikes.", "group"),
     "datasets": Entry("neurosim.cli.datasets", "List, describe, make, fetch and verify datasets.", "group"),
     "completion": Entry("neurosim.cli.completion", "Print the shell's completion script."),
 }

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,32 +12,11 @@ from torch.nn import functional as F
 
 from ..attention import LanguageModel
 from ..errors import require
-from ..plain import Record
 from .model import Converted
+from .records import Comparison, ExecutionCheck
 from .spiked_mixer import record_traffic, recorded_traffic
 
 LENGTH, STREAMS = 128, 32
-
-
-@dataclass(frozen=True)
-class Comparison(Record):
-    """Losses of two models on the same text.
-
-    Attributes:
-        tokens: number of predicted tokens.
-        dense, spiking: mean loss, nats a token.
-        agreement: share of tokens for which both models find the same next token likeliest.
-    """
-
-    tokens: int
-    dense: float
-    spiking: float
-    agreement: float
-
-    @property
-    def perplexity_increase(self) -> float:
-        """e^(difference of losses) - 1."""
-        return math.expm1(self.spiking - self.dense)
 
 
 @torch.no_grad()
@@ -102,26 +79,6 @@ def each_layer_alone(dense: LanguageModel, converted: Converted, tokens: Tensor)
         with only_coder(converted, name):
             found[name] = compare_models(dense, converted.model, tokens)
     return found
-
-
-@dataclass(frozen=True)
-class ExecutionCheck(Record):
-    """A converted model, executed and simulated on the same tokens.
-
-    Attributes:
-        tokens: number of tokens.
-        largest: difference between the logits of both, over the largest logit.
-        agreement: share of tokens with the same likeliest next token.
-        executed_seconds, simulated_seconds: for all tokens, many at once.
-        state: rows, bytes and operations for each token, lazily and densely, by mixer with a lazy state.
-    """
-
-    tokens: int
-    largest: float
-    agreement: float
-    executed_seconds: float
-    simulated_seconds: float
-    state: Mapping[str, Mapping[str, float]]
 
 
 @torch.no_grad()

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
 from .. import measure
 from ..measure import LayerCounts
 from ..measure.estimates import EnergyRange
-from ..plain import Record
 from .expansions import EXPANSIONS, usual_planes
 from .histogram import CountHistogram
 from .linear import WEIGHTS
 from .model import Converted
+from .records import DenseEnergy, EnergyComparison, LayerCosts, SpikeTotals
 
 Histograms = Mapping[str, CountHistogram]
 
@@ -60,38 +60,6 @@ def layer_counts(converted: Converted, histograms: Histograms) -> list[LayerCoun
     return layers
 
 
-@dataclass(frozen=True)
-class DenseEnergy(Record):
-    """Joules a token of the same layers as a dense network; None where an estimate is not known.
-
-    Attributes:
-        saving: 1 - energy in spikes / energy of the dense network, of the midpoints, by estimate.
-    """
-
-    compute_only: EnergyRange | None
-    memory_aware: EnergyRange | None
-    saving: Mapping[str, float | None]
-
-
-@dataclass(frozen=True)
-class EnergyComparison(Record):
-    """Joules a token in spikes, and of the same layers as dense networks in fp16 and int8.
-
-    Attributes:
-        compute_only, memory_aware: in spikes; None where not known.
-        profile, title: of the energies of operations.
-        reasons: why an estimate is not known, by estimate.
-    """
-
-    compute_only: EnergyRange | None
-    memory_aware: EnergyRange | None
-    fp16: DenseEnergy
-    int8: DenseEnergy
-    profile: str
-    title: str
-    reasons: Mapping[str, str]
-
-
 def energy_comparison(layers: Iterable[LayerCounts], tokens: int, profile: str) -> EnergyComparison:
     """Estimate joules a token, from counts over `tokens`.
 
@@ -128,24 +96,6 @@ def _saving(run: EnergyRange | None, dense: EnergyRange | None) -> float | None:
     return 1.0 - (run.low + run.high) / (dense.low + dense.high)
 
 
-@dataclass(frozen=True)
-class SpikeTotals(Record):
-    """Totals over the linear layers.
-
-    Attributes:
-        entries: channels x tokens.
-        spikes: for each entry, in the expansion in use.
-        silent, escaped: shares of entries that are zero, and that are out of reach of the planes.
-        by_expansion: spikes for each entry in every expansion that can write the counts.
-    """
-
-    entries: int
-    spikes: float
-    silent: float
-    escaped: float
-    by_expansion: Mapping[str, float]
-
-
 def spike_totals(converted: Converted, histograms: Histograms) -> SpikeTotals:
     """Count spikes, silent entries and escapes of the linear layers."""
     chosen = [histograms[name] for name in converted.layers]
@@ -162,32 +112,6 @@ def spike_totals(converted: Converted, histograms: Histograms) -> SpikeTotals:
             if code.signed
         },
     )
-
-
-@dataclass(frozen=True)
-class LayerCosts(Record):
-    """Costs of one layer.
-
-    Attributes:
-        spikes, silent, escaped: for each entry, as in `SpikeTotals`.
-        operations, dense_operations: for each token.
-        bytes: of weights for each token, where every spike reads a row.
-        row_bytes: the same where a row is read once for all spikes of a count, as `spike_accumulate` does.
-        dense_fp16_bytes: of the weights of the dense layer.
-    """
-
-    name: str
-    inputs: int
-    outputs: int
-    spikes: float
-    silent: float
-    escaped: float
-    operations: float
-    dense_operations: float
-    bytes: float
-    row_bytes: float
-    dense_fp16_bytes: float
-    energy: EnergyComparison
 
 
 def layer_costs(

@@ -9,6 +9,7 @@ DASH = "\N{EM DASH}"
 NO_BREAK_HYPHEN = "\N{NON-BREAKING HYPHEN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
+ENDS = ("low", "high")
 PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
 
 
@@ -55,14 +56,14 @@ def si(value: object, unit: str = "", digits: int = 3) -> str:
     power = _power(known)
     if -3 <= power < 0 and not unit:
         power = 0
-    return f"{_significant(known / 10.0**power, digits)}{THIN}{PREFIXES[power]}{unit}".rstrip(THIN)
+    whole = power == 0 and known == int(known)
+    shown = f"{known:.0f}" if whole else _significant(known / 10.0**power, digits)
+    return f"{shown}{THIN}{PREFIXES[power]}{unit}".rstrip(THIN)
 
 
 def span(value: object, unit: str = "", digits: int = 3) -> str:
-    """Return {"low", "high"} as one figure, or as `198-394 µJ` with one prefix."""
-    if not isinstance(value, Mapping):
-        return DASH
-    low, high = number(value.get("low")), number(value.get("high"))
+    """Return a range, {"low", "high"} or a record of both, as one figure or as `198-394 µJ` with one prefix."""
+    low, high = (number(value.get(end) if isinstance(value, Mapping) else getattr(value, end, None)) for end in ENDS)
     if low is None or high is None:
         return DASH
     if math.isclose(low, high, rel_tol=1e-9):

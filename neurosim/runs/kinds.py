@@ -18,6 +18,7 @@ KINDS = {
     "network": "",  # neurosim simulate --config
     "memory": "Store a dataset in a single-trial memory and recall from it.",
     "continual": "Learn one task after the other, and see what is forgotten.",
+    "convert": "Turn a language model into one that communicates in spikes.",
     "train": "Train a spiking network on a dataset and run it event by event.",
 }
 # Runs of a dataset through a liquid are older than kinds, and their manifests name none.
@@ -30,10 +31,6 @@ def kind(name: str) -> Kind[Any]:
     Raises:
         NeurosimInputError: there is none.
     """
-    if name == "convert":
-        from .unported import UNPORTED
-
-        return UNPORTED[name]
     lookup(KINDS, name, "kind of run")
     found: Kind[Any] = importlib.import_module(f".{name}", __package__).KIND
     return found

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, model_validator
 
-from ..attention.train import LanguageTraining
-from ..convert import SCHEMES, Coding, Tuning
-from ..errors import lookup, require
-from ..measure import find_profile
-from .config import Count, Energy, Seed, change, section_of, sources_of
-from .folder import RunFolder
-from .settings import ConfigSource, Section, resolve
+from ...attention.train import LanguageTraining
+from ...convert import SCHEMES, Coding, Tuning
+from ...errors import lookup, require
+from ...measure import find_profile
+from ..config import Count, Energy, Seed, change, section_of, sources_of
+from ..folder import RunFolder
+from ..settings import ConfigSource, Section, resolve
 
 Positive = Annotated[float, Field(gt=0)]
 Level = Annotated[int, Field(ge=1, le=127)]
@@ -196,9 +196,7 @@ def configure_lm(
     return resolve(LmConfig, sources_of(file, sets, given or {}))
 
 
-def reconfigure_convert(
-    run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]
-) -> ConvertConfig | LmConfig:
+def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> ConvertConfig | LmConfig:
     """A run's own config, changed in its `changeable` sections.
 
     Raises:

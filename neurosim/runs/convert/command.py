@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from ..errors import NeurosimMissingError
-from .common import Answer, Options, common, whole
-
-if TYPE_CHECKING:
-    from ..runs.convert import Job
+from ...errors import NeurosimMissingError
+from ..command import PROFILE, CommandOptions, CommandResult, at_least, common
 
 CONVERT = "model"
 
@@ -41,7 +37,7 @@ def _needs_torch() -> None:
 
 @click.group(cls=Group, invoke_without_command=True)
 @click.pass_context
-def group(context: click.Context) -> None:
+def command(context: click.Context) -> None:
     """Turn a language model into one that communicates in spikes, and run it by adding rows of weights.
 
     \b
@@ -67,12 +63,11 @@ STEPS = click.option(
     "--fine-tune", "steps", type=click.IntRange(0), metavar="N", help="Train N updates through the rounding."
 )
 TOKENS = click.option(
-    "--tokens", type=int, callback=whole("must be >= 1", 1), metavar="N", help="Compare on at most N held-out bytes."
+    "--tokens", type=int, callback=at_least(1, "must be >= 1"), metavar="N", help="Compare on at most N held-out bytes."
 )
-PROFILE = click.option("--profile", metavar="NAME", help="Energy profile.")
 
 
-@group.command(CONVERT, short_help="Convert MODEL (the word may be left out).")
+@command.command(CONVERT, short_help="Convert MODEL (the word may be left out).")
 @MODEL
 @click.option("--scheme", metavar="NAME", help="ternary, calibrated, learned, qcfs or stbif.")
 @click.option("--k", type=float, metavar="K", help="Counts that a mean input is worth (ternary).")
@@ -91,7 +86,7 @@ PROFILE = click.option("--profile", metavar="NAME", help="Energy profile.")
 @PROFILE
 @common()
 def model_command(
-    options: Options,
+    options: CommandOptions,
     model: Path,
     scheme: str | None,
     k: float | None,
@@ -106,15 +101,16 @@ def model_command(
     steps: int | None,
     tokens: int | None,
     profile: str | None,
-) -> Answer:
+) -> CommandResult:
     """Convert the language model in the folder MODEL into spikes; writes a run folder with the model and a report.
 
     MODEL is a Hugging Face folder (config.json and safetensors), one of neurosim's own, or a run of 'convert lm-train'.
     Loss and agreement are of the last tenth of the text, which calibration and fine-tuning do not see.
     """
     _needs_torch()
-    from ..runs.convert import run_convert
-    from ..runs.convert_config import configure
+    from . import KIND
+    from .config import configure
+    from .run import convert_model
 
     given = {
         "coding.scheme": scheme,
@@ -131,10 +127,10 @@ def model_command(
         **_common(options, text, profile),
     }
     config = configure(options.config, options.sets, given)
-    return _answer(run_convert(model, config, _job(options)))
+    return CommandResult.of(KIND, convert_model(model, config, options))
 
 
-@group.command("curve", short_help="Loss against spikes, operations and energy.")
+@command.command("curve", short_help="Loss against spikes, operations and energy.")
 @MODEL
 @TEXT
 @STEPS
@@ -142,22 +138,23 @@ def model_command(
 @PROFILE
 @common()
 def curve(
-    options: Options, model: Path, text: str | None, steps: int | None, tokens: int | None, profile: str | None
-) -> Answer:
+    options: CommandOptions, model: Path, text: str | None, steps: int | None, tokens: int | None, profile: str | None
+) -> CommandResult:
     """Convert MODEL with every scheme at several strengths, and draw loss against spikes, operations and energy.
 
     Schemes and strengths: --set curve.schemes=["ternary","calibrated"] --set curve.ks=[1.0,2.0,3.0]
     --set curve.levels=[7,15] --set curve.spikes=[0.4,0.6,0.9].
     """
     _needs_torch()
-    from ..runs.convert_config import configure
-    from ..runs.convert_curve import run_curve
+    from . import KIND
+    from .config import configure
+    from .curve import measure_curve
 
     given = {"tuning.steps": steps, "curve.tokens": tokens, **_common(options, text, profile)}
-    return _answer(run_curve(model, configure(options.config, options.sets, given), _job(options)))
+    return CommandResult.of(KIND, measure_curve(model, configure(options.config, options.sets, given), options))
 
 
-@group.command("generate", short_help="Write text with a model, dense or converted.")
+@command.command("generate", short_help="Write text with a model, dense or converted.")
 @MODEL
 @click.option("--prompt", default="\n", metavar="TEXT", help="What the text starts with.")
 @click.option("--tokens", type=click.IntRange(0), default=200, show_default=True, metavar="N", help="Bytes to write.")
@@ -166,59 +163,40 @@ def curve(
 @click.option("--execute/--simulate", default=False, help="Add rows of weights for spikes, or work on floats.")
 @common()
 def generate(
-    options: Options, model: Path, prompt: str, tokens: int, temperature: float, top: int, execute: bool
-) -> Answer:
+    options: CommandOptions, model: Path, prompt: str, tokens: int, temperature: float, top: int, execute: bool
+) -> CommandResult:
     """Write text with MODEL, byte by byte, with memory that does not grow.
 
     MODEL is the folder of a conversion, or of a dense model.
     """
     _needs_torch()
-    from ..convert.generate import Sampling
-    from ..runs.convert_text import run_generate
+    from ...convert.generate import Sampling
+    from .text import write_text
 
     sampling = Sampling(tokens, temperature, top, options.seed or 0)
-    result = run_generate(model, prompt.encode(), sampling, execute, _job(options))
-    return Answer(result, result["prompt"] + result["text"])
+    result = write_text(model, prompt.encode(), sampling, options, execute=execute)
+    return CommandResult(result.to_dict(), result.prompt + result.text)
 
 
-@group.command("lm-train", short_help="Train a byte-level language model on a text.")
+@command.command("lm-train", short_help="Train a byte-level language model on a text.")
 @click.option("--text", metavar="FILE", help="Any file; else the prose that ships with Python.")
 @click.option("--kind", metavar="NAME", help="Kind of attention.")
-@click.option("--steps", type=int, callback=whole("must be >= 1", 1), metavar="N", help="Updates.")
+@click.option("--steps", type=int, callback=at_least(1, "must be >= 1"), metavar="N", help="Updates.")
 @common()
-def lm_train(options: Options, text: str | None, kind: str | None, steps: int | None) -> Answer:
+def lm_train(options: CommandOptions, text: str | None, kind: str | None, steps: int | None) -> CommandResult:
     """Train a byte-level language model on a text; its run folder is a MODEL for 'neurosim convert'.
 
     More settings: --set model.layers=2 --set model.width=96 --set training.length=256 --set training.rate=0.002.
     """
     _needs_torch()
-    from ..runs.convert_config import configure_lm
-    from ..runs.convert_text import run_train
+    from . import KIND
+    from .config import configure_lm
+    from .text import train_language_model
 
     given = {"text.file": text, "model.kind": kind, "training.steps": steps, "seed": options.seed}
-    return _answer(run_train(configure_lm(options.config, options.sets, given), _job(options)))
+    config = configure_lm(options.config, options.sets, given)
+    return CommandResult.of(KIND, train_language_model(config, options))
 
 
-def _common(options: Options, text: str | None, profile: str | None) -> dict[str, Any]:
+def _common(options: CommandOptions, text: str | None, profile: str | None) -> dict[str, Any]:
     return {"text.file": text, "energy.profile": profile, "seed": options.seed}
-
-
-def _job(options: Options) -> Job:
-    from ..runs import write_page
-    from ..runs.convert import Job
-
-    return Job(
-        out=options.out,
-        threads=options.threads,
-        quiet=options.quiet,
-        command=["neurosim", *sys.argv[1:]],
-        say=options.say,
-        finish=[write_page],
-    )
-
-
-def _answer(result: dict[str, Any]) -> Answer:
-    from ..runs import REPORT
-    from .convert_table import convert_table
-
-    return Answer(result, convert_table(result, Path(result["run"]) / REPORT))

@@ -1,0 +1,27 @@
+"""Runs of language models: converted into spikes, the curve of a conversion, a training."""
+
+from collections.abc import Sequence
+
+from ..folder import RunFolder
+from ..kind import HasEnergy, Kind
+from ..settings import ConfigSource
+from . import page, table
+from .result import ConvertResult
+
+
+def _reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> HasEnergy | None:
+    from .config import ConvertConfig, reconfigure  # need torch
+
+    config = reconfigure(run, sources, changeable)
+    return config if isinstance(config, ConvertConfig) else None
+
+
+KIND = Kind(
+    name="convert",
+    title="a conversion",
+    result=ConvertResult,
+    reconfigure=_reconfigure,
+    page=page.render,
+    table=table.render,
+    heading=("network", "seed"),
+)

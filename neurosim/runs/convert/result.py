@@ -1,0 +1,166 @@
+"""The results of a conversion, of its curve, and of the training of a language model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ...convert.records import EnergyComparison, ExecutionCheck, LayerCosts
+from ..kind import Result
+
+Self = TypeVar("Self", bound="ConvertResult")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertResult(Result):
+    """Results of the commands of `neurosim convert`; each command has a class of its own.
+
+    Attributes:
+        command_kind: "convert", "curve" or "lm-train".
+        model: path of the dense model, and `network`, the name of its folder.
+        layer_kinds: kind of attention of each layer.
+        width, parameters: channels of the residual stream; number of weights.
+        text: name of the text.
+    """
+
+    kind: str = "convert"
+    command_kind: str = ""
+    model: str = ""
+    network: str = ""
+    layer_kinds: tuple[str, ...] = ()
+    width: int | None = None
+    parameters: int | None = None
+    text: str = ""
+    seed: int | None = None
+
+    @classmethod
+    def from_dict(cls: type[Self], tree: Mapping[str, Any]) -> Self:
+        """Return the results that `to_dict` wrote, of the class of their command."""
+        own = _CLASSES.get(str(tree.get("command_kind")))
+        return super(ConvertResult, own if own and issubclass(own, cls) else cls).from_dict(tree)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Losses:
+    """Losses of a converted model and the dense one on the same text.
+
+    Attributes:
+        dense_loss, loss: mean loss of the dense and of the converted model, nats a byte.
+        agreement: fraction of bytes for which both find the same next byte likeliest.
+    """
+
+    dense_loss: float | None = None
+    loss: float | None = None
+    agreement: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spiking(Losses):
+    """Losses and costs of a converted model on `tokens` bytes of text.
+
+    Attributes:
+        perplexity_increase: e^(difference of losses) - 1.
+        coding, sent_as: all settings of the coding; the expansion that counts are written in.
+        spikes: for each channel and byte.
+        silent, escaped: fraction of counts that are 0, and that the planes cannot hold.
+        by_expansion: spikes for each channel and byte, in each expansion.
+        operations, dense_operations: additions, and multiply-adds of the dense model, for each byte.
+        baselines: energy for each byte, beside dense networks.
+    """
+
+    tokens: int | None = None
+    perplexity_increase: float | None = None
+    coding: Mapping[str, Any] = field(default_factory=dict)
+    sent_as: str = ""
+    spikes: float | None = None
+    silent: float | None = None
+    escaped: float | None = None
+    by_expansion: Mapping[str, float] = field(default_factory=dict)
+    operations: float | None = None
+    dense_operations: float | None = None
+    baselines: EnergyComparison | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operator:
+    """A part of a model whose input is not in spikes, and a description."""
+
+    name: str
+    what: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversionResult(Spiking, ConvertResult):
+    """Results of a conversion.
+
+    Attributes:
+        planes: of spikes that a count is sent in.
+        scheme: in a sentence.
+        price: loss that a spike must save, for schemes that choose thresholds so.
+        remarks: messages for the user.
+        entries: number of counts that were compared.
+        layers: costs of each linear layer.
+        measures, energy: as `measure.measure` and `measure.energy` return them.
+        alone: losses with each layer alone in spikes, by its name, on `alone_tokens` bytes.
+        execution: the same text with rows of weights added.
+        operators: parts that are not in spikes.
+    """
+
+    command_kind: str = "convert"
+    planes: int | None = None
+    scheme: str = ""
+    price: float | None = None
+    remarks: tuple[str, ...] = ()
+    entries: int | None = None
+    layers: tuple[LayerCosts, ...] = ()
+    measures: Mapping[str, Any] | None = None
+    energy: Mapping[str, Any] | None = None
+    alone: Mapping[str, Losses] = field(default_factory=dict)
+    alone_tokens: int | None = None
+    execution: ExecutionCheck | None = None
+    operators: tuple[Operator, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint(Spiking):
+    """A conversion of the curve: its scheme, and the strength that was asked for."""
+
+    scheme: str
+    asked: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveResult(ConvertResult):
+    """Results of a curve, and the loss and multiply-adds a byte of the dense model on `tokens` bytes."""
+
+    command_kind: str = "curve"
+    tokens: int | None = None
+    dense_loss: float | None = None
+    dense_operations: float | None = None
+    points: tuple[CurvePoint, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPoint:
+    """Mean loss since the point before, and on the held-out text, after `step` updates; nats a byte."""
+
+    step: int
+    loss: float
+    validation_loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingResult(ConvertResult):
+    """Results of the training of a language model: the loss on the held-out text, nats a byte, and its course."""
+
+    command_kind: str = "lm-train"
+    validation_loss: float | None = None
+    history: tuple[TrainingPoint, ...] = ()
+
+
+_CLASSES: Mapping[str, type[ConvertResult]] = {
+    "convert": ConversionResult,
+    "curve": CurveResult,
+    "lm-train": TrainingResult,
+}

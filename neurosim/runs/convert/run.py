@@ -1,0 +1,239 @@
+"""A language model converted into spikes, beside the dense one: loss, agreement, spikes, operations, bytes, energy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ... import measure
+from ...attention import LanguageModel, python_text, read_model, read_text
+from ...attention.train import split
+from ...convert import SCHEMES, Calibration, Coding, Converted, convert, tune
+from ...convert.checkpoint import SPIKING, is_converted, write_converted
+from ...convert.comparison import check_execution, compare_models, each_layer_alone
+from ...convert.costs import energy_comparison, layer_costs, layer_counts, spike_totals
+from ...convert.records import Comparison, ExecutionCheck
+from ...errors import NeurosimInputError, require
+from ...measure import LayerCounts
+from ..folder import RunFolder
+from ..lifecycle import finish, new_run
+from ..options import DEFAULTS, RunOptions
+from ..progress import bar
+from ..timings import Timings, limit_threads
+from . import KIND
+from .config import ConvertConfig
+from .result import ConversionResult, Losses, Operator
+
+MODEL = "model"  # folder of the model in a run
+VOCABULARY = 256  # text is read as bytes
+BUILT_IN = "Python's topics"
+
+
+@dataclass(frozen=True, eq=False)
+class ConversionSource:
+    """A dense model, and the text for its conversion.
+
+    Attributes:
+        path: of the model's folder.
+        model: the dense model.
+        text: name of the text.
+        learn, held_out: [n] tokens before and behind the border.
+    """
+
+    path: Path
+    model: LanguageModel
+    text: str
+    learn: Tensor
+    held_out: Tensor
+
+    def facts(self) -> dict[str, Any]:
+        """Return the fields of `ConvertResult` that describe the model and the text."""
+        return {
+            "model": str(self.path),
+            "network": self.path.resolve().name,
+            "layer_kinds": tuple(layer.kind for layer in self.model.config.layers),
+            "width": self.model.config.width,
+            "parameters": self.model.parameter_count(),
+            "text": self.text,
+        }
+
+
+def convert_model(path: Path, config: ConvertConfig, options: RunOptions = DEFAULTS) -> ConversionResult:
+    """Convert the model of a folder, and measure it beside the dense one; write a run folder with the converted model.
+
+    Args:
+        path: a Hugging Face folder, one of neurosim's own, or the run folder of `lm-train`.
+
+    Raises:
+        NeurosimError: what is wrong with the model, the text, a setting or the disk.
+    """
+    timings = Timings()
+    with begin(path, config, options, timings, "convert") as (folder, source):
+
+        def work() -> ConversionResult:
+            with timings("convert"):
+                converted = make(source, config, config.code(), options, timings)
+            result = _measured(source, converted, config, options, timings)
+            execution = _executed(source, converted, config, options, timings)
+            write_converted(folder.path / MODEL, converted)
+            return replace(result, execution=execution, run=str(folder.path), timings=timings.with_total())
+
+        return finish(KIND, folder, work)
+
+
+@contextmanager
+def begin(
+    path: Path, config: ConvertConfig, options: RunOptions, timings: Timings, command: str
+) -> Iterator[tuple[RunFolder, ConversionSource]]:
+    """Read the model and the text, then make the run folder."""
+    options.check_out()
+    with timings("load"):
+        source = load(path, config)
+    name = f"{command}-{Path(path).resolve().name}"
+    facts = {"command_kind": command, "data": {"model": str(path), "text": source.text}, "threads": options.threads}
+    with (
+        limit_threads(options.threads),
+        new_run(KIND, config.model_dump(), name, options, **facts) as folder,
+    ):
+        yield folder, source
+
+
+def load(path: Path, config: ConvertConfig) -> ConversionSource:
+    """Return the dense model of a folder and the text to convert it with.
+
+    Raises:
+        NeurosimInputError: a model that is converted already, that does not read bytes, or a text that is too short.
+        NeurosimMissingError, NeurosimFormatError: the model or the text cannot be read.
+    """
+    folder = model_folder(path)
+    if is_converted(folder):
+        raise NeurosimInputError(f"{folder}: is converted already ({SPIKING}); give the dense model it was made from")
+    model = read_model(folder)
+    vocabulary = model.config.vocabulary
+    require(vocabulary == VOCABULARY, f"{folder}: vocabulary", "must be 256, for text is read as bytes", vocabulary)
+    file = config.text.file
+    text = python_text() if file is None else read_text(file)
+    minimum = round((config.calibration.length + 2) / min(config.text.held_out, 1 - config.text.held_out))
+    require(len(text) >= minimum, f"text {file or ''}".strip(), f"must have at least {minimum} bytes", len(text))
+    learn, held_out = split(text, config.text.held_out)
+    return ConversionSource(Path(path), model, BUILT_IN if file is None else file, learn, held_out)
+
+
+def model_folder(path: Path) -> Path:
+    """Return the folder with `config.json`: the path itself, or `model` in a run folder."""
+    inner = Path(path) / MODEL
+    return inner if (inner / "config.json").is_file() and not (Path(path) / "config.json").is_file() else Path(path)
+
+
+def make(
+    source: ConversionSource,
+    config: ConvertConfig,
+    coding: Coding,
+    options: RunOptions,
+    timings: Timings,
+    calibration: Calibration | None = None,
+) -> Converted:
+    """Return the converted model, fine-tuned if the config asks for it."""
+    sizes, say = config.calibration, options.say
+    converted = convert(source.model, coding, source.learn, config.seed, sizes.windows, sizes.length, say, calibration)
+    for line in converted.remarks:
+        say(line)
+    if config.tuning.steps:
+        with timings("tune"), bar("fine-tuning", "updates", options.quiet) as report:
+            on_progress = (
+                None if report is None else lambda done, steps, loss: report(done, steps, f", loss {loss:.4f}")
+            )
+            tune(
+                converted.model,
+                converted.layers,
+                source.learn,
+                config.tune(converted.price),
+                on_progress,
+                coding.spikes if converted.price else None,
+                source.model,
+                coding.sent_as,
+            )
+    return converted
+
+
+def losses(found: Comparison) -> dict[str, Any]:
+    """Return the fields of `Losses`."""
+    return {"dense_loss": found.dense, "loss": found.spiking, "agreement": found.agreement}
+
+
+def spiking_fields(
+    converted: Converted, histograms: Any, found: Comparison, profile: str
+) -> tuple[dict[str, Any], list[LayerCounts]]:
+    """Return the fields of `Spiking`, and the counts of the layers."""
+    layers, coding = layer_counts(converted, histograms), converted.coding
+    totals = spike_totals(converted, histograms)
+    tokens = found.tokens
+    fields = {
+        **losses(found),
+        "tokens": tokens,
+        "perplexity_increase": found.perplexity_increase,
+        "coding": asdict(coding),
+        "sent_as": coding.sent_as,
+        "spikes": totals.spikes,
+        "silent": totals.silent,
+        "escaped": totals.escaped,
+        "by_expansion": totals.by_expansion,
+        "operations": sum(layer.synaptic_operations or 0 for layer in layers) / tokens,
+        "dense_operations": sum(layer.dense_operations or 0 for layer in layers) / tokens,
+        "baselines": energy_comparison(layers, tokens, profile),
+    }
+    return fields, layers
+
+
+def _measured(
+    source: ConversionSource, converted: Converted, config: ConvertConfig, options: RunOptions, timings: Timings
+) -> ConversionResult:
+    """Compare both models on the held-out text, and count the spikes of every layer."""
+    profile = config.energy.profile
+    with (
+        timings("compare"),
+        bar("comparing", "bytes", options.quiet) as report,
+        converted.counting() as histograms,
+    ):
+        text = source.held_out[: config.text.tokens + 1]
+        found = compare_models(source.model, converted.model, text, on_progress=report)
+    fields, layers = spiking_fields(converted, histograms, found, profile)
+    alone: dict[str, Comparison] = {}
+    if config.report.layer_tokens:
+        with timings("layers"):
+            alone = each_layer_alone(source.model, converted, source.held_out[: config.report.layer_tokens + 1])
+    events = sum(layer.input_events or 0 for layer in layers)
+    return ConversionResult(
+        **source.facts(),
+        **fields,
+        seed=config.seed,
+        planes=converted.coding.sent_planes,
+        scheme=SCHEMES[converted.coding.scheme].meaning,
+        price=converted.price,
+        remarks=tuple(converted.remarks),
+        entries=spike_totals(converted, histograms).entries,
+        layers=tuple(layer_costs(converted, histograms, layers, profile)),
+        measures=measure.measure(layers, found.tokens, 0.0, events).to_dict(),
+        energy=measure.energy(layers, found.tokens, profile).to_dict(),
+        alone={name: Losses(**losses(each)) for name, each in alone.items()},
+        alone_tokens=next((each.tokens for each in alone.values()), None),
+        operators=tuple(Operator(name=name, what=what) for name, what in converted.dense),
+    )
+
+
+def _executed(
+    source: ConversionSource, converted: Converted, config: ConvertConfig, options: RunOptions, timings: Timings
+) -> ExecutionCheck:
+    """Run the same tokens simulated and by adding rows of weights."""
+    held_out = source.held_out
+    length = min(config.calibration.length, config.report.executed_tokens, len(held_out) // 2)
+    streams = max(1, min(config.report.executed_tokens, len(held_out)) // length)
+    tokens = held_out[: streams * length].view(streams, length)
+    with timings("execute"):
+        return check_execution(converted, tokens, options.threads or torch.get_num_threads())

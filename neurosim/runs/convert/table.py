@@ -1,0 +1,99 @@
+"""What `neurosim convert ...` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ...convert.records import EnergyComparison
+from ..folder import REPORT
+from ..tables import Rows, grid, joules, quantity, table
+from .result import ConversionResult, ConvertResult, CurvePoint, CurveResult, Operator, TrainingResult
+
+
+def render(result: ConvertResult) -> str:
+    """Return the figures of the command, and the files."""
+    files = table([("run", result.run), ("report", str(Path(result.run) / REPORT))])
+    if isinstance(result, ConversionResult):
+        return f"{_conversion(result)}\n\n{files}"
+    return f"{_curve(result) if isinstance(result, CurveResult) else _training(result)}\n\n{files}"
+
+
+def _conversion(result: ConversionResult) -> str:
+    scheme = result.coding["scheme"]
+    head = f"{result.network}: {result.parameters:,} weights, scheme {scheme}, seed {result.seed}"
+    others = ", ".join(f"{name} {value:.3f}" for name, value in result.by_expansion.items())
+    rows: Rows = [
+        ("loss", f"{result.loss:.4f} nats a byte; dense {result.dense_loss:.4f}, on {result.tokens:,} bytes"),
+        ("perplexity", f"{result.perplexity_increase:+.2%}"),
+        ("same next byte", f"{result.agreement:.1%}"),
+        ("spikes a channel", f"{result.spikes:.3f} ({result.sent_as}); {others}"),
+        ("silent", f"{result.silent:.1%} of channels; {result.escaped:.3%} escape {result.planes} planes"),
+        ("operations", f"{quantity(result.operations)} a byte; dense {quantity(result.dense_operations)}"),
+        *(_energies(result.baselines) if result.baselines else ()),
+    ]
+    if result.execution:
+        largest, agreement = result.execution.largest, result.execution.agreement
+        rows.append(("executed", f"largest difference of a logit {largest:.1e}, same next byte {agreement:.1%}"))
+    dense = "; ".join(_grouped(result.operators))
+    return "\n".join([table(rows, head), "", f"  On floats: {dense}", *map("  {}".format, result.remarks)])
+
+
+def _grouped(operators: Iterable[Operator]) -> list[str]:
+    """Return the parts that are not in spikes, those of one description together, all by name."""
+    groups: dict[str, list[str]] = {}
+    for operator in operators:
+        groups.setdefault(operator.what, []).append(operator.name)
+    return [f"{what} ({', '.join(names)})" for what, names in groups.items()]
+
+
+def _energies(found: EnergyComparison) -> Rows:
+    rows = []
+    for name, title in (("compute_only", "energy, arithmetic"), ("memory_aware", "energy, with memory")):
+        own = getattr(found, name)
+        if own is None:
+            rows.append((title, f"- ({found.reasons.get(name, 'not known')})"))
+            continue
+        beside = ", ".join(
+            f"{joules(getattr(dense, name))} dense {kind} ({dense.saving[name]:+.1%} saved)"
+            for kind, dense in (("fp16", found.fp16), ("int8", found.int8))
+            if getattr(dense, name) is not None
+        )
+        rows.append((title, f"{joules(own)} a byte; {beside} (estimate, {found.profile})"))
+    return rows
+
+
+def _curve(result: CurveResult) -> str:
+    head = f"{result.network}: dense loss {result.dense_loss:.4f} nats a byte on {result.tokens:,} bytes"
+    heads = ("scheme", "asked", "spikes", "silent", "loss", "perplexity", "same byte", "operations", "J/byte", "fp16")
+    return f"{head}\n" + grid(heads, [_point(point) for point in result.points])
+
+
+def _point(point: CurvePoint) -> tuple[str, ...]:
+    energy = point.baselines
+    joule = energy.compute_only if energy else None
+    saved = energy.fp16.saving["compute_only"] if energy else None
+    return (
+        point.scheme,
+        f"{point.asked:g}",
+        f"{point.spikes:.3f}",
+        f"{point.silent:.1%}",
+        f"{point.loss:.4f}",
+        f"{point.perplexity_increase:+.2%}",
+        f"{point.agreement:.1%}",
+        quantity(point.operations),
+        "-" if joule is None else joules(joule),
+        "-" if saved is None else f"{saved:+.1%}",
+    )
+
+
+def _training(result: ConvertResult) -> str:
+    assert isinstance(result, TrainingResult)
+    head = f"{result.network}: {len(result.layer_kinds)} layers of {result.width}, seed {result.seed}"
+    rows = [
+        ("parameters", f"{result.parameters:,}"),
+        ("text", result.text),
+        ("validation loss", f"{result.validation_loss:.4f} nats a byte"),
+        ("time", quantity(result.timings["total"], "s")),
+    ]
+    return f"{table(rows, head)}\n\n  Next: neurosim convert {result.run} --scheme ternary --k 3"

@@ -1,0 +1,165 @@
+"""Training of a byte-level language model for conversion, and writing text with a model, dense or in spikes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ... import files
+from ...attention import LanguageConfig, LanguageModel, MixerSpec, python_text, read_model, read_text, train_bytes
+from ...attention.kinds import current_options, options_of
+from ...attention.train import TrainingProgress
+from ...convert.checkpoint import is_converted, read_converted
+from ...convert.generate import Sampling, generate_tokens
+from ...errors import NeurosimInputError
+from ...plain import Record
+from ..lifecycle import finish, new_run
+from ..options import DEFAULTS, RunOptions
+from ..progress import bar
+from ..timings import Timings, limit_threads
+from . import KIND
+from .config import LmConfig
+from .result import TrainingPoint, TrainingResult
+from .run import BUILT_IN, MODEL, model_folder
+
+# Options that suit a kind, if the config gives none.
+OPTIONS: Mapping[str, Mapping[str, int]] = {
+    kind: {"num_heads": 2, "head_dim": 64, "head_v_dim": 64} for kind in ("gated_deltanet", "deltaproduct", "kda")
+}
+
+
+def train_language_model(config: LmConfig, options: RunOptions = DEFAULTS) -> TrainingResult:
+    """Train a model on a text; write a run folder whose `model` folder `neurosim convert` takes.
+
+    Raises:
+        NeurosimError: what is wrong with the text, a setting or the disk.
+    """
+    options.check_out()
+    file = config.text.file
+    text = python_text() if file is None else read_text(file)
+    shape = language_config(config)
+    config.schedule().check(len(text))
+    LanguageModel(shape)  # raises errors of the shape before a folder is made
+    name = BUILT_IN if file is None else file
+    timings = Timings()
+    facts = {"command_kind": "lm-train", "data": {"text": name}, "threads": options.threads}
+    with (
+        limit_threads(options.threads),
+        new_run(KIND, config.model_dump(), f"lm-{config.model.kind}", options, **facts) as folder,
+    ):
+
+        def work() -> TrainingResult:
+            history: list[TrainingPoint] = []
+            with timings("train"), bar("training", "updates", options.quiet) as report:
+
+                def on_progress(progress: TrainingProgress) -> None:
+                    step, loss, validation = progress.step, progress.loss, progress.validation
+                    if validation is not None:
+                        history.append(TrainingPoint(step=step, loss=loss, validation_loss=validation))
+                    if report is not None:
+                        report(step, progress.steps)
+
+                model, loss = train_bytes(text, shape, config.schedule(), on_progress, folder.path / MODEL)
+            return TrainingResult(
+                run=str(folder.path),
+                timings=timings.with_total(),
+                network=config.model.kind,
+                layer_kinds=tuple(layer.kind for layer in shape.layers),
+                width=shape.width,
+                parameters=model.parameter_count(),
+                text=name,
+                seed=config.seed,
+                validation_loss=loss,
+                history=tuple(history),
+            )
+
+        return finish(KIND, folder, work)
+
+
+def language_config(config: LmConfig) -> LanguageConfig:
+    """Return the model that a config describes.
+
+    Raises:
+        NeurosimInputError: an unknown kind or option.
+    """
+    model = config.model
+    options_of(model.kind)
+    defaults = dict(OPTIONS.get(model.kind, {}))
+    layer = MixerSpec(model.kind, defaults if model.options is None else current_options(model.kind, model.options))
+    return LanguageConfig((layer,) * model.layers, width=model.width, hidden=model.hidden)
+
+
+@dataclass(frozen=True)
+class GeneratedText(Record):
+    """Text that a model wrote.
+
+    Attributes:
+        model: path of its folder.
+        spiking, executed: whether it is converted, and whether rows of weights were added for spikes.
+        prompt, text: the beginning, and its continuation; undecodable bytes are replaced.
+        tokens: bytes that were written.
+        tokens_per_second: of prompt and text.
+        state_bytes: of the model's state: the same after every byte, except for a window of all tokens.
+    """
+
+    model: str
+    spiking: bool
+    executed: bool
+    prompt: str
+    text: str
+    tokens: int
+    tokens_per_second: float
+    state_bytes: int
+    seed: int
+
+
+def write_text(
+    path: Path, prompt: bytes, sampling: Sampling, options: RunOptions = DEFAULTS, *, execute: bool = False
+) -> GeneratedText:
+    """Continue a prompt with the model of a folder, byte by byte; write it to `text.txt` in `options.out`, if given.
+
+    Raises:
+        NeurosimError: what is wrong with the model or a setting.
+    """
+    model, spiking = _model(path, options, execute=execute)
+    written = bytearray()
+    state_bytes = 0
+    with limit_threads(options.threads), bar("writing", "bytes", options.quiet) as report:
+        start = time.perf_counter()
+        for token, size in generate_tokens(model, prompt, sampling):
+            written.append(token)
+            state_bytes = size
+            if report is not None:
+                report(len(written), sampling.tokens)
+        seconds = time.perf_counter() - start
+    if options.out is not None:
+        files.write_bytes(options.out / "text.txt", prompt + bytes(written))
+    return GeneratedText(
+        model=str(path),
+        spiking=spiking,
+        executed=spiking and execute,
+        prompt=prompt.decode("utf-8", errors="replace"),
+        text=written.decode("utf-8", errors="replace"),
+        tokens=len(written),
+        tokens_per_second=(len(prompt) + len(written)) / seconds,
+        state_bytes=state_bytes,
+        seed=sampling.seed,
+    )
+
+
+def _model(path: Path, options: RunOptions, *, execute: bool) -> tuple[LanguageModel, bool]:
+    """Return the model of a folder, and whether it is converted."""
+    folder = model_folder(path)
+    if not is_converted(folder):
+        if execute:
+            raise NeurosimInputError(
+                f"{folder}: holds a dense model, and --execute adds rows for spikes; convert it first"
+            )
+        return read_model(folder), False
+    converted = read_converted(folder)
+    converted.execute(execute, threads=options.threads or torch.get_num_threads())
+    return converted.model, True
