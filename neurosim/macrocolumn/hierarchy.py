@@ -318,9 +318,8 @@ class _LevelPlan:
         back_off: bool,
         threads: int,
     ) -> LevelBatch:
-        options = {"learn": learn, "back_off": back_off}
         arguments = memory, self.fields, frames, self.level.modules, self.numbers, self.keys, trace, above
-        return run_columns(*arguments, **options, threads=threads)
+        return run_columns(*arguments, learn=learn, back_off=back_off, threads=threads)
 
     def dense(self, codes: NDArray[np.int32]) -> NDArray[np.uint8]:
         """[frames, columns * size] booleans of the winners of codes [frames, columns, Q]."""

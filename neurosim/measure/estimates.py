@@ -121,7 +121,7 @@ def energy(layers: Iterable[LayerCounts], samples: int, profile: str | Path | Pr
         node=chosen.node,
         source=chosen.source,
         scope=chosen.scope,
-        **{name: value and _joules(value, samples) for name, value in found.estimates.items()},
+        **{name: value and _joules(value, samples) for name, value in found.estimates.items()},  # type: ignore[arg-type]
         items={view: {name: _joules(value, samples) for name, value in i.items()} for view, i in found.items.items()},
         memories=tuple(_memory(layer, chosen.memory) for layer in every) if chosen.memory else (),
         reasons=found.reasons,

@@ -98,9 +98,8 @@ def test_trained_networks_run(name: str) -> None:
 
 def test_language_models_answer() -> None:
     torch = pytest.importorskip("torch")
-    from neurosim.convert.saved import read_converted
-
     from neurosim.attention import read_model
+    from neurosim.convert.checkpoint import read_converted
 
     tokens = torch.arange(40)[None] * 3 % 256
     models = {
@@ -116,7 +115,7 @@ def test_an_energy_profile_is_read() -> None:
     layer = LayerCounts.from_dict(
         json.loads((FILES / "runs/network/metrics.json").read_text())["measures"]["layers"][0]
     )
-    ours, theirs = (energy([layer], 1, profile=profile) for profile in (FILES / "profile.toml", "horowitz45"))
+    ours, theirs = (energy([layer], 1, profile=profile).to_dict() for profile in (FILES / "profile.toml", "horowitz45"))
     assert ours == {**theirs, "profile": "profile"}
 
 
