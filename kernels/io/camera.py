@@ -1,7 +1,7 @@
-"""An event camera: a moving scene is sampled frame by frame, and each pixel reports changes of log-light.
+"""An event camera: frames of a moving scene, and pixels that report changes of log-light.
 
-Between two frames the log-light of a pixel runs in a straight line, so the moment of every threshold crossing is
-computed, not sampled (as in ESIM, Rebecq et al. 2018, and v2e, Hu et al. 2021).
+Between two frames the log-light of a pixel is linear in time, so the time of every threshold crossing is computed,
+not sampled (as in ESIM, Rebecq et al. 2018, and v2e, Hu et al. 2021).
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def watch_reference(
     ticks: NDArray[np.int64],
     units: NDArray[np.int64],
 ) -> int:
-    """Events of pixels that watch `film` [frames, pixels], its frames `step` microseconds apart.
+    """Fill `ticks` and `units` with the events of pixels that watch `film` [frames, pixels].
+
+    Frames are `step` microseconds apart.
 
     A pixel remembers one level, at first `film[0] - start`. Where the log-light has moved from it by `on` upwards or
     `off` downwards the pixel fires and the crossed threshold becomes the new level. With a refractory time it is blind
@@ -55,7 +57,7 @@ def watch_reference(
             and pixels, not of time.
 
     Returns:
-        How many events there are. Where that is more than `ticks` holds, the rest were counted and not stored.
+        The number of events. If it exceeds the room in `ticks`, the rest were counted and not stored.
     """
     frames, pixels = film.shape
     level = film[0] - start

@@ -1,7 +1,7 @@
-"""Decoding event-camera bytes. Each kernel checks while it decodes and says where the first fault lies.
+"""Decoding event-camera bytes. Each kernel checks while it decodes and returns the place of the first fault.
 
-A kernel returns `(events, fault, at)`: `fault` is 0 for a sound file, otherwise one of the numbers below, and `at`
-is the index of the record (event, or word) that broke the rule. Nothing is allocated here.
+A kernel returns `(events, fault, at)`: `fault` is 0 for a valid file, otherwise one of the numbers below, and `at`
+is the index of the record (event, or word) that broke the rule. No kernel allocates memory.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def nmnist_reference(raw: np.ndarray, height: int, width: int) -> tuple[np.ndarr
 def nmnist(raw, height, width, tick, times, units):
     """Decode all of `raw` into `times` (microseconds * tick) and `units`; both hold len(raw) // 5 entries.
 
-    The first loop has no markers to follow and no branch on the data, so it runs at memory speed; anything it
-    cannot vouch for is decoded again, record by record.
+    The first loop follows no markers and has no branch on the data, so it runs at memory speed; if it meets anything
+    but plain events, all is decoded again, record by record.
     """
     n = raw.size // RECORD
     bad = False
@@ -69,7 +69,7 @@ def nmnist(raw, height, width, tick, times, units):
 
 @nb.njit(cache=True, nogil=True)
 def nmnist_careful(raw, height, width, tick, times, units):
-    """As `nmnist`, following overflow markers and stopping at the first fault."""
+    """Decode as `nmnist`, following overflow markers and stopping at the first fault."""
     n = raw.size // RECORD
     count = 0
     clock = np.int64(0)
@@ -94,10 +94,10 @@ def nmnist_careful(raw, height, width, tick, times, units):
 
 @nb.njit(cache=True, nogil=True)
 def nmnist_many(raw, bounds, height, width, ticks, units, events):
-    """`nmnist` for each of many files end to end in `raw`, events end to end; `events` receives how many each has.
+    """Decode many N-MNIST files that lie end to end in `raw`; `events` receives the number of events of each.
 
     Returns:
-        the first file at fault, its fault and the record of it; (files, SOUND, 0) where there is none.
+        the first invalid file, its fault and record; (files, SOUND, 0) if all are valid.
     """
     done = np.int64(0)
     for i in range(events.size):
@@ -117,7 +117,7 @@ def dat_reference(words: np.ndarray) -> np.ndarray:
 
 @nb.njit(cache=True, nogil=True)
 def dat(words, height, width, tick, times, units):
-    """Prophesee DAT (CD events): words [n, 2] uint32, microseconds, then 4 bits of polarity, 14 of y, 14 of x."""
+    """Decode Prophesee DAT (CD events): [n, 2] uint32, microseconds, then 4 bits of polarity, 14 of y, 14 of x."""
     n = words.shape[0]
     previous = np.int64(0)
     for i in range(n):
@@ -151,7 +151,7 @@ def evt2_reference(words: np.ndarray) -> np.ndarray:
 
 @nb.njit(cache=True, nogil=True)
 def evt2(words, height, width, tick, times, units):
-    """Prophesee EVT2: 32-bit words, 4 bits of type; types 0 and 1 are events, 8 the upper 28 bits of the time.
+    """Decode Prophesee EVT2: 32-bit words, 4 bits of type; types 0 and 1 are events, 8 the upper 28 bits of the time.
 
     Events before the first time are dropped.
     """
@@ -208,7 +208,7 @@ def evt3_reference(words: np.ndarray, running: bool) -> np.ndarray:
 
 @nb.njit(cache=True, nogil=True)
 def evt3_count(words):
-    """How many events EVT3 words hold, at most: those before the first time are dropped."""
+    """Return the number of events in EVT3 words; those before the first time are still included."""
     count = 0
     for i in range(words.size):
         kind = words[i] >> 12
@@ -221,11 +221,11 @@ def evt3_count(words):
 
 @nb.njit(cache=True, nogil=True)
 def evt3(words, height, width, tick, times, units, running):  # noqa: PLR0912 - a machine of eight kinds of word
-    """Prophesee EVT3: 16-bit words, 4 bits of type, each changing one part of the state or emitting events.
+    """Decode Prophesee EVT3: 16-bit words, 4 bits of type, each changing one part of the state or emitting events.
 
     0 row; 2 one event at x; 3 base x; 4 and 5 a mask of 12 or 8 events from base x on; 6 and 8 the lower and upper 12
-    bits of the time. `running` tells what a lower part that falls means: a period of 4,096 us more, or nothing, the
-    upper part having set it to 0. Events before the first time are dropped.
+    bits of the time. `running`: whether a lower part that falls begins the next period of 4,096 us; otherwise the upper
+    part has reset it to 0. Events before the first time are dropped.
     """
     count = 0
     t, previous = np.int64(0), np.int64(0)

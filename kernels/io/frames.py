@@ -1,7 +1,7 @@
 """Events binned into frames, and into voxel grids that share each event between two neighbouring bins.
 
-Times are counted here in whole microseconds, as event cameras do: `whole` takes them from seconds, so that an edge
-that lies on a microsecond is met exactly, whatever its binary fraction of a second.
+Times are integers of microseconds, as in event cameras: `to_microseconds` converts them, so that an edge on a
+microsecond is exact although its binary fraction of a second is not.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import math
 import numba as nb
 import numpy as np
 
-# Microseconds below a whole one that still count as it: k * 1e-6 s is seldom exact, and off by 1e-5 us after a day.
+# Microseconds below an integer that still count as it: k * 1e-6 s is seldom exact, and off by 1e-5 us after a day.
 SLACK = 1e-3
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
-def whole(time, scale):
-    """Whole microseconds of a time that is given in units of `scale` microseconds."""
+def to_microseconds(time, scale):
+    """Return the microseconds, an integer, of a time in units of `scale` microseconds."""
     return np.floor(np.float64(time) * scale + SLACK)
 
 
 def time_frames_reference(times, units, scale, start, width, stride, bins, size):
-    """The specification of `frames`: frame k counts the events with start + k stride <= t < start + k stride + width.
+    """The specification of `time_frames`: frame k counts events with 0 <= t - (start + k stride) < width.
 
     Returns:
         [bins, size] int16.
@@ -37,11 +37,11 @@ def time_frames_reference(times, units, scale, start, width, stride, bins, size)
 
 @nb.njit(cache=True, nogil=True)
 def _first_from(times, scale, edge, low):
-    """Index of the first time at or after `edge` microseconds, from index `low` on; the times ascend."""
+    """Return the index of the first time at or after `edge` microseconds, from index `low` on; the times ascend."""
     high = times.size
     while low < high:
         middle = (low + high) >> 1
-        if whole(times[middle], scale) < edge:
+        if to_microseconds(times[middle], scale) < edge:
             low = middle + 1
         else:
             high = middle
@@ -50,10 +50,10 @@ def _first_from(times, scale, edge, low):
 
 @nb.njit(cache=True, nogil=True)
 def time_frames(times, units, scale, start, width, stride, out):
-    """Count events into `out` [bins, size], whatever it held.
+    """Count events into `out` [bins, size], which is cleared first.
 
-    Edges are found by bisection, so the loop over events only counts; each frame is cleared just before, so that it
-    is still in the nearest cache.
+    Edges are found by bisection, so the loop over events only counts; each frame is cleared just before its events,
+    so that it is still in the nearest cache.
     """
     a = np.int64(0)
     for k in range(out.shape[0]):
@@ -68,7 +68,7 @@ def time_frames(times, units, scale, start, width, stride, out):
 
 @nb.njit(cache=True, nogil=True)
 def time_frames_many(ticks, units, offsets, scale, starts, widths, strides, bins, out):
-    """`frames` for each recording, `bins[r]` of them, into `out` [recordings, most bins, size]."""
+    """Count the events of each recording into `bins[r]` frames of `out` [recordings, max bins, size]."""
     for r in range(bins.size):
         a, b = offsets[r], offsets[r + 1]
         time_frames(ticks[a:b], units[a:b], scale, starts[r], widths[r], strides[r], out[r, : bins[r]])
@@ -82,7 +82,7 @@ def count_frames_reference(units, count, stride, bins, size):
 
 @nb.njit(cache=True, nogil=True)
 def count_frames(units, count, stride, out):
-    """Count `count` events into each frame of `out` [bins, size], whatever it held."""
+    """Count `count` events into each frame of `out` [bins, size], which is cleared first."""
     for k in range(out.shape[0]):
         frame = out[k]
         frame[:] = 0
@@ -94,7 +94,7 @@ def voxels_reference(times, units, scale, bins, pixels):
     """The specification of `voxels` (Zhu et al. 2019, arXiv 1812.08156, the event volume).
 
     An event at the fraction s of the recording lies at s bins and gives its sign to the two bins next to that, in
-    proportion; what falls past the last bin is dropped.
+    proportion; the part past the last bin is dropped.
 
     Returns:
         [bins, pixels] float64.
@@ -113,15 +113,15 @@ def voxels_reference(times, units, scale, bins, pixels):
 
 @nb.njit(cache=True, nogil=True)
 def _parts(times, units, scale, bins, pixels, place, part):
-    """Where each event goes and, with its sign, what it adds `pixels` further: one loop, several events at a time.
+    """Fill `place` with the place of each event and `part` with its signed share of the next bin, several at a time.
 
-    Units from `pixels` on are positive events, those below negative; the choice is no branch, which on polarities, as
-    good as random, would cost four times the sum.
+    Units from `pixels` on are positive events, those below negative; the choice is not a branch, which on random
+    polarities would cost four times the sum.
     """
-    start = whole(times[0], scale)
-    span = max(whole(times[-1], scale) - start, 1.0)
+    start = to_microseconds(times[0], scale)
+    span = max(to_microseconds(times[-1], scale) - start, 1.0)
     for i in range(times.size):
-        at = bins * (whole(times[i], scale) - start) / span
+        at = bins * (to_microseconds(times[i], scale) - start) / span
         k = np.floor(at)
         unit = np.uint32(units[i])
         positive = unit >= pixels
@@ -131,10 +131,10 @@ def _parts(times, units, scale, bins, pixels, place, part):
 
 @nb.njit(cache=True, nogil=True)
 def voxels(times, units, scale, place, part, out):
-    """Sum signs into `out` [bins, pixels], whatever it held; bins * pixels < 2^32.
+    """Sum signs into `out` [bins, pixels], which is cleared first; bins * pixels < 2^32.
 
     `place` (uint32) and `part` (float64) are room for one number an event. First all left parts, then all right ones,
-    as in `voxels_reference`. What falls past the last bin, or would for units that are none, is dropped.
+    as in `voxels_reference`. Parts past the last bin, and units out of range, are dropped.
     """
     out[:] = 0.0
     n = times.size
@@ -153,7 +153,7 @@ def voxels(times, units, scale, place, part, out):
 
 @nb.njit(cache=True, nogil=True)
 def voxels_many(ticks, units, offsets, scale, place, part, out):
-    """`voxels` for each recording, into `out` [recordings, bins, pixels]; the room is for the longest."""
+    """Sum signs of each recording into `out` [recordings, bins, pixels]; the scratch has room for any of them."""
     for r in range(out.shape[0]):
         a, b = offsets[r], offsets[r + 1]
         voxels(ticks[a:b], units[a:b], scale, place, part, out[r])

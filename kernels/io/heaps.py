@@ -1,6 +1,6 @@
-"""HDF5 global heaps: where variable-length rows lie in the bytes of a file.
+"""HDF5 global heaps: the places of variable-length rows in the bytes of a file.
 
-Read here and not by the HDF5 library, which loops for ever on some damaged heaps (2.0.0) and trusts lengths. A heap
+They are read here because the HDF5 library (2.0.0) loops for ever on some damaged heaps and trusts lengths. A heap
 is `GCOL`, version 1, its size, then objects of a 16-byte head (index u2, references u2, -, size u8) and their data,
 padded to 8 bytes; index 0 is the free space at the end.
 """
@@ -14,7 +14,7 @@ HEAD = 16
 
 
 def walk_reference(raw: np.ndarray, start: int) -> list[tuple[int, int, int]]:
-    """The specification of `walk` for one heap: (index, position, size) of each object; raises where it is unsound."""
+    """The specification of `walk` for one heap: (index, position, size) of each object; raise if it is invalid."""
     data = raw.tobytes()
     end = start + int.from_bytes(data[start + 8 : start + 16], "little")
     if not start + HEAD <= end <= len(data):
@@ -44,8 +44,8 @@ def walk(raw, starts, heap, index, position, size):
     """List the objects of all heaps (ascending `starts`) into the last four arrays, as far as they reach.
 
     Returns:
-        how many objects there are, and the address of the first unsound heap or -1. Unsound is also a heap that
-        begins inside the one before it: each byte is walked at most once.
+        the number of objects, and the address of the first invalid heap or -1. A heap that begins inside the one
+        before it is invalid too: each byte is read at most once.
     """
     count = 0
     previous = np.int64(0)

@@ -1,7 +1,7 @@
-"""Spikes of many recordings to numbers a readout can use: counts in windows, exponentially filtered traces.
+"""Features of the spikes of many recordings: counts in windows, exponentially filtered traces.
 
-Spikes are given flat: times [n], rising within a recording, and units [n], recording r holding those from offsets[r]
-to offsets[r + 1]. Times, edges, samples and tau share one unit, whichever it is.
+Spikes are flat arrays: times [n], rising within a recording, and units [n], recording r holding those from offsets[r]
+to offsets[r + 1]. Times, edges, samples and tau have one unit.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from numba import njit
 def window_counts_reference(times, units, offsets, edges, size):
     """The specification of `window_counts`: window w of recording r holds edges[r, w] <= t < edges[r, w + 1].
 
-    edges [recordings, windows + 1] rise; what lies before the first edge joins the first window, what lies at or after
-    the last edge joins the last. Returns [recordings, windows, size].
+    edges [recordings, windows + 1] ascend. Spikes before the first edge count in the first window, those at or
+    after the last edge in the last window. Returns [recordings, windows, size].
     """
     recordings, windows = edges.shape[0], edges.shape[1] - 1
     counts = np.zeros((recordings, windows, size), np.float32)
@@ -29,7 +29,7 @@ def window_counts_reference(times, units, offsets, edges, size):
 
 @njit(cache=True, nogil=True)
 def window_counts(times, units, offsets, edges, out):
-    """Fill out, float32 [recordings, windows, size]."""
+    """Fill out, float32 [recordings, windows, size], as the reference says."""
     windows = edges.shape[1] - 1
     out[:] = 0
     for r in range(edges.shape[0]):
@@ -56,7 +56,7 @@ def sampled_traces_reference(times, units, offsets, samples, tau, size):
 
 @njit(cache=True, nogil=True)
 def sampled_traces(times, units, offsets, samples, tau, out):
-    """Fill out, float32 [recordings, n, size]."""
+    """Fill out, float32 [recordings, n, size], as the reference says."""
     size = out.shape[2]
     trace, since = np.empty(size), np.empty(size)
     for r in range(samples.shape[0]):

@@ -1,4 +1,4 @@
-"""Events of recordings counted in bins of time and pools of units, each recording moved, turned, stretched or thinned.
+"""Event counts in bins of time and pools of units, with each recording shifted, rotated, stretched or thinned.
 
 A sensor is [planes, height, width]: polarity, y, x of a camera; 1, 1, channels of a cochlea.
 """
@@ -12,19 +12,19 @@ from numba import njit, uint64
 
 from ..tools.random import normals, uniforms, unit_interval, words
 
-# What is done to one recording, float64 [COLUMNS]; (y, x) counted from the middle of the sensor become
+# Changes of one recording, float64 [COLUMNS]; (y, x) counted from the middle of the sensor become
 # (YY y + YX x + Y, XY y + XX x + X).
-# columns BAND to BAND_END and seconds PAUSE to PAUSE_END are silent, as the bins count them.
+# Columns BAND to BAND_END and seconds PAUSE to PAUSE_END are silent, as the bins count them.
 # An event at time t is counted at STRETCH (t + LATER).
 STRETCH, DROP, JITTER, YY, YX, XY, XX, Y, X, BAND, BAND_END, PAUSE, PAUSE_END, LATER, COLUMNS = range(15)
-# What a recording is when nothing is done to it.
+# A recording that is not changed.
 STILL = np.array([1, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0], np.float64)
 GRID_SLACK = 1e-6  # as `neurosim.spikes`
 KEEP, NORMAL = 0, 1  # streams of draws of an event
 
 
-def bin_events_reference(ticks, units, first, last, tick, dt, sensor, pool, most, views, keys, out):
-    """The specification of `bins`, one recording after another."""
+def bin_events_reference(ticks, units, first, last, tick, dt, sensor, pool, max_count, views, keys, out):
+    """The specification of `bin_events`, one recording after another."""
     _, height, width = sensor
     high, wide = -(-height // pool[0]), -(-width // pool[1])
     out[:] = 0
@@ -46,30 +46,30 @@ def bin_events_reference(ticks, units, first, last, tick, dt, sensor, pool, most
         chosen = inside & (kept >= v[DROP]) & heard
         place = (plane * high + row // pool[0]) * wide + column // pool[1]
         np.add.at(out[:, b], (step[chosen], place[chosen]), 1)
-    if most:
-        np.minimum(out, most, out=out)
+    if max_count:
+        np.minimum(out, max_count, out=out)
 
 
-def bin_events(ticks, units, first, last, tick, dt, sensor, pool, most, views, keys, out):
+def bin_events(ticks, units, first, last, tick, dt, sensor, pool, max_count, views, keys, out):
     """Fill `out` with the events of each unit's pool in each step of `dt` seconds.
 
     Args:
         ticks, units: [n] of all recordings; the time of an event is `tick` times its tick, seconds.
         first, last: [B] int64, recording b holds events first[b] to last[b] - 1.
         sensor: planes, height, width. pool: rows and columns summed into one.
-        most: events that an entry counts at most; 0: all.
-        views: float64 [B, COLUMNS], see above; `STILL` leaves a recording as it is.
-        keys: uint64 [B], the stream of random numbers of each.
+        max_count: upper limit of an entry; 0: none.
+        views: float64 [B, COLUMNS], see above; `STILL` changes nothing.
+        keys: uint64 [B] of the random numbers of each recording.
         out: float32 [steps, B, planes * rows * columns]; events beyond its steps, or moved off the sensor, are lost.
     """
     if ticks.dtype == np.float16:
         # Numba has no half precision: only what is binned is widened, not the whole set.
         ticks, units, first, last = _gathered(ticks, units, first, last)
-    _bin_events(ticks, units, first, last, float(tick), float(dt), *sensor, *pool, float(most), views, keys, out)
+    _bin_events(ticks, units, first, last, float(tick), float(dt), *sensor, *pool, float(max_count), views, keys, out)
 
 
 def _gathered(ticks, units, first, last):
-    """The events of some recordings alone, ticks in float32, and where those of each now lie."""
+    """Return the events of these recordings alone, ticks in float32, and their new bounds."""
     ends = np.cumsum(last - first)
     parts = [slice(a, b) for a, b in zip(first, last, strict=True)]
     some = [np.concatenate([every[part] for part in parts]) for every in (ticks, units)]
@@ -77,12 +77,12 @@ def _gathered(ticks, units, first, last):
 
 
 @njit(cache=True, nogil=True)
-def _bin_events(ticks, units, first, last, tick, dt, planes, height, width, tall, broad, most, views, keys, out):
+def _bin_events(ticks, units, first, last, tick, dt, planes, height, width, tall, broad, max_count, views, keys, out):
     steps, high, wide = out.shape[0], -(-height // tall), -(-width // broad)
     plane_units = height * width
     middle_y, middle_x = (height - 1) / 2.0, (width - 1) / 2.0
     out[:] = 0
-    top = np.float32(most)
+    top = np.float32(max_count)
     pair = np.empty(2)
     for b in range(first.size):
         stretch, drop, jitter = views[b, STRETCH], views[b, DROP], views[b, JITTER]
@@ -118,5 +118,5 @@ def _bin_events(ticks, units, first, last, tick, dt, planes, height, width, tall
                 continue
             if 0 <= i < height and 0 <= j < width:
                 place = (plane * high + i // tall) * wide + j // broad
-                if most == 0.0 or out[step, b, place] < top:
+                if max_count == 0.0 or out[step, b, place] < top:
                     out[step, b, place] += np.float32(1)

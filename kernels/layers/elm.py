@@ -1,7 +1,7 @@
 """The recurrences of the ELM neuron (Spieler et al., ICLR 2024) over a whole sequence, and their gradients.
 
-Everything that is linear in time is done before or after by one product; what is left for the loop is the leak of the
-synapses, and the memory's network, whose two products a step are small enough to live in the first caches.
+All that is linear in time is one product before or after the loop. The loop computes the leak of the synapses and the
+memory's network, whose two products a step fit in the first caches.
 
 All arrays are float32 or float64, time first, C-contiguous.
 """
@@ -35,7 +35,7 @@ def leak(x, decay, start, out):
 
 @njit(cache=True, nogil=True)
 def leak_back(grad, decay, out):
-    """Gradient of `leak` by x, out [T, M]; that by `start` is decay * out[0]."""
+    """Fill out [T, M] with the gradient of `leak` by x; the gradient by `start` is decay * out[0]."""
     last = grad.shape[0] - 1
     for t in range(last, -1, -1):
         for i in range(grad.shape[1]):
@@ -47,7 +47,7 @@ def memory_reference(drive, keep, gain, inner, outer, bias, start):
     """The specification of `memory`.
 
     Args:
-        drive: [T, B, hidden], what the branches and the bias send to the hidden layer.
+        drive: [T, B, hidden], input of the hidden layer from the branches and the bias.
         keep: [d], k_m; gain: [d], lambda (1 - k_m).
         inner: [d, hidden], from the decayed memory to the hidden layer; outer: [hidden, d]; bias: [d], of the output.
         start: [B, d].
@@ -66,8 +66,10 @@ def memory_reference(drive, keep, gain, inner, outer, bias, start):
 
 @njit(cache=True, nogil=True)
 def memory(drive, keep, gain, inner, outer, bias, start, kept, hidden, proposed, out):
-    """Fill out [T, B, d]; and for the gradient kept [T, B, d], hidden [T, B, hidden] and proposed [T, B, d], the
-    memory that decayed, the hidden layer and the tanh."""
+    """Fill out [T, B, d], and for the gradient kept [T, B, d], hidden [T, B, hidden] and proposed [T, B, d].
+
+    These are the decayed memory, the hidden layer and the tanh.
+    """
     steps, batch, d = out.shape
     slope = drive.dtype.type(SLOPE)
     height = drive.dtype.type(HEIGHT)
@@ -90,10 +92,11 @@ def memory(drive, keep, gain, inner, outer, bias, start, kept, hidden, proposed,
 
 @njit(cache=True, nogil=True)
 def memory_back(grad, keep, gain, inner, outer, hidden, proposed, to_kept, to_hidden, to_output, to_gain, to_start):
-    """Gradients, all of the shape of what they are by: to_kept [T, B, d] by the decayed memory, to_hidden by the input
-    of the relu (and so by `drive`), to_output [T, B, d] by what SLOPE multiplies, to_gain [d], to_start [B, d].
+    """Fill the gradients.
 
-    inner and outer come transposed: [hidden, d] and [d, hidden].
+    to_kept [T, B, d] is that of the decayed memory, to_hidden [T, B, hidden] of the input of the relu and so of
+    `drive`, to_output [T, B, d] of the argument of the tanh over SLOPE, to_gain [d] and to_start [B, d] of `gain` and
+    `start`. inner and outer are transposed: [hidden, d] and [d, hidden].
     """
     steps, batch, d = grad.shape
     scale, height = grad.dtype.type(HEIGHT * SLOPE), grad.dtype.type(HEIGHT)

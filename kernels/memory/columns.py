@@ -1,4 +1,4 @@
-"""Overlap of one SDR with a bank stored by bits: only the columns of the bits that are on are read.
+"""Overlap of one SDR with a bank stored by bits: only the columns of the active bits are read.
 
 A column holds one bit of every SDR of the bank; SDR i is bit `i % 64` of word `i // 64`. Columns are added in binary,
 64 SDRs in a word: plane p holds bit p of the counts.
@@ -19,7 +19,7 @@ WORDS_PER_THREAD = 1 << 17
 
 
 def transpose(bank, size):
-    """[M, words] packed SDRs of `size` bits to columns [size, ceil(M / 64)] uint64."""
+    """Return the columns [size, ceil(M / 64)] uint64 of packed SDRs [M, words] of `size` bits."""
     columns = np.empty((size, -(-len(bank) // 64)), np.uint64)
     for word in range(bank.shape[1]):
         first = 64 * word
@@ -29,12 +29,12 @@ def transpose(bank, size):
 
 
 def overlap_columns_reference(indices, columns, count):
-    """[w] active bits, columns [size, words], SDRs in them, to [count] int32 common bits."""
+    """The specification of `overlap_columns`: [count] int32 from bits [w] and columns [size, words]."""
     return unpack(columns[indices], count).sum(axis=0, dtype=np.int32)
 
 
 def overlap_columns(indices, columns, count, threads=1):
-    """As `overlap_columns_reference`, on `threads` threads (the result does not depend on it)."""
+    """Return the common bits [count] int32 of active bits [w] and each SDR; the result does not depend on `threads`."""
     indices = np.ascontiguousarray(indices, np.int64)
     words = columns.shape[1]
     out = np.empty(words * 64, np.int32)
@@ -76,7 +76,7 @@ def _add(indices, columns, planes, first, last, out):
 
 @njit(cache=True, nogil=True)
 def digits(number):
-    """Binary digits of a number: no count is larger than the columns added, so higher planes are zero."""
+    """Return the binary digits of a number: counts are at most the number of columns, so higher planes are zero."""
     found = 0
     while number:
         number >>= 1
@@ -97,7 +97,7 @@ def _pass_on(counts, carry, first, last, width):
 
 @njit(cache=True, nogil=True)
 def _spell(counts, width, out, place):
-    """The planes as numbers, one for each SDR."""
+    """Turn the planes into numbers, one for each SDR."""
     for j in range(width):
         row = out[place + 64 * j : place + 64 * j + 64]
         for i in range(64):

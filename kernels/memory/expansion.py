@@ -7,14 +7,14 @@ from numba import njit
 
 from ..tools.threads import spread
 
-# Inputs added up that are worth a thread: about 1 ms.
+# Least sums of a thread: about 1 ms.
 SUMS_PER_THREAD = 1 << 20
 
 
 def sums(x, table):
-    """x [n, inputs] float32, table [size, fan] inputs of each bit, to [n, size] float32.
+    """Sum the inputs of each bit, table [size, fan], of x [n, inputs] float32: [n, size] float32.
 
-    Added in the order of the table, so that they are the same everywhere.
+    They are added in the order of the table, so that every form gives the same bits.
     """
     found = np.zeros((len(x), len(table)), np.float32)
     for sources in table.T:
@@ -23,16 +23,16 @@ def sums(x, table):
 
 
 def expand_reference(x, table, scale, active):
-    """The `active` largest of `sums` times `scale` [size], as [n, active] int32 bits, ascending.
+    """Return the `active` largest of `sums` times `scale` [size], as [n, active] int32 bits, ascending.
 
-    Among equals the lower bit wins.
+    Of equal ones the lower bit wins.
     """
     scaled = sums(x, table) * scale
     return np.sort(np.argsort(-scaled, axis=1, kind="stable")[:, :active], axis=1).astype(np.int32)
 
 
 def expand(x, table, scale, active, threads=1):
-    """As `expand_reference`, on `threads` threads (the result does not depend on it)."""
+    """Compute `expand_reference` on `threads` threads; the result does not depend on them."""
     x, scale = np.ascontiguousarray(x, np.float32), np.ascontiguousarray(scale, np.float32)
     table = np.ascontiguousarray(table, np.int32)
     out = np.empty((len(x), active), np.int32)
@@ -53,14 +53,14 @@ def _expand(x, table, scale, out):
             for f in range(fan):
                 total += row[table[j, f]]
             found[j] = total * scale[j]
-        least = np.partition(found, size - active)[size - active]
+        minimum = np.partition(found, size - active)[size - active]
         above = 0
         for j in range(size):
-            above += found[j] > least
+            above += found[j] > minimum
         equal = active - above
         place = 0
         for j in range(size):
-            if found[j] > least or (found[j] == least and equal > 0):
-                equal -= found[j] == least
+            if found[j] > minimum or (found[j] == minimum and equal > 0):
+                equal -= found[j] == minimum
                 out[i, place] = j
                 place += 1

@@ -1,20 +1,27 @@
-"""Zero-temperature asynchronous dynamics of a symmetric network: a flipped unit adds its row to everybody's field."""
+"""Zero-temperature asynchronous dynamics of a symmetric network: a unit that flips changes the fields by its row."""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 
-# Of the largest sum of |couplings| onto a unit: a field this small is rounding, and differs with the order of the sum.
+# Fraction of the largest sum of |couplings| onto a unit: a smaller field is rounding and depends on the order of sums.
 ROUNDING = 1e-12
 
 
 def relax_reference(couplings, state, orders):
-    """The specification of `relax`: every unit in turn takes the sign of its field; a field of zero, to
-    within `ROUNDING`, keeps the unit.
+    """The specification of `relax`: each unit in turn takes the sign of its field.
 
-    couplings [N, N] with a zero diagonal, state [N] of -1 and 1, orders [sweeps, N] the units' turns.
-    Returns (state [N], flips, sweeps done); stops after a sweep without a flip.
+    A field of zero, within `ROUNDING`, does not change the unit. Sweeps end after one without a
+    flip.
+
+    Args:
+        couplings: [N, N], with a zero diagonal.
+        state: [N] of -1 and 1.
+        orders: [sweeps, N], the units in their turn.
+
+    Returns:
+        state [N], number of flips, number of sweeps.
     """
     state, slack = state.copy(), _slack(couplings)
     flips = 0
@@ -30,7 +37,7 @@ def relax_reference(couplings, state, orders):
 
 
 def relax(couplings, state, orders):
-    """As `relax_reference`, with the fields carried along: work is N per flip instead of N per visit."""
+    """Compute `relax_reference` with the fields updated at each flip: work is N per flip instead of N per visit."""
     state = np.array(state, np.float64)
     flips, sweeps = _relax(couplings, state, couplings @ state, orders, _slack(couplings))
     return state, flips, sweeps

@@ -1,4 +1,4 @@
-"""Labels learned beside codes in one pass: how often each unit won with each label, and what that says of a code."""
+"""Labels of codes, learned in one pass: counts of each unit's wins by label, and the votes of a code."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def votes_reference(codes, logs):
 
 @njit(cache=True, nogil=True)
 def votes(codes, logs, out):
-    """Add to out [items, labels] what each winner says: logs [positions, columns, Q, K, labels]."""
+    """Add the votes of each winner to out [items, labels]; logs [positions, columns, Q, K, labels]."""
     items, positions, columns, modules = codes.shape
     for i in range(items):
         mine = out[i]

@@ -17,7 +17,7 @@ WORDS_PER_THREAD = 1 << 18
 
 
 def pack(dense):
-    """[..., size] booleans to [..., ceil(size / 64)] uint64."""
+    """Pack [..., size] booleans into [..., ceil(size / 64)] uint64."""
     dense = np.asarray(dense, bool)
     padded = np.zeros((*dense.shape[:-1], -(-dense.shape[-1] // WORD) * WORD), bool)
     padded[..., : dense.shape[-1]] = dense
@@ -25,7 +25,7 @@ def pack(dense):
 
 
 def unpack(packed, size):
-    """[..., words] uint64 back to [..., size] booleans."""
+    """Unpack [..., words] uint64 to [..., size] booleans."""
     octets = np.ascontiguousarray(packed, "<u8").view(np.uint8)
     return np.unpackbits(octets, axis=-1, count=size, bitorder="little").astype(bool)
 

@@ -1,10 +1,10 @@
 """One step of a spatial pooler (Cui, Ahmad & Hawkins 2017), and its specification by plain loops.
 
-Connected synapses are kept twice: as permanences [columns, inputs], a row for each column that learns, and as
+Connected synapses are stored twice: as permanences [columns, inputs], a row for each column that learns, and as
 bytes [inputs, columns], a row for each active input, so that overlaps are sums of contiguous rows. A permanence
 rarely crosses the threshold; only then is a byte written.
 
-Permanences are whole numbers of 1e-4; -1 marks an input outside a column's pool.
+Permanences are integers of 1e-4; -1 marks an input outside a column's pool.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Rules(NamedTuple):
 
 
 class Field(NamedTuple):
-    """What a pooler remembers, and the scratch of a step."""
+    """State of a pooler, and scratch of a step."""
 
     counts: np.ndarray  # [1] int64: steps learned
     permanence: np.ndarray  # [columns, inputs] int16
@@ -68,20 +68,20 @@ def _overlaps(field, bits):
 
 @njit(cache=True, nogil=True)
 def _scores(rules, field):
-    """key: the boosted overlap, as bits that order like the number, then the rank; 0 where a column cannot win."""
-    least = max(rules.stimulus, 1)
+    """Fill `key`: the boosted overlap, as bits that order like the number, then the rank; 0 if a column cannot win."""
+    minimum = max(rules.stimulus, 1)
     for c in range(field.score.size):
         gain = 1.0 if rules.boost == 0.0 else math.exp((rules.density - field.active_duty[c]) * rules.boost)
         field.score[c] = max(field.overlap[c] * gain, TINY)
     bits = field.score.view(np.uint32)
     for c in range(bits.size):
         key = uint64(bits[c]) << uint64(32) | uint64(field.rank[c])
-        field.key[c] = key if field.overlap[c] >= least else uint64(0)
+        field.key[c] = key if field.overlap[c] >= minimum else uint64(0)
 
 
 @njit(cache=True, nogil=True)
-def _global(field, most):
-    """The `most` largest keys, by bisection on their value: every pass is one vectorised count."""
+def _global(field, count):
+    """Find the `count` largest keys by bisection on their value: every pass is one vectorised count."""
     key = field.key
     low, high = uint64(1), uint64(0)
     for c in range(key.size):
@@ -91,9 +91,9 @@ def _global(field, most):
         above = 0
         for c in range(key.size):
             above += key[c] >= middle
-        if above >= most:
+        if above >= count:
             low = middle
-            if above == most:
+            if above == count:
                 break
         else:
             high = middle - uint64(1)
@@ -107,7 +107,7 @@ def _global(field, most):
 
 @njit(cache=True, nogil=True)
 def _local(field):
-    """Columns with fewer than `limit` neighbours of larger key."""
+    """Find the columns with fewer than `limit` neighbours of larger key."""
     n = 0
     for c in range(field.key.size):
         mine, larger = field.key[c], 0
@@ -149,13 +149,13 @@ def _bump(rules, field):
     """Raise all permanences of columns whose overlap duty is below a part of the largest (locally: nearby)."""
     duty = field.overlap_duty
     field.change[:] = rules.bump
-    most = duty.max()
+    largest = duty.max()
     for c in range(duty.size):
         if rules.winners == 0:
-            most = 0.0
+            largest = 0.0
             for k in range(field.around[c], field.around[c + 1]):
-                most = max(most, duty[field.near[k]])
-        if duty[c] < rules.weak * most:
+                largest = max(largest, duty[field.near[k]])
+        if duty[c] < rules.weak * largest:
             _change_row(rules, field, c)
 
 
@@ -168,9 +168,9 @@ def _learn(rules, field, bits, n):
         _change_row(rules, field, field.winner[w])
     field.counts[0] += 1
     period = float(min(rules.period, field.counts[0]))
-    least = max(rules.stimulus, 1)
+    minimum = max(rules.stimulus, 1)
     for c in range(field.overlap.size):
-        field.overlap_duty[c] += ((field.overlap[c] >= least) - field.overlap_duty[c]) / period
+        field.overlap_duty[c] += ((field.overlap[c] >= minimum) - field.overlap_duty[c]) / period
         field.active_duty[c] -= field.active_duty[c] / period
     for w in range(n):
         field.active_duty[field.winner[w]] += 1.0 / period
@@ -180,7 +180,7 @@ def _learn(rules, field, bits, n):
 
 @njit(cache=True, nogil=True)
 def advance(rules, field, bits, learn):
-    """One step on the active inputs `bits` [n]: fills `winner` and returns how many there are, in ascending order."""
+    """Advance by one step on the active inputs `bits` [n]: fill `winner`, ascending; return the number of winners."""
     _overlaps(field, bits)
     _scores(rules, field)
     n = _global(field, rules.winners) if rules.winners > 0 else _local(field)
@@ -191,26 +191,26 @@ def advance(rules, field, bits, learn):
 
 @njit(cache=True, nogil=True)
 def connect(rules, field):
-    """Bytes of the connected synapses from the permanences."""
+    """Fill the bytes of connected synapses from the permanences."""
     for c in range(field.permanence.shape[0]):
         for i in range(field.permanence.shape[1]):
             field.connected[i, c] = field.permanence[c, i] >= rules.connected
 
 
 def advance_reference(rules, field, bits, learn):
-    """The specification of `advance`: changes `field` alike and returns the winners, one plain statement a rule."""
-    columns, least = len(field.permanence), max(rules.stimulus, 1)
+    """The specification of `advance`: changes `field` in the same way and returns the winners, one statement a rule."""
+    columns, minimum = len(field.permanence), max(rules.stimulus, 1)
     pool = field.permanence >= 0
     bits = np.asarray(bits, int)
     overlap = (field.permanence[:, bits] >= rules.connected).sum(axis=1)
     gain = [math.exp((rules.density - d) * rules.boost) if rules.boost else 1.0 for d in field.active_duty]
     score = [np.float32(max(o * g, TINY)) for o, g in zip(overlap, gain, strict=True)]
-    order = [(score[c], field.rank[c]) if overlap[c] >= least else None for c in range(columns)]
+    order = [(score[c], field.rank[c]) if overlap[c] >= minimum else None for c in range(columns)]
     able = [c for c in range(columns) if order[c] is not None]
     near = [field.near[field.around[c] : field.around[c + 1]] if not rules.winners else range(columns) for c in able]
     limit = [rules.winners or field.limit[c] for c in able]
     beaten = [sum(order[k] is not None and order[k] > order[c] for k in n) for c, n in zip(able, near, strict=True)]
-    winners = [c for c, b, most in zip(able, beaten, limit, strict=True) if b < most]
+    winners = [c for c, b, bound in zip(able, beaten, limit, strict=True) if b < bound]
     if learn:
         on = np.isin(np.arange(field.permanence.shape[1]), bits)
         for c in winners:
@@ -220,7 +220,7 @@ def advance_reference(rules, field, bits, learn):
         field.counts[0] += 1
         period = float(min(rules.period, field.counts[0]))
         won = np.isin(np.arange(columns), winners)
-        field.overlap_duty[:] += ((overlap >= least) - field.overlap_duty) / period
+        field.overlap_duty[:] += ((overlap >= minimum) - field.overlap_duty) / period
         field.active_duty[:] -= field.active_duty / period
         field.active_duty[won] += 1.0 / period
         if rules.bump > 0 and field.counts[0] % rules.every == 0:

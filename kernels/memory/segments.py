@@ -9,12 +9,12 @@ from ..tools.random import threefry_reference, words
 
 
 def overlaps_reference(synapses, dense):
-    """[..., s] int32 (-1: no synapse), [size] booleans to [...] int32: the specification of `overlaps`."""
+    """The specification of `overlaps`."""
     return np.where(synapses >= 0, dense[synapses], False).sum(axis=-1, dtype=np.int32)
 
 
 def overlaps(synapses, dense):
-    """[..., s] int32 (-1: no synapse), [size] booleans to [...] int32 synapses on active bits."""
+    """Count the synapses [..., s] int32 (-1: none) on active bits [size], booleans: [...] int32."""
     # One bit more, always off: -1 reads it.
     bits = np.zeros(dense.size + 1, np.uint8)
     bits[:-1] = dense
@@ -77,7 +77,7 @@ def noisy_misses_reference(synapses, patterns, size, lost, threshold, key):
 
 @njit(cache=True, nogil=True)
 def draw_subset(key, index, start, pool, count):
-    """Bring `count` of `pool`, all choices equally likely, to its front; returns the next unused draw.
+    """Bring `count` entries of `pool`, all choices equally likely, to its front; return the next unused draw.
 
     Fisher and Yates' shuffle, cut short; word w of draw d serves entry 4 d + w, so the subset depends on
     (key, index, start) alone. Lemire's product keeps the bias of a choice among n below n / 2^32.
@@ -95,7 +95,7 @@ def draw_subset(key, index, start, pool, count):
 
 @njit(cache=True, nogil=True)
 def random_hits(synapses, size, active, patterns, threshold, key):
-    """[trials, s] segments (-1: no synapse), each against a union of `patterns` random codes: (hits, [trials] bits on).
+    """Match segments [trials, s] (-1: no synapse) with unions of `patterns` random codes: (hits, [trials] active bits).
 
     Trial t draws `patterns` times `active` of `size` bits and counts the segment's synapses on them.
     """
@@ -124,7 +124,7 @@ def random_hits(synapses, size, active, patterns, threshold, key):
 
 @njit(cache=True, nogil=True)
 def noisy_misses(synapses, patterns, size, lost, threshold, key):
-    """[trials, s] segments, [trials, a] their patterns: how many miss a pattern that has `lost` bits moved elsewhere.
+    """Count the segments [trials, s] that miss their pattern [trials, a] after `lost` of its bits moved elsewhere.
 
     The moved bits come on among those that were off, so that noise may also help a segment by chance where it has
     synapses outside its pattern.
@@ -158,7 +158,7 @@ def noisy_misses(synapses, patterns, size, lost, threshold, key):
 
 @njit(cache=True, nogil=True)
 def subsets(key, trials, size, count):
-    """[trials, count] int32: row t holds `count` distinct numbers below `size`, in drawn order."""
+    """Return [trials, count] int32: row t has `count` distinct numbers below `size`, in the order of drawing."""
     out = np.empty((trials, count), np.int32)
     pool = np.empty(size, np.int64)
     for t in range(trials):

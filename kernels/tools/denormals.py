@@ -1,7 +1,7 @@
-"""Denormal numbers as zeros, for the thread that asks, until it says otherwise.
+"""Treatment of denormal numbers as zeros in one thread.
 
 A membrane or a gradient that decays by half a step falls below the normal numbers of float32 after 126 steps, and each
-operation on it then takes a hundred times as long. Nothing that is ever added to it could tell the difference.
+operation on it then takes a hundred times as long. Sums with any normal number are unchanged.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _with_control(builder, name, slot):
 
 @intrinsic
 def _control(typing):
-    """MXCSR; 0 on machines that have none."""
+    """Return the register MXCSR; 0 on machines without one."""
 
     def emit(context, builder, signature, arguments):
         slot = cgutils.alloca_once_value(builder, INT32(0))
@@ -39,7 +39,7 @@ def _control(typing):
 
 @intrinsic
 def restore(typing, control):
-    """Back to what `flush` returned."""
+    """Restore the register to the value that `flush` returned."""
 
     def emit(context, builder, signature, arguments):
         if X86:
@@ -51,7 +51,7 @@ def restore(typing, control):
 
 @njit(cache=True, nogil=True)
 def flush():
-    """From now on denormals are zeros in this thread; returns what `restore` takes. Only on x86-64."""
+    """Treat denormals as zeros in this thread from now on; return the value for `restore`. Only on x86-64."""
     before = _control()
     restore(uint32(before | uint32(FLUSH)))
     return before

@@ -15,7 +15,7 @@ LN2_HIGH_64, LN2_LOW_64 = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 
 
 def exp(x):
-    """e^x of a float32 or float64, in its own precision; what would over- or underflow is held at the edge.
+    """Return e^x of a float32 or float64 in its own precision; arguments that would over- or underflow are clipped.
 
     This is the plain reference. Compiled, it is a polynomial within 2 units in the last place (float32: arguments
     from -87 to 88; float64: from -708 to 709).
@@ -26,7 +26,7 @@ def exp(x):
 
 @intrinsic
 def _as(typing, value, like):
-    """The bits of `value` as the type of `like`, of the same width."""
+    """Return the bits of `value` as the type of `like`, of the same width."""
 
     def emit(context, builder, signature, arguments):
         width = context.get_value_type(signature.return_type)
@@ -79,7 +79,7 @@ def _exp64(x):
 
 @njit(inline="always")
 def log_of_fraction(x):
-    """ln x of a float64 in (0, 1), within 2 units in the last place: Cephes' rational form (Moshier 1989)."""
+    """Return ln x of a float64 in (0, 1), within 2 units in the last place: Cephes' rational form (Moshier 1989)."""
     bits = _as(x, int64(0))
     e = float64((bits >> int64(52)) - int64(1022))
     m = _as((bits & int64(0xFFFFFFFFFFFFF)) | int64(0x3FE0000000000000), float64(0.0))
@@ -103,7 +103,7 @@ def log_of_fraction(x):
 
 @njit(inline="always")
 def turn(t):
-    """cos and sin of 2 pi t for a float64 in [0, 1): a quarter turn at a time, Cephes' polynomials (Moshier 1989)."""
+    """Return cos and sin of 2 pi t for float64 in [0, 1), by quarter turns and Cephes' polynomials (Moshier 1989)."""
     shifted = 4.0 * t + 6755399441055744.0
     quarter = _as(shifted, int64(0))
     y = (4.0 * t - (shifted - 6755399441055744.0)) * 1.5707963267948966

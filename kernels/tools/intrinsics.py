@@ -1,6 +1,6 @@
-"""What the processor offers and Python has no word for: prefetch, a barrier of spinning threads, bits of a vector.
+"""Processor instructions that Python has no word for: prefetch, a barrier of spinning threads, bits of a vector.
 
-Each intrinsic is one instruction or two; what it means is its docstring, and the references below are its plain form.
+Each intrinsic is one instruction or two; its docstring and the references below say what it computes.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _store_release(typing, address, value):
 
 @intrinsic
 def _pause(typing):
-    """A hint that this is a spin loop; nothing on machines other than x86-64 and AArch64."""
+    """Hint that this is a spin loop; do nothing on machines other than x86-64 and AArch64."""
 
     def emit(context, builder, signature, arguments):
         if MACHINE in ("x86_64", "amd64"):
@@ -77,7 +77,7 @@ def barrier(sync, thread, threads, epoch, spins):
 
     Args:
         sync: address of int64 [threads * APART], zero before the first epoch, which is 1.
-        spins: reads before the core is given to somebody else; 0 where there are more threads than cores.
+        spins: reads before the thread yields its core; 0 if there are more threads than cores.
     """
     _store_release(sync + thread * APART * 8, epoch)
     for other in range(threads):
@@ -97,7 +97,7 @@ def flags_reference(flags, index):
 
 @intrinsic
 def flags64(typing, address):
-    """uint64 whose bit k is whether the uint8 at address + k is set."""
+    """Return a uint64 whose bit k is whether the uint8 at address + k is set."""
     wide = ir.VectorType(BYTE, 64)
 
     def emit(context, builder, signature, arguments):
@@ -109,7 +109,7 @@ def flags64(typing, address):
 
 @intrinsic
 def trailing_zeros(typing, word):
-    """The place of the lowest bit that is set in a uint64, which must not be 0."""
+    """Return the place of the lowest set bit of a uint64, which must not be 0."""
 
     def emit(context, builder, signature, arguments):
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
@@ -119,7 +119,7 @@ def trailing_zeros(typing, word):
 
 @intrinsic
 def popcount(typing, word):
-    """Set bits of a uint64: LLVM's ctpop, one instruction where the machine has it, vectorised with AVX-512."""
+    """Count the set bits of a uint64: LLVM's ctpop, one instruction if the machine has it, vectorised with AVX-512."""
 
     def emit(context, builder, signature, arguments):
         return builder.ctpop(arguments[0])

@@ -1,7 +1,7 @@
-"""Arrays at addresses, and calls through addresses: what lets one compiled loop run any network and any neuron.
+"""Arrays at addresses and calls through addresses: with them one compiled loop runs any network and any neuron.
 
 A kernel that takes tables of addresses has one signature whatever the number and kind of populations and
-projections, so it is compiled once and kept on disk. Who fills a table keeps its arrays alive.
+projections, so it is compiled once and cached on disk. The caller that fills a table keeps its arrays alive.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 
 @intrinsic
 def as_pointer(typing, address, like):
-    """The address as a pointer to values of the type of `like`."""
+    """Return the address as a pointer to values of the type of `like`."""
     pointer = types.CPointer(like)
 
     def emit(context, builder, signature, arguments):
@@ -24,13 +24,13 @@ def as_pointer(typing, address, like):
 
 @njit
 def vector(address, n, like):
-    """[n] array of `like`'s type over the memory at `address`."""
+    """Return a [n] array of `like`'s type over the memory at `address`."""
     return carray(as_pointer(address, like), (n,))
 
 
 @njit
 def matrix(address, rows, columns, like):
-    """[rows, columns] array of `like`'s type over the memory at `address`."""
+    """Return a [rows, columns] array of `like`'s type over the memory at `address`."""
     return carray(as_pointer(address, like), (rows, columns))
 
 

@@ -1,8 +1,8 @@
 """Counter-based random numbers: Threefry4x32-20 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
 
-A draw is a pure function of (key, index, draw): no state is kept, so results depend neither on threads, nor on the
-order of drawing, nor on how a range is cut. `key` names a stream (64 bits, see `neurosim.network.stream`), `index`
-and `draw` (64 bits each) are whatever counts within it: a synapse and an attempt, a unit and a step.
+A draw is a pure function of (key, index, draw): there is no state, so results depend neither on threads, nor on the
+order of drawing, nor on how a range is cut. `key` names a stream (64 bits), `index` and `draw` (64 bits each) count
+within it: a synapse and an attempt, a unit and a step.
 
 Threefry adds, rotates and xors 32-bit words only: vectorised it costs .22 ns a word, Philox4x32-10 (64-bit products)
 .61 ns.
@@ -26,7 +26,7 @@ TWO_PI = 2.0 * math.pi
 
 
 def threefry_reference(counter, key):
-    """Four and four words of 32 bits to four: the specification, in whole numbers of any size."""
+    """Return four words of 32 bits from two times four: the specification, in integers of any size."""
     mask = 0xFFFFFFFF
     keys = [*key, PARITY ^ key[0] ^ key[1] ^ key[2] ^ key[3]]
     x = [(c + k) & mask for c, k in zip(counter, key, strict=True)]
@@ -85,7 +85,7 @@ def _odd(a, b, c, d):
 
 @njit(inline="always")
 def threefry(c0, c1, c2, c3, k0, k1, k2, k3):
-    """Four uint32 from eight: the compiled form of `threefry_reference`."""
+    """Return four uint32 from eight: the compiled form of `threefry_reference`."""
     k4 = uint32(0x1BD11BDA) ^ k0 ^ k1 ^ k2 ^ k3
     a, b, c, d = _even(uint32(c0 + k0), uint32(c1 + k1), uint32(c2 + k2), uint32(c3 + k3))
     a, b, c, d = _odd(uint32(a + k1), uint32(b + k2), uint32(c + k3), uint32(d + k4 + uint32(1)))
@@ -97,7 +97,7 @@ def threefry(c0, c1, c2, c3, k0, k1, k2, k3):
 
 @njit(cache=True, nogil=True)
 def words(key, index, draw):
-    """Four uint32 from three uint64."""
+    """Return four uint32 from three uint64."""
     none = uint32(0)
     return threefry(
         uint32(index),
@@ -113,7 +113,7 @@ def words(key, index, draw):
 
 @njit(inline="always")
 def unit_interval(high, low):
-    """Two words to a float64 strictly between 0 and 1, in steps of 2^-53."""
+    """Return a float64 from two words, strictly between 0 and 1, in steps of 2^-53."""
     bits = (uint64(high) << uint64(32) | uint64(low)) >> uint64(11)
     return (float(int64(bits)) + 0.5) * 1.1102230246251565e-16
 
@@ -220,7 +220,7 @@ def group_words(key, first, draw, out):
 
 
 def poisson_thresholds(mean):
-    """[n] uint32, rising: a Poisson count of this mean is how many of them a uniform uint32 reaches or passes.
+    """Return [n] ascending uint32: the number of them that a uniform uint32 reaches is a Poisson count of this mean.
 
     Entry k is the probability of at most k events in units of 2^-32, so counts rarer than that never occur.
     """
@@ -236,9 +236,10 @@ def poisson_thresholds(mean):
 
 
 def passed_thresholds(thresholds):
-    """What `poisson_add` takes: how many thresholds every word reaches, and the others less one, filled up to eights.
+    """Return the thresholds as `poisson_add` takes them: the number that every word reaches, and the others minus one.
 
-    Less one, a threshold is passed (>) where it was reached (>=); the filling, 2^32 - 1, never is.
+    Minus one, a threshold is passed (>) where it was reached (>=). The list is filled up to a multiple of eight with
+    2^32 - 1, which no word passes.
     """
     certain = int(np.count_nonzero(thresholds == 0))
     others = (thresholds[certain:] - np.uint32(1)).astype(np.uint32)
@@ -255,7 +256,7 @@ def _highest(words):
 
 @njit(cache=True, nogil=True)
 def _count8(words, thresholds, base, out):
-    """out[i] = base + how many of 8 thresholds words[i] passes; returns the sum."""
+    """Set out[i] to base plus the number of 8 thresholds that words[i] passes; return the sum."""
     t0, t1, t2, t3 = thresholds[0], thresholds[1], thresholds[2], thresholds[3]
     t4, t5, t6, t7 = thresholds[4], thresholds[5], thresholds[6], thresholds[7]
     total = int32(0)
@@ -276,7 +277,7 @@ def _count8(words, thresholds, base, out):
 
 @njit(cache=True, nogil=True)
 def _add8(words, thresholds, base, weight, x):
-    """x[i] += weight times what `_count8` counts; returns the sum of the counts."""
+    """Add weight times the counts of `_count8` to x; return the sum of the counts."""
     t0, t1, t2, t3 = thresholds[0], thresholds[1], thresholds[2], thresholds[3]
     t4, t5, t6, t7 = thresholds[4], thresholds[5], thresholds[6], thresholds[7]
     total = int32(0)
@@ -297,7 +298,7 @@ def _add8(words, thresholds, base, weight, x):
 
 @njit(cache=True, nogil=True)
 def _more8(words, thresholds, out):
-    """out[i] += how many of 8 thresholds words[i] passes; returns what was added."""
+    """Add to out[i] the number of 8 thresholds that words[i] passes; return the sum of the additions."""
     t0, t1, t2, t3 = thresholds[0], thresholds[1], thresholds[2], thresholds[3]
     t4, t5, t6, t7 = thresholds[4], thresholds[5], thresholds[6], thresholds[7]
     total = int32(0)
@@ -326,12 +327,14 @@ def poisson_add_reference(key, first, draw, certain, passed, weight, x):
 
 @njit(cache=True, nogil=True)
 def poisson_add(key, first, draw, certain, passed, weight, words, counts, x):
-    """x[i] += weight times the Poisson count of unit `first + i`, `first` a multiple of 64; returns the events.
+    """Add weight times the Poisson count of unit `first + i` to x[i]; return the sum of the counts.
+
+    `first` is a multiple of 64.
 
     A piece of 256 units goes beyond the first 8 thresholds only where its highest word does.
 
     Args:
-        certain, passed: of `passed_thresholds`.
+        certain, passed: from `passed_thresholds`.
         words, counts: uint32 and int32 [256] scratch.
     """
     total = 0

@@ -1,4 +1,4 @@
-"""Work on many items, shared among threads: for kernels that let go of the interpreter's lock."""
+"""Work on many items, shared among threads, for kernels that release the interpreter's lock."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-# Pieces a thread gets on average: whoever is held up by a neighbour on the machine takes fewer of them.
+# Pieces a thread gets on average: a thread that shares its core with another program takes fewer.
 PIECES = 3
 
 
 def spread(fill: Callable[[int, int], None], bounds: NDArray[np.int64], threads: int, grain: int) -> None:
-    """Call `fill(a, b)` on ranges that tile the items, on as many threads as have enough to do.
+    """Call `fill(a, b)` on ranges that tile the items, on at most `threads` threads with enough work for each.
 
-    The threads are made by hand: an executor takes 0.2 ms to come and go, as long as half a million events take. None
-    is kept, for a kept one would be missing in a forked process.
+    The threads are started here: an executor costs 0.2 ms, the time of half a million events. No thread outlives the
+    call, for it would be missing in a forked process.
 
     Args:
         bounds: [items + 1] ascending; item i is `bounds[i + 1] - bounds[i]` of work.
-        grain: work that is worth a thread.
+        grain: least work of a thread, in the unit of `bounds`.
 
     Raises:
-        what `fill` raises, once all threads have ended.
+        the first error of `fill`, once all threads have ended.
     """
     items, work = len(bounds) - 1, int(bounds[-1] - bounds[0])
     workers = max(1, min(threads, work // grain, items))
@@ -33,7 +33,7 @@ def spread(fill: Callable[[int, int], None], bounds: NDArray[np.int64], threads:
         return
     pieces = workers * PIECES
     cuts = [0, *np.searchsorted(bounds, bounds[0] + work * np.arange(1, pieces) // pieces).tolist(), items]
-    # One iterator for all: each takes the next piece when it is through with its last.
+    # One iterator for all threads: each takes the next piece when it has finished one.
     left = iter([(a, b) for a, b in pairwise(cuts) if a < b])
     failures: list[BaseException] = []
 
@@ -54,7 +54,7 @@ def spread(fill: Callable[[int, int], None], bounds: NDArray[np.int64], threads:
         try:
             _thread.start_new_thread(take, (end,))
         except RuntimeError:
-            # The system grants no more threads: those there are do the work.
+            # The system grants no more threads: the others do the work.
             end.release()
     take(ends[0])
     for end in ends:

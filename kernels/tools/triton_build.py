@@ -1,4 +1,4 @@
-"""Triton kernels compiled for a GPU that is not there, and what they would take of it.
+"""Compilation of Triton kernels for a GPU that is not there, and the resources they would take.
 
 Triton's wheel ships the assembler and the tools that read its output, so registers, shared memory, spills and the
 instructions used can be known, and asserted, on any Linux machine.
@@ -40,7 +40,7 @@ class Build(NamedTuple):
 
 
 class Resources(NamedTuple):
-    """What a compiled kernel takes, of one program or one thread of it."""
+    """Resources of a compiled kernel, of one program or one thread."""
 
     shared: int  # bytes a program
     registers: int  # a thread
@@ -52,7 +52,7 @@ class Resources(NamedTuple):
 
 
 def compile_for(build, capability=HOPPER):
-    """`Resources` of a `Build` on an NVIDIA chip of this compute capability."""
+    """Return the `Resources` of a `Build` on an NVIDIA chip of this compute capability."""
     import triton
     from triton.backends.compiler import GPUTarget
 
@@ -79,7 +79,7 @@ def compile_for(build, capability=HOPPER):
 
 
 def _dump(cubin):
-    """What the wheel's own tool says of a compiled kernel: its resources, and its instructions."""
+    """Return the resources and the instructions of a compiled kernel, as text of the wheel's own tool."""
     import triton
 
     tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"

@@ -73,14 +73,14 @@ class TemporalMemory:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        from ..kernels.memory.temporal.store import empty, most_chunks
+        from ..kernels.memory.temporal.store import empty, max_chunks
 
         self._rules = self._compiled()
         cells = self.columns * self.cells_per_column
         require(cells <= MAX_CELLS, "TemporalMemory", f"must have at most {MAX_CELLS} cells", cells)
         most = cells * self.max_segments
         require(most < 2**30, "TemporalMemory.max_segments", f"must allow at most {2**30} segments in all", most)
-        chunks = min(CHUNKS, most_chunks(self.columns, self._rules))
+        chunks = min(CHUNKS, max_chunks(self.columns, self._rules))
         self._store: Store = empty(self.columns, self._rules, min(SEGMENTS, most), chunks)
 
     def _compiled(self) -> Rules:
@@ -178,10 +178,10 @@ class TemporalMemory:
     @property
     def max_bytes(self) -> int:
         """Bytes of memory with every cell and segment at its cap."""
-        from ..kernels.memory.temporal.store import most_chunks, nbytes
+        from ..kernels.memory.temporal.store import max_chunks, nbytes
 
         most = self.columns * self.cells_per_column * self.max_segments
-        return nbytes(self.columns, self._rules, most, most_chunks(self.columns, self._rules))
+        return nbytes(self.columns, self._rules, most, max_chunks(self.columns, self._rules))
 
     def state(self) -> dict[str, NDArray]:
         """Return copies of everything that steps change.

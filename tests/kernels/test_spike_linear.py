@@ -34,7 +34,7 @@ SHAPES = [
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_sums_are_taken_term_by_term(shape: tuple, counts: bool) -> None:
     x, weights, g = matrices(*shape, counts)
-    active = L.listed(x, most=1.0)
+    active = L.listed(x, max_density=1.0)
     np.testing.assert_array_equal(L.product(active, weights), L.product_reference(x, weights))
     back = L.product(L.turned(active, x.shape[1]), g)
     np.testing.assert_array_equal(back, L.product_reference(np.ascontiguousarray(x.T), g))
@@ -44,7 +44,7 @@ def test_sums_are_taken_term_by_term(shape: tuple, counts: bool) -> None:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_lists_are_the_matrix(shape: tuple) -> None:
     x = matrices(*shape, True)[0]
-    active, turned = L.listed(x, most=1.0), L.turned(L.listed(x, most=1.0), x.shape[1])
+    active, turned = L.listed(x, max_density=1.0), L.turned(L.listed(x, max_density=1.0), x.shape[1])
     for matrix, lists in ((x, active), (x.T, turned)):
         rows, units = np.nonzero(matrix)
         np.testing.assert_array_equal(lists.units, units)
@@ -64,7 +64,7 @@ def test_threads_and_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_dense_matrix_is_not_listed() -> None:
     x = matrices(50, 60, 1, 0.3)[0]
-    assert L.listed(x) is None and L.listed(x, most=0.5) is not None
+    assert L.listed(x) is None and L.listed(x, max_density=0.5) is not None
 
 
 @pytest.mark.parametrize("lead", [(11,), (7, 3), ()], ids=str)

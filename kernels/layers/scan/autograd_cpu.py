@@ -1,4 +1,4 @@
-"""`numba` for torch: the recurrence with its gradient, and the form with feed-back."""
+"""The compiled recurrence as functions of torch: with its gradient, with and without feed-back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from . import numba as rows
 
 
 def _lanes(x):
-    """[..., B, N] tensor to [..., B N] array."""
+    """Return a tensor [..., B, N] as an array [..., B N]."""
     return x.detach().contiguous().numpy().reshape(*x.shape[:-2], -1)
 
 
@@ -28,12 +28,12 @@ def _by_lane(c, batch):
 
 
 def _by_unit(g_c, batch):
-    """[constants, B N] to [constants, N], element by element of the batch."""
+    """Sum [constants, B N] over the elements of the batch to [constants, N]."""
     return torch.from_numpy(g_c).view(len(g_c), batch, -1).sum(dim=1)
 
 
 class Scan(torch.autograd.Function):
-    """(current [T, B, N], state, c, how) to (out, state), as `scan.reference`."""
+    """(out, state) from (current [T, B, N], state, c, how), as `reference.reference`."""
 
     @staticmethod
     def forward(ctx, current, state, c, how):
@@ -62,10 +62,10 @@ class Scan(torch.autograd.Function):
 
 
 class FeedbackScan(torch.autograd.Function):
-    """(current, state, c, weight [N, N], last [B, N], how) to (out, state), as `reference` with a weight.
+    """(out, state) from (current, state, c, weight [N, N], last [B, N], how), as `reference` with a weight.
 
-    Forward the spikes of a step select rows of the weights. Backward each step has a dense product of its own, for
-    gradients are not sparse; that of the weights is a spike-accumulate over all steps at once.
+    Forward, the spikes of a step select rows of the weights. Backward, each step has a dense product, for gradients
+    are not sparse; the gradient of the weights is one spike-accumulate over all steps.
     """
 
     @staticmethod
@@ -104,7 +104,7 @@ class FeedbackScan(torch.autograd.Function):
 
 
 def _back_in_time(ctx, total, c, weight, kept, g_out, g_state):
-    """Gradients of the current, of the first state, of c by lane, and of the spikes before the first step."""
+    """Return the gradients of the current, the first state, c by lane, and the spikes before the first step."""
     steps, batch, units = total.shape
     settings, constants, trained = _settings(ctx.how), _by_lane(c, batch), ctx.needs_input_grad[2]
     weight = weight.detach()

@@ -1,4 +1,4 @@
-"""`triton` for torch: the recurrence with its gradient, and the form with feed-back."""
+"""The recurrence on a GPU as functions of torch: with its gradient, with and without feed-back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def _zeros(g, like):
 
 
 class Scan(torch.autograd.Function):
-    """(current [T, B, N], state, c, how) to (out, state), as `scan.reference`."""
+    """(out, state) from (current [T, B, N], state, c, how), as `reference.reference`."""
 
     @staticmethod
     def forward(ctx, current, state, c, how):
@@ -37,9 +37,9 @@ class Scan(torch.autograd.Function):
 
 
 class FeedbackScan(torch.autograd.Function):
-    """(current, state, c, weight [N, N], last [B, N], how) to (out, state), as `reference` with a weight.
+    """(out, state) from (current, state, c, weight [N, N], last [B, N], how), as `reference` with a weight.
 
-    Each step has its product, forward and backward, and a launch of the kernel of the recurrence on one step.
+    Each step is a product and a launch of the kernel of the recurrence on one step, forward and backward.
     """
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""The recurrence of a spiking layer in the form of the device that its tensors are on."""
+"""The recurrence of a spiking layer, in the form for the device of its tensors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .reference import reference
 
 
 def scan(current, state, c, how, weight=None, last=None):
-    """As `reference`, for float32 in the compiled form of a CPU or of an NVIDIA GPU, else by the plain loop."""
+    """Compute `reference`: float32 in the compiled form of a CPU or an NVIDIA GPU, else by the plain loop."""
     tensors = [x for x in (current, state, c, weight, last) if x is not None]
     kinds = {(x.device.type, x.dtype) for x in tensors}
     forms = COMPILED[kinds.pop()[0]]() if kinds in ({("cpu", torch.float32)}, {("cuda", torch.float32)}) else None
@@ -24,7 +24,7 @@ def _on_cpu():
 
 
 def _on_gpu():
-    """None where Triton is not installed, as on systems other than Linux."""
+    """Return None if Triton is not installed, as on systems other than Linux."""
     try:
         from . import autograd_gpu as forms
     except ModuleNotFoundError:

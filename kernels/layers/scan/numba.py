@@ -26,7 +26,7 @@ GRAIN = 1 << 17
 
 @njit(cache=True, nogil=True)
 def _forward(how, x, state, c, out, kept, first, last):
-    """Lanes `first` to `last` of x, out [T, M], state [states, M] in place, kept [strides or 0, states, M]."""
+    """Run lanes `first` to `last` of x, out [T, M], state [states, M] in place, kept [strides or 0, states, M]."""
     control = flush()
     for a in range(first, last, LANES):
         b = min(a + LANES, last)
@@ -42,7 +42,7 @@ def _forward(how, x, state, c, out, kept, first, last):
 
 @njit(cache=True, nogil=True)
 def _replay(how, x, begin, end, kept, c, states, here, nowhere, a, b):
-    """states [end - begin, states, n]: those of lanes a to b before each step, from the kept one; two rows of work."""
+    """Fill states [end - begin, states, n] with those of lanes a to b before each step, from the stored one."""
     for k in range(here.shape[0]):
         copy(kept[begin // STRIDE, k, a:b], here[k])
     for t in range(begin, end):
@@ -53,7 +53,7 @@ def _replay(how, x, begin, end, kept, c, states, here, nowhere, a, b):
 
 @njit(cache=True, nogil=True)
 def _backward(how, x, c, kept, g_out, g_state, g_x, g_c, trained, first, last):
-    """As `retreat`, over all steps of lanes `first` to `last`; g_out [T, M], or one row of zeros for all steps."""
+    """Run `retreat` over all steps of lanes `first` to `last`; g_out [T, M], or one row of zeros for all steps."""
     control, states, steps = flush(), kept.shape[1], x.shape[0]
     rows = min(1, g_out.shape[0] - 1)
     for a in range(first, last, LANES):
@@ -76,7 +76,7 @@ def _backward(how, x, c, kept, g_out, g_state, g_x, g_c, trained, first, last):
 
 @njit(cache=True, nogil=True)
 def _feedback(how, current, weight, state, c, spikes, total, out, kept, first, last):
-    """Elements `first` to `last` of the batch, in time; spikes [B, N] are those before the first step."""
+    """Run elements `first` to `last` of the batch through time; spikes [B, N] are those before the first step."""
     control, units = flush(), current.shape[2]
     chosen = np.empty(units, np.int32)
     here = np.empty((state.shape[0], units), current.dtype)
@@ -103,11 +103,12 @@ def _feedback(how, current, weight, state, c, spikes, total, out, kept, first, l
 
 
 def forward(how, x, state, c, keep, threads):
-    """x [T, M], state [states, M], c [constants, M] to out [T, M], the state after, and the states kept for `backward`.
+    """Return out [T, M], the state after it, and the states that `backward` needs.
 
     Args:
         how: kind, reset, surrogate, attached, slope, scale.
-        keep: whether states are kept.
+        x, state, c: [T, M], [states, M], [constants, M].
+        keep: whether `backward` will follow.
     """
     out, state = np.empty_like(x), state.copy()
     kept = np.empty((-(-len(x) // STRIDE) if keep else 0, *state.shape), x.dtype)
@@ -116,7 +117,7 @@ def forward(how, x, state, c, keep, threads):
 
 
 def backward(how, x, c, kept, g_out, g_state, trained, threads):
-    """Gradients of x, of the state at the start, and of c by lane, from those of the outputs; g_out None means zero."""
+    """Return the gradients of x, the first state, and c by lane, from those of the outputs; g_out None is zero."""
     g_out = np.zeros((1, x.shape[1]), x.dtype) if g_out is None else g_out
     g_x, g_state, g_c = np.empty_like(x), g_state.copy(), np.empty_like(c)
     _spread(x, threads, lambda a, b: _backward(how, x, c, kept, g_out, g_state, g_x, g_c, trained, a, b))
@@ -124,7 +125,7 @@ def backward(how, x, c, kept, g_out, g_state, trained, threads):
 
 
 def _spread(x, threads, fill):
-    """`fill(a, b)` on ranges of lanes that tile x's, in whole blocks."""
+    """Call `fill(a, b)` on ranges of lanes that tile x's, in whole blocks."""
     steps, lanes = x.shape
     blocks = -(-lanes // LANES)
     bounds = np.arange(blocks + 1) * (max(steps, 1) * LANES)
@@ -132,10 +133,10 @@ def _spread(x, threads, fill):
 
 
 def feedback(how, current, state, c, weight, spikes, keep, threads):
-    """As `forward`, on current [T, B, N], state [states, B, N], c [constants, N], with weight [N, N] from and to.
+    """Run `forward` on current [T, B, N], state [states, B, N], c [constants, N], with weight [N, N] from and to.
 
     Returns:
-        What arrived with the feed-back, [T, B, N]; then as `forward`.
+        The input with the feed-back, [T, B, N]; then as `forward`.
     """
     total, out, state = np.empty_like(current), np.empty_like(current), state.copy()
     steps, batch, units = current.shape
@@ -150,8 +151,10 @@ def feedback(how, current, state, c, weight, spikes, keep, threads):
 
 
 class Retreat:
-    """The way back with feed-back, called for each step from the last to the first: between two, the spikes get their
-    gradient from the currents of the later one. All lanes are one row, in one thread: the products take the time.
+    """The way back with feed-back, called for each step from the last to the first.
+
+    Between two calls the caller computes the gradient of the spikes from that of the later currents. All lanes are
+    one row, in one thread: the products take the time.
     """
 
     def __init__(self, how, x, c, kept):
@@ -161,7 +164,7 @@ class Retreat:
         self.here, self.work = np.empty((states, lanes), x.dtype), np.empty((4, lanes), x.dtype)
 
     def __call__(self, t, g_out, g_state, g_x, g_c, trained):
-        """As `retreat`, of step t."""
+        """Run `retreat` for step t."""
         at, lanes = t % STRIDE, self.x.shape[1]
         if at == STRIDE - 1 or t == len(self.x) - 1:
             _replay(

@@ -1,6 +1,6 @@
-"""The recurrence of a spiking layer over time and its surrogate gradient: what it is, in plain torch.
+"""The recurrence of a spiking layer over time and its surrogate gradient, in plain torch: the specification.
 
-Every kind leads a state from one step to the next; `c` names the rows of its constants, each one value a unit:
+Each kind advances a state by one step; `c` names the rows of its constants, one value a unit:
 
     LIF         c = alpha, theta.                 u = alpha v + I;               v = R(u, s)
     CURRENT     c = alpha, theta, delta, kappa.   u = alpha v + kappa i;         v = R(u, s);  i = delta i + I
@@ -15,8 +15,7 @@ theta, as snnTorch does. In the backward pass ds/du is the surrogate h(u - theta
 unless `attached`.
 
 Operations are in float32 in the order written, without fused multiply-adds, so that the event-driven engine, whose
-neurons compute the same, finds the same spikes. `numba` is the compiled form, and
-`triton` that of a GPU; both are tested against `reference`.
+neurons compute the same, finds the same spikes. `numba` and `triton` are the compiled forms of a CPU and a GPU.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ STRIDE = 32
 
 
 class Recurrence(NamedTuple):
-    """Which recurrence, and which surrogate h(x) of the step at x = u - theta.
+    """A recurrence, and the surrogate h(x) of its threshold at x = u - theta.
 
     FAST_SIGMOID scale / (1 + slope |x|)^2; ARCTAN scale (slope / 2) / (1 + (pi / 2 slope x)^2); TRIANGLE
     scale max(0, 1 - slope |x|); SIGMOID scale slope g (1 - g) with g = 1 / (1 + exp(-slope x)).
@@ -52,7 +51,7 @@ class Recurrence(NamedTuple):
 
 
 def derivative(x, how):
-    """h(x), elementwise."""
+    """Return h(x), elementwise."""
     k = how.slope
     if how.surrogate == FAST_SIGMOID:
         h = 1 / (1 + k * x.abs()) ** 2
@@ -120,13 +119,13 @@ STEPS = (_lif, _current, _adaptive, _integrator)
 
 
 def reference(current, state, c, how, weight=None, last=None):
-    """The specification.
+    """Run the recurrence step by step.
 
     Args:
-        current: [T, B, N], what arrives in each step.
-        state: [STATES, B, N], where the first step starts.
+        current: [T, B, N], input of each step.
+        state: [STATES, B, N] before the first step.
         c: [CONSTANTS, N].
-        weight: [N, N] feed-back, to and from; the spikes of a step arrive in the next one.
+        weight: [N, N] feed-back, targets by sources; the spikes of a step arrive in the next one.
         last: [B, N], spikes of the step before the first; with `weight` only.
 
     Returns:

@@ -16,7 +16,7 @@ from .steps import copy
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _surrogate(which, slope, scale, h):
-    """h in place of x = u - theta. slope and scale of h's own type."""
+    """Replace x = u - theta in `h` by h(x); slope and scale are of its type."""
     kind = h.dtype.type
     zero, one = kind(0), kind(1)
     if which == FAST_SIGMOID:
@@ -42,7 +42,7 @@ def _surrogate(which, slope, scale, h):
 
 @njit(inline="always")
 def _distance(kind, late, x, state, c, d):
-    """d = u - theta, u being the membrane before the reset."""
+    """Fill d with u - theta, u the membrane before the reset."""
     one = x.dtype.type(1)
     alpha, theta, v = c[0], c[1], state[0]
     if kind == CURRENT:
@@ -64,7 +64,7 @@ def _distance(kind, late, x, state, c, d):
 
 @njit(inline="always")
 def _through_reset(d, theta, keep, attached, h, g_out, g_v, g_theta, trained, g_u):
-    """g_u from the gradients g_out of the spike and g_v of the membrane after it; h becomes that of d by the spike."""
+    """Fill g_u from the gradients g_out of the spike and g_v of the membrane after; h becomes the part by the spike."""
     zero, one = d.dtype.type(0), d.dtype.type(1)
     for j in range(d.size):
         taken = theta[j] + (one - keep) * d[j]
@@ -104,7 +104,7 @@ def _current_back(state, c, g_u, g_i, g_x, g_c, trained):
 
 @njit(inline="always")
 def _adaptive_before(c, g_out, g_v, g_w, g_s):
-    """What reaches the spike, g_s, and the membrane after it, g_v, through w = beta w + (1 - beta) (A v + B s)."""
+    """Compute the gradients g_s of the spike and g_v of the membrane through w = beta w + (1 - beta) (A v + B s)."""
     one = g_w.dtype.type(1)
     beta, a, b = c[2], c[3], c[4]
     for j in range(g_w.size):
@@ -115,7 +115,7 @@ def _adaptive_before(c, g_out, g_v, g_w, g_s):
 
 @njit(inline="always")
 def _adaptive_sums(x, state, c, keep, d, after, g_u, g_w, g_c):
-    """`after` is work space: the membrane after the reset."""
+    """Add to the gradients of the constants; `after` is work space: the membrane after the reset."""
     zero, one = x.dtype.type(0), x.dtype.type(1)
     v, w, theta, beta, a, b = state[0], state[1], c[1], c[2], c[3], c[4]
     g_alpha, g_beta, g_a, g_b = g_c[0], g_c[2], g_c[3], g_c[4]
@@ -144,7 +144,7 @@ def _adaptive_back(c, g_u, g_w, g_x):
 
 @njit(inline="always")
 def _late_back(v, c, attached, h, before, g_out, g_v, g_x, g_c, trained):
-    """LIF whose spike before the step is taken off in it; h of the membrane after the step, `before` of that before."""
+    """Go back through a step of LIF with LATE; h is that of the membrane after the step, `before` of that before it."""
     zero, one, alpha, theta = v.dtype.type(0), v.dtype.type(1), c[0], c[1]
     for j in range(v.size):
         h[j] *= g_out[j]
@@ -171,12 +171,13 @@ def _integrator_back(v, alpha, g_out, g_v, g_x, g_c, trained):
 
 @njit(cache=True, nogil=True)
 def retreat(how, x, state, c, g_out, g_state, g_x, g_c, trained, work):
-    """Back through one step of a row of lanes.
+    """Go back through one step of a row of lanes.
 
     Args:
-        how: kind, reset, surrogate (whole numbers); attached, slope, scale.
-        x, state: the step's input and the state it started from.
-        g_out: [n] gradient of its output; g_state: [states, n], of the state it led to, turned into that of `state`.
+        how: kind, reset, surrogate (integers); attached, slope, scale.
+        x, state: input of the step and the state before it.
+        g_out: [n], gradient of its output.
+        g_state: [states, n], gradient of the state after it, replaced by that of `state`.
         g_x: [n], written; g_c: [constants, n], added to if `trained`.
         work: [4, n].
     """

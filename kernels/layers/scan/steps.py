@@ -67,7 +67,7 @@ def _integrator(v, x, alpha, out):
 
 @njit(cache=True, nogil=True)
 def advance(kind, reset, x, state, c, out):
-    """One step of a row of lanes: x, out [n], state [states, n] in place, c [constants, n]."""
+    """Advance a row of lanes by one step: x, out [n], state [states, n] in place, c [constants, n]."""
     keep = x.dtype.type(0 if reset == ZERO else 1)
     if kind == LIF:
         if reset == LATE:

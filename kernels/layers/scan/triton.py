@@ -1,6 +1,6 @@
-"""`reference` for a GPU: a program leads a block of lanes (batch times units) through all steps.
+"""The recurrence for a GPU: a program runs a block of lanes (batch times units) through all steps.
 
-As in `numba`, states are kept every `STRIDE`th step; the way back finds those between again, writes them to work
+As in `numba`, every `STRIDE`th state is stored; the way back computes those between again, writes them to work
 space that stays in the L2 cache, and retreats through them. Sums and products are rounded one by one (no fused
 multiply-adds), so that spikes are those of the other forms. Float32.
 """
@@ -26,7 +26,7 @@ BLOCK, WARPS = 32, 1
 
 @triton.jit
 def _constants(c_ptr, unit, units, inside, KIND: tl.constexpr, ROWS: tl.constexpr):
-    """The rows of c; those that a kind lacks repeat the first and are not used."""
+    """Load the rows of c; rows that a kind lacks repeat the first and are not used."""
     c0 = tl.load(c_ptr + unit, mask=inside, other=0.0)
     c1, c2, c3, c4 = c0, c0, c0, c0
     if KIND != INTEGRATOR:
@@ -41,7 +41,7 @@ def _constants(c_ptr, unit, units, inside, KIND: tl.constexpr, ROWS: tl.constexp
 
 @triton.jit
 def _charge(x, v, w, c0, c1, c3, KIND: tl.constexpr, RESET: tl.constexpr):
-    """u: the membrane before the reset."""
+    """Return u, the membrane before the reset."""
     if KIND == CURRENT:
         u = c0 * v + c3 * w
     elif KIND == ADAPTIVE:
@@ -55,7 +55,7 @@ def _charge(x, v, w, c0, c1, c3, KIND: tl.constexpr, RESET: tl.constexpr):
 
 @triton.jit
 def _advance(x, v, w, c0, c1, c2, c3, c4, KIND: tl.constexpr, RESET: tl.constexpr):
-    """One step: what comes out, and the state after it."""
+    """Return the output of one step and the state after it."""
     u = _charge(x, v, w, c0, c1, c3, KIND, RESET)
     out = u
     after = u
@@ -123,7 +123,7 @@ def _retreat(
     x, v, w, g_out, g_v, g_w, c0, c1, c2, c3, c4, attached, slope, scale,
     KIND: tl.constexpr, RESET: tl.constexpr, SHAPE: tl.constexpr,
 ):  # fmt: skip
-    """Back through a step from state (v, w): gradients of x and of that state, and what each constant's gains."""
+    """Go back through a step from state (v, w): return the gradients of x, of that state, and by constant."""
     zero = tl.zeros_like(v)
     g1, g2, g3, g4 = zero, zero, zero, zero
     u = _charge(x, v, w, c0, c1, c3, KIND, RESET)

@@ -1,4 +1,4 @@
-"""`numba` for torch: a linear layer that looks whether its input is sparse."""
+"""A linear layer for torch that uses the sparsity of its input if there is any."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from .numba import Active, column_sums, listed, product, turned
 
 
 def sparse(x):
-    """`Active` of x [..., inputs] by row, or None where the dense product is quicker or there is no other."""
+    """Return `Active` of x [..., inputs] by row, or None if the dense product is faster or the only one."""
     if x.device.type != "cpu" or x.dtype != torch.float32:
         return None
     return listed(x.detach().reshape(-1, x.shape[-1]).contiguous().numpy(), threads=torch.get_num_threads())
 
 
 class SpikeProduct(torch.autograd.Function):
-    """(x [..., inputs], weight [outputs, inputs], bias or None, the `Active` of x) to x weight^T + bias.
+    """x weight^T + bias from (x [..., inputs], weight [outputs, inputs], bias or None, the `Active` of x).
 
-    The gradient of x is a dense product; it is left out where nobody asks for it.
+    The gradient of x is a dense product, computed only if it is needed.
     """
 
     @staticmethod
@@ -43,12 +43,12 @@ class SpikeProduct(torch.autograd.Function):
 
 
 def weight_gradient(active: Active, g, inputs):
-    """[outputs, inputs] from an `Active` of R rows and g [R, outputs]; the targets of an input lie side by side."""
+    """Return [outputs, inputs] from an `Active` of R rows and g [R, outputs], stored by input."""
     return torch.from_numpy(product(turned(active, inputs), g, torch.get_num_threads())).t()
 
 
 def linear(x, weight, bias):
-    """x weight^T + bias, from the ones of x where they are few."""
+    """Return x weight^T + bias, from the spikes of x if they are few."""
     active = sparse(x) if x.numel() else None
     if active is None or weight.dtype != torch.float32:
         return torch.nn.functional.linear(x, weight, bias)

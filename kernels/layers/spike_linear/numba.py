@@ -1,8 +1,8 @@
 """A linear layer whose input is spikes: products with a matrix that is mostly zeros, forward and for the weights.
 
-Both are one operation. The spikes of a row select rows of the weights, which are added: y[i] = sum_k x[i, k] W[k]. And
-the rows in which an input spiked select rows of the gradient: dW[k] = sum_i x[i, k] g[i]. Terms are added one by one in
-ascending order, in float32 and without fused multiply-adds, as the event-driven engine adds what arrives in a step;
+Both are one operation. The spikes of a row select rows of the weights, which are added: y[i] = sum_k x[i, k] W[k].
+The rows in which an input spiked select rows of the gradient: dW[k] = sum_i x[i, k] g[i]. Terms are added one by one
+in ascending order, in float32 and without fused multiply-adds, as the event-driven engine adds the input of a step,
 so results depend neither on threads nor on how the work is cut.
 """
 
@@ -19,15 +19,15 @@ from numba.extending import intrinsic
 from ...tools.intrinsics import popcount, trailing_zeros
 from ...tools.threads import spread
 
-# A tile of the rows that are selected from stays in a core's second cache.
-TILE_BYTES, NARROWEST = 1 << 20, 64
+# A tile of the source rows stays in a core's second cache.
+TILE_BYTES, MIN_WIDTH = 1 << 20, 64
 # Numbers that are compared at once, and columns that are summed at once.
 WORD, BLOCK = 64, 64
-# Additions, and entries looked at, that are worth a thread.
+# Least additions, and entries to look at, of a thread.
 GRAIN, LOOK_GRAIN = 1 << 21, 1 << 18
 # Above this part of ones the dense product is faster (2 cores with AVX-512: it needs 9 ps a multiply-add, an addition
 # here 30 ps).
-MOST = 0.2
+MAX_DENSITY = 0.2
 
 
 class Active(NamedTuple):
@@ -39,20 +39,20 @@ class Active(NamedTuple):
 
 
 def product_reference(x, source):
-    """[R, M], [M, N] to [R, N]: the specification, term by term."""
+    """The specification of `product`, term by term: [R, N] from [R, M] and [M, N]."""
     out = np.zeros((len(x), source.shape[1]), np.float32)
     for i, k in zip(*np.nonzero(x), strict=True):
         out[i] += source[k] if x[i, k] == 1 else x[i, k] * source[k]
     return out
 
 
-def listed(x, most=MOST, threads=1):
-    """`Active` of x [R, M] float32, or None where more than `most` of its entries are other than 0."""
+def listed(x, max_density=MAX_DENSITY, threads=1):
+    """Return `Active` of x [R, M] float32, or None if more than the fraction `max_density` of x is not 0."""
     starts, plain = np.zeros(len(x) + 1, np.int64), np.zeros(len(x), np.uint8)
     bounds = np.arange(len(x) + 1) * x.shape[1]
     spread(lambda a, b: _count(x, starts, plain, a, b), bounds, threads, LOOK_GRAIN)
     np.cumsum(starts, out=starts)
-    if starts[-1] > most * x.size:
+    if starts[-1] > max_density * x.size:
         return None
     units = np.empty(starts[-1], np.int32)
     values = np.empty(0 if plain.all() else starts[-1], np.float32)
@@ -61,7 +61,7 @@ def listed(x, most=MOST, threads=1):
 
 
 def turned(active, size):
-    """`Active` of the transposed matrix, of `size` rows."""
+    """Return `Active` of the transposed matrix, of `size` rows."""
     starts = np.zeros(size + 1, np.int64)
     np.cumsum(np.bincount(active.units, minlength=size), out=starts[1:])
     rows, values = np.empty_like(active.units), np.empty_like(active.values)
@@ -70,11 +70,11 @@ def turned(active, size):
 
 
 def product(active, source, threads=1):
-    """As `product_reference`, of an `Active` and source [M, N] float32."""
+    """Return the product [R, N] of an `Active` and source [M, N] float32."""
     rows, (size, columns) = len(active.starts) - 1, source.shape
     source = np.ascontiguousarray(source)
     out = np.zeros((rows, columns), np.float32)
-    width = min(columns, max(NARROWEST, TILE_BYTES // (4 * max(size, 1)) // NARROWEST * NARROWEST))
+    width = min(columns, max(MIN_WIDTH, TILE_BYTES // (4 * max(size, 1)) // MIN_WIDTH * MIN_WIDTH))
     tiles = -(-columns // width)
     # Rows are cut too where there are few tiles; each cut packs its tile again.
     cuts = max(1, min(-(-4 * threads // tiles), rows // 64))
@@ -92,7 +92,7 @@ def product(active, source, threads=1):
 
 
 def column_sums(x, threads=1):
-    """[R, N] to [N], row by row."""
+    """Return the sums [N] over the rows of [R, N], added in order."""
     out = np.zeros(x.shape[1], np.float32)
     tiles = -(-x.shape[1] // 256)
     bounds = np.arange(tiles + 1) * max(1, len(x) * 256)
@@ -102,7 +102,7 @@ def column_sums(x, threads=1):
 
 @intrinsic
 def _unlike(typing, address, value):
-    """uint64 whose bit k is whether the float32 number k from `address` on is other than `value`."""
+    """Return a uint64 whose bit k is whether the float32 number k from `address` on is other than `value`."""
     wide = ir.VectorType(ir.FloatType(), 64)
 
     def emit(context, builder, signature, arguments):
@@ -167,9 +167,9 @@ def _turn(starts, units, values, places, rows, turned_values):
 
 @intrinsic
 def _add_block(typing, target, source, stride, units, count):
-    """`BLOCK` float32 at `target` += those at source + stride u for each of `count` int32 u at `units`, in order.
+    """Add to `BLOCK` float32 at `target` those at source + stride u for each of `count` int32 u at `units`, in order.
 
-    The sums stay in registers, which a loop over an array's elements would not have.
+    The sums stay in registers, unlike those of a loop over the elements of an array.
     """
     vector = ir.VectorType(ir.FloatType(), 16)
     parts = range(BLOCK // 16)
@@ -198,7 +198,7 @@ def _add_block(typing, target, source, stride, units, count):
 
 @njit(cache=True, nogil=True)
 def add_rows(source, units, row):
-    """row += source[k] for each int32 k in units, in that order."""
+    """Add source[k] to row for each int32 k in units, in that order."""
     whole = row.size // BLOCK * BLOCK
     stride, chosen = source.shape[1] * 4, units.ctypes.data
     for n in range(0, whole, BLOCK):
@@ -220,7 +220,7 @@ def _add_weighted(source, units, values, row):
 
 @njit(inline="always")
 def _find(units, begin, end, bound):
-    """The first place from `begin` to `end` whose unit is `bound` or above."""
+    """Return the first place from `begin` to `end` whose unit is `bound` or above."""
     while begin < end:
         middle = (begin + end) // 2
         if units[middle] < bound:
@@ -232,9 +232,9 @@ def _find(units, begin, end, bound):
 
 @njit(cache=True, nogil=True)
 def _product(starts, units, values, source, top, bottom, first, last, out):
-    """Rows `top` to `bottom`, columns `first` to `last` of out, a block of source rows that fits a cache at a time.
+    """Fill rows `top` to `bottom`, columns `first` to `last` of out, by blocks of source rows that fit a cache.
 
-    A tile that is not all columns is packed first: its rows would fall into the same few sets of the cache.
+    A tile of some columns is packed first: otherwise its rows would share a few sets of the cache.
     """
     size, width = source.shape[0], last - first
     block = max(1, TILE_BYTES // (4 * width))

@@ -9,13 +9,13 @@ from .reference import LAST_STAGE
 
 
 @njit(cache=True, nogil=True)
-def _increase(weights, stages, last, active, unit, most, clock):
-    """Turn on the weights from active afferents to one unit; how many were off."""
-    if most < 1e18:
+def _increase(weights, stages, last, active, unit, max_on, clock):
+    """Turn on the weights from active afferents to one unit; return the number of those that were off."""
+    if max_on < 1e18:
         on = 0
         for j in range(active.size):
             on += popcount(weights[j, unit])
-        if on > most:
+        if on > max_on:
             return 0
     changed = 0
     for j in range(active.size):
@@ -45,19 +45,20 @@ def age(weights, stages, last, clock, first, second):
 
 
 @njit(cache=True, nogil=True)
-def bind_lateral(weights, stages, last, before, active, code, units, most, clock, count):
+def bind_lateral(weights, stages, last, before, active, code, units, max_on, clock, count):
     """Bind the winners to the code before; a winner learns nothing from its own module."""
     for q in range(code.size):
         a = q * units + before[q]
         bit = uint64(1) << uint64(a & 63)
         active[a >> 6] &= ~bit
-        count[4] += _increase(weights, stages, last, active, q * units + code[q], most, clock)
+        count[4] += _increase(weights, stages, last, active, q * units + code[q], max_on, clock)
         count[2] += active.size
         active[a >> 6] |= bit
 
 
 @njit(cache=True, nogil=True)
-def bind(weights, stages, last, active, code, units, most, clock, count):
+def bind(weights, stages, last, active, code, units, max_on, clock, count):
+    """Bind the winners to the active afferents."""
     for q in range(code.size):
-        count[4] += _increase(weights, stages, last, active, q * units + code[q], most, clock)
+        count[4] += _increase(weights, stages, last, active, q * units + code[q], max_on, clock)
         count[2] += active.size

@@ -35,7 +35,7 @@ from .selection import select, select_alone
 
 @njit(cache=True, nogil=True)
 def sums(weights, active, out):
-    """out[i] = active afferents of unit i whose weight is on."""
+    """Set out[i] to the number of active afferents of unit i whose weight is on."""
     out[:] = 0
     for j in range(active.size):
         row, word = weights[j], active[j]
@@ -78,13 +78,13 @@ def _hash(active, value):
 
 @njit(cache=True, nogil=True)
 def boosted(zeta, rule):
-    """F(zeta): what a code of `zeta` competing hypotheses multiplies its signals with; 0 where they are too many."""
+    """Return F(zeta), the factor of the signals of a code of `zeta` competing hypotheses; 0 if they are too many."""
     return float(zeta) ** rule[BOOST] if zeta <= rule[MAX_HYPOTHESES] else 0.0
 
 
 @njit(cache=True, nogil=True)
 def _values(afferents, scale, power, values):
-    """The evidence of each possible sum: what the active afferents give of all they could, at most 1, to its power."""
+    """Fill `values` with the evidence of each possible sum: min(1, part of the active afferents), to its power."""
     for c in range(afferents + 1):
         x = min(1.0, scale * c / afferents)
         values[c] = x if power == 1.0 else x**power
@@ -92,7 +92,7 @@ def _values(afferents, scale, power, values):
 
 @njit(cache=True, nogil=True)
 def _look_up(total, values, term):
-    """Sums to evidence."""
+    """Replace sums by their evidence."""
     units = term.shape[1]
     for q in range(term.shape[0]):
         for k in range(units):
@@ -101,7 +101,7 @@ def _look_up(total, values, term):
 
 @njit(cache=True, nogil=True)
 def _sum(weights, active, afferents, scale, power, total, values, seed, count):
-    """Sums of one source and their evidence; its cost into `count`; the mixed hash of what was active."""
+    """Compute the sums of one source and their evidence; add the cost to `count`; return the hash of the afferents."""
     sums(weights, active, total)
     _values(afferents, scale, power, values)
     count[2] += active.size * total.size
@@ -111,7 +111,7 @@ def _sum(weights, active, afferents, scale, power, total, values, seed, count):
 
 @njit(cache=True, nogil=True)
 def _pause(flag, n, code, numbers, rule):
-    """Why a column does not choose a code in this frame, or CHOSEN where it does."""
+    """Return the reason why a column does not choose a code in this frame, or CHOSEN."""
     if code[0] >= 0 and numbers[0] < rule[PERSISTENCE]:
         return KEPT
     if flag & BLIND:
@@ -121,7 +121,7 @@ def _pause(flag, n, code, numbers, rule):
 
 @njit(cache=True, nogil=True)
 def _stay(status, g, code, numbers, count):
-    """A frame without a choice: the code stays, or there is none; its familiarity."""
+    """Keep or clear the code in a frame without a choice; return its familiarity."""
     if status == KEPT:
         numbers[0] += 1
         count[0] = numbers[1]
@@ -174,7 +174,7 @@ def run(  # noqa: PLR0912, PLR0915 - the loop over frames
     active, active_h = np.zeros(u.shape[1], np.uint64), np.zeros(h.shape[1], np.uint64)
     # A bundle that is never frozen is never counted.
     bound = rule[FROZEN] if rule[FROZEN] < 1.0 else 1e18
-    most = bound * inputs, bound * (size - units), bound * rule[AFFERENTS_ABOVE]
+    max_on = bound * inputs, bound * (size - units), bound * rule[AFFERENTS_ABOVE]
     for m in range(columns):
         code, numbers = trace_code[m], trace_numbers[m]
         for f in range(x.shape[0]):
@@ -237,9 +237,9 @@ def run(  # noqa: PLR0912, PLR0915 - the loop over frames
                 age(h[m], stages[1][m], last[1][m], now, rule[LIFETIME], rule[LIFETIME + 1])
                 age(d[m], stages[2][m], last[2][m], now, rule[LIFETIME], rule[LIFETIME + 1])
             if sees:
-                bind(u[m], stages[0][m], last[0][m], active, code, units, most[0], now, count)
+                bind(u[m], stages[0][m], last[0][m], active, code, units, max_on[0], now, count)
             if follows:
-                bind_lateral(h[m], stages[1][m], last[1][m], before, active_h, code, units, most[1], now, count)
+                bind_lateral(h[m], stages[1][m], last[1][m], before, active_h, code, units, max_on[1], now, count)
             if n_above > 0:
-                bind(d[m], stages[2][m], last[2][m], above[f, m], code, units, most[2], now, count)
+                bind(d[m], stages[2][m], last[2][m], above[f, m], code, units, max_on[2], now, count)
             clock[m] += 1

@@ -17,7 +17,7 @@ from ...tools.random import threefry_reference
 # Places of numbers in `rule`.
 G_MIN, GAMMA, CHI, FORM, POWER, HYPOTHESIS, BOOST, MAX_HYPOTHESES, THRESHOLD = 0, 1, 2, 3, 4, 7, 8, 9, 10
 LOWEST, HIGHEST, PERSISTENCE, FROZEN, LIFETIME, AFFERENTS_ABOVE, RULE_SIZE = 13, 14, 15, 16, 17, 19, 20
-# Why a column has the code it has.
+# Reasons for the code of a column.
 CHOSEN, KEPT, BELOW, ABOVE = 0, 1, 2, 3
 # Flags of a frame.
 START, BLIND = 1, 2
@@ -30,13 +30,13 @@ TIES = 1 << 32
 
 
 def sums_reference(weights, active):
-    """[words, units] packed weights and [words] active afferents to [units] int64 sums."""
+    """Return the sums [units] int64 of packed weights [words, units] at active afferents [words]."""
     bits = np.unpackbits((weights & active[:, None]).T.copy().view(np.uint8), axis=1)
     return bits.sum(axis=1, dtype=np.int64)
 
 
 def modulation_reference(v, g, units, rule):
-    """mu of evidence `v` (any shape) at familiarity `g` in modules of `units` units."""
+    """Return mu of evidence `v` (any shape) at familiarity `g` in modules of `units` units."""
     if rule[FORM] == 0:
         return 1.0 + 1e4 * g**7 / (1.0 + np.exp(-(26.0 * v - 13.0)))
     eta = 1.0 + max(0.0, (g - rule[G_MIN]) / (1.0 - rule[G_MIN])) ** rule[GAMMA] * rule[CHI] * units
@@ -44,7 +44,7 @@ def modulation_reference(v, g, units, rule):
 
 
 def evidence_reference(terms, mask, rule):
-    """[3, Q, K] terms to the product [Q, K] of those in `mask`, each to its power."""
+    """Return the product [Q, K] of the terms [3, Q, K] in `mask`, each to its power."""
     v = np.ones(terms.shape[1:])
     for t in range(3):
         if mask >> t & 1:
@@ -53,17 +53,17 @@ def evidence_reference(terms, mask, rule):
 
 
 def choose_reference(terms, present, rule, key, index, learn, back_off):
-    """One frame: (winners [Q], familiarity, terms used, known, hypotheses).
+    """Choose the code of one frame: (winners [Q], familiarity, terms used, known, hypotheses).
 
     Args:
         terms: [3, Q, K] normalised sums of U, H and D.
-        present: the terms there are, as bits.
-        key, index: name the draws.
+        present: the terms that exist, as bits.
+        key, index: of the random draws.
     """
     used, g, known = present, 0.0, False
     for size in (3, 2, 1):
         subsets = [int(m) for m in ORDERS if SIZES[m] == size and m & present == m]
-        # All terms there are count as the first order, whatever their number.
+        # All existing terms together count as the first order, whatever their number.
         full = SIZES[present] == size
         if not subsets or (not back_off and not full):
             continue
@@ -190,7 +190,7 @@ def run_reference(x, flags, above, weights, rule, modules, key, learn, back_off,
 
 
 def pack_words(active):
-    """[n] booleans to [ceil(n / 64)] uint64."""
+    """Pack [n] booleans into [ceil(n / 64)] uint64."""
     padded = np.zeros(-(-len(active) // 64) * 64, bool)
     padded[: len(active)] = active
     return np.packbits(padded, bitorder="little").view("<u8")

@@ -33,7 +33,7 @@ def _evidence(terms, mask, v):
 
 @njit(cache=True, nogil=True)
 def _fall_back(terms, present, rule, v):
-    """(terms used, familiarity, known) of recognition; v holds the evidence of the terms used."""
+    """Return (terms used, familiarity, known) of recognition; fill v with the evidence of the terms used."""
     all_terms = _evidence(terms, present, v)
     if all_terms >= rule[THRESHOLD]:
         return present, all_terms, True
@@ -51,7 +51,7 @@ def _fall_back(terms, present, rule, v):
 
 @njit(cache=True, nogil=True)
 def _modulate(v, g, units, rule, mu):
-    """mu[i] of the evidence v[i]."""
+    """Fill mu[i] from the evidence v[i]."""
     if rule[FORM] == 0.0:
         eta = 1e4 * g**7
         for i in range(v.size):
@@ -75,7 +75,7 @@ def _uniform(key, index, draw):
 
 @njit(cache=True, nogil=True)
 def _pick(mu, u):
-    """The unit that u in (0, 1) falls on; `mu` becomes its running sums."""
+    """Return the unit that u in (0, 1) falls on; `mu` becomes its running sums."""
     for k in range(1, mu.size):
         mu[k] += mu[k - 1]
     return min(np.searchsorted(mu, u * mu[-1], side="right"), mu.size - 1)
@@ -91,7 +91,7 @@ def _draw(v, mu, rule, g, key, index, code):
 
 @njit(cache=True, nogil=True)
 def _first(values, x):
-    """The first of the rising `values` that is at least x."""
+    """Return the index of the first of the ascending `values` that is at least x."""
     c = 0
     while c < values.size and values[c] < x:
         c += 1
@@ -99,10 +99,10 @@ def _first(values, x):
 
 
 @njit(cache=True, nogil=True)
-def _nth(row, least, n):
-    """The place of number n among those of `row` that are at least `least`."""
+def _nth(row, bound, n):
+    """Return the place of number n among the entries of `row` that are at least `bound`."""
     for k in range(row.size):
-        if row[k] >= least:
+        if row[k] >= bound:
             if n == 0:
                 return k
             n -= 1
@@ -111,9 +111,9 @@ def _nth(row, least, n):
 
 @njit(cache=True, nogil=True)
 def select_alone(total, values, rule, learn, key, index, mu, code):
-    """`select` by U alone, whose evidence takes only the `values` of its sums: (familiarity, hypotheses).
+    """Choose `code` by U alone, whose evidence takes only the `values` of its sums: (familiarity, hypotheses).
 
-    Sums are whole numbers, compared many at a time, and mu is worked out once for each value.
+    Sums are integers, compared many at a time, and mu is computed once for each value.
     """
     modules, units = code.size, mu.size
     rows = total.reshape(modules, units)
@@ -135,11 +135,11 @@ def select_alone(total, values, rule, learn, key, index, mu, code):
                 mu[k] = table[row[k]]
             code[q] = _pick(mu, _uniform(key, index, uint64(q)))
             continue
-        least, ties = _first(values, values[code[q]]), 0
+        bound, ties = _first(values, values[code[q]]), 0
         for x in row:
-            ties += x >= least
+            ties += x >= bound
         left = int(_uniform(key, index, uint64(TIES + q)) * ties) if ties > 1 else 0
-        code[q] = _nth(row, least, left)
+        code[q] = _nth(row, bound, left)
     return g, max(1, math.floor(plausible / modules + 0.5))
 
 

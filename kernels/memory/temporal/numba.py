@@ -49,9 +49,9 @@ def _square(array):
 
 @njit(cache=True, nogil=True)
 def _bare(store):
-    """The same arrays without owners: compiled code counts references to an owner at every turn, half of its time.
+    """Return the same arrays without owners: counting references to owners takes half of the time of compiled loops.
 
-    Whoever holds `store` keeps them alive.
+    The caller keeps `store`, and so the arrays, alive.
     """
     return Store(
         _flat(store.counts),
@@ -82,7 +82,7 @@ def _bare(store):
 
 @njit(cache=True, nogil=True)
 def _sort_columns(rules, store, columns):
-    """Fill `kind`, `best` and `former` of the active columns; returns how many were predicted."""
+    """Fill `kind`, `best` and `former` of the active columns; return the number of predicted ones."""
     counts, table = store.counts, store.segment
     kind, best, former = store.kind, store.best, store.former
     predicting, matching, winners = store.predicting, store.matching, store.winners
@@ -121,7 +121,7 @@ def _predicted(rules, store, learn):
 
 @njit(cache=True, nogil=True)
 def _winner(rules, store, column, learn):
-    """The winning cell of a bursting column, after it learned."""
+    """Return the winning cell of a bursting column, which learns."""
     segment = store.best[column]
     if segment >= 0:
         cell = store.segment[segment, CELL]
@@ -138,7 +138,7 @@ def _winner(rules, store, column, learn):
 
 @njit(cache=True, nogil=True)
 def _punish(rules, store):
-    """Segments that matched in columns that stayed silent forget what they heard."""
+    """Weaken the active synapses of segments that matched in columns that stayed silent."""
     counts, table, synapse, cell, target, slot = store[:6]
     free, free_chunks, on = store.free, store.free_chunks, store.on
     kind, matching, up = store.kind, store.matching, -rules.punishment
@@ -152,7 +152,7 @@ def _punish(rules, store):
 
 @njit(cache=True, nogil=True)
 def _become(store, active, winners):
-    """The next cells become the last ones."""
+    """Make the next cells those of the last step."""
     counts, on = store.counts, store.on
     for i in range(counts[ACTIVE]):
         on[store.active[i]] = 0
@@ -166,7 +166,7 @@ def _become(store, active, winners):
 
 @njit(cache=True, nogil=True)
 def _fire(rules, store, columns, learn):
-    """Fill the next cells, ascending; bursting columns learn. Returns how many fire and how many win."""
+    """Fill the next cells, ascending; bursting columns learn. Return the number of active cells and of winners."""
     kind, expected, next_active, next_winners = store.kind, store.expected, store.next_active, store.next_winners
     active = winners = 0
     for c in columns:
@@ -197,7 +197,7 @@ def _ask(address):
 
 @njit(cache=True, nogil=True)
 def _tell(cell, target, active, tally):
-    """Add what the active cells tell to the tallies; returns the number of synapses."""
+    """Count the synapses from active cells into the tallies; return their number."""
     visits, base, width = 0, target.ctypes.data, np.int64(4 * (CHUNK + 1))
     for i in range(active.size):
         # Chunks lie anywhere: asked for eight cells ahead, and from one to the next, they come in time.
@@ -219,7 +219,7 @@ def _tell(cell, target, active, tally):
 
 @njit(cache=True, nogil=True)
 def activate(rules, store):
-    """What the active cells tell the segments: which reach the thresholds, and with how many synapses."""
+    """Find the segments whose synapses from active cells reach the thresholds, and their number of synapses."""
     counts, tally, table = store.counts, store.tally, store.segment
     predicting, matching = store.predicting, store.matching
     counts[VISITS] = _tell(store.cell, store.target, store.active[: counts[ACTIVE]], tally)
@@ -245,7 +245,7 @@ def activate(rules, store):
 
 @njit(cache=True, nogil=True)
 def advance(rules, owned, columns, learn):
-    """One step on the active `columns` [n] (ascending): returns how many of them had been predicted."""
+    """Advance by one step on the active `columns` [n], ascending; return the number of them that were predicted."""
     store = _bare(owned)
     store.counts[DRAWS] = 0
     hits = _sort_columns(rules, store, columns)
@@ -263,7 +263,7 @@ def advance(rules, owned, columns, learn):
 
 @njit(cache=True, nogil=True)
 def relink(rules, store):
-    """Outgoing synapses and lists of segments from the segments alone, as after reading them from a file."""
+    """Build outgoing synapses and lists of segments from the segments alone, as read from a file."""
     counts, table, synapse, cell, target, slot = store[:6]
     for segment in range(counts[SEGMENTS] - 1, -1, -1):
         owner = table[segment, CELL]

@@ -23,7 +23,7 @@ class Segment:
 
 
 class ReferenceTemporalMemory:
-    """Segments in a dictionary by number; who is heard is found by looking at every synapse of every segment."""
+    """Segments in a dictionary by number; active synapses are found by looking at every synapse of every segment."""
 
     def __init__(self, columns: int, rules: Rules) -> None:
         self.rules, self.columns = rules, columns
@@ -36,7 +36,7 @@ class ReferenceTemporalMemory:
         self.potential: dict[int, int] = {}
 
     def step(self, columns, learn: bool = True) -> float:
-        """The anomaly of one step on ascending active columns."""
+        """Advance by one step on ascending active columns; return the anomaly."""
         r, self.drawn = self.rules, 0
         active_columns = {int(c) for c in columns}
         predicted = {self._column(n) for n in self.predicting} & active_columns

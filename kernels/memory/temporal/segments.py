@@ -40,7 +40,7 @@ from .store import (
 
 @njit(cache=True, nogil=True)
 def _draw(key, counts, drawn, below):
-    """A whole number in 0..below-1; draw d of a step is word d % 4 of block d // 4."""
+    """Draw an integer in 0..below-1; draw d of a step is word d % 4 of block d // 4."""
     d = counts[DRAWS]
     if d % 4 == 0:
         a, b, c, e = words(uint64(key), uint64(counts[STEP]), uint64(d // 4))
@@ -124,10 +124,10 @@ def _drop_segment(counts, table, synapse, cell, target, slot, free, free_chunks,
 
 
 @njit(cache=True, nogil=True)
-def _add_segment(most, counts, table, synapse, cell, target, slot, free, free_chunks, owner):
-    """A new segment; a cell that has `most` gives up the one that has not learned for longest."""
+def _add_segment(max_segments, counts, table, synapse, cell, target, slot, free, free_chunks, owner):
+    """Add a segment; a cell that has `max_segments` drops the one that learned the longest time ago."""
     now = counts[STEP]
-    if cell[owner, OWNED] == most:
+    if cell[owner, OWNED] == max_segments:
         oldest = cell[owner, FIRST]
         other = table[oldest, FOLLOWING]
         while other >= 0:
@@ -153,7 +153,7 @@ def _add_segment(most, counts, table, synapse, cell, target, slot, free, free_ch
 
 @njit(cache=True, nogil=True)
 def adapt(bound, counts, table, synapse, cell, target, slot, free, free_chunks, on, segment, up, down):
-    """`up` to synapses from active cells, `down` from the others; those that reach 0 go, and an empty segment too."""
+    """Add `up` to synapses from active cells, take `down` from the others; drop those at 0, and an empty segment."""
     now = np.int32(uint32(counts[STEP]))
     for i in range(table[segment, FILLED] - 1, -1, -1):
         before = synapse[segment, i, PERMANENCE]
@@ -174,7 +174,7 @@ def adapt(bound, counts, table, synapse, cell, target, slot, free, free_chunks, 
 
 @njit(cache=True, nogil=True)
 def _candidates(table, synapse, winners, marked, pool, segment):
-    """Fill `pool` with the last winners that the segment does not hear; returns how many."""
+    """Fill `pool` with the last winners without a synapse on the segment; return their number."""
     for i in range(table[segment, FILLED]):
         marked[synapse[segment, i, SOURCE]] = 1
     n = 0
@@ -191,9 +191,9 @@ def _candidates(table, synapse, winners, marked, pool, segment):
 def _grow(
     rules, counts, table, synapse, cell, target, slot, free_chunks, winners, marked, pool, drawn, segment, wanted
 ):
-    """Synapses to `wanted` of the last winners that the segment does not hear yet, drawn.
+    """Grow synapses from `wanted` of the last winners without one, drawn at random.
 
-    A full segment gives up the synapse that was silent longest for each.
+    For each, a full segment drops the synapse that was inactive for the longest time.
     """
     if wanted <= 0:
         return
@@ -217,7 +217,7 @@ def _grow(
 
 @njit(cache=True, nogil=True)
 def reinforce(rules, store, segment):
-    """A segment of a winning cell: adapt to what was heard, and hear as much as `growth` of it."""
+    """Adapt a segment of a winning cell to the active cells, and grow synapses up to `growth` active ones."""
     counts, table, synapse, cell, target, slot = store[:6]
     up, down = rules.increment, rules.decrement
     free, free_chunks, on = store.free, store.free_chunks, store.on
@@ -230,7 +230,7 @@ def reinforce(rules, store, segment):
 
 @njit(cache=True, nogil=True)
 def sprout(rules, store, owner):
-    """A new segment on a winner that none of its own matched."""
+    """Add a segment to a winner of which none matched."""
     counts, table, synapse, cell, target, slot = store[:6]
     free, free_chunks = store.free, store.free_chunks
     segment = _add_segment(rules.segments, counts, table, synapse, cell, target, slot, free, free_chunks, owner)
@@ -241,7 +241,7 @@ def sprout(rules, store, owner):
 
 @njit(cache=True, nogil=True)
 def least_used(rules, counts, cell, drawn, column):
-    """The cell of `column` with the fewest segments; ties are drawn."""
+    """Return the cell of `column` with the fewest segments; ties are drawn."""
     start = column * rules.cells
     fewest, ties = cell[start, OWNED], 0
     for c in range(start, start + rules.cells):

@@ -1,8 +1,8 @@
 """The tables of a temporal memory: segments, synapses and cells in flat arrays, and room for more of them.
 
 A segment's synapses lie in one row of the table of synapses; a cell's outgoing synapses lie in chunks of 32 that are
-linked from the newest to the oldest. What a cell tells its targets is then a walk over a few cache lines, and a step
-looks at no more than the synapses of the active cells and the tallies of all segments.
+linked from the newest to the oldest. The targets of a cell are then a few cache lines, and a step reads only
+the synapses of the active cells and the tallies of all segments.
 
 Permanences are integers of 1e-4: sums of tenths come out exact, and in any order.
 """
@@ -28,7 +28,7 @@ COUNTS = 12
 
 
 class Rules(NamedTuple):
-    """Whole numbers only; permanences in steps of 1 / ONE."""
+    """Parameters as integers; permanences in steps of 1 / ONE."""
 
     cells: int
     activation: int
@@ -45,7 +45,7 @@ class Rules(NamedTuple):
 
 
 class Store(NamedTuple):
-    """Everything a memory remembers, and the scratch of a step. Step numbers are kept modulo 2^32."""
+    """State of a temporal memory, and scratch of a step. Step numbers are modulo 2^32."""
 
     counts: np.ndarray  # [COUNTS] int64
     segment: np.ndarray  # [S, 5] int32
@@ -81,7 +81,7 @@ BYTES = ("slot", "on", "marked", "expected", "kind")
 
 
 def shapes(columns, rules, segments, chunks):
-    """{name: (shape, dtype)} of a store with room for so many segments and chunks."""
+    """Return {name: (shape, dtype)} of a store with room for this number of segments and chunks."""
     cells = columns * rules.cells
     sizes = dict.fromkeys(Store._fields, (cells,)) | dict.fromkeys(PER_SEGMENT, (segments,))
     sizes |= dict.fromkeys(("kind", "best", "former"), (columns,))
@@ -92,20 +92,20 @@ def shapes(columns, rules, segments, chunks):
     return {name: (sizes[name], kinds[name]) for name in Store._fields}
 
 
-def most_chunks(columns, rules):
-    """Chunks that the caps allow: full ones, one that is not full a cell, and what `room` keeps ready."""
+def max_chunks(columns, rules):
+    """Return the number of chunks that the limits allow, with one that is not full a cell and the reserve of `room`."""
     cells = columns * rules.cells
     return (cells * rules.segments * rules.synapses // CHUNK + 2 * cells) * 3 // 2
 
 
 def nbytes(columns, rules, segments, chunks):
-    """Bytes of such a store."""
+    """Return the bytes of a store."""
     every = shapes(columns, rules, segments, chunks).values()
     return sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind in every)
 
 
 def empty(columns, rules, segments, chunks):
-    """A store with room for so many segments and chunks."""
+    """Return a store with room for this number of segments and chunks."""
     every = shapes(columns, rules, segments, chunks)
     store = Store(**{name: np.zeros(shape, kind) for name, (shape, kind) in every.items()})
     store.segment[:, CELL] = -1
@@ -113,8 +113,8 @@ def empty(columns, rules, segments, chunks):
     return store
 
 
-def room(rules, store, columns, most_segments):
-    """The store, or a larger copy where the next step on `columns` active columns might not fit.
+def room(rules, store, columns, max_segments):
+    """Return the store, or a larger copy if the next step on `columns` active columns might not fit.
 
     A step adds a segment a column at most, and to every segment that learns at most `growth` synapses, from the last
     winners: a new chunk for each of those, and one more for every CHUNK synapses.
@@ -125,8 +125,8 @@ def room(rules, store, columns, most_segments):
     more = counts[WINNERS] + learning * rules.growth // CHUNK + 1
     changes = {}
     new = max(columns - int(counts[FREE]), 0)
-    if counts[SEGMENTS] + new > segments and segments < most_segments:
-        size = min(max(2 * segments, int(counts[SEGMENTS]) + new), most_segments)
+    if counts[SEGMENTS] + new > segments and segments < max_segments:
+        size = min(max(2 * segments, int(counts[SEGMENTS]) + new), max_segments)
         changes |= {name: _longer(getattr(store, name), size) for name in PER_SEGMENT}
     if counts[CHUNKS] - counts[FREE_CHUNKS] + more > chunks:
         size = max(chunks * 3 // 2, int(chunks + more))
