@@ -82,6 +82,7 @@ print(neurosim.datasets.digits.__file__)
     assert done.stdout.startswith(str(linkless))
 
 
+@pytest.mark.slow
 def test_wheel_of_a_clone_without_links_is_the_same(linkless: Path, wheel: Path, tmp_path: Path) -> None:
     names = [sorted(zipfile.ZipFile(w).namelist()) for w in (wheel, build_wheel(linkless, tmp_path))]
     assert names[0] == names[1]
