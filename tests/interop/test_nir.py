@@ -625,7 +625,6 @@ HOSTILE: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     "pickled type": (put("node/nodes/a/type", "__reduce__"), "unknown name '__reduce__'"),
     "no type": (lambda root: root.__delitem__("node/nodes/a/type"), "unknown name 'none'"),
     "missing": (lambda root: root.__delitem__("node/nodes/a/tau"), "one without tau"),
-    "more": (put("node/nodes/a/extra", 3), "also extra"),
     "edges to nothing": (put("node/edges", [("a", "c")], dtype=h5py.string_dtype()), "names of its nodes"),
     "odd edges": (put("node/edges", ["a", "b", "a"], dtype=h5py.string_dtype()), "pairs of names"),
     "edges of numbers": (put("node/edges", np.zeros((2, 2))), "a list of text"),
@@ -633,9 +632,17 @@ HOSTILE: dict[str, tuple[Callable[[h5py.File], None], str]] = {
 }
 
 
+def test_a_field_that_a_later_nir_adds_is_left_out(tmp_path: Path) -> None:
+    plain, more = (
+        nir.read(stored(tmp_path / name, change))
+        for name, change in (("a.nir", lambda root: None), ("b.nir", put("node/nodes/a/extra", 3)))
+    )
+    assert np.array_equal(plain.nodes["a"].tau, more.nodes["a"].tau)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_files(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neurosim.interop.nir.files.LARGEST", 4 << 20)
+    monkeypatch.setattr("neurosim.interop.nir.files.MAX_BYTES", 4 << 20)
     change, message = HOSTILE[name]
     path = stored(tmp_path / "bad.nir", change)
     with pytest.raises(NeurosimFormatError) as caught:

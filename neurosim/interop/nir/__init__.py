@@ -3,10 +3,10 @@
 nir.write("net.nir", nir.to_nir(network, dt=1e-3))      # for snnTorch, Norse, Lava, sinabs, ...
 network = nir.from_nir("net.nir")                       # or of another program: from_nir(path, dt=its step)
 
-What carries over, exactly: CubaLIF, IF, LI and LIF (I and CubaLI as those with a threshold out of reach); Linear,
-Affine, Conv1d, Conv2d, Scale, SumPool2d, AvgPool2d, Flatten and any chain of them; Delay; sources as Input. What NIR
-has no word for (dt, soft reset, refractory period, receptor, initial values, Poisson rates) goes into metadata. What
-cannot be said, there or here, is refused by the name of the node or population.
+Exact in both directions: CubaLIF, IF, LI and LIF, with parameters by unit (I and CubaLI as neurons with a threshold out
+of reach); Linear, Affine, Conv1d, Conv2d, Scale, SumPool2d, AvgPool2d, Flatten and any chain of them; Delay; sources as
+Input. Metadata holds what NIR lacks: dt, soft reset, refractory period, receptor, initial values, Poisson rates. Errors
+name the node or population that has no counterpart.
 """
 
 from .files import read as read

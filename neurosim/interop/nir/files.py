@@ -1,4 +1,7 @@
-"""NIR's files (HDF5), read by our own strict reader: no links out of the file, no objects, no size beyond the file."""
+"""Reader and writer of NIR's files (HDF5); the reader refuses links out of the file, objects, and sizes beyond it.
+
+`nir.read` would follow links and allocate what a file says; hostile files must stay refused, so we read by our own.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,13 @@ from ...errors import NeurosimFormatError, NeurosimMissingError, lookup
 from ...files.hdf5 import LAYOUT, HDF5File, open_hdf5
 from ...files.raw import printable
 
-# NIR compresses with deflate, which can pack a constant 1,032 to 1; what all arrays together may take is bounded too.
+# NIR compresses with deflate, which can pack a constant 1,032 to 1; the size of all arrays together is bounded too.
 RATIO = 1100
-LARGEST = 4 << 30
-NODES, DEPTH = 100_000, 16
-NAMES = 1024  # bytes of a name
+MAX_BYTES = 4 << 30
+MAX_NODES, MAX_DEPTH = 100_000, 16
+MAX_NAME = 1024  # bytes
 
-# The fields of each node that NIR's programs write; those with a default of NIR's own may be missing.
+# The fields of each node: those it needs, and those with a default in NIR. Fields that a later NIR adds are left out.
 FIELDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "Affine": (("weight", "bias"), ()),
     "AvgPool2d": (("kernel_size", "stride", "padding"), ()),
@@ -45,7 +48,7 @@ FIELDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 def library() -> Any:
-    """The `nir` package.
+    """Return the `nir` package.
 
     Raises:
         NeurosimMissingError: it is not installed.
@@ -58,12 +61,12 @@ def library() -> Any:
 
 
 def read(path: str | os.PathLike[str]) -> Any:
-    """The `nir.NIRGraph` of a file.
+    """Return the `nir.NIRGraph` of a file.
 
     Raises:
         NeurosimMissingError: no such file, or no `nir` package.
         NeurosimFormatError: not HDF5 or damaged; a link, an object, an array beyond what the file could hold; a node
-            of an unknown type or with other fields than its type has; edges between nodes that are not there.
+            of an unknown type or that lacks a field of its type; edges between nodes that are not there.
     """
     library()
     with open_hdf5(path, RATIO) as file:
@@ -72,7 +75,7 @@ def read(path: str | os.PathLike[str]) -> Any:
 
 
 class _Reader:
-    """Reads nodes, and adds up what they take."""
+    """Reads nodes and counts their bytes."""
 
     def __init__(self, file: HDF5File) -> None:
         self.file = file
@@ -82,19 +85,14 @@ class _Reader:
     def node(self, group: str, depth: int) -> Any:
         file, nir = self.file, library()
         self.nodes += 1
-        if self.nodes > NODES or depth > DEPTH:
-            raise file.error(f"/{group}", f"at most {NODES} nodes in {DEPTH} levels of graphs", "more", LAYOUT)
+        if self.nodes > MAX_NODES or depth > MAX_DEPTH:
+            raise file.error(f"/{group}", f"at most {MAX_NODES} nodes in {MAX_DEPTH} levels of graphs", "more", LAYOUT)
         names = self.names(group)
         kind = self.text(f"{group}/type") if "type" in names else "none"
         required, optional = _fields(file, group, kind)
         for name in required:
             if name not in names:
                 raise file.error(f"/{group}", f"a {kind} with {', '.join(required)}", f"one without {name}", LAYOUT)
-        for name in names:
-            if name not in (*required, *optional, "metadata", "type"):
-                raise file.error(
-                    f"/{group}", f"a {kind} with {', '.join((*required, *optional))}", f"also {name}", LAYOUT
-                )
         metadata = self.table(f"{group}/metadata", depth) if "metadata" in names else {}
         if kind == "NIRGraph":
             return self.graph(group, depth, metadata)
@@ -119,9 +117,9 @@ class _Reader:
         return library().NIRGraph(nodes, edges, metadata, type_check=False)
 
     def table(self, group: str, depth: int) -> dict[str, Any]:
-        """Metadata: names to numbers, arrays, text, or tables of them."""
-        if depth > DEPTH:
-            raise self.file.error(f"/{group}", f"at most {DEPTH} levels", "more", LAYOUT)
+        """Return metadata: numbers, arrays, strings, or tables of them, by name."""
+        if depth > MAX_DEPTH:
+            raise self.file.error(f"/{group}", f"at most {MAX_DEPTH} levels", "more", LAYOUT)
         found: dict[str, Any] = {}
         for name in self.names(group):
             inner = f"{group}/{name}"
@@ -130,14 +128,14 @@ class _Reader:
 
     def names(self, group: str) -> list[str]:
         names = self.file.names(group)
-        self.nodes += len(names) // 32  # groups of very many entries count too
-        long = next((name for name in names if len(name.encode(errors="replace")) > NAMES), None)
+        self.nodes += len(names) // 32  # large groups count too
+        long = next((name for name in names if len(name.encode(errors="replace")) > MAX_NAME), None)
         if long is not None:
-            raise self.file.error(f"/{group}", f"names of at most {NAMES} bytes", f"one of {len(long)}", LAYOUT)
+            raise self.file.error(f"/{group}", f"names of at most {MAX_NAME} bytes", f"one of {len(long)}", LAYOUT)
         return names
 
     def value(self, name: str) -> Any:
-        """A number, an array or a text."""
+        """Return a number, an array or a string."""
         self.add(name)
         if self.file.is_text(name):
             return self.text(name)
@@ -158,10 +156,10 @@ class _Reader:
         return self.file.size(name)[0] == 0
 
     def add(self, name: str) -> None:
-        """Count the bytes of a dataset: many names may share one, and each would be read."""
+        """Count the bytes of a dataset. Several names may share one, and each of them is read."""
         self.bytes += self.file.size(name)[1]
-        if self.bytes > LARGEST:
-            raise self.file.error(f"/{name}", f"at most {LARGEST} bytes of arrays", "more", LAYOUT)
+        if self.bytes > MAX_BYTES:
+            raise self.file.error(f"/{name}", f"at most {MAX_BYTES} bytes of arrays", "more", LAYOUT)
 
 
 def _fields(file: HDF5File, group: str, kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

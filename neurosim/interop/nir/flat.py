@@ -1,4 +1,4 @@
-"""Graphs within graphs as one: an inner Input or Output passes on what it gets."""
+"""Nested graphs as one graph: an inner Input or Output passes its input on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import NeurosimInputError, require
-from .files import DEPTH, library
+from .files import MAX_DEPTH, library
 
 
 @dataclass(eq=False)
@@ -25,17 +25,17 @@ class Graph:
         return self._after.get(name, [])
 
     def join(self) -> None:
-        """Look up neighbours; an edge given twice is one."""
+        """Collect the neighbours of each node; an edge given twice is one."""
         for a, b in dict.fromkeys(self.edges):
             self._before.setdefault(b, []).append(a)
             self._after.setdefault(a, []).append(b)
 
 
 def flatten(graph: Any) -> Graph:
-    """All nodes of a graph and of the graphs in it.
+    """Return all nodes of a graph and of the graphs in it.
 
     Raises:
-        NeurosimInputError: no graph, edges to what is not there, an inner graph without one Input and one Output.
+        NeurosimInputError: not a graph, edges to missing nodes, an inner graph without one Input and one Output.
     """
     if type(graph).__name__ != "NIRGraph":
         raise NeurosimInputError(f"from_nir: needs a nir.NIRGraph or the path of a file (got {type(graph).__name__})")
@@ -46,7 +46,7 @@ def flatten(graph: Any) -> Graph:
 
 
 def _add(flat: Graph, graph: Any, prefix: str, depth: int) -> None:
-    require(depth <= DEPTH, "from_nir", f"needs graphs at most {DEPTH} levels deep", depth)
+    require(depth <= MAX_DEPTH, "from_nir", f"needs graphs at most {MAX_DEPTH} levels deep", depth)
     ends: dict[str, tuple[str, str]] = {}
     for name, node in graph.nodes.items():
         whole = f"{prefix}{name}"
@@ -71,6 +71,6 @@ def _only(graph: Any, kind: str, thing: str) -> str:
 
 
 def _passing(node: Any) -> Any:
-    """An inner Input or Output as a node that changes nothing."""
+    """Return an inner Input or Output as a node that changes nothing."""
     shape = node.input_type["input"]
     return library().ir.graph.Identity({"input": shape, "output": shape}, metadata=dict(node.metadata))

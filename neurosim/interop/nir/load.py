@@ -1,4 +1,4 @@
-"""A NIR graph to a network: neurons become populations, and every chain of linear nodes between two a projection."""
+"""Networks from NIR graphs: neurons become populations, chains of linear nodes between them projections."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from .flat import Graph, flatten
 from .models import PARAMETERS, Cell, cell
 from .transforms import TRANSFORMS, Shape, Transform, pair, transform
 
-# What puts out a membrane instead of spikes: read out, but passed on to nothing.
+# Nodes whose output is a membrane instead of spikes; no node but an Output may follow them.
 ANALOG = ("I", "LI", "CubaLI")
-PATHS = 100_000
+MAX_PATHS = 100_000
 
 
 def from_nir(graph: Any, dt: float | None = None) -> Network:
-    """The network of a `nir.NIRGraph` or of a file of one.
+    """Return the network of a `nir.NIRGraph` or of a file of one.
 
-    Input nodes become spike sources, neurons populations, both of the node's name. A spike of a step reaches the next
+    Input nodes become spike sources and neurons populations, both with the node's name. A spike reaches the next
     population one step later, or after the delay of a Delay node if that is longer: the engine has no synapses without
     delay. Parameters that differ from unit to unit are vectors.
 
     Args:
         graph: the graph, or the path of a file, which is read strictly.
-        dt: s for which a spike's current of 1 lasts: the step of the program that wrote the graph, and the shortest
-            delay. None means what the graph's metadata says. With 1.0 a spike has unit area, as a Dirac pulse has,
-            and delays are then 1 ms at least.
+        dt: duration of a spike's current of 1, s: the step of the program that wrote the graph, and the shortest
+            delay. None: the value in the graph's metadata. With 1.0 a spike has unit area, as a Dirac pulse, and
+            delays are at least 1 ms.
 
     Raises:
-        NeurosimInputError: a node that cannot run, with its type and name and why; shapes that do not fit; no `dt`.
-        NeurosimFormatError, NeurosimMissingError: as `read`.
+        NeurosimInputError: a node that cannot run; shapes that do not fit; no `dt`. Names the node and its type.
+        NeurosimFormatError, NeurosimMissingError: see `read`.
     """
     if isinstance(graph, (str, os.PathLike)):
         graph = read(graph)
@@ -65,14 +65,14 @@ def _step(graph: Any, dt: float | None) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _Path:
-    """From a source's spikes towards a target: what lies between, as far as it has been followed back.
+    """Part of the way from a source's spikes to a target, followed back from the target.
 
     Attributes:
-        source: the node where it begins.
-        through: the nodes on the way.
-        matrix: sparse [units of the target, size of the signal here]; None means they are the same.
-        wait: s of delay that all synapses share.
-        at_target, at_signal: s by unit of the target, by element of the signal; None means none.
+        source: node where it begins.
+        through: nodes between.
+        matrix: sparse [units of the target, size of the signal at the source]; None: the identity.
+        wait: delay that all synapses share, s.
+        at_target, at_signal: further delays by unit of the target and by element of the signal, s; None: none.
     """
 
     source: str
@@ -138,7 +138,7 @@ class _Loader:
         return f"{type(self.graph.nodes[name]).__name__} '{name}'"
 
     def shape(self, name: str, on_way: tuple[str, ...] = ()) -> Shape:
-        """The shape of what a node puts out."""
+        """Return the shape of a node's output."""
         if name in self.shapes:
             return self.shapes[name]
         if name in on_way:
@@ -151,19 +151,19 @@ class _Loader:
             shape = self._units(name, node, on_way)
         else:
             shape = self.transform(name, on_way).output
-        require(bool(shape) and min(shape) > 0, self.thing(name), "must have a shape of whole numbers > 0", shape)
+        require(bool(shape) and min(shape) > 0, self.thing(name), "must have a shape of integers > 0", shape)
         self.shapes[name] = shape
         return shape
 
     def _units(self, name: str, node: Any, on_way: tuple[str, ...]) -> Shape:
-        """A population's units: as its parameters have, or its metadata says, or (one for all) as the input has."""
+        """Return the shape of a population: that of its parameters, of its metadata, or (one for all) of its input."""
         shape = max((np.shape(getattr(node, key)) for key in PARAMETERS[type(node).__name__]), key=math.prod)
         told = node.metadata.get("shape")
         if told is not None and math.prod(map(int, np.atleast_1d(told))) == math.prod(shape):
             return tuple(int(n) for n in np.atleast_1d(told))
         before = self.graph.before(name)
         if math.prod(shape) == 1 and before and name not in on_way:
-            # A neuron that feeds itself must not ask itself.
+            # A neuron that feeds itself has no shape from itself.
             ways = [b for b in before if b != name]
             return self.shape(ways[0], (*on_way, name)) if ways else (1,)
         return tuple(int(n) for n in shape) or (1,)
@@ -184,9 +184,9 @@ class _Loader:
         return self.known[name]
 
     def into(self, target: str) -> tuple[list[_Path], NDArray[np.float64]]:
-        """Every path of spikes into a population, and the constant input it gets from biases.
+        """Return every path of spikes into a population, and its constant input from biases.
 
-        Followed back from the target; everything between is linear, so paths add up, and so do biases.
+        Paths are followed back from the target. All nodes between are linear, so paths add up, and so do biases.
         """
         bias, paths = np.zeros(math.prod(self.shape(target))), []
         todo, count = [_Path(target)], 0
@@ -194,7 +194,9 @@ class _Loader:
             path = todo.pop()
             for before in self.graph.before(path.source):
                 count += 1
-                require(count <= PATHS, self.thing(target), f"must be reached by at most {PATHS:,} paths", "more")
+                require(
+                    count <= MAX_PATHS, self.thing(target), f"must be reached by at most {MAX_PATHS:,} paths", "more"
+                )
                 if type(self.graph.nodes[before]).__name__ not in TRANSFORMS:
                     paths.append(replace(path, source=before))
                     continue
@@ -213,7 +215,7 @@ class _Loader:
         require(got == size, self.thing(path.source), f"must get {size} inputs, from {self.thing(before)}", got)
 
     def longer(self, path: _Path, before: str, step: Transform) -> _Path:
-        """The path that also leads through the node `before`."""
+        """Return the path that also leads through the node `before`."""
         path = replace(path, source=before, through=(before, *path.through))
         if step.delay is not None and step.delay.size:
             first = float(step.delay[0])
@@ -276,7 +278,7 @@ class _Loader:
         return PoissonInput(target, _scalar(node, "rate", thing), float(weights[0]), self.receptor(path), path.source)
 
     def chain(self, path: _Path) -> str:
-        """The linear nodes on the way by name; those that only delay or unfold go without saying."""
+        """Return the names of the linear nodes on the way, without those that only delay or unfold."""
         quiet = ("Delay", "Flatten", "Identity")
         return ".".join(n for n in path.through if type(self.graph.nodes[n]).__name__ not in quiet)
 
@@ -293,7 +295,7 @@ class _Loader:
         return Projection(path.source, target, pattern, weight, delay, self.receptor(path), label)
 
     def synapses(self, path: _Path, target: str, factor: NDArray) -> tuple[Pattern, Any, NDArray, NDArray]:
-        """Pattern and weights of a path, and the source and target of each synapse."""
+        """Return pattern and weights of a path, and the source and target of each synapse."""
         whole = self._convolution(path, target, factor)
         size = math.prod(self.shape(path.source))
         if path.matrix is None:
@@ -312,7 +314,7 @@ class _Loader:
         return FromList(pre, post), _plain(weight), pre, post
 
     def _convolution(self, path: _Path, target: str, factor: NDArray) -> tuple[Convolution, float] | None:
-        """A single plain Conv2d as such: its kernel is stored once."""
+        """Return pattern and factor of a single plain Conv2d, whose kernel is stored once; None for other paths."""
         kinds = [type(self.graph.nodes[name]).__name__ for name in path.through]
         if [kind for kind in kinds if kind != "Delay"] != ["Conv2d"] or (factor != factor[0]).any():
             return None
@@ -332,7 +334,7 @@ class _Loader:
         total = np.full(pre.shape, path.wait)
         for by_unit, unit in ((path.at_target, post), (path.at_signal, pre)):
             total = total if by_unit is None else total + by_unit[unit]
-        # 0 is no delay at all: it takes the one step that the engine needs.
+        # A delay of 0 becomes the one step that the engine needs.
         short = total[(total > 0) & (total < self.shortest * (1 - 1e-9))]
         thing = f"Delay before '{target}'"
         require(

@@ -1,7 +1,7 @@
 """NIR's neurons as neurosim's, and back.
 
-A spike on an edge is a current of 1 that lasts one step `dt` of the program that wrote the graph: so snnTorch, Norse,
-Lava, sinabs and the rest run them. It moves a LIF by r dt / tau, a current of CubaLIF by w_in dt / tau_syn, an IF by
+A spike on an edge is a current of 1 that lasts one step `dt` of the program that wrote the graph, as in snnTorch, Norse,
+Lava and sinabs. It moves a LIF by r dt / tau, a current of CubaLIF by w_in dt / tau_syn, an IF by
 r dt. With dt = 1 s it has unit area: a Dirac pulse. Our weights are the jumps themselves.
 """
 
@@ -19,9 +19,9 @@ from ...neurons import IF, LI, LIF, CubaLIF, Neuron
 
 Value = float | NDArray[np.float64]
 Values = Mapping[str, NDArray[np.float64]]
-# The threshold of what never fires: I, LI and CubaLI as neurons that could. The largest number float32 has.
+# The threshold of neurons that never fire, for I and CubaLI: the largest float32.
 NEVER = float(np.finfo(np.float32).max)
-# Two numbers this close, relatively, are one that was rounded to float32 or computed in another order.
+# Relative difference of two numbers that are one, rounded to float32 or computed in another order.
 CLOSE = 1e-6
 
 
@@ -41,7 +41,7 @@ class Cell:
 
 
 def cell(node: Any, thing: str, size: int, bias: NDArray[np.float64], dt: float) -> Cell:
-    """A neuron node of `size` units that receive the constant input `bias`.
+    """Return the population of a neuron node of `size` units with the constant input `bias`.
 
     Raises:
         NeurosimInputError: a parameter of another shape, or that breaks its rule.
@@ -90,7 +90,7 @@ def _cuba(p: Values, bias: NDArray, dt: float, hold: Value, soft: bool) -> Cell:
 
 
 def _ends(p: Values, bias: NDArray) -> dict[str, NDArray[np.float64]]:
-    """Threshold and reset; without a threshold one that is out of reach."""
+    """Return threshold and reset; without a threshold one that is out of reach."""
     top, reset = p.get("v_threshold", np.full(bias.shape, NEVER)), p.get("v_reset", np.zeros(bias.shape))
     return {"v_threshold": top, "v_reset": reset}
 
@@ -111,7 +111,7 @@ _MAKE: Mapping[str, Callable[[Values, NDArray, float, Value, bool], Cell]] = {
 
 
 def _exactly(made: Cell, node: Any, thing: str, values: Values, bias: NDArray, dt: float) -> Cell:
-    """The neuron that the metadata names, where it says the same as the node to the rounding of float32."""
+    """Return the neuron of the metadata, if it equals the node to the rounding of float32."""
     model = MODELS.get(str(_text(node.metadata.get("model", ""))))
     if model is None or bias.any():
         return made
@@ -177,7 +177,7 @@ def metadata(model: Any) -> dict[str, Any]:
 
 
 def _near_one(factor: NDArray[np.float64]) -> NDArray[np.float64]:
-    """tau / dt times dt / tau is 1, and a weight should stay what it is; also where r went through float32."""
+    """Return factors with 1 for those near it: tau / dt times dt / tau may miss 1, as may r in float32."""
     return np.where(np.abs(factor - 1) < CLOSE, 1.0, factor)
 
 
@@ -189,7 +189,7 @@ def _spread(value: Any, thing: str, size: int) -> NDArray[np.float64]:
 
 
 def _numbers(value: Any, thing: str, size: int) -> float | NDArray[np.float64]:
-    """A number for all units, or a vector."""
+    """Return a number for all units, or a vector."""
     array = np.asarray(value)
     require(array.dtype.kind in "biuf" and array.size in (1, size), thing, "must be a number", f"{value!r:.60}")
     return float(array.reshape(-1)[0]) if array.size == 1 else array.astype(np.float64).ravel()

@@ -1,4 +1,4 @@
-"""A network to a NIR graph."""
+"""NIR graphs from networks."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from .files import library
 from .models import metadata, node_of, node_parameters
 
 # Entries of a Linear's matrix, which is dense: 2^27 take 1 GiB.
-LARGEST = 1 << 27
+MAX_ENTRIES = 1 << 27
 # Delays that differ within a projection need a Linear for each of them.
-DELAYS = 64
+MAX_DELAYS = 64
 
 
 def to_nir(network: Network, dt: float = 1e-3, seed: int = 0) -> Any:
-    """A network as a `nir.NIRGraph`.
+    """Return a network as a `nir.NIRGraph`.
 
-    Populations become nodes of their name, projections Linear nodes of theirs (Conv2d for a convolution, Scale for
-    one to one), with weights as they are: r and w_in are chosen so that a spike's current of 1, lasting one step `dt`,
-    makes the jump. What NIR has no word for is in the metadata of the node: refractory period, soft reset, receptor,
-    initial values, rates of Poisson sources; `dt` in that of the graph. Synapses between the same two units are summed.
+    Populations and projections become nodes of their names; projections become Linear (Conv2d for a convolution, Scale
+    for one to one) with the same weights: r and w_in are chosen so that a spike's current of 1, lasting one step `dt`,
+    makes the jump. Metadata of the node holds what NIR lacks: refractory period, soft reset, receptor, initial values,
+    rates of Poisson sources; that of the graph holds `dt`. Synapses between the same two units are summed.
 
     Args:
-        dt: s, the step of the program that will run it; delays are whole numbers of it.
-        seed: of random synapses, parameters and initial values, which NIR gets drawn: those of a run with this seed.
+        dt: step of the program that will run the graph, s; delays are rounded to it.
+        seed: key of random synapses, parameters and initial values: the graph holds those of a run with this seed.
 
     Raises:
-        NeurosimInputError: what NIR cannot say: another neuron model, plasticity, too many delays in one projection,
-            or a matrix too large to write out. Names the population or projection.
+        NeurosimInputError: a neuron model that NIR lacks, plasticity, too many delays in one projection, or a matrix
+            that is too large. Names the population or projection.
         NeurosimMissingError: the `nir` package is not installed.
     """
     require(math.isfinite(dt) and dt > 0, "to_nir.dt", "must be > 0 s", dt)
@@ -47,7 +47,7 @@ def to_nir(network: Network, dt: float = 1e-3, seed: int = 0) -> Any:
 
 
 class _Saver:
-    """Collects the nodes and edges of a graph."""
+    """Collector of the nodes and edges of a graph."""
 
     def __init__(self, nir: Any, network: Network, dt: float, seed: int) -> None:
         self.nir, self.network, self.dt, self.seed = nir, network, dt, seed
@@ -91,7 +91,7 @@ class _Saver:
         return getattr(self.nir, kind)(**{k: v for k, v in values.items() if k in wanted}, metadata=about)
 
     def shape(self, population: Population) -> tuple[int, ...]:
-        """As the population unfolds, if all that reaches it does too; else flat, for a Linear puts out a vector."""
+        """Return the shape of a population if all its inputs have one too; otherwise flat, as a Linear's output is."""
         into = [p for p in self.network.projections if p.target == population.name]
         folded = all(self.folds(projection) for projection in into)
         return population.shape if folded else (population.size,)
@@ -127,15 +127,20 @@ class _Saver:
         return self.nir.Conv2d(tuple(size), weight, *ends, (1, 1), 1, bias, metadata=about)
 
     def matrices(self, projection: Projection, about: dict[str, Any]) -> None:
-        """One Linear for each delay there is; a Scale for one to one."""
+        """Add a Linear for each delay; a Scale for one to one."""
         source, target = (self.network.population(name) for name in (projection.source, projection.target))
         pre, post, weights, delays = synapses(self.network, projection, self.dt, self.seed)
         every = np.unique(delays)
-        require(len(every) <= DELAYS, f"{projection}.delay", f"must take at most {DELAYS} values in NIR", len(every))
+        require(
+            len(every) <= MAX_DELAYS, f"{projection}.delay", f"must take at most {MAX_DELAYS} values in NIR", len(every)
+        )
         straight = isinstance(projection.pattern, OneToOne)
         entries = source.size * (1 if straight else target.size)
         require(
-            entries <= LARGEST, str(projection), f"must have a matrix of at most {LARGEST:,} entries in NIR", entries
+            entries <= MAX_ENTRIES,
+            str(projection),
+            f"must have a matrix of at most {MAX_ENTRIES:,} entries in NIR",
+            entries,
         )
         for steps in every:
             mine = delays == steps
@@ -151,7 +156,7 @@ class _Saver:
             self.chain(projection, name, node, int(steps) * self.dt)
 
     def chain(self, projection: Projection, name: str, node: Any, delay: float) -> None:
-        """Source -> (Delay) -> (Flatten) -> node -> target. One step of delay is what an edge has anyway."""
+        """Add source -> (Delay) -> (Flatten) -> node -> target. Every edge has one step of delay already."""
         source, target = (self.network.population(name) for name in (projection.source, projection.target))
         shape, way = self.shape(source), [projection.source]
         if abs(delay - self.dt) > 1e-9 * self.dt:
@@ -166,18 +171,18 @@ class _Saver:
         self.edges += itertools.pairwise(way)
 
     def stimulus(self, stimulus: PoissonInput) -> None:
-        """An Input of as many units, of a rate that NIR's other programs must be told, through a Scale."""
+        """Add an Input of as many units through a Scale. Other programs must be told its rate."""
         target = self.network.population(stimulus.target)
         shape = self.shape(target)
         about = {"model": "PoissonInput", "rate": float(stimulus.rate)}
-        told = {"receptor": stimulus.receptor} if self.network.receptor(stimulus) and stimulus.receptor else {}
+        metadata = {"receptor": stimulus.receptor} if self.network.receptor(stimulus) and stimulus.receptor else {}
         name = str(stimulus.name)
         self.add(name, self.nir.Input({"input": np.array(shape)}, metadata=about))
-        scale = self.nir.Scale(np.full(shape, float(stimulus.weight)), metadata=told)
+        scale = self.nir.Scale(np.full(shape, float(stimulus.weight)), metadata=metadata)
         self.edges += [(name, self.add(f"{name}.weight", scale)), (f"{name}.weight", stimulus.target)]
 
     def outputs(self) -> None:
-        """An Output for each population of neurons that nothing follows, or for all if something follows each."""
+        """Add an Output for each population of neurons without a successor, or for all if each has one."""
         cells = [p for p in self.network.populations if isinstance(p.model, Neuron)]
         passed = {projection.source for projection in self.network.projections}
         last = [p for p in cells if p.name not in passed] or cells
@@ -197,7 +202,7 @@ def _seconds(delay: Any) -> float:
 def synapses(
     network: Network, projection: Projection, dt: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
-    """Source, target, weight and delay in steps of every synapse of a projection, as a run of this seed has them."""
+    """Return source, target, weight and delay (steps) of every synapse of a projection in a run with this seed."""
     source, target = (network.population(name) for name in (projection.source, projection.target))
     key = rng_key(seed, "pattern", str(projection.name))
     rows = projection.pattern.rows(source.side, target.side, source is target, key, 0, source.size)

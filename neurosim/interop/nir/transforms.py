@@ -16,7 +16,7 @@ from ...errors import NeurosimInputError, require
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
 # Entries of one matrix: 2^27 of them take 2 GiB while it is made.
-LARGEST = 1 << 27
+MAX_ENTRIES = 1 << 27
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Transform:
 
 
 def transform(node: Any, thing: str, shape: Shape) -> Transform:
-    """What a linear node does to a signal of this shape; `thing` names the node in errors.
+    """Return what a linear node does to a signal of this shape; `thing` names the node in errors.
 
     Raises:
         NeurosimInputError: the node does not fit the signal, or is too large.
@@ -135,7 +135,7 @@ def convolution(
     dilation: Pair,
     groups: int,
 ) -> tuple[Any, Shape]:
-    """The matrix of a cross-correlation, as torch's conv2d, and the shape of its output.
+    """Return the matrix of a cross-correlation, as torch's conv2d, and the shape of its output.
 
     Args:
         kernel: [filters, channels / groups, rows, columns].
@@ -154,7 +154,9 @@ def convolution(
     )
     require(min(rows, columns) > 0, thing, f"must fit into the signal {shape}", tuple(window))
     entries = kernel.size * rows * columns
-    require(entries <= LARGEST, thing, f"must have at most {LARGEST:,} connections to be unfolded", f"{entries:,}")
+    require(
+        entries <= MAX_ENTRIES, thing, f"must have at most {MAX_ENTRIES:,} connections to be unfolded", f"{entries:,}"
+    )
     f, c, a, b, i, j = np.ogrid[:filters, :each, : window[0], : window[1], :rows, :columns]
     y = i * stride[0] - ends[0][0] + a * dilation[0]
     x = j * stride[1] - ends[1][0] + b * dilation[1]
@@ -169,7 +171,7 @@ def convolution(
 
 
 def padding(value: Any, thing: str, window: Shape, dilation: Pair, stride: Pair) -> tuple[Pair, Pair]:
-    """Zeros before and after, of rows and of columns: a number, one for each, "valid" or "same"."""
+    """Return the zeros before and after, of rows and of columns: a number, one for each, "valid" or "same"."""
     word = value.decode() if isinstance(value, bytes) else value
     if not isinstance(word, str):
         rows, columns = pair(word, thing, "padding", 0)
@@ -183,16 +185,16 @@ def padding(value: Any, thing: str, window: Shape, dilation: Pair, stride: Pair)
     return (spans[0] // 2, spans[0] - spans[0] // 2), (spans[1] // 2, spans[1] - spans[1] // 2)
 
 
-def pair(value: Any, thing: str, key: str, least: int = 1) -> Pair:
-    """A number for both dimensions, or one for each."""
+def pair(value: Any, thing: str, key: str, minimum: int = 1) -> Pair:
+    """Return one number for each dimension, from one or two."""
     array = np.asarray(value).ravel()
-    if array.dtype.kind not in "iuf" or array.size not in (1, 2) or np.any(array % 1) or np.any(array < least):
-        raise NeurosimInputError(f"{thing}.{key}: must be one or two whole numbers >= {least} (got {value!r:.60})")
+    if array.dtype.kind not in "iuf" or array.size not in (1, 2) or np.any(array % 1) or np.any(array < minimum):
+        raise NeurosimInputError(f"{thing}.{key}: must be one or two integers >= {minimum} (got {value!r:.60})")
     return int(array[0]), int(array[-1])
 
 
 def _vector(value: Any, thing: str, key: str, size: int) -> NDArray[np.float64] | None:
-    """[size] numbers, from as many in any shape, or from one."""
+    """Return [size] numbers, from as many in any shape, or from one."""
     if value is None:
         return None
     array = np.asarray(value, np.float64).ravel()
