@@ -1,7 +1,7 @@
 """NIR's neurons as neurosim's, and back.
 
-A spike on an edge is a current of 1 that lasts one step `dt` of the program that wrote the graph, as in snnTorch, Norse,
-Lava and sinabs. It moves a LIF by r dt / tau, a current of CubaLIF by w_in dt / tau_syn, an IF by
+A spike on an edge is a current of 1 that lasts one step `dt` of the program that wrote the graph, as in snnTorch,
+Norse, Lava and sinabs. It moves a LIF by r dt / tau, a current of CubaLIF by w_in dt / tau_syn, an IF by
 r dt. With dt = 1 s it has unit area: a Dirac pulse. Our weights are the jumps themselves.
 """
 
