@@ -46,8 +46,8 @@ def trained(config: TrainConfig, train: Recordings, test: Recordings) -> dict[st
     groups = None if by is None or by not in train.groups else np.asarray(train.groups[by], np.int64)
     learn, stop = split(train.labels, config.validation.fraction, config.seed, groups)
     binning = config.binning(train.shape, float(train.durations.max()))
-    net = SpikingNet(binning.shape, len(train.classes), config.design(), binning.dt, config.seed)
-    how = config.schedule(), config.changes(), config.seed
+    net = SpikingNet(binning.shape, len(train.classes), config.network_spec(), binning.dt, config.seed)
+    how = config.training_spec(), config.augmentation(), config.seed
     course = Trainer(net, binning, train.select(learn), train.select(stop) if len(stop) else None, *how).run()
     net.round_for_exact_sums(binning.max_count)
     seconds = time.perf_counter() - start

@@ -21,7 +21,7 @@ class Entry(NamedTuple):
     """Where a command lives, and its line of help.
 
     Attributes:
-        module: by its whole name; it is imported when the command runs.
+        module: its full name; it is imported when the command runs.
         help: the line.
         attribute: the click command in the module.
     """
@@ -116,7 +116,7 @@ def _os(error: Any) -> tuple[int, str]:
 _EXPLAIN = (
     (NeurosimError, lambda e: (e.exit_code, str(e))),
     (click.ClickException, _usage),
-    (click.Abort, lambda e: (1, "interrupted; what was already written is kept")),
+    (click.Abort, lambda e: (1, "interrupted; files that were already written are complete")),
     (MemoryError, lambda e: (1, "out of memory; use fewer recordings (--limit, --set data.train_limit=N)")),
     (OSError, _os),
 )

@@ -44,7 +44,7 @@ from ..runs.command import (
     help="Of biological time, after which a network's run can be resumed whatever happens. Ctrl-C leaves a resumable "
     "run in any case.",
 )
-@resume_option("Take up a run that was interrupted or killed, in its own folder.")
+@resume_option("Continue a run that was interrupted or killed, in its own folder.")
 @common()
 def command(
     options: CommandOptions,
@@ -61,7 +61,7 @@ def command(
     \b
     neurosim simulate digits               train a readout on the training recordings, simulate the test recordings
     neurosim simulate --config net.toml    run a network: [simulation], [[population]], [[projection]], ...
-    neurosim simulate --resume runs/x      go on with a run that was interrupted
+    neurosim simulate --resume runs/x      continue a run that was interrupted
 
     DATASET may instead stand in the config, as data.name. Later wins: defaults, the dataset's own, --config, --set,
     and the other options. In a network --set calls the entries by name: --set population.E.tau_mem=0.01.

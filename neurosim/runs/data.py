@@ -38,7 +38,7 @@ def load(data: Data) -> Splits:
     Raises:
         NeurosimInputError: an unknown dataset, split or speaker; no labels; nothing to train or test on.
         NeurosimMissingError: the files are not there; says where to put them.
-        NeurosimFormatError: a file is not what it should be.
+        NeurosimFormatError: a file is damaged.
     """
     if data.held_out_speaker is None:
         train, test = (
@@ -52,7 +52,7 @@ def load(data: Data) -> Splits:
     require(
         train.shape == test.shape,
         f"dataset {data.name}",
-        f"must test on the sensor {train.shape} it learns on",
+        f"must have test recordings of the training shape {train.shape}",
         test.shape,
     )
     return Splits(_limit(train, data.train_limit, "training"), _limit(test, data.limit, name), name)
@@ -75,5 +75,5 @@ def _limit(recordings: Recordings, limit: int | None, name: str) -> Recordings:
         raise NeurosimInputError(
             f"the {name} recordings have no labels, and a readout needs them; choose a labelled set"
         )
-    require(len(recordings) > 0, "data.split", f"the {name} recordings must not be none", 0)
+    require(len(recordings) > 0, "data.split", f"there must be {name} recordings", 0)
     return recordings if limit is None or limit >= len(recordings) else recordings.select(even(labels, limit))

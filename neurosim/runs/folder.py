@@ -92,7 +92,7 @@ def record(
 
 @contextmanager
 def reopen(run: RunFolder, command: Sequence[str] = ()) -> Iterator[RunFolder]:
-    """Open a run folder to go on with its run; the status ends as in `record`.
+    """Open a run folder to continue its run; the status ends as in `record`.
 
     Raises:
         NeurosimInputError: the run is done or never began, its config was changed, or another run is writing into it.
@@ -108,7 +108,7 @@ def reopen(run: RunFolder, command: Sequence[str] = ()) -> Iterator[RunFolder]:
 
 
 def check_resumable(run: RunFolder) -> None:
-    """Raise unless a run can go on.
+    """Raise unless a run can continue.
 
     Raises:
         NeurosimInputError: it is done or never began, or its config was changed.
@@ -124,14 +124,14 @@ def check_resumable(run: RunFolder) -> None:
 
 @contextmanager
 def resumable(run: RunFolder, command: str) -> Iterator[None]:
-    """Turn Ctrl-C into an error that says how to go on: `neurosim COMMAND --resume RUN`."""
+    """Turn Ctrl-C into an error that says how to continue: `neurosim COMMAND --resume RUN`."""
     try:
         yield
     except KeyboardInterrupt:
         if run.manifest.data is None:
-            raise  # there is nothing to go on from
+            raise  # there is nothing to continue from
         raise NeurosimInterruptedError(
-            f"interrupted; what is worked out is kept, go on with: neurosim {command} --resume {run.path}"
+            f"interrupted; finished work is saved, continue with: neurosim {command} --resume {run.path}"
         ) from None
 
 

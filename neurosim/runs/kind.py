@@ -7,7 +7,7 @@ To add a kind, write a folder `neurosim/runs/NAME/` with these files, as in `neu
                  settings in a run's folder
     result.py    a frozen dataclass derived from `Result`: every field has a default, which stands for "absent"
     run.py       `simulate(config, options) -> Result` or the verb that fits, and `resume(path, options) -> Result` if
-                 an interrupted run can go on; both use `lifecycle.new_run`, `lifecycle.resumed_run`, `lifecycle.finish`
+                 an interrupted run can continue; both use `lifecycle.new_run`, `lifecycle.resumed_run`, `lifecycle.finish`
     page.py      `render(folder, result) -> str`, the report page, from the toolbox `neurosim.report`
     table.py     `render(result) -> str`, what the command line prints
     command.py   `command`, a click command made with `runs.command.common`: options in, run, `CommandResult` out
@@ -85,7 +85,7 @@ class Kind(Generic[R]):
     Attributes:
         name: of its folder, and what the manifest calls it.
         title: what messages call such a run, with an article.
-        resume: the words of the command line that go on with an interrupted run; None where none can.
+        resume: the words of the command line that continue an interrupted run; None where none do.
         result: the class of its results.
         reconfigure: (folder, sources, changeable) -> the run's settings, changed by `sources` in the sections that are
             `changeable`; raises NeurosimInputError for any other change. None if the kind estimates no energy.

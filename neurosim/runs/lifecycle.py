@@ -1,4 +1,4 @@
-"""The life of a run: a new folder or one taken up again, results written last, the page, the end."""
+"""The life of a run: a new folder or an interrupted one, results written last, the end, the page."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def new_run(
     Args:
         config: all settings, as they will be written.
         name: what runs, for the folder's name and the manifest.
-        facts: what the manifest notes besides; with its `data` the run has begun and can be taken up again.
+        facts: what the manifest notes besides; with its `data` the run has begun and can be resumed.
 
     Raises:
         NeurosimInputError: the folder holds files that are no run, is a file, or is in use by another run.
         NeurosimWriteError: it could not be made.
-        NeurosimInterruptedError: Ctrl-C, where the kind can go on.
+        NeurosimInterruptedError: Ctrl-C, where the kind can continue.
     """
     with record(config, name, options.out, options.command, options.say) as folder, _interruptible(kind, folder):
         folder.note(**({} if kind.name == kinds.UNNAMED else {"kind": kind.name}), **facts)
@@ -44,19 +44,19 @@ def open_to_resume(kind: Kind[Any], path: Path) -> RunFolder:
 
     Raises:
         NeurosimMissingError: there is no run.
-        NeurosimInputError: it is of another kind; says which command takes it up.
+        NeurosimInputError: it is of another kind; the error names the command that continues it.
     """
     folder = open_run(path)
     found = kinds.kind_of(folder)
     if found.name != kind.name:
-        hint = f"go on with: neurosim {found.resume} --resume {path}" if found.resume else "run it again"
+        hint = f"continue with: neurosim {found.resume} --resume {path}" if found.resume else "run it again"
         raise NeurosimInputError(f"{path}: holds {found.title}, not {kind.title}; {hint}")
     return folder
 
 
 @contextmanager
 def resumed_run(kind: Kind[Any], folder: RunFolder, options: RunOptions) -> Iterator[RunFolder]:
-    """Take up a run that was interrupted or killed; the context is that of `new_run`.
+    """Continue a run that was interrupted or killed; the context is that of `new_run`.
 
     Raises:
         NeurosimInputError: it is done or never began, its config was changed, or another run is writing into it.
@@ -72,7 +72,7 @@ def finish(kind: Kind[R], folder: RunFolder, work: Callable[[], R], clear: Calla
     Args:
         work: computes the results. It is not called where the folder has them: results are written last and in one
             step, so that the run was killed between its results and its end.
-        clear: removes what was needed to go on after an interrupt.
+        clear: removes what was needed to continue after an interrupt.
     """
     if (folder.path / METRICS).is_file():
         result = kind.result.from_dict(read_metrics(folder))

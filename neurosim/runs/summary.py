@@ -94,7 +94,7 @@ def write_shown(
 
 
 def data_facts(splits: Splits) -> dict[str, dict[str, object]]:
-    """Return what a manifest says of the data; a run that is taken up again must find the same."""
+    """Return what a manifest says of the data; a resumed run must find the same."""
     named = {"train": splits.train, "test": splits.test}
     return {name: {"digest": r.digest(), "recordings": len(r), "events": len(r.ticks)} for name, r in named.items()}
 

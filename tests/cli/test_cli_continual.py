@@ -383,7 +383,7 @@ def test_runs_of_other_kinds(run: dict[str, Any], config: Path) -> None:
     Path("network").mkdir()
     files.write_json("network/manifest.json", {"format": "neurosim-run", "version": 1, "kind": "network"})
     assert "network: is not a continual run; give folders" in refused("compare", "network")
-    assert "network: holds a run of a network, not a continual run; go on with: neurosim simulate" in refused(
+    assert "network: holds a run of a network, not a continual run; continue with: neurosim simulate" in refused(
         "run", "--resume", "network"
     )
     assert "cannot be combined with options that change the result; leave them out (got 3)" in refused(

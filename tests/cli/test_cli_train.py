@@ -96,7 +96,7 @@ def test_an_interrupt_says_how_to_go_on_and_nothing_is_lost(done: dict[str, Any]
         keep_best(self, row)
 
     keep_best = training.Trainer._keep_best
-    told = pytest.raises(NeurosimInterruptedError, match="go on with: neurosim train --resume stopped")
+    told = pytest.raises(NeurosimInterruptedError, match="continue with: neurosim train --resume stopped")
     with pytest.MonkeyPatch.context() as patch, told:
         patch.setattr(training.Trainer, "_keep_best", stop)
         training.train_network(config, RunOptions(out=Path("stopped"), threads=1))
@@ -188,7 +188,9 @@ def test_mistakes_take_one_line(words: list[str], line: str) -> None:
 def test_resume_takes_no_other_run() -> None:
     neurosim("simulate", "digits", "--limit", 20, "--set", "data.train_limit=40", "--quiet", "--out", "sim")
     line = refused("--resume", "sim")
-    assert "sim: holds a run of a dataset through a liquid, not a training; go on with: neurosim simulate --res" in line
+    assert (
+        "sim: holds a run of a dataset through a liquid, not a training; continue with: neurosim simulate --res" in line
+    )
     assert "leave them out (got 3)" in refused("--resume", "sim", "--seed", 3)
 
 
@@ -226,5 +228,5 @@ def test_default_settings_fit_their_sensor(name: str) -> None:
     info = catalog.module(name).INFO
     config = configure(None, (), {"data.name": name})
     binning = config.binning(info.shape, 1.0)
-    net = SpikingNet(binning.shape, len(info.classes), config.design(), binning.dt)
+    net = SpikingNet(binning.shape, len(info.classes), config.network_spec(), binning.dt)
     assert 1 < len(net.layers) <= 5 and binning.steps <= 100

@@ -166,7 +166,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on() -> None:
     child.send_signal(signal.SIGINT)
     line = child.communicate(timeout=600)[1]
     assert child.returncode == 1 and line.count("\n") == 1
-    assert "s of 500 s; nothing is lost, go on with: neurosim simulate --resume run" in line
+    assert "s of 500 s; nothing is lost, continue with: neurosim simulate --resume run" in line
     assert manifest("run")["status"] == "interrupted" and manifest("run")["checkpoint"] > 0
     assert Path("run/checkpoint.safetensors").exists()
 

@@ -314,7 +314,7 @@ def test_an_interrupt_is_one_line_and_noted() -> None:
         stdout, stderr = process.communicate(timeout=600)
     assert process.returncode == 1
     assert stdout == ""
-    reason = "interrupted; what is worked out is kept, go on with: neurosim simulate --resume r"
+    reason = "interrupted; finished work is saved, continue with: neurosim simulate --resume r"
     assert [line for line in stderr.splitlines() if line] == [f"neurosim: {reason}"]
     manifest = runs.open_run(Path("r")).manifest
     assert (manifest.status, manifest.reason) == ("interrupted", reason)

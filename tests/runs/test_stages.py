@@ -60,7 +60,7 @@ def stopped(out: Path, calls: int) -> list[str]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Liquid, "_run", run)
-        with pytest.raises(NeurosimInterruptedError, match=f"go on with: neurosim simulate --resume {out}"):
+        with pytest.raises(NeurosimInterruptedError, match=f"continue with: neurosim simulate --resume {out}"):
             simulate(out)
     return sorted(p.name for p in (out / "stages").glob("*"))
 

@@ -42,7 +42,7 @@ def simulate(config: LiquidConfig, options: RunOptions = DEFAULTS) -> LiquidResu
     Raises:
         NeurosimError: what is wrong with the data, a setting or the disk. An error before the first result leaves no
             folder behind; the manifest of the folder names a later one.
-        NeurosimInterruptedError: Ctrl-C; `resume` goes on.
+        NeurosimInterruptedError: Ctrl-C; `resume` continues.
     """
     options.check_out()
     timings = Timings()
@@ -57,7 +57,7 @@ def simulate(config: LiquidConfig, options: RunOptions = DEFAULTS) -> LiquidResu
 
 
 def resume(path: Path, options: RunOptions = DEFAULTS) -> LiquidResult:
-    """Go on with a run that was interrupted or killed, from the last stage that its folder keeps.
+    """Continue a run that was interrupted or killed, after the last stage in its folder.
 
     Returns:
         What the uninterrupted run would have returned, apart from wall-clock times.

@@ -1,4 +1,4 @@
-"""Stages of a dataset's run, kept in its folder until it is done: after an interrupt they are not computed again."""
+"""Stages of a dataset's run, saved in its folder until it is done: after an interrupt they are not computed again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ...spikes import Recordings
 FOLDER, KIND, VERSION = "stages", "Stage", 1
 # Stages that took less wall-clock seconds are not written: it takes as long to compute them again.
 MIN_SECONDS = 2.0
-# Input events of a chunk of recordings that is simulated, and kept, as one stage: some seconds' work.
+# Input events of a chunk of recordings that is simulated, and saved, as one stage: some seconds' work.
 CHUNK_EVENTS = 1 << 24
 # Counts of a layer that are summed over chunks.
 SUMMED = (

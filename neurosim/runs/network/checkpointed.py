@@ -1,4 +1,4 @@
-"""A network's run with checkpoints: spikes and states go to disk as it runs, and it can go on from any checkpoint."""
+"""A network's run with checkpoints: spikes and states go to disk as it runs, and it can continue from any checkpoint."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...errors import NeurosimInterruptedError
 from ...spikes import GRID_SLACK, Spikes
 from ..folder import SPIKES, RunFolder
 
-# The file that a run goes on from, and the file of its states while it runs.
+# The file that a run continues from, and the file of its states while it runs.
 CHECKPOINT, STATES = "checkpoint.safetensors", "states.h5"
 
 
@@ -35,15 +35,15 @@ def simulate(
         The result from time 0 on. The checkpoint stays until `clear`.
 
     Raises:
-        NeurosimInterruptedError: Ctrl-C; the folder can be taken up again.
+        NeurosimInterruptedError: Ctrl-C; the run can be resumed.
         NeurosimError: as `Simulation`.
     """
-    duration = length(description, inputs)
+    duration = _duration(description, inputs)
     simulation = _open(run, description, inputs, threads)
-    noted, started = float(run.manifest.facts.get("run_s", 0.0)), time.perf_counter()
+    before, start = float(run.manifest.facts.get("run_s", 0.0)), time.perf_counter()
 
     def run_s() -> float:
-        return noted + time.perf_counter() - started
+        return before + time.perf_counter() - start
 
     def report(piece: Progress) -> None:
         if progress is not None:
@@ -61,7 +61,7 @@ def simulate(
     except KeyboardInterrupt:
         _note(run, simulation, run_s())
         raise NeurosimInterruptedError(
-            f"interrupted at {simulation.time:.6g} s of {duration:.6g} s; nothing is lost, go on with: "
+            f"interrupted at {simulation.time:.6g} s of {duration:.6g} s; nothing is lost, continue with: "
             f"neurosim simulate --resume {run.path}"
         ) from None
     result = simulation.whole(run_s())
@@ -70,12 +70,12 @@ def simulate(
 
 
 def clear(run: RunFolder) -> None:
-    """Remove the checkpoint and the files of a run that goes on."""
+    """Remove the checkpoint and the files of an unfinished run."""
     for path in (run.path / CHECKPOINT, journal_path(run.path / SPIKES), journal_path(run.path / STATES)):
         path.unlink(missing_ok=True)
 
 
-def length(description: Description, inputs: Mapping[str, Spikes]) -> float:
+def _duration(description: Description, inputs: Mapping[str, Spikes]) -> float:
     """Return the duration of the run in seconds: that of the settings, or that of the longest input."""
     if description.settings.duration is not None:
         return float(description.settings.duration)
@@ -88,18 +88,18 @@ def _open(run: RunFolder, description: Description, inputs: Mapping[str, Spikes]
     saved = run.path / CHECKPOINT
     if saved.is_file():
         return Simulation.load(saved, description.network, dict(inputs), threads=threads, **streams)
-    how = description.settings
+    settings = description.settings
     return Simulation(
         description.network,
         dict(inputs),
-        clock=how.clock,
-        seed=how.seed,
-        trial=how.trial,
+        clock=settings.clock,
+        seed=settings.seed,
+        trial=settings.trial,
         threads=threads,
-        precision=how.precision,
-        record=how.record,
+        precision=settings.precision,
+        record=settings.record,
         probes=description.probes,
-        count_updates=how.count_updates,
+        count_updates=settings.count_updates,
         **streams,
     )
 

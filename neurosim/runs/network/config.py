@@ -83,11 +83,11 @@ def configure(
     ).profile
     find_profile(profile)
     own = models or {}
-    told = description.parse(tree, file.parent, {name: model for name, (model, _) in own.items()}, str(file))
-    for population in told.network.populations:
+    net = description.parse(tree, file.parent, {name: model for name, (model, _) in own.items()}, str(file))
+    for population in net.network.populations:
         name = population.name
         require("/" not in name, "population.name", "must hold no '/' for its spikes to be filed", name)
-    return NetworkConfig(file.stem, told, profile, {name: path for name, (_, path) in own.items()})
+    return NetworkConfig(file.stem, net, profile, {name: path for name, (_, path) in own.items()})
 
 
 def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> NetworkEnergy:

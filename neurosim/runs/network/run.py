@@ -38,23 +38,23 @@ def simulate(
 
     Args:
         config: decides the results; nothing below does.
-        checkpoint_every: s of biological time between two checkpoints, from which the run can go on whatever happens to
+        checkpoint_every: s of biological time between two checkpoints, from which the run can continue whatever happens to
             the process; None: only where Ctrl-C interrupts it.
 
     Raises:
         NeurosimError: what is wrong with the description, its inputs or the disk.
-        NeurosimInterruptedError: Ctrl-C; `resume` goes on.
+        NeurosimInterruptedError: Ctrl-C; `resume` continues.
     """
     _check_every(config, checkpoint_every)
     options.check_out()
-    told = config.description
-    inputs = told.recordings()
+    net = config.description
+    inputs = net.recordings()
     # Raises what is missing before a folder is made.
-    dataclasses.replace(told, inputs={**told.inputs, **inputs}).drive()
+    dataclasses.replace(net, inputs={**net.inputs, **inputs}).drive()
     arrays: dict[str, NDArray[Any]] = {}
-    tree = {**description.tree(told, arrays, ARRAYS), "energy": {"profile": config.profile}}
+    tree = {**description.tree(net, arrays, ARRAYS), "energy": {"profile": config.profile}}
     facts = {
-        "seed": told.settings.seed,
+        "seed": net.settings.seed,
         "data": _facts(inputs),
         "threads": options.threads,
         "models": _own(config.models),
@@ -70,7 +70,7 @@ def simulate(
 def resume(
     path: Path, models: Models | None = None, options: RunOptions = DEFAULTS, *, checkpoint_every: float | None = None
 ) -> NetworkResult:
-    """Go on with a run that was interrupted or killed, from its last checkpoint, or else from its start.
+    """Continue a run that was interrupted or killed, from its last checkpoint, or else from its start.
 
     Args:
         path: its folder.
@@ -108,13 +108,13 @@ def _finish(folder: RunFolder, config: NetworkConfig, inputs: Inputs, options: R
 
 def _simulate(folder: RunFolder, config: NetworkConfig, inputs: Inputs, options: RunOptions) -> NetworkResult:
     """Run from the folder's checkpoint, or from the start, to the end; write the arrays, and return the figures."""
-    told = dataclasses.replace(config.description, inputs={**config.description.inputs, **inputs})
+    net = dataclasses.replace(config.description, inputs={**config.description.inputs, **inputs})
     start, every = time.perf_counter(), folder.manifest.facts["checkpoint_every"]
     with simulation_bar(f"simulating {config.name}", options.quiet) as progress:
-        if told.settings.clock is None:
-            result = told.simulate(options.threads, progress)
+        if net.settings.clock is None:
+            result = net.simulate(options.threads, progress)
         else:
-            result = checkpointed.simulate(folder, told, inputs, options.threads, every, progress)
+            result = checkpointed.simulate(folder, net, inputs, options.threads, every, progress)
     spikes = {name: _one(found) for name, found in result.spikes.items()}
     _write_arrays(folder, result, {**inputs, **spikes})
     figures = _figures(config, result, spikes, inputs)
@@ -130,13 +130,13 @@ def _write_arrays(folder: RunFolder, result: Result, spikes: Inputs) -> None:
 
 
 def _figures(config: NetworkConfig, result: Result, spikes: Inputs, inputs: Inputs) -> NetworkResult:
-    told, layers = config.description, list(result.work)
+    net, layers = config.description, list(result.work)
     entered = sum(len(each) for each in inputs.values()) if inputs else None
     return NetworkResult(
         network=config.name,
-        seed=told.settings.seed,
-        clock=told.settings.clock,
-        populations=tuple(_population(told, name, found) for name, found in spikes.items()),
+        seed=net.settings.seed,
+        clock=net.settings.clock,
+        populations=tuple(_population(net, name, found) for name, found in spikes.items()),
         spikes=sum(len(found) for found in spikes.values()),
         spike_digest=digest(spikes),
         simulated_seconds=result.duration,
@@ -148,13 +148,13 @@ def _figures(config: NetworkConfig, result: Result, spikes: Inputs, inputs: Inpu
         energy=measure.energy(layers, 1, config.profile).to_dict() if layers else None,
         probes=tuple(
             ProbeResult(name=p.name, population=p.population, variable=p.variable, interval=p.interval)
-            for p in told.probes
+            for p in net.probes
         ),
     )
 
 
-def _population(told: Description, name: str, spikes: Spikes) -> PopulationResult:
-    model = type(told.network.population(name).model).__name__
+def _population(net: Description, name: str, spikes: Spikes) -> PopulationResult:
+    model = type(net.network.population(name).model).__name__
     return PopulationResult(name=name, model=model, **vars(Activity.of(spikes)))
 
 

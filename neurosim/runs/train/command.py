@@ -34,7 +34,7 @@ from ..command import (
 )
 @PROFILE
 @click.option("--nir", "graph", type=click.Path(path_type=Path), metavar="FILE", help="Also write the network as NIR.")
-@resume_option("Go on with a training that was interrupted or killed, in its own folder.")
+@resume_option("Continue a training that was interrupted or killed, in its own folder.")
 @common()
 def command(
     options: CommandOptions,
@@ -51,7 +51,7 @@ def command(
 
     \b
     neurosim train digits                    needs no files
-    neurosim train --resume runs/x           go on after the last whole epoch, to the same result bit for bit
+    neurosim train --resume runs/x           continue after the last complete epoch, to the same result bit for bit
     torchrun --standalone --nproc-per-node 2 -m neurosim train digits    two processes share each batch
 
     Later wins: defaults, those for the dataset, --config, --set (network.hidden=[64], training.learning_rate=0.001,

@@ -68,10 +68,10 @@ class Bins(Section):
     """How a recording becomes a tensor; see `training.Binning`.
 
     Attributes:
-        dt: s, a bin.
-        duration: s, later events are left out; None: as long as the longest training recording.
-        pool: pixels along both sides, or channels, summed into one unit.
-        most: events of a unit in a bin that count; 0: all.
+        dt: length of a bin in s.
+        duration: in s; later events are left out. None: that of the longest training recording.
+        pool: pixels along both sides, or channels, that are summed into one unit.
+        most: maximum number of events of a unit in a bin; 0: no maximum.
     """
 
     dt: Seconds = 0.01
@@ -81,12 +81,12 @@ class Bins(Section):
 
 
 class Validation(Section):
-    """The part of the training recordings that says when to stop and which network to keep.
+    """The part of the training recordings that decides when to stop and which network to keep.
 
     Attributes:
-        fraction: of each class; 0: none, all epochs are trained and the last network is kept.
-        by: a fact about the recordings, such as "speaker", each of which is divided in the same way.
-        held_out_speaker: validate on this speaker instead, who is left out of training.
+        fraction: of each class; 0: no validation, all epochs are trained and the last network is kept.
+        by: a group of the recordings, such as "speaker"; each speaker is divided in the same way.
+        held_out_speaker: validate on this speaker instead, and leave the speaker out of training.
     """
 
     fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -122,7 +122,7 @@ class TrainConfig(Section):
         augment: how they are changed in training; see `training.Augment`.
         network: what is trained; see `training.NetworkSpec`.
         training: how it learns; see `training.TrainingSpec`.
-        validation: what it stops by.
+        validation: the recordings that decide when it stops.
         energy: how energy is estimated.
     """
 
@@ -135,19 +135,22 @@ class TrainConfig(Section):
     validation: Validation = Validation()
     energy: Energy = Energy()
 
-    def design(self) -> NetworkSpec:
+    def network_spec(self) -> NetworkSpec:
+        """Return the network to train."""
         return NetworkSpec(**self.network.model_dump())
 
-    def schedule(self) -> TrainingSpec:
+    def training_spec(self) -> TrainingSpec:
+        """Return how it is trained."""
         return TrainingSpec(**self.training.model_dump())
 
-    def changes(self) -> Augment:
+    def augmentation(self) -> Augment:
+        """Return how recordings are changed in training."""
         return Augment(**self.augment.model_dump())
 
-    def binning(self, shape: tuple[int, ...], longest: float) -> Binning:
-        """Of a sensor whose longest training recording takes `longest` seconds."""
+    def binning(self, shape: tuple[int, ...], max_duration: float) -> Binning:
+        """Return the binning for a sensor of this shape whose longest training recording has `max_duration` seconds."""
         b = self.bins
-        return Binning(shape, b.dt, max(b.duration or longest, b.dt), b.pool, b.most)
+        return Binning(shape, b.dt, max(b.duration or max_duration, b.dt), b.pool, b.most)
 
 
 def configure(
@@ -181,9 +184,9 @@ def _checked(config: TrainConfig) -> TrainConfig:
     shape, bins = catalog.module(config.data.name).INFO.shape, config.bins
     check_sections(
         {
-            "network": config.design,
-            "training": config.schedule,
-            "augment": config.changes,
+            "network": config.network_spec,
+            "training": config.training_spec,
+            "augment": config.augmentation,
             "bins": lambda: config.binning(shape, bins.duration or bins.dt),
         }
     )

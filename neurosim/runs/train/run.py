@@ -55,7 +55,7 @@ def train_network(config: TrainConfig, options: RunOptions = DEFAULTS) -> TrainR
     Raises:
         NeurosimError: what is wrong with the data, a setting or the disk; or training that diverges, whose folder keeps
             the last good state.
-        NeurosimInterruptedError: Ctrl-C; `resume` goes on.
+        NeurosimInterruptedError: Ctrl-C; `resume` continues.
     """
     options.check_out()
     timings = Timings()
@@ -72,7 +72,7 @@ def train_network(config: TrainConfig, options: RunOptions = DEFAULTS) -> TrainR
 
 
 def resume(path: Path, options: RunOptions = DEFAULTS) -> TrainResult | None:
-    """Go on with a training that was interrupted or killed, from the end of its last whole epoch.
+    """Continue a training that was interrupted or killed, after its last complete epoch.
 
     Returns:
         What the uninterrupted training would have returned, apart from wall-clock times.
@@ -118,11 +118,11 @@ class _Training:
         config, train = self.config, self.splits.train
         learn, stop = _validation(config, train, labels_of(train))
         binning = config.binning(train.shape, float(train.durations.max()))
-        net = SpikingNet(binning.shape, len(train.classes), config.design(), binning.dt, config.seed)
-        how = config.schedule(), config.changes(), config.seed, self.crew
+        net = SpikingNet(binning.shape, len(train.classes), config.network_spec(), binning.dt, config.seed)
+        how = config.training_spec(), config.augmentation(), config.seed, self.crew
         checkpoint = None if self.folder is None else self.folder.path / CHECKPOINT
         trainer = Trainer(net, binning, learn, stop, *how, checkpoint)
-        with _epoch_bar(config.schedule().epochs, self.options.quiet or not self.crew.leads) as progress:
+        with _epoch_bar(config.training_spec().epochs, self.options.quiet or not self.crew.leads) as progress:
             trainer.run(progress)
         net.round_for_exact_sums(config.bins.most)
         return net, binning, trainer
@@ -152,7 +152,7 @@ class _Training:
             **vars(score(labels, predicted, test.classes, labels_of(self.splits.train))),
             parameters=sum(p.numel() for p in net.parameters()),
             units=tuple(int(block.connection.units) for block in net.blocks),  # type: ignore[union-attr, arg-type]
-            model=config.design().neuron,
+            model=config.network_spec().neuron,
             history=tuple(EpochResult(**vars(row)) for row in course.history),
             best_epoch=course.best,
             stopped_early=course.stopped,
