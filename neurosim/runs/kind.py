@@ -7,7 +7,7 @@ To add a kind, write a folder `neurosim/runs/NAME/` with these files, as in `neu
                  settings in a run's folder
     result.py    a frozen dataclass derived from `Result`: every field has a default, which stands for "absent"
     run.py       `simulate(config, options) -> Result` or the verb that fits, and `resume(path, options) -> Result` if
-                 an interrupted run can continue; both use `lifecycle.new_run`, `lifecycle.resumed_run`, `lifecycle.finish`
+                 an interrupted run can continue; both use `new_run`, `resumed_run` and `finish` of `lifecycle.py`
     page.py      `render(folder, result) -> str`, the report page, from the toolbox `neurosim.report`
     table.py     `render(result) -> str`, what the command line prints
     command.py   `command`, a click command made with `runs.command.common`: options in, run, `CommandResult` out

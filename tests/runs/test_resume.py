@@ -208,8 +208,8 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again() -> None:
 
 
 def refused(*words: object) -> str:
-    done = neurosim("simulate", *words, "--quiet")
-    assert done.exit_code == 2 and done.stderr.count("\n") == 1, done.output
+    done = neurosim("simulate", *words, "--quiet", expect=2)
+    assert done.stderr.count("\n") == 1, done.output
     return done.stderr
 
 

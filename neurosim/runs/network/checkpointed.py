@@ -1,4 +1,4 @@
-"""A network's run with checkpoints: spikes and states go to disk as it runs, and it can continue from any checkpoint."""
+"""A network's run with checkpoints: spikes and states go to disk meanwhile, and it continues from any checkpoint."""
 
 from __future__ import annotations
 

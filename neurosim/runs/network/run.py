@@ -38,8 +38,8 @@ def simulate(
 
     Args:
         config: decides the results; nothing below does.
-        checkpoint_every: s of biological time between two checkpoints, from which the run can continue whatever happens to
-            the process; None: only where Ctrl-C interrupts it.
+        checkpoint_every: s of biological time between two checkpoints, from which the run can continue whatever happens
+            to the process; None: only where Ctrl-C interrupts it.
 
     Raises:
         NeurosimError: what is wrong with the description, its inputs or the disk.
