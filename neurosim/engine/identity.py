@@ -1,5 +1,4 @@
-"""What a network is, written down as plain data: to tell whether a saved state belongs to it, and if not, where the
-two part."""
+"""Descriptions of networks as plain data: whether a saved state belongs to a network, and if not, the difference."""
 
 from __future__ import annotations
 
@@ -17,12 +16,12 @@ from ..network import Network
 from ..neurons import Neuron
 from ..neurons.base import written_fields
 
-# The lists of a network, and what one entry of each is called.
+# The lists of a network, and the class of their entries.
 KINDS = {"populations": "Population", "projections": "Projection", "stimuli": "PoissonInput"}
 
 
 def describe(network: Network) -> dict[str, Any]:
-    """The network as JSON holds it: by list and name, every parameter; long arrays by their digest.
+    """Return every parameter of a network as JSON holds it, by list and name; long arrays by their digest.
 
     Equal networks have equal descriptions, in whatever order they were put together and whether a number was given as
     1 or 1.0.
@@ -31,12 +30,15 @@ def describe(network: Network) -> dict[str, Any]:
 
 
 def digest(description: Mapping[str, Any]) -> str:
-    """SHA-256 of a description."""
+    """Return the SHA-256 of a description."""
     return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
 
 
 def difference(saved: Mapping[str, Any], present: Mapping[str, Any]) -> str | None:
-    """Where two descriptions part first: `Population['exc'].model.tau_mem: 0.02 there, 0.03 here`; None: nowhere."""
+    """Return the first difference of two descriptions, None if there is none:
+
+    `Population['exc'].model.tau_mem: 0.02 there, 0.03 here`.
+    """
     for key, kind in KINDS.items():
         there, here = saved.get(key, {}), present.get(key, {})
         for name in sorted({*there, *here}):
@@ -52,7 +54,7 @@ def _difference(there: Any, here: Any, thing: str) -> str | None:
     if there is None or here is None:
         return f"{thing}: {_short(there)} there, {_short(here)} here"
     if isinstance(there, Mapping) and isinstance(here, Mapping):
-        # Of another class: its parameters have other names, and the class says it all.
+        # Parameters of another class have other names: the class is the difference.
         if there.get("class") != here.get("class"):
             return f"{thing}: {_short(there)} there, {_short(here)} here"
         for key in sorted({*there, *here}):
@@ -71,7 +73,7 @@ def _short(value: Any) -> str:
 
 
 def _plain(value: Any, thing: object) -> Any:
-    """A parameter as JSON: numbers, text, lists, and classes with their fields."""
+    """Return a parameter as JSON: numbers, strings, lists, and classes with their fields."""
     if value is None or isinstance(value, (str, bool)):
         return value
     if isinstance(value, (int, float, np.number, np.bool_)):
@@ -102,7 +104,7 @@ def _object(value: Any, thing: object) -> dict[str, Any]:
 
 
 def _number(value: Any) -> int | float | str:
-    # NaN and infinity are not JSON; a whole number is the same however it was given.
+    # NaN and infinity are not JSON; 1 and 1.0 are the same.
     number = float(value)
     if not np.isfinite(number):
         return repr(number)
@@ -119,7 +121,7 @@ def _array(value: Any, thing: object) -> Any:
     array: NDArray[Any] = np.asarray(value)
     if array.dtype.kind not in "biuf":
         return [_plain(item, thing) for item in array.tolist()]
-    # Whole numbers and reals that are equal have equal bytes; adding 0.0 makes -0.0 into 0.0.
+    # Integers and reals that are equal have equal bytes; adding 0.0 makes -0.0 into 0.0.
     data = np.ascontiguousarray(array, np.float64) + 0.0
     return {"array": f"{list(array.shape)} {hashlib.sha256(data.tobytes()).hexdigest()[:32]}"}
 

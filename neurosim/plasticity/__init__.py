@@ -1,4 +1,4 @@
-"""Plasticity: rules by which weights learn, and short-term changes of what a spike delivers."""
+"""Plasticity: learning rules of weights, and short-term changes of the effect of spikes."""
 
 from .base import PAIRINGS as PAIRINGS
 from .base import LearningRule as LearningRule

@@ -1,4 +1,4 @@
-"""The contract of a learning rule: a point of one family, named by its terms."""
+"""The contract of a learning rule: a member of one family, given by its terms."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 
 from ..errors import lookup, require
 
-# How a spike pairs with those of the other side: with all before it, or with the last one only.
+# Pairing of a spike with those of the other side: with all before it, or with the last one only.
 PAIRINGS = {"all_to_all": False, "nearest": True}
 
 
 @final
 @dataclass(frozen=True)
 class Modulation:
-    """A third factor: what the rule would add to the weight is kept in an eligibility trace c, in the weight's unit,
-    and a reward d turns it into weight (Izhikevich 2007):
+    """A third factor: changes of the weight go to an eligibility trace c, in the unit of the weight, and a reward d
+    turns it into weight (Izhikevich 2007):
 
         dc/dt = -c / tau_c,   dd/dt = -d / tau_d,   dw/dt = c (d - baseline)
         spike of the population:  d += size, `delay` s after it
@@ -38,7 +38,7 @@ class Modulation:
 @final
 @dataclass(frozen=True)
 class Terms:
-    """What the engine runs. Four traces, which a spike raises by 1 (or sets to 1, if `nearest`):
+    """A rule as the engine runs it. Four traces, which a spike raises by 1 (or sets to 1, if `nearest`):
 
         pre:   r1 (tau_plus), r2 (tau_x)         raised when a presynaptic spike arrives
         post:  o1 (tau_minus), o2 (tau_y)        raised when the target fires
@@ -48,8 +48,8 @@ class Terms:
         arrival:     w += x^mu_minus o1 (pair_minus + triplet_minus r2) + constant_pre
         post spike:  w += (1 - x)^mu_plus r1 (pair_plus + triplet_plus o2) + constant_post - decay w o1
 
-    then w is kept between w_min and w_max. Traces are read before the spike itself raises them. All amounts are in the
-    weight's unit (`decay` has none).
+    then w is clipped to [w_min, w_max]. Traces are read before the spike itself raises them. All amounts are in the
+    unit of the weight (`decay` has none).
     """
 
     w_min: float
@@ -72,19 +72,19 @@ class Terms:
 
 
 class LearningRule(ABC):
-    """How a synapse's weight changes with the spikes at its two ends: a final frozen dataclass of parameters.
+    """Change of the weight of a synapse with the spikes at its two ends: a final frozen dataclass of parameters.
 
-    Its docstring gives the equations and their source. `terms` writes them in the family of `Terms`, which is what
+    Its docstring gives the equations and their source. `terms` writes them in the family of `Terms`, which the engine
     runs, so a rule of that family can be added in any file.
 
     The delay is in the axon: a presynaptic spike of step k acts on the synapse when it arrives, in step k + d, and
     the trace it leaves there starts then. In a step, in this order: rewards arrive; presynaptic spikes arrive, each
-    delivering the weight as it stood before it and then changing it with the target's traces of earlier steps; the
+    delivering the present weight and then changing it with the target's traces of earlier steps; the
     target steps; its spike changes the weight with the presynaptic traces of this step's arrivals too. An arrival and
     a spike in one step thus count as pre before post. This is Brian2's usual `on_pre="v += w; ..."`.
 
     Parameters are checked by their names: `tau_...` must be > 0 s, `mu_...` must be >= 0, all must be finite, and
-    `w_min` must lie below `w_max`.
+    `w_min` must be below `w_max`.
     """
 
     w_min: float
@@ -100,11 +100,11 @@ class LearningRule(ABC):
 
     @abstractmethod
     def terms(self) -> Terms:
-        """The rule as the engine runs it."""
+        """Return the rule as the engine runs it."""
 
 
 def check_parameter(thing: str, name: str, value: Any) -> None:
-    """Raise `NeurosimInputError` unless a number keeps the rule its name stands for."""
+    """Raise `NeurosimInputError` unless a parameter keeps the rule of its name."""
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     require(number, thing, "must be a number", repr(value))
     require(math.isfinite(value), thing, "must be finite", value)
@@ -115,5 +115,5 @@ def check_parameter(thing: str, name: str, value: Any) -> None:
 
 
 def is_nearest(rule: LearningRule, pairing: str) -> bool:
-    """Whether `pairing` is that with the last spike only."""
+    """Return whether `pairing` is that with the last spike only."""
     return lookup(PAIRINGS, pairing, f"{type(rule).__name__}.pairing")

@@ -11,7 +11,7 @@ from .base import LearningRule, Terms
 @final
 @dataclass(frozen=True)
 class Hebbian(LearningRule):
-    """Hebbian and anti-Hebbian learning: what fires together is wired together, or apart.
+    """Hebbian and anti-Hebbian learning: correlated spikes strengthen a synapse, or weaken it.
 
         arrival:     w += eta (y - theta_post);              then x += 1
         post spike:  w += eta (x - theta_pre - oja w y);     then y += 1
@@ -20,13 +20,13 @@ class Hebbian(LearningRule):
     where
         x, y: traces of the pre- and postsynaptic spikes; of rates r they average r tau.
         tau_pre, tau_post: s.
-        eta: in the weight's unit; below 0 the rule is anti-Hebbian.
-        theta_pre, theta_post: what counts as no activity: the trace of the mean rate, r tau, gives the covariance rule
+        eta: learning rate, in the unit of the weight; below 0 the rule is anti-Hebbian.
+        theta_pre, theta_post: traces without effect: the trace of the mean rate, r tau, gives the covariance rule
             (Sejnowski 1977). theta_pre = 0 and theta_post = 2 r tau on inhibitory synapses hold the target at r
             spikes/s (Vogels et al. 2011).
-        oja: 1/unit of the weight; above 0 it bounds the weights by forgetting, as in Oja 1982: at rest between
-            changes they average x / (oja y).
-        w_min, w_max: w is kept between them.
+        oja: 1/unit of the weight; above 0 it bounds the weights by decay, as in Oja 1982: in equilibrium they average
+            x / (oja y).
+        w_min, w_max: w is clipped to this range.
 
     Source: Gerstner & Kistler 2002, chapter 10, with rates read from traces.
     """

@@ -1,4 +1,4 @@
-"""Short-term plasticity: what a spike delivers depends on the spikes just before it."""
+"""Short-term plasticity: the effect of a spike depends on the spikes just before it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ShortTermPlasticity:
     where
         u: the part of the resources a spike uses; 0 at the start, so that the first spike uses U.
         x: the part of the resources at hand, 1 at the start.
-        U: what a spike adds to u, 0 < U <= 1.
+        U: increase of u at a spike, 0 < U <= 1.
         tau_rec: s, recovery from depression.
         tau_facil: s; 0 means no facilitation, u = U at every spike.
 

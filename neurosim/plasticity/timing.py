@@ -18,9 +18,9 @@ class STDP(LearningRule):
         arrival t after a post spike:   w -= a_minus (w_max - w_min) x^mu_minus       exp(-t / tau_minus)
 
     where
-        x = (w - w_min) / (w_max - w_min); w is kept in [w_min, w_max].
+        x = (w - w_min) / (w_max - w_min); w is clipped to [w_min, w_max].
         tau_plus, tau_minus: s.
-        a_plus, a_minus: change at t = 0, in parts of the weight's range; negative ones turn the window over.
+        a_plus, a_minus: change at t = 0, as a part of w_max - w_min; negative values invert the window.
         mu_plus, mu_minus: 0 additive with hard bounds (Song, Miller & Abbott 2000), 1 multiplicative (Rubin, Lee &
             Sompolinsky 2001), between them the power law of Guetig et al. 2003.
         pairing: "all_to_all" sums over all earlier spikes of the other side, "nearest" takes its last one only, in
@@ -64,7 +64,7 @@ class TripletSTDP(LearningRule):
         between:     r1, r2, o1, o2 decay with tau_plus, tau_x, tau_minus, tau_y
 
     where
-        x = (w - w_min) / (w_max - w_min); w is kept in [w_min, w_max].
+        x = (w - w_min) / (w_max - w_min); w is clipped to [w_min, w_max].
         tau_plus, tau_x, tau_minus, tau_y: s.
         a2_plus, a3_plus, a2_minus, a3_minus: in parts of the weight's range.
         mu_plus, mu_minus: dependence on the weight, 0 for none, as in `STDP`.

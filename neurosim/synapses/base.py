@@ -15,7 +15,7 @@ from ..errors import require
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """What a pattern may know of a population: how its units unfold, and where they are.
+    """The part of a population that a pattern sees: shape and positions.
 
     Attributes:
         shape: units along each dimension.
@@ -30,7 +30,7 @@ class Side:
         return math.prod(self.shape)
 
     def coordinates(self) -> NDArray[np.float64]:
-        """[size, dimensions] positions, of which the grid is the default."""
+        """Return [size, dimensions] positions; the default is the grid."""
         if self.positions is not None:
             return np.ascontiguousarray(self.positions, np.float64)
         return np.stack(np.unravel_index(np.arange(self.size), self.shape), axis=1).astype(np.float64)
@@ -43,8 +43,8 @@ class Rows:
     Attributes:
         offsets: [sources + 1] int64; synapses `offsets[i]:offsets[i + 1]` leave the i-th source of the range.
         targets: [n] int32, ascending within a row. A target may repeat.
-        order: [n] int64, where the pattern lists its synapses itself: the place of each synapse in that list, which
-            is the order of weights and delays given as arrays. None: they are in the order of the rows.
+        order: [n] int64, for patterns that list their synapses: the place of each synapse in that list. Arrays of
+            weights and delays are in the order of the list. None: they are in the order of the rows.
         weights: [n] float64 factors of the weight, for patterns that have their own. None: 1.
     """
 
@@ -56,47 +56,48 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Maker:
-    """Makes the rows of any range of sources, for several threads at a time.
+    """Makes the rows of any range of sources; several threads may use it at a time.
 
     Attributes:
-        rows: takes `first` and `last`; the same synapses however the range is cut.
-        before: [sources + 1] int64, synapses of the sources before each; None where only making them tells.
+        rows: called as rows(first, last); the synapses do not depend on how ranges are cut.
+        first_synapse: [sources + 1] int64, number of the first synapse of each source, and of all synapses; None where
+            only making the rows gives it.
     """
 
     rows: Callable[[int, int], Rows]
-    before: NDArray[np.int64] | None
+    first_synapse: NDArray[np.int64] | None
 
 
 class Pattern(ABC):
-    """Which units of the source reach which units of the target: a final frozen dataclass."""
+    """Connections of the units of a source with those of a target: a final frozen dataclass."""
 
     @abstractmethod
     def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
-        """What makes the synapses; work that all ranges share is done here.
+        """Return the maker of the synapses; work that all ranges share is done here.
 
         Args:
-            same: source and target are one population, so that synapse i -> i joins a unit to itself.
-            key: names the stream of random numbers.
+            same: source and target are one population, so that synapse i -> i connects a unit with itself.
+            key: of the random numbers.
         """
 
     def rows(self, source: Side, target: Side, same: bool, key: int, first: int, last: int) -> Rows:
-        """The rows of sources `first` to `last - 1`; for many ranges, keep the maker."""
+        """Return the rows of sources `first` to `last - 1`; for many ranges, keep the maker."""
         return self.maker(source, target, same, key).rows(first, last)
 
     @abstractmethod
     def expected(self, source: Side, target: Side) -> float:
-        """How many synapses to expect, to judge the memory before allocating it."""
+        """Return the expected number of synapses, to estimate the memory before allocating it."""
 
     def check(self, source: Side, target: Side, same: bool) -> None:  # noqa: B027 - most patterns fit any two sides
-        """Raise `NeurosimInputError` where the pattern cannot join these two."""
+        """Raise `NeurosimInputError` where the pattern cannot connect these two."""
 
 
-def check_probability(thing: str, value: float) -> None:
+def check_probability(name: str, value: float) -> None:
     """Raise unless `value` is a probability."""
-    require(bool(np.isfinite(value)) and 0 <= value <= 1, thing, "must be between 0 and 1", value)
+    require(bool(np.isfinite(value)) and 0 <= value <= 1, name, "must be between 0 and 1", value)
 
 
-def check_count(thing: str, value: int) -> None:
-    """Raise unless `value` is a whole number, at least 0."""
-    require(isinstance(value, (int, np.integer)) and not isinstance(value, bool), thing, "must be whole", value)
-    require(value >= 0, thing, "must be >= 0", value)
+def check_count(name: str, value: int) -> None:
+    """Raise unless `value` is an integer of at least 0."""
+    require(isinstance(value, (int, np.integer)) and not isinstance(value, bool), name, "must be an integer", value)
+    require(value >= 0, name, "must be >= 0", value)

@@ -61,7 +61,7 @@ class OneToOne(Pattern):
 @final
 @dataclass(frozen=True)
 class FixedProbability(Pattern):
-    """Every pair with probability `p_connect`, on its own."""
+    """Every pair with probability `p_connect`, independently."""
 
     p_connect: float
     allow_self_connections: bool = True
@@ -148,7 +148,7 @@ class FixedNumberPost(Pattern):
 @final
 @dataclass(frozen=True)
 class FixedTotalNumber(Pattern):
-    """`n` synapses in all, each between a source and a target drawn at random."""
+    """`n` synapses in total, each between a source and a target drawn at random."""
 
     n: int
     with_replacement: bool = True
@@ -177,7 +177,7 @@ class FixedTotalNumber(Pattern):
         return _chooser(key ^ _OTHER, _offsets(degrees), target.size, True, skip)
 
     def _distinct(self, source: Side, target: Side, skip: bool, key: int) -> Rows:
-        """Pairs numbered source * targets + target, the first `n` different ones of a stream of draws."""
+        """Return pairs as source * targets + target: the first `n` different ones of a stream of draws."""
         pairs = source.size * target.size
         if not skip:
             chosen = _distinct(key, pairs, self.n)
@@ -238,10 +238,10 @@ class DistanceDependentProbability(Pattern):
 @final
 @dataclass(frozen=True, eq=False)
 class FromList(Pattern):
-    """Synapse k joins source `pre[k]` to target `post[k]`; weights and delays given as arrays are in this order.
+    """Synapse k connects source `pre[k]` with target `post[k]`; arrays of weights and delays are in this order.
 
     Attributes:
-        pre, post: [n] whole numbers.
+        pre, post: [n] integers.
     """
 
     pre: NDArray
@@ -251,7 +251,7 @@ class FromList(Pattern):
         for name in ("pre", "post"):
             array = np.asarray(getattr(self, name))
             if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
-                raise NeurosimInputError(f"FromList.{name}: must be a vector of whole numbers (got {array.dtype})")
+                raise NeurosimInputError(f"FromList.{name}: must be a vector of integers (got {array.dtype})")
             object.__setattr__(self, name, array.astype(np.int64))
             require(array.size == 0 or array.min() >= 0, f"FromList.{name}", "must be >= 0", array.min(initial=0))
         require(
@@ -302,7 +302,7 @@ class Convolution(Pattern):
         require(self.stride > 0, "Convolution.stride", "must be > 0", self.stride)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """[filters, rows, columns] of the target for a source of [channels, height, width]."""
+        """Return [filters, rows, columns] of the target for a source of [channels, height, width]."""
         require(len(shape) == 3, "Convolution", "needs a source of shape (channels, height, width)", shape)
         filters, channels, *window = self.kernel.shape
         require(shape[0] == channels, "Convolution.kernel", f"must have the source's {shape[0]} channels", channels)
@@ -352,12 +352,14 @@ def _none(sources: int) -> Rows:
 
 def _check_enough(pattern: FixedNumberPre | FixedNumberPost, size: int, same: bool, what: str) -> None:
     eligible = size - (same and not pattern.allow_self_connections)
-    least = min(pattern.n, 1) if pattern.with_replacement else pattern.n
-    require(least <= eligible, f"{type(pattern).__name__}.n", f"must be <= the {eligible} {what} there are", pattern.n)
+    smallest = min(pattern.n, 1) if pattern.with_replacement else pattern.n
+    require(
+        smallest <= eligible, f"{type(pattern).__name__}.n", f"must be <= the {eligible} {what} there are", pattern.n
+    )
 
 
 def _grown(expected, sources, fill) -> Rows:
-    """Rows of an unknown number of synapses: `fill(offsets, out)` returns their number or -1 if `out` is too short."""
+    """Return rows of an unknown number of synapses: `fill(offsets, out)` returns it, or -1 if `out` is too short."""
     offsets = np.empty(sources + 1, np.int64)
     room = int(expected + 6 * math.sqrt(expected)) + 64
     while True:
@@ -369,7 +371,7 @@ def _grown(expected, sources, fill) -> Rows:
 
 
 def _distinct(key: int, among: int, n: int) -> NDArray[np.int64]:
-    """`n` different numbers out of range(among), ascending."""
+    """Return `n` different numbers of range(among), ascending."""
     from ..kernels.engine.connect import fixed_columns
 
     out = np.empty((1, n), np.int64)
@@ -377,21 +379,21 @@ def _distinct(key: int, among: int, n: int) -> NDArray[np.int64]:
     return out[0]
 
 
-def _chooser(key, before, targets, with_replacement, skip) -> Maker:
-    """Source i chooses before[i + 1] - before[i] targets."""
+def _chooser(key, first_synapse, targets, with_replacement, skip) -> Maker:
+    """Return the maker of rows in which source i chooses first_synapse[i + 1] - first_synapse[i] targets."""
     from ..kernels.engine.connect import fixed_rows
 
     def rows(first: int, last: int) -> Rows:
-        offsets = before[first : last + 1] - before[first]
+        offsets = first_synapse[first : last + 1] - first_synapse[first]
         out = np.empty(offsets[-1], np.int32)
         fixed_rows(np.uint64(key), first, last, np.diff(offsets), targets, with_replacement, skip, out)
         return Rows(offsets, out)
 
-    return Maker(rows, before)
+    return Maker(rows, first_synapse)
 
 
 def _ready(whole: Rows) -> Maker:
-    """Ranges of rows that have been made."""
+    """Return the maker of ranges of `whole`."""
 
     def rows(first: int, last: int) -> Rows:
         a, b = whole.offsets[first], whole.offsets[last]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import NeurosimInputError, require
 from ..values import Distribution
 
-# Rounds of drawing again what fell outside [low, high]: at an acceptance of 5 % all but 1e-22 have been accepted.
+# Rounds of drawing values outside [low, high] again: at an acceptance of 5 % all but 1e-22 are then inside.
 ATTEMPTS = 1000
 
 

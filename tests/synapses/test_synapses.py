@@ -200,7 +200,7 @@ def test_clipped_values_are_drawn_again() -> None:
     [
         (lambda: FixedProbability(1.5), "FixedProbability.p_connect: must be between 0 and 1 (got 1.5)"),
         (lambda: FixedNumberPre(-1), "FixedNumberPre.n: must be >= 0 (got -1)"),
-        (lambda: FixedNumberPost(2.5), "FixedNumberPost.n: must be whole (got 2.5)"),
+        (lambda: FixedNumberPost(2.5), "FixedNumberPost.n: must be an integer (got 2.5)"),
         (lambda: FixedNumberPre(38).check(SQUARE, SQUARE, False), "FixedNumberPre.n: must be <= the 37 sources"),
         (
             lambda: FixedNumberPost(37, False, False).check(SQUARE, SQUARE, True),
@@ -218,7 +218,7 @@ def test_clipped_values_are_drawn_again() -> None:
             lambda: FromList([0, 37], [0, 0]).check(SQUARE, SQUARE, False),  # type: ignore[arg-type]
             "FromList.pre: must be < the population's size 37 (got 37)",
         ),
-        (lambda: FromList([0.5], [0]), "FromList.pre: must be a vector of whole numbers"),  # type: ignore[arg-type]
+        (lambda: FromList([0.5], [0]), "FromList.pre: must be a vector of integers"),  # type: ignore[arg-type]
         (lambda: FromList([-1], [0]), "FromList.pre: must be >= 0 (got -1)"),  # type: ignore[arg-type]
         (lambda: FromList([1, 2], [0]), "FromList.post: must be as long as pre 2 (got 1)"),  # type: ignore[arg-type]
         (

@@ -16,9 +16,9 @@ from numba.extending import intrinsic
 from ...tools.intrinsics import BYTE, INT32, INT64, NOTHING
 
 WIDE = ir.VectorType(INT64, 8)
-# Columns of a strip: one vector. Rows are as long as whole strips.
+# Columns of a strip: one vector. Rows consist of full strips.
 STRIP = 512
-MOST_ROWS = 255
+MAX_ROWS = 255
 
 
 def column_sums_reference(rows):
@@ -27,7 +27,7 @@ def column_sums_reference(rows):
 
 
 def _full(b, x, y, z):
-    """Full adder: sum and carry."""
+    """Return sum and carry of a full adder."""
     t = b.xor(x, y)
     return b.xor(t, z), b.or_(b.and_(x, y), b.and_(t, z))
 
@@ -86,7 +86,7 @@ _add4, _add6, _add8 = _adder(4), _adder(6), _adder(8)
 
 @intrinsic
 def _spread64(typing, planes, stride, count, out):
-    """64 bytes at `out` = the sum over planes k of (bit of the plane) << k; planes `stride` bytes apart."""
+    """Set 64 bytes at `out` to the sum over planes k of (bit of the plane) << k; planes `stride` bytes apart."""
     wide, mask_type = ir.VectorType(BYTE, 64), ir.VectorType(ir.IntType(1), 64)
 
     def emit(context, builder, signature, arguments):

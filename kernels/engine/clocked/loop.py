@@ -22,23 +22,19 @@ from ...tools.intrinsics import barrier
 from ...tools.pointers import call, matrix, vector
 from ...tools.random import group_words, poisson_add
 from . import plastic as learn
-from .bits import MOST_ROWS
+from .bits import MAX_ROWS
 from .deliver import (
     BATCH,
     BITS,
     COUNTER,
     CUTS,
-    DELAY,
     FORM,
     GROUPS,
-    LINES,
     MATRIX,
     QUEUE,
     RECEPTOR,
     ROW_TABLE_COLUMNS,
-    ROWS,
     SOURCE,
-    STARTS,
     STRIDE,
     SUMS,
     add_counts,
@@ -48,13 +44,12 @@ from .deliver import (
     collect,
     deliver_bits,
     deliver_counts,
-    deliver_groups,
     deliver_queue,
     deliver_sums,
     schedule,
     set_counts,
-    skip_groups,
 )
+from .groups import fired, make_room, open_cursors, read_groups
 
 # Units stepped at a time: their sums and flags stay in the first cache. Their states are [states, n], one piece after
 # another, so that a model sees whole arrays.
@@ -170,7 +165,7 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     drawn_at = drawn.ctypes.data + thread * drawn.shape[1] * 8
     rows = np.empty(1024, np.int64)
     begin = np.empty((interval, tables.shape[0] + 1), np.int64)
-    again = np.empty(MOST_ROWS, np.int64)
+    again = np.empty(MAX_ROWS, np.int64)
     row_words = (block_slots * blocks + 511) // 512 * 8
     room = np.empty(8 * row_words + 8, np.uint64)
     planes = matrix((room.ctypes.data + 63) // 64 * 64, 8, row_words, np.uint64(0))
@@ -185,7 +180,7 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     due = np.zeros(counts.shape[0] + receptors, np.uint8)
     due_at = due.ctypes.data
     context = np.empty(learn.CONTEXT_ENTRIES, np.int64)
-    cursors, heads, tails, born = _reading(
+    cursors, heads, tails, born = open_cursors(
         tables, log, log_offsets, populations, log_start, first, begin_block, end_block, page_blocks
     )
     n_tables, queues = tables.shape[0], False
@@ -222,10 +217,10 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
             for p in range(tables.shape[0]):
                 table = vector(tables_at + p * ROW_TABLE_COLUMNS * 8, ROW_TABLE_COLUMNS, np.int64(0))
                 if table[FORM] == GROUPS:
-                    new = _fired(table, log_offsets, populations, log_start, now - 1)
+                    new = fired(table, log_offsets, populations, log_start, now - 1)
                     if heads[p, 0] + new > cursors.shape[2]:
-                        cursors = _room(cursors, heads, tails, new)
-                    _read_groups(
+                        cursors = make_room(cursors, heads, tails, new)
+                    read_groups(
                         table, p, log, log_offsets, populations, log_start, now, new, begin_block // page_blocks,
                         page_blocks, block_slots, cursors, heads, tails, born, fixed_at, slots,
                     )  # fmt: skip
@@ -343,98 +338,6 @@ def _enqueue(
                     high = min(end_block, (page + 1) * page_blocks)
                     base = table[RECEPTOR] * block_slots * blocks + page * page_blocks * block_slots
                     deliver_queue(table, fired, step, low, high, blocks, base, table_weights[p], queue)
-
-
-@njit(cache=True, nogil=True)
-def _reading(tables, log, log_offsets, populations, log_start, first, begin_block, end_block, page_blocks):
-    """Return cursors of the rows of GROUPS that are being read before step `first`, for each table and page, by age.
-
-    Returns:
-        cursors int64 [tables, pages, capacity]; heads, tails int64 [tables, pages]: those from tail to head are read;
-        born int64 [tables, longest + 1]: how many were added in a step, by step % (longest + 1).
-    """
-    longest, n = 0, tables.shape[0]
-    for p in range(n):
-        if tables[p, FORM] == GROUPS:
-            longest = max(longest, tables[p, DELAY])
-    begin_page, end_page = begin_block // page_blocks, (end_block + page_blocks - 1) // page_blocks
-    pages = end_page - begin_page if longest else 0
-    cursors = np.empty((n if longest else 0, pages, 1024), np.int64)
-    heads, tails = np.zeros((n, pages), np.int64), np.zeros((n, pages), np.int64)
-    born = np.zeros((n, longest + 1), np.int64)
-    for p in range(n):
-        if tables[p, FORM] == GROUPS:
-            for step in range(max(first - tables[p, DELAY], log_start), first - 1):
-                new = _fired(tables[p], log_offsets, populations, log_start, step)
-                if heads[p, 0] + new > cursors.shape[2]:
-                    cursors = _room(cursors, heads, tails, new)
-                born[p, step % born.shape[1]] = new
-                age = first - 1 - step
-                _begin(tables[p], p, log, log_offsets, populations, log_start, step, age, begin_page, cursors, heads)
-    return cursors, heads, tails, born
-
-
-@njit(cache=True, nogil=True)
-def _fired(table, log_offsets, populations, log_start, step):
-    """Return the number of units of the source that fired in a step."""
-    if step < log_start:
-        return 0
-    at = (step - log_start) * populations + table[SOURCE]
-    new = 0
-    for b in range(log_offsets.shape[0]):
-        new += log_offsets[b, at + 1] - log_offsets[b, at]
-    return new
-
-
-@njit(cache=True, nogil=True)
-def _room(cursors, heads, tails, new):
-    """Return cursors in arrays with room for `new` more, those in use first."""
-    needed = 0
-    for p in range(cursors.shape[0]):
-        needed = max(needed, heads[p, 0] - tails[p, 0] + new)
-    out = np.empty((cursors.shape[0], cursors.shape[1], max(cursors.shape[2], 2 * needed)), np.int64)
-    for p in range(cursors.shape[0]):
-        for page in range(cursors.shape[1]):
-            live = heads[p, page] - tails[p, page]
-            for e in range(live):
-                out[p, page, e] = cursors[p, page, tails[p, page] + e]
-            tails[p, page] = 0
-            heads[p, page] = live
-    return out
-
-
-@njit(cache=True, nogil=True)
-def _begin(table, p, log, log_offsets, populations, log_start, step, age, begin_page, cursors, heads):
-    """Add cursors for the rows of the spikes of `step`, after their first `age` groups."""
-    at = (step - log_start) * populations + table[SOURCE]
-    for page in range(cursors.shape[1]):
-        starts = vector(table[STARTS] + (begin_page + page) * table[ROWS] * 8, table[ROWS], np.int64(0))
-        k = heads[p, page]
-        for b in range(log.shape[0]):
-            for j in range(log_offsets[b, at], log_offsets[b, at + 1]):
-                cursors[p, page, k] = skip_groups(starts[log[b, j]], age)
-                k += 1
-        heads[p, page] = k
-
-
-@njit(cache=True, nogil=True)
-def _read_groups(
-    table, p, log, log_offsets, populations, log_start, now, new, begin_page, page_blocks, block_slots, cursors, heads,
-    tails, born, fixed_at, slots,
-):  # fmt: skip
-    """Read the groups due in step `now`: the first of the `new` that fired a step ago, the next of those before."""
-    if new:
-        _begin(table, p, log, log_offsets, populations, log_start, now - 1, 0, begin_page, cursors, heads)
-    # Spikes of DELAY steps ago have the last of their groups read now.
-    old = (now - table[DELAY]) % born.shape[1]
-    done = born[p, old]
-    born[p, old] = 0
-    born[p, (now - 1) % born.shape[1]] = new
-    for page in range(cursors.shape[1]):
-        base = (begin_page + page) * page_blocks * block_slots
-        line = vector(fixed_at + (table[RECEPTOR] * slots + base) * 4, slots - base, np.int32(0))
-        deliver_groups(cursors[p, page], tails[p, page], heads[p, page], table[LINES], line)
-        tails[p, page] += done
 
 
 @njit(cache=True, nogil=True)
@@ -560,34 +463,3 @@ def _draw(unit, block, draw, words, log_at, used):
                         log[used] = first + i
                         used += 1
     return used
-
-
-@njit(cache=True, nogil=True)
-def gather(log, log_offsets, populations, log_start, first, last, population, tally, steps, units):
-    """Count the spikes of a population in steps `first` to `last - 1` in tally[unit], and list them in order.
-
-    steps, units: int32, long enough, or empty: not to be listed. Returns how many there are.
-    """
-    count = 0
-    for step in range(first, last):
-        at = (step - log_start) * populations + population
-        for b in range(log.shape[0]):
-            for j in range(log_offsets[b, at], log_offsets[b, at + 1]):
-                unit = log[b, j]
-                tally[unit] += 1
-                if steps.size:
-                    steps[count] = step
-                    units[count] = unit
-                count += 1
-    return count
-
-
-@njit(cache=True, nogil=True)
-def forget(log, log_offsets, populations, drop, keep):
-    """Drop the first `drop` of drop + keep steps from the log."""
-    for b in range(log.shape[0]):
-        a = log_offsets[b, drop * populations]
-        for k in range(log_offsets[b, (drop + keep) * populations] - a):
-            log[b, k] = log[b, a + k]
-        for k in range(keep * populations + 1):
-            log_offsets[b, k] = log_offsets[b, drop * populations + k] - a

@@ -1,4 +1,4 @@
-"""Weights that learn: what an arriving spike, a spike of the target and a reward do to the synapses they reach.
+"""Plastic weights: the effect of an arriving spike, a spike of the target and a reward on the synapses they reach.
 
 Everything is event-driven. A trace is kept as its value at its unit's last spike and decays, exactly, when it is read.
 An array of traces is float64 [units, TRACE_COLUMNS]. Weights are real [synapses], in rows of sources as the run loop
@@ -20,7 +20,7 @@ from numba import njit
 
 from ...tools.intrinsics import prefetch
 
-# Traces: both values were right at step LAST.
+# Traces: their values at step LAST.
 FAST, SLOW, LAST, TRACE_COLUMNS = 0, 1, 2, 4
 
 # The rule, float64 [RULE_ENTRIES].
@@ -59,10 +59,10 @@ DOPAMINE, INTEGRAL, SCALE, REWARD_ENTRIES = range(4)
 # Eligibility, float64 [synapses, 2]: the trace over SCALE, and INTEGRAL when its weight was last brought up to date.
 TRACE, SEEN = 0, 1
 
-# Eligibility traces over SCALE are made anew every so many tau_c, before SCALE loses too many digits.
+# Number of tau_c after which eligibility traces over SCALE are renewed, before SCALE loses too many digits.
 RENEW_AFTER = 8.0
 
-# Synapses of a target whose weights are asked for ahead of time.
+# Synapses of a target whose weights are prefetched.
 AHEAD = 24
 
 # Short-term plasticity: its parameters, float64 [3], and its state, float64 [sources, 3].
@@ -116,10 +116,10 @@ def synapse_reference(rule, arrivals, posts, rewards, steps, weight):
     return np.array(history), np.array(delivered)
 
 
-def decay_tables(rule, most=4096):
-    """float64 [4, steps]: the decay of the four traces over 0, 1, ... steps; longer times are computed when met."""
+def decay_tables(rule, steps=4096):
+    """Return float64 [4, steps]: the decay of the four traces over 0, 1, ... steps; longer times are computed."""
     rates = rule[[RATE_PLUS, RATE_X, RATE_MINUS, RATE_Y]]
-    return np.exp(-rates[:, None] * np.arange(most))
+    return np.exp(-rates[:, None] * np.arange(steps))
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -129,7 +129,7 @@ def _decay(table, rate, elapsed):
 
 @njit(cache=True, nogil=True, inline="always")
 def _power(x, mu):
-    """x^mu, with the powers in common use free of a call."""
+    """Return x^mu; common powers without a call."""
     if mu == 0.0:
         return 1.0
     x = max(x, 0.0)  # a weight rounded to float32 may lie beyond its bound
@@ -138,7 +138,7 @@ def _power(x, mu):
 
 @njit(cache=True, nogil=True)
 def _raise(trace, nearest, fast, slow, step):
-    """A spike: `fast` and `slow` are how much of the old values is left."""
+    """Raise traces at a spike; `fast` and `slow` are the parts of the old values that are left."""
     trace[FAST] = 1.0 if nearest else trace[FAST] * fast + 1.0
     trace[SLOW] = 1.0 if nearest else trace[SLOW] * slow + 1.0
     trace[LAST] = step
@@ -146,7 +146,7 @@ def _raise(trace, nearest, fast, slow, step):
 
 @njit(cache=True, nogil=True)
 def _settle(rule, weights, s, eligibility, integral):
-    """Bring a weight up to date with the reward since it was last looked at."""
+    """Update a weight with the reward since its last update."""
     gained = eligibility[s, TRACE] * (integral - eligibility[s, SEEN])
     weights[s] = min(max(weights[s] + gained, rule[W_MIN]), rule[W_MAX])
     eligibility[s, SEEN] = integral
@@ -154,7 +154,7 @@ def _settle(rule, weights, s, eligibility, integral):
 
 @njit(cache=True, nogil=True)
 def on_arrival(rule, decay, step, source, a, b, targets, weights, pre, post, eligibility, reward, gain, row):
-    """A spike of `source` reaches synapses a to b - 1 of its row: it delivers `gain` times their weights into `row`,
+    """Process a spike of `source` at synapses a to b - 1 of its row: it adds `gain` times their weights to `row`,
     then changes them by the traces of the targets. Once it has reached all that a thread owns, `after_arrival` is due.
 
     Args:
@@ -196,7 +196,7 @@ def after_arrival(rule, decay, step, source, pre):
 def on_target_spike(
     rule, decay, step, target, in_offsets, in_synapses, in_sources, weights, pre, post, eligibility, reward
 ):
-    """`target` has fired: its synapses change by the traces of their sources, then its own traces in `post` rise."""
+    """Process a spike of `target`: its synapses change by the traces of their sources, then its traces rise."""
     own = post[target]
     elapsed = step - np.int64(own[LAST])
     fast = _decay(decay[D_MINUS], rule[RATE_MINUS], elapsed)
@@ -211,7 +211,7 @@ def on_target_spike(
     for i in range(in_offsets[target], end):
         s, source = in_synapses[i], in_sources[i]
         if i + AHEAD < end:
-            # Each weight lies in a row of its own, on a cache line of its own.
+            # Each weight is in another row, on another cache line.
             prefetch(at + width * np.int64(in_synapses[i + AHEAD]))
         if modulated:
             _settle(rule, weights, s, eligibility, reward[INTEGRAL])
@@ -256,7 +256,7 @@ def advance_reward(rule, step, count, first, last, in_offsets, in_synapses, weig
 
 @njit(cache=True, nogil=True)
 def renewal(rule):
-    """Steps from one renewal of the eligibility traces to the next."""
+    """Return the number of steps from one renewal of the eligibility traces to the next."""
     return max(1, np.int64(math.floor(RENEW_AFTER / rule[RATE_C])))
 
 
@@ -273,7 +273,7 @@ def _renew(rule, first, last, in_offsets, in_synapses, weights, eligibility, rew
 
 @njit(cache=True, nogil=True)
 def weights_now(rule, weights, eligibility, reward, out):
-    """Fill out, real [synapses], with the weights as they stand; looking changes nothing."""
+    """Fill out, real [synapses], with the present weights; nothing changes."""
     out[:] = weights
     if rule[MODULATED] != 0.0:
         for s in range(weights.size):
@@ -302,7 +302,7 @@ def incoming(offsets, targets, in_offsets, in_synapses, in_sources):
             in_synapses[in_offsets[j]] = s
             in_sources[in_offsets[j]] = i
             in_offsets[j] += 1
-    # Each entry now stands where the next one should.
+    # Each entry is now at the place of the next one.
     for j in range(in_offsets.size - 1, 0, -1):
         in_offsets[j] = in_offsets[j - 1]
     in_offsets[0] = 0
@@ -322,7 +322,7 @@ def release_reference(parameters, steps):
 
 @njit(cache=True, nogil=True)
 def release(parameters, state, source, step):
-    """A spike of `source`: changes its state and returns the part of the weights it delivers.
+    """Process a spike of `source`: change its state and return the part of the weights that it delivers.
 
     parameters: U, dt / tau_rec, dt / tau_facil (infinite for no facilitation). state: at first 0, 1, 0 in every row.
     """

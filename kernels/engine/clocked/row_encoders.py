@@ -1,4 +1,4 @@
-"""Synapses to rows: what patterns draw, laid out in the forms that `deliver` reads.
+"""Encoders of rows: synapses as patterns draw them, to the forms that `deliver` reads.
 
 Synapses come for a range of sources, projection by projection, as a compressed sparse matrix of target units (rows
 ascending). A row of a path joins those of all projections that share its form: in each block first the targets of the
@@ -13,7 +13,7 @@ from numba import njit
 
 @njit(cache=True, nogil=True)
 def count_blocks(offsets, targets, part, cuts):
-    """cuts[i, target // part + 1] += 1 for every synapse of row i; returns how often a pair occurs at most."""
+    """cuts[i, target // part + 1] += 1 for every synapse of row i; return the maximum number of equal pairs."""
     most = 0
     for i in range(offsets.size - 1):
         run, last = 0, np.int64(-1)
@@ -28,7 +28,7 @@ def count_blocks(offsets, targets, part, cuts):
 
 @njit(cache=True, nogil=True)
 def sum_blocks(cuts, starts, places):
-    """Counts to ends: cuts[i, b + 1] becomes that of blocks 0 to b; places[i, b] = starts[i] + cuts[i, b]."""
+    """Turn counts into ends: cuts[i, b + 1] becomes that of blocks 0 to b; places[i, b] = starts[i] + cuts[i, b]."""
     for i in range(cuts.shape[0]):
         for b in range(cuts.shape[1] - 1):
             cuts[i, b + 1] += cuts[i, b]
@@ -39,7 +39,7 @@ def sum_blocks(cuts, starts, places):
 def place(
     offsets, targets, part, offset, block_slots, page_blocks, places, out, weights, out_weights, delays, out_delays
 ):
-    """Write a projection's synapses where `places` says, which moves on.
+    """Write the synapses of a projection at `places`, which advance.
 
     Args:
         part, offset, block_slots, page_blocks: where the target's units lie, see `neurosim.engine.layout`.
@@ -81,7 +81,7 @@ def set_bits(offsets, targets, part, offset, block_slots, first, rows, rest):
 
 @njit(cache=True, nogil=True)
 def kept_rows(offsets, targets, rest):
-    """Only the synapses that are marked: offsets and targets."""
+    """Return offsets and targets of the synapses that are marked."""
     kept = np.zeros(offsets.size, np.int64)
     for i in range(offsets.size - 1):
         kept[i + 1] = kept[i]
@@ -132,7 +132,7 @@ def open_groups(counts, longest, starts, at, words, positions):
 def fill_groups(
     offsets, targets, weights, delays, part, offset, block_slots, page_blocks, longest, unit, positions, words
 ):
-    """Write a projection's records: 16 bits of weight in whole `unit`s above 16 bits of slot within the page.
+    """Write the records of a projection: 16 bits of weight, in multiples of `unit`, above 16 bits of slot in the page.
 
     weights: [synapses], or one for all.
     """
@@ -151,7 +151,7 @@ def fill_groups(
 
 @njit(cache=True, nogil=True)
 def steps_of(delays, clock, out):
-    """Delays in seconds to whole steps, halves up; returns the shortest and longest, in steps, before they are cut."""
+    """Convert delays in seconds to steps, halves rounded up; return the smallest and largest before clipping."""
     low, high = np.inf, -np.inf
     for j in range(delays.size):
         steps = np.floor(delays[j] / clock + 0.5)

@@ -1,26 +1,26 @@
 """The run in continuous time: one compiled loop that goes from event to event, for every network.
 
-Between events a neuron's state follows its exact flow, which is taken only when something reaches it. All that
-happens at one moment t is done in this order:
+Between events the state of a neuron follows its exact flow, computed only when something reaches it. Events of one
+moment t are processed in this order:
 
-1. probes sample the state as it was before;
+1. probes sample the state before t;
 2. arrivals: projections in order of their names, within one by (source, target), then Poisson stimuli by name; sources
    spike;
-3. every unit that received is asked for its next crossing of the threshold, all input of that moment added up;
+3. every unit that received is asked for its next crossing of the threshold, with all input of that moment;
 4. units whose crossing is now fire, by (population, unit). Their spikes arrive later: no delay is zero.
 
-So results depend on no queue's inner order. There are three kinds of queues:
+So results do not depend on the inner order of a queue. There are three kinds of queues:
 
-- Spikes of a population are kept in one list, in order. A projection with one delay for all synapses needs no queue:
-  it reads its source's list with a cursor of its own.
-- A projection with a delay for each synapse keeps its rows sorted by delay and one entry in a heap for every spike on
-  its way: that of the spike's next synapse.
-- Predicted crossings are kept one a unit, in a heap that finds a unit's entry and moves it.
+- The spikes of a population are one list, in order. A projection with one delay for all synapses needs no queue: it
+  reads the list of its source with a cursor of its own.
+- A projection with a delay for each synapse has rows sorted by delay, and one heap entry for every spike on its way:
+  that of its next synapse (`heaps`).
+- Predicted crossings, one a unit, are in a heap that finds the entry of a unit and moves it.
 
-Poisson units are drawn together: of n units at a rate r each, the next spike is exponential at rate n r and its unit
-one of n, both functions of the stream, the trial and how many spikes came before.
+Poisson units are drawn together: of n units at a rate r each, the interval to the next spike is exponential with rate
+n r and its unit one of n, both functions of the stream, the trial and the number of spikes before.
 
-Column names of the tables are the constants below; `neurosim.engine.exact` fills them.
+The column names of the tables are the constants below; `neurosim.engine.exact.workspace` fills them.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types, uint64
-from numba.extending import intrinsic
+from numba import njit, uint64
 
 from ...tools.pointers import matrix, vector
 from ...tools.random import unit_interval, words
+from .calls import call_crossing, call_fire, call_flow, call_jump
+from .heaps import HEAPED, place_crossing, push_spike, replace_first_spike
 
 # Populations, int64 [populations, UNIT_COLUMNS].
 NEURONS, EVENTS, POISSON = 0, 1, 2
@@ -74,7 +74,7 @@ S_TARGET, S_RECEPTOR, S_KEY, S_DRAWN, S_NEXT, S_SIZE, STIMULUS_COLUMNS = range(7
     R_TARGETS,  # address: uint32 [synapses]
     R_WEIGHTS,  # address: float64 [synapses]; 0: every weight is the route's one weight
     R_DELAYS,  # address: float64 [synapses, 3], delay, weight and target of each, a row's sorted by (delay, target):
-    # they are reached one by one, so they lie together; 0: every delay is the route's one delay
+    # they are read one at a time, so they are together; 0: all have the delay of the route
     R_SOURCES,
     R_CURSOR,  # spikes of the source's list that were read
     R_OPERATIONS,  # nonzero weights added
@@ -88,48 +88,15 @@ S_TARGET, S_RECEPTOR, S_KEY, S_DRAWN, S_NEXT, S_SIZE, STIMULUS_COLUMNS = range(7
 # State variables to record, int64 [probes, PROBE_COLUMNS].
 P_POPULATION, P_ROW, P_UNITS, P_COUNT, P_OUT, P_SAMPLES, P_DONE, PROBE_COLUMNS = range(8)
 
-# Counters of a run, int64.
-HEAPED, TOUCHED, STALLED, SPIKES, WORK, WHO, UNIT, NEED, COUNTERS = range(9)
+# Counters of a run, int64; HEAPED, the size of the heap of crossings, is the first.
+TOUCHED, STALLED, SPIKES, WORK, WHO, UNIT, NEED, COUNTERS = range(1, 9)
 
-# What `run` returns: there is more to do; all is done; the list of population WHO or the queue of projection WHO needs
-# room for NEED entries; unit UNIT of population WHO fires for ever at one moment; its crossing is not a number.
+# Results of `run`: there is more to do; all is done; the list of population WHO or the queue of projection WHO needs
+# room for NEED entries; unit UNIT of population WHO fires forever at one moment; its crossing is NaN.
 PAUSED, DONE, LIST_FULL, QUEUE_FULL, STUCK, BROKEN = range(6)
 
-# Moments in a row at one time after which a unit counts as firing for ever.
-MOST_AT_ONCE = 1_000_000
-
-
-def _caller(result, kinds):
-    """An intrinsic that calls the function at an address. Pointers are passed as the whole numbers they are."""
-
-    def emit(context, builder, signature, arguments):
-        values = [context.get_value_type(kind) for kind in signature.args[1:]]
-        returned = ir.VoidType() if result == types.void else context.get_value_type(result)
-        function = ir.FunctionType(returned, values)
-        value = builder.call(builder.inttoptr(arguments[0], function.as_pointer()), arguments[1:])
-        return context.get_dummy_value() if result == types.void else value
-
-    return result(types.intp, *kinds), emit
-
-
-@intrinsic
-def _flow(typing, address, state, elapsed, constants):
-    return _caller(types.void, (types.intp, types.float64, types.intp))
-
-
-@intrinsic
-def _jump(typing, address, state, receptor, weight, constants):
-    return _caller(types.void, (types.intp, types.int64, types.float64, types.intp))
-
-
-@intrinsic
-def _crossing(typing, address, state, constants):
-    return _caller(types.float64, (types.intp, types.intp))
-
-
-@intrinsic
-def _fire(typing, address, state, constants):
-    return _caller(types.void, (types.intp, types.intp))
+# Passes at one moment after which a unit counts as firing forever.
+MAX_AT_ONCE = 1_000_000
 
 
 @njit(cache=True, nogil=True)
@@ -180,7 +147,7 @@ def run(  # noqa: PLR0912 - the event loop
     budget,
     trial,
 ):
-    """Everything that happens up to `until`, at it included, or until about `budget` flows were made.
+    """Process the events up to `until`, inclusive, or until about `budget` flows were computed.
 
     Args:
         units, stimuli, routes, probes: the tables above; `rates` [populations] and `stimulus_rates` [stimuli] are
@@ -214,7 +181,7 @@ def run(  # noqa: PLR0912 - the event loop
             return full
         listed = counters[SPIKES]
         counters[STALLED] = counters[STALLED] + 1 if t == now[0] else 0
-        if counters[STALLED] > MOST_AT_ONCE:
+        if counters[STALLED] > MAX_AT_ONCE:
             counters[WHO] = owner[heap[0]] if counters[HEAPED] else 0
             counters[UNIT] = heap[0] - units[counters[WHO], FIRST]
             return STUCK
@@ -255,7 +222,7 @@ def run(  # noqa: PLR0912 - the event loop
 
 @njit(inline="always")
 def _bare(array):
-    """The same without its owner: numba counts references to every view of an array that has one, atomically."""
+    """Return the array without its owner: numba counts references to every view of an owned array, atomically."""
     return vector(array.ctypes.data, array.size, array.dtype.type(0))
 
 
@@ -266,7 +233,7 @@ def _bare2(array):
 
 @njit(cache=True, nogil=True)
 def _next(source_next, stimulus_next, heads, keys, heap, counters):
-    """When something happens next."""
+    """Return the moment of the next event."""
     t = keys[heap[0]] if counters[HEAPED] else math.inf
     for r in range(heads.size):
         t = min(t, heads[r])
@@ -279,7 +246,7 @@ def _next(source_next, stimulus_next, heads, keys, heap, counters):
 
 @njit(cache=True, nogil=True)
 def _full(units, routes, delays, heads, t, listed, counters):
-    """Whether some list or queue might not hold what this moment adds to it; PAUSED for no.
+    """Return which list or queue might be too short for this moment; PAUSED for none.
 
     listed: spikes there were when lists were last found to have room.
     """
@@ -305,7 +272,7 @@ def _full(units, routes, delays, heads, t, listed, counters):
 
 @njit(cache=True, nogil=True)
 def _sample(unit, probe, interval, t, scratch):
-    """Samples due up to `t`: the state flows to each in a copy, so that sampling disturbs nothing."""
+    """Take the samples due up to `t` from a copy of the state, so that sampling changes nothing."""
     n = probe[P_COUNT]
     chosen = vector(probe[P_UNITS], n, np.int32(0))
     while probe[P_DONE] < probe[P_SAMPLES] and probe[P_DONE] * interval <= t:
@@ -319,7 +286,7 @@ def _sample(unit, probe, interval, t, scratch):
 
 @njit(cache=True, nogil=True)
 def _draw(key, drawn, trial, size, rate, t):
-    """The unit and the moment of spike number `drawn` of a Poisson process, the one before being at `t`."""
+    """Return unit and moment of spike number `drawn` of a Poisson process whose last spike was at `t`."""
     if rate <= 0.0:
         return 0, math.inf
     a, b, c, d = words(uint64(key), uint64(drawn), uint64(trial))
@@ -333,22 +300,22 @@ def _stimulate(units, stimulus, weight, t, touched, counters):
     unit = units[stimulus[S_TARGET]]
     row = unit[STATE] + stimulus[S_NEXT] * unit[WIDTH]
     _reach(unit, row, stimulus[S_NEXT], t, touched, counters)
-    _jump(unit[JUMP], row + 8, stimulus[S_RECEPTOR], weight, _constants(unit, stimulus[S_NEXT]))
+    call_jump(unit[JUMP], row + 8, stimulus[S_RECEPTOR], weight, _constants(unit, stimulus[S_NEXT]))
     stimulus[S_DRAWN] += 1
 
 
 @njit(inline="always")
 def _constants(unit, i):
-    """Address of the constants of unit i."""
+    """Return the address of the constants of unit i."""
     return unit[CONSTANT] + i * unit[STRIDE]
 
 
 @njit(inline="always")
 def _reach(unit, row, i, t, touched, counters):
-    """Bring unit i to the moment t, unless it is there."""
+    """Bring the state of unit i to the moment t."""
     moment = vector(row, 1, 0.0)
     if moment[0] != t:
-        _flow(unit[FLOW], row + 8, t - moment[0], _constants(unit, i))
+        call_flow(unit[FLOW], row + 8, t - moment[0], _constants(unit, i))
         moment[0] = t
         touched[counters[TOUCHED]] = unit[FIRST] + i
         counters[TOUCHED] += 1
@@ -358,7 +325,7 @@ def _reach(unit, row, i, t, touched, counters):
 
 @njit(cache=True, nogil=True)
 def _arrive(units, route, weight, delay, t, touched, counters):
-    """Everything that this projection delivers at the moment t."""
+    """Deliver everything that is due in this projection at the moment t."""
     source = units[route[R_SOURCE]]
     times, spiked = vector(source[TIMES], source[COUNT], 0.0), vector(source[UNITS], source[COUNT], np.int32(0))
     offsets = vector(route[R_OFFSETS], route[R_SOURCES] + 1, np.int64(0))
@@ -373,7 +340,7 @@ def _arrive(units, route, weight, delay, t, touched, counters):
         at, i = times[route[R_CURSOR]], spiked[route[R_CURSOR]]
         first = offsets[i]
         if first < offsets[i + 1]:
-            _rise(route[QUEUE], route[Q_COUNT], at + vector(synapses + 24 * first, 1, 0.0)[0], i, first, at)
+            push_spike(route[QUEUE], route[Q_COUNT], at + vector(synapses + 24 * first, 1, 0.0)[0], i, first, at)
             route[Q_COUNT] += 1
         route[R_CURSOR] += 1
     top = vector(route[QUEUE], 4, 0.0)
@@ -383,16 +350,16 @@ def _arrive(units, route, weight, delay, t, touched, counters):
         k = np.int64(synapse[2])
         row = unit[STATE] + k * unit[WIDTH]
         _reach(unit, row, k, t, touched, counters)
-        _jump(unit[JUMP], row + 8, route[R_RECEPTOR], synapse[1], _constants(unit, k))
+        call_jump(unit[JUMP], row + 8, route[R_RECEPTOR], synapse[1], _constants(unit, k))
         route[R_OPERATIONS] += synapse[1] != 0.0
         if place + 1 < offsets[i + 1]:
             # The spike's next synapse. Each delay is added to the moment of the spike itself.
             due = top[3] + vector(synapses + 24 * place + 24, 1, 0.0)[0]
-            _sink(route[QUEUE], route[Q_COUNT], due, i, place + 1, top[3])
+            replace_first_spike(route[QUEUE], route[Q_COUNT], due, i, place + 1, top[3])
         else:
             route[Q_COUNT] -= 1
             last = vector(route[QUEUE] + 32 * route[Q_COUNT], 4, 0.0)
-            _sink(route[QUEUE], route[Q_COUNT], last[0], last[1], last[2], last[3])
+            replace_first_spike(route[QUEUE], route[Q_COUNT], last[0], last[1], last[2], last[3])
 
 
 @njit(cache=True, nogil=True)
@@ -409,12 +376,12 @@ def _deliver(unit, route, first, last, weight, t, touched, counters):
         row = state + i * width
         moment = vector(row, 1, 0.0)
         if moment[0] != t:
-            _flow(flow, row + 8, t - moment[0], constant + i * stride)
+            call_flow(flow, row + 8, t - moment[0], constant + i * stride)
             moment[0] = t
             touched[reached] = base + i
             reached += 1
         w = weights[k] if own else weight
-        _jump(jump, row + 8, receptor, w, constant + i * stride)
+        call_jump(jump, row + 8, receptor, w, constant + i * stride)
         nonzero += w != 0.0
     unit[FLOWS] += reached - counters[TOUCHED]
     counters[WORK] += last - first
@@ -424,60 +391,12 @@ def _deliver(unit, route, first, last, weight, t, touched, counters):
 
 @njit(cache=True, nogil=True)
 def _head(units, route, delay):
-    """When this projection has its next arrival."""
+    """Return the moment of the next arrival of this projection."""
     source = units[route[R_SOURCE]]
     t = vector(route[QUEUE], 1, 0.0)[0] if route[Q_COUNT] else math.inf
     if route[R_CURSOR] < source[COUNT]:
         t = min(t, vector(source[TIMES], source[COUNT], 0.0)[route[R_CURSOR]] + delay)
     return t
-
-
-@njit(inline="always")
-def _before(queue, k, at, source, place):
-    """Whether entry k comes before (at, source, place)."""
-    if queue[4 * k] != at:
-        return queue[4 * k] < at
-    if queue[4 * k + 1] != source:
-        return queue[4 * k + 1] < source
-    return queue[4 * k + 2] < place
-
-
-@njit(inline="always")
-def _put(queue, k, at, source, place, spiked):
-    queue[4 * k], queue[4 * k + 1], queue[4 * k + 2], queue[4 * k + 3] = at, source, place, spiked
-
-
-@njit(inline="always")
-def _move(queue, k, to):
-    _put(queue, to, queue[4 * k], queue[4 * k + 1], queue[4 * k + 2], queue[4 * k + 3])
-
-
-@njit(cache=True, nogil=True)
-def _rise(address, count, at, source, place, spiked):
-    """Put one more entry into a heap of `count`."""
-    queue = vector(address, 4 * (count + 1), 0.0)
-    k = count
-    while k and not _before(queue, (k - 1) // 2, at, source, place):
-        _move(queue, (k - 1) // 2, k)
-        k = (k - 1) // 2
-    _put(queue, k, at, source, place, spiked)
-
-
-@njit(cache=True, nogil=True)
-def _sink(address, count, at, source, place, spiked):
-    """Put an entry in place of the first of a heap of `count`."""
-    queue = vector(address, 4 * (count + 1), 0.0)
-    k = 0
-    while True:
-        child = 2 * k + 1
-        if child + 1 < count:
-            other = 4 * (child + 1)
-            child += _before(queue, child + 1, queue[other - 4], queue[other - 3], queue[other - 2])
-        if child >= count or not _before(queue, child, at, source, place):
-            break
-        _move(queue, child, k)
-        k = child
-    _put(queue, k, at, source, place, spiked)
 
 
 @njit(cache=True, nogil=True)
@@ -492,8 +411,8 @@ def _append(unit, t, i, counters):
 
 @njit(cache=True, nogil=True)
 def _predict(unit, i, state, t, keys, places, heap, asks, counters, p):
-    """Ask unit i for its next crossing, `state` being the address of its state at the moment t, and note it."""
-    ahead = _crossing(unit[CROSSING], state, _constants(unit, i))
+    """Predict the next crossing of unit i and put it into the heap; `state`: address of its state at the moment t."""
+    ahead = call_crossing(unit[CROSSING], state, _constants(unit, i))
     number = unit[FIRST] + i
     if math.isnan(ahead):
         counters[WHO], counters[UNIT] = p, i
@@ -501,17 +420,17 @@ def _predict(unit, i, state, t, keys, places, heap, asks, counters, p):
     asks[number] = ahead < 0.0
     at = t + abs(ahead)
     if at < math.inf or places[number] >= 0:
-        _place(number, at, keys, places, heap, counters)
+        place_crossing(number, at, keys, places, heap, counters)
 
 
 @njit(cache=True, nogil=True)
 def _fire_all(units, t, owner, keys, places, heap, asks, due, scratch, counters):
-    """Units whose crossing is now, by number: taken out of the heap first, so that each fires once in this pass."""
+    """Fire the units whose crossing is now, by number; they leave the heap first, so that each fires once in a pass."""
     count = 0
     while counters[HEAPED] and keys[heap[0]] <= t:
         due[count] = heap[0]
         count += 1
-        _place(heap[0], math.inf, keys, places, heap, counters)
+        place_crossing(heap[0], math.inf, keys, places, heap, counters)
     for k in range(count):
         p = owner[due[k]]
         unit = units[p]
@@ -525,69 +444,20 @@ def _fire_all(units, t, owner, keys, places, heap, asks, due, scratch, counters)
             _predict(unit, i, scratch.ctypes.data, t, keys, places, heap, asks, counters, p)
             continue
         if moment[0] != t:
-            _flow(unit[FLOW], row + 8, t - moment[0], _constants(unit, i))
+            call_flow(unit[FLOW], row + 8, t - moment[0], _constants(unit, i))
             moment[0] = t
             unit[FLOWS] += 1
-        _fire(unit[FIRE], row + 8, _constants(unit, i))
+        call_fire(unit[FIRE], row + 8, _constants(unit, i))
         _append(unit, t, i, counters)
         _predict(unit, i, row + 8, t, keys, places, heap, asks, counters, p)
 
 
 @njit(cache=True, nogil=True)
 def _look(unit, i, t, scratch):
-    """The state of unit i at the moment t, in `scratch`."""
+    """Copy the state of unit i at the moment t to `scratch`."""
     width = unit[WIDTH] // 8
     kept = vector(unit[STATE] + i * unit[WIDTH], width, 0.0)
     for j in range(width - 1):
         scratch[j] = kept[1 + j]
     if t > kept[0]:
-        _flow(unit[FLOW], scratch.ctypes.data, t - kept[0], _constants(unit, i))
-
-
-@njit(cache=True, nogil=True)
-def _place(number, t, keys, places, heap, counters):
-    """Put, move or (t inf) take out the entry of a unit."""
-    at = places[number]
-    if t == math.inf:
-        if at >= 0:
-            places[number] = -1
-            counters[HEAPED] -= 1
-            last = heap[counters[HEAPED]]
-            if last != number:
-                heap[at] = last
-                places[last] = at
-                _settle(at, keys, places, heap, counters[HEAPED])
-        return
-    keys[number] = t
-    if at < 0:
-        at = counters[HEAPED]
-        counters[HEAPED] += 1
-        heap[at] = number
-        places[number] = at
-    _settle(at, keys, places, heap, counters[HEAPED])
-
-
-@njit(cache=True, nogil=True)
-def _earlier(keys, a, b):
-    return keys[a] < keys[b] or (keys[a] == keys[b] and a < b)
-
-
-@njit(cache=True, nogil=True)
-def _settle(at, keys, places, heap, count):
-    """Move the entry at place `at` up or down to where it belongs."""
-    number = heap[at]
-    while at and _earlier(keys, number, heap[(at - 1) // 2]):
-        heap[at] = heap[(at - 1) // 2]
-        places[heap[at]] = at
-        at = (at - 1) // 2
-    while True:
-        child = 2 * at + 1
-        if child + 1 < count and _earlier(keys, heap[child + 1], heap[child]):
-            child += 1
-        if child >= count or not _earlier(keys, heap[child], number):
-            break
-        heap[at] = heap[child]
-        places[heap[at]] = at
-        at = child
-    heap[at] = number
-    places[number] = at
+        call_flow(unit[FLOW], scratch.ctypes.data, t - kept[0], _constants(unit, i))

@@ -155,8 +155,8 @@ def _counted(
     """Return the function that makes rows, the first synapse of each source, and chunks of sources."""
     cuts = np.linspace(0, sources, 1 + int(min(sources, 1 + expected // CHUNK))).astype(np.int64)
     chunks = [(int(a), int(b)) for a, b in pairwise(cuts)]
-    if maker.before is not None:
-        return maker.rows, maker.before, chunks
+    if maker.first_synapse is not None:
+        return maker.rows, maker.first_synapse, chunks
     made: dict[int, Rows] = {}
 
     def make(chunk: tuple[int, int]) -> None:

@@ -1,4 +1,4 @@
-"""A network made ready to run in continuous time: the same synapses as on the grid, delays as they were drawn."""
+"""A network compiled for continuous time: the synapses of the grid, with delays in seconds."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Route:
     """A projection.
 
     Attributes:
-        targets, weights: one a synapse, in the order of sources and then of targets; `weights` is None where `weight`
-            serves all. None and empty where there are `synapses`.
+        targets, weights: [n] by source, then target; empty where there are `synapses`. `weights` is None where all
+            synapses have `weight`.
         delay: s, of all synapses, or the shortest.
-        synapses: [n, 3] delay, weight and target of each, those of a source sorted by (delay, target), where delays
-            differ. One array, for they are reached one by one and none of them is near the last.
+        synapses: [n, 3] delay, weight and target where delays differ, those of a source sorted by (delay, target). One
+            array: they are read one at a time, far from one another.
     """
 
     projection: Projection
@@ -48,7 +48,7 @@ class Route:
 
     @property
     def nonzero(self) -> int:
-        """Synapses of weight other than zero."""
+        """Number of synapses of weight other than zero."""
         if self.synapses is not None:
             return int(np.count_nonzero(self.synapses[:, 1]))
         return len(self) * (self.weight != 0) if self.weights is None else int(np.count_nonzero(self.weights))
@@ -152,7 +152,7 @@ def _route(network: Network, projection: Projection, seed: int) -> Route:
 
 
 def check_delays(compiled: ExactNetwork, duration: float) -> None:
-    """Raise if a delay is lost beside the length of a run: a spike would arrive at the moment it was sent."""
+    """Raise if a delay is below the resolution of a run: a spike would arrive at the moment it was sent."""
     for route in compiled.routes:
         if duration + route.delay <= duration:
             raise NeurosimInputError(

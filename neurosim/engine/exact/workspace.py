@@ -1,4 +1,4 @@
-"""What changes while a network runs in continuous time, and the tables of addresses the run loop works on."""
+"""Everything that changes while a network runs in continuous time, and the address tables of the run loop."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ...network import SpikeSource
 from ..addresses import address, signed
 from .network import ExactNetwork
 
-# Spikes a list has room for at first, beyond what one moment may add; it doubles when full.
+# Initial room of a list of spikes, beyond the spikes of one moment; it doubles when full.
 ROOM = 1 << 10
-# Flows between two looks at the outside world: about a tenth of a second.
+# Flows of one call of the loop: about a tenth of a second.
 BUDGET = 2_000_000
 
 
@@ -28,7 +28,7 @@ class Events(NamedTuple):
 
 
 class Workspace:
-    """State of one run at a time: used by one thread, put back to the initial state by `reset`.
+    """State of one run at a time, for one thread; `reset` returns to the initial state.
 
     Attributes:
         operations: [routes] nonzero weights added, of all runs so far.
@@ -65,7 +65,7 @@ class Workspace:
         self._queues: dict[int, NDArray[np.float64]] = {}
         self._probes: NDArray[np.int64] = np.zeros((0, exact.PROBE_COLUMNS), np.int64)
         self._intervals: NDArray[np.float64] = np.zeros(0)
-        self._keep: list[NDArray[Any]] = []
+        self._alive: list[NDArray[Any]] = []
         self._trial = 0
         self._fill_units()
         self._fill_routes()
@@ -75,12 +75,12 @@ class Workspace:
 
     @property
     def now(self) -> float:
-        """The last moment at which something happened, s."""
+        """Moment of the last event, s."""
         return max(float(self._now[0]), 0.0)
 
     @property
     def spike_count(self) -> int:
-        """Spikes in the present run, of neurons and Poisson sources."""
+        """Number of spikes in the present run, of neurons and Poisson sources."""
         return int(self._counters[exact.SPIKES])
 
     def reset(
@@ -88,12 +88,12 @@ class Workspace:
         events: Mapping[int, Events],
         probes: NDArray[np.int64],
         intervals: NDArray[Any],
-        keep: list[NDArray[Any]],
+        alive: list[NDArray[Any]],
         trial: int,
     ) -> None:
         """Return to the initial state, with these events of the spike sources and this table of probes.
 
-        keep: arrays whose addresses are in the table.
+        alive: arrays whose addresses are in the table.
         """
         for p, cells in self.compiled.cells.items():
             self._rows[p][:, 0] = 0.0
@@ -115,7 +115,7 @@ class Workspace:
         self._counters[exact.UNIT] = -1
         self._now[0] = -1.0
         self._source_next[:] = self._stimulus_next[:] = np.inf
-        self._probes, self._intervals, self._keep, self._trial = probes, intervals, keep, trial
+        self._probes, self._intervals, self._alive, self._trial = probes, intervals, alive, trial
         exact.start(
             self._units,
             self._rates,
@@ -138,7 +138,7 @@ class Workspace:
             self._heads[r] = times[0] + route.delay if played else np.inf
 
     def advance(self, until: float) -> bool:
-        """Do what happens up to `until`, at it included; False if there is more to do, for it takes a while.
+        """Process events up to `until`, inclusive; return whether all are done. A call takes about a tenth of a second.
 
         Raises:
             NeurosimInputError: a neuron that fires for ever at one moment, or whose crossing is not a number.
@@ -176,14 +176,14 @@ class Workspace:
             self._queue(int(self._counters[exact.WHO]), 2 * int(self._counters[exact.NEED]))
         if state == exact.STUCK:
             raise NeurosimInputError(
-                f"{self._culprit()}: fired {exact.MOST_AT_ONCE} times at {self.now:g} s; lower its input or give it a "
+                f"{self._culprit()}: fired {exact.MAX_AT_ONCE} times at {self.now:g} s; lower its input or give it a "
                 "refractory period"
             )
         self._check_crossings()
         return bool(state == exact.DONE)
 
     def finish(self) -> None:
-        """Add the counts of this run to those of all."""
+        """Add the counters of this run to those of all runs."""
         for p, unit in enumerate(self._units):
             self.flows[p] += unit[exact.FLOWS]
         self._units[:, exact.FLOWS] = 0
@@ -193,7 +193,7 @@ class Workspace:
             self.arrivals[row[exact.S_TARGET]] += row[exact.S_DRAWN]
 
     def spikes(self) -> dict[str, Events]:
-        """By recorded population: times and units of the spikes of this run, in order."""
+        """Return the spikes of this run by recorded population, in order."""
         numbers = {population.name: p for p, population in enumerate(self.compiled.network.populations)}
         found: dict[str, Events] = {}
         for name in self.recorded:
@@ -207,7 +207,7 @@ class Workspace:
 
     def _check_crossings(self) -> None:
         if self._counters[exact.UNIT] >= 0:
-            raise NeurosimInputError(f"{self._culprit()}: its next crossing is not a number; its state has overflowed")
+            raise NeurosimInputError(f"{self._culprit()}: its next crossing is NaN; its state has overflowed")
 
     def _culprit(self) -> str:
         population = self.compiled.network.populations[self._counters[exact.WHO]]
@@ -252,7 +252,7 @@ class Workspace:
             self._queue(r, 0 if route.synapses is None else ROOM)
 
     def _queue(self, r: int, room: int) -> None:
-        """Give a route's queue this room, keeping what it holds."""
+        """Resize the queue of a projection; its content stays."""
         old = self._queues.get(r, np.zeros((0, 4)))
         # One more than it is asked for: an entry that moves to the front is still read at the end.
         self._queues[r] = np.zeros((room + 1, 4))
@@ -265,15 +265,15 @@ class Workspace:
         row[exact.TIMES], row[exact.UNITS], row[exact.ROOM] = address(times), address(units), len(times)
 
     def _make_room(self, p: int, need: int) -> None:
-        """Unrecorded spikes that every projection has read are let go first."""
+        """Make room for `need` spikes of population p; unrecorded spikes that every projection has read are dropped."""
         if self.compiled.network.populations[p].name not in self.recorded:
-            need -= self._let_go(p)
+            need -= self._drop_read(p)
         if 2 * need > len(self._lists[p][0]):
             times, units = self._lists[p]
             self._lists[p] = np.resize(times, 2 * need), np.resize(units, 2 * need)
             self._point(p)
 
-    def _let_go(self, p: int) -> int:
+    def _drop_read(self, p: int) -> int:
         mine = [row for row in self._routes if row[exact.R_SOURCE] == p]
         done, count = min(row[exact.R_CURSOR] for row in mine), self._units[p, exact.COUNT]
         for array in self._lists[p]:

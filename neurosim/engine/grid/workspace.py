@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...errors import NeurosimInputError
 from ...kernels.engine.clocked import deliver
+from ...kernels.engine.clocked import log as spike_log
 from ...kernels.engine.clocked import loop as clocked
 from ...kernels.engine.clocked.bits import STRIP
 from ...kernels.tools.intrinsics import APART
@@ -23,28 +24,28 @@ from .sinks import SpikeSink
 from .sources import Events
 from .tables import input_table, row_table, unit_table
 
-# Steps run between two looks at the logs.
+# Steps after which spikes are taken out of the logs.
 WINDOW = 1000
-# Neurons stepped from one meeting of the threads to the next below which meeting costs more than sharing gains.
+# Steps of neurons in an interval below which a second thread costs more than it gains.
 MIN_WORK = 6000
-# Reads of a barrier before a thread gives its core away: some tens of microseconds.
+# Spin iterations before a waiting thread yields its core: tens of microseconds.
 SPINS = 4000
 ROOM = 1 << 14
 
 
 class Workspace:
-    """State of one run at a time, put back to the initial state by `reset`.
+    """State of one run at a time; `reset` returns to the initial state.
 
     Attributes:
         state: by population number, real [states * size]: [states, n] for each piece of units, see the run loop.
-        queue: real [depth, receptors * slots], input still to come of the paths of form QUEUE.
-        learning: the weights that learn, and what their rules remember.
-        log, log_offsets: the spikes of the last steps, see kernels.engine.clocked.deliver.schedule.
+        queue: real [depth, receptors * slots], future input from row tables of form QUEUE.
+        plastic: the state that learns.
+        log, log_offsets: spikes of the last steps, see `kernels.engine.clocked.deliver.schedule`.
         tallies: by population number, int64 [size], spikes of all runs so far.
         changes: [threads, populations] membrane entries that changed, of all runs so far, if counted.
         drawn: [threads, stimuli] Poisson input spikes of all runs so far.
-        step: where the present run stands.
-        threads: that share the work; results do not depend on them.
+        step: number of steps of the present run so far.
+        threads: their number; results do not depend on it.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Workspace:
         self.reset({}, self._probes, [])
 
     def reset(self, events: Mapping[int, Events], probes: NDArray[np.int64], keep: list[NDArray[Any]]) -> None:
-        """Back to the initial state, with these recordings for the spike sources and this table of probes.
+        """Return to the initial state, with these recordings for the spike sources and this table of probes.
 
         keep: arrays whose addresses are in the table.
         """
@@ -100,14 +101,14 @@ class Workspace:
         self.sample(probes, keep)
 
     def sample(self, probes: NDArray[np.int64], keep: list[NDArray[Any]]) -> None:
-        """Sample by this table of probes from now on.
+        """Set the table of probes.
 
         keep: arrays whose addresses are in the table.
         """
         self._probes, self._sampled = probes, keep  # kept alive: the table holds their addresses
 
     def play(self, events: Mapping[int, Events]) -> None:
-        """Give the spike sources what they play from now on: events of this step and later ones."""
+        """Set the events of the spike sources: those of this step and later ones."""
         blocks, kept = self.compiled.layout.blocks, []
         self._max_spikes = self._max_without_events()
         for p, given in events.items():
@@ -131,7 +132,7 @@ class Workspace:
         self._widen()
 
     def advance(self, steps: int, trial: int, sink: SpikeSink | None = None) -> int:
-        """Run `steps` more steps; spikes go to `sink`. Returns the number of recorded spikes."""
+        """Run `steps` more steps, pass their spikes to `sink`, and return the number of recorded spikes."""
         last, spikes = self.step + steps, 0
         while self.step < last:
             before = self.step
@@ -142,7 +143,7 @@ class Workspace:
         return spikes
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All that the rest of a run depends on, and what has been counted; the same for any number of threads."""
+        """Return copies of all that the rest of a run depends on, and of the counters, for any number of threads."""
         populations = len(self.compiled.network.populations)
         columns = self.step - self._log_start
         kept = {f"state.{p}": array.copy() for p, array in self.state.items()}
@@ -163,7 +164,7 @@ class Workspace:
         )
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], step: int) -> None:
-        """Go on where another workspace of the same compiled was at `step`, when it gave `arrays`.
+        """Continue from `step` of another workspace of the same network, which returned `arrays` there.
 
         Raises:
             NeurosimInputError: an array is missing or of another shape.
@@ -188,7 +189,7 @@ class Workspace:
         self.step = step
 
     def membrane(self, p: int) -> NDArray[Any]:
-        """[states, size] state of a population, in the order of units."""
+        """Return [states, size] the state of a population, in the order of units."""
         cells = self.compiled.cells[p]
         states = len(cells.initial)
         pieces = [self.state[p][states * a : states * z].reshape(states, z - a) for a, z in self.pieces(p)]
@@ -260,7 +261,7 @@ class Workspace:
                     self.log_offsets[:, begin + 1 : end + 1 : populations] - self.log_offsets[:, begin:end:populations]
                 )
                 steps, units = (np.empty(int(window.sum()), np.int32) for _ in range(2))
-            clocked.gather(
+            spike_log.gather(
                 self.log,
                 self.log_offsets,
                 populations,
@@ -277,12 +278,12 @@ class Workspace:
             sink.add(found)
         drop = max(0, self.step - self.compiled.history - self._log_start)
         if drop:
-            clocked.forget(self.log, self.log_offsets, populations, drop, self.step - self._log_start - drop)
+            spike_log.forget(self.log, self.log_offsets, populations, drop, self.step - self._log_start - drop)
             self._log_start += drop
         return sum(len(events.units) for events in found.values())
 
     def _max_without_events(self) -> NDArray[np.int64]:
-        """[blocks] the most spikes of a block in a step, recordings apart."""
+        """Return [blocks] the maximum number of spikes of a block in a step, without those of recordings."""
         layout = self.compiled.layout
         most = np.zeros(layout.blocks, np.int64)
         for p in range(len(self.compiled.network.populations)):
@@ -293,7 +294,7 @@ class Workspace:
         return most
 
     def _widen(self, times: int = 1, least: int = 0) -> None:
-        """Make sure the logs hold an interval's spikes; what is in them stays."""
+        """Enlarge the logs until they hold the spikes of an interval; their content stays."""
         room = max(
             ROOM, 2 * int(self._max_spikes.max(initial=0)) * self.compiled.interval, least, times * self.log.shape[1]
         )
@@ -303,7 +304,7 @@ class Workspace:
             self.log = log
 
     def pieces(self, p: int) -> list[tuple[int, int]]:
-        """The ranges of units whose states lie together."""
+        """Return the ranges of units whose states are together in memory."""
         size, part = self.compiled.network.populations[p].size, int(self.compiled.layout.parts[p])
         return [
             (a, min(a + clocked.PIECE, first + part, size))
@@ -316,14 +317,14 @@ class Workspace:
             self.state[p][len(state) * a : len(state) * z] = state[:, a:z].reshape(-1)
 
     def _by_pieces(self, p: int, constants: NDArray[Any]) -> NDArray[Any]:
-        """Return the constants of a population as the run loop reads them: rows by unit lie as the state does."""
+        """Return the constants of a population as the run loop reads them: rows by unit in the order of the state."""
         if constants.ndim == 1:
             return constants
         return np.concatenate([constants[:, a:z].reshape(-1) for a, z in self.pieces(p)])
 
 
 def _worthwhile_threads(compiled: CompiledNetwork, threads: int) -> int:
-    """How many are worth starting."""
+    """Return the number of threads that is worth starting."""
     units = sum(len(cells.initial[0]) for cells in compiled.cells.values())
     most = compiled.layout.blocks
     if any(rows.form == deliver.GROUPS for rows in compiled.row_tables):
