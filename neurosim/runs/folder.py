@@ -18,8 +18,6 @@ from ..errors import NeurosimInputError, NeurosimInterruptedError, NeurosimMissi
 from . import provenance
 from .manifest import FORMAT, VERSION, Manifest
 
-# The manifest's `kind` of a memory's run, of continual learning, and of conversion.
-MEMORY, CONTINUAL, CONVERT = "memory", "continual", "convert"
 MANIFEST, CONFIG, METRICS = "manifest.json", "config.toml", "metrics.json"
 # Temporary files of a killed process; the final names still hold the old content.
 UNFINISHED = ".*.part*"

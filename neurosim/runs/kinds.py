@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 KINDS = {
     "liquid": "",  # neurosim simulate DATASET
     "network": "",  # neurosim simulate --config
+    "train": "Train a spiking network on a dataset and run it event by event.",
     "memory": "Store a dataset in a single-trial memory and recall from it.",
     "continual": "Learn one task after the other, and see what is forgotten.",
     "convert": "Turn a language model into one that communicates in spikes.",
-    "train": "Train a spiking network on a dataset and run it event by event.",
 }
 # Runs of a dataset through a liquid are older than kinds, and their manifests name none.
 UNNAMED = "liquid"

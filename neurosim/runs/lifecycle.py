@@ -66,7 +66,7 @@ def resumed_run(kind: Kind[Any], folder: RunFolder, options: RunOptions) -> Iter
         yield folder
 
 
-def finish(kind: Kind[R], folder: RunFolder, work: Callable[[], R], clear: Callable[[], object] = lambda: None) -> R:
+def finish(kind: Kind[Any], folder: RunFolder, work: Callable[[], R], clear: Callable[[], object] = lambda: None) -> R:
     """Return the results of a run and end it: results, then the manifest, then the page.
 
     Args:
@@ -75,7 +75,7 @@ def finish(kind: Kind[R], folder: RunFolder, work: Callable[[], R], clear: Calla
         clear: removes what was needed to continue after an interrupt.
     """
     if (folder.path / METRICS).is_file():
-        result = kind.result.from_dict(read_metrics(folder))
+        result: R = kind.result.from_dict(read_metrics(folder))
     else:
         result = work()
         files.write_json(folder.path / METRICS, result.to_dict())
