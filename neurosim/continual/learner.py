@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +30,11 @@ class Learner(ABC):
     that a learner restored from `state` goes on exactly as one that was never stopped.
 
     Attributes:
-        problem: as it was told.
-        learned: tasks learned so far, whole ones.
+        problem: the stream's, as it is known before the first task.
+        learned: number of tasks learned so far.
     """
+
+    SETTINGS: ClassVar[Any]
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ class Matrix:
     @property
     def tasks(self) -> int:
         """T, how many tasks there are."""
-        return self.values.shape[1]
+        return int(self.values.shape[1])
 
     def curve(self) -> NDArray[np.float64]:
         """[T] the mean accuracy on tasks 1..i after task i."""
@@ -66,27 +67,27 @@ class Measure:
     of: Callable[[NDArray[np.float64]], float]
 
 
-def _acc(r: NDArray) -> float:
+def _acc(r: NDArray[Any]) -> float:
     return float(r[-1].mean())
 
 
-def _bwt(r: NDArray) -> float:
+def _bwt(r: NDArray[Any]) -> float:
     return float((r[-1] - _learned(r))[:-1].mean())
 
 
-def _fwt(r: NDArray) -> float:
+def _fwt(r: NDArray[Any]) -> float:
     return float((np.diagonal(r) - r[0])[1:].mean())
 
 
-def _forgetting_best(r: NDArray) -> float:
+def _forgetting_best(r: NDArray[Any]) -> float:
     return float((r[1:-1].max(axis=0) - r[-1])[:-1].mean())
 
 
-def _forgetting_learned(r: NDArray) -> float:
+def _forgetting_learned(r: NDArray[Any]) -> float:
     return float((_learned(r) - r[-1])[:-1].mean())
 
 
-def _learned(r: NDArray) -> NDArray:
+def _learned(r: NDArray[Any]) -> NDArray[Any]:
     """[T] R[j,j]."""
     return np.diagonal(r, -1)
 

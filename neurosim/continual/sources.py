@@ -43,11 +43,11 @@ class Base:
 
     @property
     def steps(self) -> int:
-        return self.train.x.shape[1]
+        return int(self.train.x.shape[1])
 
     @property
     def units(self) -> int:
-        return self.train.x.shape[2]
+        return int(self.train.x.shape[2])
 
 
 @dataclass(frozen=True)

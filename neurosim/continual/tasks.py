@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ class Items:
     def __len__(self) -> int:
         return len(self.y)
 
-    def select(self, rows: NDArray) -> Items:
+    def select(self, rows: NDArray[Any]) -> Items:
         """Those at `rows` (integers or a mask), in that order."""
         return Items(self.x[rows], self.y[rows])
 

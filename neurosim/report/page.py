@@ -7,10 +7,11 @@ sections that pages share. Every value is escaped; the filters are the functions
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from functools import cache
 from pathlib import Path
 
-from jinja2 import ChainableUndefined, Environment, FileSystemLoader
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader, UndefinedError
 
 from . import numbers, sections
 
@@ -34,9 +35,18 @@ def render(template: Path, run: Path, manifest: Mapping[str, object], **values: 
     return known.render(nav=[], folder=run.name, manifest=manifest, config=text, **values)
 
 
+class _Environment(Environment):
+    """An environment in which a field that a record lacks is an error; a key that a table lacks is blank."""
+
+    def getattr(self, obj: object, attribute: str) -> object:
+        if is_dataclass(obj) and not hasattr(obj, attribute):
+            raise UndefinedError(f"{type(obj).__name__} has no field {attribute}")
+        return super().getattr(obj, attribute)
+
+
 @cache
 def _environment(folder: Path) -> Environment:
-    environment = Environment(
+    environment = _Environment(
         loader=FileSystemLoader([folder, TEMPLATES]),
         autoescape=True,
         trim_blocks=True,

@@ -159,7 +159,7 @@ def _intervals(spikes: Spikes) -> NDArray[np.float64]:
     """Return the seconds from each spike of a neuron to its next."""
     order = np.lexsort((spikes.times, spikes.units))
     times, units = spikes.times[order], spikes.units[order]
-    return np.diff(times)[np.diff(units) == 0]
+    return np.asarray(np.diff(times)[np.diff(units) == 0], np.float64)
 
 
 def course(recordings: Sequence[Spikes], colour: str, name: str, share: float) -> Markup:
@@ -170,7 +170,7 @@ def course(recordings: Sequence[Spikes], colour: str, name: str, share: float) -
     curves = [np.histogram(spikes.times, bins=bins, range=(0.0, duration))[0] / (step * share) for spikes in recordings]
     running = np.array([spikes.duration > np.arange(bins) * step for spikes in recordings])
     mean = np.sum(curves, axis=0) / np.maximum(running.sum(axis=0), 1)
-    centres = (np.arange(bins) + 0.5) * step
+    centres = np.asarray((np.arange(bins) + 0.5) * step, np.float64)
     drawn = [
         Curve("", centres[alive], curve[alive], colour, "soft") for curve, alive in zip(curves, running, strict=True)
     ]

@@ -64,7 +64,7 @@ def tables_of(value: object) -> list[Json]:
 
 
 class ConfusionCell(NamedTuple):
-    count: float
+    samples: float
     share: float
     kind: str
 

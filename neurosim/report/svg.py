@@ -49,7 +49,7 @@ def element(tag: str, *children: object, **attributes: object) -> Markup:
         for name, value in attributes.items()
         if value is not None
     )
-    return Markup(f"<{tag}{words}>{Markup('').join(children)}</{tag}>")
+    return Markup(f"<{tag}{words}>{Markup('').join(map(escape, children))}</{tag}>")
 
 
 def picture(height: float, words: str, parts: Iterable[object], *, width: float = WIDTH) -> Markup:

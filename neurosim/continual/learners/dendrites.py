@@ -112,7 +112,7 @@ class Dendrites(Learner):
         self.learned = task.index + 1
 
     @torch.no_grad()
-    def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray:
+    def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[Any]:
         self.net.eval()
         inputs = self._inputs(x)
         met = max(self.met, 1)

@@ -123,7 +123,7 @@ class Hlop(Learner):
         self.learned = task.index + 1
 
     @torch.no_grad()
-    def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray:
+    def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[Any]:
         return np.asarray(self.network(self._driven(common.as_float(x))).numpy())
 
     def state(self) -> dict[str, NDArray[Any]]:

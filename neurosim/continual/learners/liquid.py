@@ -103,7 +103,7 @@ class LiquidReadout(Learner):
         self.learned = task.index + 1
         self.weights = None
 
-    def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray:
+    def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[Any]:
         if not self.learned:
             return np.zeros((len(x), self.problem.classes))
         if self.weights is None:
@@ -127,7 +127,7 @@ class LiquidReadout(Learner):
         assert self.liquid.gains is not None
         self.gains = np.asarray(self.liquid.gains)
 
-    def _calibrate(self, z: NDArray) -> None:
+    def _calibrate(self, z: NDArray[Any]) -> None:
         self.centre, spread = z.mean(axis=0), z.std(axis=0)
         self.scale = spread + SCALE_FLOOR * max(float(spread.mean()), 1e-12)
         self.centre[-1], self.scale[-1] = 0.0, 1.0  # the one that is always 1

@@ -111,7 +111,7 @@ class SingleTrial(Learner):
         self.taught[list(task.classes)] = task.index
         self.learned = task.index + 1
 
-    def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray:
+    def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[Any]:
         from ...kernels.memory.label_counts import votes
 
         found, logs = np.zeros((len(x), self.problem.classes)), self._logs()
@@ -135,7 +135,7 @@ class SingleTrial(Learner):
         self.counts, self.born, self.taught = (np.array(arrays[name]) for name in ("counts", "born", "taught"))
         self.learned = int(arrays["learned"])
 
-    def _codes(self, run: Callable[[NDArray], tuple[LevelBatch, ...]], x: NDArray[np.uint8]) -> NDArray[np.int32]:
+    def _codes(self, run: Callable[[NDArray[Any]], tuple[LevelBatch, ...]], x: NDArray[np.uint8]) -> NDArray[np.int32]:
         """[n, steps, columns, Q] winners for items, of as many steps as they have."""
         on = np.concatenate([x > level for level in self.settings.levels], axis=2)
         (level,) = run(np.concatenate([on, ~on], axis=2).astype(np.uint8))
@@ -149,4 +149,4 @@ class SingleTrial(Learner):
         could = self.born[..., None] <= self.taught
         known = could.sum(axis=-1, keepdims=True)
         mean = (logs * could).sum(axis=-1, keepdims=True) / np.maximum(known, 1)
-        return np.where(could, logs, mean).astype(np.float32)
+        return np.asarray(np.where(could, logs, mean), np.float32)

@@ -56,7 +56,8 @@ class OneContext(nn.Module):
             values = nn.functional.linear(x, layer.weights, layer.bias) * gate
             winners = values.topk(layer.winners, dim=1, sorted=False)
             x = torch.zeros_like(values).scatter(1, winners.indices, winners.values)
-        return self.net.output(x)
+        scores: Tensor = self.net.output(x)
+        return scores
 
     @torch.no_grad()
     def rezero(self, optimizer: torch.optim.Optimizer) -> None:

@@ -78,7 +78,8 @@ class Net(nn.Module):
             if len(current) == 1 < self.steps:
                 current = current.expand(self.steps, *current.shape[1:]).contiguous()
             spikes = neurons(current)[0]
-        return self.output(spikes.mean(dim=0))
+        scores: Tensor = self.output(spikes.mean(dim=0))
+        return scores
 
 
 class SpikingLearner(Learner):

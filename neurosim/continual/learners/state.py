@@ -15,7 +15,7 @@ from ..tasks import Problem
 PROBLEM = "problem"
 
 
-def about(problem: Problem) -> dict[str, NDArray]:
+def about(problem: Problem) -> dict[str, NDArray[Any]]:
     """What a learner's wiring is drawn by, for states whose arrays have the same shapes in other problems."""
     facts = (problem.steps, problem.units, problem.classes, problem.tasks, problem.seed)
     return {PROBLEM: np.array(facts, np.int64)}

@@ -44,7 +44,7 @@ class LearnerResult:
     @property
     def mean_matrix(self) -> NDArray[np.float64]:
         """[tasks + 1, tasks] mean accuracies over seeds."""
-        return np.array(self.matrices, np.float64).mean(axis=0)
+        return np.asarray(np.array(self.matrices, np.float64).mean(axis=0))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -168,7 +168,7 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     flat = vectors.reshape(len(vectors), -1)
     flat = flat - flat.mean(axis=1, keepdims=True)
     length = np.linalg.norm(flat, axis=1, keepdims=True)
-    return np.divide(flat, length, out=np.zeros_like(flat), where=length > 0)
+    return np.asarray(np.divide(flat, length, out=np.zeros_like(flat), where=length > 0))
 
 
 def _recordings(recordings: Recordings, name: str) -> Raw:

@@ -127,8 +127,8 @@ def _similarity(arrays: Arrays) -> list[Figure]:
 def _scatter(name: str, colour: str, x: Floats, y: Floats, groups: NDArray[Any], words: str) -> Markup:
     """Return dots, and the means of each group of them as a line."""
     each = np.unique(groups)
-    means = (np.array([values[groups == k].mean() for k in each]) for values in (x, y))
-    series = [Curve(name, x, y, colour, "dots"), Curve("mean", *means, "var(--accent)")]
+    mean_x, mean_y = (np.array([values[groups == k].mean() for k in each]) for values in (x, y))
+    series = [Curve(name, x, y, colour, "dots"), Curve("mean", mean_x, mean_y, "var(--accent)")]
     return charts.curves(series, "shared active bits", "shared winners", words, y=UNIT)
 
 
