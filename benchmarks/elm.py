@@ -25,7 +25,7 @@ from machine import describe
 from tqdm import tqdm
 
 from neurosim import Recordings, catalog
-from neurosim.datasets.shd_adding import adding
+from neurosim.datasets.shd_adding import add_digits
 from neurosim.layers.elm import ELM, ELMClassifier
 from neurosim.training.augment import Augment
 from neurosim.training.binning import Binning
@@ -50,11 +50,11 @@ class Task:
         self.pairs = pairs if name == "adding" else 0
         self.learned, self.validation, self.test, self.seed = train.select(~held), train.select(held), test, seed
         if self.pairs:
-            self.validation = adding(self.validation, len(self.validation), VALIDATION)
-            self.test = adding(test, 10 * len(test), TEST)
+            self.validation = add_digits(self.validation, len(self.validation), VALIDATION)
+            self.test = add_digits(test, 10 * len(test), TEST)
 
     def epoch(self, number: int) -> Recordings:
-        return adding(self.learned, self.pairs, 1000 * self.seed + number) if self.pairs else self.learned
+        return add_digits(self.learned, self.pairs, 1000 * self.seed + number) if self.pairs else self.learned
 
 
 def batches(

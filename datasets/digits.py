@@ -1,10 +1,10 @@
-"""Digits: real handwriting moved in three saccades before an emulated event camera; nothing to download.
+"""Digits: real handwriting moved in three saccades before an emulated event camera, without a download.
 
-Compared with real N-MNIST (the training recordings of N-MNIST-800/100, and all of these), means of a recording:
+Means of a recording, beside real N-MNIST (the training recordings of N-MNIST-800/100):
 
     figure                                  N-MNIST          digits
     events (and their standard deviation)   4,101 (1,168)    3,488 (350)
-    fewest and most events                  1,112, 7,152     2,562, 4,413
+    min and max events                      1,112, 7,152     2,562, 4,413
     share of polarity 1                     0.498            0.486
     share of each saccade                   .36 .33 .31      .36 .32 .32
     (polarity, pixel) units that fire       800 of 2,312     985
@@ -13,8 +13,8 @@ Compared with real N-MNIST (the training recordings of N-MNIST-800/100, and all 
     events at the edge, a pixel and second  0.34             0.30
     last event                              0.308 s          0.313 s
 
-So the strokes of 8 x 8 images are wider and softer than MNIST's, and the size of digits varies less. In both,
-polarity 1 trails the moving strokes: here because ink is dark, and paper comes to light behind it.
+The strokes of 8 x 8 images are wider and softer than those of MNIST, and the size of digits varies less. In both,
+polarity 1 follows the moving strokes: here because ink is dark and uncovers bright paper.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from neurosim.spikes import Recordings, Spikes
 
 IMAGES = 1_797
 TRAIN = 1_497
-# Raise it when the same parameters would make other recordings.
+# Increase it when the same parameters give other recordings.
 RECIPE = 1
 MANIFEST = "manifest.json"
 SIDE = SHAPE[1]
-# Film samples a pixel, and samples a block of the 8 x 8 image: it fills 20 pixels, as MNIST's digits do.
+# Samples of the film per pixel, and per block of the 8 x 8 image, which fills 20 pixels as digits of MNIST do.
 ZOOM, BLOCK = 2, 5
-# How far the image moves, pixels x and y, at the corners of its way: N-MNIST's triangle.
+# Offsets of the image, pixels x and y, at the corners of its way: the triangle of N-MNIST.
 CORNERS = ((0.0, 0.0), (3.5, 7.0), (7.0, 0.0), (0.0, 0.0))
 REACH = 7
 
@@ -72,13 +72,13 @@ INFO = Dataset(
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything the recordings depend on.
+    """All parameters of the recordings.
 
     Attributes:
-        seed: names the sensor's pattern and the noise of every recording.
+        seed: key of the pattern of the sensor and of the noise of every recording.
         contrast: paper is `1 + contrast` times as bright as ink; > 0.
-        saccade: seconds each of the three takes; 0.02 to 1.
-        step: seconds between frames of the film the camera watches; at most a tenth of a saccade.
+        saccade: duration of each of the three, s; 0.02 to 1.
+        step: time between frames of the film, s; at most a tenth of a saccade.
         camera: the event camera.
     """
 
@@ -96,10 +96,10 @@ class Recipe:
 
 
 def load(split: str, root: Path) -> Recordings:
-    """The recordings of a split in the order of scikit-learn's images.
+    """Return the recordings of a split in the order of the images of scikit-learn.
 
-    In the user's cache they are made first, where they are not there or not by this recipe. A folder of the user's
-    own may hold digits of any recipe.
+    In the cache of the user they are made first if they are missing or of another recipe. Another folder may hold
+    digits of any recipe.
 
     Raises:
         NeurosimInputError: the folder was not made by `make`, or files are missing or cut short.
@@ -107,33 +107,36 @@ def load(split: str, root: Path) -> Recordings:
     ours = _is_cache(root)
     trouble = _trouble(root, Recipe() if ours else None)
     if trouble and not ours:
-        raise NeurosimInputError(f"{trouble}; `neurosim datasets make digits --root FOLDER` makes a whole one")
+        raise NeurosimInputError(f"{trouble}; `neurosim datasets make digits --root FOLDER` makes a complete one")
     if trouble:
         make(root, keep=True)
     return read_split(INFO, split, root)
 
 
 def make(root: Path, recipe: Recipe | None = None, *, quiet: bool = True, keep: bool = False) -> dict[str, Any]:
-    """Write all 1,797 recordings and a manifest; replaces what an earlier `make` left, and nothing else.
+    """Write all 1,797 recordings and a manifest; replace the result of an earlier `make`, and nothing else.
 
-    Built in a folder beside `root` and renamed when whole, so no one ever sees half of it.
+    They are written to a folder beside `root`, which is renamed when complete.
 
     Args:
-        keep: leave in place what another process has made in the meantime and may be reading.
+        root: folder.
+        recipe: parameters (default: the standard recipe).
+        quiet: whether to hide the progress bar.
+        keep: whether to keep the result of another process that was faster and may be reading it.
 
     Returns:
         The manifest.
 
     Raises:
-        NeurosimInputError: `root` holds something that is not this dataset, or it is the user's cache, where loading
-            expects the standard recipe, and this is another.
-        NeurosimWriteError: the disk refused.
+        NeurosimInputError: `root` has other content, or is the cache of the user, which holds the standard recipe
+            only.
+        NeurosimWriteError: the disk refuses.
     """
     recipe = recipe or Recipe()
     if _is_cache(root) and recipe != Recipe():
         raise NeurosimInputError(f"{root}: holds the standard digits only; for others name a folder with --root FOLDER")
     if root.exists() and not (root / MANIFEST).is_file() and (not root.is_dir() or any(root.iterdir())):
-        raise NeurosimInputError(f"{root}: is not empty and holds no digits of neurosim's; name another folder")
+        raise NeurosimInputError(f"{root}: is not empty and has no digits of neurosim; name another folder")
     with scratch(root) as folder:
         made = _write_recordings(folder / "new", recipe, quiet=quiet)
         manifest = _wanted(recipe) | {"recordings": dict(INFO.recordings)} | made
@@ -145,7 +148,7 @@ def make(root: Path, recipe: Recipe | None = None, *, quiet: bool = True, keep: 
         try:
             os.replace(folder / "new", root)
         except OSError:
-            # Another was quicker by the moment since `exists`.
+            # Another process made `root` after the check.
             if not keep or _trouble(root, recipe):
                 raise
     return manifest
@@ -170,29 +173,33 @@ def verify(root: Path, *, quiet: bool = False) -> Findings:
 
 
 def record(image: NDArray[np.float64], recipe: Recipe, index: int) -> Spikes:
-    """One image [8, 8] of grey levels 0 to 16 as the camera sees it in three saccades.
+    """Return the recording of one image [8, 8] of grey levels 0 to 16 in three saccades.
 
-    `index` names the noise, so an image can be recorded many times.
+    `index` is the key of the noise: an image can be recorded many times.
     """
     return recipe.camera.see(film(image, recipe), recipe.step, recipe.seed, index)
 
 
 def film(image: NDArray[np.float64], recipe: Recipe) -> NDArray[np.float64]:
-    """[frames, 34, 34] natural log-light while the image moves."""
+    """Return [frames, 34, 34] natural log-light while the image moves."""
+    return move(_scene(image, recipe.contrast), recipe)
+
+
+def move(scene: NDArray[np.float64], recipe: Recipe) -> NDArray[np.float64]:
+    """Return [frames, 34, 34] of a scene [samples, samples] that moves in three saccades."""
     from neurosim.kernels.io.camera import pan
 
-    scene = _scene(image, recipe.contrast)
     x, y = way(recipe)
     frames = np.empty((len(x), SIDE, SIDE))
-    # The image moves right where the camera looks further left.
+    # The image moves right if the camera looks further left.
     pan(scene, (REACH - y) * ZOOM, (REACH - x) * ZOOM, ZOOM, frames)
     return frames
 
 
 def way(recipe: Recipe) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """[frames] x and y of the image in pixels; each saccade starts and ends at rest, with least jerk between.
+    """Return [frames] x and y of the image in pixels; each saccade starts and ends at rest, with minimum jerk.
 
-    Least jerk: Flash and Hogan 1985, J. Neuroscience 5:1688. N-MNIST's rate of events has the same shape in time.
+    Minimum jerk: Flash and Hogan 1985, J. Neuroscience 5:1688. The rate of events of N-MNIST has the same course.
     """
     frames = round(3 * recipe.saccade / recipe.step) + 1
     time = np.linspace(0.0, 3.0, frames)
@@ -205,19 +212,19 @@ def way(recipe: Recipe) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _scene(image: NDArray[np.float64], contrast: float) -> NDArray[np.float64]:
-    """[samples, samples] log-light, that of paper being zero, interpolated by cubic convolution (Keys 1981)."""
+    """Return [samples, samples] log-light, 0 for paper, interpolated by cubic convolution (Keys 1981)."""
     samples = (SIDE + REACH) * ZOOM + 2
     at = (np.arange(samples) - (samples - 8 * BLOCK) // 2 - (BLOCK - 1) / 2) / BLOCK
     d = np.abs(at[:, None] - np.arange(8))
     weights = np.where(d <= 1, 1.5 * d**3 - 2.5 * d**2 + 1, np.where(d < 2, -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2, 0))
     light = -np.log1p(contrast * image / 16.0)
     scene = np.clip(weights @ light @ weights.T, light.min(), 0.0)
-    # Logarithms and matrix products differ in their last bits between processors; recordings should not.
+    # Logarithms and matrix products differ in their last bits between processors; recordings must not.
     return np.rint(scene * 65536.0) / 65536.0
 
 
 def _write_recordings(folder: Path, recipe: Recipe, *, quiet: bool) -> dict[str, Any]:
-    """All recordings into an empty folder; how many files, bytes, and the SHA-256 of all in order of the images."""
+    """Write all recordings; return the number of files and bytes, and the SHA-256 of all in order of the images."""
     from sklearn.datasets import load_digits
     from tqdm import tqdm
 
@@ -242,7 +249,7 @@ def _is_cache(root: Path) -> bool:
 def _manifest(root: Path) -> dict[str, Any]:
     path = root / MANIFEST
     if not path.is_file():
-        raise NeurosimMissingError(f"{path}: is not there, so this is no whole folder of digits")
+        raise NeurosimMissingError(f"{path}: no such file, so the folder of digits is not complete")
     manifest = files.read_json(path)
     if not isinstance(manifest, dict):
         raise NeurosimFormatError(f"{path}: line 1: expected a JSON object; make the folder again")
@@ -250,13 +257,13 @@ def _manifest(root: Path) -> dict[str, Any]:
 
 
 def _wanted(recipe: Recipe | None) -> dict[str, Any]:
-    """The part of a manifest that says what was made; of any parameters where `recipe` is None."""
+    """Return the part of a manifest that names the content; without parameters if `recipe` is None."""
     made: dict[str, Any] = {"dataset": INFO.name, "recipe": RECIPE}
     return made if recipe is None else made | {"parameters": asdict(recipe)}
 
 
 def _trouble(root: Path, recipe: Recipe | None) -> str:
-    """Why the folder cannot be read as it is; empty where it can."""
+    """Return why the folder cannot be read; empty if it can."""
     try:
         manifest = _manifest(root)
     except NeurosimInputError as error:
@@ -264,7 +271,7 @@ def _trouble(root: Path, recipe: Recipe | None) -> str:
     for key, value in _wanted(recipe).items():
         if manifest.get(key) != value:
             return f"{root / MANIFEST}: {key} must be {value} (got {manifest.get(key)})"
-    # A power cut can leave empty files behind a finished rename; sizes tell that without reading 30 MB.
+    # A power cut can leave empty files after the rename; sizes show it without reading 30 MB.
     sizes = [path.stat().st_size for folder in FOLDERS.values() for path in (root / folder).glob("*/*.bin")]
     if [len(sizes), sum(sizes)] == [manifest.get("files"), manifest.get("bytes")]:
         return ""

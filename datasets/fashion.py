@@ -1,14 +1,12 @@
-"""Fashion-MNIST: articles of clothing in MNIST's layout, as images and before an emulated event camera."""
+"""Fashion-MNIST: articles of clothing in the layout of MNIST, as images and before an emulated event camera."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 
-from neurosim.data.catalog import Dataset, Findings
+from neurosim.data.catalog import Dataset
 from neurosim.datasets.mnist import FILES, fetch_files, read_split, record_split, sources, verify_splits
 from neurosim.datasets.nmnist import SHAPE
-from neurosim.files import Images
-from neurosim.spikes import Recordings
 
 INFO = Dataset(
     name="fashion",
@@ -49,31 +47,5 @@ INFO = Dataset(
 )
 
 
-def load(split: str, root: Path) -> Recordings:
-    """The images of a split as the emulated camera sees them, in the files' order.
-
-    Raises:
-        NeurosimMissingError: no such files in this folder.
-        NeurosimFormatError: a file is no IDX file of such images.
-    """
-    return record_split(INFO, split, root)
-
-
-def images(split: str, root: Path | str) -> Images:
-    """The images of a split and their labels.
-
-    Raises:
-        NeurosimInputError: no such split.
-        NeurosimMissingError, NeurosimFormatError: as `load`.
-    """
-    return read_split(INFO, split, Path(root))
-
-
-def fetch(root: Path, *, quiet: bool = False) -> list[Path]:
-    """Download the four files into `root`; what is already there is left as it is."""
-    return fetch_files(INFO, root, quiet=quiet)
-
-
-def verify(root: Path, *, quiet: bool = False) -> Findings:
-    """Decode all files."""
-    return verify_splits(INFO, root)
+# As those of mnist.
+load, images, fetch, verify = (partial(f, INFO) for f in (record_split, read_split, fetch_files, verify_splits))

@@ -1,4 +1,4 @@
-"""MNIST: handwritten digits as images, and as recordings of an emulated event camera that looks at them."""
+"""MNIST: handwritten digits as images, and as recordings of an emulated event camera."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from neurosim import files
 from neurosim.data.catalog import Dataset, Findings, where_to_put
 from neurosim.data.download import DownloadSource, install
-from neurosim.datasets.digits import REACH, SIDE, ZOOM, Recipe, way
+from neurosim.datasets.digits import REACH, SIDE, ZOOM, Recipe, move
 from neurosim.datasets.nmnist import SHAPE
 from neurosim.errors import NeurosimInputError, NeurosimMissingError, lookup, require
 from neurosim.spikes import Recordings
@@ -22,17 +22,17 @@ FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
-# The noise of a recording is named by the image's place in both splits end to end.
+# Key of the noise of a recording: the index of the image in both splits end to end.
 FIRST = {"train": 0, "test": 60_000}
 SIDE_OF_IMAGE = 28
-# A camera's clock, in seconds.
+# Clock of the camera, s.
 TICK = 1e-6
 
 
 def sources(address: str, checksums: dict[str, str]) -> tuple[DownloadSource, ...]:
-    """The four files of MNIST's layout at one address."""
+    """Return the four files of the layout of MNIST at one address."""
     return tuple(
-        # Kept apart from a user's own `name.gz`, which may be packed otherwise.
+        # Not `name.gz`, which may be a file of the user with another checksum.
         DownloadSource(url=f"{address}{name}.gz", file=f"{name}.fetched.gz", checksum=f"md5:{checksum}", holds=name)
         for name, checksum in checksums.items()
     )
@@ -68,64 +68,60 @@ INFO = Dataset(
 
 
 def load(split: str, root: Path) -> Recordings:
-    """The images of a split as the emulated camera sees them, in the files' order.
+    """Return the recordings of the images of a split, in the order of the files.
 
     Raises:
         NeurosimMissingError: no such files in this folder.
-        NeurosimFormatError: a file is no IDX file of such images.
+        NeurosimFormatError: a file that is not an IDX file of such images.
     """
     return record_split(INFO, split, root)
 
 
 def images(split: str, root: Path | str) -> files.Images:
-    """The images of a split and their labels.
+    """Return the images of a split and their labels.
 
     Raises:
         NeurosimInputError: no such split.
         NeurosimMissingError, NeurosimFormatError: as `load`.
     """
-    return read_split(INFO, split, Path(root))
+    return read_split(INFO, split, root)
 
 
 def fetch(root: Path, *, quiet: bool = False) -> list[Path]:
-    """Download the four files into `root`; what is already there is left as it is."""
+    """Download the four files into `root`, unless they are there."""
     return fetch_files(INFO, root, quiet=quiet)
 
 
 def verify(root: Path, *, quiet: bool = False) -> Findings:
     """Decode all files."""
-    return verify_splits(INFO, root)
+    return verify_splits(INFO, root, quiet=quiet)
 
 
 def film(image: NDArray[np.uint8], recipe: Recipe) -> NDArray[np.float64]:
-    """[frames, 34, 34] natural log-light while an image [28, 28] moves."""
-    from neurosim.kernels.io.camera import pan
-
-    scene = _scene(image, recipe.contrast)
-    x, y = way(recipe)
-    frames = np.empty((len(x), SIDE, SIDE))
-    # The image moves right where the camera looks further left.
-    pan(scene, (REACH - y) * ZOOM, (REACH - x) * ZOOM, ZOOM, frames)
-    return frames
+    """Return [frames, 34, 34] natural log-light while an image [28, 28] moves."""
+    return move(_scene(image, recipe.contrast), recipe)
 
 
 def _scene(image: NDArray[np.uint8], contrast: float) -> NDArray[np.float64]:
-    """[samples, samples] log-light, that of paper being zero, bilinear between pixels."""
+    """Return [samples, samples] log-light, 0 for paper, bilinear between pixels."""
     samples = (SIDE + REACH) * ZOOM + 2
     at = (np.arange(samples) - (samples - SIDE_OF_IMAGE * ZOOM) // 2 - (ZOOM - 1) / 2) / ZOOM
     weights = np.maximum(1.0 - np.abs(at[:, None] - np.arange(SIDE_OF_IMAGE)), 0.0)
     light = -np.log1p(contrast * image / 255.0)
-    # Logarithms differ in their last bits between processors; recordings should not.
+    # Logarithms differ in their last bits between processors; recordings must not.
     return np.rint((weights @ light @ weights.T) * 65536.0) / 65536.0
 
 
 def record(
     pixels: NDArray[np.uint8], first: int = 0, recipe: Recipe | None = None, *, quiet: bool = True
 ) -> Recordings:
-    """Images [n, 28, 28] as the camera sees them, without labels; 0.7 ms each.
+    """Return the recordings of images [n, 28, 28], without labels; 0.7 ms each.
 
     Args:
-        first: names the noise of the first; image i has that of `first + i`, whatever else is recorded.
+        pixels: grey levels.
+        first: key of the noise of the first image; image i has the key `first + i`.
+        recipe: parameters (default: those of digits).
+        quiet: whether to hide the progress bar.
     """
     from tqdm import tqdm
 
@@ -144,20 +140,20 @@ def record(
 
 
 def record_split(info: Dataset, split: str, root: Path) -> Recordings:
-    """One split of a dataset in MNIST's layout, as recordings."""
+    """Return one split of a dataset in the layout of MNIST, as recordings."""
     shown = read_split(info, split, root)
     recorded = record(shown.pixels, FIRST[split], quiet=False)
     return replace(recorded, labels=shown.labels, classes=info.classes)
 
 
-def read_split(info: Dataset, split: str, root: Path) -> files.Images:
-    """One split of a dataset in MNIST's layout, as images."""
-    pixels, labels = (find_file(info, name, root) for name in lookup(FILES, split, f"split of {info.name}"))
+def read_split(info: Dataset, split: str, root: Path | str) -> files.Images:
+    """Return one split of a dataset in the layout of MNIST, as images."""
+    pixels, labels = (find_file(info, name, Path(root)) for name in lookup(FILES, split, f"split of {info.name}"))
     return files.read_images(pixels, labels, len(info.classes))
 
 
 def find_file(info: Dataset, name: str, root: Path) -> Path:
-    """`name` or `name.gz`."""
+    """Return the path of `name` or `name.gz`."""
     for path in (root / name, root / f"{name}.gz"):
         if path.is_file():
             return path
@@ -165,7 +161,7 @@ def find_file(info: Dataset, name: str, root: Path) -> Path:
 
 
 def fetch_files(info: Dataset, root: Path, *, quiet: bool) -> list[Path]:
-    """Download and unpack the files of a dataset in MNIST's layout that are not there, gzipped or not."""
+    """Download and unpack the files of a dataset in the layout of MNIST, unless they are there, gzipped or not."""
     there = []
     for source in info.sources:
         if (packed := root / f"{source.holds}.gz").is_file():
@@ -175,8 +171,8 @@ def fetch_files(info: Dataset, root: Path, *, quiet: bool) -> list[Path]:
     return there
 
 
-def verify_splits(info: Dataset, root: Path) -> Findings:
-    """Decode all files of a dataset in MNIST's layout, and count the images."""
+def verify_splits(info: Dataset, root: Path, *, quiet: bool = False) -> Findings:
+    """Decode all files of a dataset in the layout of MNIST, and count the images."""
     counts, problems = dict.fromkeys(info.splits, 0), []
     for split in info.splits:
         try:

@@ -51,17 +51,17 @@ INFO = Dataset(
 
 
 def load(split: str, root: Path) -> Recordings:
-    """The recordings of a split in order of their file names, which is MNIST's own order, so classes are mixed.
+    """Return the recordings of a split in order of their file names, the order of MNIST, so classes are mixed.
 
     Raises:
         NeurosimMissingError: no recordings in this folder.
-        NeurosimFormatError: a file is no N-MNIST recording.
+        NeurosimFormatError: a file that is not an N-MNIST recording.
     """
     return read_split(INFO, split, root)
 
 
 def fetch(root: Path, *, quiet: bool = False) -> list[Path]:
-    """Download both splits into `root`; what is already there is left as it is."""
+    """Download both splits into `root`, unless they are there."""
     return install(INFO.sources, root, files.extract, quiet=quiet)
 
 
@@ -71,13 +71,13 @@ def verify(root: Path, *, quiet: bool = False) -> Findings:
 
 
 def read_split(info: Dataset, split: str, root: Path) -> Recordings:
-    """One split of any dataset in N-MNIST's layout."""
+    """Return one split of any dataset in the layout of N-MNIST."""
     paths = list_split(info, split, root)
     return files.read_nmnist_many(paths, SHAPE, [int(path.parent.name) for path in paths], info.classes)
 
 
 def list_split(info: Dataset, split: str, root: Path) -> list[Path]:
-    """The recordings of one split, `<root>/<Train or Test>/<digit>/*.bin`, by file name and then by digit."""
+    """Return the recordings of one split, `<root>/<Train or Test>/<digit>/*.bin`, by file name and then by digit."""
     folder = root / FOLDERS[split]
     paths = [path for digit in info.classes for path in (folder / digit).glob("*.bin")]
     if paths:
@@ -88,7 +88,7 @@ def list_split(info: Dataset, split: str, root: Path) -> list[Path]:
 
 
 def verify_splits(info: Dataset, root: Path, *, quiet: bool = False) -> Findings:
-    """Count and decode every recording of a dataset in N-MNIST's layout."""
+    """Count and decode every recording of a dataset in the layout of N-MNIST."""
     from tqdm import tqdm
 
     counts, problems, events = dict.fromkeys(info.splits, 0), [], 0

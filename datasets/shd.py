@@ -1,4 +1,4 @@
-"""SHD, spoken digits as spikes of an artificial cochlea, and any other file of its layout."""
+"""SHD, spoken digits as spikes of an artificial cochlea, and other files of its layout."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ INFO = Dataset(
         "twelve speakers are in the test file only. Other files of the same layout are read too, with the classes "
         "they name, and any speaker can be held out. Cite Cramer, Stradmann, Schemmel and Zenke 2022, IEEE TNNLS 33."
     ),
-    # Chosen on blocks of FSDD-SHD's training recordings: words differ in pace, so coarse windows beside fine ones.
+    # Chosen on blocks of the training recordings of FSDD-SHD: words differ in pace, so coarse and fine windows.
     defaults={"readout": {"kind": "ann", "windows": [3, 5]}},
     sources=(
         DownloadSource(
@@ -54,7 +54,7 @@ INFO = Dataset(
 
 
 def load(split: str, root: Path) -> Recordings:
-    """The recordings of a split in the file's order, with `groups["speaker"]`.
+    """Return the recordings of a split in the order of the file, with `groups["speaker"]`.
 
     Raises:
         NeurosimMissingError: no such file in this folder.
@@ -65,12 +65,12 @@ def load(split: str, root: Path) -> Recordings:
 
 
 def fetch(root: Path, *, quiet: bool = False) -> list[Path]:
-    """Download both files into `root`; what is already there is left as it is."""
+    """Download both files into `root`, unless they are there."""
     return install(INFO.sources, root, files.extract, quiet=quiet)
 
 
 def find_file(split: str, root: Path) -> Path:
-    """`shd_<split>.h5` or `<split>.h5`."""
+    """Return the path of `shd_<split>.h5` or `<split>.h5`."""
     for name in (f"shd_{split}.h5", f"{split}.h5"):
         if (root / name).is_file():
             return root / name
@@ -78,7 +78,7 @@ def find_file(split: str, root: Path) -> Path:
 
 
 def verify(root: Path, *, quiet: bool = False) -> Findings:
-    """Decode both files whole."""
+    """Decode both files."""
     counts, problems, events, decoded = dict.fromkeys(INFO.splits, 0), [], 0, 0
     for split in INFO.splits:
         try:

@@ -1,6 +1,6 @@
-"""SHD-Adding: two spoken digits one after the other, to be named by their sum (Spieler et al., ICLR 2024).
+"""SHD-Adding: two spoken digits one after the other, labelled with their sum (Spieler et al., ICLR 2024).
 
-Made on the spot from SHD, or any file of its layout: a digit is a label modulo 10, so German and English mix.
+Computed from SHD, or any file of its layout: a digit is a label modulo 10, so German and English mix.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from neurosim.data.catalog import Dataset, Findings
+from neurosim.data.catalog import Dataset
 from neurosim.datasets import shd
 from neurosim.errors import require
 from neurosim.spikes import Recordings
 
 SUMS = tuple(str(total) for total in range(19))
-# Each split draws its pairs by its own key.
+# Keys of the pairs of each split.
 SEEDS = {"train": 0, "test": 1}
 
 INFO = Dataset(
@@ -39,30 +39,25 @@ INFO = Dataset(
 
 
 def load(split: str, root: Path) -> Recordings:
-    """As many pairs as the split has utterances, always the same.
+    """Return as many pairs as the split has utterances, always the same.
 
     Raises:
         NeurosimMissingError, NeurosimFormatError: as `shd.load`.
     """
     utterances = shd.load(split, root)
-    return adding(utterances, len(utterances), SEEDS[split])
+    return add_digits(utterances, len(utterances), SEEDS[split])
 
 
-fetch = shd.fetch
+fetch, verify = shd.fetch, shd.verify
 
 
-def verify(root: Path, *, quiet: bool = False) -> Findings:
-    """Decode both files whole."""
-    return shd.verify(root, quiet=quiet)
-
-
-def adding(utterances: Recordings, n: int, seed: int) -> Recordings:
-    """`n` random pairs of utterances, one after the other, labelled with the sum of their digits.
+def add_digits(utterances: Recordings, n: int, seed: int) -> Recordings:
+    """Return `n` random pairs of utterances, one after the other, labelled with the sum of their digits.
 
     Args:
-        utterances: labelled, digit = label modulo 10.
-        seed: of the pairs; pair i depends on it, on i and on the number of utterances alone, so that a longer task
-            begins with the shorter one.
+        utterances: with labels; a digit is a label modulo 10.
+        n: number of pairs.
+        seed: key of the pairs; pair i depends only on it, on i and on the number of utterances.
 
     Returns:
         Recordings with labels 0..18 and `groups["first"]` and `groups["second"]`, the index of each utterance.
@@ -73,15 +68,20 @@ def adding(utterances: Recordings, n: int, seed: int) -> Recordings:
     from neurosim.kernels.tools.random import uniforms
 
     labels = utterances.labels
-    require(labels is not None and len(labels) > 0, "adding.utterances", "must be labelled, and some", len(utterances))
+    require(
+        labels is not None and len(labels) > 0,
+        "add_digits.utterances",
+        "must have labels, at least one",
+        len(utterances),
+    )
     assert labels is not None  # checked above
-    require(n >= 0, "adding.n", "must be >= 0", n)
-    require(0 <= seed < 2**63, "adding.seed", "must be in 0..2^63 - 1", seed)
+    require(n >= 0, "add_digits.n", "must be >= 0", n)
+    require(0 <= seed < 2**63, "add_digits.seed", "must be in 0..2^63 - 1", seed)
     draws = np.empty(2 * n)
     uniforms(np.uint64(seed), 0, 0, draws)
     pairs = (draws * len(utterances)).astype(np.int64).reshape(n, 2)
     each = utterances.select(pairs.ravel())
-    # Within single precision 2 s are told apart to .2 us; files of this layout hold half precision.
+    # Single precision resolves 2 s to .2 us; files of this layout hold half precision.
     lengths = np.diff(each.offsets)
     shift = np.where(np.arange(2 * n) % 2, np.roll(each.durations, 1), 0.0)
     times = each.ticks.astype(np.float64) * each.tick + np.repeat(shift, lengths)

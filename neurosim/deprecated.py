@@ -10,7 +10,18 @@ from typing import Any
 # By package: the former name and the present one.
 RENAMED: dict[str, dict[str, str]] = {
     "neurosim.layers": {"AdaptiveLIF": "SEAdLIF"},
-    "neurosim.macrocolumn": {"recogniser": "build_recogniser", "Memory": "ColumnMemory"},
+    "neurosim.dendrites": {"Tally": "HitCount"},
+    "neurosim.files": {"States": "StateSamples", "read_states": "read_samples"},
+    "neurosim.macrocolumn": {
+        "Answer": "ColumnOutput",
+        "Batch": "ColumnBatch",
+        "Memory": "ColumnMemory",
+        "Trace": "ColumnTrace",
+        "ink": "on_off_pixels",
+        "recogniser": "build_recogniser",
+        "spectrum": "on_off_spectrum",
+        "windows": "on_off_windows",
+    },
     "neurosim.measure": {"Layer": "LayerCounts"},
     "neurosim.training": {"Course": "TrainingState", "Design": "NetworkSpec", "Schedule": "TrainingSpec"},
 }

@@ -49,10 +49,8 @@ if TYPE_CHECKING:
     from .sonata import write_sonata as write_sonata
     from .sonata import write_sonata_pieces as write_sonata_pieces
     from .state import Saved as Saved
-    from .state import read_dataclass as read_dataclass
     from .state import read_state as read_state
     from .state import saved_values as saved_values
-    from .state import write_dataclass as write_dataclass
     from .state import write_state as write_state
     from .windows import read_windows as read_windows
 

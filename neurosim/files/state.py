@@ -25,7 +25,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, cast
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,10 +34,7 @@ from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingErr
 from ..plain import from_plain, to_plain
 from .atomic import write_bytes
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-T = TypeVar("T")
+S = TypeVar("S", bound="Saved")
 HEADER = "neurosim"
 Arrays = Mapping[str, NDArray]
 
@@ -110,32 +107,6 @@ def _rename(tree: Any, renamed: Mapping[str, str]) -> Any:
     return {renamed.get(k, k): _rename(v, renamed) for k, v in tree.items()} if isinstance(tree, dict) else tree
 
 
-def write_dataclass(path: str | os.PathLike[str], value: DataclassInstance, version: int) -> None:
-    """Replace `path` by a dataclass: its arrays as arrays, its other fields as settings, its class's name as kind.
-
-    Raises:
-        NeurosimInputError: a field that is neither an array nor plain.
-        NeurosimWriteError: as `replacing`.
-    """
-    kind, named = type(value).__name__, {field.name: getattr(value, field.name) for field in fields(value)}
-    arrays = {name: each for name, each in named.items() if isinstance(each, np.ndarray)}
-    settings = {name: to_plain(each, f"{kind}.{name}") for name, each in named.items() if name not in arrays}
-    write_state(path, kind, version, settings, arrays)
-
-
-def read_dataclass(
-    path: str | os.PathLike[str], kind: type[T], version: int, renamed: Mapping[str, str] | None = None
-) -> T:
-    """Return what `write_dataclass` wrote; `renamed` as in `read_state`.
-
-    Raises:
-        NeurosimMissingError, NeurosimFormatError: as `read_state`, or values that `kind` refuses.
-    """
-    settings, arrays = read_state(path, kind.__name__, version, renamed)
-    with saved_values(path):
-        return from_plain(kind, {**settings, **arrays})
-
-
 class Saved:
     """Base of dataclasses of arrays and plain values that are saved and loaded whole.
 
@@ -153,17 +124,22 @@ class Saved:
         Raises:
             NeurosimWriteError: the disk refuses.
         """
-        write_dataclass(path, cast("DataclassInstance", self), self.VERSION)
+        kind, named = type(self).__name__, {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        arrays = {name: each for name, each in named.items() if isinstance(each, np.ndarray)}
+        settings = {name: to_plain(each, f"{kind}.{name}") for name, each in named.items() if name not in arrays}
+        write_state(path, kind, self.VERSION, settings, arrays)
 
     @classmethod
-    def load(cls: type[T], path: str | os.PathLike[str]) -> T:
+    def load(cls: type[S], path: str | os.PathLike[str]) -> S:
         """Return what `save` wrote.
 
         Raises:
             NeurosimMissingError: no such file.
             NeurosimFormatError: another kind of file, damaged, of a later version, or with values that do not fit.
         """
-        return read_dataclass(path, cls, cls.VERSION, cls.RENAMED)  # type: ignore[attr-defined]
+        settings, arrays = read_state(path, cls.__name__, cls.VERSION, cls.RENAMED)
+        with saved_values(path):
+            return from_plain(cls, {**settings, **arrays})
 
 
 @contextmanager

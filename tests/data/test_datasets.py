@@ -186,10 +186,10 @@ class TestDigits:
         assert digits.verify(tmp_path / "mine").problems == ()
         (tmp_path / "notes").mkdir()
         (tmp_path / "notes/thesis.tex").write_text("years of work")
-        with pytest.raises(NeurosimInputError, match=r"notes: is not empty and holds no digits"):
+        with pytest.raises(NeurosimInputError, match=r"notes: is not empty and has no digits"):
             digits.make(tmp_path / "notes")
         (tmp_path / "file").write_text("a file")
-        with pytest.raises(NeurosimInputError, match=r"file: is not empty and holds no digits"):
+        with pytest.raises(NeurosimInputError, match=r"file: is not empty and has no digits"):
             digits.make(tmp_path / "file")
         assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "mine", "notes"]
 

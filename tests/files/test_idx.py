@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurosim import catalog, files
-from neurosim.datasets import fashion, mnist
+from neurosim.datasets import digits, fashion, mnist
 from neurosim.errors import NeurosimError, NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from neurosim.kernels.io.camera import pan_reference
 
@@ -126,7 +126,7 @@ def test_the_image_moves_over_the_film() -> None:
     image[10, 12] = 255
     recipe = mnist.Recipe()
     film = mnist.film(image, recipe)
-    x, y = mnist.way(recipe)
+    x, y = digits.way(recipe)
     places = [np.unravel_index(frame.argmin(), frame.shape) for frame in film]
     offsets = np.array(places) - np.column_stack([y, x])
     # The darkest pixel follows the way to within the half pixel that sampling leaves.

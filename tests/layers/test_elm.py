@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from neurosim.datasets.shd_adding import adding
+from neurosim.datasets.shd_adding import add_digits
 from neurosim.errors import NeurosimInputError
 from neurosim.kernels.layers import elm as kernel
 from neurosim.layers.elm import ELM, ELMClassifier
@@ -175,7 +175,7 @@ def utterances() -> Recordings:
 
 def test_pairs_follow_one_another_and_sum() -> None:
     said = utterances()
-    pairs = adding(said, 200, seed=3)
+    pairs = add_digits(said, 200, seed=3)
     assert len(pairs) == 200 and len(pairs.classes) == 19
     first, second = pairs.groups["first"], pairs.groups["second"]
     assert len(np.unique(first)) == len(np.unique(second)) == 20 and not np.array_equal(first, second)
@@ -189,11 +189,15 @@ def test_pairs_follow_one_another_and_sum() -> None:
 
 def test_pairs_are_keyed_by_seed_and_number() -> None:
     said = utterances()
-    assert adding(said, 9, 3).digest() == adding(said, 20, 3).select(range(9)).digest() != adding(said, 9, 4).digest()
-    with pytest.raises(NeurosimInputError, match=r"adding\.utterances: must be labelled"):
-        adding(Recordings.collect([Spikes([], [], 3, 0.1)]), 1, 0)
-    with pytest.raises(NeurosimInputError, match=r"adding\.seed"):
-        adding(said, 1, -1)
+    assert (
+        add_digits(said, 9, 3).digest()
+        == add_digits(said, 20, 3).select(range(9)).digest()
+        != add_digits(said, 9, 4).digest()
+    )
+    with pytest.raises(NeurosimInputError, match=r"add_digits\.utterances: must have labels"):
+        add_digits(Recordings.collect([Spikes([], [], 3, 0.1)]), 1, 0)
+    with pytest.raises(NeurosimInputError, match=r"add_digits\.seed"):
+        add_digits(said, 1, -1)
 
 
 @pytest.mark.data
