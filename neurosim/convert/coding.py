@@ -26,6 +26,7 @@ from ..kernels.spikes.encode.reference import (
     AWAY,
     DIGITS,
     EVEN,
+    FINE,
     FLOOR,
     MAX_COUNT,
     MAX_LEVELS,
@@ -38,7 +39,6 @@ from ..kernels.spikes.encode.reference import (
 from .histogram import CountHistogram
 
 INT8 = 127.0
-FINE = 8  # steps in a unit of |z|: fine enough for prices of 0, 1/2 and 1
 
 
 @dataclass(frozen=True)
@@ -294,14 +294,16 @@ class Coder(nn.Module):
     def kernel_rounding(self, channels: int) -> tuple[Rounding, Tensor | None]:
         """Return the arguments of `kernels.encode` for inputs of so many channels: rounding, thresholds [K] or None."""
         thresholds = self.thresholds.detach()
-        edges = counts = None
+        factor = float(thresholds[0]) if self.rule.token else 1.0
+        rounding = Rounding(self.kind, self.shrink, self.limit, factor)
         if self.kind == SEARCH:
             levels = levels_of(self.price)
             edges, counts = torch.full((MAX_LEVELS - 1,), torch.inf), torch.full((MAX_LEVELS,), int(INT8))
             edges[: len(levels.edges)], counts[: len(levels.counts)] = levels.edges.float(), levels.counts
-            edges, counts = edges.to(thresholds.device), counts.to(thresholds.device, torch.int8)
-        factor = float(thresholds[0]) if self.rule.token else 1.0
-        rounding = Rounding(self.kind, self.shrink, self.limit, factor, edges, counts)
+            arrays = {"edges": edges, "levels": counts.to(torch.int8)}
+            if levels.fine is not None:
+                arrays["table"] = levels.counts[levels.fine.long()].to(torch.int8)
+            rounding = rounding._replace(**{name: array.to(thresholds.device) for name, array in arrays.items()})
         return rounding, None if self.rule.token else thresholds.expand(channels).contiguous()
 
     def _z(self, x: Tensor, level: Tensor | None) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from ..errors import lookup
 from ..kernels.spikes.accumulate.launch import encode_accumulate
-from ..kernels.spikes.encode.reference import Rounding
+from ..kernels.spikes.accumulate.reference import FEW
+from ..kernels.spikes.encode.launch import as_numpy, numpy_rounding
 from .coding import INT8, Coder, straight
 
 WEIGHTS: Mapping[str, int] = {"float32": 32, "int8": 8}  # bits
@@ -40,18 +41,20 @@ class SpikedLinear(nn.Module):
         self.weight, self.bias = dense.weight, dense.bias
         self.coder, self.kept, self.planes = coder.to(dense.weight.device), kept, planes
         self.threads = 1
-        self._rows: Tensor | None = None
-        self._steps: Tensor | None = None
-        self._rounding, self._thresholds = Rounding(), None
+        self._rows: Any = None  # of V [K, N], while executed: a tensor on a GPU, a numpy array on a CPU
 
     @torch.no_grad()
     def execute(self, on: bool, *, threads: int = 1) -> None:
         """Add rows of weights for spikes (`on`), or simulate. Weights are copied now: do not change them meanwhile."""
-        self.threads, self._rows, self._steps = threads, None, None
+        self.threads, self._rows = threads, None
         if on:
-            stored, self._steps = self.stored()
-            self._rows = stored.T.contiguous()
-            self._rounding, self._thresholds = self.coder.kernel_rounding(self.in_features)
+            stored, steps = self.stored()
+            rounding, thresholds = self.coder.kernel_rounding(self.in_features)
+            self._rows, self._steps, self._thresholds = stored.T.contiguous(), steps, thresholds
+            self._columns, self._rounding = stored, rounding
+            if not stored.is_cuda:
+                self._rows, self._steps, self._thresholds = map(as_numpy, (self._rows, steps, thresholds))
+                self._rounding = numpy_rounding(rounding)
 
     def stored(self) -> tuple[Tensor, Tensor | None]:
         """Return (V [N, K] float32 or int8, its steps [N] or None), as a chip would store them."""
@@ -64,7 +67,7 @@ class SpikedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.coder.bypassed:
             return F.linear(x, self.weight, self.bias)
-        y = self._simulated(x) if self._rows is None else self._executed(x, self._rows)
+        y = self._simulated(x) if self._rows is None else self._executed(x)
         y = y if self.bias is None else y + self.bias
         if self.coder.histogram is not None:
             self.coder.histogram.outputs += int(torch.count_nonzero(y))
@@ -85,12 +88,18 @@ class SpikedLinear(nn.Module):
         return y if level is None else y * level
 
     @torch.no_grad()
-    def _executed(self, x: Tensor, rows: Tensor) -> Tensor:
-        """[.., N] y without bias, by rows of V [K, N]."""
+    def _executed(self, x: Tensor) -> Tensor:
+        """[.., N] y without bias, by adding rows of V."""
         if self.coder.histogram is not None:
             self.coder.counts(x, self.coder.level(x))
+        flat = x.detach().reshape(-1, self.in_features)
+        # A GPU skips rows of V for a few tokens, and takes V [N, K] for a batch.
+        on_gpu, rows = flat.is_cuda, self._rows
+        if on_gpu and len(flat) > FEW:
+            rows = self._columns.T
         y, _ = encode_accumulate(
-            x.reshape(-1, self.in_features), rows, self.coder.k, self._thresholds,
-            steps=self._steps, rounding=self._rounding, planes=self.planes, threads=self.threads,
+            flat if on_gpu else flat.float().numpy(), rows, self.coder.k, self._thresholds, self.threads,
+            steps=self._steps, rounding=self._rounding, planes=self.planes,
         )  # fmt: skip
+        y = y if on_gpu else torch.from_numpy(y)
         return y.view(*x.shape[:-1], self.out_features).to(x.dtype)

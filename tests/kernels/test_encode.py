@@ -95,12 +95,15 @@ def test_counts_agree_with_torch_given_the_threshold() -> None:
 
 LEVELS = np.minimum(np.array([0, 1, 2, 4, 8, 16, 32, 64] + [127] * 120), 127).astype(np.int8)
 EDGES = np.array([0.75, 1.5, 3.25, 6, 12, 24, 48, 96] + [np.inf] * 119, np.float32)
+TABLE = LEVELS[np.searchsorted(EDGES, np.arange(1024) / 8, side="right")]
+
 ROUNDINGS = {
     "even, shrunk": Rounding(EVEN, shrink=0.4, max_count=9.0),
     "away": Rounding(AWAY, max_count=7.0),
     "up": Rounding(UP, shrink=0.1),
     "factor": Rounding(factor=1.7),
     "search": Rounding(SEARCH, max_count=127.0, edges=EDGES, levels=LEVELS),
+    "look-up": Rounding(SEARCH, max_count=100.0, edges=EDGES, levels=LEVELS, table=TABLE),
 }
 
 
@@ -120,7 +123,8 @@ def test_every_rounding_has_the_bits_of_the_reference(name: str, given_threshold
     np.testing.assert_array_equal(whole_counts(found.counts, found.escapes), whole)
     assert np.abs(whole).max() <= rounding.max_count
     torch = pytest.importorskip("torch")
-    tensors = {n: None if (a := getattr(rounding, n)) is None else torch.from_numpy(a) for n in ("edges", "levels")}
+    arrays = {name: getattr(rounding, name) for name in ("edges", "levels", "table")}
+    tensors = {name: None if array is None else torch.from_numpy(array) for name, array in arrays.items()}
     on = encode(torch.from_numpy(x), 2.0, None if thresholds is None else torch.from_numpy(thresholds),
                 rounding=rounding._replace(**tensors))  # fmt: skip
     np.testing.assert_array_equal(with_escapes(on).numpy(), whole)

@@ -40,8 +40,13 @@ def encode(x, k=3.0, thresholds=None, limit=LIMIT, threads=1, rounding=NEAREST):
         from .triton import encode as on_gpu
 
         return on_gpu(x, k, thresholds, limit, rounding)
-    rounding = rounding._replace(edges=as_numpy(rounding.edges), levels=as_numpy(rounding.levels))
-    return as_torch(cpu.encode(x.detach().float().numpy(), k, as_numpy(thresholds), limit, rounding, threads))
+    counted = cpu.encode(x.detach().float().numpy(), k, as_numpy(thresholds), limit, numpy_rounding(rounding), threads)
+    return as_torch(counted)
+
+
+def numpy_rounding(rounding):
+    """Return a `Rounding` of torch tensors on the CPU as one of numpy arrays."""
+    return rounding._replace(**{name: as_numpy(getattr(rounding, name)) for name in ("edges", "levels", "table")})
 
 
 def as_numpy(values):

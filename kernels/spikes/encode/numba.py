@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
@@ -13,6 +11,7 @@ from .reference import (
     AWAY,
     DIGITS,
     EVEN,
+    FINE,
     FLOOR,
     MAGIC,
     MAX_COUNT,
@@ -21,6 +20,7 @@ from .reference import (
     MIN_THRESHOLD,
     NEAREST,
     NOT_FINITE,
+    SEARCH,
     UP,
     Counts,
     Escapes,
@@ -28,6 +28,8 @@ from .reference import (
 )
 
 ENTRIES_PER_THREAD = 1 << 17
+_LOOKUP = -1  # SEARCH by the table
+ZERO, HALF, ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 
 
 def encode(x, k, thresholds, limit, rounding, threads):
@@ -64,9 +66,10 @@ _NO_EDGES, _NO_LEVELS = np.empty(0, np.float32), np.empty(0, np.int8)
 
 def _arguments(rounding):
     """A `Rounding` of numpy arrays as arguments of the loops below."""
-    kind, shrink, max_count, factor, edges, levels = rounding
+    kind, shrink, max_count, factor, edges, levels, table = rounding
     edges, levels = (_NO_EDGES, _NO_LEVELS) if edges is None else (edges, levels)
-    return kind, np.float32(shrink), np.float32(max_count), np.float32(factor), edges, levels
+    table = _NO_LEVELS if table is None else table
+    return kind, np.float32(shrink), np.float32(max_count), np.float32(factor), edges, levels, table
 
 
 @intrinsic
@@ -109,49 +112,69 @@ def _round(x, threshold):
 
 
 @njit(inline="always")
-def _count(x, threshold, kind, shrink, max_count, edges, levels):
+def _count(x, threshold, kind, shrink, max_count, edges, levels, table):
     """A count as float32, by any `Rounding`."""
     quotient = min(max(x / threshold, -MAX_COUNT), MAX_COUNT)
-    size = max(abs(quotient) - shrink, np.float32(0.0))
-    signed = size if quotient >= 0 else -size
+    size = max(abs(quotient) - shrink, ZERO)
+    signed = np.copysign(size, quotient)
     if kind == EVEN:
         whole = (signed + MAGIC) - MAGIC
     elif kind == UP:
-        whole = np.float32(math.floor(signed + np.float32(0.5)))
+        whole = np.floor(signed + HALF)
     else:
         if kind == AWAY:
-            whole = np.float32(math.floor(size + np.float32(0.5)))
+            whole = np.floor(size + HALF)
+        elif kind == _LOOKUP:
+            whole = np.float32(table[np.int32(min(size * np.float32(FINE), np.float32(table.size - 1)))])
         else:
-            # Most sizes are small: counting edges from below is faster than bisection.
             at = 0
             while at < MAX_LEVELS - 1 and size >= edges[at]:
                 at += 1
             whole = np.float32(levels[at])
-        whole = whole if quotient >= 0 else -whole
+        whole = np.copysign(whole, quotient)
     return min(max(whole, -max_count), max_count)
 
 
+@njit(inline="always")
+def _count_row(row, out, thresholds, own, given, limit, kind, shrink, max_count, edges, levels, table):
+    """Fill the counts of a row; return the number of clipped ones."""
+    clipped = 0
+    for j in range(row.size):
+        threshold = thresholds[j] if given else own
+        whole = _count(row[j], threshold, kind, shrink, max_count, edges, levels, table)
+        clipped += abs(whole) > limit
+        out[j] = np.int8(min(max(whole, -limit), limit))
+    return clipped
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def _encode_rounded(x, share, given, thresholds, kind, shrink, top, factor, edges, levels, limit, counts, number):
+def _encode_rounded(
+    x, share, given, thresholds, kind, shrink, max_count, factor, edges, levels, table, limit, counts, number
+):
     """As `_encode`, with any `Rounding`."""
     for i in range(x.shape[0]):
-        row, out = x[i], counts[i]
+        row, out, own = x[i], counts[i], ONE
         most = np.int32(0)
         for j in range(row.size):
             most = max(most, _bits(row[j]) & np.int32(0x7FFFFFFF))
         if most >= NOT_FINITE:
             number[i] = -1
             continue
-        clipped, own = 0, np.float32(1.0)
         if not given:
             thresholds[i] = _threshold(row, share, most)
             own = thresholds[i] * factor
-        for j in range(row.size):
-            threshold = thresholds[j] if given else own
-            whole = _count(row[j], threshold, kind, shrink, top, edges, levels)
-            clipped += abs(whole) > limit
-            out[j] = np.int8(min(max(whole, -limit), limit))
-        number[i] = clipped
+        # A loop for each kind: with the kind known, a loop is compiled to vector instructions.
+        if kind == EVEN:
+            n = _count_row(row, out, thresholds, own, given, limit, EVEN, shrink, max_count, edges, levels, table)
+        elif kind == AWAY:
+            n = _count_row(row, out, thresholds, own, given, limit, AWAY, shrink, max_count, edges, levels, table)
+        elif kind == UP:
+            n = _count_row(row, out, thresholds, own, given, limit, UP, shrink, max_count, edges, levels, table)
+        elif table.size:
+            n = _count_row(row, out, thresholds, own, given, limit, _LOOKUP, shrink, max_count, edges, levels, table)
+        else:
+            n = _count_row(row, out, thresholds, own, given, limit, SEARCH, shrink, max_count, edges, levels, table)
+        number[i] = n
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -182,14 +205,14 @@ def _encode(x, share, given, thresholds, limit, counts, number):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _escape(x, given, thresholds, kind, shrink, top, factor, edges, levels, limit, number, channels, excess):
+def _escape(x, given, thresholds, kind, shrink, top, factor, edges, levels, table, limit, number, channels, excess):
     for i in range(x.shape[0]):
         at = 0
         if number[i] == 0:
             continue
         for j in range(x.shape[1]):
             threshold = thresholds[j] if given else thresholds[i] * factor
-            whole = _count(x[i, j], threshold, kind, shrink, top, edges, levels)
+            whole = _count(x[i, j], threshold, kind, shrink, top, edges, levels, table)
             if abs(whole) > limit:
                 channels[i, at] = j
                 excess[i, at] = np.int32(whole - min(max(whole, -limit), limit))

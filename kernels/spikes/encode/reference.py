@@ -28,6 +28,7 @@ NOT_FINITE = 0x7F800000  # bits of float32 from here on are infinity or NaN
 # Kinds of `Rounding`: to the nearest integer with ties to even, away from 0 or up; or to the nearest of some levels.
 EVEN, AWAY, UP, SEARCH = range(4)
 MAX_LEVELS = 128  # of SEARCH
+FINE = 8  # steps in a unit of |quotient| of the table of SEARCH
 
 
 class Rounding(NamedTuple):
@@ -38,7 +39,9 @@ class Rounding(NamedTuple):
     max_count: float = float(MAX_COUNT)  # counts saturate at +- this, without escapes
     factor: float = 1.0  # of a token's own threshold, in quotients only
     edges: np.ndarray | None = None  # [127] float32 ascending, filled up with infinity: |quotient| between the levels
-    levels: np.ndarray | None = None  # [128] int8 counts; both where x is: numpy arrays or torch tensors
+    levels: np.ndarray | None = None  # [128] int8 counts
+    # [128 * FINE] int8 counts of |quotient| in steps of 1 / FINE, where all edges lie on them: quicker on a CPU.
+    table: np.ndarray | None = None  # arrays are numpy's or torch's, and on the device, as x
 
 
 NEAREST = Rounding()

@@ -180,7 +180,7 @@ def launch(x, k, thresholds, limit, planes, rounding):
 
 def rounding_of(rounding, unused):
     """Return ((edges, levels, shrink, max_count, factor), KIND) of a `Rounding`; `unused` stands for absent tensors."""
-    kind, shrink, max_count, factor, edges, levels = rounding
+    kind, shrink, max_count, factor, edges, levels, _ = rounding
     tensors = (unused, unused) if edges is None else (edges, levels)
     simple = rounding._replace(factor=1.0) == plain.NEAREST
     return (*tensors, float(shrink), float(max_count), float(factor)), NEAREST if simple else kind
