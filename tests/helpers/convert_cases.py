@@ -38,8 +38,8 @@ def case_layers(device: str) -> None:
             x[0, 3] = 100.0
             layer.execute(False)
             simulated = layer(x.to(device))
-            layer.execute(True)
             with card(device):
+                layer.execute(True)
                 assert torch.equal(layer(x.to(device)), simulated), (scheme, rows)
 
 
@@ -57,9 +57,9 @@ def case_states(device: str) -> None:
         x = torch.randn(2, 6, 16, generator=torch.Generator().manual_seed(1)).to(device)
         with torch.no_grad():
             simulated, after = made.model.mixers()[0](x, None, {})
-            made.execute()
-            mixer = made.model.mixers()[0]
             with card(device):
+                made.execute()
+                mixer = made.model.mixers()[0]
                 first, state = mixer(x[:, :4], None, {})
                 rest, state = mixer(x[:, 4:], state, {})
         torch.testing.assert_close(torch.cat([first, rest], 1), simulated, rtol=1e-4, atol=1e-5)
