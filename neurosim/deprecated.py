@@ -9,6 +9,12 @@ from typing import Any
 
 # By package: the former name and the present one.
 RENAMED: dict[str, dict[str, str]] = {
+    "neurosim.attention": {
+        "Layer": "MixerSpec",
+        "Place": "Depth",
+        "Progress": "TrainingProgress",
+        "Training": "LanguageTraining",
+    },
     "neurosim.layers": {"AdaptiveLIF": "SEAdLIF"},
     "neurosim.dendrites": {"Tally": "HitCount"},
     "neurosim.files": {"States": "StateSamples", "read_states": "read_samples"},

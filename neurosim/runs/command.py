@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .kind import Kind, Result
 
 CPU = ("cpu",)
+CPU_OR_CUDA = ("cpu", "cuda")  # of commands whose models run in torch and Triton
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -94,6 +95,15 @@ def _check_device(device: str, devices: Sequence[str]) -> None:
         raise NeurosimInputError(
             f"--device: this command runs on {' or '.join(devices)} only (got {device}); leave --device out"
         )
+    if device == "cuda":
+        try:
+            import torch
+        except ImportError:
+            return  # the command itself says what to install
+        if not torch.cuda.is_available():
+            raise NeurosimInputError(
+                "--device: must be cpu, because torch finds no CUDA device (got cuda); leave --device out"
+            )
 
 
 def _plain(value: Any) -> Any:

@@ -15,7 +15,7 @@ from helpers.command import neurosim
 from safetensors.torch import load_file, save_file
 
 from neurosim import files, runs
-from neurosim.attention import read_model
+from neurosim.attention import LanguageModel, read_model
 from neurosim.convert.checkpoint import read_converted
 
 TRAIN = [
@@ -240,6 +240,24 @@ def test_a_converted_model_is_not_converted_again(converted: dict[str, Any], tex
 
 
 @pytest.mark.slow
+def test_a_card_is_used_where_torch_finds_one(
+    trained: Path, text: Path, converted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device: the refusal cannot be seen")
+    words = ["--calibrate", text, *BRIEF, "--set", "report.layer_tokens=0", "--device", "cuda"]
+    assert "--device: must be cpu, because torch finds no CUDA device (got cuda)" in refused(trained, *words)
+    assert "must be cpu" in refused("generate", converted["run"], "--device", "cuda")
+    assert not Path("runs").exists()
+    # A stand-in for the card: what is moved there stays, and is recorded.
+    moved: list[Any] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(LanguageModel, "to", lambda model, device: moved.append(str(device)) or model)
+    found(trained, *words, "--out", "on-card")
+    found("generate", "on-card", "--execute", "--tokens", "2", "--device", "cuda")
+    assert moved == ["cuda", "cuda"]
+
+
 @pytest.mark.data
 def test_checkpoints_of_others_are_converted(data_root: Path, text: Path) -> None:
     """Hugging Face folders as flash-linear-attention wrote them."""

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ...errors import NeurosimMissingError
-from ..command import PROFILE, CommandOptions, CommandResult, at_least, common
+from ..command import CPU_OR_CUDA, PROFILE, CommandOptions, CommandResult, at_least, common
 
 CONVERT = "model"
 
@@ -84,7 +84,7 @@ TOKENS = click.option(
 @STEPS
 @TOKENS
 @PROFILE
-@common()
+@common(CPU_OR_CUDA)
 def model_command(
     options: CommandOptions,
     model: Path,
@@ -136,7 +136,7 @@ def model_command(
 @STEPS
 @TOKENS
 @PROFILE
-@common()
+@common(CPU_OR_CUDA)
 def curve(
     options: CommandOptions, model: Path, text: str | None, steps: int | None, tokens: int | None, profile: str | None
 ) -> CommandResult:
@@ -161,7 +161,7 @@ def curve(
 @click.option("--temperature", type=float, default=0.8, show_default=True, metavar="T", help="0: the likeliest.")
 @click.option("--top", type=int, default=0, metavar="N", help="Draw among the N likeliest; 0: all.")
 @click.option("--execute/--simulate", default=False, help="Add rows of weights for spikes, or work on floats.")
-@common()
+@common(CPU_OR_CUDA)
 def generate(
     options: CommandOptions, model: Path, prompt: str, tokens: int, temperature: float, top: int, execute: bool
 ) -> CommandResult:
@@ -182,7 +182,7 @@ def generate(
 @click.option("--text", metavar="FILE", help="Any file; else the prose that ships with Python.")
 @click.option("--kind", metavar="NAME", help="Kind of attention.")
 @click.option("--steps", type=int, callback=at_least(1, "must be >= 1"), metavar="N", help="Updates.")
-@common()
+@common(CPU_OR_CUDA)
 def lm_train(options: CommandOptions, text: str | None, kind: str | None, steps: int | None) -> CommandResult:
     """Train a byte-level language model on a text; its run folder is a MODEL for 'neurosim convert'.
 

@@ -94,7 +94,7 @@ def begin(
     """Read the model and the text, then make the run folder."""
     options.check_out()
     with timings("load"):
-        source = load(path, config)
+        source = load(path, config, options.device)
     name = f"{command}-{Path(path).resolve().name}"
     facts = {"command_kind": command, "data": {"model": str(path), "text": source.text}, "threads": options.threads}
     with (
@@ -104,8 +104,8 @@ def begin(
         yield folder, source
 
 
-def load(path: Path, config: ConvertConfig) -> ConversionSource:
-    """Return the dense model of a folder and the text to convert it with.
+def load(path: Path, config: ConvertConfig, device: str = "cpu") -> ConversionSource:
+    """Return the dense model of a folder, on a device, and the text to convert it with.
 
     Raises:
         NeurosimInputError: a model that is converted already, that does not read bytes, or a text that is too short.
@@ -114,7 +114,7 @@ def load(path: Path, config: ConvertConfig) -> ConversionSource:
     folder = model_folder(path)
     if is_converted(folder):
         raise NeurosimInputError(f"{folder}: is converted already ({SPIKING}); give the dense model it was made from")
-    model = read_model(folder)
+    model = read_model(folder).to(device)
     vocabulary = model.config.vocabulary
     require(vocabulary == VOCABULARY, f"{folder}: vocabulary", "must be 256, for text is read as bytes", vocabulary)
     file = config.text.file

@@ -63,7 +63,9 @@ def train_language_model(config: LmConfig, options: RunOptions = DEFAULTS) -> Tr
                     if report is not None:
                         report(step, progress.steps)
 
-                model, loss = train_bytes(text, shape, config.schedule(), on_progress, folder.path / MODEL)
+                model, loss = train_bytes(
+                    text, shape, config.schedule(), on_progress, folder.path / MODEL, options.device
+                )
             return TrainingResult(
                 run=str(folder.path),
                 timings=timings.with_total(),
@@ -159,7 +161,7 @@ def _model(path: Path, options: RunOptions, *, execute: bool) -> tuple[LanguageM
             raise NeurosimInputError(
                 f"{folder}: holds a dense model, and --execute adds rows for spikes; convert it first"
             )
-        return read_model(folder), False
-    converted = read_converted(folder)
+        return read_model(folder).to(options.device), False
+    converted = read_converted(folder).to(options.device)
     converted.execute(execute, threads=options.threads or torch.get_num_threads())
     return converted.model, True
