@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from neurosim import Network, PoissonInput, Population, Probe, Projection, simulate
-from neurosim.neurons import Neuron
+from neurosim.neurons import Neuron, at
 from neurosim.neurons.contract import check_neuron
 from neurosim.synapses import FixedNumberPre
 
@@ -31,9 +31,9 @@ class QIF(Neuron):
         v, arrived = state[0], inputs[0]
         rate, critical, threshold, reset = c[0], c[1], c[2], c[3]
         for i in range(spiked.size):
-            u = v[i] + rate * v[i] * (v[i] - critical) + arrived[i]
-            fired = u > threshold
-            v[i] = reset if fired else u
+            u = v[i] + at(rate, i) * v[i] * (v[i] - at(critical, i)) + arrived[i]
+            fired = u > at(threshold, i)
+            v[i] = at(reset, i) if fired else u
             spiked[i] = fired
 
 

@@ -15,7 +15,7 @@ RENAMED: dict[str, dict[str, str]] = {
         "Progress": "TrainingProgress",
         "Training": "LanguageTraining",
     },
-    "neurosim.layers": {"AdaptiveLIF": "SEAdLIF"},
+    "neurosim.layers": {"AdaptiveLIF": "SEAdLIF", "Quantity": "UnitParameter"},
     "neurosim.dendrites": {"Tally": "HitCount"},
     "neurosim.files": {"States": "StateSamples", "read_states": "read_samples"},
     "neurosim.macrocolumn": {
@@ -29,7 +29,13 @@ RENAMED: dict[str, dict[str, str]] = {
         "windows": "on_off_windows",
     },
     "neurosim.measure": {"Layer": "LayerCounts"},
-    "neurosim.training": {"Course": "TrainingState", "Design": "NetworkSpec", "Schedule": "TrainingSpec"},
+    "neurosim.training": {
+        "Course": "TrainingState",
+        "Design": "NetworkSpec",
+        "Schedule": "TrainingSpec",
+        "Told": "EpochProgress",
+        "settled": "has_exact_sums",
+    },
 }
 
 

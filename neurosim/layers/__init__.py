@@ -24,12 +24,12 @@ from .neurons import LeakyIntegrator as LeakyIntegrator
 from .neurons import SEAdLIF as SEAdLIF
 from .parallel import PSN as PSN
 from .parallel import FixedPointLIF as FixedPointLIF
-from .quantity import Quantity as Quantity
 from .snntorch import from_snntorch as from_snntorch
 from .snntorch import to_snntorch as to_snntorch
 from .stack import Stack as Stack
 from .surrogates import SURROGATES as SURROGATES
 from .surrogates import Surrogate as Surrogate
+from .unit_parameter import UnitParameter as UnitParameter
 
 __all__ = [
     "LIF",
@@ -40,12 +40,12 @@ __all__ = [
     "FixedPointLIF",
     "LeakyIntegrator",
     "NeuronLayer",
-    "Quantity",
     "SEAdLIF",
     "SpikeLinear",
     "Stack",
     "Stateful",
     "Surrogate",
+    "UnitParameter",
     "from_snntorch",
     "to_snntorch",
 ]

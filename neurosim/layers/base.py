@@ -1,4 +1,4 @@
-"""The contract of a layer that has state."""
+"""Contracts of layers: with state, and of neurons."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..errors import lookup, require
 from ..kernels.layers.scan.launch import scan
 from ..kernels.layers.scan.reference import LATE, SUBTRACT, ZERO, Recurrence
 from .linear import SpikeLinear
-from .surrogates import Surrogate, chosen
+from .surrogates import Surrogate, to_surrogate
 
 RESETS = {"subtract": SUBTRACT, "zero": ZERO, "subtract_late": LATE}
 
@@ -22,13 +22,13 @@ RESETS = {"subtract": SUBTRACT, "zero": ZERO, "subtract_late": LATE}
 class Stateful(nn.Module, ABC):
     """A layer over time: `layer(x, state=None) -> (out, state)`, x and out [T, B, units] or [T, units].
 
-    The state belongs to the call: None starts from rest, and what a call returns leads on. It has an axis for the
-    variables named in `state`, then those of x but time: [len(state), B, units].
+    The state belongs to the call: None starts from rest, and the next call takes what this one returns. Its shape is
+    [len(state), B, units]: the variables named in `state`, then the axes of x without time.
     """
 
     @abstractmethod
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Lead the layer over T steps.
+        """Run the layer over T steps.
 
         Raises:
             NeurosimInputError: x or state of another shape.
@@ -36,13 +36,13 @@ class Stateful(nn.Module, ABC):
 
 
 class NeuronLayer(Stateful):
-    """A layer of neurons of which each gets its own input current, and with feed-back those of the others' spikes.
+    """A layer of neurons: each has its own input current; with `recurrent`, the layer's spikes are fed back.
 
     Attributes:
-        units: neurons.
+        units: number of neurons.
         dt: length of a step, s.
-        reset, detach_reset, surrogate: as given, see `LIF`.
-        recurrent: `SpikeLinear(units, units)` from the spikes of a step to the current of the next; None without.
+        reset, detach_reset, surrogate: arguments, see `LIF`.
+        recurrent: `SpikeLinear(units, units)` from the spikes of a step to the next currents; None: no feed-back.
     """
 
     kind: ClassVar[int]
@@ -62,20 +62,20 @@ class NeuronLayer(Stateful):
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        require(isinstance(units, int) and units > 0, f"{name}.units", "must be a whole number > 0", units)
+        require(isinstance(units, int) and units > 0, f"{name}.units", "must be an integer > 0", units)
         require(0 < dt < math.inf, f"{name}.dt", "must be > 0 s", dt)
         self.units, self.dt, self.reset, self.detach_reset = units, float(dt), reset, detach_reset
-        self.surrogate = chosen(surrogate, name)
+        self.surrogate = to_surrogate(surrogate, name)
         which = lookup({r: RESETS[r] for r in resets}, reset, f"{name}.reset")
         self.how = Recurrence(self.kind, which, not detach_reset, *self.surrogate.numbers())
         self.recurrent = SpikeLinear(units, units, bias=False, seed=seed) if recurrent else None
 
     @abstractmethod
     def constants(self) -> Tensor:
-        """[constants, units] float64: the rows that `kernels.layers.scan.reference` names, for steps of `dt`."""
+        """Return [constants, units] float64, the rows that `kernels.layers.scan.reference` names, for steps of `dt`."""
 
     def start(self, x: Tensor) -> Tensor:
-        """The state before the first step of x [T, ..., units]: zero; last, with feed-back, the spikes before."""
+        """Return the state before the first step of x [T, ..., units]: zeros. With feed-back its last row is spikes."""
         rows = len(self.state) + (self.recurrent is not None)
         return torch.zeros(rows, *x.shape[1:], dtype=x.dtype, device=x.device)
 

@@ -44,7 +44,7 @@ class DelayedLinear(Stateful):
     ) -> None:
         super().__init__()
         for what, size in (("inputs", inputs), ("outputs", outputs)):
-            require(isinstance(size, int) and size > 0, f"DelayedLinear.{what}", "must be a whole number > 0", size)
+            require(isinstance(size, int) and size > 0, f"DelayedLinear.{what}", "must be an integer > 0", size)
         self.inputs, self.outputs = inputs, outputs
         draws, bound = torch.Generator().manual_seed(seed), 1 / math.sqrt(inputs)
         self.weight = nn.Parameter((2 * torch.rand(inputs, outputs, generator=draws) - 1).mul_(bound).t())

@@ -66,7 +66,7 @@ class ELM(nn.Module):
     ) -> None:
         super().__init__()
         for name, number in {"inputs": inputs, "outputs": outputs, "memory": memory}.items():
-            require(isinstance(number, int) and number > 0, f"ELM.{name}", "must be a whole number > 0", number)
+            require(isinstance(number, int) and number > 0, f"ELM.{name}", "must be an integer > 0", number)
         for name, value in {"dt": dt, "tau_syn": tau_syn, "tau_min": tau_min, "gain": gain}.items():
             require(0 < value < math.inf, f"ELM.{name}", "must be finite and > 0", value)
         require(tau_min < tau_max < math.inf, "ELM.tau_max", f"must be > tau_min {tau_min} s and finite", tau_max)
@@ -186,7 +186,7 @@ def _windows(inputs: int, branches: int | None, each: int | None) -> Tensor:
         return torch.arange(inputs)[:, None]
     for name, value in {"branches": branches, "synapses_per_branch": each}.items():
         whole = isinstance(value, int) and value > 0
-        require(whole, f"ELM.{name}", "must be a whole number > 0, as both or neither are given", value)
+        require(whole, f"ELM.{name}", "must be an integer > 0, as both or neither are given", value)
     assert branches is not None and each is not None  # checked above
     require(each <= inputs, "ELM.synapses_per_branch", f"must be <= {inputs} inputs", each)
     starts = torch.linspace(0, inputs - each, branches).round().long()

@@ -29,7 +29,7 @@ class SpikeLinear(nn.Linear):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, seed: int = 0) -> None:
         for what, size in (("in_features", in_features), ("out_features", out_features)):
-            require(isinstance(size, int) and size > 0, f"SpikeLinear.{what}", "must be a whole number > 0", size)
+            require(isinstance(size, int) and size > 0, f"SpikeLinear.{what}", "must be an integer > 0", size)
         # On the meta device nothing is drawn from the global generator.
         super().__init__(in_features, out_features, bias, device="meta")
         draws, bound = torch.Generator().manual_seed(seed), 1 / math.sqrt(in_features)

@@ -1,4 +1,4 @@
-"""Trainable layers of neurons: leaky integrate-and-fire, with synaptic currents, adaptive; and the leaky integrator."""
+"""Trainable layers of neurons: LIF, LIF with synaptic currents, adaptive LIF, and the leaky integrator."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..kernels.layers.scan import reference as kinds
 from .base import NeuronLayer
-from .quantity import Quantity, Value
 from .surrogates import Surrogate
+from .unit_parameter import UnitParameter, Value
 
 
 def _decay(tau: Tensor, dt: float) -> Tensor:
@@ -32,15 +32,15 @@ class LIF(NeuronLayer):
 
     Args:
         units: neurons.
-        tau_mem: membrane time constant, s; see `Quantity` for the ways to give it.
+        tau_mem: membrane time constant, s: a number, a pair or a tensor, see `UnitParameter`.
         v_threshold: V (or dimensionless, with weights alike).
         dt: s.
         reset: see above. The first two are the engine's `soft_reset` and its reset to 0, exactly.
-        detach_reset: the gradient does not pass through the reset.
+        detach_reset: no gradient passes through the reset.
         surrogate: a name in `SURROGATES` or a `Surrogate`.
-        train_tau, train_threshold: make them parameters, one a unit.
-        recurrent: with feed-back from all units to all, one step later.
-        seed: of the feed-back weights, and of what is drawn.
+        train_tau, train_threshold: train a value for each unit.
+        recurrent: feed the spikes of all units back to all units, one step later.
+        seed: key of the feed-back weights and of drawn values.
 
     Raises:
         NeurosimInputError: naming the argument and its rule.
@@ -73,9 +73,13 @@ class LIF(NeuronLayer):
             recurrent=recurrent,
             seed=seed,
         )
-        draws = torch.Generator().manual_seed(seed)
-        self.tau_mem = Quantity("LIF.tau_mem", tau_mem, units, trained=train_tau, positive=True, draws=draws)
-        self.v_threshold = Quantity("LIF.v_threshold", v_threshold, units, trained=train_threshold, draws=draws)
+        generator = torch.Generator().manual_seed(seed)
+        self.tau_mem = UnitParameter(
+            "LIF.tau_mem", tau_mem, units, trained=train_tau, positive=True, generator=generator
+        )
+        self.v_threshold = UnitParameter(
+            "LIF.v_threshold", v_threshold, units, trained=train_threshold, generator=generator
+        )
 
     def constants(self) -> Tensor:
         return _rows(self.units, _decay(self.tau_mem(), self.dt), self.v_threshold())
@@ -89,7 +93,7 @@ class CurrentLIF(NeuronLayer):
 
     The current is integrated exactly: kappa = r tau_syn / (tau_syn - tau_mem) (exp(-dt / tau_syn) -
     exp(-dt / tau_mem)), and its limit where both are equal. Input moves the membrane from the next step on.
-    Arguments as `LIF`, with tau_syn, s, and r, ohm. Source: Rotter & Diesmann 1999.
+    Arguments are those of `LIF`, and tau_syn, s, and r, ohm. Source: Rotter & Diesmann 1999.
     """
 
     kind: ClassVar[int] = kinds.CURRENT
@@ -121,17 +125,23 @@ class CurrentLIF(NeuronLayer):
             recurrent=recurrent,
             seed=seed,
         )
-        draws = torch.Generator().manual_seed(seed)
-        self.tau_mem = Quantity("CurrentLIF.tau_mem", tau_mem, units, trained=train_tau, positive=True, draws=draws)
-        self.tau_syn = Quantity("CurrentLIF.tau_syn", tau_syn, units, trained=train_tau, positive=True, draws=draws)
-        self.v_threshold = Quantity("CurrentLIF.v_threshold", v_threshold, units, trained=train_threshold, draws=draws)
-        self.r = Quantity("CurrentLIF.r", r, units)
+        generator = torch.Generator().manual_seed(seed)
+        self.tau_mem = UnitParameter(
+            "CurrentLIF.tau_mem", tau_mem, units, trained=train_tau, positive=True, generator=generator
+        )
+        self.tau_syn = UnitParameter(
+            "CurrentLIF.tau_syn", tau_syn, units, trained=train_tau, positive=True, generator=generator
+        )
+        self.v_threshold = UnitParameter(
+            "CurrentLIF.v_threshold", v_threshold, units, trained=train_threshold, generator=generator
+        )
+        self.r = UnitParameter("CurrentLIF.r", r, units)
 
     def constants(self) -> Tensor:
         tau_mem, tau_syn = self.tau_mem(), self.tau_syn()
         alpha = _decay(tau_mem, self.dt)
         x = self.dt / tau_syn - self.dt / tau_mem
-        # exp(-dt / tau_mem) dt / tau_mem (1 - e^-x) / x: the same without a difference of near equals.
+        # The same as exp(-dt / tau_mem) dt / tau_mem (1 - e^-x) / x, without a difference of nearly equal numbers.
         near = x.abs() < 1e-4
         share = torch.where(near, 1 - x / 2 + x * x / 6, -torch.expm1(-x) / torch.where(near, 1.0, x))
         kappa = self.r() * alpha * share * self.dt / tau_mem
@@ -143,15 +153,16 @@ class SEAdLIF(NeuronLayer):
     """Adaptive leaky integrate-and-fire with input and spikes scaled to the membrane (SE-adLIF).
 
         u = alpha v + (1 - alpha) (x - w);  spike where u > v_threshold: s = 1
-        v = u reset as in LIF
+        v = u after the reset of LIF
         w = beta w + (1 - beta) q (a v + b s), with the new v
         alpha = exp(-dt / tau_mem), beta = exp(-dt / tau_adapt)
 
     where
-        tau_mem, tau_adapt: of membrane and adaptation, s.
+        tau_mem, tau_adapt: time constants of membrane and adaptation, s.
         a, b: what the membrane and a spike add to the adaptation, dimensionless; q: their common scale.
 
-    Pairs are drawn uniformly, and held between their ends when trained. Other arguments as `LIF`. Source: Baronig et
+    Values of pairs are drawn uniformly, and stay between their ends in training. Other arguments are those of `LIF`.
+    `neurosim.neurons.SEAdLIF` is the same neuron in the engine. Source: Baronig et
     al. 2025, "Advancing spatio-temporal processing through adaptation in spiking neural networks" (symplectic Euler:
     w sees the new v), with the ranges used there.
     """
@@ -188,13 +199,19 @@ class SEAdLIF(NeuronLayer):
             recurrent=recurrent,
             seed=seed,
         )
-        draws, name = torch.Generator().manual_seed(seed), "SEAdLIF."
-        self.tau_mem = Quantity(name + "tau_mem", tau_mem, units, trained=train_tau, positive=True, draws=draws)
-        self.tau_adapt = Quantity(name + "tau_adapt", tau_adapt, units, trained=train_tau, positive=True, draws=draws)
-        self.a = Quantity(name + "a", a, units, trained=train_adaptation, draws=draws)
-        self.b = Quantity(name + "b", b, units, trained=train_adaptation, draws=draws)
-        self.q = Quantity(name + "q", q, units)
-        self.v_threshold = Quantity(name + "v_threshold", v_threshold, units, trained=train_threshold, draws=draws)
+        generator, name = torch.Generator().manual_seed(seed), "SEAdLIF."
+        self.tau_mem = UnitParameter(
+            name + "tau_mem", tau_mem, units, trained=train_tau, positive=True, generator=generator
+        )
+        self.tau_adapt = UnitParameter(
+            name + "tau_adapt", tau_adapt, units, trained=train_tau, positive=True, generator=generator
+        )
+        self.a = UnitParameter(name + "a", a, units, trained=train_adaptation, generator=generator)
+        self.b = UnitParameter(name + "b", b, units, trained=train_adaptation, generator=generator)
+        self.q = UnitParameter(name + "q", q, units)
+        self.v_threshold = UnitParameter(
+            name + "v_threshold", v_threshold, units, trained=train_threshold, generator=generator
+        )
 
     def constants(self) -> Tensor:
         decays = [_decay(tau(), self.dt) for tau in (self.tau_mem, self.tau_adapt)]
@@ -206,7 +223,7 @@ class SEAdLIF(NeuronLayer):
 class LeakyIntegrator(NeuronLayer):
     """A membrane that never spikes, such as a readout: v = exp(-dt / tau_mem) v + x, and v is the output.
 
-    `neurosim.neurons.LI` over a grid of steps. Arguments as `LIF`.
+    `neurosim.neurons.LI` over a grid of steps. Arguments are those of `LIF`.
     """
 
     kind: ClassVar[int] = kinds.INTEGRATOR
@@ -216,9 +233,9 @@ class LeakyIntegrator(NeuronLayer):
         self, units: int, tau_mem: Value = 0.02, dt: float = 1e-3, train_tau: bool = False, seed: int = 0
     ) -> None:
         super().__init__(units, dt)
-        draws = torch.Generator().manual_seed(seed)
-        self.tau_mem = Quantity(
-            "LeakyIntegrator.tau_mem", tau_mem, units, trained=train_tau, positive=True, draws=draws
+        generator = torch.Generator().manual_seed(seed)
+        self.tau_mem = UnitParameter(
+            "LeakyIntegrator.tau_mem", tau_mem, units, trained=train_tau, positive=True, generator=generator
         )
 
     def constants(self) -> Tensor:

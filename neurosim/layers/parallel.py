@@ -1,4 +1,4 @@
-"""Spiking layers that see all steps at once."""
+"""Spiking layers that compute all steps at once."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from ..errors import require
 from ..kernels.layers.scan.reference import LIF, SUBTRACT, Recurrence, Step
-from .surrogates import Surrogate, chosen
+from .surrogates import Surrogate, to_surrogate
 
 
 def _surrogate(name: str, surrogate: str | Surrogate) -> Recurrence:
-    return Recurrence(LIF, SUBTRACT, False, *chosen(surrogate, name).numbers())
+    return Recurrence(LIF, SUBTRACT, False, *to_surrogate(surrogate, name).numbers())
 
 
 @final
@@ -36,7 +36,7 @@ class PSN(nn.Module):
 
     def __init__(self, steps: int, surrogate: str | Surrogate = "arctan", seed: int = 0) -> None:
         super().__init__()
-        require(isinstance(steps, int) and steps > 0, "PSN.steps", "must be a whole number > 0", steps)
+        require(isinstance(steps, int) and steps > 0, "PSN.steps", "must be an integer > 0", steps)
         self.steps, self.how = steps, _surrogate("PSN", surrogate)
         draws = torch.Generator().manual_seed(seed)
         self.weight = nn.Parameter((2 * torch.rand(steps, steps, generator=draws) - 1) / math.sqrt(steps))

@@ -1,4 +1,4 @@
-"""Weights from and to snnTorch's `Leaky` and `RLeaky`."""
+"""Layers from and to snnTorch's `Leaky` and `RLeaky`."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def _package() -> Any:
 
 
 def from_snntorch(module: nn.Module, units: int, dt: float = 1e-3, surrogate: str | Surrogate = "arctan") -> LIF:
-    """A `LIF` of the same spikes and gradients as a snnTorch `Leaky` or `RLeaky`.
+    """Return a `LIF` with the spikes and gradients of a snnTorch `Leaky` or `RLeaky`.
 
-    Time constants are tau_mem = -dt / ln beta. A surrogate is a function there, whose kind cannot be read: name it.
+    Time constants are tau_mem = -dt / ln beta. The kind of a snnTorch surrogate, a function, cannot be read: give it.
 
     Args:
         module: reset "subtract" or "zero" at the default delay; an `RLeaky`'s must be "subtract", and the feed-back
             linear, from all to all.
-        units: neurons; `Leaky` does not know.
+        units: number of neurons, which a `Leaky` does not hold.
 
     Raises:
         NeurosimMissingError: snnTorch is not installed.
@@ -83,7 +83,7 @@ def _each(value: Tensor, units: int) -> Tensor:
 
 
 def to_snntorch(layer: LIF) -> nn.Module:
-    """A snnTorch `Leaky` or `RLeaky` of the same spikes and gradients, with copies of the parameters.
+    """Return a snnTorch `Leaky` or `RLeaky` with the same spikes and gradients, and copies of the parameters.
 
     Raises:
         NeurosimMissingError: snnTorch is not installed.

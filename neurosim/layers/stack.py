@@ -1,4 +1,4 @@
-"""Layers one after the other, each with its own state."""
+"""Layers in a row, each with its own state."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Stack(nn.Sequential):
     entry is None.
 
     Raises:
-        NeurosimInputError: states of another number than modules.
+        NeurosimInputError: not one state for each module.
     """
 
     def forward(self, x: Tensor, states: Sequence[Tensor | None] | None = None) -> tuple[Tensor, States]:
-        given = [None] * len(self) if states is None else list(states)
-        require(len(given) == len(self), "Stack", f"states must be {len(self)}, one a module", len(given))
+        before = [None] * len(self) if states is None else list(states)
+        require(len(before) == len(self), "Stack", f"states must be {len(self)}, one a module", len(before))
         after: list[Tensor | None] = []
-        for module, state in zip(self, given, strict=True):
+        for module, state in zip(self, before, strict=True):
             if isinstance(module, Stateful):
                 x, state = module(x, state)  # noqa: PLW2901
             else:

@@ -1,4 +1,4 @@
-"""What stands for the derivative of a spike."""
+"""Surrogate derivatives of a spike."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..kernels.layers.scan.reference import ARCTAN, FAST_SIGMOID, SIGMOID, TRIAN
 @final
 @dataclass(frozen=True)
 class Surrogate:
-    """A derivative h(x) that stands for that of the step [x > 0], x being membrane minus threshold.
+    """A derivative h(x) in place of that of the step [x > 0], x being membrane minus threshold.
 
         fast_sigmoid  h = scale / (1 + slope |x|)^2                        Zenke & Ganguli 2018
         arctan        h = scale (slope / 2) / (1 + (pi / 2 slope x)^2)     Fang et al. 2021
@@ -23,7 +23,7 @@ class Surrogate:
     The first, second and fourth are snnTorch's `fast_sigmoid(slope)`, `atan(alpha=slope)` and `sigmoid(slope)`.
 
     Attributes:
-        shape: which of them.
+        shape: name of one of them.
         slope: 1 / V (or dimensionless, with membranes alike).
         scale: dimensionless.
 
@@ -42,7 +42,7 @@ class Surrogate:
             require(0 < value < math.inf, f"Surrogate.{name}", "must be finite and > 0", value)
 
     def numbers(self) -> tuple[int, float, float]:
-        """Shape, slope and scale as the kernels take them."""
+        """Return shape, slope and scale for the kernels."""
         return SHAPES[self.shape], float(self.slope), float(self.scale)
 
 
@@ -55,6 +55,6 @@ SURROGATES = {
 }
 
 
-def chosen(surrogate: str | Surrogate, name: str) -> Surrogate:
-    """The one that a layer called `name` was given, by its name in `SURROGATES` or as it is."""
+def to_surrogate(surrogate: str | Surrogate, name: str) -> Surrogate:
+    """Return the surrogate of a layer called `name`, from its name in `SURROGATES` or as it is."""
     return surrogate if isinstance(surrogate, Surrogate) else lookup(SURROGATES, surrogate, f"{name}.surrogate")

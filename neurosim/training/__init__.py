@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .export import EventNet as EventNet
     from .export import has_exact_sums as has_exact_sums
     from .export import to_network as to_network
-    from .net import Activity as Activity
+    from .net import LayerActivity as LayerActivity
     from .net import SpikingNet as SpikingNet
     from .parallel import Team as Team
     from .parallel import team as team

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..engine import Probe, Progress, Result
 from ..engine import simulate as run
 from ..errors import NeurosimInputError, lookup, require
-from ..layers import LIF, CurrentLIF, LeakyIntegrator, NeuronLayer, Quantity, SEAdLIF
+from ..layers import LIF, CurrentLIF, LeakyIntegrator, NeuronLayer, SEAdLIF, UnitParameter
 from ..measure import LayerCounts
 from ..network import Network, Population, Projection, SpikeSource
 from ..neurons import LI, CubaLIF, Neuron
@@ -216,17 +216,17 @@ def _constants(layer: NeuronLayer) -> NDArray[np.float64]:
     return layer.constants().detach().float().double().numpy()
 
 
-def _values(quantity: Quantity, units: int) -> NDArray[np.float64]:
-    return quantity().detach().double().expand(units).numpy()
+def _values(parameter: UnitParameter, units: int) -> NDArray[np.float64]:
+    return parameter().detach().double().expand(units).numpy()
 
 
-def _tau(quantity: Quantity, decay: NDArray[np.float64], dt: float) -> Parameter:
+def _tau(parameter: UnitParameter, decay: NDArray[np.float64], dt: float) -> Parameter:
     """Return the time constants whose decay in a step is, in float32, the very number that training has.
 
     A trained one went through an exponential of torch's: what gives that number again is its logarithm.
     """
-    taus = _values(quantity, len(decay))
-    if quantity.trained:
+    taus = _values(parameter, len(decay))
+    if parameter.trained:
         inside = (decay > 0) & (decay < 1)
         taus = np.where(inside, -dt / np.log(np.where(inside, decay, 0.5)), taus)
     return _short(taus)

@@ -24,8 +24,8 @@ MAX_COUNT = 32  # assumed limit of an entry, in events, of an input that counts 
 
 
 @dataclass(frozen=True)
-class Activity:
-    """Activity of a network on a batch.
+class LayerActivity:
+    """LayerActivity of a network on a batch.
 
     Attributes:
         spikes: [T, B, units] of each spiking layer.
@@ -109,7 +109,7 @@ class SpikingNet(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor | None = None, masks: Sequence[Tensor] = ()) -> Tensor:
         return self.trace(x, lengths, masks).scores
 
-    def trace(self, x: Tensor, lengths: Tensor | None = None, masks: Sequence[Tensor] = ()) -> Activity:
+    def trace(self, x: Tensor, lengths: Tensor | None = None, masks: Sequence[Tensor] = ()) -> LayerActivity:
         """Return the activity of the network on a batch; with `masks` from `dropout`, as in training.
 
         Raises:
@@ -123,7 +123,7 @@ class SpikingNet(nn.Module):
             spikes.append(x)
             x = x * masks[k] if masks else x
         out = self.readout(x)
-        return Activity(tuple(spikes), out, READOUTS[self.spec.readout](out, lengths))
+        return LayerActivity(tuple(spikes), out, READOUTS[self.spec.readout](out, lengths))
 
     def dropout(self, items: int, seed: int) -> list[Tensor]:
         """Return masks [items, units] of every spiking layer: 0, or the factor that preserves the mean. None without

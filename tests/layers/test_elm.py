@@ -144,10 +144,10 @@ def test_order_in_time_is_learned() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"inputs": 0}, "ELM.inputs: must be a whole number > 0 (got 0)"),
+        ({"inputs": 0}, "ELM.inputs: must be an integer > 0 (got 0)"),
         ({"tau_syn": 0.0}, "ELM.tau_syn: must be finite and > 0 (got 0.0)"),
         ({"tau_max": 1e-4}, "ELM.tau_max: must be > tau_min 0.001 s and finite (got 0.0001)"),
-        ({"branches": 3}, "ELM.synapses_per_branch: must be a whole number > 0, as both or neither are given"),
+        ({"branches": 3}, "ELM.synapses_per_branch: must be an integer > 0, as both or neither are given"),
         ({"branches": 3, "synapses_per_branch": 20}, "ELM.synapses_per_branch: must be <= 13 inputs (got 20)"),
         ({"weight": 0.0}, "ELM.weight: must be > 0"),
     ],

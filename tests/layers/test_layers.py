@@ -24,11 +24,11 @@ from neurosim.layers import (  # noqa: E402
     DelayedLinear,
     FixedPointLIF,
     LeakyIntegrator,
-    Quantity,
     SEAdLIF,
     SpikeLinear,
     Stack,
     Surrogate,
+    UnitParameter,
     from_snntorch,
     to_snntorch,
 )
@@ -321,7 +321,7 @@ def test_a_chain_of_spikes_takes_a_sweep_for_each() -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: LIF(0), "LIF.units: must be a whole number > 0 (got 0)"),
+        (lambda: LIF(0), "LIF.units: must be an integer > 0 (got 0)"),
         (lambda: LIF(3, tau_mem=-0.02), "LIF.tau_mem: must be > 0 (got -0.02)"),
         (lambda: LIF(3, tau_mem=torch.ones(4)), "LIF.tau_mem: must be one value or 3 (got (4,))"),
         (lambda: LIF(3, v_threshold=float("nan")), "LIF.v_threshold: must be finite (got nan)"),
@@ -340,7 +340,7 @@ def test_a_chain_of_spikes_takes_a_sweep_for_each() -> None:
         (lambda: DelayedLinear(2, 3, -1), "DelayedLinear.delays: must be whole numbers of steps >= 0 (got -1)"),
         (lambda: DelayedLinear(2, 3, torch.ones(2, 3).long()), "DelayedLinear.delays: must be [3, 2]"),
         (lambda: DelayedLinear(2, 3, 1)(torch.ones(4, 3)), "DelayedLinear: input must be [T, B, 2] or [T, 2]"),
-        (lambda: PSN(0), "PSN.steps: must be a whole number > 0 (got 0)"),
+        (lambda: PSN(0), "PSN.steps: must be an integer > 0 (got 0)"),
         (lambda: FixedPointLIF(0.0), "FixedPointLIF.tau_mem: must be > 0 s (got 0.0)"),
     ],
 )
@@ -350,7 +350,7 @@ def test_bad_settings_are_refused(make, words: str) -> None:
 
 
 def test_a_quantity_says_what_it_is() -> None:
-    assert repr(Quantity("x", 0.02, 3, trained=True, positive=True)) == "Quantity(0.02, trained)"
+    assert repr(UnitParameter("x", 0.02, 3, trained=True, positive=True)) == "UnitParameter(0.02, trained)"
     assert [n for n, _ in LIF(3, train_tau=True, train_threshold=True).named_parameters()] == [
         "tau_mem.raw",
         "v_threshold.raw",
