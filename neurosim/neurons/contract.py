@@ -1,4 +1,4 @@
-"""What every neuron model must hold to, checked on any model: run it on your own before you trust it.
+"""The contract of neuron models, checked on any model: run it on your own before you trust it.
 
 from neurosim.neurons.contract import check_neuron, examine
 check_neuron(MyNeuron())           # raises, naming the rules that are broken
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numba.core.errors import NumbaError
 
 from ..errors import NeurosimInputError
 from .base import Neuron
@@ -19,19 +20,21 @@ from .trial import REALS, Trial, spill
 # Relative to what a state variable usually is: below this two results are the same but for rounding.
 ROUNDING = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}
 EXACT = 1e-9
+# Rules that make no result wrong where they are broken.
+ADVICE = ("by_unit", "vectors")
 UNITS, STEPS = 37, 40  # an odd number of units, so that vector instructions leave some over
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One rule and how the model stands to it.
+    """The result of one rule.
 
     Attributes:
-        rule: its name.
-        meaning: what it asks.
-        failure: how the model breaks it, and what to do; "" where it holds.
-        advice: it is about speed, and breaking it makes no result wrong.
-        note: what was found where it holds, e.g. the order of convergence.
+        rule: name of the rule.
+        meaning: what the rule demands.
+        failure: how the model breaks it, and the remedy; "" if it holds.
+        advice: no result is wrong where the rule is broken.
+        note: a measurement, e.g. the order of convergence.
     """
 
     rule: str
@@ -41,14 +44,14 @@ class Finding:
     note: str = ""
 
     def __str__(self) -> str:
-        state = "holds" if not self.failure else "slow" if self.advice else "BROKEN"
+        state = "holds" if not self.failure else "lacks" if self.advice else "BROKEN"
         more = self.failure or self.note
         return f"{self.rule:<12} {state:<7} {self.meaning}{f': {more}' if more else ''}"
 
 
 @dataclass(frozen=True)
 class Report:
-    """What `examine` found."""
+    """Results of all rules."""
 
     model: str
     findings: tuple[Finding, ...]
@@ -61,18 +64,18 @@ class Report:
         return "\n".join([self.model, *(f"  {finding}" for finding in self.findings)])
 
 
-def check_neuron(neuron: Neuron, dt: float = 1e-4, monotone: bool = True) -> Report:
+def check_neuron(neuron: Neuron, dt: float = 1e-4, *, monotone: bool = True) -> Report:
     """Check a model against the contract of `Neuron`.
 
     Args:
-        neuron: with the parameters to check.
-        dt: s, the step.
-        monotone: its rate never falls as its input grows; False for a model that is meant to fall silent.
+        neuron: the model, with parameters that are numbers.
+        dt: step, s.
+        monotone: check that the rate never falls as the input grows; False for a model that is meant to fall silent.
 
     Raises:
-        NeurosimInputError: rules that are broken, the first with how and what to do.
+        NeurosimInputError: names the broken rules, and for the first the remedy.
     """
-    report = examine(neuron, dt, monotone)
+    report = examine(neuron, dt, monotone=monotone)
     if report.broken:
         first, *more = report.broken
         names = f"; also broken: {', '.join(finding.rule for finding in more)}" if more else ""
@@ -80,8 +83,8 @@ def check_neuron(neuron: Neuron, dt: float = 1e-4, monotone: bool = True) -> Rep
     return report
 
 
-def examine(neuron: Neuron, dt: float = 1e-4, monotone: bool = True) -> Report:
-    """The same without raising: every rule, and how the model stands to it."""
+def examine(neuron: Neuron, dt: float = 1e-4, *, monotone: bool = True) -> Report:
+    """Return the results of all rules, without raising."""
     name = type(neuron).__name__
     found: list[Finding] = []
     # Each of these must hold before the next one can be tried: an index out of bounds, compiled, crashes the process.
@@ -96,11 +99,11 @@ def examine(neuron: Neuron, dt: float = 1e-4, monotone: bool = True) -> Report:
 
 
 class Broken(Exception):
-    """How a rule is broken."""
+    """A broken rule; the text says how."""
 
 
 def _judge(rule: str, check: Callable[[], str]) -> Finding:
-    meaning, advice = _MEANING[rule], rule == "vectors"
+    meaning, advice = _MEANING[rule], rule in ADVICE
     try:
         return Finding(rule, meaning, note=check(), advice=advice)
     except Broken as broken:
@@ -163,7 +166,7 @@ def _repeats(trial: Trial) -> str:
 
 
 def _alone(trial: Trial) -> str:
-    """A unit's result does not depend on which others are in the call."""
+    """Check that a unit's result does not depend on the other units in the call."""
     for real in REALS:
         together, fired = trial.run(real, UNITS, STEPS)
         worst, other = 0.0, False
@@ -172,12 +175,13 @@ def _alone(trial: Trial) -> str:
             worst = max(worst, trial.apart(together[:, part], alone))
             other |= bool((fired[:, part] != fired_alone).mean() > 0.01)
         if worst > 100 * ROUNDING[real] or other:
-            raise Broken(f"a unit run in other company differs by {worst:.2g} of its size; read and write unit i only")
+            depends = f"a unit's result depends on the other units in the call (difference {worst:.2g})"
+            raise Broken(f"{depends}; read and write unit i only")
     return ""
 
 
 def _composes(trial: Trial) -> str:
-    """Without input and below threshold, halves of a step make a step: exactly, or better the smaller it is."""
+    """Check that two half steps make a step, without input and below threshold: exactly, or to first order."""
     step = "multiply every rate by dt, or decay by exp(-dt / tau)"
     shrinks = trial.shrinks()
     if shrinks > 0.2:
@@ -193,7 +197,7 @@ def _composes(trial: Trial) -> str:
 
 
 def _precision(trial: Trial) -> str:
-    """float32 follows float64 as long as nothing fires."""
+    """Check that float32 follows float64 as long as no unit fires."""
     worst = trial.single()
     if worst > 1e-3:
         raise Broken(f"float32 leaves float64 by {worst:.2g} of the membrane's range within {STEPS} steps")
@@ -223,6 +227,20 @@ def _monotone(trial: Trial) -> str:
     return f"{rates[0]} to {rates[-1]} spikes"
 
 
+def _by_unit(trial: Trial) -> str:
+    """Constants by unit, here all the same, give what shared constants give."""
+    for real in REALS:
+        try:
+            state, fired = trial.run(real, UNITS, STEPS, by_unit=True)
+        except NumbaError:
+            raise Broken("parameters must be numbers; read constants as neurosim.neurons.at(c[k], i)") from None
+        shared, fired_shared = trial.run(real, UNITS, STEPS)
+        worst = trial.apart(state, shared)
+        if worst > 100 * ROUNDING[real] or (fired != fired_shared).mean() > 0.01:
+            raise Broken(f"states differ by {worst:.2g} of their size ({real}); read constants as at(c[k], i) alone")
+    return "vectors and distributions"
+
+
 def _vectors(trial: Trial) -> str:
     found = trial.vectors()
     if not found:
@@ -243,19 +261,21 @@ _RULES: Mapping[str, Callable[[Trial], str]] = {
     "precision": _precision,
     "finite": _finite,
     "monotone": _monotone,
+    "by_unit": _by_unit,
     "vectors": _vectors,
 }
 _MEANING: Mapping[str, str] = {
     "declared": "names, initial values and constants fit together",
     "compiles": "step compiles",
-    "contained": "step writes its own units' state and a 0 or 1 each into spiked, nothing else",
+    "contained": "step writes state of its units and 0 or 1 into spiked, nothing else",
     "interpreted": "compiled and plain Python agree",
-    "repeats": "the same again gives the same, bit for bit",
-    "alone": "a unit does not feel which others are run with it",
-    "composes": "two half steps make a whole one",
+    "repeats": "two runs are equal, bit for bit",
+    "alone": "a unit does not depend on the other units",
+    "composes": "two half steps make a step",
     "precision": "float32 follows float64",
     "finite": "any input leaves finite numbers",
     "monotone": "more input, no fewer spikes",
+    "by_unit": "parameters may differ from unit to unit",
     "vectors": "step becomes vector instructions",
 }
 RULES: tuple[str, ...] = tuple(_MEANING)

@@ -1,4 +1,4 @@
-"""One neuron model on the test bench: its scales found by trying, and runs of its step under chosen inputs."""
+"""Runs of one neuron model's step under chosen inputs, on scales that are measured first."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from numpy.typing import NDArray
 from .base import Neuron
 
 REALS = (np.dtype(np.float32), np.dtype(np.float64))
-# Sizes tried for weights and state variables whose unit is not known: from below a synapse's nanosiemens to a million.
+# Sizes tried for weights and state variables of unknown units: from below a synapse's nanosiemens to a million.
 LADDER = 2.0 ** np.arange(-44, 21)
-GUARD = 64  # entries on either side of every array, which nobody may touch
+GUARD = 64  # entries on either side of every array, which a step must not touch
 MARK = 7
 
 
 class Trial:
-    """Runs a model's step. Everything random is drawn from one seed.
+    """Test runs of a model's step. Everything random is drawn from one seed.
 
     Attributes:
-        neuron, dt: what is tried, and its step.
-        membrane: row of the state that stands for the neuron: v, or else the first.
+        neuron, dt: model and step.
+        membrane: row of the state that is the membrane: v, or else the first.
         range: from rest to threshold, or 1.
-        sizes: [states] how much of each matters: moves the membrane by about a third of its range. 0 for rows that
-            are parameters by unit or count steps.
-        receptor, weight: an input that, arriving each step, makes it fire; (0, some size) if none does.
-        fires: whether it does.
+        sizes: [states] change of each variable that moves the membrane by about a third of its range. 0 for rows that
+            are parameters or count steps.
+        receptor, weight: an input that makes the neuron fire if it arrives each step; (0, some size) if none does.
+        fires: whether it fires.
     """
 
     def __init__(self, neuron: Neuron, dt: float) -> None:
@@ -46,22 +46,30 @@ class Trial:
 
     @staticmethod
     @functools.cache
-    def compile(model: type[Neuron], real: np.dtype) -> Callable[..., None]:
-        """The step compiled as the engine compiles it."""
+    def compile(model: type[Neuron], real: np.dtype, by_unit: bool = False) -> Callable[..., None]:
+        """Return the step compiled as the engine compiles it, for constants [k] or, by unit, [k, n]."""
         from numba import from_dtype, njit, types
 
         number = from_dtype(real)
         two, one = types.Array(number, 2, "C"), types.Array(number, 1, "C")
-        signature = types.void(two, two, one, types.Array(types.uint8, 1, "C"))
+        signature = types.void(two, two, two if by_unit else one, types.Array(types.uint8, 1, "C"))
         return njit(signature, error_model="numpy")(model.step)
 
     def steps(
-        self, state: NDArray, inputs: NDArray, count: int, dt: float | None = None, compiled: bool = True
+        self,
+        state: NDArray,
+        inputs: NDArray,
+        count: int,
+        dt: float | None = None,
+        *,
+        compiled: bool = True,
+        by_unit: bool = False,
     ) -> NDArray[np.uint8]:
-        """`count` steps with the same input in each; `state` is advanced. [count, units] spikes."""
+        """Advance `state` by `count` steps with the same input in each; return [count, units] spikes."""
         constants = self.constants if dt is None else np.array(self.neuron.constants(dt), np.float64)
         c = constants.astype(state.dtype)
-        step = self.compile(type(self.neuron), state.dtype) if compiled else type(self.neuron).step
+        c = np.repeat(c[:, None], state.shape[1], axis=1) if by_unit else c
+        step = self.compile(type(self.neuron), state.dtype, by_unit) if compiled else type(self.neuron).step
         fired = np.full((count, state.shape[1]), MARK, np.uint8)
         with np.errstate(all="ignore"):
             for k in range(count):
@@ -82,14 +90,21 @@ class Trial:
         return arrive
 
     def run(
-        self, real: Any, units: int, count: int, part: slice = slice(None), compiled: bool = True
+        self,
+        real: Any,
+        units: int,
+        count: int,
+        part: slice = slice(None),
+        *,
+        compiled: bool = True,
+        by_unit: bool = False,
     ) -> tuple[NDArray, NDArray[np.uint8]]:
-        """States after some steps, and the spikes, of the units in `part`: from states all around, with inputs from
-        none to what makes them fire."""
+        """Return states after some steps, and spikes, of the units in `part`. They start from many states, with inputs
+        from 0 to what makes them fire."""
         state = self.states(real, units)
         inputs = self.inputs(real, units, self.receptor, self.weight * np.linspace(0, 2, units))
         state, inputs = (np.ascontiguousarray(each[:, part]) for each in (state, inputs))
-        return state, self.steps(state, inputs, count, compiled=compiled)
+        return state, self.steps(state, inputs, count, compiled=compiled, by_unit=by_unit)
 
     def apart(self, a: NDArray, b: NDArray) -> float:
         """The largest difference of two states, relative to what each variable usually is."""
