@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -77,5 +78,10 @@ def team() -> Iterator[Team]:
         raise NeurosimError(f"torch.distributed: the processes did not meet ({str(error).splitlines()[0]})") from None
     try:
         yield Team(dist.get_rank(), dist.get_world_size())
+        # Whoever leaves first closes connections that others may still use. After an error nobody waits.
+        dist.barrier()
     finally:
+        # The threads of a group must end before the interpreter does: one that releases a tensor later aborts the
+        # process. Destroying the group joins them, once nothing else refers to it.
+        gc.collect()
         dist.destroy_process_group()

@@ -57,16 +57,19 @@ def gradient(model: LanguageModel) -> torch.Tensor:
 def half(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    tokens, cut = tokens_of(), LENGTH // 2
-    part = slice(rank * cut, (rank + 1) * cut)
-    for kind in KINDS:
-        model = model_of(kind)
-        logits = forward_slice(model, tokens[:, :-1][:, part])
-        F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:][:, part].flatten(), reduction="sum").backward()
-        grads = gradient(model)
-        dist.all_reduce(grads)
-        save_file({"logits": logits.detach(), "grads": grads}, f"{folder}/{kind}.{rank}.safetensors")
-    dist.destroy_process_group()
+    try:
+        tokens, cut = tokens_of(), LENGTH // 2
+        part = slice(rank * cut, (rank + 1) * cut)
+        for kind in KINDS:
+            model = model_of(kind)
+            logits = forward_slice(model, tokens[:, :-1][:, part])
+            F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:][:, part].flatten(), reduction="sum").backward()
+            grads = gradient(model)
+            dist.all_reduce(grads)
+            save_file({"logits": logits.detach(), "grads": grads}, f"{folder}/{kind}.{rank}.safetensors")
+        dist.barrier()
+    finally:
+        dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
