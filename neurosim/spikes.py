@@ -1,4 +1,4 @@
-"""The one event container: a recording, a stimulus and a simulation's output are all `Spikes`."""
+"""The event containers: recordings, stimuli and outputs of simulations are `Spikes`; many of them `Recordings`."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 
 from .errors import NeurosimInputError, require
 
-# A time this close below a grid point, in steps, belongs to it: k * dt is seldom exact in binary.
+# A time this close below a grid point, in steps, belongs to it: k * dt is rarely exact in binary.
 GRID_SLACK = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class Spikes:
-    """Events of one population over one stretch of time.
+    """Events of one population in one interval of time.
 
     Attributes:
         times: [n] float64, seconds from the start, ascending.
         units: [n] int32, `0 <= unit < size`.
-        size: units in the population.
-        duration: seconds; no event lies after it.
-        shape: how `size` unfolds, e.g. (2, 34, 34) = polarity, y, x; () means (size,).
+        size: number of units of the population.
+        duration: seconds; no event is later.
+        shape: of the units, e.g. (2, 34, 34) = polarity, y, x; () means (size,).
 
     Raises:
         NeurosimInputError: on construction, naming the attribute and its rule.
@@ -46,7 +46,12 @@ class Spikes:
         t, u = self.times, self.units
         require(t.ndim == 1 and t.shape == u.shape, "Spikes.units", "must have one unit for each time", u.shape)
         require(self.size > 0, "Spikes.size", "must be > 0 units", self.size)
-        require(math.prod(self.shape) == self.size, "Spikes.shape", f"must unfold to size {self.size}", self.shape)
+        require(
+            math.prod(self.shape) == self.size,
+            "Spikes.shape",
+            f"must have the product {self.size}",
+            self.shape,
+        )
         require(
             math.isfinite(self.duration) and self.duration >= 0,
             "Spikes.duration",
@@ -73,7 +78,7 @@ class Spikes:
         duration: float,
         shape: tuple[int, ...] = (),
     ) -> Spikes:
-        """The same without the checks and conversions, for readers and engines that have already made them."""
+        """Return spikes without checks and conversions, for readers and engines that have made them."""
         spikes = object.__new__(cls)
         values = {"times": times, "units": units, "size": size, "duration": duration, "shape": shape or (size,)}
         spikes.__dict__.update(values)
@@ -83,7 +88,7 @@ class Spikes:
     def sort(
         cls, times: object, units: object, size: int, duration: float | None = None, shape: tuple[int, ...] = ()
     ) -> Spikes:
-        """From events in any order; ties keep theirs. `duration` None means up to the last event."""
+        """Return spikes of events in any order; ties keep their order. `duration` None: up to the last event."""
         t, u = np.asarray(times, np.float64), np.asarray(units)
         require(t.ndim == 1 and t.shape == u.shape, "Spikes.units", "must have one unit for each time", u.shape)
         order = np.argsort(t, kind="stable")
@@ -97,10 +102,10 @@ class Spikes:
         return f"Spikes({len(self)} events of {self.size} units {self.shape}, {self.duration:.6g} s)"
 
     def window(self, start: float, stop: float) -> Spikes:
-        """Events with `start <= t < stop`, their times counted from `start`.
+        """Return the events with `start <= t < stop`, with times from `start`.
 
-        A `stop` at or after `duration` also takes an event that lies exactly on it, so windows that tile a
-        recording lose nothing.
+        A `stop` at or after `duration` includes an event exactly at it, so windows that tile a recording hold all
+        events.
         """
         require(0 <= start <= stop, "Spikes.window", "needs 0 <= start <= stop, in seconds", (start, stop))
         first = np.searchsorted(self.times, start, side="left")
@@ -109,7 +114,7 @@ class Spikes:
         return Spikes.unchecked(times, self.units[first:last], self.size, stop - start, self.shape)
 
     def merge(self, *others: Spikes) -> Spikes:
-        """All events of several recordings of the same population, in time order (ties: in argument order)."""
+        """Return all events of several recordings of the same population, in order of time (ties: of arguments)."""
         for other in others:
             require(other.shape == self.shape, "Spikes.merge", f"needs the same shape {self.shape}", other.shape)
         every = (self, *others)
@@ -117,20 +122,20 @@ class Spikes:
         return Spikes.sort(times, units, self.size, max(s.duration for s in every), self.shape)
 
     def counts(self) -> NDArray[np.int64]:
-        """[size] events of each unit."""
+        """Return [size] numbers of events of each unit."""
         return np.bincount(self.units, minlength=self.size)
 
     def coordinates(self) -> tuple[NDArray[np.int64], ...]:
-        """One array a dimension of `shape`, e.g. polarity, y and x of every event."""
+        """Return one array for each dimension of `shape`, e.g. polarity, y and x of every event."""
         return tuple(np.unravel_index(self.units, self.shape))
 
     def steps(self, dt: float) -> NDArray[np.int64]:
-        """[n] the grid step of each event: step k holds `k dt <= t < (k + 1) dt`."""
+        """Return [n] grid steps of the events: step k holds `k dt <= t < (k + 1) dt`."""
         require(dt > 0, "Spikes.steps", "needs dt > 0 s", dt)
         return np.floor(self.times / dt + GRID_SLACK).astype(np.int64)
 
     def to_grid(self, dt: float) -> NDArray[np.int32]:
-        """[steps, size] events of each unit in each step of `dt` seconds."""
+        """Return [steps, size] numbers of events of each unit in each step of `dt` seconds."""
         steps = self.steps(dt)
         last = int(steps[-1]) + 1 if steps.size else 0
         grid = np.zeros((max(math.ceil(self.duration / dt - GRID_SLACK), last), self.size), np.int32)
@@ -138,12 +143,12 @@ class Spikes:
         return grid
 
     def window_counts(self, windows: int | NDArray) -> NDArray[np.float32]:
-        """[windows, size] events of each unit in windows of time, as `Recordings.window_counts`."""
+        """Return [windows, size] numbers of events in windows of time, as `Recordings.window_counts`."""
         return Recordings.collect([self]).window_counts(windows)[0]
 
     @classmethod
     def from_grid(cls, grid: object, dt: float, shape: tuple[int, ...] = ()) -> Spikes:
-        """From [steps, size] counts; a count of c becomes c events at `step * dt`."""
+        """Return spikes of [steps, size] counts; a count of c becomes c events at `step * dt`."""
         counts = np.asarray(grid)
         require(counts.ndim == 2, "Spikes.from_grid", "needs a grid [steps, size]", counts.shape)
         require(counts.size == 0 or counts.min() >= 0, "Spikes.from_grid", "needs counts >= 0", counts.min(initial=0))
@@ -154,7 +159,7 @@ class Spikes:
         )
 
     def digest(self) -> str:
-        """SHA-256 over the events sorted by (time, unit): the times as '<f8', then the units as '<u8'."""
+        """Return the SHA-256 of the events sorted by (time, unit): times as '<f8', then units as '<u8'."""
         order = np.lexsort((self.units, self.times))
         # Adding 0.0 turns -0.0 into 0.0: equal times must have equal bytes.
         times, units = (self.times[order] + 0.0).astype("<f8"), self.units[order].astype("<u8")
@@ -165,8 +170,8 @@ class Spikes:
 class Recordings(Sequence[Spikes]):
     """Many recordings of the same sensor in flat arrays; item i is a `Spikes`.
 
-    The time of event j is `ticks[j] * tick` seconds, so files keep the width they were stored in (microseconds
-    in uint32, half-precision seconds) and a million recordings need no million objects.
+    The time of event j is `ticks[j] * tick` seconds: ticks keep the type of their file (microseconds in uint32,
+    half-precision seconds), and a million recordings do not need a million objects.
 
     Attributes:
         ticks: [n] numbers, ascending within a recording.
@@ -176,11 +181,11 @@ class Recordings(Sequence[Spikes]):
         size, shape: as in `Spikes`.
         tick: seconds per tick.
         labels: [recordings] int64 class of each, or None.
-        classes: the name of each label.
-        groups: further facts about each recording by name, e.g. {"speaker": [recordings]}.
+        classes: name of each label.
+        groups: other properties of the recordings by name, e.g. {"speaker": [recordings]}.
 
     Raises:
-        NeurosimInputError: on construction, where lengths do not fit together.
+        NeurosimInputError: on construction, if lengths do not fit together.
     """
 
     ticks: NDArray
@@ -219,7 +224,7 @@ class Recordings(Sequence[Spikes]):
 
     @classmethod
     def collect(cls, spikes: Sequence[Spikes], labels: object = None, classes: tuple[str, ...] = ()) -> Recordings:
-        """From separate recordings of one sensor."""
+        """Return separate recordings of one sensor as one batch."""
         require(len(spikes) > 0, "Recordings.collect", "needs at least one recording", 0)
         first = spikes[0]
         for s in spikes:
@@ -260,7 +265,7 @@ class Recordings(Sequence[Spikes]):
         return f"Recordings({len(self)} of {self.size} units {self.shape}, {len(self.ticks)} events)"
 
     def select(self, indices: object) -> Recordings:
-        """The recordings at `indices` (integers or a mask over recordings), in that order."""
+        """Return the recordings at `indices` (integers or a mask over recordings), in that order."""
         chosen = np.arange(len(self))[np.asarray(indices)]
         lengths = np.diff(self.offsets)[chosen]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -276,7 +281,7 @@ class Recordings(Sequence[Spikes]):
         )
 
     def counts(self) -> NDArray[np.int64]:
-        """[recordings, size] events of each unit."""
+        """Return [recordings, size] numbers of events of each unit."""
         return np.stack(
             [
                 np.bincount(self.units[a:b], minlength=self.size)
@@ -298,7 +303,7 @@ class Recordings(Sequence[Spikes]):
         return replace(self, units=table[self.units].astype(np.int32), size=size, shape=shape)
 
     def window_counts(self, windows: int | NDArray) -> NDArray[np.float32]:
-        """[recordings, windows, size] events of each unit in windows of time; exact up to 2^24 events in one place.
+        """Return [recordings, windows, size] numbers of events in windows of time; each exact up to 2^24.
 
         Args:
             windows: how many equal windows each duration is cut into: an event at t is in window
@@ -313,7 +318,7 @@ class Recordings(Sequence[Spikes]):
         from .kernels.io.traces import window_counts
 
         units = self.units.astype(np.int32, copy=False)
-        if units.size:  # the kernel writes where they say
+        if units.size:  # the kernel does not check them
             low, high = int(units.min()), int(units.max())
             require(low >= 0 and high < self.size, "Recordings.units", f"must be in 0..{self.size - 1}", (low, high))
         times = self.ticks.astype(np.float64)
@@ -333,7 +338,7 @@ class Recordings(Sequence[Spikes]):
         return out
 
     def digest(self) -> str:
-        """SHA-256 over the digests of the recordings, in order."""
+        """Return the SHA-256 of the digests of the recordings, in order."""
         return hashlib.sha256("".join(s.digest() for s in self).encode()).hexdigest()
 
 

@@ -21,7 +21,7 @@ BAD = [
     (([0.1], [0], 0, 1.0), "Spikes.size: must be > 0 units"),
     (([0.1], [0], 4, 0.05), "Spikes.duration: must reach the last event at 0.1 s (got 0.05)"),
     (([0.1], [0], 4, float("inf")), "Spikes.duration: must be finite"),
-    (([0.1], [0], 4, 1.0, (2, 3)), "Spikes.shape: must unfold to size 4 (got (2, 3))"),
+    (([0.1], [0], 4, 1.0, (2, 3)), "Spikes.shape: must have the product 4 (got (2, 3))"),
     ((["a"], [0], 4, 1.0), "Spikes.times: must be an array of float64"),
 ]
 

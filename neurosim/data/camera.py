@@ -1,4 +1,4 @@
-"""An emulated event camera: any film of log-light becomes `Spikes`, as a dynamic vision sensor would report it."""
+"""An emulated event camera: turns a film of log-light into `Spikes`, as a dynamic vision sensor does."""
 
 from __future__ import annotations
 
@@ -12,28 +12,27 @@ from ..errors import require
 from ..spikes import Spikes
 
 MICROSECOND = 1e-6
-# The sensor's fixed pattern is one more random stream, beside one for each recording.
+# Random stream of the fixed pattern of the sensor, beside one for each recording.
 PATTERN_STREAM = 2**64 - 1
-# A log-light beyond this is no light, and its threshold crossings would never end.
-BRIGHTEST = 100.0
-# The mismatch is cut off here, in standard deviations, so that no pixel ends with a threshold of zero.
-CUT = 3.0
+# Beyond this, threshold crossings would never end.
+MAX_LOG_LIGHT = 100.0
+# Cut-off of the mismatch, in standard deviations: no pixel has a threshold of zero.
+MAX_SIGMA = 3.0
 
 
 @dataclass(frozen=True)
 class EventCamera:
-    """Pixels that fire where the logarithm of the light has changed by a threshold since they last fired.
+    """Pixels that fire when the logarithm of the light has changed by a threshold since their last event.
 
-    A pixel remembers the log-light L of its last event. It fires with polarity 1 where L has risen by its ON
-    threshold and with polarity 0 where L has fallen by its OFF threshold; then it is blind for `refractory` seconds
-    and remembers the L it sees when it opens again. Between frames L runs in a straight line, and events get the
-    moment of the crossing, rounded to microseconds. Background events are a Poisson process, independent of the light
-    and of the refractory time.
+    A pixel stores the log-light L of its last event. It fires with polarity 1 when L has risen by its ON threshold and
+    with polarity 0 when L has fallen by its OFF threshold; then it is blind for `refractory` seconds and stores the L
+    at their end. L is linear between frames, and events have the time of the crossing, rounded to microseconds.
+    Background events are a Poisson process, independent of the light and of the refractory time.
 
     Attributes:
         threshold_on, threshold_off: change of natural log-light, > 0.
         mismatch: standard deviation of a pixel's thresholds, as a fraction of them, cut at 3 sigma; 0 to 0.3. The
-            pattern belongs to the sensor: it depends on the seed and not on the recording.
+            pattern is that of the sensor: it depends on the seed and not on the recording.
         refractory: seconds, >= 0.
         noise_rate: background events per pixel and second, half of each polarity.
 
@@ -60,12 +59,12 @@ class EventCamera:
             )
 
     def see(self, film: NDArray[np.float64], step: float, seed: int = 0, recording: int = 0) -> Spikes:
-        """The events of one film.
+        """Return the events of one film.
 
         Args:
             film: [frames, height, width] natural log-light, at least two frames.
             step: seconds between frames.
-            seed, recording: name the random stream; equal names give equal events, whatever was seen before.
+            seed, recording: key of the random stream; equal keys give equal events.
 
         Returns:
             Spikes of shape (2, height, width): polarity (1 = brighter), y, x; `(frames - 1) * step` seconds long.
@@ -80,13 +79,13 @@ class EventCamera:
         require(film.ndim == 3 and len(film) >= 2 and film.size > 0, "film", rule, film.shape)
         require(math.isfinite(step) and step > 0, "step", "must be > 0 s", step)
         brightest = max(-float(film.min()), float(film.max()))  # NaN where there is one
-        require(brightest <= BRIGHTEST, "film", f"must be finite log-light within +-{BRIGHTEST:g}", brightest)
+        require(brightest <= MAX_LOG_LIGHT, "film", f"must be finite log-light within +-{MAX_LOG_LIGHT:g}", brightest)
         frames, height, width = film.shape
         pixels = height * width
         duration = (frames - 1) * step
         draw = _stream(seed, recording)
         on, off = self.thresholds(pixels, seed)
-        # Where between its two thresholds a pixel starts: the camera was running before the recording.
+        # Initial state between the two thresholds: the camera ran before the recording.
         start = draw.random(pixels) * (on + off) - off
         noise = self._noise(draw, pixels, duration)
         room = 4096
@@ -105,7 +104,7 @@ class EventCamera:
             if count <= room:
                 break
             room = count
-        # One integer an event, time first, sorts both at once and leaves no tie to chance.
+        # One integer for each event, time first: sorts both, with a fixed order of ties.
         events = np.sort(np.concatenate([ticks[:count] * (2 * pixels) + units[:count], noise]))
         times, units = np.divmod(events, 2 * pixels)
         return Spikes.unchecked(
@@ -113,9 +112,9 @@ class EventCamera:
         )
 
     def thresholds(self, pixels: int, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """[pixels] ON and OFF thresholds of the sensor that `seed` names."""
+        """Return [pixels] ON and OFF thresholds of the sensor of `seed`."""
         draw = _stream(seed, PATTERN_STREAM)
-        spread = 1.0 + self.mismatch * np.clip(draw.standard_normal((2, pixels)), -CUT, CUT)
+        spread = 1.0 + self.mismatch * np.clip(draw.standard_normal((2, pixels)), -MAX_SIGMA, MAX_SIGMA)
         return self.threshold_on * spread[0], self.threshold_off * spread[1]
 
     def _noise(self, draw: np.random.Generator, pixels: int, duration: float) -> NDArray[np.int64]:
@@ -125,7 +124,7 @@ class EventCamera:
 
 
 def _stream(seed: int, stream: int) -> np.random.Generator:
-    """Philox is counter-based: one key a stream, so recordings can be made in any order and on any thread."""
+    """Return the counter-based generator of a stream, so recordings can be made in any order."""
     for name, value in (("seed", seed), ("recording", stream)):
         require(0 <= value < 2**64, name, "must be 0 to 2^64 - 1", value)
     return np.random.Generator(np.random.Philox(key=np.array([seed, stream], np.uint64)))

@@ -1,4 +1,4 @@
-"""The datasets neurosim knows: what each is, where its files lie, and how to load them.
+"""Catalogue of datasets: their properties, the folders of their files, and loading.
 
 A dataset is one file in `neurosim/datasets` with `INFO`, a `Dataset`, and `load(split, root) -> Recordings`; the folder
 is scanned, so there is no list to edit. It also has `verify(root, quiet=quiet) -> Findings`, and where its files can be
@@ -26,23 +26,23 @@ from .download import DownloadSource, digest
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a dataset is.
+    """Properties of a dataset.
 
     Attributes:
         name: as in `neurosim simulate NAME`.
         title: one line.
-        folder: name of the folder with its files, under `$NEUROSIM_DATA` and under the cache.
+        folder: name of the folder with its files, in `$NEUROSIM_DATA` and in the cache.
         layout: the files in that folder, in words.
         shape: of one recording, e.g. (2, 34, 34) = polarity, y, x.
-        classes: the name of each label.
-        splits: the names `load` takes; the first is the one to learn from.
-        recordings: how many recordings the whole of each split has, where that is known.
-        groups: facts about each recording that `hold_out` can hold out, e.g. ("speaker",).
+        classes: name of each label.
+        splits: names for `load`; the first is for training.
+        recordings: number of recordings of each complete split, if known.
+        groups: properties of recordings that `hold_out` can use, e.g. ("speaker",).
         licence: of the recordings.
         about: a paragraph: origin, how it was made, what to cite.
         sources: public archives that `neurosim datasets fetch` downloads.
         made: whether the files are computed on first use.
-        defaults: settings of `neurosim simulate` that suit it, as tables, e.g. {"liquid": {"neurons": 500}}.
+        defaults: settings of `neurosim simulate` for it, as tables, e.g. {"liquid": {"neurons": 500}}.
     """
 
     name: str
@@ -63,12 +63,12 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a check of a dataset's files found.
+    """Result of a check of the files of a dataset.
 
     Attributes:
-        recordings: how many each split has.
-        files, events: how many were decoded in all.
-        problems: one line for each file, count or checksum that is wrong.
+        recordings: number of recordings of each split.
+        files, events: numbers decoded in all.
+        problems: one line for each wrong file, number or checksum.
     """
 
     recordings: Mapping[str, int]
@@ -79,19 +79,19 @@ class Findings:
 
 @functools.cache
 def modules() -> Mapping[str, ModuleType]:
-    """The module of every dataset, by the dataset's name."""
+    """Return the module of every dataset, by the name of the dataset."""
     package = importlib.import_module("neurosim.datasets")
     found = [importlib.import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__)]
     return {module.INFO.name: module for module in sorted(found, key=lambda module: module.INFO.name)}
 
 
 def datasets() -> Mapping[str, Dataset]:
-    """Every dataset by name, in alphabetical order."""
+    """Return every dataset by name, in alphabetical order."""
     return {name: module.INFO for name, module in modules().items()}
 
 
 def module(name: str) -> ModuleType:
-    """The module of one dataset.
+    """Return the module of one dataset.
 
     Raises:
         NeurosimInputError: no such dataset; names the nearest.
@@ -100,15 +100,15 @@ def module(name: str) -> ModuleType:
 
 
 def cache_folder(dataset: Dataset) -> Path:
-    """The user's own folder for a dataset: `$XDG_CACHE_HOME/neurosim/<folder>`, by default under `~/.cache`."""
+    """Return the folder of a dataset in the cache, `$XDG_CACHE_HOME/neurosim/<folder>`, by default in `~/.cache`."""
     base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification: a relative path is invalid and ignored.
+    # By the XDG specification, a relative path is invalid and ignored.
     parent = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
     return parent / "neurosim" / dataset.folder
 
 
 def place(dataset: Dataset, root: Path | str | None = None) -> Path:
-    """Where a dataset's files are looked for: `root`, else `$NEUROSIM_DATA/<folder>` if it exists, else the cache."""
+    """Return where the files are: `root`, else `$NEUROSIM_DATA/<folder>` if it exists, else the cache."""
     if root is not None:
         return Path(root).expanduser()
     shared = os.environ.get("NEUROSIM_DATA")
@@ -117,25 +117,25 @@ def place(dataset: Dataset, root: Path | str | None = None) -> Path:
 
 
 def find_root(dataset: Dataset, root: Path | str | None = None) -> Path:
-    """The folder with a dataset's files, as `place` says.
+    """Return the folder with the files of a dataset, as `place`.
 
-    It exists, but for the cache folder of a dataset that is made on first use.
+    It exists, except for the cache folder of a dataset that is made on first use.
 
     Raises:
-        NeurosimMissingError: there is no such folder; says in one line where the files can be put.
+        NeurosimMissingError: no such folder; says where to put the files.
     """
     chosen = place(dataset, root)
     if chosen.is_dir() or (root is None and dataset.made and not chosen.exists()):
         return chosen
-    what = "is not a folder" if chosen.exists() else "does not exist"
+    trouble = "is not a folder" if chosen.exists() else "does not exist"
     key = "" if root is None else "data.root: "
     raise NeurosimMissingError(
-        f"{key}{chosen} {what}, so there are no files of {dataset.name}; {where_to_put(dataset)}"
+        f"{key}{chosen} {trouble}, so there are no files of {dataset.name}; {where_to_put(dataset)}"
     )
 
 
 def where_to_put(dataset: Dataset) -> str:
-    """The ways to give neurosim a dataset's files, in one line."""
+    """Return the ways to provide the files of a dataset, in one line."""
     ways = [
         f"put {dataset.layout} into a folder and name it with --set data.root=FOLDER",
         f"or into $NEUROSIM_DATA/{dataset.folder}",
@@ -149,12 +149,12 @@ def where_to_put(dataset: Dataset) -> str:
 
 
 def load(name: str, split: str, root: Path | str | None = None) -> Recordings:
-    """One split of a dataset, read whole.
+    """Return one split of a dataset.
 
     Raises:
         NeurosimInputError: no such dataset or split; names the nearest.
-        NeurosimMissingError: the files are not there; says where to put them.
-        NeurosimFormatError: a file is not what it should be.
+        NeurosimMissingError: no such files; says where to put them.
+        NeurosimFormatError: a file that breaks its format.
     """
     found = module(name)
     lookup(dict.fromkeys(found.INFO.splits), split, f"split of {name}")
@@ -163,11 +163,11 @@ def load(name: str, split: str, root: Path | str | None = None) -> Recordings:
 
 
 def verify(name: str, root: Path | str | None = None, *, quiet: bool = False) -> Findings:
-    """Decode every file of a dataset, and check what is known of their number and bytes.
+    """Decode every file of a dataset, and check numbers and checksums where they are known.
 
     Raises:
         NeurosimInputError: no such dataset.
-        NeurosimMissingError: there is no folder to check.
+        NeurosimMissingError: no folder to check.
     """
     found = module(name)
     folder = find_root(found.INFO, root)
@@ -183,21 +183,21 @@ def verify(name: str, root: Path | str | None = None, *, quiet: bool = False) ->
 
 
 def hold_out(name: str, group: str, value: int, root: Path | str | None = None) -> tuple[Recordings, Recordings]:
-    """Learn from everyone but one: (first split without `value`, every recording of `value` in any split).
+    """Return (training, test): the first split without `value`, and every recording of `value` in any split.
 
-    `hold_out("shd", "speaker", 3)` trains on the training recordings of all speakers but 3 and tests on all of 3.
+    `hold_out("shd", "speaker", 3)` is for training on all speakers but 3 and testing on speaker 3.
 
     Raises:
-        NeurosimInputError: the dataset knows no such group, or nothing is left on one side.
+        NeurosimInputError: a dataset without this group, or no recording in one of the two.
     """
     info = module(name).INFO
     if not info.groups:
-        raise NeurosimInputError(f"data.held_out_{group}: {name} does not say its {group}s; leave it out")
+        raise NeurosimInputError(f"data.held_out_{group}: {name} has no {group}s; leave it out")
     lookup(dict.fromkeys(info.groups), group, f"group of {name}")
     every = [load(name, split, root) for split in info.splits]
     for split, part in zip(info.splits, every, strict=True):
         if group not in part.groups:
-            raise NeurosimInputError(f"data.held_out_{group}: the {split} file of {name} does not say the {group}s")
+            raise NeurosimInputError(f"data.held_out_{group}: the {split} file of {name} has no {group}s")
     known = sorted({int(v) for part in every for v in part.groups[group]})
     if value not in known:
         raise NeurosimInputError(
@@ -205,12 +205,12 @@ def hold_out(name: str, group: str, value: int, root: Path | str | None = None) 
         )
     train = every[0].select(np.asarray(every[0].groups[group]) != value)
     require(len(train) > 0, f"data.held_out_{group}", f"must leave recordings of another {group} to train on", value)
-    held = [part.select(np.asarray(part.groups[group]) == value) for part in every]
-    return train, _join([part for part in held if len(part)])
+    test = [part.select(np.asarray(part.groups[group]) == value) for part in every]
+    return train, _join([part for part in test if len(part)])
 
 
 def _join(parts: list[Recordings]) -> Recordings:
-    """Several batches of one sensor end to end."""
+    """Return several batches of one sensor end to end."""
     if len(parts) == 1:
         return parts[0]
     first = parts[0]

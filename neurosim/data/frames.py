@@ -1,7 +1,7 @@
-"""Recordings as dense arrays for networks that want them: frames of event counts, and voxel grids.
+"""Recordings as dense arrays: frames of event counts, and voxel grids.
 
-Both count time in whole microseconds from a recording's first event and agree with tonic's `ToFrame` and
-`ToVoxelGrid`, number for number.
+Both count time in integer microseconds from the first event of a recording and are equal to `ToFrame` and
+`ToVoxelGrid` of tonic.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from ..kernels.tools.threads import spread
 from ..spikes import Recordings, Spikes
 
 MICROSECONDS = 1e6
-# Events worth a thread of their own: starting one takes 0.1 ms.
-FRAME_EVENTS, VOXEL_EVENTS = 200_000, 100_000
+# Fewer events are not worth a thread: starting one takes 0.1 ms.
+MIN_FRAME_EVENTS, MIN_VOXEL_EVENTS = 200_000, 100_000
 
 
 class Edges(NamedTuple):
-    """Frames of one or many recordings in microseconds: the first one's start, their width and stride, how many."""
+    """Frames of recordings in microseconds: start of the first, width, stride and number."""
 
     start: NDArray[np.float64]
     width: NDArray[np.float64]
@@ -43,24 +43,25 @@ def to_frames(
     threads: int = 2,
     out: NDArray[np.int16] | None = None,
 ) -> NDArray[np.int16]:
-    """Count the events of each unit in consecutive frames. Exactly one of `bins`, `window` and `count` is given.
+    """Count the events of each unit in consecutive frames. Give exactly one of `bins`, `window` and `count`.
 
     Args:
-        bins: this many frames of equal length; what the division leaves over at the end is dropped.
+        events: one recording or many.
+        bins: this many frames of equal length; the remainder of the division at the end is dropped.
         window: frames of this many seconds, as many as fit between the first and the last event, at least one.
         count: frames of this many events.
-        overlap: how far a frame reaches into the next: a fraction of a bin, seconds, or events.
-        partial: also the last, incomplete frame, for `window` and `count`.
+        overlap: of a frame with the next: a fraction of a bin, seconds, or events.
+        partial: whether to return the last, incomplete frame, for `window` and `count`.
         threads: for many recordings; the result does not depend on it.
-        out: array of the result's shape to fill and return. Fresh memory costs as much as the counting, so a loop
-            over batches does well to give the same array again.
+        out: array of the shape of the result to fill and return. New memory costs as much as the counting: reuse it
+            in a loop over batches.
 
     Returns:
-        [bins, *shape] for one recording; [recordings, bins, *shape] for many, where those with fewer frames than the
-        longest end in frames of zeros. A recording without events has one frame of zeros, or `bins`.
+        [bins, *shape] for one recording; [recordings, bins, *shape] for many, shorter ones padded with frames of
+        zeros. A recording without events has one frame of zeros, or `bins`.
 
     Raises:
-        NeurosimInputError: none or several ways to cut, or one out of range.
+        NeurosimInputError: none or several of the three, or one out of range.
     """
     given = [value for value in (bins, window, count) if value is not None]
     require(len(given) == 1, "to_frames", "needs exactly one of bins, window and count", f"{len(given)} of them")
@@ -78,11 +79,13 @@ def to_frames(
 def to_voxel_grid(
     events: Spikes | Recordings, bins: int, *, threads: int = 2, out: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64]:
-    """Sum the signs of events (+1, -1) in `bins` slices of time, each event shared between the two nearest.
+    """Sum the signs of events (+1, -1) in `bins` slices of time; each event is shared by the two nearest slices.
 
     The event volume of Zhu et al. 2019, "Unsupervised event-based learning of optical flow, depth, and egomotion".
 
     Args:
+        events: one recording or many, of a sensor (2, height, width).
+        bins: number of slices.
         threads, out: as in `to_frames`.
 
     Returns:
@@ -110,7 +113,7 @@ def to_voxel_grid(
         scratch = _scratch(int(np.diff(offsets).max(initial=0)))
         kernel.voxels_many(ticks, events.units, offsets, scale, *scratch, flat[a:b])
 
-    _spread(fill, events.offsets, threads, VOXEL_EVENTS)
+    _spread(fill, events.offsets, threads, MIN_VOXEL_EVENTS)
     return grids
 
 
@@ -126,7 +129,7 @@ def _one(
     partial: bool,
     out: NDArray[np.int16] | None,
 ) -> NDArray[np.int16]:
-    """Frames of one recording, in plain numbers: arrays of one would cost as much as the counting."""
+    """Frames of one recording, with Python numbers: arrays of one number would cost as much as the counting."""
     t = spikes.times
     start, last = (_whole(t[0]), _whole(t[-1])) if t.size else (0.0, 0.0)
     if bins is not None:
@@ -151,9 +154,9 @@ def _many(
 ) -> NDArray[np.int16]:
     ticks, scale = _ticks(recordings)
     edges = _edges(recordings, bins, window, overlap, partial)
-    most = bins or int(edges.bins.max(initial=0))
-    result = _room(out, (len(recordings), most, *recordings.shape), np.int16)
-    flat = result.reshape(len(recordings), most, recordings.size)
+    max_bins = bins or int(edges.bins.max(initial=0))
+    result = _room(out, (len(recordings), max_bins, *recordings.shape), np.int16)
+    flat = result.reshape(len(recordings), max_bins, recordings.size)
 
     def fill(a: int, b: int) -> None:
         start, width, stride, number = (part[a:b] for part in edges)
@@ -161,7 +164,7 @@ def _many(
         _check_units(recordings, offsets[0], offsets[-1])
         kernel.time_frames_many(ticks, recordings.units, offsets, scale, start, width, stride, number, flat[a:b])
 
-    _spread(fill, recordings.offsets, threads, FRAME_EVENTS)
+    _spread(fill, recordings.offsets, threads, MIN_FRAME_EVENTS)
     return result
 
 
@@ -194,10 +197,10 @@ def _by_count(
     stride = count - overlap
     number = (-(-(lengths - count) // stride) if partial else (lengths - count) // stride) + 1
     bins = np.maximum(number, 1)
-    most = int(bins.max(initial=0))
+    max_bins = int(bins.max(initial=0))
     alone = isinstance(events, Spikes)
-    result = _room(out, (most, *events.shape) if alone else (len(lengths), most, *events.shape), np.int16)
-    flat = result.reshape(len(lengths), most, events.size)
+    result = _room(out, (max_bins, *events.shape) if alone else (len(lengths), max_bins, *events.shape), np.int16)
+    flat = result.reshape(len(lengths), max_bins, events.size)
 
     def fill(a: int, b: int) -> None:
         _check_units(events, offsets[a], offsets[b])
@@ -205,14 +208,14 @@ def _by_count(
             kernel.count_frames(events.units[offsets[r] : offsets[r + 1]], count, stride, flat[r, : bins[r]])
             flat[r, bins[r] :] = 0
 
-    _spread(fill, offsets, threads, FRAME_EVENTS)
+    _spread(fill, offsets, threads, MIN_FRAME_EVENTS)
     return result
 
 
 def _room(out: NDArray | None, shape: tuple[int, ...], dtype: type) -> NDArray:
     if out is None:
         return np.empty(shape, dtype)
-    # The words only where they are needed: they cost as much as a recording's frames.
+    # Format the message only if needed: it costs as much as the frames of a recording.
     if not (out.shape == shape and out.dtype == dtype and out.flags.c_contiguous):
         require(False, "out", f"must be a contiguous {np.dtype(dtype)} array {shape}", f"{out.dtype} {out.shape}")
     return out
@@ -224,19 +227,19 @@ def _spread(fill: Callable[[int, int], None], offsets: NDArray[np.int64], thread
 
 
 def _ticks(recordings: Recordings) -> tuple[NDArray, float]:
-    """Ticks of a width that compiled code knows, and microseconds a tick."""
+    """Return ticks of a type that compiled code has, and microseconds a tick."""
     ticks = recordings.ticks
     half = ticks.dtype == np.float16
     return ticks.astype(np.float32) if half else ticks, recordings.tick * MICROSECONDS
 
 
 def _check_units(events: Spikes | Recordings, a: int, b: int) -> None:
-    """Check what compiled code trusts: of `Recordings` only the lengths are checked when they are made.
+    """Check units, which compiled code does not, and `Recordings` neither.
 
-    Piece by piece, by the thread that works on it: so the units are in its cache then.
+    Each thread checks its own piece, so the units are in its cache.
     """
     units, size = events.units[a:b], events.size
-    # The smallest of unsigned numbers is not worth looking for.
+    # Unsigned numbers need no minimum.
     if units.size and (units.max() >= size or (units.dtype.kind != "u" and units.min() < 0)):
         got = f"{units.min()} to {units.max()}"
         require(False, f"{type(events).__name__}.units", f"must be >= 0 and < size {size}", got)

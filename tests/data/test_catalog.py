@@ -170,9 +170,9 @@ def test_holding_out_what_is_not_there(tmp_path: Path, voices: dict[str, Recordi
     assert message("shd", "speakr", 1) == (
         "group of shd: unknown name 'speakr'; did you mean 'speaker'? choose from speaker"
     )
-    assert message("nmnist", "speaker", 1) == "data.held_out_speaker: nmnist does not say its speakers; leave it out"
+    assert message("nmnist", "speaker", 1) == "data.held_out_speaker: nmnist has no speakers; leave it out"
     voices["test"] = replace(voices["test"], groups={})
-    assert message("shd", "speaker", 1) == "data.held_out_speaker: the test file of shd does not say the speakers"
+    assert message("shd", "speaker", 1) == "data.held_out_speaker: the test file of shd has no speakers"
     voices.update(train=speakers([1], [1]), test=speakers([2], [1]))
     assert message("shd", "speaker", 1) == (
         "data.held_out_speaker: must leave recordings of another speaker to train on (got 1)"

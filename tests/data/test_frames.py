@@ -144,7 +144,7 @@ def test_a_voxel_grid_shares_each_event() -> None:
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_results_do_not_depend_on_threads(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    for grain in ("FRAME_EVENTS", "VOXEL_EVENTS"):
+    for grain in ("MIN_FRAME_EVENTS", "MIN_VOXEL_EVENTS"):
         monkeypatch.setattr(f"neurosim.data.frames.{grain}", 100)
     many = Recordings.collect([made(50 + i, i) for i in range(70)])
     for way in ({"bins": 6}, {"window": 0.02}, {"count": 9}):

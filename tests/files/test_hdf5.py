@@ -341,10 +341,10 @@ def row_of_text(group: h5py.Group) -> None:
         (node("timestamps", [-0.1, 0.1, 0.2]), "/spikes/a: expected spikes that fit together"),
         (
             attribute("size", 5),
-            r"/spikes/a: expected spikes that fit together, got Spikes.shape: must unfold to size 5",
+            r"/spikes/a: expected spikes that fit together, got Spikes.shape: must have the product 5",
         ),
         (attribute("size", b"many"), "/spikes/a: expected spikes that fit together"),
-        (attribute("shape", [2, 2]), "expected spikes that fit together, got Spikes.shape: must unfold to size 7"),
+        (attribute("shape", [2, 2]), "expected spikes that fit together, got Spikes.shape: must have the product 7"),
         (attribute("duration", 0.05), "expected spikes that fit together, got Spikes.duration: must reach the last"),
         (attribute("duration", np.nan), "expected spikes that fit together"),
         (

@@ -201,7 +201,7 @@ def test_report_writes_the_page_again(ran: dict[str, Any], tmp_path: Path) -> No
         (["digits", "--set", "liquid.neurons=1000000000"], "liquid.neurons: the synapses of 1,000,000,000 need about"),
         (["digits", "--set", "data.root=/no/such"], "data.root: /no/such does not exist"),
         (["nmnist", "--set", "data.root=/no/such"], "data.root: /no/such does not exist"),
-        (["digits", "--set", "data.held_out_speaker=3"], "data.held_out_speaker: digits does not say its speakers"),
+        (["digits", "--set", "data.held_out_speaker=3"], "data.held_out_speaker: digits has no speakers"),
         (["digits", "--config", "none.toml"], "none.toml: no such file"),
         (["--set", "seed=1"], "data: is missing; give it in the config or with --set data=..."),
     ],
