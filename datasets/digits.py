@@ -23,7 +23,6 @@ import hashlib
 import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +33,7 @@ from neurosim.data.catalog import Dataset, Findings, cache_folder
 from neurosim.data.download import scratch
 from neurosim.datasets.nmnist import FOLDERS, SHAPE, read_split, verify_splits
 from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, require
+from neurosim.plain import PlainTree
 from neurosim.spikes import Recordings, Spikes
 
 IMAGES = 1_797
@@ -113,7 +113,7 @@ def load(split: str, root: Path) -> Recordings:
     return read_split(INFO, split, root)
 
 
-def make(root: Path, recipe: Recipe | None = None, *, quiet: bool = True, keep: bool = False) -> dict[str, Any]:
+def make(root: Path, recipe: Recipe | None = None, *, quiet: bool = True, keep: bool = False) -> PlainTree:
     """Write all 1,797 recordings and a manifest; replace the result of an earlier `make`, and nothing else.
 
     They are written to a folder beside `root`, which is renamed when complete.
@@ -223,7 +223,7 @@ def _scene(image: NDArray[np.float64], contrast: float) -> NDArray[np.float64]:
     return np.rint(scene * 65536.0) / 65536.0
 
 
-def _write_recordings(folder: Path, recipe: Recipe, *, quiet: bool) -> dict[str, Any]:
+def _write_recordings(folder: Path, recipe: Recipe, *, quiet: bool) -> PlainTree:
     """Write all recordings; return the number of files and bytes, and the SHA-256 of all in order of the images."""
     from sklearn.datasets import load_digits
     from tqdm import tqdm
@@ -246,7 +246,7 @@ def _is_cache(root: Path) -> bool:
     return root.resolve() == cache_folder(INFO).resolve()
 
 
-def _manifest(root: Path) -> dict[str, Any]:
+def _manifest(root: Path) -> PlainTree:
     path = root / MANIFEST
     if not path.is_file():
         raise NeurosimMissingError(f"{path}: no such file, so the folder of digits is not complete")
@@ -256,9 +256,9 @@ def _manifest(root: Path) -> dict[str, Any]:
     return manifest
 
 
-def _wanted(recipe: Recipe | None) -> dict[str, Any]:
+def _wanted(recipe: Recipe | None) -> PlainTree:
     """Return the part of a manifest that names the content; without parameters if `recipe` is None."""
-    made: dict[str, Any] = {"dataset": INFO.name, "recipe": RECIPE}
+    made: PlainTree = {"dataset": INFO.name, "recipe": RECIPE}
     return made if recipe is None else made | {"parameters": asdict(recipe)}
 
 

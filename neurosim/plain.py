@@ -28,6 +28,7 @@ import numpy as np
 from .errors import NeurosimInputError, lookup, require
 
 T = TypeVar("T")
+PlainTree = dict[str, Any]
 R = TypeVar("R", bound="Record")
 WORDS: Mapping[type, str] = {
     bool: "true or false",
@@ -43,9 +44,9 @@ WORDS: Mapping[type, str] = {
 class Record:
     """Base of the frozen dataclasses that rooms exchange and files hold."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PlainTree:
         """Return the fields as plain values, by name."""
-        return cast(dict[str, Any], to_plain(self, type(self).__name__))
+        return cast(PlainTree, to_plain(self, type(self).__name__))
 
     @classmethod
     def from_dict(cls: type[R], tree: Mapping[str, Any], name: str = "") -> R:
@@ -113,7 +114,7 @@ def from_plain(kind: type[T], tree: object, name: str = "") -> T:
     return cast(T, _value(kind, tree, name or getattr(kind, "__name__", str(kind))))
 
 
-def matching_fields(kind: type, tree: Mapping[str, Any]) -> dict[str, Any]:
+def matching_fields(kind: type, tree: Mapping[str, Any]) -> PlainTree:
     """Return the fields of a dataclass that `tree` has with values of the declared type; the others are left out."""
     found = {}
     for name, hint in _hints(kind).items():
@@ -153,7 +154,7 @@ def _record(kind: Any, tree: Any, name: str) -> Any:
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
+def _hints(kind: type) -> Mapping[str, Any]:
     return typing.get_type_hints(kind)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NeurosimFormatError, NeurosimMissingError, NeurosimWriteError
+from ..plain import PlainTree
 from .raw import format_error
 
 MAGIC, VERSION = b"NSJRNL\r\n", 1
@@ -140,7 +141,7 @@ class Journal:
         self.size += sum(len(part) for part in parts)
 
 
-def read_about(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_about(path: str | os.PathLike[str]) -> PlainTree:
     """Return the description of a journal.
 
     Raises:
@@ -196,7 +197,7 @@ def _blocks(path: Path) -> Iterator[tuple[IO[bytes], int, bytes, tuple[int, int,
             file.seek(at)
 
 
-def _head(path: Path) -> tuple[dict[str, Any], int]:
+def _head(path: Path) -> tuple[PlainTree, int]:
     if not path.is_file():
         raise NeurosimMissingError(
             f"{path}: no such file; to continue, a run needs the files that it has written: {AGAIN}"

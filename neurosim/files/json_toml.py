@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from ..errors import NeurosimFormatError, NeurosimInputError
-from ..plain import to_plain
+from ..plain import PlainTree, to_plain
 from .atomic import write_text
 from .raw import read_bytes
 
@@ -50,7 +50,7 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, text + "\n")
 
 
-def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_toml(path: str | os.PathLike[str]) -> PlainTree:
     """Return the table of a TOML file.
 
     Raises:
@@ -64,7 +64,7 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise NeurosimFormatError(f"{path}: expected TOML: {reason}; correct or restore the file") from None
 
 
-def write_toml(path: str | os.PathLike[str], table: dict[str, Any]) -> None:
+def write_toml(path: str | os.PathLike[str], table: PlainTree) -> None:
     """Replace `path` by `table` as TOML in one step.
 
     Raises:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import require
+from ..plain import PlainTree
 from .bulk import DatasetSpec, Put, write_bulk
 from .hdf5 import LAYOUT, open_hdf5
 from .sonata import MAGIC, VERSION
@@ -61,7 +61,7 @@ def write_sample_pieces(
         NeurosimInputError: a name with '/'.
         NeurosimWriteError: as `write_bulk`.
     """
-    groups: dict[str, dict[str, Any]] = {"": {"magic": np.uint32(MAGIC), "version": np.array(VERSION, np.uint32)}}
+    groups: dict[str, PlainTree] = {"": {"magic": np.uint32(MAGIC), "version": np.array(VERSION, np.uint32)}}
     specs, mappings = {}, {}
     for name, one in states.items():
         require(bool(name) and "/" not in name and name != ".", "write_samples", "needs names without '/'", name)

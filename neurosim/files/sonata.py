@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NeurosimInputError, lookup, require
+from ..plain import PlainTree
 from ..spikes import Spikes
 from .bulk import DatasetSpec, Put, write_bulk
 from .hdf5 import LAYOUT, open_hdf5
@@ -120,7 +120,7 @@ def write_sonata_pieces(
     Raises:
         NeurosimInputError, NeurosimWriteError: as `write_sonata`.
     """
-    groups: dict[str, dict[str, Any]] = {"": {"magic": np.uint32(MAGIC), "version": np.array(VERSION, np.uint32)}}
+    groups: dict[str, PlainTree] = {"": {"magic": np.uint32(MAGIC), "version": np.array(VERSION, np.uint32)}}
     specs = {}
     for name, extent in populations.items():
         group = f"spikes/{name}"

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
-from ..plain import from_plain, to_plain
+from ..plain import PlainTree, from_plain, to_plain
 from .atomic import write_bytes
 
 S = TypeVar("S", bound="Saved")
@@ -64,7 +64,7 @@ def write_state(
 
 def read_state(
     path: str | os.PathLike[str], kind: str, version: int, renamed: Mapping[str, str] | None = None
-) -> tuple[dict[str, Any], dict[str, NDArray]]:
+) -> tuple[PlainTree, dict[str, NDArray]]:
     """Return the settings and arrays that `write_state` wrote, or an earlier neurosim in a form of its own.
 
     Args:
@@ -160,7 +160,7 @@ def saved_values(path: str | os.PathLike[str], next_step: str = "restore a copy"
 class _Header(NamedTuple):
     kind: str
     version: int
-    settings: dict[str, Any]
+    settings: PlainTree
     digest: str | None
     digested: Mapping[str, Any]  # what the digest covers beside the arrays
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .. import files
 from ..errors import NeurosimInputError, lookup, require
-from ..plain import from_plain, to_plain
+from ..plain import PlainTree, from_plain, to_plain
 from .column import Macrocolumn
 from .hierarchy import Hierarchy, HierarchyMemory
 from .recognition import Recogniser, RecogniserMemory
@@ -53,7 +53,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Any, Any]:
 # --- To plain values and arrays, and back
 
 
-def _split(arrays: Arrays, owner: Owner, memory: OwnerMemory) -> dict[str, Any]:
+def _split(arrays: Arrays, owner: Owner, memory: OwnerMemory) -> PlainTree:
     """Return the parameters; add the arrays to `arrays`."""
     if isinstance(owner, Macrocolumn) and isinstance(memory, ColumnMemory):
         owner._belongs(memory)
@@ -72,7 +72,7 @@ def _split(arrays: Arrays, owner: Owner, memory: OwnerMemory) -> dict[str, Any]:
     raise NeurosimInputError(f"save: needs a column, hierarchy or recogniser and its memory (got {got})")
 
 
-def _split_memory(arrays: Arrays, prefix: str, memory: ColumnMemory) -> dict[str, Any]:
+def _split_memory(arrays: Arrays, prefix: str, memory: ColumnMemory) -> PlainTree:
     for name in ("u", "h", "d", "clock"):
         arrays[prefix + name] = getattr(memory, name)
     for name in ("stages", "last"):
@@ -80,14 +80,12 @@ def _split_memory(arrays: Arrays, prefix: str, memory: ColumnMemory) -> dict[str
     return {"afferents": list(memory.afferents), "stored": memory.stored, "warned": memory.warned}
 
 
-def _join_memory(arrays: Arrays, prefix: str, values: dict[str, Any], empty: ColumnMemory) -> ColumnMemory:
+def _join_memory(arrays: Arrays, prefix: str, values: PlainTree, empty: ColumnMemory) -> ColumnMemory:
     """Return the memory, if every array has the shape and type that it has in `empty`."""
     require(
         tuple(values["afferents"]) == empty.afferents, "afferents", f"must be {empty.afferents}", values["afferents"]
     )
-    found: dict[str, Any] = {
-        name: _like(arrays, prefix + name, getattr(empty, name)) for name in ("u", "h", "d", "clock")
-    }
+    found: PlainTree = {name: _like(arrays, prefix + name, getattr(empty, name)) for name in ("u", "h", "d", "clock")}
     for name in ("stages", "last"):
         found[name] = tuple(_like(arrays, f"{prefix}{name}{t}", a) for t, a in enumerate(getattr(empty, name)))
     return ColumnMemory(**found, afferents=empty.afferents, stored=int(values["stored"]), warned=bool(values["warned"]))
@@ -101,12 +99,12 @@ def _like(arrays: Arrays, name: str, wanted: NDArray) -> NDArray:
     return array.copy()
 
 
-def _build_column(values: dict[str, Any], arrays: Arrays) -> tuple[Macrocolumn, ColumnMemory]:
+def _build_column(values: PlainTree, arrays: Arrays) -> tuple[Macrocolumn, ColumnMemory]:
     column = from_plain(Macrocolumn, values["column"])
     return column, _join_memory(arrays, "0.", values["memory"][0], column.memory())
 
 
-def _build_hierarchy(values: dict[str, Any], arrays: Arrays) -> tuple[Hierarchy, HierarchyMemory]:
+def _build_hierarchy(values: PlainTree, arrays: Arrays) -> tuple[Hierarchy, HierarchyMemory]:
     levels = [{**level, "fields": arrays[f"{i}.fields"]} for i, level in enumerate(values["levels"])]
     rest = {name: value for name, value in values.items() if name != "memory"}
     owner = from_plain(Hierarchy, {**rest, "levels": levels})
@@ -114,7 +112,7 @@ def _build_hierarchy(values: dict[str, Any], arrays: Arrays) -> tuple[Hierarchy,
     return owner, HierarchyMemory(tuple(_join_memory(arrays, f"{i}.", part, empty) for i, (part, empty) in parts))
 
 
-def _build_recogniser(values: dict[str, Any], arrays: Arrays) -> tuple[Recogniser, RecogniserMemory]:
+def _build_recogniser(values: PlainTree, arrays: Arrays) -> tuple[Recogniser, RecogniserMemory]:
     hierarchy, memory = _build_hierarchy(values["hierarchy"], arrays)
     owner = from_plain(Recogniser, {**values, "hierarchy": hierarchy})
     empty = owner.memory()
