@@ -24,10 +24,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from machine import describe
+from spike_work import work
 from tqdm import tqdm
 
 from neurosim.kernels.spikes.accumulate.launch import spike_accumulate
-from neurosim.kernels.spikes.accumulate.reference import accumulate_reference, work
+from neurosim.kernels.spikes.accumulate.reference import accumulate_reference
 from neurosim.kernels.spikes.lazy_state.launch import lazy_scan
 from neurosim.kernels.spikes.lazy_state.reference import LazyState, traffic
 

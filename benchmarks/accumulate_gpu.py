@@ -19,8 +19,8 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from spike_work import work
 
-from neurosim.kernels.spikes.accumulate.reference import work
 from neurosim.kernels.spikes.encode.launch import encode
 
 CACHE = 256 << 20  # bytes of weights that no cache holds

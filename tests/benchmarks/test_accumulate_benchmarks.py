@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from neurosim.kernels.spikes.encode.reference import clip_reference
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 pytest.importorskip("torch")
@@ -41,3 +44,16 @@ def test_bytes_and_floors_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None
     assert one["bytes"] == rows * 256 * 2 + 512 * 2 + 256 * 4 and one["operations"] == rows * 256
     # A batch of 16 at density .3 selects nearly every row of weights: nothing to gain.
     assert many["floor_us"] == pytest.approx(many["dense_floor_us"], rel=0.02)
+
+
+def test_work_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    counter = importlib.import_module("spike_work")
+    counts = np.array([[1, 0, -2, 0], [0, 0, 3, 0]], np.int8)
+    assert counter.work(counts, outputs=10, weight_bytes=4) == counter.Work(
+        operations=30, spikes=6, dense_operations=80, weight_bytes=120, batch_bytes=80, dense_bytes=160, silent=5
+    )
+    whole = np.random.default_rng(0).integers(-400, 400, (3, 50)).astype(np.int32)
+    clipped, escapes = clip_reference(whole)
+    large = counter.work(clipped, 7, 1, escapes)
+    assert large.spikes == np.abs(whole).sum() and large.operations == 7 * np.count_nonzero(whole)

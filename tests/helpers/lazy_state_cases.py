@@ -6,10 +6,15 @@ import numpy as np
 import torch
 
 from neurosim.kernels.spikes.lazy_state import triton as lazy_state_triton
-from neurosim.kernels.spikes.lazy_state.reference import LazyState, dense, dense_scan_reference, new_state
+from neurosim.kernels.spikes.lazy_state.reference import LazyState, dense, dense_scan_reference
 
 # Heads, keys, width, tokens.
 SHAPES = [(2, 33, 17, 7), (1, 64, 130, 5)]
+
+
+def new_state(heads, keys, width, dtype=np.float32):
+    """Return a `LazyState` of zeros: numpy [heads, keys, width]."""
+    return LazyState(np.zeros((heads, keys, width), dtype), np.zeros((heads, keys), dtype))
 
 
 def inputs(shape: tuple[int, int, int, int], density: float = 0.3) -> dict[str, np.ndarray]:

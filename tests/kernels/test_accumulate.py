@@ -7,7 +7,6 @@ import pytest
 
 from neurosim.kernels.spikes.accumulate import launch as products
 from neurosim.kernels.spikes.accumulate import numba as compiled
-from neurosim.kernels.spikes.accumulate import reference as plain
 from neurosim.kernels.spikes.accumulate.launch import spike_accumulate
 from neurosim.kernels.spikes.accumulate.reference import accumulate_reference, whole_counts
 from neurosim.kernels.spikes.encode.launch import encode
@@ -93,18 +92,6 @@ def test_a_layer_in_spikes(given: bool) -> None:
         torch.from_numpy(x), torch.from_numpy(w), 3.0, None if thresholds is None else torch.from_numpy(thresholds)
     )
     np.testing.assert_array_equal(same.numpy(), y)
-
-
-def test_work_is_counted() -> None:
-    counts = np.array([[1, 0, -2, 0], [0, 0, 3, 0]], np.int8)
-    counted = plain.work(counts, outputs=10, weight_bytes=4)
-    assert counted == plain.Work(
-        operations=30, spikes=6, dense_operations=80, weight_bytes=120, batch_bytes=80, dense_bytes=160, silent=5
-    )
-    whole = spikes(3, 50, most=999)
-    clipped, escapes = clip_reference(whole)
-    large = plain.work(clipped, 7, 1, escapes)
-    assert large.spikes == np.abs(whole).sum() and large.operations == 7 * np.count_nonzero(whole)
 
 
 def test_bad_input_is_refused() -> None:

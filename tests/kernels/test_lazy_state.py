@@ -11,6 +11,10 @@ from neurosim.kernels.spikes.lazy_state import reference as lazy
 SHAPES = [(3, 33, 17, 50), (1, 1, 1, 3), (2, 64, 64, 20)]
 
 
+def new_state(heads: int, keys: int, width: int, dtype: type = np.float32) -> lazy.LazyState:
+    return lazy.LazyState(np.zeros((heads, keys, width), dtype), np.zeros((heads, keys), dtype))
+
+
 def inputs(shape: tuple[int, int, int, int], dtype: type, density: float = 0.3) -> dict[str, np.ndarray]:
     """Sparse q and k; decays from slight to such that a row is forgotten within a token or two."""
     heads, keys, width, tokens = shape
@@ -39,7 +43,7 @@ def test_equals_the_dense_recurrence(
     beta = a["beta"] if delta else None
     rows = np.zeros((heads, keys, width), dtype)
     expected = lazy.dense_scan_reference(rows, a["q"], a["k"], a["v"], g, beta, 0.7)
-    state = lazy.new_state(heads, keys, width, dtype)
+    state = new_state(heads, keys, width, dtype)
     found = launch.lazy_scan(state, a["q"], a["k"], a["v"], g, beta, 0.7, threads=2)
     assert found.dtype == dtype
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * max(1, np.abs(expected).max()))
@@ -50,7 +54,7 @@ def test_cuts_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(launch, "ENTRIES_PER_THREAD", 10)
     a = inputs((5, 20, 30, 12), np.float32)
     arrays = a["q"], a["k"], a["v"], a["decay"], a["beta"]
-    one, many = lazy.new_state(5, 20, 30), lazy.new_state(5, 20, 30)
+    one, many = new_state(5, 20, 30), new_state(5, 20, 30)
     whole = launch.lazy_scan(one, *arrays)
     cut = np.concatenate(
         [launch.lazy_scan(many, *(x[part] for x in arrays), threads=3) for part in (slice(5), slice(5, None))]
@@ -65,16 +69,16 @@ def test_long_streams_neither_drift_nor_overflow() -> None:
     rng = np.random.default_rng(0)
     q, k = (rng.standard_normal((tokens, 1, keys)) * (rng.random((tokens, 1, keys)) < 0.05) for _ in "qk")
     v, g = rng.standard_normal((tokens, 1, 8)), np.full((tokens, 1), -0.3)
-    rows, state = np.zeros((1, keys, 8)), lazy.new_state(1, keys, 8, np.float64)
+    rows, state = np.zeros((1, keys, 8)), new_state(1, keys, 8, np.float64)
     expected = lazy.dense_scan_reference(rows, q, k, v, g)
     np.testing.assert_allclose(launch.lazy_scan(state, q, k, v, g), expected, rtol=0, atol=1e-12)
-    single = lazy.new_state(1, keys, 8)
+    single = new_state(1, keys, 8)
     found = launch.lazy_scan(single, *(x.astype(np.float32) for x in (q, k, v, g)))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
 def test_untouched_rows_are_neither_read_nor_written() -> None:
-    state = lazy.new_state(1, 6, 4)
+    state = new_state(1, 6, 4)
     state.rows[:] = np.nan
     state.rows[0, [1, 2]] = 1.0
     q, k = np.zeros((2, 1, 1, 6), np.float32)
@@ -85,7 +89,7 @@ def test_untouched_rows_are_neither_read_nor_written() -> None:
 
 
 def test_a_row_that_owes_too_much_is_empty() -> None:
-    state = lazy.new_state(1, 2, 3)
+    state = new_state(1, 2, 3)
     state.rows[:] = np.nan
     state.owed[:] = -81.0
     one, u = np.ones((1, 2), np.float32), np.full((1, 3), 5.0, np.float32)
@@ -100,7 +104,7 @@ def test_other_recurrences_from_the_parts() -> None:
     rng = np.random.default_rng(3)
     a, b, k, r = rng.standard_normal((4, tokens, heads, keys)) * (rng.random((4, tokens, heads, keys)) < 0.4) * 0.5
     v, g = rng.standard_normal((tokens, heads, width)), -rng.random((tokens, heads, keys))
-    state, rows = lazy.new_state(heads, keys, width, np.float64), np.zeros((heads, keys, width))
+    state, rows = new_state(heads, keys, width, np.float64), np.zeros((heads, keys, width))
     for t in range(tokens):
         removed = launch.read(state, a[t])
         launch.decay(state, g[t])
@@ -115,8 +119,8 @@ def test_tensors_of_the_cpu_are_updated_in_place() -> None:
     torch = pytest.importorskip("torch")
     a = inputs((2, 20, 9, 8), np.float32)
     arrays = a["q"], a["k"], a["v"], a["decay"][..., 0].copy(), a["beta"]
-    plain = lazy.new_state(2, 20, 9)
-    state = lazy.LazyState(*(torch.from_numpy(x) for x in lazy.new_state(2, 20, 9)))
+    plain = new_state(2, 20, 9)
+    state = lazy.LazyState(*(torch.from_numpy(x) for x in new_state(2, 20, 9)))
     expected = launch.lazy_scan(plain, *arrays)
     found = launch.lazy_scan(state, *(torch.from_numpy(x) for x in arrays))
     np.testing.assert_array_equal(found.numpy(), expected)
@@ -143,7 +147,7 @@ def test_traffic_is_counted() -> None:
 
 
 def test_bad_input_is_refused() -> None:
-    state, x = lazy.new_state(2, 3, 4), np.ones((5, 2, 3), np.float32)
+    state, x = new_state(2, 3, 4), np.ones((5, 2, 3), np.float32)
     with pytest.raises(ValueError, match=r"lazy_scan: v must be \[5, 2, 4\] \(got \[5, 2, 3\]\)"):
         launch.lazy_scan(state, x, x, x)
     v = np.ones((5, 2, 4), np.float32)

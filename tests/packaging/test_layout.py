@@ -31,11 +31,6 @@ OUTSIDE = {"__init__", "__main__"}
 # Folders at the root, reached through links in the package.
 LINKED = ("kernels", "datasets")
 KERNEL_IMPORTS = {"numpy", "numba", "llvmlite", "torch", "triton", *sys.stdlib_module_names}
-# Circles that are still to be cut: nothing may join them.
-KNOWN_CIRCLES = [
-    {"neurosim.engine.checkpoint", "neurosim.engine.simulation"},
-    {"neurosim.runs.config", "neurosim.runs.kind", "neurosim.runs.kinds", "neurosim.runs.memory.config"},
-]
 
 
 def dotted(path: Path) -> str:
@@ -119,7 +114,7 @@ def test_imports_only_lower_floors(name: str) -> None:
 
 
 def test_no_module_imports_itself_through_others() -> None:
-    assert [sorted(group) for group in circles() if not any(group <= known for known in KNOWN_CIRCLES)] == []
+    assert [sorted(group) for group in circles()] == []
 
 
 @pytest.mark.parametrize("name", KERNELS)

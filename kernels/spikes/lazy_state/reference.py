@@ -39,11 +39,6 @@ class Traffic(NamedTuple):
     dense_operations: int
 
 
-def new_state(heads, keys, width, dtype=np.float32):
-    """Return a `LazyState` of zeros: numpy [heads, keys, width]."""
-    return LazyState(np.zeros((heads, keys, width), dtype), np.zeros((heads, keys), dtype))
-
-
 def dense(state):
     """[H, K, V]: the state with all owed decays applied; numpy or torch."""
     exp = np.exp if isinstance(state.rows, np.ndarray) else _torch_exp
