@@ -1,4 +1,4 @@
-"""The one interface of everything that learns a stream of tasks."""
+"""The interface of learners of a stream of tasks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .tasks import Problem, Task
 
 Progress = Callable[[int, int], None]  # (done, of how many) steps of the task at hand
 Arrays = Mapping[str, NDArray[Any]]
-# Items that are asked about at once: bounds memory and changes no answer.
+# Items that are scored together: bounds memory and changes no answer.
 BATCH = 500
 
 
@@ -22,10 +22,10 @@ def no_progress(done: int, total: int) -> None:
 
 
 class Learner(ABC):
-    """Learns tasks one after the other: for each, `begin` and then `learn`; between tasks it is asked and saved.
+    """A method that learns tasks one after the other: `begin`, then `learn` for each.
 
     A learner of the package has settings of its own, a frozen dataclass in `SETTINGS`, and is made as
-    `Kind(problem, settings)`. It sees each task once, when it learns it; what it keeps of it is its own affair (the
+    `Kind(problem, settings)`. It sees each task once, when it learns it; which items it keeps is up to the learner (the
     joint learner, an upper bound, keeps all). Everything random is keyed by `problem.seed` and the task's index, so
     that a learner restored from `state` goes on exactly as one that was never stopped.
 
@@ -42,42 +42,42 @@ class Learner(ABC):
 
     @abstractmethod
     def begin(self, task: Task) -> None:
-        """Make ready for a task: new segments, a larger head, contexts. Called once, before `learn`."""
+        """Prepare for a task: new segments, a larger head, contexts. Called once, before `learn`."""
 
     @abstractmethod
     def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
         """Learn from `task.train`; `task.validation` may be used to stop, `task.test` never.
 
         Raises:
-            NeurosimError: the loss is no number any more; says at which step.
+            NeurosimError: the loss is not finite; the error says at which step.
         """
 
     @abstractmethod
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[np.floating]:
-        """[n, classes] how well each class fits items [n, steps, units]; the largest wins.
+        """Return scores [n, classes] of items [n, steps, units]; the class with the largest is the answer.
 
-        `task` is the task they come with, which may be one not learned yet; None: not known.
+        `task` is the number of their task, which may be one that is not learned yet; None: not known.
         """
 
     @abstractmethod
     def state(self) -> dict[str, NDArray[Any]]:
-        """Everything that learning has changed, as arrays that `restore` takes."""
+        """Return everything that learning changed, as arrays that `restore` takes."""
 
     @abstractmethod
     def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
-        """Take up the state of another learner of this problem and settings.
+        """Restore the state of another learner of this problem and settings.
 
         Args:
-            arrays: what its `state` gave.
-            earlier: the tasks it had learned; only a learner that keeps whole tasks looks at them.
+            arrays: the result of its `state`.
+            earlier: the tasks that it had learned; only a learner that keeps complete tasks uses them.
 
         Raises:
             NeurosimInputError: arrays of another learner or problem; nothing is changed then.
         """
 
     def predict(self, x: NDArray[np.uint8], task: int | None = None) -> NDArray[np.int64]:
-        """[n] the best class of each item [n, steps, units] that it can be of (`Problem.allowed`); of equal ones the
-        lowest."""
+        """Return [n] the best allowed class (`Problem.allowed`) of each item [n, steps, units]; the lowest of equal
+        ones."""
         allowed = self.problem.allowed(task, self.learned)
         found = np.empty(len(x), np.int64)
         for first in range(0, len(x), BATCH):

@@ -1,4 +1,4 @@
-"""The accuracy matrix of a learner on a stream; what is computed from it stands beside its formula."""
+"""The accuracy matrix of a learner on a stream, and the measures of it with their formulas."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ class Matrix:
 
     @property
     def tasks(self) -> int:
-        """T, how many tasks there are."""
+        """Number of tasks T."""
         return int(self.values.shape[1])
 
     def curve(self) -> NDArray[np.float64]:
-        """[T] the mean accuracy on tasks 1..i after task i."""
+        """Return [T] the mean accuracy on tasks 1..i after task i."""
         return np.array([self.values[i, :i].mean() for i in range(1, self.tasks + 1)])
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A number that a matrix gives.
+    """A number that is computed from a matrix.
 
     Attributes:
         title: in tables.
@@ -88,7 +88,7 @@ def _forgetting_learned(r: NDArray[Any]) -> float:
 
 
 def _learned(r: NDArray[Any]) -> NDArray[Any]:
-    """[T] R[j,j]."""
+    """Return [T] R[j,j]."""
     return np.diagonal(r, -1)
 
 
@@ -128,7 +128,7 @@ MEASURES: Mapping[str, Measure] = {
 
 
 def measures(matrix: Matrix, forward: bool = True) -> dict[str, float | None]:
-    """Every measure by its name in `MEASURES`; None where there are too few tasks.
+    """Return every measure by its name in `MEASURES`; None where there are too few tasks.
 
     Args:
         forward: whether tasks not yet learned could be answered at all. Where their classes are unknown (scenario
@@ -142,7 +142,7 @@ def measures(matrix: Matrix, forward: bool = True) -> dict[str, float | None]:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds.
+    """The mean of a measure over seeds.
 
     Attributes:
         mean, sd: of the values; sd with n - 1, None for one value.
@@ -158,7 +158,7 @@ class Estimate:
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Mean, spread and Student's interval mean +- t(.975, n - 1) sd / sqrt(n) of one value a seed.
+    """Return mean, spread and Student's interval mean +- t(.975, n - 1) sd / sqrt(n) of one value a seed.
 
     Raises:
         NeurosimInputError: no value.
@@ -175,7 +175,7 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 
 def summary(matrices: Sequence[Matrix], forward: bool = True) -> dict[str, Estimate | None]:
-    """Every measure over seeds, None where it has no value.
+    """Return every measure over seeds, None where it has no value.
 
     Raises:
         NeurosimInputError: no matrix, or matrices of different streams.

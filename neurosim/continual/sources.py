@@ -1,4 +1,4 @@
-"""Where the items of a stream come from: datasets as images or recordings, in the one form that learners take."""
+"""Sources of items: datasets of images or recordings, in the form that learners take."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ class ItemSource:
 
 
 def load(name: str, windows: int = 10) -> Base:
-    """A source's items; recordings in so many equal windows each.
+    """Return the items of a source; each recording in `windows` equal windows.
 
     Raises:
         NeurosimInputError: no such source; one class only; a test item of a class that no training item has.
-        NeurosimMissingError: its files are not there; says where to put them.
-        NeurosimFormatError: a file is not what it should be.
+        NeurosimMissingError: its files are not there; the error says where to put them.
+        NeurosimFormatError: a file is damaged.
     """
     source = lookup(SOURCES, name, "stream.source")
     require(windows >= 1, "stream.windows", "must be >= 1", windows)
@@ -81,7 +81,7 @@ def load(name: str, windows: int = 10) -> Base:
 
 
 def checked(base: Base) -> Base:
-    """`base`, if a learner can learn from it and be tested.
+    """Return `base` if a learner can learn from it and be tested.
 
     Raises:
         NeurosimInputError: as `load`.
@@ -150,7 +150,7 @@ def drives(recordings: Recordings, windows: int) -> NDArray[np.uint8]:
 
 
 def _root(name: str, source: ItemSource) -> Any:
-    """The folder of a source's files."""
+    """Return the folder of a source's files."""
     info = catalog.module(source.dataset).INFO
     info = info if source.folder is None else replace(info, folder=source.folder)
     try:

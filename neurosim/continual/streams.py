@@ -21,13 +21,13 @@ MORE = Literal["task", "class"]
 @final
 @dataclass(frozen=True, eq=False)
 class Stream(Sequence[Task]):
-    """Tasks in order, each made when asked for.
+    """Tasks in order; each is made on access.
 
     Attributes:
-        problem: what a learner is told of them.
+        problem: the facts that a learner has before the first task.
         names: of the tasks.
         classes: the name of each class of the stream.
-        make: the task of an index.
+        make: returns the task of an index.
     """
 
     problem: Problem
@@ -37,18 +37,18 @@ class Stream(Sequence[Task]):
 
     @classmethod
     def of(cls, tasks: Sequence[Task], scenario: Scenario = "domain", seed: int = 0) -> Stream:
-        """From tasks of your own.
+        """Return the stream of your own tasks.
 
         Raises:
-            NeurosimInputError: one that comes twice or is lacking; items of different shapes; a class that a task does
-                not list, or that is tested and not trained.
+            NeurosimInputError: a task that occurs twice or is missing; items of different shapes; a class that a task
+                does not list, or that is tested and not trained.
         """
         require(len(tasks) > 0, "Stream", "needs at least one task", 0)
         places = [task.index for task in tasks]
         twice = sorted({i for i in places if places.count(i) > 1})
-        require(not twice, "Stream", "must have each task once; these come more often", twice)
-        lacking = sorted(set(range(len(tasks))) - set(places))
-        require(not lacking, "Stream", f"must have tasks 0 to {len(tasks) - 1}; these are lacking", lacking)
+        require(not twice, "Stream", "must have each task once; these occur more often", twice)
+        missing = sorted(set(range(len(tasks))) - set(places))
+        require(not missing, "Stream", f"must have tasks 0 to {len(tasks) - 1}; these are missing", missing)
         ordered = sorted(tasks, key=lambda task: task.index)
         for task in ordered:
             _check_task(task, ordered[0])
@@ -81,11 +81,11 @@ def _check_task(task: Task, first: Task) -> None:
 
 @dataclass(frozen=True)
 class Recipe(ABC):
-    """How to make a stream. Everything drawn is keyed by the seed that `build` is given.
+    """Settings of a stream. All random numbers are keyed by the seed of `build`.
 
     Attributes:
-        validation: part of the training items of a task that is kept for validation.
-        train_limit, validation_limit, test_limit: at most so many items of a task, drawn evenly over its classes.
+        validation: fraction of the training items of a task that serves for validation.
+        train_limit, validation_limit, test_limit: maximum number of items of a task, drawn evenly over its classes.
     """
 
     validation: float = 0.1
@@ -106,14 +106,14 @@ class Recipe(ABC):
 
     @abstractmethod
     def build(self, seed: int) -> Stream:
-        """The stream of a seed.
+        """Return the stream of a seed.
 
         Raises:
             NeurosimInputError, NeurosimMissingError, NeurosimFormatError: as `sources.load`; a class that is not there.
         """
 
     def _task(self, name: str, index: int, base: Base, classes: Sequence[int], seed: int, shift: int = 0) -> Task:
-        """The task of a base's `classes`, split and limited; class c of the base is c + `shift` of the stream."""
+        """Return the task of a base's `classes`, split and limited; class c becomes c + `shift`."""
         wanted = np.asarray(sorted(classes), np.int64)
         rows = np.flatnonzero(np.isin(base.train.y, wanted))
         held = _drawn(base.train.y[rows], max(round(self.validation * len(rows)), 1), seed, "validation")
@@ -133,7 +133,7 @@ class Recipe(ABC):
 @final
 @dataclass(frozen=True)
 class Permuted(Recipe):
-    """The units of every task but the first in an order of its own (Goodfellow et al. 2013, arXiv 1312.6211).
+    """Every task but the first permutes the units in its own way (Goodfellow et al. 2013, arXiv 1312.6211).
 
     Attributes:
         source: the items.
@@ -167,7 +167,7 @@ class Permuted(Recipe):
 @final
 @dataclass(frozen=True)
 class Rotated(Recipe):
-    """Images turned by an angle of each task's own.
+    """Every task turns the images by its own angle.
 
     Attributes:
         source: of still images.
@@ -181,7 +181,7 @@ class Rotated(Recipe):
         require(len(self.angles) >= 1, "stream.angles", "must be at least one", self.angles)
         turned = [angle % 360 for angle in self.angles]
         twice = [angle for angle in self.angles if turned.count(angle % 360) > 1]
-        require(not twice, "stream.angles", "must each be another, for a task comes once", twice)
+        require(not twice, "stream.angles", "must differ, because a task occurs once", twice)
 
     def build(self, seed: int) -> Stream:
         base = load(self.source)
@@ -231,7 +231,7 @@ class Split(Recipe):
         empty = [i for i, group in enumerate(self.groups) if not group]
         require(not empty, "stream.groups", "must each hold a class; these do not", empty)
         twice = sorted({c for c in every if every.count(c) > 1})
-        require(not twice, "stream.groups", "must have each class once; these come more often", twice)
+        require(not twice, "stream.groups", "must have each class once; these occur more often", twice)
         smallest = min((len(group) for group in self.groups), default=self.each)
         rule = "must give each task two classes at least where an item comes with its task"
         require(
@@ -279,7 +279,7 @@ class Mixed(Recipe):
     def check(self) -> None:
         require(len(self.sources) >= 1, "stream.sources", "must be at least one", self.sources)
         twice = sorted({s for s in self.sources if self.sources.count(s) > 1})
-        require(not twice, "stream.sources", "must each come once; these come more often", twice)
+        require(not twice, "stream.sources", "must each occur once; these occur more often", twice)
 
     def build(self, seed: int) -> Stream:
         bases = [load(source, self.windows) for source in self.sources]
@@ -298,7 +298,7 @@ class Mixed(Recipe):
 
 
 def _changed(task: Task, change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> Task:
-    """The same items seen otherwise."""
+    """Return a task with changed items."""
     parts = {name: getattr(task, name) for name in ("train", "validation", "test")}
     return Task(task.name, task.index, task.classes, **{n: Items(change(p.x), p.y) for n, p in parts.items()})
 

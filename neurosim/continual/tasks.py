@@ -1,4 +1,4 @@
-"""What a stream of tasks is made of: labelled items, tasks, and what a learner is told before the first."""
+"""Parts of a stream of tasks: labelled items, tasks, and the facts that a learner has before the first."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Items:
         return len(self.y)
 
     def select(self, rows: NDArray[Any]) -> Items:
-        """Those at `rows` (integers or a mask), in that order."""
+        """Return the items at `rows` (integers or a mask), in that order."""
         return Items(self.x[rows], self.y[rows])
 
 
@@ -64,7 +64,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Problem:
-    """What a learner knows before the first task.
+    """Facts that a learner has before the first task.
 
     Attributes:
         steps, units: of an item; tasks of still images in a stream with recordings have one step and are shown
@@ -85,19 +85,19 @@ class Problem:
 
     @property
     def tasks(self) -> int:
-        """How many tasks the stream has."""
+        """Number of tasks of the stream."""
         return len(self.groups)
 
     @property
     def classes(self) -> int:
-        """How many classes the whole stream has."""
+        """Number of classes of the whole stream."""
         return 1 + max(max(group) for group in self.groups)
 
     def allowed(self, task: int | None, learned: int) -> NDArray[np.bool_]:
-        """[classes] the classes an item can be of.
+        """Return [classes] bool: the classes that an item can be of.
 
         Args:
-            task: that it comes with; None: it comes alone.
+            task: the number of its task; None: not known.
             learned: tasks met so far; with none, any class.
         """
         met = self.groups[:learned] if learned else self.groups

@@ -19,14 +19,14 @@ Pixels = NDArray[np.uint8]
 
 
 def plane(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
-    """(polarities, height, width) of an event camera's shape, or None for a sensor that is no camera."""
+    """Return (polarities, height, width) of an event camera's shape, or None if the sensor is not a camera."""
     if len(shape) == 2:
         return (1, *shape)
     return shape if len(shape) == 3 and shape[0] in (1, 2) else None
 
 
 def frame(spikes: Spikes) -> Pixels:
-    """[height, width, 4]: hue is the balance of ON and OFF events of a pixel, opacity how many there were.
+    """Return [height, width, 4]: the hue is the balance of ON and OFF events, the opacity their number.
 
     The polarity axis holds OFF, then ON, as in N-MNIST.
     """
@@ -41,7 +41,7 @@ def frame(spikes: Spikes) -> Pixels:
 
 
 def raster(spikes: Spikes, rows: int, columns: int, colour: Colour = SPIKE) -> Pixels:
-    """[rows, columns, 4]: time to the right, units upwards from 0; ON above OFF where there are two polarities."""
+    """Return [rows, columns, 4]: time to the right, units upwards from 0; ON above OFF if there are two polarities."""
     rows = min(rows, spikes.size)
     grid = _grid(spikes, rows, columns)
     # One spike is a visible dot; many in one dot are darker, up to opaque.
@@ -54,12 +54,12 @@ def raster(spikes: Spikes, rows: int, columns: int, colour: Colour = SPIKE) -> P
 
 
 def channels(spikes: Spikes, rows: int, columns: int) -> Pixels:
-    """[rows, columns, 4]: how many events each band of channels had in each stretch of time, channel 0 at the foot."""
+    """Return [rows, columns, 4]: events of each band of channels in each window of time, channel 0 at the foot."""
     return tint(_opacity(_grid(spikes, min(rows, spikes.size), columns)), SOUND)
 
 
 def _grid(spikes: Spikes, rows: int, columns: int) -> NDArray[np.float64]:
-    """[rows, columns] events, unit 0 in the last row."""
+    """Return [rows, columns] events, unit 0 in the last row."""
     span = spikes.duration or 1.0
     column = np.minimum((spikes.times / span * columns).astype(np.int64), columns - 1)
     row = rows - 1 - spikes.units.astype(np.int64) * rows // spikes.size
@@ -68,7 +68,7 @@ def _grid(spikes: Spikes, rows: int, columns: int) -> NDArray[np.float64]:
 
 
 def _opacity(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Square root of the count relative to a high one, so that single events stay visible beside busy pixels."""
+    """Return the square root of counts relative to a high one: single events stay visible beside busy pixels."""
     busy = counts[counts > 0]
     top = np.quantile(busy, 0.98) if busy.size else 1.0
     return np.sqrt(np.minimum(counts / top, 1.0))

@@ -14,7 +14,7 @@ RGBA = 6  # colour type of PNG
 
 
 def encode(pixels: NDArray[np.uint8]) -> bytes:
-    """[height, width, 4] red, green, blue, alpha as a PNG file (W3C PNG, 8 bits a channel, no filter)."""
+    """Return [height, width, 4] red, green, blue, alpha as a PNG file (W3C PNG, 8 bits a channel, no filter)."""
     height, width, _ = pixels.shape
     rows = np.zeros((height, 1 + 4 * width), np.uint8)  # each row starts with its filter, 0
     rows[:, 1:] = pixels.reshape(height, -1)
@@ -29,7 +29,7 @@ def data_uri(pixels: NDArray[np.uint8]) -> str:
 
 
 def tint(intensity: NDArray[np.float64], colour: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """[height, width] in 0..1 as that colour with this much opacity, so it lies on light and dark pages alike."""
+    """Return [height, width] in 0..1 as the opacity of a colour, which fits light and dark pages."""
     pixels = np.empty((*intensity.shape, 4), np.uint8)
     pixels[..., :3] = colour
     pixels[..., 3] = np.round(255 * np.clip(intensity, 0, 1))

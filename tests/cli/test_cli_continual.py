@@ -310,7 +310,7 @@ def test_bad_settings(config: Path, words: list[str], line: str) -> None:
 
 def test_a_stream_that_repeats_a_task_is_refused_before_anything_runs(config: Path) -> None:
     config.write_text('[stream]\nkind = "split"\ngroups = [[0, 1], [1, 2]]\n')
-    assert "stream.groups: must have each class once; these come more often (got [1])" in refused("run", config)
+    assert "stream.groups: must have each class once; these occur more often (got [1])" in refused("run", config)
     config.write_text('[stream]\nkind = "split"\ngroups = [[0, 1], [2, 11]]\n')
     assert "stream.groups: must be classes of digits" in refused("run", config)
     assert not Path("runs").exists()

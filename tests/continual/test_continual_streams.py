@@ -127,8 +127,8 @@ def test_tasks_of_your_own() -> None:
     ("tasks", "words"),
     [
         ([], "Stream: needs at least one task"),
-        ([task(0), task(1), task(1)], r"must have each task once; these come more often \(got \[1\]\)"),
-        ([task(0), task(2)], r"must have tasks 0 to 1; these are lacking \(got \[1\]\)"),
+        ([task(0), task(1), task(1)], r"must have each task once; these occur more often \(got \[1\]\)"),
+        ([task(0), task(2)], r"must have tasks 0 to 1; these are missing \(got \[1\]\)"),
         ([task(0), task(1, units=4)], r"task 1 \(t1\): train: must have the units of the first task \(got 4\)"),
         ([task(0, test=task(0, (0, 2)).train)], r"test: must be of its classes \(0, 1\) \(got \[2\]\)"),
         ([task(0, train=task(0, (0,)).train)], r"test: must be of classes that it trains on \(got \[1\]\)"),
@@ -143,8 +143,8 @@ def test_tasks_that_are_no_stream(tasks: list[Task], words: str) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Rotated(angles=(0, 30, 390)), r"stream.angles: must each be another.*got \[30, 390\]"),
-        (lambda: Mixed(sources=("digits", "digits")), "stream.sources: must each come once"),
+        (lambda: Rotated(angles=(0, 30, 390)), r"stream.angles: must differ.*got \[30, 390\]"),
+        (lambda: Mixed(sources=("digits", "digits")), "stream.sources: must each occur once"),
         (lambda: Split(groups=((0, 1), (1, 2))), r"stream.groups: must have each class once.*got \[1\]"),
         (lambda: Split(groups=((0, 1), ())), r"stream.groups: must each hold a class.*got \[1\]"),
         (lambda: Split(scenario="task", groups=((0, 1), (2,))), "must give each task two classes at least"),

@@ -83,7 +83,7 @@ def test_a_restored_learner_goes_on_alike() -> None:
 def test_a_state_of_another_learner_is_refused_and_changes_nothing() -> None:
     learner = taught(Hlop(problem(1), HlopSettings(**SMALL)), tasks(1)[:1])
     before = learner.state()
-    with pytest.raises(NeurosimInputError, match=r"must be given the state of another hlop \(lacking \['learned'"):
+    with pytest.raises(NeurosimInputError, match=r"must be given the state of another hlop \(missing \['learned'"):
         learner.restore({"weights": np.zeros(3)}, [])
     smaller = Hlop(problem(1), HlopSettings(**SMALL | {"hidden": (70,)}))
     with pytest.raises(NeurosimInputError, match=r"HLOPNetwork.restore.weight.0: must be \(80, 60\)"):

@@ -248,7 +248,7 @@ def test_later_settings_win(tmp_path: Path) -> None:
         (["sweep.noise=[]"], "sweep.noise: must hold at least one fraction (got ())"),
         (
             ["code.size=100", "code.active=60"],
-            "sweep.noise: must be <= 0.667, for moved bits need free places (got 0.9)",
+            "sweep.noise: must be <= 0.667, because moved bits need free places (got 0.9)",
         ),
         (["energy.profile=nothing"], "energy.profile: unknown name 'nothing'"),
         (["data.name=digitz"], "dataset: unknown name 'digitz'; did you mean 'digits'?"),

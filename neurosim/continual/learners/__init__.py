@@ -1,4 +1,4 @@
-"""The learners by name; each is loaded when it is used, for some need torch."""
+"""The learners by name; each is imported when it is used, because some need torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...errors import NeurosimMissingError, lookup
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a learner lives, and its line in a list."""
+    """Module and class of a learner, and its line in a list."""
 
     module: str
     name: str
@@ -33,10 +33,10 @@ LEARNERS: Mapping[str, Entry] = {
 
 
 def kind(name: str) -> Any:
-    """The class of a learner: `kind("plain")(problem, kind("plain").SETTINGS())`.
+    """Return the class of a learner: `kind("plain")(problem, kind("plain").SETTINGS())`.
 
     Raises:
-        NeurosimInputError: no such learner; names the nearest.
+        NeurosimInputError: there is no such learner.
         NeurosimMissingError: it needs torch, which is not installed.
     """
     entry = lookup(LEARNERS, name, "learner")

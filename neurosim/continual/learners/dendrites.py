@@ -141,6 +141,6 @@ class Dendrites(Learner):
         return self._standard(common.as_float(x))
 
     def _standard(self, x: Tensor) -> Tensor:
-        """[n, inputs]; a still image among recordings is shown unchanged for all steps."""
+        """Return [n, inputs] standardised; a still image among recordings is shown unchanged for all steps."""
         x = x.expand(len(x), self.problem.steps, x.shape[2]).reshape(len(x), -1)
         return (x - float(self.level[0])) / float(self.level[1])

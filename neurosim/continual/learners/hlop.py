@@ -11,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...errors import NeurosimInputError, lookup, require
+from ...errors import lookup, require
 from ...hlop import TRAININGS, HLOPNetwork, Training
 from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import FULL, Problem, Task
 from . import common
 from .common import Batch
+from .state import check_names
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,12 @@ class HlopSettings(common.Training):
             require(good, name + what, "must be one part at least, each >= 0 and <= 1", parts)
 
     def made(self) -> Training:
-        """The training, at the number of steps asked for."""
+        """Return the training, with the number of steps of the settings."""
         kind = TRAININGS[self.training]
         return kind(steps=self.steps) if self.steps else kind()
 
     def rows(self, task: int, widths: Sequence[int], left: Sequence[int]) -> list[int]:
-        """Lateral neurons that a task adds to each layer of these widths, where so many directions are left."""
+        """Return the lateral neurons that a task adds to each layer; at most the directions that are left."""
         if task:
             parts = [self.more[min(task, len(self.more)) - 1]] * len(widths)
         else:
@@ -81,7 +82,7 @@ class Hlop(Learner):
     """Hebbian learning based orthogonal projection (Xiao et al., ICLR 2024); see `neurosim.hlop`.
 
     Inputs are scaled by mean and deviation of the first task's items; recordings, most of which is silence, by the
-    deviation alone, so that no event stays no input.
+    deviation alone, so that a pixel without events stays 0.
 
     Attributes:
         network: weights and lateral circuits.
@@ -130,11 +131,7 @@ class Hlop(Learner):
         return {**self.network.arrays(), "scale": self.scale.copy(), "learned": np.array(self.learned)}
 
     def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
-        lacking, extra = set(self.state()) - set(arrays), set(arrays) - set(self.state())
-        if lacking or extra:
-            raise NeurosimInputError(
-                f"hlop: must be given the state of another hlop (lacking {sorted(lacking)}, left over {sorted(extra)})"
-            )
+        check_names(self.name, arrays, self.state())
         require(arrays["scale"].shape == (2,), "hlop: scale", "must be two numbers", arrays["scale"].shape)
         network = self._fresh()
         network.restore({name: array for name, array in arrays.items() if name not in {"scale", "learned"}})
@@ -147,7 +144,7 @@ class Hlop(Learner):
         return HLOPNetwork(sizes, self.settings.made(), spiking=self.settings.spiking, seed=seed)
 
     def _driven(self, x: Tensor) -> Tensor:
-        """Items [B, steps, units] as the network takes them: still ones [B, units], others [steps, B, units]."""
+        """Return items [B, steps, units] as the network takes them: images [B, units], others [steps, B, units]."""
         shift, size = self.scale.tolist()
         x = (x - shift) / size
         if x.shape[1] > 1:

@@ -1,4 +1,4 @@
-"""A liquid that never changes, and a readout that grows with every class and never looks back."""
+"""A liquid that does not change, and a readout that grows with every class; nothing is replayed."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class LiquidReadout(Learner):
         self.centre[-1], self.scale[-1] = 0.0, 1.0  # the one that is always 1
 
     def _solve(self) -> NDArray[np.float64]:
-        """[classes, F]: the ridge regression of +-1 on all items so far; the constant is not held small."""
+        """Return [classes, F]: the ridge regression of +-1 on all items so far, with no penalty on the constant."""
         from scipy.linalg import solve
 
         goals = 2 * self.sums - self.sums.sum(axis=0)
@@ -143,14 +143,14 @@ class LiquidReadout(Learner):
         return np.asarray(solve(self.gram + np.diag(ridge), goals.T, assume_a="pos").T)
 
     def _features(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """[n, F] the roots of the counts of each neuron's spikes in each window, and a 1."""
+        """Return [n, F]: square roots of the spike counts of each neuron in each window, and a 1."""
         spikes = self.liquid.run(self._recordings(x), threads=1).spikes["liquid"]
         assert isinstance(spikes, Recordings)  # as many as were played
         found = features(spikes, "counts", self.settings.windows, "time")
         return np.concatenate([found, np.ones((len(x), 1))], axis=1).astype(np.float64)
 
     def _recordings(self, x: NDArray[np.uint8]) -> Recordings:
-        """Items as spikes, those of a unit in a step evenly apart: drive d gives round(d `spikes`)."""
+        """Return items as spikes at equal distances in a step: a drive d becomes round(d `spikes`) spikes."""
         n, steps, units = x.shape
         step = self.settings.seconds if self.problem.steps == 1 else self.settings.seconds / 5
         if steps < self.problem.steps:

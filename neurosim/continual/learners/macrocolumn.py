@@ -1,4 +1,4 @@
-"""Macrocolumns: every item is seen once, stored at once, and nothing is replayed."""
+"""Macrocolumns: every item is seen once and stored in one trial; nothing is replayed."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class SingleTrial(Learner):
         self.taught: NDArray[np.int32] = np.full(problem.classes, -1, np.int32)
 
     def begin(self, task: Task) -> None:
-        """Nothing is known of a task before its items."""
+        """Do nothing: a task has no information apart from its items."""
 
     def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
         from ...kernels.memory.label_counts import associate
@@ -136,13 +136,13 @@ class SingleTrial(Learner):
         self.learned = int(arrays["learned"])
 
     def _codes(self, run: Callable[[NDArray[Any]], tuple[LevelBatch, ...]], x: NDArray[np.uint8]) -> NDArray[np.int32]:
-        """[n, steps, columns, Q] winners for items, of as many steps as they have."""
+        """Return [n, steps, columns, Q] winners of items, for the steps that they have."""
         on = np.concatenate([x > level for level in self.settings.levels], axis=2)
         (level,) = run(np.concatenate([on, ~on], axis=2).astype(np.uint8))
         return level.codes.reshape(len(x), x.shape[1], *level.codes.shape[1:])
 
     def _logs(self) -> NDArray[np.float32]:
-        """What each winner says of each class."""
+        """Return the log likelihood of each winner for each class."""
         total = self.counts.sum(axis=3, keepdims=True, dtype=np.float32)
         a = np.float32(self.settings.smoothing)
         logs = np.log((self.counts + a) / (total + a * np.float32(self.settings.units)))

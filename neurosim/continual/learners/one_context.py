@@ -12,7 +12,7 @@ from ...dendrites.torch_layer import DendriteNetwork, TrainableDendriteLayer
 
 @final
 class OneContext(nn.Module):
-    """`DendriteNetwork` under a context that stays: the same answers and gradients at a fraction of the work.
+    """`DendriteNetwork` under one fixed context: the same answers and gradients at a fraction of the work.
 
     A unit's gate depends on the segment that answers the context most strongly, and on no other. So that one alone is
     a parameter here, [units, contexts] in place of [units, segments, contexts], and an optimizer has as much less to
@@ -50,7 +50,7 @@ class OneContext(nn.Module):
         return [*weights, *self.net.output.parameters(), *self.chosen]
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, classes] scores from x [B, inputs]."""
+        """Return scores [B, classes] of x [B, inputs]."""
         for layer, chosen in zip(self.layers, self.chosen, strict=True):
             gate = torch.sigmoid(chosen @ self.context)
             values = nn.functional.linear(x, layer.weights, layer.bias) * gate
@@ -89,5 +89,5 @@ class OneContext(nn.Module):
 
     @staticmethod
     def _others(answers: Tensor, place: Tensor) -> Tensor:
-        """[units] the largest answer but that at `place`; 0 with one segment only."""
+        """Return [units] the largest answer except that at `place`; 0 if there is one segment."""
         return answers.scatter(1, place[:, None], 0.0).amax(dim=1)

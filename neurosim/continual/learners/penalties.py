@@ -1,4 +1,4 @@
-"""Weights that mattered are held: elastic weight consolidation, and synaptic intelligence."""
+"""Penalties on changes of important weights: elastic weight consolidation, synaptic intelligence."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class PlainSettings(Spiking):
 
 @final
 class Plain(TaskLearner):
-    """Learns each task and does nothing against forgetting: the baseline."""
+    """A net that does nothing against forgetting: the baseline."""
 
     name = "plain"
     SETTINGS = PlainSettings
@@ -50,7 +50,7 @@ class JointSettings(Spiking):
 
 @final
 class Joint(SpikingLearner):
-    """Keeps every task whole and learns all met so far together: an upper bound, no continual learner."""
+    """A net that keeps every task and learns all of them together: an upper bound, not a continual learner."""
 
     name = "joint"
     SETTINGS = JointSettings

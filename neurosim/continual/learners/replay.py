@@ -36,10 +36,10 @@ class ReplaySettings(Spiking):
 
 @final
 class Replay(TaskLearner):
-    """Every step sees as many kept items as new ones (Chaudhry et al. 2019, arXiv 1902.10486).
+    """Every step trains on as many stored items as new ones (Chaudhry et al. 2019, arXiv 1902.10486).
 
     Attributes:
-        memory: places for kept items.
+        memory: places for stored items.
         x, y, task: of them, `memory` places; task -1 where one is empty.
     """
 
@@ -66,7 +66,7 @@ class Replay(TaskLearner):
         return (self.loss(batch) + self.loss(again)) / 2
 
     def after_task(self, task: Task) -> None:
-        """Make room: every task keeps the first of its own, which were drawn evenly over its classes."""
+        """Make room: every task keeps its first items, which were drawn evenly over its classes."""
         tasks = task.index + 1
         shares = [len(part) for part in np.array_split(np.arange(self.memory), tasks)]
         old = [np.flatnonzero(self.task == t)[:share] for t, share in enumerate(shares[:-1])]

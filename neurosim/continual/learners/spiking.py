@@ -83,7 +83,7 @@ class Net(nn.Module):
 
 
 class SpikingLearner(Learner):
-    """Learns a task by the gradient of a loss that its kind adds to, against forgetting.
+    """A spiking net that follows the gradient of a loss; each kind adds a term or items against forgetting.
 
     Attributes:
         name: in messages.

@@ -1,8 +1,8 @@
-"""States of learners: whether arrays are of the learner that is to take them."""
+"""Checks of the state of a learner before it is restored."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,25 +16,30 @@ PROBLEM = "problem"
 
 
 def about(problem: Problem) -> dict[str, NDArray[Any]]:
-    """What a learner's wiring is drawn by, for states whose arrays have the same shapes in other problems."""
+    """Return the facts that random wiring depends on: arrays may have the same shapes in other problems."""
     facts = (problem.steps, problem.units, problem.classes, problem.tasks, problem.seed)
     return {PROBLEM: np.array(facts, np.int64)}
 
 
+def check_names(name: str, found: Arrays, wanted: Iterable[str]) -> None:
+    """Raise `NeurosimInputError` if an array of a learner's state is missing or left over."""
+    missing, extra = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
+    if missing or extra:
+        raise NeurosimInputError(
+            f"{name}: must be given the state of another {name} (missing {missing}, left over {extra})"
+        )
+
+
 def check_arrays(name: str, found: Arrays, wanted: Mapping[str, Any]) -> None:
-    """Whether arrays are those of a learner.
+    """Check that arrays are the state of a learner.
 
     Args:
         wanted: arrays or tensors of the same shapes by name.
 
     Raises:
-        NeurosimInputError: one is lacking, left over, or of another shape.
+        NeurosimInputError: an array is missing, left over, or of another shape.
     """
-    lacking, extra = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
-    if lacking or extra:
-        raise NeurosimInputError(
-            f"{name}: must be given the state of another {name} (lacking {lacking}, left over {extra})"
-        )
+    check_names(name, found, wanted)
     for key, array in wanted.items():
         good = tuple(found[key].shape) == tuple(array.shape)
         require(good, f"{name}: {key}", f"must be {list(array.shape)}, as this learner has it", list(found[key].shape))

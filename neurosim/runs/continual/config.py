@@ -80,8 +80,8 @@ class Row:
     Attributes:
         name: in tables, e.g. "replay, memory 100".
         learner: a name in `LEARNERS`.
-        settings: of it, every one.
-        stream: `kind` and settings, every one.
+        settings: all settings of the learner.
+        stream: `kind` and all settings of the stream.
     """
 
     name: str
@@ -216,7 +216,7 @@ def _spread(sweep: Tree, owners: Mapping[str, type], recipe: type, narrowed: boo
 
 
 def _model(recipe: type, owners: Mapping[str, type]) -> Any:
-    """The closed tables of a config with this stream and these learners."""
+    """Return the model of a config with this stream and these learners; other keys are errors."""
     stream = section_of(recipe, without=())
     sections = {name: section_of(owner, without=()) for name, owner in owners.items()}
     learners: dict[str, Any] = {name: (section, section()) for name, section in sections.items()}
@@ -226,7 +226,7 @@ def _model(recipe: type, owners: Mapping[str, type]) -> Any:
 
 
 def _named(sources: Sequence[ConfigSource]) -> list[ConfigSource]:
-    """Where each key came from, for messages: without the parts that have been worked into others."""
+    """Return the sources of the keys, for messages, without the parts that were merged into others."""
     return [
         ConfigSource(s.name, {k: _without_kind(v) if k == "stream" else v for k, v in s.tree.items() if k in _KEPT})
         for s in sources
@@ -252,7 +252,7 @@ def _renamed(tree: Tree) -> dict[str, Any]:
 
 
 def _without_kind(table: Any) -> Any:
-    """A stream's settings."""
+    """Return the settings of a stream without its kind."""
     return {k: v for k, v in table.items() if k != "kind"} if isinstance(table, Mapping) else table
 
 
@@ -271,7 +271,7 @@ def _name_of(recipe: type) -> str:
 
 
 def _tuples(value: Any) -> Any:
-    """Lists in a tree as tuples."""
+    """Return a tree with tuples in place of lists."""
     if isinstance(value, Mapping):
         return {key: _tuples(v) for key, v in value.items()}
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value

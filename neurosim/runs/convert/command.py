@@ -24,9 +24,7 @@ class Group(click.Group):
 
 
 def _needs_torch() -> None:
-    """Raises:
-    NeurosimMissingError: torch is not installed.
-    """
+    """Raise `NeurosimMissingError` if torch is not installed."""
     try:
         import torch  # noqa: F401
     except ImportError as error:

@@ -1,5 +1,4 @@
-"""The configs of a conversion, of its curve and of training a language model: text, coding, fine-tuning, what is
-measured."""
+"""The configs of a conversion, of its curve and of the training of a language model."""
 
 from __future__ import annotations
 
@@ -23,12 +22,12 @@ Many = Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)]
 
 
 class Text(Section):
-    """Which text.
+    """The text.
 
     Attributes:
         file: of any bytes; none for the prose that ships with Python.
-        held_out: part at its end on which losses are reported; calibration and training see the rest.
-        tokens: at most so many of those are predicted.
+        held_out: fraction at its end on which losses are reported; calibration and training see the rest.
+        tokens: maximum number of bytes of it that are predicted.
     """
 
     file: str | None = None
@@ -37,10 +36,10 @@ class Text(Section):
 
 
 class Calibration(Section):
-    """Text that thresholds are taken from.
+    """Text for the calibration of thresholds.
 
     Attributes:
-        windows, length: so many windows of so many tokens, from anywhere in the text before its held-out end.
+        windows, length: number and length (tokens) of windows, from anywhere in the text before its held-out end.
     """
 
     windows: Count = 64
@@ -48,11 +47,11 @@ class Calibration(Section):
 
 
 class Report(Section):
-    """What is measured besides.
+    """Further measurements.
 
     Attributes:
-        layer_tokens: predicted for the loss of each layer alone; 0 leaves that out.
-        executed_tokens: run by adding rows of weights too, beside the simulated form.
+        layer_tokens: tokens for the loss of each layer alone; 0 skips it.
+        executed_tokens: tokens that also run by adding rows of weights, beside the simulated form.
     """
 
     layer_tokens: Annotated[int, Field(ge=0)] = 1024
@@ -67,7 +66,7 @@ class Curve(Section):
         ks: for the schemes that take k.
         levels: for those that take levels.
         spikes: mean spikes a channel, for the schemes that take that.
-        tokens: predicted at each point.
+        tokens: number of predicted bytes at each point.
     """
 
     schemes: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = ("ternary", "qcfs", "stbif", "calibrated")
@@ -113,14 +112,14 @@ class ConvertConfig(Section):
     """Everything that decides a conversion's results.
 
     Attributes:
-        seed: of everything random.
-        text: which text.
-        coding: how the model is coded; see `convert.Coding`.
-        calibration: text that thresholds are taken from.
-        tuning: training after that, of 0 steps unless asked for; see `convert.Tuning`.
-        report: what is measured besides.
-        curve: its points.
-        energy: how energy is estimated.
+        seed: key of every random draw.
+        text: the text.
+        coding: of the model; see `convert.Coding`.
+        calibration: text for thresholds.
+        tuning: training after the calibration, 0 steps by default; see `convert.Tuning`.
+        report: further measurements.
+        curve: points of the curve.
+        energy: settings of the estimates.
     """
 
     seed: Seed = 0
@@ -133,7 +132,7 @@ class ConvertConfig(Section):
     energy: Energy = Energy()
 
     def code(self, **changed: Any) -> Coding:
-        """How the model is coded, with some settings changed."""
+        """Return the coding of the model, with some settings changed."""
         return Coding(**(self.coding.model_dump() | changed))
 
     def tune(self, price: float) -> Tuning:
@@ -146,7 +145,8 @@ class Model(Section):
     Attributes:
         kind: of attention, a name of `attention.KINDS`.
         options: of that kind.
-        layers, width, hidden: how many, channels of the residual stream and of the feed-forward layers.
+        layers: number of layers.
+        width, hidden: channels of the residual stream and of the feed-forward layers.
     """
 
     kind: str = "gated_deltanet"
@@ -162,8 +162,8 @@ class LmConfig(Section):
     Attributes:
         seed: of first weights and windows.
         text: which text; its held-out end is for validation.
-        model: what is trained.
-        training: how; see `attention.Training`.
+        model: the model.
+        training: see `attention.train.LanguageTraining`.
     """
 
     seed: Seed = 0
@@ -178,7 +178,7 @@ class LmConfig(Section):
 def configure(
     file: Path | str | None = None, sets: Sequence[str] = (), given: Mapping[str, Any] | None = None
 ) -> ConvertConfig:
-    """The config of a new conversion. Later wins: defaults, `file`, `sets`, `given` (by dotted key).
+    """Return the config of a new conversion. Later wins: defaults, `file`, `sets`, `given` (by dotted key).
 
     Raises:
         NeurosimInputError: a key that is unknown, missing or breaks its rule.
@@ -192,12 +192,12 @@ def configure(
 def configure_lm(
     file: Path | str | None = None, sets: Sequence[str] = (), given: Mapping[str, Any] | None = None
 ) -> LmConfig:
-    """The config of a new language model, as `configure`."""
+    """Return the config of a new language model; the arguments are those of `configure`."""
     return resolve(LmConfig, sources_of(file, sets, given or {}))
 
 
 def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> ConvertConfig | LmConfig:
-    """A run's own config, changed in its `changeable` sections.
+    """Return a run's own config, changed in its `changeable` sections.
 
     Raises:
         NeurosimInputError: as `configure`, or a setting that the run's results already depend on.
@@ -210,7 +210,7 @@ def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Seq
 
 
 def _try(config: ConvertConfig) -> None:
-    """Let everything the config names check its own values, before any file is read or written."""
+    """Check all values before any file is read or written."""
     config.code()
     for scheme in config.curve.schemes:
         lookup(SCHEMES, scheme, "curve.schemes")

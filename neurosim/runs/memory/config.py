@@ -1,4 +1,4 @@
-"""The config of a memory's run: which items, how they become SDRs, the column that stores them, what is swept."""
+"""The config of a memory's run: the items, their encoding as SDRs, the column that stores them, the measurements."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 
 
 class Code(Section):
-    """How an item becomes an SDR; see `runs.memory.items` and `sdr.ExpansionEncoder`.
+    """The encoding of an item as an SDR; see `runs.memory.items` and `sdr.ExpansionEncoder`.
 
     Attributes:
-        windows: equal stretches of time of a recording, each with its own inputs; an image has one.
+        windows: equal windows of time of a recording, each with its own inputs; an image has one.
         smooth, smooth_time: passes of a box of three over neighbouring pixels or channels, and over windows.
         size, active, fan: bits of an SDR, those that are on, and inputs that a bit sums.
     """
@@ -73,14 +73,14 @@ class Column(Section):
 
 
 class Sweep(Section):
-    """What is measured.
+    """The measurements.
 
     Attributes:
-        probes: items recalled for each figure.
-        points: numbers stored at which capacity and time are measured, spread by equal ratios; the last is all items.
-        random: at most so many random items, of which capacity is measured up to a quarter beyond what theory allows.
+        probes: number of items that are recalled for each figure.
+        points: numbers of stored items at which capacity and time are measured, by equal ratios; the last is all.
+        random: maximum number of random items; their capacity is measured up to a quarter beyond that of theory.
         noise: fractions of an item's active bits that are moved.
-        repeats: times a recall is measured; the median counts.
+        repeats: measurements of the time of a recall; the median counts.
     """
 
     probes: Count = 300
@@ -94,12 +94,12 @@ class MemoryConfig(Section):
     """Everything that decides a memory's results.
 
     Attributes:
-        seed: of everything random.
-        data: which recordings; stored are those of the dataset's first split, `split` is what they are compared with.
-        code: how they become SDRs.
-        column: what stores them.
-        sweep: what is measured.
-        energy: how energy is estimated.
+        seed: key of every random draw.
+        data: the recordings; the dataset's first split is stored and compared with `split`.
+        code: encoding as SDRs.
+        column: the macrocolumn that stores them.
+        sweep: the measurements.
+        energy: settings of the estimates.
     """
 
     seed: Seed = 0
@@ -113,7 +113,7 @@ class MemoryConfig(Section):
 def configure(
     file: Path | str | None = None, sets: Sequence[str] = (), given: Mapping[str, Any] | None = None
 ) -> MemoryConfig:
-    """The config of a new run. Later wins: defaults, those for the dataset, `file`, `sets`, `given` (by dotted key).
+    """Return the config of a new run. Later wins: defaults, those of the dataset, `file`, `sets`, `given` (by key).
 
     Raises:
         NeurosimInputError: a key that is unknown, missing or breaks its rule.
@@ -125,7 +125,7 @@ def configure(
 
 
 def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> MemoryConfig:
-    """A memory run's own config, changed in its `changeable` sections.
+    """Return a memory run's own config, changed in its `changeable` sections.
 
     Raises:
         NeurosimInputError: as `configure`, or a setting that the run's results already depend on.
@@ -136,7 +136,7 @@ def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Seq
 
 
 def column(config: MemoryConfig) -> Macrocolumn:
-    """The macrocolumn a config describes."""
+    """Return the macrocolumn that a config describes."""
     c = config.column
     selection = Selection(
         g_min=c.g_min,
@@ -150,7 +150,7 @@ def column(config: MemoryConfig) -> Macrocolumn:
 
 
 def _try(config: MemoryConfig) -> None:
-    """Let everything the config names check its own values, before any file is read or written."""
+    """Check all values before any file is read or written."""
     if config.code.active >= config.code.size:
         raise NeurosimInputError(f"code.active: must be < code.size {config.code.size} (got {config.code.active})")
     if not config.sweep.noise:
@@ -158,7 +158,7 @@ def _try(config: MemoryConfig) -> None:
     places = (config.code.size - config.code.active) / config.code.active
     if max(config.sweep.noise) > places:
         raise NeurosimInputError(
-            f"sweep.noise: must be <= {places:.3g}, for moved bits need free places (got {max(config.sweep.noise)})"
+            f"sweep.noise: must be <= {places:.3g}, because moved bits need free places (got {max(config.sweep.noise)})"
         )
     owner = column(config)
     # Packed weights, and counts of the classes of every unit.

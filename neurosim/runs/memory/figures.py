@@ -70,14 +70,14 @@ def familiarity(
 
 
 def separation(high: NDArray[np.float64], low: NDArray[np.float64]) -> float:
-    """The chance that one of `high` exceeds one of `low`, ties counting half (Mann and Whitney 1947)."""
+    """Return the probability that one of `high` exceeds one of `low`, ties counting half (Mann and Whitney 1947)."""
     ordered = np.sort(low)
     below, up_to = np.searchsorted(ordered, high, "left"), np.searchsorted(ordered, high, "right")
     return float((below + up_to).mean() / (2 * len(low)))
 
 
 def similarity(learned: Learned, config: MemoryConfig) -> dict[str, NDArray[np.float64]]:
-    """How alike items are, and how alike their codes.
+    """Measure how similar items are, and how similar their codes.
 
     `inputs` and `codes`: the fractions of active bits and of winners that pairs of stored items share; a third of the
     pairs are nearest neighbours, a third of one class. `noisy_inputs` and `noisy_codes`: the same of a stored item
@@ -114,7 +114,7 @@ def similarity(learned: Learned, config: MemoryConfig) -> dict[str, NDArray[np.f
 
 
 def random_items(count: int, config: MemoryConfig, seed: int = 0) -> Items:
-    """Items whose active bits are drawn, which is what theory speaks of."""
+    """Return items with random active bits, for which the theory holds."""
     rng = generator(config.seed + seed, 7)
     size, active = config.code.size, config.code.active
     bits = np.stack([np.sort(rng.choice(size, active, replace=False)) for _ in range(count)])
@@ -122,7 +122,7 @@ def random_items(count: int, config: MemoryConfig, seed: int = 0) -> Items:
 
 
 def random_capacity(learned: Learned, config: MemoryConfig) -> list[RecallAtSize]:
-    """`learn`'s figures for random items in a column of the same make, from a few to beyond its capacity."""
+    """Return the figures of `learn` for random items in a column of the same size, up to beyond its capacity."""
     fits = learned.column.capacity(config.code.active)
     largest = min(max(fits + fits // 4, 1), config.sweep.random)
     items = random_items(largest, config)
@@ -133,7 +133,7 @@ def random_capacity(learned: Learned, config: MemoryConfig) -> list[RecallAtSize
 
 
 def work(learned: Learned, batch: ColumnBatch, items: Items) -> list[measure.LayerCounts]:
-    """The counts of recalling items: the encoder, the column, the classes read from its codes."""
+    """Return the counts of recalling items: of the encoder, the column, and the classes that its codes give."""
     n, coder, owner = len(items), learned.coder, learned.column
     inputs, units, classes = coder.mean.size, owner.size, learned.labels.counts.shape[2]
     return [
@@ -171,7 +171,7 @@ def work(learned: Learned, batch: ColumnBatch, items: Items) -> list[measure.Lay
 
 
 def fan_out(learned: Learned) -> NDArray[np.int64]:
-    """[inputs] weights that are on, from each input bit."""
+    """Return [inputs] the number of weights that are on, from each input bit."""
     packed, inputs = learned.memory.u[0], learned.column.inputs
     total = np.zeros(inputs, np.int64)
     for first in range(0, packed.shape[1], UNPACKED):
@@ -198,7 +198,7 @@ def _layer(
     spiking: bool = True,
     index_bits: int = 0,
 ) -> measure.LayerCounts:
-    """A layer of one step a sample that keeps nothing from one to the next: every unit is summed anew.
+    """Return the counts of a layer of one step a sample without state between samples.
 
     Args:
         weights: that exist, and that are not zero.

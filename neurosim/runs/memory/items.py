@@ -1,4 +1,4 @@
-"""What a memory stores: recordings or images as vectors of counts, and those as SDRs."""
+"""Items of a memory: recordings or images as vectors of counts, and their SDRs."""
 
 from __future__ import annotations
 
@@ -44,35 +44,35 @@ class Raw:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the sensor."""
+        """Shape of the sensor."""
         return self.source.shape if isinstance(self.source, Recordings) else self.source.shape[1:]
 
     @property
     def seconds(self) -> float:
-        """All of them take; 0 for images."""
+        """Total duration, s; 0 for images."""
         return float(self.source.durations.sum()) if isinstance(self.source, Recordings) else 0.0
 
     def select(self, indices: NDArray[np.int64]) -> Raw:
-        """Those at `indices`, in that order."""
+        """Return the items at `indices`, in that order."""
         chosen: Any = self.source.select(indices) if isinstance(self.source, Recordings) else self.source[indices]
         return replace(self, source=chosen, labels=self.labels[indices])
 
     def facts(self) -> dict[str, Any]:
-        """For the manifest."""
+        """Return digest and size, for the manifest."""
         if isinstance(self.source, Recordings):
             events = len(self.source.ticks)
             return {"digest": self.source.digest(), "recordings": len(self), "events": events}
         return {"digest": hashlib.sha256(self.source.tobytes()).hexdigest(), "images": len(self)}
 
     def vectors(self, code: Code) -> Iterator[NDArray[np.float32]]:
-        """[<= CHUNK, inputs] at a time: square roots of smoothed counts, each of length 1."""
+        """Yield [<= CHUNK, inputs] square roots of smoothed counts, each vector of length 1."""
         for first in range(0, len(self), CHUNK):
             part = self.select(np.arange(first, min(first + CHUNK, len(self))))
             counts = part.counts(code.windows)
             yield _unit(np.sqrt(smoothed(counts, code.smooth, code.smooth_time)))
 
     def counts(self, windows: int) -> NDArray[np.float32]:
-        """[n, windows, *shape] events, or grey levels."""
+        """Return [n, windows, *shape] numbers of events, or grey levels."""
         if not isinstance(self.source, Recordings):
             return self.source[:, None].astype(np.float32)
         return self.source.window_counts(windows).reshape(len(self), windows, *self.shape)
@@ -99,20 +99,20 @@ class Items:
         return SDR(self.bits[index], self.size)
 
     def select(self, indices: NDArray[np.int64]) -> Items:
-        """Those at `indices`, in that order."""
+        """Return the items at `indices`, in that order."""
         return replace(self, bits=self.bits[indices], labels=self.labels[indices])
 
     def sdrs(self) -> list[SDR]:
         return [self[i] for i in range(len(self))]
 
     def noisy(self, fraction: float, seed: int) -> Items:
-        """Each with this fraction of its active bits moved."""
+        """Return the items with this fraction of their active bits moved."""
         moved = [self[i].noise(fraction, seed, i).indices for i in range(len(self))]
         return replace(self, bits=np.stack(moved))
 
 
 def load(config: MemoryConfig) -> tuple[Raw, Raw]:
-    """What is stored, and what it is compared with.
+    """Return the items to store, and those to compare with.
 
     Images are read as such where the dataset has them; anything else as recordings.
 
@@ -136,8 +136,8 @@ def load(config: MemoryConfig) -> tuple[Raw, Raw]:
 
 
 def smoothed(counts: NDArray[np.float32], passes: int, over_time: int = 0) -> NDArray[np.float32]:
-    """[n, windows, *shape] after passes of a box of three along each axis of the sensor with places on it, and along
-    the windows."""
+    """Return [n, windows, *shape] after passes of a box of three along each axis of places of the sensor, and along the
+    windows."""
     axes = [axis for axis in range(2, counts.ndim) if counts.shape[axis] >= SMALLEST]
     for axis in [1] * over_time + axes * passes:
         total = counts.copy()
@@ -150,7 +150,7 @@ def smoothed(counts: NDArray[np.float32], passes: int, over_time: int = 0) -> ND
 
 
 def encoder(raw: Raw, config: MemoryConfig) -> ExpansionEncoder:
-    """The encoder fitted to what is stored, or to a few thousand of it spread evenly."""
+    """Return the encoder fitted to the items to store, or to a few thousand of them spread evenly."""
     code = config.code
     some = raw.select(np.unique(np.linspace(0, len(raw) - 1, min(FITTED, len(raw))).round().astype(np.int64)))
     vectors = np.concatenate(list(some.vectors(code)))
@@ -158,13 +158,13 @@ def encoder(raw: Raw, config: MemoryConfig) -> ExpansionEncoder:
 
 
 def encode(raw: Raw, coder: ExpansionEncoder, code: Code, threads: int = 1) -> Items:
-    """Items as SDRs."""
+    """Return items as SDRs."""
     bits = np.concatenate([coder.bits(part, threads) for part in raw.vectors(code)])
     return Items(bits, coder.size, raw.labels)
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[n, inputs]: each of length 1, an empty one zero; its mean over inputs is no feature and goes."""
+    """Return [n, inputs] without the mean over inputs and of length 1; an empty vector is zero."""
     flat = vectors.reshape(len(vectors), -1)
     flat = flat - flat.mean(axis=1, keepdims=True)
     length = np.linalg.norm(flat, axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""The classes of codes: how often each winner stood for each class, counted in the same single pass."""
+"""The classes of codes: how often each unit won for each class, counted in the same single pass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...errors import require
 
-PRIOR = 0.3  # of a count, shared by the classes: what a winner that never occurred says
+PRIOR = 0.3  # of a count, shared by the classes: the evidence of a winner that never occurred
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class LabelMemory:
             np.add.at(counts, (codes[ran, q], labels[ran]), 1)
 
     def predict(self, codes: NDArray[np.int32]) -> NDArray[np.int64]:
-        """[n] the class most likely for codes [n, Q]; of equals, and where the column did not run, the lowest."""
+        """Return [n] the most likely class of codes [n, Q]; the lowest of equals, and where the column did not run."""
         modules, _, classes = self.counts.shape
         smooth = self.counts + PRIOR / classes
         chances = np.log(smooth / smooth.sum(axis=2, keepdims=True))

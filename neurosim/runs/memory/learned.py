@@ -1,4 +1,4 @@
-"""A macrocolumn that learned a dataset: everything it takes to recall from it, in one folder."""
+"""A macrocolumn that learned a dataset, with everything that a recall needs, in one folder."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ class Learned:
     def stored(self) -> int:
         return len(self.codes)
 
-    def probes(self, most: int) -> NDArray[np.int64]:
-        """[<= most] numbers of stored items, evenly from the first to the last."""
-        return np.unique(np.linspace(0, self.stored - 1, min(most, self.stored)).round().astype(np.int64))
+    def probes(self, maximum: int) -> NDArray[np.int64]:
+        """Return at most `maximum` numbers of stored items, evenly from the first to the last."""
+        return np.unique(np.linspace(0, self.stored - 1, min(maximum, self.stored)).round().astype(np.int64))
 
     def recall(self, items: Items) -> ColumnBatch:
-        """What the column answers to items, each by itself; nothing is learned."""
+        """Return the answers of the column to items, each by itself; nothing is learned."""
         return self.column.recall_many(self.memory, items.sdrs())
 
     def save(self, folder: Path) -> None:
@@ -137,7 +137,7 @@ def learn(
         seconds, operations = [], []
         for at in range(0, len(part), BATCH):
             sdrs = [part[i] for i in range(at, min(at + BATCH, len(part)))]
-            # Of this thread: what else the machine does is not the memory's.
+            # Time of this thread: other work of the machine does not count.
             start = time.thread_time()
             batch = owner.store_many(memory, sdrs)
             seconds.append((time.thread_time() - start) / len(sdrs))
@@ -153,12 +153,11 @@ def learn(
 
 
 def sizes_between(items: int, points: int) -> list[int]:
-    """Up to `points` numbers from a few to `items`, by equal ratios."""
+    """Return up to `points` numbers from a few to `items`, by equal ratios."""
     require(items >= 1, "data", "must hold items to store", items)
     if points == 1:
         return [items]
-    least = min(10, items)
-    return sorted({round(m) for m in np.geomspace(least, items, points)} | {items})
+    return sorted({round(m) for m in np.geomspace(min(10, items), items, points)} | {items})
 
 
 @contextmanager
