@@ -300,7 +300,7 @@ class Coder(nn.Module):
             levels = levels_of(self.price)
             edges, counts = torch.full((MAX_LEVELS - 1,), torch.inf), torch.full((MAX_LEVELS,), int(INT8))
             edges[: len(levels.edges)], counts[: len(levels.counts)] = levels.edges.float(), levels.counts
-            arrays = {"edges": edges, "levels": counts.to(torch.int8)}
+            arrays: dict[str, Any] = {"edges": edges, "levels": counts.to(torch.int8)}
             if levels.fine is not None:
                 arrays["table"] = levels.counts[levels.fine.long()].to(torch.int8)
             rounding = rounding._replace(**{name: array.to(thresholds.device) for name, array in arrays.items()})

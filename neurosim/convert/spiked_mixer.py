@@ -188,5 +188,6 @@ class SpikedMixer(nn.Module):
         outs = []
         for b in range(len(x)):
             sequence = {name: inputs[name][b].detach() for name in INPUTS if name in inputs}
-            outs.append(self.scan(LazyState(memory[b], owed[b]), sequence, self.mixer, self.threads))
+            lazy = LazyState(memory[b], owed[b])  # type: ignore[arg-type] # of tensors or of arrays
+            outs.append(self.scan(lazy, sequence, self.mixer, self.threads))
         return self.mixer.finish(torch.stack(outs), x, inputs), after | {"memory": memory, "owed": owed}

@@ -54,9 +54,9 @@ def _population(entry: Table) -> Table:
 
 def _receptor(entry: Table, former: Former) -> Table:
     receptor = entry.get("receptor")
-    return {**entry, "receptor": former.receptors[receptor]} if receptor in former.receptors else entry
+    return entry if receptor not in former.receptors else {**entry, "receptor": former.receptors[str(receptor)]}
 
 
 def _variable(entry: Table, former: Former) -> Table:
     variable = entry.get("variable")
-    return {**entry, "variable": former.states[variable]} if variable in former.states else entry
+    return entry if variable not in former.states else {**entry, "variable": former.states[str(variable)]}

@@ -25,7 +25,7 @@ def at(constant: Any, i: int) -> Any:
 
 
 @overload(at, inline="always")
-def _at(constant, i):  # type: ignore[no-untyped-def]
+def _at(constant, i):
     if isinstance(constant, types.Array):
         return lambda constant, i: constant[i]
     return lambda constant, i: constant

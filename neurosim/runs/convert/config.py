@@ -79,7 +79,7 @@ class Curve(Section):
 def _renamed(**names: str) -> Any:
     """Return a validator that accepts keys of earlier versions: `old="new"`."""
 
-    @model_validator(mode="before")
+    @model_validator(mode="before")  # type: ignore[misc] # becomes a method of the class it is assigned in
     @classmethod
     def rename(cls: type, values: Any) -> Any:
         return {names.get(key, key): value for key, value in values.items()} if isinstance(values, Mapping) else values

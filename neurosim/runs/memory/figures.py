@@ -175,7 +175,7 @@ def fan_out(learned: Learned) -> NDArray[np.int64]:
     packed, inputs = learned.memory.u[0], learned.column.inputs
     total = np.zeros(inputs, np.int64)
     for first in range(0, packed.shape[1], UNPACKED):
-        total += unpack(np.ascontiguousarray(packed[:, first : first + UNPACKED].T), inputs).sum(axis=0, dtype=np.int64)
+        total += unpack(np.ascontiguousarray(packed[:, first : first + UNPACKED].T), inputs).sum(axis=0, dtype=np.int64)  # type: ignore[no-untyped-call]
     return total
 
 
