@@ -1,11 +1,11 @@
 """Linear recurrences over a matrix state, many tokens at a time.
 
 Every function takes q, k [B, T, H, K], v [B, T, H, V], log decays g (None, [B, T, H] or [B, T, H, K]) and a state
-S [B, H, K, V], and returns (S after T tokens, o [B, T, H, V]). Tokens go through in chunks: products inside a chunk
-are dense matrices, only the state at the chunk's border is sequential.
+S [B, H, K, V], and returns (S after T tokens, o [B, T, H, V]). Tokens are processed in chunks: products inside a chunk
+are dense matrices, only the state at the border of chunks is sequential.
 
-With G_i the sum of log decays from the chunk's start to token i, every weight between two tokens is exp(G_i - G_j),
-j <= i, which is at most 1: it is formed as such, never as exp(G_i) exp(-G_j), which overflows for strong decays.
+With G_i the sum of log decays from the start of a chunk to token i, the weight between two tokens is exp(G_i - G_j),
+j <= i, which is at most 1. It is computed as such, never as exp(G_i) exp(-G_j), which overflows for strong decays.
 
 Sources: Yang et al. 2024, arXiv 2312.06635 (gated linear attention) and 2406.06484 (delta rule, the WY form);
 Yang et al. 2025, arXiv 2412.06464 (gated delta rule).
@@ -30,7 +30,7 @@ def additive(
     states = []
     for n in range(q.shape[2]):
         states.append(state)
-        state = decay.passed(state, n) + new[:, :, n]
+        state = decay.apply(state, n) + new[:, :, n]
     o = decay.from_start(q) @ torch.stack(states, 2) + decay.pairs(q, k) @ v
     return state, _join(o, length)
 
@@ -47,7 +47,7 @@ def delta(
     q, k, v, beta = (_cut(x, chunk) for x in (q, k, v, beta[..., None]))
     decay = _Decay.of(g, chunk)
     system = beta * decay.pairs(k, k, strict=True)
-    # u of a chunk is (I + system)^-1 beta (v - decayed k S): solved for both parts, S being known only in the loop.
+    # u of a chunk is (I + system)^-1 beta (v - decayed k S): solved for both parts, as S is known only in the loop.
     both = _solve(system, beta * torch.cat([v, decay.from_start(k)], -1))
     free, seen = both.split([v.shape[-1], k.shape[-1]], -1)
     out = decay.to_end(k).mT
@@ -55,7 +55,7 @@ def delta(
     for n in range(q.shape[2]):
         states.append(state)
         updates.append(free[:, :, n] - seen[:, :, n] @ state)
-        state = decay.passed(state, n) + out[:, :, n] @ updates[-1]
+        state = decay.apply(state, n) + out[:, :, n] @ updates[-1]
     o = decay.from_start(q) @ torch.stack(states, 2) + decay.pairs(q, k) @ torch.stack(updates, 2)
     return state, _join(o, length)
 
@@ -71,21 +71,21 @@ def rank_one(
     length = q.shape[1]
     q, k, v, a, b = (_cut(x, chunk) for x in (q, k, v, a, b))
     decay = _Decay.of(g, chunk)
-    wanted = torch.cat([decay.pairs(a, k, strict=True) @ v, decay.from_start(a)], -1)
-    free, seen = _solve(-decay.pairs(a, b, strict=True), wanted).split([v.shape[-1], k.shape[-1]], -1)
+    target = torch.cat([decay.pairs(a, k, strict=True) @ v, decay.from_start(a)], -1)
+    free, seen = _solve(-decay.pairs(a, b, strict=True), target).split([v.shape[-1], k.shape[-1]], -1)
     new, out = decay.to_end(k).mT @ v, decay.to_end(b).mT
     states, read = [], []
     for n in range(q.shape[2]):
         states.append(state)
         read.append(free[:, :, n] + seen[:, :, n] @ state)
-        state = decay.passed(state, n) + new[:, :, n] + out[:, :, n] @ read[-1]
+        state = decay.apply(state, n) + new[:, :, n] + out[:, :, n] @ read[-1]
     o = decay.from_start(q) @ torch.stack(states, 2) + decay.pairs(q, k) @ v + decay.pairs(q, b) @ torch.stack(read, 2)
     return state, _join(o, length)
 
 
 @dataclass(frozen=True)
 class _Decay:
-    """Decays inside chunks: `total` [B, H, N, C, 1 or K] is summed from each chunk's start, or None without decay."""
+    """Decays inside chunks: `total` [B, H, N, C, 1 or K] is summed from the start of each chunk; None without decay."""
 
     total: Tensor | None
     weights: Tensor | None
@@ -99,7 +99,7 @@ class _Decay:
         future = torch.ones(chunk, chunk, dtype=torch.bool, device=g.device).triu(1)
         return _Decay(total, apart.masked_fill(future[..., None], -torch.inf).exp())
 
-    def pairs(self, x: Tensor, y: Tensor, strict: bool = False) -> Tensor:
+    def pairs(self, x: Tensor, y: Tensor, *, strict: bool = False) -> Tensor:
         """[.., C, C] x_i . y_j weighted by the decay from j to i; 0 for j > i, and for j = i if `strict`."""
         if self.weights is None:
             products = x @ y.mT
@@ -110,25 +110,25 @@ class _Decay:
         return products.tril(-1 if strict else 0)
 
     def from_start(self, x: Tensor) -> Tensor:
-        """x_i weighted by the decay from the chunk's start to i."""
+        """x_i weighted by the decay from the start of the chunk to i."""
         return x if self.total is None else x * self.total.exp()
 
     def to_end(self, x: Tensor) -> Tensor:
-        """x_i weighted by the decay from i to the chunk's end."""
+        """x_i weighted by the decay from i to the end of the chunk."""
         return x if self.total is None else x * (self.total[..., -1:, :] - self.total).exp()
 
-    def passed(self, state: Tensor, n: int) -> Tensor:
-        """The state after the decay of chunk n."""
+    def apply(self, state: Tensor, n: int) -> Tensor:
+        """Return the state after the decay of chunk n."""
         return state if self.total is None else state * self.total[:, :, n, -1].exp()[..., None]
 
 
-def _solve(lower: Tensor, wanted: Tensor) -> Tensor:
-    """(I + lower)^-1 wanted, `lower` strictly lower triangular."""
-    return torch.linalg.solve_triangular(lower, wanted, upper=False, unitriangular=True)
+def _solve(lower: Tensor, target: Tensor) -> Tensor:
+    """(I + lower)^-1 target, `lower` strictly lower triangular."""
+    return torch.linalg.solve_triangular(lower, target, upper=False, unitriangular=True)
 
 
 def _cut(x: Tensor, chunk: int) -> Tensor:
-    """[B, T, H, ..] to [B, H, N, C, ..], filled up with zeros: tokens of no key and no decay change nothing."""
+    """[B, T, H, ..] to [B, H, N, C, ..], padded with zeros: tokens without key and decay change nothing."""
     batch, length = x.shape[:2]
     count = -(-length // chunk)
     if count * chunk > length:

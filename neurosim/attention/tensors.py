@@ -1,4 +1,4 @@
-"""Named tensors of safetensors files, checked before anything is believed of them."""
+"""Readers and writers of safetensors files; headers are checked before they are used."""
 
 from __future__ import annotations
 
@@ -16,64 +16,64 @@ from ..files import replacing
 
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 FLOATS = ("F64", "F32", "F16", "BF16")
-LONGEST = 100_000_000  # bytes of a header, the limit of the format's own library
+MAX_HEADER_BYTES = 100_000_000  # the limit of the format's own library
 
 
 def header(path: Path) -> dict[str, dict[str, Any]]:
-    """What a safetensors file says of its tensors: name -> dtype, shape, data_offsets; all of it checked.
+    """Return dtype, shape and data_offsets of each tensor of a safetensors file, all checked.
 
     Raises:
         NeurosimMissingError: no such file.
-        NeurosimFormatError: the header is none, or says of a tensor what cannot be: names the tensor.
+        NeurosimFormatError: no header, or impossible values for a tensor: names the tensor.
     """
     if not path.is_file():
         raise NeurosimMissingError(f"{path}: no such file; the checkpoint is not complete")
     size = path.stat().st_size
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > min(size - 8, LONGEST):
+        if size < 8 or length > min(size - 8, MAX_HEADER_BYTES):
             raise NeurosimFormatError(f"{path}: expected a header of {length} bytes, the file has {size}: cut short?")
         raw = file.read(length)
     try:
         entries = json.loads(raw)
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise NeurosimFormatError(f"{path}: its header is no JSON ({error}); fetch or write it again") from None
+        raise NeurosimFormatError(f"{path}: its header is not JSON ({error}); fetch or write it again") from None
     if not isinstance(entries, dict):
         raise NeurosimFormatError(f"{path}: expected a table of tensors (got {type(entries).__name__})")
     entries.pop("__metadata__", None)
     for name, entry in entries.items():
-        _believable(f"{path}: tensor '{name}'", entry, size - 8 - length)
+        _check_entry(f"{path}: tensor '{name}'", entry, size - 8 - length)
     return entries
 
 
-def _believable(what: str, entry: object, room: int) -> None:
-    """Raise unless an entry's shape, type and place agree with each other and with the file."""
+def _check_entry(name: str, entry: object, size: int) -> None:
+    """Raise unless shape, type and offsets of an entry agree with each other and with the file."""
     wanted = {"dtype", "shape", "data_offsets"}
     if not isinstance(entry, dict) or not wanted <= set(entry):
-        raise NeurosimFormatError(f"{what}: its header must give dtype, shape and data_offsets (got {entry})")
+        raise NeurosimFormatError(f"{name}: its header must give dtype, shape and data_offsets (got {entry})")
     shape, offsets, dtype = entry["shape"], entry["data_offsets"], entry["dtype"]
     if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
-        raise NeurosimFormatError(f"{what}: shape must be whole numbers >= 0 (got {shape})")
+        raise NeurosimFormatError(f"{name}: shape must be integers >= 0 (got {shape})")
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(type(n) is int for n in offsets):
-        raise NeurosimFormatError(f"{what}: data_offsets must be two whole numbers (got {offsets})")
+        raise NeurosimFormatError(f"{name}: data_offsets must be two integers (got {offsets})")
     if dtype not in SIZES:
-        raise NeurosimFormatError(f"{what}: type {dtype} is not read; convert the checkpoint to F32, F16 or BF16")
+        raise NeurosimFormatError(f"{name}: type {dtype} is not read; convert the checkpoint to F32, F16 or BF16")
     start, end = offsets
-    if not 0 <= start <= end <= room:
-        raise NeurosimFormatError(f"{what}: lies at bytes {start} to {end} of {room}: the header is wrong")
+    if not 0 <= start <= end <= size:
+        raise NeurosimFormatError(f"{name}: lies at bytes {start} to {end} of {size}: the header is wrong")
     count = SIZES[dtype]
     for n in shape:
         count *= n
     if count != end - start:
-        raise NeurosimFormatError(f"{what}: {shape} of {dtype} takes {count} bytes, the header gives {end - start}")
+        raise NeurosimFormatError(f"{name}: {shape} of {dtype} takes {count} bytes, the header gives {end - start}")
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """The tensors of `model.safetensors`, or of the files its index names, floats as float32.
+    """Read the tensors of `model.safetensors`, or of the files in its index, as float32.
 
     Raises:
-        NeurosimMissingError: neither is there, or a file the index names is not.
-        NeurosimFormatError: as `header`; a tensor that is not where the index says; numbers that are no floats.
+        NeurosimMissingError: neither is there, or a file in the index is missing.
+        NeurosimFormatError: a damaged header; a tensor that is not in its file; a type other than floats.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -99,7 +99,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
 
 
 def _files(folder: Path) -> dict[Path, list[str] | None]:
-    """The files of a checkpoint and the tensors wanted of each, none for all."""
+    """Return the files of a checkpoint and the names of the tensors in each; None for all."""
     index = folder / "model.safetensors.index.json"
     single = folder / "model.safetensors"
     if single.is_file() or not index.is_file():

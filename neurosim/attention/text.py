@@ -1,4 +1,4 @@
-"""Text as bytes: what a byte-level language model reads, and the prose that ships with Python."""
+"""Text as bytes, for byte-level language models: files, and the prose that ships with Python."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..errors import NeurosimInputError, NeurosimMissingError
 
 
 def python_text() -> bytes:
-    """The reference prose of the installed Python (`pydoc_data.topics`), about 470 kB: a text that needs no download.
+    """Return the reference prose of the installed Python (`pydoc_data.topics`), about 470 kB without a download.
 
     Raises:
         NeurosimMissingError: this Python was installed without it.
@@ -23,7 +23,7 @@ def python_text() -> bytes:
 
 
 def read_text(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a text file.
+    """Read the bytes of a text file.
 
     Raises:
         NeurosimMissingError: no such file.

@@ -265,9 +265,9 @@ NAME = "model.layers.1.mlp.up_proj.weight"
 LIES = {
     "beyond the file": ({"data_offsets": [0, 10**12]}, f"tensor '{NAME}': lies at bytes 0 to 1000000000000 of"),
     "shape": ({"shape": [48, 33]}, rf"tensor '{NAME}': \[48, 33\] of F32 takes 6336 bytes, the header gives 6144"),
-    "negative": ({"shape": [-48, -32]}, rf"tensor '{NAME}': shape must be whole numbers >= 0 \(got \[-48, -32\]\)"),
+    "negative": ({"shape": [-48, -32]}, rf"tensor '{NAME}': shape must be integers >= 0 \(got \[-48, -32\]\)"),
     "type": ({"dtype": "F8_E4M3"}, f"tensor '{NAME}': type F8_E4M3 is not read"),
-    "offsets": ({"data_offsets": "all"}, f"tensor '{NAME}': data_offsets must be two whole numbers"),
+    "offsets": ({"data_offsets": "all"}, f"tensor '{NAME}': data_offsets must be two integers"),
     "huge": ({"shape": [2**40, 2**40]}, f"tensor '{NAME}': .* takes"),
 }
 
@@ -321,7 +321,7 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(NeurosimMissingError, match=r"config.json: no such file; give the folder of a checkpoint"):
         read_model(tmp_path)
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(NeurosimFormatError, match="is no JSON"):
+    with pytest.raises(NeurosimFormatError, match="is not JSON"):
         read_model(tmp_path)
     (tmp_path / "config.json").write_text("[]")
     with pytest.raises(NeurosimFormatError, match="must be a JSON object"):

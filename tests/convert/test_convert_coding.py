@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from helpers.counting_neurons import bipolar_with_tracer, integrate_and_fire
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -14,7 +15,6 @@ from torch import nn
 from neurosim.convert import EXPANSIONS, SCHEMES, Coder, SpikedLinear, collapse, count_spikes, expand
 from neurosim.convert.coding import levels_of, ternary, token_levels
 from neurosim.convert.histogram import CountHistogram
-from neurosim.convert.neurons import bipolar_with_tracer, integrate_and_fire
 from neurosim.errors import NeurosimInputError
 from neurosim.kernels.spikes.accumulate.reference import accumulate_reference
 from neurosim.kernels.spikes.encode.reference import encode_reference, thresholds_reference

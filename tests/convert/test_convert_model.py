@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 from helpers.triton_tools import cases, interpret, on_gpu
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from neurosim.attention import KINDS, LanguageConfig, LanguageModel, MixerSpec
+from neurosim.attention import KINDS, LanguageConfig, LanguageModel, MixerSpec, read_model
 from neurosim.attention.train import draw_windows
 from neurosim.convert import SCHEMES, Coding, Converted, SpikedLinear, Tuning, convert, tune
 from neurosim.convert.calibrate import survey_channels
@@ -537,3 +538,13 @@ def test_on_a_card_in_the_interpreter(case: str) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_on_a_gpu(case: str) -> None:
     on_gpu("convert_cases", case)
+
+
+@torch.no_grad()
+def test_models_of_the_state_before_the_renames_load() -> None:
+    """Configs with the former names of options; the same logits, dense and in spikes."""
+    folder = Path(__file__).parents[1] / "fixtures" / "eacf85f"
+    expected = load_file(folder / "logits.safetensors")
+    model, made = read_model(folder / "language-model"), read_converted(folder / "converted-model")
+    torch.testing.assert_close(model(expected["tokens"])[0], expected["dense"], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(made.model(expected["tokens"])[0], expected["converted"], rtol=1e-3, atol=1e-3)

@@ -76,7 +76,10 @@ def poisoned() -> Iterator[None]:
             patch.setattr(np, name, filled)
         if importlib.util.find_spec("torch") is not None:
             import torch
+            from torch.utils import _device
 
+            # `with torch.device(...)` knows constructors by identity: let it remember the originals.
+            _device._device_constructors()
             for name in ("empty", "empty_like"):
                 patch.setattr(torch, name, _filling(getattr(torch, name), fill_tensor))
             patch.setattr(torch.Tensor, "new_empty", _filling(torch.Tensor.new_empty, fill_tensor))
