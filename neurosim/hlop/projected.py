@@ -1,4 +1,4 @@
-"""Layers whose weights change only in directions that no earlier task has used; forward and input gradient as ever."""
+"""Layers whose weights change only in directions that no earlier task has used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .subspace import Subspace
 
 
 class _Product(torch.autograd.Function):
-    """x W^T, whose weight gradient takes another `presynaptic` in place of x: delta^T presynaptic."""
+    """x W^T with `presynaptic` in place of x in the weight gradient: delta^T presynaptic."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, presynaptic: Tensor) -> Tensor:
@@ -31,22 +31,22 @@ class _Product(torch.autograd.Function):
 
 
 def uniform(shape: tuple[int, ...], seed: int) -> nn.Parameter:
-    """Weights [outputs, ...] uniform in +- 1 / sqrt(inputs), as torch's own layers start."""
+    """Return weights [outputs, ...], uniform in +- 1 / sqrt(inputs) as in torch's layers."""
     bound = 1 / math.sqrt(math.prod(shape[1:]))
-    draws = torch.Generator().manual_seed(seed)
-    return nn.Parameter((2 * torch.rand(shape, generator=draws) - 1) * bound)
+    generator = torch.Generator().manual_seed(seed)
+    return nn.Parameter((2 * torch.rand(shape, generator=generator) - 1) * bound)
 
 
 @final
 class ProjectedLinear(nn.Module):
     """A linear layer without bias: grad W = delta^T (x - H_old^T H_old x), H_old being the frozen rows of `subspace`.
 
-    Forward and the gradient on x are those of `torch.nn.Linear`. A bias has no input that could be orthogonal to
-    earlier ones, so there is none. What a step adds to W is orthogonal to all inputs in the span of H_old: the answers
-    to them stay as they were.
+    Forward and the gradient of x are those of `torch.nn.Linear`. A step changes W only orthogonally to all inputs in
+    the span of H_old: the outputs for them stay the same. There is no bias: its input, always 1, is orthogonal to none
+    of the earlier ones.
 
     Args:
-        subspace: settings are the caller's; of width `inputs`.
+        subspace: lateral neurons for `inputs` inputs.
     """
 
     def __init__(self, inputs: int, outputs: int, subspace: Subspace, seed: int = 0) -> None:
@@ -56,11 +56,11 @@ class ProjectedLinear(nn.Module):
         self.subspace = subspace
 
     def forward(self, x: Tensor, trace: Tensor | None = None, learn: bool = False) -> Tensor:
-        """[..., outputs] from x [..., inputs].
+        """Return [..., outputs] for x [..., inputs].
 
         Args:
-            trace: [..., inputs] in place of x in the weight gradient (training online).
-            learn: whether the subspace learns from this x, all leading dimensions being samples.
+            trace: [..., inputs] that replace x in the weight gradient (online training).
+            learn: train the subspace on this x; all leading dimensions are samples.
         """
         rows = x.flatten(0, -2)
         seen = rows.detach()
@@ -75,9 +75,9 @@ class ProjectedLinear(nn.Module):
 
 @final
 class ProjectedConv2d(nn.Module):
-    """`ProjectedLinear` on every patch of an image; the subspace is that of patches, `inputs * kernel * kernel` wide.
+    """`ProjectedLinear` on every patch of an image; the subspace has `inputs * kernel * kernel` features.
 
-    Forward and the gradient on x are those of `torch.nn.Conv2d` without bias.
+    Forward and the gradient of x are those of `torch.nn.Conv2d` without bias.
     """
 
     def __init__(
@@ -95,12 +95,12 @@ class ProjectedConv2d(nn.Module):
         self.linear = ProjectedLinear(inputs * kernel * kernel, outputs, subspace, seed)
 
     def forward(self, x: Tensor, trace: Tensor | None = None, learn: bool = False) -> Tensor:
-        """[B, outputs, h', w'] from x [B, inputs, h, w]; `trace` and `learn` as in `ProjectedLinear`."""
+        """Return [B, outputs, h', w'] for x [B, inputs, h, w]; see `ProjectedLinear` for `trace` and `learn`."""
         height, width = ((n + 2 * self.padding - self.kernel) // self.stride + 1 for n in x.shape[2:])
         before = None if trace is None else self._patches(trace)
         y = self.linear(self._patches(x), before, learn)
         return y.transpose(1, 2).unflatten(2, (height, width))
 
     def _patches(self, x: Tensor) -> Tensor:
-        """[B, places, inputs * kernel * kernel]."""
+        """Return [B, places, inputs * kernel * kernel]."""
         return F.unfold(x, self.kernel, padding=self.padding, stride=self.stride).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""Three ways to compute the outputs of a network and their gradients: through time, online, by rates."""
+"""Three ways to compute outputs of a network and their gradients: through time, online, by rates."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ Scores = tuple[Tensor, float]
 
 
 class Training(ABC):
-    """How the spikes of a network are computed, and what stands for their gradient. Frozen, without state."""
+    """A way to compute the spikes of a network and their gradients. Frozen, without state."""
 
     @abstractmethod
     def units(self, count: int) -> nn.Module:
-        """The spiking units of one hidden layer."""
+        """Return the spiking units of one hidden layer."""
 
     @abstractmethod
     def outputs(self, layers: Layers, units: Sequence[Any], x: Tensor, learn: bool) -> Iterator[Scores]:
-        """Scores [S, B, classes], piece by piece; a caller that trains calls backward on each before the next.
+        """Yield scores [S, B, classes] in pieces, each with its fraction of all time steps.
 
-        With every piece comes its part of the whole, by which its mean counts: in the prediction, which is the mean of
-        the scores, and in the loss, which is that of their cross-entropies.
+        In training, call backward on each piece before the next. The prediction is the mean of all scores, the loss
+        the mean of their cross-entropies.
 
         Args:
-            layers: from the inputs to the classes.
-            units: what follows each layer but the last, from `units`.
+            layers: layers from the inputs to the classes.
+            units: units after each layer but the last, from `units`.
             x: [B, N] a constant current, or [T, B, N].
-            learn: whether the subspaces of the layers learn.
+            learn: train the subspaces of the layers.
         """
 
 
 def _lif(training: BPTT | Online, count: int) -> LIF:
     surrogate = Surrogate("sigmoid", training.slope)
-    # One unit of time a step; the layer computes exp(-1 / tau_mem), which is `decay` again.
+    # With a step of 1 the layer's decay, exp(-1 / tau_mem), is `decay` again.
     tau_mem = -1 / math.log(training.decay)
     return LIF(count, tau_mem=tau_mem, v_threshold=training.v_threshold, dt=1.0, surrogate=surrogate)
 
@@ -58,7 +58,7 @@ def _check(training: BPTT | Online) -> None:
 
 
 def _in_time(current: Tensor, steps: int) -> Tensor:
-    """[T, B, N]: a constant current [B, N] at every step."""
+    """Return [T, B, N]: a constant current [B, N] is repeated."""
     return current.expand(steps, -1, -1) if current.ndim == 2 else current
 
 
@@ -71,8 +71,8 @@ class BPTT(Training):
     mean over time of the last layer's current. Subspaces learn from the spikes of all time steps.
 
     Attributes:
-        steps: that a constant current is shown.
-        decay: part of the membrane that is left after a step.
+        steps: number of steps of a constant current.
+        decay: factor of the membrane in a step.
     """
 
     steps: int = 6
@@ -103,8 +103,8 @@ class Online(Training):
     iterations once for each such piece.
 
     Attributes:
-        steps, decay: as in `BPTT`.
-        together: time steps computed at once.
+        steps, decay: see `BPTT`.
+        together: number of time steps that are computed at once.
     """
 
     steps: int = 6
@@ -127,7 +127,7 @@ class Online(Training):
         for at in range(0, steps, self.together):
             piece = min(self.together, steps - at)
             spikes, trace = x, None
-            # A constant input is its own trace but for a factor, and as published it is used as it is.
+            # The trace of a constant input is a multiple of it; as published, the input itself is used.
             if x.ndim == 3:
                 spikes = x[at : at + piece]
                 trace, before[0] = self._traces(spikes, before[0])
@@ -139,7 +139,7 @@ class Online(Training):
 
     @staticmethod
     def _fire(unit: LIF, current: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Step by step, the state having no gradient."""
+        """Return spikes and state after single steps, between which no gradient passes."""
         spikes = []
         for now in current.split(1):
             out, state = unit(now, state)
@@ -148,7 +148,7 @@ class Online(Training):
         return torch.cat(spikes), state
 
     def _traces(self, spikes: Tensor, last: Tensor | None) -> tuple[Tensor, Tensor]:
-        """[T, B, N] a[t] = decay a[t-1] + s[t], and the last of them."""
+        """Return [T, B, N] a[t] = decay a[t-1] + s[t], and the last a."""
         found = torch.empty_like(spikes)
         a = torch.zeros_like(spikes[0]) if last is None else last
         for t, s in enumerate(spikes):
@@ -165,10 +165,10 @@ class Rate(Training):
     number of steps. Thresholds are learned. See `RateUnits`.
 
     Attributes:
-        steps: that a constant current is shown.
-        tau_mem: seconds.
-        dt: seconds a step.
-        reach: part of `v_threshold` at which a unit fires.
+        steps: number of steps of a constant current.
+        tau_mem: membrane time constant, s.
+        dt: length of a step, s.
+        reach: fraction of `v_threshold` at which a unit fires.
     """
 
     steps: int = 20

@@ -1,4 +1,4 @@
-"""A linear layer with a delay of its own for every synapse."""
+"""A linear layer with a delay for every synapse."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class DelayedLinear(Stateful):
     """y[t, o] = sum_i W[o, i] x[t - d[o, i], i] + b[o], over steps t.
 
     Called as `layer(x, state=None) -> (y, state)`, x [T, B, inputs] or [T, inputs]. The state is the input of the last
-    `longest` steps, [longest, ..., inputs]; None means that nothing came before.
+    `max_delay` steps, [max_delay, ..., inputs]; None: zeros.
 
     Attributes:
-        weight: [outputs, inputs] parameter, as `SpikeLinear`'s.
-        delays: [outputs, inputs] int64 buffer, steps, each from 0 to `longest`.
+        weight: [outputs, inputs] parameter, started as that of `SpikeLinear`.
+        delays: [outputs, inputs] int64 buffer, steps, each from 0 to `max_delay`.
 
     Args:
-        delays: such an array, or a number for the longest: then each is drawn uniformly from 0 to it.
+        delays: such an array, or the maximum, from 0 to which each delay is drawn uniformly.
 
     Raises:
         NeurosimInputError: sizes or delays that are not whole numbers in their ranges, or of another shape.
@@ -46,34 +46,34 @@ class DelayedLinear(Stateful):
         for what, size in (("inputs", inputs), ("outputs", outputs)):
             require(isinstance(size, int) and size > 0, f"DelayedLinear.{what}", "must be an integer > 0", size)
         self.inputs, self.outputs = inputs, outputs
-        draws, bound = torch.Generator().manual_seed(seed), 1 / math.sqrt(inputs)
-        self.weight = nn.Parameter((2 * torch.rand(inputs, outputs, generator=draws) - 1).mul_(bound).t())
-        self.bias = nn.Parameter((2 * torch.rand(outputs, generator=draws) - 1) * bound) if bias else None
+        generator, bound = torch.Generator().manual_seed(seed), 1 / math.sqrt(inputs)
+        self.weight = nn.Parameter((2 * torch.rand(inputs, outputs, generator=generator) - 1).mul_(bound).t())
+        self.bias = nn.Parameter((2 * torch.rand(outputs, generator=generator) - 1) * bound) if bias else None
         given = torch.as_tensor(delays)
         good = not given.is_floating_point() and bool((given >= 0).all())
-        require(good, "DelayedLinear.delays", "must be whole numbers of steps >= 0", delays)
+        require(good, "DelayedLinear.delays", "must be integer numbers of steps >= 0", delays)
         if given.ndim == 0:
-            self.longest = int(given)
-            given = torch.randint(0, self.longest + 1, (outputs, inputs), generator=draws)
+            self.max_delay = int(given)
+            given = torch.randint(0, self.max_delay + 1, (outputs, inputs), generator=generator)
         else:
             require(
                 given.shape == (outputs, inputs), "DelayedLinear.delays", f"must be {[outputs, inputs]}", given.shape
             )
-            self.longest = int(given.max())
+            self.max_delay = int(given.max())
         self.register_buffer("delays", given.long().clone())
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         good = x.ndim in (2, 3) and x.shape[-1] == self.inputs
         rule = f"input must be [T, B, {self.inputs}] or [T, {self.inputs}]"
         require(good, "DelayedLinear", rule, tuple(x.shape))
-        want = (self.longest, *x.shape[1:])
+        want = (self.max_delay, *x.shape[1:])
         state = x.new_zeros(want) if state is None else state
         require(state.shape == want, "DelayedLinear", f"state must be {list(want)}", tuple(state.shape))
         past = torch.cat([state, x])
         flat = past if past.ndim == 3 else past[:, None]
-        y = delayed(flat, self.weight, self.delays, self.longest)
+        y = delayed(flat, self.weight, self.delays, self.max_delay)
         y = y if past.ndim == 3 else y[:, 0]
-        return y if self.bias is None else y + self.bias, past[len(past) - self.longest :]
+        return y if self.bias is None else y + self.bias, past[len(past) - self.max_delay :]
 
     def extra_repr(self) -> str:
-        return f"{self.inputs}, {self.outputs}, longest={self.longest}"
+        return f"{self.inputs}, {self.outputs}, max_delay={self.max_delay}"

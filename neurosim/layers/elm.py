@@ -15,12 +15,12 @@ except ImportError as error:
     raise NeurosimMissingError(f"ELM: needs torch ({error}); run: pip install 'neurosim-spiking[train]'") from None
 
 State = tuple[Tensor, Tensor]
-"""b [B, branches], what has come through the synapses, and m [B, memory]."""
+"""b [B, branches], sums of the synapses of each branch, and m [B, memory]."""
 
 
 @final
 class ELM(nn.Module):
-    """One neuron of leaky memories that a small network of its own writes.
+    """One neuron with leaky memories that a small network writes.
 
         s = k_s s + relu(w) x                              each synapse; k_s = exp(-dt / tau_syn)
         b = sum of s over the synapses of each branch      without branches, each synapse is its own: b = s
@@ -29,20 +29,22 @@ class ELM(nn.Module):
         y = W_y m + offset
 
     where
-        inputs, outputs: their numbers.
+        inputs, outputs: numbers of inputs and outputs.
         memory: d_m, the number of memories.
-        branches, synapses_per_branch: the branch form (the paper has 45 of 100 for 1,278 inputs): each branch gathers
-            a window of neighbouring inputs, windows spread evenly, so that they overlap where there are more synapses
-            than inputs; None means the plain form.
-        dt: s, the step.
-        tau_syn: s. tau_min, tau_max: s, between which tau_mem lies, log-spaced at the start.
-        train_tau: whether tau_mem learns; a sigmoid holds it within its bounds.
+        branches, synapses_per_branch: the form with branches (the paper has 45 of 100 for 1,278 inputs): each branch
+            sums a window of neighbouring inputs. Windows are spread evenly, and overlap if there are more synapses than
+            inputs. None: the form without branches.
+        dt: step, s.
+        tau_syn: synaptic time constant, s.
+        tau_min, tau_max: bounds of tau_mem, s; it starts log-spaced between them.
+        train_tau: train tau_mem; a sigmoid keeps it within its bounds.
         gain: lambda.
-        weight: w of each synapse at the start.
-        seed: of the weights at the start.
+        weight: first w of each synapse.
+        seed: key of the first weights.
 
-    As the synapses leak alike, the branches' sums and their way to the hidden layer are one product for all steps, and
-    only its result leaks; `kernels.layers.elm` runs the rest. `reference` is the equations above, step by step.
+    All synapses leak alike. So one product for all steps computes the sums of the branches and their input to the
+    hidden layer, and only its result leaks; `kernels.layers.elm` runs the rest. `reference` computes the equations step
+    by step.
 
     Raises:
         NeurosimInputError: on construction, naming the argument and its rule.
@@ -76,11 +78,11 @@ class ELM(nn.Module):
         self.windows: Tensor
         windows = _windows(inputs, branches, synapses_per_branch)
         self.register_buffer("windows", windows, persistent=False)
-        draws = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
         self.weight = nn.Parameter(torch.full(windows.shape, float(weight)))
-        self.hidden = _linear(len(windows) + memory, 2 * memory, draws)
-        self.proposal = _linear(2 * memory, memory, draws)
-        self.output = _linear(memory, outputs, draws)
+        self.hidden = _linear(len(windows) + memory, 2 * memory, generator)
+        self.proposal = _linear(2 * memory, memory, generator)
+        self.output = _linear(memory, outputs, generator)
         # Log-spaced, and inside the open interval that a sigmoid reaches.
         places = (torch.arange(memory) + 0.5) / memory
         tau = torch.exp(math.log(tau_min) + places * math.log(tau_max / tau_min))
@@ -92,10 +94,10 @@ class ELM(nn.Module):
         return self.tau_min + (self.tau_max - self.tau_min) * torch.sigmoid(self.raw_tau)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """y [T, B, outputs] and the state after it, from x [T, B, inputs]; both also without B.
+        """Return y [T, B, outputs] and the last state for x [T, B, inputs]; also without B.
 
         Raises:
-            NeurosimInputError: x of another size, or of no steps.
+            NeurosimInputError: x of another size, or without steps.
         """
         if x.ndim == 2:
             y, (b, m) = self(x[:, None], state and (state[0][None], state[1][None]))
@@ -112,10 +114,10 @@ class ELM(nn.Module):
         return self.output(memories), (self._leaked(x, b, to_branches), memories[-1])
 
     def reference(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """The definition: what `forward` gives for x [T, B, inputs], one synapse and one step at a time."""
+        """Return what `forward` does for x [T, B, inputs], one synapse and one step at a time: the definition."""
         b, m = self._start(x, state)
         keep = torch.exp(-self.dt / self.tau_mem)
-        # What the branches start with may lie on any of their synapses.
+        # The first sum of a branch may lie on any of its synapses.
         s = torch.zeros(x.shape[1], *self.windows.shape, dtype=x.dtype, device=x.device)
         s[..., 0] += b
         outputs = []
@@ -136,14 +138,14 @@ class ELM(nn.Module):
         return x.new_zeros(batch, len(self.windows)), x.new_zeros(batch, len(self.raw_tau))
 
     def _gather(self) -> Tensor:
-        """[branches, inputs] how much each branch takes of each input; in the plain form its diagonal, [inputs]."""
+        """Return [branches, inputs] weights of inputs into branches; without branches the diagonal, [inputs]."""
         strengths = torch.relu(self.weight)
         if self.windows.shape[1] == 1:
             return strengths[:, 0]
         return strengths.new_zeros(len(self.windows), self.inputs).scatter_add(1, self.windows, strengths)
 
     def _leaked(self, x: Tensor, b: Tensor, to_branches: Tensor) -> Tensor:
-        """[B, branches] the branches' sums after the last step."""
+        """Return [B, branches] sums of the branches after the last step."""
         ages = torch.arange(len(x) - 1, -1, -1, dtype=x.dtype, device=x.device)
         traces = torch.einsum("t,tbi->bi", self.decay**ages, x)
         arrived = traces @ to_branches.T if to_branches.ndim == 2 else traces * to_branches
@@ -152,13 +154,13 @@ class ELM(nn.Module):
 
 @final
 class ELMClassifier(nn.Module):
-    """An ELM that names a sequence by its outputs after the last step, with dropout of its inputs in training.
+    """An ELM that classifies a sequence by its outputs after the last step, with dropout of inputs in training.
 
     Attributes:
-        elm: with an output for each class.
-        dropout: probability that an input of a step is left out. The others stay as they are, as published; out of
-            training all inputs are scaled by 1 - dropout instead.
-        seed: of dropout; the masks of call k depend on it and k alone.
+        elm: an ELM with an output for each class.
+        dropout: probability that an input of a step is left out. As published, the others are not scaled; outside
+            training all inputs are scaled by 1 - dropout.
+        seed: key of dropout; the masks of call k depend on it and on k alone.
     """
 
     def __init__(self, elm: ELM, dropout: float = 0.5, seed: int = 0) -> None:
@@ -169,11 +171,11 @@ class ELMClassifier(nn.Module):
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """[B, classes] scores from x [T, B, inputs], of which sequence b ends after lengths[b] steps; None means T."""
+        """Return [B, classes] scores of x [T, B, inputs]; sequence b ends after lengths[b] steps (None: T)."""
         if self.training and self.dropout:
-            draws = torch.Generator().manual_seed((self.seed << 32) + int(self.calls))
+            generator = torch.Generator().manual_seed((self.seed << 32) + int(self.calls))
             self.calls += 1
-            x = x * (torch.rand(x.shape, generator=draws) >= self.dropout).to(x)
+            x = x * (torch.rand(x.shape, generator=generator) >= self.dropout).to(x)
         elif self.dropout:
             x = x * (1 - self.dropout)
         y = self.elm(x)[0]
@@ -181,7 +183,7 @@ class ELMClassifier(nn.Module):
 
 
 def _windows(inputs: int, branches: int | None, each: int | None) -> Tensor:
-    """[branches, synapses of a branch] the input of each synapse."""
+    """Return [branches, synapses of a branch] the input of each synapse."""
     if branches is None and each is None:
         return torch.arange(inputs)[:, None]
     for name, value in {"branches": branches, "synapses_per_branch": each}.items():
@@ -193,12 +195,12 @@ def _windows(inputs: int, branches: int | None, each: int | None) -> Tensor:
     return starts[:, None] + torch.arange(each)
 
 
-def _linear(inputs: int, outputs: int, draws: torch.Generator) -> nn.Linear:
-    """torch's own start, uniform in +- 1 / sqrt(inputs), drawn from `draws`."""
+def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
+    """Return a linear layer that starts as torch's, uniform in +- 1 / sqrt(inputs), drawn from `generator`."""
     layer = nn.Linear(inputs, outputs)
     with torch.no_grad():
         for p in layer.parameters():
-            p.uniform_(-1, 1, generator=draws).div_(math.sqrt(inputs))
+            p.uniform_(-1, 1, generator=generator).div_(math.sqrt(inputs))
     return layer
 
 
@@ -217,7 +219,7 @@ def _leak_plain(x: Tensor, decay: float, start: Tensor) -> Tensor:
 def _memory(
     drive: Tensor, keep: Tensor, gain: Tensor, inner: Tensor, outer: Tensor, bias: Tensor, start: Tensor
 ) -> Tensor:
-    """[T, B, memory], as `kernels.layers.elm.memory_reference` says; compiled on a CPU."""
+    """Return [T, B, memory], see `kernels.layers.elm.memory_reference`; compiled on a CPU."""
     if drive.device.type == "cpu":
         return _Memory.apply(drive, keep, gain, inner, outer, bias, start)
     out, m = [], start
@@ -282,5 +284,5 @@ class _Memory(torch.autograd.Function):
 
 
 def _flat(x: Tensor):
-    """[T, rest] numpy view."""
+    """Return a [T, rest] numpy view."""
     return x.numpy().reshape(len(x), -1)

@@ -1,7 +1,7 @@
-"""Two liquids of different senses, and one trained projection each into a common space; needs torch.
+"""Two liquids of different senses, each with a trained projection into a common space; needs torch.
 
-As Lin et al. do with resistive memory: an image and a spoken word of the same digit are to lie near one another, so
-that a digit never trained on can be asked about. The liquids stay as they are.
+An image and a spoken word of the same digit should lie near each other, so that digits without training examples can be
+recognised, as Lin et al. do with resistive memory. The liquids are not trained.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ except ImportError as error:
 @final
 @dataclass(frozen=True)
 class Contrast:
-    """How the two projections are trained.
+    """Training of the two projections.
 
     The loss is contrastive, in both directions: from an example of one sense, the mean over the examples of the other
     sense with the same label of -log softmax(cosine / temperature), the softmax running over all of them (Radford et
     al. 2021; several right answers as in Khosla et al. 2020). All examples make one batch; Adam.
 
     Attributes:
-        dimensions: of the common space.
+        dimensions: dimensions of the common space.
         temperature: divides the cosine.
-        steps: of Adam. rate: its learning rate, which falls to 0 as a cosine.
-        decay: pulls weights to 0, decoupled from the loss (Loshchilov & Hutter 2019).
-        components: principal components of each sense that the projection sees, standardised.
-        seed: of the weights at the start.
+        steps: steps of Adam.
+        learning_rate: first learning rate, which falls to 0 as a cosine.
+        decay: weight decay, decoupled from the loss (Loshchilov & Hutter 2019).
+        components: number of standardised principal components of each sense that the projection gets.
+        seed: key of the first weights.
 
     Raises:
         NeurosimInputError: on construction, naming the attribute and its rule.
@@ -46,7 +47,7 @@ class Contrast:
     dimensions: int = 64
     temperature: float = 1.0
     steps: int = 100
-    rate: float = 0.01
+    learning_rate: float = 0.01
     decay: float = 0.1
     components: int = 100
     seed: int = 0
@@ -54,15 +55,15 @@ class Contrast:
     def __post_init__(self) -> None:
         for name in ("dimensions", "steps", "components"):
             require(getattr(self, name) >= 1, f"Contrast.{name}", "must be >= 1", getattr(self, name))
-        for name in ("temperature", "rate"):
+        for name in ("temperature", "learning_rate"):
             require(getattr(self, name) > 0, f"Contrast.{name}", "must be > 0", getattr(self, name))
         require(self.decay >= 0, "Contrast.decay", "must be >= 0", self.decay)
 
     def fit(self, seen: NDArray, seen_labels: NDArray, heard: NDArray, heard_labels: NDArray) -> CrossModal:
-        """Train on features of two senses, [n, f] with labels [n] and [m, g] with labels [m].
+        """Return projections trained on features of two senses, [n, f] with labels [n] and [m, g] with labels [m].
 
         Raises:
-            NeurosimInputError: labels that do not fit, or that the two senses do not share.
+            NeurosimInputError: labels that do not fit, or that differ between the senses.
         """
         a, b = np.asarray(seen_labels), np.asarray(heard_labels)
         require(a.shape == (len(seen),), "Contrast.fit", f"needs {len(seen)} labels of what is seen", a.shape)
@@ -75,9 +76,9 @@ class Contrast:
         x, y = (
             torch.from_numpy(w(values).astype(np.float32)) for w, values in zip(whitened, (seen, heard), strict=True)
         )
-        draws = torch.Generator().manual_seed(self.seed)
+        generator = torch.Generator().manual_seed(self.seed)
         maps = [
-            nn.Parameter(torch.randn(z.shape[1], self.dimensions, generator=draws) / math.sqrt(z.shape[1]))
+            nn.Parameter(torch.randn(z.shape[1], self.dimensions, generator=generator) / math.sqrt(z.shape[1]))
             for z in (x, y)
         ]
         right = torch.from_numpy(a[:, None] == b).float()
@@ -86,7 +87,7 @@ class Contrast:
         return CrossModal(*(w.into(m) for w, m in zip(whitened, found, strict=True)))
 
     def _train(self, maps: list[nn.Parameter], x: Tensor, y: Tensor, right: Tensor) -> None:
-        optimizer = torch.optim.AdamW(maps, lr=self.rate, weight_decay=self.decay)
+        optimizer = torch.optim.AdamW(maps, lr=self.learning_rate, weight_decay=self.decay)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.steps)
         for _ in range(self.steps):
             optimizer.zero_grad()
@@ -96,7 +97,7 @@ class Contrast:
 
 
 def contrast(x: Tensor, y: Tensor, right: Tensor, temperature: float) -> Tensor:
-    """The loss of `Contrast` for points x [n, d] and y [m, d]; right [n, m] is 1 where their labels agree, else 0."""
+    """Return the loss of `Contrast` for points x [n, d] and y [m, d]; right [n, m] is 1 where labels agree, else 0."""
     cosines = nn.functional.normalize(x, dim=1) @ nn.functional.normalize(y, dim=1).T / temperature
     losses = [
         -(cosines.log_softmax(dim=d) * right).sum(dim=d).div(right.sum(dim=d).clamp(min=1)).mean() for d in (1, 0)
@@ -113,7 +114,7 @@ class Projection:
     weights: NDArray
 
     def __call__(self, x: NDArray) -> NDArray[np.float64]:
-        """[n, dimensions] points of length 1 from features [n, features]."""
+        """Return [n, dimensions] points of length 1 for features [n, features]."""
         require(x.ndim == 2 and x.shape[1] == len(self.mean), "Projection", f"needs {len(self.mean)} features", x.shape)
         points = (x - self.mean) @ self.weights
         return points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
@@ -122,7 +123,7 @@ class Projection:
 @final
 @dataclass(frozen=True, eq=False)
 class CrossModal:
-    """The trained projections of what is seen and of what is heard."""
+    """Trained projections of images and of sounds."""
 
     see: Projection
     hear: Projection
@@ -130,13 +131,13 @@ class CrossModal:
     def accuracy(
         self, seen: NDArray, seen_labels: NDArray, heard: NDArray, heard_labels: NDArray
     ) -> tuple[float, float]:
-        """How often an example of one sense is matched with the right one of the other, both ways, meaned.
+        """Return how often examples of one sense are matched with the right label, the mean of both directions.
 
-        An example is asked which of the labels it has, given examples of each label in the other sense.
+        Each example is compared with examples of each label in the other sense.
 
         Returns:
-            With one example of each label, over all choices of them (two labels: chance is .5); and with the mean of
-            all examples of each label.
+            The accuracy with one example of each label, over all choices (two labels: chance is .5); and that with the
+            mean of all examples of each label.
         """
         x, y = self.see(seen), self.hear(heard)
         labels = np.unique(seen_labels)
@@ -153,10 +154,10 @@ def _mean(x: NDArray, labels: NDArray, others: NDArray, other_labels: NDArray) -
 
 
 def _single(x: NDArray, labels: NDArray, others: NDArray, other_labels: NDArray) -> float:
-    """The chance that the cosine with a right example exceeds those with one example of each other label.
+    """Return the probability that the cosine with a right example exceeds those with one example of each other label.
 
-    Exactly, without drawing: for a right example at cosine c it is the product over the other labels of the share of
-    their examples that lie below c, half of those that lie at it.
+    It is exact: for a right example at cosine c the product over the other labels of the fraction of their examples
+    below c, examples at c counting half.
     """
     cosines = x @ others.T
     total = 0.0

@@ -1,6 +1,6 @@
-"""A liquid in resistive memory: conductances that were not written as meant, and that read otherwise each time.
+"""Liquids in resistive memory: conductances with write noise and read noise.
 
-The weights of a random network need not be precise, which is why Lin et al. put a liquid into resistive memory.
+The weights of a random network need not be precise, so Lin et al. put a liquid into resistive memory.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from ..kernels.tools.random import threefry, unit_interval
 from ..neurons import CubaLIF, Neuron
 from ..neurons.base import hold_steps
 
-# A key of 48 bits in halves that single precision holds exactly, as it does units and steps below 2^24.
+# A key of 48 bits in two halves, which float32 holds exactly, like units and steps below 2^24.
 HALF = 1 << 24
 
 
 def written(weights: NDArray[np.float64], spread: float, normal: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights as a write leaves them: log-normal, w exp(spread n - spread^2 / 2), so that their mean is what was meant.
+    """Return weights after a write: log-normal, w exp(spread n - spread^2 / 2), with a mean of w.
 
     Args:
         spread: standard deviation of the logarithm of a conductance.
-        normal: [weights] standard normal n, one a device. A sign is in the wiring and does not vary.
+        normal: [weights] standard normal n of each device. The sign is in the wiring and does not vary.
     """
     return weights * np.exp(spread * normal - spread * spread / 2)
 
@@ -47,13 +47,14 @@ class ReadNoiseLIF(Neuron):
         current: receptor, the sum of the weights w that arrive.
         variance: receptor, the sum of (read_noise w)^2 over the same arrivals: the sum of independent normal reads is
             normal, so one draw a neuron and step stands for one a synapse.
-        tau_mem, tau_syn, t_refractory: s. v_threshold, v_leak, v_reset: V (or dimensionless).
-        key_high, key_low: 24 bits each, of the noise.
+        tau_mem, tau_syn, t_refractory: s.
+        v_threshold, v_leak, v_reset: V (or dimensionless).
+        key_high, key_low: halves of the key of the noise, 24 bits each.
 
-    Draws are keyed by key, unit, step, v and i: the same recording meets the same noise whatever is played beside it,
-    and two recordings meet independent noise as soon as their inputs differ.
+    The noise is keyed by key, unit, step, v and i: a recording has the same noise in any batch, and two recordings have
+    independent noise as soon as their inputs differ.
 
-    State: v; refractory, the steps left to hold; i; unit, the neuron's number; step, how many it has made.
+    State: v; refractory, the steps left to hold; i; unit, the number of the neuron; step, the number of steps.
     """
 
     tau_mem: float = 0.02
@@ -85,24 +86,27 @@ class ReadNoiseLIF(Neuron):
 
     @staticmethod
     def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
-        v, left, current, unit, made = state[0], state[1], state[2], state[3], state[4]
-        arrived, variance = inputs[0], inputs[1]
+        v, refractory, current, unit, steps = state[0], state[1], state[2], state[3], state[4]
+        arriving, variance = inputs[0], inputs[1]
         decay, rest, to_v, i_decay, threshold, reset, hold = c[0], c[1], c[2], c[3], c[4], c[5], c[6]
         high, low = uint32(c[7]), uint32(c[8])
         zero, one, none = c.dtype.type(0), c.dtype.type(1), uint32(0)
         for i in range(spiked.size):
             u, x = v[i], current[i]
-            held = left[i] > zero
+            held = refractory[i] > zero
+            # A standard normal number by Box and Muller, times the square root of the variance that arrives.
             noise = zero
             if variance[i] > zero:
                 at_v, at_x = uint32(int64(u * 1048576.0)), uint32(int64(x * 1048576.0))
-                words = threefry(uint32(unit[i]), uint32(made[i]), at_v, at_x, high, low, none, none)
+                words = threefry(uint32(unit[i]), uint32(steps[i]), at_v, at_x, high, low, none, none)
                 radius = math.sqrt(-2.0 * log_of_fraction(unit_interval(words[0], words[1])) * float64(variance[i]))
                 noise = c.dtype.type(radius * turn(unit_interval(words[2], words[3]))[0])
+            # The exact step: what is above rest decays, and the current charges the membrane, unless it is refractory.
             u = u if held else rest + (u - rest) * decay + x * to_v
-            current[i] = x * i_decay + arrived[i] + noise
+            # The current decays, then input arrives.
+            current[i] = x * i_decay + arriving[i] + noise
             fired = u > threshold
             v[i] = reset if fired else u
-            left[i] = hold if fired else max(left[i] - one, zero)
-            made[i] += one
+            refractory[i] = hold if fired else max(refractory[i] - one, zero)
+            steps[i] += one
             spiked[i] = fired

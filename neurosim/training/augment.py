@@ -1,4 +1,4 @@
-"""What may be done to a recording in training: each epoch sees it a little elsewhere, turned, stretched or thinned."""
+"""Augmentation: in each epoch recordings are shifted, scaled, turned, stretched, thinned, masked or blended."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from numpy.typing import NDArray
 from ..errors import require
 from ..random import rng_key
 
-# Uniform draws a recording takes in an epoch, one row each.
+# Uniform random numbers of a recording in an epoch, in this order.
 TIME, THIN, UP, ACROSS, SIZE, TURN, BAND, BAND_AT, PAUSE, PAUSE_AT, BLEND, PARTNER, DRAWS = range(13)
 
 
 @dataclass(frozen=True)
 class Augment:
-    """How far recordings may be changed; every one is changed by its own draw, keyed by seed, epoch and recording.
+    """Ranges of the random changes of recordings, drawn by seed, epoch and recording.
 
     Attributes:
-        shift: pixels (both ways) or channels, uniform in +- shift.
-        zoom: sizes uniform in 1 +- zoom about the middle of the sensor; of channels this is a longer or shorter vocal
+        shift: shift, uniform in +- shift, pixels (both ways) or channels.
+        zoom: scale about the middle of the sensor, uniform in 1 +- zoom; for channels this is a longer or shorter vocal
             tract (Jaitly & Hinton 2013).
-        rotate: radians, uniform in +- rotate; cameras only.
-        jitter: pixels or channels, the standard deviation by which every event moves on its own.
-        stretch: durations uniform in 1 +- stretch.
-        drop: the part of the events that is left out is uniform in 0 to drop.
-        mask: one band of columns or channels, and one stretch of time, are silent; each is a part of the whole uniform
-            in 0 to mask (Park et al. 2019).
-        blend: the chance that a recording is blended with another of its class: of both every other event, drawn, the
-            other moved so that its mean time and place are those of the first (Nowotny et al. 2025).
+        rotate: rotation of cameras, uniform in +- rotate, radians.
+        jitter: standard deviation of each event's own shift, pixels or channels.
+        stretch: factor of durations, uniform in 1 +- stretch.
+        drop: fraction of events left out, uniform in 0 to drop.
+        mask: fraction of a silent band of columns or channels, and of a silent stretch of time, both uniform in 0 to
+            mask (Park et al. 2019).
+        blend: probability that a recording is blended with another of its class: half of the events of each, at random,
+            the other moved so that its mean time and place are those of the first (Nowotny et al. 2025).
 
     Raises:
         NeurosimInputError: a value out of range.
@@ -62,13 +62,13 @@ class Augment:
         columns: int,
         durations: NDArray[np.float64],
     ) -> tuple[NDArray[np.float64], NDArray[np.uint64]]:
-        """What `kernels.layers.bins` does to each recording, and the key of its own random numbers.
+        """Return the change of each recording, for `kernels.layers.bins`, and the key of its random numbers.
 
         Args:
-            recordings: [n] the number of each in its set: the same recording gets the same draw in any batch.
+            recordings: [n] number of each recording in its set: it gets the same draw in any batch.
             camera: the sensor has two dimensions in space, along which it shifts and turns.
-            columns: of the sensor, or channels.
-            durations: [n] s, of the recordings.
+            columns: columns of the sensor, or channels.
+            durations: [n] durations of the recordings, s.
 
         Returns:
             [n, COLUMNS] float64 and [n] uint64.
@@ -100,10 +100,10 @@ class Augment:
     def partners(
         self, seed: int, epoch: int, recordings: NDArray[np.int64], labels: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """[n] the recording that each of `recordings` is blended with, itself where it is not.
+        """Return [n] the recording that each of `recordings` is blended with; without blending it is itself.
 
         Args:
-            labels: of all recordings of the set.
+            labels: labels of all recordings of the set.
         """
         key = rng_key(seed, "training", "augment")
         found = recordings.copy()

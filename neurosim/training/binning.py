@@ -1,4 +1,4 @@
-"""Recordings as tensors: events counted in bins of time, neighbouring units pooled."""
+"""Recordings as tensors: events counted in bins of time, with neighbouring units pooled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..errors import require
 from ..spikes import GRID_SLACK, Recordings
 from .augment import Augment
 
-# Another stream of draws for the events of a recording that is blended into this one.
+# Changes the key of random numbers for the events of a recording that is blended into another.
 OTHER = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -22,8 +22,8 @@ class Batch:
     """Recordings as one tensor.
 
     Attributes:
-        x: [steps, recordings, units] float32 counts; zeros where a recording has ended.
-        lengths: [recordings] int64, steps that each lasts.
+        x: [steps, recordings, units] float32 counts; zeros after the end of a recording.
+        lengths: [recordings] int64, steps of each recording.
         labels: [recordings] int64.
     """
 
@@ -34,13 +34,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class Binning:
-    """How the recordings of one sensor become tensors.
+    """Conversion of the recordings of one sensor to tensors.
 
     Attributes:
-        sensor: the shape of the recordings: (channels,), (height, width) or (planes, height, width).
-        dt: s, a bin.
-        duration: s; later events are left out.
-        pool: pixels along both sides of the camera, or channels, that are summed into one unit.
+        sensor: shape of the recordings: (channels,), (height, width) or (planes, height, width).
+        dt: length of a bin, s.
+        duration: time after which events are left out, s.
+        pool: number of pixels along both sides of the camera, or of channels, that are summed into one unit.
         max_count: largest count of a pool in a bin; 1 makes the tensor binary, 0 counts all events.
 
     Raises:
@@ -62,12 +62,12 @@ class Binning:
 
     @property
     def camera(self) -> bool:
-        """The sensor has two dimensions in space."""
+        """Whether the sensor has two dimensions in space."""
         return len(self.sensor) > 1
 
     @property
     def steps(self) -> int:
-        """Bins of the longest recording there can be."""
+        """Bins of a recording of the maximum duration."""
         return max(1, math.ceil(self.duration / self.dt - GRID_SLACK))
 
     @cached_property
@@ -78,7 +78,7 @@ class Binning:
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
-        """How the units of the tensor unfold."""
+        """Shape of the units of the tensor."""
         planes, height, width = self.planes
         pooled = planes, -(-height // self.pools[0]), -(-width // self.pools[1])
         return pooled[-len(self.sensor) :]
@@ -89,7 +89,7 @@ class Binning:
 
     @property
     def pools(self) -> tuple[int, int]:
-        """Rows and columns that are summed into one."""
+        """Numbers of rows and columns that are summed into one."""
         return (self.pool if self.camera else 1), self.pool
 
     def batch(
@@ -100,11 +100,10 @@ class Binning:
         seed: int = 0,
         epoch: int = 0,
     ) -> Batch:
-        """Some recordings, cut to the steps of the longest of them.
+        """Return the `chosen` [n] recordings, with the steps of the longest of them.
 
         Args:
-            chosen: [n] which.
-            augment: changes each by its own draw of (seed, epoch, recording); None leaves them as they are.
+            augment: random changes, drawn by seed, epoch and recording; None: no changes.
 
         Raises:
             NeurosimInputError: recordings of another sensor, or without labels.
@@ -135,7 +134,7 @@ class Binning:
             self._fill(recordings, others, moved, keys[blended] ^ OTHER, part)
             both = x[:, blended] + part
             x[:, blended] = np.minimum(both, self.max_count) if self.max_count else both
-            # What the other had after the end.
+            # Events of the other recording after the end.
             x *= np.arange(len(x))[:, None, None] < lengths[:, None]
         return Batch(x, lengths, labels[chosen])
 
@@ -160,7 +159,7 @@ class Binning:
         chosen: NDArray[np.int64],
         others: NDArray[np.int64],
     ) -> NDArray[np.float64]:
-        """The views of `others` moved so that their mean times and places are those of `chosen`."""
+        """Return the views of `others`, moved so that their mean times and places are those of `chosen`."""
         from ..kernels.layers import bins
 
         moved = views.copy()
@@ -171,7 +170,7 @@ class Binning:
         return moved
 
     def _middles(self, recordings: Recordings, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
-        """[n, 3] mean time (s), row and column of the events of each."""
+        """Return [n, 3] mean time (s), row and column of the events of each recording."""
         _, height, width = self.planes
         found = np.zeros((len(chosen), 3))
         for k, i in enumerate(chosen):
@@ -184,14 +183,14 @@ class Binning:
         return found
 
     def lengths(self, durations: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Steps that recordings of these durations (s) last, at least one."""
+        """Return the steps of recordings of these durations (s), at least one."""
         steps = np.ceil(durations / self.dt - GRID_SLACK).astype(np.int64)
         return np.clip(steps, 1, self.steps)
 
     def recordings(self, recordings: Recordings) -> Recordings:
-        """The same as events again: what the engine plays to a network that was trained on the tensors.
+        """Return the tensors as events: the engine's input of a network that was trained on the tensors.
 
-        An entry of c becomes c events at the start of its step; a recording lasts as many steps as its tensor.
+        An entry of c becomes c events at the start of its step; a recording has the steps of its tensor.
         """
         ticks, units, sizes = [], [], []
         for first in range(0, len(recordings), 64):

@@ -1,4 +1,4 @@
-"""A trained network in the event-driven engine: the same spikes, found event by event, and its work counted."""
+"""Trained networks in the event-driven engine: the same spikes, event by event, with their work counted."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ INPUT, READOUT = "input", "readout"
 @final
 @dataclass(frozen=True, eq=False)
 class EventNet:
-    """A trained network as the engine runs it. Make it with `EventNet.of(net)`.
+    """A trained network as the engine runs it, made by `EventNet.of(net)`.
 
-    What a layer receives in a step acts in that step where it was trained, and one step later here, as an engine's
-    spikes take a step to arrive; so what layer k (from 1) does in step t happens here in step t + k.
+    In training, spikes act on the next layer in the same step; in the engine they take one step to arrive. So step t of
+    layer k (from 1) is step t + k here.
 
     Attributes:
         network: the description: populations "input", "layer1", ..., "readout".
-        net: where it came from.
-        exact: every spike and membrane is the same number as the net's; False where the sums of its weights are not
+        net: the trained network.
+        exact: every spike and membrane is the same number as the net's; False if the sums of its weights are not
             exact (see `SpikingNet.round_for_exact_sums`).
     """
 
@@ -51,14 +51,14 @@ class EventNet:
 
     @classmethod
     def of(cls, net: SpikingNet, max_count: int = 1, *, portable: bool = False) -> EventNet:
-        """The event-driven form of a network.
+        """Return the event-driven form of a network.
 
         Args:
             max_count: largest entry of its input, events; 0: it counts them.
             portable: refuse neurons that NIR does not know.
 
         Raises:
-            NeurosimInputError: neurons that NIR does not know, where it is to be `portable`.
+            NeurosimInputError: neurons that NIR does not know, if `portable`.
         """
         return cls(to_network(net, portable=portable), net, has_exact_sums(net, max_count))
 
@@ -69,7 +69,7 @@ class EventNet:
 
     @property
     def names(self) -> list[str]:
-        """The populations, as the layers of the net."""
+        """Names of the populations, in the order of the net's layers."""
         return [*(f"layer{k + 1}" for k in range(len(self.net.blocks))), READOUT]
 
     def run(
@@ -80,17 +80,17 @@ class EventNet:
         count_updates: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> Result:
-        """Play recordings as `Binning.recordings` makes them.
+        """Run recordings made by `Binning.recordings`.
 
         Returns:
-            Spikes of every spiking layer, in the engine's own time; the readout's membranes at every step; the work,
-            layers in order.
+            Spikes of every spiking layer, in the engine's time; membranes of the readout at every step; the work by
+            layer.
 
         Raises:
             NeurosimInputError: recordings of other units.
         """
         dt = self.net.dt
-        # One step more, for a membrane is sampled as it was when the step began.
+        # One more step: a membrane is sampled at the start of a step.
         longer = replace(recordings, durations=recordings.durations + (self.depth + 1) * dt)
         counts = self.net.spec.readout == "count"
         result = run(
@@ -107,7 +107,7 @@ class EventNet:
         return replace(result, work=work)
 
     def spikes(self, result: Result, layer: int) -> Recordings:
-        """Spikes of layer `layer` (from 0) in the time of the net: recordings as long as those that were played."""
+        """Return spikes of layer `layer` (from 0) in the net's time, with the durations of the recordings that ran."""
         name = self.names[layer]
         found, lag, dt = result.spikes[name], layer + 1, self.net.dt
         assert isinstance(found, Recordings)  # because the input was
@@ -125,19 +125,19 @@ class EventNet:
         )
 
     def scores(self, result: Result) -> NDArray[np.float32]:
-        """[n, classes] as the net gives them."""
+        """Return [n, classes] scores, as the net's."""
         lag, kind = self.depth, self.net.spec.readout
         if kind == "count":
             grids = [spikes.to_grid(self.net.dt) for spikes in self.spikes(result, lag - 1)]
         else:
-            # The membrane after step t stands in the sample of step t + 1.
+            # Sample t + 1 is the membrane after step t.
             grids = [states[lag + 1 :] for states in result.states[f"{READOUT}.v"]]
         each = [READOUTS[kind](torch.from_numpy(np.ascontiguousarray(g, np.float32))[:, None], None) for g in grids]
         return torch.cat(each).numpy()
 
 
 def to_network(net: SpikingNet, *, portable: bool = False) -> Network:
-    """A trained network as a description for the engine, to be run with steps of `net.dt`.
+    """Return a trained network as a description for the engine, to run with steps of `net.dt`.
 
     Args:
         portable: refuse neurons that NIR does not know.
@@ -295,5 +295,5 @@ NIR_LAYERS = (LIF.__name__, CurrentLIF.__name__, LeakyIntegrator.__name__)
 
 
 def _integrates(layer: LayerCounts) -> LayerCounts:
-    """A readout's counts: what it puts out is a membrane a class and step, not events."""
+    """Return counts of a readout whose output is a membrane for each class and step, not events."""
     return replace(layer, spiking=False, output_events=layer.output_entries)

@@ -18,20 +18,20 @@ from torch import Tensor
 
 from ..errors import NeurosimError, NeurosimInputError
 
-# For each other.
+# How long processes wait for each other.
 WAIT = timedelta(minutes=10)
-# What torchrun tells each of its processes.
-TOLD = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+# Environment variables that torchrun sets.
+TORCHRUN = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 @final
 @dataclass(frozen=True)
 class Team:
-    """This process among `size`; alone, nothing is sent.
+    """This process among `size`; a single process sends nothing.
 
     Attributes:
-        rank: 0 writes what there is to write.
-        size: processes.
+        rank: number of this process; process 0 writes files.
+        size: number of processes.
     """
 
     rank: int = 0
@@ -42,7 +42,7 @@ class Team:
         return self.rank == 0
 
     def share(self, items: NDArray[np.int64]) -> slice:
-        """Which of a batch's items are this process's: consecutive ones, as many for each as can be."""
+        """Return this process's part of a batch: consecutive items, of nearly equal number for each process."""
         edges = np.linspace(0, len(items), self.size + 1).round().astype(int)
         return slice(int(edges[self.rank]), int(edges[self.rank + 1]))
 
@@ -60,16 +60,16 @@ class Team:
 
 @contextmanager
 def team() -> Iterator[Team]:
-    """The processes that torchrun started this one among, or this one alone.
+    """Join the processes that torchrun started with this one; without torchrun, a team of one.
 
     Raises:
         NeurosimInputError: only some of torchrun's variables are set.
-        NeurosimError: the others did not answer.
+        NeurosimError: the other processes did not answer.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Team()
         return
-    missing = [name for name in TOLD if name not in os.environ]
+    missing = [name for name in TORCHRUN if name not in os.environ]
     if missing:
         raise NeurosimInputError(f"{missing[0]}: must be set beside WORLD_SIZE; start the processes with torchrun")
     try:

@@ -1,4 +1,4 @@
-"""Which recordings to learn from and which to stop by: a part of the training set, alike in its classes."""
+"""Split of training recordings into those to learn from and those to validate on, with the same share of each class."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ..random import rng_key
 def split(
     labels: NDArray[np.int64], fraction: float, seed: int, groups: NDArray[np.int64] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Ascending indices to train on and to validate on.
+    """Return ascending indices to train on and to validate on.
 
     Args:
         labels: [n] class numbers.
-        fraction: of each class that is validated on, rounded; every class keeps one to train on.
-        seed: which of them.
-        groups: [n], for instance the speakers: each class of each of them is divided so.
+        fraction: part of each class to validate on, rounded; at least one of each class is left to train on.
+        seed: key of the choice.
+        groups: [n] group numbers, for instance speakers: each class of each group is divided.
 
     Raises:
-        NeurosimInputError: a fraction out of range, or so small or large that a side is empty.
+        NeurosimInputError: a fraction out of range, or one that leaves nothing to validate on.
     """
     require(0 <= fraction < 1, "validation.fraction", "must be >= 0 and < 1", fraction)
     every = np.arange(len(labels))
@@ -39,14 +39,14 @@ def split(
 
 
 def check_labels(labels: NDArray[np.int64], others: NDArray[np.int64], classes: tuple[str, ...], what: str) -> None:
-    """Raise where training could not work, or could not be tested.
+    """Raise if training or its test cannot work.
 
     Args:
-        labels: of the recordings to train on.
-        others: of those to be tested on, which `what` calls them.
+        labels: labels of the recordings to train on.
+        others: labels of the recordings to test on, which `what` names in errors.
 
     Raises:
-        NeurosimInputError: one class only; a label beyond the classes; a label among the others that is not trained.
+        NeurosimInputError: a single class; a label beyond the classes; a test label without training recordings.
     """
     known = np.unique(labels)
     names = ", ".join(_name(k, classes) for k in known)

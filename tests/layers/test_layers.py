@@ -260,7 +260,7 @@ def test_delays_are_each_synapses_own(density: float) -> None:
     g = torch.Generator().manual_seed(4)
     layer = DelayedLinear(11, 7, 6, seed=2)
     x = (torch.rand(25, 3, 11, generator=g) < density) * torch.randint(1, 3, (25, 3, 11), generator=g).float()
-    assert layer.delays.min() == 0 and layer.delays.max() == 6 == layer.longest
+    assert layer.delays.min() == 0 and layer.delays.max() == 6 == layer.max_delay
     y, _ = layer(x)
     np.testing.assert_allclose(y.detach().numpy(), brute_force(layer, x.numpy()), rtol=1e-5, atol=1e-5)
     first, state = layer(x[:4])
@@ -337,7 +337,7 @@ def test_a_chain_of_spikes_takes_a_sweep_for_each() -> None:
         ),
         (lambda: LIF(3)(torch.ones(0, 3)), "LIF: input must be [T, B, 3] or [T, 3], T > 0, floating (got (0, 3))"),
         (lambda: LIF(3)(torch.ones(5, 3), torch.ones(1, 4)), "LIF: state must be [1, 3] (got (1, 4))"),
-        (lambda: DelayedLinear(2, 3, -1), "DelayedLinear.delays: must be whole numbers of steps >= 0 (got -1)"),
+        (lambda: DelayedLinear(2, 3, -1), "DelayedLinear.delays: must be integer numbers of steps >= 0 (got -1)"),
         (lambda: DelayedLinear(2, 3, torch.ones(2, 3).long()), "DelayedLinear.delays: must be [3, 2]"),
         (lambda: DelayedLinear(2, 3, 1)(torch.ones(4, 3)), "DelayedLinear: input must be [T, B, 2] or [T, 2]"),
         (lambda: PSN(0), "PSN.steps: must be an integer > 0 (got 0)"),

@@ -68,7 +68,7 @@ def test_labels_never_seen_are_matched_by_what_the_senses_share() -> None:
     assert single > 0.85 and mean > 0.9
     assert model.accuracy(u[known], w[known], v[known], w[known])[1] > 0.9
     # Without training the two spaces know nothing of one another: worse.
-    poor = Contrast(components=10, steps=1, rate=1e-9, seed=1).fit(x[~new], y[~new], z[~new], y[~new])
+    poor = Contrast(components=10, steps=1, learning_rate=1e-9, seed=1).fit(x[~new], y[~new], z[~new], y[~new])
     assert poor.accuracy(u[known], w[known], v[known], w[known])[0] < 0.6
 
 
