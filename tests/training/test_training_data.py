@@ -167,8 +167,8 @@ def test_what_cannot_be_learned_or_tested_says_so() -> None:
         (lambda: Binning((4,), pool=5), "Binning.pool: must be 1 to 4 (got 5)"),
         (lambda: Augment(stretch=1.0), "Augment.stretch: must be >= 0 and < 1 (got 1.0)"),
         (lambda: Augment(shift=float("nan")), "Augment.shift: must be >= 0 and finite (got nan)"),
-        (lambda: TrainingSpec(epochs=0), "Schedule.epochs: must be >= 1 (got 0)"),
-        (lambda: TrainingSpec(learning_rate=-1.0), "Schedule.learning_rate: must be > 0 and finite (got -1.0)"),
+        (lambda: TrainingSpec(epochs=0), "TrainingSpec.epochs: must be >= 1 (got 0)"),
+        (lambda: TrainingSpec(learning_rate=-1.0), "TrainingSpec.learning_rate: must be > 0 and finite (got -1.0)"),
         (
             lambda: Binning((4,)).batch(bars(1), np.arange(2)),
             "Binning.batch: needs the sensor (4,) (got (2, 8, 8))",
