@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -179,36 +179,12 @@ def _module_with(name: str, verb: str, otherwise: str) -> ModuleType:
 
 def _recipe(owner: type, options: CommandOptions) -> Any:
     """Return the parameters of a computed dataset. Later wins: defaults, --config, --set, --seed."""
-    from .. import files
-    from ..runs.settings import ConfigSource, assignments, resolve
+    from ..plain import from_plain
+    from ..runs.config import section_of, sources_of
+    from ..runs.settings import resolve
 
-    sources = [ConfigSource("--set", assignments(options.sets))]
-    if options.config is not None:
-        sources.insert(0, ConfigSource(str(options.config), files.read_toml(options.config)))
-    if options.seed is not None:
-        sources.append(ConfigSource("--seed", {"seed": options.seed}))
-    return _build(owner, resolve(_section(owner), sources))
-
-
-def _section(owner: Any) -> Any:
-    """Return the section of a dataclass's fields; a field that is a dataclass is a section in it."""
-    from pydantic import create_model
-
-    from ..runs.settings import Section
-
-    fields: dict[str, Any] = {}
-    for field, kind in get_type_hints(owner).items():
-        inner = _section(kind) if is_dataclass(kind) else None
-        fields[field] = (inner, inner()) if inner else (kind, getattr(owner, field))
-    return create_model(owner.__name__, __base__=Section, **fields)
-
-
-def _build(owner: Any, values: Any) -> Any:
-    given = {field: getattr(values, field) for field in get_type_hints(owner)}
-    for field, kind in get_type_hints(owner).items():
-        if is_dataclass(kind):
-            given[field] = _build(kind, given[field])
-    return owner(**given)
+    sources = sources_of(options.config, options.sets, {"seed": options.seed})
+    return from_plain(owner, resolve(section_of(owner), sources).model_dump())
 
 
 def _refuse(options: CommandOptions, *names: str) -> None:

@@ -52,12 +52,16 @@ class Energy(Section):
     profile: str = "horowitz45"
 
 
-def section_of(owner: type, without: Sequence[str]) -> Any:
-    """Return a section with the parameters of a dataclass; the class checks the values."""
-    hints = typing.get_type_hints(owner)
-    fields: dict[str, Any] = {
-        f.name: (hints[f.name], f.default) for f in dataclasses.fields(owner) if f.name not in without
-    }
+def section_of(owner: type, without: Sequence[str] = ()) -> Any:
+    """Return a section with the parameters of a dataclass, whose class checks the values; a dataclass is a section."""
+    hints, fields = typing.get_type_hints(owner), {}
+    for f in dataclasses.fields(owner):
+        kind = hints[f.name]
+        if dataclasses.is_dataclass(kind):
+            inner = section_of(kind)
+            fields[f.name] = (inner, inner())
+        elif f.name not in without:
+            fields[f.name] = (kind, f.default)
     return create_model(owner.__name__, __base__=Section, **fields)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from ..data import catalog
 from ..spikes import Recordings
 from .data import Splits
 from .folder import SPIKES, RunFolder
+from .kind import Result
+from .score import Score
 
 MAX_SHOWN = 6  # recordings whose spikes are kept for the report
 
@@ -69,6 +72,32 @@ class ShownRecording:
     def known(self) -> dict[str, object]:
         """Return the fields that are not None."""
         return {name: value for name, value in vars(self).items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordingsResult(Score, DataResult, Result):
+    """The results of a run that classifies recordings by the spikes of a network; each such kind derives its own.
+
+    Attributes:
+        spikes, spike_digest: of the network, on the test recordings.
+        real_time_factor: wall-clock seconds a simulated second of the test recordings, event by event.
+        simulated_seconds: of the test recordings.
+        measures, energy: as `measure.measure` and `measure.energy` return them, as plain trees.
+        shape: of the input.
+        shown: the recordings whose spikes the folder keeps.
+    """
+
+    spikes: int | None = None
+    spike_digest: str = ""
+    real_time_factor: float | None = None
+    simulated_seconds: float | None = None
+    measures: Mapping[str, Any] | None = None
+    energy: Mapping[str, Any] | None = None
+    shape: tuple[int, ...] = ()
+    shown: tuple[ShownRecording, ...] = ()
+
+    def notes(self) -> Mapping[str, str]:
+        return {"spike_digest": self.spike_digest}
 
 
 def shown_recordings(

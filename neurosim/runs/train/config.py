@@ -108,8 +108,8 @@ else:
         filters: Annotated[tuple[Count, ...], Field(strict=False)] = NetworkSpec.filters
         hidden: Annotated[tuple[Count, ...], Field(strict=False)] = NetworkSpec.hidden
 
-    TrainingSettings = section_of(TrainingSpec, without=())
-    AugmentSettings = section_of(Augment, without=())
+    TrainingSettings = section_of(TrainingSpec)
+    AugmentSettings = section_of(Augment)
 
 
 class TrainConfig(Section):

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from ..kind import Result
-from ..score import Score
-from ..summary import DataResult, ShownRecording
+from ..summary import RecordingsResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +29,7 @@ class EpochResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainResult(Score, DataResult, Result):
+class TrainResult(RecordingsResult):
     """The results of a training.
 
     Attributes:
@@ -46,12 +42,6 @@ class TrainResult(Score, DataResult, Result):
         validation_accuracy, validation_samples: of the kept network; None and 0 without validation.
         engine_accuracy: of the network run event by event.
         identical: whether the engine found the spikes of the trained network, one for one.
-        spikes, spike_digest: of all layers, on the test recordings.
-        real_time_factor: wall-clock seconds a simulated second, event by event.
-        simulated_seconds: of the test recordings.
-        measures, energy: as `measure.measure` and `measure.energy` return them.
-        shape: of the binned input.
-        shown: the recordings whose spikes the folder keeps.
     """
 
     parameters: int | None = None
@@ -64,14 +54,3 @@ class TrainResult(Score, DataResult, Result):
     validation_samples: int = 0
     engine_accuracy: float | None = None
     identical: bool | None = None
-    spikes: int | None = None
-    spike_digest: str = ""
-    real_time_factor: float | None = None
-    simulated_seconds: float | None = None
-    measures: Mapping[str, Any] | None = None
-    energy: Mapping[str, Any] | None = None
-    shape: tuple[int, ...] = ()
-    shown: tuple[ShownRecording, ...] = ()
-
-    def notes(self) -> Mapping[str, str]:
-        return {"spike_digest": self.spike_digest}
