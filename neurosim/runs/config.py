@@ -54,9 +54,10 @@ class Energy(Section):
 
 def section_of(owner: type, without: Sequence[str] = ()) -> Any:
     """Return a section with the parameters of a dataclass, whose class checks the values; a dataclass is a section."""
-    hints, fields = typing.get_type_hints(owner), {}
+    hints = typing.get_type_hints(owner)
+    fields: dict[str, Any] = {}
     for f in dataclasses.fields(owner):
-        kind = hints[f.name]
+        kind: Any = hints[f.name]
         if dataclasses.is_dataclass(kind):
             inner = section_of(kind)
             fields[f.name] = (inner, inner())
