@@ -58,7 +58,7 @@ def section_of(owner: type, without: Sequence[str] = ()) -> Any:
     fields: dict[str, Any] = {}
     for f in dataclasses.fields(owner):
         kind: Any = hints[f.name]
-        if dataclasses.is_dataclass(kind):
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
             inner = section_of(kind)
             fields[f.name] = (inner, inner())
         elif f.name not in without:
