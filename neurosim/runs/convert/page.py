@@ -62,7 +62,7 @@ def _conversion(result: ConversionResult) -> dict[str, object]:
     return {
         "layers": [(layer, result.alone.get(layer.name)) for layer in layers],
         "others": [(name, alone) for name, alone in result.alone.items() if name not in names],
-        "chart": charts.curves(series, "layer, from the input", "", words) if layers else None,
+        "chart": charts.curves(series, "layer, from the input", "", words, width=charts.WIDE) if layers else None,
     }
 
 
@@ -111,4 +111,5 @@ def _training(result: TrainingResult) -> dict[str, object]:
         Curve("training", column(rows, "step"), column(rows, "loss"), PALETTE[0]),
         Curve("held out", column(rows, "step"), column(rows, "validation_loss"), PALETTE[1]),
     ]
-    return {"chart": charts.curves(series, "updates", "nats a byte", "Loss against updates") if rows else None}
+    words = "Loss against updates"
+    return {"chart": charts.curves(series, "updates", "nats a byte", words, width=charts.WIDE) if rows else None}
