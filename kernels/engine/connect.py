@@ -139,7 +139,7 @@ def _counter_words(c0, c1, draw, c3, k0, k1, a, b, c, d):
 
 @njit(cache=True, nogil=True)
 def _refill(key, chooser, draw, among, counters, words, picks):
-    """The choices of `counters` counters from `draw` on; returns how many."""
+    """Fill `picks` with the choices of `counters` counters from `draw` on; return their number."""
     a, b, c, d = words[0][:counters], words[1][:counters], words[2][:counters], words[3][:counters]
     _counter_words(
         uint32(chooser), uint32(uint64(chooser) >> uint64(32)), uint32(draw), uint32(uint64(draw) >> uint64(32)),
@@ -229,7 +229,7 @@ def choose(  # noqa: PLR0912
 
 @njit(cache=True, nogil=True)
 def _scratch(among, longest):
-    """What `choose` works in."""
+    """Return the scratch arrays of `choose`."""
     return (
         np.zeros(among, np.uint8),
         np.empty((4, 128), np.uint32),
@@ -253,7 +253,7 @@ def fixed_rows(key, first, last, degrees, targets, with_replacement, skip_self, 
 
 @njit(cache=True, nogil=True)
 def fixed_columns(key, sources, first, last, degree, with_replacement, skip_self, out):
-    """out[i] = the `degree` sources that target `first + i` chooses, those of `choose_reference`."""
+    """Fill out[i] with the `degree` sources that target `first + i` chooses, as `choose_reference` says."""
     taken, words, picks, other, counts = _scratch(sources, degree)
     for target in range(first, last):
         skip = target if skip_self else -1
@@ -293,7 +293,7 @@ def histogram_reference(key, draws, bins):
 
 @njit(cache=True, nogil=True)
 def histogram(key, draws, bins, counts):
-    """counts[j] = how many of `draws` uniform choices out of range(bins) fell on j."""
+    """Set counts[j] to the number of `draws` uniform choices out of range(bins) that fell on j."""
     words, picks = np.empty((4, 128), np.uint32), np.empty(512, np.int64)
     counts[:] = 0
     done, draw = 0, 0

@@ -31,7 +31,7 @@ def unpack(packed, size):
 
 
 def overlap_reference(query, bank):
-    """[words], [M, words] uint64 to [M] int32: the specification of `overlap`."""
+    """The specification of `overlap`: [M] int32 from [words] and [M, words] uint64."""
     both = np.ascontiguousarray(bank & query)
     return np.unpackbits(both.view(np.uint8), axis=-1).sum(axis=-1, dtype=np.int32)
 

@@ -103,7 +103,7 @@ def schedule(  # noqa: PLR0912
 
 @njit(cache=True, nogil=True)
 def deliver_bits(rows, first, last, low, high, planes, counts):
-    """counts[low:high] <- column sums of the bit rows at the addresses rows[first:last]; low and high in 64s."""
+    """Set counts[low:high] to the column sums of the bit rows at addresses rows[first:last]; low and high in 64s."""
     begin, end = low // 8 // 64 * 64, (high // 8 + 63) // 64 * 64
     planes_at = planes.ctypes.data
     sum_rows(rows, first, last, begin, end, planes, planes_at, counts.ctypes.data, low // 64, high // 64)
@@ -130,7 +130,7 @@ def _ask(table, cuts, at, rows, i, last, first_block, last_block, width):
 
 @njit(cache=True, nogil=True)
 def deliver_counts(table, rows, first, last, first_block, last_block, blocks, counts):
-    """counts[target] += 1 over rows[first:last], targets of blocks `first_block` to `last_block - 1` of one page."""
+    """Add 1 to counts[target] over rows[first:last], targets in blocks `first_block` to `last_block - 1` of a page."""
     cuts = matrix(table[CUTS], table[ROWS], blocks + 1, np.uint32(0))
     at = vector(table[TARGETS], table[ROWS], np.int64(0))
     for i in range(first, last):
@@ -144,7 +144,7 @@ def deliver_counts(table, rows, first, last, first_block, last_block, blocks, co
 
 @njit(cache=True, nogil=True)
 def deliver_sums(table, rows, first, last, first_block, last_block, blocks, weight, gains, sums):
-    """sums[target] += weight over rows[first:last], times gains[i] for row first + i unless `gains` is empty."""
+    """Add weights to sums[target] over rows[first:last], times gains[i] for row first + i unless `gains` is empty."""
     cuts = matrix(table[CUTS], table[ROWS], blocks + 1, np.uint32(0))
     at = vector(table[TARGETS], table[ROWS], np.int64(0))
     own = vector(table[WEIGHTS], table[ROWS] if table[WEIGHTS] else 0, np.int64(0))
@@ -259,7 +259,7 @@ def clear(values):
 
 @njit(cache=True, nogil=True)
 def set_counts(x, counts, weight):
-    """x = weight * counts, and the counts are zero again."""
+    """Set x to weight * counts, and clear the counts."""
     for i in range(x.size):
         x[i] = x.dtype.type(counts[i]) * weight
         counts[i] = 0
@@ -267,7 +267,7 @@ def set_counts(x, counts, weight):
 
 @njit(cache=True, nogil=True)
 def add_counts(x, counts, weight):
-    """x += weight * counts, and the counts are zero again."""
+    """Add weight * counts to x, and clear the counts."""
     for i in range(x.size):
         x[i] += x.dtype.type(counts[i]) * weight
         counts[i] = 0
@@ -275,7 +275,7 @@ def add_counts(x, counts, weight):
 
 @njit(cache=True, nogil=True)
 def add_sums(x, sums):
-    """x += sums, and the sums are zero again."""
+    """Add the sums to x, and clear them."""
     for i in range(x.size):
         x[i] += sums[i]
         sums[i] = 0
@@ -283,7 +283,7 @@ def add_sums(x, sums):
 
 @njit(cache=True, nogil=True)
 def add_fixed(x, sums, unit):
-    """x += unit * integer sums, and the sums are zero again."""
+    """Add unit * integer sums to x, and clear the sums."""
     for i in range(x.size):
         x[i] += x.dtype.type(sums[i]) * unit
         sums[i] = 0

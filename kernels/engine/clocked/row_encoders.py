@@ -13,7 +13,7 @@ from numba import njit
 
 @njit(cache=True, nogil=True)
 def count_blocks(offsets, targets, part, cuts):
-    """cuts[i, target // part + 1] += 1 for every synapse of row i; return the maximum number of equal pairs."""
+    """Count the synapses of row i into cuts[i, target // part + 1]; return the maximum number of equal pairs."""
     most = 0
     for i in range(offsets.size - 1):
         run, last = 0, np.int64(-1)
@@ -98,7 +98,7 @@ def kept_rows(offsets, targets, rest):
 
 @njit(cache=True, nogil=True)
 def count_groups(offsets, targets, delays, part, page_blocks, longest, counts):
-    """counts[i, target's page * (longest + 1) + delay] += 1; False if a delay is beyond `longest`."""
+    """Count synapses into counts[i, target's page * (longest + 1) + delay]; return False if one is longer."""
     for i in range(offsets.size - 1):
         for j in range(offsets[i], offsets[i + 1]):
             delay = np.int64(delays[j])

@@ -33,7 +33,7 @@ def integrator(slope):  # noqa: PLR0915 - five functions, each about the one mod
 
     @njit
     def step(v, w, x, y, h, c):
-        """v and w after h, the estimated error in tolerances, and dv/dt at both ends."""
+        """Return v and w after h, the estimated error in tolerances, and dv/dt at both ends."""
         x1, x2, x3, x4, x5 = x, x, x, x, x
         if x != 0.0:
             fall = -h * c[RATE_X]
@@ -77,7 +77,7 @@ def integrator(slope):  # noqa: PLR0915 - five functions, each about the one mod
 
     @njit
     def accepted(v, w, x, y, h, c):
-        """A step of at most h within its tolerance: its length, v and w, dv/dt at both ends, the step to try next."""
+        """Find a step of at most h within its tolerance: length, v and w, dv/dt at both ends, the step to try next."""
         while True:
             ahead, ahead_w, error, start, end = step(v, w, x, y, h, c)
             factor = min(5.0, max(0.2, 0.9 * error**-0.2)) if error > 0.0 else 5.0
@@ -97,7 +97,7 @@ def integrator(slope):  # noqa: PLR0915 - five functions, each about the one mod
 
     @njit
     def top(v, ahead, start, end, h):
-        """Where in a step the cubic through its ends has its maximum; h where it has none inside."""
+        """Return the place of the maximum of the cubic through the ends of a step; h if it has none inside."""
         if not (start > 0.0 and end < 0.0):
             return h
         # Its derivative at s = t / h: start + 2 s q + s^2 r.
@@ -107,7 +107,7 @@ def integrator(slope):  # noqa: PLR0915 - five functions, each about the one mod
 
     @njit
     def locate(v, w, x, y, bar, low, high, c):
-        """Where in the step v passes `bar`, being at most at it at `low` and above it at `high`."""
+        """Return the place in the step where v passes `bar`, being at most at it at `low` and above it at `high`."""
         h = high
         for _ in range(100):
             at, _, _, _, rate = step(v, w, x, y, h, c)

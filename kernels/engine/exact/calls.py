@@ -8,7 +8,7 @@ from numba.extending import intrinsic
 
 
 def _caller(result, kinds):
-    """An intrinsic that calls the function at an address. Pointers are passed as the whole numbers they are."""
+    """Return an intrinsic that calls the function at an address. Pointers are passed as integers."""
 
     def emit(context, builder, signature, arguments):
         values = [context.get_value_type(kind) for kind in signature.args[1:]]

@@ -26,7 +26,7 @@ PER_E = math.exp(-1.0)
 
 
 def shares(tau, tau_mem):
-    """The factors `share` and `ramp` of the functions below, or zeros where they would cancel: close to equal."""
+    """Return the factors `share` and `ramp` of the functions below; zeros if the time constants are close to equal."""
     if abs(tau_mem - tau) < 0.2 * tau_mem:
         return 0.0, 0.0
     share = tau / (tau_mem - tau)
@@ -35,7 +35,7 @@ def shares(tau, tau_mem):
 
 @njit(cache=True, nogil=True)
 def low_pass(h, tau, tau_mem, e, e_mem, share):
-    """y(h) for j = exp(-t / tau), y(0) = 0. `e` and `e_mem` are exp(-h / tau) and exp(-h / tau_mem)."""
+    """Return y(h) for j = exp(-t / tau), y(0) = 0. `e` and `e_mem` are exp(-h / tau) and exp(-h / tau_mem)."""
     if share != 0.0:
         return share * (e_mem - e)
     z = h / tau - h / tau_mem
@@ -46,7 +46,7 @@ def low_pass(h, tau, tau_mem, e, e_mem, share):
 
 @njit(cache=True, nogil=True)
 def low_pass_ramp(h, tau, tau_mem, e, e_mem, ramp):
-    """y(h) for j = (t / tau) exp(-t / tau), y(0) = 0."""
+    """Return y(h) for j = (t / tau) exp(-t / tau), y(0) = 0."""
     z = h / tau - h / tau_mem
     if ramp != 0.0:
         return ramp * (e_mem - (1.0 + z) * e)
@@ -63,7 +63,7 @@ def low_pass_ramp(h, tau, tau_mem, e, e_mem, ramp):
 
 @njit(cache=True, nogil=True)
 def rise_time(gap, slope, bend):
-    """How long a parabola with this slope and curvature >= 0 takes to rise by `gap` >= 0; inf for never."""
+    """Return the time in which a parabola of this slope and curvature >= 0 rises by `gap` >= 0; inf for never."""
     if bend <= 0.0:
         return gap / slope if slope > 0.0 else math.inf
     root = math.sqrt(slope * slope + 2.0 * bend * gap)
@@ -82,7 +82,7 @@ def relaxation_crossing(v, rest, threshold, tau):
 
 @njit(cache=True, nogil=True)
 def two_exponentials(constant, a, tau_a, b, tau_b):
-    """The first t >= 0 at which constant + a exp(-t / tau_a) + b exp(-t / tau_b) is above 0; inf for never."""
+    """Return the first t >= 0 at which constant + a exp(-t / tau_a) + b exp(-t / tau_b) is above 0; inf for never."""
     t = 0.0
     while True:
         gap = -(constant + a + b)
@@ -102,7 +102,7 @@ def two_exponentials(constant, a, tau_a, b, tau_b):
 
 @njit(cache=True, nogil=True)
 def cuba_flow(y, j, k, h, r, tau_mem, tau_j, tau_k, share_j, share_k):
-    """y, j and k after a time h, for currents j and k that decay exponentially, through the resistance r."""
+    """Return y, j and k after a time h, for currents j and k that decay exponentially, through the resistance r."""
     e_mem, e_j = math.exp(-h / tau_mem), math.exp(-h / tau_j)
     e_k = e_j if tau_k == tau_j else math.exp(-h / tau_k)
     y *= e_mem
@@ -115,7 +115,7 @@ def cuba_flow(y, j, k, h, r, tau_mem, tau_j, tau_k, share_j, share_k):
 
 @njit(cache=True, nogil=True)
 def cuba_crossing(y, j, k, bar, tau_mem, tau_j, tau_k, share_j, share_k, peak_j, peak_k):
-    """The first t >= 0 at which y is above `bar`, j and k being currents times r; inf for never.
+    """Return the first t >= 0 at which y is above `bar`, j and k being currents times r; inf for never.
 
     peak_j, peak_k: the highest y that a current of 1 leads to.
 
@@ -151,7 +151,7 @@ def cuba_crossing(y, j, k, bar, tau_mem, tau_j, tau_k, share_j, share_k, peak_j,
 
 @njit(cache=True, nogil=True)
 def alpha_flow(y, j, p, k, q, h, r, tau_mem, tau_j, tau_k, share_j, share_k, ramp_j, ramp_k):
-    """y, j, its rise p, k, its rise q after a time h: tau_j dj/dt = p - j, tau_j dp/dt = -p, and so for k and q."""
+    """Return y, j, its rise p, k, its rise q after h: tau_j dj/dt = p - j, tau_j dp/dt = -p, and so for k and q."""
     e_mem, e_j = math.exp(-h / tau_mem), math.exp(-h / tau_j)
     e_k = e_j if tau_k == tau_j else math.exp(-h / tau_k)
     y *= e_mem
@@ -166,7 +166,7 @@ def alpha_flow(y, j, p, k, q, h, r, tau_mem, tau_j, tau_k, share_j, share_k, ram
 
 @njit(cache=True, nogil=True)
 def alpha_crossing(y, j, p, k, q, bar, tau_mem, tau_j, tau_k, share_j, share_k, ramp_j, ramp_k, peak_j, peak_k):
-    """The first t >= 0 at which y is above `bar`; inf for never; -h for not within h, as `cuba_crossing`.
+    """Return the first t >= 0 at which y is above `bar`; inf for never; -h for not within h, as `cuba_crossing`.
 
     peak_j, peak_k: the highest y that a current of 1 that decays exponentially leads to.
     """
@@ -199,6 +199,6 @@ def alpha_crossing(y, j, p, k, q, bar, tau_mem, tau_j, tau_k, share_j, share_k, 
 
 
 def peak(tau, tau_mem):
-    """The highest y that j = exp(-t / tau) leads to from y = 0."""
+    """Return the highest y that j = exp(-t / tau) leads to from y = 0."""
     excess = tau / tau_mem - 1.0
     return math.exp(-math.log1p(excess) / excess if excess else -1.0)

@@ -93,7 +93,7 @@ def _forward(
     x_ptr, state_ptr, c_ptr, out_ptr, after_ptr, kept_ptr, steps, lanes, units,
     KIND: tl.constexpr, ROWS: tl.constexpr, RESET: tl.constexpr, STRIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """x, out [steps, lanes]; state, after [STATES, lanes]; kept [steps / STRIDE, STATES, lanes] unless STRIDE is 0."""
+    """Run x, out [steps, lanes]; state, after [STATES, lanes]; kept [steps / STRIDE, STATES, lanes] if STRIDE > 0."""
     lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = lane < lanes
     wide = tl.full([], 0, tl.int64) + lanes
@@ -179,7 +179,7 @@ def _backward(  # noqa: PLR0912, PLR0915 - a kernel
     KIND: tl.constexpr, ROWS: tl.constexpr, RESET: tl.constexpr, SHAPE: tl.constexpr, TRAINED: tl.constexpr,
     STRIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """past [STRIDE, STATES, lanes] is work space; g_c [CONSTANTS, lanes] is added to if TRAINED."""
+    """Go back; past [STRIDE, STATES, lanes] is work space; g_c [CONSTANTS, lanes] is added to if TRAINED."""
     lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = lane < lanes
     wide = tl.full([], 0, tl.int64) + lanes
@@ -248,7 +248,7 @@ def _grid(lanes):
 
 
 def forward(how, x, state, c, stride=STRIDE):
-    """x [T, B, N], state [STATES, B, N], c [CONSTANTS, N], contiguous, to out, the state after, and those kept.
+    """Return out, the state after it and the stored ones, from contiguous x [T, B, N], state [STATES, B, N], c.
 
     Args:
         stride: a state is kept before every so many steps; 0: none is.

@@ -19,7 +19,7 @@ KINDS = {"*i8": 1, "*bf16": 2, "*fp16": 2, "*fp32": 4}  # weights, and their byt
 
 @triton.jit
 def escaped(acc, number_ptr, channels_ptr, excess_ptr, weights_ptr, b, n, rows, inputs, outputs, step_k, step_n):
-    """acc [rows of b, outputs of n] plus the excess of clipped counts of these rows, in the order of the lists."""
+    """Return acc [rows of b, outputs of n] plus the excess of their clipped counts, in the order of the lists."""
     number = tl.load(number_ptr + b, mask=b < rows, other=0)
     lists = b.to(tl.int64) * inputs
     for e in range(0, tl.max(number)):
@@ -34,7 +34,7 @@ def escaped(acc, number_ptr, channels_ptr, excess_ptr, weights_ptr, b, n, rows, 
 
 @triton.jit
 def product_tile(counts, weights, acc):
-    """acc + counts @ weights, exact except for the rounding of sums: all these types represent counts up to 127."""
+    """Return acc + counts @ weights, exact but for the rounding of sums: all types represent counts up to 127."""
     if weights.dtype == tl.int8:
         return tl.dot(counts, weights, acc, out_dtype=tl.int32)
     return tl.dot(counts.to(weights.dtype), weights, acc, input_precision="ieee")
@@ -118,7 +118,7 @@ def sum_type(weights):
 
 
 def batch_blocks(rows, itemsize, planes, even):
-    """(rows, channels, outputs, warps, stages) of a batch program: lines of 128 bytes, and 64 rows make a wgmma.
+    """Return (rows, channels, outputs, warps, stages) of a batch program: lines of 128 bytes, and 64 rows make a wgmma.
 
     Sizes that are no multiples of 16 (not `even`) are loaded entry by entry, which takes a register for each address.
     """
@@ -131,7 +131,7 @@ def batch_blocks(rows, itemsize, planes, even):
 
 
 def batch(spikes, planes, rows, inputs, weights, escapes):
-    """`batch_kernel` on counts [B, K], or on words [B, 1 + P, words] of `planes` planes."""
+    """Launch `batch_kernel` on counts [B, K], or on words [B, 1 + P, words] of `planes` planes."""
     outputs = weights.shape[1]
     even = all(size % 16 == 0 for size in (inputs, outputs))
     block_b, block_k, block_n, warps, stages = batch_blocks(rows, weights.element_size(), planes, even)
@@ -145,7 +145,7 @@ def batch(spikes, planes, rows, inputs, weights, escapes):
 
 
 def builds():
-    """Every configuration that `batch` launches."""
+    """Return every configuration that `batch` launches."""
     sizes = {"inputs": "i32", "outputs": "i32", "rows": "i32", "words": "i32"}
     lists = {"number_ptr": "*i32", "channels_ptr": "*i32", "excess_ptr": "*i32"}
     for weights, planes, rows, transposed, even in (

@@ -1,6 +1,6 @@
 """Spike-accumulate of numpy arrays, and of torch tensors on the device they are on.
 
-On a GPU (`triton`) weights are kept as each regime wants them: [K, N] for the masked product of a few tokens, [N, K]
+On a GPU (`triton`) each regime has its layout of weights: [K, N] for the masked product of a few tokens, [N, K]
 int8 for the count product of a batch.
 """
 
@@ -14,7 +14,7 @@ from .numba import accumulate_active, active
 
 
 def spike_accumulate(counts, weights, escapes=None, threads=1):
-    """out[B, N] = counts @ weights, over active channels only.
+    """Return out[B, N] = counts @ weights, over active channels only.
 
     Args:
         counts: [B, K] int8 or int32; numpy, or a torch tensor on any device.
@@ -37,7 +37,7 @@ def spike_accumulate(counts, weights, escapes=None, threads=1):
 
 
 def encode_accumulate(x, weights, k=3.0, thresholds=None, threads=1, *, steps=None, rounding=NEAREST, planes=None):
-    """A linear layer in spikes: `encode`, `spike_accumulate`, times `steps`, times each token's own threshold.
+    """Compute a linear layer in spikes: `encode`, `spike_accumulate`, times `steps`, times each token's own threshold.
 
     On a GPU one kernel encodes and accumulates a single token. Thresholds of channels are not applied to the result:
     they belong into the weights. Counts keep their exact escapes.

@@ -42,7 +42,7 @@ def active(counts, escapes=None):
 
 
 def accumulate_active(chosen, weights, threads=1):
-    """`spike_accumulate` from an `Active` and numpy weights."""
+    """Compute `spike_accumulate` from an `Active` and numpy weights."""
     if weights.dtype not in (np.float32, np.int8, np.uint16):
         raise ValueError(
             f"spike_accumulate: weights are float32, int8 or uint16 (the bits of bfloat16), not {weights.dtype}"
@@ -66,7 +66,7 @@ def accumulate_active(chosen, weights, threads=1):
 
 @intrinsic
 def _widen(typing, weight):
-    """A weight as what is added up: int8 as int32, the bits of a bfloat16 as the float32 that begins with them."""
+    """Widen a weight for sums: int8 to int32, the bits of a bfloat16 to the float32 that begins with them."""
     kind = {types.int8: types.int32, types.float32: types.float32, types.uint16: types.float32}[weight]
 
     def emit(context, builder, signature, arguments):
@@ -117,7 +117,7 @@ def _restore(ends, channels, values, number, escaped, excess):
 
 @njit(cache=True, nogil=True)
 def _largest(ends, values):
-    """The largest sum of |values| of a row."""
+    """Return the largest sum of |values| of a row."""
     largest = 0
     for i in range(ends.size - 1):
         total = 0
@@ -130,7 +130,7 @@ def _largest(ends, values):
 # A product and a sum in one rounding where the processor has that: half the instructions.
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _gather(ends, channels, values, weights, first, last, tile, out):
-    """Columns `first` to `last` of the sums; by eights, for then a sum is read and written once for eight rows.
+    """Fill columns `first` to `last` of the sums, by eights: then a sum is read and written once for eight rows.
 
     Entries are grouped by their place in their row's list, so neither blocks nor tiles change a sum.
     """

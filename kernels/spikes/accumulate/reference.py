@@ -13,7 +13,7 @@ FEW = 16  # tokens of a batch up to which a GPU skips rows of weights: one tile 
 
 
 def accumulate_reference(counts, weights, escapes=None):
-    """[B, K] integers, [K, N] to [B, N]: the specification, in int64 or float64.
+    """The specification: [B, N] from [B, K] integers and [K, N], in int64 or float64.
 
     Integer weights give int32 and are exact; others give float32.
     """
@@ -25,7 +25,7 @@ def accumulate_reference(counts, weights, escapes=None):
 
 
 def whole_counts(counts, escapes=None):
-    """[B, K] int32: clipped counts with their excess added."""
+    """Return clipped counts with their excess added, [B, K] int32."""
     full = np.array(counts, np.int32)
     if escapes is not None:
         for i, n in enumerate(escapes.number):

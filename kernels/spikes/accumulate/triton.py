@@ -175,14 +175,14 @@ def parts_of(counts, weights, escapes=None):
 
 
 def product(counts, weights, escapes=None):
-    """`spike_accumulate` on a GPU."""
+    """Compute `spike_accumulate` on a GPU."""
     check(counts.shape[1], weights)
     parts = parts_of(counts, weights, escapes)
     return parts[0] if len(parts) == 1 else finish(parts)
 
 
 def encode_product(x, weights, k, thresholds, steps=None, rounding=NEAREST_ROUNDING, planes=None):
-    """`encode_accumulate` on a GPU; counts of a batch go from kernel to kernel as `planes` bit planes, if given."""
+    """Compute `encode_accumulate` on a GPU; counts of a batch are `planes` bit planes between kernels, if given."""
     check(x.shape[1], weights)
     if len(x) == 1 and weights.is_contiguous():
         return decode(x, weights, k, thresholds, steps, rounding)

@@ -9,7 +9,7 @@ from .reference import LIMIT, NEAREST
 
 
 def encode(x, k=3.0, thresholds=None, limit=LIMIT, threads=1, rounding=NEAREST):
-    """[B, K] real numbers to `Counts`.
+    """Encode [B, K] real numbers as `Counts`.
 
     Args:
         x: [B, K]; numpy (converted to float32), or a torch tensor on any device.
@@ -61,7 +61,7 @@ def as_torch(parts):
 
 
 def whole_counts(coded):
-    """[B, K] int32: the torch `Counts` of `encode` with their escapes added, on their device."""
+    """Return the torch `Counts` of `encode` with their escapes added, [B, K] int32, on their device."""
     import torch
 
     counts, (number, channels, excess) = coded.counts.to(torch.int32), coded.escapes

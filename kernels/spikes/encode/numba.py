@@ -65,7 +65,7 @@ _NO_EDGES, _NO_LEVELS = np.empty(0, np.float32), np.empty(0, np.int8)
 
 
 def _arguments(rounding):
-    """A `Rounding` of numpy arrays as arguments of the loops below."""
+    """Return a `Rounding` of numpy arrays as arguments of the loops below."""
     kind, shrink, max_count, factor, edges, levels, table = rounding
     edges, levels = (_NO_EDGES, _NO_LEVELS) if edges is None else (edges, levels)
     table = _NO_LEVELS if table is None else table
@@ -74,7 +74,7 @@ def _arguments(rounding):
 
 @intrinsic
 def _bits(typing, value):
-    """The bits of a float32 as int32."""
+    """Return the bits of a float32 as int32."""
 
     def emit(context, builder, signature, arguments):
         return builder.bitcast(arguments[0], context.get_value_type(types.int32))
@@ -84,7 +84,7 @@ def _bits(typing, value):
 
 @intrinsic
 def _from_bits(typing, bits):
-    """The float32 with these bits (int32)."""
+    """Return the float32 with these bits (int32)."""
 
     def emit(context, builder, signature, arguments):
         return builder.bitcast(arguments[0], context.get_value_type(types.float32))
@@ -94,7 +94,7 @@ def _from_bits(typing, bits):
 
 @njit(cache=True, nogil=True, error_model="numpy")  # a division that could raise is no vector instruction
 def _threshold(row, share, most):
-    """A token's own threshold; `share` is K k, `most` the bits of its largest |x|."""
+    """Return a token's own threshold; `share` is K k, `most` the bits of its largest |x|."""
     exponent = max((most >> np.int32(23)) - np.int32(127), np.int32(FLOOR))
     unit = _from_bits(np.int32((np.int32(DIGITS + 127) - exponent) << np.int32(23)))
     total = np.int64(0)
@@ -106,14 +106,14 @@ def _threshold(row, share, most):
 
 @njit(inline="always")
 def _round(x, threshold):
-    """An integer as float32: the quotient rounded to nearest, ties to even."""
+    """Return an integer as float32: the quotient rounded to nearest, ties to even."""
     quotient = min(max(x / threshold, -MAX_COUNT), MAX_COUNT)
     return (quotient + MAGIC) - MAGIC
 
 
 @njit(inline="always")
 def _count(x, threshold, kind, shrink, max_count, edges, levels, table):
-    """A count as float32, by any `Rounding`."""
+    """Return a count as float32, by any `Rounding`."""
     quotient = min(max(x / threshold, -MAX_COUNT), MAX_COUNT)
     size = max(abs(quotient) - shrink, ZERO)
     signed = np.copysign(size, quotient)
@@ -151,7 +151,7 @@ def _count_row(row, out, thresholds, own, given, limit, kind, shrink, max_count,
 def _encode_rounded(
     x, share, given, thresholds, kind, shrink, max_count, factor, edges, levels, table, limit, counts, number
 ):
-    """As `_encode`, with any `Rounding`."""
+    """Encode as `_encode`, with any `Rounding`."""
     for i in range(x.shape[0]):
         row, out, own = x[i], counts[i], ONE
         most = np.int32(0)

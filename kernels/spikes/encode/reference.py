@@ -32,7 +32,7 @@ FINE = 8  # steps in a unit of |quotient| of the table of SEARCH
 
 
 class Rounding(NamedTuple):
-    """How quotients become counts."""
+    """Rounding of quotients to counts."""
 
     kind: int = EVEN
     shrink: float = 0.0  # |quotient| is reduced by it first (soft threshold)
@@ -69,7 +69,7 @@ def share(inputs, k):
 
 
 def thresholds_reference(x, k):
-    """[B, K] float32 to [B] float32: clamp(mean |x| / k, 1e-5, 1e4), the specification of every form's bits."""
+    """The specification of thresholds, to the bit: clamp(mean |x| / k, 1e-5, 1e4), [B] from [B, K] float32."""
     sizes = np.abs(x)
     exponent = np.maximum((sizes.max(axis=1).view(np.int32) >> 23) - 127, FLOOR)
     units = ((DIGITS + 127 - exponent) << 23).astype(np.int32).view(np.float32)
@@ -79,7 +79,7 @@ def thresholds_reference(x, k):
 
 
 def round_reference(quotient, rounding=NEAREST):
-    """float32 of any shape to int32: quotients to counts, the specification of `Rounding`."""
+    """The specification of `Rounding`: counts int32 from quotients float32 of any shape."""
     quotient = np.clip(quotient, -MAX_COUNT, MAX_COUNT)
     size = np.maximum(np.abs(quotient) - np.float32(rounding.shrink), np.float32(0))
     quotient, half = np.copysign(size, quotient), np.float32(0.5)
@@ -96,7 +96,7 @@ def round_reference(quotient, rounding=NEAREST):
 
 
 def encode_reference(x, k=3.0, thresholds=None, rounding=NEAREST):
-    """[B, K] to ([B, K] int32 counts, thresholds): the specification of `encode`, nothing clipped to int8."""
+    """The specification of `encode`, without clipping: ([B, K] int32 counts, thresholds) from [B, K]."""
     x = np.asarray(x, np.float32)
     if thresholds is None:
         thresholds = thresholds_reference(x, k)
@@ -107,7 +107,7 @@ def encode_reference(x, k=3.0, thresholds=None, rounding=NEAREST):
 
 
 def clip_reference(whole, limit=LIMIT):
-    """[B, K] int32 to int8 counts within +-limit, and the `Escapes` with the rest."""
+    """Clip [B, K] int32 to int8 counts within +-limit; return them and the `Escapes` with the rest."""
     clipped = np.clip(whole, -limit, limit)
     excess = whole - clipped
     number = np.count_nonzero(excess, axis=1).astype(np.int32)

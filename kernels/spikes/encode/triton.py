@@ -28,7 +28,7 @@ TILE = 4096  # channels a program holds at once
 
 @triton.jit
 def unit_of(most):
-    """The power of two that |x| is multiplied by before it is summed; `most` holds the bits of the largest |x|."""
+    """Return the power of two that multiplies |x| in the sum; `most` holds the bits of the largest |x|."""
     exponent = tl.maximum((most >> 23) - 127, FLOOR)
     # The tensor first: the interpreter makes no tensor of a constant minus one.
     return ((-exponent + DIGITS) << 23).to(tl.float32, bitcast=True)
@@ -36,7 +36,7 @@ def unit_of(most):
 
 @triton.jit
 def threshold_of(total, most, share):
-    """A token's own threshold from its sum in units; NaN where x was not finite. `share` is K k."""
+    """Return a token's own threshold from its sum in units; NaN where x was not finite. `share` is K k."""
     mean = tl.div_rn(tl.div_rn(total.to(tl.float32), share), unit_of(most))
     mean = tl.minimum(tl.maximum(mean, MIN_THRESHOLD), MAX_THRESHOLD)
     return tl.where(most >= NOT_FINITE, float("nan"), mean)
@@ -44,7 +44,7 @@ def threshold_of(total, most, share):
 
 @triton.jit
 def token_threshold(x_ptr, inputs, share, TILE: tl.constexpr):
-    """The threshold of the `inputs` numbers at x_ptr; the second reading comes from a cache."""
+    """Return the threshold of the `inputs` numbers at x_ptr; the second reading comes from a cache."""
     at = tl.arange(0, TILE)
     most = tl.zeros((), tl.int32)
     for first in range(0, inputs, TILE):
@@ -60,7 +60,7 @@ def token_threshold(x_ptr, inputs, share, TILE: tl.constexpr):
 
 @triton.jit
 def round_count(x, threshold, edges_ptr, levels_ptr, shrink, max_count, KIND: tl.constexpr):
-    """A count as float32, by any `Rounding`; KIND < 0 is `NEAREST`."""
+    """Return a count as float32, by any `Rounding`; KIND < 0 is `NEAREST`."""
     quotient = tl.minimum(tl.maximum(tl.div_rn(x, threshold), -MAX_COUNT), MAX_COUNT)
     if KIND < 0:
         whole = (quotient + MAGIC) - MAGIC
@@ -87,7 +87,7 @@ def round_count(x, threshold, edges_ptr, levels_ptr, shrink, max_count, KIND: tl
 
 @triton.jit
 def pack_words(bits, WORDS: tl.constexpr):
-    """[WORDS * 32] int32 of 0 and 1 to [WORDS] int32: bit j of word w is entry 32 w + j."""
+    """Pack [WORDS * 32] int32 of 0 and 1 into [WORDS] int32: bit j of word w is entry 32 w + j."""
     placed = tl.reshape(bits, [WORDS, 32]) << tl.arange(0, 32)[None, :]
     return tl.sum(placed, axis=1)
 
@@ -114,7 +114,7 @@ def encode_kernel(
     PLANES: tl.constexpr,
     TILE: tl.constexpr,
 ):
-    """x [B, inputs] to counts int8 [B, inputs], or with PLANES to words int32 [B, 1 + PLANES, words]."""
+    """Encode x [B, inputs] to counts int8 [B, inputs], or with PLANES to words int32 [B, 1 + PLANES, words]."""
     row = tl.program_id(0).to(tl.int64)
     x_ptr += row * inputs
     channels_ptr += row * inputs
@@ -201,7 +201,7 @@ def warps_of(tile):
 
 
 def encode(x, k, thresholds, limit, rounding=plain.NEAREST):
-    """`encode` on a GPU; its caller has checked the arguments."""
+    """Encode on a GPU; its caller has checked the arguments."""
     return plain.Counts(*launch(x, k, thresholds, limit, 0, rounding))
 
 

@@ -12,7 +12,7 @@ ENTRIES_PER_THREAD = 1 << 16
 
 
 def lazy_scan(state, q, k, v, log_decay=None, beta=None, scale=1.0, threads=1):
-    """T tokens through the recurrence; `state` is updated in place.
+    """Run T tokens through the recurrence; `state` is updated in place.
 
     Args:
         state: `LazyState`, numpy or torch, C-contiguous.
@@ -51,7 +51,7 @@ def lazy_scan(state, q, k, v, log_decay=None, beta=None, scale=1.0, threads=1):
 
 
 def _wide(log_decay, shape, dtype):
-    """[T, H, K] log decays, a view where one serves a whole head; [0, H, K] for none."""
+    """Return log decays [T, H, K], a view if one serves all keys of a head; [0, H, K] for none."""
     if log_decay is None:
         return np.empty((0, *shape[1:]), dtype)
     g = np.asarray(log_decay, dtype)
@@ -70,7 +70,7 @@ def _torch(state, q, k, v, log_decay, beta, scale, threads):
 
 
 def _numpy(state):
-    """The state of a torch tensor on the CPU, in the same memory."""
+    """Return the state of torch tensors on the CPU as arrays of the same memory."""
     return LazyState(state.rows.numpy(), state.owed.numpy())
 
 
@@ -91,7 +91,7 @@ def read(state, q, scale=1.0):
 
 
 def write(state, k, u):
-    """S += k u^T for k [H, K] and u [H, V], in place, touching rows active in k only; numpy or torch."""
+    """Add k u^T to S for k [H, K] and u [H, V], in place, touching rows active in k only; numpy or torch."""
     if isinstance(state.rows, np.ndarray):
         cpu.write(state, k, u)
     elif state.rows.is_cuda:

@@ -24,7 +24,7 @@ def write(state, k, u):
 # A product and a sum in one rounding where the processor has that.
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _read(rows, owed, q, scale, out):
-    """Sum of q e^owed times rows that are active in q, by fours: the sum is read and written once for four rows."""
+    """Sum q e^owed times rows active in q, by fours: the sum is read and written once for four rows."""
     active, factor = np.empty(q.size, np.int64), np.empty(q.size, out.dtype)
     count = 0
     for i in range(q.size):
@@ -75,7 +75,7 @@ def _write_all(rows, owed, k, u):
 
 @njit(cache=True, nogil=True)
 def scan(rows, owed, q, k, v, g, beta, scale, first, last, out):
-    """Tokens in turn for heads `first` to `last`, each head's state staying in cache meanwhile."""
+    """Run the tokens through heads `first` to `last`, one head after the other, so that its state stays in cache."""
     one = rows.dtype.type(1)
     u = np.empty(v.shape[2], rows.dtype)
     for h in range(first, last):

@@ -40,7 +40,7 @@ class Traffic(NamedTuple):
 
 
 def dense(state):
-    """[H, K, V]: the state with all owed decays applied; numpy or torch."""
+    """Return the state [H, K, V] with all owed decays applied; numpy or torch."""
     exp = np.exp if isinstance(state.rows, np.ndarray) else _torch_exp
     return state.rows * exp(state.owed)[..., None]
 
@@ -50,7 +50,7 @@ def _torch_exp(x):
 
 
 def dense_scan_reference(rows, q, k, v, log_decay=None, beta=None, scale=1.0):
-    """The specification: `rows` [H, K, V] is updated in place, all of it for every token; returns o [T, H, V]."""
+    """The specification: `rows` [H, K, V] is updated in place, all of it for every token; return o [T, H, V]."""
     out = np.empty_like(v)
     for t in range(len(q)):
         if log_decay is not None:

@@ -1,8 +1,8 @@
-"""`lazy_scan` for a GPU: a program keeps one head's columns BLOCK_V j onwards, all its rows beside each other.
+"""`lazy_scan` for a GPU: a program holds BLOCK_V columns of one head's state, with all its rows.
 
-Columns of the state never meet, so programs do not either. Rows are masked: one that is active in neither k nor q is
-not loaded, one that is not active in k is not stored. What rows owe stays in registers and is written, by the
-programs of the first columns, to a second array, for others may still be reading the first.
+Columns of the state are independent, and so are programs. Rows are masked: a row active in neither k nor q is not
+loaded, a row not active in k is not stored. The owed decays stay in registers; the programs of the first columns write
+them to a second array, because others may still be reading the first.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def lazy_kernel(
 
 
 def lazy_scan(state, q, k, v, log_decay, beta, scale):
-    """As `launch.lazy_scan` on a GPU, for float32; its caller has checked the shapes.
+    """Compute `launch.lazy_scan` on a GPU, for float32; its caller has checked the shapes.
 
     Raises:
         ValueError: a state that is not contiguous float32, more than 512 keys a head.
@@ -112,14 +112,15 @@ def lazy_scan(state, q, k, v, log_decay, beta, scale):
 
 
 def _decays(log_decay):
-    """float32 log decays and their steps from token, head and key; 0 where one serves all keys of a head."""
+    """Return float32 log decays and their strides by token, head and key; 0 if one serves all keys of a head."""
     g = log_decay.float()
     return g, (*g.stride(), 0) if g.ndim == 2 else g.stride()
 
 
 def blocks(keys, width):
-    """(rows, columns, warps) of a program: all rows, and about ENTRIES of the state; less for a thread where a width
-    that is no multiple of 16 is loaded entry by entry, which takes registers for each address.
+    """Return (rows, columns, warps) of a program: all rows, and about ENTRIES of the state.
+
+    It is less for a width that is no multiple of 16: loaded entry by entry, it takes registers for each address.
     """
     rows = max(16, triton.next_power_of_2(keys))
     if width % 16:
@@ -128,7 +129,7 @@ def blocks(keys, width):
 
 
 def builds():
-    """Configurations that `lazy_scan` launches: head widths, one token or many, with and without decay and delta."""
+    """Return configurations of `lazy_scan`: head widths, one token or many, with and without decay and delta."""
     pointers = ("rows", "owed", "left", "q", "k", "v", "decay", "beta", "out")
     types = {f"{name}_ptr": "*fp32" for name in pointers} | {"scale": "fp32"}
     numbers = dict.fromkeys(("tokens", "heads", "keys", "width", "decay_token", "decay_head", "decay_key"), "i32")

@@ -27,7 +27,7 @@ class Planes(NamedTuple):
 
 
 def pack_reference(counts, planes):
-    """[B, K] integers to `Planes`: the specification of packing."""
+    """The specification of packing: `Planes` from [B, K] integers."""
     clipped, escapes = clip_reference(np.asarray(counts, np.int32), 2**planes - 1)
     rows, size = clipped.shape
     padded = np.zeros((rows, -(-size // WORD) * WORD), np.int32)
@@ -38,7 +38,7 @@ def pack_reference(counts, planes):
 
 
 def unpack_reference(packed):
-    """`Planes` back to [B, K] int32 counts, escapes included."""
+    """Return the counts [B, K] int32 of `Planes`, escapes included."""
     octets = np.ascontiguousarray(packed.words, "<u4").view(np.uint8)
     bits = np.unpackbits(octets, axis=-1, count=packed.size, bitorder="little").astype(np.int32)
     magnitude = sum(bits[:, 1 + p] << p for p in range(bits.shape[1] - 1))
@@ -49,5 +49,5 @@ def unpack_reference(packed):
 
 
 def product_reference(packed, weights):
-    """[B, K] planes times [K, N] to [B, N]: `accumulate_reference` of the counts."""
+    """The specification of `plane_product`: `accumulate_reference` of the counts."""
     return accumulate_reference(unpack_reference(packed), weights)
