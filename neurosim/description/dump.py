@@ -16,6 +16,7 @@ from ..engine import Probe
 from ..errors import NeurosimInputError
 from ..network import Network, PoissonInput, Population, Projection
 from ..neurons.base import written_fields
+from ..plain import to_plain
 from ..plasticity import LearningRule, ShortTermPlasticity
 from ..spikes import Spikes
 from ..synapses import Distribution, Pattern
@@ -155,10 +156,5 @@ def _settings(settings: Settings) -> Tree:
 
 
 def _plain(owner: Settings | PoissonInput | Probe) -> Tree:
-    """Return the fields that are not None, of a class without arrays."""
-    values = {f.name: getattr(owner, f.name) for f in dataclasses.fields(owner)}
-    return {
-        k: [getattr(x, "item", lambda x=x: x)() for x in v] if isinstance(v, (tuple, list, np.ndarray)) else v
-        for k, v in values.items()
-        if v is not None
-    }
+    """Return the fields that are not None, of a class without long arrays."""
+    return {name: value for name, value in to_plain(owner, type(owner).__name__).items() if value is not None}
