@@ -75,8 +75,7 @@ def run_columns(
     """Run the frames through all columns of `memory`, which changes only if `learn` is true.
 
     Args:
-        numbers: from `selection.kernel_parameters`.
-        keys: from `draw_keys`.
+        numbers, keys: from `selection.kernel_parameters` and `draw_keys`.
         above: packed top-down afferents [frames, columns, words] and the scale of their signals [frames, columns].
     """
     from ..kernels.memory.macrocolumn import numba as kernel
@@ -86,8 +85,7 @@ def run_columns(
     state = ColumnTrace.fresh(columns, modules) if trace is None else trace.copy()
     if above is None:
         above = np.zeros((n, columns, memory.d.shape[1]), np.uint64), np.ones((n, columns))
-    codes = np.empty((n, columns, modules), np.int32)
-    familiarity = np.empty((n, columns))
+    codes, familiarity = np.empty((n, columns, modules), np.int32), np.empty((n, columns))
     notes, counts = np.empty((n, columns, 4), np.uint8), np.empty((n, columns, 5), np.int64)
     batch = LevelBatch(codes, familiarity, notes, counts, memory.u.shape[2] // modules, state)
 
