@@ -85,6 +85,7 @@ except errors.NeurosimWriteError as error:
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == [path.name]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_kill_minus_nine_leaves_one_whole_version(tmp_path: Path) -> None:
     path = tmp_path / "file.h5"

@@ -11,6 +11,7 @@ pytest.importorskip("triton")
 from neurosim.kernels.layers.scan import triton as scan_triton
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", cases("scan_cases"))
 def test_interpreted(case: str) -> None:
     interpret("scan_cases", case)

@@ -36,7 +36,14 @@ def builds() -> list:
     return found
 
 
-@pytest.mark.parametrize(("module", "case"), CASES)
+# These are the sample of the quick run.
+QUICK = ("encode_cases", "overlap_cases")
+
+
+@pytest.mark.parametrize(
+    ("module", "case"),
+    [pytest.param(*case, marks=[] if case[0] in QUICK else [pytest.mark.slow]) for case in CASES],
+)
 def test_interpreted(module: str, case: str) -> None:
     interpret(module, case)
 

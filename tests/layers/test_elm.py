@@ -173,6 +173,7 @@ def utterances() -> Recordings:
     return Recordings.collect(made, np.arange(20))
 
 
+@pytest.mark.slow
 def test_pairs_follow_one_another_and_sum() -> None:
     said = utterances()
     pairs = add_digits(said, 200, seed=3)
@@ -200,6 +201,7 @@ def test_pairs_are_keyed_by_seed_and_number() -> None:
         add_digits(said, 1, -1)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_adding_on_real_speech(data_root) -> None:  # type: ignore[no-untyped-def]
     from neurosim import catalog

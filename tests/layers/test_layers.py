@@ -364,6 +364,7 @@ def benchmark(monkeypatch: pytest.MonkeyPatch):
     return layers, argparse.Namespace(steps=20, repeats=1, rounds=1, threads=1, peers=())
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     layers, chosen = benchmark(monkeypatch)
     row = layers.compare("layer", 40, chosen)

@@ -92,6 +92,7 @@ def test_bad_input_is_named() -> None:
         Contrast(steps=1).fit(x, y, z, y).see(z)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_the_benchmark_runs_on_real_recordings(data_root, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     """A tenth of the recordings and small liquids: digits it was trained on are found across the senses."""

@@ -256,7 +256,14 @@ def places(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
             yield from places(value, (*path, key))
 
 
-@pytest.mark.parametrize("junk", [None, "words", -1, 0, math.nan, 1e300, [], {}, [[1]], True])
+# The first is the sample of the quick run.
+JUNK = [
+    None,
+    *(pytest.param(junk, marks=pytest.mark.slow) for junk in ("words", -1, 0, math.nan, 1e300, [], {}, [[1]], True)),
+]
+
+
+@pytest.mark.parametrize("junk", JUNK)
 def test_values_of_any_kind_leave_a_page(tmp_path: Path, junk: Any) -> None:
     whole = {"metrics": pretend.metrics(), "manifest": pretend.manifest()}
     whole["metrics"]["measures"]["layers"] = whole["metrics"]["measures"]["layers"][:1]

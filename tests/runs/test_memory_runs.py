@@ -260,6 +260,7 @@ def test_settings_that_break_a_rule_are_named(sets: list[str], message: str) -> 
     assert str(error.value).startswith(message) or message.split(": ", 1)[1] in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_mnist_images_are_stored_in_one_pass(data_root: Path) -> None:
     found = config.configure(

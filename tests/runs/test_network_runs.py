@@ -238,6 +238,7 @@ def test_continuous_time_from_the_command_line() -> None:
     assert again.settings.clock is None and digest(again.simulate().spikes) == result["spike_digest"]
 
 
+@pytest.mark.slow
 def test_the_example_runs_from_the_command_line() -> None:
     config = ROOT / "examples" / "10_brunel.toml"
     words = ("simulate", "--config", config, "--set", "simulation.duration=0.2", "--out", "run", "--json", "--quiet")

@@ -86,6 +86,7 @@ def test_checkpoints_change_nothing() -> None:
 
 KILLED = """
 import json, os, random, signal, sys, time
+from neurosim.cli import main
 
 def run(words):
     try:
@@ -142,6 +143,7 @@ print(json.dumps(kills))
 """
 
 
+@pytest.mark.slow
 def test_killed_many_times_it_ends_the_same() -> None:
     """Kill -9 at a random write, rename, sync or moment, at least 30 times over; then every run, to its end."""
     done = subprocess.run([sys.executable, "-c", KILLED, "1", "36"], check=False, capture_output=True, text=True)

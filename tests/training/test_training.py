@@ -245,6 +245,7 @@ def _processes(count: int, out: Path) -> dict[str, np.ndarray]:
         return dict(found)
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_gradient_of_one(tmp_path: Path) -> None:
     one, two = (_processes(n, tmp_path / f"{n}.npz") for n in (1, 2))
     scale = np.abs(one["grad"]).max()
