@@ -1,8 +1,7 @@
-"""tonic's datasets and transforms with ours, and ours with tonic's.
+"""tonic's datasets and transforms for our recordings, and our recordings for tonic.
 
-tonic keeps a recording as a structured array with the fields t (microseconds), x, p and, for cameras, y; and a
-sensor as (width, height, polarities). Everything here works on arrays of that kind, so that most of it needs no
-tonic installed.
+In tonic a recording is a structured array with the fields t (microseconds), x, p and, for cameras, y; a sensor is
+(width, height, polarities). Most functions here work on such arrays and need no tonic.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ from ..errors import NeurosimInputError, NeurosimMissingError, lookup, require
 from ..spikes import Recordings, Spikes
 
 MICROSECOND = 1e-6
-# Microseconds below a whole one that still count as it: k * 1e-6 s is seldom exact.
+# Times this close below an integer of microseconds are rounded up to it: k * 1e-6 s is seldom exact.
 SLACK = 1e-3
 CAMERA = np.dtype([("x", int), ("y", int), ("t", int), ("p", int)])
 LINE = np.dtype([("t", int), ("x", int), ("p", int)])
 
 
 def to_events(spikes: Spikes) -> NDArray:
-    """A recording as tonic keeps it: fields x, y, t, p for a shape (polarities, height, width), else t, x and p = 1.
+    """Return a recording in tonic's form: fields x, y, t, p for a shape (polarities, height, width), else t, x, p = 1.
 
-    Times are cut to whole microseconds, as tonic's own datasets do.
+    Times are cut to integers of microseconds, as in tonic's datasets.
     """
     events = np.empty(len(spikes), CAMERA if len(spikes.shape) == 3 else LINE)
     events["t"] = np.floor(spikes.times / MICROSECOND + SLACK)
@@ -41,43 +40,45 @@ def to_events(spikes: Spikes) -> NDArray:
 
 
 def from_events(events: NDArray, sensor_size: Sequence[int], duration: float | None = None) -> Spikes:
-    """A recording of tonic's as ours, its events in order of time.
+    """Return a recording of tonic as ours, with events in order of time.
 
     Args:
         sensor_size: (width, height, polarities), as a tonic dataset's attribute of that name. Without a field y the
             shape is (width,), or (polarities, 1, width) where there are several.
-        duration: seconds; None means up to the last event.
+        duration: s; None: until the last event.
 
     Raises:
-        NeurosimInputError: no structured array of events, or an event outside the sensor or before time 0.
+        NeurosimInputError: not a structured array of events, or an event outside the sensor or before time 0.
     """
     names = getattr(events, "dtype", np.dtype(float)).names or ()
     require({"t", "x", "p"} <= set(names), "from_events", "needs a structured array with fields t, x and p", names)
     width, height, polarities = (int(n) for n in sensor_size)
-    # With one polarity tonic writes it as 0 or as 1, whichever.
+    # With one polarity tonic writes either 0 or 1.
     p = events["p"].astype(np.int64) if polarities > 1 else np.zeros(len(events), np.int64)
     y = events["y"] if "y" in names else np.zeros(len(events), np.int64)
     for name, values, size in (("x", events["x"], width), ("y", y, height), ("p", p, polarities)):
         inside = (values >= 0) & (values < size) & (values % 1 == 0)
-        require(bool(inside.all()), f"events['{name}']", f"must be whole and 0 <= {name} < {size}", values[~inside][:1])
+        require(
+            bool(inside.all()), f"events['{name}']", f"must be an integer and 0 <= {name} < {size}", values[~inside][:1]
+        )
     units = ((p * height + y) * width + events["x"]).astype(np.int32)
     shape = (polarities, height, width) if "y" in names or polarities > 1 else (width,)
     return Spikes.sort(events["t"] * MICROSECOND, units, width * height * polarities, duration, shape)
 
 
 def sensor_size(shape: Sequence[int]) -> tuple[int, int, int]:
-    """tonic's (width, height, polarities) of our shape: (2, 34, 34) gives (34, 34, 2), and (700,) gives (700, 1, 1)."""
+    """Return tonic's (width, height, polarities) of our shape: (34, 34, 2) of (2, 34, 34), (700, 1, 1) of (700,)."""
     if len(shape) == 3:
         return int(shape[2]), int(shape[1]), int(shape[0])
     return int(np.prod(shape)), 1, 1
 
 
 def from_dataset(dataset: Any, limit: int | None = None, sensor: Sequence[int] | None = None) -> Recordings:
-    """Any tonic dataset, or other sequence of (events, label), as `Recordings`.
+    """Return any tonic dataset, or another sequence of (events, label), as `Recordings`.
 
     Args:
-        limit: only so many, from the first.
-        sensor: (width, height, polarities); None means the dataset's attribute `sensor_size`.
+        limit: largest number of recordings, from the first.
+        sensor: (width, height, polarities); None: the dataset's attribute `sensor_size`.
 
     Raises:
         NeurosimInputError: no sensor size known, no items, or an item that is no array of events (a transform to

@@ -1,4 +1,4 @@
-"""The liquid: excitatory and inhibitory LIF neurons, joined to a sensor and to each other at random, never trained."""
+"""The liquid: excitatory and inhibitory LIF neurons with random, untrained synapses from a sensor and each other."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from ..random import rng_key
 from ..spikes import Recordings
 from ..synapses import FromList
 
-# An axis of the sensor with at least so many units is a place; a shorter one, such as polarity, is a kind.
-PLACES = 8
-INPUT_WEIGHT = 0.3  # of one synapse, over the root of the patches, before `adapt`
+# An axis of the sensor with at least 8 units is a dimension of space; a shorter one, such as polarity, is not.
+MIN_SPACE_UNITS = 8
+INPUT_WEIGHT = 0.3  # times the root of the number of patches: weight of an input synapse before `adapt`
 # Rounds of `adapt`, the damping of a round and its bounds; six bring the median neuron within 20 % of the rate.
 ROUNDS, DAMPING, BOUNDS = 6, 0.7, (0.5, 2.0)
-# Up to so many neurons all eigenvalues are found.
-DENSE = 100
-WHOLE = {"neurons": 1, "patches": 1, "patch_synapses": 1, "in_degree": 0, "seed": 0}
+# Up to this number of neurons all eigenvalues are computed.
+MAX_DENSE = 100
+MIN_COUNTS = {"neurons": 1, "patches": 1, "patch_synapses": 1, "in_degree": 0, "seed": 0}
 
 
 @dataclass(frozen=True, eq=False)
 class Wires:
-    """A list of synapses: sending and receiving units, weights, and delays in steps, all [n]."""
+    """A list of synapses: source and target units, weights, and delays in steps, all [n]."""
 
     pre: NDArray[np.int64]
     post: NDArray[np.int64]
@@ -46,39 +46,38 @@ class Wires:
 class Liquid:
     """A liquid state machine's network (Maass, Natschlaeger & Markram 2002).
 
-    Each neuron looks at `patches` small patches of the sensor, drawn over all of it, each patch through a delay of its
-    own; half of the patches excite and half inhibit. So a neuron answers to an arrangement of events in space and
-    time, not to their number. Neurons lie at random in a space of the sensor's dimensions, and recurrent synapses come
-    from near neurons more often; a neuron excites or inhibits all its targets (Dale's principle). Weights are gamma
-    distributed (shape 4), delays uniform.
+    Each neuron gets input from `patches` small random patches of the sensor, each with its own delay; half of the
+    patches excite and half inhibit. So a neuron responds to an arrangement of events in space and time, not to their
+    number. Neurons have random places in a space of the sensor's dimensions, and recurrent synapses come more often
+    from near neurons. A neuron excites or inhibits all its targets (Dale's principle). Weights are gamma distributed
+    (shape 4), delays uniform.
 
     The defaults were chosen on parts of the training recordings of N-MNIST-800 and FSDD-SHD. Patches of several
-    neighbouring units matter most (they average noise that single units carry), then the balance of excitation and
-    inhibition, then, for speech, the input's delays; recurrent weights matter little as long as activity stays stable.
+    neighbouring units matter most (they average the noise of single units), then the balance of excitation and
+    inhibition, then, for speech, the delays of the input; recurrent weights matter little while activity is stable.
 
     Attributes:
-        shape: of the sensor, e.g. (2, 34, 34) = polarity, y, x.
-        neurons: how many.
-        inhibitory: fraction that inhibits.
-        patches: input patches of each neuron.
-        patch_synapses: synapses drawn in each patch; those that fall outside the sensor are left out.
+        shape: shape of the sensor, e.g. (2, 34, 34) = polarity, y, x.
+        neurons: number of neurons.
+        inhibitory: fraction of inhibitory neurons.
+        patches: number of input patches of each neuron.
+        patch_synapses: synapses drawn in each patch; those outside the sensor are left out.
         patch_radius: standard deviation of a patch, as a fraction of the sensor.
-        longest_input_delay: s, of patches.
-        in_degree: recurrent synapses onto each neuron.
-        wiring: "distance", recurrent synapses come from near neurons more often; or "uniform", from all alike.
-        radius: standard deviation of the distance they come from, as a fraction of the sensor.
-        weight: recurrent excitation: the sum of a neuron's excitatory weights if all its sources excited.
-        inhibition: how much stronger an inhibitory synapse is.
-        longest_delay: s, of recurrent synapses.
-        tau_mem, tau_syn, t_refractory: s, of the neurons (`neurons.CubaLIF`, threshold 1, rest and reset 0).
-        rate: spikes/s that `adapt` brings each neuron near.
-        write_noise: of weights in resistive memory: the standard deviation of the logarithm of a conductance, once
-            written (`resistive.written`).
-        read_noise: standard deviation of what a read of a weight gives, as a fraction of it
-            (`resistive.ReadNoiseLIF`); each synapse and each read on its own.
-        clock: s, the step.
-        seed: of everything random here.
-        gains: [neurons] factor on each neuron's input weights, from `adapt`; None means 1.
+        longest_input_delay: largest delay of patches, s.
+        in_degree: number of recurrent synapses onto each neuron.
+        wiring: "distance", recurrent synapses come more often from near neurons; or "uniform", from all alike.
+        radius: standard deviation of the distance between source and target, as a fraction of the sensor.
+        weight: recurrent excitation: sum of a neuron's excitatory weights if all its sources were excitatory.
+        inhibition: ratio of inhibitory to excitatory weights.
+        longest_delay: largest delay of recurrent synapses, s.
+        tau_mem, tau_syn, t_refractory: parameters of the neurons, s (`neurons.CubaLIF`, threshold 1, rest and reset 0).
+        rate: firing rate that `adapt` aims at, spikes/s.
+        write_noise: standard deviation of the logarithm of a conductance after its write to resistive memory
+            (`resistive.written`).
+        read_noise: standard deviation of each read of a weight, as a fraction of it (`resistive.ReadNoiseLIF`).
+        clock: step, s.
+        seed: key of all random numbers.
+        gains: [neurons] factors of each neuron's input weights, from `adapt`; None: 1.
 
     Raises:
         NeurosimInputError: on construction, naming the attribute and its rule.
@@ -108,12 +107,12 @@ class Liquid:
     gains: NDArray | None = None
 
     def __post_init__(self) -> None:
-        whole = len(self.shape) > 0 and all(isinstance(n, (int, np.integer)) and n > 0 for n in self.shape)
-        require(whole, "Liquid.shape", "must be whole numbers > 0", self.shape)
-        for name, least in WHOLE.items():
+        integers = len(self.shape) > 0 and all(isinstance(n, (int, np.integer)) and n > 0 for n in self.shape)
+        require(integers, "Liquid.shape", "must be integers > 0", self.shape)
+        for name, minimum in MIN_COUNTS.items():
             value = getattr(self, name)
-            require(isinstance(value, (int, np.integer)), f"Liquid.{name}", "must be whole", value)
-            require(value >= least, f"Liquid.{name}", f"must be >= {least}", value)
+            require(isinstance(value, (int, np.integer)), f"Liquid.{name}", "must be an integer", value)
+            require(value >= minimum, f"Liquid.{name}", f"must be >= {minimum}", value)
         require(0 <= self.inhibitory <= 1, "Liquid.inhibitory", "must be in 0..1", self.inhibitory)
         require(self.in_degree < self.neurons, "Liquid.in_degree", f"must be < neurons {self.neurons}", self.in_degree)
         for name in ("patch_radius", "radius", "rate", "clock"):
@@ -131,7 +130,7 @@ class Liquid:
             require(self.gains.shape == (self.neurons,), "Liquid.gains", f"must hold {self.neurons}", self.gains.shape)
 
     def neuron(self) -> Neuron:
-        """`CubaLIF`; with noise of reading, `resistive.ReadNoiseLIF`."""
+        """Return the neuron: `CubaLIF`, or `resistive.ReadNoiseLIF` with `read_noise`."""
         if not self.read_noise:
             return CubaLIF(tau_mem=self.tau_mem, tau_syn=self.tau_syn, t_refractory=self.t_refractory)
         from .resistive import HALF, ReadNoiseLIF
@@ -142,7 +141,7 @@ class Liquid:
         )
 
     def network(self) -> Network:
-        """Populations "input" and "liquid", and the projections between them."""
+        """Return populations "input" and "liquid" and the projections between them."""
         return self._network(np.ones(self.neurons) if self.gains is None else self.gains)
 
     def run(
@@ -153,7 +152,7 @@ class Liquid:
         count_updates: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> Result:
-        """Play each recording from rest; `spikes["liquid"]` of the result is what `Readout` takes.
+        """Run each recording from rest; `spikes["liquid"]` of the result is the input of `Readout`.
 
         Raises:
             NeurosimInputError: recordings of another shape.
@@ -166,9 +165,9 @@ class Liquid:
         threads: int | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> Liquid:
-        """The same liquid with input gains that bring every neuron near `rate` on these recordings.
+        """Return the liquid with input gains that bring every neuron near `rate` on these recordings.
 
-        No label is used. Without it a sensor with few events leaves the liquid silent and a busy one saturates it.
+        It uses no labels. Without it a sensor with few events leaves the liquid silent, and one with many saturates it.
 
         Raises:
             NeurosimInputError: recordings of another shape.
@@ -184,11 +183,11 @@ class Liquid:
         return replace(self, gains=gains)
 
     def statistics(self, recordings: Recordings, spikes: Recordings) -> dict[str, float]:
-        """How the liquid behaves on `recordings`, which made it fire `spikes`.
+        """Return statistics of the liquid's `spikes` on `recordings`.
 
         Returns:
-            mean_rate and sd_rate over neurons, spikes/s; silent: fraction of neurons that never fired; gain: spikes
-            out for each event in; spectral_radius: as `spectral_radius`.
+            mean_rate and sd_rate over neurons, spikes/s; silent: fraction of neurons that never fired; gain: output
+            spikes for each input event; spectral_radius.
         """
         seconds = float(spikes.durations.sum())
         counts = np.bincount(spikes.units, minlength=self.neurons)
@@ -202,7 +201,7 @@ class Liquid:
         }
 
     def spectral_radius(self) -> float:
-        """Largest |eigenvalue| of the recurrent weights, [target, source], in units of the threshold."""
+        """Return the largest |eigenvalue| of the recurrent weights [target, source], in units of the threshold."""
         from scipy.sparse import coo_array
         from scipy.sparse.linalg import ArpackNoConvergence, eigs
 
@@ -210,9 +209,9 @@ class Liquid:
         if not len(wires.pre):
             return 0.0
         matrix = coo_array((wires.weights, (wires.post, wires.pre)), shape=(self.neurons, self.neurons)).tocsr()
-        if self.neurons > DENSE:
+        if self.neurons > MAX_DENSE:
             try:
-                # A hundredth of the time of all eigenvalues, from a start that does not vary.
+                # A hundredth of the time of all eigenvalues; a fixed start makes the result repeatable.
                 first = eigs(matrix, k=1, which="LM", v0=np.ones(self.neurons), return_eigenvectors=False)
                 return float(np.abs(first).max())
             except ArpackNoConvergence:
@@ -259,7 +258,7 @@ class Liquid:
 
     @cached_property
     def _written(self) -> dict[str, Wires]:
-        """All synapses by their source, as resistive memory holds them, before gains."""
+        """Synapses by their source population, as resistive memory holds them, before gains."""
         wires = {"input": self._input, "liquid": self._recurrent}
         if not self.write_noise:
             return wires
@@ -274,7 +273,7 @@ class Liquid:
     def _input(self) -> Wires:
         """Synapses from the sensor, before gains."""
         n, k, m = self.neurons, self.patches, self.patch_synapses
-        axes = [axis for axis, size in enumerate(self.shape) if size >= PLACES]
+        axes = [axis for axis, size in enumerate(self.shape) if size >= MIN_SPACE_UNITS]
         centres = self._uniform("patch centres", n, k, 1, len(axes))
         points = centres + self.patch_radius * self._normal("patch points", n, k, m, len(axes))
         inside = np.all((points >= 0) & (points < 1), axis=-1)
@@ -282,7 +281,7 @@ class Liquid:
             points[..., axes.index(a)] if a in axes else self._uniform(f"patch kinds {a}", n, k, m)
             for a in range(len(self.shape))
         ]
-        # A place outside the sensor is clipped only to be left out below.
+        # Places outside the sensor are clipped here and left out below.
         cells = tuple(
             np.clip((x * size).astype(np.int64), 0, size - 1) for x, size in zip(where, self.shape, strict=True)
         )
@@ -300,7 +299,7 @@ class Liquid:
     def _recurrent(self) -> Wires:
         """Synapses within the liquid."""
         n, d = self.neurons, self.in_degree
-        places = self._uniform("places", n, max(sum(size >= PLACES for size in self.shape), 1))
+        places = self._uniform("places", n, max(sum(size >= MIN_SPACE_UNITS for size in self.shape), 1))
         inhibits = np.zeros(n, bool)
         inhibits[np.argsort(self._uniform("inhibitory", n), kind="stable")[: round(self.inhibitory * n)]] = True
         sources = np.empty((n, d), np.int64)
@@ -334,23 +333,23 @@ class Liquid:
         return values.reshape(shape)
 
     def _gamma(self, label: str, *shape: int) -> NDArray[np.float64]:
-        """Mean 1, shape 4: the mean of four exponentials."""
+        """Return gamma numbers of mean 1 and shape 4: the mean of four exponentials."""
         return -np.log(self._uniform(label, *shape, 4)).mean(axis=-1)
 
-    def _steps(self, label: str, longest: float, *shape: int) -> NDArray[np.int64]:
-        """Whole steps, uniform from 1 to `longest` seconds."""
-        return 1 + (self._uniform(label, *shape) * round(longest / self.clock)).astype(np.int64)
+    def _steps(self, label: str, max_delay: float, *shape: int) -> NDArray[np.int64]:
+        """Return delays in steps, uniform from 1 to `max_delay` seconds."""
+        return 1 + (self._uniform(label, *shape) * round(max_delay / self.clock)).astype(np.int64)
 
 
 WIRINGS: dict[str, Callable[[NDArray, float], NDArray]] = {
     "distance": lambda squared, radius: -squared / (2 * radius**2),
     "uniform": lambda squared, radius: np.zeros_like(squared),
 }
-"""How likely a source is, as a logarithm, by its squared distance and the radius."""
+"""Logarithms of the probability of a source, from its squared distance and the radius."""
 
 
 def _once(layer: LayerCounts) -> LayerCounts:
-    """The work without the projections that carry the noise of reading: a read is one read, noisy or not."""
+    """Return the work without the projections that carry read noise: a noisy read is one read."""
     counts = ("weights", "nonzero_weights", "synaptic_operations")
     return replace(layer, **{name: getattr(layer, name) // 2 for name in counts})
 
@@ -358,5 +357,5 @@ def _once(layer: LayerCounts) -> LayerCounts:
 def _part(
     progress: Callable[[Progress], None], before: float, total: float, started: float
 ) -> Callable[[Progress], None]:
-    """Reports one run as a part of several, `before` seconds of which are done since `started`."""
+    """Return a callback for one of several runs, of which `before` seconds have been done since `started`."""
     return lambda p: progress(Progress(before + p.done, total, p.spikes, time.perf_counter() - started))

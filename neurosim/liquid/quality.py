@@ -1,4 +1,4 @@
-"""How good a liquid is, before any readout: separation, kernel rank, generalisation rank, spectral radius, rates."""
+"""Measures of a liquid without a readout: separation, kernel rank, generalisation rank, spectral radius, rates."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from ..random import rng_key
 from ..spikes import Recordings
 from .liquid import Liquid
 
-TAU = 0.03  # s: of the traces in Maass, Natschlaeger & Markram 2002
-STATES = 200  # recordings whose states are ranked, at most: a decomposition grows as their cube
+TAU = 0.03  # time constant of the traces, s, as in Maass, Natschlaeger & Markram 2002
+MAX_STATES = 200  # recordings whose states are ranked: the time of a decomposition grows as their cube
 
 
 @dataclass(frozen=True)
 class Quality:
-    """What `quality` finds. Rates are in spikes/s.
+    """Measures of a liquid, from `quality`. Rates are in spikes/s.
 
     Attributes:
-        mean_rate, sd_rate: over neurons.
+        mean_rate, sd_rate: mean and standard deviation over neurons.
         silent: fraction of neurons that never fired.
-        gain: spikes out for each event in.
-        spectral_radius: largest |eigenvalue| of the recurrent weights, in units of the threshold: beyond about 1 a
-            liquid can keep itself going.
+        gain: output spikes for each input event.
+        spectral_radius: largest |eigenvalue| of the recurrent weights, in units of the threshold; above about 1
+            activity can sustain itself.
         separation: `separation` of the classes; None without labels or with one class.
-        kernel_rank: `rank` of the states that `states` recordings leave.
-        effective_rank: `effective_rank` of the same: what is left of the rank when weak directions count less.
-        states: how many states were ranked: the highest rank there can be.
+        kernel_rank: `rank` of the states of `states` recordings.
+        effective_rank: `effective_rank` of the same states, in which weak directions count less.
+        states: number of ranked states, the largest possible rank.
     """
 
     mean_rate: float
@@ -47,9 +47,9 @@ class Quality:
 
 
 def quality(liquid: Liquid, recordings: Recordings, spikes: Recordings) -> Quality:
-    """The measures that need no further run, of a liquid that fired `spikes` on `recordings`.
+    """Return the measures that need no further run, of a liquid with these `spikes` on `recordings`.
 
-    States are taken half way through each recording; at most `STATES`, spread evenly, are ranked.
+    States are taken at half of each recording; at most 200 of them, evenly spread, are ranked.
 
     Raises:
         NeurosimInputError: no recordings, or spikes of another liquid.
@@ -59,7 +59,7 @@ def quality(liquid: Liquid, recordings: Recordings, spikes: Recordings) -> Quali
     labels = recordings.labels
     known = labels is not None and len(np.unique(labels)) > 1
     x = states(spikes)
-    some = x[np.unique(np.linspace(0, len(x) - 1, min(len(x), STATES)).astype(int))]
+    some = x[np.unique(np.linspace(0, len(x) - 1, min(len(x), MAX_STATES)).astype(int))]
     return Quality(
         **liquid.statistics(recordings, spikes),
         separation=separation(x, labels) if known else None,
@@ -70,11 +70,11 @@ def quality(liquid: Liquid, recordings: Recordings, spikes: Recordings) -> Quali
 
 
 def states(spikes: Recordings, at: float = 0.5, tau: float = TAU) -> NDArray[np.float64]:
-    """[recordings, neurons] the liquid state (Maass et al. 2002): spikes filtered by exp(-t / `tau`), at one moment.
+    """Return [recordings, neurons] liquid states (Maass et al. 2002): spikes filtered by exp(-t / `tau`) at a moment.
 
     Args:
-        at: the moment, as a fraction of each recording.
-        tau: s.
+        at: moment, as a fraction of each recording.
+        tau: time constant, s.
 
     Raises:
         NeurosimInputError: `at` outside 0..1, `tau` not > 0 s.
@@ -91,13 +91,13 @@ def states(spikes: Recordings, at: float = 0.5, tau: float = TAU) -> NDArray[np.
 
 
 def distance(a: Recordings, b: Recordings, tau: float = TAU, moments: int = 50) -> NDArray[np.float64]:
-    """[recordings, moments] how far the states of recording i of `a` and of `b` lie apart as time goes by.
+    """Return [recordings, moments] distances over time between the states of recording i of `a` and of `b`.
 
     |x_a(t) - x_b(t)| / sqrt(neurons), the separation property of Maass, Natschlaeger & Markram 2002 (figure 2), at
-    equal steps to the end of each recording; of spikes of the sensor it is the distance of the inputs.
+    equal steps to the end of each recording. For spikes of the sensor it is the distance of the inputs.
 
     Raises:
-        NeurosimInputError: batches of unlike lengths or populations; no moments.
+        NeurosimInputError: batches of different lengths or populations; no moments.
     """
     require(len(a) == len(b) and a.size == b.size, "distance", f"needs {len(a)} of {a.size} units", (len(b), b.size))
     require(moments >= 1, "distance.moments", "must be >= 1", moments)
@@ -107,7 +107,7 @@ def distance(a: Recordings, b: Recordings, tau: float = TAU, moments: int = 50) 
 
 
 def separation(x: NDArray, labels: object) -> float:
-    """How far classes lie apart beside their own spread: C_d / (C_v + 1) (Norton & Ventura 2010).
+    """Return the separation of classes relative to their spread: C_d / (C_v + 1) (Norton & Ventura 2010).
 
     C_d is the mean distance between the mean states of two classes, over all ordered pairs of classes, a class with
     itself included (so it is divided by classes^2); C_v the mean over classes of the mean distance of a state from its
@@ -130,12 +130,12 @@ def separation(x: NDArray, labels: object) -> float:
 
 
 def rank(x: NDArray, tolerance: float = 0.01) -> int:
-    """Linearly independent rows of x [recordings, neurons]: singular values above `tolerance` of the largest.
+    """Return the rank of x [recordings, neurons]: the number of singular values above `tolerance` of the largest.
 
-    Of the states of different inputs it is the kernel quality, how many of them a linear readout can tell apart at
-    will; of noisy versions of one input, an estimate of the generalisation capability, which is the better the lower
-    it is (Legenstein & Maass 2007). Spikes are noisy enough to fill any rank in exact arithmetic, so directions that a
-    readout could not use are left out.
+    For states of different inputs it is the kernel quality, the number of inputs that a linear readout can separate
+    arbitrarily; for noisy versions of one input an estimate of the generalisation capability, where lower is better
+    (Legenstein & Maass 2007). In exact arithmetic noise gives spikes full rank, so directions that a readout cannot use
+    are left out.
 
     Raises:
         NeurosimInputError: `tolerance` outside 0..1 or no states.
@@ -143,13 +143,13 @@ def rank(x: NDArray, tolerance: float = 0.01) -> int:
     require(0 <= tolerance < 1, "rank.tolerance", "must be >= 0 and < 1", tolerance)
     require(x.ndim == 2 and x.size > 0, "rank.x", "must be [recordings, neurons]", x.shape)
     values = np.linalg.svd(x, compute_uv=False)
-    # What rounding alone may leave, as numpy's `matrix_rank`.
-    least = max(tolerance, max(x.shape) * float(np.finfo(np.float64).eps)) * values[0]
-    return int(np.count_nonzero(values > least))
+    # At least the rounding error, as in numpy's `matrix_rank`.
+    threshold = max(tolerance, max(x.shape) * float(np.finfo(np.float64).eps)) * values[0]
+    return int(np.count_nonzero(values > threshold))
 
 
 def effective_rank(x: NDArray) -> float:
-    """exp(entropy of the singular values, each as a share of their sum) (Roy & Vetterli 2007); 0 for silence."""
+    """Return exp(entropy of the singular values as fractions of their sum) (Roy & Vetterli 2007); 0 for silence."""
     values = np.linalg.svd(x, compute_uv=False)
     shares = values[values > 0] / max(float(values.sum()), 1e-300)
     return float(np.exp(-(shares * np.log(shares)).sum())) if len(shares) else 0.0
@@ -191,18 +191,18 @@ def generalisation_rank(
     recordings: Recordings,
     *,
     index: int = 0,
-    n: int = STATES,
+    n: int = MAX_STATES,
     jitter: float = 0.004,
     seed: int = 0,
     threads: int | None = None,
 ) -> int:
-    """`rank` of the states that `n` noisy copies of recording `index` leave half way through it.
+    """Return the `rank` of the states of `n` noisy copies of recording `index`, at half of it.
 
     Args:
-        jitter: s, as in `copies`.
+        jitter: standard deviation of spike times, s; see `copies`.
 
     Raises:
-        NeurosimInputError: as `copies` and `Liquid.run`.
+        NeurosimInputError: see `copies` and `Liquid.run`.
     """
     spikes = liquid.run(copies(recordings, index, n, jitter, seed), threads=threads).spikes["liquid"]
     assert isinstance(spikes, Recordings)  # because the input was

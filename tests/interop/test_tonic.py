@@ -89,7 +89,7 @@ def test_transforms_of_tonics_on_ours(camera: Recordings) -> None:
     later = ours.apply(tonic.transforms.TimeSkew(coefficient=2.0), spikes)
     assert later.duration == later.times[-1] > spikes.duration
     assert ours.apply(tonic.transforms.ToFrame((8, 6, 2), n_time_bins=3), spikes).shape == (3, 2, 6, 8)
-    with pytest.raises(NeurosimInputError, match=r"events\['x'\]: must be whole and 0 <= x < 4"):
+    with pytest.raises(NeurosimInputError, match=r"events\['x'\]: must be an integer and 0 <= x < 4"):
         ours.apply(lambda events: events, spikes, shape=(2, 6, 4))
 
 

@@ -319,9 +319,9 @@ def test_broken_files_are_refused(spikes, tmp_path):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Liquid((0, 3)), "Liquid.shape: must be whole numbers > 0 (got (0, 3))"),
+        (lambda: Liquid((0, 3)), "Liquid.shape: must be integers > 0 (got (0, 3))"),
         (lambda: Liquid(SHAPE, neurons=0), "Liquid.neurons: must be >= 1 (got 0)"),
-        (lambda: Liquid(SHAPE, neurons=50.5), "Liquid.neurons: must be whole (got 50.5)"),
+        (lambda: Liquid(SHAPE, neurons=50.5), "Liquid.neurons: must be an integer (got 50.5)"),
         (lambda: Liquid(SHAPE, neurons=20), "Liquid.in_degree: must be < neurons 20 (got 30)"),
         (lambda: Liquid(SHAPE, inhibitory=1.5), "Liquid.inhibitory: must be in 0..1 (got 1.5)"),
         (lambda: Liquid(SHAPE, rate=0.0), "Liquid.rate: must be > 0 (got 0.0)"),
