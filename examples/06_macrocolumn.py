@@ -3,7 +3,7 @@
 import numpy as np
 
 from neurosim import macrocolumn as mc
-from neurosim.report.charts import PALETTE, Curve, Group, curves, histograms, write_picture
+from neurosim.report.charts import PALETTE, BarGroup, Curve, curves, histograms, write_picture
 from neurosim.sdr import SDR
 
 size, active = 256, 16
@@ -26,8 +26,8 @@ print(
     f"words read and written to store an item, the first and the last: {stored.operations[0]}, {stored.operations[-1]}"
 )
 groups = [
-    Group("new", new.familiarity, PALETTE[0]),
-    Group("known", heard.familiarity, PALETTE[1]),
+    BarGroup("new", new.familiarity, PALETTE[0]),
+    BarGroup("known", heard.familiarity, PALETTE[1]),
 ]
 words = "Familiarity of 60 stored and 60 new items: all stored ones reach 1, no new one does"
 write_picture("familiarity.svg", histograms(groups, "familiarity", words))

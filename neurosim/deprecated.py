@@ -15,7 +15,13 @@ RENAMED: dict[str, dict[str, str]] = {
         "Progress": "TrainingProgress",
         "Training": "LanguageTraining",
     },
-    "neurosim.layers": {"AdaptiveLIF": "SEAdLIF", "Quantity": "UnitParameter"},
+    "neurosim.hlop": {"Training": "HLOPTraining"},
+    "neurosim.layers": {
+        "AdaptiveLIF": "SEAdLIFLayer",
+        "CurrentLIF": "CurrentLIFLayer",
+        "LIF": "LIFLayer",
+        "Quantity": "UnitParameter",
+    },
     "neurosim.dendrites": {"Tally": "HitCount"},
     "neurosim.files": {"States": "StateSamples", "read_states": "read_samples"},
     "neurosim.macrocolumn": {
@@ -30,6 +36,7 @@ RENAMED: dict[str, dict[str, str]] = {
     },
     "neurosim.measure": {"Layer": "LayerCounts"},
     "neurosim.training": {
+        "Batch": "EventBatch",
         "Course": "TrainingState",
         "Design": "NetworkSpec",
         "Schedule": "TrainingSpec",

@@ -35,9 +35,9 @@ Net = Callable[[Tensor], Tensor]
 
 
 def neurosim(units: int, weight: Tensor | None) -> tuple[Net, list[nn.Parameter]]:
-    from neurosim.layers import LIF, SpikeLinear
+    from neurosim.layers import LIFLayer, SpikeLinear
 
-    neurons = LIF(units, tau_mem=-1e-3 / math.log(DECAY), reset="zero")
+    neurons = LIFLayer(units, tau_mem=-1e-3 / math.log(DECAY), reset="zero")
     if weight is None:
         return lambda x: neurons(x)[0], []
     linear = SpikeLinear(units, units, bias=False)

@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from ..tools.threads import spread
 from .spike_linear.autograd import sparse
-from .spike_linear.numba import Active, turned
+from .spike_linear.numba import ActiveInputs, turned
 
 GRAIN = 1 << 17
 
@@ -58,7 +58,7 @@ class Delayed(torch.autograd.Function):
         g_past = _past_gradient(past, weight, delays, ctx.max_delay, g) if ctx.needs_input_grad[0] else None
         g_weight = None
         if ctx.needs_input_grad[1]:
-            by_input: Active = turned(ctx.active, weight.shape[1])
+            by_input: ActiveInputs = turned(ctx.active, weight.shape[1])
             out, rows = np.zeros(ctx.lags.shape, np.float32), g.contiguous().numpy()
             bounds = by_input.starts * len(weight)
             fill = lambda a, b: _collect(*by_input, ctx.lags, ctx.max_delay, rows, out, a, b)  # noqa: E731

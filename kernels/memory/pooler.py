@@ -21,7 +21,7 @@ BLOCK = 64
 TINY = float(np.finfo(np.float32).tiny)
 
 
-class Rules(NamedTuple):
+class PoolerRules(NamedTuple):
     """Permanences in steps of 1 / ONE; `winners` 0 means local inhibition."""
 
     connected: int

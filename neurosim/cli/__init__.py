@@ -6,17 +6,17 @@ import click
 
 from .. import __version__
 from ..runs.kinds import KINDS
-from .program import Entry, Program
+from .program import CommandEntry, Program
 
 # Modules are imported when their command runs, so these lines are all that `neurosim --help` needs.
 COMMANDS = {
-    "simulate": Entry("neurosim.cli.simulate", "Simulate a dataset or a network: run, measure, report."),
-    **{name: Entry(f"neurosim.runs.{name}.command", line) for name, line in KINDS.items() if line},
-    "measure": Entry("neurosim.cli.measure", "Print a run's measures and energy estimates again."),
-    "report": Entry("neurosim.cli.report", "Write a run's report page again."),
-    "demo": Entry("neurosim.cli.demo", "Simulate the embedded digits and explain the figures."),
-    "datasets": Entry("neurosim.cli.datasets", "List, describe, make, fetch and verify datasets.", "group"),
-    "completion": Entry("neurosim.cli.completion", "Print the shell's completion script."),
+    "simulate": CommandEntry("neurosim.cli.simulate", "Simulate a dataset or a network: run, measure, report."),
+    **{name: CommandEntry(f"neurosim.runs.{name}.command", line) for name, line in KINDS.items() if line},
+    "measure": CommandEntry("neurosim.cli.measure", "Print a run's measures and energy estimates again."),
+    "report": CommandEntry("neurosim.cli.report", "Write a run's report page again."),
+    "demo": CommandEntry("neurosim.cli.demo", "Simulate the embedded digits and explain the figures."),
+    "datasets": CommandEntry("neurosim.cli.datasets", "List, describe, make, fetch and verify datasets.", "group"),
+    "completion": CommandEntry("neurosim.cli.completion", "Print the shell's completion script."),
 }
 
 

@@ -14,17 +14,17 @@ import click
 from ..errors import NeurosimInputError
 from ..runs.command import CommandOptions, CommandResult, common, complete_dataset
 from ..runs.tables import table
-from .program import Entry, Program
+from .program import CommandEntry, Program
 
 if TYPE_CHECKING:
     from ..data.catalog import Dataset
 
 COMMANDS = {
-    "list": Entry(__name__, "The datasets, and whether their files are here.", "list_all"),
-    "info": Entry(__name__, "One dataset: origin, shape, splits, licence, files.", "info"),
-    "make": Entry(__name__, "Compute a dataset's files.", "make"),
-    "fetch": Entry(__name__, "Download a dataset's files.", "fetch"),
-    "verify": Entry(__name__, "Count, check and decode every file of a dataset.", "verify"),
+    "list": CommandEntry(__name__, "The datasets, and whether their files are here.", "list_all"),
+    "info": CommandEntry(__name__, "One dataset: origin, shape, splits, licence, files.", "info"),
+    "make": CommandEntry(__name__, "Compute a dataset's files.", "make"),
+    "fetch": CommandEntry(__name__, "Download a dataset's files.", "fetch"),
+    "verify": CommandEntry(__name__, "Count, check and decode every file of a dataset.", "verify"),
 }
 
 

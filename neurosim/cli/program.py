@@ -17,7 +17,7 @@ from ..errors import NeurosimError
 DEBUG = "NEUROSIM_DEBUG"  # set to anything: failures keep their traceback
 
 
-class Entry(NamedTuple):
+class CommandEntry(NamedTuple):
     """Where a command lives, and its line of help.
 
     Attributes:
@@ -38,7 +38,7 @@ class Program(click.Group):
     by which rule, and what to do next.
     """
 
-    def __init__(self, *, entries: Mapping[str, Entry], **settings: Any) -> None:
+    def __init__(self, *, entries: Mapping[str, CommandEntry], **settings: Any) -> None:
         super().__init__(**settings)
         self.entries = dict(entries)
 

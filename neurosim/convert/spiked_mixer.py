@@ -16,7 +16,7 @@ from ..attention.rwkv import RWKV7
 from ..attention.window import WindowAttention
 from ..errors import NeurosimInputError
 from ..kernels.spikes.lazy_state.launch import decay, lazy_scan, read, write
-from ..kernels.spikes.lazy_state.reference import LazyState, Traffic, traffic
+from ..kernels.spikes.lazy_state.reference import LazyState, StateTraffic, traffic
 from .coding import Coder, ternary
 
 INPUTS = ("q", "k", "v", "g", "beta", "a", "b")  # of the recurrences that can be updated lazily
@@ -81,13 +81,13 @@ def record_traffic(model: LanguageModel) -> None:
             mixer.recorded = []
 
 
-def recorded_traffic(model: LanguageModel) -> dict[str, Traffic]:
+def recorded_traffic(model: LanguageModel) -> dict[str, StateTraffic]:
     """Return the traffic since `record_traffic` by mixer, of the kinds whose traffic is known, and stop to record."""
-    found: dict[str, Traffic] = {}
+    found: dict[str, StateTraffic] = {}
     for i, mixer in enumerate(model.mixers()):
         if isinstance(mixer, SpikedMixer):
             if mixer.recorded:
-                found[f"layers.{i}.mixer"] = Traffic(*map(sum, zip(*mixer.recorded, strict=True)))
+                found[f"layers.{i}.mixer"] = StateTraffic(*map(sum, zip(*mixer.recorded, strict=True)))
             mixer.recorded = None
     return found
 
@@ -168,7 +168,7 @@ class SpikedMixer(nn.Module):
     def __init__(self, mixer: Mixer, scan: Scan, threads: int) -> None:
         super().__init__()
         self.mixer, self.scan, self.threads = mixer, scan, threads
-        self.recorded: list[Traffic] | None = None
+        self.recorded: list[StateTraffic] | None = None
         self.roundings = {name: self._coder(name).kernel_rounding(1)[0] for name in "qk"}
 
     def _coder(self, name: str) -> Coder:

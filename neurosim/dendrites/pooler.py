@@ -18,7 +18,7 @@ from .inputs import active_bits, integer, permanence_steps
 from .topology import boxes, centres
 
 if TYPE_CHECKING:
-    from ..kernels.memory.pooler import Field, Rules
+    from ..kernels.memory.pooler import Field, PoolerRules
 
 VERSION = 1
 STATE = ("counts", "permanence", "active_duty", "overlap_duty", "rank")
@@ -89,8 +89,8 @@ class SpatialPooler:
         self._rules = self._compiled()
         self._field: Field = self._start()
 
-    def _compiled(self) -> Rules:
-        from ..kernels.memory.pooler import Rules
+    def _compiled(self) -> PoolerRules:
+        from ..kernels.memory.pooler import PoolerRules
 
         name = "SpatialPooler."
         for attribute, low, high in (("density", 0, 1), ("potential", 0, 1)):
@@ -115,7 +115,7 @@ class SpatialPooler:
         if self.potential_radius is not None:
             integer(self.potential_radius, name + "potential_radius", 0, 2**31)
         integer(self.seed, name + "seed", 0, 2**63 - 1)
-        return Rules(
+        return PoolerRules(
             connected=permanence_steps(self.connected_permanence, name + "connected_permanence", 1e-4),
             increment=permanence_steps(self.permanence_increment, name + "permanence_increment"),
             decrement=permanence_steps(self.permanence_decrement, name + "permanence_decrement"),

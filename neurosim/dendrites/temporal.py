@@ -16,7 +16,7 @@ from ..sdr import SDR
 from .inputs import active_bits, integer, permanence_steps
 
 if TYPE_CHECKING:
-    from ..kernels.memory.temporal.store import Rules, Store
+    from ..kernels.memory.temporal.store import Store, TemporalRules
 
 VERSION = 1
 # Saved state: columns of the two tables, under these names; lists; and the number of the next step.
@@ -83,14 +83,14 @@ class TemporalMemory:
         chunks = min(CHUNKS, max_chunks(self.columns, self._rules))
         self._store: Store = empty(self.columns, self._rules, min(SEGMENTS, most), chunks)
 
-    def _compiled(self) -> Rules:
-        from ..kernels.memory.temporal.store import Rules
+    def _compiled(self) -> TemporalRules:
+        from ..kernels.memory.temporal.store import TemporalRules
 
         name = "TemporalMemory."
         synapses = integer(self.max_synapses, name + "max_synapses", 1, 255)
         activation = integer(self.activation_threshold, name + "activation_threshold", 1, synapses)
         integer(self.columns, name + "columns", 1, MAX_CELLS)
-        return Rules(
+        return TemporalRules(
             cells=integer(self.cells_per_column, name + "cells_per_column", 1, MAX_CELLS),
             activation=activation,
             minimum=integer(self.min_threshold, name + "min_threshold", 1, activation),

@@ -14,7 +14,7 @@ from ..network import Network
 from ..spikes import Recordings, Spikes
 from .grid.runner import Runner
 from .grid.sinks import SpikeMemory, StateMemory
-from .grid.sources import Events, InMemorySource
+from .grid.sources import GridEvents, InMemorySource
 from .grid.work import count_work
 from .inputs import Input, RunInputs, read_inputs, steps_of
 from .prepared import PRECISIONS, PreparedNetwork, check_numbers, prepare, recorded_names
@@ -112,7 +112,7 @@ def simulate(
 
 @dataclass(frozen=True, eq=False)
 class _Outcome:
-    spikes: Mapping[str, Events]
+    spikes: Mapping[str, GridEvents]
     states: Mapping[str, NDArray[Any]]
     weights: Mapping[str, NDArray[Any]]
 
@@ -165,7 +165,7 @@ class _Batch:
     def _steps(self, index: int) -> int:
         return steps_of(float(self.inputs.durations[index]), self.prepared.compiled.clock)
 
-    def _join(self, name: str, pieces: list[Events]) -> Recordings:
+    def _join(self, name: str, pieces: list[GridEvents]) -> Recordings:
         compiled = self.prepared.compiled
         population = compiled.network.population(name)
         return join_recordings(population, pieces, self.batch, compiled.clock, self.inputs.durations)

@@ -15,7 +15,7 @@ from .identity import plain_object
 from .probe import Probe
 
 if TYPE_CHECKING:
-    from .grid.workspace import Workspace
+    from .grid.workspace import GridWorkspace
 
 
 def models(description: Mapping[str, Any]) -> dict[str, Former]:
@@ -52,7 +52,7 @@ def current_probe(probe: Probe, former: Mapping[str, Former]) -> Probe:
 
 
 def current_arrays(
-    arrays: Mapping[str, NDArray[Any]], former: Mapping[str, Former], workspace: Workspace
+    arrays: Mapping[str, NDArray[Any]], former: Mapping[str, Former], workspace: GridWorkspace
 ) -> dict[str, NDArray[Any]]:
     """Return a workspace's arrays without the rows of state that are parameters today."""
     found = dict(arrays)

@@ -21,7 +21,7 @@ from . import checkpoint
 from .former import current_arrays
 from .grid.runner import Runner
 from .grid.sinks import SpikeMemory, SpikeSink, StateMemory, StateSink
-from .grid.sources import Events, EventSource, InMemorySource, StreamedSource
+from .grid.sources import EventSource, GridEvents, InMemorySource, StreamedSource
 from .grid.streams import SpikeStream, StateStream, StreamTarget, sync_streams
 from .grid.work import count_work
 from .identity import describe, digest
@@ -345,7 +345,7 @@ class Simulation:
     def _named_spikes(self, sink: SpikeSink, end: float) -> dict[str, Spikes]:
         return {name: self._spikes_of(self.network.population(name), end, e) for name, e in sink.take().items()}
 
-    def _spikes_of(self, population: Population, end: float, events: Events) -> Spikes:
+    def _spikes_of(self, population: Population, end: float, events: GridEvents) -> Spikes:
         times = np.asarray(events.steps * self.clock, np.float64)
         return Spikes.unchecked(times, events.units, population.size, end, population.shape)
 

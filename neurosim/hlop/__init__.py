@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from .subspace import Subspace as Subspace
     from .trainings import BPTT as BPTT
     from .trainings import TRAININGS as TRAININGS
+    from .trainings import HLOPTraining as HLOPTraining
     from .trainings import Online as Online
     from .trainings import Rate as Rate
-    from .trainings import Training as Training
 
 # Loaded on first use: each needs torch.
 __getattr__, __all__ = lazy_exports(__name__)

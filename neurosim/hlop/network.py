@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from ..errors import require
 from .projected import ProjectedLinear
 from .subspace import Subspace
-from .trainings import BPTT, Scores, Training
+from .trainings import BPTT, HLOPTraining, Scores
 
 # Learning rates of the lateral weights, as published: inputs of larger norm need a smaller one.
 INPUT_LEARNING_RATE, HIDDEN_LEARNING_RATE = 0.001, 0.01
@@ -43,7 +43,7 @@ class HLOPNetwork(nn.Module):
     def __init__(
         self,
         sizes: Sequence[int],
-        training: Training | None = None,
+        training: HLOPTraining | None = None,
         spiking: bool = False,
         scale: float = 20.0,
         levels: int = 40,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import require
-from ..layers import LIF, Surrogate
+from ..layers import LIFLayer, Surrogate
 from .projected import ProjectedLinear
 from .rates import RateUnits, recent
 
@@ -20,7 +20,7 @@ Layers = Sequence[ProjectedLinear]
 Scores = tuple[Tensor, float]
 
 
-class Training(ABC):
+class HLOPTraining(ABC):
     """A way to compute the spikes of a network and their gradients. Frozen, without state."""
 
     @abstractmethod
@@ -42,11 +42,11 @@ class Training(ABC):
         """
 
 
-def _lif(training: BPTT | Online, count: int) -> LIF:
+def _lif(training: BPTT | Online, count: int) -> LIFLayer:
     surrogate = Surrogate("sigmoid", training.slope)
     # With a step of 1 the layer's decay, exp(-1 / tau_mem), is `decay` again.
     tau_mem = -1 / math.log(training.decay)
-    return LIF(count, tau_mem=tau_mem, v_threshold=training.v_threshold, dt=1.0, surrogate=surrogate)
+    return LIFLayer(count, tau_mem=tau_mem, v_threshold=training.v_threshold, dt=1.0, surrogate=surrogate)
 
 
 def _check(training: BPTT | Online) -> None:
@@ -64,7 +64,7 @@ def _in_time(current: Tensor, steps: int) -> Tensor:
 
 @final
 @dataclass(frozen=True)
-class BPTT(Training):
+class BPTT(HLOPTraining):
     """Backpropagation through time with a surrogate gradient.
 
     u = decay u + I, soft reset without gradient, derivative of sigmoid(slope (u - v_threshold)). The scores are the
@@ -83,7 +83,7 @@ class BPTT(Training):
     def __post_init__(self) -> None:
         _check(self)
 
-    def units(self, count: int) -> LIF:
+    def units(self, count: int) -> LIFLayer:
         return _lif(self, count)
 
     def outputs(self, layers: Layers, units: Sequence[Any], x: Tensor, learn: bool) -> Iterator[Scores]:
@@ -94,7 +94,7 @@ class BPTT(Training):
 
 @final
 @dataclass(frozen=True)
-class Online(Training):
+class Online(HLOPTraining):
     """Online training through time (OTTT, Xiao et al., NeurIPS 2022): no gradient goes back in time.
 
     The units of `BPTT`; the weight gradient takes the trace a = decay a + s of the inputs in place of s, each time
@@ -117,7 +117,7 @@ class Online(Training):
         _check(self)
         require(self.together >= 1, "Online.together", "must be >= 1", self.together)
 
-    def units(self, count: int) -> LIF:
+    def units(self, count: int) -> LIFLayer:
         return _lif(self, count)
 
     def outputs(self, layers: Layers, units: Sequence[Any], x: Tensor, learn: bool) -> Iterator[Scores]:
@@ -138,7 +138,7 @@ class Online(Training):
             yield layers[-1](spikes, trace, learn), piece / steps
 
     @staticmethod
-    def _fire(unit: LIF, current: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def _fire(unit: LIFLayer, current: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return spikes and state after single steps, between which no gradient passes."""
         spikes = []
         for now in current.split(1):
@@ -158,7 +158,7 @@ class Online(Training):
 
 @final
 @dataclass(frozen=True)
-class Rate(Training):
+class Rate(HLOPTraining):
     """Training by rates (DSR, Meng et al., CVPR 2022): gradients as if layers passed on their mean rates.
 
     Gradients, projection and subspaces need the weighted mean over time of the spikes alone: [B, N], whatever the

@@ -98,7 +98,7 @@ def from_dataset(dataset: Any, limit: int | None = None, sensor: Sequence[int] |
     return Recordings.collect(spikes, labels if plain else None, names)
 
 
-class Dataset:
+class TonicDataset:
     """Our recordings as a dataset of tonic's kind: item i is (events, label), and transforms apply.
 
     Works wherever tonic's own do: `DiskCachedDataset`, `SlicedDataset`, torch's `DataLoader`.

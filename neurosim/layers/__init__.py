@@ -18,10 +18,10 @@ from .base import NeuronLayer as NeuronLayer
 from .base import Stateful as Stateful
 from .delayed import DelayedLinear as DelayedLinear
 from .linear import SpikeLinear as SpikeLinear
-from .neurons import LIF as LIF
-from .neurons import CurrentLIF as CurrentLIF
+from .neurons import CurrentLIFLayer as CurrentLIFLayer
 from .neurons import LeakyIntegrator as LeakyIntegrator
-from .neurons import SEAdLIF as SEAdLIF
+from .neurons import LIFLayer as LIFLayer
+from .neurons import SEAdLIFLayer as SEAdLIFLayer
 from .parallel import PSN as PSN
 from .parallel import FixedPointLIF as FixedPointLIF
 from .snntorch import from_snntorch as from_snntorch
@@ -32,15 +32,15 @@ from .surrogates import Surrogate as Surrogate
 from .unit_parameter import UnitParameter as UnitParameter
 
 __all__ = [
-    "LIF",
     "PSN",
     "SURROGATES",
-    "CurrentLIF",
+    "CurrentLIFLayer",
     "DelayedLinear",
     "FixedPointLIF",
+    "LIFLayer",
     "LeakyIntegrator",
     "NeuronLayer",
-    "SEAdLIF",
+    "SEAdLIFLayer",
     "SpikeLinear",
     "Stack",
     "Stateful",

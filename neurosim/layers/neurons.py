@@ -22,7 +22,7 @@ def _rows(units: int, *values: Tensor) -> Tensor:
 
 
 @final
-class LIF(NeuronLayer):
+class LIFLayer(NeuronLayer):
     """Leaky integrate-and-fire, delta synapses: `neurosim.neurons.LIF` over a grid of steps, with gradients.
 
         u = exp(-dt / tau_mem) v + x;  spike where u > v_threshold
@@ -75,10 +75,10 @@ class LIF(NeuronLayer):
         )
         generator = torch.Generator().manual_seed(seed)
         self.tau_mem = UnitParameter(
-            "LIF.tau_mem", tau_mem, units, trained=train_tau, positive=True, generator=generator
+            "LIFLayer.tau_mem", tau_mem, units, trained=train_tau, positive=True, generator=generator
         )
         self.v_threshold = UnitParameter(
-            "LIF.v_threshold", v_threshold, units, trained=train_threshold, generator=generator
+            "LIFLayer.v_threshold", v_threshold, units, trained=train_threshold, generator=generator
         )
 
     def constants(self) -> Tensor:
@@ -86,7 +86,7 @@ class LIF(NeuronLayer):
 
 
 @final
-class CurrentLIF(NeuronLayer):
+class CurrentLIFLayer(NeuronLayer):
     """Leaky integrate-and-fire, synaptic currents that decay exponentially: `neurosim.neurons.CubaLIF` of one receptor.
 
         u = exp(-dt / tau_mem) v + kappa i;  i = exp(-dt / tau_syn) i + x;  spike where u > v_threshold; reset as LIF
@@ -127,15 +127,15 @@ class CurrentLIF(NeuronLayer):
         )
         generator = torch.Generator().manual_seed(seed)
         self.tau_mem = UnitParameter(
-            "CurrentLIF.tau_mem", tau_mem, units, trained=train_tau, positive=True, generator=generator
+            "CurrentLIFLayer.tau_mem", tau_mem, units, trained=train_tau, positive=True, generator=generator
         )
         self.tau_syn = UnitParameter(
-            "CurrentLIF.tau_syn", tau_syn, units, trained=train_tau, positive=True, generator=generator
+            "CurrentLIFLayer.tau_syn", tau_syn, units, trained=train_tau, positive=True, generator=generator
         )
         self.v_threshold = UnitParameter(
-            "CurrentLIF.v_threshold", v_threshold, units, trained=train_threshold, generator=generator
+            "CurrentLIFLayer.v_threshold", v_threshold, units, trained=train_threshold, generator=generator
         )
-        self.r = UnitParameter("CurrentLIF.r", r, units)
+        self.r = UnitParameter("CurrentLIFLayer.r", r, units)
 
     def constants(self) -> Tensor:
         tau_mem, tau_syn = self.tau_mem(), self.tau_syn()
@@ -149,7 +149,7 @@ class CurrentLIF(NeuronLayer):
 
 
 @final
-class SEAdLIF(NeuronLayer):
+class SEAdLIFLayer(NeuronLayer):
     """Adaptive leaky integrate-and-fire with input and spikes scaled to the membrane (SE-adLIF).
 
         u = alpha v + (1 - alpha) (x - w);  spike where u > v_threshold: s = 1
@@ -199,7 +199,7 @@ class SEAdLIF(NeuronLayer):
             recurrent=recurrent,
             seed=seed,
         )
-        generator, name = torch.Generator().manual_seed(seed), "SEAdLIF."
+        generator, name = torch.Generator().manual_seed(seed), "SEAdLIFLayer."
         self.tau_mem = UnitParameter(
             name + "tau_mem", tau_mem, units, trained=train_tau, positive=True, generator=generator
         )

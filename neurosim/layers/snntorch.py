@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import NeurosimMissingError, require
-from .neurons import LIF
+from .neurons import LIFLayer
 from .surrogates import Surrogate
 
 TO = {"subtract_late": "subtract", "zero": "zero"}
@@ -25,7 +25,7 @@ def _package() -> Any:
     return snntorch
 
 
-def from_snntorch(module: nn.Module, units: int, dt: float = 1e-3, surrogate: str | Surrogate = "arctan") -> LIF:
+def from_snntorch(module: nn.Module, units: int, dt: float = 1e-3, surrogate: str | Surrogate = "arctan") -> LIFLayer:
     """Return a `LIF` with the spikes and gradients of a snnTorch `Leaky` or `RLeaky`.
 
     Time constants are tau_mem = -dt / ln beta. The kind of a snnTorch surrogate, a function, cannot be read: give it.
@@ -44,7 +44,7 @@ def from_snntorch(module: nn.Module, units: int, dt: float = 1e-3, surrogate: st
     require(recurrent or isinstance(module, snn.Leaky), "from_snntorch", "must be a Leaky or RLeaky", kind)
     beta, threshold = theirs.beta.detach().double(), theirs.threshold.detach().double()
     _check_settings(theirs, beta, recurrent)
-    layer = LIF(
+    layer = LIFLayer(
         units,
         tau_mem=_each(-dt / beta.log(), units),
         v_threshold=_each(threshold, units),
@@ -82,7 +82,7 @@ def _each(value: Tensor, units: int) -> Tensor:
     return value if value.ndim == 0 else value.expand(units)
 
 
-def to_snntorch(layer: LIF) -> nn.Module:
+def to_snntorch(layer: LIFLayer) -> nn.Module:
     """Return a snnTorch `Leaky` or `RLeaky` with the same spikes and gradients, and copies of the parameters.
 
     Raises:
@@ -92,14 +92,16 @@ def to_snntorch(layer: LIF) -> nn.Module:
     snn = _package()
     ours = layer.surrogate
     resets = TO if layer.recurrent is None else RECURRENT
-    require(layer.reset in resets, "LIF.reset", f"must be one of {', '.join(resets)} for snnTorch", layer.reset)
-    require(layer.detach_reset, "LIF.detach_reset", "must be True for snnTorch", layer.detach_reset)
+    require(layer.reset in resets, "LIFLayer.reset", f"must be one of {', '.join(resets)} for snnTorch", layer.reset)
+    require(layer.detach_reset, "LIFLayer.detach_reset", "must be True for snnTorch", layer.detach_reset)
     makers = {
         "fast_sigmoid": lambda: snn.surrogate.fast_sigmoid(slope=ours.slope),
         "arctan": lambda: snn.surrogate.atan(alpha=ours.slope),
         "sigmoid": lambda: snn.surrogate.sigmoid(slope=ours.slope),
     }
-    require(ours.shape in makers and ours.scale == 1, "LIF.surrogate", "must be one of snnTorch's, of scale 1", ours)
+    require(
+        ours.shape in makers and ours.scale == 1, "LIFLayer.surrogate", "must be one of snnTorch's, of scale 1", ours
+    )
     common = {
         "beta": torch.exp(-layer.dt / layer.tau_mem()).detach().float(),
         "threshold": layer.v_threshold().detach().float(),

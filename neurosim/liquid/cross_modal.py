@@ -107,7 +107,7 @@ def contrast(x: Tensor, y: Tensor, right: Tensor, temperature: float) -> Tensor:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Projection:
+class SharedProjection:
     """x -> (x - mean) weights, scaled to length 1. mean: [features]; weights: [features, dimensions]."""
 
     mean: NDArray
@@ -115,7 +115,12 @@ class Projection:
 
     def __call__(self, x: NDArray) -> NDArray[np.float64]:
         """Return [n, dimensions] points of length 1 for features [n, features]."""
-        require(x.ndim == 2 and x.shape[1] == len(self.mean), "Projection", f"needs {len(self.mean)} features", x.shape)
+        require(
+            x.ndim == 2 and x.shape[1] == len(self.mean),
+            "SharedProjection",
+            f"needs {len(self.mean)} features",
+            x.shape,
+        )
         points = (x - self.mean) @ self.weights
         return points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
 
@@ -125,8 +130,8 @@ class Projection:
 class CrossModal:
     """Trained projections of images and of sounds."""
 
-    see: Projection
-    hear: Projection
+    see: SharedProjection
+    hear: SharedProjection
 
     def accuracy(
         self, seen: NDArray, seen_labels: NDArray, heard: NDArray, heard_labels: NDArray
@@ -192,5 +197,5 @@ class _Whitening:
     def __call__(self, x: NDArray) -> NDArray[np.float64]:
         return (x - self.mean) @ self.axes
 
-    def into(self, weights: NDArray) -> Projection:
-        return Projection(self.mean, self.axes @ weights)
+    def into(self, weights: NDArray) -> SharedProjection:
+        return SharedProjection(self.mean, self.axes @ weights)

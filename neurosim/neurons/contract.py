@@ -15,7 +15,7 @@ from numba.core.errors import NumbaError
 
 from ..errors import NeurosimInputError
 from .base import Neuron
-from .trial import REALS, Trial, spill
+from .trial import REALS, NeuronTrial, spill
 
 # Relative to what a state variable usually is: below this two results are the same but for rounding.
 ROUNDING = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}
@@ -50,7 +50,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Report:
+class ContractReport:
     """Results of all rules."""
 
     model: str
@@ -64,7 +64,7 @@ class Report:
         return "\n".join([self.model, *(f"  {finding}" for finding in self.findings)])
 
 
-def check_neuron(neuron: Neuron, dt: float = 1e-4, *, monotone: bool = True) -> Report:
+def check_neuron(neuron: Neuron, dt: float = 1e-4, *, monotone: bool = True) -> ContractReport:
     """Check a model against the contract of `Neuron`.
 
     Args:
@@ -83,7 +83,7 @@ def check_neuron(neuron: Neuron, dt: float = 1e-4, *, monotone: bool = True) -> 
     return report
 
 
-def examine(neuron: Neuron, dt: float = 1e-4, *, monotone: bool = True) -> Report:
+def examine(neuron: Neuron, dt: float = 1e-4, *, monotone: bool = True) -> ContractReport:
     """Return the results of all rules, without raising."""
     name = type(neuron).__name__
     found: list[Finding] = []
@@ -91,11 +91,11 @@ def examine(neuron: Neuron, dt: float = 1e-4, *, monotone: bool = True) -> Repor
     for rule, check in _FIRST.items():
         found.append(_judge(rule, lambda check=check: check(neuron, dt)))  # type: ignore[misc]
         if found[-1].failure:
-            return Report(name, tuple(found))
-    trial = Trial(neuron, dt)
+            return ContractReport(name, tuple(found))
+    trial = NeuronTrial(neuron, dt)
     rules = {rule: check for rule, check in _RULES.items() if monotone or rule != "monotone"}
     found += [_judge(rule, lambda check=check: check(trial)) for rule, check in rules.items()]  # type: ignore[misc]
-    return Report(name, tuple(found))
+    return ContractReport(name, tuple(found))
 
 
 class Broken(Exception):
@@ -132,7 +132,7 @@ def _declared(neuron: Neuron, dt: float) -> str:
 
 def _compiles(neuron: Neuron, dt: float) -> str:
     for real in REALS:
-        Trial.compile(type(neuron), real)
+        NeuronTrial.compile(type(neuron), real)
     return "float32 and float64"
 
 
@@ -145,7 +145,7 @@ def _contained(neuron: Neuron, dt: float) -> str:
     return ""
 
 
-def _interpreted(trial: Trial) -> str:
+def _interpreted(trial: NeuronTrial) -> str:
     for real in REALS:
         ends = [trial.run(real, UNITS, STEPS, compiled=compiled) for compiled in (True, False)]
         (a, fired_a), (b, fired_b) = ends
@@ -157,7 +157,7 @@ def _interpreted(trial: Trial) -> str:
     return ""
 
 
-def _repeats(trial: Trial) -> str:
+def _repeats(trial: NeuronTrial) -> str:
     for real in REALS:
         ends = [trial.run(real, UNITS, STEPS) for _ in range(2)]
         if any(not np.array_equal(x, y, equal_nan=True) for x, y in zip(*ends, strict=True)):
@@ -165,7 +165,7 @@ def _repeats(trial: Trial) -> str:
     return ""
 
 
-def _alone(trial: Trial) -> str:
+def _alone(trial: NeuronTrial) -> str:
     """Check that a unit's result does not depend on the other units in the call."""
     for real in REALS:
         together, fired = trial.run(real, UNITS, STEPS)
@@ -180,7 +180,7 @@ def _alone(trial: Trial) -> str:
     return ""
 
 
-def _composes(trial: Trial) -> str:
+def _composes(trial: NeuronTrial) -> str:
     """Check that two half steps make a step, without input and below threshold: exactly, or to first order."""
     step = "multiply every rate by dt, or decay by exp(-dt / tau)"
     shrinks = trial.shrinks()
@@ -196,7 +196,7 @@ def _composes(trial: Trial) -> str:
     return f"order {order:.1f}"
 
 
-def _precision(trial: Trial) -> str:
+def _precision(trial: NeuronTrial) -> str:
     """Check that float32 follows float64 as long as no unit fires."""
     worst = trial.single()
     if worst > 1e-3:
@@ -204,7 +204,7 @@ def _precision(trial: Trial) -> str:
     return f"{worst:.1g} apart"
 
 
-def _finite(trial: Trial) -> str:
+def _finite(trial: NeuronTrial) -> str:
     for real in REALS:
         name, weight = trial.extremes(real)
         if name:
@@ -214,7 +214,7 @@ def _finite(trial: Trial) -> str:
     return ""
 
 
-def _monotone(trial: Trial) -> str:
+def _monotone(trial: NeuronTrial) -> str:
     rates = trial.rates()
     if rates is None:
         return "never fires"
@@ -227,7 +227,7 @@ def _monotone(trial: Trial) -> str:
     return f"{rates[0]} to {rates[-1]} spikes"
 
 
-def _by_unit(trial: Trial) -> str:
+def _by_unit(trial: NeuronTrial) -> str:
     """Constants by unit, here all the same, give what shared constants give."""
     for real in REALS:
         try:
@@ -241,7 +241,7 @@ def _by_unit(trial: Trial) -> str:
     return "vectors and distributions"
 
 
-def _vectors(trial: Trial) -> str:
+def _vectors(trial: NeuronTrial) -> str:
     found = trial.vectors()
     if not found:
         raise Broken("select (a if condition else b) where it branches, and take literals as c.dtype.type(1)")
@@ -253,7 +253,7 @@ _FIRST: Mapping[str, Callable[[Neuron, float], str]] = {
     "compiles": _compiles,
     "contained": _contained,
 }
-_RULES: Mapping[str, Callable[[Trial], str]] = {
+_RULES: Mapping[str, Callable[[NeuronTrial], str]] = {
     "interpreted": _interpreted,
     "repeats": _repeats,
     "alone": _alone,

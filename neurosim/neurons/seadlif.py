@@ -17,7 +17,7 @@ from .by_unit import at
 @final
 @dataclass(frozen=True)
 class SEAdLIF(Neuron):
-    """Leaky integrate-and-fire with an adaptation current, as `neurosim.layers.SEAdLIF` trains it (SE-adLIF).
+    """Leaky integrate-and-fire with an adaptation current, as `neurosim.layers.SEAdLIFLayer` trains it (SE-adLIF).
 
         u = alpha v + (1 - alpha) (x - w), x being the weights that arrive in the step
         u > v_threshold:  spike, then v = 0; otherwise v = u

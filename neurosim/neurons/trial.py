@@ -20,7 +20,7 @@ GUARD = 64  # entries on either side of every array, which a step must not touch
 MARK = 7
 
 
-class Trial:
+class NeuronTrial:
     """Test runs of a model's step. Everything random is drawn from one seed.
 
     Attributes:
@@ -217,7 +217,7 @@ def spill(neuron: Neuron, dt: float, real: np.dtype, units: int, compiled: bool)
     initial, constants = (np.array(each, np.float64) for each in (neuron.initial(), neuron.constants(dt)))
     shapes = (len(initial), units), (len(neuron.receptors), units), constants.shape, (units,)
     kinds = (real, real, real, np.dtype(np.uint8))
-    step = Trial.compile(type(neuron), real) if compiled else type(neuron).step
+    step = NeuronTrial.compile(type(neuron), real) if compiled else type(neuron).step
     for weight in (0.0, 1.0, 1e6):
         buffers = [np.full(int(np.prod(s)) + 2 * GUARD, MARK, k) for s, k in zip(shapes, kinds, strict=True)]
         state, inputs, c, spiked = (b[GUARD : b.size - GUARD].reshape(s) for b, s in zip(buffers, shapes, strict=True))

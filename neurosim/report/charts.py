@@ -50,7 +50,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Group:
+class BarGroup:
     """The values of one group of a histogram; a group without a name has no entry in the key."""
 
     name: str
@@ -126,7 +126,7 @@ def over_time(
 
 
 def histograms(
-    groups: Sequence[Group],
+    groups: Sequence[BarGroup],
     x_name: str,
     words: str,
     *,

@@ -15,7 +15,7 @@ from .. import files
 from ..errors import NeurosimError
 from ..spikes import Spikes
 from . import charts, numbers, pixels
-from .charts import Curve, Group, Panel
+from .charts import BarGroup, Curve, Panel
 from .png import data_uri
 from .sections import Json, list_of, tables_of
 
@@ -152,7 +152,7 @@ def intervals(recordings: Sequence[Spikes], of: str = "a neuron") -> Figure:
 
 
 def _histogram(values: NDArray[np.float64], x_name: str, y_name: str, words: str) -> Markup:
-    return charts.histograms([Group("", values, "var(--spike)")], x_name, words, x=None, counted=y_name)
+    return charts.histograms([BarGroup("", values, "var(--spike)")], x_name, words, x=None, counted=y_name)
 
 
 def _intervals(spikes: Spikes) -> NDArray[np.float64]:

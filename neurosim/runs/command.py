@@ -17,7 +17,7 @@ from ..errors import NeurosimError, NeurosimInputError, require
 from .options import RunOptions, silent
 
 if TYPE_CHECKING:
-    from .kind import Kind, Result
+    from .kind import Kind, RunResult
 
 CPU = ("cpu",)
 CPU_OR_CUDA = ("cpu", "cuda")  # of commands whose models run in torch and Triton
@@ -53,7 +53,7 @@ class CommandResult:
     failure: str = ""
 
     @classmethod
-    def of(cls, kind: Kind[Any], result: Result) -> CommandResult:
+    def of(cls, kind: Kind[Any], result: RunResult) -> CommandResult:
         """Return the results of a run: their tree, their table and why the run failed."""
         return cls(result.to_dict(), kind.table(result), result.failure() or "")
 

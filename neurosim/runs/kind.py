@@ -5,7 +5,7 @@ To add a kind, write a folder `neurosim/runs/NAME/` with these files, as in `neu
 
     config.py    the settings, `configure(...)` for a new run, and `reconfigure(folder, sources, changeable)` for the
                  settings in a run's folder
-    result.py    a frozen dataclass derived from `Result`: every field has a default, which stands for "absent"
+    result.py    a frozen dataclass derived from `RunResult`: every field has a default, which stands for "absent"
     run.py       `simulate(config, options) -> Result` or the verb that fits, and `resume(path, options) -> Result` if
                  an interrupted run can continue; both use `new_run`, `resumed_run` and `finish` of `lifecycle.py`
     page.py      `render(folder, result) -> str`, the report page, from the toolbox `neurosim.report`
@@ -29,12 +29,12 @@ from .settings import ConfigSource
 if TYPE_CHECKING:
     from .config import Energy
 
-R = TypeVar("R", bound="Result")
-Self = TypeVar("Self", bound="Result")
+R = TypeVar("R", bound="RunResult")
+Self = TypeVar("Self", bound="RunResult")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class RunResult:
     """The results of a run, which metrics.json holds; each kind of run derives its own.
 
     Attributes:

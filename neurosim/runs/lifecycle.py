@@ -12,10 +12,10 @@ from ..errors import NeurosimInputError
 from . import kinds
 from .finished import write_page
 from .folder import METRICS, RunFolder, open_run, read_metrics, record, reopen, resumable
-from .kind import Kind, Result
+from .kind import Kind, RunResult
 from .options import RunOptions
 
-R = TypeVar("R", bound=Result)
+R = TypeVar("R", bound=RunResult)
 
 
 @contextmanager

@@ -12,14 +12,14 @@ DELAY = 2.0  # seconds before a bar appears
 FORM = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit} [{remaining} left{postfix}]"
 
 
-class Report(Protocol):
+class ProgressCallback(Protocol):
     """Call with the part that is done, the total, and a note such as a loss."""
 
     def __call__(self, done: float, total: float, note: str = "") -> None: ...
 
 
 @contextmanager
-def bar(what: str, unit: str, quiet: bool) -> Iterator[Report | None]:
+def bar(what: str, unit: str, quiet: bool) -> Iterator[ProgressCallback | None]:
     """Show a bar `what: 5.00/10.0 unit` on a terminal, nothing elsewhere; yield its report, or None if `quiet`."""
     if quiet:
         yield None

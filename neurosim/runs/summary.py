@@ -14,7 +14,7 @@ from ..data import catalog
 from ..spikes import Recordings
 from .data import Splits
 from .folder import SPIKES, RunFolder
-from .kind import Result
+from .kind import RunResult
 from .score import Score
 
 MAX_SHOWN = 6  # recordings whose spikes are kept for the report
@@ -75,7 +75,7 @@ class ShownRecording:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordingsResult(Score, DataResult, Result):
+class RecordingsResult(Score, DataResult, RunResult):
     """The results of a run that classifies recordings by the spikes of a network; each such kind derives its own.
 
     Attributes:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..report import numbers
 from .folder import REPORT
-from .kind import Result
+from .kind import RunResult
 from .score import Score
 
 Rows = list[tuple[str, str]]
@@ -84,7 +84,7 @@ def energy_rows(energy: Mapping[str, Any] | None, each: str) -> Rows:
     return rows
 
 
-def run_rows(result: Result, digest: str) -> Rows:
+def run_rows(result: RunResult, digest: str) -> Rows:
     """Return the last rows of a run's table: digest, folder and report."""
     return [("spike digest", digest[:16]), ("run", result.run), ("report", str(Path(result.run) / REPORT))]
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from ..lazy import lazy_exports
 from .augment import Augment as Augment
-from .binning import Batch as Batch
 from .binning import Binning as Binning
+from .binning import EventBatch as EventBatch
 from .specs import NetworkSpec as NetworkSpec
 from .specs import TrainingSpec as TrainingSpec
 from .validation import check_labels as check_labels

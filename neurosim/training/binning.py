@@ -18,7 +18,7 @@ OTHER = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
-class Batch:
+class EventBatch:
     """Recordings as one tensor.
 
     Attributes:
@@ -99,7 +99,7 @@ class Binning:
         augment: Augment | None = None,
         seed: int = 0,
         epoch: int = 0,
-    ) -> Batch:
+    ) -> EventBatch:
         """Return the `chosen` [n] recordings, with the steps of the longest of them.
 
         Args:
@@ -136,7 +136,7 @@ class Binning:
             x[:, blended] = np.minimum(both, self.max_count) if self.max_count else both
             # Events of the other recording after the end.
             x *= np.arange(len(x))[:, None, None] < lengths[:, None]
-        return Batch(x, lengths, labels[chosen])
+        return EventBatch(x, lengths, labels[chosen])
 
     def _fill(
         self,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..engine import Probe, Progress, Result
 from ..engine import simulate as run
 from ..errors import NeurosimInputError, lookup, require
-from ..layers import LIF, CurrentLIF, LeakyIntegrator, NeuronLayer, SEAdLIF, UnitParameter
+from ..layers import CurrentLIFLayer, LeakyIntegrator, LIFLayer, NeuronLayer, SEAdLIFLayer, UnitParameter
 from ..measure import LayerCounts
 from ..network import Network, Population, Projection, SpikeSource
 from ..neurons import LI, CubaLIF, Neuron
@@ -166,8 +166,8 @@ def cell(layer: NeuronLayer, *, portable: bool = False) -> Neuron:
     kind = type(layer).__name__
     if portable:
         lookup(dict.fromkeys(NIR_LAYERS), kind, "to_network: neurons that NIR knows")
-        hard = kind != CurrentLIF.__name__ or not _soft(layer)
-        require(hard, "to_network: CurrentLIF.reset", "must be zero for NIR's CubaLIF", "subtract")
+        hard = kind != CurrentLIFLayer.__name__ or not _soft(layer)
+        require(hard, "to_network: CurrentLIFLayer.reset", "must be zero for NIR's CubaLIF", "subtract")
     return _CELLS[kind](layer)
 
 
@@ -239,14 +239,14 @@ def _short(values: NDArray[np.float64]) -> Parameter:
 
 @torch.no_grad()
 def _lif(layer: NeuronLayer) -> Neuron:
-    assert isinstance(layer, LIF)
+    assert isinstance(layer, LIFLayer)
     decay, threshold = _constants(layer)
     return EngineLIF(_tau(layer.tau_mem, decay, layer.dt), _short(threshold), soft_reset=_soft(layer))
 
 
 @torch.no_grad()
 def _current(layer: NeuronLayer) -> Neuron:
-    assert isinstance(layer, CurrentLIF)
+    assert isinstance(layer, CurrentLIFLayer)
     decay, threshold, syn_decay, charge = _constants(layer)
     taus = _tau(layer.tau_mem, decay, layer.dt), _tau(layer.tau_syn, syn_decay, layer.dt)
     r = _values(layer.r, layer.units)
@@ -259,7 +259,7 @@ def _current(layer: NeuronLayer) -> Neuron:
 
 @torch.no_grad()
 def _adaptive(layer: NeuronLayer) -> Neuron:
-    assert isinstance(layer, SEAdLIF)
+    assert isinstance(layer, SEAdLIFLayer)
     decay, threshold, slow_decay, by_v, by_spike = _constants(layer)
     taus = _tau(layer.tau_mem, decay, layer.dt), _tau(layer.tau_adapt, slow_decay, layer.dt)
     q = _values(layer.q, layer.units)
@@ -286,12 +286,12 @@ def _soft(layer: NeuronLayer) -> bool:
 
 
 _CELLS: dict[str, Callable[[NeuronLayer], Neuron]] = {
-    LIF.__name__: _lif,
-    CurrentLIF.__name__: _current,
-    SEAdLIF.__name__: _adaptive,
+    LIFLayer.__name__: _lif,
+    CurrentLIFLayer.__name__: _current,
+    SEAdLIFLayer.__name__: _adaptive,
     LeakyIntegrator.__name__: _integrator,
 }
-NIR_LAYERS = (LIF.__name__, CurrentLIF.__name__, LeakyIntegrator.__name__)
+NIR_LAYERS = (LIFLayer.__name__, CurrentLIFLayer.__name__, LeakyIntegrator.__name__)
 
 
 def _integrates(layer: LayerCounts) -> LayerCounts:

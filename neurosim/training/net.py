@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .. import deprecated
 from ..errors import require
-from ..layers import LIF, CurrentLIF, LeakyIntegrator, NeuronLayer, SEAdLIF, Surrogate
+from ..layers import CurrentLIFLayer, LeakyIntegrator, LIFLayer, NeuronLayer, SEAdLIFLayer, Surrogate
 from ..layers.surrogates import SURROGATES
 from .connections import Connection, Conv, Dense
 from .specs import NetworkSpec
@@ -186,16 +186,16 @@ def neurons(spec: NetworkSpec, units: int, dt: float, recurrent: bool, seed: int
 
 
 def _lif(spec: NetworkSpec, units: int, dt: float, common: Mapping[str, Any]) -> NeuronLayer:
-    return LIF(units, spec.tau_mem, train_tau=spec.train_tau, **common)
+    return LIFLayer(units, spec.tau_mem, train_tau=spec.train_tau, **common)
 
 
 def _current(spec: NetworkSpec, units: int, dt: float, common: Mapping[str, Any]) -> NeuronLayer:
-    return CurrentLIF(units, spec.tau_mem, spec.tau_syn, train_tau=spec.train_tau, **common)
+    return CurrentLIFLayer(units, spec.tau_mem, spec.tau_syn, train_tau=spec.train_tau, **common)
 
 
 def _adaptive(spec: NetworkSpec, units: int, dt: float, common: Mapping[str, Any]) -> NeuronLayer:
     taus = (spec.tau_mem / 4, spec.tau_mem), (spec.tau_adapt / 5, spec.tau_adapt)
-    return SEAdLIF(units, *taus, q=spec.adaptation * spec.tau_adapt / dt, **common)
+    return SEAdLIFLayer(units, *taus, q=spec.adaptation * spec.tau_adapt / dt, **common)
 
 
 LAYERS: dict[str, Callable[[NetworkSpec, int, float, Mapping[str, Any]], NeuronLayer]] = {

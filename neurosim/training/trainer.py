@@ -19,7 +19,7 @@ from ..plain import Record, to_plain
 from ..random import rng_key
 from ..spikes import Recordings
 from .augment import Augment
-from .binning import Batch, Binning
+from .binning import Binning, EventBatch
 from .net import SpikingNet
 from .parallel import Team
 from .saved import read_checkpoint, write_checkpoint
@@ -285,7 +285,7 @@ def loss_and_accuracy(scores: NDArray[np.float32], recordings: Recordings) -> tu
     return float(loss), float((outputs.argmax(dim=1) == labels).double().mean())
 
 
-def _tensors(batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _tensors(batch: EventBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return torch.from_numpy(batch.x), torch.from_numpy(batch.lengths), torch.from_numpy(batch.labels)
 
 

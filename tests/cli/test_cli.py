@@ -18,7 +18,7 @@ from helpers.command import neurosim
 
 from neurosim import __version__
 from neurosim.cli import COMMANDS, main
-from neurosim.cli.program import Entry, Program
+from neurosim.cli.program import CommandEntry, Program
 from neurosim.errors import NeurosimInputError, NeurosimWriteError
 from neurosim.runs.command import CommandOptions, CommandResult, common, to_json
 from neurosim.runs.tables import table
@@ -145,7 +145,7 @@ def failing(error: BaseException) -> Program:
 
 
 def program(command: click.Command) -> Program:
-    group = Program(name="neurosim", entries={"run": Entry("none", "Run.")})
+    group = Program(name="neurosim", entries={"run": CommandEntry("none", "Run.")})
     group.get_command = lambda ctx, name: command if name == "run" else None  # type: ignore[method-assign]
     return group
 

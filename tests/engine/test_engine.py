@@ -13,8 +13,8 @@ from neurosim.engine import Probe, Progress, compile_network, simulate
 from neurosim.engine.compile.synapse_sampler import build_sampler
 from neurosim.engine.grid.reference import simulate_dense
 from neurosim.engine.grid.sinks import SpikeMemory
-from neurosim.engine.grid.sources import Events
-from neurosim.engine.grid.workspace import Workspace
+from neurosim.engine.grid.sources import GridEvents
+from neurosim.engine.grid.workspace import GridWorkspace
 from neurosim.errors import NeurosimInputError
 from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
 from neurosim.neurons import LI, LIF, Neuron
@@ -60,9 +60,9 @@ def test_other_seeds_and_trials_differ() -> None:
 def test_a_run_may_be_cut_anywhere(pieces: list[int]) -> None:
     network, spikes = small(True), recording()
     plan = compile_network(network, DT, 0, np.dtype(np.float32))
-    workspace = Workspace(plan, ("exc", "inh", "spontaneous"), False)
+    workspace = GridWorkspace(plan, ("exc", "inh", "spontaneous"), False)
     source = [p.name for p in network.populations].index("input")
-    workspace.play({source: Events(spikes.steps(DT).astype(np.int32), spikes.units)})
+    workspace.play({source: GridEvents(spikes.steps(DT).astype(np.int32), spikes.units)})
     sink = SpikeMemory(workspace.recorded)
     for piece in pieces:
         workspace.advance(piece, 0, sink)

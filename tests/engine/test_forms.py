@@ -9,8 +9,8 @@ from neurosim.engine import compile_network
 from neurosim.engine.compile.network import CompiledNetwork
 from neurosim.engine.grid import workspace
 from neurosim.engine.grid.sinks import SpikeMemory
-from neurosim.engine.grid.sources import Events
-from neurosim.engine.grid.workspace import Workspace
+from neurosim.engine.grid.sources import GridEvents
+from neurosim.engine.grid.workspace import GridWorkspace
 from neurosim.kernels.engine.clocked.deliver import BITS, COUNTS, GROUPS, QUEUE, SUMS
 from neurosim.network import Network, PoissonInput, Population, Projection, SpikeSource
 from neurosim.neurons import LIF, CubaLIF
@@ -46,7 +46,7 @@ def balanced(pattern: Pattern, weight: Value, inhibition: Value, delay: Value, s
 
 
 def spikes_of(plan: CompiledNetwork, steps: int, threads: int = 1, pieces: int = 1) -> dict[str, tuple[bytes, bytes]]:
-    space = Workspace(plan, tuple(p.name for p in plan.network.populations), False, threads)
+    space = GridWorkspace(plan, tuple(p.name for p in plan.network.populations), False, threads)
     assert space.threads == threads
     sink = SpikeMemory(space.recorded)
     for piece in np.array_split(np.arange(steps), pieces):
@@ -56,11 +56,11 @@ def spikes_of(plan: CompiledNetwork, steps: int, threads: int = 1, pieces: int =
     return {name: (at.tobytes(), units.tobytes()) for name, (at, units) in found.items()}
 
 
-def play(space: Workspace, spikes: Spikes) -> None:
+def play(space: GridWorkspace, spikes: Spikes) -> None:
     """Give the one spike source a recording."""
     populations = enumerate(space.compiled.network.populations)
     number = next(p for p, pop in populations if isinstance(pop.model, SpikeSource))
-    space.play({number: Events(spikes.steps(DT).astype(np.int32), spikes.units)})
+    space.play({number: GridEvents(spikes.steps(DT).astype(np.int32), spikes.units)})
 
 
 def forms(plan: CompiledNetwork) -> set[int]:
@@ -119,7 +119,7 @@ def test_groups_round_weights_to_a_small_part_of_their_size() -> None:
     for plain in (False, True):
         plan = compile_network(network, DT, 5, np.dtype(np.float32), plain=plain)
         assert forms(plan) == {QUEUE if plain else GROUPS}
-        space = Workspace(plan, ("out",), False)
+        space = GridWorkspace(plan, ("out",), False)
         everything = Spikes(np.zeros(300), np.arange(300), 300, 0.01)
         play(space, everything)
         space.advance(100, 0)
@@ -160,7 +160,7 @@ def test_counters_do_not_overflow(copies: int) -> None:
     )
     plan = compile_network(network, DT, 0, np.dtype(np.float64))
     assert forms(plan) == {{1: COUNTS, 20: BITS, 40: SUMS}[copies]}  # of 40, too few rows would fit into a byte
-    space = Workspace(plan, ("out",), False)
+    space = GridWorkspace(plan, ("out",), False)
     everything = Spikes(np.zeros(sources), np.arange(sources), sources, 0.01)
     play(space, everything)
     space.advance(10, 0)
@@ -175,7 +175,7 @@ def test_bit_rows_in_a_burst() -> None:
     )
     plan = compile_network(network, DT, 0, np.dtype(np.float64))
     assert forms(plan) == {BITS}
-    space = Workspace(plan, ("cells",), False)
+    space = GridWorkspace(plan, ("cells",), False)
     space.advance(10, 0)
     np.testing.assert_allclose(space.membrane(0)[0], 300e-6, rtol=1e-9)
 
@@ -189,7 +189,7 @@ def test_populations_beyond_a_page() -> None:
     )
     plan = compile_network(network, DT, 0, np.dtype(np.float64))
     assert plan.layout.pages > 2 and plan.layout.page_blocks * plan.layout.block_slots <= 1 << 16
-    space = Workspace(plan, ("out",), False)
+    space = GridWorkspace(plan, ("out",), False)
     play(space, Spikes([0, 0, 0], [0, 1, 2], 3, 0.01))
     space.advance(2, 0)
     current = space.membrane(1)[2]
@@ -201,7 +201,7 @@ def test_a_log_that_is_full_is_emptied() -> None:
     """Everything fires in every step, for longer than the log holds."""
     network = Network([Population("busy", 3000, LIF(i_offset=1e9))])
     plan = compile_network(network, DT, 0, np.dtype(np.float32))
-    space = Workspace(plan, ("busy",), False)
+    space = GridWorkspace(plan, ("busy",), False)
     sink = SpikeMemory(space.recorded)
     space.advance(1000, 0, sink)
     steps, units = sink.take()["busy"]

@@ -37,7 +37,7 @@ def compare(how, device, recurrent=False, **sizes):
 def _compare(how, device, recurrent, sizes):
     inputs, grads = given(how, device, **sizes)
     inputs = inputs if recurrent else inputs[:3]
-    kernel = scan_gpu.FeedbackScan if recurrent else scan_gpu.Scan
+    kernel = scan_gpu.TritonFeedbackScan if recurrent else scan_gpu.TritonScan
     found = []
     for form in (lambda *x: S.reference(*x[:3], how, *x[3:]), lambda *x: kernel.apply(*x, how)):
         leaves = [x.clone().requires_grad_() for x in inputs]
@@ -81,5 +81,5 @@ def case_feedback(device):
 
 def case_nothing_is_kept_without_gradients(device):
     inputs, _ = given(S.Recurrence(), device)
-    out, _ = scan_gpu.Scan.apply(*inputs[:3], S.Recurrence())
+    out, _ = scan_gpu.TritonScan.apply(*inputs[:3], S.Recurrence())
     assert out.grad_fn is None and torch.equal(out, S.reference(*inputs[:3], S.Recurrence())[0])

@@ -51,7 +51,7 @@ def test_microseconds_survive_binary_seconds() -> None:
 
 def test_ours_is_a_dataset_of_tonics_kind(camera: Recordings, tmp_path: Path) -> None:
     frames = tonic.transforms.ToFrame((8, 6, 2), n_time_bins=5)
-    data = ours.Dataset(camera, transform=frames, target_transform=lambda label: label + 10)
+    data = ours.TonicDataset(camera, transform=frames, target_transform=lambda label: label + 10)
     assert len(data) == 3 and data.sensor_size == (8, 6, 2) and data.classes == ["a", "b", "c"]
     for i, spikes in enumerate(camera):
         made, label = data[i]
@@ -64,17 +64,17 @@ def test_ours_is_a_dataset_of_tonics_kind(camera: Recordings, tmp_path: Path) ->
 
 def test_slices_of_ours_by_tonic(camera: Recordings, tmp_path: Path) -> None:
     slicer = tonic.slicers.SliceByEventCount(50)
-    sliced = tonic.SlicedDataset(ours.Dataset(camera), slicer=slicer, metadata_path=str(tmp_path))
+    sliced = tonic.SlicedDataset(ours.TonicDataset(camera), slicer=slicer, metadata_path=str(tmp_path))
     assert len(sliced) == 200 // 50 + 1 + 350 // 50
     assert np.array_equal(sliced[1][0]["t"], ours.to_events(camera[0])["t"][50:100])
 
 
 def test_a_dataset_of_tonics_kind_is_ours(camera: Recordings) -> None:
-    back = ours.from_dataset(ours.Dataset(camera))
+    back = ours.from_dataset(ours.TonicDataset(camera))
     assert back.labels is not None and back.labels.tolist() == [2, 0, 1] and back.classes == ("a", "b", "c")
     # The duration is not part of a tonic recording.
     assert [s.digest() for s in back] == [s.digest() for s in camera]
-    assert len(ours.from_dataset(ours.Dataset(camera), limit=2)) == 2
+    assert len(ours.from_dataset(ours.TonicDataset(camera), limit=2)) == 2
 
 
 def test_transforms_of_tonics_on_ours(camera: Recordings) -> None:
@@ -94,7 +94,7 @@ def test_transforms_of_tonics_on_ours(camera: Recordings) -> None:
 
 
 def test_frames_are_no_events(camera: Recordings) -> None:
-    data = ours.Dataset(camera, transform=tonic.transforms.ToFrame((8, 6, 2), n_time_bins=5))
+    data = ours.TonicDataset(camera, transform=tonic.transforms.ToFrame((8, 6, 2), n_time_bins=5))
     with pytest.raises(NeurosimInputError, match="from_events: needs a structured array with fields t, x and p"):
         ours.from_dataset(data)
     with pytest.raises(NeurosimInputError, match="names no sensor size"):

@@ -131,7 +131,7 @@ def test_tensors_of_the_cpu_are_updated_in_place() -> None:
 def test_traffic_is_counted() -> None:
     q, k = np.array([[1, 0, 0, 2], [0, 0, 0, 0]]), np.array([[1, 1, 0, 0], [0, 0, 1, 0]])
     found = lazy.traffic(q, k, width=10, itemsize=4)
-    assert found == lazy.Traffic(
+    assert found == lazy.StateTraffic(
         rows_read=4,
         rows_written=3,
         lazy_bytes=7 * 40 + 2 * 8 * 4,

@@ -17,14 +17,14 @@ from neurosim import neurons  # noqa: E402
 from neurosim.errors import NeurosimInputError  # noqa: E402
 from neurosim.kernels.layers.scan import reference as S  # noqa: E402
 from neurosim.layers import (  # noqa: E402
-    LIF,
     PSN,
     SURROGATES,
-    CurrentLIF,
+    CurrentLIFLayer,
     DelayedLinear,
     FixedPointLIF,
     LeakyIntegrator,
-    SEAdLIF,
+    LIFLayer,
+    SEAdLIFLayer,
     SpikeLinear,
     Stack,
     Surrogate,
@@ -39,10 +39,10 @@ def noise(*shape: int, seed: int = 0, scale: float = 1.0) -> torch.Tensor:
 
 
 ENGINE = [
-    (neurons.LIF(tau_mem=0.017, v_threshold=0.8, soft_reset=True), LIF(53, 0.017, 0.8)),
-    (neurons.LIF(tau_mem=0.017, v_threshold=0.8), LIF(53, 0.017, 0.8, reset="zero")),
-    (neurons.CubaLIF(tau_mem=0.02, tau_syn=0.02, v_threshold=0.3), CurrentLIF(53, 0.02, 0.02, 0.3)),
-    (neurons.CubaLIF(tau_mem=0.02, tau_syn=0.005, v_threshold=0.2, r=2.0), CurrentLIF(53, 0.02, 0.005, 0.2, 2.0)),
+    (neurons.LIF(tau_mem=0.017, v_threshold=0.8, soft_reset=True), LIFLayer(53, 0.017, 0.8)),
+    (neurons.LIF(tau_mem=0.017, v_threshold=0.8), LIFLayer(53, 0.017, 0.8, reset="zero")),
+    (neurons.CubaLIF(tau_mem=0.02, tau_syn=0.02, v_threshold=0.3), CurrentLIFLayer(53, 0.02, 0.02, 0.3)),
+    (neurons.CubaLIF(tau_mem=0.02, tau_syn=0.005, v_threshold=0.2, r=2.0), CurrentLIFLayer(53, 0.02, 0.005, 0.2, 2.0)),
     (neurons.LI(tau_mem=0.03), LeakyIntegrator(53, 0.03)),
 ]
 
@@ -123,7 +123,7 @@ def test_spikes_and_gradients_are_snntorchs(reset: str, surrogate: str, recurren
 @pytest.mark.parametrize("recurrent", [False, True])
 def test_weights_go_to_snntorch_and_back(recurrent: bool) -> None:
     pytest.importorskip("snntorch")
-    layer = LIF(23, tau_mem=(0.005, 0.02), reset="subtract_late", train_tau=True, recurrent=recurrent, seed=5)
+    layer = LIFLayer(23, tau_mem=(0.005, 0.02), reset="subtract_late", train_tau=True, recurrent=recurrent, seed=5)
     module = to_snntorch(layer)
     x = noise(80, 4, 23, scale=0.6)
     spikes, _ = layer(x)
@@ -145,10 +145,13 @@ def test_what_snntorch_does_otherwise_is_refused() -> None:
         with pytest.raises(NeurosimInputError, match=re.escape(words)):
             from_snntorch(module, 4)
     for layer, words in (
-        (LIF(4), "LIF.reset: must be one of subtract_late, zero for snnTorch (got subtract)"),
-        (LIF(4, reset="zero", recurrent=True), "LIF.reset: must be one of subtract_late for snnTorch (got zero)"),
-        (LIF(4, reset="zero", surrogate="triangle"), "LIF.surrogate: must be one of snnTorch's"),
-        (LIF(4, reset="zero", detach_reset=False), "LIF.detach_reset: must be True for snnTorch (got False)"),
+        (LIFLayer(4), "LIFLayer.reset: must be one of subtract_late, zero for snnTorch (got subtract)"),
+        (
+            LIFLayer(4, reset="zero", recurrent=True),
+            "LIFLayer.reset: must be one of subtract_late for snnTorch (got zero)",
+        ),
+        (LIFLayer(4, reset="zero", surrogate="triangle"), "LIFLayer.surrogate: must be one of snnTorch's"),
+        (LIFLayer(4, reset="zero", detach_reset=False), "LIFLayer.detach_reset: must be True for snnTorch (got False)"),
     ):
         with pytest.raises(NeurosimInputError, match=re.escape(words)):
             to_snntorch(layer)
@@ -170,7 +173,7 @@ def test_surrogates_are_derivatives_of_what_they_smooth(shape: str) -> None:
     torch.testing.assert_close(S.derivative(x.detach(), how), wanted, atol=1e-12, rtol=1e-9)
 
 
-LAYERS = [LIF, CurrentLIF, SEAdLIF]
+LAYERS = [LIFLayer, CurrentLIFLayer, SEAdLIFLayer]
 
 
 @pytest.mark.parametrize("recurrent", [False, True])
@@ -189,7 +192,7 @@ def test_state_belongs_to_the_call(kind: type, recurrent: bool) -> None:
 
 
 def test_a_stack_hands_out_states() -> None:
-    stack = Stack(SpikeLinear(5, 7), LIF(7), torch.nn.Identity(), DelayedLinear(7, 3, 2), LeakyIntegrator(3))
+    stack = Stack(SpikeLinear(5, 7), LIFLayer(7), torch.nn.Identity(), DelayedLinear(7, 3, 2), LeakyIntegrator(3))
     x = noise(40, 2, 5, scale=3)
     whole, end = stack(x)
     first, states = stack(x[:17])
@@ -217,16 +220,16 @@ def test_time_constants_learn_to_match_a_target() -> None:
 def test_adaptation_lowers_the_rate_and_its_constants_stay_in_their_ranges() -> None:
     settings = {"tau_mem": 0.02, "tau_adapt": 0.1, "a": 0.0, "q": 120.0, "train_tau": False, "train_adaptation": False}
     x = torch.full((400, 1), 3.0)
-    rates = [float(SEAdLIF(1, b=b, **settings)(x)[0].mean()) for b in (0.0, 0.2, 1.0)]
+    rates = [float(SEAdLIFLayer(1, b=b, **settings)(x)[0].mean()) for b in (0.0, 0.2, 1.0)]
     assert rates[0] > rates[1] > rates[2] > 0
-    layer = SEAdLIF(64, seed=3)
+    layer = SEAdLIFLayer(64, seed=3)
     for quantity, low, high in ((layer.tau_mem, 0.005, 0.025), (layer.tau_adapt, 0.06, 0.3), (layer.b, 0.0, 2.0)):
         value = quantity()
         assert low < value.min() < low + 0.1 * (high - low) and high - 0.1 * (high - low) < value.max() < high
     with torch.no_grad():
         layer.b.raw += 100
     assert layer.b().max() <= 2.0
-    assert torch.equal(SEAdLIF(64, seed=3).tau_mem(), layer.tau_mem())
+    assert torch.equal(SEAdLIFLayer(64, seed=3).tau_mem(), layer.tau_mem())
 
 
 def test_a_current_is_integrated_as_its_equation() -> None:
@@ -234,7 +237,7 @@ def test_a_current_is_integrated_as_its_equation() -> None:
     for tau_mem, tau_syn in ((0.02, 0.005), (0.005, 0.02), (0.01, 0.01), (0.01, 0.0100001)):
         x = torch.zeros(30, 1)
         x[0] = 1.0
-        layer = CurrentLIF(1, tau_mem, tau_syn, v_threshold=1e9, r=3.0)
+        layer = CurrentLIFLayer(1, tau_mem, tau_syn, v_threshold=1e9, r=3.0)
         states = [layer(x[:k])[1][0].item() for k in range(2, 30)]
         v, i, fine, wanted = 0.0, 1.0, 1e-6, []
         for step in range(1, 28_001):
@@ -301,7 +304,7 @@ def test_the_fixed_point_is_the_sequential_scan(decay: float, most: int) -> None
     x = (noise(200, 4, 30, scale=0.5) * 1024).round() / 1024
     tau, g = -1e-3 / math.log(decay), noise(200, 4, 30, seed=1)
     found, sweeps = [], 0
-    for layer in (FixedPointLIF(tau), LIF(30, tau)):
+    for layer in (FixedPointLIF(tau), LIFLayer(30, tau)):
         leaf = x.clone().requires_grad_()
         out, sweeps = layer(leaf) if isinstance(layer, FixedPointLIF) else (layer(leaf)[0], sweeps)
         out.backward(g)
@@ -315,28 +318,31 @@ def test_a_chain_of_spikes_takes_a_sweep_for_each() -> None:
     """Input that makes each spike depend on the last: the bound of T sweeps is reached, and kept."""
     x = torch.full((40, 1), 0.999)
     out, sweeps = FixedPointLIF(1e9)(x)
-    assert torch.equal(out, LIF(1, 1e9)(x)[0]) and 1 < sweeps <= 40
+    assert torch.equal(out, LIFLayer(1, 1e9)(x)[0]) and 1 < sweeps <= 40
 
 
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: LIF(0), "LIF.units: must be an integer > 0 (got 0)"),
-        (lambda: LIF(3, tau_mem=-0.02), "LIF.tau_mem: must be > 0 (got -0.02)"),
-        (lambda: LIF(3, tau_mem=torch.ones(4)), "LIF.tau_mem: must be one value or 3 (got (4,))"),
-        (lambda: LIF(3, v_threshold=float("nan")), "LIF.v_threshold: must be finite (got nan)"),
-        (lambda: LIF(3, dt=0.0), "LIF.dt: must be > 0 s (got 0.0)"),
-        (lambda: LIF(3, reset="zeros"), "LIF.reset: unknown name 'zeros'; did you mean 'zero'?"),
-        (lambda: CurrentLIF(3, reset="subtract_late"), "CurrentLIF.reset: unknown name 'subtract_late'"),
-        (lambda: SEAdLIF(3, surrogate="atan"), "SEAdLIF.surrogate: unknown name 'atan'"),
-        (lambda: SEAdLIF(3, tau_mem=(0.02, 0.01)), "SEAdLIF.tau_mem: a pair must be (low, high)"),
+        (lambda: LIFLayer(0), "LIFLayer.units: must be an integer > 0 (got 0)"),
+        (lambda: LIFLayer(3, tau_mem=-0.02), "LIFLayer.tau_mem: must be > 0 (got -0.02)"),
+        (lambda: LIFLayer(3, tau_mem=torch.ones(4)), "LIFLayer.tau_mem: must be one value or 3 (got (4,))"),
+        (lambda: LIFLayer(3, v_threshold=float("nan")), "LIFLayer.v_threshold: must be finite (got nan)"),
+        (lambda: LIFLayer(3, dt=0.0), "LIFLayer.dt: must be > 0 s (got 0.0)"),
+        (lambda: LIFLayer(3, reset="zeros"), "LIFLayer.reset: unknown name 'zeros'; did you mean 'zero'?"),
+        (lambda: CurrentLIFLayer(3, reset="subtract_late"), "CurrentLIFLayer.reset: unknown name 'subtract_late'"),
+        (lambda: SEAdLIFLayer(3, surrogate="atan"), "SEAdLIFLayer.surrogate: unknown name 'atan'"),
+        (lambda: SEAdLIFLayer(3, tau_mem=(0.02, 0.01)), "SEAdLIFLayer.tau_mem: a pair must be (low, high)"),
         (lambda: Surrogate("arctan", -1.0), "Surrogate.slope: must be finite and > 0 (got -1.0)"),
         (
-            lambda: LIF(3)(torch.ones(5, 2, 4)),
-            "LIF: input must be [T, B, 3] or [T, 3], T > 0, floating (got (5, 2, 4))",
+            lambda: LIFLayer(3)(torch.ones(5, 2, 4)),
+            "LIFLayer: input must be [T, B, 3] or [T, 3], T > 0, floating (got (5, 2, 4))",
         ),
-        (lambda: LIF(3)(torch.ones(0, 3)), "LIF: input must be [T, B, 3] or [T, 3], T > 0, floating (got (0, 3))"),
-        (lambda: LIF(3)(torch.ones(5, 3), torch.ones(1, 4)), "LIF: state must be [1, 3] (got (1, 4))"),
+        (
+            lambda: LIFLayer(3)(torch.ones(0, 3)),
+            "LIFLayer: input must be [T, B, 3] or [T, 3], T > 0, floating (got (0, 3))",
+        ),
+        (lambda: LIFLayer(3)(torch.ones(5, 3), torch.ones(1, 4)), "LIFLayer: state must be [1, 3] (got (1, 4))"),
         (lambda: DelayedLinear(2, 3, -1), "DelayedLinear.delays: must be integer numbers of steps >= 0 (got -1)"),
         (lambda: DelayedLinear(2, 3, torch.ones(2, 3).long()), "DelayedLinear.delays: must be [3, 2]"),
         (lambda: DelayedLinear(2, 3, 1)(torch.ones(4, 3)), "DelayedLinear: input must be [T, B, 2] or [T, 2]"),
@@ -351,7 +357,7 @@ def test_bad_settings_are_refused(make, words: str) -> None:
 
 def test_a_quantity_says_what_it_is() -> None:
     assert repr(UnitParameter("x", 0.02, 3, trained=True, positive=True)) == "UnitParameter(0.02, trained)"
-    assert [n for n, _ in LIF(3, train_tau=True, train_threshold=True).named_parameters()] == [
+    assert [n for n, _ in LIFLayer(3, train_tau=True, train_threshold=True).named_parameters()] == [
         "tau_mem.raw",
         "v_threshold.raw",
     ]

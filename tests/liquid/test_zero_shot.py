@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from neurosim.errors import NeurosimInputError
-from neurosim.liquid.cross_modal import Contrast, CrossModal, Projection, contrast
+from neurosim.liquid.cross_modal import Contrast, CrossModal, SharedProjection, contrast
 
 
 def senses(n: int, seed: int, labels: int = 12, noise: float = 0.1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -43,7 +43,7 @@ def test_the_loss_is_its_definition() -> None:
 
 def test_choices_are_counted_exactly() -> None:
     draws = np.random.default_rng(0)
-    same = Projection(np.zeros(4), np.eye(4))
+    same = SharedProjection(np.zeros(4), np.eye(4))
     model = CrossModal(same, same)
     x, y = draws.normal(size=(6, 4)), draws.normal(size=(9, 4))
     a, b = np.arange(6) % 3, np.arange(9) % 3
@@ -88,7 +88,7 @@ def test_bad_input_is_named() -> None:
         Contrast().fit(x, y[:5], z, y)
     with pytest.raises(NeurosimInputError, match=r"Contrast\.fit: needs the same two or more labels of both"):
         Contrast().fit(x, y, z[y < 3], y[y < 3])
-    with pytest.raises(NeurosimInputError, match=r"Projection: needs 20 features"):
+    with pytest.raises(NeurosimInputError, match=r"SharedProjection: needs 20 features"):
         Contrast(steps=1).fit(x, y, z, y).see(z)
 
 

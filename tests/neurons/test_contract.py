@@ -14,7 +14,7 @@ import pytest
 from neurosim.errors import NeurosimInputError
 from neurosim.neurons import IF, LIF, NEURONS, Neuron
 from neurosim.neurons.contract import RULES, check_neuron, examine
-from neurosim.neurons.trial import Trial
+from neurosim.neurons.trial import NeuronTrial
 
 EXACT = {"LIF", "IF", "LI", "CubaLIF", "AlphaLIF", "AdaptiveLIF"}
 
@@ -233,14 +233,14 @@ def test_the_report_reads() -> None:
 
 
 def test_scales_are_found_by_trying() -> None:
-    trial = Trial(NEURONS["CobaLIF"](), 1e-4)
+    trial = NeuronTrial(NEURONS["CobaLIF"](), 1e-4)
     sizes = dict(zip(NEURONS["CobaLIF"].state, trial.sizes, strict=True))
     assert trial.range == pytest.approx(0.010) and sizes["refractory"] == 0
     assert 1e-10 < sizes["g_excitatory"] < 1e-7
     assert trial.fires and trial.neuron.receptors[trial.receptor] == "excitatory"
-    assert Trial(LIF(v_threshold=-0.05, v_leak=-0.07, v_reset=-0.07), 1e-4).weight < 0.02
-    assert not Trial(NEURONS["LI"](), 1e-4).fires
-    assert Trial(IF(), 1e-3).fires
+    assert NeuronTrial(LIF(v_threshold=-0.05, v_leak=-0.07, v_reset=-0.07), 1e-4).weight < 0.02
+    assert not NeuronTrial(NEURONS["LI"](), 1e-4).fires
+    assert NeuronTrial(IF(), 1e-3).fires
 
 
 def test_the_page_on_adding_a_neuron_is_true(tmp_path: Path) -> None:
@@ -249,5 +249,5 @@ def test_the_page_on_adding_a_neuron_is_true(tmp_path: Path) -> None:
     assert len(page.splitlines()) <= 60
     code = page.split("```python\n")[1].split("```")[0]
     path = tmp_path / "page.py"
-    path.write_text(f"from dataclasses import dataclass\nfrom neurosim.neurons import Neuron\n{code}")
+    path.write_text(code)
     assert {finding.rule for finding in check_neuron(imported(path).QIF()).findings} == set(RULES)

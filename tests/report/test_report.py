@@ -371,7 +371,7 @@ def test_ticks_are_round_and_within(low: float, high: float) -> None:
 
 def test_bars_of_a_histogram_are_its_counts() -> None:
     values = np.array([0.0, 0.1, 0.1, 3.0])
-    chart = Page(charts.histograms([charts.Group("", values, "red")], "x", "words", x=None, counted="n"))
+    chart = Page(charts.histograms([charts.BarGroup("", values, "red")], "x", "words", x=None, counted="n"))
     heights = [float(str(a["height"])) for tag, a in chart.elements if tag == "rect"]
     assert heights == pytest.approx([heights[0], 2 * heights[0], heights[0]], rel=0.01), "empty bins are not drawn"
 

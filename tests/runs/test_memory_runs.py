@@ -15,7 +15,7 @@ from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMis
 from neurosim.macrocolumn import CapacityWarning
 from neurosim.runs.memory import config, figures, items, labels, learned
 from neurosim.runs.memory.config import MemoryConfig
-from neurosim.runs.memory.items import Items, Raw
+from neurosim.runs.memory.items import MemoryItems, Raw
 from neurosim.runs.memory.learned import LEARNED, MEMORY, Learned
 from neurosim.runs.memory.result import RecallAtSize
 from neurosim.sdr import ExpansionEncoder
@@ -31,9 +31,9 @@ def settings(**changes: Any) -> MemoryConfig:
     return MemoryConfig.model_validate({"data": {"name": "digits"}, **SMALL, **changes})
 
 
-def random_items(count: int, seed: int = 0, classes: int = 3) -> Items:
+def random_items(count: int, seed: int = 0, classes: int = 3) -> MemoryItems:
     drawn = [sdr.SDR.random(512, 16, seed, i).indices for i in range(count)]
-    return Items(np.stack(drawn), 512, np.arange(count, dtype=np.int64) % classes)
+    return MemoryItems(np.stack(drawn), 512, np.arange(count, dtype=np.int64) % classes)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from helpers.bars import bars  # noqa: E402
 
 from neurosim import Recordings, measure  # noqa: E402
 from neurosim.errors import NeurosimInputError  # noqa: E402
-from neurosim.layers import LIF  # noqa: E402
+from neurosim.layers import LIFLayer  # noqa: E402
 from neurosim.neurons import LI  # noqa: E402
 from neurosim.neurons import LIF as EngineLIF  # noqa: E402
 from neurosim.training import (  # noqa: E402
@@ -149,13 +149,15 @@ def test_a_network_comes_back_from_nir(name: str, tmp_path: Path) -> None:
 
 def test_what_nir_or_the_engine_lack_is_named() -> None:
     net = SpikingNet((6,), 3, NetworkSpec(neuron="SEAdLIF", hidden=(5,)), 0.01)
-    with pytest.raises(NeurosimInputError, match="to_network: neurons that NIR knows: unknown name 'SEAdLIF'"):
+    with pytest.raises(NeurosimInputError, match="to_network: neurons that NIR knows: unknown name 'SEAdLIFLayer'"):
         to_network(net, portable=True)
-    with pytest.raises(NeurosimInputError, match=r"CurrentLIF.reset: must be zero for NIR's CubaLIF \(got subtract\)"):
+    with pytest.raises(
+        NeurosimInputError, match=r"CurrentLIFLayer.reset: must be zero for NIR's CubaLIF \(got subtract\)"
+    ):
         to_network(SpikingNet((6,), 3, NetworkSpec(neuron="CurrentLIF", hidden=(5,)), 0.01), portable=True)
     late = SpikingNet((6,), 3, NetworkSpec(hidden=(5,)), 0.01)
-    late.blocks[0].neurons = LIF(5, reset="subtract_late", dt=0.01)
-    with pytest.raises(NeurosimInputError, match=r"LIF\.reset: must be subtract or zero to run in the engine"):
+    late.blocks[0].neurons = LIFLayer(5, reset="subtract_late", dt=0.01)
+    with pytest.raises(NeurosimInputError, match=r"LIFLayer\.reset: must be subtract or zero to run in the engine"):
         to_network(late)
 
 

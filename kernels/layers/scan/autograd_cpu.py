@@ -32,7 +32,7 @@ def _by_unit(g_c, batch):
     return torch.from_numpy(g_c).view(len(g_c), batch, -1).sum(dim=1)
 
 
-class Scan(torch.autograd.Function):
+class NumbaScan(torch.autograd.Function):
     """(out, state) from (current [T, B, N], state, c, how), as `reference.reference`."""
 
     @staticmethod
@@ -61,7 +61,7 @@ class Scan(torch.autograd.Function):
         return _tensor(g_x, current.shape), _tensor(g_state, shape), _by_unit(g_c, batch) if trained else None, None
 
 
-class FeedbackScan(torch.autograd.Function):
+class NumbaFeedbackScan(torch.autograd.Function):
     """(out, state) from (current, state, c, weight [N, N], last [B, N], how), as `reference` with a weight.
 
     Forward, the spikes of a step select rows of the weights. Backward, each step has a dense product, for gradients

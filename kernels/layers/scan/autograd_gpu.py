@@ -12,7 +12,7 @@ def _zeros(g, like):
     return torch.zeros_like(like) if g is None else g.contiguous()
 
 
-class Scan(torch.autograd.Function):
+class TritonScan(torch.autograd.Function):
     """(out, state) from (current [T, B, N], state, c, how), as `reference.reference`."""
 
     @staticmethod
@@ -36,7 +36,7 @@ class Scan(torch.autograd.Function):
         return g_x, g_state, g_c.sum(dim=1) if trained else None, None
 
 
-class FeedbackScan(torch.autograd.Function):
+class TritonFeedbackScan(torch.autograd.Function):
     """(out, state) from (current, state, c, weight [N, N], last [B, N], how), as `reference` with a weight.
 
     Each step is a product and a launch of the kernel of the recurrence on one step, forward and backward.

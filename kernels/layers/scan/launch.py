@@ -20,7 +20,7 @@ def scan(current, state, c, how, weight=None, last=None):
 def _on_cpu():
     from . import autograd_cpu as forms
 
-    return forms.Scan, forms.FeedbackScan
+    return forms.NumbaScan, forms.NumbaFeedbackScan
 
 
 def _on_gpu():
@@ -29,7 +29,7 @@ def _on_gpu():
         from . import autograd_gpu as forms
     except ModuleNotFoundError:
         return None
-    return forms.Scan, forms.FeedbackScan
+    return forms.TritonScan, forms.TritonFeedbackScan
 
 
 COMPILED = {"cpu": _on_cpu, "cuda": _on_gpu}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.autograd.function import once_differentiable
 
-from .numba import Active, column_sums, listed, product, turned
+from .numba import ActiveInputs, column_sums, listed, product, turned
 
 
 def sparse(x):
@@ -42,7 +42,7 @@ class SpikeProduct(torch.autograd.Function):
         return g_x, g_weight, g_bias, None
 
 
-def weight_gradient(active: Active, g, inputs):
+def weight_gradient(active: ActiveInputs, g, inputs):
     """Return [outputs, inputs] from an `Active` of R rows and g [R, outputs], stored by input."""
     return torch.from_numpy(product(turned(active, inputs), g, torch.get_num_threads())).t()
 

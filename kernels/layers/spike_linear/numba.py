@@ -30,7 +30,7 @@ GRAIN, LOOK_GRAIN = 1 << 21, 1 << 18
 MAX_DENSITY = 0.2
 
 
-class Active(NamedTuple):
+class ActiveInputs(NamedTuple):
     """Row i of a matrix has `units[starts[i]:starts[i + 1]]` other than 0, ascending."""
 
     starts: np.ndarray  # [rows + 1] int64
@@ -57,7 +57,7 @@ def listed(x, max_density=MAX_DENSITY, threads=1):
     units = np.empty(starts[-1], np.int32)
     values = np.empty(0 if plain.all() else starts[-1], np.float32)
     spread(lambda a, b: _list(x, starts, units, values, a, b), bounds, threads, LOOK_GRAIN)
-    return Active(starts, units, values)
+    return ActiveInputs(starts, units, values)
 
 
 def turned(active, size):
@@ -66,7 +66,7 @@ def turned(active, size):
     np.cumsum(np.bincount(active.units, minlength=size), out=starts[1:])
     rows, values = np.empty_like(active.units), np.empty_like(active.values)
     _turn(active.starts, active.units, active.values, starts[:-1].copy(), rows, values)
-    return Active(starts, rows, values)
+    return ActiveInputs(starts, rows, values)
 
 
 def product(active, source, threads=1):

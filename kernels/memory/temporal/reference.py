@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ...tools.random import threefry_reference
-from .store import ONE, Rules
+from .store import ONE, TemporalRules
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Segment:
 class ReferenceTemporalMemory:
     """Segments in a dictionary by number; active synapses are found by looking at every synapse of every segment."""
 
-    def __init__(self, columns: int, rules: Rules) -> None:
+    def __init__(self, columns: int, rules: TemporalRules) -> None:
         self.rules, self.columns = rules, columns
         self.segments: dict[int, Segment] = {}
         self.free: list[int] = []

@@ -27,7 +27,7 @@ STEP, SEGMENTS, FREE, CHUNKS, FREE_CHUNKS, ACTIVE, WINNERS, PREDICTING, MATCHING
 COUNTS = 12
 
 
-class Rules(NamedTuple):
+class TemporalRules(NamedTuple):
     """Parameters as integers; permanences in steps of 1 / ONE."""
 
     cells: int

@@ -28,7 +28,7 @@ class LazyState(NamedTuple):
     owed: np.ndarray  # [H, K] log decays not yet applied, of the same type
 
 
-class Traffic(NamedTuple):
+class StateTraffic(NamedTuple):
     """Traffic of the state, lazily and densely; bytes count each row once for a token, as a fused kernel moves it."""
 
     rows_read: int  # active in k or q
@@ -65,13 +65,13 @@ def dense_scan_reference(rows, q, k, v, log_decay=None, beta=None, scale=1.0):
 
 
 def traffic(q, k, width, itemsize=4, delta=False):
-    """Return the `Traffic` of tokens with q, k [..., K], numpy or torch, into a state of `width` columns."""
+    """Return the `StateTraffic` of tokens with q, k [..., K], numpy or torch, into a state of `width` columns."""
     q, k = q != 0, k != 0
     written, read_rows, reading = (int(x.sum()) for x in (k, q | k, q))
     row, size = width * itemsize, math.prod(q.shape)
     # A written row is decayed and added to, and read for the prediction of the delta rule.
     operations = width * ((3 if delta else 2) * written + reading)
-    return Traffic(
+    return StateTraffic(
         rows_read=read_rows,
         rows_written=written,
         lazy_bytes=(read_rows + written) * row + 2 * size * itemsize,

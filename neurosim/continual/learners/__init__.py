@@ -11,7 +11,7 @@ from ...errors import NeurosimMissingError, lookup
 
 
 @dataclass(frozen=True)
-class Entry:
+class LearnerEntry:
     """Module and class of a learner, and its line in a list."""
 
     module: str
@@ -19,16 +19,16 @@ class Entry:
     title: str
 
 
-LEARNERS: Mapping[str, Entry] = {
-    "plain": Entry("plain", "Plain", "spiking net, nothing against forgetting: the baseline"),
-    "joint": Entry("plain", "Joint", "the same net on all tasks met so far together: an upper bound"),
-    "replay": Entry("replay", "Replay", "the same net, a few items of earlier tasks learned again"),
-    "ewc": Entry("penalties", "Ewc", "the same net, elastic weight consolidation"),
-    "si": Entry("penalties", "SynapticIntelligence", "the same net, synaptic intelligence"),
-    "hlop": Entry("hlop", "Hlop", "spiking net, Hebbian orthogonal projection: new tasks in unused directions"),
-    "dendrites": Entry("dendrites", "Dendrites", "active dendrites, a segment a task"),
-    "macrocolumn": Entry("macrocolumn", "SingleTrial", "macrocolumns: single trial, nothing replayed"),
-    "liquid": Entry("liquid", "LiquidReadout", "liquid and a growing readout, nothing replayed"),
+LEARNERS: Mapping[str, LearnerEntry] = {
+    "plain": LearnerEntry("plain", "Plain", "spiking net, nothing against forgetting: the baseline"),
+    "joint": LearnerEntry("plain", "Joint", "the same net on all tasks met so far together: an upper bound"),
+    "replay": LearnerEntry("replay", "Replay", "the same net, a few items of earlier tasks learned again"),
+    "ewc": LearnerEntry("penalties", "Ewc", "the same net, elastic weight consolidation"),
+    "si": LearnerEntry("penalties", "SynapticIntelligence", "the same net, synaptic intelligence"),
+    "hlop": LearnerEntry("hlop", "Hlop", "spiking net, Hebbian orthogonal projection: new tasks in unused directions"),
+    "dendrites": LearnerEntry("dendrites", "Dendrites", "active dendrites, a segment a task"),
+    "macrocolumn": LearnerEntry("macrocolumn", "SingleTrial", "macrocolumns: single trial, nothing replayed"),
+    "liquid": LearnerEntry("liquid", "LiquidReadout", "liquid and a growing readout, nothing replayed"),
 }
 
 

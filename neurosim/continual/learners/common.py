@@ -19,7 +19,7 @@ from ..tasks import FULL, Items, Problem, Task
 
 
 @dataclass(frozen=True)
-class Training:
+class LearnerTraining:
     """Training of a network on a task; the optimiser starts anew with each task.
 
     Attributes:
@@ -40,7 +40,7 @@ class Training:
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class ItemBatch:
     """Items of one step.
 
     Attributes:
@@ -73,20 +73,22 @@ def allowed_classes(problem: Problem, task: int) -> Tensor:
     return torch.from_numpy(problem.allowed(task if problem.scenario == "task" else None, task + 1))
 
 
-def batches(items: Items, allowed: Tensor, training: Training, generator: torch.Generator) -> Iterator[Batch]:
+def batches(
+    items: Items, allowed: Tensor, training: LearnerTraining, generator: torch.Generator
+) -> Iterator[ItemBatch]:
     """Yield every item once an epoch, in random order; `allowed` is [classes], or [n, classes] of each item."""
     y = torch.from_numpy(np.asarray(items.y, np.int64))
     for _ in range(training.epochs):
         for rows in torch.randperm(len(items), generator=generator).split(training.batch):
-            yield Batch(as_float(items.x[rows.numpy()]), y[rows], allowed if allowed.ndim == 1 else allowed[rows])
+            yield ItemBatch(as_float(items.x[rows.numpy()]), y[rows], allowed if allowed.ndim == 1 else allowed[rows])
 
 
 def train(
     name: str,
     task: Task,
-    walk: Iterator[Batch],
+    walk: Iterator[ItemBatch],
     total: int,
-    step: Callable[[Batch, float], Tensor],
+    step: Callable[[ItemBatch, float], Tensor],
     on_progress: Progress,
 ) -> None:
     """Take a step for each batch.
@@ -107,12 +109,12 @@ def train(
             on_progress(k, total)
 
 
-def step_count(items: Items, training: Training) -> int:
+def step_count(items: Items, training: LearnerTraining) -> int:
     """Return the number of batches of a training."""
     return training.epochs * -(-len(items) // training.batch)
 
 
-def loss_of(scores: Tensor, batch: Batch) -> Tensor:
+def loss_of(scores: Tensor, batch: ItemBatch) -> Tensor:
     """Return the cross-entropy over the classes that each item can be of."""
     return nn.functional.cross_entropy(scores.masked_fill(~batch.allowed, -torch.inf), batch.y)
 

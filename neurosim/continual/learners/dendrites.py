@@ -17,13 +17,13 @@ from ...errors import require
 from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import Problem, Task
 from . import common
-from .common import Batch, Training
+from .common import ItemBatch, LearnerTraining
 from .one_context import OneContext
 from .state import check_arrays
 
 
 @dataclass(frozen=True)
-class DendriteSettings(Training):
+class DendriteSettings(LearnerTraining):
     """The network of Iyer et al. 2022 and its training.
 
     Attributes:
@@ -95,7 +95,7 @@ class Dendrites(Learner):
         optimizer = torch.optim.Adam(net.trained(), lr=self.settings.learning_rate, fused=True)
         total = common.step_count(task.train, self.settings)
 
-        def step(batch: Batch, left: float) -> Tensor:
+        def step(batch: ItemBatch, left: float) -> Tensor:
             optimizer.param_groups[0]["lr"] = self.settings.learning_rate * left
             optimizer.zero_grad()
             loss = common.loss_of(net(self._standard(batch.x)), batch)

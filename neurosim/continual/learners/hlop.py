@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...errors import lookup, require
-from ...hlop import TRAININGS, HLOPNetwork, Training
+from ...hlop import TRAININGS, HLOPNetwork, HLOPTraining
 from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import FULL, Problem, Task
 from . import common
-from .common import Batch
+from .common import ItemBatch
 from .state import check_names
 
 
 @dataclass(frozen=True)
-class HlopSettings(common.Training):
+class HlopSettings(common.LearnerTraining):
     """The network, its training and its lateral circuits.
 
     The network and the lateral neurons are those published for permuted MNIST, where the learning rate stays 0.1. A
@@ -63,7 +63,7 @@ class HlopSettings(common.Training):
             good = len(parts) >= 1 and all(0 <= part <= 1 for part in parts)
             require(good, name + what, "must be one part at least, each >= 0 and <= 1", parts)
 
-    def made(self) -> Training:
+    def made(self) -> HLOPTraining:
         """Return the training, with the number of steps of the settings."""
         kind = TRAININGS[self.training]
         return kind(steps=self.steps) if self.steps else kind()
@@ -110,7 +110,7 @@ class Hlop(Learner):
         optimizer = torch.optim.SGD(parameters, lr=self.settings.learning_rate)
         total = common.step_count(task.train, self.settings)
 
-        def step(batch: Batch, left: float) -> Tensor:
+        def step(batch: ItemBatch, left: float) -> Tensor:
             optimizer.param_groups[0]["lr"] = self.settings.learning_rate * (left if self.settings.falls else 1.0)
             optimizer.zero_grad()
             loss = self.network.gradients(self._driven(batch.x), batch.y, batch.allowed)

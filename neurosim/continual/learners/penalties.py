@@ -16,7 +16,7 @@ from ...errors import require
 from ..learner import Arrays
 from ..tasks import Items, Problem, Task
 from . import common
-from .common import Batch
+from .common import ItemBatch
 from .spiking import Spiking, SpikingLearner, TaskLearner
 
 Tensors = dict[str, Tensor]
@@ -62,7 +62,7 @@ class Ewc(TaskLearner):
         self.fisher: Tensors = {name: torch.zeros_like(p) for name, p in self.net.named_parameters()}
         self.mean: Tensors = {name: torch.zeros_like(p) for name, p in self.net.named_parameters()}
 
-    def objective(self, batch: Batch, generator: torch.Generator) -> Tensor:
+    def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
         loss = self.loss(batch)
         if not self.learned:
             return loss
@@ -150,7 +150,7 @@ class SynapticIntelligence(SpikingLearner):
     def training_items(self, task: Task) -> tuple[Items, Tensor]:
         return task.train, common.allowed_classes(self.problem, task.index)
 
-    def objective(self, batch: Batch, generator: torch.Generator) -> Tensor:
+    def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
         loss = self.loss(batch)
         if not self.learned:
             return loss

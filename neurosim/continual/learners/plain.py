@@ -14,7 +14,7 @@ from torch import Tensor
 from ..learner import Arrays
 from ..tasks import Items, Problem, Task
 from . import common
-from .common import Batch
+from .common import ItemBatch
 from .spiking import Spiking, SpikingLearner, TaskLearner
 
 
@@ -30,7 +30,7 @@ class Plain(TaskLearner):
     name = "plain"
     SETTINGS = PlainSettings
 
-    def objective(self, batch: Batch, generator: torch.Generator) -> Tensor:
+    def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
         return self.loss(batch)
 
     def after_task(self, task: Task) -> None:
@@ -70,7 +70,7 @@ class Joint(SpikingLearner):
         allowed = [common.allowed_classes(self.problem, t.index).expand(len(t.train), -1) for t in every]
         return items, torch.cat(allowed)
 
-    def objective(self, batch: Batch, generator: torch.Generator) -> Tensor:
+    def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
         return self.loss(batch)
 
     def step(self, optimizer: torch.optim.Optimizer) -> None:

@@ -15,7 +15,7 @@ from ...errors import require
 from ..learner import Arrays
 from ..tasks import Problem, Task, in_turn
 from . import common
-from .common import Batch
+from .common import ItemBatch
 from .spiking import Spiking, TaskLearner
 
 
@@ -53,7 +53,7 @@ class Replay(TaskLearner):
         self.y: NDArray[np.int64] = np.zeros(n, np.int64)
         self.task: NDArray[np.int64] = np.full(n, -1, np.int64)
 
-    def objective(self, batch: Batch, generator: torch.Generator) -> Tensor:
+    def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
         full = np.flatnonzero(self.task >= 0)
         if not len(full):
             return self.loss(batch)
@@ -62,7 +62,7 @@ class Replay(TaskLearner):
             allowed = torch.stack([common.allowed_classes(self.problem, int(t)) for t in self.task[rows]])
         else:
             allowed = batch.allowed
-        again = Batch(common.as_float(self.x[rows]), torch.from_numpy(self.y[rows]), allowed)
+        again = ItemBatch(common.as_float(self.x[rows]), torch.from_numpy(self.y[rows]), allowed)
         return (self.loss(batch) + self.loss(again)) / 2
 
     def after_task(self, task: Task) -> None:

@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...errors import require
-from ...layers import LIF, SpikeLinear
+from ...layers import LIFLayer, SpikeLinear
 from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import Items, Problem, Task
 from . import common
-from .common import Batch, Training
+from .common import ItemBatch, LearnerTraining
 from .state import check_arrays
 
 DT = 0.01  # s, a step
 
 
 @dataclass(frozen=True)
-class Spiking(Training):
+class Spiking(LearnerTraining):
     """A spiking net and its training.
 
     Attributes:
@@ -66,7 +66,7 @@ class Net(nn.Module):
             SpikeLinear(a, b, seed=seed + k) for k, (a, b) in enumerate(itertools.pairwise(sizes))
         )
         self.neurons = nn.ModuleList(
-            LIF(b, settings.tau_mem, settings.v_threshold, DT, reset="subtract") for b in settings.hidden
+            LIFLayer(b, settings.tau_mem, settings.v_threshold, DT, reset="subtract") for b in settings.hidden
         )
         self.output = SpikeLinear(sizes[-1], problem.classes, seed=seed + len(sizes))
 
@@ -103,7 +103,7 @@ class SpikingLearner(Learner):
         """Return the items of one epoch, and the classes that each can be of, [classes] or [n, classes]."""
 
     @abstractmethod
-    def objective(self, batch: Batch, generator: torch.Generator) -> Tensor:
+    def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
         """Return the loss of a step."""
 
     @abstractmethod
@@ -131,7 +131,7 @@ class SpikingLearner(Learner):
         optimizer = torch.optim.Adam(self.net.parameters(), lr=self.settings.learning_rate)
         total = common.step_count(items, self.settings)
 
-        def step(batch: Batch, left: float) -> Tensor:
+        def step(batch: ItemBatch, left: float) -> Tensor:
             optimizer.zero_grad()
             loss = self.objective(batch, generator)
             loss.backward()
@@ -148,7 +148,7 @@ class SpikingLearner(Learner):
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[np.floating]:
         return np.asarray(self.net(common.as_float(x)).numpy())
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: ItemBatch) -> Tensor:
         """Return the loss of a batch, nothing added."""
         return common.loss_of(self.net(batch.x), batch)
 

@@ -22,9 +22,9 @@ from ..result import Progress, Result, join_recordings
 from ..threads import run_recordings
 from .network import ExactNetwork, check_delays, compile_exact
 from .work import layers
-from .workspace import Events, Workspace
+from .workspace import ExactEvents, ExactWorkspace
 
-Outcome = tuple[dict[str, Events], list[NDArray[Any]]]
+Outcome = tuple[dict[str, ExactEvents], list[NDArray[Any]]]
 
 
 def run_exact(
@@ -48,7 +48,7 @@ def run_exact(
     check_names(probes)
     compiled = compile_exact(network, seed)
     check_delays(compiled, float(np.max(inputs.durations, initial=0.0)))
-    workspaces = [Workspace(compiled, recorded) for _ in range(max(1, min(threads, len(inputs))))]
+    workspaces = [ExactWorkspace(compiled, recorded) for _ in range(max(1, min(threads, len(inputs))))]
     built = time.perf_counter()
     total = float(inputs.durations.sum())
     task = _Task(compiled, inputs, tuple(probes), trial, ProgressReporter(on_progress, total, built))
@@ -80,14 +80,14 @@ class _Task:
     # Filled when the run is given up: a piece takes about a tenth of a second, the run may take hours.
     stop: list[bool] = field(default_factory=list)
 
-    def run_one(self, workspace: Workspace, index: int) -> Outcome:
+    def run_one(self, workspace: ExactWorkspace, index: int) -> Outcome:
         """Run recording `index` in one go."""
         states: list[NDArray[Any]] = []
         for states in self._pieces(workspace, index):  # noqa: B007 - the last of them
             pass
         return workspace.spikes(), states
 
-    def run_long(self, workspace: Workspace) -> Outcome:
+    def run_long(self, workspace: ExactWorkspace) -> Outcome:
         """Run the one recording in pieces short enough to report progress and to notice an interrupt."""
         states, now, spikes = [], 0.0, 0
         for states in self._pieces(workspace, 0):  # noqa: B007 - the last of them
@@ -102,7 +102,7 @@ class _Task:
     def give_up(self) -> None:
         self.stop.append(True)
 
-    def _pieces(self, workspace: Workspace, index: int) -> Iterator[list[NDArray[Any]]]:
+    def _pieces(self, workspace: ExactWorkspace, index: int) -> Iterator[list[NDArray[Any]]]:
         """Run recording `index`, one piece at each step of the iterator; every item is the arrays its probes fill."""
         duration = float(self.inputs.durations[index])
         name = f"simulate.inputs: recording {index}"
@@ -116,7 +116,7 @@ class _Task:
         workspace.finish()
 
 
-def _checked_events(spikes: Spikes, name: str) -> Events:
+def _checked_events(spikes: Spikes, name: str) -> ExactEvents:
     """Return times and units of a recording, events of one moment in order of units.
 
     Raises:
@@ -131,7 +131,7 @@ def _checked_events(spikes: Spikes, name: str) -> Events:
         if (times[1:] == times[:-1]).any():
             order = np.lexsort((units, times))
             times, units = times[order], units[order]
-    return Events(np.ascontiguousarray(times), np.ascontiguousarray(units))
+    return ExactEvents(np.ascontiguousarray(times), np.ascontiguousarray(units))
 
 
 def _probe_table(
@@ -152,7 +152,7 @@ def _probe_table(
     return table, np.array([probe.interval for probe in probes], np.float64), outputs, [*units, *outputs]
 
 
-def _spikes(compiled: ExactNetwork, inputs: RunInputs, name: str, pieces: list[Events]) -> Spikes | Recordings:
+def _spikes(compiled: ExactNetwork, inputs: RunInputs, name: str, pieces: list[ExactEvents]) -> Spikes | Recordings:
     population = compiled.network.population(name)
     if inputs.batch is not None:
         return join_recordings(population, pieces, inputs.batch, 1.0, inputs.durations)

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from ...measure import LayerCounts
 from .network import REAL, ExactNetwork
-from .workspace import Workspace
+from .workspace import ExactWorkspace
 
 NO_STEPS = "continuous time has no steps: run the network with a clock to compare with a dense one"
 STEPPED = ("steps", "output_entries", "dense_operations", "dense_membrane_updates")
 
 
-def layers(compiled: ExactNetwork, workspaces: Sequence[Workspace]) -> tuple[LayerCounts, ...]:
+def layers(compiled: ExactNetwork, workspaces: Sequence[ExactWorkspace]) -> tuple[LayerCounts, ...]:
     """Return one layer a population of neurons. A membrane update is one flow of one unit."""
     populations = range(len(compiled.network.populations))
     tallies = [np.sum([workspace.tallies[p] for workspace in workspaces], axis=0) for p in populations]

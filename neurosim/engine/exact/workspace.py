@@ -20,14 +20,14 @@ ROOM = 1 << 10
 BUDGET = 2_000_000
 
 
-class Events(NamedTuple):
+class ExactEvents(NamedTuple):
     """Events in continuous time: [n] ascending moments in s, and [n] units."""
 
     times: NDArray[np.float64]
     units: NDArray[np.int32]
 
 
-class Workspace:
+class ExactWorkspace:
     """State of one run at a time, for one thread; `reset` returns to the initial state.
 
     Attributes:
@@ -85,7 +85,7 @@ class Workspace:
 
     def reset(
         self,
-        events: Mapping[int, Events],
+        events: Mapping[int, ExactEvents],
         probes: NDArray[np.int64],
         intervals: NDArray[Any],
         alive: list[NDArray[Any]],
@@ -192,17 +192,17 @@ class Workspace:
         for row in self._stimuli:
             self.arrivals[row[exact.S_TARGET]] += row[exact.S_DRAWN]
 
-    def spikes(self) -> dict[str, Events]:
+    def spikes(self) -> dict[str, ExactEvents]:
         """Return the spikes of this run by recorded population, in order."""
         numbers = {population.name: p for p, population in enumerate(self.compiled.network.populations)}
-        found: dict[str, Events] = {}
+        found: dict[str, ExactEvents] = {}
         for name in self.recorded:
             p = numbers[name]
             count, (all_times, all_units) = self._units[p, exact.COUNT], self._lists[p]
             times, units = all_times[:count].copy(), all_units[:count].copy()
             # What happened at one moment is in order of units, sources too.
             order = np.lexsort((units, times)) if p in self.compiled.poisson else slice(None)
-            found[name] = Events(times[order], units[order])
+            found[name] = ExactEvents(times[order], units[order])
         return found
 
     def _check_crossings(self) -> None:

@@ -14,7 +14,7 @@ from ..prepared import PreparedNetwork
 from .probes import SampleWindow, open_window, window_end
 from .sinks import SpikeSink, StateSink
 from .sources import EventSource
-from .workspace import Workspace
+from .workspace import GridWorkspace
 
 # Wall-clock seconds between two reports of progress, and so the delay after which an interrupt is seen.
 REPORT_EVERY = 0.1
@@ -23,7 +23,7 @@ FIRST_PIECE = 16  # steps
 
 @dataclass(frozen=True, eq=False)
 class Counters:
-    """Counters of a workspace at one moment, as of `Workspace`."""
+    """Counters of a workspace at one moment, as in `GridWorkspace`."""
 
     tallies: list[NDArray[np.int64]]
     changes: NDArray[np.int64]
@@ -43,7 +43,7 @@ class Runner:
 
     def __init__(self, prepared: PreparedNetwork, threads: int = 1) -> None:
         self.probes, self.bounded = prepared.probes, False
-        self.workspace = Workspace(prepared.compiled, prepared.recorded, prepared.count_updates, threads)
+        self.workspace = GridWorkspace(prepared.compiled, prepared.recorded, prepared.count_updates, threads)
         self.sources: Mapping[int, EventSource] = {}
         self.trial = 0
         self._window: SampleWindow | None = None

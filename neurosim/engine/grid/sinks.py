@@ -10,18 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .probes import BoundProbe
-from .sources import Events, join_events
+from .sources import GridEvents, join_events
 
 
 class SpikeSink(ABC):
     """Takes the spikes of one stretch of steps after another."""
 
     @abstractmethod
-    def add(self, spikes: Mapping[str, Events]) -> None:
+    def add(self, spikes: Mapping[str, GridEvents]) -> None:
         """Add the spikes of the next stretch, by population."""
 
     @abstractmethod
-    def take(self) -> dict[str, Events]:
+    def take(self) -> dict[str, GridEvents]:
         """Return what was added since the last take and is in memory."""
 
 
@@ -42,14 +42,14 @@ class SpikeMemory(SpikeSink):
     """The spikes of the populations `names` in memory."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.pieces: dict[str, list[Events]] = {name: [] for name in names}
+        self.pieces: dict[str, list[GridEvents]] = {name: [] for name in names}
 
-    def add(self, spikes: Mapping[str, Events]) -> None:
+    def add(self, spikes: Mapping[str, GridEvents]) -> None:
         for name, pieces in self.pieces.items():
             if len(spikes[name].steps):
                 pieces.append(spikes[name])
 
-    def take(self) -> dict[str, Events]:
+    def take(self) -> dict[str, GridEvents]:
         taken = {name: join_events(pieces) for name, pieces in self.pieces.items()}
         self.pieces = {name: [] for name in self.pieces}
         return taken

@@ -19,19 +19,19 @@ from ..inputs import MAX_STEPS, check_size, check_units
 WINDOW_EVENTS = 1 << 18
 
 
-class Events(NamedTuple):
+class GridEvents(NamedTuple):
     """Events on the grid: [n] ascending steps and [n] units."""
 
     steps: NDArray[np.int32]
     units: NDArray[np.int32]
 
 
-def join_events(pieces: list[Events]) -> Events:
+def join_events(pieces: list[GridEvents]) -> GridEvents:
     """Return the events of pieces that follow one another."""
     if len(pieces) == 1:
         return pieces[0]
     none = np.empty(0, np.int32)
-    return Events(
+    return GridEvents(
         np.concatenate([none, *(p.steps for p in pieces)]), np.concatenate([none, *(p.units for p in pieces)])
     )
 
@@ -40,7 +40,7 @@ class EventSource(ABC):
     """What one spike source plays. Asked for one stretch after another, each starting at or after the one before."""
 
     @abstractmethod
-    def take(self, first: int, last: int) -> tuple[Events, int]:
+    def take(self, first: int, last: int) -> tuple[GridEvents, int]:
         """Return the events of steps `first` to `stop - 1`, and `stop`, which is above `first`.
 
         last: the end of what is wanted. Above it, `stop` is the end of what the events at hand cover.
@@ -64,7 +64,7 @@ class InMemorySource(EventSource):
     def __init__(self, spikes: Spikes, clock: float, name: str, max_events: int = WINDOW_EVENTS) -> None:
         self.spikes, self.clock, self.name, self.max_events = spikes, clock, name, max_events
 
-    def take(self, first: int, last: int) -> tuple[Events, int]:
+    def take(self, first: int, last: int) -> tuple[GridEvents, int]:
         times, count = self.spikes.times, self.max_events
         # One step too early, because of rounding; events before `first` are cut off below.
         start = int(np.searchsorted(times, (first - 1) * self.clock)) if first else 0
@@ -81,7 +81,7 @@ class InMemorySource(EventSource):
             count *= 2
         a, b = np.searchsorted(steps, (first, stop))
         units = check_units(self.spikes.units[start + a : start + b], self.spikes.size, self.name)
-        return Events(steps[a:b], units), stop
+        return GridEvents(steps[a:b], units), stop
 
 
 @final
@@ -105,7 +105,7 @@ class StreamedSource(EventSource):
         self.until = 0
         self.events = join_events([])
 
-    def take(self, first: int, last: int) -> tuple[Events, int]:
+    def take(self, first: int, last: int) -> tuple[GridEvents, int]:
         self._drop_before(first)
         pieces, count = [self.events], len(self.events.steps)
         while self.windows is not None and (self.until <= first or (self.until < last and count < self.max_events)):
@@ -117,18 +117,18 @@ class StreamedSource(EventSource):
             count += len(pieces[-1].steps)
             if self.until <= first:
                 # A resumed run skips what lies before it.
-                later = [Events(p.steps[p.steps >= first], p.units[p.steps >= first]) for p in pieces]
+                later = [GridEvents(p.steps[p.steps >= first], p.units[p.steps >= first]) for p in pieces]
                 pieces = [p for p in later if len(p.steps)] or later[:1]
         self.events = join_events(pieces)
         self._drop_before(first)
         end = int(np.searchsorted(self.events.steps, self.until))
-        return Events(self.events.steps[:end].copy(), self.events.units[:end].copy()), self.until
+        return GridEvents(self.events.steps[:end].copy(), self.events.units[:end].copy()), self.until
 
     def _drop_before(self, first: int) -> None:
         begin = int(np.searchsorted(self.events.steps, first))
-        self.events = Events(self.events.steps[begin:], self.events.units[begin:])
+        self.events = GridEvents(self.events.steps[begin:], self.events.units[begin:])
 
-    def _read(self, window: Spikes) -> Events:
+    def _read(self, window: Spikes) -> GridEvents:
         if not isinstance(window, Spikes):
             raise NeurosimInputError(f"{self.name}: must yield Spikes (got {type(window).__name__})")
         check_size(window, self.size, self.name)
@@ -137,7 +137,7 @@ class StreamedSource(EventSource):
         end = float(self.next_start)
         self.until = math.floor(end / self.clock + GRID_SLACK)
         require(self.until <= MAX_STEPS, self.name, f"must be < {MAX_STEPS} steps of the clock", end)
-        return Events(steps, check_units(window.units, self.size, self.name))
+        return GridEvents(steps, check_units(window.units, self.size, self.name))
 
 
 def steps_of_times(times: NDArray[np.float64], clock: float, name: str) -> NDArray[np.int32]:

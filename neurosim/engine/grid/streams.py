@@ -21,7 +21,7 @@ from ...files.sonata import Extent, PutSpikes, write_sonata_pieces
 from ...network import Network
 from .probes import BoundProbe
 from .sinks import SpikeSink, StateSink
-from .sources import Events
+from .sources import GridEvents
 
 
 def journal_path(path: Path) -> Path:
@@ -86,13 +86,13 @@ class SpikeStream(SpikeSink):
         """The step at which the stream began."""
         return int(self.journal.about["first"])
 
-    def add(self, spikes: Mapping[str, Events]) -> None:
+    def add(self, spikes: Mapping[str, GridEvents]) -> None:
         for tag, name in enumerate(self.names):
             steps, units = spikes[name]
             if len(steps):
                 self.journal.append(tag, len(steps), (steps, units))
 
-    def take(self) -> dict[str, Events]:
+    def take(self) -> dict[str, GridEvents]:
         return {}
 
     def finish(self, duration: float) -> None:
@@ -117,10 +117,10 @@ class SpikeStream(SpikeSink):
         write_sonata_pieces(self.target.path, extents, fill)
         self.journal.path.unlink(missing_ok=True)
 
-    def read(self) -> Iterator[tuple[str, Events]]:
+    def read(self) -> Iterator[tuple[str, GridEvents]]:
         """Yield the population and the spikes of every piece so far."""
         for tag, _, data in read_blocks(self.journal.path):
-            yield self.names[tag], Events(*data.view(np.int32).reshape(2, -1))
+            yield self.names[tag], GridEvents(*data.view(np.int32).reshape(2, -1))
 
 
 @final

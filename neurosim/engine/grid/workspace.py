@@ -21,7 +21,7 @@ from ..compile.row_tables import aligned
 from ..threads import core_count, move_to_own_core
 from .plastic_state import PlasticState
 from .sinks import SpikeSink
-from .sources import Events
+from .sources import GridEvents
 from .tables import input_table, row_table, unit_table
 
 # Steps after which spikes are taken out of the logs.
@@ -33,7 +33,7 @@ SPINS = 4000
 ROOM = 1 << 14
 
 
-class Workspace:
+class GridWorkspace:
     """State of one run at a time; `reset` returns to the initial state.
 
     Attributes:
@@ -86,7 +86,7 @@ class Workspace:
         self.log_offsets = np.zeros((layout.blocks, columns * len(populations) + 1), np.int64)
         self.reset({}, self._probes, [])
 
-    def reset(self, events: Mapping[int, Events], probes: NDArray[np.int64], keep: list[NDArray[Any]]) -> None:
+    def reset(self, events: Mapping[int, GridEvents], probes: NDArray[np.int64], keep: list[NDArray[Any]]) -> None:
         """Return to the initial state, with these recordings for the spike sources and this table of probes.
 
         keep: arrays whose addresses are in the table.
@@ -107,7 +107,7 @@ class Workspace:
         """
         self._probes, self._sampled = probes, keep  # kept alive: the table holds their addresses
 
-    def play(self, events: Mapping[int, Events]) -> None:
+    def play(self, events: Mapping[int, GridEvents]) -> None:
         """Set the events of the spike sources: those of this step and later ones."""
         blocks, kept = self.compiled.layout.blocks, []
         self._max_spikes = self._max_without_events()
@@ -252,7 +252,7 @@ class Workspace:
         """Count the spikes of the steps from `first` on, pass them to `sink`, and shorten the log to what is needed."""
         populations = len(self.compiled.network.populations)
         none = np.empty(0, np.int32)
-        found: dict[str, Events] = {}
+        found: dict[str, GridEvents] = {}
         for p, population in enumerate(self.compiled.network.populations):
             steps = units = none
             if population.name in self.recorded:
@@ -273,7 +273,7 @@ class Workspace:
                 steps,
                 units,
             )
-            found[population.name] = Events(steps, units)
+            found[population.name] = GridEvents(steps, units)
         if sink is not None:
             sink.add(found)
         drop = max(0, self.step - self.compiled.history - self._log_start)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...continual.matrix import Estimate
-from ..kind import Result
+from ..kind import RunResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Failure:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContinualResult(Result):
+class ContinualResult(RunResult):
     """The results of a continual run.
 
     Attributes:

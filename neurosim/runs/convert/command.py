@@ -13,7 +13,7 @@ from ..command import CPU_OR_CUDA, PROFILE, CommandOptions, CommandResult, at_le
 CONVERT = "model"
 
 
-class Group(click.Group):
+class ConvertGroup(click.Group):
     """`neurosim convert MODEL ...` is short for `neurosim convert model MODEL ...`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -33,7 +33,7 @@ def _needs_torch() -> None:
         ) from None
 
 
-@click.group(cls=Group, invoke_without_command=True)
+@click.group(cls=ConvertGroup, invoke_without_command=True)
 @click.pass_context
 def command(context: click.Context) -> None:
     """Turn a language model into one that communicates in spikes, and run it by adding rows of weights.

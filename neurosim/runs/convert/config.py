@@ -35,7 +35,7 @@ class Text(Section):
     tokens: Count = 32768
 
 
-class Calibration(Section):
+class CalibrationSettings(Section):
     """Text for the calibration of thresholds.
 
     Attributes:
@@ -46,7 +46,7 @@ class Calibration(Section):
     length: Count = 128
 
 
-class Report(Section):
+class ReportSettings(Section):
     """Further measurements.
 
     Attributes:
@@ -58,7 +58,7 @@ class Report(Section):
     executed_tokens: Count = 512
 
 
-class Curve(Section):
+class CurveSettings(Section):
     """Points of the curve: a scheme's strengths.
 
     Attributes:
@@ -125,10 +125,10 @@ class ConvertConfig(Section):
     seed: Seed = 0
     text: Text = Text()
     coding: CodingSettings = CodingSettings()
-    calibration: Calibration = Calibration()
+    calibration: CalibrationSettings = CalibrationSettings()
     tuning: TuningSettings = TuningSettings()
-    report: Report = Report()
-    curve: Curve = Curve()
+    report: ReportSettings = ReportSettings()
+    curve: CurveSettings = CurveSettings()
     energy: Energy = Energy()
 
     def code(self, **changed: Any) -> Coding:

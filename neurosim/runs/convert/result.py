@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ...convert.records import EnergyComparison, ExecutionCheck, LayerCosts
-from ..kind import Result
+from ..kind import RunResult
 
 Self = TypeVar("Self", bound="ConvertResult")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConvertResult(Result):
+class ConvertResult(RunResult):
     """Results of the commands of `neurosim convert`; each command has a class of its own.
 
     Attributes:
@@ -56,7 +56,7 @@ class Losses:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spiking(Losses):
+class SpikingSummary(Losses):
     """Losses and costs of a converted model on `tokens` bytes of text.
 
     Attributes:
@@ -91,7 +91,7 @@ class Operator:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConversionResult(Spiking, ConvertResult):
+class ConversionResult(SpikingSummary, ConvertResult):
     """Results of a conversion.
 
     Attributes:
@@ -123,7 +123,7 @@ class ConversionResult(Spiking, ConvertResult):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CurvePoint(Spiking):
+class CurvePoint(SpikingSummary):
     """A conversion of the curve: its scheme, and the strength that was asked for."""
 
     scheme: str

@@ -10,7 +10,7 @@ from ...kernels.memory.packed import unpack
 from ...macrocolumn import ColumnBatch
 from ...sdr.code import generator
 from .config import MemoryConfig
-from .items import Items
+from .items import MemoryItems
 from .learned import Learned, learn, sizes_between
 from .result import GroupFamiliarity, RecallAtSize, RecallUnderNoise
 
@@ -41,7 +41,7 @@ def noise(learned: Learned, config: MemoryConfig) -> list[RecallUnderNoise]:
 
 
 def familiarity(
-    learned: Learned, new: Items, config: MemoryConfig
+    learned: Learned, new: MemoryItems, config: MemoryConfig
 ) -> tuple[dict[str, GroupFamiliarity], dict[str, NDArray[np.float64]]]:
     """Measure the familiarity of stored items, the same with noise, new items and random ones.
 
@@ -104,7 +104,7 @@ def similarity(learned: Learned, config: MemoryConfig) -> dict[str, NDArray[np.f
     moved = np.stack(
         [items[i].noise(f, config.seed, k).indices for k, (i, f) in enumerate(zip(probes, fractions, strict=True))]
     )
-    answers = learned.recall(Items(moved, items.size, items.labels[probes]))
+    answers = learned.recall(MemoryItems(moved, items.size, items.labels[probes]))
     return {
         "inputs": shared / items.bits.shape[1],
         "codes": (codes[a] == codes[b]).mean(axis=1) if len(a) else np.empty(0),
@@ -113,12 +113,12 @@ def similarity(learned: Learned, config: MemoryConfig) -> dict[str, NDArray[np.f
     }
 
 
-def random_items(count: int, config: MemoryConfig, seed: int = 0) -> Items:
+def random_items(count: int, config: MemoryConfig, seed: int = 0) -> MemoryItems:
     """Return items with random active bits, for which the theory holds."""
     rng = generator(config.seed + seed, 7)
     size, active = config.code.size, config.code.active
     bits = np.stack([np.sort(rng.choice(size, active, replace=False)) for _ in range(count)])
-    return Items(bits.astype(np.int32), size, np.zeros(count, np.int64))
+    return MemoryItems(bits.astype(np.int32), size, np.zeros(count, np.int64))
 
 
 def random_capacity(learned: Learned, config: MemoryConfig) -> list[RecallAtSize]:
@@ -132,7 +132,7 @@ def random_capacity(learned: Learned, config: MemoryConfig) -> list[RecallAtSize
     return learn(config, learned.coder, items, learned.classes[:1], chosen)[1]
 
 
-def work(learned: Learned, batch: ColumnBatch, items: Items) -> list[measure.LayerCounts]:
+def work(learned: Learned, batch: ColumnBatch, items: MemoryItems) -> list[measure.LayerCounts]:
     """Return the counts of recalling items: of the encoder, the column, and the classes that its codes give."""
     n, coder, owner = len(items), learned.coder, learned.column
     inputs, units, classes = coder.mean.size, owner.size, learned.labels.counts.shape[2]

@@ -79,7 +79,7 @@ class Raw:
 
 
 @dataclass(frozen=True, eq=False)
-class Items:
+class MemoryItems:
     """Items as SDRs.
 
     Attributes:
@@ -98,14 +98,14 @@ class Items:
     def __getitem__(self, index: int) -> SDR:
         return SDR(self.bits[index], self.size)
 
-    def select(self, indices: NDArray[np.int64]) -> Items:
+    def select(self, indices: NDArray[np.int64]) -> MemoryItems:
         """Return the items at `indices`, in that order."""
         return replace(self, bits=self.bits[indices], labels=self.labels[indices])
 
     def sdrs(self) -> list[SDR]:
         return [self[i] for i in range(len(self))]
 
-    def noisy(self, fraction: float, seed: int) -> Items:
+    def noisy(self, fraction: float, seed: int) -> MemoryItems:
         """Return the items with this fraction of their active bits moved."""
         moved = [self[i].noise(fraction, seed, i).indices for i in range(len(self))]
         return replace(self, bits=np.stack(moved))
@@ -157,10 +157,10 @@ def encoder(raw: Raw, config: MemoryConfig) -> ExpansionEncoder:
     return ExpansionEncoder.fitted(vectors, code.size, code.active, code.fan, config.seed)
 
 
-def encode(raw: Raw, coder: ExpansionEncoder, code: Code, threads: int = 1) -> Items:
+def encode(raw: Raw, coder: ExpansionEncoder, code: Code, threads: int = 1) -> MemoryItems:
     """Return items as SDRs."""
     bits = np.concatenate([coder.bits(part, threads) for part in raw.vectors(code)])
-    return Items(bits, coder.size, raw.labels)
+    return MemoryItems(bits, coder.size, raw.labels)
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -19,9 +19,9 @@ from ...errors import NeurosimFormatError, require
 from ...macrocolumn import ColumnBatch, ColumnMemory, Macrocolumn
 from ...sdr import SDR
 from ...sdr.expansion import ExpansionEncoder
-from ..progress import Report
+from ..progress import ProgressCallback
 from .config import MemoryConfig, column
-from .items import Items
+from .items import MemoryItems
 from .labels import LabelMemory
 from .result import RecallAtSize
 
@@ -46,7 +46,7 @@ class Learned:
     column: Macrocolumn
     memory: ColumnMemory
     coder: ExpansionEncoder
-    items: Items
+    items: MemoryItems
     codes: NDArray[np.int32]
     labels: LabelMemory
     classes: tuple[str, ...]
@@ -59,7 +59,7 @@ class Learned:
         """Return at most `maximum` numbers of stored items, evenly from the first to the last."""
         return np.unique(np.linspace(0, self.stored - 1, min(maximum, self.stored)).round().astype(np.int64))
 
-    def recall(self, items: Items) -> ColumnBatch:
+    def recall(self, items: MemoryItems) -> ColumnBatch:
         """Return the answers of the column to items, each by itself; nothing is learned."""
         return self.column.recall_many(self.memory, items.sdrs())
 
@@ -99,7 +99,7 @@ class Learned:
         try:
             classes = tuple(settings.pop("classes"))
             coder = ExpansionEncoder(arrays["mean"], scale=arrays["scale"], **settings)
-            items = Items(arrays["bits"], coder.size, arrays["item_labels"])
+            items = MemoryItems(arrays["bits"], coder.size, arrays["item_labels"])
             learned = cls(found, memory, coder, items, arrays["codes"], LabelMemory(arrays["counts"]), classes)
         except (KeyError, TypeError) as error:
             raise NeurosimFormatError(f"{folder / LEARNED}: is no memory that was stored ({error})") from None
@@ -112,10 +112,10 @@ class Learned:
 def learn(
     config: MemoryConfig,
     coder: ExpansionEncoder,
-    items: Items,
+    items: MemoryItems,
     classes: tuple[str, ...],
     sizes: Sequence[int],
-    on_progress: Report | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> tuple[Learned, list[RecallAtSize]]:
     """Store items in one pass, and measure at each size.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ... import files
 from ...errors import NeurosimError
 from ...report import charts, page
-from ...report.charts import PALETTE, Curve, Floats, Group, column
+from ...report.charts import PALETTE, BarGroup, Curve, Floats, column
 from ...report.png import data_uri, tint
 from ...report.recordings import Figure
 from ...report.svg import Box, dot, label, picture, rule
@@ -134,7 +134,7 @@ def _scatter(name: str, colour: str, x: Floats, y: Floats, groups: NDArray[Any],
 
 def _familiarity(arrays: Arrays) -> list[Figure]:
     groups = [
-        Group(words, arrays[f"familiarity_{name}"], colour)
+        BarGroup(words, arrays[f"familiarity_{name}"], colour)
         for name, (words, colour) in GROUPS.items()
         if f"familiarity_{name}" in arrays
     ]

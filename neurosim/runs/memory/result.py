@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..kind import Result
+from ..kind import RunResult
 from ..score import Score
 
 
@@ -102,7 +102,7 @@ class RecallUnderNoise:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemoryResult(Score, Result):
+class MemoryResult(Score, RunResult):
     """The results of a memory's run; the accuracy is that of the classes of the items that were not stored.
 
     Attributes:

@@ -25,7 +25,7 @@ from ..score import score
 from ..timings import Timings
 from . import KIND, figures
 from .config import MemoryConfig, reconfigure
-from .items import Items, Raw, encode, encoder, load
+from .items import MemoryItems, Raw, encode, encoder, load
 from .learned import Learned, capacity_warnings, learn, sizes_between
 from .page import PICTURES
 from .result import ColumnSize, MemoryResult, RecallAtSize, RecallOperations
@@ -178,7 +178,7 @@ def _recalled(
     timings: Timings,
     learned: Learned,
     other: Raw,
-    new: Items,
+    new: MemoryItems,
     stored: Raw | None = None,
 ) -> MemoryResult:
     """Return the figures of every run: stored items recalled, the other split classified, familiarity, cost."""

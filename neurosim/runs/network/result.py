@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..kind import Result
+from ..kind import RunResult
 from .activity import Activity
 
 
@@ -40,7 +40,7 @@ class ProbeResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkResult(Result):
+class NetworkResult(RunResult):
     """The results of a network's run.
 
     Attributes:
