@@ -311,11 +311,11 @@ def test_under_one_context_only_its_segments_are_trained() -> None:
             torch.nn.functional.cross_entropy(trained(x) if alone else net(x, context), y).backward()
             optimizer.step()
             if alone:
-                trained.settle(optimizer)
+                trained.rezero(optimizer)
             else:
                 net.rezero()
         if alone:
-            trained.keep()
+            trained.store()
         nets.append(net.state_dict())
     for name, value in nets[0].items():
         torch.testing.assert_close(nets[1][name], value, rtol=1e-4, atol=1e-6, msg=name)
@@ -334,13 +334,13 @@ def test_a_segment_that_is_overtaken_changes_over() -> None:
     place = now.place[0].clone()
     with torch.no_grad():
         now.chosen[0][2] = 1e-6  # much weaker than the others
-    now.settle(optimizer)
+    now.rezero(optimizer)
     assert now.place[0][2] != place[2] and torch.equal(now.place[0][[0, 1, 3, 4, 5]], place[[0, 1, 3, 4, 5]])
     assert torch.equal(now.chosen[0][2], net.first.segments[2, now.place[0][2]])
     assert float(net.first.segments.detach()[2, place[2]].abs().max()) == pytest.approx(1e-6)
     assert not optimizer.state[now.chosen[0]]["exp_avg"][2].any()
     # Whichever is selected, the network says the same.
-    now.keep()
+    now.store()
     x = torch.rand(4, 5)
     torch.testing.assert_close(now(x), net.eval()(x, context))
 
