@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import NeurosimInputError, require
 from .base import Maker, Pattern, Rows, Side, check_count, check_probability
+from .makers import choosing_maker, distinct_numbers, grown_rows, maker_of
 
 
 @final
@@ -82,7 +83,7 @@ class FixedProbability(Pattern):
             def fill(offsets: NDArray, out: NDArray) -> int:
                 return bernoulli_rows(np.uint64(key), first, last, n, p, skip, offsets, out)
 
-            return _grown((last - first) * n * p, last - first, fill)
+            return grown_rows((last - first) * n * p, last - first, fill)
 
         return Maker(rows, None)
 
@@ -116,7 +117,7 @@ class FixedNumberPre(Pattern):
         targets = np.empty(offsets[-1], np.int32)
         if targets.size:
             transpose(columns, 0, source.size, offsets, targets)
-        return _ready(Rows(offsets, targets))
+        return maker_of(Rows(offsets, targets))
 
     def expected(self, source: Side, target: Side) -> float:
         return float(self.n) * target.size
@@ -139,7 +140,7 @@ class FixedNumberPost(Pattern):
 
     def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
         skip = same and not self.allow_self_connections
-        return _chooser(key, _even(source.size, self.n), target.size, self.with_replacement, skip)
+        return choosing_maker(key, _even(source.size, self.n), target.size, self.with_replacement, skip)
 
     def expected(self, source: Side, target: Side) -> float:
         return float(self.n) * source.size
@@ -170,20 +171,20 @@ class FixedTotalNumber(Pattern):
 
         skip = same and not self.allow_self_connections
         if not self.with_replacement:
-            return _ready(self._distinct(source, target, skip, key))
+            return maker_of(self._distinct(source, target, skip, key))
         degrees = np.empty(source.size, np.int64)
         histogram(np.uint64(key), self.n, source.size, degrees)
         # Another key for the targets: sources were drawn from the first one.
-        return _chooser(key ^ _OTHER, _offsets(degrees), target.size, True, skip)
+        return choosing_maker(key ^ _OTHER, _offsets(degrees), target.size, True, skip)
 
     def _distinct(self, source: Side, target: Side, skip: bool, key: int) -> Rows:
         """Return pairs as source * targets + target: the first `n` different ones of a stream of draws."""
         pairs = source.size * target.size
         if not skip:
-            chosen = _distinct(key, pairs, self.n)
+            chosen = distinct_numbers(key, pairs, self.n)
         else:
             # Numbered without the diagonal, then moved over it: pair q of a row of targets - 1.
-            row, column = np.divmod(_distinct(key, pairs - source.size, self.n), target.size - 1)
+            row, column = np.divmod(distinct_numbers(key, pairs - source.size, self.n), target.size - 1)
             chosen = row * target.size + column + (column >= row)
         rows, columns = np.divmod(np.sort(chosen).astype(np.int64), target.size)
         return Rows(_offsets(np.bincount(rows, minlength=source.size)), columns.astype(np.int32))
@@ -227,7 +228,7 @@ class DistanceDependentProbability(Pattern):
                 rule = self.p_max, self.length, self.exponent
                 return distance_rows(np.uint64(key), first, last, a, b, *rule, skip, offsets, out)
 
-            return _grown(16.0 * (last - first), last - first, fill)
+            return grown_rows(16.0 * (last - first), last - first, fill)
 
         return Maker(rows, None)
 
@@ -266,7 +267,7 @@ class FromList(Pattern):
     def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
         order = np.lexsort((self.post, self.pre))
         offsets = _offsets(np.bincount(self.pre, minlength=source.size))
-        return _ready(Rows(offsets, self.post[order].astype(np.int32), order))
+        return maker_of(Rows(offsets, self.post[order].astype(np.int32), order))
 
     def expected(self, source: Side, target: Side) -> float:
         return float(self.pre.size)
@@ -327,7 +328,7 @@ class Convolution(Pattern):
         inside = np.broadcast_to(inside, (len(units), filters, high, wide))
         targets = np.broadcast_to((f * height + i) * width + j, inside.shape)[inside]
         weights = np.broadcast_to(self.kernel[f, channel[:, None, None, None], a, b], inside.shape)[inside]
-        return _ready(Rows(_offsets(inside.sum(axis=(1, 2, 3))), targets.astype(np.int32), weights=weights))
+        return maker_of(Rows(_offsets(inside.sum(axis=(1, 2, 3))), targets.astype(np.int32), weights=weights))
 
     def expected(self, source: Side, target: Side) -> float:
         # While rows are made, every candidate has its place in arrays of 8-byte numbers.
@@ -356,49 +357,3 @@ def _check_enough(pattern: FixedNumberPre | FixedNumberPost, size: int, same: bo
     require(
         smallest <= eligible, f"{type(pattern).__name__}.n", f"must be <= the {eligible} {what} there are", pattern.n
     )
-
-
-def _grown(expected, sources, fill) -> Rows:
-    """Return rows of an unknown number of synapses: `fill(offsets, out)` returns it, or -1 if `out` is too short."""
-    offsets = np.empty(sources + 1, np.int64)
-    room = int(expected + 6 * math.sqrt(expected)) + 64
-    while True:
-        out = np.empty(room, np.int32)
-        count = fill(offsets, out)
-        if count >= 0:
-            return Rows(offsets, out[:count])
-        room *= 2
-
-
-def _distinct(key: int, among: int, n: int) -> NDArray[np.int64]:
-    """Return `n` different numbers of range(among), ascending."""
-    from ..kernels.engine.connect import fixed_columns
-
-    out = np.empty((1, n), np.int64)
-    fixed_columns(np.uint64(key), among, 0, 1, n, False, False, out)
-    return out[0]
-
-
-def _chooser(key, first_synapse, targets, with_replacement, skip) -> Maker:
-    """Return the maker of rows in which source i chooses first_synapse[i + 1] - first_synapse[i] targets."""
-    from ..kernels.engine.connect import fixed_rows
-
-    def rows(first: int, last: int) -> Rows:
-        offsets = first_synapse[first : last + 1] - first_synapse[first]
-        out = np.empty(offsets[-1], np.int32)
-        fixed_rows(np.uint64(key), first, last, np.diff(offsets), targets, with_replacement, skip, out)
-        return Rows(offsets, out)
-
-    return Maker(rows, first_synapse)
-
-
-def _ready(whole: Rows) -> Maker:
-    """Return the maker of ranges of `whole`."""
-
-    def rows(first: int, last: int) -> Rows:
-        a, b = whole.offsets[first], whole.offsets[last]
-        order = None if whole.order is None else whole.order[a:b]
-        weights = None if whole.weights is None else whole.weights[a:b]
-        return Rows(whole.offsets[first : last + 1] - a, whole.targets[a:b], order, weights)
-
-    return Maker(rows, whole.offsets)
