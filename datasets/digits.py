@@ -71,7 +71,7 @@ INFO = Dataset(
 
 
 @dataclass(frozen=True)
-class DigitsRecipe:
+class Recipe:
     """All parameters of the recordings.
 
     Attributes:
@@ -105,7 +105,7 @@ def load(split: str, root: Path) -> Recordings:
         NeurosimInputError: the folder was not made by `make`, or files are missing or cut short.
     """
     ours = _is_cache(root)
-    trouble = _trouble(root, DigitsRecipe() if ours else None)
+    trouble = _trouble(root, Recipe() if ours else None)
     if trouble and not ours:
         raise NeurosimInputError(f"{trouble}; `neurosim datasets make digits --root FOLDER` makes a complete one")
     if trouble:
@@ -113,7 +113,7 @@ def load(split: str, root: Path) -> Recordings:
     return read_split(INFO, split, root)
 
 
-def make(root: Path, recipe: DigitsRecipe | None = None, *, quiet: bool = True, keep: bool = False) -> PlainTree:
+def make(root: Path, recipe: Recipe | None = None, *, quiet: bool = True, keep: bool = False) -> PlainTree:
     """Write all 1,797 recordings and a manifest; replace the result of an earlier `make`, and nothing else.
 
     They are written to a folder beside `root`, which is renamed when complete.
@@ -132,8 +132,8 @@ def make(root: Path, recipe: DigitsRecipe | None = None, *, quiet: bool = True, 
             only.
         NeurosimWriteError: the disk refuses.
     """
-    recipe = recipe or DigitsRecipe()
-    if _is_cache(root) and recipe != DigitsRecipe():
+    recipe = recipe or Recipe()
+    if _is_cache(root) and recipe != Recipe():
         raise NeurosimInputError(f"{root}: holds the standard digits only; for others name a folder with --root FOLDER")
     if root.exists() and not (root / MANIFEST).is_file() and (not root.is_dir() or any(root.iterdir())):
         raise NeurosimInputError(f"{root}: is not empty and has no digits of neurosim; name another folder")
@@ -172,7 +172,7 @@ def verify(root: Path, *, quiet: bool = False) -> Findings:
     return replace(found, problems=(*found.problems, *wrong))
 
 
-def record(image: NDArray[np.float64], recipe: DigitsRecipe, index: int) -> Spikes:
+def record(image: NDArray[np.float64], recipe: Recipe, index: int) -> Spikes:
     """Return the recording of one image [8, 8] of grey levels 0 to 16 in three saccades.
 
     `index` is the key of the noise: an image can be recorded many times.
@@ -180,12 +180,12 @@ def record(image: NDArray[np.float64], recipe: DigitsRecipe, index: int) -> Spik
     return recipe.camera.see(film(image, recipe), recipe.step, recipe.seed, index)
 
 
-def film(image: NDArray[np.float64], recipe: DigitsRecipe) -> NDArray[np.float64]:
+def film(image: NDArray[np.float64], recipe: Recipe) -> NDArray[np.float64]:
     """Return [frames, 34, 34] natural log-light while the image moves."""
     return move(_scene(image, recipe.contrast), recipe)
 
 
-def move(scene: NDArray[np.float64], recipe: DigitsRecipe) -> NDArray[np.float64]:
+def move(scene: NDArray[np.float64], recipe: Recipe) -> NDArray[np.float64]:
     """Return [frames, 34, 34] of a scene [samples, samples] that moves in three saccades."""
     from neurosim.kernels.io.camera import pan
 
@@ -196,7 +196,7 @@ def move(scene: NDArray[np.float64], recipe: DigitsRecipe) -> NDArray[np.float64
     return frames
 
 
-def way(recipe: DigitsRecipe) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def way(recipe: Recipe) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return [frames] x and y of the image in pixels; each saccade starts and ends at rest, with minimum jerk.
 
     Minimum jerk: Flash and Hogan 1985, J. Neuroscience 5:1688. The rate of events of N-MNIST has the same course.
@@ -223,7 +223,7 @@ def _scene(image: NDArray[np.float64], contrast: float) -> NDArray[np.float64]:
     return np.rint(scene * 65536.0) / 65536.0
 
 
-def _write_recordings(folder: Path, recipe: DigitsRecipe, *, quiet: bool) -> PlainTree:
+def _write_recordings(folder: Path, recipe: Recipe, *, quiet: bool) -> PlainTree:
     """Write all recordings; return the number of files and bytes, and the SHA-256 of all in order of the images."""
     from sklearn.datasets import load_digits
     from tqdm import tqdm
@@ -256,13 +256,13 @@ def _manifest(root: Path) -> PlainTree:
     return manifest
 
 
-def _wanted(recipe: DigitsRecipe | None) -> PlainTree:
+def _wanted(recipe: Recipe | None) -> PlainTree:
     """Return the part of a manifest that names the content; without parameters if `recipe` is None."""
     made: PlainTree = {"dataset": INFO.name, "recipe": RECIPE}
     return made if recipe is None else made | {"parameters": asdict(recipe)}
 
 
-def _trouble(root: Path, recipe: DigitsRecipe | None) -> str:
+def _trouble(root: Path, recipe: Recipe | None) -> str:
     """Return why the folder cannot be read; empty if it can."""
     try:
         manifest = _manifest(root)

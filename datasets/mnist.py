@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from neurosim import files
 from neurosim.data.catalog import Dataset, Findings, where_to_put
 from neurosim.data.download import DownloadSource, install
-from neurosim.datasets.digits import REACH, SIDE, ZOOM, DigitsRecipe, move
+from neurosim.datasets.digits import REACH, SIDE, ZOOM, Recipe, move
 from neurosim.datasets.nmnist import SHAPE
 from neurosim.errors import NeurosimInputError, NeurosimMissingError, lookup, require
 from neurosim.spikes import Recordings
@@ -97,7 +97,7 @@ def verify(root: Path, *, quiet: bool = False) -> Findings:
     return verify_splits(INFO, root, quiet=quiet)
 
 
-def film(image: NDArray[np.uint8], recipe: DigitsRecipe) -> NDArray[np.float64]:
+def film(image: NDArray[np.uint8], recipe: Recipe) -> NDArray[np.float64]:
     """Return [frames, 34, 34] natural log-light while an image [28, 28] moves."""
     return move(_scene(image, recipe.contrast), recipe)
 
@@ -113,7 +113,7 @@ def _scene(image: NDArray[np.uint8], contrast: float) -> NDArray[np.float64]:
 
 
 def record(
-    pixels: NDArray[np.uint8], first: int = 0, recipe: DigitsRecipe | None = None, *, quiet: bool = True
+    pixels: NDArray[np.uint8], first: int = 0, recipe: Recipe | None = None, *, quiet: bool = True
 ) -> Recordings:
     """Return the recordings of images [n, 28, 28], without labels; 0.7 ms each.
 
@@ -126,7 +126,7 @@ def record(
     from tqdm import tqdm
 
     require(pixels.shape[1:] == (SIDE_OF_IMAGE, SIDE_OF_IMAGE), "record.pixels", "must be [n, 28, 28]", pixels.shape)
-    recipe = recipe or DigitsRecipe()
+    recipe = recipe or Recipe()
     ticks, units, lengths, duration = [], [], [0], 0.0
     for i, image in enumerate(tqdm(pixels, "recording", unit="image", delay=2.0, disable=quiet or None)):
         spikes = recipe.camera.see(film(image, recipe), recipe.step, recipe.seed, first + i)

@@ -80,7 +80,7 @@ def _check_task(task: Task, first: Task) -> None:
 
 
 @dataclass(frozen=True)
-class Recipe(ABC):
+class StreamRecipe(ABC):
     """Settings of a stream. All random numbers are keyed by the seed of `build`.
 
     Attributes:
@@ -132,7 +132,7 @@ class Recipe(ABC):
 
 @final
 @dataclass(frozen=True)
-class Permuted(Recipe):
+class Permuted(StreamRecipe):
     """Every task but the first permutes the units in its own way (Goodfellow et al. 2013, arXiv 1312.6211).
 
     Attributes:
@@ -166,7 +166,7 @@ class Permuted(Recipe):
 
 @final
 @dataclass(frozen=True)
-class Rotated(Recipe):
+class Rotated(StreamRecipe):
     """Every task turns the images by its own angle.
 
     Attributes:
@@ -208,7 +208,7 @@ class Rotated(Recipe):
 
 @final
 @dataclass(frozen=True)
-class Split(Recipe):
+class Split(StreamRecipe):
     """New classes in every task.
 
     Attributes:
@@ -260,7 +260,7 @@ class Split(Recipe):
 
 @final
 @dataclass(frozen=True)
-class Mixed(Recipe):
+class Mixed(StreamRecipe):
     """One dataset after the other, of different senses.
 
     A dataset with fewer units than the largest drives all: its own are repeated in order. Still images keep their one
@@ -313,4 +313,4 @@ def _drawn(labels: NDArray[np.int64], number: int, seed: int, label: str) -> NDA
     return np.sort(in_turn(labels, _generator(seed, label).permutation(len(labels)))[:number])
 
 
-STREAMS: Mapping[str, type[Recipe]] = {"permuted": Permuted, "rotated": Rotated, "split": Split, "mixed": Mixed}
+STREAMS: Mapping[str, type[StreamRecipe]] = {"permuted": Permuted, "rotated": Rotated, "split": Split, "mixed": Mixed}

@@ -11,7 +11,7 @@ from helpers.digits import write_few
 from neurosim import Recordings, Spikes
 from neurosim.continual import Items, Problem, Task
 from neurosim.continual.sources import Base, checked, drives, load
-from neurosim.continual.streams import STREAMS, Mixed, Permuted, Recipe, Rotated, Split, Stream
+from neurosim.continual.streams import STREAMS, Mixed, Permuted, Rotated, Split, Stream, StreamRecipe
 from neurosim.errors import NeurosimInputError, NeurosimMissingError
 
 SMALL = {"train_limit": 60, "validation_limit": 20, "test_limit": 30}
@@ -28,7 +28,7 @@ def same(a: Task, b: Task) -> bool:
 @pytest.mark.parametrize(
     "recipe", [Permuted(**SMALL), Rotated(**SMALL), Split(**SMALL)], ids=lambda r: type(r).__name__
 )
-def test_a_stream_is_decided_by_its_seed(recipe: Recipe) -> None:
+def test_a_stream_is_decided_by_its_seed(recipe: StreamRecipe) -> None:
     stream = recipe.build(3)
     assert len(stream) == len(stream.names) == stream.problem.tasks == 5
     for index, task in enumerate(stream):

@@ -63,7 +63,7 @@ class TestDigits:
         images = load_digits().images
         test = digits.load("test", made)
         for index in (1497, 1600, 1796):
-            seen, stored = digits.record(images[index], digits.DigitsRecipe(), index), test[index - 1497]
+            seen, stored = digits.record(images[index], digits.Recipe(), index), test[index - 1497]
             np.testing.assert_array_equal(stored.units, seen.units)
             np.testing.assert_allclose(stored.times, seen.times, atol=1e-12)
 
@@ -91,18 +91,18 @@ class TestDigits:
 
     def test_one_recording_needs_no_other(self) -> None:
         image = load_digits().images[7]
-        first = digits.record(image, digits.DigitsRecipe(), 7).digest()
-        digits.record(image, digits.DigitsRecipe(seed=1), 8)
-        assert digits.record(image, digits.DigitsRecipe(), 7).digest() == first
+        first = digits.record(image, digits.Recipe(), 7).digest()
+        digits.record(image, digits.Recipe(seed=1), 8)
+        assert digits.record(image, digits.Recipe(), 7).digest() == first
         others = [
-            digits.DigitsRecipe(seed=1),
-            digits.DigitsRecipe(contrast=3.0),
-            digits.DigitsRecipe(camera=EventCamera(0.31)),
+            digits.Recipe(seed=1),
+            digits.Recipe(contrast=3.0),
+            digits.Recipe(camera=EventCamera(0.31)),
         ]
         assert len({first, *(digits.record(image, recipe, 7).digest() for recipe in others)}) == 4
 
     def test_the_way_is_the_triangle_of_n_mnist(self) -> None:
-        x, y = digits.way(digits.DigitsRecipe())
+        x, y = digits.way(digits.Recipe())
         assert len(x) == 127
         corners = [0, 42, 84, 126]
         np.testing.assert_allclose(x[corners], [0, 3.5, 7, 0], atol=1e-12)
@@ -115,7 +115,7 @@ class TestDigits:
 
     def test_the_image_moves_the_way_and_keeps_its_light(self) -> None:
         image = load_digits().images[0]
-        recipe = digits.DigitsRecipe()
+        recipe = digits.Recipe()
         film, (x, y) = digits.film(image, recipe), digits.way(recipe)
         rows, columns = np.mgrid[:34, :34]
         light = film.sum(axis=(1, 2))
@@ -143,7 +143,7 @@ class TestDigits:
     def test_the_same_recipe_gives_the_same_bytes(self, few: None, tmp_path: Path) -> None:
         first, again = (digits.make(tmp_path / name) for name in ("first", "again"))
         assert first == again and first["files"] == 30
-        other = digits.make(tmp_path / "other", digits.DigitsRecipe(seed=1))
+        other = digits.make(tmp_path / "other", digits.Recipe(seed=1))
         assert other["sha256"] != first["sha256"] and other["parameters"]["seed"] == 1
         assert json.loads((tmp_path / "first/manifest.json").read_text()) == first
         data = b"".join(p.read_bytes() for p in sorted((tmp_path / "first").rglob("*.bin"), key=lambda p: p.name))
@@ -172,7 +172,7 @@ class TestDigits:
             catalog.load("digits", "train", tmp_path / "mine")
 
     def test_other_parameters_live_in_a_folder_of_their_own(self, few: None, own_cache: Path, tmp_path: Path) -> None:
-        other = digits.DigitsRecipe(contrast=8.0)
+        other = digits.Recipe(contrast=8.0)
         with pytest.raises(NeurosimInputError, match="holds the standard digits only; for others name a folder"):
             digits.make(own_cache, other)
         digits.make(tmp_path / "mine", other)
@@ -186,7 +186,7 @@ class TestDigits:
     def test_make_replaces_its_own_and_nothing_else(self, few: None, tmp_path: Path) -> None:
         (tmp_path / "mine").mkdir()
         digits.make(tmp_path / "mine")
-        digits.make(tmp_path / "mine", digits.DigitsRecipe(seed=5))
+        digits.make(tmp_path / "mine", digits.Recipe(seed=5))
         assert digits.verify(tmp_path / "mine").problems == ()
         (tmp_path / "notes").mkdir()
         (tmp_path / "notes/thesis.tex").write_text("years of work")
@@ -210,7 +210,7 @@ class TestDigits:
 
         monkeypatch.setattr(Path, "write_bytes", write)
         with pytest.raises(NeurosimWriteError, match=r"mine: could not be written \(No space left on device\); free"):
-            digits.make(tmp_path / "mine", digits.DigitsRecipe(seed=1))
+            digits.make(tmp_path / "mine", digits.Recipe(seed=1))
         assert [path.name for path in tmp_path.iterdir()] == ["mine"]
         assert digits.load("test", tmp_path / "mine").digest() == before
 
@@ -252,7 +252,7 @@ class TestDigits:
     )
     def test_recipes_that_make_nothing(self, fields: dict[str, float], message: str) -> None:
         with pytest.raises(NeurosimInputError) as error:
-            digits.DigitsRecipe(**fields)
+            digits.Recipe(**fields)
         assert str(error.value) == message
 
 

@@ -20,7 +20,7 @@ def _few(train: int, test: int) -> tuple[tuple[str, bytes], ...]:
     found = []
     for index in [*range(train), *range(digits.TRAIN, digits.TRAIN + test)]:
         split = "Train" if index < digits.TRAIN else "Test"
-        spikes = digits.record(images[index].reshape(8, 8), digits.DigitsRecipe(), index)
+        spikes = digits.record(images[index].reshape(8, 8), digits.Recipe(), index)
         found.append((f"{split}/{labels[index]}/{index:05d}.bin", files.encode_nmnist(spikes)))
     return tuple(found)
 
