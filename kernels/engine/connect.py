@@ -161,7 +161,7 @@ def _refill(key, chooser, draw, among, counters, words, picks):
 
 @njit(cache=True, nogil=True)
 def _sort_narrow(values, other, counts):
-    """Sort whole numbers below 65,536: by their low byte, then by their high byte. other: as many; counts: [256]."""
+    """Sort integers below 65,536: by their low byte, then by their high byte. other: as many; counts: [256]."""
     for shift in (0, 8):
         for k in range(256):
             counts[k] = 0

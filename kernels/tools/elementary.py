@@ -38,7 +38,7 @@ def _as(typing, value, like):
 @njit(inline="always")
 def _exp32(x):
     x = min(max(x, float32(-87.0)), float32(88.0))
-    # Adding 1.5 * 2^23 leaves the nearest whole number in the low bits of the sum.
+    # Adding 1.5 * 2^23 leaves the nearest integer in the low bits of the sum.
     shifted = float32(x * float32(1.4426950408889634)) + float32(12582912.0)
     n = shifted - float32(12582912.0)
     r = (x - n * float32(0.693145751953125)) - n * float32(1.428606765330187045e-06)

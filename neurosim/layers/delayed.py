@@ -29,7 +29,7 @@ class DelayedLinear(Stateful):
         delays: such an array, or the maximum, from 0 to which each delay is drawn uniformly.
 
     Raises:
-        NeurosimInputError: sizes or delays that are not whole numbers in their ranges, or of another shape.
+        NeurosimInputError: sizes or delays that are not integers in their ranges, or of another shape.
     """
 
     delays: Tensor

@@ -53,7 +53,8 @@ STEPS = np.array([2e-5, 1e-5, 5e-6, 2.5e-6])
 
 
 def test_spikes_on_a_coarse_grid_converge_to_these_at_first_order() -> None:
-    converge("LIF", 8 * STEPS)
+    # Steps eight times as long: more units fire once more or less.
+    converge("LIF", 8 * STEPS, max_unlike=8)
 
 
 @pytest.mark.slow
@@ -62,7 +63,7 @@ def test_spikes_on_the_grid_converge_to_these_at_first_order(name: str) -> None:
     converge(name, STEPS)
 
 
-def converge(name: str, steps: np.ndarray) -> None:
+def converge(name: str, steps: np.ndarray, max_unlike: int = 2) -> None:
     model, weight = ALL[name]
     network = chain(model, GENTLE.get(name, weight))
     rng, batch = np.random.default_rng(5), []
@@ -82,7 +83,7 @@ def converge(name: str, steps: np.ndarray) -> None:
         # A unit may fire once more or less on the grid: spikes are compared up to there.
         alike = [(a[: min(len(a), len(b))], b[: min(len(a), len(b))]) for a, b in pairs]
         errors.append(np.median(np.concatenate([np.abs(a - b) for a, b in alike])))
-    assert sum(len(a) for a, _ in alike) > 100 and sum(len(a) != len(b) for a, b in pairs) <= 2
+    assert sum(len(a) for a, _ in alike) > 100 and sum(len(a) != len(b) for a, b in pairs) <= max_unlike
     slope = np.polyfit(np.log(steps), np.log(errors), 1)[0]
     assert 0.85 < slope < 1.15, (slope, errors)
     assert errors[-1] < 5 * steps[-1]

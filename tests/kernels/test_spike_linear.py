@@ -112,7 +112,7 @@ def test_weights_come_from_the_seed_alone_and_draw_nothing_from_torch() -> None:
 
 @pytest.mark.parametrize(
     ("sizes", "words"),
-    [((0, 3), "SpikeLinear.in_features: must be a whole number > 0"), ((3, 2.5), "SpikeLinear.out_features: must be")],
+    [((0, 3), "SpikeLinear.in_features: must be an integer > 0"), ((3, 2.5), "SpikeLinear.out_features: must be")],
 )
 def test_bad_sizes_are_refused(sizes: tuple, words: str) -> None:
     with pytest.raises(NeurosimInputError, match=words):
