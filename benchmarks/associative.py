@@ -98,7 +98,7 @@ def rows() -> Iterator[Row]:
         yield Row("dense", f"bit error, N={units} P={order} K={count}", expected, dense(units, order, count))
     for supervised in (True, False):
         for each in (5, 20, 80):
-            expected = am.dense_bit_error(400, 2, 6, 0.4, each, supervised)
+            expected = am.dense_bit_error(400, 2, 6, 0.4, each, supervised=supervised)
             how = "supervised" if supervised else "unsupervised"
             yield Row("from examples", f"{how}, {each} each", expected, examples(400, 6, each, 0.4, supervised))
     for rank, expected in enumerate(am.multitasking_overlaps(3, 0.3)):
