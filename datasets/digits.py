@@ -72,7 +72,7 @@ INFO = Dataset(
 
 @dataclass(frozen=True)
 class Recipe:
-    """All parameters of the recordings.
+    """Settings of the recordings.
 
     Attributes:
         seed: key of the pattern of the sensor and of the noise of every recording.

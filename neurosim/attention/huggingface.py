@@ -43,7 +43,7 @@ class CheckpointConfig:
         return float(value)
 
     def has(self, ending: str) -> bool:
-        """Whether the name of a tensor ends so."""
+        """Return whether the name of any tensor ends with `ending`."""
         return any(name.endswith(ending) for name in self.names)
 
     def share(self, of: int, name: str, default: float) -> int:

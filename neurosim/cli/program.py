@@ -18,7 +18,7 @@ DEBUG = "NEUROSIM_DEBUG"  # set to anything: failures keep their traceback
 
 
 class CommandEntry(NamedTuple):
-    """Where a command lives, and its line of help.
+    """Module of a command, and its line of help.
 
     Attributes:
         module: its full name; it is imported when the command runs.

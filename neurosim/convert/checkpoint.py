@@ -104,7 +104,7 @@ def read_converted(folder: str | os.PathLike[str]) -> Converted:
 
 
 def is_converted(folder: str | os.PathLike[str]) -> bool:
-    """Whether the folder contains a converted model.
+    """Return whether the folder contains a converted model.
 
     Raises:
         NeurosimMissingError, NeurosimFormatError: no readable config.json.

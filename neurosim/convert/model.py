@@ -194,13 +194,13 @@ _DESCRIPTIONS = {
 
 
 def _inside(model: LanguageModel, name: str) -> bool:
-    """Whether the module is part of a spiked layer."""
+    """Return whether the module is part of a spiked layer."""
     parts = name.split(".")
     return any(isinstance(model.get_submodule(".".join(parts[:i])), SpikedLinear) for i in range(1, len(parts)))
 
 
 def _leaf(module: nn.Module) -> bool:
-    """Whether the module computes something itself: it has no parts, or own parameters, or a name in the table."""
+    """Return whether the module computes itself: it has no parts, or own parameters, or a name in the table."""
     own = any(True for _ in module.parameters(recurse=False)) and not isinstance(module, LanguageModel)
     empty = next(module.children(), None) is None and not isinstance(module, nn.Sequential | nn.ModuleList)
     return own or empty or type(module).__name__ in _DESCRIPTIONS

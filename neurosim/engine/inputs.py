@@ -1,4 +1,4 @@
-"""What drives a network: the recording of every spike source, checked against the network."""
+"""Inputs of a network: the recording of every spike source, checked against the network."""
 
 from __future__ import annotations
 

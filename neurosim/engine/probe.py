@@ -44,7 +44,7 @@ class Probe:
 
 
 class Location(NamedTuple):
-    """Where a probe finds its variable: number of the population, row of its state, [n] units."""
+    """Place of a probe's variable: number of the population, row of its state, [n] units."""
 
     population: int
     row: int

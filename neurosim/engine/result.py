@@ -1,4 +1,4 @@
-"""What a run returns: spikes, samples, work, and its progress on the way."""
+"""Result of a run (spikes, samples, work), and its progress on the way."""
 
 from __future__ import annotations
 

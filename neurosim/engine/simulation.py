@@ -38,7 +38,7 @@ FilePath: TypeAlias = "str | os.PathLike[str]"
 
 
 class Status(Enum):
-    """Whether a simulation can go on; the value completes "the simulation ..."."""
+    """State of a simulation; the value completes "the simulation ..."."""
 
     RUNNING = "is running"
     CLOSED = "was closed"

@@ -21,7 +21,7 @@ TERMS = ("U", "H", "D")
 
 @dataclass(frozen=True)
 class Selection:
-    """How evidence becomes a code.
+    """Settings of the choice of a code from evidence.
 
     With V the evidence for a unit and G the familiarity, the mean over modules of the largest V:
 

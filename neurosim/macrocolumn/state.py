@@ -122,7 +122,7 @@ class ColumnOutput:
 
     @property
     def ran(self) -> bool:
-        """Whether the column has a code."""
+        """Return whether the column has a code."""
         return bool(self.code[0] >= 0)
 
     @property

@@ -131,7 +131,7 @@ class ExactNeuron(Neuron):
     @staticmethod
     @abstractmethod
     def fire(state: NDArray, c: NDArray) -> None:
-        """What the spike does to the state, that of the moment of the crossing."""
+        """Apply the spike to `state`, which is that at the moment of the crossing."""
 
 
 def _check_parameter(name: str, parameter: str, value: Any) -> None:

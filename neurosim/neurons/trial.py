@@ -131,7 +131,7 @@ class NeuronTrial:
         return [0.0, 0.0, 0.0]  # fires whatever it starts from: nothing lies below its threshold
 
     def shrinks(self) -> float:
-        """How far a step of dt / 64 moves the membrane, of what a step of dt does: about 1 / 64, if dt is in it."""
+        """Return by how much dt / 64 moves the membrane, of what dt does: about 1 / 64 if the step uses dt."""
         moved = []
         for dt in (self.dt, self.dt / 64):
             state = self.states(np.float64, 20, 0.3)
@@ -141,7 +141,7 @@ class NeuronTrial:
         return moved[1] / moved[0] if moved[0] else 0.0
 
     def single(self) -> float:
-        """How far float32 leaves float64 in 40 steps without input, in parts of the membrane's range."""
+        """Return the largest difference of float32 from float64 in 40 steps, in parts of the membrane's range."""
         for spread in (1.0, 0.25, 0.05):
             a, b = (self.states(real, 20, spread) for real in REALS)
             b[:] = a
@@ -213,7 +213,7 @@ class NeuronTrial:
 
 
 def spill(neuron: Neuron, dt: float, real: np.dtype, units: int, compiled: bool) -> str:
-    """What a step touches beside its units' state and spikes, in words; "" for nothing."""
+    """Return in words what a step changes besides its units' state and spikes; "" for nothing."""
     initial, constants = (np.array(each, np.float64) for each in (neuron.initial(), neuron.constants(dt)))
     shapes = (len(initial), units), (len(neuron.receptors), units), constants.shape, (units,)
     kinds = (real, real, real, np.dtype(np.uint8))

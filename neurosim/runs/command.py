@@ -43,7 +43,7 @@ class CommandOptions(RunOptions):
 
 @dataclass(frozen=True)
 class CommandResult:
-    """What a command prints: `data` with `--json`, else `text`.
+    """Output of a command: `data` with `--json`, else `text`.
 
     A `failure` follows on stderr, and the exit code is 1.
     """

@@ -43,7 +43,7 @@ class Data(Section):
 
 
 class Energy(Section):
-    """How energy is estimated.
+    """Settings of the energy estimates.
 
     Attributes:
         profile: a name of `measure.PROFILES` or the path of a profile in TOML.

@@ -1,4 +1,4 @@
-"""What commands do with a run that has its results: its settings, its page, its measures again."""
+"""Settings, page and measures of a finished run, made again for commands."""
 
 from __future__ import annotations
 

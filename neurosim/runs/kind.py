@@ -78,7 +78,7 @@ class HasEnergy(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Kind(Generic[R]):
-    """What the commands `report` and `measure` and the lifecycle need to know of a kind of run.
+    """Description of a kind of run for the commands `report` and `measure` and for the lifecycle.
 
     `run` and `resume` take different arguments in each kind, so that only the kind's own command calls them.
 

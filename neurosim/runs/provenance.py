@@ -1,4 +1,4 @@
-"""Where a result came from: time, versions, commit, machine."""
+"""Origin of a result: time, versions, commit, machine."""
 
 from __future__ import annotations
 

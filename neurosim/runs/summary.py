@@ -1,4 +1,4 @@
-"""What runs on recordings share: the facts of the data, the recordings on the page, and the spikes of those."""
+"""Summary that runs on recordings share: the facts of the data, the recordings on the page, and the spikes of those."""
 
 from __future__ import annotations
 

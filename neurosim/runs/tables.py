@@ -1,4 +1,4 @@
-"""What commands print of results: short aligned tables."""
+"""Short aligned tables of results, which commands print."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Binning:
 
     @property
     def camera(self) -> bool:
-        """Whether the sensor has two dimensions in space."""
+        """Return whether the sensor has two dimensions in space."""
         return len(self.sensor) > 1
 
     @property

@@ -1,4 +1,4 @@
-"""What a network is made of and how it is trained: plain numbers, as configs and saved networks hold them."""
+"""Specs of a network and of its training: plain numbers, as configs and saved networks hold them."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class NetworkSpec:
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """How a network is trained: AdamW (Loshchilov & Hutter 2019); the learning rate rises, then falls as a cosine.
+    """Settings of a training: AdamW (Loshchilov & Hutter 2019); the learning rate rises, then falls as a cosine.
 
     Attributes:
         epochs: largest number of passes over the training recordings.

@@ -1,4 +1,4 @@
-"""Where spikes and samples go while a network runs: memory, or a file that grows in pieces."""
+"""Sinks of spikes and samples while a network runs: memory, or a file that grows in pieces."""
 
 from __future__ import annotations
 

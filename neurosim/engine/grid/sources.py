@@ -1,4 +1,4 @@
-"""What spike sources play, brought onto the grid a window at a time: a recording in memory, or one of any length."""
+"""Recordings of spike sources, from memory or streamed, brought onto the grid a window at a time."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def join_events(pieces: list[GridEvents]) -> GridEvents:
 
 
 class EventSource(ABC):
-    """What one spike source plays. Asked for one stretch after another, each starting at or after the one before."""
+    """Recording of one spike source, read in stretches that each start at or after the one before."""
 
     @abstractmethod
     def take(self, first: int, last: int) -> tuple[GridEvents, int]:

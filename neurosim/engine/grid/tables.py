@@ -26,7 +26,7 @@ INPUT_KINDS = {
 
 @dataclass(frozen=True, eq=False)
 class InputTable:
-    """What populations add to their inputs.
+    """Inputs that populations receive.
 
     Attributes:
         rows: int64 [inputs, INPUT_COLUMNS].

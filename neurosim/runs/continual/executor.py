@@ -33,7 +33,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Executor:
-    """Where trials run.
+    """Processes or cluster that run trials.
 
     Attributes:
         workers: processes; 1 is this one.

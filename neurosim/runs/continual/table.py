@@ -1,4 +1,4 @@
-"""What `neurosim continual ...` prints."""
+"""Text that `neurosim continual ...` prints."""
 
 from __future__ import annotations
 

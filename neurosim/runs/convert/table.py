@@ -1,4 +1,4 @@
-"""What `neurosim convert ...` prints."""
+"""Text that `neurosim convert ...` prints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `neurosim simulate` prints of a dataset's run, and `neurosim demo` in sentences."""
+"""Text that `neurosim simulate` prints for a dataset's run, and `neurosim demo` in sentences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `neurosim memory ...` prints."""
+"""Text that `neurosim memory ...` prints."""
 
 from __future__ import annotations
 

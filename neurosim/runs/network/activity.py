@@ -1,4 +1,4 @@
-"""How a population fires: rate, silence, regularity."""
+"""Activity of a population: rate, silence, regularity."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MIN_INTERVALS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Activity:
-    """How the units of a population fired.
+    """Activity of the units of a population.
 
     Attributes:
         size: units.

@@ -12,7 +12,7 @@ from .activity import Activity
 
 @dataclass(frozen=True, kw_only=True)
 class PopulationResult(Activity):
-    """How a recorded population fired.
+    """Activity of a recorded population.
 
     Attributes:
         name: of the population.

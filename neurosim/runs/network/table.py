@@ -1,4 +1,4 @@
-"""What `neurosim simulate` prints of a network's run."""
+"""Text that `neurosim simulate` prints for a network's run."""
 
 from __future__ import annotations
 

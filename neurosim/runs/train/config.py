@@ -65,7 +65,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 
 
 class Bins(Section):
-    """How a recording becomes a tensor; see `training.Binning`.
+    """Settings of the binning of recordings into tensors; see `training.Binning`.
 
     Attributes:
         dt: length of a bin in s.

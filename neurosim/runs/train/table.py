@@ -1,4 +1,4 @@
-"""What `neurosim train` prints."""
+"""Text that `neurosim train` prints."""
 
 from __future__ import annotations
 
