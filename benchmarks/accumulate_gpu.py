@@ -15,7 +15,9 @@ import argparse
 import json
 import os
 import statistics
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -149,14 +151,15 @@ def resources() -> list[dict]:
     """What every kernel takes in every configuration, compiled for an H100."""
     import importlib
 
-    from neurosim.kernels.tools.triton_build import compile_for
+    sys.path.append(str(Path(__file__).parents[1] / "tests"))
+    from helpers.triton_build import compile_for_hopper
 
     found = []
     for name in TRITON:
         for build in importlib.import_module(f"neurosim.kernels.{name}").builds():
             types = [kind[1:] for n, kind in build.signature.items() if n in {"weights_ptr", "x_ptr"}]
             row = {"kernel": build.kernel.__name__, "types": types, **build.constants, "warps": build.warps}
-            found.append(row | {"stages": build.stages} | compile_for(build)._asdict())
+            found.append(row | {"stages": build.stages} | compile_for_hopper(build)._asdict())
     return found
 
 

@@ -8,11 +8,6 @@ import numpy as np
 from numba import float32, float64, int32, int64, njit, types
 from numba.extending import intrinsic, overload
 
-LOG2_E = 1.4426950408889634
-# ln 2 in two parts, the first of few bits, so that n * LN2_HIGH is exact (Cody & Waite 1980).
-LN2_HIGH, LN2_LOW = 0.693145751953125, 1.428606765330187045e-06
-LN2_HIGH_64, LN2_LOW_64 = 6.93147180369123816490e-01, 1.90821492927058770002e-10
-
 
 def exp(x):
     """Return e^x of a float32 or float64 in its own precision; arguments that would over- or underflow are clipped.
@@ -41,6 +36,7 @@ def _exp32(x):
     # Adding 1.5 * 2^23 leaves the nearest integer in the low bits of the sum.
     shifted = float32(x * float32(1.4426950408889634)) + float32(12582912.0)
     n = shifted - float32(12582912.0)
+    # ln 2 in two parts, the first of few bits, so that its product with n is exact (Cody & Waite 1980).
     r = (x - n * float32(0.693145751953125)) - n * float32(1.428606765330187045e-06)
     p = float32(1.9875691500e-4)
     p = p * r + float32(1.3981999507e-3)

@@ -20,8 +20,6 @@ from .elementary import log_of_fraction, turn
 ROTATIONS = ((10, 26), (11, 21), (13, 27), (23, 5), (6, 20), (17, 11), (25, 10), (18, 20))
 PARITY = 0x1BD11BDA
 ROUNDS = 20
-# Units whose draws come from one group of 16 counters: word w of counter j belongs to unit 16 w + j.
-GROUP = 64
 TWO_PI = 2.0 * math.pi
 
 
@@ -48,38 +46,28 @@ def _turn(word, turn):
 
 
 @njit(inline="always")
+def _round(a, b, c, d, first, second):
+    a, c = uint32(a + b), uint32(c + d)
+    return a, _turn(b, first) ^ a, c, _turn(d, second) ^ c
+
+
+@njit(inline="always")
 def _even(a, b, c, d):
     """Rounds 0 to 3 of 8."""
-    a = uint32(a + b)
-    c = uint32(c + d)
-    b, d = _turn(b, 10) ^ a, _turn(d, 26) ^ c
-    a = uint32(a + d)
-    c = uint32(c + b)
-    d, b = _turn(d, 11) ^ a, _turn(b, 21) ^ c
-    a = uint32(a + b)
-    c = uint32(c + d)
-    b, d = _turn(b, 13) ^ a, _turn(d, 27) ^ c
-    a = uint32(a + d)
-    c = uint32(c + b)
-    d, b = _turn(d, 23) ^ a, _turn(b, 5) ^ c
+    a, b, c, d = _round(a, b, c, d, 10, 26)
+    a, d, c, b = _round(a, d, c, b, 11, 21)
+    a, b, c, d = _round(a, b, c, d, 13, 27)
+    a, d, c, b = _round(a, d, c, b, 23, 5)
     return a, b, c, d
 
 
 @njit(inline="always")
 def _odd(a, b, c, d):
     """Rounds 4 to 7 of 8."""
-    a = uint32(a + b)
-    c = uint32(c + d)
-    b, d = _turn(b, 6) ^ a, _turn(d, 20) ^ c
-    a = uint32(a + d)
-    c = uint32(c + b)
-    d, b = _turn(d, 17) ^ a, _turn(b, 11) ^ c
-    a = uint32(a + b)
-    c = uint32(c + d)
-    b, d = _turn(b, 25) ^ a, _turn(d, 10) ^ c
-    a = uint32(a + d)
-    c = uint32(c + b)
-    d, b = _turn(d, 18) ^ a, _turn(b, 20) ^ c
+    a, b, c, d = _round(a, b, c, d, 6, 20)
+    a, d, c, b = _round(a, d, c, b, 17, 11)
+    a, b, c, d = _round(a, b, c, d, 25, 10)
+    a, d, c, b = _round(a, d, c, b, 18, 20)
     return a, b, c, d
 
 
@@ -213,7 +201,8 @@ def _group_words(index, d0, d1, k0, k1, out):
 def group_words(key, first, draw, out):
     """Fill out[i] with the uint32 of unit `first + i` at `draw`; `first` and `out.size` are multiples of 64.
 
-    A counter serves four units, 16 apart, so that a vector of counters stores whole vectors of draws.
+    The draws of 64 units come from a group of 16 counters: word w of counter j belongs to unit 16 w + j, so that a
+    vector of counters stores whole vectors of draws.
     """
     low, high = uint32(draw), uint32(draw >> uint64(32))
     _group_words(uint32(first >> 2), low, high, uint32(key), uint32(key >> uint64(32)), out)
@@ -254,6 +243,18 @@ def _highest(words):
     return highest
 
 
+@njit(inline="always")
+def _passed8(v, t0, t1, t2, t3, t4, t5, t6, t7):
+    """Return the number of thresholds that v passes; the sum is kept at 32 bits, as wide as v."""
+    k = int32(int32(v > t0) + int32(v > t1))
+    k = int32(k + int32(v > t2))
+    k = int32(k + int32(v > t3))
+    k = int32(k + int32(v > t4))
+    k = int32(k + int32(v > t5))
+    k = int32(k + int32(v > t6))
+    return int32(k + int32(v > t7))
+
+
 @njit(cache=True, nogil=True)
 def _count8(words, thresholds, base, out):
     """Set out[i] to base plus the number of 8 thresholds that words[i] passes; return the sum."""
@@ -261,15 +262,7 @@ def _count8(words, thresholds, base, out):
     t4, t5, t6, t7 = thresholds[4], thresholds[5], thresholds[6], thresholds[7]
     total = int32(0)
     for i in range(out.size):
-        v = words[i]
-        k = int32(int32(v > t0) + int32(v > t1))
-        k = int32(k + int32(v > t2))
-        k = int32(k + int32(v > t3))
-        k = int32(k + int32(v > t4))
-        k = int32(k + int32(v > t5))
-        k = int32(k + int32(v > t6))
-        k = int32(k + int32(v > t7))
-        k = int32(k + base)
+        k = int32(_passed8(words[i], t0, t1, t2, t3, t4, t5, t6, t7) + base)
         out[i] = k
         total = int32(total + k)
     return total
@@ -282,15 +275,7 @@ def _add8(words, thresholds, base, weight, x):
     t4, t5, t6, t7 = thresholds[4], thresholds[5], thresholds[6], thresholds[7]
     total = int32(0)
     for i in range(x.size):
-        v = words[i]
-        k = int32(int32(v > t0) + int32(v > t1))
-        k = int32(k + int32(v > t2))
-        k = int32(k + int32(v > t3))
-        k = int32(k + int32(v > t4))
-        k = int32(k + int32(v > t5))
-        k = int32(k + int32(v > t6))
-        k = int32(k + int32(v > t7))
-        k = int32(k + base)
+        k = int32(_passed8(words[i], t0, t1, t2, t3, t4, t5, t6, t7) + base)
         x[i] += weight * x.dtype.type(k)
         total = int32(total + k)
     return total
@@ -303,14 +288,7 @@ def _more8(words, thresholds, out):
     t4, t5, t6, t7 = thresholds[4], thresholds[5], thresholds[6], thresholds[7]
     total = int32(0)
     for i in range(out.size):
-        v = words[i]
-        k = int32(int32(v > t0) + int32(v > t1))
-        k = int32(k + int32(v > t2))
-        k = int32(k + int32(v > t3))
-        k = int32(k + int32(v > t4))
-        k = int32(k + int32(v > t5))
-        k = int32(k + int32(v > t6))
-        k = int32(k + int32(v > t7))
+        k = _passed8(words[i], t0, t1, t2, t3, t4, t5, t6, t7)
         out[i] += k
         total = int32(total + k)
     return total

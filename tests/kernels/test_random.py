@@ -86,7 +86,7 @@ def test_group_words_are_those_of_their_counters() -> None:
     out = np.empty(128, np.uint32)
     random.group_words(KEY, 192, np.uint64(9), out)
     for unit in range(128):
-        group, inside = divmod(192 + unit, random.GROUP)
+        group, inside = divmod(192 + unit, 64)
         counter = addressed(KEY, np.uint64(16 * group + inside % 16), np.uint64(9))
         assert out[unit] == counter[inside // 16]
 
