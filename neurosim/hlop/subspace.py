@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimMissingError, require
+from ..errors import NeurosimMissingError, check_fields, require
 
 try:
     import torch
@@ -61,18 +60,11 @@ class Subspace(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        for name, count in {"features": features, "iterations": iterations, "levels": levels}.items():
-            require(count >= 1, f"Subspace.{name}", "must be >= 1", count)
-        require(0 < learning_rate < math.inf, "Subspace.learning_rate", "must be finite and > 0", learning_rate)
-        require(0 <= momentum < 1, "Subspace.momentum", "must be >= 0 and < 1", momentum)
-        require(0 < scale < math.inf, "Subspace.scale", "must be finite and > 0", scale)
-        self.features, self.learning_rate, self.momentum, self.iterations = (
-            features,
-            learning_rate,
-            momentum,
-            iterations,
-        )
-        self.spiking, self.scale, self.levels, self.seed = spiking, scale, levels, seed
+        self.features, self.learning_rate, self.momentum = features, learning_rate, momentum
+        self.iterations, self.spiking, self.scale, self.levels = iterations, spiking, scale, levels
+        self.seed = seed
+        check_fields(self, {"features iterations levels": ">= 1", "learning_rate scale": "finite and > 0"})
+        check_fields(self, {"momentum": ">= 0 and < 1"})
         self.old: Tensor
         self.new: Tensor
         self.velocity: Tensor
@@ -166,12 +158,8 @@ class Subspace(nn.Module):
         for name in ("old", "new", "velocity"):
             require(name in arrays, "Subspace.restore", f"needs the array '{name}'", sorted(arrays))
             shape = arrays[name].shape
-            require(
-                len(shape) == 2 and shape[1] == self.features,
-                f"Subspace.restore.{name}",
-                f"must be [rows, {self.features}]",
-                shape,
-            )
+            fits = len(shape) == 2 and shape[1] == self.features
+            require(fits, f"Subspace.restore.{name}", f"must be [rows, {self.features}]", shape)
         same = arrays["new"].shape == arrays["velocity"].shape
         require(same, "Subspace.restore.velocity", "must be shaped as new", arrays["velocity"].shape)
         for name in ("old", "new", "velocity"):

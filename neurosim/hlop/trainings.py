@@ -11,7 +11,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from ..errors import require
+from ..errors import check_fields
 from ..layers import LIFLayer, Surrogate
 from .projected import ProjectedLinear
 from .rates import RateUnits, recent
@@ -42,19 +42,23 @@ class HLOPTraining(ABC):
         """
 
 
-def _lif(training: BPTT | Online, count: int) -> LIFLayer:
-    surrogate = Surrogate("sigmoid", training.slope)
-    # With a step of 1 the layer's decay, exp(-1 / tau_mem), is `decay` again.
-    tau_mem = -1 / math.log(training.decay)
-    return LIFLayer(count, tau_mem=tau_mem, v_threshold=training.v_threshold, dt=1.0, surrogate=surrogate)
+@dataclass(frozen=True)
+class _Surrogate(HLOPTraining):
+    """Training with a surrogate gradient: u = decay u + I, soft reset without gradient."""
 
+    steps: int = 6
+    decay: float = 0.5
+    v_threshold: float = 1.0
+    slope: float = 4.0
 
-def _check(training: BPTT | Online) -> None:
-    name = type(training).__name__
-    require(training.steps >= 1, f"{name}.steps", "must be >= 1", training.steps)
-    require(0 < training.decay < 1, f"{name}.decay", "must be > 0 and < 1", training.decay)
-    for what in ("v_threshold", "slope"):
-        require(0 < getattr(training, what) < math.inf, f"{name}.{what}", "must be > 0", getattr(training, what))
+    def __post_init__(self) -> None:
+        check_fields(self, {"steps": ">= 1", "decay": "> 0 and < 1", "v_threshold slope": "> 0"})
+
+    def units(self, count: int) -> LIFLayer:
+        surrogate = Surrogate("sigmoid", self.slope)
+        # With a step of 1 the layer's decay, exp(-1 / tau_mem), is `decay` again.
+        tau_mem = -1 / math.log(self.decay)
+        return LIFLayer(count, tau_mem=tau_mem, v_threshold=self.v_threshold, dt=1.0, surrogate=surrogate)
 
 
 def _in_time(current: Tensor, steps: int) -> Tensor:
@@ -64,7 +68,7 @@ def _in_time(current: Tensor, steps: int) -> Tensor:
 
 @final
 @dataclass(frozen=True)
-class BPTT(HLOPTraining):
+class BPTT(_Surrogate):
     """Backpropagation through time with a surrogate gradient.
 
     u = decay u + I, soft reset without gradient, derivative of sigmoid(slope (u - v_threshold)). The scores are the
@@ -73,18 +77,8 @@ class BPTT(HLOPTraining):
     Attributes:
         steps: number of steps of a constant current.
         decay: factor of the membrane in a step.
+        v_threshold, slope: of the units and of the surrogate.
     """
-
-    steps: int = 6
-    decay: float = 0.5
-    v_threshold: float = 1.0
-    slope: float = 4.0
-
-    def __post_init__(self) -> None:
-        _check(self)
-
-    def units(self, count: int) -> LIFLayer:
-        return _lif(self, count)
 
     def outputs(self, layers: Layers, units: Sequence[Any], x: Tensor, learn: bool) -> Iterator[Scores]:
         for layer, unit in zip(layers, units, strict=False):
@@ -94,7 +88,7 @@ class BPTT(HLOPTraining):
 
 @final
 @dataclass(frozen=True)
-class Online(HLOPTraining):
+class Online(_Surrogate):
     """Online training through time (OTTT, Xiao et al., NeurIPS 2022): no gradient goes back in time.
 
     The units of `BPTT`; the weight gradient takes the trace a = decay a + s of the inputs in place of s, each time
@@ -103,22 +97,15 @@ class Online(HLOPTraining):
     iterations once for each such piece.
 
     Attributes:
-        steps, decay: see `BPTT`.
+        steps, decay, v_threshold, slope: see `BPTT`.
         together: number of time steps that are computed at once.
     """
 
-    steps: int = 6
-    decay: float = 0.5
-    v_threshold: float = 1.0
-    slope: float = 4.0
     together: int = 6
 
     def __post_init__(self) -> None:
-        _check(self)
-        require(self.together >= 1, "Online.together", "must be >= 1", self.together)
-
-    def units(self, count: int) -> LIFLayer:
-        return _lif(self, count)
+        super().__post_init__()
+        check_fields(self, {"together": ">= 1"})
 
     def outputs(self, layers: Layers, units: Sequence[Any], x: Tensor, learn: bool) -> Iterator[Scores]:
         steps = self.steps if x.ndim == 2 else len(x)
@@ -178,9 +165,7 @@ class Rate(HLOPTraining):
     reach: float = 0.3
 
     def __post_init__(self) -> None:
-        require(self.steps >= 1, "Rate.steps", "must be >= 1", self.steps)
-        for name, unit in (("tau_mem", " s"), ("dt", " s"), ("v_threshold", ""), ("reach", "")):
-            require(0 < getattr(self, name) < math.inf, f"Rate.{name}", f"must be > 0{unit}", getattr(self, name))
+        check_fields(self, {"steps": ">= 1", "tau_mem dt": "> 0 s", "v_threshold reach": "> 0"})
 
     def units(self, count: int) -> RateUnits:
         return RateUnits(self.v_threshold, self.tau_mem, self.dt, self.reach)

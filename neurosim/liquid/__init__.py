@@ -4,5 +4,3 @@ from .liquid import Liquid as Liquid
 from .readout import Readout as Readout
 from .readout import TrainedReadout as TrainedReadout
 from .windows import features as features
-
-__all__ = ["Liquid", "Readout", "TrainedReadout", "features"]

@@ -22,23 +22,3 @@ NEURONS: dict[str, type[Neuron]] = {
 }
 # All models, by the names that files give them.
 MODELS: dict[str, type[Neuron]] = {**NEURONS, "SEAdLIF": SEAdLIF}
-
-__all__ = [
-    "IF",
-    "LI",
-    "LIF",
-    "MODELS",
-    "NEURONS",
-    "AdEx",
-    "AdaptiveLIF",
-    "AlphaLIF",
-    "CobaLIF",
-    "CubaLIF",
-    "ExactNeuron",
-    "Izhikevich",
-    "Neuron",
-    "SEAdLIF",
-    "at",
-    "hold_steps",
-    "propagator",
-]

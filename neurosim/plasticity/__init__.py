@@ -11,16 +11,3 @@ from .timing import RewardSTDP as RewardSTDP
 from .timing import TripletSTDP as TripletSTDP
 
 RULES: dict[str, type[LearningRule]] = {rule.__name__: rule for rule in (STDP, TripletSTDP, RewardSTDP, Hebbian)}
-
-__all__ = [
-    "PAIRINGS",
-    "RULES",
-    "STDP",
-    "Hebbian",
-    "LearningRule",
-    "Modulation",
-    "RewardSTDP",
-    "ShortTermPlasticity",
-    "Terms",
-    "TripletSTDP",
-]

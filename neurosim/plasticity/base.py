@@ -114,6 +114,26 @@ def check_parameter(thing: str, name: str, value: Any) -> None:
         require(value >= 0, thing, "must be >= 0", value)
 
 
-def is_nearest(rule: LearningRule, pairing: str) -> bool:
-    """Return whether `pairing` is that with the last spike only."""
-    return lookup(PAIRINGS, pairing, f"{type(rule).__name__}.pairing")
+class TimingRule(LearningRule):
+    """A rule of spike timing: its amounts are parts of w_max - w_min, which may depend on the weight."""
+
+    tau_plus: float
+    tau_minus: float
+    mu_plus: float
+    mu_minus: float
+    pairing: str
+
+    def scaled(self, pair_plus: float, pair_minus: float) -> Terms:
+        """Return the terms of pairs, by which a weight grows and falls; the amounts are in parts of its range."""
+        span = self.w_max - self.w_min
+        return Terms(
+            self.w_min,
+            self.w_max,
+            self.tau_plus,
+            self.tau_minus,
+            pair_plus=pair_plus * span,
+            pair_minus=-pair_minus * span,
+            mu_plus=self.mu_plus,
+            mu_minus=self.mu_minus,
+            nearest=lookup(PAIRINGS, self.pairing, f"{type(self).__name__}.pairing"),
+        )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 from ..errors import require
-from .base import LearningRule, Modulation, Terms, is_nearest
+from .base import Modulation, Terms, TimingRule
 
 
 @final
 @dataclass(frozen=True)
-class STDP(LearningRule):
+class STDP(TimingRule):
     """Spike-timing-dependent plasticity of pairs.
 
         post spike t after an arrival:  w += a_plus  (w_max - w_min) (1 - x)^mu_plus  exp(-t / tau_plus)
@@ -40,23 +40,12 @@ class STDP(LearningRule):
     pairing: str = "all_to_all"
 
     def terms(self) -> Terms:
-        span = self.w_max - self.w_min
-        return Terms(
-            self.w_min,
-            self.w_max,
-            self.tau_plus,
-            self.tau_minus,
-            pair_plus=self.a_plus * span,
-            pair_minus=-self.a_minus * span,
-            mu_plus=self.mu_plus,
-            mu_minus=self.mu_minus,
-            nearest=is_nearest(self, self.pairing),
-        )
+        return self.scaled(self.a_plus, self.a_minus)
 
 
 @final
 @dataclass(frozen=True)
-class TripletSTDP(LearningRule):
+class TripletSTDP(TimingRule):
     """Spike-timing-dependent plasticity of triplets (Pfister & Gerstner 2006, equations 3 and 4).
 
         arrival:     w -= (w_max - w_min) x^mu_minus o1 (a2_minus + a3_minus r2);   then r1, r2 += 1
@@ -88,27 +77,14 @@ class TripletSTDP(LearningRule):
     pairing: str = "all_to_all"
 
     def terms(self) -> Terms:
-        span = self.w_max - self.w_min
-        return Terms(
-            self.w_min,
-            self.w_max,
-            self.tau_plus,
-            self.tau_minus,
-            self.tau_x,
-            self.tau_y,
-            self.a2_plus * span,
-            -self.a2_minus * span,
-            self.a3_plus * span,
-            -self.a3_minus * span,
-            self.mu_plus,
-            self.mu_minus,
-            nearest=is_nearest(self, self.pairing),
-        )
+        pairs, span = self.scaled(self.a2_plus, self.a2_minus), self.w_max - self.w_min
+        plus, minus = self.a3_plus * span, -self.a3_minus * span
+        return replace(pairs, tau_x=self.tau_x, tau_y=self.tau_y, triplet_plus=plus, triplet_minus=minus)
 
 
 @final
 @dataclass(frozen=True)
-class RewardSTDP(LearningRule):
+class RewardSTDP(TimingRule):
     """Reward-modulated spike-timing-dependent plasticity (Izhikevich 2007): pairs leave an eligibility trace, which a
     reward turns into weight.
 
@@ -144,25 +120,9 @@ class RewardSTDP(LearningRule):
     pairing: str = "all_to_all"
 
     def terms(self) -> Terms:
-        require(
-            isinstance(self.reward, str) and self.reward != "",
-            "RewardSTDP.reward",
-            "must name a population",
-            repr(self.reward),
-        )
+        named = isinstance(self.reward, str) and self.reward != ""
+        require(named, "RewardSTDP.reward", "must name a population", repr(self.reward))
         require(self.reward_delay > 0, "RewardSTDP.reward_delay", "must be > 0 s", self.reward_delay)
-        span = self.w_max - self.w_min
-        return Terms(
-            self.w_min,
-            self.w_max,
-            self.tau_plus,
-            self.tau_minus,
-            pair_plus=self.a_plus * span,
-            pair_minus=-self.a_minus * span,
-            mu_plus=self.mu_plus,
-            mu_minus=self.mu_minus,
-            nearest=is_nearest(self, self.pairing),
-            modulation=Modulation(
-                self.reward, self.tau_c, self.tau_d, self.reward_size, self.baseline, self.reward_delay
-            ),
-        )
+        amounts = self.reward_size, self.baseline, self.reward_delay
+        modulation = Modulation(self.reward, self.tau_c, self.tau_d, *amounts)
+        return replace(self.scaled(self.a_plus, self.a_minus), modulation=modulation)

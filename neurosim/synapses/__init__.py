@@ -36,28 +36,3 @@ PATTERNS: dict[str, type[Pattern]] = {
         Convolution,
     )
 }
-
-__all__ = [
-    "DISTRIBUTIONS",
-    "PATTERNS",
-    "AllToAll",
-    "Convolution",
-    "DistanceDependentProbability",
-    "Distribution",
-    "FixedNumberPost",
-    "FixedNumberPre",
-    "FixedProbability",
-    "FixedTotalNumber",
-    "FromList",
-    "LogNormal",
-    "Maker",
-    "Normal",
-    "OneToOne",
-    "Pattern",
-    "Rows",
-    "Side",
-    "Uniform",
-    "Value",
-    "check_value",
-    "draw",
-]
