@@ -234,9 +234,8 @@ class Split(StreamRecipe):
         require(not twice, "stream.groups", "must have each class once; these occur more often", twice)
         smallest = min((len(group) for group in self.groups), default=self.each)
         rule = "must give each task two classes at least where an item comes with its task"
-        require(
-            self.scenario == "class" or smallest > 1, "stream.groups" if self.groups else "stream.each", rule, smallest
-        )
+        fits = self.scenario == "class" or smallest > 1
+        require(fits, "stream.groups" if self.groups else "stream.each", rule, smallest)
 
     def build(self, seed: int) -> Stream:
         base = load(self.source, self.windows)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...errors import NeurosimError, require
+from ...errors import NeurosimError, check_fields
 from ...random import rng_key
 from ..learner import Arrays, Progress
 from ..tasks import FULL, Items, Problem, Task
@@ -33,10 +33,7 @@ class LearnerTraining:
     learning_rate: float = 2e-3
 
     def __post_init__(self) -> None:
-        name = type(self).__name__
-        for what in ("epochs", "batch"):
-            require(getattr(self, what) >= 1, f"{name}.{what}", "must be >= 1", getattr(self, what))
-        require(0 < self.learning_rate < math.inf, f"{name}.learning_rate", "must be > 0", self.learning_rate)
+        check_fields(self, {"epochs batch": ">= 1", "learning_rate": "> 0"})
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...dendrites import Prototypes
 from ...dendrites.torch_layer import DendriteNetwork
-from ...errors import require
+from ...errors import check_fields
 from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import Problem, Task
 from . import common
@@ -33,18 +33,13 @@ class DendriteSettings(LearnerTraining):
         learning_rate: falls to 0 within each task, because later tasks start from the weights that a task ends with.
     """
 
-    epochs: int = 5
-    batch: int = 32
-    learning_rate: float = 2e-3
     units: int = 512
     density: float = 0.05
     sparsity: float = 0.5
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.units >= 1, "DendriteSettings.units", "must be >= 1", self.units)
-        require(0 < self.density <= 1, "DendriteSettings.density", "must be > 0 and <= 1", self.density)
-        require(0 <= self.sparsity < 1, "DendriteSettings.sparsity", "must be >= 0 and < 1", self.sparsity)
+        check_fields(self, {"units": ">= 1", "density": "> 0 and <= 1", "sparsity": ">= 0 and < 1"})
 
 
 @final

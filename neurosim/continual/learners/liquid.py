@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
@@ -10,7 +9,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import require
+from ...errors import check_fields
 from ...liquid import Liquid, features
 from ...random import rng_key
 from ...spikes import Recordings
@@ -41,11 +40,7 @@ class LiquidSettings:
     seconds: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("neurons", "windows", "spikes"):
-            require(getattr(self, name) >= 1, f"LiquidSettings.{name}", "must be >= 1", getattr(self, name))
-        for name in ("penalty", "seconds"):
-            value = getattr(self, name)
-            require(0 < value < math.inf, f"LiquidSettings.{name}", "must be > 0", value)
+        check_fields(self, {"neurons windows spikes": ">= 1", "penalty seconds": "> 0"})
 
 
 @final

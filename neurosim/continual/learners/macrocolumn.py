@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -10,7 +9,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import require
+from ...errors import check_fields, require
 from ...macrocolumn import Hierarchy, Level, LevelBatch, Selection, scattered
 from ...random import rng_key
 from ..learner import Arrays, Learner, Progress, no_progress
@@ -45,12 +44,9 @@ class MacrocolumnSettings:
     smoothing: float = 0.01
 
     def __post_init__(self) -> None:
-        for name in ("columns", "field", "modules", "units"):
-            require(getattr(self, name) >= 1, f"MacrocolumnSettings.{name}", "must be >= 1", getattr(self, name))
+        check_fields(self, {"columns field modules units": ">= 1", "smoothing": "> 0"})
         good = len(self.levels) >= 1 and all(0 <= level < 255 for level in self.levels)
         require(good, "MacrocolumnSettings.levels", "must be drives of 0 to 254, one at least", self.levels)
-        good = 0 < self.smoothing < math.inf
-        require(good, "MacrocolumnSettings.smoothing", "must be > 0", self.smoothing)
 
 
 @final

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...errors import require
-from ..learner import Arrays
+from ...errors import check_fields
 from ..tasks import Items, Problem, Task
 from . import common
 from .common import ItemBatch
 from .spiking import Spiking, SpikingLearner, TaskLearner
 
 Tensors = dict[str, Tensor]
+
+
+def penalty(net: nn.Module, importance: Tensors, weights: Tensors) -> Tensor:
+    """Return the sum of importance (w - w_then)^2 over all weights w."""
+    each = [(importance[name] * (p - weights[name]).square()).sum() for name, p in net.named_parameters()]
+    return torch.stack(each).sum()
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,7 @@ class EwcSettings(Spiking):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(0 <= self.strength < math.inf, "EwcSettings.strength", "must be finite and >= 0", self.strength)
-        require(self.samples >= 1, "EwcSettings.samples", "must be >= 1", self.samples)
+        check_fields(self, {"strength": "finite and >= 0", "samples": ">= 1"})
 
 
 @final
@@ -61,13 +62,11 @@ class Ewc(TaskLearner):
         self.strength, self.samples = settings.strength, settings.samples
         self.fisher: Tensors = {name: torch.zeros_like(p) for name, p in self.net.named_parameters()}
         self.mean: Tensors = {name: torch.zeros_like(p) for name, p in self.net.named_parameters()}
+        self.kept.update(fisher=self.fisher, mean=self.mean)
 
     def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
         loss = self.loss(batch)
-        if not self.learned:
-            return loss
-        penalties = [(self.fisher[n] * (p - self.mean[n]).square()).sum() for n, p in self.net.named_parameters()]
-        return loss + self.strength / 2 * torch.stack(penalties).sum()
+        return loss + self.strength / 2 * penalty(self.net, self.fisher, self.mean) if self.learned else loss
 
     def after_task(self, task: Task) -> None:
         generator = common.torch_generator(self.problem, "fisher", task.index)
@@ -81,12 +80,6 @@ class Ewc(TaskLearner):
                 step = torch.where(total > 0, new[name] / total, torch.zeros_like(total))
                 self.mean[name] += step * (p - self.mean[name])
                 self.fisher[name] = total
-
-    def extra_state(self) -> dict[str, NDArray[Any]]:
-        return {**_arrays("fisher", self.fisher), **_arrays("mean", self.mean)}
-
-    def load_extra_state(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
-        self.fisher, self.mean = _tensors("fisher", self.fisher, arrays), _tensors("mean", self.mean, arrays)
 
 
 def fisher(net: nn.Module, x: Tensor, allowed: Tensor, generator: torch.Generator) -> Tensors:
@@ -119,8 +112,7 @@ class SiSettings(Spiking):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(0 <= self.strength < math.inf, "SiSettings.strength", "must be finite and >= 0", self.strength)
-        require(0 < self.damping < math.inf, "SiSettings.damping", "must be > 0", self.damping)
+        check_fields(self, {"strength": "finite and >= 0", "damping": "> 0"})
 
 
 @final
@@ -146,16 +138,14 @@ class SynapticIntelligence(SpikingLearner):
         self.importance: Tensors = {name: torch.zeros_like(p) for name, p in parameters.items()}
         self.before: Tensors = {name: p.detach().clone() for name, p in parameters.items()}
         self.share: Tensors = {name: torch.zeros_like(p) for name, p in parameters.items()}
+        self.kept.update(importance=self.importance, before=self.before)
 
     def training_items(self, task: Task) -> tuple[Items, Tensor]:
         return task.train, common.allowed_classes(self.problem, task.index)
 
     def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
         loss = self.loss(batch)
-        if not self.learned:
-            return loss
-        penalties = [(self.importance[n] * (p - self.before[n]).square()).sum() for n, p in self.net.named_parameters()]
-        return loss + self.strength * torch.stack(penalties).sum()
+        return loss + self.strength * penalty(self.net, self.importance, self.before) if self.learned else loss
 
     def step(self, optimizer: torch.optim.Optimizer) -> None:
         parameters = {name: p for name, p in self.net.named_parameters() if p.grad is not None}
@@ -176,18 +166,6 @@ class SynapticIntelligence(SpikingLearner):
                 self.before[name] = p.detach().clone()
                 self.share[name] = torch.zeros_like(p)
 
-    def extra_state(self) -> dict[str, NDArray[Any]]:
-        return {**_arrays("importance", self.importance), **_arrays("before", self.before)}
-
-    def load_extra_state(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
-        self.importance = _tensors("importance", self.importance, arrays)
-        self.before = _tensors("before", self.before, arrays)
-        self.share = {name: torch.zeros_like(p) for name, p in self.before.items()}
-
-
-def _arrays(prefix: str, tensors: Tensors) -> dict[str, NDArray[Any]]:
-    return {f"{prefix}.{name}": np.array(tensor.numpy()) for name, tensor in tensors.items()}
-
-
-def _tensors(prefix: str, like: Tensors, arrays: Arrays) -> Tensors:
-    return {name: torch.from_numpy(np.array(arrays[f"{prefix}.{name}"])) for name in like}
+    def after_restore(self, earlier: Sequence[Task]) -> None:
+        for share in self.share.values():
+            share.zero_()

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ..learner import Arrays
 from ..tasks import Items, Problem, Task
 from . import common
 from .common import ItemBatch
 from .spiking import Spiking, SpikingLearner, TaskLearner
-
-
-@dataclass(frozen=True)
-class PlainSettings(Spiking):
-    __doc__ = Spiking.__doc__
 
 
 @final
@@ -28,24 +20,10 @@ class Plain(TaskLearner):
     """A net that does nothing against forgetting: the baseline."""
 
     name = "plain"
-    SETTINGS = PlainSettings
+    SETTINGS = Spiking
 
     def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
         return self.loss(batch)
-
-    def after_task(self, task: Task) -> None:
-        pass
-
-    def extra_state(self) -> dict[str, NDArray[Any]]:
-        return {}
-
-    def load_extra_state(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
-        pass
-
-
-@dataclass(frozen=True)
-class JointSettings(Spiking):
-    __doc__ = Spiking.__doc__
 
 
 @final
@@ -53,9 +31,9 @@ class Joint(SpikingLearner):
     """A net that keeps every task and learns all of them together: an upper bound, not a continual learner."""
 
     name = "joint"
-    SETTINGS = JointSettings
+    SETTINGS = Spiking
 
-    def __init__(self, problem: Problem, settings: JointSettings) -> None:
+    def __init__(self, problem: Problem, settings: Spiking) -> None:
         super().__init__(problem, settings)
         self.tasks: list[Task] = []
 
@@ -79,8 +57,5 @@ class Joint(SpikingLearner):
     def after_task(self, task: Task) -> None:
         self.tasks.append(task)
 
-    def extra_state(self) -> dict[str, NDArray[Any]]:
-        return {}
-
-    def load_extra_state(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
+    def after_restore(self, earlier: Sequence[Task]) -> None:
         self.tasks = list(earlier)

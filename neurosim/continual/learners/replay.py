@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...errors import require
-from ..learner import Arrays
+from ...errors import check_fields
 from ..tasks import Problem, Task, in_turn
 from . import common
 from .common import ItemBatch
@@ -31,7 +29,7 @@ class ReplaySettings(Spiking):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.memory >= 1, "ReplaySettings.memory", "must be >= 1 items", self.memory)
+        check_fields(self, {"memory": ">= 1 items"})
 
 
 @final
@@ -52,6 +50,7 @@ class Replay(TaskLearner):
         self.x: NDArray[np.uint8] = np.zeros((n, problem.steps, problem.units), np.uint8)
         self.y: NDArray[np.int64] = np.zeros(n, np.int64)
         self.task: NDArray[np.int64] = np.full(n, -1, np.int64)
+        self.kept["memory"] = {name: torch.from_numpy(getattr(self, name)) for name in ("x", "y", "task")}
 
     def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
         full = np.flatnonzero(self.task >= 0)
@@ -79,9 +78,3 @@ class Replay(TaskLearner):
         self.x[:n], self.y[:n] = np.concatenate([self.x[rows], x]), np.concatenate([self.y[rows], task.train.y[new]])
         self.task[:n] = np.concatenate([self.task[rows], np.full(len(new), task.index)])
         self.task[n:] = -1
-
-    def extra_state(self) -> dict[str, NDArray[Any]]:
-        return {"memory.x": self.x.copy(), "memory.y": self.y.copy(), "memory.task": self.task.copy()}
-
-    def load_extra_state(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
-        self.x, self.y, self.task = (np.array(arrays[f"memory.{name}"]) for name in ("x", "y", "task"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...errors import require
+from ...errors import check_fields, require
 from ...layers import LIFLayer, SpikeLinear
 from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import Items, Problem, Task
@@ -43,12 +42,10 @@ class Spiking(LearnerTraining):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        name = type(self).__name__
         good = len(self.hidden) >= 1 and min(self.hidden) >= 1
-        require(good, f"{name}.hidden", "must be at least one layer, each of at least one unit", self.hidden)
-        require(self.steps >= 1, f"{name}.steps", "must be >= 1", self.steps)
-        for what in ("tau_mem", "v_threshold"):
-            require(0 < getattr(self, what) < math.inf, f"{name}.{what}", "must be > 0", getattr(self, what))
+        rule = "must be at least one layer, each of at least one unit"
+        require(good, f"{type(self).__name__}.hidden", rule, self.hidden)
+        check_fields(self, {"steps": ">= 1", "tau_mem v_threshold": "> 0"})
 
 
 class Net(nn.Module):
@@ -89,6 +86,7 @@ class SpikingLearner(Learner):
         name: in messages.
         net: the spiking net.
         settings: of the net and its training.
+        kept: state apart from the net, tensors of fixed shapes by kind and name; they are changed in place.
     """
 
     name: str
@@ -97,6 +95,7 @@ class SpikingLearner(Learner):
         super().__init__(problem)
         self.settings = settings
         self.net = Net(problem, settings)
+        self.kept: dict[str, dict[str, Tensor]] = {}
 
     @abstractmethod
     def training_items(self, task: Task) -> tuple[Items, Tensor]:
@@ -110,17 +109,11 @@ class SpikingLearner(Learner):
     def step(self, optimizer: torch.optim.Optimizer) -> None:
         """Take a step; the gradients are there."""
 
-    @abstractmethod
     def after_task(self, task: Task) -> None:
         """Store what later tasks need of a task that was learned."""
 
-    @abstractmethod
-    def extra_state(self) -> dict[str, NDArray[Any]]:
-        """Return its state apart from the net, as arrays of fixed names and shapes."""
-
-    @abstractmethod
-    def load_extra_state(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
-        """Load the state that `extra_state` returned; the arrays have been checked."""
+    def after_restore(self, earlier: Sequence[Task]) -> None:
+        """Restore what arrays do not hold, from the tasks that were learned."""
 
     def begin(self, task: Task) -> None:
         self.net.train()
@@ -153,13 +146,19 @@ class SpikingLearner(Learner):
         return common.loss_of(self.net(batch.x), batch)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        return {**common.arrays_of(self.net), **self.extra_state(), "learned": np.array(self.learned)}
+        kept = {name: tensor.numpy().copy() for name, tensor in self._kept_by_name()}
+        return {**common.arrays_of(self.net), **kept, "learned": np.array(self.learned)}
 
     def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
         check_arrays(self.name, arrays, self.state())
         common.load_arrays(self.net, arrays)
+        for name, tensor in self._kept_by_name():
+            tensor.copy_(torch.from_numpy(np.array(arrays[name])))
         self.learned = int(arrays["learned"])
-        self.load_extra_state(arrays, earlier)
+        self.after_restore(earlier)
+
+    def _kept_by_name(self) -> list[tuple[str, Tensor]]:
+        return [(f"{kind}.{name}", tensor) for kind, some in self.kept.items() for name, tensor in some.items()]
 
 
 class TaskLearner(SpikingLearner):
