@@ -73,9 +73,8 @@ def extract(archive: str | os.PathLike[str], folder: str | os.PathLike[str], max
     for member in _members(archive):
         where = f"member '{member.name[:100]}'"
         if member.size > left or len(written) == MAX_FILES:
-            raise format_error(
-                archive, where, f"at most {left} bytes more and {MAX_FILES} files", member.size, _DISTRUST
-            )
+            bound = f"at most {left} bytes more and {MAX_FILES} files"
+            raise format_error(archive, where, bound, member.size, _DISTRUST)
         target = _inside(archive, folder, member.name)
         # No sync of each file: for 70,000 it takes minutes. The caller syncs once and renames the folder.
         with replacing(target, sync=False) as temporary, open(temporary, "wb") as out:

@@ -36,13 +36,11 @@ def read_dat(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spike
         NeurosimFormatError: empty, cut short, another kind of event, an event outside the sensor, or a time before
             that of the event before.
     """
-    raw = read_bytes(path)
-    header, start = _header(path, raw, b"%")
+    raw, header, start = _read(path, b"%")
     kind = raw[start : start + 2].tolist()
     if kind not in ([0, 8], [12, 8]):
-        raise format_error(
-            path, f"byte {start}", "events of type 0 or 12 and 8 bytes", kind, "is this a DAT file of CD events?"
-        )
+        step = "is this a DAT file of CD events?"
+        raise format_error(path, f"byte {start}", "events of type 0 or 12 and 8 bytes", kind, step)
     words = _words(path, raw, start + 2, "<u4", 2).astype(np.uint32).reshape(-1, 2)
     height, width = _number(header, "Height"), _number(header, "Width")
     place = words[:, 1]
@@ -58,8 +56,7 @@ def read_evt2(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spik
         NeurosimMissingError: no such file.
         NeurosimFormatError: as `read_dat`.
     """
-    raw = read_bytes(path)
-    header, start = _header(path, raw, b"%")
+    raw, header, start = _read(path, b"%")
     words = _words(path, raw, start, "<u4", 1).astype(np.uint32)
     return _decoded(path, start, decode.evt2, words, len(words), shape or _geometry(header) or (2, 480, 640))
 
@@ -81,8 +78,7 @@ def read_evt3(path: str | os.PathLike[str], shape: Sensor | None = None, clock: 
         NeurosimFormatError: as `read_dat`.
     """
     running = lookup(CLOCKS, clock, "read_evt3.clock")
-    raw = read_bytes(path)
-    header, start = _header(path, raw, b"%")
+    raw, header, start = _read(path, b"%")
     words = _words(path, raw, start, "<u2", 1).astype(np.uint16)
     sensor, events = shape or _geometry(header) or (2, 720, 1280), decode.evt3_count(words)
     return _decoded(path, start, decode.evt3, words, events, sensor, running)
@@ -95,7 +91,7 @@ def read_raw(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spike
         NeurosimMissingError: no such file.
         NeurosimFormatError: another encoding in the header, and as `read_dat`.
     """
-    header, _ = _header(path, read_bytes(path), b"%")
+    _, header, _ = _read(path, b"%")
     said = re.search(r"% (?:evt |format EVT)([\d.]{1,5})", header)
     version = said[1].removesuffix(".0") if said else "nothing"
     if version not in _EVT:
@@ -137,8 +133,7 @@ def read_aedat2(path: str | os.PathLike[str], camera: str = "dvs128") -> Spikes:
         NeurosimFormatError: as `read_dat`.
     """
     layout = lookup(CAMERAS, camera, "read_aedat2.camera")
-    raw = read_bytes(path)
-    header, start = _header(path, raw, b"#")
+    raw, header, start = _read(path, b"#")
     if not header.startswith("#!AER-DAT2"):
         raise format_error(path, "byte 0", "'#!AER-DAT2'", f"{header[:12]!r}", "is this an AEDAT 2.0 file?")
     words = _words(path, raw, start, ">u4", 2).astype(np.int64).reshape(-1, 2)
@@ -158,14 +153,14 @@ def read_aedat2(path: str | os.PathLike[str], camera: str = "dvs128") -> Spikes:
     return _spikes(t * MICROSECOND, units.astype(np.int32), (2, layout.height, layout.width))
 
 
-def _header(path: object, raw: NDArray[np.uint8], mark: bytes) -> tuple[str, int]:
-    """Return the text of the lines that begin with `mark`, and the byte after them."""
+def _read(path: str | os.PathLike[str], mark: bytes) -> tuple[NDArray[np.uint8], str, int]:
+    """Return the bytes of a file, the text of its first lines, which begin with `mark`, and the byte after them."""
+    raw = read_bytes(path)
     if raw.size == 0:
         raise format_error(path, "byte 0", "a header", "an empty file", "fetch the recording again")
     if raw[0] != mark[0]:
-        raise format_error(
-            path, "byte 0", f"a header of lines that begin with '{mark.decode()}'", f"0x{raw[0]:02x}", _OTHER
-        )
+        expected = f"a header of lines that begin with '{mark.decode()}'"
+        raise format_error(path, "byte 0", expected, f"0x{raw[0]:02x}", _OTHER)
     start, lines = 0, 0
     # Lines of Prophesee begin with "% ": binary data that begins with % is not one of them.
     second = b" " if mark == b"%" else b""
@@ -178,18 +173,17 @@ def _header(path: object, raw: NDArray[np.uint8], mark: bytes) -> tuple[str, int
         start += end + 1
         if line[:end].strip() == mark + b" end":
             break
-    return raw[:start].tobytes().decode("latin-1"), start
+    return raw, raw[:start].tobytes().decode("latin-1"), start
 
 
 def _words(path: object, raw: NDArray[np.uint8], start: int, kind: str, each: int) -> NDArray:
     """Return the binary part as words of `kind`, in groups of `each`."""
     size = np.dtype(kind).itemsize * each
     data = raw[start:]
-    if data.size % size:
-        whole = start + data.size // size * size
-        raise format_error(
-            path, f"byte {whole}", f"complete words of {size} bytes", f"{data.size % size} bytes", _AGAIN
-        )
+    rest = data.size % size
+    if rest:
+        where = f"byte {start + data.size - rest}"
+        raise format_error(path, where, f"complete words of {size} bytes", f"{rest} bytes", _AGAIN)
     return np.frombuffer(data.data, kind)
 
 

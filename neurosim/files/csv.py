@@ -51,28 +51,24 @@ def read_csv(path: str | os.PathLike[str], shape: tuple[int, ...] | None = None,
     first = text.readline()
     comment = first if first.startswith("#") else ""
     header = (text.readline() if comment else first).strip().replace(" ", "").lower()
-    if header not in HEADERS:
-        step = "add the header, or convert the file"
-        raise format_error(
-            path, f"line {1 + bool(comment)}", f"the header {' or '.join(HEADERS)}", f"{header[:40]!r}", step
-        )
     line = 2 + bool(comment)
+    if header not in HEADERS:
+        expected, step = f"the header {' or '.join(HEADERS)}", "add the header, or convert the file"
+        raise format_error(path, f"line {line - 1}", expected, f"{header[:40]!r}", step)
     table = _parse(path, text, HEADERS[header] + 1, line)
     times, places = table[:, 0] * tick, table[:, :0:-1]
     _check_rows(path, table, line)
     sensor = _sensor(path, comment, places, shape)
     if math.prod(sensor) >= 1 << 31:
-        raise format_error(
-            path, "columns", "fewer than 2^31 units", f"shape {sensor}", "is this a file of another layout?"
-        )
+        step = "is this a file of another layout?"
+        raise format_error(path, "columns", "fewer than 2^31 units", f"shape {sensor}", step)
     # x, y, p unfold as p, y, x.
     outside = ((places < 0) | (places >= sensor)).any(axis=1)
     if outside.any():
         at = int(np.argmax(outside))
         got = ",".join(f"{v:g}" for v in places[at, ::-1])
-        raise format_error(
-            path, f"line {line + at}", f"an event inside shape {sensor}", got, "give the sensor's shape="
-        )
+        inside, step = f"an event inside shape {sensor}", "give the sensor's shape="
+        raise format_error(path, f"line {line + at}", inside, got, step)
     units = np.ravel_multi_index(tuple(places.astype(np.int64).T), sensor).astype(np.int32)
     said = DURATION.search(comment)
     duration = float(times[-1]) if len(times) else 0.0
@@ -80,9 +76,8 @@ def read_csv(path: str | os.PathLike[str], shape: tuple[int, ...] | None = None,
         whole = shape or _shape(comment) or sensor
         return Spikes(times, units, math.prod(sensor), float(said[1]) if said else duration, whole)
     except (NeurosimInputError, ValueError) as error:
-        raise format_error(
-            path, "line 1", "a shape and duration that fit the events", error, "correct the line"
-        ) from None
+        fitting = "a shape and duration that fit the events"
+        raise format_error(path, "line 1", fitting, error, "correct the line") from None
 
 
 def write_csv(path: str | os.PathLike[str], spikes: Spikes) -> None:
@@ -140,9 +135,8 @@ def _culprit(path: object, lines: list[str], columns: int, line: int) -> Excepti
         if not fits:
             line += i
             break
-    return format_error(
-        path, f"line {line}", f"{columns} numbers", f"{text.strip()[:40]!r}", "correct or remove the line"
-    )
+    step = "correct or remove the line"
+    return format_error(path, f"line {line}", f"{columns} numbers", f"{text.strip()[:40]!r}", step)
 
 
 def _check_rows(path: object, table: NDArray[np.float64], line: int) -> None:

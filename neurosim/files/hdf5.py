@@ -30,6 +30,7 @@ MAX_RATIO = 16
 ROW = np.dtype([("length", "<u4"), ("heap", "<u8"), ("index", "<u4")])
 AGAIN = "the file is damaged: fetch it again"
 LAYOUT = "is this a file of another layout?"
+COPY = "copy the data into the file"
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,8 @@ class HDF5File:
             kind, size = one.get_type(), math.prod(one.shape) * one.get_type().get_size()
             # The library crashes on some other types, such as damaged text of variable length.
             if kind.get_class() not in (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING) or size > 1 << 12:
-                raise self.error(
-                    f"/{name} attribute '{key}'", "numbers or text of at most 4 KiB", f"{size} bytes of others"
-                )
+                where, rule = f"/{name} attribute '{key}'", "numbers or text of at most 4 KiB"
+                raise self.error(where, rule, f"{size} bytes of others")
             found[key] = attrs[key]
         return found
 
@@ -110,9 +110,8 @@ class HDF5File:
         """
         node = self._dataset(name, rank=None)
         if node.dtype.kind not in kinds:
-            raise self.error(
-                f"/{name}", "numbers", "text or other things" if node.dtype.kind == "O" else node.dtype, LAYOUT
-            )
+            got = "text or other things" if node.dtype.kind == "O" else node.dtype
+            raise self.error(f"/{name}", "numbers", got, LAYOUT)
         values = self._elements(name, node, node.dtype)
         return values.reshape(node.shape).astype(node.dtype.newbyteorder("="), copy=False)
 
@@ -183,9 +182,7 @@ class HDF5File:
             if link is None:
                 raise self.error(f"/{name}", "a dataset or group", "nothing of that name", LAYOUT)
             if link.__name__ != "HardLink":
-                raise self.error(
-                    f"/{name}", "data inside the file", f"a {link.__name__}", "copy the data into the file"
-                )
+                raise self.error(f"/{name}", "data inside the file", f"a {link.__name__}", COPY)
             node = node[part]
         if type(node).__name__ not in kinds:
             raise self.error(f"/{name}", f"a {' or '.join(kinds)}".lower(), f"a {type(node).__name__}".lower(), LAYOUT)
@@ -194,15 +191,14 @@ class HDF5File:
     def _dataset(self, name: str, length: int | None = None, rank: int | None = 1) -> Any:
         node = self._reach(name, "Dataset")
         if node.external or node.is_virtual:
-            raise self.error(f"/{name}", "data inside the file", "external storage", "copy the data into the file")
+            raise self.error(f"/{name}", "data inside the file", "external storage", COPY)
         if node.shape is None:
             raise self.error(f"/{name}", "data", "an empty dataspace", LAYOUT)
         if rank is None:
             return node
         if node.ndim != rank or (length is not None and len(node) != length):
-            raise self.error(
-                f"/{name}", f"a list of {'any number of' if length is None else length} entries", node.shape
-            )
+            count = "any number of" if length is None else length
+            raise self.error(f"/{name}", f"a list of {count} entries", node.shape)
         return node
 
     def _elements(self, name: str, node: Any, dtype: np.dtype) -> NDArray:
@@ -299,18 +295,22 @@ def open_hdf5(path: str | os.PathLike[str], ratio: int = MAX_RATIO) -> Iterator[
         NeurosimMissingError: no such file.
         NeurosimFormatError: not HDF5, or damaged.
     """
-    import h5py
-
     raw = read_bytes(path)
-    if raw[:8].tobytes() != SIGNATURE:
-        got = "an empty file" if raw.size == 0 else f"{raw[:8].tobytes()!r}"
-        raise format_error(path, "byte 0", "the signature of an HDF5 file", got, "is this an HDF5 file? fetch it again")
     _check_header(path, raw)
     # Check before the library reads them: it hangs on some damaged heaps.
     found = _objects(path, raw)
+    with open_root(path) as root:
+        yield HDF5File(path, root, raw, found, ratio)
+
+
+@contextmanager
+def open_root(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """Yield the root of an HDF5 file as the library opens it; all its errors become `NeurosimFormatError`s."""
+    import h5py
+
     try:
         with h5py.File(path, "r") as root:
-            yield HDF5File(path, root, raw, found, ratio)
+            yield root
     except NeurosimError:
         raise
     except (
@@ -344,8 +344,11 @@ def _chunk_infos(node: Any, count: int) -> list[Any]:
 
 
 def _check_header(path: object, raw: NDArray[np.uint8]) -> None:
-    """Refuse sizes in the header for which the library would allocate memory without a check."""
+    """Refuse another format, and sizes in the header for which the library would allocate memory without a check."""
     head = raw[:64].tobytes()
+    if head[:8] != SIGNATURE:
+        got = f"{head[:8]!r}" if head else "an empty file"
+        raise format_error(path, "byte 0", "the signature of an HDF5 file", got, "is this an HDF5 file? fetch it again")
     if len(head) < 64 or head[8] > 1:
         return
     # Versions 0 and 1: entries of the nodes of groups, and the address of a block for files in several parts.

@@ -73,11 +73,9 @@ def read_idx(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> NDArra
     # Python integers: the product cannot overflow.
     wanted = math.prod(shape) * kind.itemsize
     if len(data) - start != wanted:
-        raise format_error(
-            path, f"byte {start}", f"{wanted} bytes of values {shape}", f"{len(data) - start} bytes", AGAIN
-        )
-    values = np.frombuffer(data, kind, offset=start).reshape(shape)
-    return values.astype(kind.newbyteorder("="))
+        values = f"{wanted} bytes of values {shape}"
+        raise format_error(path, f"byte {start}", values, f"{len(data) - start} bytes", AGAIN)
+    return np.frombuffer(data, kind, offset=start).reshape(shape).astype(kind.newbyteorder("="))
 
 
 def write_idx(values: NDArray) -> bytes:
@@ -109,9 +107,8 @@ def read_images(
         got = f"{pixels.dtype} {pixels.shape}"
         raise format_error(images, "byte 0", "images [n, height, width] of bytes", got, "is it the file of labels?")
     if known.ndim != 1 or known.dtype != np.uint8:
-        raise format_error(
-            labels, "byte 0", "labels [n] of bytes", f"{known.dtype} {known.shape}", "is it the file of images?"
-        )
+        got = f"{known.dtype} {known.shape}"
+        raise format_error(labels, "byte 0", "labels [n] of bytes", got, "is it the file of images?")
     if len(known) != len(pixels):
         raise format_error(labels, "byte 4", f"{len(pixels)} labels, as {images} has images", len(known), AGAIN)
     if known.size and known.max() >= classes:
@@ -143,9 +140,8 @@ def _unpacked(path: object, data: bytes, max_bytes: int) -> bytes:
             with gzip.GzipFile(fileobj=io.BytesIO(data)) as packed:
                 data = packed.read(max_bytes + 1)
         except (OSError, EOFError, zlib.error) as error:
-            raise format_error(
-                path, "gzip", "a complete gzip file", " ".join(str(error).split())[:100], AGAIN
-            ) from None
+            reason = " ".join(str(error).split())[:100]
+            raise format_error(path, "gzip", "a complete gzip file", reason, AGAIN) from None
     if len(data) > max_bytes:
         raise NeurosimFormatError(f"{path}: holds more than {max_bytes} bytes, too many for a set of images; {AGAIN}")
     return data

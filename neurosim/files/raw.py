@@ -58,7 +58,7 @@ def read_bytes(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         data = np.empty(os.fstat(handle).st_size, np.uint8)
         view, done = data.data, 0
         # A read may be short (over 2 GiB, or in a network folder).
-        while done < len(view) and (more := _read_into(handle, view[done:])):
+        while done < len(view) and (more := os.readv(handle, [view[done:]])):
             done += more
         return data[:done]
     except OSError as error:
@@ -81,7 +81,7 @@ def read_blocks(paths: Iterable[str | os.PathLike[str]]) -> Iterator[FileBlock]:
     for path in paths:
         handle = _open(path)
         try:
-            while more := _read_into(handle, view[used:]):
+            while more := os.readv(handle, [view[used:]]):
                 used += more
                 if used == len(view):
                     start = bounds[-1]
@@ -110,10 +110,6 @@ def _open(path: str | os.PathLike[str]) -> int:
         raise unreadable(path, error) from None
     except ValueError as error:
         raise NeurosimInputError(f"{str(path)!r}: is not a valid path ({error}); check the path") from None
-
-
-def _read_into(handle: int, view: memoryview) -> int:
-    return os.readv(handle, [view])
 
 
 def unreadable(path: object, error: OSError) -> NeurosimInputError:

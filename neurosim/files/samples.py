@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import require
 from ..plain import PlainTree
 from .bulk import DatasetSpec, Put, write_bulk
 from .hdf5 import LAYOUT, open_hdf5
-from .sonata import MAGIC, VERSION
+from .sonata import ROOT, check_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +60,10 @@ def write_sample_pieces(
         NeurosimInputError: a name with '/'.
         NeurosimWriteError: as `write_bulk`.
     """
-    groups: dict[str, PlainTree] = {"": {"magic": np.uint32(MAGIC), "version": np.array(VERSION, np.uint32)}}
+    groups: dict[str, PlainTree] = {"": ROOT}
     specs, mappings = {}, {}
     for name, one in states.items():
-        require(bool(name) and "/" not in name and name != ".", "write_samples", "needs names without '/'", name)
+        check_name(name, "write_samples")
         group, count = f"report/{name}", samples[name]
         groups[group] = {
             "population": np.bytes_(one.population.encode()),

@@ -7,7 +7,7 @@ in seconds, as the attribute `units` says: a factor to milliseconds would round 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,11 +17,11 @@ from ..errors import NeurosimInputError, lookup, require
 from ..plain import PlainTree
 from ..spikes import Spikes
 from .bulk import DatasetSpec, Put, write_bulk
-from .hdf5 import LAYOUT, open_hdf5
+from .hdf5 import LAYOUT, HDF5File, open_hdf5
 from .raw import printable
 
-MAGIC = 0x0A7A
-VERSION = (0, 1)
+# Attributes of the root.
+ROOT = {"magic": np.uint32(0x0A7A), "version": np.array((0, 1), np.uint32)}
 # Without the attribute, the default of SONATA is milliseconds.
 UNITS = {"seconds": 1.0, "s": 1.0, "milliseconds": 1e-3, "ms": 1e-3}
 
@@ -73,10 +73,7 @@ def read_sonata(path: str | os.PathLike[str], population: str | None = None) -> 
         group = f"spikes/{choose(path, file.names('spikes'), population)}"
         times = file.numbers(f"{group}/timestamps", "f").astype(np.float64)
         nodes = file.numbers(f"{group}/node_ids", "iu", len(times))
-        unit = text_of(file.attributes(f"{group}/timestamps", "units").get("units", "milliseconds"))
-        if unit not in UNITS:
-            raise file.error(f"/{group}/timestamps attribute 'units'", f"one of {', '.join(UNITS)}", unit, LAYOUT)
-        times *= UNITS[unit]
+        times *= seconds_of_a_unit(file, group)
         attributes = file.attributes(group, "size", "shape", "duration")
         if nodes.size and not 0 <= nodes.min() <= nodes.max() < 1 << 31:
             raise file.error(f"/{group}/node_ids", "0 <= node < 2^31", f"{nodes.min()} to {nodes.max()}")
@@ -102,9 +99,13 @@ def choose(path: object, names: list[str], population: str | None) -> str:
     return lookup(table, population, f"{path}: population")
 
 
-def text_of(value: object) -> str:
-    """Return an attribute as text, of bytes or of text."""
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+def seconds_of_a_unit(file: HDF5File, group: str) -> float:
+    """Return the unit of the times of a population, s."""
+    unit = file.attributes(f"{group}/timestamps", "units").get("units", "milliseconds")
+    name = unit.decode(errors="replace") if isinstance(unit, bytes) else str(unit)
+    if name not in UNITS:
+        raise file.error(f"/{group}/timestamps attribute 'units'", f"one of {', '.join(UNITS)}", name, LAYOUT)
+    return UNITS[name]
 
 
 def write_sonata_pieces(
@@ -120,9 +121,10 @@ def write_sonata_pieces(
     Raises:
         NeurosimInputError, NeurosimWriteError: as `write_sonata`.
     """
-    groups: dict[str, PlainTree] = {"": {"magic": np.uint32(MAGIC), "version": np.array(VERSION, np.uint32)}}
+    groups: dict[str, PlainTree] = {"": ROOT}
     specs = {}
     for name, extent in populations.items():
+        check_name(name, "write_sonata")
         group = f"spikes/{name}"
         groups[group] = {
             # Text of fixed length lies in the header, not in a heap that every reader must follow.
@@ -141,10 +143,9 @@ def write_sonata_pieces(
 
         fill(put_spikes)
 
-    _check_names(populations)
     write_bulk(path, specs, groups, fill_both)
 
 
-def _check_names(populations: Iterable[str]) -> None:
-    for name in populations:
-        require(bool(name) and "/" not in name and name != ".", "write_sonata", "needs names without '/'", name)
+def check_name(name: str, writer: str) -> None:
+    """Raise `NeurosimInputError` unless HDF5 can hold the name of a group."""
+    require(bool(name) and "/" not in name and name != ".", writer, "needs names without '/'", name)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimError, require
+from ..errors import require
 from ..spikes import Spikes
-from .hdf5 import AGAIN, LAYOUT, SIGNATURE, HDF5File
+from .hdf5 import LAYOUT, SIGNATURE, HDF5File, open_root
 from .raw import format_error, unreadable
-from .sonata import UNITS, choose, text_of
+from .sonata import choose, seconds_of_a_unit
 
 # Events read at a time, and maximum bytes of a chunk of the file, which is unpacked at once.
 PIECE, MAX_CHUNK_BYTES = 1 << 16, 1 << 24
@@ -35,8 +35,6 @@ def read_windows(path: str | os.PathLike[str], population: str | None = None, le
             that are not ascending.
     """
     require(length > 0 and math.frexp(length)[0] == 0.5, "read_windows.length", "must be a power of two, in s", length)
-    import h5py
-
     try:
         with open(path, "rb") as file:
             signature = file.read(8)
@@ -44,15 +42,8 @@ def read_windows(path: str | os.PathLike[str], population: str | None = None, le
         raise unreadable(path, error) from None
     if signature != SIGNATURE:
         raise format_error(path, "byte 0", "the signature of an HDF5 file", f"{signature!r}", "is this an HDF5 file?")
-    try:
-        with h5py.File(path, "r") as root:
-            yield from _windows(HDF5File(path, root, np.empty(0, np.uint8), ()), population, length)
-    except NeurosimError:
-        raise
-    except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
-        raise format_error(
-            path, "structure", "an intact HDF5 file", " ".join(str(error).split())[:160], AGAIN
-        ) from None
+    with open_root(path) as root:
+        yield from _windows(HDF5File(path, root, np.empty(0, np.uint8), ()), population, length)
 
 
 def _windows(file: HDF5File, population: str | None, length: float) -> Iterator[Spikes]:
@@ -60,9 +51,7 @@ def _windows(file: HDF5File, population: str | None, length: float) -> Iterator[
     times, nodes = _dataset(file, f"{group}/timestamps", "f"), _dataset(file, f"{group}/node_ids", "iu")
     if len(times) != len(nodes):
         raise file.error(f"/{group}/node_ids", f"{len(times)} entries, as timestamps", len(nodes))
-    unit = text_of(file.attributes(f"{group}/timestamps", "units").get("units", "milliseconds"))
-    if unit not in UNITS:
-        raise file.error(f"/{group}/timestamps attribute 'units'", f"one of {', '.join(UNITS)}", unit, LAYOUT)
+    seconds = seconds_of_a_unit(file, group)
     known = file.attributes(group, "size", "duration", "shape")
     size = int(known["size"]) if "size" in known else _highest(nodes) + 1
     shape = tuple(int(n) for n in np.atleast_1d(known.get("shape", size)))
@@ -72,7 +61,7 @@ def _windows(file: HDF5File, population: str | None, length: float) -> Iterator[
     while start < duration or read < len(times) or events[0].size:
         while read < len(times) and (events[0].size == 0 or events[0][-1] < start + length):
             piece = slice(read, min(read + PIECE, len(times)))
-            more = times[piece].astype(np.float64) * UNITS[unit], nodes[piece].astype(np.int64)
+            more = times[piece].astype(np.float64) * seconds, nodes[piece].astype(np.int64)
             events, read = (np.concatenate([events[0], more[0]]), np.concatenate([events[1], more[1]])), piece.stop
         cut = _count_before(file, group, events[0], start, start + length)
         yield _window(file, group, (events[0][:cut], events[1][:cut]), (start, length), size, shape)
