@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import math
+import operator
+import re
 from collections.abc import Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
+COMPARISONS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
 
 
 class NeurosimError(Exception):
@@ -47,6 +51,27 @@ def require(condition: bool, name: str, rule: str, got: object) -> None:
         # Numpy scalars print as plain numbers.
         value = got.item() if hasattr(got, "item") and getattr(got, "ndim", 1) == 0 else got
         raise NeurosimInputError(f"{name}: {rule} (got {value})")
+
+
+def check_fields(owner: object, rules: Mapping[str, str], prefix: str = "") -> None:
+    """Check numbers among the attributes of `owner`, by rules that read as in the error.
+
+        check_fields(self, {"epochs batch": ">= 1", "tau_mem": "> 0 s", "dropout": ">= 0 and < 1"})
+
+    Args:
+        owner: the object; its class names the attributes in errors, unless there is a `prefix`.
+        rules: names of attributes, with spaces between them, and the bounds of each. All numbers must be finite.
+        prefix: name of the owner in errors.
+
+    Raises:
+        NeurosimInputError: the first attribute that breaks its rule.
+    """
+    for names, rule in rules.items():
+        bounds = [(COMPARISONS[sign], float(limit)) for sign, limit in re.findall(r"([<>]=?) (\S+)", rule)]
+        for name in names.split():
+            value = getattr(owner, name)
+            good = math.isfinite(value) and all(compare(value, limit) for compare, limit in bounds)
+            require(good, f"{prefix or type(owner).__name__}.{name}", f"must be {rule}", value)
 
 
 def lookup(table: Mapping[str, T], name: str, what: str) -> T:

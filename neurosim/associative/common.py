@@ -37,12 +37,8 @@ class Recall:
     def overlap(self, patterns: object) -> Array:
         """Return [K] overlaps (1/N) xi . s with patterns [K, N]."""
         xi = np.atleast_2d(np.asarray(patterns, np.float64))
-        require(
-            xi.ndim == 2 and xi.shape[1] == self.state.size,
-            "Recall.overlap",
-            f"needs patterns [K, {self.state.size}]",
-            xi.shape,
-        )
+        fits = xi.ndim == 2 and xi.shape[1] == self.state.size
+        require(fits, "Recall.overlap", f"needs patterns [K, {self.state.size}]", xi.shape)
         return xi @ self.state / xi.shape[1]
 
 
@@ -64,8 +60,8 @@ def check_cue(cue: object, units: int) -> Array:
 
 def _check_entries(values: Array, allowed: tuple[int, ...], name: str) -> None:
     good = np.isin(values, allowed)
-    require(bool(good.all()), name, f"must hold only {', '.join(map(str, allowed[:-1]))} and {allowed[-1]}",
-          values.flat[np.argmin(good)])  # fmt: skip
+    rule = f"must hold only {', '.join(map(str, allowed[:-1]))} and {allowed[-1]}"
+    require(bool(good.all()), name, rule, values.flat[np.argmin(good)])
 
 
 def tail(z: float) -> float:

@@ -34,8 +34,8 @@ class DenseHebbian(files.Saved):
 
     def __post_init__(self) -> None:
         require(self.order >= 2, "DenseHebbian.order", "must be >= 2", self.order)
-        require(self.vectors.ndim == 2 and self.vectors.size > 0, "DenseHebbian.vectors", "must be [K, N]",
-              self.vectors.shape)  # fmt: skip
+        fits = self.vectors.ndim == 2 and self.vectors.size > 0
+        require(fits, "DenseHebbian.vectors", "must be [K, N]", self.vectors.shape)
 
     @classmethod
     def store(cls, patterns: object, order: int) -> DenseHebbian:

@@ -106,8 +106,8 @@ class PairMemory(files.Saved):
 
     def _keys(self, keys: object) -> Array:
         k = np.asarray(keys, np.float64)
-        require(k.ndim == 2 and k.shape[1] == len(self.weights), "PairMemory", f"needs keys [n, {len(self.weights)}]",
-              k.shape)  # fmt: skip
+        fits = k.ndim == 2 and k.shape[1] == len(self.weights)
+        require(fits, "PairMemory", f"needs keys [n, {len(self.weights)}]", k.shape)
         require(bool(np.isfinite(k).all()), "PairMemory", "needs finite keys", "NaN or infinity")
         return k
 

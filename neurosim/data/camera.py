@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import require
+from ..errors import check_fields, require
 from ..spikes import Spikes
 
 MICROSECOND = 1e-6
@@ -48,15 +48,9 @@ class EventCamera:
     noise_rate: float = 0.3
 
     def __post_init__(self) -> None:
-        for name in ("threshold_on", "threshold_off"):
-            value = getattr(self, name)
-            require(math.isfinite(value) and value > 0, f"EventCamera.{name}", "must be > 0 units of log-light", value)
+        check_fields(self, {"threshold_on threshold_off": "> 0 units of log-light"})
         require(0 <= self.mismatch <= 0.3, "EventCamera.mismatch", "must be 0 to 0.3 of the threshold", self.mismatch)
-        for name, unit in (("refractory", "s"), ("noise_rate", "Hz")):
-            value = getattr(self, name)
-            require(
-                math.isfinite(value) and value >= 0, f"EventCamera.{name}", f"must be finite and >= 0 {unit}", value
-            )
+        check_fields(self, {"refractory": "finite and >= 0 s", "noise_rate": "finite and >= 0 Hz"})
 
     def see(self, film: NDArray[np.float64], step: float, seed: int = 0, recording: int = 0) -> Spikes:
         """Return the events of one film.

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ..errors import NeurosimError, NeurosimWriteError, lookup, require
+from ..errors import NeurosimError, NeurosimWriteError, check_fields, lookup
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -78,9 +78,7 @@ class RetryPolicy:
     max_bytes: int = MAX_BYTES
 
     def __post_init__(self) -> None:
-        require(self.attempts >= 1, "RetryPolicy.attempts", "must be >= 1", self.attempts)
-        require(self.pause >= 0, "RetryPolicy.pause", "must be >= 0 s", self.pause)
-        require(self.timeout > 0, "RetryPolicy.timeout", "must be > 0 s", self.timeout)
+        check_fields(self, {"attempts": ">= 1", "pause": ">= 0 s", "timeout": "> 0 s"})
 
 
 class _Retryable(Exception):

@@ -13,7 +13,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimMissingError, require
+from ..errors import NeurosimMissingError, check_fields, require
 
 try:
     import torch
@@ -53,11 +53,7 @@ class Contrast:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("dimensions", "steps", "components"):
-            require(getattr(self, name) >= 1, f"Contrast.{name}", "must be >= 1", getattr(self, name))
-        for name in ("temperature", "learning_rate"):
-            require(getattr(self, name) > 0, f"Contrast.{name}", "must be > 0", getattr(self, name))
-        require(self.decay >= 0, "Contrast.decay", "must be >= 0", self.decay)
+        check_fields(self, {"dimensions steps components": ">= 1", "temperature learning_rate": "> 0", "decay": ">= 0"})
 
     def fit(self, seen: NDArray, seen_labels: NDArray, heard: NDArray, heard_labels: NDArray) -> CrossModal:
         """Return projections trained on features of two senses, [n, f] with labels [n] and [m, g] with labels [m].
@@ -68,10 +64,8 @@ class Contrast:
         a, b = np.asarray(seen_labels), np.asarray(heard_labels)
         require(a.shape == (len(seen),), "Contrast.fit", f"needs {len(seen)} labels of what is seen", a.shape)
         require(b.shape == (len(heard),), "Contrast.fit", f"needs {len(heard)} labels of what is heard", b.shape)
-        same = set(a.tolist()) == set(b.tolist())
-        require(
-            same and len(np.unique(a)) > 1, "Contrast.fit", "needs the same two or more labels of both", np.unique(b)
-        )
+        fits = set(a.tolist()) == set(b.tolist()) and len(np.unique(a)) > 1
+        require(fits, "Contrast.fit", "needs the same two or more labels of both", np.unique(b))
         whitened = [_Whitening.of(x, self.components, self.seed) for x in (seen, heard)]
         x, y = (
             torch.from_numpy(w(values).astype(np.float32)) for w, values in zip(whitened, (seen, heard), strict=True)
@@ -115,12 +109,8 @@ class SharedProjection:
 
     def __call__(self, x: NDArray) -> NDArray[np.float64]:
         """Return [n, dimensions] points of length 1 for features [n, features]."""
-        require(
-            x.ndim == 2 and x.shape[1] == len(self.mean),
-            "SharedProjection",
-            f"needs {len(self.mean)} features",
-            x.shape,
-        )
+        fits = x.ndim == 2 and x.shape[1] == len(self.mean)
+        require(fits, "SharedProjection", f"needs {len(self.mean)} features", x.shape)
         points = (x - self.mean) @ self.weights
         return points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
 

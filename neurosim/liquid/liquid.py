@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine import Progress, Result, simulate
-from ..errors import lookup, require
+from ..errors import check_fields, lookup, require
 from ..measure import LayerCounts
 from ..network import Network, Population, Projection, SpikeSource
 from ..neurons import CubaLIF, Neuron
@@ -115,13 +115,9 @@ class Liquid:
             require(value >= minimum, f"Liquid.{name}", f"must be >= {minimum}", value)
         require(0 <= self.inhibitory <= 1, "Liquid.inhibitory", "must be in 0..1", self.inhibitory)
         require(self.in_degree < self.neurons, "Liquid.in_degree", f"must be < neurons {self.neurons}", self.in_degree)
-        for name in ("patch_radius", "radius", "rate", "clock"):
-            value = getattr(self, name)
-            require(math.isfinite(value) and value > 0, f"Liquid.{name}", "must be > 0", value)
+        check_fields(self, {"patch_radius radius rate clock": "> 0"})
         lookup(WIRINGS, self.wiring, "Liquid.wiring")
-        for name in ("weight", "inhibition", "write_noise", "read_noise"):
-            value = getattr(self, name)
-            require(math.isfinite(value) and value >= 0, f"Liquid.{name}", "must be >= 0", value)
+        check_fields(self, {"weight inhibition write_noise read_noise": ">= 0"})
         for name in ("longest_input_delay", "longest_delay"):
             value = getattr(self, name)
             require(value >= self.clock, f"Liquid.{name}", f"must be >= clock {self.clock} s", value)
@@ -241,9 +237,8 @@ class Liquid:
         count_updates: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> Result:
-        require(
-            recordings.shape == self.shape, "Liquid.run", f"needs recordings of shape {self.shape}", recordings.shape
-        )
+        fits = recordings.shape == self.shape
+        require(fits, "Liquid.run", f"needs recordings of shape {self.shape}", recordings.shape)
         result = simulate(
             network,
             recordings,

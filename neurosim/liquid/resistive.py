@@ -71,8 +71,7 @@ class ReadNoiseLIF(Neuron):
 
     def __post_init__(self) -> None:
         Neuron.__post_init__(self)
-        for name in ("key_high", "key_low"):
-            value = getattr(self, name)
+        for name, value in (("key_high", self.key_high), ("key_low", self.key_low)):
             require(0 <= value < HALF, f"ReadNoiseLIF.{name}", "must be in 0..2^24 - 1", value)
 
     def initial(self) -> tuple[float, ...]:

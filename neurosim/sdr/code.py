@@ -171,9 +171,8 @@ def overlaps(sdr: SDR, packed: NDArray[np.uint64], threads: int = 1) -> NDArray[
     from ..kernels.memory.packed import overlap
 
     query = sdr.packed()
-    require(
-        packed.ndim == 2 and packed.shape[1] == query.size, "overlaps", f"needs a bank [M, {query.size}]", packed.shape
-    )
+    fits = packed.ndim == 2 and packed.shape[1] == query.size
+    require(fits, "overlaps", f"needs a bank [M, {query.size}]", packed.shape)
     return overlap(query, packed, threads)
 
 

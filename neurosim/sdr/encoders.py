@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import NeurosimInputError, require
+from ..errors import NeurosimInputError, check_fields, require
 from ..spikes import Spikes
 from .code import SDR, generator
 
@@ -43,9 +43,8 @@ class ScalarEncoder(Encoder):
 
     def encode(self, value: object) -> SDR:
         x = _number(value, "ScalarEncoder.encode")
-        require(
-            self.minimum <= x <= self.maximum, "ScalarEncoder.encode", f"must be in {self.minimum}..{self.maximum}", x
-        )
+        inside = self.minimum <= x <= self.maximum
+        require(inside, "ScalarEncoder.encode", f"must be in {self.minimum}..{self.maximum}", x)
         places = self.size if self.periodic else self.size - self.active
         start = round((x - self.minimum) / (self.maximum - self.minimum) * places)
         return SDR((start + np.arange(self.active)) % self.size, self.size)
@@ -59,13 +58,9 @@ class CategoryEncoder(Encoder):
     active: int
 
     def __post_init__(self) -> None:
-        require(
-            len(set(self.categories)) == len(self.categories) > 0,
-            "CategoryEncoder.categories",
-            "must be distinct, at least one",
-            self.categories,
-        )
-        require(self.active > 0, "CategoryEncoder.active", "must be > 0 bits", self.active)
+        distinct = len(set(self.categories)) == len(self.categories) > 0
+        require(distinct, "CategoryEncoder.categories", "must be distinct, at least one", self.categories)
+        check_fields(self, {"active": "> 0 bits"})
 
     @property
     def size(self) -> int:  # type: ignore[override]
@@ -92,13 +87,9 @@ class RandomDistributedScalarEncoder(Encoder):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require(self.resolution > 0, "RandomDistributedScalarEncoder.resolution", "must be > 0", self.resolution)
-        require(
-            0 < self.active <= self.size,
-            "RandomDistributedScalarEncoder.active",
-            f"must be in 1..{self.size}",
-            self.active,
-        )
+        check_fields(self, {"resolution": "> 0"})
+        inside = 0 < self.active <= self.size
+        require(inside, "RandomDistributedScalarEncoder.active", f"must be in 1..{self.size}", self.active)
 
     def encode(self, value: object) -> SDR:
         x = _number(value, "RandomDistributedScalarEncoder.encode")
@@ -119,16 +110,14 @@ class EventWindowEncoder(Encoder):
     active: int | None = None
 
     def __post_init__(self) -> None:
-        require(self.size > 0, "EventWindowEncoder.size", "must be > 0 units", self.size)
-        require(
-            self.active is None or self.active > 0, "EventWindowEncoder.active", "must be > 0 bits or None", self.active
-        )
+        check_fields(self, {"size": "> 0 units"})
+        if self.active is not None:
+            check_fields(self, {"active": "> 0 bits or None"})
 
     def encode(self, value: object) -> SDR:
         if not isinstance(value, Spikes):
-            raise NeurosimInputError(
-                f"EventWindowEncoder.encode: needs Spikes (got {type(value).__name__}); see Spikes.window"
-            )
+            got = type(value).__name__
+            raise NeurosimInputError(f"EventWindowEncoder.encode: needs Spikes (got {got}); see Spikes.window")
         require(value.size == self.size, "EventWindowEncoder.encode", f"needs Spikes of {self.size} units", value.size)
         counts = value.counts()
         busiest = np.argsort(-counts, kind="stable")[: self.active]

@@ -15,12 +15,8 @@ def overlap_set_size(size: int, active_x: int, active: int, overlap: int) -> int
 
     C(w_x, b) C(n - w_x, w - b), eq. 3 of Ahmad & Hawkins 2015.
     """
-    require(
-        0 <= active_x <= size and 0 <= active <= size,
-        "overlap_set_size",
-        f"needs active bits in 0..{size}",
-        (active_x, active),
-    )
+    inside = 0 <= active_x <= size and 0 <= active <= size
+    require(inside, "overlap_set_size", f"needs active bits in 0..{size}", (active_x, active))
     if not 0 <= overlap <= min(active_x, active):
         return 0
     return math.comb(active_x, overlap) * math.comb(size - active_x, active - overlap)

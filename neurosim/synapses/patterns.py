@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, require
+from ..errors import NeurosimInputError, check_fields, require
 from .base import Maker, Pattern, Rows, Side, check_count, check_probability
 from .makers import choosing_maker, distinct_numbers, grown_rows, maker_of
 
@@ -209,9 +208,7 @@ class DistanceDependentProbability(Pattern):
 
     def __post_init__(self) -> None:
         check_probability("DistanceDependentProbability.p_max", self.p_max)
-        for name in ("length", "exponent"):
-            value = getattr(self, name)
-            require(math.isfinite(value) and value > 0, f"DistanceDependentProbability.{name}", "must be > 0", value)
+        check_fields(self, {"length exponent": "> 0"})
 
     def check(self, source: Side, target: Side, same: bool) -> None:
         a, b = source.coordinates().shape[1], target.coordinates().shape[1]
@@ -255,9 +252,8 @@ class FromList(Pattern):
                 raise NeurosimInputError(f"FromList.{name}: must be a vector of integers (got {array.dtype})")
             object.__setattr__(self, name, array.astype(np.int64))
             require(array.size == 0 or array.min() >= 0, f"FromList.{name}", "must be >= 0", array.min(initial=0))
-        require(
-            self.pre.size == self.post.size, "FromList.post", f"must be as long as pre {len(self.pre)}", self.post.size
-        )
+        same = self.pre.size == self.post.size
+        require(same, "FromList.post", f"must be as long as pre {len(self.pre)}", self.post.size)
 
     def check(self, source: Side, target: Side, same: bool) -> None:
         for name, array, size in (("pre", self.pre, source.size), ("post", self.post, target.size)):
@@ -292,9 +288,8 @@ class Convolution(Pattern):
 
     def __post_init__(self) -> None:
         kernel = np.asarray(self.kernel)
-        require(
-            kernel.ndim == 4 and kernel.size > 0, "Convolution.kernel", "must be [f, c, rows, columns]", kernel.shape
-        )
+        fits = kernel.ndim == 4 and kernel.size > 0
+        require(fits, "Convolution.kernel", "must be [f, c, rows, columns]", kernel.shape)
         require(kernel.dtype.kind in "iuf", "Convolution.kernel", "must hold numbers", kernel.dtype)
         object.__setattr__(self, "kernel", kernel.astype(np.float64))
         require(bool(np.isfinite(self.kernel).all()), "Convolution.kernel", "must be finite", "NaN or infinity")
@@ -353,7 +348,5 @@ def _none(sources: int) -> Rows:
 
 def _check_enough(pattern: FixedNumberPre | FixedNumberPost, size: int, same: bool, what: str) -> None:
     eligible = size - (same and not pattern.allow_self_connections)
-    smallest = min(pattern.n, 1) if pattern.with_replacement else pattern.n
-    require(
-        smallest <= eligible, f"{type(pattern).__name__}.n", f"must be <= the {eligible} {what} there are", pattern.n
-    )
+    enough = (min(pattern.n, 1) if pattern.with_replacement else pattern.n) <= eligible
+    require(enough, f"{type(pattern).__name__}.n", f"must be <= the {eligible} {what} there are", pattern.n)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..errors import lookup, require
+from ..errors import check_fields, lookup, require
 
 FORMER_NEURONS = {"AdaptiveLIF": "SEAdLIF"}
 NEURON_NAMES = ("LIF", "CurrentLIF", "SEAdLIF")
@@ -74,18 +74,13 @@ class NetworkSpec:
         for name in ("filters", "hidden"):
             sizes = getattr(self, name)
             require(all(n > 0 for n in sizes), f"NetworkSpec.{name}", "must be sizes > 0", sizes)
-        require(
-            len(self.filters) + len(self.hidden) > 0, "NetworkSpec.hidden", "must be at least one layer", self.hidden
-        )
+        layers = len(self.filters) + len(self.hidden)
+        require(layers > 0, "NetworkSpec.hidden", "must be at least one layer", self.hidden)
         for name in ("kernel", "stride", "taps", "tap_steps"):
             value = getattr(self, name)
             require(1 <= value <= MAX_STEPS, f"NetworkSpec.{name}", f"must be 1 to {MAX_STEPS}", value)
-        for name in ("tau_mem", "tau_syn", "tau_adapt", "tau_out", "slope"):
-            value = getattr(self, name)
-            unit = "1 / V" if name == "slope" else "s"
-            require(0 < value < math.inf, f"NetworkSpec.{name}", f"must be > 0 {unit}", value)
-        require(0 <= self.adaptation < math.inf, "NetworkSpec.adaptation", "must be finite and >= 0", self.adaptation)
-        require(0 <= self.dropout < 1, "NetworkSpec.dropout", "must be >= 0 and < 1", self.dropout)
+        check_fields(self, {"tau_mem tau_syn tau_adapt tau_out": "> 0 s", "slope": "> 0 1 / V"})
+        check_fields(self, {"adaptation": "finite and >= 0", "dropout": ">= 0 and < 1"})
 
 
 @dataclass(frozen=True)
@@ -118,18 +113,8 @@ class TrainingSpec:
     patience: int = 15
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch", 1), ("patience", 0)):
-            value = getattr(self, name)
-            require(value >= least, f"TrainingSpec.{name}", f"must be >= {least}", value)
-        for name in ("learning_rate", "clip"):
-            value = getattr(self, name)
-            require(0 < value < math.inf, f"TrainingSpec.{name}", "must be > 0 and finite", value)
-        for name in ("warmup", "smoothing"):
-            value = getattr(self, name)
-            require(0 <= value < 1, f"TrainingSpec.{name}", "must be >= 0 and < 1", value)
-        for name in ("weight_decay", "sparsity"):
-            value = getattr(self, name)
-            require(0 <= value < math.inf, f"TrainingSpec.{name}", "must be >= 0 and finite", value)
+        check_fields(self, {"epochs batch": ">= 1", "patience": ">= 0", "learning_rate clip": "> 0 and finite"})
+        check_fields(self, {"warmup smoothing": ">= 0 and < 1", "weight_decay sparsity": ">= 0 and finite"})
 
     def learning_rate_at(self, step: int, steps: int) -> float:
         """Return the learning rate of step `step` (from 0) of `steps`."""
