@@ -55,17 +55,17 @@ def trained(config: TrainConfig, train: Recordings, test: Recordings) -> dict[st
     event, played = EventNet.of(net, binning.max_count), binning.recordings(test)
     result = event.run(played, count_updates=True)
     layers = list(result.work)
-    done = measure.measure(layers, len(test), result.duration, len(played.ticks)).to_dict()["synaptic_operations"]
-    energy = measure.energy(layers, len(test)).to_dict()["memory_aware"]
+    done = measure.measure(layers, len(test), result.duration, len(played.ticks)).synaptic_operations
+    energy = measure.energy(layers, len(test)).memory_aware
     return {
         "validation": course.history[course.best - 1].validation_accuracy,
         "test": float(np.mean(said == test.labels)),
         "engine": float(np.mean(event.scores(result).argmax(axis=1) == test.labels)),
         "epochs": course.epoch,
         "seconds": seconds,
-        "operations": (done["Effective_ACs"] or 0) + (done["Effective_MACs"] or 0),
-        "dense_operations": done["Dense"],
-        "energy_j": [energy["low"], energy["high"]],
+        "operations": done.effective,
+        "dense_operations": done.Dense,
+        "energy_j": [energy.low, energy.high],
         "parameters": sum(p.numel() for p in net.parameters()),
     }
 

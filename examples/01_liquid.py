@@ -16,8 +16,8 @@ print(f"accuracy {(readout.predict(spikes) == test.labels).mean():.3f} on {len(t
 print(f"real-time factor {result.real_time_factor:.4f}, digest {spikes.digest()[:16]}")
 
 work = [*result.work, *readout.work(spikes)]
-measures = measure.measure(work, len(test), result.duration, len(test.ticks)).to_dict()
-energy = measure.energy(work, len(test)).to_dict()
-print(f"activation sparsity {measures['activation_sparsity']:.3f}")
-for kind in ("memory_aware", "dense_memory_aware"):
-    print(f"{kind}: {energy[kind]['low']:.2e} to {energy[kind]['high']:.2e} J a recording (estimate)")
+measures = measure.measure(work, len(test), result.duration, len(test.ticks))
+energy = measure.energy(work, len(test))
+print(f"activation sparsity {measures.activation_sparsity:.3f}")
+for kind, joules in (("with memory", energy.memory_aware), ("dense, with memory", energy.dense_memory_aware)):
+    print(f"{kind}: {joules.low:.2e} to {joules.high:.2e} J a recording (estimate)")

@@ -48,10 +48,10 @@ same = all(
 accuracy = (event.scores(result).argmax(axis=1) == test.labels).mean()
 print(f"event by event: {len(found.ticks):,} spikes, all of them the network's: {same}; accuracy {accuracy:.1%}")
 
-measures = measure.measure(list(result.work), len(test), result.duration, len(played.ticks)).to_dict()
-energy = measure.energy(list(result.work), len(test)).to_dict()
-operations = measures["synaptic_operations"]
-print(f"{operations['Effective_ACs']:,.0f} additions a recording; dense: {operations['Dense']:,.0f} multiplications")
-for kind in ("memory_aware", "dense_memory_aware"):
-    print(f"{kind}: {energy[kind]['low']:.2e} to {energy[kind]['high']:.2e} J a recording (estimate)")
+measures = measure.measure(list(result.work), len(test), result.duration, len(played.ticks))
+energy = measure.energy(list(result.work), len(test))
+operations = measures.synaptic_operations
+print(f"{operations.Effective_ACs:,.0f} additions a recording; dense: {operations.Dense:,.0f} multiplications")
+for kind, joules in (("with memory", energy.memory_aware), ("dense, with memory", energy.dense_memory_aware)):
+    print(f"{kind}: {joules.low:.2e} to {joules.high:.2e} J a recording (estimate)")
 assert same

@@ -52,8 +52,8 @@ def _table(result: MeasuredAgain) -> str:
         unknown = f"- ({measures.reasons.get(name, 'not recorded')})"
         rows.append((definition.title, unknown if value is None else known))
     published = [
-        (f"  on {chip.title}", joules(chip.energy.to_dict()) if chip.energy else f"- ({chip.reason})")
+        (f"  on {chip.title}", joules(chip.energy) if chip.energy else f"- ({chip.reason})")
         for chip in result.energy.published
     ]
-    energy = energy_rows(result.energy.to_dict(), each)
+    energy = energy_rows(result.energy, each)
     return table([*rows, *energy, ("Published figures per event", ""), *published], head)

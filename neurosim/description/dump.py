@@ -25,7 +25,7 @@ from .description import Description, Settings, SpikeFile
 from .parse import CONTINUOUS
 from .tables import NONE
 
-Tree = dict[str, Any]
+Tree = dict[str, object]
 
 
 def dump(described: Description | Network) -> str:

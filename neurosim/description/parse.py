@@ -123,20 +123,23 @@ def _population(entry: Table, place: Place, models: Mapping[str, type]) -> Popul
 
 def _projection(entry: Table, place: Place) -> Projection:
     known(entry, PROJECTION, place)
-    values: dict[str, Any] = {key: get(entry, key, str, place) for key in ("source", "target")}
-    values |= {key: typed(entry[key], str, place.at(key)) for key in ("name", "receptor") if key in entry}
+    names: Table = {
+        **{key: get(entry, key, str, place) for key in ("source", "target")},
+        **{key: typed(entry[key], str, place.at(key)) for key in ("name", "receptor") if key in entry},
+    }
     if "pattern" not in entry or "weight" not in entry:
         missing = "weight" if "pattern" in entry else "pattern"
         raise NeurosimInputError(f"{place.what}: {missing} is missing; give it")
-    values["pattern"] = chosen(PATTERNS, entry["pattern"], "name", place.at("pattern"))
-    values |= {key: value_of(entry[key], place.at(key)) for key in ("weight", "delay") if key in entry}
-    if "plasticity" in entry:
-        values["plasticity"] = chosen(RULES, entry["plasticity"], "rule", place.at("plasticity"))
-    if "short_term" in entry:
+    pattern = chosen(PATTERNS, entry["pattern"], "name", place.at("pattern"))
+    values: Table = {key: value_of(entry[key], place.at(key)) for key in ("weight", "delay") if key in entry}
+    plasticity, short_term = entry.get("plasticity"), entry.get("short_term")
+    if plasticity is not None:
+        plasticity = chosen(RULES, plasticity, "rule", place.at("plasticity"))
+    if short_term is not None:
         inner = place.at("short_term")
-        values["short_term"] = build(ShortTermPlasticity, typed(entry["short_term"], dict, inner), inner)
+        short_term = build(ShortTermPlasticity, typed(short_term, dict, inner), inner)
     with place.named():
-        return Projection(**values)
+        return Projection(**names, **values, pattern=pattern, plasticity=plasticity, short_term=short_term)
 
 
 def _settings(table: object, place: Place) -> Settings:

@@ -124,7 +124,7 @@ def _form(name: str, array: NDArray[Any] | None) -> str:
     return f"{array.dtype.name} {shape}"
 
 
-def _plain_probe(probe: Probe) -> dict[str, Any]:
+def _plain_probe(probe: Probe) -> dict[str, object]:
     plain = asdict(probe)
     if probe.units is not None:
         plain["units"] = np.asarray(probe.units).tolist()

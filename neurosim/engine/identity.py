@@ -20,7 +20,7 @@ from ..neurons.base import written_fields
 KINDS = {"populations": "Population", "projections": "Projection", "stimuli": "PoissonInput"}
 
 
-def describe(network: Network) -> dict[str, Any]:
+def describe(network: Network) -> dict[str, object]:
     """Return every parameter of a network as JSON holds it, by list and name; long arrays by their digest.
 
     Equal networks have equal descriptions, in whatever order they were put together and whether a number was given as
@@ -90,12 +90,12 @@ def _plain(value: Any, thing: object) -> Any:
     )
 
 
-def plain_object(value: Any) -> dict[str, Any]:
+def plain_object(value: Any) -> dict[str, object]:
     """Return a dataclass as a description holds it."""
     return _object(value, type(value).__name__)
 
 
-def _object(value: Any, thing: object) -> dict[str, Any]:
+def _object(value: Any, thing: object) -> dict[str, object]:
     kind = type(value)
     plain = {"class": kind.__name__, **{f.name: _plain(getattr(value, f.name), thing) for f in written_fields(value)}}
     if isinstance(value, Neuron):

@@ -4,170 +4,117 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import NamedTuple
 
 from ..errors import require
+from ..plain import Record
 from . import traffic
 from .work import LayerCounts
 
 NEUROBENCH = "Yik et al. 2025, NeuroBench"
 
 
-class Definition(NamedTuple):
-    """A row of the table: title, unit, meaning and source of a measure."""
+@dataclass(frozen=True, kw_only=True)
+class SynapticOperations(Record):
+    """Synaptic operations per sample, by NeuroBench's names; see DEFINITIONS."""
 
-    title: str
-    unit: str
-    meaning: str
-    source: str
+    Effective_ACs: float | None = None
+    Effective_MACs: float | None = None
+    Dense: float | None = None
 
-
-DEFINITIONS: Mapping[str, Definition] = {
-    "footprint": Definition(
-        "Footprint",
-        "bytes",
-        "Parameters (weights, indices, biases, constants of units) and state variables.",
-        NEUROBENCH,
-    ),
-    "connection_sparsity": Definition(
-        "Connection sparsity",
-        "",
-        "Weights that are zero or absent, as a fraction of those of a fully connected network.",
-        NEUROBENCH,
-    ),
-    "activation_sparsity": Definition(
-        "Activation sparsity",
-        "",
-        "1 - nonzero / all outputs of spiking layers, over units, steps and samples. 1 is silent.",
-        NEUROBENCH,
-    ),
-    "synaptic_operations.Effective_ACs": Definition(
-        "Effective ACs",
-        "per sample",
-        "Additions of a nonzero weight for a nonzero input, in layers whose whole input is in {-1, 0, 1}. No biases.",
-        NEUROBENCH,
-    ),
-    "synaptic_operations.Effective_MACs": Definition(
-        "Effective MACs",
-        "per sample",
-        "Multiply-accumulates of a nonzero weight and a nonzero input, in all other layers. No biases.",
-        NEUROBENCH,
-    ),
-    "synaptic_operations.Dense": Definition(
-        "Dense operations",
-        "per sample",
-        "Operations of the same units fully connected: every weight at every step, zeros included.",
-        NEUROBENCH,
-    ),
-    "membrane_updates": Definition(
-        "Membrane updates",
-        "per sample",
-        "All units at the first step of a sample, then those whose potential changed in a step.",
-        NEUROBENCH,
-    ),
-    "spikes_per_neuron_second": Definition(
-        "Spikes per neuron and second", "1/s", "Spikes of spiking layers / their units / simulated seconds.", "neurosim"
-    ),
-    "events_in": Definition(
-        "Events in",
-        "per sample",
-        "Events from outside: of the sensor, or of the encoded input.",
-        "neurosim",
-    ),
-    "events_delivered": Definition(
-        "Events delivered",
-        "per sample",
-        "Events that arrived at a layer, those of its own units included.",
-        "neurosim",
-    ),
-    "bits_moved.weights": Definition(
-        "Weight bits read",
-        "per sample",
-        "Each effective operation reads its weight and, if weights are stored sparsely, its index.",
-        "Lemaire et al. 2022",
-    ),
-    "bits_moved.state": Definition(
-        "State bits moved",
-        "per sample",
-        "Read and written: one variable for each effective operation, all of a unit for each membrane update.",
-        "Lemaire et al. 2022",
-    ),
-    "bits_moved.events": Definition(
-        "Event bits moved",
-        "per sample",
-        "An address (and a value if inputs are not binary) read for each arrival and written for each spike.",
-        "Lemaire et al. 2022",
-    ),
-}
+    @property
+    def effective(self) -> float | None:
+        """Additions and multiply-accumulates together; None where one of the two is not known."""
+        if self.Effective_ACs is None or self.Effective_MACs is None:
+            return None
+        return self.Effective_ACs + self.Effective_MACs
 
 
-@dataclass(frozen=True)
-class Measures:
-    """All measures of a run. A value is None if it cannot be computed; `reasons` says why.
+@dataclass(frozen=True, kw_only=True)
+class BitsMoved(Record):
+    """Bits read and written per sample; see DEFINITIONS."""
+
+    weights: float | None = None
+    state: float | None = None
+    events: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measures(Record):
+    """All measures of a run, by the names of DEFINITIONS: `found["bits_moved.state"]` is `found.bits_moved.state`.
+
+    A measure is None if it cannot be computed; `reasons` says why.
 
     Attributes:
-        values: by the names of DEFINITIONS.
-        reasons: why a value is None, by name.
         samples: number of samples of the run.
         duration: simulated seconds, summed over samples.
-        layers: the counts from which the values were computed.
+        reasons: why a measure is None, by name.
+        layers: the counts from which the measures were computed.
     """
 
-    values: Mapping[str, float | int | None]
+    footprint: int | None = None
+    connection_sparsity: float | None = None
+    activation_sparsity: float | None = None
+    synaptic_operations: SynapticOperations = SynapticOperations()
+    membrane_updates: float | None = None
+    spikes_per_neuron_second: float | None = None
+    events_in: float | None = None
+    events_delivered: float | None = None
+    bits_moved: BitsMoved = BitsMoved()
     samples: int
     duration: float
     reasons: Mapping[str, str] = field(default_factory=dict)
     layers: tuple[LayerCounts, ...] = ()
 
-    def __getitem__(self, name: str) -> float | int | None:
-        return self.values[name]
-
-    def to_dict(self) -> dict[str, object]:
-        """Return plain types for JSON; names with a dot are nested, as in NeuroBench."""
-        nested: dict[str, object] = {}
-        for name, value in self.values.items():
-            group, _, part = name.partition(".")
-            if part:
-                nested.setdefault(group, {})[part] = value  # type: ignore[index]
-            else:
-                nested[name] = value
-        return {
-            **nested,
-            "samples": self.samples,
-            "duration": self.duration,
-            "reasons": dict(self.reasons),
-            "layers": [layer.to_dict() for layer in self.layers],
-        }
+    def __getitem__(self, name: str) -> float | None:
+        value: float | None = attrgetter(name)(self)
+        return value
 
 
 class Unknown(Exception):
     """A count that a measure needs is None; the text is the reason."""
 
 
-def measure(layers: Iterable[LayerCounts], samples: int, duration: float, events_in: int | None = None) -> Measures:
-    """Return all measures of a run, from the counts of its layers.
+@dataclass(frozen=True)
+class _Run:
+    """The counts of a run, from which every measure is computed."""
 
-    Args:
-        layers: of the whole network, the readout included.
-        samples: number of samples of the run.
-        duration: simulated seconds, summed over samples.
-        events_in: events from outside, summed over samples.
+    layers: Sequence[LayerCounts]
+    samples: int
+    duration: float
+    events_in: int | None
 
-    Raises:
-        NeurosimInputError: no layers, no samples, a negative duration.
-    """
-    every = tuple(layers)
-    require(len(every) > 0, "measure.layers", "needs at least one layer", 0)
-    require(samples > 0, "measure.samples", "must be > 0", samples)
-    require(duration >= 0, "measure.duration", "must be >= 0 s", duration)
-    values: dict[str, float | int | None] = {}
-    reasons: dict[str, str] = {}
-    for name, compute in _COMPUTE.items():
-        try:
-            values[name] = compute(every, samples, float(duration), events_in)
-        except Unknown as unknown:
-            values[name], reasons[name] = None, str(unknown)
-    return Measures(values, int(samples), float(duration), reasons, every)
+    def each(self, name: str) -> float:
+        """Return the sum of one count over layers, per sample."""
+        return total(self.layers, name) / self.samples
+
+    def operations(self, *, binary: bool) -> float:
+        """Return the operations per sample of the layers whose input is binary, or of all others."""
+        chosen = [layer for layer in self.layers if layer.binary_input == binary]
+        return total(chosen, "synaptic_operations") / self.samples
+
+    def spiking(self) -> list[LayerCounts]:
+        spiking = [layer for layer in self.layers if layer.spiking]
+        if not spiking:
+            raise Unknown("no layer is spiking")
+        return spiking
+
+    def bits(self, kind: str) -> float:
+        """Return the bits of "weights", "state" or "events" that were moved, per sample."""
+        for name in traffic.EVENT_NEEDS:
+            total(self.layers, name)
+        return sum(getattr(traffic.as_run(layer), kind) for layer in self.layers) / self.samples
+
+
+class Definition(NamedTuple):
+    """A row of the table: title, unit, meaning and source of a measure, and the function that computes it."""
+
+    title: str
+    unit: str
+    meaning: str
+    source: str
+    compute: Callable[[_Run], float]
 
 
 def total(layers: Sequence[LayerCounts], name: str) -> int:
@@ -187,60 +134,149 @@ def _ratio(above: float, below: float, why: str) -> float:
     return above / below
 
 
-def _connection_sparsity(layers: Sequence[LayerCounts]) -> float:
+def _connection_sparsity(run: _Run) -> float:
     # With several synapses a pair, there can be more synapses than pairs.
-    possible = sum(max(layer.dense_weights or 0, layer.weights) for layer in layers)
-    return 1 - _ratio(total(layers, "nonzero_weights"), possible, "no layer has weights")
+    possible = sum(max(layer.dense_weights or 0, layer.weights) for layer in run.layers)
+    return 1 - _ratio(total(run.layers, "nonzero_weights"), possible, "no layer has weights")
 
 
-def _activation_sparsity(layers: Sequence[LayerCounts]) -> float:
-    spiking = _spiking(layers)
+def _activation_sparsity(run: _Run) -> float:
+    spiking = run.spiking()
     entries = total(spiking, "output_entries")
     return 1 - _ratio(total(spiking, "output_events"), entries, "no spiking layer ran a step")
 
 
-def _rate(layers: Sequence[LayerCounts], duration: float) -> float:
-    spiking = _spiking(layers)
+def _rate(run: _Run) -> float:
+    spiking = run.spiking()
     units = sum(layer.outputs for layer in spiking)
-    return _ratio(total(spiking, "output_events"), units * duration, "the run has no duration")
+    return _ratio(total(spiking, "output_events"), units * run.duration, "the run has no duration")
 
 
-def _spiking(layers: Sequence[LayerCounts]) -> list[LayerCounts]:
-    spiking = [layer for layer in layers if layer.spiking]
-    if not spiking:
-        raise Unknown("no layer is spiking")
-    return spiking
-
-
-def _operations(layers: Sequence[LayerCounts], binary: bool) -> int:
-    return total([layer for layer in layers if layer.binary_input == binary], "synaptic_operations")
-
-
-def _known(events_in: int | None) -> int:
-    if events_in is None:
+def _events_in(run: _Run) -> float:
+    if run.events_in is None:
         raise Unknown("the run did not count the events from outside")
-    return int(events_in)
+    return run.events_in / run.samples
 
 
-def _bits(layers: Sequence[LayerCounts], kind: str) -> int:
-    for name in traffic.EVENT_NEEDS:
-        total(layers, name)
-    return sum(getattr(traffic.as_run(layer), kind) for layer in layers)
-
-
-# Each takes (layers, samples, duration, events_in).
-_COMPUTE: Mapping[str, Callable[[Sequence[LayerCounts], int, float, int | None], float | int]] = {
-    "footprint": lambda ls, n, t, e: sum(layer.parameter_bytes + layer.state_bytes for layer in ls),
-    "connection_sparsity": lambda ls, n, t, e: _connection_sparsity(ls),
-    "activation_sparsity": lambda ls, n, t, e: _activation_sparsity(ls),
-    "synaptic_operations.Effective_ACs": lambda ls, n, t, e: _operations(ls, binary=True) / n,
-    "synaptic_operations.Effective_MACs": lambda ls, n, t, e: _operations(ls, binary=False) / n,
-    "synaptic_operations.Dense": lambda ls, n, t, e: total(ls, "dense_operations") / n,
-    "membrane_updates": lambda ls, n, t, e: total(ls, "membrane_updates") / n,
-    "spikes_per_neuron_second": lambda ls, n, t, e: _rate(ls, t),
-    "events_in": lambda ls, n, t, e: _known(e) / n,
-    "events_delivered": lambda ls, n, t, e: total(ls, "input_events") / n,
-    "bits_moved.weights": lambda ls, n, t, e: _bits(ls, "weights") / n,
-    "bits_moved.state": lambda ls, n, t, e: _bits(ls, "state") / n,
-    "bits_moved.events": lambda ls, n, t, e: _bits(ls, "events") / n,
+DEFINITIONS: Mapping[str, Definition] = {
+    "footprint": Definition(
+        "Footprint",
+        "bytes",
+        "Parameters (weights, indices, biases, constants of units) and state variables.",
+        NEUROBENCH,
+        lambda run: sum(layer.parameter_bytes + layer.state_bytes for layer in run.layers),
+    ),
+    "connection_sparsity": Definition(
+        "Connection sparsity",
+        "",
+        "Weights that are zero or absent, as a fraction of those of a fully connected network.",
+        NEUROBENCH,
+        _connection_sparsity,
+    ),
+    "activation_sparsity": Definition(
+        "Activation sparsity",
+        "",
+        "1 - nonzero / all outputs of spiking layers, over units, steps and samples. 1 is silent.",
+        NEUROBENCH,
+        _activation_sparsity,
+    ),
+    "synaptic_operations.Effective_ACs": Definition(
+        "Effective ACs",
+        "per sample",
+        "Additions of a nonzero weight for a nonzero input, in layers whose whole input is in {-1, 0, 1}. No biases.",
+        NEUROBENCH,
+        lambda run: run.operations(binary=True),
+    ),
+    "synaptic_operations.Effective_MACs": Definition(
+        "Effective MACs",
+        "per sample",
+        "Multiply-accumulates of a nonzero weight and a nonzero input, in all other layers. No biases.",
+        NEUROBENCH,
+        lambda run: run.operations(binary=False),
+    ),
+    "synaptic_operations.Dense": Definition(
+        "Dense operations",
+        "per sample",
+        "Operations of the same units fully connected: every weight at every step, zeros included.",
+        NEUROBENCH,
+        lambda run: run.each("dense_operations"),
+    ),
+    "membrane_updates": Definition(
+        "Membrane updates",
+        "per sample",
+        "All units at the first step of a sample, then those whose potential changed in a step.",
+        NEUROBENCH,
+        lambda run: run.each("membrane_updates"),
+    ),
+    "spikes_per_neuron_second": Definition(
+        "Spikes per neuron and second",
+        "1/s",
+        "Spikes of spiking layers / their units / simulated seconds.",
+        "neurosim",
+        _rate,
+    ),
+    "events_in": Definition(
+        "Events in",
+        "per sample",
+        "Events from outside: of the sensor, or of the encoded input.",
+        "neurosim",
+        _events_in,
+    ),
+    "events_delivered": Definition(
+        "Events delivered",
+        "per sample",
+        "Events that arrived at a layer, those of its own units included.",
+        "neurosim",
+        lambda run: run.each("input_events"),
+    ),
+    "bits_moved.weights": Definition(
+        "Weight bits read",
+        "per sample",
+        "Each effective operation reads its weight and, if weights are stored sparsely, its index.",
+        "Lemaire et al. 2022",
+        lambda run: run.bits("weights"),
+    ),
+    "bits_moved.state": Definition(
+        "State bits moved",
+        "per sample",
+        "Read and written: one variable for each effective operation, all of a unit for each membrane update.",
+        "Lemaire et al. 2022",
+        lambda run: run.bits("state"),
+    ),
+    "bits_moved.events": Definition(
+        "Event bits moved",
+        "per sample",
+        "An address (and a value if inputs are not binary) read for each arrival and written for each spike.",
+        "Lemaire et al. 2022",
+        lambda run: run.bits("events"),
+    ),
 }
+
+
+def measure(layers: Iterable[LayerCounts], samples: int, duration: float, events_in: int | None = None) -> Measures:
+    """Return all measures of a run, from the counts of its layers.
+
+    Args:
+        layers: of the whole network, the readout included.
+        samples: number of samples of the run.
+        duration: simulated seconds, summed over samples.
+        events_in: events from outside, summed over samples.
+
+    Raises:
+        NeurosimInputError: no layers, no samples, a negative duration.
+    """
+    every = tuple(layers)
+    require(len(every) > 0, "measure.layers", "needs at least one layer", 0)
+    require(samples > 0, "measure.samples", "must be > 0", samples)
+    require(duration >= 0, "measure.duration", "must be >= 0 s", duration)
+    run = _Run(every, int(samples), float(duration), None if events_in is None else int(events_in))
+    groups: dict[str, dict[str, float]] = {"": {}}
+    reasons: dict[str, str] = {}
+    for name, definition in DEFINITIONS.items():
+        group, _, part = name.rpartition(".")
+        try:
+            groups.setdefault(group, {})[part] = definition.compute(run)
+        except Unknown as unknown:
+            reasons[name] = str(unknown)
+    about = {"samples": run.samples, "duration": run.duration, "reasons": reasons, "layers": every}
+    return Measures.from_dict({**groups.pop(""), **groups, **about})

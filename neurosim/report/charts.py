@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -240,7 +240,7 @@ def write_picture(path: str | os.PathLike[str], chart: str) -> None:
 
 def column(rows: Iterable[object], key: str) -> Floats:
     """Return [rows] one field of each row, NaN where it has no number."""
-    values = [number(row.get(key) if isinstance(row, Mapping) else getattr(row, key)) for row in rows]
+    values = [number(getattr(row, key)) for row in rows]
     return np.array([math.nan if value is None else value for value in values], np.float64)
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 DASH = "\N{EM DASH}"
 NO_BREAK_HYPHEN = "\N{NON-BREAKING HYPHEN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
-ENDS = ("low", "high")
 PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
 
 
@@ -62,8 +60,8 @@ def si(value: object, unit: str = "", digits: int = 3) -> str:
 
 
 def span(value: object, unit: str = "", digits: int = 3) -> str:
-    """Return a range, {"low", "high"} or a record of both, as one figure or as `198-394 µJ` with one prefix."""
-    low, high = (number(value.get(end) if isinstance(value, Mapping) else getattr(value, end, None)) for end in ENDS)
+    """Return a record of `low` and `high` as one figure or as `198-394 µJ` with one prefix."""
+    low, high = (number(getattr(value, end, None)) for end in ("low", "high"))
     if low is None or high is None:
         return DASH
     if math.isclose(low, high, rel_tol=1e-9):

@@ -17,7 +17,6 @@ from ..spikes import Spikes
 from . import charts, numbers, pixels
 from .charts import BarGroup, Curve, Panel
 from .png import data_uri
-from .sections import Json, list_of, tables_of
 
 SPIKES = "spikes.h5"
 FRAMES = 3  # N-MNIST's saccades are three equal parts of a recording
@@ -26,6 +25,22 @@ CHANNEL_COLUMNS, CHANNEL_ROWS = 144, 70  # coarse enough for a cell to hold seve
 BIN = 5e-3  # seconds of a rate's time course
 MAX_INTERVAL = 0.1  # seconds between two spikes of a neuron, as drawn
 Figure = tuple[Markup, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownRecording:
+    """A recording whose spikes are kept for the page.
+
+    Attributes:
+        index: in the test recordings.
+        label, predicted: class numbers.
+        duration: s.
+    """
+
+    index: int = 0
+    label: int | str | None = None
+    predicted: int | str | None = None
+    duration: float | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +56,7 @@ class Example:
         who: "liquid" or "layer".
     """
 
-    index: object
+    index: int
     label: str
     predicted: str
     right: bool
@@ -78,40 +93,41 @@ class Example:
         return charts.strips(panels, events.duration, f"{self.label}: raster of input and {self.who} over time")
 
 
-def read(run: Path, shown: object, classes: object, who: str = "liquid") -> tuple[list[Example], str]:
+def read(
+    run: Path, shown: Sequence[ShownRecording], classes: Sequence[str], who: str = "liquid"
+) -> tuple[list[Example], str]:
     """Return the recordings whose spikes were kept, or none and why.
 
     Args:
-        shown: what the results list of them: index, label, predicted.
+        shown: what the results say of them.
         classes: names of the classes.
         who: the neurons that answer, as their spikes are named in the file.
     """
-    listed = tables_of(shown)
     if not (run / SPIKES).is_file():
         return [], f"The run folder has no {SPIKES}: no recording was kept for this page."
-    if not listed:
+    if not shown:
         return [], "The run's metrics name no recordings to show."
     try:
-        return [_example(run / SPIKES, k, entry, list_of(classes), who) for k, entry in enumerate(listed)], ""
+        return [_example(run / SPIKES, k, entry, classes, who) for k, entry in enumerate(shown)], ""
     except NeurosimError as error:
         return [], f"The recordings kept for this page cannot be shown: {error}"
 
 
-def _example(path: Path, k: int, entry: Json, classes: Sequence[object], who: str) -> Example:
-    label, predicted = (_class(entry.get(key), classes) for key in ("label", "predicted"))
+def _example(path: Path, k: int, entry: ShownRecording, classes: Sequence[str], who: str) -> Example:
+    label, predicted = (_class(value, classes) for value in (entry.label, entry.predicted))
     events = files.read_sonata(path, f"input_{k}")
     try:
         spikes = files.read_sonata(path, f"{who}_{k}")
     except NeurosimError:
         spikes = None
-    right = "predicted" in entry and entry.get("label") == entry["predicted"]
-    return Example(entry.get("index", k), label, predicted, right, events, spikes, who)
+    right = entry.predicted is not None and entry.label == entry.predicted
+    return Example(entry.index, label, predicted, right, events, spikes, who)
 
 
-def _class(value: object, classes: Sequence[object]) -> str:
+def _class(value: int | str | None, classes: Sequence[str]) -> str:
     """Return a class by name, where it is given by number."""
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(classes):
-        return str(classes[value])
+    if isinstance(value, int) and 0 <= value < len(classes):
+        return classes[value]
     return "not known" if value is None else str(value)
 
 

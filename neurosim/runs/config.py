@@ -55,7 +55,7 @@ class Energy(Section):
 def section_of(owner: type, without: Sequence[str] = ()) -> Any:
     """Return a section with the parameters of a dataclass, whose class checks the values; a dataclass is a section."""
     hints = typing.get_type_hints(owner)
-    fields: dict[str, Any] = {}
+    fields: Any = {}
     for f in dataclasses.fields(owner):
         kind: Any = hints[f.name]
         if isinstance(kind, type) and dataclasses.is_dataclass(kind):
@@ -81,7 +81,7 @@ def with_defaults(
     Raises:
         NeurosimInputError: a key that is unknown, missing or breaks its rule; no such dataset.
     """
-    merged: dict[str, Any] = {}
+    merged: dict[str, object] = {}
     for source in sources:
         merged = overlay(merged, source.tree)
     data = merged.get("data")
@@ -126,7 +126,7 @@ def check_sections(builds: Mapping[str, Callable[[], object]]) -> None:
 
 def sources_of(file: Path | str | None, sets: Sequence[str], given: Mapping[str, Any]) -> list[ConfigSource]:
     """Return the sources of a command: a TOML file, `key=value` texts, values by dotted key (None: not given)."""
-    tree: dict[str, Any] = {}
+    tree: dict[str, object] = {}
     for key, value in given.items():
         tree = tree if value is None else overlay(tree, nest(key, value))
     return [

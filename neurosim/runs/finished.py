@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import files, measure
+from .. import files, measure, plain
 from ..errors import NeurosimInputError, NeurosimMissingError, require
 from . import kinds
 from .config import sources_of
@@ -74,8 +74,8 @@ class MeasuredAgain:
 
     def to_dict(self) -> Mapping[str, object]:
         """Return the plain tree that `neurosim measure` prints and writes."""
-        figures = {"measures": self.measures.to_dict(), "energy": self.energy.to_dict()}
-        return {**self.heading, "run": self.run, **figures}
+        tree = plain.to_plain(self)
+        return {**tree.pop("heading"), **tree}
 
 
 def measure_again(run: RunFolder, config: HasEnergy | None) -> MeasuredAgain:
@@ -84,26 +84,21 @@ def measure_again(run: RunFolder, config: HasEnergy | None) -> MeasuredAgain:
     Raises:
         NeurosimInputError: the run's results lack the counts.
     """
-    metrics = read_metrics(run)
-    try:
-        stored = metrics["measures"]
-        layers = [measure.LayerCounts.from_dict(layer) for layer in stored["layers"]]
-        samples, seconds = stored["samples"], stored["duration"]
-        entered = None if stored["events_in"] is None else round(stored["events_in"] * samples)
-        heading = {name: metrics[name] for name in kinds.kind_of(run).heading}
-    except (KeyError, TypeError) as error:
-        raise NeurosimInputError(
-            f"{run.path / METRICS}: lacks the counts of the run ({error}); simulate again"
-        ) from None
+    kind = kinds.kind_of(run)
+    result = kind.result.from_dict(read_metrics(run))
+    stored = getattr(result, "measures", None)
+    if not isinstance(stored, measure.Measures):
+        raise NeurosimInputError(f"{run.path / METRICS}: lacks the counts of the run ('measures'); simulate again")
     assert config is not None  # a kind that stores counts has energy settings
+    entered = None if stored.events_in is None else round(stored.events_in * stored.samples)
     return MeasuredAgain(
-        heading=heading,
+        heading={name: getattr(result, name) for name in kind.heading},
         run=str(run.path),
-        measures=measure.measure(layers, samples, seconds, entered),
-        energy=measure.energy(layers, samples, config.energy.profile),
+        measures=measure.measure(stored.layers, stored.samples, stored.duration, entered),
+        energy=measure.energy(stored.layers, stored.samples, config.energy.profile),
     )
 
 
-def _table(path: Path) -> dict[str, Any]:
+def _table(path: Path) -> dict[str, object]:
     found = files.read_json(path) if path.is_file() else {}
     return found if isinstance(found, dict) else {}

@@ -168,7 +168,7 @@ def open_run(path: Path) -> RunFolder:
     return RunFolder(path, Manifest.from_dict(manifest))
 
 
-def read_metrics(run: RunFolder) -> dict[str, Any]:
+def read_metrics(run: RunFolder) -> dict[str, object]:
     """Return the results of a run as metrics.json holds them.
 
     Raises:
@@ -189,7 +189,7 @@ def config_hash(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _without_none(tree: Mapping[str, Any]) -> dict[str, Any]:
+def _without_none(tree: Mapping[str, Any]) -> dict[str, object]:
     """Return the settings that are not None: TOML has no null, and an absent key stands for it."""
     return {k: _without_none(v) if isinstance(v, Mapping) else v for k, v in tree.items() if v is not None}
 

@@ -45,9 +45,9 @@ class RunResult:
     run: str = ""
     timings: Mapping[str, float] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the plain tree that metrics.json holds."""
-        tree: dict[str, Any] = plain.to_plain(self)
+        tree: dict[str, object] = plain.to_plain(self)
         last = {name: tree.pop(name) for name in ("run", "timings")}
         return {**tree, **last}
 

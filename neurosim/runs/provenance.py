@@ -54,20 +54,15 @@ def _git(root: Path, *words: str) -> str | None:
 
 def machine() -> dict[str, object]:
     """Return processor, cores, memory in bytes and system; no host or user name, because runs are shared."""
+    from ..engine.threads import core_count  # imports numba
+
     return {
         "system": platform.platform(),
         "architecture": platform.machine(),
         "processor": _processor(),
-        "cores": cores(),
+        "cores": core_count(),
         "memory_bytes": _memory(),
     }
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _processor() -> str | None:

@@ -46,7 +46,7 @@ def resolve(model: type[M], sources: Sequence[ConfigSource]) -> M:
     Raises:
         NeurosimInputError: the first key that breaks its rule, and the number of further ones.
     """
-    merged: dict[str, Any] = {}
+    merged: dict[str, object] = {}
     for source in sources:
         merged = overlay(merged, source.tree)
     try:
@@ -55,7 +55,7 @@ def resolve(model: type[M], sources: Sequence[ConfigSource]) -> M:
         raise NeurosimInputError(_explain(model, error, sources)) from None
 
 
-def overlay(below: Tree, above: Tree) -> dict[str, Any]:
+def overlay(below: Tree, above: Tree) -> dict[str, object]:
     """Return a tree with the leaves of both; those of `above` win."""
     merged = dict(below)
     for key, value in above.items():
@@ -64,19 +64,19 @@ def overlay(below: Tree, above: Tree) -> dict[str, Any]:
     return merged
 
 
-def nest(dotted: str, value: object) -> dict[str, Any]:
+def nest(dotted: str, value: object) -> dict[str, object]:
     """Return {"a": {"b": 1}} for `a.b` and 1."""
     head, _, rest = dotted.partition(".")
     return {head: nest(rest, value) if rest else value}
 
 
-def assignments(texts: Iterable[str]) -> dict[str, Any]:
+def assignments(texts: Iterable[str]) -> dict[str, object]:
     """Return `--set` arguments such as `liquid.neurons=500` as a tree. A value is TOML, or else plain text.
 
     Raises:
         NeurosimInputError: no `=`, or no key before it.
     """
-    tree: dict[str, Any] = {}
+    tree: dict[str, object] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         parts = [part.strip() for part in key.split(".")]

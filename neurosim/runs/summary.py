@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import files
 from ..data import catalog
+from ..measure import EnergyEstimates, Measures
+from ..report.recordings import ShownRecording
 from ..spikes import Recordings
 from .data import Splits
 from .folder import SPIKES, RunFolder
@@ -55,26 +56,6 @@ class DataResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShownRecording:
-    """A recording whose spikes are kept for the page.
-
-    Attributes:
-        index: in the test recordings.
-        label, predicted: class numbers.
-        duration: s.
-    """
-
-    index: int = 0
-    label: int | str | None = None
-    predicted: int | str | None = None
-    duration: float | None = None
-
-    def known(self) -> dict[str, object]:
-        """Return the fields that are not None."""
-        return {name: value for name, value in vars(self).items() if value is not None}
-
-
-@dataclass(frozen=True, kw_only=True)
 class RecordingsResult(Score, DataResult, RunResult):
     """The results of a run that classifies recordings by the spikes of a network; each such kind derives its own.
 
@@ -82,7 +63,7 @@ class RecordingsResult(Score, DataResult, RunResult):
         spikes, spike_digest: of the network, on the test recordings.
         real_time_factor: wall-clock seconds a simulated second of the test recordings, event by event.
         simulated_seconds: of the test recordings.
-        measures, energy: as `measure.measure` and `measure.energy` return them, as plain trees.
+        measures, energy: as `measure.measure` and `measure.energy` return them.
         shape: of the input.
         shown: the recordings whose spikes the folder keeps.
     """
@@ -91,8 +72,8 @@ class RecordingsResult(Score, DataResult, RunResult):
     spike_digest: str = ""
     real_time_factor: float | None = None
     simulated_seconds: float | None = None
-    measures: Mapping[str, Any] | None = None
-    energy: Mapping[str, Any] | None = None
+    measures: Measures | None = None
+    energy: EnergyEstimates | None = None
     shape: tuple[int, ...] = ()
     shown: tuple[ShownRecording, ...] = ()
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
+from ..measure import EnergyEstimates, EnergyRange, Measures
 from ..report import numbers
 from .folder import REPORT
 from .kind import RunResult
@@ -40,8 +40,8 @@ def quantity(value: object, unit: str = "") -> str:
     return numbers.text(numbers.si(value, unit))
 
 
-def joules(estimate: object) -> str:
-    """Return `{"low", "high"}` in joules as one figure or a range."""
+def joules(estimate: EnergyRange | None) -> str:
+    """Return an energy as one figure or a range."""
     return numbers.text(numbers.span(estimate, "J"))
 
 
@@ -57,30 +57,28 @@ def accuracy_row(score: Score, name: str) -> tuple[str, str]:
     return name, f"{percent(score.accuracy)} ({between}; chance {percent(score.chance)})"
 
 
-def activity_rows(spikes: int | None, measures: Mapping[str, Any] | None, factor: float | None) -> Rows:
+def activity_rows(spikes: int | None, measures: Measures | None, factor: float | None) -> Rows:
     """Return spikes, sparsity, operations and speed; a measure that is unknown has no row."""
-    measures = measures or {}
-    sparsity, done = measures.get("activation_sparsity"), measures.get("synaptic_operations") or {}
     rows = [("spikes", quantity(spikes))]
-    if sparsity is not None:
-        rows.append(("sparsity", f"{percent(sparsity, 2)} of neuron outputs are silent"))
-    if done and None not in done.values():
-        effective, dense = done["Effective_ACs"] + done["Effective_MACs"], done["Dense"]
+    if measures is not None and measures.activation_sparsity is not None:
+        rows.append(("sparsity", f"{percent(measures.activation_sparsity, 2)} of neuron outputs are silent"))
+    if measures is not None and (effective := measures.synaptic_operations.effective) is not None:
+        dense = measures.synaptic_operations.Dense
         fewer = f", {_times(dense / effective)} fewer than dense ({quantity(dense)})" if dense and effective else ""
         rows.append(("operations", f"{quantity(effective)} a recording{fewer}"))
     return [*rows, ("speed", speed(factor))]
 
 
-def energy_rows(energy: Mapping[str, Any] | None, each: str) -> Rows:
+def energy_rows(energy: EnergyEstimates | None, each: str) -> Rows:
     """Return a row for each of the two estimates, per `each`; what is unknown says why."""
     if energy is None:
         return []
     rows = []
     for name, title in ESTIMATES.items():
-        run, dense = energy[name], energy[f"dense_{name}"]
+        run, dense = getattr(energy, name), getattr(energy, f"dense_{name}")
         beside = f"; dense {joules(dense)}" if dense else ""
-        known = f"{joules(run)} {each}{beside} (estimate, {energy['profile']})"
-        rows.append((title, f"- ({energy['reasons'][name]})" if run is None else known))
+        known = f"{joules(run)} {each}{beside} (estimate, {energy.profile})"
+        rows.append((title, f"- ({energy.reasons[name]})" if run is None else known))
     return rows
 
 

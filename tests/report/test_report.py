@@ -21,7 +21,7 @@ from PIL import Image
 
 from neurosim import files, measure, runs
 from neurosim.errors import NeurosimInputError, NeurosimMissingError
-from neurosim.report import charts, numbers, pixels, png, sections, svg
+from neurosim.report import charts, numbers, pixels, png, svg
 from neurosim.runs.liquid import LiquidResult
 from neurosim.runs.liquid import page as liquid_page
 from neurosim.runs.manifest import Manifest
@@ -276,8 +276,8 @@ def test_values_of_any_kind_leave_a_page(tmp_path: Path, junk: Any) -> None:
         for key in path[:-1]:
             node = node[key]
         node[path[-1]] = junk
-        folder = runs.RunFolder(tmp_path, Manifest.from_dict(sections.table_of(tree["manifest"])))
-        Page(liquid_page.render(folder, LiquidResult.from_dict(sections.table_of(tree["metrics"]))))
+        folder = runs.RunFolder(tmp_path, Manifest.from_dict(tree["manifest"]))
+        Page(liquid_page.render(folder, LiquidResult.from_dict(tree["metrics"])))
 
 
 def test_elements_escape_what_is_not_markup() -> None:
@@ -308,9 +308,10 @@ def test_si(value: object, unit: str, shown: str) -> None:
 
 
 def test_numbers_as_people_read_them() -> None:
-    assert numbers.span({"low": 1.98e-4, "high": 3.94e-4}, "J").replace(numbers.THIN, " ") == "198\N{EN DASH}394 µJ"
-    assert numbers.span({"low": 2e-9, "high": 2e-9}, "J").replace(numbers.THIN, " ") == "2.00 nJ"
-    assert numbers.span({"low": 2e-9}, "J") == numbers.span(None) == "—"
+    ranges = measure.EnergyRange(1.98e-4, 3.94e-4), measure.EnergyRange(2e-9, 2e-9)
+    shown = [numbers.span(ends, "J").replace(numbers.THIN, " ") for ends in ranges]
+    assert shown == ["198\N{EN DASH}394 µJ", "2.00 nJ"]
+    assert numbers.span(measure.EnergyRange(2e-9, math.nan), "J") == numbers.span(None) == "—"
     shown = [numbers.times(v).rstrip(numbers.TIMES) for v in (0.5, 3.42, 12.34, 4321.0)]
     assert shown == ["0.5", "3.4", "12.3", "4,321"]
     assert [numbers.plain(v) for v in (12345.6, 0.12345, 7.0, 1e-9)] == ["12,346", "0.1235", "7", "1.00e-09"]

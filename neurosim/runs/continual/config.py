@@ -57,7 +57,7 @@ class ContinualConfig:
     sweep: Mapping[str, Mapping[str, Sequence[Any]]]
     rows: tuple[Row, ...] = ()
 
-    def tree(self) -> dict[str, Any]:
+    def tree(self) -> dict[str, object]:
         """Return the settings as config.toml holds them."""
         tables = {"stream": dict(self.stream), "learners": {n: dict(s) for n, s in self.learners.items()}}
         return {**self.head.model_dump(), **tables, "sweep": {n: dict(v) for n, v in self.sweep.items()}}
@@ -119,7 +119,7 @@ def configure(
     """
     # TOML has lists where the settings are tuples.
     sources = [ConfigSource(s.name, _renamed(_tuples(s.tree))) for s in sources_of(file, sets, given or {})]
-    merged: dict[str, Any] = {}
+    merged: dict[str, object] = {}
     for source in sources:
         merged = overlay(merged, source.tree)
     learners = _table(merged, "learners") or {name: {} for name in DEFAULT}
@@ -131,9 +131,9 @@ def configure(
     require(
         bool(only) or not lost, "common", f"must be settings of the learners {', '.join(names)}; these are not", lost
     )
-    recipe = lookup(STREAMS, _table(merged, "stream").get("kind", "permuted"), "stream.kind")
+    recipe = lookup(STREAMS, str(_table(merged, "stream").get("kind", "permuted")), "stream.kind")
     own = {
-        name: overlay({k: v for k, v in common.items() if k in _fields(owner)}, learners.get(name, {}))
+        name: overlay({k: v for k, v in common.items() if k in _fields(owner)}, _table(learners, name))
         for name, owner in owners.items()
     }
     sweep = _spread(_table(merged, "sweep"), owners, recipe, bool(only))
@@ -181,7 +181,7 @@ def _rows(config: ContinualConfig) -> Iterator[Row]:
             (place, key, value) for place in ("stream", learner) for key, value in config.sweep.get(place, {}).items()
         ]
         for point in itertools.product(*(values for _, _, values in axes)):
-            chosen: dict[str, dict[str, Any]] = {"stream": dict(config.stream), learner: dict(settings)}
+            chosen: dict[str, dict[str, object]] = {"stream": dict(config.stream), learner: dict(settings)}
             words = [learner]
             for (place, key, _), value in zip(axes, point, strict=True):
                 chosen[place][key] = value
@@ -219,10 +219,9 @@ def _model(recipe: type, owners: Mapping[str, type]) -> Any:
     """Return the model of a config with this stream and these learners; other keys are errors."""
     stream = section_of(recipe, without=())
     sections = {name: section_of(owner, without=()) for name, owner in owners.items()}
-    learners: dict[str, Any] = {name: (section, section()) for name, section in sections.items()}
+    learners: Any = {name: (section, section()) for name, section in sections.items()}
     table = create_model("Learners", __base__=Section, **learners)
-    fields: dict[str, Any] = {"stream": (stream, stream()), "learners": (table, table())}
-    return create_model("Continual", __base__=Head, **fields)
+    return create_model("Continual", __base__=Head, stream=(stream, stream()), learners=(table, table()))
 
 
 def _named(sources: Sequence[ConfigSource]) -> list[ConfigSource]:
@@ -236,7 +235,7 @@ def _named(sources: Sequence[ConfigSource]) -> list[ConfigSource]:
 _KEPT = ("seed", "seeds", "on", "stream")
 
 
-def _renamed(tree: Tree) -> dict[str, Any]:
+def _renamed(tree: Tree) -> dict[str, object]:
     """Return a config with the present names of the settings of learners."""
 
     def table(settings: Any) -> Any:
@@ -256,7 +255,7 @@ def _without_kind(table: Any) -> Any:
     return {k: v for k, v in table.items() if k != "kind"} if isinstance(table, Mapping) else table
 
 
-def _table(tree: Tree, name: str) -> dict[str, Any]:
+def _table(tree: Tree, name: str) -> dict[str, object]:
     found = tree.get(name, {})
     require(isinstance(found, Mapping), name, "must be a table of settings", found)
     return dict(found)

@@ -78,7 +78,7 @@ class ContinualResult(RunResult):
     failures: tuple[Failure, ...] = ()
     compared: tuple[str, ...] | None = None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         tree = super().to_dict()
         return {name: value for name, value in tree.items() if value is not None or name != "compared"}
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -104,9 +103,9 @@ def _results(path: Path) -> ContinualResult:
     return result
 
 
-def _shapes(config: ContinualConfig) -> dict[str, dict[str, Any]]:
+def _shapes(config: ContinualConfig) -> dict[str, dict[str, object]]:
     """Return a summary of the stream of each row; raise errors of a stream before anything is written."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, object]] = {}
     for row in config.rows:
         stream = TrialSpec.of(row, config.head.seed, config.evaluate_on).build_stream()
         problem = stream.problem

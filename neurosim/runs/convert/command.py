@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -196,5 +195,5 @@ def lm_train(options: CommandOptions, text: str | None, kind: str | None, steps:
     return CommandResult.of(KIND, train_language_model(config, options))
 
 
-def _common(options: CommandOptions, text: str | None, profile: str | None) -> dict[str, Any]:
+def _common(options: CommandOptions, text: str | None, profile: str | None) -> dict[str, object]:
     return {"text.file": text, "energy.profile": profile, "seed": options.seed}

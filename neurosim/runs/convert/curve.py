@@ -14,7 +14,7 @@ from ..timings import Timings
 from . import KIND
 from .config import ConvertConfig
 from .result import CurvePoint, CurveResult
-from .run import ConversionSource, begin, make, spiking_fields
+from .run import ConversionSource, begin, make, summarise
 
 
 def measure_curve(path: Path, config: ConvertConfig, options: RunOptions = DEFAULTS) -> CurveResult:
@@ -37,7 +37,7 @@ def measure_curve(path: Path, config: ConvertConfig, options: RunOptions = DEFAU
                         report(len(points), len(codings))
             first = points[0]
             return CurveResult(
-                **source.facts(),
+                **vars(source.facts()),
                 seed=config.seed,
                 tokens=first.tokens,
                 dense_loss=first.dense_loss,
@@ -84,5 +84,5 @@ def _point(
         converted = make(source, config, coding, options, timings, calibration)
         with converted.counting() as histograms:
             found = compare_models(source.model, converted.model, source.held_out[: config.curve.tokens + 1])
-    fields, _ = spiking_fields(converted, histograms, found, config.energy.profile)
-    return CurvePoint(**fields, scheme=coding.scheme, asked=getattr(coding, SCHEMES[coding.scheme].strength))
+    summary, _ = summarise(converted, histograms, found, config.energy.profile)
+    return CurvePoint(**vars(summary), scheme=coding.scheme, asked=getattr(coding, SCHEMES[coding.scheme].strength))

@@ -7,31 +7,41 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ...convert.records import EnergyComparison, ExecutionCheck, LayerCosts
+from ...measure import EnergyEstimates, Measures
 from ..kind import RunResult
 
 Self = TypeVar("Self", bound="ConvertResult")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConvertResult(RunResult):
-    """Results of the commands of `neurosim convert`; each command has a class of its own.
+class ModelFacts:
+    """The dense model, and the text it reads.
 
     Attributes:
-        command_kind: "convert", "curve" or "lm-train".
         model: path of the dense model, and `network`, the name of its folder.
         layer_kinds: kind of attention of each layer.
         width, parameters: channels of the residual stream; number of weights.
         text: name of the text.
     """
 
-    kind: str = "convert"
-    command_kind: str = ""
     model: str = ""
     network: str = ""
     layer_kinds: tuple[str, ...] = ()
     width: int | None = None
     parameters: int | None = None
     text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertResult(ModelFacts, RunResult):
+    """Results of the commands of `neurosim convert`; each command has a class of its own.
+
+    Attributes:
+        command_kind: "convert", "curve" or "lm-train".
+    """
+
+    kind: str = "convert"
+    command_kind: str = ""
     seed: int | None = None
 
     @classmethod
@@ -114,8 +124,8 @@ class ConversionResult(SpikingSummary, ConvertResult):
     remarks: tuple[str, ...] = ()
     entries: int | None = None
     layers: tuple[LayerCosts, ...] = ()
-    measures: Mapping[str, Any] | None = None
-    energy: Mapping[str, Any] | None = None
+    measures: Measures | None = None
+    energy: EnergyEstimates | None = None
     alone: Mapping[str, Losses] = field(default_factory=dict)
     alone_tokens: int | None = None
     execution: ExecutionCheck | None = None

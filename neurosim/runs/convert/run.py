@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +16,7 @@ from ...attention.train import split
 from ...convert import SCHEMES, Calibration, Coding, Converted, convert, tune
 from ...convert.checkpoint import SPIKING, is_converted, write_converted
 from ...convert.comparison import check_execution, compare_models, each_layer_alone
-from ...convert.costs import energy_comparison, layer_costs, layer_counts, spike_totals
+from ...convert.costs import Histograms, energy_comparison, layer_costs, layer_counts, spike_totals
 from ...convert.records import Comparison, ExecutionCheck
 from ...errors import NeurosimInputError, require
 from ...measure import LayerCounts
@@ -28,7 +27,7 @@ from ..progress import bar
 from ..timings import Timings, limit_threads
 from . import KIND
 from .config import ConvertConfig
-from .result import ConversionResult, Losses, Operator
+from .result import ConversionResult, Losses, ModelFacts, Operator, SpikingSummary
 
 MODEL = "model"  # folder of the model in a run
 VOCABULARY = 256  # text is read as bytes
@@ -52,16 +51,16 @@ class ConversionSource:
     learn: Tensor
     held_out: Tensor
 
-    def facts(self) -> dict[str, Any]:
-        """Return the fields of `ConvertResult` that describe the model and the text."""
-        return {
-            "model": str(self.path),
-            "network": self.path.resolve().name,
-            "layer_kinds": tuple(layer.kind for layer in self.model.config.layers),
-            "width": self.model.config.width,
-            "parameters": self.model.parameter_count(),
-            "text": self.text,
-        }
+    def facts(self) -> ModelFacts:
+        """Return a description of the model and the text."""
+        return ModelFacts(
+            model=str(self.path),
+            network=self.path.resolve().name,
+            layer_kinds=tuple(layer.kind for layer in self.model.config.layers),
+            width=self.model.config.width,
+            parameters=self.model.parameter_count(),
+            text=self.text,
+        )
 
 
 def convert_model(path: Path, config: ConvertConfig, options: RunOptions = DEFAULTS) -> ConversionResult:
@@ -162,33 +161,33 @@ def make(
     return converted
 
 
-def losses(found: Comparison) -> dict[str, Any]:
-    """Return the fields of `Losses`."""
-    return {"dense_loss": found.dense, "loss": found.spiking, "agreement": found.agreement}
+def losses(found: Comparison) -> Losses:
+    """Return the losses of a comparison."""
+    return Losses(dense_loss=found.dense, loss=found.spiking, agreement=found.agreement)
 
 
-def spiking_fields(
-    converted: Converted, histograms: Any, found: Comparison, profile: str
-) -> tuple[dict[str, Any], list[LayerCounts]]:
-    """Return the fields of `Spiking`, and the counts of the layers."""
+def summarise(
+    converted: Converted, histograms: Histograms, found: Comparison, profile: str
+) -> tuple[SpikingSummary, list[LayerCounts]]:
+    """Return losses and costs of a converted model, and the counts of its layers."""
     layers, coding = layer_counts(converted, histograms), converted.coding
     totals = spike_totals(converted, histograms)
     tokens = found.tokens
-    fields = {
-        **losses(found),
-        "tokens": tokens,
-        "perplexity_increase": found.perplexity_increase,
-        "coding": asdict(coding),
-        "sent_as": coding.sent_as,
-        "spikes": totals.spikes,
-        "silent": totals.silent,
-        "escaped": totals.escaped,
-        "by_expansion": totals.by_expansion,
-        "operations": sum(layer.synaptic_operations or 0 for layer in layers) / tokens,
-        "dense_operations": sum(layer.dense_operations or 0 for layer in layers) / tokens,
-        "baselines": energy_comparison(layers, tokens, profile),
-    }
-    return fields, layers
+    summary = SpikingSummary(
+        **vars(losses(found)),
+        tokens=tokens,
+        perplexity_increase=found.perplexity_increase,
+        coding=asdict(coding),
+        sent_as=coding.sent_as,
+        spikes=totals.spikes,
+        silent=totals.silent,
+        escaped=totals.escaped,
+        by_expansion=totals.by_expansion,
+        operations=sum(layer.synaptic_operations or 0 for layer in layers) / tokens,
+        dense_operations=sum(layer.dense_operations or 0 for layer in layers) / tokens,
+        baselines=energy_comparison(layers, tokens, profile),
+    )
+    return summary, layers
 
 
 def _measured(
@@ -203,15 +202,15 @@ def _measured(
     ):
         text = source.held_out[: config.text.tokens + 1]
         found = compare_models(source.model, converted.model, text, on_progress=report)
-    fields, layers = spiking_fields(converted, histograms, found, profile)
+    summary, layers = summarise(converted, histograms, found, profile)
     alone: dict[str, Comparison] = {}
     if config.report.layer_tokens:
         with timings("layers"):
             alone = each_layer_alone(source.model, converted, source.held_out[: config.report.layer_tokens + 1])
     events = sum(layer.input_events or 0 for layer in layers)
     return ConversionResult(
-        **source.facts(),
-        **fields,
+        **vars(source.facts()),
+        **vars(summary),
         seed=config.seed,
         planes=converted.coding.sent_planes,
         scheme=SCHEMES[converted.coding.scheme].meaning,
@@ -219,9 +218,9 @@ def _measured(
         remarks=tuple(converted.remarks),
         entries=spike_totals(converted, histograms).entries,
         layers=tuple(layer_costs(converted, histograms, layers, profile)),
-        measures=measure.measure(layers, found.tokens, 0.0, events).to_dict(),
-        energy=measure.energy(layers, found.tokens, profile).to_dict(),
-        alone={name: Losses(**losses(each)) for name, each in alone.items()},
+        measures=measure.measure(layers, found.tokens, 0.0, events),
+        energy=measure.energy(layers, found.tokens, profile),
+        alone={name: losses(each) for name, each in alone.items()},
         alone_tokens=next((each.tokens for each in alone.values()), None),
         operators=tuple(Operator(name=name, what=what) for name, what in converted.dense),
     )

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...report import page, recordings
-from ...report.numbers import number
-from ...report.sections import table_of, tables_of
 from ..folder import RunFolder
 from .result import LiquidResult
 
@@ -35,7 +33,7 @@ QUALITY = {
 
 def render(folder: RunFolder, result: LiquidResult) -> str:
     """Return the whole page."""
-    shown, why = recordings.read(folder.path, [each.known() for each in result.shown], result.classes)
+    shown, why = recordings.read(folder.path, result.shown, result.classes)
     return page.render(
         Path(__file__).with_name("page.html"),
         folder.path,
@@ -56,6 +54,6 @@ def quality_rows(quality: Mapping[str, object]) -> list[tuple[str, str, str, obj
 
 def _title(result: LiquidResult) -> str:
     dataset = result.title or result.dataset or "A run"
-    layers = tables_of(table_of(result.measures).get("layers"))
-    units = next((number(layer.get("outputs")) for layer in layers if layer.get("spiking")), None)
+    layers = result.measures.layers if result.measures else ()
+    units = next((layer.outputs for layer in layers if layer.spiking), None)
     return f"{dataset} through {units:,.0f} spiking neurons" if units else dataset

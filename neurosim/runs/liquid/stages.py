@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -19,6 +19,8 @@ from ... import files
 from ...engine import Progress, Result
 from ...errors import NeurosimFormatError, NeurosimMissingError
 from ...measure import LayerCounts
+from ...measure.work import COUNTS
+from ...plain import Record
 from ...spikes import Recordings
 
 FOLDER, KIND, VERSION = "stages", "Stage", 1
@@ -26,17 +28,6 @@ FOLDER, KIND, VERSION = "stages", "Stage", 1
 MIN_SECONDS = 2.0
 # Input events of a chunk of recordings that is simulated, and saved, as one stage: some seconds' work.
 CHUNK_EVENTS = 1 << 24
-# Counts of a layer that are summed over chunks.
-SUMMED = (
-    "steps",
-    "input_events",
-    "output_events",
-    "output_entries",
-    "synaptic_operations",
-    "dense_operations",
-    "membrane_updates",
-    "dense_membrane_updates",
-)
 
 Simulate = Callable[[Recordings, Callable[[Progress], None] | None], Result]
 
@@ -44,8 +35,25 @@ Simulate = Callable[[Recordings, Callable[[Progress], None] | None], Result]
 class Stage(NamedTuple):
     """The settings and arrays of a stage."""
 
-    settings: dict[str, Any]
-    arrays: dict[str, NDArray[Any]]
+    settings: Mapping[str, object]
+    arrays: Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class _SavedResult(Record):
+    """The settings of a stage that is a result of the engine: all of it but its arrays.
+
+    Attributes:
+        sizes: units and shape of each population.
+        work, clock, duration, build_s, run_s: as in `Result`.
+    """
+
+    sizes: Mapping[str, tuple[int, tuple[int, ...]]]
+    work: tuple[LayerCounts, ...]
+    clock: float | None
+    duration: float
+    build_s: float
+    run_s: float
 
 
 @dataclass(frozen=True)
@@ -126,29 +134,21 @@ def _dump(result: Result) -> Stage:
         assert isinstance(spikes, Recordings)  # because the input was
         for part in ("ticks", "units", "offsets"):
             arrays[f"{name}/{part}"] = getattr(spikes, part)
-    sizes = {name: [spikes.size, list(spikes.shape)] for name, spikes in result.spikes.items()}
-    settings = {
-        "sizes": sizes,
-        "work": [layer.to_dict() for layer in result.work],
-        "clock": result.clock,
-        "duration": result.duration,
-        "build_s": result.build_s,
-        "run_s": result.run_s,
-    }
-    return Stage(settings, arrays)
+    sizes = {name: (spikes.size, spikes.shape) for name, spikes in result.spikes.items()}
+    saved = _SavedResult(sizes, tuple(result.work), result.clock, result.duration, result.build_s, result.run_s)
+    return Stage(saved.to_dict(), arrays)
 
 
 def _load(stage: Stage, inputs: Recordings) -> Result:
-    settings, arrays = stage
+    saved = _SavedResult.from_dict(stage.settings)
+    assert saved.clock is not None  # a liquid runs on a grid
     spikes = {}
-    for name, (size, shape) in settings["sizes"].items():
-        ticks, units, offsets = (arrays[f"{name}/{part}"] for part in ("ticks", "units", "offsets"))
+    for name, (size, shape) in saved.sizes.items():
+        ticks, units, offsets = (stage.arrays[f"{name}/{part}"] for part in ("ticks", "units", "offsets"))
         spikes[name] = replace(
-            inputs, ticks=ticks, units=units, offsets=offsets, size=size, shape=tuple(shape), tick=settings["clock"]
+            inputs, ticks=ticks, units=units, offsets=offsets, size=size, shape=shape, tick=saved.clock
         )
-    work = [LayerCounts.from_dict(layer) for layer in settings["work"]]
-    times = (settings[key] for key in ("clock", "duration", "build_s", "run_s"))
-    return Result(spikes, {}, work, *times)
+    return Result(spikes, {}, list(saved.work), saved.clock, saved.duration, saved.build_s, saved.run_s)
 
 
 def _joined(found: Sequence[Result], inputs: Recordings) -> Result:
@@ -169,6 +169,6 @@ def _joined(found: Sequence[Result], inputs: Recordings) -> Result:
 
 def _sum(layers: Sequence[LayerCounts]) -> LayerCounts:
     totals = {
-        key: None if getattr(layers[0], key) is None else sum(getattr(layer, key) for layer in layers) for key in SUMMED
+        key: None if getattr(layers[0], key) is None else sum(getattr(layer, key) for layer in layers) for key in COUNTS
     }
     return replace(layers[0], **totals)  # type: ignore[arg-type]

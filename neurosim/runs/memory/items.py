@@ -57,7 +57,7 @@ class Raw:
         chosen: Any = self.source.select(indices) if isinstance(self.source, Recordings) else self.source[indices]
         return replace(self, source=chosen, labels=self.labels[indices])
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, object]:
         """Return digest and size, for the manifest."""
         if isinstance(self.source, Recordings):
             events = len(self.source.ticks)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from ...measure import EnergyEstimates, Measures
 from ..kind import RunResult
 from ..score import Score
 
@@ -144,14 +144,14 @@ class MemoryResult(Score, RunResult):
     operations: Mapping[str, RecallOperations] = field(default_factory=dict)
     outside_bounds: int = 0
     digest: str = ""
-    measures: Mapping[str, Any] | None = None
-    energy: Mapping[str, Any] | None = None
+    measures: Measures | None = None
+    energy: EnergyEstimates | None = None
     growth: tuple[RecallAtSize, ...] | None = None
     random: tuple[RecallAtSize, ...] | None = None
     noise: tuple[RecallUnderNoise, ...] | None = None
     warnings: tuple[str, ...] | None = None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the plain tree; fields of other commands are left out."""
         tree = super().to_dict()
         own = ("source", "growth", "random", "noise", "warnings")

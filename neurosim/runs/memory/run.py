@@ -218,8 +218,8 @@ def _recalled(
         operations={"recall": _operations(answers), "stored_recall": _operations(again)},
         outside_bounds=int(np.count_nonzero(answers.codes[:, 0] < 0)),
         digest=hashlib.sha256(np.ascontiguousarray(learned.codes, "<i4").tobytes()).hexdigest(),
-        measures=measure.measure(layers, len(new), other.seconds, int(answers.active.sum())).to_dict(),
-        energy=measure.energy(layers, len(new), config.energy.profile).to_dict(),
+        measures=measure.measure(layers, len(new), other.seconds, int(answers.active.sum())),
+        energy=measure.energy(layers, len(new), config.energy.profile),
     )
 
 

@@ -109,7 +109,7 @@ def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Seq
     return config
 
 
-def _merge(file: Path, sets: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(file: Path, sets: Sequence[str], given: Mapping[str, Any]) -> dict[str, object]:
     """Return the file's tables with the changes of the command line. Later wins: `file`, `sets`, `given`.
 
     Raises:
@@ -120,8 +120,9 @@ def _merge(file: Path, sets: Sequence[str], given: Mapping[str, Any]) -> dict[st
     for key, value in given.items():
         changes = changes if value is None else overlay(changes, nest(key, value))
     for key in LISTS:
-        if isinstance(changes.get(key), Mapping):
-            tree[key] = _entries(tree.get(key, []), changes.pop(key), key)
+        if isinstance(change := changes.get(key), Mapping):
+            tree[key] = _entries(tree.get(key, []), change, key)
+            del changes[key]
     return overlay(tree, changes)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from ...measure import EnergyEstimates, Measures
 from ..kind import RunResult
 from .activity import Activity
 
@@ -66,8 +66,8 @@ class NetworkResult(RunResult):
     real_time_factor: float | None = None
     build_s: float | None = None
     run_s: float | None = None
-    measures: Mapping[str, Any] | None = None
-    energy: Mapping[str, Any] | None = None
+    measures: Measures | None = None
+    energy: EnergyEstimates | None = None
     probes: tuple[ProbeResult, ...] = ()
 
     @property

@@ -144,8 +144,8 @@ def _figures(config: NetworkConfig, result: Result, spikes: Inputs, inputs: Inpu
         build_s=result.build_s,
         run_s=result.run_s,
         # A network of sources alone does no work.
-        measures=measure.measure(layers, 1, result.duration, entered).to_dict() if layers else None,
-        energy=measure.energy(layers, 1, config.profile).to_dict() if layers else None,
+        measures=measure.measure(layers, 1, result.duration, entered) if layers else None,
+        energy=measure.energy(layers, 1, config.profile) if layers else None,
         probes=tuple(
             ProbeResult(name=p.name, population=p.population, variable=p.variable, interval=p.interval)
             for p in net.probes

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
 
+from ...measure import LayerCounts
 from ...report import charts, page, recordings
-from ...report.charts import Curve
-from ...report.numbers import number
-from ...report.sections import Json, table_of, tables_of
+from ...report.charts import Curve, column
 from ..folder import RunFolder
 from .result import EpochResult, TrainResult
 
@@ -21,7 +19,7 @@ MAX_ROWS = 12  # epochs in the table: the first, the best, the last, and some be
 
 def render(folder: RunFolder, result: TrainResult) -> str:
     """Return the whole page."""
-    shown, why = recordings.read(folder.path, [each.known() for each in result.shown], result.classes, "layer")
+    shown, why = recordings.read(folder.path, result.shown, result.classes, "layer")
     history, best = result.history, result.best_epoch or 0
     return page.render(
         Path(__file__).with_name("page.html"),
@@ -31,7 +29,7 @@ def render(folder: RunFolder, result: TrainResult) -> str:
         units=result.units,
         epochs=[(k + 1, history[k]) for k in _chosen(len(history), best)],
         figures=_figures(history, best) if history else [],
-        layers=[_layer(layer) for layer in tables_of(table_of(result.measures).get("layers"))],
+        layers=[(layer, *_savings(layer)) for layer in result.measures.layers] if result.measures else [],
         shown=shown,
         rates=recordings.rates(shown),
         why=why,
@@ -55,8 +53,8 @@ def _figures(rows: Sequence[EpochResult], best: int) -> list[tuple[Markup, str]]
 
 def _curves(rows: Sequence[EpochResult], key: str, best: int) -> Markup:
     x = np.arange(1, len(rows) + 1, dtype=np.float64)
-    series = [Curve("training", x, _column(rows, key), charts.PALETTE[0])]
-    validation = _column(rows, f"validation_{key}")
+    series = [Curve("training", x, column(rows, key), charts.PALETTE[0])]
+    validation = column(rows, f"validation_{key}")
     if np.isfinite(validation).any():
         series.append(Curve("validation", x, validation, charts.PALETTE[1]))
     if 1 <= best <= len(rows):
@@ -68,17 +66,12 @@ def _curves(rows: Sequence[EpochResult], key: str, best: int) -> Markup:
 
 def _curve(rows: Sequence[EpochResult], key: str, name: str) -> Markup:
     x = np.arange(1, len(rows) + 1, dtype=np.float64)
-    curve = Curve("", x, _column(rows, key), charts.PALETTE[2])
+    curve = Curve("", x, column(rows, key), charts.PALETTE[2])
     return charts.curves([curve], "epoch", name, f"{name} against epochs of training")
 
 
-def _column(rows: Sequence[EpochResult], key: str) -> NDArray[np.float64]:
-    return np.array([np.nan if getattr(row, key) is None else getattr(row, key) for row in rows], np.float64)
-
-
-def _layer(layer: Json) -> dict[str, object]:
-    """Return a layer with its share of silent outputs, and how many times fewer operations than dense it has."""
-    done, dense = (number(layer.get(key)) for key in ("synaptic_operations", "dense_operations"))
-    events, entries = (number(layer.get(key)) for key in ("output_events", "output_entries"))
-    silent = None if not entries or not layer.get("spiking") else 1 - (events or 0) / entries
-    return {**layer, "silent": silent, "fewer": dense / done if done and dense else None}
+def _savings(layer: LayerCounts) -> tuple[float | None, float | None]:
+    """Return the share of a layer's outputs that are silent, and how many times fewer operations than dense it has."""
+    done, dense = layer.synaptic_operations, layer.dense_operations
+    silent = 1 - (layer.output_events or 0) / layer.output_entries if layer.output_entries and layer.spiking else None
+    return silent, dense / done if done and dense else None
