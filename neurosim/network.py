@@ -16,6 +16,7 @@ from .neurons import Neuron
 from .neurons.by_unit import varied
 from .plasticity import LearningRule, ShortTermPlasticity
 from .synapses import Convolution, Distribution, Pattern, Side, Value, check_value
+from .windowed import Windowed
 
 # Units are stored in 32 bits.
 MAX_UNITS = 2**31 - 1
@@ -43,7 +44,7 @@ class PoissonSource:
         require(math.isfinite(self.rate) and self.rate >= 0, "PoissonSource.rate", "must be >= 0 spikes/s", self.rate)
 
 
-Model: TypeAlias = "Neuron | SpikeSource | PoissonSource"
+Model: TypeAlias = "Neuron | SpikeSource | PoissonSource | Windowed"
 SOURCES = {"SpikeSource": SpikeSource, "PoissonSource": PoissonSource}
 
 
@@ -55,7 +56,7 @@ class Population:
     Attributes:
         name: by which projections, stimuli and results refer to it.
         shape: units along each dimension, or their number.
-        model: a neuron, `SpikeSource()` or `PoissonSource(rate)`.
+        model: a neuron, `SpikeSource()`, `PoissonSource(rate)`, or `Windowed(model, window)`.
         initial: initial values that differ from those of the neuron, by state variable: a number, a vector [size] or
             a distribution.
         positions: [size, dimensions], for distance-dependent patterns; None means grid coordinates.
@@ -78,8 +79,12 @@ class Population:
         require(bool(whole), f"{thing}.shape", "must be integers > 0", self.shape)
         object.__setattr__(self, "shape", tuple(int(n) for n in shape))
         require(self.size <= MAX_UNITS, f"{thing}.shape", f"must unfold to <= {MAX_UNITS} units", self.size)
-        models = (Neuron, SpikeSource, PoissonSource)
-        require(isinstance(self.model, models), f"{thing}.model", "must be a neuron or a source", self.model)
+        models = (Neuron, SpikeSource, PoissonSource, Windowed)
+        require(isinstance(self.model, models), f"{thing}.model", "must be a neuron, a source or Windowed", self.model)
+        if isinstance(self.model, Windowed):
+            units = self.model.model.outputs
+            rule = f"must unfold to the {units} units of its {type(self.model.model).__name__}"
+            require(self.size == units, f"{thing}.shape", rule, self.size)
         if isinstance(self.model, Neuron):
             for name, values in varied(self.model).items():
                 held = self.size if isinstance(values, Distribution) else values.size
@@ -201,25 +206,56 @@ class PoissonInput:
         return f"PoissonInput[{self.name!r}]"
 
 
-Named = TypeVar("Named", Population, Projection, PoissonInput)
+@final
+@dataclass(frozen=True, eq=False)
+class Link:
+    """Spikes of a population as the input of a windowed one: unit i of the source is input `offset + i` of a receptor.
+
+    Attributes:
+        source, target: names of populations; the target's model must be `Windowed`.
+        receptor: which input of the target; None means its first.
+        offset: the input that unit 0 of the source is; links to one receptor may share inputs.
+        name: unique in the network; None means "source->target".
+    """
+
+    source: str
+    target: str
+    receptor: str | None = None
+    offset: int = 0
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.name is None:
+            object.__setattr__(self, "name", f"{self.source}->{self.target}")
+        valid = isinstance(self.offset, (int, np.integer)) and self.offset >= 0
+        require(valid, f"{self}.offset", "must be an integer >= 0", self.offset)
+
+    def __str__(self) -> str:
+        return f"Link[{self.name!r}]"
+
+
+Named = TypeVar("Named", Population, Projection, PoissonInput, Link)
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Populations, projections and stimuli. The order in which they are listed has no effect on any result.
+    """Populations, projections, stimuli and links. The order in which they are listed has no effect on any result.
+
+    Projections and stimuli end on neurons, links on windowed populations.
 
     Raises:
         NeurosimInputError: on construction: a name used twice or unknown, a receptor the target lacks, a pattern
-            that does not fit its populations.
+            that does not fit its populations, a source wider than its receptor, links that form a circle.
     """
 
     populations: Sequence[Population]
     projections: Sequence[Projection] = ()
     stimuli: Sequence[PoissonInput] = ()
+    links: Sequence[Link] = ()
 
     def __post_init__(self) -> None:
-        for name in ("populations", "projections", "stimuli"):
+        for name in ("populations", "projections", "stimuli", "links"):
             # By name: sums of inputs are then made in one order, however the network was put together.
             object.__setattr__(self, name, _by_name(getattr(self, name)))
         require(len(self.populations) > 0, "Network.populations", "needs at least one", 0)
@@ -235,17 +271,62 @@ class Network:
         for stimulus in self.stimuli:
             self.receptor(stimulus)
             self._check_sign(stimulus)
+        for link in self.links:
+            self.link_receptor(link)
+        self.windowed()
 
     def population(self, name: str, what: str = "Network.population") -> Population:
         """Return the population of this name; `what` stands in the error."""
         return lookup({p.name: p for p in self.populations}, name, what)
 
+    def windowed(self) -> tuple[Population, ...]:
+        """Return the windowed populations, each after those that its links start from.
+
+        Raises:
+            NeurosimInputError: links between windowed populations form a circle.
+        """
+        left = {p.name: p for p in self.populations if isinstance(p.model, Windowed)}
+        ordered: list[Population] = []
+        while left:
+            fed = {link.target for link in self.links if link.source in left}
+            ready = [p for name, p in left.items() if name not in fed]
+            if not ready:
+                raise NeurosimInputError(
+                    f"Network.links: must form no circle (got one through {', '.join(sorted(left))}); a code may act "
+                    "on the next window through a projection to neurons"
+                )
+            ordered += ready
+            left = {name: p for name, p in left.items() if name in fed}
+        return tuple(ordered)
+
+    def link_receptor(self, link: Link) -> str:
+        """Return the name of the receptor that a link ends on.
+
+        Raises:
+            NeurosimInputError: an unknown population or receptor, a target that is not windowed, a source too wide.
+        """
+        source = self.population(link.source, f"{link}.source")
+        model = self.population(link.target, f"{link}.target").model
+        if not isinstance(model, Windowed):
+            raise NeurosimInputError(
+                f"{link}.target: must be a windowed population (got {type(model).__name__}); use a Projection"
+            )
+        receptors = model.model.receptors
+        name = next(iter(receptors)) if link.receptor is None else link.receptor
+        inputs = lookup(dict(receptors), name, f"{link}.receptor")
+        rule = f"must fit into the {inputs} inputs of '{name}' of its {type(model.model).__name__}"
+        last = link.offset + source.size
+        require(last <= inputs, f"{link}.offset + units of '{link.source}'", rule, last)
+        return name
+
     def receptor(self, projection: Projection | PoissonInput) -> int:
         """Return the row of the inputs of the target that a projection or stimulus adds to."""
         model = self.population(projection.target, f"{projection}.target").model
         if not isinstance(model, Neuron):
+            got = "a windowed one" if isinstance(model, Windowed) else "a source"
+            hint = "; use a Link" if isinstance(model, Windowed) else ""
             raise NeurosimInputError(
-                f"{projection}.target: must be a population of neurons (got a source, '{projection.target}')"
+                f"{projection}.target: must be a population of neurons (got {got}, '{projection.target}'){hint}"
             )
         if projection.receptor is None:
             return 0

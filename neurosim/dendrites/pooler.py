@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, final
@@ -12,8 +14,10 @@ from numpy.typing import NDArray
 
 from .. import files
 from ..errors import require
+from ..measure import LayerCounts
 from ..plain import from_plain, to_plain
 from ..sdr import SDR
+from ..windowed import Arrivals, Output, WindowModel, WindowState, WindowTotals, array_of
 from .inputs import active_bits, integer, permanence_steps
 from .topology import boxes, centres
 
@@ -31,7 +35,7 @@ SLACK = 1e-9
 
 @final
 @dataclass(eq=False)
-class SpatialPooler:
+class SpatialPooler(WindowModel):
     """Columns with the most connected active inputs win, and winners learn.
 
     The overlap of a column is the number of its connected synapses with active inputs, times
@@ -191,6 +195,17 @@ class SpatialPooler:
         shape = self._input_shape
         return boxes(shape, centres(self._column_shape, shape), self.potential_radius)
 
+    @property
+    def receptors(self) -> Mapping[str, int]:
+        return {"input": self._input_size}
+
+    @property
+    def outputs(self) -> int:
+        return self._column_size
+
+    def start(self) -> WindowState:
+        return _PoolerState(copy.deepcopy(self))
+
     def step(self, inputs: SDR | object, *, learn: bool = True) -> SDR:
         """Return the columns that win for the active `inputs` (an SDR, or indices); if `learn`, they adapt.
 
@@ -265,10 +280,59 @@ class SpatialPooler:
         from ..kernels.memory.pooler import connect
 
         for name in STATE:
-            own, array = getattr(self._field, name), arrays[name]
-            require(array.dtype == own.dtype and array.shape == own.shape, name, f"must be {own.shape}", array.shape)
-            own[...] = array
+            own = getattr(self._field, name)
+            own[...] = array_of(arrays, name, own)
         connect(self._rules, self._field)
+
+    def _layer(self, name: str, totals: WindowTotals) -> LayerCounts:
+        pool = int(np.count_nonzero(self._field.permanence >= 0))
+        units = self._column_size
+        return LayerCounts(
+            name=name,
+            inputs=self._input_size,
+            outputs=units,
+            weights=pool,
+            nonzero_weights=int(np.count_nonzero(self._field.connected)),
+            weight_bits=8,
+            steps=totals.windows,
+            input_events=totals.input_events,
+            output_events=totals.output_events,
+            output_entries=units * totals.windows,
+            synaptic_operations=totals.synaptic_operations,
+            binary_input=True,
+            dense_operations=pool * totals.windows,
+            membrane_updates=units * totals.windows,
+            dense_membrane_updates=units * totals.windows,
+            state_bytes=self._field.overlap.nbytes + self._field.active_duty.nbytes + self._field.overlap_duty.nbytes,
+            parameter_bytes=self._field.permanence.nbytes + self._field.connected.nbytes,
+            spiking=True,
+            state_bits=32,
+            weight_type="int",
+        )
+
+
+@final
+class _PoolerState(WindowState):
+    """A pooler in a network."""
+
+    def __init__(self, pooler: SpatialPooler) -> None:
+        self.pooler = pooler
+
+    def begin(self) -> None:
+        """A pooler has no context."""
+
+    def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
+        winners = self.pooler.step(arrivals["input"].units, learn=learn)
+        return Output(winners.indices, int(self.pooler._field.overlap.sum()))
+
+    def arrays(self) -> dict[str, NDArray]:
+        return self.pooler.state()
+
+    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+        self.pooler._fill(dict(arrays))
+
+    def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
+        return self.pooler._layer(name, totals)
 
 
 def _shape(given: int | tuple[int, ...], name: str) -> tuple[int, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, final
@@ -11,8 +13,10 @@ from numpy.typing import NDArray
 
 from .. import files
 from ..errors import require
+from ..measure import LayerCounts
 from ..plain import from_plain, to_plain
 from ..sdr import SDR
+from ..windowed import Arrivals, Output, WindowModel, WindowState, WindowTotals
 from .inputs import active_bits, integer, permanence_steps
 
 if TYPE_CHECKING:
@@ -30,7 +34,7 @@ MAX_CELLS = 2**24
 
 @final
 @dataclass(eq=False)
-class TemporalMemory:
+class TemporalMemory(WindowModel):
     """Learns which column follows which, in context.
 
     The cells of a column differ only in the context before it. A segment with `activation_threshold` connected synapses
@@ -104,6 +108,21 @@ class TemporalMemory:
             synapses=synapses,
             key=integer(self.seed, name + "seed", 0, 2**63 - 1),
         )
+
+    @property
+    def receptors(self) -> Mapping[str, int]:
+        return {"columns": self.columns}
+
+    @property
+    def outputs(self) -> int:
+        return self.columns * self.cells_per_column
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        return ("anomaly",)
+
+    def start(self) -> WindowState:
+        return _MemoryState(copy.deepcopy(self))
 
     def step(self, columns: SDR | object, *, learn: bool = True) -> float:
         """Advance by one step with the active `columns` (an SDR, or indices); return the anomaly 1 - |A and P| / |A|.
@@ -275,3 +294,55 @@ class TemporalMemory:
         from ..kernels.memory.temporal import store as tables
 
         return int(self._store.counts[getattr(tables, name)])
+
+    def _layer(self, name: str, totals: WindowTotals) -> LayerCounts:
+        """Segments and synapses are the weights; what is not there yet, up to the caps, counts as absent."""
+        units = self.columns * self.cells_per_column
+        return LayerCounts(
+            name=name,
+            inputs=units,
+            outputs=units,
+            weights=self.synapses,
+            nonzero_weights=self.synapses,
+            weight_bits=32,
+            steps=totals.windows,
+            input_events=totals.input_events,
+            output_events=totals.output_events,
+            output_entries=units * totals.windows,
+            synaptic_operations=totals.synaptic_operations,
+            binary_input=True,
+            dense_operations=self.synapses * totals.windows,
+            membrane_updates=totals.output_events,
+            dense_membrane_updates=units * totals.windows,
+            state_bytes=units,
+            parameter_bytes=self.bytes,
+            spiking=True,
+            dense_weights=units * self.max_segments * self.max_synapses,
+            index_bits=32,
+            weight_type="int",
+        )
+
+
+@final
+class _MemoryState(WindowState):
+    """A temporal memory in a network."""
+
+    def __init__(self, memory: TemporalMemory) -> None:
+        self.memory = memory
+
+    def begin(self) -> None:
+        self.memory.reset()
+
+    def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
+        anomaly = self.memory.step(arrivals["columns"].units, learn=learn)
+        store, cells = self.memory._store, self.memory._count("ACTIVE")
+        return Output(store.active[:cells].copy(), self.memory.visits, (anomaly,))
+
+    def arrays(self) -> dict[str, NDArray]:
+        return self.memory.state()
+
+    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+        self.memory._fill(dict(arrays))
+
+    def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
+        return self.memory._layer(name, totals)

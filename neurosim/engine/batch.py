@@ -43,7 +43,8 @@ def simulate(
     """Run a network from its initial state, on a grid of steps of `clock` seconds or (None) in continuous time.
 
     Every recording of a batch starts anew; they run in parallel. The result depends on the arguments above `threads`
-    and on nothing else: not on the number of threads, nor on what else is in the batch.
+    and on nothing else: not on the number of threads, nor on what else is in the batch. Windowed populations that learn
+    are the exception: they keep what they learned, so their batch runs in order, one recording after the other.
 
     Args:
         inputs: seconds to run for; or a recording, or a batch of them, for the one spike source; or a mapping by the
@@ -115,6 +116,7 @@ class _Outcome:
     spikes: Mapping[str, GridEvents]
     states: Mapping[str, NDArray[Any]]
     weights: Mapping[str, NDArray[Any]]
+    readings: Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +130,9 @@ class _Batch:
 
     def run(self, threads: int, on_progress: Callable[[Progress], None] | None, started: float) -> Result:
         """Run them on `threads` threads at most; `started` is the moment of the call."""
-        # As many runners as recordings that run at a time, each with one thread.
-        runners = [Runner(self.prepared) for _ in range(max(1, min(threads, len(self.inputs))))]
+        # As many runners as recordings that run at a time, each with one thread. What learns sees one after the other.
+        learns = any(plan.windowed.learn for plan in self.prepared.compiled.windows)
+        runners = [Runner(self.prepared) for _ in range(1 if learns else max(1, min(threads, len(self.inputs))))]
         runners[0].warm_up()
         built = time.perf_counter()
         total = float(self.inputs.durations.sum())
@@ -146,12 +149,14 @@ class _Batch:
         return Result(
             spikes={name: self._join(name, [o.spikes[name] for o in outcomes]) for name in self.prepared.recorded},
             states={probe.name: [o.states[probe.name] for o in outcomes] for probe in self.prepared.probes},
-            work=count_work(self.prepared, counters, steps),
+            work=count_work(self.prepared, counters, steps, runners[0].windows),
             clock=compiled.clock,
             duration=total,
             build_s=built - started,
             run_s=time.perf_counter() - built,
             weights={name: [o.weights[name] for o in outcomes] for name in plastic},
+            readings={name: [o.readings[name] for o in outcomes] for name in runners[0].windows.take_readings()},
+            learned=runners[0].windows.learned(),
         )
 
     def _run_one(self, runner: Runner, index: int) -> _Outcome:
@@ -160,7 +165,8 @@ class _Batch:
         sources = {p: InMemorySource(item, clock, name) for p, item in self.inputs.recording(index).items()}
         runner.begin(sources, self.trial + index)
         runner.run_until(self._steps(index), spikes, states)
-        return _Outcome(spikes.take(), states.take(), runner.workspace.plastic.weights())
+        weights, readings = runner.workspace.plastic.weights(), runner.windows.take_readings()
+        return _Outcome(spikes.take(), states.take(), weights, readings)
 
     def _steps(self, index: int) -> int:
         return steps_of(float(self.inputs.durations[index]), self.prepared.compiled.clock)

@@ -17,6 +17,7 @@ from ..files.state import read_state, write_state
 from ..network import Network
 from ..neurons.former import Former
 from .former import current_description, current_probe, models
+from .grid.windows import PREFIX
 from .identity import describe, difference, digest
 from .probe import Probe
 
@@ -120,7 +121,8 @@ def _form(name: str, array: NDArray[Any] | None) -> str:
     if array is None:
         return "absent"
     # The number of spikes on their way changes from moment to moment.
-    shape = "of any length" if name == "marks" or name.startswith("log.") else str(list(array.shape))
+    free = name == "marks" or name.startswith(("log.", PREFIX))
+    shape = "of any length" if free else str(list(array.shape))
     return f"{array.dtype.name} {shape}"
 
 

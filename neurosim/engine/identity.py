@@ -15,9 +15,10 @@ from ..errors import NeurosimInputError
 from ..network import Network
 from ..neurons import Neuron
 from ..neurons.base import written_fields
+from ..windowed import Windowed
 
 # The lists of a network, and the class of their entries.
-KINDS = {"populations": "Population", "projections": "Projection", "stimuli": "PoissonInput"}
+KINDS = {"populations": "Population", "projections": "Projection", "stimuli": "PoissonInput", "links": "Link"}
 
 
 def describe(network: Network) -> dict[str, object]:
@@ -26,7 +27,10 @@ def describe(network: Network) -> dict[str, object]:
     Equal networks have equal descriptions, in whatever order they were put together and whether a number was given as
     1 or 1.0.
     """
-    return {key: {str(entry.name): _plain(entry, entry.name) for entry in getattr(network, key)} for key in KINDS}
+    entries = {key: getattr(network, key) for key in KINDS}
+    if not network.links:  # networks without links are described as they were before there were any
+        del entries["links"]
+    return {key: {str(e.name): _plain(e, e.name) for e in listed} for key, listed in entries.items()}
 
 
 def digest(description: Mapping[str, Any]) -> str:
@@ -97,10 +101,24 @@ def plain_object(value: Any) -> dict[str, object]:
 
 def _object(value: Any, thing: object) -> dict[str, object]:
     kind = type(value)
-    plain = {"class": kind.__name__, **{f.name: _plain(getattr(value, f.name), thing) for f in written_fields(value)}}
+    skipped = ("learned",) if kind is Windowed else ()
+    named = {f.name: getattr(value, f.name) for f in written_fields(value) if f.name not in skipped}
+    plain = {"class": kind.__name__, **{name: _plain(entry, thing) for name, entry in named.items()}}
+    if isinstance(value, Windowed):
+        # Where it starts: what the model, or the one before it, has learned.
+        plain["learned"] = _content(value.start().arrays())
     if isinstance(value, Neuron):
         plain.update(state=list(value.state), receptors=list(value.receptors))
     return plain
+
+
+def _content(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Return a digest of arrays, their names, forms and bytes."""
+    found = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        found.update(f"{name} {array.dtype.str} {list(array.shape)} ".encode())
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()[:32]
 
 
 def _number(value: Any) -> int | float | str:

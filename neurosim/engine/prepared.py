@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import lookup, require
 from ..network import Network, SpikeSource
 from ..neurons import Neuron
+from ..windowed import Windowed
 from .compile.network import CompiledNetwork, compile_network
 from .grid.probes import BoundProbe, bind_probes
 from .probe import Probe
@@ -65,13 +66,13 @@ def check_numbers(clock: float | None, seed: int, trial: int) -> None:
 
 
 def recorded_names(network: Network, record: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the populations whose spikes to keep: those named, or all of neurons.
+    """Return the populations whose spikes to keep: those named, or all of neurons and all windowed ones.
 
     Raises:
         NeurosimInputError: an unknown name, or a source that plays a recording.
     """
     if record is None:
-        return tuple(p.name for p in network.populations if isinstance(p.model, Neuron))
+        return tuple(p.name for p in network.populations if isinstance(p.model, (Neuron, Windowed)))
     for name in record:
         model = network.population(name, "simulate.record").model
         require(not isinstance(model, SpikeSource), "simulate.record", "must not name a SpikeSource: it plays", name)

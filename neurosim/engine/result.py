@@ -82,6 +82,9 @@ class Result:
         build_s, run_s: wall-clock seconds to prepare the network (compiling included) and to run it.
         weights: by name of each projection with a learning rule: [synapses] weights at the end, by source, then target;
             or a list of such arrays, one a recording.
+        readings: by name of each windowed population whose model has readings: [windows, readings] float64, or a list
+            of such arrays, one a recording.
+        learned: by name of each windowed population: the arrays of its state at the end, for `Windowed.learned`.
     """
 
     spikes: Mapping[str, Spikes | Recordings]
@@ -92,6 +95,8 @@ class Result:
     build_s: float = field(default=0.0)
     run_s: float = field(default=0.0)
     weights: Mapping[str, NDArray[Any] | list[NDArray[Any]]] = field(default_factory=dict)
+    readings: Mapping[str, NDArray[np.float64] | list[NDArray[np.float64]]] = field(default_factory=dict)
+    learned: Mapping[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
 
     @property
     def real_time_factor(self) -> float:

@@ -131,8 +131,7 @@ class Simulation:
     @property
     def found(self) -> int:
         """Number of spikes of the recorded populations since time 0."""
-        numbers = [p for p, population in enumerate(self.network.populations) if population.name in self.recorded]
-        return sum(int(self._runner.workspace.tallies[p].sum()) for p in numbers)
+        return self._runner.found()
 
     @property
     def weights(self) -> dict[str, NDArray[Any]]:
@@ -141,6 +140,11 @@ class Simulation:
         Read between two runs, they show the progress of learning.
         """
         return self._runner.workspace.plastic.weights()
+
+    @property
+    def learned(self) -> dict[str, dict[str, NDArray[Any]]]:
+        """By name of each windowed population: the arrays of its state, for `Windowed.learned` of another network."""
+        return self._runner.windows.learned()
 
     def run(self, duration: float, *, progress: Callable[[Progress], None] | None = None) -> Result:
         """Continue for `duration` seconds, rounded up to full steps.
@@ -228,12 +232,13 @@ class Simulation:
         return Result(
             spikes=self._named_spikes(memory, self._end),
             states=samples.take(),
-            work=count_work(self._prepared, [self._runner.counters()], self.step),
+            work=count_work(self._prepared, [self._runner.counters()], self.step, self._runner.windows),
             clock=self.clock,
             duration=self._end,
             build_s=self.build_s,
             run_s=run_s,
             weights=self.weights,
+            learned=self.learned,
         )
 
     def release(self) -> None:
@@ -334,12 +339,14 @@ class Simulation:
         return Result(
             spikes=self._named_spikes(self._spikes, end),
             states=self._states.take(),
-            work=count_work(self._prepared, [piece], steps),
+            work=count_work(self._prepared, [piece], steps, self._runner.windows),
             clock=self.clock,
             duration=duration,
             build_s=self.build_s,
             run_s=run_s,
             weights=self.weights,
+            readings=self._runner.windows.take_readings(),
+            learned=self.learned,
         )
 
     def _named_spikes(self, sink: SpikeSink, end: float) -> dict[str, Spikes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 
 from ..errors import CapacityWarning, NeurosimInputError, require
 from ..sdr import SDR
+from ..windowed import WindowModel, WindowState
 from . import theory
 from .run import Frames, checked, draw_keys, run_columns, sequence
 from .selection import Permanence, Selection, kernel_parameters
 from .state import ColumnBatch, ColumnMemory, ColumnOutput, ColumnTrace
+from .windowed import ABOVE, INPUT, READINGS, ColumnsState
 
 BLIND = 2
 
 
 @dataclass(frozen=True)
-class Macrocolumn:
+class Macrocolumn(WindowModel):
     """A Sparsey-style macrocolumn: Q modules of K binary units, each module with one winner.
 
     Evidence for a unit is V = U^a H^b D^c over the terms that exist: U from the input, H from the column's own code in
@@ -91,6 +93,33 @@ class Macrocolumn:
     def memory(self) -> ColumnMemory:
         """Return an empty memory."""
         return ColumnMemory.empty(1, self._afferents, self.size, self.permanence is not None)
+
+    # --- In a network
+
+    @property
+    def receptors(self) -> Mapping[str, int]:
+        return {INPUT: self.inputs, **({ABOVE: self.above} if self.above else {})}
+
+    @property
+    def outputs(self) -> int:
+        return self.size
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        return READINGS
+
+    def start(self) -> WindowState:
+        memory = self.memory()
+
+        def advance(
+            item: SDR, above: SDR | None, traces: Sequence[ColumnTrace] | None, learn: bool
+        ) -> Sequence[ColumnBatch]:
+            trace = None if traces is None else traces[0]
+            if learn and trace is None:
+                self._count(memory, 1, len(item))
+            return [self._frame(memory, item, trace, above, learn=learn)]
+
+        return ColumnsState([memory], [self.modules], self.inputs, self.above, advance)
 
     # --- One frame
 
@@ -222,12 +251,24 @@ class Macrocolumn:
         learn: bool = False,
         back_off: bool = False,
     ) -> ColumnOutput:
+        return self._frame(memory, item, trace, above, learn=learn, back_off=back_off)[0]
+
+    def _frame(
+        self,
+        memory: ColumnMemory,
+        item: SDR,
+        trace: ColumnTrace | None,
+        above: SDR | None,
+        *,
+        learn: bool = False,
+        back_off: bool = False,
+    ) -> ColumnBatch:
         frames = sequence([item], self.inputs, apart=False, fresh=trace is None)
         signals = None
         if above is not None:
             require(self.above > 0, "Macrocolumn.above", "must be > 0 to take signals from above", self.above)
             signals = checked(above, self.above).packed()[None, None], np.ones((1, 1))
-        return self._many(memory, frames, trace, signals, learn=learn, back_off=back_off)[0]
+        return self._many(memory, frames, trace, signals, learn=learn, back_off=back_off)
 
     def _many(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from ..errors import require
 from ..sdr import SDR
+from ..windowed import WindowModel, WindowState
 from .run import Frames, draw_keys, run_columns, sequence
 from .selection import Permanence, Selection, kernel_parameters
 from .state import ColumnMemory, ColumnTrace, LevelBatch
+from .windowed import INPUT, READINGS, ColumnsState
 
 Above = tuple[NDArray[np.uint64], NDArray[np.float64]]
 
@@ -80,7 +82,7 @@ class HierarchyMemory:
 
 
 @dataclass(frozen=True, eq=False)
-class Hierarchy:
+class Hierarchy(WindowModel):
     """Several levels of columns.
 
     In each frame the levels run from the lowest up; a level sees the codes below of the same frame, its own of the
@@ -121,6 +123,28 @@ class Hierarchy:
                 for i, level in enumerate(self.levels)
             )
         )
+
+    @property
+    def receptors(self) -> Mapping[str, int]:
+        return {INPUT: self.inputs}
+
+    @property
+    def outputs(self) -> int:
+        return sum(level.columns * level.size for level in self.levels)
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        return READINGS
+
+    def start(self) -> WindowState:
+        memory = self.memory()
+
+        def advance(
+            item: SDR, above: SDR | None, traces: Sequence[ColumnTrace] | None, learn: bool
+        ) -> Sequence[LevelBatch]:
+            return self.store(memory, item, traces) if learn else self.recall(memory, item, traces)
+
+        return ColumnsState(memory.levels, [level.modules for level in self.levels], self.inputs, 0, advance)
 
     def store(
         self, memory: HierarchyMemory, frames: SDR | Sequence[SDR], traces: Sequence[ColumnTrace] | None = None

@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 FLOORS = {
     0: ["deprecated", "errors", "kernels"],
     1: ["spikes", "lazy", "plain", "random", "values"],
-    2: ["files"],
-    3: ["neurons", "synapses", "plasticity", "sdr", "measure", "data"],
+    2: ["files", "measure"],
+    3: ["neurons", "synapses", "plasticity", "sdr", "data", "windowed"],
     4: ["network", "datasets", "dendrites", "macrocolumn", "associative", "attention"],
     5: ["engine", "layers"],
     6: ["liquid", "hlop", "training", "convert", "interop", "description"],

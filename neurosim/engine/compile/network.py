@@ -19,6 +19,7 @@ from .memory import check_memory
 from .plastic import PlasticSynapses, compile_plastic
 from .row_tables import RowTable, RowTableBuilder
 from .synapse_sampler import SynapseSampler, build_sampler
+from .windows import WindowPlan, compile_windows
 
 # Steps from one meeting of the threads to the next, where no delay asks for fewer.
 MAX_INTERVAL = 64
@@ -38,6 +39,7 @@ class CompiledNetwork:
         row_tables: synapses that are not plastic.
         degrees: [projections][sources] number of synapses of weight other than zero.
         plastic: synapses that are plastic.
+        windows: windowed populations, each after those that feed it.
     """
 
     network: Network
@@ -52,6 +54,7 @@ class CompiledNetwork:
     row_tables: tuple[RowTable, ...]
     degrees: tuple[NDArray[np.int32], ...]
     plastic: tuple[PlasticSynapses, ...]
+    windows: tuple[WindowPlan, ...] = ()
 
     @property
     def interval(self) -> int:
@@ -87,8 +90,10 @@ def compile_network(
         plain: store every row in the plainest form, QUEUE, to compare the others with.
 
     Raises:
-        NeurosimInputError: a delay under a step, a network larger than the memory that is free, a rate too high.
+        NeurosimInputError: a delay under a step, a network larger than the memory that is free, a rate too high, a
+            window that is no whole number of steps.
     """
+    windows = compile_windows(network, clock)
     check_memory(network, real)
     layout = lay_out(network)
     samplers = _build_samplers(network, clock, seed, threads)
@@ -110,6 +115,7 @@ def compile_network(
         row_tables=tuple(row_tables),
         degrees=tuple(degrees),
         plastic=plastic,
+        windows=windows,
     )
 
 

@@ -12,6 +12,7 @@ from ...network import Network, Population, Projection
 from ...neurons import NEURONS, ExactNeuron, Neuron
 from ...neurons.by_unit import drawn, rows
 from ...synapses import Distribution
+from ...windowed import Windowed
 from ..compile.callbacks import exact_callbacks
 from ..compile.cells import Cells, Noise, compile_noise, initial_state
 from ..compile.memory import check_memory
@@ -107,6 +108,11 @@ def compile_exact(network: Network, seed: int) -> ExactNetwork:
 
 def _check_exact(population: Population) -> None:
     model = population.model
+    if isinstance(model, Windowed):
+        raise NeurosimInputError(
+            f"Population[{population.name!r}].model: {type(model.model).__name__} acts once a window, which is cut on "
+            "a grid of steps; give simulate a clock"
+        )
     if isinstance(model, Neuron) and not isinstance(model, ExactNeuron):
         have = ", ".join(sorted(name for name, kind in NEURONS.items() if issubclass(kind, ExactNeuron)))
         raise NeurosimInputError(

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...network import Network
+from ...network import Network, SpikeSource
 from ...neurons import Neuron
 from ...spikes import Spikes
+from ...windowed import Arrivals, WindowState
 from ..compile.network import compile_network
 from ..compile.synapse_sampler import build_sampler
+from ..compile.windows import WindowPlan
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,10 +27,12 @@ class DenseResult:
 
 
 def simulate_dense(network: Network, inputs: Mapping[str, Spikes], clock: float = 1e-3, seed: int = 0) -> DenseResult:
-    """Run a network of neurons and spike sources in float64: every synapse on its own, neurons by their Python code.
+    """Run a network of neurons, spike sources and windowed populations in float64: every synapse on its own, neurons by
+    their Python code.
 
     Step k of a population: its `step` gets the weights that arrive in step k; a spike of a unit in step k arrives at
-    the target of each of its synapses in step k + delay.
+    the target of each of its synapses in step k + delay. A window ends before the first step after it: its code fires
+    in that step, and belongs to the windows that end with it.
     """
     compiled = compile_network(network, clock, seed, np.dtype(np.float64))
     samplers = [build_sampler(network, projection, clock, seed, 1) for projection in network.projections]
@@ -43,9 +47,10 @@ def simulate_dense(network: Network, inputs: Mapping[str, Spikes], clock: float 
         arriving[p] = np.zeros((depth, len(model.receptors), network.populations[p].size))
         sampled[p] = np.zeros((steps, *state[p].shape))
     fired: dict[int, NDArray[Any]] = {
-        p: np.zeros((steps, pop.size), int) if p in models else played[pop.name]
+        p: played[pop.name] if isinstance(pop.model, SpikeSource) else np.zeros((steps + 1, pop.size), int)
         for p, pop in enumerate(network.populations)
     }
+    windows = [(plan, plan.windowed.start()) for plan in compiled.windows]
     for k in range(steps):
         for p, model in models.items():
             sampled[p][k] = state[p]
@@ -58,8 +63,24 @@ def simulate_dense(network: Network, inputs: Mapping[str, Spikes], clock: float 
                     due = k + int(delays[s])
                     amount = weights[s] * fired[sampler.source][k, i]
                     arriving[sampler.target][due, sampler.receptor, rows.targets[s]] += amount
-    names = {p: network.populations[p].name for p in models}
+        for plan, unit in windows:
+            if (k + 1) % plan.steps == 0:
+                fired[plan.number][k + 1, _code(plan, unit, fired, k + 1)] = 1
+    names = {p: population.name for p, population in enumerate(network.populations)}
+    windowed = [plan.number for plan in compiled.windows]
     return DenseResult(
-        {name: Spikes.from_grid(fired[p], clock) for p, name in names.items()},
-        {name: sampled[p] for p, name in names.items()},
+        {names[p]: Spikes.from_grid(fired[p][:steps], clock) for p in models}
+        | {names[p]: Spikes.from_grid(fired[p], clock) for p in windowed},
+        {names[p]: sampled[p] for p in models},
     )
+
+
+def _code(plan: WindowPlan, state: WindowState, fired: Mapping[int, NDArray[Any]], end: int) -> NDArray[np.int32]:
+    """Return the units that a window ending at step `end` makes spike."""
+    counts = {name: np.zeros(size, np.int64) for name, size in plan.windowed.model.receptors.items()}
+    for feed in plan.feeds:
+        window = slice(end - plan.steps + feed.windowed, end + feed.windowed)
+        arrived = fired[feed.source][window].sum(axis=0)
+        counts[feed.receptor][feed.offset : feed.offset + len(arrived)] += arrived
+    arrivals = {name: Arrivals(np.flatnonzero(n).astype(np.int32), n[n > 0]) for name, n in counts.items()}
+    return state.step(arrivals, learn=plan.windowed.learn).units

@@ -14,6 +14,7 @@ from ..prepared import PreparedNetwork
 from .probes import SampleWindow, open_window, window_end
 from .sinks import SpikeSink, StateSink
 from .sources import EventSource
+from .windows import CodeSource, WindowedPopulations, WindowSink
 from .workspace import GridWorkspace
 
 # Wall-clock seconds between two reports of progress, and so the delay after which an interrupt is seen.
@@ -23,15 +24,17 @@ FIRST_PIECE = 16  # steps
 
 @dataclass(frozen=True, eq=False)
 class Counters:
-    """Counters of a workspace at one moment, as in `GridWorkspace`."""
+    """Counters at one moment: those of a `GridWorkspace`, and the totals of `WindowedPopulations`."""
 
     tallies: list[NDArray[np.int64]]
     changes: NDArray[np.int64]
     drawn: NDArray[np.int64]
+    windows: Mapping[int, NDArray[np.int64]]
 
     def __sub__(self, before: Counters) -> Counters:
         tallies = [a - b for a, b in zip(self.tallies, before.tallies, strict=True)]
-        return Counters(tallies, self.changes - before.changes, self.drawn - before.drawn)
+        windows = {p: totals - before.windows[p] for p, totals in self.windows.items()}
+        return Counters(tallies, self.changes - before.changes, self.drawn - before.drawn, windows)
 
 
 class Runner:
@@ -43,7 +46,12 @@ class Runner:
 
     def __init__(self, prepared: PreparedNetwork, threads: int = 1) -> None:
         self.probes, self.bounded = prepared.probes, False
-        self.workspace = GridWorkspace(prepared.compiled, prepared.recorded, prepared.count_updates, threads)
+        self.recorded, populations = prepared.recorded, prepared.compiled.network.populations
+        self._names = [population.name for population in populations]
+        self.windows = WindowedPopulations(prepared.compiled.windows, [population.size for population in populations])
+        windowed = {plan.name for plan in prepared.compiled.windows}
+        kept = {*prepared.recorded, *(self._names[p] for p in self.windows.tapped)} - windowed
+        self.workspace = GridWorkspace(prepared.compiled, tuple(sorted(kept)), prepared.count_updates, threads)
         self.sources: Mapping[int, EventSource] = {}
         self.trial = 0
         self._window: SampleWindow | None = None
@@ -57,13 +65,16 @@ class Runner:
 
     def begin(self, sources: Mapping[int, EventSource], trial: int) -> None:
         """Return to the initial state, with these sources by population number; the counters go on."""
-        self.sources, self.trial, self._window = sources, trial, None
+        codes = {plan.number: CodeSource(self.windows, plan) for plan in self.windows.plans if plan.drives}
+        self.sources, self.trial, self._window = {**sources, **codes}, trial, None
+        self.windows.begin()
         self._stop = self._events_end = 0
         self._reset()
 
     def resume(self, arrays: Mapping[str, NDArray[Any]], step: int) -> None:
         """After `begin`: continue from a saved state."""
         self.workspace.restore(arrays, step)
+        self.windows.restore(arrays, step)
         self._stop = self._events_end = 0
 
     def run_until(
@@ -75,6 +86,8 @@ class Runner:
             raise.
         """
         piece = FIRST_PIECE if on_piece else last
+        if self.windows.plans:
+            spikes = WindowSink(self.windows, self._names, self.recorded, spikes, lambda: self.step)
         try:
             while self.step < last:
                 if self._stop <= self.step:
@@ -94,13 +107,20 @@ class Runner:
         arrays = self.workspace.arrays()
         # Event cursors are not saved: another workspace receives its events in other windows.
         arrays["cursors"][:] = 0
-        return arrays
+        return arrays | self.windows.arrays()
 
     def counters(self) -> Counters:
         """Return the counters, copied."""
         workspace = self.workspace
         tallies = [tally.copy() for tally in workspace.tallies]
-        return Counters(tallies, workspace.changes.sum(axis=0), workspace.drawn.sum(axis=0))
+        windows = {p: totals.copy() for p, totals in self.windows.totals.items()}
+        return Counters(tallies, workspace.changes.sum(axis=0), workspace.drawn.sum(axis=0), windows)
+
+    def found(self) -> int:
+        """Return the number of spikes of the recorded populations so far."""
+        windows = self.windows.totals
+        each = ((p, tally) for p, tally in enumerate(self.workspace.tallies) if self._names[p] in self.recorded)
+        return sum(int(windows[p][2]) if p in windows else int(tally.sum()) for p, tally in each)
 
     def warm_up(self) -> None:
         """Run one step and undo it: whatever a step compiles or loads is ready before the clock starts."""

@@ -9,16 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...measure import LayerCounts
+from ...windowed import WindowTotals
 from ..compile.network import CompiledNetwork
 from ..prepared import PreparedNetwork
 from ..result import Work
 from .runner import Counters
+from .windows import WindowedPopulations
 
 UNCOUNTED = "counting changed membranes was not asked for: simulate(..., count_updates=True)"
 
 
-def count_work(prepared: PreparedNetwork, counters: Sequence[Counters], steps: int) -> Work:
-    """Return one layer a population of neurons from the sum of all `counters`; `steps` is that of all recordings."""
+def count_work(
+    prepared: PreparedNetwork, counters: Sequence[Counters], steps: int, windows: WindowedPopulations
+) -> Work:
+    """Return one layer for each population of neurons and each windowed one, in order of names.
+
+    Args:
+        counters: whose sum is the work.
+        steps: of all recordings.
+        windows: whose weights are described, as they are when the work is first read.
+    """
 
     def count() -> tuple[LayerCounts, ...]:
         compiled = prepared.compiled
@@ -27,7 +37,11 @@ def count_work(prepared: PreparedNetwork, counters: Sequence[Counters], steps: i
         changes = np.sum([each.changes for each in counters], axis=0)
         drawn = np.sum([each.drawn for each in counters], axis=0)
         updates = changes if prepared.count_updates else [None] * len(changes)
-        return tuple(_layer(compiled, p, tallies, drawn, steps, updates[p]) for p in sorted(compiled.cells))
+        layers = {p: _layer(compiled, p, tallies, drawn, steps, updates[p]) for p in compiled.cells}
+        for plan in compiled.windows:
+            totals = WindowTotals(*np.sum([each.windows[plan.number] for each in counters], axis=0).tolist())
+            layers[plan.number] = windows.states[plan.number].layer(plan.name, totals)
+        return tuple(layers[p] for p in sorted(layers))
 
     return Work(count)
 

@@ -1,0 +1,83 @@
+"""Windowed populations compiled for the grid: windows in steps, and what feeds each receptor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...errors import require
+from ...network import Link, Network
+from ...windowed import Windowed
+
+# A window this close to a whole number of steps is one: a multiple of the clock is rarely exact in binary.
+WINDOW_SLACK = 1e-6
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A link: the units of population `source` are the inputs from `offset` on of a receptor.
+
+    windowed: whether the source is a windowed population itself, so that its spikes are codes at the ends of windows.
+    """
+
+    source: int
+    receptor: str
+    offset: int
+    windowed: bool
+
+
+@dataclass(frozen=True, eq=False)
+class WindowPlan:
+    """A windowed population.
+
+    Attributes:
+        number: of the population in the network.
+        steps: of a window.
+        drives: whether its spikes reach neurons.
+        consumers: numbers of the windowed populations that it feeds.
+    """
+
+    number: int
+    name: str
+    windowed: Windowed
+    steps: int
+    feeds: tuple[Feed, ...]
+    drives: bool
+    consumers: tuple[int, ...]
+
+
+def compile_windows(network: Network, clock: float) -> tuple[WindowPlan, ...]:
+    """Return the windowed populations, each after those that feed it.
+
+    Raises:
+        NeurosimInputError: a window that is no whole number of steps.
+    """
+    numbers = {population.name: p for p, population in enumerate(network.populations)}
+    driving = {projection.source for projection in network.projections}
+    plans = []
+    for population in network.windowed():
+        assert isinstance(population.model, Windowed)
+        feeds = [_feed(network, link, numbers[link.source]) for link in network.links if link.target == population.name]
+        plans.append(
+            WindowPlan(
+                number=numbers[population.name],
+                name=population.name,
+                windowed=population.model,
+                steps=_window_steps(population.name, population.model.window, clock),
+                feeds=tuple(feeds),
+                drives=population.name in driving,
+                consumers=tuple(numbers[link.target] for link in network.links if link.source == population.name),
+            )
+        )
+    return tuple(plans)
+
+
+def _feed(network: Network, link: Link, source: int) -> Feed:
+    windowed = isinstance(network.population(link.source).model, Windowed)
+    return Feed(source, network.link_receptor(link), int(link.offset), windowed)
+
+
+def _window_steps(name: str, window: float, clock: float) -> int:
+    steps = round(window / clock)
+    whole = steps >= 1 and abs(window / clock - steps) <= WINDOW_SLACK * max(1, steps)
+    require(whole, f"Population[{name!r}].model.window", f"must be a whole number of steps of {clock:g} s", window)
+    return steps

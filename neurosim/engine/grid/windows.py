@@ -1,0 +1,251 @@
+"""Windowed populations while a network runs: spikes are cut into windows, and each window is one step of a model."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import NeurosimInputError, require
+from ...windowed import Arrivals, Output, WindowState, WindowTotals
+from ..compile.windows import Feed, WindowPlan
+from .sinks import SpikeSink
+from .sources import EventSource, GridEvents, join_events
+
+NO_UNITS: NDArray[np.int32] = np.empty(0, np.int32)
+NO_COUNTS: NDArray[np.int64] = np.empty(0, np.int64)
+NO_EVENTS = GridEvents(NO_UNITS, NO_UNITS)
+PREFIX = "window."
+
+
+@final
+class WindowedPopulations:
+    """State of all windowed populations of one run at a time.
+
+    Spikes wait in `_events` until the last window that needs them has ended. Codes are events whose step is the end of
+    their window.
+
+    Attributes:
+        step: up to which all windows have run.
+        totals: by population number, int64 [4], the sums of `WindowTotals` of all runs so far.
+    """
+
+    def __init__(self, plans: Sequence[WindowPlan], sizes: Sequence[int]) -> None:
+        self.plans, self.step = tuple(plans), 0
+        self.states: dict[int, WindowState] = {plan.number: plan.windowed.start() for plan in plans}
+        self.totals = {plan.number: np.zeros(len(WindowTotals._fields), np.int64) for plan in plans}
+        self._sizes = tuple(sizes)
+        self._readings: dict[int, list[tuple[float, ...]]] = {plan.number: [] for plan in plans}
+        self._events: dict[int, GridEvents] = {}
+        self._due: dict[int, NDArray[np.int32]] = {}
+        self._clear()
+
+    @property
+    def learns(self) -> bool:
+        """Whether any population learns, so that the order of recordings matters."""
+        return any(plan.windowed.learn for plan in self.plans)
+
+    @property
+    def tapped(self) -> frozenset[int]:
+        """Numbers of the populations without windows whose spikes are needed."""
+        return frozenset(feed.source for plan in self.plans for feed in plan.feeds if not feed.windowed)
+
+    def begin(self) -> None:
+        """Start a new recording; what was learned stays."""
+        self._clear()
+        for state in self.states.values():
+            state.begin()
+
+    def advance(self, spikes: Mapping[int, GridEvents], now: int) -> dict[int, GridEvents]:
+        """Take the spikes of the steps up to `now`, run the windows that have ended, and return their codes."""
+        for p, events in spikes.items():
+            if len(events.steps):
+                self._events[p] = join_events([self._events[p], events])
+        found = {}
+        for plan in self.plans:
+            found[plan.number] = codes = self._run(plan, now)
+            if len(codes.steps) and plan.consumers:
+                self._events[plan.number] = join_events([self._events[plan.number], codes])
+            if plan.drives:
+                self._due[plan.number] = codes.units[codes.steps == now]
+        self.step = now
+        self._forget()
+        return found
+
+    def due(self, number: int, step: int) -> NDArray[np.int32]:
+        """Return the units of a population that spike at `step`, the end of its last window."""
+        return self._due[number] if step == self.step else NO_UNITS
+
+    def take_readings(self) -> dict[str, NDArray[np.float64]]:
+        """Return by population [windows, readings] of the windows since the last call; only of models that have any."""
+        found = {}
+        for plan in self.plans:
+            names = plan.windowed.model.readings
+            if names:
+                rows, self._readings[plan.number] = self._readings[plan.number], []
+                found[plan.name] = np.array(rows, np.float64).reshape(-1, len(names))
+        return found
+
+    def learned(self) -> dict[str, dict[str, NDArray[Any]]]:
+        """Return by population the arrays of its state."""
+        return {plan.name: self.states[plan.number].arrays() for plan in self.plans}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return copies of everything that the rest of a run depends on, and of the totals."""
+        kept: dict[str, NDArray[Any]] = {}
+        for plan in self.plans:
+            p = plan.number
+            kept |= {f"{PREFIX}{p}.state.{name}": array for name, array in self.states[p].arrays().items()}
+            kept |= {f"{PREFIX}{p}.totals": self.totals[p].copy(), f"{PREFIX}{p}.due": self._due[p].copy()}
+        for p, events in self._events.items():
+            kept |= {f"{PREFIX}{p}.steps": events.steps.copy(), f"{PREFIX}{p}.units": events.units.copy()}
+        return kept
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], step: int) -> None:
+        """Continue from `step` of other populations of the same network, which returned `arrays` there.
+
+        Raises:
+            NeurosimInputError: an array is missing, of another form, or holds a value out of range.
+        """
+        events, due = {}, {}
+        for p in self._events:
+            events[p] = self._saved_events(arrays, p, step)
+        for plan in self.plans:
+            p = plan.number
+            due[p] = self._saved_units(arrays, f"{PREFIX}{p}.due", p)
+            state = f"{PREFIX}{p}.state."
+            own = {name.removeprefix(state): array for name, array in arrays.items() if name.startswith(state)}
+            self.states[p].restore(own)
+            self.totals[p][:] = _vector(arrays, f"{PREFIX}{p}.totals", np.int64)
+        self._events, self._due, self.step = events, due, step
+
+    def _clear(self) -> None:
+        feeding = {feed.source for plan in self.plans for feed in plan.feeds}
+        self._events = dict.fromkeys(sorted(feeding), NO_EVENTS)
+        self._due = {plan.number: NO_UNITS for plan in self.plans}
+        self.step = 0
+
+    def _run(self, plan: WindowPlan, now: int) -> GridEvents:
+        """Run the windows of a population that end after `step` and by `now`."""
+        p, first = plan.number, self.step // plan.steps
+        windows = now // plan.steps - first
+        if windows <= 0:
+            return NO_EVENTS
+        arriving = {
+            receptor: self._cut([f for f in plan.feeds if f.receptor == receptor], first, windows, plan.steps)
+            for receptor in plan.windowed.model.receptors
+        }
+        state, learn, codes, totals = self.states[p], plan.windowed.learn, [], self.totals[p]
+        for k in range(windows):
+            arrivals = {receptor: windowed[k] for receptor, windowed in arriving.items()}
+            output = state.step(arrivals, learn=learn)
+            codes.append(output.units)
+            self._count(p, totals, arrivals, output)
+        ends = (first + 1 + np.arange(windows, dtype=np.int32)) * np.int32(plan.steps)
+        return GridEvents(np.repeat(ends, [len(units) for units in codes]), np.concatenate(codes))
+
+    def _count(self, p: int, totals: NDArray[np.int64], arrivals: Mapping[str, Arrivals], output: Output) -> None:
+        totals[0] += 1
+        totals[1] += sum(len(given.units) for given in arrivals.values())
+        totals[2] += len(output.units)
+        totals[3] += output.synaptic_operations
+        if output.readings:
+            self._readings[p].append(output.readings)
+
+    def _cut(self, feeds: Sequence[Feed], first: int, windows: int, steps: int) -> list[Arrivals]:
+        """Return what arrived at a receptor in each of `windows` windows of `steps` steps, from number `first` on."""
+        keys, width = [], max([self._sizes[feed.source] + feed.offset for feed in feeds], default=1)
+        for feed in feeds:
+            events = self._events[feed.source]
+            # A code that ends with a window belongs to it; the spikes of a step belong to the window with that step.
+            numbers = (events.steps.astype(np.int64) - feed.windowed) // steps - first
+            a, z = np.searchsorted(numbers, (0, windows))
+            keys.append(numbers[a:z] * width + events.units[a:z] + feed.offset)
+        if not any(len(each) for each in keys):
+            return [Arrivals(NO_UNITS, NO_COUNTS)] * windows
+        distinct, counts = np.unique(np.concatenate(keys), return_counts=True)
+        bounds = np.searchsorted(distinct, np.arange(windows + 1) * width)
+        units = (distinct % width).astype(np.int32)
+        return [Arrivals(units[a:z], counts[a:z]) for a, z in itertools.pairwise(bounds)]
+
+    def _forget(self) -> None:
+        """Drop the events of windows that have run."""
+        needed = dict.fromkeys(self._events, self.step)
+        for plan in self.plans:
+            for feed in plan.feeds:
+                begin = self.step // plan.steps * plan.steps + feed.windowed
+                needed[feed.source] = min(needed[feed.source], begin)
+        for p, begin in needed.items():
+            steps, units = self._events[p]
+            first = int(np.searchsorted(steps, begin))
+            if first:
+                self._events[p] = GridEvents(steps[first:].copy(), units[first:].copy())
+
+    def _saved_events(self, arrays: Mapping[str, NDArray[Any]], p: int, step: int) -> GridEvents:
+        steps = _vector(arrays, f"{PREFIX}{p}.steps", np.int32)
+        units = self._saved_units(arrays, f"{PREFIX}{p}.units", p)
+        rule = f"must ascend from 0 to {step}, one for each of {len(units)} units"
+        good = len(steps) == len(units) and bool((np.diff(steps) >= 0).all())
+        good = good and (not len(steps) or (steps[0] >= 0 and steps[-1] <= step))
+        require(bool(good), f"{PREFIX}{p}.steps", rule, len(steps))
+        return GridEvents(steps, units)
+
+    def _saved_units(self, arrays: Mapping[str, NDArray[Any]], name: str, p: int) -> NDArray[np.int32]:
+        units = _vector(arrays, name, np.int32)
+        good = not len(units) or (units.min() >= 0 and units.max() < self._sizes[p])
+        require(bool(good), name, f"must be units below {self._sizes[p]}", units.max(initial=0))
+        return units
+
+
+@final
+class WindowSink(SpikeSink):
+    """Hands spikes to the windowed populations, and all that is recorded, their codes included, to another sink.
+
+    Args:
+        names: of all populations, by number.
+        recorded: names of those that the other sink takes.
+        step: returns the step up to which the network has run.
+    """
+
+    def __init__(
+        self,
+        windows: WindowedPopulations,
+        names: Sequence[str],
+        recorded: Sequence[str],
+        sink: SpikeSink,
+        step: Callable[[], int],
+    ) -> None:
+        self.windows, self.names, self.recorded, self.sink, self.step = windows, names, recorded, sink, step
+
+    def add(self, spikes: Mapping[str, GridEvents]) -> None:
+        codes = self.windows.advance({p: spikes[self.names[p]] for p in self.windows.tapped}, self.step())
+        found = {**spikes, **{self.names[p]: events for p, events in codes.items()}}
+        self.sink.add({name: found[name] for name in self.recorded})
+
+    def take(self) -> dict[str, GridEvents]:
+        return self.sink.take()
+
+
+@final
+class CodeSource(EventSource):
+    """Codes of a windowed population as the events of the steps at which their windows end."""
+
+    def __init__(self, windows: WindowedPopulations, plan: WindowPlan) -> None:
+        self.windows, self.plan = windows, plan
+
+    def take(self, first: int, last: int) -> tuple[GridEvents, int]:
+        units = self.windows.due(self.plan.number, first)
+        stop = (first // self.plan.steps + 1) * self.plan.steps
+        return GridEvents(np.full(len(units), first, np.int32), units), stop
+
+
+def _vector(arrays: Mapping[str, NDArray[Any]], name: str, kind: type[np.generic]) -> NDArray[Any]:
+    if name not in arrays:
+        raise NeurosimInputError(f"Simulation.load: array '{name}' is missing")
+    array = np.asarray(arrays[name])
+    good = array.ndim == 1 and array.dtype == kind
+    require(good, name, f"must be a vector of {np.dtype(kind).name}", f"{array.dtype.name} {list(array.shape)}")
+    return array

@@ -1,0 +1,128 @@
+"""Columns in a network: each window is one frame of a sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import require
+from ..measure import LayerCounts
+from ..sdr import SDR
+from ..windowed import Arrivals, Output, WindowState, WindowTotals, array_of
+from .state import ColumnMemory, ColumnTrace, LevelBatch
+
+READINGS = ("familiarity",)
+# (input, signals from above, traces or None, learn) -> a batch of one frame for each level
+Advance = Callable[[SDR, SDR | None, Sequence[ColumnTrace] | None, bool], Sequence[LevelBatch]]
+INPUT, ABOVE = "input", "above"
+
+
+@final
+class ColumnsState(WindowState):
+    """Levels of columns, their memories, and the traces of the last frame.
+
+    Args:
+        memories: of each level, which learning changes.
+        modules: of a column of each level.
+        inputs, above: sizes of the two receptors; 0 for no signals from above.
+        advance: runs one frame on the memories.
+    """
+
+    def __init__(
+        self, memories: Sequence[ColumnMemory], modules: Sequence[int], inputs: int, above: int, advance: Advance
+    ) -> None:
+        self.memories, self.modules, self.advance = tuple(memories), tuple(modules), advance
+        self.inputs, self.above = inputs, above
+        self.traces: Sequence[ColumnTrace] | None = None
+
+    def begin(self) -> None:
+        self.traces = None
+
+    def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
+        item = SDR.unchecked(arrivals[INPUT].units, self.inputs)
+        signals = SDR.unchecked(arrivals[ABOVE].units, self.above) if self.above else None
+        # The first frame of a recording takes no signals from above.
+        batches = self.advance(item, None if self.traces is None else signals, self.traces, learn)
+        self.traces = [batch.trace for batch in batches]
+        operations = sum(int(batch.synaptic_operations.sum()) for batch in batches)
+        return Output(_units(batches), operations, (float(batches[-1].familiarity.mean()),))
+
+    def arrays(self) -> dict[str, NDArray]:
+        kept: dict[str, NDArray] = {"fresh": np.array([self.traces is None])}
+        for i, memory in enumerate(self.memories):
+            kept |= {f"{i}.{name}": array.copy() for name, array in _memory_arrays(memory).items()}
+            kept[f"{i}.stored"] = np.array([memory.stored, memory.warned], np.int64)
+            trace = self._fresh(i) if self.traces is None else self.traces[i]
+            kept |= {f"{i}.trace.{f.name}": getattr(trace, f.name).copy() for f in fields(ColumnTrace)}
+        return kept
+
+    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+        fresh = bool(array_of(arrays, "fresh", np.array([True]))[0])
+        traces = []
+        for i, memory in enumerate(self.memories):
+            for name, array in _memory_arrays(memory).items():
+                array[...] = array_of(arrays, f"{i}.{name}", array)
+            stored, warned = array_of(arrays, f"{i}.stored", np.zeros(2, np.int64))
+            memory.stored, memory.warned = int(stored), bool(warned)
+            empty, name = self._fresh(i), f"{i}.trace."
+            parts = {f.name: array_of(arrays, name + f.name, getattr(empty, f.name)) for f in fields(ColumnTrace)}
+            code, units = parts["code"], memory.u.shape[2] // self.modules[i]
+            good = bool((code >= -1).all() and (code < units).all())
+            require(good, f"state['{name}code']", f"must be winners below {units}, or -1", code.max(initial=0))
+            traces.append(ColumnTrace(**{name: part.copy() for name, part in parts.items()}))
+        self.traces = None if fresh else traces
+
+    def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
+        sizes = [len(m.u) * m.u.shape[2] for m in self.memories]
+        units = sum(sizes)
+        weights = sum(size * sum(m.afferents) for size, m in zip(sizes, self.memories, strict=True))
+        on = sum(int(np.unpackbits(w.view(np.uint8)).sum()) for m in self.memories for w in (m.u, m.h, m.d))
+        return LayerCounts(
+            name=name,
+            inputs=self.inputs + self.above,
+            outputs=units,
+            weights=weights,
+            nonzero_weights=on,
+            weight_bits=1,
+            steps=totals.windows,
+            input_events=totals.input_events,
+            output_events=totals.output_events,
+            output_entries=units * totals.windows,
+            synaptic_operations=totals.synaptic_operations,
+            binary_input=True,
+            dense_operations=weights * totals.windows,
+            membrane_updates=units * totals.windows,
+            dense_membrane_updates=units * totals.windows,
+            state_bytes=units * 2,
+            parameter_bytes=sum(m.nbytes for m in self.memories),
+            spiking=True,
+            dense_weights=weights,
+            state_bits=16,
+            weight_type="int",
+        )
+
+    def _fresh(self, level: int) -> ColumnTrace:
+        return ColumnTrace.fresh(len(self.memories[level].u), self.modules[level])
+
+
+def _memory_arrays(memory: ColumnMemory) -> dict[str, NDArray]:
+    """Return the arrays of a memory by name, without copies."""
+    arrays: dict[str, NDArray] = {name: getattr(memory, name) for name in ("u", "h", "d", "clock")}
+    for name in ("stages", "last"):
+        arrays |= {f"{name}{t}": array for t, array in enumerate(getattr(memory, name))}
+    return arrays
+
+
+def _units(batches: Sequence[LevelBatch]) -> NDArray[np.int32]:
+    """Return the winners of one frame among the units of all levels: level by level, column by column."""
+    found, first = [], 0
+    for batch in batches:
+        code = batch.codes[0].ravel()
+        places = first + np.arange(code.size) * batch.module_units
+        found.append((places + code)[code >= 0])
+        first += code.size * batch.module_units
+    return np.concatenate(found).astype(np.int32)

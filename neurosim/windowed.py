@@ -1,0 +1,170 @@
+"""Models that act once a window of time: the contract between the engine and SDR layers, memories and readouts."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import NeurosimInputError, require
+from .measure import LayerCounts
+
+
+class Arrivals(NamedTuple):
+    """What reached one receptor in one window.
+
+    Attributes:
+        units: [n] int32, ascending: the inputs that received a spike.
+        counts: [n] int64, how many each received.
+    """
+
+    units: NDArray[np.int32]
+    counts: NDArray[np.int64]
+
+
+class Output(NamedTuple):
+    """What a model did in one window.
+
+    Attributes:
+        units: [n] int32, ascending: the units that spike at the end of the window.
+        synaptic_operations: number of synapses that active inputs selected.
+        readings: a number for each of the model's `readings`.
+    """
+
+    units: NDArray[np.int32]
+    synaptic_operations: int
+    readings: tuple[float, ...] = ()
+
+
+class WindowTotals(NamedTuple):
+    """Sums over the windows of a run: their number, spikes in and out, and synaptic operations."""
+
+    windows: int
+    input_events: int
+    output_events: int
+    synaptic_operations: int
+
+
+class WindowModel(ABC):
+    """Parameters of a model that takes the spikes of a window as one input and answers with one output.
+
+    A concrete class is a dataclass of its parameters. `SpatialPooler`, `TemporalMemory`, `Macrocolumn`, `Hierarchy` and
+    the readouts of `neurosim.readouts` are such models.
+    """
+
+    @property
+    @abstractmethod
+    def receptors(self) -> Mapping[str, int]:
+        """Number of inputs of each receptor, by name; links without a receptor end on the first."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """Number of units."""
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        """Names of the numbers that every window yields beside its spikes, such as an anomaly score."""
+        return ()
+
+    @abstractmethod
+    def start(self) -> WindowState:
+        """Return a new state, with what the model has learned so far, at the start of a recording."""
+
+
+class WindowState(ABC):
+    """Everything about a model that changes while it runs."""
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Start a new recording: context ends, and what was learned stays."""
+
+    @abstractmethod
+    def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
+        """Return the output of one window.
+
+        arrivals: of every receptor; units are below the number of inputs of the receptor.
+        """
+
+    @abstractmethod
+    def arrays(self) -> dict[str, NDArray]:
+        """Return copies of all that later windows depend on."""
+
+    @abstractmethod
+    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+        """Continue from the arrays of another state of the same model.
+
+        Raises:
+            NeurosimInputError: an array is missing, of another form, or holds a value out of range.
+        """
+
+    @abstractmethod
+    def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
+        """Return the work of these windows with the present weights; one window is one step."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Windowed:
+    """A model in a population: it acts at the end of every window.
+
+    Window k holds the steps [k window, (k + 1) window) of the spikes that its links bring. Its units spike at the time
+    (k + 1) window; codes of other windowed populations that end at that moment belong to the window, too.
+
+    Attributes:
+        model: what happens in a window.
+        window: s; must be a whole number of steps of the clock.
+        learn: whether the model learns while it runs.
+        learned: arrays of a state to start from: an entry of `Result.learned`, or None for those of the model.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    model: WindowModel
+    window: float
+    learn: bool = True
+    learned: Mapping[str, NDArray] | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, WindowModel):
+            raise NeurosimInputError(f"Windowed.model: must be a WindowModel (got {type(self.model).__name__})")
+        good = isinstance(self.window, (int, float)) and math.isfinite(self.window) and self.window > 0
+        require(good, "Windowed.window", "must be > 0 s", self.window)
+        require(isinstance(self.learn, bool), "Windowed.learn", "must be true or false", self.learn)
+
+    def start(self) -> WindowState:
+        """Return a new state at the start of a recording.
+
+        Raises:
+            NeurosimInputError: `learned` is that of another model.
+        """
+        state = self.model.start()
+        if self.learned is not None:
+            state.restore(self.learned)
+            state.begin()
+        return state
+
+
+def array_of(arrays: Mapping[str, NDArray], name: str, like: NDArray) -> NDArray:
+    """Return an array of a saved state, with the shape and type of `like`.
+
+    Raises:
+        NeurosimInputError: it is missing, or of another shape or type.
+    """
+    if name not in arrays:
+        raise NeurosimInputError(f"state: array '{name}' is missing; give a state of the same model")
+    array = np.asarray(arrays[name])
+    form = f"{like.dtype.name} {list(like.shape)}"
+    require(
+        array.shape == like.shape and array.dtype == like.dtype,
+        f"state['{name}']",
+        f"must be {form}",
+        f"{array.dtype.name} {list(array.shape)}",
+    )
+    return array
