@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from .errors import NeurosimInputError, require
 from .measure import LayerCounts
 
+# Bound of counters in saved states: what is counted on from there stays within 64 bits.
+MAX_COUNT = 2**62
+
 
 class Arrivals(NamedTuple):
     """What reached one receptor in one window.
@@ -151,20 +154,21 @@ class Windowed:
         return state
 
 
-def array_of(arrays: Mapping[str, NDArray], name: str, like: NDArray) -> NDArray:
-    """Return an array of a saved state, with the shape and type of `like`.
+def array_of(
+    arrays: Mapping[str, NDArray], name: str, like: NDArray, low: float | None = None, high: float | None = None
+) -> NDArray:
+    """Return an array of a saved state, with the shape and type of `like` and values in `low`..`high`, if given.
 
     Raises:
-        NeurosimInputError: it is missing, or of another shape or type.
+        NeurosimInputError: it is missing, of another shape or type, or has another value.
     """
     if name not in arrays:
         raise NeurosimInputError(f"state: array '{name}' is missing; give a state of the same model")
-    array = np.asarray(arrays[name])
-    form = f"{like.dtype.name} {list(like.shape)}"
-    require(
-        array.shape == like.shape and array.dtype == like.dtype,
-        f"state['{name}']",
-        f"must be {form}",
-        f"{array.dtype.name} {list(array.shape)}",
-    )
+    array, thing = np.asarray(arrays[name]), f"state['{name}']"
+    same = array.shape == like.shape and array.dtype == like.dtype
+    form = f"{array.dtype.name} {list(array.shape)}"
+    require(same, thing, f"must be {like.dtype.name} {list(like.shape)}", form)
+    if low is not None and high is not None:
+        inside = (array >= low) & (array <= high)
+        require(bool(inside.all()), thing, f"must be in {low:g}..{high:g}", array[~inside][:1])
     return array

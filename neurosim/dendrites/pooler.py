@@ -17,7 +17,7 @@ from ..errors import require
 from ..measure import LayerCounts
 from ..plain import from_plain, to_plain
 from ..sdr import SDR
-from ..windowed import Arrivals, Output, WindowModel, WindowState, WindowTotals, array_of
+from ..windowed import MAX_COUNT, Arrivals, Output, WindowModel, WindowState, WindowTotals, array_of
 from .inputs import active_bits, integer, permanence_steps
 from .topology import boxes, centres
 
@@ -277,11 +277,14 @@ class SpatialPooler(WindowModel):
         return pooler
 
     def _fill(self, arrays: dict[str, NDArray]) -> None:
-        from ..kernels.memory.pooler import connect
+        from ..kernels.memory.pooler import ONE, connect
 
-        for name in STATE:
-            own = getattr(self._field, name)
-            own[...] = array_of(arrays, name, own)
+        bounds = {"counts": (0, MAX_COUNT), "permanence": (-1, ONE), "active_duty": (0, 1), "overlap_duty": (0, 1)}
+        given = {
+            name: array_of(arrays, name, getattr(self._field, name), *bounds.get(name, (None, None))) for name in STATE
+        }
+        for name, array in given.items():
+            getattr(self._field, name)[...] = array
         connect(self._rules, self._field)
 
     def _layer(self, name: str, totals: WindowTotals) -> LayerCounts:

@@ -30,6 +30,8 @@ LISTS = {"free": "FREE", "active": "ACTIVE", "winners": "WINNERS"}
 # Initial capacity, in segments and in chunks of 32 outgoing synapses; both grow as needed, up to the caps.
 SEGMENTS, CHUNKS = 4096, 8192
 MAX_CELLS = 2**24
+# Of a synapse: four integers in its segment, and its place among the outgoing ones. Of a segment: five integers.
+SYNAPSE_BYTES, SEGMENT_BYTES = 21, 20
 
 
 @final
@@ -312,10 +314,10 @@ class TemporalMemory(WindowModel):
             synaptic_operations=totals.synaptic_operations,
             binary_input=True,
             dense_operations=self.synapses * totals.windows,
-            membrane_updates=totals.output_events,
-            dense_membrane_updates=units * totals.windows,
+            membrane_updates=0,  # cells have no membrane: they are on or off
+            dense_membrane_updates=0,
             state_bytes=units,
-            parameter_bytes=self.bytes,
+            parameter_bytes=self.synapses * SYNAPSE_BYTES + self.segments * SEGMENT_BYTES,
             spiking=True,
             dense_weights=units * self.max_segments * self.max_synapses,
             index_bits=32,

@@ -9,10 +9,9 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import require
 from ..measure import LayerCounts
 from ..sdr import SDR
-from ..windowed import Arrivals, Output, WindowState, WindowTotals, array_of
+from ..windowed import MAX_COUNT, Arrivals, Output, WindowState, WindowTotals, array_of
 from .state import ColumnMemory, ColumnTrace, LevelBatch
 
 READINGS = ("familiarity",)
@@ -65,15 +64,18 @@ class ColumnsState(WindowState):
         traces = []
         for i, memory in enumerate(self.memories):
             for name, array in _memory_arrays(memory).items():
-                array[...] = array_of(arrays, f"{i}.{name}", array)
-            stored, warned = array_of(arrays, f"{i}.stored", np.zeros(2, np.int64))
+                counted = (0, MAX_COUNT) if array.dtype == np.int64 else ()
+                array[...] = array_of(arrays, f"{i}.{name}", array, *counted)
+            stored, warned = array_of(arrays, f"{i}.stored", np.zeros(2, np.int64), 0, MAX_COUNT)
             memory.stored, memory.warned = int(stored), bool(warned)
-            empty, name = self._fresh(i), f"{i}.trace."
-            parts = {f.name: array_of(arrays, name + f.name, getattr(empty, f.name)) for f in fields(ColumnTrace)}
-            code, units = parts["code"], memory.u.shape[2] // self.modules[i]
-            good = bool((code >= -1).all() and (code < units).all())
-            require(good, f"state['{name}code']", f"must be winners below {units}, or -1", code.max(initial=0))
-            traces.append(ColumnTrace(**{name: part.copy() for name, part in parts.items()}))
+            empty, winners = self._fresh(i), memory.u.shape[2] // self.modules[i] - 1
+            traces.append(
+                ColumnTrace(
+                    array_of(arrays, f"{i}.trace.code", empty.code, -1, winners).copy(),
+                    array_of(arrays, f"{i}.trace.numbers", empty.numbers, 0, MAX_COUNT).copy(),
+                    array_of(arrays, f"{i}.trace.familiarity", empty.familiarity, 0, 1).copy(),
+                )
+            )
         self.traces = None if fresh else traces
 
     def layer(self, name: str, totals: WindowTotals) -> LayerCounts:

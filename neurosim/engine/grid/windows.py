@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NeurosimInputError, require
-from ...windowed import Arrivals, Output, WindowState, WindowTotals
+from ...windowed import MAX_COUNT, Arrivals, Output, WindowState, WindowTotals, array_of
 from ..compile.windows import Feed, WindowPlan
 from .sinks import SpikeSink
 from .sources import EventSource, GridEvents, join_events
@@ -119,7 +119,7 @@ class WindowedPopulations:
             state = f"{PREFIX}{p}.state."
             own = {name.removeprefix(state): array for name, array in arrays.items() if name.startswith(state)}
             self.states[p].restore(own)
-            self.totals[p][:] = _vector(arrays, f"{PREFIX}{p}.totals", np.int64)
+            self.totals[p][:] = array_of(arrays, f"{PREFIX}{p}.totals", self.totals[p], 0, MAX_COUNT)
         self._events, self._due, self.step = events, due, step
 
     def _clear(self) -> None:
