@@ -41,7 +41,7 @@ def test_streams_have_keys_of_their_own() -> None:
         (lambda: Population("a", 0, LIF()), "Population['a'].shape: must be integers > 0 (got 0)"),
         (lambda: Population("a", (2, 1.5), LIF()), "Population['a'].shape: must be integers > 0 (got (2, 1.5))"),
         (lambda: Population("a", (2**20, 2**20), LIF()), "must unfold to <= 2147483647 units"),
-        (lambda: Population("a", 3, "LIF"), "Population['a'].model: must be a neuron or a source (got LIF)"),  # type: ignore[arg-type]
+        (lambda: Population("a", 3, "LIF"), "Population['a'].model: must be a neuron, a source or Windowed (got LIF)"),  # type: ignore[arg-type]
         (lambda: Population("a", 3, LIF(), {"w": 1.0}), "Population['a'].initial: unknown name 'w'"),
         (lambda: Population("a", 3, LIF(), {"v": np.nan}), "Population['a'].initial['v']: must be finite (got nan)"),
         (lambda: Population("a", 3, LIF(), {"v": np.ones(2)}), "Population['a'].initial['v']: must hold 3 values"),
