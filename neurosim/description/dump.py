@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from .. import files
 from ..engine import Probe
 from ..errors import NeurosimInputError
-from ..network import Network, PoissonInput, Population, Projection
+from ..network import Link, Network, PoissonInput, Population, Projection
 from ..neurons.base import written_fields
-from ..plain import to_plain
+from ..plain import from_plain, to_plain
 from ..plasticity import LearningRule, ShortTermPlasticity
 from ..spikes import Spikes
 from ..synapses import Distribution, Pattern
-from . import arrays
+from ..windowed import Windowed
+from . import arrays, windowed
 from .description import Description, Settings, SpikeFile
 from .parse import CONTINUOUS
 from .tables import NONE
@@ -72,6 +73,7 @@ def tree(described: Description | Network, store: dict[str, NDArray] | None = No
             "population": [writer.population(p, described.inputs.get(p.name)) for p in network.populations],
             "projection": [writer.projection(p) for p in network.projections],
             "stimulus": [_plain(s) for s in network.stimuli],
+            "link": [_plain(link) for link in network.links],
             "probe": [_plain(p) for p in described.probes],
         }.items()
         if value
@@ -87,7 +89,10 @@ class _Writer:
         thing, model = f"population {population.name}", population.model
         shape = list(population.shape)
         table: Tree = {"name": population.name, "shape": shape[0] if len(shape) == 1 else shape}
-        table |= {"model": type(model).__name__, **self.fields(model, thing)}
+        if isinstance(model, Windowed):
+            table |= {**windowed.tree(model, self.fields, thing), **self.learned(model, thing)}
+        else:
+            table |= {"model": type(model).__name__, **self.fields(model, thing)}
         if population.initial:
             table["initial"] = {k: self.value(v, f"{thing} initial {k}") for k, v in population.initial.items()}
         if population.positions is not None:
@@ -101,6 +106,17 @@ class _Writer:
             named = {"file": str(spikes.path), "format": spikes.format, "population": spikes.population}
             table["spikes"] = {key: value for key, value in named.items() if value is not None}
         return table
+
+    def learned(self, model: Windowed, thing: str) -> Tree:
+        """Put what a windowed population starts from beside the TOML, unless its parameters say it."""
+        held, fresh = model.start().arrays(), from_plain(type(model.model), to_plain(model.model)).start().arrays()
+        if all(name in fresh and np.array_equal(array, fresh[name]) for name, array in held.items()):
+            return {}
+        if self.store is None:
+            raise NeurosimInputError(f"{thing}: what it has learned is no TOML; description.save puts it beside it")
+        prefix = f"{thing} learned "
+        self.store.update({prefix + name: array for name, array in held.items()})
+        return {"learned": {"file": self.beside, "prefix": prefix}}
 
     def projection(self, projection: Projection) -> Tree:
         thing, table = f"projection {projection.name}", {}
@@ -122,10 +138,14 @@ class _Writer:
         return table
 
     def value(self, value: Any, thing: str) -> Any:
+        if isinstance(value, (tuple, list)):
+            return [self.value(item, f"{thing} {i}") for i, item in enumerate(value)]
         for kind, key in _TAGGED.items():
             if isinstance(value, kind):
                 tag = {key: type(value).__name__} if key else {}
                 return {**tag, **self.fields(value, thing)}
+        if dataclasses.is_dataclass(value):
+            return self.fields(value, thing)
         if isinstance(value, np.ndarray) and value.ndim:
             return self.array(value, thing)
         return value.item() if hasattr(value, "item") else value
@@ -155,6 +175,6 @@ def _settings(settings: Settings) -> Tree:
     return table if settings.clock is not None else {**table, "clock": CONTINUOUS}
 
 
-def _plain(owner: Settings | PoissonInput | Probe) -> Tree:
+def _plain(owner: Settings | PoissonInput | Link | Probe) -> Tree:
     """Return the fields that are not None, of a class without long arrays."""
     return {name: value for name, value in to_plain(owner, type(owner).__name__).items() if value is not None}

@@ -11,18 +11,19 @@ from typing import Any
 from .. import files
 from ..engine import Probe
 from ..errors import NeurosimInputError, lookup, require
-from ..network import SOURCES, Network, PoissonInput, Population, Projection, SpikeSource
+from ..network import SOURCES, Link, Network, PoissonInput, Population, Projection, SpikeSource
 from ..neurons import MODELS, Neuron
 from ..plasticity import RULES, ShortTermPlasticity
 from ..spikes import Spikes
 from ..synapses import PATTERNS
-from . import arrays
+from ..windowed import Windowed, WindowModel
+from . import arrays, windowed
 from .description import Description, Settings, SpikeFile, absolute
 from .former import POPULATION, current
 from .tables import Place, Table, build, chosen, get, known, typed, value_of
 
 PROJECTION = tuple(field.name for field in dataclasses.fields(Projection))
-LISTS = ("population", "projection", "stimulus", "probe")
+LISTS = ("population", "projection", "stimulus", "link", "probe")
 # [energy] is read by `runs`: it changes no spike.
 TABLES = ("simulation", "energy", *LISTS)
 CONTINUOUS = "continuous"
@@ -67,6 +68,7 @@ def parse(
             populations,
             [_projection(entry, place) for entry, place in entries["projection"]],
             [build(PoissonInput, entry, place) for entry, place in entries["stimulus"]],
+            [build(Link, entry, place) for entry, place in entries["link"]],
         )
         inputs = {
             str(entry["name"]): _spikes(entry["spikes"], place.at("spikes"), network.population(entry["name"]))
@@ -95,8 +97,13 @@ def _label(entry: Table, number: int) -> str:
 
 def _population(entry: Table, place: Place, models: Mapping[str, type]) -> Population:
     name = get(entry, "name", str, place)
-    owner = lookup(models, get(entry, "model", str, place), f"{place.what}: model")
+    model_name = get(entry, "model", str, place)
+    known_models: dict[str, type[Any] | str] = {**windowed.MODULES, **models}
+    found = lookup(known_models, model_name, f"{place.what}: model")
+    owner: type[Any] = windowed.window_model(model_name) if isinstance(found, str) else found
     parameters = [field.name for field in dataclasses.fields(owner)]
+    if issubclass(owner, WindowModel):
+        parameters += windowed.WINDOW
     require(
         not set(parameters) & set(POPULATION), place.what, f"its model must not call a parameter {POPULATION}", owner
     )
@@ -106,8 +113,8 @@ def _population(entry: Table, place: Place, models: Mapping[str, type]) -> Popul
         # Any parameter may be an array or a distribution, whatever the annotation says.
         lists = {key: value for key, value in given.items() if isinstance(value, (list, Mapping))}
         given |= {key: value_of(value, place.at(key)) for key, value in lists.items()}
-    model: Any = build(owner, given, place)
-    shape = entry.get("shape")
+    model: Any = (windowed.parse if issubclass(owner, WindowModel) else build)(owner, given, place)
+    shape = entry.get("shape", model.model.outputs if isinstance(model, Windowed) else None)
     require(shape is not None, place.what, "shape is missing; give how many units, or a list", None)
     initial = typed(entry.get("initial", {}), dict, place.at("initial"))
     positions = entry.get("positions")

@@ -104,8 +104,21 @@ def convert(hint: Any, value: object, place: Place) -> Any:
         return None
     if Distribution in options or any(typing.get_origin(option) is np.ndarray for option in options):
         return value_of(value, place)
+    record = next((option for option in options if dataclasses.is_dataclass(option)), None)
+    if isinstance(record, type):
+        return build(record, typed(value, dict, place), place)
+    sequence = next((option for option in options if typing.get_origin(option) is tuple), None)
     plain = next((kind for kind in (bool, int, float, str) if kind in options), None)
-    return tuple(typed(value, list, place)) if plain is None else typed(value, plain, place)
+    if plain is None or (isinstance(value, list) and sequence is not None):
+        return _tuple(typing.get_args(sequence)[:1], typed(value, list, place), place)
+    return typed(value, plain, place)
+
+
+def _tuple(hint: tuple[Any, ...], values: list[Any], place: Place) -> tuple[Any, ...]:
+    """Return a list as a tuple; entries that are declared as a dataclass are tables."""
+    if not any(dataclasses.is_dataclass(each) for each in hint):
+        return tuple(values)
+    return tuple(convert(hint[0], entry, place.at(f"number {i + 1}")) for i, entry in enumerate(values))
 
 
 def value_of(value: object, place: Place) -> Any:

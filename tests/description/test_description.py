@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tomli_w
+from helpers.windowed import clip, windowed
 
 from neurosim import description, files
 from neurosim.description import Description, Settings, SpikeFile, arrays
 from neurosim.engine import Probe, simulate
+from neurosim.engine.identity import describe
 from neurosim.errors import NeurosimError, NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
 from neurosim.neurons import LIF, MODELS, CobaLIF, CubaLIF, Neuron
@@ -416,3 +418,35 @@ def test_plastic_networks_run_from_toml(tmp_path: Path) -> None:
         assert len(runs[0].spikes["E"]) > 20  # type: ignore[arg-type]
         digests.append(runs[0].spikes["E"].digest())
     assert digests[0] != digests[1]
+
+
+def test_windowed_populations_come_back(tmp_path: Path) -> None:
+    """Parameters, windows, links and, in a file beside, what they have learned."""
+    path, network = tmp_path / "net.toml", windowed()
+    description.save(path, network)
+    assert not path.with_suffix(".safetensors").exists()
+    assert describe(description.load(path).network) == describe(network)
+    learned = simulate(network, clip()).learned
+    frozen = windowed(learn=False, learned=learned)
+    description.save(path, frozen)
+    again = description.load(path).network
+    assert describe(again) == describe(frozen)
+    assert simulate(again, clip()).spikes["memory"].digest() == simulate(frozen, clip()).spikes["memory"].digest()
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"columns": 16}, "population 'sp': window is missing; give seconds: SpatialPooler acts once a window"),
+        ({"window": "a"}, "population 'sp': window: must be a number (got 'a')"),
+        ({"window": 0.01, "learn": 1}, "population 'sp': learn: must be true or false (got 1)"),
+        ({"window": 0.01, "densiti": 1}, "population 'sp': unknown key"),
+        ({"window": 0.01, "learned": "none.safetensors"}, "population 'sp': learned: "),
+        ({"window": -1.0}, "population 'sp': Windowed.window: must be > 0 s (got -1.0)"),
+    ],
+)
+def test_a_windowed_population_that_breaks_a_rule(entry: dict[str, Any], message: str) -> None:
+    tree = {"population": [{"name": "sp", "model": "SpatialPooler", "inputs": 8, "density": 0.1, **entry}]}
+    with pytest.raises(NeurosimError) as caught:
+        description.parse(tree, Path())
+    assert message in str(caught.value)

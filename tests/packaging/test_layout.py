@@ -16,15 +16,16 @@ ROOT = Path(__file__).parents[2]
 FLOORS = {
     0: ["deprecated", "errors", "kernels"],
     1: ["spikes", "lazy", "plain", "random", "values"],
-    2: ["files", "measure"],
-    3: ["neurons", "synapses", "plasticity", "sdr", "data", "windowed"],
-    4: ["network", "datasets", "dendrites", "macrocolumn", "associative", "attention"],
-    5: ["engine", "layers"],
-    6: ["liquid", "hlop", "training", "convert", "interop", "description"],
-    7: ["continual"],
-    8: ["report"],
-    9: ["runs"],
-    10: ["cli"],
+    2: ["files"],
+    3: ["neurons", "synapses", "plasticity", "sdr", "measure", "data"],
+    4: ["windowed"],
+    5: ["network", "datasets", "dendrites", "macrocolumn", "associative", "attention"],
+    6: ["engine", "layers"],
+    7: ["liquid", "hlop", "training", "convert", "interop", "description"],
+    8: ["continual"],
+    9: ["report"],
+    10: ["runs"],
+    11: ["cli"],
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
 OUTSIDE = {"__init__", "__main__"}

@@ -1,0 +1,69 @@
+"""Windowed populations in TOML: the parameters of the model beside its window, and what it has learned in a file."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from numpy.typing import NDArray
+
+from .. import files
+from ..errors import NeurosimError, NeurosimInputError
+from ..windowed import Windowed, WindowModel
+from .tables import Place, Table, build, typed
+
+# Where each model is; loaded only if a network names it.
+MODULES = {
+    "SpatialPooler": "dendrites",
+    "TemporalMemory": "dendrites",
+    "Macrocolumn": "macrocolumn",
+    "Hierarchy": "macrocolumn",
+}
+WINDOW = tuple(field.name for field in dataclasses.fields(Windowed) if field.name != "model")
+
+
+def window_model(name: str) -> type[WindowModel]:
+    """Return the class of this name in `MODULES`."""
+    found: type[WindowModel] = getattr(import_module(f"...{MODULES[name]}", __name__), name)
+    return found
+
+
+def parse(owner: type[WindowModel], entry: Table, place: Place) -> Windowed:
+    """Return the model of a population's table, whose keys are those of `Windowed` and the parameters of the model.
+
+    Raises:
+        NeurosimInputError: no window, an unknown key, or a value that breaks its rule.
+    """
+    if "window" not in entry:
+        raise NeurosimInputError(f"{place.what}: window is missing; give seconds: {owner.__name__} acts once a window")
+    model = build(owner, {key: value for key, value in entry.items() if key not in WINDOW}, place)
+    window, learn = typed(entry["window"], float, place.at("window")), entry.get("learn", True)
+    learned = _read(entry["learned"], place.at("learned")) if "learned" in entry else None
+    with place.named():
+        windowed = Windowed(model, window, typed(learn, bool, place.at("learn")), learned)
+        if learned is not None:
+            windowed.start()
+        return windowed
+
+
+def tree(windowed: Windowed, fields: Callable[[Any, str], Table], thing: str) -> dict[str, Any]:
+    """Return the keys of a population's table, without `learned`.
+
+    fields: returns the table of a dataclass.
+    """
+    model = windowed.model
+    table = {"model": type(model).__name__, "window": windowed.window, **fields(model, thing)}
+    return table if windowed.learn else {**table, "learn": False}
+
+
+def _read(value: object, place: Place) -> Mapping[str, NDArray]:
+    """Return the arrays of a file: of all of {file = ...}, or of those whose names start with `prefix`, without it."""
+    entry: Table = {"file": value} if isinstance(value, str) else typed(value, dict, place)
+    path, prefix = typed(entry.get("file"), str, place.at("file")), str(entry.get("prefix", ""))
+    try:
+        arrays = files.read_arrays(place.folder / path)
+    except NeurosimError as error:
+        raise type(error)(f"{place.what}: {error}") from None
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
