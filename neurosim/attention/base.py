@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -49,21 +48,45 @@ class Codes(nn.Module):
         self.q = self.k = self.state = None
 
 
+@dataclass(eq=False, repr=False)
 class Mixer(nn.Module, ABC):
     """An attention kind: x [B, T, D] to y [B, T, D] through a state of fixed size.
+
+    A kind is a dataclass: its fields are its options, given by keyword, and `build` makes its layers from them.
+
+    Args:
+        width: D, channels of x.
+        depth: place in the stack.
 
     Attributes:
         codes: coders of a conversion, see `Codes`.
         chunk: tokens in a chunk of the chunked form.
         why_not_parallel: why the state cannot be composed over processes; empty where it can.
+        scale: of the outputs.
+
+    Raises:
+        NeurosimInputError: on construction, naming the option that breaks its rule.
     """
 
-    why_not_parallel: ClassVar[str] = ""
-    chunk: int = 64
+    chunk = 64
+    why_not_parallel = ""
+    scale = 1.0
 
-    def __init__(self) -> None:
+    width: int
+    depth: Depth
+
+    def __post_init__(self) -> None:
         super().__init__()
         self.codes = Codes()
+        self.build()
+
+    def name(self, option: str) -> str:
+        """Return the name of an option in errors."""
+        return f"{type(self).__name__}.{option}"
+
+    @abstractmethod
+    def build(self) -> None:
+        """Check the options and make the layers."""
 
     @abstractmethod
     def initial(self, x: Tensor) -> State:
@@ -118,8 +141,6 @@ class Mixer(nn.Module, ABC):
 class AdditiveMixer(Mixer):
     """S = e^g S + k v^T;  o = scale S^T q, g is [H] or [H, K] for each token, or absent."""
 
-    scale: float
-
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         memory = decayed(memory, inputs.get("g")) + inputs["k"][..., None] * inputs["v"][..., None, :]
         return memory, read(memory, inputs["q"]) * self.scale
@@ -131,8 +152,6 @@ class AdditiveMixer(Mixer):
 
 class DeltaMixer(Mixer):
     """S = e^g S;  u = beta (v - S^T k);  S += k u^T;  o = scale S^T q."""
-
-    scale: float
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         memory = delta_step(memory, inputs["k"], inputs["v"], inputs["beta"], inputs.get("g"))

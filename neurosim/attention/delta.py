@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 
 from ..errors import lookup, require
 from . import chunks
-from .base import DeltaMixer, Depth, Inputs, Shared, State, delta_step, read
+from .base import DeltaMixer, Inputs, Shared, State, delta_step, read
 from .modules import (
     divide,
     initial_a_log,
@@ -33,6 +34,7 @@ QK_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 QK_NORMS: dict[str, Callable[[Tensor], Tensor]] = {"l2": l2_normalise, "sum": lambda x: x / x.sum(-1, keepdim=True)}
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class DeltaNet(DeltaMixer, QKVMixer, GatedMixer):
     """The delta rule: u = beta (v - S^T k), S += k u^T (Yang et al. 2024, arXiv 2406.06484).
 
@@ -41,7 +43,6 @@ class DeltaNet(DeltaMixer, QKVMixer, GatedMixer):
     2411.12537).
 
     Args:
-        width: D, channels of x.
         key_dim, value_dim: channels over all heads (default: width).
         use_beta: learn the step size beta; without it 1.
         gate_fn: activation of the output gate; None for no gate.
@@ -51,125 +52,131 @@ class DeltaNet(DeltaMixer, QKVMixer, GatedMixer):
         norm_eps: of the norm of the outputs.
     """
 
-    def __init__(
-        self,
-        width: int,
-        depth: Depth,
-        num_heads: int = 4,
-        key_dim: int | None = None,
-        value_dim: int | None = None,
-        use_beta: bool = True,
-        allow_neg_eigval: bool = False,
-        gate_fn: str | None = None,
-        conv_size: int = 4,
-        conv_bias: bool = False,
-        qk_activation: str = "silu",
-        qk_norm: str = "l2",
-        norm_eps: float = 1e-5,
-    ) -> None:
-        super().__init__()
-        head_dim = divide(key_dim or width, num_heads, "DeltaNet.key_dim")
-        head_v_dim = divide(value_dim or width, num_heads, "DeltaNet.value_dim")
-        self.qk_activation = lookup(QK_ACTIVATIONS, qk_activation, "DeltaNet.qk_activation")
-        self.qk_norm = lookup(QK_NORMS, qk_norm, "DeltaNet.qk_norm")
-        self.beta_scale = 2 if allow_neg_eigval else 1
-        self.group_values(width, num_heads, head_dim, None, head_v_dim)
-        self.convolve(conv_size, conv_bias, (None, None, "silu"))
-        self.b_proj = linear(width, num_heads) if use_beta else None
-        self.output(width, gate_fn, norm_eps)
+    num_heads: int = 4
+    key_dim: int | None = None
+    value_dim: int | None = None
+    use_beta: bool = True
+    allow_neg_eigval: bool = False
+    gate_fn: str | None = None
+    conv_size: int = 4
+    conv_bias: bool = False
+    qk_activation: str = "silu"
+    qk_norm: str = "l2"
+    norm_eps: float = 1e-5
+
+    def build(self) -> None:
+        head_dim = divide(self.key_dim or self.width, self.num_heads, "DeltaNet.key_dim")
+        head_v_dim = divide(self.value_dim or self.width, self.num_heads, "DeltaNet.value_dim")
+        self.act = lookup(QK_ACTIVATIONS, self.qk_activation, "DeltaNet.qk_activation")
+        self.normalise = lookup(QK_NORMS, self.qk_norm, "DeltaNet.qk_norm")
+        self.beta_scale = 2 if self.allow_neg_eigval else 1
+        self.group_values(self.num_heads, head_dim, None, head_v_dim)
+        self.convolve(None, None, "silu")
+        self.b_proj = linear(self.width, self.num_heads) if self.use_beta else None
+        self.output()
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         (q, k, v), tails = self.convolved(x, state)
         v = v if self.conv_size else F.silu(v)
-        q, k = (self.qk_norm(self.qk_activation(split_heads(value, self.head_k_dim))) for value in (q, k))
-        beta = x.new_ones(*x.shape[:2], self.memory_heads) if self.b_proj is None else self.b_proj(x).sigmoid()
-        return {"q": q, "k": k, "v": split_heads(v, self.head_v_dim), "beta": beta * self.beta_scale}, tails
+        q, k = (self.normalise(self.act(split_heads(value, self.k_size))) for value in (q, k))
+        beta = x.new_ones(*x.shape[:2], self.heads) if self.b_proj is None else self.b_proj(x).sigmoid()
+        return {"q": q, "k": k, "v": split_heads(v, self.v_size), "beta": beta * self.beta_scale}, tails
 
 
-class GatedDeltaNet(DeltaMixer, QKVMixer, GatedMixer):
+@dataclass(eq=False, repr=False, kw_only=True)
+class HeadedMixer(QKVMixer, GatedMixer):
+    """Kinds of the delta rule whose q and k may have fewer heads than v.
+
+    Args:
+        num_heads, head_dim: heads of q and k, and channels of each.
+        num_v_heads: heads of v and of the state; a multiple of num_heads (default: num_heads).
+        head_v_dim: channels of a value head (default: twice `head_dim`).
+        allow_neg_eigval, conv_size, conv_bias, norm_eps: see `DeltaNet`.
+    """
+
+    num_heads: int = 4
+    head_dim: int = 32
+    num_v_heads: int | None = None
+    head_v_dim: int | None = None
+    allow_neg_eigval: bool = False
+    conv_size: int = 4
+    conv_bias: bool = False
+    norm_eps: float = 1e-5
+
+    b_proj: nn.Linear = field(init=False)
+
+    def group(self, head_v_dim: int, steps: int = 1) -> None:
+        """Make projections and convolutions; `head_v_dim` is the default, `steps` those of `group_values`."""
+        self.beta_scale = 2 if self.allow_neg_eigval else 1
+        self.group_values(self.num_heads, self.head_dim, self.num_v_heads, self.head_v_dim or head_v_dim, steps)
+        self.convolve()
+
+    def make_decay(self, channels: int = 1) -> None:
+        """Make A_log for each head and dt_bias for each of its `channels`."""
+        self.A_log, self.dt_bias = initial_a_log(self.heads), initial_dt_bias(self.heads * channels)
+
+    def qkv(self, x: Tensor, state: State) -> tuple[Inputs, State]:
+        """Return q, k, v and beta, one step a token, and the tails of the convolutions."""
+        (q, k, v), tails = self.convolved(x, state, "silu")
+        q, k = (repeat_heads(l2_normalise(split_heads(value, self.k_size)), self.groups) for value in (q, k))
+        beta = self.b_proj(x).sigmoid() * self.beta_scale
+        return {"q": q, "k": k, "v": split_heads(v, self.v_size), "beta": beta}, tails
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class GatedDeltaNet(DeltaMixer, HeadedMixer):
     """A decay g = -exp(A_log) softplus(W x + dt_bias) for each head, then the delta rule (Yang et al. 2024,
     arXiv 2412.06464).
 
     Args:
-        width: D, channels of x.
-        num_heads, head_dim: heads of q and k, and channels of each.
-        num_v_heads: heads of v and of the state; a multiple of num_heads (default: num_heads).
-        head_v_dim: channels of a value head (default: twice `head_dim`).
-        allow_neg_eigval, gate_fn, conv_size, conv_bias, norm_eps: see `DeltaNet`.
+        gate_fn: activation of the output gate; None for no gate.
     """
 
-    def __init__(
-        self,
-        width: int,
-        depth: Depth,
-        num_heads: int = 4,
-        head_dim: int = 32,
-        num_v_heads: int | None = None,
-        head_v_dim: int | None = None,
-        allow_neg_eigval: bool = False,
-        gate_fn: str | None = "swish",
-        conv_size: int = 4,
-        conv_bias: bool = False,
-        norm_eps: float = 1e-5,
-    ) -> None:
-        super().__init__()
-        self.group_values(width, num_heads, head_dim, num_v_heads, head_v_dim or 2 * head_dim)
-        self.beta_scale = 2 if allow_neg_eigval else 1
-        self.convolve(conv_size, conv_bias)
-        self.a_proj, self.b_proj = linear(width, self.memory_heads), linear(width, self.memory_heads)
-        self.A_log, self.dt_bias = initial_a_log(self.memory_heads), initial_dt_bias(self.memory_heads)
-        self.output(width, gate_fn, norm_eps)
+    gate_fn: str | None = "swish"
+
+    def build(self) -> None:
+        self.group(2 * self.head_dim)
+        self.a_proj, self.b_proj = linear(self.width, self.heads), linear(self.width, self.heads)
+        self.make_decay()
+        self.output()
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
-        (q, k, v), tails = self.convolved(x, state, "silu")
-        q, k = (repeat_heads(l2_normalise(split_heads(value, self.head_k_dim)), self.groups) for value in (q, k))
-        beta = self.b_proj(x).sigmoid() * self.beta_scale
-        g = log_decays(self.a_proj(x), self.A_log, self.dt_bias)
-        return {"q": q, "k": k, "v": split_heads(v, self.head_v_dim), "beta": beta, "g": g}, tails
+        inputs, tails = self.qkv(x, state)
+        return inputs | {"g": log_decays(self.a_proj(x), self.A_log, self.dt_bias)}, tails
 
 
-class DeltaProduct(QKVMixer, GatedMixer):
+@dataclass(eq=False, repr=False, kw_only=True)
+class DeltaProduct(HeadedMixer):
     """n steps of the delta rule for each token, each with its own k, v and beta, after one decay (Siems et al. 2025,
     arXiv 2502.10297): the transition is a product of n Householder-like matrices.
 
     Args:
         num_householder: n.
-        use_forget_gate: with the decay of `GatedDeltaNet`, which has the other options too.
+        use_forget_gate: with the decay of `GatedDeltaNet`.
+        gate_fn: activation of the output gate; None for no gate.
     """
 
-    def __init__(
-        self,
-        width: int,
-        depth: Depth,
-        num_heads: int = 4,
-        head_dim: int = 32,
-        num_v_heads: int | None = None,
-        head_v_dim: int | None = None,
-        num_householder: int = 2,
-        use_forget_gate: bool = True,
-        allow_neg_eigval: bool = True,
-        gate_fn: str | None = "swish",
-        conv_size: int = 4,
-        conv_bias: bool = False,
-        norm_eps: float = 1e-5,
-    ) -> None:
-        super().__init__()
-        require(num_householder > 0, "DeltaProduct.num_householder", "must be > 0", num_householder)
-        self.group_values(width, num_heads, head_dim, num_v_heads, head_v_dim or 2 * head_dim, num_householder)
-        self.beta_scale, self.num_householder = 2 if allow_neg_eigval else 1, num_householder
-        self.convolve(conv_size, conv_bias)
-        self.b_proj = linear(width, num_householder * self.memory_heads)
-        self.a_proj = linear(width, self.memory_heads) if use_forget_gate else None
-        if use_forget_gate:
-            self.A_log, self.dt_bias = initial_a_log(self.memory_heads), initial_dt_bias(self.memory_heads)
-        self.output(width, gate_fn, norm_eps)
+    num_householder: int = 2
+    use_forget_gate: bool = True
+    allow_neg_eigval: bool = True
+    gate_fn: str | None = "swish"
+
+    def build(self) -> None:
+        steps = self.num_householder
+        require(steps > 0, "DeltaProduct.num_householder", "must be > 0", steps)
+        self.group(2 * self.head_dim, steps)
+        self.b_proj = linear(self.width, steps * self.heads)
+        self.a_proj = linear(self.width, self.heads) if self.use_forget_gate else None
+        if self.use_forget_gate:
+            self.make_decay()
+        self.output()
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         (q, k, v), tails = self.convolved(x, state, "silu")
-        q = repeat_heads(l2_normalise(split_heads(q, self.head_k_dim)), self.groups)
+        q = repeat_heads(l2_normalise(split_heads(q, self.k_size)), self.groups)
         k, v = (
             value.unflatten(-1, (self.num_householder, -1, size))
-            for value, size in ((k, self.head_k_dim), (v, self.head_v_dim))
+            for value, size in ((k, self.k_size), (v, self.v_size))
         )
         beta = self.b_proj(x).sigmoid().unflatten(-1, (self.num_householder, -1)) * self.beta_scale
         inputs = {"q": q, "k": repeat_heads(l2_normalise(k), self.groups), "v": v, "beta": beta}
@@ -195,55 +202,39 @@ class DeltaProduct(QKVMixer, GatedMixer):
         return memory, out[:, others :: self.num_householder]
 
 
-class KDA(DeltaMixer, QKVMixer, GatedMixer):
+@dataclass(eq=False, repr=False, kw_only=True)
+class KDA(DeltaMixer, HeadedMixer):
     """Kimi delta attention: a decay for every key channel, then the delta rule (arXiv 2510.26692).
 
     g = -exp(A_log) softplus(W2 W1 x + dt_bias), or `lower_bound` sigmoid(exp(A_log) (W2 W1 x + dt_bias)); the output
-    gate is a sigmoid.
+    gate is a sigmoid. The default of `head_v_dim` is `head_dim`.
 
     Args:
-        head_v_dim: channels of a value head (default: `head_dim`).
         lower_bound: of g, < 0; None for the unbounded form.
-
-    The other options are those of `GatedDeltaNet`.
     """
 
     chunk = 16
+    gate_fn = "sigmoid"
 
-    def __init__(
-        self,
-        width: int,
-        depth: Depth,
-        num_heads: int = 4,
-        head_dim: int = 32,
-        num_v_heads: int | None = None,
-        head_v_dim: int | None = None,
-        allow_neg_eigval: bool = False,
-        lower_bound: float | None = None,
-        conv_size: int = 4,
-        conv_bias: bool = False,
-        norm_eps: float = 1e-5,
-    ) -> None:
-        super().__init__()
-        require(lower_bound is None or lower_bound < 0, "KDA.lower_bound", "must be < 0", lower_bound)
-        self.group_values(width, num_heads, head_dim, num_v_heads, head_v_dim or head_dim)
-        self.beta_scale, self.lower_bound = 2 if allow_neg_eigval else 1, lower_bound
-        self.convolve(conv_size, conv_bias)
-        self.f_proj = low_rank(width, self.head_v_dim, self.memory_heads * head_dim)
-        self.b_proj = linear(width, self.memory_heads)
-        self.A_log, self.dt_bias = initial_a_log(self.memory_heads), initial_dt_bias(self.memory_heads * head_dim)
+    lower_bound: float | None = None
+
+    def build(self) -> None:
+        bound = self.lower_bound
+        require(bound is None or bound < 0, "KDA.lower_bound", "must be < 0", bound)
+        self.group(self.head_dim)
+        self.f_proj = low_rank(self.width, self.v_size, self.heads * self.k_size)
+        self.b_proj = linear(self.width, self.heads)
+        self.make_decay(self.k_size)
         # The plain W_g is replaced, not left out: a seed's first weights depend on what is drawn before them.
-        self.output(width, "sigmoid", norm_eps)
-        self.g_proj: nn.Module = low_rank(width, self.head_v_dim, self.memory_heads * self.head_v_dim, True)
+        self.output()
+        self.g_proj = low_rank(self.width, self.v_size, self.heads * self.v_size, True)
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
-        (q, k, v), tails = self.convolved(x, state, "silu")
-        q, k = (repeat_heads(l2_normalise(split_heads(value, self.head_k_dim)), self.groups) for value in (q, k))
-        f, a_log = split_heads(self.f_proj(x), self.head_k_dim), self.A_log[:, None]
-        bias = self.dt_bias.unflatten(0, (-1, self.head_k_dim))
+        inputs, tails = self.qkv(x, state)
+        f, a_log = split_heads(self.f_proj(x), self.k_size), self.A_log[:, None]
+        bias = self.dt_bias.unflatten(0, (-1, self.k_size))
         if self.lower_bound is None:
             g = log_decays(f, a_log, bias)
         else:
             g = self.lower_bound * torch.sigmoid(a_log.exp() * (f + bias))
-        beta = self.b_proj(x).sigmoid() * self.beta_scale
-        return {"q": q, "k": k, "v": split_heads(v, self.head_v_dim), "beta": beta, "g": g}, tails
+        return inputs | {"g": g}, tails

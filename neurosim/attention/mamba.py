@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import require
-from .base import AdditiveMixer, Depth, Inputs, Shared, State
+from .base import AdditiveMixer, Inputs, Shared, State
 from .modules import (
     ACTIVATIONS,
     ShortConv,
@@ -21,6 +23,7 @@ from .modules import (
 )
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Mamba2(AdditiveMixer):
     """S = e^{dt A} S + B (dt x)^T, y = C^T S + D x, then norm(y silu(z)) (arXiv 2405.21060).
 
@@ -28,7 +31,6 @@ class Mamba2(AdditiveMixer):
     convolution. In the terms of linear attention k = B, q = C, v = dt x, g = dt A, scale 1.
 
     Args:
-        width: D, channels of the input.
         expand, head_dim: there are expand width / head_dim heads of `head_dim` channels.
         state_size: channels of B and C in a group.
         n_groups: heads of B and C, each shared by heads / n_groups.
@@ -42,39 +44,35 @@ class Mamba2(AdditiveMixer):
         norm_eps: of the norm.
     """
 
-    def __init__(
-        self,
-        width: int,
-        depth: Depth,
-        expand: float = 2.0,
-        head_dim: int = 32,
-        state_size: int = 64,
-        n_groups: int = 1,
-        conv_kernel: int = 4,
-        use_conv_bias: bool = True,
-        use_bias: bool = False,
-        hidden_act: str = "silu",
-        rmsnorm: bool = True,
-        gate_first: bool = True,
-        D_has_hdim: bool = False,
-        dt_limit: tuple[float, float] | None = None,
-        norm_eps: float = 1e-5,
-    ) -> None:
-        super().__init__()
-        self.inner, self.head_dim, self.state_size, self.n_groups = int(expand * width), head_dim, state_size, n_groups
-        self.heads, self.scale = divide(self.inner, head_dim, "Mamba2.expand x width"), 1.0
-        self.group_size = divide(self.heads, n_groups, "Mamba2.heads")
-        in_order = dt_limit is None or (len(dt_limit) == 2 and dt_limit[0] <= dt_limit[1])
-        require(in_order, "Mamba2.dt_limit", "must be (low, high) steps", dt_limit)
-        self.dt_limit, self.gate_first, self.eps = dt_limit, gate_first, norm_eps
-        mixed = self.inner + 2 * n_groups * state_size
-        self.in_proj = linear(width, self.inner + mixed + self.heads, use_bias)
-        activation(hidden_act, "Mamba2.hidden_act")
-        self.conv1d = ShortConv(mixed, conv_kernel, use_conv_bias, hidden_act)
+    expand: float = 2.0
+    head_dim: int = 32
+    state_size: int = 64
+    n_groups: int = 1
+    conv_kernel: int = 4
+    use_conv_bias: bool = True
+    use_bias: bool = False
+    hidden_act: str = "silu"
+    rmsnorm: bool = True
+    gate_first: bool = True
+    D_has_hdim: bool = False
+    dt_limit: tuple[float, float] | None = None
+    norm_eps: float = 1e-5
+
+    def build(self) -> None:
+        self.inner = int(self.expand * self.width)
+        self.heads = divide(self.inner, self.head_dim, "Mamba2.expand x width")
+        self.group_size = divide(self.heads, self.n_groups, "Mamba2.heads")
+        limits = self.dt_limit
+        in_order = limits is None or (len(limits) == 2 and limits[0] <= limits[1])
+        require(in_order, "Mamba2.dt_limit", "must be (low, high) steps", limits)
+        mixed = self.inner + 2 * self.n_groups * self.state_size
+        self.in_proj = linear(self.width, self.inner + mixed + self.heads, self.use_bias)
+        activation(self.hidden_act, "Mamba2.hidden_act")
+        self.conv1d = ShortConv(mixed, self.conv_kernel, self.use_conv_bias, self.hidden_act)
         self.dt_bias, self.A_log = initial_dt_bias(self.heads), initial_a_log(self.heads)
-        self.D = nn.Parameter(torch.ones(self.inner if D_has_hdim else self.heads))
-        self.norm = _Scale(self.inner) if rmsnorm else None
-        self.out_proj = linear(self.inner, width, use_bias)
+        self.D = nn.Parameter(torch.ones(self.inner if self.D_has_hdim else self.heads))
+        self.norm = _Scale(self.inner) if self.rmsnorm else None
+        self.out_proj = linear(self.inner, self.width, self.use_bias)
 
     def initial(self, x: Tensor) -> State:
         memory = x.new_zeros(x.shape[0], self.heads, self.state_size, self.head_dim)
@@ -100,7 +98,7 @@ class Mamba2(AdditiveMixer):
             return self.out_proj(y * gate)
         y = y * gate if self.gate_first else y
         grouped = y.unflatten(-1, (self.n_groups, -1))
-        y = self.norm(F.rms_norm(grouped, grouped.shape[-1:], eps=self.eps).flatten(-2))
+        y = self.norm(F.rms_norm(grouped, grouped.shape[-1:], eps=self.norm_eps).flatten(-2))
         return self.out_proj(y if self.gate_first else y * gate)
 
 

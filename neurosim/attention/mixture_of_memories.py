@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import require
 from . import chunks
-from .base import Depth, Inputs, Shared, State, decayed, delta_step, read
+from .base import Inputs, Shared, State, decayed, delta_step, read
 from .modules import (
     ShortConv,
     initial_a_log,
@@ -72,7 +75,67 @@ def _unordered_rank(index: Tensor) -> Tensor:
     return torch.empty_like(order).scatter(0, order, torch.arange(len(order), device=order.device)).view_as(index)
 
 
-class MoM(GatedMixer):
+@dataclass(eq=False, repr=False, kw_only=True)
+class RoutedMixer(GatedMixer):
+    """Kinds with several memories [B, M, H, K, V], each of which sees the tokens that are routed to it.
+
+    Inputs of the recurrence have an axis of the R memories of a token: q, k, v, g and beta [B, T, R, H, ..], `index`
+    [B, T, R] and `weight`, of each output in their sum, [B, T, R] or absent.
+
+    Args:
+        num_heads, head_dim: heads of each memory, and channels of a key.
+        head_v_dim: channels of a value (default: `head_dim`).
+        topk: memories that a token uses.
+        gate_fn: activation of the output gate; None for no gate.
+        norm_eps: of the norm of the outputs.
+    """
+
+    unordered = 0
+
+    num_heads: int = 2
+    head_dim: int = 32
+    head_v_dim: int | None = None
+    topk: int = 1
+    gate_fn: str | None = "swish"
+    norm_eps: float = 1e-5
+
+    def group(self, memories: int, kind: str) -> None:
+        """Set the sizes of the state; of the `memories`, called `kind` in errors, a token uses `topk`."""
+        in_range = 0 < self.topk <= memories
+        require(in_range, self.name("topk"), f"must be > 0 and <= {memories} {kind}", self.topk)
+        self.heads, self.v_size = self.num_heads, self.head_v_dim or self.head_dim
+        self.scale = self.head_dim**-0.5
+
+    @abstractmethod
+    def write(self, memory: Tensor, inputs: Inputs) -> Tensor:
+        """Return the memories [B, R, H, K, V] of a token after it."""
+
+    @abstractmethod
+    def run(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Return memories [B, H, K, V] after many tokens [B, L, H, ..] and the outputs, by the chunked form."""
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        index, weight = inputs["index"], inputs.get("weight")
+        rows = torch.arange(len(memory), device=memory.device)[:, None]
+        new = self.write(memory[rows, index], inputs)
+        memory = memory.index_put((rows.expand_as(index), index), new)
+        out = read(new, inputs["q"])
+        if weight is None:
+            return memory, out.sum(1) * self.scale
+        return memory, (out * self.scale * weight[..., None, None]).sum(1)
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        packing = Packing(inputs["index"], memory.shape[1], self.unordered)
+        tokens = {name: value for name, value in inputs.items() if name not in ("index", "weight")}
+        packed = {name: packing.pack(value).flatten(0, 1) for name, value in tokens.items()}
+        after, out = self.run(memory.flatten(0, 1), packed)
+        out = packing.unpack(out.unflatten(0, memory.shape[:2]), inputs["q"].shape[1])
+        out = out * inputs["weight"][..., None, None] if "weight" in inputs else out
+        return after.unflatten(0, memory.shape[:2]), out.sum(2)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class MoM(RoutedMixer):
     """Mixture of memories: gated delta rules; a router picks `topk` of them for each token, one more is shared (Du et
     al. 2025, arXiv 2502.13685).
 
@@ -80,59 +143,46 @@ class MoM(GatedMixer):
     of the shared memory is added. A short convolution sees the tokens routed to its memory as the whole sequence.
 
     Args:
-        width: D, channels of x.
-        num_heads, head_dim: heads of each memory, and channels of a key.
-        head_v_dim: channels of a value (default: `head_dim`).
-        num_memories, topk: number of memories, and of those that a token uses.
+        num_memories: number of memories beside the shared one.
         shared_mem: add a memory that sees every token.
         single_kv_proj: one projection of keys and values for all memories.
         library_order: where many tokens come at once, order those of a memory by `torch.argsort`, which is not stable,
             as flash-linear-attention 0.6.0 does: a token may then see later ones. Gives its numbers exactly, but
             depends on torch and processor. Without it, and for one token at a time, the order is that of time.
-        gate_fn, conv_size, conv_bias, norm_eps: see `DeltaNet`.
+        conv_size, conv_bias: see `DeltaNet`.
     """
 
     why_not_parallel = "its convolutions follow the tokens routed to each memory, which lie in other processes"
 
-    def __init__(
-        self,
-        width: int,
-        depth: Depth,
-        num_heads: int = 2,
-        head_dim: int = 32,
-        head_v_dim: int | None = None,
-        num_memories: int = 4,
-        topk: int = 2,
-        shared_mem: bool = True,
-        single_kv_proj: bool = False,
-        library_order: bool = False,
-        gate_fn: str | None = "swish",
-        conv_size: int = 4,
-        conv_bias: bool = False,
-        norm_eps: float = 1e-5,
-    ) -> None:
-        super().__init__()
-        require(0 < topk <= num_memories, "MoM.topk", f"must be > 0 and <= {num_memories} memories", topk)
-        self.memory_heads, self.head_k_dim, self.head_v_dim = num_heads, head_dim, head_v_dim or head_dim
-        self.num_memories, self.topk, self.shared_mem = num_memories, topk, shared_mem
-        self.scale, self.conv_size = head_dim**-0.5, conv_size
-        self.unordered = topk if library_order else 0
-        keys, values = num_heads * head_dim, num_heads * self.head_v_dim
-        self.q_proj, self.gate_proj = linear(width, keys), linear(width, num_memories)
-        for name, size in {"k": keys, "v": values, "b": num_heads, "a": num_heads}.items():
-            if not single_kv_proj:
-                each = nn.ModuleList([linear(width, size) for _ in range(num_memories)])
+    topk: int = 2
+    num_memories: int = 4
+    shared_mem: bool = True
+    single_kv_proj: bool = False
+    library_order: bool = False
+    conv_size: int = 4
+    conv_bias: bool = False
+
+    def build(self) -> None:
+        self.group(self.num_memories, "memories")
+        self.unordered = self.topk if self.library_order else 0
+        width, heads = self.width, self.num_heads
+        keys, values = heads * self.head_dim, heads * self.v_size
+        self.q_proj, self.gate_proj = linear(width, keys), linear(width, self.num_memories)
+        for name, size in {"k": keys, "v": values, "b": heads, "a": heads}.items():
+            if not self.single_kv_proj:
+                each = nn.ModuleList([linear(width, size) for _ in range(self.num_memories)])
                 setattr(self, f"{name}_proj", each)
-            if single_kv_proj or shared_mem:
+            if self.single_kv_proj or self.shared_mem:
                 setattr(self, f"shared_{name}", linear(width, size))
-        self.A_log, self.dt_bias = initial_a_log(num_heads), initial_dt_bias(num_heads)
-        for name in "qkv" if conv_size else "":
-            setattr(self, f"{name}_conv1d", ShortConv(values if name == "v" else keys, conv_size, conv_bias))
-        self.output(width, gate_fn, norm_eps)
+        self.A_log, self.dt_bias = initial_a_log(heads), initial_dt_bias(heads)
+        for name in "qkv" if self.conv_size else "":
+            channels = values if name == "v" else keys
+            setattr(self, f"{name}_conv1d", ShortConv(channels, self.conv_size, self.conv_bias))
+        self.output()
 
     def initial(self, x: Tensor) -> State:
         count = self.num_memories + self.shared_mem
-        state = {"memory": x.new_zeros(len(x), count, self.memory_heads, self.head_k_dim, self.head_v_dim)}
+        state = {"memory": x.new_zeros(len(x), count, self.heads, self.head_dim, self.v_size)}
         for name in "qkv" if self.conv_size else "":
             tail = getattr(self, f"{name}_conv1d").initial(x)
             state[f"{name}_tail"] = tail[:, None].repeat(1, count, 1, 1)
@@ -156,9 +206,9 @@ class MoM(GatedMixer):
                 values[name] = F.silu(values[name])
         unpacked = {name: packing.unpack(value, x.shape[1]) for name, value in values.items()}
         inputs = {
-            "q": l2_normalise(split_heads(unpacked["q"], self.head_k_dim)),
-            "k": l2_normalise(split_heads(unpacked["k"], self.head_k_dim)),
-            "v": split_heads(unpacked["v"], self.head_v_dim),
+            "q": l2_normalise(split_heads(unpacked["q"], self.head_dim)),
+            "k": l2_normalise(split_heads(unpacked["k"], self.head_dim)),
+            "v": split_heads(unpacked["v"], self.v_size),
             "beta": unpacked["b"].sigmoid(),
             "g": log_decays(unpacked["a"], self.A_log, self.dt_bias),
         }
@@ -179,23 +229,16 @@ class MoM(GatedMixer):
         last = packing.sizes[..., None] + torch.arange(conv.size - 1, device=value.device)
         return out, known.gather(2, last[..., None].expand(-1, -1, -1, value.shape[-1]))
 
-    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        """memory [B, M, H, K, V]; inputs q, k, v, beta, g [B, R, H, ..], index and weight [B, R]."""
-        rows = torch.arange(len(memory), device=memory.device)[:, None]
-        new = delta_step(memory[rows, inputs["index"]], inputs["k"], inputs["v"], inputs["beta"], inputs["g"])
-        out = read(new, inputs["q"]) * self.scale
-        memory = memory.index_put((rows.expand_as(inputs["index"]), inputs["index"]), new)
-        return memory, (out * inputs["weight"][..., None, None]).sum(1)
+    def write(self, memory: Tensor, inputs: Inputs) -> Tensor:
+        return delta_step(memory, inputs["k"], inputs["v"], inputs["beta"], inputs["g"])
 
-    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        packing = Packing(inputs["index"], memory.shape[1], self.unordered)
-        q, k, v, beta, g = (packing.pack(inputs[n]).flatten(0, 1) for n in ("q", "k", "v", "beta", "g"))
-        after, out = chunks.delta(q * self.scale, k, v, beta, memory.flatten(0, 1), g, self.chunk)
-        out = packing.unpack(out.unflatten(0, memory.shape[:2]), inputs["q"].shape[1])
-        return after.unflatten(0, memory.shape[:2]), (out * inputs["weight"][..., None, None]).sum(2)
+    def run(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        q, k, v, beta, g = (inputs[name] for name in ("q", "k", "v", "beta", "g"))
+        return chunks.delta(q * self.scale, k, v, beta, memory, g, self.chunk)
 
 
-class SSE(GatedMixer):
+@dataclass(eq=False, repr=False, kw_only=True)
+class SSE(RoutedMixer):
     """Sparse state expansion: gated linear attention over partitions of the state; a token writes and reads the `topk`
     partitions of highest score, and one that every token uses (Pan et al. 2025, arXiv 2507.16577).
 
@@ -203,44 +246,28 @@ class SSE(GatedMixer):
     neither decay nor change.
 
     Args:
-        width: D, channels of x.
-        num_heads, head_dim, head_v_dim: see `MoM`.
-        num_sparse_partition, topk: number of partitions, and of those that a token uses.
+        num_sparse_partition: number of partitions beside the one of every token.
         gate_low_rank_dim: of the low-rank maps of the decays; `gate_logit_normalizer`: see `GLA`.
-        gate_fn, norm_eps: see `DeltaNet`.
     """
 
     chunk = 16
 
-    def __init__(
-        self,
-        width: int,
-        depth: Depth,
-        num_heads: int = 2,
-        head_dim: int = 32,
-        head_v_dim: int | None = None,
-        num_sparse_partition: int = 4,
-        topk: int = 1,
-        gate_low_rank_dim: int = 16,
-        gate_logit_normalizer: float = 16.0,
-        gate_fn: str | None = "swish",
-        norm_eps: float = 1e-5,
-    ) -> None:
-        super().__init__()
-        in_range = 0 < topk <= num_sparse_partition
-        require(in_range, "SSE.topk", f"must be > 0 and <= {num_sparse_partition} partitions", topk)
-        self.memory_heads, self.head_k_dim, self.head_v_dim = num_heads, head_dim, head_v_dim or head_dim
-        self.partitions, self.topk, self.scale = num_sparse_partition, topk, head_dim**-0.5
-        self.gate_logit_normalizer = gate_logit_normalizer
-        keys, values, rank = num_heads * head_dim, num_heads * self.head_v_dim, self.head_v_dim
+    num_sparse_partition: int = 4
+    gate_low_rank_dim: int = 16
+    gate_logit_normalizer: float = 16.0
+
+    def build(self) -> None:
+        self.group(self.num_sparse_partition, "partitions")
+        width, rank = self.width, self.v_size
+        keys, values = self.heads * self.head_dim, self.heads * self.v_size
         self.q_proj, self.k_proj = linear(width, keys), linear(width, keys)
-        self.v_proj, self.e_proj = linear(width, values), linear(width, num_sparse_partition)
+        self.v_proj, self.e_proj = linear(width, values), linear(width, self.num_sparse_partition)
         self.lora_q_proj, self.lora_k_proj = (low_rank(width, rank, keys) for _ in range(2))
-        self.gk_proj = nn.ModuleList([low_rank(width, gate_low_rank_dim, keys, True) for _ in range(2)])
-        self.output(width, gate_fn, norm_eps, g_proj=None if gate_fn is None else low_rank(width, rank, values))
+        self.gk_proj = nn.ModuleList([low_rank(width, self.gate_low_rank_dim, keys, True) for _ in range(2)])
+        self.output(None if self.gate_fn is None else low_rank(width, rank, values))
 
     def initial(self, x: Tensor) -> State:
-        shape = self.partitions + 1, self.memory_heads, self.head_k_dim, self.head_v_dim
+        shape = self.num_sparse_partition + 1, self.heads, self.head_dim, self.v_size
         return {"memory": x.new_zeros(len(x), *shape)}
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
@@ -248,28 +275,20 @@ class SSE(GatedMixer):
         q, k = self.q_proj(x), self.k_proj(x)
         both = []
         for common, own, act in ((q, self.lora_q_proj, F.silu), (k, self.lora_k_proj, lambda y: y.softmax(-1))):
-            alone, every = (act(split_heads(value, self.head_k_dim)) for value in (common + own(x), common))
+            alone, every = (act(split_heads(value, self.head_dim)) for value in (common + own(x), common))
             both.append(torch.cat([alone[:, :, None] * score[..., None, None], every[:, :, None]], 2))
         common_g, own_g = (
-            F.logsigmoid(split_heads(layer(x), self.head_k_dim)) / self.gate_logit_normalizer for layer in self.gk_proj
+            F.logsigmoid(split_heads(layer(x), self.head_dim)) / self.gate_logit_normalizer for layer in self.gk_proj
         )
         slots = index.shape[2]
         g = torch.cat([own_g[:, :, None].expand(-1, -1, slots, -1, -1), common_g[:, :, None]], 2)
-        v = F.silu(split_heads(self.v_proj(x), self.head_v_dim))[:, :, None].expand(-1, -1, slots + 1, -1, -1)
-        index = torch.cat([index, torch.full_like(index[..., :1], self.partitions)], -1)
+        v = F.silu(split_heads(self.v_proj(x), self.v_size))[:, :, None].expand(-1, -1, slots + 1, -1, -1)
+        index = torch.cat([index, torch.full_like(index[..., :1], self.num_sparse_partition)], -1)
         return {"q": both[0], "k": both[1], "v": v, "g": g, "index": index}, {}
 
-    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        """memory [B, P + 1, H, K, V]; inputs q, k, v, g [B, R, H, ..], index [B, R]."""
-        rows = torch.arange(len(memory), device=memory.device)[:, None]
-        new = decayed(memory[rows, inputs["index"]], inputs["g"])
-        new = new + inputs["k"][..., None] * inputs["v"][..., None, :]
-        memory = memory.index_put((rows.expand_as(inputs["index"]), inputs["index"]), new)
-        return memory, read(new, inputs["q"]).sum(1) * self.scale
+    def write(self, memory: Tensor, inputs: Inputs) -> Tensor:
+        return decayed(memory, inputs["g"]) + inputs["k"][..., None] * inputs["v"][..., None, :]
 
-    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        packing = Packing(inputs["index"], memory.shape[1])
-        q, k, v, g = (packing.pack(inputs[n]).flatten(0, 1) for n in ("q", "k", "v", "g"))
-        after, out = chunks.additive(q * self.scale, k, v, memory.flatten(0, 1), g, self.chunk)
-        out = packing.unpack(out.unflatten(0, memory.shape[:2]), inputs["q"].shape[1])
-        return after.unflatten(0, memory.shape[:2]), out.sum(2)
+    def run(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        q, k, v, g = (inputs[name] for name in ("q", "k", "v", "g"))
+        return chunks.additive(q * self.scale, k, v, memory, g, self.chunk)

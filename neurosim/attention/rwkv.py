@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from . import chunks
-from .base import Depth, Inputs, Mixer, Shared, State, read
+from .base import Inputs, Mixer, Shared, State, read
 from .modules import activation, divide, l2_normalise, linear, split_heads, token_shift
 
 MAX_DECAY = 0.6065306597126334  # e^-1/2: a channel loses at most 45 % of its content in a token
@@ -23,6 +25,7 @@ class LowRank(nn.Module):
         return self.lora(x)
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class RWKV7(Mixer):
     """S = diag(e^w) S + b (S^T a)^T + k v^T, S^T a being that of the S before its decay; o = S^T r, scale 1.
 
@@ -32,7 +35,6 @@ class RWKV7(Mixer):
     times the gate.
 
     Args:
-        width: D, channels of x.
         head_dim: channels of a key head; there are width / head_dim heads.
         value_dim: channels over all heads (default: width).
         decay_low_rank_dim, a_low_rank_dim, v_low_rank_dim, gate_low_rank_dim: of the low-rank maps of w, a, v and g.
@@ -42,42 +44,38 @@ class RWKV7(Mixer):
 
     chunk = 16
 
-    def __init__(
-        self,
-        width: int,
-        depth: Depth,
-        head_dim: int = 32,
-        value_dim: int | None = None,
-        decay_low_rank_dim: int = 64,
-        a_low_rank_dim: int = 64,
-        v_low_rank_dim: int = 16,
-        gate_low_rank_dim: int = 128,
-        l2_norm_eps: float = 1e-6,
-        elementwise_affine: bool = True,
-        norm_eps: float = 1e-5,
-    ) -> None:
-        super().__init__()
-        self.l2_norm_eps, self.is_first = l2_norm_eps, depth.layer == 0
-        self.heads, self.head_k_dim = divide(width, head_dim, "RWKV7.width"), head_dim
-        values = value_dim or width
-        self.head_v_dim = divide(values, self.heads, "RWKV7.value_dim")
+    head_dim: int = 32
+    value_dim: int | None = None
+    decay_low_rank_dim: int = 64
+    a_low_rank_dim: int = 64
+    v_low_rank_dim: int = 16
+    gate_low_rank_dim: int = 128
+    l2_norm_eps: float = 1e-6
+    elementwise_affine: bool = True
+    norm_eps: float = 1e-5
+
+    def build(self) -> None:
+        width, head_dim, values = self.width, self.head_dim, self.value_dim or self.width
+        self.is_first = self.depth.layer == 0
+        self.heads = divide(width, head_dim, "RWKV7.width")
+        self.v_size = divide(values, self.heads, "RWKV7.value_dim")
         for name in "rwkvag":
             setattr(self, f"x_{name}", nn.Parameter(torch.rand(1, 1, width)))
         self.k_k, self.k_a = nn.Parameter(torch.full((width,), 0.71)), nn.Parameter(torch.full((width,), 1.02))
         self.r_k = nn.Parameter(torch.full((self.heads, head_dim), -0.04))
         self.r_proj, self.k_proj = linear(width, width), linear(width, width)
         self.v_proj, self.o_proj = linear(width, values), linear(values, width)
-        self.w_lora = LowRank(width, decay_low_rank_dim, width, nn.Tanh())
+        self.w_lora = LowRank(width, self.decay_low_rank_dim, width, nn.Tanh())
         # From channels that remember hundreds of tokens to channels that lose a third in each.
         self.w_lora.lora[2].bias = nn.Parameter(torch.linspace(-6.0, 0.5, head_dim).repeat(self.heads))
-        self.a_lora = LowRank(width, a_low_rank_dim, width, nn.Identity())
-        self.g_lora = LowRank(width, gate_low_rank_dim, values, nn.Sigmoid(), bias=False)
+        self.a_lora = LowRank(width, self.a_low_rank_dim, width, nn.Identity())
+        self.g_lora = LowRank(width, self.gate_low_rank_dim, values, nn.Sigmoid(), bias=False)
         if not self.is_first:
-            self.v_lora = LowRank(width, v_low_rank_dim, values, nn.Identity())
-        self.g_norm = nn.GroupNorm(self.heads, values, eps=head_dim * norm_eps, affine=elementwise_affine)
+            self.v_lora = LowRank(width, self.v_low_rank_dim, values, nn.Identity())
+        self.g_norm = nn.GroupNorm(self.heads, values, eps=head_dim * self.norm_eps, affine=self.elementwise_affine)
 
     def initial(self, x: Tensor) -> State:
-        memory = x.new_zeros(x.shape[0], self.heads, self.head_k_dim, self.head_v_dim)
+        memory = x.new_zeros(x.shape[0], self.heads, self.head_dim, self.v_size)
         return {"memory": memory, "tail": torch.zeros_like(x[:, :1])}
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
@@ -89,14 +87,14 @@ class RWKV7(Mixer):
         else:
             v = torch.lerp(v, shared["first_values"], self.v_lora(mixed["v"]).sigmoid())
         rate = self.a_lora(mixed["a"]).sigmoid()
-        removed = l2_normalise(split_heads(k * self.k_k, self.head_k_dim), self.l2_norm_eps)
+        removed = l2_normalise(split_heads(k * self.k_k, self.head_dim), self.l2_norm_eps)
         inputs = {
-            "q": split_heads(self.r_proj(mixed["r"]), self.head_k_dim),
-            "g": split_heads(-MAX_DECAY * self.w_lora(mixed["w"]).sigmoid(), self.head_k_dim),
-            "k": split_heads(k * (1 + (rate - 1) * self.k_a), self.head_k_dim),
-            "v": split_heads(v, self.head_v_dim),
+            "q": split_heads(self.r_proj(mixed["r"]), self.head_dim),
+            "g": split_heads(-MAX_DECAY * self.w_lora(mixed["w"]).sigmoid(), self.head_dim),
+            "k": split_heads(k * (1 + (rate - 1) * self.k_a), self.head_dim),
+            "v": split_heads(v, self.v_size),
             "a": -removed,
-            "b": removed * split_heads(rate, self.head_k_dim),
+            "b": removed * split_heads(rate, self.head_dim),
             "gate": self.g_lora(mixed["g"]),
         }
         return inputs, {"tail": tail}

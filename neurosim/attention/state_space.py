@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import lookup, require
-from .base import Depth, Inputs, Mixer, Shared, State
+from .base import Inputs, Mixer, Shared, State
 from .modules import linear
 
 
@@ -27,6 +28,7 @@ def _bilinear(a: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
 DISCRETISATIONS = {"bilinear": _bilinear, "zoh": _zero_order_hold}
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class DiagonalSSM(Mixer):
     """A diagonal linear state space for each channel: s = A' s + B' u, y = 2 Re(C s) + D u, then W_o gelu(y) (LSSL, Gu
     et al. 2021; S4D, Gu et al. 2022, arXiv 2206.11893).
@@ -35,7 +37,6 @@ class DiagonalSSM(Mixer):
     A', B' by zero-order hold ('zoh') or the bilinear rule.
 
     Args:
-        width: D, channels of x.
         state_size: complex states of a channel.
         discretisation: a name of `DISCRETISATIONS`.
         dt_range: (lowest, highest) dt at the start of training.
@@ -43,30 +44,26 @@ class DiagonalSSM(Mixer):
     The memory is [B, D, state_size, 2], real and imaginary parts.
     """
 
-    def __init__(
-        self,
-        width: int,
-        depth: Depth,
-        state_size: int = 16,
-        discretisation: str = "zoh",
-        dt_range: tuple[float, float] = (0.001, 0.1),
-    ) -> None:
-        super().__init__()
-        require(state_size > 0, "DiagonalSSM.state_size", "must be > 0", state_size)
-        require(0 < dt_range[0] <= dt_range[1], "DiagonalSSM.dt_range", "must be 0 < low <= high", dt_range)
-        self.state_size = state_size
-        self.discretisation = lookup(DISCRETISATIONS, discretisation, "DiagonalSSM.discretisation")
-        low, high = (math.log(step) for step in dt_range)
+    state_size: int = 16
+    discretisation: str = "zoh"
+    dt_range: tuple[float, float] = (0.001, 0.1)
+
+    def build(self) -> None:
+        width, states, steps = self.width, self.state_size, self.dt_range
+        require(states > 0, "DiagonalSSM.state_size", "must be > 0", states)
+        require(0 < steps[0] <= steps[1], "DiagonalSSM.dt_range", "must be 0 < low <= high", steps)
+        self.rule = lookup(DISCRETISATIONS, self.discretisation, "DiagonalSSM.discretisation")
+        low, high = (math.log(step) for step in steps)
         self.dt_log = nn.Parameter(torch.rand(width, 1) * (high - low) + low)
-        self.A_log = nn.Parameter(torch.full((width, state_size), math.log(0.5)))
-        self.omega = nn.Parameter(math.pi * torch.arange(state_size, dtype=torch.float32).repeat(width, 1))
-        self.C = nn.Parameter(torch.randn(width, state_size, 2) * state_size**-0.5)
+        self.A_log = nn.Parameter(torch.full((width, states), math.log(0.5)))
+        self.omega = nn.Parameter(math.pi * torch.arange(states, dtype=torch.float32).repeat(width, 1))
+        self.C = nn.Parameter(torch.randn(width, states, 2) * states**-0.5)
         self.D = nn.Parameter(torch.ones(width))
         self.in_proj, self.o_proj = linear(width, width), linear(width, width)
 
     def discrete(self) -> tuple[Tensor, Tensor]:
         """(A', B') complex [D, state]."""
-        return self.discretisation(torch.complex(-self.A_log.exp(), self.omega), self.dt_log.exp())
+        return self.rule(torch.complex(-self.A_log.exp(), self.omega), self.dt_log.exp())
 
     def initial(self, x: Tensor) -> State:
         return {"memory": x.new_zeros(len(x), x.shape[-1], self.state_size, 2)}
@@ -108,6 +105,7 @@ class DiagonalSSM(Mixer):
         return self.o_proj(F.gelu(out))
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class AlmostLinearRNN(Mixer):
     """z = A z + W f(z) + h + C x, A diagonal, f = relu on the last `rectified` units and none on the others (Brenner
     et al. 2024, arXiv 2410.14240), then W_o z.
@@ -118,7 +116,6 @@ class AlmostLinearRNN(Mixer):
     iteration ends, and it ends at the solution.
 
     Args:
-        width: D, channels of x.
         units: of z.
         rectified: number of units with the relu.
 
@@ -128,10 +125,13 @@ class AlmostLinearRNN(Mixer):
     why_not_parallel = "its units are rectified, so that a state cannot be composed with the one before it"
     chunk = 16
 
-    def __init__(self, width: int, depth: Depth, units: int = 64, rectified: int = 8) -> None:
-        super().__init__()
-        require(0 < rectified <= units, "AlmostLinearRNN.rectified", f"must be > 0 and <= {units} units", rectified)
-        self.units, self.rectified = units, rectified
+    units: int = 64
+    rectified: int = 8
+
+    def build(self) -> None:
+        width, units = self.width, self.units
+        in_range = 0 < self.rectified <= units
+        require(in_range, "AlmostLinearRNN.rectified", f"must be > 0 and <= {units} units", self.rectified)
         self.A = nn.Parameter(torch.empty(units).uniform_(0.5, 0.95))
         self.W = nn.Parameter(torch.randn(units, units) * 0.1 / math.sqrt(units))
         self.h = nn.Parameter(torch.zeros(units))

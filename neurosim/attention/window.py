@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import require
-from .base import Depth, Inputs, Mixer, Shared, State
+from .base import Inputs, Mixer, Shared, State
 from .modules import divide, linear, repeat_heads, rotate, split_heads
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class WindowAttention(Mixer):
     """o = softmax(q K^T / sqrt(K)) V over the last `window_size` tokens, with rotary positions (Beltagy et al. 2020).
 
     Args:
-        width: D, channels of x.
         num_heads, num_kv_heads: of queries, and of keys and values, which are shared by groups.
         window_size: tokens seen, the present one among them; 0 for all: the memory then grows with the sequence.
         rope_theta: base of the rotary positions.
@@ -26,32 +28,25 @@ class WindowAttention(Mixer):
 
     why_not_parallel = "its keys of earlier tokens lie in other processes"
 
-    def __init__(
-        self,
-        width: int,
-        depth: Depth,
-        num_heads: int = 4,
-        num_kv_heads: int | None = None,
-        window_size: int = 128,
-        rope_theta: float = 10000.0,
-        qkv_bias: bool = False,
-    ) -> None:
-        super().__init__()
-        require(window_size >= 0, "WindowAttention.window_size", "must be >= 0 tokens", window_size)
-        require(rope_theta > 0, "WindowAttention.rope_theta", "must be > 0", rope_theta)
-        self.head_dim = divide(width, num_heads, "WindowAttention.width")
-        self.groups = divide(num_heads, num_kv_heads or num_heads, "WindowAttention.num_heads")
-        self.window_size, self.rope_theta = window_size, float(rope_theta)
+    num_heads: int = 4
+    num_kv_heads: int | None = None
+    window_size: int = 128
+    rope_theta: float = 10000.0
+    qkv_bias: bool = False
+
+    def build(self) -> None:
+        width, bias = self.width, self.qkv_bias
+        require(self.window_size >= 0, "WindowAttention.window_size", "must be >= 0 tokens", self.window_size)
+        require(self.rope_theta > 0, "WindowAttention.rope_theta", "must be > 0", self.rope_theta)
+        self.head_dim = divide(width, self.num_heads, "WindowAttention.width")
+        self.groups = divide(self.num_heads, self.num_kv_heads or self.num_heads, "WindowAttention.num_heads")
         narrow = width // self.groups
-        self.q_proj, self.o_proj = linear(width, width, qkv_bias), linear(width, width)
-        self.k_proj, self.v_proj = linear(width, narrow, qkv_bias), linear(width, narrow, qkv_bias)
+        self.q_proj, self.o_proj = linear(width, width, bias), linear(width, width, bias)
+        self.k_proj, self.v_proj = linear(width, narrow, bias), linear(width, narrow, bias)
 
     def initial(self, x: Tensor) -> State:
-        position = torch.zeros((), dtype=torch.int64, device=x.device)
-        return {
-            "memory": x.new_zeros(len(x), 0, self.k_proj.out_features // self.head_dim, 2 * self.head_dim),
-            "position": position,
-        }
+        memory = x.new_zeros(len(x), 0, self.k_proj.out_features // self.head_dim, 2 * self.head_dim)
+        return {"memory": memory, "position": torch.zeros((), dtype=torch.int64, device=x.device)}
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         q, k, v = (split_heads(layer(x), self.head_dim) for layer in (self.q_proj, self.k_proj, self.v_proj))
