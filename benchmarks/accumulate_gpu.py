@@ -5,8 +5,7 @@
 Times are of a CUDA graph of many calls in turn on copies of the weights that together are larger than any cache, so
 that weights come from memory as they do in a model. The floor is the bytes of the selected rows of weights (of all of
 them for cuBLAS), of the input and of the output, over --bandwidth (that of an H100 as measured: 3.0e12 bytes a
-second). `decode` includes coding the token. Without a GPU the same bytes and floors are printed, and what each kernel
-takes of an H100 when compiled for one.
+second). `decode` includes coding the token. Without a GPU the same bytes and floors are printed.
 """
 
 from __future__ import annotations
@@ -15,9 +14,7 @@ import argparse
 import json
 import os
 import statistics
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,13 +23,6 @@ from spike_work import work
 from neurosim.kernels.spikes.encode.launch import encode
 
 CACHE = 256 << 20  # bytes of weights that no cache holds
-TRITON = (
-    "spikes.encode.triton",
-    "spikes.accumulate.triton",
-    "spikes.accumulate.batch_triton",
-    "spikes.accumulate.finish_triton",
-    "spikes.lazy_state.triton",
-)
 CALLS, ROUNDS = 32, 20
 
 
@@ -147,22 +137,6 @@ def time_batch(x: np.ndarray, outputs: int) -> dict:
     }
 
 
-def resources() -> list[dict]:
-    """What every kernel takes in every configuration, compiled for an H100."""
-    import importlib
-
-    sys.path.append(str(Path(__file__).parents[1] / "tests"))
-    from helpers.triton_build import compile_for_hopper
-
-    found = []
-    for name in TRITON:
-        for build in importlib.import_module(f"neurosim.kernels.{name}").builds():
-            types = [kind[1:] for n, kind in build.signature.items() if n in {"weights_ptr", "x_ptr"}]
-            row = {"kernel": build.kernel.__name__, "types": types, **build.constants, "warps": build.warps}
-            found.append(row | {"stages": build.stages} | compile_for_hopper(build)._asdict())
-    return found
-
-
 def show(rows: list[dict]) -> None:
     for row in rows:
         cells = (f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items())
@@ -181,12 +155,11 @@ def main() -> None:
     shape = tuple(map(int, options.shape.split("x")))
     card = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     rows = decode_rows(shape, options.densities, options.bandwidth) + batch_rows(shape, options.bandwidth)
-    compiled = [] if card else resources()
     if options.json:
-        print(json.dumps({"card": card, "torch": torch.__version__, "rows": rows, "compiled": compiled}))
+        print(json.dumps({"card": card, "torch": torch.__version__, "rows": rows}))
         return
-    print(f"card: {card or 'none here: bytes and floors, then what the kernels take of an H100'}")
-    show(rows + compiled)
+    print(f"card: {card or 'none here: bytes and floors alone'}")
+    show(rows)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import NeurosimFormatError, NeurosimMissingError, lookup, require
-from ..files import replacing
+from ..files import read_json, replacing
 from .huggingface import READERS, CheckpointConfig, CheckpointReader
 from .model import LanguageConfig, LanguageModel
 from .tensors import read_tensors, save_tensors
@@ -81,7 +81,7 @@ def _renamed(reader: CheckpointReader, tensors: Mapping[str, Tensor]) -> tuple[d
     return {ours: tensors[name] for ours, name in names.items()}, lambda ours: names.get(ours) or reader.theirs(ours)
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> Mapping[str, Any]:
     """Read config.json of a folder.
 
     Raises:
@@ -91,40 +91,31 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
         raise NeurosimMissingError(f"{path}: no such file; give the folder of a checkpoint")
-    try:
-        config = json.loads(path.read_text())
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise NeurosimFormatError(f"{path}: is not JSON ({error}); fetch or write it again") from None
+    config = read_json(path)
     if not isinstance(config, dict):
         raise NeurosimFormatError(f"{path}: must be a JSON object (got {type(config).__name__})")
     return config
 
 
-def fit_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str, without: Iterable[str] = ()) -> None:
+def fit_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     """Copy tensors into a module; arguments and errors are those of `match_tensors`."""
-    module.load_state_dict(match_tensors(module, tensors, where, without), strict=False)
+    module.load_state_dict(match_tensors(module, tensors, where), strict=False)
 
 
 def match_tensors(
-    module: nn.Module,
-    tensors: Mapping[str, Tensor],
-    where: str,
-    without: Iterable[str] = (),
-    shown: Callable[[str], str] = str,
+    module: nn.Module, tensors: Mapping[str, Tensor], where: str, shown: Callable[[str], str] = str
 ) -> dict[str, Tensor]:
     """Return the tensors by the names of the module: all of its own, of its shapes, and no others.
 
     Args:
         where: file or folder, for errors.
-        without: names of the module that are not stored; left out of `tensors` too.
         shown: from a name of the module to that in the file, for errors.
 
     Raises:
         NeurosimFormatError: naming the tensors.
     """
-    omitted = set(without)
-    wanted = {name: value for name, value in module.state_dict(keep_vars=True).items() if name not in omitted}
-    given = _once(wanted, {name: value for name, value in tensors.items() if name not in omitted})
+    wanted = module.state_dict(keep_vars=True)
+    given = _once(wanted, dict(tensors))
     missing = sorted(shown(name) for name in set(wanted) - set(given))
     extra = sorted(shown(name) for name in set(given) - set(wanted))
     if missing or extra:
@@ -139,11 +130,6 @@ def match_tensors(
                 "config.json and weights are not of one model"
             )
     return given
-
-
-def tied_names(config: LanguageConfig) -> tuple[str, ...]:
-    """Return the names of tensors that are stored under another name."""
-    return ("lm_head.weight",) if config.tied else ()
 
 
 def _once(wanted: Mapping[str, Tensor], given: dict[str, Tensor]) -> dict[str, Tensor]:

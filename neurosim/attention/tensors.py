@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from ..errors import NeurosimFormatError, NeurosimMissingError
-from ..files import replacing
+from ..files import read_json, replacing
 
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 FLOATS = ("F64", "F32", "F16", "BF16")
 MAX_HEADER_BYTES = 100_000_000  # the limit of the format's own library
 
 
-def header(path: Path) -> dict[str, dict[str, Any]]:
-    """Return dtype, shape and data_offsets of each tensor of a safetensors file, all checked.
+def header_types(path: Path) -> dict[str, str]:
+    """Return the type of each tensor of a safetensors file, after a check of its header.
 
     Raises:
         NeurosimMissingError: no such file.
@@ -43,7 +44,7 @@ def header(path: Path) -> dict[str, dict[str, Any]]:
     entries.pop("__metadata__", None)
     for name, entry in entries.items():
         _check_entry(f"{path}: tensor '{name}'", entry, size - 8 - length)
-    return entries
+    return {name: entry["dtype"] for name, entry in entries.items()}
 
 
 def _check_entry(name: str, entry: object, size: int) -> None:
@@ -61,9 +62,7 @@ def _check_entry(name: str, entry: object, size: int) -> None:
     start, end = offsets
     if not 0 <= start <= end <= size:
         raise NeurosimFormatError(f"{name}: lies at bytes {start} to {end} of {size}: the header is wrong")
-    count = SIZES[dtype]
-    for n in shape:
-        count *= n
+    count = SIZES[dtype] * math.prod(shape)
     if count != end - start:
         raise NeurosimFormatError(f"{name}: {shape} of {dtype} takes {count} bytes, the header gives {end - start}")
 
@@ -79,13 +78,13 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
 
     found: dict[str, Tensor] = {}
     for path, names in _files(folder).items():
-        known = header(path)
+        known = header_types(path)
         for name in known if names is None else names:
             if name not in known:
                 raise NeurosimFormatError(f"{path}: tensor '{name}' is not in the file that the index names")
-            if known[name]["dtype"] not in FLOATS:
+            if known[name] not in FLOATS:
                 raise NeurosimFormatError(
-                    f"{path}: tensor '{name}': type {known[name]['dtype']} is no float (quantised?); "
+                    f"{path}: tensor '{name}': type {known[name]} is no float (quantised?); "
                     "convert the checkpoint to F32, F16 or BF16"
                 )
         try:
@@ -104,10 +103,8 @@ def _files(folder: Path) -> dict[Path, list[str] | None]:
     single = folder / "model.safetensors"
     if single.is_file() or not index.is_file():
         return {single: None}
-    try:
-        places = json.loads(index.read_text())["weight_map"]
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise NeurosimFormatError(f"{index}: expected JSON with a weight_map ({error}); fetch it again") from None
+    content = read_json(index)
+    places = content.get("weight_map") if isinstance(content, dict) else None
     files: dict[Path, list[str] | None] = {}
     for name, file in places.items() if isinstance(places, dict) else [("weight_map", None)]:
         if not isinstance(file, str) or os.path.basename(file) != file or not file.endswith(".safetensors"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from ..errors import NeurosimInputError, NeurosimMissingError
+from ..files import read_bytes
 
 
 def python_text() -> bytes:
@@ -29,13 +30,7 @@ def read_text(path: str | os.PathLike[str]) -> bytes:
         NeurosimMissingError: no such file.
         NeurosimInputError: it is empty or cannot be read.
     """
-    if not os.path.isfile(path):
-        raise NeurosimMissingError(f"{path}: no such text file; check the path")
-    try:
-        with open(path, "rb") as file:
-            text = file.read()
-    except OSError as error:
-        raise NeurosimInputError(f"{path}: could not be read ({error.strerror or error}); check its rights") from None
+    text = read_bytes(path).tobytes()
     if not text:
         raise NeurosimInputError(f"{path}: must hold text (got 0 bytes); give another file")
     return text

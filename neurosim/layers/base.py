@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -47,14 +46,13 @@ class NeuronLayer(Stateful):
 
     kind: ClassVar[int]
     state: ClassVar[tuple[str, ...]]
+    resets: ClassVar[tuple[str, ...]] = ("subtract", "zero")
 
     def __init__(
         self,
         units: int,
         dt: float,
-        *,
         reset: str = "subtract",
-        resets: Sequence[str] = ("subtract",),
         detach_reset: bool = True,
         surrogate: str | Surrogate = "arctan",
         recurrent: bool = False,
@@ -66,7 +64,7 @@ class NeuronLayer(Stateful):
         require(0 < dt < math.inf, f"{name}.dt", "must be > 0 s", dt)
         self.units, self.dt, self.reset, self.detach_reset = units, float(dt), reset, detach_reset
         self.surrogate = to_surrogate(surrogate, name)
-        which = lookup({r: RESETS[r] for r in resets}, reset, f"{name}.reset")
+        which = lookup({r: RESETS[r] for r in self.resets}, reset, f"{name}.reset")
         self.how = Recurrence(self.kind, which, not detach_reset, *self.surrogate.numbers())
         self.recurrent = SpikeLinear(units, units, bias=False, seed=seed) if recurrent else None
 

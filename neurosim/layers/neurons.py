@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, final
+from functools import partial
+from typing import final
 
 import torch
 from torch import Tensor
@@ -46,8 +47,9 @@ class LIFLayer(NeuronLayer):
         NeurosimInputError: naming the argument and its rule.
     """
 
-    kind: ClassVar[int] = kinds.LIF
-    state: ClassVar[tuple[str, ...]] = ("v",)
+    kind = kinds.LIF
+    state = ("v",)
+    resets = ("subtract", "zero", "subtract_late")
 
     def __init__(
         self,
@@ -63,23 +65,10 @@ class LIFLayer(NeuronLayer):
         recurrent: bool = False,
         seed: int = 0,
     ) -> None:
-        super().__init__(
-            units,
-            dt,
-            reset=reset,
-            resets=("subtract", "zero", "subtract_late"),
-            detach_reset=detach_reset,
-            surrogate=surrogate,
-            recurrent=recurrent,
-            seed=seed,
-        )
-        generator = torch.Generator().manual_seed(seed)
-        self.tau_mem = UnitParameter(
-            "LIFLayer.tau_mem", tau_mem, units, trained=train_tau, positive=True, generator=generator
-        )
-        self.v_threshold = UnitParameter(
-            "LIFLayer.v_threshold", v_threshold, units, trained=train_threshold, generator=generator
-        )
+        super().__init__(units, dt, reset, detach_reset, surrogate, recurrent, seed)
+        new = partial(UnitParameter, units=units, generator=torch.Generator().manual_seed(seed))
+        self.tau_mem = new("LIFLayer.tau_mem", tau_mem, trained=train_tau, positive=True)
+        self.v_threshold = new("LIFLayer.v_threshold", v_threshold, trained=train_threshold)
 
     def constants(self) -> Tensor:
         return _rows(self.units, _decay(self.tau_mem(), self.dt), self.v_threshold())
@@ -96,8 +85,8 @@ class CurrentLIFLayer(NeuronLayer):
     Arguments are those of `LIF`, and tau_syn, s, and r, ohm. Source: Rotter & Diesmann 1999.
     """
 
-    kind: ClassVar[int] = kinds.CURRENT
-    state: ClassVar[tuple[str, ...]] = ("v", "i")
+    kind = kinds.CURRENT
+    state = ("v", "i")
 
     def __init__(
         self,
@@ -115,27 +104,12 @@ class CurrentLIFLayer(NeuronLayer):
         recurrent: bool = False,
         seed: int = 0,
     ) -> None:
-        super().__init__(
-            units,
-            dt,
-            reset=reset,
-            resets=("subtract", "zero"),
-            detach_reset=detach_reset,
-            surrogate=surrogate,
-            recurrent=recurrent,
-            seed=seed,
-        )
-        generator = torch.Generator().manual_seed(seed)
-        self.tau_mem = UnitParameter(
-            "CurrentLIFLayer.tau_mem", tau_mem, units, trained=train_tau, positive=True, generator=generator
-        )
-        self.tau_syn = UnitParameter(
-            "CurrentLIFLayer.tau_syn", tau_syn, units, trained=train_tau, positive=True, generator=generator
-        )
-        self.v_threshold = UnitParameter(
-            "CurrentLIFLayer.v_threshold", v_threshold, units, trained=train_threshold, generator=generator
-        )
-        self.r = UnitParameter("CurrentLIFLayer.r", r, units)
+        super().__init__(units, dt, reset, detach_reset, surrogate, recurrent, seed)
+        new = partial(UnitParameter, units=units, generator=torch.Generator().manual_seed(seed))
+        self.tau_mem = new("CurrentLIFLayer.tau_mem", tau_mem, trained=train_tau, positive=True)
+        self.tau_syn = new("CurrentLIFLayer.tau_syn", tau_syn, trained=train_tau, positive=True)
+        self.v_threshold = new("CurrentLIFLayer.v_threshold", v_threshold, trained=train_threshold)
+        self.r = new("CurrentLIFLayer.r", r)
 
     def constants(self) -> Tensor:
         tau_mem, tau_syn = self.tau_mem(), self.tau_syn()
@@ -167,8 +141,8 @@ class SEAdLIFLayer(NeuronLayer):
     w sees the new v), with the ranges used there.
     """
 
-    kind: ClassVar[int] = kinds.ADAPTIVE
-    state: ClassVar[tuple[str, ...]] = ("v", "w")
+    kind = kinds.ADAPTIVE
+    state = ("v", "w")
 
     def __init__(
         self,
@@ -189,29 +163,14 @@ class SEAdLIFLayer(NeuronLayer):
         recurrent: bool = False,
         seed: int = 0,
     ) -> None:
-        super().__init__(
-            units,
-            dt,
-            reset=reset,
-            resets=("subtract", "zero"),
-            detach_reset=detach_reset,
-            surrogate=surrogate,
-            recurrent=recurrent,
-            seed=seed,
-        )
-        generator, name = torch.Generator().manual_seed(seed), "SEAdLIFLayer."
-        self.tau_mem = UnitParameter(
-            name + "tau_mem", tau_mem, units, trained=train_tau, positive=True, generator=generator
-        )
-        self.tau_adapt = UnitParameter(
-            name + "tau_adapt", tau_adapt, units, trained=train_tau, positive=True, generator=generator
-        )
-        self.a = UnitParameter(name + "a", a, units, trained=train_adaptation, generator=generator)
-        self.b = UnitParameter(name + "b", b, units, trained=train_adaptation, generator=generator)
-        self.q = UnitParameter(name + "q", q, units)
-        self.v_threshold = UnitParameter(
-            name + "v_threshold", v_threshold, units, trained=train_threshold, generator=generator
-        )
+        super().__init__(units, dt, reset, detach_reset, surrogate, recurrent, seed)
+        new = partial(UnitParameter, units=units, generator=torch.Generator().manual_seed(seed))
+        self.tau_mem = new("SEAdLIFLayer.tau_mem", tau_mem, trained=train_tau, positive=True)
+        self.tau_adapt = new("SEAdLIFLayer.tau_adapt", tau_adapt, trained=train_tau, positive=True)
+        self.a = new("SEAdLIFLayer.a", a, trained=train_adaptation)
+        self.b = new("SEAdLIFLayer.b", b, trained=train_adaptation)
+        self.q = new("SEAdLIFLayer.q", q)
+        self.v_threshold = new("SEAdLIFLayer.v_threshold", v_threshold, trained=train_threshold)
 
     def constants(self) -> Tensor:
         decays = [_decay(tau(), self.dt) for tau in (self.tau_mem, self.tau_adapt)]
@@ -226,17 +185,15 @@ class LeakyIntegrator(NeuronLayer):
     `neurosim.neurons.LI` over a grid of steps. Arguments are those of `LIF`.
     """
 
-    kind: ClassVar[int] = kinds.INTEGRATOR
-    state: ClassVar[tuple[str, ...]] = ("v",)
+    kind = kinds.INTEGRATOR
+    state = ("v",)
 
     def __init__(
         self, units: int, tau_mem: Value = 0.02, dt: float = 1e-3, train_tau: bool = False, seed: int = 0
     ) -> None:
-        super().__init__(units, dt)
-        generator = torch.Generator().manual_seed(seed)
-        self.tau_mem = UnitParameter(
-            "LeakyIntegrator.tau_mem", tau_mem, units, trained=train_tau, positive=True, generator=generator
-        )
+        super().__init__(units, dt, seed=seed)
+        new = partial(UnitParameter, units=units, generator=torch.Generator().manual_seed(seed))
+        self.tau_mem = new("LeakyIntegrator.tau_mem", tau_mem, trained=train_tau, positive=True)
 
     def constants(self) -> Tensor:
         return _rows(self.units, _decay(self.tau_mem(), self.dt))

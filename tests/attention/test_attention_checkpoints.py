@@ -321,7 +321,7 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(NeurosimMissingError, match=r"config.json: no such file; give the folder of a checkpoint"):
         read_model(tmp_path)
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(NeurosimFormatError, match="is not JSON"):
+    with pytest.raises(NeurosimFormatError, match=r"line 1, column 2: expected JSON"):
         read_model(tmp_path)
     (tmp_path / "config.json").write_text("[]")
     with pytest.raises(NeurosimFormatError, match="must be a JSON object"):

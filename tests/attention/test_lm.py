@@ -44,7 +44,7 @@ def test_text_files(tmp_path: Path) -> None:
     path.write_bytes(b"")
     with pytest.raises(NeurosimInputError, match=r"must hold text \(got 0 bytes\)"):
         read_text(path)
-    with pytest.raises(NeurosimMissingError, match="no such text file"):
+    with pytest.raises(NeurosimMissingError, match="no such file; check the path"):
         read_text(tmp_path / "none.txt")
 
 

@@ -202,7 +202,7 @@ def test_bad_input_is_named_and_nothing_is_written(trained: Path, text: Path, tm
     cases = {
         (trained, "--calibrate", empty): "empty.txt: must hold text",
         (trained, "--calibrate", brief): "must have at least",
-        (trained, "--calibrate", "none.txt"): "none.txt: no such text file",
+        (trained, "--calibrate", "none.txt"): "none.txt: no such file",
         (trained, "--scheme", "ternery"): "did you mean 'ternary'",
         (trained, "--k", "-1"): "Coding.k: must be > 0",
         (trained, "--expansion", "unary_binary"): "must have a sign",

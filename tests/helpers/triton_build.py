@@ -1,7 +1,8 @@
 """Compilation of Triton kernels for a GPU that is not there, and the resources they would take.
 
 Triton's wheel ships the assembler and the tools that read its output, so registers, shared memory, spills and the
-instructions used can be known, and asserted, on any Linux machine.
+instructions used can be known, and asserted, on any Linux machine. `recorded` runs launchers on tensors without memory
+and notes the kernels that they launch instead of running them.
 """
 
 from __future__ import annotations
@@ -9,12 +10,33 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from neurosim.kernels.tools.triton_build import Build
-
+TYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "int8": "i8", "int32": "i32", "int64": "i64"}
 SHARED_LIMIT = 227 * 1024  # bytes a program can have on an H100
+
+
+class Build(NamedTuple):
+    """One kernel in one configuration, as its launcher would compile it.
+
+    Attributes:
+        kernel: the function decorated with triton.jit.
+        signature: types of the arguments that are not constants, by name: "*fp32", "*i8", "i32", "fp32".
+        constants: values of the tl.constexpr arguments, by name.
+        warps, stages: num_warps, num_stages.
+        divisible: integer arguments that are multiples of 16; pointers always are.
+        fusion: a product and a sum may be one instruction, with one rounding.
+    """
+
+    kernel: Any
+    signature: dict[str, str]
+    constants: dict[str, Any]
+    warps: int = 4
+    stages: int = 3
+    divisible: tuple[str, ...] = ()
+    fusion: bool = True
 
 
 class Resources(NamedTuple):
@@ -27,6 +49,51 @@ class Resources(NamedTuple):
     mma: bool  # uses the matrix instructions that older chips have
     fused: bool  # has float32 multiply-adds with one rounding
     local: int  # instructions that load from or store to local memory
+
+
+def recorded(launch: Callable[[], object]) -> list[Build]:
+    """Return the kernels that `launch()` launches, on tensors of the meta device."""
+    from triton.runtime.jit import JITFunction
+
+    found: list[Build] = []
+
+    def note(kernel: Any, *values: Any, grid: Any, warmup: bool, **named: Any) -> None:
+        found.append(_build(kernel, values, named))
+
+    run, JITFunction.run = JITFunction.run, note
+    try:
+        launch()
+    finally:
+        JITFunction.run = run
+    return found
+
+
+def _build(kernel: Any, values: tuple[Any, ...], named: dict[str, Any]) -> Build:
+    """Return the `Build` of a launch: Triton takes an integer of 1 as a constant, and notes multiples of 16."""
+    given = dict(zip(kernel.arg_names, values, strict=False)) | {
+        n: v for n, v in named.items() if n in kernel.arg_names
+    }
+    constant = {p.name for p in kernel.params if p.is_constexpr} | {n for n, v in given.items() if v is None}
+    constant |= {n for n, value in given.items() if type(value) is int and value == 1}
+    signature = {}
+    for name in given.keys() - constant:
+        value = given[name]
+        signature[name] = _type(value)
+    return Build(
+        kernel,
+        {name: signature[name] for name in kernel.arg_names if name in signature},
+        {name: given[name] for name in kernel.arg_names if name in constant},
+        named.get("num_warps", 4),
+        named.get("num_stages", 3),
+        tuple(name for name, value in given.items() if signature.get(name) == "i32" and value % 16 == 0),
+        named.get("enable_fp_fusion", True),
+    )
+
+
+def _type(value: Any) -> str:
+    if hasattr(value, "dtype"):
+        return f"*{TYPES[str(value.dtype).removeprefix('torch.')]}"
+    return "fp32" if isinstance(value, float) else "i32" if abs(value) < 2**31 else "i64"
 
 
 def compile_for_hopper(build: Build) -> Resources:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from helpers.triton_tools import cases, check_build, interpret, on_gpu
+from helpers.triton_build import recorded
+from helpers.triton_tools import cases, check_build, empty, interpret, on_gpu, samples
 
 pytest.importorskip("torch")
 pytest.importorskip("triton")
 
+from neurosim.kernels.layers.scan import reference as S
 from neurosim.kernels.layers.scan import triton as scan_triton
 
 
@@ -23,15 +25,19 @@ def test_on_a_gpu(case: str) -> None:
     on_gpu("scan_cases", case)
 
 
-def name(build) -> str:
-    return f"{build.kernel.__name__}-{'-'.join(str(v) for v in build.constants.values())}"
+def launch() -> None:
+    """Every kind with every reset; of one, all surrogates and strides, with and without gradients of constants."""
+    for kind, reset in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0), (2, 1), (3, 0)):
+        every, states, constants = (kind, reset) == (0, 0), S.STATES[kind], S.CONSTANTS[kind]
+        x, state, c = empty(77, 3, 19), empty(states, 3, 19), empty(constants, 19)
+        for stride in (0, 1, S.STRIDE) if every else (S.STRIDE,):
+            scan_triton.forward(S.Recurrence(kind, reset), x, state, c, stride)
+        for surrogate in range(4) if every else (1,):
+            for trained in (False, True) if every else (True,):
+                how, sums = S.Recurrence(kind, reset, surrogate=surrogate), empty(constants, 3, 19)
+                scan_triton.backward(how, x, c, empty(3, states, 3, 19), x, state, x, sums, trained)
 
 
-BUILDS = list(scan_triton.builds())
-# The first builds are the sample of the quick run.
-SAMPLE = [pytest.param(build, marks=[pytest.mark.slow] if i >= 2 else []) for i, build in enumerate(BUILDS)]
-
-
-@pytest.mark.parametrize("build", SAMPLE, ids=map(name, BUILDS))
+@pytest.mark.parametrize("build", samples(recorded(launch)))
 def test_compiles_for_an_h100(build) -> None:
     assert not check_build(build).fused

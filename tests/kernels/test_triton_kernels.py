@@ -2,38 +2,101 @@
 
 from __future__ import annotations
 
-import importlib
-
 import pytest
-from helpers.triton_tools import cases, check_build, interpret, on_gpu
-
-from neurosim.kernels.tools.triton_build import Build
+from helpers.triton_build import Build, recorded
+from helpers.triton_tools import cases, check_build, empty, interpret, on_gpu, samples
 
 pytest.importorskip("torch")
 pytest.importorskip("triton")
 
+from neurosim.kernels.spikes.accumulate import triton as accumulate
+from neurosim.kernels.spikes.accumulate.batch_triton import batch
+from neurosim.kernels.spikes.accumulate.finish_triton import finish
+from neurosim.kernels.spikes.encode import triton as encode
+from neurosim.kernels.spikes.encode.reference import AWAY, EVEN, NEAREST, SEARCH, UP, Escapes, Rounding
+from neurosim.kernels.spikes.lazy_state.reference import LazyState
+from neurosim.kernels.spikes.lazy_state.triton import lazy_scan
+
 CASES = [(f"{m}_cases", case) for m in ("encode", "accumulate", "lazy_state") for case in cases(f"{m}_cases")]
-TRITON = (
-    "spikes.encode.triton",
-    "spikes.accumulate.triton",
-    "spikes.accumulate.batch_triton",
-    "spikes.accumulate.finish_triton",
-    "spikes.lazy_state.triton",
-)
+EDGES, LEVELS = empty(127), empty(128, dtype="int8")
+SOUGHT = Rounding(SEARCH, edges=EDGES, levels=LEVELS)
+
+
+def launch_encode() -> None:
+    """Every tile and branch, every type of x."""
+    for inputs, kind, planes, given, rounding in (
+        (96, "float32", 3, False, NEAREST),
+        (1000, "float16", 0, False, NEAREST),
+        (5000, "float32", 0, False, NEAREST),
+        (5000, "float32", 0, False, Rounding(EVEN, max_count=15.0)),
+        (5000, "bfloat16", 0, True, Rounding(AWAY, max_count=15.0)),
+        (5000, "float32", 3, True, SOUGHT),
+        (5000, "float32", 0, True, SOUGHT),
+        (5000, "bfloat16", 7, False, Rounding(UP, max_count=15.0)),
+    ):
+        thresholds = empty(inputs) if given else None
+        encode.launch(empty(3, inputs, dtype=kind), 3.0, thresholds, 2**planes - 1 or 127, planes, rounding)
+
+
+def launch_products() -> None:
+    """One token, a few and many, by every type of weights; sizes that are multiples of 16, and others."""
+    for x, weights, given, rounding in (
+        ("bfloat16", "bfloat16", False, NEAREST),
+        ("float16", "float16", True, NEAREST),
+        ("float32", "int8", False, NEAREST),
+        ("float32", "int8", True, SOUGHT),
+        ("float32", "float32", False, NEAREST),
+    ):
+        for inputs in (4096, 4090) if given or weights == "int8" else (4096,):
+            matrix, thresholds = empty(inputs, inputs, dtype=weights), empty(inputs) if given else None
+            accumulate.decode(empty(1, inputs, dtype=x), matrix, 3.0, thresholds, None, rounding)
+    for weights in ("int8", "bfloat16", "float16", "float32"):
+        accumulate.product(empty(7, 4096, dtype="int8"), empty(4096, 4096, dtype=weights), escapes(7, 4096))
+        if weights in ("float16", "int8"):  # an integer of 1 becomes a constant
+            accumulate.product(empty(1, 4090, dtype="int8"), empty(4090, 4090, dtype=weights), escapes(1, 4090))
+    for weights, planes, rows, transposed, size in (
+        ("int8", 0, 256, True, 4096),
+        ("int8", 0, 64, True, 4096),
+        ("int8", 3, 256, True, 4096),
+        ("int8", 7, 256, True, 4096),
+        ("int8", 0, 256, False, 4096),
+        ("bfloat16", 0, 256, True, 4096),
+        ("float16", 0, 256, False, 4096),
+        ("bfloat16", 3, 256, True, 4096),
+        ("float32", 0, 256, True, 4090),
+        ("int8", 3, 256, True, 4090),
+        ("int8", 0, 256, False, 4090),
+        ("float16", 7, 256, True, 4090),
+        ("bfloat16", 0, 256, False, 4090),
+    ):
+        matrix = empty(size, size, dtype=weights)
+        spikes = empty(rows, 1 + planes, -(-size // 32), dtype="int32") if planes else empty(rows, size, dtype="int8")
+        batch(spikes, planes, rows, size, matrix.T if transposed else matrix, escapes(rows, size))
+    for kind, steps, thresholds in (("float32", None, empty(3)), ("int32", None, None), ("int32", empty(70), empty(3))):
+        finish(empty(17, 3, 70, dtype=kind), thresholds, steps)
+
+
+def escapes(rows: int, size: int) -> Escapes:
+    number = empty(rows, dtype="int32")
+    return Escapes(number, empty(rows, size, dtype="int32"), empty(rows, size, dtype="int32"))
+
+
+def launch_states() -> None:
+    """Head widths, one token or many, with and without decay and delta rule."""
+    for tokens, keys, width, decay, delta in (
+        (1, 64, 64, (2, 64), True),
+        (9, 128, 128, (2,), False),
+        (9, 128, 130, (2, 128), True),
+        (9, 512, 64, (2, 512), True),
+        (9, 512, 130, None, True),
+    ):
+        q, v = empty(tokens, 2, keys), empty(tokens, 2, width)
+        g, beta = decay and empty(tokens, *decay), empty(tokens, 2) if delta else None
+        lazy_scan(LazyState(empty(2, keys, width), empty(2, keys)), q, q, v, g, beta, 1.0)
 
 
 def builds() -> list:
-    """Every configuration of every kernel, with a name that says what differs."""
-    found = []
-    for name in TRITON:
-        for build in importlib.import_module(f"neurosim.kernels.{name}").builds():
-            pointers = [kind[1:] for kind in build.signature.values() if kind.startswith("*")]
-            label = "-".join([build.kernel.__name__, *pointers, *(str(v) for v in build.constants.values())])
-            # One build of each kernel is the sample of the quick run.
-            known = {each.values[0].kernel.__name__ for each in found}
-            marks = [pytest.mark.slow] if build.kernel.__name__ in known else []
-            found.append(pytest.param(build, id=label, marks=marks))
-    return found
+    return samples([b for launch in (launch_encode, launch_products, launch_states) for b in recorded(launch)])
 
 
 # These are the sample of the quick run.
@@ -56,7 +119,8 @@ def test_on_a_gpu(module: str, case: str) -> None:
 
 @pytest.mark.parametrize("build", builds())
 def test_compiles_for_an_h100(build) -> None:  # type: ignore[no-untyped-def]
-    found = check_build(build)
+    weights = build.signature.get("weights_ptr")
+    found = check_build(build, wgmma=build.kernel.__name__ == "batch_kernel" and weights != "*fp32")
     # Without leave to fuse, a sum of products must not be: spikes would flip where a potential meets its threshold.
     assert not (found.fused and not build.fusion)
 

@@ -11,7 +11,6 @@ import torch
 import triton
 import triton.language as tl
 
-from ...tools.triton_build import Build
 from . import reference as plain
 
 LIF, CURRENT, ADAPTIVE, INTEGRATOR = (
@@ -274,20 +273,3 @@ def backward(how, x, c, kept, g_out, g_after, g_x, g_c, trained):
         num_warps=WARPS, enable_fp_fusion=False,
     )  # fmt: skip
     return g_state
-
-
-def builds():
-    """Every kind with every reset; of one, all surrogates and strides, and with and without gradients of constants."""
-    sizes = dict.fromkeys(("steps", "lanes", "units"), "i32")
-    ahead = dict.fromkeys(("x_ptr", "state_ptr", "c_ptr", "out_ptr", "after_ptr", "kept_ptr"), "*fp32") | sizes
-    names = ("x_ptr", "c_ptr", "kept_ptr", "past_ptr", "g_out_ptr", "g_after_ptr", "g_x_ptr", "g_state_ptr", "g_c_ptr")
-    back = dict.fromkeys(names, "*fp32") | sizes | dict.fromkeys(("attached", "slope", "scale"), "fp32")
-    for kind, reset in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0), (2, 1), (3, 0)):
-        fixed = {"KIND": kind, "ROWS": STATES[kind], "RESET": reset, "BLOCK": BLOCK}
-        every = (kind, reset) == (0, 0)
-        for stride in (0, 1, STRIDE) if every else (STRIDE,):
-            yield Build(_forward, ahead, fixed | {"STRIDE": stride}, warps=WARPS, fusion=False)
-        for shape in range(4) if every else (1,):
-            for trained in (False, True) if every else (True,):
-                more = {"SHAPE": shape, "TRAINED": trained, "STRIDE": STRIDE}
-                yield Build(_backward, back, fixed | more, warps=WARPS, fusion=False)

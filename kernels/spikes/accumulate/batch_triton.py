@@ -12,10 +12,6 @@ import torch
 import triton
 import triton.language as tl
 
-from ...tools.triton_build import Build
-
-KINDS = {"*i8": 1, "*bf16": 2, "*fp16": 2, "*fp32": 4}  # weights, and their bytes
-
 
 @triton.jit
 def escaped(acc, number_ptr, channels_ptr, excess_ptr, weights_ptr, b, n, rows, inputs, outputs, step_k, step_n):
@@ -142,32 +138,3 @@ def batch(spikes, planes, rows, inputs, weights, escapes):
         BLOCK_N=block_n, num_warps=warps, num_stages=stages, enable_fp_fusion=True,
     )  # fmt: skip
     return out
-
-
-def builds():
-    """Return every configuration that `batch` launches."""
-    sizes = {"inputs": "i32", "outputs": "i32", "rows": "i32", "words": "i32"}
-    lists = {"number_ptr": "*i32", "channels_ptr": "*i32", "excess_ptr": "*i32"}
-    for weights, planes, rows, transposed, even in (
-        ("*i8", 0, 256, True, True),
-        ("*i8", 0, 64, True, True),
-        ("*i8", 3, 256, True, True),
-        ("*i8", 7, 256, True, True),
-        ("*i8", 0, 256, False, True),
-        ("*bf16", 0, 256, True, True),
-        ("*fp16", 0, 256, False, True),
-        ("*bf16", 3, 256, True, True),
-        ("*fp32", 0, 256, True, False),
-        ("*i8", 3, 256, True, False),
-        ("*i8", 0, 256, False, False),
-        ("*fp16", 7, 256, True, False),
-        ("*bf16", 0, 256, False, False),
-    ):
-        block_b, block_k, block_n, warps, stages = batch_blocks(rows, KINDS[weights], planes, even)
-        out = "*i32" if weights == "*i8" else "*fp32"
-        types = sizes | lists | {"spikes_ptr": "*i32" if planes else "*i8", "weights_ptr": weights, "out_ptr": out}
-        types |= {"step_n" if transposed else "step_k": "i32"}
-        constants = {"ESCAPES": True, "PLANES": planes, "BLOCK_B": block_b, "BLOCK_K": block_k, "BLOCK_N": block_n}
-        constants |= {"step_k" if transposed else "step_n": 1}
-        divisible = tuple(n for n in ("inputs", "outputs", "step_k", "step_n") if even and n in types)
-        yield Build(batch_kernel, types, constants, warps, stages, divisible, wgmma=weights != "*fp32")

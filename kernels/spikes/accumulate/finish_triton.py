@@ -6,8 +6,6 @@ import torch
 import triton
 import triton.language as tl
 
-from ...tools.triton_build import Build
-
 BLOCK = 256  # outputs of a program
 
 
@@ -50,13 +48,3 @@ def finish(parts, thresholds=None, steps=None):
         num_warps=4, enable_fp_fusion=False,
     )  # fmt: skip
     return out
-
-
-def builds():
-    """Return configurations of `finish`."""
-    for parts, stepped, scaled in (("*fp32", False, True), ("*i32", False, False), ("*i32", True, True)):
-        out = "*fp32" if stepped or scaled else "*i32"
-        types = {"rows": "i32", "outputs": "i32", "parts_ptr": parts, "out_ptr": out}
-        types |= {"steps_ptr": "*fp32", "thresholds_ptr": "*fp32"}
-        constants = {"SPLITS": 17, "STEPS": stepped, "SCALED": scaled, "BLOCK": BLOCK}
-        yield Build(finish_kernel, types, constants, fusion=False)

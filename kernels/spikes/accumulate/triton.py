@@ -18,12 +18,10 @@ import torch
 import triton
 import triton.language as tl
 
-from ...tools.triton_build import Build
 from ..encode.reference import NEAREST as NEAREST_ROUNDING
-from ..encode.reference import SEARCH
-from ..encode.triton import NEAREST, RULE, TILE, encode, round_count, rounding_of, share_of, tile_of, token_threshold
+from ..encode.triton import encode, round_count, rounding_of, share_of, tile_of, token_threshold
 from ..planes.triton import encode_planes, plane_product
-from .batch_triton import KINDS, batch, check, escaped, product_tile, sum_type
+from .batch_triton import batch, check, escaped, product_tile, sum_type
 from .finish_triton import finish
 from .reference import FEW
 
@@ -193,39 +191,3 @@ def encode_product(x, weights, k, thresholds, steps=None, rounding=NEAREST_ROUND
         coded = encode(x, k, thresholds, 127, rounding)
         parts, used = parts_of(coded.counts, weights, coded.escapes), coded.thresholds
     return finish(parts, None if thresholds is not None else used, steps).float(), used
-
-
-def builds():
-    """Return every kernel in every configuration of the launchers above."""
-    sizes = {"inputs": "i32", "outputs": "i32", "rows": "i32", "part": "i32"}
-    lists = {"number_ptr": "*i32", "channels_ptr": "*i32", "excess_ptr": "*i32"}
-
-    def signature(kernel, more):
-        return {n: kind for n, kind in (sizes | more).items() if n in kernel.arg_names}
-
-    for x, weights, given, kind in (
-        ("*bf16", "*bf16", False, NEAREST),
-        ("*fp16", "*fp16", True, NEAREST),
-        ("*fp32", "*i8", False, NEAREST),
-        ("*fp32", "*i8", True, SEARCH),
-        ("*fp32", "*fp32", False, NEAREST),
-    ):
-        blocks = DECODE[KINDS[weights]]
-        types = {"x_ptr": x, "thresholds_ptr": "*fp32", "weights_ptr": weights, "share": "fp32"} | RULE
-        types["out_ptr"] = "*i32" if weights == "*i8" else "*fp32"
-        constants = {"KIND": kind, "GIVEN": given, "TILE": TILE, "BLOCK_K": blocks[0], "BLOCK_N": blocks[1]}
-        # A width that is a multiple of 16 is loaded by 16 bytes, another entry by entry.
-        even = ("inputs", "outputs")
-        for divisible in (even, ()) if given or weights == "*i8" else (even,):
-            yield Build(decode_kernel, signature(decode_kernel, types), constants, blocks.warps, divisible=divisible)
-    for weights in KINDS:
-        blocks = FEW_BLOCKS[KINDS[weights]]
-        out = "*i32" if weights == "*i8" else "*fp32"
-        types = lists | {"counts_ptr": "*i8", "weights_ptr": weights, "out_ptr": out}
-        constants = {"ESCAPES": True, "ROWS": FEW, "BLOCK_K": blocks[0], "BLOCK_N": blocks[1]}
-        even = ("inputs", "outputs", "part")
-        yield Build(few_kernel, signature(few_kernel, types), constants, blocks.warps, divisible=even)
-        if weights in ("*fp16", "*i8"):
-            one = signature(few_kernel, types)
-            del one["rows"]  # a 1 becomes a constant
-            yield Build(few_kernel, one, constants | {"rows": 1}, blocks.warps)

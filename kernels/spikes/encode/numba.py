@@ -7,28 +7,11 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from ...tools.threads import spread
-from .reference import (
-    AWAY,
-    DIGITS,
-    EVEN,
-    FINE,
-    FLOOR,
-    MAGIC,
-    MAX_COUNT,
-    MAX_LEVELS,
-    MAX_THRESHOLD,
-    MIN_THRESHOLD,
-    NEAREST,
-    NOT_FINITE,
-    SEARCH,
-    UP,
-    Counts,
-    Escapes,
-    share,
-)
+from .reference import AWAY, DIGITS, EVEN, FINE, FLOOR, MAGIC, MAX_COUNT, MAX_LEVELS, MAX_THRESHOLD, MIN_THRESHOLD
+from .reference import NEAREST, NOT_FINITE, SEARCH, UP, Counts, Escapes, share
 
 ENTRIES_PER_THREAD = 1 << 17
-_LOOKUP = -1  # SEARCH by the table
+_LOOKUP, _NEAREST = -1, -2  # SEARCH by the table; EVEN without shrinkage and saturation
 ZERO, HALF, ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 
 
@@ -46,10 +29,7 @@ def encode(x, k, thresholds, limit, rounding, threads):
 
     def part(a, b):
         own = used if given else used[a:b]
-        if rounding == NEAREST:
-            _encode(x[a:b], share(inputs, k), given, own, np.float32(limit), counts[a:b], number[a:b])
-        else:
-            _encode_rounded(x[a:b], share(inputs, k), given, own, *rule, np.float32(limit), counts[a:b], number[a:b])
+        _encode(x[a:b], share(inputs, k), given, own, *rule, np.float32(limit), counts[a:b], number[a:b])
 
     spread(part, bounds, threads, ENTRIES_PER_THREAD)
     if (number < 0).any():
@@ -69,6 +49,7 @@ def _arguments(rounding):
     kind, shrink, max_count, factor, edges, levels, table = rounding
     edges, levels = (_NO_EDGES, _NO_LEVELS) if edges is None else (edges, levels)
     table = _NO_LEVELS if table is None else table
+    kind = _NEAREST if rounding == NEAREST else _LOOKUP if kind == SEARCH and table.size else kind
     return kind, np.float32(shrink), np.float32(max_count), np.float32(factor), edges, levels, table
 
 
@@ -105,16 +86,11 @@ def _threshold(row, share, most):
 
 
 @njit(inline="always")
-def _round(x, threshold):
-    """Return an integer as float32: the quotient rounded to nearest, ties to even."""
-    quotient = min(max(x / threshold, -MAX_COUNT), MAX_COUNT)
-    return (quotient + MAGIC) - MAGIC
-
-
-@njit(inline="always")
 def _count(x, threshold, kind, shrink, max_count, edges, levels, table):
     """Return a count as float32, by any `Rounding`."""
     quotient = min(max(x / threshold, -MAX_COUNT), MAX_COUNT)
+    if kind == _NEAREST:
+        return (quotient + MAGIC) - MAGIC
     size = max(abs(quotient) - shrink, ZERO)
     signed = np.copysign(size, quotient)
     if kind == EVEN:
@@ -148,10 +124,8 @@ def _count_row(row, out, thresholds, own, given, limit, kind, shrink, max_count,
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _encode_rounded(
-    x, share, given, thresholds, kind, shrink, max_count, factor, edges, levels, table, limit, counts, number
-):
-    """Encode as `_encode`, with any `Rounding`."""
+def _encode(x, share, given, thresholds, kind, shrink, max_count, factor, edges, levels, table, limit, counts, number):
+    """Fill counts, thresholds of tokens, and the number of clipped counts of each row: -1 if x is not finite."""
     for i in range(x.shape[0]):
         row, out, own = x[i], counts[i], ONE
         most = np.int32(0)
@@ -164,44 +138,19 @@ def _encode_rounded(
             thresholds[i] = _threshold(row, share, most)
             own = thresholds[i] * factor
         # A loop for each kind: with the kind known, a loop is compiled to vector instructions.
-        if kind == EVEN:
+        if kind == _NEAREST:
+            n = _count_row(row, out, thresholds, own, given, limit, _NEAREST, shrink, max_count, edges, levels, table)
+        elif kind == EVEN:
             n = _count_row(row, out, thresholds, own, given, limit, EVEN, shrink, max_count, edges, levels, table)
         elif kind == AWAY:
             n = _count_row(row, out, thresholds, own, given, limit, AWAY, shrink, max_count, edges, levels, table)
         elif kind == UP:
             n = _count_row(row, out, thresholds, own, given, limit, UP, shrink, max_count, edges, levels, table)
-        elif table.size:
+        elif kind == _LOOKUP:
             n = _count_row(row, out, thresholds, own, given, limit, _LOOKUP, shrink, max_count, edges, levels, table)
         else:
             n = _count_row(row, out, thresholds, own, given, limit, SEARCH, shrink, max_count, edges, levels, table)
         number[i] = n
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _encode(x, share, given, thresholds, limit, counts, number):
-    """Fill counts, thresholds of tokens, and the number of clipped counts of each row: -1 if x is not finite."""
-    for i in range(x.shape[0]):
-        row, out = x[i], counts[i]
-        most = np.int32(0)
-        for j in range(row.size):
-            most = max(most, _bits(row[j]) & np.int32(0x7FFFFFFF))
-        if most >= NOT_FINITE:
-            number[i] = -1
-            continue
-        clipped = 0
-        if given:
-            for j in range(row.size):
-                whole = _round(row[j], thresholds[j])
-                clipped += abs(whole) > limit
-                out[j] = np.int8(min(max(whole, -limit), limit))
-        else:
-            own = _threshold(row, share, most)
-            thresholds[i] = own
-            for j in range(row.size):
-                whole = _round(row[j], own)
-                clipped += abs(whole) > limit
-                out[j] = np.int8(min(max(whole, -limit), limit))
-        number[i] = clipped
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -9,7 +9,6 @@ import torch
 import triton
 import triton.language as tl
 
-from ...tools.triton_build import Build
 from . import reference as plain
 
 MAGIC = tl.constexpr(float(plain.MAGIC))
@@ -203,27 +202,3 @@ def warps_of(tile):
 def encode(x, k, thresholds, limit, rounding=plain.NEAREST):
     """Encode on a GPU; its caller has checked the arguments."""
     return plain.Counts(*launch(x, k, thresholds, limit, 0, rounding))
-
-
-# Types of the arguments of a `Rounding`.
-RULE = {"edges_ptr": "*fp32", "levels_ptr": "*i8", "shrink": "fp32", "max_count": "fp32", "factor": "fp32"}
-
-
-def builds():
-    """Return configurations of `launch`: every tile and branch, every type of x."""
-    kinds = {"thresholds_ptr": "*fp32", "number_ptr": "*i32", "channels_ptr": "*i32", "excess_ptr": "*i32"}
-    kinds |= {"inputs": "i32", "words": "i32", "share": "fp32"} | RULE
-    for tile, x, planes, given, kind in (
-        (128, "*fp32", 3, False, NEAREST),
-        (1024, "*fp16", 0, False, NEAREST),
-        (TILE, "*fp32", 0, False, NEAREST),
-        (TILE, "*fp32", 0, False, plain.EVEN),
-        (TILE, "*bf16", 0, True, plain.AWAY),
-        (TILE, "*fp32", 3, True, plain.SEARCH),
-        (TILE, "*fp32", 0, True, plain.SEARCH),
-        (TILE, "*bf16", 7, False, plain.UP),
-    ):
-        signature = {**kinds, "x_ptr": x, "out_ptr": "*i32" if planes else "*i8"}
-        constants = {"LIMIT": 2**planes - 1 if planes else 127, "GIVEN": given, "PLANES": planes, "TILE": tile}
-        constants["KIND"] = kind
-        yield Build(encode_kernel, signature, constants, warps=warps_of(tile), fusion=False)

@@ -11,7 +11,6 @@ import torch
 import triton
 import triton.language as tl
 
-from ...tools.triton_build import Build
 from . import reference as plain
 
 EMPTY = tl.constexpr(plain.EMPTY)
@@ -126,22 +125,3 @@ def blocks(keys, width):
     if width % 16:
         return rows, max(16, min(32, ENTRIES // 2 // rows)), 8
     return rows, max(16, min(64, ENTRIES // rows)), 4
-
-
-def builds():
-    """Return configurations of `lazy_scan`: head widths, one token or many, with and without decay and delta."""
-    pointers = ("rows", "owed", "left", "q", "k", "v", "decay", "beta", "out")
-    types = {f"{name}_ptr": "*fp32" for name in pointers} | {"scale": "fp32"}
-    numbers = dict.fromkeys(("tokens", "heads", "keys", "width", "decay_token", "decay_head", "decay_key"), "i32")
-    for keys, width, decay, delta, ones in (
-        (64, 64, True, True, {"decay_key": 1, "tokens": 1}),
-        (128, 128, True, False, {"decay_head": 1}),
-        (128, 130, True, True, {}),
-        (MOST_KEYS, 64, True, True, {"decay_key": 1}),
-        (MOST_KEYS, 130, False, True, {}),
-    ):
-        block_k, block_v, warps = blocks(keys, width)
-        divisible = () if width % 16 else ("keys", "width")
-        constants = {"DECAY": decay, "DELTA": delta, "BLOCK_K": block_k, "BLOCK_V": block_v, **ones}
-        signature = types | {name: kind for name, kind in numbers.items() if name not in ones}
-        yield Build(lazy_kernel, signature, constants, warps, divisible=divisible)
