@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -81,7 +80,7 @@ def _renamed(reader: CheckpointReader, tensors: Mapping[str, Tensor]) -> tuple[d
     return {ours: tensors[name] for ours, name in names.items()}, lambda ours: names.get(ours) or reader.theirs(ours)
 
 
-def read_config(folder: Path) -> Mapping[str, Any]:
+def read_config(folder: Path) -> Mapping[str, object]:
     """Read config.json of a folder.
 
     Raises:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from ..errors import NeurosimInputError, lookup, require
 from .base import Depth, Mixer
@@ -83,13 +82,13 @@ _OLD_NAMES_OF_ALL = {
 }
 
 
-def current_options(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def current_options(kind: str, options: Mapping[str, object]) -> dict[str, object]:
     """Return options read from a saved model or a config under their names of today."""
     names = _OLD_NAMES_OF_ALL | _OLD_NAMES.get(kind, {})
     return {names.get(name, name): value for name, value in options.items()}
 
 
-def options_of(kind: str) -> dict[str, Any]:
+def options_of(kind: str) -> dict[str, object]:
     """Return the options of a kind with their defaults.
 
     Raises:
@@ -99,7 +98,7 @@ def options_of(kind: str) -> dict[str, Any]:
     return {name: p.default for name, p in parameters.items() if name not in ("width", "depth")}
 
 
-def build(kind: str, width: int, depth: Depth, options: Mapping[str, Any]) -> Mixer:
+def build(kind: str, width: int, depth: Depth, options: Mapping[str, object]) -> Mixer:
     """Build a mixer of this kind for `width` channels.
 
     Raises:

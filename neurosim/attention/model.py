@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ class MixerSpec:
     """One mixer of a stack: a name of `KINDS`, and options of that kind (see `options_of`)."""
 
     kind: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ class LanguageConfig:
     eps: float = 1e-6
     tied: bool = False
 
-    def to_json(self) -> dict[str, Any]:
-        return cast(dict[str, Any], to_plain(self))
+    def to_json(self) -> dict[str, object]:
+        return cast(dict[str, object], to_plain(self))
 
     @staticmethod
-    def from_json(values: Mapping[str, Any]) -> LanguageConfig:
+    def from_json(values: object) -> LanguageConfig:
         """Return the config that `to_json` wrote, of this or an earlier version.
 
         Raises:

@@ -8,7 +8,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -40,7 +39,7 @@ class _SavedModel:
 
     model_type: str
     format: int
-    config: Mapping[str, Any]
+    config: Mapping[str, object]
     coding: Coding
     coders: Mapping[str, _SavedCoder]
     price: float = 0.0

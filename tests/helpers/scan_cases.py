@@ -6,9 +6,9 @@ import itertools
 
 import torch
 
-from neurosim.kernels.layers.scan import autograd_gpu as scan_gpu
 from neurosim.kernels.layers.scan import reference as S
 from neurosim.kernels.layers.scan import triton as scan_triton
+from neurosim.kernels.layers.scan.autograd import FeedbackScan, Scan
 
 # The interpreter is slow: a few short strides, the last one not full.
 STEPS, STRIDE = 13, 5
@@ -37,9 +37,9 @@ def compare(how, device, recurrent=False, **sizes):
 def _compare(how, device, recurrent, sizes):
     inputs, grads = given(how, device, **sizes)
     inputs = inputs if recurrent else inputs[:3]
-    kernel = scan_gpu.TritonFeedbackScan if recurrent else scan_gpu.TritonScan
+    kernel = FeedbackScan if recurrent else Scan
     found = []
-    for form in (lambda *x: S.reference(*x[:3], how, *x[3:]), lambda *x: kernel.apply(*x, how)):
+    for form in (lambda *x: S.reference(*x[:3], how, *x[3:]), lambda *x: kernel.apply(*x, how, scan_triton)):
         leaves = [x.clone().requires_grad_() for x in inputs]
         outputs = form(*leaves)
         torch.autograd.backward(outputs, grads)
@@ -81,5 +81,5 @@ def case_feedback(device):
 
 def case_nothing_is_kept_without_gradients(device):
     inputs, _ = given(S.Recurrence(), device)
-    out, _ = scan_gpu.TritonScan.apply(*inputs[:3], S.Recurrence())
+    out, _ = Scan.apply(*inputs[:3], S.Recurrence(), scan_triton)
     assert out.grad_fn is None and torch.equal(out, S.reference(*inputs[:3], S.Recurrence())[0])

@@ -31,11 +31,11 @@ def launch() -> None:
         every, states, constants = (kind, reset) == (0, 0), S.STATES[kind], S.CONSTANTS[kind]
         x, state, c = empty(77, 3, 19), empty(states, 3, 19), empty(constants, 19)
         for stride in (0, 1, S.STRIDE) if every else (S.STRIDE,):
-            scan_triton.forward(S.Recurrence(kind, reset), x, state, c, stride)
+            scan_triton.launch(S.Recurrence(kind, reset), x, state, c, stride)
         for surrogate in range(4) if every else (1,):
             for trained in (False, True) if every else (True,):
                 how, sums = S.Recurrence(kind, reset, surrogate=surrogate), empty(constants, 3, 19)
-                scan_triton.backward(how, x, c, empty(3, states, 3, 19), x, state, x, sums, trained)
+                scan_triton.launch_back(how, x, c, empty(3, states, 3, 19), x, state, x, sums, trained)
 
 
 @pytest.mark.parametrize("build", samples(recorded(launch)))

@@ -9,6 +9,7 @@ on the number of threads. With feed-back a thread owns whole elements of the bat
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numba import njit
 
 from ...tools.denormals import flush, restore
@@ -102,52 +103,47 @@ def _feedback(how, current, weight, state, c, spikes, total, out, kept, first, l
     restore(control)
 
 
-def forward(how, x, state, c, keep, threads):
-    """Return out [T, M], the state after it, and the states that `backward` needs.
+def forward(how, current, state, c, keep):
+    """Return out [T, B, N], the state after it, and the states that `backward` needs, [strides, states, B, N].
 
     Args:
-        how: kind, reset, surrogate, attached, slope, scale.
-        x, state, c: [T, M], [states, M], [constants, M].
+        how, current, state, c: see `reference.reference`; contiguous tensors.
         keep: whether `backward` will follow.
     """
-    out, state = np.empty_like(x), state.copy()
-    kept = np.empty((-(-len(x) // STRIDE) if keep else 0, *state.shape), x.dtype)
-    _spread(x, threads, lambda a, b: _forward(how, x, state, c, out, kept, a, b))
-    return out, state, kept
+    settings, x, constants, after = _settings(how), _lanes(current), _by_lane(c, current), _lanes(state).copy()
+    out, kept = np.empty_like(x), _stored(x, after, keep)
+    _spread(x, lambda a, b: _forward(settings, x, after, constants, out, kept, a, b))
+    return _tensor(out, current.shape), _tensor(after, state.shape), _tensor(kept, (len(kept), *state.shape))
 
 
-def backward(how, x, c, kept, g_out, g_state, trained, threads):
-    """Return the gradients of x, the first state, and c by lane, from those of the outputs; g_out None is zero."""
-    g_out = np.zeros((1, x.shape[1]), x.dtype) if g_out is None else g_out
-    g_x, g_state, g_c = np.empty_like(x), g_state.copy(), np.empty_like(c)
-    _spread(x, threads, lambda a, b: _backward(how, x, c, kept, g_out, g_state, g_x, g_c, trained, a, b))
-    return g_x, g_state, g_c
+def backward(how, current, c, kept, g_out, g_state, trained):
+    """Return the gradients of the current, the first state, and c by lane, from those of the outputs; None is zero."""
+    settings, x, constants, kept, g_here = (
+        _settings(how), _lanes(current), _by_lane(c, current), _lanes(kept), _lanes(g_state).copy()
+    )  # fmt: skip
+    g_out = np.zeros((1, x.shape[1]), x.dtype) if g_out is None else _lanes(g_out.contiguous())
+    g_x, g_c = np.empty_like(x), np.empty_like(constants)
+    _spread(x, lambda a, b: _backward(settings, x, constants, kept, g_out, g_here, g_x, g_c, trained, a, b))
+    return _tensor(g_x, current.shape), _tensor(g_here, g_state.shape), _tensor(g_c, (len(c), *current.shape[1:]))
 
 
-def _spread(x, threads, fill):
-    """Call `fill(a, b)` on ranges of lanes that tile x's, in whole blocks."""
-    steps, lanes = x.shape
-    blocks = -(-lanes // LANES)
-    bounds = np.arange(blocks + 1) * (max(steps, 1) * LANES)
-    spread(lambda a, b: fill(a * LANES, min(b * LANES, lanes)), bounds, threads, GRAIN)
-
-
-def feedback(how, current, state, c, weight, spikes, keep, threads):
-    """Run `forward` on current [T, B, N], state [states, B, N], c [constants, N], with weight [N, N] from and to.
+def feedback(how, current, state, c, weight, last, keep):
+    """Run `forward` with weight [N, N], targets by sources, from the spikes `last` [B, N] on.
 
     Returns:
         The input with the feed-back, [T, B, N]; then as `forward`.
     """
-    total, out, state = np.empty_like(current), np.empty_like(current), state.copy()
-    steps, batch, units = current.shape
-    kept = np.empty((-(-steps // STRIDE) if keep else 0, *state.shape), current.dtype)
-    bounds = np.arange(batch + 1) * max(1, steps * units)
+    settings, by_source = _settings(how), weight.detach().t().contiguous().numpy()
+    x, constants, spikes = (a.detach().contiguous().numpy() for a in (current, c, last))
+    after = state.detach().numpy().copy()
+    total, out, kept = np.empty_like(x), np.empty_like(x), _stored(x, after, keep)
+    bounds = np.arange(x.shape[1] + 1) * max(1, x.shape[0] * x.shape[2])
 
     def fill(a, b):
-        _feedback(how, current, weight, state, c, spikes, total, out, kept, a, b)
+        _feedback(settings, x, by_source, after, constants, spikes, total, out, kept, a, b)
 
-    spread(fill, bounds, threads, GRAIN)
-    return total, out, state, kept.reshape(len(kept), len(state), -1)
+    spread(fill, bounds, torch.get_num_threads(), GRAIN)
+    return tuple(torch.from_numpy(array) for array in (total, out, after, kept))
 
 
 class Retreat:
@@ -155,22 +151,28 @@ class Retreat:
 
     Between two calls the caller computes the gradient of the spikes from that of the later currents. All lanes are
     one row, in one thread: the products take the time.
+
+    Attributes:
+        g_c: [constants, B, N] gradient of c by lane, if `trained`.
     """
 
-    def __init__(self, how, x, c, kept):
-        self.how, self.x, self.c, self.kept = how, x, c, kept
-        states, lanes = kept.shape[1:]
-        self.past = np.empty((STRIDE, states, lanes), x.dtype)
-        self.here, self.work = np.empty((states, lanes), x.dtype), np.empty((4, lanes), x.dtype)
+    def __init__(self, how, total, c, kept, trained):
+        self.how, self.x, self.c, self.kept = _settings(how), _lanes(total), _by_lane(c, total), _lanes(kept)
+        states, lanes = self.kept.shape[1:]
+        self.past = np.empty((STRIDE, states, lanes), self.x.dtype)
+        self.here, self.work = np.empty((states, lanes), self.x.dtype), np.empty((4, lanes), self.x.dtype)
+        self.g_c, self.trained = total.new_zeros(len(c), *total.shape[1:]), trained
 
-    def __call__(self, t, g_out, g_state, g_x, g_c, trained):
-        """Run `retreat` for step t."""
+    def __call__(self, t, g_spikes, g_state, g_x):
+        """Fill the gradient g_x [B, N] of the current of step t; return that of the state before it, in its place."""
         at, lanes = t % STRIDE, self.x.shape[1]
         if at == STRIDE - 1 or t == len(self.x) - 1:
             _replay(
                 self.how, self.x, t - at, t + 1, self.kept, self.c, self.past, self.here, self.work[0], 0, lanes
             )  # fmt: skip
-        _step_back(self.how, self.x[t], self.past[at], self.c, g_out, g_state, g_x, g_c, trained, self.work)
+        grads = (_lanes(g) for g in (g_spikes, g_state, g_x, self.g_c))
+        _step_back(self.how, self.x[t], self.past[at], self.c, *grads, self.trained, self.work)
+        return g_state
 
 
 @njit(cache=True, nogil=True)
@@ -178,3 +180,33 @@ def _step_back(how, x, state, c, g_out, g_state, g_x, g_c, trained, work):
     control = flush()
     retreat(how, x, state, c, g_out, g_state, g_x, g_c, trained, work)
     restore(control)
+
+
+def _settings(how):
+    return how.kind, how.reset, how.surrogate, float(how.attached), how.slope, how.scale
+
+
+def _lanes(x):
+    """Return a contiguous tensor [..., B, N] as an array [..., B N] of the same memory."""
+    return x.detach().numpy().reshape(*x.shape[:-2], -1)
+
+
+def _tensor(x, shape):
+    return torch.from_numpy(x).view(shape)
+
+
+def _by_lane(c, current):
+    return np.tile(c.detach().numpy(), (1, current.shape[1]))
+
+
+def _stored(x, state, keep):
+    """Return room for the states that `backward` needs."""
+    return np.empty((-(-len(x) // STRIDE) if keep else 0, *state.shape), x.dtype)
+
+
+def _spread(x, fill):
+    """Call `fill(a, b)` on ranges of lanes that tile x's, in whole blocks."""
+    steps, lanes = x.shape
+    blocks = -(-lanes // LANES)
+    bounds = np.arange(blocks + 1) * (max(steps, 1) * LANES)
+    spread(lambda a, b: fill(a * LANES, min(b * LANES, lanes)), bounds, torch.get_num_threads(), GRAIN)

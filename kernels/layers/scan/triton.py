@@ -246,7 +246,7 @@ def _grid(lanes):
     return (triton.cdiv(lanes, BLOCK),)
 
 
-def forward(how, x, state, c, stride=STRIDE):
+def launch(how, x, state, c, stride):
     """Return out, the state after it and the stored ones, from contiguous x [T, B, N], state [STATES, B, N], c.
 
     Args:
@@ -262,8 +262,8 @@ def forward(how, x, state, c, stride=STRIDE):
     return out, after, kept
 
 
-def backward(how, x, c, kept, g_out, g_after, g_x, g_c, trained):
-    """Writes g_x, adds to g_c [CONSTANTS, B, N] if `trained`, returns the gradient of the first state."""
+def launch_back(how, x, c, kept, g_out, g_after, g_x, g_c, trained):
+    """Write g_x, add to g_c [CONSTANTS, B, N] if `trained`, and return the gradient of the first state."""
     lanes, g_state = g_after[0].numel(), torch.empty_like(g_after)
     past = x.new_empty((min(STRIDE, len(x)), *g_after.shape))
     _backward[_grid(lanes)](
@@ -273,3 +273,42 @@ def backward(how, x, c, kept, g_out, g_after, g_x, g_c, trained):
         num_warps=WARPS, enable_fp_fusion=False,
     )  # fmt: skip
     return g_state
+
+
+def forward(how, current, state, c, keep):
+    """Compute `numba.forward` on a GPU."""
+    return launch(how, current, state, c, STRIDE if keep else 0)
+
+
+def backward(how, current, c, kept, g_out, g_state, trained):
+    """Compute `numba.backward` on a GPU."""
+    g_out = torch.zeros_like(current) if g_out is None else g_out.contiguous()
+    g_x, g_c = torch.empty_like(current), current.new_zeros(len(c), *current.shape[1:])
+    return g_x, launch_back(how, current, c, kept, g_out, g_state, g_x, g_c, trained), g_c
+
+
+def feedback(how, current, state, c, weight, last, keep):
+    """Compute `numba.feedback` on a GPU: each step is a product and a launch."""
+    total, out, kept, spikes = torch.empty_like(current), torch.empty_like(current), [], last
+    for t in range(len(current)):
+        if keep and t % STRIDE == 0:
+            kept.append(state)
+        torch.addmm(current[t], spikes, weight.t(), out=total[t])
+        step, state, _ = launch(how, total[t : t + 1], state, c, 0)
+        out[t] = spikes = step[0]
+    return total, out, state, torch.stack(kept) if keep else None
+
+
+class Retreat:
+    """The way back with feed-back, as `numba.Retreat`: a launch for each step."""
+
+    def __init__(self, how, total, c, kept, trained):
+        self.how, self.total, self.c, self.kept, self.trained = how, total, c, kept, trained
+        self.g_c = total.new_zeros(len(c), *total.shape[1:])
+
+    def __call__(self, t, g_spikes, g_state, g_x):
+        at = t % STRIDE
+        if at == STRIDE - 1 or t == len(self.total) - 1:
+            _, _, self.past = launch(self.how, self.total[t - at : t + 1], self.kept[t // STRIDE], self.c, 1)
+        here, before = self.total[t : t + 1], self.past[at : at + 1]
+        return launch_back(self.how, here, self.c, before, g_spikes, g_state, g_x, self.g_c, self.trained)

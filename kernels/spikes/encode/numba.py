@@ -7,8 +7,25 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from ...tools.threads import spread
-from .reference import AWAY, DIGITS, EVEN, FINE, FLOOR, MAGIC, MAX_COUNT, MAX_LEVELS, MAX_THRESHOLD, MIN_THRESHOLD
-from .reference import NEAREST, NOT_FINITE, SEARCH, UP, Counts, Escapes, share
+from .reference import (
+    AWAY,
+    DIGITS,
+    EVEN,
+    FINE,
+    FLOOR,
+    MAGIC,
+    MAX_COUNT,
+    MAX_LEVELS,
+    MAX_THRESHOLD,
+    MIN_THRESHOLD,
+    NEAREST,
+    NOT_FINITE,
+    SEARCH,
+    UP,
+    Counts,
+    Escapes,
+    share,
+)
 
 ENTRIES_PER_THREAD = 1 << 17
 _LOOKUP, _NEAREST = -1, -2  # SEARCH by the table; EVEN without shrinkage and saturation
