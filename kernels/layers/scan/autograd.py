@@ -65,8 +65,8 @@ class FeedbackScan(torch.autograd.Function):
         g_spikes = torch.zeros_like(total[0])
         for t in range(len(total) - 1, -1, -1):
             if g_out is not None:
-                g_spikes = g_spikes + g_out[t]
-            g_state = retreat(t, g_spikes.contiguous(), g_state, g_x[t])
+                g_spikes.add_(g_out[t])
+            g_state = retreat(t, g_spikes, g_state, g_x[t])
             g_spikes = g_x[t] @ weight
         g_weight = None
         if ctx.needs_input_grad[3]:

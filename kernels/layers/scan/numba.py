@@ -162,6 +162,7 @@ class Retreat:
         self.past = np.empty((STRIDE, states, lanes), self.x.dtype)
         self.here, self.work = np.empty((states, lanes), self.x.dtype), np.empty((4, lanes), self.x.dtype)
         self.g_c, self.trained = total.new_zeros(len(c), *total.shape[1:]), trained
+        self.sums = _lanes(self.g_c)
 
     def __call__(self, t, g_spikes, g_state, g_x):
         """Fill the gradient g_x [B, N] of the current of step t; return that of the state before it, in its place."""
@@ -170,7 +171,7 @@ class Retreat:
             _replay(
                 self.how, self.x, t - at, t + 1, self.kept, self.c, self.past, self.here, self.work[0], 0, lanes
             )  # fmt: skip
-        grads = (_lanes(g) for g in (g_spikes, g_state, g_x, self.g_c))
+        grads = _lanes(g_spikes), _lanes(g_state), _lanes(g_x), self.sums
         _step_back(self.how, self.x[t], self.past[at], self.c, *grads, self.trained, self.work)
         return g_state
 
