@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .layer import DendriteLayer as DendriteLayer
     from .layer import Prototypes as Prototypes
     from .pooler import SpatialPooler as SpatialPooler
+    from .predictive import DendriticSegments as DendriticSegments
     from .segments import HitCount as HitCount
     from .segments import SegmentUnits as SegmentUnits
     from .segments import measure_false_negatives as measure_false_negatives

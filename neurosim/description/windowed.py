@@ -17,6 +17,7 @@ from .tables import Place, Table, build, typed
 # Where each model is; loaded only if a network names it.
 MODULES = {
     "SpatialPooler": "dendrites",
+    "DendriticSegments": "dendrites",
     "TemporalMemory": "dendrites",
     "Macrocolumn": "macrocolumn",
     "Hierarchy": "macrocolumn",

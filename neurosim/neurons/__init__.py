@@ -11,6 +11,7 @@ from .by_unit import at as at
 from .conductance import CobaLIF as CobaLIF
 from .current import AlphaLIF as AlphaLIF
 from .current import CubaLIF as CubaLIF
+from .dendritic import DendriticLIF as DendriticLIF
 from .lif import IF as IF
 from .lif import LI as LI
 from .lif import LIF as LIF
@@ -21,4 +22,4 @@ NEURONS: dict[str, type[Neuron]] = {
     model.__name__: model for model in (LIF, IF, LI, CubaLIF, AlphaLIF, CobaLIF, AdaptiveLIF, AdEx, Izhikevich)
 }
 # All models, by the names that files give them.
-MODELS: dict[str, type[Neuron]] = {**NEURONS, "SEAdLIF": SEAdLIF}
+MODELS: dict[str, type[Neuron]] = {**NEURONS, "DendriticLIF": DendriticLIF, "SEAdLIF": SEAdLIF}
