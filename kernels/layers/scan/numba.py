@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numba import njit
 
-from ...tools.denormals import flush, restore
+from ...tools.intrinsics import flush_denormals as flush
+from ...tools.intrinsics import restore_denormals as restore
 from ...tools.threads import spread
 from ..spike_linear.numba import add_rows
 from .reference import STRIDE
