@@ -8,13 +8,9 @@ from numba import njit
 
 def associate_reference(codes, labels, counts):
     """The specification of `associate`."""
-    items, positions, columns, modules = codes.shape
-    for i in range(items):
-        for p in range(positions):
-            for m in range(columns):
-                for q in range(modules):
-                    if codes[i, p, m, q] >= 0:
-                        counts[p, m, q, codes[i, p, m, q], labels[i]] += 1
+    for (i, *place), k in np.ndenumerate(codes):
+        if k >= 0:
+            counts[(*place, k, labels[i])] += 1
 
 
 @njit(cache=True, nogil=True)
@@ -38,10 +34,9 @@ def associate(codes, labels, counts):
 def votes_reference(codes, logs):
     """The specification of `votes`: [items, labels]."""
     out = np.zeros((len(codes), logs.shape[-1]))
-    for i, item in enumerate(codes):
-        for place in np.ndindex(item.shape):
-            if item[place] >= 0:
-                out[i] += logs[(*place, item[place])]
+    for (i, *place), k in np.ndenumerate(codes):
+        if k >= 0:
+            out[i] += logs[(*place, k)]
     return out
 
 
