@@ -68,7 +68,7 @@ class HDF5File:
             return self.root.get(last, getclass=True, getlink=True) is not None
         return self.has(parent) and last in self.names(parent)
 
-    def attributes(self, name: str, *wanted: str) -> dict[str, Any]:
+    def attributes(self, name: str, *wanted: str) -> dict[str, NDArray]:
         """Return those of the `wanted` attributes that a group or dataset has: numbers, short lists of them, or text.
 
         Raises:
@@ -86,7 +86,7 @@ class HDF5File:
             if kind.get_class() not in (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING) or size > 1 << 12:
                 where, rule = f"/{name} attribute '{key}'", "numbers or text of at most 4 KiB"
                 raise self.error(where, rule, f"{size} bytes of others")
-            found[key] = attrs[key]
+            found[key] = np.asarray(attrs[key])
         return found
 
     def numbers(self, name: str, kinds: str, length: int | None = None) -> NDArray:
@@ -281,6 +281,12 @@ class HDF5File:
         out = np.empty(total, np.uint8)
         heaps.gather(self.raw, position[at], lengths[full] * itemsize, out)
         return out, lengths
+
+
+def text_of(value: NDArray) -> str:
+    """Return an attribute as text, of bytes or of text."""
+    one = value.item() if value.size == 1 else value
+    return one.decode(errors="replace") if isinstance(one, bytes) else str(one)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..plain import PlainTree
 from .bulk import DatasetSpec, Put, write_bulk
-from .hdf5 import LAYOUT, open_hdf5
+from .hdf5 import LAYOUT, open_hdf5, text_of
 from .sonata import ROOT, check_name
 
 
@@ -99,7 +99,7 @@ def read_samples(path: str | os.PathLike[str]) -> dict[str, StateSamples]:
             start, _, interval = file.numbers(f"{group}/mapping/time", "f", 3).tolist()
             if values.ndim != 2 or values.shape[1] != len(units) or len(about) != 2:
                 raise file.error(f"/{group}/data", f"samples of {len(units)} units", list(values.shape), LAYOUT)
-            texts = {key: bytes(text).decode(errors="replace") for key, text in about.items()}
+            texts = {key: text_of(text) for key, text in about.items()}
             found[name] = StateSamples(
                 **texts, units=units.astype(np.int64), start=start, interval=interval, values=values
             )

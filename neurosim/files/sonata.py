@@ -17,7 +17,7 @@ from ..errors import NeurosimInputError, lookup, require
 from ..plain import PlainTree
 from ..spikes import Spikes
 from .bulk import DatasetSpec, Put, write_bulk
-from .hdf5 import LAYOUT, HDF5File, open_hdf5
+from .hdf5 import LAYOUT, HDF5File, open_hdf5, text_of
 from .raw import printable
 
 # Attributes of the root.
@@ -101,8 +101,8 @@ def choose(path: object, names: list[str], population: str | None) -> str:
 
 def seconds_of_a_unit(file: HDF5File, group: str) -> float:
     """Return the unit of the times of a population, s."""
-    unit = file.attributes(f"{group}/timestamps", "units").get("units", "milliseconds")
-    name = unit.decode(errors="replace") if isinstance(unit, bytes) else str(unit)
+    found = file.attributes(f"{group}/timestamps", "units")
+    name = text_of(found["units"]) if found else "milliseconds"
     if name not in UNITS:
         raise file.error(f"/{group}/timestamps attribute 'units'", f"one of {', '.join(UNITS)}", name, LAYOUT)
     return UNITS[name]

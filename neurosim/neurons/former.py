@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..plain import PlainTree
+
 
 @dataclass(frozen=True)
 class Former:
@@ -46,7 +48,7 @@ FORMER: Mapping[str, Former] = {
 
 def translated(
     model: str, parameters: Mapping[str, Any], initial: Mapping[str, Any]
-) -> tuple[str, dict[str, Any], dict[str, Any]]:
+) -> tuple[str, PlainTree, PlainTree]:
     """Return the name, the parameters and the initial states that a model's mean today; those of others as they are."""
     if model not in FORMER:
         return model, dict(parameters), dict(initial)
