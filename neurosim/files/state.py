@@ -152,7 +152,7 @@ def saved_values(path: str | os.PathLike[str], next_step: str = "restore a copy"
         yield
     except NeurosimFormatError:
         raise
-    except (NeurosimInputError, LookupError, TypeError, ValueError, AttributeError) as error:
+    except (NeurosimInputError, LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = str(error) or type(error).__name__
         raise NeurosimFormatError(f"{path}: holds values that do not fit ({reason}); {next_step}") from None
 

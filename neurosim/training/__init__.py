@@ -14,6 +14,9 @@ from ..lazy import lazy_exports
 from .augment import Augment as Augment
 from .binning import Binning as Binning
 from .binning import EventBatch as EventBatch
+from .records import EpochProgress as EpochProgress
+from .records import EpochRecord as EpochRecord
+from .records import TrainingState as TrainingState
 from .specs import NetworkSpec as NetworkSpec
 from .specs import TrainingSpec as TrainingSpec
 from .validation import check_labels as check_labels
@@ -29,10 +32,7 @@ if TYPE_CHECKING:
     from .parallel import team as team
     from .saved import load as load
     from .saved import save as save
-    from .trainer import EpochProgress as EpochProgress
-    from .trainer import EpochRecord as EpochRecord
     from .trainer import Trainer as Trainer
-    from .trainer import TrainingState as TrainingState
     from .trainer import loss_and_accuracy as loss_and_accuracy
     from .trainer import scores as scores
 

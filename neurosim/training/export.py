@@ -25,7 +25,7 @@ from ..spikes import Recordings
 from ..synapses import AllToAll, Convolution
 from ..values import Parameter
 from .connections import Conv
-from .net import EXACT_BITS, MAX_COUNT, READOUTS, Block, SpikingNet
+from .net import EXACT_BITS, READOUTS, Block, SpikingNet
 
 INPUT, READOUT = "input", "readout"
 
@@ -177,18 +177,10 @@ def has_exact_sums(net: SpikingNet, max_count: int = 1) -> bool:
 
     `SpikingNet.round_for_exact_sums` makes them so.
     """
-    max_entry = torch.tensor(float(max_count or MAX_COUNT))
-    for block in net.layers:
-        weights, bound = [block.connection.weight], block.connection.max_input(max_entry)
-        if block.neurons.recurrent is not None:
-            weights.append(block.neurons.recurrent.weight)
-            bound += float(weights[-1].abs().sum(dim=1).max())
-        if bound == 0:
-            continue
-        units = 2.0 ** (EXACT_BITS - math.ceil(math.log2(bound)))
+    for weights, bound in net.sums(max_count):
+        units = 2.0 ** (EXACT_BITS - math.ceil(math.log2(bound))) if bound else 0.0
         if any(bool((w.double() * units % 1 != 0).any()) for w in weights):
             return False
-        max_entry = torch.tensor(1.0)
     return True
 
 

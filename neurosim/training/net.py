@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -163,16 +163,20 @@ class SpikingNet(nn.Module):
         Args:
             max_count: largest entry of the input, events; 0: it counts them, up to 32.
         """
+        for weights, bound in self.sums(max_count):
+            step = 2.0 ** (math.ceil(math.log2(max(bound, 2.0**-60))) + 1 - EXACT_BITS)
+            for weight in weights:
+                weight.copy_(torch.round(weight.double() / step).double() * step)
+
+    def sums(self, max_count: int) -> Iterator[tuple[list[Tensor], float]]:
+        """Yield the matrices of weights into each layer, and the largest input that a unit of it can get."""
         max_entry = torch.tensor(float(max_count or MAX_COUNT))
         for block in self.layers:
             weights, bound = [block.connection.weight], block.connection.max_input(max_entry)
             if block.neurons.recurrent is not None:
-                back = block.neurons.recurrent.weight
-                weights.append(back)
-                bound += float(back.abs().sum(dim=1).max())
-            step = 2.0 ** (math.ceil(math.log2(max(bound, 2.0**-60))) + 1 - EXACT_BITS)
-            for weight in weights:
-                weight.copy_(torch.round(weight.double() / step).double() * step)
+                weights.append(block.neurons.recurrent.weight)
+                bound += float(weights[-1].abs().sum(dim=1).max())
+            yield weights, bound
             max_entry = torch.tensor(1.0)
 
     settle = deprecated.former_method("SpikingNet.settle", "round_for_exact_sums")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,19 +12,41 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import files
-from ..errors import NeurosimFormatError, NeurosimInputError
-from ..plain import from_plain, to_plain
+from ..errors import NeurosimInputError
+from ..plain import PlainTree, Record, from_plain, to_plain
 from .binning import Binning
 from .net import SpikingNet
+from .records import TrainingState
 from .specs import NetworkSpec
 
 NET, TRAINING, VERSION = "SpikingNet", "Training", 2
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 # Names of version 1, of settings and in those of arrays.
-FORMER_SETTINGS = {"design": "spec", "course": "state"}
+FORMER_SETTINGS = {"design": "spec", "course": "state", "most": "max_count"}
 FORMER_ARRAYS = {".joint.": ".connection.", "kept/": "best/"}
 
 Weights = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Net(Record):
+    """A network without its weights."""
+
+    shape: tuple[int, ...]
+    classes: int
+    dt: float
+    spec: NetworkSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class _TrainedNet(_Net):
+    binning: Binning
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Training(_Net):
+    state: TrainingState
 
 
 def save(path: Path | str, net: SpikingNet, binning: Binning, classes: tuple[str, ...] = ()) -> None:
@@ -33,8 +55,10 @@ def save(path: Path | str, net: SpikingNet, binning: Binning, classes: tuple[str
     Raises:
         NeurosimWriteError: the disk refused.
     """
-    settings = {**_description(net), "binning": to_plain(binning), "names": list(classes)}
-    files.write_state(path, NET, VERSION, settings, _arrays(net.state_dict(), ""))
+    about = _TrainedNet(
+        shape=net.shape, classes=net.classes, dt=net.dt, spec=net.spec, binning=binning, names=tuple(classes)
+    )
+    files.write_state(path, NET, VERSION, about.to_dict(), _arrays(net.state_dict(), ""))
 
 
 def load(path: Path | str) -> tuple[SpikingNet, Binning, tuple[str, ...]]:
@@ -45,26 +69,20 @@ def load(path: Path | str) -> tuple[SpikingNet, Binning, tuple[str, ...]]:
         NeurosimFormatError: not a complete file of this kind, or of a later version.
     """
     settings, arrays = _read(path, NET)
-    try:
-        spec = from_plain(NetworkSpec, settings["spec"], "spec")
-        net = SpikingNet(tuple(settings["shape"]), settings["classes"], spec, settings["dt"])
-        binning = from_plain(Binning, _renamed(settings["binning"], {"most": "max_count"}), "binning")
+    with files.saved_values(path, "save it again"):
+        about = from_plain(_TrainedNet, settings, "network")
+        net = SpikingNet(about.shape, about.classes, about.spec, about.dt)
         net.load_state_dict(_tensors(arrays, ""))
-        return net, binning, tuple(settings["names"])
-    except (KeyError, TypeError, AttributeError, RuntimeError, NeurosimInputError) as error:
-        raise NeurosimFormatError(
-            f"{path}: holds no network this neurosim can build ({error}); save it again"
-        ) from None
+        return net, about.binning, about.names
 
 
 def write_checkpoint(
-    path: Path, net: SpikingNet, optimiser: torch.optim.Optimizer, best: Weights, state: Mapping[str, Any]
+    path: Path, net: SpikingNet, optimiser: torch.optim.Optimizer, best: Weights, state: TrainingState
 ) -> None:
     """Replace `path` by all that a training needs to go on.
 
     Args:
         best: weights of the best epoch so far.
-        state: plain form of the training's state.
 
     Raises:
         NeurosimWriteError: the disk refused.
@@ -72,12 +90,13 @@ def write_checkpoint(
     arrays = {**_arrays(net.state_dict(), "net/"), **_arrays(best, "best/")}
     for name, parameter in net.named_parameters():
         arrays |= _arrays({key: optimiser.state[parameter][key] for key in MOMENTS}, f"adam/{name}/")
-    files.write_state(path, TRAINING, VERSION, {**_description(net), "state": dict(state)}, arrays)
+    about = _Training(shape=net.shape, classes=net.classes, dt=net.dt, spec=net.spec, state=state)
+    files.write_state(path, TRAINING, VERSION, about.to_dict(), arrays)
 
 
 def read_checkpoint(
     path: Path, net: SpikingNet, optimiser: torch.optim.Optimizer
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
+) -> tuple[dict[str, Tensor], TrainingState]:
     """Restore `net` and `optimiser` from a checkpoint; return the best weights so far and the training's state.
 
     Raises:
@@ -85,18 +104,14 @@ def read_checkpoint(
         NeurosimMissingError, NeurosimFormatError: as `load`.
     """
     settings, arrays = _read(path, TRAINING)
-    here = _description(net)
-    try:
-        spec = to_plain(from_plain(NetworkSpec, settings["spec"]))
-    except (KeyError, NeurosimInputError) as error:
-        raise NeurosimFormatError(f"{path}: lacks a part of the training ({error}); train anew") from None
-    there = {**settings, "spec": spec}
-    for name, value, other in _pairs(here, there):
-        if value != other:
-            raise NeurosimInputError(
-                f"{path}: is the checkpoint of another network: {name} must be {value!r} (got {other!r}); train anew"
-            )
-    try:
+    with files.saved_values(path, "train anew"):
+        about = from_plain(_Training, settings, "training")
+    there = _facts(about)
+    for name, value in _facts(net).items():
+        if value != there[name]:
+            got = f"{name} must be {value!r} (got {there[name]!r})"
+            raise NeurosimInputError(f"{path}: is the checkpoint of another network: {got}; train anew")
+    with files.saved_values(path, "train anew"):
         net.load_state_dict(_tensors(arrays, "net/"))
         for name, parameter in net.named_parameters():
             moments = _tensors(arrays, f"adam/{name}/")
@@ -104,30 +119,20 @@ def read_checkpoint(
                 key: moments[key] if key == "step" else torch.empty_like(parameter).copy_(moments[key])
                 for key in MOMENTS
             }
-        return _tensors(arrays, "best/"), dict(settings["state"])
-    except (KeyError, RuntimeError) as error:
-        raise NeurosimFormatError(f"{path}: lacks a part of the training ({error}); train anew") from None
+        return _tensors(arrays, "best/"), about.state
 
 
-def _read(path: Path | str, kind: str) -> tuple[dict[str, Any], dict[str, NDArray]]:
-    settings, arrays = files.read_state(path, kind, VERSION)
+def _read(path: Path | str, kind: str) -> tuple[PlainTree, dict[str, NDArray]]:
+    settings, arrays = files.read_state(path, kind, VERSION, FORMER_SETTINGS)
     for old, new in FORMER_ARRAYS.items():
         arrays = {name.replace(old, new): array for name, array in arrays.items()}
-    return _renamed(settings, FORMER_SETTINGS), arrays
+    return settings, arrays
 
 
-def _renamed(settings: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    return {names.get(name, name): value for name, value in settings.items()}
-
-
-def _description(net: SpikingNet) -> dict[str, Any]:
-    return {"shape": list(net.shape), "classes": net.classes, "dt": net.dt, "spec": to_plain(net.spec)}
-
-
-def _pairs(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Return the values of two descriptions of networks by name."""
-    spec = [(f"spec.{key}", value, there["spec"].get(key)) for key, value in here["spec"].items()]
-    return [(key, value, there.get(key)) for key, value in here.items() if key != "spec"] + spec
+def _facts(net: SpikingNet | _Net) -> dict[str, object]:
+    """Return by name what a network shares with its checkpoints."""
+    spec = {f"spec.{field.name}": to_plain(getattr(net.spec, field.name)) for field in fields(net.spec)}
+    return {"shape": list(net.shape), "classes": net.classes, "dt": net.dt, **spec}
 
 
 def _arrays(tensors: Weights, prefix: str) -> dict[str, NDArray]:

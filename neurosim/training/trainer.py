@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import final
 
@@ -15,74 +15,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..errors import NeurosimError, require
-from ..plain import Record, to_plain
 from ..random import rng_key
 from ..spikes import Recordings
 from .augment import Augment
 from .binning import Binning, EventBatch
 from .net import SpikingNet
 from .parallel import Team
+from .records import EpochProgress, EpochRecord, TrainingState
 from .saved import read_checkpoint, write_checkpoint
 from .specs import TrainingSpec
 
 EVALUATION_BATCH = 128  # recordings at a time where no gradient is needed
 SORTED_BATCHES = 8  # batches within which recordings are sorted by duration, so that few steps are padding
-
-
-@dataclass(frozen=True)
-class EpochProgress:
-    """Progress within an epoch (counted from 1): `done` of `total` steps, mean loss and accuracy so far."""
-
-    epoch: int
-    done: int
-    total: int
-    loss: float
-    accuracy: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpochRecord(Record):
-    """Results of an epoch.
-
-    Attributes:
-        loss, accuracy: on the training recordings, augmented as in training.
-        rate: spikes a unit and step.
-        learning_rate: at the end of the epoch.
-        validation_loss, validation_accuracy: None without validation.
-        seconds: wall-clock time.
-    """
-
-    loss: float
-    accuracy: float
-    rate: float
-    learning_rate: float
-    validation_loss: float | None = None
-    validation_accuracy: float | None = None
-    seconds: float = 0.0
-
-    def is_better_than(self, other: EpochRecord) -> bool:
-        """Return whether validation has a higher accuracy, or the same with a lower loss."""
-        a, b = ((each.validation_accuracy or 0.0, -(each.validation_loss or 0.0)) for each in (self, other))
-        return a > b
-
-
-@dataclass
-class TrainingState:
-    """Progress of a training.
-
-    Attributes:
-        epoch: number of completed epochs.
-        step: number of optimiser steps.
-        history: results of the epochs, the first one first.
-        best: the epoch (from 1) whose weights are kept; 0 before the first.
-        stopped: validation has not improved for `patience` epochs.
-    """
-
-    epoch: int = 0
-    step: int = 0
-    history: list[EpochRecord] = field(default_factory=list)
-    best: int = 0
-    stopped: bool = False
 
 
 def _ignore(progress: EpochProgress) -> None:
@@ -139,9 +83,7 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(groups, lr=self.spec.learning_rate)
         self.best_weights: dict[str, torch.Tensor] = {}
         if checkpoint is not None and checkpoint.is_file():
-            self.best_weights, saved = read_checkpoint(checkpoint, net, self.optimiser)
-            history = [EpochRecord.from_dict(row) for row in saved.pop("history", [])]
-            self.state = TrainingState(**saved, history=history)
+            self.best_weights, self.state = read_checkpoint(checkpoint, net, self.optimiser)
         else:
             first = self.binning.batch(train, self._batches(0)[0])
             net.calibrate(torch.from_numpy(first.x))
@@ -159,8 +101,7 @@ class Trainer:
         while self.state.epoch < self.spec.epochs and not self.state.stopped:
             self._epoch(on_progress)
             if self.checkpoint is not None and self.team.leads:
-                state = to_plain(self.state)
-                write_checkpoint(self.checkpoint, self.net, self.optimiser, self.best_weights, state)
+                write_checkpoint(self.checkpoint, self.net, self.optimiser, self.best_weights, self.state)
         self.net.load_state_dict(self.best_weights)
         return self.state
 
