@@ -7,8 +7,9 @@ print(examine(MyNeuron()))         # the whole list
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba.core.errors import NumbaError
@@ -20,8 +21,7 @@ from .trial import REALS, NeuronTrial, spill
 # Relative to what a state variable usually is: below this two results are the same but for rounding.
 ROUNDING = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}
 EXACT = 1e-9
-# Rules that make no result wrong where they are broken.
-ADVICE = ("by_unit", "vectors")
+FIRST = ("declared", "compiles", "contained")
 UNITS, STEPS = 37, 40  # an odd number of units, so that vector instructions leave some over
 
 
@@ -85,27 +85,44 @@ def check_neuron(neuron: Neuron, dt: float = 1e-4, *, monotone: bool = True) -> 
 
 def examine(neuron: Neuron, dt: float = 1e-4, *, monotone: bool = True) -> ContractReport:
     """Return the results of all rules, without raising."""
-    name = type(neuron).__name__
     found: list[Finding] = []
-    # Each of these must hold before the next one can be tried: an index out of bounds, compiled, crashes the process.
-    for rule, check in _FIRST.items():
-        found.append(_judge(rule, lambda check=check: check(neuron, dt)))  # type: ignore[misc]
+    # Each of the first three must hold before the next can be tried: an index out of bounds, compiled, is a crash.
+    for name in FIRST:
+        found.append(_judge(name, neuron, dt))
         if found[-1].failure:
-            return ContractReport(name, tuple(found))
+            return ContractReport(type(neuron).__name__, tuple(found))
     trial = NeuronTrial(neuron, dt)
-    rules = {rule: check for rule, check in _RULES.items() if monotone or rule != "monotone"}
-    found += [_judge(rule, lambda check=check: check(trial)) for rule, check in rules.items()]  # type: ignore[misc]
-    return ContractReport(name, tuple(found))
+    found += [_judge(name, trial) for name in RULES if name not in FIRST and (monotone or name != "monotone")]
+    return ContractReport(type(neuron).__name__, tuple(found))
 
 
 class Broken(Exception):
     """A broken rule; the text says how."""
 
 
-def _judge(rule: str, check: Callable[[], str]) -> Finding:
-    meaning, advice = _MEANING[rule], rule in ADVICE
+class _Check(NamedTuple):
+    meaning: str
+    advice: bool
+    check: Callable[..., str]
+
+
+_CHECKS: dict[str, _Check] = {}
+
+
+def _rule(meaning: str, *, advice: bool = False) -> Callable[[Callable[..., str]], Callable[..., str]]:
+    """Make a function the check of the rule of its name; it returns a note, or raises `Broken`."""
+
+    def add(check: Callable[..., str]) -> Callable[..., str]:
+        _CHECKS[check.__name__.removeprefix("_")] = _Check(meaning, advice, check)
+        return check
+
+    return add
+
+
+def _judge(rule: str, *subject: Any) -> Finding:
+    meaning, advice, check = _CHECKS[rule]
     try:
-        return Finding(rule, meaning, note=check(), advice=advice)
+        return Finding(rule, meaning, note=check(*subject), advice=advice)
     except Broken as broken:
         return Finding(rule, meaning, str(broken), advice)
     except Exception as error:  # whatever the user's code may raise
@@ -113,6 +130,7 @@ def _judge(rule: str, check: Callable[[], str]) -> Finding:
         return Finding(rule, meaning, f"raised {type(error).__name__}: {line.strip():.160}", advice)
 
 
+@_rule("names, initial values and constants fit together")
 def _declared(neuron: Neuron, dt: float) -> str:
     states, receptors = tuple(neuron.state), tuple(neuron.receptors)
     for what, names in (("state", states), ("receptors", receptors)):
@@ -130,12 +148,14 @@ def _declared(neuron: Neuron, dt: float) -> str:
     return f"{len(states)} states, {len(receptors)} receptors, {len(constants)} constants"
 
 
+@_rule("step compiles")
 def _compiles(neuron: Neuron, dt: float) -> str:
     for real in REALS:
         NeuronTrial.compile(type(neuron), real)
     return "float32 and float64"
 
 
+@_rule("step writes state of its units and 0 or 1 into spiked, nothing else")
 def _contained(neuron: Neuron, dt: float) -> str:
     for compiled in (False, True):  # plain Python first: it says where an index leaves its array
         for real in REALS:
@@ -145,6 +165,7 @@ def _contained(neuron: Neuron, dt: float) -> str:
     return ""
 
 
+@_rule("compiled and plain Python agree")
 def _interpreted(trial: NeuronTrial) -> str:
     for real in REALS:
         ends = [trial.run(real, UNITS, STEPS, compiled=compiled) for compiled in (True, False)]
@@ -157,6 +178,7 @@ def _interpreted(trial: NeuronTrial) -> str:
     return ""
 
 
+@_rule("two runs are equal, bit for bit")
 def _repeats(trial: NeuronTrial) -> str:
     for real in REALS:
         ends = [trial.run(real, UNITS, STEPS) for _ in range(2)]
@@ -165,8 +187,8 @@ def _repeats(trial: NeuronTrial) -> str:
     return ""
 
 
+@_rule("a unit does not depend on the other units")
 def _alone(trial: NeuronTrial) -> str:
-    """Check that a unit's result does not depend on the other units in the call."""
     for real in REALS:
         together, fired = trial.run(real, UNITS, STEPS)
         worst, other = 0.0, False
@@ -180,6 +202,7 @@ def _alone(trial: NeuronTrial) -> str:
     return ""
 
 
+@_rule("two half steps make a step")
 def _composes(trial: NeuronTrial) -> str:
     """Check that two half steps make a step, without input and below threshold: exactly, or to first order."""
     step = "multiply every rate by dt, or decay by exp(-dt / tau)"
@@ -196,14 +219,15 @@ def _composes(trial: NeuronTrial) -> str:
     return f"order {order:.1f}"
 
 
+@_rule("float32 follows float64")
 def _precision(trial: NeuronTrial) -> str:
-    """Check that float32 follows float64 as long as no unit fires."""
     worst = trial.single()
     if worst > 1e-3:
         raise Broken(f"float32 leaves float64 by {worst:.2g} of the membrane's range within {STEPS} steps")
     return f"{worst:.1g} apart"
 
 
+@_rule("any input leaves finite numbers")
 def _finite(trial: NeuronTrial) -> str:
     for real in REALS:
         name, weight = trial.extremes(real)
@@ -214,6 +238,7 @@ def _finite(trial: NeuronTrial) -> str:
     return ""
 
 
+@_rule("more input, no fewer spikes")
 def _monotone(trial: NeuronTrial) -> str:
     rates = trial.rates()
     if rates is None:
@@ -227,8 +252,9 @@ def _monotone(trial: NeuronTrial) -> str:
     return f"{rates[0]} to {rates[-1]} spikes"
 
 
+@_rule("parameters may differ from unit to unit", advice=True)
 def _by_unit(trial: NeuronTrial) -> str:
-    """Constants by unit, here all the same, give what shared constants give."""
+    # Constants by unit, here all the same, must give what shared constants give.
     for real in REALS:
         try:
             state, fired = trial.run(real, UNITS, STEPS, by_unit=True)
@@ -241,6 +267,7 @@ def _by_unit(trial: NeuronTrial) -> str:
     return "vectors and distributions"
 
 
+@_rule("step becomes vector instructions", advice=True)
 def _vectors(trial: NeuronTrial) -> str:
     found = trial.vectors()
     if not found:
@@ -248,34 +275,4 @@ def _vectors(trial: NeuronTrial) -> str:
     return found
 
 
-_FIRST: Mapping[str, Callable[[Neuron, float], str]] = {
-    "declared": _declared,
-    "compiles": _compiles,
-    "contained": _contained,
-}
-_RULES: Mapping[str, Callable[[NeuronTrial], str]] = {
-    "interpreted": _interpreted,
-    "repeats": _repeats,
-    "alone": _alone,
-    "composes": _composes,
-    "precision": _precision,
-    "finite": _finite,
-    "monotone": _monotone,
-    "by_unit": _by_unit,
-    "vectors": _vectors,
-}
-_MEANING: Mapping[str, str] = {
-    "declared": "names, initial values and constants fit together",
-    "compiles": "step compiles",
-    "contained": "step writes state of its units and 0 or 1 into spiked, nothing else",
-    "interpreted": "compiled and plain Python agree",
-    "repeats": "two runs are equal, bit for bit",
-    "alone": "a unit does not depend on the other units",
-    "composes": "two half steps make a step",
-    "precision": "float32 follows float64",
-    "finite": "any input leaves finite numbers",
-    "monotone": "more input, no fewer spikes",
-    "by_unit": "parameters may differ from unit to unit",
-    "vectors": "step becomes vector instructions",
-}
-RULES: tuple[str, ...] = tuple(_MEANING)
+RULES: tuple[str, ...] = tuple(_CHECKS)
