@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, final
 
 import numpy as np
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 
 from .. import files, measure
 from ..errors import lookup, require
-from ..plain import from_plain, to_plain
 from ..spikes import Recordings
 from .windows import FEATURES, TIMINGS, check_windows, features, width
 
@@ -26,9 +24,6 @@ ITERATIONS = 300
 # Of "ann", chosen in the same way: number of principal components, root mean square length of a training vector in
 # them, number of training steps, and recordings a step.
 COMPONENTS, LENGTH, STEPS, BATCH = 400, 8.0, 400, 100
-VERSION = 1
-ARRAYS = {"labels": "<i8", "weights": "<f4", "bias": "<f8"}
-HIDDEN = {"hidden_weights": "<f4", "hidden_bias": "<f8"}
 
 
 @final
@@ -112,7 +107,7 @@ class Readout:
 
 @final
 @dataclass(frozen=True, eq=False)
-class TrainedReadout:
+class TrainedReadout(files.Saved):
     """A readout with its weights.
 
     Attributes:
@@ -121,14 +116,32 @@ class TrainedReadout:
         weights: [classes, features] float32; of "ann" [classes, hidden].
         bias: [classes] float64.
         hidden_weights, hidden_bias: [hidden, features] float32 and [hidden] float64 of "ann", otherwise None.
+
+    Raises:
+        NeurosimInputError: on construction, arrays that do not fit each other or the readout.
     """
 
     readout: Readout
-    labels: NDArray
-    weights: NDArray
+    labels: NDArray[np.int64]
+    weights: NDArray[np.float32]
     bias: NDArray
-    hidden_weights: NDArray | None = None
-    hidden_bias: NDArray | None = None
+    hidden_weights: NDArray[np.float32] | None = None
+    hidden_bias: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        # Files of version 1 hold the biases of "ann" in single precision.
+        object.__setattr__(self, "bias", self.bias.astype(np.float64))
+        hidden = self.hidden_weights is not None and self.hidden_bias is not None
+        require(hidden == (self.readout.kind == "ann"), "hidden_weights", "must be there with 'ann' alone", hidden)
+        classes, each = len(self.labels), width(self.readout.windows, self.readout.timing, 1)
+        shape, first = self.weights.shape, self._first
+        rows = classes if first is self.weights else len(first)
+        fits = self.labels.ndim == 1 and first.ndim == 2 and len(first) == rows and first.shape[1] % each == 0
+        require(fits, "weights", f"must be [{rows}, a multiple of {each}]", first.shape)
+        require(first is self.weights or shape == (classes, rows), "weights", f"must be [{classes}, {rows}]", shape)
+        require(self.bias.shape == (classes,), "bias", f"must hold {classes}", self.bias.shape)
+        if self.hidden_bias is not None:
+            require(self.hidden_bias.shape == first.shape[:1], "hidden_bias", f"must hold {len(first)}", len(first))
 
     def scores(self, spikes: Recordings) -> NDArray[np.float64]:
         """Return [recordings, classes] scores; the class of the largest wins.
@@ -154,44 +167,6 @@ class TrainedReadout:
         hidden = _layer("hidden", self.hidden_weights, x, between)
         return [hidden, _layer("readout", self.weights, between, self._last(between))]
 
-    def save(self, path: Path | str) -> None:
-        """Replace `path` by the readout and its weights.
-
-        Raises:
-            NeurosimWriteError: the disk refused.
-        """
-        arrays = {name: getattr(self, name) for name in _dtypes(self.readout.kind)}
-        files.write_state(path, "TrainedReadout", VERSION, {"readout": to_plain(self.readout)}, arrays)
-
-    @classmethod
-    def load(cls, path: Path | str) -> TrainedReadout:
-        """Return what `save` wrote.
-
-        Raises:
-            NeurosimMissingError: no such file.
-            NeurosimFormatError: another file, or one of a later version.
-        """
-        settings, arrays = files.read_state(path, "TrainedReadout", VERSION)
-        with files.saved_values(path, "train it again"):
-            readout = from_plain(Readout, settings["readout"], "readout")
-            named = {name: arrays[name] for name in _dtypes(readout.kind)}
-            # Version 1 held the biases of "ann" in single precision.
-            return cls(readout, **{**named, "bias": arrays["bias"].astype(np.float64)})._checked()
-
-    def _checked(self) -> TrainedReadout:
-        kinds = {name: getattr(self, name).dtype.str for name in _dtypes(self.readout.kind)}
-        require(kinds == _dtypes(self.readout.kind), "readout", "must hold int64, float32 and float64", kinds)
-        classes, each = len(self.labels), width(self.readout.windows, self.readout.timing, 1)
-        shape, first = self.weights.shape, self._first
-        rows = classes if first is self.weights else len(first)
-        fits = self.labels.ndim == 1 and first.ndim == 2 and len(first) == rows and first.shape[1] % each == 0
-        require(fits, "weights", f"must be [{rows}, a multiple of {each}]", first.shape)
-        require(first is self.weights or shape == (classes, rows), "weights", f"must be [{classes}, {rows}]", shape)
-        require(self.bias.shape == (classes,), "bias", f"must hold {classes}", self.bias.shape)
-        if self.hidden_bias is not None:
-            require(self.hidden_bias.shape == first.shape[:1], "hidden_bias", f"must hold {len(first)}", len(first))
-        return self
-
     @property
     def _first(self) -> NDArray:
         """Weights of the features."""
@@ -212,11 +187,6 @@ class TrainedReadout:
 
     def _last(self, x: NDArray) -> NDArray[np.float64]:
         return _each(self.weights, x) + self.bias
-
-
-def _dtypes(kind: str) -> dict[str, str]:
-    """Return the types of the arrays of a trained readout, by name."""
-    return ARRAYS | HIDDEN if kind == "ann" else ARRAYS
 
 
 def _layer(name: str, weights: NDArray, x: NDArray, outputs: NDArray) -> measure.LayerCounts:
