@@ -57,34 +57,14 @@ class Measure:
         formula: R[i,j] is the accuracy on task j after learning task i, R[0,j] that before learning any; T tasks.
         meaning: in words, with the source.
         least: tasks it needs.
-        of: of `values`.
+        of: the terms of its sum, from the `values` of a matrix.
     """
 
     title: str
     formula: str
     meaning: str
     least: int
-    of: Callable[[NDArray[np.float64]], float]
-
-
-def _acc(r: NDArray[Any]) -> float:
-    return float(r[-1].mean())
-
-
-def _bwt(r: NDArray[Any]) -> float:
-    return float((r[-1] - _learned(r))[:-1].mean())
-
-
-def _fwt(r: NDArray[Any]) -> float:
-    return float((np.diagonal(r) - r[0])[1:].mean())
-
-
-def _forgetting_best(r: NDArray[Any]) -> float:
-    return float((r[1:-1].max(axis=0) - r[-1])[:-1].mean())
-
-
-def _forgetting_learned(r: NDArray[Any]) -> float:
-    return float((_learned(r) - r[-1])[:-1].mean())
+    of: Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 def _learned(r: NDArray[Any]) -> NDArray[Any]:
@@ -94,35 +74,39 @@ def _learned(r: NDArray[Any]) -> NDArray[Any]:
 
 MEASURES: Mapping[str, Measure] = {
     "acc": Measure(
-        "ACC", "1/T sum_j R[T,j]", "mean accuracy in the end (Lopez-Paz & Ranzato 2017, arXiv 1706.08840)", 1, _acc
+        title="ACC",
+        formula="1/T sum_j R[T,j]",
+        meaning="mean accuracy in the end (Lopez-Paz & Ranzato 2017, arXiv 1706.08840)",
+        least=1,
+        of=lambda r: r[-1],
     ),
     "bwt": Measure(
-        "BWT",
-        "1/(T-1) sum_(j<T) (R[T,j] - R[j,j])",
-        "what later tasks did to earlier ones; below 0 is forgetting (Lopez-Paz & Ranzato 2017)",
-        2,
-        _bwt,
+        title="BWT",
+        formula="1/(T-1) sum_(j<T) (R[T,j] - R[j,j])",
+        meaning="what later tasks did to earlier ones; below 0 is forgetting (Lopez-Paz & Ranzato 2017)",
+        least=2,
+        of=lambda r: (r[-1] - _learned(r))[:-1],
     ),
     "fwt": Measure(
-        "FWT",
-        "1/(T-1) sum_(j>1) (R[j-1,j] - R[0,j])",
-        "what earlier tasks do for one not yet learned (Lopez-Paz & Ranzato 2017)",
-        2,
-        _fwt,
+        title="FWT",
+        formula="1/(T-1) sum_(j>1) (R[j-1,j] - R[0,j])",
+        meaning="what earlier tasks do for one not yet learned (Lopez-Paz & Ranzato 2017)",
+        least=2,
+        of=lambda r: (np.diagonal(r) - r[0])[1:],
     ),
     "forgetting_best": Measure(
-        "Forgetting, of the best",
-        "1/(T-1) sum_(j<T) (max_(0<i<T) R[i,j] - R[T,j])",
-        "lost of the best accuracy there ever was (Chaudhry et al. 2018, arXiv 1801.10112)",
-        2,
-        _forgetting_best,
+        title="Forgetting, of the best",
+        formula="1/(T-1) sum_(j<T) (max_(0<i<T) R[i,j] - R[T,j])",
+        meaning="lost of the best accuracy there ever was (Chaudhry et al. 2018, arXiv 1801.10112)",
+        least=2,
+        of=lambda r: (r[1:-1].max(axis=0) - r[-1])[:-1],
     ),
     "forgetting_learned": Measure(
-        "Forgetting, of the learned",
-        "1/(T-1) sum_(j<T) (R[j,j] - R[T,j])",
-        "lost of the accuracy right after learning; minus BWT",
-        2,
-        _forgetting_learned,
+        title="Forgetting, of the learned",
+        formula="1/(T-1) sum_(j<T) (R[j,j] - R[T,j])",
+        meaning="lost of the accuracy right after learning; minus BWT",
+        least=2,
+        of=lambda r: (_learned(r) - r[-1])[:-1],
     ),
 }
 
@@ -135,7 +119,7 @@ def measures(matrix: Matrix, forward: bool = True) -> dict[str, float | None]:
             "class"), FWT is None.
     """
     return {
-        name: None if matrix.tasks < m.least or (name == "fwt" and not forward) else m.of(matrix.values)
+        name: None if matrix.tasks < m.least or (name == "fwt" and not forward) else float(m.of(matrix.values).mean())
         for name, m in MEASURES.items()
     }
 

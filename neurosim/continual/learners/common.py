@@ -83,32 +83,31 @@ def batches(
 def train(
     name: str,
     task: Task,
-    walk: Iterator[ItemBatch],
-    total: int,
+    items: Items,
+    allowed: Tensor,
+    training: LearnerTraining,
+    generator: torch.Generator,
     step: Callable[[ItemBatch, float], Tensor],
     on_progress: Progress,
-) -> None:
-    """Take a step for each batch.
+) -> int:
+    """Take a step for each batch; return the number of steps.
 
     Args:
         name: of the learner, in errors.
-        walk: the batches, `total` of them.
+        items, allowed, training, generator: arguments of `batches`.
         step: takes a batch and the part of the training that is left (1 at the first step); computes the loss, moves
             the weights, and returns the loss.
-        on_progress: called now and then with the steps that are done, and `total`.
+        on_progress: called now and then with the steps that are done, and all of them.
 
     Raises:
         NeurosimError: a loss is not finite.
     """
-    for k, batch in enumerate(walk, start=1):
+    total = training.epochs * -(-len(items) // training.batch)
+    for k, batch in enumerate(batches(items, allowed, training, generator), start=1):
         check_finite_loss(step(batch, 1 - (k - 1) / total), name, k, total, task)
         if k % 10 == 0 or k == total:
             on_progress(k, total)
-
-
-def step_count(items: Items, training: LearnerTraining) -> int:
-    """Return the number of batches of a training."""
-    return training.epochs * -(-len(items) // training.batch)
+    return total
 
 
 def loss_of(scores: Tensor, batch: ItemBatch) -> Tensor:

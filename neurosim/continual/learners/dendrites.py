@@ -88,7 +88,6 @@ class Dendrites(Learner):
         self.net.train()
         net = OneContext(self.net, torch.from_numpy(self.contexts[task.index]))
         optimizer = torch.optim.Adam(net.trained(), lr=self.settings.learning_rate, fused=True)
-        total = common.step_count(task.train, self.settings)
 
         def step(batch: ItemBatch, left: float) -> Tensor:
             optimizer.param_groups[0]["lr"] = self.settings.learning_rate * left
@@ -100,8 +99,7 @@ class Dendrites(Learner):
             return loss
 
         allowed = common.allowed_classes(self.problem, task.index)
-        walk = common.batches(task.train, allowed, self.settings, generator)
-        common.train("dendrites", task, walk, total, step, on_progress)
+        total = common.train("dendrites", task, task.train, allowed, self.settings, generator, step, on_progress)
         net.store()
         common.check_finite_weights(self.net, "dendrites", total, task)
         self.learned = task.index + 1

@@ -108,7 +108,6 @@ class Hlop(Learner):
         generator = common.torch_generator(self.problem, "train", task.index)
         parameters = [p for p in self.network.parameters() if p.requires_grad]
         optimizer = torch.optim.SGD(parameters, lr=self.settings.learning_rate)
-        total = common.step_count(task.train, self.settings)
 
         def step(batch: ItemBatch, left: float) -> Tensor:
             optimizer.param_groups[0]["lr"] = self.settings.learning_rate * (left if self.settings.falls else 1.0)
@@ -118,8 +117,7 @@ class Hlop(Learner):
             return torch.tensor(loss)
 
         allowed = common.allowed_classes(self.problem, task.index)
-        walk = common.batches(task.train, allowed, self.settings, generator)
-        common.train(self.name, task, walk, total, step, on_progress)
+        common.train(self.name, task, task.train, allowed, self.settings, generator, step, on_progress)
         self.network.end_task()
         self.learned = task.index + 1
 

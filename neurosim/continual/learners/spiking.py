@@ -122,7 +122,6 @@ class SpikingLearner(Learner):
         items, allowed = self.training_items(task)
         generator = common.torch_generator(self.problem, "train", task.index)
         optimizer = torch.optim.Adam(self.net.parameters(), lr=self.settings.learning_rate)
-        total = common.step_count(items, self.settings)
 
         def step(batch: ItemBatch, left: float) -> Tensor:
             optimizer.zero_grad()
@@ -131,8 +130,7 @@ class SpikingLearner(Learner):
             self.step(optimizer)
             return loss
 
-        walk = common.batches(items, allowed, self.settings, generator)
-        common.train(self.name, task, walk, total, step, on_progress)
+        total = common.train(self.name, task, items, allowed, self.settings, generator, step, on_progress)
         common.check_finite_weights(self.net, self.name, total, task)
         self.after_task(task)
         self.learned = task.index + 1
