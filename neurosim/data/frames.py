@@ -23,6 +23,16 @@ MICROSECONDS = 1e6
 MIN_FRAME_EVENTS, MIN_VOXEL_EVENTS = 200_000, 100_000
 
 
+class Cut(NamedTuple):
+    """Arguments of `to_frames` that say how recordings are cut; `events` is its `count`."""
+
+    bins: int | None
+    window: float
+    events: int
+    overlap: float
+    partial: bool
+
+
 class Edges(NamedTuple):
     """Frames of recordings in microseconds: start of the first, width, stride and number."""
 
@@ -66,14 +76,12 @@ def to_frames(
     given = [value for value in (bins, window, count) if value is not None]
     require(len(given) == 1, "to_frames", "needs exactly one of bins, window and count", f"{len(given)} of them")
     require(given[0] > 0, "to_frames", "needs bins, window or count > 0", given[0])
-    require(
-        0 <= overlap < (1 if bins else given[0]), "to_frames.overlap", "must be >= 0 and less than a frame", overlap
-    )
+    inside = 0 <= overlap < (1 if bins else given[0])
+    require(inside, "to_frames.overlap", "must be >= 0 and less than a frame", overlap)
+    cut = Cut(bins, window or 0.0, count or 0, overlap, partial)
     if count is not None:
-        return _by_count(events, count, int(overlap), partial, threads, out)
-    if isinstance(events, Spikes):
-        return _one(events, bins, window, overlap, partial, out)
-    return _many(events, bins, window, overlap, partial, threads, out)
+        return _by_count(events, cut, threads, out)
+    return _one(events, cut, out) if isinstance(events, Spikes) else _many(events, cut, threads, out)
 
 
 def to_voxel_grid(
@@ -121,40 +129,25 @@ def _scratch(events: int) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
     return np.empty(events, np.uint32), np.empty(events)
 
 
-def _one(
-    spikes: Spikes,
-    bins: int | None,
-    window: float | None,
-    overlap: float,
-    partial: bool,
-    out: NDArray[np.int16] | None,
-) -> NDArray[np.int16]:
+def _one(spikes: Spikes, cut: Cut, out: NDArray[np.int16] | None) -> NDArray[np.int16]:
     """Frames of one recording, with Python numbers: arrays of one number would cost as much as the counting."""
     t = spikes.times
     start, last = (_whole(t[0]), _whole(t[-1])) if t.size else (0.0, 0.0)
-    if bins is not None:
-        width = (last - start) // bins * (1 + overlap)
-        number, stride = bins, width * (1 - overlap)
+    if cut.bins is not None:
+        width = (last - start) // cut.bins * (1 + cut.overlap)
+        number, stride = cut.bins, width * (1 - cut.overlap)
     else:
-        width, stride = _microseconds(window or 0.0), _microseconds((window or 0.0) - overlap)
-        number = max(int((math.ceil if partial else math.floor)((last - start - width) / stride)) + 1, 1)
+        width, stride = _microseconds(cut.window), _microseconds(cut.window - cut.overlap)
+        number = max(int((math.ceil if cut.partial else math.floor)((last - start - width) / stride)) + 1, 1)
     result = _room(out, (number, *spikes.shape), np.int16)
     kernel.time_frames(t, spikes.units, MICROSECONDS, start, width, stride, result.reshape(number, spikes.size))
     return result
 
 
-def _many(
-    recordings: Recordings,
-    bins: int | None,
-    window: float | None,
-    overlap: float,
-    partial: bool,
-    threads: int,
-    out: NDArray[np.int16] | None,
-) -> NDArray[np.int16]:
+def _many(recordings: Recordings, cut: Cut, threads: int, out: NDArray[np.int16] | None) -> NDArray[np.int16]:
     ticks, scale = _ticks(recordings)
-    edges = _edges(recordings, bins, window, overlap, partial)
-    max_bins = bins or int(edges.bins.max(initial=0))
+    edges = _edges(recordings, cut)
+    max_bins = cut.bins or int(edges.bins.max(initial=0))
     result = _room(out, (len(recordings), max_bins, *recordings.shape), np.int16)
     flat = result.reshape(len(recordings), max_bins, recordings.size)
 
@@ -168,34 +161,25 @@ def _many(
     return result
 
 
-def _edges(recordings: Recordings, bins: int | None, window: float | None, overlap: float, partial: bool) -> Edges:
+def _edges(recordings: Recordings, cut: Cut) -> Edges:
     n, full = len(recordings), np.diff(recordings.offsets) > 0
     start, last = np.zeros(n), np.zeros(n)
     scale = recordings.tick * MICROSECONDS
     for into, at in ((start, recordings.offsets[:-1]), (last, recordings.offsets[1:] - 1)):
         into[full] = np.floor(recordings.ticks[at[full]].astype(np.float64) * scale + kernel.SLACK)
-    if bins is not None:
-        width = (last - start) // bins * (1 + overlap)
-        return Edges(start, width, width * (1 - overlap), np.full(n, bins))
-    wide, stride = _microseconds(window or 0.0), _microseconds((window or 0.0) - overlap)
-    number = (np.ceil if partial else np.floor)((last - start - wide) / stride).astype(np.int64) + 1
+    if cut.bins is not None:
+        width = (last - start) // cut.bins * (1 + cut.overlap)
+        return Edges(start, width, width * (1 - cut.overlap), np.full(n, cut.bins))
+    wide, stride = _microseconds(cut.window), _microseconds(cut.window - cut.overlap)
+    number = (np.ceil if cut.partial else np.floor)((last - start - wide) / stride).astype(np.int64) + 1
     return Edges(start, np.full(n, wide), np.full(n, stride), np.maximum(number, 1))
 
 
-def _by_count(
-    events: Spikes | Recordings,
-    count: int,
-    overlap: int,
-    partial: bool,
-    threads: int,
-    out: NDArray[np.int16] | None,
-) -> NDArray[np.int16]:
-    if isinstance(events, Recordings):
-        _ticks(events)
+def _by_count(events: Spikes | Recordings, cut: Cut, threads: int, out: NDArray[np.int16] | None) -> NDArray[np.int16]:
     offsets = np.array([0, len(events)]) if isinstance(events, Spikes) else events.offsets
     lengths = np.diff(offsets)
-    stride = count - overlap
-    number = (-(-(lengths - count) // stride) if partial else (lengths - count) // stride) + 1
+    count, stride = cut.events, cut.events - int(cut.overlap)
+    number = (-(-(lengths - count) // stride) if cut.partial else (lengths - count) // stride) + 1
     bins = np.maximum(number, 1)
     max_bins = int(bins.max(initial=0))
     alone = isinstance(events, Spikes)

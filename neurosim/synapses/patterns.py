@@ -90,20 +90,30 @@ class FixedProbability(Pattern):
         return self.p_connect * source.size * target.size
 
 
-@final
 @dataclass(frozen=True)
-class FixedNumberPre(Pattern):
-    """Every target receives from `n` sources: fixed in-degree."""
+class _FixedNumber(Pattern):
+    """Every unit of one side is connected with `n` units of the other."""
 
     n: int
     with_replacement: bool = False
     allow_self_connections: bool = True
 
     def __post_init__(self) -> None:
-        check_count("FixedNumberPre.n", self.n)
+        check_count(f"{type(self).__name__}.n", self.n)
+
+    def _check_enough(self, size: int, same: bool, side: str) -> None:
+        eligible = size - (same and not self.allow_self_connections)
+        enough = (min(self.n, 1) if self.with_replacement else self.n) <= eligible
+        require(enough, f"{type(self).__name__}.n", f"must be <= the {eligible} {side} there are", self.n)
+
+
+@final
+@dataclass(frozen=True)
+class FixedNumberPre(_FixedNumber):
+    """Every target receives from `n` sources: fixed in-degree."""
 
     def check(self, source: Side, target: Side, same: bool) -> None:
-        _check_enough(self, source.size, same, "sources")
+        self._check_enough(source.size, same, "sources")
 
     def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
         from ..kernels.engine.connect import fixed_columns, transpose
@@ -124,18 +134,11 @@ class FixedNumberPre(Pattern):
 
 @final
 @dataclass(frozen=True)
-class FixedNumberPost(Pattern):
+class FixedNumberPost(_FixedNumber):
     """Every source reaches `n` targets: fixed out-degree."""
 
-    n: int
-    with_replacement: bool = False
-    allow_self_connections: bool = True
-
-    def __post_init__(self) -> None:
-        check_count("FixedNumberPost.n", self.n)
-
     def check(self, source: Side, target: Side, same: bool) -> None:
-        _check_enough(self, target.size, same, "targets")
+        self._check_enough(target.size, same, "targets")
 
     def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
         skip = same and not self.allow_self_connections
@@ -344,9 +347,3 @@ def _even(sources: int, degree: int) -> NDArray[np.int64]:
 
 def _none(sources: int) -> Rows:
     return Rows(np.zeros(sources + 1, np.int64), np.empty(0, np.int32))
-
-
-def _check_enough(pattern: FixedNumberPre | FixedNumberPost, size: int, same: bool, what: str) -> None:
-    eligible = size - (same and not pattern.allow_self_connections)
-    enough = (min(pattern.n, 1) if pattern.with_replacement else pattern.n) <= eligible
-    require(enough, f"{type(pattern).__name__}.n", f"must be <= the {eligible} {what} there are", pattern.n)
