@@ -48,15 +48,12 @@ class Hopfield(files.Saved):
         Raises:
             NeurosimInputError: patterns of another shape or with other entries.
         """
-        return cls._empty(check_patterns(patterns, (-1, 0, 1)).shape[1])._added(patterns)
+        units = check_patterns(patterns, (-1, 0, 1)).shape[1]
+        return cls(np.zeros((units, units)))._added(patterns)
 
     def add(self, patterns: object) -> Hopfield:
         """Return this memory with more patterns [K, N], as `store`."""
         return self._added(patterns)
-
-    @classmethod
-    def _empty(cls, units: int) -> Hopfield:
-        return cls(np.zeros((units, units)))
 
     def _added(self, patterns: object) -> Hopfield:
         xi, units = check_patterns(patterns, (-1, 0, 1)), len(self.couplings)

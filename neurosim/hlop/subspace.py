@@ -138,13 +138,6 @@ class Subspace(nn.Module):
             self.velocity.lerp_(change, 1 - self.momentum)
             self.new.add_(self.velocity, alpha=self.learning_rate)
 
-    @torch.no_grad()
-    def captured(self, x: Tensor) -> float:
-        """Return the fraction of the power of x [B, features] that lies in the span of all rows."""
-        basis = torch.linalg.qr(self.weights.double().T).Q
-        power = x.double().square().sum()
-        return float((x.double() @ basis).square().sum() / power) if power > 0 else 1.0
-
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """Return the learned state, for `restore`: `old`, `new`, `velocity`."""
         return {name: getattr(self, name).cpu().numpy().copy() for name in ("old", "new", "velocity")}
