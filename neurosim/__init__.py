@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .engine import Simulation as Simulation
     from .engine import simulate as simulate
     from .errors import NeurosimError as NeurosimError
+    from .network import Link as Link
     from .network import Network as Network
     from .network import PoissonInput as PoissonInput
     from .network import PoissonSource as PoissonSource
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .network import SpikeSource as SpikeSource
     from .spikes import Recordings as Recordings
     from .spikes import Spikes as Spikes
+    from .windowed import Windowed as Windowed
 
 __version__ = "0.1.0"
 

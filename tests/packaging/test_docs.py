@@ -28,6 +28,14 @@ def test_the_programs_of_the_readme_run(elsewhere: None) -> None:
     assert names["logits"].shape == (1, 32)  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_the_programs_of_the_docs_run(path: Path, elsewhere: None) -> None:
+    """A block that begins with an import is a program; others are fragments."""
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n((?:import|from) .*?)```", path.read_text(), re.S):
+        exec(compile(block, path.name, "exec"), names)
+
+
 def test_the_commands_of_the_readme_are_there() -> None:
     from neurosim.cli import COMMANDS
 
