@@ -75,6 +75,11 @@ class WindowModel(ABC):
         """Names of the numbers that every window yields beside its spikes, such as an anomaly score."""
         return ()
 
+    @property
+    def fixed_window(self) -> float | None:
+        """The only window in seconds with which it runs as it was trained; None for any."""
+        return None
+
     @abstractmethod
     def start(self) -> WindowState:
         """Return a new state, with what the model has learned so far, at the start of a recording."""
@@ -139,6 +144,10 @@ class Windowed:
             raise NeurosimInputError(f"Windowed.model: must be a WindowModel (got {type(self.model).__name__})")
         good = isinstance(self.window, (int, float)) and math.isfinite(self.window) and self.window > 0
         require(good, "Windowed.window", "must be > 0 s", self.window)
+        fixed = self.model.fixed_window
+        rule = f"must be {fixed} s, the step of its {type(self.model).__name__}"
+        same = fixed is None or math.isclose(self.window, fixed, rel_tol=1e-6)
+        require(same, "Windowed.window", rule, self.window)
         require(isinstance(self.learn, bool), "Windowed.learn", "must be true or false", self.learn)
 
     def start(self) -> WindowState:

@@ -91,6 +91,44 @@ def memory(drive, keep, gain, inner, outer, bias, start, kept, hidden, proposed,
 
 
 @njit(cache=True, nogil=True)
+def advance(drive, decay, units, counts, rows, hidden_bias, keep, gain, inner, outer, bias, memory, hidden, proposed):
+    """Do one step of one neuron, in place, with the events of a step: `counts` [n] of the inputs `units` [n].
+
+    Args:
+        drive: [hidden], what the branches bring to the hidden layer; `rows` [inputs, hidden] are added for events.
+        keep, gain, bias, memory: [d]; inner: [d, hidden]; outer: [hidden, d]; as in `memory_reference`.
+        hidden, proposed: [hidden] and [d], scratch.
+
+    Returns:
+        The number of hidden units that are on: rows of `outer` that were read.
+
+    Sums are plain loops, in one order: a library's may depend on the number of threads.
+    """
+    zero, slope, height = drive.dtype.type(0), drive.dtype.type(SLOPE), drive.dtype.type(HEIGHT)
+    for j in range(drive.size):
+        drive[j] *= decay
+    for k in range(units.size):
+        for j in range(drive.size):
+            drive[j] += counts[k] * rows[units[k], j]
+    for j in range(drive.size):
+        hidden[j] = drive[j] + hidden_bias[j]
+    for i in range(memory.size):
+        memory[i] *= keep[i]
+        proposed[i] = bias[i]
+        for j in range(drive.size):
+            hidden[j] += memory[i] * inner[i, j]
+    on = 0
+    for j in range(drive.size):
+        if hidden[j] > zero:
+            on += 1
+            for i in range(memory.size):
+                proposed[i] += hidden[j] * outer[j, i]
+    for i in range(memory.size):
+        memory[i] += gain[i] * (height * np.tanh(slope * proposed[i]))
+    return on
+
+
+@njit(cache=True, nogil=True)
 def memory_back(grad, keep, gain, inner, outer, hidden, proposed, to_kept, to_hidden, to_output, to_gain, to_start):
     """Fill the gradients.
 

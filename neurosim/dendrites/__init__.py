@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from .elm import ELMUnits as ELMUnits
     from .layer import DendriteLayer as DendriteLayer
     from .layer import Prototypes as Prototypes
     from .pooler import SpatialPooler as SpatialPooler

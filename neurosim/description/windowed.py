@@ -18,6 +18,7 @@ from .tables import Place, Table, build, typed
 MODULES = {
     "SpatialPooler": "dendrites",
     "DendriticSegments": "dendrites",
+    "ELMUnits": "dendrites",
     "TemporalMemory": "dendrites",
     "Macrocolumn": "macrocolumn",
     "Hierarchy": "macrocolumn",

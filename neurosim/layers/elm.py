@@ -103,15 +103,30 @@ class ELM(nn.Module):
             y, (b, m) = self(x[:, None], state and (state[0][None], state[1][None]))
             return y[:, 0], (b[0], m[0])
         b, m = self._start(x, state)
-        to_branches = self._gather()
-        from_branch, from_memory = self.hidden.weight.split([len(self.windows), len(self.tau_mem)], dim=1)
-        way = from_branch @ to_branches if to_branches.ndim == 2 else from_branch * to_branches
-        drive = _leak(x @ way.T, self.decay, b @ from_branch.T) + self.hidden.bias
+        to_branches, (from_branch, from_memory) = self._gather(), self._from()
+        drive = _leak(x @ self._way(to_branches).T, self.decay, b @ from_branch.T) + self.hidden.bias
         keep = torch.exp(-self.dt / self.tau_mem)
         memories = _memory(
             drive, keep, self.gain * (1 - keep), from_memory.T, self.proposal.weight.T, self.proposal.bias, m
         )
         return self.output(memories), (self._leaked(x, b, to_branches), memories[-1])
+
+    @torch.no_grad()
+    def folded(self) -> dict[str, Tensor]:
+        """Return the weights as `dendrites.ELMUnits` takes them: synapses, branches and hidden layer in one matrix."""
+        keep, (_, from_memory) = torch.exp(-self.dt / self.tau_mem), self._from()
+        return {
+            "decay": torch.tensor(self.decay, dtype=torch.float64),
+            "rows": self._way(self._gather()).T,
+            "hidden_bias": self.hidden.bias,
+            "keep": keep,
+            "gain": self.gain * (1 - keep),
+            "bias": self.proposal.bias,
+            "inner": from_memory.T,
+            "outer": self.proposal.weight.T,
+            "readout": self.output.weight,
+            "offset": self.output.bias,
+        }
 
     def reference(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Return what `forward` does for x [T, B, inputs], one synapse and one step at a time: the definition."""
@@ -143,6 +158,16 @@ class ELM(nn.Module):
         if self.windows.shape[1] == 1:
             return strengths[:, 0]
         return strengths.new_zeros(len(self.windows), self.inputs).scatter_add(1, self.windows, strengths)
+
+    def _from(self) -> tuple[Tensor, Tensor]:
+        """Return the weights of the hidden layer, [hidden, branches] and [hidden, memory]."""
+        from_branch, from_memory = self.hidden.weight.split([len(self.windows), len(self.tau_mem)], dim=1)
+        return from_branch, from_memory
+
+    def _way(self, to_branches: Tensor) -> Tensor:
+        """Return [hidden, inputs], the weights from the inputs to the hidden layer."""
+        from_branch, _ = self._from()
+        return from_branch @ to_branches if to_branches.ndim == 2 else from_branch * to_branches
 
     def _leaked(self, x: Tensor, b: Tensor, to_branches: Tensor) -> Tensor:
         """Return [B, branches] sums of the branches after the last step."""
