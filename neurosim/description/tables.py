@@ -108,7 +108,9 @@ def convert(hint: Any, value: object, place: Place) -> Any:
     if isinstance(record, type):
         return build(record, typed(value, dict, place), place)
     sequence = next((option for option in options if typing.get_origin(option) is tuple), None)
-    plain = next((kind for kind in (bool, int, float, str) if kind in options), None)
+    # The values of a Literal are checked by their owner.
+    kinds = [type(typing.get_args(o)[0]) if typing.get_origin(o) is typing.Literal else o for o in options]
+    plain = next((kind for kind in (bool, int, float, str) if kind in kinds), None)
     if plain is None or (isinstance(value, list) and sequence is not None):
         return _tuple(typing.get_args(sequence)[:1], typed(value, list, place), place)
     return typed(value, plain, place)

@@ -22,6 +22,8 @@ MODULES = {
     "TemporalMemory": "dendrites",
     "Macrocolumn": "macrocolumn",
     "Hierarchy": "macrocolumn",
+    "LinearReadout": "readouts",
+    "OnlineReadout": "readouts",
 }
 WINDOW = tuple(field.name for field in dataclasses.fields(Windowed) if field.name != "model")
 

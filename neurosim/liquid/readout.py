@@ -47,7 +47,7 @@ class Readout:
     kind: Literal["ridge", "logistic", "ann"] = "ridge"
     features: Literal["counts", "traces"] = "counts"
     windows: int | tuple[int, ...] = 8
-    timing: Literal["time", "spikes", "both"] = "both"
+    timing: Literal["time", "spikes", "both", "duration"] = "both"
     tau: float = 0.05
     penalty: float | None = None
     hidden: int = 512

@@ -32,7 +32,8 @@ def features(
         windows: number of windows of a recording; several numbers cut it several times, coarse and fine, so that a
             pattern that comes a little early is still in the same wide window.
         timing: "time", windows of equal length between the first and the last activity; "spikes", windows with equal
-            numbers of spikes of all units, which follow the pace of a recording; or "both".
+            numbers of spikes of all units, which follow the pace of a recording; "both"; or "duration", equal parts of
+            the recording, whatever its activity, as a readout in a network has them.
         tau: time constant of the filter, s.
 
     Raises:
@@ -89,6 +90,11 @@ def _by_time(spikes: Recordings, windows: int) -> NDArray[np.float64]:
     return _closed(spikes, np.linspace(first, last, windows + 1, axis=1))
 
 
+def _by_duration(spikes: Recordings, windows: int) -> NDArray[np.float64]:
+    """Return [recordings, windows + 1] ticks, equal parts of the recording."""
+    return np.linspace(0.0, spikes.durations / spikes.tick, windows + 1, axis=1)
+
+
 def _by_spikes(spikes: Recordings, windows: int) -> NDArray[np.float64]:
     """Return [recordings, windows + 1] ticks, with equal numbers of spikes between them."""
     return _closed(spikes, _at(spikes, np.arange(windows + 1) / windows))
@@ -118,4 +124,5 @@ TIMINGS: dict[str, tuple[Callable[[Recordings, int], NDArray[np.float64]], ...]]
     "time": (_by_time,),
     "spikes": (_by_spikes,),
     "both": (_by_time, _by_spikes),
+    "duration": (_by_duration,),
 }

@@ -19,7 +19,7 @@ FLOORS = {
     2: ["files"],
     3: ["neurons", "synapses", "plasticity", "sdr", "measure", "data"],
     4: ["windowed"],
-    5: ["network", "datasets", "dendrites", "macrocolumn", "associative", "attention"],
+    5: ["network", "datasets", "dendrites", "macrocolumn", "associative", "attention", "readouts"],
     6: ["engine", "layers"],
     7: ["liquid", "hlop", "training", "convert", "interop", "description"],
     8: ["continual"],
