@@ -273,7 +273,7 @@ class Network:
             self._check_sign(stimulus)
         for link in self.links:
             self.link_receptor(link)
-        self.windowed()
+        self._check_teachers()
 
     def population(self, name: str, what: str = "Network.population") -> Population:
         """Return the population of this name; `what` stands in the error."""
@@ -298,6 +298,18 @@ class Network:
             ordered += ready
             left = {name: p for name, p in left.items() if name in fed}
         return tuple(ordered)
+
+    def _check_teachers(self) -> None:
+        """Raise `NeurosimInputError` for a model that learns from a receptor that no link ends on."""
+        linked = {(link.target, self.link_receptor(link)) for link in self.links}
+        for population in self.windowed():
+            assert isinstance(population.model, Windowed)
+            for receptor in population.model.model.teachers if population.model.learn else ():
+                if (population.name, receptor) not in linked:
+                    raise NeurosimInputError(
+                        f"Population[{population.name!r}].model: learns from its receptor '{receptor}', on which no "
+                        "link ends; link a population to it, or set Windowed.learn to false"
+                    )
 
     def link_receptor(self, link: Link) -> str:
         """Return the name of the receptor that a link ends on.

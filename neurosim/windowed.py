@@ -71,6 +71,11 @@ class WindowModel(ABC):
         """Number of units."""
 
     @property
+    def teachers(self) -> tuple[str, ...]:
+        """Names of the receptors without which it cannot learn, such as that of labels."""
+        return ()
+
+    @property
     def readings(self) -> tuple[str, ...]:
         """Names of the numbers that every window yields beside its spikes, such as an anomaly score."""
         return ()

@@ -233,6 +233,23 @@ def test_a_missing_label_is_an_error() -> None:
         )
 
 
+def test_a_network_without_labels_is_refused_unless_the_readout_is_frozen() -> None:
+    for name, teacher in (("delta", "label"), ("reward", "reward")):
+        model = MODELS[name]
+        source = Population("in", INPUTS, SpikeSource())
+        for learn in (False, True):
+            readout = Population("readout", model.outputs, Windowed(model, WINDOW, learn))
+            if not learn:
+                Network([source, readout], links=[Link("in", "readout")])
+                continue
+            with pytest.raises(NeurosimInputError) as caught:
+                Network([source, readout], links=[Link("in", "readout")])
+        assert str(caught.value) == (
+            f"Population['readout'].model: learns from its receptor '{teacher}', on which no link ends; link a "
+            "population to it, or set Windowed.learn to false"
+        )
+
+
 def test_labels_and_tasks_that_do_not_fit() -> None:
     model, batch = MODELS["deflation"], clips(4, INPUTS, WINDOWS)
     both = taught(model, batch)
@@ -243,7 +260,7 @@ def test_labels_and_tasks_that_do_not_fit() -> None:
         simulate(reading(model), both)
     with pytest.raises(NeurosimInputError, match=r"task 4 was announced, and LateralCircuit.rows is of 3 tasks; give"):
         simulate(reading(model), taught(model, clips(4, INPUTS, WINDOWS), tasks=np.zeros(4, int)))
-    readout = Population("readout", model.outputs, Windowed(model, WINDOW))
+    readout = Population("readout", model.outputs, Windowed(model, WINDOW, learn=False))
     with pytest.raises(
         NeurosimInputError, match=r"must fit into the 3 inputs of 'label' of its OnlineReadout \(got 4\)"
     ):
