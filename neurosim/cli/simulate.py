@@ -1,7 +1,8 @@
-"""`neurosim simulate`: a dataset through a liquid, or a network in TOML."""
+"""`neurosim simulate`: a dataset through a liquid, a network in TOML, or a pipeline that learns a dataset."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -56,11 +57,12 @@ def command(
     checkpoint_every: float | None,
     resumed: Path | None,
 ) -> CommandResult:
-    """Simulate DATASET, or the network that --config describes, and write a run folder with a report.
+    """Simulate DATASET, or the network or pipeline that --config describes, and write a run folder with a report.
 
     \b
     neurosim simulate digits               train a readout on the training recordings, simulate the test recordings
     neurosim simulate --config net.toml    run a network: [simulation], [[population]], [[projection]], ...
+    neurosim simulate --config pipe.toml   learn a dataset with a network: the same file, and a table [data]
     neurosim simulate --resume runs/x      continue a run that was interrupted
 
     DATASET may instead stand in the config, as data.name. Later wins: defaults, the dataset's own, --config, --set,
@@ -68,13 +70,19 @@ def command(
     """
     from .. import runs
     from ..runs.network.config import is_network
+    from ..runs.pipeline.config import is_pipeline
 
     if resumed is not None:
         check_resume(options, (dataset, split, limit, profile))
-        if runs.open_run(resumed).manifest.kind == "network":
+        kind = runs.open_run(resumed).manifest.kind
+        if kind == "network":
             return _resume_network(options, resumed, models, checkpoint_every)
         require(checkpoint_every is None, "--checkpoint-every", "needs the run of a network", checkpoint_every)
-        return _resume_dataset(options, resumed)
+        return _resume_pipeline(options, resumed, models) if kind == "pipeline" else _resume_dataset(options, resumed)
+    if is_pipeline(options.config):
+        require(checkpoint_every is None, "--checkpoint-every", "is data.save_every in a pipeline", checkpoint_every)
+        given = {"data.name": dataset, "data.split": split, "data.limit": limit, "energy.profile": profile}
+        return _simulate_pipeline(options, models, given)
     if is_network(options.config):
         require(dataset is None, "DATASET", "must be left out: the network in --config runs by itself", dataset)
         require(split is None, "--split", "needs a DATASET, and --config holds a network", split)
@@ -132,3 +140,25 @@ def _resume_network(
     from ..runs.network.run import resume
 
     return CommandResult.of(KIND, resume(run, own_models(models), options, checkpoint_every=checkpoint_every))
+
+
+def _simulate_pipeline(
+    options: CommandOptions, models: tuple[str, ...], given: Mapping[str, str | int | None]
+) -> CommandResult:
+    from ..runs.network.config import own_models
+    from ..runs.pipeline import KIND
+    from ..runs.pipeline.config import configure
+    from ..runs.pipeline.run import simulate
+
+    assert options.config is not None  # because it holds a pipeline
+    settings = {**given, "simulation.seed": options.seed}
+    config = configure(options.config, options.sets, settings, own_models(models))
+    return CommandResult.of(KIND, simulate(config, options))
+
+
+def _resume_pipeline(options: CommandOptions, run: Path, models: tuple[str, ...]) -> CommandResult:
+    from ..runs.network.config import own_models
+    from ..runs.pipeline import KIND
+    from ..runs.pipeline.run import resume
+
+    return CommandResult.of(KIND, resume(run, own_models(models), options))

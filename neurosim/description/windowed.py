@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
@@ -10,9 +11,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from .. import files
-from ..errors import NeurosimError, NeurosimInputError
+from ..errors import NeurosimError, NeurosimInputError, lookup
 from ..windowed import Windowed, WindowModel
-from .tables import Place, Table, build, typed
+from .tables import Place, Table, build, known, typed
 
 # Where each model is; loaded only if a network names it.
 MODULES = {
@@ -25,6 +26,8 @@ MODULES = {
     "LinearReadout": "readouts",
     "OnlineReadout": "readouts",
 }
+# Functions of `macrocolumn` that make the receptive fields of a level.
+FIELDS = {"patches": "patches", "scattered": "scattered"}
 WINDOW = tuple(field.name for field in dataclasses.fields(Windowed) if field.name != "model")
 
 
@@ -42,7 +45,7 @@ def parse(owner: type[WindowModel], entry: Table, place: Place) -> Windowed:
     """
     if "window" not in entry:
         raise NeurosimInputError(f"{place.what}: window is missing; give seconds: {owner.__name__} acts once a window")
-    model = build(owner, {key: value for key, value in entry.items() if key not in WINDOW}, place)
+    model = build(owner, _with_fields({key: value for key, value in entry.items() if key not in WINDOW}, place), place)
     window, learn = typed(entry["window"], float, place.at("window")), entry.get("learn", True)
     learned = _read(entry["learned"], place.at("learned")) if "learned" in entry else None
     with place.named():
@@ -50,6 +53,34 @@ def parse(owner: type[WindowModel], entry: Table, place: Place) -> Windowed:
         if learned is not None:
             windowed.start()
         return windowed
+
+
+def _with_fields(entry: Table, place: Place) -> Table:
+    """Return a table whose levels have arrays as fields, in place of {name = "patches", shape, side, stride}."""
+    if not isinstance(levels := entry.get("levels"), list):
+        return entry
+    found = []
+    for number, level in enumerate(levels):
+        fields = level.get("fields") if isinstance(level, Mapping) else None
+        if isinstance(fields, Mapping) and "name" in fields:
+            fields = _fields(fields, place.at(f"levels: number {number + 1}: fields"))
+            found.append({**level, "fields": fields})
+        else:
+            found.append(level)
+    return {**entry, "levels": found}
+
+
+def _fields(entry: Table, place: Place) -> NDArray[Any]:
+    """Return the receptive fields that a function of `FIELDS` makes."""
+    make = getattr(import_module("...macrocolumn", __name__), lookup(FIELDS, entry["name"], f"{place.what}: name"))
+    arguments = {key: value for key, value in entry.items() if key != "name"}
+    known(arguments, inspect.signature(make).parameters, place)
+    with place.named():
+        try:
+            found: NDArray[Any] = make(**{k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()})
+        except TypeError as error:
+            raise NeurosimInputError(str(error)) from None
+        return found
 
 
 def tree(windowed: Windowed, fields: Callable[[Any, str], Table], thing: str) -> dict[str, Any]:

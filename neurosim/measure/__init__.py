@@ -23,6 +23,7 @@ from .profiles import Profile as Profile
 from .profiles import find as find_profile
 from .profiles import read as read_profile
 from .work import LayerCounts as LayerCounts
+from .work import sum_counts as sum_counts
 
 __all__ = [
     "DEFINITIONS",
@@ -38,6 +39,7 @@ __all__ = [
     "find_profile",
     "measure",
     "read_profile",
+    "sum_counts",
 ]
 
 if not TYPE_CHECKING:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..errors import NeurosimInputError, require
 from ..plain import Record
@@ -127,3 +128,13 @@ class LayerCounts(Record):
             raise NeurosimInputError(
                 f"LayerCounts[{self.name!r}].{name}: is None without a reason; add reasons={{'{name}': 'why'}}"
             )
+
+
+def sum_counts(layers: Sequence[LayerCounts]) -> LayerCounts:
+    """Return the counts of one layer over several parts of a run; a count that a part lacks is None.
+
+    layers: of the same layer; what describes it is that of the first.
+    """
+    parts = {name: [getattr(layer, name) for layer in layers] for name in COUNTS}
+    totals: dict[str, Any] = {name: None if None in counts else sum(counts) for name, counts in parts.items()}
+    return replace(layers[0], reasons={k: v for layer in layers for k, v in layer.reasons.items()}, **totals)

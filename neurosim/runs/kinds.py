@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 KINDS = {
     "liquid": "",  # neurosim simulate DATASET
     "network": "",  # neurosim simulate --config
+    "pipeline": "",  # neurosim simulate --config, with a table [data]
     "train": "Train a spiking network on a dataset and run it event by event.",
     "memory": "Store a dataset in a single-trial memory and recall from it.",
     "continual": "Learn one task after the other, and see what is forgotten.",

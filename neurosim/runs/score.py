@@ -37,15 +37,17 @@ def score(
     """Return the figures of a classification.
 
     Args:
-        labels, predicted: [samples] class numbers.
+        labels, predicted: [samples] class numbers; below 0 where there is no answer, which counts as wrong.
         classes: the name of each class number.
         train_labels: [n] class numbers that the readout was trained on.
     """
     n, size = len(labels), len(classes)
     right = int(np.count_nonzero(labels == predicted))
-    confusion = np.bincount(labels * size + predicted, minlength=size * size).reshape(size, size)
+    answered = predicted >= 0
+    pairs = labels[answered] * size + predicted[answered]
+    confusion = np.bincount(pairs, minlength=size * size).reshape(size, size)
     common = int(np.argmax(np.bincount(train_labels, minlength=size)))
-    totals = confusion.sum(axis=1)
+    totals = np.bincount(labels, minlength=size)
     return Score(
         accuracy=right / n,
         confidence_interval=wilson(right, n),

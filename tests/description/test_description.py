@@ -450,3 +450,37 @@ def test_a_windowed_population_that_breaks_a_rule(entry: dict[str, Any], message
     with pytest.raises(NeurosimError) as caught:
         description.parse(tree, Path())
     assert message in str(caught.value)
+
+
+FIELDS = """
+[[population]]
+name = "columns"
+model = "Hierarchy"
+window = 0.01
+inputs = 32
+[[population.levels]]
+fields = {fields}
+modules = 2
+units = 3
+"""
+
+
+def test_receptive_fields_are_named_by_the_function_that_makes_them(tmp_path: Path) -> None:
+    from neurosim.macrocolumn import Hierarchy, patches
+    from neurosim.windowed import Windowed
+
+    def load(fields: str) -> Description:
+        (tmp_path / "net.toml").write_text(FIELDS.format(fields=fields))
+        return description.load(tmp_path / "net.toml")
+
+    model = load('{ name = "patches", shape = [2, 4, 4], side = [2, 3], stride = 2 }').network.populations[0].model
+    assert isinstance(model, Windowed) and isinstance(model.model, Hierarchy)
+    assert np.array_equal(model.model.levels[0].fields, patches((2, 4, 4), (2, 3), 2))
+    for fields, message in (
+        ('{ name = "patchs", shape = [2, 4, 4], side = 2 }', "fields: name: unknown name 'patchs'"),
+        ('{ name = "patches", shape = [2, 4, 4], sides = 2 }', "fields: unknown key: unknown name 'sides'"),
+        ('{ name = "patches", shape = [2, 4, 4] }', "missing 1 required positional argument: 'side'"),
+        ('{ name = "patches", shape = [2, 4, 4], side = 5 }', r"patches.side: must be in 1..4 by 1..4 \(got 5\)"),
+    ):
+        with pytest.raises(NeurosimInputError, match=message):
+            load(fields)

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from ... import files
 from ...engine import Progress, Result
 from ...errors import NeurosimFormatError, NeurosimMissingError
-from ...measure import LayerCounts
-from ...measure.work import COUNTS
+from ...measure import LayerCounts, sum_counts
 from ...plain import Record
 from ...spikes import Recordings
 
@@ -162,13 +161,6 @@ def _joined(found: Sequence[Result], inputs: Recordings) -> Result:
         spikes[name] = replace(
             inputs, ticks=ticks, units=units, offsets=offsets, size=first.size, shape=first.shape, tick=first.tick
         )
-    work = [_sum([result.work[k] for result in found]) for k in range(len(found[0].work))]
+    work = [sum_counts([result.work[k] for result in found]) for k in range(len(found[0].work))]
     seconds = (sum(getattr(result, key) for result in found) for key in ("duration", "build_s", "run_s"))
     return Result(spikes, {}, work, found[0].clock, *seconds)
-
-
-def _sum(layers: Sequence[LayerCounts]) -> LayerCounts:
-    totals = {
-        key: None if getattr(layers[0], key) is None else sum(getattr(layer, key) for layer in layers) for key in COUNTS
-    }
-    return replace(layers[0], **totals)  # type: ignore[arg-type]

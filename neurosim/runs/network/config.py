@@ -76,18 +76,22 @@ def configure(
         NeurosimInputError: a key or value that breaks its rule.
         NeurosimMissingError, NeurosimFormatError: a file that is not there, or damaged.
     """
-    tree = _merge(file, sets, given or {})
-    energy = tree.pop("energy", {})
+    return of_tree(merged(file, sets, given or {}), file, models or {})
+
+
+def of_tree(tree: Mapping[str, object], file: Path, models: Models) -> NetworkConfig:
+    """Return the config that the tables of `file` hold, changed or not; the arguments are those of `configure`."""
+    tables = dict(tree)
+    energy = tables.pop("energy", {})
     profile = resolve(
         Energy, [ConfigSource(str(file), energy if isinstance(energy, dict) else {"profile": energy})]
     ).profile
     find_profile(profile)
-    own = models or {}
-    net = description.parse(tree, file.parent, {name: model for name, (model, _) in own.items()}, str(file))
+    net = description.parse(tables, file.parent, {name: model for name, (model, _) in models.items()}, str(file))
     for population in net.network.populations:
         name = population.name
         require("/" not in name, "population.name", "must hold no '/' for its spikes to be filed", name)
-    return NetworkConfig(file.stem, net, profile, {name: path for name, (_, path) in own.items()})
+    return NetworkConfig(file.stem, net, profile, {name: path for name, (_, path) in models.items()})
 
 
 def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> NetworkEnergy:
@@ -109,7 +113,7 @@ def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Seq
     return config
 
 
-def _merge(file: Path, sets: Sequence[str], given: Mapping[str, Any]) -> dict[str, object]:
+def merged(file: Path, sets: Sequence[str], given: Mapping[str, Any]) -> dict[str, object]:
     """Return the file's tables with the changes of the command line. Later wins: `file`, `sets`, `given`.
 
     Raises:

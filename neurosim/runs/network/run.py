@@ -57,7 +57,7 @@ def simulate(
         "seed": net.settings.seed,
         "data": _facts(inputs),
         "threads": options.threads,
-        "models": _own(config.models),
+        "models": model_files(config.models),
         "checkpoint_every": checkpoint_every,
     }
     with new_run(KIND, tree, config.name, options) as folder:
@@ -90,7 +90,7 @@ def resume(
     _check_every(config, every)
     with resumed_run(KIND, folder, options):
         inputs = config.description.recordings()
-        before, now = _hashes(folder.manifest.facts.get("models", {})), _hashes(_own(config.models))
+        before, now = hashes_of(folder.manifest.facts.get("models", {})), hashes_of(model_files(config.models))
         for what, was, found in (("data", folder.manifest.data, _facts(inputs)), ("models", before, now)):
             require(found == was, f"{path}: {what}", "must be what the run began with; simulate again", found)
         folder.note(checkpoint_every=every, threads=options.threads)
@@ -181,7 +181,7 @@ def _facts(inputs: Inputs) -> dict[str, dict[str, object]]:
     return {name: {"digest": each.digest(), "events": len(each)} for name, each in inputs.items()}
 
 
-def _own(models: Mapping[str, Path]) -> dict[str, dict[str, str]]:
+def model_files(models: Mapping[str, Path]) -> dict[str, dict[str, str]]:
     """Return the file of each of the user's own neurons and the hash of its content."""
     return {
         name: {"file": str(path.absolute()), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
@@ -189,5 +189,6 @@ def _own(models: Mapping[str, Path]) -> dict[str, dict[str, str]]:
     }
 
 
-def _hashes(models: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+def hashes_of(models: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Return the hash of each file of `model_files`."""
     return {name: own["sha256"] for name, own in models.items()}

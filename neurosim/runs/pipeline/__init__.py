@@ -1,0 +1,16 @@
+"""Runs of a pipeline: recordings through a network that learns their classes, described in one TOML file."""
+
+from ..kind import Kind
+from ..network.config import reconfigure
+from . import page, table
+from .result import PipelineResult
+
+KIND = Kind(
+    name="pipeline",
+    title="a run of a pipeline",
+    resume="simulate",
+    result=PipelineResult,
+    reconfigure=reconfigure,
+    page=page.render,
+    table=table.render,
+)
