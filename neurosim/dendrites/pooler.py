@@ -325,7 +325,7 @@ class _PoolerState(WindowState):
         """A pooler has no context."""
 
     def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
-        winners = self.pooler.step(arrivals["input"].units, learn=learn)
+        winners = self.pooler.step(SDR.unchecked(arrivals["input"].units, self.pooler._input_size), learn=learn)
         return Output(winners.indices, int(self.pooler._field.overlap.sum()))
 
     def arrays(self) -> dict[str, NDArray]:

@@ -336,7 +336,7 @@ class _MemoryState(WindowState):
         self.memory.reset()
 
     def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
-        anomaly = self.memory.step(arrivals["columns"].units, learn=learn)
+        anomaly = self.memory.step(SDR.unchecked(arrivals["columns"].units, self.memory.columns), learn=learn)
         store, cells = self.memory._store, self.memory._count("ACTIVE")
         return Output(store.active[:cells].copy(), self.memory.visits, (anomaly,))
 

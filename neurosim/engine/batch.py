@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from numpy.typing import NDArray
@@ -96,7 +96,8 @@ def simulate(
             probes=probes,
             count_updates=count_updates,
         )
-        return simulation.run(float(played.durations[0]), progress=progress)
+        result = simulation.run(float(played.durations[0]), progress=progress)
+        return replace(result, learned=simulation.learned)
     workers = thread_count(threads)
     prepared = prepare(
         network,

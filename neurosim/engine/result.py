@@ -84,7 +84,8 @@ class Result:
             or a list of such arrays, one a recording.
         readings: by name of each windowed population whose model has readings: [windows, readings] float64, or a list
             of such arrays, one a recording.
-        learned: by name of each windowed population: the arrays of its state at the end, for `Windowed.learned`.
+        learned: by name of each windowed population: the arrays of its state at the end, for `Windowed.learned`. Empty
+            in the pieces of a `Simulation`, which has them as an attribute.
     """
 
     spikes: Mapping[str, Spikes | Recordings]

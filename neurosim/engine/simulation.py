@@ -238,7 +238,6 @@ class Simulation:
             build_s=self.build_s,
             run_s=run_s,
             weights=self.weights,
-            learned=self.learned,
         )
 
     def release(self) -> None:
@@ -346,7 +345,6 @@ class Simulation:
             run_s=run_s,
             weights=self.weights,
             readings=self._runner.windows.take_readings(),
-            learned=self.learned,
         )
 
     def _named_spikes(self, sink: SpikeSink, end: float) -> dict[str, Spikes]:

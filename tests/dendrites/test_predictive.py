@@ -117,13 +117,15 @@ def test_without_a_plateau_a_gate_is_shut() -> None:
 
 def test_state_goes_on_bit_for_bit(tmp_path) -> None:  # type: ignore[no-untyped-def]
     inputs, duration = episodes(12, 2)
-    whole = Simulation(network(), inputs).run(duration)
+    plain = Simulation(network(), inputs)
+    whole = plain.run(duration)
     simulation = Simulation(network(), inputs)
     simulation.run(0.2314)
     simulation.save(tmp_path / "a")
-    rest = Simulation.load(tmp_path / "a", network(), inputs).run(duration - 0.2314)
-    for name, array in whole.learned["segments"].items():
-        assert np.array_equal(array, rest.learned["segments"][name]), name
+    again = Simulation.load(tmp_path / "a", network(), inputs)
+    rest = again.run(duration - 0.2314)
+    for name, array in plain.learned["segments"].items():
+        assert np.array_equal(array, again.learned["segments"][name]), name
     late = whole.spikes["segments"].times > 0.2314
     assert whole.spikes["segments"].times[late].tolist() == rest.spikes["segments"].times.tolist()
 

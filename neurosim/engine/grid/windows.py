@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NeurosimInputError, require
-from ...windowed import MAX_COUNT, Arrivals, Output, WindowState, WindowTotals, array_of
+from ...windowed import MAX_COUNT, Arrivals, WindowState, WindowTotals, array_of
 from ..compile.windows import Feed, WindowPlan
 from .sinks import SpikeSink
 from .sources import EventSource, GridEvents, join_events
@@ -138,22 +138,20 @@ class WindowedPopulations:
             receptor: self._cut([f for f in plan.feeds if f.receptor == receptor], first, windows, plan.steps)
             for receptor in plan.windowed.model.receptors
         }
-        state, learn, codes, totals = self.states[p], plan.windowed.learn, [], self.totals[p]
+        step, learn, codes, readings = self.states[p].step, plan.windowed.learn, [], self._readings[p]
+        entered = operations = 0
         for k in range(windows):
             arrivals = {receptor: windowed[k] for receptor, windowed in arriving.items()}
-            output = state.step(arrivals, learn=learn)
+            output = step(arrivals, learn=learn)
             codes.append(output.units)
-            self._count(p, totals, arrivals, output)
+            operations += output.synaptic_operations
+            for given in arrivals.values():
+                entered += len(given.units)
+            if output.readings:
+                readings.append(output.readings)
+        self.totals[p] += windows, entered, sum(map(len, codes)), operations
         ends = (first + 1 + np.arange(windows, dtype=np.int32)) * np.int32(plan.steps)
         return GridEvents(np.repeat(ends, [len(units) for units in codes]), np.concatenate(codes))
-
-    def _count(self, p: int, totals: NDArray[np.int64], arrivals: Mapping[str, Arrivals], output: Output) -> None:
-        totals[0] += 1
-        totals[1] += sum(len(given.units) for given in arrivals.values())
-        totals[2] += len(output.units)
-        totals[3] += output.synaptic_operations
-        if output.readings:
-            self._readings[p].append(output.readings)
 
     def _cut(self, feeds: Sequence[Feed], first: int, windows: int, steps: int) -> list[Arrivals]:
         """Return what arrived at a receptor in each of `windows` windows of `steps` steps, from number `first` on."""
