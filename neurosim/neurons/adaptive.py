@@ -14,7 +14,7 @@ from ..kernels.engine.exact.adaptive import integrator
 from ..kernels.engine.exact.flow import two_exponentials
 from ..kernels.tools.elementary import exp
 from ..values import Parameter
-from .base import ExactNeuron, hold_steps
+from .base import DeltaNeuron, ExactNeuron, hold_steps
 from .by_unit import at, check_each
 
 # One over the error that a step in continuous time may make, as a part of a model's own scale of v.
@@ -41,7 +41,7 @@ _izhikevich_advance, _izhikevich_find = integrator(_izhikevich_slope)
 
 @final
 @dataclass(frozen=True)
-class AdaptiveLIF(ExactNeuron):
+class AdaptiveLIF(DeltaNeuron):
     """Leaky integrate-and-fire with a threshold that every spike raises, delta synapses.
 
         tau_mem dv/dt = v_leak - v + r i_offset
@@ -72,7 +72,6 @@ class AdaptiveLIF(ExactNeuron):
     i_offset: Parameter = 0.0
     t_refractory: Parameter = 0.0
     state: ClassVar[tuple[str, ...]] = ("v", "refractory", "a")
-    receptors: ClassVar[tuple[str, ...]] = ("input",)
 
     def initial(self) -> tuple[float, ...]:
         return self.v_leak, 0.0, 0.0
@@ -111,11 +110,6 @@ class AdaptiveLIF(ExactNeuron):
         state[1] -= held
         state[0] = c[2] + (state[0] - c[2]) * math.exp(-(elapsed - held) / c[0])
         state[2] *= math.exp(-elapsed / c[1])
-
-    @staticmethod
-    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
-        if state[1] <= 0.0:
-            state[0] += weight
 
     @staticmethod
     def crossing(state: NDArray, c: NDArray) -> float:

@@ -134,6 +134,17 @@ class ExactNeuron(Neuron):
         """Apply the spike to `state`, which is that at the moment of the crossing."""
 
 
+class DeltaNeuron(ExactNeuron):
+    """A neuron whose membrane, the first of its state, jumps by a weight, unless `refractory`, the second, is left."""
+
+    receptors: ClassVar[tuple[str, ...]] = ("input",)
+
+    @staticmethod
+    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
+        if state[1] <= 0.0:
+            state[0] += weight
+
+
 def _check_parameter(name: str, parameter: str, value: Any) -> None:
     if isinstance(value, (bool, Distribution)) or value is None:
         return

@@ -15,9 +15,33 @@ from .base import LATER, ExactNeuron, hold_steps, propagator
 from .by_unit import at
 
 
+@dataclass(frozen=True)
+class _CurrentLIF(ExactNeuron):
+    """Leaky integrate-and-fire whose membrane two synaptic currents charge; their shape is the model's."""
+
+    tau_mem: Parameter = 0.02
+    tau_syn: Parameter = 0.005
+    tau_syn_inhibitory: Parameter | None = None
+    v_threshold: Parameter = 1.0
+    v_leak: Parameter = 0.0
+    v_reset: Parameter = 0.0
+    r: Parameter = 1.0
+    i_offset: Parameter = 0.0
+    t_refractory: Parameter = 0.0
+    receptors: ClassVar[tuple[str, ...]] = ("excitatory", "inhibitory")
+
+    @property
+    def _taus(self) -> tuple[float, float]:
+        return self.tau_syn, self.tau_syn_inhibitory or self.tau_syn
+
+    @property
+    def _rest(self) -> float:
+        return self.v_leak + self.r * self.i_offset
+
+
 @final
 @dataclass(frozen=True)
-class CubaLIF(ExactNeuron):
+class CubaLIF(_CurrentLIF):
     """Leaky integrate-and-fire, synaptic currents that decay exponentially.
 
         tau_mem dv/dt = v_leak - v + r (i_excitatory + i_inhibitory + i_offset)
@@ -40,29 +64,17 @@ class CubaLIF(ExactNeuron):
     integration); NIR's CubaLIF, NEST's iaf_psc_exp, PyNN's IF_curr_exp.
     """
 
-    tau_mem: Parameter = 0.02
-    tau_syn: Parameter = 0.005
-    tau_syn_inhibitory: Parameter | None = None
-    v_threshold: Parameter = 1.0
-    v_leak: Parameter = 0.0
-    v_reset: Parameter = 0.0
-    r: Parameter = 1.0
-    i_offset: Parameter = 0.0
-    t_refractory: Parameter = 0.0
     soft_reset: bool = field(default=False, metadata=LATER)
     state: ClassVar[tuple[str, ...]] = ("v", "refractory", "i_excitatory", "i_inhibitory")
-    receptors: ClassVar[tuple[str, ...]] = ("excitatory", "inhibitory")
 
     def initial(self) -> tuple[float, ...]:
         return self.v_leak, 0.0, 0.0, 0.0
 
     def constants(self, dt: float) -> tuple[float, ...]:
-        m, s1 = -1.0 / self.tau_mem, -1.0 / self.tau_syn
-        s2 = -1.0 / (self.tau_syn_inhibitory or self.tau_syn)
+        m, s1, s2 = (-1.0 / tau for tau in (self.tau_mem, *self._taus))
         p = propagator([[m, -m * self.r, -m * self.r], [0, s1, 0], [0, 0, s2]], dt)
-        rest = self.v_leak + self.r * self.i_offset
         hold = hold_steps(self.t_refractory, dt)
-        decays = p[0, 0], rest, p[0, 1], p[0, 2], p[1, 1], p[2, 2]
+        decays = p[0, 0], self._rest, p[0, 1], p[0, 2], p[1, 1], p[2, 2]
         return (*decays, self.v_threshold, self.v_reset, hold, float(self.soft_reset))
 
     @staticmethod
@@ -88,11 +100,10 @@ class CubaLIF(ExactNeuron):
             spiked[i] = fired
 
     def exact_constants(self) -> tuple[float, ...]:
-        mem, taus = self.tau_mem, (self.tau_syn, self.tau_syn_inhibitory or self.tau_syn)
+        mem, taus = self.tau_mem, self._taus
         factors = (*(shares(tau, mem)[0] for tau in taus), *(peak(tau, mem) for tau in taus))
-        rest = self.v_leak + self.r * self.i_offset
         ends = self.v_threshold, self.v_reset, self.t_refractory, float(self.soft_reset)
-        return (mem, *taus, *factors, rest, self.r, *ends)
+        return (mem, *taus, *factors, self._rest, self.r, *ends)
 
     @staticmethod
     def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
@@ -128,7 +139,7 @@ class CubaLIF(ExactNeuron):
 
 @final
 @dataclass(frozen=True)
-class AlphaLIF(ExactNeuron):
+class AlphaLIF(_CurrentLIF):
     """Leaky integrate-and-fire, synaptic currents shaped as alpha functions.
 
         tau_mem dv/dt = v_leak - v + r (i_excitatory + i_inhibitory + i_offset)
@@ -150,15 +161,7 @@ class AlphaLIF(ExactNeuron):
     integration); NEST's iaf_psc_alpha, PyNN's IF_curr_alpha.
     """
 
-    tau_mem: Parameter = 0.02
     tau_syn: Parameter = 0.002
-    tau_syn_inhibitory: Parameter | None = None
-    v_threshold: Parameter = 1.0
-    v_leak: Parameter = 0.0
-    v_reset: Parameter = 0.0
-    r: Parameter = 1.0
-    i_offset: Parameter = 0.0
-    t_refractory: Parameter = 0.0
     state: ClassVar[tuple[str, ...]] = (
         "v",
         "refractory",
@@ -167,15 +170,14 @@ class AlphaLIF(ExactNeuron):
         "i_inhibitory",
         "rise_inhibitory",
     )
-    receptors: ClassVar[tuple[str, ...]] = ("excitatory", "inhibitory")
 
     def initial(self) -> tuple[float, ...]:
         return self.v_leak, 0.0, 0.0, 0.0, 0.0, 0.0
 
     def constants(self, dt: float) -> tuple[float, ...]:
         m = -1.0 / self.tau_mem
-        numbers = [self.v_leak + self.r * self.i_offset, math.e]
-        for tau in (self.tau_syn, self.tau_syn_inhibitory or self.tau_syn):
+        numbers = [self._rest, math.e]
+        for tau in self._taus:
             s = -1.0 / tau
             p = propagator([[m, -m * self.r, 0], [0, s, -s], [0, 0, s]], dt)
             numbers += [p[0, 1], p[0, 2], p[1, 1], p[1, 2]]
@@ -211,11 +213,10 @@ class AlphaLIF(ExactNeuron):
             spiked[i] = fired
 
     def exact_constants(self) -> tuple[float, ...]:
-        mem, taus = self.tau_mem, (self.tau_syn, self.tau_syn_inhibitory or self.tau_syn)
+        mem, taus = self.tau_mem, self._taus
         (share_e, ramp_e), (share_h, ramp_h) = (shares(tau, mem) for tau in taus)
         factors = (share_e, share_h, ramp_e, ramp_h, *(peak(tau, mem) for tau in taus))
-        rest = self.v_leak + self.r * self.i_offset
-        return (mem, *taus, *factors, rest, self.r, self.v_threshold, self.v_reset, self.t_refractory)
+        return (mem, *taus, *factors, self._rest, self.r, self.v_threshold, self.v_reset, self.t_refractory)
 
     @staticmethod
     def flow(state: NDArray, elapsed: float, c: NDArray) -> None:

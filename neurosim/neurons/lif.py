@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from ..kernels.engine.exact.flow import relaxation_crossing
 from ..values import Parameter
-from .base import ExactNeuron, hold_steps
+from .base import DeltaNeuron, ExactNeuron, hold_steps
 from .by_unit import at
 
 
 @final
 @dataclass(frozen=True)
-class LIF(ExactNeuron):
+class LIF(DeltaNeuron):
     """Leaky integrate-and-fire, delta synapses.
 
         tau_mem dv/dt = v_leak - v + r i_offset
@@ -44,7 +44,6 @@ class LIF(ExactNeuron):
     t_refractory: Parameter = 0.0
     soft_reset: bool = False
     state: ClassVar[tuple[str, ...]] = ("v", "refractory")
-    receptors: ClassVar[tuple[str, ...]] = ("input",)
 
     def initial(self) -> tuple[float, ...]:
         return self.v_leak, 0.0
@@ -82,11 +81,6 @@ class LIF(ExactNeuron):
         state[0] = c[1] + (state[0] - c[1]) * math.exp(-(elapsed - held) / c[0])
 
     @staticmethod
-    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
-        if state[1] <= 0.0:
-            state[0] += weight
-
-    @staticmethod
     def crossing(state: NDArray, c: NDArray) -> float:
         return state[1] + relaxation_crossing(state[0], c[1], c[2], c[0])
 
@@ -98,7 +92,7 @@ class LIF(ExactNeuron):
 
 @final
 @dataclass(frozen=True)
-class IF(ExactNeuron):
+class IF(DeltaNeuron):
     """Integrate-and-fire without leak, delta synapses.
 
         dv/dt = r i_offset
@@ -122,7 +116,6 @@ class IF(ExactNeuron):
     t_refractory: Parameter = 0.0
     soft_reset: bool = False
     state: ClassVar[tuple[str, ...]] = ("v", "refractory")
-    receptors: ClassVar[tuple[str, ...]] = ("input",)
 
     def initial(self) -> tuple[float, ...]:
         return self.v_reset, 0.0
@@ -157,11 +150,6 @@ class IF(ExactNeuron):
         held = min(elapsed, state[1])
         state[1] -= held
         state[0] += c[0] * (elapsed - held)
-
-    @staticmethod
-    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
-        if state[1] <= 0.0:
-            state[0] += weight
 
     @staticmethod
     def crossing(state: NDArray, c: NDArray) -> float:
