@@ -178,24 +178,6 @@ class Liquid:
             gains = gains * np.clip((self.rate / np.maximum(rates, self.rate / 50)) ** DAMPING, *BOUNDS)
         return replace(self, gains=gains)
 
-    def statistics(self, recordings: Recordings, spikes: Recordings) -> dict[str, float]:
-        """Return statistics of the liquid's `spikes` on `recordings`.
-
-        Returns:
-            mean_rate and sd_rate over neurons, spikes/s; silent: fraction of neurons that never fired; gain: output
-            spikes for each input event; spectral_radius.
-        """
-        seconds = float(spikes.durations.sum())
-        counts = np.bincount(spikes.units, minlength=self.neurons)
-        rates = counts / seconds if seconds else np.zeros(self.neurons)
-        return {
-            "mean_rate": float(rates.mean()),
-            "sd_rate": float(rates.std()),
-            "silent": float(np.mean(counts == 0)),
-            "gain": len(spikes.ticks) / max(len(recordings.ticks), 1),
-            "spectral_radius": self.spectral_radius(),
-        }
-
     def spectral_radius(self) -> float:
         """Return the largest |eigenvalue| of the recurrent weights [target, source], in units of the threshold."""
         from scipy.sparse import coo_array

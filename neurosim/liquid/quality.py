@@ -58,10 +58,17 @@ def quality(liquid: Liquid, recordings: Recordings, spikes: Recordings) -> Quali
     require(spikes.size == liquid.neurons, "quality.spikes", f"must be of {liquid.neurons} neurons", spikes.size)
     labels = recordings.labels
     known = labels is not None and len(np.unique(labels)) > 1
+    seconds = float(spikes.durations.sum())
+    counts = np.bincount(spikes.units, minlength=liquid.neurons)
+    rates = counts / seconds if seconds else np.zeros(liquid.neurons)
     x = states(spikes)
     some = x[np.unique(np.linspace(0, len(x) - 1, min(len(x), MAX_STATES)).astype(int))]
     return Quality(
-        **liquid.statistics(recordings, spikes),
+        mean_rate=float(rates.mean()),
+        sd_rate=float(rates.std()),
+        silent=float(np.mean(counts == 0)),
+        gain=len(spikes.ticks) / max(len(recordings.ticks), 1),
+        spectral_radius=liquid.spectral_radius(),
         separation=separation(x, labels) if known else None,
         kernel_rank=rank(some),
         effective_rank=effective_rank(some),

@@ -8,6 +8,7 @@ from neurosim import files
 from neurosim.errors import NeurosimFormatError, NeurosimInputError
 from neurosim.kernels.io import traces
 from neurosim.liquid import Liquid, Readout, TrainedReadout, features
+from neurosim.liquid.quality import quality
 from neurosim.liquid.readout import CLASSIFIERS
 from neurosim.spikes import Recordings, Spikes
 
@@ -143,13 +144,13 @@ def test_the_same_seed_gives_the_same_spikes_whatever_the_threads_and_batch(liqu
 
 def test_statistics_are_what_they_say(liquid: Liquid, spikes: Recordings):
     played = recordings(60)
-    found = liquid.statistics(played, spikes)
+    found = quality(liquid, played, spikes)
     counts = spikes.counts().sum(axis=0)
-    assert found["mean_rate"] == pytest.approx(counts.mean() / (60 * 0.2))
-    assert found["silent"] == np.mean(counts == 0)
-    assert found["gain"] == pytest.approx(counts.sum() / (60 * 600))
+    assert found.mean_rate == pytest.approx(counts.mean() / (60 * 0.2))
+    assert found.silent == np.mean(counts == 0)
+    assert found.gain == pytest.approx(counts.sum() / (60 * 600))
     weak, strong = (replace(SMALL, weight=w).spectral_radius() for w in (1.0, 2.0))
-    assert found["spectral_radius"] == weak and strong == pytest.approx(2 * weak)
+    assert found.spectral_radius == weak and strong == pytest.approx(2 * weak)
 
 
 # --- features
