@@ -129,6 +129,19 @@ class StreamRecipe(ABC):
             found[part] = Items(items.x[chosen], items.y[chosen] + shift)
         return Task(name, index, tuple(int(c) + shift for c in wanted), **found)
 
+    def _same_classes(
+        self, base: Base, names: tuple[str, ...], change: Callable[[NDArray[np.uint8], int], NDArray], seed: int
+    ) -> Stream:
+        """Return a stream of tasks with all classes of a base; `change(x, i)` makes the items of task i."""
+        classes = tuple(range(len(base.classes)))
+
+        def make(index: int) -> Task:
+            task = self._task(names[index], index, base, classes, seed)
+            return _changed(task, lambda x: change(x, index))
+
+        problem = Problem(base.steps, base.units, (classes,) * len(names), "domain", seed)
+        return Stream(problem, names, base.classes, make)
+
 
 @final
 @dataclass(frozen=True)
@@ -150,18 +163,13 @@ class Permuted(StreamRecipe):
 
     def build(self, seed: int) -> Stream:
         base = load(self.source, self.windows)
-        classes = range(len(base.classes))
         names = tuple("as they are" if i == 0 else f"permutation {i}" for i in range(self.tasks))
 
-        def make(index: int) -> Task:
-            task = self._task(names[index], index, base, classes, seed)
-            if index == 0:
-                return task
+        def permute(x: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
             order = _generator(seed, f"permutation {index}").permutation(base.units)
-            return _changed(task, lambda x: np.ascontiguousarray(x[:, :, order]))
+            return np.ascontiguousarray(x[:, :, order]) if index else x
 
-        problem = Problem(base.steps, base.units, (tuple(classes),) * self.tasks, "domain", seed)
-        return Stream(problem, names, base.classes, make)
+        return self._same_classes(base, names, permute, seed)
 
 
 @final
@@ -188,22 +196,17 @@ class Rotated(StreamRecipe):
         if base.picture is None:
             raise NeurosimInputError(f"stream.source: must be of still images to turn them (got {self.source})")
         height, width = base.picture
-        classes = range(len(base.classes))
         names = tuple(f"turned {angle:g} degrees" for angle in self.angles)
 
-        def turn(x: NDArray[np.uint8], angle: float) -> NDArray[np.uint8]:
+        def turn(x: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
             from scipy.ndimage import rotate
 
-            images = x.reshape(len(x), height, width)
+            angle, images = self.angles[index], x.reshape(len(x), height, width)
+            if angle % 360 == 0:
+                return x
             return np.asarray(rotate(images, angle, axes=(2, 1), reshape=False, order=1)).reshape(x.shape)
 
-        def make(index: int) -> Task:
-            task = self._task(names[index], index, base, classes, seed)
-            angle = self.angles[index]
-            return task if angle % 360 == 0 else _changed(task, lambda x: turn(x, angle))
-
-        problem = Problem(base.steps, base.units, (tuple(classes),) * len(names), "domain", seed)
-        return Stream(problem, names, base.classes, make)
+        return self._same_classes(base, names, turn, seed)
 
 
 @final
