@@ -86,20 +86,9 @@ def newton_schulz(g: Array, steps: int = 5) -> Array:
     return np.asarray(x)
 
 
-def _gradient() -> Step:
-    return lambda g: 5.0 * g
-
-
-def _sign() -> Step:
-    return lambda g: 0.04 * np.sign(g)
-
-
-def _muon() -> Step:
-    return lambda g: 0.05 * polar(g)
-
-
-def _muon_ns() -> Step:
-    return lambda g: 0.05 * newton_schulz(g)
+def _constant(step: Step) -> Callable[[], Step]:
+    """Return the factory of an optimiser without state."""
+    return lambda: step
 
 
 def _adam() -> Step:
@@ -118,11 +107,11 @@ def _adam() -> Step:
 
 
 OPTIMIZERS: Mapping[str, Callable[[], Step]] = {
-    "gradient": _gradient,
-    "sign": _sign,
+    "gradient": _constant(lambda g: 5.0 * g),
+    "sign": _constant(lambda g: 0.04 * np.sign(g)),
     "adam": _adam,
-    "muon": _muon,
-    "muon-ns": _muon_ns,
+    "muon": _constant(lambda g: 0.05 * polar(g)),
+    "muon-ns": _constant(lambda g: 0.05 * newton_schulz(g)),
 }
 
 

@@ -93,16 +93,14 @@ def write_idx(values: NDArray) -> bytes:
     return head + np.ascontiguousarray(values, values.dtype.newbyteorder(">")).tobytes()
 
 
-def read_images(
-    images: str | os.PathLike[str], labels: str | os.PathLike[str], classes: int, max_bytes: int = MAX_BYTES
-) -> Images:
+def read_images(images: str | os.PathLike[str], labels: str | os.PathLike[str], classes: int) -> Images:
     """Return the images and labels of two IDX files.
 
     Raises:
         NeurosimMissingError, NeurosimFormatError: as `read_idx`; images that are not [n, height, width] of bytes,
             another number of labels, a label outside the classes.
     """
-    pixels, known = read_idx(images, max_bytes), read_idx(labels, max_bytes)
+    pixels, known = read_idx(images), read_idx(labels)
     if pixels.ndim != 3 or pixels.dtype != np.uint8:
         got = f"{pixels.dtype} {pixels.shape}"
         raise format_error(images, "byte 0", "images [n, height, width] of bytes", got, "is it the file of labels?")
@@ -117,19 +115,17 @@ def read_images(
     return Images(pixels, known.astype(np.int64))
 
 
-def unzip_one(
-    archive: str | os.PathLike[str], folder: str | os.PathLike[str], name: str, max_bytes: int = MAX_BYTES
-) -> Path:
+def unzip_one(archive: str | os.PathLike[str], folder: str | os.PathLike[str], name: str) -> Path:
     """Unpack a gzip file that holds one file into `folder`, as `name`.
 
     Raises:
-        NeurosimFormatError: not a complete gzip file, or more than `max_bytes`.
+        NeurosimFormatError: not a complete gzip file, or more than `MAX_BYTES`.
         NeurosimWriteError: the disk is full or read-only.
     """
     data = read_bytes(archive).tobytes()
     if data[:2] != GZIP:
         raise format_error(archive, "byte 0", "a gzip file", data[:2].hex(" ") or "nothing", AGAIN)
-    write_bytes(Path(folder) / name, _unpacked(archive, data, max_bytes))
+    write_bytes(Path(folder) / name, _unpacked(archive, data, MAX_BYTES))
     return Path(folder) / name
 
 

@@ -73,7 +73,7 @@ class FixedProbability(Pattern):
         from ..kernels.engine.connect import bernoulli_rows
 
         if self.p_connect == 0:
-            return Maker(lambda first, last: _none(last - first), _even(source.size, 0))
+            return Maker(lambda first, last: Rows(_even(last - first, 0), np.empty(0, np.int32)), _even(source.size, 0))
         if self.p_connect == 1:
             return AllToAll(self.allow_self_connections).maker(source, target, same, key)
         skip, n, p = same and not self.allow_self_connections, target.size, self.p_connect
@@ -343,7 +343,3 @@ def _offsets(degrees) -> NDArray[np.int64]:
 
 def _even(sources: int, degree: int) -> NDArray[np.int64]:
     return np.arange(sources + 1, dtype=np.int64) * degree
-
-
-def _none(sources: int) -> Rows:
-    return Rows(np.zeros(sources + 1, np.int64), np.empty(0, np.int32))

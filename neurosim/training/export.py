@@ -15,7 +15,6 @@ from ..engine import Probe, Progress, Result
 from ..engine import simulate as run
 from ..errors import NeurosimInputError, lookup, require
 from ..layers import CurrentLIFLayer, LeakyIntegrator, LIFLayer, NeuronLayer, SEAdLIFLayer, UnitParameter
-from ..measure import LayerCounts
 from ..network import Network, Population, Projection, SpikeSource
 from ..neurons import LI, CubaLIF, Neuron
 from ..neurons import LIF as EngineLIF
@@ -102,9 +101,12 @@ class EventNet:
             count_updates=count_updates,
             progress=progress,
         )
-        by_name = {layer.name: layer for layer in result.work}
-        work = [by_name[name] if counts or name != READOUT else _integrates(by_name[name]) for name in self.names]
-        return replace(result, work=work)
+        work = {layer.name: layer for layer in result.work}
+        if not counts:
+            # The output is a membrane for each class and step, not events.
+            readout = work[READOUT]
+            work[READOUT] = replace(readout, spiking=False, output_events=readout.output_entries)
+        return replace(result, work=[work[name] for name in self.names])
 
     def spikes(self, result: Result, layer: int) -> Recordings:
         """Return spikes of layer `layer` (from 0) in the net's time, with the durations of the recordings that ran."""
@@ -284,8 +286,3 @@ _CELLS: dict[str, Callable[[NeuronLayer], Neuron]] = {
     LeakyIntegrator.__name__: _integrator,
 }
 NIR_LAYERS = (LIFLayer.__name__, CurrentLIFLayer.__name__, LeakyIntegrator.__name__)
-
-
-def _integrates(layer: LayerCounts) -> LayerCounts:
-    """Return counts of a readout whose output is a membrane for each class and step, not events."""
-    return replace(layer, spiking=False, output_events=layer.output_entries)
