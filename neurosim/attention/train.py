@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import require
+from ..errors import check_fields, require
 from .checkpoint import write_model
 from .model import LanguageConfig, LanguageModel, MixerSpec
 
@@ -52,16 +52,9 @@ class LanguageTraining:
         """Raises:
         NeurosimInputError: a value breaks its rule for a text of `size` bytes.
         """
-        for name in ("steps", "batch", "length", "warmup"):
-            require(getattr(self, name) > 0, f"LanguageTraining.{name}", "must be > 0", getattr(self, name))
-        require(self.every >= 0, "LanguageTraining.every", "must be >= 0", self.every)
-        require(
-            0 < self.learning_rate < math.inf,
-            "LanguageTraining.learning_rate",
-            "must be finite and > 0",
-            self.learning_rate,
+        check_fields(
+            self, {"steps batch length warmup learning_rate": "> 0", "every": ">= 0", "held_out": "> 0 and < 1"}
         )
-        require(0 < self.held_out < 1, "LanguageTraining.held_out", "must be > 0 and < 1", self.held_out)
         needed = math.ceil((self.length + 2) / min(self.held_out, 1 - self.held_out))
         require(size >= needed, "text", f"must have at least {needed} bytes for windows of {self.length}", size)
 
@@ -129,20 +122,27 @@ def train_bytes(
 
 @torch.no_grad()
 def validation_loss(model: LanguageModel, tokens: Tensor, length: int = 128, batch: int = 64) -> float:
-    """Return the mean nats a byte over tokens [n], read in windows of `length` one after the other with their state.
+    """Return the mean nats a byte over tokens [n], read by `stream_windows` with their state.
 
-    The tokens are cut into `batch` streams, each read from its start: context is short in the first windows only.
+    Each of the `batch` streams is read from its start: context is short in the first windows only.
     """
-    batch = max(min(batch, (len(tokens) - 1) // length), 1)
-    span = (len(tokens) - 1) // batch
-    inputs = tokens[: span * batch].view(batch, span)
-    targets = tokens[1 : span * batch + 1].view(batch, span)
-    total, state = 0.0, None
-    for start in range(0, span, length):
-        logits, state = model(inputs[:, start : start + length], state)
-        wanted = targets[:, start : start + length]
-        total += float(F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="sum"))
-    return total / targets.numel()
+    total, count, state = 0.0, 0, None
+    for inputs, targets in stream_windows(tokens, length, batch):
+        logits, state = model(inputs, state)
+        total += float(F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum"))
+        count += targets.numel()
+    return total / count
+
+
+def stream_windows(tokens: Tensor, length: int, streams: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield windows [streams, up to length] of tokens [n] and the tokens after each, one behind the other.
+
+    The tokens are cut into so many equal streams, or fewer where they would be shorter than a window.
+    """
+    streams = max(min(streams, (len(tokens) - 1) // length), 1)
+    span = (len(tokens) - 1) // streams
+    both = [tokens[first : first + span * streams].view(streams, span).split(length, 1) for first in (0, 1)]
+    yield from zip(*both, strict=True)
 
 
 def draw_windows(tokens: Tensor, count: int, length: int, seed: int = 0) -> Tensor:

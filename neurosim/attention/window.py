@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import require
+from ..errors import check_fields
 from .base import Inputs, Mixer, Shared, State
 from .modules import divide, linear, repeat_heads, rotate, split_heads
 
@@ -36,8 +36,7 @@ class WindowAttention(Mixer):
 
     def build(self) -> None:
         width, bias = self.width, self.qkv_bias
-        require(self.window_size >= 0, "WindowAttention.window_size", "must be >= 0 tokens", self.window_size)
-        require(self.rope_theta > 0, "WindowAttention.rope_theta", "must be > 0", self.rope_theta)
+        check_fields(self, {"window_size": ">= 0 tokens", "rope_theta": "> 0"})
         self.head_dim = divide(width, self.num_heads, "WindowAttention.width")
         self.groups = divide(self.num_heads, self.num_kv_heads or self.num_heads, "WindowAttention.num_heads")
         narrow = width // self.groups

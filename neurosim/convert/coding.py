@@ -20,22 +20,10 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from ..errors import lookup, require
+from ..errors import check_fields, lookup, require
+from ..kernels.spikes.encode import reference as spec
 from ..kernels.spikes.encode.launch import encode, whole_counts
-from ..kernels.spikes.encode.reference import (
-    AWAY,
-    DIGITS,
-    EVEN,
-    FINE,
-    FLOOR,
-    MAX_COUNT,
-    MAX_LEVELS,
-    MAX_THRESHOLD,
-    MIN_THRESHOLD,
-    SEARCH,
-    UP,
-    Rounding,
-)
+from ..kernels.spikes.encode.reference import FINE, MAX_COUNT, SEARCH, Rounding
 from .histogram import CountHistogram
 
 INT8 = 127.0
@@ -122,9 +110,9 @@ def _sparing(z: Tensor, price: float) -> Tensor:
 
 # By name: the rounding in torch, and the kind of `kernels.encode` that gives the same bits.
 ROUNDINGS: Mapping[str, tuple[Callable[[Tensor, float], Tensor], int]] = {
-    "even": (_even, EVEN),
-    "away": (_away, AWAY),
-    "up": (_up, UP),
+    "even": (_even, spec.EVEN),
+    "away": (_away, spec.AWAY),
+    "up": (_up, spec.UP),
     "sparing": (_sparing, SEARCH),
 }
 
@@ -184,11 +172,11 @@ def levels_of(price: float) -> Levels:
 def token_levels(x: Tensor, k: float) -> Tensor:
     """[.., 1] clamp(mean |x| / k, 1e-5, 1e4) over the last axis, bit for bit as in `kernels.encode`; no gradient."""
     sizes = x.detach().abs().float()
-    exponent = (torch.frexp(sizes.amax(-1, keepdim=True)).exponent - 1).clamp(min=FLOOR)
-    units = torch.ldexp(torch.ones_like(sizes[..., :1]), DIGITS - exponent)
+    exponent = (torch.frexp(sizes.amax(-1, keepdim=True)).exponent - 1).clamp(min=spec.FLOOR)
+    units = torch.ldexp(torch.ones_like(sizes[..., :1]), spec.DIGITS - exponent)
     total = (sizes * units).to(torch.int64).sum(-1, keepdim=True)
     per = torch.tensor(k, dtype=torch.float32) * x.shape[-1]
-    return (total.float() / per / units).clamp(float(MIN_THRESHOLD), float(MAX_THRESHOLD)).to(x.dtype)
+    return (total.float() / per / units).clamp(float(spec.MIN_THRESHOLD), float(spec.MAX_THRESHOLD)).to(x.dtype)
 
 
 class _Straight(torch.autograd.Function):
@@ -239,14 +227,12 @@ class Coder(nn.Module):
     ) -> None:
         super().__init__()
         rule = lookup(SCHEMES, scheme, "spike coding scheme")
-        require(k > 0, "Coder.k", "must be > 0", k)
-        require(0 <= shrink < MAX_COUNT, "Coder.shrink", "must be >= 0 and finite", shrink)
-        require(0 <= price < MAX_COUNT, "Coder.price", "must be >= 0 and finite", price)
-        require(1 <= limit <= MAX_COUNT, "Coder.limit", f"must be 1 to {MAX_COUNT:.0f}", limit)
         require(bool((thresholds > 0).all()), "Coder.thresholds", "must be > 0", float(thresholds.min()))
         self.scheme, self.rule = scheme, rule
         self.round, self.kind = ROUNDINGS[rule.rounding]
         self.k, self.shrink, self.price, self.limit = float(k), float(shrink), float(price), float(limit)
+        bound = f"{MAX_COUNT:.0f}"
+        check_fields(self, {"k": "> 0", "shrink price": f">= 0 and < {bound}", "limit": f">= 1 and <= {bound}"})
         self.histogram: CountHistogram | None = None
         self.observer: Callable[[Tensor, Tensor], None] | None = None
         self.bypassed = False
@@ -298,12 +284,11 @@ class Coder(nn.Module):
         rounding = Rounding(self.kind, self.shrink, self.limit, factor)
         if self.kind == SEARCH:
             levels = levels_of(self.price)
-            edges, counts = torch.full((MAX_LEVELS - 1,), torch.inf), torch.full((MAX_LEVELS,), int(INT8))
+            edges, counts = torch.full((spec.MAX_LEVELS - 1,), torch.inf), torch.full((spec.MAX_LEVELS,), int(INT8))
             edges[: len(levels.edges)], counts[: len(levels.counts)] = levels.edges.float(), levels.counts
-            arrays: dict[str, Any] = {"edges": edges, "levels": counts.to(torch.int8)}
-            if levels.fine is not None:
-                arrays["table"] = levels.counts[levels.fine.long()].to(torch.int8)
-            rounding = rounding._replace(**{name: array.to(thresholds.device) for name, array in arrays.items()})
+            table = None if levels.fine is None else levels.counts[levels.fine.long()].to(torch.int8)
+            arrays = (a if a is None else a.to(thresholds.device) for a in (edges, counts.to(torch.int8), table))
+            rounding = Rounding(*rounding[:4], *arrays)
         return rounding, None if self.rule.token else thresholds.expand(channels).contiguous()
 
     def _z(self, x: Tensor, level: Tensor | None) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..attention import LanguageModel
+from ..attention.train import stream_windows
 from ..errors import require
 from .model import Converted
 from .records import Comparison, ExecutionCheck
@@ -39,23 +40,20 @@ def compare_models(
         NeurosimInputError: fewer than 2 tokens.
     """
     require(len(tokens) > 1, "compare_models.tokens", "must be at least 2", len(tokens))
-    streams = max(min(streams, (len(tokens) - 1) // length), 1)
-    span, tokens = (len(tokens) - 1) // streams, tokens.to(dense.device)
-    inputs = tokens[: span * streams].view(streams, span)
-    targets = tokens[1 : span * streams + 1].view(streams, span)
+    windows = list(stream_windows(tokens.to(dense.device), length, streams))
     states: list[list[dict[str, Tensor]] | None] = [None, None]
-    losses, same = [0.0, 0.0], 0
-    for start in range(0, span, length):
-        part, wanted = inputs[:, start : start + length], targets[:, start : start + length].flatten()
-        choices = []
+    losses, same, done, span = [0.0, 0.0], 0, 0, sum(part.shape[1] for part, _ in windows)
+    for part, after in windows:
+        choices, wanted = [], after.flatten()
         for i, model in enumerate((dense, spiking)):
             logits, states[i] = model(part, states[i])
             losses[i] += float(F.cross_entropy(logits.flatten(0, 1), wanted, reduction="sum"))
             choices.append(logits.argmax(-1))
         same += int((choices[0] == choices[1]).sum())
+        done += part.shape[1]
         if on_progress is not None:
-            on_progress(start + part.shape[1], span)
-    n = targets.numel()
+            on_progress(done, span)
+    n = span * len(windows[0][0])
     return Comparison(n, losses[0] / n, losses[1] / n, same / n)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..attention import LanguageModel
-from ..errors import require
+from ..errors import check_fields, require
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,7 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require(self.tokens >= 0, "Sampling.tokens", "must be >= 0", self.tokens)
-        require(0 <= self.temperature < math.inf, "Sampling.temperature", "must be >= 0", self.temperature)
-        require(self.top >= 0, "Sampling.top", "must be >= 0", self.top)
+        check_fields(self, {"tokens temperature top": ">= 0"})
         require(0 <= self.seed < 2**63, "Sampling.seed", "must be >= 0 and < 2^63", self.seed)
 
 

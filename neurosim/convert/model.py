@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from ..attention import Codes, LanguageModel, Mixer
 from ..attention.train import draw_windows
-from ..errors import NeurosimInputError, lookup, require
+from ..errors import NeurosimInputError, check_fields, lookup, require
 from . import spiked_mixer
 from .calibrate import Survey, layer_thresholds, survey_channels
-from .coding import INT8, SCHEMES, Coder
+from .coding import SCHEMES, Coder
 from .coding import ternary as ternary_coder
 from .expansions import EXPANSIONS, usual_planes
 from .histogram import CountHistogram
@@ -67,10 +67,8 @@ class Coding:
     def __post_init__(self) -> None:
         lookup(SCHEMES, self.scheme, "Coding.scheme")
         lookup(WEIGHTS, self.weights, "Coding.weights")
-        require(0 < self.k < 1e6, "Coding.k", "must be > 0 and < 1e6", self.k)
-        require(0 < self.spikes < 8, "Coding.spikes", "must be > 0 and < 8 a channel", self.spikes)
-        require(1 <= self.levels <= INT8, "Coding.levels", "must be 1 to 127", self.levels)
-        require(0 <= self.shrink < 100, "Coding.shrink", "must be >= 0 and < 100 thresholds", self.shrink)
+        check_fields(self, {"k": "> 0 and < 1e6", "spikes": "> 0 and < 8 a channel", "levels": ">= 1 and <= 127"})
+        check_fields(self, {"shrink": ">= 0 and < 100 thresholds"})
         own = SCHEMES[self.scheme].channel and self.shrink > 0
         require(not own, "Coding.shrink", f"must be 0: scheme '{self.scheme}' finds its own", self.shrink)
         code = lookup(EXPANSIONS, self.sent_as, "Coding.expansion")

@@ -57,21 +57,20 @@ def _rwkv(state: LazyState, inputs: Inputs, mixer: Any, threads: int) -> Tensor:
     return torch.stack(outs)
 
 
-# By the class of a mixer: the lazy update of its state, and its description.
-LAZY: Mapping[type, Scan] = {
-    AdditiveMixer: _additive_or_delta,
-    DeltaMixer: _additive_or_delta,
-    DeltaProduct: _delta_product,
-    RWKV7: _rwkv,
+# By the class of a mixer, the first that fits: its description, and the lazy update of its state, if there is one.
+RECURRENCES: Mapping[type, tuple[str, Scan | None]] = {
+    AdditiveMixer: ("state S = e^g S + k v^T, output S^T q", _additive_or_delta),
+    DeltaMixer: ("state of the delta rule, S += k beta (v - S^T k)^T, output S^T q", _additive_or_delta),
+    DeltaProduct: ("state of several delta steps a token, output S^T q", _delta_product),
+    RWKV7: ("state of RWKV-7, output S^T q", _rwkv),
+    WindowAttention: ("softmax attention over earlier tokens", None),
+    Mixer: ("recurrence on floats", None),
 }
-RECURRENCES: Mapping[type, str] = {
-    AdditiveMixer: "state S = e^g S + k v^T, output S^T q",
-    DeltaMixer: "state of the delta rule, S += k beta (v - S^T k)^T, output S^T q",
-    DeltaProduct: "state of several delta steps a token, output S^T q",
-    RWKV7: "state of RWKV-7, output S^T q",
-    WindowAttention: "softmax attention over earlier tokens",
-    Mixer: "recurrence on floats",
-}
+
+
+def recurrence(mixer: Mixer) -> tuple[str, Scan | None]:
+    """Return the description of a mixer's recurrence, and its lazy update or None."""
+    return next(found for kind, found in RECURRENCES.items() if isinstance(mixer, kind))
 
 
 def record_traffic(model: LanguageModel) -> None:
@@ -108,7 +107,7 @@ def add_coders(model: LanguageModel, *, qk: bool, state: bool, k: float) -> None
 
 
 def _has_qk(mixer: Mixer) -> bool:
-    return isinstance(mixer, WindowAttention) or hasattr(mixer, "q_proj") or lazy_form(mixer) is not None
+    return isinstance(mixer, WindowAttention) or hasattr(mixer, "q_proj") or recurrence(mixer)[1] is not None
 
 
 def coders(model: LanguageModel) -> dict[str, Coder]:
@@ -123,26 +122,20 @@ def coders(model: LanguageModel) -> dict[str, Coder]:
     return found
 
 
-def lazy_form(mixer: Mixer) -> Scan | None:
-    """Return the lazy update of this kind's state, or None where the state has to be updated densely."""
-    return next((scan for kind, scan in LAZY.items() if isinstance(mixer, kind)), None)
-
-
 def described(mixer: Mixer) -> str:
     """Describe the recurrence of a mixer, and how it is computed."""
-    words = next(words for kind, words in RECURRENCES.items() if isinstance(mixer, kind))
+    words, scan = recurrence(mixer)
     if mixer.codes.q is None:
         return f"{words}, on floats"
-    if lazy_form(mixer) is None or mixer.codes.state is not None:
-        return f"{words}, q and k in spikes, updated densely"
-    return f"{words}, q and k in spikes, updated lazily"
+    lazily = scan is not None and mixer.codes.state is None
+    return f"{words}, q and k in spikes, updated {'lazily' if lazily else 'densely'}"
 
 
 def wrap(model: LanguageModel, threads: int) -> None:
     """Update the states lazily where q and k are coded and the kind allows it."""
     for block in model.layers:
         mixer = cast(ResidualBlock, block).mixer
-        scan = lazy_form(mixer)
+        _, scan = recurrence(mixer)
         if mixer.codes.q is not None and mixer.codes.state is None and scan is not None:
             block.mixer = SpikedMixer(mixer, scan, threads)
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ..attention import LanguageModel
 from ..attention.train import draw_windows
-from ..errors import lookup, require
+from ..errors import check_fields, lookup, require
 from .coding import INT8
 from .expansions import EXPANSIONS, count_spikes
 from .linear import SpikedLinear
@@ -49,10 +49,7 @@ class Tuning:
         """Raises:
         NeurosimInputError: a value breaks its rule.
         """
-        for name in ("steps", "batch", "length"):
-            require(getattr(self, name) > 0, f"Tuning.{name}", "must be > 0", getattr(self, name))
-        for name in ("learning_rate", "threshold_learning_rate", "price"):
-            require(0 <= getattr(self, name) < math.inf, f"Tuning.{name}", "must be >= 0", getattr(self, name))
+        check_fields(self, {"steps batch length": "> 0", "learning_rate threshold_learning_rate price": ">= 0"})
 
 
 @torch.enable_grad()

@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from ..errors import require
+from ..errors import check_fields, require
 from ..kernels.layers.scan.reference import LIF, SUBTRACT, Recurrence, Step
 from .surrogates import Surrogate, to_surrogate
 
@@ -73,10 +73,8 @@ class FixedPointLIF(nn.Module):
         self, tau_mem: float = 0.02, v_threshold: float = 1.0, dt: float = 1e-3, surrogate: str | Surrogate = "arctan"
     ) -> None:
         super().__init__()
-        for what, value in (("tau_mem", tau_mem), ("dt", dt)):
-            require(0 < value < math.inf, f"FixedPointLIF.{what}", "must be > 0 s", value)
-        require(math.isfinite(v_threshold), "FixedPointLIF.v_threshold", "must be finite", v_threshold)
         self.tau_mem, self.v_threshold, self.dt = float(tau_mem), float(v_threshold), float(dt)
+        check_fields(self, {"tau_mem dt": "> 0 s", "v_threshold": "finite"})
         self.how = _surrogate("FixedPointLIF", surrogate)
 
     def forward(self, x: Tensor) -> tuple[Tensor, int]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import final
 
-from ..errors import lookup, require
+from ..errors import check_fields, lookup
 from ..kernels.layers.scan.reference import ARCTAN, FAST_SIGMOID, SIGMOID, TRIANGLE
 
 
@@ -37,9 +36,7 @@ class Surrogate:
 
     def __post_init__(self) -> None:
         lookup(SHAPES, self.shape, "Surrogate.shape")
-        for name in ("slope", "scale"):
-            value = getattr(self, name)
-            require(0 < value < math.inf, f"Surrogate.{name}", "must be finite and > 0", value)
+        check_fields(self, {"slope scale": "> 0"})
 
     def numbers(self) -> tuple[int, float, float]:
         """Return shape, slope and scale for the kernels."""

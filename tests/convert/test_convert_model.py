@@ -23,7 +23,7 @@ from neurosim.convert.costs import energy_comparison, layer_counts, spike_totals
 from neurosim.convert.generate import Sampling, draw_token, generate_tokens
 from neurosim.convert.gradients import collect_gradients
 from neurosim.convert.rotation import rotate_to_principal_axes
-from neurosim.convert.spiked_mixer import SpikedMixer, lazy_form
+from neurosim.convert.spiked_mixer import SpikedMixer, recurrence
 from neurosim.errors import NeurosimError, NeurosimInputError
 from neurosim.measure import count
 
@@ -123,7 +123,7 @@ def test_lazy_state_is_the_dense_state(kind: str) -> None:
     made = convert(model, Coding("ternary", k=1.0, qk=True))
     mixer = made.model.mixers()[0]
     x = torch.randn(2, 20, 32, generator=torch.Generator().manual_seed(1))
-    scan = lazy_form(mixer)
+    _, scan = recurrence(mixer)
     assert (scan is None) == (kind in ("mom", "sse", "window"))
     if scan is None:
         assert "densely" in dict(made.dense)["layers.0.mixer"] or kind == "window"

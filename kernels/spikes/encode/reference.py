@@ -12,7 +12,7 @@ as IEEE has it, then to the nearest integer, ties to even, by adding and subtrac
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,10 +38,10 @@ class Rounding(NamedTuple):
     shrink: float = 0.0  # |quotient| is reduced by it first (soft threshold)
     max_count: float = float(MAX_COUNT)  # counts saturate at +- this, without escapes
     factor: float = 1.0  # of a token's own threshold, in quotients only
-    edges: np.ndarray | None = None  # [127] float32 ascending, filled up with infinity: |quotient| between the levels
-    levels: np.ndarray | None = None  # [128] int8 counts
+    edges: Any = None  # [127] float32 ascending, filled up with infinity: |quotient| between the levels
+    levels: Any = None  # [128] int8 counts
     # [128 * FINE] int8 counts of |quotient| in steps of 1 / FINE, where all edges lie on them: quicker on a CPU.
-    table: np.ndarray | None = None  # arrays are numpy's or torch's, and on the device, as x
+    table: Any = None  # arrays are numpy's or torch's, and on the device, as x
 
 
 NEAREST = Rounding()
