@@ -3,12 +3,13 @@
 All that is linear in time is one product before or after the loop. The loop computes the leak of the synapses and the
 memory's network, whose two products a step fit in the first caches.
 
-All arrays are float32 or float64, time first, C-contiguous.
+All arrays are float32 or float64, time first, C-contiguous. The references, in torch, also serve other devices.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numba import njit
 
 # The scaled hyperbolic tangent of LeCun et al. 1998 (Efficient BackProp): +-1 lies where its curvature is largest.
@@ -17,11 +18,11 @@ HEIGHT, SLOPE = 1.7159, 2.0 / 3.0
 
 def leak_reference(x, decay, start):
     """The specification of `leak`: out[t] = decay * out[t - 1] + x[t], from `start` [B, N]; x [T, B, N]."""
-    out, last = np.empty_like(x), start
-    for t in range(len(x)):
-        last = decay * last + x[t]
-        out[t] = last
-    return out
+    out, last = [], start
+    for now in x:
+        last = decay * last + now
+        out.append(last)
+    return torch.stack(out)
 
 
 @njit(cache=True, nogil=True)
@@ -55,13 +56,13 @@ def memory_reference(drive, keep, gain, inner, outer, bias, start):
     Returns:
         m [T, B, d]: m = keep m + gain HEIGHT tanh(SLOPE (relu(drive + (keep m) inner) outer + bias)).
     """
-    out, m = np.empty((*drive.shape[:2], len(keep)), drive.dtype), start
-    for t in range(len(drive)):
+    out, m = [], start
+    for now in drive:
         kept = keep * m
-        hidden = np.maximum(drive[t] + kept @ inner, 0)
-        m = kept + gain * HEIGHT * np.tanh(SLOPE * (hidden @ outer + bias))
-        out[t] = m
-    return out
+        hidden = torch.relu(now + kept @ inner)
+        m = kept + gain * HEIGHT * torch.tanh(SLOPE * (hidden @ outer + bias))
+        out.append(m)
+    return torch.stack(out)
 
 
 @njit(cache=True, nogil=True)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from typing import final
 
-from ..errors import NeurosimMissingError, require
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-try:
-    import torch
-    from torch import Tensor, nn
-    from torch.autograd.function import once_differentiable
-except ImportError as error:
-    raise NeurosimMissingError(f"ELM: needs torch ({error}); run: pip install 'neurosim-spiking[train]'") from None
+from ..errors import require
+from ..kernels.layers import elm as kernel
 
 State = tuple[Tensor, Tensor]
 """b [B, branches], sums of the synapses of each branch, and m [B, memory]."""
@@ -230,77 +228,54 @@ def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
 
 
 def _leak(x: Tensor, decay: float, start: Tensor) -> Tensor:
-    return _Leak.apply(x, decay, start) if x.device.type == "cpu" else _leak_plain(x, decay, start)
+    compute = _Leak.apply if x.device.type == "cpu" else kernel.leak_reference
+    return compute(x, decay, start)
 
 
-def _leak_plain(x: Tensor, decay: float, start: Tensor) -> Tensor:
-    out, last = [], start
-    for now in x:
-        last = decay * last + now
-        out.append(last)
-    return torch.stack(out)
-
-
-def _memory(
-    drive: Tensor, keep: Tensor, gain: Tensor, inner: Tensor, outer: Tensor, bias: Tensor, start: Tensor
-) -> Tensor:
+def _memory(drive: Tensor, *others: Tensor) -> Tensor:
     """Return [T, B, memory], see `kernels.layers.elm.memory_reference`; compiled on a CPU."""
-    if drive.device.type == "cpu":
-        return _Memory.apply(drive, keep, gain, inner, outer, bias, start)
-    out, m = [], start
-    for now in drive:
-        kept = keep * m
-        m = kept + gain * 1.7159 * torch.tanh(2 / 3 * (torch.relu(now + kept @ inner) @ outer + bias))
-        out.append(m)
-    return torch.stack(out)
+    compute = _Memory.apply if drive.device.type == "cpu" else kernel.memory_reference
+    return compute(drive, *others)
 
 
 class _Leak(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, decay, start):
-        from ..kernels.layers.elm import leak
-
         x = x.detach().contiguous()
         ctx.decay, out = decay, torch.empty_like(x)
         number = x.numpy().dtype.type(decay)
-        leak(_flat(x), number, start.detach().contiguous().numpy().ravel(), _flat(out))
+        kernel.leak(_flat(x), number, start.detach().contiguous().numpy().ravel(), _flat(out))
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        from ..kernels.layers.elm import leak_back
-
         grad = grad.contiguous()
         out = torch.empty_like(grad)
-        leak_back(_flat(grad), grad.numpy().dtype.type(ctx.decay), _flat(out))
+        kernel.leak_back(_flat(grad), grad.numpy().dtype.type(ctx.decay), _flat(out))
         return out, None, ctx.decay * out[0]
 
 
 class _Memory(torch.autograd.Function):
     @staticmethod
     def forward(ctx, *tensors):
-        from ..kernels.layers.elm import memory
-
         given = [tensor.detach().contiguous() for tensor in tensors]
         drive, start = given[0], given[-1]
         kept, proposed, out = (drive.new_empty(*drive.shape[:2], start.shape[1]) for _ in range(3))
         hidden = torch.empty_like(drive)
-        memory(*(t.numpy() for t in (*given, kept, hidden, proposed, out)))
+        kernel.memory(*(t.numpy() for t in (*given, kept, hidden, proposed, out)))
         ctx.save_for_backward(*given, kept, hidden, proposed, out)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        from ..kernels.layers.elm import memory_back
-
         drive, keep, gain, inner, outer, _, start, kept, hidden, proposed, out = ctx.saved_tensors
         to_kept, to_output, to_hidden = torch.empty_like(kept), torch.empty_like(kept), torch.empty_like(drive)
         to_gain, to_start = torch.empty_like(gain), torch.empty_like(start)
         turned = inner.T.contiguous(), outer.T.contiguous()
         known = (grad.contiguous(), keep, gain, *turned, hidden, proposed)
-        memory_back(*(t.numpy() for t in (*known, to_kept, to_hidden, to_output, to_gain, to_start)))
+        kernel.memory_back(*(t.numpy() for t in (*known, to_kept, to_hidden, to_output, to_gain, to_start)))
         before = torch.cat([start[None], out[:-1]])
         to_keep = (to_kept * before).sum(dim=(0, 1))
         to_inner = kept.flatten(0, 1).T @ to_hidden.flatten(0, 1)

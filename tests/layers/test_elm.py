@@ -53,12 +53,15 @@ def test_kernels_are_their_references_and_write_everything() -> None:
     x, start = draws.normal(size=(9, 2, 5)), draws.normal(size=(2, 5))
     out = np.full_like(x, np.nan)
     kernel.leak(x.reshape(9, 10), 0.7, start.ravel(), out.reshape(9, 10))
-    np.testing.assert_allclose(out, kernel.leak_reference(x, 0.7, start), rtol=1e-13)
+    np.testing.assert_allclose(
+        out, kernel.leak_reference(torch.from_numpy(x), 0.7, torch.from_numpy(start)), rtol=1e-13
+    )
     drive, keep, gain = draws.normal(size=(9, 2, 6)), draws.random(5), draws.random(5)
     inner, outer, bias = draws.normal(size=(5, 6)), draws.normal(size=(6, 5)), draws.normal(size=5)
     scratch = [np.full(shape, np.nan) for shape in ((9, 2, 5), (9, 2, 6), (9, 2, 5), (9, 2, 5))]
     kernel.memory(drive, keep, gain, inner, outer, bias, start, *scratch)
-    expected = kernel.memory_reference(drive, keep, gain, inner, outer, bias, start)
+    given = map(torch.from_numpy, (drive, keep, gain, inner, outer, bias, start))
+    expected = kernel.memory_reference(*given)
     np.testing.assert_allclose(scratch[3], expected, rtol=1e-12)
     assert not any(np.isnan(values).any() for values in scratch)
 

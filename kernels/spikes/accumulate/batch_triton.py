@@ -51,24 +51,10 @@ def counts_of_words(words_ptr, inside, WORDS: tl.constexpr, ROWS: tl.constexpr, 
 
 @triton.jit
 def batch_kernel(
-    spikes_ptr,
-    number_ptr,
-    channels_ptr,
-    excess_ptr,
-    weights_ptr,
-    out_ptr,
-    rows,
-    inputs,
-    outputs,
-    words,
-    step_k,
-    step_n,
-    ESCAPES: tl.constexpr,
-    PLANES: tl.constexpr,
-    BLOCK_B: tl.constexpr,
-    BLOCK_K: tl.constexpr,
-    BLOCK_N: tl.constexpr,
-):
+    spikes_ptr, number_ptr, channels_ptr, excess_ptr, weights_ptr, out_ptr,
+    rows, inputs, outputs, words, step_k, step_n,
+    ESCAPES: tl.constexpr, PLANES: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_N: tl.constexpr,
+):  # fmt: skip
     """Program (i, j): rows BLOCK_B i, outputs BLOCK_N j of the product; spikes are counts, or words with PLANES."""
     b = tl.program_id(0) * BLOCK_B + tl.arange(0, BLOCK_B)
     n = tl.program_id(1) * BLOCK_N + tl.arange(0, BLOCK_N)

@@ -11,17 +11,10 @@ BLOCK = 256  # outputs of a program
 
 @triton.jit
 def finish_kernel(
-    parts_ptr,
-    steps_ptr,
-    thresholds_ptr,
-    out_ptr,
-    rows,
-    outputs,
-    SPLITS: tl.constexpr,
-    STEPS: tl.constexpr,
-    SCALED: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
+    parts_ptr, steps_ptr, thresholds_ptr, out_ptr,
+    rows, outputs,
+    SPLITS: tl.constexpr, STEPS: tl.constexpr, SCALED: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
     """Program (b, j): sums the parts [SPLITS, rows, outputs] of row b in order, scales and stores."""
     row = tl.program_id(0).to(tl.int64)
     n = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)

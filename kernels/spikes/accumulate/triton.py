@@ -44,25 +44,10 @@ FEW_BLOCKS = {1: Blocks(64, 128, 4), 2: Blocks(64, 128, 4), 4: Blocks(32, 128, 4
 
 @triton.jit
 def decode_kernel(
-    x_ptr,
-    thresholds_ptr,
-    weights_ptr,
-    out_ptr,
-    edges_ptr,
-    levels_ptr,
-    shrink,
-    max_count,
-    factor,
-    inputs,
-    outputs,
-    part,
-    share,
-    KIND: tl.constexpr,
-    GIVEN: tl.constexpr,
-    TILE: tl.constexpr,
-    BLOCK_K: tl.constexpr,
-    BLOCK_N: tl.constexpr,
-):
+    x_ptr, thresholds_ptr, weights_ptr, out_ptr, edges_ptr, levels_ptr,
+    shrink, max_count, factor, inputs, outputs, part, share,
+    KIND: tl.constexpr, GIVEN: tl.constexpr, TILE: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_N: tl.constexpr,
+):  # fmt: skip
     """Program (j, s): outputs BLOCK_N j onwards of x [inputs] times weights, channels part s to part (s + 1)."""
     n = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     split = tl.program_id(1)
@@ -90,21 +75,10 @@ def decode_kernel(
 
 @triton.jit
 def few_kernel(
-    counts_ptr,
-    number_ptr,
-    channels_ptr,
-    excess_ptr,
-    weights_ptr,
-    out_ptr,
-    rows,
-    inputs,
-    outputs,
-    part,
-    ESCAPES: tl.constexpr,
-    ROWS: tl.constexpr,
-    BLOCK_K: tl.constexpr,
-    BLOCK_N: tl.constexpr,
-):
+    counts_ptr, number_ptr, channels_ptr, excess_ptr, weights_ptr, out_ptr,
+    rows, inputs, outputs, part,
+    ESCAPES: tl.constexpr, ROWS: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_N: tl.constexpr,
+):  # fmt: skip
     """Program (j, s) as in `decode_kernel`, for counts int8 [rows, inputs] with rows <= ROWS."""
     n = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     split = tl.program_id(1)

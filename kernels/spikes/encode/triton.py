@@ -93,26 +93,10 @@ def pack_words(bits, WORDS: tl.constexpr):
 
 @triton.jit
 def encode_kernel(
-    x_ptr,
-    thresholds_ptr,
-    out_ptr,
-    number_ptr,
-    channels_ptr,
-    excess_ptr,
-    edges_ptr,
-    levels_ptr,
-    shrink,
-    max_count,
-    factor,
-    inputs,
-    words,
-    share,
-    KIND: tl.constexpr,
-    LIMIT: tl.constexpr,
-    GIVEN: tl.constexpr,
-    PLANES: tl.constexpr,
-    TILE: tl.constexpr,
-):
+    x_ptr, thresholds_ptr, out_ptr, number_ptr, channels_ptr, excess_ptr, edges_ptr, levels_ptr,
+    shrink, max_count, factor, inputs, words, share,
+    KIND: tl.constexpr, LIMIT: tl.constexpr, GIVEN: tl.constexpr, PLANES: tl.constexpr, TILE: tl.constexpr,
+):  # fmt: skip
     """Encode x [B, inputs] to counts int8 [B, inputs], or with PLANES to words int32 [B, 1 + PLANES, words]."""
     row = tl.program_id(0).to(tl.int64)
     x_ptr += row * inputs

@@ -20,28 +20,10 @@ MOST_KEYS = 512
 
 @triton.jit
 def lazy_kernel(
-    rows_ptr,
-    owed_ptr,
-    left_ptr,
-    q_ptr,
-    k_ptr,
-    v_ptr,
-    decay_ptr,
-    beta_ptr,
-    out_ptr,
-    tokens,
-    heads,
-    keys,
-    width,
-    scale,
-    decay_token,
-    decay_head,
-    decay_key,
-    DECAY: tl.constexpr,
-    DELTA: tl.constexpr,
-    BLOCK_K: tl.constexpr,
-    BLOCK_V: tl.constexpr,
-):
+    rows_ptr, owed_ptr, left_ptr, q_ptr, k_ptr, v_ptr, decay_ptr, beta_ptr, out_ptr,
+    tokens, heads, keys, width, scale, decay_token, decay_head, decay_key,
+    DECAY: tl.constexpr, DELTA: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr,
+):  # fmt: skip
     """Program (h, j). q, k [tokens, heads, keys], v and out [tokens, heads, width]; log decays by their strides."""
     head = tl.program_id(0).to(tl.int64)
     j = tl.program_id(1) * BLOCK_V + tl.arange(0, BLOCK_V)

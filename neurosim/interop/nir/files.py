@@ -8,14 +8,20 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ... import files
 from ...errors import NeurosimFormatError, NeurosimMissingError, lookup
 from ...files.hdf5 import LAYOUT, HDF5File, open_hdf5
 from ...files.raw import printable
+
+# A node or graph of the `nir` package, which is imported on first use and has no types.
+Node: TypeAlias = Any
+Value: TypeAlias = "float | str | NDArray[Any]"
+Metadata: TypeAlias = dict[str, object]
 
 # NIR compresses with deflate, which can pack a constant 1,032 to 1; the size of all arrays together is bounded too.
 RATIO = 1100
@@ -60,7 +66,7 @@ def library() -> Any:
     return nir
 
 
-def read(path: str | os.PathLike[str]) -> Any:
+def read(path: str | os.PathLike[str]) -> Node:
     """Return the `nir.NIRGraph` of a file.
 
     Raises:
@@ -82,7 +88,7 @@ class _Reader:
         self.nodes = 0
         self.bytes = 0
 
-    def node(self, group: str, depth: int) -> Any:
+    def node(self, group: str, depth: int) -> Node:
         file, nir = self.file, library()
         self.nodes += 1
         if self.nodes > MAX_NODES or depth > MAX_DEPTH:
@@ -103,7 +109,7 @@ class _Reader:
         except (AssertionError, TypeError, ValueError, AttributeError, IndexError, KeyError, OverflowError) as error:
             raise file.error(f"/{group}", f"fields that make a {kind}", error or "others", LAYOUT) from None
 
-    def graph(self, group: str, depth: int, metadata: dict[str, Any]) -> Any:
+    def graph(self, group: str, depth: int, metadata: Metadata) -> Node:
         names = self.names(f"{group}/nodes")
         nodes = {name: self.node(f"{group}/nodes/{name}", depth + 1) for name in names}
         flat = () if self.empty(f"{group}/edges") else self.texts(f"{group}/edges")
@@ -116,11 +122,11 @@ class _Reader:
                 raise self.file.error(f"/{group}/edges", "names of its nodes", printable(name), LAYOUT)
         return library().NIRGraph(nodes, edges, metadata, type_check=False)
 
-    def table(self, group: str, depth: int) -> dict[str, Any]:
+    def table(self, group: str, depth: int) -> Metadata:
         """Return metadata: numbers, arrays, strings, or tables of them, by name."""
         if depth > MAX_DEPTH:
             raise self.file.error(f"/{group}", f"at most {MAX_DEPTH} levels", "more", LAYOUT)
-        found: dict[str, Any] = {}
+        found: Metadata = {}
         for name in self.names(group):
             inner = f"{group}/{name}"
             found[name] = self.table(inner, depth + 1) if self.file.groups(inner) else self.value(inner)
@@ -134,7 +140,7 @@ class _Reader:
             raise self.file.error(f"/{group}", f"names of at most {MAX_NAME} bytes", f"one of {len(long)}", LAYOUT)
         return names
 
-    def value(self, name: str) -> Any:
+    def value(self, name: str) -> Value:
         """Return a number, an array or a string."""
         self.add(name)
         if self.file.is_text(name):
@@ -169,7 +175,7 @@ def _fields(file: HDF5File, group: str, kind: str) -> tuple[tuple[str, ...], tup
         raise NeurosimFormatError(f"{file.path}: {error}") from None
 
 
-def _build(nir: Any, kind: str, values: dict[str, Any], metadata: dict[str, Any]) -> Any:
+def _build(nir: Any, kind: str, values: dict[str, Value], metadata: Metadata) -> Node:
     if kind == "Input":
         return nir.Input({"input": np.atleast_1d(values["shape"])}, metadata=metadata)
     if kind == "Output":

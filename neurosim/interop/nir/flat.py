@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from ...errors import NeurosimInputError, require
-from .files import MAX_DEPTH, library
+from .files import MAX_DEPTH, Node, library
 
 
 @dataclass(eq=False)
 class Graph:
     """Nodes by name, inner ones as "outer.inner", and edges between them."""
 
-    nodes: dict[str, Any] = field(default_factory=dict)
+    nodes: dict[str, Node] = field(default_factory=dict)
     edges: list[tuple[str, str]] = field(default_factory=list)
     _before: dict[str, list[str]] = field(default_factory=dict)
     _after: dict[str, list[str]] = field(default_factory=dict)
@@ -31,7 +30,7 @@ class Graph:
             self._after.setdefault(a, []).append(b)
 
 
-def flatten(graph: Any) -> Graph:
+def flatten(graph: Node) -> Graph:
     """Return all nodes of a graph and of the graphs in it.
 
     Raises:
@@ -45,7 +44,7 @@ def flatten(graph: Any) -> Graph:
     return flat
 
 
-def _add(flat: Graph, graph: Any, prefix: str, depth: int) -> None:
+def _add(flat: Graph, graph: Node, prefix: str, depth: int) -> None:
     require(depth <= MAX_DEPTH, "from_nir", f"needs graphs at most {MAX_DEPTH} levels deep", depth)
     ends: dict[str, tuple[str, str]] = {}
     for name, node in graph.nodes.items():
@@ -64,13 +63,13 @@ def _add(flat: Graph, graph: Any, prefix: str, depth: int) -> None:
         flat.edges.append((ends[a][1], ends[b][0]))
 
 
-def _only(graph: Any, kind: str, thing: str) -> str:
+def _only(graph: Node, kind: str, thing: str) -> str:
     names = [name for name, node in graph.nodes.items() if type(node).__name__ == kind]
     require(len(names) == 1, f"NIRGraph '{thing}'", f"must have one {kind}, being inside another graph", len(names))
     return names[0]
 
 
-def _passing(node: Any) -> Any:
+def _passing(node: Node) -> Node:
     """Return an inner Input or Output as a node that changes nothing."""
     shape = node.input_type["input"]
     return library().ir.graph.Identity({"input": shape, "output": shape}, metadata=dict(node.metadata))

@@ -241,7 +241,7 @@ class _Loader:
             raise type(error)(text if text.startswith(self.thing(name)) else f"{self.thing(name)}: {text}") from None
 
     def population(self, name: str, node: Any, made: Cell) -> Population:
-        initial: dict[str, Any] = {**made.initial}
+        initial = {**made.initial}
         former = FORMER.get(str(node.metadata.get("model", "")))
         for key, value in node.metadata.items():
             state = key.removeprefix("initial_")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ...errors import NeurosimInputError, require
 from ...neurons import IF, LI, LIF, CubaLIF, Neuron
+from .files import FIELDS, Metadata
 
 Value = float | NDArray[np.float64]
 Values = Mapping[str, NDArray[np.float64]]
@@ -57,13 +58,9 @@ def cell(node: Any, thing: str, size: int, bias: NDArray[np.float64], dt: float)
     return _exactly(made, node, thing, values, bias, dt)
 
 
+# All fields of the nodes that are neurons.
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
-    "CubaLI": ("tau_syn", "tau_mem", "r", "v_leak", "w_in"),
-    "CubaLIF": ("tau_syn", "tau_mem", "r", "v_leak", "v_threshold", "v_reset", "w_in"),
-    "I": ("r",),
-    "IF": ("r", "v_threshold", "v_reset"),
-    "LI": ("tau", "r", "v_leak"),
-    "LIF": ("tau", "r", "v_leak", "v_threshold", "v_reset"),
+    kind: FIELDS[kind][0] + FIELDS[kind][1] for kind in ("CubaLI", "CubaLIF", "I", "IF", "LI", "LIF")
 }
 
 
@@ -95,7 +92,7 @@ def _ends(p: Values, bias: NDArray) -> dict[str, NDArray[np.float64]]:
     return {"v_threshold": top, "v_reset": reset}
 
 
-def _short(values: Values) -> dict[str, Any]:
+def _short(values: Values) -> dict[str, Value]:
     """Return parameters by name: a number where all units have the same, else a vector."""
     return {name: float(each[0]) if (each == each[0]).all() else each for name, each in values.items()}
 
@@ -153,7 +150,7 @@ def node_of(model: Any, population: str) -> str:
     return "LI" if isinstance(model, LI) else "LIF"
 
 
-def node_parameters(model: Any, dt: float) -> dict[str, Any]:
+def node_parameters(model: Any, dt: float) -> dict[str, Value]:
     """Return the parameters of a neuron's NIR node, numbers or by unit, such that a weight w is our w. A constant
     current is a higher v_leak, which says the same."""
     if isinstance(model, IF):
@@ -168,7 +165,7 @@ def node_parameters(model: Any, dt: float) -> dict[str, Any]:
     return {"tau_mem": model.tau_mem, "r": model.r, **syn, **spiking}
 
 
-def metadata(model: Any) -> dict[str, Any]:
+def metadata(model: Any) -> Metadata:
     """Return what NIR cannot say of a neuron, and its parameters as they are."""
     own = {f.name: getattr(model, f.name) for f in fields(model)}
     exact = {f"p_{name}": v if np.ndim(v) else float(v) for name, v in own.items() if v is not None}

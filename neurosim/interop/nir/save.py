@@ -16,7 +16,7 @@ from ...neurons import Neuron
 from ...neurons.by_unit import drawn
 from ...random import rng_key
 from ...synapses import Convolution, Distribution, OneToOne, draw
-from .files import library
+from .files import Metadata, Node, library
 from .models import metadata, node_of, node_parameters
 
 # Entries of a Linear's matrix, which is dense: 2^27 take 1 GiB.
@@ -51,7 +51,7 @@ class _Saver:
 
     def __init__(self, nir: Any, network: Network, dt: float, seed: int) -> None:
         self.nir, self.network, self.dt, self.seed = nir, network, dt, seed
-        self.nodes: dict[str, Any] = {}
+        self.nodes: dict[str, Node] = {}
         self.edges: list[tuple[str, str]] = []
 
     def graph(self) -> Any:
@@ -77,7 +77,7 @@ class _Saver:
 
     def population(self, population: Population) -> Any:
         model, shape = population.model, self.shape(population)
-        about: dict[str, Any] = {"shape": np.array(population.shape)} if shape != population.shape else {}
+        about: Metadata = {"shape": np.array(population.shape)} if shape != population.shape else {}
         if isinstance(model, (SpikeSource, PoissonSource)):
             rate = {"model": "PoissonSource", "rate": float(model.rate)} if isinstance(model, PoissonSource) else {}
             return self.nir.Input({"input": np.array(shape)}, metadata={**about, **rate})
@@ -112,21 +112,21 @@ class _Saver:
             value = getattr(projection, key)
             require(value is None, f"{projection}.{key}", "must be None: NIR has no plasticity", type(value).__name__)
         receptor = self.network.receptor(projection)
-        about = {"receptor": projection.receptor} if receptor and projection.receptor else {}
+        about: Metadata = {"receptor": projection.receptor} if receptor and projection.receptor else {}
         pattern, delay = projection.pattern, projection.delay
         if isinstance(pattern, Convolution) and _number(delay) and _number(projection.weight):
             self.chain(projection, str(projection.name), self.conv(projection, pattern, about), _seconds(delay))
         else:
             self.matrices(projection, about)
 
-    def conv(self, projection: Projection, pattern: Convolution, about: dict[str, Any]) -> Any:
+    def conv(self, projection: Projection, pattern: Convolution, about: Metadata) -> Node:
         _, *size = self.network.population(projection.source).shape
         ends = (pattern.stride, pattern.stride), (pattern.padding, pattern.padding)
         weight = pattern.kernel * projection.weight
         bias = np.zeros(len(weight))
         return self.nir.Conv2d(tuple(size), weight, *ends, (1, 1), 1, bias, metadata=about)
 
-    def matrices(self, projection: Projection, about: dict[str, Any]) -> None:
+    def matrices(self, projection: Projection, about: Metadata) -> None:
         """Add a Linear for each delay; a Scale for one to one."""
         source, target = (self.network.population(name) for name in (projection.source, projection.target))
         pre, post, weights, delays = synapses(self.network, projection, self.dt, self.seed)
