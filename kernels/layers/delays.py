@@ -23,9 +23,15 @@ def delayed_reference(past, weight, delays, max_delay):
     """Return [T, B, O] from past [max_delay + T, B, I], weight and delays [O, I]: the specification."""
     steps = len(past) - max_delay
     total = past.new_zeros(steps, past.shape[1], len(weight))
-    for k in torch.unique(delays).tolist():
-        total = total + past[max_delay - k : max_delay - k + steps] @ torch.where(delays == k, weight, 0.0).t()
+    for k, part in _by_delay(weight, delays):
+        total = total + past[max_delay - k : max_delay - k + steps] @ part.t()
     return total
+
+
+def _by_delay(weight, delays):
+    """Yield each delay k and W_k."""
+    for k in torch.unique(delays).tolist():
+        yield k, torch.where(delays == k, weight, 0.0)
 
 
 def delayed(past, weight, delays, max_delay):
@@ -69,8 +75,8 @@ class Delayed(torch.autograd.Function):
 
 def _past_gradient(past, weight, delays, max_delay, g):
     total = torch.zeros_like(past)
-    for k in torch.unique(delays).tolist():
-        total[max_delay - k : max_delay - k + len(g)] += g @ torch.where(delays == k, weight, 0.0)
+    for k, part in _by_delay(weight, delays):
+        total[max_delay - k : max_delay - k + len(g)] += g @ part
     return total
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -31,21 +32,15 @@ class FeatureMap(nn.Module):
         self.features = width
 
 
-class IdentityMap(FeatureMap):
+class Pointwise(FeatureMap):
+    """A function of each channel."""
+
+    def __init__(self, width: int, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(width)
+        self.function = function
+
     def forward(self, x: Tensor) -> Tensor:
-        return x
-
-
-class EluMap(FeatureMap):
-    """elu(x) + 1 > 0 (Katharopoulos et al. 2020)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.elu(x) + 1
-
-
-class ReluMap(FeatureMap):
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x)
+        return self.function(x)
 
 
 class Hadamard(FeatureMap):
@@ -141,12 +136,13 @@ class NormAware(FeatureMap):
 FEATURE_MAPS: dict[str, Callable[[int], FeatureMap]] = {
     "based": Taylor,
     "dpfp": DPFP,
-    "elu": EluMap,
+    # Katharopoulos et al. 2020
+    "elu": partial(Pointwise, function=lambda x: F.elu(x) + 1),
     "hadamard": Hadamard,
     "hedgehog": Hedgehog,
-    "identity": IdentityMap,
+    "identity": partial(Pointwise, function=lambda x: x),
     "norm_aware": NormAware,
-    "relu": ReluMap,
+    "relu": partial(Pointwise, function=F.relu),
     "t2r": LearnedRelu,
 }
 

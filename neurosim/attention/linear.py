@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ..errors import lookup
 from .base import AdditiveMixer, Depth, Inputs, Shared, State
 from .feature_maps import feature_map as map_of
-from .modules import Norm, activation, divide, linear, low_rank, repeat_heads, rotate, split_heads
+from .modules import activation, divide, linear, low_rank, repeat_heads, rotate, split_heads
 from .qkv import GatedMixer, QKVMixer
 
 
@@ -67,7 +67,7 @@ class LinearAttention(GroupedMixer):
         self.feature_map_k = self.feature_map_q if tied else map_of(self.feature_map, head, is_query=False)
         self.k_size, self.scale = self.feature_map_q.features, self.feature_map_q.features**-0.5
         self.extra_columns = int(self.do_feature_map_norm)
-        norm = Norm(self.v_size, self.norm_eps, self.elementwise_affine)
+        norm = nn.RMSNorm(self.v_size, self.norm_eps, self.elementwise_affine)
         self.o_norm: nn.Module = norm if self.use_output_norm else nn.Identity()
         self.o_proj = linear(self.num_heads * self.v_size, self.width)
 
@@ -243,7 +243,7 @@ class HGRN2(AdditiveMixer, QKVMixer):
         self.use_lower_bound = self.use_lower_bound and self.depth.layer > 0
         self.q_proj, self.f_proj, self.i_proj = (linear(width, width) for _ in range(3))
         self.convolve(None, None, None)
-        self.o_norm, self.o_proj = Norm(width, self.norm_eps, self.elementwise_affine), linear(width, width)
+        self.o_norm, self.o_proj = nn.RMSNorm(width, self.norm_eps, self.elementwise_affine), linear(width, width)
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         (q, f, v), tails = self.convolved(x, state)

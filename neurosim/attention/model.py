@@ -16,7 +16,7 @@ from ..plain import from_plain, to_plain
 from .base import Depth, Mixer, Shared, State
 from .kinds import build, current_options
 from .linear import HGRN2
-from .modules import Norm, linear
+from .modules import linear
 from .rwkv import ChannelMix
 
 
@@ -92,7 +92,7 @@ MLPS: dict[str, Callable[[LanguageConfig, int], nn.Module | None]] = {
 
 NORMS: dict[str, Callable[[LanguageConfig], nn.Module]] = {
     "layer": lambda config: nn.LayerNorm(config.width, eps=config.eps, bias=config.norm_bias),
-    "rms": lambda config: Norm(config.width, config.eps),
+    "rms": lambda config: nn.RMSNorm(config.width, config.eps),
 }
 
 

@@ -67,13 +67,6 @@ def divide(total: int, by: int, option: str) -> int:
     return total // by
 
 
-class Norm(nn.RMSNorm):
-    """x / sqrt(mean x^2 + eps) over the last axis, times a weight if `affine`."""
-
-    def __init__(self, width: int, eps: float, affine: bool = True) -> None:
-        super().__init__(width, eps=eps, elementwise_affine=affine)
-
-
 class ShortConv(nn.Module):
     """A causal convolution over few tokens, each channel on its own: y_t = f(sum_i w_i x_{t-size+1+i} + b)."""
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import require
 from .base import Inputs, Mixer, State
-from .modules import ACTIVATIONS, Norm, ShortConv, activation, divide, linear, split_heads
+from .modules import ACTIVATIONS, ShortConv, activation, divide, linear, split_heads
 
 
 class QKVMixer(Mixer):
@@ -109,7 +109,7 @@ class GatedMixer(Mixer):
         if self.gate_fn is not None:
             activation(self.gate_fn, self.name("gate_fn"))
             self.g_proj = linear(self.width, values) if g_proj is None else g_proj
-        self.o_norm: nn.Module = Norm(self.v_size, self.norm_eps, self.elementwise_affine)
+        self.o_norm: nn.Module = nn.RMSNorm(self.v_size, self.norm_eps, self.elementwise_affine)
         self.o_proj = linear(values, self.width)
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:

@@ -112,14 +112,36 @@ def _checked(expansion: Expansion, counts: Counts, planes: int) -> NDArray[np.in
     return whole.astype(np.int64)
 
 
-class _Unary(Expansion):
-    """One spike in each of |s| steps."""
+class _Symmetric(Expansion):
+    """Expansions that write every count up to a largest size, with either sign if there is one."""
+
+    @abstractmethod
+    def largest(self, planes: int) -> int:
+        """Return the largest |s| of T planes."""
+
+    @abstractmethod
+    def enough(self, size: int) -> int:
+        """Return the smallest T for |s| = size, or less than 1 for 0."""
+
+    def reach(self, planes: int) -> tuple[int, int]:
+        largest = self.largest(planes)
+        return (-largest if self.signed else 0), largest
+
+    def needed(self, counts: Counts) -> int:
+        return max(1, self.enough(int(np.abs(counts).max(initial=0))))
+
+
+class UnaryTernary(_Symmetric):
+    """One spike in each of |s| steps, in {-1, 0, 1}. T = max |s| without an escape."""
 
     def places(self, planes: int) -> NDArray[np.int64]:
         return np.ones(planes, np.int64)
 
-    def needed(self, counts: Counts) -> int:
-        return max(1, int(np.abs(counts).max(initial=0)))
+    def largest(self, planes: int) -> int:
+        return planes
+
+    def enough(self, size: int) -> int:
+        return size
 
     def write(self, counts: NDArray[np.int64], planes: int) -> NDArray[np.int8]:
         steps = np.arange(planes).reshape(-1, *[1] * counts.ndim)
@@ -130,25 +152,13 @@ class _Unary(Expansion):
 
 
 @final
-class UnaryBinary(_Unary):
-    """Spikes in {0, 1}: the plain rate code, for counts >= 0. T = max s without an escape."""
+class UnaryBinary(UnaryTernary):
+    """The same in {0, 1}: the plain rate code, for counts >= 0."""
 
     signed = False
 
-    def reach(self, planes: int) -> tuple[int, int]:
-        return 0, planes
 
-
-@final
-class UnaryTernary(_Unary):
-    """Spikes in {-1, 0, 1}. T = max |s| without an escape."""
-
-    def reach(self, planes: int) -> tuple[int, int]:
-        return -planes, planes
-
-
-@final
-class Bitwise(Expansion):
+class Bitwise(_Symmetric):
     """The binary digits of |s|, the most significant first, each spike with the sign of s.
 
     T = ceil(log2(max |s| + 1)) without an escape.
@@ -157,11 +167,11 @@ class Bitwise(Expansion):
     def places(self, planes: int) -> NDArray[np.int64]:
         return 2 ** np.arange(planes - 1, -1, -1, dtype=np.int64)
 
-    def reach(self, planes: int) -> tuple[int, int]:
-        return 1 - 2**planes, 2**planes - 1
+    def largest(self, planes: int) -> int:
+        return 2**planes - 1
 
-    def needed(self, counts: Counts) -> int:
-        return max(1, int(np.abs(counts).max(initial=0)).bit_length())
+    def enough(self, size: int) -> int:
+        return size.bit_length()
 
     def write(self, counts: NDArray[np.int64], planes: int) -> NDArray[np.int8]:
         return (np.sign(counts) * _digits(np.abs(counts), planes)).astype(np.int8)
@@ -171,22 +181,18 @@ class Bitwise(Expansion):
 
 
 @final
-class Canonical(Expansion):
+class Canonical(Bitwise):
     """Digits -1, 0, 1 of s without two nonzero neighbours: the fewest spikes that powers of two allow.
 
     Each digit has its own sign: 7 = 8 - 1 is two spikes, not three (non-adjacent form, Reitwiesner 1960). With 3 n and
     n side by side, its digits are +1 where 3 n alone has a bit and -1 where n alone has, one place further down.
     """
 
-    def places(self, planes: int) -> NDArray[np.int64]:
-        return 2 ** np.arange(planes - 1, -1, -1, dtype=np.int64)
+    def largest(self, planes: int) -> int:
+        return 2 ** (planes + 1) // 3
 
-    def reach(self, planes: int) -> tuple[int, int]:
-        largest = 2 ** (planes + 1) // 3
-        return -largest, largest
-
-    def needed(self, counts: Counts) -> int:
-        return max(1, (3 * int(np.abs(counts).max(initial=0))).bit_length() - 1)
+    def enough(self, size: int) -> int:
+        return (3 * size).bit_length() - 1
 
     def write(self, counts: NDArray[np.int64], planes: int) -> NDArray[np.int8]:
         size = np.abs(counts)

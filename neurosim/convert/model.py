@@ -180,7 +180,6 @@ def operators(model: LanguageModel) -> tuple[tuple[str, str], ...]:
 
 _DESCRIPTIONS = {
     "Embedding": "table look-up: one row a token, nothing to add",
-    "Norm": "root-mean-square norm",
     "RMSNorm": "root-mean-square norm",
     "LayerNorm": "layer norm",
     "GroupNorm": "group norm",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from ..deprecated import former_names
 from ..errors import NeurosimMissingError
+from ..lazy import lazy_exports
 
 try:
     import torch as _torch  # noqa: F401
@@ -31,24 +29,4 @@ from .surrogates import SURROGATES as SURROGATES
 from .surrogates import Surrogate as Surrogate
 from .unit_parameter import UnitParameter as UnitParameter
 
-__all__ = [
-    "PSN",
-    "SURROGATES",
-    "CurrentLIFLayer",
-    "DelayedLinear",
-    "FixedPointLIF",
-    "LIFLayer",
-    "LeakyIntegrator",
-    "NeuronLayer",
-    "SEAdLIFLayer",
-    "SpikeLinear",
-    "Stack",
-    "Stateful",
-    "Surrogate",
-    "UnitParameter",
-    "from_snntorch",
-    "to_snntorch",
-]
-
-if not TYPE_CHECKING:
-    __getattr__ = former_names(__name__)
+__getattr__, __all__ = lazy_exports(__name__)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import require
 from ..kernels.layers.delays import delayed
 from .base import Stateful
+from .linear import uniform_parameters
 
 
 @final
@@ -46,9 +46,8 @@ class DelayedLinear(Stateful):
         for what, size in (("inputs", inputs), ("outputs", outputs)):
             require(isinstance(size, int) and size > 0, f"DelayedLinear.{what}", "must be an integer > 0", size)
         self.inputs, self.outputs = inputs, outputs
-        generator, bound = torch.Generator().manual_seed(seed), 1 / math.sqrt(inputs)
-        self.weight = nn.Parameter((2 * torch.rand(inputs, outputs, generator=generator) - 1).mul_(bound).t())
-        self.bias = nn.Parameter((2 * torch.rand(outputs, generator=generator) - 1) * bound) if bias else None
+        generator = torch.Generator().manual_seed(seed)
+        self.weight, self.bias = uniform_parameters(inputs, outputs, bias, generator)
         given = torch.as_tensor(delays)
         good = not given.is_floating_point() and bool((given >= 0).all())
         require(good, "DelayedLinear.delays", "must be integer numbers of steps >= 0", delays)

@@ -12,6 +12,15 @@ from ..errors import require
 from ..kernels.layers.spike_linear.autograd import linear
 
 
+def uniform_parameters(
+    inputs: int, outputs: int, bias: bool, draws: torch.Generator
+) -> tuple[nn.Parameter, nn.Parameter | None]:
+    """Draw weights [outputs, inputs], all targets of an input side by side, and a bias, in +- 1 / sqrt(inputs)."""
+    bound = 1 / math.sqrt(inputs)
+    weight = nn.Parameter((2 * torch.rand(inputs, outputs, generator=draws) - 1).mul_(bound).t())
+    return weight, nn.Parameter((2 * torch.rand(outputs, generator=draws) - 1) * bound) if bias else None
+
+
 @final
 class SpikeLinear(nn.Linear):
     """y = x W^T + b, an `nn.Linear` that adds up the weights of the inputs that spiked, where they are few.
@@ -32,10 +41,8 @@ class SpikeLinear(nn.Linear):
             require(isinstance(size, int) and size > 0, f"SpikeLinear.{what}", "must be an integer > 0", size)
         # On the meta device nothing is drawn from the global generator.
         super().__init__(in_features, out_features, bias, device="meta")
-        draws, bound = torch.Generator().manual_seed(seed), 1 / math.sqrt(in_features)
-        self.weight = nn.Parameter((2 * torch.rand(in_features, out_features, generator=draws) - 1).mul_(bound).t())
-        if bias:
-            self.bias = nn.Parameter((2 * torch.rand(out_features, generator=draws) - 1) * bound)
+        draws = torch.Generator().manual_seed(seed)
+        self.weight, self.bias = uniform_parameters(in_features, out_features, bias, draws)  # type: ignore[assignment]
 
     def forward(self, input: Tensor) -> Tensor:
         return linear(input, self.weight, self.bias)
