@@ -52,9 +52,8 @@ class LanguageTraining:
         """Raises:
         NeurosimInputError: a value breaks its rule for a text of `size` bytes.
         """
-        check_fields(
-            self, {"steps batch length warmup learning_rate": "> 0", "every": ">= 0", "held_out": "> 0 and < 1"}
-        )
+        check_fields(self, {"steps batch length warmup": "> 0", "learning_rate": "finite and > 0", "every": ">= 0"})
+        check_fields(self, {"held_out": "> 0 and < 1"})
         needed = math.ceil((self.length + 2) / min(self.held_out, 1 - self.held_out))
         require(size >= needed, "text", f"must have at least {needed} bytes for windows of {self.length}", size)
 

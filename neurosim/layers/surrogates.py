@@ -36,7 +36,7 @@ class Surrogate:
 
     def __post_init__(self) -> None:
         lookup(SHAPES, self.shape, "Surrogate.shape")
-        check_fields(self, {"slope scale": "> 0"})
+        check_fields(self, {"slope scale": "finite and > 0"})
 
     def numbers(self) -> tuple[int, float, float]:
         """Return shape, slope and scale for the kernels."""

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
+from dataclasses import MISSING, fields
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ... import files
-from ...errors import NeurosimFormatError, NeurosimMissingError, lookup
+from ...errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup
 from ...files.hdf5 import LAYOUT, HDF5File, open_hdf5
 from ...files.raw import printable
 
@@ -29,28 +29,12 @@ MAX_BYTES = 4 << 30
 MAX_NODES, MAX_DEPTH = 100_000, 16
 MAX_NAME = 1024  # bytes
 
-# The fields of each node: those it needs, and those with a default in NIR. Fields that a later NIR adds are left out.
-FIELDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "Affine": (("weight", "bias"), ()),
-    "AvgPool2d": (("kernel_size", "stride", "padding"), ()),
-    "Conv1d": (("weight", "stride", "padding", "dilation", "groups", "bias"), ("input_shape",)),
-    "Conv2d": (("weight", "stride", "padding", "dilation", "groups", "bias"), ("input_shape",)),
-    "CubaLI": (("tau_syn", "tau_mem", "r", "v_leak"), ("w_in",)),
-    "CubaLIF": (("tau_syn", "tau_mem", "r", "v_leak", "v_threshold"), ("v_reset", "w_in")),
-    "Delay": (("delay",), ()),
-    "Flatten": (("start_dim", "end_dim"), ("input_type",)),
-    "I": (("r",), ()),
-    "IF": (("r", "v_threshold"), ("v_reset",)),
-    "Input": (("shape",), ()),
-    "LI": (("tau", "r", "v_leak"), ()),
-    "LIF": (("tau", "r", "v_leak", "v_threshold"), ("v_reset",)),
-    "Linear": (("weight",), ()),
-    "NIRGraph": (("nodes", "edges"), ()),
-    "Output": (("shape",), ()),
-    "Scale": (("scale",), ()),
-    "SumPool2d": (("kernel_size", "stride", "padding"), ()),
-    "Threshold": (("threshold",), ()),
-}
+NODES = (
+    *("Affine", "AvgPool2d", "Conv1d", "Conv2d", "CubaLI", "CubaLIF", "Delay", "Flatten", "I", "IF", "Input"),
+    *("LI", "LIF", "Linear", "NIRGraph", "Output", "Scale", "SumPool2d", "Threshold"),
+)
+# Fields that NIR needs and files may lack: it infers them.
+INFERRED = ("input_shape", "input_type")
 
 
 def library() -> Any:
@@ -89,7 +73,7 @@ class _Reader:
         self.bytes = 0
 
     def node(self, group: str, depth: int) -> Node:
-        file, nir = self.file, library()
+        file = self.file
         self.nodes += 1
         if self.nodes > MAX_NODES or depth > MAX_DEPTH:
             raise file.error(f"/{group}", f"at most {MAX_NODES} nodes in {MAX_DEPTH} levels of graphs", "more", LAYOUT)
@@ -103,9 +87,8 @@ class _Reader:
         if kind == "NIRGraph":
             return self.graph(group, depth, metadata)
         values = {name: self.value(f"{group}/{name}") for name in (*required, *optional) if name in names}
-        values |= {name: 1 for name in ("w_in",) if name in optional and name not in names}
         try:
-            return _build(nir, kind, values, metadata)
+            return _build(kind, values, metadata)
         except (AssertionError, TypeError, ValueError, AttributeError, IndexError, KeyError, OverflowError) as error:
             raise file.error(f"/{group}", f"fields that make a {kind}", error or "others", LAYOUT) from None
 
@@ -168,28 +151,30 @@ class _Reader:
             raise self.file.error(f"/{name}", f"at most {MAX_BYTES} bytes of arrays", "more", LAYOUT)
 
 
-def _fields(file: HDF5File, group: str, kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _fields(file: HDF5File, group: str, kind: str) -> tuple[list[str], list[str]]:
+    """Return the fields that a node needs, and those with a default; fields that a later NIR adds are left out."""
     try:
-        return lookup(FIELDS, printable(kind), f"node {printable(group)}: type")
-    except Exception as error:
+        lookup(dict.fromkeys(NODES), printable(kind), f"node {printable(group)}: type")
+    except NeurosimInputError as error:
         raise NeurosimFormatError(f"{file.path}: {error}") from None
+    if kind in ("Input", "Output"):
+        return ["shape"], []
+    known = [field for field in fields(getattr(library(), kind)) if field.init and field.name != "metadata"]
+    needed = [f.name for f in known if f.default is MISSING and f.name not in INFERRED]
+    return needed, [f.name for f in known if f.name not in needed]
 
 
-def _build(nir: Any, kind: str, values: dict[str, Value], metadata: Metadata) -> Node:
-    if kind == "Input":
-        return nir.Input({"input": np.atleast_1d(values["shape"])}, metadata=metadata)
-    if kind == "Output":
-        return nir.Output({"output": np.atleast_1d(values["shape"])}, metadata=metadata)
-    if kind == "Flatten":
-        ends = (int(values["start_dim"]), int(values["end_dim"]))
-        return nir.Flatten({"input": values.get("input_type")}, *ends, metadata=metadata)
+def _build(kind: str, values: dict[str, Value], metadata: Metadata) -> Node:
     # Scalars come as numpy's, which have a shape as arrays have.
-    values = {k: np.asarray(v) if k in _ARRAYS else v for k, v in values.items()}
-    if kind in ("Conv1d", "Conv2d"):
-        shape = values.pop("input_shape", None)
-        known = None if shape is None else tuple(int(n) for n in np.atleast_1d(shape))
-        return getattr(nir, kind)(known if kind == "Conv2d" or known is None else known[0], **values, metadata=metadata)
-    return getattr(nir, kind)(**values, metadata=metadata)
+    given: dict[str, object] = {k: np.asarray(v) if k in _ARRAYS else v for k, v in values.items()}
+    if kind in ("Input", "Output"):
+        given["shape"] = np.atleast_1d(values["shape"])
+    elif kind == "Flatten":
+        given |= {name: int(values[name]) for name in ("start_dim", "end_dim") if name in values}
+    elif kind in ("Conv1d", "Conv2d"):
+        known = tuple(int(n) for n in np.atleast_1d(values["input_shape"])) if "input_shape" in values else None
+        given["input_shape"] = known if kind == "Conv2d" or known is None else known[0]
+    return getattr(library(), kind).from_dict({"type": kind, "metadata": metadata, **given})
 
 
 _ARRAYS = {

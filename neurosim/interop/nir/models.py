@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from ...errors import NeurosimInputError, require
 from ...neurons import IF, LI, LIF, CubaLIF, Neuron
-from .files import FIELDS, Metadata
+from .files import Metadata
+from .transforms import vector
 
 Value = float | NDArray[np.float64]
 Values = Mapping[str, NDArray[np.float64]]
@@ -48,7 +49,7 @@ def cell(node: Any, thing: str, size: int, bias: NDArray[np.float64], dt: float)
         NeurosimInputError: a parameter of another shape, or that breaks its rule.
     """
     kind = type(node).__name__
-    values = {name: _spread(getattr(node, name), f"{thing}.{name}", size) for name in PARAMETERS[kind]}
+    values = {name: vector(getattr(node, name), f"{thing}.{name}", size) for name in PARAMETERS[kind]}
     for name, each in values.items():
         require(not name.startswith("tau") or bool((each > 0).all()), f"{thing}.{name}", "must be > 0 s", each.min())
     hold, soft = (
@@ -58,9 +59,13 @@ def cell(node: Any, thing: str, size: int, bias: NDArray[np.float64], dt: float)
     return _exactly(made, node, thing, values, bias, dt)
 
 
-# All fields of the nodes that are neurons.
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
-    kind: FIELDS[kind][0] + FIELDS[kind][1] for kind in ("CubaLI", "CubaLIF", "I", "IF", "LI", "LIF")
+    "CubaLI": ("tau_syn", "tau_mem", "r", "v_leak", "w_in"),
+    "CubaLIF": ("tau_syn", "tau_mem", "r", "v_leak", "v_threshold", "v_reset", "w_in"),
+    "I": ("r",),
+    "IF": ("r", "v_threshold", "v_reset"),
+    "LI": ("tau", "r", "v_leak"),
+    "LIF": ("tau", "r", "v_leak", "v_threshold", "v_reset"),
 }
 
 
@@ -176,13 +181,6 @@ def metadata(model: Any) -> Metadata:
 def _near_one(factor: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return factors with 1 for those near it: tau / dt times dt / tau may miss 1, as may r in float32."""
     return np.where(np.abs(factor - 1) < CLOSE, 1.0, factor)
-
-
-def _spread(value: Any, thing: str, size: int) -> NDArray[np.float64]:
-    array = np.asarray(value, np.float64).ravel()
-    require(array.size in (1, size), thing, f"must hold {size} values", array.size)
-    require(bool(np.isfinite(array).all()), thing, "must be finite", "NaN or infinity")
-    return np.broadcast_to(array, size)
 
 
 def _numbers(value: Any, thing: str, size: int) -> float | NDArray[np.float64]:

@@ -49,18 +49,21 @@ def _linear(node: Any, thing: str, shape: Shape) -> Transform:
     require(weight.ndim == 2, f"{thing}.weight", "must be [outputs, inputs]", weight.shape)
     size = math.prod(shape)
     require(weight.shape[1] == size, f"{thing}.weight", f"must have the {size} inputs that arrive", weight.shape[1])
+    return Transform((weight.shape[0],), sparse.csr_matrix(weight), _bias(node, thing, weight.shape[0]))
+
+
+def _bias(node: Any, thing: str, size: int) -> NDArray[np.float64] | None:
     bias = getattr(node, "bias", None)
-    return Transform((weight.shape[0],), sparse.csr_matrix(weight), _vector(bias, thing, "bias", weight.shape[0]))
+    return None if bias is None else vector(bias, f"{thing}.bias", size)
 
 
 def _scale(node: Any, thing: str, shape: Shape) -> Transform:
-    scale = _vector(node.scale, thing, "scale", math.prod(shape))
+    scale = vector(node.scale, f"{thing}.scale", math.prod(shape))
     return Transform(shape, sparse.diags_array(scale, format="csr"))
 
 
 def _delay(node: Any, thing: str, shape: Shape) -> Transform:
-    delay = _vector(node.delay, thing, "delay", math.prod(shape))
-    assert delay is not None
+    delay = vector(node.delay, f"{thing}.delay", math.prod(shape))
     require(bool((delay >= 0).all()), f"{thing}.delay", "must be >= 0 s", delay.min(initial=0.0))
     return Transform(shape, delay=delay)
 
@@ -99,7 +102,7 @@ def _convolve(
     kernel: NDArray, node: Any, thing: str, shape: Shape, stride: Pair, dilation: Pair, ends: tuple[Pair, Pair]
 ) -> Transform:
     matrix, output = convolution(kernel, thing, shape, stride, ends, dilation, int(node.groups))
-    bias = _vector(node.bias, thing, "bias", kernel.shape[0])
+    bias = _bias(node, thing, kernel.shape[0])
     return Transform(output, matrix, None if bias is None else np.repeat(bias, math.prod(output[1:])))
 
 
@@ -193,11 +196,9 @@ def pair(value: Any, thing: str, key: str, minimum: int = 1) -> Pair:
     return int(array[0]), int(array[-1])
 
 
-def _vector(value: Any, thing: str, key: str, size: int) -> NDArray[np.float64] | None:
-    """Return [size] numbers, from as many in any shape, or from one."""
-    if value is None:
-        return None
+def vector(value: Any, name: str, size: int) -> NDArray[np.float64]:
+    """Return [size] numbers, from as many in any shape, or from one; `name` is that of the parameter in errors."""
     array = np.asarray(value, np.float64).ravel()
-    require(array.size in (1, size), f"{thing}.{key}", f"must hold {size} values", array.size)
-    require(bool(np.isfinite(array).all()), f"{thing}.{key}", "must be finite", "NaN or infinity")
-    return np.broadcast_to(array, size).copy()
+    require(array.size in (1, size), name, f"must hold {size} values", array.size)
+    require(bool(np.isfinite(array).all()), name, "must be finite", "NaN or infinity")
+    return np.broadcast_to(array, size)
