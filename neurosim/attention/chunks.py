@@ -48,15 +48,9 @@ def delta(
     decay = _Decay.of(g, chunk)
     system = beta * decay.pairs(k, k, strict=True)
     # u of a chunk is (I + system)^-1 beta (v - decayed k S): solved for both parts, as S is known only in the loop.
-    both = _solve(system, beta * torch.cat([v, decay.from_start(k)], -1))
-    free, seen = both.split([v.shape[-1], k.shape[-1]], -1)
-    out = decay.to_end(k).mT
-    states, updates = [], []
-    for n in range(q.shape[2]):
-        states.append(state)
-        updates.append(free[:, :, n] - seen[:, :, n] @ state)
-        state = decay.apply(state, n) + out[:, :, n] @ updates[-1]
-    o = decay.from_start(q) @ torch.stack(states, 2) + decay.pairs(q, k) @ torch.stack(updates, 2)
+    solved = _solve(system, beta * torch.cat([v, -decay.from_start(k)], -1))
+    state, states, updates = _corrected(state, decay, solved, v.shape[-1], decay.to_end(k).mT)
+    o = decay.from_start(q) @ states + decay.pairs(q, k) @ updates
     return state, _join(o, length)
 
 
@@ -72,14 +66,9 @@ def rank_one(
     q, k, v, a, b = (_cut(x, chunk) for x in (q, k, v, a, b))
     decay = _Decay.of(g, chunk)
     target = torch.cat([decay.pairs(a, k, strict=True) @ v, decay.from_start(a)], -1)
-    free, seen = _solve(-decay.pairs(a, b, strict=True), target).split([v.shape[-1], k.shape[-1]], -1)
-    new, out = decay.to_end(k).mT @ v, decay.to_end(b).mT
-    states, read = [], []
-    for n in range(q.shape[2]):
-        states.append(state)
-        read.append(free[:, :, n] + seen[:, :, n] @ state)
-        state = decay.apply(state, n) + new[:, :, n] + out[:, :, n] @ read[-1]
-    o = decay.from_start(q) @ torch.stack(states, 2) + decay.pairs(q, k) @ v + decay.pairs(q, b) @ torch.stack(read, 2)
+    solved, new = _solve(-decay.pairs(a, b, strict=True), target), decay.to_end(k).mT @ v
+    state, states, read = _corrected(state, decay, solved, v.shape[-1], decay.to_end(b).mT, new)
+    o = decay.from_start(q) @ states + decay.pairs(q, k) @ v + decay.pairs(q, b) @ read
     return state, _join(o, length)
 
 
@@ -120,6 +109,24 @@ class _Decay:
     def apply(self, state: Tensor, n: int) -> Tensor:
         """Return the state after the decay of chunk n."""
         return state if self.total is None else state * self.total[:, :, n, -1].exp()[..., None]
+
+
+def _corrected(
+    state: Tensor, decay: _Decay, solved: Tensor, width: int, out: Tensor, new: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return S after the chunks, S before each [B, H, N, K, V], and u = free + seen S of each, S += new + out u.
+
+    Args:
+        solved: free, of `width` columns, and seen, side by side.
+    """
+    free, seen = solved[..., :width], solved[..., width:]
+    states, updates = [], []
+    for n in range(free.shape[2]):
+        states.append(state)
+        updates.append(free[:, :, n] + seen[:, :, n] @ state)
+        state = decay.apply(state, n)
+        state = (state if new is None else state + new[:, :, n]) + out[:, :, n] @ updates[-1]
+    return state, torch.stack(states, 2), torch.stack(updates, 2)
 
 
 def _solve(lower: Tensor, target: Tensor) -> Tensor:

@@ -39,6 +39,23 @@ def _constants(c_ptr, unit, units, inside, KIND: tl.constexpr, ROWS: tl.constexp
 
 
 @triton.jit
+def _load(ptr, lanes, inside, ROWS: tl.constexpr):
+    """Return the rows of a state; a row that a kind lacks repeats the first."""
+    v = tl.load(ptr, mask=inside, other=0.0)
+    w = v
+    if ROWS == 2:
+        w = tl.load(ptr + lanes, mask=inside, other=0.0)
+    return v, w
+
+
+@triton.jit
+def _store(ptr, lanes, v, w, inside, ROWS: tl.constexpr):
+    tl.store(ptr, v, mask=inside)
+    if ROWS == 2:
+        tl.store(ptr + lanes, w, mask=inside)
+
+
+@triton.jit
 def _charge(x, v, w, c0, c1, c3, KIND: tl.constexpr, RESET: tl.constexpr):
     """Return u, the membrane before the reset."""
     if KIND == CURRENT:
@@ -97,24 +114,16 @@ def _forward(
     inside = lane < lanes
     wide = tl.full([], 0, tl.int64) + lanes
     c0, c1, c2, c3, c4 = _constants(c_ptr, lane % units, units, inside, KIND, ROWS)
-    v = tl.load(state_ptr + lane, mask=inside, other=0.0)
-    w = v
-    if ROWS == 2:
-        w = tl.load(state_ptr + lanes + lane, mask=inside, other=0.0)
+    v, w = _load(state_ptr + lane, lanes, inside, ROWS)
     for t in range(steps):
         at = t * wide
         if STRIDE > 0:  # noqa: SIM102 - one is known when it is compiled
             if t % STRIDE == 0:
-                kept = kept_ptr + (t // STRIDE) * ROWS * wide + lane
-                tl.store(kept, v, mask=inside)
-                if ROWS == 2:
-                    tl.store(kept + lanes, w, mask=inside)
+                _store(kept_ptr + (t // STRIDE) * ROWS * wide + lane, lanes, v, w, inside, ROWS)
         x = tl.load(x_ptr + at + lane, mask=inside, other=0.0)
         out, v, w = _advance(x, v, w, c0, c1, c2, c3, c4, KIND, RESET)
         tl.store(out_ptr + at + lane, out, mask=inside)
-    tl.store(after_ptr + lane, v, mask=inside)
-    if ROWS == 2:
-        tl.store(after_ptr + lanes + lane, w, mask=inside)
+    _store(after_ptr + lane, lanes, v, w, inside, ROWS)
 
 
 @triton.jit
@@ -172,7 +181,7 @@ def _retreat(
 
 
 @triton.jit
-def _backward(  # noqa: PLR0912, PLR0915 - a kernel
+def _backward(
     x_ptr, c_ptr, kept_ptr, past_ptr, g_out_ptr, g_after_ptr, g_x_ptr, g_state_ptr, g_c_ptr,
     steps, lanes, units, attached, slope, scale,
     KIND: tl.constexpr, ROWS: tl.constexpr, RESET: tl.constexpr, SHAPE: tl.constexpr, TRAINED: tl.constexpr,
@@ -183,37 +192,23 @@ def _backward(  # noqa: PLR0912, PLR0915 - a kernel
     inside = lane < lanes
     wide = tl.full([], 0, tl.int64) + lanes
     c0, c1, c2, c3, c4 = _constants(c_ptr, lane % units, units, inside, KIND, ROWS)
-    g_v = tl.load(g_after_ptr + lane, mask=inside, other=0.0)
-    g_w = tl.zeros_like(g_v)
-    if ROWS == 2:
-        g_w = tl.load(g_after_ptr + lanes + lane, mask=inside, other=0.0)
+    g_v, g_w = _load(g_after_ptr + lane, lanes, inside, ROWS)
     zero = tl.zeros_like(g_v)
     s0, s1, s2, s3, s4 = zero, zero, zero, zero, zero
     strides = (steps + STRIDE - 1) // STRIDE
     for back in range(strides):
         begin = (strides - 1 - back) * STRIDE
         count = tl.minimum(STRIDE, steps - begin)
-        kept = kept_ptr + (begin // STRIDE) * ROWS * wide + lane
-        v = tl.load(kept, mask=inside, other=0.0)
-        w = v
-        if ROWS == 2:
-            w = tl.load(kept + lanes, mask=inside, other=0.0)
+        v, w = _load(kept_ptr + (begin // STRIDE) * ROWS * wide + lane, lanes, inside, ROWS)
         for k in range(count):
-            past = past_ptr + k * ROWS * lanes + lane
-            tl.store(past, v, mask=inside)
-            if ROWS == 2:
-                tl.store(past + lanes, w, mask=inside)
+            _store(past_ptr + k * ROWS * lanes + lane, lanes, v, w, inside, ROWS)
             x = tl.load(x_ptr + (begin + k) * wide + lane, mask=inside, other=0.0)
             _out, v, w = _advance(x, v, w, c0, c1, c2, c3, c4, KIND, RESET)
         tl.debug_barrier()
         for k in range(count):
             t = count - 1 - k
-            past = past_ptr + t * ROWS * lanes + lane
             at = (begin + t) * wide + lane
-            v = tl.load(past, mask=inside, other=0.0)
-            w = v
-            if ROWS == 2:
-                w = tl.load(past + lanes, mask=inside, other=0.0)
+            v, w = _load(past_ptr + t * ROWS * lanes + lane, lanes, inside, ROWS)
             x = tl.load(x_ptr + at, mask=inside, other=0.0)
             g_out = tl.load(g_out_ptr + at, mask=inside, other=0.0)
             g_x, g_v, g_w, g0, g1, g2, g3, g4 = _retreat(
@@ -223,9 +218,7 @@ def _backward(  # noqa: PLR0912, PLR0915 - a kernel
             if TRAINED:
                 s0, s1, s2, s3, s4 = s0 + g0, s1 + g1, s2 + g2, s3 + g3, s4 + g4
         tl.debug_barrier()
-    tl.store(g_state_ptr + lane, g_v, mask=inside)
-    if ROWS == 2:
-        tl.store(g_state_ptr + lanes + lane, g_w, mask=inside)
+    _store(g_state_ptr + lane, lanes, g_v, g_w, inside, ROWS)
     if TRAINED:
         _add(g_c_ptr + lane, s0, inside)
         if KIND != INTEGRATOR:

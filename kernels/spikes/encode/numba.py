@@ -7,28 +7,11 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from ...tools.threads import spread
-from .reference import (
-    AWAY,
-    DIGITS,
-    EVEN,
-    FINE,
-    FLOOR,
-    MAGIC,
-    MAX_COUNT,
-    MAX_LEVELS,
-    MAX_THRESHOLD,
-    MIN_THRESHOLD,
-    NEAREST,
-    NOT_FINITE,
-    SEARCH,
-    UP,
-    Counts,
-    Escapes,
-    share,
-)
+from . import reference as spec
+from .reference import Counts, Escapes
 
 ENTRIES_PER_THREAD = 1 << 17
-_LOOKUP, _NEAREST = -1, -2  # SEARCH by the table; EVEN without shrinkage and saturation
+_LOOKUP, _NEAREST = -1, -2  # spec.SEARCH by the table; spec.EVEN without shrinkage and saturation
 ZERO, HALF, ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 
 
@@ -46,7 +29,7 @@ def encode(x, k, thresholds, limit, rounding, threads):
 
     def part(a, b):
         own = used if given else used[a:b]
-        _encode(x[a:b], share(inputs, k), given, own, *rule, np.float32(limit), counts[a:b], number[a:b])
+        _encode(x[a:b], spec.share(inputs, k), given, own, *rule, np.float32(limit), counts[a:b], number[a:b])
 
     spread(part, bounds, threads, ENTRIES_PER_THREAD)
     if (number < 0).any():
@@ -66,7 +49,7 @@ def _arguments(rounding):
     kind, shrink, max_count, factor, edges, levels, table = rounding
     edges, levels = (_NO_EDGES, _NO_LEVELS) if edges is None else (edges, levels)
     table = _NO_LEVELS if table is None else table
-    kind = _NEAREST if rounding == NEAREST else _LOOKUP if kind == SEARCH and table.size else kind
+    kind = _NEAREST if rounding == spec.NEAREST else _LOOKUP if kind == spec.SEARCH and table.size else kind
     return kind, np.float32(shrink), np.float32(max_count), np.float32(factor), edges, levels, table
 
 
@@ -93,35 +76,35 @@ def _from_bits(typing, bits):
 @njit(cache=True, nogil=True, error_model="numpy")  # a division that could raise is no vector instruction
 def _threshold(row, share, most):
     """Return a token's own threshold; `share` is K k, `most` the bits of its largest |x|."""
-    exponent = max((most >> np.int32(23)) - np.int32(127), np.int32(FLOOR))
-    unit = _from_bits(np.int32((np.int32(DIGITS + 127) - exponent) << np.int32(23)))
+    exponent = max((most >> np.int32(23)) - np.int32(127), np.int32(spec.FLOOR))
+    unit = _from_bits(np.int32((np.int32(spec.DIGITS + 127) - exponent) << np.int32(23)))
     total = np.int64(0)
     for j in range(row.size):
         total += np.int64(abs(row[j]) * unit)
     mean = np.float32(total) / share / unit
-    return min(max(mean, MIN_THRESHOLD), MAX_THRESHOLD)
+    return min(max(mean, spec.MIN_THRESHOLD), spec.MAX_THRESHOLD)
 
 
 @njit(inline="always")
 def _count(x, threshold, kind, shrink, max_count, edges, levels, table):
     """Return a count as float32, by any `Rounding`."""
-    quotient = min(max(x / threshold, -MAX_COUNT), MAX_COUNT)
+    quotient = min(max(x / threshold, -spec.MAX_COUNT), spec.MAX_COUNT)
     if kind == _NEAREST:
-        return (quotient + MAGIC) - MAGIC
+        return (quotient + spec.MAGIC) - spec.MAGIC
     size = max(abs(quotient) - shrink, ZERO)
     signed = np.copysign(size, quotient)
-    if kind == EVEN:
-        whole = (signed + MAGIC) - MAGIC
-    elif kind == UP:
+    if kind == spec.EVEN:
+        whole = (signed + spec.MAGIC) - spec.MAGIC
+    elif kind == spec.UP:
         whole = np.floor(signed + HALF)
     else:
-        if kind == AWAY:
+        if kind == spec.AWAY:
             whole = np.floor(size + HALF)
         elif kind == _LOOKUP:
-            whole = np.float32(table[np.int32(min(size * np.float32(FINE), np.float32(table.size - 1)))])
+            whole = np.float32(table[np.int32(min(size * np.float32(spec.FINE), np.float32(table.size - 1)))])
         else:
             at = 0
-            while at < MAX_LEVELS - 1 and size >= edges[at]:
+            while at < spec.MAX_LEVELS - 1 and size >= edges[at]:
                 at += 1
             whole = np.float32(levels[at])
         whole = np.copysign(whole, quotient)
@@ -148,7 +131,7 @@ def _encode(x, share, given, thresholds, kind, shrink, max_count, factor, edges,
         most = np.int32(0)
         for j in range(row.size):
             most = max(most, _bits(row[j]) & np.int32(0x7FFFFFFF))
-        if most >= NOT_FINITE:
+        if most >= spec.NOT_FINITE:
             number[i] = -1
             continue
         if not given:
@@ -157,16 +140,18 @@ def _encode(x, share, given, thresholds, kind, shrink, max_count, factor, edges,
         # A loop for each kind: with the kind known, a loop is compiled to vector instructions.
         if kind == _NEAREST:
             n = _count_row(row, out, thresholds, own, given, limit, _NEAREST, shrink, max_count, edges, levels, table)
-        elif kind == EVEN:
-            n = _count_row(row, out, thresholds, own, given, limit, EVEN, shrink, max_count, edges, levels, table)
-        elif kind == AWAY:
-            n = _count_row(row, out, thresholds, own, given, limit, AWAY, shrink, max_count, edges, levels, table)
-        elif kind == UP:
-            n = _count_row(row, out, thresholds, own, given, limit, UP, shrink, max_count, edges, levels, table)
+        elif kind == spec.EVEN:
+            n = _count_row(row, out, thresholds, own, given, limit, spec.EVEN, shrink, max_count, edges, levels, table)
+        elif kind == spec.AWAY:
+            n = _count_row(row, out, thresholds, own, given, limit, spec.AWAY, shrink, max_count, edges, levels, table)
+        elif kind == spec.UP:
+            n = _count_row(row, out, thresholds, own, given, limit, spec.UP, shrink, max_count, edges, levels, table)
         elif kind == _LOOKUP:
             n = _count_row(row, out, thresholds, own, given, limit, _LOOKUP, shrink, max_count, edges, levels, table)
         else:
-            n = _count_row(row, out, thresholds, own, given, limit, SEARCH, shrink, max_count, edges, levels, table)
+            n = _count_row(
+                row, out, thresholds, own, given, limit, spec.SEARCH, shrink, max_count, edges, levels, table
+            )
         number[i] = n
 
 
