@@ -1,0 +1,194 @@
+"""A pipeline's run, killed or interrupted at any moment, ends as if it had not been."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.command import neurosim, refused
+from helpers.pipelines import prepare as prepare_pipeline
+from helpers.pipelines import write
+
+from neurosim import files
+from neurosim.errors import NeurosimInterruptedError
+from neurosim.runs import RunOptions
+from neurosim.runs.pipeline.config import configure
+from neurosim.runs.pipeline.progress import PROGRESS, PipelineProgress
+from neurosim.runs.pipeline.run import resume, simulate
+
+TASKS = {"tasks": [[0, 1, 2], [3, 4, 5]], "save_every": 5}
+FILES = {"manifest.json", "config.toml", "metrics.json", "spikes.h5", "learned.safetensors", "report.html"}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare_pipeline(tmp_path, monkeypatch)
+    write("pipe.toml", data=TASKS)
+
+
+def manifest(run: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(run, "manifest.json").read_text())
+    return found
+
+
+def same(run: str, other: str) -> None:
+    """Two finished runs hold the same, wall-clock times apart."""
+    ours, theirs = (json.loads(Path(r, "metrics.json").read_text()) for r in (run, other))
+    for timed in ("real_time_factor", "timings", "run"):
+        del ours[timed], theirs[timed]
+    assert ours == theirs
+    assert Path(run, "learned.safetensors").read_bytes() == Path(other, "learned.safetensors").read_bytes()
+    for name in ("camera", "edges", "columns", "readout"):
+        mine, its = (files.read_sonata(f"{r}/spikes.h5", name) for r in (run, other))
+        assert mine.digest() == its.digest() and len(mine), name
+    assert manifest(run)["status"] == "done"
+    # Hidden: what a process was writing when it was killed.
+    assert {p.name for p in Path(run).iterdir() if not p.name.startswith(".")} == FILES
+
+
+def interrupted(run: str, saves: int) -> None:
+    """Leave a run that Ctrl-C stopped after some saves."""
+    save, left = PipelineProgress.save, [saves]
+
+    def counted(*given: Any) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        save(*given)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(NeurosimInterruptedError, match="simulate --resume"):
+        patch.setattr(PipelineProgress, "save", counted)
+        simulate(configure(Path("pipe.toml")), RunOptions(out=Path(run)))
+
+
+def test_interrupted_anywhere_it_ends_the_same() -> None:
+    simulate(configure(Path("pipe.toml")), RunOptions(out=Path("whole")))
+    # Before the first save, in the first task, in the test after it, and in the last test.
+    for saves in (0, 5, 9, 18):
+        run = f"run{saves}"
+        interrupted(run, saves)
+        assert manifest(run)["status"] == "interrupted"
+        assert Path(run, PROGRESS).exists() == (saves > 0)
+        neurosim("simulate", "--resume", run, "--quiet", "--threads", "1")
+        same(run, "whole")
+        assert len(manifest(run)["resumed"]) == 1
+    assert "its run is done" in refused("simulate", "--resume", "whole", "--quiet")
+
+
+def test_a_run_resumes_only_on_its_own_recordings_and_settings() -> None:
+    interrupted("run", 5)
+    Path("digits/Train/0").rename("digits/away")
+    assert "run: data: must be what the run began with; simulate again" in refused("simulate", "--resume", "run")
+    Path("digits/away").rename("digits/Train/0")
+    text = Path("run/config.toml").read_text()
+    Path("run/config.toml").write_text(text.replace("seed = 3", "seed = 4"))
+    assert "was changed since the run began" in refused("simulate", "--resume", "run")
+    Path("run/config.toml").write_text(text)
+    Path("run", PROGRESS).write_bytes(b"cut")
+    assert f"{PROGRESS}: is not a complete neurosim PipelineProgress file" in refused("simulate", "--resume", "run")
+    Path("run", PROGRESS).unlink()
+    simulate(configure(Path("pipe.toml")), RunOptions(out=Path("whole")))
+    resume(Path("run"))
+    same("run", "whole")
+    line = refused("simulate", "--resume", "run", "--seed", "3")
+    assert "--resume: cannot be combined with options that change the result" in line
+
+
+KILLED = """
+import json, os, random, signal, sys, time
+sys.path.insert(0, sys.argv[3])
+from pathlib import Path
+import pytest
+from helpers.pipelines import prepare, write
+from neurosim.cli import main
+
+prepare(Path.cwd(), pytest.MonkeyPatch())
+
+def run(words):
+    try:
+        main(words)
+    except SystemExit as end:
+        return end.code
+
+def count(real, left):
+    def counted(*given):
+        left[0] -= 1
+        if left[0] < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*given)
+    return counted
+
+first = ["simulate", "--config", "pipe.toml", "--quiet", "--out"]
+assert run([*first, "whole"]) == 0  # also loads what the children need
+chance, kills, done = random.Random(int(sys.argv[1])), {}, 0
+while sum(kills.values()) < int(sys.argv[2]):
+    folder = f"killed{done}"
+    began = os.path.exists(f"{folder}/manifest.json")
+    found = json.load(open(f"{folder}/manifest.json")) if began else {}
+    if found.get("status") == "done":
+        assert run(["report", folder]) == 0  # killed in the midst of the report
+        done += 1
+        continue
+    if began and "data" not in found:
+        assert run(["simulate", "--resume", folder]) == 2  # killed before it began
+        began = False
+    words = ["simulate", "--quiet", "--threads", str(chance.choice((1, 2))), "--resume", folder]
+    writes = chance.random() < 0.6  # killed at a write, or else at any moment
+    child = os.fork()
+    if child == 0:
+        if writes:
+            left = [chance.randrange(4, 90)]
+            os.replace, os.fsync, os.write = (count(real, left) for real in (os.replace, os.fsync, os.write))
+        os._exit(run(words if began else [*first, folder]))
+    if not writes:
+        time.sleep(chance.uniform(0.05, 0.8))
+        os.kill(child, signal.SIGKILL)
+    status = os.waitpid(child, 0)[1]
+    if os.WIFSIGNALED(status):
+        kills[folder] = kills.get(folder, 0) + 1
+    else:
+        assert os.WEXITSTATUS(status) == 0, status
+        done += 1
+folder = f"killed{done}"
+if folder in kills:
+    found = json.load(open(f"{folder}/manifest.json")) if os.path.exists(f"{folder}/manifest.json") else {}
+    go_on = ["simulate", "--quiet", "--resume", folder] if "data" in found else [*first, folder]
+    assert run(["report", folder] if found.get("status") == "done" else go_on) == 0
+print(json.dumps(kills))
+"""
+
+
+@pytest.mark.slow
+def test_killed_many_times_it_ends_the_same() -> None:
+    """Kill -9 at a random write, rename, sync or moment; then every run, to its end."""
+    tests = str(Path(__file__).parents[1])
+    done = subprocess.run([sys.executable, "-c", KILLED, "1", "24", tests], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    kills = json.loads(done.stdout.splitlines()[-1])
+    assert sum(kills.values()) >= 24 and max(kills.values()) > 2
+    for run in kills:
+        same(run, "whole")
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_in_one_line() -> None:
+    """A process of its own, and a signal."""
+    script = "import sys; sys.path.insert(0, sys.argv.pop(1))\n" + (
+        "import os, signal, threading, pytest\nfrom pathlib import Path\nfrom helpers.pipelines import prepare\n"
+        "from neurosim.runs.pipeline.progress import PipelineProgress\n"
+        "prepare(Path.cwd(), pytest.MonkeyPatch())\nsave = PipelineProgress.save\n"
+        "def saved(*given):\n    save(*given)\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        "PipelineProgress.save = saved\nfrom neurosim.cli import main\nmain()\n"
+    )
+    words = ["simulate", "--config", "pipe.toml", "--out", "run", "--quiet"]
+    command = [sys.executable, "-c", script, str(Path(__file__).parents[1]), *words]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert "finished work is saved, continue with: neurosim simulate --resume run" in done.stderr
+    neurosim("simulate", "--resume", "run", "--quiet")
+    simulate(configure(Path("pipe.toml")), RunOptions(out=Path("whole")))
+    same("run", "whole")
