@@ -45,6 +45,12 @@ from ..runs.command import (
     help="Of biological time, after which a network's run can be resumed whatever happens. Ctrl-C leaves a resumable "
     "run in any case.",
 )
+@click.option(
+    "--nir",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write what NIR can say of the network or pipeline in --config, as it is before it learns.",
+)
 @resume_option("Continue a run that was interrupted or killed, in its own folder.")
 @common()
 def command(
@@ -55,6 +61,7 @@ def command(
     profile: str | None,
     models: tuple[str, ...],
     checkpoint_every: float | None,
+    nir: Path | None,
     resumed: Path | None,
 ) -> CommandResult:
     """Simulate DATASET, or the network or pipeline that --config describes, and write a run folder with a report.
@@ -73,7 +80,7 @@ def command(
     from ..runs.pipeline.config import is_pipeline
 
     if resumed is not None:
-        check_resume(options, (dataset, split, limit, profile))
+        check_resume(options, (dataset, split, limit, profile, nir))
         kind = runs.open_run(resumed).manifest.kind
         if kind == "network":
             return _resume_network(options, resumed, models, checkpoint_every)
@@ -82,12 +89,13 @@ def command(
     if is_pipeline(options.config):
         require(checkpoint_every is None, "--checkpoint-every", "is data.save_every in a pipeline", checkpoint_every)
         given = {"data.name": dataset, "data.split": split, "data.limit": limit, "energy.profile": profile}
-        return _simulate_pipeline(options, models, given)
+        return _simulate_pipeline(options, models, given, nir)
     if is_network(options.config):
         require(dataset is None, "DATASET", "must be left out: the network in --config runs by itself", dataset)
         require(split is None, "--split", "needs a DATASET, and --config holds a network", split)
         require(limit is None, "--limit", "needs a DATASET, and --config holds a network", limit)
-        return _simulate_network(options, models, profile, checkpoint_every)
+        return _simulate_network(options, models, profile, checkpoint_every, nir)
+    require(nir is None, "--nir", "needs a network in --config", nir)
     require(not models, "--model", "needs a network in --config", ", ".join(models))
     require(checkpoint_every is None, "--checkpoint-every", "needs a network in --config", checkpoint_every)
     if dataset is None and options.config is None and not options.sets:
@@ -120,7 +128,11 @@ def _resume_dataset(options: CommandOptions, run: Path) -> CommandResult:
 
 
 def _simulate_network(
-    options: CommandOptions, models: tuple[str, ...], profile: str | None, checkpoint_every: float | None
+    options: CommandOptions,
+    models: tuple[str, ...],
+    profile: str | None,
+    checkpoint_every: float | None,
+    nir: Path | None,
 ) -> CommandResult:
     from ..runs.network import KIND
     from ..runs.network.config import configure, own_models
@@ -129,7 +141,7 @@ def _simulate_network(
     assert options.config is not None  # because it holds a network
     given = {"energy.profile": profile, "simulation.seed": options.seed}
     config = configure(options.config, options.sets, given, own_models(models))
-    return CommandResult.of(KIND, simulate(config, options, checkpoint_every=checkpoint_every))
+    return CommandResult.of(KIND, simulate(config, options, checkpoint_every=checkpoint_every, nir=nir))
 
 
 def _resume_network(
@@ -143,7 +155,7 @@ def _resume_network(
 
 
 def _simulate_pipeline(
-    options: CommandOptions, models: tuple[str, ...], given: Mapping[str, str | int | None]
+    options: CommandOptions, models: tuple[str, ...], given: Mapping[str, str | int | None], nir: Path | None
 ) -> CommandResult:
     from ..runs.network.config import own_models
     from ..runs.pipeline import KIND
@@ -153,7 +165,7 @@ def _simulate_pipeline(
     assert options.config is not None  # because it holds a pipeline
     settings = {**given, "simulation.seed": options.seed}
     config = configure(options.config, options.sets, settings, own_models(models))
-    return CommandResult.of(KIND, simulate(config, options))
+    return CommandResult.of(KIND, simulate(config, options, nir=nir))
 
 
 def _resume_pipeline(options: CommandOptions, run: Path, models: tuple[str, ...]) -> CommandResult:

@@ -240,3 +240,78 @@ def test_a_recording_without_an_answer_counts_as_wrong(monkeypatch: pytest.Monke
     found = result_of("simulate", "--config", "pipe.toml", "--out", "run", "--limit", 12)
     assert found["accuracy"] == 0 and found["unanswered"] == 12 and np.sum(found["confusion"]) == 0
     assert "12 recordings had no answer" in Path("run/report.html").read_text()
+
+
+def test_nir_gets_what_it_can_say_and_the_rest_is_named() -> None:
+    pytest.importorskip("nir")
+    from neurosim.interop import nir
+
+    pipe = write("pipe.toml")
+    done = neurosim("simulate", "--config", pipe, "--out", "run", "--limit", 10, "--nir", "net.nir")
+    lines = [line for line in done.stderr.splitlines() if line.startswith("net.nir: without ")]
+    left_out = [
+        "population 'columns': NIR has no Hierarchy, which acts once a window",
+        "population 'readout': NIR has no Tally, which acts once a window",
+        *(
+            f"link '{name}': NIR has no windows, and so no links"
+            for name in ("columns->readout", "edges->columns", "label->readout")
+        ),
+        "population 'label': leads to nothing that is left",
+    ]
+    assert lines == [f"net.nir: without {line}" for line in left_out]
+    manifest = json.loads(Path("run/manifest.json").read_text())
+    assert manifest["nir"] == {"file": "net.nir", "left_out": left_out}
+    back = nir.from_nir("net.nir")
+    assert sorted(p.name for p in back.populations) == ["camera", "edges"]
+    net = configure(pipe).description.network
+    train = catalog.load("digits", "train")[0]
+    inputs = {"camera": train, "label": Spikes([], [], 10, train.duration)}
+    expected = simulate(net, inputs, clock=5e-3, seed=3).spikes["edges"]
+    assert simulate(back, train, clock=5e-3).spikes["edges"].digest() == expected.digest() and len(expected) > 0
+    assert "--nir: needs a network in --config (got x.nir)" in refused("simulate", "digits", "--nir", "x.nir")
+
+
+def test_nir_of_a_network_leaves_plasticity_out() -> None:
+    pytest.importorskip("nir")
+    rule = '{ rule = "STDP", w_max = 1.0 }'
+    Path("net.toml").write_text(
+        f"""[simulation]
+duration = 0.01
+[[population]]
+name = "E"
+shape = 3
+model = "LIF"
+[[population]]
+name = "A"
+shape = 3
+model = "AdEx"
+[[projection]]
+source = "E"
+target = "E"
+pattern = "AllToAll"
+weight = 0.1
+plasticity = {rule}
+[[projection]]
+source = "E"
+target = "A"
+pattern = "AllToAll"
+weight = 0.1
+[[stimulus]]
+target = "A"
+rate = 10.0
+weight = 0.1
+"""
+    )
+    done = neurosim("simulate", "--config", "net.toml", "--out", "run", "--nir", "net.nir")
+    assert [line for line in done.stderr.splitlines() if line.startswith("net.nir")] == [
+        "net.nir: without population 'A': NIR has no AdEx; it has CubaLIF, IF, LI, LIF",
+        "net.nir: without projection 'E->A': population 'A' is left out",
+        "net.nir: without projection 'E->E': NIR has no plasticity; STDP is left out, its weights stay",
+        "net.nir: without stimulus 'poisson->A': population 'A' is left out",
+    ]
+    Path("net.toml").write_text(
+        '[simulation]\nduration = 0.01\n[[population]]\nname = "A"\nshape = 3\nmodel = "AdEx"\n'
+    )
+    line = refused("simulate", "--config", "net.toml", "--out", "other", "--nir", "net.nir", "--quiet")
+    assert "NIR: can say nothing of this network (population 'A': NIR has no AdEx" in line
+    assert not Path("other").exists()

@@ -12,6 +12,8 @@ name the node or population that has no counterpart.
 from .files import read as read
 from .files import write as write
 from .load import from_nir as from_nir
+from .partial import PartialNetwork as PartialNetwork
+from .partial import expressible as expressible
 from .save import to_nir as to_nir
 
-__all__ = ["from_nir", "read", "to_nir", "write"]
+__all__ = ["PartialNetwork", "expressible", "from_nir", "read", "to_nir", "write"]

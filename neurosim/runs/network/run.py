@@ -19,6 +19,7 @@ from ...errors import require
 from ...spikes import Recordings, Spikes
 from ..folder import CONFIG, SPIKES, RunFolder, check_resumable
 from ..lifecycle import finish, new_run, open_to_resume, resumed_run
+from ..nir import export_nir
 from ..options import DEFAULTS, RunOptions
 from ..progress import simulation_bar
 from . import KIND, checkpointed
@@ -31,7 +32,11 @@ Inputs = Mapping[str, Spikes]
 
 
 def simulate(
-    config: NetworkConfig, options: RunOptions = DEFAULTS, *, checkpoint_every: float | None = None
+    config: NetworkConfig,
+    options: RunOptions = DEFAULTS,
+    *,
+    checkpoint_every: float | None = None,
+    nir: Path | None = None,
 ) -> NetworkResult:
     """Run a network and write a run folder: manifest, config, metrics, spikes (SONATA), the states of probes, and the
     learned weights of each projection, in the order of sources, then targets.
@@ -40,6 +45,7 @@ def simulate(
         config: decides the results; nothing below does.
         checkpoint_every: s of biological time between two checkpoints, from which the run can continue whatever happens
             to the process; None: only where Ctrl-C interrupts it.
+        nir: file for what NIR can say of the network; the manifest names what it cannot. None: none.
 
     Raises:
         NeurosimError: what is wrong with the description, its inputs or the disk.
@@ -59,6 +65,7 @@ def simulate(
         "threads": options.threads,
         "models": model_files(config.models),
         "checkpoint_every": checkpoint_every,
+        **({} if nir is None else {"nir": export_nir(nir, net, options.say)}),
     }
     with new_run(KIND, tree, config.name, options) as folder:
         if arrays:

@@ -22,6 +22,7 @@ from ..folder import CONFIG, SPIKES, RunFolder, check_resumable
 from ..lifecycle import finish, new_run, open_to_resume, resumed_run
 from ..network.config import Models
 from ..network.run import ARRAYS, hashes_of, model_files
+from ..nir import export_nir
 from ..options import DEFAULTS, RunOptions
 from ..score import score
 from ..summary import DataResult, data_facts, labels_of, shown_recordings
@@ -36,12 +37,13 @@ from .result import PipelineResult, StageResult
 LEARNED = "learned.safetensors"
 
 
-def simulate(config: PipelineConfig, options: RunOptions = DEFAULTS) -> PipelineResult:
+def simulate(config: PipelineConfig, options: RunOptions = DEFAULTS, *, nir: Path | None = None) -> PipelineResult:
     """Run a pipeline and write a run folder: manifest, config, metrics, what was learned, and the spikes of one test
     recording in every stage.
 
     Args:
         config: decides the results; the options do not.
+        nir: file for what NIR can say of the network; the manifest names what it cannot. None: none.
 
     Raises:
         NeurosimError: what is wrong with the data, a setting or the disk.
@@ -58,7 +60,12 @@ def simulate(config: PipelineConfig, options: RunOptions = DEFAULTS) -> Pipeline
         "data": config.data.model_dump(),
         "energy": {"profile": net.profile},
     }
-    facts = {"seed": net.description.settings.seed, "threads": options.threads, "models": model_files(net.models)}
+    facts = {
+        "seed": net.description.settings.seed,
+        "threads": options.threads,
+        "models": model_files(net.models),
+        **({} if nir is None else {"nir": export_nir(nir, net.description, options.say)}),
+    }
     with new_run(KIND, tree, net.name, options, **facts) as folder, limit_threads(options.threads):
         if arrays:
             files.write_arrays(folder.path / ARRAYS, arrays)
