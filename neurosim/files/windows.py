@@ -48,24 +48,30 @@ def read_windows(path: str | os.PathLike[str], population: str | None = None, le
 
 def _windows(file: HDF5File, population: str | None, length: float) -> Iterator[Spikes]:
     group = f"spikes/{choose(file.path, file.names('spikes'), population)}"
-    times, nodes = _dataset(file, f"{group}/timestamps", "f"), _dataset(file, f"{group}/node_ids", "iu")
-    if len(times) != len(nodes):
-        raise file.error(f"/{group}/node_ids", f"{len(times)} entries, as timestamps", len(nodes))
+    all_times, all_nodes = _dataset(file, f"{group}/timestamps", "f"), _dataset(file, f"{group}/node_ids", "iu")
+    if len(all_times) != len(all_nodes):
+        raise file.error(f"/{group}/node_ids", f"{len(all_times)} entries, as timestamps", len(all_nodes))
     seconds = seconds_of_a_unit(file, group)
     known = file.attributes(group, "size", "duration", "shape")
-    size = int(known["size"]) if "size" in known else _highest(nodes) + 1
+    size = int(known["size"]) if "size" in known else _highest(all_nodes) + 1
     shape = tuple(int(n) for n in np.atleast_1d(known.get("shape", size)))
     duration = float(known.get("duration", 0.0))
-    events: tuple[NDArray[np.float64], NDArray[np.int64]] = np.empty(0), np.empty(0, np.int64)
+    times: NDArray[np.float64] = np.empty(0)
+    nodes: NDArray[np.int64] = np.empty(0, np.int64)
     read, start = 0, 0.0
-    while start < duration or read < len(times) or events[0].size:
-        while read < len(times) and (events[0].size == 0 or events[0][-1] < start + length):
-            piece = slice(read, min(read + PIECE, len(times)))
-            more = times[piece].astype(np.float64) * seconds, nodes[piece].astype(np.int64)
-            events, read = (np.concatenate([events[0], more[0]]), np.concatenate([events[1], more[1]])), piece.stop
-        cut = _count_before(file, group, events[0], start, start + length)
-        yield _window(file, group, (events[0][:cut], events[1][:cut]), (start, length), size, shape)
-        events, start = (events[0][cut:], events[1][cut:]), start + length
+    while start < duration or read < len(all_times) or times.size:
+        stop = start + length
+        while read < len(all_times) and (times.size == 0 or times[-1] < stop):
+            piece = slice(read, min(read + PIECE, len(all_times)))
+            times = np.concatenate([times, all_times[piece].astype(np.float64) * seconds])
+            nodes = np.concatenate([nodes, all_nodes[piece].astype(np.int64)])
+            read = piece.stop
+        cut = _count_before(file, group, times, start, stop)
+        here = nodes[:cut]
+        if here.size and not 0 <= here.min() <= here.max() < size:
+            raise file.error(f"/{group}/node_ids", f"0 <= node < {size}", f"{here.min()} to {here.max()}")
+        yield Spikes.unchecked(times[:cut] - start, here.astype(np.int32), size, length, shape)
+        times, nodes, start = times[cut:], nodes[cut:], stop
 
 
 def _count_before(file: HDF5File, group: str, times: NDArray[np.float64], start: float, stop: float) -> int:
@@ -74,20 +80,6 @@ def _count_before(file: HDF5File, group: str, times: NDArray[np.float64], start:
         step = "read it with read_sonata, which sorts it"
         raise file.error(f"/{group}/timestamps", "times in ascending order", "an earlier one", step)
     return int(np.searchsorted(times, stop))
-
-
-def _window(
-    file: HDF5File,
-    group: str,
-    events: tuple[NDArray[np.float64], NDArray[np.int64]],
-    extent: tuple[float, float],
-    size: int,
-    shape: tuple[int, ...],
-) -> Spikes:
-    times, nodes = events
-    if nodes.size and not 0 <= nodes.min() <= nodes.max() < size:
-        raise file.error(f"/{group}/node_ids", f"0 <= node < {size}", f"{nodes.min()} to {nodes.max()}")
-    return Spikes.unchecked(times - extent[0], nodes.astype(np.int32), size, extent[1], shape)
 
 
 def _dataset(file: HDF5File, name: str, kinds: str) -> Any:
