@@ -9,7 +9,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, require
+from ..errors import NeurosimInputError, check_fields, require
 from ..values import Distribution
 
 # Rounds of drawing values outside [low, high] again: at an acceptance of 5 % all but 1e-22 are then inside.
@@ -25,7 +25,7 @@ class Uniform(Distribution):
     high: float
 
     def __post_init__(self) -> None:
-        _finite(self, "low", "high")
+        check_fields(self, {"low high": "finite"})
         require(self.low < self.high, "Uniform.high", f"must be > low {self.low}", self.high)
 
     def draw(self, key: int, first: int, count: int) -> NDArray[np.float64]:
@@ -47,8 +47,7 @@ class Normal(Distribution):
     high: float = math.inf
 
     def __post_init__(self) -> None:
-        _finite(self, "mean", "sd")
-        require(self.sd >= 0, "Normal.sd", "must be >= 0", self.sd)
+        check_fields(self, {"mean sd": "finite", "sd": ">= 0"})
         require(self.low < self.high, "Normal.high", f"must be > low {self.low}", self.high)
 
     def draw(self, key: int, first: int, count: int) -> NDArray[np.float64]:
@@ -66,8 +65,7 @@ class LogNormal(Distribution):
     high: float = math.inf
 
     def __post_init__(self) -> None:
-        _finite(self, "mu", "sigma")
-        require(self.sigma >= 0, "LogNormal.sigma", "must be >= 0", self.sigma)
+        check_fields(self, {"mu sigma": "finite", "sigma": ">= 0"})
         require(self.low < self.high, "LogNormal.high", f"must be > low {self.low}", self.high)
 
     def draw(self, key: int, first: int, count: int) -> NDArray[np.float64]:
@@ -75,12 +73,6 @@ class LogNormal(Distribution):
 
 
 DISTRIBUTIONS: dict[str, type[Distribution]] = {d.__name__: d for d in (Uniform, Normal, LogNormal)}
-
-
-def _finite(owner: Distribution, *names: str) -> None:
-    for name in names:
-        value = getattr(owner, name)
-        require(math.isfinite(value), f"{type(owner).__name__}.{name}", "must be finite", value)
 
 
 def _within(owner, key, first, count, shape):
