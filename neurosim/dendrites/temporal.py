@@ -121,7 +121,7 @@ class TemporalMemory(WindowModel):
 
     @property
     def readings(self) -> tuple[str, ...]:
-        return ("anomaly",)
+        return "anomaly", "predicted"
 
     def start(self) -> WindowState:
         return _MemoryState(copy.deepcopy(self))
@@ -336,9 +336,10 @@ class _MemoryState(WindowState):
         self.memory.reset()
 
     def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
+        predicted = len(self.memory.predicted_columns) / self.memory.columns
         anomaly = self.memory.step(SDR.unchecked(arrivals["columns"].units, self.memory.columns), learn=learn)
         store, cells = self.memory._store, self.memory._count("ACTIVE")
-        return Output(store.active[:cells].copy(), self.memory.visits, (anomaly,))
+        return Output(store.active[:cells].copy(), self.memory.visits, (anomaly, predicted))
 
     def arrays(self) -> dict[str, NDArray]:
         return self.memory.state()

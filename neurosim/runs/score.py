@@ -69,3 +69,10 @@ def wilson(right: int, n: int, z: float = Z95) -> tuple[float, float]:
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / scale
     # At p = 0 and 1 the exact bound is p itself, which rounding may miss by an ulp.
     return min(max(centre - half, 0.0), p), max(min(centre + half, 1.0), p)
+
+
+def separation(high: NDArray[np.float64], low: NDArray[np.float64]) -> float:
+    """Return the probability that one of `high` exceeds one of `low`, ties counting half (Mann and Whitney 1947)."""
+    ordered = np.sort(low)
+    below, up_to = np.searchsorted(ordered, high, "left"), np.searchsorted(ordered, high, "right")
+    return float((below + up_to).mean() / (2 * len(low)))

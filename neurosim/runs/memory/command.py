@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..command import PROFILE, CommandOptions, CommandResult, at_least, common, complete_dataset
+from ..sequence.command import command as sequence
 
 SPLIT = click.option("--split", metavar="NAME", help="Split to compare with the stored items; default test.")
 LIMIT = click.option(
@@ -85,3 +86,4 @@ def recall(
 _dataset_command("capacity", "Recall, time and operations against the number stored.")
 _dataset_command("noise", "Recall of stored items with bits moved.")
 _dataset_command("familiarity", "Familiarity of stored items against new ones.")
+command.add_command(sequence)

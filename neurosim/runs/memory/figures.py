@@ -9,6 +9,7 @@ from ... import measure
 from ...kernels.memory.packed import unpack
 from ...macrocolumn import ColumnBatch
 from ...sdr.code import generator
+from ..score import separation
 from .config import MemoryConfig
 from .items import MemoryItems
 from .learned import Learned, learn, sizes_between
@@ -67,13 +68,6 @@ def familiarity(
         for name, g in values.items()
     }
     return figures, values
-
-
-def separation(high: NDArray[np.float64], low: NDArray[np.float64]) -> float:
-    """Return the probability that one of `high` exceeds one of `low`, ties counting half (Mann and Whitney 1947)."""
-    ordered = np.sort(low)
-    below, up_to = np.searchsorted(ordered, high, "left"), np.searchsorted(ordered, high, "right")
-    return float((below + up_to).mean() / (2 * len(low)))
 
 
 def similarity(learned: Learned, config: MemoryConfig) -> dict[str, NDArray[np.float64]]:

@@ -1,0 +1,17 @@
+"""Runs of a spatial pooler and a temporal memory on recordings: what they expect, and what surprises them."""
+
+from ..kind import Kind
+from . import page, table
+from .config import reconfigure
+from .result import SequenceResult
+
+KIND = Kind(
+    name="sequence",
+    title="a run of a sequence memory",
+    resume="memory sequence",
+    result=SequenceResult,
+    reconfigure=reconfigure,
+    page=page.render,
+    table=table.render,
+    heading=("dataset", "split", "samples", "seed", "digest"),
+)
