@@ -35,7 +35,9 @@ def read_nmnist(path: str | os.PathLike[str], shape: tuple[int, int, int] = SENS
         NeurosimFormatError: empty, cut short, an event outside the sensor, or a time before that of the event before.
     """
     height, width = _sensor(shape)
-    raw = _records(path)
+    raw = read_bytes(path)
+    if raw.size == 0 or raw.size % RECORD:
+        raise _not_records(path, raw.size)
     times: NDArray = np.empty(raw.size // RECORD, np.float64)
     units: NDArray = np.empty(raw.size // RECORD, np.int32)
     events, fault, at = decode.nmnist(raw, height, width, MICROSECOND, times, units)
@@ -169,13 +171,6 @@ def _sensor(shape: Sequence[int]) -> tuple[int, int]:
     fits = len(shape) == 3 and shape[0] == 2 and 0 < shape[1] <= decode.OVERFLOW_Y and 0 < shape[2] <= 256
     require(fits, "shape", "a .bin file holds (2 polarities, height <= 240, width <= 256)", tuple(shape))
     return int(shape[1]), int(shape[2])
-
-
-def _records(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    raw = read_bytes(path)
-    if raw.size == 0 or raw.size % RECORD:
-        raise _not_records(path, raw.size)
-    return raw
 
 
 def _not_records(path: object, size: int) -> NeurosimFormatError:

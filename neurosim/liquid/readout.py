@@ -151,7 +151,8 @@ class TrainedReadout(files.Saved):
         Raises:
             NeurosimInputError: spikes of a liquid of another size.
         """
-        return self._scores(self._inputs(spikes))
+        x = self._inputs(spikes)
+        return self._last(x if self.hidden_weights is None else self._between(x))
 
     def predict(self, spikes: Recordings) -> NDArray[np.int64]:
         """Return [recordings] labels. Raises the errors of `scores`."""
@@ -176,9 +177,6 @@ class TrainedReadout(files.Saved):
         size = self._first.shape[1] // width(self.readout.windows, self.readout.timing, 1)
         require(spikes.size == size, "TrainedReadout.scores", f"needs spikes of {size} neurons", spikes.size)
         return self.readout.vectors(spikes)
-
-    def _scores(self, x: NDArray) -> NDArray[np.float64]:
-        return self._last(x if self.hidden_weights is None else self._between(x))
 
     def _between(self, x: NDArray) -> NDArray[np.float64]:
         """[recordings, hidden]."""

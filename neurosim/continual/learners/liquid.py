@@ -14,7 +14,7 @@ from ...liquid import Liquid, features
 from ...random import rng_key
 from ...spikes import Recordings
 from ..learner import BATCH, Arrays, Learner, Progress, no_progress
-from ..tasks import FULL, Items, Problem, Task
+from ..tasks import FULL, Problem, Task
 from .state import about, check_arrays
 
 ADAPTED = 60  # items of the first task that the liquid's rates are set on
@@ -80,7 +80,9 @@ class LiquidReadout(Learner):
         if task.index:
             return
         some = np.unique(np.linspace(0, len(task.train) - 1, ADAPTED).round().astype(np.int64))
-        self._adapt(task.train.select(some))
+        self.liquid = self.liquid.adapt(self._recordings(task.train.x[some]), threads=1)
+        assert self.liquid.gains is not None
+        self.gains = np.asarray(self.liquid.gains)
 
     def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
         n = len(task.train)
@@ -116,11 +118,6 @@ class LiquidReadout(Learner):
             setattr(self, name, np.array(arrays[name]))
         self.learned = int(arrays["learned"])
         self.liquid, self.weights = replace(self.liquid, gains=self.gains), None
-
-    def _adapt(self, items: Items) -> None:
-        self.liquid = self.liquid.adapt(self._recordings(items.x), threads=1)
-        assert self.liquid.gains is not None
-        self.gains = np.asarray(self.liquid.gains)
 
     def _calibrate(self, z: NDArray[Any]) -> None:
         self.centre, spread = z.mean(axis=0), z.std(axis=0)
