@@ -99,12 +99,20 @@ class RoutedMixer(GatedMixer):
     gate_fn: str | None = "swish"
     norm_eps: float = 1e-5
 
-    def group(self, memories: int, kind: str) -> None:
-        """Set the sizes of the state; of the `memories`, called `kind` in errors, a token uses `topk`."""
+    def group(self, memories: int, kind: str, common: bool) -> None:
+        """Set the sizes of the state.
+
+        Args:
+            memories: of which a token uses `topk`; called `kind` in errors.
+            common: one more is used by every token.
+        """
         in_range = 0 < self.topk <= memories
         require(in_range, self.name("topk"), f"must be > 0 and <= {memories} {kind}", self.topk)
-        self.heads, self.v_size = self.num_heads, self.head_v_dim or self.head_dim
+        self.count, self.heads, self.v_size = memories + common, self.num_heads, self.head_v_dim or self.head_dim
         self.scale = self.head_dim**-0.5
+
+    def initial(self, x: Tensor) -> State:
+        return {"memory": x.new_zeros(len(x), self.count, self.heads, self.head_dim, self.v_size)}
 
     @abstractmethod
     def write(self, memory: Tensor, inputs: Inputs) -> Tensor:
@@ -163,7 +171,7 @@ class MoM(RoutedMixer):
     conv_bias: bool = False
 
     def build(self) -> None:
-        self.group(self.num_memories, "memories")
+        self.group(self.num_memories, "memories", self.shared_mem)
         self.unordered = self.topk if self.library_order else 0
         width, heads = self.width, self.num_heads
         keys, values = heads * self.head_dim, heads * self.v_size
@@ -181,11 +189,10 @@ class MoM(RoutedMixer):
         self.output()
 
     def initial(self, x: Tensor) -> State:
-        count = self.num_memories + self.shared_mem
-        state = {"memory": x.new_zeros(len(x), count, self.heads, self.head_dim, self.v_size)}
+        state = super().initial(x)
         for name in "qkv" if self.conv_size else "":
             tail = getattr(self, f"{name}_conv1d").initial(x)
-            state[f"{name}_tail"] = tail[:, None].repeat(1, count, 1, 1)
+            state[f"{name}_tail"] = tail[:, None].repeat(1, self.count, 1, 1)
         return state
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
@@ -195,7 +202,7 @@ class MoM(RoutedMixer):
         if self.shared_mem:
             weight = torch.cat([weight, torch.ones_like(weight[..., :1])], -1)
             index = torch.cat([index, torch.full_like(index[..., :1], self.num_memories)], -1)
-        packing = Packing(index, self.num_memories + self.shared_mem, self.unordered)
+        packing = Packing(index, self.count, self.unordered)
         packed = packing.pack(x[:, :, None].expand(-1, -1, index.shape[2], -1))
         values = {"q": self.q_proj(packed)} | {name: self._each(name, packed) for name in "kvba"}
         tails = {}
@@ -257,7 +264,7 @@ class SSE(RoutedMixer):
     gate_logit_normalizer: float = 16.0
 
     def build(self) -> None:
-        self.group(self.num_sparse_partition, "partitions")
+        self.group(self.num_sparse_partition, "partitions", True)
         width, rank = self.width, self.v_size
         keys, values = self.heads * self.head_dim, self.heads * self.v_size
         self.q_proj, self.k_proj = linear(width, keys), linear(width, keys)
@@ -265,10 +272,6 @@ class SSE(RoutedMixer):
         self.lora_q_proj, self.lora_k_proj = (low_rank(width, rank, keys) for _ in range(2))
         self.gk_proj = nn.ModuleList([low_rank(width, self.gate_low_rank_dim, keys, True) for _ in range(2)])
         self.output(None if self.gate_fn is None else low_rank(width, rank, values))
-
-    def initial(self, x: Tensor) -> State:
-        shape = self.num_sparse_partition + 1, self.heads, self.head_dim, self.v_size
-        return {"memory": x.new_zeros(len(x), *shape)}
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         score, index = self.e_proj(x).softmax(-1).topk(self.topk, -1)

@@ -48,6 +48,23 @@ class ChosenCoders:
     increase: float
 
 
+@dataclass(frozen=True, eq=False)
+class ChannelStatistics:
+    """Effect of every threshold of the grid on every channel of a layer, each [grid, K].
+
+    Attributes:
+        thresholds: in units of the input.
+        scales: of least weighted error.
+        errors: D, nats a token.
+        spikes: R, a token.
+    """
+
+    thresholds: Tensor
+    scales: Tensor
+    errors: Tensor
+    spikes: Tensor
+
+
 class _Table:
     """Sums over text for one layer, for every threshold of the grid: rows of [grid, K]."""
 
@@ -72,12 +89,13 @@ class _Table:
             self.power[i] += (weighted * counts).sum(0)
             self.spikes[i] += self.costs.index_select(0, level).view(x.shape).sum(0)
 
-    def finish(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return (scales, D, R), each [grid, K]: the scale of least weighted error, nats and spikes a token."""
+    def finish(self) -> ChannelStatistics:
         # A silent channel may have any scale; a small one, because int8 weights share the range of a row.
         scales = torch.where(self.cross > 0, self.cross / self.power.clamp(min=1e-300), MIN_THRESHOLD)
         errors = self.whole - 2 * scales * self.cross + scales.square() * self.power
-        return scales, errors.clamp(min=0) / (2 * self.rows), self.spikes / self.rows
+        return ChannelStatistics(
+            self.thresholds, scales, errors.clamp(min=0) / (2 * self.rows), self.spikes / self.rows
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,14 +104,11 @@ class Survey:
 
     Attributes:
         model: the dense model.
-        thresholds, scales, errors, spikes: by layer, each [grid, K]; errors are D nats, spikes R a token.
+        layers: by name.
     """
 
     model: LanguageModel
-    thresholds: Mapping[str, Tensor]
-    scales: Mapping[str, Tensor]
-    errors: Mapping[str, Tensor]
-    spikes: Mapping[str, Tensor]
+    layers: Mapping[str, ChannelStatistics]
 
     def choose(self, spikes: float, scheme: str = "calibrated") -> ChosenCoders:
         """Choose coders for a mean number of spikes a channel and token.
@@ -102,15 +117,16 @@ class Survey:
             NeurosimInputError: more spikes than the finest thresholds send.
         """
         require(spikes > 0, "calibrate.spikes", "must be > 0 a channel", spikes)
-        errors, sent = (torch.cat(list(part.values()), 1) for part in (self.errors, self.spikes))
+        every = self.layers.values()
+        errors, sent = torch.cat([layer.errors for layer in every], 1), torch.cat([layer.spikes for layer in every], 1)
         price = _price(errors, sent, spikes)
         coders, mean, lost = {}, 0.0, 0.0
-        for name in self.errors:
-            best = (self.errors[name] + price * self.spikes[name]).argmin(0, keepdim=True)
-            thresholds, scales = (part[name].gather(0, best)[0].float() for part in (self.thresholds, self.scales))
+        for name, layer in self.layers.items():
+            best = (layer.errors + price * layer.spikes).argmin(0, keepdim=True)
+            thresholds, scales = (part.gather(0, best)[0].float() for part in (layer.thresholds, layer.scales))
             coders[name] = Coder(scheme, thresholds, scales, price=PRICE, limit=INT8)
-            mean += float(self.spikes[name].gather(0, best).sum()) / sent.shape[1]
-            lost += float(self.errors[name].gather(0, best).sum())
+            mean += float(layer.spikes.gather(0, best).sum()) / sent.shape[1]
+            lost += float(layer.errors.gather(0, best).sum())
         return ChosenCoders(coders, price, mean, lost)
 
 
@@ -134,9 +150,7 @@ def survey_channels(
         tables[name].add(x, gradient)
 
     collect_gradients(model, names, windows, add, seed)
-    done = {name: tables[name].finish() for name in names}
-    parts = [{name: figures[i] for name, figures in done.items()} for i in range(3)]
-    return Survey(model, {name: tables[name].thresholds for name in names}, *parts)
+    return Survey(model, {name: tables[name].finish() for name in names})
 
 
 def _price(errors: Tensor, spikes: Tensor, wanted: float) -> float:

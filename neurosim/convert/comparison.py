@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -57,25 +56,17 @@ def compare_models(
     return Comparison(n, losses[0] / n, losses[1] / n, same / n)
 
 
-@contextmanager
-def only_coder(converted: Converted, name: str) -> Iterator[None]:
-    """Bypass all coders but `name` while the block runs."""
-    coders = converted.coders()
-    for other, coder in coders.items():
-        coder.bypassed = other != name
+def each_layer_alone(dense: LanguageModel, converted: Converted, tokens: Tensor) -> dict[str, Comparison]:
+    """Compare the dense model with the model in which one coder alone is in use, for each coder by its name."""
+    found, coders = {}, converted.coders()
     try:
-        yield
+        for name in coders:
+            for other, coder in coders.items():
+                coder.bypassed = other != name
+            found[name] = compare_models(dense, converted.model, tokens)
     finally:
         for coder in coders.values():
             coder.bypassed = False
-
-
-def each_layer_alone(dense: LanguageModel, converted: Converted, tokens: Tensor) -> dict[str, Comparison]:
-    """Compare the dense model with the model in which one coder alone is in use, for each coder by its name."""
-    found = {}
-    for name in converted.coders():
-        with only_coder(converted, name):
-            found[name] = compare_models(dense, converted.model, tokens)
     return found
 
 

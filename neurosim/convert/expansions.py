@@ -112,36 +112,17 @@ def _checked(expansion: Expansion, counts: Counts, planes: int) -> NDArray[np.in
     return whole.astype(np.int64)
 
 
-class _Symmetric(Expansion):
-    """Expansions that write every count up to a largest size, with either sign if there is one."""
-
-    @abstractmethod
-    def largest(self, planes: int) -> int:
-        """Return the largest |s| of T planes."""
-
-    @abstractmethod
-    def enough(self, size: int) -> int:
-        """Return the smallest T for |s| = size, or less than 1 for 0."""
-
-    def reach(self, planes: int) -> tuple[int, int]:
-        largest = self.largest(planes)
-        return (-largest if self.signed else 0), largest
-
-    def needed(self, counts: Counts) -> int:
-        return max(1, self.enough(int(np.abs(counts).max(initial=0))))
-
-
-class UnaryTernary(_Symmetric):
+class UnaryTernary(Expansion):
     """One spike in each of |s| steps, in {-1, 0, 1}. T = max |s| without an escape."""
 
     def places(self, planes: int) -> NDArray[np.int64]:
         return np.ones(planes, np.int64)
 
-    def largest(self, planes: int) -> int:
-        return planes
+    def reach(self, planes: int) -> tuple[int, int]:
+        return (-planes if self.signed else 0), planes
 
-    def enough(self, size: int) -> int:
-        return size
+    def needed(self, counts: Counts) -> int:
+        return max(1, int(np.abs(counts).max(initial=0)))
 
     def write(self, counts: NDArray[np.int64], planes: int) -> NDArray[np.int8]:
         steps = np.arange(planes).reshape(-1, *[1] * counts.ndim)
@@ -158,7 +139,7 @@ class UnaryBinary(UnaryTernary):
     signed = False
 
 
-class Bitwise(_Symmetric):
+class Bitwise(Expansion):
     """The binary digits of |s|, the most significant first, each spike with the sign of s.
 
     T = ceil(log2(max |s| + 1)) without an escape.
@@ -167,11 +148,11 @@ class Bitwise(_Symmetric):
     def places(self, planes: int) -> NDArray[np.int64]:
         return 2 ** np.arange(planes - 1, -1, -1, dtype=np.int64)
 
-    def largest(self, planes: int) -> int:
-        return 2**planes - 1
+    def reach(self, planes: int) -> tuple[int, int]:
+        return 1 - 2**planes, 2**planes - 1
 
-    def enough(self, size: int) -> int:
-        return size.bit_length()
+    def needed(self, counts: Counts) -> int:
+        return max(1, int(np.abs(counts).max(initial=0)).bit_length())
 
     def write(self, counts: NDArray[np.int64], planes: int) -> NDArray[np.int8]:
         return (np.sign(counts) * _digits(np.abs(counts), planes)).astype(np.int8)
@@ -188,11 +169,12 @@ class Canonical(Bitwise):
     n side by side, its digits are +1 where 3 n alone has a bit and -1 where n alone has, one place further down.
     """
 
-    def largest(self, planes: int) -> int:
-        return 2 ** (planes + 1) // 3
+    def reach(self, planes: int) -> tuple[int, int]:
+        largest = 2 ** (planes + 1) // 3
+        return -largest, largest
 
-    def enough(self, size: int) -> int:
-        return (3 * size).bit_length() - 1
+    def needed(self, counts: Counts) -> int:
+        return max(1, (3 * int(np.abs(counts).max(initial=0))).bit_length() - 1)
 
     def write(self, counts: NDArray[np.int64], planes: int) -> NDArray[np.int8]:
         size = np.abs(counts)
@@ -205,14 +187,14 @@ class Canonical(Bitwise):
 
 
 @final
-class TwosComplement(Expansion):
+class TwosComplement(Bitwise):
     """Digits of s in T planes of {0, 1}; the first has place value -2^(T-1). T is one more than bitwise needs.
 
     A small negative count is nearly all ones: cheap hardware, many spikes.
     """
 
     def places(self, planes: int) -> NDArray[np.int64]:
-        places = 2 ** np.arange(planes - 1, -1, -1, dtype=np.int64)
+        places = super().places(planes)
         places[0] = -places[0]
         return places
 
