@@ -26,7 +26,7 @@ from machine import describe
 from tqdm import tqdm
 
 from neurosim import Recordings, catalog, measure
-from neurosim.runs.train.config import TrainConfig, configure
+from neurosim.runs.train.config import TrainConfig
 from neurosim.training import EventNet, SpikingNet, Trainer, scores, split
 
 PARTS = ("nmnist", "shd", "speakers", "digits")
@@ -94,7 +94,7 @@ def main() -> None:
         for title, name, train, test in sets(part):
             runs = []
             for seed in tqdm(range(options.first_seed, options.first_seed + options.seeds), title, file=sys.stderr):
-                config = configure(None, options.set, {"data.name": name, "seed": seed})
+                config = TrainConfig.configure(None, options.set, {"data.name": name, "seed": seed})
                 runs.append(trained(config, train, test))
                 print(title, seed, json.dumps(runs[-1]), file=sys.stderr)
             rows.append({"part": part, "title": title, "train": len(train), "tested": len(test), "runs": runs})

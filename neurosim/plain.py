@@ -214,7 +214,8 @@ def _array(arguments: tuple[Any, ...], tree: Any, name: str) -> Any:
 
 
 _CONTAINERS: Mapping[tuple[Any, ...], Callable[[tuple[Any, ...], Any, str], Any]] = {
-    (tuple, Sequence): _tuple,
+    (tuple,): _tuple,
+    (Sequence,): lambda arguments, tree, name: tuple(_list(arguments, tree, name)),
     (list,): _list,
     (dict, Mapping): _table,
     (typing.Union, types.UnionType): _union,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -32,9 +32,11 @@ class Settings(Record):
     notes: Mapping[str, float | None] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     quick: bool = False
+    units: Sequence[int] | None = None
 
 
-FULL = Settings("a", (Layer(3), Layer(4, 1.0, "LI")), (1, 2.0), (2, 5), {"x": None, "y": 2.5}, {"deep": [1]}, True)
+LAYERS = (Layer(3), Layer(4, 1.0, "LI"))
+FULL = Settings("a", LAYERS, (1, 2.0), (2, 5), {"x": None, "y": 2.5}, {"deep": [1]}, True, (7, 3))
 
 
 @pytest.mark.parametrize("settings", [Settings("a"), FULL])

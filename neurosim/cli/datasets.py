@@ -183,7 +183,7 @@ def _recipe(owner: type, options: CommandOptions) -> Any:
     from ..runs.config import section_of, sources_of
     from ..runs.settings import resolve
 
-    sources = sources_of(options.config, options.sets, {"seed": options.seed})
+    sources = sources_of(options.config, options.sets, options.given)
     return from_plain(owner, resolve(section_of(owner), sources).model_dump())
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..runs.command import CommandOptions, CommandResult, common
+from ..runs.command import CommandOptions, CommandResult, common, setting
 
 if TYPE_CHECKING:
     from ..runs.finished import MeasuredAgain
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--profile", metavar="NAME", help="Energy profile; the run's own when left out.")
+@setting("--profile", "energy.profile", metavar="NAME", help="Energy profile; the run's own when left out.")
 @common()
-def command(options: CommandOptions, run: Path, profile: str | None) -> CommandResult:
+def command(options: CommandOptions, run: Path) -> CommandResult:
     """Print the measures and energy estimates of RUN again, under another energy profile if asked.
 
     Nothing is simulated. With --out, they are also written there as measures.json.
@@ -25,8 +25,7 @@ def command(options: CommandOptions, run: Path, profile: str | None) -> CommandR
     from .. import files, runs
 
     folder = runs.open_run(run)
-    given = {"seed": options.seed, "energy.profile": profile}
-    config = runs.reconfigure(folder, options.config, options.sets, given, changeable=("energy",))
+    config = runs.reconfigure(folder, options.config, options.sets, options.given, changeable=("energy",))
     result = runs.measure_again(folder, config)
     if options.out is not None:
         runs.make_folder(options.out)

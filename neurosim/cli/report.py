@@ -17,7 +17,7 @@ def command(options: CommandOptions, run: Path) -> CommandResult:
     from .. import files, runs
 
     folder = runs.open_run(run)
-    runs.reconfigure(folder, options.config, options.sets, {"seed": options.seed})
+    runs.reconfigure(folder, options.config, options.sets, options.given)
     page = runs.write_page(folder.path)
     if options.out is not None:
         copy = options.out / page.name

@@ -12,24 +12,22 @@ from ..runs.command import (
     PROFILE,
     CommandOptions,
     CommandResult,
-    at_least,
     check_resume,
     common,
-    complete_dataset,
+    count,
+    dataset_argument,
+    needs_dataset,
     resume_option,
+    setting,
 )
+
+SPLIT = "Split to simulate; the readout always learns on the training split."
 
 
 @click.command()
-@click.argument("dataset", required=False, shell_complete=complete_dataset)
-@click.option("--split", metavar="NAME", help="Split to simulate; the readout always learns on the training split.")
-@click.option(
-    "--limit",
-    type=int,
-    callback=at_least(1, "must be >= 1 recording"),
-    metavar="N",
-    help="At most N test recordings, even over classes.",
-)
+@dataset_argument(required=False)
+@setting("--split", "data.split", metavar="NAME", help=SPLIT)
+@count("--limit", "data.limit", "At most N test recordings, even over classes.", "recording")
 @PROFILE
 @click.option(
     "--model",
@@ -55,10 +53,6 @@ from ..runs.command import (
 @common()
 def command(
     options: CommandOptions,
-    dataset: str | None,
-    split: str | None,
-    limit: int | None,
-    profile: str | None,
     models: tuple[str, ...],
     checkpoint_every: float | None,
     nir: Path | None,
@@ -80,67 +74,54 @@ def command(
     from ..runs.pipeline.config import is_pipeline
 
     if resumed is not None:
-        check_resume(options, (dataset, split, limit, profile, nir))
+        check_resume(options, nir)
         kind = runs.open_run(resumed).manifest.kind
         if kind == "network":
             return _resume_network(options, resumed, models, checkpoint_every)
         require(checkpoint_every is None, "--checkpoint-every", "needs the run of a network", checkpoint_every)
-        return _resume_pipeline(options, resumed, models) if kind == "pipeline" else _resume_dataset(options, resumed)
+        return _resume_pipeline(options, resumed, models) if kind == "pipeline" else _simulate_dataset(options, resumed)
     if is_pipeline(options.config):
         require(checkpoint_every is None, "--checkpoint-every", "is data.save_every in a pipeline", checkpoint_every)
-        given = {"data.name": dataset, "data.split": split, "data.limit": limit, "energy.profile": profile}
-        return _simulate_pipeline(options, models, given, nir)
+        return _simulate_pipeline(options, models, nir)
     if is_network(options.config):
+        dataset = options.given["data.name"]
         require(dataset is None, "DATASET", "must be left out: the network in --config runs by itself", dataset)
-        require(split is None, "--split", "needs a DATASET, and --config holds a network", split)
-        require(limit is None, "--limit", "needs a DATASET, and --config holds a network", limit)
-        return _simulate_network(options, models, profile, checkpoint_every, nir)
+        for name in ("split", "limit"):
+            value = options.given[f"data.{name}"]
+            require(value is None, f"--{name}", "needs a DATASET, and --config holds a network", value)
+        return _simulate_network(options, models, checkpoint_every, nir)
     require(nir is None, "--nir", "needs a network in --config", nir)
     require(not models, "--model", "needs a network in --config", ", ".join(models))
     require(checkpoint_every is None, "--checkpoint-every", "needs a network in --config", checkpoint_every)
-    if dataset is None and options.config is None and not options.sets:
-        raise click.UsageError("no DATASET given; 'neurosim datasets list' names them")
-    return _simulate_dataset(options, dataset, split, limit, profile)
+    needs_dataset(options)
+    return _simulate_dataset(options)
 
 
-def _simulate_dataset(
-    options: CommandOptions, dataset: str | None, split: str | None, limit: int | None, profile: str | None
-) -> CommandResult:
+def _simulate_dataset(options: CommandOptions, resumed: Path | None = None) -> CommandResult:
     from ..runs.liquid import KIND
-    from ..runs.liquid.config import configure
-    from ..runs.liquid.run import simulate
+    from ..runs.liquid.config import LiquidConfig
+    from ..runs.liquid.run import resume, simulate
 
-    given = {
-        "data.name": dataset,
-        "data.split": split,
-        "data.limit": limit,
-        "energy.profile": profile,
-        "seed": options.seed,
-    }
-    return CommandResult.of(KIND, simulate(configure(options.config, options.sets, given), options))
+    if resumed is not None:
+        return CommandResult.of(KIND, resume(resumed, options))
+    config = LiquidConfig.configure(options.config, options.sets, options.given)
+    return CommandResult.of(KIND, simulate(config, options))
 
 
-def _resume_dataset(options: CommandOptions, run: Path) -> CommandResult:
-    from ..runs.liquid import KIND
-    from ..runs.liquid.run import resume
-
-    return CommandResult.of(KIND, resume(run, options))
+def _of_network(given: Mapping[str, object]) -> Mapping[str, object]:
+    """Return settings that options gave by the keys of a network, whose seed is in [simulation]."""
+    return {"simulation.seed" if key == "seed" else key: value for key, value in given.items()}
 
 
 def _simulate_network(
-    options: CommandOptions,
-    models: tuple[str, ...],
-    profile: str | None,
-    checkpoint_every: float | None,
-    nir: Path | None,
+    options: CommandOptions, models: tuple[str, ...], checkpoint_every: float | None, nir: Path | None
 ) -> CommandResult:
     from ..runs.network import KIND
     from ..runs.network.config import configure, own_models
     from ..runs.network.run import simulate
 
     assert options.config is not None  # because it holds a network
-    given = {"energy.profile": profile, "simulation.seed": options.seed}
-    config = configure(options.config, options.sets, given, own_models(models))
+    config = configure(options.config, options.sets, _of_network(options.given), own_models(models))
     return CommandResult.of(KIND, simulate(config, options, checkpoint_every=checkpoint_every, nir=nir))
 
 
@@ -154,17 +135,14 @@ def _resume_network(
     return CommandResult.of(KIND, resume(run, own_models(models), options, checkpoint_every=checkpoint_every))
 
 
-def _simulate_pipeline(
-    options: CommandOptions, models: tuple[str, ...], given: Mapping[str, str | int | None], nir: Path | None
-) -> CommandResult:
+def _simulate_pipeline(options: CommandOptions, models: tuple[str, ...], nir: Path | None) -> CommandResult:
     from ..runs.network.config import own_models
     from ..runs.pipeline import KIND
     from ..runs.pipeline.config import configure
     from ..runs.pipeline.run import simulate
 
     assert options.config is not None  # because it holds a pipeline
-    settings = {**given, "simulation.seed": options.seed}
-    config = configure(options.config, options.sets, settings, own_models(models))
+    config = configure(options.config, options.sets, _of_network(options.given), own_models(models))
     return CommandResult.of(KIND, simulate(config, options, nir=nir))
 
 

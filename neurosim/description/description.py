@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import final
 
@@ -133,21 +133,8 @@ class Description:
             NeurosimError: an input that cannot be read, or an argument that breaks its rule.
         """
         inputs, duration = self.drive()
-        settings = self.settings
-        return simulate(
-            self.network,
-            inputs,
-            clock=settings.clock,
-            duration=duration,
-            seed=settings.seed,
-            trial=settings.trial,
-            threads=threads,
-            precision=settings.precision,
-            record=settings.record,
-            probes=self.probes,
-            count_updates=settings.count_updates,
-            progress=progress,
-        )
+        arguments = vars(replace(self.settings, duration=duration))
+        return simulate(self.network, inputs, threads=threads, probes=self.probes, progress=progress, **arguments)
 
 
 def absolute(path: str | os.PathLike[str], folder: Path) -> Path:

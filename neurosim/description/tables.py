@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..errors import NeurosimError, NeurosimInputError, lookup, require
+from ..errors import NeurosimError, NeurosimInputError, lookup
+from ..plain import from_plain
 from ..synapses import DISTRIBUTIONS, Distribution
 from . import arrays
 
@@ -59,22 +60,7 @@ def get(table: Table, key: str, kind: type[T], place: Place) -> T:
 
 def typed(value: object, kind: type[T], place: Place) -> T:
     """Return `value` if it is of that type (an integer is a float too, a boolean is no number)."""
-    kinds = (int, float) if kind is float else (kind,)
-    right = isinstance(value, kinds) and (kind is bool or not isinstance(value, bool))
-    # An integer beyond the range of a float is none.
-    right = right and not (kind is float and isinstance(value, int) and abs(value) > 2**1000)
-    require(right, place.what, f"must be {_WORDS.get(kind, kind.__name__)}", f"{value!r:.60}")
-    return float(value) if kind is float else value  # type: ignore[arg-type, return-value]
-
-
-_WORDS: Mapping[type, str] = {
-    float: "a number",
-    int: "an integer",
-    str: "a string",
-    bool: "true or false",
-    dict: "a table",
-    list: "a list",
-}
+    return from_plain(kind, value, place.what)
 
 
 def build(owner: type[T], table: Table, place: Place) -> T:

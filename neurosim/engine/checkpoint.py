@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimFormatError
+from ..errors import NeurosimFormatError, NeurosimInputError
 from ..files.state import read_state, write_state
 from ..network import Network
 from ..neurons.former import Former
+from ..plain import from_plain, to_plain
 from .former import current_description, current_probe, models
 from .grid.windows import PREFIX
 from .identity import describe, difference, digest
@@ -61,16 +61,11 @@ def write(path: str | os.PathLike[str], network: Network, saved: SavedSimulation
     Raises:
         NeurosimWriteError: the disk refuses.
     """
-    described, arguments = describe(network), saved.arguments
+    described = describe(network)
     settings = {
         "neurosim": import_module("neurosim").__version__,
         "step": saved.step,
-        "arguments": {
-            **{name: getattr(arguments, name) for name in ("clock", "seed", "trial", "precision")},
-            "record": list(arguments.record),
-            "probes": [_plain_probe(probe) for probe in arguments.probes],
-            "count_updates": arguments.count_updates,
-        },
+        "arguments": to_plain(saved.arguments),
         "network": described,
         "network_digest": digest(described),
         "streams": dict(saved.streams),
@@ -87,12 +82,12 @@ def read(path: Path, network: Network) -> SavedSimulation:
     """
     settings, arrays = read_state(path, KIND, VERSION)
     try:
-        described, plain, step = settings["network"], dict(settings["arguments"]), int(settings["step"])
+        described, step, streams = settings["network"], int(settings["step"]), dict(settings["streams"])
         former = models(described)
-        plain["probes"] = tuple(current_probe(Probe(**probe), former) for probe in plain["probes"])
-        arguments = Arguments(**{**plain, "record": tuple(plain["record"])})
-        streams = dict(settings["streams"])
-    except (KeyError, TypeError, ValueError) as error:
+        arguments = from_plain(Arguments, settings["arguments"], "arguments")
+        probes = tuple(current_probe(probe, former) for probe in arguments.probes)
+        arguments = replace(arguments, probes=probes)
+    except (KeyError, TypeError, ValueError, NeurosimInputError) as error:
         raise NeurosimFormatError(f"{path}: lacks what a simulation needs ({error}); save it again") from None
     apart = difference(current_description(described, former) if former else described, describe(network))
     if apart:
@@ -124,10 +119,3 @@ def _form(name: str, array: NDArray[Any] | None) -> str:
     free = name == "marks" or name.startswith(("log.", PREFIX))
     shape = "of any length" if free else str(list(array.shape))
     return f"{array.dtype.name} {shape}"
-
-
-def _plain_probe(probe: Probe) -> dict[str, object]:
-    plain = asdict(probe)
-    if probe.units is not None:
-        plain["units"] = np.asarray(probe.units).tolist()
-    return plain

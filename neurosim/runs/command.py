@@ -6,8 +6,8 @@ import contextlib
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,12 +33,14 @@ class CommandOptions(RunOptions):
         sets: settings as `key=value`.
         seed: of everything random.
         json: print JSON.
+        given: the settings that options of the command gave, by dotted key, and `seed`; see `setting`.
     """
 
     config: Path | None = None
     sets: tuple[str, ...] = ()
     seed: int | None = None
     json: bool = False
+    given: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ def common(devices: Sequence[str] = CPU) -> Callable[[Callable[..., CommandResul
         @functools.wraps(function)
         def command(**values: Any) -> None:
             own = {name: values.pop(name) for name in _NAMES}
+            settings = {name: values.pop(name) for name in tuple(values) if _DOT in name}
+            own["given"] = {**{name.replace(_DOT, "."): value for name, value in settings.items()}, "seed": own["seed"]}
             say = silent if own["quiet"] else functools.partial(click.echo, err=True)
             options = CommandOptions(command=("neurosim", *sys.argv[1:]), say=say, **own)
             _check_device(options.device, devices)
@@ -131,15 +135,42 @@ def at_least(minimum: int, rule: str) -> Callable[[click.Context, click.Paramete
     return check
 
 
-def check_resume(options: CommandOptions, decided: Iterable[object]) -> None:
+def check_resume(options: CommandOptions, *decided: object) -> None:
     """Refuse options that decide the results beside `--resume`: the run has its own settings.
 
     Args:
-        decided: the command's own options of that kind; None where the user gave none.
+        decided: further arguments of that kind; None where the user gave none.
     """
-    every = (*decided, options.config, options.seed, options.out, *options.sets)
-    words = ", ".join(dict.fromkeys(str(value) for value in every if value is not None))
+    every = (*decided, *options.given.values(), options.config, options.out, *options.sets)
+    words = ", ".join(str(value) for value in every if value is not None)
     require(not words, "--resume", "cannot be combined with options that change the result; leave them out", words)
+
+
+def needs_dataset(options: CommandOptions) -> None:
+    """Raise unless a dataset is given as an argument, or settings are, which may name it."""
+    if options.given["data.name"] is None and options.config is None and not options.sets:
+        raise click.UsageError("no DATASET given; 'neurosim datasets list' names them")
+
+
+def setting(flag: str, key: str, **attributes: Any) -> Callable[[Command], Command]:
+    """Return an option that gives a setting of the config: `options.given[key]`, where `key` is dotted."""
+    return click.option(flag, key.replace(".", _DOT), **attributes)
+
+
+def count(flag: str, key: str, text: str, unit: str = "") -> Callable[[Command], Command]:
+    """Return the option of a setting that is a number of at least 1.
+
+    Args:
+        text: its line of help.
+        unit: named in errors.
+    """
+    return setting(flag, key, type=int, callback=at_least(1, f"must be >= 1 {unit}".rstrip()), metavar="N", help=text)
+
+
+def dataset_argument(**attributes: Any) -> Callable[[Command], Command]:
+    """Return the argument [DATASET], which gives the setting `data.name`."""
+    name = "data.name".replace(".", _DOT)
+    return click.argument(name, metavar="[DATASET]", shell_complete=complete_dataset, **attributes)
 
 
 def resume_option(text: str) -> Callable[[Command], Command]:
@@ -147,7 +178,8 @@ def resume_option(text: str) -> Callable[[Command], Command]:
     return click.option("--resume", "resumed", type=click.Path(path_type=Path), metavar="RUN", help=text)
 
 
-PROFILE = click.option("--profile", metavar="NAME", help="Energy profile.")
+_DOT = "__"  # stands for the dot of a key in the name of a parameter
+PROFILE = setting("--profile", "energy.profile", metavar="NAME", help="Energy profile.")
 _OPTIONS = (
     click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Settings in TOML."),
     click.option(

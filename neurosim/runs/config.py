@@ -12,11 +12,12 @@ from pydantic import Field, create_model
 
 from .. import files
 from ..data import catalog
+from ..engine.compile.memory import free_memory
 from ..errors import NeurosimInputError
 from .folder import CONFIG, RunFolder
-from .settings import ConfigSource, Section, assignments, nest, overlay, resolve
+from .settings import ConfigSource, Section, assignments, merge, nest, overlay, resolve
 
-S = TypeVar("S", bound=Section)
+C = TypeVar("C", bound="RunConfig")
 # Seeds are keys of 63 bits, the range of TOML's integers.
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Count = Annotated[int, Field(ge=1)]
@@ -66,49 +67,69 @@ def section_of(owner: type, without: Sequence[str] = ()) -> Any:
     return create_model(owner.__name__, __base__=Section, **fields)
 
 
-def with_defaults(
-    model: type[S],
-    sources: Sequence[ConfigSource],
-    defaults: Callable[[str], Mapping[str, Any]],
-    title: str = "the defaults for",
-) -> S:
-    """Return the config of `sources` over the defaults for the dataset that they name.
+class RunConfig(Section):
+    """Base of the settings that decide the results of a run; each kind of run derives its own."""
 
-    Args:
-        defaults: of a dataset's name.
-        title: of the defaults in errors.
+    @classmethod
+    def configure(
+        cls: type[C],
+        file: Path | str | None = None,
+        sets: Sequence[str] = (),
+        given: Mapping[str, object] | None = None,
+    ) -> C:
+        """Return the config of a new run. Later wins: defaults, those for the dataset, `file`, `sets`, `given`.
 
-    Raises:
-        NeurosimInputError: a key that is unknown, missing or breaks its rule; no such dataset.
-    """
-    merged: dict[str, object] = {}
-    for source in sources:
-        merged = overlay(merged, source.tree)
-    data = merged.get("data")
-    name = data.get("name") if isinstance(data, Mapping) else None
-    below = []
-    if isinstance(name, str):
-        catalog.module(name)  # raises an error that lists the datasets
-        below = [ConfigSource(f"{title} {name}", defaults(name))]
-    return resolve(model, [*below, *sources])
+        Args:
+            file: TOML.
+            sets: `key=value` texts.
+            given: values by dotted key; None means not given.
 
+        Raises:
+            NeurosimInputError: a key that is unknown, missing or breaks its rule; no such dataset.
+            NeurosimFormatError: `file` is not TOML.
+        """
+        sources = sources_of(file, sets, given or {})
+        data = merge(sources).get("data")
+        name = data.get("name") if isinstance(data, Mapping) and "data" in cls.model_fields else None
+        if isinstance(name, str):
+            catalog.module(name)  # raises an error that lists the datasets
+            sources.insert(0, ConfigSource(f"the defaults for {name}", cls.defaults(name)))
+        config = resolve(cls, sources)
+        config.check()
+        return config
 
-def change(model: type[S], run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> S:
-    """Return a run's own config, changed by `sources`, which may change its `changeable` sections only.
+    @classmethod
+    def reconfigure(
+        cls: type[C], run: RunFolder, sources: Sequence[ConfigSource] = (), changeable: Sequence[str] = ()
+    ) -> C:
+        """Return a run's own config, changed by `sources`, which may change its `changeable` sections only.
 
-    Raises:
-        NeurosimInputError: a key that is unknown or breaks its rule, or one that the results depend on already.
-    """
-    path = run.path / CONFIG
-    own = resolve(model, [ConfigSource(str(path), files.read_toml(path))])
-    changed = resolve(model, [ConfigSource(str(path), files.read_toml(path)), *sources])
-    before = dict(_leaves(own.model_dump()))
-    for key, value in _leaves(changed.model_dump()):
-        if value != before[key] and key.split(".")[0] not in changeable:
-            raise NeurosimInputError(
-                f"{key}: the run has {before[key]!r} and cannot change (got {value!r}); simulate again"
-            )
-    return changed
+        Raises:
+            NeurosimInputError: a key that is unknown or breaks its rule, or one that the results depend on already.
+        """
+        path = run.path / CONFIG
+        own = ConfigSource(str(path), files.read_toml(path))
+        changed = resolve(cls, [own, *sources])
+        before = dict(_leaves(resolve(cls, [own]).model_dump()))
+        for key, value in _leaves(changed.model_dump()):
+            if value != before[key] and key.split(".")[0] not in changeable:
+                raise NeurosimInputError(
+                    f"{key}: the run has {before[key]!r} and cannot change (got {value!r}); simulate again"
+                )
+        changed.check()
+        return changed
+
+    @classmethod
+    def defaults(cls, dataset: str) -> Mapping[str, object]:
+        """Return the settings that suit a dataset."""
+        return {}
+
+    def check(self) -> None:
+        """Check what no section alone can, before any file is read or written.
+
+        Raises:
+            NeurosimInputError: a value that breaks a rule.
+        """
 
 
 def check_sections(builds: Mapping[str, Callable[[], object]]) -> None:
@@ -124,7 +145,23 @@ def check_sections(builds: Mapping[str, Callable[[], object]]) -> None:
             raise NeurosimInputError(f"{section}.{str(error).partition('.')[2]}") from None
 
 
-def sources_of(file: Path | str | None, sets: Sequence[str], given: Mapping[str, Any]) -> list[ConfigSource]:
+def check_memory(need: int, problem: str, remedy: str) -> None:
+    """Raise where more memory is needed than is free.
+
+    Args:
+        need: bytes.
+        problem: of which setting, with `{need}` in the place of the bytes.
+
+    Raises:
+        NeurosimInputError: the problem, the memory that is free, the remedy.
+    """
+    free = free_memory()
+    if free is not None and need > free:
+        words = problem.format(need=f"{need / 2**30:,.1f} GiB")
+        raise NeurosimInputError(f"{words}, and {free / 2**30:,.1f} GiB of memory are free; {remedy}")
+
+
+def sources_of(file: Path | str | None, sets: Sequence[str], given: Mapping[str, object]) -> list[ConfigSource]:
     """Return the sources of a command: a TOML file, `key=value` texts, values by dotted key (None: not given)."""
     tree: dict[str, object] = {}
     for key, value in given.items():

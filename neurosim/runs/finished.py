@@ -53,7 +53,7 @@ def write_page(path: Path | str) -> Path:
         raise NeurosimMissingError(f"{path}: holds no run (no manifest.json, no metrics.json); run 'neurosim simulate'")
     kind = kinds.kind(str(manifest.get("kind") or metrics.get("kind") or kinds.UNNAMED))
     files.write_text(
-        path / REPORT, kind.page(RunFolder(path, Manifest.from_dict(manifest)), kind.result.from_dict(metrics))
+        path / REPORT, kind.render_page(RunFolder(path, Manifest.from_dict(manifest)), kind.result.from_dict(metrics))
     )
     return path / REPORT
 
@@ -99,6 +99,6 @@ def measure_again(run: RunFolder, config: HasEnergy | None) -> MeasuredAgain:
     )
 
 
-def _table(path: Path) -> dict[str, object]:
+def _table(path: Path) -> Mapping[str, object]:
     found = files.read_json(path) if path.is_file() else {}
     return found if isinstance(found, dict) else {}

@@ -1,28 +1,18 @@
 """A kind of run: what its folder in `neurosim/runs` hands to the commands that work on any run.
 
-To add a kind, write a folder `neurosim/runs/NAME/` with these files, as in `neurosim/runs/network/`, and one line in
-`kinds.py`:
-
-    config.py    the settings, `configure(...)` for a new run, and `reconfigure(folder, sources, changeable)` for the
-                 settings in a run's folder
-    result.py    a frozen dataclass derived from `RunResult`: every field has a default, which stands for "absent"
-    run.py       `simulate(config, options) -> Result` or the verb that fits, and `resume(path, options) -> Result` if
-                 an interrupted run can continue; both use `new_run`, `resumed_run` and `finish` of `lifecycle.py`
-    page.py      `render(folder, result) -> str`, the report page, from the toolbox `neurosim.report`
-    table.py     `render(result) -> str`, what the command line prints
-    command.py   `command`, a click command made with `runs.command.common`: options in, run, `CommandResult` out
-    __init__.py  `KIND`, a `Kind` of these; it must not import run.py, which may need torch
-
-The results go from `run.py` to page, table and `--json` as the result class alone; metrics.json is its `to_dict()`.
+CONTRIBUTING.md says which files a kind consists of. The results go from `run.py` to page, table and `--json` as the
+result class alone; metrics.json is its `to_dict()`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from .. import plain
+from ..report import page
 from .folder import RunFolder
 from .settings import ConfigSource
 
@@ -89,7 +79,7 @@ class Kind(Generic[R]):
         result: the class of its results.
         reconfigure: (folder, sources, changeable) -> the run's settings, changed by `sources` in the sections that are
             `changeable`; raises NeurosimInputError for any other change. None if the kind estimates no energy.
-        page: (folder, result) -> the report page.
+        page: (folder, result) -> what fills the template page.html in the folder of the kind.
         table: result -> what the command line prints.
         heading: fields of the result that say which run it was; `neurosim measure` repeats them.
     """
@@ -99,6 +89,12 @@ class Kind(Generic[R]):
     resume: str | None = None
     result: type[R]
     reconfigure: Callable[[RunFolder, Sequence[ConfigSource], Sequence[str]], HasEnergy | None]
-    page: Callable[[RunFolder, R], str]
+    page: Callable[[RunFolder, R], Mapping[str, object]]
     table: Callable[[R], str]
     heading: Sequence[str] = ("dataset", "split", "samples", "seed", "spike_digest")
+
+    def render_page(self, folder: RunFolder, result: R) -> str:
+        """Return the report page of a run."""
+        template = Path(__file__).with_name(self.name) / "page.html"
+        known = folder.manifest.known()
+        return page.render(template, folder.path, known, result=result, **self.page(folder, result))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from .finished import write_page
 from .folder import METRICS, RunFolder, open_run, read_metrics, record, reopen, resumable
 from .kind import Kind, RunResult
 from .options import RunOptions
+from .timings import Timings
 
 R = TypeVar("R", bound=RunResult)
 
@@ -66,18 +68,27 @@ def resumed_run(kind: Kind[Any], folder: RunFolder, options: RunOptions) -> Iter
         yield folder
 
 
-def finish(kind: Kind[Any], folder: RunFolder, work: Callable[[], R], clear: Callable[[], object] = lambda: None) -> R:
+def finish(
+    kind: Kind[Any],
+    folder: RunFolder,
+    work: Callable[[], R],
+    timings: Timings | None = None,
+    clear: Callable[[], object] = lambda: None,
+) -> R:
     """Return the results of a run and end it: results, then the manifest, then the page.
 
     Args:
-        work: computes the results. It is not called where the folder has them: results are written last and in one
-            step, so that the run was killed between its results and its end.
+        work: computes the results, all but `run` and `timings`. It is not called where the folder has them: results
+            are written last and in one step, so that the run was killed between its results and its end.
+        timings: of the run, `work` included.
         clear: removes what was needed to continue after an interrupt.
     """
     if (folder.path / METRICS).is_file():
         result: R = kind.result.from_dict(read_metrics(folder))
     else:
         result = work()
+        seconds = {} if timings is None else timings.with_total()
+        result = replace(result, run=str(folder.path), timings=seconds)
         files.write_json(folder.path / METRICS, result.to_dict())
     folder.note(**result.notes())
     clear()

@@ -46,13 +46,18 @@ def resolve(model: type[M], sources: Sequence[ConfigSource]) -> M:
     Raises:
         NeurosimInputError: the first key that breaks its rule, and the number of further ones.
     """
+    try:
+        return model.model_validate(merge(sources))
+    except ValidationError as error:
+        raise NeurosimInputError(_explain(model, error, sources)) from None
+
+
+def merge(sources: Iterable[ConfigSource]) -> dict[str, object]:
+    """Return one tree of settings, where later sources win."""
     merged: dict[str, object] = {}
     for source in sources:
         merged = overlay(merged, source.tree)
-    try:
-        return model.model_validate(merged)
-    except ValidationError as error:
-        raise NeurosimInputError(_explain(model, error, sources)) from None
+    return merged
 
 
 def overlay(below: Tree, above: Tree) -> dict[str, object]:

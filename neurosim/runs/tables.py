@@ -82,9 +82,10 @@ def energy_rows(energy: EnergyEstimates | None, each: str) -> Rows:
     return rows
 
 
-def run_rows(result: RunResult, digest: str) -> Rows:
-    """Return the last rows of a run's table: digest, folder and report."""
-    return [("spike digest", digest[:16]), ("run", result.run), ("report", str(Path(result.run) / REPORT))]
+def file_rows(result: RunResult, digest: str = "") -> Rows:
+    """Return the last rows of a run's table: the digest of its spikes, its folder and report."""
+    named = [("spike digest", digest[:16])] if digest else []
+    return [*named, ("run", result.run), ("report", str(Path(result.run) / REPORT))]
 
 
 def speed(factor: float | None) -> str:

@@ -24,7 +24,7 @@ from neurosim.errors import NeurosimInterruptedError
 from neurosim.runs import RunOptions
 from neurosim.runs.train import TrainResult, table
 from neurosim.runs.train import run as training
-from neurosim.runs.train.config import configure
+from neurosim.runs.train.config import TrainConfig
 
 SMALL = [
     *("--train-limit", "150", "--limit", "40", "--threads", "1", "--set", "bins.dt=0.02", "--set", "bins.pool=2"),
@@ -86,7 +86,7 @@ def test_the_same_seed_gives_the_same_run(done: dict[str, Any]) -> None:
 
 
 def test_an_interrupt_says_how_to_go_on_and_nothing_is_lost(done: dict[str, Any]) -> None:
-    config = configure(None, _sets(), {"data.name": "digits", "training.epochs": 6, **_limits()})
+    config = TrainConfig.configure(None, _sets(), {"data.name": "digits", "training.epochs": 6, **_limits()})
     seen = []
 
     def stop(self: Any, row: Any) -> None:
@@ -197,8 +197,8 @@ def test_resume_takes_no_other_run() -> None:
 def test_settings_and_runs_are_read_without_torch() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "from neurosim.runs.train.config import configure\n"
-        "configure(None, (), {'data.name': 'digits'})\n"
+        "from neurosim.runs.train.config import TrainConfig\n"
+        "TrainConfig.configure(None, (), {'data.name': 'digits'})\n"
         "from neurosim.cli import main\n"
         "main(['train', 'digits'])\n"
     )
@@ -226,7 +226,7 @@ def test_default_settings_fit_their_sensor(name: str) -> None:
     from neurosim.training import SpikingNet
 
     info = catalog.module(name).INFO
-    config = configure(None, (), {"data.name": name})
+    config = TrainConfig.configure(None, (), {"data.name": name})
     binning = config.binning(info.shape, 1.0)
     net = SpikingNet(binning.shape, len(info.classes), config.network_spec(), binning.dt)
     assert 1 < len(net.layers) <= 5 and binning.steps <= 100

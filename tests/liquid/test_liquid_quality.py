@@ -231,9 +231,9 @@ def test_the_report_shows_what_was_measured_and_says_what_was_not(liquid: Liquid
     played = noise(6)
     found = quality.quality(liquid, replace(played, labels=None), batch(liquid, played)).to_dict()
     assert set(found) == set(QUALITY)
-    shown = KIND.page(RunFolder(Path()), LiquidResult(liquid=found))
+    shown = KIND.render_page(RunFolder(Path()), LiquidResult(liquid=found))
     assert "Kernel rank" in shown and f"{found['kernel_rank']}" in shown
-    assert "recorded no measures of the liquid" in KIND.page(RunFolder(Path()), LiquidResult())
+    assert "recorded no measures of the liquid" in KIND.render_page(RunFolder(Path()), LiquidResult())
 
 
 def test_a_liquid_without_recurrence_runs() -> None:

@@ -22,8 +22,7 @@ from PIL import Image
 from neurosim import files, measure, runs
 from neurosim.errors import NeurosimInputError, NeurosimMissingError
 from neurosim.report import charts, numbers, pixels, png, svg
-from neurosim.runs.liquid import LiquidResult
-from neurosim.runs.liquid import page as liquid_page
+from neurosim.runs.liquid import KIND, LiquidResult
 from neurosim.runs.manifest import Manifest
 from neurosim.spikes import Spikes
 
@@ -277,7 +276,7 @@ def test_values_of_any_kind_leave_a_page(tmp_path: Path, junk: Any) -> None:
             node = node[key]
         node[path[-1]] = junk
         folder = runs.RunFolder(tmp_path, Manifest.from_dict(tree["manifest"]))
-        Page(liquid_page.render(folder, LiquidResult.from_dict(tree["metrics"])))
+        Page(KIND.render_page(folder, LiquidResult.from_dict(tree["metrics"])))
 
 
 def test_elements_escape_what_is_not_markup() -> None:

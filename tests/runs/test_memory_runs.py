@@ -233,7 +233,7 @@ def test_folders_that_hold_no_memory_are_refused(stored: tuple[Learned, list[Rec
 def test_later_settings_win(tmp_path: Path) -> None:
     path = tmp_path / "memory.toml"
     path.write_text("seed = 1\n[data]\nname = 'digits'\n[code]\nsize = 600\nactive = 9\n[sweep]\nnoise = [0, 0.5]\n")
-    found = config.configure(path, ["code.active=11", "column.units=7"], {"seed": 5, "data.split": None})
+    found = MemoryConfig.configure(path, ["code.active=11", "column.units=7"], {"seed": 5, "data.split": None})
     assert (found.seed, found.code.size, found.code.active, found.column.units) == (5, 600, 11, 7)
     assert found.code.windows == 6 and found.sweep.noise == (0, 0.5) and found.data.split == "test"
 
@@ -256,14 +256,14 @@ def test_later_settings_win(tmp_path: Path) -> None:
 )
 def test_settings_that_break_a_rule_are_named(sets: list[str], message: str) -> None:
     with pytest.raises(NeurosimInputError) as error:
-        config.configure(None, sets, {"data.name": None if "data" in sets[0] else "digits"})
+        MemoryConfig.configure(None, sets, {"data.name": None if "data" in sets[0] else "digits"})
     assert str(error.value).startswith(message) or message.split(": ", 1)[1] in str(error.value)
 
 
 @pytest.mark.slow
 @pytest.mark.data
 def test_mnist_images_are_stored_in_one_pass(data_root: Path) -> None:
-    found = config.configure(
+    found = MemoryConfig.configure(
         None, ["column.units=512", "data.train_limit=1000", "data.limit=300"], {"data.name": "mnist"}
     )
     raw, other = items.load(found)

@@ -16,14 +16,14 @@ from neurosim.dendrites import SpatialPooler, TemporalMemory
 from neurosim.errors import NeurosimInputError, NeurosimInterruptedError
 from neurosim.runs import data, open_run
 from neurosim.runs.sequence import run
-from neurosim.runs.sequence.config import SequenceConfig, configure, memory, pooler
+from neurosim.runs.sequence.config import SequenceConfig, memory, pooler
 from neurosim.runs.sequence.result import SequenceResult
 
 SMALL = ["stream.recordings=6", "stream.passes=6", "pooler.columns=256", "data.limit=10", "pooler.density=0.04"]
 
 
 def small(*sets: str) -> SequenceConfig:
-    return configure(sets=[*SMALL, *sets], given={"data.name": "digits"})
+    return SequenceConfig.configure(sets=[*SMALL, *sets], given={"data.name": "digits"})
 
 
 @pytest.fixture(scope="module")

@@ -239,10 +239,10 @@ def test_later_sources_win(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda name, real=config.catalog.module: _with_defaults(real(name)),
     )
     Path("c.toml").write_text("seed = 1\n[data]\nname = 'digits'\nsplit = 'train'\nlimit = 5\n[readout]\nwindows = 7")
-    found = config.configure("c.toml", ["seed=2", "data.limit=6"], {"seed": 3, "data.split": None})
+    found = config.LiquidConfig.configure("c.toml", ["seed=2", "data.limit=6"], {"seed": 3, "data.split": None})
     assert (found.seed, found.data.limit, found.data.split) == (3, 6, "train")
     assert (found.readout.windows, found.readout.tau) == (7, 0.03)  # type: ignore[attr-defined]
-    assert config.configure(None, ["data.name='digits'"]).readout.windows == 9  # type: ignore[attr-defined]
+    assert config.LiquidConfig.configure(None, ["data.name='digits'"]).readout.windows == 9  # type: ignore[attr-defined]
 
 
 def _with_defaults(module: Any) -> Any:

@@ -18,7 +18,7 @@ from neurosim.liquid import Liquid
 from neurosim.liquid.liquid import ROUNDS
 from neurosim.runs import RunOptions
 from neurosim.runs.liquid import run, stages
-from neurosim.runs.liquid.config import configure
+from neurosim.runs.liquid.config import LiquidConfig
 from neurosim.spikes import Recordings, Spikes
 
 SETS = ["data.train_limit=60", "data.limit=20", "liquid.neurons=100"]
@@ -40,7 +40,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def simulate(out: Path) -> dict[str, Any]:
-    config = configure(sets=SETS, given={"data.name": "digits"})
+    config = LiquidConfig.configure(sets=SETS, given={"data.name": "digits"})
     return run.simulate(config, RunOptions(out=out)).to_dict()
 
 

@@ -11,7 +11,7 @@ KIND = Kind(
     resume="continual run",
     result=ContinualResult,
     reconfigure=reconfigure,
-    page=page.render,
+    page=page.fill,
     table=table.render,
     heading=("stream", "on", "seed"),
 )

@@ -71,12 +71,11 @@ def run(
     # One thread each, or results could depend on the number of cores.
     executor = Executor(workers, options.threads or 1, cluster)
     if resumed is not None:
-        check_resume(options, (file, seeds, *learners))
+        check_resume(options, file, seeds, *learners)
         return CommandResult.of(KIND, resume(resumed, executor, options))
     if file is not None and options.config is not None:
         raise NeurosimInputError(f"FILE: give it or --config, not both (got {file} and {options.config})")
-    settings = {"seed": options.seed, "seeds": seeds}
-    config = configure(file or options.config, options.sets, settings, learners)
+    config = configure(file or options.config, options.sets, {**options.given, "seeds": seeds}, learners)
     return CommandResult.of(KIND, run_learners(config, executor, options))
 
 

@@ -16,7 +16,7 @@ from ...continual.streams import STREAMS
 from ...errors import NeurosimInputError, lookup, require
 from ..config import Count, Seed, section_of, sources_of
 from ..folder import CONFIG, RunFolder
-from ..settings import ConfigSource, Section, overlay, resolve
+from ..settings import ConfigSource, Section, merge, overlay, resolve
 
 DEFAULT = ("plain", "joint", "replay")
 # Names that settings of learners had in earlier versions.
@@ -119,9 +119,7 @@ def configure(
     """
     # TOML has lists where the settings are tuples.
     sources = [ConfigSource(s.name, _renamed(_tuples(s.tree))) for s in sources_of(file, sets, given or {})]
-    merged: dict[str, object] = {}
-    for source in sources:
-        merged = overlay(merged, source.tree)
+    merged = merge(sources)
     learners = _table(merged, "learners") or {name: {} for name in DEFAULT}
     names = only or tuple(learners)
     owners = {name: kind(name).SETTINGS for name in names}

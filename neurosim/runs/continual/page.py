@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from markupsafe import Markup
 
 from ...continual.matrix import MEASURES, Estimate
-from ...report import charts, numbers, page
+from ...report import charts, numbers
 from ...report.charts import PALETTE, Curve
 from ...report.sections import HOT, between
 from ...report.svg import element, label, picture, rect
@@ -22,32 +22,28 @@ MAX_TILES = 5
 UNIT = (0.0, 1.02)
 
 
-def render(folder: RunFolder, result: ContinualResult) -> str:
-    """Return the whole page."""
+def fill(folder: RunFolder, result: ContinualResult) -> Mapping[str, object]:
+    """Return what fills the template, beside the result and the manifest."""
     rows = [row for row in result.rows if np.array(row.matrices).ndim == 3]
     best = sorted(rows, key=_accuracy, reverse=True)[:MAX_TILES]
-    return page.render(
-        Path(__file__).with_name("page.html"),
-        folder.path,
-        folder.manifest.known(),
-        result=result,
-        rows=rows,
-        kinds=sorted({str(row.stream.get("kind", "")) for row in rows}),
-        tiles=[(row.name, _accuracy(row), f"{_interval(row)}; {_bwt(row)}") for row in best],
-        maps=[(row.name, _map(row)) for row in rows],
-        charts=_charts(rows) if rows else {},
-        measures=MEASURES,
-        shade=shade,
-        estimates=[
+    return {
+        "rows": rows,
+        "kinds": sorted({str(row.stream.get("kind", "")) for row in rows}),
+        "tiles": [(row.name, _accuracy(row), f"{_interval(row)}; {_bwt(row)}") for row in best],
+        "maps": [(row.name, _map(row)) for row in rows],
+        "charts": _charts(rows) if rows else {},
+        "measures": MEASURES,
+        "shade": shade,
+        "estimates": [
             (row, [_estimate(row.measures.get(name)) for name in MEASURES], float(np.mean(row.seconds or np.nan)))
             for row in rows
         ],
-        seeds=[
+        "seeds": [
             (f"{row.name}, seed {seed}", [numbers.fixed(each.get(name)) for name in MEASURES])
             for row in rows
             for seed, each in zip(row.seeds, row.each, strict=False)
         ],
-    )
+    }
 
 
 def _accuracy(row: LearnerResult) -> float:

@@ -85,9 +85,7 @@ def compare_runs(paths: Sequence[Path], options: RunOptions = DEFAULTS) -> Conti
     with new_run(KIND, {"runs": list(compared)}, "continual-compare", options, compared=list(compared)) as folder:
 
         def work() -> ContinualResult:
-            return ContinualResult(
-                run=str(folder.path), stream=found[0].stream, on=measured_on[0], compared=compared, rows=rows
-            )
+            return ContinualResult(stream=found[0].stream, on=measured_on[0], compared=compared, rows=rows)
 
         result = finish(KIND, folder, work)
         write_pictures(folder.path, result)
@@ -131,8 +129,6 @@ def _finish(folder: RunFolder, config: ContinualConfig, executor: Executor, opti
         seeds = config.seeds
         rows = [row for row in config.rows if any((row.name, seed) in found for seed in seeds)]
         return ContinualResult(
-            run=str(folder.path),
-            timings=timings.with_total(),
             stream=config.stream,
             on=config.evaluate_on,
             seed=config.head.seed,
@@ -141,7 +137,7 @@ def _finish(folder: RunFolder, config: ContinualConfig, executor: Executor, opti
             failures=tuple(failures),
         )
 
-    return finish(KIND, folder, work)
+    return finish(KIND, folder, work, timings)
 
 
 def _run_trials(

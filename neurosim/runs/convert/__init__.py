@@ -10,10 +10,12 @@ from .result import ConvertResult
 
 
 def _reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> HasEnergy | None:
-    from .config import ConvertConfig, reconfigure  # need torch
+    from .config import ConvertConfig, LmConfig  # need torch
 
-    config = reconfigure(run, sources, changeable)
-    return config if isinstance(config, ConvertConfig) else None
+    if run.manifest.facts.get("command_kind") == "lm-train":
+        LmConfig.reconfigure(run, sources, changeable)
+        return None
+    return ConvertConfig.reconfigure(run, sources, changeable)
 
 
 KIND = Kind(
@@ -21,7 +23,7 @@ KIND = Kind(
     title="a conversion",
     result=ConvertResult,
     reconfigure=_reconfigure,
-    page=page.render,
+    page=page.fill,
     table=table.render,
     heading=("network", "seed"),
 )

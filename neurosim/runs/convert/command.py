@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ...errors import NeurosimMissingError
-from ..command import CPU_OR_CUDA, PROFILE, CommandOptions, CommandResult, at_least, common
+from ..command import CPU_OR_CUDA, PROFILE, CommandOptions, CommandResult, common, count, setting
 
 CONVERT = "model"
 
@@ -50,55 +50,36 @@ def command(context: click.Context) -> None:
 
 
 MODEL = click.argument("model", type=click.Path(path_type=Path))
-TEXT = click.option(
+TEXT = setting(
     "--calibrate",
-    "text",
+    "text.file",
     metavar="FILE",
     help="Text to calibrate and compare on; else the prose that ships with Python.",
 )
-STEPS = click.option(
-    "--fine-tune", "steps", type=click.IntRange(0), metavar="N", help="Train N updates through the rounding."
+STEPS = setting(
+    "--fine-tune", "tuning.steps", type=click.IntRange(0), metavar="N", help="Train N updates through the rounding."
 )
-TOKENS = click.option(
-    "--tokens", type=int, callback=at_least(1, "must be >= 1"), metavar="N", help="Compare on at most N held-out bytes."
-)
+TOKENS = "Compare on at most N held-out bytes."
+EXPANSION = "How counts are sent: bitwise, canonical, unary_ternary or twos_complement."
 
 
 @command.command(CONVERT, short_help="Convert MODEL (the word may be left out).")
 @MODEL
-@click.option("--scheme", metavar="NAME", help="ternary, calibrated, learned, qcfs or stbif.")
-@click.option("--k", type=float, metavar="K", help="Counts that a mean input is worth (ternary).")
-@click.option("--levels", type=int, metavar="L", help="Largest count (qcfs, stbif).")
-@click.option("--spikes", type=float, metavar="S", help="Mean spikes a channel (calibrated, learned).")
-@click.option(
-    "--expansion", metavar="NAME", help="How counts are sent: bitwise, canonical, unary_ternary or twos_complement."
-)
-@click.option("--weights", metavar="TYPE", help="float32 or int8.")
-@click.option("--qk", is_flag=True, default=None, help="Code q and k too; the state is then updated lazily.")
-@click.option("--state", is_flag=True, default=None, help="Code the state too, after every byte.")
-@click.option("--head", is_flag=True, default=None, help="Code the output layer too.")
+@setting("--scheme", "coding.scheme", metavar="NAME", help="ternary, calibrated, learned, qcfs or stbif.")
+@setting("--k", "coding.k", type=float, metavar="K", help="Counts that a mean input is worth (ternary).")
+@setting("--levels", "coding.levels", type=int, metavar="L", help="Largest count (qcfs, stbif).")
+@setting("--spikes", "coding.spikes", type=float, metavar="S", help="Mean spikes a channel (calibrated, learned).")
+@setting("--expansion", "coding.expansion", metavar="NAME", help=EXPANSION)
+@setting("--weights", "coding.weights", metavar="TYPE", help="float32 or int8.")
+@setting("--qk", "coding.qk", is_flag=True, default=None, help="Code q and k too; the state is then updated lazily.")
+@setting("--state", "coding.state", is_flag=True, default=None, help="Code the state too, after every byte.")
+@setting("--head", "coding.head", is_flag=True, default=None, help="Code the output layer too.")
 @TEXT
 @STEPS
-@TOKENS
+@count("--tokens", "text.tokens", TOKENS)
 @PROFILE
 @common(CPU_OR_CUDA)
-def model_command(
-    options: CommandOptions,
-    model: Path,
-    scheme: str | None,
-    k: float | None,
-    levels: int | None,
-    spikes: float | None,
-    expansion: str | None,
-    weights: str | None,
-    qk: bool | None,
-    state: bool | None,
-    head: bool | None,
-    text: str | None,
-    steps: int | None,
-    tokens: int | None,
-    profile: str | None,
-) -> CommandResult:
+def model_command(options: CommandOptions, model: Path) -> CommandResult:
     """Convert the language model in the folder MODEL into spikes; writes a run folder with the model and a report.
 
     MODEL is a Hugging Face folder (config.json and safetensors), one of neurosim's own, or a run of 'convert lm-train'.
@@ -106,24 +87,10 @@ def model_command(
     """
     _needs_torch()
     from . import KIND
-    from .config import configure
+    from .config import ConvertConfig
     from .run import convert_model
 
-    given = {
-        "coding.scheme": scheme,
-        "coding.k": k,
-        "coding.levels": levels,
-        "coding.spikes": spikes,
-        "coding.expansion": expansion,
-        "coding.weights": weights,
-        "coding.qk": qk,
-        "coding.state": state,
-        "coding.head": head,
-        "tuning.steps": steps,
-        "text.tokens": tokens,
-        **_common(options, text, profile),
-    }
-    config = configure(options.config, options.sets, given)
+    config = ConvertConfig.configure(options.config, options.sets, options.given)
     return CommandResult.of(KIND, convert_model(model, config, options))
 
 
@@ -131,12 +98,10 @@ def model_command(
 @MODEL
 @TEXT
 @STEPS
-@TOKENS
+@count("--tokens", "curve.tokens", TOKENS)
 @PROFILE
 @common(CPU_OR_CUDA)
-def curve(
-    options: CommandOptions, model: Path, text: str | None, steps: int | None, tokens: int | None, profile: str | None
-) -> CommandResult:
+def curve(options: CommandOptions, model: Path) -> CommandResult:
     """Convert MODEL with every scheme at several strengths, and draw loss against spikes, operations and energy.
 
     Schemes and strengths: --set curve.schemes=["ternary","calibrated"] --set curve.ks=[1.0,2.0,3.0]
@@ -144,11 +109,11 @@ def curve(
     """
     _needs_torch()
     from . import KIND
-    from .config import configure
+    from .config import ConvertConfig
     from .curve import measure_curve
 
-    given = {"tuning.steps": steps, "curve.tokens": tokens, **_common(options, text, profile)}
-    return CommandResult.of(KIND, measure_curve(model, configure(options.config, options.sets, given), options))
+    config = ConvertConfig.configure(options.config, options.sets, options.given)
+    return CommandResult.of(KIND, measure_curve(model, config, options))
 
 
 @command.command("generate", short_help="Write text with a model, dense or converted.")
@@ -176,24 +141,19 @@ def generate(
 
 
 @command.command("lm-train", short_help="Train a byte-level language model on a text.")
-@click.option("--text", metavar="FILE", help="Any file; else the prose that ships with Python.")
-@click.option("--kind", metavar="NAME", help="Kind of attention.")
-@click.option("--steps", type=int, callback=at_least(1, "must be >= 1"), metavar="N", help="Updates.")
+@setting("--text", "text.file", metavar="FILE", help="Any file; else the prose that ships with Python.")
+@setting("--kind", "model.kind", metavar="NAME", help="Kind of attention.")
+@count("--steps", "training.steps", "Updates.")
 @common(CPU_OR_CUDA)
-def lm_train(options: CommandOptions, text: str | None, kind: str | None, steps: int | None) -> CommandResult:
+def lm_train(options: CommandOptions) -> CommandResult:
     """Train a byte-level language model on a text; its run folder is a MODEL for 'neurosim convert'.
 
     More settings: --set model.layers=2 --set model.width=96 --set training.length=256 --set training.rate=0.002.
     """
     _needs_torch()
     from . import KIND
-    from .config import configure_lm
+    from .config import LmConfig
     from .text import train_language_model
 
-    given = {"text.file": text, "model.kind": kind, "training.steps": steps, "seed": options.seed}
-    config = configure_lm(options.config, options.sets, given)
+    config = LmConfig.configure(options.config, options.sets, options.given)
     return CommandResult.of(KIND, train_language_model(config, options))
-
-
-def _common(options: CommandOptions, text: str | None, profile: str | None) -> dict[str, object]:
-    return {"text.file": text, "energy.profile": profile, "seed": options.seed}

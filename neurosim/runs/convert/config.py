@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, model_validator
@@ -12,9 +11,8 @@ from ...attention.train import LanguageTraining
 from ...convert import SCHEMES, Coding, Tuning
 from ...errors import lookup, require
 from ...measure import find_profile
-from ..config import Count, Energy, Seed, change, section_of, sources_of
-from ..folder import RunFolder
-from ..settings import ConfigSource, Section, resolve
+from ..config import Count, Energy, RunConfig, Seed, section_of
+from ..settings import Section
 
 Positive = Annotated[float, Field(gt=0)]
 Level = Annotated[int, Field(ge=1, le=127)]
@@ -108,7 +106,7 @@ else:
         steps: Count = 600  # about three minutes on two cores
 
 
-class ConvertConfig(Section):
+class ConvertConfig(RunConfig):
     """Everything that decides a conversion's results.
 
     Attributes:
@@ -138,6 +136,15 @@ class ConvertConfig(Section):
     def tune(self, price: float) -> Tuning:
         return Tuning(**self.tuning.model_dump(), price=price, seed=self.seed)
 
+    def check(self) -> None:
+        self.code()
+        for scheme in self.curve.schemes:
+            lookup(SCHEMES, scheme, "curve.schemes")
+        if self.tuning.steps:
+            self.tune(0.0).check()
+        require(max(self.curve.spikes) < 8, "curve.spikes", "must be < 8 a channel", max(self.curve.spikes))
+        find_profile(self.energy.profile)
+
 
 class Model(Section):
     """The language model that is trained.
@@ -156,7 +163,7 @@ class Model(Section):
     hidden: Count | None = 384
 
 
-class LmConfig(Section):
+class LmConfig(RunConfig):
     """Everything that decides the training of a language model.
 
     Attributes:
@@ -173,48 +180,3 @@ class LmConfig(Section):
 
     def schedule(self) -> LanguageTraining:
         return LanguageTraining(**self.training.model_dump(), held_out=self.text.held_out, seed=self.seed)
-
-
-def configure(
-    file: Path | str | None = None, sets: Sequence[str] = (), given: Mapping[str, Any] | None = None
-) -> ConvertConfig:
-    """Return the config of a new conversion. Later wins: defaults, `file`, `sets`, `given` (by dotted key).
-
-    Raises:
-        NeurosimInputError: a key that is unknown, missing or breaks its rule.
-        NeurosimFormatError: `file` is not TOML.
-    """
-    config = resolve(ConvertConfig, sources_of(file, sets, given or {}))
-    _try(config)
-    return config
-
-
-def configure_lm(
-    file: Path | str | None = None, sets: Sequence[str] = (), given: Mapping[str, Any] | None = None
-) -> LmConfig:
-    """Return the config of a new language model; the arguments are those of `configure`."""
-    return resolve(LmConfig, sources_of(file, sets, given or {}))
-
-
-def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> ConvertConfig | LmConfig:
-    """Return a run's own config, changed in its `changeable` sections.
-
-    Raises:
-        NeurosimInputError: as `configure`, or a setting that the run's results already depend on.
-    """
-    if run.manifest.facts.get("command_kind") == "lm-train":
-        return change(LmConfig, run, sources, changeable)
-    changed = change(ConvertConfig, run, sources, changeable)
-    _try(changed)
-    return changed
-
-
-def _try(config: ConvertConfig) -> None:
-    """Check all values before any file is read or written."""
-    config.code()
-    for scheme in config.curve.schemes:
-        lookup(SCHEMES, scheme, "curve.schemes")
-    if config.tuning.steps:
-        config.tune(0.0).check()
-    require(max(config.curve.spikes) < 8, "curve.spikes", "must be < 8 a channel", max(config.curve.spikes))
-    find_profile(config.energy.profile)

@@ -43,11 +43,9 @@ def measure_curve(path: Path, config: ConvertConfig, options: RunOptions = DEFAU
                 dense_loss=first.dense_loss,
                 dense_operations=first.dense_operations,
                 points=tuple(points),
-                run=str(folder.path),
-                timings=timings.with_total(),
             )
 
-        return finish(KIND, folder, work)
+        return finish(KIND, folder, work, timings)
 
 
 def curve_codings(config: ConvertConfig) -> Iterator[Coding]:

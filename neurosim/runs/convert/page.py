@@ -3,13 +3,12 @@ of a language model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from markupsafe import Markup
 
-from ...report import charts, numbers, page
+from ...report import charts, numbers
 from ...report.charts import PALETTE, Curve, column
 from ...report.recordings import Figure
 from ..folder import RunFolder
@@ -20,8 +19,8 @@ DENSE = {"fp16": "dense, fp16", "int8": "dense, int8"}
 KINDS = {"convert": "converted into spikes", "curve": "loss against spikes", "lm-train": "a byte-level language model"}
 
 
-def render(folder: RunFolder, result: ConvertResult) -> str:
-    """Return the whole page."""
+def fill(folder: RunFolder, result: ConvertResult) -> Mapping[str, object]:
+    """Return what fills the template, beside the result and the manifest."""
     kind = result.command_kind or str(folder.manifest.facts.get("command_kind"))
     if isinstance(result, ConversionResult):
         values = _conversion(result)
@@ -29,18 +28,16 @@ def render(folder: RunFolder, result: ConvertResult) -> str:
         values = _curve(result)
     else:
         values = _training(result) if isinstance(result, TrainingResult) else {}
-    return page.render(
-        Path(__file__).with_name("page.html"),
-        folder.path,
-        folder.manifest.known(),
-        result=result,
-        kind=kind,
-        title=KINDS.get(kind, kind),
-        stack=" and ".join(f"{result.layer_kinds.count(name)} of {name}" for name in dict.fromkeys(result.layer_kinds)),
-        dense=DENSE,
-        rise=_rise,
+    return {
+        "kind": kind,
+        "title": KINDS.get(kind, kind),
+        "stack": " and ".join(
+            f"{result.layer_kinds.count(name)} of {name}" for name in dict.fromkeys(result.layer_kinds)
+        ),
+        "dense": DENSE,
+        "rise": _rise,
         **values,
-    )
+    }
 
 
 def _rise(alone: Losses | None) -> str:

@@ -81,9 +81,9 @@ def convert_model(path: Path, config: ConvertConfig, options: RunOptions = DEFAU
             result = _measured(source, converted, config, options, timings)
             execution = _executed(source, converted, config, options, timings)
             write_converted(folder.path / MODEL, converted)
-            return replace(result, execution=execution, run=str(folder.path), timings=timings.with_total())
+            return replace(result, execution=execution)
 
-        return finish(KIND, folder, work)
+        return finish(KIND, folder, work, timings)
 
 
 @contextmanager

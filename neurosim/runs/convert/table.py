@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from ...convert.records import EnergyComparison
-from ..folder import REPORT
-from ..tables import Rows, grid, joules, quantity, table
+from ..tables import Rows, file_rows, grid, joules, quantity, table
 from .result import ConversionResult, ConvertResult, CurvePoint, CurveResult, Operator, TrainingResult
 
 
 def render(result: ConvertResult) -> str:
     """Return the figures of the command, and the files."""
-    files = table([("run", result.run), ("report", str(Path(result.run) / REPORT))])
+    files = table(file_rows(result))
     if isinstance(result, ConversionResult):
         return f"{_conversion(result)}\n\n{files}"
     return f"{_curve(result) if isinstance(result, CurveResult) else _training(result)}\n\n{files}"

@@ -67,8 +67,6 @@ def train_language_model(config: LmConfig, options: RunOptions = DEFAULTS) -> Tr
                     text, shape, config.schedule(), on_progress, folder.path / MODEL, options.device
                 )
             return TrainingResult(
-                run=str(folder.path),
-                timings=timings.with_total(),
                 network=config.model.kind,
                 layer_kinds=tuple(layer.kind for layer in shape.layers),
                 width=shape.width,
@@ -79,7 +77,7 @@ def train_language_model(config: LmConfig, options: RunOptions = DEFAULTS) -> Tr
                 history=tuple(history),
             )
 
-        return finish(KIND, folder, work)
+        return finish(KIND, folder, work, timings)
 
 
 def language_config(config: LmConfig) -> LanguageConfig:

@@ -2,7 +2,7 @@
 
 from ..kind import Kind
 from . import page, table
-from .config import reconfigure
+from .config import LiquidConfig
 from .result import LiquidResult
 
 KIND = Kind(
@@ -10,7 +10,7 @@ KIND = Kind(
     title="a run of a dataset through a liquid",
     resume="simulate",
     result=LiquidResult,
-    reconfigure=reconfigure,
-    page=page.render,
+    reconfigure=LiquidConfig.reconfigure,
+    page=page.fill,
     table=table.render,
 )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from ...report import page, recordings
+from ...report import recordings
 from ..folder import RunFolder
 from .result import LiquidResult
 
@@ -31,20 +30,16 @@ QUALITY = {
 }
 
 
-def render(folder: RunFolder, result: LiquidResult) -> str:
-    """Return the whole page."""
+def fill(folder: RunFolder, result: LiquidResult) -> Mapping[str, object]:
+    """Return what fills the template, beside the result and the manifest."""
     shown, why = recordings.read(folder.path, result.shown, result.classes)
-    return page.render(
-        Path(__file__).with_name("page.html"),
-        folder.path,
-        folder.manifest.known(),
-        result=result,
-        title=_title(result),
-        quality=quality_rows(result.liquid or {}),
-        shown=shown,
-        rates=recordings.rates(shown),
-        why=why,
-    )
+    return {
+        "title": _title(result),
+        "quality": quality_rows(result.liquid or {}),
+        "shown": shown,
+        "rates": recordings.rates(shown),
+        "why": why,
+    }
 
 
 def quality_rows(quality: Mapping[str, object]) -> list[tuple[str, str, str, object]]:

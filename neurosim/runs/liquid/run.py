@@ -25,7 +25,7 @@ from ..score import score
 from ..summary import DataResult, data_facts, labels_of, shown_recordings, write_shown
 from ..timings import Timings, limit_threads
 from . import KIND
-from .config import LiquidConfig, reconfigure
+from .config import LiquidConfig
 from .result import LiquidResult
 from .stages import Stage, StageCache
 
@@ -67,7 +67,7 @@ def resume(path: Path, options: RunOptions = DEFAULTS) -> LiquidResult:
     """
     timings = Timings()
     with resumed_run(KIND, open_to_resume(KIND, path), options) as folder, limit_threads(options.threads):
-        config = reconfigure(folder, (), ())
+        config = LiquidConfig.reconfigure(folder)
         with timings("load"):
             splits = data.load(config.data)
         found = data_facts(splits)
@@ -92,7 +92,7 @@ class _Simulation:
         return StageCache(self.folder.path)
 
     def finish(self) -> LiquidResult:
-        return finish(KIND, self.folder, self.run, clear=self.stages.clear)
+        return finish(KIND, self.folder, self.run, self.timings, self.stages.clear)
 
     def run(self) -> LiquidResult:
         config, test = self.config, self.splits.test
@@ -116,10 +116,8 @@ class _Simulation:
             measures=measure.measure(layers, len(test), result.duration, len(test.ticks)),
             energy=measure.energy(layers, len(test), config.energy.profile),
             liquid=quality(liquid, test, spikes).to_dict(),
-            run=str(self.folder.path),
             shape=test.shape,
             shown=shown,
-            timings=self.timings.with_total(),
         )
 
     def train(self) -> tuple[Liquid, TrainedReadout]:

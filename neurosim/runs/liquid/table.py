@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..folder import REPORT
-from ..tables import Rows, accuracy_row, activity_rows, energy_rows, run_rows, table
+from ..tables import Rows, accuracy_row, activity_rows, energy_rows, file_rows, table
 from .result import LiquidResult
 
 
 def render(result: LiquidResult) -> str:
     """Return accuracy, activity and cost, and the files of the run."""
     head = f"{result.dataset} {result.split}: {result.samples} recordings, seed {result.seed}"
-    return table([*_figures(result), *run_rows(result, result.spike_digest)], head)
+    return table([*_figures(result), *file_rows(result, result.spike_digest)], head)
 
 
 def render_demo(result: LiquidResult) -> str:

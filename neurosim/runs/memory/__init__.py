@@ -2,15 +2,15 @@
 
 from ..kind import Kind
 from . import page, table
-from .config import reconfigure
+from .config import MemoryConfig
 from .result import MemoryResult
 
 KIND = Kind(
     name="memory",
     title="a run of a memory",
     result=MemoryResult,
-    reconfigure=reconfigure,
-    page=page.render,
+    reconfigure=MemoryConfig.reconfigure,
+    page=page.fill,
     table=table.render,
     heading=("dataset", "split", "samples", "seed", "digest"),
 )

@@ -6,17 +6,12 @@ from pathlib import Path
 
 import click
 
-from ..command import PROFILE, CommandOptions, CommandResult, at_least, common, complete_dataset
+from ..command import PROFILE, CommandOptions, CommandResult, common, count, dataset_argument, setting
 from ..sequence.command import command as sequence
 
-SPLIT = click.option("--split", metavar="NAME", help="Split to compare with the stored items; default test.")
-LIMIT = click.option(
-    "--limit", type=int, callback=at_least(1, "must be >= 1 item"), metavar="N", help="At most N items of it."
-)
-ITEMS = click.option(
-    "--items", type=int, callback=at_least(1, "must be >= 1 item"), metavar="N", help="Store at most N items."
-)
-DATASET = click.argument("dataset", default="digits", shell_complete=complete_dataset)
+SPLIT = setting("--split", "data.split", metavar="NAME", help="Split to compare with the stored items; default test.")
+LIMIT = count("--limit", "data.limit", "At most N items of it.", "item")
+ITEMS = count("--items", "data.train_limit", "Store at most N items.", "item")
 
 
 @click.group(invoke_without_command=True)
@@ -34,32 +29,18 @@ def command(context: click.Context) -> None:
 
 def _dataset_command(name: str, words: str) -> None:
     @command.command(name, help=words, short_help=words)
-    @DATASET
+    @dataset_argument(default="digits")
     @ITEMS
     @SPLIT
     @LIMIT
     @PROFILE
     @common()
-    def run_command(
-        options: CommandOptions,
-        dataset: str,
-        items: int | None,
-        split: str | None,
-        limit: int | None,
-        profile: str | None,
-    ) -> CommandResult:
-        from . import KIND, config, run
+    def run_command(options: CommandOptions) -> CommandResult:
+        from . import KIND, run
+        from .config import MemoryConfig
 
         runs = {"store": run.store, "capacity": run.capacity, "noise": run.noise, "familiarity": run.familiarity}
-        given = {
-            "data.name": dataset,
-            "data.train_limit": items,
-            "data.split": split,
-            "data.limit": limit,
-            "energy.profile": profile,
-            "seed": options.seed,
-        }
-        settings = config.configure(options.config, options.sets, given)
+        settings = MemoryConfig.configure(options.config, options.sets, options.given)
         return CommandResult.of(KIND, runs[name](settings, options))
 
 
@@ -72,14 +53,11 @@ _dataset_command("store", "Store DATASET in one pass and keep the memory.")
 @LIMIT
 @PROFILE
 @common()
-def recall(
-    options: CommandOptions, memory: Path, split: str | None, limit: int | None, profile: str | None
-) -> CommandResult:
+def recall(options: CommandOptions, memory: Path) -> CommandResult:
     """Recall a split from MEMORY, the folder of a `neurosim memory store` run."""
     from . import KIND, run
 
-    given = {"data.split": split, "data.limit": limit, "energy.profile": profile, "seed": options.seed}
-    settings = run.source_config(memory, options.config, options.sets, given)
+    settings = run.source_config(memory, options.config, options.sets, options.given)
     return CommandResult.of(KIND, run.recall(settings, memory, options))
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from ...data import catalog
-from ...engine.compile.memory import free_memory
-from ...errors import NeurosimInputError
+from ...errors import NeurosimInputError, require
 from ...macrocolumn import Macrocolumn, Selection
 from ...measure import find_profile
-from ..config import Count, Data, Energy, Seed, change, sources_of, with_defaults
-from ..folder import RunFolder
-from ..settings import ConfigSource, Section
+from ..config import Count, Data, Energy, RunConfig, Seed, check_memory
+from ..settings import Section
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 # Tens of thousands of items that are much alike need many units, and evidence that tells them apart.
@@ -90,7 +87,7 @@ class Sweep(Section):
     repeats: Count = 5
 
 
-class MemoryConfig(Section):
+class MemoryConfig(RunConfig):
     """Everything that decides a memory's results.
 
     Attributes:
@@ -109,66 +106,37 @@ class MemoryConfig(Section):
     sweep: Sweep = Sweep()
     energy: Energy = Energy()
 
+    @classmethod
+    def defaults(cls, dataset: str) -> Mapping[str, object]:
+        return DEFAULTS.get(dataset, {})
 
-def configure(
-    file: Path | str | None = None, sets: Sequence[str] = (), given: Mapping[str, Any] | None = None
-) -> MemoryConfig:
-    """Return the config of a new run. Later wins: defaults, those of the dataset, `file`, `sets`, `given` (by key).
-
-    Raises:
-        NeurosimInputError: a key that is unknown, missing or breaks its rule.
-        NeurosimFormatError: `file` is not TOML.
-    """
-    config = with_defaults(MemoryConfig, sources_of(file, sets, given or {}), lambda name: DEFAULTS.get(name, {}))
-    _try(config)
-    return config
-
-
-def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> MemoryConfig:
-    """Return a memory run's own config, changed in its `changeable` sections.
-
-    Raises:
-        NeurosimInputError: as `configure`, or a setting that the run's results already depend on.
-    """
-    changed = change(MemoryConfig, run, sources, changeable)
-    _try(changed)
-    return changed
-
-
-def column(config: MemoryConfig) -> Macrocolumn:
-    """Return the macrocolumn that a config describes."""
-    c = config.column
-    selection = Selection(
-        g_min=c.g_min,
-        gamma=c.gamma,
-        chi=c.chi,
-        form=c.form,
-        exponents=(c.exponent, 1.0, 1.0),
-        thresholds=(c.threshold,) * 3,
-    )
-    return Macrocolumn(config.code.size, c.modules, c.units, lateral=False, selection=selection, seed=config.seed)
-
-
-def _try(config: MemoryConfig) -> None:
-    """Check all values before any file is read or written."""
-    if config.code.active >= config.code.size:
-        raise NeurosimInputError(f"code.active: must be < code.size {config.code.size} (got {config.code.active})")
-    if not config.sweep.noise:
-        raise NeurosimInputError("sweep.noise: must hold at least one fraction (got ())")
-    places = (config.code.size - config.code.active) / config.code.active
-    if max(config.sweep.noise) > places:
-        raise NeurosimInputError(
-            f"sweep.noise: must be <= {places:.3g}, because moved bits need free places (got {max(config.sweep.noise)})"
+    def build_column(self) -> Macrocolumn:
+        """Return the macrocolumn, empty."""
+        c = self.column
+        selection = Selection(
+            g_min=c.g_min,
+            gamma=c.gamma,
+            chi=c.chi,
+            form=c.form,
+            exponents=(c.exponent, 1.0, 1.0),
+            thresholds=(c.threshold,) * 3,
         )
-    owner = column(config)
-    # Packed weights, and counts of the classes of every unit.
-    need = owner.size * (config.code.size // 8 + 8 * len(catalog.module(config.data.name).INFO.classes))
-    free = free_memory()
-    if free is not None and need > free:
-        raise NeurosimInputError(
-            f"column.units: the weights of {owner.size:,} units need about {need / 2**30:,.1f} GiB, and "
-            f"{free / 2**30:,.1f} GiB of memory are free; use fewer units or modules, or a smaller code.size"
+        return Macrocolumn(self.code.size, c.modules, c.units, lateral=False, selection=selection, seed=self.seed)
+
+    def check(self) -> None:
+        size, active, noise = self.code.size, self.code.active, self.sweep.noise
+        require(active < size, "code.active", f"must be < code.size {size}", active)
+        require(bool(noise), "sweep.noise", "must hold at least one fraction", noise)
+        places = (size - active) / active
+        rule = f"must be <= {places:.3g}, because moved bits need free places"
+        require(max(noise) <= places, "sweep.noise", rule, max(noise))
+        units = self.build_column().size
+        check_memory(
+            # Packed weights, and counts of the classes of every unit.
+            units * (size // 8 + 8 * len(catalog.module(self.data.name).INFO.classes)),
+            f"column.units: the weights of {units:,} units need about {{need}}",
+            "use fewer units or modules, or a smaller code.size",
         )
-    find_profile(config.energy.profile)
-    if config.data.held_out_speaker is not None and config.data.split != "test":
-        raise NeurosimInputError("data.held_out_speaker: cannot be joined with data.split; leave one out")
+        find_profile(self.energy.profile)
+        if self.data.held_out_speaker is not None and self.data.split != "test":
+            raise NeurosimInputError("data.held_out_speaker: cannot be joined with data.split; leave one out")

@@ -20,7 +20,7 @@ from ...macrocolumn import ColumnBatch, ColumnMemory, Macrocolumn
 from ...sdr import SDR
 from ...sdr.expansion import ExpansionEncoder
 from ..progress import ProgressCallback
-from .config import MemoryConfig, column
+from .config import MemoryConfig
 from .items import MemoryItems
 from .labels import LabelMemory
 from .result import RecallAtSize
@@ -126,7 +126,7 @@ def learn(
     Returns:
         The memory, and recall and cost at each size.
     """
-    owner = column(config)
+    owner = config.build_column()
     memory = owner.memory()
     _warm(config)
     codes = np.empty((len(items), owner.modules), np.int32)
@@ -202,7 +202,7 @@ def _recall_now(
 
 def _warm(config: MemoryConfig) -> None:
     """Compile before anything is timed."""
-    owner = column(config)
+    owner = config.build_column()
     item = SDR.random(config.code.size, config.code.active, config.seed)
     memory = owner.memory()
     owner.store_many(memory, [item])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ... import files
 from ...errors import NeurosimError
-from ...report import charts, page
+from ...report import charts
 from ...report.charts import PALETTE, BarGroup, Curve, Floats, column
 from ...report.png import data_uri, tint
 from ...report.recordings import Figure
@@ -41,24 +41,22 @@ KINDS = {
 }
 
 
-def render(folder: RunFolder, result: MemoryResult) -> str:
-    """Return the whole page."""
+def fill(folder: RunFolder, result: MemoryResult) -> Mapping[str, object]:
+    """Return what fills the template, beside the result and the manifest."""
     arrays, why = _read(folder.path)
     growth, random = result.growth or (), result.random or ()
-    return page.render(
-        Path(__file__).with_name("page.html"),
-        folder.path,
-        folder.manifest.known(),
-        result=result,
-        kind=KINDS.get(result.command_kind),
-        groups=[(words, result.familiarity[name]) for name, (words, _) in GROUPS.items() if name in result.familiarity],
-        codes=_codes(arrays, result.classes, result.column.units or 1),
-        similarity=_similarity(arrays),
-        familiarity=_familiarity(arrays),
-        noise_figures=_noise(result.noise or ()),
-        growth_figures=_growth(growth, random) if len(growth) > 1 or random else [],
-        why=why,
-    )
+    return {
+        "kind": KINDS.get(result.command_kind),
+        "groups": [
+            (words, result.familiarity[name]) for name, (words, _) in GROUPS.items() if name in result.familiarity
+        ],
+        "codes": _codes(arrays, result.classes, result.column.units or 1),
+        "similarity": _similarity(arrays),
+        "familiarity": _familiarity(arrays),
+        "noise_figures": _noise(result.noise or ()),
+        "growth_figures": _growth(growth, random) if len(growth) > 1 or random else [],
+        "why": why,
+    }
 
 
 def _read(run: Path) -> tuple[Arrays, str]:

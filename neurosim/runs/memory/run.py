@@ -24,7 +24,7 @@ from ..progress import bar
 from ..score import score
 from ..timings import Timings
 from . import KIND, figures
-from .config import MemoryConfig, reconfigure
+from .config import MemoryConfig
 from .items import MemoryItems, Raw, encode, encoder, load
 from .learned import Learned, capacity_warnings, learn, sizes_between
 from .page import PICTURES
@@ -97,12 +97,12 @@ def recall(config: MemoryConfig, source: Path, options: RunOptions = DEFAULTS) -
 
         def work() -> MemoryResult:
             result = _recalled(folder, config, timings, learned, raw, new)
-            return _timed(replace(result, command_kind="recall", source=str(source)), timings)
+            return replace(result, command_kind="recall", source=str(source))
 
-        return finish(KIND, folder, work)
+        return finish(KIND, folder, work, timings)
 
 
-def source_config(source: Path, file: Path | None, sets: Sequence[str], given: Mapping[str, Any]) -> MemoryConfig:
+def source_config(source: Path, file: Path | None, sets: Sequence[str], given: Mapping[str, object]) -> MemoryConfig:
     """Return the config of a stored memory; only data, sweep and energy may change to recall from it.
 
     Raises:
@@ -111,7 +111,7 @@ def source_config(source: Path, file: Path | None, sets: Sequence[str], given: M
     run = open_run(source)
     if run.manifest.kind != KIND.name or run.manifest.facts.get("command_kind") != "store":
         raise NeurosimInputError(f"{source}: holds no memory; give the folder of a 'neurosim memory store' run")
-    config = reconfigure(run, sources_of(file, sets, given), ("data", "sweep", "energy"))
+    config = MemoryConfig.reconfigure(run, sources_of(file, sets, given), ("data", "sweep", "energy"))
     dataset = read_metrics(run).get("dataset")
     if config.data.name != dataset:
         raise NeurosimInputError(
@@ -144,17 +144,13 @@ def _run(
             warnings += _overfull(options, growth)
             own = extra(folder, learned, growth)
             result = _recalled(folder, config, timings, learned, other, new, stored)
-            return _timed(replace(result, command_kind=name, warnings=tuple(warnings), **own), timings)
+            return replace(result, command_kind=name, warnings=tuple(warnings), **own)
 
-        return finish(KIND, folder, work)
+        return finish(KIND, folder, work, timings)
 
 
 def _threads(options: RunOptions) -> int:
     return options.threads or os.cpu_count() or 1
-
-
-def _timed(result: MemoryResult, timings: Timings) -> MemoryResult:
-    return replace(result, timings=timings.with_total())
 
 
 def _overfull(options: RunOptions, growth: Sequence[RecallAtSize]) -> list[str]:
@@ -192,7 +188,6 @@ def _recalled(
     active = int(learned.items.bits.shape[1])
     column = learned.column
     return MemoryResult(
-        run=str(folder.path),
         dataset=config.data.name,
         title=catalog.module(config.data.name).INFO.title,
         split=other.name,

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from ..folder import REPORT
-from ..tables import Rows, accuracy_row, energy_rows, grid, percent, quantity, table
+from ..tables import Rows, accuracy_row, energy_rows, file_rows, grid, percent, quantity, table
 from .result import MemoryResult, RecallAtSize
 
 
@@ -34,7 +32,7 @@ def render(result: MemoryResult) -> str:
         parts.append(_growth("random items", result.random))
     if result.noise:
         parts.append(_noise(result))
-    parts.append(table([("run", result.run), ("report", str(Path(result.run) / REPORT))]))
+    parts.append(table(file_rows(result)))
     if result.command_kind == "store":
         parts.append(f"Next: neurosim memory recall {result.run}")
     return "\n\n".join(parts)

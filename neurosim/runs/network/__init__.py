@@ -11,7 +11,7 @@ KIND = Kind(
     resume="simulate",
     result=NetworkResult,
     reconfigure=reconfigure,
-    page=page.render,
+    page=page.fill,
     table=table.render,
     heading=("network", "seed", "spike_digest"),
 )

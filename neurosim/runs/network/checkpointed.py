@@ -84,23 +84,19 @@ def _duration(description: Description, inputs: Mapping[str, Spikes]) -> float:
 
 def _open(run: RunFolder, description: Description, inputs: Mapping[str, Spikes], threads: int | None) -> Simulation:
     """Return the simulation at the folder's checkpoint, or at its start."""
-    streams = {"spikes_to": run.path / SPIKES, "states_to": run.path / STATES if description.probes else None}
-    saved = run.path / CHECKPOINT
+    spikes_to, states_to = run.path / SPIKES, run.path / STATES if description.probes else None
+    saved, network, sources = run.path / CHECKPOINT, description.network, dict(inputs)
     if saved.is_file():
-        return Simulation.load(saved, description.network, dict(inputs), threads=threads, **streams)
-    settings = description.settings
+        return Simulation.load(saved, network, sources, threads=threads, spikes_to=spikes_to, states_to=states_to)
+    arguments = {name: value for name, value in vars(description.settings).items() if name != "duration"}
     return Simulation(
-        description.network,
-        dict(inputs),
-        clock=settings.clock,
-        seed=settings.seed,
-        trial=settings.trial,
+        network,
+        sources,
         threads=threads,
-        precision=settings.precision,
-        record=settings.record,
         probes=description.probes,
-        count_updates=settings.count_updates,
-        **streams,
+        spikes_to=spikes_to,
+        states_to=states_to,
+        **arguments,
     )
 
 

@@ -17,9 +17,9 @@ from ...description.parse import LISTS
 from ...errors import NeurosimInputError, NeurosimMissingError, lookup, require
 from ...measure import find_profile
 from ...neurons import Neuron
-from ..config import Energy
+from ..config import Energy, sources_of
 from ..folder import CONFIG, RunFolder
-from ..settings import ConfigSource, Section, assignments, nest, overlay, resolve
+from ..settings import ConfigSource, Section, merge, overlay, resolve
 
 # Neurons of the user's own and the files that define them, by the name of the class.
 Models = Mapping[str, tuple[type[Neuron], Path]]
@@ -119,10 +119,8 @@ def merged(file: Path, sets: Sequence[str], given: Mapping[str, Any]) -> dict[st
     Raises:
         NeurosimInputError: `sets` name an entry the file has not.
     """
-    tree = files.read_toml(file)
-    changes = assignments(sets)
-    for key, value in given.items():
-        changes = changes if value is None else overlay(changes, nest(key, value))
+    own, *others = sources_of(file, sets, given)
+    tree, changes = dict(own.tree), merge(others)
     for key in LISTS:
         if isinstance(change := changes.get(key), Mapping):
             tree[key] = _entries(tree.get(key, []), change, key)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ... import files
 from ...errors import NeurosimError
-from ...report import charts, numbers, page, pixels
+from ...report import charts, numbers, pixels
 from ...report.recordings import SPIKES, Figure, course, firing, intervals
 from ...spikes import Spikes
 from ..folder import RunFolder
@@ -25,23 +25,19 @@ UNITS = 5  # curves of one probe
 COLOURS = ("var(--spike)", "var(--on)", "var(--off)", "var(--accent)", "var(--soft)")
 
 
-def render(folder: RunFolder, result: NetworkResult) -> str:
-    """Return the whole page."""
+def fill(folder: RunFolder, result: NetworkResult) -> Mapping[str, object]:
+    """Return what fills the template, beside the result and the manifest."""
     spikes, why = _read(folder.path, [each.name for each in result.populations])
     states, why_no_states = _states(folder.path, result.probes)
-    return page.render(
-        Path(__file__).with_name("page.html"),
-        folder.path,
-        folder.manifest.known(),
-        result=result,
-        raster=_raster(spikes) if spikes else None,
-        rows=ROWS,
-        rates=_rates(spikes),
-        states=states,
-        state_units=UNITS,
-        why=why,
-        why_no_states=why_no_states,
-    )
+    return {
+        "raster": _raster(spikes) if spikes else None,
+        "rows": ROWS,
+        "rates": _rates(spikes),
+        "states": states,
+        "state_units": UNITS,
+        "why": why,
+        "why_no_states": why_no_states,
+    }
 
 
 def _read(run: Path, names: Sequence[str]) -> tuple[dict[str, Spikes], str]:

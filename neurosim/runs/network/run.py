@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from ..lifecycle import finish, new_run, open_to_resume, resumed_run
 from ..nir import export_nir
 from ..options import DEFAULTS, RunOptions
 from ..progress import simulation_bar
+from ..timings import Timings
 from . import KIND, checkpointed
 from .activity import Activity
 from .config import Models, NetworkConfig, configure
@@ -105,18 +105,19 @@ def resume(
 
 
 def _finish(folder: RunFolder, config: NetworkConfig, inputs: Inputs, options: RunOptions) -> NetworkResult:
-    return finish(
-        KIND,
-        folder,
-        lambda: _simulate(folder, config, inputs, options),
-        clear=lambda: checkpointed.clear(folder),
-    )
+    timings = Timings()
+
+    def work() -> NetworkResult:
+        with timings("total"):  # the one part
+            return _simulate(folder, config, inputs, options)
+
+    return finish(KIND, folder, work, timings, lambda: checkpointed.clear(folder))
 
 
 def _simulate(folder: RunFolder, config: NetworkConfig, inputs: Inputs, options: RunOptions) -> NetworkResult:
     """Run from the folder's checkpoint, or from the start, to the end; write the arrays, and return the figures."""
     net = dataclasses.replace(config.description, inputs={**config.description.inputs, **inputs})
-    start, every = time.perf_counter(), folder.manifest.facts["checkpoint_every"]
+    every = folder.manifest.facts["checkpoint_every"]
     with simulation_bar(f"simulating {config.name}", options.quiet) as progress:
         if net.settings.clock is None:
             result = net.simulate(options.threads, progress)
@@ -124,8 +125,7 @@ def _simulate(folder: RunFolder, config: NetworkConfig, inputs: Inputs, options:
             result = checkpointed.simulate(folder, net, inputs, options.threads, every, progress)
     spikes = {name: _one(found) for name, found in result.spikes.items()}
     _write_arrays(folder, result, {**inputs, **spikes})
-    figures = _figures(config, result, spikes, inputs)
-    return dataclasses.replace(figures, run=str(folder.path), timings={"total": round(time.perf_counter() - start, 6)})
+    return _figures(config, result, spikes, inputs)
 
 
 def _write_arrays(folder: RunFolder, result: Result, spikes: Inputs) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..tables import energy_rows, quantity, run_rows, speed, table
+from ..tables import energy_rows, file_rows, quantity, speed, table
 from .result import NetworkResult, PopulationResult
 
 
@@ -13,7 +13,7 @@ def render(result: NetworkResult) -> str:
     rows += [("spikes", quantity(result.spikes)), ("speed", speed(result.real_time_factor))]
     if result.energy is not None:
         rows += energy_rows(result.energy, "the run")
-    return table([*rows, *run_rows(result, result.spike_digest)], head)
+    return table([*rows, *file_rows(result, result.spike_digest)], head)
 
 
 def _firing(population: PopulationResult) -> str:

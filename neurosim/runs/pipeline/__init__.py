@@ -11,6 +11,6 @@ KIND = Kind(
     resume="simulate",
     result=PipelineResult,
     reconfigure=reconfigure,
-    page=page.render,
+    page=page.fill,
     table=table.render,
 )

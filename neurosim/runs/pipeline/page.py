@@ -12,7 +12,7 @@ from markupsafe import Markup
 from ... import files
 from ...continual.matrix import MEASURES
 from ...errors import NeurosimError
-from ...report import charts, numbers, page, pixels
+from ...report import charts, numbers, pixels
 from ...report.recordings import SPIKES, Example, ShownRecording
 from ...spikes import GRID_SLACK, Spikes
 from ..folder import RunFolder
@@ -31,21 +31,17 @@ class Stages:
     rasters: Markup
 
 
-def render(folder: RunFolder, result: PipelineResult) -> str:
-    """Return the whole page."""
+def fill(folder: RunFolder, result: PipelineResult) -> Mapping[str, object]:
+    """Return what fills the template, beside the result and the manifest."""
     stages, why = _stages(folder.path, result)
-    return page.render(
-        Path(__file__).with_name("page.html"),
-        folder.path,
-        folder.manifest.known(),
-        result=result,
-        stages=stages,
-        why=why,
-        shown=result.shown[0] if result.shown else ShownRecording(),
-        definitions=MEASURES,
-        rows=list(zip(["nothing", *result.tasks], result.matrix, strict=False)),
-        fixed=numbers.fixed,
-    )
+    return {
+        "stages": stages,
+        "why": why,
+        "shown": result.shown[0] if result.shown else ShownRecording(),
+        "definitions": MEASURES,
+        "rows": list(zip(["nothing", *result.tasks], result.matrix, strict=False)),
+        "fixed": numbers.fixed,
+    }
 
 
 def _stages(run: Path, result: PipelineResult) -> tuple[Stages | None, str]:

@@ -93,7 +93,7 @@ def resume(path: Path, models: Models | None = None, options: RunOptions = DEFAU
     with resumed_run(KIND, folder, options), limit_threads(options.threads):
         with timings("load"):
             splits = data.load(config.data)
-        before, now = (hashes_of(m) for m in (folder.manifest.facts["models"], model_files(config.network.models)))
+        before, now = hashes_of(folder.manifest.facts["models"]), hashes_of(model_files(config.network.models))
         for name, was, found in (("data", folder.manifest.data, data_facts(splits)), ("models", before, now)):
             require(found == was, f"{path}: {name}", "must be what the run began with; simulate again", found)
         folder.note(threads=options.threads)
@@ -115,7 +115,7 @@ class _Run:
         def clear() -> None:
             (self.folder.path / PROGRESS).unlink(missing_ok=True)
 
-        return finish(KIND, self.folder, self.run, clear=clear)
+        return finish(KIND, self.folder, self.run, self.timings, clear)
 
     def run(self) -> PipelineResult:
         config, plan = self.config, self.plan
@@ -149,10 +149,8 @@ class _Run:
             tasks=self.task_names() if config.data.tasks else (),
             matrix=() if matrix is None else tuple(map(tuple, matrix.values.tolist())),
             measures_of_tasks={} if matrix is None else measures(matrix, forward=False),
-            run=str(self.folder.path),
             shape=test.shape,
             shown=shown_recordings(labels, predicted, test.durations)[:1],
-            timings=self.timings.with_total(),
         )
 
     def write_picture(self, pipeline: Pipeline, progress: PipelineProgress) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..tables import Rows, accuracy_row, activity_rows, energy_rows, grid, joules, percent, quantity, run_rows, table
+from ..tables import Rows, accuracy_row, activity_rows, energy_rows, file_rows, grid, joules, percent, quantity, table
 from .result import PipelineResult, StageResult
 
 
@@ -14,7 +14,7 @@ def render(result: PipelineResult) -> str:
     rows = [accuracy_row(result, "accuracy"), *_unanswered(result)]
     rows += [*activity_rows(result.spikes, result.measures, result.real_time_factor)]
     rows += [*_measures(result), *energy_rows(result.energy, "a recording")]
-    parts = [table([*rows, *run_rows(result, result.spike_digest)], head)]
+    parts = [table([*rows, *file_rows(result, result.spike_digest)], head)]
     if result.stages:
         parts.append(stage_grid(result.stages))
     if result.matrix:

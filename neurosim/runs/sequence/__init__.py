@@ -2,7 +2,7 @@
 
 from ..kind import Kind
 from . import page, table
-from .config import reconfigure
+from .config import SequenceConfig
 from .result import SequenceResult
 
 KIND = Kind(
@@ -10,8 +10,8 @@ KIND = Kind(
     title="a run of a sequence memory",
     resume="memory sequence",
     result=SequenceResult,
-    reconfigure=reconfigure,
-    page=page.render,
+    reconfigure=SequenceConfig.reconfigure,
+    page=page.fill,
     table=table.render,
     heading=("dataset", "split", "samples", "seed", "digest"),
 )

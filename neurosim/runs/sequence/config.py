@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated
 
 from pydantic import Field
 
 from ...dendrites import SpatialPooler, TemporalMemory
 from ...errors import NeurosimInputError
 from ...measure import find_profile
-from ..config import Count, Data, Energy, Seed, change, sources_of, with_defaults
-from ..folder import RunFolder
-from ..settings import ConfigSource, Section
+from ..config import Count, Data, Energy, RunConfig, Seed
+from ..settings import Section
 
 Positive = Annotated[float, Field(gt=0)]
 # Windows that cut a recording into about ten parts; chosen on training recordings.
-DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+DEFAULTS: Mapping[str, Mapping[str, object]] = {
     "digits": {"stream": {"window": 0.025}},
     "nmnist": {"stream": {"window": 0.025}},
     "shd": {"stream": {"window": 0.05}},
@@ -67,7 +65,7 @@ class Memory(Section):
     permanence_decrement: Annotated[float, Field(ge=0, le=1)] = 0.02
 
 
-class SequenceConfig(Section):
+class SequenceConfig(RunConfig):
     """Everything that decides the results of a sequence memory's run.
 
     Attributes:
@@ -84,30 +82,19 @@ class SequenceConfig(Section):
     memory: Memory = Memory()
     energy: Energy = Energy()
 
+    @classmethod
+    def defaults(cls, dataset: str) -> Mapping[str, object]:
+        return DEFAULTS.get(dataset, {})
 
-def configure(
-    file: Path | str | None = None, sets: Sequence[str] = (), given: Mapping[str, Any] | None = None
-) -> SequenceConfig:
-    """Return the config of a new run. Later wins: defaults, those of the dataset, `file`, `sets`, `given` (by key).
-
-    Raises:
-        NeurosimInputError: a key that is unknown, missing or breaks its rule.
-        NeurosimFormatError: `file` is not TOML.
-    """
-    config = with_defaults(SequenceConfig, sources_of(file, sets, given or {}), lambda name: DEFAULTS.get(name, {}))
-    _check(config)
-    return config
-
-
-def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> SequenceConfig:
-    """Return a run's own config, changed in its `changeable` sections.
-
-    Raises:
-        NeurosimInputError: as `configure`, or a setting that the run's results already depend on.
-    """
-    config = change(SequenceConfig, run, sources, changeable)
-    _check(config)
-    return config
+    def check(self) -> None:
+        pooler(self, 1)
+        memory(self)
+        find_profile(self.energy.profile)
+        limit, passes = self.pooler.passes, self.stream.passes
+        if limit > passes:
+            raise NeurosimInputError(f"pooler.passes: must be <= stream.passes {passes} (got {limit})")
+        if self.data.held_out_speaker is not None and self.data.split != "test":
+            raise NeurosimInputError("data.held_out_speaker: cannot be joined with data.split; leave one out")
 
 
 def pooler(config: SequenceConfig, inputs: int) -> SpatialPooler:
@@ -131,15 +118,3 @@ def memory(config: SequenceConfig) -> TemporalMemory:
         max_synapses=max(32, 2 * active),
         seed=config.seed,
     )
-
-
-def _check(config: SequenceConfig) -> None:
-    """Build the models, so that their classes check the values before any file is read or written."""
-    pooler(config, 1)
-    memory(config)
-    find_profile(config.energy.profile)
-    limit, passes = config.pooler.passes, config.stream.passes
-    if limit > passes:
-        raise NeurosimInputError(f"pooler.passes: must be <= stream.passes {passes} (got {limit})")
-    if config.data.held_out_speaker is not None and config.data.split != "test":
-        raise NeurosimInputError("data.held_out_speaker: cannot be joined with data.split; leave one out")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 
-from ...report import charts, page
+from ...report import charts
 from ...report.charts import Curve, column
 from ...report.recordings import Figure
 from ..folder import RunFolder
@@ -20,17 +20,13 @@ GROUPS = {
 }
 
 
-def render(folder: RunFolder, result: SequenceResult) -> str:
-    """Return the whole page."""
-    return page.render(
-        Path(__file__).with_name("page.html"),
-        folder.path,
-        folder.manifest.known(),
-        result=result,
-        groups=[(words, result.groups[name]) for name, (words, _) in GROUPS.items() if name in result.groups],
-        learning=_learning(result),
-        surprise=_surprise(result),
-    )
+def fill(folder: RunFolder, result: SequenceResult) -> Mapping[str, object]:
+    """Return what fills the template, beside the result and the manifest."""
+    return {
+        "groups": [(words, result.groups[name]) for name, (words, _) in GROUPS.items() if name in result.groups],
+        "learning": _learning(result),
+        "surprise": _surprise(result),
+    }
 
 
 def _learning(result: SequenceResult) -> list[Figure]:

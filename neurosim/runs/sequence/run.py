@@ -26,7 +26,7 @@ from ..progress import bar
 from ..score import Z95, separation
 from ..timings import Timings
 from . import KIND
-from .config import SequenceConfig, memory, pooler, reconfigure
+from .config import SequenceConfig, memory, pooler
 from .result import GroupAnomaly, PassResult, SequenceResult
 
 CAMERA, COLUMNS, CELLS = "camera", "columns", "cells"
@@ -62,7 +62,7 @@ def resume(path: Path, options: RunOptions = DEFAULTS) -> SequenceResult:
     """
     folder = open_to_resume(KIND, path)
     check_resumable(folder)
-    config = reconfigure(folder, [], ())
+    config = SequenceConfig.reconfigure(folder)
     with resumed_run(KIND, folder, options):
         splits = data.load(config.data)
         found = _facts(splits)
@@ -76,11 +76,13 @@ def _facts(splits: data.Splits) -> dict[str, dict[str, object]]:
 
 
 def _finish(folder: RunFolder, config: SequenceConfig, splits: data.Splits, options: RunOptions) -> SequenceResult:
-    return finish(KIND, folder, lambda: _run(folder, config, splits, options))
-
-
-def _run(folder: RunFolder, config: SequenceConfig, splits: data.Splits, options: RunOptions) -> SequenceResult:
     timings = Timings()
+    return finish(KIND, folder, lambda: _run(folder, config, splits, options, timings), timings)
+
+
+def _run(
+    folder: RunFolder, config: SequenceConfig, splits: data.Splits, options: RunOptions, timings: Timings
+) -> SequenceResult:
     chosen = data.even(_labels(splits.train), config.stream.recordings)
     learned, new = _whole(splits.train.select(chosen), config), _whole(splits.test, config)
     window = config.stream.window
@@ -103,8 +105,6 @@ def _run(folder: RunFolder, config: SequenceConfig, splits: data.Splits, options
     groups["learned"] = dataclasses.replace(groups["learned"], separation=None)
     seconds = float(learned.durations.sum())
     return SequenceResult(
-        run=str(folder.path),
-        timings=timings.with_total(),
         dataset=config.data.name,
         title=catalog.module(config.data.name).INFO.title,
         split=splits.name,

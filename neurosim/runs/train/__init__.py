@@ -2,7 +2,7 @@
 
 from ..kind import Kind
 from . import page, table
-from .config import reconfigure
+from .config import TrainConfig
 from .result import TrainResult
 
 KIND = Kind(
@@ -10,7 +10,7 @@ KIND = Kind(
     title="a training",
     resume="train",
     result=TrainResult,
-    reconfigure=reconfigure,
-    page=page.render,
+    reconfigure=TrainConfig.reconfigure,
+    page=page.fill,
     table=table.render,
 )

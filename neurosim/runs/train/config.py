@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -14,9 +13,8 @@ from ...measure import find_profile
 from ...training.augment import Augment
 from ...training.binning import Binning
 from ...training.specs import NetworkSpec, TrainingSpec
-from ..config import Count, Data, Energy, Seed, change, check_sections, section_of, sources_of, with_defaults
-from ..folder import RunFolder
-from ..settings import ConfigSource, Section
+from ..config import Count, Data, Energy, RunConfig, Seed, check_sections, section_of
+from ..settings import Section
 
 Seconds = Annotated[float, Field(gt=0)]
 # What suits each dataset; chosen on validation parts of the training recordings alone (benchmarks/training.py).
@@ -112,7 +110,7 @@ else:
     AugmentSettings = section_of(Augment)
 
 
-class TrainConfig(Section):
+class TrainConfig(RunConfig):
     """Everything that decides a training's results.
 
     Attributes:
@@ -152,49 +150,24 @@ class TrainConfig(Section):
         b = self.bins
         return Binning(shape, b.dt, max(b.duration or max_duration, b.dt), b.pool, b.most)
 
+    @classmethod
+    def defaults(cls, dataset: str) -> Mapping[str, object]:
+        return DEFAULTS.get(dataset, {})
 
-def configure(
-    file: Path | str | None = None, sets: Sequence[str] = (), given: Mapping[str, Any] | None = None
-) -> TrainConfig:
-    """Return the config of a new training. Later wins: defaults, those for the dataset, `file`, `sets`, `given` (by
-    dotted key).
-
-    Raises:
-        NeurosimInputError: a key that is unknown, missing or breaks its rule.
-        NeurosimFormatError: `file` is not TOML.
-    """
-
-    def defaults(name: str) -> Mapping[str, Any]:
-        return DEFAULTS.get(name, {})
-
-    return _checked(with_defaults(TrainConfig, sources_of(file, sets, given or {}), defaults))
-
-
-def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> TrainConfig:
-    """Return a training's own config, changed in its `changeable` sections.
-
-    Raises:
-        NeurosimInputError: as `configure`, or a setting that the run's results already depend on.
-    """
-    return _checked(change(TrainConfig, run, sources, changeable))
-
-
-def _checked(config: TrainConfig) -> TrainConfig:
-    """Return the config after its classes checked it, before any file is read or written."""
-    shape, bins = catalog.module(config.data.name).INFO.shape, config.bins
-    check_sections(
-        {
-            "network": config.network_spec,
-            "training": config.training_spec,
-            "augment": config.augmentation,
-            "bins": lambda: config.binning(shape, bins.duration or bins.dt),
-        }
-    )
-    chosen = config.validation
-    if chosen.held_out_speaker is not None and chosen.held_out_speaker == config.data.held_out_speaker:
-        raise NeurosimInputError(
-            "validation.held_out_speaker: must be another speaker than data.held_out_speaker, who is tested "
-            f"(got {chosen.held_out_speaker})"
+    def check(self) -> None:
+        shape, bins = catalog.module(self.data.name).INFO.shape, self.bins
+        check_sections(
+            {
+                "network": self.network_spec,
+                "training": self.training_spec,
+                "augment": self.augmentation,
+                "bins": lambda: self.binning(shape, bins.duration or bins.dt),
+            }
         )
-    find_profile(config.energy.profile)
-    return config
+        speaker = self.validation.held_out_speaker
+        if speaker is not None and speaker == self.data.held_out_speaker:
+            raise NeurosimInputError(
+                "validation.held_out_speaker: must be another speaker than data.held_out_speaker, who is tested "
+                f"(got {speaker})"
+            )
+        find_profile(self.energy.profile)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from markupsafe import Markup
 
 from ...measure import LayerCounts
-from ...report import charts, page, recordings
+from ...report import charts, recordings
 from ...report.charts import Curve, column
 from ..folder import RunFolder
 from .result import EpochResult, TrainResult
@@ -17,23 +16,19 @@ from .result import EpochResult, TrainResult
 MAX_ROWS = 12  # epochs in the table: the first, the best, the last, and some between
 
 
-def render(folder: RunFolder, result: TrainResult) -> str:
-    """Return the whole page."""
+def fill(folder: RunFolder, result: TrainResult) -> Mapping[str, object]:
+    """Return what fills the template, beside the result and the manifest."""
     shown, why = recordings.read(folder.path, result.shown, result.classes, "layer")
     history, best = result.history, result.best_epoch or 0
-    return page.render(
-        Path(__file__).with_name("page.html"),
-        folder.path,
-        folder.manifest.known(),
-        result=result,
-        units=result.units,
-        epochs=[(k + 1, history[k]) for k in _chosen(len(history), best)],
-        figures=_figures(history, best) if history else [],
-        layers=[(layer, *_savings(layer)) for layer in result.measures.layers] if result.measures else [],
-        shown=shown,
-        rates=recordings.rates(shown),
-        why=why,
-    )
+    return {
+        "units": result.units,
+        "epochs": [(k + 1, history[k]) for k in _chosen(len(history), best)],
+        "figures": _figures(history, best) if history else [],
+        "layers": [(layer, *_savings(layer)) for layer in result.measures.layers] if result.measures else [],
+        "shown": shown,
+        "rates": recordings.rates(shown),
+        "why": why,
+    }
 
 
 def _chosen(epochs: int, best: int) -> list[int]:

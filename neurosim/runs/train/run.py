@@ -26,7 +26,7 @@ from ..score import score
 from ..summary import DataResult, data_facts, labels_of, shown_recordings, write_shown
 from ..timings import Timings, limit_threads
 from . import KIND
-from .config import TrainConfig, reconfigure
+from .config import TrainConfig
 from .result import EpochResult, TrainResult
 
 try:
@@ -84,7 +84,7 @@ def resume(path: Path, options: RunOptions = DEFAULTS) -> TrainResult | None:
     timings = Timings()
     folder = open_to_resume(KIND, path)
     with team() as crew, limit_threads(options.threads):
-        config = reconfigure(folder, (), ())
+        config = TrainConfig.reconfigure(folder)
         with timings("load"):
             splits = _load(config)
         found = data_facts(splits)
@@ -111,7 +111,7 @@ class _Training:
     def finish(self) -> TrainResult:
         assert self.folder is not None  # this process writes
         checkpoint = self.folder.path / CHECKPOINT
-        return finish(KIND, self.folder, self.run, clear=lambda: checkpoint.unlink(missing_ok=True))
+        return finish(KIND, self.folder, self.run, self.timings, lambda: checkpoint.unlink(missing_ok=True))
 
     def fit(self) -> tuple[SpikingNet, Binning, Trainer]:
         """Return the trained network, its weights rounded so that the engine finds the same spikes."""
@@ -139,11 +139,14 @@ class _Training:
             predicted = scores(net, binning, test).argmax(axis=1).astype(np.int64)
         with self.timings("engine"):
             inputs = binning.recordings(test)
-            event = _run_events(config, self.options, net, inputs)
-            same = _same_spikes(net, binning, test, event.spikes) if event.exact else False
+            event = EventNet.of(net, config.bins.most)
+            with simulation_bar("running event by event", self.options.quiet) as progress:
+                result = event.run(inputs, threads=self.options.threads, count_updates=True, progress=progress)
+            spikes = [event.spikes(result, k) for k in range(len(net.blocks))]
+            same = _same_spikes(net, binning, test, spikes) if event.exact else False
         shown = shown_recordings(labels, predicted, inputs.durations)
-        write_shown(folder, shown, inputs, event.spikes[-1], "layer")
-        course, layers, samples = trainer.state, event.layers, len(inputs)
+        write_shown(folder, shown, inputs, spikes[-1], "layer")
+        course, seconds = trainer.state, float(inputs.durations.sum())
         return TrainResult(
             **{
                 **vars(DataResult.of(config.data.name, self.splits, config.seed)),
@@ -158,53 +161,17 @@ class _Training:
             stopped_early=course.stopped,
             validation_accuracy=course.history[course.best - 1].validation_accuracy,
             validation_samples=0 if trainer.validation is None else len(trainer.validation),
-            engine_accuracy=float(np.mean(event.predicted == labels)),
+            engine_accuracy=float(np.mean(event.scores(result).argmax(axis=1) == labels)),
             identical=same,
-            spikes=sum(len(s.ticks) for s in event.spikes),
-            spike_digest=hashlib.sha256("".join(s.digest() for s in event.spikes).encode()).hexdigest(),
-            real_time_factor=event.run_s / float(inputs.durations.sum()),
-            simulated_seconds=float(inputs.durations.sum()),
-            measures=measure.measure(layers, samples, event.duration, len(inputs.ticks)),
-            energy=measure.energy(layers, samples, config.energy.profile),
+            spikes=sum(len(s.ticks) for s in spikes),
+            spike_digest=hashlib.sha256("".join(s.digest() for s in spikes).encode()).hexdigest(),
+            real_time_factor=result.run_s / seconds,
+            simulated_seconds=seconds,
+            measures=measure.measure(result.work, len(inputs), result.duration, len(inputs.ticks)),
+            energy=measure.energy(result.work, len(inputs), config.energy.profile),
             shape=inputs.shape,
             shown=shown,
-            run=str(folder.path),
-            timings=self.timings.with_total(),
         )
-
-
-@dataclass(frozen=True, eq=False)
-class _EventRun:
-    """The test recordings through the engine.
-
-    Attributes:
-        spikes: of each layer.
-        predicted: [n] class numbers.
-        layers: their counts.
-        exact: whether the engine computes the same numbers as the trained network.
-        duration, run_s: simulated and wall-clock seconds.
-    """
-
-    spikes: list[Recordings]
-    predicted: NDArray[np.int64]
-    layers: list[measure.LayerCounts]
-    exact: bool
-    duration: float
-    run_s: float
-
-
-def _run_events(config: TrainConfig, options: RunOptions, net: SpikingNet, inputs: Recordings) -> _EventRun:
-    event = EventNet.of(net, config.bins.most)
-    with simulation_bar("running event by event", options.quiet) as progress:
-        result = event.run(inputs, threads=options.threads, count_updates=True, progress=progress)
-    return _EventRun(
-        spikes=[event.spikes(result, k) for k in range(len(net.blocks))],
-        predicted=event.scores(result).argmax(axis=1),
-        layers=list(result.work),
-        exact=event.exact,
-        duration=result.duration,
-        run_s=result.run_s,
-    )
 
 
 def _load(config: TrainConfig) -> Splits:

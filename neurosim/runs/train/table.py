@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..tables import accuracy_row, activity_rows, energy_rows, percent, run_rows, table
+from ..tables import accuracy_row, activity_rows, energy_rows, file_rows, percent, table
 from .result import TrainResult
 
 
@@ -20,4 +20,4 @@ def render(result: TrainResult) -> str:
         *activity_rows(result.spikes, result.measures, result.real_time_factor),
         *energy_rows(result.energy, "a recording"),
     ]
-    return table([*rows, *run_rows(result, result.spike_digest)], head)
+    return table([*rows, *file_rows(result, result.spike_digest)], head)
