@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +30,8 @@ def read(value: object, folder: Path, thing: str) -> NDArray:
         array = np.asarray(value)
     except ValueError:  # lists of unequal lengths
         raise NeurosimInputError(f"{thing}: must be a list of numbers, all rows equally long") from None
-    require(isinstance(value, list) and array.dtype.kind in "iuf", thing, "must be a list of numbers", _short(value))
+    numbers = isinstance(value, list) and array.dtype.kind in "iuf"
+    require(numbers, thing, "must be a list of numbers", f"{value!r:.60}")
     return array
 
 
@@ -40,7 +40,3 @@ def _stored(path: Path, name: str, thing: str) -> NDArray:
         return files.read_arrays(path, name)[name]
     except NeurosimError as error:
         raise type(error)(f"{thing}: {error}") from None
-
-
-def _short(value: Any) -> str:
-    return f"{value!r:.60}"

@@ -110,17 +110,12 @@ def _tuple(hint: tuple[Any, ...], values: list[Any], place: Place) -> tuple[Any,
 
 
 def value_of(value: object, place: Place) -> Any:
-    """Return a number, an array, or a distribution: weights, delays, initial values."""
+    """Return a number, an array, or a distribution, {distribution = "Normal", mean = ..., sd = ...}."""
     if isinstance(value, Mapping) and "distribution" in value:
-        return distribution(value, place)
+        return chosen(DISTRIBUTIONS, value, "distribution", place)
     if isinstance(value, (list, Mapping)):
         return arrays.read(value, place.folder, place.what)
     return typed(value, float, place)
-
-
-def distribution(value: Table, place: Place) -> Distribution:
-    """Return the distribution of {distribution = "Normal", mean = ..., sd = ...}."""
-    return chosen(DISTRIBUTIONS, value, "distribution", place)
 
 
 def chosen(table: Mapping[str, type[T]], value: object, key: str, place: Place) -> T:

@@ -88,7 +88,6 @@ def curves(
     x: tuple[float, float] | None = None,
     y: tuple[float, float] | None = None,
     log_x: bool = False,
-    log_y: bool = False,
     width: float = WIDTH,
 ) -> Markup:
     """Return a chart of series on common axes.
@@ -97,14 +96,14 @@ def curves(
 
     Args:
         words: read out in place of the picture.
-        x, y: range of an axis; None fits the points, the vertical one from 0 on where it is linear.
+        x, y: range of an axis; None fits the points, the vertical one from 0 on.
     """
-    placed = [_placed(curve, log_x, log_y) for curve in series]
+    placed = [_placed(curve, log_x) for curve in series]
     points = np.concatenate([np.stack(p, axis=1) for p in placed]) if placed else np.empty((0, 2))
     across = x or _range(points[:, 0])
-    down = y if y is not None and not log_y else _range(points[:, 1], log=log_y, from_zero=True)
+    down = y or _range(points[:, 1], from_zero=True)
     box, key = _frame([(c.name, c.colour, c.kind) for c in series], across, down, width)
-    parts = [*_axes(box, x_name, y_name, log_x=log_x, log_y=log_y), *key]
+    parts = [*_axes(box, x_name, y_name, log_x=log_x), *key]
     for curve, (xs, ys) in sorted(zip(series, placed, strict=True), key=lambda pair: pair[0].kind != "soft"):
         parts += _drawn(curve, box, xs, ys)
     return picture(box.foot + FOOT, words, parts, width=width)
@@ -252,22 +251,19 @@ def _padded(size: re.Match[str]) -> str:
     return f'viewBox="-10 -8 {width + 20:g} {height + 14:g}"'
 
 
-def _placed(curve: Curve, log_x: bool, log_y: bool) -> tuple[Floats, Floats]:
-    """Return the points of a curve on their axes, logarithms where those are logarithmic."""
+def _placed(curve: Curve, log_x: bool) -> tuple[Floats, Floats]:
+    """Return the points of a curve on their axes, logarithms where the horizontal one is logarithmic."""
     x, y = (np.asarray(values, np.float64) for values in (curve.x, curve.y))
-    good = np.isfinite(x) & np.isfinite(y) & ((x > 0) | (not log_x)) & ((y > 0) | (not log_y))
-    x, y = x[good], y[good]
-    return np.log10(x) if log_x else x, np.log10(y) if log_y else y
+    good = np.isfinite(x) & np.isfinite(y) & ((x > 0) | (not log_x))
+    return np.log10(x[good]) if log_x else x[good], y[good]
 
 
-def _range(values: Floats, *, log: bool = False, from_zero: bool = False) -> tuple[float, float]:
+def _range(values: Floats, *, from_zero: bool = False) -> tuple[float, float]:
     """Return the range of an axis that shows all values; never an empty one."""
     if not values.size:
         return 0.0, 1.0
     low, high = float(values.min()), float(values.max())
-    if from_zero and log:  # whole decades
-        low, high = math.floor(low), math.ceil(high)
-    elif from_zero:
+    if from_zero:
         low, high = min(low, 0.0), high * 1.05
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
@@ -319,9 +315,9 @@ def _drawn(curve: Curve, box: Box, xs: Floats, ys: Floats) -> list[Markup]:
     return [element("polyline", points=places, style=_stroke(curve.colour, curve.kind))]
 
 
-def _axes(box: Box, x_name: str, y_name: str, *, log_x: bool = False, log_y: bool = False) -> list[Markup]:
+def _axes(box: Box, x_name: str, y_name: str, *, log_x: bool = False) -> list[Markup]:
     parts = [label(0, 12, y_name)]
-    for value, words in _ticks(box.y, log_y, 4):
+    for value, words in _ticks(box.y, False, 4):
         y = box.down(value)
         parts += [rule(box.left, y, box.right, y), label(box.left - 6, y + 4, words, "end")]
     return [*parts, *_x_axis(box, x_name, log=log_x)]

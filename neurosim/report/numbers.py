@@ -59,15 +59,15 @@ def si(value: object, unit: str = "", digits: int = 3) -> str:
     return f"{shown}{THIN}{PREFIXES[power]}{unit}".rstrip(THIN)
 
 
-def span(value: object, unit: str = "", digits: int = 3) -> str:
+def span(value: object, unit: str = "") -> str:
     """Return a record of `low` and `high` as one figure or as `198-394 µJ` with one prefix."""
     low, high = (number(getattr(value, end, None)) for end in ("low", "high"))
     if low is None or high is None:
         return DASH
     if math.isclose(low, high, rel_tol=1e-9):
-        return si(high, unit, digits)
+        return si(high, unit)
     power = _power(max(abs(low), abs(high)))
-    ends = "\N{EN DASH}".join(_significant(end / 10.0**power, digits) for end in (low, high))
+    ends = "\N{EN DASH}".join(_significant(end / 10.0**power, 3) for end in (low, high))
     return f"{ends}{THIN}{PREFIXES[power]}{unit}"
 
 

@@ -40,12 +40,12 @@ def frame(spikes: Spikes) -> Pixels:
     return pixels
 
 
-def raster(spikes: Spikes, rows: int, columns: int, colour: Colour = SPIKE) -> Pixels:
+def raster(spikes: Spikes, rows: int, columns: int) -> Pixels:
     """Return [rows, columns, 4]: time to the right, units upwards from 0; ON above OFF if there are two polarities."""
     rows = min(rows, spikes.size)
     grid = _grid(spikes, rows, columns)
     # One spike is a visible dot; many in one dot are darker, up to opaque.
-    pixels = tint(np.where(grid > 0, np.minimum(0.6 + 0.15 * grid, 1.0), 0.0), colour)
+    pixels = tint(np.where(grid > 0, np.minimum(0.6 + 0.15 * grid, 1.0), 0.0), SPIKE)
     camera = plane(spikes.shape)
     if camera and camera[0] == 2:
         boundary = rows // 2

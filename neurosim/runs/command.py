@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..errors import NeurosimError, NeurosimInputError, require
+from ..plain import to_plain
 from .options import RunOptions, silent
 
 if TYPE_CHECKING:
     from .kind import Kind, RunResult
 
+_SETTING = "setting__"  # begins the names of parameters that are settings
 CPU = ("cpu",)
 CPU_OR_CUDA = ("cpu", "cuda")  # of commands whose models run in torch and Triton
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -50,7 +52,7 @@ class CommandResult:
     A `failure` follows on stderr, and the exit code is 1.
     """
 
-    data: Mapping[str, Any]
+    data: Mapping[str, object]
     text: str
     failure: str = ""
 
@@ -71,8 +73,8 @@ def common(devices: Sequence[str] = CPU) -> Callable[[Callable[..., CommandResul
         @functools.wraps(function)
         def command(**values: Any) -> None:
             own = {name: values.pop(name) for name in _NAMES}
-            settings = {name: values.pop(name) for name in tuple(values) if _DOT in name}
-            own["given"] = {**{name.replace(_DOT, "."): value for name, value in settings.items()}, "seed": own["seed"]}
+            keys = {name: _key(name) for name in values if name.startswith(_SETTING)}
+            own["given"] = {**{key: values.pop(name) for name, key in keys.items()}, "seed": own["seed"]}
             say = silent if own["quiet"] else functools.partial(click.echo, err=True)
             options = CommandOptions(command=("neurosim", *sys.argv[1:]), say=say, **own)
             _check_device(options.device, devices)
@@ -89,9 +91,9 @@ def common(devices: Sequence[str] = CPU) -> Callable[[Callable[..., CommandResul
     return decorate
 
 
-def to_json(data: Mapping[str, Any]) -> str:
+def to_json(data: Mapping[str, object]) -> str:
     """Return strict JSON: no NaN, numpy numbers and paths as plain ones."""
-    return json.dumps(data, indent=2, allow_nan=False, default=_plain)
+    return json.dumps(data, indent=2, allow_nan=False, default=to_plain)
 
 
 def _check_device(device: str, devices: Sequence[str]) -> None:
@@ -108,14 +110,6 @@ def _check_device(device: str, devices: Sequence[str]) -> None:
             raise NeurosimInputError(
                 "--device: must be cpu, because torch finds no CUDA device (got cuda); leave --device out"
             )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def complete_dataset(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -154,7 +148,7 @@ def needs_dataset(options: CommandOptions) -> None:
 
 def setting(flag: str, key: str, **attributes: Any) -> Callable[[Command], Command]:
     """Return an option that gives a setting of the config: `options.given[key]`, where `key` is dotted."""
-    return click.option(flag, key.replace(".", _DOT), **attributes)
+    return click.option(flag, _parameter(key), **attributes)
 
 
 def count(flag: str, key: str, text: str, unit: str = "") -> Callable[[Command], Command]:
@@ -169,8 +163,17 @@ def count(flag: str, key: str, text: str, unit: str = "") -> Callable[[Command],
 
 def dataset_argument(**attributes: Any) -> Callable[[Command], Command]:
     """Return the argument [DATASET], which gives the setting `data.name`."""
-    name = "data.name".replace(".", _DOT)
+    name = _parameter("data.name")
     return click.argument(name, metavar="[DATASET]", shell_complete=complete_dataset, **attributes)
+
+
+def _parameter(key: str) -> str:
+    """Return the name of the parameter that gives a setting; click wants an identifier."""
+    return _SETTING + key.replace(".", "__")
+
+
+def _key(parameter: str) -> str:
+    return parameter.removeprefix(_SETTING).replace("__", ".")
 
 
 def resume_option(text: str) -> Callable[[Command], Command]:
@@ -178,7 +181,6 @@ def resume_option(text: str) -> Callable[[Command], Command]:
     return click.option("--resume", "resumed", type=click.Path(path_type=Path), metavar="RUN", help=text)
 
 
-_DOT = "__"  # stands for the dot of a key in the name of a parameter
 PROFILE = setting("--profile", "energy.profile", metavar="NAME", help="Energy profile.")
 _OPTIONS = (
     click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Settings in TOML."),

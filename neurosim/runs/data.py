@@ -69,6 +69,11 @@ def even(labels: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
     return np.sort(order[np.lexsort((ordered, rank))][:limit])
 
 
+def spread(count: int, maximum: int) -> NDArray[np.int64]:
+    """Return [at most maximum] of the numbers 0 to count - 1, evenly from the first to the last."""
+    return np.unique(np.linspace(0, count - 1, min(maximum, count)).round().astype(np.int64))
+
+
 def _limit(recordings: Recordings, limit: int | None, name: str) -> Recordings:
     labels = recordings.labels
     if labels is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from .. import files, measure, plain
 from ..errors import NeurosimInputError, NeurosimMissingError, require
@@ -20,7 +19,7 @@ def reconfigure(
     run: RunFolder,
     file: Path | str | None = None,
     sets: Sequence[str] = (),
-    given: Mapping[str, Any] | None = None,
+    given: Mapping[str, object] | None = None,
     changeable: Sequence[str] = (),
 ) -> HasEnergy | None:
     """Return a run's own settings, changed in its `changeable` sections.

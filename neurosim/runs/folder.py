@@ -48,7 +48,7 @@ class RunFolder:
 
 @contextmanager
 def record(
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     name: str,
     out: Path | None = None,
     command: Sequence[str] = (),
@@ -183,13 +183,15 @@ def read_metrics(run: RunFolder) -> dict[str, object]:
     return metrics
 
 
-def config_hash(config: Mapping[str, Any]) -> str:
+def config_hash(config: Mapping[str, object]) -> str:
     """Return the SHA-256 of the settings as sorted JSON, without `data.root`: the place of files changes no result."""
-    settings = {k: {n: v for n, v in t.items() if n != "root"} if k == "data" else t for k, t in config.items()}
+    data = config.get("data")
+    placeless = {k: v for k, v in data.items() if k != "root"} if isinstance(data, Mapping) else data
+    settings = {**config, "data": placeless} if "data" in config else config
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _without_none(tree: Mapping[str, Any]) -> dict[str, object]:
+def _without_none(tree: Mapping[str, object]) -> dict[str, object]:
     """Return the settings that are not None: TOML has no null, and an absent key stands for it."""
     return {k: _without_none(v) if isinstance(v, Mapping) else v for k, v in tree.items() if v is not None}
 

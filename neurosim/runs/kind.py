@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from .. import plain
 from ..report import page
@@ -42,7 +42,7 @@ class RunResult:
         return {**tree, **last}
 
     @classmethod
-    def from_dict(cls: type[Self], tree: Mapping[str, Any]) -> Self:
+    def from_dict(cls: type[Self], tree: Mapping[str, object]) -> Self:
         """Return the results that `to_dict` wrote.
 
         A field that is absent, or whose value is of another type, keeps its default, and a field that the class lacks

@@ -22,7 +22,7 @@ R = TypeVar("R", bound=RunResult)
 
 @contextmanager
 def new_run(
-    kind: Kind[Any], config: Mapping[str, Any], name: str, options: RunOptions, **facts: Any
+    kind: Kind[Any], config: Mapping[str, object], name: str, options: RunOptions, **facts: Any
 ) -> Iterator[RunFolder]:
     """Make a run folder; inside the context the run works, and ends it with `finish`.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 from .. import plain
 
@@ -50,10 +49,10 @@ class Manifest:
     versions: Mapping[str, str] = field(default_factory=dict)
     git_commit: str | None = None
     git_changed: bool | None = None
-    machine: Mapping[str, Any] = field(default_factory=dict)
-    data: Mapping[str, Any] | None = None
-    resumed: tuple[Mapping[str, Any], ...] = ()
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    machine: Mapping[str, object] = field(default_factory=dict)
+    data: Mapping[str, object] | None = None
+    resumed: tuple[Mapping[str, object], ...] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)
 
     def to_dict(self) -> Mapping[str, object]:
         """Return the plain tree that manifest.json holds."""
@@ -63,12 +62,17 @@ class Manifest:
         return {**written, **plain.to_plain(facts)}
 
     @classmethod
-    def from_dict(cls, tree: Mapping[str, Any]) -> Manifest:
+    def from_dict(cls, tree: Mapping[str, object]) -> Manifest:
         """Return the manifest that `to_dict` wrote; a field of another type keeps its default."""
         known = plain.matching_fields(cls, tree)
         names = {f.name for f in fields(cls)}
         facts = {name: value for name, value in tree.items() if name not in names}
         return cls(**{**known, "facts": facts})
+
+    def seconds(self, name: str) -> float | None:
+        """Return a fact that is a number of seconds; None where it was not noted."""
+        value = self.facts.get(name)
+        return float(value) if isinstance(value, int | float) else None
 
     def known(self) -> Mapping[str, object]:
         """Return what is known, for the page; nothing if there is no manifest."""

@@ -17,7 +17,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-Tree = Mapping[str, Any]
+Tree = Mapping[str, object]
 M = TypeVar("M", bound=BaseModel)
 
 

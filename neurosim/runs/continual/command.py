@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ...errors import NeurosimInputError
-from ..command import CommandOptions, CommandResult, at_least, check_resume, common, resume_option
+from ..command import CommandOptions, CommandResult, at_least, check_resume, common, count, resume_option
 
 
 def _learners(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -31,9 +31,7 @@ def command(context: click.Context) -> None:
 
 @command.command("run", short_help="Run learners on a stream of tasks.")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--seeds", type=int, callback=at_least(1, "must be >= 1"), metavar="N", help="Seeds of each learner; default 1."
-)
+@count("--seeds", "seeds", "Seeds of each learner; default 1.")
 @click.option(
     "--workers", type=int, default=1, callback=at_least(1, "must be >= 1"), metavar="N", help="Processes; default 1."
 )
@@ -51,7 +49,6 @@ def command(context: click.Context) -> None:
 def run(
     options: CommandOptions,
     file: Path | None,
-    seeds: int | None,
     workers: int,
     learners: tuple[str, ...],
     resumed: Path | None,
@@ -71,11 +68,11 @@ def run(
     # One thread each, or results could depend on the number of cores.
     executor = Executor(workers, options.threads or 1, cluster)
     if resumed is not None:
-        check_resume(options, file, seeds, *learners)
+        check_resume(options, file, *learners)
         return CommandResult.of(KIND, resume(resumed, executor, options))
     if file is not None and options.config is not None:
         raise NeurosimInputError(f"FILE: give it or --config, not both (got {file} and {options.config})")
-    config = configure(file or options.config, options.sets, {**options.given, "seeds": seeds}, learners)
+    config = configure(file or options.config, options.sets, options.given, learners)
     return CommandResult.of(KIND, run_learners(config, executor, options))
 
 

@@ -102,7 +102,7 @@ class Row:
 def configure(
     file: Path | str | None = None,
     sets: Sequence[str] = (),
-    given: Mapping[str, Any] | None = None,
+    given: Mapping[str, object] | None = None,
     only: Sequence[str] = (),
 ) -> ContinualConfig:
     """Return the config of a new run. Later wins: defaults, `file`, `sets`, `given` (by dotted key).
@@ -129,7 +129,8 @@ def configure(
     require(
         bool(only) or not lost, "common", f"must be settings of the learners {', '.join(names)}; these are not", lost
     )
-    recipe = lookup(STREAMS, str(_table(merged, "stream").get("kind", "permuted")), "stream.kind")
+    stream_kind = str(_table(merged, "stream").get("kind", "permuted"))
+    recipe = lookup(STREAMS, stream_kind, "stream.kind")
     own = {
         name: overlay({k: v for k, v in common.items() if k in _fields(owner)}, _table(learners, name))
         for name, owner in owners.items()
@@ -139,7 +140,7 @@ def configure(
     rest["stream"] = _without_kind(rest.get("stream", {}))
     checked = resolve(_model(recipe, owners), [ConfigSource("the config", {**rest, "learners": own}), *_named(sources)])
     tree = checked.model_dump()
-    stream = {"kind": _name_of(recipe), **tree["stream"]}
+    stream = {"kind": stream_kind, **tree["stream"]}
     config = ContinualConfig(Head(**{n: tree[n] for n in Head.model_fields}), stream, tree["learners"], sweep)
     config = dataclasses.replace(config, rows=tuple(_rows(config)))
     for row in config.rows:
@@ -261,10 +262,6 @@ def _table(tree: Tree, name: str) -> dict[str, object]:
 
 def _fields(owner: type) -> list[str]:
     return [field.name for field in dataclasses.fields(owner)]
-
-
-def _name_of(recipe: type) -> str:
-    return next(name for name, found in STREAMS.items() if found is recipe)
 
 
 def _tuples(value: Any) -> Any:

@@ -69,7 +69,7 @@ def run_trials(
     elif executor.workers == 1 or len(trials) == 1:
         for trial in trials:
             progress = partial(on_progress, trial)
-            yield trial, _try(partial(run_trial, str(trial.folder), trial.spec, executor.threads, progress))
+            yield trial, _try(partial(run_trial, *_arguments(trial, executor), progress))
     else:
         yield from _pool(trials, executor, say)
 
@@ -84,7 +84,7 @@ def _pool(trials: Sequence[Trial], executor: Executor, say: Callable[[str], None
     for attempt in range(1, ATTEMPTS + 1):
         try:
             with ProcessPoolExecutor(min(executor.workers, len(left)), get_context("spawn")) as pool:
-                waiting = {pool.submit(run_trial, *_call(trial, executor)): trial for trial in left}
+                waiting = {pool.submit(run_trial, *_arguments(trial, executor)): trial for trial in left}
                 for future in as_completed(waiting):
                     outcome = _try(future.result)
                     left.remove(waiting[future])
@@ -115,16 +115,14 @@ def _cluster(trials: Sequence[Trial], executor: Executor) -> Iterator[Outcome]:
         raise NeurosimMissingError(f"--cluster: no dask scheduler answers at {given} ({error}); start one") from None
     with client:
         waiting = {
-            client.submit(
-                run_trial, str(trial.folder), trial.spec, executor.threads, key=f"neurosim-{trial.folder}", pure=False
-            ): trial
+            client.submit(run_trial, *_arguments(trial, executor), key=f"neurosim-{trial.folder}", pure=False): trial
             for trial in trials
         }
         for future in completed(list(waiting)):
             yield waiting[future], _try(future.result)
 
 
-def _call(trial: Trial, executor: Executor) -> tuple[str, TrialSpec, int]:
+def _arguments(trial: Trial, executor: Executor) -> tuple[str, TrialSpec, int]:
     """Return the arguments of `run_trial`."""
     return str(trial.folder), trial.spec, executor.threads
 

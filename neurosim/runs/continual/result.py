@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +30,8 @@ class LearnerResult:
 
     name: str
     learner: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    stream: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
+    stream: Mapping[str, object] = field(default_factory=dict)
     scenario: str = ""
     tasks: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
@@ -70,7 +69,7 @@ class ContinualResult(RunResult):
     """
 
     kind: str = "continual"
-    stream: Mapping[str, Any] = field(default_factory=dict)
+    stream: Mapping[str, object] = field(default_factory=dict)
     on: str = ""
     seed: int | None = None
     seeds: tuple[int, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +43,7 @@ def run_learners(
     options.check_out()
     shapes = _shapes(config)
     # Every learner sees the same stream, except in a sweep of the stream.
-    same = len({repr(shape) for shape in shapes.values()}) == 1
+    same = len(set(shapes.values())) == 1
     data = {"stream": next(iter(shapes.values()))} if same else shapes
     with new_run(KIND, config.tree(), f"continual-{config.stream['kind']}", options, data=data) as folder:
         return _finish(folder, config, executor, options)
@@ -101,20 +101,32 @@ def _results(path: Path) -> ContinualResult:
     return result
 
 
-def _shapes(config: ContinualConfig) -> dict[str, dict[str, object]]:
+@dataclass(frozen=True, kw_only=True)
+class _StreamFacts:
+    """Summary of a stream in the manifest: the number and names of its tasks, and the sizes of their items."""
+
+    tasks: int
+    names: str
+    scenario: str
+    steps: int
+    units: int
+    classes: int
+
+
+def _shapes(config: ContinualConfig) -> dict[str, _StreamFacts]:
     """Return a summary of the stream of each row; raise errors of a stream before anything is written."""
-    found: dict[str, dict[str, object]] = {}
+    found = {}
     for row in config.rows:
         stream = TrialSpec.of(row, config.head.seed, config.evaluate_on).build_stream()
         problem = stream.problem
-        found[row.name] = {
-            "tasks": len(stream),
-            "names": "; ".join(stream.names),
-            "scenario": problem.scenario,
-            "steps": problem.steps,
-            "units": problem.units,
-            "classes": problem.classes,
-        }
+        found[row.name] = _StreamFacts(
+            tasks=len(stream),
+            names="; ".join(stream.names),
+            scenario=problem.scenario,
+            steps=problem.steps,
+            units=problem.units,
+            classes=problem.classes,
+        )
     return found
 
 
@@ -143,14 +155,14 @@ def _finish(folder: RunFolder, config: ContinualConfig, executor: Executor, opti
 def _run_trials(
     folder: RunFolder, config: ContinualConfig, executor: Executor, options: RunOptions
 ) -> tuple[Found, list[Failure]]:
-    data = folder.manifest.data or {}
+    streams = plain.from_plain(dict[str, _StreamFacts], folder.manifest.data, "manifest.data")
     root = folder.path.resolve() / TRIALS
     trials = {}
     # The trials of a seed share their stream, which is built once.
     for seed in config.seeds:
         for row in config.rows:
             path = root / re.sub(r"[^a-zA-Z0-9.]+", "-", row.name).strip("-") / f"seed-{seed}"
-            tasks = data.get(row.name, data.get("stream"))["tasks"]
+            tasks = (streams.get(row.name) or streams["stream"]).tasks
             trials[path] = (row.name, seed), Trial(path, TrialSpec.of(row, seed, config.evaluate_on), tasks)
     found: dict[tuple[str, int], TrialResult] = {}
     failures = []

@@ -42,7 +42,7 @@ def listing(streams: Mapping[str, str], sources: Mapping[str, str], learners: Ma
 
 def _about(result: ContinualResult) -> str:
     first = result.rows[0]
-    kinds = {row.stream["kind"] for row in result.rows}
+    kinds = {str(row.stream["kind"]) for row in result.rows}
     if len(kinds) > 1:
         return f"{', '.join(sorted(kinds))} streams, accuracy on {result.on} items"
     return (

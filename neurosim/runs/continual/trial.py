@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -41,8 +41,8 @@ class TrialSpec:
     """
 
     learner: str
-    settings: Mapping[str, Any]
-    stream: Mapping[str, Any]
+    settings: Mapping[str, object]
+    stream: Mapping[str, object]
     seed: int
     on: str
 
@@ -52,10 +52,10 @@ class TrialSpec:
         return cls.from_dict(plain.to_plain(cls(row.learner, row.settings, row.stream, seed, evaluate_on)))
 
     @classmethod
-    def from_dict(cls, tree: Mapping[str, Any]) -> TrialSpec:
+    def from_dict(cls, tree: object) -> TrialSpec:
         """Return the trial that a file describes; settings may have names of earlier versions."""
-        settings = {EARLIER_NAMES.get(name, name): value for name, value in tree["settings"].items()}
-        return plain.from_plain(cls, {**tree, "settings": settings})
+        spec = plain.from_plain(cls, tree)
+        return replace(spec, settings={EARLIER_NAMES.get(name, name): value for name, value in spec.settings.items()})
 
     def build_stream(self) -> Stream:
         """Return the stream; the last one is kept, for the trials of one seed share it."""
@@ -88,7 +88,7 @@ class TrialResult:
     seconds: tuple[float, ...]
 
     @classmethod
-    def from_dict(cls, tree: Mapping[str, Any]) -> TrialResult:
+    def from_dict(cls, tree: Mapping[str, object]) -> TrialResult:
         """Return the results that a file holds."""
         return plain.from_plain(cls, {**tree, "spec": TrialSpec.from_dict(tree["spec"])})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ...convert.records import EnergyComparison, ExecutionCheck, LayerCosts
 from ...measure import EnergyEstimates, Measures
@@ -45,7 +45,7 @@ class ConvertResult(ModelFacts, RunResult):
     seed: int | None = None
 
     @classmethod
-    def from_dict(cls: type[Self], tree: Mapping[str, Any]) -> Self:
+    def from_dict(cls: type[Self], tree: Mapping[str, object]) -> Self:
         """Return the results that `to_dict` wrote, of the class of their command."""
         own = _CLASSES.get(str(tree.get("command_kind")))
         return super(ConvertResult, own if own and issubclass(own, cls) else cls).from_dict(tree)
@@ -81,7 +81,7 @@ class SpikingSummary(Losses):
 
     tokens: int | None = None
     perplexity_increase: float | None = None
-    coding: Mapping[str, Any] = field(default_factory=dict)
+    coding: Mapping[str, object] = field(default_factory=dict)
     sent_as: str = ""
     spikes: float | None = None
     silent: float | None = None

@@ -9,6 +9,7 @@ from ... import measure
 from ...kernels.memory.packed import unpack
 from ...macrocolumn import ColumnBatch
 from ...sdr.code import generator
+from ..data import spread
 from ..score import separation
 from .config import MemoryConfig
 from .items import MemoryItems
@@ -50,7 +51,7 @@ def familiarity(
         The figures of each group, and the familiarities of its items.
     """
     probes = learned.items.select(learned.probes(config.sweep.probes))
-    some = new.select(np.unique(np.linspace(0, len(new) - 1, min(config.sweep.probes, len(new))).round().astype(int)))
+    some = new.select(spread(len(new), config.sweep.probes))
     groups = {
         "stored": probes,
         "noisy": probes.noisy(min(NOISY, max(config.sweep.noise)), config.seed),
@@ -107,9 +108,9 @@ def similarity(learned: Learned, config: MemoryConfig) -> dict[str, NDArray[np.f
     }
 
 
-def random_items(count: int, config: MemoryConfig, seed: int = 0) -> MemoryItems:
+def random_items(count: int, config: MemoryConfig) -> MemoryItems:
     """Return items with random active bits, for which the theory holds."""
-    rng = generator(config.seed + seed, 7)
+    rng = generator(config.seed, 7)
     size, active = config.code.size, config.code.active
     bits = np.stack([np.sort(rng.choice(size, active, replace=False)) for _ in range(count)])
     return MemoryItems(bits.astype(np.int32), size, np.zeros(count, np.int64))

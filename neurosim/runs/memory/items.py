@@ -152,7 +152,7 @@ def smoothed(counts: NDArray[np.float32], passes: int, over_time: int = 0) -> ND
 def encoder(raw: Raw, config: MemoryConfig) -> ExpansionEncoder:
     """Return the encoder fitted to the items to store, or to a few thousand of them spread evenly."""
     code = config.code
-    some = raw.select(np.unique(np.linspace(0, len(raw) - 1, min(FITTED, len(raw))).round().astype(np.int64)))
+    some = raw.select(data.spread(len(raw), FITTED))
     vectors = np.concatenate(list(some.vectors(code)))
     return ExpansionEncoder.fitted(vectors, code.size, code.active, code.fan, config.seed)
 

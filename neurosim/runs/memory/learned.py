@@ -19,6 +19,7 @@ from ...errors import NeurosimFormatError, require
 from ...macrocolumn import ColumnBatch, ColumnMemory, Macrocolumn
 from ...sdr import SDR
 from ...sdr.expansion import ExpansionEncoder
+from ..data import spread
 from ..progress import ProgressCallback
 from .config import MemoryConfig
 from .items import MemoryItems
@@ -57,7 +58,7 @@ class Learned:
 
     def probes(self, maximum: int) -> NDArray[np.int64]:
         """Return at most `maximum` numbers of stored items, evenly from the first to the last."""
-        return np.unique(np.linspace(0, self.stored - 1, min(maximum, self.stored)).round().astype(np.int64))
+        return spread(self.stored, maximum)
 
     def recall(self, items: MemoryItems) -> ColumnBatch:
         """Return the answers of the column to items, each by itself; nothing is learned."""

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,16 +31,16 @@ from .result import ColumnSize, MemoryResult, RecallAtSize, RecallOperations
 
 WELL = 0.9  # of winners: from here on a memory holds the items it stored
 SHOWN = 6  # items whose codes are drawn
-# Fields of the result that a command adds, from the memory and the recall while it was stored.
-Extra = Callable[[RunFolder, Learned, Sequence[RecallAtSize]], Mapping[str, Any]]
+# Adds the figures of a command to the result.
+Extra = Callable[[RunFolder, Learned, MemoryResult], MemoryResult]
 
 
 def store(config: MemoryConfig, options: RunOptions = DEFAULTS) -> MemoryResult:
     """Store a dataset's first split in one pass; the folder then holds a memory that `recall` loads."""
 
-    def extra(folder: RunFolder, learned: Learned, growth: Sequence[RecallAtSize]) -> Mapping[str, Any]:
+    def extra(folder: RunFolder, learned: Learned, result: MemoryResult) -> MemoryResult:
         learned.save(folder.path)
-        return {"growth": tuple(growth)}
+        return result
 
     return _run("store", config, options, Timings(), extra, points=config.sweep.points)
 
@@ -50,11 +49,11 @@ def capacity(config: MemoryConfig, options: RunOptions = DEFAULTS) -> MemoryResu
     """Measure recall, time and operations against the number stored, for the dataset's items and for random ones."""
     timings = Timings()
 
-    def extra(folder: RunFolder, learned: Learned, growth: Sequence[RecallAtSize]) -> Mapping[str, Any]:
+    def extra(folder: RunFolder, learned: Learned, result: MemoryResult) -> MemoryResult:
         # Exceeds the capacity on purpose: suppress the warnings.
         with timings("random"), capacity_warnings(lambda line: None):
             random = figures.random_capacity(learned, config)
-        return {"growth": tuple(growth), "random": tuple(random)}
+        return replace(result, random=tuple(random))
 
     return _run("capacity", config, options, timings, extra, points=config.sweep.points)
 
@@ -63,16 +62,16 @@ def noise(config: MemoryConfig, options: RunOptions = DEFAULTS) -> MemoryResult:
     """Measure the recall of stored items with some of their active bits moved."""
     timings = Timings()
 
-    def extra(folder: RunFolder, learned: Learned, growth: Sequence[RecallAtSize]) -> Mapping[str, Any]:
+    def extra(folder: RunFolder, learned: Learned, result: MemoryResult) -> MemoryResult:
         with timings("noise"):
-            return {"noise": tuple(figures.noise(learned, config))}
+            return replace(result, noise=tuple(figures.noise(learned, config)))
 
     return _run("noise", config, options, timings, extra)
 
 
 def familiarity(config: MemoryConfig, options: RunOptions = DEFAULTS) -> MemoryResult:
     """Measure the familiarity of stored items against new ones, which every run does."""
-    return _run("familiarity", config, options, Timings(), lambda folder, learned, growth: {})
+    return _run("familiarity", config, options, Timings(), lambda folder, learned, result: result)
 
 
 def recall(config: MemoryConfig, source: Path, options: RunOptions = DEFAULTS) -> MemoryResult:
@@ -121,9 +120,13 @@ def source_config(source: Path, file: Path | None, sets: Sequence[str], given: M
 
 
 def _run(
-    name: str, config: MemoryConfig, options: RunOptions, timings: Timings, extra: Extra, points: int = 1
+    name: str, config: MemoryConfig, options: RunOptions, timings: Timings, extra: Extra, points: int | None = None
 ) -> MemoryResult:
-    """Load, encode, store in one pass, measure, write everything."""
+    """Load, encode, store in one pass, measure, write everything.
+
+    Args:
+        points: numbers of stored items at which the recall is measured for the result; None: at the end alone.
+    """
     options.check_out()
     with timings("load"):
         stored, other = load(config)
@@ -134,7 +137,7 @@ def _run(
     with new_run(KIND, config.model_dump(), f"{name}-{config.data.name}", options, **facts) as folder:
 
         def work() -> MemoryResult:
-            sizes = sizes_between(len(items), points)
+            sizes = sizes_between(len(items), points or 1)
             with (
                 timings("store"),
                 bar(f"storing {config.data.name}", "items", options.quiet) as report,
@@ -142,9 +145,10 @@ def _run(
             ):
                 learned, growth = learn(config, coder, items, stored.classes, sizes, report)
             warnings += _overfull(options, growth)
-            own = extra(folder, learned, growth)
             result = _recalled(folder, config, timings, learned, other, new, stored)
-            return replace(result, command_kind=name, warnings=tuple(warnings), **own)
+            course = tuple(growth) if points else None
+            result = replace(result, command_kind=name, warnings=tuple(warnings), growth=course)
+            return extra(folder, learned, result)
 
         return finish(KIND, folder, work, timings)
 

@@ -40,7 +40,7 @@ def simulate(
     """
     duration = _duration(description, inputs)
     simulation = _open(run, description, inputs, threads)
-    before, start = float(run.manifest.facts.get("run_s", 0.0)), time.perf_counter()
+    before, start = run.manifest.seconds("run_s") or 0.0, time.perf_counter()
 
     def run_s() -> float:
         return before + time.perf_counter() - start

@@ -62,7 +62,7 @@ def is_network(file: Path | None) -> bool:
 
 
 def configure(
-    file: Path, sets: Sequence[str] = (), given: Mapping[str, Any] | None = None, models: Models | None = None
+    file: Path, sets: Sequence[str] = (), given: Mapping[str, object] | None = None, models: Models | None = None
 ) -> NetworkConfig:
     """Return the config of a new run. Later wins: `file`, `sets`, `given`.
 
@@ -113,7 +113,7 @@ def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Seq
     return config
 
 
-def merged(file: Path, sets: Sequence[str], given: Mapping[str, Any]) -> dict[str, object]:
+def merged(file: Path, sets: Sequence[str], given: Mapping[str, object]) -> dict[str, object]:
     """Return the file's tables with the changes of the command line. Later wins: `file`, `sets`, `given`.
 
     Raises:
@@ -128,7 +128,7 @@ def merged(file: Path, sets: Sequence[str], given: Mapping[str, Any]) -> dict[st
     return overlay(tree, changes)
 
 
-def _entries(entries: Any, changes: Mapping[str, Any], key: str) -> Any:
+def _entries(entries: Any, changes: Mapping[str, object], key: str) -> Any:
     """Return a list of tables with some of them changed, each called by its name, or by "source->target"."""
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
         return entries  # `parse` says what is wrong with it
@@ -142,7 +142,7 @@ def _entries(entries: Any, changes: Mapping[str, Any], key: str) -> Any:
     return changed
 
 
-def _name(entry: Mapping[str, Any], key: str) -> str:
+def _name(entry: Mapping[str, object], key: str) -> str:
     target = entry.get("target")
     defaults = {
         "projection": f"{entry.get('source')}->{target}",

@@ -15,6 +15,7 @@ from ...errors import NeurosimError
 from ...report import charts, numbers, pixels
 from ...report.recordings import SPIKES, Figure, course, firing, intervals
 from ...spikes import Spikes
+from ..data import spread
 from ..folder import RunFolder
 from .result import NetworkResult, ProbeResult
 
@@ -62,7 +63,7 @@ def _raster(spikes: Mapping[str, Spikes]) -> Markup:
 
 def _some(spikes: Spikes) -> Spikes:
     """Return the spikes of ROWS units, evenly spread, or of all."""
-    chosen = np.unique(np.linspace(0, spikes.size - 1, min(spikes.size, ROWS)).round().astype(np.int64))
+    chosen = spread(spikes.size, ROWS)
     place = np.full(spikes.size, -1, np.int32)
     place[chosen] = np.arange(chosen.size)
     units = place[spikes.units]

@@ -15,6 +15,7 @@ from ... import description, files, measure
 from ...description import Description
 from ...engine import Result
 from ...errors import require
+from ...plain import from_plain
 from ...spikes import Recordings, Spikes
 from ..folder import CONFIG, SPIKES, RunFolder, check_resumable
 from ..lifecycle import finish, new_run, open_to_resume, resumed_run
@@ -93,7 +94,7 @@ def resume(
     folder = open_to_resume(KIND, path)
     check_resumable(folder)
     config = dataclasses.replace(configure(path / CONFIG, models=models), name=folder.manifest.name)
-    every = folder.manifest.facts.get("checkpoint_every") if checkpoint_every is None else checkpoint_every
+    every = folder.manifest.seconds("checkpoint_every") if checkpoint_every is None else checkpoint_every
     _check_every(config, every)
     with resumed_run(KIND, folder, options):
         inputs = config.description.recordings()
@@ -117,7 +118,7 @@ def _finish(folder: RunFolder, config: NetworkConfig, inputs: Inputs, options: R
 def _simulate(folder: RunFolder, config: NetworkConfig, inputs: Inputs, options: RunOptions) -> NetworkResult:
     """Run from the folder's checkpoint, or from the start, to the end; write the arrays, and return the figures."""
     net = dataclasses.replace(config.description, inputs={**config.description.inputs, **inputs})
-    every = folder.manifest.facts["checkpoint_every"]
+    every = folder.manifest.seconds("checkpoint_every")
     with simulation_bar(f"simulating {config.name}", options.quiet) as progress:
         if net.settings.clock is None:
             result = net.simulate(options.threads, progress)
@@ -196,6 +197,7 @@ def model_files(models: Mapping[str, Path]) -> dict[str, dict[str, str]]:
     }
 
 
-def hashes_of(models: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """Return the hash of each file of `model_files`."""
-    return {name: own["sha256"] for name, own in models.items()}
+def hashes_of(models: object) -> dict[str, str]:
+    """Return the hash of each file of `model_files`, as it is or as the manifest notes it."""
+    noted = from_plain(dict[str, dict[str, str]], models, "models")
+    return {name: own["sha256"] for name, own in noted.items()}

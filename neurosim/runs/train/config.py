@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ from ..settings import Section
 
 Seconds = Annotated[float, Field(gt=0)]
 # What suits each dataset; chosen on validation parts of the training recordings alone (benchmarks/training.py).
-CAMERA: Mapping[str, Any] = {
+CAMERA: Mapping[str, object] = {
     "bins": {"dt": 0.015, "duration": 0.315},
     "augment": {"shift": 3.0, "zoom": 0.12, "rotate": 0.2, "drop": 0.2},
     "network": {
@@ -30,7 +30,7 @@ CAMERA: Mapping[str, Any] = {
     },
     "training": {"epochs": 40, "learning_rate": 5e-3},
 }
-DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+DEFAULTS: Mapping[str, Mapping[str, object]] = {
     "nmnist": CAMERA,
     # Two by two pixels are one: a minute on one core, and strokes are three pixels wide.
     "digits": {

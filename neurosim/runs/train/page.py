@@ -10,6 +10,7 @@ from markupsafe import Markup
 from ...measure import LayerCounts
 from ...report import charts, recordings
 from ...report.charts import Curve, column
+from ..data import spread
 from ..folder import RunFolder
 from .result import EpochResult, TrainResult
 
@@ -33,8 +34,7 @@ def fill(folder: RunFolder, result: TrainResult) -> Mapping[str, object]:
 
 def _chosen(epochs: int, best: int) -> list[int]:
     """Return the numbers of the epochs in the table."""
-    some = np.linspace(0, epochs - 1, min(MAX_ROWS, epochs)).round().astype(int).tolist()
-    return sorted(k for k in {*some, best - 1} if 0 <= k < epochs)
+    return sorted(k for k in {*spread(epochs, MAX_ROWS).tolist(), best - 1} if 0 <= k < epochs)
 
 
 def _figures(rows: Sequence[EpochResult], best: int) -> list[tuple[Markup, str]]:
