@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import files
-from ..engine import Probe
 from ..errors import NeurosimInputError
-from ..network import Link, Network, PoissonInput, Population, Projection
+from ..network import Network, Population
 from ..neurons.base import written_fields
 from ..plain import from_plain, to_plain
-from ..plasticity import LearningRule, ShortTermPlasticity
 from ..spikes import Spikes
-from ..synapses import Distribution, Pattern
 from ..windowed import Windowed
 from . import arrays, windowed
 from .description import Description, Settings, SpikeFile
 from .parse import CONTINUOUS
-from .tables import NONE
+from .tables import NONE, TAGGED
 
 Tree = dict[str, object]
 
@@ -71,10 +67,10 @@ def tree(described: Description | Network, store: dict[str, NDArray] | None = No
         for key, value in {
             "simulation": _settings(described.settings),
             "population": [writer.population(p, described.inputs.get(p.name)) for p in network.populations],
-            "projection": [writer.projection(p) for p in network.projections],
-            "stimulus": [_plain(s) for s in network.stimuli],
-            "link": [_plain(link) for link in network.links],
-            "probe": [_plain(p) for p in described.probes],
+            "projection": [writer.fields(p, f"projection {p.name}") for p in network.projections],
+            "stimulus": [writer.fields(s, f"stimulus {s.name}") for s in network.stimuli],
+            "link": [writer.fields(link, f"link {link.name}") for link in network.links],
+            "probe": [writer.fields(p, f"probe {p.name}") for p in described.probes],
         }.items()
         if value
     }
@@ -118,14 +114,6 @@ class _Writer:
         self.store.update({prefix + name: array for name, array in held.items()})
         return {"learned": {"file": self.beside, "prefix": prefix}}
 
-    def projection(self, projection: Projection) -> Tree:
-        thing, table = f"projection {projection.name}", {}
-        for field in dataclasses.fields(projection):
-            value = getattr(projection, field.name)
-            if value is not None:
-                table[field.name] = self.value(value, f"{thing} {field.name}")
-        return table
-
     def fields(self, owner: Any, thing: str) -> Tree:
         """Return the fields of a dataclass; None only where it is not the default."""
         table = {}
@@ -140,12 +128,9 @@ class _Writer:
     def value(self, value: Any, thing: str) -> Any:
         if isinstance(value, (tuple, list)):
             return [self.value(item, f"{thing} {i}") for i, item in enumerate(value)]
-        for kind, key in _TAGGED.items():
-            if isinstance(value, kind):
-                tag = {key: type(value).__name__} if key else {}
-                return {**tag, **self.fields(value, thing)}
         if dataclasses.is_dataclass(value):
-            return self.fields(value, thing)
+            keys = [key for kind, (key, _) in TAGGED.items() if isinstance(value, kind)]
+            return {**{key: type(value).__name__ for key in keys}, **self.fields(value, thing)}
         if isinstance(value, np.ndarray) and value.ndim:
             return self.array(value, thing)
         return value.item() if hasattr(value, "item") else value
@@ -161,20 +146,6 @@ class _Writer:
         return {"file": self.beside, "array": thing}
 
 
-# Key of a table by which `parse` finds the class; empty where there is only one.
-_TAGGED: Mapping[type, str] = {
-    Distribution: "distribution",
-    Pattern: "name",
-    LearningRule: "rule",
-    ShortTermPlasticity: "",
-}
-
-
 def _settings(settings: Settings) -> Tree:
-    table = _plain(settings)
+    table = {name: value for name, value in to_plain(settings, "Settings").items() if value is not None}
     return table if settings.clock is not None else {**table, "clock": CONTINUOUS}
-
-
-def _plain(owner: Settings | PoissonInput | Link | Probe) -> Tree:
-    """Return the fields that are not None, of a class without long arrays."""
-    return {name: value for name, value in to_plain(owner, type(owner).__name__).items() if value is not None}

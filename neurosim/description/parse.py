@@ -10,19 +10,16 @@ from typing import Any
 
 from .. import files
 from ..engine import Probe
-from ..errors import NeurosimInputError, lookup, require
+from ..errors import lookup, require
 from ..network import SOURCES, Link, Network, PoissonInput, Population, Projection, SpikeSource
 from ..neurons import MODELS, Neuron
-from ..plasticity import RULES, ShortTermPlasticity
 from ..spikes import Spikes
-from ..synapses import PATTERNS
 from ..windowed import Windowed, WindowModel
 from . import arrays, windowed
 from .description import Description, Settings, SpikeFile, absolute
 from .former import POPULATION, current
-from .tables import Place, Table, build, chosen, get, known, typed, value_of
+from .tables import Place, Table, build, get, known, typed, value_of
 
-PROJECTION = tuple(field.name for field in dataclasses.fields(Projection))
 LISTS = ("population", "projection", "stimulus", "link", "probe")
 # [energy] is read by `runs`: it changes no spike.
 TABLES = ("simulation", "energy", *LISTS)
@@ -66,7 +63,7 @@ def parse(
         populations = [_population(entry, place, table) for entry, place in entries["population"]]
         network = Network(
             populations,
-            [_projection(entry, place) for entry, place in entries["projection"]],
+            [build(Projection, entry, place) for entry, place in entries["projection"]],
             [build(PoissonInput, entry, place) for entry, place in entries["stimulus"]],
             [build(Link, entry, place) for entry, place in entries["link"]],
         )
@@ -126,27 +123,6 @@ def _population(entry: Table, place: Place, models: Mapping[str, type]) -> Popul
             {key: value_of(value, place.at(f"initial {key}")) for key, value in initial.items()},
             None if positions is None else arrays.read(positions, place.folder, f"{place.what}: positions"),
         )
-
-
-def _projection(entry: Table, place: Place) -> Projection:
-    known(entry, PROJECTION, place)
-    names: Table = {
-        **{key: get(entry, key, str, place) for key in ("source", "target")},
-        **{key: typed(entry[key], str, place.at(key)) for key in ("name", "receptor") if key in entry},
-    }
-    if "pattern" not in entry or "weight" not in entry:
-        missing = "weight" if "pattern" in entry else "pattern"
-        raise NeurosimInputError(f"{place.what}: {missing} is missing; give it")
-    pattern = chosen(PATTERNS, entry["pattern"], "name", place.at("pattern"))
-    values: Table = {key: value_of(entry[key], place.at(key)) for key in ("weight", "delay") if key in entry}
-    plasticity, short_term = entry.get("plasticity"), entry.get("short_term")
-    if plasticity is not None:
-        plasticity = chosen(RULES, plasticity, "rule", place.at("plasticity"))
-    if short_term is not None:
-        inner = place.at("short_term")
-        short_term = build(ShortTermPlasticity, typed(short_term, dict, inner), inner)
-    with place.named():
-        return Projection(**names, **values, pattern=pattern, plasticity=plasticity, short_term=short_term)
 
 
 def _settings(table: object, place: Place) -> Settings:

@@ -14,7 +14,8 @@ import numpy as np
 
 from ..errors import NeurosimError, NeurosimInputError, lookup
 from ..plain import from_plain
-from ..synapses import DISTRIBUTIONS, Distribution
+from ..plasticity import RULES, LearningRule
+from ..synapses import DISTRIBUTIONS, PATTERNS, Distribution, Pattern
 from . import arrays
 
 T = TypeVar("T")
@@ -81,8 +82,16 @@ def build(owner: type[T], table: Table, place: Place) -> T:
         return owner(**values)
 
 
+# Classes of a kind by their name, and the key of a table that holds the name.
+TAGGED: Mapping[type, tuple[str, Mapping[str, type]]] = {
+    Distribution: ("distribution", DISTRIBUTIONS),
+    Pattern: ("name", PATTERNS),
+    LearningRule: ("rule", RULES),
+}
+
+
 def convert(hint: Any, value: object, place: Place) -> Any:
-    """Return `value` as the declared type of a field: a number, string, list, or a value for `value_of`."""
+    """Return `value` as the declared type of a field: a number, string, list, object, or a value for `value_of`."""
     if isinstance(value, (np.ndarray, Distribution)):
         return value  # read already
     options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
@@ -90,9 +99,9 @@ def convert(hint: Any, value: object, place: Place) -> Any:
         return None
     if Distribution in options or any(typing.get_origin(option) is np.ndarray for option in options):
         return value_of(value, place)
-    record = next((option for option in options if dataclasses.is_dataclass(option)), None)
-    if isinstance(record, type):
-        return build(record, typed(value, dict, place), place)
+    owner: Any = next((option for option in options if option in TAGGED or dataclasses.is_dataclass(option)), None)
+    if owner is not None:
+        return chosen(owner, value, place) if owner in TAGGED else build(owner, typed(value, dict, place), place)
     sequence = next((option for option in options if typing.get_origin(option) is tuple), None)
     # The values of a Literal are checked by their owner.
     kinds = [type(typing.get_args(o)[0]) if typing.get_origin(o) is typing.Literal else o for o in options]
@@ -112,14 +121,15 @@ def _tuple(hint: tuple[Any, ...], values: list[Any], place: Place) -> tuple[Any,
 def value_of(value: object, place: Place) -> Any:
     """Return a number, an array, or a distribution, {distribution = "Normal", mean = ..., sd = ...}."""
     if isinstance(value, Mapping) and "distribution" in value:
-        return chosen(DISTRIBUTIONS, value, "distribution", place)
+        return chosen(Distribution, value, place)
     if isinstance(value, (list, Mapping)):
         return arrays.read(value, place.folder, place.what)
     return typed(value, float, place)
 
 
-def chosen(table: Mapping[str, type[T]], value: object, key: str, place: Place) -> T:
-    """Return an object of the class that `value` names: a table whose `key` is the name, or the name alone."""
+def chosen(kind: type, value: object, place: Place) -> Any:
+    """Return an object of the class of a kind in TAGGED that `value` names: a table with its key, or the name alone."""
+    key, classes = TAGGED[kind]
     entry: Table = {key: value} if isinstance(value, str) else typed(value, dict, place)
-    owner = lookup(table, get(entry, key, str, place), f"{place.what}: {key}")
+    owner = lookup(classes, get(entry, key, str, place), f"{place.what}: {key}")
     return build(owner, {name: each for name, each in entry.items() if name != key}, place)
