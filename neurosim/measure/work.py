@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from ..errors import NeurosimInputError, require
 from ..plain import Record
@@ -100,34 +99,21 @@ class LayerCounts(Record):
     def __post_init__(self) -> None:
         if self.dense_weights is None:
             object.__setattr__(self, "dense_weights", self.inputs * self.outputs)
+        owner = f"LayerCounts[{self.name!r}]"
         for name in SIZES + COUNTS:
             value = getattr(self, name)
-            if value is None:
-                self._explained(name)
-                continue
-            # Kernels count in integers of numpy, which JSON cannot hold.
-            object.__setattr__(self, name, int(value))
-            require(value >= 0, f"LayerCounts[{self.name!r}].{name}", "must be >= 0", value)
-        require(
-            self.weight_type in WEIGHT_TYPES,
-            f"LayerCounts[{self.name!r}].weight_type",
-            f"must be one of {', '.join(WEIGHT_TYPES)}",
-            self.weight_type,
-        )
-        require(
-            self.nonzero_weights <= self.weights,
-            f"LayerCounts[{self.name!r}].nonzero_weights",
-            f"must be <= weights {self.weights}",
-            self.nonzero_weights,
-        )
-
-    def _explained(self, name: str) -> None:
-        if name not in COUNTS:
-            raise NeurosimInputError(f"LayerCounts[{self.name!r}].{name}: must be known (got None)")
-        if not self.reasons.get(name):
-            raise NeurosimInputError(
-                f"LayerCounts[{self.name!r}].{name}: is None without a reason; add reasons={{'{name}': 'why'}}"
-            )
+            if value is not None:
+                # Kernels count in integers of numpy, which JSON cannot hold.
+                object.__setattr__(self, name, int(value))
+                require(value >= 0, f"{owner}.{name}", "must be >= 0", value)
+            elif name in SIZES:
+                raise NeurosimInputError(f"{owner}.{name}: must be known (got None)")
+            elif not self.reasons.get(name):
+                raise NeurosimInputError(f"{owner}.{name}: is None without a reason; add reasons={{'{name}': 'why'}}")
+        types = f"must be one of {', '.join(WEIGHT_TYPES)}"
+        require(self.weight_type in WEIGHT_TYPES, f"{owner}.weight_type", types, self.weight_type)
+        fewer = self.nonzero_weights <= self.weights
+        require(fewer, f"{owner}.nonzero_weights", f"must be <= weights {self.weights}", self.nonzero_weights)
 
 
 def sum_counts(layers: Sequence[LayerCounts]) -> LayerCounts:
@@ -136,5 +122,5 @@ def sum_counts(layers: Sequence[LayerCounts]) -> LayerCounts:
     layers: of the same layer; what describes it is that of the first.
     """
     parts = {name: [getattr(layer, name) for layer in layers] for name in COUNTS}
-    totals: dict[str, Any] = {name: None if None in counts else sum(counts) for name, counts in parts.items()}
-    return replace(layers[0], reasons={k: v for layer in layers for k, v in layer.reasons.items()}, **totals)
+    totals = {name: None if None in counts else sum(counts) for name, counts in parts.items()}
+    return replace(layers[0], reasons={k: v for layer in layers for k, v in layer.reasons.items()}, **totals)  # type: ignore[arg-type]

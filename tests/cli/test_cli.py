@@ -205,7 +205,7 @@ def test_json_is_alone_on_stdout() -> None:
 def test_json_is_strict() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         to_json({"a": float("nan")})
-    with pytest.raises(TypeError, match="set is not JSON"):
+    with pytest.raises(NeurosimInputError, match="a set has no plain form"):
         to_json({"a": {1}})
 
 
