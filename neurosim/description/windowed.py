@@ -83,7 +83,7 @@ def _fields(entry: Table, place: Place) -> NDArray[Any]:
         return found
 
 
-def tree(windowed: Windowed, fields: Callable[[Any, str], Table], thing: str) -> dict[str, Any]:
+def tree(windowed: Windowed, fields: Callable[[Any, str], Table], thing: str) -> dict[str, object]:
     """Return the keys of a population's table, without `learned`.
 
     fields: returns the table of a dataclass.
