@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar, final
 
 import numpy as np
@@ -298,6 +298,25 @@ class Network:
             ordered += ready
             left = {name: p for name, p in left.items() if name in fed}
         return tuple(ordered)
+
+    def with_learned(self, learned: Mapping[str, Mapping[str, NDArray]], *, learn: bool) -> Network:
+        """Return the network with windowed populations that start from what they have learned.
+
+        Args:
+            learned: `Result.learned`; a population that is not in it starts as in this network.
+            learn: whether populations that learn in this network go on learning.
+
+        Raises:
+            NeurosimInputError: a name that is not that of a windowed population.
+        """
+        windowed = {p.name: p.model for p in self.populations if isinstance(p.model, Windowed)}
+        for name in learned:
+            lookup(windowed, name, "Network.with_learned.learned")
+        models = {
+            name: replace(model, learn=model.learn and learn, learned=learned.get(name, model.learned))
+            for name, model in windowed.items()
+        }
+        return replace(self, populations=[replace(p, model=models.get(p.name, p.model)) for p in self.populations])
 
     def _check_teachers(self) -> None:
         """Raise `NeurosimInputError` for a model that learns from a receptor that no link ends on."""

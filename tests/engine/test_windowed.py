@@ -175,6 +175,20 @@ def test_a_learning_batch_is_its_recordings_one_after_the_other() -> None:
             assert np.array_equal(array, together.learned[name][key]), (name, key)
 
 
+def test_a_network_goes_on_from_what_was_learned() -> None:
+    learned = simulate(windowed(), clip()).learned
+    assert digests(simulate(windowed().with_learned(learned, learn=True), clip(3))) == digests(
+        simulate(windowed(learned=learned), clip(3))
+    )
+    part = {"memory": learned["memory"]}
+    other = windowed(learned=part).with_learned({}, learn=False)
+    assert {p.model.learn for p in other.windowed()} == {False}  # type: ignore[union-attr]
+    assert digests(simulate(other, clip(3))) == digests(simulate(windowed(learn=False, learned=part), clip(3)))
+    assert not windowed(learn=False).with_learned({}, learn=True).population("pooler").model.learn  # type: ignore[union-attr]
+    with pytest.raises(NeurosimInputError, match=r"Network.with_learned.learned: unknown name 'neurons'"):
+        windowed().with_learned({"neurons": {}}, learn=True)
+
+
 def test_a_network_without_windows_keeps_its_description() -> None:
     network = Network([Population("a", 3, SpikeSource()), Population("b", 2, LIF())])
     assert sorted(describe(network)) == ["populations", "projections", "stimuli"]

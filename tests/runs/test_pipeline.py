@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from neurosim.errors import NeurosimInputError
 from neurosim.random import rng_key
 from neurosim.runs.pipeline.config import configure
 from neurosim.runs.pipeline.inputs import PipelineInputs
-from neurosim.runs.pipeline.learning import continued
 from neurosim.spikes import Recordings, Spikes
 
 FILES = {"manifest.json", "config.toml", "metrics.json", "spikes.h5", "learned.safetensors", "report.html"}
@@ -53,7 +53,7 @@ def test_the_run_is_one_simulation_by_hand_and_a_test_with_learning_off() -> Non
     for population, arrays in learned.learned.items():
         for name, array in arrays.items():
             assert np.array_equal(stored[f"{population}/{name}"], array), (population, name)
-    frozen, right, spikes = continued(net, learned.learned, learn=False), 0, 0
+    frozen, right, spikes = net.with_learned(learned.learned, learn=False), 0, 0
     for i in range(len(test)):
         one = inputs.of(test.select([i]), labelled=False)
         answer = simulate(frozen, one, clock=5e-3, seed=3, trial=i).spikes
@@ -315,3 +315,23 @@ weight = 0.1
     line = refused("simulate", "--config", "net.toml", "--out", "other", "--nir", "net.nir", "--quiet")
     assert "NIR: can say nothing of this network (population 'A': NIR has no AdEx" in line
     assert not Path("other").exists()
+
+
+@pytest.mark.parametrize("name", ["16_columns", "17_tasks"])
+def test_the_pipelines_of_the_examples_run(name: str) -> None:
+    """On few recordings; what they reach on all of them is in the docs."""
+    config = Path(__file__).parents[2] / "examples" / f"{name}.toml"
+    found = result_of("simulate", "--config", config, "--out", "run")
+    assert found["samples"] == 30 and found["train_samples"] == 60 and found["accuracy"] > 0.2
+    assert (len(found["matrix"]) == 6) == (name == "17_tasks")
+
+
+def test_the_program_of_the_docs_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "pipelines.md").read_text()
+    (toml,) = re.findall(r"```toml\n(.*?)```", text, re.S)
+    Path("pipeline.toml").write_text(toml)
+    (program,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    names: dict[str, Any] = {}
+    exec(compile(program, "docs/pipelines.md", "exec"), names)
+    assert len(names["answers"]) == 10 and len(names["answers"].ticks) >= 10
+    assert result_of("simulate", "--config", "pipeline.toml", "--out", "run")["accuracy"] > 0.2

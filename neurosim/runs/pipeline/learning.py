@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...engine import Result, simulate
-from ...network import Network
 from ...spikes import Recordings, Spikes
-from ...windowed import Windowed
 from ..data import Splits
 from ..folder import RunFolder
 from ..options import RunOptions
@@ -68,7 +66,7 @@ class Pipeline(NamedTuple):
         config, settings, learn = self.config, self.config.description.settings, piece.learn
         recordings = (self.splits.train if learn else self.splits.test).select(piece.indices)
         return simulate(
-            continued(config.description.network, learned, learn=learn),
+            config.description.network.with_learned(learned, learn=learn),
             PipelineInputs(config).of(recordings, labelled=learn, announced=learn and piece.begins),
             clock=settings.clock,
             seed=settings.seed,
@@ -97,26 +95,3 @@ def _last_code(spikes: Spikes) -> int:
     if not len(spikes):
         return NO_ANSWER
     return int(spikes.units[spikes.times == spikes.times[-1]].min())
-
-
-def continued(network: Network, learned: Learned, *, learn: bool) -> Network:
-    """Return a network whose windowed populations start from what they have learned.
-
-    Args:
-        learned: by population, the arrays of its state; none where nothing was learned yet.
-        learn: whether those that can learn go on.
-    """
-    return replace(
-        network,
-        populations=[
-            replace(p, model=_continued(p.model, learned.get(p.name), learn=learn))
-            if isinstance(p.model, Windowed)
-            else p
-            for p in network.populations
-        ],
-    )
-
-
-def _continued(windowed: Windowed, learned: Mapping[str, NDArray[Any]] | None, *, learn: bool) -> Windowed:
-    start = windowed.learned if learned is None else learned
-    return replace(windowed, learned=start, learn=windowed.learn and learn)

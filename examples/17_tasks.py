@@ -1,0 +1,45 @@
+"""Five tasks of two digits each, one after the other, through a liquid, and a readout that learns in place.
+
+`17_tasks.toml` is the same with a liquid in TOML. Before a task the readout freezes the directions that earlier tasks
+have used, and changes its weights in the rest.
+"""
+
+import numpy as np
+
+from neurosim import Link, Network, Population, SpikeSource, Windowed, catalog, simulate
+from neurosim.liquid import Liquid
+from neurosim.readouts import LateralCircuit, OnlineReadout, label_recordings
+
+train = catalog.load("digits", "train").select(range(0, 1497, 4))
+test = catalog.load("digits", "test").select(range(0, 300, 3))
+WINDOW, DURATION = 0.14, 0.42  # s: a recording, and the longest delays of the liquid
+TASKS = [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9)]
+
+liquid = Liquid(train.shape, neurons=400).adapt(train.select(range(0, len(train), 10))).network()
+
+
+def pipeline(lateral: LateralCircuit | None) -> Network:
+    readout = Windowed(OnlineReadout(400, 10, windows=3, lateral=lateral), WINDOW)
+    sources = [Population("label", 10, SpikeSource()), Population("task", 1, SpikeSource())]
+    links = [Link("liquid", "readout"), Link("label", "readout", "label")]
+    links += [Link("task", "readout", "task")] if lateral else []
+    answer = Population("readout", readout.model.outputs, readout)
+    return Network([*liquid.populations, *sources, answer], liquid.projections, links=links)
+
+
+def spikes(labels: np.ndarray, size: int, time: float = 0.0) -> object:
+    return label_recordings(labels, size, time, DURATION)
+
+
+for lateral in (LateralCircuit(rows=(60,) * 5), None):
+    network, none = pipeline(lateral), np.full(len(test), -1)
+    for task in TASKS:
+        items = train.select(np.isin(train.labels, task))
+        first = np.where(np.arange(len(items)) == 0, 0, -1)  # the first recording of a task announces it
+        inputs = {"input": items, "label": spikes(items.labels, 10, 2 * WINDOW), "task": spikes(first, 1)}
+        network = network.with_learned(simulate(network, inputs, record=[]).learned, learn=True)
+    played = {"input": test, "label": spikes(none, 10), "task": spikes(none, 1)}
+    codes = simulate(network.with_learned({}, learn=False), played).spikes["readout"]
+    right = np.array([code.units[-1] for code in codes]) == test.labels
+    kept = ", ".join(f"{right[np.isin(test.labels, task)].mean():.2f}" for task in TASKS)
+    print(f"{'with' if lateral else 'without'} projection: accuracy {right.mean():.3f}, tasks {kept}")
