@@ -74,7 +74,7 @@ def test_the_folder_holds_results_page_and_what_was_learned() -> None:
     assert (manifest["kind"], manifest["status"], manifest["seed"]) == ("pipeline", "done", 3)
     assert manifest["data"]["train"]["recordings"] == 60
     page = Path("run/report.html").read_text()
-    shown = ["One recording, stage by stage", "What each stage costs", "a column a window of 160", 'id="confusion"']
+    shown = ["One recording, stage by stage", "What each stage costs", "windows of 160", 'id="confusion"']
     assert [words for words in shown if words not in page] == [] and "NaN" not in page
     Path("run/report.html").unlink()
     assert neurosim("report", "run").stdout.strip() == "run/report.html" and Path("run/report.html").is_file()

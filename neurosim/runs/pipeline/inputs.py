@@ -79,7 +79,7 @@ class PipelineInputs:
         """Return the number of steps that a recording of `duration` seconds runs."""
         first = math.ceil(duration / self.config.clock - GRID_SLACK)
         ends = {p.name: first for p in self.config.description.network.populations}
-        for name in self._order:
+        for name in self.order:
             population = self.config.description.network.population(name)
             end = max([first, *(_arrival(ends[edge.source], edge) for edge in self._edges if edge.target == name)])
             if isinstance(population.model, Windowed):
@@ -97,7 +97,7 @@ class PipelineInputs:
         return tuple(edge for edge in edges if edge.source not in _reached(edge.target, edges))
 
     @cached_property
-    def _order(self) -> tuple[str, ...]:
+    def order(self) -> tuple[str, ...]:
         """The populations, each after those that lead to it."""
         left, ordered = {p.name for p in self.config.description.network.populations}, []
         while left:

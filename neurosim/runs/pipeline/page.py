@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from ... import files
 from ...continual.matrix import MEASURES
@@ -74,17 +76,31 @@ def _found(run: Path, names: Sequence[str]) -> Mapping[str, Spikes]:
 
 
 def _panel(name: str, spikes: Spikes, window: float | None, duration: float) -> charts.Panel:
-    """Return the raster of a population; the codes of a windowed one fill the window that they answer."""
+    """Return the raster of a population, or the codes of a windowed one."""
     note = f"{len(spikes):,} spikes of {spikes.size:,} units"
     rows = min(spikes.size, ROWS)
-    if window is None:
-        whole = Spikes.unchecked(spikes.times, spikes.units, spikes.size, duration, spikes.shape)
-        return charts.Panel(name, pixels.raster(whole, rows, COLUMNS), max(rows, MIN_HEIGHT), note)
-    count = max(1, int(np.ceil(duration / window - GRID_SLACK)))
-    # A code is drawn over its window: half a window before the end is inside, whatever the rounding.
-    times = np.maximum(spikes.times - window / 2, 0.0)
-    codes = Spikes.unchecked(times, spikes.units, spikes.size, count * window, (spikes.size,))
-    # As many columns as the axis has, so that a last window beyond its end is cut.
-    wide = np.repeat(pixels.raster(codes, rows, count), max(1, COLUMNS // count), axis=1)
-    shown = wide[:, : max(1, round(wide.shape[1] * duration / (count * window)))]
-    return charts.Panel(name, shown, max(rows, MIN_HEIGHT), f"{note}, a column a window of {numbers.seconds(window)}")
+    if window is not None:
+        return charts.Panel(
+            name,
+            _codes(spikes, window, duration),
+            max(rows, MIN_HEIGHT),
+            f"{note}, windows of {numbers.seconds(window)}",
+        )
+    whole = Spikes.unchecked(spikes.times, spikes.units, spikes.size, duration, spikes.shape)
+    return charts.Panel(name, pixels.raster(whole, rows, COLUMNS), max(rows, MIN_HEIGHT), note)
+
+
+def _codes(spikes: Spikes, window: float, duration: float) -> NDArray[np.uint8]:
+    """Return a tile for each window, in which the units lie row by row, unit 0 at the foot."""
+    wide = max(1, math.ceil(spikes.size / ROWS))
+    rows, count = math.ceil(spikes.size / wide), max(1, math.ceil(duration / window - GRID_SLACK))
+    # A code leaves at the end of its window.
+    number = np.rint(spikes.times / window) - 1
+    place = (spikes.units % wide + 0.5) / wide
+    order = np.lexsort((spikes.units, number))
+    tiles = Spikes.unchecked(
+        ((number + place) * window)[order], (spikes.units // wide)[order], rows, count * window, (rows,)
+    )
+    shown = np.repeat(pixels.raster(tiles, rows, count * wide), max(1, COLUMNS // (count * wide)), axis=1)
+    # A last window beyond the end of the axis is cut there.
+    return shown[:, : max(1, round(shown.shape[1] * duration / (count * window)))]

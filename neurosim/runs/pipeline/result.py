@@ -41,7 +41,7 @@ class PipelineResult(RecordingsResult):
         source: the population that plays the recordings.
         readout: the population that answers.
         unanswered: test recordings without an answer, which count as wrong.
-        stages: the populations that did work, in order of names.
+        stages: the populations that did work, each after those that lead to it.
         windows: s, the window of each windowed population.
         tasks: the classes of each task; none without tasks.
         matrix: [tasks + 1, tasks] accuracies: row i after i tasks, column j on task j.

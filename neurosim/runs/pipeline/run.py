@@ -29,6 +29,7 @@ from ..summary import DataResult, data_facts, labels_of, shown_recordings
 from ..timings import Timings, limit_threads
 from . import KIND
 from .config import PipelineConfig, configure
+from .inputs import PipelineInputs
 from .learning import Pipeline
 from .plan import Piece, Plan
 from .progress import PROGRESS, Learned, PipelineProgress
@@ -128,6 +129,7 @@ class _Run:
         test = self.splits.test.select(plan.test)
         labels, predicted, tested = labels_of(test), progress.predicted[-1], progress.tested
         network, layers = config.description.network, tested.work
+        order = {name: place for place, name in enumerate(PipelineInputs(config).order)}
         matrix = self.matrix(labels, progress.predicted) if config.data.tasks else None
         trained = labels_of(self.splits.train)[np.unique(np.concatenate(plan.train))]
         about = DataResult.of(config.data.name, self.splits, config.description.settings.seed)
@@ -144,7 +146,7 @@ class _Run:
             simulated_seconds=tested.duration,
             measures=measure.measure(layers, len(test), tested.duration, len(test.ticks)),
             energy=measure.energy(layers, len(test), config.network.profile),
-            stages=tuple(self.stage(layer, len(test)) for layer in layers),
+            stages=tuple(self.stage(layer, len(test)) for layer in sorted(layers, key=lambda layer: order[layer.name])),
             windows={p.name: p.model.window for p in network.populations if isinstance(p.model, Windowed)},
             tasks=self.task_names() if config.data.tasks else (),
             matrix=() if matrix is None else tuple(map(tuple, matrix.values.tolist())),
