@@ -56,7 +56,7 @@ def test_each_model_is_its_library_form(learn: bool) -> None:
         anomalies.append(memory.step(active, learn=learn))
         cells.append(memory.active_cells.indices)
     assert_codes(found["memory"], cells, WINDOWS["memory"])
-    assert result.readings["memory"].ravel().tolist() == anomalies
+    assert result.readings["memory"][:, 0].tolist() == anomalies
     column, trace, own = MODELS["column"], None, []
     stored = column.memory()
     both = zip(windows_of(spikes, WINDOW), windows_of(found["neurons"], WINDOW), strict=True)
