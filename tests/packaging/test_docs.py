@@ -30,8 +30,10 @@ def test_the_programs_of_the_readme_run(elsewhere: None) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
 def test_the_programs_of_the_docs_run(path: Path, elsewhere: None) -> None:
-    """A block that begins with an import is a program; others are fragments."""
+    """A block that begins with an import is a program; others are fragments. Settings go into pipeline.toml."""
     names: dict[str, object] = {}
+    for block in re.findall(r"```toml\n(.*?)```", path.read_text(), re.S):
+        Path("pipeline.toml").write_text(block)
     for block in re.findall(r"```python\n((?:import|from) .*?)```", path.read_text(), re.S):
         exec(compile(block, path.name, "exec"), names)
 
