@@ -20,6 +20,7 @@ KINDS = {
     "train": "Train a spiking network on a dataset and run it event by event.",
     "memory": "Store a dataset in a single-trial memory and recall from it.",
     "sequence": "",  # neurosim memory sequence
+    "episodes": "",  # neurosim memory episodes
     "continual": "Learn one task after the other, and see what is forgotten.",
     "convert": "Turn a language model into one that communicates in spikes.",
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..command import PROFILE, CommandOptions, CommandResult, common, count, dataset_argument, setting
+from ..episodes.command import command as episodes
 from ..sequence.command import command as sequence
 
 SPLIT = setting("--split", "data.split", metavar="NAME", help="Split to compare with the stored items; default test.")
@@ -64,4 +65,5 @@ def recall(options: CommandOptions, memory: Path) -> CommandResult:
 _dataset_command("capacity", "Recall, time and operations against the number stored.")
 _dataset_command("noise", "Recall of stored items with bits moved.")
 _dataset_command("familiarity", "Familiarity of stored items against new ones.")
-command.add_command(sequence)
+for _command in (sequence, episodes):
+    command.add_command(_command)

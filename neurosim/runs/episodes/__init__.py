@@ -1,0 +1,17 @@
+"""Runs of the one-shot protocol: a fresh memory stores a few examples of a few classes, and is asked about others."""
+
+from ..kind import Kind
+from . import page, table
+from .config import EpisodesConfig
+from .result import EpisodesResult
+
+KIND = Kind(
+    name="episodes",
+    title="a run of one-shot episodes",
+    resume="memory episodes",
+    result=EpisodesResult,
+    reconfigure=EpisodesConfig.reconfigure,
+    page=page.fill,
+    table=table.render,
+    heading=("dataset", "split", "samples", "seed", "digest"),
+)
