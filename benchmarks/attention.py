@@ -199,7 +199,7 @@ def show(found: dict[str, Any], seeds: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tasks", nargs="*", default=["recall", "parity"])
-    parser.add_argument("--kinds", nargs="+", default=list(RECALL))
+    parser.add_argument("--kinds", nargs="+", default=list(RECALL), choices=list(RECALL))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--plot", help="SVG or PNG of the recall curves")

@@ -30,6 +30,7 @@ from neurosim.layers.elm import ELM, ELMClassifier
 from neurosim.training.augment import Augment
 from neurosim.training.binning import Binning
 
+TASKS = ["speech", "adding"]
 BIN, TAU_MAX, BATCH, RATE, EVERY = 0.01, 0.5, 8, 5e-3, 5
 # Of pairs: their validation and test sets are keyed apart from the epochs.
 VALIDATION, TEST = 1_000_001, 1_000_002
@@ -106,7 +107,7 @@ def once(task: Task, binning: Binning, options: argparse.Namespace, seed: int) -
 def measure(name: str, options: argparse.Namespace) -> dict:
     title, train, test = data()
     longest = 2.0 if name == "adding" else 1.0
-    binning = Binning(train.shape, dt=BIN, duration=longest, pool=options.pool, most=0)
+    binning = Binning(train.shape, dt=BIN, duration=longest, pool=options.pool, max_count=0)
     runs = [once(Task(name, train, test, options.pairs, seed), binning, options, seed) for seed in range(options.seeds)]
     row = {"task": name, "recordings": title, "memory": options.memory, "epochs": options.epochs, "seeds": len(runs)}
     for key in runs[0]:
@@ -117,7 +118,8 @@ def measure(name: str, options: argparse.Namespace) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tasks", nargs="*", default=["speech", "adding"], choices=["speech", "adding"])
+    # Without `choices`: argparse before Python 3.12 wants the list of defaults to be one of them.
+    parser.add_argument("tasks", nargs="*", default=TASKS, metavar="TASK", help=", ".join(TASKS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--memory", type=int, default=100)
@@ -128,6 +130,8 @@ def main() -> None:
     parser.add_argument("--no-test", action="store_true", help="to choose settings: the test set stays unseen")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if unknown := set(options.tasks) - set(TASKS):
+        parser.error(f"no such task: {', '.join(sorted(unknown))}; choose from {', '.join(TASKS)}")
     rows = [measure(name, options) for name in options.tasks]
     about = describe(os.cpu_count() or 1)
     if options.json:

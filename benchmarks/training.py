@@ -108,16 +108,16 @@ def main() -> None:
 def show(rows: list[dict[str, Any]]) -> None:
     print(f"{'recordings':34}{'validation':>18}{'test':>18}{'engine':>10}{'operations':>12}{'fewer':>8}{'seconds':>9}")
     for row in rows:
-        runs = row.runs
+        runs = row["runs"]
         spread = [mean_and_sd([run[key] for run in runs]) for key in ("validation", "test", "engine")]
         operations = float(np.mean([run["operations"] for run in runs]))
         fewer = float(np.mean([run["dense_operations"] for run in runs])) / operations
         seconds = float(np.median([run["seconds"] for run in runs]))
         scored = f"{row['title']:34}{spread[0]:>18}{spread[1]:>18}{spread[2].split(' ')[0]:>10}"
         print(f"{scored}{operations:12.3g}{fewer:8.1f}{seconds:9.0f}")
-    held = [row for row in rows if row.part == "speakers"]
+    held = [row for row in rows if row["part"] == "speakers"]
     if held:
-        each = np.mean([[run["test"] for run in row.runs] for row in held], axis=0)
+        each = np.mean([[run["test"] for run in row["runs"]] for row in held], axis=0)
         print(f"{'mean over speakers held out':34}{'':>18}{mean_and_sd(list(each)):>18}")
 
 
