@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -155,7 +154,6 @@ def test_kernels_are_ready_before_the_clock_starts() -> None:
     Time of the processor is measured, which others on the machine change little.
     """
     code = """
-import time
 from neurosim import Network, Population, Simulation
 from neurosim.neurons import LIF
 network = Network([Population("busy", 100, LIF(i_offset=1e3))])
@@ -205,14 +203,13 @@ def test_an_interrupted_run_goes_on_without_a_loss(kind: type[BaseException]) ->
 
 
 def test_ctrl_c_stops_at_a_whole_step() -> None:
-    """The signal arrives at any moment; the run stops soon, where it can be saved."""
+    """The signal arrives at any moment; the run stops long before its end, where it can be saved."""
     simulation = Simulation(small(True), iter([recording()]), seed=3)
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-    began = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
         simulation.run(1e5)
-    assert time.perf_counter() - began < 60
     step = simulation.step
+    assert simulation.time < 1e5
     simulation.run(0.1)
     assert simulation.step == step + 100
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

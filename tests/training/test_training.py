@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -229,18 +228,15 @@ with team() as crew:
 
 
 def _processes(count: int, out: Path) -> dict[str, np.ndarray]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    running = []
-    for rank in range(count):
-        told = {"RANK": str(rank), "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        code = TWO.format(tests=str(TESTS), out=str(out))
-        environment = {**os.environ, **told, "OMP_NUM_THREADS": "1"}
-        running.append(subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE))
-    for process in running:
-        _, words = process.communicate(timeout=600)
-        assert process.returncode == 0, words.decode()
+    script = out.with_suffix(".py")
+    script.write_text(TWO.format(tests=str(TESTS), out=str(out)))
+    # torchrun finds a free port and keeps it: one chosen here could be taken before it is used.
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+    environment = {**os.environ, "PYTHONPATH": str(TESTS.parent), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*torchrun, str(script)], env=environment, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
     with np.load(out) as found:
         return dict(found)
 
