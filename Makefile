@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # One install a set of extras; a stamp is newer than pyproject.toml when the environment fits it.
 STAMPS := $(VENV)/stamps
+# Processes that test side by side, each with whole files of tests, and one thread of linear algebra.
+WORKERS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .PHONY: demo test test-slow lint peers peers-engine clean
 
@@ -11,10 +14,10 @@ demo: $(STAMPS)/core
 	$(BIN)/neurosim demo
 
 test: $(STAMPS)/test lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: $(STAMPS)/test
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 lint: $(STAMPS)/test
 	$(BIN)/ruff check .

@@ -27,10 +27,34 @@ def uninitialised_arrays() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this session, the same for all processes that test side by side."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def compilation(shared_folder: Path) -> Iterator[None]:
+    """Processes that test side by side share the work of compiling."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        yield
+        return
+    from helpers.compile_once import compiled_once
+
+    folder = shared_folder / "compiling"
+    folder.mkdir(exist_ok=True)
+    with compiled_once(folder):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(shared_folder: Path) -> Iterator[Path]:
     """The user's cache, in a folder of the tests' own: the digits are made once a session."""
-    folder = tmp_path_factory.mktemp("cache")
+    folder = shared_folder / "cache"
+    folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
         yield folder

@@ -333,12 +333,21 @@ def test_limits_are_even_over_classes(labels: list[int], limit: int) -> None:
             assert counts[label] >= counts.max() - 1
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_nmnist_is_read(data_root: Path) -> None:
     result = json.loads(neurosim("simulate", "nmnist", "--json", "--set", f"data.root={data_root / 'NMNIST'}").stdout)
     assert result["samples"] == 100 and result["accuracy"] >= 0.9
 
 
+@pytest.mark.data
+def test_a_few_recordings_of_nmnist_are_read(data_root: Path) -> None:
+    words = ["nmnist", "--json", "--set", f"data.root={data_root / 'NMNIST'}", "--set", "data.train_limit=100"]
+    result = json.loads(neurosim("simulate", *words, "--limit", 20, "--set", "liquid.neurons=100").stdout)
+    assert result["samples"] == 20 and result["accuracy"] > 2 * result["chance"]
+
+
+@pytest.mark.slow
 @pytest.mark.data
 def test_spoken_digits_are_read(data_root: Path) -> None:
     root = f"data.root={data_root / 'FSDD-SHD'}"
