@@ -131,7 +131,10 @@ def main() -> None:
         for batch in options.batches
         for density in options.densities
     ]
-    rows = [measure(*case, options.threads, options.rounds) for case in tqdm(cases, desc="products")]
+    rows = [
+        measure(shape, batch, density, options.threads, options.rounds)
+        for shape, batch, density in tqdm(cases, desc="products")
+    ]
     states = [measure_state(density, options.threads, options.rounds) for density in options.densities]
     machine = describe(options.threads) | {"torch": torch.__version__}
     if options.json:

@@ -173,7 +173,7 @@ class Workload:
     sizes: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        sizes = {unit.name: unit.size for unit in (*self.populations, *self.sources)}
+        sizes = {p.name: p.size for p in self.populations} | {s.name: s.size for s in self.sources}
         object.__setattr__(self, "sizes", sizes)
 
     @property

@@ -93,7 +93,7 @@ def compare(
     model: str, batch: Recordings, repeats: int, fine: int, say: Callable[[str], None]
 ) -> dict[str, dict[str, float]]:
     """Medians, by way of running. The microsecond grid runs once, on the first `fine` recordings."""
-    made, runs = network(model), {way.name: [] for way in WAYS}  # type: ignore[var-annotated]
+    made, runs = network(model), {way.name: [] for way in WAYS}
     for way in WAYS:
         way.run(made, batch.select([0]))
     for repeat in range(repeats):

@@ -163,7 +163,7 @@ def main() -> None:
     print(f"{'ms a recording':24}" + "".join(f"{head:>16}" for head in heads))
     for r in rows:
         times = "".join(f"{r[key]:16.3f}" for key in ("engine_ms", "torch_ms", "snntorch_ms", "whole_recording_ms"))
-        ratio = float(r["torch_ms"]) / float(r["engine_ms"])  # type: ignore[arg-type]
+        ratio = float(r["torch_ms"]) / float(r["engine_ms"])
         print(f"{r['network']:24}{times}{ratio:16.1f}{r['identical']!s:>16}{r['accuracy']:16.3f}")
 
 

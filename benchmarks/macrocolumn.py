@@ -15,7 +15,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +42,11 @@ def score(name: str, seed: int, train: tuple, *tests: tuple) -> tuple[list[float
     owner = mc.build_recogniser(name, seed)
     memory = owner.memory()
     # Compiled before the clock starts.
-    owner.store(owner.memory(), train[0][:2], train[1][:2], THREADS)
-    owner.recognise(memory, train[0][:2], THREADS)
+    stored_items, stored_labels = train
+    owner.store(owner.memory(), stored_items[:2], stored_labels[:2], THREADS)
+    owner.recognise(memory, stored_items[:2], THREADS)
     start = time.perf_counter()
-    owner.store(memory, *train, THREADS)
+    owner.store(memory, stored_items, stored_labels, THREADS)
     stored, accuracies, begun = time.perf_counter() - start, [], 0.0
     for items, labels in tests:
         begun = time.perf_counter()
@@ -235,7 +236,7 @@ def mean(values: list) -> float:
     return float(np.mean(values))
 
 
-def each(n: int, title: str, step: int = 1) -> object:
+def each(n: int, title: str, step: int = 1) -> Iterable[int]:
     return tqdm(range(0, n * step, step), title, leave=False, file=sys.stderr)
 
 
