@@ -161,8 +161,12 @@ def test_written_weights_are_log_normal_about_what_was_meant() -> None:
     assert written(np.full(200_000, 2.0), 0.5, normal).mean() == pytest.approx(2, rel=0.01)
 
 
-def test_the_noisy_neuron_keeps_the_contract_and_is_the_plain_one_without_noise() -> None:
+@pytest.mark.slow
+def test_the_noisy_neuron_keeps_the_contract() -> None:
     check_neuron(ReadNoiseLIF())
+
+
+def test_the_noisy_neuron_is_the_plain_one_without_noise() -> None:
     draws = np.random.default_rng(1)
     played = Spikes(np.sort(draws.random(400)), draws.integers(0, 5, 400), 5, 1.0)
     weights, found = draws.normal(0.3, 0.3, 15), []

@@ -17,9 +17,12 @@ from neurosim.neurons.contract import RULES, check_neuron, examine
 from neurosim.neurons.trial import NeuronTrial
 
 EXACT = {"LIF", "IF", "LI", "CubaLIF", "AlphaLIF", "AdaptiveLIF"}
+# Every check compiles the model several times. The sample of the quick run: exact, without spikes, and of first order.
+QUICK = {"LIF", "LI", "Izhikevich"}
+MODELS = [pytest.param(m, id=n, marks=[] if n in QUICK else [pytest.mark.slow]) for n, m in NEURONS.items()]
 
 
-@pytest.mark.parametrize("model", NEURONS.values(), ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", MODELS)
 def test_every_model_holds_to_it(model: type[Neuron]) -> None:
     report = check_neuron(model())
     notes = {finding.rule: finding.note for finding in report.findings}
