@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import signal
 import subprocess
@@ -24,7 +25,7 @@ from neurosim.errors import NeurosimInputError
 from neurosim.liquid.readout import TrainedReadout
 from neurosim.runs import lifecycle
 from neurosim.runs.data import even
-from neurosim.runs.liquid import config
+from neurosim.runs.liquid import config, stages
 
 SMALL = ["--limit", "20", "--set", "data.train_limit=60", "--set", "liquid.neurons=100"]
 KEYS = [
@@ -41,6 +42,12 @@ KEYS = [
 ]
 FILES = {"manifest.json", "config.toml", "metrics.json", "spikes.h5", "readout.safetensors", "report.html"}
 pytestmark = pytest.mark.usefixtures("elsewhere")
+
+
+@pytest.fixture(autouse=True)
+def no_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a stage takes on a busy machine, it is not written: test_stages.py is about these."""
+    monkeypatch.setattr(stages, "MIN_SECONDS", math.inf)
 
 
 def simulate(*words: object) -> dict[str, Any]:
