@@ -71,7 +71,7 @@ class Mamba2(AdditiveMixer):
         self.conv1d = ShortConv(mixed, self.conv_kernel, self.use_conv_bias, self.hidden_act)
         self.dt_bias, self.A_log = initial_dt_bias(self.heads), initial_a_log(self.heads)
         self.D = nn.Parameter(torch.ones(self.inner if self.D_has_hdim else self.heads))
-        self.norm = _Scale(self.inner) if self.rmsnorm else None
+        self.norm = nn.RMSNorm(self.inner) if self.rmsnorm else None
         self.out_proj = linear(self.inner, self.width, self.use_bias)
 
     def initial(self, x: Tensor) -> State:
@@ -98,16 +98,5 @@ class Mamba2(AdditiveMixer):
             return self.out_proj(y * gate)
         y = y * gate if self.gate_first else y
         grouped = y.unflatten(-1, (self.n_groups, -1))
-        y = self.norm(F.rms_norm(grouped, grouped.shape[-1:], eps=self.norm_eps).flatten(-2))
+        y = F.rms_norm(grouped, grouped.shape[-1:], eps=self.norm_eps).flatten(-2) * self.norm.weight
         return self.out_proj(y if self.gate_first else y * gate)
-
-
-class _Scale(nn.Module):
-    """A weight for each channel."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.weight

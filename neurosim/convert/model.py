@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..attention import Codes, LanguageModel, Mixer
 from ..attention.train import draw_windows
 from ..errors import NeurosimInputError, check_fields, lookup, require
+from ..kernels.spikes.planes.reference import MAX_PLANES
 from . import spiked_mixer
 from .calibrate import Survey, layer_thresholds, survey_channels
 from .coding import SCHEMES, Coder
@@ -25,7 +26,6 @@ from .rotation import rotate_to_principal_axes
 from .tuning import Tuning, tune
 
 LEARNED_STEPS = 60  # updates that train thresholds
-MAX_PACKED_PLANES = 7  # that `kernels` packs: the magnitude of an int8 count
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Converted:
     ) -> None:
         self.model, self.coding, self.remarks, self.price = model, coding, remarks, 0.0
         self.layers: dict[str, SpikedLinear] = {}
-        packed = coding.sent_as == "bitwise" and coding.sent_planes <= MAX_PACKED_PLANES
+        packed = coding.sent_as == "bitwise" and coding.sent_planes <= MAX_PLANES
         planes = coding.sent_planes if packed else None
         for name, coder in coders.items():
             spiked = SpikedLinear(model.get_submodule(name), coder, coding.weights, planes)  # type: ignore[arg-type]
@@ -169,11 +169,13 @@ def linear_names(model: LanguageModel, head: bool) -> list[str]:
 
 def operators(model: LanguageModel) -> tuple[tuple[str, str], ...]:
     """Return (name, description) of every operator in the model that works on floats."""
-    found = []
+    found, spiked = [], "."
     for name, module in model.named_modules():
-        if isinstance(module, Mixer):
+        if isinstance(module, SpikedLinear):
+            spiked = f"{name}."
+        elif isinstance(module, Mixer):
             found.append((name, spiked_mixer.described(module)))
-        elif not isinstance(module, SpikedLinear | Coder | Codes) and not _inside(model, name) and _leaf(module):
+        elif not isinstance(module, Coder | Codes) and not name.startswith(spiked) and _leaf(module):
             found.append((name, _DESCRIPTIONS.get(type(module).__name__, type(module).__name__)))
     return tuple(found)
 
@@ -188,12 +190,6 @@ _DESCRIPTIONS = {
     "GatedMLP": "silu and product of the feed-forward layer",
     "ChannelMix": "token shift and activation of the feed-forward layer",
 }
-
-
-def _inside(model: LanguageModel, name: str) -> bool:
-    """Return whether the module is part of a spiked layer."""
-    parts = name.split(".")
-    return any(isinstance(model.get_submodule(".".join(parts[:i])), SpikedLinear) for i in range(1, len(parts)))
 
 
 def _leaf(module: nn.Module) -> bool:
