@@ -72,15 +72,15 @@ class _Path:
         through: nodes between.
         matrix: sparse [units of the target, size of the signal at the source]; None: the identity.
         wait: delay that all synapses share, s.
-        at_target, at_signal: further delays by unit of the target and by element of the signal, s; None: none.
+        at_target, at_signal: further delays by unit of the target and by element of the signal, s.
     """
 
     source: str
     through: tuple[str, ...] = ()
     matrix: Any = None
     wait: float = 0.0
-    at_target: NDArray[np.float64] | None = None
-    at_signal: NDArray[np.float64] | None = None
+    at_target: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
+    at_signal: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
 
 
 @dataclass(eq=False)
@@ -92,15 +92,15 @@ class _Loader:
     known: dict[str, Transform] = field(default_factory=dict)
 
     def network(self) -> Network:
-        for name, node in self.graph.nodes.items():
-            self.accept(name, node)
-        cells = {name: node for name, node in self.graph.nodes.items() if type(node).__name__ in PARAMETERS}
-        populations, projections, stimuli = [], [], []
+        nodes = self.graph.nodes
+        for name in nodes:
+            self.accept(name)
+        inputs = [name for name in nodes if self.kind(name) == "Input" and not self.is_stimulus(name)]
+        populations, projections, stimuli = [self.source(name, nodes[name]) for name in inputs], [], []
         found: list[tuple[str, _Path, NDArray]] = []
-        for name, node in self.graph.nodes.items():
-            if type(node).__name__ == "Input" and not self.is_stimulus(name):
-                populations.append(self.source(name, node))
-        for name, node in cells.items():
+        for name, node in nodes.items():
+            if self.kind(name) not in PARAMETERS:
+                continue
             paths, bias = self.into(name)
             made = self.cell(name, node, bias)
             populations.append(self.population(name, node, made))
@@ -115,27 +115,31 @@ class _Loader:
                 projections.append(self.projection(path, target, factor, label))
         return Network(populations, projections, stimuli)
 
-    def accept(self, name: str, node: Any) -> None:
+    def kind(self, name: str) -> str:
+        return type(self.graph.nodes[name]).__name__
+
+    def thing(self, name: str) -> str:
+        """Return the name of a node in errors."""
+        return f"{self.kind(name)} '{name}'"
+
+    def accept(self, name: str) -> None:
         """Raise for a node that cannot run where it stands."""
-        kind, thing = type(node).__name__, self.thing(name)
+        kind, thing = self.kind(name), self.thing(name)
         if kind == "Threshold":
             raise NeurosimInputError(
                 f"{thing}: a threshold without reset cannot run; use a neuron that spikes and resets (LIF, IF, CubaLIF)"
             )
-        if kind not in TRANSFORMS and kind not in PARAMETERS and kind not in ("Input", "Output"):
+        if kind not in _KNOWN:
             raise NeurosimInputError(f"{thing}: unknown type of node; known are {', '.join(sorted(_KNOWN))}")
         for after in self.graph.after(name):
-            if kind in ANALOG and type(self.graph.nodes[after]).__name__ != "Output":
+            if kind in ANALOG and self.kind(after) != "Output":
                 raise NeurosimInputError(
                     f"{thing}: puts out a membrane, not spikes, and only an Output may follow (got {after})"
                 )
         if kind == "Output":
             for before in self.graph.before(name):
-                analog = type(self.graph.nodes[before]).__name__ in TRANSFORMS
-                require(not analog, thing, "must follow a neuron or an input: only populations are recorded", before)
-
-    def thing(self, name: str) -> str:
-        return f"{type(self.graph.nodes[name]).__name__} '{name}'"
+                rule = "must follow a neuron or an input: only populations are recorded"
+                require(self.kind(before) not in TRANSFORMS, thing, rule, before)
 
     def shape(self, name: str, on_way: tuple[str, ...] = ()) -> Shape:
         """Return the shape of a node's output."""
@@ -143,8 +147,7 @@ class _Loader:
             return self.shapes[name]
         if name in on_way:
             raise NeurosimInputError(f"{self.thing(name)}: lies on a circle without a neuron: {' -> '.join(on_way)}")
-        node = self.graph.nodes[name]
-        kind = type(node).__name__
+        node, kind = self.graph.nodes[name], self.kind(name)
         if kind == "Input":
             shape = tuple(int(n) for n in np.atleast_1d(node.input_type["input"]))
         elif kind in PARAMETERS:
@@ -157,7 +160,7 @@ class _Loader:
 
     def _units(self, name: str, node: Any, on_way: tuple[str, ...]) -> Shape:
         """Return the shape of a population: that of its parameters, of its metadata, or (one for all) of its input."""
-        shape = max((np.shape(getattr(node, key)) for key in PARAMETERS[type(node).__name__]), key=math.prod)
+        shape = max((np.shape(getattr(node, key)) for key in PARAMETERS[self.kind(name)]), key=math.prod)
         told = node.metadata.get("shape")
         if told is not None and math.prod(map(int, np.atleast_1d(told))) == math.prod(shape):
             return tuple(int(n) for n in np.atleast_1d(told))
@@ -194,10 +197,9 @@ class _Loader:
             path = todo.pop()
             for before in self.graph.before(path.source):
                 count += 1
-                require(
-                    count <= MAX_PATHS, self.thing(target), f"must be reached by at most {MAX_PATHS:,} paths", "more"
-                )
-                if type(self.graph.nodes[before]).__name__ not in TRANSFORMS:
+                few = f"must be reached by at most {MAX_PATHS:,} paths"
+                require(count <= MAX_PATHS, self.thing(target), few, "more")
+                if self.kind(before) not in TRANSFORMS:
                     paths.append(replace(path, source=before))
                     continue
                 if before in path.through:
@@ -218,16 +220,15 @@ class _Loader:
         """Return the path that also leads through the node `before`."""
         path = replace(path, source=before, through=(before, *path.through))
         if step.delay is not None and step.delay.size:
-            first = float(step.delay[0])
-            if (step.delay == first).all():
-                path = replace(path, wait=path.wait + first)
+            if (step.delay == step.delay[0]).all():
+                path = replace(path, wait=path.wait + float(step.delay[0]))
             elif path.matrix is None:
-                path = replace(path, at_target=step.delay + (0 if path.at_target is None else path.at_target))
+                path = replace(path, at_target=path.at_target + step.delay)
             else:
-                path = replace(path, at_signal=step.delay + (0 if path.at_signal is None else path.at_signal))
+                path = replace(path, at_signal=path.at_signal + step.delay)
         if step.matrix is None:
             return path
-        if path.at_signal is not None:
+        if np.any(path.at_signal):
             raise NeurosimInputError(
                 f"{self.thing(before)}: mixes signals before a Delay that differs between them; put the Delay first"
             )
@@ -263,24 +264,20 @@ class _Loader:
 
     def is_stimulus(self, name: str) -> bool:
         node = self.graph.nodes[name]
-        return type(node).__name__ == "Input" and str(node.metadata.get("model", "")) == "PoissonInput"
+        return self.kind(name) == "Input" and str(node.metadata.get("model", "")) == "PoissonInput"
 
     def stimulus(self, path: _Path, target: str, factor: NDArray) -> PoissonInput:
         thing, node = self.thing(path.source), self.graph.nodes[path.source]
         weights = factor if path.matrix is None else path.matrix.diagonal() * factor
         diagonal = path.matrix is None or path.matrix.nnz == np.count_nonzero(path.matrix.diagonal())
-        require(
-            diagonal and bool((weights == weights[0]).all()),
-            thing,
-            "must reach each unit with one weight",
-            path.through,
-        )
+        same = diagonal and bool((weights == weights[0]).all())
+        require(same, thing, "must reach each unit with one weight", path.through)
         return PoissonInput(target, _scalar(node, "rate", thing), float(weights[0]), self.receptor(path), path.source)
 
     def chain(self, path: _Path) -> str:
         """Return the names of the linear nodes on the way, without those that only delay or unfold."""
         quiet = ("Delay", "Flatten", "Identity")
-        return ".".join(n for n in path.through if type(self.graph.nodes[n]).__name__ not in quiet)
+        return ".".join(n for n in path.through if self.kind(n) not in quiet)
 
     def receptor(self, path: _Path) -> str | None:
         told = [self.graph.nodes[name].metadata.get("receptor") for name in path.through]
@@ -304,7 +301,7 @@ class _Loader:
         matrix = path.matrix.T.tocoo()  # [source, target]: rows by source
         order = np.lexsort((matrix.col, matrix.row))
         pre, post = matrix.row[order].astype(np.int64), matrix.col[order].astype(np.int64)
-        if whole is not None and path.at_target is None and path.at_signal is None:
+        if whole is not None and not np.any(path.at_target) and not np.any(path.at_signal):
             return *whole, pre, post
         weight = matrix.data[order] * factor[post]
         if len(pre) == size == len(factor) and np.array_equal(pre, post) and np.array_equal(pre, np.arange(size)):
@@ -315,7 +312,7 @@ class _Loader:
 
     def _convolution(self, path: _Path, target: str, factor: NDArray) -> tuple[Convolution, float] | None:
         """Return pattern and factor of a single plain Conv2d, whose kernel is stored once; None for other paths."""
-        kinds = [type(self.graph.nodes[name]).__name__ for name in path.through]
+        kinds = [self.kind(name) for name in path.through]
         if [kind for kind in kinds if kind != "Delay"] != ["Conv2d"] or (factor != factor[0]).any():
             return None
         node = self.graph.nodes[path.through[kinds.index("Conv2d")]]
@@ -332,19 +329,17 @@ class _Loader:
 
     def delay(self, path: _Path, target: str, pre: NDArray, post: NDArray) -> float | NDArray:
         total = np.full(pre.shape, path.wait)
-        for by_unit, unit in ((path.at_target, post), (path.at_signal, pre)):
-            total = total if by_unit is None else total + by_unit[unit]
+        for delay, unit in ((path.at_target, post), (path.at_signal, pre)):
+            total = total + (delay[unit] if delay.size > 1 else delay)
         # A delay of 0 becomes the one step that the engine needs.
         short = total[(total > 0) & (total < self.shortest * (1 - 1e-9))]
-        thing = f"Delay before '{target}'"
-        require(
-            short.size == 0, thing, f"must be 0 or at least one step of {self.shortest:g} s", short.min(initial=1.0)
-        )
+        thing, rule = f"Delay before '{target}'", f"must be 0 or at least one step of {self.shortest:g} s"
+        require(short.size == 0, thing, rule, short.min(initial=1.0))
         total = np.where(total == 0, self.shortest, total)
         return float(total[0]) if total.size == 0 or (total == total[0]).all() else total
 
 
-_KNOWN = {*TRANSFORMS, *PARAMETERS, "Input", "Output", "NIRGraph"}
+_KNOWN = {*TRANSFORMS, *PARAMETERS, "Input", "Output"}
 
 
 def _plain(weight: NDArray[np.float64]) -> float | NDArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,9 +69,8 @@ class _Saver:
 
     def add(self, name: str, node: Any) -> str:
         require("/" not in name and name != ".", f"to_nir: '{name}'", "must hold no '/', being a name in HDF5", name)
-        require(
-            name not in self.nodes, f"to_nir: '{name}'", "must name one thing: populations and projections are nodes", 2
-        )
+        rule = "must name one thing: populations and projections are nodes"
+        require(name not in self.nodes, f"to_nir: '{name}'", rule, 2)
         self.nodes[name] = node
         return name
 
@@ -115,7 +114,7 @@ class _Saver:
         about: Metadata = {"receptor": projection.receptor} if receptor and projection.receptor else {}
         pattern, delay = projection.pattern, projection.delay
         if isinstance(pattern, Convolution) and _number(delay) and _number(projection.weight):
-            self.chain(projection, str(projection.name), self.conv(projection, pattern, about), _seconds(delay))
+            self.chain(projection, str(projection.name), self.conv(projection, pattern, about), float(delay))
         else:
             self.matrices(projection, about)
 
@@ -131,17 +130,12 @@ class _Saver:
         source, target = (self.network.population(name) for name in (projection.source, projection.target))
         pre, post, weights, delays = synapses(self.network, projection, self.dt, self.seed)
         every = np.unique(delays)
-        require(
-            len(every) <= MAX_DELAYS, f"{projection}.delay", f"must take at most {MAX_DELAYS} values in NIR", len(every)
-        )
+        few = f"must take at most {MAX_DELAYS} values in NIR"
+        require(len(every) <= MAX_DELAYS, f"{projection}.delay", few, len(every))
         straight = isinstance(projection.pattern, OneToOne)
         entries = source.size * (1 if straight else target.size)
-        require(
-            entries <= MAX_ENTRIES,
-            str(projection),
-            f"must have a matrix of at most {MAX_ENTRIES:,} entries in NIR",
-            entries,
-        )
+        small = f"must have a matrix of at most {MAX_ENTRIES:,} entries in NIR"
+        require(entries <= MAX_ENTRIES, str(projection), small, entries)
         for steps in every:
             mine = delays == steps
             if straight:
@@ -191,12 +185,8 @@ class _Saver:
             self.edges.append((population.name, name))
 
 
-def _number(value: Any) -> bool:
+def _number(value: Any) -> TypeGuard[float]:
     return not isinstance(value, Distribution) and np.ndim(value) == 0
-
-
-def _seconds(delay: Any) -> float:
-    return float(delay)
 
 
 def synapses(
