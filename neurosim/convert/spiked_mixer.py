@@ -15,7 +15,7 @@ from ..attention.model import ResidualBlock
 from ..attention.rwkv import RWKV7
 from ..attention.window import WindowAttention
 from ..errors import NeurosimInputError
-from ..kernels.spikes.lazy_state.launch import decay, lazy_scan, read, write
+from ..kernels.spikes.lazy_state.launch import lazy_scan
 from ..kernels.spikes.lazy_state.reference import LazyState, StateTraffic, traffic
 from .coding import Coder, ternary
 
@@ -23,9 +23,11 @@ INPUTS = ("q", "k", "v", "g", "beta", "a", "b")  # of the recurrences that can b
 Scan = Callable[[LazyState, Inputs, Any, int], Tensor]
 
 
-def _additive_or_delta(state: LazyState, inputs: Inputs, mixer: Any, threads: int) -> Tensor:
+def _lazily(state: LazyState, inputs: Inputs, mixer: Any, threads: int) -> Tensor:
+    """Run the recurrence that its inputs tell. Of RWKV-7, a and b are dense: q and k alone save anything."""
     q, k, v = (inputs[name] for name in "qkv")
-    out: Tensor = lazy_scan(state, q, k, v, inputs.get("g"), inputs.get("beta"), mixer.scale, threads)
+    turn = (inputs["a"], inputs["b"]) if "a" in inputs else None
+    out: Tensor = lazy_scan(state, q, k, v, inputs.get("g"), inputs.get("beta"), mixer.scale, threads, turn)
     return out
 
 
@@ -41,28 +43,15 @@ def _delta_product(state: LazyState, inputs: Inputs, mixer: Any, threads: int) -
     if "g" in inputs:
         spread["g"] = torch.zeros_like(spread["beta"])
         spread["g"][::steps] = inputs["g"]
-    return _additive_or_delta(state, spread, mixer, threads)[steps - 1 :: steps]
-
-
-def _rwkv(state: LazyState, inputs: Inputs, mixer: Any, threads: int) -> Tensor:
-    """Read `a` before the decay and write the result along `b`; both are dense, only k and q save anything."""
-    q, k, v, g, a, b = (inputs[name] for name in ("q", "k", "v", "g", "a", "b"))
-    outs = []
-    for t in range(len(q)):
-        removed = read(state, a[t])
-        decay(state, g[t])
-        write(state, b[t], removed)
-        write(state, k[t], v[t])
-        outs.append(read(state, q[t]))
-    return torch.stack(outs)
+    return _lazily(state, spread, mixer, threads)[steps - 1 :: steps]
 
 
 # By the class of a mixer, the first that fits: its description, and the lazy update of its state, if there is one.
 RECURRENCES: Mapping[type, tuple[str, Scan | None]] = {
-    AdditiveMixer: ("state S = e^g S + k v^T, output S^T q", _additive_or_delta),
-    DeltaMixer: ("state of the delta rule, S += k beta (v - S^T k)^T, output S^T q", _additive_or_delta),
+    AdditiveMixer: ("state S = e^g S + k v^T, output S^T q", _lazily),
+    DeltaMixer: ("state of the delta rule, S += k beta (v - S^T k)^T, output S^T q", _lazily),
     DeltaProduct: ("state of several delta steps a token, output S^T q", _delta_product),
-    RWKV7: ("state of RWKV-7, output S^T q", _rwkv),
+    RWKV7: ("state of RWKV-7, output S^T q", _lazily),
     WindowAttention: ("softmax attention over earlier tokens", None),
     Mixer: ("recurrence on floats", None),
 }

@@ -15,6 +15,11 @@ def new_state(heads: int, keys: int, width: int, dtype: type = np.float32) -> la
     return lazy.LazyState(np.zeros((heads, keys, width), dtype), np.zeros((heads, keys), dtype))
 
 
+def dense(state: lazy.LazyState) -> np.ndarray:
+    """The state [H, K, V] with all owed decays applied."""
+    return np.asarray(state.rows) * np.exp(np.asarray(state.owed))[..., None]
+
+
 def inputs(shape: tuple[int, int, int, int], dtype: type, density: float = 0.3) -> dict[str, np.ndarray]:
     """Sparse q and k; decays from slight to such that a row is forgotten within a token or two."""
     heads, keys, width, tokens = shape
@@ -47,7 +52,7 @@ def test_equals_the_dense_recurrence(
     found = launch.lazy_scan(state, a["q"], a["k"], a["v"], g, beta, 0.7, threads=2)
     assert found.dtype == dtype
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * max(1, np.abs(expected).max()))
-    np.testing.assert_allclose(lazy.dense(state), rows, rtol=0, atol=tolerance * max(1, np.abs(rows).max()))
+    np.testing.assert_allclose(dense(state), rows, rtol=0, atol=tolerance * max(1, np.abs(rows).max()))
 
 
 def test_cuts_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,27 +97,25 @@ def test_a_row_that_owes_too_much_is_empty() -> None:
     state = new_state(1, 2, 3)
     state.rows[:] = np.nan
     state.owed[:] = -81.0
-    one, u = np.ones((1, 2), np.float32), np.full((1, 3), 5.0, np.float32)
-    assert not launch.read(state, one).any()
-    launch.write(state, one, u)
+    one, u = np.ones((1, 1, 2), np.float32), np.full((1, 1, 3), 5.0, np.float32)
+    assert not launch.lazy_scan(state, one, 0 * one, u).any()
+    assert (launch.lazy_scan(state, one, one, u) == 10).all()
     assert (state.rows == 5).all() and not state.owed.any()
 
 
-def test_other_recurrences_from_the_parts() -> None:
+def test_what_is_read_before_the_decay_is_written_along_another_direction() -> None:
     """RWKV-7: S = diag(e^g) S + b (a^T S before the decay) + k v^T, o = S^T r, against the dense form."""
     heads, keys, width, tokens = 2, 20, 9, 30
     rng = np.random.default_rng(3)
     a, b, k, r = rng.standard_normal((4, tokens, heads, keys)) * (rng.random((4, tokens, heads, keys)) < 0.4) * 0.5
     v, g = rng.standard_normal((tokens, heads, width)), -rng.random((tokens, heads, keys))
     state, rows = new_state(heads, keys, width, np.float64), np.zeros((heads, keys, width))
+    found = launch.lazy_scan(state, r, k, v, g, turn=(a, b))
     for t in range(tokens):
-        removed = launch.read(state, a[t])
-        launch.decay(state, g[t])
-        launch.write(state, b[t], removed)
-        launch.write(state, k[t], v[t])
         before = np.einsum("hk,hkv->hv", a[t], rows)
         rows = rows * np.exp(g[t])[..., None] + b[t][..., None] * before[:, None] + k[t][..., None] * v[t][:, None]
-        np.testing.assert_allclose(launch.read(state, r[t]), np.einsum("hk,hkv->hv", r[t], rows), atol=1e-10)
+        np.testing.assert_allclose(found[t], np.einsum("hk,hkv->hv", r[t], rows), atol=1e-10)
+    np.testing.assert_allclose(dense(state), rows, atol=1e-10)
 
 
 def test_tensors_of_the_cpu_are_updated_in_place() -> None:
@@ -125,7 +128,7 @@ def test_tensors_of_the_cpu_are_updated_in_place() -> None:
     found = launch.lazy_scan(state, *(torch.from_numpy(x) for x in arrays))
     np.testing.assert_array_equal(found.numpy(), expected)
     np.testing.assert_array_equal(state.rows.numpy(), plain.rows)
-    np.testing.assert_allclose(lazy.dense(state).numpy(), lazy.dense(plain), rtol=1e-6)
+    np.testing.assert_allclose(dense(state), dense(plain), rtol=1e-6)
 
 
 def test_traffic_is_counted() -> None:

@@ -11,7 +11,7 @@ from .reference import LazyState
 ENTRIES_PER_THREAD = 1 << 16
 
 
-def lazy_scan(state, q, k, v, log_decay=None, beta=None, scale=1.0, threads=1):
+def lazy_scan(state, q, k, v, log_decay=None, beta=None, scale=1.0, threads=1, turn=None):
     """Run T tokens through the recurrence; `state` is updated in place.
 
     Args:
@@ -22,6 +22,7 @@ def lazy_scan(state, q, k, v, log_decay=None, beta=None, scale=1.0, threads=1):
         beta: [T, H] turns the delta rule on.
         scale: of the output.
         threads: over heads; does not change the result.
+        turn: (a, b), each [T, H, K], of RWKV-7: S^T a of the state before its decay is written along b, first of all.
 
     Returns: o [T, H, V], of the kind and type of `state.rows`.
 
@@ -30,21 +31,23 @@ def lazy_scan(state, q, k, v, log_decay=None, beta=None, scale=1.0, threads=1):
     """
     heads, keys, width = state.rows.shape
     shapes = {"q": (q, (heads, keys)), "k": (k, (heads, keys)), "v": (v, (heads, width)), "beta": (beta, (heads,))}
+    shapes |= {} if turn is None else {"a": (turn[0], (heads, keys)), "b": (turn[1], (heads, keys))}
     if log_decay is not None:
         shapes["log_decay"] = log_decay, (heads, keys)[: log_decay.ndim - 1]
     for name, (values, shape) in shapes.items():
         if values is not None and tuple(values.shape) != (len(q), *shape):
             raise ValueError(f"lazy_scan: {name} must be {[len(q), *shape]} (got {list(values.shape)})")
     if not isinstance(state.rows, np.ndarray):
-        return _torch(state, q, k, v, log_decay, beta, scale, threads)
+        return _torch(state, q, k, v, log_decay, beta, scale, threads, turn)
     dtype = state.rows.dtype
     q, k, v = (np.ascontiguousarray(a, dtype) for a in (q, k, v))
     g = _wide(log_decay, q.shape, dtype)
     b = np.empty((0, heads), dtype) if beta is None else np.ascontiguousarray(beta, dtype)
+    pair = [np.ascontiguousarray(x, dtype) for x in turn or (np.empty((0, heads, keys)),) * 2]
     out = np.empty_like(v)
 
     def part(first, last):
-        cpu.scan(*state, q, k, v, g, b, dtype.type(scale), first, last, out)
+        cpu.scan(*state, q, k, v, g, b, *pair, dtype.type(scale), first, last, out)
 
     spread(part, np.arange(heads + 1) * (len(q) * keys * width), threads, ENTRIES_PER_THREAD)
     return out
@@ -58,45 +61,28 @@ def _wide(log_decay, shape, dtype):
     return np.broadcast_to(g[..., None] if g.ndim == 2 else g, shape)
 
 
-def _torch(state, q, k, v, log_decay, beta, scale, threads):
+def _torch(state, q, k, v, log_decay, beta, scale, threads, turn):
     import torch
 
-    if state.rows.is_cuda:
+    if state.rows.is_cuda and turn is None:
         from .triton import lazy_scan as on_gpu
 
         return on_gpu(state, q, k, v, log_decay, beta, scale)
+    if state.rows.is_cuda:
+        return _turned(state, q, k, v, log_decay, scale, *turn)
     arrays = [a if a is None else a.detach().numpy() for a in (q, k, v, log_decay, beta)]
-    return torch.from_numpy(lazy_scan(_numpy(state), *arrays, scale, threads))
+    # The arrays of the state are of the same memory.
+    held, pair = LazyState(*(part.numpy() for part in state)), turn and tuple(x.detach().numpy() for x in turn)
+    return torch.from_numpy(lazy_scan(held, *arrays, scale, threads, pair))
 
 
-def _numpy(state):
-    """Return the state of torch tensors on the CPU as arrays of the same memory."""
-    return LazyState(state.rows.numpy(), state.owed.numpy())
-
-
-def decay(state, log_decay):
-    """Let every row owe [H] or [H, K] log decay more; numpy or torch."""
-    state.owed[...] += log_decay if log_decay.ndim == 2 else log_decay[:, None]
-
-
-def read(state, q, scale=1.0):
-    """Return scale S^T q [H, V] for q [H, K], reading rows active in q only (on a GPU all); numpy or torch."""
-    if isinstance(state.rows, np.ndarray):
-        return cpu.read(state, q, scale)
+def _turned(state, q, k, v, log_decay, scale, a, b):
+    """Run the recurrence with `turn` on a GPU, by dense products; the state owes nothing before and after."""
     import torch
 
-    if state.rows.is_cuda:
-        return scale * ((q * state.owed.exp())[:, None] @ state.rows)[:, 0]
-    return torch.from_numpy(cpu.read(_numpy(state), q.detach().numpy(), scale))
-
-
-def write(state, k, u):
-    """Add k u^T to S for k [H, K] and u [H, V], in place, touching rows active in k only; numpy or torch."""
-    if isinstance(state.rows, np.ndarray):
-        cpu.write(state, k, u)
-    elif state.rows.is_cuda:
-        written = k != 0
-        state.rows.mul_(state.owed.masked_fill(~written, 0.0).exp()[..., None]).add_(k[..., None] * u[:, None])
-        state.owed.masked_fill_(written, 0.0)
-    else:
-        cpu.write(_numpy(state), k.detach().numpy(), u.detach().numpy())
+    rows, outs = state.rows, []
+    for t in range(len(q)):
+        removed = a[t][:, None] @ rows
+        rows.mul_(log_decay[t].exp()[..., None]).add_(b[t][..., None] * removed).add_(k[t][..., None] * v[t][:, None])
+        outs.append(scale * (q[t][:, None] @ rows)[:, 0])
+    return torch.stack(outs)

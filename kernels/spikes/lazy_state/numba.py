@@ -10,17 +10,6 @@ from numba import njit
 from .reference import EMPTY
 
 
-def read(state, q, scale):
-    out = np.empty((state.rows.shape[0], state.rows.shape[2]), state.rows.dtype)
-    _read_all(*state, np.ascontiguousarray(q, out.dtype), out.dtype.type(scale), out)
-    return out
-
-
-def write(state, k, u):
-    dtype = state.rows.dtype
-    _write_all(*state, np.ascontiguousarray(k, dtype), np.ascontiguousarray(u, dtype))
-
-
 # A product and a sum in one rounding where the processor has that.
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _read(rows, owed, q, scale, out):
@@ -62,27 +51,19 @@ def _write(rows, owed, k, u):
 
 
 @njit(cache=True, nogil=True)
-def _read_all(rows, owed, q, scale, out):
-    for h in range(q.shape[0]):
-        _read(rows[h], owed[h], q[h], scale, out[h])
-
-
-@njit(cache=True, nogil=True)
-def _write_all(rows, owed, k, u):
-    for h in range(k.shape[0]):
-        _write(rows[h], owed[h], k[h], u[h])
-
-
-@njit(cache=True, nogil=True)
-def scan(rows, owed, q, k, v, g, beta, scale, first, last, out):
+def scan(rows, owed, q, k, v, g, beta, a, b, scale, first, last, out):
     """Run the tokens through heads `first` to `last`, one head after the other, so that its state stays in cache."""
     one = rows.dtype.type(1)
-    u = np.empty(v.shape[2], rows.dtype)
+    u, removed = np.empty(v.shape[2], rows.dtype), np.empty(v.shape[2], rows.dtype)
     for h in range(first, last):
         for t in range(q.shape[0]):
+            if a.shape[0] > 0:
+                _read(rows[h], owed[h], a[t, h], one, removed)
             if g.shape[0] > 0:
                 for i in range(q.shape[2]):
                     owed[h, i] += g[t, h, i]
+            if a.shape[0] > 0:
+                _write(rows[h], owed[h], b[t, h], removed)
             u[:] = v[t, h]
             if beta.shape[0] > 0:
                 _read(rows[h], owed[h], k[t, h], one, u)

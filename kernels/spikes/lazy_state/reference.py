@@ -8,7 +8,7 @@ rows active in q only are read, and the owed decay goes into the factor. A writt
 than 80 (a factor below 2e-35) counts as empty and is not even read. Equal to the dense form up to rounding, at the
 cost of K log decays for each head.
 
-The parts (`decay`, `read`, `write`) serve recurrences of another order: RWKV-7 reads before it decays.
+RWKV-7 changes the state along another direction too, from what it reads before the decay: see `launch.lazy_scan`.
 """
 
 from __future__ import annotations
@@ -37,16 +37,6 @@ class StateTraffic(NamedTuple):
     dense_bytes: int  # all rows read and written
     operations: int  # multiply-adds of the lazy form
     dense_operations: int
-
-
-def dense(state):
-    """Return the state [H, K, V] with all owed decays applied; numpy or torch."""
-    exp = np.exp if isinstance(state.rows, np.ndarray) else _torch_exp
-    return state.rows * exp(state.owed)[..., None]
-
-
-def _torch_exp(x):
-    return x.exp()
 
 
 def dense_scan_reference(rows, q, k, v, log_decay=None, beta=None, scale=1.0):
