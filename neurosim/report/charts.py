@@ -230,6 +230,7 @@ def write_picture(path: str | os.PathLike[str], chart: str) -> None:
         "text { font: 11.5px system-ui, sans-serif; fill: var(--soft) }"
         ".grid { stroke: var(--line) } .axis { stroke: var(--faint) }"
     )
+    chart = str(chart)  # markup would escape what is put into it
     start = chart.index(">") + 1
     head = chart[:start].replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg" width="920"', 1)
     # Room around it: the last labels of the axes stand half outside.

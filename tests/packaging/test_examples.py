@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -22,3 +23,5 @@ def test_example(path: Path, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, path], check=False, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+    for picture in tmp_path.glob("*.svg"):
+        assert ElementTree.parse(picture).getroot().tag.endswith("svg"), picture
