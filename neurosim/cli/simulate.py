@@ -77,27 +77,27 @@ def command(
         check_resume(options, nir)
         kind = runs.open_run(resumed).manifest.kind
         if kind == "network":
-            return _resume_network(options, resumed, models, checkpoint_every)
+            return _run_network(options, models, checkpoint_every, nir, resumed)
         require(checkpoint_every is None, "--checkpoint-every", "needs the run of a network", checkpoint_every)
-        return _resume_pipeline(options, resumed, models) if kind == "pipeline" else _simulate_dataset(options, resumed)
+        return _run_pipeline(options, models, nir, resumed) if kind == "pipeline" else _run_dataset(options, resumed)
     if is_pipeline(options.config):
         require(checkpoint_every is None, "--checkpoint-every", "is data.save_every in a pipeline", checkpoint_every)
-        return _simulate_pipeline(options, models, nir)
+        return _run_pipeline(options, models, nir)
     if is_network(options.config):
         dataset = options.given["data.name"]
         require(dataset is None, "DATASET", "must be left out: the network in --config runs by itself", dataset)
         for name in ("split", "limit"):
             value = options.given[f"data.{name}"]
             require(value is None, f"--{name}", "needs a DATASET, and --config holds a network", value)
-        return _simulate_network(options, models, checkpoint_every, nir)
+        return _run_network(options, models, checkpoint_every, nir)
     require(nir is None, "--nir", "needs a network in --config", nir)
     require(not models, "--model", "needs a network in --config", ", ".join(models))
     require(checkpoint_every is None, "--checkpoint-every", "needs a network in --config", checkpoint_every)
     needs_dataset(options)
-    return _simulate_dataset(options)
+    return _run_dataset(options)
 
 
-def _simulate_dataset(options: CommandOptions, resumed: Path | None = None) -> CommandResult:
+def _run_dataset(options: CommandOptions, resumed: Path | None = None) -> CommandResult:
     from ..runs.liquid import KIND
     from ..runs.liquid.config import LiquidConfig
     from ..runs.liquid.run import resume, simulate
@@ -108,47 +108,41 @@ def _simulate_dataset(options: CommandOptions, resumed: Path | None = None) -> C
     return CommandResult.of(KIND, simulate(config, options))
 
 
-def _of_network(given: Mapping[str, object]) -> Mapping[str, object]:
-    """Return settings that options gave by the keys of a network, whose seed is in [simulation]."""
-    return {"simulation.seed" if key == "seed" else key: value for key, value in given.items()}
-
-
-def _simulate_network(
-    options: CommandOptions, models: tuple[str, ...], checkpoint_every: float | None, nir: Path | None
+def _run_network(
+    options: CommandOptions,
+    models: tuple[str, ...],
+    checkpoint_every: float | None,
+    nir: Path | None,
+    resumed: Path | None = None,
 ) -> CommandResult:
     from ..runs.network import KIND
     from ..runs.network.config import configure, own_models
-    from ..runs.network.run import simulate
+    from ..runs.network.run import resume, simulate
 
+    own = own_models(models)
+    if resumed is not None:
+        return CommandResult.of(KIND, resume(resumed, own, options, checkpoint_every=checkpoint_every))
     assert options.config is not None  # because it holds a network
-    config = configure(options.config, options.sets, _of_network(options.given), own_models(models))
+    config = configure(options.config, options.sets, _of_network(options.given), own)
     return CommandResult.of(KIND, simulate(config, options, checkpoint_every=checkpoint_every, nir=nir))
 
 
-def _resume_network(
-    options: CommandOptions, run: Path, models: tuple[str, ...], checkpoint_every: float | None
+def _run_pipeline(
+    options: CommandOptions, models: tuple[str, ...], nir: Path | None, resumed: Path | None = None
 ) -> CommandResult:
-    from ..runs.network import KIND
-    from ..runs.network.config import own_models
-    from ..runs.network.run import resume
-
-    return CommandResult.of(KIND, resume(run, own_models(models), options, checkpoint_every=checkpoint_every))
-
-
-def _simulate_pipeline(options: CommandOptions, models: tuple[str, ...], nir: Path | None) -> CommandResult:
     from ..runs.network.config import own_models
     from ..runs.pipeline import KIND
     from ..runs.pipeline.config import configure
-    from ..runs.pipeline.run import simulate
+    from ..runs.pipeline.run import resume, simulate
 
+    own = own_models(models)
+    if resumed is not None:
+        return CommandResult.of(KIND, resume(resumed, own, options))
     assert options.config is not None  # because it holds a pipeline
-    config = configure(options.config, options.sets, _of_network(options.given), own_models(models))
+    config = configure(options.config, options.sets, _of_network(options.given), own)
     return CommandResult.of(KIND, simulate(config, options, nir=nir))
 
 
-def _resume_pipeline(options: CommandOptions, run: Path, models: tuple[str, ...]) -> CommandResult:
-    from ..runs.network.config import own_models
-    from ..runs.pipeline import KIND
-    from ..runs.pipeline.run import resume
-
-    return CommandResult.of(KIND, resume(run, own_models(models), options))
+def _of_network(given: Mapping[str, object]) -> Mapping[str, object]:
+    """Return settings that options gave by the keys of a network, whose seed is in [simulation]."""
+    return {"simulation.seed" if key == "seed" else key: value for key, value in given.items()}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..errors import NeurosimError, NeurosimInputError, require
+from ..errors import NeurosimError, NeurosimInputError, NeurosimMissingError, require
 from ..plain import to_plain
 from .options import RunOptions, silent
 
@@ -67,6 +67,9 @@ def common(devices: Sequence[str] = CPU) -> Callable[[Callable[..., CommandResul
     prints nothing.
 
     With `--json`, whatever a library prints on stdout meanwhile goes to stderr.
+
+    Args:
+        devices: `CPU`, or `CPU_OR_CUDA` for a command that needs torch.
     """
 
     def decorate(function: Callable[..., CommandResult]) -> Callable[..., None]:
@@ -101,15 +104,19 @@ def _check_device(device: str, devices: Sequence[str]) -> None:
         raise NeurosimInputError(
             f"--device: this command runs on {' or '.join(devices)} only (got {device}); leave --device out"
         )
-    if device == "cuda":
-        try:
-            import torch
-        except ImportError:
-            return  # the command itself says what to install
-        if not torch.cuda.is_available():
-            raise NeurosimInputError(
-                "--device: must be cpu, because torch finds no CUDA device (got cuda); leave --device out"
-            )
+    if devices == CPU:
+        return
+    try:
+        import torch
+    except ImportError as error:
+        command = click.get_current_context().command_path
+        raise NeurosimMissingError(
+            f"{command}: needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
+        ) from None
+    if device == "cuda" and not torch.cuda.is_available():
+        raise NeurosimInputError(
+            "--device: must be cpu, because torch finds no CUDA device (got cuda); leave --device out"
+        )
 
 
 def complete_dataset(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from ...errors import NeurosimMissingError
 from ..command import CPU_OR_CUDA, PROFILE, CommandOptions, CommandResult, common, count, setting
 
 CONVERT = "model"
@@ -20,16 +19,6 @@ class ConvertGroup(click.Group):
         if args and args[0] not in self.commands and not asks & {args[0]}:
             args = [CONVERT, *args]
         return super().parse_args(ctx, args)
-
-
-def _needs_torch() -> None:
-    """Raise `NeurosimMissingError` if torch is not installed."""
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise NeurosimMissingError(
-            f"neurosim convert: needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
-        ) from None
 
 
 @click.group(cls=ConvertGroup, invoke_without_command=True)
@@ -85,7 +74,6 @@ def model_command(options: CommandOptions, model: Path) -> CommandResult:
     MODEL is a Hugging Face folder (config.json and safetensors), one of neurosim's own, or a run of 'convert lm-train'.
     Loss and agreement are of the last tenth of the text, which calibration and fine-tuning do not see.
     """
-    _needs_torch()
     from . import KIND
     from .config import ConvertConfig
     from .run import convert_model
@@ -107,7 +95,6 @@ def curve(options: CommandOptions, model: Path) -> CommandResult:
     Schemes and strengths: --set curve.schemes=["ternary","calibrated"] --set curve.ks=[1.0,2.0,3.0]
     --set curve.levels=[7,15] --set curve.spikes=[0.4,0.6,0.9].
     """
-    _needs_torch()
     from . import KIND
     from .config import ConvertConfig
     from .curve import measure_curve
@@ -131,7 +118,6 @@ def generate(
 
     MODEL is the folder of a conversion, or of a dense model.
     """
-    _needs_torch()
     from ...convert.generate import Sampling
     from .text import write_text
 
@@ -150,7 +136,6 @@ def lm_train(options: CommandOptions) -> CommandResult:
 
     More settings: --set model.layers=2 --set model.width=96 --set training.length=256 --set training.rate=0.002.
     """
-    _needs_torch()
     from . import KIND
     from .config import LmConfig
     from .text import train_language_model
