@@ -289,7 +289,8 @@ def test_a_disk_that_refuses_is_one_line_and_loses_nothing(code: int, writes: in
         patch.setattr(os, "fsync", fsync)
         said = refused("simulate", "digits", *SMALL, "--out", "r", expect=1)
     assert f"could not be written ({os.strerror(code)})" in said
-    assert set(os.listdir("r")) <= FILES - {"report.html"}
+    # On a busy machine a stage takes long enough to be kept.
+    assert set(os.listdir("r")) <= FILES - {"report.html"} | {"stages"}
     for path in Path("r").glob("*.json"):
         files.read_json(path)
 
