@@ -59,7 +59,6 @@ class Hedgehog(FeatureMap):
 
     def __init__(self, width: int) -> None:
         super().__init__(2 * width)
-        self.features = 2 * width
         self.layer = linear(width, width, True)
         nn.init.eye_(self.layer.weight)
         nn.init.zeros_(self.layer.bias)

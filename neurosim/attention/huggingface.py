@@ -264,17 +264,14 @@ def _mamba2(source: CheckpointConfig) -> Options:
     limits = source.get("dt_limit", source.get("time_step_limit", [0.0, math.inf]))
     # JSON has no infinity; transformers writes it as a table.
     low, high = (float(x["__float__"]) if isinstance(x, Mapping) and "__float__" in x else float(x) for x in limits)
-    sizes = source.options(expand=2.0, head_dim=64, state_size=128, n_groups=1, conv_kernel=4, hidden_act="silu")
-    return (
-        sizes
-        | source.options(use_conv_bias=True, use_bias=False, D_has_hdim=False)
-        | {
-            "rmsnorm": source.flag("rmsnorm", source.flag("rms_norm", True)),
-            "gate_first": not source.get("norm_before_gate", False),
-            "dt_limit": None if (low, high) == (0.0, math.inf) else [low, min(high, 1e38)],
-            "norm_eps": source.eps(1e-5),
-        }
-    )
+    options = source.options(expand=2.0, head_dim=64, state_size=128, n_groups=1, conv_kernel=4, hidden_act="silu")
+    options |= source.options(use_conv_bias=True, use_bias=False, D_has_hdim=False)
+    return options | {
+        "rmsnorm": source.flag("rmsnorm", source.flag("rms_norm", True)),
+        "gate_first": not source.get("norm_before_gate", False),
+        "dt_limit": None if (low, high) == (0.0, math.inf) else [low, min(high, 1e38)],
+        "norm_eps": source.eps(1e-5),
+    }
 
 
 def _rwkv7(source: CheckpointConfig) -> Options:

@@ -39,7 +39,7 @@ class GroupedMixer(AdditiveMixer, QKVMixer):
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class LinearAttention(GroupedMixer):
+class LinearAttention(GroupedMixer, GatedMixer):
     """Linear attention: S += phi(k) v^T, o = scale S^T phi(q), scale = features^-1/2 (Katharopoulos et al. 2020).
 
     With `do_feature_map_norm`, o is divided by phi(q) . sum of phi(k): the state has a column of ones for that sum.
@@ -51,6 +51,7 @@ class LinearAttention(GroupedMixer):
     """
 
     conv_names = ()
+    gate_fn = None
 
     feature_map: str = "elu"
     tie_feature_map_qk: bool = False
@@ -67,9 +68,8 @@ class LinearAttention(GroupedMixer):
         self.feature_map_k = self.feature_map_q if tied else map_of(self.feature_map, head, is_query=False)
         self.k_size, self.scale = self.feature_map_q.features, self.feature_map_q.features**-0.5
         self.extra_columns = int(self.do_feature_map_norm)
-        norm = nn.RMSNorm(self.v_size, self.norm_eps, self.elementwise_affine)
-        self.o_norm: nn.Module = norm if self.use_output_norm else nn.Identity()
-        self.o_proj = linear(self.num_heads * self.v_size, self.width)
+        self.output()
+        self.o_norm = self.o_norm if self.use_output_norm else nn.Identity()
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         q = self.feature_map_q(split_heads(self.q_proj(x), self.head_dim))
@@ -84,7 +84,7 @@ class LinearAttention(GroupedMixer):
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         if self.extra_columns:
             out = out[..., :-1] / (out[..., -1:] + 1e-10)
-        return self.o_proj(self.o_norm(out).flatten(-2))
+        return super().finish(out, x, inputs)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

@@ -81,10 +81,9 @@ def read_converted(folder: str | os.PathLike[str]) -> Converted:
     """
     folder = Path(folder)
     name, config = str(folder / "config.json"), read_config(folder)
-    require(config.get("model_type") == SPIKING, f"{name}: model_type", f"must be {SPIKING}", config.get("model_type"))
-    require(
-        config.get("format") == FORMAT, f"{name}: format", f"must be {FORMAT}: upgrade neurosim", config.get("format")
-    )
+    kind, version = config.get("model_type"), config.get("format")
+    require(kind == SPIKING, f"{name}: model_type", f"must be {SPIKING}", kind)
+    require(version == FORMAT, f"{name}: format", f"must be {FORMAT}: upgrade neurosim", version)
     with saved_values(folder / "config.json"):
         saved = from_plain(_SavedModel, config)
         require(math.isfinite(saved.price), "price", "must be finite", saved.price)

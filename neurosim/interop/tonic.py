@@ -58,9 +58,8 @@ def from_events(events: NDArray, sensor_size: Sequence[int], duration: float | N
     y = events["y"] if "y" in names else np.zeros(len(events), np.int64)
     for name, values, size in (("x", events["x"], width), ("y", y, height), ("p", p, polarities)):
         inside = (values >= 0) & (values < size) & (values % 1 == 0)
-        require(
-            bool(inside.all()), f"events['{name}']", f"must be an integer and 0 <= {name} < {size}", values[~inside][:1]
-        )
+        rule = f"must be an integer and 0 <= {name} < {size}"
+        require(bool(inside.all()), f"events['{name}']", rule, values[~inside][:1])
     units = ((p * height + y) * width + events["x"]).astype(np.int32)
     shape = (polarities, height, width) if "y" in names or polarities > 1 else (width,)
     return Spikes.sort(events["t"] * MICROSECOND, units, width * height * polarities, duration, shape)

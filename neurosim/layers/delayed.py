@@ -55,9 +55,8 @@ class DelayedLinear(Stateful):
             self.max_delay = int(given)
             given = torch.randint(0, self.max_delay + 1, (outputs, inputs), generator=generator)
         else:
-            require(
-                given.shape == (outputs, inputs), "DelayedLinear.delays", f"must be {[outputs, inputs]}", given.shape
-            )
+            rule = f"must be {[outputs, inputs]}"
+            require(given.shape == (outputs, inputs), "DelayedLinear.delays", rule, given.shape)
             self.max_delay = int(given.max())
         self.register_buffer("delays", given.long().clone())
 

@@ -99,9 +99,8 @@ def to_snntorch(layer: LIFLayer) -> nn.Module:
         "arctan": lambda: snn.surrogate.atan(alpha=ours.slope),
         "sigmoid": lambda: snn.surrogate.sigmoid(slope=ours.slope),
     }
-    require(
-        ours.shape in makers and ours.scale == 1, "LIFLayer.surrogate", "must be one of snnTorch's, of scale 1", ours
-    )
+    known = ours.shape in makers and ours.scale == 1
+    require(known, "LIFLayer.surrogate", "must be one of snnTorch's, of scale 1", ours)
     common = {
         "beta": torch.exp(-layer.dt / layer.tau_mem()).detach().float(),
         "threshold": layer.v_threshold().detach().float(),

@@ -18,7 +18,7 @@ from ...tools.threads import spread
 from ..spike_linear.numba import add_rows
 from .reference import STRIDE
 from .retreat import retreat
-from .steps import advance, copy
+from .steps import advance, copy, copy_rows
 
 # Lanes of a block: a page of float32, and rows that stay in the first cache.
 LANES = 1024
@@ -35,8 +35,7 @@ def _forward(how, x, state, c, out, kept, first, last):
         here, constants = state[:, a:b].copy(), c[:, a:b].copy()
         for t in range(x.shape[0]):
             if t % STRIDE == 0 and kept.shape[0]:
-                for k in range(state.shape[0]):
-                    copy(here[k], kept[t // STRIDE, k, a:b])
+                copy_rows(here, kept[t // STRIDE, :, a:b])
             advance(how[0], how[1], x[t, a:b], here, constants, out[t, a:b])
         state[:, a:b] = here
     restore(control)
@@ -45,11 +44,9 @@ def _forward(how, x, state, c, out, kept, first, last):
 @njit(cache=True, nogil=True)
 def _replay(how, x, begin, end, kept, c, states, here, nowhere, a, b):
     """Fill states [end - begin, states, n] with those of lanes a to b before each step, from the stored one."""
-    for k in range(here.shape[0]):
-        copy(kept[begin // STRIDE, k, a:b], here[k])
+    copy_rows(kept[begin // STRIDE, :, a:b], here)
     for t in range(begin, end):
-        for k in range(here.shape[0]):
-            copy(here[k], states[t - begin, k])
+        copy_rows(here, states[t - begin])
         advance(how[0], how[1], x[t, a:b], here, c, nowhere)
 
 
@@ -69,10 +66,8 @@ def _backward(how, x, c, kept, g_out, g_state, g_x, g_c, trained, first, last):
             for t in range(end - 1, begin - 1, -1):
                 row, into = g_out[rows * t, a:b], g_x[t, a:b]
                 retreat(how, x[t, a:b], past[t - begin], constants, row, g_here, into, sums, trained, work)
-        for k in range(states):
-            copy(g_here[k], g_state[k, a:b])
-        for k in range(sums.shape[0]):
-            copy(sums[k], g_c[k, a:b])
+        copy_rows(g_here, g_state[:, a:b])
+        copy_rows(sums, g_c[:, a:b])
     restore(control)
 
 
@@ -83,13 +78,11 @@ def _feedback(how, current, weight, state, c, spikes, total, out, kept, first, l
     chosen = np.empty(units, np.int32)
     here = np.empty((state.shape[0], units), current.dtype)
     for e in range(first, last):
-        for k in range(state.shape[0]):
-            copy(state[k, e], here[k])
+        copy_rows(state[:, e], here)
         before = spikes[e]
         for t in range(current.shape[0]):
             if t % STRIDE == 0 and kept.shape[0]:
-                for k in range(state.shape[0]):
-                    copy(here[k], kept[t // STRIDE, k, e])
+                copy_rows(here, kept[t // STRIDE, :, e])
             arrived = total[t, e]
             copy(current[t, e], arrived)
             count = 0
@@ -99,8 +92,7 @@ def _feedback(how, current, weight, state, c, spikes, total, out, kept, first, l
             add_rows(weight, chosen[:count], arrived)
             before = out[t, e]
             advance(how[0], how[1], arrived, here, c, before)
-        for k in range(state.shape[0]):
-            copy(here[k], state[k, e])
+        copy_rows(here, state[:, e])
     restore(control)
 
 

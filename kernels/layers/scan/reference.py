@@ -36,11 +36,7 @@ STRIDE = 32
 
 
 class Recurrence(NamedTuple):
-    """A recurrence, and the surrogate h(x) of its threshold at x = u - theta.
-
-    FAST_SIGMOID scale / (1 + slope |x|)^2; ARCTAN scale (slope / 2) / (1 + (pi / 2 slope x)^2); TRIANGLE
-    scale max(0, 1 - slope |x|); SIGMOID scale slope g (1 - g) with g = 1 / (1 + exp(-slope x)).
-    """
+    """A recurrence, and the surrogate h(x) of its threshold at x = u - theta, see `derivative`."""
 
     kind: int = LIF
     reset: int = SUBTRACT

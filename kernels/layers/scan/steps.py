@@ -14,6 +14,12 @@ def copy(source, target):
 
 
 @njit(inline="always")
+def copy_rows(source, target):
+    for k in range(source.shape[0]):
+        copy(source[k], target[k])
+
+
+@njit(inline="always")
 def _lif(v, x, alpha, theta, keep, out):
     zero, one = x.dtype.type(0), x.dtype.type(1)
     for j in range(x.size):

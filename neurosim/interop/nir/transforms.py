@@ -148,18 +148,16 @@ def convolution(
     require(len(shape) == 3, thing, "needs a signal of shape (channels, rows, columns)", shape)
     filters, each, *window = kernel.shape
     require(groups > 0 and filters % groups == 0, f"{thing}.groups", f"must divide the {filters} filters", groups)
-    require(
-        each * groups == shape[0], f"{thing}.weight", f"must take the {shape[0]} channels that arrive", each * groups
-    )
+    taken = each * groups
+    require(taken == shape[0], f"{thing}.weight", f"must take the {shape[0]} channels that arrive", taken)
     rows, columns = (
         (n + sum(end) - d * (k - 1) - 1) // s + 1
         for n, end, d, k, s in zip(shape[1:], ends, dilation, window, stride, strict=True)
     )
     require(min(rows, columns) > 0, thing, f"must fit into the signal {shape}", tuple(window))
     entries = kernel.size * rows * columns
-    require(
-        entries <= MAX_ENTRIES, thing, f"must have at most {MAX_ENTRIES:,} connections to be unfolded", f"{entries:,}"
-    )
+    small = f"must have at most {MAX_ENTRIES:,} connections to be unfolded"
+    require(entries <= MAX_ENTRIES, thing, small, f"{entries:,}")
     f, c, a, b, i, j = np.ogrid[:filters, :each, : window[0], : window[1], :rows, :columns]
     y = i * stride[0] - ends[0][0] + a * dilation[0]
     x = j * stride[1] - ends[1][0] + b * dilation[1]
