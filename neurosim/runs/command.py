@@ -59,7 +59,7 @@ class CommandResult:
     @classmethod
     def of(cls, kind: Kind[Any], result: RunResult) -> CommandResult:
         """Return the results of a run: their tree, their table and why the run failed."""
-        return cls(result.to_dict(), kind.table(result), result.failure() or "")
+        return cls(result.to_dict(), kind.render_table(result), result.failure() or "")
 
 
 def common(devices: Sequence[str] = CPU) -> Callable[[Callable[..., CommandResult]], Callable[..., None]]:

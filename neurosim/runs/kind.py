@@ -6,9 +6,11 @@ result class alone; metrics.json is its `to_dict()`.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from .. import plain
@@ -79,8 +81,6 @@ class Kind(Generic[R]):
         result: the class of its results.
         reconfigure: (folder, sources, changeable) -> the run's settings, changed by `sources` in the sections that are
             `changeable`; raises NeurosimInputError for any other change. None if the kind estimates no energy.
-        page: (folder, result) -> what fills the template page.html in the folder of the kind.
-        table: result -> what the command line prints.
         heading: fields of the result that say which run it was; `neurosim measure` repeats them.
     """
 
@@ -89,12 +89,18 @@ class Kind(Generic[R]):
     resume: str | None = None
     result: type[R]
     reconfigure: Callable[[RunFolder, Sequence[ConfigSource], Sequence[str]], HasEnergy | None]
-    page: Callable[[RunFolder, R], Mapping[str, object]]
-    table: Callable[[R], str]
     heading: Sequence[str] = ("dataset", "split", "samples", "seed", "spike_digest")
 
     def render_page(self, folder: RunFolder, result: R) -> str:
-        """Return the report page of a run."""
+        """Return the report page of a run: page.html of the kind, with what `fill` of its page.py returns."""
         template = Path(__file__).with_name(self.name) / "page.html"
-        known = folder.manifest.known()
-        return page.render(template, folder.path, known, result=result, **self.page(folder, result))
+        values: Mapping[str, object] = self._module("page").fill(folder, result)
+        return page.render(template, folder.path, folder.manifest.known(), result=result, **values)
+
+    def render_table(self, result: R) -> str:
+        """Return what the command line prints: what `render` of the kind's table.py returns."""
+        text: str = self._module("table").render(result)
+        return text
+
+    def _module(self, name: str) -> ModuleType:
+        return importlib.import_module(f".{self.name}.{name}", __package__)

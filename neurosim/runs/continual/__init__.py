@@ -1,7 +1,6 @@
 """Runs of continual learning: learners on a stream of tasks over seeds and a grid, and their comparison."""
 
 from ..kind import Kind
-from . import page, table
 from .config import reconfigure
 from .result import ContinualResult
 
@@ -11,7 +10,5 @@ KIND = Kind(
     resume="continual run",
     result=ContinualResult,
     reconfigure=reconfigure,
-    page=page.fill,
-    table=table.render,
     heading=("stream", "on", "seed"),
 )

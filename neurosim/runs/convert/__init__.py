@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from ..folder import RunFolder
 from ..kind import HasEnergy, Kind
 from ..settings import ConfigSource
-from . import page, table
 from .result import ConvertResult
 
 
@@ -19,11 +18,5 @@ def _reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Se
 
 
 KIND = Kind(
-    name="convert",
-    title="a conversion",
-    result=ConvertResult,
-    reconfigure=_reconfigure,
-    page=page.fill,
-    table=table.render,
-    heading=("network", "seed"),
+    name="convert", title="a conversion", result=ConvertResult, reconfigure=_reconfigure, heading=("network", "seed")
 )

@@ -1,7 +1,6 @@
 """Runs of the one-shot protocol: a fresh memory stores a few examples of a few classes, and is asked about others."""
 
 from ..kind import Kind
-from . import page, table
 from .config import EpisodesConfig
 from .result import EpisodesResult
 
@@ -11,7 +10,5 @@ KIND = Kind(
     resume="memory episodes",
     result=EpisodesResult,
     reconfigure=EpisodesConfig.reconfigure,
-    page=page.fill,
-    table=table.render,
     heading=("dataset", "split", "samples", "seed", "digest"),
 )

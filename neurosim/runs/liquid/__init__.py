@@ -1,7 +1,6 @@
 """Runs of a dataset through a liquid, with a readout on its spikes."""
 
 from ..kind import Kind
-from . import page, table
 from .config import LiquidConfig
 from .result import LiquidResult
 
@@ -11,6 +10,4 @@ KIND = Kind(
     resume="simulate",
     result=LiquidResult,
     reconfigure=LiquidConfig.reconfigure,
-    page=page.fill,
-    table=table.render,
 )

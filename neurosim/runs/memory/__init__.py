@@ -1,7 +1,6 @@
 """Runs of a single-trial memory on a dataset: store, recall, capacity, noise, familiarity."""
 
 from ..kind import Kind
-from . import page, table
 from .config import MemoryConfig
 from .result import MemoryResult
 
@@ -10,7 +9,5 @@ KIND = Kind(
     title="a run of a memory",
     result=MemoryResult,
     reconfigure=MemoryConfig.reconfigure,
-    page=page.fill,
-    table=table.render,
     heading=("dataset", "split", "samples", "seed", "digest"),
 )

@@ -1,7 +1,6 @@
 """Runs of a network that a TOML file describes."""
 
 from ..kind import Kind
-from . import page, table
 from .config import reconfigure
 from .result import NetworkResult
 
@@ -11,7 +10,5 @@ KIND = Kind(
     resume="simulate",
     result=NetworkResult,
     reconfigure=reconfigure,
-    page=page.fill,
-    table=table.render,
     heading=("network", "seed", "spike_digest"),
 )

@@ -2,15 +2,8 @@
 
 from ..kind import Kind
 from ..network.config import reconfigure
-from . import page, table
 from .result import PipelineResult
 
 KIND = Kind(
-    name="pipeline",
-    title="a run of a pipeline",
-    resume="simulate",
-    result=PipelineResult,
-    reconfigure=reconfigure,
-    page=page.fill,
-    table=table.render,
+    name="pipeline", title="a run of a pipeline", resume="simulate", result=PipelineResult, reconfigure=reconfigure
 )

@@ -1,7 +1,6 @@
 """Runs of a spatial pooler and a temporal memory on recordings: what they expect, and what surprises them."""
 
 from ..kind import Kind
-from . import page, table
 from .config import SequenceConfig
 from .result import SequenceResult
 
@@ -11,7 +10,5 @@ KIND = Kind(
     resume="memory sequence",
     result=SequenceResult,
     reconfigure=SequenceConfig.reconfigure,
-    page=page.fill,
-    table=table.render,
     heading=("dataset", "split", "samples", "seed", "digest"),
 )

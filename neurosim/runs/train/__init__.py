@@ -1,16 +1,7 @@
 """Trainings of a spiking network on a dataset."""
 
 from ..kind import Kind
-from . import page, table
 from .config import TrainConfig
 from .result import TrainResult
 
-KIND = Kind(
-    name="train",
-    title="a training",
-    resume="train",
-    result=TrainResult,
-    reconfigure=TrainConfig.reconfigure,
-    page=page.fill,
-    table=table.render,
-)
+KIND = Kind(name="train", title="a training", resume="train", result=TrainResult, reconfigure=TrainConfig.reconfigure)
