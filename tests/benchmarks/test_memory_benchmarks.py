@@ -24,8 +24,12 @@ def run(name: str, *words: str) -> dict[str, Any]:
 
 def test_overlaps_by_rows_and_by_columns_beside_the_dense_product() -> None:
     (row,) = run("sdr.py", "--bank", "20000", "--repeats", "3", "--threads", "1")["rows"]
-    assert row["packed_1"]["seconds"] < row["numpy_int32_1"]["seconds"]
-    assert row["columns_1"]["seconds"] < row["packed_1"]["seconds"]
+    packed, columns = (row[f"{way}_1"]["bytes_per_s"] * row[f"{way}_1"]["seconds"] for way in ("packed", "columns"))
+    # 256 bytes an SDR; or a bit for each of 40 active inputs, and a count of 4 bytes.
+    assert packed == pytest.approx(20_000 * 256) and columns == pytest.approx(20_000 * (40 / 8 + 4), rel=0.01)
+    assert row["numpy_int32_1"]["times_packed"] == pytest.approx(
+        row["numpy_int32_1"]["seconds"] / row["packed_1"]["seconds"]
+    )
     assert row["packed_1"]["of_bandwidth"] == pytest.approx(
         row["packed_1"]["bytes_per_s"] / row["packed_1"]["memory_bytes_per_s"]
     )
