@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..measure import LayerCounts
+from ..measure.work import COUNTS
 from .tasks import Problem, Task
 
 Progress = Callable[[int, int], None]  # (done, of how many) steps of the task at hand
@@ -32,9 +34,12 @@ class Learner(ABC):
     Attributes:
         problem: the stream's, as it is known before the first task.
         learned: number of tasks learned so far.
+        updates: numbers written into weights while the last task was learned: one for each weight at each step of an
+            optimiser, one for each weight or counter that an item changed elsewhere. None: the learner does not count.
     """
 
     SETTINGS: ClassVar[Any]
+    updates: int | None = None
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -74,6 +79,37 @@ class Learner(ABC):
         Raises:
             NeurosimInputError: arrays of another learner or problem; nothing is changed then.
         """
+
+    def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:
+        """Return the work of answering items [n, steps, units] as `scores` does, by layer.
+
+        A learner that does not count its work has one layer of unknown counts, its weights being the arrays of `state`.
+        """
+        arrays = [array for array in self.state().values() if array.dtype.kind == "f"]
+        name = type(self).__name__
+        return [
+            LayerCounts(
+                name=name,
+                inputs=self.problem.units,
+                outputs=self.problem.classes,
+                weights=sum(array.size for array in arrays),
+                nonzero_weights=sum(int(np.count_nonzero(array)) for array in arrays),
+                weight_bits=8 * max((array.itemsize for array in arrays), default=4),
+                **dict.fromkeys(COUNTS),  # type: ignore[arg-type]
+                binary_input=False,
+                state_bytes=0,
+                parameter_bytes=sum(array.nbytes for array in arrays),
+                spiking=False,
+                reasons=dict.fromkeys(COUNTS, f"{name} does not count its work"),
+            )
+        ]
+
+    def memory_bytes(self) -> dict[str, int]:
+        """Return the bytes that a learner holds between tasks, by part: weights, and all it keeps beside them.
+
+        Gradients and the state of optimisers end with a task and are left out.
+        """
+        return {"state": sum(array.nbytes for array in self.state().values())}
 
     def predict(self, x: NDArray[np.uint8], task: int | None = None) -> NDArray[np.int64]:
         """Return [n] the best allowed class (`Problem.allowed`) of each item [n, steps, units]; the lowest of equal

@@ -6,6 +6,7 @@ import math
 from typing import final
 
 from ..errors import NeurosimMissingError, require
+from ..measure import LayerCounts, count
 from .inputs import integer
 from .layer import DendriteLayer
 
@@ -94,6 +95,18 @@ class TrainableDendriteLayer(nn.Module):
         return responses.gather(-1, best)[..., 0]
 
     @torch.no_grad()
+    def work(self, x: Tensor, context: Tensor, name: str = "dendrites") -> list[LayerCounts]:
+        """Return the work of x [B, inputs]: of the segments, which see `context` [contexts] once, and of the units."""
+        units, segments, contexts = self.segments.shape
+        flat = self.segments.reshape(units * segments, contexts)
+        gates, out = flat @ context, self(x, context)
+        stored = 4 * int(self.mask.sum()) + self.bias.nbytes
+        return [
+            _counts(f"{name} segments", flat, context[None], gates[None], flat.nbytes, spiking=False),
+            _counts(name, self.weights, x, out, stored),
+        ]
+
+    @torch.no_grad()
     def rezero(self) -> None:
         """Set the weights outside the mask to 0."""
         self.weights.mul_(self.mask)
@@ -103,6 +116,12 @@ class TrainableDendriteLayer(nn.Module):
         """Return the same layer in numpy."""
         weights, bias, segments = (p.cpu().numpy().copy() for p in (self.weights, self.bias, self.segments))
         return DendriteLayer(weights, bias, segments, self.winners, self.boost)
+
+
+def _counts(name: str, weights: Tensor, x: Tensor, out: Tensor, stored: int, *, spiking: bool = True) -> LayerCounts:
+    """Return the counts of one product [B, outputs] without state, each row being a sample of one step."""
+    arrays = (v.detach().numpy() for v in (weights.T, x[:, None], out[:, None], out.new_zeros(*out[:, None].shape, 0)))
+    return count(name, *arrays, spiking=spiking, parameter_bytes=stored)
 
 
 def _top(ranked: Tensor, winners: int) -> Tensor:
@@ -153,6 +172,15 @@ class DendriteNetwork(nn.Module):
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """Return [B, classes] scores from x [B, inputs] and contexts [B, contexts] or [contexts]."""
         return self.output(self.second(self.first(x, context), context))
+
+    @torch.no_grad()
+    def work(self, x: Tensor, context: Tensor) -> list[LayerCounts]:
+        """Return the work of x [B, inputs] under one context [contexts], by layer and its segments."""
+        first = self.first(x, context)
+        second = self.second(first, context)
+        stored = self.output.weight.nbytes + self.output.bias.nbytes
+        output = _counts("output", self.output.weight, second, self.output(second), stored, spiking=False)
+        return [*self.first.work(x, context, "first"), *self.second.work(first, context, "second"), output]
 
     def rezero(self) -> None:
         """Set the weights outside the masks to 0; call it after every step of the optimiser."""

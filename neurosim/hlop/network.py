@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import require
+from ..layers.counts import count_linear
+from ..measure import LayerCounts
 from .projected import ProjectedLinear
 from .subspace import Subspace
 from .trainings import BPTT, HLOPTraining, Scores
@@ -67,6 +69,11 @@ class HLOPNetwork(nn.Module):
         """Return the number of lateral neurons that each layer can still get."""
         return [layer.subspace.features - len(layer.subspace.weights) for layer in self._layers()]
 
+    @property
+    def lateral_updates(self) -> int:
+        """Numbers written into lateral weights so far, by this object."""
+        return sum(layer.subspace.updates for layer in self._layers())
+
     def begin_task(self, rows: Sequence[int]) -> None:
         """Add lateral neurons, `rows[i]` to layer i.
 
@@ -87,6 +94,32 @@ class HLOPNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return [B, classes] scores of x [B, N], a constant current, or [T, B, N]."""
         return torch.stack([scores.mean(0) * part for scores, part in self._outputs(x, False)]).sum(0)
+
+    @torch.no_grad()
+    def work(self, x: Tensor) -> list[LayerCounts]:
+        """Return the work of x, as `forward` takes it, by layer; lateral neurons work in training alone.
+
+        Products of a constant current are counted once. The last layer reads the spikes of each step, whatever the
+        training computes it from; spikes of a height other than 1 count as events of height 1, which their weights can
+        take over.
+        """
+        found: list[LayerCounts] = []
+        spikes, steps = (x, len(x)) if x.ndim == 3 else (x[None], self.training_by.steps)
+        for k, layer in enumerate(self._layers()):
+            inputs, current = (spikes != 0).to(x) if k else spikes, layer(spikes)
+            if k == len(self.units):
+                return [*found, count_linear("output", layer.weight, inputs, current)]
+            unit: Any = self.units[k]
+            spikes, states = unit.each_step(current.expand(steps, -1, -1).contiguous())
+            parameters = sum(p.numel() for p in unit.parameters())
+            found.append(count_linear(f"hidden {k + 1}", layer.weight, inputs, spikes, states, bias=parameters))
+        return found
+
+    def memory_bytes(self) -> dict[str, int]:
+        """Return the bytes of weights with thresholds, and of the lateral neurons with their momentum."""
+        subspaces = [layer.subspace for layer in self._layers()]
+        lateral = sum(buffer.nbytes for subspace in subspaces for buffer in subspace.buffers())
+        return {"weights": sum(p.nbytes for p in self.parameters()), "lateral": lateral}
 
     def gradients(self, x: Tensor, y: Tensor, allowed: Tensor | None = None) -> float:
         """Add the gradients of the mean cross-entropy of a minibatch, train the subspaces, and return the loss.

@@ -53,15 +53,26 @@ class RateUnits(nn.Module):
         self.tau_mem, self.dt, self.reach = tau_mem, dt, reach
         self.decay = math.exp(-dt / tau_mem)
 
-    @torch.no_grad()
     def fire(self, current: Tensor) -> Tensor:
         """Return spikes [T, B, N], each threshold / dt, for a current [T, B, N]; without gradient."""
+        return self._run(current)
+
+    def each_step(self, current: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `fire` and the membranes after each step [T, 1, B, N], as `NeuronLayer.each_step`."""
+        membranes = torch.empty_like(current)
+        return self._run(current, membranes), membranes[:, None]
+
+    @torch.no_grad()
+    def _run(self, current: Tensor, membranes: Tensor | None = None) -> Tensor:
+        """Return spikes; write the membranes after each step, if asked for."""
         spikes = torch.empty_like(current)
         u, size = torch.zeros_like(current[0]), max(float(self.threshold), self.MIN_THRESHOLD)
         for t, i in enumerate(current):
             u.mul_(self.decay).add_(i, alpha=1 - self.decay)
             torch.ge(u, self.reach * size, out=spikes[t])
             u.sub_(spikes[t], alpha=size)
+            if membranes is not None:
+                membranes[t] = u
         return spikes.mul_(size / self.dt)
 
     def rate(self, mean: Tensor, measured: Tensor) -> Tensor:

@@ -43,6 +43,7 @@ class Subspace(nn.Module):
         old: [k, features] frozen rows.
         new: [n, features] rows that learn.
         velocity: [n, features] momentum of the new rows.
+        updates: numbers written into the new rows so far, by this object.
 
     Raises:
         NeurosimInputError: on construction, naming the argument and its rule.
@@ -62,7 +63,7 @@ class Subspace(nn.Module):
         super().__init__()
         self.features, self.learning_rate, self.momentum = features, learning_rate, momentum
         self.iterations, self.spiking, self.scale, self.levels = iterations, spiking, scale, levels
-        self.seed = seed
+        self.seed, self.updates = seed, 0
         check_fields(self, {"features iterations levels": ">= 1", "learning_rate scale": "finite and > 0"})
         check_fields(self, {"momentum": ">= 0 and < 1"})
         self.old: Tensor
@@ -137,6 +138,7 @@ class Subspace(nn.Module):
             change.div_(len(x)).clamp_(-MAX_CHANGE, MAX_CHANGE)
             self.velocity.lerp_(change, 1 - self.momentum)
             self.new.add_(self.velocity, alpha=self.learning_rate)
+        self.updates += self.iterations * self.new.numel()
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """Return the learned state, for `restore`: `old`, `new`, `velocity`."""

@@ -21,7 +21,13 @@ Scores = tuple[Tensor, float]
 
 
 class HLOPTraining(ABC):
-    """A way to compute the spikes of a network and their gradients. Frozen, without state."""
+    """A way to compute the spikes of a network and their gradients. Frozen, without state.
+
+    Attributes:
+        steps: number of steps of a constant current.
+    """
+
+    steps: int
 
     @abstractmethod
     def units(self, count: int) -> nn.Module:

@@ -89,6 +89,19 @@ class NeuronLayer(Stateful):
             return out[:, 0], state[:, 0]
         return self._run(x, state)
 
+    @torch.no_grad()
+    def each_step(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the spikes and the state after each step, [T, B, units] and [T, len(state), B, units], from rest.
+
+        x: [T, B, units].
+        """
+        spikes, states, state = [], [], None
+        for now in x.split(1):
+            out, state = self(now, state)
+            spikes.append(out)
+            states.append(state[: len(self.state)])
+        return torch.cat(spikes), torch.stack(states)
+
     def _run(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         c = self.constants().to(x)
         if self.recurrent is None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CapacityWarning, NeurosimInputError, require
+from ..measure import LayerCounts
 from ..sdr import SDR
 from ..windowed import WindowModel, WindowState
 from . import theory
@@ -17,6 +18,7 @@ from .run import Frames, checked, draw_keys, run_columns, sequence
 from .selection import Permanence, Selection, kernel_parameters
 from .state import ColumnBatch, ColumnMemory, ColumnOutput, ColumnTrace
 from .windowed import ABOVE, INPUT, READINGS, ColumnsState
+from .work import count_columns
 
 BLIND = 2
 
@@ -220,6 +222,11 @@ class Macrocolumn(WindowModel):
         require(code.max() < self.units, "complete.code", f"must be winners < {self.units}", code.max())
         winners = np.arange(self.modules) * self.units + code
         return np.asarray(unpack(memory.u[0][:, winners].T, self.inputs).sum(axis=0, dtype=np.int64))
+
+    def work(self, memory: ColumnMemory, batch: ColumnBatch) -> list[LayerCounts]:
+        """Return the work of a batch that storing or recalling returned; see `count_columns` for what is counted."""
+        self._belongs(memory)
+        return [count_columns("column", sum(self._afferents), memory, batch)]
 
     # --- What to expect
 

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import require
+from ..measure import LayerCounts
 from ..sdr import SDR
 from ..windowed import WindowModel, WindowState
 from .run import Frames, draw_keys, run_columns, sequence
 from .selection import Permanence, Selection, kernel_parameters
 from .state import ColumnMemory, ColumnTrace, LevelBatch
 from .windowed import INPUT, READINGS, ColumnsState
+from .work import count_columns
 
 Above = tuple[NDArray[np.uint64], NDArray[np.float64]]
 
@@ -216,7 +218,27 @@ class Hierarchy(WindowModel):
             codes = np.where(votes.max(axis=2) > 0, votes.argmax(axis=2), -1)
         return SDR(np.flatnonzero(self._votes(memory, 0, codes, self.inputs, everyone=True)), self.inputs)
 
+    def work(self, memory: HierarchyMemory, batches: Sequence[LevelBatch]) -> list[LayerCounts]:
+        """Return the work by level of the batches that storing or recalling returned, with the weights of `memory`.
+
+        `count_columns` says what is counted.
+        """
+        self._belongs(memory)
+        own = len(self.levels)
+        require(len(batches) == own, "work.batches", f"must be {own}, one a level", len(batches))
+        units = [level.columns * level.size for level in self.levels]
+        return [
+            count_columns(f"level {i + 1}", self._seen(i, units), memory.levels[i], batch)
+            for i, batch in enumerate(batches)
+        ]
+
     # --- Inside
+
+    def _seen(self, i: int, units: Sequence[int]) -> int:
+        """Return the number of units that a level sees: below, its own, and above."""
+        _, lateral, above = self._afferents(i)
+        below = units[i - 1] if i else self.inputs
+        return below + (units[i] if lateral else 0) + (units[i + 1] if above else 0)
 
     def _votes(
         self, memory: HierarchyMemory, i: int, codes: NDArray, size: int, *, everyone: bool = False

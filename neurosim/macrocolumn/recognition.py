@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import lookup, require
+from ..measure import LayerCounts, sum_counts
 from .fields import patches
 from .hierarchy import Hierarchy, HierarchyMemory, Level
 from .selection import Selection
 from .state import LevelBatch
+from .work import count_votes
 
 # Bytes of the items processed at once: bounds the memory for codes and changes no result.
 CHUNK_BYTES = 64 << 20
@@ -136,6 +138,25 @@ class Recogniser:
                 _vote(votes, self._codes(batch), level, scores[part], threads)
             spent[part] = self._operations(batches) + self._winners
         return Recognition(scores.argmax(axis=1), scores, spent)
+
+    def work(self, memory: RecogniserMemory, items: NDArray, threads: int = 1) -> list[LayerCounts]:
+        """Return the work of recognising items: of every level, and of the votes of its codes for the classes.
+
+        Raises:
+            NeurosimInputError: no items, or items of another shape.
+        """
+        self._belongs(memory)
+        items = self._items(items)
+        require(len(items) > 0, "Recogniser.work", "needs at least one item", 0)
+        logs, found = [self._logs(counts) for counts in memory.counts], []
+        for part in self._chunks(len(items)):
+            batches = self.hierarchy.recall_many(memory.hierarchy, items[part], threads)
+            votes = [
+                count_votes(f"classes {i}", self._codes(batch), level)
+                for i, (batch, level) in enumerate(zip(batches, logs, strict=True), start=1)
+            ]
+            found.append([*self.hierarchy.work(memory.hierarchy, batches), *votes])
+        return [sum_counts(parts) for parts in zip(*found, strict=True)]
 
     @property
     def _winners(self) -> int:

@@ -28,7 +28,8 @@ def count(
     Args:
         name: of the layer.
         weights: [inputs, outputs]; absent connections are zeros.
-        inputs: [samples, steps, inputs] input at each step.
+        inputs: [samples, steps, inputs] input at each step; [samples, 1, inputs] for a constant one, whose product with
+            the weights is taken once a sample.
         outputs: [samples, steps, outputs] spikes, activations or readings.
         potentials: [samples, steps, outputs] state after each step, or [samples, steps, outputs, variables]; None
             for a layer whose state is unknown. A layer without state has shape [samples, steps, outputs, 0].
@@ -39,7 +40,7 @@ def count(
         NeurosimInputError: shapes that do not fit together.
     """
     samples, steps, fan_in = _shapes(weights, inputs, outputs)
-    outs = weights.shape[1]
+    outs, products = weights.shape[1], inputs.shape[0] * inputs.shape[1]
     fan_out = np.count_nonzero(weights, axis=1)
     arrivals = np.count_nonzero(inputs, axis=(0, 1))
     updates, state_bytes, state_bits, reasons = _state(potentials, outputs)
@@ -56,7 +57,7 @@ def count(
         output_entries=outputs.size,
         synaptic_operations=int(arrivals @ fan_out),
         binary_input=bool(np.isin(inputs, (-1, 0, 1)).all()),
-        dense_operations=fan_in * outs * samples * steps,
+        dense_operations=fan_in * outs * products,
         membrane_updates=updates,
         dense_membrane_updates=0 if potentials is not None and potentials.size == 0 else outs * samples * steps,
         state_bytes=state_bytes,
@@ -72,6 +73,8 @@ def _shapes(weights: NDArray, inputs: NDArray, outputs: NDArray) -> tuple[int, i
     require(weights.ndim == 2, "measure.count.weights", "must be [inputs, outputs]", weights.shape)
     require(inputs.ndim == 3, "measure.count.inputs", "must be [samples, steps, inputs]", inputs.shape)
     samples, steps, fan_in = inputs.shape
+    if steps == 1 and outputs.ndim == 3:
+        steps = outputs.shape[1]
     require(fan_in == weights.shape[0], "measure.count.inputs", f"must end in {weights.shape[0]} inputs", inputs.shape)
     expected = (samples, steps, weights.shape[1])
     require(outputs.shape == expected, "measure.count.outputs", f"must have the shape {expected}", outputs.shape)

@@ -23,6 +23,19 @@ def test_counts_equal_brute_force(seed: int) -> None:
             assert getattr(layer, name) == value, name
 
 
+def test_the_product_of_a_constant_input_is_counted_once() -> None:
+    ((weights, inputs, spikes, potentials),) = bruteforce.network(3, (7, 5))
+    layer = measure.count("layer", weights, inputs[:, :1], spikes, potentials)
+    once, units = (
+        bruteforce.count(weights, inputs[:, :1], spikes[:, :1]),
+        bruteforce.count(*bruteforce.network(3, (7, 5))[0]),
+    )
+    for name in ("input_events", "synaptic_operations", "dense_operations", "binary_input"):
+        assert getattr(layer, name) == once[name], name
+    for name in ("steps", "output_events", "output_entries", "membrane_updates", "dense_membrane_updates"):
+        assert getattr(layer, name) == units[name], name
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_measures_equal_brute_force(seed: int) -> None:
     network = bruteforce.network(seed, (6, 8, 3), samples=4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,3 +142,13 @@ def arrays_of(module: nn.Module) -> dict[str, NDArray[Any]]:
 def load_arrays(module: nn.Module, arrays: Arrays) -> None:
     """Load the values that `arrays_of` returned for a module of the same shape; they must have been checked."""
     module.load_state_dict({name: torch.from_numpy(np.array(arrays[f"net.{name}"])) for name in module.state_dict()})
+
+
+def sizes(tensors: Iterable[Tensor]) -> int:
+    """Return the number of entries of tensors."""
+    return sum(tensor.numel() for tensor in tensors)
+
+
+def nbytes(tensors: Iterable[Tensor]) -> int:
+    """Return the bytes of tensors."""
+    return sum(tensor.nbytes for tensor in tensors)

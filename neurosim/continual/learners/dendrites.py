@@ -14,6 +14,7 @@ from torch import Tensor
 from ...dendrites import Prototypes
 from ...dendrites.torch_layer import DendriteNetwork
 from ...errors import check_fields
+from ...measure import LayerCounts, count, sum_counts
 from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import Problem, Task
 from . import common
@@ -102,20 +103,39 @@ class Dendrites(Learner):
         total = common.train("dendrites", task, task.train, allowed, self.settings, generator, step, on_progress)
         net.store()
         common.check_finite_weights(self.net, "dendrites", total, task)
+        absent = sum(int((~layer.mask).sum()) for layer in net.layers)
+        self.updates = total * (common.sizes(net.trained()) - absent)
         self.learned = task.index + 1
 
     @torch.no_grad()
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[Any]:
         self.net.eval()
         inputs = self._inputs(x)
-        met = max(self.met, 1)
-        under = np.full(len(x), min(task, met - 1)) if task is not None else self._nearest(inputs, met)
+        under = self._under(inputs, task)
         found = np.empty((len(x), self.problem.classes), np.float32)
         # One context serves all the items under it.
         for t in np.unique(under):
             rows = np.flatnonzero(under == t)
             found[rows] = self.net(inputs[rows], torch.from_numpy(self.contexts[t])).numpy()
         return found
+
+    @torch.no_grad()
+    def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:
+        """Return the work by layer; segments are counted once for each context, which serves all items under it."""
+        self.net.eval()
+        inputs = self._inputs(x)
+        under = self._under(inputs, task)
+        groups = [
+            self.net.work(inputs[np.flatnonzero(under == t)], torch.from_numpy(self.contexts[t]))
+            for t in np.unique(under)
+        ]
+        layers = [sum_counts(parts) for parts in zip(*groups, strict=True)]
+        return layers if task is not None else [self._choice(inputs, under), *layers]
+
+    def memory_bytes(self) -> dict[str, int]:
+        buffers = common.nbytes(self.net.buffers())
+        contexts = self.contexts.nbytes + self.level.nbytes
+        return {"weights": common.nbytes(self.net.parameters()), "masks": buffers, "contexts": contexts}
 
     def state(self) -> dict[str, NDArray[Any]]:
         own = {"contexts": self.contexts.copy(), "level": self.level.copy(), "learned": np.array(self.learned)}
@@ -126,6 +146,18 @@ class Dendrites(Learner):
         common.load_arrays(self.net, arrays)
         self.contexts, self.level = np.array(arrays["contexts"]), np.array(arrays["level"])
         self.learned = self.met = int(arrays["learned"])
+
+    def _under(self, inputs: Tensor, task: int | None) -> NDArray[np.int64]:
+        """Return [n] the context of each item."""
+        met = max(self.met, 1)
+        return np.full(len(inputs), min(task, met - 1)) if task is not None else self._nearest(inputs, met)
+
+    def _choice(self, inputs: Tensor, under: NDArray[np.int64]) -> LayerCounts:
+        """Return the work of finding the nearest context: its distance to every one met."""
+        met = self.contexts[: max(self.met, 1)]
+        chosen = under[:, None, None] == np.arange(len(met))
+        none = np.zeros((*chosen.shape, 0), np.float32)
+        return count("contexts", met.T, inputs.numpy()[:, None], chosen, none)
 
     def _nearest(self, inputs: Tensor, met: int) -> NDArray[np.int64]:
         return Prototypes(self.contexts[:met]).infer(inputs.numpy())

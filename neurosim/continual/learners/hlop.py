@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...errors import lookup, require
 from ...hlop import TRAININGS, HLOPNetwork, HLOPTraining
+from ...measure import LayerCounts
 from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import FULL, Problem, Task
 from . import common
@@ -117,13 +118,21 @@ class Hlop(Learner):
             return torch.tensor(loss)
 
         allowed = common.allowed_classes(self.problem, task.index)
-        common.train(self.name, task, task.train, allowed, self.settings, generator, step, on_progress)
+        before = self.network.lateral_updates
+        total = common.train(self.name, task, task.train, allowed, self.settings, generator, step, on_progress)
+        self.updates = total * common.sizes(parameters) + self.network.lateral_updates - before
         self.network.end_task()
         self.learned = task.index + 1
 
     @torch.no_grad()
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[Any]:
         return np.asarray(self.network(self._driven(common.as_float(x))).numpy())
+
+    def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:
+        return self.network.work(self._driven(common.as_float(x)))
+
+    def memory_bytes(self) -> dict[str, int]:
+        return self.network.memory_bytes()
 
     def state(self) -> dict[str, NDArray[Any]]:
         return {**self.network.arrays(), "scale": self.scale.copy(), "learned": np.array(self.learned)}

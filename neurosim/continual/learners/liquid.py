@@ -9,8 +9,10 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...engine import Result
 from ...errors import check_fields
 from ...liquid import Liquid, features
+from ...measure import LayerCounts, count
 from ...random import rng_key
 from ...spikes import Recordings
 from ..learner import BATCH, Arrays, Learner, Progress, no_progress
@@ -85,7 +87,7 @@ class LiquidReadout(Learner):
         self.gains = np.asarray(self.liquid.gains)
 
     def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
-        n = len(task.train)
+        n, updates = len(task.train), self.sums.size
         for first in range(0, n, BATCH):
             part = task.train.select(np.arange(first, min(first + BATCH, n)))
             z = self._features(part.x)
@@ -96,16 +98,34 @@ class LiquidReadout(Learner):
             self.gram += z.T @ z
             self.sums += one.T @ z
             self.counts += one.sum(axis=0)
+            updates += self.gram.size + self.sums.size + self.counts.size
             on_progress(first + len(part), n)
-        self.learned = task.index + 1
+        self.updates, self.learned = updates, task.index + 1
         self.weights = None
 
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[Any]:
         if not self.learned:
             return np.zeros((len(x), self.problem.classes))
-        if self.weights is None:
-            self.weights = self._solve()
-        return np.asarray((self._features(x) - self.centre) / self.scale @ self.weights.T)
+        return np.asarray((self._features(x) - self.centre) / self.scale @ self._solved().T)
+
+    def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:
+        """Return the work of the liquid and of the readout, in single precision.
+
+        Weights and bias of the readout take over centre and scale: a feature of a silent neuron is 0 and costs nothing.
+        """
+        result = self._played(x, count_updates=True)
+        z = self._counted(result)[:, :-1].astype(np.float32)
+        solved = self._solved() if self.learned else np.zeros_like(self.sums)
+        weights = (solved[:, :-1] / self.scale[:-1]).astype(np.float32)
+        none = np.zeros((len(z), 1, len(weights), 0), np.float32)
+        stored, outputs = 4 * solved.size, (z @ weights.T)[:, None]
+        readout = count("readout", weights.T, z[:, None], outputs, none, spiking=False, parameter_bytes=stored)
+        return [*result.work, readout]
+
+    def memory_bytes(self) -> dict[str, int]:
+        liquid = self._played(np.zeros((1, 1, self.problem.units), np.uint8)).work[0].parameter_bytes
+        sums = (self.gram, self.sums, self.counts, self.centre, self.scale)
+        return {"liquid": liquid, "readout": self.sums.nbytes, "sums": sum(array.nbytes for array in sums)}
 
     def state(self) -> dict[str, NDArray[Any]]:
         names = ("gains", "centre", "scale", "gram", "sums", "counts")
@@ -124,6 +144,11 @@ class LiquidReadout(Learner):
         self.scale = spread + SCALE_FLOOR * max(float(spread.mean()), 1e-12)
         self.centre[-1], self.scale[-1] = 0.0, 1.0  # the one that is always 1
 
+    def _solved(self) -> NDArray[np.float64]:
+        if self.weights is None:
+            self.weights = self._solve()
+        return self.weights
+
     def _solve(self) -> NDArray[np.float64]:
         """Return [classes, F]: the ridge regression of +-1 on all items so far, with no penalty on the constant."""
         from scipy.linalg import solve
@@ -136,10 +161,16 @@ class LiquidReadout(Learner):
 
     def _features(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return [n, F]: square roots of the spike counts of each neuron in each window, and a 1."""
-        spikes = self.liquid.run(self._recordings(x), threads=1).spikes["liquid"]
+        return self._counted(self._played(x))
+
+    def _played(self, x: NDArray[np.uint8], *, count_updates: bool = False) -> Result:
+        return self.liquid.run(self._recordings(x), threads=1, count_updates=count_updates)
+
+    def _counted(self, result: Result) -> NDArray[np.float64]:
+        spikes = result.spikes["liquid"]
         assert isinstance(spikes, Recordings)  # as many as were played
         found = features(spikes, "counts", self.settings.windows, "time")
-        return np.concatenate([found, np.ones((len(x), 1))], axis=1).astype(np.float64)
+        return np.concatenate([found, np.ones((len(spikes), 1))], axis=1).astype(np.float64)
 
     def _recordings(self, x: NDArray[np.uint8]) -> Recordings:
         """Return items as spikes at equal distances in a step: a drive d becomes round(d `spikes`) spikes."""

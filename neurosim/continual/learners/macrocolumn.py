@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from ...errors import check_fields, require
 from ...macrocolumn import Hierarchy, Level, LevelBatch, Selection, scattered
+from ...macrocolumn.work import count_votes
+from ...measure import LayerCounts, sum_counts
 from ...random import rng_key
 from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import Problem, Task
@@ -97,15 +99,18 @@ class SingleTrial(Learner):
 
         key = rng_key(self.problem.seed, "learner", "macrocolumn", str(task.index))
         order = np.random.Generator(np.random.Philox(key=key)).permutation(len(task.train))
+        updates = 0
         for first in range(0, len(order), CHUNK):
             part = task.train.select(order[first : first + CHUNK])
-            codes = self._codes(lambda x: self.hierarchy.store_many(self.memory, x), part.x)
+            level = self._run(self.hierarchy.store_many, part.x)
+            codes = self._codes(level, part.x)
+            updates += int(level.changed.sum()) + int(np.count_nonzero(codes >= 0))
             associate(codes, part.y, self.counts[: codes.shape[1]])
             on_progress(first + len(part), len(order))
         new = (self.born == NEVER) & (self.counts.sum(axis=-1) > 0)
         self.born[new] = task.index
         self.taught[list(task.classes)] = task.index
-        self.learned = task.index + 1
+        self.updates, self.learned = updates, task.index + 1
 
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[Any]:
         from ...kernels.memory.label_counts import votes
@@ -113,9 +118,22 @@ class SingleTrial(Learner):
         found, logs = np.zeros((len(x), self.problem.classes)), self._logs()
         for first in range(0, len(x), CHUNK):
             part = slice(first, first + CHUNK)
-            codes = self._codes(lambda x: self.hierarchy.recall_many(self.memory, x), x[part])
+            codes = self._codes(self._run(self.hierarchy.recall_many, x[part]), x[part])
             votes(codes, logs[: codes.shape[1]], found[part])
         return found
+
+    def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:
+        logs, found = self._logs(), []
+        for first in range(0, len(x), CHUNK):
+            part = x[first : first + CHUNK]
+            level = self._run(self.hierarchy.recall_many, part)
+            votes = count_votes("classes", self._codes(level, part), logs[: part.shape[1]])
+            found.append([*self.hierarchy.work(self.memory, [level]), votes])
+        return [sum_counts(parts) for parts in zip(*found, strict=True)]
+
+    def memory_bytes(self) -> dict[str, int]:
+        labels = self.counts.nbytes + self.born.nbytes + self.taught.nbytes
+        return {"weights": self.memory.levels[0].nbytes, "labels": labels}
 
     def state(self) -> dict[str, NDArray[Any]]:
         memory = self.memory.levels[0]
@@ -131,10 +149,13 @@ class SingleTrial(Learner):
         self.counts, self.born, self.taught = (np.array(arrays[name]) for name in ("counts", "born", "taught"))
         self.learned = int(arrays["learned"])
 
-    def _codes(self, run: Callable[[NDArray[Any]], tuple[LevelBatch, ...]], x: NDArray[np.uint8]) -> NDArray[np.int32]:
-        """Return [n, steps, columns, Q] winners of items, for the steps that they have."""
+    def _run(self, run: Callable[..., tuple[LevelBatch, ...]], x: NDArray[np.uint8]) -> LevelBatch:
+        """Store or recall items; return the batch of all their frames."""
         on = np.concatenate([x > level for level in self.settings.levels], axis=2)
-        (level,) = run(np.concatenate([on, ~on], axis=2).astype(np.uint8))
+        return run(self.memory, np.concatenate([on, ~on], axis=2).astype(np.uint8))[0]
+
+    def _codes(self, level: LevelBatch, x: NDArray[np.uint8]) -> NDArray[np.int32]:
+        """Return [n, steps, columns, Q] winners of items, for the steps that they have."""
         return level.codes.reshape(len(x), x.shape[1], *level.codes.shape[1:])
 
     def _logs(self) -> NDArray[np.float32]:

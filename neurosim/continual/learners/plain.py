@@ -57,5 +57,9 @@ class Joint(SpikingLearner):
     def after_task(self, task: Task) -> None:
         self.tasks.append(task)
 
+    def memory_bytes(self) -> dict[str, int]:
+        kept = sum(task.train.x.nbytes + task.train.y.nbytes for task in self.tasks)
+        return {**super().memory_bytes(), "tasks": kept}
+
     def after_restore(self, earlier: Sequence[Task]) -> None:
         self.tasks = list(earlier)

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from ...errors import check_fields, require
 from ...layers import LIFLayer, SpikeLinear
+from ...layers.counts import count_linear
+from ...measure import LayerCounts
 from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import Items, Problem, Task
 from . import common
@@ -71,12 +73,29 @@ class Net(nn.Module):
         """Return scores [B, classes] of items [B, steps, units]."""
         spikes = x.transpose(0, 1)
         for weights, neurons in zip(self.weights, self.neurons, strict=True):
-            current = weights(spikes)
-            if len(current) == 1 < self.steps:
-                current = current.expand(self.steps, *current.shape[1:]).contiguous()
-            spikes = neurons(current)[0]
+            spikes = neurons(self._in_time(weights(spikes)))[0]
         scores: Tensor = self.output(spikes.mean(dim=0))
         return scores
+
+    @torch.no_grad()
+    def work(self, x: Tensor) -> list[LayerCounts]:
+        """Return the work of `forward` by layer: products of a constant input are counted once."""
+        spikes, layers = x.transpose(0, 1), []
+        for k, (weights, neurons) in enumerate(zip(self.weights, self.neurons, strict=True), start=1):
+            assert isinstance(weights, SpikeLinear) and isinstance(neurons, LIFLayer)
+            inputs = spikes
+            spikes, states = neurons.each_step(self._in_time(weights(inputs)))
+            stored = weights.bias.numel() + neurons.constants().numel()
+            layers.append(count_linear(f"hidden {k}", weights.weight, inputs, spikes, states, bias=stored))
+        rates = spikes.mean(dim=0, keepdim=True)
+        out = self.output
+        return [*layers, count_linear("output", out.weight, rates, out(rates), bias=out.bias.numel())]
+
+    def _in_time(self, current: Tensor) -> Tensor:
+        """Return [steps, B, units] of a current of so many steps, or of one."""
+        if len(current) == 1 < self.steps:
+            return current.expand(self.steps, *current.shape[1:]).contiguous()
+        return current
 
 
 class SpikingLearner(Learner):
@@ -133,11 +152,19 @@ class SpikingLearner(Learner):
         total = common.train(self.name, task, items, allowed, self.settings, generator, step, on_progress)
         common.check_finite_weights(self.net, self.name, total, task)
         self.after_task(task)
+        self.updates = total * common.sizes(self.net.parameters())
         self.learned = task.index + 1
 
     @torch.no_grad()
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[np.floating]:
         return np.asarray(self.net(common.as_float(x)).numpy())
+
+    def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:
+        return self.net.work(common.as_float(x))
+
+    def memory_bytes(self) -> dict[str, int]:
+        kept = {kind: common.nbytes(tensors.values()) for kind, tensors in self.kept.items()}
+        return {"weights": common.nbytes(self.net.state_dict().values()), **kept}
 
     def loss(self, batch: ItemBatch) -> Tensor:
         """Return the loss of a batch, nothing added."""

@@ -1,0 +1,28 @@
+"""Counts of trainable layers from their activity, for `measure`."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+from .. import measure
+
+
+def count_linear(
+    name: str, weight: Tensor, x: Tensor, out: Tensor, states: Tensor | None = None, *, bias: int = 0
+) -> measure.LayerCounts:
+    """Return the counts of a product with `weight`, and of the units behind it.
+
+    Args:
+        name: of the layer.
+        weight: [outputs, inputs].
+        x: [T, B, inputs]; [1, B, inputs] for a constant input, whose product is taken once.
+        out: [T, B, outputs] spikes, or the product itself.
+        states: [T, variables, B, outputs] of spiking units after each step; None for a product alone, which has none.
+        bias: number of biases and parameters of units.
+    """
+    w, inputs, outputs = weight.detach().T.numpy(), *(v.detach().transpose(0, 1).numpy() for v in (x, out))
+    none = np.zeros((*outputs.shape, 0), np.float32)
+    potentials = none if states is None else states.detach().permute(2, 0, 3, 1).numpy()
+    stored = w.nbytes + bias * w.itemsize
+    return measure.count(name, w, inputs, outputs, potentials, spiking=states is not None, parameter_bytes=stored)

@@ -1,0 +1,260 @@
+"""The work of learners: counted by looking at every entry, with what they write and what they hold."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import bruteforce
+from numpy.typing import NDArray
+
+from neurosim import measure
+from neurosim.continual import Learner, Problem, Task
+from neurosim.continual.learners import LEARNERS, kind
+from neurosim.continual.streams import Permuted, Stream
+from neurosim.liquid import features
+
+torch = pytest.importorskip("torch")
+NET = {"hidden": (12, 9), "epochs": 2, "batch": 10, "steps": 3}
+SMALL: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("plain", "joint", "si"), NET),
+    "replay": {**NET, "memory": 8},
+    "ewc": {**NET, "samples": 5},
+    "hlop": {**NET, "hidden": (40,)},
+    "dendrites": {"units": 20, "density": 0.2, "epochs": 2, "batch": 10},
+    "macrocolumn": {"columns": 5, "field": 8, "units": 8},
+    "liquid": {"neurons": 12, "windows": 2},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def stream() -> Stream:
+    return Permuted(tasks=2, train_limit=25, validation_limit=10, test_limit=7).build(1)
+
+
+@pytest.fixture(scope="module")
+def learned(stream: Stream) -> dict[str, Any]:
+    """Every learner after both tasks, with what it wrote in the first."""
+    found = {}
+    for name in LEARNERS:
+        learner: Any = kind(name)(stream.problem, kind(name).SETTINGS(**SMALL[name]))
+        learner.first = []
+        for task in stream:
+            learner.begin(task)
+            before = learner.state()
+            learner.learn(task)
+            learner.first.append((learner.updates, before, learner.state()))
+        found[name] = learner
+    return found
+
+
+def counts(layer: measure.LayerCounts, names: Any) -> dict[str, Any]:
+    return {name: getattr(layer, name) for name in names}
+
+
+def same(layer: measure.LayerCounts, *arrays: Any) -> None:
+    expected = bruteforce.count(*arrays)
+    assert counts(layer, expected) == expected
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_every_learner_counts_its_work_and_stays_as_it_is(name: str, learned: dict[str, Any], stream: Stream) -> None:
+    learner, items = learned[name], stream[1].test
+    before, scores = learner.state(), learner.scores(items.x, None)
+    layers, held = learner.work(items.x), learner.memory_bytes()
+    assert all(np.array_equal(array, before[key]) for key, array in learner.state().items())
+    assert np.array_equal(learner.scores(items.x, None), scores)
+    assert all(0 < layer.synaptic_operations <= layer.dense_operations for layer in layers)
+    estimate = measure.energy(layers, len(items))
+    assert not estimate.reasons and estimate.memory_aware is not None
+    assert learner.updates > 0 and all(size > 0 for size in held.values())
+
+
+@pytest.mark.parametrize("name", ["plain", "joint", "replay", "ewc", "si"])
+def test_a_spiking_net(name: str, learned: dict[str, Any], stream: Stream) -> None:
+    """A constant image is multiplied once; the neurons behind it run for three steps."""
+    net, x = learned[name].net, stream[1].test.x
+    spikes = np.repeat(x / np.float32(255), 3, axis=1).astype(np.float32)
+    decay, threshold = np.float32(np.exp(-0.01 / 0.02)), np.float32(0.5)
+    layers = learned[name].work(x)
+    for k, linear in enumerate(net.weights):
+        w, bias = linear.weight.detach().numpy().T, linear.bias.detach().numpy()
+        out, states = np.zeros((len(x), 3, w.shape[1])), np.zeros((len(x), 3, w.shape[1]))
+        v = np.zeros((len(x), w.shape[1]), np.float32)
+        for t in range(3):
+            u = decay * v + (spikes[:, t] @ w + bias)
+            out[:, t], v = u > threshold, np.where(u > threshold, u - threshold, u)
+            states[:, t] = v
+        if k:
+            same(layers[k], w, spikes, out, states)
+        else:
+            once, units = bruteforce.count(w, spikes[:, :1], out[:, :1]), bruteforce.count(w, spikes, out, states)
+            assert counts(layers[0], names := ("synaptic_operations", "dense_operations", "input_events")) == {
+                name: once[name] for name in names
+            }
+            units_of = ("output_events", "output_entries", "membrane_updates", "dense_membrane_updates", "steps")
+            assert counts(layers[0], units_of) == {name: units[name] for name in units_of}
+        spikes = out
+    rates, w = spikes.mean(axis=1, keepdims=True), net.output.weight.detach().numpy().T
+    same(layers[-1], w, rates, rates @ w + net.output.bias.detach().numpy())
+
+
+def test_hebbian_projection(learned: dict[str, Any], stream: Stream) -> None:
+    """Lateral neurons work in training alone: answering is a plain net with inputs of every sign."""
+    learner, x = learned["hlop"], stream[1].test.x
+    shift, size = learner.scale.astype(np.float32)
+    spikes = np.repeat((x / np.float32(255) - shift) / size, 3, axis=1)
+    layers = learner.work(x)
+    for k, layer in enumerate(learner.network.layers):
+        w = layer.weight.detach().numpy().T
+        if k == 1:
+            same(layers[1], w, spikes, spikes @ w)
+            return
+        out, v = np.zeros((len(x), 3, w.shape[1]), np.float32), np.zeros((len(x), w.shape[1]), np.float32)
+        for t in range(3):
+            u = np.float32(0.5) * v + spikes[:, t] @ w
+            out[:, t], v = u > 1, np.where(u > 1, u - 1, u)
+        found = bruteforce.count(w, spikes[:, :1] if k == 0 else spikes, out[:, :1] if k == 0 else out)
+        wanted = ("synaptic_operations", "dense_operations", "binary_input")
+        assert counts(layers[k], wanted) == {name: found[name] for name in wanted}
+        assert layers[k].output_events == np.count_nonzero(out)
+        spikes = out
+
+
+def test_active_dendrites(learned: dict[str, Any], stream: Stream) -> None:
+    learner, x = learned["dendrites"], stream[1].test.x
+    inputs = (x.reshape(len(x), -1) / np.float32(255) - learner.level[0]) / learner.level[1]
+    contexts, layers = learner.contexts, learner.work(x, 1)
+    assert [layer.name for layer in layers] == [
+        "first segments", "first", "second segments", "second", "output"
+    ]  # fmt: skip
+    segments = learner.net.first.segments.detach().numpy().reshape(60 * 2 // 3, -1)
+    same(layers[0], segments.T, contexts[1][None, None], (contexts[1] @ segments.T)[None, None])
+    first = learner.net.first(torch.from_numpy(inputs), torch.from_numpy(contexts[1])).detach().numpy()
+    same(layers[1], learner.net.first.weights.detach().numpy().T, inputs[:, None], first[:, None])
+    # Items that come alone are compared with the context of every task met, and each context met is used once.
+    alone = learner.work(x)
+    near = ((inputs[:, None] - contexts) ** 2).sum(axis=2).argmin(axis=1)
+    assert alone[0].name == "contexts"
+    assert alone[0].synaptic_operations == 2 * np.count_nonzero(inputs) - np.sum(
+        [np.count_nonzero((inputs != 0) & (context == 0)) for context in contexts]
+    )
+    assert alone[1].steps == len(np.unique(near))
+
+
+def test_macrocolumns(learned: dict[str, Any], stream: Stream) -> None:
+    learner, x = learned["macrocolumn"], stream[1].test.x
+    level, votes = learner.work(x)
+    fields, logs = learner.hierarchy.levels[0].fields, learner._logs()
+    on = np.concatenate([x[:, 0] > threshold for threshold in (64, 128, 192)], axis=1)
+    both, operations, selected = np.concatenate([on, ~on], axis=1), 0, 0
+    codes = learner.hierarchy.recall_many(learner.memory, both[:, None])[0].codes
+    for item, winners in zip(both, codes, strict=True):
+        for m, field in enumerate(fields):
+            operations += int(item[field].sum()) * 16
+            for q, k in enumerate(winners[m]):
+                selected += np.count_nonzero(logs[0, m, q, k])
+    assert level.synaptic_operations == operations and level.input_events == operations // 16
+    assert level.output_events == votes.input_events == codes.size
+    assert votes.synaptic_operations == selected and votes.weights == 5 * 16 * 10
+    # Written: binary weights turned on, and a counter for each winner.
+    for updates, before, after in learner.first:
+        turned = [int(np.unpackbits(arrays["u"].view(np.uint8)).sum()) for arrays in (before, after)]
+        counted = [int(arrays["counts"].sum()) for arrays in (before, after)]
+        assert updates == turned[1] - turned[0] + counted[1] - counted[0]
+
+
+def test_a_liquid_and_its_readout(learned: dict[str, Any], stream: Stream) -> None:
+    learner, x = learned["liquid"], stream[1].test.x
+    spikes = learner.liquid.run(learner._recordings(x), threads=1).spikes["liquid"]
+    z, (liquid, readout) = features(spikes, "counts", 2, "time"), learner.work(x)
+    weights = (learner.weights[:, :-1] / learner.scale[:-1]).T
+    same(readout, weights, z[:, None], (z @ weights)[:, None])
+    assert liquid.output_events == len(spikes.units) and liquid.membrane_updates is not None
+    # 25 items in one part: the sums once, then the readout.
+    assert learner.updates == 25**2 + 10 * 25 + 10 + 10 * 25
+
+
+def test_updates_of_gradient_learners(learned: dict[str, Any]) -> None:
+    """One for each weight and step of the optimiser: 25 items in batches of 10, twice, are six steps."""
+    net = 64 * 12 + 12 + 12 * 9 + 9 + 9 * 10 + 10
+    for name in ("plain", "replay", "ewc", "si"):
+        assert [updates for updates, _, _ in learned[name].first] == [6 * net, 6 * net]
+    # Both tasks together: 50 items.
+    assert [updates for updates, _, _ in learned["joint"].first] == [6 * net, 10 * net]
+    weights, sizes = 64 * 40 + 40 * 10, (64, 40)
+    for task, (updates, _, _) in enumerate(learned["hlop"].first):
+        rows = learned["hlop"].settings.rows(task, sizes, sizes)
+        assert updates == 6 * (weights + 5 * sum(r * n for r, n in zip(rows, sizes, strict=True)))
+    trained = 20 * 32 + 20 + 20 * 10 + 20 + 20 * 10 + 10 + 20 * 64 * 2
+    assert [updates for updates, _, _ in learned["dendrites"].first] == [6 * trained, 6 * trained]
+
+
+def test_memory_of_every_method(learned: dict[str, Any], stream: Stream) -> None:
+    parameters = 4 * (64 * 12 + 12 + 12 * 9 + 9 + 9 * 10 + 10)
+    held = {name: learner.memory_bytes() for name, learner in learned.items()}
+    constants = held["plain"]["weights"] - parameters
+    assert 0 < constants <= 8 * 2 * 2  # two float64 of each hidden layer
+    assert held["replay"] == {"weights": parameters + constants, "memory": 8 * (64 + 8 + 8)}
+    assert held["joint"] == {"weights": parameters + constants, "tasks": 2 * 25 * (64 + 8)}
+    assert held["ewc"] == {"weights": parameters + constants, "fisher": parameters, "mean": parameters}
+    assert held["si"] == {"weights": parameters + constants, "importance": parameters, "before": parameters}
+    rows = np.sum([learned["hlop"].settings.rows(t, (64, 40), (64, 40)) for t in (0, 1)], axis=0)
+    assert held["hlop"]["lateral"] == 4 * int(rows @ (64, 40))
+    assert held["dendrites"]["contexts"] == 4 * (2 * 64 + 2)
+    assert held["macrocolumn"]["labels"] == 4 * (5 * 16 * 10 + 5 * 16 + 10)
+    assert held["liquid"]["sums"] == 8 * (25**2 + 10 * 25 + 10 + 25 + 25)
+
+
+def test_a_learner_of_ones_own_says_that_it_does_not_count(stream: Stream) -> None:
+    class Constant(Learner):
+        def begin(self, task: Task) -> None: ...
+
+        def learn(self, task: Task, on_progress: Any = None) -> None: ...
+
+        def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[Any]:
+            return np.zeros((len(x), 10))
+
+        def state(self) -> dict[str, NDArray[Any]]:
+            return {"weights": np.array([1.0, 0.0, 2.0]), "learned": np.array(0)}
+
+        def restore(self, arrays: Any, earlier: Any) -> None: ...
+
+    learner = Constant(Problem(1, 64, stream.problem.groups))
+    (layer,) = learner.work(stream[0].test.x)
+    found = measure.measure([layer], 7, 0.0)
+    assert learner.updates is None and learner.memory_bytes() == {"state": 24 + 8}
+    assert found["synaptic_operations.Dense"] is None and found["footprint"] == 24
+    assert found.reasons["synaptic_operations.Dense"] == "Constant: Constant does not count its work"
+    assert (layer.weights, layer.nonzero_weights, layer.weight_bits) == (3, 2, 64)
+
+
+def test_a_recording_is_counted_at_every_step() -> None:
+    """Items of three steps are no constants: every step has a product."""
+    problem = Problem(3, 4, ((0, 1),))
+    learner: Any = kind("plain")(problem, kind("plain").SETTINGS(hidden=(5,)))
+    x = (np.random.default_rng(0).random((6, 3, 4)) < 0.4).astype(np.uint8) * 255
+    hidden, output = learner.work(x)
+    assert hidden.dense_operations == 6 * 3 * 4 * 5 and hidden.binary_input
+    assert hidden.synaptic_operations == np.count_nonzero(x) * 5
+    assert output.dense_operations == 6 * 5 * 2
+    still = learner.work(x[:, :1])
+    assert [layer.dense_operations for layer in still] == [6 * 4 * 5, 6 * 5 * 2]
+
+
+def test_layers_of_every_size_fit_the_table(learned: dict[str, Any], stream: Stream) -> None:
+    for learner, task in itertools.product(learned.values(), stream):
+        layers = learner.work(task.test.x, task.index)
+        measures = measure.measure(layers, len(task.test), 0.0)
+        assert set(measures.reasons) == {"spikes_per_neuron_second", "events_in"}
