@@ -1,0 +1,265 @@
+"""Camera, edges, macrocolumns, readout in one network, each recording seen once; against what the parts do alone.
+
+    NEUROSIM_DATA=FOLDER python benchmarks/pipeline_columns.py [--seeds 3] [--choose] [--json]
+
+Events of N-MNIST go to a convolution of LIF neurons (eight orientations of both signs), their spikes in each of three
+windows to columns with fields of 7 x 7 places, and the winners of the columns to an `OnlineReadout`. Columns and
+readout learn in the same pass; then all learning is off and the test recordings are answered. Beside it:
+
+    pipeline, 3 passes  the same network, which sees every recording three times
+    edges, one pass     the same network without columns: the readout learns from the edges themselves
+    edges, ridge        ridge regression on the roots of the spike counts of the edges in three windows
+    counts, logistic    logistic regression on the roots of the counts of the camera's events in three windows
+    columns alone       `build_recogniser("nmnist")`, two levels of columns and counts of labels, each item once
+
+Settings were chosen on folds of the training recordings, as --choose compares those of `GRID`: "validation" is such a
+fold. The test recordings are asked once, without it. All seeds share the recordings; they draw the order, the codes and
+the fold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from machine import describe
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from neurosim import Link, Network, Population, Projection, Recordings, SpikeSource, Windowed, catalog, simulate
+from neurosim import macrocolumn as mc
+from neurosim.description import Description, Settings
+from neurosim.neurons import LIF
+from neurosim.readouts import OnlineReadout
+from neurosim.runs.data import Splits
+from neurosim.runs.network.config import NetworkConfig
+from neurosim.runs.pipeline.config import PipelineConfig, PipelineData
+from neurosim.runs.pipeline.learning import Pipeline
+from neurosim.runs.pipeline.plan import Plan
+from neurosim.runs.pipeline.progress import PipelineProgress
+from neurosim.synapses import Convolution
+
+# Three saccades of 105 ms, and 3 ms for the last spikes of the edges.
+DURATION, WINDOW, WINDOWS = 0.315, 0.106, 3
+ORIENTATIONS, SIDE, SIGMA, WAVELENGTH = 8, 7, 2.0, 8.0  # of the edges, pixels
+FOLDS = 5
+GRID: dict[str, tuple[float, ...]] = {"modules": (8, 16), "units": (16, 32), "learning_rate": (5.0, 10.0)}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Settings of the pipeline.
+
+    Attributes:
+        weight: of all synapses of an edge from the camera, thresholds.
+        tau_mem: of the edges, s.
+        side, stride: fields of the columns, places of edges.
+        modules, units: of a column.
+        learning_rate: of the readout.
+    """
+
+    weight: float = 2.0
+    tau_mem: float = 0.02
+    side: int = 7
+    stride: int = 2
+    modules: int = 16
+    units: int = 32
+    learning_rate: float = 8.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Accuracy of a method, and synaptic operations a recording; None where they are not counted."""
+
+    accuracy: float
+    operations: float | None = None
+
+
+def edge_kernel() -> NDArray[np.float64]:
+    """Return [filters, polarities, y, x]: odd Gabor functions of both signs, the same for both polarities."""
+    place = np.arange(SIDE) - (SIDE - 1) / 2
+    y, x = np.meshgrid(place, place, indexing="ij")
+    filters = []
+    for angle in np.pi * np.arange(ORIENTATIONS) / ORIENTATIONS:
+        across = x * np.cos(angle) + y * np.sin(angle)
+        gabor = np.exp(-(x * x + y * y) / (2 * SIGMA**2)) * np.cos(2 * np.pi * across / WAVELENGTH + np.pi / 2)
+        gabor -= gabor.mean()
+        filters.append(gabor / np.abs(gabor).sum())
+    both = np.concatenate([filters, np.negative(filters)])
+    return np.stack([both, both], axis=1)
+
+
+def edges(chosen: Chosen, shape: tuple[int, ...]) -> tuple[list[Population], Projection]:
+    """Return the camera and the edges, and the projection between them."""
+    pattern = Convolution(edge_kernel(), stride=2)
+    cells = Population("edges", pattern.output_shape(shape), LIF(tau_mem=chosen.tau_mem, v_threshold=1.0))
+    return [Population("camera", shape, SpikeSource()), cells], Projection("camera", "edges", pattern, chosen.weight)
+
+
+def network(chosen: Chosen, shape: tuple[int, ...], seed: int, *, columns: bool) -> Network:
+    """Return the pipeline, with columns or without."""
+    populations, projection = edges(chosen, shape)
+    cells, links = populations[1], [Link("label", "readout", "label")]
+    inputs, before = cells.size, "edges"
+    if columns:
+        fields = mc.patches(cells.shape, chosen.side, chosen.stride)
+        exemplars = mc.Selection(exponents=(8.0, 1.0, 1.0), chi=1e4, hypothesis=0.9)
+        level = mc.Level(fields, chosen.modules, chosen.units, lateral=False, frozen_above=0.49, selection=exemplars)
+        hierarchy = mc.Hierarchy(cells.size, (level,), top_down=False, seed=seed)
+        populations.append(Population("columns", hierarchy.outputs, Windowed(hierarchy, WINDOW)))
+        links.append(Link("edges", "columns"))
+        inputs, before = hierarchy.outputs, "columns"
+    # Best on validation folds: for codes the softmax, for edges themselves the linear error with the default rate.
+    readout = OnlineReadout(inputs, 10, windows=WINDOWS)
+    if columns:
+        readout = replace(readout, error="softmax", learning_rate=chosen.learning_rate)
+    populations += [
+        Population("label", 10, SpikeSource()),
+        Population("readout", readout.outputs, Windowed(readout, WINDOW)),
+    ]
+    return Network(populations, [projection], links=[*links, Link(before, "readout")])
+
+
+def one_pass(splits: Splits, chosen: Chosen, seed: int, *, columns: bool = True, epochs: int = 1) -> Outcome:
+    """Learn the training recordings `epochs` times, in orders of the seed; return the accuracy on the others."""
+    told = Description(network(chosen, splits.train.shape, seed, columns=columns), Settings(DURATION, seed=seed))
+    data = PipelineData(name="nmnist", source="camera", label="label", readout="readout", epochs=epochs)
+    config = PipelineConfig(NetworkConfig("columns", told), data)
+    plan = Plan.of(config, splits)
+    pipeline, progress = Pipeline(config, splits, plan, 1), PipelineProgress.start(plan.tests, len(plan.test))
+    for piece in plan.pieces():
+        progress = pipeline.after(progress, piece)
+    operations = sum(layer.synaptic_operations or 0 for layer in progress.tested.work) / len(plan.test)
+    return Outcome(float((progress.predicted[-1] == splits.test.labels).mean()), operations)
+
+
+def without_columns(splits: Splits, chosen: Chosen, seed: int) -> Outcome:
+    return one_pass(splits, chosen, seed, columns=False)
+
+
+def edges_ridge(splits: Splits, chosen: Chosen, seed: int) -> Outcome:
+    """Ridge regression; its penalty is the best of three on a tenth of the training recordings."""
+    populations, projection = edges(chosen, splits.train.shape)
+    found = []
+    for recordings in splits[:2]:
+        spikes = simulate(Network(populations, [projection]), recordings, duration=DURATION + 0.003).spikes["edges"]
+        assert isinstance(spikes, Recordings)
+        found.append(_roots(spikes))
+    from sklearn.linear_model import RidgeClassifierCV
+
+    model = RidgeClassifierCV(np.array([1e2, 1e3, 1e4])).fit(found[0], splits.train.labels)
+    return Outcome(float((model.predict(found[1]) == splits.test.labels).mean()))
+
+
+def counts_logistic(splits: Splits, chosen: Chosen, seed: int) -> Outcome:
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=0.01, max_iter=300).fit(_roots(splits.train), splits.train.labels)
+    return Outcome(float((model.predict(_roots(splits.test)) == splits.test.labels).mean()))
+
+
+def columns_alone(splits: Splits, chosen: Chosen, seed: int) -> Outcome:
+    owner = mc.build_recogniser("nmnist", seed)
+    memory, order = owner.memory(), np.random.default_rng(seed).permutation(len(splits.train))
+    owner.store(memory, mc.on_off_windows(splits.train)[order], np.asarray(splits.train.labels)[order])
+    found = owner.recognise(memory, mc.on_off_windows(splits.test))
+    return Outcome(float((found.labels == splits.test.labels).mean()))
+
+
+def _roots(recordings: Recordings) -> NDArray[np.float32]:
+    counts = recordings.window_counts(np.arange(WINDOWS + 1) * WINDOW)
+    return np.sqrt(counts).reshape(len(counts), -1)
+
+
+def three_passes(splits: Splits, chosen: Chosen, seed: int) -> Outcome:
+    return one_pass(splits, chosen, seed, epochs=3)
+
+
+METHODS: dict[str, Callable[[Splits, Chosen, int], Outcome]] = {
+    "pipeline, one pass": one_pass,
+    "pipeline, 3 passes": three_passes,
+    "edges, one pass": without_columns,
+    "edges, ridge": edges_ridge,
+    "counts, logistic": counts_logistic,
+    "columns alone": columns_alone,
+}
+
+
+def fold(train: Recordings, seed: int) -> Splits:
+    """Return four fifths of the training recordings of each class to learn, and the rest to test."""
+    labels = np.asarray(train.labels)
+    rank = np.array([np.count_nonzero(labels[:i] == labels[i]) for i in range(len(labels))])
+    held = rank % FOLDS == seed % FOLDS
+    return Splits(train.select(~held), train.select(held), "validation")
+
+
+def choose(train: Recordings, seeds: int) -> list[dict[str, object]]:
+    """Return the accuracy on validation folds of every point of the grid."""
+    rows: list[dict[str, object]] = []
+    for point in tqdm(list(itertools.product(*GRID.values())), "grid", leave=False, file=sys.stderr):
+        values = {key: type(getattr(Chosen(), key))(value) for key, value in zip(GRID, point, strict=True)}
+        found = [one_pass(fold(train, s), replace(Chosen(), **values), s).accuracy for s in range(seeds)]
+        rows.append({**values, "validation": float(np.mean(found)), "sd": _sd(found)})
+    return rows
+
+
+def compare(train: Recordings, test: Recordings, seeds: int) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for name, method in METHODS.items():
+        found: dict[str, list[Outcome]] = {"validation": [], "test": []}
+        for seed in tqdm(range(seeds), name, leave=False, file=sys.stderr):
+            found["validation"].append(method(fold(train, seed), Chosen(), seed))
+            found["test"].append(method(Splits(train, test, "test"), Chosen(), seed))
+        row: dict[str, object] = {"method": name}
+        for part, outcomes in found.items():
+            accuracies = [outcome.accuracy for outcome in outcomes]
+            row |= {part: float(np.mean(accuracies)), f"{part} sd": _sd(accuracies)}
+        rows.append({**row, "operations": found["test"][0].operations})
+    return rows
+
+
+def _sd(values: list[float]) -> float:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def show(rows: list[dict[str, object]]) -> None:
+    keys = list(rows[0])
+    print("".join(f"{key:>20}" for key in keys))
+    for row in rows:
+        words = (
+            "-" if v is None else f"{v:,.0f}" if k == "operations" else f"{v:.3f}" if isinstance(v, float) else v
+            for k, v in row.items()
+        )
+        print("".join(f"{word!s:>20}" for word in words))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--choose", action="store_true", help="compare settings on validation folds; no test")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore", mc.CapacityWarning)
+    root = Path(os.environ["NEUROSIM_DATA"], "NMNIST") if "NEUROSIM_DATA" in os.environ else None
+    train = catalog.load("nmnist", "train", root)
+    if options.choose:
+        rows = choose(train, options.seeds)
+    else:
+        rows = compare(train, catalog.load("nmnist", "test", root), options.seeds)
+    if options.json:
+        print(json.dumps({"machine": describe(os.cpu_count() or 1), "rows": rows}))
+        return
+    print(json.dumps(describe(os.cpu_count() or 1)))
+    show(rows)
+
+
+if __name__ == "__main__":
+    main()
