@@ -114,7 +114,7 @@ def network(chosen: Chosen, shape: tuple[int, ...], seed: int, *, columns: bool)
         exemplars = mc.Selection(exponents=(8.0, 1.0, 1.0), chi=1e4, hypothesis=0.9)
         level = mc.Level(fields, chosen.modules, chosen.units, lateral=False, frozen_above=0.49, selection=exemplars)
         hierarchy = mc.Hierarchy(cells.size, (level,), top_down=False, seed=seed)
-        populations.append(Population("columns", hierarchy.outputs, Windowed(hierarchy, WINDOW)))
+        populations.append(Population("columns", (hierarchy.outputs,), Windowed(hierarchy, WINDOW)))
         links.append(Link("edges", "columns"))
         inputs, before = hierarchy.outputs, "columns"
     # Best on validation folds: for codes the softmax, for edges themselves the linear error with the default rate.
@@ -122,8 +122,8 @@ def network(chosen: Chosen, shape: tuple[int, ...], seed: int, *, columns: bool)
     if columns:
         readout = replace(readout, error="softmax", learning_rate=chosen.learning_rate)
     populations += [
-        Population("label", 10, SpikeSource()),
-        Population("readout", readout.outputs, Windowed(readout, WINDOW)),
+        Population("label", (10,), SpikeSource()),
+        Population("readout", (readout.outputs,), Windowed(readout, WINDOW)),
     ]
     return Network(populations, [projection], links=[*links, Link(before, "readout")])
 
