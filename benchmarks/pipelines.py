@@ -47,8 +47,8 @@ TASKS = tuple((2 * t, 2 * t + 1) for t in range(5))
 # Every recording of N-MNIST ends before.
 DURATION = 0.32
 ADAPT = 90
-CHOSEN = OnlineReadout(1000, 10, windows=4, learning_rate=0.8, lateral=LateralCircuit((30,) * 5))
-GRID: dict[str, tuple[Any, ...]] = {"windows": (4, 8), "learning_rate": (0.5, 0.8), "rows": (30, 60)}
+CHOSEN = OnlineReadout(1000, 10, windows=8, learning_rate=1.0, lateral=LateralCircuit((30,) * 5))
+GRID: dict[str, tuple[Any, ...]] = {"windows": (4, 8, 16), "learning_rate": (0.5, 0.8, 1.0), "rows": (30, 60)}
 
 
 @dataclass(frozen=True)
