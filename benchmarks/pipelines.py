@@ -13,9 +13,9 @@ names all recordings to be asked. Beside it, on the same spikes of the liquid:
     joint           ridge regression on the same features, anew after each pair on all digits so far
     joint, default  the readout that `neurosim simulate nmnist` trains, on all digits
 
-ACC, BWT: `neurosim.continual.matrix`. That of "joint" is what more digits cost with nothing forgotten. Settings were
-chosen by --choose on every fifth training recording, for liquids of the seeds from 100 on; the test recordings are
-asked once, without it.
+ACC, BWT: `neurosim.continual.matrix`. The BWT of "joint" is what more digits cost with nothing forgotten. Settings were
+chosen on every fifth training recording, as --choose compares those of `GRID` on liquids of other seeds; the test
+recordings are asked once, without it.
 """
 
 from __future__ import annotations
