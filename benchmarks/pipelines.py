@@ -26,7 +26,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -65,7 +65,7 @@ class Heard:
         learned, asked = (
             (train.select(~held), train.select(held)) if validate else (train, catalog.load("nmnist", "test"))
         )
-        first = np.flatnonzero(np.isin(learned.labels, TASKS[0]))
+        first = np.flatnonzero(np.isin(np.asarray(learned.labels), TASKS[0]))
         liquid = Liquid(train.shape, seed=seed).adapt(learned.select(first[:: max(1, len(first) // ADAPT)]))
         return cls(*(liquid.run(each).spikes["liquid"] for each in (learned, asked)))  # type: ignore[arg-type]
 
@@ -76,13 +76,18 @@ class Heard:
         return np.concatenate([shuffled[np.isin(labels, task)] for task in TASKS])
 
 
-def network(model: OnlineReadout, learn: bool, learned: object) -> Network:
-    sources = [Population(name, size, SpikeSource()) for name, size in model.receptors.items()]
-    readout = Population("readout", model.outputs, Windowed(model, DURATION / model.windows, learn, learned))  # type: ignore[arg-type]
+Learned = Mapping[str, NDArray[Any]]
+
+
+def network(model: OnlineReadout, learn: bool, learned: Learned | None) -> Network:
+    sources = [Population(name, (size,), SpikeSource()) for name, size in model.receptors.items()]
+    readout = Population("readout", (model.outputs,), Windowed(model, DURATION / model.windows, learn, learned))
     return Network([*sources, readout], links=[Link(name, "readout", name) for name in model.receptors])
 
 
-def play(model: OnlineReadout, spikes: Recordings, learned: object, *, learn: bool, task: bool = False) -> Result:
+def play(
+    model: OnlineReadout, spikes: Recordings, learned: Learned | None, *, learn: bool, task: bool = False
+) -> Result:
     """Run the readout on a liquid's spikes; `task` announces a task with the first recording."""
     labels = np.asarray(spikes.labels)
     taught = {"label": labels if learn else np.full(len(labels), -1), "task": np.full(len(labels), -1)}
@@ -96,10 +101,11 @@ def play(model: OnlineReadout, spikes: Recordings, learned: object, *, learn: bo
     return simulate(network(model, learn, learned), {"input": spikes, **inputs}, duration=DURATION)
 
 
-def answers(model: OnlineReadout, spikes: Recordings, learned: object) -> NDArray[np.int64]:
+def answers(model: OnlineReadout, spikes: Recordings, learned: Learned | None) -> NDArray[np.int64]:
     """The digit whose unit spikes at the end of each recording."""
-    result = play(model, spikes, learned, learn=False)
-    return np.array([item.units[-1] for item in result.spikes["readout"]])
+    found = play(model, spikes, learned, learn=False).spikes["readout"]
+    assert isinstance(found, Recordings)
+    return np.array([item.units[-1] for item in found])
 
 
 def learn_in_order(model: OnlineReadout, heard: Heard, seed: int, passes: int) -> tuple[Matrix, Result]:
