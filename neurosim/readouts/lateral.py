@@ -139,7 +139,7 @@ class LateralState:
         return np.flatnonzero(change), int(np.abs(change).sum())
 
     def captured(self, x: NDArray[np.float32]) -> float:
-        """Return the fraction of the power of x that the neurons answer with; 0 for no input."""
+        """Return |y|^2 / |x|^2, the fraction of the power captured once rows are orthonormal; 0 for no input."""
         power = float(np.square(x, dtype=np.float64).sum())
         return float(np.square(self._rounded()).sum()) / power if power else 0.0
 

@@ -46,7 +46,7 @@ class OnlineReadout(WindowModel):
 
     Units are the classes, then the lateral neurons. At the end of every window the class with the largest score spikes,
     on ties the first; with "delta" among the classes seen so far. Readings are the scores, and with a lateral circuit
-    the fraction of |x|^2 that it answers with and the number of its spikes. It acts only while the readout learns.
+    |y|^2 / |x|^2 of its answers y and the number of its spikes. It acts only while the readout learns.
 
     A new task is announced by a spike of the receptor "task", or between two runs by `next_task`: rows of H freeze, and
     those of the next task start. With "linear", targets of 0 teach old classes what is new in the items of a new task,

@@ -38,5 +38,5 @@ def test_projection_keeps_digits_that_come_first(monkeypatch: pytest.MonkeyPatch
     plain = pipelines.incremental(replace(model, lateral=None), heard, 0)
     assert projected["accuracy"] > 0.8 and projected["bwt"] > -0.15
     assert plain["accuracy"] < projected["accuracy"] - 0.2 and plain["bwt"] < -0.4
-    assert projected["lateral_bytes"] == model.lateral_bytes and 0 < projected["captured"] <= 1.001
+    assert projected["lateral_bytes"] == model.lateral_bytes and 0.5 < projected["captured"] < 1.5
     assert pipelines.table([{"a": projected}, {"a": projected}])["a"]["bwt"]["mean"] == pytest.approx(projected["bwt"])
