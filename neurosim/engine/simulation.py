@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NeurosimInputError, NeurosimWriteError, require
+from ..files.state import saved_values
 from ..files.windows import read_windows
 from ..network import Network, Population
 from ..spikes import Spikes
@@ -299,7 +300,8 @@ class Simulation:
             arrays = current_arrays(saved.arrays, saved.former, simulation._runner.workspace)
             saved = replace(saved, arrays=arrays)
         checkpoint.check_arrays(Path(path), saved, simulation.workspace_arrays())
-        simulation._runner.resume(saved.arrays, saved.step)
+        with saved_values(path):
+            simulation._runner.resume(saved.arrays, saved.step)
         simulation._counters, simulation._result_step = simulation._runner.counters(), saved.step
         simulation._end = simulation.time
         simulation._open_streams(spikes_to, states_to, saved.streams)

@@ -20,6 +20,7 @@ from ..compile.network import CompiledNetwork
 from ..compile.row_tables import aligned
 from ..threads import core_count, move_to_own_core
 from .plastic_state import PlasticState
+from .saved import check_state
 from .sinks import SpikeSink
 from .sources import GridEvents
 from .tables import input_table, row_table, unit_table
@@ -167,12 +168,13 @@ class GridWorkspace:
         """Continue from `step` of another workspace of the same network, which returned `arrays` there.
 
         Raises:
-            NeurosimInputError: an array is missing or of another shape.
+            NeurosimInputError: an array is missing, of another shape, or holds a value that leads outside the others.
         """
         for name, here in self.arrays().items():
             free = name == "marks" or name.startswith("log.")
             if name not in arrays or (not free and arrays[name].shape != here.shape):
                 raise NeurosimInputError(f"Workspace.restore: array '{name}' is missing or of another shape")
+        check_state(self.compiled, arrays, step)
         for p in self.state:
             self.state[p][:] = arrays[f"state.{p}"]
         for p, tally in enumerate(self.tallies):

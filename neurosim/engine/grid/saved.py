@@ -1,0 +1,74 @@
+"""Checks of a saved state: everything that the run loop takes as an address or an index lies inside its arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import require
+from ...kernels.engine.clocked import plasticity
+from ...windowed import MAX_COUNT
+from ..compile.network import CompiledNetwork
+from ..inputs import MAX_STEPS
+
+Arrays = Mapping[str, NDArray[Any]]
+# A weight in float32 may lie this far beyond the bounds of its rule, in parts of their distance.
+ROUNDING = 1e-6
+
+
+def check_state(compiled: CompiledNetwork, arrays: Arrays, step: int) -> None:
+    """Check the values of the arrays of `GridWorkspace.arrays`, whose shapes and types are right already.
+
+    Raises:
+        NeurosimInputError: naming the array and its rule.
+    """
+    require(0 <= step <= MAX_STEPS, "step", f"must be in 0..{MAX_STEPS}", step)
+    log_start, queued = (int(n) for n in arrays["steps"])
+    oldest = max(0, step - compiled.history)
+    require(
+        0 <= log_start <= oldest, "steps[0]", f"must be in 0..{oldest}, the first step that is still needed", log_start
+    )
+    kept = step - log_start
+    require(kept <= compiled.history + 1, "steps[0]", f"must be at least {step - compiled.history - 1}", log_start)
+    first = max(0, step - compiled.interval)
+    require(first <= queued <= step, "steps[1]", f"must be in {first}..{step}", queued)
+    _check_log(compiled, arrays, kept)
+    for name, array in arrays.items():
+        if name.startswith("tally.") or name in ("changes", "drawn"):
+            _within(name, array, 0, MAX_COUNT)
+    _within("cursors", arrays["cursors"], 0, 0)
+    for k, synapses in enumerate(compiled.plastic):
+        for name in ("pre", "post"):
+            if (traces := arrays.get(f"lesson.{k}.{name}")) is not None:
+                _within(f"lesson.{k}.{name}", traces[..., plasticity.LAST], 0, step)
+        if synapses.rule.size:
+            low, high = (float(synapses.rule[n]) for n in (plasticity.W_MIN, plasticity.W_MAX))
+            slack = ROUNDING * max(abs(low), abs(high))
+            _within(f"lesson.{k}.weights", arrays[f"lesson.{k}.weights"], low - slack, high + slack)
+
+
+def _check_log(compiled: CompiledNetwork, arrays: Arrays, steps: int) -> None:
+    """Check that the marks cut the log of each block into populations and steps, and that the units are theirs."""
+    layout, marks = compiled.layout, arrays["marks"]
+    populations = len(layout.sizes)
+    shape = (layout.blocks, steps * populations + 1)
+    require(marks.shape == shape, "marks", f"must be {list(shape)}, an entry for each population and step", marks.shape)
+    for b, cuts in enumerate(marks):
+        log, name = arrays[f"log.{b}"], f"log.{b}"
+        require(log.ndim == 1, name, "must be a vector", log.shape)
+        ascending = cuts[0] == 0 and bool((np.diff(cuts) >= 0).all()) and cuts[-1] == len(log)
+        require(ascending, "marks", f"must ascend from 0 to the {len(log)} spikes of {name}", cuts[-1])
+        owners = np.repeat(np.tile(np.arange(populations), steps), np.diff(cuts))
+        begin = b * layout.parts[owners]
+        end = np.minimum(begin + layout.parts[owners], layout.sizes[owners])
+        wrong = np.flatnonzero((log < begin) | (log >= end))
+        require(wrong.size == 0, name, f"must hold units of block {b}", log[wrong[:1]])
+
+
+def _within(name: str, array: NDArray[Any], low: float, high: float) -> None:
+    # A NaN is not inside.
+    inside = (array >= low) & (array <= high)
+    require(bool(inside.all()), name, f"must be in {low:g}..{high:g}", array[~inside][:1])
