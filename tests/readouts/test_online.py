@@ -10,6 +10,7 @@ from helpers.readouts import WINDOW, PlainReadout, clips, of_counts, reading, te
 from numpy.typing import NDArray
 
 from neurosim import Recordings, Simulation, description, simulate
+from neurosim.engine.grid.reference import simulate_dense
 from neurosim.engine.identity import describe
 from neurosim.errors import NeurosimInputError
 from neurosim.network import Link, Network, Population, SpikeSource
@@ -335,3 +336,12 @@ def test_saved_values_are_checked(name: str, value: NDArray | None, message: str
     with pytest.raises(NeurosimInputError) as caught:
         Windowed(model, WINDOW, learned=arrays).start()  # type: ignore[arg-type]
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("name", ["delta", "deflation, spiking", "reward"])
+def test_equals_the_dense_simulation(name: str) -> None:
+    model, batch = MODELS[name], clips(1, INPUTS, WINDOWS)
+    played = {n: each[0] for n, each in taught(model, batch, time=0.005).items()}
+    expected = simulate_dense(reading(model), played).spikes["readout"]
+    found = simulate(reading(model), played, precision="float64").spikes["readout"]
+    assert found.digest() == expected.digest() and len(found) >= WINDOWS  # type: ignore[union-attr, arg-type]
