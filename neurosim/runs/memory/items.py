@@ -16,6 +16,7 @@ from ...sdr import SDR
 from ...sdr.expansion import ExpansionEncoder
 from ...spikes import Recordings
 from .. import data
+from ..summary import labels_of
 from .config import Code, MemoryConfig
 
 CHUNK = 512  # items whose vectors are in memory at a time
@@ -172,8 +173,7 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _recordings(recordings: Recordings, name: str) -> Raw:
-    assert recordings.labels is not None  # data.load has made sure
-    return Raw(recordings, recordings.labels, recordings.classes, name)
+    return Raw(recordings, labels_of(recordings), recordings.classes, name)
 
 
 def _images(found: Any, classes: tuple[str, ...], name: str, limit: int | None) -> Raw:

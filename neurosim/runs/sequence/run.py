@@ -24,6 +24,7 @@ from ..lifecycle import finish, new_run, open_to_resume, resumed_run
 from ..options import DEFAULTS, RunOptions
 from ..progress import bar
 from ..score import Z95, separation
+from ..summary import labels_of
 from ..timings import Timings
 from . import KIND
 from .config import SequenceConfig, memory, pooler
@@ -83,7 +84,7 @@ def _finish(folder: RunFolder, config: SequenceConfig, splits: data.Splits, opti
 def _run(
     folder: RunFolder, config: SequenceConfig, splits: data.Splits, options: RunOptions, timings: Timings
 ) -> SequenceResult:
-    chosen = data.even(_labels(splits.train), config.stream.recordings)
+    chosen = data.even(labels_of(splits.train), config.stream.recordings)
     learned, new = _whole(splits.train.select(chosen), config), _whole(splits.test, config)
     window = config.stream.window
     several = min(each.durations.max() for each in (learned, new)) > 1.5 * window
@@ -166,11 +167,6 @@ def _play(network: Network, config: SequenceConfig, recordings: Recordings, thre
     clock = config.stream.window / STEPS_A_WINDOW
     flat = dataclasses.replace(recordings, shape=())
     return simulate(network, flat, clock=clock, threads=threads, record=[COLUMNS])
-
-
-def _labels(recordings: Recordings) -> NDArray[np.int64]:
-    assert recordings.labels is not None  # `data.load` asks for them
-    return recordings.labels
 
 
 def _whole(recordings: Recordings, config: SequenceConfig) -> Recordings:
