@@ -16,6 +16,23 @@ from .errors import NeurosimInputError, require
 GRID_SLACK = 1e-6
 
 
+@dataclass(frozen=True)
+class ReadReport:
+    """Facts about a recording that its events do not hold.
+
+    Attributes:
+        format: name of the format that was read.
+        start: s, what the clock of the file shows at time 0 of the recording.
+        skipped: numbers of records that are not among the events, by kind.
+        changed: numbers of events whose value differs from the file, by what was done to them.
+    """
+
+    format: str
+    start: float = 0.0
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    changed: Mapping[str, int] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, eq=False)
 class Spikes:
     """Events of one population in one interval of time.
@@ -26,6 +43,7 @@ class Spikes:
         size: number of units of the population.
         duration: seconds; no event is later.
         shape: of the units, e.g. (2, 34, 34) = polarity, y, x; () means (size,).
+        report: how a camera file was read; None for spikes of any other origin.
 
     Raises:
         NeurosimInputError: on construction, naming the attribute and its rule.
@@ -36,6 +54,7 @@ class Spikes:
     size: int
     duration: float
     shape: tuple[int, ...] = ()
+    report: ReadReport | None = None
 
     def __post_init__(self) -> None:
         _convert(self, "times", np.float64)
@@ -77,11 +96,12 @@ class Spikes:
         size: int,
         duration: float,
         shape: tuple[int, ...] = (),
+        report: ReadReport | None = None,
     ) -> Spikes:
         """Return spikes without checks and conversions, for readers and engines that have made them."""
         spikes = object.__new__(cls)
         values = {"times": times, "units": units, "size": size, "duration": duration, "shape": shape or (size,)}
-        spikes.__dict__.update(values)
+        spikes.__dict__.update(values, report=report)
         return spikes
 
     @classmethod

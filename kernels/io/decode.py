@@ -150,12 +150,14 @@ def evt2_reference(words: np.ndarray) -> np.ndarray:
 
 
 @nb.njit(cache=True, nogil=True)
-def evt2(words, height, width, tick, times, units):
+def evt2(words, height, width, tick, times, units, tally):
     """Decode Prophesee EVT2: 32-bit words, 4 bits of type; types 0 and 1 are events, 8 the upper 28 bits of the time.
 
-    Events before the first time are dropped.
+    Args:
+        tally: [1], receives the number of events before the first time, which are dropped.
     """
     count = 0
+    tally[:] = 0
     previous = np.int64(0)
     loops = np.int64(0)
     upper = np.int64(-1)
@@ -168,7 +170,9 @@ def evt2(words, height, width, tick, times, units):
             if upper - new > EVT2_LOOP // 2:
                 loops += EVT2_LOOP
             upper = new
-        elif kind <= 1 and upper >= 0:
+        elif kind <= 1 and upper < 0:
+            tally[0] += 1
+        elif kind <= 1:
             x, y = word >> 11 & 0x7FF, word & 0x7FF
             if x >= width or y >= height:
                 return count, OUTSIDE, i
@@ -182,9 +186,76 @@ def evt2(words, height, width, tick, times, units):
     return count, SOUND, words.size
 
 
+def evt21_reference(words: np.ndarray) -> np.ndarray:
+    """The specification of `evt21` for a clock that does not loop: [n, 4] microseconds, polarity, y, x."""
+    upper, found = -1, []
+    for word in words.tolist():
+        kind, middle = word >> 60, word >> 32 & 0xFFFFFFF
+        if kind == 8:
+            upper = middle
+        elif kind < 2 and upper >= 0:
+            t, x, y = upper << 6 | middle >> 22, middle >> 11 & 0x7FF, middle & 0x7FF
+            found += [(t, kind, y, x + k) for k in range(32) if word >> k & 1]
+    return np.array(found, np.int64).reshape(-1, 4)
+
+
+@nb.njit(cache=True, nogil=True)
+def evt21_count(words):
+    """Return the number of events in EVT2.1 words; those before the first time are still included."""
+    count = 0
+    for i in range(words.size):
+        bits = words[i] & np.uint64(0xFFFFFFFF) if words[i] >> np.uint64(60) <= np.uint64(1) else np.uint64(0)
+        while bits:
+            bits &= bits - np.uint64(1)
+            count += 1
+    return count
+
+
+@nb.njit(cache=True, nogil=True)
+def evt21(words, height, width, tick, times, units, tally):
+    """Decode Prophesee EVT2.1: 64-bit words, EVT2's in the upper half, and in the lower a mask of 32 events from x on.
+
+    Args:
+        tally: [1], receives the number of events before the first time, which are dropped.
+    """
+    count = 0
+    previous = np.int64(0)
+    loops = np.int64(0)
+    upper = np.int64(-1)
+    tally[:] = 0
+    for i in range(words.size):
+        word, bits = np.int64(words[i] >> np.uint64(32)), np.int64(words[i] & np.uint64(0xFFFFFFFF))
+        kind = word >> 28
+        if kind == 8:
+            new = (word & 0xFFFFFFF) << 6
+            # As in `evt2`.
+            if upper - new > EVT2_LOOP // 2:
+                loops += EVT2_LOOP
+            upper = new
+        elif kind <= 1 and bits:
+            x, y = word >> 11 & 0x7FF, word & 0x7FF
+            t = loops + upper + (word >> 22 & 63)
+            if upper >= 0 and t < previous:
+                return count, BACKWARDS, i
+            while bits:
+                if bits & 1:
+                    if upper < 0:
+                        tally[0] += 1
+                    elif x >= width or y >= height:
+                        return count, OUTSIDE, i
+                    else:
+                        previous = t
+                        times[count] = t * tick
+                        units[count] = (kind * height + y) * width + x
+                        count += 1
+                bits >>= 1
+                x += 1
+    return count, SOUND, words.size
+
+
 def evt3_reference(words: np.ndarray, running: bool) -> np.ndarray:
-    """The specification of `evt3` for a camera's clock that does not loop: [n, 4] microseconds, polarity, y, x."""
-    upper, lower, periods, y, base, side, found = -1, 0, 0, 0, 0, 0, []
+    """The specification of `evt3`: [n, 4] microseconds, polarity, y, x of the events in a sensor without bounds."""
+    high, low, loops, t, y, base, side, found = -1, 0, 0, 0, 0, 0, 0, []
     for word in words.tolist():
         kind, value = word >> 12, word & 0xFFF
         mask, first = {2: 1, 4: value, 5: value & 0xFF}.get(kind, 0), base
@@ -195,13 +266,15 @@ def evt3_reference(words: np.ndarray, running: bool) -> np.ndarray:
         elif kind == 3:
             base, side = value & 0x7FF, value >> 11
         elif kind == 6:
-            periods += running and value < lower
-            lower = value
+            loops += 4096 if running and value < low else 0
+            low = value
         elif kind == 8:
-            upper, lower = value, lower if running else 0
-        found += [
-            ((upper + periods << 12) + lower, side, y, first + k) for k in range(12) if mask >> k & 1 and upper >= 0
-        ]
+            loops += EVT3_LOOP if high - value >= (1 if running else 2048) else 0
+            high, low = value, low if running or value == high else 0
+        now = loops + (high << 12) + low
+        if mask and high >= 0:
+            t = now if running or now >> 12 != t >> 12 else max(now, t)
+            found += [(t, side, y, first + k) for k in range(12) if mask >> k & 1]
         base += {4: 12, 5: 8}.get(kind, 0)
     return np.array(found, np.int64).reshape(-1, 4)
 
@@ -220,18 +293,25 @@ def evt3_count(words):
 
 
 @nb.njit(cache=True, nogil=True)
-def evt3(words, height, width, tick, times, units, running):  # noqa: PLR0912 - a machine of eight kinds of word
+def evt3(words, height, width, tick, times, units, tally, running):  # noqa: PLR0912, PLR0915 - eight kinds of word
     """Decode Prophesee EVT3: 16-bit words, 4 bits of type, each changing one part of the state or emitting events.
 
     0 row; 2 one event at x; 3 base x; 4 and 5 a mask of 12 or 8 events from base x on; 6 and 8 the lower and upper 12
-    bits of the time. `running`: whether a lower part that falls begins the next period of 4,096 us; otherwise the upper
-    part has reset it to 0. Events before the first time are dropped.
+    bits of the time, `loops << 24 | upper << 12 | lower`. The upper part starts again every 16.8 s, which a fall by at
+    least half of its range shows; a new one resets the lower part. Where the lower part alone falls, its source was a
+    little late: those events are put at the time of the event before.
+
+    `running`: the other rule, of the library expelliarmus: a lower part that falls begins the next period of 4,096 us.
+
+    Args:
+        tally: [2], receives the numbers of events before the first time, which are dropped, and of late events.
     """
     count = 0
     t, previous = np.int64(0), np.int64(0)
-    loops, periods = np.int64(0), np.int64(0)
+    loops = np.int64(0)
     upper, lower = np.int64(-1), np.int64(0)
     y, base, side = np.int64(0), np.int64(0), np.int64(0)
+    tally[:] = 0
     for i in range(words.size):
         word = np.int64(words[i])
         kind, value = word >> 12, word & 0xFFF
@@ -250,26 +330,39 @@ def evt3(words, height, width, tick, times, units, running):  # noqa: PLR0912 - 
             y = value & 0x7FF
         elif kind == 6:
             if running and value < lower:
-                periods += 1
+                loops += 4096
             lower = value
         elif kind == 8:
             # Far back is the counter starting again; a little back is a fault, which the next event shows.
-            if upper - value > (0 if running else 2048):
+            if upper - value >= (1 if running else 2048):
                 loops += EVT3_LOOP
-            upper = value
-            if not running:
+            if not running and value != upper:
                 lower = np.int64(0)
-        t = loops + ((upper + periods) << 12) + lower
-        if bits and upper >= 0 and t < previous:
-            return count, BACKWARDS, i
-        while bits and upper >= 0:
+            upper = value
+        if bits == 0:
+            continue
+        late = False
+        if upper >= 0:
+            t = loops + (upper << 12) + lower
+            if t < previous:
+                if running or t >> 12 != previous >> 12:
+                    return count, BACKWARDS, i
+                late = True
+                t = previous
+            previous = t
+        before = count
+        while bits:
             if bits & 1:
-                if first >= width or y >= height:
+                if upper < 0:
+                    tally[0] += 1
+                elif first >= width or y >= height:
                     return count, OUTSIDE, i
-                previous = t
-                times[count] = t * tick
-                units[count] = (side * height + y) * width + first
-                count += 1
+                else:
+                    times[count] = t * tick
+                    units[count] = (side * height + y) * width + first
+                    count += 1
             bits >>= 1
             first += 1
+        if late:
+            tally[1] += count - before
     return count, SOUND, words.size

@@ -46,11 +46,15 @@ class SpikeFile:
         path: of the file.
         format: a name in `files.formats.FORMATS`; None means by the suffix of the file.
         population: name in a SONATA file; None where it has one.
+        clock: of an EVT3 recording, as for `files.read`.
+        camera: of an AEDAT2 recording, as for `files.read`.
     """
 
     path: Path
     format: str | None = None
     population: str | None = None
+    clock: str | None = None
+    camera: str | None = None
 
     def read(self, shape: tuple[int, ...]) -> Spikes:
         """Return the recording; `shape` is that of the sensor where the file does not say it.
@@ -62,7 +66,8 @@ class SpikeFile:
             return files.read_sonata(self.path, self.population)
         name = self.format or SUFFIXES.get(self.path.suffix.lower(), "")
         shaped = name in FORMATS and FORMATS[name].shaped
-        return files.read(self.path, format=self.format, shape=shape if shaped else None)
+        known = shape if shaped else None
+        return files.read(self.path, format=self.format, shape=known, clock=self.clock, camera=self.camera)
 
 
 @final

@@ -99,8 +99,9 @@ class _Writer:
                 "duration": spikes.duration,
             }
         elif spikes is not None:
-            named = {"file": str(spikes.path), "format": spikes.format, "population": spikes.population}
-            table["spikes"] = {key: value for key, value in named.items() if value is not None}
+            keys = ("format", "population", "clock", "camera")
+            named = {key: getattr(spikes, key) for key in keys if getattr(spikes, key) is not None}
+            table["spikes"] = {"file": str(spikes.path), **named}
         return table
 
     def learned(self, model: Windowed, thing: str) -> Tree:

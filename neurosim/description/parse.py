@@ -137,7 +137,7 @@ def _settings(table: object, place: Place) -> Settings:
 
 
 def _spikes(value: object, place: Place, population: Population) -> SpikeFile | Spikes:
-    """Return the input of a source: a file name, {file, format, population}, or {times, units, duration}."""
+    """Return the input of a source: a file name, {file and others of SpikeFile}, or {times, units, duration}."""
     require(isinstance(population.model, SpikeSource), place.what, 'needs model = "SpikeSource"', population.model)
     entry: Table = {"file": value} if isinstance(value, str) else typed(value, dict, place)
     if "file" not in entry:
@@ -146,8 +146,7 @@ def _spikes(value: object, place: Place, population: Population) -> SpikeFile | 
         times, units = (arrays.read(entry.get(key), place.folder, place.at(key).what) for key in ("times", "units"))
         with place.named():
             return Spikes.sort(times, units, population.size, duration, population.shape)
-    known(entry, ("file", "format", "population"), place)
+    keys = ("format", "population", "clock", "camera")
+    known(entry, ("file", *keys), place)
     path = absolute(get(entry, "file", str, place), place.folder)
-    return SpikeFile(
-        path, *(typed(entry[key], str, place.at(key)) if key in entry else None for key in ("format", "population"))
-    )
+    return SpikeFile(path, **{key: typed(entry[key], str, place.at(key)) for key in keys if key in entry})

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from .aedat import read_aedat2 as read_aedat2
     from .archives import extract as extract
     from .arrays import read_arrays as read_arrays
     from .arrays import write_arrays as write_arrays
     from .atomic import replacing as replacing
     from .atomic import write_bytes as write_bytes
     from .atomic import write_text as write_text
-    from .cameras import read_aedat2 as read_aedat2
     from .cameras import read_dat as read_dat
     from .cameras import read_evt2 as read_evt2
     from .cameras import read_evt3 as read_evt3
+    from .cameras import read_evt21 as read_evt21
     from .cameras import read_raw as read_raw
     from .csv import read_csv as read_csv
     from .csv import write_csv as write_csv

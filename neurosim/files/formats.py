@@ -9,19 +9,25 @@ from typing import NamedTuple
 
 from ..errors import NeurosimInputError, lookup, require
 from ..spikes import Spikes
-from .cameras import read_aedat2, read_dat, read_evt2, read_evt3, read_raw
+from .aedat import read_aedat2
+from .cameras import read_dat, read_evt2, read_evt3, read_evt21, read_raw
 from .csv import read_csv, write_csv
 from .nmnist import read_nmnist, write_nmnist
 from .sonata import read_sonata, write_sonata
 
 
 class Format(NamedTuple):
-    """Reader of a recording, whether it takes the shape of the sensor, writer or None, and suffixes of files."""
+    """Reader of a recording, writer or None, suffixes of files, and the options of `read` that the reader takes."""
 
     read: Callable[..., Spikes]
-    shaped: bool
     write: Callable[[str | os.PathLike[str], Spikes], None] | None
     suffixes: tuple[str, ...]
+    options: tuple[str, ...] = ()
+
+    @property
+    def shaped(self) -> bool:
+        """Whether the reader takes the shape of the sensor."""
+        return "shape" in self.options
 
 
 def _write_one(path: str | os.PathLike[str], spikes: Spikes) -> None:
@@ -29,36 +35,52 @@ def _write_one(path: str | os.PathLike[str], spikes: Spikes) -> None:
 
 
 FORMATS: Mapping[str, Format] = {
-    "aedat2": Format(read_aedat2, False, None, (".aedat", ".aedat2")),
-    "csv": Format(read_csv, True, write_csv, (".csv", ".txt")),
-    "dat": Format(read_dat, True, None, (".dat",)),
-    "evt2": Format(read_evt2, True, None, ()),
-    "evt3": Format(read_evt3, True, None, ()),
-    "nmnist": Format(read_nmnist, True, write_nmnist, (".bin",)),
-    "prophesee": Format(read_raw, True, None, (".raw",)),
-    "sonata": Format(read_sonata, False, _write_one, (".h5", ".hdf5", ".sonata")),
+    "aedat2": Format(read_aedat2, None, (".aedat", ".aedat2"), ("camera",)),
+    "csv": Format(read_csv, write_csv, (".csv", ".txt"), ("shape", "tick")),
+    "dat": Format(read_dat, None, (".dat",), ("shape",)),
+    "evt2": Format(read_evt2, None, (), ("shape",)),
+    "evt21": Format(read_evt21, None, (), ("shape",)),
+    "evt3": Format(read_evt3, None, (), ("shape", "clock")),
+    "nmnist": Format(read_nmnist, write_nmnist, (".bin",), ("shape",)),
+    "prophesee": Format(read_raw, None, (".raw",), ("shape", "clock")),
+    "sonata": Format(read_sonata, _write_one, (".h5", ".hdf5", ".sonata")),
 }
 SUFFIXES: Mapping[str, str] = {suffix: name for name, format in FORMATS.items() for suffix in format.suffixes}
 
 
-def read(path: str | os.PathLike[str], *, format: str | None = None, shape: tuple[int, ...] | None = None) -> Spikes:
+def read(
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    shape: tuple[int, ...] | None = None,
+    clock: str | None = None,
+    camera: str | None = None,
+    tick: float | None = None,
+) -> Spikes:
     """Return one recording, in any format of `FORMATS`.
+
+    What a camera file holds beside events, and what was done to them, is in the attribute `report` of the result.
 
     Args:
         path: of the file.
         format: a name in `FORMATS`; None: by the suffix of the file.
         shape: of the sensor; None: that of the file or its format.
+        clock: of an EVT3 recording: "camera", or "running" as earlier versions and expelliarmus read it.
+        camera: of an AEDAT2 recording, a name in `aedat.CAMERAS`; None: by the header.
+        tick: s, the unit of time of a table; None: that of its format.
 
     Raises:
-        NeurosimInputError: an unknown format or suffix, or a shape for a format that has its own.
+        NeurosimInputError: an unknown format or suffix, or an option that the format does not have.
         NeurosimMissingError: no such file.
         NeurosimFormatError: a file that breaks its format.
     """
     chosen = _choose(path, format, "read")
-    if shape is None:
-        return chosen.read(path)
-    require(chosen.shaped, "read.shape", "must be left out: this format knows its sensor", shape)
-    return chosen.read(path, shape)
+    options = {"shape": shape, "clock": clock, "camera": camera, "tick": tick}
+    given = {name: value for name, value in options.items() if value is not None}
+    for name, value in given.items():
+        rule = "must be left out: this format " + ("knows its sensor" if name == "shape" else "has no such choice")
+        require(name in chosen.options, f"read.{name}", rule, value)
+    return chosen.read(path, **given)
 
 
 def write(path: str | os.PathLike[str], spikes: Spikes, *, format: str | None = None) -> None:

@@ -62,6 +62,11 @@ def evt2() -> bytes:
     return b"% evt 2.0\n% geometry 640x480\n% end\n" + np.array(words, "<u4").tobytes()
 
 
+def evt21() -> bytes:
+    words = [8 << 60 | 7 << 32] + [k % 2 << 60 | k << 54 | 32 * k << 43 | k << 32 | 3 << k % 30 for k in range(20)]
+    return b"% evt 2.1\n% format EVT21;height=480;width=640\n% end\n" + np.array(words, "<u8").tobytes()
+
+
 def evt3() -> bytes:
     state = [0x0011, 0x3010, 0x4FFF, 0x50FF, 0x2801, 0x6020, 0x0012, 0x2003, 0xA000, 0xE000, 0x7000]
     words = [word for k in range(6) for word in (0x8000 + k, 0x6010, *state)]
@@ -72,6 +77,13 @@ def aedat2() -> bytes:
     rng = np.random.default_rng(2)
     words = np.stack([rng.integers(0, 1 << 15, 40), np.sort(rng.integers(0, 1 << 20, 40))], axis=1)
     return b"#!AER-DAT2.0\r\n# comment\r\n" + words.astype(">u4").tobytes()
+
+
+def davis() -> bytes:
+    rng = np.random.default_rng(2)
+    address = rng.integers(0, 240, 40) << 12 | rng.integers(0, 180, 40) << 22 | rng.integers(0, 4, 40) << 10
+    words = np.stack([address | rng.integers(0, 2, 40) << 31, np.sort(rng.integers(0, 1 << 20, 40))], axis=1)
+    return b"#!AER-DAT2.0\r\n# AEChip: eu.seebetter.ini.chips.davis.DAVIS240C\r\n" + words.astype(">u4").tobytes()
 
 
 def hdf5(fill: Callable[[h5py.File], None]) -> bytes:
@@ -140,10 +152,12 @@ READERS: dict[str, tuple[Callable[[], bytes], Callable[[Path], object]]] = {
     "csv": (csv, files.read_csv),
     "dat": (dat, files.read_dat),
     "evt2": (evt2, files.read_evt2),
+    "evt21": (evt21, files.read_evt21),
     "evt3": (evt3, files.read_evt3),
-    "evt3 camera": (evt3, lambda path: files.read_evt3(path, clock="camera")),
+    "evt3 running": (evt3, lambda path: files.read_evt3(path, clock="running")),
     "raw": (evt3, files.read_raw),
     "aedat2": (aedat2, files.read_aedat2),
+    "aedat2 davis": (davis, files.read_aedat2),
     "shd": (shd, files.read_shd),
     "shd chunked": (lambda: shd(chunks=(2,), compression="gzip", shuffle=True), files.read_shd),
     "sonata": (sonata, lambda path: files.read_sonata(path, "a")),

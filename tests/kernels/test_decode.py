@@ -251,8 +251,8 @@ def test_clocks_that_start_again(tmp_path: Path) -> None:
         (b"", "byte 0: expected a header, got an empty file"),
         (b"\x00\x01", "byte 0: expected a header of lines that begin with '%', got 0x00"),
         (b"% evt 3.0", "byte 0: expected the end of a line of the header, got none"),
-        (b"% date\n", "header: expected the line '% evt 2.0' or '% evt 3.0', got nothing"),
-        (b"% evt 2.1\n", "header: expected the line '% evt 2.0' or '% evt 3.0', got 2.1"),
+        (b"% date\n", "header: expected the line '% evt 2.0', '% evt 2.1' or '% evt 3.0', got nothing"),
+        (b"% evt 4.0\n", "header: expected the line '% evt 2.0', '% evt 2.1' or '% evt 3.0', got 4"),
         (b"% evt 3.0\n" + b"a", "byte 10: expected complete words of 2 bytes, got 1 bytes"),
         (b"% evt 2.0\n" + b"abc", "byte 10: expected complete words of 4 bytes, got 3 bytes"),
         # 0x500 = 1280 is the first column outside.
@@ -276,7 +276,7 @@ def test_prophesee_files_that_are_none(content: bytes, message: str, tmp_path: P
 @pytest.mark.parametrize("camera", ["dvs128", "davis346"])
 def test_aedat2_decodes_as_tonics(camera: str, tmp_path: Path) -> None:
     io = pytest.importorskip("tonic.io", reason="tonic is not installed")
-    from neurosim.files.cameras import CAMERAS
+    from neurosim.files.aedat import CAMERAS
 
     layout, n = CAMERAS[camera], 200
     x, y, p = RNG.integers(0, layout.width, n), RNG.integers(0, layout.height, n), RNG.integers(0, 2, n)
@@ -405,18 +405,22 @@ def test_files_that_are_not_there(suffix: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.data
-def test_evt3_fixture_decodes_to_its_truth(data_root: Path) -> None:
+def test_evt3_fixture(data_root: Path) -> None:
     folder = data_root / "event_formats"
     truth = np.load(folder / "evt3_sample.npy")
-    spikes = files.read(folder / "evt3_sample.raw")
+    spikes = files.read(folder / "evt3_sample.raw", clock="running")
     assert len(spikes) == len(truth) == 219_596
     p, y, x = spikes.coordinates()
     for found, name in ((p, "p"), (y, "y"), (x, "x"), (ticks_of(spikes), "t")):
         assert np.array_equal(found, truth[name]), name
-    # The camera's own words say it lasted 9 ms, not 54: see `read_evt3`.
-    again = files.read_evt3(folder / "evt3_sample.raw", clock="camera")
+    # The camera's own words say it lasted 8.8 ms, not 54: see `read_evt3`.
+    again = files.read(folder / "evt3_sample.raw")
     assert np.array_equal(again.units, spikes.units)
-    assert 0.008 < again.times[-1] - again.times[0] < 0.010
+    assert 0.0087 < again.times[-1] - again.times[0] < 0.0089
+    raw = (folder / "evt3_sample.raw").read_bytes()
+    words = np.frombuffer(raw[raw.index(b"% system_ID 48\n") + len("% system_ID 48\n") :], "<u2")
+    want = decode.evt3_reference(words, False)
+    assert np.array_equal(np.stack([ticks_of(again), *again.coordinates()], axis=1), want)
 
 
 @pytest.mark.data

@@ -1,0 +1,214 @@
+"""Camera recordings written byte by byte: clocks, chips, and what is said about records that are not events."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neurosim import Spikes, files
+from neurosim.description import SpikeFile
+from neurosim.errors import NeurosimFormatError, NeurosimInputError
+from neurosim.files.aedat import CAMERAS
+from neurosim.kernels.io import decode
+
+
+def ticks_of(spikes: Spikes) -> list[int]:
+    return np.rint(spikes.times * 1e6).astype(int).tolist()
+
+
+def places(spikes: Spikes) -> list[tuple[int, ...]]:
+    """Return (polarity, y, x) of each event."""
+    return list(zip(*(c.tolist() for c in spikes.coordinates()), strict=True))
+
+
+# Prophesee
+
+
+def evt3(path: Path, words: list[int], header: str = "% evt 3.0\n% end\n") -> Path:
+    path.write_bytes(header.encode() + np.array(words, "<u2").tobytes())
+    return path
+
+
+def counted(microseconds: list[int]) -> list[int]:
+    """Return EVT3 words of one event at each time, as a camera writes them: both parts of the time count."""
+    words, upper = [0x0005], -1
+    for t in microseconds:
+        if t >> 12 & 0xFFF != upper:
+            upper = t >> 12 & 0xFFF
+            words.append(8 << 12 | upper)
+        words += [6 << 12 | t & 0xFFF, 0x2801]
+    return words
+
+
+def test_ten_seconds_of_evt3_last_ten_seconds(tmp_path: Path) -> None:
+    truth = list(range(1, 10_000_001, 999))
+    path = evt3(tmp_path / "a.raw", counted(truth))
+    spikes = files.read(path)
+    assert ticks_of(spikes) == truth and spikes.report.format == "evt3"
+    assert not spikes.report.skipped and not spikes.report.changed
+    # The rule of expelliarmus counts each period of 4,096 us twice.
+    assert files.read(path, clock="running").duration == pytest.approx(20.0, abs=0.01)
+    assert ticks_of(files.read(path, clock="camera")) == truth
+    assert SpikeFile(path, clock="running").read((2, 720, 1280)).duration > 19
+
+
+def test_evt3_goes_on_when_its_counter_starts_again(tmp_path: Path) -> None:
+    truth = list(range(5, 60_000_000, 3999))
+    assert ticks_of(files.read(evt3(tmp_path / "a.raw", counted(truth)))) == truth
+    # By half of its range, the fall is a new start.
+    path = evt3(tmp_path / "a.raw", [0x8800, 0x2001, 0x8000, 0x2001])
+    assert ticks_of(files.read(path)) == [1 << 23, 1 << 24]
+
+
+def test_evt3_of_a_late_source(tmp_path: Path) -> None:
+    words = [0x2001, 0x8001, 0x6064, 0x2001, 0x605F, 0x2002, 0x4003, 0x6063, 0x2003, 0x8001, 0x2004, 0x6065, 0x2005]
+    spikes = files.read(evt3(tmp_path / "a.raw", words))
+    # 0x1064 is followed by 0x105f and 0x1063, five and one microseconds late; the upper part is sent again between.
+    assert ticks_of(spikes) == [0x1064] * 6 + [0x1065]
+    assert spikes.report.changed == {"late events put at the time of the event before": 5}
+    assert spikes.report.skipped == {"events before the first time": 1}
+    want = decode.evt3_reference(np.array(words), False)
+    assert want[:, 0].tolist() == ticks_of(spikes)
+
+
+def test_a_clock_for_a_file_that_has_one(tmp_path: Path) -> None:
+    path = evt3(tmp_path / "a.raw", [0x8000, 0x2001])
+    with pytest.raises(NeurosimInputError, match=r"read_evt3.clock: unknown name 'fast'; choose from camera, running"):
+        files.read(path, clock="fast")
+    path.write_bytes(b"% evt 2.0\n" + np.array([8 << 28, 0], "<u4").tobytes())
+    with pytest.raises(NeurosimInputError, match=r"a.raw: clock: must be left out: only EVT3 has a choice of clocks"):
+        files.read(path, clock="camera")
+    with pytest.raises(NeurosimInputError, match=r"read.clock: must be left out: this format has no such choice"):
+        files.read(path, format="evt2", clock="camera")
+
+
+def test_evt2_says_what_it_drops(tmp_path: Path) -> None:
+    path = tmp_path / "a.raw"
+    path.write_bytes(b"% evt 2.0\n" + np.array([0, 1 << 28, 8 << 28 | 3, 1 << 28 | 5 << 22], "<u4").tobytes())
+    spikes = files.read(path)
+    assert ticks_of(spikes) == [3 * 64 + 5] and spikes.report.skipped == {"events before the first time": 2}
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_evt21(legacy: bool, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    words = [1 << 60 | 7]
+    for upper in range(1, 40):
+        words.append(8 << 60 | upper << 32)
+        for low in sorted(rng.integers(0, 64, 5).tolist()):
+            kind, mask = int(rng.integers(0, 2)), int(rng.integers(0, 1 << 32))
+            x, y = int(rng.integers(0, 40)) * 32, int(rng.integers(0, 720))
+            words.append(kind << 60 | low << 54 | x << 43 | y << 32 | mask)
+        words.append(int(rng.choice([0xA, 0xE, 0xF])) << 60 | int(rng.integers(1 << 59)))
+    raw = np.array(words, np.uint64)
+    order = "legacy" if legacy else "little"
+    head = f"% evt 2.1\n% format EVT21;endianness={order};height=720;width=1280\n% end\n".encode()
+    path = tmp_path / "a.raw"
+    path.write_bytes(head + (raw << np.uint64(32) | raw >> np.uint64(32) if legacy else raw).astype("<u8").tobytes())
+    spikes, want = files.read(path), decode.evt21_reference(raw)
+    assert len(want) > 2000 and np.array_equal(np.stack([ticks_of(spikes), *spikes.coordinates()], axis=1), want)
+    assert spikes.shape == (2, 720, 1280) and spikes.report.skipped == {"events before the first time": 3}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([8 << 60 | 9 << 32, 1, 8 << 60 | 8 << 32, 1], "byte 34: expected times in ascending order"),
+        ([8 << 60, 1279 << 43 | 3], r"byte 18: expected an event inside shape \(2, 720, 1280\)"),
+        ([8 << 60, 720 << 32 | 1], r"byte 18: expected an event inside shape \(2, 720, 1280\)"),
+    ],
+)
+def test_evt21_files_that_are_none(words: list[int], message: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.raw"
+    path.write_bytes(b"% evt 2.1\n" + np.array(words, "<u8").tobytes())
+    with pytest.raises(NeurosimFormatError, match=message):
+        files.read(path)
+
+
+def test_data_that_begin_like_a_header(tmp_path: Path) -> None:
+    # The first event begins with "% ", and no line says that the header is at its end.
+    path = evt3(tmp_path / "a.raw", [0x2025, 0x8000, 0x2025], "% evt 3.0\n")
+    assert places(files.read(path)) == [(0, 0, 37)]
+
+
+# AEDAT2
+
+HEAD = b"#!AER-DAT2.0\r\n# This is a raw AE data file - do not edit\r\n"
+
+
+def aedat2(path: Path, records: list[tuple[int, int]], chip: str | None = None, more: bytes = b"") -> Path:
+    named = b"" if chip is None else b"# AEChip: " + chip.encode() + b"\r\n"
+    path.write_bytes(HEAD + named + more + np.array(records, ">u4").tobytes())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("chip", "height", "width"),
+    [
+        ("eu.seebetter.ini.chips.davis.Davis346B", 260, 346),
+        ("eu.seebetter.ini.chips.davis.Davis346red", 260, 346),
+        ("eu.seebetter.ini.chips.davis.DAVIS240C", 180, 240),
+        ("DAVIS240C", 180, 240),
+        ("eu.seebetter.ini.chips.sbret10.SBret10", 180, 240),
+        ("eu.seebetter.ini.chips.davis.Davis128", 128, 128),
+        ("eu.seebetter.ini.chips.davis.Davis640", 480, 640),
+    ],
+)
+def test_aedat2_of_a_davis_is_read_by_its_header(chip: str, height: int, width: int, tmp_path: Path) -> None:
+    x, y = width - 3, height - 5
+    records = [
+        (x << 12 | y << 22 | 1 << 11, 10),
+        (1 << 31 | 5 << 12 | 0x3FF, 11),
+        (1 << 31 | 1 << 10 | 7, 11),
+        (1 << 31 | 3 << 10 | 9 << 12, 12),
+        (1 << 10 | 1 << 11, 13),
+        (0, 14),
+    ]
+    spikes = files.read(aedat2(tmp_path / "a.aedat", records, chip))
+    assert spikes.shape == (2, height, width) and ticks_of(spikes) == [10, 14]
+    assert places(spikes) == [(1, 4, 2), (0, height - 1, width - 1)]
+    assert spikes.report.skipped == {"inertial samples": 1, "samples of frames": 2, "external events": 1}
+    assert files.read(tmp_path / "a.aedat", camera="davis640").shape == (2, 480, 640)
+
+
+def test_aedat2_of_a_dvs128(tmp_path: Path) -> None:
+    records = [(3 << 8 | 7 << 1 | 1, 10), (1 << 15, 11), (1 << 31, 12), (127 << 8, 13)]
+    for chip in ("ch.unizh.ini.jaer.chip.retina.DVS128", "DVS128", "Tmpdiff128"):
+        spikes = files.read(aedat2(tmp_path / "a.aedat", records, chip))
+        assert spikes.shape == (2, 128, 128) and places(spikes) == [(1, 7, 3), (0, 0, 127)]
+        assert spikes.report.skipped == {"external events": 2}
+    assert places(files.read(tmp_path / "a.aedat", camera="dvs128-jaer")) == [(0, 124, 120), (1, 0, 127)]
+    # Without a chip in the header, the same: no address is too large.
+    assert places(files.read(aedat2(tmp_path / "a.aedat", [(3 << 8 | 7 << 1 | 1, 10)]))) == [(1, 7, 3)]
+
+
+def test_aedat2_without_a_name_is_no_davis_in_silence(tmp_path: Path) -> None:
+    path = aedat2(tmp_path / "a.aedat", [(3, 1), (1 << 22, 2)])
+    expected = r"expected an address of a DVS128, below 2.16, for the header names no chip, got 0x400000; give camera="
+    with pytest.raises(NeurosimFormatError, match=rf"byte {len(HEAD) + 8}: {expected}"):
+        files.read(path)
+    assert places(files.read(path, camera="davis240")) == [(0, 179, 239), (0, 178, 239)]
+    aedat2(path, [(3, 1)], "Prophese Gen 3.1 (VGA)")
+    with pytest.raises(NeurosimFormatError, match="header: expected a DVS128 or DAVIS after '# AEChip:', got 'Proph"):
+        files.read(path)
+    assert set(CAMERAS) >= {"dvs128", "davis240", "davis346"}
+
+
+def test_aedat2_headers_of_any_length(tmp_path: Path) -> None:
+    # jAER stores all preferences in the header: thousands of lines, and long ones. Data may begin with "#".
+    first = 140 << 22 | 5 << 12
+    assert first.to_bytes(4, "big")[0] == ord("#")
+    long = b'# <node name="' + b"x" * 100_000 + b'">\r\n' + b"# <entry/>\r\n" * 5000
+    for end in (b"", b"#End Of ASCII Header\r\n"):
+        spikes = files.read(aedat2(tmp_path / "a.aedat", [(first, 1), (0, 2)], "Davis346B", long + end))
+        assert ticks_of(spikes) == [1, 2]
+    # After the end of the header, even text is data.
+    path = aedat2(tmp_path / "a.aedat", [(first | 0x202020, 0x2020200A)], "Davis640", b"#End Of ASCII Header\r\n")
+    assert ticks_of(files.read(path)) == [0x2020200A]
+
+
+def test_aedat2_counter_that_starts_again(tmp_path: Path) -> None:
+    path = aedat2(tmp_path / "a.aedat", [(0, (1 << 32) - 5), (0, 3)])
+    assert ticks_of(files.read(path)) == [(1 << 32) - 5, (1 << 32) + 3]
