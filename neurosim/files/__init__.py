@@ -53,6 +53,9 @@ if TYPE_CHECKING:
     from .state import read_state as read_state
     from .state import saved_values as saved_values
     from .state import write_state as write_state
+    from .streams import read_aedat as read_aedat
+    from .streams import read_aedat31 as read_aedat31
+    from .streams import read_event_stream as read_event_stream
     from .windows import read_windows as read_windows
 
 # Loaded on first use: some readers need numba or h5py, the start-up needs neither.

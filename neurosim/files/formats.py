@@ -14,6 +14,7 @@ from .cameras import read_dat, read_evt2, read_evt3, read_evt21, read_raw
 from .csv import read_csv, write_csv
 from .nmnist import read_nmnist, write_nmnist
 from .sonata import read_sonata, write_sonata
+from .streams import read_aedat, read_aedat31, read_event_stream
 
 
 class Format(NamedTuple):
@@ -35,9 +36,12 @@ def _write_one(path: str | os.PathLike[str], spikes: Spikes) -> None:
 
 
 FORMATS: Mapping[str, Format] = {
-    "aedat2": Format(read_aedat2, None, (".aedat", ".aedat2"), ("camera",)),
+    "aedat": Format(read_aedat, None, (".aedat",), ("shape", "camera")),
+    "aedat2": Format(read_aedat2, None, (".aedat2",), ("camera",)),
+    "aedat31": Format(read_aedat31, None, (".aedat31",), ("shape",)),
     "csv": Format(read_csv, write_csv, (".csv", ".txt"), ("shape", "tick")),
     "dat": Format(read_dat, None, (".dat",), ("shape",)),
+    "event-stream": Format(read_event_stream, None, (".es",)),
     "evt2": Format(read_evt2, None, (), ("shape",)),
     "evt21": Format(read_evt21, None, (), ("shape",)),
     "evt3": Format(read_evt3, None, (), ("shape", "clock")),

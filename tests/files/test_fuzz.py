@@ -86,6 +86,21 @@ def davis() -> bytes:
     return b"#!AER-DAT2.0\r\n# AEChip: eu.seebetter.ini.chips.davis.DAVIS240C\r\n" + words.astype(">u4").tobytes()
 
 
+def aedat31() -> bytes:
+    rng = np.random.default_rng(4)
+    data = b"#!AER-DAT3.1\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n"
+    for k in range(4):
+        place = rng.integers(0, 128, 10) << 17 | rng.integers(0, 128, 10) << 2 | rng.integers(0, 4, 10)
+        events = np.stack([place, np.sort(rng.integers(k << 10, k + 1 << 10, 10))], 1)
+        data += np.array([1 | 1 << 16, 8, 4, 0, 10, 10, 10], "<u4").tobytes() + events.astype("<u4").tobytes()
+    return data
+
+
+def atis() -> bytes:
+    events = [bytes([k % 50 << 2 | k & 3, 3 * k, 1, k, 0]) + b"\xff" * (k % 3) for k in range(40)]
+    return b"Event Stream\x02\x00\x00\x02\x90\x01\xf0\x00" + b"".join(events)
+
+
 def hdf5(fill: Callable[[h5py.File], None]) -> bytes:
     data = io.BytesIO()
     with h5py.File(data, "w") as root:
@@ -158,6 +173,8 @@ READERS: dict[str, tuple[Callable[[], bytes], Callable[[Path], object]]] = {
     "raw": (evt3, files.read_raw),
     "aedat2": (aedat2, files.read_aedat2),
     "aedat2 davis": (davis, files.read_aedat2),
+    "aedat31": (aedat31, files.read_aedat31),
+    "event stream": (atis, files.read_event_stream),
     "shd": (shd, files.read_shd),
     "shd chunked": (lambda: shd(chunks=(2,), compression="gzip", shuffle=True), files.read_shd),
     "sonata": (sonata, lambda path: files.read_sonata(path, "a")),

@@ -1,0 +1,158 @@
+"""Decoding the byte streams of event cameras: Event Stream (.es) and AEDAT 3.1.
+
+A kernel returns `(events, fault, at)` as in `decode`, `at` being a byte. It is called twice: without room, to count
+the events, and with it. No kernel allocates memory.
+"""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+from .decode import BACKWARDS, OUTSIDE, SOUND
+
+CUT, SIZES = 3, 4
+# Kinds of Event Stream.
+DVS, ATIS = 1, 2
+# Microseconds of one overflow, and bits of the first byte of an event that are not time.
+STEP, REST = (0, 127, 63), (0, 1, 2)
+
+
+def event_stream_reference(data: bytes, kind: int) -> tuple[np.ndarray, int]:
+    """The specification of `event_stream`: [n, 4] microseconds, polarity, y, x, and the number of other records."""
+    step, rest, at, t, found, others = STEP[kind], REST[kind], 0, 0, [], 0
+    while at < len(data):
+        head = data[at]
+        if head >> rest == step:
+            t += step * (head & ((1 << rest) - 1))
+            at += 1
+            continue
+        t += head >> rest
+        x, y = (int.from_bytes(data[at + k : at + k + 2], "little") for k in (1, 3))
+        if kind == ATIS and head & 1:
+            others += 1
+        else:
+            found.append((t, head >> (rest - 1) & 1, y, x))
+        at += 5
+    return np.array(found, np.int64).reshape(-1, 4), others
+
+
+@nb.njit(cache=True, nogil=True)
+def event_stream(raw, start, kind, height, width, tick, times, units, tally):
+    """Decode Event Stream 2 from byte `start` on: DVS or ATIS events of 5 bytes, and single bytes that move the clock.
+
+    The first byte is the time since the event before, then for DVS one bit of polarity, for ATIS one of polarity and
+    one that marks a measurement of exposure, which is no change of light. A time of all ones is not an event: the
+    other bits times that time are added to the clock (0 is a reset). Columns and rows are of 16 bits, little-endian.
+
+    Args:
+        times, units: room for all events, or none.
+        tally: [1], receives the number of measurements of exposure.
+    """
+    step, rest = (np.int64(127), 1) if kind == DVS else (np.int64(63), 2)
+    count, t, i = 0, np.int64(0), np.int64(start)
+    tally[:] = 0
+    while i < raw.size:
+        head = np.int64(raw[i])
+        if head >> rest == step:
+            t += step * (head & ((1 << rest) - 1))
+            i += 1
+            continue
+        if i + 5 > raw.size:
+            return count, CUT, i
+        t += head >> rest
+        x = np.int64(raw[i + 1]) | np.int64(raw[i + 2]) << 8
+        y = np.int64(raw[i + 3]) | np.int64(raw[i + 4]) << 8
+        if x >= width or y >= height:
+            return count, OUTSIDE, i
+        if kind == ATIS and head & 1:
+            tally[0] += 1
+        else:
+            if times.size:
+                times[count] = t * tick
+                units[count] = ((head >> (rest - 1) & 1) * height + y) * width + x
+            count += 1
+        i += 5
+    return count, SOUND, i
+
+
+@nb.njit(inline="always")
+def _int(raw, i):
+    """Return the little-endian signed integer of 4 bytes at `i`."""
+    low = np.int64(raw[i]) | np.int64(raw[i + 1]) << 8 | np.int64(raw[i + 2]) << 16 | np.int64(raw[i + 3]) << 24
+    return low - (low >> 31 << 32)
+
+
+PACKET, POLARITY = 28, 1
+
+
+def aedat31_reference(data: bytes) -> np.ndarray:
+    """The specification of `aedat31` for one source: [n, 4] microseconds, polarity, y, x of the valid events."""
+    found, at = [], 0
+    while at < len(data):
+        head = np.frombuffer(data, "<i2", 2, at).tolist() + np.frombuffer(data, "<i4", 6, at + 4).tolist()
+        kind, _, size, offset, overflow, capacity, number, _ = head
+        for i in range(at + PACKET, at + PACKET + number * size, size) if kind == POLARITY else ():
+            place, t = (int.from_bytes(data[k : k + 4], "little") for k in (i, i + offset))
+            if place & 1:
+                found.append((overflow << 31 | t, place >> 1 & 1, place >> 2 & 0x7FFF, place >> 17))
+        at += PACKET + capacity * size
+    return np.array(found, np.int64).reshape(-1, 4)
+
+
+@nb.njit(cache=True, nogil=True)
+def aedat31(raw, start, height, width, tick, times, units, tally, extent):  # noqa: PLR0911, PLR0912 - packets of a file
+    """Decode the polarity events of AEDAT 3.1 from byte `start` on, of the source that has the first of them.
+
+    A file is packets: kind and source (2 bytes each), then size of an event, offset of its time, overflows of the
+    time, capacity, number of events and of valid ones (4 bytes each), then `capacity` events. A polarity event is a
+    word, 1 bit valid, 1 polarity, 15 y, 15 x, and 31 bits of microseconds.
+
+    Args:
+        height, width: 0: any.
+        times, units: room for all events, or none.
+        tally: [6], receives numbers of records that are not returned: special, invalid, frames, inertial, others, and
+            polarity events of other sources.
+        extent: [2], receives the largest y and x.
+    """
+    count, i, previous, source = 0, np.int64(start), np.int64(0), np.int64(-1)
+    tally[:] = 0
+    extent[:] = 0
+    while i < raw.size:
+        if i + PACKET > raw.size:
+            return count, CUT, i
+        kind = np.int64(raw[i]) | np.int64(raw[i + 1]) << 8
+        origin = np.int64(raw[i + 2]) | np.int64(raw[i + 3]) << 8
+        size, offset, overflow = _int(raw, i + 4), _int(raw, i + 8), _int(raw, i + 12)
+        capacity, number = _int(raw, i + 16), _int(raw, i + 20)
+        if size < 1 or overflow < 0 or not 0 <= number <= capacity:
+            return count, SIZES, i
+        if kind == POLARITY and not 4 <= offset <= size - 4:
+            return count, SIZES, i
+        if capacity > (raw.size - i - PACKET) // size:
+            return count, CUT, i
+        if kind == POLARITY and number > 0:
+            source = origin if source < 0 else source
+        if kind != POLARITY:
+            tally[0 if kind == 0 else 2 if kind == 2 else 3 if 3 <= kind <= 4 else 4] += number
+        elif origin != source:
+            tally[5] += number
+        else:
+            for j in range(i + PACKET, i + PACKET + number * size, size):
+                place, t = _int(raw, j), overflow << 31 | _int(raw, j + offset) & 0x7FFFFFFF
+                if place & 1 == 0:
+                    tally[1] += 1
+                    continue
+                x, y = place >> 17 & 0x7FFF, place >> 2 & 0x7FFF
+                if (width > 0 and x >= width) or (height > 0 and y >= height):
+                    return count, OUTSIDE, j
+                if t < previous:
+                    return count, BACKWARDS, j
+                previous = t
+                extent[0], extent[1] = max(extent[0], y), max(extent[1], x)
+                if times.size:
+                    times[count] = t * tick
+                    units[count] = ((place >> 1 & 1) * height + y) * width + x
+                count += 1
+        i += PACKET + capacity * size
+    return count, SOUND, i
