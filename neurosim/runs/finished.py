@@ -11,8 +11,9 @@ from ..errors import NeurosimInputError, NeurosimMissingError, require
 from . import kinds
 from .config import sources_of
 from .folder import MANIFEST, METRICS, REPORT, RunFolder, read_metrics
-from .kind import HasEnergy
+from .kind import HasEnergy, Measured
 from .manifest import Manifest
+from .tables import energy_rows, joules, quantity, table
 
 
 def reconfigure(
@@ -76,8 +77,29 @@ class MeasuredAgain:
         tree = plain.to_plain(self)
         return {**tree.pop("heading"), **tree}
 
+    def table(self) -> str:
+        """Return every measure with its unit, then energy; what is unknown says why."""
+        heading, measures = self.heading, self.measures
+        if "network" in heading:
+            head, each = f"{heading['network']}, from {self.run}", "the run"
+        else:
+            head = f"{heading['dataset']} {heading['split']}: {heading['samples']} recordings, from {self.run}"
+            each = "a recording"
+        rows = []
+        for name, definition in measure.DEFINITIONS.items():
+            value, unit = measures[name], "B" if definition.unit == "bytes" else definition.unit
+            known = quantity(value, "B") if unit == "B" else f"{quantity(value)} {unit}".rstrip()
+            unknown = f"- ({measures.reasons.get(name, 'not recorded')})"
+            rows.append((definition.title, unknown if value is None else known))
+        published = [
+            (f"  on {chip.title}", joules(chip.energy) if chip.energy else f"- ({chip.reason})")
+            for chip in self.energy.published
+        ]
+        energy = energy_rows(self.energy, each)
+        return table([*rows, *energy, ("Published figures per event", ""), *published], head)
 
-def measure_again(run: RunFolder, config: HasEnergy | None) -> MeasuredAgain:
+
+def measure_again(run: RunFolder, config: HasEnergy | None) -> Measured:
     """Return measures and energy of a run from the counts it stored, energy under the profile of `config`.
 
     Raises:
@@ -85,13 +107,16 @@ def measure_again(run: RunFolder, config: HasEnergy | None) -> MeasuredAgain:
     """
     kind = kinds.kind_of(run)
     result = kind.result.from_dict(read_metrics(run))
+    heading = {name: getattr(result, name) for name in kind.heading}
+    if kind.measured is not None and config is not None:
+        return kind.measured(heading, str(run.path), result, config.energy.profile)
     stored = getattr(result, "measures", None)
     if not isinstance(stored, measure.Measures):
         raise NeurosimInputError(f"{run.path / METRICS}: lacks the counts of the run ('measures'); simulate again")
     assert config is not None  # a kind that stores counts has energy settings
     entered = None if stored.events_in is None else round(stored.events_in * stored.samples)
     return MeasuredAgain(
-        heading={name: getattr(result, name) for name in kind.heading},
+        heading=heading,
         run=str(run.path),
         measures=measure.measure(stored.layers, stored.samples, stored.duration, entered),
         energy=measure.energy(stored.layers, stored.samples, config.energy.profile),

@@ -68,6 +68,16 @@ class HasEnergy(Protocol):
     def energy(self) -> Energy: ...
 
 
+class Measured(Protocol):
+    """What `neurosim measure` prints of a run."""
+
+    def to_dict(self) -> Mapping[str, object]:
+        """Return the plain tree of `--json` and of measures.json."""
+
+    def table(self) -> str:
+        """Return what the command line prints."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kind(Generic[R]):
     """Description of a kind of run for the commands `report` and `measure` and for the lifecycle.
@@ -82,6 +92,8 @@ class Kind(Generic[R]):
         reconfigure: (folder, sources, changeable) -> the run's settings, changed by `sources` in the sections that are
             `changeable`; raises NeurosimInputError for any other change. None if the kind estimates no energy.
         heading: fields of the result that say which run it was; `neurosim measure` repeats them.
+        measured: (heading, folder, result, profile) -> what `neurosim measure` prints of a kind with several models;
+            None: the `measures` of the result, those of its one model.
     """
 
     name: str
@@ -90,6 +102,7 @@ class Kind(Generic[R]):
     result: type[R]
     reconfigure: Callable[[RunFolder, Sequence[ConfigSource], Sequence[str]], HasEnergy | None]
     heading: Sequence[str] = ("dataset", "split", "samples", "seed", "spike_digest")
+    measured: Callable[[Mapping[str, object], str, R, str], Measured] | None = None
 
     def render_page(self, folder: RunFolder, result: R) -> str:
         """Return the report page of a run: page.html of the kind, with what `fill` of its page.py returns."""

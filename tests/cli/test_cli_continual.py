@@ -389,10 +389,62 @@ def test_runs_of_other_kinds(run: dict[str, Any], config: Path) -> None:
     assert "cannot be combined with options that change the result; leave them out (got 3)" in refused(
         "run", "--resume", run["run"], "--seeds", 3
     )
-    lines = command.neurosim("measure", run["run"], expect=2)
-    assert lines.exit_code == 2 and "a continual run has accuracies and counts no operations" in lines.stderr
     swept = ran("run", config, "--learner", "macrocolumn", "--set", 'on="validation"', "--out", "validated")
     assert "needs runs measured on the same items" in refused("compare", run["run"], swept["run"])
+
+
+# --- Work
+
+
+def test_every_learner_and_task_has_its_work(run: dict[str, Any]) -> None:
+    for row in run["rows"]:
+        assert [work["task"] for work in row["work"]] == row["tasks"]
+        for k, work in enumerate(row["work"]):
+            name = f"{Path(run['run']) / 'cells' / row['name']}"
+            each = [trial(Path(name) / f"seed-{seed}").work[k] for seed in (0, 1)]
+            assert work["updates"] == np.mean([one.updates for one in each]) > 0
+            assert work["memory"] == each[0].memory and work["reasons"] == {}
+            assert work["measures"]["samples"] == 2 * 40
+            for parts in zip(work["measures"]["layers"], *(one.measures.layers for one in each), strict=True):
+                operations = [part.synaptic_operations for part in parts[1:]]
+                assert parts[0]["synaptic_operations"] == sum(operations) > 0
+            assert work["energy"]["memory_aware"]["low"] > work["energy"]["compute_only"]["low"] > 0
+    # 60 items in batches of 32, twice, of a net of 64-30-10.
+    assert [work["updates"] for work in run["rows"][0]["work"]] == [4 * (64 * 30 + 30 + 30 * 10 + 10)] * 3
+
+
+def test_measure_prints_the_work_and_takes_another_profile(run: dict[str, Any], tmp_path: Path) -> None:
+    again = json.loads(command.neurosim("measure", run["run"], "--json").stdout)
+    assert {row["name"]: row["work"] for row in again["learners"]} == {row["name"]: row["work"] for row in run["rows"]}
+    assert again["on"] == "test" and again["run"] == run["run"]
+    text = command.neurosim("measure", run["run"], "--profile", "loihi", "--out", tmp_path / "there").stdout
+    assert "updates" in text and "permutation 2" in text and "(estimate, loihi)" in text
+    assert "  - plain: " in text, "why a figure of the profile is unknown"
+    loihi = files.read_json(tmp_path / "there" / "measures.json")["learners"][0]["work"][0]["energy"]
+    assert loihi["profile"] == "loihi" and loihi["compute_only"] is None
+    line = command.neurosim("measure", run["run"], "--set", "stream.tasks=2", expect=2).stderr
+    assert "nothing of it can change; leave these out (got ['stream'])" in line
+    compared = ran("compare", run["run"], "--out", tmp_path / "compared")
+    both = json.loads(command.neurosim("measure", compared["run"], "--json").stdout)
+    assert both["learners"] == again["learners"]
+
+
+def test_measure_of_a_run_that_counted_no_work(run: dict[str, Any], tmp_path: Path) -> None:
+    shutil.copytree(run["run"], tmp_path / "former", ignore=shutil.ignore_patterns("cells"))
+    for row in (tree := files.read_json(tmp_path / "former" / "metrics.json"))["rows"]:
+        del row["work"]
+    files.write_json(tmp_path / "former" / "metrics.json", tree)
+    line = command.neurosim("measure", tmp_path / "former", expect=2).stderr
+    assert "metrics.json: lacks the counts of the learners ('work'); run again" in line
+    page = runs.write_page(tmp_path / "former").read_text()
+    assert "The run counted no work" in page
+
+
+def test_a_trial_that_goes_on_keeps_the_work_of_its_tasks(run: dict[str, Any], tmp_path: Path) -> None:
+    shutil.copytree(Path(run["run"]) / "cells" / "replay" / "seed-0", tmp_path / "trial")
+    done = trial(tmp_path / "trial")
+    (tmp_path / "trial" / "result.json").unlink()
+    assert run_trial(str(tmp_path / "trial"), done.spec) == done
 
 
 def test_without_dask_a_cluster_says_what_to_install(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -428,6 +480,7 @@ def test_the_page_shows_every_learner_and_every_formula(run: dict[str, Any]) -> 
         assert f"{name}: accuracy on each of 3 tasks" in page
     for measure in MEASURES.values():
         assert measure.title in page
+    assert "Work" in page and "weights 9.06" in page and "memory 2." in page
     assert page.count("after 3 tasks:") == 9
 
 

@@ -2,6 +2,7 @@
 
 from ..kind import Kind
 from .config import reconfigure
+from .measured import MeasuredLearners
 from .result import ContinualResult
 
 KIND = Kind(
@@ -10,5 +11,6 @@ KIND = Kind(
     resume="continual run",
     result=ContinualResult,
     reconfigure=reconfigure,
+    measured=MeasuredLearners.of,
     heading=("stream", "on", "seed"),
 )

@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 from pydantic import create_model
 
+from ... import files
 from ...continual.learners import LEARNERS, kind
 from ...continual.streams import STREAMS
 from ...errors import NeurosimInputError, lookup, require
-from ..config import Count, Seed, section_of, sources_of
+from ..config import Count, Energy, Seed, section_of, sources_of
 from ..folder import CONFIG, RunFolder
 from ..settings import ConfigSource, Section, merge, overlay, resolve
 
@@ -32,11 +33,13 @@ class Head(Section):
         seeds: number of seeds.
         on: the items that accuracies are measured on; None: those of test, or of validation in a sweep, whose results
             serve to choose settings.
+        energy: the profile of the estimates.
     """
 
     seed: Seed = 0
     seeds: Count = 1
     on: Literal["test", "validation"] | None = None
+    energy: Energy = Energy()
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,11 @@ class ContinualConfig:
     def seeds(self) -> tuple[int, ...]:
         """All seeds."""
         return tuple(self.head.seed + k for k in range(self.head.seeds))
+
+    @property
+    def energy(self) -> Energy:
+        """Profile of the energy estimates."""
+        return self.head.energy
 
     @property
     def evaluate_on(self) -> str:
@@ -153,19 +161,23 @@ def stored(run: RunFolder) -> ContinualConfig:
     return configure(run.path / CONFIG)
 
 
-def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> None:
-    """Check that nothing of a continual run is changed; it has no settings that can change.
+class Changeable(Section):
+    """Settings of a finished run that can change."""
+
+    energy: Energy = Energy()
+
+
+def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> Changeable:
+    """Return the energy settings of a run, changed by `sources`; nothing else of it can change.
 
     Raises:
-        NeurosimInputError: a setting was given, or its operations are asked for, which it does not count.
+        NeurosimInputError: another setting was given, or one that breaks its rule.
     """
-    if changeable:
-        raise NeurosimInputError(
-            f"{run.path}: a continual run has accuracies and counts no operations; print them with "
-            "'neurosim continual compare'"
-        )
-    given = [key for source in sources for key in source.tree]
+    given = [key for source in sources for key in source.tree if key not in changeable]
     require(not given, str(run.path), "is a continual run, and nothing of it can change; leave these out", given)
+    path = run.path / CONFIG
+    own = {key: value for key, value in files.read_toml(path).items() if key in Changeable.model_fields}
+    return resolve(Changeable, [ConfigSource(str(path), own), *sources])
 
 
 def _rows(config: ContinualConfig) -> Iterator[Row]:
@@ -231,7 +243,7 @@ def _named(sources: Sequence[ConfigSource]) -> list[ConfigSource]:
     ]
 
 
-_KEPT = ("seed", "seeds", "on", "stream")
+_KEPT = ("seed", "seeds", "on", "energy", "stream")
 
 
 def _renamed(tree: Tree) -> dict[str, object]:

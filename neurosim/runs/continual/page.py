@@ -14,6 +14,7 @@ from ...report.charts import PALETTE, Curve
 from ...report.sections import HOT, between
 from ...report.svg import element, label, picture, rect
 from ..folder import RunFolder
+from .measured import unknown
 from .result import ContinualResult, LearnerResult
 
 MAP = 264.0  # px, width of a heat map
@@ -38,6 +39,7 @@ def fill(folder: RunFolder, result: ContinualResult) -> Mapping[str, object]:
             (row, [_estimate(row.measures.get(name)) for name in MEASURES], float(np.mean(row.seconds or np.nan)))
             for row in rows
         ],
+        "work": [(row.name, work, sum(work.memory.values()), unknown(work)) for row in rows for work in row.work],
         "seeds": [
             (f"{row.name}, seed {seed}", [numbers.fixed(each.get(name)) for name in MEASURES])
             for row in rows

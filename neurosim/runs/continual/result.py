@@ -2,14 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ... import measure
+from ...continual.learner import Learner
 from ...continual.matrix import Estimate
+from ...measure import EnergyEstimates, Measures
+from ...plain import Record
 from ..kind import RunResult
+
+UNCOUNTED = "the learner does not count what it writes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskWork(Record):
+    """Work of a learner on a task: learning it, and answering its items right after.
+
+    Attributes:
+        task: its name.
+        updates: numbers written into weights while it was learned (`Learner.updates`), the mean over seeds.
+        memory: bytes that the learner then holds, by part (`Learner.memory_bytes`), the largest over seeds.
+        measures: of answering, as `measure.measure` returns them; the layers are summed over seeds.
+        energy: of answering an item, as `measure.energy` returns it; None in the results of a trial.
+        reasons: why a figure is None, by its name.
+    """
+
+    task: str
+    updates: float | None = None
+    memory: Mapping[str, int] = field(default_factory=dict)
+    measures: Measures
+    energy: EnergyEstimates | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, name: str, learner: Learner, x: NDArray[np.uint8], task: int | None) -> TaskWork:
+        """Return the work of a learner that has just learned the task `name`, and answers its items x."""
+        return cls(
+            task=name,
+            updates=learner.updates,
+            memory=learner.memory_bytes(),
+            measures=measure.measure(learner.work(x, task), len(x), 0.0, int(np.count_nonzero(x))),
+            reasons={} if learner.updates is not None else {"updates": UNCOUNTED},
+        )
+
+    @classmethod
+    def over_seeds(cls, works: Sequence[TaskWork], profile: str) -> TaskWork:
+        """Return the work of all seeds on one task, with energy estimates under a profile."""
+        every = [work.measures for work in works]
+        layers = [measure.sum_counts(parts) for parts in zip(*(each.layers for each in every), strict=True)]
+        events = sum(round((each.events_in or 0) * each.samples) for each in every)
+        updates = [work.updates for work in works if work.updates is not None]
+        return replace(
+            works[0],
+            updates=sum(updates) / len(updates) if len(updates) == len(works) else None,
+            memory={part: max(work.memory.get(part, 0) for work in works) for part in works[0].memory},
+            measures=measure.measure(layers, sum(each.samples for each in every), 0.0, events),
+        ).under(profile)
+
+    def under(self, profile: str) -> TaskWork:
+        """Return the same work with energy estimates under a profile."""
+        return replace(self, energy=measure.energy(self.measures.layers, self.measures.samples, profile))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +82,7 @@ class LearnerResult:
         measures: estimates over seeds, by their names in `MEASURES`; None where a measure has no value.
         each: the measures of each seed.
         seconds: that learning took, for each seed.
+        work: on each task; none in runs of versions that did not count it.
     """
 
     name: str
@@ -39,6 +96,7 @@ class LearnerResult:
     measures: Mapping[str, Estimate | None] = field(default_factory=dict)
     each: tuple[Mapping[str, float | None], ...] = ()
     seconds: tuple[float, ...] = ()
+    work: tuple[TaskWork, ...] = ()
 
     @property
     def mean_matrix(self) -> NDArray[np.float64]:

@@ -22,7 +22,7 @@ from . import KIND
 from .config import ContinualConfig, Row, stored
 from .executor import LOCAL, Executor, Trial, TrialProgress, run_trials
 from .page import write_pictures
-from .result import ContinualResult, Failure, LearnerResult
+from .result import ContinualResult, Failure, LearnerResult, TaskWork
 from .trial import TrialResult, TrialSpec, build_stream
 
 TRIALS = "cells"  # folder of the trials
@@ -145,7 +145,7 @@ def _finish(folder: RunFolder, config: ContinualConfig, executor: Executor, opti
             on=config.evaluate_on,
             seed=config.head.seed,
             seeds=seeds,
-            rows=tuple(_row(row, seeds, found) for row in rows),
+            rows=tuple(_row(row, seeds, found, config.energy.profile) for row in rows),
             failures=tuple(failures),
         )
 
@@ -180,8 +180,8 @@ def _run_trials(
     return found, failures
 
 
-def _row(row: Row, seeds: Sequence[int], found: Found) -> LearnerResult:
-    """Return a learner over its seeds."""
+def _row(row: Row, seeds: Sequence[int], found: Found, profile: str) -> LearnerResult:
+    """Return a learner over its seeds, with energy estimates under a profile."""
     trials = {seed: found[row.name, seed] for seed in seeds if (row.name, seed) in found}
     matrices = [Matrix(np.array(trial.matrix), seed) for seed, trial in trials.items()]
     first = next(iter(trials.values()))
@@ -198,6 +198,11 @@ def _row(row: Row, seeds: Sequence[int], found: Found) -> LearnerResult:
         measures=summary(matrices, forward),
         each=tuple(measures(m, forward) for m in matrices),
         seconds=tuple(float(np.sum(trial.seconds)) for trial in trials.values()),
+        work=tuple(
+            TaskWork.over_seeds(works, profile) for works in zip(*(t.work for t in trials.values()), strict=True)
+        )
+        if all(trial.work for trial in trials.values())
+        else (),
     )
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from ...continual.matrix import MEASURES, Estimate
 from ..folder import REPORT
-from ..tables import table
+from ..tables import grid, table
+from .measured import ABOUT as ABOUT_WORK
+from .measured import HEADS, task_cells
 from .result import ContinualResult
 
 ABOUT = "mean +- half of Student's 95 % interval over seeds; R[i,j]: on task j after task i, of T tasks"
@@ -23,8 +25,10 @@ def render(result: ContinualResult) -> str:
         seconds = sum(row.seconds) / len(row.seconds)
         lines.append(f"  {row.name:<{width}}{cells}{seconds:>10.1f}")
     formulas = [(_short(name), f"{m.formula}: {m.meaning}") for name, m in MEASURES.items()]
+    work = grid(("learner", *HEADS[2:]), [(row.name, *task_cells(row.work[-1])[1:]) for row in result.rows if row.work])
     page = table([("page", str(Path(result.run) / REPORT))])
-    return "\n".join([*lines, "", f"  {ABOUT}", table(formulas), "", page])
+    costs = [f"  work on the last task; {ABOUT_WORK}", work, ""] if any(row.work for row in result.rows) else []
+    return "\n".join([*lines, "", f"  {ABOUT}", table(formulas), "", *costs, page])
 
 
 def listing(streams: Mapping[str, str], sources: Mapping[str, str], learners: Mapping[str, str]) -> str:

@@ -20,13 +20,17 @@ from ... import files, plain
 from ...continual.learner import Learner
 from ...continual.learners import kind
 from ...continual.streams import STREAMS, Stream
+from ...continual.tasks import Items, Task
 from ...errors import NeurosimError, NeurosimInputError
+from ..data import spread
 from ..timings import limit_threads
 from .config import EARLIER_NAMES, Row
+from .result import TaskWork
 
 STATE, RESULT = "state.safetensors", "result.json"
 FORMAT, VERSION = "ContinualState", 1
 TaskProgress = Callable[[float], None]
+MAX_COUNTED = 200  # items of a task whose work is counted: entries of every step are in memory for it
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class TrialResult:
         tasks, scenario, classes: of the stream: the names of its tasks, "domain", "task" or "class", class names.
         matrix: [tasks + 1][tasks] accuracies.
         seconds: that each task took.
+        work: on each task; none where tasks were learned by a version that did not count.
     """
 
     spec: TrialSpec
@@ -86,6 +91,7 @@ class TrialResult:
     classes: tuple[str, ...]
     matrix: tuple[tuple[float, ...], ...]
     seconds: tuple[float, ...]
+    work: tuple[TaskWork, ...] = ()
 
     @classmethod
     def from_dict(cls, tree: Mapping[str, object]) -> TrialResult:
@@ -125,8 +131,9 @@ def _run(path: Path, spec: TrialSpec, owner: type[Learner], on_progress: TaskPro
     settings = plain.from_plain(owner.SETTINGS, spec.settings, spec.learner)
     learner = cast(Any, owner)(stream.problem, settings)
     seconds: list[float] = []
+    work: list[TaskWork] = []
     if (path / STATE).is_file():
-        seconds, matrix = _restore(path / STATE, spec, stream, learner)
+        seconds, work, matrix = _restore(path / STATE, spec, stream, learner)
     else:
         matrix = np.full((len(stream) + 1, len(stream)), np.nan)
         matrix[0] = _accuracies(learner, stream, spec.on)
@@ -140,7 +147,8 @@ def _run(path: Path, spec: TrialSpec, owner: type[Learner], on_progress: TaskPro
             raise type(error)(f"{error} (seed {spec.seed}{where})") from None
         seconds.append(round(time.perf_counter() - start, 6))
         matrix[index + 1] = _accuracies(learner, stream, spec.on)
-        header = {"spec": plain.to_plain(spec), "seconds": seconds}
+        work.append(_work(learner, task, spec.on))
+        header = {"spec": plain.to_plain(spec), "seconds": seconds, "work": plain.to_plain(work)}
         arrays = {**{f"learner.{name}": a for name, a in learner.state().items()}, "matrix": matrix}
         files.write_state(path / STATE, FORMAT, VERSION, header, arrays)
         on_progress(index + 1)
@@ -151,11 +159,14 @@ def _run(path: Path, spec: TrialSpec, owner: type[Learner], on_progress: TaskPro
         classes=tuple(stream.classes),
         matrix=tuple(map(tuple, matrix.tolist())),
         seconds=tuple(seconds),
+        work=tuple(work) if len(work) == len(stream) else (),
     )
 
 
-def _restore(path: Path, spec: TrialSpec, stream: Stream, learner: Learner) -> tuple[list[float], NDArray[np.float64]]:
-    """Restore the learner; return the seconds and accuracies so far.
+def _restore(
+    path: Path, spec: TrialSpec, stream: Stream, learner: Learner
+) -> tuple[list[float], list[TaskWork], NDArray[np.float64]]:
+    """Restore the learner; return the seconds, the work and the accuracies so far.
 
     Raises:
         NeurosimFormatError: a damaged file.
@@ -184,7 +195,14 @@ def _restore(path: Path, spec: TrialSpec, stream: Stream, learner: Learner) -> t
         learner.restore(own, [stream[i] for i in range(learned)])
     except NeurosimInputError as error:
         raise NeurosimInputError(f"{path}: is the checkpoint of another model ({error}); remove it") from None
-    return list(header["seconds"]), matrix
+    return list(header["seconds"]), plain.from_plain(list[TaskWork], header.get("work", []), "work"), matrix
+
+
+def _work(learner: Learner, task: Task, evaluate_on: str) -> TaskWork:
+    """Return the work of a learner on the task that it has just learned."""
+    items: Items = getattr(task, evaluate_on)
+    x = items.x[spread(len(items), MAX_COUNTED)]
+    return TaskWork.of(task.name, learner, x, task.index if learner.problem.scenario == "task" else None)
 
 
 def _accuracies(learner: Learner, stream: Stream, evaluate_on: str) -> NDArray[np.float64]:
