@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -202,17 +203,26 @@ def _vote(votes: Callable[..., None], codes: NDArray, logs: NDArray, out: NDArra
     spread(lambda a, b: votes(codes[a:b], logs, out[a:b]), np.arange(len(codes) + 1), threads, MIN_ITEMS_PER_THREAD)
 
 
-def build_recogniser(name: str, seed: int = 0) -> Recogniser:
-    """Return a recogniser with parameters for a dataset, chosen on a part of its training items.
+def build_recogniser(name: str, seed: int = 0, shape: tuple[int, ...] | None = None, classes: int = 10) -> Recogniser:
+    """Return a recogniser whose parameters were chosen on a part of a dataset's training items.
+
+    Receptive fields keep their size relative to the sensor, so that any image, camera or cochlea is seen.
 
     Args:
-        name: "mnist" (also for Fashion-MNIST; see `on_off_pixels`), "nmnist" (also for digits; see `on_off_windows`) or
-            "shd" (see `on_off_spectrum`).
+        name: "mnist" for images (see `on_off_pixels`), "nmnist" for cameras (see `on_off_windows`) or "shd" for
+            channels of sound (see `on_off_spectrum`).
+        shape: (height, width) of an image, (polarities, height, width) of a camera or (channels,); None: that of the
+            dataset.
+        classes: number of classes.
 
     Raises:
-        NeurosimInputError: no such name.
+        NeurosimInputError: no such name, or a shape of another kind of item.
     """
-    return lookup(RECOGNISERS, name, "recogniser")(seed)
+    build, usual = lookup(RECOGNISERS, name, "recogniser")
+    own = usual if shape is None else tuple(shape)
+    rule = f"must have {len(usual)} dimensions of at least 2 places, as {usual}"
+    require(len(own) == len(usual) and min(own[-2:]) >= 2, "build_recogniser.shape", rule, own)
+    return build(seed, own, classes)
 
 
 # Strong evidence nearly always wins, and a unit that has learned one pattern is full: units become exemplars.
@@ -222,21 +232,37 @@ ONE_PATTERN = 0.49
 SEQUENCES = Selection(exponents=(2.0, 0.3, 1.0), chi=1e4, hypothesis=0.9)
 
 
-def _mnist(seed: int) -> Recogniser:
-    level = Level(patches((2, 28, 28), 9, 2), 2, 1024, lateral=False, selection=EXEMPLARS, frozen_above=ONE_PATTERN)
-    return Recogniser(Hierarchy(2 * 28 * 28, (level,), top_down=False, seed=seed), 1, 10, 0.002)
+def _mnist(seed: int, shape: tuple[int, ...], classes: int) -> Recogniser:
+    fields = patches((2, *shape), _part(9, 28, shape), _part(2, 28, shape))
+    level = Level(fields, 2, 1024, lateral=False, selection=EXEMPLARS, frozen_above=ONE_PATTERN)
+    return Recogniser(Hierarchy(2 * math.prod(shape), (level,), top_down=False, seed=seed), 1, classes, 0.002)
 
 
-def _nmnist(seed: int) -> Recogniser:
-    low = Level(patches((4, 34, 34), 7, 3), 4, 128, lateral=False, selection=EXEMPLARS, frozen_above=ONE_PATTERN)
-    high = Level(patches((10, 10), 3), 4, 128, selection=SEQUENCES)
-    return Recogniser(Hierarchy(4 * 34 * 34, (low, high), top_down=False, seed=seed), 3, 10)
+def _nmnist(seed: int, shape: tuple[int, ...], classes: int) -> Recogniser:
+    polarities, *places = shape
+    side, stride = _part(7, 34, shape), _part(3, 34, shape)
+    fields = patches((2 * polarities, *places), side, stride)
+    low = Level(fields, 4, 128, lateral=False, selection=EXEMPLARS, frozen_above=ONE_PATTERN)
+    # The columns form a grid of their own, on which the second level sees squares of three by three.
+    rows, columns = (-(-(length - side) // stride) + 1 for length in places)
+    high = Level(patches((rows, columns), (min(3, rows), min(3, columns))), 4, 128, selection=SEQUENCES)
+    return Recogniser(Hierarchy(2 * math.prod(shape), (low, high), top_down=False, seed=seed), 3, classes)
 
 
-def _shd(seed: int) -> Recogniser:
-    rule = replace(EXEMPLARS, exponents=(8.0, 0.1, 1.0))
-    level = Level(patches((3 * 2 * 6, 1, 50), (1, 6), 2), 4, 256, selection=rule, frozen_above=ONE_PATTERN)
-    return Recogniser(Hierarchy(3 * 2 * 6 * 50, (level,), top_down=False, seed=seed), 8, 10, 0.01)
+def _shd(seed: int, shape: tuple[int, ...], classes: int) -> Recogniser:
+    rule, channels = replace(EXEMPLARS, exponents=(8.0, 0.1, 1.0)), min(50, *shape)
+    fields = patches((3 * 2 * 6, 1, channels), (1, min(6, channels)), 2)
+    level = Level(fields, 4, 256, selection=rule, frozen_above=ONE_PATTERN)
+    return Recogniser(Hierarchy(3 * 2 * 6 * channels, (level,), top_down=False, seed=seed), 8, classes, 0.01)
 
 
-RECOGNISERS: Mapping[str, Callable[[int], Recogniser]] = {"mnist": _mnist, "nmnist": _nmnist, "shd": _shd}
+def _part(size: int, of: int, shape: tuple[int, ...]) -> int:
+    """Return a length that is to the sensor what `size` is to a sensor of `of` places."""
+    return max(1, round(size * min(shape[-2:]) / of))
+
+
+RECOGNISERS: Mapping[str, tuple[Callable[[int, tuple[int, ...], int], Recogniser], tuple[int, ...]]] = {
+    "mnist": (_mnist, (28, 28)),
+    "nmnist": (_nmnist, (2, 34, 34)),
+    "shd": (_shd, (700,)),
+}

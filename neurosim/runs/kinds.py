@@ -21,6 +21,7 @@ KINDS = {
     "memory": "Store a dataset in a single-trial memory and recall from it.",
     "sequence": "",  # neurosim memory sequence
     "episodes": "",  # neurosim memory episodes
+    "recognise": "",  # neurosim memory recognise
     "continual": "Learn one task after the other, and see what is forgotten.",
     "convert": "Turn a language model into one that communicates in spikes.",
 }

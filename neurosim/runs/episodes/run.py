@@ -49,7 +49,7 @@ def episodes(config: EpisodesConfig, options: RunOptions = DEFAULTS) -> Episodes
         NeurosimInterruptedError: Ctrl-C; `resume` continues.
     """
     options.check_out()
-    fitted, asked = load(config)
+    fitted, asked = load(config.data)
     with new_run(KIND, config.model_dump(), f"episodes-{config.data.name}", options) as folder:
         folder.note(data={raw.name: raw.facts() for raw in (fitted, asked)})
         return _finish(folder, config, fitted, asked, options)
@@ -68,7 +68,7 @@ def resume(path: Path, options: RunOptions = DEFAULTS) -> EpisodesResult:
     check_resumable(folder)
     config = EpisodesConfig.reconfigure(folder)
     with resumed_run(KIND, folder, options):
-        fitted, asked = load(config)
+        fitted, asked = load(config.data)
         found = {raw.name: raw.facts() for raw in (fitted, asked)}
         require(found == folder.manifest.data, f"{path}: data", "must be what the run began with; run again", found)
         return _finish(folder, config, fitted, asked, options)

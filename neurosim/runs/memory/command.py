@@ -8,6 +8,7 @@ import click
 
 from ..command import PROFILE, CommandOptions, CommandResult, common, count, dataset_argument, setting
 from ..episodes.command import command as episodes
+from ..recognise.command import command as recognise
 from ..sequence.command import command as sequence
 
 SPLIT = setting("--split", "data.split", metavar="NAME", help="Split to compare with the stored items; default test.")
@@ -65,5 +66,5 @@ def recall(options: CommandOptions, memory: Path) -> CommandResult:
 _dataset_command("capacity", "Recall, time and operations against the number stored.")
 _dataset_command("noise", "Recall of stored items with bits moved.")
 _dataset_command("familiarity", "Familiarity of stored items against new ones.")
-for _command in (sequence, episodes):
+for _command in (recognise, sequence, episodes):
     command.add_command(_command)

@@ -17,6 +17,7 @@ from ...sdr.expansion import ExpansionEncoder
 from ...spikes import Recordings
 from .. import data
 from ..summary import labels_of
+from ..config import Data
 from .config import Code, MemoryConfig
 
 CHUNK = 512  # items whose vectors are in memory at a time
@@ -112,7 +113,7 @@ class MemoryItems:
         return replace(self, bits=np.stack(moved))
 
 
-def load(config: MemoryConfig) -> tuple[Raw, Raw]:
+def load(chosen: Data) -> tuple[Raw, Raw]:
     """Return the items to store, and those to compare with.
 
     Images are read as such where the dataset has them; anything else as recordings.
@@ -120,18 +121,18 @@ def load(config: MemoryConfig) -> tuple[Raw, Raw]:
     Raises:
         NeurosimError: as `runs.data.load`.
     """
-    module = catalog.module(config.data.name)
+    module = catalog.module(chosen.name)
     if not hasattr(module, "images"):
-        stored, other, name = data.load(config.data)
+        stored, other, name = data.load(chosen)
         return _recordings(stored, module.INFO.splits[0]), _recordings(other, name)
-    if config.data.held_out_speaker is not None:
-        raise NeurosimInputError(f"data.held_out_speaker: {config.data.name} names no speakers; leave it out")
+    if chosen.held_out_speaker is not None:
+        raise NeurosimInputError(f"data.held_out_speaker: {chosen.name} names no speakers; leave it out")
     first = module.INFO.splits[0]
-    root = catalog.find_root(module.INFO, config.data.root)
-    limits = (config.data.train_limit, config.data.limit)
+    root = catalog.find_root(module.INFO, chosen.root)
+    limits = (chosen.train_limit, chosen.limit)
     stored_images, other_images = (
         _images(module.images(split, root), module.INFO.classes, split, limit)
-        for split, limit in zip((first, config.data.split), limits, strict=True)
+        for split, limit in zip((first, chosen.split), limits, strict=True)
     )
     return stored_images, other_images
 

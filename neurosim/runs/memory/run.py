@@ -86,7 +86,7 @@ def recall(config: MemoryConfig, source: Path, options: RunOptions = DEFAULTS) -
     timings = Timings()
     with timings("load"):
         learned = Learned.load(source)
-        raw = load(config)[1]
+        raw = load(config.data)[1]
     if raw.classes != learned.classes:
         raise NeurosimInputError(f"{source}: stored classes {learned.classes}, and {raw.name} has {raw.classes}")
     with timings("encode"):
@@ -129,7 +129,7 @@ def _run(
     """
     options.check_out()
     with timings("load"):
-        stored, other = load(config)
+        stored, other = load(config.data)
     with timings("encode"):
         coder = encoder(stored, config)
         items, new = (encode(raw, coder, config.code, _threads(options)) for raw in (stored, other))
