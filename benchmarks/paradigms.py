@@ -1,0 +1,109 @@
+"""What each paradigm costs on the same recordings: the commands of the package on one dataset, side by side.
+
+    python benchmarks/paradigms.py [--dataset digits] [--only liquid trained ...] [--markdown] [--json]
+
+Operations, bytes and energy are those of one test recording (estimates: 45 nm figures, see `neurosim.measure`); the
+dense equivalent does every operation of the same network in every step. Accuracies are of the whole test split, once,
+with the settings that each command has by default.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from machine import describe
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+# By name: what it is, and the words after `neurosim`.
+PARADIGMS: dict[str, tuple[str, list[str]]] = {
+    "liquid": ("liquid of 1,000 neurons, ridge readout", ["simulate", "DATASET"]),
+    "trained": ("trained spiking network", ["train", "DATASET"]),
+    "recogniser": ("hierarchy of macrocolumns, each item once", ["memory", "recognise", "DATASET"]),
+    "column": ("one macrocolumn on expanded codes, each item once", ["memory", "store", "DATASET"]),
+    "columns": ("pipeline: camera, edges, columns, readout", ["simulate", "--config", f"{EXAMPLES}/16_columns.toml"]),
+    "tasks": ("pipeline: liquid, projected readout, 5 tasks", ["simulate", "--config", f"{EXAMPLES}/17_tasks.toml"]),
+    "sequence": ("pooler and temporal memory (prediction)", ["memory", "sequence", "DATASET"]),
+}
+
+
+def run(words: Sequence[str], dataset: str, out: Path) -> dict[str, object]:
+    """The results of a command as it prints them with --json."""
+    given = [dataset if word == "DATASET" else word for word in words]
+    command = [sys.executable, "-m", "neurosim", *given, "--json", "--quiet", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(given)}: {done.stderr.strip()}")
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def row(name: str, result: dict) -> dict[str, object]:
+    measures, energy = result["measures"], result["energy"]
+    operations = measures["synaptic_operations"]
+    effective = (operations["Effective_ACs"] or 0) + (operations["Effective_MACs"] or 0)
+    return {
+        "paradigm": PARADIGMS[name][0],
+        "accuracy": result.get("accuracy"),
+        "samples": result.get("samples"),
+        "operations": effective,
+        "dense_operations": operations["Dense"],
+        "bytes": measures["footprint"],
+        "compute_only": energy["compute_only"],
+        "memory_aware": energy["memory_aware"],
+    }
+
+
+def cells(found: dict) -> list[str]:
+    accuracy, compute, memory = found["accuracy"], found["compute_only"], found["memory_aware"]
+    return [
+        str(found["paradigm"]),
+        "" if accuracy is None else f"{accuracy:.3f} of {found['samples']}",
+        f"{found['operations']:,.0f}",
+        f"{found['dense_operations'] / max(found['operations'], 1):,.0f}x",
+        f"{found['bytes'] / 1e6:.1f} MB",
+        _joules(compute),
+        _joules(memory),
+    ]
+
+
+def _joules(estimate: dict | None) -> str:
+    """An estimate as a range, in microjoules; None where the profile has no figure."""
+    if estimate is None:
+        return "-"
+    low, high = (f"{1e6 * estimate[end]:.3g}" for end in ("low", "high"))
+    return f"{low} uJ" if low == high else f"{low} to {high} uJ"
+
+
+HEADS = ["paradigm", "accuracy", "operations", "dense", "bytes", "arithmetic", "with memory"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--dataset", default="digits")
+    parser.add_argument("--only", nargs="+", choices=PARADIGMS, default=list(PARADIGMS))
+    parser.add_argument("--markdown", action="store_true", help="print the table for the documents")
+    parser.add_argument("--json", action="store_true")
+    chosen = parser.parse_args()
+    rows = []
+    for name in chosen.only:
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(row(name, run(PARADIGMS[name][1], chosen.dataset, Path(folder) / "run")))
+    if chosen.json:
+        print(json.dumps({"machine": describe(1), "dataset": chosen.dataset, "rows": rows}))
+    elif chosen.markdown:
+        for line in (HEADS, ["---"] * len(HEADS), *map(cells, rows)):
+            print(f"| {' | '.join(line)} |")
+    else:
+        for line in (HEADS, *map(cells, rows)):
+            print(f"{line[0]:<52}" + "".join(f"{cell:>16}" for cell in line[1:]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
