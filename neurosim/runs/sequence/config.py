@@ -23,7 +23,7 @@ DEFAULTS: Mapping[str, Mapping[str, object]] = {
 }
 
 
-class Stream(Section):
+class WindowStream(Section):
     """How recordings become a stream of windows.
 
     Attributes:
@@ -77,7 +77,7 @@ class SequenceConfig(RunConfig):
 
     seed: Seed = 0
     data: Data
-    stream: Stream = Stream()
+    stream: WindowStream = WindowStream()
     pooler: Pooler = Pooler()
     memory: Memory = Memory()
     energy: Energy = Energy()
