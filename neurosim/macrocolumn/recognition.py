@@ -193,7 +193,7 @@ class Recogniser:
         """Return the vote of each winner for each class; modules that never ran vote equally for all."""
         total = counts.sum(axis=3, keepdims=True, dtype=np.float32)
         units = counts.shape[3]
-        return np.log((counts + np.float32(self.smoothing)) / (total + np.float32(self.smoothing * units)))
+        return np.log((counts + self.smoothing) / (total + self.smoothing * units)).astype(np.float32)
 
 
 def _vote(votes: Callable[..., None], codes: NDArray, logs: NDArray, out: NDArray, threads: int) -> None:

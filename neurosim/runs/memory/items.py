@@ -16,8 +16,8 @@ from ...sdr import SDR
 from ...sdr.expansion import ExpansionEncoder
 from ...spikes import Recordings
 from .. import data
-from ..summary import labels_of
 from ..config import Data
+from ..summary import labels_of
 from .config import Code, MemoryConfig
 
 CHUNK = 512  # items whose vectors are in memory at a time

@@ -1,7 +1,6 @@
 """Runs of the recogniser: a hierarchy of macrocolumns sees every item once and names new ones."""
 
 from ..kind import Kind
-from . import page, table
 from .config import RecogniseConfig
 from .result import RecogniseResult
 
@@ -11,7 +10,5 @@ KIND = Kind(
     resume="memory recognise",
     result=RecogniseResult,
     reconfigure=RecogniseConfig.reconfigure,
-    page=page.fill,
-    table=table.render,
     heading=("dataset", "split", "samples", "seed", "digest"),
 )
