@@ -28,7 +28,7 @@ PARADIGMS: dict[str, tuple[str, list[str]]] = {
     "column": ("one macrocolumn on expanded codes, each item once", ["memory", "store", "DATASET"]),
     "columns": ("pipeline: camera, edges, columns, readout", ["simulate", "--config", f"{EXAMPLES}/16_columns.toml"]),
     "tasks": ("pipeline: liquid, projected readout, 5 tasks", ["simulate", "--config", f"{EXAMPLES}/17_tasks.toml"]),
-    "sequence": ("pooler and temporal memory (prediction)", ["memory", "sequence", "DATASET"]),
+    "sequence": ("pooler and temporal memory: columns predicted rightly", ["memory", "sequence", "DATASET"]),
 }
 
 
@@ -60,10 +60,10 @@ def row(name: str, result: dict) -> dict[str, object]:
 
 
 def cells(found: dict) -> list[str]:
-    accuracy, compute, memory = found["accuracy"], found["compute_only"], found["memory_aware"]
+    compute, memory = found["compute_only"], found["memory_aware"]
     return [
         str(found["paradigm"]),
-        "" if accuracy is None else f"{accuracy:.3f} of {found['samples']}",
+        f"{found['accuracy']:.3f} of {found['samples']}",
         f"{found['operations']:,.0f}",
         f"{found['dense_operations'] / max(found['operations'], 1):,.0f}x",
         f"{found['bytes'] / 1e6:.1f} MB",
@@ -76,8 +76,13 @@ def _joules(estimate: dict | None) -> str:
     """An estimate as a range, in microjoules; None where the profile has no figure."""
     if estimate is None:
         return "-"
-    low, high = (f"{1e6 * estimate[end]:.3g}" for end in ("low", "high"))
+    low, high = (_three(1e6 * estimate[end]) for end in ("low", "high"))
     return f"{low} uJ" if low == high else f"{low} to {high} uJ"
+
+
+def _three(value: float) -> str:
+    """Three digits, without an exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 HEADS = ["paradigm", "accuracy", "operations", "dense", "bytes", "arithmetic", "with memory"]

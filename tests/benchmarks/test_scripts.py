@@ -23,6 +23,7 @@ NEEDED = {
     "peers/run_brian2": ["cuba"],
     "peers/run_nest": ["cuba"],
     "peers/run_layers": ["neurosim", "layer"],
+    "pipelines": ["incremental"],
 }
 
 
