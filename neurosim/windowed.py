@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, final
 
@@ -166,6 +166,22 @@ class Windowed:
             state.restore(self.learned)
             state.begin()
         return state
+
+
+def count_windows(name: str, model: WindowModel, windows: Iterable[Mapping[str, NDArray]]) -> list[LayerCounts]:
+    """Return the work of a model alone in the windows of a recording, without learning; the model stays as it is.
+
+    Args:
+        name: of the layer.
+        windows: for each, the ascending active units of every receptor.
+    """
+    state, totals = model.start(), np.zeros(4, np.int64)
+    state.begin()
+    for window in windows:
+        units = {receptor: np.asarray(active, np.int32) for receptor, active in window.items()}
+        output = state.step({k: Arrivals(v, np.ones(len(v), np.int64)) for k, v in units.items()}, learn=False)
+        totals += 1, sum(map(len, units.values())), len(output.units), output.synaptic_operations
+    return [state.layer(name, WindowTotals(*totals.tolist()))]
 
 
 def array_of(

@@ -36,10 +36,15 @@ def relax_reference(couplings, state, orders):
     return state, flips, len(orders)
 
 
-def relax(couplings, state, orders):
-    """Compute `relax_reference` with the fields updated at each flip: work is N per flip instead of N per visit."""
+def relax(couplings, state, orders, flipped=None):
+    """Compute `relax_reference` with the fields updated at each flip: work is N per flip instead of N per visit.
+
+    Args:
+        flipped: [N] int64, to which the flips of each unit are added; None: they are not counted one by one.
+    """
     state = np.array(state, np.float64)
-    flips, sweeps = _relax(couplings, state, couplings @ state, orders, _slack(couplings))
+    flipped = np.zeros(state.size, np.int64) if flipped is None else flipped
+    flips, sweeps = _relax(couplings, state, couplings @ state, orders, _slack(couplings), flipped)
     return state, flips, sweeps
 
 
@@ -48,7 +53,7 @@ def _slack(couplings):
 
 
 @njit(cache=True, nogil=True)
-def _relax(couplings, state, field, orders, slack):
+def _relax(couplings, state, field, orders, slack, flipped):
     flips = 0
     for sweep in range(orders.shape[0]):
         before = flips
@@ -56,6 +61,7 @@ def _relax(couplings, state, field, orders, slack):
             if field[i] * state[i] < -slack:
                 state[i] = -state[i]
                 flips += 1
+                flipped[i] += 1
                 change = 2.0 * state[i]
                 row = couplings[i]
                 for j in range(field.size):

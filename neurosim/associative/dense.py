@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .. import files
 from ..errors import require
+from ..measure import LayerCounts, count
 from .common import Array, Recall, check_cue, check_patterns, odd_factorial, tail, warn_full
 
+_STEPS = (slice(None, -1), slice(1, None))  # states before and after each sweep
 MANY = 10_000  # examples from which on their mean is normal to working precision
 
 
@@ -60,14 +62,45 @@ class DenseHebbian(files.Saved):
 
     def recall(self, cue: object, sweeps: int = 20) -> Recall:
         """Update all units together until none changes, at most `sweeps` times; a zero field changes no unit."""
-        state = check_cue(cue, self.vectors.shape[1])
+        states = self._states(cue, sweeps)
+        done = len(states) - 1
+        return Recall(states[-1], done, done * self.vectors.size)
+
+    def work(self, cues: object, sweeps: int = 20) -> list[LayerCounts]:
+        """Return the work of `recall` from each of the cues [n, N]: of the overlaps, and of the fields of all units.
+
+        A step is a sweep. A vector adds a term to the field of every unit at which it is not 0: one operation, whatever
+        the order.
+
+        Raises:
+            NeurosimInputError: as `recall`; no cue.
+        """
+        cues = np.atleast_2d(np.asarray(cues, np.float64))
+        require(len(cues) > 0, "DenseHebbian.work", "needs at least one cue", 0)
+        courses = [self._states(cue, sweeps) for cue in cues]
+        before, after = (np.concatenate([course[part] for course in courses])[:, None] for part in _STEPS)
+        overlaps = before @ self.vectors.T
+        # A unit knows the overlap of the others even where that of all is 0.
+        terms = np.ones_like(overlaps)
+        return [
+            count("overlaps", self.vectors.T, before, overlaps, np.zeros((*overlaps.shape, 0)), spiking=False),
+            replace(
+                count("fields", self.vectors, terms, after, np.zeros((*after.shape, 0)), parameter_bytes=0),
+                binary_input=False,
+                state_bytes=after.shape[2] * 8,
+            ),
+        ]
+
+    def _states(self, cue: object, sweeps: int) -> list[Array]:
+        """Return the states from a cue on, one after each sweep."""
+        states = [check_cue(cue, self.vectors.shape[1])]
         require(sweeps >= 1, "recall.sweeps", "must be >= 1", sweeps)
-        done, stable = 0, False
-        while done < sweeps and not stable:
-            field = self.field(state)
-            new = np.where(field == 0, state, np.sign(field))
-            done, stable, state = done + 1, np.array_equal(new, state), new
-        return Recall(state, done, done * self.vectors.size)
+        while len(states) <= sweeps:
+            field = self.field(states[-1])
+            states.append(np.where(field == 0, states[-1], np.sign(field)))
+            if np.array_equal(states[-1], states[-2]):
+                break
+        return states
 
     def field(self, state: Array) -> Array:
         """Return [N], the energy that each unit gains at +1 over -1."""

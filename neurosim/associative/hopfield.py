@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import files
 from ..errors import require
+from ..measure import LayerCounts
 from .common import Array, Recall, check_cue, check_patterns, warn_full
 
 # alpha_c of `hopfield_capacity`, whose minimiser takes milliseconds: every storing needs it.
@@ -77,13 +78,55 @@ class Hopfield(files.Saved):
         Raises:
             NeurosimInputError: a cue of another size or with other entries; no sweeps.
         """
+        return self._relaxed(cue, seed, sweeps, None)
+
+    def work(self, cues: object, seed: int = 0, sweeps: int = 100) -> list[LayerCounts]:
+        """Return the work of `recall` from each of the cues [n, N]; a step is a sweep.
+
+        A cue adds every coupling once, into the fields of all units; a unit that flips adds its row of couplings.
+
+        Raises:
+            NeurosimInputError: as `recall`; no cue.
+        """
+        states = np.atleast_2d(np.asarray(cues, np.float64))
+        require(len(states) > 0, "Hopfield.work", "needs at least one cue", 0)
+        fan_out, units = np.count_nonzero(self.couplings, axis=1), len(self.couplings)
+        flipped = np.zeros(units, np.int64)
+        done = sum(self._relaxed(state, seed, sweeps, flipped).sweeps for state in states)
+        added, first = int(flipped @ fan_out), len(states)
+        return [
+            LayerCounts(
+                name="Hopfield",
+                inputs=units,
+                outputs=units,
+                weights=units * units,
+                nonzero_weights=int(fan_out.sum()),
+                weight_bits=64,
+                steps=done,
+                input_events=first * units + int(flipped.sum()),
+                output_events=int(flipped.sum()),
+                output_entries=done * units,
+                synaptic_operations=first * int(fan_out.sum()) + added,
+                binary_input=True,
+                dense_operations=done * units * units,
+                membrane_updates=first * units + added,
+                dense_membrane_updates=done * units,
+                state_bytes=units * 16,  # a state and a field
+                parameter_bytes=self.couplings.nbytes,
+                spiking=True,
+                state_bits=64,
+            )
+        ]
+
+    def _relaxed(self, cue: object, seed: int, sweeps: int, flipped: Array | None) -> Recall:
+        """Return the recall from a cue; add the flips of each unit to `flipped`."""
         from ..kernels.memory.hopfield import relax
 
         state = check_cue(cue, len(self.couplings))
         require(sweeps >= 1, "recall.sweeps", "must be >= 1", sweeps)
         draws = np.random.Generator(np.random.Philox(key=seed))
         orders = np.stack([draws.permutation(state.size) for _ in range(sweeps)])
-        end, flips, done = relax(self.couplings, state, orders)
+        end, flips, done = relax(self.couplings, state, orders, flipped)
         return Recall(end, done, flips * state.size)
 
     def energy(self, state: object) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import files
 from ..errors import lookup, require
+from ..measure import LayerCounts, count
 from .common import Array, warn_full
 
 
@@ -96,6 +97,15 @@ class PairMemory(files.Saved):
     def read(self, keys: object) -> Array:
         """Return [n, d_v] values recalled for keys [n, d_k]."""
         return np.asarray(self._keys(keys) @ self.weights)
+
+    def work(self, keys: object) -> list[LayerCounts]:
+        """Return the work of reading keys [n, d_k]: a multiply-accumulate for each weight of an entry that is not 0.
+
+        Raises:
+            NeurosimInputError: as `read`.
+        """
+        k, v = self._keys(keys)[:, None], self.read(keys)[:, None]
+        return [count("pairs", self.weights, k, v, np.zeros((*v.shape, 0)), spiking=False)]
 
     def error(self, keys: object, values: object) -> float:
         """Return the mean squared error of recall for `keys`, as a fraction of the mean square of `values`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, final
@@ -17,7 +17,7 @@ from ..errors import require
 from ..measure import LayerCounts
 from ..plain import from_plain, to_plain
 from ..sdr import SDR
-from ..windowed import MAX_COUNT, Arrivals, Output, WindowModel, WindowState, WindowTotals, array_of
+from ..windowed import MAX_COUNT, Arrivals, Output, WindowModel, WindowState, WindowTotals, array_of, count_windows
 from .inputs import active_bits, integer, permanence_steps
 from .topology import boxes, centres
 
@@ -219,6 +219,15 @@ class SpatialPooler(WindowModel):
         bits = active_bits(inputs, self._input_size, "SpatialPooler.step")
         n = advance(self._rules, self._field, bits, learn)
         return SDR.unchecked(self._field.winner[:n].copy(), self._column_size)
+
+    def work(self, inputs: Iterable[SDR | object]) -> list[LayerCounts]:
+        """Return the work of `step` on each of the inputs, without learning; the pooler stays as it is.
+
+        Raises:
+            NeurosimInputError: as `step`.
+        """
+        bits = (active_bits(each, self._input_size, "SpatialPooler.work") for each in inputs)
+        return count_windows("pooler", self, ({"input": each} for each in bits))
 
     @property
     def steps(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, final
@@ -16,7 +16,7 @@ from ..errors import require
 from ..measure import LayerCounts
 from ..plain import from_plain, to_plain
 from ..sdr import SDR
-from ..windowed import Arrivals, Output, WindowModel, WindowState, WindowTotals
+from ..windowed import Arrivals, Output, WindowModel, WindowState, WindowTotals, count_windows
 from .inputs import active_bits, integer, permanence_steps
 
 if TYPE_CHECKING:
@@ -143,6 +143,15 @@ class TemporalMemory(WindowModel):
         self._store = room(self._rules, self._store, active.size, most)
         hits = advance(self._rules, self._store, active, learn)
         return 1.0 - hits / active.size if active.size else 0.0
+
+    def work(self, sequence: Iterable[SDR | object]) -> list[LayerCounts]:
+        """Return the work of `step` on each element of a new sequence, without learning; the memory stays as it is.
+
+        Raises:
+            NeurosimInputError: as `step`.
+        """
+        bits = (active_bits(each, self.columns, "TemporalMemory.work") for each in sequence)
+        return count_windows("temporal memory", self, ({"columns": each} for each in bits))
 
     def reset(self) -> None:
         """Start a new sequence: nothing is active or predicted; everything learned stays."""

@@ -9,7 +9,14 @@ from .. import measure
 
 
 def count_linear(
-    name: str, weight: Tensor, x: Tensor, out: Tensor, states: Tensor | None = None, *, bias: int = 0
+    name: str,
+    weight: Tensor,
+    x: Tensor,
+    out: Tensor,
+    states: Tensor | None = None,
+    *,
+    bias: int = 0,
+    events: bool | None = None,
 ) -> measure.LayerCounts:
     """Return the counts of a product with `weight`, and of the units behind it.
 
@@ -20,9 +27,11 @@ def count_linear(
         out: [T, B, outputs] spikes, or the product itself.
         states: [T, variables, B, outputs] of spiking units after each step; None for a product alone, which has none.
         bias: number of biases and parameters of units.
+        events: whether `out` are spikes or activations, and no readings; None: where there are states.
     """
     w, inputs, outputs = weight.detach().T.numpy(), *(v.detach().transpose(0, 1).numpy() for v in (x, out))
     none = np.zeros((*outputs.shape, 0), np.float32)
     potentials = none if states is None else states.detach().permute(2, 0, 3, 1).numpy()
     stored = w.nbytes + bias * w.itemsize
-    return measure.count(name, w, inputs, outputs, potentials, spiking=states is not None, parameter_bytes=stored)
+    spiking = states is not None if events is None else events
+    return measure.count(name, w, inputs, outputs, potentials, spiking=spiking, parameter_bytes=stored)

@@ -11,6 +11,8 @@ from torch.autograd.function import once_differentiable
 
 from ..errors import require
 from ..kernels.layers import elm as kernel
+from ..measure import LayerCounts
+from .counts import count_linear
 
 State = tuple[Tensor, Tensor]
 """b [B, branches], sums of the synapses of each branch, and m [B, memory]."""
@@ -125,6 +127,34 @@ class ELM(nn.Module):
             "readout": self.output.weight,
             "offset": self.output.bias,
         }
+
+    @torch.no_grad()
+    def work(self, x: Tensor) -> list[LayerCounts]:
+        """Return the work of x [T, B, inputs] by product, with the weights of `folded`, in which it runs.
+
+        Inputs select rows into the leaky sums of the hidden layer, memories act on the hidden layer, active hidden
+        units on the memories, and memories are read out; an entry of 0 costs nothing.
+
+        Raises:
+            NeurosimInputError: as `forward`.
+        """
+        self._start(x, None)
+        f, steps = self.folded(), []
+        drive, m = (x.new_zeros(x.shape[1], n) for n in f["inner"].T.shape)
+        for now in x:
+            drive, kept = self.decay * drive + now @ f["rows"], f["keep"] * m
+            h = torch.relu(drive + f["hidden_bias"] + kept @ f["inner"])
+            m = kept + f["gain"] * 1.7159 * torch.tanh(2 / 3 * (h @ f["outer"] + f["bias"]))
+            steps.append((drive, kept, h, m))
+        drives, keeps, hidden, memories = (torch.stack(each) for each in zip(*steps, strict=True))
+        y = memories @ f["readout"].T + f["offset"]
+        width, size = f["inner"].T.shape
+        return [
+            count_linear("synapses", f["rows"].T, x, hidden, drives[:, None], bias=width),
+            count_linear("memory to hidden", f["inner"].T, keeps, hidden),
+            count_linear("memory", f["outer"].T, hidden, memories, memories[:, None], bias=3 * size, events=False),
+            count_linear("readout", f["readout"], memories, y, bias=len(f["offset"])),
+        ]
 
     def reference(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Return what `forward` does for x [T, B, inputs], one synapse and one step at a time: the definition."""
