@@ -23,12 +23,14 @@ class ReadReport:
     Attributes:
         format: name of the format that was read.
         start: s, what the clock of the file shows at time 0 of the recording.
+        tick: s, the unit of the times in the file.
         skipped: numbers of records that are not among the events, by kind.
         changed: numbers of events whose value differs from the file, by what was done to them.
     """
 
     format: str
     start: float = 0.0
+    tick: float = 1e-6
     skipped: Mapping[str, int] = field(default_factory=dict)
     changed: Mapping[str, int] = field(default_factory=dict)
 

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from .streams import read_aedat as read_aedat
     from .streams import read_aedat31 as read_aedat31
     from .streams import read_event_stream as read_event_stream
+    from .tables import read_npy as read_npy
     from .windows import read_windows as read_windows
 
 # Loaded on first use: some readers need numba or h5py, the start-up needs neither.

@@ -15,6 +15,7 @@ from .csv import read_csv, write_csv
 from .nmnist import read_nmnist, write_nmnist
 from .sonata import read_sonata, write_sonata
 from .streams import read_aedat, read_aedat31, read_event_stream
+from .tables import read_npy
 
 
 class Format(NamedTuple):
@@ -46,6 +47,7 @@ FORMATS: Mapping[str, Format] = {
     "evt21": Format(read_evt21, None, (), ("shape",)),
     "evt3": Format(read_evt3, None, (), ("shape", "clock")),
     "nmnist": Format(read_nmnist, write_nmnist, (".bin",), ("shape",)),
+    "numpy": Format(read_npy, None, (".npy", ".npz"), ("shape", "tick", "columns")),
     "prophesee": Format(read_raw, None, (".raw",), ("shape", "clock")),
     "sonata": Format(read_sonata, _write_one, (".h5", ".hdf5", ".sonata")),
 }
@@ -60,6 +62,7 @@ def read(
     clock: str | None = None,
     camera: str | None = None,
     tick: float | None = None,
+    columns: str | None = None,
 ) -> Spikes:
     """Return one recording, in any format of `FORMATS`.
 
@@ -72,6 +75,7 @@ def read(
         clock: of an EVT3 recording: "camera", or "running" as earlier versions and expelliarmus read it.
         camera: of an AEDAT2 recording, a name in `aedat.CAMERAS`; None: by the header.
         tick: s, the unit of time of a table; None: that of its format.
+        columns: order of the columns of a table without names, e.g. "txyp"; None: by their content.
 
     Raises:
         NeurosimInputError: an unknown format or suffix, or an option that the format does not have.
@@ -79,7 +83,7 @@ def read(
         NeurosimFormatError: a file that breaks its format.
     """
     chosen = _choose(path, format, "read")
-    options = {"shape": shape, "clock": clock, "camera": camera, "tick": tick}
+    options = {"shape": shape, "clock": clock, "camera": camera, "tick": tick, "columns": columns}
     given = {name: value for name, value in options.items() if value is not None}
     for name, value in given.items():
         rule = "must be left out: this format " + ("knows its sensor" if name == "shape" else "has no such choice")

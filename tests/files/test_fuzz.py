@@ -101,6 +101,22 @@ def atis() -> bytes:
     return b"Event Stream\x02\x00\x00\x02\x90\x01\xf0\x00" + b"".join(events)
 
 
+def npy() -> bytes:
+    spikes, data = recording(), io.BytesIO()
+    p, y, x = spikes.coordinates()
+    events = np.zeros(len(spikes), [("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "?")])
+    events["t"], events["x"], events["y"], events["p"] = spikes.times * 1e6, x, y, p
+    np.save(data, events)
+    return data.getvalue()
+
+
+def npz() -> bytes:
+    rng, data = np.random.default_rng(5), io.BytesIO()
+    columns = {"x": rng.integers(0, 99, 50), "y": rng.integers(0, 99, 50), "p": rng.integers(0, 2, 50) * 2.0 - 1}
+    np.savez_compressed(data, t=np.sort(rng.random(50)), height=100, width=100, **columns)
+    return data.getvalue()
+
+
 def hdf5(fill: Callable[[h5py.File], None]) -> bytes:
     data = io.BytesIO()
     with h5py.File(data, "w") as root:
@@ -175,6 +191,8 @@ READERS: dict[str, tuple[Callable[[], bytes], Callable[[Path], object]]] = {
     "aedat2 davis": (davis, files.read_aedat2),
     "aedat31": (aedat31, files.read_aedat31),
     "event stream": (atis, files.read_event_stream),
+    "npy": (npy, files.read_npy),
+    "npz": (npz, files.read_npy),
     "shd": (shd, files.read_shd),
     "shd chunked": (lambda: shd(chunks=(2,), compression="gzip", shuffle=True), files.read_shd),
     "sonata": (sonata, lambda path: files.read_sonata(path, "a")),
