@@ -74,6 +74,14 @@ def test_a_conversion_says_everything_that_was_asked(converted: dict[str, Any], 
         assert row["operations"] > 0 and row["bytes"] >= row["row_bytes"] > 0
         for kind in ("fp16", "int8"):
             assert set(row["energy"][kind]) == {"compute_only", "memory_aware", "saving"}
+    # The table of measures has the states between the layers, too.
+    counted = {row["name"]: row for row in converted["measures"]["layers"]}
+    states = [name for name in counted if name.endswith(".state")]
+    assert set(counted) == {*layers, *states} and len(states) == len(converted["layer_kinds"])
+    assert all(counted[name]["membrane_updates"] > 0 for name in states)
+    linear = sum(row["dense_operations"] for row in layers.values())
+    whole = converted["measures"]["synaptic_operations"]["Dense"]
+    assert whole > linear == pytest.approx(converted["dense_operations"])
     assert converted["execution"]["largest"] == 0.0  # int8: simulated and executed are the same bits
     assert {"name": "lm_head", "what": "linear layer on floats"} in converted["operators"]
     assert converted["baselines"]["compute_only"]["low"] > 0

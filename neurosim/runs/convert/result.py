@@ -111,7 +111,8 @@ class ConversionResult(SpikingSummary, ConvertResult):
         remarks: messages for the user.
         entries: number of counts that were compared.
         layers: costs of each linear layer.
-        measures, energy: as `measure.measure` and `measure.energy` return them.
+        measures, energy: as `measure.measure` and `measure.energy` return them, of the linear layers and of the states
+            between them; the operations and energies by layer, and beside dense networks, are of the linear layers.
         alone: losses with each layer alone in spikes, by its name, on `alone_tokens` bytes.
         execution: the same text with rows of weights added.
         operators: parts that are not in spikes.

@@ -18,6 +18,7 @@ from ...convert.checkpoint import SPIKING, is_converted, write_converted
 from ...convert.comparison import check_execution, compare_models, each_layer_alone
 from ...convert.costs import Histograms, energy_comparison, layer_costs, layer_counts, spike_totals
 from ...convert.records import Comparison, ExecutionCheck
+from ...convert.state_work import state_counts, uncounted_states
 from ...errors import NeurosimInputError, require
 from ...measure import LayerCounts
 from ..folder import RunFolder
@@ -207,6 +208,7 @@ def _measured(
     if config.report.layer_tokens:
         with timings("layers"):
             alone = each_layer_alone(source.model, converted, source.held_out[: config.report.layer_tokens + 1])
+    whole = [*layers, *state_counts(converted, histograms)]
     events = sum(layer.input_events or 0 for layer in layers)
     return ConversionResult(
         **vars(source.facts()),
@@ -215,11 +217,11 @@ def _measured(
         planes=converted.coding.sent_planes,
         scheme=SCHEMES[converted.coding.scheme].meaning,
         price=converted.price,
-        remarks=tuple(converted.remarks),
+        remarks=(*converted.remarks, *uncounted_states(converted)),
         entries=spike_totals(converted, histograms).entries,
         layers=tuple(layer_costs(converted, histograms, layers, profile)),
-        measures=measure.measure(layers, found.tokens, 0.0, events),
-        energy=measure.energy(layers, found.tokens, profile),
+        measures=measure.measure(whole, found.tokens, 0.0, events),
+        energy=measure.energy(whole, found.tokens, profile),
         alone={name: losses(each) for name, each in alone.items()},
         alone_tokens=next((each.tokens for each in alone.values()), None),
         operators=tuple(Operator(name=name, what=what) for name, what in converted.dense),
