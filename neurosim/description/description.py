@@ -11,7 +11,7 @@ from typing import final
 from .. import files
 from ..engine import Probe, Progress, Result, simulate
 from ..errors import NeurosimInputError, require
-from ..files.formats import FORMATS, SUFFIXES
+from ..files.formats import FORMATS, find_format
 from ..network import Network, Population, SpikeSource
 from ..spikes import Spikes
 
@@ -64,7 +64,7 @@ class SpikeFile:
         """
         if self.population is not None:
             return files.read_sonata(self.path, self.population)
-        name = self.format or SUFFIXES.get(self.path.suffix.lower(), "")
+        name = find_format(self.path, self.format)
         shaped = name in FORMATS and FORMATS[name].shaped
         known = shape if shaped else None
         return files.read(self.path, format=self.format, shape=known, clock=self.clock, camera=self.camera)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .atomic import replacing as replacing
     from .atomic import write_bytes as write_bytes
     from .atomic import write_text as write_text
+    from .camera_hdf5 import read_camera_hdf5 as read_camera_hdf5
     from .cameras import read_dat as read_dat
     from .cameras import read_evt2 as read_evt2
     from .cameras import read_evt3 as read_evt3

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ..errors import NeurosimInputError, lookup, require
 from ..spikes import Spikes
 from .aedat import read_aedat2
+from .camera_hdf5 import is_camera_file, read_camera_hdf5
 from .cameras import read_dat, read_evt2, read_evt3, read_evt21, read_raw
 from .csv import read_csv, write_csv
 from .nmnist import read_nmnist, write_nmnist
@@ -40,6 +41,7 @@ FORMATS: Mapping[str, Format] = {
     "aedat": Format(read_aedat, None, (".aedat",), ("shape", "camera")),
     "aedat2": Format(read_aedat2, None, (".aedat2",), ("camera",)),
     "aedat31": Format(read_aedat31, None, (".aedat31",), ("shape",)),
+    "camera-hdf5": Format(read_camera_hdf5, None, (), ("shape", "tick", "columns")),
     "csv": Format(read_csv, write_csv, (".csv", ".txt"), ("shape", "tick")),
     "dat": Format(read_dat, None, (".dat",), ("shape",)),
     "event-stream": Format(read_event_stream, None, (".es",)),
@@ -82,7 +84,7 @@ def read(
         NeurosimMissingError: no such file.
         NeurosimFormatError: a file that breaks its format.
     """
-    chosen = _choose(path, format, "read")
+    chosen = lookup(FORMATS, find_format(path, format), "read.format")
     options = {"shape": shape, "clock": clock, "camera": camera, "tick": tick, "columns": columns}
     given = {name: value for name, value in options.items() if value is not None}
     for name, value in given.items():
@@ -98,14 +100,21 @@ def write(path: str | os.PathLike[str], spikes: Spikes, *, format: str | None = 
         NeurosimInputError: an unknown format or suffix, a format without a writer, or spikes that it cannot hold.
         NeurosimWriteError: as `replacing`.
     """
-    writer = _choose(path, format, "write").write
+    name = format or lookup(SUFFIXES, Path(path).suffix.lower(), f"{path}: suffix (or give format=)")
+    writer = lookup(FORMATS, name, "write.format").write
     if writer is None:
         names = ", ".join(name for name, known in FORMATS.items() if known.write)
         raise NeurosimInputError(f"{path}: this format is only read; give format= one of {names}")
     writer(path, spikes)
 
 
-def _choose(path: str | os.PathLike[str], format: str | None, verb: str) -> Format:
-    if format is None:
-        format = lookup(SUFFIXES, Path(path).suffix.lower(), f"{path}: suffix (or give format=)")
-    return lookup(FORMATS, format, f"{verb}.format")
+def find_format(path: str | os.PathLike[str], format: str | None = None) -> str:
+    """Return the name in `FORMATS` of the format of a file: `format`, or by the suffix and, in HDF5, the content.
+
+    Raises:
+        NeurosimInputError: an unknown suffix.
+    """
+    if format is not None:
+        return format
+    name = lookup(SUFFIXES, Path(path).suffix.lower(), f"{path}: suffix (or give format=)")
+    return "camera-hdf5" if name == "sonata" and is_camera_file(path) else name

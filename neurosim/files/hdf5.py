@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..errors import NeurosimError, NeurosimFormatError
 from ..kernels.io import heaps
+from .hdf5_filters import KNOWN, UNDO, read_by_library
 from .raw import format_error, read_bytes
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -54,7 +55,7 @@ class HDF5File:
         return format_error(self.path, where, expected, got, step)
 
     def names(self, group: str) -> list[str]:
-        """Return the names in a group.
+        """Return the names in a group; "" is the root.
 
         Raises:
             NeurosimFormatError: no such group inside this file.
@@ -101,6 +102,18 @@ class HDF5File:
             raise self.error(f"/{name}", expected, node.dtype, LAYOUT)
         values = self._elements(name, node, node.dtype)
         return values.astype(node.dtype.newbyteorder("="), copy=False)
+
+    def table(self, name: str) -> NDArray:
+        """Return the dataset `name` of any rank, of numbers or of records of numbers.
+
+        Raises:
+            NeurosimFormatError: as `numbers`.
+        """
+        node = self._dataset(name, rank=None)
+        kinds = {node.dtype[field].kind for field in node.dtype.names or ()} or {node.dtype.kind}
+        if not kinds <= set("iufb"):
+            raise self.error(f"/{name}", "numbers", node.dtype, LAYOUT)
+        return self._elements(name, node, node.dtype).reshape(node.shape)
 
     def array(self, name: str, kinds: str) -> NDArray:
         """Return the dataset `name` of any rank, of numbers whose numpy kind is among `kinds` ("b": booleans).
@@ -177,15 +190,16 @@ class HDF5File:
     def _reach(self, name: str, *kinds: str) -> Any:
         """Return the object `name`, through links that stay inside the file."""
         node = self.root
-        for part in name.split("/"):
+        for part in filter(None, name.split("/")):
             link = node.get(part, getclass=True, getlink=True) if hasattr(node, "keys") else None
             if link is None:
                 raise self.error(f"/{name}", "a dataset or group", "nothing of that name", LAYOUT)
             if link.__name__ != "HardLink":
                 raise self.error(f"/{name}", "data inside the file", f"a {link.__name__}", COPY)
             node = node[part]
-        if type(node).__name__ not in kinds:
-            raise self.error(f"/{name}", f"a {' or '.join(kinds)}".lower(), f"a {type(node).__name__}".lower(), LAYOUT)
+        kind = "Group" if node is self.root else type(node).__name__
+        if kind not in kinds:
+            raise self.error(f"/{name}", f"a {' or '.join(kinds)}".lower(), f"a {kind}".lower(), LAYOUT)
         return node
 
     def _dataset(self, name: str, length: int | None = None, rank: int | None = 1) -> Any:
@@ -232,9 +246,13 @@ class HDF5File:
     def _chunks(self, name: str, node: Any, dtype: np.dtype) -> NDArray:
         properties = node.id.get_create_plist()
         filters = [properties.get_filter(i) for i in range(properties.get_nfilters())]
-        if any(code not in _UNDO for code, *_ in filters):
-            names = ", ".join(str(f[3]) for f in filters)
-            raise self.error(f"/{name}", "deflate, shuffle, fletcher32 or nothing", names, "repack it with h5repack")
+        codes = {code for code, *_ in filters}
+        if not codes <= UNDO.keys():
+            if dtype == ROW or not codes <= KNOWN:
+                names = ", ".join(str(f[3]) for f in filters)
+                expected = "deflate, shuffle, fletcher32, lzf or nothing"
+                raise self.error(f"/{name}", expected, names, "repack it with h5repack")
+            return read_by_library(self.path, name, node, codes)
         each = math.prod(node.chunks) * dtype.itemsize
         grid = tuple(-(-n // c) for n, c in zip(node.shape, node.chunks, strict=True))
         infos = _chunk_infos(node, math.prod(grid))
@@ -250,7 +268,7 @@ class HDF5File:
             data = self._slice(name, info.byte_offset, info.size).tobytes()
             for j in reversed(range(len(filters))):
                 if not info.filter_mask >> j & 1:
-                    data = _UNDO[filters[j][0]](data, each, dtype.itemsize)
+                    data = UNDO[filters[j][0]](data, each, dtype.itemsize)
             if len(data) != each:
                 raise self.error(f"/{name}", f"chunks of {each} bytes", len(data))
             # The last chunk along a dimension extends beyond the dataset.
@@ -290,19 +308,20 @@ def text_of(value: NDArray) -> str:
 
 
 @contextmanager
-def open_hdf5(path: str | os.PathLike[str], ratio: int = MAX_RATIO) -> Iterator[HDF5File]:
+def open_hdf5(path: str | os.PathLike[str], ratio: int = MAX_RATIO, begin: int = 0) -> Iterator[HDF5File]:
     """Yield an HDF5 file open for reading; all errors of the library become `NeurosimFormatError`s.
 
     Args:
         path: of the file.
         ratio: maximum size of a compressed dataset, in sizes of the file.
+        begin: byte at which the HDF5 file begins, after other data.
 
     Raises:
         NeurosimMissingError: no such file.
         NeurosimFormatError: not HDF5, or damaged.
     """
     raw = read_bytes(path)
-    _check_header(path, raw)
+    check_header(path, raw[begin:])
     # Check before the library reads them: it hangs on some damaged heaps.
     found = _objects(path, raw)
     with open_root(path) as root:
@@ -349,7 +368,7 @@ def _chunk_infos(node: Any, count: int) -> list[Any]:
     return [node.id.get_chunk_info(i) for i in range(min(node.id.get_num_chunks(), count + 1))]
 
 
-def _check_header(path: object, raw: NDArray[np.uint8]) -> None:
+def check_header(path: object, raw: NDArray[np.uint8]) -> None:
     """Refuse another format, and sizes in the header for which the library would allocate memory without a check."""
     head = raw[:64].tobytes()
     if head[:8] != SIGNATURE:
@@ -378,22 +397,3 @@ def _objects(path: object, raw: NDArray[np.uint8]) -> tuple[NDArray[np.int64], .
     key = heap << 32 | index
     order = np.argsort(key, kind="stable")
     return starts, key[order], position[order], size[order]
-
-
-def _inflate(data: bytes, size: int, itemsize: int) -> bytes:
-    # A few bytes more than the chunk, for a checksum packed with it.
-    return zlib.decompressobj().decompress(data, size + 8)
-
-
-def _unshuffle(data: bytes, size: int, itemsize: int) -> bytes:
-    whole = len(data) // itemsize * itemsize
-    columns = np.frombuffer(data[:whole], np.uint8).reshape(itemsize, -1)
-    return columns.T.tobytes() + data[whole:]
-
-
-def _unchecked(data: bytes, size: int, itemsize: int) -> bytes:
-    return data[:-4]
-
-
-# By the numbers of the filters of HDF5.
-_UNDO = {1: _inflate, 2: _unshuffle, 3: _unchecked}

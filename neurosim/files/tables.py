@@ -25,6 +25,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "y": ("y", "ys"),
     "p": ("p", "ps", "pol", "polarity", "polarities", "on"),
 }
+KEYS: Mapping[str, str] = {name: key for key, names in NAMES.items() for name in names}
 # Orders of columns without names that are tried.
 ORDERS = ("txyp", "xytp", "xypt")
 # A file may unpack to this many times its size, and hold this many arrays.
@@ -111,11 +112,9 @@ def fields_of(array: NDArray) -> dict[str, NDArray]:
     return {name: array[name].reshape(-1) for name in array.dtype.names or () if array[name].size == array.size}
 
 
-def by_name(arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
+def by_name(arrays: dict[str, NDArray]) -> dict[str, NDArray]:
     """Return the columns of events among lists, by the keys of `NAMES`; empty if t or x is absent."""
-    lower = {name.lower(): array for name, array in arrays.items()}
-    found = {key: next((lower[name] for name in names if name in lower), None) for key, names in NAMES.items()}
-    known = {key: array for key, array in found.items() if array is not None}
+    known = {KEYS[name.lower()]: array for name, array in reversed(arrays.items()) if name.lower() in KEYS}
     return known if {"t", "x"} <= known.keys() else {}
 
 

@@ -138,6 +138,27 @@ def shd(**storage: object) -> bytes:
     return hdf5(fill)
 
 
+def camera(**storage: object) -> bytes:
+    def fill(root: h5py.File) -> None:
+        rng = np.random.default_rng(6)
+        for name, top in (("x", 40), ("y", 30), ("p", 2), ("t", 9000)):
+            values = rng.integers(0, top, 100)
+            root.create_dataset(f"events/{name}", data=np.sort(values) if name == "t" else values, **storage)
+        root["t_offset"] = 7
+        root.attrs["geometry"] = np.bytes_("40x30")
+
+    return hdf5(fill)
+
+
+def prophesee() -> bytes:
+    def fill(root: h5py.File) -> None:
+        events = np.zeros(100, [("x", "<u2"), ("y", "<u2"), ("p", "<i2"), ("t", "<i8")])
+        events["t"] = np.arange(100)
+        root.create_dataset("CD/events", data=events, chunks=(30,), compression="lzf", shuffle=True)
+
+    return hdf5(fill)
+
+
 def sonata() -> bytes:
     def fill(root: h5py.File) -> None:
         for name in "ab":
@@ -195,6 +216,9 @@ READERS: dict[str, tuple[Callable[[], bytes], Callable[[Path], object]]] = {
     "npz": (npz, files.read_npy),
     "shd": (shd, files.read_shd),
     "shd chunked": (lambda: shd(chunks=(2,), compression="gzip", shuffle=True), files.read_shd),
+    "camera hdf5": (camera, files.read_camera_hdf5),
+    "camera hdf5 lzf": (lambda: camera(chunks=(30,), compression="lzf"), files.read_camera_hdf5),
+    "prophesee hdf5": (prophesee, files.read_camera_hdf5),
     "sonata": (sonata, lambda path: files.read_sonata(path, "a")),
     "sonata plain": (sonata, lambda path: files.read_sonata(path, "b")),
     "json": (lambda: b'{"a": [1, 2.5, "x"], "b": {"c": null}}', files.read_json),

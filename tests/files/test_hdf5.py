@@ -165,8 +165,8 @@ BAD = {
     "times that are none": (row("spikes/times", 4, [np.nan]), "expected times >= 0 s in ascending order"),
     "chunks missing": (replaced("spikes/times", (5,), VLEN, chunks=(2,)), "/spikes/times: expected 3 chunks, got 0"),
     "an unknown filter": (
-        replaced("labels", data=np.zeros(5, "u2"), chunks=(5,), compression="lzf"),
-        "/labels: expected deflate, shuffle, fletcher32 or nothing, got b'lzf'; repack it with h5repack",
+        replaced("labels", data=np.zeros(5, "u2"), chunks=(5,), scaleoffset=0),
+        "/labels: expected deflate, shuffle, fletcher32, lzf or nothing, got b'scaleoffset'; repack it with h5repack",
     ),
 }
 
