@@ -1,14 +1,19 @@
-"""Counts of the states of a converted model: what their recurrences add, read and change, token by token."""
+"""Counts of the states of a language model: what their recurrences add, read and change, token by token; and of all
+products of a dense model."""
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Callable
 
-from ..attention import Mixer
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..attention import LanguageModel, Mixer
 from ..attention.base import DeltaMixer
 from ..attention.delta import DeltaProduct
 from ..attention.rwkv import RWKV7
-from ..measure import LayerCounts
+from ..measure import LayerCounts, count
 from .costs import Histograms
 from .histogram import CountHistogram
 from .model import Converted
@@ -25,16 +30,38 @@ def state_counts(converted: Converted, histograms: Histograms) -> list[LayerCoun
     A cell of the state is a unit. All cells change with every token, except where q and k are in spikes and rows wait
     for their decay: there those change that k selects.
     """
-    return [
-        _counts(f"layers.{i}.mixer", mixer, histograms)
-        for i, mixer in enumerate(_mixers(converted))
-        if recurrence(mixer)[1] is not None
-    ]
+    tokens = next(histograms[name].rows for name in converted.layers)
+    return _states(converted.model, histograms, tokens)
 
 
-def uncounted_states(converted: Converted) -> tuple[str, ...]:
+@torch.no_grad()
+def dense_counts(model: LanguageModel, tokens: Tensor) -> list[LayerCounts]:
+    """Return the counts of a dense model that reads tokens [B, T]: of every linear layer, and as `state_counts`."""
+    seen: dict[str, tuple[Tensor, Tensor]] = {}
+    linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+
+    def remember(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        return lambda module, given, out: seen.update({name: (given[0], out)})
+
+    hooks = [module.register_forward_hook(remember(name)) for name, module in linear.items()]
+    try:
+        model(tokens)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    layers = []
+    for name, pair in seen.items():
+        x, out = (value.flatten(0, -2)[:, None].cpu().numpy() for value in pair)
+        weights = linear[name].weight.T.cpu().numpy()
+        stored = sum(p.nbytes for p in linear[name].parameters())
+        none = np.zeros((*out.shape, 0), np.float32)
+        layers.append(count(name, weights, x, out, none, spiking=False, parameter_bytes=stored))
+    return [*layers, *_states(model, {}, tokens.numel())]
+
+
+def uncounted_states(model: LanguageModel) -> tuple[str, ...]:
     """Return a sentence for every state whose recurrence is not counted."""
-    found = [(i, *recurrence(mixer)) for i, mixer in enumerate(_mixers(converted))]
+    found = [(i, *recurrence(mixer)) for i, mixer in enumerate(_mixers(model))]
     return tuple(
         f"layers.{i}.mixer: the work of its {words} is not counted, for it is not of the form S += k v^T"
         for i, words, scan in found
@@ -42,13 +69,20 @@ def uncounted_states(converted: Converted) -> tuple[str, ...]:
     )
 
 
-def _mixers(converted: Converted) -> list[Mixer]:
-    return [mixer.mixer if isinstance(mixer, SpikedMixer) else mixer for mixer in converted.model.mixers()]
+def _mixers(model: LanguageModel) -> list[Mixer]:
+    return [mixer.mixer if isinstance(mixer, SpikedMixer) else mixer for mixer in model.mixers()]
 
 
-def _counts(name: str, mixer: Mixer, histograms: Histograms) -> LayerCounts:
+def _states(model: LanguageModel, histograms: Histograms, tokens: int) -> list[LayerCounts]:
+    return [
+        _counts(f"layers.{i}.mixer", mixer, histograms, tokens)
+        for i, mixer in enumerate(_mixers(model))
+        if recurrence(mixer)[1] is not None
+    ]
+
+
+def _counts(name: str, mixer: Mixer, histograms: Histograms, tokens: int) -> LayerCounts:
     heads, rows, width = mixer.initial(torch.zeros(1, 1, mixer.width))["memory"].shape[-3:]
-    tokens = next(found.rows for each, found in histograms.items() if each.startswith(f"{name}."))
     steps = mixer.num_householder if isinstance(mixer, DeltaProduct) else 1
     delta, turn = isinstance(mixer, DeltaMixer | DeltaProduct), isinstance(mixer, RWKV7)
     whole = heads * rows

@@ -108,8 +108,10 @@ def measure_again(run: RunFolder, config: HasEnergy | None) -> Measured:
     kind = kinds.kind_of(run)
     result = kind.result.from_dict(read_metrics(run))
     heading = {name: getattr(result, name) for name in kind.heading}
-    if kind.measured is not None and config is not None:
-        return kind.measured(heading, str(run.path), result, config.energy.profile)
+    if config is not None and kind.measured is not None:
+        several = kind.measured(heading, str(run.path), result, config.energy.profile)
+        if several is not None:
+            return several
     stored = getattr(result, "measures", None)
     if not isinstance(stored, measure.Measures):
         raise NeurosimInputError(f"{run.path / METRICS}: lacks the counts of the run ('measures'); simulate again")

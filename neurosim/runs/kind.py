@@ -90,10 +90,10 @@ class Kind(Generic[R]):
         resume: the words of the command line that continue an interrupted run; None where none do.
         result: the class of its results.
         reconfigure: (folder, sources, changeable) -> the run's settings, changed by `sources` in the sections that are
-            `changeable`; raises NeurosimInputError for any other change. None if the kind estimates no energy.
+            `changeable`; raises NeurosimInputError for any other change.
         heading: fields of the result that say which run it was; `neurosim measure` repeats them.
-        measured: (heading, folder, result, profile) -> what `neurosim measure` prints of a kind with several models;
-            None: the `measures` of the result, those of its one model.
+        measured: (heading, folder, result, profile) -> what `neurosim measure` prints of a run of several models, and
+            None for a run of one, which has its `measures`. None if no run has several.
     """
 
     name: str
@@ -102,7 +102,7 @@ class Kind(Generic[R]):
     result: type[R]
     reconfigure: Callable[[RunFolder, Sequence[ConfigSource], Sequence[str]], HasEnergy | None]
     heading: Sequence[str] = ("dataset", "split", "samples", "seed", "spike_digest")
-    measured: Callable[[Mapping[str, object], str, R, str], Measured] | None = None
+    measured: Callable[[Mapping[str, object], str, R, str], Measured | None] | None = None
 
     def render_page(self, folder: RunFolder, result: R) -> str:
         """Return the report page of a run: page.html of the kind, with what `fill` of its page.py returns."""

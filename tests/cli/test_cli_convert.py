@@ -62,6 +62,17 @@ def test_training_writes_a_model_that_loads(trained: Path) -> None:
     assert (manifest["status"], manifest["kind"], manifest["command_kind"]) == ("done", "convert", "lm-train")
 
 
+def test_a_trained_model_is_measured(trained: Path) -> None:
+    metrics = files.read_json(trained / "metrics.json")
+    again = json.loads(neurosim("measure", trained, "--json").stdout)
+    assert again["measures"] == metrics["measures"] and again["energy"] == metrics["energy"]
+    names = [layer["name"] for layer in again["measures"]["layers"]]
+    assert "lm_head" in names and "layers.0.mixer.state" in names and metrics["remarks"] == []
+    assert again["measures"]["synaptic_operations"]["Effective_MACs"] > 0
+    assert "Energy, with memory" in neurosim("measure", trained).stdout
+    assert "Measures of the whole network" in (trained / "report.html").read_text()
+
+
 def test_a_conversion_says_everything_that_was_asked(converted: dict[str, Any], trained: Path) -> None:
     run = Path(converted["run"])
     assert {p.name for p in run.iterdir()} == EVERY | {"model"}
@@ -134,6 +145,24 @@ def test_the_curve_has_every_scheme_and_its_plots(trained: Path, text: Path) -> 
         assert first["spikes"] < second["spikes"] and first["operations"] < second["operations"]
     page = (Path("c") / "report.html").read_text()
     assert page.count("<svg") == 4 and "spikes a channel" in page and "perplexity more" in page
+
+
+def test_every_point_of_a_curve_is_measured(trained: Path, text: Path, tmp_path: Path) -> None:
+    sets = ("--set", 'curve.schemes=["ternary"]', "--set", "curve.ks=[1.0,4.0]")
+    words = ["curve", trained, "--calibrate", text, "--tokens", "100", *BRIEF[2:], *sets]
+    result = found(*words, "--out", "small")
+    again = json.loads(neurosim("measure", "small", "--json").stdout)
+    assert [(point["scheme"], point["asked"]) for point in again["points"]] == [("ternary", 1.0), ("ternary", 4.0)]
+    for point, stored in zip(again["points"], result["points"], strict=True):
+        assert point["measures"] == stored["measures"] and point["energy"]["memory_aware"]["low"] > 0
+        linear = [layer for layer in point["measures"]["layers"] if not layer["name"].endswith(".state")]
+        assert sum(layer["synaptic_operations"] for layer in linear) / 100 == pytest.approx(stored["operations"])
+    text_of = neurosim("measure", "small", "--profile", "loihi").stdout
+    assert "with memory" in text_of and "(estimate, loihi)" in text_of and "ternary" in text_of
+    former = {**result, "points": [{k: v for k, v in p.items() if k != "measures"} for p in result["points"]]}
+    files.write_json("small/metrics.json", former)
+    line = neurosim("measure", "small", expect=2).stderr
+    assert "metrics.json: lacks the counts of the points ('measures'); run again" in line
 
 
 def test_pages_say_what_the_run_holds(converted: dict[str, Any], trained: Path) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers import bruteforce
 
 from neurosim.attention import LanguageConfig, LanguageModel, MixerSpec
 from neurosim.convert import Coding, convert
-from neurosim.convert.state_work import state_counts, uncounted_states
+from neurosim.convert.state_work import dense_counts, state_counts, uncounted_states
 
 SMALL: dict[str, dict[str, Any]] = {
     "retention": {"num_heads": 2},
@@ -67,7 +68,7 @@ def test_states_are_counted_row_by_row(kind: str, qk: bool, monkeypatch: pytest.
     assert layer.steps == 14 and layer.state_bytes == 4 * heads * rows * width
     assert (layer.synaptic_operations < layer.dense_operations) == qk
     assert layer.dense_membrane_updates == 14 * heads * rows * width
-    assert uncounted_states(made) == ()
+    assert uncounted_states(made.model) == ()
 
 
 def test_attention_over_earlier_tokens_is_named_and_left_out() -> None:
@@ -77,7 +78,32 @@ def test_attention_over_earlier_tokens_is_named_and_left_out() -> None:
     with made.counting() as histograms, torch.no_grad():
         made.model(torch.arange(6)[None])
     assert [layer.name for layer in state_counts(made, histograms)] == ["layers.0.mixer.state"]
-    assert uncounted_states(made) == (
+    assert uncounted_states(made.model) == (
         "layers.1.mixer: the work of its softmax attention over earlier tokens is not counted, for it is not of the "
         "form S += k v^T",
     )
+
+
+def test_a_dense_model_is_counted_product_by_product() -> None:
+    specs = (MixerSpec("retention", {"num_heads": 2}), MixerSpec("window", {"num_heads": 2}))
+    model = LanguageModel(LanguageConfig(specs, width=8, hidden=12), 1).eval()
+    seen: dict[str, Any] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            with torch.no_grad():
+                module.weight[0, :3] = 0  # absent weights cost nothing
+            module.register_forward_hook(
+                lambda m, given, out, name=name: seen.update({name: (m.weight, given[0], out)})
+            )
+    layers = {layer.name: layer for layer in dense_counts(model, torch.arange(10).view(2, 5))}
+    assert layers.keys() - seen.keys() == {"layers.0.mixer.state"} and "lm_head" in seen
+    for name, (weight, x, out) in seen.items():
+        arrays = weight.detach().T.numpy(), *(v.flatten(0, -2)[:, None].numpy() for v in (x, out))
+        expected = bruteforce.count(*arrays) | {"dense_membrane_updates": 0}
+        assert {key: getattr(layers[name], key) for key in expected} == expected, name
+    state = layers["layers.0.mixer.state"]
+    # Every entry of k and q takes a row; all cells decay at every token.
+    heads, rows, width = model.mixers()[0].initial(torch.zeros(1, 1, 8))["memory"].shape[-3:]
+    assert state.synaptic_operations == state.dense_operations == 2 * 10 * heads * rows * width
+    assert state.membrane_updates == 10 * heads * rows * width
+    assert len(uncounted_states(model)) == 1

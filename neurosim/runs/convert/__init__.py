@@ -5,18 +5,23 @@ from collections.abc import Sequence
 from ..folder import RunFolder
 from ..kind import HasEnergy, Kind
 from ..settings import ConfigSource
+from .measured import measured_curve
 from .result import ConvertResult
 
 
-def _reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> HasEnergy | None:
+def _reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> HasEnergy:
     from .config import ConvertConfig, LmConfig  # need torch
 
     if run.manifest.facts.get("command_kind") == "lm-train":
-        LmConfig.reconfigure(run, sources, changeable)
-        return None
+        return LmConfig.reconfigure(run, sources, changeable)
     return ConvertConfig.reconfigure(run, sources, changeable)
 
 
 KIND = Kind(
-    name="convert", title="a conversion", result=ConvertResult, reconfigure=_reconfigure, heading=("network", "seed")
+    name="convert",
+    title="a conversion",
+    result=ConvertResult,
+    reconfigure=_reconfigure,
+    heading=("network", "seed"),
+    measured=measured_curve,
 )

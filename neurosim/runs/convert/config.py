@@ -171,12 +171,17 @@ class LmConfig(RunConfig):
         text: which text; its held-out end is for validation.
         model: the model.
         training: see `attention.train.LanguageTraining`.
+        energy: settings of the estimates.
     """
 
     seed: Seed = 0
     text: Text = Text()
     model: Model = Model()
     training: TrainingSettings = TrainingSettings()
+    energy: Energy = Energy()
+
+    def check(self) -> None:
+        find_profile(self.energy.profile)
 
     def schedule(self) -> LanguageTraining:
         return LanguageTraining(**self.training.model_dump(), held_out=self.text.held_out, seed=self.seed)

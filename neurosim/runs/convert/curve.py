@@ -14,7 +14,7 @@ from ..timings import Timings
 from . import KIND
 from .config import ConvertConfig
 from .result import CurvePoint, CurveResult
-from .run import ConversionSource, begin, make, summarise
+from .run import ConversionSource, begin, make, measured, summarise
 
 
 def measure_curve(path: Path, config: ConvertConfig, options: RunOptions = DEFAULTS) -> CurveResult:
@@ -82,5 +82,10 @@ def _point(
         converted = make(source, config, coding, options, timings, calibration)
         with converted.counting() as histograms:
             found = compare_models(source.model, converted.model, source.held_out[: config.curve.tokens + 1])
-    summary, _ = summarise(converted, histograms, found, config.energy.profile)
-    return CurvePoint(**vars(summary), scheme=coding.scheme, asked=getattr(coding, SCHEMES[coding.scheme].strength))
+    summary, layers = summarise(converted, histograms, found, config.energy.profile)
+    return CurvePoint(
+        **vars(summary),
+        scheme=coding.scheme,
+        asked=getattr(coding, SCHEMES[coding.scheme].strength),
+        measures=measured(converted, histograms, layers, found.tokens),
+    )

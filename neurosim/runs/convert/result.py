@@ -135,10 +135,11 @@ class ConversionResult(SpikingSummary, ConvertResult):
 
 @dataclass(frozen=True, kw_only=True)
 class CurvePoint(SpikingSummary):
-    """A conversion of the curve: its scheme, and the strength that was asked for."""
+    """A conversion of the curve: its scheme, the strength that was asked for, and measures as of `ConversionResult`."""
 
     scheme: str
     asked: float
+    measures: Measures | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,11 +164,20 @@ class TrainingPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingResult(ConvertResult):
-    """Results of the training of a language model: the loss on the held-out text, nats a byte, and its course."""
+    """Results of the training of a language model.
+
+    Attributes:
+        validation_loss, history: loss on the held-out text, nats a byte, and its course.
+        remarks: work that is not counted.
+        measures, energy: of the dense model on the beginning of the held-out text, a byte being a sample.
+    """
 
     command_kind: str = "lm-train"
     validation_loss: float | None = None
     history: tuple[TrainingPoint, ...] = ()
+    remarks: tuple[str, ...] = ()
+    measures: Measures | None = None
+    energy: EnergyEstimates | None = None
 
 
 _CLASSES: Mapping[str, type[ConvertResult]] = {

@@ -167,6 +167,12 @@ def losses(found: Comparison) -> Losses:
     return Losses(dense_loss=found.dense, loss=found.spiking, agreement=found.agreement)
 
 
+def measured(converted: Converted, histograms: Histograms, layers: list[LayerCounts], tokens: int) -> measure.Measures:
+    """Return the measures of the linear layers, whose input spikes are the events, and of the states between them."""
+    events = sum(layer.input_events or 0 for layer in layers)
+    return measure.measure([*layers, *state_counts(converted, histograms)], tokens, 0.0, events)
+
+
 def summarise(
     converted: Converted, histograms: Histograms, found: Comparison, profile: str
 ) -> tuple[SpikingSummary, list[LayerCounts]]:
@@ -208,8 +214,7 @@ def _measured(
     if config.report.layer_tokens:
         with timings("layers"):
             alone = each_layer_alone(source.model, converted, source.held_out[: config.report.layer_tokens + 1])
-    whole = [*layers, *state_counts(converted, histograms)]
-    events = sum(layer.input_events or 0 for layer in layers)
+    measures = measured(converted, histograms, layers, found.tokens)
     return ConversionResult(
         **vars(source.facts()),
         **vars(summary),
@@ -217,11 +222,11 @@ def _measured(
         planes=converted.coding.sent_planes,
         scheme=SCHEMES[converted.coding.scheme].meaning,
         price=converted.price,
-        remarks=(*converted.remarks, *uncounted_states(converted)),
+        remarks=(*converted.remarks, *uncounted_states(converted.model)),
         entries=spike_totals(converted, histograms).entries,
         layers=tuple(layer_costs(converted, histograms, layers, profile)),
-        measures=measure.measure(whole, found.tokens, 0.0, events),
-        energy=measure.energy(whole, found.tokens, profile),
+        measures=measures,
+        energy=measure.energy(measures.layers, found.tokens, profile),
         alone={name: losses(each) for name, each in alone.items()},
         alone_tokens=next((each.tokens for each in alone.values()), None),
         operators=tuple(Operator(name=name, what=what) for name, what in converted.dense),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ...convert.records import EnergyComparison
-from ..tables import Rows, file_rows, grid, joules, quantity, table
+from ..tables import Rows, energy_rows, file_rows, grid, joules, quantity, table
 from .result import ConversionResult, ConvertResult, CurvePoint, CurveResult, Operator, TrainingResult
 
 
@@ -92,6 +92,8 @@ def _training(result: ConvertResult) -> str:
         ("parameters", f"{result.parameters:,}"),
         ("text", result.text),
         ("validation loss", f"{result.validation_loss:.4f} nats a byte"),
+        *energy_rows(result.energy, "a byte"),
         ("time", quantity(result.timings["total"], "s")),
     ]
-    return f"{table(rows, head)}\n\n  Next: neurosim convert {result.run} --scheme ternary --k 3"
+    remarks = "".join(f"\n  {remark}" for remark in result.remarks)
+    return f"{table(rows, head)}{remarks}\n\n  Next: neurosim convert {result.run} --scheme ternary --k 3"

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import torch
 
-from ... import files
+from ... import files, measure
 from ...attention import LanguageConfig, LanguageModel, MixerSpec, python_text, read_model, read_text, train_bytes
 from ...attention.kinds import current_options, options_of
-from ...attention.train import TrainingProgress
+from ...attention.train import TrainingProgress, split
 from ...convert.checkpoint import is_converted, read_converted
 from ...convert.generate import Sampling, generate_tokens
+from ...convert.state_work import dense_counts, uncounted_states
 from ...errors import NeurosimInputError
 from ...plain import Record
 from ..lifecycle import finish, new_run
@@ -26,6 +27,7 @@ from .config import LmConfig
 from .result import TrainingPoint, TrainingResult
 from .run import BUILT_IN, MODEL, model_folder
 
+COUNTED = 256  # bytes of the held-out text whose work is counted
 # Options that suit a kind, if the config gives none.
 OPTIONS: Mapping[str, Mapping[str, int]] = {
     kind: {"num_heads": 2, "head_dim": 64, "head_v_dim": 64} for kind in ("gated_deltanet", "deltaproduct", "kda")
@@ -66,6 +68,8 @@ def train_language_model(config: LmConfig, options: RunOptions = DEFAULTS) -> Tr
                 model, loss = train_bytes(
                     text, shape, config.schedule(), on_progress, folder.path / MODEL, options.device
                 )
+            held = split(text, config.text.held_out)[1][:COUNTED]
+            layers = dense_counts(model, held[None].to(model.device))
             return TrainingResult(
                 network=config.model.kind,
                 layer_kinds=tuple(layer.kind for layer in shape.layers),
@@ -75,6 +79,9 @@ def train_language_model(config: LmConfig, options: RunOptions = DEFAULTS) -> Tr
                 seed=config.seed,
                 validation_loss=loss,
                 history=tuple(history),
+                remarks=uncounted_states(model),
+                measures=measure.measure(layers, len(held), 0.0, len(held)),
+                energy=measure.energy(layers, len(held), config.energy.profile),
             )
 
         return finish(KIND, folder, work, timings)
