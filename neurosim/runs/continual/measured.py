@@ -13,8 +13,8 @@ from .result import ContinualResult, TaskWork
 
 HEADS = ("learner", "task", "updates", "memory", "operations", "dense", "energy", "with memory")
 ABOUT = (
-    "updates: weights written while the task was learned; memory: held then, in all; operations, dense operations and "
-    "energy of answering an item of the task"
+    "updates: weights written while the task was learned; memory: held then, in all;\n"
+    "  operations, dense operations and energy of answering an item of the task"
 )
 
 
