@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .json_toml import read_toml as read_toml
     from .json_toml import write_json as write_json
     from .json_toml import write_toml as write_toml
+    from .mat import read_mat as read_mat
     from .nmnist import decode_nmnist as decode_nmnist
     from .nmnist import encode_nmnist as encode_nmnist
     from .nmnist import read_nmnist as read_nmnist

@@ -13,6 +13,7 @@ from .aedat import read_aedat2
 from .camera_hdf5 import is_camera_file, read_camera_hdf5
 from .cameras import read_dat, read_evt2, read_evt3, read_evt21, read_raw
 from .csv import read_csv, write_csv
+from .mat import read_mat
 from .nmnist import read_nmnist, write_nmnist
 from .sonata import read_sonata, write_sonata
 from .streams import read_aedat, read_aedat31, read_event_stream
@@ -48,6 +49,7 @@ FORMATS: Mapping[str, Format] = {
     "evt2": Format(read_evt2, None, (), ("shape",)),
     "evt21": Format(read_evt21, None, (), ("shape",)),
     "evt3": Format(read_evt3, None, (), ("shape", "clock")),
+    "matlab": Format(read_mat, None, (".mat",), ("shape", "tick", "columns")),
     "nmnist": Format(read_nmnist, write_nmnist, (".bin",), ("shape",)),
     "numpy": Format(read_npy, None, (".npy", ".npz"), ("shape", "tick", "columns")),
     "prophesee": Format(read_raw, None, (".raw",), ("shape", "clock")),

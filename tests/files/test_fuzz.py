@@ -16,6 +16,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import scipy.io
 
 from neurosim import Spikes, files
 from neurosim.errors import NeurosimError
@@ -159,6 +160,21 @@ def prophesee() -> bytes:
     return hdf5(fill)
 
 
+def mat(**options: object) -> bytes:
+    rng, data = np.random.default_rng(7), io.BytesIO()
+    columns = {"x": rng.integers(1, 99, 50), "y": rng.integers(1, 99, 50), "p": rng.integers(1, 3, 50)}
+    scipy.io.savemat(data, {"TD": {**columns, "ts": np.sort(rng.integers(0, 9999, 50)) * 1.0}}, **options)
+    return data.getvalue()
+
+
+def mat73() -> bytes:
+    data = io.BytesIO()
+    with h5py.File(data, "w", userblock_size=512) as root:
+        for k, name in enumerate(("x", "y", "p", "ts")):
+            root[f"TD/{name}"] = np.sort(np.random.default_rng(k).integers(0, (90, 90, 2, 999)[k], (1, 50))) * 1.0
+    return b"MATLAB 7.3 MAT-file".ljust(512) + data.getvalue()[512:]
+
+
 def sonata() -> bytes:
     def fill(root: h5py.File) -> None:
         for name in "ab":
@@ -219,6 +235,9 @@ READERS: dict[str, tuple[Callable[[], bytes], Callable[[Path], object]]] = {
     "camera hdf5": (camera, files.read_camera_hdf5),
     "camera hdf5 lzf": (lambda: camera(chunks=(30,), compression="lzf"), files.read_camera_hdf5),
     "prophesee hdf5": (prophesee, files.read_camera_hdf5),
+    "mat": (mat, files.read_mat),
+    "mat compressed": (lambda: mat(do_compression=True), files.read_mat),
+    "mat 7.3": (mat73, files.read_mat),
     "sonata": (sonata, lambda path: files.read_sonata(path, "a")),
     "sonata plain": (sonata, lambda path: files.read_sonata(path, "b")),
     "json": (lambda: b'{"a": [1, 2.5, "x"], "b": {"c": null}}', files.read_json),
