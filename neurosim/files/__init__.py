@@ -8,6 +8,7 @@ from ..lazy import lazy_exports
 
 if TYPE_CHECKING:
     from .aedat import read_aedat2 as read_aedat2
+    from .aedat4 import read_aedat4 as read_aedat4
     from .archives import extract as extract
     from .arrays import read_arrays as read_arrays
     from .arrays import write_arrays as write_arrays

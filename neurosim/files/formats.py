@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ..errors import NeurosimInputError, lookup, require
 from ..spikes import Spikes
 from .aedat import read_aedat2
+from .aedat4 import read_aedat4
 from .camera_hdf5 import is_camera_file, read_camera_hdf5
 from .cameras import read_dat, read_evt2, read_evt3, read_evt21, read_raw
 from .csv import read_csv, write_csv
@@ -41,6 +42,7 @@ def _write_one(path: str | os.PathLike[str], spikes: Spikes) -> None:
 FORMATS: Mapping[str, Format] = {
     "aedat": Format(read_aedat, None, (".aedat",), ("shape", "camera")),
     "aedat2": Format(read_aedat2, None, (".aedat2",), ("camera",)),
+    "aedat4": Format(read_aedat4, None, (".aedat4",)),
     "aedat31": Format(read_aedat31, None, (".aedat31",), ("shape",)),
     "camera-hdf5": Format(read_camera_hdf5, None, (), ("shape", "tick", "columns")),
     "csv": Format(read_csv, write_csv, (".csv", ".txt"), ("shape", "tick")),

@@ -14,6 +14,7 @@ from ..errors import require
 from ..kernels.io import streams
 from ..spikes import ReadReport, Spikes
 from .aedat import CAMERAS, read_aedat2
+from .aedat4 import read_aedat4
 from .cameras import MICROSECOND, Sensor, check_sensor, made, read_header, reported
 from .raw import event_fault, format_error, read_bytes
 
@@ -97,7 +98,7 @@ def read_aedat(path: str | os.PathLike[str], shape: Sensor | None = None, camera
 
     Args:
         path: of the file.
-        shape: as for `read_aedat31`; for AEDAT 2.0 it must have as many units as the camera.
+        shape: as for `read_aedat31`; for other versions it must have as many units as the camera.
         camera: as for `read_aedat2`.
 
     Raises:
@@ -105,11 +106,13 @@ def read_aedat(path: str | os.PathLike[str], shape: Sensor | None = None, camera
         NeurosimMissingError: no such file.
         NeurosimFormatError: as the reader of the version.
     """
-    start = read_bytes(path)[:12].tobytes()
-    if start == b"#!AER-DAT3.1":
-        require(camera is None, f"{path}: camera", "must be left out: AEDAT 3.1 has one layout", camera)
+    version = read_bytes(path)[9:12].tobytes()
+    if version in (b"3.1", b"4.0"):
+        rule = f"must be left out: AEDAT {version.decode()} has one layout"
+        require(camera is None, f"{path}: camera", rule, camera)
+    if version == b"3.1":
         return read_aedat31(path, shape)
-    spikes = read_aedat2(path, camera)
+    spikes = read_aedat4(path) if version == b"4.0" else read_aedat2(path, camera)
     fits = shape is None or math.prod(shape) == spikes.size
     require(fits, f"{path}: shape", f"must be {spikes.shape}, that of its camera", shape)
     return spikes

@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+from helpers import aedat4
 
 from neurosim import Spikes, files
 from neurosim.errors import NeurosimError
@@ -95,6 +96,10 @@ def aedat31() -> bytes:
         events = np.stack([place, np.sort(rng.integers(k << 10, k + 1 << 10, 10))], 1)
         data += np.array([1 | 1 << 16, 8, 4, 0, 10, 10, 10], "<u4").tobytes() + events.astype("<u4").tobytes()
     return data
+
+
+def dv(*compression: object) -> bytes:
+    return aedat4.recording(aedat4.in_packets(aedat4.made(150)), *compression)
 
 
 def atis() -> bytes:
@@ -227,6 +232,8 @@ READERS: dict[str, tuple[Callable[[], bytes], Callable[[Path], object]]] = {
     "aedat2": (aedat2, files.read_aedat2),
     "aedat2 davis": (davis, files.read_aedat2),
     "aedat31": (aedat31, files.read_aedat31),
+    "aedat4": (dv, files.read_aedat4),
+    "aedat4 lz4": (lambda: dv(1, aedat4.lz4_frame), files.read_aedat4),
     "event stream": (atis, files.read_event_stream),
     "npy": (npy, files.read_npy),
     "npz": (npz, files.read_npy),
