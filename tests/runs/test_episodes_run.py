@@ -16,11 +16,20 @@ from neurosim.runs.episodes.config import EpisodesConfig
 from neurosim.runs.episodes.result import EpisodesResult
 from neurosim.runs.memory.items import encode, encoder, load
 
-SETS = ["episodes.count=45", "episodes.queries=3", "episodes.shots=[1, 3]", "code.size=1024", "column.units=64"]
+SETS = [
+    "episodes.count=45",
+    "episodes.queries=3",
+    "episodes.shots=[1, 3]",
+    "code.size=1024",
+    "column.units=32",
+    "column.modules=16",
+]
 
 
 def small(*sets: str) -> EpisodesConfig:
-    return EpisodesConfig.configure(sets=[*SETS, *sets], given={"data.name": "digits", "data.limit": 120})
+    return EpisodesConfig.configure(
+        sets=[*SETS, *sets], given={"data.name": "digits", "data.limit": 120, "data.train_limit": 100}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +49,7 @@ def test_more_examples_help_and_chance_is_far(done: EpisodesResult) -> None:
 def test_nearest_neighbours_counted_by_hand(done: EpisodesResult) -> None:
     """The episodes drawn again and every pair of items compared, bit by bit."""
     config = small()
-    fitted, asked = load(config)
+    fitted, asked = load(config.data)
     items = encode(asked, encoder(fitted, config), config.code)
     groups = [np.flatnonzero(asked.labels == k) for k in np.unique(asked.labels)]
     right = total = 0
