@@ -16,6 +16,7 @@ from .cameras import read_dat, read_evt2, read_evt3, read_evt21, read_raw
 from .csv import read_csv, write_csv
 from .mat import read_mat
 from .nmnist import read_nmnist, write_nmnist
+from .raw import read_start
 from .sonata import read_sonata, write_sonata
 from .streams import read_aedat, read_aedat31, read_event_stream
 from .tables import read_npy
@@ -60,6 +61,17 @@ FORMATS: Mapping[str, Format] = {
 SUFFIXES: Mapping[str, str] = {suffix: name for name, format in FORMATS.items() for suffix in format.suffixes}
 
 
+# First bytes that no other format has.
+SIGNATURES: Mapping[bytes, str] = {
+    b"#!AER-DAT": "aedat",
+    b"% evt ": "prophesee",
+    b"Event Stream": "event-stream",
+    b"MATLAB ": "matlab",
+    b"\x89HDF\r\n\x1a\n": "sonata",
+    b"\x93NUMPY": "numpy",
+}
+
+
 def read(
     path: str | os.PathLike[str],
     *,
@@ -76,7 +88,7 @@ def read(
 
     Args:
         path: of the file.
-        format: a name in `FORMATS`; None: by the suffix of the file.
+        format: a name in `FORMATS`; None: by the first bytes of the file, or else by its suffix.
         shape: of the sensor; None: that of the file or its format.
         clock: of an EVT3 recording: "camera", or "running" as earlier versions and expelliarmus read it.
         camera: of an AEDAT2 recording, a name in `aedat.CAMERAS`; None: by the header.
@@ -113,12 +125,14 @@ def write(path: str | os.PathLike[str], spikes: Spikes, *, format: str | None = 
 
 
 def find_format(path: str | os.PathLike[str], format: str | None = None) -> str:
-    """Return the name in `FORMATS` of the format of a file: `format`, or by the suffix and, in HDF5, the content.
+    """Return the name in `FORMATS` of the format of a file: `format`, or by its first bytes, or else by its suffix.
 
     Raises:
         NeurosimInputError: an unknown suffix.
     """
     if format is not None:
         return format
-    name = lookup(SUFFIXES, Path(path).suffix.lower(), f"{path}: suffix (or give format=)")
+    start = read_start(path, max(map(len, SIGNATURES)))
+    name = next((name for signature, name in SIGNATURES.items() if start.startswith(signature)), None)
+    name = name or lookup(SUFFIXES, Path(path).suffix.lower(), f"{path}: suffix (or give format=)")
     return "camera-hdf5" if name == "sonata" and is_camera_file(path) else name

@@ -67,6 +67,20 @@ def read_bytes(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         os.close(handle)
 
 
+def read_start(path: str | os.PathLike[str], size: int) -> bytes:
+    """Return the first `size` bytes of a file, or fewer; none of one that cannot be read."""
+    try:
+        handle = _open(path)
+    except NeurosimInputError:
+        return b""
+    try:
+        return os.read(handle, size)
+    except OSError:
+        return b""
+    finally:
+        os.close(handle)
+
+
 def read_blocks(paths: Iterable[str | os.PathLike[str]]) -> Iterator[FileBlock]:
     """Yield all bytes of many files, end to end in blocks; a block is overwritten by the next one.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurosim import Spikes, files
+from neurosim import Spikes, description, files
 from neurosim.description import SpikeFile
 from neurosim.errors import NeurosimFormatError, NeurosimInputError
 from neurosim.files.aedat import CAMERAS
@@ -131,6 +131,17 @@ def test_data_that_begin_like_a_header(tmp_path: Path) -> None:
     # The first event begins with "% ", and no line says that the header is at its end.
     path = evt3(tmp_path / "a.raw", [0x2025, 0x8000, 0x2025], "% evt 3.0\n")
     assert places(files.read(path)) == [(0, 0, 37)]
+
+
+def test_clock_in_the_description_of_a_network(tmp_path: Path) -> None:
+    evt3(tmp_path / "a.raw", counted([10, 5000, 8200]), "% evt 3.0\n% geometry 4x6\n")
+    table = {"name": "camera", "shape": [2, 6, 4], "model": "SpikeSource"}
+    for clock, last in (("camera", 8200), ("running", 8200 + 4096)):
+        spikes = {"file": "a.raw", "clock": clock}
+        network = description.parse({"population": [{**table, "spikes": spikes}]}, tmp_path)
+        assert ticks_of(network.recordings()["camera"])[-1] == last
+        again = description.parse(description.tree(network), tmp_path)
+        assert again.inputs["camera"] == network.inputs["camera"] == SpikeFile(tmp_path / "a.raw", clock=clock)
 
 
 # AEDAT2

@@ -21,6 +21,7 @@ from neurosim.errors import (
     NeurosimMissingError,
     NeurosimWriteError,
 )
+from neurosim.files.formats import find_format
 
 SPIKES = Spikes([0.0, 0.001, 0.25], [5, 2311, 0], 2312, 0.25, (2, 34, 34))
 WRITERS = {
@@ -213,6 +214,29 @@ def test_formats_are_a_closed_table(tmp_path: Path) -> None:
     files.write(tmp_path / "a.h5", SPIKES)
     with pytest.raises(NeurosimInputError, match=r"read\.shape: must be left out"):
         files.read(tmp_path / "a.h5", shape=(2, 34, 34))
+
+
+@pytest.mark.parametrize(
+    ("start", "format"),
+    [
+        (b"#!AER-DAT2.0\r\n", "aedat"),
+        (b"% evt 3.0\n", "prophesee"),
+        (b"Event Stream\x02", "event-stream"),
+        (b"MATLAB 5.0 MAT-file", "matlab"),
+        (b"\x93NUMPY\x01\x00", "numpy"),
+        (b"t,x,y,p\n", "csv"),
+        (b"", "csv"),
+    ],
+)
+def test_first_bytes_come_before_the_suffix(start: bytes, format: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(start)
+    assert find_format(path) == format and find_format(path, "dat") == "dat"
+
+
+def test_hdf5_without_a_suffix(tmp_path: Path) -> None:
+    files.write(tmp_path / "recording", SPIKES, format="sonata")
+    assert files.read(tmp_path / "recording").digest() == SPIKES.digest()
 
 
 def test_public_names_exist() -> None:
