@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias, TypeVar, final
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,17 @@ class Population:
     model: Model
     initial: Mapping[str, Value] = field(default_factory=dict)
     positions: NDArray | None = None
+
+    if TYPE_CHECKING:  # a number of units is taken too, and kept as a shape
+
+        def __init__(
+            self,
+            name: str,
+            shape: int | Sequence[int],
+            model: Model,
+            initial: Mapping[str, Value] = ...,
+            positions: NDArray | None = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         require(isinstance(self.name, str) and self.name != "", "Population.name", "must be a name", repr(self.name))

@@ -118,7 +118,7 @@ def _population(entry: Table, place: Place, models: Mapping[str, type]) -> Popul
     with place.named():
         return Population(
             name,
-            tuple(shape) if isinstance(shape, list) else typed(shape, int, place.at("shape")),  # type: ignore[arg-type]
+            tuple(shape) if isinstance(shape, list) else typed(shape, int, place.at("shape")),
             model,
             {key: value_of(value, place.at(f"initial {key}")) for key, value in initial.items()},
             None if positions is None else arrays.read(positions, place.folder, f"{place.what}: positions"),

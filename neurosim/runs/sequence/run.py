@@ -155,9 +155,9 @@ def _network(
     held: Content = content or {}
     return Network(
         [
-            Population(CAMERA, (inputs,), SpikeSource()),
-            Population(COLUMNS, (columns.outputs,), Windowed(columns, window, pool, held.get(COLUMNS))),
-            Population(CELLS, (cells.outputs,), Windowed(cells, window, learn, held.get(CELLS))),
+            Population(CAMERA, inputs, SpikeSource()),
+            Population(COLUMNS, columns.outputs, Windowed(columns, window, pool, held.get(COLUMNS))),
+            Population(CELLS, cells.outputs, Windowed(cells, window, learn, held.get(CELLS))),
         ],
         links=[Link(CAMERA, COLUMNS), Link(COLUMNS, CELLS)],
     )
