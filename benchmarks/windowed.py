@@ -1,8 +1,9 @@
 """Cost of a window inside a network, beside the same model called by hand on the same windows.
 
 Models and inputs are those of `htm.py` (temporal memory on sequences, pooler on images) and of `macrocolumn.py` (a
-column of 10 modules on random items). Both ways must find the same codes. Times are CPU times of the one thread that
-works, medians of the repeats, the two ways in turn.
+column of 10 modules on random items). The last row is a pipeline that learns the embedded digits. Both ways must find
+the same codes, or weights. Times are CPU times of the one thread that works (of the process for the pipeline), medians
+of the repeats, the two ways in turn.
 
     python benchmarks/windowed.py [--windows 4000] [--repeats 5] [--json]
 """
@@ -22,11 +23,25 @@ import numpy as np
 from htm import CELLS, COLUMNS, images, sequences
 from machine import describe
 
-from neurosim import Link, Network, Population, Simulation, Spikes, SpikeSource, Windowed
+from neurosim import (
+    Link,
+    Network,
+    Population,
+    Projection,
+    Simulation,
+    Spikes,
+    SpikeSource,
+    Windowed,
+    catalog,
+    simulate,
+)
 from neurosim.dendrites import SpatialPooler, TemporalMemory
-from neurosim.macrocolumn import Macrocolumn
+from neurosim.macrocolumn import Hierarchy, Level, Macrocolumn, Selection, patches
+from neurosim.neurons import LIF
+from neurosim.readouts import OnlineReadout, label_recordings
 from neurosim.sdr import SDR
-from neurosim.windowed import WindowModel
+from neurosim.synapses import Convolution
+from neurosim.windowed import Arrivals, WindowModel
 
 WINDOW, CLOCK = 5e-3, 1e-3
 
@@ -100,13 +115,76 @@ def measure(workload: Workload, repeats: int) -> dict[str, object]:
     return {"model": workload.name, "library_ms": by_hand, "network_ms": network, "ratio": network / by_hand}
 
 
+def edges() -> tuple[Population, Population, Projection]:
+    """The camera of the digits and LIF neurons that see edges of four orientations."""
+    edge = np.repeat([1.0, -1.0], 2)[:, None] * np.ones(4)
+    kernel = np.stack([np.stack([np.rot90(edge, k)] * 2) for k in range(4)])
+    camera, seen = Population("camera", (2, 34, 34), SpikeSource()), Population("edges", (4, 16, 16), LIF(tau_mem=0.02))
+    return camera, seen, Projection("camera", "edges", Convolution(kernel, stride=2), weight=0.25)
+
+
+def pipeline(repeats: int, count: int = 150) -> dict[str, object]:
+    """Camera, edges, columns and a readout that learn: one network, and the same libraries called one after another."""
+    recordings, duration, window = catalog.load("digits", "train").select(range(0, 1497, 1497 // count)), 0.318, 0.106
+    exemplars = Selection(exponents=(8.0, 1.0, 1.0), chi=1e4, hypothesis=0.9)
+    level = Level(patches((4, 16, 16), 6, 2), 4, 64, lateral=False, frozen_above=0.49, selection=exemplars)
+    columns, (camera, seen, projection) = Hierarchy(1024, (level,), top_down=False), edges()
+    readout = OnlineReadout(columns.outputs, 10, windows=3)
+    whole = Network(
+        [
+            camera,
+            seen,
+            Population("label", 10, SpikeSource()),
+            Population("columns", columns.outputs, Windowed(columns, window)),
+            Population("readout", 10, Windowed(readout, window)),
+        ],
+        [projection],
+        links=[Link("edges", "columns"), Link("columns", "readout"), Link("label", "readout", "label")],
+    )
+    labels = label_recordings(recordings.labels, 10, 2 * window, duration)
+    front = Network([camera, seen], [projection])
+
+    def by_hand() -> np.ndarray:
+        spikes = simulate(front, recordings, duration=duration, threads=1).spikes["edges"]
+        memory, state = columns.memory(), readout.start()
+        places = (np.arange(level.columns * level.modules) * level.units).reshape(level.columns, level.modules)
+        for i in range(len(recordings)):
+            one, traces = spikes[i], None
+            number = (one.times / window + 1e-6).astype(int)
+            state.begin()
+            for k in range(3):
+                (batch,) = columns.store(memory, SDR(np.unique(one.units[number == k]), 1024), traces)
+                traces, codes = [batch.trace], (places + batch.codes[0])[batch.codes[0] >= 0].astype(np.int32)
+                taught = [recordings.labels[i]] if k == 2 else []
+                label = Arrivals(np.array(taught, np.int32), np.ones(len(taught), np.int64))
+                state.step({"input": Arrivals(codes, np.ones(len(codes), np.int64)), "label": label}, learn=True)
+        return state.arrays()["weights"]
+
+    def together() -> np.ndarray:
+        given = {"camera": recordings, "label": labels}
+        return simulate(whole, given, duration=duration, threads=1, record=[]).learned["readout"]["weights"]
+
+    times: dict[Callable[[], np.ndarray], list[float]] = {by_hand: [], together: []}
+    for _ in range(repeats + 1):
+        found = []
+        for way, taken in times.items():
+            start = time.process_time()
+            found.append(way())
+            taken.append((time.process_time() - start) / (3 * len(recordings)) * 1e3)
+        if not np.array_equal(*found):
+            raise SystemExit("the pipeline and the libraries have learned other weights")
+    library, network = (statistics.median(taken[1:]) for taken in times.values())
+    name = "pipeline: camera, edges, 36 columns, readout"
+    return {"model": name, "library_ms": library, "network_ms": network, "ratio": network / library}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--windows", type=int, default=4000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", action="store_true", help="print one JSON object; the table goes to standard error")
     chosen = parser.parse_args()
-    rows = [measure(workload, chosen.repeats) for workload in workloads(chosen.windows)]
+    rows = [measure(workload, chosen.repeats) for workload in workloads(chosen.windows)] + [pipeline(chosen.repeats)]
     out = sys.stderr if chosen.json else sys.stdout
     print(f"{'ms a window':<44} {'by hand':>9} {'network':>9} {'ratio':>7}", file=out)
     for row in rows:

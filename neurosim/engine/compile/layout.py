@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...network import Network
+from ...network import Network, Population
 from ...synapses import Distribution
+from ...windowed import Windowed
 
 # Units of a block that are worth a thread; more blocks than MAX_BLOCKS only where a page would overflow.
 BLOCK_UNITS, MAX_BLOCKS = 2048, 16
@@ -27,7 +28,7 @@ class Layout:
         parts: [populations] units of a block, multiples of 64.
         offsets: [populations] slots of a block before the population's.
         block_slots: slots of a block.
-        sizes: [populations] units.
+        sizes: [populations] units; 0 of a windowed population that drives no neurons: the run loop never sees it.
     """
 
     blocks: int
@@ -53,7 +54,10 @@ class Layout:
 
 def lay_out(network: Network) -> Layout:
     """Return the layout of a network."""
-    sizes = np.array([population.size for population in network.populations], np.int64)
+    driving = {projection.source for projection in network.projections}
+    sizes = np.array(
+        [_slots_of(population, population.name in driving) for population in network.populations], np.int64
+    )
     blocks = max(1, min(MAX_BLOCKS, 1 << (max(1, int(sizes.sum()) // BLOCK_UNITS).bit_length() - 1)))
     while True:
         parts = -(-sizes // (blocks * FLAG_GROUP)) * FLAG_GROUP
@@ -70,3 +74,7 @@ def lay_out(network: Network) -> Layout:
     return Layout(
         blocks=blocks, page_blocks=page_blocks, parts=parts, offsets=offsets, block_slots=block_slots, sizes=sizes
     )
+
+
+def _slots_of(population: Population, drives: bool) -> int:
+    return population.size if drives or not isinstance(population.model, Windowed) else 0

@@ -81,6 +81,7 @@ class GridWorkspace:
         self._probes: NDArray[np.int64] = np.zeros((0, clocked.PROBE_COLUMNS), np.int64)
         self._sampled: list[NDArray[Any]] = []
         self._played: tuple[object, ...] = ()
+        self._least_room = self._max_without_events()
         self._max_spikes: NDArray[np.int64] = np.zeros(layout.blocks, np.int64)
         self.log = np.empty((layout.blocks, 0), np.int32)
         columns = WINDOW + compiled.history + 1
@@ -111,7 +112,7 @@ class GridWorkspace:
     def play(self, events: Mapping[int, GridEvents]) -> None:
         """Set the events of the spike sources: those of this step and later ones."""
         blocks, kept = self.compiled.layout.blocks, []
-        self._max_spikes = self._max_without_events()
+        self._max_spikes = self._least_room.copy()
         for p, given in events.items():
             block = given.units // self.compiled.layout.parts[p]
             order = np.argsort(block, kind="stable")
