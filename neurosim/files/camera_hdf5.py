@@ -29,8 +29,8 @@ def read_camera_hdf5(
 ) -> Spikes:
     """Return the events of an HDF5 file: records or columns at CD/events, in events, or at the root.
 
-    Times count from the file's own zero; `Spikes.report.start` is the `t_offset` beside them, as in DSEC. The filters
-    of hdf5plugin (blosc, zstd, lz4 and others) need the extra `hdf5`, Prophesee's own compression (ECF) its plugin.
+    Times count from the file's own zero; `Spikes.report.start` is the `t_offset` beside them, as in DSEC. Data that are
+    compressed by zstd, also inside blosc, or blosc2 need the extra `hdf5`, by Prophesee's ECF its plugin.
 
     Args:
         path: of the file.

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..errors import NeurosimError, NeurosimFormatError
 from ..kernels.io import heaps
-from .hdf5_filters import KNOWN, UNDO, read_by_library
+from .hdf5_filters import KNOWN, UNDO, read_by_library, undo
 from .raw import format_error, read_bytes
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -250,7 +250,7 @@ class HDF5File:
         if not codes <= UNDO.keys():
             if dtype == ROW or not codes <= KNOWN:
                 names = ", ".join(str(f[3]) for f in filters)
-                expected = "deflate, shuffle, fletcher32, lzf or nothing"
+                expected = "deflate, lzf, blosc, lz4, zstd or nothing"
                 raise self.error(f"/{name}", expected, names, "repack it with h5repack")
             return read_by_library(self.path, name, node, codes)
         each = math.prod(node.chunks) * dtype.itemsize
@@ -268,7 +268,7 @@ class HDF5File:
             data = self._slice(name, info.byte_offset, info.size).tobytes()
             for j in reversed(range(len(filters))):
                 if not info.filter_mask >> j & 1:
-                    data = UNDO[filters[j][0]](data, each, dtype.itemsize)
+                    data = undo(self.path, name, filters[j][0], data, each, dtype.itemsize)
             if len(data) != each:
                 raise self.error(f"/{name}", f"chunks of {each} bytes", len(data))
             # The last chunk along a dimension extends beyond the dataset.

@@ -74,17 +74,34 @@ def test_dsec(storage: str, tmp_path: Path) -> None:
     assert files.read(path).report.start == pytest.approx(49_599.300523)
 
 
-@pytest.mark.parametrize("name", ["Blosc", "Blosc2", "Zstd", "LZ4", "Bitshuffle"])
-def test_filters_of_the_extra(name: str, tmp_path: Path) -> None:
+FILTERS = {
+    "blosc": ("Blosc", {}),
+    "blosc zstd": ("Blosc", {"cname": "zstd"}),
+    "blosc zstd, not shuffled": ("Blosc", {"cname": "zstd", "shuffle": 0}),
+    "blosc zlib": ("Blosc", {"cname": "zlib", "clevel": 9}),
+    "blosc lz4hc": ("Blosc", {"cname": "lz4hc"}),
+    "blosc stored": ("Blosc", {"clevel": 0}),
+    "blosc2": ("Blosc2", {}),
+    "zstd": ("Zstd", {}),
+    "lz4": ("LZ4", {}),
+    "lz4 in small blocks": ("LZ4", {"nbytes": 128}),
+}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("chunk", [70, 700, 3000])
+def test_filters_of_the_extra(name: str, chunk: int, tmp_path: Path) -> None:
     plugin = pytest.importorskip("hdf5plugin", reason="hdf5plugin is not installed")
-    check(dsec(tmp_path / "events.h5", chunks=(700,), **getattr(plugin, name)()))
+    pytest.importorskip("zstandard", reason="zstandard is not installed")
+    kind, options = FILTERS[name]
+    check(dsec(tmp_path / "events.h5", chunks=(chunk,), **getattr(plugin, kind)(**options)))
 
 
 def without_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
     found = builtins.__import__
 
     def refuse(name: str, *rest: object, **more: object) -> object:
-        if name == "hdf5plugin":
+        if name in ("hdf5plugin", "zstandard"):
             raise ImportError(name)
         return found(name, *rest, **more)
 
@@ -105,7 +122,7 @@ def with_filter(path: Path, code: int) -> Path:
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        (32001, r"/events/\w: is compressed with blosc; run: pip install 'neurosim-spiking\[hdf5\]'"),
+        (32026, r"/events/\w: is compressed with blosc2; run: pip install 'neurosim-spiking\[hdf5\]'"),
         (32015, r"/events/\w: is compressed with zstd; run: pip install 'neurosim-spiking\[hdf5\]'"),
         (
             0x8ECF,

@@ -156,6 +156,12 @@ def camera(**storage: object) -> bytes:
     return hdf5(fill)
 
 
+def filtered(name: str, **options: object) -> bytes:
+    plugin = pytest.importorskip("hdf5plugin", reason="hdf5plugin is not installed")
+    pytest.importorskip("zstandard", reason="zstandard is not installed")
+    return camera(chunks=(30,), **getattr(plugin, name)(**options))
+
+
 def prophesee() -> bytes:
     def fill(root: h5py.File) -> None:
         events = np.zeros(100, [("x", "<u2"), ("y", "<u2"), ("p", "<i2"), ("t", "<i8")])
@@ -241,6 +247,10 @@ READERS: dict[str, tuple[Callable[[], bytes], Callable[[Path], object]]] = {
     "shd chunked": (lambda: shd(chunks=(2,), compression="gzip", shuffle=True), files.read_shd),
     "camera hdf5": (camera, files.read_camera_hdf5),
     "camera hdf5 lzf": (lambda: camera(chunks=(30,), compression="lzf"), files.read_camera_hdf5),
+    "camera hdf5 blosc": (lambda: filtered("Blosc"), files.read_camera_hdf5),
+    "camera hdf5 blosc zstd": (lambda: filtered("Blosc", cname="zstd"), files.read_camera_hdf5),
+    "camera hdf5 lz4": (lambda: filtered("LZ4"), files.read_camera_hdf5),
+    "camera hdf5 zstd": (lambda: filtered("Zstd"), files.read_camera_hdf5),
     "prophesee hdf5": (prophesee, files.read_camera_hdf5),
     "mat": (mat, files.read_mat),
     "mat compressed": (lambda: mat(do_compression=True), files.read_mat),

@@ -166,7 +166,7 @@ BAD = {
     "chunks missing": (replaced("spikes/times", (5,), VLEN, chunks=(2,)), "/spikes/times: expected 3 chunks, got 0"),
     "an unknown filter": (
         replaced("labels", data=np.zeros(5, "u2"), chunks=(5,), scaleoffset=0),
-        "/labels: expected deflate, shuffle, fletcher32, lzf or nothing, got b'scaleoffset'; repack it with h5repack",
+        "/labels: expected deflate, lzf, blosc, lz4, zstd or nothing, got b'scaleoffset'; repack it with h5repack",
     ),
 }
 
