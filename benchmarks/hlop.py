@@ -122,7 +122,7 @@ def run(training: str, projects: bool, options: argparse.Namespace, seed: int) -
     return {
         "seed": seed,
         "matrix": matrix[1:].tolist(),
-        **{name: MEASURES[name].of(matrix) for name in SHOWN},
+        **{name: float(MEASURES[name].of(matrix).mean()) for name in SHOWN},
         "seconds": seconds,
         "cpu_seconds": cpu,
     }

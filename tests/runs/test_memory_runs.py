@@ -266,7 +266,7 @@ def test_mnist_images_are_stored_in_one_pass(data_root: Path) -> None:
     found = MemoryConfig.configure(
         None, ["column.units=512", "data.train_limit=1000", "data.limit=300"], {"data.name": "mnist"}
     )
-    raw, other = items.load(found)
+    raw, other = items.load(found.data)
     assert raw.shape == (28, 28) and (len(raw), len(other)) == (1000, 300) and raw.seconds == 0
     assert np.bincount(raw.labels).tolist() == [100] * 10
     coder = items.encoder(raw, found)
