@@ -121,7 +121,7 @@ def test_aedat4_files_that_are_none(content: bytes, message: str, tmp_path: Path
     path = tmp_path / "a.aedat4"
     path.write_bytes(content)
     with pytest.raises(NeurosimFormatError, match=message) as caught:
-        files.read(path)
+        files.read(path, format="aedat4")
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
 
 

@@ -217,5 +217,5 @@ def test_aedat31_files_that_are_none(content: bytes, message: str, tmp_path: Pat
     path = tmp_path / "a.aedat31"
     path.write_bytes(content)
     with pytest.raises(NeurosimFormatError, match=message) as caught:
-        files.read(path)
+        files.read(path, format="aedat31")
     assert str(caught.value).startswith(f"{path}: ")
