@@ -201,6 +201,7 @@ def test_the_page_says_what_is_absent(ran: dict[str, dict[str, Any]], tmp_path: 
     assert "The run kept no codes" in runs.write_page(source).read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_pages_show_all_their_pictures(ran: dict[str, dict[str, Any]], chromium: str) -> None:
     with Browser(chromium) as browser:

@@ -529,6 +529,7 @@ def test_the_dense_model_is_left_alone(dense: LanguageModel) -> None:
 CASES = cases("convert_cases")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_on_a_card_in_the_interpreter(case: str) -> None:
     interpret("convert_cases", case)

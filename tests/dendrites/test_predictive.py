@@ -47,6 +47,7 @@ def test_kernel_is_its_specification(seed: int) -> None:
     assert (both[0][3] >= rules.activation).any()
 
 
+@pytest.mark.slow
 def test_the_neuron_keeps_the_contract() -> None:
     assert not check_neuron(DendriticLIF(t_refractory=0.002, gain=0.5)).broken
 

@@ -351,6 +351,7 @@ def test_bad_codes_are_refused_and_change_nothing(code, words: str) -> None:
     assert memory.steps == 1 and len(memory.active_cells) == 12
 
 
+@pytest.mark.slow
 def test_the_benchmark_prints_and_writes_its_table(tmp_path: Path, capsys, monkeypatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
     import htm
