@@ -41,7 +41,9 @@ class PoissonSource:
     rate: float
 
     def __post_init__(self) -> None:
-        require(math.isfinite(self.rate) and self.rate >= 0, "PoissonSource.rate", "must be >= 0 spikes/s", self.rate)
+        number = isinstance(self.rate, (int, float, np.number))
+        valid = number and math.isfinite(self.rate) and self.rate >= 0
+        require(valid, "PoissonSource.rate", "must be >= 0 spikes/s", self.rate)
 
 
 Model: TypeAlias = "Neuron | SpikeSource | PoissonSource | Windowed"

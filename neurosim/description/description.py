@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,10 @@ class Settings:
     precision: str = "float32"
     record: tuple[str, ...] | None = None
     count_updates: bool = True
+
+    def __post_init__(self) -> None:
+        valid = self.duration is None or (math.isfinite(self.duration) and self.duration >= 0)
+        require(valid, "simulation.duration", "must be finite and >= 0 s", self.duration)
 
 
 @final

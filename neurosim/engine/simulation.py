@@ -138,9 +138,12 @@ class Simulation:
     def weights(self) -> dict[str, NDArray[Any]]:
         """By name of each projection with a learning rule: [synapses] present weights, by source, then target.
 
-        Read between two runs, they show the progress of learning.
+        Read between two runs, they show the progress of learning. They are copies, and cannot be written to.
         """
-        return self._runner.workspace.plastic.weights()
+        found = self._runner.workspace.plastic.weights()
+        for weights in found.values():
+            weights.flags.writeable = False
+        return found
 
     @property
     def learned(self) -> dict[str, dict[str, NDArray[Any]]]:
@@ -238,7 +241,7 @@ class Simulation:
             duration=self._end,
             build_s=self.build_s,
             run_s=run_s,
-            weights=self.weights,
+            weights=self._runner.workspace.plastic.weights(),
         )
 
     def release(self) -> None:
@@ -345,7 +348,7 @@ class Simulation:
             duration=duration,
             build_s=self.build_s,
             run_s=run_s,
-            weights=self.weights,
+            weights=self._runner.workspace.plastic.weights(),
             readings=self._runner.windows.take_readings(),
         )
 

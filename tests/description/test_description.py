@@ -484,3 +484,9 @@ def test_receptive_fields_are_named_by_the_function_that_makes_them(tmp_path: Pa
     ):
         with pytest.raises(NeurosimInputError, match=message):
             load(fields)
+
+
+@pytest.mark.parametrize("duration", [-1.0, float("inf"), float("nan")])
+def test_a_duration_that_is_none(duration: float) -> None:
+    with pytest.raises(NeurosimInputError, match=r"simulation.duration: must be finite and >= 0 s"):
+        description.parse({"simulation": {"duration": duration}, "population": SMALL["population"]}, Path())

@@ -272,7 +272,7 @@ def with_delay(delay: object) -> Network:
         (bad(probes=[Probe("exc", "u")]), "Probe['exc.u']: unknown name 'u'"),
         (bad(probes=[Probe("input", "v")]), "population 'input' is a source and has no state"),
         (bad(probes=[Probe("exc", "v", units=[30])]), "Probe['exc.v'].units: must be a list of units >= 0 and < 30"),
-        (bad(probes=[Probe("exc", "v", 1e-5)]), "Probe['exc.v'].interval: must be at least the clock's 0.001 s"),
+        (bad(probes=[Probe("exc", "v", 1e-5)]), "Probe['exc.v'].interval: must be a whole number of steps"),
         (lambda: Probe("exc", "v", 0), "Probe['exc.v'].interval: must be > 0 s (got 0)"),
         (bad(network=Network([Population("x", 1, Uncompilable())]), inputs=1.0), "Uncompilable.step: cannot be comp"),
         (

@@ -17,11 +17,13 @@ from helpers.networks import DT, recording, small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurosim import Network, Population, Probe, Simulation, Spikes, simulate
+from neurosim import Network, PoissonSource, Population, Probe, Projection, Simulation, Spikes, SpikeSource, simulate
 from neurosim.engine import Progress
 from neurosim.engine.grid.sources import MAX_STEPS, InMemorySource, StreamedSource
 from neurosim.errors import NeurosimInputError
-from neurosim.neurons import LIF
+from neurosim.neurons import LIF, CobaLIF
+from neurosim.plasticity import STDP
+from neurosim.synapses import FixedNumberPre, Normal
 
 STEPS = 200
 PROBES = [
@@ -156,7 +158,9 @@ def test_kernels_are_ready_before_the_clock_starts() -> None:
     code = """
 import time
 from neurosim import Network, Population, Simulation
-from neurosim.neurons import LIF
+from neurosim.neurons import LIF, CobaLIF
+from neurosim.plasticity import STDP
+from neurosim.synapses import FixedNumberPre, Normal
 network = Network([Population("busy", 100, LIF(i_offset=1e3))])
 started = time.process_time()
 simulation = Simulation(network)
@@ -262,3 +266,49 @@ def test_bad_input_is_named(run, message: str) -> None:  # type: ignore[no-untyp
     with pytest.raises(NeurosimInputError) as caught:
         run()
     assert message in str(caught.value)
+
+
+def _pair(**projection: object) -> Network:
+    populations = [Population("a", 10, SpikeSource()), Population("b", 8, CobaLIF())]
+    given = {"weight": 1e-9, "pattern": FixedNumberPre(3), **projection}
+    return Network(populations, [Projection("a", "b", **given)])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: _pair(weight=np.full(30, 1e-9)), r"Projection\['a->b'\].weight: must hold 24 values"),
+        (lambda: _pair(delay=np.linspace(0.001, 0.002, 20)), r"Projection\['a->b'\].delay: must hold 24 values"),
+        (
+            lambda: _pair(weight=Normal(0.0, 1e-9)),
+            r"Projection\['a->b'\].weight: must be >= 0 S, being a conductance; give the distribution a `low`",
+        ),
+    ],
+)
+def test_values_that_do_not_fit_their_synapses_are_refused(build, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(NeurosimInputError, match=message):
+        simulate(build(), Spikes([0.001], [3], 10, 0.01))
+
+
+def test_as_many_values_as_synapses_are_taken() -> None:
+    simulate(_pair(weight=np.linspace(1e-9, 2e-9, 24), delay=np.full(24, 0.002)), Spikes([0.001], [3], 10, 0.01))
+
+
+def test_probes_are_read_at_whole_steps() -> None:
+    with pytest.raises(
+        NeurosimInputError, match=r"Probe\['b.v'\].interval: must be a whole number of steps of 0.001 s"
+    ):
+        simulate(_pair(), Spikes([0.001], [3], 10, 0.01), probes=[Probe("b", "v", 1.6e-3)])
+
+
+def test_present_weights_cannot_be_written() -> None:
+    populations = [Population("a", 10, SpikeSource()), Population("b", 8, LIF())]
+    network = Network(populations, [Projection("a", "b", FixedNumberPre(3), 0.1, plasticity=STDP(w_max=1.0))])
+    simulation = Simulation(network, Spikes([0.001], [3], 10, 0.01))
+    with pytest.raises(ValueError, match="read-only"):
+        simulation.weights["a->b"][:] = 0.0
+
+
+def test_rates_of_sources_are_numbers() -> None:
+    with pytest.raises(NeurosimInputError, match=r"PoissonSource.rate: must be >= 0 spikes/s"):
+        PoissonSource(np.ones(3))  # type: ignore[arg-type]

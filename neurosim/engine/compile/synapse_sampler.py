@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ...errors import require
 from ...network import Network, Projection
+from ...neurons import Neuron
 from ...random import rng_key
 from ...synapses import Distribution, Maker, Rows, draw
 from ..threads import for_each
@@ -31,6 +32,7 @@ class SynapseSampler:
         first_synapse: [sources + 1] number of the first synapse of each source, and that of all synapses.
         chunks: ranges of sources that are best drawn at a time.
         clock: s, the step; None: continuous time.
+        positive: whether the receptor takes no negative weights.
     """
 
     projection: Projection
@@ -43,6 +45,7 @@ class SynapseSampler:
     chunks: list[tuple[int, int]]
     clock: float | None
     seed: int
+    positive: bool
     _make: Callable[[int, int], Rows]
 
     @property
@@ -58,9 +61,19 @@ class SynapseSampler:
         return self._make(first, last)
 
     def weights(self, rows: Rows, first: int) -> NDArray[np.float64]:
-        """Return [synapses] weights of rows that begin with source `first`."""
+        """Return [synapses] weights of rows that begin with source `first`.
+
+        Raises:
+            NeurosimInputError: a negative one, drawn for a receptor of conductances.
+        """
         weights = self._values("weight", rows, first)
-        return weights if rows.weights is None else weights * rows.weights
+        if rows.weights is not None:
+            weights = weights * rows.weights
+        if self.positive and len(weights):
+            least, hint = float(weights.min()), "; give the distribution a `low`"
+            hint = hint if isinstance(self.projection.weight, Distribution) else ""
+            require(least >= 0, f"{self.projection}.weight", f"must be >= 0 S, being a conductance{hint}", least)
+        return weights
 
     def delays(self, rows: Rows, first: int) -> NDArray[Any]:
         """Return [synapses] delays: uint16 steps of the clock, or seconds in continuous time.
@@ -114,7 +127,7 @@ def build_sampler(
     """Return the sampler of a projection. Patterns that cannot tell the number of their synapses draw them here.
 
     Raises:
-        NeurosimInputError: a delay under a step, or above MAX_DELAY.
+        NeurosimInputError: a delay under a step, or above MAX_DELAY; a vector that has no value for each synapse.
     """
     number = {population.name: p for p, population in enumerate(network.populations)}
     source, target = number[projection.source], number[projection.target]
@@ -122,7 +135,15 @@ def build_sampler(
     maker = projection.pattern.maker(*sides, source == target, rng_key(seed, "pattern", str(projection.name)))
     expected = projection.pattern.expected(*sides)
     make, first_synapse, chunks = _counted(maker, sides[0].size, expected, threads)
-    own = make(0, 0).weights is not None
+    own, synapses = make(0, 0).weights is not None, int(first_synapse[-1])
+    for field in ("weight", "delay"):
+        values = getattr(projection, field)
+        if not isinstance(values, Distribution) and np.ndim(values) == 1:
+            held, rule = np.size(values), f"must hold {synapses} values, one for each synapse"
+            require(held == synapses, f"{projection}.{field}", rule, held)
+    neuron = network.populations[target].model
+    assert isinstance(neuron, Neuron)  # `Network` asks for it
+    receptor = network.receptor(projection)
     delay = _one(projection.delay)
     if delay is not None and clock is not None:
         delay = int(to_steps(projection, np.array([delay]), clock)[0])
@@ -130,13 +151,14 @@ def build_sampler(
         projection=projection,
         source=source,
         target=target,
-        receptor=network.receptor(projection),
+        receptor=receptor,
         weight=None if own else _one(projection.weight),
         delay=delay,
         first_synapse=first_synapse,
         chunks=chunks,
         clock=clock,
         seed=seed,
+        positive=neuron.receptors[receptor] in neuron.positive,
         _make=make,
     )
 

@@ -104,8 +104,9 @@ def window_end(probes: Sequence[BoundProbe], first: int) -> int:
 
 def _bind(compiled: CompiledNetwork, probe: Probe) -> BoundProbe:
     location, interval = locate(compiled.network, probe), round(probe.interval / compiled.clock)
-    rule = f"must be at least the clock's {compiled.clock:g} s"
-    require(interval >= 1, f"Probe[{probe.name!r}].interval", rule, probe.interval)
+    rule = f"must be a whole number of steps of {compiled.clock:g} s, at least one"
+    whole = interval >= 1 and abs(probe.interval / compiled.clock - interval) <= 1e-6 * interval
+    require(whole, f"Probe[{probe.name!r}].interval", rule, probe.interval)
     return BoundProbe(
         probe=probe,
         population=location.population,
