@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import require
 from ...network import Network, Population
 from ...synapses import Distribution
 from ...windowed import Windowed
@@ -53,11 +54,18 @@ class Layout:
 
 
 def lay_out(network: Network) -> Layout:
-    """Return the layout of a network."""
+    """Return the layout of a network.
+
+    Raises:
+        NeurosimInputError: more populations than a page has room for.
+    """
     driving = {projection.source for projection in network.projections}
     sizes = np.array(
         [_slots_of(population, population.name in driving) for population in network.populations], np.int64
     )
+    # A block holds at least FLAG_GROUP slots of each population, and lies within a page.
+    most, held = PAGE_SLOTS // FLAG_GROUP, int(np.count_nonzero(sizes))
+    require(held <= most, "Network.populations", f"must be at most {most:,}; join populations of one model", held)
     blocks = max(1, min(MAX_BLOCKS, 1 << (max(1, int(sizes.sum()) // BLOCK_UNITS).bit_length() - 1)))
     while True:
         parts = -(-sizes // (blocks * FLAG_GROUP)) * FLAG_GROUP
