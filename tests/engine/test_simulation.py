@@ -316,7 +316,5 @@ def test_rates_of_sources_are_numbers() -> None:
 
 def test_too_many_populations_are_refused_by_number() -> None:
     network = Network([Population(f"p{k}", 2, LIF()) for k in range(1025)])
-    with pytest.raises(
-        NeurosimInputError, match=r"Network.populations: must be at most 1,024; join"
-    ):
+    with pytest.raises(NeurosimInputError, match=r"Network.populations: must be at most 1,024; join"):
         simulate(network, 0.001)
