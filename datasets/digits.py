@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from neurosim import files
 from neurosim.data.camera import EventCamera
 from neurosim.data.catalog import Dataset, Findings, cache_folder
-from neurosim.data.download import scratch
+from neurosim.data.download import exclusive, scratch
 from neurosim.datasets.nmnist import FOLDERS, SHAPE, read_split, verify_splits
 from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, require
 from neurosim.plain import PlainTree
@@ -141,16 +141,13 @@ def make(root: Path, recipe: Recipe | None = None, *, quiet: bool = True, keep: 
         made = _write_recordings(folder / "new", recipe, quiet=quiet)
         manifest = _wanted(recipe) | {"recordings": dict(INFO.recordings)} | made
         files.write_json(folder / "new" / MANIFEST, manifest)
-        if keep and not _trouble(root, recipe):
-            return manifest
-        if root.exists():
-            os.replace(root, folder / "old")
-        try:
+        # From the check on, no other process may put its result there: this one would move it away from its readers.
+        with exclusive(root.parent):
+            if keep and not _trouble(root, recipe):
+                return manifest
+            if root.exists():
+                os.replace(root, folder / "old")
             os.replace(folder / "new", root)
-        except OSError:
-            # Another process made `root` after the check.
-            if not keep or _trouble(root, recipe):
-                raise
     return manifest
 
 

@@ -177,6 +177,22 @@ def may_follow(old: str, new: str) -> bool:
 
 
 @contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Wait until no other thread or process is in this context for the same folder; it ends with a process, too."""
+    try:
+        import fcntl
+    except ImportError:  # no such locks on this system
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
 def scratch(goal: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `goal`, removed at the end, as are those that killed processes left a day ago.
 

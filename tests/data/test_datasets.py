@@ -140,6 +140,22 @@ class TestDigits:
         assert len(set(found)) == 1
         assert [path.name for path in own_cache.parent.iterdir()] == ["digits"]
 
+    def test_a_slower_process_does_not_move_away_what_others_read(
+        self, few: None, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        moved, replace = [], os.replace
+
+        def slow_replace(source: object, goal: object) -> None:
+            if "digits" in str(goal):
+                moved.append(Path(str(goal)).name)
+                time.sleep(0.3)
+            replace(source, goal)  # type: ignore[call-overload]
+
+        monkeypatch.setattr(digits.os, "replace", slow_replace)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _: catalog.load("digits", "train"), range(4)))
+        assert [name for name in moved if name in ("digits", "old")] == ["digits"]
+
     def test_the_same_recipe_gives_the_same_bytes(self, few: None, tmp_path: Path) -> None:
         first, again = (digits.make(tmp_path / name) for name in ("first", "again"))
         assert first == again and first["files"] == 30
