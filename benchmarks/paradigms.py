@@ -1,4 +1,4 @@
-"""What each paradigm costs on the same recordings: the commands of the package on one dataset, side by side.
+"""Measure what each paradigm costs on the same recordings: the commands of the package on one dataset.
 
     python benchmarks/paradigms.py [--dataset digits] [--only liquid trained ...] [--markdown] [--json]
 

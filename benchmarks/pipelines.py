@@ -153,7 +153,7 @@ def shown(matrix: Matrix) -> dict[str, float]:
 
 
 def arms(heard: Heard, seed: int) -> dict[str, dict[str, float]]:
-    """All pipelines on one liquid."""
+    """Return the measures of every pipeline on one liquid."""
     plain = replace(CHOSEN, lateral=None)
     labels, asked = np.asarray(heard.learned.labels), np.asarray(heard.asked.labels)
     mixed = heard.learned.select(np.random.default_rng(seed).permutation(len(labels)))

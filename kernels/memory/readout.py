@@ -16,7 +16,7 @@ COUNTS, ROOTS, TRACES = range(3)
 
 
 class FeatureRules(NamedTuple):
-    """How spikes become features: `gain` times their number, its square root, or a trace that falls by `decay`."""
+    """Describe how spikes become features: `gain` times their number, its root, or a trace that falls by `decay`."""
 
     kind: int
     inputs: int

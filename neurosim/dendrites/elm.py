@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Tensor(Protocol):
-        """What is asked of a tensor of torch."""
+        """Name what is used of a tensor of torch."""
 
         def detach(self) -> Tensor: ...
         def numpy(self) -> NDArray: ...
 
     class TrainedELM(Protocol):
-        """What is asked of a `layers.ELM`."""
+        """Name what is used of a `layers.ELM`."""
 
         dt: float
 

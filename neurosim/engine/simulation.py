@@ -147,7 +147,7 @@ class Simulation:
 
     @property
     def learned(self) -> dict[str, dict[str, NDArray[Any]]]:
-        """By name of each windowed population: the arrays of its state, for `Windowed.learned` of another network."""
+        """Return the state of each windowed population by its name, for `Windowed.learned` of another network."""
         return self._runner.windows.learned()
 
     def run(self, duration: float, *, progress: Callable[[Progress], None] | None = None) -> Result:

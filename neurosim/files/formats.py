@@ -32,7 +32,7 @@ class Format(NamedTuple):
 
     @property
     def shaped(self) -> bool:
-        """Whether the reader takes the shape of the sensor."""
+        """Return whether the reader takes the shape of the sensor."""
         return "shape" in self.options
 
 

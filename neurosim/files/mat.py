@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..spikes import Spikes
 from .camera_hdf5 import MAX_RATIO
 from .hdf5 import SIGNATURE, HDF5File, open_hdf5
-from .mat5 import MAX_DEPTH, Broken, variables_of
+from .mat5 import MAX_DEPTH, DamagedMat, variables_of
 from .raw import format_error, read_bytes
 from .tables import KEYS, LAYOUT, Table, find_columns, spikes_of
 
@@ -75,7 +75,7 @@ def _variables(path: object, raw: NDArray[np.uint8]) -> dict[str, object]:
     """Return the variables of a file of version 5."""
     try:
         return variables_of(raw.tobytes())
-    except (Broken, zlib.error) as error:
+    except (DamagedMat, zlib.error) as error:
         raise format_error(path, "variables", "an intact MATLAB file", error, "fetch it again") from None
 
 

@@ -36,7 +36,7 @@ MAX_DEPTH, MAX_FIELDS = 6, 1000
 MAX_RATIO = 256
 
 
-class Broken(Exception):
+class DamagedMat(Exception):
     """Bytes that are not what the format says."""
 
 
@@ -52,10 +52,10 @@ def variables_of(raw: bytes) -> dict[str, object]:
     """Return the variables of a file: arrays of numbers, and structures of one element as dictionaries of them.
 
     Raises:
-        Broken: damaged.
+        DamagedMat: damaged.
     """
     if len(raw) < HEAD or raw[126:128] not in (b"IM", b"MI"):
-        raise Broken("no mark of the order of bytes")
+        raise DamagedMat("no mark of the order of bytes")
     order = "<" if raw[126:128] == b"IM" else ">"
     found = {}
     for element in _elements(raw, HEAD, order):
@@ -64,7 +64,7 @@ def variables_of(raw: bytes) -> dict[str, object]:
             unpacked = zlib.decompressobj()
             data = unpacked.decompress(element.data, MAX_RATIO * len(element.data) + 1)
             if not unpacked.eof:
-                raise Broken("a compressed variable that is cut short or too large")
+                raise DamagedMat("a compressed variable that is cut short or too large")
             one = next(_elements(data, 0, order), _Element(0, b""))
         if one.kind == MATRIX:
             name, value = _matrix(one.data, order, MAX_DEPTH)
@@ -77,19 +77,19 @@ def _elements(data: bytes, at: int, order: str) -> Iterator[_Element]:
     """Yield the data elements from byte `at` on."""
     while at < len(data):
         if at + 8 > len(data):
-            raise Broken(f"an element cut short at byte {at}")
+            raise DamagedMat(f"an element cut short at byte {at}")
         kind, size = struct.unpack_from(f"{order}II", data, at)
         if kind >> 16:
             # Up to 4 bytes lie where the size of others is.
             size, kind, begin = kind >> 16, kind & 0xFFFF, at + 4
             at += 8
             if size > 4:
-                raise Broken(f"a small element of {size} bytes")
+                raise DamagedMat(f"a small element of {size} bytes")
         else:
             begin = at + 8
             at = begin + (size if kind == COMPRESSED else -(-size // 8) * 8)
         if begin + size > len(data):
-            raise Broken(f"{size} bytes at byte {begin}, beyond the end")
+            raise DamagedMat(f"{size} bytes at byte {begin}, beyond the end")
         yield _Element(kind, data[begin : begin + size])
 
 
@@ -100,19 +100,19 @@ def _matrix(data: bytes, order: str, depth: int) -> tuple[str, object]:
     shape = tuple(int(n) for n in _numbers(next(parts, None), order))
     name = _text(next(parts, None))
     if len(flags) != 2 or not 2 <= len(shape) <= 32 or min(shape) < 0:
-        raise Broken("an array without flags and dimensions")
+        raise DamagedMat("an array without flags and dimensions")
     kind = int(flags[0]) & 0xFF
     if kind == STRUCTURE and math.prod(shape) == 1 and depth:
         width = _numbers(next(parts, None), order)
         names = _text(next(parts, None))
         step = int(width[0]) if len(width) == 1 else 0
         if not 0 < step <= 1 << 12 or len(names) > MAX_FIELDS * step:
-            raise Broken("a structure without names of fields")
+            raise DamagedMat("a structure without names of fields")
         fields: dict[str, object] = {}
         for at in range(0, len(names), step):
             part = next(parts, None)
             if part is None or part.kind != MATRIX:
-                raise Broken("a structure with fewer fields than names")
+                raise DamagedMat("a structure with fewer fields than names")
             value = _matrix(part.data, order, depth - 1)[1] if part.data else None
             if value is not None:
                 fields[names[at : at + step].partition("\0")[0]] = value
@@ -121,20 +121,20 @@ def _matrix(data: bytes, order: str, depth: int) -> tuple[str, object]:
         return name, None
     values = _numbers(next(parts, None), order)
     if len(values) != math.prod(shape):
-        raise Broken(f"{len(values)} numbers for {shape}")
+        raise DamagedMat(f"{len(values)} numbers for {shape}")
     return name, values.reshape(shape, order="F")
 
 
 def _numbers(element: _Element | None, order: str) -> NDArray:
     if element is None or element.kind not in KINDS:
-        raise Broken("no numbers where some must be")
+        raise DamagedMat("no numbers where some must be")
     dtype = np.dtype(order + KINDS[element.kind])
     if len(element.data) % dtype.itemsize:
-        raise Broken("numbers cut short")
+        raise DamagedMat("numbers cut short")
     return np.frombuffer(element.data, dtype)
 
 
 def _text(element: _Element | None) -> str:
     if element is None or element.kind not in (1, 2, 16):
-        raise Broken("no text where some must be")
+        raise DamagedMat("no text where some must be")
     return element.data.decode("latin-1")

@@ -45,7 +45,7 @@ class WindowedPopulations:
 
     @property
     def learns(self) -> bool:
-        """Whether any population learns, so that the order of recordings matters."""
+        """Return whether any population learns, so that the order of recordings matters."""
         return any(plan.windowed.learn for plan in self.plans)
 
     @property

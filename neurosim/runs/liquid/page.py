@@ -48,7 +48,7 @@ def quality_rows(quality: Mapping[str, object]) -> list[tuple[str, str, str, obj
 
 
 def _title(result: LiquidResult) -> str:
-    dataset = result.title or result.dataset or "A run"
+    dataset = (result.title or result.dataset or "A run").split(":")[0]
     layers = result.measures.layers if result.measures else ()
     units = next((layer.outputs for layer in layers if layer.spiking), None)
     return f"{dataset} through {units:,.0f} spiking neurons" if units else dataset
