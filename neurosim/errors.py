@@ -45,6 +45,10 @@ class CapacityWarning(UserWarning):
     """A memory stores more than it recalls well; the text says what recall to expect. Nothing is lost or refused."""
 
 
+class GuessWarning(UserWarning):
+    """A file does not say how it is to be read, and its reader guessed; the text says what, and how to say it."""
+
+
 def require(condition: bool, name: str, rule: str, got: object) -> None:
     """Raise `NeurosimInputError` reading `LIF.tau_mem: must be > 0 s (got -0.02)` unless `condition`."""
     if not condition:

@@ -26,6 +26,7 @@ class ReadReport:
         tick: s, the unit of the times in the file.
         skipped: numbers of records that are not among the events, by kind.
         changed: numbers of events whose value differs from the file, by what was done to them.
+        guessed: what the file does not say and the reader took from its content, a sentence each.
     """
 
     format: str
@@ -33,6 +34,14 @@ class ReadReport:
     tick: float = 1e-6
     skipped: Mapping[str, int] = field(default_factory=dict)
     changed: Mapping[str, int] = field(default_factory=dict)
+    guessed: tuple[str, ...] = ()
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return what a user should know of the reading: guesses, time 0, what was left out and changed."""
+        start = (f"time 0 is {self.start:.6f} s of the file's clock",) if self.start else ()
+        skipped = [f"{count:,} {name} left out" for name, count in self.skipped.items() if count]
+        changed = [f"{count:,} events: {name}" for name, count in self.changed.items() if count]
+        return (*self.guessed, *start, *skipped, *changed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +143,13 @@ class Spikes:
         last = np.searchsorted(self.times, stop, side="right" if stop >= self.duration else "left")
         times = np.minimum(self.times[first:last] - start, stop - start)
         return Spikes.unchecked(times, self.units[first:last], self.size, stop - start, self.shape)
+
+    def starting(self, start: float) -> Spikes:
+        """Return the events from `start` seconds on, with times from there; `report.start` moves with them."""
+        first = np.searchsorted(self.times, start, side="left")
+        moved = None if self.report is None else replace(self.report, start=self.report.start + start)
+        times, duration = self.times[first:] - start, max(self.duration - start, 0.0)
+        return Spikes.unchecked(times, self.units[first:], self.size, duration, self.shape, moved)
 
     def merge(self, *others: Spikes) -> Spikes:
         """Return all events of several recordings of the same population, in order of time (ties: of arguments)."""

@@ -12,7 +12,7 @@ from typing import final
 from .. import files
 from ..engine import Probe, Progress, Result, simulate
 from ..errors import NeurosimInputError, require
-from ..files.formats import FORMATS, find_format
+from ..files.formats import FORMATS, ReadOptions, find_format
 from ..network import Network, Population, SpikeSource
 from ..spikes import Spikes
 
@@ -53,6 +53,11 @@ class SpikeFile:
         population: name in a SONATA file; None where it has one.
         clock: of an EVT3 recording, as for `files.read`.
         camera: of an AEDAT2 recording, as for `files.read`.
+        tick: s, the unit of time of a table, as for `files.read`.
+        columns: order of the columns of a table, as for `files.read`.
+        start: time 0 of the recording: "first", its first event; "file", time 0 of the file; or seconds from there.
+            None: "first" for a file with the clock of a camera, "file" for others. Recordings of a network whose
+            files have such clocks start together, at the earliest first event.
     """
 
     path: Path
@@ -60,6 +65,13 @@ class SpikeFile:
     population: str | None = None
     clock: str | None = None
     camera: str | None = None
+    tick: float | None = None
+    columns: str | None = None
+    start: float | str | None = None
+
+    def __post_init__(self) -> None:
+        known = isinstance(self.start, float | int) or self.start in (None, "first", "file")
+        require(known, "spikes.start", 'must be "first", "file" or seconds', self.start)
 
     def read(self, shape: tuple[int, ...]) -> Spikes:
         """Return the recording; `shape` is that of the sensor where the file does not say it.
@@ -70,9 +82,8 @@ class SpikeFile:
         if self.population is not None:
             return files.read_sonata(self.path, self.population)
         name = find_format(self.path, self.format)
-        shaped = name in FORMATS and FORMATS[name].shaped
-        known = shape if shaped else None
-        return files.read(self.path, format=self.format, shape=known, clock=self.clock, camera=self.camera)
+        known = shape if name in FORMATS and FORMATS[name].shaped else None
+        return ReadOptions(self.format, known, self.clock, self.camera, self.tick, self.columns).read(self.path)
 
 
 @final
@@ -105,7 +116,7 @@ class Description:
             NeurosimInputError: a source without spikes, or a recording of another size.
             NeurosimError: a file that cannot be read.
         """
-        found = {}
+        found: dict[str, Spikes] = {}
         for source in self.sources():
             if source.name not in self.inputs:
                 raise NeurosimInputError(
@@ -116,7 +127,19 @@ class Description:
             thing = f"population {source.name!r}: spikes"
             require(spikes.size == source.size, thing, f"must have the population's {source.size} units", spikes.size)
             found[source.name] = spikes
-        return found
+        return self._started(found)
+
+    def _started(self, found: Mapping[str, Spikes]) -> dict[str, Spikes]:
+        """Return recordings with their time 0 where `SpikeFile.start` puts it."""
+        given = {name: getattr(self.inputs[name], "start", None) for name in found}
+        clocked = [name for name, spikes in found.items() if given[name] is None and spikes.report is not None]
+        zero = min((first_of(found[name]) for name in clocked if len(found[name])), default=0.0)
+        moved = {}
+        for name, spikes in found.items():
+            start = (zero if name in clocked else 0.0) if given[name] is None else given[name]
+            start = {"first": first_of(spikes), "file": 0.0}[start] if isinstance(start, str) else start
+            moved[name] = spikes.starting(start) if start else spikes
+        return moved
 
     def sources(self) -> list[Population]:
         """Return the spike sources."""
@@ -145,6 +168,11 @@ class Description:
         inputs, duration = self.drive()
         arguments = vars(replace(self.settings, duration=duration))
         return simulate(self.network, inputs, threads=threads, probes=self.probes, progress=progress, **arguments)
+
+
+def first_of(spikes: Spikes) -> float:
+    """Return the time of the first event, s; 0 without events."""
+    return float(spikes.times[0]) if len(spikes) else 0.0
 
 
 def absolute(path: str | os.PathLike[str], folder: Path) -> Path:

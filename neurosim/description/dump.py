@@ -19,7 +19,7 @@ from ..spikes import Spikes
 from ..windowed import Windowed
 from . import arrays, windowed
 from .description import Description, Settings, SpikeFile
-from .parse import CONTINUOUS
+from .parse import CONTINUOUS, SPIKES
 from .tables import NONE, TAGGED
 
 Tree = dict[str, object]
@@ -99,8 +99,7 @@ class _Writer:
                 "duration": spikes.duration,
             }
         elif spikes is not None:
-            keys = ("format", "population", "clock", "camera")
-            named = {key: getattr(spikes, key) for key in keys if getattr(spikes, key) is not None}
+            named = {key: getattr(spikes, key) for key in SPIKES if getattr(spikes, key) is not None}
             table["spikes"] = {"file": str(spikes.path), **named}
         return table
 

@@ -24,6 +24,12 @@ LISTS = ("population", "projection", "stimulus", "link", "probe")
 # [energy] is read by `runs`: it changes no spike.
 TABLES = ("simulation", "energy", *LISTS)
 CONTINUOUS = "continuous"
+# Settings of `SpikeFile`, and their types.
+SPIKES: Mapping[str, Any] = {
+    **dict.fromkeys(("format", "population", "clock", "camera", "columns"), str),
+    "tick": float,
+    "start": float | str,
+}
 
 
 def is_network(tree: Table) -> bool:
@@ -146,7 +152,7 @@ def _spikes(value: object, place: Place, population: Population) -> SpikeFile | 
         times, units = (arrays.read(entry.get(key), place.folder, place.at(key).what) for key in ("times", "units"))
         with place.named():
             return Spikes.sort(times, units, population.size, duration, population.shape)
-    keys = ("format", "population", "clock", "camera")
-    known(entry, ("file", *keys), place)
+    known(entry, ("file", *SPIKES), place)
     path = absolute(get(entry, "file", str, place), place.folder)
-    return SpikeFile(path, **{key: typed(entry[key], str, place.at(key)) for key in keys if key in entry})
+    with place.named():
+        return SpikeFile(path, **{key: typed(entry[key], SPIKES[key], place.at(key)) for key in SPIKES if key in entry})

@@ -4,8 +4,9 @@
     t,x,y,p
     0.000123,4,17,1
 
-The first line is optional: the size of the sensor and the duration, which the events do not tell. The header is
-`t,x,y,p` (column, row and polarity of a pixel) or `t,unit`. Times are seconds, ascending.
+The first line says the size of the sensor and the duration, which the events do not tell. The header is `t,x,y,p`
+(column, row and polarity of a pixel) or `t,unit`. Times are seconds, ascending. A file without the first line is of
+another program: see `csv_guess`.
 """
 
 from __future__ import annotations
@@ -22,41 +23,50 @@ from numpy.typing import NDArray
 from ..errors import NeurosimInputError, require
 from ..spikes import Spikes
 from .atomic import write_bytes
+from .csv_guess import BLOCK, MAX_LINE, read_guessed
 from .raw import format_error, read_bytes
 
+OURS = "# neurosim spikes"
 HEADERS = {"t,x,y,p": 3, "t,unit": 1}
 SHAPE = re.compile(r"shape((?: \d{1,10}){1,8})")
 DURATION = re.compile(r"duration ([0-9.eE+-]{1,30})")
-# Lines parsed at once: bounds the memory to a multiple of the size of the file.
-BLOCK = 1 << 16
-# Characters in a line: four numbers of 17 digits need fewer than 100.
-MAX_LINE = 1000
 
 
-def read_csv(path: str | os.PathLike[str], shape: tuple[int, ...] | None = None, tick: float = 1.0) -> Spikes:
-    """Return the recording of a CSV file.
+def read_csv(
+    path: str | os.PathLike[str],
+    shape: tuple[int, ...] | None = None,
+    tick: float | None = None,
+    columns: str | None = None,
+) -> Spikes:
+    """Return the recording of a CSV file, of `write_csv` or of another program.
 
     Args:
         path: of the file.
         shape: of the sensor; None: that of the file, or else the smallest that holds all events.
-        tick: seconds for each unit of the column t, e.g. 1e-6 for a file in microseconds.
+        tick: seconds for each unit of the column t, e.g. 1e-6 for a file in microseconds. None: 1 in a file of
+            `write_csv`; in others that of the name of the column, as in `t_us` or `time [ms]`, or else 1e-6 if all
+            times are integers, and 1 if not.
+        columns: order of the columns of a file without a header, e.g. "xypt"; None: by their content.
+
+    What was guessed is in the attribute `report` of the result.
 
     Raises:
         NeurosimMissingError: no such file.
         NeurosimFormatError: another header, a line that is not an event, an event outside the sensor, or a time before
             that of the line before; names the line.
     """
-    require(tick > 0 and math.isfinite(tick), "read_csv.tick", "must be > 0 s", tick)
+    require(tick is None or (tick > 0 and math.isfinite(tick)), "read_csv.tick", "must be > 0 s", tick)
     text = _lines(path)
-    first = text.readline()
-    comment = first if first.startswith("#") else ""
-    header = (text.readline() if comment else first).strip().replace(" ", "").lower()
-    line = 2 + bool(comment)
+    comment = text.readline()
+    if not _is_ours(comment):
+        text.seek(0)
+        return read_guessed(path, text, shape, tick, columns)
+    header, line = text.readline().strip().replace(" ", "").lower(), 3
     if header not in HEADERS:
         expected, step = f"the header {' or '.join(HEADERS)}", "add the header, or convert the file"
         raise format_error(path, f"line {line - 1}", expected, f"{header[:40]!r}", step)
     table = _parse(path, text, HEADERS[header] + 1, line)
-    times, places = table[:, 0] * tick, table[:, :0:-1]
+    times, places = table[:, 0] * (tick or 1.0), table[:, :0:-1]
     _check_rows(path, table, line)
     sensor = _sensor(path, comment, places, shape)
     if math.prod(sensor) >= 1 << 31:
@@ -93,6 +103,12 @@ def write_csv(path: str | os.PathLike[str], spikes: Spikes) -> None:
     rows = zip(spikes.times.tolist(), *(c.tolist() for c in columns), strict=True)
     lines = "".join(",".join(map(repr, row)) + "\n" for row in rows)
     write_bytes(path, f"{head}{'t,x,y,p' if pixels else 't,unit'}\n{lines}".encode())
+
+
+def _is_ours(comment: str) -> bool:
+    """Return whether a first line says what `write_csv` says."""
+    said = SHAPE.search(comment) or DURATION.search(comment)
+    return comment.startswith(OURS) or (comment.startswith("#") and said is not None)
 
 
 def _lines(path: str | os.PathLike[str]) -> io.TextIOWrapper:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import NeurosimInputError, lookup, require
+from ..errors import GuessWarning, NeurosimInputError, lookup, require
 from ..spikes import Spikes
 from .aedat import read_aedat2
 from .aedat4 import read_aedat4
@@ -46,7 +48,7 @@ FORMATS: Mapping[str, Format] = {
     "aedat4": Format(read_aedat4, None, (".aedat4",)),
     "aedat31": Format(read_aedat31, None, (".aedat31",), ("shape",)),
     "camera-hdf5": Format(read_camera_hdf5, None, (), ("shape", "tick", "columns")),
-    "csv": Format(read_csv, write_csv, (".csv", ".txt"), ("shape", "tick")),
+    "csv": Format(read_csv, write_csv, (".csv", ".txt"), ("shape", "tick", "columns")),
     "dat": Format(read_dat, None, (".dat",), ("shape",)),
     "event-stream": Format(read_event_stream, None, (".es",)),
     "evt2": Format(read_evt2, None, (), ("shape",)),
@@ -72,6 +74,39 @@ SIGNATURES: Mapping[bytes, str] = {
 }
 
 
+@dataclass(frozen=True)
+class ReadOptions:
+    """The arguments of `read` but the path."""
+
+    format: str | None = None
+    shape: tuple[int, ...] | None = None
+    clock: str | None = None
+    camera: str | None = None
+    tick: float | None = None
+    columns: str | None = None
+
+    def read(self, path: str | os.PathLike[str]) -> Spikes:
+        """Return a recording as `files.read` does, without its warning: `Spikes.report` says what was guessed."""
+        name = find_format(path, self.format)
+        chosen = lookup(FORMATS, name, "read.format")
+        for option, value in self.given().items():
+            rule = "must be left out: this format " + (
+                "knows its sensor" if option == "shape" else "has no such choice"
+            )
+            require(option in chosen.options, f"read.{option}", rule, value)
+        return chosen.read(path, **self.given())
+
+    def given(self) -> dict[str, object]:
+        """Return the options of readers that are given."""
+        options = {name: value for name, value in vars(self).items() if name != "format"}
+        return {name: value for name, value in options.items() if value is not None}
+
+    def where_allowed(self, path: str | os.PathLike[str]) -> ReadOptions:
+        """Return the options without those that the format of a file does not have."""
+        known = lookup(FORMATS, find_format(path, self.format), "read.format").options
+        return ReadOptions(self.format, **{name: v for name, v in self.given().items() if name in known})  # type: ignore[arg-type]
+
+
 def read(
     path: str | os.PathLike[str],
     *,
@@ -95,18 +130,20 @@ def read(
         tick: s, the unit of time of a table; None: that of its format.
         columns: order of the columns of a table without names, e.g. "txyp"; None: by their content.
 
+    Warns:
+        GuessWarning: a text file of another program does not say the order of its columns or its unit of time.
+
     Raises:
         NeurosimInputError: an unknown format or suffix, or an option that the format does not have.
         NeurosimMissingError: no such file.
         NeurosimFormatError: a file that breaks its format.
     """
-    chosen = lookup(FORMATS, find_format(path, format), "read.format")
-    options = {"shape": shape, "clock": clock, "camera": camera, "tick": tick, "columns": columns}
-    given = {name: value for name, value in options.items() if value is not None}
-    for name, value in given.items():
-        rule = "must be left out: this format " + ("knows its sensor" if name == "shape" else "has no such choice")
-        require(name in chosen.options, f"read.{name}", rule, value)
-    return chosen.read(path, **given)
+    options = ReadOptions(format, shape, clock, camera, tick, columns)
+    spikes = options.read(path)
+    if spikes.report is not None and spikes.report.guessed:
+        guess = "; ".join(spikes.report.guessed)
+        warnings.warn(f"{path}: {guess}; tick=, columns= and shape= say otherwise", GuessWarning, stacklevel=2)
+    return spikes
 
 
 def write(path: str | os.PathLike[str], spikes: Spikes, *, format: str | None = None) -> None:

@@ -45,6 +45,7 @@ class Table:
         columns: by the keys of `NAMES`.
         format: name of the format.
         start: s, what the clock shows at time 0.
+        first_line: of the events, in a file of lines.
     """
 
     path: object
@@ -52,6 +53,13 @@ class Table:
     columns: Columns
     format: str
     start: float = 0.0
+    first_line: int | None = None
+
+    def row(self, index: int, key: str = "") -> str:
+        """Return the place of an event, for errors."""
+        if self.first_line is not None:
+            return f"line {self.first_line + index}"
+        return f"{_at(self)}{key}{', ' if key else ''}entry {index}"
 
 
 def read_npy(
@@ -126,13 +134,22 @@ def _by_order(path: object, name: str, array: NDArray, order: str | None) -> dic
     if order is not None:
         require(sorted(order) == sorted("txyp"), "read.columns", "must be an order of t, x, y and p", order)
         return dict(zip(order, rows.T, strict=True))
-    options = [dict(zip(letters, rows.T, strict=True)) for letters in ORDERS]
-    fitting = [option for option in options if _fits(option)]
+    return find_order(path, name or "array", rows)[1]
+
+
+def find_order(path: object, where: str, rows: NDArray) -> tuple[str, dict[str, NDArray]]:
+    """Return the one of `ORDERS` in which four columns [n, 4] are events, and the columns.
+
+    Raises:
+        NeurosimFormatError: none of them, or several.
+    """
+    options = {letters: dict(zip(letters, rows.T, strict=True)) for letters in ORDERS}
+    fitting = [letters for letters, option in options.items() if _fits(option)]
     if len(fitting) != 1:
         got = "none of them fits" if not fitting else "several fit"
         expected = f"columns in one of the orders {', '.join(ORDERS)}"
-        raise format_error(path, name or "array", expected, got, "give columns= in their order, e.g. 'txyp'")
-    return fitting[0]
+        raise format_error(path, where, expected, got, "give columns= in their order, e.g. 'txyp'")
+    return fitting[0], options[fitting[0]]
 
 
 def _fits(columns: Columns) -> bool:
@@ -201,7 +218,7 @@ def _polarity(table: Table, p: NDArray | None, count: int) -> NDArray:
     allowed = (p == 0) | (p == 1) | (p == -1) | (p == 2)
     if not allowed.all() or (count and ((p.min() < 0 and (p == 0).any()) or (p.max() == 2 and p.min() < 1))):
         at = int(np.argmin(allowed))
-        raise format_error(table.path, f"{_at(table)}p, entry {at}", "polarities 0 and 1, or -1 and 1", p[at], LAYOUT)
+        raise format_error(table.path, table.row(at, "p"), "polarities 0 and 1, or -1 and 1", p[at], LAYOUT)
     return np.maximum(p, 0).astype(np.int8)
 
 
@@ -211,10 +228,10 @@ def _check_times(table: Table, t: NDArray) -> None:
     if not rising.all():
         at = int(np.argmin(rising)) + 1
         got, step = f"{t[at]} after {t[at - 1]}", "sort the events by time"
-        raise format_error(table.path, f"{_at(table)}t, entry {at}", "times in ascending order", got, step)
+        raise format_error(table.path, table.row(at, "t"), "times in ascending order", got, step)
     if len(t) and not (t[0] >= 0 and np.isfinite(t[-1])):
-        got = f"{t[0]} to {t[-1]}"
-        raise format_error(table.path, f"{_at(table)}t", "finite times >= 0", got, "shift the times")
+        at = len(t) - 1 if t[0] >= 0 else 0
+        raise format_error(table.path, table.row(at, "t"), "a finite time >= 0", t[at], "shift or correct the times")
 
 
 def _sensor(table: Table, places: Sequence[NDArray], shape: tuple[int, ...] | None) -> tuple[int, ...]:
@@ -245,7 +262,7 @@ def _check_places(table: Table, coordinates: Sequence[NDArray], sensor: tuple[in
         if not inside.all():
             at = int(np.argmin(inside))
             expected, step = f"an event inside shape {sensor}", "for another sensor give its shape="
-            raise format_error(table.path, f"{_at(table)}entry {at}", expected, values[at], step)
+            raise format_error(table.path, table.row(at), expected, values[at], step)
 
 
 def _is_count(array: NDArray) -> bool:

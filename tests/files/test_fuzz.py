@@ -229,6 +229,8 @@ READERS: dict[str, tuple[Callable[[], bytes], Callable[[Path], object]]] = {
     "nmnist": (nmnist, files.read_nmnist),
     "nmnist many": (nmnist, lambda path: files.read_nmnist_many([path, path])),
     "csv": (csv, files.read_csv),
+    "csv of others": (lambda: csv().partition(b"\n")[2], files.read_csv),
+    "csv without names": (lambda: b"34 34\n" + csv().split(b"\n", 2)[2].replace(b",", b" "), files.read_csv),
     "dat": (dat, files.read_dat),
     "evt2": (evt2, files.read_evt2),
     "evt21": (evt21, files.read_evt21),

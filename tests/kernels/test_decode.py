@@ -345,29 +345,32 @@ def test_csv_of_others(tmp_path: Path) -> None:
     # No size said: the smallest sensor that holds all events.
     assert spikes.shape == (2, 2, 4) and ticks_of(spikes).tolist() == [10, 20]
     assert [c.tolist() for c in spikes.coordinates()] == [[0, 1], [1, 0], [3, 0]]
-    assert files.read(path, shape=(2, 34, 34)).shape == (2, 34, 34)
+    assert files.read_csv(path, (2, 34, 34)).shape == (2, 34, 34)
     path.write_text("t,unit\n0.5,3\n")
-    assert files.read(path).size == 4 and files.read(path, shape=(10,)).size == 10
-    assert files.read(path, shape=(2, 5)).shape == (2, 5)
+    assert files.read_csv(path).size == 4 and files.read_csv(path, (10,)).size == 10
+    assert files.read_csv(path, (2, 5)).shape == (2, 5)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "byte 0: expected a header, got an empty file"),
-        ("a,b\n", "line 1: expected the header t,x,y,p or t,unit, got 'a,b'"),
-        ("# x\n", "line 2: expected the header t,x,y,p or t,unit, got ''"),
+        ("a,b\n", "line 1: expected names of columns: t, x, y and p, or t and unit .*, got 'a, b'; add"),
+        ("# x\n", "line 2: expected numbers after at most 100 comments, .*, got the end; is this a table"),
+        ("# neurosim spikes\nx\n", "line 2: expected the header t,x,y,p or t,unit, got 'x'; add the header"),
         ("t,unit\n0.1\n", "line 2: expected 2 numbers, got '0.1'; correct or remove the line"),
         ("t,unit\n0.1,2\n0.2,2,3\n", "line 3: expected 2 numbers, got '0.2,2,3'"),
         ("t,unit\n0.1,2\n\n0.2,2\n", "line 3: expected 2 numbers, got ''"),
         ("t,unit\n0.1,2\n0.2,1_0\n", "line 3: expected 2 numbers, got '0.2,1_0'"),
         ("t,unit\n0.1,2\n0.2,x\n", "line 3: expected 2 numbers, got '0.2,x'"),
-        ("t,unit\n0.1,2.5\n", "line 2: expected a time >= 0 and integers, got 0.1,2.5"),
-        ("t,unit\nnan,2\n", "line 2: expected a time >= 0 and integers, got nan,2"),
-        ("t,unit\n-1,2\n", "line 2: expected a time >= 0 and integers, got -1,2"),
+        ("# shape 9\nt,unit\n0.1,2.5\n", "line 3: expected a time >= 0 and integers, got 0.1,2.5"),
+        ("t,unit\n0.1,2.5\n", r"line 2: expected an event inside shape \(3,\), got 2.5"),
+        ("t,unit\nnan,2\n", "line 2: expected a finite time >= 0, got nan"),
+        ("t,unit\n-1,2\n", "line 2: expected a finite time >= 0, got -1.0"),
         ("t,unit\n0.2,2\n0.1,2\n", "line 3: expected times in ascending order, got 0.1 after 0.2; sort"),
         ("t,unit\n0.2,-2\n", r"line 2: expected an event inside shape \(\d+,\), got -2"),
-        ("t,unit\n0.2,1e18\n", "columns: expected fewer than 2.31 units"),
+        ("t,unit\n0.2,1e18\n", "x, y: expected places below 2.31, got 1e.18"),
+        ("# shape 9\nt,unit\n0.2,9\n", r"line 3: expected an event inside shape \(9,\), got 9"),
         (
             "# shape 4\nt,unit\n0.2,4\n",
             r"line 3: expected an event inside shape \(4,\), got 4; give the sensor's shape=",
@@ -389,7 +392,7 @@ def test_csv_files_that_are_none(text: str, message: str, tmp_path: Path) -> Non
 def test_csv_asks_for_a_sensor_that_fits(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("t,x,y,p\n0.1,1,1,1\n")
-    with pytest.raises(NeurosimInputError, match=r"a.csv: shape: expected \(polarities, height, width\), for"):
+    with pytest.raises(NeurosimInputError, match=r"a.csv: shape: must be \(2 polarities, height, width\)"):
         files.read_csv(path, (100,))
     with pytest.raises(NeurosimInputError, match=r"read_csv.tick: must be > 0 s"):
         files.read_csv(path, tick=0)

@@ -56,6 +56,9 @@ def simulate(
     options.check_out()
     net = config.description
     inputs = net.recordings()
+    for name, spikes in inputs.items():
+        if spikes.report is not None and (remarks := spikes.report.remarks()):
+            options.say(f"population {name}: {'; '.join(remarks)}")
     # Raises what is missing before a folder is made.
     dataclasses.replace(net, inputs={**net.inputs, **inputs}).drive()
     arrays: dict[str, NDArray[Any]] = {}
