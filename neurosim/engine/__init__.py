@@ -2,9 +2,20 @@
 
 from .batch import simulate as simulate
 from .compile.network import compile_network as compile_network
+from .connections import Connections as Connections
+from .connections import connections as connections
 from .probe import Probe as Probe
 from .result import Progress as Progress
 from .result import Result as Result
 from .simulation import Simulation as Simulation
 
-__all__ = ["Probe", "Progress", "Result", "Simulation", "compile_network", "simulate"]
+__all__ = [
+    "Connections",
+    "Probe",
+    "Progress",
+    "Result",
+    "Simulation",
+    "compile_network",
+    "connections",
+    "simulate",
+]

@@ -158,6 +158,7 @@ class _Batch:
             weights={name: [o.weights[name] for o in outcomes] for name in plastic},
             readings={name: [o.readings[name] for o in outcomes] for name in runners[0].windows.take_readings()},
             learned=runners[0].windows.learned(),
+            probes=tuple(bound.probe for bound in self.prepared.probes),
         )
 
     def _run_one(self, runner: Runner, index: int) -> _Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final, overload
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from ..measure import LayerCounts
 from ..network import Population
-from ..spikes import Recordings, Spikes
+from ..spikes import GRID_SLACK, Recordings, Spikes
+from .probe import Probe
 
 
 @final
@@ -86,6 +88,8 @@ class Result:
             of such arrays, one a recording.
         learned: by name of each windowed population: the arrays of its state at the end, for `Windowed.learned`. Empty
             in the pieces of a `Simulation`, which has them as an attribute.
+        start: s of biological time at which this piece begins.
+        probes: what `states` holds, in its order.
     """
 
     spikes: Mapping[str, Spikes | Recordings]
@@ -98,11 +102,19 @@ class Result:
     weights: Mapping[str, NDArray[Any] | list[NDArray[Any]]] = field(default_factory=dict)
     readings: Mapping[str, NDArray[np.float64] | list[NDArray[np.float64]]] = field(default_factory=dict)
     learned: Mapping[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
+    start: float = field(default=0.0)
+    probes: tuple[Probe, ...] = field(default=())
 
     @property
     def real_time_factor(self) -> float:
         """Wall-clock seconds of running per biological second."""
         return self.run_s / self.duration if self.duration else 0.0
+
+    def sample_times(self, probe: Probe, count: int) -> NDArray[np.float64]:
+        """Return [count] the times, s, of the first samples of a probe in this piece."""
+        first = math.ceil(self.start / probe.interval - GRID_SLACK)
+        times: NDArray[np.float64] = np.arange(first, first + count) * float(probe.interval)
+        return times
 
 
 def join_recordings(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias, final
 
 import numpy as np
@@ -19,6 +20,7 @@ from ..files.windows import read_windows
 from ..network import Network, Population
 from ..spikes import Spikes
 from . import checkpoint
+from .connections import Connections, connections
 from .former import current_arrays
 from .grid.runner import Runner
 from .grid.sinks import SpikeMemory, SpikeSink, StateMemory, StateSink
@@ -135,15 +137,25 @@ class Simulation:
         return self._runner.found()
 
     @property
-    def weights(self) -> dict[str, NDArray[Any]]:
+    def weights(self) -> Mapping[str, NDArray[Any]]:
         """By name of each projection with a learning rule: [synapses] present weights, by source, then target.
 
-        Read between two runs, they show the progress of learning. They are copies, and cannot be written to.
+        Read between two runs, they show the progress of learning; `connections` says which units they connect. They
+        are copies, and cannot be written to.
         """
         found = self._runner.workspace.plastic.weights()
         for weights in found.values():
             weights.flags.writeable = False
-        return found
+        return MappingProxyType(found)
+
+    def connections(self, projection: str) -> Connections:
+        """Return the synapses of a projection, given by its name: units, delays and present weights.
+
+        Raises:
+            NeurosimInputError: no such projection.
+        """
+        present = self.weights.get(projection)
+        return connections(self.network, projection, clock=self.clock, seed=self.seed, weights=present)
 
     @property
     def learned(self) -> dict[str, dict[str, NDArray[Any]]]:
@@ -242,6 +254,7 @@ class Simulation:
             build_s=self.build_s,
             run_s=run_s,
             weights=self._runner.workspace.plastic.weights(),
+            probes=self.probes,
         )
 
     def release(self) -> None:
@@ -337,6 +350,7 @@ class Simulation:
     def _result(self, first: int, duration: float, run_s: float) -> Result:
         counters, end = self._runner.counters(), first * self.clock + duration
         piece, steps = counters - self._counters, self.step - self._result_step
+        start = self._result_step * self.clock
         # Spikes from before an interrupt are part of this piece.
         duration += (first - self._result_step) * self.clock
         self._counters, self._result_step, self._end = counters, self.step, end
@@ -350,6 +364,8 @@ class Simulation:
             run_s=run_s,
             weights=self._runner.workspace.plastic.weights(),
             readings=self._runner.windows.take_readings(),
+            start=start,
+            probes=self.probes,
         )
 
     def _named_spikes(self, sink: SpikeSink, end: float) -> dict[str, Spikes]:

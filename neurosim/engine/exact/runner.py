@@ -67,6 +67,7 @@ def run_exact(
         duration=total,
         build_s=built - started,
         run_s=time.perf_counter() - built,
+        probes=tuple(probes),
     )
 
 
