@@ -139,7 +139,15 @@ class Hierarchy(WindowModel):
         return READINGS
 
     def start(self) -> WindowState:
-        memory = self.memory()
+        return self.state_of(self.memory())
+
+    def state_of(self, memory: HierarchyMemory) -> ColumnsState:
+        """Return the state of a population on a memory, which it changes: `Windowed(..., learned=state.arrays())`.
+
+        Raises:
+            NeurosimInputError: a memory of another hierarchy.
+        """
+        self._belongs(memory)
 
         def advance(
             item: SDR, above: SDR | None, traces: Sequence[ColumnTrace] | None, learn: bool

@@ -30,6 +30,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "dendrites": {"units": 200, "density": 0.2, "epochs": 6, "batch": 12, "learning_rate": 5e-3},
     "macrocolumn": {"columns": 24, "field": 24, "units": 128},
     "liquid": {"neurons": 80, "windows": 2},
+    "projected": {"neurons": 200, "windows": 2, "epochs": 3, "learning_rate": 0.25},
 }
 
 
@@ -108,7 +109,7 @@ def test_answers_do_not_depend_on_the_batch(name: str, stream: Stream) -> None:
     np.testing.assert_allclose(whole, parts, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["plain", "replay", "joint", "dendrites", "macrocolumn", "liquid"])
+@pytest.mark.parametrize("name", ["plain", "replay", "joint", "dendrites", "macrocolumn", "liquid", "projected"])
 @pytest.mark.parametrize("scenario", ["class", "task"])
 def test_answers_are_among_what_an_item_can_be(name: str, scenario: Any) -> None:
     stream = Split(scenario=scenario, **LIMITS).build(0)
@@ -145,8 +146,8 @@ def test_plain_forgets_joint_and_replay_do_not(stream: Stream) -> None:
     assert first["plain"] + 0.15 < first["replay"] and first["plain"] + 0.15 < first["joint"]
 
 
-def test_the_macrocolumn_and_the_liquid_look_at_a_task_once_and_keep_it(stream: Stream) -> None:
-    for name in ("macrocolumn", "liquid"):
+def test_macrocolumns_and_liquids_look_at_a_task_once_and_keep_it(stream: Stream) -> None:
+    for name in ("macrocolumn", "liquid", "projected"):
         learner = learned(made(name, stream.problem), [stream[0]])
         then = accuracy(learner, stream[0].test)
         learned(learner, [stream[1], stream[2]])
@@ -276,7 +277,7 @@ def test_a_loss_that_is_no_number_says_the_step(stream: Stream) -> None:
 @pytest.mark.parametrize("name", LEARNERS)
 def test_settings_that_break_their_rule(name: str) -> None:
     settings = kind(name).SETTINGS
-    field = "columns" if name == "macrocolumn" else "neurons" if name == "liquid" else "epochs"
+    field = {"macrocolumn": "columns", "liquid": "neurons", "projected": "neurons"}.get(name, "epochs")
     with pytest.raises(NeurosimInputError, match=rf"{settings.__name__}.{field}: must be >= 1"):
         settings(**{field: 0})
     rate = {"macrocolumn": "smoothing", "liquid": "penalty"}.get(name, "learning_rate")
@@ -351,7 +352,7 @@ import sys
 sys.modules["torch"] = None
 from neurosim.continual.learners import kind
 from neurosim.errors import NeurosimMissingError
-kind("macrocolumn"), kind("liquid")
+kind("macrocolumn"), kind("liquid"), kind("projected")
 for name in ("plain", "dendrites", "hlop"):
     try:
         kind(name)

@@ -16,6 +16,7 @@ from neurosim.continual import Learner, Problem, Task
 from neurosim.continual.learners import LEARNERS, kind
 from neurosim.continual.streams import Permuted, Stream
 from neurosim.liquid import features
+from neurosim.random import rng_key
 
 torch = pytest.importorskip("torch")
 NET = {"hidden": (12, 9), "epochs": 2, "batch": 10, "steps": 3}
@@ -27,6 +28,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "dendrites": {"units": 20, "density": 0.2, "epochs": 2, "batch": 10},
     "macrocolumn": {"columns": 5, "field": 8, "units": 8},
     "liquid": {"neurons": 12, "windows": 2},
+    "projected": {"neurons": 12, "windows": 2, "rows": (3, 2)},
 }
 
 
@@ -177,13 +179,35 @@ def test_macrocolumns(learned: dict[str, Any], stream: Stream) -> None:
 
 def test_a_liquid_and_its_readout(learned: dict[str, Any], stream: Stream) -> None:
     learner, x = learned["liquid"], stream[1].test.x
-    spikes = learner.liquid.run(learner._recordings(x), threads=1).spikes["liquid"]
+    spikes = learner.liquid.run(learner.settings.recordings(learner.problem, x), threads=1).spikes["liquid"]
     z, (liquid, readout) = features(spikes, "counts", 2, "time"), learner.work(x)
     weights = (learner.weights[:, :-1] / learner.scale[:-1]).T
     same(readout, weights, z[:, None], (z @ weights)[:, None])
     assert liquid.output_events == len(spikes.units) and liquid.membrane_updates is not None
     # 25 items in one part: the sums once, then the readout.
     assert learner.updates == 25**2 + 10 * 25 + 10 + 10 * 25
+
+
+def test_a_projected_readout(learned: dict[str, Any], stream: Stream) -> None:
+    """A neuron that spikes in a window of 50 ms selects a weight of each class, in that window's slot."""
+    learner, x = learned["projected"], stream[1].test.x
+    played = learner.settings.recordings(learner.problem, x)
+    spikes = learner.liquid.run(played, threads=1).spikes["liquid"]
+    window = spikes.ticks // 50
+    item = np.repeat(np.arange(len(spikes)), np.diff(spikes.offsets))
+    selected = len(np.unique(np.stack([item, window, spikes.units]), axis=1).T) * 10
+    liquid, readout = learner.work(x)
+    assert readout.synaptic_operations == selected and liquid.output_events == len(spikes.units)
+    # Every item writes a row for each class met so far, and the lateral rows of its task.
+    for task, (updates, _, _), rows in zip(stream, learner.first, (3, 2), strict=True):
+        before = [] if task.index == 0 else stream[0].train.y
+        order = np.random.Generator(
+            np.random.Philox(key=rng_key(learner.problem.seed, "learner", "projected", str(task.index)))
+        ).permutation(25)
+        met = [len(set(before) | set(task.train.y[order[: k + 1]])) for k in range(25)]
+        assert updates == 24 * (sum(met) + 25 * rows)
+    assert learner.memory_bytes()["readout"] == 4 * 24 * 10
+    assert learner.memory_bytes()["lateral"] == 5 * (4 * 24 + 8)
 
 
 def test_updates_of_gradient_learners(learned: dict[str, Any]) -> None:

@@ -29,6 +29,9 @@ LEARNERS: Mapping[str, LearnerEntry] = {
     "dendrites": LearnerEntry("dendrites", "Dendrites", "active dendrites, a segment a task"),
     "macrocolumn": LearnerEntry("macrocolumn", "SingleTrial", "macrocolumns: single trial, nothing replayed"),
     "liquid": LearnerEntry("liquid", "LiquidReadout", "liquid and a growing readout, nothing replayed"),
+    "projected": LearnerEntry(
+        "projected", "Projected", "liquid and a readout learning in the engine, orthogonally projected"
+    ),
 }
 
 

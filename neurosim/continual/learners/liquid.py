@@ -11,38 +11,30 @@ from numpy.typing import NDArray
 
 from ...engine import Result
 from ...errors import check_fields
-from ...liquid import Liquid, features
+from ...liquid import features
 from ...measure import LayerCounts, count
-from ...random import rng_key
 from ...spikes import Recordings
 from ..learner import BATCH, Arrays, Learner, Progress, no_progress
-from ..tasks import FULL, Problem, Task
+from ..tasks import Problem, Task
+from .item_liquid import ItemLiquid
 from .state import about, check_arrays
 
-ADAPTED = 60  # items of the first task that the liquid's rates are set on
 SCALE_FLOOR = 0.3  # added to a feature's spread, as a fraction of their mean: one that hardly varies stays small
 
 
 @dataclass(frozen=True)
-class LiquidSettings:
-    """A liquid and its readout.
+class LiquidSettings(ItemLiquid):
+    """A liquid and its readout: as `ItemLiquid`, and
 
     Attributes:
-        neurons: of the liquid.
-        windows: in which a neuron's spikes are counted.
         penalty: of the readout's ridge regression, as a fraction of the mean squared norm of an item's features.
-        spikes: of a fully driven unit in a step.
-        seconds: that a still image is shown for; a recording's steps take a fifth of it each.
     """
 
-    neurons: int = 400
-    windows: int = 4
     penalty: float = 0.1
-    spikes: int = 4
-    seconds: float = 0.1
 
     def __post_init__(self) -> None:
-        check_fields(self, {"neurons windows spikes": ">= 1", "penalty seconds": "> 0"})
+        super().__post_init__()
+        check_fields(self, {"penalty": "> 0"})
 
 
 @final
@@ -65,12 +57,7 @@ class LiquidReadout(Learner):
     def __init__(self, problem: Problem, settings: LiquidSettings) -> None:
         super().__init__(problem)
         self.settings = settings
-        self.liquid = Liquid(
-            (problem.units,),
-            neurons=settings.neurons,
-            in_degree=min(30, settings.neurons - 1),
-            seed=rng_key(problem.seed, "learner", "liquid") & (2**31 - 1),
-        )
+        self.liquid = settings.liquid(problem)
         size = settings.neurons * settings.windows + 1  # and one that is always 1
         self.gains: NDArray[np.float64] = np.ones(settings.neurons)
         self.centre, self.scale = np.zeros(size), np.ones(size)
@@ -81,8 +68,7 @@ class LiquidReadout(Learner):
     def begin(self, task: Task) -> None:
         if task.index:
             return
-        some = np.unique(np.linspace(0, len(task.train) - 1, ADAPTED).round().astype(np.int64))
-        self.liquid = self.liquid.adapt(self._recordings(task.train.x[some]), threads=1)
+        self.liquid = self.settings.adapted(self.liquid, self.problem, task)
         assert self.liquid.gains is not None
         self.gains = np.asarray(self.liquid.gains)
 
@@ -164,28 +150,10 @@ class LiquidReadout(Learner):
         return self._counted(self._played(x))
 
     def _played(self, x: NDArray[np.uint8], *, count_updates: bool = False) -> Result:
-        return self.liquid.run(self._recordings(x), threads=1, count_updates=count_updates)
+        return self.liquid.run(self.settings.recordings(self.problem, x), threads=1, count_updates=count_updates)
 
     def _counted(self, result: Result) -> NDArray[np.float64]:
         spikes = result.spikes["liquid"]
         assert isinstance(spikes, Recordings)  # as many as were played
         found = features(spikes, "counts", self.settings.windows, "time")
         return np.concatenate([found, np.ones((len(spikes), 1))], axis=1).astype(np.float64)
-
-    def _recordings(self, x: NDArray[np.uint8]) -> Recordings:
-        """Return items as spikes at equal distances in a step: a drive d becomes round(d `spikes`) spikes."""
-        n, steps, units = x.shape
-        step = self.settings.seconds if self.problem.steps == 1 else self.settings.seconds / 5
-        if steps < self.problem.steps:
-            x, steps = np.broadcast_to(x, (n, self.problem.steps, units)), self.problem.steps
-        counts = np.round(x * (self.settings.spikes / FULL)).astype(np.int64)
-        item, at, unit = np.nonzero(counts)
-        many = counts[item, at, unit]
-        item, at, unit, of = (np.repeat(a, many) for a in (item, at, unit, many))
-        first = np.cumsum(many) - many
-        k = np.arange(len(item)) - np.repeat(first, many)
-        times = (at + (k + 0.5) / of) * step
-        order = np.lexsort((unit, times, item))
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(item, minlength=n))])
-        durations = np.full(n, steps * step)
-        return Recordings(times[order], unit[order].astype(np.int32), offsets, durations, units, (units,))

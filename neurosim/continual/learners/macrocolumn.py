@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import check_fields, require
-from ...macrocolumn import Hierarchy, Level, LevelBatch, Selection, scattered
+from ...macrocolumn import Hierarchy, Level, Selection, scattered
 from ...macrocolumn.work import count_votes
 from ...measure import LayerCounts, sum_counts
 from ...random import rng_key
 from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import Problem, Task
+from .engine_columns import run_columns, winners
 from .state import about, check_arrays
 
 # As for the recognisers of `neurosim.macrocolumn`: strong evidence wins nearly always, and a unit that has learned one
@@ -36,6 +37,8 @@ class MacrocolumnSettings:
         modules, units: of a column.
         levels: drives (0 to 254) above which an input of its own is on, and below which another is.
         smoothing: of the counts of labels.
+        engine: whether the columns learn and answer as a population of the engine, each step of an item being a window,
+            with the same results. Otherwise the library is called, which is faster.
     """
 
     columns: int = 128
@@ -44,6 +47,7 @@ class MacrocolumnSettings:
     units: int = 512
     levels: tuple[int, ...] = (64, 128, 192)
     smoothing: float = 0.01
+    engine: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self, {"columns field modules units": ">= 1", "smoothing": "> 0"})
@@ -99,18 +103,17 @@ class SingleTrial(Learner):
 
         key = rng_key(self.problem.seed, "learner", "macrocolumn", str(task.index))
         order = np.random.Generator(np.random.Philox(key=key)).permutation(len(task.train))
-        updates = 0
+        updates = -self._weights_on()
         for first in range(0, len(order), CHUNK):
             part = task.train.select(order[first : first + CHUNK])
-            level = self._run(self.hierarchy.store_many, part.x)
-            codes = self._codes(level, part.x)
-            updates += int(level.changed.sum()) + int(np.count_nonzero(codes >= 0))
+            codes, _ = self._run(part.x, learn=True)
+            updates += int(np.count_nonzero(codes >= 0))
             associate(codes, part.y, self.counts[: codes.shape[1]])
             on_progress(first + len(part), len(order))
         new = (self.born == NEVER) & (self.counts.sum(axis=-1) > 0)
         self.born[new] = task.index
         self.taught[list(task.classes)] = task.index
-        self.updates, self.learned = updates, task.index + 1
+        self.updates, self.learned = updates + self._weights_on(), task.index + 1
 
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[Any]:
         from ...kernels.memory.label_counts import votes
@@ -118,7 +121,7 @@ class SingleTrial(Learner):
         found, logs = np.zeros((len(x), self.problem.classes)), self._logs()
         for first in range(0, len(x), CHUNK):
             part = slice(first, first + CHUNK)
-            codes = self._codes(self._run(self.hierarchy.recall_many, x[part]), x[part])
+            codes, _ = self._run(x[part])
             votes(codes, logs[: codes.shape[1]], found[part])
         return found
 
@@ -126,9 +129,8 @@ class SingleTrial(Learner):
         logs, found = self._logs(), []
         for first in range(0, len(x), CHUNK):
             part = x[first : first + CHUNK]
-            level = self._run(self.hierarchy.recall_many, part)
-            votes = count_votes("classes", self._codes(level, part), logs[: part.shape[1]])
-            found.append([*self.hierarchy.work(self.memory, [level]), votes])
+            codes, layer = self._run(part)
+            found.append([layer(), count_votes("classes", codes, logs[: part.shape[1]])])
         return [sum_counts(parts) for parts in zip(*found, strict=True)]
 
     def memory_bytes(self) -> dict[str, int]:
@@ -149,14 +151,21 @@ class SingleTrial(Learner):
         self.counts, self.born, self.taught = (np.array(arrays[name]) for name in ("counts", "born", "taught"))
         self.learned = int(arrays["learned"])
 
-    def _run(self, run: Callable[..., tuple[LevelBatch, ...]], x: NDArray[np.uint8]) -> LevelBatch:
-        """Store or recall items; return the batch of all their frames."""
+    def _run(self, x: NDArray[np.uint8], *, learn: bool = False) -> tuple[NDArray[np.int32], Callable[[], LayerCounts]]:
+        """Store or recall items; return the winners [n, steps, columns, Q], and what counts the work when called."""
         on = np.concatenate([x > level for level in self.settings.levels], axis=2)
-        return run(self.memory, np.concatenate([on, ~on], axis=2).astype(np.uint8))[0]
+        frames = np.concatenate([on, ~on], axis=2)
+        shape = (*x.shape[:2], self.settings.columns, self.settings.modules)
+        if self.settings.engine:
+            result = run_columns(self.hierarchy, self.memory, frames, learn=learn)
+            return winners(result, shape, self.settings.units), lambda: result.work[0]
+        run = self.hierarchy.store_many if learn else self.hierarchy.recall_many
+        level = run(self.memory, frames.view(np.uint8))[0]
+        return level.codes.reshape(shape), lambda: self.hierarchy.work(self.memory, [level])[0]
 
-    def _codes(self, level: LevelBatch, x: NDArray[np.uint8]) -> NDArray[np.int32]:
-        """Return [n, steps, columns, Q] winners of items, for the steps that they have."""
-        return level.codes.reshape(len(x), x.shape[1], *level.codes.shape[1:])
+    def _weights_on(self) -> int:
+        """Return the number of binary weights that are on."""
+        return int(np.unpackbits(self.memory.levels[0].u.view(np.uint8)).sum())
 
     def _logs(self) -> NDArray[np.float32]:
         """Return the log likelihood of each winner for each class."""
