@@ -52,6 +52,56 @@ class WindowTotals(NamedTuple):
     output_events: int
     synaptic_operations: int
 
+    def layer(
+        self,
+        name: str,
+        *,
+        inputs: int,
+        outputs: int,
+        weights: int,
+        nonzero_weights: int,
+        weight_bits: int,
+        dense_operations: int,
+        membranes: int,
+        state_bytes: int,
+        parameter_bytes: int,
+        binary_input: bool = True,
+        dense_weights: int | None = None,
+        state_bits: int = 32,
+        index_bits: int = 0,
+        weight_type: str = "int",
+    ) -> LayerCounts:
+        """Return the row of a population in the table of measures; see `LayerCounts` for the arguments.
+
+        Args:
+            dense_operations: those of a dense network in one window.
+            membranes: number of values that every window updates.
+        """
+        return LayerCounts(
+            name=name,
+            inputs=inputs,
+            outputs=outputs,
+            weights=weights,
+            nonzero_weights=nonzero_weights,
+            weight_bits=weight_bits,
+            steps=self.windows,
+            input_events=self.input_events,
+            output_events=self.output_events,
+            output_entries=outputs * self.windows,
+            synaptic_operations=self.synaptic_operations,
+            binary_input=binary_input,
+            dense_operations=dense_operations * self.windows,
+            membrane_updates=membranes * self.windows,
+            dense_membrane_updates=membranes * self.windows,
+            state_bytes=state_bytes,
+            parameter_bytes=parameter_bytes,
+            spiking=True,
+            dense_weights=dense_weights,
+            state_bits=state_bits,
+            index_bits=index_bits,
+            weight_type=weight_type,
+        )
+
 
 class WindowModel(ABC):
     """Parameters of a model that takes the spikes of a window as one input and answers with one output.

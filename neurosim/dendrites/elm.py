@@ -173,24 +173,18 @@ class _ELMState(WindowState):
         model = self.model
         matrices = (model.rows, model.inner, model.outer, model.readout)
         weights = sum(matrix.size for matrix in matrices)
-        return LayerCounts(
-            name=name,
+        return totals.layer(
+            name,
             inputs=len(model.rows),
             outputs=model.outputs,
             weights=weights,
             nonzero_weights=sum(int(np.count_nonzero(matrix)) for matrix in matrices),
             weight_bits=32,
-            steps=totals.windows,
-            input_events=totals.input_events,
-            output_events=totals.output_events,
-            output_entries=model.outputs * totals.windows,
-            synaptic_operations=totals.synaptic_operations,
             binary_input=False,
-            dense_operations=weights * totals.windows,
-            membrane_updates=model.keep.size * totals.windows,
-            dense_membrane_updates=model.keep.size * totals.windows,
+            dense_operations=weights,
+            membranes=model.keep.size,
             state_bytes=self.drive.nbytes + self.memory.nbytes,
             parameter_bytes=sum(getattr(model, each).nbytes for each in model._array_names()),
-            spiking=True,
             dense_weights=weights,
+            weight_type="float",
         )

@@ -299,27 +299,18 @@ class SpatialPooler(WindowModel):
     def _layer(self, name: str, totals: WindowTotals) -> LayerCounts:
         pool = int(np.count_nonzero(self._field.permanence >= 0))
         units = self._column_size
-        return LayerCounts(
-            name=name,
+        return totals.layer(
+            name,
             inputs=self._input_size,
             outputs=units,
             weights=pool,
             nonzero_weights=int(np.count_nonzero(self._field.connected)),
             weight_bits=8,
-            steps=totals.windows,
-            input_events=totals.input_events,
-            output_events=totals.output_events,
-            output_entries=units * totals.windows,
-            synaptic_operations=totals.synaptic_operations,
-            binary_input=True,
-            dense_operations=pool * totals.windows,
-            membrane_updates=units * totals.windows,
-            dense_membrane_updates=units * totals.windows,
+            dense_operations=pool,
+            membranes=units,
             state_bytes=self._field.overlap.nbytes + self._field.active_duty.nbytes + self._field.overlap_duty.nbytes,
             parameter_bytes=self._field.permanence.nbytes + self._field.connected.nbytes,
-            spiking=True,
             state_bits=32,
-            weight_type="int",
         )
 
 

@@ -191,26 +191,17 @@ class _SegmentsState(WindowState):
         units, size = self.model.units, self.source.size
         exist = int(np.count_nonzero(self.source >= 0))
         connected = int(np.count_nonzero((self.source >= 0) & (self.permanence >= self.rules.connected)))
-        return LayerCounts(
-            name=name,
+        return totals.layer(
+            name,
             inputs=self.model.context,
             outputs=units,
             weights=exist,
             nonzero_weights=connected,
             weight_bits=16,
-            steps=totals.windows,
-            input_events=totals.input_events,
-            output_events=totals.output_events,
-            output_entries=units * totals.windows,
-            synaptic_operations=totals.synaptic_operations,
-            binary_input=True,
-            dense_operations=size * totals.windows,
-            membrane_updates=0,  # segments keep no membrane from window to window
-            dense_membrane_updates=0,
+            dense_operations=size,
+            membranes=0,  # segments keep no membrane from window to window
             state_bytes=self.overlaps.nbytes + self.matches.nbytes,
             parameter_bytes=size * SYNAPSE_BYTES + self.learned.nbytes,
-            spiking=True,
             dense_weights=units * self.model.segments_per_unit * self.model.context,
             index_bits=32,
-            weight_type="int",
         )

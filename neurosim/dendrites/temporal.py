@@ -309,28 +309,19 @@ class TemporalMemory(WindowModel):
     def _layer(self, name: str, totals: WindowTotals) -> LayerCounts:
         """Segments and synapses are the weights; what is not there yet, up to the caps, counts as absent."""
         units = self.columns * self.cells_per_column
-        return LayerCounts(
-            name=name,
+        return totals.layer(
+            name,
             inputs=units,
             outputs=units,
             weights=self.synapses,
             nonzero_weights=self.synapses,
             weight_bits=32,
-            steps=totals.windows,
-            input_events=totals.input_events,
-            output_events=totals.output_events,
-            output_entries=units * totals.windows,
-            synaptic_operations=totals.synaptic_operations,
-            binary_input=True,
-            dense_operations=self.synapses * totals.windows,
-            membrane_updates=0,  # cells have no membrane: they are on or off
-            dense_membrane_updates=0,
+            dense_operations=self.synapses,
+            membranes=0,  # cells have no membrane: they are on or off
             state_bytes=units,
             parameter_bytes=self.synapses * SYNAPSE_BYTES + self.segments * SEGMENT_BYTES,
-            spiking=True,
             dense_weights=units * self.max_segments * self.max_synapses,
             index_bits=32,
-            weight_type="int",
         )
 
 

@@ -83,28 +83,19 @@ class ColumnsState(WindowState):
         units = sum(sizes)
         weights = sum(size * sum(m.afferents) for size, m in zip(sizes, self.memories, strict=True))
         on = sum(int(np.unpackbits(w.view(np.uint8)).sum()) for m in self.memories for w in (m.u, m.h, m.d))
-        return LayerCounts(
-            name=name,
+        return totals.layer(
+            name,
             inputs=self.inputs + self.above,
             outputs=units,
             weights=weights,
             nonzero_weights=on,
             weight_bits=1,
-            steps=totals.windows,
-            input_events=totals.input_events,
-            output_events=totals.output_events,
-            output_entries=units * totals.windows,
-            synaptic_operations=totals.synaptic_operations,
-            binary_input=True,
-            dense_operations=weights * totals.windows,
-            membrane_updates=units * totals.windows,
-            dense_membrane_updates=units * totals.windows,
+            dense_operations=weights,
+            membranes=units,
             state_bytes=units * 2,
             parameter_bytes=sum(m.nbytes for m in self.memories),
-            spiking=True,
             dense_weights=weights,
             state_bits=16,
-            weight_type="int",
         )
 
     def _fresh(self, level: int) -> ColumnTrace:

@@ -171,25 +171,19 @@ class _LinearState(WindowState):
 
     def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
         classes, features = self.weights.shape
-        return LayerCounts(
-            name=name,
+        return totals.layer(
+            name,
             inputs=features,
             outputs=classes,
             weights=self.weights.size,
             nonzero_weights=int(np.count_nonzero(self.weights)),
             weight_bits=32,
-            steps=totals.windows,
-            input_events=totals.input_events,
-            output_events=totals.output_events,
-            output_entries=classes * totals.windows,
-            synaptic_operations=totals.synaptic_operations,
             binary_input=False,
             # A dense readout multiplies the features of the present window, whatever spiked.
-            dense_operations=self.features.rules.inputs * classes * totals.windows,
-            membrane_updates=classes * totals.windows,
-            dense_membrane_updates=classes * totals.windows,
+            dense_operations=self.features.rules.inputs * classes,
+            membranes=classes,
             state_bytes=self.scores.nbytes + 8 * features,
             parameter_bytes=self.weights.nbytes + self.bias.nbytes,
-            spiking=True,
             state_bits=64,
+            weight_type="float",
         )

@@ -220,27 +220,21 @@ class OnlineState(WindowState):
         model, inputs = self.model, self.features.rules.inputs
         rows = [self.weights] if self.lateral is None else [self.weights, self.lateral.rows[: self.lateral.end]]
         units = sum(map(len, rows))
-        return LayerCounts(
-            name=name,
+        return totals.layer(
+            name,
             inputs=len(self.features.x),
             outputs=model.outputs,
             weights=sum(array.size for array in rows),
             nonzero_weights=sum(int(np.count_nonzero(array)) for array in rows),
             weight_bits=32,
-            steps=totals.windows,
-            input_events=totals.input_events,
-            output_events=totals.output_events,
-            output_entries=model.outputs * totals.windows,
-            synaptic_operations=totals.synaptic_operations,
             binary_input=False,
             # A dense readout multiplies the features of the present window, whatever spiked.
-            dense_operations=inputs * units * totals.windows,
-            membrane_updates=units * totals.windows,
-            dense_membrane_updates=units * totals.windows,
+            dense_operations=inputs * units,
+            membranes=units,
             state_bytes=8 * (units + len(self.features.x)),
             parameter_bytes=self.weights.nbytes + model.lateral_bytes,
-            spiking=True,
             state_bits=64,
+            weight_type="float",
         )
 
     @property

@@ -153,6 +153,12 @@ def needs_dataset(options: CommandOptions) -> None:
         raise click.UsageError("no DATASET given; 'neurosim datasets list' names them")
 
 
+def given_or_digits(options: CommandOptions) -> Mapping[str, object]:
+    """Return the settings that options gave; where neither they nor a file name a dataset, that of the digits."""
+    name = options.given["data.name"] or ("digits" if options.config is None else None)
+    return {**options.given, "data.name": name}
+
+
 def setting(flag: str, key: str, **attributes: Any) -> Callable[[Command], Command]:
     """Return an option that gives a setting of the config: `options.given[key]`, where `key` is dotted."""
     return click.option(flag, _parameter(key), **attributes)

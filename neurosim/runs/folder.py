@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import files, plain
-from ..errors import NeurosimInputError, NeurosimInterruptedError, NeurosimMissingError, NeurosimWriteError
+from ..errors import NeurosimInputError, NeurosimInterruptedError, NeurosimMissingError, NeurosimWriteError, require
 from . import provenance
 from .manifest import FORMAT, VERSION, Manifest
 
@@ -118,6 +118,20 @@ def check_resumable(run: RunFolder) -> None:
     found = config_hash(files.read_toml(run.path / CONFIG))
     if run.manifest.config_hash != found:
         raise NeurosimInputError(f"{run.path / CONFIG}: was changed since the run began; simulate again")
+
+
+def check_unchanged(run: RunFolder, name: str, before: object, found: object) -> None:
+    """Raise unless what a continued run depends on is what the run began with.
+
+    Args:
+        name: of what is compared, e.g. "data".
+        before: what the manifest says.
+        found: what is there now.
+
+    Raises:
+        NeurosimInputError: it was changed.
+    """
+    require(found == before, f"{run.path}: {name}", "must be what the run began with; run it again", found)
 
 
 @contextmanager

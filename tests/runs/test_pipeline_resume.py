@@ -82,7 +82,7 @@ def test_interrupted_anywhere_it_ends_the_same() -> None:
 def test_a_run_resumes_only_on_its_own_recordings_and_settings() -> None:
     interrupted("run", 5)
     Path("digits/Train/0").rename("digits/away")
-    assert "run: data: must be what the run began with; simulate again" in refused("simulate", "--resume", "run")
+    assert "run: data: must be what the run began with; run it again" in refused("simulate", "--resume", "run")
     Path("digits/away").rename("digits/Train/0")
     text = Path("run/config.toml").read_text()
     Path("run/config.toml").write_text(text.replace("seed = 3", "seed = 4"))

@@ -229,7 +229,7 @@ def test_what_cannot_be_resumed_says_why() -> None:
     Path("run/config.toml").write_text(text)
     data = Path("in.csv").read_bytes()
     files.write("in.csv", Spikes([0.5], [1], 5, 2.0))
-    assert "run: data: must be what the run began with; simulate again" in refused("--resume", "run")
+    assert "run: data: must be what the run began with; run it again" in refused("--resume", "run")
     Path("in.csv").write_bytes(data)
     whole = Path("run/checkpoint.safetensors").read_bytes()
     Path("run/checkpoint.safetensors").write_bytes(whole[:-100])

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from ... import files, measure
 from ...data import catalog
-from ...errors import NeurosimInputError, require
+from ...errors import NeurosimInputError
 from ...macrocolumn import ColumnBatch
 from ...sdr.expansion import ExpansionEncoder
-from ..folder import RunFolder, check_resumable
+from ..folder import RunFolder, check_resumable, check_unchanged
 from ..lifecycle import finish, new_run, open_to_resume, resumed_run
 from ..memory import figures
 from ..memory.items import MemoryItems, Raw, encode, encoder, load
@@ -69,8 +69,7 @@ def resume(path: Path, options: RunOptions = DEFAULTS) -> EpisodesResult:
     config = EpisodesConfig.reconfigure(folder)
     with resumed_run(KIND, folder, options):
         fitted, asked = load(config.data)
-        found = {raw.name: raw.facts() for raw in (fitted, asked)}
-        require(found == folder.manifest.data, f"{path}: data", "must be what the run began with; run again", found)
+        check_unchanged(folder, "data", folder.manifest.data, {raw.name: raw.facts() for raw in (fitted, asked)})
         return _finish(folder, config, fitted, asked, options)
 
 

@@ -10,14 +10,13 @@ import numpy as np
 
 from ... import measure
 from ...engine import Progress, Result
-from ...errors import require
 from ...liquid import Liquid
 from ...liquid.quality import quality
 from ...liquid.readout import TrainedReadout
 from ...spikes import Recordings
 from .. import data
 from ..data import Splits
-from ..folder import READOUT, RunFolder
+from ..folder import READOUT, RunFolder, check_unchanged
 from ..lifecycle import finish, new_run, open_to_resume, resumed_run
 from ..options import DEFAULTS, RunOptions
 from ..progress import simulation_bar
@@ -70,9 +69,7 @@ def resume(path: Path, options: RunOptions = DEFAULTS) -> LiquidResult:
         config = LiquidConfig.reconfigure(folder)
         with timings("load"):
             splits = data.load(config.data)
-        found = data_facts(splits)
-        before = folder.manifest.data
-        require(found == before, f"{path}: data", "must be what the run began with; simulate again", found)
+        check_unchanged(folder, "data", folder.manifest.data, data_facts(splits))
         folder.note(threads=options.threads)
         return _Simulation(config, folder, options, timings, splits).finish()
 

@@ -17,7 +17,7 @@ from ...engine import Result
 from ...errors import require
 from ...plain import from_plain
 from ...spikes import Recordings, Spikes
-from ..folder import CONFIG, SPIKES, RunFolder, check_resumable
+from ..folder import CONFIG, SPIKES, RunFolder, check_resumable, check_unchanged
 from ..lifecycle import finish, new_run, open_to_resume, resumed_run
 from ..nir import export_nir
 from ..options import DEFAULTS, RunOptions
@@ -102,8 +102,8 @@ def resume(
     with resumed_run(KIND, folder, options):
         inputs = config.description.recordings()
         before, now = hashes_of(folder.manifest.facts.get("models", {})), hashes_of(model_files(config.models))
-        for what, was, found in (("data", folder.manifest.data, _facts(inputs)), ("models", before, now)):
-            require(found == was, f"{path}: {what}", "must be what the run began with; simulate again", found)
+        check_unchanged(folder, "data", folder.manifest.data, _facts(inputs))
+        check_unchanged(folder, "models", before, now)
         folder.note(checkpoint_every=every, threads=options.threads)
         return _finish(folder, config, inputs, options)
 

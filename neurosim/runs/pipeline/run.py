@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from ... import description, files, measure
 from ...continual.matrix import Matrix, measures
-from ...errors import require
 from ...measure import LayerCounts
 from ...spikes import Recordings
 from ...windowed import Windowed
 from .. import data
 from ..data import Splits
-from ..folder import CONFIG, SPIKES, RunFolder, check_resumable
+from ..folder import CONFIG, SPIKES, RunFolder, check_resumable, check_unchanged
 from ..lifecycle import finish, new_run, open_to_resume, resumed_run
 from ..network.config import Models
 from ..network.run import ARRAYS, hashes_of, model_files
@@ -95,8 +94,8 @@ def resume(path: Path, models: Models | None = None, options: RunOptions = DEFAU
         with timings("load"):
             splits = data.load(config.data)
         before, now = hashes_of(folder.manifest.facts["models"]), hashes_of(model_files(config.network.models))
-        for name, was, found in (("data", folder.manifest.data, data_facts(splits)), ("models", before, now)):
-            require(found == was, f"{path}: {name}", "must be what the run began with; simulate again", found)
+        check_unchanged(folder, "data", folder.manifest.data, data_facts(splits))
+        check_unchanged(folder, "models", before, now)
         folder.note(threads=options.threads)
         return _Run(config, folder, options, timings, splits, Plan.of(config, splits)).finish()
 

@@ -14,6 +14,7 @@ from ..command import (
     common,
     count,
     dataset_argument,
+    given_or_digits,
     resume_option,
     setting,
 )
@@ -39,6 +40,5 @@ def command(options: CommandOptions, resumed: Path | None) -> CommandResult:
     if resumed is not None:
         check_resume(options)
         return CommandResult.of(KIND, run.resume(resumed, options))
-    dataset = options.given["data.name"] or ("digits" if options.config is None else None)
-    config = RecogniseConfig.configure(options.config, options.sets, {**options.given, "data.name": dataset})
+    config = RecogniseConfig.configure(options.config, options.sets, given_or_digits(options))
     return CommandResult.of(KIND, run.recognise(config, options))

@@ -15,7 +15,7 @@ from ...data import catalog
 from ...errors import require
 from ...macrocolumn import Recogniser, RecogniserMemory
 from ...spikes import Recordings
-from ..folder import RunFolder, check_resumable
+from ..folder import RunFolder, check_resumable, check_unchanged
 from ..lifecycle import finish, new_run, open_to_resume, resumed_run
 from ..memory.items import Raw, load
 from ..options import DEFAULTS, RunOptions
@@ -61,8 +61,7 @@ def resume(path: Path, options: RunOptions = DEFAULTS) -> RecogniseResult:
     config = RecogniseConfig.reconfigure(folder)
     with resumed_run(KIND, folder, options):
         stored, asked = load(config.data)
-        found = {raw.name: raw.facts() for raw in (stored, asked)}
-        require(found == folder.manifest.data, f"{path}: data", "must be what the run began with; run again", found)
+        check_unchanged(folder, "data", folder.manifest.data, {raw.name: raw.facts() for raw in (stored, asked)})
         return _finish(folder, config, _kind(config.view, stored), stored, asked, options)
 
 

@@ -19,7 +19,7 @@ from ...network import Link, Network, Population, SpikeSource
 from ...spikes import Recordings
 from ...windowed import Windowed
 from .. import data
-from ..folder import CONFIG, RunFolder, check_resumable
+from ..folder import RunFolder, check_resumable, check_unchanged
 from ..lifecycle import finish, new_run, open_to_resume, resumed_run
 from ..options import DEFAULTS, RunOptions
 from ..progress import bar
@@ -66,8 +66,7 @@ def resume(path: Path, options: RunOptions = DEFAULTS) -> SequenceResult:
     config = SequenceConfig.reconfigure(folder)
     with resumed_run(KIND, folder, options):
         splits = data.load(config.data)
-        found = _facts(splits)
-        require(found == folder.manifest.data, f"{path}: data", f"must be what {CONFIG} began with; run again", found)
+        check_unchanged(folder, "data", folder.manifest.data, _facts(splits))
         return _finish(folder, config, splits, options)
 
 

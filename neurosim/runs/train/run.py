@@ -18,7 +18,7 @@ from ...training.binning import Binning
 from ...training.validation import check_labels, split
 from .. import data
 from ..data import Splits
-from ..folder import RunFolder
+from ..folder import RunFolder, check_unchanged
 from ..lifecycle import finish, new_run, open_to_resume, resumed_run
 from ..options import DEFAULTS, RunOptions
 from ..progress import bar, simulation_bar
@@ -88,8 +88,7 @@ def resume(path: Path, options: RunOptions = DEFAULTS) -> TrainResult | None:
         with timings("load"):
             splits = _load(config)
         found = data_facts(splits)
-        before = folder.manifest.data or found
-        require(found == before, f"{path}: data", "must be what the run began with; train again", found)
+        check_unchanged(folder, "data", folder.manifest.data or found, found)
         if not crew.leads:
             _Training(config, options, timings, crew, folder, splits).fit()
             return None
