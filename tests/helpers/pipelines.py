@@ -175,3 +175,8 @@ def prepare(folder: Path, monkeypatch: pytest.MonkeyPatch, train: int = 60, test
     monkeypatch.setitem(windowed.MODULES, "Tally", "")
     real = windowed.window_model
     monkeypatch.setattr(windowed, "window_model", lambda name: Tally if name == "Tally" else real(name))
+
+
+def prepare_here() -> None:
+    """Prepare the current folder for the rest of the process."""
+    prepare(Path.cwd(), pytest.MonkeyPatch())

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from helpers.command import neurosim, refused
+from helpers.killed import Kills, kill_many
 from helpers.pipelines import prepare as prepare_pipeline
 from helpers.pipelines import write
 
@@ -98,78 +99,11 @@ def test_a_run_resumes_only_on_its_own_recordings_and_settings() -> None:
     assert "--resume: cannot be combined with options that change the result" in line
 
 
-KILLED = """
-import json, os, random, signal, sys, time
-sys.path.insert(0, sys.argv[3])
-from pathlib import Path
-import pytest
-from helpers.pipelines import prepare, write
-from neurosim.cli import main
-
-prepare(Path.cwd(), pytest.MonkeyPatch())
-
-def run(words):
-    try:
-        main(words)
-    except SystemExit as end:
-        return end.code
-
-def count(real, left):
-    def counted(*given):
-        left[0] -= 1
-        if left[0] < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*given)
-    return counted
-
-first = ["simulate", "--config", "pipe.toml", "--quiet", "--out"]
-assert run([*first, "whole"]) == 0  # also loads what the children need
-chance, kills, done = random.Random(int(sys.argv[1])), {}, 0
-while sum(kills.values()) < int(sys.argv[2]):
-    folder = f"killed{done}"
-    began = os.path.exists(f"{folder}/manifest.json")
-    found = json.load(open(f"{folder}/manifest.json")) if began else {}
-    if found.get("status") == "done":
-        assert run(["report", folder]) == 0  # killed in the midst of the report
-        done += 1
-        continue
-    if began and "data" not in found:
-        assert run(["simulate", "--resume", folder]) == 2  # killed before it began
-        began = False
-    words = ["simulate", "--quiet", "--threads", str(chance.choice((1, 2))), "--resume", folder]
-    writes = chance.random() < 0.6  # killed at a write, or else at any moment
-    child = os.fork()
-    if child == 0:
-        if writes:
-            left = [chance.randrange(4, 90)]
-            os.replace, os.fsync, os.write = (count(real, left) for real in (os.replace, os.fsync, os.write))
-        os._exit(run(words if began else [*first, folder]))
-    if not writes:
-        time.sleep(chance.uniform(0.05, 0.8))
-        os.kill(child, signal.SIGKILL)
-    status = os.waitpid(child, 0)[1]
-    if os.WIFSIGNALED(status):
-        kills[folder] = kills.get(folder, 0) + 1
-    else:
-        assert os.WEXITSTATUS(status) == 0, status
-        done += 1
-folder = f"killed{done}"
-if folder in kills:
-    found = json.load(open(f"{folder}/manifest.json")) if os.path.exists(f"{folder}/manifest.json") else {}
-    go_on = ["simulate", "--quiet", "--resume", folder] if "data" in found else [*first, folder]
-    assert run(["report", folder] if found.get("status") == "done" else go_on) == 0
-print(json.dumps(kills))
-"""
-
-
 @pytest.mark.slow
 def test_killed_many_times_it_ends_the_same() -> None:
     """Kill -9 at a random write, rename, sync or moment; then every run, to its end."""
-    tests = str(Path(__file__).parents[1])
-    done = subprocess.run([sys.executable, "-c", KILLED, "1", "24", tests], check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    kills = json.loads(done.stdout.splitlines()[-1])
-    assert sum(kills.values()) >= 24 and max(kills.values()) > 2
+    first, prepare = ("simulate", "--config", "pipe.toml"), "helpers.pipelines:prepare_here"
+    kills = kill_many(Kills(first, ("simulate",), 24, (4, 90), (0.05, 0.8), prepare=prepare))
     for run in kills:
         same(run, "whole")
 
@@ -178,9 +112,9 @@ def test_killed_many_times_it_ends_the_same() -> None:
 def test_ctrl_c_ends_in_one_line() -> None:
     """A process of its own, and a signal."""
     script = "import sys; sys.path.insert(0, sys.argv.pop(1))\n" + (
-        "import os, signal, threading, pytest\nfrom pathlib import Path\nfrom helpers.pipelines import prepare\n"
+        "import os, signal\nfrom helpers.pipelines import prepare_here\n"
         "from neurosim.runs.pipeline.progress import PipelineProgress\n"
-        "prepare(Path.cwd(), pytest.MonkeyPatch())\nsave = PipelineProgress.save\n"
+        "prepare_here()\nsave = PipelineProgress.save\n"
         "def saved(*given):\n    save(*given)\n    os.kill(os.getpid(), signal.SIGINT)\n"
         "PipelineProgress.save = saved\nfrom neurosim.cli import main\nmain()\n"
     )

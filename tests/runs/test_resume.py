@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tomli_w
 from helpers.command import neurosim
+from helpers.killed import Kills, kill_many
 
 from neurosim import files, runs
 from neurosim.errors import NeurosimInputError, NeurosimInterruptedError
@@ -84,72 +85,11 @@ def test_checkpoints_change_nothing() -> None:
     same("late", "plain")
 
 
-KILLED = """
-import json, os, random, signal, sys, time
-from neurosim.cli import main
-
-def run(words):
-    try:
-        main(words)
-    except SystemExit as end:
-        return end.code
-
-def count(real, left):
-    def counted(*given):
-        left[0] -= 1
-        if left[0] < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*given)
-    return counted
-
-first = ["simulate", "--config", "net.toml", "--quiet", "--checkpoint-every", "0.02", "--out"]
-assert run([*first, "whole"]) == 0  # also loads what the children need
-chance, kills, name = random.Random(int(sys.argv[1])), {}, 0
-while sum(kills.values()) < int(sys.argv[2]):
-    folder = f"killed{name}"
-    began = os.path.exists(f"{folder}/manifest.json")
-    manifest = json.load(open(f"{folder}/manifest.json")) if began else {}
-    if manifest.get("status") == "done":
-        assert run(["report", folder]) == 0  # killed in the midst of the report
-        name += 1
-        continue
-    if began and "data" not in manifest:
-        assert run(["simulate", "--resume", folder]) == 2  # killed before it began
-        began = False
-    words = ["simulate", "--quiet", "--threads", str(chance.choice((1, 2, 4))), "--resume", folder]
-    writes = chance.random() < 0.5  # killed at a write, or else at any moment
-    child = os.fork()
-    if child == 0:
-        if writes:
-            left = [chance.randrange(8, 150)]
-            os.replace, os.fsync, os.write = (count(real, left) for real in (os.replace, os.fsync, os.write))
-        os._exit(run(words if began else [*first, folder]))
-    if not writes:
-        time.sleep(chance.uniform(0.005, 0.15))
-        os.kill(child, signal.SIGKILL)
-    status = os.waitpid(child, 0)[1]
-    if os.WIFSIGNALED(status):
-        kills[folder] = kills.get(folder, 0) + 1
-    else:
-        assert os.WEXITSTATUS(status) == 0, status
-        name += 1
-if f"killed{name}" in kills:
-    folder, manifest = f"killed{name}", {}
-    if os.path.exists(f"{folder}/manifest.json"):
-        manifest = json.load(open(f"{folder}/manifest.json"))
-    go_on = ["simulate", "--quiet", "--resume", folder] if "data" in manifest else [*first, folder]
-    assert run(["report", folder] if manifest.get("status") == "done" else go_on) == 0
-print(json.dumps(kills))
-"""
-
-
 @pytest.mark.slow
 def test_killed_many_times_it_ends_the_same() -> None:
-    """Kill -9 at a random write, rename, sync or moment, at least 30 times over; then every run, to its end."""
-    done = subprocess.run([sys.executable, "-c", KILLED, "1", "36"], check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    kills = json.loads(done.stdout.splitlines()[-1])
-    assert sum(kills.values()) >= 30
+    """Kill -9 at a random write, rename, sync or moment, at least 36 times over; then every run, to its end."""
+    first = ("simulate", "--config", "net.toml", "--checkpoint-every", "0.02")
+    kills = kill_many(Kills(first, ("simulate",), 36, (8, 150), (0.005, 0.15), threads=(1, 2, 4)))
     for run in kills:
         same(run, "whole")
         assert len(manifest(run).get("resumed", [])) <= kills[run]

@@ -1,0 +1,79 @@
+"""Runs of every kind that can continue, killed again and again, end with the figures of a run that was left alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.killed import Kills, kill_many
+
+# Wall-clock times and the run's own name.
+TIMED = {"timings", "run", "seconds", "real_time_factor", "run_s", "build_s"}
+STREAM = """
+[stream]
+kind = "permuted"
+tasks = 3
+train_limit = 60
+validation_limit = 20
+test_limit = 40
+
+[common]
+hidden = [30]
+epochs = 2
+steps = 3
+
+[learners.plain]
+[learners.replay]
+memory = 30
+[learners.macrocolumn]
+columns = 12
+field = 16
+units = 64
+"""
+
+
+def sets(*pairs: str) -> tuple[str, ...]:
+    return tuple(word for pair in pairs for word in ("--set", pair))
+
+
+EPISODES = sets("episodes.count=200", "episodes.shots=[1, 3]", "code.size=1024", "column.units=32", "column.modules=16")
+SEQUENCE = sets("stream.recordings=6", "stream.passes=8", "pooler.columns=256", "data.limit=10", "pooler.density=0.04")
+RECOGNISE = ("--items", "900", "--limit", "60")
+TRAIN = (
+    *("--train-limit", "150", "--limit", "40", "--epochs", "8"),
+    *sets("bins.dt=0.02", "bins.pool=2", "network.hidden=[48]", "network.filters=[]", "training.batch=32"),
+)
+KINDS = {
+    "episodes": Kills(("memory", "episodes", "digits", *EPISODES), ("memory", "episodes"), 20, (2, 60), (0.05, 1.5)),
+    "sequence": Kills(("memory", "sequence", "digits", *SEQUENCE), ("memory", "sequence"), 20, (2, 60), (0.05, 1.5)),
+    "recognise": Kills(
+        ("memory", "recognise", "digits", *RECOGNISE), ("memory", "recognise"), 20, (2, 60), (0.05, 1.5)
+    ),
+    "train": Kills(("train", "digits", *TRAIN), ("train",), 20, (2, 60), (0.05, 1.5), threads=(1,)),
+    "continual": Kills(
+        ("continual", "run", "stream.toml", "--workers", "1"), ("continual", "run"), 20, (2, 90), (0.05, 1.5), (1,)
+    ),
+}
+
+
+def untimed(tree: Any) -> Any:
+    """The tree without wall-clock times."""
+    if isinstance(tree, dict):
+        return {key: untimed(value) for key, value in tree.items() if key not in TIMED}
+    return [untimed(value) for value in tree] if isinstance(tree, list) else tree
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_many_times_it_ends_the_same(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if kind in ("train", "continual"):
+        pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    Path("stream.toml").write_text(STREAM)
+    for run in kill_many(KINDS[kind]):
+        ours, theirs = (json.loads(Path(r, "metrics.json").read_text()) for r in (run, "whole"))
+        assert untimed(ours) == untimed(theirs)
+        assert json.loads(Path(run, "manifest.json").read_text())["status"] == "done"
+        assert Path(run, "report.html").is_file()
