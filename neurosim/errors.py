@@ -41,6 +41,10 @@ class NeurosimInterruptedError(NeurosimError):
     """A run that was interrupted and has put on disk what it needs to go on; says how."""
 
 
+class CheckpointWarning(UserWarning):
+    """A checkpoint has options that are not known: its outputs may differ from those of its library."""
+
+
 class CapacityWarning(UserWarning):
     """A memory stores more than it recalls well; the text says what recall to expect. Nothing is lost or refused."""
 

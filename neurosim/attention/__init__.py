@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .parallel import forward_slice as forward_slice
     from .text import python_text as python_text
     from .text import read_text as read_text
+    from .tokenizer import Tokenizer as Tokenizer
+    from .tokenizer import read_tokenizer as read_tokenizer
     from .train import LanguageTraining as LanguageTraining
     from .train import TrainingProgress as TrainingProgress
     from .train import small as small

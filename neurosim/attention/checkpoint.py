@@ -1,4 +1,4 @@
-"""Models in folders: config.json and model.safetensors, our own and those that flash-linear-attention writes."""
+"""Models in folders: config.json and model.safetensors, our own and those that other libraries write."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..errors import NeurosimFormatError, NeurosimMissingError, lookup, require
+from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup, require
 from ..files import read_json, replacing
 from .huggingface import READERS, CheckpointConfig, CheckpointReader
+from .huggingface.config import layer_numbers
 from .model import LanguageConfig, LanguageModel
-from .tensors import read_tensors, save_tensors
+from .tensors import MappedFiles, StoredTensor, read_headers, require_floats, save_tensors
 
 OWN = "neurosim"
 FORMAT = 1
@@ -32,7 +33,7 @@ def write_model(folder: str | os.PathLike[str], model: LanguageModel) -> None:
     # Both are whole on disk before either takes its place.
     with replacing(folder / "config.json") as config, replacing(folder / "model.safetensors") as weights:
         config.write_text(json.dumps(about, indent=2, allow_nan=False) + "\n")
-        save_tensors(weights, stored_tensors(model))
+        save_tensors(weights, stored_tensors(model).items())
 
 
 def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -46,7 +47,9 @@ def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
 def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
     """Return the model of a folder that `write_model` wrote, or of a Hugging Face folder of a type in `READERS`.
 
-    Weights may be float32, float16, bfloat16 or float64, in one file or several with an index; they become float32.
+    Weights may be float32, float16, bfloat16 or float64, in one file or several with an index. They are mapped into
+    memory, and read when they are used. Matrices of linear layers and of the embedding keep their 16 bits (`.float()`
+    widens them, to train them); all else becomes float32, and so are all computations.
 
     Raises:
         NeurosimMissingError: no such folder or file.
@@ -55,29 +58,79 @@ def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
     """
     folder = Path(folder)
     config = read_config(folder)
-    kind = str(config.get("model_type"))
-    tensors = read_tensors(folder)
-    shown: Callable[[str], str] = str
+    kind, stored = str(config.get("model_type")), read_headers(folder)
+    where = f"{folder / 'config.json'}"
     if kind == OWN:
         found = config.get("format")
         require(found == FORMAT, f"{folder}: format", f"must be {FORMAT}: upgrade neurosim", found)
-        built = LanguageConfig.from_json(config.get("config") or {})
+        reader, built = CheckpointReader(LanguageConfig.from_json, root="", block={}), own_config(config, stored)
     else:
-        reader = lookup(READERS, kind, f"{folder / 'config.json'}: model_type")
-        built = reader.config(CheckpointConfig(config, frozenset(tensors)))
-        tensors, shown = _renamed(reader, tensors)
-    with torch.device("meta"):
-        # Shapes alone: a config.json with too large sizes must not take that memory.
-        match_tensors(LanguageModel(built), tensors, str(folder), shown=shown)
-    model = LanguageModel(built)
-    fit_tensors(model, tensors, str(folder))
-    return model.eval()
+        reader = lookup(READERS, kind, f"{where}: model_type")
+        source = CheckpointConfig(config, frozenset(stored))
+        built = reader.config(source)
+        source.warn(where)
+    return load_model(built, stored, reader, str(folder)).eval()
 
 
-def _renamed(reader: CheckpointReader, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Callable[[str], str]]:
-    """Return (tensors by our names, a function from one of our names to that in the file)."""
-    names = {reader.ours(name): name for name in tensors}
-    return {ours: tensors[name] for ours, name in names.items()}, lambda ours: names.get(ours) or reader.theirs(ours)
+def own_config(config: Mapping[str, object], stored: Mapping[str, object]) -> LanguageConfig:
+    """Return the config of a model of ours; its layers must be those that have tensors."""
+    built = LanguageConfig.from_json(config.get("config") or {})
+    count = 1 + max(layer_numbers(frozenset(stored)), default=-1)
+    require(
+        len(built.layers) == count, "config.layers", f"must be {count}, the layers that have tensors", len(built.layers)
+    )
+    return built
+
+
+def load_model(
+    built: LanguageConfig, stored: Mapping[str, StoredTensor], reader: CheckpointReader, where: str
+) -> LanguageModel:
+    """Return a model with its tensors mapped from files; names and shapes are compared before anything is allocated.
+
+    Args:
+        where: folder, for errors.
+
+    Raises:
+        NeurosimFormatError: naming the tensors that do not fit.
+    """
+    names = {reader.ours(name): name for name in stored}
+
+    def shown(name: str) -> str:
+        return names.get(name) or reader.theirs(name)
+
+    def values(tensor: Callable[[StoredTensor], Tensor]) -> dict[str, Tensor]:
+        return reader.change({ours: tensor(stored[theirs]) for ours, theirs in names.items()}, built)
+
+    model = empty_model(built, where)
+    match_tensors(model, values(StoredTensor.empty), where, shown=shown)
+    require_floats(stored)
+    files = MappedFiles()
+    loaded = match_tensors(model, values(files.load), where, shown=shown)
+    kept = _kept(model)
+    own = {n: v if n in kept and v.element_size() == 2 else v.to(torch.float32) for n, v in loaded.items()}
+    model.load_state_dict(own, assign=True)
+    model.tie()
+    return model.requires_grad_()
+
+
+def empty_model(config: LanguageConfig, where: str) -> LanguageModel:
+    """Return a model without memory for its weights.
+
+    Raises:
+        NeurosimInputError: the config makes none.
+    """
+    try:
+        with torch.device("meta"):
+            return LanguageModel(config)
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise NeurosimInputError(f"{where}: config.json makes no model ({reason}); correct its sizes") from None
+
+
+def _kept(model: nn.Module) -> set[str]:
+    """Return the names of the weights that may stay in 16 bits: their layers compute in the type of their input."""
+    layers = ((name, m) for name, m in model.named_modules() if isinstance(m, nn.Linear | nn.Embedding))
+    return {f"{name}.weight" for name, _ in layers}
 
 
 def read_config(folder: Path) -> Mapping[str, object]:

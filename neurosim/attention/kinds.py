@@ -12,8 +12,8 @@ from .linear import GLA, HGRN2, LinearAttention, Retention, SimpleGLA, lightning
 from .mamba import Mamba2
 from .mixture_of_memories import SSE, MoM
 from .rwkv import RWKV7
+from .softmax import SoftmaxAttention, WindowAttention
 from .state_space import AlmostLinearRNN, DiagonalSSM
-from .window import WindowAttention
 
 KINDS: dict[str, Callable[..., Mixer]] = {
     "alrnn": AlmostLinearRNN,
@@ -30,6 +30,7 @@ KINDS: dict[str, Callable[..., Mixer]] = {
     "retention": Retention,
     "rwkv7": RWKV7,
     "simple_gla": SimpleGLA,
+    "softmax": SoftmaxAttention,
     "sse": SSE,
     "ssm": DiagonalSSM,
     "window": WindowAttention,

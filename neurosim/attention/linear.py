@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +12,9 @@ from torch.nn import functional as F
 from ..errors import lookup
 from .base import AdditiveMixer, Depth, Inputs, Shared, State
 from .feature_maps import feature_map as map_of
-from .modules import activation, divide, linear, low_rank, repeat_heads, rotate, split_heads
+from .modules import activation, divide, linear, low_rank, repeat_heads, split_heads
 from .qkv import GatedMixer, QKVMixer
+from .rotary import rotary
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -114,14 +116,14 @@ class DecayedMixer(GroupedMixer, GatedMixer):
         return q, k, split_heads(v, self.v_size), tails
 
 
-def _retnet_decays(heads: int, depth: Depth) -> Tensor:
+def _retnet_decays(heads: int, depth: Depth) -> list[float]:
     """log(1 - 2^(-5-h)) (Sun et al. 2023, arXiv 2307.08621)."""
-    return torch.log1p(-(2.0 ** (-5.0 - torch.arange(heads, dtype=torch.float64))))
+    return [math.log1p(-(2.0 ** (-5.0 - head))) for head in range(heads)]
 
 
-def _lightning_decays(heads: int, depth: Depth) -> Tensor:
+def _lightning_decays(heads: int, depth: Depth) -> list[float]:
     """-(8/H)(1 - layer/L) h (Qin et al. 2024, arXiv 2401.04658)."""
-    return -(8 / heads) * (1 - depth.layer / depth.layers) * torch.arange(heads, dtype=torch.float64)
+    return [-(8 / heads) * (1 - depth.layer / depth.layers) * head for head in range(heads)]
 
 
 DECAYS = {"lightning": _lightning_decays, "retnet": _retnet_decays}
@@ -137,23 +139,22 @@ class Retention(DecayedMixer):
     """
 
     counts_tokens = True
-    decays: Tensor = field(init=False)
 
     decay: str = "retnet"
     rotary: bool = True
 
     def build(self) -> None:
         self.group(self.width)
-        decays = lookup(DECAYS, self.decay, "Retention.decay")(self.num_heads, self.depth)
-        self.register_buffer("decays", decays.float(), persistent=False)
+        self.log_decays = lookup(DECAYS, self.decay, "Retention.decay")(self.num_heads, self.depth)
+        self.positions = rotary(self.k_size) if self.rotary else None
         self.output()
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         q, k, v, tails = self.qkv(x, state)
-        if self.rotary:
-            q, k = (rotate(value, state["position"]) for value in (q, k))
+        if self.positions is not None:
+            q, k = (self.positions.turn(value, state["position"]) for value in (q, k))
         k, v = repeat_heads(k, self.groups), repeat_heads(v, self.groups)
-        g = self.decays.to(x.dtype).expand(*x.shape[:2], -1)
+        g = x.new_tensor(self.log_decays).expand(*x.shape[:2], -1)
         return {"q": q, "k": k, "v": v, "g": g}, tails | {"position": state["position"] + x.shape[1]}
 
 

@@ -9,14 +9,13 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..errors import lookup, require
 from ..plain import from_plain, to_plain
 from .base import Depth, Mixer, Shared, State
 from .kinds import build, current_options
 from .linear import HGRN2
-from .modules import linear
+from .modules import activation, linear
 from .rwkv import ChannelMix
 
 
@@ -38,7 +37,8 @@ class LanguageConfig:
         width: D, channels of the residual stream.
         mlp: feed-forward layer of every block, a name of `MLPS`: 'gated', 'channel_mix' (RWKV) or 'none' (Mamba).
         hidden: channels of the feed-forward layer (default: 8/3 width, rounded up to a multiple of 32).
-        act: activation of 'channel_mix'.
+        act, gate_act: activation of 'channel_mix', and of 'gated'.
+        mlp_bias: give the layers of 'gated' biases.
         norm: 'rms' or 'layer'; `norm_bias` for 'layer'.
         first_norm: add a norm behind the embedding.
         eps: of the norms.
@@ -51,6 +51,8 @@ class LanguageConfig:
     mlp: str = "gated"
     hidden: int | None = None
     act: str = "sqrelu"
+    gate_act: str = "silu"
+    mlp_bias: bool = False
     norm: str = "rms"
     norm_bias: bool = True
     first_norm: bool = False
@@ -73,20 +75,21 @@ class LanguageConfig:
 
 
 class GatedMLP(nn.Module):
-    """W_down (silu(W_gate x) W_up x)."""
+    """W_down (f(W_gate x) W_up x); f is silu by default."""
 
-    def __init__(self, width: int, hidden: int) -> None:
+    def __init__(self, width: int, hidden: int, act: str = "silu", bias: bool = False) -> None:
         super().__init__()
-        self.gate_proj, self.up_proj = linear(width, hidden), linear(width, hidden)
-        self.down_proj = linear(hidden, width)
+        self.activation = activation(act, "LanguageConfig.gate_act")
+        self.gate_proj, self.up_proj = linear(width, hidden, bias), linear(width, hidden, bias)
+        self.down_proj = linear(hidden, width, bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        return self.down_proj(self.activation(self.gate_proj(x)) * self.up_proj(x))
 
 
 MLPS: dict[str, Callable[[LanguageConfig, int], nn.Module | None]] = {
     "channel_mix": lambda config, hidden: ChannelMix(config.width, hidden, config.act),
-    "gated": lambda config, hidden: GatedMLP(config.width, hidden),
+    "gated": lambda config, hidden: GatedMLP(config.width, hidden, config.gate_act, config.mlp_bias),
     "none": lambda config, hidden: None,
 }
 
@@ -151,7 +154,11 @@ class LanguageModel(nn.Module):
             self._start(count)
         bounded = [isinstance(m, HGRN2) and m.use_lower_bound for m in self.mixers()]
         self.lower_bounds = nn.Parameter(torch.zeros(count, config.width)) if any(bounded) else None
-        if config.tied:
+        self.tie()
+
+    def tie(self) -> None:
+        """Give the head the embedding's weight, where the config says so."""
+        if self.config.tied:
             self.lm_head.weight = self.embeddings.weight
 
     def _start(self, count: int) -> None:
@@ -173,7 +180,7 @@ class LanguageModel(nn.Module):
 
     def forward(self, tokens: Tensor, state: list[State] | None = None) -> tuple[Tensor, list[State]]:
         """Return (logits [B, T, vocabulary], the state after them) from tokens [B, T] and the state before them."""
-        x, shared, after = self.embeddings(tokens), {}, []
+        x, shared, after = self.embed(tokens), {}, []
         bounds = self.bounds()
         for i, block in enumerate(self.layers):
             if bounds is not None:
@@ -181,6 +188,10 @@ class LanguageModel(nn.Module):
             x, new = block(x, None if state is None else state[i], shared)
             after.append(new)
         return self.lm_head(self.norm(x)), after
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """[.., D] the rows of the embedding, in the type of the norms."""
+        return self.embeddings(tokens).to(self.norm.weight.dtype)
 
     def bounds(self) -> Tensor | None:
         """[layers, D] lower bounds of the forget gates of HGRN-2, rising with the layer; None without such layers."""

@@ -33,8 +33,15 @@ def activation(name: str, option: str) -> Callable[[Tensor], Tensor]:
     return lookup(ACTIVATIONS, name, option)
 
 
+class Linear(nn.Linear):
+    """A linear layer that computes in the type of its input: weights may be kept in 16 bits."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight.to(x.dtype), self.bias)
+
+
 def linear(inputs: int, outputs: int, bias: bool = False) -> nn.Linear:
-    return nn.Linear(inputs, outputs, bias=bias)
+    return Linear(inputs, outputs, bias=bias)
 
 
 def low_rank(inputs: int, rank: int, outputs: int, bias: bool = False) -> nn.Sequential:
@@ -95,20 +102,6 @@ class ShortConv(nn.Module):
         image = seen.to(memory_format=torch.channels_last)
         y = F.conv2d(image, self.weight[..., None], self.bias, groups=self.weight.shape[0])[..., 0].mT
         return y if self.activation is None else ACTIVATIONS[self.activation](y)
-
-
-def rotate(x: Tensor, position: Tensor, theta: float = 10000.0) -> Tensor:
-    """Rotary positions (Su et al. 2021): pairs (i, i + K/2) of x [B, T, H, K] turned by position theta^(-2i/K).
-
-    Args:
-        position: [], of the first token.
-    """
-    half = x.shape[-1] // 2
-    rates = theta ** (-torch.arange(half, device=x.device, dtype=torch.float64) / half)
-    angles = (torch.arange(x.shape[1], device=x.device) + position).to(torch.float64)[:, None] * rates
-    cos, sin = (f(angles).to(x.dtype)[:, None] for f in (torch.cos, torch.sin))
-    first, second = x[..., :half], x[..., half : 2 * half]
-    return torch.cat([first * cos - second * sin, first * sin + second * cos, x[..., 2 * half :]], -1)
 
 
 def token_shift(x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:

@@ -32,7 +32,7 @@ def forward_slice(model: LanguageModel, tokens: Tensor, group: dist.ProcessGroup
         if mixer.why_not_parallel or mixer.codes.state is not None:
             why = mixer.why_not_parallel or "its state is coded token by token"
             raise NeurosimInputError(f"layer {i} ({type(mixer).__name__}): cannot be cut over processes: {why}")
-    x, shared = model.embeddings(tokens), {}
+    x, shared = model.embed(tokens), {}
     bounds = model.bounds()
     for i, block in enumerate(model.layers):
         if bounds is not None:

@@ -1,27 +1,98 @@
-"""Readers and writers of safetensors files; headers are checked before they are used."""
+"""Readers and writers of safetensors files: headers are checked before they are used, values are mapped into memory."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import mmap
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor
 
 from ..errors import NeurosimFormatError, NeurosimMissingError
-from ..files import read_json, replacing
+from ..files import read_json
 
-SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-FLOATS = ("F64", "F32", "F16", "BF16")
+TYPES: Mapping[str, torch.dtype] = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+NAMES = {dtype: name for name, dtype in TYPES.items()}
 MAX_HEADER_BYTES = 100_000_000  # the limit of the format's own library
 
 
-def header_types(path: Path) -> dict[str, str]:
-    """Return the type of each tensor of a safetensors file, after a check of its header.
+@dataclass(frozen=True, eq=False)
+class StoredTensor:
+    """Place of a tensor in a file.
+
+    Attributes:
+        file: its path.
+        dtype, shape: of the tensor.
+        start: byte of the file where its values begin; they are little-endian, in C order unless there are strides.
+        strides: of its axes in values; None for C order.
+    """
+
+    file: Path
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    start: int
+    strides: tuple[int, ...] | None = None
+
+    def empty(self) -> Tensor:
+        """Return a tensor of this type and shape without memory."""
+        return torch.empty(self.shape, dtype=self.dtype, device="meta")
+
+    def extent(self) -> int:
+        """Return the number of values between its first and its last, both counted."""
+        if not math.prod(self.shape):
+            return 0
+        if self.strides is None:
+            return math.prod(self.shape)
+        return 1 + sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
+
+
+class MappedFiles:
+    """Files whose tensors are mapped into memory: pages are read when they are used, and changes stay in memory."""
+
+    def __init__(self) -> None:
+        self._maps: dict[Path, mmap.mmap] = {}
+
+    def load(self, stored: StoredTensor) -> Tensor:
+        """Return the values of a tensor.
+
+        Raises:
+            NeurosimFormatError: the file cannot be mapped.
+        """
+        count = stored.extent()
+        if not count:
+            return torch.empty(stored.shape, dtype=stored.dtype)
+        if stored.file not in self._maps:
+            try:
+                with open(stored.file, "rb") as file:
+                    # Private and writable: torch then takes it as its own memory, and the file stays as it is.
+                    self._maps[stored.file] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            except (OSError, ValueError) as error:
+                raise NeurosimFormatError(f"{stored.file}: could not be read ({error}); fetch it again") from None
+        buffer = self._maps[stored.file]
+        values = torch.frombuffer(buffer, dtype=stored.dtype, count=count, offset=stored.start)
+        strides = stored.strides
+        return values.view(stored.shape) if strides is None else values.as_strided(stored.shape, strides)
+
+
+def read_header(path: Path) -> dict[str, StoredTensor]:
+    """Return the tensors of a safetensors file by name, after a check of its header; no values are read.
 
     Raises:
         NeurosimMissingError: no such file.
@@ -37,63 +108,61 @@ def header_types(path: Path) -> dict[str, str]:
         raw = file.read(length)
     try:
         entries = json.loads(raw)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise NeurosimFormatError(f"{path}: its header is not JSON ({error}); fetch or write it again") from None
     if not isinstance(entries, dict):
         raise NeurosimFormatError(f"{path}: expected a table of tensors (got {type(entries).__name__})")
     entries.pop("__metadata__", None)
+    spans: list[tuple[int, int, str]] = []
     for name, entry in entries.items():
-        _check_entry(f"{path}: tensor '{name}'", entry, size - 8 - length)
-    return {name: entry["dtype"] for name, entry in entries.items()}
+        spans.append((*_check_entry(f"{path}: tensor '{name}'", entry, size - 8 - length), name))
+    spans.sort()
+    for (_, end, one), (start, _, other) in itertools.pairwise(spans):
+        if start < end:
+            raise NeurosimFormatError(
+                f"{path}: could not be read (tensors '{one}' and '{other}' lie on the same bytes)"
+            )
+    return {
+        name: StoredTensor(path, TYPES[e["dtype"]], tuple(e["shape"]), 8 + length + e["data_offsets"][0])
+        for name, e in entries.items()
+    }
 
 
-def _check_entry(name: str, entry: object, size: int) -> None:
-    """Raise unless shape, type and offsets of an entry agree with each other and with the file."""
+def _check_entry(name: str, entry: object, size: int) -> tuple[int, int]:
+    """Return the offsets of an entry; raise unless shape, type and offsets agree with each other and with the file."""
     wanted = {"dtype", "shape", "data_offsets"}
     if not isinstance(entry, dict) or not wanted <= set(entry):
-        raise NeurosimFormatError(f"{name}: its header must give dtype, shape and data_offsets (got {entry})")
+        raise NeurosimFormatError(f"{name}: its header must give dtype, shape and data_offsets (got {entry!r:.60})")
     shape, offsets, dtype = entry["shape"], entry["data_offsets"], entry["dtype"]
-    if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
-        raise NeurosimFormatError(f"{name}: shape must be integers >= 0 (got {shape})")
+    if not isinstance(shape, list) or len(shape) > 16 or not all(type(n) is int and n >= 0 for n in shape):
+        raise NeurosimFormatError(f"{name}: shape must be integers >= 0 (got {shape!r:.60})")
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(type(n) is int for n in offsets):
-        raise NeurosimFormatError(f"{name}: data_offsets must be two integers (got {offsets})")
-    if dtype not in SIZES:
-        raise NeurosimFormatError(f"{name}: type {dtype} is not read; convert the checkpoint to F32, F16 or BF16")
+        raise NeurosimFormatError(f"{name}: data_offsets must be two integers (got {offsets!r:.60})")
+    if not isinstance(dtype, str) or dtype not in TYPES:
+        raise NeurosimFormatError(f"{name}: type {dtype!s:.20} is not read; convert the checkpoint to F32, F16 or BF16")
     start, end = offsets
     if not 0 <= start <= end <= size:
         raise NeurosimFormatError(f"{name}: lies at bytes {start} to {end} of {size}: the header is wrong")
-    count = SIZES[dtype] * math.prod(shape)
+    count = TYPES[dtype].itemsize * math.prod(shape)
     if count != end - start:
         raise NeurosimFormatError(f"{name}: {shape} of {dtype} takes {count} bytes, the header gives {end - start}")
+    return start, end
 
 
-def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """Read the tensors of `model.safetensors`, or of the files in its index, as float32.
+def read_headers(folder: Path) -> dict[str, StoredTensor]:
+    """Return the tensors of `model.safetensors`, or of the files in its index; no values are read.
 
     Raises:
         NeurosimMissingError: neither is there, or a file in the index is missing.
-        NeurosimFormatError: a damaged header; a tensor that is not in its file; a type other than floats.
+        NeurosimFormatError: a damaged header or index; a tensor that is not in its file.
     """
-    from safetensors import SafetensorError, safe_open
-
-    found: dict[str, Tensor] = {}
+    found: dict[str, StoredTensor] = {}
     for path, names in _files(folder).items():
-        known = header_types(path)
+        known = read_header(path)
         for name in known if names is None else names:
             if name not in known:
                 raise NeurosimFormatError(f"{path}: tensor '{name}' is not in the file that the index names")
-            if known[name] not in FLOATS:
-                raise NeurosimFormatError(
-                    f"{path}: tensor '{name}': type {known[name]} is no float (quantised?); "
-                    "convert the checkpoint to F32, F16 or BF16"
-                )
-        try:
-            with safe_open(str(path), "pt") as stored:
-                for name in known if names is None else names:
-                    found[name] = stored.get_tensor(name).to(torch.float32)
-        except (SafetensorError, OSError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise NeurosimFormatError(f"{path}: could not be read ({reason}); fetch or write it again") from None
+            found[name] = known[name]
     return found
 
 
@@ -108,25 +177,45 @@ def _files(folder: Path) -> dict[Path, list[str] | None]:
     files: dict[Path, list[str] | None] = {}
     for name, file in places.items() if isinstance(places, dict) else [("weight_map", None)]:
         if not isinstance(file, str) or os.path.basename(file) != file or not file.endswith(".safetensors"):
-            raise NeurosimFormatError(f"{index}: tensor '{name}' must lie in a file of this folder (got {file})")
+            raise NeurosimFormatError(
+                f"{index}: tensor '{name}' must lie in a file of this folder (got {type(file).__name__} {file!s:.60})"
+            )
         names = files.setdefault(folder / file, [])
-        cast(list[str], names).append(name)
+        assert names is not None
+        names.append(name)
     return files
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Replace a safetensors file in one step.
+def require_floats(stored: Mapping[str, StoredTensor]) -> None:
+    """Raise `NeurosimFormatError` for a tensor that is no float."""
+    for name, entry in stored.items():
+        if not entry.dtype.is_floating_point:
+            raise NeurosimFormatError(
+                f"{entry.file}: tensor '{name}': type {NAMES[entry.dtype]} is no float (quantised?); "
+                "convert the checkpoint to F32, F16 or BF16"
+            )
 
-    Raises:
-        NeurosimWriteError: the disk refuses; what was there is unchanged.
+
+def save_tensors(path: Path, tensors: Iterable[tuple[str, Tensor | Callable[[], Tensor]]]) -> None:
+    """Write a safetensors file in place, tensor by tensor: for a path that `replacing` gave.
+
+    Args:
+        tensors: (name, tensor), or for what should exist only while it is written, (name, function that makes it).
+            Functions are called twice, for sizes and for values.
     """
-    with replacing(path) as temporary:
-        save_tensors(temporary, tensors)
-
-
-def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write a safetensors file in place: for a path that `replacing` gave."""
-    from safetensors.torch import save
-
-    # Cloned, for the format refuses tensors that share memory.
-    path.write_bytes(save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}))
+    listed = list(tensors)
+    entries: dict[str, object] = {}
+    place = 0
+    for name, value in listed:
+        made = value if isinstance(value, Tensor) else value()
+        size = made.numel() * made.element_size()
+        entries[name] = {"dtype": NAMES[made.dtype], "shape": list(made.shape), "data_offsets": [place, place + size]}
+        place += size
+    header = json.dumps(entries, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    with open(path, "wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        for _, value in listed:
+            made = value if isinstance(value, Tensor) else value()
+            flat = made.detach().cpu().contiguous()
+            flat.view(-1).view(torch.uint8).numpy().tofile(file)

@@ -70,9 +70,13 @@ class TrainingProgress:
 
 def split(text: bytes, held_out: float) -> tuple[Tensor, Tensor]:
     """Return (training part, validation part) as int64 tokens; the latter is the last `held_out` of the text."""
-    tokens = torch.frombuffer(bytearray(text), dtype=torch.uint8)
+    return split_tokens(torch.frombuffer(bytearray(text), dtype=torch.uint8).long(), held_out)
+
+
+def split_tokens(tokens: Tensor, held_out: float) -> tuple[Tensor, Tensor]:
+    """Return (training part, validation part) of tokens [n]; the latter is the last `held_out` of them."""
     border = len(tokens) - int(len(tokens) * held_out)
-    return tokens[:border].long(), tokens[border:].long()
+    return tokens[:border], tokens[border:]
 
 
 def train_bytes(

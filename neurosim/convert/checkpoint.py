@@ -14,9 +14,9 @@ from torch import nn
 
 from ..attention import LanguageConfig, LanguageModel
 from ..attention.checkpoint import fit_tensors, read_config, stored_tensors
-from ..attention.tensors import read_tensors, write_tensors
+from ..attention.tensors import MappedFiles, read_headers, save_tensors
 from ..errors import NeurosimFormatError, lookup, require
-from ..files import saved_values, write_text
+from ..files import replacing, saved_values, write_text
 from ..plain import from_plain, to_plain
 from .coding import SCHEMES, Coder
 from .model import Coding, Converted
@@ -67,7 +67,8 @@ def write_converted(folder: str | os.PathLike[str], converted: Converted) -> Non
         remarks=converted.remarks,
     )
     write_text(folder / "config.json", json.dumps(to_plain(saved), indent=2) + "\n")
-    write_tensors(folder / "model.safetensors", stored_tensors(converted.model))
+    with replacing(folder / "model.safetensors") as weights:
+        save_tensors(weights, stored_tensors(converted.model).items())
     converted.execute(executed)
 
 
@@ -91,7 +92,8 @@ def read_converted(folder: str | os.PathLike[str]) -> Converted:
         coders = {each: _coder(model, each, saved.coding.scheme, saved.coders[each]) for each in saved.coders}
     made = Converted(model, saved.coding, coders, saved.remarks)
     made.price = saved.price
-    fit_tensors(model, read_tensors(folder), str(folder))
+    files = MappedFiles()
+    fit_tensors(model, {name: files.load(entry) for name, entry in read_headers(folder).items()}, str(folder))
     for each, layer in made.layers.items():
         for part in ("thresholds", "scales"):
             values = getattr(layer.coder, part).detach()

@@ -1,9 +1,9 @@
-"""Text written byte by byte, with memory that does not grow."""
+"""Text written token by token, with memory that does not grow (but for softmax attention over all tokens)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,13 +38,15 @@ class Sampling:
 
 
 @torch.no_grad()
-def generate_tokens(model: LanguageModel, prompt: bytes, sampling: Sampling) -> Iterator[tuple[int, int]]:
+def generate_tokens(model: LanguageModel, prompt: Sequence[int], sampling: Sampling) -> Iterator[tuple[int, int]]:
     """Yield (token, bytes of state after it): the prompt is read token by token, then continued.
 
     Raises:
-        NeurosimInputError: an empty prompt.
+        NeurosimInputError: an empty prompt, or a token that the model does not have.
     """
-    require(len(prompt) > 0, "prompt", "must have at least one byte", 0)
+    require(len(prompt) > 0, "prompt", "must have at least one byte or token", 0)
+    words = model.config.vocabulary
+    require(min(prompt) >= 0 and max(prompt) < words, "prompt", f"must have tokens of 0 to {words - 1}", max(prompt))
     state: list[dict[str, Tensor]] | None = None
     logits = torch.empty(0)
     for token in prompt:

@@ -13,7 +13,7 @@ from ..attention.base import AdditiveMixer, DeltaMixer, Inputs, Shared, State
 from ..attention.delta import DeltaProduct
 from ..attention.model import ResidualBlock
 from ..attention.rwkv import RWKV7
-from ..attention.window import WindowAttention
+from ..attention.softmax import SoftmaxAttention
 from ..errors import NeurosimInputError
 from ..kernels.spikes.lazy_state.launch import lazy_scan
 from ..kernels.spikes.lazy_state.reference import LazyState, StateTraffic, traffic
@@ -52,7 +52,7 @@ RECURRENCES: Mapping[type, tuple[str, Scan | None]] = {
     DeltaMixer: ("state of the delta rule, S += k beta (v - S^T k)^T, output S^T q", _lazily),
     DeltaProduct: ("state of several delta steps a token, output S^T q", _delta_product),
     RWKV7: ("state of RWKV-7, output S^T q", _lazily),
-    WindowAttention: ("softmax attention over earlier tokens", None),
+    SoftmaxAttention: ("softmax attention over earlier tokens", None),
     Mixer: ("recurrence on floats", None),
 }
 
@@ -96,7 +96,7 @@ def add_coders(model: LanguageModel, *, qk: bool, state: bool, k: float) -> None
 
 
 def _has_qk(mixer: Mixer) -> bool:
-    return isinstance(mixer, WindowAttention) or hasattr(mixer, "q_proj") or recurrence(mixer)[1] is not None
+    return isinstance(mixer, SoftmaxAttention) or hasattr(mixer, "q_proj") or recurrence(mixer)[1] is not None
 
 
 def coders(model: LanguageModel) -> dict[str, Coder]:

@@ -17,7 +17,8 @@ from torch import Tensor
 from neurosim.attention import KINDS, Depth, LanguageConfig, LanguageModel, Mixer, MixerSpec, build, options_of
 from neurosim.attention.chunks import additive, delta, rank_one
 from neurosim.attention.feature_maps import FEATURE_MAPS, feature_map
-from neurosim.attention.modules import ShortConv, rotate
+from neurosim.attention.modules import ShortConv
+from neurosim.attention.rotary import rotary
 from neurosim.errors import NeurosimInputError
 
 WIDTH = 24
@@ -43,6 +44,14 @@ SMALL: dict[str, dict[str, Any]] = {
         "gate_low_rank_dim": 4,
     },
     "simple_gla": {"num_heads": 2},
+    "softmax": {
+        "num_heads": 4,
+        "num_kv_heads": 2,
+        "head_dim": 8,
+        "qk_norm": True,
+        "output_gate": True,
+        "rotary_dim": 4,
+    },
     "sse": {"num_heads": 2, "head_dim": 6, "topk": 2},
     "ssm": {"state_size": 4, "discretisation": "bilinear"},
     "window": {"num_heads": 4, "num_kv_heads": 2, "window_size": 7},
@@ -62,6 +71,7 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("mom", {"num_heads": 2, "head_dim": 6, "shared_mem": False, "single_kv_proj": True, "conv_size": 0}),
     ("mamba2", {"head_dim": 6, "state_size": 5, "rmsnorm": False, "D_has_hdim": True, "dt_limit": (0.01, 0.05)}),
     ("ssm", {"state_size": 4, "discretisation": "zoh"}),
+    ("softmax", {"num_heads": 2, "rotary_dim": 4, "o_bias": True, "rope_scaling": {"type": "linear", "factor": 2.0}}),
     ("window", {"num_heads": 2, "window_size": 0}),
 ]
 CASES = [*SMALL.items(), *MORE]
@@ -123,7 +133,7 @@ def test_a_sequence_may_be_cut_anywhere(kind: str, options: dict[str, Any]) -> N
     assert now is not None
     for name, value in end.items():
         torch.testing.assert_close(now[name], value, rtol=1e-9, atol=1e-10)
-    if options.get("window_size") != 0:
+    if (options_of(kind) | options).get("window_size") != 0:
         assert sizes[-1] == sizes[8]
 
 
@@ -206,9 +216,9 @@ def test_the_delta_rule_writes_what_is_read_back() -> None:
 
 
 def test_decays_of_retention_and_lightning() -> None:
-    retnet = build("retention", 32, Depth(1, 4), {"num_heads": 4}).decays
-    np.testing.assert_allclose(retnet.exp(), 1 - 2.0 ** -np.arange(5, 9), rtol=1e-6)
-    lightning = build("lightning", 32, Depth(1, 4), {"num_heads": 4}).decays
+    retnet = build("retention", 32, Depth(1, 4), {"num_heads": 4}).log_decays
+    np.testing.assert_allclose(np.exp(retnet), 1 - 2.0 ** -np.arange(5, 9), rtol=1e-6)
+    lightning = build("lightning", 32, Depth(1, 4), {"num_heads": 4}).log_decays
     np.testing.assert_allclose(lightning, -2 * 0.75 * np.arange(4), rtol=1e-6)
 
 
@@ -247,7 +257,7 @@ def test_window_attention_is_softmax_over_the_window() -> None:
 
 def test_rotary_products_depend_on_distance_alone() -> None:
     q, k = noise(1, 1, 1, 8), noise(1, 1, 1, 8, seed=1)
-    far = [(rotate(q, torch.tensor(n + 3)) * rotate(k, torch.tensor(n))).sum() for n in (0, 50, 1000)]
+    far = [(rotary(8).turn(q, torch.tensor(n + 3)) * rotary(8).turn(k, torch.tensor(n))).sum() for n in (0, 50, 1000)]
     torch.testing.assert_close(far[0], far[1])
     torch.testing.assert_close(far[0], far[2])
 

@@ -43,12 +43,12 @@ TEXT = setting(
     "--calibrate",
     "text.file",
     metavar="FILE",
-    help="Text to calibrate and compare on; else the prose that ships with Python.",
+    help="Text, or token ids in FILE.npy, to calibrate and compare on; else prose that ships with Python.",
 )
 STEPS = setting(
     "--fine-tune", "tuning.steps", type=click.IntRange(0), metavar="N", help="Train N updates through the rounding."
 )
-TOKENS = "Compare on at most N held-out bytes."
+TOKENS = "Compare on at most N held-out tokens."
 EXPANSION = "How counts are sent: bitwise, canonical, unary_ternary or twos_complement."
 
 
@@ -61,7 +61,7 @@ EXPANSION = "How counts are sent: bitwise, canonical, unary_ternary or twos_comp
 @setting("--expansion", "coding.expansion", metavar="NAME", help=EXPANSION)
 @setting("--weights", "coding.weights", metavar="TYPE", help="float32 or int8.")
 @setting("--qk", "coding.qk", is_flag=True, default=None, help="Code q and k too; the state is then updated lazily.")
-@setting("--state", "coding.state", is_flag=True, default=None, help="Code the state too, after every byte.")
+@setting("--state", "coding.state", is_flag=True, default=None, help="Code the state too, after every token.")
 @setting("--head", "coding.head", is_flag=True, default=None, help="Code the output layer too.")
 @TEXT
 @STEPS
@@ -72,6 +72,7 @@ def model_command(options: CommandOptions, model: Path) -> CommandResult:
     """Convert the language model in the folder MODEL into spikes; writes a run folder with the model and a report.
 
     MODEL is a Hugging Face folder (config.json and safetensors), one of neurosim's own, or a run of 'convert lm-train'.
+    Text goes through its tokenizer (tokenizer.json or tokenizer.model); a model of 256 words reads bytes.
     Loss and agreement are of the last tenth of the text, which calibration and fine-tuning do not see.
     """
     from . import KIND
@@ -106,7 +107,7 @@ def curve(options: CommandOptions, model: Path) -> CommandResult:
 @command.command("generate", short_help="Write text with a model, dense or converted.")
 @MODEL
 @click.option("--prompt", default="\n", metavar="TEXT", help="What the text starts with.")
-@click.option("--tokens", type=click.IntRange(0), default=200, show_default=True, metavar="N", help="Bytes to write.")
+@click.option("--tokens", type=click.IntRange(0), default=200, show_default=True, metavar="N", help="Tokens to write.")
 @click.option("--temperature", type=float, default=0.8, show_default=True, metavar="T", help="0: the likeliest.")
 @click.option("--top", type=int, default=0, metavar="N", help="Draw among the N likeliest; 0: all.")
 @click.option("--execute/--simulate", default=False, help="Add rows of weights for spikes, or work on floats.")
@@ -114,16 +115,20 @@ def curve(options: CommandOptions, model: Path) -> CommandResult:
 def generate(
     options: CommandOptions, model: Path, prompt: str, tokens: int, temperature: float, top: int, execute: bool
 ) -> CommandResult:
-    """Write text with MODEL, byte by byte, with memory that does not grow.
+    """Write text with MODEL, token by token, with memory that does not grow (but for softmax over all tokens).
 
-    MODEL is the folder of a conversion, or of a dense model.
+    MODEL is the folder of a conversion, or of a dense model, with its tokenizer.json or tokenizer.model. Without one
+    a model of 256 words reads bytes, and any other reads and writes token ids: --prompt "1 15 27". No special token
+    is added; write those that you want into the prompt.
+
+    Control characters are printed as \\x1b; 'text.txt' in --out has them as they are.
     """
     from ...convert.generate import Sampling
-    from .text import write_text
+    from .text import printable, write_text
 
     sampling = Sampling(tokens, temperature, top, options.seed or 0)
     result = write_text(model, prompt.encode(), sampling, options, execute=execute)
-    return CommandResult(result.to_dict(), result.prompt + result.text)
+    return CommandResult(result.to_dict(), printable(result.prompt + result.text))
 
 
 @command.command("lm-train", short_help="Train a byte-level language model on a text.")

@@ -23,9 +23,9 @@ class Text(Section):
     """The text.
 
     Attributes:
-        file: of any bytes; none for the prose that ships with Python.
+        file: of any bytes, or token ids in a `.npy` file; none for the prose that ships with Python.
         held_out: fraction at its end on which losses are reported; calibration and training see the rest.
-        tokens: maximum number of bytes of it that are predicted.
+        tokens: maximum number of tokens of it that are predicted.
     """
 
     file: str | None = None
@@ -64,7 +64,7 @@ class CurveSettings(Section):
         ks: for the schemes that take k.
         levels: for those that take levels.
         spikes: mean spikes a channel, for the schemes that take that.
-        tokens: number of predicted bytes at each point.
+        tokens: number of predicted tokens at each point.
     """
 
     schemes: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = ("ternary", "qcfs", "stbif", "calibrated")

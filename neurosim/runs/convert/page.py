@@ -36,8 +36,18 @@ def fill(folder: RunFolder, result: ConvertResult) -> Mapping[str, object]:
         ),
         "dense": DENSE,
         "rise": _rise,
+        "unit": result.unit,
+        "by_byte": _by_byte(result),
         **values,
     }
+
+
+def _by_byte(result: ConvertResult) -> str:
+    """Return the losses a byte of text, where tokens are longer."""
+    if result.unit == "byte" or not isinstance(result, ConversionResult) or not result.bytes_per_token:
+        return ""
+    own, dense = (numbers.plain(result.per_byte(loss)) for loss in (result.loss, result.dense_loss))
+    return f", {own} and {dense} a byte"
 
 
 def _rise(alone: Losses | None) -> str:
@@ -66,18 +76,18 @@ def _conversion(result: ConversionResult) -> dict[str, object]:
 def _curve(result: CurveResult) -> dict[str, object]:
     good = [point for point in result.points if (point.perplexity_increase or 0) <= WELL and point.spikes]
     best = min(good, key=lambda point: point.spikes or 0, default=None)
-    return {"best": best, "figures": figures_of(result.points) if result.points else []}
+    return {"best": best, "figures": figures_of(result.points, result.unit) if result.points else []}
 
 
-def figures_of(points: Sequence[CurvePoint]) -> list[Figure]:
+def figures_of(points: Sequence[CurvePoint], unit: str = "byte") -> list[Figure]:
     """Return (picture, caption) of loss against spikes, operations and energies."""
     axes: list[tuple[Callable[[CurvePoint], float | None], float, str, str]] = [
         (lambda p: p.spikes, 1.0, "spikes a channel", "Loss against spikes."),
-        (lambda p: p.operations, 1e-6, "million additions a byte", "Loss against operations."),
+        (lambda p: p.operations, 1e-6, f"million additions a {unit}", "Loss against operations."),
         (
             lambda p: _middle(p, "compute_only"),
             1e9,
-            "nJ a byte, arithmetic alone",
+            f"nJ a {unit}, arithmetic alone",
             "Loss against energy of arithmetic.",
         ),
         (lambda p: _middle(p, "memory_aware"), 1e6, "\N{MICRO SIGN}J a byte", "Loss against energy, memory included."),

@@ -22,6 +22,8 @@ class ModelFacts:
         layer_kinds: kind of attention of each layer.
         width, parameters: channels of the residual stream; number of weights.
         text: name of the text.
+        unit: what a token is, "byte" or "token"; losses and costs are for each.
+        bytes_per_token: mean length of a token of the held-out text.
     """
 
     model: str = ""
@@ -30,6 +32,12 @@ class ModelFacts:
     width: int | None = None
     parameters: int | None = None
     text: str = ""
+    unit: str = "byte"
+    bytes_per_token: float | None = None
+
+    def per_byte(self, loss: float | None) -> float | None:
+        """Return a loss a byte of text from one a token."""
+        return None if loss is None or not self.bytes_per_token else loss / self.bytes_per_token
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +64,8 @@ class Losses:
     """Losses of a converted model and the dense one on the same text.
 
     Attributes:
-        dense_loss, loss: mean loss of the dense and of the converted model, nats a byte.
-        agreement: fraction of bytes for which both find the same next byte likeliest.
+        dense_loss, loss: mean loss of the dense and of the converted model, nats a token.
+        agreement: fraction of tokens for which both find the same next token likeliest.
     """
 
     dense_loss: float | None = None
@@ -67,16 +75,16 @@ class Losses:
 
 @dataclass(frozen=True, kw_only=True)
 class SpikingSummary(Losses):
-    """Losses and costs of a converted model on `tokens` bytes of text.
+    """Losses and costs of a converted model on `tokens` tokens of text.
 
     Attributes:
         perplexity_increase: e^(difference of losses) - 1.
         coding, sent_as: all settings of the coding; the expansion that counts are written in.
-        spikes: for each channel and byte.
+        spikes: for each channel and token.
         silent, escaped: fraction of counts that are 0, and that the planes cannot hold.
-        by_expansion: spikes for each channel and byte, in each expansion.
-        operations, dense_operations: additions, and multiply-adds of the dense model, for each byte.
-        baselines: energy for each byte, beside dense networks.
+        by_expansion: spikes for each channel and token, in each expansion.
+        operations, dense_operations: additions, and multiply-adds of the dense model, for each token.
+        baselines: energy for each token, beside dense networks.
     """
 
     tokens: int | None = None
@@ -113,7 +121,7 @@ class ConversionResult(SpikingSummary, ConvertResult):
         layers: costs of each linear layer.
         measures, energy: as `measure.measure` and `measure.energy` return them, of the linear layers and of the states
             between them; the operations and energies by layer, and beside dense networks, are of the linear layers.
-        alone: losses with each layer alone in spikes, by its name, on `alone_tokens` bytes.
+        alone: losses with each layer alone in spikes, by its name, on `alone_tokens` tokens.
         execution: the same text with rows of weights added.
         operators: parts that are not in spikes.
     """
@@ -144,7 +152,7 @@ class CurvePoint(SpikingSummary):
 
 @dataclass(frozen=True, kw_only=True)
 class CurveResult(ConvertResult):
-    """Results of a curve, and the loss and multiply-adds a byte of the dense model on `tokens` bytes."""
+    """Results of a curve, and the loss and multiply-adds a token of the dense model on `tokens` tokens."""
 
     command_kind: str = "curve"
     tokens: int | None = None

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from ... import measure
-from ...attention import LanguageModel, python_text, read_model, read_text
-from ...attention.train import split
+from ...attention import LanguageModel, python_text, read_model
+from ...attention.tokenizer import TokenIds, Tokenizer, copy_tokenizer, read_tokenizer, read_tokens, tokenize
+from ...attention.train import split_tokens
 from ...convert import SCHEMES, Calibration, Coding, Converted, convert, tune
 from ...convert.checkpoint import SPIKING, is_converted, write_converted
 from ...convert.comparison import check_execution, compare_models, each_layer_alone
@@ -31,7 +32,6 @@ from .config import ConvertConfig
 from .result import ConversionResult, Losses, ModelFacts, Operator, SpikingSummary
 
 MODEL = "model"  # folder of the model in a run
-VOCABULARY = 256  # text is read as bytes
 BUILT_IN = "Python's topics"
 
 
@@ -43,12 +43,14 @@ class ConversionSource:
         path: of the model's folder.
         model: the dense model.
         text: name of the text.
+        tokenizer: of the model.
         learn, held_out: [n] tokens before and behind the border.
     """
 
     path: Path
     model: LanguageModel
     text: str
+    tokenizer: Tokenizer
     learn: Tensor
     held_out: Tensor
 
@@ -61,6 +63,8 @@ class ConversionSource:
             width=self.model.config.width,
             parameters=self.model.parameter_count(),
             text=self.text,
+            unit=self.tokenizer.unit,
+            bytes_per_token=len(self.tokenizer.decode(self.held_out.tolist())) / len(self.held_out),
         )
 
 
@@ -82,6 +86,7 @@ def convert_model(path: Path, config: ConvertConfig, options: RunOptions = DEFAU
             result = _measured(source, converted, config, options, timings)
             execution = _executed(source, converted, config, options, timings)
             write_converted(folder.path / MODEL, converted)
+            copy_tokenizer(model_folder(path), folder.path / MODEL)
             return replace(result, execution=execution)
 
         return finish(KIND, folder, work, timings)
@@ -108,21 +113,30 @@ def load(path: Path, config: ConvertConfig, device: str = "cpu") -> ConversionSo
     """Return the dense model of a folder, on a device, and the text to convert it with.
 
     Raises:
-        NeurosimInputError: a model that is converted already, that does not read bytes, or a text that is too short.
+        NeurosimInputError: a model that is converted already, or a text that is too short or not of its words.
         NeurosimMissingError, NeurosimFormatError: the model or the text cannot be read.
     """
     folder = model_folder(path)
     if is_converted(folder):
         raise NeurosimInputError(f"{folder}: is converted already ({SPIKING}); give the dense model it was made from")
     model = read_model(folder).to(device)
-    vocabulary = model.config.vocabulary
-    require(vocabulary == VOCABULARY, f"{folder}: vocabulary", "must be 256, for text is read as bytes", vocabulary)
-    file = config.text.file
-    text = python_text() if file is None else read_text(file)
+    vocabulary, file = model.config.vocabulary, config.text.file
+    tokenizer = read_tokenizer(folder, vocabulary)
+    if file is None and isinstance(tokenizer, TokenIds):
+        raise NeurosimInputError(
+            f"{folder}: has {vocabulary} words and no tokenizer.json or tokenizer.model; add its tokenizer, or give "
+            "token ids (--calibrate FILE.npy)"
+        )
+    name = BUILT_IN if file is None else file
+    tokens = (
+        tokenize(tokenizer, python_text(), vocabulary, name)
+        if file is None
+        else read_tokens(file, tokenizer, vocabulary)
+    )
     minimum = round((config.calibration.length + 2) / min(config.text.held_out, 1 - config.text.held_out))
-    require(len(text) >= minimum, f"text {file or ''}".strip(), f"must have at least {minimum} bytes", len(text))
-    learn, held_out = split(text, config.text.held_out)
-    return ConversionSource(Path(path), model, BUILT_IN if file is None else file, learn, held_out)
+    rule = f"must have at least {minimum} {tokenizer.unit}s"
+    require(len(tokens) >= minimum, f"text {file or ''}".strip(), rule, len(tokens))
+    return ConversionSource(Path(path), model, name, tokenizer, *split_tokens(tokens, config.text.held_out))
 
 
 def model_folder(path: Path) -> Path:
@@ -204,7 +218,7 @@ def _measured(
     profile = config.energy.profile
     with (
         timings("compare"),
-        bar("comparing", "bytes", options.quiet) as report,
+        bar("comparing", f"{source.tokenizer.unit}s", options.quiet) as report,
         converted.counting() as histograms,
     ):
         text = source.held_out[: config.text.tokens + 1]

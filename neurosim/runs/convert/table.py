@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from ...convert.records import EnergyComparison
@@ -21,18 +22,20 @@ def _conversion(result: ConversionResult) -> str:
     scheme = result.coding["scheme"]
     head = f"{result.network}: {result.parameters:,} weights, scheme {scheme}, seed {result.seed}"
     others = ", ".join(f"{name} {value:.3f}" for name, value in result.by_expansion.items())
+    unit = result.unit
     rows: Rows = [
-        ("loss", f"{result.loss:.4f} nats a byte; dense {result.dense_loss:.4f}, on {result.tokens:,} bytes"),
-        ("perplexity", f"{result.perplexity_increase:+.2%}"),
-        ("same next byte", f"{result.agreement:.1%}"),
+        ("loss", f"{result.loss:.4f} nats a {unit}; dense {result.dense_loss:.4f}, on {result.tokens:,} {unit}s"),
+        *_by_byte(result),
+        ("perplexity", f"{_perplexity(result.loss)} a {unit}, {result.perplexity_increase:+.2%}"),
+        (f"same next {unit}", f"{result.agreement:.1%}"),
         ("spikes a channel", f"{result.spikes:.3f} ({result.sent_as}); {others}"),
         ("silent", f"{result.silent:.1%} of channels; {result.escaped:.3%} escape {result.planes} planes"),
-        ("operations", f"{quantity(result.operations)} a byte; dense {quantity(result.dense_operations)}"),
-        *(_energies(result.baselines) if result.baselines else ()),
+        ("operations", f"{quantity(result.operations)} a {unit}; dense {quantity(result.dense_operations)}"),
+        *(_energies(result.baselines, unit) if result.baselines else ()),
     ]
     if result.execution:
         largest, agreement = result.execution.largest, result.execution.agreement
-        rows.append(("executed", f"largest difference of a logit {largest:.1e}, same next byte {agreement:.1%}"))
+        rows.append(("executed", f"largest difference of a logit {largest:.1e}, same next {unit} {agreement:.1%}"))
     dense = "; ".join(_grouped(result.operators))
     return "\n".join([table(rows, head), "", f"  On floats: {dense}", *map("  {}".format, result.remarks)])
 
@@ -45,7 +48,19 @@ def _grouped(operators: Iterable[Operator]) -> list[str]:
     return [f"{what} ({', '.join(names)})" for what, names in groups.items()]
 
 
-def _energies(found: EnergyComparison) -> Rows:
+def _by_byte(result: ConversionResult) -> Rows:
+    """Return the losses a byte of text, where tokens are longer."""
+    if result.unit == "byte" or not result.bytes_per_token:
+        return []
+    own, dense = result.per_byte(result.loss), result.per_byte(result.dense_loss)
+    return [("loss a byte", f"{own:.4f} nats; dense {dense:.4f}, at {result.bytes_per_token:.2f} bytes a token")]
+
+
+def _perplexity(loss: float | None) -> str:
+    return "-" if loss is None or loss > 50 else f"{math.exp(loss):.4g}"
+
+
+def _energies(found: EnergyComparison, unit: str) -> Rows:
     rows = []
     for name, title in (("compute_only", "energy, arithmetic"), ("memory_aware", "energy, with memory")):
         own = getattr(found, name)
@@ -57,13 +72,15 @@ def _energies(found: EnergyComparison) -> Rows:
             for kind, dense in (("fp16", found.fp16), ("int8", found.int8))
             if getattr(dense, name) is not None
         )
-        rows.append((title, f"{joules(own)} a byte; {beside} (estimate, {found.profile})"))
+        rows.append((title, f"{joules(own)} a {unit}; {beside} (estimate, {found.profile})"))
     return rows
 
 
 def _curve(result: CurveResult) -> str:
-    head = f"{result.network}: dense loss {result.dense_loss:.4f} nats a byte on {result.tokens:,} bytes"
-    heads = ("scheme", "asked", "spikes", "silent", "loss", "perplexity", "same byte", "operations", "J/byte", "fp16")
+    unit = result.unit
+    head = f"{result.network}: dense loss {result.dense_loss:.4f} nats a {unit} on {result.tokens:,} {unit}s"
+    costs = (f"same {unit}", "operations", f"J/{unit}", "fp16")
+    heads = ("scheme", "asked", "spikes", "silent", "loss", "perplexity", *costs)
     return f"{head}\n" + grid(heads, [_point(point) for point in result.points])
 
 

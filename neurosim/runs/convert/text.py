@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from ... import files, measure
 from ...attention import LanguageConfig, LanguageModel, MixerSpec, python_text, read_model, read_text, train_bytes
 from ...attention.kinds import current_options, options_of
+from ...attention.tokenizer import Tokenizer, read_tokenizer
 from ...attention.train import TrainingProgress, split
 from ...convert.checkpoint import is_converted, read_converted
 from ...convert.generate import Sampling, generate_tokens
@@ -108,9 +110,10 @@ class GeneratedText(Record):
         model: path of its folder.
         spiking, executed: whether it is converted, and whether rows of weights were added for spikes.
         prompt, text: the beginning, and its continuation; undecodable bytes are replaced.
-        tokens: bytes that were written.
+        tokens: number of tokens that were written.
         tokens_per_second: of prompt and text.
-        state_bytes: of the model's state: the same after every byte, except for a window of all tokens.
+        state_bytes: of the model's state: the same after every token, except for a window of all tokens.
+        unit: what a token is, "byte" or "token".
     """
 
     model: str
@@ -122,40 +125,64 @@ class GeneratedText(Record):
     tokens_per_second: float
     state_bytes: int
     seed: int
+    unit: str = "byte"
 
 
 def write_text(
     path: Path, prompt: bytes, sampling: Sampling, options: RunOptions = DEFAULTS, *, execute: bool = False
 ) -> GeneratedText:
-    """Continue a prompt with the model of a folder, byte by byte; write it to `text.txt` in `options.out`, if given.
+    """Continue a prompt with the model of a folder, token by token; write it to `text.txt` in `options.out`, if given.
 
     Raises:
         NeurosimError: what is wrong with the model or a setting.
     """
     model, spiking = _model(path, options, execute=execute)
-    written = bytearray()
+    tokenizer = read_tokenizer(model_folder(path), model.config.vocabulary)
+    asked, written = list(tokenizer.encode(prompt)), list[int]()
     state_bytes = 0
-    with limit_threads(options.threads), bar("writing", "bytes", options.quiet) as report:
+    with limit_threads(options.threads), bar("writing", f"{tokenizer.unit}s", options.quiet) as report:
         start = time.perf_counter()
-        for token, size in generate_tokens(model, prompt, sampling):
+        for token, size in generate_tokens(model, asked, sampling):
             written.append(token)
             state_bytes = size
             if report is not None:
                 report(len(written), sampling.tokens)
         seconds = time.perf_counter() - start
+    continuation = _continuation(tokenizer, asked, written)
     if options.out is not None:
-        files.write_bytes(options.out / "text.txt", prompt + bytes(written))
+        files.write_bytes(options.out / "text.txt", prompt + continuation)
     return GeneratedText(
         model=str(path),
         spiking=spiking,
         executed=spiking and execute,
         prompt=prompt.decode("utf-8", errors="replace"),
-        text=written.decode("utf-8", errors="replace"),
+        text=continuation.decode("utf-8", errors="replace"),
         tokens=len(written),
-        tokens_per_second=(len(prompt) + len(written)) / seconds,
+        tokens_per_second=(len(asked) + len(written)) / seconds,
         state_bytes=state_bytes,
         seed=sampling.seed,
+        unit=tokenizer.unit,
     )
+
+
+# Characters that change the direction of the text around them.
+DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def printable(text: str) -> str:
+    """Return a text that a terminal shows and does not obey: control characters are written as escapes."""
+
+    def shown(character: str) -> str:
+        obeyed = unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in DIRECTIONS
+        return character.encode("unicode_escape").decode() if obeyed and character not in "\n\t" else character
+
+    return "".join(map(shown, text))
+
+
+def _continuation(tokenizer: Tokenizer, prompt: list[int], written: list[int]) -> bytes:
+    """Return the text of what was written: behind the prompt, for the first word of a text may lose its space."""
+    before, whole = tokenizer.decode(prompt), tokenizer.decode(prompt + written)
+    return whole[len(before) :] if whole.startswith(before) else tokenizer.decode(written)
 
 
 def _model(path: Path, options: RunOptions, *, execute: bool) -> tuple[LanguageModel, bool]:

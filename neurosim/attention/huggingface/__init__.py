@@ -1,0 +1,10 @@
+"""Readers of others' checkpoints: one `CheckpointReader` for each model type that config.json may name."""
+
+from __future__ import annotations
+
+from .config import CheckpointConfig as CheckpointConfig
+from .fla import FLA
+from .llama import LLAMA
+from .reader import CheckpointReader as CheckpointReader
+
+READERS: dict[str, CheckpointReader] = FLA | LLAMA

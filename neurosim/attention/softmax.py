@@ -1,0 +1,118 @@
+"""Softmax attention over all earlier tokens or the last ones: the layers of a Transformer, and of hybrid stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import check_fields, require
+from .base import Inputs, Mixer, Shared, State
+from .modules import divide, linear, split_heads
+from .rotary import rotary
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class SoftmaxAttention(Mixer):
+    """o = softmax(q K^T / sqrt(K)) V over the tokens so far (Vaswani et al. 2017), with rotary positions.
+
+    Args:
+        num_heads, num_kv_heads: of queries, and of keys and values, which are shared by groups.
+        head_dim: K, channels of a head (default: width / num_heads).
+        window_size: tokens seen, the present one among them; 0 for all: the memory then grows with the sequence.
+        rope_theta: base of the rotary positions.
+        rotary_dim: channels of a head that positions turn (default: all); 0 for no positions.
+        rope_scaling: entries of a config's `rope_scaling`, see `rotary`.
+        qkv_bias, o_bias: give the projections of q, k and v, and of the output, biases.
+        qk_norm: root-mean-square norm of each head of q and k, before its position.
+        output_gate: the outputs are multiplied by sigmoid(W_g x).
+        norm_eps: of that norm.
+
+    The memory is [B, tokens, num_kv_heads, 2 K]: keys, already turned, and values of at most window_size - 1 tokens.
+    """
+
+    why_not_parallel = "its keys of earlier tokens lie in other processes"
+
+    num_heads: int = 4
+    num_kv_heads: int | None = None
+    head_dim: int | None = None
+    window_size: int = 0
+    rope_theta: float = 10000.0
+    rotary_dim: int | None = None
+    rope_scaling: Mapping[str, object] | None = None
+    qkv_bias: bool = False
+    o_bias: bool = False
+    qk_norm: bool = False
+    output_gate: bool = False
+    norm_eps: float = 1e-6
+
+    def build(self) -> None:
+        check_fields(self, {"window_size": ">= 0 tokens", "rope_theta norm_eps": "> 0", "num_heads": "> 0"})
+        self.kv_heads = self.num_kv_heads or self.num_heads
+        self.groups = divide(self.num_heads, self.kv_heads, self.name("num_heads"))
+        self.k_size = self.head_dim or divide(self.width, self.num_heads, self.name("width"))
+        turned = self.k_size if self.rotary_dim is None else self.rotary_dim
+        require(0 <= turned <= self.k_size, self.name("rotary_dim"), f"must be 0 to {self.k_size}", turned)
+        self.rotary = rotary(turned, self.rope_theta, self.rope_scaling) if turned else None
+        queries, keys = self.num_heads * self.k_size, self.kv_heads * self.k_size
+        self.q_proj, self.o_proj = linear(self.width, queries, self.qkv_bias), linear(queries, self.width, self.o_bias)
+        self.k_proj, self.v_proj = (linear(self.width, keys, self.qkv_bias) for _ in range(2))
+        if self.output_gate:
+            self.g_proj = linear(self.width, queries)
+        if self.qk_norm:
+            self.q_norm, self.k_norm = (nn.RMSNorm(self.k_size, self.norm_eps) for _ in range(2))
+
+    def initial(self, x: Tensor) -> State:
+        memory = x.new_zeros(len(x), 0, self.kv_heads, 2 * self.k_size)
+        return {"memory": memory, "position": torch.zeros((), dtype=torch.int64, device=x.device)}
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        q, k, v = (split_heads(layer(x), self.k_size) for layer in (self.q_proj, self.k_proj, self.v_proj))
+        if self.qk_norm:
+            q, k = self.q_norm(q), self.k_norm(k)
+        if self.rotary is not None:
+            q, k = (self.rotary.turn(value, state["position"]) for value in (q, k))
+        return {"q": q, "k": k, "v": v}, {"position": state["position"] + x.shape[1]}
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"]], -1)[:, None]], 1)
+        known = known[:, -self.window_size :]
+        keys, values = known.split(self.k_size, -1)
+        q = inputs["q"].unflatten(1, (self.kv_heads, self.groups))
+        weights = (torch.einsum("bhgk,bthk->bhgt", q, keys) * self.k_size**-0.5).softmax(-1)
+        return self._visible_later(known), torch.einsum("bhgt,bthk->bhgk", weights, values).flatten(1, 2)
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"]], -1)], 1)
+        keys, values = (part.movedim(1, 2) for part in known.split(self.k_size, -1))
+        now = torch.arange(memory.shape[1], known.shape[1], device=known.device)[:, None]
+        then = torch.arange(known.shape[1], device=known.device)
+        seen = (then <= now) & ((then > now - self.window_size) if self.window_size else True)
+        q = inputs["q"].movedim(1, 2)
+        out = F.scaled_dot_product_attention(q, keys, values, attn_mask=seen, enable_gqa=self.groups > 1)
+        return self._visible_later(known), out.movedim(2, 1)
+
+    def _visible_later(self, known: Tensor) -> Tensor:
+        """The tokens that a later one may see."""
+        return known[:, max(known.shape[1] - self.window_size + 1, 0) :] if self.window_size else known
+
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        out = out.flatten(-2)
+        return self.o_proj(out * self.g_proj(x).sigmoid() if self.output_gate else out)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class WindowAttention(SoftmaxAttention):
+    """Softmax attention over the last `window_size` tokens, for stacks that mix it with recurrent kinds (Beltagy 2020).
+
+    `qkv_bias` gives the projection of the output a bias, too.
+    """
+
+    window_size: int = 128
+
+    def build(self) -> None:
+        self.o_bias = self.o_bias or self.qkv_bias
+        super().build()

@@ -1,0 +1,266 @@
+"""Tokenizers: text to the words of a model and back, from the files beside its weights.
+
+Special tokens are left alone: none is added, and those that a text spells out are read and written as they stand.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, require
+from ..files import read_bytes
+from .text import read_text
+
+BYTES = 256
+JSON, SENTENCEPIECE, WORLD = "tokenizer.json", "tokenizer.model", "rwkv_vocab_v20230424.txt"
+FILES = (JSON, SENTENCEPIECE, WORLD, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+
+
+class Tokenizer(ABC):
+    """Text in bytes to token ids and back.
+
+    Attributes:
+        unit: what one token is, in a word: "byte" or "token".
+    """
+
+    unit = "token"
+
+    @abstractmethod
+    def encode(self, text: bytes) -> list[int] | bytes:
+        """Return the ids of a text.
+
+        Raises:
+            NeurosimInputError: a text that has none.
+        """
+
+    @abstractmethod
+    def decode(self, ids: Sequence[int]) -> bytes:
+        """Return the text of ids; ids without a text are left out."""
+
+
+@final
+class ByteTokenizer(Tokenizer):
+    """Every byte is a token."""
+
+    unit = "byte"
+
+    def encode(self, text: bytes) -> bytes:
+        return text
+
+    def decode(self, ids: Sequence[int]) -> bytes:
+        return bytes(ids)
+
+
+@final
+class TokenIds(Tokenizer):
+    """For a model without a tokenizer: the text is the ids themselves, decimal numbers with spaces between them."""
+
+    def encode(self, text: bytes) -> list[int]:
+        words = text.replace(b",", b" ").split()
+        for word in words:
+            fine = word.isdigit() and len(word) < 10
+            require(fine, "text", "must be token ids, for the model has no tokenizer", f"{word!r:.40}")
+        return [int(word) for word in words]
+
+    def decode(self, ids: Sequence[int]) -> bytes:
+        return " ".join(map(str, ids)).encode()
+
+
+@final
+class JsonTokenizer(Tokenizer):
+    """`tokenizer.json`, read by the library `tokenizers`.
+
+    Raises:
+        NeurosimMissingError: that library is not installed.
+        NeurosimFormatError: a damaged file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            from tokenizers import Tokenizer as Library
+        except ImportError as error:
+            raise _missing(path, "tokenizers", error) from None
+        try:
+            self.library: Any = Library.from_str(_words(path, read_bytes(path).tobytes()))
+        except NeurosimInputError:
+            raise
+        except Exception as error:  # the library raises nothing narrower
+            raise _damaged(path, error) from None
+        self.library.no_truncation()
+        self.library.no_padding()
+
+    def encode(self, text: bytes) -> list[int]:
+        ids: list[int] = self.library.encode(_words("text", text), add_special_tokens=False).ids
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> bytes:
+        text: str = self.library.decode(list(ids), skip_special_tokens=False)
+        return text.encode()
+
+
+@final
+class SentencePieceTokenizer(Tokenizer):
+    """SentencePiece's `tokenizer.model`.
+
+    Raises:
+        NeurosimMissingError: the library `sentencepiece` is not installed.
+        NeurosimFormatError: a damaged file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            from sentencepiece import SentencePieceProcessor
+        except ImportError as error:
+            raise _missing(path, "sentencepiece", error) from None
+        self.library: Any = SentencePieceProcessor()
+        try:
+            self.library.LoadFromSerializedProto(read_bytes(path).tobytes())
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise _damaged(path, error) from None
+
+    def encode(self, text: bytes) -> list[int]:
+        ids: list[int] = self.library.EncodeAsIds(_words("text", text))
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> bytes:
+        text: list[str] = []
+        part: list[int] = []
+        for token in ids:
+            if token >= self.library.GetPieceSize():
+                continue
+            if self.library.IsControl(token):  # without a text of its own: written as its name
+                text += [self.library.DecodeIds(part), self.library.IdToPiece(token)]
+                part = []
+            else:
+                part.append(token)
+        return "".join([*text, self.library.DecodeIds(part)]).encode()
+
+
+@final
+class WorldTokenizer(Tokenizer):
+    """The byte strings of `rwkv_vocab_v20230424.txt` (RWKV-5 World and later), the longest first at every place.
+
+    Raises:
+        NeurosimFormatError: a line that is no `id 'text' length`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import ast
+
+        self.texts: dict[int, bytes] = {}
+        for number, line in enumerate(_words(path, read_bytes(path).tobytes()).splitlines(), 1):
+            try:
+                first, rest = line.split(" ", 1)
+                value = ast.literal_eval(rest[: rest.rindex(" ")])
+                text = value.encode() if isinstance(value, str) else bytes(value)
+                self.texts[int(first)] = text
+                if not text or len(text) != int(rest[rest.rindex(" ") :]):
+                    raise ValueError("its length is not that of its text")
+            except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+                raise NeurosimFormatError(f"{path}: line {number}: expected: id 'text' length ({error})") from None
+        self.ids = {text: token for token, text in self.texts.items()}
+        self.longest = max(map(len, self.ids), default=0)
+
+    def encode(self, text: bytes) -> list[int]:
+        found, place = [], 0
+        while place < len(text):
+            for size in range(min(self.longest, len(text) - place), 0, -1):
+                token = self.ids.get(text[place : place + size])
+                if token is not None:
+                    break
+            else:
+                raise NeurosimInputError(f"text: byte {place} ({text[place]}) is in no word of the vocabulary")
+            found.append(token)
+            place += size
+        return found
+
+    def decode(self, ids: Sequence[int]) -> bytes:
+        return b"".join(self.texts.get(token, b"") for token in ids)
+
+
+def read_tokenizer(folder: str | os.PathLike[str], vocabulary: int) -> Tokenizer:
+    """Return the tokenizer of a model's folder: from its file, or bytes for 256 words, or else plain token ids.
+
+    Args:
+        vocabulary: number of words of the model.
+
+    Raises:
+        NeurosimMissingError: the library for the file is not installed: says which.
+        NeurosimFormatError: a damaged file.
+    """
+    folder = Path(folder)
+    for name, kind in ((JSON, JsonTokenizer), (SENTENCEPIECE, SentencePieceTokenizer), (WORLD, WorldTokenizer)):
+        if (folder / name).is_file():
+            return kind(folder / name)
+    return ByteTokenizer() if vocabulary == BYTES else TokenIds()
+
+
+def copy_tokenizer(source: Path, folder: Path) -> None:
+    """Copy the files of a tokenizer, if there are any, into another model's folder."""
+    for name in FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+
+
+def tokenize(tokenizer: Tokenizer, text: bytes, vocabulary: int, where: str = "text") -> Tensor:
+    """Return the tokens [n] int64 of a text.
+
+    Raises:
+        NeurosimInputError: a token that the model does not have.
+    """
+    return _checked(torch.tensor(list(tokenizer.encode(text)), dtype=torch.int64), vocabulary, where)
+
+
+def read_tokens(path: str | os.PathLike[str], tokenizer: Tokenizer, vocabulary: int) -> Tensor:
+    """Return the tokens [n] of a text file, or the token ids of a `.npy` file of integers.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: a `.npy` file that holds no integers [n].
+        NeurosimInputError: it is empty, or has a token that the model does not have.
+    """
+    if Path(path).suffix != ".npy":
+        return tokenize(tokenizer, read_text(path), vocabulary, str(path))
+    if not Path(path).is_file():
+        raise NeurosimMissingError(f"{path}: no such file; give a text, or token ids in a .npy file")
+    try:
+        ids = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise NeurosimFormatError(f"{path}: could not be read ({error}); write it by numpy.save") from None
+    fine = isinstance(ids, np.ndarray) and ids.ndim == 1 and ids.dtype.kind in "iu" and len(ids) > 0
+    if not fine:
+        raise NeurosimFormatError(f"{path}: must hold token ids [n], integers (got {getattr(ids, 'dtype', type(ids))})")
+    return _checked(torch.from_numpy(ids.astype(np.int64)), vocabulary, str(path))
+
+
+def _checked(tokens: Tensor, vocabulary: int, where: str) -> Tensor:
+    if len(tokens):
+        low, high = int(tokens.min()), int(tokens.max())
+        worst = low if low < 0 else high
+        rule = f"must have tokens of 0 to {vocabulary - 1}, the words of the model; is the tokenizer another model's?"
+        require(low >= 0 and high < vocabulary, where, rule, worst)
+    return tokens
+
+
+def _words(name: object, text: bytes) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError as error:
+        raise NeurosimInputError(f"{name}: must be UTF-8 (got byte {text[error.start]} at {error.start})") from None
+
+
+def _missing(path: Path, library: str, error: ImportError) -> NeurosimMissingError:
+    return NeurosimMissingError(f"{path}: needs {library} ({error}); run: pip install 'neurosim-spiking[text]'")
+
+
+def _damaged(path: Path, error: Exception) -> NeurosimFormatError:
+    return NeurosimFormatError(f"{path}: is no tokenizer that can be read ({error!s:.200}); fetch it again")

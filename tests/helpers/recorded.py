@@ -1,0 +1,113 @@
+"""Tiny checkpoints of model types of transformers, and the logits that it computed for them.
+
+Weights are a function of their name and shape, so that only configs, shapes, tokens and logits are stored. To record
+again: in an environment with transformers, `python tests/helpers/recorded.py`; the tests themselves do not need it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "transformers" / "logits.safetensors"
+WORDS, LENGTH = 37, 14
+
+_LLAMA: dict[str, Any] = {
+    "vocab_size": WORDS,
+    "hidden_size": 24,
+    "intermediate_size": 28,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "pad_token_id": None,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+_LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+_YARN = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}
+_LONG = {"type": "longrope", "short_factor": [1.0, 1.1, 1.3], "long_factor": [2.0, 2.1, 4.0]}
+# By name: the model type and its config.
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("llama", _LLAMA | {"rms_norm_eps": 1e-5}),
+    "llama-biases-tied": (
+        "llama",
+        _LLAMA
+        | {"attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True, "head_dim": 12, "rope_theta": 5e5}
+        | {"rope_scaling": _LLAMA3 | {"original_max_position_embeddings": 32}},
+    ),
+    "llama-linear": ("llama", _LLAMA | {"rope_scaling": {"type": "linear", "factor": 4.0}, "hidden_act": "gelu_new"}),
+    "llama-dynamic": ("llama", _LLAMA | {"rope_scaling": {"type": "dynamic", "factor": 4.0}}),
+    "mistral-window": ("mistral", _LLAMA | {"sliding_window": 5}),
+    "phi3-longrope": ("phi3", _LLAMA | {"original_max_position_embeddings": 32, "rope_scaling": _LONG}),
+    "phi3-partial": ("phi3", _LLAMA | {"partial_rotary_factor": 0.5, "hidden_size": 32}),
+    "qwen2-window": ("qwen2", _LLAMA | {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1}),
+    "qwen2-yarn": ("qwen2", _LLAMA | {"rope_scaling": _YARN}),
+    "qwen3": ("qwen3", _LLAMA | {"head_dim": 8}),
+}
+
+
+def value_of(name: str, shape: list[int]) -> Tensor:
+    """Return the values of a tensor, uniform over +-.5 about 0, or about 1 for the weights of norms."""
+    x = np.arange(math.prod(shape), dtype=np.uint64) + np.uint64(zlib.crc32(name.encode()) << 20)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # SplitMix64
+        x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
+    uniform = ((x ^ (x >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2**53 - 0.5
+    centre = 1.0 if "norm" in name and len(shape) == 1 and name.endswith("weight") else 0.0
+    return torch.from_numpy(uniform + centre).float().view(shape)
+
+
+def tokens() -> Tensor:
+    """[1, LENGTH]."""
+    return (torch.arange(LENGTH) * 11 % WORDS)[None]
+
+
+def recorded_logits(case: str) -> Tensor:
+    """[1, LENGTH, words] of transformers."""
+    with safe_open(str(FIXTURE), "pt") as stored:
+        return stored.get_tensor(case)
+
+
+def write_folder(case: str, folder: Path) -> None:
+    """Write config.json and model.safetensors of a case."""
+    with safe_open(str(FIXTURE), "pt") as stored:
+        about = json.loads(stored.metadata()[case])
+    (folder / "config.json").write_text(json.dumps(about["config"]))
+    save_file({name: value_of(name, shape) for name, shape in about["shapes"].items()}, folder / "model.safetensors")
+
+
+def record() -> None:
+    """Compute the logits of all cases with transformers."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    logits, about = {}, {}
+    for case, (kind, options) in CASES.items():
+        config = AutoConfig.for_model(kind, **options)
+        model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+        folder = Path("/tmp") / f"recorded-{case}"
+        model.save_pretrained(folder)
+        with safe_open(str(folder / "model.safetensors"), "pt") as stored:
+            shapes = {name: stored.get_slice(name).get_shape() for name in sorted(stored.keys())}
+        save_file({name: value_of(name, shape) for name, shape in shapes.items()}, folder / "model.safetensors",
+                  {"format": "pt"})  # fmt: skip
+        model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32).eval()
+        with torch.no_grad():
+            logits[case] = model(tokens()).logits.float().contiguous()
+        kept = {k: v for k, v in json.loads((folder / "config.json").read_text()).items() if v is not None}
+        about[case] = json.dumps({"config": kept, "shapes": shapes}, separators=(",", ":"))
+        print(case, float(logits[case].abs().max()))
+    save_file(logits, FIXTURE, about)
+    FIXTURE.chmod(0o644)
+
+
+if __name__ == "__main__":
+    record()
