@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, final
 
@@ -153,6 +153,13 @@ class WindowState(ABC):
 
         arrivals: of every receptor; units are below the number of inputs of the receptor.
         """
+
+    def run(self, windows: Sequence[Mapping[str, Arrivals]], *, learn: bool) -> list[Output]:
+        """Return the outputs of windows that follow one another: those of `step`, by one call where a model gains by it.
+
+        windows: at least one.
+        """
+        return [self.step(arrivals, learn=learn) for arrivals in windows]
 
     @abstractmethod
     def arrays(self) -> dict[str, NDArray]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .fields import scattered as scattered
     from .hierarchy import Hierarchy as Hierarchy
     from .hierarchy import HierarchyMemory as HierarchyMemory
-    from .hierarchy import Level as Level
+    from .level import Level as Level
     from .recognition import Recogniser as Recogniser
     from .recognition import RecogniserMemory as RecogniserMemory
     from .recognition import Recognition as Recognition

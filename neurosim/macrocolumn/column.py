@@ -114,12 +114,12 @@ class Macrocolumn(WindowModel):
         memory = self.memory()
 
         def advance(
-            item: SDR, above: SDR | None, traces: Sequence[ColumnTrace] | None, learn: bool
+            items: Sequence[SDR], above: Sequence[SDR | None], traces: Sequence[ColumnTrace] | None, learn: bool
         ) -> Sequence[ColumnBatch]:
             trace = None if traces is None else traces[0]
             if learn and trace is None:
-                self._count(memory, 1, len(item))
-            return [self._frame(memory, item, trace, above, learn=learn)]
+                self._count(memory, 1, len(items[0]))
+            return [self._frames(memory, items, trace, above, learn=learn)]
 
         return ColumnsState([memory], [self.modules], self.inputs, self.above, advance)
 
@@ -258,23 +258,26 @@ class Macrocolumn(WindowModel):
         learn: bool = False,
         back_off: bool = False,
     ) -> ColumnOutput:
-        return self._frame(memory, item, trace, above, learn=learn, back_off=back_off)[0]
+        return self._frames(memory, [item], trace, [above], learn=learn, back_off=back_off)[0]
 
-    def _frame(
+    def _frames(
         self,
         memory: ColumnMemory,
-        item: SDR,
+        items: Sequence[SDR],
         trace: ColumnTrace | None,
-        above: SDR | None,
+        above: Sequence[SDR | None],
         *,
         learn: bool = False,
         back_off: bool = False,
     ) -> ColumnBatch:
-        frames = sequence([item], self.inputs, apart=False, fresh=trace is None)
+        """Run the frames of one sequence; `above` has signals for each, or None."""
+        frames = sequence(items, self.inputs, apart=False, fresh=trace is None)
         signals = None
-        if above is not None:
+        if any(each is not None for each in above):
             require(self.above > 0, "Macrocolumn.above", "must be > 0 to take signals from above", self.above)
-            signals = checked(above, self.above).packed()[None, None], np.ones((1, 1))
+            none = SDR([], self.above)  # type: ignore[arg-type]
+            packed = [checked(none if each is None else each, self.above).packed() for each in above]
+            signals = np.stack(packed)[:, None], np.ones((len(items), 1))
         return self._many(memory, frames, trace, signals, learn=learn, back_off=back_off)
 
     def _many(

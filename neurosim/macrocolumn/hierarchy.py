@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,63 +13,12 @@ from ..errors import require
 from ..measure import LayerCounts
 from ..sdr import SDR
 from ..windowed import WindowModel, WindowState
-from .run import Frames, draw_keys, run_columns, sequence
-from .selection import Permanence, Selection, kernel_parameters
+from .level import Level, LevelPlan, joined
+from .run import Frames, draw_keys, sequence
+from .selection import kernel_parameters
 from .state import ColumnMemory, ColumnTrace, LevelBatch
 from .windowed import INPUT, READINGS, ColumnsState
 from .work import count_columns
-
-Above = tuple[NDArray[np.uint64], NDArray[np.float64]]
-
-
-@dataclass(frozen=True, eq=False)
-class Level:
-    """Columns of one kind.
-
-    Attributes:
-        fields: [columns, n] receptive field of each column: input units at the lowest level, columns of the level
-            below at the others; see `patches` and `scattered`.
-        bounds: minimum and maximum number of active inputs (at the lowest level) or active columns below (at the
-            others) with which a column runs; None: 1 and n.
-        modules, units, persistence, lateral, selection, permanence, frozen_above: see `Macrocolumn`.
-    """
-
-    fields: NDArray[np.int32]
-    modules: int
-    units: int
-    persistence: int = 1
-    lateral: bool = True
-    bounds: tuple[int, int] | None = None
-    selection: Selection = field(default_factory=Selection)
-    permanence: Permanence | None = None
-    frozen_above: float = 1.0
-
-    def __post_init__(self) -> None:
-        fields = np.asarray(self.fields)
-        good = fields.ndim == 2 and fields.size > 0 and fields.dtype.kind in "iu"
-        require(good, "Level.fields", "must be integers [columns, n]", fields.shape)
-        rows = np.sort(fields, axis=1)
-        require(bool((rows[:, 1:] > rows[:, :-1]).all()), "Level.fields", "must not repeat within a field", "a repeat")
-        object.__setattr__(self, "fields", fields.astype(np.int32))
-        for name in ("modules", "units", "persistence"):
-            require(getattr(self, name) >= 1, f"Level.{name}", "must be >= 1", getattr(self, name))
-        low, high = self.limits
-        require(1 <= low <= high, "Level.bounds", "must be (min, max), 1 <= min <= max", self.bounds)
-        require(0 < self.frozen_above <= 1, "Level.frozen_above", "must be in 0..1, 0 excluded", self.frozen_above)
-
-    @property
-    def limits(self) -> tuple[int, int]:
-        """Minimum and maximum number of active inputs or columns with which a column runs."""
-        return (1, self.fields.shape[1]) if self.bounds is None else self.bounds
-
-    @property
-    def columns(self) -> int:
-        return len(self.fields)
-
-    @property
-    def size(self) -> int:
-        """Number of units of one column."""
-        return self.modules * self.units
 
 
 @dataclass(eq=False)
@@ -150,9 +100,9 @@ class Hierarchy(WindowModel):
         self._belongs(memory)
 
         def advance(
-            item: SDR, above: SDR | None, traces: Sequence[ColumnTrace] | None, learn: bool
+            items: Sequence[SDR], above: Sequence[SDR | None], traces: Sequence[ColumnTrace] | None, learn: bool
         ) -> Sequence[LevelBatch]:
-            return self.store(memory, item, traces) if learn else self.recall(memory, item, traces)
+            return self.store(memory, items, traces) if learn else self.recall(memory, items, traces)
 
         return ColumnsState(memory.levels, [level.modules for level in self.levels], self.inputs, 0, advance)
 
@@ -314,8 +264,28 @@ class Hierarchy(WindowModel):
             level.selection, bounds, level.persistence, level.frozen_above, level.permanence, above
         )
 
+    @cached_property
+    def _plans(self) -> tuple[LevelPlan, ...]:
+        return tuple(self._plan(i) for i in range(len(self.levels)))
+
+    def _plan(self, i: int) -> LevelPlan:
+        level, upper = self.levels[i], self._has_above(i)
+        return LevelPlan(
+            level=level,
+            fields=self._fields(i),
+            numbers=self._rule(i),
+            keys=draw_keys(self.seed, level.columns, sum(each.columns for each in self.levels[:i])),
+            parents=self._parents(i) if upper else None,
+            upper=self.levels[i + 1] if upper else None,
+        )
+
+    @cached_property
+    def _forms(self) -> list[tuple[int, tuple[int, int, int], int]]:
+        """Columns, afferents and units of the memory of each level."""
+        return [(level.columns, self._afferents(i), level.size) for i, level in enumerate(self.levels)]
+
     def _belongs(self, memory: HierarchyMemory) -> None:
-        wanted = [(level.columns, self._afferents(i), level.size) for i, level in enumerate(self.levels)]
+        wanted = self._forms
         got = [(len(m.u), m.afferents, m.u.shape[2]) for m in memory.levels]
         require(got == wanted, "memory", f"must be of this hierarchy: (columns, afferents, units) {wanted}", got)
 
@@ -332,76 +302,20 @@ class Hierarchy(WindowModel):
         self._belongs(memory)
         if traces is None:
             traces = [ColumnTrace.fresh(level.columns, level.modules) for level in self.levels]
-        plan = [_LevelPlan(self, i) for i in range(len(self.levels))]
         # Without signals from above, a level can run all frames before the next level starts.
-        cuts = [slice(f, f + 1) for f in range(len(frames.dense))] if self.top_down else [slice(None)]
+        one_by_one = self.top_down and len(self.levels) > 1
+        cuts = [slice(f, f + 1) for f in range(len(frames.dense))] if one_by_one else [slice(None)]
         found: list[list[LevelBatch]] = [[] for _ in self.levels]
         state = list(traces)
         for cut in cuts:
             part = Frames(frames.dense[cut], frames.flags[cut])
             before = list(state)
-            for i, p in enumerate(plan):
+            for i, p in enumerate(self._plans):
                 fresh = bool(part.flags[0] & 1) if len(part.flags) else True
-                above = p.above(before[i + 1], fresh) if self._has_above(i) and not fresh else None
+                above = p.above(before[i + 1]) if self._has_above(i) and not fresh else None
                 batch = p.run(memory.levels[i], part, state[i], above, learn=learn, back_off=back_off, threads=threads)
                 found[i].append(batch)
                 state[i] = batch.trace
-                part = Frames(p.dense(batch.codes), part.flags)
-        return tuple(_join(batches, state[i]) for i, batches in enumerate(found))
-
-
-class _LevelPlan:
-    """Arguments of the kernel for one level, computed once a call."""
-
-    def __init__(self, owner: Hierarchy, i: int) -> None:
-        self.level = owner.levels[i]
-        self.fields = owner._fields(i)
-        self.numbers = owner._rule(i)
-        self.keys = draw_keys(owner.seed, self.level.columns, sum(level.columns for level in owner.levels[:i]))
-        if owner._has_above(i):
-            self.parents, self.upper = owner._parents(i), owner.levels[i + 1]
-
-    def run(
-        self,
-        memory: ColumnMemory,
-        frames: Frames,
-        trace: ColumnTrace,
-        above: Above | None,
-        *,
-        learn: bool,
-        back_off: bool,
-        threads: int,
-    ) -> LevelBatch:
-        arguments = memory, self.fields, frames, self.level.modules, self.numbers, self.keys, trace, above
-        return run_columns(*arguments, learn=learn, back_off=back_off, threads=threads)
-
-    def dense(self, codes: NDArray[np.int32]) -> NDArray[np.uint8]:
-        """[frames, columns * size] booleans of the winners of codes [frames, columns, Q]."""
-        level = self.level
-        out = np.zeros((*codes.shape, level.units), np.uint8)
-        np.put_along_axis(out, np.maximum(codes, 0)[..., None], (codes >= 0)[..., None], axis=-1)
-        return out.reshape(len(codes), -1)
-
-    def above(self, trace: ColumnTrace, fresh: bool) -> Above:
-        """Return the signals of the codes above, of one frame."""
-        from ..kernels.memory.macrocolumn.numba import boosted
-        from ..kernels.memory.packed import pack
-
-        upper, parents = self.upper, self.parents
-        units = np.zeros((upper.columns + 1, upper.modules, upper.units), bool)
-        np.put_along_axis(units[:-1], np.maximum(trace.code, 0)[..., None], (trace.code >= 0)[..., None], axis=-1)
-        # Parent -1 is the empty last row.
-        bits = units.reshape(upper.columns + 1, -1)[parents].reshape(len(parents), -1)
-        runs = np.append(trace.code[:, 0] >= 0, False)[parents]
-        strength = np.array([boosted(max(int(z), 1), self.numbers) for z in trace.numbers[:, 1]] + [0.0])[parents]
-        scale = (strength * runs).sum(axis=1) / np.maximum(runs.sum(axis=1), 1)
-        return pack(bits)[None], scale[None]
-
-
-def _join(batches: list[LevelBatch], trace: ColumnTrace) -> LevelBatch:
-    parts = (
-        np.concatenate([getattr(batch, name) for batch in batches])
-        for name in ("codes", "familiarity", "notes", "counts")
-    )
-    codes, familiarity, notes, counts = parts
-    return LevelBatch(codes, familiarity, notes, counts, batches[0].module_units, trace)
+                if i + 1 < len(self.levels):
+                    part = Frames(p.dense(batch.codes), part.flags)
+        return tuple(joined(batches, state[i]) for i, batches in enumerate(found))

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ..errors import lookup, require
 from ..measure import LayerCounts, sum_counts
 from .fields import patches
-from .hierarchy import Hierarchy, HierarchyMemory, Level
+from .hierarchy import Hierarchy, HierarchyMemory
+from .level import Level
 from .selection import Selection
 from .state import LevelBatch
 from .work import count_votes

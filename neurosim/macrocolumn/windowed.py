@@ -15,8 +15,8 @@ from ..windowed import MAX_COUNT, Arrivals, Output, WindowState, WindowTotals, a
 from .state import ColumnMemory, ColumnTrace, LevelBatch
 
 READINGS = ("familiarity",)
-# (input, signals from above, traces or None, learn) -> a batch of one frame for each level
-Advance = Callable[[SDR, SDR | None, Sequence[ColumnTrace] | None, bool], Sequence[LevelBatch]]
+# (inputs, signals from above or None, traces or None, learn) -> a batch of as many frames for each level
+Advance = Callable[[Sequence[SDR], Sequence[SDR | None], Sequence[ColumnTrace] | None, bool], Sequence[LevelBatch]]
 INPUT, ABOVE = "input", "above"
 
 
@@ -28,7 +28,7 @@ class ColumnsState(WindowState):
         memories: of each level, which learning changes.
         modules: of a column of each level.
         inputs, above: sizes of the two receptors; 0 for no signals from above.
-        advance: runs one frame on the memories.
+        advance: runs frames on the memories.
     """
 
     def __init__(
@@ -42,13 +42,21 @@ class ColumnsState(WindowState):
         self.traces = None
 
     def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
-        item = SDR.unchecked(arrivals[INPUT].units, self.inputs)
-        signals = SDR.unchecked(arrivals[ABOVE].units, self.above) if self.above else None
-        # The first frame of a recording takes no signals from above.
-        batches = self.advance(item, None if self.traces is None else signals, self.traces, learn)
+        return self.run([arrivals], learn=learn)[0]
+
+    def run(self, windows: Sequence[Mapping[str, Arrivals]], *, learn: bool) -> list[Output]:
+        items = [SDR.unchecked(arrivals[INPUT].units, self.inputs) for arrivals in windows]
+        signals: list[SDR | None] = [None] * len(items)
+        if self.above:
+            signals = [SDR.unchecked(arrivals[ABOVE].units, self.above) for arrivals in windows]
+            if self.traces is None:
+                signals[0] = None  # the first frame of a recording takes no signals from above
+        batches = self.advance(items, signals, self.traces, learn)
         self.traces = [batch.trace for batch in batches]
-        operations = sum(int(batch.synaptic_operations.sum()) for batch in batches)
-        return Output(_units(batches), operations, (float(batches[-1].familiarity.mean()),))
+        operations = sum(batch.synaptic_operations.reshape(len(items), -1).sum(axis=1) for batch in batches)
+        familiarity = batches[-1].familiarity.reshape(len(items), -1).mean(axis=1)
+        rows = zip(_units(batches), np.asarray(operations).tolist(), familiarity.tolist(), strict=True)
+        return [Output(units, count, (known,)) for units, count, known in rows]
 
     def arrays(self) -> dict[str, NDArray]:
         kept: dict[str, NDArray] = {"fresh": np.array([self.traces is None])}
@@ -110,12 +118,13 @@ def _memory_arrays(memory: ColumnMemory) -> dict[str, NDArray]:
     return arrays
 
 
-def _units(batches: Sequence[LevelBatch]) -> NDArray[np.int32]:
-    """Return the winners of one frame among the units of all levels: level by level, column by column."""
-    found, first = [], 0
+def _units(batches: Sequence[LevelBatch]) -> list[NDArray[np.int32]]:
+    """Return for each frame the winners among the units of all levels: level by level, column by column."""
+    levels, first = [], 0
     for batch in batches:
-        code = batch.codes[0].ravel()
-        places = first + np.arange(code.size) * batch.module_units
-        found.append((places + code)[code >= 0])
-        first += code.size * batch.module_units
-    return np.concatenate(found).astype(np.int32)
+        codes = batch.codes.reshape(len(batch), -1)
+        places = first + np.arange(codes.shape[1], dtype=np.int32) * np.int32(batch.module_units)
+        levels.append(np.where(codes >= 0, places + codes, -1))
+        first += codes.shape[1] * batch.module_units
+    every = levels[0] if len(levels) == 1 else np.concatenate(levels, axis=1)
+    return [units[units >= 0].astype(np.int32, copy=False) for units in every]

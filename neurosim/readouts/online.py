@@ -139,6 +139,8 @@ class OnlineState(WindowState):
         size = len(self.features.x)
         self.weights: NDArray[np.float32] = np.zeros((model.classes, size), np.float32)
         self.scores: NDArray[np.float64] = np.zeros(model.classes)
+        # Whether weights have changed since `scores` were computed: most recordings end with their label.
+        self._stale = False
         self.seen: NDArray[np.bool_] = np.zeros(model.classes, np.bool_)
         self.lateral = None if model.lateral is None else LateralState(model.lateral, size, model.seed)
         # Recordings so far, and items of the present task.
@@ -154,13 +156,14 @@ class OnlineState(WindowState):
             )
         self._recordings += self.features.window > 0
         self.features.begin()
-        self.scores[:] = 0.0
+        self.scores[:], self._stale = 0.0, False
         if self.lateral is not None:
             self.lateral.begin()
 
     def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
         from ..kernels.memory.readout import respond
 
+        self._rescore()
         if learn and self.features.window == 0:
             self._untaught = True
         changed, delta = self.features.arrive(arrivals[INPUT])
@@ -197,6 +200,7 @@ class OnlineState(WindowState):
         self._items = 0
 
     def arrays(self) -> dict[str, NDArray]:
+        self._rescore()
         kept: dict[str, NDArray] = {"weights": self.weights, "scores": self.scores, "seen": self.seen}
         counters = np.array([self._recordings, self._items], np.int64)
         found = {name: array.copy() for name, array in kept.items()} | {"counters": counters}
@@ -214,7 +218,7 @@ class OnlineState(WindowState):
         self.features.restore(arrays)
         self.weights[:], self.scores[:], self.seen[:] = weights, scores, seen
         self._recordings, self._items = map(int, counters)
-        self._untaught = False
+        self._untaught = self._stale = False
 
     def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
         model, inputs = self.model, self.features.rules.inputs
@@ -283,8 +287,16 @@ class OnlineState(WindowState):
             error[winner] = right - _softmax(self.scores, np.ones(self.model.classes, np.bool_))[winner]
         return error
 
+    def _rescore(self) -> None:
+        """Compute the scores anew if weights have changed."""
+        from ..kernels.memory.readout import product
+
+        if self._stale:
+            product(self.weights, self.features.x, self.scores)
+            self._stale = False
+
     def _change(self, error: NDArray[np.float64]) -> int:
-        from ..kernels.memory.readout import change, product
+        from ..kernels.memory.readout import change
 
         x = self.features.x
         power = float(np.square(x, dtype=np.float64).sum())
@@ -295,7 +307,7 @@ class OnlineState(WindowState):
         if self.model.normalised:
             step /= float(np.square(left).sum()) + STEP_FLOOR * power
         change(self.weights, error, step, left)
-        product(self.weights, x, self.scores)
+        self._stale = True
         return operations if self.lateral is None else operations + self.lateral.learn(x, left)
 
 

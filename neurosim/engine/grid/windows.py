@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NeurosimInputError, require
+from ...kernels.engine.clocked.windows import cut
 from ...windowed import MAX_COUNT, Arrivals, WindowState, WindowTotals, array_of
-from ..compile.windows import Feed, WindowPlan
+from ..compile.windows import WindowPlan
 from .sinks import SpikeSink
 from .sources import EventSource, GridEvents, join_events
 
 NO_UNITS: NDArray[np.int32] = np.empty(0, np.int32)
-NO_COUNTS: NDArray[np.int64] = np.empty(0, np.int64)
+NOTHING = Arrivals(NO_UNITS, np.empty(0, np.int64))
 NO_EVENTS = GridEvents(NO_UNITS, NO_UNITS)
 PREFIX = "window."
 
@@ -41,6 +42,11 @@ class WindowedPopulations:
         self._readings: dict[int, list[tuple[float, ...]]] = {plan.number: [] for plan in plans}
         self._events: dict[int, GridEvents] = {}
         self._due: dict[int, NDArray[np.int32]] = {}
+        self._scratch = {
+            (plan.number, receptor): np.zeros(size, np.int64)
+            for plan in plans
+            for receptor, size in plan.windowed.model.receptors.items()
+        }
         self._clear()
 
     @property
@@ -134,40 +140,29 @@ class WindowedPopulations:
         windows = now // plan.steps - first
         if windows <= 0:
             return NO_EVENTS
-        arriving = {
-            receptor: self._cut([f for f in plan.feeds if f.receptor == receptor], first, windows, plan.steps)
-            for receptor in plan.windowed.model.receptors
-        }
-        step, learn, codes, readings = self.states[p].step, plan.windowed.learn, [], self._readings[p]
-        entered = operations = 0
-        for k in range(windows):
-            arrivals = {receptor: windowed[k] for receptor, windowed in arriving.items()}
-            output = step(arrivals, learn=learn)
-            codes.append(output.units)
-            operations += output.synaptic_operations
-            for given in arrivals.values():
-                entered += len(given.units)
-            if output.readings:
-                readings.append(output.readings)
+        arriving = {receptor: self._cut(plan, receptor, first, windows) for receptor in plan.windowed.model.receptors}
+        every = [{receptor: cuts[k] for receptor, cuts in arriving.items()} for k in range(windows)]
+        outputs = self.states[p].run(every, learn=plan.windowed.learn)
+        codes, operations = [output.units for output in outputs], sum(output.synaptic_operations for output in outputs)
+        entered = sum(len(given.units) for cuts in arriving.values() for given in cuts)
+        self._readings[p] += [output.readings for output in outputs if output.readings]
         self.totals[p] += windows, entered, sum(map(len, codes)), operations
         ends = (first + 1 + np.arange(windows, dtype=np.int32)) * np.int32(plan.steps)
         return GridEvents(np.repeat(ends, [len(units) for units in codes]), np.concatenate(codes))
 
-    def _cut(self, feeds: Sequence[Feed], first: int, windows: int, steps: int) -> list[Arrivals]:
-        """Return what arrived at a receptor in each of `windows` windows of `steps` steps, from number `first` on."""
-        keys, width = [], max([self._sizes[feed.source] + feed.offset for feed in feeds], default=1)
-        for feed in feeds:
-            events = self._events[feed.source]
-            # A code that ends with a window belongs to it; the spikes of a step belong to the window with that step.
-            numbers = (events.steps.astype(np.int64) - feed.windowed) // steps - first
-            a, z = np.searchsorted(numbers, (0, windows))
-            keys.append(numbers[a:z] * width + events.units[a:z] + feed.offset)
-        if not any(len(each) for each in keys):
-            return [Arrivals(NO_UNITS, NO_COUNTS)] * windows
-        distinct, counts = np.unique(np.concatenate(keys), return_counts=True)
-        bounds = np.searchsorted(distinct, np.arange(windows + 1) * width)
-        units = (distinct % width).astype(np.int32)
-        return [Arrivals(units[a:z], counts[a:z]) for a, z in itertools.pairwise(bounds)]
+    def _cut(self, plan: WindowPlan, receptor: str, first: int, windows: int) -> list[Arrivals]:
+        """Return what arrived at a receptor in each of `windows` windows, from number `first` on."""
+        feeds = [(feed, self._events[feed.source]) for feed in plan.feeds if feed.receptor == receptor]
+        sizes = [len(events.steps) for _, events in feeds]
+        if not any(sizes):
+            return [NOTHING] * windows
+        steps, inputs = join_events([_shifted(events, feed.offset) for feed, events in feeds])
+        # A code that ends with a window belongs to it; the spikes of a step belong to the window with that step.
+        early = np.array([feed.windowed for feed, _ in feeds], np.int64)
+        units, counts, bounds = np.empty_like(inputs), np.empty(len(inputs), np.int64), np.empty(windows + 1, np.int64)
+        scratch = self._scratch[plan.number, receptor]
+        cut(steps, inputs, np.cumsum([0, *sizes]), early, first, plan.steps, scratch, units, counts, bounds)
+        return [Arrivals(units[a:z], counts[a:z]) for a, z in itertools.pairwise(bounds.tolist())]
 
     def _forget(self) -> None:
         """Drop the events of windows that have run."""
@@ -238,6 +233,11 @@ class CodeSource(EventSource):
         units = self.windows.due(self.plan.number, first)
         stop = (first // self.plan.steps + 1) * self.plan.steps
         return GridEvents(np.full(len(units), first, np.int32), units), stop
+
+
+def _shifted(events: GridEvents, offset: int) -> GridEvents:
+    """Return events of units as those of the inputs from `offset` on."""
+    return GridEvents(events.steps, events.units + np.int32(offset)) if offset else events
 
 
 def _vector(arrays: Mapping[str, NDArray[Any]], name: str, kind: type[np.generic]) -> NDArray[Any]:

@@ -14,6 +14,7 @@ from ...kernels.engine.clocked import deliver
 from ...kernels.engine.clocked import log as spike_log
 from ...kernels.engine.clocked import loop as clocked
 from ...kernels.engine.clocked.bits import STRIP
+from ...kernels.engine.clocked.windows import most_in_a_step
 from ...kernels.tools.intrinsics import APART
 from ..addresses import address
 from ..compile.network import CompiledNetwork
@@ -114,18 +115,19 @@ class GridWorkspace:
         blocks, kept = self.compiled.layout.blocks, []
         self._max_spikes = self._least_room.copy()
         for p, given in events.items():
-            block = given.units // self.compiled.layout.parts[p]
-            order = np.argsort(block, kind="stable")
-            steps, units = given.steps[order], given.units[order]
-            limits = np.searchsorted(block[order], np.arange(blocks + 1)).astype(np.int64)
+            (steps, units), limits = given, np.array([0, len(given.steps)], np.int64)
+            if blocks > 1:
+                block = units // self.compiled.layout.parts[p]
+                order = np.argsort(block, kind="stable")
+                steps, units = steps[order], units[order]
+                limits = np.searchsorted(block[order], np.arange(blocks + 1)).astype(np.int64)
             kept += [steps, units, limits]
             row = self._units[p]
             row[clocked.EVENT_STEPS], row[clocked.EVENT_UNITS] = address(steps), address(units)
             row[clocked.EVENT_BLOCKS] = address(limits)
             self._cursors[p] = 0
             for b in range(blocks):
-                _, counts = np.unique(steps[limits[b] : limits[b + 1]], return_counts=True)
-                self._max_spikes[b] += counts.max(initial=0)
+                self._max_spikes[b] += most_in_a_step(steps[limits[b] : limits[b + 1]])
         nothing = np.zeros(blocks + 1, np.int64)
         for p in range(len(self._units)):
             if self._units[p, clocked.KIND] == clocked.EVENTS and p not in events:
