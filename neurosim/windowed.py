@@ -147,6 +147,11 @@ class WindowState(ABC):
     def begin(self) -> None:
         """Start a new recording: context ends, and what was learned stays."""
 
+    @property
+    def missing(self) -> str | None:
+        """Receptor without whose spike the recording so far has taught a learning model nothing; None: no such."""
+        return None
+
     @abstractmethod
     def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
         """Return the output of one window.
@@ -155,7 +160,7 @@ class WindowState(ABC):
         """
 
     def run(self, windows: Sequence[Mapping[str, Arrivals]], *, learn: bool) -> list[Output]:
-        """Return the outputs of windows that follow one another: those of `step`, by one call where a model gains by it.
+        """Return the outputs of windows that follow one another: as `step` gives them, by one call where that gains.
 
         windows: at least one.
         """

@@ -97,6 +97,7 @@ def simulate(
             count_updates=count_updates,
         )
         result = simulation.run(float(played.durations[0]), progress=progress)
+        simulation.end()
         return replace(result, learned=simulation.learned)
     workers = thread_count(threads)
     prepared = prepare(
@@ -134,6 +135,8 @@ class _Batch:
         # As many runners as recordings that run at a time, each with one thread. What learns sees one after the other.
         learns = any(plan.windowed.learn for plan in self.prepared.compiled.windows)
         runners = [Runner(self.prepared) for _ in range(1 if learns else max(1, min(threads, len(self.inputs))))]
+        # What is frozen ends as it began; the states of the runners hold whichever recording each ran last.
+        learned = {} if learns else runners[0].windows.learned()
         runners[0].warm_up()
         built = time.perf_counter()
         total = float(self.inputs.durations.sum())
@@ -157,7 +160,7 @@ class _Batch:
             run_s=time.perf_counter() - built,
             weights={name: [o.weights[name] for o in outcomes] for name in plastic},
             readings={name: [o.readings[name] for o in outcomes] for name in runners[0].windows.take_readings()},
-            learned=runners[0].windows.learned(),
+            learned=runners[0].windows.learned() if learns else learned,
             probes=tuple(bound.probe for bound in self.prepared.probes),
         )
 
@@ -167,6 +170,7 @@ class _Batch:
         sources = {p: InMemorySource(item, clock, name) for p, item in self.inputs.recording(index).items()}
         runner.begin(sources, self.trial + index)
         runner.run_until(self._steps(index), spikes, states)
+        runner.windows.end(name)
         weights, readings = runner.workspace.plastic.weights(), runner.windows.take_readings()
         return _Outcome(spikes.take(), states.take(), weights, readings)
 

@@ -86,8 +86,9 @@ class Result:
             or a list of such arrays, one a recording.
         readings: by name of each windowed population whose model has readings: [windows, readings] float64, or a list
             of such arrays, one a recording.
-        learned: by name of each windowed population: the arrays of its state at the end, for `Windowed.learned`. Empty
-            in the pieces of a `Simulation`, which has them as an attribute.
+        learned: by name of each windowed population: the arrays of its state at the end, or at the start of a batch in
+            which nothing learns, for `Windowed.learned`. Empty in the pieces of a `Simulation`, which has them as an
+            attribute.
         start: s of biological time at which this piece begins.
         probes: what `states` holds, in its order.
     """

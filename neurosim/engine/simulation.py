@@ -162,6 +162,14 @@ class Simulation:
         """Return the state of each windowed population by its name, for `Windowed.learned` of another network."""
         return self._runner.windows.learned()
 
+    def end(self) -> None:
+        """End the recording: `simulate` calls it after the last run.
+
+        Raises:
+            NeurosimInputError: a windowed population learns from labels or rewards, and there was none.
+        """
+        self._runner.windows.end("simulate.inputs: the recording")
+
     def run(self, duration: float, *, progress: Callable[[Progress], None] | None = None) -> Result:
         """Continue for `duration` seconds, rounded up to full steps.
 

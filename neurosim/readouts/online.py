@@ -147,6 +147,10 @@ class OnlineState(WindowState):
         self._recordings, self._items = 0, 0
         self._untaught = False
 
+    @property
+    def missing(self) -> str | None:
+        return self._teacher if self._untaught else None
+
     def begin(self) -> None:
         if self._untaught:
             name = self._teacher

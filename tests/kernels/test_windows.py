@@ -5,8 +5,11 @@ import pytest
 
 from neurosim.kernels.engine.clocked.windows import cut, cut_reference, most_in_a_step
 
+# Numbers of spikes of each source, and whether they are codes, which end with their window.
+SOURCES = [((300,), (0,)), ((200, 0, 50), (0, 1, 1)), ((0,), (0,)), ((1, 400), (1, 0))]
 
-@pytest.mark.parametrize(("sizes", "early"), [((300,), (0,)), ((200, 0, 50), (0, 1, 1)), ((0,), (0,)), ((1, 400), (1, 0))])
+
+@pytest.mark.parametrize(("sizes", "early"), SOURCES)
 def test_windows_are_those_of_the_reference(sizes, early):
     rng, inputs, length, first, windows = np.random.default_rng(len(sizes)), 37, 7, 3, 11
     # From before the first window to after the last: others are left out.

@@ -15,7 +15,7 @@ from neurosim.engine.identity import describe
 from neurosim.errors import NeurosimInputError
 from neurosim.network import Link, Network, Population, SpikeSource
 from neurosim.readouts import LateralCircuit, OnlineReadout, label_recordings
-from neurosim.windowed import Windowed
+from neurosim.windowed import Arrivals, Windowed
 
 INPUTS, CLASSES, WINDOWS, COUNT = 14, 3, 4, 40
 LENGTH = WINDOWS * WINDOW
@@ -226,13 +226,28 @@ def starts_of(count: int) -> NDArray:
 def test_a_missing_label_is_an_error() -> None:
     for name, teacher in (("delta", "label"), ("reward", "reward")):
         model, batch = MODELS[name], clips(3, INPUTS, WINDOWS)
-        inputs = {"input": batch, **teachers(model, np.array([1, -1, 0]), np.full(3, -1), LENGTH)}
-        with pytest.raises(NeurosimInputError) as caught:
-            simulate(reading(model), inputs)
-        assert str(caught.value) == (
-            f"OnlineReadout: a recording ended without a spike of its receptor '{teacher}'; link a source of "
-            f"{teacher}s to it, with one spike in every recording, or set Windowed.learn to false"
-        )
+        for lost in (0, 1, 2):
+            labels = np.where(np.arange(3) == lost, -1, 1)
+            inputs = {"input": batch, **teachers(model, labels, np.full(3, -1), LENGTH)}
+            with pytest.raises(NeurosimInputError) as caught:
+                simulate(reading(model), inputs)
+            assert str(caught.value) == (
+                f"simulate.inputs: recording {lost}: brings no spike to receptor '{teacher}' of population 'readout', "
+                f"which learns; link a source of {teacher}s to it, with one spike in every recording before the last "
+                f"window of {LENGTH / WINDOWS:g} s ends, or set Windowed.learn to false"
+            )
+            if lost == 2:
+                alone = {key: items[lost] for key, items in inputs.items()}
+                with pytest.raises(NeurosimInputError, match=r"simulate.inputs: the recording: brings no spike to rec"):
+                    simulate(reading(model), alone)
+                simulate(reading(model, learn=False), inputs)
+
+
+def test_a_readout_that_is_stepped_by_hand_misses_its_label_too() -> None:
+    state, nothing = MODELS["delta"].start(), Arrivals(np.empty(0, np.int32), np.empty(0, np.int64))
+    state.step({"input": nothing, "label": nothing}, learn=True)
+    with pytest.raises(NeurosimInputError, match=r"a recording ended without a spike of its receptor 'label'; link a"):
+        state.begin()
 
 
 def test_a_network_without_labels_is_refused_unless_the_readout_is_frozen() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ...errors import require
@@ -79,5 +80,7 @@ def _feed(network: Network, link: Link, source: int) -> Feed:
 def _window_steps(name: str, window: float, clock: float) -> int:
     steps = round(window / clock)
     whole = steps >= 1 and abs(window / clock - steps) <= WINDOW_SLACK * max(1, steps)
-    require(whole, f"Population[{name!r}].model.window", f"must be a whole number of steps of {clock:g} s", window)
+    below = max(1, math.floor(window / clock))
+    rule = f"must be a whole number of steps of {clock:g} s, such as {below * clock:g} or {(below + 1) * clock:g} s"
+    require(whole, f"Population[{name!r}].model.window", rule, window)
     return steps

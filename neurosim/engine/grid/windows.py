@@ -65,6 +65,23 @@ class WindowedPopulations:
         for state in self.states.values():
             state.begin()
 
+    def end(self, recording: str) -> None:
+        """End a recording, and raise if a population that learns has missed its label or reward.
+
+        recording: its name in errors.
+
+        Raises:
+            NeurosimInputError: the recording has brought none.
+        """
+        for plan in self.plans:
+            missing = self.states[plan.number].missing
+            if missing is not None:
+                raise NeurosimInputError(
+                    f"{recording}: brings no spike to receptor '{missing}' of population '{plan.name}', which learns; "
+                    f"link a source of {missing}s to it, with one spike in every recording before the last window of "
+                    f"{plan.windowed.window:g} s ends, or set Windowed.learn to false"
+                )
+
     def advance(self, spikes: Mapping[int, GridEvents], now: int) -> dict[int, GridEvents]:
         """Take the spikes of the steps up to `now`, run the windows that have ended, and return their codes."""
         for p, events in spikes.items():
