@@ -193,7 +193,14 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"data": {"tasks": [[0], []]}}, "data.tasks: task 2: must have at least one class (got none)"),
     ({"data": {"tasks": [0, 1]}}, "data.tasks.0: must be a list (got 0"),
     ({"data": {"limits": 3}}, "data.limits: unknown key"),
-    ({"simulation": {"clock": "continuous"}}, "simulation.clock: must be > 0 s (got continuous)"),
+    (
+        {"simulation": {"clock": "continuous"}},
+        "simulation.clock: must be > 0 s, the step on which windows are cut (got",
+    ),
+    (
+        {"population": {"columns": {"window": 0.1605}}},
+        "Population['columns'].model.window: must be a whole number of steps of 0.005 s, such as 0.16 or 0.165 s (got",
+    ),
 ]
 
 

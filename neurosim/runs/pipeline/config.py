@@ -13,6 +13,7 @@ from pydantic import BeforeValidator
 from ... import files
 from ...data import catalog
 from ...description import Description, is_network
+from ...engine.compile.windows import compile_windows
 from ...errors import NeurosimInputError, lookup, require
 from ...network import Population, SpikeSource
 from ...windowed import Windowed
@@ -139,7 +140,10 @@ def _check(config: PipelineConfig) -> None:
     """Raise `NeurosimInputError` for what neither the network nor the table [data] alone can say."""
     data, description = config.data, config.description
     info = catalog.module(data.name).INFO
-    require(description.settings.clock is not None, "simulation.clock", "must be > 0 s", "continuous")
+    clock = description.settings.clock
+    if clock is None:
+        raise NeurosimInputError("simulation.clock: must be > 0 s, the step on which windows are cut (got continuous)")
+    compile_windows(description.network, clock)  # windows of whole steps, before a run folder is made
     require(not description.probes, "probe", "must be left out: a pipeline keeps no states", len(description.probes))
     names = [name for name in (data.source, data.label, data.task) if name is not None]
     twice = sorted({name for name in names if names.count(name) > 1})
