@@ -14,6 +14,7 @@ from .mixture_of_memories import SSE, MoM
 from .rwkv import RWKV7
 from .softmax import SoftmaxAttention, WindowAttention
 from .state_space import AlmostLinearRNN, DiagonalSSM
+from .window_linear import WindowLinearAttention
 
 KINDS: dict[str, Callable[..., Mixer]] = {
     "alrnn": AlmostLinearRNN,
@@ -34,6 +35,7 @@ KINDS: dict[str, Callable[..., Mixer]] = {
     "sse": SSE,
     "ssm": DiagonalSSM,
     "window": WindowAttention,
+    "window_linear": WindowLinearAttention,
 }
 
 # Names of options in models and configs of earlier versions; those of a kind precede those of all.

@@ -69,12 +69,18 @@ class SoftmaxAttention(Mixer):
         memory = x.new_zeros(len(x), 0, self.kv_heads, 2 * self.k_size)
         return {"memory": memory, "position": torch.zeros((), dtype=torch.int64, device=x.device)}
 
-    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return q [B, T, H, K], and k and v of `kv_heads`, before their positions."""
         q, k, v = (split_heads(layer(x), self.k_size) for layer in (self.q_proj, self.k_proj, self.v_proj))
-        if self.qk_norm:
-            q, k = self.q_norm(q), self.k_norm(k)
-        if self.rotary is not None:
-            q, k = (self.rotary.turn(value, state["position"]) for value in (q, k))
+        return (self.q_norm(q), self.k_norm(k), v) if self.qk_norm else (q, k, v)
+
+    def turn(self, x: Tensor, position: Tensor) -> Tensor:
+        """Return q or k [B, T, heads, K] at their positions, from `position` [] of the first token on."""
+        return x if self.rotary is None else self.rotary.turn(x, position)
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        q, k, v = self.split(x)
+        q, k = (self.turn(value, state["position"]) for value in (q, k))
         return {"q": q, "k": k, "v": v}, {"position": state["position"] + x.shape[1]}
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:

@@ -56,6 +56,37 @@ def compare_models(
     return Comparison(n, losses[0] / n, losses[1] / n, same / n)
 
 
+def compare_windows(
+    dense: LanguageModel,
+    spiking: LanguageModel,
+    tokens: Tensor,
+    length: int,
+    batch: int = 16,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Comparison:
+    """Compare both models on windows of tokens [n] that begin without context, `batch` of them at a time.
+
+    Args:
+        length: tokens of a window; what is left at the end is not read.
+        on_progress: called with (tokens read, tokens in all).
+
+    Raises:
+        NeurosimInputError: fewer tokens than a window and the one after it.
+    """
+    count = (len(tokens) - 1) // length
+    require(count > 0, "compare_windows.tokens", f"must be at least {length + 1}", len(tokens))
+    sums, agreed = [0.0, 0.0], 0.0
+    for first in range(0, count, batch):
+        streams = min(batch, count - first)
+        part = tokens[first * length : (first + streams) * length + 1]
+        found = compare_models(dense, spiking, part, length, streams)
+        sums = [total + mean * found.tokens for total, mean in zip(sums, (found.dense, found.spiking), strict=True)]
+        agreed += found.agreement * found.tokens
+        if on_progress is not None:
+            on_progress((first + streams) * length, count * length)
+    return Comparison(count * length, sums[0] / (count * length), sums[1] / (count * length), agreed / (count * length))
+
+
 def each_layer_alone(dense: LanguageModel, converted: Converted, tokens: Tensor) -> dict[str, Comparison]:
     """Compare the dense model with the model in which one coder alone is in use, for each coder by its name."""
     found, coders = {}, converted.coders()

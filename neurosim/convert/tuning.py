@@ -86,7 +86,7 @@ def tune(
     with _metered(layers, expansion) as meter, _Trainer(model, layers, tuning) as trainer:
         for step in range(tuning.steps):
             windows = draw_windows(tokens, tuning.batch, tuning.length, (tuning.seed << 32) + step).to(model.device)
-            loss = _loss(model, teacher, windows)
+            loss = window_loss(model, teacher, windows)
             cost, sent = meter.read()
             trainer.step(loss + price * cost)
             if spikes is not None:
@@ -134,7 +134,8 @@ class _Trainer:
         self.schedule.step()
 
 
-def _loss(model: LanguageModel, teacher: LanguageModel | None, windows: Tensor) -> Tensor:
+def window_loss(model: LanguageModel, teacher: LanguageModel | None, windows: Tensor) -> Tensor:
+    """Return the mean nats a token of windows [B, T + 1]: KL divergence from the teacher, or else cross-entropy."""
     logits = model(windows[:, :-1])[0].flatten(0, 1)
     if teacher is None:
         return F.cross_entropy(logits, windows[:, 1:].flatten())

@@ -24,6 +24,7 @@ KINDS = {
     "recognise": "",  # neurosim memory recognise
     "continual": "Learn one task after the other, and see what is forgotten.",
     "convert": "Turn a language model into one that communicates in spikes.",
+    "linearise": "",  # neurosim convert linearise
 }
 # Runs of a dataset through a liquid are older than kinds, and their manifests name none.
 UNNAMED = "liquid"

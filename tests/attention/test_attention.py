@@ -55,6 +55,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "sse": {"num_heads": 2, "head_dim": 6, "topk": 2},
     "ssm": {"state_size": 4, "discretisation": "bilinear"},
     "window": {"num_heads": 4, "num_kv_heads": 2, "window_size": 7},
+    "window_linear": {"attention": {"num_heads": 4, "num_kv_heads": 2}, "window_size": 5, "meta_tokens": 2},
 }
 MORE: list[tuple[str, dict[str, Any]]] = [
     ("linear", {"num_heads": 2, "feature_map": "hadamard", "do_feature_map_norm": False}),

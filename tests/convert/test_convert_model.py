@@ -36,6 +36,7 @@ SMALL = {
     "sse": {"num_heads": 2, "head_dim": 8},
     "hgrn2": {"expand_ratio": 8},
     "rwkv7": {"head_dim": 8},
+    "window_linear": {"window_size": 4},
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..command import CPU_OR_CUDA, PROFILE, CommandOptions, CommandResult, common, count, setting
+from ..linearise.command import command as linearise
 
 CONVERT = "model"
 
@@ -31,6 +32,7 @@ def command(context: click.Context) -> None:
     neurosim convert runs/lm --scheme ternary --k 3  converts it; also takes Hugging Face folders
     neurosim convert curve runs/lm                   loss against spikes, operations and energy
     neurosim convert generate RUN --prompt "The "    writes text
+    neurosim convert linearise MODEL                 softmax attention to linear kinds, then to spikes
 
     MODEL may stand where a command does: 'neurosim convert MODEL' is 'neurosim convert model MODEL'.
     """
@@ -147,3 +149,6 @@ def lm_train(options: CommandOptions) -> CommandResult:
 
     config = LmConfig.configure(options.config, options.sets, options.given)
     return CommandResult.of(KIND, train_language_model(config, options))
+
+
+command.add_command(linearise)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -28,11 +29,21 @@ from ..options import DEFAULTS, RunOptions
 from ..progress import bar
 from ..timings import Timings, limit_threads
 from . import KIND
-from .config import ConvertConfig
+from .config import CalibrationSettings, ConvertConfig, Text
 from .result import ConversionResult, Losses, ModelFacts, Operator, SpikingSummary
 
 MODEL = "model"  # folder of the model in a run
 BUILT_IN = "Python's topics"
+
+
+class HasText(Protocol):
+    """Settings of a text, and of the part of it that thresholds come from."""
+
+    @property
+    def text(self) -> Text: ...
+
+    @property
+    def calibration(self) -> CalibrationSettings: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +120,7 @@ def begin(
         yield folder, source
 
 
-def load(path: Path, config: ConvertConfig, device: str = "cpu") -> ConversionSource:
+def load(path: Path, config: HasText, device: str = "cpu") -> ConversionSource:
     """Return the dense model of a folder, on a device, and the text to convert it with.
 
     Raises:

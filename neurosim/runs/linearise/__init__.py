@@ -1,0 +1,24 @@
+"""Runs that replace softmax attention by linear kinds, and report what each stage costs down to spikes."""
+
+from collections.abc import Sequence
+
+from ..folder import RunFolder
+from ..kind import HasEnergy, Kind
+from ..settings import ConfigSource
+from .result import LinearisationResult
+
+
+def _reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> HasEnergy:
+    from .config import LineariseConfig  # needs torch
+
+    return LineariseConfig.reconfigure(run, sources, changeable)
+
+
+KIND = Kind(
+    name="linearise",
+    title="a linearisation",
+    resume="convert linearise",
+    result=LinearisationResult,
+    reconfigure=_reconfigure,
+    heading=("network", "seed"),
+)
