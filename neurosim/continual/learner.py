@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import require
 from ..measure import LayerCounts
 from ..measure.work import COUNTS
 from .tasks import Problem, Task
@@ -113,10 +114,17 @@ class Learner(ABC):
 
     def predict(self, x: NDArray[np.uint8], task: int | None = None) -> NDArray[np.int64]:
         """Return [n] the best allowed class (`Problem.allowed`) of each item [n, steps, units]; the lowest of equal
-        ones."""
+        ones.
+
+        Raises:
+            NeurosimInputError: scores of another shape than [n, classes].
+        """
         allowed = self.problem.allowed(task, self.learned)
         found = np.empty(len(x), np.int64)
         for first in range(0, len(x), BATCH):
             part = np.asarray(self.scores(x[first : first + BATCH], task), np.float64)
+            wanted = (len(x[first : first + BATCH]), self.problem.classes)
+            rule = f"must be [items, classes] = {list(wanted)}"
+            require(part.shape == wanted, f"{type(self).__name__}.scores", rule, list(part.shape))
             found[first : first + BATCH] = np.where(allowed, part, -np.inf).argmax(axis=1)
         return found

@@ -108,6 +108,27 @@ MEASURES: Mapping[str, Measure] = {
         least=2,
         of=lambda r: (_learned(r) - r[-1])[:-1],
     ),
+    "learned": Measure(
+        title="Learned",
+        formula="1/T sum_j R[j,j]",
+        meaning="mean accuracy right after learning (Riemer et al. 2019, arXiv 1810.11910)",
+        least=1,
+        of=_learned,
+    ),
+    "anytime": Measure(
+        title="Any time",
+        formula="1/T sum_i 1/i sum_(j<=i) R[i,j]",
+        meaning="mean over time of the accuracy on the tasks so far (Caccia et al. 2022, arXiv 2104.05025)",
+        least=1,
+        of=lambda r: np.array([r[i, :i].mean() for i in range(1, len(r))]),
+    ),
+    "worst": Measure(
+        title="Worst task",
+        formula="min_j R[T,j]",
+        meaning="the lowest accuracy in the end",
+        least=1,
+        of=lambda r: r[-1].min(keepdims=True),
+    ),
 }
 
 
@@ -156,6 +177,21 @@ def estimate(values: Sequence[float]) -> Estimate:
     sd = float(np.std(values, ddof=1))
     half = float(t.ppf(0.5 + CONFIDENCE / 2, n - 1)) * sd / math.sqrt(n)
     return Estimate(mean, sd, mean - half, mean + half, n)
+
+
+def paired_p(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Return the p of a paired t test, two-sided, between values of the same seeds; None below two seeds.
+
+    Values that differ by the same amount for every seed have p 0, equal ones p 1.
+    """
+    difference = np.subtract(first, second)
+    if len(difference) < 2:
+        return None
+    if np.ptp(difference) == 0:
+        return float(difference[0] == 0)
+    from scipy.stats import ttest_rel
+
+    return float(ttest_rel(first, second).pvalue)
 
 
 def summary(matrices: Sequence[Matrix], forward: bool = True) -> dict[str, Estimate | None]:

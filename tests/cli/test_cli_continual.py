@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -257,7 +258,16 @@ def test_runs_side_by_side(run: dict[str, Any], config: Path) -> None:
     names = ["plain", "replay", f"macrocolumn ({Path(run['run']).name})", "macrocolumn (other)"]
     assert [row["name"] for row in found["rows"]] == names
     assert found["rows"][0]["matrices"] == run["rows"][0]["matrices"]
-    assert {p.name for p in Path("both").iterdir()} == EVERY - {"cells"} | {"mean-accuracy.svg", "first-task.svg"}
+    written = {"mean-accuracy.svg", "first-task.svg", "measures.csv", "measures.tex"}
+    assert {p.name for p in Path("both").iterdir()} == EVERY - {"cells"} | written
+    table = list(csv.DictReader(Path("both/measures.csv").read_text().splitlines()))
+    assert {(row["learner"], row["measure"]) for row in table} >= {("plain", "acc"), ("replay", "worst")}
+    plain = found["rows"][0]["measures"]
+    assert all(float(r["mean"]) == plain[r["measure"]]["mean"] for r in table if r["learner"] == "plain")
+    ends = [row["p_to_best"] for row in table if row["measure"] == "acc" and row["learner"] in ("plain", "replay")]
+    assert any(ends) and all(0 <= float(p) <= 1 for p in ends if p)
+    latex = Path("both/measures.tex").read_text().splitlines()
+    assert latex[0] == r"\begin{tabular}{lrrrrrrrrr}" and latex[4].startswith("plain & $") and len(latex) == 10
     text = neurosim("compare", run["run"], "--quiet").stdout
     assert "plain" in text and "+-" in text and "report.html" in text
     assert command.neurosim("report", "both")

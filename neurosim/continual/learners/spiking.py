@@ -128,6 +128,10 @@ class SpikingLearner(Learner):
     def step(self, optimizer: torch.optim.Optimizer) -> None:
         """Take a step; the gradients are there."""
 
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Return the optimiser of a task."""
+        return torch.optim.Adam(self.net.parameters(), lr=self.settings.learning_rate)
+
     def after_task(self, task: Task) -> None:
         """Store what later tasks need of a task that was learned."""
 
@@ -140,7 +144,7 @@ class SpikingLearner(Learner):
     def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
         items, allowed = self.training_items(task)
         generator = common.torch_generator(self.problem, "train", task.index)
-        optimizer = torch.optim.Adam(self.net.parameters(), lr=self.settings.learning_rate)
+        optimizer = self.optimizer()
 
         def step(batch: ItemBatch, left: float) -> Tensor:
             optimizer.zero_grad()

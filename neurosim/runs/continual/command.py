@@ -80,7 +80,7 @@ def run(
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @common()
 def compare(options: CommandOptions, runs: tuple[Path, ...]) -> CommandResult:
-    """Compare the learners of RUNS: a table, and a folder with a page and pictures."""
+    """Compare the learners of RUNS: a table, and a folder with a page, pictures, and the table as CSV and LaTeX."""
     from . import KIND
     from .run import compare_runs
 

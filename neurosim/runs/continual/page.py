@@ -15,6 +15,7 @@ from ...report.sections import HOT, between
 from ...report.svg import element, label, picture, rect
 from ..folder import RunFolder
 from .measured import unknown
+from .paired import against_best, p_text
 from .result import ContinualResult, LearnerResult
 
 MAP = 264.0  # px, width of a heat map
@@ -35,6 +36,7 @@ def fill(folder: RunFolder, result: ContinualResult) -> Mapping[str, object]:
         "charts": _charts(rows) if rows else {},
         "measures": MEASURES,
         "shade": shade,
+        "p_values": {name: p_text(p) for name, p in against_best(rows).items()},
         "estimates": [
             (row, [_estimate(row.measures.get(name)) for name in MEASURES], float(np.mean(row.seconds or np.nan)))
             for row in rows

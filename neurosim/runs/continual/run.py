@@ -21,6 +21,7 @@ from ..timings import Timings
 from . import KIND
 from .config import ContinualConfig, Row, stored
 from .executor import LOCAL, Executor, Trial, TrialProgress, run_trials
+from .exports import write_tables
 from .page import write_pictures
 from .result import ContinualResult, Failure, LearnerResult, TaskWork
 from .trial import TrialResult, TrialSpec, build_stream
@@ -63,7 +64,7 @@ def resume(path: Path, executor: Executor = LOCAL, options: RunOptions = DEFAULT
 
 
 def compare_runs(paths: Sequence[Path], options: RunOptions = DEFAULTS) -> ContinualResult:
-    """Put the learners of several runs side by side in a folder of their own, with a page and pictures.
+    """Put the learners of several runs side by side in a folder of their own: a page, pictures, tables (CSV and LaTeX).
 
     A learner keeps its name if it is the only one of that name, and is else named with its run.
 
@@ -89,6 +90,7 @@ def compare_runs(paths: Sequence[Path], options: RunOptions = DEFAULTS) -> Conti
 
         result = finish(KIND, folder, work)
         write_pictures(folder.path, result)
+        write_tables(folder.path, result)
         return result
 
 

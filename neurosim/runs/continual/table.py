@@ -10,20 +10,30 @@ from ..folder import REPORT
 from ..tables import grid, table
 from .measured import ABOUT as ABOUT_WORK
 from .measured import HEADS, task_cells
+from .paired import against_best, p_text
 from .result import ContinualResult
 
-ABOUT = "mean +- half of Student's 95 % interval over seeds; R[i,j]: on task j after task i, of T tasks"
+ACROSS = 4  # measures in a block of the table
+ABOUT = (
+    "mean +- half of Student's 95 % interval over seeds; R[i,j]: on task j after task i, of T tasks;\n"
+    "  p: of a paired t test of ACC against the highest on the same stream, over the seeds of both"
+)
 
 
 def render(result: ContinualResult) -> str:
     """Return a line for each learner: its measures with the half-widths of their intervals; below, the formulas."""
     width = max(7, *(len(row.name) for row in result.rows))
-    heads = "".join(f"{_short(name):>18}" for name in MEASURES)
-    lines = [_about(result), "", f"  {'learner':<{width}}{heads}{'seconds':>10}"]
-    for row in result.rows:
-        cells = "".join(f"{_cell(row.measures.get(name)):>18}" for name in MEASURES)
-        seconds = sum(row.seconds) / len(row.seconds)
-        lines.append(f"  {row.name:<{width}}{cells}{seconds:>10.1f}")
+    lines = [_about(result)]
+    names, p_values = list(MEASURES), against_best(result.rows)
+    for part in (names[:ACROSS], names[ACROSS:]):
+        heads = "".join(f"{_short(name):>18}" for name in part)
+        last = part[-1] == names[-1]
+        lines += ["", f"  {'learner':<{width}}{heads}" + (f"{'p to best':>12}{'seconds':>10}" if last else "")]
+        for row in result.rows:
+            cells = "".join(f"{_cell(row.measures.get(name)):>18}" for name in part)
+            seconds = sum(row.seconds) / len(row.seconds)
+            end = f"{p_text(p_values[row.name]):>12}{seconds:>10.1f}" if last else ""
+            lines.append(f"  {row.name:<{width}}{cells}{end}")
     formulas = [(_short(name), f"{m.formula}: {m.meaning}") for name, m in MEASURES.items()]
     work = grid(("learner", *HEADS[2:]), [(row.name, *task_cells(row.work[-1])[1:]) for row in result.rows if row.work])
     page = table([("page", str(Path(result.run) / REPORT))])

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import files, plain
+from ...continual.evaluation import accuracies
 from ...continual.learner import Learner
 from ...continual.learners import kind
 from ...continual.streams import STREAMS, Stream
@@ -136,7 +137,7 @@ def _run(path: Path, spec: TrialSpec, owner: type[Learner], on_progress: TaskPro
         seconds, work, matrix = _restore(path / STATE, spec, stream, learner)
     else:
         matrix = np.full((len(stream) + 1, len(stream)), np.nan)
-        matrix[0] = _accuracies(learner, stream, spec.on)
+        matrix[0] = accuracies(learner, stream, spec.on)
     for index in range(learner.learned, len(stream)):
         start, task = time.perf_counter(), stream[index]
         learner.begin(task)
@@ -146,7 +147,7 @@ def _run(path: Path, spec: TrialSpec, owner: type[Learner], on_progress: TaskPro
             where = f"; the state after {index} tasks is in {path / STATE}" if index else ""
             raise type(error)(f"{error} (seed {spec.seed}{where})") from None
         seconds.append(round(time.perf_counter() - start, 6))
-        matrix[index + 1] = _accuracies(learner, stream, spec.on)
+        matrix[index + 1] = accuracies(learner, stream, spec.on)
         work.append(_work(learner, task, spec.on))
         header = {"spec": plain.to_plain(spec), "seconds": seconds, "work": plain.to_plain(work)}
         arrays = {**{f"learner.{name}": a for name, a in learner.state().items()}, "matrix": matrix}
@@ -203,13 +204,3 @@ def _work(learner: Learner, task: Task, evaluate_on: str) -> TaskWork:
     items: Items = getattr(task, evaluate_on)
     x = items.x[spread(len(items), MAX_COUNTED)]
     return TaskWork.of(task.name, learner, x, task.index if learner.problem.scenario == "task" else None)
-
-
-def _accuracies(learner: Learner, stream: Stream, evaluate_on: str) -> NDArray[np.float64]:
-    """Return [tasks] accuracies of a learner; items come with the number of their task in the scenario "task"."""
-    found = np.empty(len(stream))
-    for j, task in enumerate(stream):
-        items = getattr(task, evaluate_on)
-        predicted = learner.predict(items.x, j if stream.problem.scenario == "task" else None)
-        found[j] = float((predicted == items.y).mean())
-    return found
