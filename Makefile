@@ -8,7 +8,7 @@ STAMPS := $(VENV)/stamps
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: demo test test-slow lint peers peers-engine clean
+.PHONY: demo test test-slow lint docs peers peers-engine clean
 
 demo: $(STAMPS)/core
 	$(BIN)/neurosim demo
@@ -23,6 +23,10 @@ lint: $(STAMPS)/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Pages, their programs' output and the reference as build/site; a program that fails or a link that leads nowhere fails.
+docs: $(STAMPS)/docs
+	NO_MKDOCS_2_WARNING=1 OMP_NUM_THREADS=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 # The other simulators, in an environment of their own: only benchmarks and the `peer` tests use it.
 peers:
@@ -39,6 +43,10 @@ $(STAMPS)/core: pyproject.toml
 
 $(STAMPS)/test: $(STAMPS)/core
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+$(STAMPS)/docs: $(STAMPS)/core
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
 clean:

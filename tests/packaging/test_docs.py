@@ -2,46 +2,89 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
+from types import ModuleType
+from xml.etree import ElementTree
 
 import pytest
 
-from neurosim import catalog, files
-
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
 README = (ROOT / "README.md").read_text()
+# Pages whose programs take less than a second or two; the others are run by the slow tests.
+QUICK = {"style.md", "files.md", "engine.md"}
+
+
+def load_programs() -> ModuleType:
+    """Return the module that runs the programs of a page for the site."""
+    spec = importlib.util.spec_from_file_location("programs", ROOT / "docs" / "tools" / "programs.py")
+    assert spec is not None and spec.loader is not None
+    module = sys.modules["programs"] = importlib.util.module_from_spec(spec)  # dataclasses look for their module
+    spec.loader.exec_module(module)
+    return module
+
+
+programs = load_programs()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.name, marks=[] if path.name in QUICK else [pytest.mark.slow]) for path in PAGES],
+)
+def test_the_programs_of_a_page_run(path: Path, elsewhere: None) -> None:
+    """Every fence with a language is a program; what follows as `text` is what it prints."""
+    pytest.importorskip("torch")
+    command = [sys.executable, ROOT / "docs" / "tools" / "programs.py", path, "page"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_page_whose_program_fails_or_prints_something_else_is_refused(elsewhere: None) -> None:
+    for text, words in (
+        ("```python\n1 / 0\n```\n", "division by zero"),
+        ("```python\nprint(1)\n```\n\n```text\n2\n```\n", "prints '1"),
+        ("```sh\nneurosim simulate nowhere\n```\n", "nowhere"),
+        ("```sh\nrm -r runs\n```\n", "begins with rm"),
+        ("```rust\n```\n", "written in rust"),
+        ("```toml\n[a\n```\n", "line 1"),
+    ):
+        Path("page.md").write_text(text)
+        with pytest.raises(Exception, match=words):
+            programs.run(Path("page.md"))
+
+
+def test_pages_of_the_site_are_named_and_what_is_named_is_there() -> None:
+    named = re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.M)
+    here = {path.relative_to(ROOT / "docs").as_posix() for path in PAGES[1:]}
+    assert {name for name in named if not name.startswith(("reference/", "about/"))} == here
+    rooms = {name for name in named if name.startswith("reference/")} - {"reference/neurosim.md"}
+    for room in rooms:
+        assert (ROOT / "neurosim" / Path(room).stem / "__init__.py").is_file(), room
+
+
+def test_the_picture_of_the_readme_is_small_and_drawn() -> None:
+    picture = ROOT / "docs" / "pictures" / "overview.svg"
+    assert picture.stat().st_size < 100_000
+    text = picture.read_text()
+    assert ElementTree.fromstring(text).tag.endswith("svg") and "<image" not in text
 
 
 @pytest.mark.slow
-def test_the_programs_of_the_readme_run(elsewhere: None) -> None:
-    torch = pytest.importorskip("torch")
-    from neurosim.attention import LanguageConfig, LanguageModel, MixerSpec, write_model
-
-    files.write_nmnist("recording.bin", catalog.load("digits", "test")[0])
-    write_model("checkpoint", LanguageModel(LanguageConfig((MixerSpec("gla"),), 32, 32)))
-    names: dict[str, object] = {"token": torch.tensor([1]), "state": None}
-    # One epoch instead of twelve.
-    for block in re.findall(r"```python\n(.*?)```", README, re.S):
-        exec(compile(block.replace("epochs=12", "epochs=1"), "README.md", "exec"), names)
-    assert names["logits"].shape == (1, 32)  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
-def test_the_programs_of_the_docs_run(path: Path, elsewhere: None) -> None:
-    """A block that begins with an import is a program; others are fragments. Settings go into pipeline.toml."""
-    names: dict[str, object] = {}
-    for block in re.findall(r"```toml\n(.*?)```", path.read_text(), re.S):
-        Path("pipeline.toml").write_text(block)
-    for block in re.findall(r"```python\n((?:import|from) .*?)```", path.read_text(), re.S):
-        exec(compile(block, path.name, "exec"), names)
+def test_the_picture_of_the_readme_is_what_its_script_draws(elsewhere: None) -> None:
+    script = ROOT / "docs" / "pictures" / "overview.py"
+    subprocess.run([sys.executable, script, "here.svg"], check=True)
+    assert Path("here.svg").read_text() == script.with_suffix(".svg").read_text()
 
 
 def test_the_commands_of_the_readme_are_there() -> None:
     from neurosim.cli import COMMANDS
 
-    named = set(re.findall(r"^neurosim ([a-z]+)", README, re.M))
+    named = set(re.findall(r"(?:^|`)neurosim ([a-z]+)", README, re.M))
     assert len(named) > 5 and named <= set(COMMANDS)
 
 
@@ -49,7 +92,9 @@ def test_the_commands_of_the_readme_are_there() -> None:
 def test_links_and_files_are_there(path: Path) -> None:
     text = path.read_text()
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
-        assert link.startswith("http") or (path.parent / link).exists(), link
+        # Pages of the reference are made with the site.
+        made = link.startswith(("http", "../reference/"))
+        assert made or (path.parent / link).exists(), link
     for name in re.findall(r"`((?:neurosim|kernels|datasets|tests|docs|examples|benchmarks)/[\w/.-]*)`", text):
         # NAME and KIND stand for any.
         assert re.search(r"/(NAME|KIND)/", name) or (ROOT / name).exists(), name

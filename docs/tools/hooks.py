@@ -1,0 +1,142 @@
+"""Hooks of mkdocs: run the programs of every page, show their output, and write the reference from the packages.
+
+The pages are run two at a time, each in a process and a folder of its own below `build/pages`. A page whose output is
+newer than it and than the package is not run again.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+
+sys.path.insert(0, str(Path(__file__).parent))
+import programs
+
+WORK = programs.ROOT / "build" / "pages"
+# Rooms of the reference, in the order of the page that lists them.
+ROOMS = (
+    "", "files", "data", "neurons", "synapses", "plasticity", "engine", "description", "measure", "stats", "plot",
+    "liquid", "readouts", "layers", "training", "hlop", "continual", "sdr", "dendrites", "macrocolumn", "associative",
+    "attention", "convert",
+)  # fmt: skip
+# Files of the repository that become part of the site, so that it needs no address of a repository.
+PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+FOLDERS = ("examples", "benchmarks")
+SOURCES = ("neurosim", "kernels", "datasets", "examples", "docs/tools")
+_outputs: dict[str, dict[str, dict[str, Any]]] = {}
+
+
+def on_pre_build(config: Any) -> None:
+    """Run the pages that have programs."""
+    folder = Path(config["docs_dir"])
+    pages = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*.md")) if _has_programs(path)}
+    sources = (path for part in SOURCES for path in (programs.ROOT / part).rglob("*.py"))
+    changed = max(path.stat().st_mtime for path in sources)
+    with ThreadPoolExecutor(2) as pool:
+        found = pool.map(lambda name: _run(name, pages[name], changed), pages)
+        _outputs.update(zip(pages, found, strict=True))
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add what programs left, pages and scripts from beside docs/, and the pages of the reference."""
+    for name, found in _outputs.items():
+        for output in found.values():
+            for path in (*output["pictures"], *output["reports"]):
+                content = (WORK / Path(name).with_suffix("") / path).read_bytes()
+                files.append(File.generated(config, _address(name, path), content=content))
+    for page in PAGES:
+        text = re.sub(r"\]\(docs/", "](../", (programs.ROOT / page).read_text("utf-8"))
+        files.append(File.generated(config, f"about/{page}", content=text))
+    for folder in FOLDERS:
+        for path in sorted((programs.ROOT / folder).glob("*.*")):
+            files.append(File.generated(config, f"{folder}/{path.name}.txt", content=path.read_text("utf-8")))
+    for room in ROOMS:
+        files.append(File.generated(config, f"reference/{room or 'neurosim'}.md", content=_reference(room)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    """Return a page with the output of each program below it; links out of docs/ lead to what `on_files` added."""
+    name = page.file.src_uri
+    markdown = _links(markdown)
+    parts, last = [], 0
+    for number, block in enumerate(programs.blocks(markdown)):
+        parts.append(markdown[last : block.end])
+        last = block.end
+        output = _outputs.get(name, {}).get(str(number))
+        following = markdown[block.end :].lstrip().startswith("```text")
+        if output:
+            parts.append(_shown(name, output, with_text=not following))
+    return "".join([*parts, markdown[last:]])
+
+
+def _has_programs(path: Path) -> bool:
+    return any(block.language in {"python", "sh", "toml"} for block in programs.blocks(path.read_text("utf-8")))
+
+
+def _run(name: str, path: Path, changed: float) -> dict[str, dict[str, Any]]:
+    folder = WORK / Path(name).with_suffix("")
+    outputs = folder / "outputs.json"
+    if not outputs.exists() or outputs.stat().st_mtime < max(changed, path.stat().st_mtime):
+        shutil.rmtree(folder, ignore_errors=True)
+        command = [sys.executable, str(Path(programs.__file__)), str(path), str(folder)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode:
+            raise PluginError(f"{name}: a program failed\n{done.stderr}")
+    found: dict[str, dict[str, Any]] = json.loads(outputs.read_text("utf-8"))
+    return found
+
+
+def _address(name: str, path: str) -> str:
+    """Return where a file that a page's program left lies in the site."""
+    return f"{Path(name).with_suffix('').as_posix()}-files/{path.replace('/', '-')}"
+
+
+def _shown(name: str, output: dict[str, Any], *, with_text: bool) -> str:
+    parts = []
+    if output["text"].strip() and with_text:
+        parts.append(f'``` {{ .text title="output" }}\n{output["text"].rstrip()}\n```\n')
+    base = Path(name).stem
+    for path in output["pictures"]:
+        picture = (WORK / Path(name).with_suffix("") / path).read_text("utf-8")
+        words = re.search(r'aria-label="([^"]*)"', picture)
+        parts.append(f"![{words.group(1) if words else path}]({base}-files/{path.replace('/', '-')})\n")
+    for path in output["reports"]:
+        parts.append(f"[The report that this wrote]({base}-files/{path.replace('/', '-')})\n")
+    return "\n" + "\n".join(parts) + "\n" if parts else ""
+
+
+def _links(markdown: str) -> str:
+    markdown = re.sub(rf"\]\(((?:\.\./)+)({'|'.join(PAGES)})", _into_about, markdown)
+    return re.sub(rf"\]\(((?:\.\./)+)((?:{'|'.join(FOLDERS)})/[\w.]+)", _into_site, markdown)
+
+
+def _into_site(link: re.Match[str]) -> str:
+    return f"]({link[1].removeprefix('../')}{link[2]}.txt"
+
+
+def _into_about(link: re.Match[str]) -> str:
+    """Return the link to a page of the repository from a page of docs/, which lies one folder deeper there."""
+    return f"]({link[1].removeprefix('../')}about/{link[2]}"
+
+
+def _reference(room: str) -> str:
+    """Return the page of a room: its first line, and its public names in the order in which it lists them."""
+    package = f"neurosim.{room}".rstrip(".")
+    tree = ast.parse((programs.ROOT / package.replace(".", "/") / "__init__.py").read_text("utf-8"))
+    lines = [f"# {package}", "", ast.get_docstring(tree) or "", ""]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
+            names = [alias.name for alias in node.names if alias.name == alias.asname]
+            lines += [f"::: {package}.{node.module}.{name}" for name in names]
+    return "\n".join(lines) + "\n"
