@@ -28,9 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurosim import files
+from neurosim.data import saccades
 from neurosim.data.camera import EventCamera
 from neurosim.data.catalog import Dataset, Findings, cache_folder
 from neurosim.data.download import exclusive, scratch
+from neurosim.data.saccades import REACH
 from neurosim.datasets.nmnist import FOLDERS, SHAPE, read_split, verify_splits
 from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, require
 from neurosim.plain import PlainTree
@@ -44,9 +46,6 @@ MANIFEST = "manifest.json"
 SIDE = SHAPE[1]
 # Samples of the film per pixel, and per block of the 8 x 8 image, which fills 20 pixels as digits of MNIST do.
 ZOOM, BLOCK = 2, 5
-# Offsets of the image, pixels x and y, at the corners of its way: the triangle of N-MNIST.
-CORNERS = ((0.0, 0.0), (3.5, 7.0), (7.0, 0.0), (0.0, 0.0))
-REACH = 7
 
 INFO = Dataset(
     name="digits",
@@ -194,18 +193,8 @@ def move(scene: NDArray[np.float64], recipe: Recipe) -> NDArray[np.float64]:
 
 
 def way(recipe: Recipe) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return [frames] x and y of the image in pixels; each saccade starts and ends at rest, with minimum jerk.
-
-    Minimum jerk: Flash and Hogan 1985, J. Neuroscience 5:1688. The rate of events of N-MNIST has the same course.
-    """
-    frames = round(3 * recipe.saccade / recipe.step) + 1
-    time = np.linspace(0.0, 3.0, frames)
-    saccade = np.minimum(time.astype(int), 2)
-    u = time - saccade
-    done = u * u * u * (10.0 - 15.0 * u + 6.0 * u * u)
-    corners = np.array(CORNERS).T
-    x, y = corners[:, saccade] + (corners[:, saccade + 1] - corners[:, saccade]) * done
-    return x, y
+    """Return [frames] x and y of the image in pixels; see `saccades.way`."""
+    return saccades.way(recipe.saccade, recipe.step)
 
 
 def _scene(image: NDArray[np.float64], contrast: float) -> NDArray[np.float64]:

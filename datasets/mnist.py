@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from neurosim import files
 from neurosim.data.catalog import Dataset, Findings, where_to_put
 from neurosim.data.download import DownloadSource, install
-from neurosim.datasets.digits import REACH, SIDE, ZOOM, Recipe, move
+from neurosim.data.saccades import REACH
+from neurosim.datasets.digits import SIDE, ZOOM, Recipe, move
 from neurosim.datasets.nmnist import SHAPE
 from neurosim.errors import NeurosimInputError, NeurosimMissingError, lookup, require
 from neurosim.spikes import Recordings

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from neurosim import files
 from neurosim.data.catalog import Dataset, Findings, where_to_put
 from neurosim.data.download import DownloadSource, install
-from neurosim.errors import NeurosimInputError, NeurosimMissingError
+from neurosim.errors import NeurosimInputError, NeurosimMissingError, require
 from neurosim.spikes import Recordings
 
 CHANNELS = 700
@@ -53,15 +56,58 @@ INFO = Dataset(
 )
 
 
-def load(split: str, root: Path) -> Recordings:
+@dataclass(frozen=True)
+class Options:
+    """Settings of files of this layout.
+
+    Attributes:
+        channels: of the sensor, the same for both files; None: one more than the highest of both files, or 700 if that
+            is among the highest hundred of SHD's.
+    """
+
+    channels: int | None = None
+
+    def __post_init__(self) -> None:
+        require(self.channels is None or self.channels > 0, "data.options.channels", "must be > 0", self.channels)
+
+
+def describe(root: Path, options: Mapping[str, Any] | None = None) -> Dataset:
+    """Return the channels and classes of the files in a folder; those of SHD if there are none."""
+    here = _files(root)
+    if not here:
+        return INFO
+    classes = _extent(here[0], here[0].stat().st_mtime_ns)[1]
+    return replace(INFO, shape=(_channels(root, options),), classes=classes or INFO.classes)
+
+
+def load(split: str, root: Path, options: Mapping[str, Any] | None = None) -> Recordings:
     """Return the recordings of a split in the order of the file, with `groups["speaker"]`.
 
     Raises:
         NeurosimMissingError: no such file in this folder.
         NeurosimFormatError: a file of another layout.
     """
-    recordings = files.read_shd(find_file(split, root))
+    path = find_file(split, root)
+    recordings = files.read_shd(path, _channels(root, options))
     return recordings if recordings.classes else replace(recordings, classes=INFO.classes)
+
+
+def _channels(root: Path, options: Mapping[str, Any] | None) -> int:
+    """Return the size of the sensor of both files."""
+    given = Options(**(options or {})).channels
+    if given is not None:
+        return given
+    extent = max(_extent(path, path.stat().st_mtime_ns)[0] for path in _files(root))
+    return CHANNELS if CHANNELS - 100 < extent <= CHANNELS else extent
+
+
+@lru_cache(maxsize=4)
+def _extent(path: Path, stamp: int) -> tuple[int, tuple[str, ...]]:
+    return files.shd_extent(path)
+
+
+def _files(root: Path) -> list[Path]:
+    return [path for split in INFO.splits if (path := _file(split, root)) is not None]
 
 
 def fetch(root: Path, *, quiet: bool = False) -> list[Path]:
@@ -71,10 +117,15 @@ def fetch(root: Path, *, quiet: bool = False) -> list[Path]:
 
 def find_file(split: str, root: Path) -> Path:
     """Return the path of `shd_<split>.h5` or `<split>.h5`."""
-    for name in (f"shd_{split}.h5", f"{split}.h5"):
-        if (root / name).is_file():
-            return root / name
-    raise NeurosimMissingError(f"{root}: neither shd_{split}.h5 nor {split}.h5 is here; {where_to_put(INFO)}")
+    path = _file(split, root)
+    if path is None:
+        raise NeurosimMissingError(f"{root}: neither shd_{split}.h5 nor {split}.h5 is here; {where_to_put(INFO)}")
+    return path
+
+
+def _file(split: str, root: Path) -> Path | None:
+    names = (f"shd_{split}.h5", f"{split}.h5")
+    return next((root / name for name in names if (root / name).is_file()), None)
 
 
 def verify(root: Path, *, quiet: bool = False) -> Findings:

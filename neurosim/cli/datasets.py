@@ -14,14 +14,16 @@ import click
 from ..errors import NeurosimInputError
 from ..runs.command import CommandOptions, CommandResult, common, complete_dataset
 from ..runs.tables import table
+from .folders import describe_folder
 from .program import CommandEntry, Program
 
 if TYPE_CHECKING:
     from ..data.catalog import Dataset
 
+IN_FILES = "found in the files"
 COMMANDS = {
     "list": CommandEntry(__name__, "The datasets, and whether their files are here.", "list_all"),
-    "info": CommandEntry(__name__, "One dataset: origin, shape, splits, licence, files.", "info"),
+    "info": CommandEntry(__name__, "One dataset, or a folder of your own: shape, classes, splits, files.", "info"),
     "make": CommandEntry(__name__, "Compute a dataset's files.", "make"),
     "fetch": CommandEntry(__name__, "Download a dataset's files.", "fetch"),
     "verify": CommandEntry(__name__, "Count, check and decode every file of a dataset.", "verify"),
@@ -61,21 +63,27 @@ def list_all(options: CommandOptions) -> CommandResult:
 @_root
 @common()
 def info(options: CommandOptions, name: str, root: Path | None) -> CommandResult:
-    """Describe dataset NAME."""
+    """Describe dataset NAME, or what is understood of the recordings in the folder NAME.
+
+    --set data.options.KEY=VALUE says how a folder is read, as in a run.
+    """
     from ..data import catalog
 
+    if name not in catalog.datasets() and Path(name).is_dir():
+        _refuse(options, "config", "seed", "out")
+        return describe_folder(Path(name), options.sets, quiet=options.quiet)
     _refuse(options, "config", "sets", "seed", "out")
     dataset = catalog.module(name).INFO
     folder = catalog.place(dataset, root)
-    splits = [f"{split} ({dataset.recordings[split]:,})" for split in dataset.splits]
+    splits = [f"{split} ({dataset.recordings[split]:,})" if dataset.recordings else split for split in dataset.splits]
     rows = [
-        ("shape", " x ".join(map(str, dataset.shape))),
-        ("classes", ", ".join(dataset.classes)),
+        ("shape", " x ".join(map(str, dataset.shape)) or IN_FILES),
+        ("classes", ", ".join(dataset.classes) or IN_FILES),
         ("splits", ", ".join(splits)),
         ("can hold out", ", ".join(dataset.groups) or "-"),
         ("licence", dataset.licence),
         ("files", dataset.layout),
-        ("folder", f"{folder}  [{_place(dataset, folder)}]"),
+        ("folder", f"{folder}  [{_place(dataset, folder)}]" if dataset.folder else "any: name it with data.root"),
         *(("source", source.url) for source in dataset.sources),
     ]
     return CommandResult(
@@ -152,10 +160,12 @@ def verify(options: CommandOptions, name: str, root: Path | None) -> CommandResu
 
 
 def _describe(dataset: Dataset, folder: Path) -> Mapping[str, object]:
-    return {**asdict(dataset), "folder": str(folder), "here": folder.is_dir()}
+    return {**asdict(dataset), "folder": str(folder), "here": bool(dataset.folder) and folder.is_dir()}
 
 
 def _place(dataset: Dataset, folder: Path) -> str:
+    if not dataset.folder:
+        return "name it: `neurosim datasets info FOLDER`"
     if folder.is_dir():
         return "here"
     return "made on first use" if dataset.made else f"not here; `neurosim datasets fetch {dataset.name}`"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ CHUNK = 500  # recordings that are counted together
 # Neighbours that become one unit: 34 x 34 pixels become 17 x 17, 700 channels become 140.
 PIXELS, CHANNELS = 2, 5
 GREY = 16  # levels of scikit-learn's digits
+FOLDER = "folder"  # the dataset that reads one's own recordings
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,25 +61,39 @@ class ItemSource:
         dataset: its name in the catalog.
         read: (source name, dataset, windows) to its items.
         folder: of the files, where it is not the dataset's own.
+        root: of one's own files.
     """
 
     title: str
     dataset: str
     read: Callable[[str, ItemSource, int], Base]
     folder: str | None = None
+    root: Path | None = None
 
 
 def load(name: str, windows: int = 10) -> Base:
-    """Return the items of a source; each recording in `windows` equal windows.
+    """Return the items of a source, a dataset or a folder of one's own; each recording in `windows` equal windows.
 
     Raises:
         NeurosimInputError: no such source; one class only; a test item of a class that no training item has.
         NeurosimMissingError: its files are not there; the error says where to put them.
         NeurosimFormatError: a file is damaged.
     """
-    source = lookup(SOURCES, name, "stream.source")
+    source = _source(name)
     require(windows >= 1, "stream.windows", "must be >= 1", windows)
     return checked(source.read(name, source, windows))
+
+
+def _source(name: str) -> ItemSource:
+    """Return one of `SOURCES`, or of another dataset of the catalogue, or of a folder."""
+    if name in SOURCES:
+        return SOURCES[name]
+    known = catalog.datasets()
+    if name in known and name != FOLDER:
+        return ItemSource(known[name].title, name, _images if hasattr(catalog.module(name), "images") else _recordings)
+    if Path(name).is_dir():
+        return ItemSource(name, FOLDER, _recordings, root=Path(name))
+    return lookup(SOURCES, name, "stream.source (or the path of a folder of recordings)")
 
 
 def checked(base: Base) -> Base:
@@ -116,9 +132,9 @@ def _images(name: str, source: ItemSource, windows: int) -> Base:
 
 
 def _recordings(name: str, source: ItemSource, windows: int) -> Base:
-    module = catalog.module(source.dataset)
     root = _root(name, source)
-    train, test = (module.load(split, root) for split in module.INFO.splits[:2])
+    splits = catalog.describe(source.dataset, root).splits[:2]
+    train, test = (catalog.load(source.dataset, split, root) for split in splits)
     return Base(name, _items(name, train, windows), _items(name, test, windows), train.classes)
 
 
@@ -151,6 +167,8 @@ def drives(recordings: Recordings, windows: int) -> NDArray[np.uint8]:
 
 def _root(name: str, source: ItemSource) -> Any:
     """Return the folder of a source's files."""
+    if source.root is not None:
+        return source.root
     info = catalog.module(source.dataset).INFO
     info = info if source.folder is None else replace(info, folder=source.folder)
     try:

@@ -2,7 +2,9 @@
 
 A dataset is one file in `neurosim/datasets` with `INFO`, a `Dataset`, and `load(split, root) -> Recordings`; the folder
 is scanned, so there is no list to edit. It also has `verify(root, quiet=quiet) -> Findings`, and where its files can be
-computed `make(root, ...)`, where they can be downloaded `fetch(root, quiet=quiet)`.
+computed `make(root, ...)`, where they can be downloaded `fetch(root, quiet=quiet)`. A dataset with settings has a
+frozen dataclass `Options`, and its `load` takes them as a third argument, a mapping, where some are given. One whose
+sensor and classes depend on its files has `describe(root[, options]) -> Dataset`.
 """
 
 from __future__ import annotations
@@ -20,8 +22,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import NeurosimInputError, NeurosimMissingError, lookup, require
+from ..plain import from_plain
 from ..spikes import Recordings
 from .download import DownloadSource, digest
+
+Options = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,8 @@ class Dataset:
         sources: public archives that `neurosim datasets fetch` downloads.
         made: whether the files are computed on first use.
         defaults: settings of `neurosim simulate` for it, as tables, e.g. {"liquid": {"neurons": 500}}.
+        duration: of the longest recording, s, where the files were read for it.
+        remarks: what was guessed, changed or left out in reading its files, and what may be wrong.
     """
 
     name: str
@@ -59,6 +66,8 @@ class Dataset:
     sources: tuple[DownloadSource, ...] = ()
     made: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    duration: float | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,6 +125,52 @@ def place(dataset: Dataset, root: Path | str | None = None) -> Path:
     return folder if folder and folder.is_dir() else cache_folder(dataset)
 
 
+def describe(name: str, root: Path | str | None = None, options: Options | None = None) -> Dataset:
+    """Return the properties of a dataset: those of its files where they decide, or else what is known of it.
+
+    In a folder of another name it is titled after the folder.
+
+    Args:
+        name: of the dataset.
+        root: folder with its files.
+        options: settings of the dataset, by name.
+
+    Raises:
+        NeurosimInputError: no such dataset or setting.
+        NeurosimError: as its reader, where its properties are those of its files.
+    """
+    found = module(name)
+    info: Dataset = found.INFO
+    chosen = place(info, root)
+    if hasattr(found, "describe"):
+        info = found.describe(_named(info, chosen, root), *_arguments(found, options))
+    else:
+        _arguments(found, options)
+    other = chosen.resolve().name
+    if root is None or not info.folder or other.lower() == info.folder.lower():
+        return info
+    return replace(info, title=f"{other}, in the layout of {info.title.split(':')[0]}")
+
+
+def _arguments(found: ModuleType, options: Options | None) -> tuple[Options, ...]:
+    """Return the settings as the last argument of functions of a dataset; nothing without settings.
+
+    Raises:
+        NeurosimInputError: settings of a dataset that has none, an unknown one, or one that breaks its rule.
+    """
+    if not options:
+        return ()
+    require(hasattr(found, "Options"), "data.options", f"must be left out: {found.INFO.name} has none", dict(options))
+    from_plain(found.Options, options, "data.options")
+    return (options,)
+
+
+def _named(dataset: Dataset, chosen: Path, root: Path | str | None) -> Path:
+    if root is None and not dataset.folder:
+        raise NeurosimMissingError("data.root: is missing; name the folder of your recordings, --set data.root=FOLDER")
+    return chosen
+
+
 def find_root(dataset: Dataset, root: Path | str | None = None) -> Path:
     """Return the folder with the files of a dataset, as `place`.
 
@@ -124,7 +179,7 @@ def find_root(dataset: Dataset, root: Path | str | None = None) -> Path:
     Raises:
         NeurosimMissingError: no such folder; says where to put the files.
     """
-    chosen = place(dataset, root)
+    chosen = _named(dataset, place(dataset, root), root)
     if chosen.is_dir() or (root is None and dataset.made and not chosen.exists()):
         return chosen
     trouble = "is not a folder" if chosen.exists() else "does not exist"
@@ -148,8 +203,8 @@ def where_to_put(dataset: Dataset) -> str:
     return ", ".join(ways)
 
 
-def load(name: str, split: str, root: Path | str | None = None) -> Recordings:
-    """Return one split of a dataset.
+def load(name: str, split: str, root: Path | str | None = None, options: Options | None = None) -> Recordings:
+    """Return one split of a dataset; `options` are its settings, by name.
 
     Raises:
         NeurosimInputError: no such dataset or split; names the nearest.
@@ -157,9 +212,10 @@ def load(name: str, split: str, root: Path | str | None = None) -> Recordings:
         NeurosimFormatError: a file that breaks its format.
     """
     found = module(name)
-    lookup(dict.fromkeys(found.INFO.splits), split, f"split of {name}")
-    loader: Callable[[str, Path], Recordings] = found.load
-    return loader(split, find_root(found.INFO, root))
+    if not hasattr(found, "describe"):
+        lookup(dict.fromkeys(found.INFO.splits), split, f"split of {name}")
+    loader: Callable[..., Recordings] = found.load
+    return loader(split, find_root(found.INFO, root), *_arguments(found, options))
 
 
 def verify(name: str, root: Path | str | None = None, *, quiet: bool = False) -> Findings:
@@ -182,7 +238,9 @@ def verify(name: str, root: Path | str | None = None, *, quiet: bool = False) ->
     return replace(findings, problems=(*findings.problems, *wrong))
 
 
-def hold_out(name: str, group: str, value: int, root: Path | str | None = None) -> tuple[Recordings, Recordings]:
+def hold_out(
+    name: str, group: str, value: int, root: Path | str | None = None, options: Options | None = None
+) -> tuple[Recordings, Recordings]:
     """Return (training, test): the first split without `value`, and every recording of `value` in any split.
 
     `hold_out("shd", "speaker", 3)` is for training on all speakers but 3 and testing on speaker 3.
@@ -190,11 +248,11 @@ def hold_out(name: str, group: str, value: int, root: Path | str | None = None) 
     Raises:
         NeurosimInputError: a dataset without this group, or no recording in one of the two.
     """
-    info = module(name).INFO
+    info = describe(name, root, options)
     if not info.groups:
         raise NeurosimInputError(f"data.held_out_{group}: {name} has no {group}s; leave it out")
     lookup(dict.fromkeys(info.groups), group, f"group of {name}")
-    every = [load(name, split, root) for split in info.splits]
+    every = [load(name, split, root, options) for split in info.splits]
     for split, part in zip(info.splits, every, strict=True):
         if group not in part.groups:
             raise NeurosimInputError(f"data.held_out_{group}: the {split} file of {name} has no {group}s")

@@ -59,6 +59,19 @@ def read_shd(path: str | os.PathLike[str], channels: int | None = None) -> Recor
     return Recordings(times, units, offsets, durations, size, (size,), 1.0, labels, classes, groups)
 
 
+def shd_extent(path: str | os.PathLike[str]) -> tuple[int, tuple[str, ...]]:
+    """Return one more than the highest channel of a file, at least 1, and the names of its classes, if it has them.
+
+    Raises:
+        NeurosimMissingError, NeurosimFormatError: as `read_shd`.
+    """
+    with open_hdf5(path) as file:
+        units, _ = file.ragged("spikes/units", "iu")
+        if units.size and not 0 <= units.min() <= units.max() < 1 << 31:
+            raise file.error("/spikes/units", "channels >= 0 and below 2^31", f"{units.min()} to {units.max()}")
+        return int(units.max(initial=0)) + 1, file.texts("extra/keys") if file.has("extra/keys") else ()
+
+
 def _check_events(file: HDF5File, times: NDArray, units: NDArray, offsets: NDArray[np.int64], size: int) -> None:
     if units.size and not 0 <= units.min() <= units.max() < size <= 1 << 31:
         at = int(np.argmax((units < 0) | (units >= size)))

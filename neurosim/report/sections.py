@@ -201,6 +201,7 @@ def provenance_facts(known: Mapping[str, object], digest: str | None = None) -> 
         "Spike digest": known.get("spike_digest") or digest or None,
         "Config hash": known.get("config_hash"),
         "Git commit": f"{commit} (with uncommitted changes)" if commit and known.get("git_changed") else commit,
+        "Reading": "; ".join(map(str, reading)) if isinstance(reading := known.get("reading"), list) else None,
         **{f"Data {name}": value for name, value in _flat(known.get("data") or known.get("data_hashes"))},
         "Machine": _machine(table_of(known.get("machine"))),
         "Versions": ", ".join(f"{name} {value}" for name, value in _flat(known.get("versions"))) or None,

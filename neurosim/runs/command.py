@@ -77,7 +77,8 @@ def common(devices: Sequence[str] = CPU) -> Callable[[Callable[..., CommandResul
         def command(**values: Any) -> None:
             own = {name: values.pop(name) for name in _NAMES}
             keys = {name: _key(name) for name in values if name.startswith(_SETTING)}
-            own["given"] = {**{key: values.pop(name) for name, key in keys.items()}, "seed": own["seed"]}
+            given = {key: values.pop(name) for name, key in keys.items()}
+            own["given"] = {**_own_folder(given), "seed": own["seed"]}
             say = silent if own["quiet"] else functools.partial(click.echo, err=True)
             options = CommandOptions(command=("neurosim", *sys.argv[1:]), say=say, **own)
             _check_device(options.device, devices)
@@ -92,6 +93,16 @@ def common(devices: Sequence[str] = CPU) -> Callable[[Callable[..., CommandResul
         return command
 
     return decorate
+
+
+def _own_folder(given: Mapping[str, object]) -> dict[str, object]:
+    """Return settings in which a folder in the place of a dataset's name is its root."""
+    from ..data import catalog
+
+    name = given.get("data.name")
+    if not isinstance(name, str) or name in catalog.datasets() or not Path(name).is_dir():
+        return dict(given)
+    return {**given, "data.name": "folder", "data.root": name}
 
 
 def to_json(data: Mapping[str, object]) -> str:
@@ -175,7 +186,7 @@ def count(flag: str, key: str, text: str, unit: str = "") -> Callable[[Command],
 
 
 def dataset_argument(**attributes: Any) -> Callable[[Command], Command]:
-    """Return the argument [DATASET], which gives the setting `data.name`."""
+    """Return the argument [DATASET], which gives the setting `data.name`, or is a folder of recordings."""
     name = _parameter("data.name")
     return click.argument(name, metavar="[DATASET]", shell_complete=complete_dataset, **attributes)
 

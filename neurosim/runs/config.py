@@ -33,6 +33,7 @@ class Data(Section):
         limit: maximum number of test recordings, spread evenly over classes.
         train_limit: the same for training.
         held_out_speaker: test on this speaker alone, and leave the speaker out of training.
+        options: settings of the dataset, where it has any, such as `neurosim.data.folder.FolderOptions`.
     """
 
     name: str
@@ -41,6 +42,15 @@ class Data(Section):
     limit: Count | None = None
     train_limit: Count | None = None
     held_out_speaker: int | None = None
+    options: dict[str, Any] | None = None
+
+    def describe(self) -> catalog.Dataset:
+        """Return the properties of the dataset, as its files show them.
+
+        Raises:
+            NeurosimError: as `catalog.describe`.
+        """
+        return catalog.describe(self.name, self.root, self.options)
 
 
 class Energy(Section):
@@ -89,11 +99,9 @@ class RunConfig(Section):
             NeurosimFormatError: `file` is not TOML.
         """
         sources = sources_of(file, sets, given or {})
-        data = merge(sources).get("data")
-        name = data.get("name") if isinstance(data, Mapping) and "data" in cls.model_fields else None
-        if isinstance(name, str):
-            catalog.module(name)  # raises an error that lists the datasets
-            sources.insert(0, ConfigSource(f"the defaults for {name}", cls.defaults(name)))
+        known = _dataset(merge(sources).get("data")) if "data" in cls.model_fields else None
+        if known is not None:
+            sources.insert(0, ConfigSource(f"the defaults for {known.name}", cls.defaults(known)))
         config = resolve(cls, sources)
         config.check()
         return config
@@ -120,7 +128,7 @@ class RunConfig(Section):
         return changed
 
     @classmethod
-    def defaults(cls, dataset: str) -> Mapping[str, object]:
+    def defaults(cls, dataset: catalog.Dataset) -> Mapping[str, object]:
         """Return the settings that suit a dataset."""
         return {}
 
@@ -130,6 +138,20 @@ class RunConfig(Section):
         Raises:
             NeurosimInputError: a value that breaks a rule.
         """
+
+
+def _dataset(data: object) -> catalog.Dataset | None:
+    """Return the dataset that a table [data] names, None where it names none.
+
+    Raises:
+        NeurosimInputError: no such dataset.
+    """
+    table: Mapping[str, object] = data if isinstance(data, Mapping) else {}
+    name, root, options = (table.get(key) for key in ("name", "root", "options"))
+    if not isinstance(name, str):
+        return None
+    known = root if isinstance(root, str) else None
+    return catalog.describe(name, known, options if isinstance(options, Mapping) else None)
 
 
 def check_sections(builds: Mapping[str, Callable[[], object]]) -> None:

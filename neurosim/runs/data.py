@@ -42,12 +42,12 @@ def load(data: Data) -> Splits:
     """
     if data.held_out_speaker is None:
         train, test = (
-            catalog.load(data.name, split, data.root)
+            catalog.load(data.name, split, data.root, data.options)
             for split in (catalog.module(data.name).INFO.splits[0], data.split)
         )
         name = data.split
     else:
-        train, test = catalog.hold_out(data.name, "speaker", data.held_out_speaker, data.root)
+        train, test = catalog.hold_out(data.name, "speaker", data.held_out_speaker, data.root, data.options)
         name = f"speaker {data.held_out_speaker}"
     require(
         train.shape == test.shape,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .. import files
+from ..data import catalog
 from ..errors import NeurosimInputError
 from . import kinds
 from .finished import write_page
@@ -37,8 +38,19 @@ def new_run(
         NeurosimInterruptedError: Ctrl-C, where the kind can continue.
     """
     with record(config, name, options.out, options.command, options.say) as folder, _interruptible(kind, folder):
-        folder.note(**({} if kind.name == kinds.UNNAMED else {"kind": kind.name}), **facts)
+        reading = _reading(config.get("data"))
+        for remark in reading:
+            options.say(remark)
+        noted = {"reading": reading} if reading else {}
+        folder.note(**({} if kind.name == kinds.UNNAMED else {"kind": kind.name}), **noted, **facts)
         yield folder
+
+
+def _reading(data: object) -> tuple[str, ...]:
+    """Return what is to be said of the files of a dataset, where a config has one."""
+    if not isinstance(data, Mapping) or "name" not in data:
+        return ()
+    return catalog.describe(data["name"], data.get("root"), data.get("options")).remarks
 
 
 def open_to_resume(kind: Kind[Any], path: Path) -> RunFolder:

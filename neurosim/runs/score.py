@@ -19,7 +19,8 @@ class Score:
     Attributes:
         accuracy: share of samples whose class was predicted.
         confidence_interval: Wilson's 95 % interval of the accuracy.
-        chance: the accuracy of a readout that always predicts the most frequent class in training.
+        chance: share of the largest class among the samples, what always answering it would get right.
+        uniform_chance: what a guess gets right, 1 / classes.
         per_class: recall by class name; None where a class does not occur.
         confusion: counts, [class][predicted].
     """
@@ -27,31 +28,29 @@ class Score:
     accuracy: float | None = None
     confidence_interval: tuple[float, float] | None = None
     chance: float | None = None
+    uniform_chance: float | None = None
     per_class: Mapping[str, float | None] = field(default_factory=dict)
     confusion: tuple[tuple[int, ...], ...] = ()
 
 
-def score(
-    labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: tuple[str, ...], train_labels: NDArray[np.int64]
-) -> Score:
+def score(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: tuple[str, ...]) -> Score:
     """Return the figures of a classification.
 
     Args:
         labels, predicted: [samples] class numbers; below 0 where there is no answer, which counts as wrong.
         classes: the name of each class number.
-        train_labels: [n] class numbers that the readout was trained on.
     """
     n, size = len(labels), len(classes)
     right = int(np.count_nonzero(labels == predicted))
     answered = predicted >= 0
     pairs = labels[answered] * size + predicted[answered]
     confusion = np.bincount(pairs, minlength=size * size).reshape(size, size)
-    common = int(np.argmax(np.bincount(train_labels, minlength=size)))
     totals = np.bincount(labels, minlength=size)
     return Score(
         accuracy=right / n,
         confidence_interval=wilson(right, n),
-        chance=float(np.mean(labels == common)),
+        chance=float(totals.max() / n),
+        uniform_chance=1 / size,
         per_class={
             name: int(confusion[k, k]) / int(totals[k]) if totals[k] else None for k, name in enumerate(classes)
         },

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import files
-from ..data import catalog
 from ..measure import EnergyEstimates, Measures
 from ..report.recordings import ShownRecording
 from ..spikes import Recordings
+from .config import Data
 from .data import Splits
 from .folder import SPIKES, RunFolder
 from .kind import RunResult
@@ -42,11 +42,11 @@ class DataResult:
     classes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, name: str, splits: Splits, seed: int) -> DataResult:
-        """Return the facts of a run on `splits` of the dataset `name`."""
+    def of(cls, data: Data, splits: Splits, seed: int) -> DataResult:
+        """Return the facts of a run on `splits` of a dataset."""
         return DataResult(
-            dataset=name,
-            title=catalog.module(name).INFO.title,
+            dataset=data.name,
+            title=data.describe().title,
             split=splits.name,
             samples=len(splits.test),
             train_samples=len(splits.train),

@@ -54,7 +54,14 @@ def accuracy_row(score: Score, name: str) -> tuple[str, str]:
     """Return the accuracy with its confidence interval and chance."""
     low, high = score.confidence_interval or (None, None)
     between = f"95 % between {percent(low)} and {percent(high)}"
-    return name, f"{percent(score.accuracy)} ({between}; chance {percent(score.chance)})"
+    return name, f"{percent(score.accuracy)} ({between}; {chance(score.chance, score.uniform_chance)})"
+
+
+def chance(largest: float | None, uniform: float | None) -> str:
+    """Return what the largest class alone, and what a guess gets right."""
+    if uniform is None or largest is None or percent(largest) == percent(uniform):
+        return f"chance {percent(largest)}"
+    return f"largest class {percent(largest)}, a guess {percent(uniform)}"
 
 
 def activity_rows(spikes: int | None, measures: Measures | None, factor: float | None) -> Rows:

@@ -51,7 +51,7 @@ def test_list_says_where_files_are(few: None, cache: Path) -> None:
     assert "[made on first use]" in before and "[not here; `neurosim datasets fetch nmnist`]" in before
     datasets("make", "digits")
     found = {entry["name"]: entry for entry in json.loads(datasets("list", "--json").stdout)["datasets"]}
-    assert list(found) == ["digits", "fashion", "mnist", "nmnist", "shd", "shd-adding"]
+    assert list(found) == ["digits", "fashion", "folder", "mnist", "nmnist", "shd", "shd-adding"]
     assert found["digits"]["here"] and not found["shd"]["here"]
     assert found["digits"]["folder"] == str(cache / "digits")
     assert found["nmnist"]["shape"] == [2, 34, 34] and found["nmnist"]["recordings"] == {"train": 60000, "test": 10000}
@@ -104,7 +104,7 @@ def test_make_takes_settings_from_everywhere(few: None, tmp_path: Path) -> None:
         ),
         (
             ["info", "dgits"],
-            "dataset: unknown name 'dgits'; did you mean 'digits'? choose from digits, fashion, "
+            "dataset: unknown name 'dgits'; did you mean 'digits'? choose from digits, fashion, folder, "
             "mnist, nmnist, shd, shd-adding",
         ),
         (["list", "--seed", "1"], "--seed: this command has no use for it; leave it out"),

@@ -57,7 +57,16 @@ def test_a_new_file_in_the_folder_is_a_new_dataset(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(datasets, "__path__", [*datasets.__path__, str(tmp_path)])
     catalog.modules.cache_clear()
     try:
-        assert list(catalog.datasets()) == ["digits", "fashion", "flashes", "mnist", "nmnist", "shd", "shd-adding"]
+        assert list(catalog.datasets()) == [
+            "digits",
+            "fashion",
+            "flashes",
+            "folder",
+            "mnist",
+            "nmnist",
+            "shd",
+            "shd-adding",
+        ]
         assert len(catalog.load("flashes", "train", tmp_path)) == 1
     finally:
         catalog.modules.cache_clear()
@@ -115,7 +124,7 @@ def test_names_are_checked_with_the_nearest() -> None:
     with pytest.raises(NeurosimInputError) as error:
         catalog.load("nminst", "test")
     assert str(error.value) == (
-        "dataset: unknown name 'nminst'; did you mean 'nmnist'? choose from digits, fashion, "
+        "dataset: unknown name 'nminst'; did you mean 'nmnist'? choose from digits, fashion, folder, "
         "mnist, nmnist, shd, shd-adding"
     )
     with pytest.raises(NeurosimInputError) as error:

@@ -56,6 +56,8 @@ def run(
 ) -> CommandResult:
     """Run every learner of FILE on its stream of tasks, with every seed and every point of its grid.
 
+    FILE may be a folder of your own recordings: then two of its classes are new in each task.
+
     \b
     Each learner and seed has a folder of its own and continues from its last whole task: after Ctrl-C, or when workers
     were killed, give --resume RUN. Results do not depend on --workers; each has one thread unless --threads says.
@@ -72,7 +74,10 @@ def run(
         return CommandResult.of(KIND, resume(resumed, executor, options))
     if file is not None and options.config is not None:
         raise NeurosimInputError(f"FILE: give it or --config, not both (got {file} and {options.config})")
-    config = configure(file or options.config, options.sets, options.given, learners)
+    given = options.given
+    if file is not None and file.is_dir():
+        given, file = {"stream.kind": "split", "stream.source": str(file), **given}, None
+    config = configure(file or options.config, options.sets, given, learners)
     return CommandResult.of(KIND, run_learners(config, executor, options))
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import files, measure
-from ...data import catalog
 from ...errors import NeurosimInputError
 from ...macrocolumn import ColumnBatch
 from ...sdr.expansion import ExpansionEncoder
@@ -99,7 +98,7 @@ def _run(
     layers = figures.work(learned, batch, last.queries)
     return EpisodesResult(
         dataset=config.data.name,
-        title=catalog.module(config.data.name).INFO.title,
+        title=config.data.describe().title,
         split=asked.name,
         seed=config.seed,
         samples=own.count * own.ways * own.queries,

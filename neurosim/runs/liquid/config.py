@@ -56,12 +56,11 @@ class LiquidConfig(RunConfig):
         return Readout(seed=self.seed, **self.readout.model_dump())
 
     @classmethod
-    def defaults(cls, dataset: str) -> Mapping[str, object]:
-        found: Mapping[str, object] = catalog.module(dataset).INFO.defaults
-        return found
+    def defaults(cls, dataset: catalog.Dataset) -> Mapping[str, object]:
+        return dataset.defaults
 
     def check(self) -> None:
-        shape = catalog.module(self.data.name).INFO.shape
+        shape = self.data.describe().shape
         check_sections({"liquid": lambda: self.build_liquid(shape), "readout": self.build_readout})
         liquid = self.build_liquid(shape)
         inputs, recurrent = liquid.patches * liquid.patch_synapses, liquid.in_degree

@@ -104,8 +104,8 @@ class _Simulation:
         shown = shown_recordings(labels, predicted, test.durations)
         write_shown(self.folder, shown, test, spikes, "liquid")
         return LiquidResult(
-            **vars(DataResult.of(config.data.name, self.splits, config.seed)),
-            **vars(score(labels, predicted, test.classes, labels_of(self.splits.train))),
+            **vars(DataResult.of(config.data, self.splits, config.seed)),
+            **vars(score(labels, predicted, test.classes)),
             spikes=len(spikes.ticks),
             spike_digest=spikes.digest(),
             real_time_factor=result.real_time_factor,

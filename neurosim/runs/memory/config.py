@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ...data import catalog
+from ...data.catalog import Dataset
 from ...errors import NeurosimInputError, require
 from ...macrocolumn import Macrocolumn, Selection
 from ...measure import find_profile
@@ -107,8 +107,8 @@ class MemoryConfig(RunConfig):
     energy: Energy = Energy()
 
     @classmethod
-    def defaults(cls, dataset: str) -> Mapping[str, object]:
-        return DEFAULTS.get(dataset, {})
+    def defaults(cls, dataset: Dataset) -> Mapping[str, object]:
+        return DEFAULTS.get(dataset.name, {})
 
     def build_column(self) -> Macrocolumn:
         """Return the macrocolumn, empty."""
@@ -133,7 +133,7 @@ class MemoryConfig(RunConfig):
         units = self.build_column().size
         check_memory(
             # Packed weights, and counts of the classes of every unit.
-            units * (size // 8 + 8 * len(catalog.module(self.data.name).INFO.classes)),
+            units * (size // 8 + 8 * len(self.data.describe().classes)),
             f"column.units: the weights of {units:,} units need about {{need}}",
             "use fewer units or modules, or a smaller code.size",
         )

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import files, measure
-from ...data import catalog
 from ...errors import NeurosimInputError
 from ...macrocolumn import ColumnBatch
 from ..config import sources_of
@@ -193,7 +192,7 @@ def _recalled(
     column = learned.column
     return MemoryResult(
         dataset=config.data.name,
-        title=catalog.module(config.data.name).INFO.title,
+        title=config.data.describe().title,
         split=other.name,
         samples=len(new),
         seed=config.seed,
@@ -211,7 +210,7 @@ def _recalled(
         expected_recall=float(column.expected_recall(learned.stored, active)),
         recall=float(right.mean()),
         exact=float(right.all(axis=1).mean()),
-        **vars(score(new.labels, learned.labels.predict(answers.codes), learned.classes, learned.items.labels)),
+        **vars(score(new.labels, learned.labels.predict(answers.codes), learned.classes)),
         familiarity=groups,
         threshold=config.column.threshold,
         operations={"recall": _operations(answers), "stored_recall": _operations(again)},

@@ -11,7 +11,6 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 from ... import files
-from ...data import catalog
 from ...description import Description, is_network
 from ...engine.compile.windows import compile_windows
 from ...errors import NeurosimInputError, lookup, require
@@ -92,7 +91,7 @@ class PipelineConfig:
 
     def tasks(self) -> tuple[tuple[int, ...], ...]:
         """Return the class numbers of each task; one task of all classes where none are named."""
-        classes = catalog.module(self.data.name).INFO.classes
+        classes = self.data.describe().classes
         if not self.data.tasks:
             return (tuple(range(len(classes))),)
         return tuple(tuple(_class(each, classes) for each in task) for task in self.data.tasks)
@@ -139,7 +138,7 @@ def configure(
 def _check(config: PipelineConfig) -> None:
     """Raise `NeurosimInputError` for what neither the network nor the table [data] alone can say."""
     data, description = config.data, config.description
-    info = catalog.module(data.name).INFO
+    info = data.describe()
     clock = description.settings.clock
     if clock is None:
         raise NeurosimInputError("simulation.clock: must be > 0 s, the step on which windows are cut (got continuous)")

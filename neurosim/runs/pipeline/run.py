@@ -131,10 +131,10 @@ class _Run:
         order = {name: place for place, name in enumerate(PipelineInputs(config).order)}
         matrix = self.matrix(labels, progress.predicted) if config.data.tasks else None
         trained = labels_of(self.splits.train)[np.unique(np.concatenate(plan.train))]
-        about = DataResult.of(config.data.name, self.splits, config.description.settings.seed)
+        about = DataResult.of(config.data, self.splits, config.description.settings.seed)
         return PipelineResult(
             **vars(replace(about, samples=len(test), train_samples=len(trained))),
-            **vars(score(labels, predicted, test.classes, trained)),
+            **vars(score(labels, predicted, test.classes)),
             pipeline=config.network.name,
             source=config.data.source,
             readout=config.data.readout,

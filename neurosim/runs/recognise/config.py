@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ...data.catalog import Dataset
 from ...errors import require
 from ...measure import find_profile
 from ..config import Count, Data, Energy, RunConfig, Seed
@@ -47,8 +48,8 @@ class RecogniseConfig(RunConfig):
     energy: Energy = Energy()
 
     @classmethod
-    def defaults(cls, dataset: str) -> Mapping[str, object]:
-        return DEFAULTS.get(dataset, {})
+    def defaults(cls, dataset: Dataset) -> Mapping[str, object]:
+        return DEFAULTS.get(dataset.name, {})
 
     def check(self) -> None:
         find_profile(self.energy.profile)

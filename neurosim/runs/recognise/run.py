@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ... import macrocolumn as mc
 from ... import measure
-from ...data import catalog
 from ...errors import require
 from ...macrocolumn import Recogniser, RecogniserMemory
 from ...spikes import Recordings
@@ -88,11 +87,11 @@ def _run(
         items = _view(kind, asked, config.view, duration)
         found = owner.recognise(memory, items, threads)
     layers = owner.work(memory, items, threads)
-    figures = score(asked.labels, found.labels, asked.classes, stored.labels)
+    figures = score(asked.labels, found.labels, asked.classes)
     return RecogniseResult(
         **vars(figures),
         dataset=config.data.name,
-        title=catalog.module(config.data.name).INFO.title,
+        title=config.data.describe().title,
         split=asked.name,
         samples=len(asked),
         seed=config.seed,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ...data.catalog import Dataset
 from ...dendrites import SpatialPooler, TemporalMemory
 from ...errors import NeurosimInputError
 from ...measure import find_profile
@@ -83,8 +84,8 @@ class SequenceConfig(RunConfig):
     energy: Energy = Energy()
 
     @classmethod
-    def defaults(cls, dataset: str) -> Mapping[str, object]:
-        return DEFAULTS.get(dataset, {})
+    def defaults(cls, dataset: Dataset) -> Mapping[str, object]:
+        return DEFAULTS.get(dataset.name, {})
 
     def check(self) -> None:
         pooler(self, 1)

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import files, measure
-from ...data import catalog
 from ...engine import Result, simulate
 from ...errors import require
 from ...network import Link, Network, Population, SpikeSource
@@ -106,7 +105,7 @@ def _run(
     seconds = float(learned.durations.sum())
     return SequenceResult(
         dataset=config.data.name,
-        title=catalog.module(config.data.name).INFO.title,
+        title=config.data.describe().title,
         split=splits.name,
         seed=config.seed,
         samples=len(learned),

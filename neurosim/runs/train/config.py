@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from ...data import catalog
+from ...data.catalog import Dataset
 from ...errors import NeurosimInputError
 from ...measure import find_profile
 from ...training.augment import Augment
@@ -60,6 +61,19 @@ DEFAULTS: Mapping[str, Mapping[str, object]] = {
         "training": {"epochs": 60, "batch": 16, "learning_rate": 5e-3, "smoothing": 0.05, "patience": 0},
     },
 }
+
+
+# The longer side of a camera's pixels after pooling, and bins of the longest recording, where nothing else is known.
+SIDE, BINS = 40, 21
+MIN_SIDE = 16  # of a sensor whose pixels are convolved twice
+
+
+def _for_sensor(dataset: Dataset) -> Mapping[str, object]:
+    """Return the settings of a camera for recordings of one, in pixels and bins as many as those of N-MNIST."""
+    if len(dataset.shape) != 3 or min(dataset.shape[1:]) < MIN_SIDE or not dataset.duration:
+        return {}
+    bins = {"dt": float(f"{dataset.duration / BINS:.2g}"), "pool": math.ceil(max(dataset.shape[1:]) / SIDE)}
+    return {**CAMERA, "bins": bins}
 
 
 class Bins(Section):
@@ -151,11 +165,11 @@ class TrainConfig(RunConfig):
         return Binning(shape, b.dt, max(b.duration or max_duration, b.dt), b.pool, b.most)
 
     @classmethod
-    def defaults(cls, dataset: str) -> Mapping[str, object]:
-        return DEFAULTS.get(dataset, {})
+    def defaults(cls, dataset: Dataset) -> Mapping[str, object]:
+        return DEFAULTS.get(dataset.name) or _for_sensor(dataset)
 
     def check(self) -> None:
-        shape, bins = catalog.module(self.data.name).INFO.shape, self.bins
+        shape, bins = self.data.describe().shape, self.bins
         check_sections(
             {
                 "network": self.network_spec,

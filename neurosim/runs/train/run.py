@@ -148,10 +148,10 @@ class _Training:
         course, seconds = trainer.state, float(inputs.durations.sum())
         return TrainResult(
             **{
-                **vars(DataResult.of(config.data.name, self.splits, config.seed)),
+                **vars(DataResult.of(config.data, self.splits, config.seed)),
                 "train_samples": len(trainer.train),
             },
-            **vars(score(labels, predicted, test.classes, labels_of(self.splits.train))),
+            **vars(score(labels, predicted, test.classes)),
             parameters=sum(p.numel() for p in net.parameters()),
             units=tuple(int(block.connection.units) for block in net.blocks),  # type: ignore[union-attr, arg-type]
             model=config.network_spec().neuron,

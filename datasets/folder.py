@@ -1,0 +1,67 @@
+"""Folder: one's own recordings, a folder for each class or a file of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from neurosim.data.catalog import Dataset, Findings
+from neurosim.data.folder.options import FolderOptions
+from neurosim.spikes import Recordings
+
+Options = FolderOptions
+
+INFO = Dataset(
+    name="folder",
+    title="Folder: your own recordings or images",
+    folder="",
+    layout="CLASS/FILE, SPLIT/CLASS/FILE, or labels.csv with the columns file and label beside the files",
+    shape=(),
+    classes=(),
+    splits=("train", "test"),
+    licence="yours",
+    about=(
+        "Recordings in any format that neurosim reads, also mixed, and images before an emulated event camera. "
+        "`neurosim datasets info FOLDER` says what is understood of a folder; docs/own-data.md has all settings."
+    ),
+)
+
+
+def describe(root: Path, options: Mapping[str, Any] | None = None) -> Dataset:
+    """Return the properties of the recordings in a folder."""
+    from neurosim.data.folder import open_folder
+
+    found = open_folder(root, options)
+    return replace(
+        INFO,
+        title=found.name,
+        folder=found.name,
+        shape=found.recordings.shape,
+        classes=found.recordings.classes,
+        splits=found.splits,
+        recordings=found.counts,
+        groups=tuple(found.groups),
+        duration=float(found.recordings.durations.max()),
+        remarks=(*found.remarks, *found.doubts),
+    )
+
+
+def load(split: str, root: Path, options: Mapping[str, Any] | None = None) -> Recordings:
+    """Return the recordings of a split of a folder, in the order of their paths or of the file of labels.
+
+    Raises:
+        NeurosimError: as `open_folder`.
+    """
+    from neurosim.data.folder import open_folder
+
+    return open_folder(root, options).select(split)
+
+
+def verify(root: Path, *, quiet: bool = False) -> Findings:
+    """Read every recording."""
+    from neurosim.data.folder import open_folder
+
+    found = open_folder(root, quiet=quiet)
+    return Findings(found.counts, len(found.items), len(found.recordings.ticks), found.doubts)

@@ -1,0 +1,208 @@
+"""A folder of recordings: found, read, put into one sensor, split, and what was understood of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import NeurosimError, NeurosimInputError, NeurosimMissingError, lookup
+from ...spikes import Recordings, Spikes
+from . import splits
+from .images import read_image
+from .items import IMAGES, Item, find_items
+from .options import FolderOptions, of_folder
+from .sensor import Shape, common_shape, placed
+
+# Formats of files that hold images.
+PICTURES = "images"
+
+
+@dataclass(frozen=True, eq=False)
+class Folder:
+    """The recordings of a folder.
+
+    Attributes:
+        root: the folder.
+        options: how it was read.
+        items: the recordings' files, classes, splits and groups.
+        recordings: all of them, in the order of the items.
+        split: of each item.
+        groups: names of the values of each group, in the order of their numbers in `recordings.groups`.
+        formats: number of files of each format.
+        remarks: what was guessed, changed or left out, a sentence each.
+        doubts: what may be wrong, a sentence each.
+    """
+
+    root: Path
+    options: FolderOptions
+    items: tuple[Item, ...]
+    recordings: Recordings
+    split: tuple[str, ...]
+    groups: Mapping[str, tuple[str, ...]]
+    formats: Mapping[str, int]
+    remarks: tuple[str, ...]
+    doubts: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.root.resolve().name or str(self.root)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits, that for training first."""
+        return splits.names_of(self.split)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Number of recordings of each split."""
+        return {name: self.split.count(name) for name in self.splits}
+
+    def select(self, split: str) -> Recordings:
+        """Return the recordings of a split.
+
+        Raises:
+            NeurosimInputError: no such split.
+        """
+        lookup(dict.fromkeys(self.splits), split, f"split of {self.name}")
+        return self.recordings.select(np.array([name == split for name in self.split]))
+
+
+def open_folder(root: Path, options: Mapping[str, Any] | None = None, *, quiet: bool = True) -> Folder:
+    """Return the recordings of a folder; the last one is kept, unless one of its files has changed.
+
+    Args:
+        root: the folder.
+        options: settings of `FolderOptions` by name, which win over those of its `dataset.toml`.
+        quiet: whether to hide the progress bar.
+
+    Raises:
+        NeurosimMissingError: no folder, no recordings, or a file of labels that names absent files.
+        NeurosimInputError: a setting that breaks its rule; sensors that do not fit together; nothing to test on.
+        NeurosimFormatError: a file that breaks its format.
+    """
+    if not root.is_dir():
+        trouble = "is not a folder" if root.exists() else "does not exist"
+        raise NeurosimMissingError(f"data.root: {root} {trouble}; give the folder of your recordings")
+    stamp = hash(tuple(_stamp(path) for path in sorted(root.rglob("*")) if path.is_file()))
+    return _open(root, of_folder(root, options or {}), stamp, quiet)
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    about = path.stat()
+    return str(path), about.st_size, about.st_mtime_ns
+
+
+@lru_cache(maxsize=1)
+def _open(root: Path, options: FolderOptions, stamp: int, quiet: bool) -> Folder:
+    from tqdm import tqdm
+
+    listing = find_items(root, options)
+    items = listing.items
+    split = splits.split_of(items, options, str(root))
+    read = [
+        _read(item, options, number)
+        for number, item in enumerate(tqdm(items, "reading", unit="file", delay=2.0, disable=quiet or None))
+    ]
+    shape = common_shape(read, [str(item.path.relative_to(root)) for item in items])
+    classes, labels = splits.numbered([item.label for item in items])
+    if len(classes) < 2:
+        raise NeurosimInputError(f"{root}: has recordings of one class, {classes[0]}; add those of another")
+    recordings = Recordings.collect([placed(spikes, shape) for spikes in read], labels, classes)
+    groups = _groups(items)
+    numbers = {name: values for name, (_, values) in groups.items()}
+    return Folder(
+        root=root,
+        options=options,
+        items=items,
+        recordings=replace(recordings, groups=numbers),
+        split=split,
+        groups={name: names for name, (names, _) in groups.items()},
+        formats=Counter(map(_format, read, items)),
+        remarks=(*listing.remarks, *_remarks(read, options)),
+        doubts=tuple(_doubts(read, items, split, classes, shape)),
+    )
+
+
+def _format(spikes: Spikes, item: Item) -> str:
+    """Return the format of a file, by the name that its reader gives it, or else its suffix."""
+    if _is_image(item):
+        return PICTURES
+    return spikes.report.format if spikes.report else item.path.suffix.lower().lstrip(".") or "other"
+
+
+def _is_image(item: Item) -> bool:
+    return item.index is not None or item.path.suffix.lower() in IMAGES
+
+
+def _read(item: Item, options: FolderOptions, number: int) -> Spikes:
+    """Return the recording of an item, from where `options.start` says."""
+    if _is_image(item):
+        return options.images.record(read_image(item.path, item.index), number)
+    try:
+        spikes = options.read.where_allowed(item.path).read(item.path)
+    except NeurosimError as error:
+        if str(item.path) in str(error):
+            raise
+        raise type(error)(f"{item.path}: {error}") from None
+    start = options.start
+    if start is None:
+        start = "file" if spikes.report is None else "first"
+    first = float(spikes.times[0]) if len(spikes) else 0.0
+    start = {"first": first, "file": 0.0}[start] if isinstance(start, str) else start
+    return spikes.starting(start) if start else spikes
+
+
+def _groups(items: Sequence[Item]) -> dict[str, tuple[tuple[str, ...], Any]]:
+    """Return the values and the numbers of each group that all recordings have; integers keep their number."""
+    found = {}
+    for name in items[0].groups:
+        if all(name in item.groups for item in items):
+            values = [item.groups[name] for item in items]
+            names, numbers = splits.numbered(values)
+            if all(value.isdecimal() and value.isascii() and len(value) < 18 for value in names):
+                numbers = np.array([int(value) for value in values], np.int64)
+            found[name] = names, numbers
+    return found
+
+
+def _remarks(read: Sequence[Spikes], options: FolderOptions) -> Iterable[str]:
+    """Yield what the readers report, over all files."""
+    reports = [spikes.report for spikes in read if spikes.report is not None]
+    for words, count in Counter(words for report in reports for words in report.guessed).items():
+        yield f"guessed in {count:,} files: {words}"
+    for kind, verb in (("skipped", "left out"), ("changed", "changed")):
+        total: Counter[str] = Counter()
+        for report in reports:
+            total.update(getattr(report, kind))
+        yield from (f"{verb}: {count:,} {words}" for words, count in total.items() if count)
+    started = [report.start for report in reports if report.start]
+    if started and options.start in (None, "first"):
+        places = f"{min(started):.3f} to {max(started):.3f} s"
+        yield f"recordings start at their first event, which the clocks of {len(started):,} files show at {places}"
+
+
+def _doubts(
+    read: Sequence[Spikes], items: Sequence[Item], split: Sequence[str], classes: Sequence[str], shape: Shape
+) -> Iterable[str]:
+    silent = [item.path.name for spikes, item in zip(read, items, strict=True) if not len(spikes)]
+    if silent:
+        yield f"{len(silent)} recordings have no events, e.g. {silent[0]}"
+    for name in sorted(set(split)):
+        there = {item.label for item, own in zip(items, split, strict=True) if own == name}
+        lost = [label for label in classes if label not in there]
+        if lost:
+            yield f"the split {name} has no recordings of {', '.join(lost[:6])}{' ...' if len(lost) > 6 else ''}"
+    durations = np.array([spikes.duration for spikes in read])
+    middle = float(np.median(durations))
+    if durations.max() > 10 * max(middle, 1e-9):
+        item = items[int(durations.argmax())]
+        yield f"{item.path.name} lasts {durations.max():.3f} s, ten times the median of {middle:.3f} s"
+    if len(shape) == 3 and all(spikes.units.max(initial=0) < spikes.size // shape[0] for spikes in read):
+        yield "all events have polarity 0"

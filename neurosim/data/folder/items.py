@@ -1,0 +1,233 @@
+"""Items of a folder: which file is which recording, of which class, split and speaker."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ... import files
+from ...errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup
+from ...files.formats import SIGNATURES, SUFFIXES
+from ...files.raw import printable, read_start
+from .options import ROWS, SETTINGS, FolderOptions
+
+LABEL_FILES = ("labels.csv", "labels.toml", SETTINGS)
+IMAGES = (".png", ".pgm", ".ppm", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff")
+# Names of folders that are splits, and what they are called here.
+SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("test", "testing", "t10k"), "test"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+}
+# Images and labels in the layout of MNIST.
+IDX = re.compile(r"^(\w+?)[-_.]images[-_.]idx3-ubyte(\.gz)?$")
+REQUIRED, SPLIT = ("file", "label"), "split"
+MAX_LABEL_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class Item:
+    """A recording.
+
+    Attributes:
+        path: of its file.
+        label: name of its class.
+        split: it is given to; None: it is to be drawn.
+        groups: its other properties by name, e.g. {"speaker": "3"}.
+        index: of an image in an IDX file.
+    """
+
+    path: Path
+    label: str
+    split: str | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
+    index: int | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The items of a folder, in order, and remarks on what was left out."""
+
+    items: tuple[Item, ...]
+    remarks: tuple[str, ...] = ()
+
+
+def find_items(root: Path, options: FolderOptions) -> Listing:
+    """Return the items of a folder: from its file of labels, from IDX files, or from its folders.
+
+    Raises:
+        NeurosimMissingError: no recordings, or a file of labels that is not there or names an absent file.
+        NeurosimInputError: a file of labels that names a recording twice, or has other columns.
+    """
+    rows = _labels(root, options)
+    if rows is not None:
+        return _from_rows(root, *rows)
+    return _from_idx(root) or _from_folders(root)
+
+
+def _labels(root: Path, options: FolderOptions) -> tuple[Path, list[dict[str, str]]] | None:
+    """Return the file of labels and its rows; None where there is none."""
+    if options.labels is not None:
+        path = root / options.labels
+        if not path.is_file():
+            raise NeurosimMissingError(f"data.options.labels: {path} is not there; name a file in {root}")
+        return path, _read_rows(path)
+    for name in LABEL_FILES:
+        path = root / name
+        if path.is_file() and (name != SETTINGS or ROWS in files.read_toml(path)):
+            return path, _read_rows(path)
+    return None
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    rows = _toml_rows(path) if path.suffix.lower() == ".toml" else _csv_rows(path)
+    if not rows:
+        raise NeurosimFormatError(f"{path}: names no recordings; give a line with {', '.join(REQUIRED)} for each")
+    for number, row in enumerate(rows, 1):
+        missing = [key for key in REQUIRED if not row.get(key)]
+        if missing:
+            raise NeurosimFormatError(
+                f"{path}: recording {number}: expected {' and '.join(REQUIRED)}, got no {missing[0]}; add it"
+            )
+    return rows
+
+
+def _csv_rows(path: Path) -> list[dict[str, str]]:
+    if path.stat().st_size > MAX_LABEL_BYTES:
+        raise NeurosimFormatError(f"{path}: is larger than {MAX_LABEL_BYTES >> 20} MiB; is this a file of labels?")
+    try:
+        text = path.read_text("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
+        names = [name.strip().lower() for name in reader.fieldnames or ()]
+        reader.fieldnames = names
+        rows = [{key: (value or "").strip() for key, value in row.items() if isinstance(key, str)} for row in reader]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise NeurosimFormatError(f"{path}: is not CSV ({printable(str(error))[:80]}); write it again") from None
+    lost = [name for name in REQUIRED if name not in names]
+    if lost:
+        got = printable(", ".join(names))[:80]
+        raise NeurosimFormatError(f"{path}: line 1: expected the columns file and label, got {got}; add {lost[0]}")
+    return rows
+
+
+def _toml_rows(path: Path) -> list[dict[str, str]]:
+    rows: Any = files.read_toml(path).get(ROWS)
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+        raise NeurosimFormatError(f'{path}: expected entries [[{ROWS}]] with file = "..." and label = "..."; add them')
+    plain = str | int | float
+    wrong = next((k for row in rows for k, v in row.items() if not isinstance(v, plain) or isinstance(v, bool)), None)
+    if wrong is not None:
+        raise NeurosimFormatError(f"{path}: {printable(wrong)}: must be a string or a number; correct it")
+    return [{str(key): str(value) for key, value in row.items()} for row in rows]
+
+
+def _from_rows(root: Path, path: Path, rows: Sequence[Mapping[str, str]]) -> Listing:
+    known = {file.relative_to(root).as_posix(): file for file in _all_files(root)}
+    short: dict[str, list[Path]] = {}
+    for file in known.values():
+        short.setdefault(file.name, []).append(file)
+    items, seen, absent = [], dict[Path, str](), []
+    for row in rows:
+        name = row["file"].replace("\\", "/").removeprefix("./")
+        found = [known[name]] if name in known else short.get(name, [])
+        if len(found) > 1:
+            places = " and ".join(str(each.relative_to(root)) for each in found[:2])
+            raise NeurosimInputError(f"{path}: {printable(name)}: is {places}; give the path from {root}")
+        if not found:
+            absent.append(printable(name))
+            continue
+        if found[0] in seen:
+            raise NeurosimInputError(f"{path}: {printable(name)}: is named twice; keep one of its lines")
+        seen[found[0]] = name
+        split = row.get(SPLIT) or None
+        groups = {key: value for key, value in row.items() if key not in (*REQUIRED, SPLIT) and value}
+        items.append(Item(found[0], row["label"], split and SPLITS.get(split.lower(), split), groups))
+    if absent:
+        more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+        raise NeurosimMissingError(f"{path}: names {absent[0]}{more}, not in {root}; add the file or remove the line")
+    lacking = [item.path.name for item in items if (item.split is None) != (items[0].split is None)]
+    if lacking:
+        raise NeurosimInputError(f"{path}: {printable(lacking[0])}: give all recordings a split, or none")
+    left = [file for file in known.values() if file not in seen and file != path and _is_recording(file)]
+    remarks = (f"{len(left)} files that {path.name} does not name are left out, e.g. {left[0].name}",) if left else ()
+    return Listing(tuple(items), remarks)
+
+
+def _from_idx(root: Path) -> Listing | None:
+    """Return the images of IDX files, or None without such files."""
+    items: list[Item] = []
+    for path in sorted(root.iterdir()):
+        found = IDX.match(path.name)
+        if found is None:
+            continue
+        name = path.name.replace("images", "labels").replace("idx3", "idx1").removesuffix(".gz")
+        names = (name, f"{name}.gz")
+        labels = next((root / name for name in names if (root / name).is_file()), None)
+        if labels is None:
+            raise NeurosimMissingError(f"{path}: its labels are not beside it; add {found[1]}-labels-idx1-ubyte")
+        split = lookup(SPLITS, found[1].lower(), f"{path}: split")
+        numbers = files.read_idx(labels).ravel()
+        items += [Item(path, str(int(label)), split, {}, index) for index, label in enumerate(numbers)]
+    return Listing(tuple(items)) if items else None
+
+
+def _from_folders(root: Path) -> Listing:
+    """Return a recording for each file, of the class that the folder below `root` or a split is called."""
+    top = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    splits = {path: SPLITS[path.name.lower()] for path in top if path.name.lower() in SPLITS}
+    if splits and len(splits) < len(top):
+        other = next(path for path in top if path not in splits)
+        names = f"{next(iter(splits)).name}) and others ({other.name}"
+        raise NeurosimInputError(f"{root}: has folders of splits ({names}); keep one kind")
+    items, remarks, strange, empty = [], [], [], []
+    parents: Mapping[Path, str | None] = splits or {root: None}
+    for parent, split in parents.items():
+        folders = [path for path in sorted(parent.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+        for folder in folders:
+            found = _all_files(folder)
+            good = [path for path in found if _is_recording(path)]
+            strange += [path for path in found if path not in good]
+            empty += [] if good else [folder.name]
+            items += [Item(path, folder.name, split) for path in good]
+    beside = [path for path in _files_in(root) if _is_recording(path)]
+    if not items:
+        raise NeurosimMissingError(_nothing(root, len(beside)))
+    if beside:
+        remarks.append(f"{len(beside)} files beside the folders of classes are left out, e.g. {beside[0].name}")
+    if strange:
+        remarks.append(f"{len(strange)} files of unknown formats are left out, e.g. {strange[0].name}")
+    if empty:
+        remarks.append(f"folders without recordings are no classes: {', '.join(sorted(set(empty))[:8])}")
+    return Listing(tuple(items), tuple(remarks))
+
+
+def _nothing(root: Path, beside: int) -> str:
+    ways = f"make a folder for each class, or {LABEL_FILES[0]} with the columns file and label"
+    if any((root / name).is_file() for name in ("train.h5", "shd_train.h5")):
+        return f"{root}: holds files in the layout of SHD; read it with data.name = 'shd' and data.root = '{root}'"
+    if beside:
+        return f"{root}: holds {beside} recordings and does not say their classes; {ways}"
+    return f"{root}: holds no recordings in folders; {ways}"
+
+
+def _all_files(folder: Path) -> list[Path]:
+    """Return all files below a folder, hidden ones left out, in the order of their paths."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+
+
+def _is_recording(path: Path) -> bool:
+    """Return whether a file has the suffix or the first bytes of a format."""
+    if path.suffix.lower() in (*SUFFIXES, *IMAGES):
+        return True
+    start = read_start(path, max(map(len, SIGNATURES)))
+    return any(start.startswith(signature) for signature in SIGNATURES)

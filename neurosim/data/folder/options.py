@@ -1,0 +1,87 @@
+"""Settings of a folder of recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ... import files, plain
+from ...errors import require
+from ..saccades import ImageCamera
+
+if TYPE_CHECKING:
+    from ...files.formats import ReadOptions
+
+# The file of a folder that says how it is read.
+SETTINGS = "dataset.toml"
+ROWS = "recording"
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """How the recordings of a folder are read, named and split.
+
+    Attributes:
+        labels: a CSV or TOML file in the folder that names the recordings and their classes; None: `labels.csv`,
+            `labels.toml` or `dataset.toml` where they are there, or else each recording is of the class that its
+            folder is called.
+        shape: of the sensor: (polarities, height, width), or (channels,); None: that of the files, or the smallest that
+            holds all events.
+        start: time 0 of a recording: "first", its first event; "file", time 0 of the file; or seconds from there. None:
+            "first" for a file with the clock of a camera, "file" for others.
+        format, clock, camera, tick, columns: as for `files.read`, for the files whose format has such a choice.
+        test: share of each class that is tested on, where the folder does not say its splits.
+        by: a group such as "speaker", all of whose recordings go to the same split.
+        seed: key of the draw of the splits.
+        images: how still images are recorded.
+    """
+
+    labels: str | None = None
+    shape: tuple[int, ...] | None = None
+    start: float | str | None = None
+    format: str | None = None
+    clock: str | None = None
+    camera: str | None = None
+    tick: float | None = None
+    columns: str | None = None
+    test: float = 0.2
+    by: str | None = None
+    seed: int = 0
+    images: ImageCamera = field(default_factory=ImageCamera)
+
+    def __post_init__(self) -> None:
+        name = "data.options"
+        require(0 < self.test < 1, f"{name}.test", "must be > 0 and < 1, a share of the recordings", self.test)
+        require(0 <= self.seed < 2**63, f"{name}.seed", "must be 0 to 2^63 - 1", self.seed)
+        known = isinstance(self.start, float) or self.start in (None, "first", "file")
+        require(known, f"{name}.start", 'must be "first", "file" or seconds', self.start)
+        good = self.shape is None or (len(self.shape) in (1, 2, 3) and all(n > 0 for n in self.shape))
+        require(good, f"{name}.shape", "must be [polarities, height, width] or [channels]", self.shape)
+
+    @property
+    def read(self) -> ReadOptions:
+        """The options of `files.read`."""
+        from ...files.formats import ReadOptions
+
+        return ReadOptions(self.format, self.shape, self.clock, self.camera, self.tick, self.columns)
+
+
+def of_folder(root: Path, given: Mapping[str, Any]) -> FolderOptions:
+    """Return the settings of a folder: `given` ones before those of its `dataset.toml`.
+
+    Raises:
+        NeurosimInputError: an unknown key or a value that breaks its rule.
+        NeurosimFormatError: the file is not TOML.
+    """
+    path = root / SETTINGS
+    own = {key: value for key, value in files.read_toml(path).items() if key != ROWS} if path.is_file() else {}
+    plain.from_plain(FolderOptions, own, str(path))  # an error names the file
+    return plain.from_plain(FolderOptions, _merged(own, given), "data.options")
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return two trees as one; the values of `above` win."""
+    both = {key for key in above if isinstance(below.get(key), Mapping) and isinstance(above[key], Mapping)}
+    return {**below, **above, **{key: _merged(below[key], above[key]) for key in both}}

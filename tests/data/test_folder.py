@@ -1,0 +1,392 @@
+"""Folders of one's own recordings: classes, splits, sensors, starts, images, and folders that are none."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neurosim import catalog, files
+from neurosim.data.folder import Folder, open_folder
+from neurosim.data.saccades import ImageCamera
+from neurosim.errors import NeurosimError, NeurosimInputError, NeurosimMissingError
+from neurosim.spikes import Spikes
+
+SHAPE = (2, 9, 12)
+
+
+def recording(seed: int, shape: tuple[int, ...] = SHAPE, start: int = 0) -> Spikes:
+    """Events whose last is in the far corner of the sensor."""
+    rng = np.random.default_rng(seed)
+    t = np.sort(rng.integers(0, 50_000, 40)) + start
+    size = int(np.prod(shape))
+    units = rng.integers(0, size, 40)
+    units[-1] = size - 1
+    return Spikes(t * 1e-6, units, size, float(t[-1] * 1e-6), shape)
+
+
+def save(path: Path, spikes: Spikes) -> None:
+    """Write a recording in the format of the suffix; .txt without a header, as other programs do."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix in (".txt", ".npy"):
+        p, y, x = spikes.coordinates()
+        t = np.rint(spikes.times * 1e6).astype(np.int64)
+        if path.suffix == ".txt":
+            lines = (f"{a} {b} {c} {d}\n" for a, b, c, d in zip(x, y, t, p, strict=True))
+            path.write_text("".join(lines))
+        else:
+            table = np.zeros(len(t), [("t", "i8"), ("x", "i2"), ("y", "i2"), ("p", "?")])
+            table["t"], table["x"], table["y"], table["p"] = t, x, y, p
+            np.save(path, table)
+    else:
+        files.write(path, spikes)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two classes, five recordings each, in three formats; text files on the clock of a camera."""
+    folder = tmp_path / "gestures"
+    for label in ("left", "right"):
+        for k in range(5):
+            suffix = (".csv", ".npy", ".txt")[k % 3]
+            save(folder / label / f"{k}{suffix}", recording(k, start=700_000_000 if suffix == ".txt" else 1000))
+    return folder
+
+
+def opened(root: Path, **options: Any) -> Folder:
+    return open_folder(root, options)
+
+
+def test_a_folder_a_class_in_mixed_formats(root: Path) -> None:
+    found = opened(root)
+    assert (
+        found.name == "gestures" and found.recordings.shape == SHAPE and found.recordings.classes == ("left", "right")
+    )
+    assert found.counts == {"train": 8, "test": 2} and found.formats == {"csv": 6, "numpy": 4}
+    assert not found.doubts and set(found.remarks) == {
+        "guessed in 2 files: columns are x, y, t, p",
+        "guessed in 2 files: times are microseconds, for all are integers",
+        "recordings start at their first event, which the clocks of 6 files show at 0.002 to 700.002 s",
+    }
+    # What neurosim wrote has its own time 0, files of cameras start at their first event.
+    for spikes, item in zip(found.recordings, found.items, strict=True):
+        k = int(item.path.stem)
+        expected = recording(k, start=1000)
+        assert np.array_equal(spikes.units, expected.units)
+        start = 0.0 if item.path.suffix == ".csv" else expected.times[0]
+        assert np.allclose(spikes.times, expected.times - start, atol=1e-9)
+    # Read once, until a file changes.
+    assert opened(root) is found and opened(root, seed=1) is not found
+    save(root / "left" / "9.csv", recording(9))
+    assert len(opened(root).items) == 11
+
+
+def test_the_catalogue_knows_it(root: Path) -> None:
+    info = catalog.describe("folder", root)
+    assert (info.title, info.shape, info.classes, info.splits) == (
+        "gestures",
+        SHAPE,
+        ("left", "right"),
+        ("train", "test"),
+    )
+    train, test = (catalog.load("folder", split, root, {"test": 0.4}) for split in info.splits)
+    assert len(train) == 6 and len(test) == 4 and test.labels is not None and test.labels.tolist() == [0, 0, 1, 1]
+    assert catalog.verify("folder", root).recordings == {"train": 8, "test": 2}
+    with pytest.raises(NeurosimInputError, match="split of gestures: unknown name 'tests'; did you mean 'test'"):
+        catalog.load("folder", "tests", root)
+    with pytest.raises(NeurosimMissingError, match=r"data\.root: is missing; name the folder of your recordings"):
+        catalog.describe("folder")
+    with pytest.raises(NeurosimInputError, match=r"data\.options: field: unknown name 'tik'; did you mean 'tick'"):
+        catalog.load("folder", "test", root, {"tik": 1})
+    with pytest.raises(NeurosimInputError, match=r"data\.options: must be left out: nmnist has none"):
+        catalog.load("nmnist", "test", root, {"tick": 1})
+
+
+def test_splits_depend_on_the_seed_and_the_class_alone(root: Path) -> None:
+    def tested(**options: Any) -> list[str]:
+        found = opened(root, **options)
+        return [f"{i.label}/{i.path.stem}" for i, s in zip(found.items, found.split, strict=True) if s == "test"]
+
+    first = tested(test=0.4)
+    assert (
+        len(first) == 4 and first == tested(test=0.4) and len({tuple(tested(test=0.4, seed=k)) for k in range(6)}) > 2
+    )
+    # Another class moves nothing.
+    for k in range(3):
+        save(root / "middle" / f"{k}.csv", recording(k))
+    assert [name for name in tested(test=0.4) if not name.startswith("middle")] == first
+
+
+def test_folders_of_splits(tmp_path: Path) -> None:
+    for k, split in enumerate(("Train", "val", "testing")):
+        for label in ("left", "right"):
+            save(tmp_path / split / label / "0.csv", recording(k))
+    found = opened(tmp_path)
+    assert found.splits == ("train", "test", "validation") and found.counts == dict.fromkeys(found.splits, 2)
+    assert found.recordings.classes == ("left", "right")
+    assert np.array_equal(found.select("validation")[0].units, recording(1).units)
+    save(tmp_path / "other" / "0.csv", recording(0))
+    with pytest.raises(
+        NeurosimInputError, match=r"has folders of splits \(Train\) and others \(other\); keep one kind"
+    ):
+        opened(tmp_path)
+
+
+ROWS = [
+    ("left/0.csv", "a", "1"),
+    ("1.npy", "b", "1"),
+    ("left/2.txt", "a", "2"),
+    ("left/3.csv", "b", "2"),
+    ("4.npy", "b", "3"),
+]
+
+
+def write_labels(root: Path, kind: str, rows: Sequence[tuple[str, ...]], columns: tuple[str, ...]) -> None:
+    if kind == "labels.csv":
+        text = "".join(",".join(row) + "\n" for row in [columns, *rows])
+    else:
+        text = "".join(
+            "[[recording]]\n" + "".join(f'{k} = "{v}"\n' for k, v in zip(columns, row, strict=True)) for row in rows
+        )
+    (root / kind).write_text(text)
+
+
+@pytest.mark.parametrize("kind", ["labels.csv", "labels.toml", "dataset.toml"])
+def test_a_file_of_labels(kind: str, root: Path) -> None:
+    (root / "right").rename(root.parent / "right")  # or short names are not unique
+    write_labels(root, kind, ROWS, ("file", "label", "speaker"))
+    found = opened(root, by="speaker", test=0.3)
+    assert found.recordings.classes == ("a", "b") and found.groups == {"speaker": ("1", "2", "3")}
+    assert found.recordings.groups["speaker"].tolist() == [1, 1, 2, 2, 3]
+    train, test = (set(found.select(split).groups["speaker"].tolist()) for split in ("train", "test"))
+    assert train and test and train | test == {1, 2, 3} and not train & test
+    train_of_others, of_two = catalog.hold_out("folder", "speaker", 2, root, {"by": "speaker"})
+    assert of_two.groups["speaker"].tolist() == [2, 2] and 2 not in train_of_others.groups["speaker"]
+    # Splits that the file names.
+    given = [(*row[:2], "test" if k % 2 else "training") for k, row in enumerate(ROWS)]
+    write_labels(root, kind, given, ("file", "label", "split"))
+    assert opened(root).split == ("train", "test", "train", "test", "train")
+    with pytest.raises(NeurosimInputError, match=r"data\.options\.by: must be left out, as .*gestures says its splits"):
+        opened(root, by="speaker")
+
+
+def test_settings_in_the_folder(root: Path) -> None:
+    (root / "dataset.toml").write_text('test = 0.4\nshape = [2, 20, 20]\ncolumns = "xytp"\n[images]\nside = 9\n')
+    found = opened(root, seed=3, images={"camera": {"noise_rate": 0.0}})
+    assert found.recordings.shape == (2, 20, 20) and found.counts["test"] == 4 and found.options.columns == "xytp"
+    assert found.options.images.side == 9 and found.options.images.camera.noise_rate == 0 and found.options.seed == 3
+    assert opened(root, shape=[2, 30, 30]).recordings.shape == (2, 30, 30)
+    (root / "dataset.toml").write_text("tests = 0.4\n")
+    with pytest.raises(NeurosimInputError, match=r"dataset\.toml: field: unknown name 'tests'; did you mean 'test'"):
+        opened(root)
+
+
+@pytest.mark.parametrize(("start", "first"), [("file", 700.0), ("first", 0.0), (699.5, 0.5), (None, 0.0)])
+def test_the_start_of_recordings(start: Any, first: float, root: Path) -> None:
+    found = opened(root, **({} if start is None else {"start": start}))
+    text = [s for s, item in zip(found.recordings, found.items, strict=True) if item.path.suffix == ".txt"]
+    assert all(abs(spikes.times[0] - first) < 0.05 for spikes in text)
+
+
+def test_small_sensors_go_into_the_one_that_files_say(root: Path) -> None:
+    # The sensor of this file is larger than its events show.
+    save(root / "left" / "big.csv", Spikes([0.01], [0], 2 * 20 * 30, 0.02, (2, 20, 30)))
+    found = opened(root)
+    assert found.recordings.shape == (2, 20, 30)
+    p, y, x = found.recordings[0].coordinates()
+    expected = recording(0, start=1000).coordinates()
+    assert all(np.array_equal(a, b) for a, b in zip((p, y, x), expected, strict=True))
+
+
+def test_sensors_that_do_not_fit_are_named(root: Path) -> None:
+    save(root / "left" / "big.csv", Spikes([0.01], [0], 2 * 20 * 30, 0.02, (2, 20, 30)))
+    save(root / "right" / "huge.csv", Spikes([0.01], [0], 2 * 40 * 30, 0.02, (2, 40, 30)))
+    with pytest.raises(
+        NeurosimInputError, match=r"big\.csv: has a sensor 2 x 20 x 30, and right/huge\.csv one 2 x 40 x 30; give"
+    ):
+        opened(root)
+    (root / "right" / "huge.csv").unlink()
+    save(root / "right" / "ear.csv", Spikes([0.01], [0], 7, 0.02))
+    with pytest.raises(
+        NeurosimInputError, match=r"has a sensor .*, and right/ear\.csv one 7; give data\.options\.shape"
+    ):
+        opened(root)
+
+
+def test_channels(tmp_path: Path) -> None:
+    for k in range(8):
+        save(tmp_path / "ear" / "ab"[k % 2] / f"{k}.csv", recording(k, (77,)))
+    found = opened(tmp_path / "ear")
+    assert found.recordings.shape == (77,) and found.counts == {"train": 6, "test": 2}
+
+
+def pictures(folder: Path) -> np.ndarray:
+    image = pytest.importorskip("PIL.Image")
+    pixels = np.zeros((6, 20, 30), np.uint8)
+    for k in range(6):
+        pixels[k, 5 : 8 + 5 * (k % 2), 4:20] = 200
+        (folder / "ab"[k % 2]).mkdir(parents=True, exist_ok=True)
+        image.fromarray(pixels[k]).save(folder / "ab"[k % 2] / f"{k}.png")
+    return pixels
+
+
+def test_images_through_the_emulated_camera(tmp_path: Path) -> None:
+    pixels = pictures(tmp_path / "png")
+    options: Mapping[str, Any] = {"images": {"side": 10, "saccade": 0.05, "camera": {"noise_rate": 0.0}}}
+    found = open_folder(tmp_path / "png", options)
+    assert found.formats == {"images": 6} and found.recordings.shape == (2, 16, 16)
+    assert np.allclose(found.recordings.durations, 0.15) and (np.diff(found.recordings.offsets) > 50).all()
+    camera = found.options.images
+    expected = camera.record(pixels[0], 0)
+    assert expected.digest() == found.recordings[0].digest()
+    # The picture lies in the middle of the sensor: its two rows of edges give the events.
+    rows = found.recordings[0].coordinates()[1]
+    assert 4 < rows.mean() < 9
+    # As IDX, packed, with splits by name.
+    idx = tmp_path / "idx"
+    idx.mkdir()
+    for split, part in (("train", slice(0, 4)), ("t10k", slice(4, 6))):
+        (idx / f"{split}-images-idx3-ubyte").write_bytes(files.write_idx(pixels[part]))
+        (idx / f"{split}-labels-idx1-ubyte").write_bytes(files.write_idx(np.arange(6, dtype=np.uint8)[part] % 2))
+    path = idx / "train-images-idx3-ubyte"
+    path.with_suffix(".gz").write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    packed = open_folder(idx, options)
+    assert packed.counts == {"train": 4, "test": 2} and packed.recordings.classes == ("0", "1")
+    assert {spikes.digest() for spikes in packed.select("train")} & {spikes.digest() for spikes in found.recordings}
+
+
+def test_a_picture_of_one_grey_gives_no_events() -> None:
+    camera = ImageCamera(side=8, saccade=0.05)
+    quiet = ImageCamera(side=8, saccade=0.05, camera=type(camera.camera)(noise_rate=0.0))
+    assert len(quiet.record(np.full((31, 57), 90, np.uint8), 0)) == 0
+    assert len(camera.record(np.full((31, 57), 90, np.uint8), 0)) > 0
+
+
+def test_doubts_and_remarks(root: Path) -> None:
+    (root / "empty").mkdir()
+    (root / "left" / "notes.md").write_text("...")
+    (root / "left" / ".hidden.csv").write_text("...")
+    save(root / "0.csv", recording(0))
+    save(root / "rare" / "only.csv", Spikes([], [], 216, 0.0, SHAPE))
+    save(root / "right" / "long.csv", Spikes([9.0], [0], 216, 9.0, SHAPE))
+    found = opened(root)
+    assert found.remarks[:3] == (
+        "1 files beside the folders of classes are left out, e.g. 0.csv",
+        "1 files of unknown formats are left out, e.g. notes.md",
+        "folders without recordings are no classes: empty",
+    )
+    assert found.doubts == (
+        "1 recordings have no events, e.g. only.csv",
+        "the split test has no recordings of rare",
+        "long.csv lasts 9.000 s, ten times the median of 0.048 s",
+    )
+
+
+def emptied(root: Path) -> None:
+    for path in root.rglob("*.*"):
+        path.unlink()
+
+
+def one_each(root: Path) -> None:
+    for path in sorted(root.rglob("*.*")):
+        if path.stem != "0":
+            path.unlink()
+
+
+def one_class(root: Path) -> None:
+    for path in (root / "right").iterdir():
+        path.unlink()
+
+
+def flat(root: Path) -> None:
+    for path in (*(root / "left").iterdir(), *(root / "right").iterdir()):
+        path.rename(root / f"{path.parent.name}-{path.name}")
+
+
+def shd(root: Path) -> None:
+    emptied(root)
+    (root / "train.h5").write_bytes(b"")
+
+
+Change = Callable[[Path], object]
+
+
+def content(name: str, data: bytes) -> Change:
+    return lambda root: (root / name).write_bytes(data)
+
+
+def labels(*rows: str) -> Change:
+    return content("labels.csv", "\n".join(rows).encode())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (emptied, "gestures: holds no recordings in folders; make a folder for each class, or labels.csv with the col"),
+        (flat, "gestures: holds 10 recordings and does not say their classes; make a folder for each class"),
+        (one_each, "gestures: must have two recordings of a class to train and to test on; add recordings"),
+        (one_class, "gestures: has recordings of one class, left; add those of another"),
+        (shd, "gestures: holds files in the layout of SHD; read it with data.name = 'shd'"),
+        (content("left/0.csv", b""), "left/0.csv: byte 0: expected a header, got an empty file"),
+        (content("left/a.png", b"png"), "left/a.png: cannot be read as a picture .*; save it again"),
+        (labels("file,label", "9.csv,a"), "labels.csv: names 9.csv, not in"),
+        (labels("file,label", "0.csv,a"), "0.csv: is left/0.csv and right/0.csv; give the path from"),
+        (labels("file,label", "left/0.csv,a", "./left/0.csv,b"), "left/0.csv: is named twice; keep one of its lines"),
+        (labels("file,label", "left/0.csv"), "recording 1: expected file and label, got no label; add it"),
+        (labels("file,class", "left/0.csv,a"), "line 1: expected the columns file and label, got file, class; add lab"),
+        (labels("file,label"), "names no recordings"),
+        (labels("file,label,split", "left/0.csv,a,train", "left/1.npy,b,"), "1.npy: give all recordings a split"),
+        (labels("file,label,split", "left/0.csv,a,test", "left/1.npy,b,test"), "no recordings of the split train; got"),
+        (content("labels.toml", b"[[recording]]\nfile = true\nlabel = 1\n"), "file: must be a string or a number"),
+        (content("labels.toml", b"recording = 3\n"), r"labels.toml: expected entries \[\[recording\]\]"),
+        (content("labels.csv", b"\xff\xfe\x00"), "labels.csv: is not CSV"),
+    ],
+)
+def test_folders_that_are_none(change: Change, message: str, root: Path) -> None:
+    change(root)
+    with pytest.raises(NeurosimError, match=message) as caught:
+        opened(root)
+    assert isinstance(caught.value, NeurosimInputError) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"test": 1.0}, r"data\.options\.test: must be > 0 and < 1"),
+        ({"start": "begin"}, r'data\.options\.start: must be "first", "file" or seconds \(got begin\)'),
+        ({"labels": "who.csv"}, r"data\.options\.labels: .*who\.csv is not there"),
+        ({"by": "speaker"}, r"data\.options\.by: unknown name 'speaker'"),
+        ({"shape": [2, 3, 3]}, r"left/0\.csv|left/1\.npy: entry|line"),
+        ({"images": {"side": 0}}, r"images\.side: must be 1 to 512 pixels"),
+        ({"format": "nmnst"}, "unknown name 'nmnst'; did you mean 'nmnist'"),
+    ],
+)
+def test_settings_that_break_a_rule(options: dict[str, Any], message: str, root: Path) -> None:
+    with pytest.raises(NeurosimInputError, match=message):
+        open_folder(root, options)
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(
+        NeurosimMissingError, match=r"data\.root: .*nowhere does not exist; give the folder of your rec"
+    ):
+        opened(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NeurosimMissingError, match=r"file is not a folder; give"):
+        opened(tmp_path / "file")
+
+
+def test_idx_without_labels(tmp_path: Path) -> None:
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(files.write_idx(np.zeros((2, 3, 3), np.uint8)))
+    with pytest.raises(NeurosimMissingError, match="its labels are not beside it; add train-labels-idx1-ubyte"):
+        opened(tmp_path)
+    for name in ("train", "t10k"):
+        (tmp_path / f"{name}-images-idx3-ubyte").write_bytes(files.write_idx(np.zeros((2, 3, 3), np.uint8)))
+        (tmp_path / f"{name}-labels-idx1-ubyte").write_bytes(files.write_idx(np.arange(4, dtype=np.uint8) % 2))
+    with pytest.raises(NeurosimInputError, match=r"images: must be as many as labels; there is none 2 \(got 2\)"):
+        opened(tmp_path)

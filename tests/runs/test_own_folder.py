@@ -1,0 +1,123 @@
+"""Folders of one's own recordings through the commands: one command from the files to an accuracy and a report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.command import neurosim, refused, result_of
+
+from neurosim import catalog, files
+from neurosim.spikes import Recordings, Spikes
+
+LIQUID = ("--set", "liquid.neurons=60", "--threads", "1")
+TRAIN = ("--set", "training.epochs=2", "--set", "network.hidden=[16]", "--set", "network.filters=[]", "--threads", "1")
+STORE = ("--set", "code.size=256", "--set", "code.active=12", "--set", "column.units=16", "--set", "sweep.repeats=1")
+LEARN = ("--learner", "macrocolumn", "--set", "stream.windows=2")
+
+
+def write(path: Path, spikes: Spikes, kind: int) -> None:
+    """Write a recording of a camera as one of four kinds of files."""
+    p, y, x = spikes.coordinates()
+    t = np.rint(spikes.times * 1e6).astype(np.int64)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == 0:
+        files.write(path.with_suffix(".bin"), spikes)
+    elif kind == 1:
+        rows = zip(x, y, p, t + 913_700_000, strict=True)
+        path.with_suffix(".txt").write_text("x,y,p,t\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
+    elif kind == 2:
+        table = np.zeros(len(t), [("t", "i8"), ("x", "i2"), ("y", "i2"), ("p", "?")])
+        table["t"], table["x"], table["y"], table["p"] = t, x, y, p
+        np.save(path.with_suffix(".npy"), table)
+    else:
+        files.write(path.with_suffix(".csv"), spikes)
+
+
+def write_mixed(root: Path, recordings: Recordings) -> Path:
+    """Write recordings in four formats, in a folder for each class."""
+    assert recordings.labels is not None
+    for k, (spikes, label) in enumerate(zip(recordings, recordings.labels, strict=True)):
+        write(root / f"digit {label}" / f"{k:04d}", spikes, k % 4)
+    return root
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty-four recordings of an event camera: a bar that stands upright or lies."""
+    rng, parts = np.random.default_rng(0), []
+    for k in range(24):
+        place, across = rng.integers(2, 30, 300), rng.integers(15, 19, 300)
+        x, y = (place, across) if k % 2 else (across, place)
+        times, p = np.sort(rng.uniform(0.002, 0.1, 300)).round(6), rng.integers(0, 2, 300)
+        parts.append(Spikes(times, (p * 34 + y) * 34 + x, 2312, 0.1, (2, 34, 34)))
+    labels = [k % 2 for k in range(24)]
+    return write_mixed(tmp_path_factory.mktemp("own") / "bars", Recordings.collect(parts, labels, ("0", "1")))
+
+
+def test_a_folder_is_understood(root: Path) -> None:
+    text = neurosim("datasets", "info", root).stdout
+    assert "bars: 24 recordings" in text and "sensor    2 x 34 x 34  (polarities x height x width)" in text
+    assert "formats   bin (6), csv (12), numpy (6)" in text and "classes   digit 0 (12), digit 1 (12)" in text
+    assert "guessed in 6 files: times are microseconds, for all are integers" in text
+    data = json.loads(neurosim("datasets", "info", root, "--json", "--set", "data.options.test=0.5").stdout)
+    assert data["splits"] == {"train": 12, "test": 12} and data["shape"] == [2, 34, 34] and data["doubts"] == []
+    assert len(data["durations"]) == 24 and data["classes"] == {"digit 0": 12, "digit 1": 12}
+    line = refused("datasets", "info", root, "--set", "tick=1")
+    assert line == "neurosim: --set: must read data.options.KEY=VALUE (got tick=1)"
+
+
+def test_one_command_from_a_folder_to_an_accuracy_and_a_report(root: Path, elsewhere: None) -> None:
+    run = neurosim("simulate", root, *LIQUID, "--out", "run", "--json")
+    result = json.loads(run.stdout)
+    assert result["accuracy"] == 1 and result["samples"] == 4 and result["title"] == "bars"
+    assert result["classes"] == ["digit 0", "digit 1"] and (result["chance"], result["uniform_chance"]) == (0.5, 0.5)
+    # What was guessed is said, and stays in the manifest.
+    remark = "guessed in 6 files: times are microseconds, for all are integers"
+    assert remark in run.stderr and remark in files.read_json(Path("run/manifest.json"))["reading"]
+    assert "bars through 60 spiking neurons" in Path("run/report.html").read_text()
+    # The run's config runs it again.
+    again = result_of("simulate", "--config", "run/config.toml", "--threads", "1")
+    assert again["spike_digest"] == result["spike_digest"]
+
+
+def test_settings_of_a_folder_are_settings_of_the_run(root: Path, elsewhere: None) -> None:
+    words = (*LIQUID, "--set", "data.options.test=0.5", "--set", "data.options.seed=3", "--out", "run")
+    result = result_of("simulate", root, *words)
+    assert result["samples"] == 12 and "test = 0.5\nseed = 3" in Path("run/config.toml").read_text()
+    line = refused("simulate", root, "--set", "data.options.tset=0.5")
+    assert line == (
+        "neurosim: data.options: field: unknown name 'tset'; did you mean 'test'? choose from by, camera, clock, "
+        "columns, format, images, labels, seed, shape, start, test, tick"
+    )
+    assert "data.root: is missing; name the folder of your recordings" in refused("simulate", "folder")
+
+
+@pytest.mark.slow
+def test_the_four_commands(root: Path, elsewhere: None) -> None:
+    pytest.importorskip("torch")
+    trained = result_of("train", root, *TRAIN)
+    stored = result_of("memory", "store", root, *STORE)
+    learned = result_of("continual", "run", root, *LEARN)
+    assert trained["samples"] == stored["samples"] == 4 and stored["stored"] == 20 and stored["recall"] > 0.9
+    assert trained["identical"] and stored["accuracy"] > 0.5
+    assert learned["rows"][0]["tasks"] == ["digit 0, digit 1"] and learned["rows"][0]["matrices"][0][-1][0] >= 0.5
+    for result in (trained, stored, learned):
+        assert (Path(result["run"]) / "report.html").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_mixed_recordings_of_a_real_camera(data_root: Path, tmp_path: Path, elsewhere: None) -> None:
+    """Forty training recordings of three digits of N-MNIST-800/100, in four formats."""
+    train = catalog.load("nmnist", "train", data_root / "NMNIST")
+    assert train.labels is not None
+    some = np.flatnonzero(train.labels < 3)[::6]
+    folder = write_mixed(tmp_path / "mixed", train.select(some))
+    result = result_of("simulate", folder, "--set", "liquid.neurons=200", "--threads", "1")
+    assert result["shape"] == [2, 34, 34] and len(some) == result["samples"] + result["train_samples"]
+    assert result["accuracy"] > 0.6 > result["chance"]
+    stored = result_of("memory", "store", folder, "--set", "sweep.repeats=1", "--threads", "1")
+    assert stored["recall"] > 0.9 and stored["accuracy"] > 0.6
