@@ -6,12 +6,14 @@ import click
 
 from .. import __version__
 from ..runs.kinds import KINDS
+from ..runs.plugin_option import plugin_option
 from .program import CommandEntry, Program
 
 # Modules are imported when their command runs, so these lines are all that `neurosim --help` needs.
 COMMANDS = {
     "simulate": CommandEntry("neurosim.cli.simulate", "Simulate a dataset or a network: run, measure, report."),
     **{name: CommandEntry(f"neurosim.runs.{name}.command", line) for name, line in KINDS.items() if line},
+    "view": CommandEntry("neurosim.cli.view", "Play a recording, or those that a run kept, on a page."),
     "measure": CommandEntry("neurosim.cli.measure", "Print a run's measures and energy estimates again."),
     "report": CommandEntry("neurosim.cli.report", "Write a run's report page again."),
     "demo": CommandEntry("neurosim.cli.demo", "Simulate the embedded digits and explain the figures."),
@@ -24,9 +26,11 @@ COMMANDS = {
     "neurosim",
     cls=Program,
     entries=COMMANDS,
+    extended=True,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
+@plugin_option()
 @click.version_option(__version__, prog_name="neurosim")
 @click.pass_context
 def main(context: click.Context) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from .. import plugins
 from ..errors import NeurosimError
 
 DEBUG = "NEUROSIM_DEBUG"  # set to anything: failures keep their traceback
@@ -35,18 +36,27 @@ class Program(click.Group):
     """A click group whose commands are imported when they run.
 
     Exit codes: 0 done, 1 the run failed (or was interrupted), 2 bad usage or input. The line on stderr says what,
-    by which rule, and what to do next.
+    by which rule, and what to do next. An `extended` program has the kinds of runs of plugins as commands, too.
     """
 
-    def __init__(self, *, entries: Mapping[str, CommandEntry], **settings: Any) -> None:
+    def __init__(self, *, entries: Mapping[str, CommandEntry], extended: bool = False, **settings: Any) -> None:
         super().__init__(**settings)
-        self.entries = dict(entries)
+        self.entries, self.extended = dict(entries), extended
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.entries)
+        return [*self.entries, *self._plugins()]
+
+    def _plugins(self) -> list[str]:
+        """Return the names of commands of other packages, which are kinds of runs."""
+        return [name for name in plugins.names("kinds") if name not in self.entries] if self.extended else []
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry = self.entries.get(cmd_name)
+        if entry is None and cmd_name in self._plugins():
+            from ..runs.kinds import PLUGINS, command_module
+
+            help = " ".join((PLUGINS[cmd_name].__doc__ or cmd_name).split("\n")[0].split())
+            entry = CommandEntry(command_module(cmd_name), help)
         if entry is None:
             return None
         module = importlib.import_module(entry.module)
@@ -56,14 +66,16 @@ class Program(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.help) for name, entry in self.entries.items()])
+            own = [(name, entry.help) for name, entry in self.entries.items()]
+            formatter.write_dl([*own, *((name, "A kind of run of a plugin.") for name in self._plugins())])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in self.entries and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], self.entries, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(self.entries)}"
+        known = self.list_commands(ctx)
+        if args[0] not in known and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(known)}"
             raise click.UsageError(f"no command '{args[0]}'; {hint}", ctx)
         return super().resolve_command(ctx, args)
 

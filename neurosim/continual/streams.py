@@ -10,6 +10,7 @@ from typing import Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import plugins
 from ..errors import NeurosimInputError, require
 from ..random import rng_key
 from .sources import Base, load
@@ -315,4 +316,8 @@ def _drawn(labels: NDArray[np.int64], number: int, seed: int, label: str) -> NDA
     return np.sort(in_turn(labels, _generator(seed, label).permutation(len(labels)))[:number])
 
 
-STREAMS: Mapping[str, type[StreamRecipe]] = {"permuted": Permuted, "rotated": Rotated, "split": Split, "mixed": Mixed}
+STREAMS: Mapping[str, type[StreamRecipe]] = plugins.Extended(
+    "streams",
+    {"permuted": Permuted, "rotated": Rotated, "split": Split, "mixed": Mixed},
+    lambda name, found: plugins.subclass("streams", name, found, StreamRecipe),
+)

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import plugins
 from ..errors import NeurosimInputError, NeurosimMissingError, lookup, require
 from ..plain import from_plain
 from ..spikes import Recordings
@@ -95,8 +96,21 @@ def modules() -> Mapping[str, ModuleType]:
 
 
 def datasets() -> Mapping[str, Dataset]:
-    """Return every dataset by name, in alphabetical order."""
-    return {name: module.INFO for name, module in modules().items()}
+    """Return every dataset by name, in alphabetical order, and those of plugins."""
+    return {name: found.INFO for name, found in _every().items()}
+
+
+def _every() -> Mapping[str, ModuleType]:
+    return plugins.Extended("datasets", modules(), _plugin)
+
+
+def _plugin(name: str, found: Any) -> ModuleType:
+    """Return a dataset of others: a module, or any object with the same names."""
+    good = isinstance(getattr(found, "INFO", None), Dataset) and callable(getattr(found, "load", None))
+    require(good, f"plugin datasets '{name}'", f"must be {plugins.GROUPS['datasets']}", found)
+    require(found.INFO.name == name, f"plugin datasets '{name}'", "must have INFO.name as its name", found.INFO.name)
+    module: ModuleType = found
+    return module
 
 
 def module(name: str) -> ModuleType:
@@ -105,7 +119,7 @@ def module(name: str) -> ModuleType:
     Raises:
         NeurosimInputError: no such dataset; names the nearest.
     """
-    return lookup(modules(), name, "dataset")
+    return lookup(_every(), name, "dataset")
 
 
 def cache_folder(dataset: Dataset) -> Path:

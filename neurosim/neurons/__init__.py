@@ -1,5 +1,8 @@
 """Neuron models, each a frozen dataclass that reads as its equation."""
 
+from collections.abc import Mapping
+
+from .. import plugins
 from .adaptive import AdaptiveLIF as AdaptiveLIF
 from .adaptive import AdEx as AdEx
 from .adaptive import Izhikevich as Izhikevich
@@ -21,5 +24,9 @@ from .seadlif import SEAdLIF as SEAdLIF
 NEURONS: dict[str, type[Neuron]] = {
     model.__name__: model for model in (LIF, IF, LI, CubaLIF, AlphaLIF, CobaLIF, AdaptiveLIF, AdEx, Izhikevich)
 }
-# All models, by the names that files give them.
-MODELS: dict[str, type[Neuron]] = {**NEURONS, "DendriticLIF": DendriticLIF, "SEAdLIF": SEAdLIF}
+# All models, by the names that files give them, and those of plugins.
+MODELS: Mapping[str, type[Neuron]] = plugins.Extended(
+    "neurons",
+    {**NEURONS, "DendriticLIF": DendriticLIF, "SEAdLIF": SEAdLIF},
+    lambda name, found: plugins.subclass("neurons", name, found, Neuron),
+)

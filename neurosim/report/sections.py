@@ -204,6 +204,7 @@ def provenance_facts(known: Mapping[str, object], digest: str | None = None) -> 
         "Reading": "; ".join(map(str, reading)) if isinstance(reading := known.get("reading"), list) else None,
         **{f"Data {name}": value for name, value in _flat(known.get("data") or known.get("data_hashes"))},
         "Machine": _machine(table_of(known.get("machine"))),
+        "Plugins": ", ".join(f"{name} {value}" for name, value in _flat(known.get("plugins"))) or None,
         "Versions": ", ".join(f"{name} {value}" for name, value in _flat(known.get("versions"))) or None,
     }
     return [(name, value) for name, value in facts.items() if value is not None]

@@ -16,6 +16,7 @@ import click
 from ..errors import NeurosimError, NeurosimInputError, NeurosimMissingError, require
 from ..plain import to_plain
 from .options import RunOptions, silent
+from .plugin_option import plugin_option
 
 if TYPE_CHECKING:
     from .kind import Kind, RunResult
@@ -215,6 +216,7 @@ _OPTIONS = (
         "--seed", type=int, callback=at_least(0, "must be >= 0"), help="Seed of everything random: same seed, same run."
     ),
     click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for what is written."),
+    plugin_option(),
     click.option("--json", is_flag=True, help="Print JSON on stdout, and everything else on stderr."),
     click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Where to compute."),
     click.option(

@@ -13,7 +13,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from .. import files, plain
+from .. import files, plain, plugins
 from ..errors import NeurosimInputError, NeurosimInterruptedError, NeurosimMissingError, NeurosimWriteError, require
 from . import provenance
 from .manifest import FORMAT, VERSION, Manifest
@@ -81,6 +81,7 @@ def record(
             config_hash=config_hash(_without_none(config)),
             versions=provenance.versions(),
             **provenance.commit(),
+            **({"plugins": used} if (used := plugins.provenance()) else {}),
             machine=provenance.machine(),
         )
         files.write_toml(path / CONFIG, _without_none(config))
@@ -115,6 +116,7 @@ def check_resumable(run: RunFolder) -> None:
         raise NeurosimInputError(f"{run.path}: its run is done, there is nothing to resume; simulate again for another")
     if run.manifest.data is None:
         raise NeurosimInputError(f"{run.path}: its run was killed before it began; simulate again")
+    plugins.check_provenance(run.path, run.manifest.facts.get("plugins"))
     found = config_hash(files.read_toml(run.path / CONFIG))
     if run.manifest.config_hash != found:
         raise NeurosimInputError(f"{run.path / CONFIG}: was changed since the run began; simulate again")

@@ -92,6 +92,7 @@ class Kind(Generic[R]):
         reconfigure: (folder, sources, changeable) -> the run's settings, changed by `sources` in the sections that are
             `changeable`; raises NeurosimInputError for any other change.
         heading: fields of the result that say which run it was; `neurosim measure` repeats them.
+        package: module of the folder of a kind of others; empty for those in `neurosim/runs`.
         measured: (heading, folder, result, profile) -> what `neurosim measure` prints of a run of several models, and
             None for a run of one, which has its `measures`. None if no run has several.
     """
@@ -103,11 +104,13 @@ class Kind(Generic[R]):
     reconfigure: Callable[[RunFolder, Sequence[ConfigSource], Sequence[str]], HasEnergy | None]
     heading: Sequence[str] = ("dataset", "split", "samples", "seed", "spike_digest")
     measured: Callable[[Mapping[str, object], str, R, str], Measured | None] | None = None
+    package: str = ""
 
     def render_page(self, folder: RunFolder, result: R) -> str:
         """Return the report page of a run: page.html of the kind, with what `fill` of its page.py returns."""
-        template = Path(__file__).with_name(self.name) / "page.html"
-        values: Mapping[str, object] = self._module("page").fill(folder, result)
+        module = self._module("page")
+        template = Path(str(module.__file__)).with_name("page.html")
+        values: Mapping[str, object] = module.fill(folder, result)
         return page.render(template, folder.path, folder.manifest.known(), result=result, **values)
 
     def render_table(self, result: R) -> str:
@@ -116,4 +119,4 @@ class Kind(Generic[R]):
         return text
 
     def _module(self, name: str) -> ModuleType:
-        return importlib.import_module(f".{self.name}.{name}", __package__)
+        return importlib.import_module(f"{self.package or f'{__package__}.{self.name}'}.{name}")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ..errors import lookup
+from .. import plugins
+from ..errors import lookup, require
 
 if TYPE_CHECKING:
     from .folder import RunFolder
@@ -36,9 +39,28 @@ def kind(name: str) -> Kind[Any]:
     Raises:
         NeurosimInputError: there is none.
     """
+    if name in PLUGINS and name not in KINDS:
+        return PLUGINS[name].KIND  # type: ignore[no-any-return]
     lookup(KINDS, name, "kind of run")
     found: Kind[Any] = importlib.import_module(f".{name}", __package__).KIND
     return found
+
+
+def command_module(name: str) -> str:
+    """Return the name of the module with the command of a kind of others.
+
+    Raises:
+        NeurosimInputError: it cannot be imported, or is none.
+    """
+    return f"{PLUGINS[name].__name__}.command"
+
+
+def _plugin(name: str, found: Any) -> ModuleType:
+    own = getattr(found, "KIND", None)
+    good = isinstance(found, ModuleType) and getattr(own, "name", None) == name
+    require(good, f"plugin kinds '{name}'", f"must be {plugins.GROUPS['kinds']}, whose name is '{name}'", found)
+    package: ModuleType = found
+    return package
 
 
 def kind_of(folder: RunFolder) -> Kind[Any]:
@@ -48,3 +70,7 @@ def kind_of(folder: RunFolder) -> Kind[Any]:
         NeurosimInputError: the manifest names a kind that this version does not know.
     """
     return kind(folder.manifest.kind or UNNAMED)
+
+
+# The kinds of others by name, each the package that has `KIND` and a module `command`.
+PLUGINS: Mapping[str, ModuleType] = plugins.Extended("kinds", {}, _plugin)

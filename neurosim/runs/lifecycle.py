@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .. import files
+from .. import files, plugins
 from ..data import catalog
 from ..errors import NeurosimInputError
 from . import kinds
@@ -61,6 +61,7 @@ def open_to_resume(kind: Kind[Any], path: Path) -> RunFolder:
         NeurosimInputError: it is of another kind; the error names the command that continues it.
     """
     folder = open_run(path)
+    plugins.check_provenance(path, folder.manifest.facts.get("plugins"))
     found = kinds.kind_of(folder)
     if found.name != kind.name:
         hint = f"continue with: neurosim {found.resume} --resume {path}" if found.resume else "run it again"

@@ -7,19 +7,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...errors import NeurosimMissingError, lookup
+from ... import plugins
+from ...errors import NeurosimMissingError, lookup, require
+from ..learner import Learner
 
 
 @dataclass(frozen=True)
 class LearnerEntry:
-    """Module and class of a learner, and its line in a list."""
+    """Module and class of a learner, and its line in a list; `owner` is the class of a learner of others."""
 
     module: str
     name: str
     title: str
+    owner: type[Learner] | None = None
 
 
-LEARNERS: Mapping[str, LearnerEntry] = {
+def _plugin(name: str, found: Any) -> LearnerEntry:
+    owner = plugins.subclass("learners", name, found, Learner)
+    require(hasattr(owner, "SETTINGS"), f"plugin learners '{name}'", "must have SETTINGS, a frozen dataclass", owner)
+    return LearnerEntry("", name, " ".join((owner.__doc__ or name).split(".")[0].split()), owner)
+
+
+_OWN: Mapping[str, LearnerEntry] = {
     "plain": LearnerEntry("plain", "Plain", "spiking net, nothing against forgetting: the baseline"),
     "joint": LearnerEntry("plain", "Joint", "the same net on all tasks met so far together: an upper bound"),
     "replay": LearnerEntry("replay", "Replay", "the same net, a few items of earlier tasks learned again"),
@@ -37,6 +46,7 @@ LEARNERS: Mapping[str, LearnerEntry] = {
         "projected", "Projected", "liquid and a readout learning in the engine, orthogonally projected"
     ),
 }
+LEARNERS: Mapping[str, LearnerEntry] = plugins.Extended("learners", _OWN, _plugin)
 
 
 def kind(name: str) -> Any:
@@ -47,6 +57,8 @@ def kind(name: str) -> Any:
         NeurosimMissingError: it needs torch, which is not installed.
     """
     entry = lookup(LEARNERS, name, "learner")
+    if entry.owner is not None:
+        return entry.owner
     try:
         return getattr(importlib.import_module(f".{entry.module}", __name__), entry.name)
     except ModuleNotFoundError as error:

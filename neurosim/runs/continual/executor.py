@@ -10,6 +10,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+from ... import plugins
 from ...errors import NeurosimError, NeurosimMissingError
 from .trial import TrialResult, TrialSpec, run_trial
 
@@ -83,7 +84,8 @@ def _pool(trials: Sequence[Trial], executor: Executor, say: Callable[[str], None
     left = list(trials)
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            with ProcessPoolExecutor(min(executor.workers, len(left)), get_context("spawn")) as pool:
+            workers = min(executor.workers, len(left))
+            with ProcessPoolExecutor(workers, get_context("spawn"), plugins.run_files, (plugins.files(),)) as pool:
                 waiting = {pool.submit(run_trial, *_arguments(trial, executor)): trial for trial in left}
                 for future in as_completed(waiting):
                     outcome = _try(future.result)
@@ -115,11 +117,17 @@ def _cluster(trials: Sequence[Trial], executor: Executor) -> Iterator[Outcome]:
         raise NeurosimMissingError(f"--cluster: no dask scheduler answers at {given} ({error}); start one") from None
     with client:
         waiting = {
-            client.submit(run_trial, *_arguments(trial, executor), key=f"neurosim-{trial.folder}", pure=False): trial
+            client.submit(_run, plugins.files(), trial, executor, key=f"neurosim-{trial.folder}", pure=False): trial
             for trial in trials
         }
         for future in completed(list(waiting)):
             yield waiting[future], _try(future.result)
+
+
+def _run(files: Sequence[Path], trial: Trial, executor: Executor) -> TrialResult:
+    """Run a trial in a process that may not have the plugins of this one."""
+    plugins.run_files(files)
+    return run_trial(*_arguments(trial, executor))
 
 
 def _arguments(trial: Trial, executor: Executor) -> tuple[str, TrialSpec, int]:

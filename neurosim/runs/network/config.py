@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +11,10 @@ from typing import Any
 from ... import description, files
 from ...description import Description
 from ...description.parse import LISTS
-from ...errors import NeurosimInputError, NeurosimMissingError, lookup, require
+from ...errors import NeurosimInputError, lookup, require
 from ...measure import find_profile
 from ...neurons import Neuron
+from ...plugins import import_file
 from ..config import Energy, sources_of
 from ..folder import CONFIG, RunFolder
 from ..settings import ConfigSource, Section, merge, overlay, resolve
@@ -165,26 +163,9 @@ def own_models(texts: Sequence[str]) -> dict[str, tuple[type[Neuron], Path]]:
         if not colon or not name.isidentifier() or not file.endswith(".py"):
             raise NeurosimInputError(f"--model: must read FILE.py:Class, e.g. cells.py:QIF (got '{text}')")
         path = Path(file)
-        classes = dict(inspect.getmembers(_module(path), inspect.isclass))
+        classes = dict(inspect.getmembers(import_file(path, "--model"), inspect.isclass))
         model = lookup(classes, name, f"--model {file}")
         if not issubclass(model, Neuron) or inspect.isabstract(model):
             raise NeurosimInputError(f"--model {text}: must be a neuron, derived from neurosim.neurons.Neuron")
         found[name] = (model, path)
     return found
-
-
-def _module(path: Path) -> Any:
-    if not path.is_file():
-        raise NeurosimMissingError(f"--model {path}: no such file; give the file that defines the neuron")
-    # A name of its own for every file; dataclasses look their module up.
-    name = f"_neurosim_model_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise NeurosimInputError(f"--model {path}: is no Python file; give the file that defines the neuron")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise NeurosimInputError(f"--model {path}: cannot be imported ({type(error).__name__}: {error})") from error
-    return module
