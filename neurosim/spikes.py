@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import NeurosimInputError, require
+from .errors import NeurosimInputError, lookup, require
 
 # A time this close below a grid point, in steps, belongs to it: k * dt is rarely exact in binary.
 GRID_SLACK = 1e-6
@@ -144,8 +144,20 @@ class Spikes:
         times = np.minimum(self.times[first:last] - start, stop - start)
         return Spikes.unchecked(times, self.units[first:last], self.size, stop - start, self.shape)
 
-    def starting(self, start: float) -> Spikes:
-        """Return the events from `start` seconds on, with times from there; `report.start` moves with them."""
+    def starting(self, start: float | str | None = None) -> Spikes:
+        """Return the events from `start` on, with times from there; `report.start` moves with them.
+
+        Args:
+            start: seconds, "first" for the first event, or "file" for time 0 as it is. None: "first" for a recording
+                that was read from a file with the clock of a camera, "file" for others.
+        """
+        if start is None:
+            start = "file" if self.report is None else "first"
+        if isinstance(start, str):
+            zeros = {"first": float(self.times[0]) if len(self) else 0.0, "file": 0.0}
+            start = lookup(zeros, start, "start")
+        if start == 0:
+            return self
         first = np.searchsorted(self.times, start, side="left")
         moved = None if self.report is None else replace(self.report, start=self.report.start + start)
         times, duration = self.times[first:] - start, max(self.duration - start, 0.0)

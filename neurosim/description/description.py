@@ -133,13 +133,8 @@ class Description:
         """Return recordings with their time 0 where `SpikeFile.start` puts it."""
         given = {name: getattr(self.inputs[name], "start", None) for name in found}
         clocked = [name for name, spikes in found.items() if given[name] is None and spikes.report is not None]
-        zero = min((first_of(found[name]) for name in clocked if len(found[name])), default=0.0)
-        moved = {}
-        for name, spikes in found.items():
-            start = (zero if name in clocked else 0.0) if given[name] is None else given[name]
-            start = {"first": first_of(spikes), "file": 0.0}[start] if isinstance(start, str) else start
-            moved[name] = spikes.starting(start) if start else spikes
-        return moved
+        zero = min((float(found[name].times[0]) for name in clocked if len(found[name])), default=0.0)
+        return {name: spikes.starting(zero if name in clocked else given[name]) for name, spikes in found.items()}
 
     def sources(self) -> list[Population]:
         """Return the spike sources."""
@@ -168,11 +163,6 @@ class Description:
         inputs, duration = self.drive()
         arguments = vars(replace(self.settings, duration=duration))
         return simulate(self.network, inputs, threads=threads, probes=self.probes, progress=progress, **arguments)
-
-
-def first_of(spikes: Spikes) -> float:
-    """Return the time of the first event, s; 0 without events."""
-    return float(spikes.times[0]) if len(spikes) else 0.0
 
 
 def absolute(path: str | os.PathLike[str], folder: Path) -> Path:

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .sonata import Extent as Extent
     from .sonata import PutSpikes as PutSpikes
     from .sonata import read_sonata as read_sonata
+    from .sonata import sonata_populations as sonata_populations
     from .sonata import write_sonata as write_sonata
     from .sonata import write_sonata_pieces as write_sonata_pieces
     from .state import Saved as Saved

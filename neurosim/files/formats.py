@@ -58,7 +58,7 @@ FORMATS: Mapping[str, Format] = {
     "nmnist": Format(read_nmnist, write_nmnist, (".bin",), ("shape",)),
     "numpy": Format(read_npy, None, (".npy", ".npz"), ("shape", "tick", "columns")),
     "prophesee": Format(read_raw, None, (".raw",), ("shape", "clock")),
-    "sonata": Format(read_sonata, _write_one, (".h5", ".hdf5", ".sonata")),
+    "sonata": Format(read_sonata, _write_one, (".h5", ".hdf5", ".sonata"), ("population",)),
 }
 SUFFIXES: Mapping[str, str] = {suffix: name for name, format in FORMATS.items() for suffix in format.suffixes}
 
@@ -84,6 +84,7 @@ class ReadOptions:
     camera: str | None = None
     tick: float | None = None
     columns: str | None = None
+    population: str | None = None
 
     def read(self, path: str | os.PathLike[str]) -> Spikes:
         """Return a recording as `files.read` does, without its warning: `Spikes.report` says what was guessed."""
@@ -116,6 +117,7 @@ def read(
     camera: str | None = None,
     tick: float | None = None,
     columns: str | None = None,
+    population: str | None = None,
 ) -> Spikes:
     """Return one recording, in any format of `FORMATS`.
 
@@ -129,6 +131,7 @@ def read(
         camera: of an AEDAT2 recording, a name in `aedat.CAMERAS`; None: by the header.
         tick: s, the unit of time of a table; None: that of its format.
         columns: order of the columns of a table without names, e.g. "txyp"; None: by their content.
+        population: of a SONATA file; None where it has one.
 
     Warns:
         GuessWarning: a text file of another program does not say the order of its columns or its unit of time.
@@ -138,7 +141,7 @@ def read(
         NeurosimMissingError: no such file.
         NeurosimFormatError: a file that breaks its format.
     """
-    options = ReadOptions(format, shape, clock, camera, tick, columns)
+    options = ReadOptions(format, shape, clock, camera, tick, columns, population)
     spikes = options.read(path)
     if spikes.report is not None and spikes.report.guessed:
         guess = "; ".join(spikes.report.guessed)

@@ -86,6 +86,16 @@ def read_sonata(path: str | os.PathLike[str], population: str | None = None) -> 
             raise file.error(f"/{group}", "spikes that fit together", error) from None
 
 
+def sonata_populations(path: str | os.PathLike[str]) -> list[str]:
+    """Return the names of the populations of a file.
+
+    Raises:
+        NeurosimMissingError, NeurosimFormatError: as `read_sonata`.
+    """
+    with open_hdf5(path) as file:
+        return list(file.names("spikes"))
+
+
 def choose(path: object, names: list[str], population: str | None) -> str:
     """Return the name of the chosen population, or of the only one.
 

@@ -31,8 +31,12 @@ def frame(spikes: Spikes) -> Pixels:
     The polarity axis holds OFF, then ON, as in N-MNIST.
     """
     polarities, height, width = plane(spikes.shape) or (1, 1, spikes.size)
-    counts = spikes.counts().reshape(polarities, height, width).astype(np.float64)
-    off, on = (counts[0], counts[1]) if polarities == 2 else (np.zeros_like(counts[0]), counts[0])
+    return balance(spikes.counts().reshape(polarities, height, width).astype(np.float64))
+
+
+def balance(counts: NDArray[np.float64]) -> Pixels:
+    """Return [..., 4] pixels of counts [polarities, ...]: the hue is the balance of ON and OFF, the opacity the sum."""
+    off, on = (counts[0], counts[1]) if len(counts) == 2 else (np.zeros_like(counts[0]), counts[0])
     total = on + off
     pixels = tint(_opacity(total), ON)
     share = np.divide(on, total, out=np.zeros_like(on), where=total > 0)[..., None]

@@ -29,7 +29,7 @@ def data_uri(pixels: NDArray[np.uint8]) -> str:
 
 
 def tint(intensity: NDArray[np.float64], colour: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Return [height, width] in 0..1 as the opacity of a colour, which fits light and dark pages."""
+    """Return [..., 4] pixels of values in 0..1 as the opacity of a colour, which fits light and dark pages."""
     pixels = np.empty((*intensity.shape, 4), np.uint8)
     pixels[..., :3] = colour
     pixels[..., 3] = np.round(255 * np.clip(intensity, 0, 1))

@@ -151,12 +151,7 @@ def _read(item: Item, options: FolderOptions, number: int) -> Spikes:
         if str(item.path) in str(error):
             raise
         raise type(error)(f"{item.path}: {error}") from None
-    start = options.start
-    if start is None:
-        start = "file" if spikes.report is None else "first"
-    first = float(spikes.times[0]) if len(spikes) else 0.0
-    start = {"first": first, "file": 0.0}[start] if isinstance(start, str) else start
-    return spikes.starting(start) if start else spikes
+    return spikes.starting(options.start)
 
 
 def _groups(items: Sequence[Item]) -> dict[str, tuple[tuple[str, ...], Any]]:

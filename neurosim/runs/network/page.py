@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ... import files
 from ...errors import NeurosimError
 from ...report import charts, numbers, pixels
+from ...report.played import Played
 from ...report.recordings import SPIKES, Figure, course, firing, intervals
 from ...spikes import Spikes
 from ..data import spread
@@ -31,6 +32,7 @@ def fill(folder: RunFolder, result: NetworkResult) -> Mapping[str, object]:
     spikes, why = _read(folder.path, [each.name for each in result.populations])
     states, why_no_states = _states(folder.path, result.probes)
     return {
+        "played": _played(folder),
         "raster": _raster(spikes) if spikes else None,
         "rows": ROWS,
         "rates": _rates(spikes),
@@ -49,6 +51,17 @@ def _read(run: Path, names: Sequence[str]) -> tuple[dict[str, Spikes], str]:
     except NeurosimError as error:
         return {}, f"The spikes of this run cannot be shown: {error}"
     return found, "No population was recorded."
+
+
+def _played(folder: RunFolder) -> list[Played]:
+    """Return the recordings of cameras that the run played."""
+    path = folder.path / SPIKES
+    names = list(folder.manifest.data or {})[:MAX_DRAWN] if path.is_file() else []
+    try:
+        found = [Played(name, files.read_sonata(path, name)) for name in names]
+    except NeurosimError:
+        return []  # `_read` says why
+    return [each for each in found if each.camera and each.spikes.duration]
 
 
 def _raster(spikes: Mapping[str, Spikes]) -> Markup:
