@@ -10,6 +10,7 @@ import torch
 from .. import measure
 from ..measure import LayerCounts
 from ..measure.estimates import EnergyRange
+from ..measure.profiles import find
 from .expansions import EXPANSIONS, usual_planes
 from .histogram import CountHistogram
 from .linear import WEIGHTS
@@ -60,28 +61,82 @@ def layer_counts(converted: Converted, histograms: Histograms) -> list[LayerCoun
     return layers
 
 
+def coding_counts(converted: Converted, histograms: Histograms) -> list[LayerCounts]:
+    """Return the counts of the coder in front of every linear layer, and of the scales behind it.
+
+    A channel of a token takes an addition (the token's level) and a multiplication (by the inverse threshold), an
+    output a multiplication by its scale and the addition of the bias: a multiply-add each, on float32. A dense network
+    has none of it: an int8 one that rounds its inputs does the same, which is left out in its favour.
+    """
+    found = []
+    for name, layer in converted.layers.items():
+        histogram, coding = histograms[name], converted.coding
+        thresholds = layer.coder.thresholds.numel()
+        scales = layer.out_features * (2 if layer.bias is not None else 1)
+        found.append(
+            LayerCounts(
+                name=f"{name}.coding",
+                inputs=layer.in_features,
+                outputs=layer.in_features,
+                weights=0,
+                nonzero_weights=0,
+                weight_bits=32,
+                steps=0,
+                input_events=histogram.entries,
+                output_events=int(histogram.spikes(coding.sent_as, coding.sent_planes).sum()),
+                output_entries=histogram.entries,
+                synaptic_operations=histogram.entries + histogram.rows * layer.out_features,
+                binary_input=False,
+                dense_operations=0,
+                membrane_updates=0,
+                dense_membrane_updates=0,
+                state_bytes=4 * layer.in_features,
+                parameter_bytes=4 * (thresholds + scales),
+                spiking=False,
+                dense_weights=0,
+            )
+        )
+    return found
+
+
 def energy_comparison(layers: Iterable[LayerCounts], tokens: int, profile: str) -> EnergyComparison:
     """Estimate joules a token, from counts over `tokens`.
+
+    Args:
+        layers: linear layers; rows without weights, as of coders and states, are the same in a dense network, as far as
+            it has them.
 
     Raises:
         NeurosimInputError: an unknown or malformed profile.
     """
-    every = tuple(layers)
-    run = measure.energy(every, tokens, profile)
+    every, chosen = tuple(layers), find(profile)
+    run = measure.energy(every, tokens, chosen)
+    in_registers = None
+    if chosen.memory is not None:
+        registers = replace(chosen, memory=replace(chosen.memory, sums="registers"))
+        in_registers = measure.energy(every, tokens, registers).memory_aware
 
     def dense(bits: int, weight_type: str) -> DenseEnergy:
         as_dense = [
             replace(layer, weight_bits=bits, weight_type=weight_type, parameter_bytes=layer.weights * bits // 8)
+            if layer.weights
+            else layer
             for layer in every
+            if layer.dense_operations
         ]
-        other = measure.energy(as_dense, tokens, profile)
+        other = measure.energy(as_dense, tokens, chosen)
         compute, memory = other.dense_compute_only, other.dense_memory_aware
-        saving = {"compute_only": _saving(run.compute_only, compute), "memory_aware": _saving(run.memory_aware, memory)}
+        saving = {
+            "compute_only": _saving(run.compute_only, compute),
+            "memory_aware": _saving(run.memory_aware, memory),
+            "in_registers": _saving(in_registers, memory),
+        }
         return DenseEnergy(compute, memory, saving)
 
     return EnergyComparison(
         compute_only=run.compute_only,
         memory_aware=run.memory_aware,
+        in_registers=in_registers,
         fp16=dense(16, "float"),
         int8=dense(8, "int"),
         profile=run.profile,

@@ -70,6 +70,8 @@ class EnergyComparison(Record):
 
     Attributes:
         compute_only, memory_aware: in spikes; None where not known.
+        in_registers: `memory_aware` with sums in registers while the rows of a token are added, as a dense network's
+            are; None in results of versions without it.
         profile, title: of the energies of operations.
         reasons: why an estimate is not known, by estimate.
     """
@@ -81,6 +83,7 @@ class EnergyComparison(Record):
     profile: str
     title: str
     reasons: Mapping[str, str]
+    in_registers: EnergyRange | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from ..errors import require
 from ..plain import Record
 from . import traffic
 from .measures import Unknown, total
-from .profiles import PROFILES, MemoryCosts, Profile, find
+from .profiles import PROFILES, Arithmetic, MemoryCosts, Profile, find
 from .traffic import Traffic
 from .work import LayerCounts
 
@@ -20,8 +20,8 @@ Range = tuple[float, float]
 COMPUTE = ("synapses", "neurons")
 MEMORY = ("weights", "state", "events")
 MEANINGS: Mapping[str, str] = {
-    "compute_only": "Arithmetic alone: effective operations (an addition, or a MAC where inputs are not binary) and a "
-    "MAC for each membrane update. No memory.",
+    "compute_only": "Arithmetic alone: effective operations (an addition, or a MAC where inputs are not binary; "
+    "integers are added at the width of their sum) and a MAC for each membrane update. No memory.",
     "memory_aware": "The same, and every bit moved: weights, state and events, each from a memory as large as what a "
     "layer stores (Lemaire et al. 2022, arXiv 2210.13107).",
     "dense_compute_only": "The same units fully connected, at equal precision, every weight multiplied and every unit "
@@ -140,7 +140,13 @@ class _Found:
 
 def _of_operations(layers: Sequence[LayerCounts], profile: Profile) -> _Found:
     found = _Found()
-    for prefix, needs, view in _VIEWS:
+    sums = profile.memory.sums if profile.memory else "memory"
+    events = traffic.REGISTER_NEEDS if sums == "registers" else traffic.EVENT_NEEDS
+    views: tuple[tuple[str, tuple[str, ...], Callable[[LayerCounts], Traffic]], ...] = (
+        ("", events, lambda layer: traffic.as_run(layer, sums)),
+        ("dense_", traffic.DENSE_NEEDS, traffic.as_dense),
+    )
+    for prefix, needs, view in views:
         names = (f"{prefix}compute_only", f"{prefix}memory_aware")
         try:
             for need in needs:
@@ -155,23 +161,17 @@ def _of_operations(layers: Sequence[LayerCounts], profile: Profile) -> _Found:
     return found
 
 
-_VIEWS: tuple[tuple[str, tuple[str, ...], Callable[[LayerCounts], Traffic]], ...] = (
-    ("", traffic.EVENT_NEEDS, traffic.as_run),
-    ("dense_", traffic.DENSE_NEEDS, traffic.as_dense),
-)
-
-
 def _items(work: Sequence[tuple[LayerCounts, Traffic]], profile: Profile) -> dict[str, Range]:
     """Return the pJ of each kind of work, over all layers."""
     memory = profile.memory
     parts: dict[str, list[Range]] = {name: [] for name in (COMPUTE + MEMORY if memory else COMPUTE)}
     for layer, moved in work:
-        cost = profile.operation(layer.weight_type, layer.weight_bits)
-        if cost is None:
-            kind = f"{layer.weight_bits}-bit {layer.weight_type}"
-            raise Unknown(f"{layer.name}: {profile.name} has no figure for {kind} arithmetic")
-        mac = cost.add + cost.multiply
-        synapses = moved.accumulations * cost.add + moved.multiplications * mac
+        cost = _operation(layer, profile, layer.weight_bits)
+        # Integers are multiplied at the width of the weights and added at that of their sum.
+        bits = max(layer.weight_bits, layer.state_bits) if layer.weight_type == "int" else layer.weight_bits
+        add = _operation(layer, profile, bits).add
+        mac = add + cost.multiply
+        synapses = moved.accumulations * add + moved.multiplications * mac
         parts["synapses"].append((synapses, synapses))
         parts["neurons"].append((moved.updates * mac, moved.updates * mac))
         if memory:
@@ -179,6 +179,14 @@ def _items(work: Sequence[tuple[LayerCounts, Traffic]], profile: Profile) -> dic
             parts["state"].append(_scale(memory.per_bit(moved.state_bytes), moved.state))
             parts["events"].append(_scale(memory.per_bit(moved.event_bytes), moved.events))
     return {name: _sum(ranges) for name, ranges in parts.items()}
+
+
+def _operation(layer: LayerCounts, profile: Profile, bits: int) -> Arithmetic:
+    cost = profile.operation(layer.weight_type, bits)
+    if cost is None:
+        kind = f"{bits}-bit {layer.weight_type}"
+        raise Unknown(f"{layer.name}: {profile.name} has no figure for {kind} arithmetic")
+    return cost
 
 
 def _memory(layer: LayerCounts, memory: MemoryCosts) -> LayerMemory:

@@ -38,11 +38,14 @@ class MemoryCosts:
         access_bits: bits of one access.
         sram: (bytes, pJ) of memories on the chip, ascending.
         dram: (low, high) pJ of memories larger than the largest SRAM.
+        sums: where the sums of a layer stay while the rows of one step are added to them: "memory", read and written
+            for each operation, or "registers", read and written once a step. Those of a dense network are in registers.
     """
 
     access_bits: int
     sram: tuple[tuple[float, float], ...]
     dram: tuple[float, float]
+    sums: Literal["memory", "registers"] = "memory"
 
     def __post_init__(self) -> None:
         _require_positive("[memory] access_bits", self.access_bits)

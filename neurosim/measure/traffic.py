@@ -2,7 +2,8 @@
 
 The items are those of Lemaire et al. 2022 (arXiv 2210.13107): weights and potentials read and written once per
 synaptic operation, potentials once more per update, events read on arrival and written when fired. No reuse through
-caches is assumed, neither here nor for the dense network.
+caches is assumed, neither here nor for the dense network. Where a profile keeps sums in registers, potentials are read
+and written once a step instead.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Traffic:
 
 
 EVENT_NEEDS = ("synaptic_operations", "membrane_updates", "input_events", "output_events")
+REGISTER_NEEDS = (*EVENT_NEEDS, "output_entries")
 DENSE_NEEDS = ("dense_operations", "dense_membrane_updates", "steps", "output_entries")
 
 
@@ -43,17 +45,21 @@ def address_bits(units: int) -> int:
     return max(1, (units - 1).bit_length())
 
 
-def as_run(layer: LayerCounts) -> Traffic:
-    """Return the work of the layer as it ran. All counts in EVENT_NEEDS must be known."""
+def as_run(layer: LayerCounts, sums: str = "memory") -> Traffic:
+    """Return the work of the layer as it ran. All counts in EVENT_NEEDS must be known.
+
+    sums: see `MemoryCosts`; with "registers", `output_entries` must be known, too.
+    """
     operations, updates, arrived, fired = (getattr(layer, name) for name in EVENT_NEEDS)
     payload = 0 if layer.binary_input else layer.weight_bits
     word = address_bits(layer.inputs) + payload
+    moved = operations if sums == "memory" else min(operations, layer.output_entries or 0)
     return Traffic(
         accumulations=operations if layer.binary_input else 0,
         multiplications=0 if layer.binary_input else operations,
         updates=updates,
         weights=operations * (layer.weight_bits + layer.index_bits),
-        state=2 * (operations * layer.state_bits + updates * _unit_bits(layer)),
+        state=2 * (moved * layer.state_bits + updates * _unit_bits(layer)),
         events=arrived * word + fired * address_bits(layer.outputs),
         weight_bytes=layer.parameter_bytes,
         state_bytes=layer.state_bytes,
@@ -63,7 +69,7 @@ def as_run(layer: LayerCounts) -> Traffic:
 
 
 def as_dense(layer: LayerCounts) -> Traffic:
-    """Return the work of a dense layer: every weight and unit at every step; sums stay in a register."""
+    """Return the work of a dense layer: every weight and unit at every step; sums stay in registers."""
     operations, updates, steps, entries = (getattr(layer, name) for name in DENSE_NEEDS)
     return Traffic(
         accumulations=0,

@@ -46,6 +46,15 @@ def signed(value: object, digits: int = 2) -> str:
     return DASH if known is None else f"{100 * known:+.{digits}f}{THIN}%"
 
 
+def against(saving: object) -> str:
+    """Return a saving of 0.9 as "10 times less", one of -0.5 as "1.50 times more"."""
+    known = number(saving)
+    if known is None or known >= 1:
+        return DASH
+    ratio = 1 - known
+    return f"{ratio:.3g} times more" if ratio > 1 else f"{1 / ratio:.3g} times less"
+
+
 def si(value: object, unit: str = "", digits: int = 3) -> str:
     """Return 1.23 µJ or 45.6 M. A fraction without a unit has no prefix: 0.850, not 850 m."""
     known = number(value)

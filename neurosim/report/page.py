@@ -17,7 +17,7 @@ from . import numbers, sections
 
 TEMPLATES = Path(__file__).with_name("templates")
 CONFIG = "config.toml"
-FILTERS = ("plain", "fixed", "percent", "signed", "si", "span", "times", "seconds", "date")
+FILTERS = ("plain", "fixed", "percent", "signed", "against", "si", "span", "times", "seconds", "date")
 
 
 def render(template: Path, run: Path, manifest: Mapping[str, object], **values: object) -> str:

@@ -85,10 +85,11 @@ def test_a_conversion_says_everything_that_was_asked(converted: dict[str, Any], 
         assert row["operations"] > 0 and row["bytes"] >= row["row_bytes"] > 0
         for kind in ("fp16", "int8"):
             assert set(row["energy"][kind]) == {"compute_only", "memory_aware", "saving"}
-    # The table of measures has the states between the layers, too.
+    # The table of measures has the coders and the states between the layers, too.
     counted = {row["name"]: row for row in converted["measures"]["layers"]}
     states = [name for name in counted if name.endswith(".state")]
-    assert set(counted) == {*layers, *states} and len(states) == len(converted["layer_kinds"])
+    coders = {f"{name}.coding" for name in layers}
+    assert set(counted) == {*layers, *coders, *states} and len(states) == len(converted["layer_kinds"])
     assert all(counted[name]["membrane_updates"] > 0 for name in states)
     linear = sum(row["dense_operations"] for row in layers.values())
     whole = converted["measures"]["synaptic_operations"]["Dense"]
@@ -103,7 +104,15 @@ def test_a_conversion_says_everything_that_was_asked(converted: dict[str, Any], 
 def test_the_words_are_printed_without_json(trained: Path, text: Path) -> None:
     words = ["convert", trained, "--calibrate", text, "--scheme", "calibrated", "--spikes", "0.7", *BRIEF]
     told = neurosim(*words, "--set", "report.layer_tokens=0", "--quiet").stdout
-    for word in ("perplexity", "spikes a channel", "energy, with memory", "On floats:", "lm_head", "report.html"):
+    for word in (
+        "perplexity",
+        "spikes a channel",
+        "sums in registers",
+        "times less",
+        "On floats:",
+        "lm_head",
+        "report.html",
+    ):
         assert word in told
     (run,) = Path("runs").iterdir()
     assert run.name.endswith("-convert-lm")
@@ -155,7 +164,7 @@ def test_every_point_of_a_curve_is_measured(trained: Path, text: Path, tmp_path:
     assert [(point["scheme"], point["asked"]) for point in again["points"]] == [("ternary", 1.0), ("ternary", 4.0)]
     for point, stored in zip(again["points"], result["points"], strict=True):
         assert point["measures"] == stored["measures"] and point["energy"]["memory_aware"]["low"] > 0
-        linear = [layer for layer in point["measures"]["layers"] if not layer["name"].endswith(".state")]
+        linear = [layer for layer in point["measures"]["layers"] if not layer["name"].endswith((".state", ".coding"))]
         assert sum(layer["synaptic_operations"] for layer in linear) / 100 == pytest.approx(stored["operations"])
     text_of = neurosim("measure", "small", "--profile", "loihi").stdout
     assert "with memory" in text_of and "(estimate, loihi)" in text_of and "ternary" in text_of

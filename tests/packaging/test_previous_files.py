@@ -152,7 +152,16 @@ def test_a_run_has_its_page_and_measures_again(name: str, runs: Path) -> None:
         assert Path(neurosim("report", runs / name)["report"]).stat().st_size > 5_000
     if "energy" in metrics and metrics.get("measures"):
         again = neurosim("measure", runs / name)
-        assert again["measures"] == metrics["measures"] and again["energy"] == metrics["energy"]
+        assert again["measures"] == metrics["measures"]
+        if any(layer.get("weight_type") == "int" for layer in again["measures"]["layers"]):
+            # Integers were added at the width of the weights then, and are at that of their sum; the rest is the same.
+            ours, theirs = (tree["energy"]["items"]["as_run"] for tree in (again, metrics))
+            assert ours["synapses"]["low"] > theirs["synapses"]["low"]
+            assert {k: v for k, v in ours.items() if k not in ("synapses", "neurons")} == {
+                k: v for k, v in theirs.items() if k not in ("synapses", "neurons")
+            }
+        else:
+            assert again["energy"] == metrics["energy"]
 
 
 @pytest.mark.slow

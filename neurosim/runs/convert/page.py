@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from markupsafe import Markup
 
+from ...convert.records import EnergyComparison
 from ...report import charts, numbers
 from ...report.charts import PALETTE, Curve, column
 from ...report.recordings import Figure
@@ -15,6 +16,11 @@ from ..folder import RunFolder
 from .result import ConversionResult, ConvertResult, CurvePoint, CurveResult, Losses, TrainingResult
 
 WELL = 0.01  # increase of perplexity up to which the headline figure of a curve counts
+DEARER = {
+    "compute_only": "in arithmetic alone",
+    "memory_aware": "where sums stay in memory",
+    "in_registers": "where sums stay in registers",
+}
 DENSE = {"fp16": "dense, fp16", "int8": "dense, int8"}
 KINDS = {"convert": "converted into spikes", "curve": "loss against spikes", "lm-train": "a byte-level language model"}
 
@@ -57,6 +63,21 @@ def _rise(alone: Losses | None) -> str:
     return f"{alone.loss - alone.dense_loss:+.4f}"
 
 
+def dearer(found: EnergyComparison | None) -> list[str]:
+    """Return a sentence for each estimate in which spikes cost more than a dense network."""
+    sentences = []
+    for name, words in DEARER.items() if found else ():
+        more = {
+            DENSE[kind]: numbers.against(saving)
+            for kind in DENSE
+            if (saving := getattr(found, kind).saving.get(name)) is not None and saving < 0
+        }
+        if more:
+            beside = " and ".join(f"{ratio} than {kind}" for kind, ratio in more.items())
+            sentences.append(f"Spikes cost more energy {words}: {beside} (estimates).")
+    return sentences
+
+
 def _conversion(result: ConversionResult) -> dict[str, object]:
     layers = result.layers
     x = np.arange(1, len(layers) + 1, dtype=np.float64)
@@ -67,6 +88,7 @@ def _conversion(result: ConversionResult) -> dict[str, object]:
     words = "Spikes a channel and silent share of each layer"
     names = {layer.name for layer in layers}
     return {
+        "dearer": dearer(result.baselines),
         "layers": [(layer, result.alone.get(layer.name)) for layer in layers],
         "others": [(name, alone) for name, alone in result.alone.items() if name not in names],
         "chart": charts.curves(series, "layer, from the input", "", words, width=charts.WIDE) if layers else None,

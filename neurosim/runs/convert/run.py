@@ -18,7 +18,7 @@ from ...attention.train import split_tokens
 from ...convert import SCHEMES, Calibration, Coding, Converted, convert, tune
 from ...convert.checkpoint import SPIKING, is_converted, write_converted
 from ...convert.comparison import check_execution, compare_models, each_layer_alone
-from ...convert.costs import Histograms, energy_comparison, layer_costs, layer_counts, spike_totals
+from ...convert.costs import Histograms, coding_counts, energy_comparison, layer_costs, layer_counts, spike_totals
 from ...convert.records import Comparison, ExecutionCheck
 from ...convert.state_work import state_counts, uncounted_states
 from ...errors import NeurosimInputError, require
@@ -193,9 +193,15 @@ def losses(found: Comparison) -> Losses:
 
 
 def measured(converted: Converted, histograms: Histograms, layers: list[LayerCounts], tokens: int) -> measure.Measures:
-    """Return the measures of the linear layers, whose input spikes are the events, and of the states between them."""
+    """Return the measures of the linear layers, whose input spikes are the events, of their coders, and of the states
+    between them."""
     events = sum(layer.input_events or 0 for layer in layers)
-    return measure.measure([*layers, *state_counts(converted, histograms)], tokens, 0.0, events)
+    return measure.measure([*layers, *_besides(converted, histograms)], tokens, 0.0, events)
+
+
+def _besides(converted: Converted, histograms: Histograms) -> list[LayerCounts]:
+    """Return the counts of coders and states."""
+    return [*coding_counts(converted, histograms), *state_counts(converted, histograms)]
 
 
 def summarise(
@@ -217,7 +223,7 @@ def summarise(
         by_expansion=totals.by_expansion,
         operations=sum(layer.synaptic_operations or 0 for layer in layers) / tokens,
         dense_operations=sum(layer.dense_operations or 0 for layer in layers) / tokens,
-        baselines=energy_comparison(layers, tokens, profile),
+        baselines=energy_comparison([*layers, *_besides(converted, histograms)], tokens, profile),
     )
     return summary, layers
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from ...convert.records import EnergyComparison
+from ...report import numbers
 from ..tables import Rows, energy_rows, file_rows, grid, joules, quantity, table
 from .result import ConversionResult, ConvertResult, CurvePoint, CurveResult, Operator, TrainingResult
 
@@ -62,15 +63,19 @@ def _perplexity(loss: float | None) -> str:
 
 def _energies(found: EnergyComparison, unit: str) -> Rows:
     rows = []
-    for name, title in (("compute_only", "energy, arithmetic"), ("memory_aware", "energy, with memory")):
+    for name, base, title in (
+        ("compute_only", "compute_only", "energy, arithmetic"),
+        ("memory_aware", "memory_aware", "with memory, sums too"),
+        ("in_registers", "memory_aware", "with memory, sums in registers"),
+    ):
         own = getattr(found, name)
         if own is None:
             rows.append((title, f"- ({found.reasons.get(name, 'not known')})"))
             continue
         beside = ", ".join(
-            f"{joules(getattr(dense, name))} dense {kind} ({dense.saving[name]:+.1%} saved)"
+            f"{joules(getattr(dense, base))} dense {kind} ({numbers.against(dense.saving.get(name))})"
             for kind, dense in (("fp16", found.fp16), ("int8", found.int8))
-            if getattr(dense, name) is not None
+            if getattr(dense, base) is not None
         )
         rows.append((title, f"{joules(own)} a {unit}; {beside} (estimate, {found.profile})"))
     return rows
