@@ -13,6 +13,35 @@ from numpy.typing import NDArray
 PIECES = 3
 
 
+def together(work: Callable[[int], None], threads: int) -> None:
+    """Call `work(thread)` on every thread at the same time, for work whose threads wait for each other.
+
+    Raises:
+        the first error of `work`, once all threads have ended.
+        RuntimeError: the system grants no more threads.
+    """
+    failures: list[BaseException] = []
+
+    def take(thread: int, end: _thread.LockType) -> None:
+        try:
+            work(thread)
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            end.release()
+
+    ends = [_thread.allocate_lock() for _ in range(threads - 1)]
+    for k, end in enumerate(ends):
+        end.acquire()
+        _thread.start_new_thread(take, (k + 1, end))
+    work(0)
+    for end in ends:
+        with end:
+            pass
+    if failures:
+        raise failures[0]
+
+
 def spread(fill: Callable[[int, int], None], bounds: NDArray[np.int64], threads: int, grain: int) -> None:
     """Call `fill(a, b)` on ranges that tile the items, on at most `threads` threads with enough work for each.
 

@@ -3,6 +3,7 @@
 spiking = convert(read_model("folder"), Coding("calibrated", spikes=0.9), tokens)
 spiking.execute()                               # spikes are accumulated for real
 logits, state = spiking.model.step(token, state)
+logits = Decoder(spiking.model).step([token])   # the same as one compiled program, which holds the state
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from .coding import SCHEMES as SCHEMES
     from .coding import Coder as Coder
     from .coding import Scheme as Scheme
+    from .decoder import Decoder as Decoder
     from .expansions import EXPANSIONS as EXPANSIONS
     from .expansions import Expansion as Expansion
     from .expansions import collapse as collapse

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..attention import LanguageModel
 from ..errors import check_fields, require
+from .decoder import Decoder
 
 
 @dataclass(frozen=True)
@@ -38,23 +39,48 @@ class Sampling:
 
 
 @torch.no_grad()
-def generate_tokens(model: LanguageModel, prompt: Sequence[int], sampling: Sampling) -> Iterator[tuple[int, int]]:
+def generate_tokens(
+    model: LanguageModel | Decoder, prompt: Sequence[int], sampling: Sampling
+) -> Iterator[tuple[int, int]]:
     """Yield (token, bytes of state after it): the prompt is read token by token, then continued.
+
+    Args:
+        model: a decoder of one sequence, which forgets what it read before, or a model that is stepped as it is.
 
     Raises:
         NeurosimInputError: an empty prompt, or a token that the model does not have.
     """
     require(len(prompt) > 0, "prompt", "must have at least one byte or token", 0)
-    words = model.config.vocabulary
+    words = model.vocabulary if isinstance(model, Decoder) else model.config.vocabulary
     require(min(prompt) >= 0 and max(prompt) < words, "prompt", f"must have tokens of 0 to {words - 1}", max(prompt))
-    state: list[dict[str, Tensor]] | None = None
+    step = _compiled(model) if isinstance(model, Decoder) else _stepped(model)
     logits = torch.empty(0)
     for token in prompt:
-        logits, state = model.step(torch.tensor([token], device=model.device), state)
+        logits, _ = step(token)
     for position in range(sampling.tokens):
-        token = draw_token(logits[0].cpu(), sampling, position)
+        token = draw_token(logits, sampling, position)
+        logits, size = step(token)
+        yield token, size
+
+
+Step = Callable[[int], tuple[Tensor, int]]
+"""From a token to the logits [vocabulary] behind it and the bytes of state."""
+
+
+def _compiled(decoder: Decoder) -> Step:
+    decoder.reset()
+    return lambda token: (torch.from_numpy(decoder.step([token])[0]), decoder.state_bytes)
+
+
+def _stepped(model: LanguageModel) -> Step:
+    state: list[dict[str, Tensor]] | None = None
+
+    def step(token: int) -> tuple[Tensor, int]:
+        nonlocal state
         logits, state = model.step(torch.tensor([token], device=model.device), state)
-        yield token, state_bytes(state)
+        return logits[0].cpu(), state_bytes(state)
+
+    return step
 
 
 def draw_token(logits: Tensor, sampling: Sampling, position: int) -> int:

@@ -41,12 +41,13 @@ class SpikedLinear(nn.Module):
         self.weight, self.bias = dense.weight, dense.bias
         self.coder, self.kept, self.planes = coder.to(dense.weight.device), kept, planes
         self.threads = 1
+        self._kept_floats: tuple[Any, Tensor, Tensor | None] | None = None  # see `_floats`
         self._rows: Any = None  # of V [K, N], while executed: a tensor on a GPU, a numpy array on a CPU
 
     @torch.no_grad()
     def execute(self, on: bool, *, threads: int = 1) -> None:
         """Add rows of weights for spikes (`on`), or simulate. Weights are copied now: do not change them meanwhile."""
-        self.threads, self._rows = threads, None
+        self.threads, self._rows, self._kept_floats = threads, None, None
         if on:
             stored, steps = self.stored()
             rounding, thresholds = self.coder.kernel_rounding(self.in_features)
@@ -79,13 +80,22 @@ class SpikedLinear(nn.Module):
         With int8 weights all products and sums are integers below 2^24, which float32 represents: as exact as int32.
         """
         level = self.coder.level(x)
-        counts, scaled = self.coder.counts(x, level), self.weight * self.coder.scales
-        stored, steps = self.stored()
-        if steps is None:
-            y = F.linear(counts, scaled)
-        else:
-            y = F.linear(counts, straight(stored.to(scaled.dtype), scaled / steps[:, None])) * steps
+        counts, (rows, steps) = self.coder.counts(x, level), self._floats()
+        y = F.linear(counts, rows)
+        y = y if steps is None else y * steps
         return y if level is None else y * level
+
+    def _floats(self) -> tuple[Tensor, Tensor | None]:
+        """Return (V as floats, its steps); they are kept until weight or scales change, except for gradients."""
+        weight, scales = self.weight, self.coder.scales
+        if torch.is_grad_enabled() and (weight.requires_grad or scales.requires_grad):
+            scaled, (stored, steps) = weight * scales, self.stored()
+            return scaled if steps is None else straight(stored.to(scaled.dtype), scaled / steps[:, None]), steps
+        made_of = tuple((t.device, t.dtype, t.data_ptr(), t._version) for t in (weight, scales))
+        if self._kept_floats is None or self._kept_floats[0] != made_of:
+            stored, steps = self.stored()
+            self._kept_floats = made_of, stored.to(weight.dtype), steps
+        return self._kept_floats[1:]
 
     @torch.no_grad()
     def _executed(self, x: Tensor) -> Tensor:

@@ -146,6 +146,19 @@ class Converted:
             for coder in coders.values():
                 coder.histogram = None
 
+    @contextmanager
+    def bypassed(self) -> Iterator[LanguageModel]:
+        """Yield the model as the dense one, working on floats while the block runs."""
+        coders = self.coders().values()
+        before = [coder.bypassed for coder in coders]
+        for coder in coders:
+            coder.bypassed = True
+        try:
+            yield self.model
+        finally:
+            for coder, was in zip(coders, before, strict=True):
+                coder.bypassed = was
+
     def coders(self) -> dict[str, Coder]:
         """Return the coders by name: of the linear layers, and of q, k and the state where they are coded."""
         found = {name: layer.coder for name, layer in self.layers.items()}

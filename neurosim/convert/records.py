@@ -52,6 +52,29 @@ class ExecutionCheck(Record):
 
 
 @dataclass(frozen=True)
+class Speed(Record):
+    """Time of a compiled step of one sequence: medians, seconds a token.
+
+    Attributes:
+        spiking, dense: of the converted model, and of the same model on float32; None where it is not converted.
+        threads: that shared the work.
+        state_bytes: memory carried from token to token.
+    """
+
+    spiking: float | None
+    dense: float
+    threads: int
+    state_bytes: int
+
+    @property
+    def sentence(self) -> str:
+        """The times in words."""
+        threads = "one thread" if self.threads == 1 else f"{self.threads} threads"
+        own = "" if self.spiking is None else f"{1e3 * self.spiking:.3g} ms in spikes, "
+        return f"{own}{1e3 * self.dense:.3g} ms dense (float32), a token at a time on {threads}"
+
+
+@dataclass(frozen=True)
 class DenseEnergy(Record):
     """Joules a token of the same layers as a dense network; None where an estimate is not known.
 

@@ -94,6 +94,7 @@ def test_a_conversion_says_everything_that_was_asked(converted: dict[str, Any], 
     linear = sum(row["dense_operations"] for row in layers.values())
     whole = converted["measures"]["synaptic_operations"]["Dense"]
     assert whole > linear == pytest.approx(converted["dense_operations"])
+    assert converted["speed"]["spiking"] > 0 and converted["speed"]["dense"] > 0 and converted["speed"]["threads"] >= 1
     assert converted["execution"]["largest"] == 0.0  # int8: simulated and executed are the same bits
     assert {"name": "lm_head", "what": "linear layer on floats"} in converted["operators"]
     assert converted["baselines"]["compute_only"]["low"] > 0
@@ -201,6 +202,8 @@ def test_text_is_written_dense_simulated_and_executed(converted: dict[str, Any],
     dense = found("generate", trained, *words)
     simulated, executed = (found("generate", converted["run"], *words, f"--{how}") for how in ("simulate", "execute"))
     assert dense["spiking"] is False and simulated["spiking"] and executed["executed"]
+    assert dense["compiled"] and executed["compiled"] and not simulated["compiled"] and simulated["speed"] is None
+    assert executed["speed"]["spiking"] > 0 and executed["speed"]["dense"] > 0 and dense["speed"]["spiking"] is None
     assert simulated["text"] == executed["text"] and simulated["tokens"] == 20
     assert dense["state_bytes"] > 0
     told = neurosim("convert", "generate", converted["run"], *words, "--out", "g", "--quiet").stdout

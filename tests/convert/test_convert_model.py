@@ -77,6 +77,25 @@ def test_executed_with_int8_weights_is_simulated_bit_for_bit(scheme: str, dense:
 
 
 @torch.no_grad()
+def test_the_simulated_form_keeps_what_it_rounds_until_weights_change(dense: LanguageModel) -> None:
+    made, tokens = convert(dense, Coding("ternary")), text(20)[None]
+    layer = made.layers["layers.0.mixer.q_proj"]
+    x = torch.randn(3, layer.in_features, generator=torch.Generator().manual_seed(1))
+    first = layer(x)
+    made.model(tokens)
+    assert layer._floats()[0] is layer._floats()[0]
+    layer.weight[:, 0] += 1.0
+    fresh = SpikedLinear(nn.Linear(layer.in_features, layer.out_features, bias=False), layer.coder, "int8")
+    fresh.weight.copy_(layer.weight)
+    assert torch.equal(layer(x), fresh(x)) and not torch.equal(layer(x), first)
+    with torch.enable_grad():
+        layer.weight.requires_grad_()
+        layer(x).sum().backward()
+    assert layer.weight.grad is not None and bool(layer.weight.grad.abs().sum() > 0)
+    layer.weight.requires_grad_(False)
+
+
+@torch.no_grad()
 def test_executed_with_float_weights_is_simulated_within_rounding(dense: LanguageModel) -> None:
     """Layer by layer on the same inputs: a count at a tie may flip behind another order of sums."""
     made = convert(dense, Coding("ternary", weights="float32"))

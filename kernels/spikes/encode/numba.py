@@ -25,7 +25,7 @@ def encode(x, k, thresholds, limit, rounding, threads):
     counts, number = np.empty((rows, inputs), np.int8), np.empty(rows, np.int32)
     bounds = np.arange(rows + 1) * inputs
 
-    rule = _arguments(rounding)
+    rule = rule_of(rounding)
 
     def part(a, b):
         own = used if given else used[a:b]
@@ -44,7 +44,7 @@ def encode(x, k, thresholds, limit, rounding, threads):
 _NO_EDGES, _NO_LEVELS = np.empty(0, np.float32), np.empty(0, np.int8)
 
 
-def _arguments(rounding):
+def rule_of(rounding):
     """Return a `Rounding` of numpy arrays as arguments of the loops below."""
     kind, shrink, max_count, factor, edges, levels, table = rounding
     edges, levels = (_NO_EDGES, _NO_LEVELS) if edges is None else (edges, levels)
@@ -124,47 +124,67 @@ def _count_row(row, out, thresholds, own, given, limit, kind, shrink, max_count,
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def encode_row(row, out, share, given, thresholds, kind, shrink, max_count, factor, edges, levels, table, limit):
+    """Fill the counts of a row; return the number of clipped ones, -1 if x is not finite, and its own threshold.
+
+    Args:
+        share: K k, see `share`.
+        given, thresholds: whether the channels have thresholds, and these [K].
+        kind, shrink, max_count, factor, edges, levels, table: a rounding, from `rule_of`.
+    """
+    most = np.int32(0)
+    for j in range(row.size):
+        most = max(most, _bits(row[j]) & np.int32(0x7FFFFFFF))
+    if most >= spec.NOT_FINITE:
+        return -1, ONE
+    level = own = ONE
+    if not given:
+        level = _threshold(row, share, most)
+        own = level * factor
+    # A loop for each kind: with the kind known, a loop is compiled to vector instructions.
+    if kind == _NEAREST:
+        n = _count_row(row, out, thresholds, own, given, limit, _NEAREST, shrink, max_count, edges, levels, table)
+    elif kind == spec.EVEN:
+        n = _count_row(row, out, thresholds, own, given, limit, spec.EVEN, shrink, max_count, edges, levels, table)
+    elif kind == spec.AWAY:
+        n = _count_row(row, out, thresholds, own, given, limit, spec.AWAY, shrink, max_count, edges, levels, table)
+    elif kind == spec.UP:
+        n = _count_row(row, out, thresholds, own, given, limit, spec.UP, shrink, max_count, edges, levels, table)
+    elif kind == _LOOKUP:
+        n = _count_row(row, out, thresholds, own, given, limit, _LOOKUP, shrink, max_count, edges, levels, table)
+    else:
+        n = _count_row(row, out, thresholds, own, given, limit, spec.SEARCH, shrink, max_count, edges, levels, table)
+    return n, level
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _encode(x, share, given, thresholds, kind, shrink, max_count, factor, edges, levels, table, limit, counts, number):
     """Fill counts, thresholds of tokens, and the number of clipped counts of each row: -1 if x is not finite."""
     for i in range(x.shape[0]):
-        row, out, own = x[i], counts[i], ONE
-        most = np.int32(0)
-        for j in range(row.size):
-            most = max(most, _bits(row[j]) & np.int32(0x7FFFFFFF))
-        if most >= spec.NOT_FINITE:
-            number[i] = -1
-            continue
+        number[i], level = encode_row(
+            x[i], counts[i], share, given, thresholds, kind, shrink, max_count, factor, edges, levels, table, limit
+        )
         if not given:
-            thresholds[i] = _threshold(row, share, most)
-            own = thresholds[i] * factor
-        # A loop for each kind: with the kind known, a loop is compiled to vector instructions.
-        if kind == _NEAREST:
-            n = _count_row(row, out, thresholds, own, given, limit, _NEAREST, shrink, max_count, edges, levels, table)
-        elif kind == spec.EVEN:
-            n = _count_row(row, out, thresholds, own, given, limit, spec.EVEN, shrink, max_count, edges, levels, table)
-        elif kind == spec.AWAY:
-            n = _count_row(row, out, thresholds, own, given, limit, spec.AWAY, shrink, max_count, edges, levels, table)
-        elif kind == spec.UP:
-            n = _count_row(row, out, thresholds, own, given, limit, spec.UP, shrink, max_count, edges, levels, table)
-        elif kind == _LOOKUP:
-            n = _count_row(row, out, thresholds, own, given, limit, _LOOKUP, shrink, max_count, edges, levels, table)
-        else:
-            n = _count_row(
-                row, out, thresholds, own, given, limit, spec.SEARCH, shrink, max_count, edges, levels, table
-            )
-        number[i] = n
+            thresholds[i] = level
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def escape_row(x, given, thresholds, own, kind, shrink, top, edges, levels, table, limit, channels, excess):
+    """Fill the channels of a row whose counts were clipped, and their excess; `own` is the threshold times factor."""
+    at = 0
+    for j in range(x.size):
+        whole = _count(x[j], thresholds[j] if given else own, kind, shrink, top, edges, levels, table)
+        if abs(whole) > limit:
+            channels[at] = j
+            excess[at] = np.int32(whole - min(max(whole, -limit), limit))
+            at += 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _escape(x, given, thresholds, kind, shrink, top, factor, edges, levels, table, limit, number, channels, excess):
     for i in range(x.shape[0]):
-        at = 0
-        if number[i] == 0:
-            continue
-        for j in range(x.shape[1]):
-            threshold = thresholds[j] if given else thresholds[i] * factor
-            whole = _count(x[i, j], threshold, kind, shrink, top, edges, levels, table)
-            if abs(whole) > limit:
-                channels[i, at] = j
-                excess[i, at] = np.int32(whole - min(max(whole, -limit), limit))
-                at += 1
+        if number[i] > 0:
+            own = ONE if given else thresholds[i] * factor
+            escape_row(
+                x[i], given, thresholds, own, kind, shrink, top, edges, levels, table, limit, channels[i], excess[i]
+            )

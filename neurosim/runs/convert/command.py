@@ -112,10 +112,10 @@ def curve(options: CommandOptions, model: Path) -> CommandResult:
 @click.option("--tokens", type=click.IntRange(0), default=200, show_default=True, metavar="N", help="Tokens to write.")
 @click.option("--temperature", type=float, default=0.8, show_default=True, metavar="T", help="0: the likeliest.")
 @click.option("--top", type=int, default=0, metavar="N", help="Draw among the N likeliest; 0: all.")
-@click.option("--execute/--simulate", default=False, help="Add rows of weights for spikes, or work on floats.")
+@click.option("--execute/--simulate", default=None, help="Add rows of weights for spikes (default), or work on floats.")
 @common(CPU_OR_CUDA)
 def generate(
-    options: CommandOptions, model: Path, prompt: str, tokens: int, temperature: float, top: int, execute: bool
+    options: CommandOptions, model: Path, prompt: str, tokens: int, temperature: float, top: int, execute: bool | None
 ) -> CommandResult:
     """Write text with MODEL, token by token, with memory that does not grow (but for softmax over all tokens).
 
@@ -124,12 +124,18 @@ def generate(
     is added; write those that you want into the prompt.
 
     Control characters are printed as \\x1b; 'text.txt' in --out has them as they are.
+
+    On a CPU each token is one compiled step, on one thread unless --threads says otherwise; its time is printed behind
+    the text, beside that of the dense model.
     """
     from ...convert.generate import Sampling
     from .text import printable, write_text
 
     sampling = Sampling(tokens, temperature, top, options.seed or 0)
     result = write_text(model, prompt.encode(), sampling, options, execute=execute)
+    if not options.quiet:
+        for line in (*result.remarks, *([] if result.speed is None else [result.speed.sentence])):
+            click.echo(line, err=True)
     return CommandResult(result.to_dict(), printable(result.prompt + result.text))
 
 

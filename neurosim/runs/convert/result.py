@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ...convert.records import EnergyComparison, ExecutionCheck, LayerCosts
+from ...convert.records import EnergyComparison, ExecutionCheck, LayerCosts, Speed
 from ...measure import EnergyEstimates, Measures
 from ..kind import RunResult
 
@@ -123,6 +123,7 @@ class ConversionResult(SpikingSummary, ConvertResult):
             between them; the operations and energies by layer, and beside dense networks, are of the linear layers.
         alone: losses with each layer alone in spikes, by its name, on `alone_tokens` tokens.
         execution: the same text with rows of weights added.
+        speed: time of the compiled step; None where the model has none, or runs on a GPU.
         operators: parts that are not in spikes.
     """
 
@@ -138,6 +139,7 @@ class ConversionResult(SpikingSummary, ConvertResult):
     alone: Mapping[str, Losses] = field(default_factory=dict)
     alone_tokens: int | None = None
     execution: ExecutionCheck | None = None
+    speed: Speed | None = None
     operators: tuple[Operator, ...] = ()
 
 

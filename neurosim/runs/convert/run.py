@@ -19,7 +19,9 @@ from ...convert import SCHEMES, Calibration, Coding, Converted, convert, tune
 from ...convert.checkpoint import SPIKING, is_converted, write_converted
 from ...convert.comparison import check_execution, compare_models, each_layer_alone
 from ...convert.costs import Histograms, coding_counts, energy_comparison, layer_costs, layer_counts, spike_totals
-from ...convert.records import Comparison, ExecutionCheck
+from ...convert.decoder import NotCompiledError
+from ...convert.records import Comparison, ExecutionCheck, Speed
+from ...convert.speed import measure_speed
 from ...convert.state_work import state_counts, uncounted_states
 from ...errors import NeurosimInputError, require
 from ...measure import LayerCounts
@@ -34,6 +36,7 @@ from .result import ConversionResult, Losses, ModelFacts, Operator, SpikingSumma
 
 MODEL = "model"  # folder of the model in a run
 BUILT_IN = "Python's topics"
+TIMED = 64  # last bytes of a text over which the step is timed
 
 
 class HasText(Protocol):
@@ -98,7 +101,8 @@ def convert_model(path: Path, config: ConvertConfig, options: RunOptions = DEFAU
             execution = _executed(source, converted, config, options, timings)
             write_converted(folder.path / MODEL, converted)
             copy_tokenizer(model_folder(path), folder.path / MODEL)
-            return replace(result, execution=execution)
+            speed, remarks = _speed(source, converted, options, timings)
+            return replace(result, execution=execution, speed=speed, remarks=(*result.remarks, *remarks))
 
         return finish(KIND, folder, work, timings)
 
@@ -274,3 +278,16 @@ def _executed(
     tokens = held_out[: streams * length].view(streams, length)
     with timings("execute"):
         return check_execution(converted, tokens, options.threads or torch.get_num_threads())
+
+
+def _speed(
+    source: ConversionSource, converted: Converted, options: RunOptions, timings: Timings
+) -> tuple[Speed | None, tuple[str, ...]]:
+    """Time the compiled step on the end of the held-out text, or return why there is none."""
+    if options.device != "cpu":
+        return None, ()
+    with timings("speed"):
+        try:
+            return measure_speed(converted, source.held_out[-TIMED:].tolist(), options.threads or 1), ()
+        except NotCompiledError as error:
+            return None, (f"no time of a token: {error}",)

@@ -38,6 +38,8 @@ def _conversion(result: ConversionResult) -> str:
         largest, agreement = result.execution.largest, result.execution.agreement
         rows.append(("executed", f"largest difference of a logit {largest:.1e}, same next {unit} {agreement:.1%}"))
     dense = "; ".join(_grouped(result.operators))
+    if result.speed:
+        rows.append(("time", result.speed.sentence))
     return "\n".join([table(rows, head), "", f"  On floats: {dense}", *map("  {}".format, result.remarks)])
 
 

@@ -16,7 +16,11 @@ from ...attention.kinds import current_options, options_of
 from ...attention.tokenizer import Tokenizer, read_tokenizer
 from ...attention.train import TrainingProgress, split
 from ...convert.checkpoint import is_converted, read_converted
+from ...convert.decoder import Decoder, NotCompiledError
 from ...convert.generate import Sampling, generate_tokens
+from ...convert.model import Converted
+from ...convert.records import Speed
+from ...convert.speed import measure_speed
 from ...convert.state_work import dense_counts, uncounted_states
 from ...errors import NeurosimInputError
 from ...plain import Record
@@ -27,7 +31,7 @@ from ..timings import Timings, limit_threads
 from . import KIND
 from .config import LmConfig
 from .result import TrainingPoint, TrainingResult
-from .run import BUILT_IN, MODEL, model_folder
+from .run import BUILT_IN, MODEL, TIMED, model_folder
 
 COUNTED = 256  # bytes of the held-out text whose work is counted
 # Options that suit a kind, if the config gives none.
@@ -109,40 +113,60 @@ class GeneratedText(Record):
     Attributes:
         model: path of its folder.
         spiking, executed: whether it is converted, and whether rows of weights were added for spikes.
+        compiled: whether its step was one compiled program.
         prompt, text: the beginning, and its continuation; undecodable bytes are replaced.
         tokens: number of tokens that were written.
         tokens_per_second: of prompt and text.
         state_bytes: of the model's state: the same after every token, except for a window of all tokens.
         unit: what a token is, "byte" or "token".
+        speed: of the compiled step; None where there is none.
+        remarks: messages for the user.
     """
 
     model: str
     spiking: bool
     executed: bool
+    compiled: bool
     prompt: str
     text: str
     tokens: int
     tokens_per_second: float
     state_bytes: int
     seed: int
+    speed: Speed | None
+    remarks: tuple[str, ...]
     unit: str = "byte"
 
 
 def write_text(
-    path: Path, prompt: bytes, sampling: Sampling, options: RunOptions = DEFAULTS, *, execute: bool = False
+    path: Path, prompt: bytes, sampling: Sampling, options: RunOptions = DEFAULTS, *, execute: bool | None = None
 ) -> GeneratedText:
     """Continue a prompt with the model of a folder, token by token; write it to `text.txt` in `options.out`, if given.
+
+    Args:
+        execute: False works on floats by torch; True refuses dense models. Otherwise a CPU runs the compiled step, or
+            says why there is none.
 
     Raises:
         NeurosimError: what is wrong with the model or a setting.
     """
     model, spiking = _model(path, options, execute=execute)
-    tokenizer = read_tokenizer(model_folder(path), model.config.vocabulary)
+    remarks: list[str] = []
+    stepped = model.model if isinstance(model, Converted) else model
+    writer: LanguageModel | Decoder = stepped
+    if execute is not False and options.device == "cpu":
+        try:
+            writer = Decoder(stepped, threads=options.threads or 1)
+        except NotCompiledError as error:
+            remarks.append(f"{error}; it runs layer by layer, which is slower")
+    if isinstance(model, Converted) and execute is not False and isinstance(writer, LanguageModel):
+        model.execute(threads=options.threads or torch.get_num_threads())
+    tokenizer = read_tokenizer(model_folder(path), stepped.config.vocabulary)
     asked, written = list(tokenizer.encode(prompt)), list[int]()
     state_bytes = 0
     with limit_threads(options.threads), bar("writing", f"{tokenizer.unit}s", options.quiet) as report:
         start = time.perf_counter()
-        for token, size in generate_tokens(model, asked, sampling):
+        for token, size in generate_tokens(writer, asked, sampling):
             written.append(token)
             state_bytes = size
             if report is not None:
@@ -151,16 +175,21 @@ def write_text(
     continuation = _continuation(tokenizer, asked, written)
     if options.out is not None:
         files.write_bytes(options.out / "text.txt", prompt + continuation)
+    compiled = isinstance(writer, Decoder)
+    whole = asked + written
     return GeneratedText(
         model=str(path),
         spiking=spiking,
-        executed=spiking and execute,
+        executed=spiking and execute is not False,
+        compiled=compiled,
         prompt=prompt.decode("utf-8", errors="replace"),
         text=continuation.decode("utf-8", errors="replace"),
         tokens=len(written),
-        tokens_per_second=(len(asked) + len(written)) / seconds,
+        tokens_per_second=len(whole) / seconds,
         state_bytes=state_bytes,
         seed=sampling.seed,
+        speed=measure_speed(model, whole[-TIMED:], options.threads or 1) if compiled and len(whole) > 1 else None,
+        remarks=tuple(remarks),
         unit=tokenizer.unit,
     )
 
@@ -185,7 +214,7 @@ def _continuation(tokenizer: Tokenizer, prompt: list[int], written: list[int]) -
     return whole[len(before) :] if whole.startswith(before) else tokenizer.decode(written)
 
 
-def _model(path: Path, options: RunOptions, *, execute: bool) -> tuple[LanguageModel, bool]:
+def _model(path: Path, options: RunOptions, *, execute: bool | None) -> tuple[Converted | LanguageModel, bool]:
     """Return the model of a folder, and whether it is converted."""
     folder = model_folder(path)
     if not is_converted(folder):
@@ -194,6 +223,4 @@ def _model(path: Path, options: RunOptions, *, execute: bool) -> tuple[LanguageM
                 f"{folder}: holds a dense model, and --execute adds rows for spikes; convert it first"
             )
         return read_model(folder).to(options.device), False
-    converted = read_converted(folder).to(options.device)
-    converted.execute(execute, threads=options.threads or torch.get_num_threads())
-    return converted.model, True
+    return read_converted(folder).to(options.device), True

@@ -1,0 +1,125 @@
+"""Activations of a token as lists of active channels: `spikes.encode`, and the list that `product` reads.
+
+A list has channels and counts (int8) of the active channels, ascending, filled up with zero counts to eights and by
+`AHEAD` more, which are fetched ahead of time but not added. The excess of counts beyond +-127 is listed apart.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import float32, int64, njit
+
+from ..spikes.encode.numba import encode_row, escape_row
+from ..spikes.encode.reference import LIMIT, MAX_LEVELS
+from ..tools.pointers import matrix, vector
+from .program import BYTE, FLOAT, LONG, NOT_FINITE, TOO_LARGE, WORD, integers, operation, reals, report, skipped
+
+AHEAD = 16
+# Entries of a list's head, int64: listed channels, sum of their counts, channels with an excess.
+NUMBER, SUM, ESCAPES, HEAD = range(4)
+INT32_LIMIT = 2**31 - 1
+
+
+def room(channels):
+    """Return the entries of a list that so many channels may need."""
+    return -(-channels // 8) * 8 + AHEAD
+
+
+@njit(cache=True, nogil=True)
+def list_active(row, channels, counts):
+    """List the channels of a row [K] int8 that are not 0, and fill up; return their number and the sum of counts."""
+    at, total = 0, 0
+    # Without a branch: an entry is written where the next one belongs, and stays if it is not zero.
+    for k in range(row.size):
+        channels[at], counts[at] = k, row[k]
+        at += row[k] != 0
+        total += row[k]
+    for j in range(at, (at + 7) // 8 * 8 + AHEAD):
+        channels[j], counts[j] = 0, 0
+    return at, total
+
+
+@njit(inline="always")
+def _rule(p, f, size):
+    """Return what `encode_row` takes beside x and counts, from the arguments that both operations begin with."""
+    edges, levels = vector(p[9], MAX_LEVELS - 1, FLOAT), vector(p[10], MAX_LEVELS, BYTE)
+    shares, factors = np.float32(f[2]), (np.float32(f[6]), np.float32(f[7]), np.float32(f[8]))
+    return shares, p[3] != 0, vector(p[4], size, FLOAT), p[5], factors, edges, levels, vector(p[11], p[12], BYTE)
+
+
+@operation
+def encode(arguments, context, begin, end):
+    """Arguments: x, K, K k as a real, whether channels have thresholds, these; the rounding: kind, shrink, max_count,
+    factor (reals), edges, levels, table, entries of the table; whether sums are int32; int8 [K] for the counts; the
+    list: channels, counts, head, level, channels and excess of the escapes; mask, the tokens to encode (uint8), or 0.
+    The lists of other tokens are empty.
+    """
+    p, f = integers(arguments), reals(arguments)
+    size, limit = p[1], np.float32(LIMIT)
+    share, given, thresholds, kind, (shrink, top, factor), edges, levels, table = _rule(p, f, size)
+    scratch = vector(p[14], size, BYTE)
+    x, room_of = matrix(p[0], end, size, FLOAT), -(-size // 8) * 8 + AHEAD
+    channels, counts = matrix(p[15], end, room_of, WORD), matrix(p[16], end, room_of, BYTE)
+    heads, level = matrix(p[17], end, HEAD, LONG), vector(p[18], end, FLOAT)
+    escaped, excess = matrix(p[19], end, size, WORD), matrix(p[20], end, size, WORD)
+    for i in range(begin, end):
+        head = heads[i]
+        if skipped(p[21], i):
+            level[i], head[ESCAPES] = 1, 0
+            head[NUMBER], head[SUM] = list_active(scratch[:0], channels[i], counts[i])
+            continue
+        clipped, level[i] = encode_row(
+            x[i], scratch, share, given, thresholds, kind, shrink, top, factor, edges, levels, table, limit
+        )
+        if clipped < 0:
+            report(context, NOT_FINITE)
+            return
+        head[ESCAPES] = clipped
+        head[NUMBER], head[SUM] = list_active(scratch, channels[i], counts[i])
+        if clipped:
+            escape_row(
+                x[i], given, thresholds, level[i] * factor, kind, shrink, top, edges, levels, table, limit,
+                escaped[i], excess[i],
+            )  # fmt: skip
+        # The sum of sizes is at most 127 times the number where nothing escapes.
+        if p[13] and (clipped or head[NUMBER] * LIMIT * 128 > INT32_LIMIT):
+            total = 0
+            for k in range(size):
+                total += abs(int64(scratch[k]))
+            for e in range(clipped):
+                total += abs(int64(excess[i, e]))
+            if total * 128 > INT32_LIMIT:
+                report(context, TOO_LARGE)
+                return
+
+
+@operation
+def code(arguments, context, begin, end):
+    """Fill `out` with what a receiver decodes: level * scale * count.
+
+    Arguments: those of `encode` before the list; int32 [K] twice for escapes, scales, their number, out.
+    """
+    p, f = integers(arguments), reals(arguments)
+    size, limit = p[1], np.float32(LIMIT)
+    share, given, thresholds, kind, (shrink, top, factor), edges, levels, table = _rule(p, f, size)
+    scratch, scales = vector(p[14], size, BYTE), vector(p[17], p[18], FLOAT)
+    escaped, excess = vector(p[15], size, WORD), vector(p[16], size, WORD)
+    x, out = matrix(p[0], end, size, FLOAT), matrix(p[19], end, size, FLOAT)
+    for i in range(begin, end):
+        clipped, level = encode_row(
+            x[i], scratch, share, given, thresholds, kind, shrink, top, factor, edges, levels, table, limit
+        )
+        if clipped < 0:
+            report(context, NOT_FINITE)
+            return
+        if clipped:
+            escape_row(
+                x[i], given, thresholds, level * factor, kind, shrink, top, edges, levels, table, limit, escaped, excess
+            )
+        y = out[i]
+        for k in range(size):
+            y[k] = scratch[k]
+        for e in range(clipped):
+            y[escaped[e]] += float32(excess[e])
+        for k in range(size):
+            y[k] = y[k] * scales[k % scales.size] * level

@@ -1,0 +1,70 @@
+"""Feature maps of linear attention that are neither pointwise nor a linear layer, of each head [K]."""
+
+from __future__ import annotations
+
+import math
+
+from numba import float32, njit
+
+from ..tools.pointers import vector
+from .program import FLOAT, integers, operation
+
+DPFP, TAYLOR, NORM_AWARE = range(3)
+ROLLS = 4
+
+
+@njit(inline="always")
+def _dpfp(x, out):
+    """Products of [relu(x), relu(-x)] with itself rolled by 1 to 4 places."""
+    size = x.size
+    for r in range(ROLLS):
+        for j in range(2 * size):
+            n = (j - r - 1) % (2 * size)
+            a = max(x[j], float32(0)) if j < size else max(-x[j - size], float32(0))
+            b = max(x[n], float32(0)) if n < size else max(-x[n - size], float32(0))
+            out[2 * size * r + j] = a * b
+
+
+@njit(inline="always")
+def _taylor(x, out):
+    """[1, x / K^(1/4), x^2 / sqrt(2 K), products of two channels / sqrt(K)]."""
+    size = x.size
+    root = float32(math.sqrt(size))
+    out[0] = 1
+    at = 1 + 2 * size
+    for j in range(size):
+        out[1 + j] = x[j] / float32(math.sqrt(root))
+        out[1 + size + j] = x[j] * x[j] / (root * float32(math.sqrt(2.0)))
+        for n in range(j + 1, size):
+            out[at] = x[j] * x[n] / root
+            at += 1
+
+
+@njit(inline="always")
+def _norm_aware(x, is_query, out):
+    """[m cos a, m sin a]: the magnitude and angle of `attention.feature_maps.NormAware`."""
+    size = x.size
+    total = float32(1e-12)
+    for j in range(size):
+        total += x[j] * x[j]
+    norm = math.sqrt(total)
+    power = float32(3) * (float32(0.5) + math.tanh(norm)) if is_query else float32(3)
+    for j in range(size):
+        direction = x[j] / norm
+        magnitude = (abs(direction if is_query else x[j]) + float32(1e-6)) ** power
+        angle = direction * float32(math.pi / 4)
+        out[j], out[size + j] = magnitude * math.cos(angle), magnitude * math.sin(angle)
+
+
+@operation
+def feature(arguments, context, begin, end):
+    """Arguments: x, K, kind, whether these are queries, out, features. Parts are heads of all rows."""
+    p = integers(arguments)
+    for i in range(begin, end):
+        x, out = vector(p[0] + 4 * i * p[1], p[1], FLOAT), vector(p[4] + 4 * i * p[5], p[5], FLOAT)
+        if p[2] == DPFP:
+            _dpfp(x, out)
+        elif p[2] == TAYLOR:
+            _taylor(x, out)
+        else:
+            _norm_aware(x, p[3] != 0, out)

@@ -1,0 +1,127 @@
+"""Linear layers of a decoder with float32 weights: rows [K, N] added for spikes, or all of [N, K] for dense inputs."""
+
+from __future__ import annotations
+
+from numba import float32, njit
+
+from ..tools.intrinsics import prefetch
+from ..tools.pointers import matrix, vector
+from .encode import AHEAD, ESCAPES, HEAD, NUMBER
+from .program import BYTE, FLOAT, LONG, WORD, integers, operation, skipped
+from .vnni import BLOCK
+
+LINE = 64  # bytes
+
+
+@njit(inline="always")
+def _row(rows, stride, channel, size):
+    return vector(rows + channel * stride, size, FLOAT)
+
+
+# A product and a sum in one rounding where the processor has that.
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _add_rows(rows, stride, channels, counts, number, out):
+    """Add the listed rows, at an address and `stride` bytes apart, by eights as `spikes.accumulate`, the rest apart."""
+    j, size = 0, out.size
+    while j + 8 <= number:
+        a, b = _row(rows, stride, channels[j], size), _row(rows, stride, channels[j + 1], size)
+        c, d = _row(rows, stride, channels[j + 2], size), _row(rows, stride, channels[j + 3], size)
+        e, f = _row(rows, stride, channels[j + 4], size), _row(rows, stride, channels[j + 5], size)
+        g, h = _row(rows, stride, channels[j + 6], size), _row(rows, stride, channels[j + 7], size)
+        for i in range(8, 16):
+            for n in range(0, 4 * size, LINE):
+                prefetch(rows + channels[j + i] * stride + n)
+        p, q, r, s = float32(counts[j]), float32(counts[j + 1]), float32(counts[j + 2]), float32(counts[j + 3])
+        t, u, v, w = float32(counts[j + 4]), float32(counts[j + 5]), float32(counts[j + 6]), float32(counts[j + 7])
+        for n in range(size):
+            lower = (p * a[n] + q * b[n]) + (r * c[n] + s * d[n])
+            upper = (t * e[n] + u * f[n]) + (v * g[n] + w * h[n])
+            out[n] += lower + upper
+        j += 8
+    for i in range(j, number):
+        a, p = _row(rows, stride, channels[i], size), float32(counts[i])
+        for n in range(size):
+            out[n] += p * a[n]
+
+
+@operation
+def float_rows(arguments, context, begin, end):
+    """Arguments: rows float32 [K, N], K, N, tokens; the list: channels, counts, head, level, channels and excess of
+    the escapes; whether tokens have levels, bias or 0, x before or 0, out [tokens, N]. Parts are blocks of 64 columns.
+    """
+    p = integers(arguments)
+    rows, size, width, tokens = p[0], p[1], p[2], p[3]
+    room = -(-size // 8) * 8 + AHEAD
+    channels, counts = matrix(p[4], tokens, room, WORD), matrix(p[5], tokens, room, BYTE)
+    heads, level = matrix(p[6], tokens, HEAD, LONG), vector(p[7], tokens, FLOAT)
+    escaped, excess = matrix(p[8], tokens, size, WORD), matrix(p[9], tokens, size, WORD)
+    first, last = begin * BLOCK, min(end * BLOCK, width)
+    bias, before, out = p[11], p[12], matrix(p[13], tokens, width, FLOAT)
+    for i in range(tokens):
+        y = out[i, first:last]
+        y[:] = 0
+        _add_rows(rows + 4 * first, 4 * width, channels[i], counts[i], heads[i, NUMBER], y)
+        for e in range(heads[i, ESCAPES]):
+            row, value = vector(rows + 4 * (escaped[i, e] * width + first), y.size, FLOAT), float32(excess[i, e])
+            for n in range(y.size):
+                y[n] += value * row[n]
+        if p[10]:
+            for n in range(y.size):
+                y[n] *= level[i]
+        _behind(y, bias, before, first, i * width + first)
+
+
+@njit(inline="always")
+def _behind(y, bias, before, first, place):
+    """Add bias, and the residual before, where there are any."""
+    if bias:
+        more = vector(bias + 4 * first, y.size, FLOAT)
+        for n in range(y.size):
+            y[n] += more[n]
+    if before:
+        more = vector(before + 4 * place, y.size, FLOAT)
+        for n in range(y.size):
+            y[n] = more[n] + y[n]
+
+
+# Partial sums in any order, so that they become vectors.
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+def _dots(weights, x, first, out):
+    """Four outputs at a time, each read of x serving four rows; the rest singly."""
+    size, n = x.size, 0
+    while n + 4 <= out.size:
+        a, b = weights[first + n], weights[first + n + 1]
+        c, d = weights[first + n + 2], weights[first + n + 3]
+        p = q = r = s = float32(0)
+        for k in range(size):
+            p += a[k] * x[k]
+            q += b[k] * x[k]
+            r += c[k] * x[k]
+            s += d[k] * x[k]
+        out[n], out[n + 1], out[n + 2], out[n + 3] = p, q, r, s
+        n += 4
+    while n < out.size:
+        a, p = weights[first + n], float32(0)
+        for k in range(size):
+            p += a[k] * x[k]
+        out[n] = p
+        n += 1
+
+
+@operation
+def dense(arguments, context, begin, end):
+    """Arguments: weights float32 [N, K], K, N, tokens, x [tokens, K], bias or 0, x before or 0, out [tokens, N],
+    mask. Parts are blocks of 64 columns.
+    """
+    p = integers(arguments)
+    size, width, tokens = p[1], p[2], p[3]
+    weights, x, out = matrix(p[0], width, size, FLOAT), matrix(p[4], tokens, size, FLOAT), p[7]
+    # Few rows at a time, so that they stay in the first cache while the tokens of a batch pass over them.
+    for first in range(begin * BLOCK, min(end * BLOCK, width), 4):
+        rows = min(4, width - first)
+        for i in range(tokens):
+            if skipped(p[8], i):
+                continue
+            y = vector(out + 4 * (i * width + first), rows, FLOAT)
+            _dots(weights, x[i], first, y)
+            _behind(y, p[5], p[6], first, i * width + first)

@@ -1,0 +1,138 @@
+"""Recurrences whose state is no matrix of keys and values, attention over a window, and the routing of tokens."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import float32, njit
+
+from ..tools.elementary import exp
+from ..tools.pointers import matrix, vector
+from .program import CONTEXT, FLAG, FLOAT, LONG, POSITION, integers, operation, reals
+from .states import head_of
+
+
+@operation
+def diagonal(arguments, context, begin, end):
+    """s = A s + B u, y = 2 Re(C s) + D u, for each channel; complex numbers are pairs.
+
+    Arguments: u, width, states of a channel, tokens, A, B and C [width, states, 2], D, state [tokens, width, states,
+    2], out. Parts are columns.
+    """
+    p = integers(arguments)
+    width, states = p[1], p[2]
+    for i in range(p[3]):
+        u, out = vector(p[0] + 4 * i * width, width, FLOAT), vector(p[9] + 4 * i * width, width, FLOAT)
+        for j in range(begin, end):
+            a, b = matrix(p[4] + 8 * j * states, states, 2, FLOAT), matrix(p[5] + 8 * j * states, states, 2, FLOAT)
+            c, s = (
+                matrix(p[6] + 8 * j * states, states, 2, FLOAT),
+                matrix(p[8] + 8 * (i * width + j) * states, states, 2, FLOAT),
+            )
+            total = float32(0)
+            for n in range(states):
+                re = a[n, 0] * s[n, 0] - a[n, 1] * s[n, 1] + b[n, 0] * u[j]
+                im = a[n, 0] * s[n, 1] + a[n, 1] * s[n, 0] + b[n, 1] * u[j]
+                s[n, 0], s[n, 1] = re, im
+                total += c[n, 0] * re - c[n, 1] * im
+            out[j] = float32(2) * total + vector(p[7], width, FLOAT)[j] * u[j]
+
+
+@operation
+def almost_linear(arguments, context, begin, end):
+    """z = A z + W f(z) + u, f rectifies the last units.
+
+    Arguments: u, units, rectified, A, W, z [tokens, units], float32 [units] for this thread, out. Parts are tokens.
+    """
+    p = integers(arguments)
+    units, a, w = p[1], vector(p[3], p[1], FLOAT), matrix(p[4], p[1], p[1], FLOAT)
+    active = vector(p[6], units, FLOAT)
+    for i in range(begin, end):
+        u, z = vector(p[0] + 4 * i * units, units, FLOAT), vector(p[5] + 4 * i * units, units, FLOAT)
+        out = vector(p[7] + 4 * i * units, units, FLOAT)
+        for j in range(units):
+            active[j] = z[j] if j < units - p[2] else max(z[j], float32(0))
+        for j in range(units):
+            total = float32(0)
+            for n in range(units):
+                total += w[j, n] * active[n]
+            z[j] = a[j] * z[j] + total + u[j]
+            out[j] = z[j]
+
+
+# Sums in any order, so that they become vectors.
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+def _dot(a, b):
+    total = float32(0)
+    for j in range(a.size):
+        total += a[j] * b[j]
+    return total
+
+
+@operation
+def window(arguments, context, begin, end):
+    """Softmax attention over the last tokens, whose keys and values are kept in turn.
+
+    Arguments: q, k, v, H, K, heads that share a key, tokens, capacity, memory [tokens, capacity, 2, H / group, K],
+    scale (real), float32 [capacity] for this thread, out. Parts are heads of k and v.
+    """
+    p, f = integers(arguments), reals(arguments)
+    heads, size, group, capacity, scale = p[3], p[4], p[5], p[7], float32(f[9])
+    few, position = heads // group, vector(context, CONTEXT, LONG)[POSITION]
+    seen, weights = min(position + 1, capacity), vector(p[10], capacity, FLOAT)
+    for i in range(p[6]):
+        start = p[8] + 8 * i * capacity * few * size
+        for n in range(begin, end):
+            here = start + 4 * ((position % capacity) * 2 * few + n) * size
+            vector(here, size, FLOAT)[:] = head_of(p[1], i, few, n, 1, size)
+            vector(here + 4 * few * size, size, FLOAT)[:] = head_of(p[2], i, few, n, 1, size)
+            for h in range(n * group, (n + 1) * group):
+                q, out = head_of(p[0], i, heads, h, 1, size), head_of(p[11], i, heads, h, 1, size)
+                most = float32(-np.inf)
+                for t in range(seen):
+                    weights[t] = scale * _dot(q, vector(start + 4 * (t * 2 * few + n) * size, size, FLOAT))
+                    most = max(most, weights[t])
+                total = float32(0)
+                for t in range(seen):
+                    weights[t] = exp(weights[t] - most)
+                    total += weights[t]
+                out[:] = 0
+                for t in range(seen):
+                    v = vector(start + 4 * ((t * 2 + 1) * few + n) * size, size, FLOAT)
+                    for j in range(size):
+                        out[j] += weights[t] * v[j]
+                for j in range(size):
+                    out[j] /= total
+
+
+@operation
+def route(arguments, context, begin, end):
+    """Pick the memories of each token by the softmax of its scores.
+
+    Arguments: scores, memories, number picked, whether weights of those picked sum to 1, tokens, weights [memories,
+    tokens], masks uint8 [memories, tokens]. Parts are tokens.
+    """
+    p = integers(arguments)
+    memories, tokens = p[1], p[4]
+    weights, masks = matrix(p[5], memories, tokens, FLOAT), matrix(p[6], memories, tokens, FLAG)
+    for i in range(begin, end):
+        scores = vector(p[0] + 4 * i * memories, memories, FLOAT)
+        most = scores[0]
+        for m in range(memories):
+            most = max(most, scores[m])
+        total = float32(0)
+        for m in range(memories):
+            weights[m, i] = float32(math.exp(scores[m] - most))
+            total += weights[m, i]
+            masks[m, i] = 0
+        picked = float32(0)
+        for _ in range(p[2]):
+            best = -1
+            for m in range(memories):
+                if masks[m, i] == 0 and (best < 0 or weights[m, i] > weights[best, i]):
+                    best = m
+            masks[best, i] = 1
+            picked += weights[best, i]
+        for m in range(memories):
+            weights[m, i] /= picked if p[3] else total

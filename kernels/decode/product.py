@@ -1,0 +1,173 @@
+"""Linear layers of a decoder: rows of weights [K, N] of active channels are added; scale, bias and residual behind.
+
+With int8 rows sums are int32, so their order changes no bit of them. Rows are fetched two groups ahead: which they are
+is known from the list, but not to the processor. For a batch the weights of a tile of columns stay in the second cache
+while the tokens pass over them.
+"""
+
+from __future__ import annotations
+
+from numba import float32, int16, int32, int64, njit
+
+from ..tools.intrinsics import prefetch
+from ..tools.pointers import matrix, vector
+from .encode import AHEAD, ESCAPES, HEAD, NUMBER, SUM
+from .program import BYTE, FLOAT, LONG, WORD, integers, operation
+from .vnni import BLOCK, add_eight, settled
+
+LINE = 64  # bytes
+# Columns whose rows, of a thousand channels, stay in the second cache while the tokens of a batch pass over them.
+TILE = 512
+# Sums of eight products of an int8 stay within int16 if the counts' sizes sum to this at most.
+SHORT = 258
+
+
+@njit(inline="always")
+def _words(counts):
+    """Return the address of counts as int32 words of four."""
+    return vector(counts.ctypes.data, counts.size // 4, WORD)
+
+
+@njit(inline="always")
+def _row(rows, stride, channel, columns):
+    return vector(rows + channel * stride, columns, BYTE)
+
+
+@njit(cache=True, nogil=True)
+def add_rows_vnni(rows, stride, channels, words, number, columns, sums):
+    """Add `columns` (a multiple of 64) of the listed rows to int32 sums in the order of `vnni`.
+
+    Args:
+        rows: address of the first column.
+        stride: bytes from one row to the next.
+        channels, words: of the list; four counts in a word.
+        number: of listed channels.
+        sums: address of int32 [columns].
+    """
+    for j in range(0, number, 8):
+        a, b = rows + channels[j] * stride, rows + channels[j + 1] * stride
+        c, d = rows + channels[j + 2] * stride, rows + channels[j + 3] * stride
+        e, f = rows + channels[j + 4] * stride, rows + channels[j + 5] * stride
+        g, h = rows + channels[j + 6] * stride, rows + channels[j + 7] * stride
+        first, second = words[j // 4], words[j // 4 + 1]
+        m, n = rows + channels[j + 8] * stride, rows + channels[j + 9] * stride
+        o, p = rows + channels[j + 10] * stride, rows + channels[j + 11] * stride
+        q, r = rows + channels[j + 12] * stride, rows + channels[j + 13] * stride
+        s, t = rows + channels[j + 14] * stride, rows + channels[j + 15] * stride
+        for i in range(0, columns, BLOCK):
+            prefetch(m + i)
+            prefetch(n + i)
+            prefetch(o + i)
+            prefetch(p + i)
+            prefetch(q + i)
+            prefetch(r + i)
+            prefetch(s + i)
+            prefetch(t + i)
+            add_eight(a + i, b + i, c + i, d + i, e + i, f + i, g + i, h + i, first, second, sums + 4 * i)
+
+
+@njit(cache=True, nogil=True)
+def settle(sums, columns, total):
+    """Turn sums of `add_rows_vnni`, at an address, into those of the columns in order; `total` is the sum of counts."""
+    for n in range(0, columns, BLOCK):
+        settled(sums + 4 * n, int32(128 * total))
+
+
+@njit(cache=True, nogil=True)
+def add_rows_plain(rows, stride, channels, counts, number, columns, sums):
+    """Add `columns` of the listed rows to int32 sums [columns] at an address, eight rows at a time.
+
+    Their products are summed in int16 where counts are small enough: twice as many at once, and no wide product.
+    """
+    out = vector(sums, columns, WORD)
+    for j in range(0, number, 8):
+        a, b = _row(rows, stride, channels[j], columns), _row(rows, stride, channels[j + 1], columns)
+        c, d = _row(rows, stride, channels[j + 2], columns), _row(rows, stride, channels[j + 3], columns)
+        e, f = _row(rows, stride, channels[j + 4], columns), _row(rows, stride, channels[j + 5], columns)
+        g, h = _row(rows, stride, channels[j + 6], columns), _row(rows, stride, channels[j + 7], columns)
+        sizes = 0
+        for i in range(8):
+            sizes += abs(int64(counts[j + i]))
+            for n in range(0, columns, LINE):
+                prefetch(rows + channels[j + 8 + i] * stride + n)
+        p, q, r, s = int32(counts[j]), int32(counts[j + 1]), int32(counts[j + 2]), int32(counts[j + 3])
+        t, u, v, w = int32(counts[j + 4]), int32(counts[j + 5]), int32(counts[j + 6]), int32(counts[j + 7])
+        if sizes <= SHORT:
+            for n in range(columns):
+                lower = int16(int16(p * a[n]) + int16(q * b[n])) + int16(int16(r * c[n]) + int16(s * d[n]))
+                upper = int16(int16(t * e[n]) + int16(u * f[n])) + int16(int16(v * g[n]) + int16(w * h[n]))
+                out[n] += int32(int16(int16(lower) + int16(upper)))
+        else:
+            for n in range(columns):
+                lower = int32(p * a[n]) + int32(q * b[n]) + int32(r * c[n]) + int32(s * d[n])
+                upper = int32(t * e[n]) + int32(u * f[n]) + int32(v * g[n]) + int32(w * h[n])
+                out[n] += int32(lower + upper)
+
+
+@njit(inline="always")
+def _finish(sums, escapes, escaped, excess, rows, stride, steps, has_level, level, bias, before, out):
+    """Turn sums of the columns at `rows` into outputs: (sum step) level + bias, and the residual before."""
+    for e in range(escapes):
+        row = vector(rows + escaped[e] * stride, out.size, BYTE)
+        for n in range(out.size):
+            sums[n] += excess[e] * int32(row[n])
+    if has_level:
+        for n in range(out.size):
+            out[n] = float32(sums[n]) * steps[n] * level
+    else:
+        for n in range(out.size):
+            out[n] = float32(sums[n]) * steps[n]
+    if bias.size:
+        for n in range(out.size):
+            out[n] = out[n] + bias[n]
+    if before.size:
+        for n in range(out.size):
+            out[n] = before[n] + out[n]
+
+
+@njit(inline="always")
+def _integer_rows(arguments, begin, end, use_vnni):
+    """Arguments: rows int8 [K, stride], stride, K, N, tokens; the list: channels, counts, head, level, channels and
+    excess of the escapes; steps [N], whether tokens have levels, bias or 0, x before or 0, out [tokens, N], int32
+    [tokens, stride] for sums. `begin` and `end` are blocks of 64 columns.
+    """
+    p = integers(arguments)
+    rows, stride, size, width, tokens = p[0], p[1], p[2], p[3], p[4]
+    room = -(-size // 8) * 8 + AHEAD
+    channels, counts = matrix(p[5], tokens, room, WORD), matrix(p[6], tokens, room, BYTE)
+    heads, level = matrix(p[7], tokens, HEAD, LONG), vector(p[8], tokens, FLOAT)
+    escaped, excess = matrix(p[9], tokens, size, WORD), matrix(p[10], tokens, size, WORD)
+    all_steps, has_level, sums = vector(p[11], width, FLOAT), p[12] != 0, matrix(p[16], tokens, stride, WORD)
+    last = min(end * BLOCK, stride)
+    tile = TILE if tokens > 1 else max(last - begin * BLOCK, BLOCK)
+    for first in range(begin * BLOCK, last, tile):
+        columns = min(tile, last - first)
+        for i in range(tokens):
+            total = sums[i, first : first + columns]
+            total[:] = 0
+            if use_vnni:
+                add_rows_vnni(
+                    rows + first, stride, channels[i], _words(counts[i]), heads[i, NUMBER], columns, total.ctypes.data
+                )
+                settle(total.ctypes.data, columns, heads[i, SUM])
+            else:
+                add_rows_plain(
+                    rows + first, stride, channels[i], counts[i], heads[i, NUMBER], columns, total.ctypes.data
+                )
+            stop = min(first + columns, width)
+            bias = vector(p[13] + 4 * first, stop - first if p[13] else 0, FLOAT)
+            before = vector(p[14] + 4 * (i * width + first), stop - first if p[14] else 0, FLOAT)
+            _finish(
+                total, heads[i, ESCAPES], escaped[i], excess[i], rows + first, stride, all_steps[first:stop], has_level,
+                level[i], bias, before, vector(p[15] + 4 * (i * width + first), stop - first, FLOAT),
+            )  # fmt: skip
+
+
+@operation
+def integer_rows_vnni(arguments, context, begin, end):
+    _integer_rows(arguments, begin, end, True)
+
+
+@operation
+def integer_rows(arguments, context, begin, end):
+    _integer_rows(arguments, begin, end, False)

@@ -1,0 +1,132 @@
+"""Rows of int8 added by the dot products of AVX-512 VNNI: four rows, 64 columns, 256 products in four instructions.
+
+`vpdpbusd` adds products of four unsigned and four signed bytes to an int32. Weights are made unsigned by adding 128, so
+that a sum comes out larger by 128 times the sum of its counts, which `settled` takes away: exact in int32. The four
+rows are interleaved byte by byte, which leaves the columns of a block of 64 in another order; `settled` restores it.
+"""
+
+from __future__ import annotations
+
+from llvmlite import binding, ir
+from numba import config, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ..tools.intrinsics import X86
+
+BLOCK = 64  # columns
+BYTE, INT32, INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+BYTES, PAIRS, SUMS = ir.VectorType(BYTE, 64), ir.VectorType(ir.IntType(16), 32), ir.VectorType(INT32, 16)
+FLIP = ir.Constant(BYTES, [-128] * 64)
+
+
+def has_vnni():
+    """Return whether the code that numba makes may use AVX-512 VNNI."""
+    if not X86:
+        return False
+    if config.CPU_NAME or config.CPU_FEATURES:
+        found = {name.strip() for name in (config.CPU_FEATURES or "").split(",")}
+        return {"+avx512vnni", "+avx512bw"} <= found
+    features = binding.get_host_cpu_features()
+    return all(features.get(name) for name in ("avx512f", "avx512bw", "avx512vnni"))
+
+
+def _at(builder, address, kind):
+    return builder.inttoptr(address, kind.as_pointer())
+
+
+def _unpacked(builder, a, b, entries, upper):
+    """Interleave the lower or upper halves of each 128 bits of two vectors."""
+    total = a.type.count
+    index = []
+    for lane in range(0, total, entries):
+        for i in range(lane + upper * entries // 2, lane + (upper + 1) * entries // 2):
+            index += [i, total + i]
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, total), index))
+
+
+def _interleaved(builder, rows):
+    """Four rows of 64 bytes as four vectors, each of 16 columns with four bytes of the rows."""
+    halves = [
+        [builder.bitcast(_unpacked(builder, a, b, 16, upper), PAIRS) for a, b in (rows[:2], rows[2:])]
+        for upper in (0, 1)
+    ]
+    return [_unpacked(builder, *half, 8, upper) for half in halves for upper in (0, 1)]
+
+
+def _dot(builder, sums, unsigned, signed):
+    kind = ir.FunctionType(SUMS, [SUMS, BYTES, BYTES])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.vpdpbusd.512")
+    return builder.call(function, [sums, builder.bitcast(unsigned, BYTES), builder.bitcast(signed, BYTES)])
+
+
+def _spread(builder, word):
+    first = builder.insert_element(ir.Constant(SUMS, ir.Undefined), word, INT32(0))
+    return builder.shuffle_vector(first, first, ir.Constant(SUMS, [0] * 16))
+
+
+def _add(builder, addresses, words, sums):
+    """Add 64 columns of rows at `addresses`, four for each word of counts, to the sums at an address."""
+    rows = [builder.xor(builder.load(_at(builder, a, BYTES), align=1), FLIP) for a in addresses]
+    groups = [(_interleaved(builder, rows[4 * i : 4 * i + 4]), _spread(builder, w)) for i, w in enumerate(words)]
+    for j in range(4):
+        place = _at(builder, builder.add(sums, INT64(64 * j)), SUMS)
+        total = builder.load(place, align=4)
+        for columns, counts in groups:
+            total = _dot(builder, total, columns[j], counts)
+        builder.store(total, place, align=4)
+
+
+@intrinsic
+def add_four(typing, a, b, c, d, counts, sums):
+    """Add 64 columns of four rows times their counts, four int8 in a word, to int32 [64] at `sums`."""
+
+    def emit(context, builder, signature, arguments):
+        _add(builder, arguments[:4], arguments[4:5], arguments[5])
+        return context.get_dummy_value()
+
+    return types.void(*(types.intp,) * 4, types.int32, types.intp), emit
+
+
+@intrinsic
+def add_eight(typing, a, b, c, d, e, f, g, h, first, second, sums):
+    """Add 64 columns of eight rows, as `add_four`."""
+
+    def emit(context, builder, signature, arguments):
+        _add(builder, arguments[:8], arguments[8:10], arguments[10])
+        return context.get_dummy_value()
+
+    return types.void(*(types.intp,) * 8, types.int32, types.int32, types.intp), emit
+
+
+@intrinsic
+def settled(typing, sums, excess):
+    """Put the int32 [64] at `sums` into the order of their columns, less `excess`."""
+
+    def emit(context, builder, signature, arguments):
+        places = [_at(builder, builder.add(arguments[0], INT64(64 * j)), SUMS) for j in range(4)]
+        found = [builder.load(place, align=4) for place in places]
+        pairs = [
+            builder.shuffle_vector(
+                found[j], found[j + 1], ir.Constant(SUMS, [16 * (i // 4 % 2) + i // 8 * 4 + i % 4 for i in range(16)])
+            )
+            for j in (0, 2)
+        ]
+        upper = [
+            builder.shuffle_vector(
+                found[j],
+                found[j + 1],
+                ir.Constant(SUMS, [16 * (i // 4 % 2) + 8 + i // 8 * 4 + i % 4 for i in range(16)]),
+            )
+            for j in (0, 2)
+        ]
+        less = _spread(builder, arguments[1])
+        for i, place in enumerate(places):
+            a, b = pairs if i < 2 else upper
+            half = 8 * (i % 2)
+            index = [*range(half, half + 8), *range(16 + half, 24 + half)]
+            ordered = builder.shuffle_vector(a, b, ir.Constant(SUMS, index))
+            builder.store(builder.sub(ordered, less), place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.int32), emit

@@ -1,0 +1,261 @@
+"""Layers of a model as operations of `kernels.decode`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast, final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...attention import modules
+from ...attention.modules import ShortConv
+from ...attention.rotary import Rotary
+from ...kernels.decode import encode, floats, product, vectors
+from ...kernels.decode.vnni import BLOCK, has_vnni
+from ...kernels.spikes.encode.launch import numpy_rounding
+from ...kernels.spikes.encode.numba import rule_of
+from ...kernels.spikes.encode.reference import share as share_of
+from ..coding import Coder
+from ..linear import SpikedLinear
+from .memory import OWN, WHOLE, Array, Buffer, cuts
+from .program import Encoded, NotCompiledError, Program, Touch
+
+ACTIVATIONS = {
+    "gelu": vectors.GELU_TANH,
+    "identity": vectors.IDENTITY,
+    "logsigmoid": vectors.LOGSIGMOID,
+    "relu": vectors.RELU,
+    "sigmoid": vectors.SIGMOID,
+    "silu": vectors.SILU,
+    "sqrelu": vectors.SQRELU,
+    "swish": vectors.SILU,
+    "tanh": vectors.TANH,
+}
+
+
+def name_of(function: Callable[[Tensor], Tensor]) -> str:
+    """Return the name of an activation of `attention.modules`."""
+    return next(name for name, known in modules.ACTIVATIONS.items() if known is function)
+
+
+@final
+@dataclass
+class Builder(Program):
+    """A program whose operations are layers: each method appends some, and returns the buffer of their result.
+
+    Attributes:
+        first_values: values of the first layer of RWKV-7, for the later ones.
+        lower_bound: of the forget gates of this layer of HGRN-2.
+    """
+
+    first_values: Buffer | None = None
+    lower_bound: Tensor | None = None
+
+    def embed(self, tokens: Array, table: nn.Embedding) -> Buffer:
+        out = self.buffer(table.embedding_dim)
+        places, own = self.by_rows(out)
+        weights = self.constant(table.weight)
+        self.emit(vectors.embed, [tokens, weights, out.width, out], places, [(out, own, True)])
+        return out
+
+    def norm(self, module: nn.Module, x: Buffer, size: int | None = None) -> Buffer:
+        """Return the norm of x by an RMSNorm or LayerNorm, or of each group of `size` channels."""
+        if isinstance(module, nn.Identity):
+            return x
+        centred = isinstance(module, nn.LayerNorm)
+        if not isinstance(module, nn.RMSNorm | nn.LayerNorm):
+            raise NotCompiledError(f"{type(module).__name__}: no compiled operation computes this norm")
+        eps = torch.finfo(torch.float32).eps if module.eps is None else module.eps
+        return self.norm_of(x, size or x.width, module.weight, getattr(module, "bias", None), eps, centred=centred)
+
+    def norm_of(
+        self, x: Buffer, size: int, weight: Tensor | None, bias: Tensor | None, eps: float, *, centred: bool = False
+    ) -> Buffer:
+        whole = size == x.width and x.rows == self.tokens
+        out = self.buffer(x.width, x.rows, own=whole and self.few)
+        scale, shift = (None if t is None else self.constant(t) for t in (weight, bias))
+        arguments = [x, size, scale, 1 if scale is None else len(scale), shift, int(centred), eps, out]
+        places, own = self.by_rows(out) if whole else self.by_groups(out, size)
+        self.emit(vectors.norm, arguments, places, [self.read(x, own), (out, own, True)])
+        return out
+
+    def normalise(self, x: Buffer, size: int, kind: int, eps: float = 0.0) -> Buffer:
+        """Return x with each group of `size` channels divided by its length or sum, or its softmax."""
+        out = self.buffer(x.width, x.rows)
+        places, own = self.by_groups(out, size)
+        self.emit(vectors.normalise, [x, size, kind, eps, out], places, [self.read(x, own), (out, own, True)])
+        return out
+
+    def total(self, x: Buffer, size: int) -> Buffer:
+        """Return the sum of each group of `size` channels, in rows of one."""
+        out = self.buffer(1, x.rows * x.width // size)
+        places, own = self.by_groups(x, size)
+        self.emit(vectors.total, [x, size, out], places, [self.read(x, own), (out, own, True)])
+        return out
+
+    def pointwise(
+        self,
+        x: Buffer,
+        act: int = vectors.IDENTITY,
+        *,
+        plus: Buffer | Array | None = None,
+        times: Buffer | Array | None = None,
+        then: Buffer | Array | None = None,
+        low: float | None = None,
+        high: float | None = None,
+    ) -> Buffer:
+        """Return act(x + plus) times + then, within low and high."""
+        out = self.buffer(x.width, x.rows)
+        places, own = self.by_columns(out)
+        arguments: list[Any] = [x, x.width, x.rows, act]
+        touches: list[Touch] = [(x, OWN if x.own else own, False), (out, own, True)]
+        for other in (plus, times, then):
+            if isinstance(other, Buffer):
+                arguments += [other, other.width, 1]
+                same = other.width == x.width
+                touches.append((other, OWN if other.own else own if same else WHOLE, False))
+            else:
+                arguments += [other, 1 if other is None else len(other), 0]
+        arguments += [-np.inf if low is None else low, np.inf if high is None else high, out]
+        self.emit(vectors.pointwise, arguments, places, self.masked(touches))
+        return out
+
+    def mix(self, x: Buffer, y: Buffer, w: Buffer | Array) -> Buffer:
+        """Return x + (y - x) w."""
+        out = self.buffer(x.width, x.rows)
+        places, own = self.by_columns(out)
+        touches = [(b, OWN if b.own else own, False) for b in (x, y, w) if isinstance(b, Buffer)]
+        arguments = [x, y, w, int(isinstance(w, Buffer)), x.width, x.rows, out]
+        self.emit(vectors.mix, arguments, places, [*touches, (out, own, True)])
+        return out
+
+    def columns(self, x: Buffer, start: int, width: int) -> Buffer:
+        """Return a copy of some columns of x."""
+        out = self.buffer(width, x.rows)
+        self.copy(x, start, out, 0, width)
+        return out
+
+    def copy(self, x: Buffer, start: int, out: Buffer, at: int, width: int) -> None:
+        """Copy columns of the rows of x into columns of those of `out`."""
+        places, own = self.by_rows(out)
+        arguments = [x, x.width, start, out, out.width, at, width]
+        self.emit(vectors.copy, arguments, places, [self.read(x, own), (out, own, True)])
+
+    def linear(self, layer: nn.Module, x: Buffer, before: Buffer | None = None) -> Buffer:
+        """Return W x + b of a linear layer, spiked or dense, plus `before`."""
+        dense = not isinstance(layer, SpikedLinear) or layer.coder.bypassed
+        if not isinstance(layer, SpikedLinear | nn.Linear):
+            raise NotCompiledError(f"{type(layer).__name__}: no compiled operation computes this layer")
+        out = self.buffer(layer.out_features, x.rows)
+        blocks, own = cuts(-(-out.width // BLOCK), self.threads), self.by_columns(out)[1]
+        bias = None if layer.bias is None else self.constant(layer.bias)
+        touches: list[Touch] = [(out, own, True)]
+        if before is not None:
+            touches.append((before, own, False))
+        if dense:
+            weight = self.constant(layer.weight)
+            arguments = [weight, x.width, out.width, x.rows, x, bias, before, out, self.mask]
+            self.emit(floats.dense, arguments, blocks, self.masked([(x, OWN if x.own else WHOLE, False), *touches]))
+            return out
+        assert isinstance(layer, SpikedLinear)
+        coded = self.encode(x, layer.coder, whole=layer.kept == "int8")
+        touches.append((coded.marker, OWN if coded.marker.own else WHOLE, False))
+        stored, steps = layer.stored()
+        if steps is None:
+            rows = self.weights.zeros((x.width, out.width), np.float32)
+            rows[:] = stored.numpy().T
+            arguments = [rows, x.width, out.width, x.rows, coded, int(coded.levels), bias, before, out]
+            self.emit(floats.float_rows, arguments, blocks, touches)
+            return out
+        stride = -(-out.width // BLOCK) * BLOCK
+        rows = self.weights.zeros((x.width, stride), np.int8)
+        rows[:, : out.width] = stored.numpy().T
+        sums = Buffer(self.array((x.rows, stride), np.int32), x.rows, stride)
+        arguments = [rows, stride, x.width, out.width, x.rows, coded, self.constant(steps)]
+        arguments += [int(coded.levels), bias, before, out, sums]
+        operation = product.integer_rows_vnni if has_vnni() else product.integer_rows
+        self.emit(operation, arguments, blocks, [*touches, (sums, own, True)])
+        return out
+
+    def encode(self, x: Buffer, coder: Coder, *, whole: bool) -> Encoded:
+        """Return the active channels of x, of the tokens of `mask`; layers that code values alike share them."""
+        rule, thresholds = self._rule(coder, x.width)
+        key = (x.address(0), x.rows, whole, coder.k, *(v.tobytes() if isinstance(v, np.ndarray) else v for v in rule))
+        key = (*key, self.mask_address, None if thresholds is None else thresholds.tobytes())
+        if key in self.encoded:
+            return self.encoded[key]
+        own = self.few and x.rows == self.tokens
+        lead, room = ((self.threads, x.rows) if own else (x.rows,)), encode.room(x.width)
+        parts = (
+            self.array((*lead, room), np.int32),
+            self.array((*lead, room), np.int8),
+            self.array((*lead, encode.HEAD), np.int64),
+            self.array(lead, np.float32),
+            self.array((*lead, x.width), np.int32),
+            self.array((*lead, x.width), np.int32),
+        )
+        coded = Encoded(parts, Buffer(parts[0], x.rows, room, own), thresholds is None)
+        arguments = self._coding(x, coder, rule, thresholds, whole=whole)
+        places, dealt = self.by_rows(coded.marker)
+        touches = [self.read(x, dealt), (coded.marker, dealt, True)]
+        self.emit(encode.encode, [*arguments, coded, self.mask], places, self.masked(touches))
+        self.encoded[key] = coded
+        return coded
+
+    def _rule(self, coder: Coder, channels: int) -> tuple[tuple[Any, ...], Array | None]:
+        rounding, thresholds = coder.kernel_rounding(channels)
+        return rule_of(numpy_rounding(rounding)), None if thresholds is None else self.constant(thresholds)
+
+    def _coding(
+        self, x: Buffer, coder: Coder, rule: tuple[Any, ...], thresholds: Array | None, *, whole: bool
+    ) -> list[Any]:
+        """Return the first arguments of the operations that encode."""
+        kind, shrink, top, factor, edges, levels, table = rule
+        self.kept.append(rule)
+        share_k = float(share_of(x.width, coder.k))
+        given = [share_k, int(thresholds is not None), thresholds, kind, float(shrink), float(top), float(factor)]
+        return [x, x.width, *given, edges, levels, table, len(table), int(whole), self.scratch(x.width, np.int8)]
+
+    def code(self, x: Buffer, coder: nn.Module | None, size: int, out: Buffer | None = None) -> Buffer:
+        """Return x as a receiver decodes it from spikes, each group of `size` channels apart; None changes nothing."""
+        if coder is None or cast(Coder, coder).bypassed:
+            return x
+        assert isinstance(coder, Coder)
+        rule, thresholds = self._rule(coder, size)
+        seen, out = x.viewed(size), out or self.buffer(x.width, x.rows)
+        places, own = self.by_groups(out, size)
+        escapes = [self.scratch(size, np.int32), self.scratch(size, np.int32)]
+        scales = self.constant(coder.scales)
+        arguments = [*self._coding(seen, coder, rule, thresholds, whole=False), *escapes, scales, len(scales), out]
+        self.emit(encode.code, arguments, places, [self.read(x, own), (out, own, True)])
+        return out
+
+    def code_state(self, memory: Buffer, coder: nn.Module | None, size: int) -> None:
+        """Code a state in place, each row of `size` columns on its own."""
+        if coder is not None:
+            self.code(memory, coder, size, out=memory)
+
+    def convolve(self, module: ShortConv, x: Buffer) -> Buffer:
+        """Return the short convolution of x with the tokens before it."""
+        size, width = module.size, x.width
+        tails = self.state(size - 1, width)
+        weight = self.constant(module.weight[:, 0].T)
+        bias = None if module.bias is None else self.constant(module.bias)
+        out = self.buffer(width, x.rows)
+        places, own = self.by_columns(out)
+        act = ACTIVATIONS[module.activation or "identity"]
+        arguments = [x, width, x.rows, size, weight, bias, tails, act, out]
+        touches = [(x, OWN if x.own else own, False), (out, own, True)]
+        self.emit(vectors.convolve, [*arguments, self.mask], places, self.masked(touches))
+        return out
+
+    def rotary(self, x: Buffer, size: int, angles: Rotary) -> Buffer:
+        """Turn each head of x by its position, in place."""
+        self.limit = min(self.limit, np.inf if angles.limit is None else angles.limit)
+        rates: Array = np.array(angles.rates, np.float64)
+        places, own = self.by_groups(x, size)
+        self.emit(vectors.rotary, [x, size, rates, len(rates), angles.scale], places, [(x, own, True)])
+        return x

@@ -1,0 +1,161 @@
+"""A language model as a compiled step: tokens in, logits out, nothing of torch and no new memory between tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...attention import LanguageModel, Mixer
+from ...attention.delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet
+from ...attention.linear import GLA, HGRN2, LinearAttention, Retention, SimpleGLA
+from ...attention.mamba import Mamba2
+from ...attention.mixture_of_memories import SSE, MoM
+from ...attention.model import GatedMLP, ResidualBlock
+from ...attention.rwkv import RWKV7, ChannelMix
+from ...attention.softmax import SoftmaxAttention, WindowAttention
+from ...attention.state_space import AlmostLinearRNN, DiagonalSSM
+from ...errors import NeurosimInputError, require
+from ...kernels.decode import program
+from ...kernels.tools.intrinsics import APART
+from ...kernels.tools.threads import together
+from . import additive, delta, others
+from .builder import ACTIVATIONS, Builder, name_of
+from .memory import Array, Buffer
+from .program import NotCompiledError
+
+MAX_TOKENS = 16
+SPINS = 20000  # reads of a barrier, about 0.1 ms, before a thread gives its core away
+
+# By the class of a mixer: its program, which returns the residual stream behind it.
+KINDS: Mapping[type[Mixer], Callable[[Builder, Any, Buffer, Buffer], Buffer]] = {
+    AlmostLinearRNN: others.almost_linear,
+    DeltaNet: delta.delta_net,
+    DeltaProduct: delta.delta_product,
+    DiagonalSSM: others.diagonal,
+    GatedDeltaNet: delta.gated_delta_net,
+    GLA: additive.gla,
+    HGRN2: additive.hgrn2,
+    KDA: delta.kda,
+    LinearAttention: additive.linear_attention,
+    Mamba2: others.mamba2,
+    MoM: others.mom,
+    Retention: additive.retention,
+    RWKV7: others.rwkv7,
+    SimpleGLA: additive.simple_gla,
+    SSE: others.sse,
+    SoftmaxAttention: others.softmax,
+    WindowAttention: others.softmax,
+}
+
+
+@final
+class Decoder:
+    """A compiled step of a language model, dense or converted, on the CPU.
+
+    Computes what the model's `step` computes in its executed form. Weights are copied now: later changes of the model
+    are not seen.
+
+    Args:
+        model: its linear layers may be `SpikedLinear`, simulated or executed.
+        tokens: sequences that are stepped side by side, at most 16.
+        threads: that share the work; they do not change the result.
+
+    Raises:
+        NotCompiledError: a part that no compiled operation computes: names it.
+        NeurosimInputError: tokens or threads out of range.
+    """
+
+    def __init__(self, model: LanguageModel, tokens: int = 1, threads: int = 1) -> None:
+        require(1 <= tokens <= MAX_TOKENS, "Decoder.tokens", f"must be 1 to {MAX_TOKENS} side by side", tokens)
+        require(threads >= 1, "Decoder.threads", "must be at least 1", threads)
+        self.tokens, self.vocabulary = tokens, model.config.vocabulary
+        self._builder = builder = Builder(tokens, threads)
+        self._given: Array = np.zeros(tokens, np.int64)
+        with torch.no_grad():
+            logits = _compile(builder, model, self._given)
+        self._logits: NDArray[np.float32] = logits.array[0] if logits.own else logits.array
+        self._lists = [np.array(own, np.int64).reshape(-1, program.COLUMNS) for own in builder.lists]
+        self._context: NDArray[np.int64] = np.zeros(program.CONTEXT, np.int64)
+        self._sync: NDArray[np.int64] = np.zeros(threads * APART, np.int64)
+
+    def step(self, tokens: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return logits [tokens, vocabulary] after one token of each sequence; overwritten by the next step.
+
+        Raises:
+            NeurosimInputError: a token outside of the vocabulary, or another number of them; values that are not
+                finite, or counts so large that sums could overflow.
+        """
+        require(len(tokens) == self.tokens, "tokens", f"must be {self.tokens}, one of each sequence", len(tokens))
+        self._given[:] = tokens
+        for token in self._given:
+            require(0 <= token < self.vocabulary, "token", f"must be >= 0 and < {self.vocabulary}", int(token))
+        position = int(self._context[program.POSITION])
+        limit = self._builder.limit
+        require(position < limit, "rope_scaling", f"its rates are known for {limit} tokens; reset", position + 1)
+        for growing in self._builder.growing:
+            growing.room(self._builder.states, position)
+        self._sync[:] = 0
+        context, sync = self._context.ctypes.data, self._sync.ctypes.data
+        threads = len(self._lists)
+
+        def work(thread: int) -> None:
+            program.run(self._lists[thread], context, thread, threads, sync, SPINS)
+
+        together(work, threads)
+        if self._context[program.PROBLEM]:
+            raise NeurosimInputError(_PROBLEMS[int(self._context[program.PROBLEM])])
+        self._context[program.POSITION] += 1
+        return self._logits
+
+    def reset(self) -> None:
+        """Forget all tokens."""
+        self._context[:] = 0
+        for state in self._builder.states:
+            state[:] = 0
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of memory that are carried from token to token."""
+        return sum(state.nbytes for state in self._builder.states)
+
+
+_PROBLEMS = {
+    program.NOT_FINITE: "activations: must be finite (got NaN or infinity); look for such weights in the model",
+    program.TOO_LARGE: "activations: counts are so large that an int32 sum could overflow; use float32 weights",
+}
+
+
+def _compile(b: Builder, model: LanguageModel, tokens: Array) -> Buffer:
+    """Append the program of a model; return the buffer of its logits."""
+    x, bounds = b.embed(tokens, model.embeddings), model.bounds()
+    for i, block in enumerate(model.layers):
+        b.lower_bound = None if bounds is None else bounds[i]
+        with b.layer() as kept:
+            x = _block(b, cast(ResidualBlock, block), x, f"layers.{i}")
+            kept.extend([x] if b.first_values is None else [x, b.first_values])
+    return b.linear(model.lm_head, b.norm(model.norm, x))
+
+
+def _block(b: Builder, block: ResidualBlock, x: Buffer, name: str) -> Buffer:
+    x = x if block.pre_norm is None else b.norm(block.pre_norm, x)
+    mixer = getattr(block.mixer, "mixer", block.mixer)  # of an executed model with q and k in spikes
+    if type(mixer) not in KINDS:
+        raise NotCompiledError(f"{name}.mixer: a {type(mixer).__name__} has no compiled step")
+    try:
+        x = KINDS[type(mixer)](b, mixer, b.norm(block.norm, x), x)
+    except NotCompiledError as error:
+        raise NotCompiledError(f"{name}.mixer: {error}") from None
+    if block.mlp is None or block.mlp_norm is None:
+        return x
+    inner = b.norm(block.mlp_norm, x)
+    if isinstance(block.mlp, ChannelMix):
+        return others.channel_mix(b, block.mlp, inner, x)
+    if type(block.mlp) is not GatedMLP:
+        raise NotCompiledError(f"{name}.mlp: a {type(block.mlp).__name__} has no compiled step")
+    gate, up = b.linear(block.mlp.gate_proj, inner), b.linear(block.mlp.up_proj, inner)
+    act = ACTIVATIONS[name_of(block.mlp.activation)]
+    return b.linear(block.mlp.down_proj, b.pointwise(gate, act, times=up), x)

@@ -1,0 +1,223 @@
+"""Programs of the kinds that are neither additive nor of the delta rule, and of those with several memories."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ...attention.mamba import Mamba2
+from ...attention.mixture_of_memories import SSE, MoM, RoutedMixer
+from ...attention.rwkv import MAX_DECAY, RWKV7, ChannelMix, LowRank
+from ...attention.softmax import SoftmaxAttention
+from ...attention.state_space import AlmostLinearRNN, DiagonalSSM
+from ...kernels.decode import others, states, vectors
+from .additive import activated, additive, gate_of, gated, low_rank
+from .builder import Builder, name_of
+from .delta import delta, log_decays
+from .memory import Array, Buffer, Growing
+from .program import Groups, NotCompiledError, Sizes
+
+FIRST_TOKENS = 256  # that a window of all tokens has room for at first
+
+
+def mamba2(b: Builder, mixer: Mamba2, x: Buffer, before: Buffer) -> Buffer:
+    whole, inner = b.linear(mixer.in_proj, x), mixer.inner
+    mixed = mixer.conv1d.weight.shape[0]
+    z = b.columns(whole, 0, inner)
+    convolved = b.convolve(mixer.conv1d, b.columns(whole, inner, mixed))
+    low, high = mixer.dt_limit or (None, None)
+    raw = b.columns(whole, inner + mixed, mixer.heads)
+    dt = b.pointwise(raw, vectors.SOFTPLUS, plus=b.constant(mixer.dt_bias), low=low, high=high)
+    size = mixer.n_groups * mixer.state_size
+    u, k, q = (b.columns(convolved, at, n) for at, n in ((0, inner), (inner, size), (inner + size, size)))
+    v = b.pointwise(u.viewed(mixer.head_dim), times=dt.viewed(1)).viewed(inner)
+    g = b.pointwise(dt, times=b.constant(-mixer.A_log.exp()))
+    groups = Groups(q=mixer.group_size, k=mixer.group_size)
+    sizes = Sizes(mixer.heads, mixer.state_size, mixer.head_dim)
+    out = additive(b, mixer, q, k, v, g, kind=states.HEAD_DECAY, groups=groups, sizes=sizes)
+    skip = mixer.D if mixer.D.numel() == inner else mixer.D.repeat_interleave(mixer.head_dim)
+    y = b.pointwise(u, times=b.constant(skip), then=out)
+    if mixer.norm is None:
+        return b.linear(mixer.out_proj, b.pointwise(z, vectors.SILU, times=y), before)
+    y = b.pointwise(z, vectors.SILU, times=y) if mixer.gate_first else y
+    y = b.norm_of(y, inner // mixer.n_groups, mixer.norm.weight, None, mixer.norm_eps)
+    y = y if mixer.gate_first else b.pointwise(z, vectors.SILU, times=y)
+    return b.linear(mixer.out_proj, y, before)
+
+
+def _lora(b: Builder, layer: LowRank, x: Buffer) -> Buffer:
+    """W2 f(W1 x) + b."""
+    first, act, second = layer.lora
+    name = {torch.nn.Tanh: "tanh", torch.nn.Sigmoid: "sigmoid", torch.nn.Identity: "identity"}[type(act)]
+    return b.linear(second, activated(b, b.linear(first, x), name))
+
+
+def rwkv7(b: Builder, mixer: RWKV7, x: Buffer, before: Buffer) -> Buffer:
+    tail, size = b.state(mixer.width), mixer.head_dim
+    mixed = {name: b.mix(x, tail, b.constant(getattr(mixer, f"x_{name}"))) for name in "rwkvag"}
+    b.copy(x, 0, tail, 0, mixer.width)
+    r, k, v = b.linear(mixer.r_proj, mixed["r"]), b.linear(mixer.k_proj, mixed["k"]), b.linear(mixer.v_proj, mixed["v"])
+    if mixer.is_first:
+        b.first_values = v
+    else:
+        assert b.first_values is not None
+        v = b.mix(v, b.first_values, b.pointwise(_lora(b, mixer.v_lora, mixed["v"]), vectors.SIGMOID))
+    decay = b.pointwise(_lora(b, mixer.w_lora, mixed["w"]), vectors.SIGMOID, times=b.constant(-MAX_DECAY))
+    rate = b.pointwise(_lora(b, mixer.a_lora, mixed["a"]), vectors.SIGMOID)
+    gate = _lora(b, mixer.g_lora, mixed["g"])
+    direction = b.normalise(b.pointwise(k, times=b.constant(mixer.k_k)), size, vectors.L2, mixer.l2_norm_eps)
+    removed, added = b.pointwise(direction, times=b.constant(-1.0)), b.pointwise(direction, times=rate)
+    # k (1 + (rate - 1) k_a)
+    share = b.pointwise(rate, times=b.constant(mixer.k_a), then=b.constant(1 - mixer.k_a))
+    q, k = b.code(r, mixer.codes.q, size), b.code(b.pointwise(share, times=k), mixer.codes.k, size)
+    heads, values = mixer.heads, mixer.v_size
+    memory, out = b.state(heads, size, values), b.buffer(heads * values)
+    places, own = b.by_heads(heads)
+    inputs = (q, k, v, decay, removed, added)
+    arguments = [memory, heads, size, values, b.tokens, *inputs, b.scratch(size), b.scratch(values), out]
+    reads = [b.head_read(value, own, places, 1) for value in inputs]
+    b.emit(states.rank_one, arguments, places, [*reads, (memory, own, True), (out, own, True)])
+    b.code_state(memory, mixer.codes.state, values)
+    norm = mixer.g_norm
+    out = b.norm_of(out, values, norm.weight, norm.bias, norm.eps, centred=True)
+    now = b.pointwise(b.pointwise(q, times=b.constant(mixer.r_k)), times=k)
+    total = b.total(now, size)
+    now = b.pointwise(v.viewed(values), times=total).viewed(out.width)
+    return b.linear(mixer.o_proj, b.pointwise(b.pointwise(out, plus=now), times=gate), before)
+
+
+def channel_mix(b: Builder, layer: ChannelMix, x: Buffer, before: Buffer) -> Buffer:
+    tail = b.state(x.width)
+    mixed = b.mix(x, tail, b.constant(layer.x_k))
+    b.copy(x, 0, tail, 0, x.width)
+    hidden = activated(b, b.linear(layer.key, mixed), name_of(layer.activation))
+    return b.linear(layer.value, hidden, before)
+
+
+def diagonal(b: Builder, mixer: DiagonalSSM, x: Buffer, before: Buffer) -> Buffer:
+    u, n = b.linear(mixer.in_proj, x), mixer.state_size
+    a, into = (b.constant(torch.view_as_real(values)) for values in mixer.discrete())
+    memory, out = b.state(mixer.width, n, 2), b.buffer(mixer.width)
+    places, own = b.by_columns(out)
+    arguments = [u, mixer.width, n, b.tokens, a, into, b.constant(mixer.C), b.constant(mixer.D), memory, out]
+    b.emit(others.diagonal, arguments, places, [(u, own, False), (memory, own, True), (out, own, True)])
+    b.code_state(memory, mixer.codes.state, 2)
+    return b.linear(mixer.o_proj, b.pointwise(out, vectors.GELU), before)
+
+
+def almost_linear(b: Builder, mixer: AlmostLinearRNN, x: Buffer, before: Buffer) -> Buffer:
+    units = mixer.units
+    u = b.pointwise(b.linear(mixer.in_proj, x), plus=b.constant(mixer.h))
+    memory, out = b.state(units), b.buffer(units)
+    places, own = b.by_rows(out)
+    arguments = [u, units, mixer.rectified, b.constant(mixer.A), b.constant(mixer.W), memory, b.scratch(units), out]
+    b.emit(others.almost_linear, arguments, places, [b.read(u, own), (memory, own, True), (out, own, True)])
+    b.code_state(memory, mixer.codes.state, units)
+    return b.linear(mixer.o_proj, out, before)
+
+
+def softmax(b: Builder, mixer: SoftmaxAttention, x: Buffer, before: Buffer) -> Buffer:
+    size, few, groups = mixer.k_size, mixer.kv_heads, mixer.groups
+    if mixer.codes.state is not None:
+        raise NotCompiledError("codes.state: keys and values in spikes are not compiled")
+    q, k, v = (b.linear(layer, x) for layer in (mixer.q_proj, mixer.k_proj, mixer.v_proj))
+    gate = b.linear(mixer.g_proj, x) if mixer.output_gate else None
+    if mixer.qk_norm:
+        q, k = b.norm(mixer.q_norm, q, size), b.norm(mixer.k_norm, k, size)
+    if mixer.rotary is not None:
+        q, k = b.rotary(q, size, mixer.rotary), b.rotary(k, size, mixer.rotary)
+    q, k = b.code(q, mixer.codes.q, size), b.code(k, mixer.codes.k, size)
+    capacity = mixer.window_size or FIRST_TOKENS
+    memory, out = b.state(capacity, 2, few, size), b.buffer(q.width)
+    places, own = b.by_heads(few)
+    weights = b.scratch(capacity)
+    arguments = [q, k, v, mixer.num_heads, size, groups, b.tokens, capacity, memory, size**-0.5, weights, out]
+    reads = [(y, own, False) for y in (q, k, v)]
+    tables = b.emit(others.window, arguments, places, [*reads, (memory, own, True), (out, own, True)])
+    if not mixer.window_size:
+        b.growing.append(Growing(len(b.states) - 1, tables))
+    if gate is not None:
+        out = b.pointwise(gate, vectors.SIGMOID, times=out)
+    return b.linear(mixer.o_proj, out, before)
+
+
+def _routes(b: Builder, mixer: RoutedMixer, scores: Buffer, *, sum_to_one: bool, common: bool) -> tuple[Array, Array]:
+    """Return weights [memories, tokens] float32 and masks [memories, tokens] of each token's memories.
+
+    A memory that every token uses comes last, with weight 1.
+    """
+    count = mixer.count
+    weights, masks = np.ones((count, b.tokens), np.float32), np.ones((count, b.tokens), np.uint8)
+    b.kept.append((weights, masks))
+    b.routed = Buffer(weights, b.tokens, 1)
+    places, own = b.by_rows(scores)
+    arguments = [scores, count - common, mixer.topk, int(sum_to_one), b.tokens, weights, masks]
+    b.emit(others.route, arguments, places, [b.read(scores, own), (b.routed, own, True)])
+    return weights, masks
+
+
+def _added(b: Builder, out: Buffer, weights: Array, total: Buffer | None) -> Buffer:
+    """Add the outputs of a memory, times its weights [tokens], to the total."""
+    first = total is None
+    total = b.buffer(out.width) if total is None else total
+    places, own = b.by_columns(total)
+    arguments = [out, out.width, b.tokens, weights, int(first), total, b.mask]
+    b.emit(vectors.accumulate, arguments, places, b.masked([(out, own, False), (total, own, True)]))
+    return total
+
+
+def mom(b: Builder, mixer: MoM, x: Buffer, before: Buffer) -> Buffer:
+    gate = gate_of(b, mixer, x)
+    weights, masks = _routes(b, mixer, b.linear(mixer.gate_proj, x), sum_to_one=True, common=mixer.shared_mem)
+    q_all, total = b.linear(mixer.q_proj, x), None
+    sizes = Sizes(mixer.heads, mixer.head_dim, mixer.v_size)
+    for m in range(mixer.count):
+        b.mask = masks[m]
+        values = {"q": q_all}
+        for name in "kvba":
+            shared = mixer.single_kv_proj or m == mixer.num_memories
+            layer = getattr(mixer, f"shared_{name}") if shared else getattr(mixer, f"{name}_proj")[m]
+            values[name] = b.linear(layer, x)
+        for name in "qkv":
+            conv = mixer.conv_size and getattr(mixer, f"{name}_conv1d")
+            values[name] = b.convolve(conv, values[name]) if conv else activated(b, values[name], "silu")
+        q, k = (b.normalise(values[name], mixer.head_dim, vectors.L2, 1e-6) for name in "qk")
+        beta, g = activated(b, values["b"], "sigmoid"), log_decays(b, values["a"], mixer.A_log, mixer.dt_bias)
+        out = delta(b, mixer, q, k, values["v"], beta, g, kind=states.HEAD_DECAY, groups=Groups(), sizes=sizes)
+        total = _added(b, out, weights[m], total)
+    b.mask = b.routed = None
+    assert total is not None
+    return gated(b, mixer, gate, total, before)
+
+
+def sse(b: Builder, mixer: SSE, x: Buffer, before: Buffer) -> Buffer:
+    size = mixer.head_dim
+    gate = None if mixer.gate_fn is None else low_rank(b, mixer.g_proj, x)
+    weights, masks = _routes(b, mixer, b.linear(mixer.e_proj, x), sum_to_one=False, common=True)
+    q, k = b.linear(mixer.q_proj, x), b.linear(mixer.k_proj, x)
+    v, factor = activated(b, b.linear(mixer.v_proj, x), "silu"), b.constant(1 / mixer.gate_logit_normalizer)
+    common_g, own_g = (b.pointwise(low_rank(b, layer, x), vectors.LOGSIGMOID, times=factor) for layer in mixer.gk_proj)
+    own_q, own_k = (
+        b.pointwise(low_rank(b, layer, x), plus=common)
+        for layer, common in ((mixer.lora_q_proj, q), (mixer.lora_k_proj, k))
+    )
+    pairs = [
+        (activated(b, one, "silu"), b.normalise(other, size, vectors.SOFTMAX))
+        for one, other in ((own_q, own_k), (q, k))
+    ]
+    ones, total = np.ones(b.tokens, np.float32), None
+    b.kept.append(ones)
+    sizes = Sizes(mixer.heads, size, mixer.v_size)
+    for m in range(mixer.count):
+        b.mask = masks[m]
+        last = m == mixer.count - 1
+        q, k = pairs[last]
+        if not last:
+            score = Buffer(weights[m], b.tokens, 1)
+            q, k = b.pointwise(q, times=score), b.pointwise(k, times=score)
+        g = common_g if last else own_g
+        out = additive(b, mixer, q, k, v, g, kind=states.KEY_DECAY, groups=Groups(), sizes=sizes)
+        total = _added(b, out, ones, total)
+    b.mask = b.routed = None
+    assert total is not None
+    return gated(b, mixer, gate, total, before)

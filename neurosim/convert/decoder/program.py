@@ -1,0 +1,242 @@
+"""Lists of operations of `kernels.decode` for some threads: memory, arguments, and who works on what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import NeurosimInputError
+from ...kernels.decode import program
+from ...kernels.decode.vnni import BLOCK
+from .memory import OWN, WHOLE, Array, Buffer, Growing, Share, Touched, Weights, aligned, cuts, share
+
+Touch = tuple[Buffer, Share, bool]
+
+
+class NotCompiledError(NeurosimInputError):
+    """A part of a model that no compiled operation computes: names it."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The list of active channels of a buffer: arrays as `kernels.decode.encode` fills them, one set a thread or one.
+
+    Attributes:
+        parts: channels, counts, head, level, channels and excess of the escapes; [threads, ..] if `own`.
+        marker: the buffer that stands for the list where reads and writes are compared.
+        levels: whether tokens have thresholds of their own.
+    """
+
+    parts: tuple[Array, ...]
+    marker: Buffer
+    levels: bool
+
+    def addresses(self, thread: int) -> list[int]:
+        return [int((part[thread] if self.marker.own else part).ctypes.data) for part in self.parts]
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Memory of each thread: [threads, n]."""
+
+    array: Array
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Heads of the state that share one head of each input."""
+
+    q: int = 1
+    k: int = 1
+    v: int = 1
+    g: int = 1
+
+
+class Sizes(NamedTuple):
+    """H, K and V of a state."""
+
+    heads: int
+    keys: int
+    values: int
+
+
+@dataclass
+class Program:
+    """Lists of operations for some threads, and the arrays that they use.
+
+    Attributes:
+        tokens: of a step, one of each sequence.
+        threads: that share the work.
+        mask, routed: tokens that encoders, convolutions and states take part in (None for all), and the buffer that
+            stands for the routing it came from.
+        lists: by thread, (function, arguments, begin, end, meet) of each operation.
+        states: arrays that carry the memory from token to token; some are `growing`.
+        limit: tokens that positions are known for.
+    """
+
+    tokens: int
+    threads: int
+    lists: list[list[tuple[int, ...]]] = field(init=False)
+    states: list[Array] = field(default_factory=list)
+    growing: list[Growing] = field(default_factory=list)
+    limit: float = np.inf
+    kept: list[Any] = field(default_factory=list)
+    weights: Weights = field(default_factory=Weights)
+    touched: Touched = field(default_factory=Touched)
+    free: dict[tuple[Any, ...], list[Array]] = field(default_factory=dict)
+    used: list[tuple[tuple[Any, ...], Array]] = field(default_factory=list)
+    encoded: dict[tuple[Any, ...], Encoded] = field(default_factory=dict)
+    mask: Array | None = None
+    routed: Buffer | None = None
+
+    def __post_init__(self) -> None:
+        self.lists = [[] for _ in range(self.threads)]
+
+    # Memory
+
+    def array(self, shape: tuple[int, ...], dtype: Any = np.float32) -> Array:
+        """Return an array for the present layer; later layers use its memory again."""
+        key = (shape, np.dtype(dtype))
+        found = self.free.setdefault(key, [])
+        made = found.pop() if found else aligned(shape, dtype)
+        self.used.append((key, made))
+        self.kept.append(made)
+        return made
+
+    def buffer(self, width: int, rows: int | None = None, *, own: bool = False) -> Buffer:
+        """Return a buffer of the present layer, a row for each token by default."""
+        rows = self.tokens if rows is None else rows
+        shape = (self.threads, rows, width) if own else (rows, width)
+        return Buffer(self.array(shape), rows, width, own)
+
+    def scratch(self, size: int, dtype: Any = np.float32) -> Scratch:
+        return Scratch(self.array((self.threads, size), dtype))
+
+    def state(self, *shape: int) -> Buffer:
+        """Return memory of so many tokens' rows that stays from token to token, zero at first."""
+        array = aligned((self.tokens, *shape), np.float32)
+        self.states.append(array)
+        return Buffer(array, self.tokens, int(np.prod(shape)))
+
+    def constant(self, values: Tensor | float) -> Array:
+        """Return values as a flat float32 array that the program may read."""
+        tensor = torch.as_tensor(values).detach().to(torch.float32).flatten().contiguous()
+        array: Array = tensor.numpy()
+        self.kept.append((tensor, array))
+        return array
+
+    @contextmanager
+    def layer(self) -> Iterator[list[Buffer]]:
+        """Give the buffers that are made inside back at the end, except those appended to the list that it yields."""
+        before, self.used = self.used, []
+        self.encoded = {}
+        kept: list[Buffer] = []
+        yield kept
+        stay = {buffer.array.ctypes.data for buffer in kept}
+        for key, array in self.used:
+            if array.ctypes.data in stay:
+                before.append((key, array))
+            else:
+                self.free[key].append(array)
+        self.used, self.encoded = before, {}
+
+    # Operations
+
+    def emit(
+        self, operation: program.Operation, arguments: Sequence[Any], places: Sequence[int] | int, touches: list[Touch]
+    ) -> list[Array]:
+        """Append an operation; return its arguments by thread.
+
+        Args:
+            arguments: integers, reals, buffers, scratch, arrays, lists and None (0), in the operation's order.
+            places: [threads + 1] where threads begin, or a number of units that every thread does.
+            touches: the buffers it reads and writes, with the share of a thread.
+        """
+        meet = self.threads > 1 and self.touched.conflicts(touches)
+        if meet:
+            self.touched = Touched()
+        self.touched.add(touches)
+        self.kept.append(arguments)  # addresses alone do not keep arrays
+        tables: list[Array] = []
+        for thread, own in enumerate(self.lists):
+            table = np.zeros(program.ARGUMENT_COUNT, np.int64)
+            at = 0
+            for value in arguments:
+                for word in self._words(value, thread):
+                    if isinstance(word, float):
+                        table.view(np.float64)[at] = word
+                    else:
+                        table[at] = word
+                    at += 1
+            tables.append(table)
+            begin, end = (0, places) if isinstance(places, int) else places[thread : thread + 2]
+            own.append((operation.address, table.ctypes.data, begin, end, int(meet)))
+        self.kept.append(tables)
+        return tables
+
+    @staticmethod
+    def _words(value: Any, thread: int) -> list[int | float]:
+        if value is None:
+            return [0]
+        if isinstance(value, Buffer):
+            return [value.address(thread)]
+        if isinstance(value, Encoded):
+            return [*value.addresses(thread)]
+        if isinstance(value, Scratch):
+            return [int(value.array[thread].ctypes.data)]
+        if isinstance(value, np.ndarray):
+            return [int(value.ctypes.data)]
+        return [float(value) if isinstance(value, float) else int(value)]
+
+    def by_columns(self, buffer: Buffer) -> tuple[list[int], Share]:
+        """Deal the columns of a buffer in blocks, as linear layers do."""
+        places = [min(BLOCK * p, buffer.width) for p in cuts(-(-buffer.width // BLOCK), self.threads)]
+        return places, share("columns", buffer.rows, places, buffer.width)
+
+    def by_heads(self, heads: int) -> tuple[list[int], Share]:
+        """Deal the heads of a state; a buffer of so many heads is then dealt by columns."""
+        places = cuts(heads, self.threads)
+        return places, share("columns", self.tokens, places, heads)
+
+    def by_rows(self, buffer: Buffer) -> tuple[list[int] | int, Share]:
+        """Deal the rows of a buffer, or let every thread do all of them where it has its own copy."""
+        if buffer.own:
+            return buffer.rows, OWN
+        places = cuts(buffer.rows, self.threads)
+        return places, share("rows", buffer.rows, places, buffer.rows)
+
+    def by_groups(self, buffer: Buffer, size: int) -> tuple[list[int], Share]:
+        """Deal groups of `size` channels, of all rows; of one token that is the same as columns."""
+        count = buffer.rows * buffer.width // size
+        places = cuts(count, self.threads)
+        return places, share("columns" if buffer.rows == 1 else "groups", buffer.rows, places, count)
+
+    @property
+    def mask_address(self) -> int:
+        return 0 if self.mask is None else int(self.mask.ctypes.data)
+
+    def masked(self, touches: list[Touch]) -> list[Touch]:
+        """Return what an operation with a mask touches."""
+        return touches if self.routed is None else [*touches, (self.routed, WHOLE, False)]
+
+    def head_read(self, x: Buffer, own: Share, places: Sequence[int], group: int) -> Touch:
+        """Return a read of the heads of x, each of which serves a group of those that are dealt by `own`."""
+        even = all(place % group == 0 for place in places)
+        return x, OWN if x.own else own if even else WHOLE, False
+
+    @property
+    def few(self) -> bool:
+        """Whether there are fewer tokens than threads: each thread then does what concerns a whole token itself."""
+        return self.tokens < self.threads
+
+    def read(self, buffer: Buffer, share: Share) -> Touch:
+        """Return a read of the rows of a buffer, dealt by `share`."""
+        if buffer.own:
+            return buffer, OWN, False
+        return buffer, WHOLE if share == OWN else share, False

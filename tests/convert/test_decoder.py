@@ -1,0 +1,245 @@
+"""The compiled step: for every kind, coding, batch and number of threads it is the model's own step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from neurosim.attention import KINDS, LanguageConfig, LanguageModel, MixerSpec, read_model
+from neurosim.convert import SCHEMES, Coding, convert
+from neurosim.convert.decoder import Decoder, NotCompiledError
+from neurosim.convert.generate import Sampling, generate_tokens
+from neurosim.errors import NeurosimInputError
+
+SMALL: dict[str, dict[str, Any]] = {
+    "alrnn": {"units": 12, "rectified": 5},
+    "deltaproduct": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4, "num_householder": 3},
+    "gated_deltanet": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4},
+    "gla": {"num_heads": 4, "num_kv_heads": 2, "conv_size": 3},
+    "hgrn2": {"expand_ratio": 8, "conv_size": 2},
+    "kda": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4},
+    "linear": {"num_heads": 4, "num_kv_heads": 2},
+    "mamba2": {"head_dim": 8, "state_size": 5, "n_groups": 2},
+    "mom": {"num_heads": 2, "head_dim": 6},
+    "retention": {"num_heads": 4, "num_kv_heads": 2, "value_dim": 64},
+    "rwkv7": {"head_dim": 8, "value_dim": 64},
+    "sse": {"num_heads": 2, "head_dim": 6, "topk": 2},
+    "ssm": {"state_size": 4, "discretisation": "bilinear"},
+    "softmax": {"num_heads": 4, "num_kv_heads": 2, "qk_norm": True, "output_gate": True, "rotary_dim": 4},
+    "window": {"num_heads": 4, "num_kv_heads": 2, "window_size": 7, "qkv_bias": True},
+}
+MORE: list[tuple[str, dict[str, Any]]] = [
+    ("linear", {"num_heads": 2, "feature_map": "hadamard", "do_feature_map_norm": False}),
+    ("linear", {"num_heads": 2, "feature_map": "hedgehog", "tie_feature_map_qk": True}),
+    ("linear", {"num_heads": 2, "feature_map": "based", "key_dim": 8}),
+    ("linear", {"num_heads": 2, "feature_map": "dpfp", "use_output_norm": False}),
+    ("linear", {"num_heads": 2, "feature_map": "norm_aware"}),
+    ("linear", {"num_heads": 2, "feature_map": "t2r"}),
+    ("linear", {"num_heads": 2, "feature_map": "relu", "norm_q": True, "norm_k": True}),
+    ("deltanet", {"num_heads": 2, "qk_activation": "elu", "qk_norm": "sum", "use_beta": False, "gate_fn": "swish"}),
+    ("deltanet", {"num_heads": 2, "conv_size": 0}),
+    ("deltaproduct", {"num_heads": 2, "head_dim": 6, "use_forget_gate": False, "gate_fn": None}),
+    ("gla", {"num_heads": 2, "clamp_min": -0.1, "feature_map": "relu"}),
+    ("kda", {"num_heads": 2, "head_dim": 6, "lower_bound": -5.0}),
+    ("mamba2", {"head_dim": 8, "state_size": 5, "D_has_hdim": True, "gate_first": False, "dt_limit": (0.02, 0.05)}),
+    ("mamba2", {"head_dim": 8, "state_size": 5, "rmsnorm": False, "use_conv_bias": False}),
+    ("mom", {"num_heads": 2, "head_dim": 6, "single_kv_proj": True, "shared_mem": False, "conv_size": 0}),
+    ("sse", {"num_heads": 2, "head_dim": 6, "gate_fn": None}),
+]
+
+
+def model_of(kind: str, options: dict[str, Any] | None = None, **shape: Any) -> LanguageModel:
+    layers = (MixerSpec(kind, SMALL.get(kind, {}) if options is None else options),) * 2
+    model = LanguageModel(LanguageConfig(layers, width=32, hidden=80, **shape), 1)
+    draws = torch.Generator().manual_seed(1)
+    with torch.no_grad():  # as after training: weights of size 1, norms that are not all alike
+        for name, p in model.named_parameters():
+            if p.dim() == 2 and "A_log" not in name:
+                p.copy_(torch.randn(p.shape, generator=draws) / p.shape[1] ** 0.5)
+            elif "norm" in name and p.dim() == 1:
+                p.copy_(1 + 0.3 * torch.randn(p.shape, generator=draws))
+    return model.eval()
+
+
+def text(*shape: int) -> Tensor:
+    return torch.randint(256, shape, generator=torch.Generator().manual_seed(5))
+
+
+@torch.no_grad()
+def stepped(model: LanguageModel, tokens: Tensor) -> Tensor:
+    """Logits [T, B, vocabulary] of the model's own step, for tokens [T, B]."""
+    state, found = None, []
+    for each in tokens:
+        logits, state = model.step(each, state)
+        found.append(logits)
+    return torch.stack(found)
+
+
+def decoded(decoder: Decoder, tokens: Tensor) -> Tensor:
+    return torch.stack([torch.from_numpy(decoder.step(each.numpy()).copy()) for each in tokens])
+
+
+def assert_same(found: Tensor, wanted: Tensor) -> None:
+    # Sums of norms and states have other orders; counts are the same, or differences were a hundred times larger.
+    torch.testing.assert_close(found, wanted, rtol=0, atol=2e-5 * float(wanted.abs().max()))
+
+
+COMPILED = sorted(set(KINDS) - {"window_linear"})
+
+
+@pytest.mark.parametrize("kind", COMPILED)
+def test_every_kind_in_spikes(kind: str) -> None:
+    made = convert(model_of(kind), Coding("ternary", k=3.0, weights="int8")).execute()
+    tokens = text(12, 3)
+    one = decoded(Decoder(made.model, 3), tokens)
+    assert_same(one, stepped(made.model, tokens))
+    # Neither the batch nor threads change a bit.
+    assert torch.equal(decoded(Decoder(made.model, 1, 2), tokens[:, :1]), one[:, :1])
+    assert torch.equal(decoded(Decoder(made.model, 3, 2), tokens), one)
+
+
+@pytest.mark.parametrize("kind", COMPILED)
+def test_every_kind_dense(kind: str) -> None:
+    model, tokens = model_of(kind), text(9, 2)
+    assert_same(decoded(Decoder(model, 2), tokens), stepped(model, tokens))
+
+
+@pytest.mark.parametrize(("kind", "options"), MORE)
+def test_options(kind: str, options: dict[str, Any]) -> None:
+    made, tokens = convert(model_of(kind, options), Coding("ternary", k=4.0)).execute(), text(8, 2)
+    assert_same(decoded(Decoder(made.model, 2), tokens), stepped(made.model, tokens))
+
+
+@pytest.mark.parametrize("weights", ["int8", "float32"])
+@pytest.mark.parametrize("scheme", [pytest.param(n, marks=pytest.mark.slow if n == "learned" else ()) for n in SCHEMES])
+def test_codings(scheme: str, weights: str) -> None:
+    coding = Coding(scheme, weights=weights, head=True, spikes=0.8, levels=15)
+    made = convert(model_of("gla"), coding, text(4000), windows=4, length=32).execute()
+    tokens = text(10, 2)
+    assert_same(decoded(Decoder(made.model, 2), tokens), stepped(made.model, tokens))
+
+
+@pytest.mark.parametrize("kind", ["gla", "gated_deltanet", "rwkv7", "mom", "window"])
+@pytest.mark.parametrize("state", [False, True])
+def test_queries_keys_and_states_in_spikes(kind: str, state: bool) -> None:
+    made, tokens = convert(model_of(kind), Coding("ternary", qk=True, state=state)).execute(), text(8, 2)
+    if kind == "window" and state:
+        with pytest.raises(NotCompiledError, match=r"layers\.0\.mixer: codes\.state"):
+            Decoder(made.model, 2)
+        return
+    assert_same(decoded(Decoder(made.model, 2), tokens), stepped(made.model, tokens))
+
+
+@pytest.mark.parametrize("shape", [{"norm": "layer", "first_norm": True, "mlp": "channel_mix"}, {"tied": True}])
+def test_shapes_of_the_model(shape: dict[str, Any]) -> None:
+    made, tokens = convert(model_of("rwkv7", **shape), Coding("ternary")).execute(), text(8, 2)
+    assert_same(decoded(Decoder(made.model, 2), tokens), stepped(made.model, tokens))
+
+
+def test_a_batch_is_its_sequences_one_by_one() -> None:
+    made, tokens = convert(model_of("gla"), Coding("ternary", k=0.5)).execute(), text(6, 16)
+    batch = decoded(Decoder(made.model, 16), tokens)
+    one = Decoder(made.model)
+    for i in range(16):
+        one.reset()
+        assert torch.equal(decoded(one, tokens[:, i : i + 1]), batch[:, i : i + 1])
+
+
+@pytest.mark.parametrize("weights", ["int8", "float32"])
+def test_counts_of_hundreds_are_exact(weights: str) -> None:
+    """Beyond +-127 they escape the list."""
+    made, tokens = convert(model_of("gla"), Coding("ternary", k=300.0, weights=weights)).execute(), text(6, 2)
+    assert_same(decoded(Decoder(made.model, 2), tokens), stepped(made.model, tokens))
+
+
+def test_a_window_of_all_tokens_grows() -> None:
+    model, tokens = model_of("softmax", {"num_heads": 2}), text(300, 1)
+    decoder = Decoder(model, threads=2)
+    assert_same(decoded(decoder, tokens)[::20], stepped(model, tokens)[::20])
+    assert decoder.state_bytes == 2 * 512 * 2 * 32 * 4
+
+
+def test_long_streams_and_reset() -> None:
+    """A ring of keys that went round, positions, and a fresh start."""
+    made, tokens = convert(model_of("window"), Coding("ternary")).execute(), text(20, 1)
+    decoder = Decoder(made.model)
+    first = decoded(decoder, tokens)
+    assert_same(first, stepped(made.model, tokens))
+    assert decoder.state_bytes == 2 * 7 * 2 * 2 * 8 * 4  # layers, tokens, k and v, heads, channels, bytes
+    decoder.reset()
+    assert torch.equal(decoded(decoder, tokens), first)
+
+
+@torch.no_grad()
+def test_generated_text_is_that_of_the_model() -> None:
+    made = convert(model_of("gla"), Coding("ternary")).execute()
+    compiled = list(generate_tokens(Decoder(made.model), b"abc", Sampling(30)))
+    assert [token for token, _ in compiled] == [token for token, _ in generate_tokens(made.model, b"abc", Sampling(30))]
+    assert {size for _, size in compiled} == {Decoder(made.model).state_bytes}
+
+
+@pytest.mark.data
+def test_trained_checkpoints(data_root: Any) -> None:
+    """Models of flash-linear-attention, in spikes."""
+    for name in ("gla", "gated_deltanet", "rwkv7", "mamba2"):
+        made = convert(read_model(data_root / "checkpoints" / name), Coding("ternary")).execute()
+        tokens = torch.randint(made.model.config.vocabulary, (6, 1), generator=torch.Generator().manual_seed(1))
+        assert_same(decoded(Decoder(made.model), tokens), stepped(made.model, tokens))
+
+
+def _large() -> None:
+    model = model_of("gla")
+    with torch.no_grad():
+        model.layers[0].norm.weight.fill_(10.0)  # type: ignore[operator]
+    Decoder(convert(model, Coding("ternary", k=9e5)).model).step([1])
+
+
+def _beyond() -> None:
+    scaling = {"rope_type": "dynamic", "factor": 2.0, "original_max_position_embeddings": 2}
+    decoder = Decoder(model_of("softmax", {"num_heads": 2, "rope_scaling": scaling}))
+    for token in (1, 2, 3):
+        decoder.step([token])
+
+
+def _not_finite() -> None:
+    made = convert(model_of("gla"), Coding("ternary"))
+    with torch.no_grad():
+        made.model.embeddings.weight[7] = torch.inf
+    Decoder(made.model).step([7])
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: Decoder(model_of("gla"), 17), r"Decoder.tokens: must be 1 to 16 side by side \(got 17\)"),
+        (lambda: Decoder(model_of("gla"), threads=0), r"Decoder.threads: must be at least 1 \(got 0\)"),
+        (lambda: Decoder(model_of("gla")).step([256]), r"token: must be >= 0 and < 256 \(got 256\)"),
+        (lambda: Decoder(model_of("gla")).step([1, 2]), r"tokens: must be 1, one of each sequence \(got 2\)"),
+        (_not_finite, "activations: must be finite"),
+        (_large, "counts are so large that an int32 sum could overflow; use float32 weights"),
+        (lambda: Decoder(model_of("window_linear")), "layers.0.mixer: a WindowLinearAttention has no compiled step"),
+        (_beyond, "rope_scaling: its rates are known for 2 tokens; reset"),
+    ],
+)
+def test_errors(call: Any, words: str) -> None:
+    with pytest.raises(NeurosimInputError, match=words):
+        call()
+
+
+def test_nothing_is_allocated_between_tokens() -> None:
+    import tracemalloc
+
+    decoder = Decoder(convert(model_of("gla"), Coding("ternary")).model)
+    tokens = np.array([3])
+    decoder.step(tokens)
+    tracemalloc.start()
+    before = tracemalloc.take_snapshot()
+    for _ in range(50):
+        decoder.step(tokens)
+    grown = sum(each.size_diff for each in tracemalloc.take_snapshot().compare_to(before, "filename"))
+    tracemalloc.stop()
+    assert grown < 4096

@@ -1,0 +1,61 @@
+"""Rows added for a token's list of active channels: every form gives the sums of the specification."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from neurosim.kernels.decode.encode import list_active, room
+from neurosim.kernels.decode.product import SHORT, add_rows_plain, add_rows_vnni, settle
+from neurosim.kernels.decode.vnni import BLOCK, has_vnni
+from neurosim.kernels.spikes.accumulate.reference import accumulate_reference
+from neurosim.kernels.tools.threads import together
+
+
+def listed(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, int, int]:
+    channels, values = np.full(room(counts.size), -1, np.int32), np.full(room(counts.size), -1, np.int8)
+    number, total = list_active(counts, channels, values)
+    return channels, values, number, total
+
+
+@pytest.mark.parametrize(("inputs", "density"), [(1, 1.0), (7, 1.0), (40, 0.0), (300, 0.1), (300, 0.5), (100, 1.0)])
+def test_a_list_has_the_active_channels_in_order(inputs: int, density: float) -> None:
+    draws = np.random.default_rng(inputs)
+    counts = (draws.integers(-3, 4, inputs) * (draws.random(inputs) < density)).astype(np.int8)
+    channels, values, number, total = listed(counts)
+    assert channels[:number].tolist() == np.flatnonzero(counts).tolist()
+    assert values[:number].tolist() == counts[counts != 0].tolist()
+    assert total == counts.sum()
+    # What is fetched ahead must be channels, and add nothing.
+    assert not values[number : (number + 7) // 8 * 8 + 8].any()
+    assert not channels[number : (number + 7) // 8 * 8 + 8].any()
+
+
+@pytest.mark.parametrize("largest", [1, 3, SHORT // 8, SHORT // 8 + 1, 127])
+@pytest.mark.parametrize("outputs", [BLOCK, 5 * BLOCK])
+def test_sums_are_exact(largest: int, outputs: int) -> None:
+    draws = np.random.default_rng(largest)
+    counts = draws.integers(-largest, largest + 1, 203).astype(np.int8)
+    counts[:8] = largest  # eight of the largest size side by side
+    weights = draws.integers(-127, 128, (203, outputs)).astype(np.int8)
+    weights[:8] = 127
+    wanted = accumulate_reference(counts[None], weights)[0]
+    channels, values, number, total = listed(counts)
+    sums = np.zeros(outputs, np.int32)
+    add_rows_plain(weights.ctypes.data, outputs, channels, values, number, outputs, sums.ctypes.data)
+    assert (sums == wanted).all()
+    if not has_vnni():
+        pytest.skip("this processor has no AVX-512 VNNI")
+    sums[:] = 0
+    words = values[: values.size // 4 * 4].view(np.int32)
+    add_rows_vnni(weights.ctypes.data, outputs, channels, words, number, outputs, sums.ctypes.data)
+    settle(sums.ctypes.data, outputs, total)
+    assert (sums == wanted).all()
+
+
+def test_threads_that_work_together_raise_the_first_error() -> None:
+    seen: list[int] = []
+    together(seen.append, 3)
+    assert sorted(seen) == [0, 1, 2]
+    with pytest.raises(ZeroDivisionError):
+        together(lambda thread: 1 // (thread - 2), 3)
