@@ -67,7 +67,7 @@ class SpikedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.coder.bypassed:
-            return F.linear(x, self.weight, self.bias)
+            return F.linear(x, self.weight.to(x.dtype), self.bias)
         y = self._simulated(x) if self._rows is None else self._executed(x)
         y = y if self.bias is None else y + self.bias
         if self.coder.histogram is not None:
@@ -94,7 +94,7 @@ class SpikedLinear(nn.Module):
         made_of = tuple((t.device, t.dtype, t.data_ptr(), t._version) for t in (weight, scales))
         if self._kept_floats is None or self._kept_floats[0] != made_of:
             stored, steps = self.stored()
-            self._kept_floats = made_of, stored.to(weight.dtype), steps
+            self._kept_floats = made_of, stored.to(torch.promote_types(weight.dtype, scales.dtype)), steps
         return self._kept_floats[1:]
 
     @torch.no_grad()
