@@ -62,6 +62,7 @@ def command(
 
     \b
     neurosim simulate digits               train a readout on the training recordings, simulate the test recordings
+    neurosim simulate recordings/          the same with a folder of your own recordings
     neurosim simulate --config net.toml    run a network: [simulation], [[population]], [[projection]], ...
     neurosim simulate --config pipe.toml   learn a dataset with a network: the same file, and a table [data]
     neurosim simulate --resume runs/x      continue a run that was interrupted

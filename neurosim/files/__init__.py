@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from .atomic import write_bytes as write_bytes
     from .atomic import write_text as write_text
     from .camera_hdf5 import read_camera_hdf5 as read_camera_hdf5
+    from .camera_writers import write_aedat4 as write_aedat4
+    from .camera_writers import write_dat as write_dat
+    from .camera_writers import write_evt2 as write_evt2
+    from .camera_writers import write_npy as write_npy
     from .cameras import read_dat as read_dat
     from .cameras import read_evt2 as read_evt2
     from .cameras import read_evt3 as read_evt3

@@ -45,7 +45,7 @@ def read_dat(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spike
     place = words[:, 1]
     seen = 2, int((place >> 14 & 0x3FFF).max(initial=0)) + 1, int((place & 0x3FFF).max(initial=0)) + 1
     sensor = shape or ((2, height, width) if height and width else seen)
-    report = ReadReport("dat")
+    report = ReadReport("dat", _start(header))
     return decoded(path, start + 2, decode.dat, words, len(words), sensor, report)
 
 
@@ -59,7 +59,7 @@ def read_evt2(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spik
     raw, header, start = read_header(path, b"%")
     words = words_of(path, raw, start, "<u4", 1).astype(np.uint32)
     sensor, tally = shape or _geometry(header) or (2, 480, 640), np.zeros(1, np.int64)
-    spikes = decoded(path, start, decode.evt2, words, len(words), sensor, ReadReport("evt2"), tally)
+    spikes = decoded(path, start, decode.evt2, words, len(words), sensor, ReadReport("evt2", _start(header)), tally)
     return reported(spikes, {UNTIMED: tally[0]})
 
 
@@ -76,7 +76,7 @@ def read_evt21(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spi
         words = words << np.uint64(32) | words >> np.uint64(32)
     sensor, tally = shape or _geometry(header) or (2, 720, 1280), np.zeros(1, np.int64)
     events = decode.evt21_count(words)
-    spikes = decoded(path, start, decode.evt21, words, events, sensor, ReadReport("evt21"), tally)
+    spikes = decoded(path, start, decode.evt21, words, events, sensor, ReadReport("evt21", _start(header)), tally)
     return reported(spikes, {UNTIMED: tally[0]})
 
 
@@ -102,7 +102,9 @@ def read_evt3(path: str | os.PathLike[str], shape: Sensor | None = None, clock: 
     words = words_of(path, raw, start, "<u2", 1).astype(np.uint16)
     sensor, events = shape or _geometry(header) or (2, 720, 1280), decode.evt3_count(words)
     tally = np.zeros(2, np.int64)
-    spikes = decoded(path, start, decode.evt3, words, events, sensor, ReadReport("evt3"), tally, running)
+    spikes = decoded(
+        path, start, decode.evt3, words, events, sensor, ReadReport("evt3", _start(header)), tally, running
+    )
     return reported(spikes, {UNTIMED: tally[0]}, {LATE: tally[1]})
 
 
@@ -180,6 +182,12 @@ def words_of(path: object, raw: NDArray[np.uint8], start: int, kind: str, each: 
 def _number(header: str, key: str) -> int | None:
     said = re.search(rf"^% {key} (\d{{1,5}})\s*$", header, re.M | re.I)
     return int(said[1]) if said else None
+
+
+def _start(header: str) -> float:
+    """Return what the header says of the clock at time 0, in seconds: the line `% t0` of faery, microseconds."""
+    said = re.search(r"^% t0[ :=]+(\d{1,18})\s*$", header, re.M)
+    return int(said[1]) / 1e6 if said else 0.0
 
 
 def _geometry(header: str) -> Sensor | None:

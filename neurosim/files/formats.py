@@ -14,6 +14,7 @@ from ..spikes import Spikes
 from .aedat import read_aedat2
 from .aedat4 import read_aedat4
 from .camera_hdf5 import is_camera_file, read_camera_hdf5
+from .camera_writers import write_aedat4, write_dat, write_evt2, write_npy
 from .cameras import read_dat, read_evt2, read_evt3, read_evt21, read_raw
 from .csv import read_csv, write_csv
 from .mat import read_mat
@@ -45,19 +46,19 @@ def _write_one(path: str | os.PathLike[str], spikes: Spikes) -> None:
 FORMATS: Mapping[str, Format] = {
     "aedat": Format(read_aedat, None, (".aedat",), ("shape", "camera")),
     "aedat2": Format(read_aedat2, None, (".aedat2",), ("camera",)),
-    "aedat4": Format(read_aedat4, None, (".aedat4",)),
+    "aedat4": Format(read_aedat4, write_aedat4, (".aedat4",)),
     "aedat31": Format(read_aedat31, None, (".aedat31",), ("shape",)),
     "camera-hdf5": Format(read_camera_hdf5, None, (), ("shape", "tick", "columns")),
     "csv": Format(read_csv, write_csv, (".csv", ".txt"), ("shape", "tick", "columns")),
-    "dat": Format(read_dat, None, (".dat",), ("shape",)),
+    "dat": Format(read_dat, write_dat, (".dat",), ("shape",)),
     "event-stream": Format(read_event_stream, None, (".es",)),
-    "evt2": Format(read_evt2, None, (), ("shape",)),
+    "evt2": Format(read_evt2, write_evt2, (), ("shape",)),
     "evt21": Format(read_evt21, None, (), ("shape",)),
     "evt3": Format(read_evt3, None, (), ("shape", "clock")),
     "matlab": Format(read_mat, None, (".mat",), ("shape", "tick", "columns")),
     "nmnist": Format(read_nmnist, write_nmnist, (".bin",), ("shape",)),
-    "numpy": Format(read_npy, None, (".npy", ".npz"), ("shape", "tick", "columns")),
-    "prophesee": Format(read_raw, None, (".raw",), ("shape", "clock")),
+    "numpy": Format(read_npy, write_npy, (".npy", ".npz"), ("shape", "tick", "columns")),
+    "prophesee": Format(read_raw, write_evt2, (".raw",), ("shape", "clock")),
     "sonata": Format(read_sonata, _write_one, (".h5", ".hdf5", ".sonata"), ("population",)),
 }
 SUFFIXES: Mapping[str, str] = {suffix: name for name, format in FORMATS.items() for suffix in format.suffixes}

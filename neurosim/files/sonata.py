@@ -70,9 +70,12 @@ def read_sonata(path: str | os.PathLike[str], population: str | None = None) -> 
         NeurosimFormatError: not HDF5, another layout, or spikes outside size or duration.
     """
     with open_hdf5(path) as file:
-        group = f"spikes/{choose(path, file.names('spikes'), population)}"
+        names = file.names("spikes")
+        # Files before populations were named have their columns in the group itself.
+        flat = next((name for name in ("gids", "node_ids") if {name, "timestamps"} <= set(names)), None)
+        group = "spikes" if flat else f"spikes/{choose(path, names, population)}"
         times = file.numbers(f"{group}/timestamps", "f").astype(np.float64)
-        nodes = file.numbers(f"{group}/node_ids", "iu", len(times))
+        nodes = file.numbers(f"{group}/{flat or 'node_ids'}", "iu", len(times))
         times *= seconds_of_a_unit(file, group)
         attributes = file.attributes(group, "size", "shape", "duration")
         if nodes.size and not 0 <= nodes.min() <= nodes.max() < 1 << 31:

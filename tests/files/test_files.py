@@ -209,8 +209,10 @@ def test_formats_are_a_closed_table(tmp_path: Path) -> None:
         files.read(tmp_path / "a.bim")
     with pytest.raises(NeurosimInputError, match=r"read\.format: unknown name 'nmnst'; did you mean 'nmnist'"):
         files.read(tmp_path / "a", format="nmnst")
-    with pytest.raises(NeurosimInputError, match="this format is only read; give format= one of csv, nmnist, sonata"):
-        files.write(tmp_path / "a.dat", SPIKES)
+    with pytest.raises(
+        NeurosimInputError, match="this format is only read; give format= one of aedat4, csv, dat, evt2, nmn"
+    ):
+        files.write(tmp_path / "a.es", SPIKES)
     files.write(tmp_path / "a.h5", SPIKES)
     with pytest.raises(NeurosimInputError, match=r"read\.shape: must be left out"):
         files.read(tmp_path / "a.h5", shape=(2, 34, 34))

@@ -35,6 +35,7 @@ def command(options: CommandOptions, graph: Path | None, resumed: Path | None) -
 
     \b
     neurosim train digits                    needs no files
+    neurosim train recordings/               a folder of your own recordings
     neurosim train --resume runs/x           continue after the last complete epoch, to the same result bit for bit
     torchrun --standalone --nproc-per-node 2 -m neurosim train digits    two processes share each batch
 

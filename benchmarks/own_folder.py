@@ -1,0 +1,94 @@
+"""Steps from a folder of .aedat4, .raw and .csv recordings to an accuracy and a report, and what comes out.
+
+    NEUROSIM_DATA=FOLDER python benchmarks/own_folder.py [--each 20] [--classes 4]
+
+Recordings of N-MNIST are written in the three formats, a third each, into a folder for each class; the text files as
+other programs write them (x, y, polarity, microseconds; no sensor). Then each command is called once, with nothing but
+the folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from click.testing import CliRunner
+from machine import describe
+
+from neurosim import Spikes, catalog, files
+from neurosim.cli import main
+
+SUFFIXES = (".aedat4", ".raw", ".csv")
+COMMANDS: Mapping[str, Sequence[str]] = {
+    "simulate": ("simulate",),
+    "train": ("train",),
+    "memory store": ("memory", "store"),
+    "continual run": ("continual", "run"),
+}
+
+
+def write(path: Path, spikes: Spikes) -> None:
+    """Write a recording in the format of its suffix; CSV as another program would."""
+    if path.suffix != ".csv":
+        files.write(path, spikes)
+        return
+    p, y, x = spikes.coordinates()
+    t = np.rint(spikes.times * 1e6).astype(np.int64)
+    path.write_text("".join(f"{a},{b},{c},{d}\n" for a, b, c, d in zip(x, y, p * 2 - 1, t, strict=True)))
+
+
+def make(root: Path, each: int, classes: int) -> int:
+    """Write `each` recordings of each class, and return their number."""
+    train = catalog.load("nmnist", "train")
+    assert train.labels is not None
+    chosen = np.concatenate([np.flatnonzero(train.labels == label)[:each] for label in range(classes)])
+    for k, place in enumerate(chosen):
+        folder = root / f"digit {train.labels[place]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        write(folder / f"{k:04d}{SUFFIXES[k % 3]}", train[int(place)])
+    return len(chosen)
+
+
+def figure(name: str, result: Mapping[str, object]) -> str:
+    """Return the accuracy of a run in words."""
+    if name != "continual run":
+        return f"{result['accuracy']:.3f}"
+    rows = result["rows"]
+    return ", ".join(f"{row['name']} {row['measures']['acc']['mean']:.3f}" for row in rows)
+
+
+def table(each: int, classes: int) -> None:
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        root = Path("recordings")
+        print(f"{make(root, each, classes)} recordings of {classes} classes of N-MNIST, a third each: {SUFFIXES}")
+        print(f"{'command':28} {'steps':>5} {'seconds':>8}  accuracy, report")
+        for name, words in COMMANDS.items():
+            start = time.perf_counter()
+            with contextlib.redirect_stderr(io.StringIO()):
+                run = CliRunner().invoke(main, [*words, str(root), "--json", "--quiet"], catch_exceptions=False)
+            seconds = time.perf_counter() - start
+            if run.exit_code:
+                print(f"{name:28} {'-':>5} {seconds:8.1f}  {run.stderr.strip()}")
+                continue
+            result = json.loads(run.stdout)
+            there = (Path(result["run"]) / "report.html").is_file()
+            print(f"{name + ' FOLDER':28} {1:5} {seconds:8.1f}  {figure(name, result)}, {'yes' if there else 'no'}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--each", type=int, default=20, help="recordings of a class")
+    parser.add_argument("--classes", type=int, default=4)
+    arguments = parser.parse_args()
+    if not os.environ.get("NEUROSIM_DATA"):
+        parser.error("NEUROSIM_DATA must name the folder with NMNIST")
+    print(describe(os.cpu_count() or 1))
+    table(arguments.each, arguments.classes)

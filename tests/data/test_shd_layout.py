@@ -1,0 +1,58 @@
+"""Files in SHD's layout: any number of channels, the same for both files, and titles after the folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from neurosim import catalog
+from neurosim.errors import NeurosimInputError
+
+
+def write(path: Path, highest: int, n: int = 6, classes: tuple[str, ...] = ("low", "high")) -> None:
+    """Write recordings whose highest channel is `highest`."""
+    rng = np.random.default_rng(highest)
+    times, units = h5py.vlen_dtype(np.float16), h5py.vlen_dtype(np.uint16)
+    with h5py.File(path, "w") as root:
+        events = root.create_dataset("spikes/times", (n,), times), root.create_dataset("spikes/units", (n,), units)
+        for k in range(n):
+            events[0][k] = np.sort(rng.uniform(0, 1, 20)).astype(np.float16)
+            events[1][k] = np.append(rng.integers(0, highest, 19), highest).astype(np.uint16)
+        root["labels"] = np.arange(n) % len(classes)
+        root["extra/speaker"] = np.arange(n) % 3
+        root.create_dataset("extra/keys", data=np.array(classes, "S8"))
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "channels"), [(76, 70, 77), (70, 76, 77), (698, 690, 700), (699, 699, 700), (820, 700, 821)]
+)
+def test_both_files_have_the_channels_of_the_larger(train: int, test: int, channels: int, tmp_path: Path) -> None:
+    root = tmp_path / "cochlea"
+    root.mkdir()
+    write(root / "train.h5", train)
+    write(root / "test.h5", test)
+    info = catalog.describe("shd", root)
+    assert (
+        info.shape == (channels,) and info.classes == ("low", "high") and info.title == "cochlea, in the layout of SHD"
+    )
+    assert {catalog.load("shd", split, root).shape for split in info.splits} == {(channels,)}
+    given = {"channels": 900}
+    assert catalog.describe("shd", root, given).shape == catalog.load("shd", "test", root, given).shape == (900,)
+    train_part, test_part = catalog.hold_out("shd", "speaker", 1, root, given)
+    assert train_part.shape == test_part.shape == (900,)
+
+
+def test_too_few_channels_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "train.h5", 76)
+    with pytest.raises(NeurosimInputError, match=r"/spikes/units event \d+: expected 0 <= channel < 50"):
+        catalog.load("shd", "train", tmp_path, {"channels": 50})
+    with pytest.raises(NeurosimInputError, match=r"data\.options\.channels: must be > 0"):
+        catalog.load("shd", "train", tmp_path, {"channels": 0})
+
+
+def test_without_files_it_is_shd(tmp_path: Path) -> None:
+    assert catalog.describe("shd", tmp_path / "SHD").shape == (700,)
+    assert catalog.describe("shd", tmp_path / "SHD").title == catalog.module("shd").INFO.title
