@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +17,14 @@ from ..files import read_json, replacing
 from .huggingface import READERS, CheckpointConfig, CheckpointReader
 from .huggingface.config import layer_numbers
 from .model import LanguageConfig, LanguageModel
-from .tensors import MappedFiles, StoredTensor, read_headers, require_floats, save_tensors
+from .tensors import (
+    DeferredTensor,
+    StoredTensor,
+    read_headers,
+    read_metadata,
+    require_floats,
+    save_tensors,
+)
 
 OWN = "neurosim"
 FORMAT = 1
@@ -28,12 +36,46 @@ def write_model(folder: str | os.PathLike[str], model: LanguageModel) -> None:
     Raises:
         NeurosimWriteError: the disk refuses; both files are as they were, or not there.
     """
-    folder = Path(folder)
     about = {"model_type": OWN, "format": FORMAT, "config": model.config.to_json()}
-    # Both are whole on disk before either takes its place.
+    write_folder(Path(folder), about, stored_tensors(model).items())
+
+
+def write_folder(
+    folder: Path, about: Mapping[str, object], tensors: Iterable[tuple[str, Tensor | DeferredTensor]]
+) -> None:
+    """Write `config.json` and `model.safetensors`, both whole on disk before either takes its place.
+
+    The weights repeat the config, and both its digest: after a kill between the two, `read_about` finds the config that
+    belongs to the weights.
+
+    Raises:
+        NeurosimWriteError: the disk refuses; both files are as they were, or not there.
+    """
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+    text = json.dumps({**about, "digest": digest}, indent=2, allow_nan=False) + "\n"
     with replacing(folder / "config.json") as config, replacing(folder / "model.safetensors") as weights:
-        config.write_text(json.dumps(about, indent=2, allow_nan=False) + "\n")
-        save_tensors(weights, stored_tensors(model).items())
+        config.write_text(text)
+        save_tensors(weights, tensors, {"config": text, "digest": digest})
+
+
+def read_about(folder: Path) -> dict[str, object]:
+    """Return what `write_folder` wrote about a model, or the config.json of another.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: not a JSON object.
+    """
+    config = dict(read_config(folder))
+    digest, weights = config.pop("digest", None), folder / "model.safetensors"
+    if digest is not None and weights.is_file():
+        stored = read_metadata(weights)
+        if stored.get("digest") != digest and isinstance(stored.get("config"), str):
+            try:
+                config = dict(json.loads(str(stored["config"])))
+            except (ValueError, TypeError, RecursionError) as error:
+                raise NeurosimFormatError(f"{weights}: its config is not JSON ({error}); write it again") from None
+            config.pop("digest", None)
+    return config
 
 
 def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -57,7 +99,7 @@ def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
         NeurosimFormatError: a damaged file; tensors missing, left over or of another shape: names them.
     """
     folder = Path(folder)
-    config = read_config(folder)
+    config = read_about(folder)
     kind, stored = str(config.get("model_type")), read_headers(folder)
     where = f"{folder / 'config.json'}"
     if kind == OWN:
@@ -104,13 +146,22 @@ def load_model(
     model = empty_model(built, where)
     match_tensors(model, values(StoredTensor.empty), where, shown=shown)
     require_floats(stored)
-    files = MappedFiles()
-    loaded = match_tensors(model, values(files.load), where, shown=shown)
-    kept = _kept(model)
-    own = {n: v if n in kept and v.element_size() == 2 else v.to(torch.float32) for n, v in loaded.items()}
-    model.load_state_dict(own, assign=True)
+    assign_tensors(model, match_tensors(model, values(model.files.load), where, shown=shown))
     model.tie()
     return model.requires_grad_()
+
+
+def assign_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give a model its tensors by name: matrices in 16 bits and integers as they are, all else as float32."""
+    layers = ((name, m) for name, m in model.named_modules() if isinstance(m, nn.Linear | nn.Embedding))
+    kept = {f"{name}.weight" for name, _ in layers}
+
+    def own(name: str, value: Tensor) -> Tensor:
+        as_it_is = not value.is_floating_point() or (name in kept and value.element_size() == 2)
+        return value if as_it_is else value.to(torch.float32)
+
+    model.requires_grad_(False)  # integers cannot take part
+    model.load_state_dict({name: own(name, value) for name, value in tensors.items()}, assign=True)
 
 
 def empty_model(config: LanguageConfig, where: str) -> LanguageModel:
@@ -125,12 +176,6 @@ def empty_model(config: LanguageConfig, where: str) -> LanguageModel:
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise NeurosimInputError(f"{where}: config.json makes no model ({reason}); correct its sizes") from None
-
-
-def _kept(model: nn.Module) -> set[str]:
-    """Return the names of the weights that may stay in 16 bits: their layers compute in the type of their input."""
-    layers = ((name, m) for name, m in model.named_modules() if isinstance(m, nn.Linear | nn.Embedding))
-    return {f"{name}.weight" for name, _ in layers}
 
 
 def read_config(folder: Path) -> Mapping[str, object]:

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import lookup
+from ..errors import lookup, require
 from .base import AdditiveMixer, Depth, Inputs, Shared, State
 from .feature_maps import feature_map as map_of
 from .modules import activation, divide, linear, low_rank, repeat_heads, split_heads
 from .qkv import GatedMixer, QKVMixer
-from .rotary import rotary
+from .rotary import MOST, rotary
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -145,6 +145,7 @@ class Retention(DecayedMixer):
 
     def build(self) -> None:
         self.group(self.width)
+        require(self.num_heads <= MOST, "Retention.num_heads", f"must be at most {MOST}", self.num_heads)
         self.log_decays = lookup(DECAYS, self.decay, "Retention.decay")(self.num_heads, self.depth)
         self.positions = rotary(self.k_size) if self.rotary else None
         self.output()

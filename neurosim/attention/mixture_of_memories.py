@@ -171,6 +171,7 @@ class MoM(RoutedMixer):
     conv_bias: bool = False
 
     def build(self) -> None:
+        require(self.num_memories <= 4096, "MoM.num_memories", "must be at most 4096", self.num_memories)
         self.group(self.num_memories, "memories", self.shared_mem)
         self.unordered = self.topk if self.library_order else 0
         width, heads = self.width, self.num_heads

@@ -17,6 +17,7 @@ from .kinds import build, current_options
 from .linear import HGRN2
 from .modules import activation, linear
 from .rwkv import ChannelMix
+from .tensors import MappedFiles
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,9 @@ class LanguageModel(nn.Module):
     `named_modules`: `layers.0.mixer.q_proj`, `layers.0.mlp.down_proj`, `lm_head`. `layers[i].mixer.codes` holds the
     coders of a conversion for q, k and the state.
 
+    Attributes:
+        files: those that its weights are mapped from, if they are.
+
     Raises:
         NeurosimInputError: on construction, naming what breaks its rule.
     """
@@ -142,7 +146,7 @@ class LanguageModel(nn.Module):
         super().__init__()
         require(len(config.layers) > 0, "LanguageConfig.layers", "must be at least one", 0)
         require(config.vocabulary > 0, "LanguageConfig.vocabulary", "must be > 0 tokens", config.vocabulary)
-        self.config = config
+        self.config, self.files = config, MappedFiles()
         # Layers draw their first weights from torch's generator: seeded here, and restored afterwards.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..errors import NeurosimInputError, lookup, require
 
 Settings = Mapping[str, object]
+MOST = 2**14  # channels: their rates are made before the weights are compared with their file
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def rotary(channels: int, theta: float = 10000.0, scaling: Settings | None = Non
     Raises:
         NeurosimInputError: an unknown scaling, or an entry that is missing, unknown or breaks its rule.
     """
+    require(channels <= MOST, "rotary positions", f"must turn at most {MOST} channels of a head", channels)
     given = dict(scaling or {})
     name = str(given.pop("rope_type", given.pop("type", "default")))
     given.pop("type", None)

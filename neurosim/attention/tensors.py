@@ -8,8 +8,10 @@ import math
 import mmap
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import final
 
 import torch
 from torch import Tensor
@@ -30,6 +32,7 @@ TYPES: Mapping[str, torch.dtype] = {
     "BOOL": torch.bool,
 }
 NAMES = {dtype: name for name, dtype in TYPES.items()}
+PAGE_OUT = 21  # MADV_PAGEOUT of Linux 5.4: unlike MADV_DONTNEED it keeps what was changed
 MAX_HEADER_BYTES = 100_000_000  # the limit of the format's own library
 
 
@@ -63,11 +66,21 @@ class StoredTensor:
         return 1 + sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
 
 
+@final
 class MappedFiles:
     """Files whose tensors are mapped into memory: pages are read when they are used, and changes stay in memory."""
 
     def __init__(self) -> None:
         self._maps: dict[Path, mmap.mmap] = {}
+
+    def __deepcopy__(self, memo: dict[int, object]) -> MappedFiles:
+        return self
+
+    def release(self) -> None:
+        """Give back the memory of pages that were read; they are read again when they are used."""
+        for mapped in self._maps.values():
+            with suppress(OSError, ValueError):  # a system without it keeps them as long as it has room
+                mapped.madvise(PAGE_OUT)
 
     def load(self, stored: StoredTensor) -> Tensor:
         """Return the values of a tensor.
@@ -91,6 +104,15 @@ class MappedFiles:
         return values.view(stored.shape) if strides is None else values.as_strided(stored.shape, strides)
 
 
+@dataclass(frozen=True, eq=False)
+class DeferredTensor:
+    """A tensor of this type and shape that exists only while it is written."""
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    make: Callable[[], Tensor]
+
+
 def read_header(path: Path) -> dict[str, StoredTensor]:
     """Return the tensors of a safetensors file by name, after a check of its header; no values are read.
 
@@ -98,6 +120,15 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
         NeurosimMissingError: no such file.
         NeurosimFormatError: no header, or impossible values for a tensor: names the tensor.
     """
+    return _header(path)[0]
+
+
+def read_metadata(path: Path) -> Mapping[str, object]:
+    """Return the texts that a safetensors file has beside its tensors. The errors are those of `read_header`."""
+    return _header(path)[1]
+
+
+def _header(path: Path) -> tuple[dict[str, StoredTensor], Mapping[str, object]]:
     if not path.is_file():
         raise NeurosimMissingError(f"{path}: no such file; the checkpoint is not complete")
     size = path.stat().st_size
@@ -112,7 +143,7 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
         raise NeurosimFormatError(f"{path}: its header is not JSON ({error}); fetch or write it again") from None
     if not isinstance(entries, dict):
         raise NeurosimFormatError(f"{path}: expected a table of tensors (got {type(entries).__name__})")
-    entries.pop("__metadata__", None)
+    about = entries.pop("__metadata__", None)
     spans: list[tuple[int, int, str]] = []
     for name, entry in entries.items():
         spans.append((*_check_entry(f"{path}: tensor '{name}'", entry, size - 8 - length), name))
@@ -122,10 +153,11 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
             raise NeurosimFormatError(
                 f"{path}: could not be read (tensors '{one}' and '{other}' lie on the same bytes)"
             )
-    return {
+    tensors = {
         name: StoredTensor(path, TYPES[e["dtype"]], tuple(e["shape"]), 8 + length + e["data_offsets"][0])
         for name, e in entries.items()
     }
+    return tensors, about if isinstance(about, dict) else {}
 
 
 def _check_entry(name: str, entry: object, size: int) -> tuple[int, int]:
@@ -196,26 +228,22 @@ def require_floats(stored: Mapping[str, StoredTensor]) -> None:
             )
 
 
-def save_tensors(path: Path, tensors: Iterable[tuple[str, Tensor | Callable[[], Tensor]]]) -> None:
-    """Write a safetensors file in place, tensor by tensor: for a path that `replacing` gave.
-
-    Args:
-        tensors: (name, tensor), or for what should exist only while it is written, (name, function that makes it).
-            Functions are called twice, for sizes and for values.
-    """
+def save_tensors(
+    path: Path, tensors: Iterable[tuple[str, Tensor | DeferredTensor]], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a safetensors file in place, tensor by tensor: for a path that `replacing` gave."""
     listed = list(tensors)
-    entries: dict[str, object] = {}
+    entries: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
     place = 0
     for name, value in listed:
-        made = value if isinstance(value, Tensor) else value()
-        size = made.numel() * made.element_size()
-        entries[name] = {"dtype": NAMES[made.dtype], "shape": list(made.shape), "data_offsets": [place, place + size]}
+        size = math.prod(value.shape) * value.dtype.itemsize
+        entries[name] = {"dtype": NAMES[value.dtype], "shape": [*value.shape], "data_offsets": [place, place + size]}
         place += size
     header = json.dumps(entries, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
     with open(path, "wb") as file:
         file.write(len(header).to_bytes(8, "little") + header)
         for _, value in listed:
-            made = value if isinstance(value, Tensor) else value()
-            flat = made.detach().cpu().contiguous()
-            flat.view(-1).view(torch.uint8).numpy().tofile(file)
+            made = value if isinstance(value, Tensor) else value.make()
+            flat = made.detach().cpu().contiguous().view(-1)
+            flat.view(torch.uint8).numpy().tofile(file)

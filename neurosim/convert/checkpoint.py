@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from ..attention import LanguageConfig, LanguageModel
-from ..attention.checkpoint import fit_tensors, read_config, stored_tensors
-from ..attention.tensors import MappedFiles, read_headers, save_tensors
+from ..attention import LanguageModel
+from ..attention.checkpoint import (
+    assign_tensors,
+    empty_model,
+    match_tensors,
+    own_config,
+    read_about,
+    stored_tensors,
+    write_folder,
+)
+from ..attention.tensors import DeferredTensor, StoredTensor, read_headers, require_floats
 from ..errors import NeurosimFormatError, lookup, require
-from ..files import replacing, saved_values, write_text
+from ..files import saved_values
 from ..plain import from_plain, to_plain
 from .coding import SCHEMES, Coder
+from .linear import SpikedLinear
 from .model import Coding, Converted
 
 SPIKING = "neurosim-spiking"
-FORMAT = 1
+FORMAT = 2  # 1 has the weights of coded layers as floats
 
 
 @dataclass(frozen=True)
@@ -47,12 +56,12 @@ class _SavedModel:
 
 
 def write_converted(folder: str | os.PathLike[str], converted: Converted) -> None:
-    """Write a converted model as `config.json` and `model.safetensors`.
+    """Write a converted model as `config.json` and `model.safetensors`; int8 weights as such, with their steps.
 
     Raises:
-        NeurosimWriteError: the disk refuses. Each file is replaced in one step, the weights last.
+        NeurosimWriteError: the disk refuses; both files are as they were, or not there.
     """
-    folder, executed = Path(folder), converted.executed
+    executed = converted.executed
     converted.execute(False)
     saved = _SavedModel(
         model_type=SPIKING,
@@ -66,14 +75,33 @@ def write_converted(folder: str | os.PathLike[str], converted: Converted) -> Non
         price=converted.price,
         remarks=converted.remarks,
     )
-    write_text(folder / "config.json", json.dumps(to_plain(saved), indent=2) + "\n")
-    with replacing(folder / "model.safetensors") as weights:
-        save_tensors(weights, stored_tensors(converted.model).items())
+    write_folder(Path(folder), to_plain(saved), _tensors(converted))
     converted.execute(executed)
 
 
+def _tensors(converted: Converted) -> Iterator[tuple[str, Tensor | DeferredTensor]]:
+    """Yield the tensors to save; weights become int8 while they are written, layer by layer."""
+    for name, value in stored_tensors(converted.model).items():
+        layer = converted.layers.get(name.rpartition(".")[0])
+        if layer is None or layer.kept != "int8" or layer.steps is not None or not name.endswith(".weight"):
+            yield name, value
+            continue
+        shape = (layer.out_features, layer.in_features)
+        part = partial(_part, layer, converted.model)
+        yield name, DeferredTensor(torch.int8, shape, partial(part, 0))
+        yield f"{name.removesuffix('weight')}steps", part(1)
+
+
+def _part(layer: SpikedLinear, model: LanguageModel, part: int) -> Tensor:
+    """Return the int8 weights of a layer (0) or their steps (1)."""
+    found = layer.stored()[part]
+    assert found is not None
+    model.files.release()
+    return found
+
+
 def read_converted(folder: str | os.PathLike[str]) -> Converted:
-    """Return the model that `write_converted` wrote, simulated.
+    """Return the model that `write_converted` wrote, simulated; its weights are mapped into memory.
 
     Raises:
         NeurosimMissingError: no such folder or file.
@@ -81,26 +109,51 @@ def read_converted(folder: str | os.PathLike[str]) -> Converted:
         NeurosimFormatError: a damaged file; tensors missing, left over or of another shape: names them.
     """
     folder = Path(folder)
-    name, config = str(folder / "config.json"), read_config(folder)
+    name, config = str(folder / "config.json"), read_about(folder)
     kind, version = config.get("model_type"), config.get("format")
     require(kind == SPIKING, f"{name}: model_type", f"must be {SPIKING}", kind)
-    require(version == FORMAT, f"{name}: format", f"must be {FORMAT}: upgrade neurosim", version)
+    require(version in (1, FORMAT), f"{name}: format", f"must be 1 or {FORMAT}: upgrade neurosim", version)
+    stored = read_headers(folder)
     with saved_values(folder / "config.json"):
         saved = from_plain(_SavedModel, config)
         require(math.isfinite(saved.price), "price", "must be finite", saved.price)
-        model = LanguageModel(LanguageConfig.from_json(saved.config))
+        model = empty_model(own_config({"config": saved.config}, stored), str(folder))
+    own = {name: entry.empty() for name, entry in stored.items() if not _of_coder(name)}
+    # Before coders are made: their sizes are those of the weights.
+    match_tensors(model, own, str(folder))
+    with saved_values(folder / "config.json"):
         coders = {each: _coder(model, each, saved.coding.scheme, saved.coders[each]) for each in saved.coders}
-    made = Converted(model, saved.coding, coders, saved.remarks)
+        made = Converted(model, saved.coding, coders, saved.remarks)
     made.price = saved.price
-    files = MappedFiles()
-    fit_tensors(model, {name: files.load(entry) for name, entry in read_headers(folder).items()}, str(folder))
     for each, layer in made.layers.items():
-        for part in ("thresholds", "scales"):
-            values = getattr(layer.coder, part).detach()
-            if not bool((torch.isfinite(values) & (values > 0)).all()):
-                raise NeurosimFormatError(f"{folder}: tensor '{each}.coder.{part}' must be finite and > 0")
+        if f"{each}.steps" in stored:
+            layer.steps = nn.Parameter(torch.empty(layer.out_features, device="meta"))
+    match_tensors(model, {name: entry.empty() for name, entry in stored.items()}, str(folder))
+    _check_types(stored, made)
+    values = {name: model.files.load(entry) for name, entry in stored.items()}
+    assign_tensors(model, match_tensors(model, values, str(folder)))
+    model.tie()
+    for each, layer in made.layers.items():
+        for part in ("coder.thresholds", "coder.scales", "steps"):
+            value = layer.get_parameter(part).detach() if part != "steps" or layer.steps is not None else None
+            if value is not None and not bool((torch.isfinite(value) & (value > 0)).all()):
+                raise NeurosimFormatError(f"{folder}: tensor '{each}.{part}' must be finite and > 0")
     model.eval()
     return made
+
+
+def _of_coder(name: str) -> bool:
+    """Return whether a tensor belongs to a coder or is the steps of int8 weights."""
+    return name.endswith((".coder.thresholds", ".coder.scales", ".steps")) or ".codes." in name
+
+
+def _check_types(stored: Mapping[str, StoredTensor], made: Converted) -> None:
+    """Raise unless weights with steps are int8, and all else is floats."""
+    whole = {f"{name}.weight" for name, layer in made.layers.items() if layer.steps is not None}
+    require_floats({name: entry for name, entry in stored.items() if name not in whole})
+    for name in whole & set(stored):
+        if stored[name].dtype != torch.int8:
+            raise NeurosimFormatError(f"{stored[name].file}: tensor '{name}' must be I8, for it has steps")
 
 
 def is_converted(folder: str | os.PathLike[str]) -> bool:
@@ -109,7 +162,7 @@ def is_converted(folder: str | os.PathLike[str]) -> bool:
     Raises:
         NeurosimMissingError, NeurosimFormatError: no readable config.json.
     """
-    return read_config(Path(folder)).get("model_type") == SPIKING
+    return read_about(Path(folder)).get("model_type") == SPIKING
 
 
 def _coder(model: LanguageModel, name: str, scheme: str, saved: _SavedCoder) -> Coder:

@@ -39,7 +39,7 @@ def collect_gradients(
             x = arguments[0].detach().flatten(0, -2)
 
             def back(gradient: Tensor) -> None:
-                observer(name, x, gradient.detach().flatten(0, -2) @ layer.weight.detach())
+                observer(name, x, gradient.detach().flatten(0, -2) @ layer.weight.detach().to(gradient.dtype))
 
             out.register_hook(back)
 

@@ -15,6 +15,7 @@ from ..kernels.spikes.accumulate.reference import FEW
 from ..kernels.spikes.encode.launch import as_numpy, numpy_rounding
 from .coding import INT8, Coder, straight
 
+AT_ONCE = 2**22  # weights that are widened at a time
 WEIGHTS: Mapping[str, int] = {"float32": 32, "int8": 8}  # bits
 
 
@@ -28,7 +29,8 @@ class SpikedLinear(nn.Module):
     give the same bits with int8 weights. The executed form runs on the device of its weights, in float32.
 
     Attributes:
-        weight, bias: the dense layer's, [N, K] and [N] or None.
+        weight, bias: the dense layer's, [N, K] and [N] or None; of a saved model, whose int8 V alone is left, V.
+        steps: [N] of V, where that is the weight; else None.
         coder: of the inputs.
         kept: "float32" or "int8", the type of V.
         planes: bit planes in which counts are sent, None where they are not sent bitwise.
@@ -39,6 +41,7 @@ class SpikedLinear(nn.Module):
         lookup(WEIGHTS, kept, "weights")
         self.in_features, self.out_features = dense.in_features, dense.out_features
         self.weight, self.bias = dense.weight, dense.bias
+        self.steps: nn.Parameter | None = None
         self.coder, self.kept, self.planes = coder.to(dense.weight.device), kept, planes
         self.threads = 1
         self._kept_floats: tuple[Any, Tensor, Tensor | None] | None = None  # see `_floats`
@@ -59,15 +62,34 @@ class SpikedLinear(nn.Module):
 
     def stored(self) -> tuple[Tensor, Tensor | None]:
         """Return (V [N, K] float32 or int8, its steps [N] or None), as a chip would store them."""
-        scaled = self.weight * self.coder.scales
+        if self.steps is not None:
+            return self.weight.detach(), self.steps.detach()
         if self.kept == "float32":
-            return scaled.detach(), None
-        steps = scaled.detach().abs().amax(1).clamp(min=torch.finfo(scaled.dtype).tiny) / INT8
-        return (scaled.detach() / steps[:, None]).round().to(torch.int8), steps
+            return (self.weight * self.coder.scales).detach(), None
+        weight, scales = self.weight.detach(), self.coder.scales.detach()
+        parts = weight.split(max(1, AT_ONCE // weight.shape[1]))
+        steps = torch.cat([(part * scales).abs().amax(1) for part in parts])
+        steps = steps.clamp(min=torch.finfo(steps.dtype).tiny) / INT8
+        rows = torch.empty(weight.shape, dtype=torch.int8, device=weight.device)
+        for part, own, step in zip(parts, rows.split(len(parts[0])), steps.split(len(parts[0])), strict=True):
+            own.copy_((part * scales / step[:, None]).round())
+        return rows, steps
+
+    def dense(self) -> Tensor:
+        """[N, K] weights of the dense layer, as floats."""
+        if self.steps is None:
+            return self.weight
+        return self.weight.to(self.steps.dtype) * self.steps[:, None] / self.coder.scales
+
+    def widen(self) -> None:
+        """Turn the weights of a saved model into floats, so that they can be trained."""
+        if self.steps is not None:
+            dense = self.dense().detach()
+            self.steps, self.weight = None, nn.Parameter(dense, requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.coder.bypassed:
-            return F.linear(x, self.weight.to(x.dtype), self.bias)
+            return F.linear(x, self.dense().to(x.dtype), self.bias)
         y = self._simulated(x) if self._rows is None else self._executed(x)
         y = y if self.bias is None else y + self.bias
         if self.coder.histogram is not None:
@@ -89,7 +111,7 @@ class SpikedLinear(nn.Module):
         """Return (V as floats, its steps); they are kept until weight or scales change, except for gradients."""
         weight, scales = self.weight, self.coder.scales
         if torch.is_grad_enabled() and (weight.requires_grad or scales.requires_grad):
-            scaled, (stored, steps) = weight * scales, self.stored()
+            scaled, (stored, steps) = self.dense() * scales, self.stored()
             return scaled if steps is None else straight(stored.to(scaled.dtype), scaled / steps[:, None]), steps
         made_of = tuple((t.device, t.dtype, t.data_ptr(), t._version) for t in (weight, scales))
         if self._kept_floats is None or self._kept_floats[0] != made_of:

@@ -21,7 +21,7 @@ from .coding import SCHEMES, Coder
 from .coding import ternary as ternary_coder
 from .expansions import EXPANSIONS, usual_planes
 from .histogram import CountHistogram
-from .linear import WEIGHTS, SpikedLinear
+from .linear import AT_ONCE, WEIGHTS, SpikedLinear
 from .rotation import rotate_to_principal_axes
 from .tuning import Tuning, tune
 
@@ -165,6 +165,12 @@ class Converted:
         return found | spiked_mixer.coders(self.model)
 
 
+def _copy(dense: LanguageModel) -> LanguageModel:
+    """Return a copy of a model; matrices in 16 bits are shared, for `tune` widens them before it changes any."""
+    shared = (p for p in dense.parameters() if p.dim() > 1 and p.element_size() == 2)
+    return copy.deepcopy(dense, {id(p): nn.Parameter(p.detach(), requires_grad=p.requires_grad) for p in shared})
+
+
 def linear_names(model: LanguageModel, head: bool) -> list[str]:
     """Return the names of the linear layers to code, in the order of the model.
 
@@ -222,7 +228,7 @@ def convert(
     on_message: Callable[[str], None] = lambda line: None,
     calibration: Calibration | None = None,
 ) -> Converted:
-    """Return a spike-coded copy of a model, on the same device.
+    """Return a spike-coded copy of a model, on the same device; it shares matrices in 16 bits with the model.
 
     Args:
         coding: default `Coding()`, which needs no text.
@@ -238,24 +244,30 @@ def convert(
     """
     coding = coding or Coding()
     scheme = SCHEMES[coding.scheme]
-    for name, parameter in dense.named_parameters():
-        if not bool(torch.isfinite(parameter).all()):
-            raise NeurosimInputError(f"tensor '{name}': holds NaN or infinity, which cannot be coded in spikes")
+    _require_finite(dense)
     if not scheme.text:
         names = linear_names(dense, coding.head)
-        return Converted(copy.deepcopy(dense), coding, {n: ternary_coder(coding.k, coding.shrink) for n in names})
+        return Converted(_copy(dense), coding, {n: ternary_coder(coding.k, coding.shrink) for n in names})
     tokens = _enough(coding, tokens, length)
     if not scheme.channel:
         return _by_layer(dense, coding, draw_windows(tokens, windows, length, seed), seed)
     known = calibration or calibrate_channels(dense, coding, tokens, seed, windows, length)
     chosen = known.survey.choose(coding.spikes, coding.scheme)
-    made = Converted(copy.deepcopy(known.survey.model), coding, chosen.coders, known.remarks)
+    made = Converted(_copy(known.survey.model), coding, chosen.coders, known.remarks)
     made.price = chosen.price
     if scheme.learned:
         on_message("training thresholds")
         brief = Tuning(LEARNED_STEPS, batch=8, length=length, weights=False, price=made.price, seed=seed)
         tune(made.model, made.layers, tokens, brief, spikes=coding.spikes, expansion=coding.sent_as)
     return made
+
+
+def _require_finite(dense: LanguageModel) -> None:
+    for name, parameter in dense.named_parameters():
+        for part in parameter.detach().flatten().split(AT_ONCE):
+            if not bool(torch.isfinite(part).all()):
+                raise NeurosimInputError(f"tensor '{name}': holds NaN or infinity, which cannot be coded in spikes")
+            dense.files.release()
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,4 +308,4 @@ def _by_layer(dense: LanguageModel, coding: Coding, sample: Tensor, seed: int) -
     coders = {
         name: Coder(coding.scheme, thresholds[name], shrink=coding.shrink, limit=float(coding.levels)) for name in names
     }
-    return Converted(copy.deepcopy(dense), coding, coders)
+    return Converted(_copy(dense), coding, coders)

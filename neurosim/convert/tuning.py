@@ -63,7 +63,9 @@ def tune(
     teacher: LanguageModel | None = None,
     expansion: str = "bitwise",
 ) -> float:
-    """Train in place by gradients straight through the rounding; return the mean loss of the last tenth of the updates.
+    """Train in place, as float32, by gradients straight through the rounding.
+
+    Returns the mean loss of the last tenth of the updates.
 
     The objective is the loss plus `price` for every spike; log2(1/2 + |z|) approximates the spikes of a count near z.
     Its gradient reaches thresholds and, through the activations, all weights.
@@ -81,6 +83,9 @@ def tune(
     """
     tuning.check()
     require(len(tokens) > tuning.length + 1, "tune.tokens", f"must be more than {tuning.length + 1}", len(tokens))
+    for layer in layers.values():
+        layer.widen()
+    model.float()
     losses: list[float] = []
     price = tuning.price
     with _metered(layers, expansion) as meter, _Trainer(model, layers, tuning) as trainer:

@@ -357,7 +357,7 @@ def test_nothing_is_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     write_model(tmp_path, one)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
-    def refused(path: Path, tensors: Any) -> None:
+    def refused(path: Path, *rest: Any) -> None:
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 

@@ -24,7 +24,7 @@ from neurosim.convert.generate import Sampling, draw_token, generate_tokens
 from neurosim.convert.gradients import collect_gradients
 from neurosim.convert.rotation import rotate_to_principal_axes
 from neurosim.convert.spiked_mixer import SpikedMixer, recurrence
-from neurosim.errors import NeurosimError, NeurosimInputError
+from neurosim.errors import NeurosimError, NeurosimFormatError, NeurosimInputError
 from neurosim.measure import PROFILES, count
 
 SMALL = {
@@ -476,7 +476,7 @@ def _config(folder: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format": 9}, "format: must be 1: upgrade neurosim"),
+        ({"format": 9}, "format: must be 1 or 2: upgrade neurosim"),
         ({"coding": {"scheme": "ternery"}}, "did you mean 'ternary'"),
         ({"coding": {"k": "3"}}, r"coding.k: must be a number \(got '3'\)"),
         ({"coding": {"kk": 3}}, "coding: field: unknown name 'kk'"),
@@ -593,3 +593,54 @@ def test_models_of_the_state_before_the_renames_load() -> None:
     model, made = read_model(folder / "language-model"), read_converted(folder / "converted-model")
     torch.testing.assert_close(model(expected["tokens"])[0], expected["dense"], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(made.model(expected["tokens"])[0], expected["converted"], rtol=1e-3, atol=1e-3)
+
+
+def test_weights_are_saved_as_int8_and_read_back_bit_for_bit(tmp_path: Path) -> None:
+    model = model_of("gla")
+    made = convert(model, Coding("ternary", head=True))
+    write_converted(tmp_path, made)
+    from safetensors.torch import load_file
+
+    stored = load_file(tmp_path / "model.safetensors")
+    name = "layers.0.mlp.up_proj"
+    assert stored[f"{name}.weight"].dtype == torch.int8 and stored[f"{name}.steps"].dtype == torch.float32
+    read, tokens = read_converted(tmp_path), torch.arange(20)[None]
+    for layer, own in made.layers.items():
+        for one, other in zip(read.layers[layer].stored(), own.stored(), strict=True):
+            assert one is not None and other is not None and torch.equal(one, other)
+    with torch.no_grad():
+        assert torch.equal(read.model(tokens)[0], made.model(tokens)[0])
+        assert torch.equal(read.execute().model(tokens)[0], made.model(tokens)[0])
+    write_converted(tmp_path / "again", read)
+    again = load_file(tmp_path / "again" / "model.safetensors")
+    assert set(again) == set(stored) and all(torch.equal(again[each], stored[each]) for each in stored)
+    # Trained further, its weights become floats.
+    read.execute(False)
+    tune(read.model, read.layers, torch.arange(400) % 50, Tuning(1, batch=1, length=16))
+    assert read.layers[name].weight.dtype == torch.float32 and read.layers[name].steps is None
+
+
+def test_a_save_that_was_killed_between_its_files_reads_as_the_old_model(tmp_path: Path) -> None:
+    """Whichever file took its place first, config and weights are those of one model."""
+    one, other = convert(model_of("gla"), Coding("ternary")), convert(model_of("gla"), Coding("ternary", k=1.0))
+    for name, made in (("old", one), ("new", other)):
+        write_converted(tmp_path / name, made)
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    for config, weights, k in (("new", "old", 3.0), ("old", "new", 1.0)):
+        (mixed / "config.json").write_bytes((tmp_path / config / "config.json").read_bytes())
+        (mixed / "model.safetensors").write_bytes((tmp_path / weights / "model.safetensors").read_bytes())
+        assert read_converted(mixed).coding.k == k
+
+
+def test_a_converted_config_of_many_words_takes_no_memory(tmp_path: Path) -> None:
+    write_converted(tmp_path, convert(model_of("gla"), Coding("ternary")))
+    config = json.loads((tmp_path / "config.json").read_text())
+    for change, words in (({"vocabulary": 10**8}, "tensor 'embeddings.weight' must be"), ({"hidden": 10**12}, "mlp")):
+        changed = config | {"config": config["config"] | change}
+        (tmp_path / "config.json").write_text(json.dumps(changed))
+        with pytest.raises(NeurosimFormatError, match=words):
+            read_converted(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(config | {"config": config["config"] | {"width": 2**62}}))
+    with pytest.raises(NeurosimInputError, match=r"config\.json makes no model"):
+        read_converted(tmp_path)
