@@ -24,8 +24,9 @@ from neurosim.attention import LanguageModel, python_text, read_model, read_text
 from neurosim.attention.train import split
 from neurosim.convert import Coding, Converted, Tuning, convert, tune
 from neurosim.convert.comparison import check_execution, compare_models
-from neurosim.convert.costs import energy_comparison, layer_counts, spike_totals
+from neurosim.convert.costs import coding_counts, energy_comparison, layer_counts, spike_totals
 from neurosim.convert.model import Calibration, calibrate_channels
+from neurosim.convert.state_work import state_counts
 from neurosim.report.charts import PALETTE, Curve, curves, write_picture
 
 CHOOSING = 50_000  # bytes that strengths are chosen on
@@ -41,7 +42,8 @@ def measured(dense: LanguageModel, made: Converted, tokens: Tensor) -> dict:
     with made.counting() as histograms:
         found = compare_models(dense, made.model, tokens)
     layers, whole = layer_counts(made, histograms), spike_totals(made, histograms)
-    spent = energy_comparison(layers, found.tokens, PROFILE).to_dict()
+    besides = [*coding_counts(made, histograms), *state_counts(made, histograms)]
+    spent = energy_comparison([*layers, *besides], found.tokens, PROFILE).to_dict()
     return {
         "tokens": found.tokens,
         "dense_loss": found.dense,
@@ -132,14 +134,13 @@ def summary(runs: list[dict[str, dict]], name: str) -> str:
     }
     return (
         f"{name:32}{mean['spikes']:8.3f}{mean['loss']:9.4f}{mean['increase']:+9.2%}{spread:8.2%}{mean['agreement']:8.1%}"
-        f"{saved['fp16'][0]:+9.1%}{saved['fp16'][1]:+10.0%}{saved['int8'][0]:+9.1%}{saved['int8'][1]:+10.0%}"
+        + "".join(f"{100 * part:+8.0f}" for kind in ("fp16", "int8") for part in saved[kind])
     )
 
 
-ESTIMATES = ("compute_only", "memory_aware")
-HEAD = (
-    f"{'':32}{'spikes':>8}{'loss':>9}{'ppl':>9}{'range':>8}{'same':>8}"
-    f"{'fp16 c':>9}{'fp16 m':>10}{'int8 c':>9}{'int8 m':>10}"
+ESTIMATES = ("compute_only", "memory_aware", "in_registers")
+HEAD = f"{'':32}{'spikes':>8}{'loss':>9}{'ppl':>9}{'range':>8}{'same':>8}" + "".join(
+    f"{kind + part:>8}" for kind in ("fp16 ", "int8 ") for part in "cmr"
 )
 
 
@@ -194,7 +195,10 @@ def main() -> None:
     print(
         f"{result['parameters']:,} weights, dense loss {result['dense_loss']:.4f}, {options.seeds} seeds; c: arithmetic"
     )
-    print("alone, m: with memory, energy saved against a dense network of that precision (estimates, Horowitz 2014)")
+    print(
+        "alone, m: with memory, r: the same with sums in registers; % of energy saved against a dense network of that"
+    )
+    print("precision, coders and states included (estimates, Horowitz 2014)")
     print(HEAD)
     for name in runs[0]:
         print(summary(runs, name))

@@ -15,7 +15,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 TYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "int8": "i8", "int32": "i32", "int64": "i64"}
-SHARED_LIMIT = 227 * 1024  # bytes a program can have on an H100
+
+
+class Chip(NamedTuple):
+    """A GPU that kernels are compiled for: Triton's backend, architecture and threads a warp; bytes that the programs'
+    shared memory can have."""
+
+    backend: str
+    arch: int | str
+    warp: int
+    shared: int
+
+
+CHIPS = {
+    "A100": Chip("cuda", 80, 32, 163 * 1024),
+    "H100": Chip("cuda", 90, 32, 227 * 1024),
+    "MI300X": Chip("hip", "gfx942", 64, 64 * 1024),
+}
 
 
 class Build(NamedTuple):
@@ -43,12 +59,12 @@ class Resources(NamedTuple):
     """Resources of a compiled kernel, of one program or one thread."""
 
     shared: int  # bytes a program
-    registers: int  # a thread
+    registers: int  # a thread; on AMD its vector registers
     stack: int  # bytes of local memory a thread: spilled registers, or an array that has no place in registers
     wgmma: bool  # uses Hopper's matrix instruction
-    mma: bool  # uses the matrix instructions that older chips have
+    mma: bool  # uses the matrix instructions of other chips
     fused: bool  # has float32 multiply-adds with one rounding
-    local: int  # instructions that load from or store to local memory
+    local: int  # instructions that load from or store to local memory; on AMD the registers that were spilled
 
 
 def recorded(launch: Callable[[], object]) -> list[Build]:
@@ -96,8 +112,8 @@ def _type(value: Any) -> str:
     return "fp32" if isinstance(value, float) else "i32" if abs(value) < 2**31 else "i64"
 
 
-def compile_for_hopper(build: Build) -> Resources:
-    """Return the `Resources` of a build on an H100."""
+def compile_for(build: Build, chip: Chip) -> Resources:
+    """Return the `Resources` of a build on a chip."""
     import triton
     from triton.backends.compiler import GPUTarget
 
@@ -108,9 +124,11 @@ def compile_for_hopper(build: Build) -> Resources:
     aligned = {(kernel.arg_names.index(n),): [["tt.divisibility", 16]] for n in even}
     compiled = triton.compile(
         triton.compiler.ASTSource(kernel, signature, constants, aligned),
-        target=GPUTarget("cuda", 90, 32),
+        target=GPUTarget(chip.backend, chip.arch, chip.warp),
         options={"num_warps": build.warps, "num_stages": build.stages, "enable_fp_fusion": build.fusion},
     )
+    if chip.backend == "hip":
+        return _of_amd(compiled.asm["amdgcn"], compiled.metadata.shared)
     ptx, usage, machine_code = compiled.asm["ptx"], *_dump(compiled.asm["cubin"])
     return Resources(
         shared=compiled.metadata.shared,
@@ -120,6 +138,21 @@ def compile_for_hopper(build: Build) -> Resources:
         mma="mma.sync" in ptx,
         fused="fma.rn.f32" in ptx,
         local=len(re.findall(r"\b(?:LDL|STL)\b", machine_code)),
+    )
+
+
+def _of_amd(assembly: str, shared: int) -> Resources:
+    def field(name: str) -> int:
+        return int(_one(rf"\.{name}:\s+(\d+)", assembly))
+
+    return Resources(
+        shared=shared,
+        registers=field("vgpr_count"),
+        stack=field("private_segment_fixed_size"),
+        wgmma=False,
+        mma="v_mfma" in assembly,
+        fused=bool(re.search(r"v_(?:pk_)?fma(?:c|mk|ak)?_f32", assembly)),
+        local=field("vgpr_spill_count") + field("sgpr_spill_count"),
     )
 
 
@@ -140,5 +173,5 @@ def _dump(cubin: bytes) -> list[str]:
 def _one(pattern: str, text: str) -> str:
     found = re.search(pattern, text)
     if found is None:
-        raise ValueError(f"cuobjdump: nothing matches {pattern} in\n{text}")
+        raise ValueError(f"nothing matches {pattern} in\n{text}")
     return found[1]

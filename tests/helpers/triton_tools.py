@@ -83,6 +83,14 @@ def empty(*shape: int, dtype: str = "float32"):  # type: ignore[no-untyped-def]
     return torch.empty(shape, dtype=getattr(torch, dtype), device="meta")
 
 
+def of_each_kernel(builds: list[Build]) -> list:
+    """One build of each kernel, for chips beside the H100; all slow."""
+    found: dict[str, Build] = {}
+    for build in builds:
+        found.setdefault(build.kernel.__name__, build)
+    return [pytest.param(build, id=name, marks=pytest.mark.slow) for name, build in found.items()]
+
+
 def samples(builds: list[Build]) -> list:
     """Builds without repetitions, named by what differs; one of each kernel is the sample of the quick run."""
     found: dict[str, Build] = {}
@@ -95,14 +103,14 @@ def samples(builds: list[Build]) -> list:
     return [pytest.param(b, id=label, marks=[] if label in quick else slow) for label, b in found.items()]
 
 
-def check_build(build: Build, wgmma: bool = False) -> Resources:
-    """Compiled for an H100: fits shared memory, spills nothing, uses wgmma exactly where that is expected."""
+def check_build(build: Build, wgmma: bool = False, chip: str = "H100") -> Resources:
+    """Compiled for a chip: fits shared memory, spills nothing, uses wgmma exactly where that is expected."""
     pytest.importorskip("triton")
-    from .triton_build import SHARED_LIMIT, compile_for_hopper
+    from .triton_build import CHIPS, compile_for
 
     os.environ[FUSION] = "1"
-    found = compile_for_hopper(build)
-    assert found.shared <= SHARED_LIMIT, found
+    found = compile_for(build, CHIPS[chip])
+    assert found.shared <= CHIPS[chip].shared, found
     assert found.stack == 0 and found.local == 0, found
     assert found.wgmma == wgmma, found
     return found

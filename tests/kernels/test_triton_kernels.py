@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from helpers.triton_build import Build, recorded
-from helpers.triton_tools import cases, check_build, empty, interpret, on_gpu, samples
+from helpers.triton_tools import cases, check_build, empty, interpret, of_each_kernel, on_gpu, samples
 
 pytest.importorskip("torch")
 pytest.importorskip("triton")
@@ -95,8 +95,7 @@ def launch_states() -> None:
         lazy_scan(LazyState(empty(2, keys, width), empty(2, keys)), q, q, v, g, beta, 1.0)
 
 
-def builds() -> list:
-    return samples([b for launch in (launch_encode, launch_products, launch_states) for b in recorded(launch)])
+BUILDS = [b for launch in (launch_encode, launch_products, launch_states) for b in recorded(launch)]
 
 
 # These are the sample of the quick run.
@@ -117,12 +116,19 @@ def test_on_a_gpu(module: str, case: str) -> None:
     on_gpu(module, case)
 
 
-@pytest.mark.parametrize("build", builds())
+@pytest.mark.parametrize("build", samples(BUILDS))
 def test_compiles_for_an_h100(build) -> None:  # type: ignore[no-untyped-def]
     weights = build.signature.get("weights_ptr")
     found = check_build(build, wgmma=build.kernel.__name__ == "batch_kernel" and weights != "*fp32")
     # Without leave to fuse, a sum of products must not be: spikes would flip where a potential meets its threshold.
     assert not (found.fused and not build.fusion)
+
+
+@pytest.mark.parametrize("chip", ["A100", "MI300X"])
+@pytest.mark.parametrize("build", of_each_kernel(BUILDS))
+def test_compiles_for_other_chips(build, chip: str) -> None:  # type: ignore[no-untyped-def]
+    found = check_build(build, chip=chip)
+    assert found.mma == (build.kernel.__name__ in ("few_kernel", "batch_kernel"))
 
 
 def test_what_spills_is_seen() -> None:
