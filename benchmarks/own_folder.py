@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from click.testing import CliRunner
@@ -57,7 +58,7 @@ def make(root: Path, each: int, classes: int) -> int:
     return len(chosen)
 
 
-def figure(name: str, result: Mapping[str, object]) -> str:
+def figure(name: str, result: Mapping[str, Any]) -> str:
     """Return the accuracy of a run in words."""
     if name != "continual run":
         return f"{result['accuracy']:.3f}"
@@ -66,7 +67,9 @@ def figure(name: str, result: Mapping[str, object]) -> str:
 
 
 def table(each: int, classes: int) -> None:
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as back:
+        back.callback(os.chdir, Path.cwd())
+        os.chdir(folder)
         root = Path("recordings")
         print(f"{make(root, each, classes)} recordings of {classes} classes of N-MNIST, a third each: {SUFFIXES}")
         print(f"{'command':28} {'steps':>5} {'seconds':>8}  accuracy, report")
