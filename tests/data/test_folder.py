@@ -287,6 +287,17 @@ def test_doubts_and_remarks(root: Path) -> None:
     )
 
 
+def test_names_hold_no_control_characters(root: Path) -> None:
+    save(root / "\x1b[31mred" / "a\x1b.csv", recording(0))
+    (root / "left" / "b\x07.md").write_text("")
+    found = opened(root)
+    assert found.recordings.classes == ("?[31mred", "left", "right") and "e.g. b?.md" in found.remarks[0]
+    write_labels(
+        root, "labels.csv", [("left/0.csv", "a\x1b"), ("left/1.npy", "b"), ("left/3.csv", "b")], ("file", "label")
+    )
+    assert opened(root).recordings.classes == ("a?", "b")
+
+
 def emptied(root: Path) -> None:
     for path in root.rglob("*.*"):
         path.unlink()

@@ -78,6 +78,8 @@ def test_one_command_from_a_folder_to_an_accuracy_and_a_report(root: Path, elsew
     remark = "guessed in 6 files: times are microseconds, for all are integers"
     assert remark in run.stderr and remark in files.read_json(Path("run/manifest.json"))["reading"]
     assert "bars through 60 spiking neurons" in Path("run/report.html").read_text()
+    assert "digit 0, recording 0: Sensor 2 x 34 x 34" in neurosim("view", "run").stdout
+    assert Path("view-folder.html").read_text().count('class="film"') == 2
     # The run's config runs it again.
     again = result_of("simulate", "--config", "run/config.toml", "--threads", "1")
     assert again["spike_digest"] == result["spike_digest"]

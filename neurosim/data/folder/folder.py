@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import NeurosimError, NeurosimInputError, NeurosimMissingError, lookup
+from ...files.raw import printable
 from ...spikes import Recordings, Spikes
 from . import splits
 from .images import read_image
@@ -188,7 +189,7 @@ def _doubts(
 ) -> Iterable[str]:
     silent = [item.path.name for spikes, item in zip(read, items, strict=True) if not len(spikes)]
     if silent:
-        yield f"{len(silent)} recordings have no events, e.g. {silent[0]}"
+        yield f"{len(silent)} recordings have no events, e.g. {printable(silent[0])}"
     for name in sorted(set(split)):
         there = {item.label for item, own in zip(items, split, strict=True) if own == name}
         lost = [label for label in classes if label not in there]
@@ -198,6 +199,6 @@ def _doubts(
     middle = float(np.median(durations))
     if durations.max() > 10 * max(middle, 1e-9):
         item = items[int(durations.argmax())]
-        yield f"{item.path.name} lasts {durations.max():.3f} s, ten times the median of {middle:.3f} s"
+        yield f"{printable(item.path.name)} lasts {durations.max():.3f} s, ten times the median of {middle:.3f} s"
     if len(shape) == 3 and all(spikes.units.max(initial=0) < spikes.size // shape[0] for spikes in read):
         yield "all events have polarity 0"

@@ -145,8 +145,10 @@ def _from_rows(root: Path, path: Path, rows: Sequence[Mapping[str, str]]) -> Lis
             raise NeurosimInputError(f"{path}: {printable(name)}: is named twice; keep one of its lines")
         seen[found[0]] = name
         split = row.get(SPLIT) or None
-        groups = {key: value for key, value in row.items() if key not in (*REQUIRED, SPLIT) and value}
-        items.append(Item(found[0], row["label"], split and SPLITS.get(split.lower(), split), groups))
+        split = split and printable(SPLITS.get(split.lower(), split))
+        own = {key: value for key, value in row.items() if key not in (*REQUIRED, SPLIT) and value}
+        groups = {printable(key): printable(value) for key, value in own.items()}
+        items.append(Item(found[0], printable(row["label"]), split, groups))
     if absent:
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
         raise NeurosimMissingError(f"{path}: names {absent[0]}{more}, not in {root}; add the file or remove the line")
@@ -154,7 +156,11 @@ def _from_rows(root: Path, path: Path, rows: Sequence[Mapping[str, str]]) -> Lis
     if lacking:
         raise NeurosimInputError(f"{path}: {printable(lacking[0])}: give all recordings a split, or none")
     left = [file for file in known.values() if file not in seen and file != path and _is_recording(file)]
-    remarks = (f"{len(left)} files that {path.name} does not name are left out, e.g. {left[0].name}",) if left else ()
+    remarks = (
+        (f"{len(left)} files that {path.name} does not name are left out, e.g. {printable(left[0].name)}",)
+        if left
+        else ()
+    )
     return Listing(tuple(items), remarks)
 
 
@@ -192,15 +198,17 @@ def _from_folders(root: Path) -> Listing:
             found = _all_files(folder)
             good = [path for path in found if _is_recording(path)]
             strange += [path for path in found if path not in good]
-            empty += [] if good else [folder.name]
-            items += [Item(path, folder.name, split) for path in good]
+            empty += [] if good else [printable(folder.name)]
+            items += [Item(path, printable(folder.name), split) for path in good]
     beside = [path for path in _files_in(root) if _is_recording(path)]
     if not items:
         raise NeurosimMissingError(_nothing(root, len(beside)))
     if beside:
-        remarks.append(f"{len(beside)} files beside the folders of classes are left out, e.g. {beside[0].name}")
+        remarks.append(
+            f"{len(beside)} files beside the folders of classes are left out, e.g. {printable(beside[0].name)}"
+        )
     if strange:
-        remarks.append(f"{len(strange)} files of unknown formats are left out, e.g. {strange[0].name}")
+        remarks.append(f"{len(strange)} files of unknown formats are left out, e.g. {printable(strange[0].name)}")
     if empty:
         remarks.append(f"folders without recordings are no classes: {', '.join(sorted(set(empty))[:8])}")
     return Listing(tuple(items), tuple(remarks))
