@@ -335,7 +335,7 @@ def test_the_pipelines_of_the_examples_run(name: str) -> None:
 
 def test_the_program_of_the_docs_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     text = (Path(__file__).parents[2] / "docs" / "pipelines.md").read_text()
-    (toml,) = re.findall(r"```toml\n(.*?)```", text, re.S)
+    (toml,) = re.findall(r"```toml[^\n]*\n(.*?)```", text, re.S)
     Path("pipeline.toml").write_text(toml)
     (program,) = re.findall(r"```python\n(.*?)```", text, re.S)
     names: dict[str, Any] = {}
