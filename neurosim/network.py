@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, final
 
 import numpy as np
@@ -13,37 +14,15 @@ from numpy.typing import NDArray
 
 from .errors import NeurosimInputError, lookup, require
 from .neurons import Neuron
+from .neurons.base import LATER
 from .neurons.by_unit import varied
 from .plasticity import LearningRule, ShortTermPlasticity
+from .stimuli import Current, PoissonInput, PoissonSource, SpikeSource, check_rate_size
 from .synapses import Convolution, Distribution, Pattern, Side, Value, check_value
 from .windowed import Windowed
 
 # Units are stored in 32 bits.
 MAX_UNITS = 2**31 - 1
-
-
-@final
-@dataclass(frozen=True)
-class SpikeSource:
-    """Units that play spikes: a recording, or the output of another simulation. An event at time t belongs to the step
-    that contains t, and leaves its unit like a spike of a neuron in that step."""
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class PoissonSource:
-    """Units that spike at random, independently: a Poisson number of spikes in every step.
-
-    Attributes:
-        rate: spikes/s of every unit.
-    """
-
-    rate: float
-
-    def __post_init__(self) -> None:
-        number = isinstance(self.rate, (int, float, np.number))
-        valid = number and math.isfinite(self.rate) and self.rate >= 0
-        require(valid, "PoissonSource.rate", "must be >= 0 spikes/s", self.rate)
 
 
 Model: TypeAlias = "Neuron | SpikeSource | PoissonSource | Windowed"
@@ -103,6 +82,8 @@ class Population:
                 held = self.size if isinstance(values, Distribution) else values.size
                 rule = f"must hold {self.size} values, one a unit"
                 require(held == self.size, f"{thing}.model.{name}", rule, held)
+        if isinstance(self.model, PoissonSource):
+            check_rate_size(self.model, f"{thing}.model", self.size)
         self._check_initial(thing)
         if self.positions is not None:
             at = np.asarray(self.positions, np.float64)
@@ -143,6 +124,11 @@ class Projection:
         name: unique in the network; None means "source->target".
         plasticity: the learning rule of the weights, which must all be in [w_min, w_max] at the start; None: they stay.
         short_term: short-term plasticity: recent spikes of a source change what its next one delivers; None means none.
+        dendritic_delay_fraction: part of the delay that lies between synapse and soma, as in PyNN, for the learning
+            rule: with delay d and fraction f, spikes at t_pre and t_post count as t_post - t_pre - (1 - 2f) d apart.
+            0: all of the delay is axonal; 1: dendritic, as NEST has it.
+        p_transmit: probability that a synapse transmits a spike, drawn for each of them, as NEST's bernoulli_synapse;
+            not together with a learning rule.
 
     Raises:
         NeurosimInputError: on construction, naming the projection and its attribute.
@@ -157,6 +143,8 @@ class Projection:
     name: str | None = None
     plasticity: LearningRule | None = None
     short_term: ShortTermPlasticity | None = None
+    dendritic_delay_fraction: float = field(default=0.0, metadata=LATER)
+    p_transmit: float = field(default=1.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         if self.name is None:
@@ -175,6 +163,12 @@ class Projection:
         for name, kind, what in rules:
             value = getattr(self, name)
             require(value is None or isinstance(value, kind), f"{self}.{name}", f"must be {what} or None", value)
+        for name in ("dendritic_delay_fraction", "p_transmit"):
+            share = getattr(self, name)
+            valid = isinstance(share, (int, float, np.number)) and 0 <= share <= 1
+            require(bool(valid), f"{self}.{name}", "must be a number from 0 to 1", share)
+        alone = self.plasticity is None or self.p_transmit == 1
+        require(alone, f"{self}.p_transmit", "must be 1 together with a learning rule", self.p_transmit)
         if not isinstance(self.weight, Distribution) and not isinstance(self.pattern, Convolution):
             self.check_bounds(np.atleast_1d(self.weight))
 
@@ -188,35 +182,6 @@ class Projection:
 
     def __str__(self) -> str:
         return f"Projection[{self.name!r}]"
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class PoissonInput:
-    """Independent Poisson spikes to every unit of a population, through one synapse each; drawn while it runs.
-
-    Attributes:
-        target: name of the population.
-        rate: spikes/s that each unit receives (the sum n f of n sources at f spikes/s).
-        weight: of each spike, in the unit of the receptor.
-        receptor: which input of the target; None means its first.
-        name: unique in the network; None means "poisson->target".
-    """
-
-    target: str
-    rate: float
-    weight: float
-    receptor: str | None = None
-    name: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.name is None:
-            object.__setattr__(self, "name", f"poisson->{self.target}")
-        require(math.isfinite(self.rate) and self.rate >= 0, f"{self}.rate", "must be >= 0 spikes/s", self.rate)
-        require(math.isfinite(self.weight), f"{self}.weight", "must be finite", self.weight)
-
-    def __str__(self) -> str:
-        return f"PoissonInput[{self.name!r}]"
 
 
 @final
@@ -247,7 +212,7 @@ class Link:
         return f"Link[{self.name!r}]"
 
 
-Named = TypeVar("Named", Population, Projection, PoissonInput, Link)
+Named = TypeVar("Named", bound="Population | Projection | PoissonInput | Current | Link")
 
 
 @final
@@ -264,7 +229,7 @@ class Network:
 
     populations: Sequence[Population]
     projections: Sequence[Projection] = ()
-    stimuli: Sequence[PoissonInput] = ()
+    stimuli: Sequence[PoissonInput | Current] = ()
     links: Sequence[Link] = ()
 
     def __post_init__(self) -> None:
@@ -282,15 +247,19 @@ class Network:
                 self.population(modulation.population, f"{projection}.plasticity.reward")
             self._check_sign(projection)
         for stimulus in self.stimuli:
-            self.receptor(stimulus)
-            self._check_sign(stimulus)
+            self._check_stimulus(stimulus)
         for link in self.links:
             self.link_receptor(link)
         self._check_teachers()
 
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """Number of each population, by name."""
+        return {population.name: number for number, population in enumerate(self.populations)}
+
     def population(self, name: str, what: str = "Network.population") -> Population:
         """Return the population of this name; `what` stands in the error."""
-        return lookup({p.name: p for p in self.populations}, name, what)
+        return self.populations[lookup(self.numbers, name, what)]
 
     def windowed(self) -> tuple[Population, ...]:
         """Return the windowed populations, each after those that its links start from.
@@ -376,6 +345,19 @@ class Network:
             return 0
         rows = {name: row for row, name in enumerate(model.receptors)}
         return lookup(rows, projection.receptor, f"{projection}.receptor")
+
+    def _check_stimulus(self, stimulus: PoissonInput | Current) -> None:
+        size = self.population(stimulus.target, f"{stimulus}.target").size
+        if isinstance(stimulus, PoissonInput):
+            self.receptor(stimulus)
+            self._check_sign(stimulus)
+            check_rate_size(stimulus, str(stimulus), size)
+            return
+        model = self.population(stimulus.target).model
+        kind = type(model).__name__
+        acts = isinstance(model, Neuron) and any(f.name == "i_offset" for f in fields(model))  # type: ignore[arg-type]
+        require(acts, f"{stimulus}.target", "must be of neurons with a parameter i_offset, to which it adds", kind)
+        stimulus.check_size(size)
 
     def _check_sign(self, projection: Projection | PoissonInput) -> None:
         """Raise `NeurosimInputError` for a negative weight on a receptor that takes none."""

@@ -19,6 +19,7 @@ class Distribution(ABC):
         """Return the [count] values of indices `first` to `first + count - 1`."""
 
 
+PLAIN = (float, int, bool, type(None))
 Value: TypeAlias = float | NDArray | Distribution
 
 if TYPE_CHECKING:
@@ -52,4 +53,5 @@ def check_value(value: Value, name: str) -> None:
 
 def varies(value: Any) -> bool:
     """Return whether a value may differ from unit to unit: it is a vector or a distribution."""
-    return isinstance(value, Distribution) or np.ndim(value) > 0
+    # Numbers first: a network asks for every parameter of every population, several times.
+    return type(value) not in PLAIN and (isinstance(value, Distribution) or np.ndim(value) > 0)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import files
 from ..errors import NeurosimInputError
-from ..network import Network, Population
+from ..network import Current, Network, PoissonInput, Population
 from ..neurons.base import written_fields
 from ..plain import from_plain, to_plain
 from ..spikes import Spikes
@@ -68,7 +68,7 @@ def tree(described: Description | Network, store: dict[str, NDArray] | None = No
             "simulation": _settings(described.settings),
             "population": [writer.population(p, described.inputs.get(p.name)) for p in network.populations],
             "projection": [writer.fields(p, f"projection {p.name}") for p in network.projections],
-            "stimulus": [writer.fields(s, f"stimulus {s.name}") for s in network.stimuli],
+            "stimulus": [writer.stimulus(s) for s in network.stimuli],
             "link": [writer.fields(link, f"link {link.name}") for link in network.links],
             "probe": [writer.fields(p, f"probe {p.name}") for p in described.probes],
         }.items()
@@ -102,6 +102,10 @@ class _Writer:
             named = {key: getattr(spikes, key) for key in SPIKES if getattr(spikes, key) is not None}
             table["spikes"] = {"file": str(spikes.path), **named}
         return table
+
+    def stimulus(self, stimulus: PoissonInput | Current) -> Tree:
+        kind = {} if isinstance(stimulus, PoissonInput) else {"model": type(stimulus).__name__}
+        return {**kind, **self.fields(stimulus, f"stimulus {stimulus.name}")}
 
     def learned(self, model: Windowed, thing: str) -> Tree:
         """Put what a windowed population starts from beside the TOML, unless its parameters say it."""

@@ -11,9 +11,10 @@ from typing import Any
 from .. import files
 from ..engine import Probe
 from ..errors import lookup, require
-from ..network import SOURCES, Link, Network, PoissonInput, Population, Projection, SpikeSource
+from ..network import SOURCES, Current, Link, Network, PoissonInput, Population, Projection, SpikeSource
 from ..neurons import MODELS, Neuron
 from ..spikes import Spikes
+from ..stimuli import STIMULI
 from ..windowed import Windowed, WindowModel
 from . import arrays, windowed
 from .description import Description, Settings, SpikeFile, absolute
@@ -70,7 +71,7 @@ def parse(
         network = Network(
             populations,
             [build(Projection, entry, place) for entry, place in entries["projection"]],
-            [build(PoissonInput, entry, place) for entry, place in entries["stimulus"]],
+            [_stimulus(entry, place) for entry, place in entries["stimulus"]],
             [build(Link, entry, place) for entry, place in entries["link"]],
         )
         inputs = {
@@ -129,6 +130,14 @@ def _population(entry: Table, place: Place, models: Mapping[str, type]) -> Popul
             {key: value_of(value, place.at(f"initial {key}")) for key, value in initial.items()},
             None if positions is None else arrays.read(positions, place.folder, f"{place.what}: positions"),
         )
+
+
+def _stimulus(entry: Table, place: Place) -> PoissonInput | Current:
+    """Return the stimulus of a table: a PoissonInput, unless its key `model` names a current."""
+    kind = typed(entry.get("model", PoissonInput.__name__), str, place.at("model"))
+    owner = lookup(STIMULI, kind, f"{place.what}: model")
+    made: PoissonInput | Current = build(owner, {key: entry[key] for key in entry if key != "model"}, place)
+    return made
 
 
 def _settings(table: object, place: Place) -> Settings:

@@ -21,7 +21,11 @@ LATER = {"later": True}
 
 def written_fields(value: Any) -> list[Field[Any]]:
     """Return the fields of a dataclass that a description of it holds: later ones only where they say something new."""
-    return [f for f in fields(value) if f.metadata != LATER or getattr(value, f.name) != f.default]
+    return [f for f in fields(value) if f.metadata != LATER or not _is(getattr(value, f.name), f.default)]
+
+
+def _is(value: Any, default: Any) -> bool:
+    return value is default or (not isinstance(value, np.ndarray) and bool(value == default))
 
 
 class Neuron(ABC):

@@ -202,6 +202,61 @@ def test_discrete_reference_of_other_programs() -> None:
     assert np.array_equal(found.to_grid(dt), np.array(expected)) and found.counts().sum() > 20  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("told", [False, True])
+def test_the_numbers_of_programs_that_step_by_eulers_method(told: bool) -> None:
+    """v += dt / tau (v_leak - v + r i), as in snnTorch and sinabs; the graph's metadata may say so."""
+    dt, tau, r, weight = 1e-3, 0.005, 3.0, RNG.normal(0.5, 1.0, (5, 4))
+    node = plain("LIF", 5, dt, tau=np.full(5, tau), r=np.full(5, r), v_leak=np.full(5, 0.1))
+    graph = chain(library.Linear(weight), node)
+    if told:
+        graph.metadata["integration"] = "euler"
+    spikes, v, expected = recording(4), np.full(5, 0.1), []
+    for arrived in np.concatenate([np.zeros((1, 4)), spikes.to_grid(dt)[:-1]]):
+        v = v + dt / tau * (0.1 - v + r * (weight @ arrived))
+        expected.append(v > 1)
+        v = np.where(v > 1, 0.0, v)
+    found = run(nir.from_nir(graph, dt, integration=None if told else "euler"), spikes).spikes["n1"]
+    assert np.array_equal(found.to_grid(dt), np.array(expected)) and found.counts().sum() > 20  # type: ignore[union-attr]
+    if told:
+        exact = run(nir.from_nir(graph, dt, integration="exact"), spikes).spikes["n1"]
+        assert not np.array_equal(exact.to_grid(dt), np.array(expected))  # type: ignore[union-attr]
+
+
+def test_currents_that_step_by_eulers_method() -> None:
+    """As in Norse: the membrane takes the current before its own step."""
+    dt, tau, tau_syn, r, w_in = 1e-3, 0.01, 0.004, 2.0, 30.0
+    weight = RNG.normal(0.6, 1.0, (5, 4))
+    graph = chain(
+        library.Linear(weight),
+        plain(
+            "CubaLIF",
+            5,
+            dt,
+            tau_mem=np.full(5, tau),
+            tau_syn=np.full(5, tau_syn),
+            r=np.full(5, r),
+            w_in=np.full(5, w_in),
+            v_threshold=np.full(5, 1.0),
+        ),
+    )
+    spikes, v, i, expected = recording(4), np.zeros(5), np.zeros(5), []
+    for arrived in np.concatenate([np.zeros((1, 4)), spikes.to_grid(dt)[:-1]]):
+        v = v + dt / tau * (r * i - v)
+        i = i - dt / tau_syn * i + dt / tau_syn * w_in * (weight @ arrived)
+        expected.append(v > 1)
+        v = np.where(v > 1, 0.0, v)
+    found = run(nir.from_nir(graph, dt, integration="euler"), spikes).spikes["n1"]
+    assert np.array_equal(found.to_grid(dt), np.array(expected)) and found.counts().sum() > 20  # type: ignore[union-attr]
+
+
+def test_integration_is_named() -> None:
+    graph = chain(library.Linear(np.eye(4)), plain("LIF", 4, 1e-3, tau=np.full(4, 1e-3)))
+    with pytest.raises(NeurosimInputError, match=r"LIF 'n1'.tau_mem: must be > the step of 0.001 s by Euler's method"):
+        nir.from_nir(graph, 1e-3, integration="euler")
+    with pytest.raises(NeurosimInputError, match=r"from_nir.integration: unknown name 'heun'"):
+        nir.from_nir(graph, 1e-3, integration="heun")
+
+
 # Per-unit parameters and biases
 
 
@@ -419,6 +474,9 @@ def test_graphs_in_graphs() -> None:
     network = nir.from_nir(graph, 1e-3)
     found = {(p.source, p.target): type(p.pattern) for p in network.projections}
     assert found == {("in", "n1.lif"): OneToOne, ("n1.lif", "n1.lif"): OneToOne, ("n1.lif", "n3"): AllToAll}
+    # A graph may end in another: its last node is that of the inner one.
+    ends = nir.from_nir(chain(library.Linear(np.eye(4) * 2), inner), 1e-3)
+    assert [p.name for p in ends.populations] == ["in", "n1.lif"]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ FLOORS = {
     1: ["spikes", "lazy", "plain", "plugins", "random", "values"],
     2: ["files", "stats"],
     3: ["neurons", "synapses", "plasticity", "sdr", "measure", "data"],
-    4: ["windowed"],
+    4: ["windowed", "stimuli"],
     5: ["network", "datasets", "dendrites", "macrocolumn", "associative", "attention", "readouts"],
     6: ["engine", "layers"],
     7: ["liquid", "hlop", "training", "convert", "interop", "description", "plot"],

@@ -10,7 +10,7 @@ import pytest
 from helpers.plastic import CASES, DT, arrays, dense, network, recording
 
 from neurosim import files
-from neurosim.engine import Simulation, compile_network, simulate
+from neurosim.engine import Probe, Simulation, compile_network, simulate
 from neurosim.engine.compile import layout
 from neurosim.engine.grid import workspace
 from neurosim.errors import NeurosimInputError
@@ -293,5 +293,55 @@ def test_blocks_of_rows() -> None:
     offsets = np.concatenate([[0], np.cumsum(degrees)])
     targets = np.concatenate([np.sort(rng.integers(0, 200, n)) for n in degrees]).astype(np.uint32)
     cuts = np.empty((17, 5), np.int64)
-    cut(offsets, targets, 64, cuts)
-    np.testing.assert_array_equal(cuts, cut_reference(offsets, targets, 64, 4))
+    for shift in (0, 128):
+        cut(offsets, targets, 64, shift, cuts)
+        np.testing.assert_array_equal(cuts, cut_reference(offsets, targets, 64, shift, 4))
+
+
+@pytest.mark.parametrize(("fraction", "apart"), [(0.0, -1e-3), (0.5, 4e-3), (1.0, 9e-3)])
+def test_the_delay_is_axonal_or_dendritic(fraction: float, apart: float) -> None:
+    """A spike at 10 ms, one of the target at 14 ms, a delay of 5 ms: the pair counts as 4 ms less (1 - 2 f) 5 ms."""
+    rule = STDP(tau_plus=0.02, tau_minus=0.03, a_plus=0.1, a_minus=0.2)
+    net = Network(
+        [Population("pre", 1, SpikeSource()), Population("force", 1, SpikeSource()), Population("post", 1, LIF())],
+        [
+            Projection("pre", "post", OneToOne(), 0.5, 5e-3, plasticity=rule, dendritic_delay_fraction=fraction),
+            Projection("force", "post", OneToOne(), 9.0, 1e-3),
+        ],
+    )
+    given = {"pre": Spikes([0.01], [0], 1, 0.05), "force": Spikes([0.013], [0], 1, 0.05)}
+    result = simulate(net, given, clock=1e-3, precision="float64")
+    assert result.spikes["post"].times.tolist() == pytest.approx([0.014])  # type: ignore[union-attr]
+    change = 0.1 * np.exp(-apart / 0.02) if apart > 0 else -0.2 * np.exp(apart / 0.03)
+    assert result.weights["pre->post"][0] - 0.5 == pytest.approx(change, rel=1e-9)
+    last = Simulation(net, given, clock=1e-3, precision="float64", threads=1)
+    pieces = [last.run(seconds).weights["pre->post"] for seconds in (0.012, 0.004, 0.004, 0.03)]
+    np.testing.assert_array_equal(pieces[-1], result.weights["pre->post"])
+
+
+def test_each_synapse_transmits_with_its_probability() -> None:
+    """Weights stay what they are, and a target of n spikes receives a binomial number of them."""
+    share, targets, spikes = 0.3, 400, 50
+    net = Network(
+        [Population("pre", 1, SpikeSource()), Population("post", targets, LI(tau_mem=1e9))],
+        [Projection("pre", "post", AllToAll(), 2.0, 2e-3, p_transmit=share)],
+    )
+    given = Spikes(np.arange(spikes) * 1e-3, np.zeros(spikes, int), 1, 0.06)
+    found = [simulate(net, given, trial=trial, probes=[Probe("post", "v")]).states["post.v"][-1] for trial in (0, 0, 1)]
+    np.testing.assert_array_equal(found[0], found[1])
+    assert not np.array_equal(found[0], found[2])
+    received = np.rint(found[0] / 2.0)
+    np.testing.assert_allclose(received * 2.0, found[0], rtol=1e-5)
+    mean, deviation = spikes * share, np.sqrt(spikes * share * (1 - share))
+    assert abs(received.mean() - mean) < 4 * deviation / np.sqrt(targets)
+    assert abs(received.std() / deviation - 1) < 4 / np.sqrt(2 * targets)
+
+
+def test_fractions_and_probabilities_are_checked() -> None:
+    pair = "a", "b", AllToAll(), 0.5
+    with pytest.raises(NeurosimInputError, match=r"p_transmit: must be a number from 0 to 1 \(got 1.5\)"):
+        Projection(*pair, p_transmit=1.5)
+    with pytest.raises(NeurosimInputError, match=r"p_transmit: must be 1 together with a learning rule \(got 0.5\)"):
+        Projection(*pair, p_transmit=0.5, plasticity=STDP())
+    with pytest.raises(NeurosimInputError, match=r"dendritic_delay_fraction: must be a number from 0 to 1"):
+        Projection(*pair, dendritic_delay_fraction=-0.1)

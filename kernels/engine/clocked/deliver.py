@@ -31,7 +31,11 @@ BITS, COUNTS, SUMS, QUEUE, GROUPS = range(5)
 # Row tables, int64 [tables, ROW_TABLE_COLUMNS]: rows of one form from one population. Columns a form lacks are 0.
 (
     FORM,
-    SOURCE,
+    SOURCE,  # its entry in the log, see `schedule`
+    BEGIN_BLOCK,  # the blocks that hold its units
+    END_BLOCK,
+    SINCE,  # spikes of steps from SINCE to UNTIL - 1 are delivered
+    UNTIL,
     ROWS,  # units of the source
     DELAY,  # steps; for GROUPS the longest
     COUNTER,  # BITS, COUNTS: which counter they add to
@@ -46,7 +50,7 @@ BITS, COUNTS, SUMS, QUEUE, GROUPS = range(5)
     STARTS,  # GROUPS: address of int64 [pages, ROWS], addresses of each row's first word
     LINES,  # GROUPS: cache lines of a group to ask for
     ROW_TABLE_COLUMNS,
-) = range(16)
+) = range(20)
 
 
 @njit(cache=True, nogil=True)
@@ -62,7 +66,8 @@ def schedule(  # noqa: PLR0912
         tables_at, n: address of the table of row tables, and their number.
         log: int32 [blocks, ...] units that fired.
         log_offsets: int64 [blocks, ...]; the spikes of population p in step s are log[b, a:z], where a is
-            log_offsets[b, (s - log_start) * populations + p] and z the next entry.
+            log_offsets[b, (s - log_start) * populations + e], z the next entry, and e the population's entry.
+        populations: entries of a step in the log.
 
     Returns:
         their number n; or -n, and nothing is listed, if `rows` has room for fewer than n.
@@ -71,10 +76,10 @@ def schedule(  # noqa: PLR0912
     total = 8 * n * steps + 64
     for q in range(steps):
         for p in range(n):
-            at = first + q - tables[p, DELAY] - log_start
-            if tables[p, FORM] <= SUMS and at >= 0:
-                at = at * populations + tables[p, SOURCE]
-                for b in range(log.shape[0]):
+            step = first + q - tables[p, DELAY]
+            if tables[p, FORM] <= SUMS and max(log_start, tables[p, SINCE]) <= step < tables[p, UNTIL]:
+                at = (step - log_start) * populations + tables[p, SOURCE]
+                for b in range(tables[p, BEGIN_BLOCK], tables[p, END_BLOCK]):
                     total += log_offsets[b, at + 1] - log_offsets[b, at]
     if total > rows.size:
         return -total
@@ -82,12 +87,12 @@ def schedule(  # noqa: PLR0912
     for q in range(steps):
         for p in range(n):
             begin[q, p] = k
-            at = first + q - tables[p, DELAY] - log_start
-            if tables[p, FORM] > SUMS or at < 0:
+            step = first + q - tables[p, DELAY]
+            if tables[p, FORM] > SUMS or step < max(log_start, tables[p, SINCE]) or step >= tables[p, UNTIL]:
                 continue
-            at = at * populations + tables[p, SOURCE]
+            at = (step - log_start) * populations + tables[p, SOURCE]
             bits, base, stride = tables[p, FORM] == BITS, tables[p, MATRIX], tables[p, STRIDE]
-            for b in range(log.shape[0]):
+            for b in range(tables[p, BEGIN_BLOCK], tables[p, END_BLOCK]):
                 for j in range(log_offsets[b, at], log_offsets[b, at + 1]):
                     rows[k] = base + log[b, j] * stride if bits else log[b, j]
                     k += 1

@@ -6,7 +6,22 @@ import numpy as np
 from numba import njit
 
 from ...tools.pointers import vector
-from .deliver import DELAY, FORM, GROUPS, LINES, RECEPTOR, ROWS, SOURCE, STARTS, deliver_groups, skip_groups
+from .deliver import (
+    BEGIN_BLOCK,
+    DELAY,
+    END_BLOCK,
+    FORM,
+    GROUPS,
+    LINES,
+    RECEPTOR,
+    ROWS,
+    SINCE,
+    SOURCE,
+    STARTS,
+    UNTIL,
+    deliver_groups,
+    skip_groups,
+)
 
 
 @njit(cache=True, nogil=True)
@@ -35,18 +50,21 @@ def open_cursors(tables, log, log_offsets, populations, log_start, first, begin_
                 born[p, step % born.shape[1]] = new
                 age = first - 1 - step
                 table = tables[p]
-                begin_rows(table, p, log, log_offsets, populations, log_start, step, age, begin_page, cursors, heads)
+                if new:
+                    begin_rows(
+                        table, p, log, log_offsets, populations, log_start, step, age, begin_page, cursors, heads
+                    )
     return cursors, heads, tails, born
 
 
 @njit(cache=True, nogil=True)
 def fired(table, log_offsets, populations, log_start, step):
     """Return the number of units of the source that fired in a step."""
-    if step < log_start:
+    if step < max(log_start, table[SINCE]) or step >= table[UNTIL]:
         return 0
     at = (step - log_start) * populations + table[SOURCE]
     new = 0
-    for b in range(log_offsets.shape[0]):
+    for b in range(table[BEGIN_BLOCK], table[END_BLOCK]):
         new += log_offsets[b, at + 1] - log_offsets[b, at]
     return new
 
@@ -75,7 +93,7 @@ def begin_rows(table, p, log, log_offsets, populations, log_start, step, age, be
     for page in range(cursors.shape[1]):
         starts = vector(table[STARTS] + (begin_page + page) * table[ROWS] * 8, table[ROWS], np.int64(0))
         k = heads[p, page]
-        for b in range(log.shape[0]):
+        for b in range(table[BEGIN_BLOCK], table[END_BLOCK]):
             for j in range(log_offsets[b, at], log_offsets[b, at + 1]):
                 cursors[p, page, k] = skip_groups(starts[log[b, j]], age)
                 k += 1

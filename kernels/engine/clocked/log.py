@@ -6,23 +6,44 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True)
-def gather(log, log_offsets, populations, log_start, first, last, population, tally, steps, units):
-    """Count the spikes of a population in steps `first` to `last - 1` in tally[unit], and list them in order.
+def count(log_offsets, populations, log_start, first, last, entries, begins, ends, counts):
+    """Set counts[p] to the spikes of each population in steps `first` to `last - 1`.
 
-    steps, units: int32, long enough, or empty: not to be listed. Returns how many there are.
+    entries, begins, ends: of each population, its entry in the log of a step and the blocks that hold its units.
     """
-    count = 0
-    for step in range(first, last):
-        at = (step - log_start) * populations + population
-        for b in range(log.shape[0]):
-            for j in range(log_offsets[b, at], log_offsets[b, at + 1]):
-                unit = log[b, j]
-                tally[unit] += 1
-                if steps.size:
-                    steps[count] = step
-                    units[count] = unit
-                count += 1
-    return count
+    for p in range(counts.size):
+        counts[p] = 0
+        for b in range(begins[p], ends[p]):
+            for step in range(first, last):
+                at = (step - log_start) * populations + entries[p]
+                counts[p] += log_offsets[b, at + 1] - log_offsets[b, at]
+
+
+@njit(cache=True, nogil=True)
+def gather(
+    log, log_offsets, populations, log_start, first, last, entries, begins, ends, counts, listed, firsts, tallies,
+    steps, units,
+):  # fmt: skip
+    """Count the spikes of every population in tallies[firsts[p] + unit]; list those of the `listed` ones in order.
+
+    Args:
+        entries, begins, ends, counts: see `count`; populations without spikes are passed over.
+        steps, units: int32, as long as the sum of the counts of the listed populations, which follow each other.
+    """
+    k = 0
+    for p in range(counts.size):
+        if counts[p] == 0:
+            continue
+        for step in range(first, last):
+            at = (step - log_start) * populations + entries[p]
+            for b in range(begins[p], ends[p]):
+                for j in range(log_offsets[b, at], log_offsets[b, at + 1]):
+                    unit = log[b, j]
+                    tallies[firsts[p] + unit] += 1
+                    if listed[p]:
+                        steps[k] = step
+                        units[k] = unit
+                        k += 1
 
 
 @njit(cache=True, nogil=True)

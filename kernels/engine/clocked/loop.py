@@ -25,18 +25,22 @@ from . import plastic as learn
 from .bits import MAX_ROWS
 from .deliver import (
     BATCH,
+    BEGIN_BLOCK,
     BITS,
     COUNTER,
     CUTS,
+    END_BLOCK,
     FORM,
     GROUPS,
     MATRIX,
     QUEUE,
     RECEPTOR,
     ROW_TABLE_COLUMNS,
+    SINCE,
     SOURCE,
     STRIDE,
     SUMS,
+    UNTIL,
     add_counts,
     add_fixed,
     add_sums,
@@ -50,6 +54,7 @@ from .deliver import (
     set_counts,
 )
 from .groups import fired, make_room, open_cursors, read_groups
+from .stimuli import A_DRAW, A_DRAWN, A_FIRST, A_STEP, ASKED_ENTRIES, RECORD_COLUMNS
 
 # Units stepped at a time: their sums and flags stay in the first cache. Their states are [states, n], one piece after
 # another, so that a model sees whole arrays.
@@ -61,7 +66,8 @@ NEURONS, EVENTS, POISSON = 0, 1, 2
     KIND,
     SIZE,
     PART,  # units in a block, a multiple of 64; the last block that has any may hold fewer
-    OFFSET,  # slots of a block before this population
+    SHIFT,  # units that the blocks before the first with any would hold: unit u is in block (u + SHIFT) // PART
+    OFFSET,  # SHIFT, and slots of a block before this population: u is at slot b * (block slots - PART) + OFFSET + u
     STEP,  # address of the neuron's compiled step
     STATES,
     RECEPTORS,
@@ -80,11 +86,15 @@ NEURONS, EVENTS, POISSON = 0, 1, 2
     THRESHOLDS,  # address: uint32 [THRESHOLD_COUNT], see `tools.random.poisson_thresholds`
     THRESHOLD_COUNT,
     KEY,
+    CALLED,  # address of a function of `stimuli` that draws the spikes of a source; 0: THRESHOLDS say how
+    RECORD,  # address: its parameters
+    FIRST_POST,  # entries of `posts`: plastic synapses onto this population
+    LAST_POST,
     UNIT_COLUMNS,
-) = range(23)
+) = range(28)
 
 # What a population adds to its inputs, int64 [inputs, INPUT_COLUMNS], and a real weight for each.
-INPUT_COUNTS, INPUT_SUMS, INPUT_QUEUE, INPUT_FIXED, INPUT_POISSON = range(5)
+INPUT_COUNTS, INPUT_SUMS, INPUT_QUEUE, INPUT_FIXED, INPUT_POISSON, INPUT_CALLED = range(6)
 (
     I_KIND,
     I_INDEX,  # the counter, the receptor's sums counted on from the last counter, or the stimulus
@@ -93,8 +103,10 @@ INPUT_COUNTS, INPUT_SUMS, INPUT_QUEUE, INPUT_FIXED, INPUT_POISSON = range(5)
     I_CERTAIN,  # see `tools.random.passed_thresholds`
     I_THRESHOLDS,  # address
     I_THRESHOLD_COUNT,
+    I_CALLED,  # address of a function of `stimuli`, and of its parameters
+    I_RECORD,
     INPUT_COLUMNS,
-) = range(8)
+) = range(10)
 
 # State variables to record, int64 [probes, PROBE_COLUMNS].
 P_POPULATION, P_ROW, P_INTERVAL, P_UNITS, P_COUNT, P_OUT, PROBE_COLUMNS = range(7)
@@ -117,6 +129,8 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     inputs,
     input_weights,
     plastic,
+    posts,
+    members,
     probes,
     page_blocks,
     block_slots,
@@ -143,6 +157,8 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
         interval: number of steps from one meeting of the threads to the next, at most the shortest delay.
         trial: number of the independent stream of random input, < 2^31.
         units, tables, inputs, plastic, probes: the tables; `table_weights`, `input_weights`: reals, one a row.
+        posts: int64, rows of `plastic` by target. members: int64 [blocks, entries], the population of each entry of a
+            step in the log of a block; -1 for none.
         page_blocks, block_slots: blocks of a page, slots of a block.
         max_spikes: int64 [blocks], upper bound of the spikes of a block in a step.
         log, log_offsets: see `deliver.schedule`; they hold the steps from `log_start` to `first - 1`.
@@ -154,7 +170,7 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
         drawn: int64 [threads, stimuli], spikes drawn for each stimulus.
         last_step: int64 [threads].
     """
-    blocks, populations = log.shape[0], units.shape[0]
+    blocks, populations = log.shape[0], members.shape[1]
     begin_block, end_block = thread * blocks // threads, (thread + 1) * blocks // threads
     real = sums.dtype.type(0)
     receptors, slots, width = max(sums.shape[0], 1), sums.shape[1], sums.itemsize
@@ -176,6 +192,8 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     x_at, before_at, spiked_at = x.ctypes.data, before.ctypes.data, spiked.ctypes.data
     words_at, numbers_at = words.ctypes.data, numbers.ctypes.data
     none = np.empty(0, sums.dtype)
+    asked = np.zeros(ASKED_ENTRIES, np.int64)
+    asked_at = asked.ctypes.data
     # Which received anything in this step: counters, then the sums of each receptor.
     due = np.zeros(counts.shape[0] + receptors, np.uint8)
     due_at = due.ctypes.data
@@ -245,32 +263,42 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
             for k in range(plastic.shape[0]):
                 target = units[plastic[k, learn.TARGET]]
                 learn.set_context(
-                    context, thread, populations, log_start, now, begin_block, end_block, target[PART], target[OFFSET],
-                    block_slots,
+                    context, thread, populations, log_start, now, begin_block, end_block, target[PART], target[SHIFT],
+                    target[OFFSET], block_slots, trial,
                 )  # fmt: skip
                 learn.call_plastic(plastic[k, learn.ON_PRE], plastic[k], context, log, log_offsets, sums)
             draw = uint64(trial) << uint64(32) | uint64(now)
             for b in range(begin_block, end_block):
                 used = log_offsets[b, (now - log_start) * populations]
-                for p in range(populations):
-                    unit, begun = vector(units_at + p * UNIT_COLUMNS * 8, UNIT_COLUMNS, np.int64(0)), used
+                for e in range(populations):
+                    p = members[b, e]
+                    at = (now - log_start) * populations + e + 1
+                    if p < 0:
+                        log_offsets[b, at] = used
+                        continue
+                    unit = vector(units_at + p * UNIT_COLUMNS * 8, UNIT_COLUMNS, np.int64(0))
                     if unit[KIND] == NEURONS:
                         used = _advance(
                             unit, p, b, b * block_slots, slots, now, draw, inputs_at, input_weights, due_at, counts_at,
                             sums_at, queue_at, queue.shape, fixed_at, x_at, before_at, spiked_at, words_at, numbers_at,
-                            changes_at, drawn_at, log_at + b * log.shape[1] * 4, used, real,
+                            changes_at, drawn_at, log_at + b * log.shape[1] * 4, used, asked_at, real,
                         )  # fmt: skip
-                        for k in range(plastic.shape[0] if used > begun else 0):
-                            if plastic[k, learn.TARGET] == p:
-                                context[learn.FIRST], context[learn.LAST] = begun, used
+                        log_offsets[b, at] = used
+                        for i in range(unit[FIRST_POST], unit[LAST_POST]):
+                            # Spikes reach the synapses that they come from at once, or after a while.
+                            k = posts[i]
+                            past = at - 1 - plastic[k, learn.POST_DELAY] * populations
+                            if past >= 0 and log_offsets[b, past + 1] > log_offsets[b, past]:
+                                context[learn.FIRST] = log_offsets[b, past]
+                                context[learn.LAST] = log_offsets[b, past + 1]
                                 learn.call_plastic(
                                     plastic[k, learn.ON_POST], plastic[k], context, log[b:], log_offsets, sums
                                 )
                     elif unit[KIND] == EVENTS:
                         used = _play(unit, b, now, log_at + b * log.shape[1] * 4, used, blocks)
                     else:
-                        used = _draw(unit, b, draw, words, log_at + b * log.shape[1] * 4, used)
-                    log_offsets[b, (now - log_start) * populations + p + 1] = used
+                        used = _draw(unit, b, now, draw, words, log_at + b * log.shape[1] * 4, used, asked_at)
+                    log_offsets[b, at] = used
         step += steps
         epoch += 1
         if threads > 1:
@@ -278,7 +306,8 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     # Spikes of the last steps are not queued yet: `queued` of the next call says so.
     last_step[thread] = step
     # Numba frees an array after its last mention, and only the addresses of these are used above: keep them alive.
-    return due.size + again.size + room.size + x.size + before.size + spiked.size + words.size + numbers.size
+    alive = due.size + again.size + room.size + x.size + before.size + spiked.size
+    return alive + words.size + numbers.size + asked.size
 
 
 @njit(cache=True, nogil=True)
@@ -329,8 +358,10 @@ def _enqueue(
         table = tables[p]
         if table[FORM] != QUEUE:
             continue
+        if step < table[SINCE] or step >= table[UNTIL]:
+            continue
         at = (step - log_start) * populations + table[SOURCE]
-        for b in range(blocks):
+        for b in range(table[BEGIN_BLOCK], table[END_BLOCK]):
             fired = log[b, log_offsets[b, at] : log_offsets[b, at + 1]]
             if fired.size:
                 for page in range(begin_block // page_blocks, (end_block - 1) // page_blocks + 1):
@@ -344,30 +375,32 @@ def _enqueue(
 def _sample(units, probe, sample, begin_block, end_block, real):
     """Copy the probed units that lie in this thread's blocks."""
     unit = units[probe[P_POPULATION]]
-    n, states, part = probe[P_COUNT], unit[STATES], unit[PART]
+    n, states, part, shift = probe[P_COUNT], unit[STATES], unit[PART], unit[SHIFT]
     chosen = vector(probe[P_UNITS], n, np.int32(0))
     out = vector(probe[P_OUT], (sample + 1) * n, real)[sample * n :]
     state = vector(unit[STATE], states * unit[SIZE], real)
     for i in range(n):
-        block = chosen[i] // part
+        block = (chosen[i] + shift) // part
         if begin_block <= block < end_block:
-            first = block * part + (chosen[i] - block * part) // PIECE * PIECE
-            size = min(PIECE, min((block + 1) * part, unit[SIZE]) - first)
+            begin = block * part - shift
+            first = begin + (chosen[i] - begin) // PIECE * PIECE
+            size = min(PIECE, min(begin + part, unit[SIZE]) - first)
             out[i] = state[states * first + probe[P_ROW] * size + chosen[i] - first]
 
 
 @njit(cache=True, nogil=True)
-def _advance(  # noqa: PLR0912 - one branch a kind of input
+def _advance(  # noqa: PLR0912, PLR0915 - one branch a kind of input
     unit, p, block, slot, slots, step, draw, inputs_at, input_weights, due_at, counts_at, sums_at, queue_at, queue,
-    fixed_at, x_at, before_at, spiked_at, words_at, numbers_at, changes_at, drawn_at, log_at, used, real,
+    fixed_at, x_at, before_at, spiked_at, words_at, numbers_at, changes_at, drawn_at, log_at, used, asked_at, real,
 ):  # fmt: skip
     """Step the neurons that a population has in a block; returns the new length of the log."""
-    end = min((block + 1) * unit[PART], unit[SIZE])
+    begin = block * unit[PART] - unit[SHIFT]
+    end = min(begin + unit[PART], unit[SIZE])
     slot += unit[OFFSET] - block * unit[PART]  # of unit 0, were it here
     width = input_weights.itemsize
     constants = vector(unit[CONSTANT], unit[CONSTANTS], real)
     words, numbers = vector(words_at, PIECE, np.uint32(0)), vector(numbers_at, 256, np.int32(0))
-    for first in range(block * unit[PART], end, PIECE):
+    for first in range(begin, end, PIECE):
         n = min(PIECE, end - first)
         summed = matrix(x_at, unit[RECEPTORS], n, real)
         written = 0
@@ -399,6 +432,12 @@ def _advance(  # noqa: PLR0912 - one branch a kind of input
                 drawn[0] += poisson_add(
                     uint64(entry[I_KEY]), first, draw, entry[I_CERTAIN], passed, weight, words, numbers, x
                 )
+            elif entry[I_KIND] == INPUT_CALLED:
+                asked = vector(asked_at, ASKED_ENTRIES, np.int64(0))
+                asked[A_FIRST], asked[A_STEP], asked[A_DRAW], asked[A_DRAWN] = first, step, np.int64(draw), 0
+                call(entry[I_CALLED], vector(entry[I_RECORD], RECORD_COLUMNS, np.int64(0)), asked, words, x)
+                drawn = vector(drawn_at + entry[I_INDEX] * 8, 1, np.int64(0))
+                drawn[0] += asked[A_DRAWN]
         for receptor in range(unit[RECEPTORS]):
             if not written >> receptor & 1:
                 clear(vector(x_at + receptor * n * width, n, real))
@@ -446,15 +485,22 @@ def _play(unit, block, step, log_at, used, blocks):
 
 
 @njit(cache=True, nogil=True)
-def _draw(unit, block, draw, words, log_at, used):
+def _draw(unit, block, step, draw, words, log_at, used, asked_at):
     """Append the spikes of Poisson sources to the log, a unit as often as it fires."""
     thresholds = vector(unit[THRESHOLDS], unit[THRESHOLD_COUNT], np.uint32(0))
-    end = min((block + 1) * unit[PART], unit[SIZE])
+    begin = block * unit[PART] - unit[SHIFT]
+    end = min(begin + unit[PART], unit[SIZE])
     if thresholds.size == 0:
         return used
     log = vector(log_at, used + unit[PART] * thresholds.size, np.int32(0))
-    for first in range(block * unit[PART], end, words.size):
+    for first in range(begin, end, words.size):
         n = min(words.size, end - first)
+        if unit[CALLED]:
+            asked = vector(asked_at, ASKED_ENTRIES, np.int64(0))
+            asked[A_FIRST], asked[A_STEP], asked[A_DRAW], asked[A_DRAWN] = first, step, np.int64(draw), n
+            call(unit[CALLED], vector(unit[RECORD], RECORD_COLUMNS, np.int64(0)), asked, words, log[used:])
+            used += asked[A_DRAWN]
+            continue
         group_words(uint64(unit[KEY]), first, draw, words[: (n + 63) // 64 * 64])
         for i in range(n):
             if words[i] >= thresholds[0]:

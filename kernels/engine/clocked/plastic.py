@@ -15,10 +15,11 @@ import itertools
 
 import numpy as np
 from llvmlite import ir
-from numba import cfunc, from_dtype, njit, types
+from numba import cfunc, from_dtype, njit, types, uint64
 from numba.extending import intrinsic
 
 from ...tools.pointers import matrix, vector
+from ...tools.random import unit_interval, words
 from .plasticity import (
     REWARD_ENTRIES,
     RULE_ENTRIES,
@@ -32,7 +33,9 @@ from .plasticity import (
 
 # Plastic synapses, int64 [entries, PLASTIC_COLUMNS]. Addresses of arrays that an entry does not have are 0.
 (
-    SOURCE,
+    SOURCE,  # its entry in the log, see `deliver.schedule`, and the blocks that hold its units
+    SOURCE_BEGIN,
+    SOURCE_END,
     SOURCES,  # units
     TARGET,
     TARGETS,  # units
@@ -52,16 +55,21 @@ from .plasticity import (
     IN_SOURCES,  # address: uint32 [SYNAPSES]
     ELIGIBILITY,  # address: float64 [SYNAPSES, 2]
     REWARD,  # address: float64 [threads, REWARD_ENTRIES]
-    REWARDER,  # the population whose spikes are the reward
+    REWARDER,  # the population whose spikes are the reward: its entry in the log and its blocks
+    REWARDER_BEGIN,
+    REWARDER_END,
     REWARD_DELAY,
+    POST_DELAY,  # steps after which a spike of a target reaches its synapses
     SHORT,  # address: float64 [3], parameters of short-term plasticity; 0: there is none
     RESOURCES,  # address: float64 [threads, SOURCES, 3]
     ON_PRE,  # addresses of the compiled functions
     ON_POST,
+    RELEASED,  # address: float64 [1], the probability that a synapse transmits a spike; 0: it always does
+    KEY,  # of that draw
     PLASTIC_COLUMNS,
-) = range(27)
+) = range(34)
 
-# The context of a call, int64 [CONTEXT_ENTRIES]; PART and OFFSET are those of the target, see `loop`.
+# The context of a call, int64 [CONTEXT_ENTRIES]; PART, SHIFT and OFFSET are those of the target, see `loop`.
 (
     THREAD,
     POPULATIONS,
@@ -70,26 +78,28 @@ from .plasticity import (
     FIRST,  # on_pre: the first block of the thread; on_post: the first spike in the log of the block
     LAST,
     PART,
+    SHIFT,
     OFFSET,
     BLOCK_SLOTS,
+    TRIAL,
     CONTEXT_ENTRIES,
-) = range(10)
+) = range(12)
 
 
-def cut_reference(offsets, targets, part, blocks):
+def cut_reference(offsets, targets, part, shift, blocks):
     """The specification of `cut`: [sources, blocks + 1], the first synapse of each row in each block and after it."""
-    limits = np.arange(blocks + 1) * part
+    limits = np.arange(blocks + 1) * part - shift
     rows = itertools.pairwise(offsets)
     return np.array([a + np.searchsorted(targets[a:z], limits) for a, z in rows])
 
 
 @njit(cache=True, nogil=True)
-def cut(offsets, targets, part, cuts):
-    """Fill cuts, int64 [sources, blocks + 1], for blocks of `part` targets."""
+def cut(offsets, targets, part, shift, cuts):
+    """Fill cuts, int64 [sources, blocks + 1], for blocks of `part` targets, the first of which lacks `shift`."""
     for i in range(cuts.shape[0]):
         s = offsets[i]
         for b in range(cuts.shape[1]):
-            while s < offsets[i + 1] and targets[s] < b * part:
+            while s < offsets[i + 1] and targets[s] < b * part - shift:
                 s += 1
             cuts[i, b] = s
 
@@ -126,11 +136,12 @@ def call_plastic(typing, address, entry, context, log, log_offsets, sums):
 
 
 @njit(cache=True, nogil=True)
-def set_context(context, thread, populations, log_start, step, first, last, part, offset, block_slots):
+def set_context(context, thread, populations, log_start, step, first, last, part, shift, offset, block_slots, trial):
     """Fill `context`."""
     context[THREAD], context[POPULATIONS], context[LOG_START], context[STEP] = thread, populations, log_start, step
     context[FIRST], context[LAST] = first, last
-    context[PART], context[OFFSET], context[BLOCK_SLOTS] = part, offset, block_slots
+    context[PART], context[SHIFT], context[OFFSET] = part, shift, offset
+    context[BLOCK_SLOTS], context[TRIAL] = block_slots, trial
 
 
 def on_pre(entry, context, log, log_offsets, sums):
@@ -144,8 +155,9 @@ def on_pre(entry, context, log, log_offsets, sums):
     rule, decay, pre, post, eligibility, reward = _learning(entry, thread)
     if entry[ELIGIBILITY]:
         size = entry[TARGETS]
-        first, last = min(begin_block * part, size), min(end_block * part, size)
-        count = _fired(context, log, log_offsets, step - entry[REWARD_DELAY], entry[REWARDER])
+        first = min(max(begin_block * part - context[SHIFT], 0), size)
+        last = min(max(end_block * part - context[SHIFT], 0), size)
+        count = _fired(context, log_offsets, step - entry[REWARD_DELAY], entry)
         in_offsets = vector(entry[IN_OFFSETS], size + 1, np.int64(0))
         in_synapses = vector(entry[IN_SYNAPSES], synapses, np.uint32(0))
         advance_reward(rule, step, count, first, last, in_offsets, in_synapses, weights, eligibility, reward)
@@ -157,7 +169,7 @@ def on_pre(entry, context, log, log_offsets, sums):
     resources = matrix(entry[RESOURCES] + thread * sources * 24, sources if short.size else 0, 3, 0.0)
     line = sums[entry[RECEPTOR]]
     at = (step - entry[DELAY] - context[LOG_START]) * context[POPULATIONS] + entry[SOURCE]
-    for home in range(blocks):
+    for home in range(entry[SOURCE_BEGIN], entry[SOURCE_END]):
         for f in range(log_offsets[home, at], log_offsets[home, at + 1]):
             i = log[home, f]
             gain = release(short, resources, i, step - entry[DELAY]) if short.size else 1.0
@@ -169,6 +181,8 @@ def on_pre(entry, context, log, log_offsets, sums):
                 row = line[b * (context[BLOCK_SLOTS] - part) + context[OFFSET] :]
                 if entry[RULE]:
                     on_arrival(rule, decay, step, i, a, z, targets, weights, pre, post, eligibility, reward, gain, row)
+                elif entry[RELEASED]:
+                    _transmit(entry, context, i, a, z, targets, weights, gain, row)
                 else:
                     for s in range(a, z):
                         row[targets[s]] += weights[s] * line.dtype.type(gain)
@@ -207,11 +221,22 @@ def _learning(entry, thread):
 
 
 @njit(cache=True, nogil=True)
-def _fired(context, log, log_offsets, step, population):
-    """Return the number of spikes of a population in a step."""
+def _transmit(entry, context, source, a, z, targets, weights, gain, row):
+    """Add the weights of those synapses of a row that transmit this spike: each draws for itself."""
+    share, real = vector(entry[RELEASED], 1, 0.0)[0], row.dtype.type(gain)
+    draw = uint64(context[TRIAL]) << uint64(32) | uint64(context[STEP])
+    for s in range(a, z):
+        high, low, _, _ = words(uint64(entry[KEY]), uint64(s), draw)
+        if unit_interval(high, low) < share:
+            row[targets[s]] += weights[s] * real
+
+
+@njit(cache=True, nogil=True)
+def _fired(context, log_offsets, step, entry):
+    """Return the number of spikes of the rewarding population in a step."""
     count = 0
     if step >= context[LOG_START]:
-        at = (step - context[LOG_START]) * context[POPULATIONS] + population
-        for b in range(log.shape[0]):
+        at = (step - context[LOG_START]) * context[POPULATIONS] + entry[REWARDER]
+        for b in range(entry[REWARDER_BEGIN], entry[REWARDER_END]):
             count += log_offsets[b, at + 1] - log_offsets[b, at]
     return count

@@ -12,14 +12,14 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True)
-def count_blocks(offsets, targets, part, cuts):
-    """Count the synapses of row i into cuts[i, target // part + 1]; return the maximum number of equal pairs."""
+def count_blocks(offsets, targets, part, shift, cuts):
+    """Count the synapses of row i into cuts[i, target's block + 1]; return the maximum number of equal pairs."""
     most = 0
     for i in range(offsets.size - 1):
         run, last = 0, np.int64(-1)
         for j in range(offsets[i], offsets[i + 1]):
             target = np.int64(targets[j])
-            cuts[i, target // part + 1] += 1
+            cuts[i, (target + shift) // part + 1] += 1
             run = run + 1 if target == last else 1
             last = target
             most = max(most, run)
@@ -37,19 +37,20 @@ def sum_blocks(cuts, starts, places):
 
 @njit(cache=True, nogil=True)
 def place(
-    offsets, targets, part, offset, block_slots, page_blocks, places, out, weights, out_weights, delays, out_delays
-):
+    offsets, targets, part, shift, offset, block_slots, page_blocks, places, out, weights, out_weights, delays,
+    out_delays,
+):  # fmt: skip
     """Write the synapses of a projection at `places`, which advance.
 
     Args:
-        part, offset, block_slots, page_blocks: where the target's units lie, see `neurosim.engine.layout`.
+        part, shift, offset, block_slots, page_blocks: where the target's units lie, see `neurosim.engine.layout`.
         out: uint16, slots within the page.
         weights, delays: [synapses], or empty; to out_weights and out_delays.
     """
     for i in range(offsets.size - 1):
         for j in range(offsets[i], offsets[i + 1]):
             target = np.int64(targets[j])
-            block = target // part
+            block = (target + shift) // part
             k = places[i, block]
             places[i, block] = k + 1
             out[k] = (block % page_blocks) * block_slots + offset + target - block * part
@@ -60,7 +61,7 @@ def place(
 
 
 @njit(cache=True, nogil=True)
-def set_bits(offsets, targets, part, offset, block_slots, first, rows, rest):
+def set_bits(offsets, targets, part, shift, offset, block_slots, first, rows, rest):
     """Set a bit for every synapse of sources `first` on, in uint64 [sources, words] rows over all slots.
 
     A synapse whose bit is set already is marked in rest[j]; returns how many are.
@@ -69,7 +70,7 @@ def set_bits(offsets, targets, part, offset, block_slots, first, rows, rest):
     for i in range(offsets.size - 1):
         for j in range(offsets[i], offsets[i + 1]):
             target = np.int64(targets[j])
-            block = target // part
+            block = (target + shift) // part
             slot = block * block_slots + offset + target - block * part
             bit = np.uint64(1) << np.uint64(slot & 63)
             again = rows[first + i, slot >> 6] & bit != 0
@@ -97,14 +98,14 @@ def kept_rows(offsets, targets, rest):
 
 
 @njit(cache=True, nogil=True)
-def count_groups(offsets, targets, delays, part, page_blocks, longest, counts):
+def count_groups(offsets, targets, delays, part, shift, page_blocks, longest, counts):
     """Count synapses into counts[i, target's page * (longest + 1) + delay]; return False if one is longer."""
     for i in range(offsets.size - 1):
         for j in range(offsets[i], offsets[i + 1]):
             delay = np.int64(delays[j])
             if delay > longest:
                 return False
-            counts[i, np.int64(targets[j]) // part // page_blocks * (longest + 1) + delay] += 1
+            counts[i, (np.int64(targets[j]) + shift) // part // page_blocks * (longest + 1) + delay] += 1
     return True
 
 
@@ -130,7 +131,7 @@ def open_groups(counts, longest, starts, at, words, positions):
 
 @njit(cache=True, nogil=True)
 def fill_groups(
-    offsets, targets, weights, delays, part, offset, block_slots, page_blocks, longest, unit, positions, words
+    offsets, targets, weights, delays, part, shift, offset, block_slots, page_blocks, longest, unit, positions, words
 ):
     """Write the records of a projection: 16 bits of weight, in multiples of `unit`, above 16 bits of slot in the page.
 
@@ -139,7 +140,7 @@ def fill_groups(
     for i in range(offsets.size - 1):
         for j in range(offsets[i], offsets[i + 1]):
             target = np.int64(targets[j])
-            block = target // part
+            block = (target + shift) // part
             group = block // page_blocks * (longest + 1) + np.int64(delays[j])
             slot = (block % page_blocks) * block_slots + offset + target - block * part
             level = np.int64(np.floor(weights[j if weights.size > 1 else 0] / unit + 0.5))

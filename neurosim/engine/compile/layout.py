@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import require
 from ...network import Network, Population
 from ...synapses import Distribution
 from ...windowed import Windowed
@@ -17,27 +16,42 @@ BLOCK_UNITS, MAX_BLOCKS = 2048, 16
 # Slots of a page: the range of a uint16. Parts are multiples of FLAG_GROUP: flags are read 64 at a time.
 PAGE_SLOTS = 1 << 16
 FLAG_GROUP = 64
+# Populations beyond which a small one lies in one block: a part of each in every block would be slots without units.
+MANY_POPULATIONS = 256
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
     """Slots of a network, decided by its populations alone. Arrays are indexed by population number.
 
+    Unit u of a population is in block b = (u + shift) // part, at slot b (block_slots - part) + offset + u.
+
     Attributes:
-        blocks: their number, a power of two; each holds a part of every population.
+        blocks: their number, a power of two; each holds a part of every population, or of many populations some whole.
         page_blocks: blocks of a page.
         parts: [populations] units of a block, multiples of 64.
-        offsets: [populations] slots of a block before the population's.
+        shifts: [populations] units that the blocks before the population's first would hold.
+        offsets: [populations] shift, and slots of a block before the population's.
         block_slots: slots of a block.
         sizes: [populations] units; 0 of a windowed population that drives no neurons: the run loop never sees it.
+        begins, ends: [populations] the blocks that hold its units, and those between.
+        entries: [populations] its entry among those of a block in the log of a step.
+        width: entries of a step in the log of a block.
+        many: whether small populations lie in one block each.
     """
 
     blocks: int
     page_blocks: int
     parts: NDArray[np.int64]
+    shifts: NDArray[np.int64]
     offsets: NDArray[np.int64]
     block_slots: int
     sizes: NDArray[np.int64]
+    begins: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    entries: NDArray[np.int64]
+    width: int
+    many: bool
 
     @property
     def slots(self) -> int:
@@ -47,41 +61,105 @@ class Layout:
     def pages(self) -> int:
         return self.blocks // self.page_blocks
 
-    def units_in(self, block: int) -> NDArray[np.int64]:
-        """Return [populations] the number of units of each population in a block."""
-        units: NDArray[np.int64] = np.clip(self.sizes - block * self.parts, 0, self.parts)
-        return units
+    def units_in(self, block: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return [populations] the first unit of each population in a block, and the one after the last."""
+        begin = block * self.parts - self.shifts
+        return np.clip(begin, 0, self.sizes), np.clip(begin + self.parts, 0, self.sizes)
+
+    @property
+    def members(self) -> NDArray[np.int64]:
+        """[blocks, width] the population of each entry in the log of a step; -1 for none."""
+        found = np.full((self.blocks, self.width), -1, np.int64)
+        for p, entry in enumerate(self.entries):
+            found[self.begins[p] : self.ends[p], entry] = p
+        return found
 
 
 def lay_out(network: Network) -> Layout:
-    """Return the layout of a network.
-
-    Raises:
-        NeurosimInputError: more populations than a page has room for.
-    """
+    """Return the layout of a network."""
     driving = {projection.source for projection in network.projections}
     sizes = np.array(
         [_slots_of(population, population.name in driving) for population in network.populations], np.int64
     )
-    # A block holds at least FLAG_GROUP slots of each population, and lies within a page.
-    most, held = PAGE_SLOTS // FLAG_GROUP, int(np.count_nonzero(sizes))
-    require(held <= most, "Network.populations", f"must be at most {most:,}; join populations of one model", held)
-    blocks = max(1, min(MAX_BLOCKS, 1 << (max(1, int(sizes.sum()) // BLOCK_UNITS).bit_length() - 1)))
+    layout = _many(sizes) if np.count_nonzero(sizes) > MANY_POPULATIONS else _few(sizes)
+    # Rows by delay are read page by page, each by one thread: two pages at least. Others are read in one go.
+    drawn = any(isinstance(projection.delay, Distribution) for projection in network.projections)
+    page_blocks = max(1, layout.blocks // 2) if drawn else layout.blocks
+    while page_blocks * layout.block_slots > PAGE_SLOTS:
+        page_blocks //= 2
+    return replace(layout, page_blocks=page_blocks)
+
+
+def _few(sizes: NDArray[np.int64]) -> Layout:
+    """Cut every population into all blocks."""
+    blocks = _block_count(int(sizes.sum()))
     while True:
         parts = -(-sizes // (blocks * FLAG_GROUP)) * FLAG_GROUP
         block_slots = int(parts.sum())
         if block_slots <= PAGE_SLOTS:
             break
         blocks *= 2
-    # Rows by delay are read page by page, each by one thread: two pages at least. Others are read in one go.
-    drawn = any(isinstance(projection.delay, Distribution) for projection in network.projections)
-    page_blocks = max(1, blocks // 2) if drawn else blocks
-    while page_blocks * block_slots > PAGE_SLOTS:
-        page_blocks //= 2
-    offsets = np.concatenate([[0], np.cumsum(parts)[:-1]]).astype(np.int64)
+    none = np.zeros_like(sizes)
     return Layout(
-        blocks=blocks, page_blocks=page_blocks, parts=parts, offsets=offsets, block_slots=block_slots, sizes=sizes
+        blocks=blocks,
+        page_blocks=1,
+        parts=parts,
+        shifts=none,
+        offsets=np.concatenate([[0], np.cumsum(parts)[:-1]]).astype(np.int64),
+        block_slots=block_slots,
+        sizes=sizes,
+        begins=none,
+        ends=none + blocks,
+        entries=np.arange(len(sizes)),
+        width=len(sizes),
+        many=False,
     )
+
+
+def _many(sizes: NDArray[np.int64]) -> Layout:
+    """Cut populations that are large into all blocks, and put the others into one block each, filling one by one."""
+    rounded = -(-sizes // FLAG_GROUP) * FLAG_GROUP
+    blocks = _block_count(int(rounded.sum()))
+    while True:
+        whole = (sizes > 0) & (rounded <= max(FLAG_GROUP, rounded.sum() // (2 * blocks)))
+        parts = np.where(whole, rounded, -(-sizes // (blocks * FLAG_GROUP)) * FLAG_GROUP)
+        shared = int(parts[~whole].sum())
+        # The middle of a population says in which block it lies, were all that lie in one block side by side.
+        middles = np.cumsum(parts * whole) - parts // 2
+        homes = np.where(whole, middles * blocks // max(1, int(parts[whole].sum())), 0)
+        filled = np.bincount(homes[whole], weights=parts[whole], minlength=blocks).astype(np.int64)
+        block_slots = shared + int(filled.max())
+        if block_slots <= PAGE_SLOTS:
+            break
+        blocks *= 2
+    offsets = np.zeros_like(sizes)
+    offsets[~whole] = np.cumsum(parts[~whole]) - parts[~whole]
+    entries = np.zeros_like(sizes)
+    entries[~whole] = np.arange(np.count_nonzero(~whole))
+    before, held = np.full(blocks, shared), np.full(blocks, np.count_nonzero(~whole))
+    for p in np.flatnonzero(whole):
+        offsets[p], entries[p] = before[homes[p]], held[homes[p]]
+        before[homes[p]] += parts[p]
+        held[homes[p]] += 1
+    shifts = homes * parts
+    return Layout(
+        blocks=blocks,
+        page_blocks=1,
+        parts=parts,
+        shifts=shifts,
+        offsets=offsets + shifts,
+        block_slots=block_slots,
+        sizes=sizes,
+        begins=homes,
+        ends=np.where(whole, homes + 1, blocks),
+        entries=entries,
+        width=int(held.max()),
+        many=True,
+    )
+
+
+def _block_count(units: int) -> int:
+    return max(1, min(MAX_BLOCKS, 1 << (max(1, units // BLOCK_UNITS).bit_length() - 1)))
 
 
 def _slots_of(population: Population, drives: bool) -> int:

@@ -13,9 +13,11 @@ from ...neurons import Neuron
 from ...neurons.by_unit import drawn, rows
 from ..threads import for_each
 from .callbacks import step_callback
-from .cells import Cells, Noise, compile_noise, initial_state
+from .cells import Cells, initial_state
+from .currents import CompiledCurrent, compile_currents, driven_callback, driven_constants, targets_of
 from .layout import Layout, lay_out
 from .memory import check_memory
+from .noise import Noise, compile_noise
 from .plastic import PlasticSynapses, compile_plastic
 from .row_tables import RowTable, RowTableBuilder
 from .synapse_sampler import SynapseSampler, build_sampler
@@ -34,6 +36,7 @@ class CompiledNetwork:
         real: dtype of state, weights and sums.
         cells, poisson: populations of neurons, and Poisson sources, by number.
         noises: Poisson stimuli.
+        currents: those into neurons.
         layout: slots of the units.
         samplers: of each projection, without its synapses.
         row_tables: synapses that are not plastic.
@@ -49,6 +52,7 @@ class CompiledNetwork:
     cells: dict[int, Cells]
     poisson: dict[int, Noise]
     noises: tuple[Noise, ...]
+    currents: tuple[CompiledCurrent, ...]
     layout: Layout
     samplers: tuple[SynapseSampler, ...]
     row_tables: tuple[RowTable, ...]
@@ -99,17 +103,24 @@ def compile_network(
     samplers = _build_samplers(network, clock, seed, threads)
     degrees = [np.zeros(len(sampler.first_synapse) - 1, np.int32) for sampler in samplers]
     row_tables = RowTableBuilder(network, layout, samplers, real, threads, degrees).build(plain)
-    plastic = compile_plastic(network, samplers, clock, real, degrees)
+    plastic = compile_plastic(network, samplers, clock, real, degrees, seed)
     populations = [(p, population) for p, population in enumerate(network.populations)]
     poisson, noises = compile_noise(network, seed, clock)
+    currents = compile_currents(network, clock, seed)
+    driven = targets_of(currents)
     return CompiledNetwork(
         network=network,
         clock=clock,
         seed=seed,
         real=real,
-        cells={p: _cells(pop, clock, seed, real) for p, pop in populations if isinstance(pop.model, Neuron)},
+        cells={
+            p: _cells(pop, clock, seed, real, driven=p in driven)
+            for p, pop in populations
+            if isinstance(pop.model, Neuron)
+        },
         poisson=poisson,
         noises=noises,
+        currents=currents,
         layout=layout,
         samplers=tuple(sampler.without_cache() for sampler in samplers),
         row_tables=tuple(row_tables),
@@ -131,10 +142,15 @@ def _build_samplers(network: Network, clock: float, seed: int, threads: int) -> 
     return [ready[number] for number in range(len(network.projections))]
 
 
-def _cells(population: Population, clock: float, seed: int, real: np.dtype[Any]) -> Cells:
+def _cells(population: Population, clock: float, seed: int, real: np.dtype[Any], *, driven: bool) -> Cells:
     assert isinstance(population.model, Neuron)
     neuron = drawn(population.model, seed, population.name, population.size)
     initial = initial_state(population, neuron, seed).astype(real)
+    receptors = len(neuron.receptors)
+    if driven:
+        constants = driven_constants(population, neuron, clock)
+        step = driven_callback(neuron, real)
+        return Cells(population, (step,), initial, constants.astype(real), receptors + 1)
     constants = rows(neuron, lambda unit: unit.constants(clock))
     step = step_callback(neuron, real, by_unit=constants.ndim == 2)
-    return Cells(population, (step,), initial, constants.astype(real))
+    return Cells(population, (step,), initial, constants.astype(real), receptors)

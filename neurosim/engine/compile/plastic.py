@@ -14,6 +14,7 @@ from ...errors import require
 from ...kernels.engine.clocked import plasticity as kernel
 from ...network import Network, Projection
 from ...plasticity import Modulation, ShortTermPlasticity, Terms
+from ...random import rng_key
 from .synapse_sampler import MAX_DELAY, SynapseSampler
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class PlasticSynapses:
         rule, short_term: vectors that `kernels.engine.clocked.plasticity` reads; empty where there is none.
         rewarder: number of the population whose spikes are the reward; -1 for none.
         reward_delay: steps.
+        post_delay: steps after which a spike of a target counts for its synapses.
+        p_transmit: probability that a synapse transmits a spike; `key` is that of the draw.
     """
 
     number: int
@@ -49,6 +52,9 @@ class PlasticSynapses:
     short_term: NDArray[np.float64]
     rewarder: int
     reward_delay: int
+    post_delay: int
+    p_transmit: float
+    key: int
 
     @property
     def modulated(self) -> bool:
@@ -57,7 +63,7 @@ class PlasticSynapses:
     @property
     def max_delay(self) -> int:
         """Number of past steps whose spikes it needs."""
-        return max(self.delay, self.reward_delay)
+        return max(self.delay, self.reward_delay, self.post_delay)
 
     @property
     def min_delay(self) -> int:
@@ -81,7 +87,8 @@ def plastic_bytes(projection: Projection, real: np.dtype[Any]) -> int:
 
 def is_plastic(projection: Projection) -> bool:
     """Return whether what a spike delivers changes while the network runs."""
-    return projection.plasticity is not None or projection.short_term is not None
+    learns = projection.plasticity is not None or projection.short_term is not None
+    return learns or projection.p_transmit < 1
 
 
 def compile_plastic(
@@ -90,6 +97,7 @@ def compile_plastic(
     clock: float,
     real: np.dtype[Any],
     degrees: Sequence[NDArray[np.int32]],
+    seed: int,
 ) -> tuple[PlasticSynapses, ...]:
     """Return the plastic synapses of a network.
 
@@ -101,7 +109,7 @@ def compile_plastic(
     compiled: list[PlasticSynapses] = []
     for number, sampler in enumerate(samplers):
         if is_plastic(sampler.projection):
-            compiled += _by_delay(network, number, sampler, clock, real, degrees[number])
+            compiled += _by_delay(network, number, sampler, clock, real, degrees[number], seed)
     return tuple(compiled)
 
 
@@ -112,6 +120,7 @@ def _by_delay(
     clock: float,
     real: np.dtype[Any],
     degrees: NDArray[np.int32],
+    seed: int,
 ) -> list[PlasticSynapses]:
     projection = sampler.projection
     rows, weights, delays = sampler.all_synapses()
@@ -140,6 +149,9 @@ def _by_delay(
             short_term=short_term,
             rewarder=rewarder,
             reward_delay=reward_delay,
+            post_delay=math.floor(2 * projection.dendritic_delay_fraction * int(delay) + 0.5) if terms else 0,
+            p_transmit=projection.p_transmit,
+            key=rng_key(seed, "release", str(projection.name), str(int(delay))),
         )
         compiled.append(synapses)
     return compiled
@@ -154,11 +166,10 @@ def _reward(network: Network, projection: Projection, modulation: Modulation | N
     """Return the number of the population that rewards, -1 for none, and the delay in steps."""
     if modulation is None:
         return -1, 0
-    names = [population.name for population in network.populations]
     steps, name = math.floor(modulation.delay / clock + 0.5), f"{projection}.plasticity.reward_delay"
     require(steps >= 1, name, f"must round to at least one step of {clock:g} s", modulation.delay)
     require(steps <= MAX_DELAY, name, f"must be <= {MAX_DELAY} steps of {clock:g} s", modulation.delay)
-    return names.index(modulation.population), steps
+    return network.numbers[modulation.population], steps
 
 
 def rule_vector(terms: Terms, dt: float) -> NDArray[np.float64]:

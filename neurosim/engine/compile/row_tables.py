@@ -33,6 +33,8 @@ MIN_GROUP, MAX_GROUPS, MIN_LEVELS = 2.0, 255, 512
 # Standard deviations within which a normal is assumed to lie: one value in 10^15 does not.
 MAX_SIGMAS = 8.0
 MAX_LEVEL = 32767
+# Beyond every step.
+FOREVER = 2**31 - 1
 
 
 @dataclass(eq=False)
@@ -44,6 +46,7 @@ class RowTable:
         weight: the weight of all synapses; for GROUPS the unit in which weights are counted.
         delay: steps; for GROUPS the longest delay, for QUEUE with a delay for each synapse the shortest.
         max_delay: steps.
+        since, until: steps of the spikes that it delivers, the first and the one after the last.
         batch: number of rows that cannot overflow a counter of one byte.
         arrays: by column of `kernels.engine.clocked.deliver`, the array whose address is there.
         values: other columns.
@@ -57,6 +60,8 @@ class RowTable:
     weight: float
     delay: int
     max_delay: int
+    since: int = 0
+    until: int = FOREVER
     batch: int = 0
     arrays: dict[int, NDArray[Any]] = field(default_factory=dict)
     values: dict[int, int] = field(default_factory=dict)
@@ -99,6 +104,8 @@ class RowTableBuilder:
             return (deliver.GROUPS, *where, 0) if grouped else (deliver.QUEUE, *where, number)
         if sampler.weight is None:
             return deliver.SUMS, *where, sampler.delay
+        if self.layout.many:  # a counter for each slot of a large network is not worth one table
+            return deliver.SUMS, *where, sampler.delay, sampler.weight
         return deliver.COUNTS, *where, sampler.delay, sampler.weight
 
     def _table(self, form: int, numbers: list[int]) -> RowTable:
@@ -156,9 +163,10 @@ class RowTableBuilder:
         """Write the rows of a chunk; return for each projection the maximum number of synapses between two units."""
         layout, sources = self.layout, len(made[0][0].offsets) - 1
         cuts = table.arrays[deliver.CUTS][first : first + sources]
-        parts = [int(layout.parts[self.samplers[number].target]) for number in table.projections]
+        wheres = [self._where(number) for number in table.projections]
         most = [
-            rows.count_blocks(r.offsets, r.targets, part, cuts) for (r, _, _), part in zip(made, parts, strict=True)
+            rows.count_blocks(r.offsets, r.targets, part, shift, cuts)
+            for (r, _, _), (part, shift, _) in zip(made, wheres, strict=True)
         ]
         starts = np.zeros(sources + 1, np.int64)
         for r, _, _ in made:
@@ -172,13 +180,13 @@ class RowTableBuilder:
             kept[deliver.WEIGHTS] = np.empty(starts[-1], self.real)
         if deliver.DELAYS in table.arrays:
             kept[deliver.DELAYS] = np.empty(starts[-1], np.uint16)
-        for number, part, (r, weights, delays) in zip(table.projections, parts, made, strict=True):
-            offset = int(layout.offsets[self.samplers[number].target])
-            where = part, offset, layout.block_slots, layout.page_blocks
+        for where, (r, weights, delays) in zip(wheres, made, strict=True):
             rows.place(
                 r.offsets,
                 r.targets,
                 *where,
+                layout.block_slots,
+                layout.page_blocks,
                 places,
                 out,
                 none[0] if weights is None else weights,
@@ -190,6 +198,11 @@ class RowTableBuilder:
             table.arrays[column][first : first + sources] = array.ctypes.data + starts[:-1] * array.itemsize
             table.memory.append(array)
         return np.array(most, np.int64)
+
+    def _where(self, number: int) -> tuple[int, int, int]:
+        """Return part, shift and offset of the target of a projection."""
+        layout, target = self.layout, self.samplers[number].target
+        return int(layout.parts[target]), int(layout.shifts[target]), int(layout.offsets[target])
 
     def _make(self, number: int, first: int, last: int) -> tuple[Rows, NDArray[Any] | None, NDArray[np.uint16] | None]:
         """Return rows, weights and delays of a chunk; None where one number is that of all."""
@@ -239,11 +252,11 @@ class RowTableBuilder:
 
     def _rest(self, number: int, chunk: tuple[int, int], matrix: NDArray[Any]) -> tuple[Rows, None, None]:
         """Set the bits of a chunk; return the synapses whose bit was set already."""
-        sampler, layout = self.samplers[number], self.layout
+        layout = self.layout
         made, _, _ = self._make(number, *chunk)
         rest = np.empty(len(made.targets), np.bool_)
-        part, offset = int(layout.parts[sampler.target]), int(layout.offsets[sampler.target])
-        found = rows.set_bits(made.offsets, made.targets, part, offset, layout.block_slots, chunk[0], matrix, rest)
+        where = self._where(number)
+        found = rows.set_bits(made.offsets, made.targets, *where, layout.block_slots, chunk[0], matrix, rest)
         if not found:
             return Rows(np.zeros(len(made.offsets), np.int64), np.empty(0, np.int32)), None, None
         return Rows(*rows.kept_rows(made.offsets, made.targets, rest)), None, None
@@ -303,8 +316,8 @@ class RowTableBuilder:
         made = [self._make(number, first, last) for number in table.projections]
         counts = np.zeros((last - first, layout.pages * (longest + 1)), np.int64)
         for number, (r, _, delays) in zip(table.projections, made, strict=True):
-            part = int(layout.parts[self.samplers[number].target])
-            if not rows.count_groups(r.offsets, r.targets, delays, part, layout.page_blocks, longest, counts):
+            part, shift, _ = self._where(number)
+            if not rows.count_groups(r.offsets, r.targets, delays, part, shift, layout.page_blocks, longest, counts):
                 return longest + 1
         # Prefetches reach as many words beyond the last group.
         words = np.empty(int(counts.sum()) + counts.shape[0] * layout.pages * longest + 64, np.uint32)
@@ -314,7 +327,7 @@ class RowTableBuilder:
         starts[:, first:last] = mine
         for number, (r, weights, delays) in zip(table.projections, made, strict=True):
             sampler = self.samplers[number]
-            where = int(layout.parts[sampler.target]), int(layout.offsets[sampler.target])
+            where = self._where(number)
             levels = np.array([sampler.weight], self.real) if weights is None else weights
             if len(r.targets):
                 rows.fill_groups(

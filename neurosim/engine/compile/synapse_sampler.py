@@ -129,8 +129,7 @@ def build_sampler(
     Raises:
         NeurosimInputError: a delay under a step, or above MAX_DELAY; a vector that has no value for each synapse.
     """
-    number = {population.name: p for p, population in enumerate(network.populations)}
-    source, target = number[projection.source], number[projection.target]
+    source, target = network.numbers[projection.source], network.numbers[projection.target]
     sides = network.populations[source].side, network.populations[target].side
     maker = projection.pattern.maker(*sides, source == target, rng_key(seed, "pattern", str(projection.name)))
     expected = projection.pattern.expected(*sides)
@@ -165,6 +164,8 @@ def build_sampler(
 
 def _one(value: object) -> float | None:
     """Return the number that is that of all synapses, or None."""
+    if isinstance(value, (int, float)):
+        return float(value)
     if isinstance(value, Distribution):
         return None
     array = np.asarray(value, np.float64)
@@ -175,8 +176,9 @@ def _counted(
     maker: Maker, sources: int, expected: float, threads: int
 ) -> tuple[Callable[[int, int], Rows], NDArray[np.int64], list[tuple[int, int]]]:
     """Return the function that makes rows, the first synapse of each source, and chunks of sources."""
-    cuts = np.linspace(0, sources, 1 + int(min(sources, 1 + expected // CHUNK))).astype(np.int64)
-    chunks = [(int(a), int(b)) for a, b in pairwise(cuts)]
+    pieces = int(min(sources, 1 + expected // CHUNK))
+    cuts = np.linspace(0, sources, 1 + pieces).astype(np.int64).tolist() if pieces > 1 else [0, sources]
+    chunks = list(pairwise(cuts))
     if maker.first_synapse is not None:
         return maker.rows, maker.first_synapse, chunks
     made: dict[int, Rows] = {}

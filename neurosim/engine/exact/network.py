@@ -14,8 +14,9 @@ from ...neurons.by_unit import drawn, rows
 from ...synapses import Distribution
 from ...windowed import Windowed
 from ..compile.callbacks import exact_callbacks
-from ..compile.cells import Cells, Noise, compile_noise, initial_state
+from ..compile.cells import Cells, initial_state
 from ..compile.memory import check_memory
+from ..compile.noise import Noise, compile_noise
 from ..compile.synapse_sampler import build_sampler
 
 REAL = np.dtype(np.float64)
@@ -94,6 +95,8 @@ def compile_exact(network: Network, seed: int) -> ExactNetwork:
             raise NeurosimInputError(
                 f"{projection}: {kind} runs on a grid only; give simulate a clock, or leave the rule out"
             )
+        share = projection.p_transmit
+        require(share == 1, f"{projection}.p_transmit", "must be 1 in continuous time; give a clock", share)
     check_memory(network, REAL)
     poisson, noises = compile_noise(network, seed, None)
     return ExactNetwork(
@@ -127,7 +130,8 @@ def _cells(population: Population, seed: int) -> Cells:
     constants = np.ascontiguousarray(rows(neuron, type(neuron).exact_constants).T)
     finite = bool(np.isfinite(constants).all())
     require(finite, f"{type(neuron).__name__}.exact_constants", "must be finite", constants.tolist())
-    return Cells(population, exact_callbacks(neuron), initial_state(population, neuron, seed), constants)
+    initial = initial_state(population, neuron, seed)
+    return Cells(population, exact_callbacks(neuron), initial, constants, len(neuron.receptors))
 
 
 def _route(network: Network, projection: Projection, seed: int) -> Route:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...kernels.engine.clocked import plastic as table
 from ...kernels.engine.clocked import plasticity as kernel
+from ..addresses import signed
 from ..compile.layout import Layout
 from ..compile.plastic import PlasticSynapses
 
@@ -73,17 +74,24 @@ class PlasticState:
 
     def _fill(self, row: NDArray[np.int64], synapses: PlasticSynapses, layout: Layout) -> None:
         sources, size = len(synapses.offsets) - 1, int(layout.sizes[synapses.target])
-        row[table.SOURCE], row[table.SOURCES] = synapses.source, sources
+        source, rewarder = synapses.source, max(synapses.rewarder, 0)
+        row[table.SOURCE], row[table.SOURCES] = layout.entries[source], sources
+        row[table.SOURCE_BEGIN], row[table.SOURCE_END] = layout.begins[source], layout.ends[source]
         row[table.TARGET], row[table.TARGETS] = synapses.target, size
         row[table.RECEPTOR], row[table.DELAY] = synapses.receptor, synapses.delay
         row[table.SYNAPSES] = len(synapses.targets)
         row[table.ON_PRE], row[table.ON_POST] = table.addresses(synapses.weights.dtype)
-        row[table.REWARDER], row[table.REWARD_DELAY] = synapses.rewarder, synapses.reward_delay
+        row[table.REWARDER], row[table.REWARD_DELAY] = layout.entries[rewarder], synapses.reward_delay
+        row[table.REWARDER_BEGIN], row[table.REWARDER_END] = layout.begins[rewarder], layout.ends[rewarder]
+        row[table.POST_DELAY], row[table.KEY] = synapses.post_delay, signed(synapses.key)
         cuts = np.empty((sources, layout.blocks + 1), np.int64)
-        table.cut(synapses.offsets, synapses.targets, int(layout.parts[synapses.target]), cuts)
+        part, shift = int(layout.parts[synapses.target]), int(layout.shifts[synapses.target])
+        table.cut(synapses.offsets, synapses.targets, part, shift, cuts)
         fixed: dict[int, NDArray[Any]] = {table.CUTS: cuts, table.UNITS: synapses.targets}
         if synapses.short_term.size:
             fixed[table.SHORT] = synapses.short_term
+        if synapses.p_transmit < 1:
+            fixed[table.RELEASED] = np.array([synapses.p_transmit])
         if synapses.rule.size:
             fixed |= {table.RULE: synapses.rule, table.DECAY: kernel.decay_tables(synapses.rule)}  # type: ignore[no-untyped-call]
             row[table.DECAYS] = fixed[table.DECAY].shape[1]

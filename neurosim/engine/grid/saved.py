@@ -53,17 +53,15 @@ def check_state(compiled: CompiledNetwork, arrays: Arrays, step: int) -> None:
 def _check_log(compiled: CompiledNetwork, arrays: Arrays, steps: int) -> None:
     """Check that the marks cut the log of each block into populations and steps, and that the units are theirs."""
     layout, marks = compiled.layout, arrays["marks"]
-    populations = len(layout.sizes)
-    shape = (layout.blocks, steps * populations + 1)
+    shape, members = (layout.blocks, steps * layout.width + 1), layout.members
     require(marks.shape == shape, "marks", f"must be {list(shape)}, an entry for each population and step", marks.shape)
     for b, cuts in enumerate(marks):
         log, name = arrays[f"log.{b}"], f"log.{b}"
         require(log.ndim == 1, name, "must be a vector", log.shape)
         ascending = cuts[0] == 0 and bool((np.diff(cuts) >= 0).all()) and cuts[-1] == len(log)
         require(ascending, "marks", f"must ascend from 0 to the {len(log)} spikes of {name}", cuts[-1])
-        owners = np.repeat(np.tile(np.arange(populations), steps), np.diff(cuts))
-        begin = b * layout.parts[owners]
-        end = np.minimum(begin + layout.parts[owners], layout.sizes[owners])
+        owners = np.repeat(np.tile(members[b], steps), np.diff(cuts))
+        begin, end = (np.append(limit, 0)[owners] for limit in layout.units_in(b))  # an entry of none holds none
         wrong = np.flatnonzero((log < begin) | (log >= end))
         require(wrong.size == 0, name, f"must hold units of block {b}", log[wrong[:1]])
 

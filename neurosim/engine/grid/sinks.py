@@ -18,7 +18,7 @@ class SpikeSink(ABC):
 
     @abstractmethod
     def add(self, spikes: Mapping[str, GridEvents]) -> None:
-        """Add the spikes of the next stretch, by population."""
+        """Add the spikes of the next stretch, by population; those of which are none may be missing."""
 
     @abstractmethod
     def take(self) -> dict[str, GridEvents]:
@@ -45,9 +45,9 @@ class SpikeMemory(SpikeSink):
         self.pieces: dict[str, list[GridEvents]] = {name: [] for name in names}
 
     def add(self, spikes: Mapping[str, GridEvents]) -> None:
-        for name, pieces in self.pieces.items():
-            if len(spikes[name].steps):
-                pieces.append(spikes[name])
+        for name, events in spikes.items():
+            if name in self.pieces and len(events.steps):
+                self.pieces[name].append(events)
 
     def take(self) -> dict[str, GridEvents]:
         taken = {name: join_events(pieces) for name, pieces in self.pieces.items()}

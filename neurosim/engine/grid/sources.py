@@ -26,6 +26,9 @@ class GridEvents(NamedTuple):
     units: NDArray[np.int32]
 
 
+NO_EVENTS = GridEvents(np.empty(0, np.int32), np.empty(0, np.int32))
+
+
 def join_events(pieces: list[GridEvents]) -> GridEvents:
     """Return the events of pieces that follow one another."""
     if len(pieces) == 1:

@@ -21,7 +21,7 @@ from ...files.sonata import Extent, PutSpikes, write_sonata_pieces
 from ...network import Network
 from .probes import BoundProbe
 from .sinks import SpikeSink, StateSink
-from .sources import GridEvents
+from .sources import NO_EVENTS, GridEvents
 
 
 def journal_path(path: Path) -> Path:
@@ -88,7 +88,7 @@ class SpikeStream(SpikeSink):
 
     def add(self, spikes: Mapping[str, GridEvents]) -> None:
         for tag, name in enumerate(self.names):
-            steps, units = spikes[name]
+            steps, units = spikes.get(name, NO_EVENTS)
             if len(steps):
                 self.journal.append(tag, len(steps), (steps, units))
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...kernels.engine.clocked import deliver
 from ...kernels.engine.clocked import loop as clocked
+from ...kernels.engine.clocked import stimuli as called
 from ...kernels.tools.random import passed_thresholds
 from ...neurons import Neuron
 from ..addresses import address, signed
 from ..compile.network import CompiledNetwork
+from .records import current_record, rates_record
 
 # What a population adds to its inputs from the row tables of each form that has no counter of its own.
 INPUT_KINDS = {
@@ -22,6 +25,10 @@ INPUT_KINDS = {
     deliver.QUEUE: clocked.INPUT_QUEUE,
     deliver.GROUPS: clocked.INPUT_FIXED,
 }
+
+
+# A row of the table of inputs, and its weight.
+Entry: TypeAlias = tuple[list[int], float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +53,10 @@ def row_table(compiled: CompiledNetwork) -> tuple[NDArray[np.int64], NDArray[Any
     table = np.zeros((len(compiled.row_tables), deliver.ROW_TABLE_COLUMNS), np.int64)
     counter = 0
     for row, rows in zip(table, compiled.row_tables, strict=True):
-        row[deliver.FORM], row[deliver.SOURCE] = rows.form, rows.source
+        layout, source = compiled.layout, rows.source
+        row[deliver.FORM], row[deliver.SOURCE] = rows.form, layout.entries[source]
+        row[deliver.BEGIN_BLOCK], row[deliver.END_BLOCK] = layout.begins[source], layout.ends[source]
+        row[deliver.SINCE], row[deliver.UNTIL] = rows.since, rows.until
         row[deliver.ROWS] = compiled.layout.sizes[rows.source]
         row[deliver.DELAY], row[deliver.RECEPTOR] = rows.delay, rows.receptor
         row[deliver.BATCH] = rows.batch
@@ -60,56 +70,81 @@ def row_table(compiled: CompiledNetwork) -> tuple[NDArray[np.int64], NDArray[Any
     return table, np.array([rows.weight for rows in compiled.row_tables], compiled.real)
 
 
-def input_table(compiled: CompiledNetwork, row_tables: NDArray[np.int64], counters: int) -> InputTable:
+def input_table(
+    compiled: CompiledNetwork, row_tables: NDArray[np.int64], counters: int, processes: Mapping[str, NDArray[Any]]
+) -> InputTable:
     """Return what each population adds to its inputs.
 
-    row_tables: from `row_table`; `counters` is how many of its tables have a counter.
+    Args:
+        row_tables: from `row_table`; `counters` is how many of its tables have a counter.
+        processes: by name of each current that has a state, [units] float64.
     """
-    rows: list[list[int]] = []
-    weights: list[float] = []
-    ranges = []
+    entries: dict[int, list[Entry]] = {}
     alive: list[NDArray[Any]] = []
-    for p in range(len(compiled.network.populations)):
-        first = len(rows)
-        entries = _from_rows(compiled, row_tables, counters, p) + _from_stimuli(compiled, p, alive)
-        rows += [row for row, _ in entries]
-        weights += [weight for _, weight in entries]
-        ranges.append((first, len(rows)))
-    table = np.array(rows, np.int64).reshape(-1, clocked.INPUT_COLUMNS)
-    return InputTable(table, np.array(weights, compiled.real), ranges, alive)
+    _from_rows(compiled, row_tables, counters, entries)
+    _from_noises(compiled, entries, alive)
+    _from_currents(compiled, entries, alive, processes)
+    ordered = [entries.get(p, []) for p in range(len(compiled.network.populations))]
+    ends = np.cumsum([0, *(len(each) for each in ordered)])
+    listed = [entry for each in ordered for entry in each]
+    table = np.array([row for row, _ in listed], np.int64).reshape(-1, clocked.INPUT_COLUMNS)
+    weights = np.array([weight for _, weight in listed], compiled.real)
+    return InputTable(table, weights, list(pairwise(ends.tolist())), alive)
 
 
 def _from_rows(
-    compiled: CompiledNetwork, row_tables: NDArray[np.int64], counters: int, p: int
-) -> list[tuple[list[int], float]]:
-    entries: list[tuple[list[int], float]] = []
-    kinds: dict[tuple[int, int], float] = {}
+    compiled: CompiledNetwork, row_tables: NDArray[np.int64], counters: int, entries: dict[int, list[Entry]]
+) -> None:
+    kinds: dict[int, dict[tuple[int, int], float]] = {}
     for rows, row in zip(compiled.row_tables, row_tables, strict=True):
-        if all(compiled.samplers[number].target != p for number in rows.projections):
-            continue
-        if rows.form in (deliver.BITS, deliver.COUNTS):
-            counter = [clocked.INPUT_COUNTS, int(row[deliver.COUNTER]), rows.receptor, 0, 0, 0, 0]
-            entries.append((counter, rows.weight))
-            kinds[clocked.INPUT_SUMS, rows.receptor] = 0.0  # what its counters cannot hold
-        else:
-            kinds[INPUT_KINDS[rows.form], rows.receptor] = rows.weight
+        for p in {compiled.samplers[number].target for number in rows.projections}:
+            mine = kinds.setdefault(p, {})
+            if rows.form in (deliver.BITS, deliver.COUNTS):
+                counter = _entry(clocked.INPUT_COUNTS, int(row[deliver.COUNTER]), rows.receptor)
+                entries.setdefault(p, []).append((counter, rows.weight))
+                mine[clocked.INPUT_SUMS, rows.receptor] = 0.0  # what its counters cannot hold
+            else:
+                mine[INPUT_KINDS[rows.form], rows.receptor] = rows.weight
     for synapses in compiled.plastic:
-        if synapses.target == p:
-            kinds[clocked.INPUT_SUMS, synapses.receptor] = 0.0
-    for (kind, receptor), weight in sorted(kinds.items()):
-        entries.append(([kind, counters + receptor, receptor, 0, 0, 0, 0], weight))
-    return entries
+        kinds.setdefault(synapses.target, {})[clocked.INPUT_SUMS, synapses.receptor] = 0.0
+    for p, mine in kinds.items():
+        for (kind, receptor), weight in sorted(mine.items()):
+            entries.setdefault(p, []).append((_entry(kind, counters + receptor, receptor), weight))
 
 
-def _from_stimuli(compiled: CompiledNetwork, p: int, alive: list[NDArray[Any]]) -> list[tuple[list[int], float]]:
-    entries: list[tuple[list[int], float]] = []
+def _from_noises(compiled: CompiledNetwork, entries: dict[int, list[Entry]], alive: list[NDArray[Any]]) -> None:
     for s, noise in enumerate(compiled.noises):
-        if noise.population == p:
-            certain, passed = passed_thresholds(noise.thresholds)  # type: ignore[no-untyped-call]
-            alive.append(passed)
-            table = signed(noise.key), certain, address(passed), len(passed)
-            entries.append(([clocked.INPUT_POISSON, s, noise.receptor, *table], noise.weight))
-    return entries
+        mine = entries.setdefault(noise.population, [])
+        if noise.rates is not None:
+            record, kept = rates_record(noise)
+            alive += [record, *kept]
+            function = called.address_of("rates", compiled.real)
+            mine.append((_entry(clocked.INPUT_CALLED, s, noise.receptor, called=function, record=address(record)), 0.0))
+            continue
+        certain, passed = passed_thresholds(noise.thresholds)  # type: ignore[no-untyped-call]
+        alive.append(passed)
+        table = signed(noise.key), certain, address(passed), len(passed)
+        mine.append(([clocked.INPUT_POISSON, s, noise.receptor, *table, 0, 0], noise.weight))
+
+
+def _from_currents(
+    compiled: CompiledNetwork,
+    entries: dict[int, list[Entry]],
+    alive: list[NDArray[Any]],
+    processes: Mapping[str, NDArray[Any]],
+) -> None:
+    for current in compiled.currents:
+        record, kept = current_record(current, processes.get(current.name))
+        alive += [record, *kept]
+        receptor = compiled.cells[current.population].receptors - 1
+        function = called.address_of(current.function, compiled.real)
+        # A current draws no events; it shares the last counter, to which nothing is added.
+        entry = _entry(clocked.INPUT_CALLED, len(compiled.noises), receptor, called=function, record=address(record))
+        entries.setdefault(current.population, []).append((entry, 0.0))
+
+
+def _entry(kind: int, index: int, receptor: int, *, called: int = 0, record: int = 0) -> list[int]:
+    return [kind, index, receptor, 0, 0, 0, 0, called, record]
 
 
 def unit_table(
@@ -118,6 +153,7 @@ def unit_table(
     constants: Mapping[int, NDArray[Any]],
     cursors: NDArray[np.int64],
     ranges: list[tuple[int, int]],
+    alive: list[NDArray[Any]],
     *,
     count_updates: bool,
 ) -> NDArray[np.int64]:
@@ -127,11 +163,12 @@ def unit_table(
         state, constants: by population number, in the order of the run loop.
         cursors: [populations, blocks] the next event of each spike source.
         ranges: of the input table.
+        alive: gets the arrays whose addresses are in the table.
     """
     layout, table = compiled.layout, np.zeros((len(compiled.network.populations), clocked.UNIT_COLUMNS), np.int64)
     for p, row in enumerate(table):
         row[clocked.SIZE], row[clocked.PART] = layout.sizes[p], layout.parts[p]
-        row[clocked.OFFSET] = layout.offsets[p]
+        row[clocked.SHIFT], row[clocked.OFFSET] = layout.shifts[p], layout.offsets[p]
         row[clocked.CURSORS] = address(cursors[p])
         if p in compiled.cells:
             cells = compiled.cells[p]
@@ -139,7 +176,7 @@ def unit_table(
             assert isinstance(neuron, Neuron)
             row[clocked.KIND], row[clocked.STEP] = clocked.NEURONS, cells.functions[0]
             row[clocked.STATES], row[clocked.STATE] = len(cells.initial), address(state[p])
-            row[clocked.RECEPTORS] = len(neuron.receptors)
+            row[clocked.RECEPTORS] = cells.receptors
             row[clocked.CONSTANTS], row[clocked.CONSTANT] = len(cells.constants), address(constants[p])
             row[clocked.BY_UNIT] = cells.constants.ndim == 2
             row[clocked.MEMBRANE] = neuron.state.index("v") if "v" in neuron.state else 0
@@ -149,6 +186,20 @@ def unit_table(
             noise = compiled.poisson[p]
             row[clocked.KIND], row[clocked.KEY] = clocked.POISSON, signed(noise.key)
             row[clocked.THRESHOLDS], row[clocked.THRESHOLD_COUNT] = address(noise.thresholds), len(noise.thresholds)
+            if noise.rates is not None:
+                record, kept = rates_record(noise)
+                alive += [record, *kept]
+                row[clocked.CALLED], row[clocked.RECORD] = called.address_of("source", compiled.real), address(record)
         else:
             row[clocked.KIND] = clocked.EVENTS
     return table
+
+
+def post_table(compiled: CompiledNetwork, units: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers of the plastic synapses with a rule, by target; `units` gets each population's range."""
+    learning = [k for k, synapses in enumerate(compiled.plastic) if synapses.rule.size]
+    targets = np.array([compiled.plastic[k].target for k in learning], np.int64)
+    order = np.argsort(targets, kind="stable")
+    ends = np.searchsorted(targets[order], np.arange(len(units) + 1))
+    units[:, clocked.FIRST_POST], units[:, clocked.LAST_POST] = ends[:-1], ends[1:]
+    return np.array(learning, np.int64)[order]

@@ -14,11 +14,10 @@ from ...kernels.engine.clocked.windows import cut
 from ...windowed import MAX_COUNT, Arrivals, WindowState, WindowTotals, array_of
 from ..compile.windows import WindowPlan
 from .sinks import SpikeSink
-from .sources import EventSource, GridEvents, join_events
+from .sources import NO_EVENTS, EventSource, GridEvents, join_events
 
 NO_UNITS: NDArray[np.int32] = np.empty(0, np.int32)
 NOTHING = Arrivals(NO_UNITS, np.empty(0, np.int64))
-NO_EVENTS = GridEvents(NO_UNITS, NO_UNITS)
 PREFIX = "window."
 
 
@@ -231,9 +230,11 @@ class WindowSink(SpikeSink):
         self.windows, self.names, self.recorded, self.sink, self.step = windows, names, recorded, sink, step
 
     def add(self, spikes: Mapping[str, GridEvents]) -> None:
-        codes = self.windows.advance({p: spikes[self.names[p]] for p in self.windows.tapped}, self.step())
+        codes = self.windows.advance(
+            {p: spikes.get(self.names[p], NO_EVENTS) for p in self.windows.tapped}, self.step()
+        )
         found = {**spikes, **{self.names[p]: events for p, events in codes.items()}}
-        self.sink.add({name: found[name] for name in self.recorded})
+        self.sink.add({name: found[name] for name in self.recorded if name in found})
 
     def take(self) -> dict[str, GridEvents]:
         return self.sink.take()

@@ -24,7 +24,7 @@ from .plastic_state import PlasticState
 from .saved import check_state
 from .sinks import SpikeSink
 from .sources import GridEvents
-from .tables import input_table, row_table, unit_table
+from .tables import input_table, post_table, row_table, unit_table
 
 # Steps after which spikes are taken out of the logs.
 WINDOW = 1000
@@ -53,16 +53,23 @@ class GridWorkspace:
     def __init__(
         self, compiled: CompiledNetwork, recorded: tuple[str, ...], count_updates: bool, threads: int = 1
     ) -> None:
-        self.compiled, self.recorded = compiled, recorded
+        self.compiled, self.recorded, kept = compiled, recorded, frozenset(recorded)
+        self._names = [population.name for population in compiled.network.populations]
+        self._listed = np.array([name in kept for name in self._names])
         layout, populations = compiled.layout, compiled.network.populations
         self.threads = _worthwhile_threads(compiled, threads)
         self.state = {p: np.empty(cells.initial.size, compiled.real) for p, cells in compiled.cells.items()}
         constants = {p: self._by_pieces(p, cells.constants) for p, cells in compiled.cells.items()}
-        self.tallies = [np.zeros(population.size, np.int64) for population in populations]
+        sizes = np.array([population.size for population in populations])
+        self._tallies, self._firsts = np.zeros(sizes.sum(), np.int64), np.cumsum(sizes) - sizes
+        self.tallies = np.split(self._tallies, self._firsts[1:])
         self.changes = np.zeros((self.threads, len(populations)), np.int64)
-        self.drawn = np.zeros((self.threads, len(compiled.noises)), np.int64)
+        # One more: of currents, which draw no events.
+        self.drawn = np.zeros((self.threads, len(compiled.noises) + 1), np.int64)
+        processes = [current for current in compiled.currents if current.state]
+        self._processes = {each.name: np.zeros(populations[each.population].size) for each in processes}
         self.step = self._log_start = self._queued = 0
-        receptors = max((len(cells.population.model.receptors) for cells in compiled.cells.values()), default=1)  # type: ignore[union-attr]
+        receptors = max((cells.receptors for cells in compiled.cells.values()), default=1)
         counters = sum(rows.form in (deliver.BITS, deliver.COUNTS) for rows in compiled.row_tables)
         self._counts: NDArray[np.uint8] = aligned((counters, layout.slots), np.uint8)
         self._sums: NDArray[Any] = aligned((receptors, layout.slots), compiled.real)
@@ -74,11 +81,18 @@ class GridWorkspace:
         self._cursors = np.zeros((len(populations), layout.blocks), np.int64)
         self.plastic = PlasticState(compiled.plastic, layout, self.threads)
         self._rows, self._row_weights = row_table(compiled)
-        self._inputs = input_table(compiled, self._rows, counters)
+        self._inputs = input_table(compiled, self._rows, counters, self._processes)
         self._constants = constants  # kept alive: the table holds their addresses
         self._units = unit_table(
-            compiled, self.state, constants, self._cursors, self._inputs.ranges, count_updates=count_updates
+            compiled,
+            self.state,
+            constants,
+            self._cursors,
+            self._inputs.ranges,
+            self._inputs.alive,
+            count_updates=count_updates,
         )
+        self._posts, self._members = post_table(compiled, self._units), layout.members
         self._probes: NDArray[np.int64] = np.zeros((0, clocked.PROBE_COLUMNS), np.int64)
         self._sampled: list[NDArray[Any]] = []
         self._played: tuple[object, ...] = ()
@@ -86,7 +100,7 @@ class GridWorkspace:
         self._max_spikes: NDArray[np.int64] = np.zeros(layout.blocks, np.int64)
         self.log = np.empty((layout.blocks, 0), np.int32)
         columns = WINDOW + compiled.history + 1
-        self.log_offsets = np.zeros((layout.blocks, columns * len(populations) + 1), np.int64)
+        self.log_offsets = np.zeros((layout.blocks, columns * layout.width + 1), np.int64)
         self.reset({}, self._probes, [])
 
     def reset(self, events: Mapping[int, GridEvents], probes: NDArray[np.int64], keep: list[NDArray[Any]]) -> None:
@@ -117,7 +131,7 @@ class GridWorkspace:
         for p, given in events.items():
             (steps, units), limits = given, np.array([0, len(given.steps)], np.int64)
             if blocks > 1:
-                block = units // self.compiled.layout.parts[p]
+                block = (units + self.compiled.layout.shifts[p]) // self.compiled.layout.parts[p]
                 order = np.argsort(block, kind="stable")
                 steps, units = steps[order], units[order]
                 limits = np.searchsorted(block[order], np.arange(blocks + 1)).astype(np.int64)
@@ -148,11 +162,12 @@ class GridWorkspace:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return copies of all that the rest of a run depends on, and of the counters, for any number of threads."""
-        populations = len(self.compiled.network.populations)
+        width = self.compiled.layout.width
         columns = self.step - self._log_start
         kept = {f"state.{p}": array.copy() for p, array in self.state.items()}
         kept |= {f"tally.{p}": tally.copy() for p, tally in enumerate(self.tallies)}
-        ends = self.log_offsets[:, columns * populations]
+        ends = self.log_offsets[:, columns * width]
+        kept |= {f"current.{name}": state.copy() for name, state in self._processes.items()}
         kept |= {f"log.{b}": self.log[b, : ends[b]].copy() for b in range(len(self.log))}
         return (
             kept
@@ -160,9 +175,9 @@ class GridWorkspace:
             | {
                 "queue": self.queue.copy(),
                 "cursors": self._cursors.copy(),
-                "marks": self.log_offsets[:, : columns * populations + 1].copy(),
+                "marks": self.log_offsets[:, : columns * width + 1].copy(),
                 "changes": self.changes.sum(axis=0),
-                "drawn": self.drawn.sum(axis=0),
+                "drawn": self.drawn[:, :-1].sum(axis=0),
                 "steps": np.array([self._log_start, self._queued], np.int64),
             }
         )
@@ -189,7 +204,9 @@ class GridWorkspace:
         self.plastic.restore(arrays)
         self.queue[:], self._cursors[:] = arrays["queue"], arrays["cursors"]
         self.changes[:], self.drawn[:] = 0, 0
-        self.changes[0], self.drawn[0] = arrays["changes"], arrays["drawn"]
+        self.changes[0], self.drawn[0, :-1] = arrays["changes"], arrays["drawn"]
+        for name, state in self._processes.items():
+            state[:] = arrays[f"current.{name}"]
         self._log_start, self._queued = (int(n) for n in arrays["steps"])
         self.step = step
 
@@ -225,6 +242,8 @@ class GridWorkspace:
                 inputs=self._inputs.rows,
                 input_weights=self._inputs.weights,
                 plastic=self.plastic.table,
+                posts=self._posts,
+                members=self._members,
                 probes=self._probes,
                 page_blocks=layout.page_blocks,
                 block_slots=layout.block_slots,
@@ -255,48 +274,35 @@ class GridWorkspace:
 
     def _drain(self, first: int, sink: SpikeSink | None) -> int:
         """Count the spikes of the steps from `first` on, pass them to `sink`, and shorten the log to what is needed."""
-        populations = len(self.compiled.network.populations)
-        none = np.empty(0, np.int32)
+        layout = self.compiled.layout
+        counts = np.empty(len(self._names), np.int64)
+        window = layout.width, self._log_start, first, self.step
+        where = layout.entries, layout.begins, layout.ends
+        spike_log.count(self.log_offsets, *window, *where, counts)
+        ends = np.cumsum(counts * self._listed)
+        steps, units = np.empty((2, ends[-1]), np.int32)
+        places = counts, self._listed, self._firsts
+        spike_log.gather(self.log, self.log_offsets, *window, *where, *places, self._tallies, steps, units)
         found: dict[str, GridEvents] = {}
-        for p, population in enumerate(self.compiled.network.populations):
-            steps = units = none
-            if population.name in self.recorded:
-                begin, end = ((n - self._log_start) * populations + p for n in (first, self.step))
-                window = (
-                    self.log_offsets[:, begin + 1 : end + 1 : populations] - self.log_offsets[:, begin:end:populations]
-                )
-                steps, units = (np.empty(int(window.sum()), np.int32) for _ in range(2))
-            spike_log.gather(
-                self.log,
-                self.log_offsets,
-                populations,
-                self._log_start,
-                first,
-                self.step,
-                p,
-                self.tallies[p],
-                steps,
-                units,
-            )
-            found[population.name] = GridEvents(steps, units)
+        for p in np.flatnonzero(counts * self._listed).tolist():
+            part = slice(ends[p] - counts[p], ends[p])
+            found[self._names[p]] = GridEvents(steps[part], units[part])
         if sink is not None:
             sink.add(found)
         drop = max(0, self.step - self.compiled.history - self._log_start)
         if drop:
-            spike_log.forget(self.log, self.log_offsets, populations, drop, self.step - self._log_start - drop)
+            spike_log.forget(self.log, self.log_offsets, layout.width, drop, self.step - self._log_start - drop)
             self._log_start += drop
-        return sum(len(events.units) for events in found.values())
+        return int(ends[-1])
 
     def _max_without_events(self) -> NDArray[np.int64]:
         """Return [blocks] the maximum number of spikes of a block in a step, without those of recordings."""
-        layout = self.compiled.layout
-        most = np.zeros(layout.blocks, np.int64)
-        for p in range(len(self.compiled.network.populations)):
-            each = int(p in self.compiled.cells)
-            if p in self.compiled.poisson:
-                each = len(self.compiled.poisson[p].thresholds)
-            most += each * np.array([layout.units_in(b)[p] for b in range(layout.blocks)], np.int64)
-        return most
+        compiled, layout = self.compiled, self.compiled.layout
+        each = np.array([int(p in compiled.cells) for p in range(len(layout.sizes))], np.int64)
+        for p, noise in compiled.poisson.items():
+            each[p] = len(noise.thresholds)
+        limits = [layout.units_in(b) for b in range(layout.blocks)]
+        return np.array([int((each * (end - begin)).sum()) for begin, end in limits], np.int64)
 
     def _widen(self, times: int = 1, least: int = 0) -> None:
         """Enlarge the logs until they hold the spikes of an interval; their content stays."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimError, NeurosimInputError, require
+from ...errors import NeurosimError, NeurosimInputError, lookup, require
 from ...network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
 from ...neurons.by_unit import rows
 from ...neurons.former import FORMER
@@ -27,7 +27,7 @@ ANALOG = ("I", "LI", "CubaLI")
 MAX_PATHS = 100_000
 
 
-def from_nir(graph: Any, dt: float | None = None) -> Network:
+def from_nir(graph: Any, dt: float | None = None, *, integration: str | None = None) -> Network:
     """Return the network of a `nir.NIRGraph` or of a file of one.
 
     Input nodes become spike sources and neurons populations, both with the node's name. A spike reaches the next
@@ -39,16 +39,20 @@ def from_nir(graph: Any, dt: float | None = None) -> Network:
         dt: duration of a spike's current of 1, s: the step of the program that wrote the graph, and the shortest
             delay. None: the value in the graph's metadata. With 1.0 a spike has unit area, as a Dirac pulse, and
             delays are at least 1 ms.
+        integration: "exact", or "euler" for the numbers of programs that step by Euler's method (Norse, sinabs,
+            snnTorch's Leaky); these hold at a clock of `dt`. None: what the graph's metadata says, else "exact".
 
     Raises:
-        NeurosimInputError: a node that cannot run; shapes that do not fit; no `dt`. Names the node and its type.
+        NeurosimInputError: a node that cannot run; shapes that do not fit; no `dt`; a time constant that is no longer
+            than a step of Euler's method. Names the node and its type.
         NeurosimFormatError, NeurosimMissingError: see `read`.
     """
     if isinstance(graph, (str, os.PathLike)):
         graph = read(graph)
     flat = flatten(graph)
     step = _step(graph, dt)
-    return _Loader(flat, step, min(step, 1e-3) if step == 1.0 else step).network()
+    euler = lookup({"exact": False, "euler": True}, _integration(graph, integration), "from_nir.integration")
+    return _Loader(flat, step, min(step, 1e-3) if step == 1.0 else step, euler).network()
 
 
 def _step(graph: Any, dt: float | None) -> float:
@@ -61,6 +65,11 @@ def _step(graph: Any, dt: float | None) -> float:
         dt = float(np.asarray(held).reshape(-1)[0])
     require(math.isfinite(dt) and dt > 0, "from_nir.dt", "must be > 0 s", dt)
     return dt
+
+
+def _integration(graph: Any, given: str | None) -> str:
+    held = graph.metadata.get("integration", "exact") if isinstance(graph.metadata, Mapping) else "exact"
+    return given if given is not None else str(held.decode() if isinstance(held, bytes) else held)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +97,7 @@ class _Loader:
     graph: Graph
     dt: float
     shortest: float
+    euler: bool
     shapes: dict[str, Shape] = field(default_factory=dict)
     known: dict[str, Transform] = field(default_factory=dict)
 
@@ -131,15 +141,28 @@ class _Loader:
             )
         if kind not in _KNOWN:
             raise NeurosimInputError(f"{thing}: unknown type of node; known are {', '.join(sorted(_KNOWN))}")
-        for after in self.graph.after(name):
+        for after in self.beyond(name, self.graph.after):
             if kind in ANALOG and self.kind(after) != "Output":
                 raise NeurosimInputError(
                     f"{thing}: puts out a membrane, not spikes, and only an Output may follow (got {after})"
                 )
         if kind == "Output":
-            for before in self.graph.before(name):
+            for before in self.beyond(name, self.graph.before):
                 rule = "must follow a neuron or an input: only populations are recorded"
                 require(self.kind(before) not in TRANSFORMS, thing, rule, before)
+
+    def beyond(self, name: str, neighbours: Callable[[str], list[str]]) -> list[str]:
+        """Return the neighbours of a node on one side; nodes that change nothing are passed over."""
+        found: dict[str, None] = {}
+        todo, seen = list(neighbours(name)), {name}
+        while todo:
+            node = todo.pop(0)
+            if self.kind(node) != "Identity":
+                found[node] = None
+            elif node not in seen:
+                todo += neighbours(node)
+            seen.add(node)
+        return list(found)
 
     def shape(self, name: str, on_way: tuple[str, ...] = ()) -> Shape:
         """Return the shape of a node's output."""
@@ -236,7 +259,7 @@ class _Loader:
 
     def cell(self, name: str, node: Any, bias: NDArray[np.float64]) -> Cell:
         try:
-            return cell(node, self.thing(name), bias.size, bias, self.dt)
+            return cell(node, self.thing(name), bias.size, bias, self.dt, euler=self.euler)
         except NeurosimError as error:
             text = str(error)
             raise type(error)(text if text.startswith(self.thing(name)) else f"{self.thing(name)}: {text}") from None

@@ -8,7 +8,7 @@ r dt. With dt = 1 s it has unit area: a Dirac pulse. Our weights are the jumps t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ...errors import NeurosimInputError, require
 from ...neurons import IF, LI, LIF, CubaLIF, Neuron
+from ...neurons.by_unit import rows
 from .files import Metadata
 from .transforms import vector
 
@@ -42,8 +43,10 @@ class Cell:
     initial: dict[str, NDArray[np.float64] | float] = field(default_factory=dict)
 
 
-def cell(node: Any, thing: str, size: int, bias: NDArray[np.float64], dt: float) -> Cell:
+def cell(node: Any, thing: str, size: int, bias: NDArray[np.float64], dt: float, *, euler: bool = False) -> Cell:
     """Return the population of a neuron node of `size` units with the constant input `bias`.
+
+    euler: with constants whose exact step of `dt` is Euler's step of the node's.
 
     Raises:
         NeurosimInputError: a parameter of another shape, or that breaks its rule.
@@ -56,6 +59,8 @@ def cell(node: Any, thing: str, size: int, bias: NDArray[np.float64], dt: float)
         _numbers(node.metadata.get(key, 0.0), f"{thing} {key}", size) for key in ("t_refractory", "soft_reset")
     )
     made = _MAKE[kind](values, bias, dt, hold, bool(np.any(soft)))
+    if euler:
+        return Cell(_of_euler(made.model, thing, dt), made.factor, made.initial)
     return _exactly(made, node, thing, values, bias, dt)
 
 
@@ -89,6 +94,35 @@ def _cuba(p: Values, bias: NDArray, dt: float, hold: Value, soft: bool) -> Cell:
     # A constant input charges the current with its time constant: all of it, less what has not come yet.
     start = {"i_excitatory": -current} if current.any() else {}
     return Cell(model, _near_one(p["w_in"] * dt / p["tau_syn"]), start)
+
+
+def _of_euler(model: Any, thing: str, dt: float) -> Neuron:
+    """Return the model whose exact step of `dt` is Euler's step of `model`.
+
+    A decay of exp(-dt / tau) becomes 1 - dt / tau. A current of CubaLIF moves the membrane by r dt / tau_mem: as in
+    Norse, the current before its own step.
+
+    Raises:
+        NeurosimInputError: a time constant of at most `dt`.
+    """
+    if isinstance(model, IF):
+        return model
+    short = {name: np.asarray(getattr(model, name)) for name in ("tau_mem", "tau_syn") if hasattr(model, name)}
+    for name, tau in short.items():
+        require(
+            bool((tau > dt).all()), f"{thing}.{name}", f"must be > the step of {dt:g} s by Euler's method", tau.min()
+        )
+    changed: dict[str, Any] = {name: _plain(-dt / np.log1p(-dt / tau)) for name, tau in short.items()}
+    if isinstance(model, CubaLIF):
+        unit = replace(model, **changed, r=_plain(np.ones_like(short["tau_mem"])), i_offset=0.0, v_leak=0.0)
+        charge = rows(unit, lambda each: each.constants(dt))[2]
+        r = model.r * dt / short["tau_mem"] / charge
+        changed |= {"r": _plain(r), "i_offset": _plain(model.i_offset * model.r / r)}
+    return replace(model, **changed)
+
+
+def _plain(values: NDArray[np.float64]) -> Value:
+    return float(values) if np.ndim(values) == 0 else values
 
 
 def _ends(p: Values, bias: NDArray) -> dict[str, NDArray[np.float64]]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+
 from ...errors import NeurosimInputError
-from ...network import Network, Population, Projection
+from ...network import Current, Network, PoissonInput, Population, Projection
 from ...neurons import Neuron
 from ...windowed import Windowed
 from .models import node_of
@@ -48,12 +50,13 @@ def expressible(network: Network) -> PartialNetwork:
             lines.append(f"projection '{projection.name}': population '{missing[0]}' is left out")
             continue
         projections.append(_static(projection, lines))
-    stimuli = [stimulus for stimulus in network.stimuli if stimulus.target not in lost]
-    lines += [
-        f"stimulus '{stimulus.name}': population '{stimulus.target}' is left out"
-        for stimulus in network.stimuli
-        if stimulus.target in lost
-    ]
+    stimuli = []
+    for stimulus in network.stimuli:
+        out = f"population '{stimulus.target}' is left out" if stimulus.target in lost else _unsaid(stimulus)
+        if out:
+            lines.append(f"stimulus '{stimulus.name}': {out}")
+        else:
+            stimuli.append(stimulus)
     leading = {projection.source for projection in projections}
     for population in network.populations:
         if population.name not in lost and not isinstance(population.model, Neuron) and population.name not in leading:
@@ -63,6 +66,13 @@ def expressible(network: Network) -> PartialNetwork:
     if not kept:
         raise NeurosimInputError(f"NIR: can say nothing of this network ({lines[0]}, and {len(lines) - 1} more)")
     return PartialNetwork(Network(kept, projections, stimuli), tuple(lines))
+
+
+def _unsaid(stimulus: PoissonInput | Current) -> str:
+    """Return why NIR cannot say a stimulus; empty where it can."""
+    if isinstance(stimulus, Current):
+        return "NIR has no currents"
+    return "NIR has no rates by unit or time" if np.ndim(stimulus.rate) else ""
 
 
 def _reason(population: Population) -> str:
@@ -88,4 +98,7 @@ def _static(projection: Projection, lines: list[str]) -> Projection:
     if projection.short_term is not None:
         lines.append(f"projection '{projection.name}': NIR has no short-term plasticity; it is left out")
         found = replace(found, short_term=None)
+    if projection.p_transmit < 1:
+        lines.append(f"projection '{projection.name}': NIR has no chance; p_transmit is left out")
+        found = replace(found, p_transmit=1.0)
     return found

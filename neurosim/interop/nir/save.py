@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NeurosimInputError, require
-from ...network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
+from ...network import Current, Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
 from ...neurons import Neuron
 from ...neurons.by_unit import drawn
 from ...random import rng_key
@@ -78,7 +78,8 @@ class _Saver:
         model, shape = population.model, self.shape(population)
         about: Metadata = {"shape": np.array(population.shape)} if shape != population.shape else {}
         if isinstance(model, (SpikeSource, PoissonSource)):
-            rate = {"model": "PoissonSource", "rate": float(model.rate)} if isinstance(model, PoissonSource) else {}
+            poisson = isinstance(model, PoissonSource)
+            rate = {"model": "PoissonSource", "rate": _rate(model, population.name)} if poisson else {}
             return self.nir.Input({"input": np.array(shape)}, metadata={**about, **rate})
         model = drawn(model, self.seed, population.name, population.size)
         kind = node_of(model, population.name)
@@ -110,6 +111,8 @@ class _Saver:
         for key in ("plasticity", "short_term"):
             value = getattr(projection, key)
             require(value is None, f"{projection}.{key}", "must be None: NIR has no plasticity", type(value).__name__)
+        certain = projection.p_transmit == 1
+        require(certain, f"{projection}.p_transmit", "must be 1: NIR has no chance", projection.p_transmit)
         receptor = self.network.receptor(projection)
         about: Metadata = {"receptor": projection.receptor} if receptor and projection.receptor else {}
         pattern, delay = projection.pattern, projection.delay
@@ -164,11 +167,13 @@ class _Saver:
         way.append(projection.target)
         self.edges += itertools.pairwise(way)
 
-    def stimulus(self, stimulus: PoissonInput) -> None:
+    def stimulus(self, stimulus: PoissonInput | Current) -> None:
         """Add an Input of as many units through a Scale. Other programs must be told its rate."""
+        if isinstance(stimulus, Current):
+            raise NeurosimInputError(f"{stimulus}: NIR has no currents; save the network as TOML instead")
         target = self.network.population(stimulus.target)
         shape = self.shape(target)
-        about = {"model": "PoissonInput", "rate": float(stimulus.rate)}
+        about = {"model": "PoissonInput", "rate": _rate(stimulus, str(stimulus.name))}
         metadata = {"receptor": stimulus.receptor} if self.network.receptor(stimulus) and stimulus.receptor else {}
         name = str(stimulus.name)
         self.add(name, self.nir.Input({"input": np.array(shape)}, metadata=about))
@@ -212,3 +217,8 @@ def synapses(
             f"{projection}.delay: must round to at least one step of {dt:g} s (got {delays.min()})"
         )
     return pre, rows.targets.astype(np.int64), weights, steps
+
+
+def _rate(owner: Any, name: str) -> float:
+    require(np.ndim(owner.rate) == 0, f"'{name}': rate", "must be one number: NIR has none by unit or time", "an array")
+    return float(owner.rate)

@@ -1,0 +1,159 @@
+"""Stimuli that vary with the unit or with time: Poisson rates, and currents.
+
+The run loop calls these functions by the addresses that `address_of` returns, so that they are compiled only for
+networks that have such stimuli and cost nothing elsewhere. A stimulus has a record, and the call says which units and
+which step are asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import numpy as np
+from numba import cfunc, from_dtype, njit, types, uint64
+
+from ...tools.pointers import matrix, vector
+from ...tools.random import group_words, normals
+
+# The record of a stimulus, int64 [RECORD_COLUMNS]. Columns that a kind does not use are 0.
+(
+    R_KEY,
+    R_ROWS,  # pieces of time in which VALUES stay
+    R_STEPS,  # address: int64 [ROWS], where each begins; the first is 0
+    R_WIDTH,  # 1: one value for all units; else their number
+    R_VALUES,  # address: float64 [ROWS, WIDTH]: means of Poisson counts, amplitudes; of a process [2, WIDTH] mean, sd
+    R_SECOND,  # address: float64 [ROWS, WIDTH]: exp(-mean)
+    R_NUMBERS,  # address: float64: weight of a Poisson input; those of a sine or of a process, see the functions
+    R_STATE,  # address: float64 [units], of a process
+    R_UNITS,
+    RECORD_COLUMNS,
+) = range(10)
+
+# The call, int64 [ASKED_ENTRIES]: the first unit, step, and draw; the number of events that were drawn is written.
+A_FIRST, A_STEP, A_DRAW, A_DRAWN, ASKED_ENTRIES = range(5)
+
+
+@njit(cache=True, nogil=True)
+def _row(record, step):
+    """Return the number of the piece of time that a step lies in."""
+    steps = vector(record[R_STEPS], record[R_ROWS], np.int64(0))
+    low, high = 0, steps.size
+    while high - low > 1:
+        middle = (low + high) // 2
+        if steps[middle] <= step:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@njit(cache=True, nogil=True)
+def _count(word, mean, term):
+    """Return the Poisson count that a uniform word stands for: `tools.random.poisson_thresholds`, one by one.
+
+    term: exp(-mean).
+    """
+    below, count = 0.0, 0
+    while count <= mean or term >= 2.0**-33:
+        below += term
+        if word < np.rint(below * 2.0**32):
+            break
+        count += 1
+        term *= mean / count
+    return count
+
+
+def add_rates(record, asked, words, x):
+    """Add the weight of a Poisson input times the count of each unit to x."""
+    first, row, width = asked[A_FIRST], _row(record, asked[A_STEP]), record[R_WIDTH]
+    means = matrix(record[R_VALUES], record[R_ROWS], width, 0.0)[row]
+    terms = matrix(record[R_SECOND], record[R_ROWS], width, 0.0)[row]
+    weight = x.dtype.type(vector(record[R_NUMBERS], 1, 0.0)[0])
+    group_words(uint64(record[R_KEY]), first, uint64(asked[A_DRAW]), words[: (x.size + 63) // 64 * 64])
+    total = 0
+    for i in range(x.size):
+        k = first + i if width > 1 else 0
+        count = _count(words[i], means[k], terms[k])
+        x[i] += weight * x.dtype.type(count)
+        total += count
+    asked[A_DRAWN] = total
+
+
+def draw_rates(record, asked, words, log):
+    """Write the units that fire to the log, a unit as often as it fires; DRAWN is the number of units to ask, then that
+    of spikes."""
+    first, n, row, width = asked[A_FIRST], asked[A_DRAWN], _row(record, asked[A_STEP]), record[R_WIDTH]
+    means = matrix(record[R_VALUES], record[R_ROWS], width, 0.0)[row]
+    terms = matrix(record[R_SECOND], record[R_ROWS], width, 0.0)[row]
+    group_words(uint64(record[R_KEY]), first, uint64(asked[A_DRAW]), words[: (n + 63) // 64 * 64])
+    used = 0
+    for i in range(n):
+        k = first + i if width > 1 else 0
+        for _ in range(_count(words[i], means[k], terms[k])):
+            log[used] = first + i
+            used += 1
+    asked[A_DRAWN] = used
+
+
+def add_waveform(record, asked, words, x):
+    """Add the amplitudes of the present piece of time to x."""
+    row, width = _row(record, asked[A_STEP]), record[R_WIDTH]
+    values = matrix(record[R_VALUES], record[R_ROWS], width, 0.0)[row]
+    for i in range(x.size):
+        x[i] += x.dtype.type(values[asked[A_FIRST] + i if width > 1 else 0])
+
+
+def add_sine(record, asked, words, x):
+    """Add offset + amplitude sin(phase + step advance) between two steps to x, times the VALUES of the units.
+
+    NUMBERS: offset, amplitude, phase, advance a step, first step, step after the last.
+    """
+    step, width = asked[A_STEP], record[R_WIDTH]
+    offset, amplitude, phase, advance, begin, end = vector(record[R_NUMBERS], 6, 0.0)
+    if begin <= step < end:
+        current = offset + amplitude * math.sin(phase + advance * step)
+        gains = vector(record[R_VALUES], width, 0.0)
+        for i in range(x.size):
+            x[i] += x.dtype.type(current * gains[asked[A_FIRST] + i if width > 1 else 0])
+
+
+def add_process(record, asked, words, x):
+    """Lead an Ornstein-Uhlenbeck process of every unit to this step, exactly, and add it to x.
+
+    VALUES: mean and standard deviation of each unit. NUMBERS: decay over a step, standard deviation of the kick that
+    keeps it stationary in parts of the whole. At step 0 it is drawn from its stationary distribution.
+    """
+    first, width = asked[A_FIRST], record[R_WIDTH]
+    moments = matrix(record[R_VALUES], 2, width, 0.0)
+    decay, kick = vector(record[R_NUMBERS], 2, 0.0)
+    state = vector(record[R_STATE], record[R_UNITS], 0.0)
+    drawn = np.empty(x.size)
+    normals(uint64(record[R_KEY]), first, uint64(asked[A_DRAW]), drawn)
+    for i in range(x.size):
+        k = first + i if width > 1 else 0
+        away = state[first + i] - moments[0, k]
+        new = moments[0, k] + (
+            moments[1, k] * drawn[i] if asked[A_STEP] == 0 else decay * away + kick * moments[1, k] * drawn[i]
+        )
+        state[first + i] = new
+        x[i] += x.dtype.type(new)
+
+
+FUNCTIONS = {
+    "rates": add_rates,
+    "source": draw_rates,
+    "waveform": add_waveform,
+    "sine": add_sine,
+    "process": add_process,
+}
+_KEPT = []  # compiled functions, whose addresses are handed out
+
+
+@functools.cache
+def address_of(name, real):
+    """Return the address of one of the FUNCTIONS, compiled for inputs of a dtype; valid as long as the process."""
+    whole, out = types.Array(types.int64, 1, "C"), types.int32 if name == "source" else from_dtype(np.dtype(real))
+    signature = types.void(whole, whole, types.Array(types.uint32, 1, "C"), types.Array(out, 1, "C"))
+    _KEPT.append(cfunc(signature, cache=True, error_model="numpy")(FUNCTIONS[name]))
+    return _KEPT[-1].address

@@ -1,0 +1,157 @@
+"""Currents of a compiled network, and neurons that take one.
+
+A current adds to the parameter `i_offset` of a neuron, in whose constants it is linear: those of a step are the
+constants without current, and the current times what 1 A adds to them. The step of the model then integrates it as
+exactly as it integrates a constant current. It arrives in one more row of input, whatever the model.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import NeurosimInputError, require
+from ...network import Current, Network, Population
+from ...neurons import Neuron
+from ...neurons.by_unit import rows
+from ...random import rng_key
+from ...stimuli import NoiseCurrent, SineCurrent, StepCurrent
+
+# Relative error of constants that are linear in the current.
+LINEAR = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledCurrent:
+    """A current in steps; see the functions of `kernels.engine.clocked.stimuli`.
+
+    Attributes:
+        population: number of the target.
+        function: name of its function.
+        steps: [pieces] where each piece of time begins.
+        values: float64 [pieces or 2, 1 or size].
+        numbers: float64.
+        key: of the random stream.
+        state: whether each unit has a state.
+    """
+
+    population: int
+    name: str
+    function: str
+    steps: NDArray[np.int64]
+    values: NDArray[np.float64]
+    numbers: NDArray[np.float64]
+    key: int = 0
+    state: bool = False
+
+
+def compile_currents(network: Network, clock: float, seed: int) -> tuple[CompiledCurrent, ...]:
+    """Return the currents of a network for steps of `clock` seconds."""
+    currents = [stimulus for stimulus in network.stimuli if isinstance(stimulus, Current)]
+    return tuple(_compile(network, current, clock, seed) for current in currents)
+
+
+def _compile(network: Network, current: Current, clock: float, seed: int) -> CompiledCurrent:
+    p = network.numbers[current.target]
+    size, name, start = network.populations[p].size, str(current.name), np.zeros(1, np.int64)
+    if isinstance(current, StepCurrent):
+        return _step_current(current, p, size, clock)
+    if isinstance(current, SineCurrent):
+        advance = 2 * math.pi * current.frequency * clock
+        end = math.inf if current.stop is None else _step(current.stop, clock)
+        # At step 0 the phase is that of the middle of the step.
+        phase, begin = current.phase + advance / 2, _step(current.start, clock)
+        sine = np.array([current.offset, current.amplitude, phase, advance, begin, end])
+        return CompiledCurrent(p, name, "sine", start, _spread(np.ones((1, 1)), current, size), sine)
+    assert isinstance(current, NoiseCurrent)
+    decay = math.exp(-clock / current.tau)
+    moments = np.stack(np.broadcast_arrays(*(np.atleast_1d(x) for x in (current.mean, current.sd)))).astype(np.float64)
+    numbers = np.array([decay, math.sqrt(-math.expm1(-2 * clock / current.tau))])
+    key = rng_key(seed, "current", name)
+    return CompiledCurrent(p, name, "process", start, _spread(moments, current, size), numbers, key, state=True)
+
+
+def _step_current(current: StepCurrent, p: int, size: int, clock: float) -> CompiledCurrent:
+    steps = np.floor(current.times / clock + 0.5).astype(np.int64)
+    apart = bool((np.diff(steps) > 0).all())
+    least = float(np.diff(current.times).min(initial=clock))
+    require(apart, f"{current}.times", f"must be at least a step of {clock:g} s apart", least)
+    values = _spread(current.amplitudes.reshape(len(steps), -1), current, size)
+    if steps[0] > 0:
+        steps, values = np.concatenate([[0], steps]), np.concatenate([np.zeros((1, values.shape[1])), values])
+    return CompiledCurrent(p, str(current.name), "waveform", steps, np.ascontiguousarray(values), np.zeros(1))
+
+
+def _step(time: float, clock: float) -> int:
+    return math.floor(time / clock + 0.5)
+
+
+def _spread(values: NDArray[np.float64], current: Current, size: int) -> NDArray[np.float64]:
+    """Return [rows, 1 or size] values of all units: 0 for those that do not receive the current."""
+    if current.units is None:
+        return np.ascontiguousarray(values)
+    whole = np.zeros((len(values), size))
+    whole[:, np.asarray(current.units)] = values
+    return whole
+
+
+def driven_constants(population: Population, neuron: Neuron, clock: float) -> NDArray[np.float64]:
+    """Return [3 k, size] constants for `driven_callback`.
+
+    Raises:
+        NeurosimInputError: constants that are not linear in the current.
+    """
+    offset = np.asarray(neuron.i_offset, np.float64)  # type: ignore[attr-defined]
+    shifted = [replace(neuron, i_offset=offset + amperes) for amperes in (1.0, 2.0)]  # type: ignore[type-var]
+    plain, one, two = (np.atleast_2d(rows(each, lambda unit: unit.constants(clock)).T).T for each in (neuron, *shifted))
+    plain, one, two = (np.broadcast_to(each, (len(plain), population.size)) for each in (plain, one, two))
+    # Infinite constants do not change.
+    slope = np.subtract(one, plain, out=np.zeros_like(one), where=one != plain)
+    linear = np.allclose(two, plain + 2 * slope, rtol=LINEAR, atol=0.0)
+    kind = type(neuron).__name__
+    rule = f"takes no current: the constants of {kind} are not linear in it"
+    require(linear, f"Population[{population.name!r}]", rule, kind)
+    return np.concatenate([plain, plain, slope])
+
+
+def driven_callback(neuron: Neuron, real: np.dtype[Any]) -> int:
+    """Return the address of the `step` of a neuron whose last row of input is a current.
+
+    Raises:
+        NeurosimInputError: numba cannot compile the step.
+    """
+    return int(_compile_driven(type(neuron), np.dtype(real)).address)
+
+
+@functools.cache
+def _compile_driven(model: type[Neuron], real: np.dtype[Any]) -> Any:
+    from numba import cfunc, from_dtype, njit, types
+    from numba.core.errors import NumbaError
+
+    inner = njit(error_model="numpy")(model.step)
+
+    def step(state: Any, inputs: Any, c: Any, spiked: Any) -> None:
+        k = c.shape[0] // 3
+        current = inputs[inputs.shape[0] - 1]
+        for r in range(k):
+            for i in range(spiked.size):
+                c[r, i] = c[k + r, i] + c[2 * k + r, i] * current[i]
+        inner(state, inputs, c[:k], spiked)
+
+    two = types.Array(from_dtype(real), 2, "C")
+    try:
+        return cfunc(types.void(two, two, two, types.Array(types.uint8, 1, "C")), error_model="numpy")(step)
+    except NumbaError as error:
+        first = next((line for line in str(error).splitlines() if line.strip() and "pipeline" not in line), "")
+        raise NeurosimInputError(f"{model.__name__}.step: cannot be compiled for a current: {first.strip()}") from error
+
+
+def targets_of(currents: Sequence[CompiledCurrent]) -> set[int]:
+    """Return the numbers of the populations that receive a current."""
+    return {current.population for current in currents}

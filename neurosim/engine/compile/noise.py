@@ -1,0 +1,120 @@
+"""Poisson spikes of a compiled network, on the grid or in continuous time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import NeurosimInputError, require
+from ...network import Network, PoissonInput, PoissonSource
+from ...random import rng_key
+
+# Above this expected number of events a step, a Poisson count by thresholds is no longer worth its table.
+MAX_MEAN = 500.0
+
+
+@dataclass(frozen=True, eq=False)
+class Rates:
+    """Rates that differ between units or change in time.
+
+    Attributes:
+        steps: [pieces] where each piece of time begins; the first at 0.
+        means: [pieces, 1 or units] expected number of spikes in a step.
+    """
+
+    steps: NDArray[np.int64]
+    means: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """Poisson spikes: of each unit of a source, or to each unit of a target.
+
+    Attributes:
+        population: number of the source, or of the target.
+        receptor, weight: of a stimulus; 0 for a source.
+        rate: spikes/s of each unit; the highest of several.
+        key: of the random stream.
+        thresholds: of the number of spikes in a step of the clock at that rate; empty in continuous time.
+        rates: None where one rate is that of all units at all times.
+    """
+
+    population: int
+    receptor: int
+    weight: float
+    rate: float
+    key: int
+    thresholds: NDArray[np.uint32]
+    rates: Rates | None = None
+
+
+def compile_noise(network: Network, seed: int, clock: float | None) -> tuple[dict[int, Noise], tuple[Noise, ...]]:
+    """Return Poisson sources by population number, and stimuli, for steps of `clock` seconds or continuous time.
+
+    Raises:
+        NeurosimInputError: a rate too high for the clock; rates by unit or time, or a current, in continuous time.
+    """
+    sources = {}
+    for p, population in enumerate(network.populations):
+        if isinstance(population.model, PoissonSource):
+            key, name = rng_key(seed, "source", population.name), f"Population[{population.name!r}].model"
+            sources[p] = _noise(population.model, p, 0, 0.0, key, clock, name)
+    stimuli = []
+    for stimulus in network.stimuli:
+        if isinstance(stimulus, PoissonInput):
+            p, key = network.numbers[stimulus.target], rng_key(seed, "stimulus", str(stimulus.name))
+            row = network.receptor(stimulus)
+            stimuli.append(_noise(stimulus, p, row, stimulus.weight, key, clock, str(stimulus)))
+        elif clock is None:
+            raise NeurosimInputError(f"{stimulus}: runs on a grid; give a clock")
+    return sources, tuple(stimuli)
+
+
+def _noise(
+    owner: PoissonSource | PoissonInput,
+    population: int,
+    receptor: int,
+    weight: float,
+    key: int,
+    clock: float | None,
+    name: str,
+) -> Noise:
+    rate = np.asarray(owner.rate, np.float64)
+    highest, rates = float(rate.max(initial=0.0)), None
+    if rate.ndim:
+        require(clock is not None, f"{name}.rate", "must be one number in continuous time; give a clock", rate.shape)
+        assert clock is not None
+        steps = _steps(owner.times, clock, name)
+        means = rate[None] if owner.times is None else rate.reshape(len(rate), -1)
+        rates = Rates(steps, np.ascontiguousarray(means * clock))
+    thresholds = _thresholds(highest, clock, f"{name}.rate")
+    return Noise(population, receptor, weight, highest, key, thresholds, rates)
+
+
+def _steps(times: NDArray[np.float64] | None, clock: float, name: str) -> NDArray[np.int64]:
+    """Return the steps at which pieces of time begin.
+
+    Raises:
+        NeurosimInputError: two of them in one step.
+    """
+    if times is None:
+        return np.zeros(1, np.int64)
+    steps = np.floor(times / clock + 0.5).astype(np.int64)
+    apart, least = bool((np.diff(steps) > 0).all()), float(np.diff(times).min(initial=clock))
+    require(apart, f"{name}.times", f"must be at least a step of {clock:g} s apart", least)
+    return steps
+
+
+def _thresholds(rate: float, clock: float | None, name: str) -> NDArray[np.uint32]:
+    from ...kernels.tools.random import poisson_thresholds
+
+    if clock is None:
+        return np.empty(0, np.uint32)
+    mean = rate * clock
+    require(mean <= MAX_MEAN, name, f"must be <= {MAX_MEAN / clock:g} spikes/s at steps of {clock:g} s", rate)
+    require(math.isfinite(mean), name, "must be finite", rate)
+    thresholds: NDArray[np.uint32] = poisson_thresholds(mean)  # type: ignore[no-untyped-call]
+    return thresholds

@@ -1,0 +1,47 @@
+"""Records of the stimuli that the run loop calls: see `kernels.engine.clocked.stimuli`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...kernels.engine.clocked import stimuli as called
+from ..addresses import address, signed
+from ..compile.currents import CompiledCurrent
+from ..compile.noise import Noise
+
+Record = tuple[NDArray[np.int64], list[NDArray[Any]]]
+
+
+def rates_record(noise: Noise) -> Record:
+    """Return the record of Poisson spikes whose rates differ, and the arrays whose addresses are in it."""
+    rates = noise.rates
+    assert rates is not None
+    kept = {
+        called.R_STEPS: rates.steps,
+        called.R_VALUES: rates.means,
+        called.R_SECOND: np.exp(-rates.means),
+        called.R_NUMBERS: np.array([noise.weight]),
+    }
+    return _record(kept, rates.means.shape, noise.key)
+
+
+def current_record(current: CompiledCurrent, state: NDArray[np.float64] | None) -> Record:
+    """Return the record of a current, and the arrays whose addresses are in it."""
+    kept = {called.R_STEPS: current.steps, called.R_VALUES: current.values, called.R_NUMBERS: current.numbers}
+    if state is not None:
+        kept[called.R_STATE] = state
+    record, arrays = _record(kept, (len(current.steps), current.values.shape[1]), current.key)
+    record[called.R_UNITS] = 0 if state is None else len(state)
+    return record, arrays
+
+
+def _record(kept: dict[int, NDArray[Any]], shape: tuple[int, ...], key: int) -> Record:
+    record = np.zeros(called.RECORD_COLUMNS, np.int64)
+    record[called.R_KEY] = signed(key)
+    record[called.R_ROWS], record[called.R_WIDTH] = shape
+    for column, array in kept.items():
+        record[column] = address(array)
+    return record, list(kept.values())
