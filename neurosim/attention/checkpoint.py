@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup, require
 from ..files import read_json, replacing
-from .huggingface import READERS, CheckpointConfig, CheckpointReader
+from .huggingface import PTH, READERS, CheckpointConfig, CheckpointReader
 from .huggingface.config import layer_numbers
 from .model import LanguageConfig, LanguageModel
+from .pth import read_pth
 from .tensors import (
     DeferredTensor,
     StoredTensor,
@@ -87,7 +88,8 @@ def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
-    """Return the model of a folder that `write_model` wrote, or of a Hugging Face folder of a type in `READERS`.
+    """Return the model of a folder that `write_model` wrote, of a Hugging Face folder of a type in `READERS`, or of a
+    `.pth` file of the RWKV project.
 
     Weights may be float32, float16, bfloat16 or float64, in one file or several with an index. They are mapped into
     memory, and read when they are used. Matrices of linear layers and of the embedding keep their 16 bits (`.float()`
@@ -99,6 +101,10 @@ def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
         NeurosimFormatError: a damaged file; tensors missing, left over or of another shape: names them.
     """
     folder = Path(folder)
+    if folder.suffix == ".pth":
+        stored, where = read_pth(folder), str(folder)
+        source = _source({}, stored)
+        return load_model(PTH.config(source), stored, PTH, where).eval()
     config = read_about(folder)
     kind, stored = str(config.get("model_type")), read_headers(folder)
     where = f"{folder / 'config.json'}"
@@ -107,11 +113,14 @@ def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
         require(found == FORMAT, f"{folder}: format", f"must be {FORMAT}: upgrade neurosim", found)
         reader, built = CheckpointReader(LanguageConfig.from_json, root="", block={}), own_config(config, stored)
     else:
-        reader = lookup(READERS, kind, f"{where}: model_type")
-        source = CheckpointConfig(config, frozenset(stored))
+        reader, source = lookup(READERS, kind, f"{where}: model_type"), _source(config, stored)
         built = reader.config(source)
         source.warn(where)
     return load_model(built, stored, reader, str(folder)).eval()
+
+
+def _source(config: Mapping[str, object], stored: Mapping[str, StoredTensor]) -> CheckpointConfig:
+    return CheckpointConfig(config, frozenset(stored), shapes={name: entry.shape for name, entry in stored.items()})
 
 
 def own_config(config: Mapping[str, object], stored: Mapping[str, object]) -> LanguageConfig:

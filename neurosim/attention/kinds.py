@@ -12,6 +12,7 @@ from .linear import GLA, HGRN2, LinearAttention, Retention, SimpleGLA, lightning
 from .mamba import Mamba2
 from .mixture_of_memories import SSE, MoM
 from .rwkv import RWKV7
+from .rwkv6 import RWKV5, RWKV6
 from .softmax import SoftmaxAttention, WindowAttention
 from .state_space import AlmostLinearRNN, DiagonalSSM
 from .window_linear import WindowLinearAttention
@@ -29,6 +30,8 @@ KINDS: dict[str, Callable[..., Mixer]] = {
     "mamba2": Mamba2,
     "mom": MoM,
     "retention": Retention,
+    "rwkv5": RWKV5,
+    "rwkv6": RWKV6,
     "rwkv7": RWKV7,
     "simple_gla": SimpleGLA,
     "softmax": SoftmaxAttention,

@@ -16,7 +16,7 @@ from .base import Depth, Mixer, Shared, State
 from .kinds import build, current_options
 from .linear import HGRN2
 from .modules import activation, linear
-from .rwkv import ChannelMix
+from .rwkv import ChannelMix, GatedChannelMix
 from .tensors import MappedFiles
 
 
@@ -36,7 +36,8 @@ class LanguageConfig:
         layers: mixers, bottom to top, of any kinds.
         vocabulary: number of tokens; 256 for bytes.
         width: D, channels of the residual stream.
-        mlp: feed-forward layer of every block, a name of `MLPS`: 'gated', 'channel_mix' (RWKV) or 'none' (Mamba).
+        mlp: feed-forward layer of every block, a name of `MLPS`: 'gated', 'channel_mix' (RWKV-7),
+            'gated_channel_mix' (RWKV-5 and 6) or 'none' (Mamba).
         hidden: channels of the feed-forward layer (default: 8/3 width, rounded up to a multiple of 32).
         act, gate_act: activation of 'channel_mix', and of 'gated'.
         mlp_bias: give the layers of 'gated' biases.
@@ -90,6 +91,7 @@ class GatedMLP(nn.Module):
 
 MLPS: dict[str, Callable[[LanguageConfig, int], nn.Module | None]] = {
     "channel_mix": lambda config, hidden: ChannelMix(config.width, hidden, config.act),
+    "gated_channel_mix": lambda config, hidden: GatedChannelMix(config.width, hidden, config.act),
     "gated": lambda config, hidden: GatedMLP(config.width, hidden, config.gate_act, config.mlp_bias),
     "none": lambda config, hidden: None,
 }

@@ -129,3 +129,17 @@ class ChannelMix(nn.Module):
         """Return (y [B, T, D], the last token) from x [B, T, D] and the token before it [B, 1, D]."""
         before, tail = token_shift(x, tail)
         return self.value(self.activation(self.key(torch.addcmul(x, before - x, self.x_k)))), tail
+
+
+class GatedChannelMix(ChannelMix):
+    """The feed-forward layer of RWKV-5 and 6: the same times sigmoid(W_r (x mixed with the token before))."""
+
+    def __init__(self, width: int, hidden: int, act: str) -> None:
+        super().__init__(width, hidden, act)
+        self.x_r = nn.Parameter(torch.rand(width))
+        self.receptance = linear(width, width)
+
+    def forward(self, x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
+        before, _ = token_shift(x, tail)
+        out, tail = super().forward(x, tail)
+        return self.receptance(torch.addcmul(x, before - x, self.x_r)).sigmoid() * out, tail

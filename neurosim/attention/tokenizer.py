@@ -188,7 +188,7 @@ class WorldTokenizer(Tokenizer):
 
 
 def read_tokenizer(folder: str | os.PathLike[str], vocabulary: int) -> Tokenizer:
-    """Return the tokenizer of a model's folder: from its file, or bytes for 256 words, or else plain token ids.
+    """Return the tokenizer of a model's folder or beside its `.pth` file: from a file, else bytes or plain token ids.
 
     Args:
         vocabulary: number of words of the model.
@@ -197,7 +197,7 @@ def read_tokenizer(folder: str | os.PathLike[str], vocabulary: int) -> Tokenizer
         NeurosimMissingError: the library for the file is not installed: says which.
         NeurosimFormatError: a damaged file.
     """
-    folder = Path(folder)
+    folder = _beside(folder)
     for name, kind in ((JSON, JsonTokenizer), (SENTENCEPIECE, SentencePieceTokenizer), (WORLD, WorldTokenizer)):
         if (folder / name).is_file():
             return kind(folder / name)
@@ -207,8 +207,13 @@ def read_tokenizer(folder: str | os.PathLike[str], vocabulary: int) -> Tokenizer
 def copy_tokenizer(source: Path, folder: Path) -> None:
     """Copy the files of a tokenizer, if there are any, into another model's folder."""
     for name in FILES:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, folder / name)
+        if (_beside(source) / name).is_file():
+            shutil.copyfile(_beside(source) / name, folder / name)
+
+
+def _beside(model: str | os.PathLike[str]) -> Path:
+    """Return the folder of a model: it itself, or that of a `.pth` file."""
+    return Path(model).parent if Path(model).suffix == ".pth" else Path(model)
 
 
 def tokenize(tokenizer: Tokenizer, text: bytes, vocabulary: int, where: str = "text") -> Tensor:

@@ -162,7 +162,7 @@ def is_converted(folder: str | os.PathLike[str]) -> bool:
     Raises:
         NeurosimMissingError, NeurosimFormatError: no readable config.json.
     """
-    return read_about(Path(folder)).get("model_type") == SPIKING
+    return Path(folder).suffix != ".pth" and read_about(Path(folder)).get("model_type") == SPIKING
 
 
 def _coder(model: LanguageModel, name: str, scheme: str, saved: _SavedCoder) -> Coder:

@@ -13,6 +13,7 @@ from ..attention.base import AdditiveMixer, DeltaMixer, Inputs, Shared, State
 from ..attention.delta import DeltaProduct
 from ..attention.model import ResidualBlock
 from ..attention.rwkv import RWKV7
+from ..attention.rwkv6 import RWKV5
 from ..attention.softmax import SoftmaxAttention
 from ..errors import NeurosimInputError
 from ..kernels.spikes.lazy_state.launch import lazy_scan
@@ -48,6 +49,7 @@ def _delta_product(state: LazyState, inputs: Inputs, mixer: Any, threads: int) -
 
 # By the class of a mixer, the first that fits: its description, and the lazy update of its state, if there is one.
 RECURRENCES: Mapping[type, tuple[str, Scan | None]] = {
+    RWKV5: ("state S = e^g S + k v^T, read as S^T r before its token, which adds (r . u k) v", None),
     AdditiveMixer: ("state S = e^g S + k v^T, output S^T q", _lazily),
     DeltaMixer: ("state of the delta rule, S += k beta (v - S^T k)^T, output S^T q", _lazily),
     DeltaProduct: ("state of several delta steps a token, output S^T q", _delta_product),
@@ -96,7 +98,11 @@ def add_coders(model: LanguageModel, *, qk: bool, state: bool, k: float) -> None
 
 
 def _has_qk(mixer: Mixer) -> bool:
-    return isinstance(mixer, SoftmaxAttention) or hasattr(mixer, "q_proj") or recurrence(mixer)[1] is not None
+    return (
+        isinstance(mixer, SoftmaxAttention | AdditiveMixer)
+        or hasattr(mixer, "q_proj")
+        or recurrence(mixer)[1] is not None
+    )
 
 
 def coders(model: LanguageModel) -> dict[str, Coder]:

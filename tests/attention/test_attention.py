@@ -35,6 +35,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "mamba2": {"head_dim": 6, "state_size": 5, "n_groups": 2},
     "mom": {"num_heads": 2, "head_dim": 6},
     "retention": {"num_heads": 4, "num_kv_heads": 2, "value_dim": 48},
+    "rwkv5": {"head_dim": 6, "inner_dim": 48},
+    "rwkv6": {"head_dim": 6, "mix_low_rank_dim": 3, "decay_low_rank_dim": 4},
     "rwkv7": {
         "head_dim": 6,
         "value_dim": 48,

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from helpers import rwkv
 from helpers.recorded import value_of
-from helpers.tokenizers import train_json
+from helpers.tokenizers import WORLD_LINES, train_json
 from safetensors.torch import save_file
 
 from neurosim.attention import LanguageModel
@@ -36,16 +38,21 @@ BRIEF = {
 
 def hugging_face_folder(kind: str, folder: Path) -> None:
     """Write a model of this type with `WORDS` words in bfloat16, and a tokenizer of fewer."""
+    train_json(folder, 1000)
+    if kind == "rwkv6":
+        values = {rwkv.hugging_face(name): v.bfloat16() for name, v in rwkv.tensors(6, WORDS).items()}
+        (folder / "config.json").write_text(json.dumps(rwkv.hugging_face_config(6, WORDS)))
+        save_file(values, folder / "model.safetensors")
+        return
     reader, config = READERS[kind], CONFIGS[kind] | {"vocab_size": WORDS}
     model = LanguageModel(reader.config(CheckpointConfig(config)))
     tensors = {reader.theirs(name): value for name, value in model.state_dict().items()}
-    train_json(folder, 1000)
     (folder / "config.json").write_text(json.dumps(config | {"model_type": kind}))
     values = {name: value_of(name, list(value.shape)).bfloat16() for name, value in tensors.items()}
     save_file(values, folder / "model.safetensors")
 
 
-@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("kind", [*CONFIGS, "rwkv6"])
 def test_from_a_folder_to_text_in_spikes(tmp_path: Path, kind: str) -> None:
     hugging_face_folder(kind, tmp_path / "model")
     options = RunOptions(out=tmp_path / "run", quiet=True)
@@ -78,6 +85,16 @@ def test_a_model_without_a_tokenizer_reads_and_writes_token_ids(tmp_path: Path) 
         write_text(tmp_path / "model", b"32000", Sampling(3), RunOptions(quiet=True))
     with pytest.raises(NeurosimInputError, match=r"has 32000 words and no tokenizer.json or tokenizer.model; add its"):
         convert_model(tmp_path / "model", ConvertConfig.model_validate(BRIEF), RunOptions(quiet=True))
+
+
+def test_a_pth_file_with_its_vocabulary_beside_it(tmp_path: Path) -> None:
+    torch.save(rwkv.tensors(6, 300), tmp_path / "RWKV-x060.pth")
+    (tmp_path / "rwkv_vocab_v20230424.txt").write_text(WORLD_LINES)
+    text = write_text(tmp_path / "RWKV-x060.pth", b"and and", Sampling(3), RunOptions(quiet=True))
+    assert text.prompt == "and and" and text.tokens == 3 and text.unit == "token"
+    brief = ConvertConfig.model_validate(BRIEF | {"calibration": {"windows": 2, "length": 16}})
+    convert_model(tmp_path / "RWKV-x060.pth", brief, RunOptions(out=tmp_path / "run", quiet=True))
+    assert write_text(tmp_path / "run", b"and and", Sampling(3), RunOptions(quiet=True)).spiking
 
 
 def test_text_does_not_command_a_terminal() -> None:

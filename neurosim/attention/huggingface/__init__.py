@@ -6,5 +6,7 @@ from .config import CheckpointConfig as CheckpointConfig
 from .fla import FLA
 from .llama import LLAMA
 from .reader import CheckpointReader as CheckpointReader
+from .rwkv import PTH as PTH
+from .rwkv import RWKV
 
-READERS: dict[str, CheckpointReader] = FLA | LLAMA
+READERS: dict[str, CheckpointReader] = FLA | LLAMA | RWKV

@@ -48,12 +48,14 @@ class CheckpointConfig:
         config: its entries.
         names: of the tensors; none where nobody compares with them.
         prefix: of entries in errors, for a table.
+        shapes: of the tensors by name.
         seen: entries that were asked for.
     """
 
     config: Mapping[str, object]
     names: frozenset[str] = frozenset()
     prefix: str = ""
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
 
     def get(self, name: str, default: Any = None) -> Any:

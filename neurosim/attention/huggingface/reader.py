@@ -31,6 +31,7 @@ class CheckpointReader:
         parts: our names of the parts of a mixer, by its names.
         mlp: the same of a feed-forward layer.
         change: turns its tensors, under our names already, into ours; called with tensors without memory first.
+        layers: its name of the list of blocks.
     """
 
     config: Callable[[CheckpointConfig], LanguageConfig]
@@ -40,30 +41,30 @@ class CheckpointReader:
     parts: Mapping[str, str] = field(default_factory=dict)
     mlp: Mapping[str, str] = field(default_factory=dict)
     change: Callable[[Tensors, LanguageConfig], Tensors] = unchanged
+    layers: str = "layers"
 
     def ours(self, name: str) -> str:
         """Return our name of a tensor: `model.layers.0.attn.q_proj.weight` is `layers.0.mixer.q_proj.weight`."""
         path = name.split(".")
         path = path[1:] if path[0] == self.root else path
-        if path[0] != "layers" or len(path) < 3:
+        if path[0] != self.layers or len(path) < 3:
             return ".".join([self.outer.get(path[0], path[0]), *path[1:]])
         block = {theirs: ours for ours, theirs in self.block.items()}.get(path[2], path[2])
         inside = {"mixer": self.parts, "mlp": self.mlp}.get(block, {})
         rest = [inside.get(path[3], path[3]), *path[4:]] if len(path) > 3 else path[3:]
-        return ".".join([*path[:2], block, *rest])
+        return ".".join(["layers", path[1], block, *rest])
 
     def theirs(self, name: str) -> str:
         """Return its name of one of our tensors, for errors; the usual one where it has two for a part."""
         path = name.split(".")
-        if path[0] == "lm_head" or not self.root:
-            return name
         if path[0] != "layers" or len(path) < 3:
-            return ".".join([self.root, _usual(self.outer).get(path[0], path[0]), *path[1:]])
+            outer = _usual(self.outer).get(path[0], path[0])
+            return ".".join([*([self.root] if self.root and path[0] != "lm_head" else []), outer, *path[1:]])
         inside = {"mixer": self.parts, "mlp": self.mlp}.get(path[2], {})
         if len(path) > 3:
             path[3] = _usual(inside).get(path[3], path[3])
-        path[2] = self.block.get(path[2], path[2])
-        return ".".join([self.root, *path])
+        path[0], path[2] = self.layers, self.block.get(path[2], path[2])
+        return ".".join([self.root, *path] if self.root else path)
 
 
 def _usual(names: Mapping[str, str]) -> dict[str, str]:

@@ -156,7 +156,7 @@ class Builder(Program):
         if before is not None:
             touches.append((before, own, False))
         if dense:
-            weight = self.constant(layer.weight)
+            weight = self.constant(layer.dense() if isinstance(layer, SpikedLinear) else layer.weight)
             arguments = [weight, x.width, out.width, x.rows, x, bias, before, out, self.mask]
             self.emit(floats.dense, arguments, blocks, self.masked([(x, OWN if x.own else WHOLE, False), *touches]))
             return out
