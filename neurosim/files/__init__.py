@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from .samples import StateSamples as StateSamples
     from .samples import read_samples as read_samples
     from .samples import write_sample_pieces as write_sample_pieces
+    from .shd import is_shd_file as is_shd_file
     from .shd import read_shd as read_shd
     from .shd import shd_extent as shd_extent
     from .sonata import Extent as Extent

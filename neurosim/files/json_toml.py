@@ -32,6 +32,8 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise NeurosimFormatError(
             f"{path}: {where}: expected JSON ({error.msg}); correct or restore the file"
         ) from None
+    except ValueError:  # an integer of thousands of digits
+        raise NeurosimFormatError(f"{path}: expected integers of fewer digits; correct or restore the file") from None
     except RecursionError:
         raise NeurosimFormatError(f"{path}: expected JSON nested less deeply; correct or restore the file") from None
 
@@ -59,8 +61,9 @@ def read_toml(path: str | os.PathLike[str]) -> PlainTree:
     """
     try:
         return tomllib.loads(_text(path))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        reason = str(error)
+    # ValueError, without a line, is of an integer of thousands of digits.
+    except (ValueError, RecursionError) as error:
+        reason = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "nested or an integer too long"
         raise NeurosimFormatError(f"{path}: expected TOML: {reason}; correct or restore the file") from None
 
 

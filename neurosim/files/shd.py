@@ -59,6 +59,16 @@ def read_shd(path: str | os.PathLike[str], channels: int | None = None) -> Recor
     return Recordings(times, units, offsets, durations, size, (size,), 1.0, labels, classes, groups)
 
 
+def is_shd_file(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file is HDF5 in this layout: ragged times and units, and labels.
+
+    Raises:
+        NeurosimMissingError: no such file.
+    """
+    with open_hdf5(path) as file:
+        return all(file.has(name) for name in ("spikes/times", "spikes/units", "labels"))
+
+
 def shd_extent(path: str | os.PathLike[str]) -> tuple[int, tuple[str, ...]]:
     """Return one more than the highest channel of a file, at least 1, and the names of its classes, if it has them.
 

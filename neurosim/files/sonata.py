@@ -71,6 +71,9 @@ def read_sonata(path: str | os.PathLike[str], population: str | None = None) -> 
     """
     with open_hdf5(path) as file:
         names = file.names("spikes")
+        if {"times", "units"} <= set(names):
+            step = "read it with files.read_shd, or as data.name = 'shd'"
+            raise file.error("/spikes", "spikes of populations", "many recordings in SHD's layout", step)
         # Files before populations were named have their columns in the group itself.
         flat = next((name for name in ("gids", "node_ids") if {name, "timestamps"} <= set(names)), None)
         group = "spikes" if flat else f"spikes/{choose(path, names, population)}"

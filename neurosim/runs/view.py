@@ -8,10 +8,11 @@ from pathlib import Path
 
 from .. import __version__, files
 from ..errors import NeurosimInputError, NeurosimMissingError, require
-from ..files.formats import ReadOptions
+from ..files.formats import ReadOptions, find_format
 from ..report import page
 from ..report.film import film, write_gif
 from ..report.played import Played
+from .data import even
 from .folder import MANIFEST, SPIKES, make_folder, open_run, read_metrics
 
 MAX_SHOWN = 8
@@ -45,6 +46,8 @@ def read_view(path: Path, options: ReadOptions, start: float | str | None = None
         NeurosimError: as `files.read` and `open_run`; a run that kept no recordings.
     """
     if not path.is_dir():
+        if find_format(path, options.format) == "sonata" and files.is_shd_file(path):
+            return View(path.name, path, _of_shd(path))
         return View(path.name, path, (_of_file(path, options, start),))
     if not (path / MANIFEST).is_file():
         raise NeurosimMissingError(f"{path}: is a folder without a run; give a file, or a run folder")
@@ -100,6 +103,17 @@ def write_view_gif(view: View, path: Path) -> None:
 def _of_file(path: Path, options: ReadOptions, start: float | str | None) -> Played:
     spikes = options.read(path).starting(start)
     return Played(path.name, spikes, () if spikes.report is None else spikes.report.remarks())
+
+
+def _of_shd(path: Path) -> tuple[Played, ...]:
+    """Return the first recordings of a file in SHD's layout, even over classes."""
+    found = files.read_shd(path)
+    assert found.labels is not None  # because the layout has them
+    names = found.classes or tuple(str(label) for label in range(int(found.labels.max(initial=0)) + 1))
+    return tuple(
+        Played(f"{names[int(found.labels[k])]}, recording {k}", found[k])
+        for k in even(found.labels, MAX_SHOWN).tolist()
+    )
 
 
 def _of_run(path: Path) -> View:

@@ -351,6 +351,7 @@ def labels(*rows: str) -> Change:
         (labels("file,label", "left/0.csv"), "recording 1: expected file and label, got no label; add it"),
         (labels("file,class", "left/0.csv,a"), "line 1: expected the columns file and label, got file, class; add lab"),
         (labels("file,label"), "names no recordings"),
+        (labels("file,label,split", f"left/0.csv,{'9' * 5000},train", "left/1.npy,b,train"), "holds nothing|two rec"),
         (labels("file,label,split", "left/0.csv,a,train", "left/1.npy,b,"), "1.npy: give all recordings a split"),
         (labels("file,label,split", "left/0.csv,a,test", "left/1.npy,b,test"), "no recordings of the split train; got"),
         (content("labels.toml", b"[[recording]]\nfile = true\nlabel = 1\n"), "file: must be a string or a number"),

@@ -7,8 +7,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from helpers.command import neurosim
 
-from neurosim import catalog
+from neurosim import catalog, files
 from neurosim.errors import NeurosimInputError
 
 
@@ -51,6 +52,16 @@ def test_too_few_channels_are_refused(tmp_path: Path) -> None:
         catalog.load("shd", "train", tmp_path, {"channels": 50})
     with pytest.raises(NeurosimInputError, match=r"data\.options\.channels: must be > 0"):
         catalog.load("shd", "train", tmp_path, {"channels": 0})
+
+
+def test_the_file_is_viewed_and_refused_as_one_recording(tmp_path: Path, elsewhere: None) -> None:
+    write(tmp_path / "train.h5", 76)
+    text = neurosim("view", tmp_path / "train.h5").stdout
+    assert "low, recording 0: Sensor 700" in text and "high, recording 1: Sensor 700" in text
+    with pytest.raises(
+        NeurosimInputError, match=r"/spikes: expected spikes of populations, got many recordings in SHD"
+    ):
+        files.read(tmp_path / "train.h5")
 
 
 def test_without_files_it_is_shd(tmp_path: Path) -> None:

@@ -145,6 +145,8 @@ def test_settings_round_trip(tmp_path: Path) -> None:
         (files.read_json, b"[" * 100_000, r"nested less deeply"),
         (files.read_toml, b"a = 1\na = 2\n", r"expected TOML: .*; correct or restore the file"),
         (files.read_toml, b"a = [" * 1000, r"expected TOML"),
+        (files.read_toml, b"a = " + b"9" * 5000, r"expected TOML: nested or an integer too long"),
+        (files.read_json, b"9" * 5000, r"expected integers of fewer digits"),
     ],
 )
 def test_settings_that_are_none(reader, text: bytes, message: str, tmp_path: Path) -> None:

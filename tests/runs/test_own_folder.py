@@ -18,29 +18,27 @@ STORE = ("--set", "code.size=256", "--set", "code.active=12", "--set", "column.u
 LEARN = ("--learner", "macrocolumn", "--set", "stream.windows=2")
 
 
-def write(path: Path, spikes: Spikes, kind: int) -> None:
-    """Write a recording of a camera as one of four kinds of files."""
-    p, y, x = spikes.coordinates()
-    t = np.rint(spikes.times * 1e6).astype(np.int64)
+SUFFIXES = (".bin", ".txt", ".npy", ".csv", ".raw", ".aedat4")
+
+
+def write(path: Path, spikes: Spikes) -> None:
+    """Write a recording of a camera in the format of its suffix; .txt as another program does, on a camera's clock."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if kind == 0:
-        files.write(path.with_suffix(".bin"), spikes)
-    elif kind == 1:
-        rows = zip(x, y, p, t + 913_700_000, strict=True)
-        path.with_suffix(".txt").write_text("x,y,p,t\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
-    elif kind == 2:
-        table = np.zeros(len(t), [("t", "i8"), ("x", "i2"), ("y", "i2"), ("p", "?")])
-        table["t"], table["x"], table["y"], table["p"] = t, x, y, p
-        np.save(path.with_suffix(".npy"), table)
-    else:
-        files.write(path.with_suffix(".csv"), spikes)
+    if path.suffix != ".txt":
+        files.write(path, spikes)
+        return
+    p, y, x = spikes.coordinates()
+    rows = zip(x, y, p, np.rint(spikes.times * 1e6).astype(np.int64) + 913_700_000, strict=True)
+    path.write_text("x,y,p,t\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
 
 
 def write_mixed(root: Path, recordings: Recordings) -> Path:
-    """Write recordings in four formats, in a folder for each class."""
+    """Write recordings in six formats, in a folder for each class."""
     assert recordings.labels is not None
-    for k, (spikes, label) in enumerate(zip(recordings, recordings.labels, strict=True)):
-        write(root / f"digit {label}" / f"{k:04d}", spikes, k % 4)
+    places = dict.fromkeys(recordings.labels.tolist(), 0)
+    for k, (spikes, label) in enumerate(zip(recordings, recordings.labels.tolist(), strict=True)):
+        write(root / f"digit {label}" / f"{k:04d}{SUFFIXES[places[label] % len(SUFFIXES)]}", spikes)
+        places[label] += 1
     return root
 
 
@@ -60,8 +58,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_folder_is_understood(root: Path) -> None:
     text = neurosim("datasets", "info", root).stdout
     assert "bars: 24 recordings" in text and "sensor    2 x 34 x 34  (polarities x height x width)" in text
-    assert "formats   bin (6), csv (12), numpy (6)" in text and "classes   digit 0 (12), digit 1 (12)" in text
-    assert "guessed in 6 files: times are microseconds, for all are integers" in text
+    assert "formats   aedat4 (4), bin (4), csv (8), evt2 (4), numpy (4)" in text
+    assert "classes   digit 0 (12), digit 1 (12)" in text
+    assert "guessed in 4 files: times are microseconds, for all are integers" in text
     data = json.loads(neurosim("datasets", "info", root, "--json", "--set", "data.options.test=0.5").stdout)
     assert data["splits"] == {"train": 12, "test": 12} and data["shape"] == [2, 34, 34] and data["doubts"] == []
     assert len(data["durations"]) == 24 and data["classes"] == {"digit 0": 12, "digit 1": 12}
@@ -75,7 +74,7 @@ def test_one_command_from_a_folder_to_an_accuracy_and_a_report(root: Path, elsew
     assert result["accuracy"] == 1 and result["samples"] == 4 and result["title"] == "bars"
     assert result["classes"] == ["digit 0", "digit 1"] and (result["chance"], result["uniform_chance"]) == (0.5, 0.5)
     # What was guessed is said, and stays in the manifest.
-    remark = "guessed in 6 files: times are microseconds, for all are integers"
+    remark = "guessed in 4 files: times are microseconds, for all are integers"
     assert remark in run.stderr and remark in files.read_json(Path("run/manifest.json"))["reading"]
     assert "bars through 60 spiking neurons" in Path("run/report.html").read_text()
     assert "digit 0, recording 0: Sensor 2 x 34 x 34" in neurosim("view", "run").stdout
@@ -113,7 +112,7 @@ def test_the_four_commands(root: Path, elsewhere: None) -> None:
 @pytest.mark.slow
 @pytest.mark.data
 def test_mixed_recordings_of_a_real_camera(data_root: Path, tmp_path: Path, elsewhere: None) -> None:
-    """Forty training recordings of three digits of N-MNIST-800/100, in four formats."""
+    """Forty training recordings of three digits of N-MNIST-800/100, in six formats."""
     train = catalog.load("nmnist", "train", data_root / "NMNIST")
     assert train.labels is not None
     some = np.flatnonzero(train.labels < 3)[::6]

@@ -162,7 +162,7 @@ def _groups(items: Sequence[Item]) -> dict[str, tuple[tuple[str, ...], Any]]:
         if all(name in item.groups for item in items):
             values = [item.groups[name] for item in items]
             names, numbers = splits.numbered(values)
-            if all(value.isdecimal() and value.isascii() and len(value) < 18 for value in names):
+            if all(value.isdecimal() and value.isascii() and len(value) <= splits.MAX_DIGITS for value in names):
                 numbers = np.array([int(value) for value in values], np.int64)
             found[name] = names, numbers
     return found

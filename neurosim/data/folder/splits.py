@@ -13,6 +13,7 @@ from .items import Item
 from .options import FolderOptions
 
 TRAIN, TEST = "train", "test"
+MAX_DIGITS = 18  # of a name that is a number of 64 bits
 
 
 def split_of(items: Sequence[Item], options: FolderOptions, name: str) -> tuple[str, ...]:
@@ -90,7 +91,7 @@ def _generator(seed: int, label: str) -> np.random.Generator:
 
 def numbered(values: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Return the different values in order, and [n] the place of each value among them."""
-    numeric = all(value.isdecimal() and value.isascii() for value in values)
+    numeric = all(value.isdecimal() and value.isascii() and len(value) <= MAX_DIGITS for value in values)
     names = sorted(set(values), key=(lambda value: (int(value), value)) if numeric else None)
     places = {name: place for place, name in enumerate(names)}
     return tuple(names), np.array([places[value] for value in values], np.int64)
