@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from ..errors import NeurosimInputError, lookup, require
 from .base import Depth, Mixer
 from .delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet
+from .lightnet import LightNet
 from .linear import GLA, HGRN2, LinearAttention, Retention, SimpleGLA, lightning
 from .mamba import Mamba2
 from .mixture_of_memories import SSE, MoM
@@ -26,6 +27,7 @@ KINDS: dict[str, Callable[..., Mixer]] = {
     "hgrn2": HGRN2,
     "kda": KDA,
     "lightning": lightning,
+    "lightnet": LightNet,
     "linear": LinearAttention,
     "mamba2": Mamba2,
     "mom": MoM,

@@ -30,6 +30,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "gla": {"num_heads": 4, "num_kv_heads": 2, "conv_size": 3},
     "hgrn2": {"expand_ratio": 6, "conv_size": 2},
     "kda": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4},
+    "lightnet": {"expand_ratio": 6, "gate_low_rank_dim": 4, "conv_size": 2},
     "lightning": {"num_heads": 4},
     "linear": {"num_heads": 4, "num_kv_heads": 2},
     "mamba2": {"head_dim": 6, "state_size": 5, "n_groups": 2},
@@ -245,6 +246,15 @@ def test_the_state_space_against_scipy(rule: str) -> None:
         s = a[5].detach().numpy() * s + b[5].detach().numpy() * float(u[0, t, 5])
         expected = 2 * (weights * s).real.sum() + mixer.D[5].item() * float(u[0, t, 5])
         assert math.isclose(y[0, t, 5].item(), expected, rel_tol=1e-9, abs_tol=1e-12)
+
+
+def test_the_state_of_lightnet_is_a_softmax_over_time() -> None:
+    mixer, x = mixer_of("lightnet", SMALL["lightnet"]), 9 * noise(2, 30, WIDTH)
+    (_, c, v), _ = mixer.convolved(x, mixer.initial(x))
+    _, state = mixer(x)
+    weights = c.unflatten(-1, (4, 6)).softmax(1)  # [B, T, H, K]
+    wanted = torch.einsum("bthk,bthv->bhkv", weights, v.unflatten(-1, (4, 6)))
+    torch.testing.assert_close(state["memory"], wanted, rtol=1e-10, atol=1e-12)
 
 
 def test_window_attention_is_softmax_over_the_window() -> None:

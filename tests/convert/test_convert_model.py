@@ -28,6 +28,7 @@ from neurosim.errors import NeurosimError, NeurosimFormatError, NeurosimInputErr
 from neurosim.measure import PROFILES, count
 
 SMALL = {
+    "lightnet": {"expand_ratio": 16},
     "gated_deltanet": {"num_heads": 2, "head_dim": 8, "head_v_dim": 12},
     "deltaproduct": {"num_heads": 2, "head_dim": 8, "head_v_dim": 8},
     "kda": {"num_heads": 2, "head_dim": 8},
