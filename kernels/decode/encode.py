@@ -9,12 +9,14 @@ from __future__ import annotations
 import numpy as np
 from numba import float32, int64, njit
 
-from ..spikes.encode.numba import encode_row, escape_row
+from ..spikes.encode.numba import LOOKUP, count_by_table, encode_row, escape_row, flag_row
 from ..spikes.encode.reference import LIMIT, MAX_LEVELS
+from ..tools.intrinsics import flags64, trailing_zeros
 from ..tools.pointers import matrix, vector
 from .program import BYTE, FLOAT, LONG, NOT_FINITE, TOO_LARGE, WORD, integers, operation, reals, report, skipped
 
 AHEAD = 16
+FLAGS = 64  # channels that are looked at together
 # Entries of a list's head, int64: listed channels, sum of their counts, channels with an excess.
 NUMBER, SUM, ESCAPES, HEAD = range(4)
 INT32_LIMIT = 2**31 - 1
@@ -25,17 +27,52 @@ def room(channels):
     return -(-channels // 8) * 8 + AHEAD
 
 
-@njit(cache=True, nogil=True)
-def list_active(row, channels, counts):
-    """List the channels of a row [K] int8 that are not 0, and fill up; return their number and the sum of counts."""
-    at, total = 0, 0
-    # Without a branch: an entry is written where the next one belongs, and stays if it is not zero.
-    for k in range(row.size):
-        channels[at], counts[at] = k, row[k]
-        at += row[k] != 0
-        total += row[k]
+@njit(inline="always")
+def padded_to(size):
+    """Return the next multiple of 64."""
+    return -(-size // FLAGS) * FLAGS
+
+
+@njit(inline="always")
+def _fill_up(channels, counts, at):
     for j in range(at, (at + 7) // 8 * 8 + AHEAD):
         channels[j], counts[j] = 0, 0
+
+
+@njit(cache=True, nogil=True)
+def list_active(row, channels, counts):
+    """List the channels whose count is not 0, and fill up; return their number and the sum of their counts.
+
+    Args:
+        row: int8 [K], a multiple of 64.
+    """
+    at, total = 0, 0
+    for k in range(0, row.size, FLAGS):
+        word = flags64(row.ctypes.data + k)
+        while word != 0:
+            channel = k + trailing_zeros(word)
+            word &= word - np.uint64(1)
+            channels[at], counts[at] = channel, row[channel]
+            total += row[channel]
+            at += 1
+    _fill_up(channels, counts, at)
+    return at, total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def list_by_table(row, flags, given, thresholds, own, shrink, top, table, channels, counts):
+    """List the flagged channels [K] with their counts by a table, as `list_active`."""
+    at, total = 0, 0
+    for k in range(0, flags.size, FLAGS):
+        word = flags64(flags.ctypes.data + k)
+        while word != 0:
+            channel = k + trailing_zeros(word)
+            word &= word - np.uint64(1)
+            count = np.int8(count_by_table(row[channel], thresholds[channel] if given else own, shrink, top, table))
+            channels[at], counts[at] = channel, count
+            total += count
+            at += 1
+    _fill_up(channels, counts, at)
     return at, total
 
 
@@ -50,14 +87,15 @@ def _rule(p, f, size):
 @operation
 def encode(arguments, context, begin, end):
     """Arguments: x, K, K k as a real, whether channels have thresholds, these; the rounding: kind, shrink, max_count,
-    factor (reals), edges, levels, table, entries of the table; whether sums are int32; int8 [K] for the counts; the
-    list: channels, counts, head, level, channels and excess of the escapes; mask, the tokens to encode (uint8), or 0.
-    The lists of other tokens are empty.
+    factor (reals), edges, levels, table, entries of the table; whether sums are int32; bytes for K counts, room for a
+    multiple of 64; the list: channels, counts, head, level, channels and excess of the escapes; mask, the tokens to
+    encode (uint8), or 0; the first entry of the table that is not 0. The lists of other tokens are empty.
     """
     p, f = integers(arguments), reals(arguments)
     size, limit = p[1], np.float32(LIMIT)
     share, given, thresholds, kind, (shrink, top, factor), edges, levels, table = _rule(p, f, size)
-    scratch = vector(p[14], size, BYTE)
+    scratch, padded = vector(p[14], size, BYTE), vector(p[14], padded_to(size), BYTE)
+    padded[size:] = 0
     x, room_of = matrix(p[0], end, size, FLOAT), -(-size // 8) * 8 + AHEAD
     channels, counts = matrix(p[15], end, room_of, WORD), matrix(p[16], end, room_of, BYTE)
     heads, level = matrix(p[17], end, HEAD, LONG), vector(p[18], end, FLOAT)
@@ -66,16 +104,25 @@ def encode(arguments, context, begin, end):
         head = heads[i]
         if skipped(p[21], i):
             level[i], head[ESCAPES] = 1, 0
-            head[NUMBER], head[SUM] = list_active(scratch[:0], channels[i], counts[i])
+            head[NUMBER], head[SUM] = list_active(padded[:0], channels[i], counts[i])
             continue
-        clipped, level[i] = encode_row(
-            x[i], scratch, share, given, thresholds, kind, shrink, top, factor, edges, levels, table, limit
-        )
+        if kind == LOOKUP:
+            level[i] = flag_row(x[i], scratch, share, given, thresholds, shrink, factor, table, p[22])
+            clipped = -1 if np.isnan(level[i]) else 0
+        else:
+            clipped, level[i] = encode_row(
+                x[i], scratch, share, given, thresholds, kind, shrink, top, factor, edges, levels, table, limit
+            )
         if clipped < 0:
             report(context, NOT_FINITE)
             return
         head[ESCAPES] = clipped
-        head[NUMBER], head[SUM] = list_active(scratch, channels[i], counts[i])
+        if kind == LOOKUP:
+            head[NUMBER], head[SUM] = list_by_table(
+                x[i], padded, given, thresholds, level[i] * factor, shrink, top, table, channels[i], counts[i]
+            )
+            continue
+        head[NUMBER], head[SUM] = list_active(padded, channels[i], counts[i])
         if clipped:
             escape_row(
                 x[i], given, thresholds, level[i] * factor, kind, shrink, top, edges, levels, table, limit,

@@ -14,7 +14,7 @@ from neurosim.kernels.tools.threads import together
 
 def listed(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, int, int]:
     channels, values = np.full(room(counts.size), -1, np.int32), np.full(room(counts.size), -1, np.int8)
-    number, total = list_active(counts, channels, values)
+    number, total = list_active(np.concatenate([counts, np.zeros(-counts.size % 64, np.int8)]), channels, values)
     return channels, values, number, total
 
 

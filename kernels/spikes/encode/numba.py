@@ -11,7 +11,8 @@ from . import reference as spec
 from .reference import Counts, Escapes
 
 ENTRIES_PER_THREAD = 1 << 17
-_LOOKUP, _NEAREST = -1, -2  # spec.SEARCH by the table; spec.EVEN without shrinkage and saturation
+LOOKUP, _NEAREST = -1, -2  # spec.SEARCH by the table; spec.EVEN without shrinkage and saturation
+_NO_EDGES, _NO_LEVELS = np.empty(0, np.float32), np.empty(0, np.int8)
 ZERO, HALF, ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 
 
@@ -41,15 +42,12 @@ def encode(x, k, thresholds, limit, rounding, threads):
     return Counts(counts, used, escapes)
 
 
-_NO_EDGES, _NO_LEVELS = np.empty(0, np.float32), np.empty(0, np.int8)
-
-
 def rule_of(rounding):
     """Return a `Rounding` of numpy arrays as arguments of the loops below."""
     kind, shrink, max_count, factor, edges, levels, table = rounding
     edges, levels = (_NO_EDGES, _NO_LEVELS) if edges is None else (edges, levels)
     table = _NO_LEVELS if table is None else table
-    kind = _NEAREST if rounding == spec.NEAREST else _LOOKUP if kind == spec.SEARCH and table.size else kind
+    kind = _NEAREST if rounding == spec.NEAREST else LOOKUP if kind == spec.SEARCH and table.size else kind
     return kind, np.float32(shrink), np.float32(max_count), np.float32(factor), edges, levels, table
 
 
@@ -100,7 +98,7 @@ def _count(x, threshold, kind, shrink, max_count, edges, levels, table):
     else:
         if kind == spec.AWAY:
             whole = np.floor(size + HALF)
-        elif kind == _LOOKUP:
+        elif kind == LOOKUP:
             whole = np.float32(table[np.int32(min(size * np.float32(spec.FINE), np.float32(table.size - 1)))])
         else:
             at = 0
@@ -123,6 +121,43 @@ def _count_row(row, out, thresholds, own, given, limit, kind, shrink, max_count,
     return clipped
 
 
+@njit(inline="always")
+def _level_of(row, share, given):
+    """Return a token's own threshold, 1 where channels have theirs, or NaN if x is not finite."""
+    most = np.int32(0)
+    for j in range(row.size):
+        most = max(most, _bits(row[j]) & np.int32(0x7FFFFFFF))
+    if most >= spec.NOT_FINITE:
+        return np.float32(np.nan)
+    return ONE if given else _threshold(row, share, most)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def flag_row(row, flags, share, given, thresholds, shrink, factor, table, first):
+    """Flag the channels [K] uint8 whose count is not 0, for a rounding by table; return the token's own threshold.
+
+    Args:
+        first: index of the first entry of the table that is not 0.
+
+    Returns: the threshold, see `_level_of`; without flags if it is NaN.
+    """
+    level = _level_of(row, share, given)
+    own, least = level * factor, np.float32(first)
+    if given:
+        for j in range(row.size):
+            flags[j] = max(abs(row[j] / thresholds[j]) - shrink, ZERO) * np.float32(spec.FINE) >= least
+    else:
+        for j in range(row.size):
+            flags[j] = max(abs(row[j] / own) - shrink, ZERO) * np.float32(spec.FINE) >= least
+    return level
+
+
+@njit(inline="always")
+def count_by_table(x, threshold, shrink, max_count, table):
+    """Return the count of a channel, for a rounding by table."""
+    return _count(x, threshold, LOOKUP, shrink, max_count, _NO_EDGES, _NO_LEVELS, table)
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def encode_row(row, out, share, given, thresholds, kind, shrink, max_count, factor, edges, levels, table, limit):
     """Fill the counts of a row; return the number of clipped ones, -1 if x is not finite, and its own threshold.
@@ -132,15 +167,10 @@ def encode_row(row, out, share, given, thresholds, kind, shrink, max_count, fact
         given, thresholds: whether the channels have thresholds, and these [K].
         kind, shrink, max_count, factor, edges, levels, table: a rounding, from `rule_of`.
     """
-    most = np.int32(0)
-    for j in range(row.size):
-        most = max(most, _bits(row[j]) & np.int32(0x7FFFFFFF))
-    if most >= spec.NOT_FINITE:
+    level = _level_of(row, share, given)
+    if np.isnan(level):
         return -1, ONE
-    level = own = ONE
-    if not given:
-        level = _threshold(row, share, most)
-        own = level * factor
+    own = ONE if given else level * factor
     # A loop for each kind: with the kind known, a loop is compiled to vector instructions.
     if kind == _NEAREST:
         n = _count_row(row, out, thresholds, own, given, limit, _NEAREST, shrink, max_count, edges, levels, table)
@@ -150,8 +180,8 @@ def encode_row(row, out, share, given, thresholds, kind, shrink, max_count, fact
         n = _count_row(row, out, thresholds, own, given, limit, spec.AWAY, shrink, max_count, edges, levels, table)
     elif kind == spec.UP:
         n = _count_row(row, out, thresholds, own, given, limit, spec.UP, shrink, max_count, edges, levels, table)
-    elif kind == _LOOKUP:
-        n = _count_row(row, out, thresholds, own, given, limit, _LOOKUP, shrink, max_count, edges, levels, table)
+    elif kind == LOOKUP:
+        n = _count_row(row, out, thresholds, own, given, limit, LOOKUP, shrink, max_count, edges, levels, table)
     else:
         n = _count_row(row, out, thresholds, own, given, limit, spec.SEARCH, shrink, max_count, edges, levels, table)
     return n, level

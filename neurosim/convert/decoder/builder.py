@@ -201,7 +201,8 @@ class Builder(Program):
         arguments = self._coding(x, coder, rule, thresholds, whole=whole)
         places, dealt = self.by_rows(coded.marker)
         touches = [self.read(x, dealt), (coded.marker, dealt, True)]
-        self.emit(encode.encode, [*arguments, coded, self.mask], places, self.masked(touches))
+        first = int(np.argmax(rule[-1] != 0)) if len(rule[-1]) else 0
+        self.emit(encode.encode, [*arguments, coded, self.mask, first], places, self.masked(touches))
         self.encoded[key] = coded
         return coded
 
@@ -217,7 +218,17 @@ class Builder(Program):
         self.kept.append(rule)
         share_k = float(share_of(x.width, coder.k))
         given = [share_k, int(thresholds is not None), thresholds, kind, float(shrink), float(top), float(factor)]
-        return [x, x.width, *given, edges, levels, table, len(table), int(whole), self.scratch(x.width, np.int8)]
+        return [
+            x,
+            x.width,
+            *given,
+            edges,
+            levels,
+            table,
+            len(table),
+            int(whole),
+            self.scratch(encode.padded_to(x.width), np.int8),
+        ]
 
     def code(self, x: Buffer, coder: nn.Module | None, size: int, out: Buffer | None = None) -> Buffer:
         """Return x as a receiver decodes it from spikes, each group of `size` channels apart; None changes nothing."""

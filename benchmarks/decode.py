@@ -1,0 +1,228 @@
+"""Milliseconds a token of the compiled step: a GLA of random weights in spikes and dense, beside torch and llama.cpp.
+
+    python benchmarks/decode.py [--sizes 32M 127M] [--densities 0.15 0.3 0.4 0.8] [--repeats 5] [--threads 1 2] [--json]
+
+Every layer has thresholds of its channels, as calibrated models do, set so that the asked share of channels is active
+on the tokens that are then timed. One thread is timed in CPU time, which neighbours on the machine disturb least, and
+several in wall time. llama.cpp is a llama of the same number of weights (`make peers`), in a process of its own. The
+products of torch are those of the linear layers alone: a floor for a dense model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numba
+import numpy as np
+import torch
+from harness import HERE, NO_PEERS, PEERS_PYTHON
+from machine import cpu_model
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from neurosim.attention import LanguageConfig, LanguageModel, MixerSpec
+from neurosim.convert import Coder, Coding, Converted, Decoder, SpikedLinear, convert
+from neurosim.convert.calibrate import PRICE
+from neurosim.convert.coding import levels_of
+
+SIZES = {"32M": (512, 10), "127M": (1024, 10)}  # width, layers
+STEPS = 24  # tokens of one measurement
+DENSE_K = 32.0  # counts that a mean |x| is worth where all channels speak: 8 bits of activations
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: median, least and largest of the repeats, milliseconds a step."""
+
+    name: str
+    batch: int
+    threads: int
+    ms: float
+    low: float
+    high: float
+    density: float | None = None
+    row_bytes: float | None = None  # of weights read for a token
+
+
+def model_of(size: str) -> LanguageModel:
+    width, layers = SIZES[size]
+    return LanguageModel(LanguageConfig((MixerSpec("gla"),) * layers, width=width), 1).eval()
+
+
+def tokens(batch: int) -> np.ndarray:
+    return np.random.default_rng(5).integers(0, 256, (STEPS, batch))
+
+
+@torch.no_grad()
+def at_density(dense: LanguageModel, density: float) -> tuple[Converted, float, float]:
+    """Return the model in spikes, the share of active channels, and the bytes of rows that a token selects."""
+    made, first = convert(dense, Coding("ternary")), float(levels_of(PRICE).edges[0])
+    text = torch.from_numpy(tokens(16).T)
+
+    def calibrate(layer: nn.Module, given: tuple[Tensor]) -> None:
+        assert isinstance(layer, SpikedLinear)
+        threshold = torch.quantile(given[0].abs().flatten()[:100_000], 1 - density) / first
+        layer.coder = Coder("calibrated", threshold.expand(layer.in_features).clamp(min=1e-9), price=PRICE)
+
+    hooks = [layer.register_forward_pre_hook(calibrate) for layer in made.layers.values()]
+    made.model(text)
+    for hook in hooks:
+        hook.remove()
+    with made.counting() as histograms:
+        made.model(text)
+    active = {name: 1 - histograms[name].silent() / histograms[name].entries for name in made.layers}
+    weights = {name: layer.in_features * layer.out_features for name, layer in made.layers.items()}
+    read = sum(active[name] * weights[name] for name in weights)
+    return made, read / sum(weights.values()), read
+
+
+def timed(step: Callable[[np.ndarray], object], batch: int, threads: int, repeats: int) -> tuple[float, float, float]:
+    """Return median, least and largest of the repeats; each is the median of its steps, in milliseconds."""
+    clock = time.thread_time if threads == 1 else time.perf_counter
+    found = []
+    for _ in range(repeats):
+        seconds = []
+        for each in tokens(batch):
+            start = clock()
+            step(each)
+            seconds.append(clock() - start)
+        found.append(1e3 * statistics.median(seconds))
+    return statistics.median(found), min(found), max(found)
+
+
+class TorchStep:
+    """A dense model stepped by torch."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.model = model
+        self.state: list[dict[str, Tensor]] | None = None
+
+    @torch.no_grad()
+    def __call__(self, each: np.ndarray) -> None:
+        _, self.state = self.model.step(torch.from_numpy(each), self.state)
+
+
+class Products:
+    """The products of all linear layers of a model, and nothing else, in a type of torch."""
+
+    def __init__(self, model: LanguageModel, batch: int, dtype: torch.dtype) -> None:
+        layers = [m for m in model.modules() if isinstance(m, nn.Linear)]
+        self.weights = [layer.weight.detach().to(dtype) for layer in layers]
+        self.inputs = [torch.randn(batch, w.shape[1]).to(dtype) for w in self.weights]
+
+    @torch.no_grad()
+    def __call__(self, each: np.ndarray) -> None:
+        for x, weight in zip(self.inputs, self.weights, strict=True):
+            F.linear(x, weight)
+
+
+def measure(size: str, options: argparse.Namespace) -> list[Row]:
+    dense, rows = model_of(size), []
+    row_bytes = sum(m.weight.numel() for m in dense.modules() if isinstance(m, nn.Linear))
+    spiking = [(f"spikes {density:g}", *at_density(dense, density)) for density in options.densities]
+    every = convert(dense, Coding("ternary", k=DENSE_K))
+    for threads in options.threads:
+        torch.set_num_threads(threads)
+        for batch in options.batches:
+            for name, made, density, read in spiking:
+                found = timed(Decoder(made.model, batch, threads).step, batch, threads, options.repeats)
+                rows.append(Row(name, batch, threads, *found, density, read))
+            for name, model, size_of in (("dense int8", every.model, 1), ("dense float32", dense, 4)):
+                found = timed(Decoder(model, batch, threads).step, batch, threads, options.repeats)
+                rows.append(Row(name, batch, threads, *found, 1.0, float(size_of * row_bytes)))
+            rows.append(Row("torch float32", batch, threads, *timed(TorchStep(dense), batch, threads, options.repeats)))
+            for dtype in (torch.float32, torch.bfloat16):
+                found = timed(Products(dense, batch, dtype), batch, threads, options.repeats)
+                rows.append(Row(f"torch products {str(dtype).removeprefix('torch.')}", batch, threads, *found))
+    return rows
+
+
+def llama(size: str, kind: str, threads: int, repeats: int) -> Row | str:
+    """Return the row of llama.cpp, or why there is none."""
+    if not PEERS_PYTHON.exists():
+        return NO_PEERS
+    width, layers = SIZES[size]
+    call = [str(PEERS_PYTHON), str(HERE / "peers" / "run_llama.py"), "--width", str(width), "--layers", str(layers)]
+    call += ["--type", kind, "--threads", str(threads), "--repeats", str(repeats)]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return f"llama.cpp {kind}: {done.stderr.strip().splitlines()[-1:]}"
+    told = json.loads(done.stdout.strip().splitlines()[-1])
+    ms = told["cpu_ms"] if threads == 1 else told["wall_ms"]
+    low, high = told["cpu_range_ms"] if threads == 1 else (ms, ms)
+    return Row(f"llama.cpp {kind}", 1, threads, ms, low, high)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _sum(values: np.ndarray) -> float:
+    total = np.float32(0)
+    for i in range(values.size):
+        total += values[i]
+    return total
+
+
+def stream_gigabytes() -> float:
+    """Return the GB/s at which one thread reads 512 MB in order, the best of several passes."""
+    values = np.ones(1 << 27, np.float32)
+    best = np.inf
+    for _ in range(8):
+        start = time.thread_time()
+        _sum(values)
+        best = min(best, time.thread_time() - start)
+    return values.nbytes / best / 1e9
+
+
+def shown(rows: list[Row], stream: float) -> str:
+    lines = [
+        f"{'':26}{'batch':>6}{'threads':>8}{'ms':>9}{'range':>16}{'tokens/s':>10}"
+        f"{'density':>9}{'MB read':>9}{'GB/s':>7}{'stream':>8}"
+    ]
+    for row in rows:
+        read = "" if row.row_bytes is None or row.batch > 1 else f"{row.row_bytes / 1e6:9.1f}"
+        speed = None if not read else (row.row_bytes or 0) / row.ms / 1e6
+        lines.append(
+            f"{row.name:26}{row.batch:6}{row.threads:8}{row.ms:9.2f}{f'{row.low:.2f}-{row.high:.2f}':>16}"
+            f"{1e3 * row.batch / row.ms:10.0f}" + (f"{row.density:9.2f}" if row.density else " " * 9)
+            + (read + (f"{speed:7.1f}{speed / stream:8.0%}" if speed else ""))
+        )  # fmt: skip
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--densities", nargs="+", type=float, default=[0.15, 0.3, 0.4, 0.8])
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 16])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    machine = {"cpu": cpu_model(), "cores": os.cpu_count(), "load": os.getloadavg(), "stream": stream_gigabytes()}
+    tables: dict[str, list[Row]] = {}
+    for size in options.sizes:
+        tables[size] = measure(size, options)
+        for threads in options.threads:
+            for kind in ("Q8_0", "Q4_0"):
+                found = llama(size, kind, threads, options.repeats)
+                if isinstance(found, Row):
+                    tables[size].append(found)
+                else:
+                    print(found)
+    if options.json:
+        print(json.dumps(machine | {size: [asdict(row) for row in rows] for size, rows in tables.items()}))
+        return
+    print(f"{machine['cpu']}, {machine['cores']} cores, load {os.getloadavg()[0]:.1f}; one thread streams "
+          f"{machine['stream']:.1f} GB/s. One thread: CPU time; several: wall time.")  # fmt: skip
+    for size, rows in tables.items():
+        print(f"\nGLA of {size} weights\n{shown(rows, float(str(machine['stream'])))}")
+
+
+if __name__ == "__main__":
+    main()
