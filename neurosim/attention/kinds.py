@@ -10,7 +10,7 @@ from .base import Depth, Mixer
 from .delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet
 from .lightnet import LightNet
 from .linear import GLA, HGRN2, LinearAttention, Retention, SimpleGLA, lightning
-from .mamba import Mamba2
+from .mamba import Mamba, Mamba2
 from .mixture_of_memories import SSE, MoM
 from .rwkv import RWKV7
 from .rwkv6 import RWKV5, RWKV6
@@ -29,6 +29,7 @@ KINDS: dict[str, Callable[..., Mixer]] = {
     "lightning": lightning,
     "lightnet": LightNet,
     "linear": LinearAttention,
+    "mamba": Mamba,
     "mamba2": Mamba2,
     "mom": MoM,
     "retention": Retention,

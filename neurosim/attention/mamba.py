@@ -1,7 +1,8 @@
-"""Mamba-2: a state space with one decay a head and token (Dao & Gu 2024, arXiv 2405.21060)."""
+"""Mamba: a state space with a decay a channel and state (Gu & Dao 2023), and Mamba-2, one a head (Dao & Gu 2024)."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -100,3 +101,77 @@ class Mamba2(AdditiveMixer):
         grouped = y.unflatten(-1, (self.n_groups, -1))
         y = F.rms_norm(grouped, grouped.shape[-1:], eps=self.norm_eps).flatten(-2) * self.norm.weight
         return self.out_proj(y if self.gate_first else y * gate)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Mamba(AdditiveMixer):
+    """s = e^{dt A} s + dt B x for every channel and state, y = C s + D x, then y silu(z) (arXiv 2312.00752).
+
+    A = -exp(A_log), dt = softplus(W_dt W_x x + b); x passes a short convolution, and dt, B and C come from it. In the
+    terms of linear attention each channel is a head with one value: k = B, q = C, v = dt x, g = dt A, scale 1.
+
+    Args:
+        inner_dim: channels of x (default: 2 width).
+        state_size: states of a channel.
+        time_step_rank: channels between W_x and W_dt (default: width / 16, rounded up).
+        conv_kernel: tokens of the short convolution; `use_conv_bias` gives it a bias.
+        use_bias: of the input and output projections.
+        hidden_act: activation behind the convolution.
+        inner_norm_eps: of root-mean-square norms, without weights, of dt (before W_dt), B and C; None for no norms.
+    """
+
+    chunk = 32
+
+    inner_dim: int | None = None
+    state_size: int = 16
+    time_step_rank: int | None = None
+    conv_kernel: int = 4
+    use_conv_bias: bool = True
+    use_bias: bool = False
+    hidden_act: str = "silu"
+    inner_norm_eps: float | None = None
+
+    def build(self) -> None:
+        self.inner, states = self.inner_dim or 2 * self.width, self.state_size
+        self.rank = self.time_step_rank or math.ceil(self.width / 16)
+        require(states > 0, "Mamba.state_size", "must be > 0", states)
+        activation(self.hidden_act, "Mamba.hidden_act")
+        self.in_proj = linear(self.width, 2 * self.inner, self.use_bias)
+        self.conv1d = ShortConv(self.inner, self.conv_kernel, self.use_conv_bias, self.hidden_act)
+        self.x_proj = linear(self.inner, self.rank + 2 * states)
+        self.dt_proj = linear(self.rank, self.inner, True)
+        self.dt_proj.bias = initial_dt_bias(self.inner)
+        self.A_log = nn.Parameter(torch.arange(1.0, states + 1).log().repeat(self.inner, 1))
+        self.D = nn.Parameter(torch.ones(self.inner))
+        self.out_proj = linear(self.inner, self.width, self.use_bias)
+
+    def initial(self, x: Tensor) -> State:
+        return {"memory": x.new_zeros(len(x), self.inner, self.state_size, 1), "tail": self.conv1d.initial(x)}
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        u, z = self.in_proj(x).chunk(2, -1)
+        u, tail = self.conv1d(u, state["tail"])
+        parts = self.x_proj(u).split([self.rank, self.state_size, self.state_size], -1)
+        if self.inner_norm_eps is not None:
+            parts = tuple(F.rms_norm(part, part.shape[-1:], eps=self.inner_norm_eps) for part in parts)
+        dt = F.softplus(self.dt_proj(parts[0]))
+        k, q = (part[..., None, :].expand(-1, -1, self.inner, -1) for part in parts[1:])
+        g = -self.A_log.exp() * dt[..., None]
+        return {"q": q, "k": k, "v": (u * dt)[..., None], "g": g, "u": u, "z": z}, {"tail": tail}
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Scan each chunk by doubling: after n rounds a token holds the sum of the 2^n tokens up to it."""
+        outputs, s = [], memory[..., 0]
+        for q, k, v, g in zip(*(inputs[name].split(self.chunk, 1) for name in ("q", "k", "v", "g")), strict=True):
+            decay, total, step = g.exp(), k * v, 1
+            while step < q.shape[1]:
+                total = torch.cat([total[:, :step], total[:, step:] + decay[:, step:] * total[:, :-step]], 1)
+                decay = torch.cat([decay[:, :step], decay[:, step:] * decay[:, :-step]], 1)
+                step *= 2
+            states = total + decay * s[:, None]
+            outputs.append((states * q).sum(-1, keepdim=True))
+            s = states[:, -1]
+        return s[..., None], torch.cat(outputs, 1)
+
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        return self.out_proj((out[..., 0] + self.D * inputs["u"]) * F.silu(inputs["z"]))

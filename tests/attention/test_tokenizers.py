@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.tokenizers import WORLD_LINES, train_json, train_sentencepiece
+from helpers.vocabularies import WORLD_LINES, train_json, train_sentencepiece
 
 from neurosim.attention import read_tokenizer
 from neurosim.attention.tokenizer import copy_tokenizer, read_tokens, tokenize

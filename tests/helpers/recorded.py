@@ -36,6 +36,7 @@ _LLAMA: dict[str, Any] = {
 _LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
 _YARN = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}
 _LONG = {"type": "longrope", "short_factor": [1.0, 1.1, 1.3], "long_factor": [2.0, 2.1, 4.0]}
+_MAMBA: dict[str, Any] = {"vocab_size": WORDS, "hidden_size": 20, "num_hidden_layers": 2, "pad_token_id": 0}
 # By name: the model type and its config.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("llama", _LLAMA | {"rms_norm_eps": 1e-5}),
@@ -47,6 +48,19 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "llama-linear": ("llama", _LLAMA | {"rope_scaling": {"type": "linear", "factor": 4.0}, "hidden_act": "gelu_new"}),
     "llama-dynamic": ("llama", _LLAMA | {"rope_scaling": {"type": "dynamic", "factor": 4.0}}),
+    "mamba": ("mamba", _MAMBA | {"state_size": 5}),
+    "mamba-biases": (
+        "mamba",
+        _MAMBA | {"use_bias": True, "use_conv_bias": False, "time_step_rank": 3, "tie_word_embeddings": False},
+    ),
+    "falcon-mamba": ("falcon_mamba", _MAMBA | {"state_size": 4, "mixer_rms_eps": 1e-3}),
+    "mamba2": ("mamba2", _MAMBA | {"num_heads": 5, "head_dim": 8, "state_size": 6, "n_groups": 1, "chunk_size": 8}),
+    "mamba2-groups": (
+        "mamba2",
+        _MAMBA
+        | {"hidden_size": 16, "num_heads": 4, "head_dim": 8, "state_size": 6, "n_groups": 2, "chunk_size": 8}
+        | {"time_step_limit": [0.4, 0.8], "use_bias": True, "tie_word_embeddings": True, "layer_norm_epsilon": 1e-3},
+    ),
     "mistral-window": ("mistral", _LLAMA | {"sliding_window": 5}),
     "phi3-longrope": ("phi3", _LLAMA | {"original_max_position_embeddings": 32, "rope_scaling": _LONG}),
     "phi3-partial": ("phi3", _LLAMA | {"partial_rotary_factor": 0.5, "hidden_size": 32}),

@@ -10,7 +10,7 @@ import pytest
 import torch
 from helpers import rwkv
 from helpers.recorded import value_of
-from helpers.tokenizers import WORLD_LINES, train_json
+from helpers.vocabularies import WORLD_LINES, train_json
 from safetensors.torch import save_file
 
 from neurosim.attention import LanguageModel

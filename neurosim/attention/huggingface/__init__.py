@@ -5,8 +5,9 @@ from __future__ import annotations
 from .config import CheckpointConfig as CheckpointConfig
 from .fla import FLA
 from .llama import LLAMA
+from .mamba import MAMBA
 from .reader import CheckpointReader as CheckpointReader
 from .rwkv import PTH as PTH
 from .rwkv import RWKV
 
-READERS: dict[str, CheckpointReader] = FLA | LLAMA | RWKV
+READERS: dict[str, CheckpointReader] = FLA | LLAMA | MAMBA | RWKV

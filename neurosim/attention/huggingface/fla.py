@@ -104,7 +104,11 @@ def _mamba_stack(source: CheckpointConfig, kind: str, options: Options) -> Langu
     """Mixers without feed-forward layers."""
     others = source.get("attn")
     require(others is None, "attn", "softmax attention between mamba2 layers is not supported", others)
-    return _model(source, [MixerSpec(kind, options)] * source.layers(), "none", 1e-5)
+    width, heads = source.integer("hidden_size"), source.maybe(source.integer, "num_heads")
+    inner = source.share(width, "expand", 2.0)
+    fine = heads is None or heads * source.integer("head_dim", 64) == inner
+    require(fine, "num_heads", f"must be expand hidden_size / head_dim, of {inner} channels", heads)
+    return _model(source, [MixerSpec(kind, options)] * source.layers(), "none", _mamba_eps(source))
 
 
 def _rwkv_stack(source: CheckpointConfig, kind: str, options: Options) -> LanguageConfig:
@@ -242,15 +246,22 @@ def dt_limits(source: CheckpointConfig) -> tuple[float, float]:
 
 
 def _mamba2(source: CheckpointConfig) -> Options:
+    """Options of both libraries; transformers names its eps `layer_norm_epsilon`, and has other defaults."""
     low, high = dt_limits(source)
-    options = source.options(expand=2.0, head_dim=64, state_size=128, n_groups=1, conv_kernel=4, hidden_act="silu")
+    groups = 8 if "layer_norm_epsilon" in source.config else 1
+    options = source.options(expand=2.0, head_dim=64, state_size=128, n_groups=groups, conv_kernel=4, hidden_act="silu")
     options |= source.options(use_conv_bias=True, use_bias=False, D_has_hdim=False)
+    source.seen.add("time_step_rank")
     return options | {
         "rmsnorm": source.flag("rmsnorm", source.flag("rms_norm", True)),
         "gate_first": not source.flag("norm_before_gate", False),
         "dt_limit": None if (low, high) == (0.0, math.inf) else [low, min(high, 1e38)],
-        "norm_eps": source.eps(1e-5),
+        "norm_eps": _mamba_eps(source),
     }
+
+
+def _mamba_eps(source: CheckpointConfig) -> float:
+    return source.eps(source.number("layer_norm_epsilon", 1e-5))
 
 
 def _rwkv7(source: CheckpointConfig) -> Options:
