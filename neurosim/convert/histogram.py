@@ -7,29 +7,45 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import lookup
+from ..errors import NeurosimInputError, lookup
 from .expansions import EXPANSIONS, count_spikes
 
 MAX_COUNT = 127  # counts up to here have a bin
+
+
+def require_finite(counts: Tensor, name: str) -> None:
+    """Raise `NeurosimInputError` if there is NaN among the counts of a layer of this name."""
+    if bool(torch.isnan(counts).any()):
+        raise NeurosimInputError(
+            f"{name}: its inputs hold NaN, which cannot be coded in spikes; the model's own activations are not finite "
+            "on this text: compare it with the library that wrote it"
+        )
 
 
 class CountHistogram:
     """Counts of a layer's inputs.
 
     Attributes:
+        name: of the layer, in errors.
         bins: [K, 2 * 127 + 1] int64: how often channel k sent -127 .. 127; [0, ..] before the first `add`.
         beyond: channels and counts out of that range, [n] each.
         rows: number of tokens.
         outputs: number of nonzero entries of the layer's output.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "layer") -> None:
+        self.name = name
         self.bins = torch.zeros(0, 2 * MAX_COUNT + 1, dtype=torch.int64)
         self.beyond: list[tuple[Tensor, Tensor]] = []
         self.rows = self.outputs = 0
 
     def add(self, counts: Tensor) -> None:
-        """Add [.., K] integers."""
+        """Add [.., K] integers.
+
+        Raises:
+            NeurosimInputError: NaN among them: what the layer got was not finite.
+        """
+        require_finite(counts, self.name)
         if not len(self.bins):
             self.bins = torch.zeros(counts.shape[-1], 2 * MAX_COUNT + 1, dtype=torch.int64)
         channels, width = self.bins.shape

@@ -15,6 +15,7 @@ from ..kernels.spikes.accumulate.reference import FEW
 from ..kernels.spikes.encode.launch import as_numpy, numpy_rounding
 from .coding import INT8, Coder, straight
 
+EXACT = 2.0**24  # integers up to here are float32
 AT_ONCE = 2**22  # weights that are widened at a time
 WEIGHTS: Mapping[str, int] = {"float32": 32, "int8": 8}  # bits
 
@@ -99,11 +100,13 @@ class SpikedLinear(nn.Module):
     def _simulated(self, x: Tensor) -> Tensor:
         """[.., N] y without bias, as floats, with the gradient of V's rounding taken as 1.
 
-        With int8 weights all products and sums are integers below 2^24, which float32 represents: as exact as int32.
+        With int8 weights all products and sums are integers; below 2^24 float32 represents them, and float64 is used
+        beyond: as exact as int32.
         """
         level = self.coder.level(x)
         counts, (rows, steps) = self.coder.counts(x, level), self._floats()
-        y = F.linear(counts, rows)
+        exact = steps is None or float(counts.detach().abs().sum(-1).max()) * INT8 < EXACT
+        y = F.linear(counts, rows) if exact else F.linear(counts.double(), rows.double()).to(counts.dtype)
         y = y if steps is None else y * steps
         return y if level is None else y * level
 

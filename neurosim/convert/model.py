@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import final
+from typing import cast, final
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from ..errors import NeurosimInputError, check_fields, lookup, require
 from ..kernels.spikes.planes.reference import MAX_PLANES
 from . import spiked_mixer
 from .calibrate import Survey, layer_thresholds, survey_channels
-from .coding import SCHEMES, Coder
+from .coding import INT8, SCHEMES, Coder
 from .coding import ternary as ternary_coder
 from .expansions import EXPANSIONS, usual_planes
 from .histogram import CountHistogram
@@ -25,6 +25,7 @@ from .linear import AT_ONCE, WEIGHTS, SpikedLinear
 from .rotation import rotate_to_principal_axes
 from .tuning import Tuning, tune
 
+LARGEST_SUM = 2.0**31
 LEARNED_STEPS = 60  # updates that train thresholds
 
 
@@ -43,7 +44,8 @@ class Coding:
         shrink: soft threshold before rounding, in thresholds.
         rotate: rotate the residual stream to its principal axes first, where possible (schemes with thresholds of
             channels).
-        qk: code q and k where they enter the state; the state is then updated lazily.
+        qk: code q and k where they enter the state; the state is then updated lazily. Executed, its sums are taken in
+            another order than simulated: most kinds agree to about 1e-6, not bit for bit.
         state: code the state itself, after every token.
         head: code the input of the output layer too.
 
@@ -139,7 +141,7 @@ class Converted:
         coders = self.coders()
         histograms = {}
         for name, coder in coders.items():
-            histograms[name] = coder.histogram = CountHistogram()
+            histograms[name] = coder.histogram = CountHistogram(name)
         try:
             yield histograms
         finally:
@@ -247,6 +249,7 @@ def convert(
     _require_finite(dense)
     if not scheme.text:
         names = linear_names(dense, coding.head)
+        _require_sums(dense, names, coding)
         return Converted(_copy(dense), coding, {n: ternary_coder(coding.k, coding.shrink) for n in names})
     tokens = _enough(coding, tokens, length)
     if not scheme.channel:
@@ -260,6 +263,16 @@ def convert(
         brief = Tuning(LEARNED_STEPS, batch=8, length=length, weights=False, price=made.price, seed=seed)
         tune(made.model, made.layers, tokens, brief, spikes=coding.spikes, expansion=coding.sent_as)
     return made
+
+
+def _require_sums(dense: LanguageModel, names: Sequence[str], coding: Coding) -> None:
+    """Raise where sums of int8 weights times counts, k a channel in the mean, could pass 32 bits."""
+    if coding.weights == "int8":
+        for name in names:
+            channels = cast(nn.Linear, dense.get_submodule(name)).in_features
+            most = LARGEST_SUM / INT8 / channels - 1
+            rule = f"must be < {most:.0f} for the {channels} channels of {name}, whose sums take 32 bits"
+            require(coding.k < most, "Coding.k", rule, coding.k)
 
 
 def _require_finite(dense: LanguageModel) -> None:

@@ -647,3 +647,20 @@ def test_a_converted_config_of_many_words_takes_no_memory(tmp_path: Path) -> Non
     (tmp_path / "config.json").write_text(json.dumps(config | {"config": config["config"] | {"width": 2**62}}))
     with pytest.raises(NeurosimInputError, match=r"config\.json makes no model"):
         read_converted(tmp_path)
+
+
+def test_large_k_is_exact_or_refused() -> None:
+    """Sums beyond 2^24 are the same executed and simulated; those that could pass 32 bits are refused."""
+    model = model_of("gla")
+    made, tokens = convert(model, Coding("ternary", k=2e4)), torch.arange(24)[None]
+    assert check_execution(made, tokens).largest == 0.0
+    with pytest.raises(NeurosimInputError, match=r"Coding\.k: must be < 528415 for the 32 channels of .*q_proj"):
+        convert(model, Coding("ternary", k=9e5))
+
+
+def test_activations_that_are_not_finite_name_the_layer() -> None:
+    made = convert(model_of("gla"), Coding("ternary"))
+    with torch.no_grad():
+        made.model.layers[0].mlp_norm.weight.fill_(torch.nan)  # type: ignore[union-attr]
+    with pytest.raises(NeurosimInputError, match=r"layers\.0\.mlp\.gate_proj: its inputs hold NaN"), made.counting():
+        made.model(torch.arange(9)[None])
