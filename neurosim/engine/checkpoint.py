@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NeurosimFormatError, NeurosimInputError
@@ -16,12 +17,15 @@ from ..files.state import read_state, write_state
 from ..network import Network
 from ..neurons.former import Former
 from ..plain import from_plain, to_plain
+from .changes import Changes
 from .former import current_description, current_probe, models
 from .grid.windows import PREFIX
 from .identity import describe, difference, digest
 from .probe import Probe
 
 KIND, VERSION = "Simulation", 1
+# Names of arrays that were set begin so.
+SET = "set."
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class SavedSimulation:
         step: number of steps that had been run.
         streams: bytes of each stream that were safely on the disk.
         former: populations whose model has another name or form today.
+        changes: what was set since the simulation was made.
     """
 
     arguments: Arguments
@@ -53,6 +58,7 @@ class SavedSimulation:
     step: int
     streams: Mapping[str, int]
     former: Mapping[str, Former] = field(default_factory=dict)
+    changes: Changes = field(default_factory=Changes)
 
 
 def write(path: str | os.PathLike[str], network: Network, saved: SavedSimulation) -> None:
@@ -70,7 +76,33 @@ def write(path: str | os.PathLike[str], network: Network, saved: SavedSimulation
         "network_digest": digest(described),
         "streams": dict(saved.streams),
     }
-    write_state(path, KIND, VERSION, settings, dict(saved.arrays))
+    arrays = dict(saved.arrays)
+    if saved.changes.values:
+        settings["changes"] = {
+            name: {key: _kept(value, f"{SET}{name}.{key}", arrays) for key, value in values.items()}
+            for name, values in saved.changes.values.items()
+        }
+    write_state(path, KIND, VERSION, settings, arrays)
+
+
+def _kept(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
+    """Return a value that was set as JSON holds it; an array goes among the arrays, under `name`."""
+    if value is None or np.ndim(value) == 0:
+        return value if value is None or isinstance(value, bool) else float(value)
+    arrays[name] = np.asarray(value)
+    return {"array": name}
+
+
+def _read_changes(changes: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Changes:
+    """Return what was set.
+
+    Raises:
+        KeyError, TypeError, ValueError: damaged.
+    """
+    found = Changes()
+    for name, values in dict(changes).items():
+        found.add(name, {k: arrays[v["array"]] if isinstance(v, Mapping) else v for k, v in dict(values).items()})
+    return found
 
 
 def read(path: Path, network: Network) -> SavedSimulation:
@@ -87,6 +119,7 @@ def read(path: Path, network: Network) -> SavedSimulation:
         arguments = from_plain(Arguments, settings["arguments"], "arguments")
         probes = tuple(current_probe(probe, former) for probe in arguments.probes)
         arguments = replace(arguments, probes=probes)
+        changes = _read_changes(settings.get("changes", {}), arrays)
     except (KeyError, TypeError, ValueError, NeurosimInputError) as error:
         raise NeurosimFormatError(f"{path}: lacks what a simulation needs ({error}); save it again") from None
     apart = difference(current_description(described, former) if former else described, describe(network))
@@ -94,7 +127,8 @@ def read(path: Path, network: Network) -> SavedSimulation:
         raise NeurosimFormatError(
             f"{path}: was saved from another network, {apart}; give the network it was saved from"
         )
-    return SavedSimulation(arguments, arrays, step, streams, former)
+    arrays = {name: array for name, array in arrays.items() if not name.startswith(SET)}
+    return SavedSimulation(arguments, arrays, step, streams, former, changes)
 
 
 def check_arrays(path: Path, saved: SavedSimulation, present: Mapping[str, NDArray[Any]]) -> None:

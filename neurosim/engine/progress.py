@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from enum import Enum
 
 from .result import Progress
+
+
+class Status(Enum):
+    """State of a simulation; the value completes "the simulation ..."."""
+
+    RUNNING = "is running"
+    CLOSED = "was closed"
+    LOST = "has lost what a file did not take"
 
 
 class ProgressReporter:

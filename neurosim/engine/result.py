@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..measure import LayerCounts
-from ..network import Population
+from ..network import Network, Population
 from ..spikes import GRID_SLACK, Recordings, Spikes
+from .grid.sources import GridEvents
 from .probe import Probe
 
 
@@ -117,6 +118,17 @@ class Result:
         times: NDArray[np.float64] = np.arange(first, first + count, dtype=np.float64)
         times *= probe.interval
         return times
+
+
+def named_spikes(
+    network: Network, events: Mapping[str, GridEvents], clock: float, duration: float
+) -> dict[str, Spikes]:
+    """Return the events of populations as spikes."""
+    found = {}
+    for name, each in events.items():
+        population, times = network.population(name), np.asarray(each.steps * clock, np.float64)
+        found[name] = Spikes.unchecked(times, each.units, population.size, duration, population.shape)
+    return found
 
 
 def join_recordings(

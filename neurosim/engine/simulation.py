@@ -4,48 +4,37 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias, final
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NeurosimInputError, NeurosimWriteError, require
 from ..files.state import saved_values
-from ..files.windows import read_windows
-from ..network import Network, Population
-from ..spikes import Spikes
+from ..network import Network
+from ..spikes import GRID_SLACK
 from . import checkpoint
+from .changes import Changes, change, weight_of
 from .connections import Connections, connections
 from .former import current_arrays
 from .grid.runner import Runner
 from .grid.sinks import SpikeMemory, SpikeSink, StateMemory, StateSink
-from .grid.sources import EventSource, GridEvents, InMemorySource, StreamedSource
 from .grid.streams import SpikeStream, StateStream, StreamTarget, sync_streams
 from .grid.work import count_work
 from .identity import describe, digest
-from .inputs import MAX_STEPS, check_size, match_sources, steps_of
+from .inputs import MAX_STEPS, match_sources, steps_of
 from .interrupts import deferred_sigint
-from .prepared import check_numbers, prepare
+from .played import Played, source_of
+from .prepared import PreparedNetwork, check_numbers, prepare
 from .probe import Probe
-from .progress import ProgressReporter
-from .result import Progress, Result
+from .progress import ProgressReporter, Status
+from .result import Progress, Result, named_spikes
 from .threads import thread_count
 
-Played: TypeAlias = "Spikes | Iterable[Spikes] | str | os.PathLike[str]"
 FilePath: TypeAlias = "str | os.PathLike[str]"
-
-
-class Status(Enum):
-    """State of a simulation; the value completes "the simulation ..."."""
-
-    RUNNING = "is running"
-    CLOSED = "was closed"
-    LOST = "has lost what a file did not take"
 
 
 @final
@@ -95,21 +84,12 @@ class Simulation:
         self.network, self.clock, self.seed, self.trial = network, float(clock), int(seed), int(trial)
         self.precision, self.probes, self.count_updates = precision, tuple(probes), bool(count_updates)
         sources = {
-            p: _source(network.populations[p], item, clock) for p, item in match_sources(network, inputs).items()
+            p: source_of(network.populations[p], item, clock) for p, item in match_sources(network, inputs).items()
         }
-        workers = thread_count(threads)
-        self._prepared = prepare(
-            network,
-            clock=self.clock,
-            seed=self.seed,
-            threads=workers,
-            precision=precision,
-            record=record,
-            probes=self.probes,
-            count_updates=self.count_updates,
-        )
+        self._workers, self._record, self._given, self._changes = thread_count(threads), record, network, Changes()
+        self._prepared = self._prepare(network)
         self.recorded = self._prepared.recorded
-        self._runner = Runner(self._prepared, workers)
+        self._runner = Runner(self._prepared, self._workers)
         self._runner.warm_up()
         self._runner.begin(sources, self.trial)
         self._spikes: SpikeSink = SpikeMemory(self.recorded)
@@ -118,7 +98,8 @@ class Simulation:
         self._open_streams(spikes_to, states_to, {})
         # Counters, step and time at the end of the last result.
         self._counters, self._result_step, self._end = self._runner.counters(), 0, 0.0
-        self._status, self._cause = Status.RUNNING, ""
+        # s that the steps reach beyond what was asked for.
+        self._ahead, self._status, self._cause = 0.0, Status.RUNNING, ""
         self.build_s = time.perf_counter() - started
 
     @property
@@ -140,8 +121,7 @@ class Simulation:
     def weights(self) -> Mapping[str, NDArray[Any]]:
         """By name of each projection with a learning rule: [synapses] present weights, by source, then target.
 
-        Read between two runs, they show the progress of learning; `connections` says which units they connect. They
-        are copies, and cannot be written to.
+        Copies, which cannot be written to; `connections` says which units they connect.
         """
         found = self._runner.workspace.plastic.weights()
         for weights in found.values():
@@ -157,9 +137,37 @@ class Simulation:
         present = self.weights.get(projection)
         return connections(self.network, projection, clock=self.clock, seed=self.seed, weights=present)
 
+    def set(self, name: str, values: Mapping[str, float | NDArray[Any]]) -> None:
+        """Change a population, projection or stimulus between two runs: `set("cells", {"tau_mem": 0.03})`.
+
+        State, counters and random streams stay; a spike on its way arrives with the new weight. `save` keeps the
+        changes, and `load` takes the network that the simulation was made from.
+
+        Args:
+            name: of the population, projection or stimulus.
+            values: numbers or arrays by parameter: of the neuron or source of a population; `weight` of a projection,
+                in the pattern's order or, if it learns, in that of `weights`; of a stimulus all but where it goes.
+
+        Raises:
+            NeurosimInputError: an unknown name or parameter, or a value that breaks its rule; a weight of a projection
+                that does not learn and whose delays differ.
+        """
+        self._check_running("set")
+        chosen = {str(p.name): p for p in self.network.projections}.get(name)
+        if chosen is not None and chosen.plasticity is not None:
+            self._runner.workspace.plastic.set_weights(chosen, weight_of(chosen, values))
+            return
+        fixed = {str(s.projection.name) for s in self._prepared.compiled.samplers if s.delay is not None}
+        changed = change(self.network, name, values, fixed)
+        prepared = self._prepare(changed)
+        runner = Runner(prepared, self._workers)
+        runner.take_over(self._runner)
+        self.network, self._prepared, self._runner = changed, prepared, runner
+        self._changes.add(name, values)
+
     @property
     def learned(self) -> dict[str, dict[str, NDArray[Any]]]:
-        """Return the state of each windowed population by its name, for `Windowed.learned` of another network."""
+        """State of each windowed population by its name, for `Windowed.learned` of another network."""
         return self._runner.windows.learned()
 
     def end(self) -> None:
@@ -171,7 +179,7 @@ class Simulation:
         self._runner.windows.end("simulate.inputs: the recording")
 
     def run(self, duration: float, *, progress: Callable[[Progress], None] | None = None) -> Result:
-        """Continue for `duration` seconds, rounded up to full steps.
+        """Continue for `duration` seconds, rounded up to full steps; pieces of a step add up before they are rounded.
 
         After an interrupt (Ctrl-C) the simulation is at the end of a step and can be saved or continued; the next
         result also contains the spikes from before the interrupt.
@@ -181,8 +189,7 @@ class Simulation:
             progress: called from this thread from time to time.
 
         Returns:
-            This piece: `build_s` is that of the simulation, `run_s` and `duration` those of the piece; times count from
-            the start of the simulation.
+            This piece; its times count from the start of the simulation.
 
         Raises:
             NeurosimInputError: a duration that is negative or not finite, or an input that breaks its rule.
@@ -190,8 +197,8 @@ class Simulation:
             KeyboardInterrupt: between two steps.
         """
         self._check_running("run")
-        first = self.step
-        last = first + steps_of(duration, self.clock)
+        first, begin, ahead = self.step, self.time - self._ahead, min(self._ahead, max(duration, 0.0))
+        last = first + steps_of(duration - ahead, self.clock)
         require(last <= MAX_STEPS, "run.duration", f"must end before {MAX_STEPS} steps of {self.clock:g} s", duration)
         started = time.perf_counter()
         report = ProgressReporter(progress, float(duration), started)
@@ -206,7 +213,9 @@ class Simulation:
             except NeurosimWriteError as error:
                 self._status, self._cause = Status.LOST, f" ({error})"
                 raise
-        return self._result(first, float(duration), time.perf_counter() - started)
+        ahead = self.time - begin - duration
+        self._ahead = ahead if ahead > GRID_SLACK * self.clock else 0.0
+        return self._result(first, begin, float(duration), time.perf_counter() - started)
 
     def save(self, path: FilePath) -> None:
         """Replace `path`, in one step, by all that a run in another process needs to continue, bit for bit.
@@ -230,8 +239,9 @@ class Simulation:
             count_updates=self.count_updates,
         )
         streams = sync_streams(self._streams)
-        saved = checkpoint.SavedSimulation(arguments, self.workspace_arrays(), self.step, streams)
-        checkpoint.write(path, self.network, saved)
+        arrays = self.workspace_arrays()
+        saved = checkpoint.SavedSimulation(arguments, arrays, self.step, streams, changes=self._changes)
+        checkpoint.write(path, self._given, saved)
 
     def whole(self, run_s: float = 0.0) -> Result:
         """Return everything since time 0 as one result, in memory: spikes and samples are read back from the streams.
@@ -254,7 +264,7 @@ class Simulation:
             for number, piece in states.read():
                 samples.pieces[number].append(piece)
         return Result(
-            spikes=self._named_spikes(memory, self._end),
+            spikes=named_spikes(self.network, memory.take(), self.clock, self._end),
             states=samples.take(),
             work=count_work(self._prepared, [self._runner.counters()], self.step, self._runner.windows),
             clock=self.clock,
@@ -320,6 +330,8 @@ class Simulation:
         saved = checkpoint.read(Path(path), network)
         arguments = {name: getattr(saved.arguments, name) for name in saved.arguments.__dataclass_fields__}
         simulation = cls(network, inputs, threads=threads, **arguments)
+        for name, values in saved.changes.values.items():
+            simulation.set(name, values)
         if saved.former:
             arrays = current_arrays(saved.arrays, saved.former, simulation._runner.workspace)
             saved = replace(saved, arrays=arrays)
@@ -339,7 +351,7 @@ class Simulation:
         """Begin or continue streams; `sizes` are the bytes of those of the saved run."""
         if spikes_to is None and states_to is None:
             return
-        network = digest(describe(self.network))
+        network = digest(describe(self._given))
         if spikes_to is not None:
             target = StreamTarget(Path(spikes_to), network, self.clock, self.step)
             self._spikes = SpikeStream(target, self.network, self.recorded, sizes.get("spikes"))
@@ -350,20 +362,31 @@ class Simulation:
             self._streams["states"] = self._states
             self._runner.bounded = True
 
+    def _prepare(self, network: Network) -> PreparedNetwork:
+        return prepare(
+            network,
+            clock=self.clock,
+            seed=self.seed,
+            threads=self._workers,
+            precision=self.precision,
+            record=self._record,
+            probes=self.probes,
+            count_updates=self.count_updates,
+        )
+
     def _check_running(self, method: str) -> None:
         if self._status is not Status.RUNNING:
             sentence = f"the simulation {self._status.value}{self._cause}"
             raise NeurosimInputError(f"Simulation.{method}: {sentence}; load its last save")
 
-    def _result(self, first: int, duration: float, run_s: float) -> Result:
-        counters, end = self._runner.counters(), first * self.clock + duration
+    def _result(self, first: int, begin: float, duration: float, run_s: float) -> Result:
+        counters, end, start = self._runner.counters(), begin + duration, self._result_step * self.clock
         piece, steps = counters - self._counters, self.step - self._result_step
-        start = self._result_step * self.clock
         # Spikes from before an interrupt are part of this piece.
         duration += (first - self._result_step) * self.clock
         self._counters, self._result_step, self._end = counters, self.step, end
         return Result(
-            spikes=self._named_spikes(self._spikes, end),
+            spikes=named_spikes(self.network, self._spikes.take(), self.clock, end),
             states=self._states.take(),
             work=count_work(self._prepared, [piece], steps, self._runner.windows),
             clock=self.clock,
@@ -375,29 +398,3 @@ class Simulation:
             start=start,
             probes=self.probes,
         )
-
-    def _named_spikes(self, sink: SpikeSink, end: float) -> dict[str, Spikes]:
-        return {name: self._spikes_of(self.network.population(name), end, e) for name, e in sink.take().items()}
-
-    def _spikes_of(self, population: Population, end: float, events: GridEvents) -> Spikes:
-        times = np.asarray(events.steps * self.clock, np.float64)
-        return Spikes.unchecked(times, events.units, population.size, end, population.shape)
-
-
-def _source(population: Population, item: object, clock: float) -> EventSource:
-    """Return what a spike source plays.
-
-    Raises:
-        NeurosimInputError: neither a recording nor windows of one, or one of another size.
-    """
-    name, size = f"simulate.inputs[{population.name!r}]", population.size
-    if isinstance(item, Spikes):
-        check_size(item, size, name)
-        return InMemorySource(item, clock, name)
-    if isinstance(item, (str, os.PathLike)):
-        return StreamedSource(read_windows(item), size, clock, name)
-    if isinstance(item, Iterable) and not isinstance(item, (Sequence, Mapping)):
-        return StreamedSource(item, size, clock, name)
-    raise NeurosimInputError(
-        f"{name}: must be Spikes, an iterable of them or a SONATA file (got {type(item).__name__})"
-    )

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import require
 from ...kernels.engine.clocked import plastic as table
 from ...kernels.engine.clocked import plasticity as kernel
+from ...network import Projection
 from ..addresses import signed
 from ..compile.layout import Layout
 from ..compile.plastic import PlasticSynapses
@@ -71,6 +73,25 @@ class PlasticState:
                 whole = found.setdefault(name, np.empty(sizes[name], now.dtype))
                 whole[each.places] = now
         return found
+
+    def set_weights(self, projection: Projection, weights: object) -> None:
+        """Set the weights of a projection with a rule: one for all, or [synapses] in the order of `weights`.
+
+        Raises:
+            NeurosimInputError: beyond the bounds of the rule, not finite, or not one a synapse.
+        """
+        name = f"{projection}.weight"
+        given: NDArray[np.float64] = np.asarray(weights, np.float64)
+        mine = [k for k, each in enumerate(self.synapses) if each.projection.name == projection.name]
+        count = sum(len(self.synapses[k].targets) for k in mine)
+        require(given.shape in ((), (count,)), name, f"must be a number or [{count}], one a synapse", given.shape)
+        require(bool(np.isfinite(given).all()), name, "must be finite", "NaN or infinity")
+        projection.check_bounds(np.atleast_1d(given))
+        whole = np.broadcast_to(given, (count,))
+        for k in mine:
+            self._state[k]["weights"][:] = whole[self.synapses[k].places]
+            if "eligibility" in self._state[k]:  # what it has earned is in the weight that was read
+                self._state[k]["eligibility"][:, kernel.SEEN] = self._state[k]["reward"][0, kernel.INTEGRAL]
 
     def _fill(self, row: NDArray[np.int64], synapses: PlasticSynapses, layout: Layout) -> None:
         sources, size = len(synapses.offsets) - 1, int(layout.sizes[synapses.target])

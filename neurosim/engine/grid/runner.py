@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..prepared import PreparedNetwork
 from .probes import SampleWindow, open_window, window_end
 from .sinks import SpikeSink, StateSink
-from .sources import EventSource
+from .sources import EventSource, GridEvents
 from .windows import CodeSource, WindowedPopulations, WindowSink
 from .workspace import GridWorkspace
 
@@ -55,6 +55,7 @@ class Runner:
         self.sources: Mapping[int, EventSource] = {}
         self.trial = 0
         self._window: SampleWindow | None = None
+        self._taken: dict[int, GridEvents] = {}
         # The steps at which the window, and the events in the workspace, end.
         self._stop = self._events_end = 0
 
@@ -76,6 +77,17 @@ class Runner:
         self.workspace.restore(arrays, step)
         self.windows.restore(arrays, step)
         self._stop = self._events_end = 0
+
+    def take_over(self, other: Runner) -> None:
+        """Continue where another runner is: of the same populations, with other parameters."""
+        self.sources, self.trial, self.windows, self.bounded = other.sources, other.trial, other.windows, other.bounded
+        self.workspace.restore(other.arrays(), other.step)
+        if other._events_end > other.step:
+            # What came after an interrupt is not taken from its source again.
+            later = {p: events.steps >= other.step for p, events in other._taken.items()}
+            left = {p: GridEvents(e.steps[later[p]], e.units[later[p]]) for p, e in other._taken.items()}
+            self._taken, self._events_end = left, other._events_end
+            self.workspace.play(left)
 
     def run_until(
         self, last: int, spikes: SpikeSink, states: StateSink, on_piece: Callable[[int, int], None] | None = None
@@ -138,7 +150,8 @@ class Runner:
         if self._events_end <= first:
             taken = {p: source.take(first, last) for p, source in self.sources.items()}
             self._events_end = min([stop for _, stop in taken.values()], default=2**31 - 1)
-            workspace.play({p: events for p, (events, _) in taken.items()})
+            self._taken = {p: events for p, (events, _) in taken.items()}
+            workspace.play(self._taken)
         self._stop = min(self._events_end, last)
         if self.probes:
             if self.bounded:

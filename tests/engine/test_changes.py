@@ -1,0 +1,184 @@
+"""What is set between two runs counts from then on; nothing else changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neurosim import (
+    Network,
+    PoissonInput,
+    PoissonSource,
+    Population,
+    Probe,
+    Projection,
+    Simulation,
+    Spikes,
+    SpikeSource,
+)
+from neurosim.engine import Result
+from neurosim.errors import NeurosimInputError
+from neurosim.neurons import LI, LIF, CubaLIF
+from neurosim.plasticity import STDP, RewardSTDP
+from neurosim.stimuli import NoiseCurrent, SineCurrent, StepCurrent
+from neurosim.synapses import AllToAll, FixedProbability, Uniform
+
+
+def busy() -> Network:
+    return Network(
+        [
+            Population("in", 20, PoissonSource(50.0)),
+            Population("cells", 30, CubaLIF(tau_mem=0.02, r=2.0)),
+            Population("out", 10, LIF()),
+        ],
+        [
+            Projection("in", "cells", FixedProbability(0.3), 0.3, 2e-3),
+            Projection("cells", "out", FixedProbability(0.5), Uniform(0.0, 0.4), 3e-3),
+            Projection("cells", "cells", FixedProbability(0.2), -0.05, Uniform(1e-3, 5e-3), "inhibitory"),
+            Projection("in", "out", AllToAll(), 0.05, plasticity=STDP()),
+        ],
+        [
+            PoissonInput("cells", 500.0, 0.1),
+            SineCurrent("cells", 0.3, 20.0, name="sine"),
+            NoiseCurrent("cells", 0.1, 0.2, 0.01, name="noise"),
+        ],
+    )
+
+
+CHANGES: list[tuple[str, dict[str, object]]] = [
+    ("cells", {"tau_mem": 0.03, "i_offset": np.linspace(0.0, 0.2, 30)}),
+    ("in", {"rate": np.linspace(0.0, 200.0, 20)}),
+    ("in->cells", {"weight": 0.5}),
+    ("poisson->cells", {"rate": 800.0, "weight": 0.05}),
+    ("sine", {"amplitude": 0.0, "offset": 0.4}),
+    ("in->out", {"weight": 0.2}),
+]
+
+
+def events(*results: Result) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    return {
+        name: tuple(np.concatenate([getattr(r.spikes[name], part) for r in results]) for part in ("times", "units"))  # type: ignore[misc]
+        for name in results[0].spikes
+    }
+
+
+def equal(one: dict[str, tuple[np.ndarray, np.ndarray]], other: dict[str, tuple[np.ndarray, np.ndarray]]) -> bool:
+    return all(np.array_equal(a, b) for name in one for a, b in zip(one[name], other[name], strict=True))
+
+
+def test_what_was_there_already_changes_nothing() -> None:
+    network = busy()
+    whole = Simulation(network, seed=1).run(0.2)
+    assert len(whole.spikes["cells"]) > 200 and len(whole.spikes["out"]) > 50
+    simulation = Simulation(network, seed=1, threads=1)
+    first = simulation.run(0.0801)
+    simulation.set("cells", {"tau_mem": 0.02})
+    simulation.set("in->cells", {"weight": 0.3})
+    simulation.set("poisson->cells", {"rate": 500.0})
+    simulation.set("noise", {"sd": 0.2})
+    simulation.set("in->out", {"weight": simulation.weights["in->out"]})
+    rest = simulation.run(0.1199)
+    assert equal(events(first, rest), events(whole))
+    np.testing.assert_array_equal(rest.weights["in->out"], whole.weights["in->out"])
+
+
+def test_changes_are_saved(tmp_path: Path) -> None:
+    network = busy()
+    simulation = Simulation(network, seed=1, threads=1)
+    before = simulation.run(0.05)
+    for name, values in CHANGES:
+        simulation.set(name, values)  # type: ignore[arg-type]
+    assert (simulation.weights["in->out"] == np.float32(0.2)).all()
+    assert (simulation.connections("in->cells").weight == 0.5).all()
+    simulation.save(tmp_path / "state")
+    after = simulation.run(0.1)
+    again = Simulation.load(tmp_path / "state", network, threads=2)
+    assert again.network.population("cells").model.tau_mem == 0.03  # type: ignore[union-attr]
+    assert equal(events(again.run(0.1)), events(after))
+    unchanged = Simulation(network, seed=1, threads=1)
+    unchanged.run(0.05)
+    assert not equal(events(unchanged.run(0.1)), events(after))
+    assert len(before.spikes["cells"]) > 30
+
+
+@pytest.mark.parametrize(("name", "values"), CHANGES[:5], ids=lambda value: str(value)[:20])
+def test_a_change_at_the_start_is_another_network(name: str, values: dict[str, object]) -> None:
+    """Set before the first step, it gives what a network with these values gives."""
+    simulation = Simulation(busy(), seed=2, threads=1)
+    simulation.set(name, values)  # type: ignore[arg-type]
+    plain = Simulation(simulation.network, seed=2, threads=1)
+    assert equal(events(simulation.run(0.1)), events(plain.run(0.1)))
+
+
+def test_a_membrane_follows_its_new_equation() -> None:
+    network = Network([Population("x", 2, LI(tau_mem=0.02))], stimuli=[StepCurrent("x", [0.0], [1.0])])
+    simulation = Simulation(network, precision="float64", probes=[Probe("x", "v")])
+    simulation.run(0.05)
+    simulation.set("x", {"tau_mem": np.array([0.01, 0.02]), "v_leak": 2.0})
+    v = simulation.run(0.05).states["x.v"]
+    assert isinstance(v, np.ndarray)
+    start, taus = 1 - np.exp(-0.05 / 0.02), np.array([0.01, 0.02])
+    np.testing.assert_allclose(v, 3 + (start - 3) * np.exp(-np.arange(50)[:, None] * 1e-3 / taus), rtol=1e-9)
+
+
+def test_events_that_are_left_after_a_change_are_played() -> None:
+    network = Network(
+        [Population("in", 1, SpikeSource()), Population("x", 1, LI(tau_mem=1e9))],
+        [Projection("in", "x", AllToAll(), 1.0)],
+    )
+    windows = (Spikes([0.001, 0.006], [0, 0], 1, 0.01) for _ in range(3))
+    simulation = Simulation(network, windows, probes=[Probe("x", "v")])
+    simulation.run(0.0045)
+    simulation.set("in->x", {"weight": 10.0})
+    v = simulation.run(0.0255).states["x.v"]
+    assert v[-1, 0] == 1 + 5 * 10  # type: ignore[call-overload]
+
+
+def test_rewarded_weights_are_those_that_were_set() -> None:
+    rule = RewardSTDP("dopamine", w_max=1.0)
+    network = Network(
+        [
+            Population("in", 5, PoissonSource(100.0)),
+            Population("x", 5, LIF()),
+            Population("dopamine", 2, PoissonSource(50.0)),
+        ],
+        [Projection("in", "x", AllToAll(), 0.5, plasticity=rule)],
+    )
+    simulation = Simulation(network, precision="float64")
+    simulation.run(0.3)
+    wanted = np.linspace(0.1, 0.9, 25)
+    simulation.set("in->x", {"weight": wanted})
+    np.testing.assert_array_equal(simulation.weights["in->x"], wanted)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("cels", {}, r"Simulation.set.name: unknown name 'cels'; did you mean 'cells'\?"),
+        ("cells", {"tau": 1.0}, r"cells: parameter: unknown name 'tau'"),
+        ("cells", {"tau_mem": -1.0}, r"CubaLIF.tau_mem: must be > 0 s \(got -1.0\)"),
+        ("cells", {"tau_mem": np.ones(3)}, r"Population\['cells'\].model.tau_mem: must hold 30 values"),
+        ("cells", {"tau_mem": Uniform(1.0, 2.0)}, r"cells.tau_mem: must be a number or an array"),
+        ("in->cells", {"delay": 1e-3}, r"Projection\['in->cells'\]: parameter: unknown name 'delay'"),
+        ("cells->cells", {"weight": 1.0}, r"weight: can be set where all delays are one"),
+        ("cells->out", {"weight": np.ones(3)}, r"weight: must hold \d+ values"),
+        ("in->out", {"weight": 7.0}, r"weight: must lie in \[0, 1\] of its STDP \(got 7.0\)"),
+        ("in->out", {"weight": np.ones(7)}, r"weight: must be a number or \[200\], one a synapse"),
+        ("sine", {"target": 1.0}, r"parameter: unknown name 'target'"),
+    ],
+)
+def test_what_cannot_be_set_is_named(name: str, values: dict[str, object], message: str) -> None:
+    simulation = Simulation(busy(), seed=1, threads=1)
+    with pytest.raises(NeurosimInputError, match=message):
+        simulation.set(name, values)  # type: ignore[arg-type]
+    assert simulation.network.population("cells").model.tau_mem == 0.02  # type: ignore[union-attr]
+
+
+def test_pieces_of_a_step_add_up() -> None:
+    simulation = Simulation(Network([Population("x", 1, LIF())]), clock=1e-3)
+    results = [simulation.run(4e-4) for _ in range(100)]
+    assert simulation.step == 40
+    assert sum(result.duration for result in results) == pytest.approx(0.04)
+    assert simulation.run(1e-3).duration == 1e-3 and simulation.step == 41
