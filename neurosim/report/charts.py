@@ -92,18 +92,21 @@ def curves(
 ) -> Markup:
     """Return a chart of series on common axes.
 
-    Points that are not finite, or not positive on a logarithmic axis, are left out.
+    Points that are not finite, or not positive on a logarithmic axis, are left out. An axis of whole numbers has ticks
+    at whole numbers alone; of series that are equal, all but the first are dashed, and the key says it.
 
     Args:
         words: read out in place of the picture.
         x, y: range of an axis; None fits the points, the vertical one from 0 on.
     """
+    series = _told_apart(series)
     placed = [_placed(curve, log_x) for curve in series]
     points = np.concatenate([np.stack(p, axis=1) for p in placed]) if placed else np.empty((0, 2))
     across = x or _range(points[:, 0])
     down = y or _range(points[:, 1], from_zero=True)
     box, key = _frame([(c.name, c.colour, c.kind) for c in series], across, down, width)
-    parts = [*_axes(box, x_name, y_name, log_x=log_x), *key]
+    whole = bool((points[:, 0] % 1 == 0).all()), bool((points[:, 1] % 1 == 0).all())
+    parts = [*_axes(box, x_name, y_name, log_x=log_x, whole=whole), *key]
     for curve, (xs, ys) in sorted(zip(series, placed, strict=True), key=lambda pair: pair[0].kind != "soft"):
         parts += _drawn(curve, box, xs, ys)
     return picture(box.foot + FOOT, words, parts, width=width)
@@ -143,7 +146,7 @@ def histograms(
     heights = counts if counted else [c / max(len(g.values), 1) for c, g in zip(counts, groups, strict=True)]
     top = max((float(h.max(initial=0.0)) for h in heights), default=0.0) or 1.0
     box, key = _frame([(g.name, g.colour, "box") for g in groups], (low, high), (0.0, top * 1.05), WIDTH)
-    parts = [*_axes(box, x_name, counted or "share of the group"), *key]
+    parts = [*_axes(box, x_name, counted or "share of the group", whole=(False, counted is not None)), *key]
     opacity = "" if len(groups) == 1 else ";opacity:.6"
     for group, values in zip(groups, heights, strict=True):
         for k, value in enumerate(values):
@@ -168,7 +171,7 @@ def strips(panels: Sequence[Panel], duration: float, words: str, *, width: float
             label(0, top - 5, panel.name, "start", "title"),
             label(inside, top - 5, panel.note, "end"),
             *(rule(box.across(t), top, box.across(t), box.foot) for t in nice(*span)),
-            element("image", **size, href=data_uri(panel.pixels)),
+            element("image", **size, href=data_uri(panel.pixels), style="image-rendering:pixelated"),
         ]
         top += panel.height + gap
     foot = top - gap + 3
@@ -252,6 +255,21 @@ def _padded(size: re.Match[str]) -> str:
     return f'viewBox="-10 -8 {width + 20:g} {height + 14:g}"'
 
 
+def _told_apart(series: Sequence[Curve]) -> list[Curve]:
+    """Return series of which those that coincide with an earlier one are dashed, and named so in the key."""
+    found: list[Curve] = []
+    for curve in series:
+        same = next((each for each in found if curve.name and each.name and _coincide(curve, each)), None)
+        name = curve.name if same is None else f"{curve.name} (the same as {same.name})"
+        found.append(curve if same is None else Curve(name, curve.x, curve.y, curve.colour, "dashed"))
+    return found
+
+
+def _coincide(one: Curve, other: Curve) -> bool:
+    same = np.array_equal(one.x, other.x, equal_nan=True) and np.array_equal(one.y, other.y, equal_nan=True)
+    return same and len(one.x) > 1 and "dots" not in (one.kind, other.kind)
+
+
 def _placed(curve: Curve, log_x: bool) -> tuple[Floats, Floats]:
     """Return the points of a curve on their axes, logarithms where the horizontal one is logarithmic."""
     x, y = (np.asarray(values, np.float64) for values in (curve.x, curve.y))
@@ -316,18 +334,21 @@ def _drawn(curve: Curve, box: Box, xs: Floats, ys: Floats) -> list[Markup]:
     return [element("polyline", points=places, style=_stroke(curve.colour, curve.kind))]
 
 
-def _axes(box: Box, x_name: str, y_name: str, *, log_x: bool = False) -> list[Markup]:
+def _axes(
+    box: Box, x_name: str, y_name: str, *, log_x: bool = False, whole: tuple[bool, bool] = (False, False)
+) -> list[Markup]:
+    """Return the axes and their lines; `whole` says whether x and y are whole numbers."""
     parts = [label(0, 12, y_name)]
-    for value, words in _ticks(box.y, False, 4):
+    for value, words in _ticks(box.y, False, 4, whole[1]):
         y = box.down(value)
         parts += [rule(box.left, y, box.right, y), label(box.left - 6, y + 4, words, "end")]
-    return [*parts, *_x_axis(box, x_name, log=log_x)]
+    return [*parts, *_x_axis(box, x_name, log=log_x, whole=whole[0])]
 
 
-def _x_axis(box: Box, name: str, *, log: bool = False) -> list[Markup]:
+def _x_axis(box: Box, name: str, *, log: bool = False, whole: bool = False) -> list[Markup]:
     parts = [rule(box.left, box.foot, box.right, box.foot, "axis")]
     last = -math.inf
-    for value, words in _ticks(box.x, log, 5):
+    for value, words in _ticks(box.x, log, 5, whole):
         x = box.across(value)
         parts.append(rule(x, box.foot, x, box.foot + 4, "axis"))
         if x - last >= MIN_GAP:
@@ -336,10 +357,10 @@ def _x_axis(box: Box, name: str, *, log: bool = False) -> list[Markup]:
     return [*parts, label(box.right, box.foot + 33, name, "end")]
 
 
-def _ticks(ends: tuple[float, float], log: bool, about: int) -> list[tuple[float, str]]:
+def _ticks(ends: tuple[float, float], log: bool, about: int, whole: bool = False) -> list[tuple[float, str]]:
     """Return the places on an axis with their labels: decades (1, 2, 5 of few decades) where it is logarithmic."""
     if not log:
-        return [(value, plain(value)) for value in nice(*ends, about)]
+        return [(value, plain(value)) for value in nice(*ends, about) if not whole or value % 1 == 0]
     decades = range(math.floor(ends[0]), math.ceil(ends[1]) + 1)
     steps = (1, 2, 5) if len(decades) <= 3 else (1,)
     every = max(1, math.ceil(len(decades) / (about + 1)))

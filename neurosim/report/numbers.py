@@ -46,6 +46,11 @@ def signed(value: object, digits: int = 2) -> str:
     return DASH if known is None else f"{100 * known:+.{digits}f}{THIN}%"
 
 
+def counted(count: int, name: str) -> str:
+    """Return `1 unit` or `3,000 units`."""
+    return f"{count:,} {name}{'' if count == 1 else 's'}"
+
+
 def against(saving: object) -> str:
     """Return a saving of 0.9 as "10 times less", one of -0.5 as "1.50 times more"."""
     known = number(saving)

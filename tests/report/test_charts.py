@@ -17,3 +17,24 @@ def test_a_picture_is_an_svg_file(tmp_path: Path) -> None:
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert root.attrib["aria-label"] == "A & B" and root.attrib["width"] == "920"
     assert "a < b" in [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def texts(chart: object) -> list[str]:
+    root = ElementTree.fromstring(str(chart))
+    return [text.text or "" for text in root.iter("text")]
+
+
+def test_axes_of_whole_numbers_have_whole_ticks() -> None:
+    layers = charts.Curve("spikes", np.arange(1.0, 4.0), np.array([0.1, 0.25, 0.2]))
+    found = texts(charts.curves([layers], "layer", "spikes", "words"))
+    assert {"1", "2", "3"} <= set(found) and not {"1.5", "2.5"} & set(found) and "0.1" in found
+    counts = texts(charts.histograms([charts.BarGroup("", np.array([0.1, 0.2]), "red")], "x", "words", counted="units"))
+    assert "1" in counts and "0.5" not in counts[: counts.index("units") + 6]
+
+
+def test_curves_that_coincide_are_said() -> None:
+    x, y = np.arange(3.0), np.array([0.1, 0.5, 0.2])
+    series = [charts.Curve("plain", x, y), charts.Curve("joint", x, y), charts.Curve("replay", x, y + 1)]
+    chart = charts.curves(series, "tasks", "accuracy", "words")
+    assert "joint (the same as plain)" in texts(chart) and "replay" in texts(chart)
+    assert str(chart).count("stroke-dasharray") == 2  # the curve and its key

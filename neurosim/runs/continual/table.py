@@ -61,7 +61,7 @@ def _about(result: ContinualResult) -> str:
         return f"{', '.join(sorted(kinds))} streams, accuracy on {result.on} items"
     return (
         f"{first.stream['kind']} stream of {len(first.tasks)} tasks, scenario {first.scenario}, "
-        f"{len(first.seeds)} seeds, accuracy on {result.on} items"
+        f"{len(first.seeds)} seed{'s' if len(first.seeds) != 1 else ''}, accuracy on {result.on} items"
     )
 
 

@@ -105,7 +105,7 @@ def _point(point: CurvePoint) -> tuple[str, ...]:
         f"{point.agreement:.1%}",
         quantity(point.operations),
         "-" if joule is None else joules(joule),
-        "-" if saved is None else f"{saved:+.1%}",
+        "-" if saved is None else numbers.against(saved),
     )
 
 

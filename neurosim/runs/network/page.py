@@ -22,6 +22,7 @@ from .result import NetworkResult, ProbeResult
 
 STATES = "states.safetensors"
 COLUMNS, ROWS = 470, 100  # pixels of a raster; each row is one unit
+MAX_ROW = 16  # pixels of the row of a unit, where there are few
 MAX_DRAWN = 12  # populations and probes; the table lists all
 UNITS = 5  # curves of one probe
 COLOURS = ("var(--spike)", "var(--on)", "var(--off)", "var(--accent)", "var(--soft)")
@@ -68,8 +69,9 @@ def _raster(spikes: Mapping[str, Spikes]) -> Markup:
     panels = []
     for name, each in spikes.items():
         some = _some(each)
-        note = f"{len(each):,} spikes of {each.size:,} units"
-        panels.append(charts.Panel(name, pixels.raster(some, some.size, COLUMNS), max(some.size, 12), note))
+        note = f"{numbers.counted(len(each), 'spike')} of {numbers.counted(each.size, 'unit')}"
+        height = some.size * min(max(ROWS // some.size, 1), MAX_ROW)
+        panels.append(charts.Panel(name, pixels.raster(some, some.size, COLUMNS), height, note))
     duration = max(each.duration for each in spikes.values())
     return charts.strips(panels, duration, "Raster of every population", width=charts.WIDE)
 
@@ -111,11 +113,12 @@ def _probe(probe: ProbeResult, values: NDArray[Any]) -> Figure:
     every = max(1, -(-len(values) // (2 * COLUMNS)))
     shown = np.asarray(values[::every, :UNITS], np.float64)
     x = (np.arange(len(shown), dtype=np.float64) + 0.5) * step * every
-    curves = [charts.Curve("", x, y, COLOURS[k % len(COLOURS)]) for k, y in enumerate(shown.T)]
+    names = [f"unit {k}" if shown.shape[1] > 1 else "" for k in range(shown.shape[1])]
+    curves = [charts.Curve(names[k], x, y, COLOURS[k % len(COLOURS)]) for k, y in enumerate(shown.T)]
     low, high = (float(shown.min()), float(shown.max())) if shown.size else (0.0, 1.0)
     top = high + 0.05 * (high - low) if high > low else low + 1.0
     words = (
         f"{name}: {min(values.shape[1], UNITS)} of {values.shape[1]:,} units, one sample each {numbers.seconds(step)}"
     )
     picture = charts.over_time(curves, len(values) * step, probe.variable, words, y=(low, top), width=charts.WIDE)
-    return picture, f"{words}{f', each {every}th sample' if every > 1 else ''}."
+    return picture, f"{words}{f'; drawn is one of {every}' if every > 1 else ''}."
