@@ -1,12 +1,13 @@
 """Camera, edges, macrocolumns, readout in one network, each recording seen once; against what the parts do alone.
 
-    NEUROSIM_DATA=FOLDER python benchmarks/pipeline_columns.py [--seeds 3] [--choose] [--json]
+    NEUROSIM_DATA=FOLDER python benchmarks/pipeline_columns.py [--seeds 5] [--methods ...] [--choose] [--json]
 
 Events of N-MNIST go to a convolution of LIF neurons (eight orientations of both signs), their spikes in each of three
 windows to columns with fields of 7 x 7 places, and the winners of the columns to an `OnlineReadout`. Columns and
 readout learn in the same pass; then all learning is off and the test recordings are answered. Beside it:
 
     pipeline, 3 passes  the same network, which sees every recording three times
+    pipeline, one rate  the same network, one pass, with one rate for all inputs of the readout
     edges, one pass     the same network without columns: the readout learns from the edges themselves
     edges, ridge        ridge regression on the roots of the spike counts of the edges in three windows
     counts, logistic    logistic regression on the roots of the counts of the camera's events in three windows
@@ -51,7 +52,7 @@ from neurosim.synapses import Convolution
 DURATION, WINDOW, WINDOWS = 0.315, 0.106, 3
 ORIENTATIONS, SIDE, SIGMA, WAVELENGTH = 8, 7, 2.0, 8.0  # of the edges, pixels
 FOLDS = 5
-GRID: dict[str, tuple[float, ...]] = {"modules": (8, 16), "units": (16, 32), "learning_rate": (5.0, 10.0)}
+GRID: dict[str, tuple[float, ...]] = {"modules": (16, 32), "units": (16, 32), "learning_rate": (8.0, 16.0, 32.0)}
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,17 @@ class Chosen:
         side, stride: fields of the columns, places of edges.
         modules, units: of a column.
         learning_rate: of the readout.
+        input_rates: whether its inputs have rates of their own.
     """
 
     weight: float = 2.0
     tau_mem: float = 0.02
     side: int = 7
     stride: int = 2
-    modules: int = 16
+    modules: int = 32
     units: int = 32
-    learning_rate: float = 8.0
+    learning_rate: float = 16.0
+    input_rates: bool = True
 
 
 @dataclass(frozen=True)
@@ -117,10 +120,12 @@ def network(chosen: Chosen, shape: tuple[int, ...], seed: int, *, columns: bool)
         populations.append(Population("columns", (hierarchy.outputs,), Windowed(hierarchy, WINDOW)))
         links.append(Link("edges", "columns"))
         inputs, before = hierarchy.outputs, "columns"
-    # Best on validation folds: for codes the softmax, for edges themselves the linear error with the default rate.
+    # Best on validation folds: for codes the softmax and a rate for each input, for edges themselves the linear error
+    # with the default rate.
     readout = OnlineReadout(inputs, 10, windows=WINDOWS)
     if columns:
-        readout = replace(readout, error="softmax", learning_rate=chosen.learning_rate)
+        rate = chosen.learning_rate
+        readout = replace(readout, error="softmax", learning_rate=rate, input_rates=chosen.input_rates)
     populations += [
         Population("label", (10,), SpikeSource()),
         Population("readout", (readout.outputs,), Windowed(readout, WINDOW)),
@@ -139,6 +144,10 @@ def one_pass(splits: Splits, chosen: Chosen, seed: int, *, columns: bool = True,
         progress = pipeline.after(progress, piece)
     operations = sum(layer.synaptic_operations or 0 for layer in progress.tested.work) / len(plan.test)
     return Outcome(float((progress.predicted[-1] == splits.test.labels).mean()), operations)
+
+
+def one_rate(splits: Splits, chosen: Chosen, seed: int) -> Outcome:
+    return one_pass(splits, replace(chosen, learning_rate=8.0, input_rates=False), seed)
 
 
 def without_columns(splits: Splits, chosen: Chosen, seed: int) -> Outcome:
@@ -186,6 +195,7 @@ def three_passes(splits: Splits, chosen: Chosen, seed: int) -> Outcome:
 METHODS: dict[str, Callable[[Splits, Chosen, int], Outcome]] = {
     "pipeline, one pass": one_pass,
     "pipeline, 3 passes": three_passes,
+    "pipeline, one rate": one_rate,
     "edges, one pass": without_columns,
     "edges, ridge": edges_ridge,
     "counts, logistic": counts_logistic,
@@ -211,9 +221,9 @@ def choose(train: Recordings, seeds: int) -> list[dict[str, object]]:
     return rows
 
 
-def compare(train: Recordings, test: Recordings, seeds: int) -> list[dict[str, object]]:
+def compare(train: Recordings, test: Recordings, seeds: int, names: list[str]) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
-    for name, method in METHODS.items():
+    for name, method in ((name, METHODS[name]) for name in names):
         found: dict[str, list[Outcome]] = {"validation": [], "test": []}
         for seed in tqdm(range(seeds), name, leave=False, file=sys.stderr):
             found["validation"].append(method(fold(train, seed), Chosen(), seed))
@@ -243,7 +253,8 @@ def show(rows: list[dict[str, object]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--choose", action="store_true", help="compare settings on validation folds; no test")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -253,7 +264,7 @@ def main() -> None:
     if options.choose:
         rows = choose(train, options.seeds)
     else:
-        rows = compare(train, catalog.load("nmnist", "test", root), options.seeds)
+        rows = compare(train, catalog.load("nmnist", "test", root), options.seeds, options.methods)
     if options.json:
         print(json.dumps({"machine": describe(os.cpu_count() or 1), "rows": rows}))
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, final
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import NeurosimInputError, check_fields, lookup, require
 from ..measure import LayerCounts
+from ..neurons.base import LATER
 from ..random import rng_key
 from ..windowed import MAX_COUNT, Arrivals, Output, WindowModel, WindowState, WindowTotals, array_of
 from .features import INPUT, Features, feature_rules, integer
@@ -31,8 +32,12 @@ STEP_FLOOR = 1e-3
 class OnlineReadout(WindowModel):
     """Scores s = W x of the features x of the recording so far; W changes when a label or a reward arrives.
 
-        W += step e r^T,    step = learning_rate, or learning_rate / |r|^2 if `normalised`
+        W += step e r^T,    step = learning_rate, or learning_rate / r.x if `normalised`
         r = x, or with a `lateral` circuit x - H_old^T H_old x: the part of x that no earlier task has used
+
+    With `input_rates`, r = g x: feature i has a rate of its own, g_i = 1 / sum x_i^2 over what was learned so far, the
+    item included. It is the diagonal of recursive least squares: features that were rarely active learn the most from
+    an item, and each synapse needs no more than the history of its own input.
 
     where e is the error of each class:
         "delta": from the receptor "label", a spike of the right class. "linear": e = t - s, t being 1 for the right
@@ -55,7 +60,7 @@ class OnlineReadout(WindowModel):
     Attributes:
         inputs, classes: numbers of them.
         windows, features, decay, gain: features, as in `LinearReadout`.
-        rule, error, learning_rate, normalised: see above.
+        rule, error, learning_rate, normalised, input_rates: see above.
         exploration: of "reward": fraction of recordings in which a unit drawn at random spikes.
         lateral: the circuit that projects changes; None: none.
         seed: key of exploration and of the first lateral weights.
@@ -77,6 +82,7 @@ class OnlineReadout(WindowModel):
     exploration: float = 0.1
     lateral: LateralCircuit | None = None
     seed: int = 0
+    input_rates: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_rules", feature_rules(self))
@@ -85,10 +91,17 @@ class OnlineReadout(WindowModel):
         lookup(dict.fromkeys(RULES), self.rule, "OnlineReadout.rule")
         lookup(dict.fromkeys(ERRORS), self.error, "OnlineReadout.error")
         check_fields(self, {"learning_rate": "> 0", "exploration": ">= 0 and <= 1"})
-        require(isinstance(self.normalised, bool), "OnlineReadout.normalised", "must be true or false", self.normalised)
+        for name in ("normalised", "input_rates"):
+            given = getattr(self, name)
+            require(isinstance(given, bool), f"OnlineReadout.{name}", "must be true or false", given)
         if self.lateral is not None:
             good = isinstance(self.lateral, LateralCircuit)
             require(good, "OnlineReadout.lateral", "must be a LateralCircuit or None", self.lateral)
+            if self.input_rates:
+                raise NeurosimInputError(
+                    "OnlineReadout.input_rates: must be false with a lateral circuit (got true): rates of each input "
+                    "lead changes out of the directions that the circuit leaves free"
+                )
             size, rows = self.inputs * self.windows, self.lateral.neurons
             require(rows <= size, "OnlineReadout.lateral.rows", f"must be at most the {size} features in all", rows)
 
@@ -142,6 +155,7 @@ class OnlineState(WindowState):
         # Whether weights have changed since `scores` were computed: most recordings end with their label.
         self._stale = False
         self.seen: NDArray[np.bool_] = np.zeros(model.classes, np.bool_)
+        self.power: NDArray[np.float64] = np.zeros(size if model.input_rates else 0)
         self.lateral = None if model.lateral is None else LateralState(model.lateral, size, model.seed)
         # Recordings so far, and items of the present task.
         self._recordings, self._items = 0, 0
@@ -206,6 +220,8 @@ class OnlineState(WindowState):
     def arrays(self) -> dict[str, NDArray]:
         self._rescore()
         kept: dict[str, NDArray] = {"weights": self.weights, "scores": self.scores, "seen": self.seen}
+        if self.model.input_rates:
+            kept["power"] = self.power
         counters = np.array([self._recordings, self._items], np.int64)
         found = {name: array.copy() for name, array in kept.items()} | {"counters": counters}
         lateral = {} if self.lateral is None else self.lateral.arrays()
@@ -216,6 +232,8 @@ class OnlineState(WindowState):
         scores = array_of(arrays, "scores", self.scores, -MAX_SCORE, MAX_SCORE)
         seen = array_of(arrays, "seen", self.seen)
         counters = array_of(arrays, "counters", np.zeros(2, np.int64), 0, MAX_COUNT)
+        if self.model.input_rates:
+            self.power[:] = array_of(arrays, "power", self.power, 0.0, MAX_SCORE)
         if self.lateral is not None:
             own = {n.removeprefix("lateral."): array for n, array in arrays.items() if n.startswith("lateral.")}
             self.lateral.restore(own)
@@ -240,7 +258,7 @@ class OnlineState(WindowState):
             dense_operations=inputs * units,
             membranes=units,
             state_bytes=8 * (units + len(self.features.x)),
-            parameter_bytes=self.weights.nbytes + model.lateral_bytes,
+            parameter_bytes=self.weights.nbytes + self.power.nbytes + model.lateral_bytes,
             state_bits=64,
             weight_type="float",
         )
@@ -308,9 +326,14 @@ class OnlineState(WindowState):
             return 0
         left, operations = (x.astype(np.float64), 0) if self.lateral is None else self.lateral.residual(x)
         step = self.model.learning_rate
+        moved = left
+        if self.model.input_rates:
+            self.power += np.square(left)
+            moved = np.divide(left, self.power, out=np.zeros_like(left), where=left != 0.0)
+            power = 0.0  # no circuit takes any part of the item away
         if self.model.normalised:
-            step /= float(np.square(left).sum()) + STEP_FLOOR * power
-        change(self.weights, error, step, left)
+            step /= float((moved * left).sum()) + STEP_FLOOR * power
+        change(self.weights, error, step, moved)
         self._stale = True
         return operations if self.lateral is None else operations + self.lateral.learn(x, left)
 

@@ -61,7 +61,7 @@ class PlainReadout:
         self.m, size = model, model.inputs * model.windows
         self.w, self.seen = np.zeros((model.classes, size)), np.zeros(model.classes, bool)
         self.h, self.velocity, self.power = rows.astype(float), np.zeros(rows.shape), np.zeros(len(rows))
-        self.task = 0
+        self.task, self.squares = 0, np.zeros(size)
 
     def begin(self) -> None:
         self.counts = np.zeros((self.m.windows, self.m.inputs))
@@ -97,7 +97,11 @@ class PlainReadout:
             error[winner] = (label if m.error == "softmax" else 2 * label - 1) - guess[winner]
         first, last = self.span()
         left = x - self.quantised(self.h[:first] @ x) @ self.h[:first]
-        if x.any():
+        if x.any() and m.input_rates:
+            self.squares += left**2
+            moved = left / np.where(left == 0, 1, self.squares)
+            self.w += m.learning_rate / (moved @ left if m.normalised else 1) * np.outer(error, moved)
+        elif x.any():
             step = m.learning_rate / (left @ left + 1e-3 * x @ x) if m.normalised else m.learning_rate
             self.w += step * np.outer(error, left)
             if m.lateral is not None:

@@ -33,6 +33,11 @@ MODELS = {
                                       lateral=LateralCircuit((2, 2), "hebbian", 0.02, spiking=True, scale=5.0)),
     "reward, projected": OnlineReadout(INPUTS, CLASSES, rule="reward", lateral=LateralCircuit((4, 4))),
 }  # fmt: skip
+MODELS |= {
+    "input rates": OnlineReadout(INPUTS, CLASSES, windows=2, error="softmax", learning_rate=8.0, input_rates=True),
+    "input rates, reward": OnlineReadout(INPUTS, CLASSES, rule="reward", features="traces", decay=0.5, exploration=0.0,
+                                         learning_rate=0.3, normalised=False, input_rates=True),
+}  # fmt: skip
 LABELS = np.random.default_rng(8).integers(0, CLASSES, COUNT)
 
 
@@ -315,6 +320,12 @@ def test_comes_back_from_toml(tmp_path: Path) -> None:
         ({"learning_rate": 0.0}, "OnlineReadout.learning_rate: must be > 0 (got 0.0)"),
         ({"exploration": 1.5}, "OnlineReadout.exploration: must be >= 0 and <= 1 (got 1.5)"),
         ({"normalised": 2}, "OnlineReadout.normalised: must be true or false (got 2)"),
+        ({"input_rates": 1}, "OnlineReadout.input_rates: must be true or false (got 1)"),
+        (
+            {"input_rates": True, "lateral": LateralCircuit((3,))},
+            "OnlineReadout.input_rates: must be false with a lateral circuit (got true): rates of each input lead "
+            "changes out of the directions that the circuit leaves free",
+        ),
         ({"lateral": (3,)}, "OnlineReadout.lateral: must be a LateralCircuit or None (got (3,))"),
         (
             {"lateral": LateralCircuit((10, 5))},
