@@ -31,8 +31,7 @@ labels = label_recordings(train.labels, 10, 2 * WINDOW, DURATION)
 learned = simulate(network, {"camera": train, "label": labels}, record=[]).learned
 
 silent = label_recordings(np.full(len(test), -1), 10, 0.0, DURATION)
-frozen = network.with_learned(learned, learn=False)
-result = simulate(frozen, {"camera": test, "label": silent}, count_updates=True)
+result = simulate(network.with_learned(learned, learn=False), {"camera": test, "label": silent}, count_updates=True)
 answers = np.array([codes.units[-1] for codes in result.spikes["readout"]])
 print(f"accuracy {(answers == test.labels).mean():.3f} on {len(test)} recordings, {len(train)} seen once")
 for layer in result.work:
