@@ -34,7 +34,7 @@ class Output(NamedTuple):
     """What a model did in one window.
 
     Attributes:
-        units: [n] int32, ascending: the units that spike at the end of the window.
+        units: [n] int32, ascending: the units that spike at the end of the window, as often as they do.
         synaptic_operations: number of synapses that active inputs selected.
         readings: a number for each of the model's `readings`.
     """

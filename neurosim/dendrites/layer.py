@@ -5,6 +5,7 @@ This is the specification of the trainable form in `torch_layer`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -12,14 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import require
+from ..measure import LayerCounts
+from ..windowed import Arrivals, Output, WindowModel, WindowState, WindowTotals, array_of
 from .inputs import integer
 
 Array = NDArray
+INPUT, CONTEXT = "input", "context"
+LEVEL = 1 / 8
+MAX_SPIKES = 255  # of a unit in a window
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class DendriteLayer:
+class DendriteLayer(WindowModel):
     """Units gated by the dendritic segment that responds most strongly to the context.
 
     y = W x + b,  d_ij = u_ij . c,  j* = argmax over j of |d_ij|,  out = kWTA(y_i sigmoid(d_ij*)).
@@ -28,12 +34,17 @@ class DendriteLayer:
     and sets the others to 0; for the ranking alone, values are multiplied by exp(-boost duty), where duty is the
     frequency with which a unit has won. Ties go to the lower unit.
 
+    In a network x is the number of spikes of each input in a window. A winner of value v sends a burst of round(v /
+    level) spikes at its end, from 0 to `MAX_SPIKES`. c is the number of spikes at the receptor "context", and holds
+    until another context arrives or a recording begins, with c = 0. Weights and segments stay as they are.
+
     Attributes:
         weights: [units, inputs] W; zeros stay zeros where the layer is sparse.
         bias: [units] b.
         segments: [units, segments, contexts] u.
         winners: k.
         boost: beta.
+        level: value that a spike of a winner stands for in a network.
 
     Raises:
         NeurosimInputError: on construction, where shapes do not fit together.
@@ -44,6 +55,7 @@ class DendriteLayer:
     segments: Array
     winners: int
     boost: float = 0.0
+    level: float = LEVEL
 
     def __post_init__(self) -> None:
         units = len(self.weights)
@@ -53,6 +65,7 @@ class DendriteLayer:
         require(fits, "DendriteLayer.segments", f"must be [{units}, segments, contexts]", self.segments.shape)
         integer(self.winners, "DendriteLayer.winners", 1, units)
         require(0 <= self.boost < np.inf, "DendriteLayer.boost", "must be finite and >= 0", self.boost)
+        require(0 < self.level < np.inf, "DendriteLayer.level", "must be finite and > 0", self.level)
 
     def forward(self, x: object, context: object, duty: object = None) -> Array:
         """Return [B, units] from x [B, inputs], contexts [B, contexts] or one [contexts], and duty [units] (None: 0).
@@ -78,14 +91,97 @@ class DendriteLayer:
         best = np.abs(responses).argmax(axis=-1)
         return np.take_along_axis(responses, best[..., None], axis=-1)[..., 0]
 
+    # --- In a network
+
+    @property
+    def receptors(self) -> Mapping[str, int]:
+        return {INPUT: self.weights.shape[1], CONTEXT: self.segments.shape[2]}
+
+    @property
+    def outputs(self) -> int:
+        return len(self.weights)
+
+    def start(self) -> WindowState:
+        return _LayerState(self)
+
+
+@final
+class _LayerState(WindowState):
+    """A layer in a network.
+
+    Attributes:
+        rows: [inputs, units] weights by input; synapses: [inputs] how many of each are not zero.
+        gate: [units] sigmoid of the strongest response to the context.
+    """
+
+    def __init__(self, model: DendriteLayer) -> None:
+        self.model = model
+        self.rows = np.ascontiguousarray(model.weights.T)
+        self.synapses = np.count_nonzero(self.rows, axis=1)
+        self.gate: Array = np.empty(model.outputs, model.segments.dtype)
+        self.begin()
+
+    def begin(self) -> None:
+        self.gate[:] = 0.5
+
+    def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
+        model, (inputs, context) = self.model, (arrivals[INPUT], arrivals[CONTEXT])
+        operations = int(self.synapses[inputs.units].sum())
+        if len(context.units):
+            units, segments, contexts = model.segments.shape
+            seen = np.zeros(contexts, model.segments.dtype)
+            seen[context.units] = context.counts
+            self.gate[:] = sigmoid(model.strongest(seen))
+            operations += len(context.units) * units * segments
+        values = (inputs.counts.astype(self.rows.dtype) @ self.rows[inputs.units] + model.bias) * self.gate
+        winners = np.sort(best(values[None], model.winners)[0]).astype(np.int32)
+        spikes = np.clip(np.rint(values[winners] / model.level), 0, MAX_SPIKES).astype(np.int64)
+        return Output(np.repeat(winners, spikes), operations)
+
+    def arrays(self) -> dict[str, NDArray]:
+        return {"gate": self.gate.copy()}
+
+    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+        self.gate[:] = array_of(arrays, "gate", self.gate, 0.0, 1.0)
+
+    def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
+        model = self.model
+        size, units = model.weights.size + model.segments.size, model.outputs
+        return LayerCounts(
+            name=name,
+            inputs=sum(model.receptors.values()),
+            outputs=units,
+            weights=size,
+            nonzero_weights=int(self.synapses.sum()) + int(np.count_nonzero(model.segments)),
+            weight_bits=8 * model.weights.itemsize,
+            steps=totals.windows,
+            input_events=totals.input_events,
+            output_events=totals.output_events,
+            output_entries=units * totals.windows,
+            synaptic_operations=totals.synaptic_operations,
+            binary_input=False,
+            # A dense layer cannot know that a context is the one of the window before.
+            dense_operations=size * totals.windows,
+            membrane_updates=0,  # sums do not outlast their window
+            dense_membrane_updates=0,
+            state_bytes=self.gate.nbytes,
+            parameter_bytes=model.weights.nbytes + model.bias.nbytes + model.segments.nbytes,
+            spiking=True,
+            state_bits=8 * self.gate.itemsize,
+        )
+
 
 def winners_take_all(values: Array, winners: int, boost: float, duty: Array) -> Array:
     """Set all but the `winners` largest values [B, units] of each row to 0, ranked by value times exp(-boost duty)."""
-    ranked = values * np.exp(-boost * duty)
-    order = np.argsort(-ranked, axis=1, kind="stable")[:, :winners]
+    order = best(values * np.exp(-boost * duty), winners)
     kept = np.zeros_like(values)
     np.put_along_axis(kept, order, np.take_along_axis(values, order, axis=1), axis=1)
     return kept
+
+
+def best(values: Array, winners: int) -> NDArray[np.int64]:
+    """Return [B, winners] places of the largest values [B, units] of each row; ties go to the lower unit."""
+    return np.argsort(-values, axis=1, kind="stable")[:, :winners]
 
 
 def sigmoid(x: Array) -> Array:

@@ -8,7 +8,7 @@ from typing import final
 from ..errors import NeurosimMissingError, require
 from ..measure import LayerCounts, count
 from .inputs import integer
-from .layer import DendriteLayer
+from .layer import LEVEL, MAX_SPIKES, DendriteLayer
 
 try:
     import torch
@@ -26,6 +26,9 @@ class TrainableDendriteLayer(nn.Module):
     The fraction `sparsity` of the weights is zero; call `rezero` after every step of an optimiser to keep it so.
     Weights start uniform in +- 1 / sqrt(density of the inputs x density of the weights x inputs), as published;
     segments uniform in +- 1 / sqrt(contexts).
+
+    With a `level`, winners pass on the nearest multiple of it, from 0 to `MAX_SPIKES` of them, with the gradient of
+    their values: in a network of the engine the layer that `frozen` returns sends as many spikes.
 
     Attributes:
         weights, bias, segments: parameters, shaped as in `DendriteLayer`.
@@ -48,6 +51,7 @@ class TrainableDendriteLayer(nn.Module):
         period: int = 1000,
         input_density: float = 1.0,
         seed: int = 0,
+        level: float = 0.0,
     ) -> None:
         super().__init__()
         name = "TrainableDendriteLayer."
@@ -57,6 +61,8 @@ class TrainableDendriteLayer(nn.Module):
         require(0 <= sparsity < 1, name + "sparsity", "must be >= 0 and < 1", sparsity)
         require(0 <= boost < math.inf, name + "boost", "must be finite and >= 0", boost)
         require(0 < input_density <= 1, name + "input_density", "must be > 0 and <= 1", input_density)
+        require(0 <= level < math.inf, name + "level", "must be >= 0", level)
+        self.level = float(level)
         self.boost, self.period = float(boost), integer(period, name + "period", 1, 2**62)
         draws = torch.Generator().manual_seed(integer(seed, name + "seed", 0, 2**63 - 1))
         kept = round((1 - sparsity) * inputs)
@@ -86,7 +92,15 @@ class TrainableDendriteLayer(nn.Module):
             with torch.no_grad():
                 part = min(len(x) / self.period, 1.0)
                 self.duty += (chosen.to(self.duty.dtype).mean(dim=0) - self.duty) * part
-        return values * chosen
+        return self.passed(values * chosen)
+
+    def passed(self, values: Tensor) -> Tensor:
+        """Return [B, units] that winners pass on; other values are 0."""
+        if not self.level:
+            return values
+        seen = values.detach()
+        spikes = (seen / self.level).round().clamp(0, MAX_SPIKES)
+        return values + (spikes * self.level - seen)
 
     def strongest(self, context: Tensor) -> Tensor:
         """Return [..., units] dendritic responses of largest magnitude, with their sign."""
@@ -115,7 +129,7 @@ class TrainableDendriteLayer(nn.Module):
     def frozen(self) -> DendriteLayer:
         """Return the same layer in numpy."""
         weights, bias, segments = (p.cpu().numpy().copy() for p in (self.weights, self.bias, self.segments))
-        return DendriteLayer(weights, bias, segments, self.winners, self.boost)
+        return DendriteLayer(weights, bias, segments, self.winners, self.boost, self.level or LEVEL)
 
 
 def _counts(name: str, weights: Tensor, x: Tensor, out: Tensor, stored: int, *, spiking: bool = True) -> LayerCounts:
@@ -138,6 +152,7 @@ class DendriteNetwork(nn.Module):
     """Two layers of active dendrites and a linear output, as for permuted MNIST in Iyer et al. 2022.
 
     Both layers get the same context. `inputs - units - units - classes`; `density` of the units of a layer win.
+    `level`: see `TrainableDendriteLayer`.
     """
 
     def __init__(
@@ -151,6 +166,7 @@ class DendriteNetwork(nn.Module):
         sparsity: float = 0.5,
         boost: float = 0.0,
         seed: int = 0,
+        level: float = 0.0,
     ) -> None:
         super().__init__()
         require(0 < density <= 1, "DendriteNetwork.density", "must be > 0 and <= 1", density)
@@ -158,7 +174,16 @@ class DendriteNetwork(nn.Module):
         sizes = [(inputs, 1.0), (units, winners / units)]
         layers = [
             TrainableDendriteLayer(
-                n, units, contexts, segments, winners, sparsity, boost, input_density=part, seed=2 * seed + i
+                n,
+                units,
+                contexts,
+                segments,
+                winners,
+                sparsity,
+                boost,
+                input_density=part,
+                seed=2 * seed + i,
+                level=level,
             )
             for i, (n, part) in enumerate(sizes)
         ]

@@ -18,6 +18,7 @@ from .tables import Place, Table, build, known, typed
 # Where each model is; loaded only if a network names it.
 MODULES = {
     "SpatialPooler": "dendrites",
+    "DendriteLayer": "dendrites",
     "DendriticSegments": "dendrites",
     "ELMUnits": "dendrites",
     "TemporalMemory": "dendrites",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from .export import run_in_engine as run_in_engine
+    from .export import to_network as to_network
     from .network import HLOPNetwork as HLOPNetwork
     from .projected import ProjectedConv2d as ProjectedConv2d
     from .projected import ProjectedLinear as ProjectedLinear

@@ -89,7 +89,7 @@ class BPTT(_Surrogate):
     def outputs(self, layers: Layers, units: Sequence[Any], x: Tensor, learn: bool) -> Iterator[Scores]:
         for layer, unit in zip(layers, units, strict=False):
             x, _ = unit(_in_time(layer(x, learn=learn), self.steps))
-        yield layers[-1](x, learn=learn).mean(0, keepdim=True), 1.0
+        yield _in_time(layers[-1](x, learn=learn), 1).mean(0, keepdim=True), 1.0
 
 
 @final
@@ -128,7 +128,7 @@ class Online(_Surrogate):
                 current = _in_time(layer(spikes, trace, learn), piece)
                 spikes, states[i] = self._fire(unit, current, states[i])
                 trace, before[i + 1] = self._traces(spikes.detach(), before[i + 1])
-            yield layers[-1](spikes, trace, learn), piece / steps
+            yield _in_time(layers[-1](spikes, trace, learn), piece), piece / steps
 
     @staticmethod
     def _fire(unit: LIFLayer, current: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:

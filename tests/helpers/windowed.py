@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from neurosim.dendrites import SpatialPooler, TemporalMemory
+from neurosim.dendrites import DendriteLayer, SpatialPooler, TemporalMemory
 from neurosim.macrocolumn import Hierarchy, Level, Macrocolumn
 from neurosim.network import Link, Network, Population, Projection, SpikeSource
 from neurosim.neurons import LIF
@@ -20,8 +20,10 @@ column = Macrocolumn(INPUTS + NEURONS, 4, 8)
 hierarchy = Hierarchy(
     64, (Level(np.arange(64).reshape(4, 16), 3, 4), Level(np.arange(4).reshape(1, 4), 2, 5, persistence=2))
 )
-MODELS = {"pooler": pooler, "memory": memory, "column": column, "hierarchy": hierarchy}
-WINDOWS = {"pooler": WINDOW, "memory": 2 * WINDOW, "column": WINDOW, "hierarchy": 3 * WINDOW}
+rng = np.random.default_rng(7)
+gated = DendriteLayer(rng.normal(size=(30, INPUTS)), rng.normal(size=30), rng.normal(size=(30, 3, 64)), winners=4)
+MODELS = {"pooler": pooler, "memory": memory, "column": column, "hierarchy": hierarchy, "gated": gated}
+WINDOWS = {"pooler": WINDOW, "memory": 2 * WINDOW, "column": WINDOW, "hierarchy": 3 * WINDOW, "gated": 2 * WINDOW}
 
 
 def windowed(learn: bool = True, order: int = 1, learned: object = None) -> Network:
@@ -45,6 +47,8 @@ def windowed(learn: bool = True, order: int = 1, learned: object = None) -> Netw
         Link("camera", "pooler"),
         Link("pooler", "memory"),
         Link("pooler", "hierarchy"),
+        Link("camera", "gated"),
+        Link("pooler", "gated", "context"),
         Link("camera", "column"),
         Link("neurons", "column", offset=INPUTS),
     ]

@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...dendrites import Prototypes
+from ...dendrites.layer import LEVEL
 from ...dendrites.torch_layer import DendriteNetwork
+from ...engine import Result
 from ...errors import check_fields
 from ...measure import LayerCounts, count, sum_counts
+from ..encoding import spike_counts
 from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import Problem, Task
-from . import common
+from . import common, engine_dendrites
 from .common import ItemBatch, LearnerTraining
 from .one_context import OneContext
 from .state import check_arrays
@@ -32,15 +35,20 @@ class DendriteSettings(LearnerTraining):
         density: part of them that wins.
         sparsity: part of the weights that is zero.
         learning_rate: falls to 0 within each task, because later tasks start from the weights that a task ends with.
+        engine: whether the engine answers, by spikes alone: inputs and contexts are numbers of spikes, and a winner
+            sends a burst that its value is rounded to. The same net, rounded in the same way, learns in torch.
+        spikes: of a fully driven input, where the engine answers.
     """
 
     units: int = 512
     density: float = 0.05
     sparsity: float = 0.5
+    engine: bool = False
+    spikes: int = 8
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_fields(self, {"units": ">= 1", "density": "> 0 and <= 1", "sparsity": ">= 0 and < 1"})
+        check_fields(self, {"units spikes": ">= 1", "density": "> 0 and <= 1", "sparsity": ">= 0 and < 1"})
 
 
 @final
@@ -72,6 +80,7 @@ class Dendrites(Learner):
             density=settings.density,
             sparsity=settings.sparsity,
             seed=common.seed_of(problem, "net"),
+            level=LEVEL if settings.engine else 0.0,
         )
         self.contexts: NDArray[np.float32] = np.zeros((problem.tasks, inputs), np.float32)
         self.level: NDArray[np.float32] = np.array([0.0, 1.0], np.float32)
@@ -87,7 +96,7 @@ class Dendrites(Learner):
     def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
         generator = common.torch_generator(self.problem, "train", task.index)
         self.net.train()
-        net = OneContext(self.net, torch.from_numpy(self.contexts[task.index]))
+        net = OneContext(self.net, torch.from_numpy(self._context(task.index)))
         optimizer = torch.optim.Adam(net.trained(), lr=self.settings.learning_rate, fused=True)
 
         def step(batch: ItemBatch, left: float) -> Tensor:
@@ -110,27 +119,31 @@ class Dendrites(Learner):
     @torch.no_grad()
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[Any]:
         self.net.eval()
-        inputs = self._inputs(x)
-        under = self._under(inputs, task)
+        under = self._under(x, task)
         found = np.empty((len(x), self.problem.classes), np.float32)
         # One context serves all the items under it.
         for t in np.unique(under):
             rows = np.flatnonzero(under == t)
-            found[rows] = self.net(inputs[rows], torch.from_numpy(self.contexts[t])).numpy()
+            if self.settings.engine:
+                found[rows] = self._run(x[rows], t).readings[engine_dendrites.OUTPUT]
+            else:
+                found[rows] = self.net(self._inputs(x[rows]), torch.from_numpy(self._context(t))).numpy()
         return found
 
     @torch.no_grad()
     def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:
         """Return the work by layer; segments are counted once for each context, which serves all items under it."""
         self.net.eval()
-        inputs = self._inputs(x)
-        under = self._under(inputs, task)
-        groups = [
-            self.net.work(inputs[np.flatnonzero(under == t)], torch.from_numpy(self.contexts[t]))
-            for t in np.unique(under)
-        ]
+        under = self._under(x, task)
+        groups = []
+        for t in np.unique(under):
+            rows = np.flatnonzero(under == t)
+            if self.settings.engine:
+                groups.append(self._run(x[rows], t).work)
+            else:
+                groups.append(self.net.work(self._inputs(x[rows]), torch.from_numpy(self._context(t))))
         layers = [sum_counts(parts) for parts in zip(*groups, strict=True)]
-        return layers if task is not None else [self._choice(inputs, under), *layers]
+        return layers if task is not None else [self._choice(x, under), *layers]
 
     def memory_bytes(self) -> dict[str, int]:
         buffers = common.nbytes(self.net.buffers())
@@ -147,20 +160,53 @@ class Dendrites(Learner):
         self.contexts, self.level = np.array(arrays["contexts"]), np.array(arrays["level"])
         self.learned = self.met = int(arrays["learned"])
 
-    def _under(self, inputs: Tensor, task: int | None) -> NDArray[np.int64]:
+    def _under(self, x: NDArray[np.uint8], task: int | None) -> NDArray[np.int64]:
         """Return [n] the context of each item."""
         met = max(self.met, 1)
-        return np.full(len(inputs), min(task, met - 1)) if task is not None else self._nearest(inputs, met)
+        if task is not None:
+            return np.full(len(x), min(task, met - 1))
+        if self.settings.engine:
+            return np.asarray(self._nearest(x).readings[engine_dendrites.CONTEXTS]).argmax(axis=1)
+        return Prototypes(self.contexts[:met]).infer(self._inputs(x).numpy())
 
-    def _choice(self, inputs: Tensor, under: NDArray[np.int64]) -> LayerCounts:
+    def _choice(self, x: NDArray[np.uint8], under: NDArray[np.int64]) -> LayerCounts:
         """Return the work of finding the nearest context: its distance to every one met."""
+        if self.settings.engine:
+            return self._nearest(x).work[0]
         met = self.contexts[: max(self.met, 1)]
         chosen = under[:, None, None] == np.arange(len(met))
         none = np.zeros((*chosen.shape, 0), np.float32)
-        return count("contexts", met.T, inputs.numpy()[:, None], chosen, none)
+        return count("contexts", met.T, self._inputs(x).numpy()[:, None], chosen, none)
 
-    def _nearest(self, inputs: Tensor, met: int) -> NDArray[np.int64]:
-        return Prototypes(self.contexts[:met]).infer(inputs.numpy())
+    def _context(self, task: int) -> NDArray[np.float32]:
+        """Return [inputs] the context of a task, its mean input; in the engine rounded to spikes."""
+        mean = self.contexts[task]
+        if not self.settings.engine:
+            return mean
+        return (self._spikes_of(mean) * self._scale.size - self._scale.shift).astype(np.float32)
+
+    def _run(self, x: NDArray[np.uint8], task: int) -> Result:
+        """Answer items under the context of a task, in the engine."""
+        context = self._spikes_of(self.contexts[task])
+        return engine_dendrites.run_layers(self.net, self._scale, self._counts(x), context)
+
+    def _spikes_of(self, mean: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return [inputs] numbers of spikes of a mean input."""
+        return np.rint((mean + self._scale.shift) / self._scale.size).astype(np.int64)
+
+    def _nearest(self, x: NDArray[np.uint8]) -> Result:
+        means = self.contexts[: max(self.met, 1)]
+        return engine_dendrites.nearest_means(means, self._scale, self._counts(x))
+
+    @property
+    def _scale(self) -> engine_dendrites.Scale:
+        mean, spread = self.level.tolist()
+        return engine_dendrites.Scale(self.settings.spikes, 1 / (self.settings.spikes * spread), mean / spread)
+
+    def _counts(self, x: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Return [n, inputs] numbers of spikes."""
+        shape = len(x), self.problem.steps, self.problem.units
+        return spike_counts(np.broadcast_to(x, shape).reshape(len(x), -1), self.settings.spikes)
 
     def _inputs(self, x: NDArray[np.uint8]) -> Tensor:
         return self._standard(common.as_float(x))
@@ -168,4 +214,6 @@ class Dendrites(Learner):
     def _standard(self, x: Tensor) -> Tensor:
         """Return [n, inputs] standardised; a still image among recordings is shown unchanged for all steps."""
         x = x.expand(len(x), self.problem.steps, x.shape[2]).reshape(len(x), -1)
+        if self.settings.engine:
+            x = (x * self.settings.spikes).round() / self.settings.spikes
         return (x - float(self.level[0])) / float(self.level[1])

@@ -11,9 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...engine import Result
 from ...errors import lookup, require
-from ...hlop import TRAININGS, HLOPNetwork, HLOPTraining
+from ...hlop import TRAININGS, HLOPNetwork, HLOPTraining, run_in_engine
+from ...hlop.export import OUTPUT
 from ...measure import LayerCounts
+from ..encoding import spike_counts
 from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import FULL, Problem, Task
 from . import common
@@ -40,6 +43,8 @@ class HlopSettings(common.LearnerTraining):
             tasks. There are never more than directions are left.
         epochs, batch, learning_rate: of stochastic gradient descent without momentum.
         falls: whether the learning rate falls to 0 within each task, linearly.
+        engine: whether the engine answers, from numbers of spikes in place of drives. The same net learns in torch.
+        spikes: of a fully driven unit in a step, where the engine answers.
     """
 
     epochs: int = 1
@@ -52,6 +57,8 @@ class HlopSettings(common.LearnerTraining):
     spiking: bool = False
     first: tuple[float, ...] = (0.1, 0.25, 0.125)
     more: tuple[float, ...] = (0.0875, 0.0875, 0.0625, 0.0625, 0.0625, 0.0375, 0.0375, 0.0375, 0.0125)
+    engine: bool = False
+    spikes: int = 4
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,6 +66,9 @@ class HlopSettings(common.LearnerTraining):
         require(not self.hidden or min(self.hidden) >= 1, name + "hidden", "must be >= 1, each", self.hidden)
         lookup(TRAININGS, self.training, name + "training")
         require(self.steps >= 0, name + "steps", "must be >= 0", self.steps)
+        require(self.spikes >= 1, name + "spikes", "must be >= 1", self.spikes)
+        runs = not self.engine or self.training != "rate"
+        require(runs, name + "training", "must be bptt or online for the engine to answer", self.training)
         for what in ("first", "more"):
             parts = getattr(self, what)
             good = len(parts) >= 1 and all(0 <= part <= 1 for part in parts)
@@ -82,8 +92,8 @@ class HlopSettings(common.LearnerTraining):
 class Hlop(Learner):
     """Hebbian learning based orthogonal projection (Xiao et al., ICLR 2024); see `neurosim.hlop`.
 
-    Inputs are scaled by mean and deviation of the first task's items; recordings, most of which is silence, by the
-    deviation alone, so that a pixel without events stays 0.
+    Inputs are scaled by mean and deviation of the first task's items; recordings, most of which is silence, and the
+    inputs of the engine, which are spikes, by the deviation alone, so that a pixel without events stays 0.
 
     Attributes:
         network: weights and lateral circuits.
@@ -102,7 +112,8 @@ class Hlop(Learner):
     def begin(self, task: Task) -> None:
         if not task.index:
             x = task.train.x
-            self.scale = np.array([x.mean() if self.problem.steps == 1 else 0.0, max(x.std(), 1.0)]) / FULL
+            centred = self.problem.steps == 1 and not self.settings.engine
+            self.scale = np.array([x.mean() if centred else 0.0, max(x.std(), 1.0)]) / FULL
         self.network.begin_task(self.settings.rows(task.index, self.network.sizes[:-1], self.network.left()))
 
     def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
@@ -126,9 +137,13 @@ class Hlop(Learner):
 
     @torch.no_grad()
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[Any]:
+        if self.settings.engine:
+            return np.concatenate(self._run(x).readings[OUTPUT])
         return np.asarray(self.network(self._driven(common.as_float(x))).numpy())
 
     def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:
+        if self.settings.engine:
+            return list(self._run(x).work)
         return self.network.work(self._driven(common.as_float(x)))
 
     def memory_bytes(self) -> dict[str, int]:
@@ -150,9 +165,17 @@ class Hlop(Learner):
         seed = common.seed_of(self.problem, "net")
         return HLOPNetwork(sizes, self.settings.made(), spiking=self.settings.spiking, seed=seed)
 
+    def _run(self, x: NDArray[np.uint8]) -> Result:
+        """Answer items in the engine."""
+        steps = self.network.training_by.steps if self.problem.steps == 1 else self.problem.steps
+        counts = spike_counts(np.broadcast_to(x, (len(x), steps, x.shape[2])), self.settings.spikes)
+        return run_in_engine(self.network, counts, 1 / (self.settings.spikes * float(self.scale[1])))
+
     def _driven(self, x: Tensor) -> Tensor:
         """Return items [B, steps, units] as the network takes them: images [B, units], others [steps, B, units]."""
         shift, size = self.scale.tolist()
+        if self.settings.engine:
+            x = (x * self.settings.spikes).round() / self.settings.spikes
         x = (x - shift) / size
         if x.shape[1] > 1:
             return x.transpose(0, 1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import check_fields
+from ...errors import check_fields, require
 from ...liquid import Liquid
 from ...random import rng_key
 from ...spikes import Recordings
@@ -26,20 +27,24 @@ class ItemLiquid:
         windows: in which a neuron's spikes are counted.
         spikes: of a fully driven unit in a step.
         seconds: that a still image is shown for; a recording's steps take a fifth of it each.
+        shape: of the sensor, e.g. [28, 28]: a neuron's synapses come from neighbours in it; none: a line of all units.
     """
 
     neurons: int = 400
     windows: int = 4
     spikes: int = 4
     seconds: float = 0.1
+    shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         check_fields(self, {"neurons windows spikes": ">= 1", "seconds": "> 0"})
 
     def liquid(self, problem: Problem) -> Liquid:
         """Return the liquid of a problem, its gains not yet set."""
+        name, shape = f"{type(self).__name__}.shape", self.shape or (problem.units,)
+        require(math.prod(shape) == problem.units, name, f"must unfold to the {problem.units} units of an item", shape)
         return Liquid(
-            (problem.units,),
+            shape,
             neurons=self.neurons,
             in_degree=min(30, self.neurons - 1),
             seed=rng_key(problem.seed, "learner", "liquid") & (2**31 - 1),
@@ -56,4 +61,4 @@ class ItemLiquid:
         step = self.seconds if problem.steps == 1 else self.seconds / 5
         if steps < problem.steps:
             x = np.broadcast_to(x, (n, problem.steps, units))
-        return spike_trains(x, self.spikes, step)
+        return replace(spike_trains(x, self.spikes, step), shape=self.shape or (problem.units,))

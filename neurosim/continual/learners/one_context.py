@@ -55,7 +55,7 @@ class OneContext(nn.Module):
             gate = torch.sigmoid(chosen @ self.context)
             values = nn.functional.linear(x, layer.weights, layer.bias) * gate
             winners = values.topk(layer.winners, dim=1, sorted=False)
-            x = torch.zeros_like(values).scatter(1, winners.indices, winners.values)
+            x = torch.zeros_like(values).scatter(1, winners.indices, layer.passed(winners.values))
         scores: Tensor = self.net.output(x)
         return scores
 

@@ -65,7 +65,7 @@ def simulate_dense(network: Network, inputs: Mapping[str, Spikes], clock: float 
                     arriving[sampler.target][due, sampler.receptor, rows.targets[s]] += amount
         for plan, unit in windows:
             if (k + 1) % plan.steps == 0:
-                fired[plan.number][k + 1, _code(plan, unit, fired, k + 1)] = 1
+                np.add.at(fired[plan.number][k + 1], _code(plan, unit, fired, k + 1), 1)
     names = {p: population.name for p, population in enumerate(network.populations)}
     windowed = [plan.number for plan in compiled.windows]
     return DenseResult(
