@@ -166,13 +166,14 @@ def drives(recordings: Recordings, windows: int) -> NDArray[np.uint8]:
 
 
 def _root(name: str, source: ItemSource) -> Any:
-    """Return the folder of a source's files."""
+    """Return the folder of a source's files; None for one that is made on first use and has none yet."""
     if source.root is not None:
         return source.root
     info = catalog.module(source.dataset).INFO
     info = info if source.folder is None else replace(info, folder=source.folder)
     try:
-        return catalog.find_root(info)
+        folder = catalog.find_root(info)
+        return folder if folder.is_dir() else None
     except NeurosimMissingError:
         raise NeurosimMissingError(
             f"source {name}: its files are not there; put {info.layout} into $NEUROSIM_DATA/{info.folder} or "
