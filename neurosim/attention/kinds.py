@@ -14,7 +14,7 @@ from .mamba import Mamba, Mamba2
 from .mixture_of_memories import SSE, MoM
 from .rwkv import RWKV7
 from .rwkv6 import RWKV5, RWKV6
-from .softmax import SoftmaxAttention, WindowAttention
+from .softmax import LatentAttention, SoftmaxAttention, WindowAttention
 from .state_space import AlmostLinearRNN, DiagonalSSM
 from .window_linear import WindowLinearAttention
 
@@ -26,6 +26,7 @@ KINDS: dict[str, Callable[..., Mixer]] = {
     "gla": GLA,
     "hgrn2": HGRN2,
     "kda": KDA,
+    "latent": LatentAttention,
     "lightning": lightning,
     "lightnet": LightNet,
     "linear": LinearAttention,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import cast
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from ..errors import lookup, require
 from ..plain import from_plain, to_plain
 from .base import Depth, Mixer, Shared, State
+from .experts import Experts, ExpertsSpec
 from .kinds import build, current_options
 from .linear import HGRN2
 from .modules import activation, linear
@@ -45,6 +47,7 @@ class LanguageConfig:
         first_norm: add a norm behind the embedding.
         eps: of the norms.
         tied: the head's weight is the embedding's.
+        experts: of the feed-forward layers, which are then 'gated'; all but those of `dense_layers` have them.
     """
 
     layers: tuple[MixerSpec, ...]
@@ -60,6 +63,8 @@ class LanguageConfig:
     first_norm: bool = False
     eps: float = 1e-6
     tied: bool = False
+    experts: ExpertsSpec | None = None
+    dense_layers: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         return cast(dict[str, object], to_plain(self))
@@ -113,6 +118,9 @@ class ResidualBlock(nn.Module):
         self.mixer: Mixer = build(layer.kind, config.width, depth, layer.options)
         hidden = config.hidden or 32 * math.ceil(config.width * 8 / 3 / 32)
         self.mlp = lookup(MLPS, config.mlp, "LanguageConfig.mlp")(config, hidden)
+        if config.experts is not None and depth.layer not in config.dense_layers:
+            require(config.mlp == "gated", "LanguageConfig.mlp", "must be 'gated' for experts", config.mlp)
+            self.mlp = Experts(config.width, config.experts, partial(MLPS["gated"], config))  # type: ignore[arg-type]
         self.mlp_norm = None if self.mlp is None else norm(config)
 
     def forward(self, x: Tensor, state: State | None, shared: Shared) -> tuple[Tensor, State]:

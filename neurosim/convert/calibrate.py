@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..attention import LanguageModel
-from ..errors import lookup, require
+from ..errors import NeurosimInputError, lookup, require
 from .coding import INT8, Coder, Levels, levels_of
 from .expansions import EXPANSIONS, count_spikes
 from .gradients import collect_gradients
@@ -150,7 +150,18 @@ def survey_channels(
         tables[name].add(x, gradient)
 
     collect_gradients(model, names, windows, add, seed)
+    _require_all(names, tables)
     return Survey(model, {name: tables[name].finish() for name in names})
+
+
+def _require_all(names: Sequence[str], found: Mapping[str, object]) -> None:
+    """Raise `NeurosimInputError` for a layer that no token of the text reached: an expert, that is."""
+    for name in names:
+        if name not in found:
+            raise NeurosimInputError(
+                f"calibration text: no token of it reached {name}; give more windows (calibration.windows), or use "
+                "scheme 'ternary', which needs no text"
+            )
 
 
 def _price(errors: Tensor, spikes: Tensor, wanted: float) -> float:
@@ -190,4 +201,5 @@ def layer_thresholds(
             errors[name][i] += (weight * (x - coder(x)).square()).sum()
 
     collect_gradients(model, names, windows, add, seed)
+    _require_all(names, thresholds)
     return {name: thresholds[name][errors[name].argmin()][None] for name in names}

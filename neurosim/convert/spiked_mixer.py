@@ -14,7 +14,7 @@ from ..attention.delta import DeltaProduct
 from ..attention.model import ResidualBlock
 from ..attention.rwkv import RWKV7
 from ..attention.rwkv6 import RWKV5
-from ..attention.softmax import SoftmaxAttention
+from ..attention.softmax import CachedAttention
 from ..errors import NeurosimInputError
 from ..kernels.spikes.lazy_state.launch import lazy_scan
 from ..kernels.spikes.lazy_state.reference import LazyState, StateTraffic, traffic
@@ -54,7 +54,7 @@ RECURRENCES: Mapping[type, tuple[str, Scan | None]] = {
     DeltaMixer: ("state of the delta rule, S += k beta (v - S^T k)^T, output S^T q", _lazily),
     DeltaProduct: ("state of several delta steps a token, output S^T q", _delta_product),
     RWKV7: ("state of RWKV-7, output S^T q", _lazily),
-    SoftmaxAttention: ("softmax attention over earlier tokens", None),
+    CachedAttention: ("softmax attention over earlier tokens", None),
     Mixer: ("recurrence on floats", None),
 }
 
@@ -99,7 +99,7 @@ def add_coders(model: LanguageModel, *, qk: bool, state: bool, k: float) -> None
 
 def _has_qk(mixer: Mixer) -> bool:
     return (
-        isinstance(mixer, SoftmaxAttention | AdditiveMixer)
+        isinstance(mixer, CachedAttention | AdditiveMixer)
         or hasattr(mixer, "q_proj")
         or recurrence(mixer)[1] is not None
     )

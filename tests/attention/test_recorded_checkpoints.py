@@ -92,3 +92,31 @@ def test_positions_whose_rates_would_change_are_refused(tmp_path: Path) -> None:
         model(torch.zeros(1, 32, dtype=torch.int64))
         with pytest.raises(NeurosimInputError, match=r"beyond 32, which is not supported \(got token 33\)"):
             model(torch.zeros(1, 33, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("case", ["kimi-linear", "qwen3-next", "falcon-mamba"])
+def test_what_is_read_converts(tmp_path: Path, case: str) -> None:
+    """Simulated and executed alike, counted, saved and read again; experts that no token reached are silent."""
+    from neurosim.convert import Coding, convert
+    from neurosim.convert.checkpoint import read_converted, write_converted
+    from neurosim.convert.comparison import check_execution
+    from neurosim.convert.costs import layer_costs, layer_counts, spike_totals
+
+    write_folder(case, tmp_path)
+    made = convert(read_model(tmp_path), Coding("ternary"))
+    with made.counting() as histograms, torch.no_grad():
+        made.model(tokens()[:, :3])
+    assert spike_totals(made, histograms).spikes > 0
+    assert len(layer_costs(made, histograms, layer_counts(made, histograms), "horowitz45")) == len(made.layers)
+    assert check_execution(made, tokens()).largest == 0.0
+    write_converted(tmp_path / "saved", made)
+    with torch.no_grad():
+        assert torch.equal(read_converted(tmp_path / "saved").model(tokens())[0], made.model(tokens())[0])
+
+
+def test_calibration_names_experts_that_no_token_reached(tmp_path: Path) -> None:
+    from neurosim.convert import Coding, convert
+
+    write_folder("qwen3-next", tmp_path)
+    with pytest.raises(NeurosimInputError, match=r"no token of it reached layers\.\d\.mlp\.experts\.\d"):
+        convert(read_model(tmp_path), Coding("calibrated"), torch.zeros(40, dtype=torch.int64), windows=1, length=8)

@@ -147,7 +147,7 @@ def test_lazy_state_is_the_dense_state(kind: str) -> None:
     mixer = made.model.mixers()[0]
     x = torch.randn(2, 20, 32, generator=torch.Generator().manual_seed(1))
     _, scan = recurrence(mixer)
-    assert (scan is None) == (kind in ("mom", "rwkv5", "rwkv6", "softmax", "sse", "window"))
+    assert (scan is None) == (kind in ("latent", "mom", "rwkv5", "rwkv6", "softmax", "sse", "window"))
     if scan is None:
         assert "densely" in dict(made.dense)["layers.0.mixer"] or kind == "window"
         return

@@ -37,8 +37,31 @@ _LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_f
 _YARN = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}
 _LONG = {"type": "longrope", "short_factor": [1.0, 1.1, 1.3], "long_factor": [2.0, 2.1, 4.0]}
 _MAMBA: dict[str, Any] = {"vocab_size": WORDS, "hidden_size": 20, "num_hidden_layers": 2, "pad_token_id": 0}
+_EXPERTS = {"moe_intermediate_size": 8, "num_experts_per_tok": 2}
+_DELTA = {"linear_key_head_dim": 4, "linear_value_head_dim": 6, "linear_num_key_heads": 2, "linear_num_value_heads": 4}
+_KIMI = {"kv_lora_rank": 6, "qk_rope_head_dim": 4, "v_head_dim": 6, "qk_nope_head_dim": 8, "linear_head_dim": 8}
+_HYBRID = {"layer_types": ["linear_attention", "full_attention"], "hidden_size": 16, "num_attention_heads": 2}
 # By name: the model type and its config.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "kimi-linear": (
+        "kimi_linear",
+        _LLAMA | _EXPERTS | _KIMI | _HYBRID | {"num_local_experts": 4, "linear_num_heads": 2, "n_group": 2},
+    ),
+    "kimi-linear-low-rank": (
+        "kimi_linear",
+        _LLAMA
+        | (_EXPERTS | _KIMI | _HYBRID)
+        | {"num_local_experts": 4, "linear_num_heads": 2, "q_lora_rank": 5, "attention_bias": True}
+        | {"mlp_layer_types": ["dense", "dense"], "norm_topk_prob": False},
+    ),
+    "qwen3-next": (
+        "qwen3_next",
+        _LLAMA | _EXPERTS | _DELTA | _HYBRID | {"num_experts": 4, "shared_expert_intermediate_size": 8, "head_dim": 8},
+    ),
+    "qwen3-next-dense": (
+        "qwen3_next",
+        _LLAMA | _DELTA | {"num_experts": 0, "head_dim": 16, "full_attention_interval": 2, "hidden_size": 16},
+    ),
     "llama": ("llama", _LLAMA | {"rms_norm_eps": 1e-5}),
     "llama-biases-tied": (
         "llama",

@@ -28,6 +28,7 @@ class CheckpointReader:
         root: first part of its names, which ours lack.
         outer: our names of the parts outside the blocks, by its names.
         block: its names of the parts of a block, by our names.
+        also: our names of the parts of a block that have further names, by those.
         parts: our names of the parts of a mixer, by its names.
         mlp: the same of a feed-forward layer.
         change: turns its tensors, under our names already, into ours; called with tensors without memory first.
@@ -42,6 +43,7 @@ class CheckpointReader:
     mlp: Mapping[str, str] = field(default_factory=dict)
     change: Callable[[Tensors, LanguageConfig], Tensors] = unchanged
     layers: str = "layers"
+    also: Mapping[str, str] = field(default_factory=dict)
 
     def ours(self, name: str) -> str:
         """Return our name of a tensor: `model.layers.0.attn.q_proj.weight` is `layers.0.mixer.q_proj.weight`."""
@@ -49,7 +51,7 @@ class CheckpointReader:
         path = path[1:] if path[0] == self.root else path
         if path[0] != self.layers or len(path) < 3:
             return ".".join([self.outer.get(path[0], path[0]), *path[1:]])
-        block = {theirs: ours for ours, theirs in self.block.items()}.get(path[2], path[2])
+        block = ({theirs: ours for ours, theirs in self.block.items()} | dict(self.also)).get(path[2], path[2])
         inside = {"mixer": self.parts, "mlp": self.mlp}.get(block, {})
         rest = [inside.get(path[3], path[3]), *path[4:]] if len(path) > 3 else path[3:]
         return ".".join(["layers", path[1], block, *rest])
