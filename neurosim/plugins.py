@@ -114,6 +114,12 @@ def load(group: str, name: str) -> Any:
     return found
 
 
+def first_line(doc: str | None) -> str:
+    """Return the first line of a docstring, for lists."""
+    lines = (doc or "").strip().splitlines() or [""]
+    return lines[0].strip().removesuffix(".")
+
+
 def subclass(group: str, name: str, found: object, base: type) -> Any:
     """Return a plugin that is a class derived from `base`.
 

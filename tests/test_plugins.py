@@ -114,7 +114,7 @@ def test_a_file_is_run_only_when_it_is_asked_for(own: Path) -> None:
         kind("majority")
     plugins.run_files([own])
     assert kind("majority").__name__ == "Majority" and MODELS["Twin"].__name__ == "Twin"
-    assert LEARNERS["majority"].title == "Answers the most frequent class"
+    assert LEARNERS["majority"].title == "Answers the most frequent class. Nothing else"
     assert "flashes" in catalog.datasets() and len(catalog.load("flashes", "train", own.parent)) == 8
     plugins.run_files([own])  # once
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import NeurosimInputError
-from ..runs.command import CommandOptions, CommandResult, common, complete_dataset
+from ..runs.command import CommandOptions, CommandResult, common, complete_dataset, refuse_options
 from ..runs.tables import table
 from .folders import describe_folder
 from .program import CommandEntry, Program
@@ -52,7 +52,7 @@ def list_all(options: CommandOptions) -> CommandResult:
     """List the datasets, and whether their files are here."""
     from ..data import catalog
 
-    _refuse(options, "config", "sets", "seed", "out")
+    refuse_options(options, "config", "sets", "seed", "out")
     found = [(dataset, catalog.place(dataset)) for dataset in catalog.datasets().values()]
     rows = [(dataset.name, f"{dataset.title}  [{_place(dataset, folder)}]") for dataset, folder in found]
     return CommandResult({"datasets": [_describe(*each) for each in found]}, table(rows))
@@ -70,9 +70,9 @@ def info(options: CommandOptions, name: str, root: Path | None) -> CommandResult
     from ..data import catalog
 
     if name not in catalog.datasets() and Path(name).is_dir():
-        _refuse(options, "config", "seed", "out")
+        refuse_options(options, "config", "seed", "out")
         return describe_folder(Path(name), options.sets, quiet=options.quiet)
-    _refuse(options, "config", "sets", "seed", "out")
+    refuse_options(options, "config", "sets", "seed", "out")
     dataset = catalog.module(name).INFO
     folder = catalog.place(dataset, root)
     splits = [f"{split} ({dataset.recordings[split]:,})" if dataset.recordings else split for split in dataset.splits]
@@ -102,7 +102,7 @@ def make(options: CommandOptions, name: str, root: Path | None) -> CommandResult
     """
     from ..data import catalog
 
-    _refuse(options, "out")
+    refuse_options(options, "out")
     module = _module_with(name, "make", "is not computed")
     folder = catalog.place(module.INFO, root)
     recipe = _recipe(module.Recipe, options)
@@ -123,7 +123,7 @@ def fetch(options: CommandOptions, name: str, root: Path | None) -> CommandResul
     from ..data import catalog
     from ..data.download import count_files
 
-    _refuse(options, "config", "sets", "seed", "out")
+    refuse_options(options, "config", "sets", "seed", "out")
     module = _module_with(name, "fetch", "is not downloaded")
     folder = catalog.place(module.INFO, root)
     counts = {str(path): count_files(path) for path in module.fetch(folder, quiet=options.quiet)}
@@ -139,7 +139,7 @@ def verify(options: CommandOptions, name: str, root: Path | None) -> CommandResu
     """Count, check and decode every file of dataset NAME; exit code 1 if anything is wrong."""
     from ..data import catalog
 
-    _refuse(options, "config", "sets", "seed", "out")
+    refuse_options(options, "config", "sets", "seed", "out")
     dataset = catalog.module(name).INFO
     folder = catalog.place(dataset, root)
     found = catalog.verify(name, root, quiet=options.quiet)
@@ -195,11 +195,3 @@ def _recipe(owner: type, options: CommandOptions) -> Any:
 
     sources = sources_of(options.config, options.sets, options.given)
     return from_plain(owner, resolve(section_of(owner), sources).model_dump())
-
-
-def _refuse(options: CommandOptions, *names: str) -> None:
-    """Raise for an option that has no effect on the command."""
-    for name in names:
-        if getattr(options, name):
-            flag = name.removesuffix("s")
-            raise NeurosimInputError(f"--{flag}: this command has no use for it; leave it out")

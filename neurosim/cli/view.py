@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..errors import NeurosimInputError
-from ..runs.command import CommandOptions, CommandResult, common
+from ..runs.command import CommandOptions, CommandResult, common, refuse_options
 
 
 @click.command()
@@ -42,9 +42,7 @@ def command(
     from ..files.formats import ReadOptions
     from ..runs.view import read_view, write_view, write_view_gif
 
-    for name, value in (("--config", options.config), ("--set", options.sets), ("--seed", options.seed)):
-        if value:
-            raise NeurosimInputError(f"{name}: this command has no use for it; leave it out")
+    refuse_options(options, "config", "sets", "seed")
     reading = ReadOptions(format, _shape(shape), clock, camera, tick, columns, population)
     view = read_view(path, reading, _start(start))
     page = write_view(view, options.out)

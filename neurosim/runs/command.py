@@ -159,6 +159,14 @@ def check_resume(options: CommandOptions, *decided: object) -> None:
     require(not words, "--resume", "cannot be combined with options that change the result; leave them out", words)
 
 
+def refuse_options(options: CommandOptions, *names: str) -> None:
+    """Raise for an option that has no effect on the command."""
+    for name in names:
+        if getattr(options, name):
+            flag = name.removesuffix("s")
+            raise NeurosimInputError(f"--{flag}: this command has no use for it; leave it out")
+
+
 def needs_dataset(options: CommandOptions) -> None:
     """Raise unless a dataset is given as an argument, or settings are, which may name it."""
     if options.given["data.name"] is None and options.config is None and not options.sets:

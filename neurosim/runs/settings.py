@@ -108,7 +108,9 @@ def _explain(model: type[BaseModel], error: ValidationError, sources: Sequence[C
     dotted = ".".join(keys)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] == "missing":
-        return f"{dotted}: is missing; give it in the config or with --set {dotted}=...{more}"
+        # A table is not one value: `data.name` where `data` is missing.
+        leaf = next((key for key in _required(model) if key == dotted or key.startswith(f"{dotted}.")), dotted)
+        return f"{dotted}: is missing; give it in the config or with --set {leaf}=...{more}"
     source = _source(keys, sources)
     if first["type"] == "extra_forbidden":
         return f"{dotted}: unknown key, {source}; {_nearest(model, keys)}{more}"
@@ -155,6 +157,17 @@ def _nearest(model: type[BaseModel], keys: Sequence[str]) -> str:
         return f"did you mean '{near[0]}'?"
     siblings = sorted({key[len(table) :].lstrip(".").split(".")[0] for key in every if key.startswith(table)})
     return f"choose from {', '.join(siblings)}"
+
+
+def _required(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield every key that a config must have."""
+    for name, field in model.model_fields.items():
+        if field.is_required():
+            kind = field.annotation
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from _required(kind, f"{prefix}{name}.")
+            else:
+                yield prefix + name
 
 
 def dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

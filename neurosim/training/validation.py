@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import require
+from ..errors import NeurosimInputError, require
 from ..random import rng_key
 
 
@@ -34,7 +34,12 @@ def split(
     for kind in np.unique(kinds):
         mine = order[kinds[order] == kind]
         held[mine[: min(round(fraction * len(mine)), len(mine) - 1)]] = True
-    require(bool(held.any()), "validation.fraction", f"must leave some of {len(labels)} to validate on", fraction)
+    if not held.any():
+        most = int(np.unique(kinds, return_counts=True)[1].max(initial=0))
+        raise NeurosimInputError(
+            f"validation.fraction: {fraction:g} of each class, at most {most} of {len(labels)} recordings, leaves none "
+            "to validate on; give a larger one, more recordings, or 0 for no validation"
+        )
     return every[~held], every[held]
 
 

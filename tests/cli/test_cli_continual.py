@@ -294,6 +294,15 @@ def test_everything_is_listed() -> None:
 # --- What is refused
 
 
+@pytest.mark.parametrize("words", [("list", "--seed", "1"), ("compare", "run", "--seed", "1"), ("list", "--out", "x")])
+def test_options_without_a_use_are_refused(words: tuple[str, ...]) -> None:
+    assert refused(*words) == f"neurosim: {words[-2]}: this command has no use for it; leave it out"
+
+
+def test_lists_have_whole_sentences() -> None:
+    assert "(Goodfellow et al. 2013, arXiv 1312.6211)" in " ".join(command.neurosim("continual", "list").stdout.split())
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [

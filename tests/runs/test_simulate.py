@@ -210,7 +210,7 @@ def test_report_writes_the_page_again(ran: dict[str, Any], tmp_path: Path) -> No
         (["nmnist", "--set", "data.root=/no/such"], "data.root: /no/such does not exist"),
         (["digits", "--set", "data.held_out_speaker=3"], "data.held_out_speaker: digits has no speakers"),
         (["digits", "--config", "none.toml"], "none.toml: no such file"),
-        (["--set", "seed=1"], "data: is missing; give it in the config or with --set data=..."),
+        (["--set", "seed=1"], "data: is missing; give it in the config or with --set data.name=..."),
     ],
 )
 def test_bad_input_is_one_line_before_anything_is_written(words: list[str], message: str) -> None:

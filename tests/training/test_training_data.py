@@ -155,7 +155,7 @@ def test_what_cannot_be_learned_or_tested_says_so() -> None:
     )
     with pytest.raises(NeurosimInputError, match="labels must lie below the 4 classes"):
         check_labels(np.array([0, 7]), np.array([0]), WAYS, "the test recordings")
-    with pytest.raises(NeurosimInputError, match="must leave some of 4 to validate on"):
+    with pytest.raises(NeurosimInputError, match=r"each class, at most \d of 4 recordings, leaves none to validate on"):
         split(np.arange(4), 0.5, 0)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ... import plugins
 from ...errors import NeurosimMissingError, lookup, require
+from ...plugins import first_line
 from ..learner import Learner
 
 
@@ -25,7 +26,7 @@ class LearnerEntry:
 def _plugin(name: str, found: Any) -> LearnerEntry:
     owner = plugins.subclass("learners", name, found, Learner)
     require(hasattr(owner, "SETTINGS"), f"plugin learners '{name}'", "must have SETTINGS, a frozen dataclass", owner)
-    return LearnerEntry("", name, " ".join((owner.__doc__ or name).split(".")[0].split()), owner)
+    return LearnerEntry("", name, first_line(owner.__doc__) or name, owner)
 
 
 _OWN: Mapping[str, LearnerEntry] = {

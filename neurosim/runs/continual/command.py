@@ -7,7 +7,17 @@ from pathlib import Path
 import click
 
 from ...errors import NeurosimInputError
-from ..command import CommandOptions, CommandResult, at_least, check_resume, common, count, resume_option
+from ...plugins import first_line
+from ..command import (
+    CommandOptions,
+    CommandResult,
+    at_least,
+    check_resume,
+    common,
+    count,
+    refuse_options,
+    resume_option,
+)
 
 
 def _learners(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -89,6 +99,7 @@ def compare(options: CommandOptions, runs: tuple[Path, ...]) -> CommandResult:
     from . import KIND
     from .run import compare_runs
 
+    refuse_options(options, "config", "sets", "seed")
     return CommandResult.of(KIND, compare_runs(runs, options))
 
 
@@ -102,7 +113,8 @@ def list_all(options: CommandOptions) -> CommandResult:
     from ...continual.streams import STREAMS
     from .table import listing
 
-    streams = {name: " ".join((recipe.__doc__ or "").split(".")[0].split()) for name, recipe in STREAMS.items()}
+    refuse_options(options, "config", "sets", "seed", "out")
+    streams = {name: first_line(recipe.__doc__) for name, recipe in STREAMS.items()}
     sources = {name: source.title for name, source in SOURCES.items()}
     learners = {name: entry.title for name, entry in LEARNERS.items()}
     measures = {name: {"formula": m.formula, "meaning": m.meaning} for name, m in MEASURES.items()}
