@@ -39,6 +39,55 @@ def diagonal(arguments, context, begin, end):
             out[j] = float32(2) * total + vector(p[7], width, FLOAT)[j] * u[j]
 
 
+# No other order of sums: `exp` would lose its rounding.
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _selected(s, a, dt, x, k, q):
+    """s = e^(dt a) s + x k for each state of a channel; return q . s."""
+    total = float32(0)
+    for n in range(s.size):
+        s[n] = exp(dt * a[n]) * s[n] + x * k[n]
+        total += q[n] * s[n]
+    return total
+
+
+@operation
+def selective(arguments, context, begin, end):
+    """s = e^(dt A) s + dt u k, y = q . s + D u, for each channel (Mamba).
+
+    Arguments: u, dt, width, k, q, states of a channel, tokens, A [width, states], D, state [tokens, width, states],
+    out. Parts are columns.
+    """
+    p = integers(arguments)
+    width, states, skip = p[2], p[5], vector(p[8], p[2], FLOAT)
+    for i in range(p[6]):
+        u, dt = vector(p[0] + 4 * i * width, width, FLOAT), vector(p[1] + 4 * i * width, width, FLOAT)
+        k, q = vector(p[3] + 4 * i * states, states, FLOAT), vector(p[4] + 4 * i * states, states, FLOAT)
+        out = vector(p[10] + 4 * i * width, width, FLOAT)
+        for j in range(begin, end):
+            s = vector(p[9] + 4 * (i * width + j) * states, states, FLOAT)
+            a = vector(p[7] + 4 * j * states, states, FLOAT)
+            out[j] = _selected(s, a, dt[j], dt[j] * u[j], k, q) + skip[j] * u[j]
+
+
+@operation
+def soft_decay(arguments, context, begin, end):
+    """z = log(e^z + e^c), k = e^(c - z), g = (z before) - z; the first token has z = c and g = 0 (LightNet).
+
+    Arguments: c, width, tokens, z [tokens, width], k, g. Parts are columns.
+    """
+    p = integers(arguments)
+    width, first = p[1], vector(context, CONTEXT, LONG)[POSITION] == 0
+    for i in range(p[2]):
+        c, z = vector(p[0] + 4 * i * width, width, FLOAT), vector(p[3] + 4 * i * width, width, FLOAT)
+        k, g = vector(p[4] + 4 * i * width, width, FLOAT), vector(p[5] + 4 * i * width, width, FLOAT)
+        for j in range(begin, end):
+            before = c[j] if first else z[j]
+            most = max(before, c[j])
+            total = math.log(math.exp(before - most) + math.exp(c[j] - most))
+            after = c[j] if first else float32(most + total)
+            k[j], g[j], z[j] = math.exp(c[j] - after), before - after, after
+
+
 @operation
 def almost_linear(arguments, context, begin, end):
     """z = A z + W f(z) + u, f rectifies the last units.

@@ -166,3 +166,27 @@ def rank_one(arguments, context, begin, end):
             _add_row_by_row(rows, keep, head_of(p[10], i, heads, h, 1, keys), u)
             keep[:] = 1
             _add_and_read(rows, keep, k, v, q, float32(1), out)
+
+
+@operation
+def bonus(arguments, context, begin, end):
+    """o = S^T q + (q . u k) v, then S = diag(e^g) S + k v^T (RWKV-5 and 6).
+
+    Arguments: state, H, K, tokens; q, k, v; g, and whether it is of each token; u [H, K]; float32 [K] for this thread;
+    out. V is K. Parts are heads.
+    """
+    p = integers(arguments)
+    heads, keys, keep = p[1], p[2], vector(p[10], p[2], FLOAT)
+    for i in range(p[3]):
+        for h in range(begin, end):
+            rows = matrix(p[0] + 4 * (i * heads + h) * keys * keys, keys, keys, FLOAT)
+            q, k = head_of(p[4], i, heads, h, 1, keys), head_of(p[5], i, heads, h, 1, keys)
+            v, out = head_of(p[6], i, heads, h, 1, keys), head_of(p[11], i, heads, h, 1, keys)
+            u, share = head_of(p[9], 0, heads, h, 1, keys), float32(0)
+            for n in range(keys):
+                share += q[n] * u[n] * k[n]
+            _read(rows, keep, q, False, out)
+            for j in range(keys):
+                out[j] += share * v[j]
+            _factors(p[7], KEY_DECAY, p[8] * i, heads, h, 1, keep)
+            _add_row_by_row(rows, keep, k, v)

@@ -104,7 +104,9 @@ def total(arguments, context, begin, end):
         out[i] = mean * float32(p[1])
 
 
-IDENTITY, SILU, SIGMOID, LOGSIGMOID, RELU, SQRELU, TANH, GELU_TANH, GELU, ELU_PLUS, SOFTPLUS, EXPM1, LOG = range(13)
+IDENTITY, SILU, SIGMOID, LOGSIGMOID, RELU, SQRELU, TANH, GELU_TANH, GELU, ELU_PLUS, SOFTPLUS, EXPM1, LOG, EXP = range(
+    14
+)
 
 
 @njit(inline="always")
@@ -162,6 +164,9 @@ def activate(x, kind, out):  # noqa: PLR0912 - a loop for each kind
     elif kind == EXPM1:
         for j in range(x.size):
             out[j] = float32(math.expm1(x[j]))
+    elif kind == EXP:
+        for j in range(x.size):
+            out[j] = exp(x[j])
     elif kind == LOG:
         for j in range(x.size):
             out[j] = float32(math.log(x[j]))

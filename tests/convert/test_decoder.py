@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from neurosim.attention import KINDS, LanguageConfig, LanguageModel, MixerSpec, read_model
-from neurosim.convert import SCHEMES, Coding, convert
+from neurosim.convert import SCHEMES, Coder, Coding, convert
 from neurosim.convert.decoder import Decoder, NotCompiledError
 from neurosim.convert.generate import Sampling, generate_tokens
 from neurosim.errors import NeurosimInputError
@@ -22,10 +22,14 @@ SMALL: dict[str, dict[str, Any]] = {
     "gla": {"num_heads": 4, "num_kv_heads": 2, "conv_size": 3},
     "hgrn2": {"expand_ratio": 8, "conv_size": 2},
     "kda": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4},
+    "lightnet": {"expand_ratio": 8, "gate_low_rank_dim": 8},
     "linear": {"num_heads": 4, "num_kv_heads": 2},
+    "mamba": {"state_size": 5, "inner_norm_eps": 1e-6},
     "mamba2": {"head_dim": 8, "state_size": 5, "n_groups": 2},
     "mom": {"num_heads": 2, "head_dim": 6},
     "retention": {"num_heads": 4, "num_kv_heads": 2, "value_dim": 64},
+    "rwkv5": {"head_dim": 8, "inner_dim": 64},
+    "rwkv6": {"head_dim": 8},
     "rwkv7": {"head_dim": 8, "value_dim": 64},
     "sse": {"num_heads": 2, "head_dim": 6, "topk": 2},
     "ssm": {"state_size": 4, "discretisation": "bilinear"},
@@ -134,7 +138,10 @@ def test_queries_keys_and_states_in_spikes(kind: str, state: bool) -> None:
     assert_same(decoded(Decoder(made.model, 2), tokens), stepped(made.model, tokens))
 
 
-@pytest.mark.parametrize("shape", [{"norm": "layer", "first_norm": True, "mlp": "channel_mix"}, {"tied": True}])
+@pytest.mark.parametrize(
+    "shape",
+    [{"norm": "layer", "first_norm": True, "mlp": "channel_mix"}, {"mlp": "gated_channel_mix"}, {"tied": True}],
+)
 def test_shapes_of_the_model(shape: dict[str, Any]) -> None:
     made, tokens = convert(model_of("rwkv7", **shape), Coding("ternary")).execute(), text(8, 2)
     assert_same(decoded(Decoder(made.model, 2), tokens), stepped(made.model, tokens))
@@ -195,7 +202,9 @@ def _large() -> None:
     model = model_of("gla")
     with torch.no_grad():
         model.layers[0].norm.weight.fill_(10.0)  # type: ignore[operator]
-    Decoder(convert(model, Coding("ternary", k=9e5)).model).step([1])
+    made = convert(model, Coding("ternary"))
+    made.layers["layers.0.mixer.q_proj"].coder = Coder("ternary", torch.ones(1), k=9e5)
+    Decoder(made.model).step([1])
 
 
 def _beyond() -> None:

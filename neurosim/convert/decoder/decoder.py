@@ -11,18 +11,20 @@ from numpy.typing import NDArray
 
 from ...attention import LanguageModel, Mixer
 from ...attention.delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet
+from ...attention.lightnet import LightNet
 from ...attention.linear import GLA, HGRN2, LinearAttention, Retention, SimpleGLA
-from ...attention.mamba import Mamba2
+from ...attention.mamba import Mamba, Mamba2
 from ...attention.mixture_of_memories import SSE, MoM
 from ...attention.model import GatedMLP, ResidualBlock
-from ...attention.rwkv import RWKV7, ChannelMix
+from ...attention.rwkv import RWKV7, ChannelMix, GatedChannelMix
+from ...attention.rwkv6 import RWKV5, RWKV6
 from ...attention.softmax import SoftmaxAttention, WindowAttention
 from ...attention.state_space import AlmostLinearRNN, DiagonalSSM
 from ...errors import NeurosimInputError, require
 from ...kernels.decode import program
 from ...kernels.tools.intrinsics import APART
 from ...kernels.tools.threads import together
-from . import additive, delta, others
+from . import additive, delta, others, rwkv
 from .builder import ACTIVATIONS, Builder, name_of
 from .memory import Array, Buffer
 from .program import NotCompiledError
@@ -41,10 +43,14 @@ KINDS: Mapping[type[Mixer], Callable[[Builder, Any, Buffer, Buffer], Buffer]] = 
     HGRN2: additive.hgrn2,
     KDA: delta.kda,
     LinearAttention: additive.linear_attention,
+    LightNet: others.lightnet,
+    Mamba: others.mamba,
     Mamba2: others.mamba2,
     MoM: others.mom,
     Retention: additive.retention,
-    RWKV7: others.rwkv7,
+    RWKV5: rwkv.rwkv5,
+    RWKV6: rwkv.rwkv5,
+    RWKV7: rwkv.rwkv7,
     SimpleGLA: additive.simple_gla,
     SSE: others.sse,
     SoftmaxAttention: others.softmax,
@@ -152,8 +158,8 @@ def _block(b: Builder, block: ResidualBlock, x: Buffer, name: str) -> Buffer:
     if block.mlp is None or block.mlp_norm is None:
         return x
     inner = b.norm(block.mlp_norm, x)
-    if isinstance(block.mlp, ChannelMix):
-        return others.channel_mix(b, block.mlp, inner, x)
+    if isinstance(block.mlp, ChannelMix) and type(block.mlp) in (ChannelMix, GatedChannelMix):
+        return rwkv.channel_mix(b, block.mlp, inner, x)
     if type(block.mlp) is not GatedMLP:
         raise NotCompiledError(f"{name}.mlp: a {type(block.mlp).__name__} has no compiled step")
     gate, up = b.linear(block.mlp.gate_proj, inner), b.linear(block.mlp.up_proj, inner)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ...attention.mamba import Mamba2
+from ...attention.lightnet import LightNet
+from ...attention.mamba import Mamba, Mamba2
 from ...attention.mixture_of_memories import SSE, MoM, RoutedMixer
-from ...attention.rwkv import MAX_DECAY, RWKV7, ChannelMix, LowRank
 from ...attention.softmax import SoftmaxAttention
 from ...attention.state_space import AlmostLinearRNN, DiagonalSSM
 from ...kernels.decode import others, states, vectors
-from .additive import activated, additive, gate_of, gated, low_rank
-from .builder import Builder, name_of
+from .additive import activated, additive, convolved, gate_of, gated, low_rank, sizes_of
+from .builder import Builder
 from .delta import delta, log_decays
-from .memory import Array, Buffer, Growing
+from .memory import OWN, WHOLE, Array, Buffer, Growing
 from .program import Groups, NotCompiledError, Sizes
 
 FIRST_TOKENS = 256  # that a window of all tokens has room for at first
@@ -45,53 +45,36 @@ def mamba2(b: Builder, mixer: Mamba2, x: Buffer, before: Buffer) -> Buffer:
     return b.linear(mixer.out_proj, y, before)
 
 
-def _lora(b: Builder, layer: LowRank, x: Buffer) -> Buffer:
-    """W2 f(W1 x) + b."""
-    first, act, second = layer.lora
-    name = {torch.nn.Tanh: "tanh", torch.nn.Sigmoid: "sigmoid", torch.nn.Identity: "identity"}[type(act)]
-    return b.linear(second, activated(b, b.linear(first, x), name))
+def mamba(b: Builder, mixer: Mamba, x: Buffer, before: Buffer) -> Buffer:
+    whole, inner, states = b.linear(mixer.in_proj, x), mixer.inner, mixer.state_size
+    z = b.columns(whole, inner, inner)
+    u = b.convolve(mixer.conv1d, b.columns(whole, 0, inner))
+    mixed = b.linear(mixer.x_proj, u)
+    places = ((0, mixer.rank), (mixer.rank, states), (mixer.rank + states, states))
+    low, k, q = (b.columns(mixed, at, n) for at, n in places)
+    if mixer.inner_norm_eps is not None:
+        low, k, q = (b.norm_of(part, part.width, None, None, mixer.inner_norm_eps) for part in (low, k, q))
+    dt = b.pointwise(b.linear(mixer.dt_proj, low), vectors.SOFTPLUS)
+    k, q = b.code(k, mixer.codes.k, states), b.code(q, mixer.codes.q, states)
+    memory, out = b.state(inner, states), b.buffer(inner)
+    cuts, own = b.by_columns(out)
+    rates = b.constant(-mixer.A_log.exp())
+    arguments = [u, dt, inner, k, q, states, b.tokens, rates, b.constant(mixer.D), memory, out]
+    reads = [(y, own, False) for y in (u, dt)] + [(y, OWN if y.own else WHOLE, False) for y in (k, q)]
+    b.emit(others.selective, arguments, cuts, [*reads, (memory, own, True), (out, own, True)])
+    b.code_state(memory, mixer.codes.state, 1)
+    return b.linear(mixer.out_proj, b.pointwise(z, vectors.SILU, times=out), before)
 
 
-def rwkv7(b: Builder, mixer: RWKV7, x: Buffer, before: Buffer) -> Buffer:
-    tail, size = b.state(mixer.width), mixer.head_dim
-    mixed = {name: b.mix(x, tail, b.constant(getattr(mixer, f"x_{name}"))) for name in "rwkvag"}
-    b.copy(x, 0, tail, 0, mixer.width)
-    r, k, v = b.linear(mixer.r_proj, mixed["r"]), b.linear(mixer.k_proj, mixed["k"]), b.linear(mixer.v_proj, mixed["v"])
-    if mixer.is_first:
-        b.first_values = v
-    else:
-        assert b.first_values is not None
-        v = b.mix(v, b.first_values, b.pointwise(_lora(b, mixer.v_lora, mixed["v"]), vectors.SIGMOID))
-    decay = b.pointwise(_lora(b, mixer.w_lora, mixed["w"]), vectors.SIGMOID, times=b.constant(-MAX_DECAY))
-    rate = b.pointwise(_lora(b, mixer.a_lora, mixed["a"]), vectors.SIGMOID)
-    gate = _lora(b, mixer.g_lora, mixed["g"])
-    direction = b.normalise(b.pointwise(k, times=b.constant(mixer.k_k)), size, vectors.L2, mixer.l2_norm_eps)
-    removed, added = b.pointwise(direction, times=b.constant(-1.0)), b.pointwise(direction, times=rate)
-    # k (1 + (rate - 1) k_a)
-    share = b.pointwise(rate, times=b.constant(mixer.k_a), then=b.constant(1 - mixer.k_a))
-    q, k = b.code(r, mixer.codes.q, size), b.code(b.pointwise(share, times=k), mixer.codes.k, size)
-    heads, values = mixer.heads, mixer.v_size
-    memory, out = b.state(heads, size, values), b.buffer(heads * values)
-    places, own = b.by_heads(heads)
-    inputs = (q, k, v, decay, removed, added)
-    arguments = [memory, heads, size, values, b.tokens, *inputs, b.scratch(size), b.scratch(values), out]
-    reads = [b.head_read(value, own, places, 1) for value in inputs]
-    b.emit(states.rank_one, arguments, places, [*reads, (memory, own, True), (out, own, True)])
-    b.code_state(memory, mixer.codes.state, values)
-    norm = mixer.g_norm
-    out = b.norm_of(out, values, norm.weight, norm.bias, norm.eps, centred=True)
-    now = b.pointwise(b.pointwise(q, times=b.constant(mixer.r_k)), times=k)
-    total = b.total(now, size)
-    now = b.pointwise(v.viewed(values), times=total).viewed(out.width)
-    return b.linear(mixer.o_proj, b.pointwise(b.pointwise(out, plus=now), times=gate), before)
-
-
-def channel_mix(b: Builder, layer: ChannelMix, x: Buffer, before: Buffer) -> Buffer:
-    tail = b.state(x.width)
-    mixed = b.mix(x, tail, b.constant(layer.x_k))
-    b.copy(x, 0, tail, 0, x.width)
-    hidden = activated(b, b.linear(layer.key, mixed), name_of(layer.activation))
-    return b.linear(layer.value, hidden, before)
+def lightnet(b: Builder, mixer: LightNet, x: Buffer, before: Buffer) -> Buffer:
+    q, c, v = convolved(b, mixer, x)
+    k, g, z = b.buffer(c.width), b.buffer(c.width), b.state(c.width)
+    places, own = b.by_columns(c)
+    touches = [(c, own, False), (z, own, True), (k, own, True), (g, own, True)]
+    b.emit(others.soft_decay, [c, c.width, b.tokens, z, k, g], places, touches)
+    gate, q = low_rank(b, mixer.g_proj, x), activated(b, q, "silu")
+    out = additive(b, mixer, q, k, v, g, kind=states.KEY_DECAY, groups=Groups(), sizes=sizes_of(mixer))
+    return b.linear(mixer.o_proj, b.pointwise(gate, vectors.SILU, times=b.norm(mixer.g_norm, out)), before)
 
 
 def diagonal(b: Builder, mixer: DiagonalSSM, x: Buffer, before: Buffer) -> Buffer:
