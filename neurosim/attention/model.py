@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..errors import lookup, require
 from ..plain import from_plain, to_plain
 from .base import Depth, Mixer, Shared, State
+from .events import EventEmbedding, EventInput
 from .experts import Experts, ExpertsSpec
 from .kinds import build, current_options
 from .linear import HGRN2
@@ -48,6 +49,7 @@ class LanguageConfig:
         eps: of the norms.
         tied: the head's weight is the embedding's.
         experts: of the feed-forward layers, which are then 'gated'; all but those of `dense_layers` have them.
+        events: how a token that is the events of a window is embedded; None for tokens that are integers.
     """
 
     layers: tuple[MixerSpec, ...]
@@ -65,6 +67,7 @@ class LanguageConfig:
     tied: bool = False
     experts: ExpertsSpec | None = None
     dense_layers: tuple[int, ...] = ()
+    events: EventInput | None = None
 
     def to_json(self) -> dict[str, object]:
         return cast(dict[str, object], to_plain(self))
@@ -156,11 +159,17 @@ class LanguageModel(nn.Module):
         super().__init__()
         require(len(config.layers) > 0, "LanguageConfig.layers", "must be at least one", 0)
         require(config.vocabulary > 0, "LanguageConfig.vocabulary", "must be > 0 tokens", config.vocabulary)
+        rule = "must be false for tokens that are events"
+        require(not (config.events and config.tied), "LanguageConfig.tied", rule, config.tied)
         self.config, self.files = config, MappedFiles()
         # Layers draw their first weights from torch's generator: seeded here, and restored afterwards.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.embeddings = nn.Embedding(config.vocabulary, config.width)
+            self.embeddings = (
+                nn.Embedding(config.vocabulary, config.width)
+                if config.events is None
+                else EventEmbedding(config.events, config.width)
+            )
             count = len(config.layers)
             self.layers = nn.ModuleList([ResidualBlock(config, Depth(i, count)) for i in range(count)])
             self.norm = lookup(NORMS, config.norm, "LanguageConfig.norm")(config)
@@ -177,24 +186,33 @@ class LanguageModel(nn.Module):
 
     def _start(self, count: int) -> None:
         """Draw first weights: normal, deviation .02, less by depth where a layer writes to the residual stream."""
-        nn.init.normal_(self.embeddings.weight, std=0.02)
+        if isinstance(self.embeddings, nn.Embedding):
+            nn.init.normal_(self.embeddings.weight, std=0.02)
         for name, module in self.named_modules():
-            if isinstance(module, nn.Linear) and "feature_map" not in name:
+            if isinstance(module, nn.Linear) and "feature_map" not in name and not name.startswith("embeddings"):
                 ends = name.rsplit(".", 1)[-1] in ("o_proj", "out_proj", "down_proj", "value")
                 nn.init.normal_(module.weight, std=0.02 / math.sqrt(2 * count) if ends else 0.02)
 
     @property
     def device(self) -> torch.device:
         """The device of the weights."""
-        return self.embeddings.weight.device
+        return self.lm_head.weight.device
 
     def mixers(self) -> list[Mixer]:
         """Return the mixer of each layer, bottom to top."""
         return [cast(ResidualBlock, block).mixer for block in self.layers]
 
     def forward(self, tokens: Tensor, state: list[State] | None = None) -> tuple[Tensor, list[State]]:
-        """Return (logits [B, T, vocabulary], the state after them) from tokens [B, T] and the state before them."""
-        x, shared, after = self.embed(tokens), {}, []
+        """Return (logits [B, T, vocabulary], the state after them) from tokens [B, T] and the state before them.
+
+        Tokens are [B, T, units], numbers of events, where the config says so.
+        """
+        return self.through(self.embed(tokens), state)
+
+    def through(self, x: Tensor, state: list[State] | None = None) -> tuple[Tensor, list[State]]:
+        """Return what `forward` does from embedded tokens x [B, T, D]."""
+        shared: Shared = {}
+        after: list[State] = []
         bounds = self.bounds()
         for i, block in enumerate(self.layers):
             if bounds is not None:

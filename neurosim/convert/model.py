@@ -185,7 +185,8 @@ def linear_names(model: LanguageModel, head: bool) -> list[str]:
             raise NeurosimInputError(
                 f"layers.{i}.mixer: a {type(mixer).__name__} holds no linear layer to code; it cannot be converted"
             )
-    return [name for name in found if head or name != "lm_head"]
+    # The first layer of an embedding of events takes events, which are spikes already.
+    return [name for name in found if name != "embeddings.layers.0" and (head or name != "lm_head")]
 
 
 def operators(model: LanguageModel) -> tuple[tuple[str, str], ...]:

@@ -17,12 +17,14 @@ from .binning import EventBatch as EventBatch
 from .records import EpochProgress as EpochProgress
 from .records import EpochRecord as EpochRecord
 from .records import TrainingState as TrainingState
+from .specs import AttentionSpec as AttentionSpec
 from .specs import NetworkSpec as NetworkSpec
 from .specs import TrainingSpec as TrainingSpec
 from .validation import check_labels as check_labels
 from .validation import split as split
 
 if TYPE_CHECKING:
+    from .attention_net import AttentionNet as AttentionNet
     from .export import EventNet as EventNet
     from .export import has_exact_sums as has_exact_sums
     from .export import to_network as to_network

@@ -14,10 +14,11 @@ from torch import Tensor
 from .. import files
 from ..errors import NeurosimInputError
 from ..plain import PlainTree, Record, from_plain, to_plain
+from .attention_net import AttentionNet
 from .binning import Binning
 from .net import SpikingNet
 from .records import TrainingState
-from .specs import NetworkSpec
+from .specs import AttentionSpec, NetworkSpec
 
 NET, TRAINING, VERSION = "SpikingNet", "Training", 2
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -35,17 +36,18 @@ class _Net(Record):
     shape: tuple[int, ...]
     classes: int
     dt: float
-    spec: NetworkSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class _TrainedNet(_Net):
+    spec: NetworkSpec
     binning: Binning
     names: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Training(_Net):
+    spec: NetworkSpec | AttentionSpec
     state: TrainingState
 
 
@@ -77,7 +79,7 @@ def load(path: Path | str) -> tuple[SpikingNet, Binning, tuple[str, ...]]:
 
 
 def write_checkpoint(
-    path: Path, net: SpikingNet, optimiser: torch.optim.Optimizer, best: Weights, state: TrainingState
+    path: Path, net: SpikingNet | AttentionNet, optimiser: torch.optim.Optimizer, best: Weights, state: TrainingState
 ) -> None:
     """Replace `path` by all that a training needs to go on.
 
@@ -95,7 +97,7 @@ def write_checkpoint(
 
 
 def read_checkpoint(
-    path: Path, net: SpikingNet, optimiser: torch.optim.Optimizer
+    path: Path, net: SpikingNet | AttentionNet, optimiser: torch.optim.Optimizer
 ) -> tuple[dict[str, Tensor], TrainingState]:
     """Restore `net` and `optimiser` from a checkpoint; return the best weights so far and the training's state.
 
@@ -129,7 +131,7 @@ def _read(path: Path | str, kind: str) -> tuple[PlainTree, dict[str, NDArray]]:
     return settings, arrays
 
 
-def _facts(net: SpikingNet | _Net) -> dict[str, object]:
+def _facts(net: SpikingNet | AttentionNet | _Training) -> dict[str, object]:
     """Return by name what a network shares with its checkpoints."""
     spec = {f"spec.{field.name}": to_plain(getattr(net.spec, field.name)) for field in fields(net.spec)}
     return {"shape": list(net.shape), "classes": net.classes, "dt": net.dt, **spec}

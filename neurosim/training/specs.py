@@ -84,6 +84,40 @@ class NetworkSpec:
 
 
 @dataclass(frozen=True)
+class AttentionSpec:
+    """A stack of attention layers that reads recordings bin by bin; its answer is the mean of what it says after each.
+
+    Attributes:
+        kind: of attention, a name of `attention.KINDS`.
+        options: of that kind.
+        layers: number of layers.
+        width, hidden: channels of the residual stream and of the feed-forward layers; hidden 0: no such layers.
+        filters: filters of each convolution over the sensor, in front of the layers.
+        kernel, stride: size and step of every convolution, pixels or channels.
+        dropout: fraction of the channels of the embedded events that are 0 for a whole recording in training.
+        k: counts that a mean input of a linear layer is worth in spikes, after training.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    kind: str = "gla"
+    options: dict[str, bool | int | float | str | None] | None = None
+    layers: int = 2
+    width: int = 64
+    hidden: int = 128
+    filters: tuple[int, ...] = ()
+    kernel: int = 5
+    stride: int = 2
+    dropout: float = 0.0
+    k: float = 3.0
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"layers width kernel stride": ">= 1", "hidden": ">= 0", "dropout": ">= 0 and < 1"})
+        check_fields(self, {"k": "> 0 and < 1e6"})
+
+
+@dataclass(frozen=True)
 class TrainingSpec:
     """Settings of a training: AdamW (Loshchilov & Hutter 2019); the learning rate rises, then falls as a cosine.
 

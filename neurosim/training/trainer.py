@@ -17,6 +17,7 @@ from torch import nn
 from ..errors import NeurosimError, require
 from ..random import rng_key
 from ..spikes import Recordings
+from .attention_net import AttentionNet
 from .augment import Augment
 from .binning import Binning, EventBatch
 from .net import SpikingNet
@@ -57,7 +58,7 @@ class Trainer:
 
     def __init__(
         self,
-        net: SpikingNet,
+        net: SpikingNet | AttentionNet,
         binning: Binning,
         train: Recordings,
         validation: Recordings | None = None,
@@ -204,7 +205,7 @@ class Trainer:
 
 @torch.no_grad()
 def scores(
-    net: SpikingNet, binning: Binning, recordings: Recordings, chosen: NDArray[np.int64] | None = None
+    net: SpikingNet | AttentionNet, binning: Binning, recordings: Recordings, chosen: NDArray[np.int64] | None = None
 ) -> NDArray[np.float32]:
     """Return [n, classes] scores of a network for recordings as they are, or for those that are `chosen`."""
     every = np.arange(len(recordings)) if chosen is None else chosen
@@ -231,6 +232,8 @@ def _tensors(batch: EventBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
 
 
 def _rates(spikes: tuple[torch.Tensor, ...], lengths: torch.Tensor) -> list[torch.Tensor]:
-    """Return [B, units] spikes a step of each recording, for every layer."""
+    """Return [B, units] spikes a step of each recording, for every layer; zeros for a network without spikes."""
+    if not spikes:
+        return [torch.zeros(len(lengths), 1)]
     inside = torch.arange(len(spikes[0]))[:, None] < lengths
     return [(s * inside[..., None]).sum(dim=0) / lengths[:, None] for s in spikes]

@@ -134,7 +134,7 @@ def load(path: Path, config: HasText, device: str = "cpu") -> ConversionSource:
     folder = model_folder(path)
     if is_converted(folder):
         raise NeurosimInputError(f"{folder}: is converted already ({SPIKING}); give the dense model it was made from")
-    model = read_model(folder).to(device)
+    model = text_model(folder).to(device)
     vocabulary, file = model.config.vocabulary, config.text.file
     tokenizer = read_tokenizer(folder, vocabulary)
     if file is None and isinstance(tokenizer, TokenIds):
@@ -152,6 +152,19 @@ def load(path: Path, config: HasText, device: str = "cpu") -> ConversionSource:
     rule = f"must have at least {minimum} {tokenizer.unit}s"
     require(len(tokens) >= minimum, f"text {file or ''}".strip(), rule, len(tokens))
     return ConversionSource(Path(path), model, name, tokenizer, *split_tokens(tokens, config.text.held_out))
+
+
+def text_model(folder: Path) -> LanguageModel:
+    """Return the dense model of a folder.
+
+    Raises:
+        NeurosimInputError: it reads events.
+        NeurosimMissingError, NeurosimFormatError: it cannot be read.
+    """
+    model = read_model(folder)
+    rule = "must read text; 'neurosim train' converts one that reads events"
+    require(model.config.events is None, f"{folder}: model", rule, "events")
+    return model
 
 
 def model_folder(path: Path) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from ... import files, measure
-from ...attention import LanguageConfig, LanguageModel, MixerSpec, python_text, read_model, read_text, train_bytes
+from ...attention import LanguageConfig, LanguageModel, MixerSpec, python_text, read_text, train_bytes
 from ...attention.kinds import current_options, options_of
 from ...attention.tokenizer import Tokenizer, read_tokenizer
 from ...attention.train import TrainingProgress, split
@@ -31,7 +31,7 @@ from ..timings import Timings, limit_threads
 from . import KIND
 from .config import LmConfig
 from .result import TrainingPoint, TrainingResult
-from .run import BUILT_IN, MODEL, TIMED, model_folder
+from .run import BUILT_IN, MODEL, TIMED, model_folder, text_model
 
 COUNTED = 256  # bytes of the held-out text whose work is counted
 # Options that suit a kind, if the config gives none.
@@ -222,5 +222,5 @@ def _model(path: Path, options: RunOptions, *, execute: bool | None) -> tuple[Co
             raise NeurosimInputError(
                 f"{folder}: holds a dense model, and --execute adds rows for spikes; convert it first"
             )
-        return read_model(folder).to(options.device), False
+        return text_model(folder).to(options.device), False
     return read_converted(folder).to(options.device), True

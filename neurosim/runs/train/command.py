@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ...errors import require
 from ..command import (
     PROFILE,
     CommandOptions,
@@ -41,6 +42,9 @@ def command(options: CommandOptions, graph: Path | None, resumed: Path | None) -
 
     Later wins: defaults, those for the dataset, --config, --set (network.hidden=[64], training.learning_rate=0.001,
     augment.shift=2.0, bins.dt=0.02, validation.fraction=0.2), and the other options.
+
+    --set net.kind=gla trains attention layers on the bins instead (net.layers=2, net.width=64, net.filters=[12,24]),
+    then converts them into spikes (net.k=3.0) and runs them bin by bin.
     """
     from . import KIND
     from .config import TrainConfig
@@ -51,7 +55,10 @@ def command(options: CommandOptions, graph: Path | None, resumed: Path | None) -
         result = resume(resumed, options)
     else:
         needs_dataset(options)
-        result = train_network(TrainConfig.configure(options.config, options.sets, options.given), options)
+        config = TrainConfig.configure(options.config, options.sets, options.given)
+        spiking = config.attention_spec() is None
+        require(graph is None or spiking, "--nir", "knows no attention layers; leave it out", config.net.kind)
+        result = train_network(config, options)
     if result is None:  # another process of torchrun answers
         return CommandResult({}, "")
     if graph is not None:

@@ -13,10 +13,11 @@ from ...errors import NeurosimInputError
 from ...measure import find_profile
 from ...training.augment import Augment
 from ...training.binning import Binning
-from ...training.specs import NetworkSpec, TrainingSpec
+from ...training.specs import AttentionSpec, NetworkSpec, TrainingSpec
 from ..config import Count, Data, Energy, RunConfig, Seed, check_sections, section_of
 from ..settings import Section
 
+SPIKING = "spiking"  # kind of net: the spiking neurons of `network`
 Seconds = Annotated[float, Field(gt=0)]
 # What suits each dataset; chosen on validation parts of the training recordings alone (benchmarks/training.py).
 CAMERA: Mapping[str, object] = {
@@ -29,6 +30,7 @@ CAMERA: Mapping[str, object] = {
         "tau_out": 0.2,
         "dropout": 0.2,
     },
+    "net": {"filters": [12, 24], "dropout": 0.1},
     "training": {"epochs": 40, "learning_rate": 5e-3},
 }
 DEFAULTS: Mapping[str, Mapping[str, object]] = {
@@ -38,6 +40,7 @@ DEFAULTS: Mapping[str, Mapping[str, object]] = {
         "bins": {"dt": 0.015, "duration": 0.33, "pool": 2},
         "augment": {"shift": 2.0, "zoom": 0.1, "rotate": 0.1, "drop": 0.2},
         "network": {"filters": [12], "hidden": [128], "tau_mem": 0.03, "tau_out": 0.2, "dropout": 0.1},
+        "net": {"filters": [12], "dropout": 0.1},
         "training": {"epochs": 12, "learning_rate": 5e-3},
     },
     "shd": {
@@ -58,6 +61,7 @@ DEFAULTS: Mapping[str, Mapping[str, object]] = {
             "tau_out": 0.2,
             "dropout": 0.15,
         },
+        "net": {"filters": [24], "kernel": 11, "stride": 4, "width": 96, "dropout": 0.15},
         "training": {"epochs": 60, "batch": 16, "learning_rate": 5e-3, "smoothing": 0.05, "patience": 0},
     },
 }
@@ -110,6 +114,9 @@ if TYPE_CHECKING:
 
     class NetworkSettings(Section): ...
 
+    class NetSettings(Section):
+        kind: str = ""
+
     class TrainingSettings(Section): ...
 
     class AugmentSettings(Section): ...
@@ -119,6 +126,10 @@ else:
         # Lists in TOML.
         filters: Annotated[tuple[Count, ...], Field(strict=False)] = NetworkSpec.filters
         hidden: Annotated[tuple[Count, ...], Field(strict=False)] = NetworkSpec.hidden
+
+    class NetSettings(section_of(AttentionSpec, without=("kind", "filters"))):
+        kind: str = SPIKING
+        filters: Annotated[tuple[Count, ...], Field(strict=False)] = AttentionSpec.filters
 
     TrainingSettings = section_of(TrainingSpec)
     AugmentSettings = section_of(Augment)
@@ -133,6 +144,7 @@ class TrainConfig(RunConfig):
         bins: how they become tensors.
         augment: how they are changed in training; see `training.Augment`.
         network: what is trained; see `training.NetworkSpec`.
+        net: attention layers in its place, if `kind` is one of attention; see `training.AttentionSpec`.
         training: how it learns; see `training.TrainingSpec`.
         validation: the recordings that decide when it stops.
         energy: how energy is estimated.
@@ -143,6 +155,7 @@ class TrainConfig(RunConfig):
     bins: Bins = Bins()
     augment: AugmentSettings = AugmentSettings()
     network: NetworkSettings = NetworkSettings()
+    net: NetSettings = NetSettings()
     training: TrainingSettings = TrainingSettings()
     validation: Validation = Validation()
     energy: Energy = Energy()
@@ -150,6 +163,10 @@ class TrainConfig(RunConfig):
     def network_spec(self) -> NetworkSpec:
         """Return the network to train."""
         return NetworkSpec(**self.network.model_dump())
+
+    def attention_spec(self) -> AttentionSpec | None:
+        """Return the attention layers to train; None for a network of spiking neurons."""
+        return None if self.net.kind == SPIKING else AttentionSpec(**self.net.model_dump())
 
     def training_spec(self) -> TrainingSpec:
         """Return how it is trained."""
@@ -173,6 +190,7 @@ class TrainConfig(RunConfig):
         check_sections(
             {
                 "network": self.network_spec,
+                "net": self.attention_spec,
                 "training": self.training_spec,
                 "augment": self.augmentation,
                 "bins": lambda: self.binning(shape, bins.duration or bins.dt),

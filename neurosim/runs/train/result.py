@@ -35,13 +35,15 @@ class TrainResult(RecordingsResult):
     Attributes:
         parameters: weights and all other trained numbers.
         units: of each layer.
-        model: the kind of neuron.
+        model: the kind of neuron, or of attention.
         history: the epochs, the first one first.
         best_epoch: the epoch, counted from 1, whose network is kept.
         stopped_early: whether validation ended the training.
         validation_accuracy, validation_samples: of the kept network; None and 0 without validation.
-        engine_accuracy: of the network run event by event.
-        identical: whether the engine found the spikes of the trained network, one for one.
+        engine_accuracy: of the network run event by event: in the engine or, of attention layers, converted into spikes
+            and executed bin by bin.
+        identical: whether the engine found the spikes of the trained network, one for one; None for attention layers.
+        spikes_a_channel: for each input channel of a linear layer and bin, of attention layers in spikes.
     """
 
     parameters: int | None = None
@@ -54,3 +56,4 @@ class TrainResult(RecordingsResult):
     validation_samples: int = 0
     engine_accuracy: float | None = None
     identical: bool | None = None
+    spikes_a_channel: float | None = None

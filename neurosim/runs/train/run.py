@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,20 @@ from .result import EpochResult, TrainResult
 try:
     import torch
 
-    from ...training import EpochProgress, EventNet, SpikingNet, Team, Trainer, load, save, scores, team, to_network
+    from ...training import (
+        AttentionNet,
+        EpochProgress,
+        EventNet,
+        SpikingNet,
+        Team,
+        Trainer,
+        load,
+        save,
+        scores,
+        team,
+        to_network,
+    )
+    from .attention import run_in_spikes
 except ImportError as error:
     raise NeurosimMissingError(
         f"neurosim train: needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
@@ -112,30 +126,58 @@ class _Training:
         checkpoint = self.folder.path / CHECKPOINT
         return finish(KIND, self.folder, self.run, self.timings, lambda: checkpoint.unlink(missing_ok=True))
 
-    def fit(self) -> tuple[SpikingNet, Binning, Trainer]:
-        """Return the trained network, its weights rounded so that the engine finds the same spikes."""
+    def fit(self) -> tuple[SpikingNet | AttentionNet, Binning, Trainer]:
+        """Return the trained network; weights of spiking ones rounded so that the engine finds the same spikes."""
         config, train = self.config, self.splits.train
         learn, stop = _validation(config, train, labels_of(train))
         binning = config.binning(train.shape, float(train.durations.max()))
-        net = SpikingNet(binning.shape, len(train.classes), config.network_spec(), binning.dt, config.seed)
+        shape, classes, layers = binning.shape, len(train.classes), config.attention_spec()
+        net: SpikingNet | AttentionNet = (
+            SpikingNet(shape, classes, config.network_spec(), binning.dt, config.seed)
+            if layers is None
+            else AttentionNet(shape, classes, layers, binning.dt, config.seed)
+        )
         how = config.training_spec(), config.augmentation(), config.seed, self.crew
         checkpoint = None if self.folder is None else self.folder.path / CHECKPOINT
         trainer = Trainer(net, binning, learn, stop, *how, checkpoint)
         with _epoch_bar(config.training_spec().epochs, self.options.quiet or not self.crew.leads) as progress:
             trainer.run(progress)
-        net.round_for_exact_sums(config.bins.most)
+        if isinstance(net, SpikingNet):
+            net.round_for_exact_sums(config.bins.most)
         return net, binning, trainer
 
     def run(self) -> TrainResult:
         """Train, test and run event by event."""
+        config, test = self.config, self.splits.test
+        with self.timings("train"):
+            net, binning, trainer = self.fit()
+        with self.timings("test"):
+            predicted = scores(net, binning, test).argmax(axis=1).astype(np.int64)
+        found = (
+            self._in_engine(net, binning, predicted) if isinstance(net, SpikingNet) else self._in_spikes(net, binning)
+        )
+        course = trainer.state
+        return replace(
+            found,
+            **{
+                **vars(DataResult.of(config.data, self.splits, config.seed)),
+                "train_samples": len(trainer.train),
+            },
+            **vars(score(labels_of(test), predicted, test.classes)),
+            parameters=sum(p.numel() for p in net.parameters()),
+            history=tuple(EpochResult(**vars(row)) for row in course.history),
+            best_epoch=course.best,
+            stopped_early=course.stopped,
+            validation_accuracy=course.history[course.best - 1].validation_accuracy,
+            validation_samples=0 if trainer.validation is None else len(trainer.validation),
+        )
+
+    def _in_engine(self, net: SpikingNet, binning: Binning, predicted: NDArray[np.int64]) -> TrainResult:
+        """Run spiking neurons in the engine; return the part of the results that this gives."""
         folder, config, test = self.folder, self.config, self.splits.test
         assert folder is not None  # this process writes
         labels = labels_of(test)
-        with self.timings("train"):
-            net, binning, trainer = self.fit()
         save(folder.path / NET, net, binning, self.splits.train.classes)
-        with self.timings("test"):
-            predicted = scores(net, binning, test).argmax(axis=1).astype(np.int64)
         with self.timings("engine"):
             inputs = binning.recordings(test)
             event = EventNet.of(net, config.bins.most)
@@ -145,21 +187,10 @@ class _Training:
             same = _same_spikes(net, binning, test, spikes) if event.exact else False
         shown = shown_recordings(labels, predicted, inputs.durations)
         write_shown(folder, shown, inputs, spikes[-1], "layer")
-        course, seconds = trainer.state, float(inputs.durations.sum())
+        seconds = float(inputs.durations.sum())
         return TrainResult(
-            **{
-                **vars(DataResult.of(config.data, self.splits, config.seed)),
-                "train_samples": len(trainer.train),
-            },
-            **vars(score(labels, predicted, test.classes)),
-            parameters=sum(p.numel() for p in net.parameters()),
             units=tuple(int(block.connection.units) for block in net.blocks),  # type: ignore[union-attr, arg-type]
             model=config.network_spec().neuron,
-            history=tuple(EpochResult(**vars(row)) for row in course.history),
-            best_epoch=course.best,
-            stopped_early=course.stopped,
-            validation_accuracy=course.history[course.best - 1].validation_accuracy,
-            validation_samples=0 if trainer.validation is None else len(trainer.validation),
             engine_accuracy=float(np.mean(event.scores(result).argmax(axis=1) == labels)),
             identical=same,
             spikes=sum(len(s.ticks) for s in spikes),
@@ -170,6 +201,28 @@ class _Training:
             energy=measure.energy(result.work, len(inputs), config.energy.profile),
             shape=inputs.shape,
             shown=shown,
+        )
+
+    def _in_spikes(self, net: AttentionNet, binning: Binning) -> TrainResult:
+        """Run attention layers in spikes, bin by bin; return the part of the results that this gives."""
+        folder, config, test = self.folder, self.config, self.splits.test
+        assert folder is not None  # this process writes
+        threads, began = self.options.threads or torch.get_num_threads(), time.perf_counter()
+        with self.timings("spikes"):
+            found = run_in_spikes(net, binning, test, folder.path, threads)
+        seconds = float((binning.lengths(test.durations) * binning.dt).sum())
+        return TrainResult(
+            units=(net.spec.width,) * net.spec.layers,
+            model=net.spec.kind,
+            engine_accuracy=float(np.mean(found.scores.argmax(axis=1) == labels_of(test))),
+            spikes=found.spikes,
+            spikes_a_channel=found.spikes_a_channel,
+            spike_digest=found.digest(),
+            real_time_factor=(time.perf_counter() - began) / seconds,
+            simulated_seconds=seconds,
+            measures=measure.measure(found.layers, len(test), seconds, found.events),
+            energy=measure.energy(found.layers, len(test), config.energy.profile),
+            shape=binning.shape,
         )
 
 

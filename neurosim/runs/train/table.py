@@ -11,12 +11,15 @@ def render(result: TrainResult) -> str:
     head = f"{result.dataset}: {result.model} in layers of {', '.join(map(str, result.units))}, seed {result.seed}"
     checked, epochs = result.validation_accuracy, len(result.history)
     early = ", stopped early" if result.stopped_early else ""
+    attention = result.identical is None
     same = "spike for spike" if result.identical else "not spike for spike"
+    spikes = f"{percent(result.engine_accuracy)}, converted, {result.spikes_a_channel or 0:.3f} spikes a channel"
+    event = f"{percent(result.engine_accuracy)}, {same} the trained network"
     rows = [
         ("trained", f"{result.train_samples:,} recordings, {epochs} epochs{early}; epoch {result.best_epoch} is kept"),
         ("validation", "-" if checked is None else f"{percent(checked)} of {result.validation_samples}"),
         accuracy_row(result, f"accuracy on {result.split}"),
-        ("event by event", f"{percent(result.engine_accuracy)}, {same} the trained network"),
+        ("in spikes, bin by bin", spikes) if attention else ("event by event", event),
         *activity_rows(result.spikes, result.measures, result.real_time_factor),
         *energy_rows(result.energy, "a recording"),
     ]

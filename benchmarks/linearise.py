@@ -1,0 +1,93 @@
+"""A softmax language model made linear, then spiking: what each stage costs, for several students.
+
+    python benchmarks/linearise.py MODEL --text FILE [--students window_linear gla,keep] [--updates 120] [--json]
+
+MODEL is the folder of a softmax model; the figures of docs/figures.md are of a byte model of four such layers:
+
+    neurosim convert lm-train --text FILE --kind window --steps 1500 --set model.options.window_size=256
+        --set model.options.num_heads=4 --set training.length=256 --set training.batch=12
+
+Stages learn from the first 90 % of the text, losses are of the last 10 %. A student of seeded kinds without softmax
+trains all parameters of its layers in the first stage, which takes twice the updates.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from machine import describe
+
+from neurosim.runs.linearise.config import LineariseConfig
+from neurosim.runs.linearise.result import LinearisationResult
+from neurosim.runs.linearise.run import linearise_model
+from neurosim.runs.options import RunOptions
+
+STUDENTS = ("window_linear", "gla,keep")
+
+
+def run(options: argparse.Namespace, pattern: str, folder: Path) -> LinearisationResult:
+    windowed = pattern.startswith("window_linear")
+    sets = [
+        f"student.pattern={pattern}",
+        f"student.options.window_linear.window_size={options.window}",
+        f"stages.match.steps={options.updates if windowed else 2 * options.updates}",
+        f"stages.match.whole={str(not windowed).lower()}",
+        f"stages.tune.steps={options.updates}",
+    ]
+    config = LineariseConfig.configure(
+        None, sets, {"text.file": options.text, "text.tokens": options.tokens, "seed": options.seed}
+    )
+    return linearise_model(Path(options.model), config, RunOptions(out=folder / pattern, threads=options.threads))
+
+
+def row(pattern: str, result: LinearisationResult) -> str:
+    by = {stage.name: stage for stage in result.stages}
+    state = by["tune"].state_bytes or 0
+    return (
+        f"{pattern:22}{by['match'].perplexity_increase:+9.2%}{by['tune'].perplexity_increase:+9.2%}"
+        f"{result.conversion_increase:+9.2%}{by['spikes'].perplexity_increase:+9.2%}{by['spikes'].agreement:8.1%}"
+        f"{result.spikes:8.3f}{state / 1e3:9.0f}{by['match'].seconds:8.0f}{by['tune'].seconds:8.0f}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("--text", help="default: the prose that ships with Python")
+    parser.add_argument("--students", nargs="+", default=STUDENTS, help="patterns of kinds")
+    parser.add_argument("--window", type=int, default=32, help="tokens that softmax of window_linear sees")
+    parser.add_argument("--updates", type=int, default=120, help="of each stage")
+    parser.add_argument("--tokens", type=int, default=16384, help="held-out tokens to compare on")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    results = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for pattern in options.students:
+            results[pattern] = run(options, pattern, Path(folder))
+            print(f"{pattern} done", file=sys.stderr)
+    if options.json:
+        print(json.dumps({"machine": describe(options.threads), "runs": {k: v.to_dict() for k, v in results.items()}}))
+        return
+    first = next(iter(results.values()))
+    softmax = first.stages[0]
+    print(json.dumps(describe(options.threads)))
+    print(
+        f"{first.parameters:,} weights, softmax loss {softmax.loss:.4f} nats on {first.tokens:,} tokens in windows of "
+        f"{first.length}, its state {(softmax.state_bytes or 0) / 1e3:.0f} kB; perplexity against it:"
+    )
+    heads = ("matched", "tuned", "spikes+", "spikes", "same", "sp/ch", "state kB", "match s", "tune s")
+    print(
+        f"{'student':22}" + "".join(f"{head:>{w}}" for head, w in zip(heads, (9, 9, 9, 9, 8, 8, 9, 8, 8), strict=True))
+    )
+    for pattern, result in results.items():
+        print(row(pattern, result))
+
+
+if __name__ == "__main__":
+    main()
