@@ -49,10 +49,9 @@ class EventEmbedding(nn.Module):
 
     def __init__(self, events: EventInput, width: int) -> None:
         super().__init__()
-        shape = ((1,) * (3 - len(events.shape)) + tuple(events.shape))[-3:]
-        self.shapes, layers = [shape], []
+        planes, height, across = ((1,) * (3 - len(events.shape)) + tuple(events.shape))[-3:]
+        self.shapes, layers = [(planes, height, across)], []
         for filters in events.filters:
-            planes, height, across = shape
             # A sensor of one row is convolved along its channels alone.
             size = (1 if height == 1 else events.kernel, events.kernel)
             left = [
@@ -60,9 +59,9 @@ class EventEmbedding(nn.Module):
             ]
             require(min(left) > 0, "EventInput.kernel", f"must be <= the {height} x {across} units before it", size[1])
             layers.append(linear(planes * math.prod(size), filters, True))
-            shape = (filters, *left)
-            self.shapes.append(shape)
-        layers.append(linear(math.prod(shape), width, not events.filters))
+            planes, height, across = filters, left[0], left[1]
+            self.shapes.append((planes, height, across))
+        layers.append(linear(planes * height * across, width, not events.filters))
         self.kernel, self.stride, self.layers = events.kernel, events.stride, nn.ModuleList(layers)
 
     def forward(self, x: Tensor) -> Tensor:

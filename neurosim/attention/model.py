@@ -181,7 +181,7 @@ class LanguageModel(nn.Module):
 
     def tie(self) -> None:
         """Give the head the embedding's weight, where the config says so."""
-        if self.config.tied:
+        if isinstance(self.embeddings, nn.Embedding) and self.config.tied:
             self.lm_head.weight = self.embeddings.weight
 
     def _start(self, count: int) -> None:

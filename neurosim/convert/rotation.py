@@ -41,6 +41,8 @@ def rotate_to_principal_axes(model: LanguageModel, windows: Tensor, seed: int = 
     config = model.config
     if config.norm != "rms" or config.first_norm:
         return model, "its norms see more than the length of the residual stream"
+    if not isinstance(model.embeddings, nn.Embedding):
+        return model, "its tokens are events"
     turned = LanguageModel(replace(config, tied=False)).to(model.device)
     turned.load_state_dict(model.state_dict())
     windows = windows.to(model.device)
@@ -112,7 +114,8 @@ def _axes(model: LanguageModel, stream: _Stream, windows: Tensor, seed: int) -> 
 
 @torch.no_grad()
 def _turn(model: LanguageModel, stream: _Stream, axes: Tensor) -> None:
-    model.embeddings.weight.copy_(model.embeddings.weight @ axes)
+    table = cast(nn.Embedding, model.embeddings).weight
+    table.copy_(table @ axes)
     for norm, linears in stream.readers.items():
         for linear in linears:
             linear.weight.copy_((linear.weight * norm.weight) @ axes)

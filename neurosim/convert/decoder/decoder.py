@@ -137,6 +137,8 @@ _PROBLEMS = {
 
 def _compile(b: Builder, model: LanguageModel, tokens: Array) -> Buffer:
     """Append the program of a model; return the buffer of its logits."""
+    if not isinstance(model.embeddings, torch.nn.Embedding):
+        raise NotCompiledError("embeddings: tokens that are events have no compiled step")
     x, bounds = b.embed(tokens, model.embeddings), model.bounds()
     for i, block in enumerate(model.layers):
         b.lower_bound = None if bounds is None else bounds[i]
