@@ -152,8 +152,16 @@ def load_model(
     def values(tensor: Callable[[StoredTensor], Tensor]) -> dict[str, Tensor]:
         return reader.change({ours: tensor(stored[theirs]) for ours, theirs in names.items()}, built)
 
+    def places() -> dict[str, Tensor]:
+        """Return the tensors without memory; those that are cut by sizes of the config must have them."""
+        try:
+            return values(StoredTensor.empty)
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise NeurosimFormatError(f"{where}: tensors do not fit config.json: {reason}") from None
+
     model = empty_model(built, where)
-    match_tensors(model, values(StoredTensor.empty), where, shown=shown)
+    match_tensors(model, places(), where, shown=shown)
     require_floats(stored)
     assign_tensors(model, match_tensors(model, values(model.files.load), where, shown=shown))
     model.tie()

@@ -104,10 +104,6 @@ def _mamba_stack(source: CheckpointConfig, kind: str, options: Options) -> Langu
     """Mixers without feed-forward layers."""
     others = source.get("attn")
     require(others is None, "attn", "softmax attention between mamba2 layers is not supported", others)
-    width, heads = source.integer("hidden_size"), source.maybe(source.integer, "num_heads")
-    inner = source.share(width, "expand", 2.0)
-    fine = heads is None or heads * source.integer("head_dim", 64) == inner
-    require(fine, "num_heads", f"must be expand hidden_size / head_dim, of {inner} channels", heads)
     return _model(source, [MixerSpec(kind, options)] * source.layers(), "none", _mamba_eps(source))
 
 
