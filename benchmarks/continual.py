@@ -44,7 +44,7 @@ SMALL = {
     "rotated": (*FEW, *NETS, *COLUMNS),
     "split": (*FEW, *NETS),
     "mixed": (*FEW, *NETS, *COLUMNS, "learners.macrocolumn.columns=24", "learners.liquid.neurons=200"),
-    "spoken": (*NETS, "learners.liquid.neurons=200"),
+    "spoken": (*NETS, *COLUMNS, "learners.macrocolumn.columns=24", "learners.liquid.neurons=200"),
 }
 EMBEDDED = {
     "split": ("stream.source=digits", "learners.projected.shape=[8, 8]"),
