@@ -120,9 +120,9 @@ def read(path: Path, network: Network) -> SavedSimulation:
         probes = tuple(current_probe(probe, former) for probe in arguments.probes)
         arguments = replace(arguments, probes=probes)
         changes = _read_changes(settings.get("changes", {}), arrays)
-    except (KeyError, TypeError, ValueError, NeurosimInputError) as error:
+        apart = difference(current_description(described, former) if former else described, describe(network))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, NeurosimInputError) as error:
         raise NeurosimFormatError(f"{path}: lacks what a simulation needs ({error}); save it again") from None
-    apart = difference(current_description(described, former) if former else described, describe(network))
     if apart:
         raise NeurosimFormatError(
             f"{path}: was saved from another network, {apart}; give the network it was saved from"

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from .sonata import write_sonata as write_sonata
     from .sonata import write_sonata_pieces as write_sonata_pieces
     from .state import Saved as Saved
+    from .state import check_finite as check_finite
     from .state import read_state as read_state
     from .state import saved_values as saved_values
     from .state import write_state as write_state

@@ -30,12 +30,16 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
+from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, require
 from ..plain import PlainTree, from_plain, to_plain
 from .atomic import write_bytes
 
 S = TypeVar("S", bound="Saved")
 HEADER = "neurosim"
+# What constructors and array operations raise of values that they cannot hold; sizes that lie end in a MemoryError.
+_MISFITS = (
+    NeurosimInputError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError, ArithmeticError,
+)  # fmt: skip
 Arrays = Mapping[str, NDArray]
 
 
@@ -152,9 +156,20 @@ def saved_values(path: str | os.PathLike[str], next_step: str = "restore a copy"
         yield
     except NeurosimFormatError:
         raise
-    except (NeurosimInputError, LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        reason = str(error) or type(error).__name__
+    except _MISFITS as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise NeurosimFormatError(f"{path}: holds values that do not fit ({reason}); {next_step}") from None
+
+
+def check_finite(arrays: Arrays) -> None:
+    """Raise unless all numbers of all arrays are finite: what is trained or learned is never saved otherwise.
+
+    Raises:
+        NeurosimInputError: naming the first array.
+    """
+    for name, array in arrays.items():
+        if array.dtype.kind == "f":
+            require(bool(np.isfinite(array).all()), name, "must be finite", array[~np.isfinite(array)][:1])
 
 
 class _Header(NamedTuple):

@@ -140,6 +140,8 @@ class TrainedReadout(files.Saved):
         require(fits, "weights", f"must be [{rows}, a multiple of {each}]", first.shape)
         require(first is self.weights or shape == (classes, rows), "weights", f"must be [{classes}, {rows}]", shape)
         require(self.bias.shape == (classes,), "bias", f"must hold {classes}", self.bias.shape)
+        named = {name: getattr(self, name) for name in ("weights", "bias", "hidden_weights", "hidden_bias")}
+        files.check_finite({name: array for name, array in named.items() if array is not None})
         if self.hidden_bias is not None:
             require(self.hidden_bias.shape == first.shape[:1], "hidden_bias", f"must hold {len(first)}", len(first))
 

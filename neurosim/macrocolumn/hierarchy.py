@@ -58,7 +58,7 @@ class Hierarchy(WindowModel):
 
     def __post_init__(self) -> None:
         require(len(self.levels) >= 1, "Hierarchy.levels", "must be at least one", len(self.levels))
-        require(self.inputs >= 1, "Hierarchy.inputs", "must be >= 1", self.inputs)
+        require(1 <= self.inputs < 2**31, "Hierarchy.inputs", "must be 1 to 2^31 - 1", self.inputs)
         seen = self.inputs
         for i, level in enumerate(self.levels):
             low, high = int(level.fields.min()), int(level.fields.max())

@@ -85,10 +85,13 @@ def _join_memory(arrays: Arrays, prefix: str, values: PlainTree, empty: ColumnMe
     require(
         tuple(values["afferents"]) == empty.afferents, "afferents", f"must be {empty.afferents}", values["afferents"]
     )
+    stored = values["stored"]
+    good = isinstance(stored, int) and 0 <= stored < 2**53
+    require(good, "stored", "must be the number of stored items, 0 to 2^53 - 1", stored)
     found: PlainTree = {name: _like(arrays, prefix + name, getattr(empty, name)) for name in ("u", "h", "d", "clock")}
     for name in ("stages", "last"):
         found[name] = tuple(_like(arrays, f"{prefix}{name}{t}", a) for t, a in enumerate(getattr(empty, name)))
-    return ColumnMemory(**found, afferents=empty.afferents, stored=int(values["stored"]), warned=bool(values["warned"]))
+    return ColumnMemory(**found, afferents=empty.afferents, stored=stored, warned=bool(values["warned"]))
 
 
 def _like(arrays: Arrays, name: str, wanted: NDArray) -> NDArray:
@@ -115,6 +118,10 @@ def _build_hierarchy(values: PlainTree, arrays: Arrays) -> tuple[Hierarchy, Hier
 def _build_recogniser(values: PlainTree, arrays: Arrays) -> tuple[Recogniser, RecogniserMemory]:
     hierarchy, memory = _build_hierarchy(values["hierarchy"], arrays)
     owner = from_plain(Recogniser, {**values, "hierarchy": hierarchy})
+    # Before memory of these sizes is taken.
+    sizes = (owner.frames, owner.classes)
+    there = (arrays["0.counts"].shape[0], len(arrays["classes"]))
+    require(there == sizes, "frames and classes", f"must be {sizes}", there)
     empty = owner.memory()
     counts = tuple(_like(arrays, f"{i}.counts", like) for i, like in enumerate(empty.counts))
     return owner, RecogniserMemory(memory, counts, _like(arrays, "classes", empty.classes))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import files
-from ..errors import NeurosimInputError
+from ..errors import NeurosimInputError, require
 from ..plain import PlainTree, Record, from_plain, to_plain
 from .attention_net import AttentionNet
 from .binning import Binning
@@ -72,6 +72,7 @@ def load(path: Path | str) -> tuple[SpikingNet, Binning, tuple[str, ...]]:
     """
     settings, arrays = _read(path, NET)
     with files.saved_values(path, "save it again"):
+        files.check_finite(arrays)
         about = from_plain(_TrainedNet, settings, "network")
         net = SpikingNet(about.shape, about.classes, about.spec, about.dt)
         net.load_state_dict(_tensors(arrays, ""))
@@ -114,14 +115,27 @@ def read_checkpoint(
             got = f"{name} must be {value!r} (got {there[name]!r})"
             raise NeurosimInputError(f"{path}: is the checkpoint of another network: {got}; train anew")
     with files.saved_values(path, "train anew"):
+        files.check_finite(arrays)
+        best = _tensors(arrays, "best/")
+        net.load_state_dict(best)  # checks names and shapes
         net.load_state_dict(_tensors(arrays, "net/"))
         for name, parameter in net.named_parameters():
-            moments = _tensors(arrays, f"adam/{name}/")
-            optimiser.state[parameter] = {
-                key: moments[key] if key == "step" else torch.empty_like(parameter).copy_(moments[key])
-                for key in MOMENTS
-            }
-        return _tensors(arrays, "best/"), about.state
+            optimiser.state[parameter] = _moments(_tensors(arrays, f"adam/{name}/"), f"adam/{name}", parameter)
+        return best, about.state
+
+
+def _moments(saved: Weights, name: str, parameter: Tensor) -> dict[str, Tensor]:
+    """Return the state of Adam for a parameter."""
+    for key in MOMENTS:
+        # The file has no arrays without an axis: the step is one number.
+        good = saved[key].numel() == 1 if key == "step" else saved[key].shape == parameter.shape
+        require(good, f"{name}/{key}", "must be as the parameter has it", tuple(saved[key].shape))
+        low = 0.0 if key == "exp_avg" else float(saved[key].min())
+        require(low >= (1 if key == "step" else 0), f"{name}/{key}", f"must be >= {int(key == 'step')}", low)
+    return {
+        key: saved[key].reshape(()) if key == "step" else torch.empty_like(parameter).copy_(saved[key])
+        for key in MOMENTS
+    }
 
 
 def _read(path: Path | str, kind: str) -> tuple[PlainTree, dict[str, NDArray]]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engine import Result
-from ...errors import check_fields
+from ...errors import NeurosimError, check_fields
 from ...liquid import features
 from ...measure import LayerCounts, count
 from ...spikes import Recordings
@@ -143,7 +143,10 @@ class LiquidReadout(Learner):
         held = self.settings.penalty * np.trace(self.gram[:-1, :-1]) / max(self.counts.sum(), 1.0)
         ridge = np.full(len(self.gram), held)
         ridge[-1] = 1e-9 * max(self.counts.sum(), 1.0)
-        return np.asarray(solve(self.gram + np.diag(ridge), goals.T, assume_a="pos").T)
+        try:
+            return np.asarray(solve(self.gram + np.diag(ridge), goals.T, assume_a="pos").T)
+        except np.linalg.LinAlgError as error:
+            raise NeurosimError(f"liquid: its sums are those of no items ({error}); learn anew") from None
 
     def _features(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return [n, F]: square roots of the spike counts of each neuron in each window, and a 1."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ... import files
 from ...errors import NeurosimInputError, require
 from ..learner import Arrays
 from ..tasks import Problem
@@ -37,12 +38,15 @@ def check_arrays(name: str, found: Arrays, wanted: Mapping[str, Any]) -> None:
         wanted: arrays or tensors of the same shapes by name.
 
     Raises:
-        NeurosimInputError: an array is missing, left over, or of another shape.
+        NeurosimInputError: an array is missing, left over, of another shape or type, or not finite.
     """
     check_names(name, found, wanted)
     for key, array in wanted.items():
+        kind = str(array.dtype).removeprefix("torch.")
+        require(found[key].dtype.name == kind, f"{name}: {key}", f"must be {kind}", found[key].dtype.name)
         good = tuple(found[key].shape) == tuple(array.shape)
         require(good, f"{name}: {key}", f"must be {list(array.shape)}, as this learner has it", list(found[key].shape))
+    files.check_finite({f"{name}: {key}": array for key, array in found.items()})
     if PROBLEM in wanted:
         facts, got = np.asarray(wanted[PROBLEM]).tolist(), np.asarray(found[PROBLEM]).tolist()
         require(facts == got, f"{name}: {PROBLEM}", f"must be steps, units, classes, tasks and seed {facts}", got)

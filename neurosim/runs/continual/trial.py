@@ -174,20 +174,23 @@ def _restore(
         NeurosimInputError: the state of another learner, stream or seed, or one that lacks a task.
     """
     header, arrays = files.read_state(path, FORMAT, VERSION)
-    found = TrialSpec.from_dict(header["spec"])
+    with files.saved_values(path):
+        found = TrialSpec.from_dict(header["spec"])
+        seconds = plain.from_plain(list[float], header["seconds"], "seconds")
+        work = plain.from_plain(list[TaskWork], header.get("work", []), "work")
+        matrix = arrays.pop("matrix")
+        rows = int(np.isfinite(matrix).all(axis=1).sum()) - 1
     if found != spec:
         other = [field.name for field in fields(spec) if getattr(found, field.name) != getattr(spec, field.name)]
         raise NeurosimInputError(
             f"{path}: is the checkpoint of another model ({', '.join(other)} differ); remove it to begin this one anew"
         )
-    matrix = arrays.pop("matrix")
     own = {name.removeprefix("learner."): array for name, array in arrays.items()}
     for name, array in learner.state().items():
         if array.ndim == 0 and name in own and own[name].size == 1:  # the file has no arrays without an axis
             own[name] = own[name].reshape(())
-    learned = int(own["learned"]) if "learned" in own else -1
-    rows = int(np.isfinite(matrix).all(axis=1).sum()) - 1
-    if matrix.shape != (len(stream) + 1, len(stream)) or rows != learned or len(header["seconds"]) != learned:
+    learned = int(own["learned"]) if "learned" in own and own["learned"].ndim == 0 else -1
+    if matrix.shape != (len(stream) + 1, len(stream)) or rows != learned or len(seconds) != learned:
         raise NeurosimInputError(
             f"{path}: has accuracies after {rows} tasks and a model that learned {learned} of {len(stream)}; remove "
             "it to begin anew"
@@ -196,7 +199,7 @@ def _restore(
         learner.restore(own, [stream[i] for i in range(learned)])
     except NeurosimInputError as error:
         raise NeurosimInputError(f"{path}: is the checkpoint of another model ({error}); remove it") from None
-    return list(header["seconds"]), plain.from_plain(list[TaskWork], header.get("work", []), "work"), matrix
+    return seconds, work, matrix
 
 
 def _work(learner: Learner, task: Task, evaluate_on: str) -> TaskWork:

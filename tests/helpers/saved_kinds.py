@@ -1,0 +1,363 @@
+"""Every kind of saved state: a small sound file, and what uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurosim import (
+    Link,
+    Network,
+    PoissonInput,
+    Population,
+    Projection,
+    Simulation,
+    Spikes,
+    SpikeSource,
+    Windowed,
+    files,
+)
+
+
+class SavedKind(NamedTuple):
+    """One kind.
+
+    Attributes:
+        make: writes a sound file, or a folder whose `model.safetensors` is mutated with its `config.json`.
+        use: loads a file and runs what it holds; returns numbers.
+    """
+
+    make: Callable[[Path], None]
+    use: Callable[[Path], list[NDArray[Any]]]
+
+
+def _network() -> tuple[Network, dict[str, Spikes]]:
+    """Return a network with every form of rows, plasticity, and windowed populations, and its input."""
+    from neurosim.dendrites import SpatialPooler, TemporalMemory
+    from neurosim.macrocolumn import Macrocolumn
+    from neurosim.neurons import LIF, CubaLIF
+    from neurosim.plasticity import STDP, RewardSTDP, ShortTermPlasticity
+    from neurosim.readouts import LateralCircuit, OnlineReadout
+    from neurosim.synapses import FixedNumberPre, FixedProbability, Uniform
+
+    window = 0.005
+    readout = OnlineReadout(40, 3, windows=2, lateral=LateralCircuit(rows=(4, 4)))
+    memory = TemporalMemory(64, 4, activation_threshold=3, min_threshold=2)
+    network = Network(
+        [
+            Population("in", 48, SpikeSource()),
+            Population("label", 3, SpikeSource()),
+            Population("a", 40, LIF(tau_mem=0.02, t_refractory=2e-3)),
+            Population("b", 30, CubaLIF(tau_mem=0.02, tau_syn=5e-3, v_threshold=0.5)),
+            Population("pool", 64, Windowed(SpatialPooler(40, 64, density=0.1), window)),
+            Population("cells", 256, Windowed(memory, window)),
+            Population("column", 32, Windowed(Macrocolumn(40, 4, 8, lateral=False), window)),
+            Population("readout", readout.outputs, Windowed(readout, window)),
+        ],
+        [
+            Projection("in", "a", FixedProbability(0.3), 0.4, delay=2e-3),
+            Projection("in", "b", FixedProbability(0.1), Uniform(0.1, 0.5), delay=Uniform(1e-3, 9e-3)),
+            Projection("a", "b", FixedNumberPre(5), 0.3, plasticity=STDP(w_max=0.6)),
+            Projection("b", "a", FixedNumberPre(5), Uniform(-0.2, 0.2), delay=3e-3),
+            Projection("a", "a", FixedNumberPre(4), 0.1, plasticity=RewardSTDP("label", w_max=0.2)),
+            Projection("b", "b", FixedNumberPre(4), 0.1, short_term=ShortTermPlasticity()),
+        ],
+        [PoissonInput("a", rate=300.0, weight=0.2)],
+        links=[
+            Link("a", "pool"),
+            Link("pool", "cells"),
+            Link("a", "column"),
+            Link("a", "readout"),
+            Link("label", "readout", "label"),
+        ],
+    )
+    rng = np.random.default_rng(0)
+    seen = Spikes.sort(rng.random(300) * 0.06, rng.integers(0, 48, 300), 48, duration=0.06)
+    labels = Spikes.sort(np.array([0.004, 0.03]), np.array([0, 2]), 3, duration=0.06)
+    return network, {"in": seen, "label": labels}
+
+
+def _make_simulation(path: Path) -> None:
+    network, inputs = _network()
+    simulation = Simulation(network, inputs, clock=1e-3, seed=1, threads=1)
+    simulation.run(0.03)
+    simulation.save(path)
+
+
+def _use_simulation(path: Path) -> list[NDArray[Any]]:
+    network, inputs = _network()
+    simulation = Simulation.load(path, network, inputs, threads=1)
+    result = simulation.run(0.02)
+    return [*(spikes.times for spikes in result.spikes.values()), *simulation.weights.values()]
+
+
+def _codes(n: int, size: int = 40) -> list[Any]:
+    from neurosim.sdr import SDR
+
+    return [SDR.random(size, 6, 1, k) for k in range(n)]
+
+
+def _make_column(path: Path) -> None:
+    from neurosim import macrocolumn as mc
+
+    column = mc.Macrocolumn(40, modules=4, units=8)
+    memory = column.memory()
+    column.store_sequence(memory, _codes(6))
+    mc.save(path, column, memory)
+
+
+def _use_column(path: Path) -> list[NDArray[Any]]:
+    from neurosim import macrocolumn as mc
+
+    column, memory = mc.load(path)
+    column.store_many(memory, _codes(3))
+    found = column.recall_many(memory, _codes(6))
+    return [found.codes, found.familiarity, column.generate(memory, _codes(1)[0], 4).codes]
+
+
+def _items(n: int) -> NDArray[np.uint8]:
+    return (np.random.default_rng(3).random((n, 2, 72)) < 0.1).astype(np.uint8)
+
+
+def _make_recogniser(path: Path) -> None:
+    from neurosim import macrocolumn as mc
+
+    level = mc.Level(mc.patches((2, 6, 6), 3, 3), 3, 4)
+    recogniser = mc.Recogniser(mc.Hierarchy(72, (level,)), frames=2, classes=3)
+    memory = recogniser.memory()
+    recogniser.store(memory, _items(4), np.arange(4) % 3)
+    mc.save(path, recogniser, memory)
+
+
+def _use_recogniser(path: Path) -> list[NDArray[Any]]:
+    from neurosim import macrocolumn as mc
+
+    recogniser, memory = mc.load(path)
+    recogniser.store(memory, _items(1), np.array([1]))
+    return [np.asarray(recogniser.recognise(memory, _items(2)).labels)]
+
+
+def _make_hierarchy(path: Path) -> None:
+    from neurosim import macrocolumn as mc
+
+    level = mc.Level(mc.patches((2, 6, 6), 3, 3), 3, 4)
+    hierarchy = mc.Hierarchy(72, (level,))
+    memory = hierarchy.memory()
+    for code in _codes(4, 72):
+        hierarchy.store(memory, code)
+    mc.save(path, hierarchy, memory)
+
+
+def _use_hierarchy(path: Path) -> list[NDArray[Any]]:
+    from neurosim import macrocolumn as mc
+
+    hierarchy, memory = mc.load(path)
+    hierarchy.store(memory, _codes(1, 72)[0])
+    return [np.asarray(hierarchy.recall(memory, _codes(2, 72)[1])[0].codes)]
+
+
+def _make_pooler(path: Path) -> None:
+    from neurosim.dendrites import SpatialPooler
+
+    pooler = SpatialPooler(40, 64, density=0.1)
+    for code in _codes(8):
+        pooler.step(code)
+    pooler.save(path)
+
+
+def _use_pooler(path: Path) -> list[NDArray[Any]]:
+    from neurosim.dendrites import SpatialPooler
+
+    pooler = SpatialPooler.load(path)
+    return [pooler.step(code).indices for code in _codes(4, pooler.inputs if isinstance(pooler.inputs, int) else 40)]
+
+
+def _make_temporal(path: Path) -> None:
+    from neurosim.dendrites import TemporalMemory
+
+    memory = TemporalMemory(40, 4, activation_threshold=3, min_threshold=2)
+    for _ in range(5):
+        for code in _codes(6):
+            memory.step(code)
+    memory.save(path)
+
+
+def _use_temporal(path: Path) -> list[NDArray[Any]]:
+    from neurosim.dendrites import TemporalMemory
+
+    memory = TemporalMemory.load(path)
+    return [np.array([memory.step(code) for _ in range(3) for code in _codes(6, memory.columns)])]
+
+
+def _spikes() -> Any:
+    from neurosim import Recordings
+
+    rng = np.random.default_rng(2)
+    parts = [Spikes.sort(rng.random(60) * 0.3, rng.integers(k % 3, 12, 60), 12, duration=0.3) for k in range(12)]
+    return Recordings.collect(parts, labels=np.arange(12) % 3)
+
+
+def _make_readout(path: Path) -> None:
+    from neurosim.liquid import Readout
+
+    Readout(windows=2).fit(_spikes(), _spikes().labels).save(path)
+
+
+def _use_readout(path: Path) -> list[NDArray[Any]]:
+    from neurosim.liquid import TrainedReadout
+
+    readout = TrainedReadout.load(path)
+    return [readout.scores(_spikes()), readout.predict(_spikes())]
+
+
+def _training() -> tuple[Any, Any]:
+    import torch
+
+    from neurosim.training import NetworkSpec, SpikingNet
+
+    net = SpikingNet((12,), 3, NetworkSpec(hidden=(6,)), 0.01, seed=0)
+    return net, torch.optim.Adam(net.parameters())
+
+
+def _make_training(path: Path) -> None:
+    import torch
+
+    from neurosim.training import EpochRecord, TrainingState
+    from neurosim.training.saved import write_checkpoint
+
+    net, optimiser = _training()
+    net(torch.ones(4, 2, 12), torch.tensor([4, 4])).sum().backward()
+    optimiser.step()
+    state = TrainingState(1, 1, [EpochRecord(loss=1.0, accuracy=0.5, rate=0.1, learning_rate=1e-3)], 1, False)
+    write_checkpoint(path, net, optimiser, net.state_dict(), state)
+
+
+def _use_training(path: Path) -> list[NDArray[Any]]:
+    import torch
+
+    from neurosim.training.saved import read_checkpoint
+
+    net, optimiser = _training()
+    best, state = read_checkpoint(path, net, optimiser)
+    net(torch.ones(4, 2, 12), torch.tensor([4, 4])).sum().backward()
+    optimiser.step()
+    net.load_state_dict(best)
+    return [*(value.detach().numpy() for value in net.state_dict().values()), np.array(len(state.history))]
+
+
+def _make_net(path: Path) -> None:
+    from neurosim.training import Binning, save
+
+    save(path, _training()[0], Binning((12,), 0.01, 0.3), ("a", "b", "c"))
+
+
+def _use_net(path: Path) -> list[NDArray[Any]]:
+    import torch
+
+    from neurosim.training import EventNet, load
+
+    net, binning, _ = load(path)
+    played = binning.recordings(_spikes())
+    batch = binning.batch(_spikes(), np.arange(3))
+    scores = net(torch.from_numpy(batch.x), torch.from_numpy(batch.lengths))
+    return [scores.detach().numpy(), EventNet.of(net).scores(EventNet.of(net).run(played))]
+
+
+def _make_associative(path: Path) -> None:
+    from neurosim.associative import Hopfield
+
+    Hopfield.store(np.random.default_rng(0).choice([-1, 1], (2, 20))).save(path)
+
+
+def _use_associative(path: Path) -> list[NDArray[Any]]:
+    from neurosim.associative import Hopfield
+
+    memory = Hopfield.load(path)
+    return [np.asarray(memory.recall(np.random.default_rng(1).choice([-1, 1], 20)).state)]
+
+
+def _trial(learner: str) -> tuple[Any, Any, Any]:
+    from neurosim.continual.learners import kind
+    from neurosim.plain import to_plain
+    from neurosim.runs.continual.trial import TrialSpec
+
+    settings = {"macrocolumn": {"columns": 2, "modules": 3, "units": 4}, "liquid": {"neurons": 20}}.get(learner, {})
+    stream = {"kind": "split", "source": "digits", "each": 5, "train_limit": 10, "test_limit": 5, "windows": 2}
+    owner = kind(learner)
+    spec = TrialSpec(learner, to_plain(owner.SETTINGS(**settings)), stream, 0, "test")
+    spec = TrialSpec.from_dict(to_plain(spec))
+    made = spec.build_stream()
+    return spec, made, owner(made.problem, owner.SETTINGS(**settings))
+
+
+def _make_trial(learner: str) -> Callable[[Path], None]:
+    def make(path: Path) -> None:
+        from neurosim.plain import to_plain
+        from neurosim.runs.continual.trial import FORMAT, VERSION
+
+        spec, stream, owner = _trial(learner)
+        owner.begin(stream[0])
+        owner.learn(stream[0])
+        matrix = np.array([[0.1, 0.1], [0.9, 0.1], [np.nan, np.nan]])
+        header = {"spec": to_plain(spec), "seconds": [1.0], "work": []}
+        arrays = {f"learner.{name}": array for name, array in owner.state().items()}
+        files.write_state(path, FORMAT, VERSION, header, {**arrays, "matrix": matrix})
+
+    return make
+
+
+def _use_trial(learner: str) -> Callable[[Path], list[NDArray[Any]]]:
+    def use(path: Path) -> list[NDArray[Any]]:
+        from neurosim.runs.continual.trial import _restore
+
+        spec, stream, owner = _trial(learner)
+        _restore(path, spec, stream, owner)
+        owner.begin(stream[1])
+        owner.learn(stream[1])
+        return [owner.predict(stream[0].test.x)]
+
+    return use
+
+
+def _make_converted(path: Path) -> None:
+    import torch
+
+    from neurosim.attention import LanguageConfig, LanguageModel, MixerSpec
+    from neurosim.convert import Coding, convert
+    from neurosim.convert.checkpoint import write_converted
+
+    torch.manual_seed(0)
+    mixer = MixerSpec("gated_deltanet", {"num_heads": 2, "head_dim": 4, "head_v_dim": 4})
+    write_converted(path, convert(LanguageModel(LanguageConfig((mixer,), 16, 32)), Coding("ternary", k=2.0)))
+
+
+def _use_converted(path: Path) -> list[NDArray[Any]]:
+    import torch
+
+    from neurosim.convert.checkpoint import read_converted
+
+    spiking = read_converted(path).execute()
+    logits, _ = spiking.model.step(torch.tensor([1]), None)
+    return [logits.detach().numpy()]
+
+
+KINDS: dict[str, SavedKind] = {
+    "simulation": SavedKind(_make_simulation, _use_simulation),
+    "macrocolumn": SavedKind(_make_column, _use_column),
+    "hierarchy": SavedKind(_make_hierarchy, _use_hierarchy),
+    "recogniser": SavedKind(_make_recogniser, _use_recogniser),
+    "pooler": SavedKind(_make_pooler, _use_pooler),
+    "temporal memory": SavedKind(_make_temporal, _use_temporal),
+    "readout": SavedKind(_make_readout, _use_readout),
+    "training": SavedKind(_make_training, _use_training),
+    "trained network": SavedKind(_make_net, _use_net),
+    "continual plain": SavedKind(_make_trial("plain"), _use_trial("plain")),
+    "continual macrocolumn": SavedKind(_make_trial("macrocolumn"), _use_trial("macrocolumn")),
+    "continual liquid": SavedKind(_make_trial("liquid"), _use_trial("liquid")),
+    "converted model": SavedKind(_make_converted, _use_converted),
+    "Hopfield": SavedKind(_make_associative, _use_associative),
+}
