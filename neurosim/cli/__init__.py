@@ -14,6 +14,7 @@ COMMANDS = {
     "simulate": CommandEntry("neurosim.cli.simulate", "Simulate a dataset or a network: run, measure, report."),
     **{name: CommandEntry(f"neurosim.runs.{name}.command", line) for name, line in KINDS.items() if line},
     "view": CommandEntry("neurosim.cli.view", "Play a recording, or those that a run kept, on a page."),
+    "runs": CommandEntry("neurosim.cli.runs", "List runs, and link to their reports on a page."),
     "measure": CommandEntry("neurosim.cli.measure", "Print a run's measures and energy estimates again."),
     "report": CommandEntry("neurosim.cli.report", "Write a run's report page again."),
     "demo": CommandEntry("neurosim.cli.demo", "Simulate the embedded digits and explain the figures."),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from ..runs.command import CommandOptions, CommandResult, common
+from ..runs.command import CommandOptions, CommandResult, common, show_config
 
 DATASET = "digits"
 
 
 @click.command()
+@show_config
 @common()
 def command(options: CommandOptions) -> CommandResult:
     """Simulate the embedded digits and explain the figures.

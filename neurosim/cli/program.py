@@ -14,6 +14,7 @@ import click
 
 from .. import plugins
 from ..errors import NeurosimError
+from ..runs.terminal import printable
 
 DEBUG = "NEUROSIM_DEBUG"  # set to anything: failures keep their traceback
 
@@ -97,7 +98,7 @@ class Program(click.Group):
             if os.environ.get(DEBUG):
                 traceback.print_exc()
             code, line = explain(error)
-            click.echo(f"neurosim: {line}", err=True)
+            click.echo(printable(f"neurosim: {line}"), err=True)
         sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -19,6 +19,7 @@ from ..runs.command import (
     needs_dataset,
     resume_option,
     setting,
+    show_config,
 )
 
 SPLIT = "Split to simulate; the readout always learns on the training split."
@@ -50,6 +51,7 @@ SPLIT = "Split to simulate; the readout always learns on the training split."
     help="Also write what NIR can say of the network or pipeline in --config, as it is before it learns.",
 )
 @resume_option("Continue a run that was interrupted or killed, in its own folder.")
+@show_config
 @common()
 def command(
     options: CommandOptions,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import NeurosimFormatError, NeurosimInputError
@@ -74,13 +75,21 @@ def write_toml(path: str | os.PathLike[str], table: PlainTree) -> None:
         NeurosimInputError: a value that TOML cannot hold, None included.
         NeurosimWriteError: as `replacing`.
     """
+    write_text(path, toml_text(table, str(path)))
+
+
+def toml_text(table: Mapping[str, Any], name: str) -> str:
+    """Return `table` as TOML; `name` is called in errors.
+
+    Raises:
+        NeurosimInputError: a value that TOML cannot hold, None included.
+    """
     import tomli_w
 
     try:
-        text = tomli_w.dumps(table)
+        return tomli_w.dumps(table)
     except (TypeError, ValueError) as error:
-        raise NeurosimInputError(f"{path}: cannot be written as TOML: {error}") from None
-    write_text(path, text)
+        raise NeurosimInputError(f"{name}: cannot be written as TOML: {error}") from None
 
 
 def _text(path: str | os.PathLike[str]) -> str:

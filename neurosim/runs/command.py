@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..errors import NeurosimError, NeurosimInputError, NeurosimMissingError, require
+from ..files.json_toml import toml_text
 from ..plain import to_plain
-from .options import RunOptions, silent
+from .options import ConfigShown, RunOptions, silent
 from .plugin_option import plugin_option
+from .terminal import printable
 
 if TYPE_CHECKING:
     from .kind import Kind, RunResult
@@ -80,12 +82,17 @@ def common(devices: Sequence[str] = CPU) -> Callable[[Callable[..., CommandResul
             keys = {name: _key(name) for name in values if name.startswith(_SETTING)}
             given = {key: values.pop(name) for name, key in keys.items()}
             own["given"] = {**_own_folder(given), "seed": own["seed"]}
-            say = silent if own["quiet"] else functools.partial(click.echo, err=True)
+            say = silent if own["quiet"] else _say
+            own["show_config"] = values.pop("show_config", False)
             options = CommandOptions(command=("neurosim", *sys.argv[1:]), say=say, **own)
             _check_device(options.device, devices)
-            with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
-                result = function(options, **values)
-            click.echo(to_json(result.data) if options.json else result.text)
+            try:
+                with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
+                    result = function(options, **values)
+            except ConfigShown as shown:
+                result = CommandResult(shown.config, toml_text(shown.config, "--show-config").rstrip())
+            # Names of files, datasets and classes are others' texts.
+            click.echo(to_json(result.data) if options.json else printable(result.text))
             if result.failure:
                 raise NeurosimError(result.failure)
 
@@ -94,6 +101,10 @@ def common(devices: Sequence[str] = CPU) -> Callable[[Callable[..., CommandResul
         return command
 
     return decorate
+
+
+def _say(line: str) -> None:
+    click.echo(printable(line), err=True)
 
 
 def _own_folder(given: Mapping[str, object]) -> dict[str, object]:
@@ -154,7 +165,8 @@ def check_resume(options: CommandOptions, *decided: object) -> None:
     Args:
         decided: further arguments of that kind; None where the user gave none.
     """
-    every = (*decided, *options.given.values(), options.config, options.out, *options.sets)
+    shown = "--show-config" if options.show_config else None
+    every = (*decided, shown, *options.given.values(), options.config, options.out, *options.sets)
     words = ", ".join(str(value) for value in every if value is not None)
     require(not words, "--resume", "cannot be combined with options that change the result; leave them out", words)
 
@@ -214,6 +226,9 @@ def resume_option(text: str) -> Callable[[Command], Command]:
     return click.option("--resume", "resumed", type=click.Path(path_type=Path), metavar="RUN", help=text)
 
 
+show_config = click.option(
+    "--show-config", is_flag=True, help="Print all settings of the run as TOML (with --json: as JSON), and stop."
+)
 PROFILE = setting("--profile", "energy.profile", metavar="NAME", help="Energy profile.")
 _OPTIONS = (
     click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Settings in TOML."),

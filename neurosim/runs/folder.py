@@ -78,13 +78,13 @@ def record(
             started=provenance.now(),
             ended=None,
             seed=config.get("seed"),
-            config_hash=config_hash(_without_none(config)),
+            config_hash=config_hash(without_none(config)),
             versions=provenance.versions(),
             **provenance.commit(),
             **({"plugins": used} if (used := plugins.provenance()) else {}),
             machine=provenance.machine(),
         )
-        files.write_toml(path / CONFIG, _without_none(config))
+        files.write_toml(path / CONFIG, without_none(config))
         with _closing(run):
             yield run
 
@@ -207,9 +207,9 @@ def config_hash(config: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _without_none(tree: Mapping[str, object]) -> dict[str, object]:
+def without_none(tree: Mapping[str, object]) -> dict[str, object]:
     """Return the settings that are not None: TOML has no null, and an absent key stands for it."""
-    return {k: _without_none(v) if isinstance(v, Mapping) else v for k, v in tree.items() if v is not None}
+    return {k: without_none(v) if isinstance(v, Mapping) else v for k, v in tree.items() if v is not None}
 
 
 def _new_folder(name: str) -> Path:

@@ -13,7 +13,7 @@ from ..data import catalog
 from ..errors import NeurosimInputError
 from . import kinds
 from .finished import write_page
-from .folder import METRICS, RunFolder, open_run, read_metrics, record, reopen, resumable
+from .folder import METRICS, RunFolder, open_run, read_metrics, record, reopen, resumable, without_none
 from .kind import Kind, RunResult
 from .options import RunOptions
 from .timings import Timings
@@ -36,7 +36,9 @@ def new_run(
         NeurosimInputError: the folder holds files that are no run, is a file, or is in use by another run.
         NeurosimWriteError: it could not be made.
         NeurosimInterruptedError: Ctrl-C, where the kind can continue.
+        ConfigShown: in place of the run, where the options ask for its settings.
     """
+    options.show(without_none(config))
     with record(config, name, options.out, options.command, options.say) as folder, _interruptible(kind, folder):
         reading = _reading(config.get("data"))
         for remark in reading:

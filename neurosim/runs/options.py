@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,14 @@ from .folder import check_out
 
 def silent(line: str) -> None:
     """Ignore a message for the user."""
+
+
+class ConfigShown(Exception):
+    """All settings of a run, asked for in its place."""
+
+    def __init__(self, config: Mapping[str, object]) -> None:
+        super().__init__()
+        self.config = config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +32,7 @@ class RunOptions:
         quiet: show no progress bars.
         command: the command line, for the manifest.
         say: is called with messages for the user.
+        show_config: end with `ConfigShown` in place of the run.
     """
 
     out: Path | None = None
@@ -32,6 +41,7 @@ class RunOptions:
     quiet: bool = True
     command: Sequence[str] = ()
     say: Callable[[str], None] = silent
+    show_config: bool = False
 
     def check_out(self) -> None:
         """Raise unless a run may go to `out`: call it before work that takes long.
@@ -41,6 +51,11 @@ class RunOptions:
         """
         if self.out is not None:
             check_out(self.out)
+
+    def show(self, config: Mapping[str, object]) -> None:
+        """Raise `ConfigShown` if these settings are asked for in place of the run: call it before work that is long."""
+        if self.show_config:
+            raise ConfigShown(config)
 
 
 DEFAULTS = RunOptions()

@@ -1,14 +1,18 @@
-"""Progress on stderr, for work that takes longer than two seconds."""
+"""Progress on stderr, for work of more than two seconds: a bar on a terminal, elsewhere a line now and then."""
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
 from ..engine import Progress
+from .terminal import printable
 
 DELAY = 2.0  # seconds before a bar appears
+LINE_EVERY = 15.0  # seconds between two lines where no terminal listens
 FORM = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit} [{remaining} left{postfix}]"
 
 
@@ -20,9 +24,12 @@ class ProgressCallback(Protocol):
 
 @contextmanager
 def bar(what: str, unit: str, quiet: bool) -> Iterator[ProgressCallback | None]:
-    """Show a bar `what: 5.00/10.0 unit` on a terminal, nothing elsewhere; yield its report, or None if `quiet`."""
+    """Show a bar `what: 5.00/10.0 unit` on a terminal, lines elsewhere; yield its report, or None if `quiet`."""
     if quiet:
         yield None
+        return
+    if not sys.stderr.isatty():
+        yield _Lines(what, unit)
         return
     from tqdm import tqdm
 
@@ -34,6 +41,23 @@ def bar(what: str, unit: str, quiet: bool) -> Iterator[ProgressCallback | None]:
             shown.update(done - shown.n)
 
         yield report
+
+
+class _Lines:
+    """Progress as lines, for logs: `what: 50 % of 10 s simulated, 12 s left`."""
+
+    def __init__(self, what: str, unit: str) -> None:
+        self.what, self.unit = what, unit
+        self.start = self.shown = time.monotonic()
+
+    def __call__(self, done: float, total: float, note: str = "") -> None:
+        now = time.monotonic()
+        if now - self.shown < LINE_EVERY or not 0 < done <= total:
+            return
+        self.shown = now
+        left = (now - self.start) * (total / done - 1)
+        words = f"{self.what}: {done / total:.0%} of {total:,.6g} {self.unit}, {left:,.0f} s left"
+        print(printable(f"{words}, {note}" if note else words), file=sys.stderr, flush=True)
 
 
 @contextmanager

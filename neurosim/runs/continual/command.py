@@ -17,6 +17,7 @@ from ..command import (
     count,
     refuse_options,
     resume_option,
+    show_config,
 )
 
 
@@ -55,6 +56,7 @@ def command(context: click.Context) -> None:
 )
 @resume_option("Continue an interrupted run.")
 @click.option("--cluster", metavar="ADDRESS", help="Run on a dask scheduler: its address or its file.")
+@show_config
 @common()
 def run(
     options: CommandOptions,

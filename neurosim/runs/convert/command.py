@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..command import CPU_OR_CUDA, PROFILE, CommandOptions, CommandResult, common, count, setting
+from ..command import CPU_OR_CUDA, PROFILE, CommandOptions, CommandResult, common, count, setting, show_config
 from ..linearise.command import command as linearise
 
 CONVERT = "model"
@@ -69,6 +69,7 @@ EXPANSION = "How counts are sent: bitwise, canonical, unary_ternary or twos_comp
 @STEPS
 @count("--tokens", "text.tokens", TOKENS)
 @PROFILE
+@show_config
 @common(CPU_OR_CUDA)
 def model_command(options: CommandOptions, model: Path) -> CommandResult:
     """Convert the language model in the folder MODEL into spikes; writes a run folder with the model and a report.
@@ -129,20 +130,21 @@ def generate(
     the text, beside that of the dense model.
     """
     from ...convert.generate import Sampling
-    from .text import printable, write_text
+    from .text import write_text
 
     sampling = Sampling(tokens, temperature, top, options.seed or 0)
     result = write_text(model, prompt.encode(), sampling, options, execute=execute)
     if not options.quiet:
         for line in (*result.remarks, *([] if result.speed is None else [result.speed.sentence])):
             click.echo(line, err=True)
-    return CommandResult(result.to_dict(), printable(result.prompt + result.text))
+    return CommandResult(result.to_dict(), result.prompt + result.text)
 
 
 @command.command("lm-train", short_help="Train a byte-level language model on a text.")
 @setting("--text", "text.file", metavar="FILE", help="Any file; else the prose that ships with Python.")
 @setting("--kind", "model.kind", metavar="NAME", help="Kind of attention.")
 @count("--steps", "training.steps", "Updates.")
+@show_config
 @common(CPU_OR_CUDA)
 def lm_train(options: CommandOptions) -> CommandResult:
     """Train a byte-level language model on a text; its run folder is a MODEL for 'neurosim convert'.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,20 +191,6 @@ def write_text(
         remarks=tuple(remarks),
         unit=tokenizer.unit,
     )
-
-
-# Characters that change the direction of the text around them.
-DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-
-def printable(text: str) -> str:
-    """Return a text that a terminal shows and does not obey: control characters are written as escapes."""
-
-    def shown(character: str) -> str:
-        obeyed = unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in DIRECTIONS
-        return character.encode("unicode_escape").decode() if obeyed and character not in "\n\t" else character
-
-    return "".join(map(shown, text))
 
 
 def _continuation(tokenizer: Tokenizer, prompt: list[int], written: list[int]) -> bytes:

@@ -17,6 +17,7 @@ from ..command import (
     given_or_digits,
     resume_option,
     setting,
+    show_config,
 )
 
 
@@ -36,6 +37,7 @@ from ..command import (
 @setting("--split", "data.split", metavar="NAME", help="Split that episodes are drawn from; default test.")
 @PROFILE
 @resume_option("Continue a run that was interrupted or killed.")
+@show_config
 @common()
 def command(options: CommandOptions, resumed: Path | None) -> CommandResult:
     """Draw episodes of N classes with K examples each (N-way, K-shot) from DATASET; a fresh memory stores each example

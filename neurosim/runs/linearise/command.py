@@ -16,6 +16,7 @@ from ..command import (
     count,
     resume_option,
     setting,
+    show_config,
 )
 
 PATTERN = "Kinds, bottom to top, repeated: window_linear, linear, gla, simple_gla, mamba2, or keep; 'gla*3,keep'."
@@ -30,6 +31,7 @@ PATTERN = "Kinds, bottom to top, repeated: window_linear, linear, gla, simple_gl
 @count("--tokens", "text.tokens", "Compare on at most N held-out tokens.")
 @PROFILE
 @resume_option("Continue a run that was interrupted or killed, in its own folder.")
+@show_config
 @common(CPU_OR_CUDA)
 def command(options: CommandOptions, model: Path | None, resumed: Path | None) -> CommandResult:
     """Replace the softmax attention of MODEL by linear kinds, then convert it into spikes; writes a run folder.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..command import PROFILE, CommandOptions, CommandResult, common, count, dataset_argument, setting
+from ..command import PROFILE, CommandOptions, CommandResult, common, count, dataset_argument, setting, show_config
 from ..episodes.command import command as episodes
 from ..recognise.command import command as recognise
 from ..sequence.command import command as sequence
@@ -37,13 +37,16 @@ def _dataset_command(name: str, words: str) -> None:
     @SPLIT
     @LIMIT
     @PROFILE
+    @show_config
     @common()
     def run_command(options: CommandOptions) -> CommandResult:
+        from ..folder import without_none
         from . import KIND, run
         from .config import MemoryConfig
 
         runs = {"store": run.store, "capacity": run.capacity, "noise": run.noise, "familiarity": run.familiarity}
         settings = MemoryConfig.configure(options.config, options.sets, options.given)
+        options.show(without_none(settings.model_dump()))
         return CommandResult.of(KIND, runs[name](settings, options))
 
 
@@ -55,6 +58,7 @@ _dataset_command("store", "Store DATASET in one pass and keep the memory.")
 @SPLIT
 @LIMIT
 @PROFILE
+@show_config
 @common()
 def recall(options: CommandOptions, memory: Path) -> CommandResult:
     """Recall a split from MEMORY, the folder of a `neurosim memory store` run."""

@@ -17,6 +17,7 @@ from ..command import (
     given_or_digits,
     resume_option,
     setting,
+    show_config,
 )
 
 
@@ -27,6 +28,7 @@ from ..command import (
 @count("--limit", "data.limit", "At most N items of it.", "item")
 @PROFILE
 @resume_option("Continue a run that was interrupted or killed, after the items on the disk.")
+@show_config
 @common()
 def command(options: CommandOptions, resumed: Path | None) -> CommandResult:
     """Show every item of DATASET once to a hierarchy of macrocolumns, and classify those of another split.

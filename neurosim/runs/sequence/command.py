@@ -17,6 +17,7 @@ from ..command import (
     given_or_digits,
     resume_option,
     setting,
+    show_config,
 )
 
 
@@ -28,6 +29,7 @@ from ..command import (
 @count("--limit", "data.limit", "At most N of them.", "item")
 @PROFILE
 @resume_option("Continue a run that was interrupted or killed, after its last whole pass.")
+@show_config
 @common()
 def command(options: CommandOptions, resumed: Path | None) -> CommandResult:
     """Learn recordings of DATASET with a spatial pooler and a temporal memory, window by window, and say what they

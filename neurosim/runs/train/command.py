@@ -18,6 +18,7 @@ from ..command import (
     needs_dataset,
     resume_option,
     setting,
+    show_config,
 )
 
 
@@ -30,6 +31,7 @@ from ..command import (
 @PROFILE
 @click.option("--nir", "graph", type=click.Path(path_type=Path), metavar="FILE", help="Also write the network as NIR.")
 @resume_option("Continue a training that was interrupted or killed, in its own folder.")
+@show_config
 @common()
 def command(options: CommandOptions, graph: Path | None, resumed: Path | None) -> CommandResult:
     """Train a spiking network on DATASET, test it once, and run it event by event; writes a run folder with a report.
