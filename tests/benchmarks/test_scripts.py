@@ -19,6 +19,7 @@ READERS = [name for name in SCRIPTS if "__main__" in (BENCHMARKS / f"{name}.py")
 NEEDED = {
     "convert": ["model"],
     "dendrites": ["folder"],
+    "linearise": ["model"],
     "run_neurosim": ["cuba"],
     "peers/run_brian2": ["cuba"],
     "peers/run_nest": ["cuba"],
