@@ -127,6 +127,8 @@ def test_kernels_know_nothing_of_neurosim(name: str) -> None:
 
 @pytest.mark.parametrize("folder", LINKED)
 def test_linked_folders_are_no_packages(folder: str) -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout: a source distribution has no links")
     link = ROOT / "neurosim" / folder
     assert link.is_symlink() and link.resolve() == ROOT / folder
     assert not (link / "__init__.py").exists(), "an __init__.py here would shadow the public package of that name"

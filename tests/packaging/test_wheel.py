@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -86,3 +87,17 @@ print(neurosim.datasets.digits.__file__)
 def test_wheel_of_a_clone_without_links_is_the_same(linkless: Path, wheel: Path, tmp_path: Path) -> None:
     names = [sorted(zipfile.ZipFile(w).namelist()) for w in (wheel, build_wheel(linkless, tmp_path))]
     assert names[0] == names[1]
+
+
+@pytest.mark.slow
+def test_the_source_distribution_runs_its_own_tests(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "build", "--sdist", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    with tarfile.open(next(tmp_path.glob("neurosim_spiking-*.tar.gz"))) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (unpacked,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    environment = {**os.environ, "PYTHONPATH": str(unpacked)}
+    chosen = ["tests/test_spikes.py", "tests/packaging/test_docs.py", "tests/packaging/test_layout.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", *chosen]
+    done = subprocess.run(command, check=False, cwd=unpacked, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
