@@ -85,6 +85,7 @@ def test_page_table_and_measures(linearised: dict[str, Any]) -> None:
     assert (run / "report.html").read_text() == before
 
 
+@pytest.mark.slow
 def test_the_linear_model_converts_as_any_other(linearised: dict[str, Any], text: Path) -> None:
     brief = ["--tokens", "120", "--set", "report.layer_tokens=0", "--set", "report.executed_tokens=24"]
     result = command.result_of("convert", linearised["run"], "--calibrate", text, *brief, "--set", "coding.k=2.0")
