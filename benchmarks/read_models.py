@@ -1,0 +1,79 @@
+"""Memory and time to read, convert and save a language model in bfloat16, each step in a process of its own (Linux).
+
+    python benchmarks/read_models.py [--layers 24] [--width 1024]
+
+Random weights; peak memory is that of the whole process, Python and torch among it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+STEPS = {
+    "import": "pass",
+    "read": "model = read_model(FOLDER)",
+    "read, convert": "made = convert(read_model(FOLDER), Coding('ternary'))",
+    "read, convert, save": "write_converted(FOLDER + '/made', convert(read_model(FOLDER), Coding('ternary')))",
+    "read the saved": "made = read_converted(FOLDER + '/made')",
+}
+PROGRAM = """
+import re, sys, time
+from neurosim.attention import read_model
+from neurosim.convert import Coding, convert
+from neurosim.convert.checkpoint import read_converted, write_converted
+FOLDER = sys.argv[1]
+start = time.perf_counter()
+{}
+# Not getrusage: its peak begins with that of the process that started this one.
+peak = int(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1]) / 1024
+print(peak, time.perf_counter() - start)
+"""
+
+
+def write_random(folder: Path, layers: int, width: int) -> float:
+    """Write a GLA in bfloat16 as flash-linear-attention names it; return its MB."""
+    import torch
+
+    from neurosim.attention import LanguageModel
+    from neurosim.attention.huggingface import READERS, CheckpointConfig
+    from neurosim.attention.tensors import DeferredTensor, save_tensors
+
+    config = {"hidden_size": width, "num_hidden_layers": layers, "num_heads": 4, "vocab_size": 32_000}
+    reader = READERS["gla"]
+    with torch.device("meta"):
+        model = LanguageModel(reader.config(CheckpointConfig(config)))
+
+    def drawn(shape: tuple[int, ...]) -> torch.Tensor:
+        return (torch.randn(shape) * 0.02 + (len(shape) == 1)).bfloat16()
+
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "gla"}))
+    tensors = []
+    for name, value in model.state_dict().items():
+        shape = tuple(value.shape)
+        tensors.append((reader.theirs(name), DeferredTensor(torch.bfloat16, shape, partial(drawn, shape))))
+    save_tensors(folder / "model.safetensors", tensors)
+    return (folder / "model.safetensors").stat().st_size / 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--layers", type=int, default=24)
+    parser.add_argument("--width", type=int, default=1024)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        size = write_random(Path(folder), given.layers, given.width)
+        print(f"file {size:.0f} MB\n{'step':<22}{'peak, MB':>10}{'of the file':>13}{'seconds':>9}")
+        for name, step in STEPS.items():
+            ran = [sys.executable, "-c", PROGRAM.format(step), folder]
+            peak, seconds = map(float, subprocess.run(ran, capture_output=True, text=True, check=True).stdout.split())
+            print(f"{name:<22}{peak:>10.0f}{peak * 1.048576 / size:>13.2f}{seconds:>9.1f}")
+
+
+if __name__ == "__main__":
+    main()
