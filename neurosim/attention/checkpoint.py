@@ -126,7 +126,9 @@ def _source(config: Mapping[str, object], stored: Mapping[str, StoredTensor]) ->
 def own_config(config: Mapping[str, object], stored: Mapping[str, object]) -> LanguageConfig:
     """Return the config of a model of ours; its layers must be those that have tensors."""
     built = LanguageConfig.from_json(config.get("config") or {})
-    count = 1 + max(layer_numbers(frozenset(stored)), default=-1)
+    # An embedding of events has layers of its own.
+    names = frozenset(name for name in stored if not name.startswith("embeddings."))
+    count = 1 + max(layer_numbers(names), default=-1)
     require(
         len(built.layers) == count, "config.layers", f"must be {count}, the layers that have tensors", len(built.layers)
     )

@@ -11,9 +11,10 @@ import torch
 from helpers.bars import bars
 from helpers.training import BINNING, SCHEDULE
 
-from neurosim.attention import LanguageConfig, LanguageModel, MixerSpec
+from neurosim.attention import LanguageConfig, LanguageModel, MixerSpec, read_model
 from neurosim.attention.events import EventEmbedding, EventInput
 from neurosim.convert import Coding, Decoder, convert
+from neurosim.convert.checkpoint import read_converted
 from neurosim.convert.decoder import NotCompiledError
 from neurosim.convert.events import classify_events, counting_events
 from neurosim.convert.rotation import rotate_to_principal_axes
@@ -96,7 +97,9 @@ def test_in_spikes_with_every_layer_counted(tmp_path: Path) -> None:
     names = [layer.name for layer in found.layers if not layer.name.endswith(".coding")]
     linear = [name for name, module in net.model.named_modules() if isinstance(module, torch.nn.Linear)]
     assert sorted(names) == sorted([*linear, "layers.0.mixer.state"])
-    assert (tmp_path / "model" / "config.json").is_file() and (tmp_path / "spiking" / "config.json").is_file()
+    x = torch.ones(1, 2, 128)
+    for model in (read_model(tmp_path / "model"), read_converted(tmp_path / "spiking").model):
+        torch.testing.assert_close(model(x)[0], net.model(x)[0], rtol=0.0, atol=0.05)
 
 
 def test_specs_that_break_a_rule() -> None:
