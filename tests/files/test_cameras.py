@@ -136,7 +136,8 @@ def test_data_that_begin_like_a_header(tmp_path: Path) -> None:
 def test_clock_in_the_description_of_a_network(tmp_path: Path) -> None:
     evt3(tmp_path / "a.raw", counted([10, 5000, 8200]), "% evt 3.0\n% geometry 4x6\n")
     table = {"name": "camera", "shape": [2, 6, 4], "model": "SpikeSource"}
-    for clock, last in (("camera", 8200), ("running", 8200 + 4096)):
+    # The run starts at the first event, at 10 us.
+    for clock, last in (("camera", 8190), ("running", 8190 + 4096)):
         spikes = {"file": "a.raw", "clock": clock}
         network = description.parse({"population": [{**table, "spikes": spikes}]}, tmp_path)
         assert ticks_of(network.recordings()["camera"])[-1] == last
