@@ -68,7 +68,7 @@ def dearer(found: EnergyComparison | None) -> list[str]:
     sentences = []
     for name, words in DEARER.items() if found else ():
         more = {
-            DENSE[kind]: numbers.against(saving)
+            f"dense {kind}": numbers.against(saving)
             for kind in DENSE
             if (saving := getattr(found, kind).saving.get(name)) is not None and saving < 0
         }
