@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import lookup
+from ..errors import NeurosimInputError, lookup
 from ..kernels.spikes.accumulate.launch import encode_accumulate
 from ..kernels.spikes.accumulate.reference import FEW
 from ..kernels.spikes.encode.launch import as_numpy, numpy_rounding
@@ -132,9 +132,15 @@ class SpikedLinear(nn.Module):
         on_gpu, rows = flat.is_cuda, self._rows
         if on_gpu and len(flat) > FEW:
             rows = self._columns.T
-        y, _ = encode_accumulate(
-            flat if on_gpu else flat.float().numpy(), rows, self.coder.k, self._thresholds, self.threads,
-            steps=self._steps, rounding=self._rounding, planes=self.planes,
-        )  # fmt: skip
+        try:
+            y, _ = encode_accumulate(
+                flat if on_gpu else flat.float().numpy(), rows, self.coder.k, self._thresholds, self.threads,
+                steps=self._steps, rounding=self._rounding, planes=self.planes,
+            )  # fmt: skip
+        except ValueError as error:
+            raise NeurosimInputError(
+                f"spiking layer of {self.in_features} to {self.out_features} channels: {error}; the model's own "
+                "activations are not finite: compare it with the library that wrote it"
+            ) from None
         y = y if on_gpu else torch.from_numpy(y)
         return y.view(*x.shape[:-1], self.out_features).to(x.dtype)

@@ -534,6 +534,7 @@ def few(name: str) -> list[str]:
     nets = [f"learners.{n}.hidden=[16]" for n in ("plain", "joint", "replay", "ewc", "si", "hlop")]
     nets += [f"learners.{n}.epochs=1" for n in ("plain", "joint", "replay", "ewc", "si", "hlop", "dendrites")]
     others = ["ewc.samples=5", "replay.memory=20", "dendrites.units=40", "liquid.neurons=40", "liquid.windows=2"]
+    others += ["projected.neurons=40", "projected.windows=2"]
     columns = ["macrocolumn.columns=6", "macrocolumn.field=16", "macrocolumn.units=32"]
     return [*source, *limits, *groups, *nets, *(f"learners.{setting}" for setting in others + columns)]
 
@@ -547,7 +548,7 @@ def test_an_example_runs_small_with_every_learner(
         write_few(tmp_path_factory.mktemp("few"), monkeypatch)
     words = [word for setting in few(name) for word in ("--set", setting)]
     found = ran("run", EXAMPLES / f"{name}.toml", *words)
-    assert len(found["rows"]) == 9 and not found["failures"]
+    assert len(found["rows"]) == 10 and not found["failures"]
     assert all(np.array(row["matrices"]).shape == (1, 3, 2) for row in found["rows"])
     # Together they learn something.
     assert max(row["measures"]["acc"]["mean"] for row in found["rows"]) > 0.4

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engine import Result
-from ...errors import NeurosimError, check_fields
+from ...errors import NeurosimError, check_fields, require
 from ...liquid import features
 from ...measure import LayerCounts, count
 from ...spikes import Recordings
@@ -120,6 +120,9 @@ class LiquidReadout(Learner):
 
     def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
         check_arrays("liquid", arrays, self.state())
+        scale = np.asarray(arrays["scale"])
+        good = bool((np.isfinite(scale) & (scale > 0)).all())
+        require(good, "liquid: scale", "must be finite and > 0", float(scale.min()))
         for name in ("gains", "centre", "scale", "gram", "sums", "counts"):
             setattr(self, name, np.array(arrays[name]))
         self.learned = int(arrays["learned"])
