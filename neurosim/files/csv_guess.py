@@ -67,7 +67,7 @@ def read_guessed(
     table, stated = _columns(path, head, rows, columns, guessed)
     unit = tick or stated
     if unit is None:
-        integers = bool(rows.size) and bool((table["t"] % 1 == 0).all())
+        integers = bool(rows.size) and bool((np.trunc(table["t"]) == table["t"]).all())
         unit, words = (1e-6, "microseconds, for all are integers") if integers else (1.0, "seconds, for not all are")
         guessed.append(f"times are {words}" + ("" if integers else " integers"))
     said = (2, *head.size) if head.size else _size(head.comment)
