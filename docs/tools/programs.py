@@ -41,7 +41,7 @@ class Block:
 
 @dataclass
 class Output:
-    """What a program left: its words, pictures and reports, as paths below the folder."""
+    """Words, pictures and reports that a program left, as paths below the folder."""
 
     text: str = ""
     pictures: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What is understood of a folder of recordings: `neurosim datasets info FOLDER`."""
+"""Describe a folder of recordings as it is understood: `neurosim datasets info FOLDER`."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ..errors import lookup
 from ..kernels.io import decode
-from ..spikes import ReadReport, Spikes
+from ..read_report import ReadReport
+from ..spikes import Spikes
 from .cameras import MICROSECOND, made, read_header, reported, words_of
 from .raw import event_fault, format_error
 

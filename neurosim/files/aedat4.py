@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ..errors import NeurosimMissingError
 from ..kernels.io import unpack
-from ..spikes import ReadReport, Spikes
+from ..read_report import ReadReport
+from ..spikes import Spikes
 from .cameras import MICROSECOND, Sensor, check_sensor, made, reported
 from .raw import format_error, read_bytes
 

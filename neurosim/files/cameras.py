@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from ..errors import lookup, require
 from ..kernels.io import decode
-from ..spikes import ReadReport, Spikes
+from ..read_report import ReadReport
+from ..spikes import Spikes
 from .raw import event_fault, format_error, read_bytes
 
 MICROSECOND = 1e-6

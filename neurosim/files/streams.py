@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ..errors import require
 from ..kernels.io import streams
-from ..spikes import ReadReport, Spikes
+from ..read_report import ReadReport
+from ..spikes import Spikes
 from .aedat import CAMERAS, read_aedat2
 from .aedat4 import read_aedat4
 from .cameras import MICROSECOND, Sensor, check_sensor, made, read_header, reported

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NeurosimError, require
-from ..spikes import ReadReport, Spikes
+from ..read_report import ReadReport
+from ..spikes import Spikes
 from .raw import format_error, read_bytes
 
 MICROSECOND = 1e-6

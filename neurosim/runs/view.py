@@ -19,7 +19,7 @@ MAX_SHOWN = 8
 
 
 @dataclass(frozen=True)
-class View:
+class RecordingView:
     """Recordings to show.
 
     Attributes:
@@ -33,7 +33,7 @@ class View:
     shown: tuple[Played, ...]
 
 
-def read_view(path: Path, options: ReadOptions, start: float | str | None = None) -> View:
+def read_view(path: Path, options: ReadOptions, start: float | str | None = None) -> RecordingView:
     """Return the recordings of a file or a run folder.
 
     Args:
@@ -47,8 +47,8 @@ def read_view(path: Path, options: ReadOptions, start: float | str | None = None
     """
     if not path.is_dir():
         if find_format(path, options.format) == "sonata" and files.is_shd_file(path):
-            return View(path.name, path, _of_shd(path))
-        return View(path.name, path, (_of_file(path, options, start),))
+            return RecordingView(path.name, path, _of_shd(path))
+        return RecordingView(path.name, path, (_of_file(path, options, start),))
     if not (path / MANIFEST).is_file():
         raise NeurosimMissingError(f"{path}: is a folder without a run; give a file, or a run folder")
     given = [name for name, value in {**vars(options), "start": start}.items() if value is not None]
@@ -56,7 +56,7 @@ def read_view(path: Path, options: ReadOptions, start: float | str | None = None
     return _of_run(path)
 
 
-def write_view(view: View, out: Path | None = None) -> Path:
+def write_view(view: RecordingView, out: Path | None = None) -> Path:
     """Write the page of recordings, into `out` or the current folder, and return its path.
 
     Raises:
@@ -86,7 +86,7 @@ def write_view(view: View, out: Path | None = None) -> Path:
     return target
 
 
-def write_view_gif(view: View, path: Path) -> None:
+def write_view_gif(view: RecordingView, path: Path) -> None:
     """Write the first recording of a camera as an animated GIF.
 
     Raises:
@@ -116,7 +116,7 @@ def _of_shd(path: Path) -> tuple[Played, ...]:
     )
 
 
-def _of_run(path: Path) -> View:
+def _of_run(path: Path) -> RecordingView:
     run = open_run(path)
     if not (path / SPIKES).is_file():
         raise NeurosimMissingError(f"{path}: kept no recordings (no {SPIKES}); give a file, or another run")
@@ -126,7 +126,7 @@ def _of_run(path: Path) -> View:
     played = [*names, *(run.manifest.data or {})]
     inputs = {name: spikes for name, spikes in found.items() if name in played} or found
     shown = [Played(names.get(name, name), spikes) for name, spikes in list(inputs.items())[:MAX_SHOWN]]
-    return View(run.manifest.name or path.name, path, tuple(shown))
+    return RecordingView(run.manifest.name or path.name, path, tuple(shown))
 
 
 def _names(metrics: object) -> dict[str, str]:

@@ -19,6 +19,7 @@ import pytest
 from helpers import command
 from helpers.browser import Browser
 from helpers.digits import write_few
+from helpers.tasks import SMALL
 
 from neurosim import files, runs
 from neurosim.continual.matrix import MEASURES, Matrix, measures
@@ -28,27 +29,6 @@ from neurosim.runs.continual.trial import TrialResult, run_trial
 
 pytest.importorskip("torch")
 EXAMPLES = Path(__file__).parents[2] / "examples" / "continual"
-SMALL = """
-[stream]
-kind = "permuted"
-tasks = 3
-train_limit = 60
-validation_limit = 20
-test_limit = 40
-
-[common]
-hidden = [30]
-epochs = 2
-steps = 3
-
-[learners.plain]
-[learners.replay]
-memory = 30
-[learners.macrocolumn]
-columns = 12
-field = 16
-units = 64
-"""
 EVERY = {"manifest.json", "config.toml", "metrics.json", "report.html", "cells"}
 neurosim = partial(command.neurosim, "continual")
 ran = partial(command.result_of, "continual")

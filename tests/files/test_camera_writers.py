@@ -10,7 +10,8 @@ import pytest
 
 from neurosim import files
 from neurosim.errors import NeurosimInputError
-from neurosim.spikes import ReadReport, Spikes
+from neurosim.read_report import ReadReport
+from neurosim.spikes import Spikes
 
 SHAPE = (2, 90, 120)
 WRITTEN = ("a.dat", "a.raw", "a.aedat4", "a.npz", "a.npy")

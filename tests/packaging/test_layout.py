@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FLOORS = {
-    0: ["deprecated", "errors", "kernels"],
+    0: ["deprecated", "errors", "kernels", "read_report"],
     1: ["spikes", "lazy", "plain", "plugins", "random", "values"],
     2: ["files", "stats"],
     3: ["neurons", "synapses", "plasticity", "sdr", "measure", "data"],

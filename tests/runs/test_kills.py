@@ -8,30 +8,10 @@ from typing import Any
 
 import pytest
 from helpers.killed import Kills, kill_many
+from helpers.tasks import SMALL
 
 # Wall-clock times and the run's own name.
 TIMED = {"timings", "run", "seconds", "real_time_factor", "run_s", "build_s"}
-STREAM = """
-[stream]
-kind = "permuted"
-tasks = 3
-train_limit = 60
-validation_limit = 20
-test_limit = 40
-
-[common]
-hidden = [30]
-epochs = 2
-steps = 3
-
-[learners.plain]
-[learners.replay]
-memory = 30
-[learners.macrocolumn]
-columns = 12
-field = 16
-units = 64
-"""
 
 
 def sets(*pairs: str) -> tuple[str, ...]:
@@ -71,7 +51,7 @@ def test_killed_many_times_it_ends_the_same(kind: str, tmp_path: Path, monkeypat
     if kind in ("train", "continual"):
         pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
-    Path("stream.toml").write_text(STREAM)
+    Path("stream.toml").write_text(SMALL)
     for run in kill_many(KINDS[kind]):
         ours, theirs = (json.loads(Path(r, "metrics.json").read_text()) for r in (run, "whole"))
         assert untimed(ours) == untimed(theirs)

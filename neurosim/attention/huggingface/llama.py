@@ -17,7 +17,7 @@ from .reader import CheckpointReader, Tensors, unchanged
 
 @dataclass(frozen=True)
 class Family:
-    """What differs between the model types.
+    """Differences between the model types of the family.
 
     Attributes:
         bias: biases of q, k and v, and of the output; the config's `attention_bias` decides where it is None.

@@ -1,4 +1,4 @@
-"""What reads one model type of others' checkpoints: its config, the names of its tensors, and their values."""
+"""Read one model type of others' checkpoints: its config, the names of its tensors, and their values."""
 
 from __future__ import annotations
 

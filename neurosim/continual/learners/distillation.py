@@ -18,7 +18,7 @@ from .spiking import Spiking, TaskLearner
 
 @dataclass(frozen=True)
 class LwfSettings(Spiking):
-    """As `Spiking`, and
+    """Settings of `Spiking`, and those of the distillation.
 
     Attributes:
         strength: of the distillation, beside the loss of the task.

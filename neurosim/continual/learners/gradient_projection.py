@@ -17,7 +17,7 @@ from .spiking import Spiking, TaskLearner
 
 @dataclass(frozen=True)
 class GpmSettings(Spiking):
-    """As `Spiking`, and
+    """Settings of `Spiking`, and those of the projection.
 
     The optimiser is gradient descent without momentum: another one would leave the projected directions.
 

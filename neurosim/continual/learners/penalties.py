@@ -26,7 +26,7 @@ def penalty(net: nn.Module, importance: Tensors, weights: Tensors) -> Tensor:
 
 @dataclass(frozen=True)
 class EwcSettings(Spiking):
-    """As `Spiking`, and
+    """Settings of `Spiking`, and those of the penalty.
 
     Attributes:
         strength: lambda, of the penalty.
@@ -100,7 +100,7 @@ def fisher(net: nn.Module, x: Tensor, allowed: Tensor, generator: torch.Generato
 
 @dataclass(frozen=True)
 class SiSettings(Spiking):
-    """As `Spiking`, and
+    """Settings of `Spiking`, and those of the penalty.
 
     Attributes:
         strength: c, of the penalty.

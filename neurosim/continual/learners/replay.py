@@ -19,7 +19,7 @@ from .spiking import Spiking, TaskLearner
 
 @dataclass(frozen=True)
 class ReplaySettings(Spiking):
-    """As `Spiking`, and
+    """Settings of `Spiking`, and the size of the memory.
 
     Attributes:
         memory: items kept in all, shared equally by the tasks learned and within a task by its classes.
@@ -99,7 +99,7 @@ class Replay(EvenMemory):
 
 @dataclass(frozen=True)
 class AGemSettings(ReplaySettings):
-    """As `ReplaySettings`; the optimiser is gradient descent without momentum, which a projection needs."""
+    """Settings of `ReplaySettings`; the optimiser is gradient descent without momentum, which a projection needs."""
 
     learning_rate: float = 0.1
 
@@ -150,7 +150,7 @@ def _gradients(net: torch.nn.Module) -> list[Tensor]:
 
 @dataclass(frozen=True)
 class DarkSettings(ReplaySettings):
-    """As `ReplaySettings`, and
+    """Settings of `ReplaySettings`, and the weights of the two further losses.
 
     Attributes:
         alpha: weight of the distance to the scores that were stored.

@@ -21,7 +21,7 @@ from ...kernels.spikes.encode.reference import share as share_of
 from ..coding import Coder
 from ..linear import SpikedLinear
 from .memory import OWN, WHOLE, Array, Buffer, cuts
-from .program import Encoded, NotCompiledError, Program, Touch
+from .program import DecoderProgram, Encoded, NotCompiledError, Touch
 
 ACTIVATIONS = {
     "gelu": vectors.GELU_TANH,
@@ -43,7 +43,7 @@ def name_of(function: Callable[[Tensor], Tensor]) -> str:
 
 @final
 @dataclass
-class Builder(Program):
+class Builder(DecoderProgram):
     """A program whose operations are layers: each method appends some, and returns the buffer of their result.
 
     Attributes:

@@ -128,7 +128,7 @@ class Growing:
     """Keys and values of a window of all tokens, whose room doubles when it is full.
 
     Attributes:
-        state: index of the array in `Program.states`, [tokens, capacity, ..].
+        state: index of the array in `DecoderProgram.states`, [tokens, capacity, ..].
         tables: arguments of the operation `kernels.decode.others.window` by thread.
         weights: the scratch of the threads; `room` has made it.
     """

@@ -67,7 +67,7 @@ class Sizes(NamedTuple):
 
 
 @dataclass
-class Program:
+class DecoderProgram:
     """Lists of operations for some threads, and the arrays that they use.
 
     Attributes:

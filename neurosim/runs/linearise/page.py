@@ -11,7 +11,7 @@ from ...convert.linearise.records import RECORDED
 from ...report import charts
 from ...report.charts import PALETTE, Curve
 from ..folder import RunFolder
-from .result import LinearisationResult, StageResult
+from .result import LinearisationResult, LinearisationStage
 from .table import TITLES
 
 COURSES = {"match": "Share of the outputs' power that is missed, summed over layers.", "tune": "Nats a token."}
@@ -38,7 +38,7 @@ def fill(folder: RunFolder, result: LinearisationResult) -> Mapping[str, object]
     }
 
 
-def _course(stage: StageResult) -> Markup:
+def _course(stage: LinearisationStage) -> Markup:
     x = RECORDED * np.arange(1, len(stage.losses) + 1, dtype=np.float64)
     curve = Curve("", x, np.array(stage.losses, np.float64), PALETTE[0])
     words = f"Loss against updates, {TITLES[stage.name]}"

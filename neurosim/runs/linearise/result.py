@@ -12,7 +12,7 @@ from ..kind import RunResult
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageResult:
+class LinearisationStage:
     """A model on the way from softmax to spikes, and the cost of the stage that made it.
 
     Attributes:
@@ -64,7 +64,7 @@ class LinearisationResult(ModelFacts, RunResult):
     replaced: tuple[int, ...] = ()
     length: int | None = None
     tokens: int | None = None
-    stages: tuple[StageResult, ...] = ()
+    stages: tuple[LinearisationStage, ...] = ()
     conversion_increase: float | None = None
     coding: Mapping[str, object] | None = None
     spikes: float | None = None

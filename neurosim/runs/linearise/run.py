@@ -34,7 +34,7 @@ from ..progress import bar
 from ..timings import Timings, limit_threads
 from . import KIND
 from .config import LineariseConfig
-from .result import LinearisationResult, StageResult
+from .result import LinearisationResult, LinearisationStage
 
 CHECKPOINT, SPIKING = "linearise.safetensors", "spiking"  # file of the training, folder of the model in spikes
 
@@ -153,7 +153,7 @@ class _Run:
         measures = measured(made, histograms, layers, found.tokens)
         write_converted(self.folder.path / SPIKING, made)
         copy_tokenizer(model_folder(source.path), self.folder.path / SPIKING)
-        softmax = StageResult(
+        softmax = LinearisationStage(
             name="softmax",
             loss=found.dense,
             perplexity_increase=0.0,
@@ -165,7 +165,7 @@ class _Run:
         for each in state.stages:
             assert each.comparison is not None  # the stages have ended
             stages.append(
-                StageResult(
+                LinearisationStage(
                     **_losses(each.name, each.comparison),
                     state_bytes=size,
                     seconds=each.seconds,
@@ -177,7 +177,7 @@ class _Run:
             )
         before = stages[-1].loss
         assert before is not None
-        stages.append(StageResult(**_losses("spikes", found), state_bytes=size, seconds=seconds))
+        stages.append(LinearisationStage(**_losses("spikes", found), state_bytes=size, seconds=seconds))
         return LinearisationResult(
             **vars(source.facts()),
             seed=config.seed,

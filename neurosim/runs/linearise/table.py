@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..tables import energy_rows, file_rows, grid, quantity, table
-from .result import LinearisationResult, StageResult
+from .result import LinearisationResult, LinearisationStage
 
 TITLES = {
     "softmax": "softmax",
@@ -32,7 +32,7 @@ def render(result: LinearisationResult) -> str:
     )
 
 
-def _stage(stage: StageResult) -> tuple[str, ...]:
+def _stage(stage: LinearisationStage) -> tuple[str, ...]:
     return (
         TITLES.get(stage.name, stage.name),
         f"{stage.loss:.4f}",
