@@ -2,10 +2,12 @@
 
 import numpy as np
 
-from neurosim import Link, Network, Population, Projection, SpikeSource, Windowed, catalog, simulate
+from neurosim import Link, Network, Population, Projection, Spikes, SpikeSource, Windowed, catalog, simulate
 from neurosim.macrocolumn import Hierarchy, Level, Selection, patches
 from neurosim.neurons import LIF
 from neurosim.readouts import OnlineReadout, label_recordings
+from neurosim.report.charts import Panel, strips, write_picture
+from neurosim.report.pixels import raster
 from neurosim.synapses import Convolution
 
 train = catalog.load("digits", "train").select(range(0, 1497, 5))
@@ -36,3 +38,13 @@ answers = np.array([codes.units[-1] for codes in result.spikes["readout"]])
 print(f"accuracy {(answers == test.labels).mean():.3f} on {len(test)} recordings, {len(train)} seen once")
 for layer in result.work:
     print(f"{layer.name}: {layer.synaptic_operations / len(test):,.0f} operations a recording")
+
+stages = {"camera": test[0], **{name: result.spikes[name][0] for name in ("edges", *models)}}
+codes, size = stages["columns"], 4 * 64
+shown = codes.units // size % 9 == 4  # every ninth column, or nothing could be told apart
+units = codes.units[shown] // (9 * size) * size + codes.units[shown] % size
+stages["columns"] = Spikes(codes.times[shown], units, 4 * size, codes.duration)
+panels = [Panel(name, raster(seen, 90, 430), 90, f"{len(seen):,} spikes") for name, seen in stages.items()]
+words = "A recording on its way: events, edges, and at the end of every window codes of four columns and an answer"
+write_picture("columns.svg", strips(panels, DURATION, words))
+print(f"drawn: columns.svg, a {test.labels[0]} that is taken for a {answers[0]}")

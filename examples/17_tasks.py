@@ -9,6 +9,7 @@ import numpy as np
 from neurosim import Link, Network, Population, SpikeSource, Windowed, catalog, simulate
 from neurosim.liquid import Liquid
 from neurosim.readouts import LateralCircuit, OnlineReadout, label_recordings
+from neurosim.report.charts import PALETTE, Curve, curves, write_picture
 
 train = catalog.load("digits", "train").select(range(0, 1497, 4))
 test = catalog.load("digits", "test").select(range(0, 300, 3))
@@ -31,15 +32,27 @@ def spikes(labels: np.ndarray, size: int, time: float = 0.0) -> object:
     return label_recordings(labels, size, time, DURATION)
 
 
-for lateral in (LateralCircuit(rows=(60,) * 5), None):
-    network, none = pipeline(lateral), np.full(len(test), -1)
+def accuracy(network: Network) -> list[float]:
+    none = np.full(len(test), -1)
+    played = {"input": test, "label": spikes(none, 10), "task": spikes(none, 1)}
+    codes = simulate(network.with_learned({}, learn=False), played).spikes["readout"]
+    right = np.array([code.units[-1] for code in codes]) == test.labels
+    return [right[np.isin(test.labels, task)].mean() for task in TASKS]
+
+
+series, tasks = [], np.arange(1.0, 6.0)
+for lateral, colour in ((LateralCircuit(rows=(60,) * 5), PALETTE[0]), (None, PALETTE[4])):
+    network, rows, name = pipeline(lateral), [], "projected" if lateral else "not projected"
     for task in TASKS:
         items = train.select(np.isin(train.labels, task))
         first = np.where(np.arange(len(items)) == 0, 0, -1)  # the first recording of a task announces it
         inputs = {"input": items, "label": spikes(items.labels, 10, 2 * WINDOW), "task": spikes(first, 1)}
         network = network.with_learned(simulate(network, inputs, record=[]).learned, learn=True)
-    played = {"input": test, "label": spikes(none, 10), "task": spikes(none, 1)}
-    codes = simulate(network.with_learned({}, learn=False), played).spikes["readout"]
-    right = np.array([code.units[-1] for code in codes]) == test.labels
-    kept = ", ".join(f"{right[np.isin(test.labels, task)].mean():.2f}" for task in TASKS)
-    print(f"{'with' if lateral else 'without'} projection: accuracy {right.mean():.3f}, tasks {kept}")
+        rows.append(accuracy(network))
+    print(f"{name}: accuracy {np.mean(rows[-1]):.3f}, tasks {np.round(rows[-1], 2)}")
+    so_far = np.array([np.mean(row[: t + 1]) for t, row in enumerate(rows)])
+    series += [Curve(f"{name}: tasks so far", tasks, so_far, colour)]
+    series += [Curve("the first", tasks, np.array(rows)[:, 0], colour, "dashed")]
+words = "Accuracy on the tasks learned so far, and on the first, after each task: only with projection it stays"
+write_picture("tasks.svg", curves(series, "tasks learned", "accuracy", words, y=(0, 1.05)))
+print("drawn: tasks.svg")
