@@ -5,8 +5,9 @@
 `shd` reads $NEUROSIM_DATA/FSDD-SHD where that exists, and is then named so. Settings were chosen on validation parts of
 the training recordings; the test set is looked at once, by the network that validation kept. `speakers` leaves each
 speaker of the training set out in turn: a network trained on the training recordings of the others, tested on all of
-that speaker's. Beside each is the same network in the event-driven engine: its accuracy, its operations, and (--json)
-its energy estimate.
+that speaker's. Where recordings name speakers, validation is on one who is not trained on; with `--set
+validation.speakers=shared` speakers are on both sides, as in figures before. Beside each is the same network in the
+event-driven engine: its accuracy, its operations, and (--json) its energy estimate.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from tqdm import tqdm
 
 from neurosim import Recordings, catalog, measure
 from neurosim.runs.train.config import TrainConfig
-from neurosim.training import EventNet, SpikingNet, Trainer, scores, split
+from neurosim.runs.train.recordings import parts_of
+from neurosim.training import EventNet, SpikingNet, Trainer, scores
 
 PARTS = ("nmnist", "shd", "speakers", "digits")
 
@@ -42,13 +44,11 @@ def data(name: str) -> tuple[str, Recordings, Recordings]:
 def trained(config: TrainConfig, train: Recordings, test: Recordings) -> dict[str, Any]:
     """One network from its seed to what the engine makes of it."""
     start = time.perf_counter()
-    by = config.validation.by
-    groups = None if by is None or by not in train.groups else np.asarray(train.groups[by], np.int64)
-    learn, stop = split(train.labels, config.validation.fraction, config.seed, groups)
+    parts = parts_of(config, train, config.seed)
     binning = config.binning(train.shape, float(train.durations.max()))
     net = SpikingNet(binning.shape, len(train.classes), config.network_spec(), binning.dt, config.seed)
     how = config.training_spec(), config.augmentation(), config.seed
-    course = Trainer(net, binning, train.select(learn), train.select(stop) if len(stop) else None, *how).run()
+    course = Trainer(net, binning, parts.learn, parts.stop, *how).run()
     net.round_for_exact_sums(binning.max_count)
     seconds = time.perf_counter() - start
     said = scores(net, binning, test).argmax(axis=1)

@@ -15,12 +15,15 @@ from ..tools.random import normals, uniforms, unit_interval, words
 # Changes of one recording, float64 [COLUMNS]; (y, x) counted from the middle of the sensor become
 # (YY y + YX x + Y, XY y + XX x + X).
 # Columns BAND to BAND_END and seconds PAUSE to PAUSE_END are silent, as the bins count them.
-# An event at time t is counted at STRETCH (t + LATER).
-STRETCH, DROP, JITTER, YY, YX, XY, XX, Y, X, BAND, BAND_END, PAUSE, PAUSE_END, LATER, COLUMNS = range(15)
+# An event at time t is counted at STRETCH (t + LATER) + the lag of its column, drawn in +- LAG.
+# NOISE events are added on any pools of units, at times from 0 to NOISE_END.
+STRETCH, DROP, JITTER, YY, YX, XY, XX, Y, X, BAND, BAND_END, PAUSE, PAUSE_END, LATER = range(14)
+LAG, NOISE, NOISE_END, COLUMNS = range(14, 18)
 # A recording that is not changed.
-STILL = np.array([1, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0], np.float64)
+STILL = np.array([1, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], np.float64)
 GRID_SLACK = 1e-6  # as `neurosim.spikes`
 KEEP, NORMAL = 0, 1  # streams of draws of an event
+LAGS, ADDED = 2, 3  # of a column, and of an added event: its time and its unit
 
 
 def bin_events_reference(ticks, units, first, last, tick, dt, sensor, pool, max_count, views, keys, out):
@@ -33,6 +36,10 @@ def bin_events_reference(ticks, units, first, last, tick, dt, sensor, pool, max_
         t = (np.asarray(ticks[first[b] : last[b]], np.float64) * tick + v[LATER]) * v[STRETCH]
         unit = np.asarray(units[first[b] : last[b]], np.int64)
         plane, y, x = unit // (height * width), unit // width % height, unit % width
+        lags, added = np.empty(width), np.empty(2 * int(v[NOISE]))
+        uniforms(np.uint64(keys[b]), 0, LAGS, lags)
+        uniforms(np.uint64(keys[b]), 0, ADDED, added)
+        t += v[LAG] * (2 * lags[x] - 1)
         kept, moved = np.empty(len(t)), np.empty(2 * len(t))
         uniforms(np.uint64(keys[b]), 0, KEEP, kept)
         normals(np.uint64(keys[b]), 0, NORMAL, moved)
@@ -46,6 +53,9 @@ def bin_events_reference(ticks, units, first, last, tick, dt, sensor, pool, max_
         chosen = inside & (kept >= v[DROP]) & heard
         place = (plane * high + row // pool[0]) * wide + column // pool[1]
         np.add.at(out[:, b], (step[chosen], place[chosen]), 1)
+        step = np.floor(added[::2] * v[NOISE_END] / dt + GRID_SLACK).astype(int)
+        unit = np.floor(added[1::2] * out.shape[2]).astype(int)
+        np.add.at(out[:, b], (step[step < len(out)], unit[step < len(out)]), 1)
     if max_count:
         np.minimum(out, max_count, out=out)
 
@@ -77,6 +87,27 @@ def _gathered(ticks, units, first, last):
 
 
 @njit(cache=True, nogil=True)
+def _add_noise(key, count, end, dt, max_count, out):
+    """Add `count` events at any times from 0 to `end`, on any pools of out [steps, pools]."""
+    added = np.empty(2 * count)
+    uniforms(key, 0, ADDED, added)
+    for n in range(count):
+        step, place = math.floor(added[2 * n] * end / dt + GRID_SLACK), math.floor(added[2 * n + 1] * out.shape[1])
+        if step < out.shape[0] and (max_count == 0.0 or out[step, place] < np.float32(max_count)):
+            out[step, place] += np.float32(1)
+
+
+@njit(cache=True, nogil=True)
+def _lags(key, lag, width):
+    """Return [width] the time by which each column is late, s."""
+    lags = np.zeros(width)
+    if lag > 0.0:
+        uniforms(key, 0, LAGS, lags)
+        lags = lag * (2.0 * lags - 1.0)
+    return lags
+
+
+@njit(cache=True, nogil=True)
 def _bin_events(ticks, units, first, last, tick, dt, planes, height, width, tall, broad, max_count, views, keys, out):
     steps, high, wide = out.shape[0], -(-height // tall), -(-width // broad)
     plane_units = height * width
@@ -89,16 +120,15 @@ def _bin_events(ticks, units, first, last, tick, dt, planes, height, width, tall
         yy, yx, xy, xx = views[b, YY], views[b, YX], views[b, XY], views[b, XX]
         along_y, along_x = views[b, Y], views[b, X]
         band, band_end, pause, pause_end = views[b, BAND], views[b, BAND_END], views[b, PAUSE], views[b, PAUSE_END]
-        later, key = views[b, LATER], uint64(keys[b])
+        later, key, lag = views[b, LATER], uint64(keys[b]), views[b, LAG]
+        lags = _lags(key, lag, width)
         for e in range(first[b], last[b]):
             n = e - first[b]
-            time = (float(ticks[e]) * tick + later) * stretch
+            time = (float(ticks[e]) * tick + later) * stretch + lags[int(units[e]) % width]
             step = math.floor(time / dt + GRID_SLACK)
-            if step >= steps:
+            if step >= steps and lag == 0.0:
                 break
-            if step < 0:
-                continue
-            if pause <= time < pause_end:
+            if step < 0 or step >= steps or pause <= time < pause_end:
                 continue
             if drop > 0.0:
                 a, c, _, _ = words(key, uint64(n), uint64(KEEP))
@@ -120,3 +150,4 @@ def _bin_events(ticks, units, first, last, tick, dt, planes, height, width, tall
                 place = (plane * high + i // tall) * wide + j // broad
                 if max_count == 0.0 or out[step, b, place] < top:
                     out[step, b, place] += np.float32(1)
+        _add_noise(key, int(views[b, NOISE]), views[b, NOISE_END], dt, max_count, out[:, b])

@@ -22,6 +22,7 @@ from .specs import NetworkSpec as NetworkSpec
 from .specs import TrainingSpec as TrainingSpec
 from .validation import check_labels as check_labels
 from .validation import split as split
+from .validation import split_apart as split_apart
 
 if TYPE_CHECKING:
     from .attention_net import AttentionNet as AttentionNet

@@ -1,4 +1,4 @@
-"""Augmentation: in each epoch recordings are shifted, scaled, turned, stretched, thinned, masked or blended."""
+"""Augmentation: in each epoch recordings are shifted, scaled, turned, stretched, thinned, masked, blended or cut."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from ..random import rng_key
 
 # Uniform random numbers of a recording in an epoch, in this order.
 TIME, THIN, UP, ACROSS, SIZE, TURN, BAND, BAND_AT, PAUSE, PAUSE_AT, BLEND, PARTNER, DRAWS = range(13)
+# The same for changes that came later: the numbers of the others stay what they were.
+NOISE, CUT, CUT_WITH, CUT_AT, CUT_PART, LATER_DRAWS = range(6)
+
+PROBABILITIES = ("blend", "cutmix")
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,10 @@ class Augment:
             mask (Park et al. 2019).
         blend: probability that a recording is blended with another of its class: half of the events of each, at random,
             the other moved so that its mean time and place are those of the first (Nowotny et al. 2025).
+        lag: shift in time of all events of a channel, or column of pixels, each column's uniform in +- lag, s.
+        noise: events added on any units at any time, a number uniform in 0 to noise.
+        cutmix: probability that a stretch of time of a recording is replaced by that of another of any class, whose
+            class then counts in the loss by its share of the events (Yun et al. 2019, arXiv 1905.04899).
 
     Raises:
         NeurosimInputError: a value out of range.
@@ -44,13 +52,16 @@ class Augment:
     drop: float = 0.0
     mask: float = 0.0
     blend: float = 0.0
+    lag: float = 0.0
+    noise: int = 0
+    cutmix: float = 0.0
 
     def __post_init__(self) -> None:
-        below = {"zoom": 1.0, "stretch": 1.0, "drop": 1.0, "mask": 1.0, "blend": 1.0 + 2**-52}
+        below = {"zoom": 1.0, "stretch": 1.0, "drop": 1.0, "mask": 1.0, **dict.fromkeys(PROBABILITIES, 1.0 + 2**-52)}
         for entry in fields(self):
             value, top = getattr(self, entry.name), below.get(entry.name, math.inf)
             rule = f"must be >= 0 and < {top:g}" if top < math.inf else "must be >= 0 and finite"
-            rule = "must be >= 0 and <= 1" if entry.name == "blend" else rule
+            rule = "must be >= 0 and <= 1" if entry.name in PROBABILITIES else rule
             require(0 <= value < top, f"Augment.{entry.name}", rule, value)
 
     def views(
@@ -77,12 +88,15 @@ class Augment:
 
         key = rng_key(seed, "training", "augment")
         u = np.stack([_uniform(key, epoch, int(number)) for number in recordings])
+        added = [self._later(seed, epoch, int(number))[NOISE] for number in recordings]
         size = 1 + self.zoom * (2 * u[:, SIZE] - 1)
         angle = self.rotate * (2 * u[:, TURN] - 1) if camera else np.zeros(len(u))
         views = np.tile(bins.STILL, (len(u), 1))
         views[:, bins.STRETCH] = 1 + self.stretch * (2 * u[:, TIME] - 1)
         views[:, bins.DROP] = self.drop * u[:, THIN]
-        views[:, bins.JITTER] = self.jitter
+        views[:, bins.JITTER], views[:, bins.LAG] = self.jitter, self.lag
+        views[:, bins.NOISE] = np.floor(np.array(added) * (self.noise + 1))
+        views[:, bins.NOISE_END] = durations * views[:, bins.STRETCH]
         views[:, bins.YY] = views[:, bins.XX] = size * np.cos(angle)
         views[:, bins.YX], views[:, bins.XY] = -size * np.sin(angle), size * np.sin(angle)
         views[:, bins.Y] = self.shift * (2 * u[:, UP] - 1) if camera else 0
@@ -114,10 +128,28 @@ class Augment:
                 found[k] = alike[int(u[PARTNER] * len(alike))]
         return found
 
+    def cuts(
+        self, seed: int, epoch: int, recordings: NDArray[np.int64], size: int, lengths: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Return [n] the recording that a stretch of each of `recordings` comes from, and the stretch's begin and end.
 
-def _uniform(key: int, epoch: int, recording: int) -> NDArray[np.float64]:
+        Args:
+            size: recordings of the set.
+            lengths: [n] steps of `recordings`; the stretch is of steps begin to end - 1, none if they are equal.
+        """
+        u = np.stack([self._later(seed, epoch, int(number)) for number in recordings])
+        part = np.where(u[:, CUT] < self.cutmix, u[:, CUT_PART], 0.0)
+        begin, width = u[:, CUT_AT] * (1 - part) * lengths, np.round(part * lengths)
+        begin = np.minimum(np.floor(begin), lengths - width).astype(np.int64)
+        return np.floor(u[:, CUT_WITH] * size).astype(np.int64), begin, begin + width.astype(np.int64)
+
+    def _later(self, seed: int, epoch: int, recording: int) -> NDArray[np.float64]:
+        return _uniform(rng_key(seed, "training", "augment later"), epoch, recording, LATER_DRAWS)
+
+
+def _uniform(key: int, epoch: int, recording: int, draws: int = DRAWS) -> NDArray[np.float64]:
     from ..kernels.tools.random import uniforms
 
-    out = np.empty(DRAWS)
-    uniforms(np.uint64(key), DRAWS * recording, np.uint64(epoch), out)
+    out = np.empty(draws)
+    uniforms(np.uint64(key), draws * recording, np.uint64(epoch), out)
     return out

@@ -25,11 +25,15 @@ class EventBatch:
         x: [steps, recordings, units] float32 counts; zeros after the end of a recording.
         lengths: [recordings] int64, steps of each recording.
         labels: [recordings] int64.
+        others, shares: [recordings] int64 and float32, class of the recording that `Augment.cutmix` put a stretch of
+            into each, and the share of events there; share 0 without.
     """
 
     x: NDArray[np.float32]
     lengths: NDArray[np.int64]
     labels: NDArray[np.int64]
+    others: NDArray[np.int64]
+    shares: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -131,12 +135,42 @@ class Binning:
             others = partners[blended]
             moved = self._beside(recordings, views[blended], chosen[blended], others)
             part = np.zeros((len(x), len(others), self.units), np.float32)
+            moved[:, bins.NOISE] = 0
             self._fill(recordings, others, moved, keys[blended] ^ OTHER, part)
             both = x[:, blended] + part
             x[:, blended] = np.minimum(both, self.max_count) if self.max_count else both
-            # Events of the other recording after the end.
+        if blended.any() or views[:, bins.LAG].any():
+            # Events of the other recording, or of late columns, after the end.
             x *= np.arange(len(x))[:, None, None] < lengths[:, None]
-        return EventBatch(x, lengths, labels[chosen])
+        mixed = chosen, np.zeros(len(chosen), np.float32)
+        if augment is not None and augment.cutmix:
+            mixed = self._cut(recordings, chosen, augment, seed, epoch, lengths, x)
+        return EventBatch(x, lengths, labels[chosen], labels[mixed[0]], mixed[1])
+
+    def _cut(
+        self,
+        recordings: Recordings,
+        chosen: NDArray[np.int64],
+        augment: Augment,
+        seed: int,
+        epoch: int,
+        lengths: NDArray[np.int64],
+        x: NDArray[np.float32],
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Replace a stretch of each recording in x by that of another; return the others and their shares of events."""
+        others, begins, ends = augment.cuts(seed, epoch, chosen, len(recordings), lengths)
+        shares = np.zeros(len(chosen), np.float32)
+        cut = np.flatnonzero(ends > begins)
+        if len(cut):
+            where = recordings.durations[others[cut]]
+            views, keys = augment.views(seed, epoch, others[cut], self.camera, self.planes[2], where)
+            part = np.empty((len(x), len(cut), self.units), np.float32)
+            self._fill(recordings, others[cut], views, keys, part)
+            for j, k in enumerate(cut):
+                stretch = slice(begins[k], ends[k])
+                x[stretch, k] = part[stretch, j]
+                shares[k] = part[stretch, j].sum() / max(float(x[:, k].sum()), 1.0)
+        return others, shares
 
     def _fill(
         self,

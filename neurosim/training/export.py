@@ -138,24 +138,30 @@ class EventNet:
         return torch.cat(each).numpy()
 
 
-def to_network(net: SpikingNet, *, portable: bool = False) -> Network:
+def to_network(*nets: SpikingNet, portable: bool = False) -> Network:
     """Return a trained network as a description for the engine, to run with steps of `net.dt`.
+
+    Several networks with one input become one: the second's populations are "net2.layer1" and so on.
 
     Args:
         portable: refuse neurons that NIR does not know.
 
     Raises:
-        NeurosimInputError: neurons that NIR does not know, where it is to be `portable`.
+        NeurosimInputError: neurons that NIR does not know, where it is to be `portable`; networks of different inputs.
     """
-    planes = ((1,) * (3 - len(net.shape)) + net.shape)[-3:]
+    shape, dt = nets[0].shape, nets[0].dt
+    alike = all(net.shape == shape and net.dt == dt for net in nets)
+    require(alike, "to_network", "needs networks of one input", [(net.shape, net.dt) for net in nets])
+    planes = ((1,) * (3 - len(shape)) + shape)[-3:]
     populations, projections = [Population(INPUT, planes, SpikeSource())], []
-    source = INPUT
-    for k, block in enumerate(net.layers):
-        name = READOUT if block is net.readout else f"layer{k + 1}"
-        shape = block.connection.shape if isinstance(block.connection, Conv) else (block.connection.units,)
-        populations.append(Population(name, shape, cell(block.neurons, portable=portable)))
-        projections += [*_synapses(block, source, name, net.dt)]
-        source = name
+    for number, net in enumerate(nets, start=1):
+        source, prefix = INPUT, f"net{number}." if number > 1 else ""
+        for k, block in enumerate(net.layers):
+            name = prefix + (READOUT if block is net.readout else f"layer{k + 1}")
+            units = block.connection.shape if isinstance(block.connection, Conv) else (block.connection.units,)
+            populations.append(Population(name, units, cell(block.neurons, portable=portable)))
+            projections += [*_synapses(block, source, name, dt)]
+            source = name
     return Network(populations, projections)
 
 

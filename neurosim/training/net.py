@@ -189,12 +189,18 @@ def neurons(spec: NetworkSpec, units: int, dt: float, recurrent: bool, seed: int
     return LAYERS[spec.neuron](spec, units, dt, common)
 
 
+def _taus(spec: NetworkSpec, tau: float) -> float | tuple[float, float]:
+    """Return a time constant, or the two between which each unit's is drawn."""
+    return tau if spec.tau_spread == 1 else (tau, spec.tau_spread * tau)
+
+
 def _lif(spec: NetworkSpec, units: int, dt: float, common: Mapping[str, Any]) -> NeuronLayer:
-    return LIFLayer(units, spec.tau_mem, train_tau=spec.train_tau, **common)
+    return LIFLayer(units, _taus(spec, spec.tau_mem), train_tau=spec.train_tau, **common)
 
 
 def _current(spec: NetworkSpec, units: int, dt: float, common: Mapping[str, Any]) -> NeuronLayer:
-    return CurrentLIFLayer(units, spec.tau_mem, spec.tau_syn, train_tau=spec.train_tau, **common)
+    taus = _taus(spec, spec.tau_mem), _taus(spec, spec.tau_syn)
+    return CurrentLIFLayer(units, *taus, train_tau=spec.train_tau, **common)
 
 
 def _adaptive(spec: NetworkSpec, units: int, dt: float, common: Mapping[str, Any]) -> NeuronLayer:

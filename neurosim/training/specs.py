@@ -32,6 +32,8 @@ class NetworkSpec:
             the spikes of a spiking neuron for each class.
         tau_mem: membrane time constant, s; SEAdLIF draws each unit's between a quarter and all of it.
         tau_syn: synaptic time constant of CurrentLIF, s.
+        tau_spread: LIF and CurrentLIF draw each unit's tau_mem and tau_syn between the value and so many times it, and
+            keep trained ones there; 1: all units are alike.
         tau_adapt: adaptation time constant of SEAdLIF, s; each unit's is drawn between a fifth and all of it.
         adaptation: scale of what a spike adds to the adaptation of SEAdLIF: its `q` times dt / tau_adapt.
         tau_out: time constant of the leaky integrators, s.
@@ -58,6 +60,7 @@ class NetworkSpec:
     tau_adapt: float = 0.3
     adaptation: float = 0.4
     tau_out: float = 0.1
+    tau_spread: float = 1.0
     train_tau: bool = False
     reset: str = "subtract"
     surrogate: str = "fast_sigmoid"
@@ -81,6 +84,7 @@ class NetworkSpec:
             require(1 <= value <= MAX_STEPS, f"NetworkSpec.{name}", f"must be 1 to {MAX_STEPS}", value)
         check_fields(self, {"tau_mem tau_syn tau_adapt tau_out": "> 0 s", "slope": "> 0 1 / V"})
         check_fields(self, {"adaptation": "finite and >= 0", "dropout": ">= 0 and < 1"})
+        require(1 <= self.tau_spread < math.inf, "NetworkSpec.tau_spread", "must be >= 1 and finite", self.tau_spread)
 
 
 @dataclass(frozen=True)

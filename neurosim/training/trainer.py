@@ -128,7 +128,7 @@ class Trainer:
         draws = rng_key(self.seed, "training", "dropout", str(self.state.step)) >> 1
         x, lengths, labels = _tensors(batch)
         trace = self.net.trace(x, lengths, [mask[share] for mask in self.net.dropout(len(chosen), draws)])
-        each = nn.functional.cross_entropy(trace.scores, labels, label_smoothing=self.spec.smoothing, reduction="sum")
+        each = self._loss(trace.scores, labels, batch)
         part = len(labels) / len(chosen)
         loss = each / len(chosen)
         rates = _rates(trace.spikes, lengths)
@@ -137,6 +137,18 @@ class Trainer:
         right = (trace.scores.argmax(dim=1) == labels).sum().float()
         mean = torch.cat(rates, dim=1).detach().mean()
         return torch.stack([loss.detach(), right, part * mean])
+
+    def _loss(self, scores: torch.Tensor, labels: torch.Tensor, batch: EventBatch) -> torch.Tensor:
+        """Return the cross-entropy of scores, summed; of recordings that were cut, both classes by their shares."""
+        smoothing = self.spec.smoothing
+        if not batch.shares.any():
+            return nn.functional.cross_entropy(scores, labels, label_smoothing=smoothing, reduction="sum")
+        shares, others = torch.from_numpy(batch.shares), torch.from_numpy(batch.others)
+        own, other = (
+            nn.functional.cross_entropy(scores, classes, label_smoothing=smoothing, reduction="none")
+            for classes in (labels, others)
+        )
+        return ((1 - shares) * own + shares * other).sum()
 
     def _epoch(self, on_progress: Callable[[EpochProgress], None]) -> None:
         began, state, size = time.perf_counter(), self.state, len(self.train)

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from ..errors import NeurosimInputError, require
 from ..random import rng_key
 
+MIN_GROUPS = 3  # of two groups, one to validate on would be half of what there is to learn from
+
 
 def split(
     labels: NDArray[np.int64], fraction: float, seed: int, groups: NDArray[np.int64] | None = None
@@ -41,6 +43,35 @@ def split(
             "to validate on; give a larger one, more recordings, or 0 for no validation"
         )
     return every[~held], every[held]
+
+
+def split_apart(
+    labels: NDArray[np.int64], groups: NDArray[np.int64], fraction: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Return ascending indices to train on and to validate on, no group being on both sides.
+
+    Scores on the groups that are validated on then say what a group never met will get, such as a new speaker.
+
+    Args:
+        labels: [n] class numbers.
+        groups: [n] group numbers, for instance speakers.
+        fraction: part of the groups to validate on, rounded, at least one.
+        seed: key of the choice.
+
+    Returns:
+        None where no group can be spared: fraction 0, fewer than `MIN_GROUPS` groups, or each has a class of its own.
+    """
+    require(0 <= fraction < 1, "validation.fraction", "must be >= 0 and < 1", fraction)
+    members = np.unique(groups)
+    if fraction == 0 or len(members) < MIN_GROUPS:
+        return None
+    held, classes = np.zeros(len(labels), bool), np.unique(labels)
+    wanted = min(max(1, round(fraction * len(members))), len(members) - 1)
+    for member in np.random.Generator(np.random.Philox(rng_key(seed, "training", "groups"))).permutation(members):
+        without = held | (groups == member)
+        if wanted and np.array_equal(np.unique(labels[~without]), classes):
+            held, wanted = without, wanted - 1
+    return (np.flatnonzero(~held), np.flatnonzero(held)) if held.any() else None
 
 
 def check_labels(labels: NDArray[np.int64], others: NDArray[np.int64], classes: tuple[str, ...], what: str) -> None:

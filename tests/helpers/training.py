@@ -12,9 +12,10 @@ from neurosim.training import Augment, Binning, NetworkSpec, SpikingNet, Trainer
 BINNING = Binning((2, 8, 8), dt=0.008, duration=0.08)
 SCHEDULE = TrainingSpec(epochs=6, batch=16, learning_rate=0.01, sparsity=0.01)
 DESIGN = NetworkSpec(hidden=(24, 16), recurrent=True, dropout=0.2)
+AUGMENT = Augment(shift=1.0, blend=0.2, lag=0.004, noise=3, cutmix=0.2)
 
 
 def trainer(checkpoint: Path | None = None, design: NetworkSpec = DESIGN, epochs: int = 6, **how: object) -> Trainer:
     net = SpikingNet(BINNING.shape, 4, design, BINNING.dt, seed=3)
     schedule = replace(SCHEDULE, epochs=epochs, **how)  # type: ignore[arg-type]
-    return Trainer(net, BINNING, bars(24), bars(6, 1000), schedule, Augment(shift=1.0), 7, checkpoint=checkpoint)
+    return Trainer(net, BINNING, bars(24), bars(6, 1000), schedule, AUGMENT, 7, checkpoint=checkpoint)

@@ -34,6 +34,10 @@ DESIGNS = {
     "recurrent": NetworkSpec(hidden=(20, 20), recurrent=True, readout="last"),
     "CurrentLIF": NetworkSpec(neuron="CurrentLIF", hidden=(24,), reset="zero", taps=3),
     "CurrentLIF, subtract": NetworkSpec(neuron="CurrentLIF", hidden=(24,), recurrent=True),
+    "drawn, trained constants": NetworkSpec(
+        neuron="CurrentLIF", hidden=(24,), reset="zero", tau_spread=3.0, train_tau=True
+    ),
+    "drawn": NetworkSpec(hidden=(24,), recurrent=True, tau_spread=2.0),
     "SEAdLIF": NetworkSpec(neuron="SEAdLIF", hidden=(24, 16), reset="zero", recurrent=True),
     "AdaptiveLIF, subtract": NetworkSpec(neuron="SEAdLIF", hidden=(24,), readout="count"),
     "convolution": NetworkSpec(filters=(4, 6), kernel=3, stride=1, hidden=(16,), taps=2, tap_steps=3),

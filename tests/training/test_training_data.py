@@ -11,10 +11,10 @@ from helpers.bars import WAYS, bars
 from neurosim import Recordings, Spikes
 from neurosim.errors import NeurosimInputError
 from neurosim.kernels.layers import bins as kernel
-from neurosim.training import Augment, Binning, TrainingSpec, check_labels, split
+from neurosim.training import Augment, Binning, TrainingSpec, check_labels, split, split_apart
 
-EVERY = Augment(shift=1.5, zoom=0.2, rotate=0.3, jitter=0.4, stretch=0.2, drop=0.4, mask=0.3)
-BLENDED = replace(EVERY, blend=0.5)
+EVERY = Augment(shift=1.5, zoom=0.2, rotate=0.3, jitter=0.4, stretch=0.2, drop=0.4, mask=0.3, lag=0.02, noise=9)
+BLENDED = replace(EVERY, blend=0.5, cutmix=0.5)
 
 
 def channels(seed: int = 0, n: int = 7) -> Recordings:
@@ -53,7 +53,9 @@ def test_compiled_bins_are_the_reference(recordings: Recordings, most: int) -> N
     first, last = recordings.offsets[:-1][chosen], recordings.offsets[1:][chosen]
     where = recordings.tick, binning.dt, binning.planes, binning.pools, most
     kernel.bin_events_reference(recordings.ticks, recordings.units, first, last, *where, views, keys, expected)
-    found = binning.batch(recordings, chosen, EVERY, seed=5, epoch=2).x
+    batch = binning.batch(recordings, chosen, EVERY, seed=5, epoch=2)
+    found = batch.x
+    expected *= np.arange(len(expected))[:, None, None] < batch.lengths[:, None]
     np.testing.assert_array_equal(found, expected[: len(found)])
     assert not expected[len(found) :].any() or len(found) < binning.steps
     assert 0 < found.sum() < len(recordings.ticks)
@@ -89,8 +91,9 @@ def test_a_recording_is_changed_alike_in_every_batch_and_differently_in_every_ep
         (Augment(drop=0.9), lambda plain, x: 0.3 * plain.sum() < x.sum() < 0.8 * plain.sum()),
         (Augment(stretch=0.5), lambda plain, x: x.sum() == plain.sum() and len(x) > len(plain)),
         (Augment(mask=0.6), lambda plain, x: x.sum() < plain.sum() and (x <= plain[: len(x)]).all()),
+        (Augment(noise=50), lambda plain, x: (x >= plain).all() and 10 * 40 < (x - plain).sum() < 40 * 40),
     ],
-    ids=["shift", "drop", "stretch", "mask"],
+    ids=["shift", "drop", "stretch", "mask", "noise"],
 )
 def test_what_a_change_does(augment: Augment, rule: object) -> None:
     recordings = bars(10)
@@ -119,6 +122,35 @@ def test_a_blend_is_half_of_two_of_a_class_laid_over_one_another() -> None:
     assert len({tuple(p) for p in places}) > 3
 
 
+def test_a_lag_moves_whole_channels() -> None:
+    spikes = [Spikes(np.repeat([0.05, 0.1], 23), np.tile(np.arange(23), 2), 23, 0.2)] * 5
+    recordings = Recordings.collect(spikes, [0, 1] * 2 + [0], ("a", "b"))
+    x = Binning((23,), 0.01, 0.2).batch(recordings, np.arange(5), Augment(lag=0.04), 3).x
+    moved = x.argmax(axis=0) - 5  # steps, [recordings, channels]
+    assert (x.sum(axis=0) == 2).all() and moved.min() >= -4 and moved.max() <= 4
+    assert (np.diff(np.where(x == 1, np.arange(20)[:, None, None], 99).argsort(axis=0)[:2], axis=0) == 5).all()
+    assert all(len(set(row.tolist())) > 4 for row in moved) and len({tuple(row) for row in moved}) == 5
+
+
+def test_a_cut_holds_a_stretch_of_another_and_its_share_of_the_loss() -> None:
+    spikes = [Spikes(np.arange(40) / 200, np.full(40, c), 23, 0.2) for c in (3, 9, 15)]
+    recordings = Recordings.collect(spikes, [0, 1, 2], ("a", "b", "c"))
+    binning, cut = Binning((23,), 0.01, 0.2, max_count=0), Augment(cutmix=0.7)
+    seen = set()
+    for epoch in range(12):
+        batch = binning.batch(recordings, np.arange(3), cut, 0, epoch)
+        for k, channel in enumerate((3, 9, 15)):
+            own, other = batch.x[:, k, channel], batch.x[:, k, (3, 9, 15)[batch.others[k]]]
+            np.testing.assert_array_equal(own + (other if batch.others[k] != k else 0), np.full(20, 2.0))
+            if batch.others[k] != k:
+                assert batch.shares[k] == pytest.approx(other.sum() / 40)
+                steps = np.flatnonzero(other)
+                assert len(steps) == 0 or np.ptp(steps) == len(steps) - 1
+            seen.add((k, int(batch.others[k]), bool(batch.shares[k] > 0)))
+    assert len(seen) > 9 and {False, True} == {each[2] for each in seen}
+    assert not binning.batch(recordings, np.arange(3)).shares.any()
+
+
 def test_events_of_a_tensor_are_the_tensor_again() -> None:
     recordings = bars(20)
     binning = Binning(recordings.shape, 0.006, 0.07, pool=2, max_count=3)
@@ -141,6 +173,25 @@ def test_split_keeps_classes_and_groups_alike() -> None:
     assert len(split(labels, 0.0, 0)[1]) == 0
     # A class of one is learned from.
     assert 3 in split(np.array([0, 0, 0, 1]), 0.6, 0)[0]
+
+
+def test_speakers_who_are_validated_on_are_not_trained_on() -> None:
+    labels, speakers = np.tile([0, 1, 2], 40), np.repeat([7, 3, 5, 9], 30)
+    found = [
+        split_apart(labels, speakers, fraction, seed) for fraction, seed in ((0.1, 0), (0.5, 0), (0.1, 1), (0.1, 2))
+    ]
+    for parts, count in zip(found, (1, 2, 1, 1), strict=True):
+        assert parts is not None
+        train, held = (set(speakers[part].tolist()) for part in parts)
+        assert not train & held and len(held) == count and sorted([*parts[0], *parts[1]]) == list(range(120))
+    assert len({tuple(parts[1]) for parts in found if parts}) > 2  # the seed chooses
+    # A speaker with a class of his own is never spared, nor one of two, nor anybody where nothing is to be validated.
+    labels[speakers == 3] = 3
+    for seed in range(6):
+        parts = split_apart(labels, speakers, 0.9, seed)
+        assert parts is not None and 3 not in speakers[parts[1]] and set(labels[parts[0]]) == {0, 1, 2, 3}
+    assert split_apart(labels, np.where(speakers == 3, 3, 5), 0.1, 0) is None
+    assert split_apart(labels, speakers, 0.0, 0) is None
 
 
 def test_what_cannot_be_learned_or_tested_says_so() -> None:
@@ -167,6 +218,8 @@ def test_what_cannot_be_learned_or_tested_says_so() -> None:
         (lambda: Binning((4,), pool=5), "Binning.pool: must be 1 to 4 (got 5)"),
         (lambda: Augment(stretch=1.0), "Augment.stretch: must be >= 0 and < 1 (got 1.0)"),
         (lambda: Augment(shift=float("nan")), "Augment.shift: must be >= 0 and finite (got nan)"),
+        (lambda: Augment(cutmix=1.1), "Augment.cutmix: must be >= 0 and <= 1 (got 1.1)"),
+        (lambda: Augment(noise=-1), "Augment.noise: must be >= 0 and finite (got -1)"),
         (lambda: TrainingSpec(epochs=0), "TrainingSpec.epochs: must be >= 1 (got 0)"),
         (lambda: TrainingSpec(learning_rate=-1.0), "TrainingSpec.learning_rate: must be > 0 and finite (got -1.0)"),
         (

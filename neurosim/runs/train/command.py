@@ -25,6 +25,7 @@ from ..command import (
 @click.command()
 @dataset_argument(required=False)
 @count("--epochs", "training.epochs", "Passes over the training recordings.")
+@count("--members", "members", "Networks to train, whose scores are summed.")
 @setting("--split", "data.split", metavar="NAME", help="Split to test on; it trains on the training split.")
 @count("--limit", "data.limit", "At most N test recordings.")
 @count("--train-limit", "data.train_limit", "At most N training recordings.")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from ...data.catalog import Dataset
-from ...errors import NeurosimInputError
+from ...errors import NeurosimInputError, require
 from ...measure import find_profile
 from ...training.augment import Augment
 from ...training.binning import Binning
@@ -17,6 +17,7 @@ from ...training.specs import AttentionSpec, NetworkSpec, TrainingSpec
 from ..config import Count, Data, Energy, RunConfig, Seed, check_sections, section_of
 from ..settings import Section
 
+SPEAKER, APART = "speaker", "apart"
 SPIKING = "spiking"  # kind of net: the spiking neurons of `network`
 Seconds = Annotated[float, Field(gt=0)]
 # What suits each dataset; chosen on validation parts of the training recordings alone (benchmarks/training.py).
@@ -101,11 +102,16 @@ class Validation(Section):
 
     Attributes:
         fraction: of each class; 0: no validation, all epochs are trained and the last network is kept.
+        speakers: "apart": where recordings name at least three speakers, validate on all recordings of `fraction` of
+            the speakers, at least one, and leave these out of training: accuracy there is that of a stranger. "shared":
+            divide the recordings without regard to speakers, as runs of earlier versions did; new runs have "apart".
         by: a group of the recordings, such as "speaker"; each speaker is divided in the same way.
         held_out_speaker: validate on this speaker instead, and leave the speaker out of training.
     """
 
     fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    # A run folder of an earlier version lacks the key, and goes on as it began.
+    speakers: Literal["apart", "shared"] = "shared"
     by: str | None = None
     held_out_speaker: int | None = None
 
@@ -140,6 +146,7 @@ class TrainConfig(RunConfig):
 
     Attributes:
         seed: of everything random.
+        members: networks that are trained, each with the next seed; their scores are summed, and their work too.
         data: which recordings.
         bins: how they become tensors.
         augment: how they are changed in training; see `training.Augment`.
@@ -151,6 +158,7 @@ class TrainConfig(RunConfig):
     """
 
     seed: Seed = 0
+    members: Count = 1
     data: Data
     bins: Bins = Bins()
     augment: AugmentSettings = AugmentSettings()
@@ -183,7 +191,7 @@ class TrainConfig(RunConfig):
 
     @classmethod
     def defaults(cls, dataset: Dataset) -> Mapping[str, object]:
-        return DEFAULTS.get(dataset.name) or _for_sensor(dataset)
+        return {**(DEFAULTS.get(dataset.name) or _for_sensor(dataset)), "validation": {"speakers": APART}}
 
     def check(self) -> None:
         shape, bins = self.data.describe().shape, self.bins
@@ -196,6 +204,8 @@ class TrainConfig(RunConfig):
                 "bins": lambda: self.binning(shape, bins.duration or bins.dt),
             }
         )
+        alone = self.members == 1 or self.net.kind == SPIKING
+        require(alone, "members", "must be 1 with attention layers (net.kind)", self.members)
         speaker = self.validation.held_out_speaker
         if speaker is not None and speaker == self.data.held_out_speaker:
             raise NeurosimInputError(

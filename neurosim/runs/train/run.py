@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,22 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import measure
-from ...errors import NeurosimInputError, NeurosimMissingError, require
-from ...spikes import Recordings
+from ...errors import NeurosimMissingError
 from ...training.binning import Binning
-from ...training.validation import check_labels, split
-from .. import data
 from ..data import Splits
 from ..folder import RunFolder, check_unchanged
 from ..lifecycle import finish, new_run, open_to_resume, resumed_run
 from ..options import DEFAULTS, RunOptions
-from ..progress import bar, simulation_bar
+from ..progress import bar
 from ..score import score
 from ..summary import DataResult, data_facts, labels_of, shown_recordings, write_shown
 from ..timings import Timings, limit_threads
 from . import KIND
 from .config import TrainConfig
-from .result import EpochResult, TrainResult
+from .recordings import Parts, load_splits, parts_of
+from .result import EpochResult, MemberResult, TrainResult
 
 try:
     import torch
@@ -36,7 +34,6 @@ try:
     from ...training import (
         AttentionNet,
         EpochProgress,
-        EventNet,
         SpikingNet,
         Team,
         Trainer,
@@ -47,6 +44,7 @@ try:
         to_network,
     )
     from .attention import run_in_spikes
+    from .engine import run_events
 except ImportError as error:
     raise NeurosimMissingError(
         f"neurosim train: needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
@@ -75,7 +73,7 @@ def train_network(config: TrainConfig, options: RunOptions = DEFAULTS) -> TrainR
     timings = Timings()
     with team() as crew, limit_threads(options.threads):
         with timings("load"):
-            splits = _load(config)
+            splits = load_splits(config)
         if not crew.leads:
             _Training(config, options, timings, crew, None, splits).fit()
             return None
@@ -100,7 +98,7 @@ def resume(path: Path, options: RunOptions = DEFAULTS) -> TrainResult | None:
     with team() as crew, limit_threads(options.threads):
         config = TrainConfig.reconfigure(folder)
         with timings("load"):
-            splits = _load(config)
+            splits = load_splits(config)
         found = data_facts(splits)
         check_unchanged(folder, "data", folder.manifest.data or found, found)
         if not crew.leads:
@@ -108,6 +106,28 @@ def resume(path: Path, options: RunOptions = DEFAULTS) -> TrainResult | None:
             return None
         with resumed_run(KIND, folder, options):
             return _Training(config, options, timings, crew, folder, splits).finish()
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A trained network, with the parts of the recordings that it was trained on."""
+
+    seed: int
+    net: SpikingNet | AttentionNet
+    parts: Parts
+    trainer: Trainer
+
+    def result(self, accuracy: float) -> MemberResult:
+        """Return what is told of it; `accuracy` is that on the test recordings."""
+        course, stop = self.trainer.state, self.parts.stop
+        return MemberResult(
+            seed=self.seed,
+            accuracy=accuracy,
+            best_epoch=course.best,
+            validation_accuracy=course.history[course.best - 1].validation_accuracy,
+            validation_samples=0 if stop is None else len(stop),
+            validation_speakers=self.parts.speakers,
+        )
 
 
 @dataclass(frozen=True)
@@ -122,91 +142,113 @@ class _Training:
     splits: Splits
 
     def finish(self) -> TrainResult:
-        assert self.folder is not None  # this process writes
-        checkpoint = self.folder.path / CHECKPOINT
-        return finish(KIND, self.folder, self.run, self.timings, lambda: checkpoint.unlink(missing_ok=True))
+        return finish(KIND, self.folder_to_write, self.run, self.timings, self._clear)
 
-    def fit(self) -> tuple[SpikingNet | AttentionNet, Binning, Trainer]:
-        """Return the trained network; weights of spiking ones rounded so that the engine finds the same spikes."""
-        config, train = self.config, self.splits.train
-        learn, stop = _validation(config, train, labels_of(train))
-        binning = config.binning(train.shape, float(train.durations.max()))
-        shape, classes, layers = binning.shape, len(train.classes), config.attention_spec()
-        net: SpikingNet | AttentionNet = (
-            SpikingNet(shape, classes, config.network_spec(), binning.dt, config.seed)
-            if layers is None
-            else AttentionNet(shape, classes, layers, binning.dt, config.seed)
-        )
-        how = config.training_spec(), config.augmentation(), config.seed, self.crew
-        checkpoint = None if self.folder is None else self.folder.path / CHECKPOINT
-        trainer = Trainer(net, binning, learn, stop, *how, checkpoint)
-        with _epoch_bar(config.training_spec().epochs, self.options.quiet or not self.crew.leads) as progress:
-            trainer.run(progress)
-        if isinstance(net, SpikingNet):
-            net.round_for_exact_sums(config.bins.most)
-        return net, binning, trainer
+    @property
+    def folder_to_write(self) -> RunFolder:
+        assert self.folder is not None  # this process writes
+        return self.folder
+
+    def _clear(self) -> None:
+        for k in range(self.config.members):
+            (self.folder_to_write.path / numbered(CHECKPOINT, k)).unlink(missing_ok=True)
+
+    def fit(self) -> list[_Member]:
+        """Return the trained networks; weights of spiking ones rounded so that the engine finds the same spikes.
+
+        Each has a checkpoint, which stays until the run is done: a resumed run reads those of finished networks.
+        """
+        config, train, found = self.config, self.splits.train, []
+        binning, layers = config.binning(train.shape, float(train.durations.max())), config.attention_spec()
+        shape, classes = binning.shape, len(train.classes)
+        for k in range(config.members):
+            seed = config.seed + k
+            parts = parts_of(config, train, seed)
+            net: SpikingNet | AttentionNet = (
+                SpikingNet(shape, classes, config.network_spec(), binning.dt, seed)
+                if layers is None
+                else AttentionNet(shape, classes, layers, binning.dt, seed)
+            )
+            how = config.training_spec(), config.augmentation(), seed, self.crew
+            checkpoint = None if self.folder is None else self.folder.path / numbered(CHECKPOINT, k)
+            trainer = Trainer(net, binning, parts.learn, parts.stop, *how, checkpoint)
+            name = "training" if config.members == 1 else f"training {k + 1} of {config.members}"
+            quiet = self.options.quiet or not self.crew.leads
+            with _epoch_bar(name, config.training_spec().epochs, quiet) as progress:
+                trainer.run(progress)
+            if isinstance(net, SpikingNet):
+                net.round_for_exact_sums(config.bins.most)
+            found.append(_Member(seed, net, parts, trainer))
+        return found
 
     def run(self) -> TrainResult:
         """Train, test and run event by event."""
         config, test = self.config, self.splits.test
         with self.timings("train"):
-            net, binning, trainer = self.fit()
+            members = self.fit()
+        first, labels = members[0], labels_of(test)
+        binning, course = first.trainer.binning, first.trainer.state
         with self.timings("test"):
-            predicted = scores(net, binning, test).argmax(axis=1).astype(np.int64)
-        found = (
-            self._in_engine(net, binning, predicted) if isinstance(net, SpikingNet) else self._in_spikes(net, binning)
-        )
-        course = trainer.state
+            each = [scores(member.net, binning, test) for member in members]
+        predicted = sum(each[1:], each[0]).argmax(axis=1).astype(np.int64)
+        nets = [member.net for member in members if isinstance(member.net, SpikingNet)]
+        if isinstance(first.net, SpikingNet):
+            found = self._in_engine(nets, binning, predicted)
+        else:
+            found = self._in_spikes(first.net, binning)
+        alone = [float(np.mean(s.argmax(axis=1) == labels)) for s in each]
+        rows = tuple(member.result(accuracy) for member, accuracy in zip(members, alone, strict=True))
         return replace(
             found,
             **{
                 **vars(DataResult.of(config.data, self.splits, config.seed)),
-                "train_samples": len(trainer.train),
+                "train_samples": len(first.parts.learn),
             },
-            **vars(score(labels_of(test), predicted, test.classes)),
-            parameters=sum(p.numel() for p in net.parameters()),
+            **vars(score(labels, predicted, test.classes)),
+            parameters=sum(p.numel() for member in members for p in member.net.parameters()),
+            members=rows if len(rows) > 1 else (),
             history=tuple(EpochResult(**vars(row)) for row in course.history),
             best_epoch=course.best,
             stopped_early=course.stopped,
-            validation_accuracy=course.history[course.best - 1].validation_accuracy,
-            validation_samples=0 if trainer.validation is None else len(trainer.validation),
+            validation_accuracy=rows[0].validation_accuracy,
+            validation_samples=rows[0].validation_samples,
+            validation_speakers=rows[0].validation_speakers,
         )
 
-    def _in_engine(self, net: SpikingNet, binning: Binning, predicted: NDArray[np.int64]) -> TrainResult:
+    def _in_engine(self, nets: list[SpikingNet], binning: Binning, predicted: NDArray[np.int64]) -> TrainResult:
         """Run spiking neurons in the engine; return the part of the results that this gives."""
-        folder, config, test = self.folder, self.config, self.splits.test
-        assert folder is not None  # this process writes
-        labels = labels_of(test)
-        save(folder.path / NET, net, binning, self.splits.train.classes)
+        folder, config, test = self.folder_to_write, self.config, self.splits.test
+        for k, net in enumerate(nets):
+            save(folder.path / numbered(NET, k), net, binning, self.splits.train.classes)
         with self.timings("engine"):
             inputs = binning.recordings(test)
-            event = EventNet.of(net, config.bins.most)
-            with simulation_bar("running event by event", self.options.quiet) as progress:
-                result = event.run(inputs, threads=self.options.threads, count_updates=True, progress=progress)
-            spikes = [event.spikes(result, k) for k in range(len(net.blocks))]
-            same = _same_spikes(net, binning, test, spikes) if event.exact else False
+            runs = [run_events(net, binning, test, inputs, config.bins.most, self.options) for net in nets]
+        labels, spikes = labels_of(test), [each for run in runs for each in run.spikes]
+        total = sum((run.scores for run in runs[1:]), runs[0].scores)
+        work = runs[0].work
+        if len(runs) > 1:
+            work = [replace(w, name=f"{w.name} of net {k + 1}") for k, run in enumerate(runs) for w in run.work]
         shown = shown_recordings(labels, predicted, inputs.durations)
-        write_shown(folder, shown, inputs, spikes[-1], "layer")
+        write_shown(folder, shown, inputs, runs[0].spikes[-1], "layer")
         seconds = float(inputs.durations.sum())
         return TrainResult(
-            units=tuple(int(block.connection.units) for block in net.blocks),  # type: ignore[union-attr, arg-type]
+            units=tuple(int(block.connection.units) for block in nets[0].blocks),  # type: ignore[union-attr, arg-type]
             model=config.network_spec().neuron,
-            engine_accuracy=float(np.mean(event.scores(result).argmax(axis=1) == labels)),
-            identical=same,
+            engine_accuracy=float(np.mean(total.argmax(axis=1) == labels)),
+            identical=all(run.identical for run in runs),
             spikes=sum(len(s.ticks) for s in spikes),
             spike_digest=hashlib.sha256("".join(s.digest() for s in spikes).encode()).hexdigest(),
-            real_time_factor=result.run_s / seconds,
+            real_time_factor=sum(run.seconds for run in runs) / seconds,
             simulated_seconds=seconds,
-            measures=measure.measure(result.work, len(inputs), result.duration, len(inputs.ticks)),
-            energy=measure.energy(result.work, len(inputs), config.energy.profile),
+            measures=measure.measure(work, len(inputs), runs[0].duration, len(inputs.ticks)),
+            energy=measure.energy(work, len(inputs), config.energy.profile),
             shape=inputs.shape,
             shown=shown,
         )
 
     def _in_spikes(self, net: AttentionNet, binning: Binning) -> TrainResult:
         """Run attention layers in spikes, bin by bin; return the part of the results that this gives."""
-        folder, config, test = self.folder, self.config, self.splits.test
-        assert folder is not None  # this process writes
+        folder, config, test = self.folder_to_write, self.config, self.splits.test
         threads, began = self.options.threads or torch.get_num_threads(), time.perf_counter()
         with self.timings("spikes"):
             found = run_in_spikes(net, binning, test, folder.path, threads)
@@ -226,66 +268,10 @@ class _Training:
         )
 
 
-def _load(config: TrainConfig) -> Splits:
-    splits = data.load(config.data)
-    train, test, name = splits
-    check_labels(labels_of(train), labels_of(test), train.classes, f"the {name} recordings")
-    return splits
-
-
-def _validation(
-    config: TrainConfig, train: Recordings, labels: NDArray[np.int64]
-) -> tuple[Recordings, Recordings | None]:
-    """Return the recordings to learn from and those to stop by.
-
-    Raises:
-        NeurosimInputError: the recordings do not say what validation asks for, or a side would be empty.
-    """
-    chosen = config.validation
-    if chosen.held_out_speaker is not None:
-        speakers = _group(train, "speaker", "validation.held_out_speaker")
-        mine = speakers == chosen.held_out_speaker
-        known = ", ".join(str(s) for s in np.unique(speakers))
-        require(bool(mine.any()), "validation.held_out_speaker", f"must be one of {known}", chosen.held_out_speaker)
-        require(not mine.all(), "validation.held_out_speaker", "must leave others to train on", chosen.held_out_speaker)
-        check_labels(labels[~mine], labels[mine], train.classes, "the validation recordings")
-        return train.select(~mine), train.select(mine)
-    groups = None if chosen.by is None else _group(train, chosen.by, "validation.by")
-    learn, stop = split(labels, chosen.fraction, config.seed, groups)
-    return train.select(learn), train.select(stop) if len(stop) else None
-
-
-def _group(recordings: Recordings, name: str, key: str) -> NDArray[np.int64]:
-    if name not in recordings.groups:
-        known = ", ".join(recordings.groups) or "nothing but their classes"
-        raise NeurosimInputError(f"{key}: the recordings do not say their {name} (they say {known})")
-    return np.asarray(recordings.groups[name], np.int64)
-
-
-@torch.no_grad()
-def _same_spikes(net: SpikingNet, binning: Binning, recordings: Recordings, found: Sequence[Recordings]) -> bool:
-    """Return whether the engine found the spikes of every layer that the network computes, one for one."""
-    for first in range(0, len(recordings), 64):
-        chosen = np.arange(first, min(first + 64, len(recordings)))
-        batch = binning.batch(recordings, chosen)
-        trace = net.trace(torch.from_numpy(batch.x), torch.from_numpy(batch.lengths))
-        for spikes, layer in zip(found, trace.spikes, strict=True):
-            for k, i in enumerate(chosen):
-                steps, units = np.nonzero(layer[: batch.lengths[k], k].numpy())
-                mine = slice(spikes.offsets[i], spikes.offsets[i + 1])
-                if len(steps) != mine.stop - mine.start:
-                    return False
-                order = np.lexsort((spikes.units[mine], spikes.ticks[mine]))
-                same = (spikes.ticks[mine][order] == steps) & (spikes.units[mine][order] == units)
-                if not same.all():
-                    return False
-    return True
-
-
 @contextmanager
-def _epoch_bar(epochs: int, quiet: bool) -> Iterator[Callable[[EpochProgress], None]]:
+def _epoch_bar(name: str, epochs: int, quiet: bool) -> Iterator[Callable[[EpochProgress], None]]:
     """Show a bar in epochs, with loss and accuracy; yield a progress callback of the trainer."""
-    with bar("training", "epochs", quiet) as report:
+    with bar(name, "epochs", quiet) as report:
 
         def progress(now: EpochProgress) -> None:
             if report is not None:
@@ -304,5 +290,14 @@ def write_nir(run: Path, path: Path) -> None:
     """
     from ...interop import nir
 
-    net, _, _ = load(run / NET)
-    nir.write(path, nir.to_nir(to_network(net, portable=True), dt=net.dt))
+    paths = [run / NET]
+    while (more := run / numbered(NET, len(paths))).is_file():
+        paths.append(more)
+    nets = [load(path)[0] for path in paths]
+    nir.write(path, nir.to_nir(to_network(*nets, portable=True), dt=nets[0].dt))
+
+
+def numbered(name: str, member: int) -> str:
+    """Return the name of a file of a network, from 0: a.b, a-2.b, a-3.b."""
+    stem, _, ending = name.partition(".")
+    return f"{stem}-{member + 1}.{ending}" if member else name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..tables import accuracy_row, activity_rows, energy_rows, file_rows, percent, table
-from .result import TrainResult
+from .result import MemberResult, TrainResult
 
 
 def render(result: TrainResult) -> str:
@@ -15,12 +15,24 @@ def render(result: TrainResult) -> str:
     same = "spike for spike" if result.identical else "not spike for spike"
     spikes = f"{percent(result.engine_accuracy)}, converted, {result.spikes_a_channel or 0:.3f} spikes a channel"
     event = f"{percent(result.engine_accuracy)}, {same} the trained network"
+    members = [
+        (f"network {k} alone", f"{percent(member.accuracy)}, validation {percent(member.validation_accuracy)}")
+        for k, member in enumerate(result.members, start=1)
+    ]
     rows = [
         ("trained", f"{result.train_samples:,} recordings, {epochs} epochs{early}; epoch {result.best_epoch} is kept"),
-        ("validation", "-" if checked is None else f"{percent(checked)} of {result.validation_samples}"),
+        ("validation", "-" if checked is None else f"{percent(checked)} of {validated(result)}"),
         accuracy_row(result, f"accuracy on {result.split}"),
+        *members,
         ("in spikes, bin by bin", spikes) if attention else ("event by event", event),
         *activity_rows(result.spikes, result.measures, result.real_time_factor),
         *energy_rows(result.energy, "a recording"),
     ]
     return table([*rows, *file_rows(result, result.spike_digest)], head)
+
+
+def validated(result: TrainResult | MemberResult) -> str:
+    """Return the number of validation recordings, and whose they are."""
+    speakers = result.validation_speakers
+    whose = f"speaker{'s' if len(speakers) > 1 else ''} {', '.join(map(str, speakers))}, not trained on"
+    return f"{result.validation_samples}" + (f", {whose}" if speakers else "")

@@ -1,0 +1,74 @@
+"""Run a trained network event by event, and compare its spikes with those of training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...measure import LayerCounts
+from ...spikes import Recordings
+from ...training import Binning, EventNet, SpikingNet
+from ..options import RunOptions
+from ..progress import simulation_bar
+
+
+@dataclass(frozen=True)
+class EventRun:
+    """A network's run on recordings in the engine.
+
+    Attributes:
+        scores: [n, classes].
+        spikes: of each spiking layer.
+        work: by layer.
+        seconds: wall-clock.
+        duration: simulated, s.
+        identical: whether every layer has the spikes that training computes, one for one.
+    """
+
+    scores: NDArray[np.float32]
+    spikes: Sequence[Recordings]
+    work: Sequence[LayerCounts]
+    seconds: float
+    duration: float
+    identical: bool
+
+
+def run_events(
+    net: SpikingNet, binning: Binning, test: Recordings, inputs: Recordings, max_count: int, options: RunOptions
+) -> EventRun:
+    """Run a network whose weights were rounded.
+
+    Args:
+        test, inputs: the recordings, and `binning.recordings` of them.
+        max_count: as `EventNet.of`.
+    """
+    event = EventNet.of(net, max_count)
+    with simulation_bar("running event by event", options.quiet) as progress:
+        result = event.run(inputs, threads=options.threads, count_updates=True, progress=progress)
+    spikes = [event.spikes(result, k) for k in range(len(net.blocks))]
+    same = _same_spikes(net, binning, test, spikes) if event.exact else False
+    return EventRun(event.scores(result), spikes, result.work, result.run_s, result.duration, same)
+
+
+@torch.no_grad()
+def _same_spikes(net: SpikingNet, binning: Binning, recordings: Recordings, found: Sequence[Recordings]) -> bool:
+    """Return whether the engine found the spikes of every layer that the network computes, one for one."""
+    for first in range(0, len(recordings), 64):
+        chosen = np.arange(first, min(first + 64, len(recordings)))
+        batch = binning.batch(recordings, chosen)
+        trace = net.trace(torch.from_numpy(batch.x), torch.from_numpy(batch.lengths))
+        for spikes, layer in zip(found, trace.spikes, strict=True):
+            for k, i in enumerate(chosen):
+                steps, units = np.nonzero(layer[: batch.lengths[k], k].numpy())
+                mine = slice(spikes.offsets[i], spikes.offsets[i + 1])
+                if len(steps) != mine.stop - mine.start:
+                    return False
+                order = np.lexsort((spikes.units[mine], spikes.ticks[mine]))
+                same = (spikes.ticks[mine][order] == steps) & (spikes.units[mine][order] == units)
+                if not same.all():
+                    return False
+    return True

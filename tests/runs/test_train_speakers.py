@@ -1,0 +1,144 @@
+"""Trainings whose recordings name speakers, and several networks as one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+from helpers.command import neurosim
+
+from neurosim.errors import NeurosimInterruptedError
+from neurosim.runs import RunOptions
+from neurosim.runs.train import TrainResult, table
+from neurosim.runs.train import run as training
+from neurosim.runs.train.config import TrainConfig
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
+SMALL = {
+    **{"network.filters": [], "network.hidden": [16], "bins.duration": 0.2, "bins.pool": 1, "training.epochs": 2},
+    **{"network.neuron": "CurrentLIF", "network.reset": "zero", "network.tau_spread": 2.0, "network.recurrent": False},
+    **{"augment.shift": 1.0, "augment.cutmix": 0.3, "augment.lag": 0.01, "augment.noise": 4, "members": 2},
+}
+
+
+def write(path: Path, each: int, speakers: tuple[int, ...] = (4, 7, 8, 9)) -> None:
+    """Write recordings of 12 channels in SHD's layout: one class rises, the other falls, each speaker in a place."""
+    rng = np.random.default_rng(each)
+    n = 2 * each * len(speakers)
+    times, units = h5py.vlen_dtype(np.float16), h5py.vlen_dtype(np.uint16)
+    with h5py.File(path, "w") as root:
+        events = root.create_dataset("spikes/times", (n,), times), root.create_dataset("spikes/units", (n,), units)
+        for k in range(n):
+            at = np.sort(rng.uniform(0, 0.2, 30))
+            place = at * 50 if k % 2 == 0 else 10 - at * 50
+            events[0][k] = at.astype(np.float16)
+            events[1][k] = np.clip(place + k // 2 % len(speakers) // 2 + rng.integers(0, 2, 30), 0, 11).astype(
+                np.uint16
+            )
+        root["labels"] = np.arange(n) % 2
+        root["extra/speaker"] = np.array(speakers)[np.arange(n) // 2 % len(speakers)]
+        root.create_dataset("extra/keys", data=np.array(("rise", "fall"), "S8"))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("voices")
+    write(folder / "train.h5", 12)
+    write(folder / "test.h5", 3)
+    return folder
+
+
+def config(root: Path, **changed: Any) -> TrainConfig:
+    given = {"data.name": "shd", "data.root": str(root), **SMALL, **changed}
+    return TrainConfig.configure(None, (), given)
+
+
+@pytest.fixture(scope="module")
+def done(root: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    out = tmp_path_factory.mktemp("runs") / "two"
+    result = training.train_network(config(root), RunOptions(out=out, threads=1, quiet=True))
+    assert result is not None
+    return result
+
+
+def test_members_are_summed_run_in_the_engine_and_counted_as_one(done: TrainResult, root: Path) -> None:
+    assert [member.seed for member in done.members] == [0, 1]
+    assert done.identical is True and done.engine_accuracy == done.accuracy and done.accuracy is not None
+    assert done.measures is not None and done.spikes
+    names = [layer.name for layer in done.measures.layers]
+    assert names == ["layer1 of net 1", "readout of net 1", "layer1 of net 2", "readout of net 2"]
+    assert done.parameters == 2 * (3 * 12 * 16 + 16 * 2)  # three delays
+    run = Path(done.run)
+    nets = [training.load(run / name)[0] for name in ("net.safetensors", "net-2.safetensors")]
+    test = training.load_splits(config(root)).test
+    binning = training.load(run / "net.safetensors")[1]
+    predicted = sum(training.scores(net, binning, test) for net in nets).argmax(axis=1)
+    assert done.accuracy == np.mean(predicted == test.labels)
+    assert not list(run.glob("training*"))
+    text = table.render(done)
+    assert "network 2 alone" in text and "not trained on" in text
+    page = (run / "report.html").read_text("utf-8")
+    assert "Scores of 2 networks are summed" in page and "speaker 9, not trained on" in page
+
+
+def test_validation_is_by_speaker(done: TrainResult, root: Path) -> None:
+    for member in done.members:
+        assert len(member.validation_speakers) == 1 and member.validation_samples == 24
+        assert member.validation_speakers[0] in (4, 7, 8, 9)
+    splits = training.load_splits(config(root))
+    parts = training.parts_of(config(root), splits.train, 0)
+    assert parts.stop is not None and parts.speakers == done.validation_speakers
+    assert not set(parts.learn.groups["speaker"]) & set(parts.stop.groups["speaker"])
+    assert done.train_samples == len(parts.learn) == 72
+    shared = training.parts_of(config(root, **{"validation.speakers": "shared"}), splits.train, 0)
+    assert shared.stop is not None and not shared.speakers
+    assert set(shared.stop.groups["speaker"]) <= set(shared.learn.groups["speaker"])
+    by = training.parts_of(config(root, **{"validation.by": "speaker"}), splits.train, 0)
+    assert by.stop is not None and set(by.stop.groups["speaker"]) == set(by.learn.groups["speaker"])
+    none = training.parts_of(config(root, **{"validation.fraction": 0.0}), splits.train, 0)
+    assert none.stop is None and len(none.learn) == 96
+    # A config of an earlier version, in which speakers were on both sides, lacks the key.
+    assert TrainConfig.model_validate({"data": {"name": "shd"}}).validation.speakers == "shared"
+
+
+def test_a_single_speaker_is_divided_as_before(tmp_path: Path) -> None:
+    for name, each in (("train.h5", 20), ("test.h5", 5)):
+        write(tmp_path / name, each, (4,))
+    parts = training.parts_of(config(tmp_path), training.load_splits(config(tmp_path)).train, 0)
+    assert parts.stop is not None and len(parts.stop) == 4 and not parts.speakers
+
+
+def test_interrupted_members_go_on_bit_for_bit(done: TrainResult, root: Path) -> None:
+    seen = []
+
+    def stop(self: Any, row: Any) -> None:
+        seen.append(row)
+        if len(seen) == 4:  # in the last epoch of the second
+            raise KeyboardInterrupt
+        keep_best(self, row)
+
+    keep_best = training.Trainer._keep_best
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(NeurosimInterruptedError):
+        patch.setattr(training.Trainer, "_keep_best", stop)
+        training.train_network(config(root), RunOptions(out=Path("stopped"), threads=1, quiet=True))
+    words = ["--resume", "stopped", "--threads", 1, "--json", "--quiet", "--nir", "both.nir"]
+    result = json.loads(neurosim("train", *words).stdout)
+    assert result["spike_digest"] == done.spike_digest and result["accuracy"] == done.accuracy
+    for name in ("net.safetensors", "net-2.safetensors"):
+        assert (Path("stopped") / name).read_bytes() == (Path(done.run) / name).read_bytes()
+    pytest.importorskip("nir")
+    from neurosim.interop import nir
+
+    names = {population.name for population in nir.from_nir("both.nir").populations}
+    assert {"layer1", "readout", "net2.layer1", "net2.readout"} <= {name.replace("net2_", "net2.") for name in names}
+
+
+def test_attention_has_no_members(root: Path) -> None:
+    line = neurosim("train", "shd", "--set", f"data.root={root}", "--set", "net.kind=gla", "--members", 2, expect=2)
+    assert "members: must be 1 with attention layers (net.kind) (got 2)" in line.stderr
