@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import catalog
+from ..data.catalog import FOLDER
 from ..errors import NeurosimMissingError, lookup, require
 from ..spikes import Recordings
 from .tasks import FULL, Items
@@ -23,7 +24,6 @@ CHUNK = 500  # recordings that are counted together
 # Neighbours that become one unit: 34 x 34 pixels become 17 x 17, 700 channels become 140.
 PIXELS, CHANNELS = 2, 5
 GREY = 16  # levels of scikit-learn's digits
-FOLDER = "folder"  # the dataset that reads one's own recordings
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +62,7 @@ class ItemSource:
         read: (source name, dataset, windows) to its items.
         folder: of the files, where it is not the dataset's own.
         root: of one's own files.
+        options: settings of the dataset, by name.
     """
 
     title: str
@@ -69,17 +70,30 @@ class ItemSource:
     read: Callable[[str, ItemSource, int], Base]
     folder: str | None = None
     root: Path | None = None
+    options: Mapping[str, Any] | None = None
 
 
-def load(name: str, windows: int = 10) -> Base:
+def load(
+    name: str, windows: int = 10, root: str | Path | None = None, options: Mapping[str, Any] | None = None
+) -> Base:
     """Return the items of a source, a dataset or a folder of one's own; each recording in `windows` equal windows.
 
+    Args:
+        name: a key of `SOURCES`, a dataset of the catalogue, or the path of a folder.
+        root: folder with the files; needed where `name` is "folder".
+        options: settings of the dataset, as for `catalog.load`.
+
     Raises:
-        NeurosimInputError: no such source; one class only; a test item of a class that no training item has.
+        NeurosimInputError: no such source or setting; one class only; a test item of a class that no training item has.
         NeurosimMissingError: its files are not there; the error says where to put them.
         NeurosimFormatError: a file is damaged.
     """
     source = _source(name)
+    if root is not None:
+        source = replace(source, root=Path(root))
+    if options or source.dataset == FOLDER:
+        catalog.describe(source.dataset, source.root, options)  # refuses a missing root, and settings that it has not
+        source = replace(source, options=options)
     require(windows >= 1, "stream.windows", "must be >= 1", windows)
     return checked(source.read(name, source, windows))
 
@@ -89,7 +103,7 @@ def _source(name: str) -> ItemSource:
     if name in SOURCES:
         return SOURCES[name]
     known = catalog.datasets()
-    if name in known and name != FOLDER:
+    if name in known:
         return ItemSource(known[name].title, name, _images if hasattr(catalog.module(name), "images") else _recordings)
     if Path(name).is_dir():
         return ItemSource(name, FOLDER, _recordings, root=Path(name))
@@ -133,8 +147,8 @@ def _images(name: str, source: ItemSource, windows: int) -> Base:
 
 def _recordings(name: str, source: ItemSource, windows: int) -> Base:
     root = _root(name, source)
-    splits = catalog.describe(source.dataset, root).splits[:2]
-    train, test = (catalog.load(source.dataset, split, root) for split in splits)
+    splits = catalog.describe(source.dataset, root, source.options).splits[:2]
+    train, test = (catalog.load(source.dataset, split, root, source.options) for split in splits)
     return Base(name, _items(name, train, windows), _items(name, test, windows), train.classes)
 
 

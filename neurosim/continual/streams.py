@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,18 +144,34 @@ class StreamRecipe(ABC):
         return Stream(problem, names, base.classes, make)
 
 
+@dataclass(frozen=True)
+class OneSource(StreamRecipe):
+    """Settings of a stream whose tasks are made from one dataset.
+
+    Attributes:
+        source: the items: a key of `SOURCES`, another dataset, or the path of a folder of recordings.
+        root, options: folder of its files, and settings of the dataset; a config has them in its table [data].
+    """
+
+    source: str = "digits"
+    root: str | None = None
+    options: Mapping[str, Any] | None = None
+
+    def base(self, windows: int = 10) -> Base:
+        """Return the items, recordings in so many windows."""
+        return load(self.source, windows, self.root, self.options)
+
+
 @final
 @dataclass(frozen=True)
-class Permuted(StreamRecipe):
+class Permuted(OneSource):
     """Every task but the first permutes the units in its own way (Goodfellow et al. 2013, arXiv 1312.6211).
 
     Attributes:
-        source: the items.
         tasks: how many.
         windows: of a recording.
     """
 
-    source: str = "digits"
     tasks: int = 5
     windows: int = 10
 
@@ -163,7 +179,7 @@ class Permuted(StreamRecipe):
         require(self.tasks >= 1, "stream.tasks", "must be >= 1", self.tasks)
 
     def build(self, seed: int) -> Stream:
-        base = load(self.source, self.windows)
+        base = self.base(self.windows)
         names = tuple("as they are" if i == 0 else f"permutation {i}" for i in range(self.tasks))
 
         def permute(x: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
@@ -175,15 +191,13 @@ class Permuted(StreamRecipe):
 
 @final
 @dataclass(frozen=True)
-class Rotated(StreamRecipe):
+class Rotated(OneSource):
     """Every task turns the images by its own angle.
 
     Attributes:
-        source: of still images.
         angles: degrees, one a task.
     """
 
-    source: str = "digits"
     angles: tuple[float, ...] = (0.0, 36.0, 72.0, 108.0, 144.0)
 
     def check(self) -> None:
@@ -193,7 +207,7 @@ class Rotated(StreamRecipe):
         require(not twice, "stream.angles", "must differ, because a task occurs once", twice)
 
     def build(self, seed: int) -> Stream:
-        base = load(self.source)
+        base = self.base()
         if base.picture is None:
             raise NeurosimInputError(f"stream.source: must be of still images to turn them (got {self.source})")
         height, width = base.picture
@@ -212,18 +226,16 @@ class Rotated(StreamRecipe):
 
 @final
 @dataclass(frozen=True)
-class Split(StreamRecipe):
+class Split(OneSource):
     """New classes in every task.
 
     Attributes:
-        source: the items.
         scenario: "class": an item comes alone, and is one of all classes met so far; "task": it comes with its task.
         groups: the classes of each task, by number; none: as many in each as `each`, in the dataset's order.
         each: classes of a task where no groups are given.
         windows: of a recording.
     """
 
-    source: str = "digits"
     scenario: MORE = "class"
     groups: tuple[tuple[int, ...], ...] = ()
     each: int = 2
@@ -242,7 +254,7 @@ class Split(StreamRecipe):
         require(fits, "stream.groups" if self.groups else "stream.each", rule, smallest)
 
     def build(self, seed: int) -> Stream:
-        base = load(self.source, self.windows)
+        base = self.base(self.windows)
         known = [int(k) for k in np.unique(base.train.y)]
         groups = self.groups or tuple(
             tuple(known[first : first + self.each]) for first in range(0, len(known), self.each)

@@ -28,6 +28,7 @@ from ..spikes import Recordings
 from .download import DownloadSource, digest
 
 Options = Mapping[str, Any]
+FOLDER = "folder"  # the dataset that reads one's own recordings
 
 
 @dataclass(frozen=True)

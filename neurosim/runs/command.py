@@ -81,7 +81,7 @@ def common(devices: Sequence[str] = CPU) -> Callable[[Callable[..., CommandResul
             own = {name: values.pop(name) for name in _NAMES}
             keys = {name: _key(name) for name in values if name.startswith(_SETTING)}
             given = {key: values.pop(name) for name, key in keys.items()}
-            own["given"] = {**_own_folder(given), "seed": own["seed"]}
+            own["given"] = {**own_folder(given), "seed": own["seed"]}
             say = silent if own["quiet"] else _say
             own["show_config"] = values.pop("show_config", False)
             options = CommandOptions(command=("neurosim", *sys.argv[1:]), say=say, **own)
@@ -107,7 +107,7 @@ def _say(line: str) -> None:
     click.echo(printable(line), err=True)
 
 
-def _own_folder(given: Mapping[str, object]) -> dict[str, object]:
+def own_folder(given: Mapping[str, object]) -> dict[str, object]:
     """Return settings in which a folder in the place of a dataset's name is its root."""
     from ..data import catalog
 

@@ -12,6 +12,7 @@ from pydantic import Field, create_model
 
 from .. import files
 from ..data import catalog
+from ..data.catalog import FOLDER
 from ..engine.compile.memory import free_memory
 from ..errors import NeurosimInputError
 from .folder import CONFIG, RunFolder
@@ -43,6 +44,11 @@ class Data(Section):
     train_limit: Count | None = None
     held_out_speaker: int | None = None
     options: dict[str, Any] | None = None
+
+    @property
+    def shown_name(self) -> str:
+        """Name for people: of a folder of one's own recordings, that of the folder."""
+        return Path(self.root).resolve().name if self.name == FOLDER and self.root is not None else self.name
 
     def describe(self) -> catalog.Dataset:
         """Return the properties of the dataset, as its files show them.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
+from ..data.catalog import FOLDER
 from ..measure import EnergyEstimates, EnergyRange, Measures
 from ..report import numbers
 from .folder import REPORT
@@ -33,6 +35,21 @@ def grid(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(
         "  " + "  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True)) for line in lines
     )
+
+
+class OfDataset(Protocol):
+    """Results of a run on a dataset: its name in the catalogue, and its title."""
+
+    @property
+    def dataset(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+
+def dataset_name(result: OfDataset) -> str:
+    """Return the name of the dataset: of a folder of one's own recordings, that of the folder."""
+    return result.title if result.dataset == FOLDER else result.dataset
 
 
 def quantity(value: object, unit: str = "") -> str:

@@ -78,7 +78,7 @@ def test_one_command_from_a_folder_to_an_accuracy_and_a_report(root: Path, elsew
     assert remark in run.stderr and remark in files.read_json(Path("run/manifest.json"))["reading"]
     assert "bars through 60 spiking neurons" in Path("run/report.html").read_text()
     assert "digit 0, recording 0: Sensor 2 x 34 x 34" in neurosim("view", "run").stdout
-    assert Path("view-folder.html").read_text().count('class="film"') == 2
+    assert Path("view-bars.html").read_text().count('class="film"') == 2
     # The run's config runs it again.
     again = result_of("simulate", "--config", "run/config.toml", "--threads", "1")
     assert again["spike_digest"] == result["spike_digest"]
@@ -94,6 +94,36 @@ def test_settings_of_a_folder_are_settings_of_the_run(root: Path, elsewhere: Non
         "columns, format, images, labels, seed, shape, start, test, tick"
     )
     assert "data.root: is missing; name the folder of your recordings" in refused("simulate", "folder")
+
+
+def test_a_continual_run_takes_the_same_settings(root: Path, elsewhere: None) -> None:
+    pytest.importorskip("torch")
+    words = (*LEARN, "--set", "data.options.test=0.5", "--out", "run", "--json")
+    run = neurosim("continual", "run", root, *words)
+    assert "guessed in 4 files: times are microseconds, for all are integers" in run.stderr
+    assert files.read_json(Path("run/manifest.json"))["reading"]
+    tree = files.read_toml(Path("run/config.toml"))
+    assert tree["data"] == {"name": "folder", "root": str(root), "options": {"test": 0.5}}
+    # The same settings as a file.
+    again = neurosim("continual", "run", "--config", "run/config.toml", "--json")
+    rows, other = (json.loads(done.stdout)["rows"][0] for done in (run, again))
+    assert rows["matrices"] == other["matrices"] and rows["stream"]["options"] == {"test": 0.5}
+    for word, error in (
+        ("data.options.tset=1", "data.options: field: unknown name 'tset'; did you mean 'test'?"),
+        ("stream.source=digits", "stream.source: must be left out beside data.name = 'folder' (got digits)"),
+        ("stream.kind=mixed", "data.name: has no use in a stream without stream.source; leave it out (got folder)"),
+        ("sweep.stream.source=['digits']", "sweep.stream.source: must be left out beside data.name"),
+        ("data.limit=3", "data.limit: unknown key, from --set"),
+    ):
+        assert error in refused("continual", "run", root, *LEARN, "--set", word)
+    assert "data.root: is missing" in refused("continual", "run", "--set", "data.name=folder", *LEARN)
+
+
+def test_a_continual_run_takes_the_name_of_a_dataset(elsewhere: None) -> None:
+    pytest.importorskip("torch")
+    shown = neurosim("continual", "run", "digits", "--learner", "macrocolumn", "--show-config", "--json").stdout
+    tree = json.loads(shown)
+    assert tree["data"]["name"] == tree["stream"]["source"] == "digits" and tree["stream"]["kind"] == "split"
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from ..command import (
     check_resume,
     common,
     count,
+    own_folder,
     refuse_options,
     resume_option,
     show_config,
@@ -68,12 +69,14 @@ def run(
 ) -> CommandResult:
     """Run every learner of FILE on its stream of tasks, with every seed and every point of its grid.
 
-    FILE may be a folder of your own recordings: then two of its classes are new in each task.
+    FILE may instead be a dataset, or a folder of your own recordings, which is read as in other runs (--set
+    data.options.test=0.3): then two of its classes are new in each task.
 
     \b
     Each learner and seed has a folder of its own and continues from its last whole task: after Ctrl-C, or when workers
     were killed, give --resume RUN. Results do not depend on --workers; each has one thread unless --threads says.
     """
+    from ...data import catalog
     from . import KIND
     from .config import configure
     from .executor import Executor
@@ -86,10 +89,11 @@ def run(
         return CommandResult.of(KIND, resume(resumed, executor, options))
     if file is not None and options.config is not None:
         raise NeurosimInputError(f"FILE: give it or --config, not both (got {file} and {options.config})")
-    given = options.given
-    if file is not None and file.is_dir():
-        given, file = {"stream.kind": "split", "stream.source": str(file), **given}, None
-    config = configure(file or options.config, options.sets, given, learners)
+    given, sets = options.given, options.sets
+    if file is not None and not file.is_file() and (file.is_dir() or str(file) in catalog.datasets()):
+        given, sets = {**own_folder({"data.name": str(file)}), **given}, ("stream.kind=split", *sets)
+        file = None
+    config = configure(file or options.config, sets, given, learners)
     return CommandResult.of(KIND, run_learners(config, executor, options))
 
 

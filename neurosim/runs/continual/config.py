@@ -20,9 +20,24 @@ from ..folder import CONFIG, RunFolder
 from ..settings import ConfigSource, Section, merge, overlay, resolve
 
 DEFAULT = ("plain", "joint", "replay")
+FILES = ("root", "options")  # settings of a stream that the table [data] has
 # Names that settings of learners had in earlier versions.
 EARLIER_NAMES = {"rate": "learning_rate"}
 Tree = Mapping[str, Any]
+
+
+class StreamData(Section):
+    """The recordings that the tasks are made from, by the keys of other runs.
+
+    Attributes:
+        name: of the dataset, or "folder".
+        root: folder with the files.
+        options: settings of the dataset, such as `neurosim.data.folder.FolderOptions`.
+    """
+
+    name: str
+    root: str | None = None
+    options: dict[str, Any] | None = None
 
 
 class Head(Section):
@@ -33,11 +48,13 @@ class Head(Section):
         seeds: number of seeds.
         on: the items that accuracies are measured on; None: those of test, or of validation in a sweep, whose results
             serve to choose settings.
+        data: a dataset in the place of `stream.source`, with a folder and settings.
         energy: the profile of the estimates.
     """
 
     seed: Seed = 0
     seeds: Count = 1
+    data: StreamData | None = None
     on: Literal["test", "validation"] | None = None
     energy: Energy = Energy()
 
@@ -64,6 +81,12 @@ class ContinualConfig:
         """Return the settings as config.toml holds them."""
         tables = {"stream": dict(self.stream), "learners": {n: dict(s) for n, s in self.learners.items()}}
         return {**self.head.model_dump(), **tables, "sweep": {n: dict(v) for n, v in self.sweep.items()}}
+
+    @property
+    def files(self) -> Tree:
+        """Folder and settings of the stream's dataset, where they are given."""
+        data = self.head.data
+        return {} if data is None else {k: v for k, v in data.model_dump(exclude={"name"}).items() if v is not None}
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -145,7 +168,9 @@ def configure(
     }
     sweep = _spread(_table(merged, "sweep"), owners, recipe, bool(only))
     rest = {key: value for key, value in merged.items() if key not in ("common", "sweep", "learners")}
-    rest["stream"] = _without_kind(rest.get("stream", {}))
+    swept = "source" in sweep.get("stream", {}) and "data" in merged
+    require(not swept, "sweep.stream.source", "must be left out beside data.name", merged.get("data"))
+    rest["stream"] = _of_data(_without_kind(rest.get("stream", {})), merged.get("data"), recipe)
     checked = resolve(_model(recipe, owners), [ConfigSource("the config", {**rest, "learners": own}), *_named(sources)])
     tree = checked.model_dump()
     stream = {"kind": stream_kind, **tree["stream"]}
@@ -199,14 +224,15 @@ def _rows(config: ContinualConfig) -> Iterator[Row]:
                 words.append(f"{key} {_text(value)}")
             tables = {"stream": _without_kind(chosen["stream"]), "learners": {learner: chosen[learner]}}
             tree = resolve(model, [ConfigSource("sweep", tables)]).model_dump()
-            stream = {"kind": config.stream["kind"], **tree["stream"]}
+            stream = {"kind": config.stream["kind"], **tree["stream"], **config.files}
             yield Row(", ".join(words), learner, tree["learners"][learner], stream)
 
 
 def _spread(sweep: Tree, owners: Mapping[str, type], recipe: type, narrowed: bool) -> dict[str, dict[str, list[Any]]]:
     """Return the grid by learner and stream: the values of "common" go to every learner that has the setting."""
     found: dict[str, dict[str, list[Any]]] = {}
-    known = {**{name: _fields(owner) for name, owner in owners.items()}, "stream": _fields(recipe)}
+    own = [name for name in _fields(recipe) if name not in FILES]
+    known = {**{name: _fields(owner) for name, owner in owners.items()}, "stream": own}
     for place, table in sweep.items():
         if place == "common":
             places = list(owners)
@@ -228,7 +254,7 @@ def _spread(sweep: Tree, owners: Mapping[str, type], recipe: type, narrowed: boo
 
 def _model(recipe: type, owners: Mapping[str, type]) -> Any:
     """Return the model of a config with this stream and these learners; other keys are errors."""
-    stream = section_of(recipe, without=())
+    stream = section_of(recipe, without=FILES)
     sections = {name: section_of(owner, without=()) for name, owner in owners.items()}
     learners: Any = {name: (section, section()) for name, section in sections.items()}
     table = create_model("Learners", __base__=Section, **learners)
@@ -243,7 +269,24 @@ def _named(sources: Sequence[ConfigSource]) -> list[ConfigSource]:
     ]
 
 
-_KEPT = ("seed", "seeds", "on", "energy", "stream")
+_KEPT = ("seed", "seeds", "on", "data", "energy", "stream")
+
+
+def _of_data(stream: Any, data: Any, recipe: type) -> Any:
+    """Return the settings of a stream whose source is the dataset of the table [data], where there is one.
+
+    Raises:
+        NeurosimInputError: a stream that has no single source, or has another one.
+    """
+    name = data.get("name") if isinstance(data, Mapping) else None
+    if name is None or not isinstance(stream, Mapping):
+        return stream
+    require(
+        "source" in _fields(recipe), "data.name", "has no use in a stream without stream.source; leave it out", name
+    )
+    other = stream.get("source", name)
+    require(other == name, "stream.source", f"must be left out beside data.name = '{name}'", other)
+    return {**stream, "source": name}
 
 
 def _renamed(tree: Tree) -> dict[str, object]:

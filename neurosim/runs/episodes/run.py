@@ -49,7 +49,7 @@ def episodes(config: EpisodesConfig, options: RunOptions = DEFAULTS) -> Episodes
     """
     options.check_out()
     fitted, asked = load(config.data)
-    with new_run(KIND, config.model_dump(), f"episodes-{config.data.name}", options) as folder:
+    with new_run(KIND, config.model_dump(), f"episodes-{config.data.shown_name}", options) as folder:
         folder.note(data={raw.name: raw.facts() for raw in (fitted, asked)})
         return _finish(folder, config, fitted, asked, options)
 
@@ -160,7 +160,7 @@ def _accuracies(
         known = files.read_arrays(path)["accuracies"]
         done = known.shape[1]
         found[:, :done] = known
-    with bar(f"episodes of {config.data.name}", "episodes", options.quiet) as report:
+    with bar(f"episodes of {config.data.shown_name}", "episodes", options.quiet) as report:
         for number in range(done, own.count):
             for k, shots in enumerate(own.shots):
                 found[k, number] = _answer(config, coder, _draw(config, items, groups, number, shots))

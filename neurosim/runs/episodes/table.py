@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..folder import REPORT
-from ..tables import energy_rows, grid, percent, table
+from ..tables import dataset_name, energy_rows, grid, percent, table
 from .result import EpisodesResult
 
 
 def render(result: EpisodesResult) -> str:
     """Return the accuracy of each method by the number of shots, and the files."""
     head = (
-        f"{result.dataset}: {result.episodes:,} episodes of {result.ways} of {result.classes} classes, "
+        f"{dataset_name(result)}: {result.episodes:,} episodes of {result.ways} of {result.classes} classes, "
         f"{result.queries} queries a class, seed {result.seed}; chance {percent(result.chance)}"
     )
     rows = [

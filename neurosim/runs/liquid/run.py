@@ -49,7 +49,7 @@ def simulate(config: LiquidConfig, options: RunOptions = DEFAULTS) -> LiquidResu
         splits = data.load(config.data)
     facts = {"data": data_facts(splits), "threads": options.threads}
     with (
-        new_run(KIND, config.model_dump(), config.data.name, options, **facts) as folder,
+        new_run(KIND, config.model_dump(), config.data.shown_name, options, **facts) as folder,
         limit_threads(options.threads),
     ):
         return _Simulation(config, folder, options, timings, splits).finish()

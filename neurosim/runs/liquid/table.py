@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..folder import REPORT
-from ..tables import Rows, accuracy_row, activity_rows, energy_rows, file_rows, table
+from ..tables import Rows, accuracy_row, activity_rows, dataset_name, energy_rows, file_rows, table
 from .result import LiquidResult
 
 
 def render(result: LiquidResult) -> str:
     """Return accuracy, activity and cost, and the files of the run."""
-    head = f"{result.dataset} {result.split}: {result.samples} recordings, seed {result.seed}"
+    head = f"{dataset_name(result)} {result.split}: {result.samples} recordings, seed {result.seed}"
     return table([*_figures(result), *file_rows(result, result.spike_digest)], head)
 
 

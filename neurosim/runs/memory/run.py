@@ -91,7 +91,7 @@ def recall(config: MemoryConfig, source: Path, options: RunOptions = DEFAULTS) -
     with timings("encode"):
         new = encode(raw, learned.coder, config.code, _threads(options))
     facts = {"data": {raw.name: raw.facts()}, "memory": str(source)}
-    with new_run(KIND, config.model_dump(), f"recall-{config.data.name}", options, **facts) as folder:
+    with new_run(KIND, config.model_dump(), f"recall-{config.data.shown_name}", options, **facts) as folder:
 
         def work() -> MemoryResult:
             result = _recalled(folder, config, timings, learned, raw, new)
@@ -133,13 +133,13 @@ def _run(
         coder = encoder(stored, config)
         items, new = (encode(raw, coder, config.code, _threads(options)) for raw in (stored, other))
     facts = {"command_kind": name, "data": {raw.name: raw.facts() for raw in (stored, other)}}
-    with new_run(KIND, config.model_dump(), f"{name}-{config.data.name}", options, **facts) as folder:
+    with new_run(KIND, config.model_dump(), f"{name}-{config.data.shown_name}", options, **facts) as folder:
 
         def work() -> MemoryResult:
             sizes = sizes_between(len(items), points or 1)
             with (
                 timings("store"),
-                bar(f"storing {config.data.name}", "items", options.quiet) as report,
+                bar(f"storing {config.data.shown_name}", "items", options.quiet) as report,
                 capacity_warnings(options.say) as warnings,
             ):
                 learned, growth = learn(config, coder, items, stored.classes, sizes, report)

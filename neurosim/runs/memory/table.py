@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..tables import Rows, accuracy_row, energy_rows, file_rows, grid, percent, quantity, table
+from ..tables import Rows, accuracy_row, dataset_name, energy_rows, file_rows, grid, percent, quantity, table
 from .result import MemoryResult, RecallAtSize
 
 
@@ -12,7 +12,7 @@ def render(result: MemoryResult) -> str:
     """Return the figures of every run, then those of this command, then the files."""
     column = result.column
     head = (
-        f"{result.dataset}: {result.stored:,} items in {column.modules} x {column.units} units, "
+        f"{dataset_name(result)}: {result.stored:,} items in {column.modules} x {column.units} units, "
         f"{column.active} of {column.inputs} bits each, seed {result.seed}"
     )
     accuracy = accuracy_row(result, f"accuracy on {result.split}")

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..tables import Rows, accuracy_row, activity_rows, energy_rows, file_rows, grid, joules, percent, quantity, table
+from ..tables import (
+    Rows,
+    accuracy_row,
+    activity_rows,
+    dataset_name,
+    energy_rows,
+    file_rows,
+    grid,
+    joules,
+    percent,
+    quantity,
+    table,
+)
 from .result import PipelineResult, StageResult
 
 
 def render(result: PipelineResult) -> str:
     """Return accuracy and cost, a row for each stage, and the accuracies on the tasks if there are several."""
-    head = f"{result.pipeline}: {result.dataset} {result.split}, {result.samples} recordings, seed {result.seed}"
+    head = f"{result.pipeline}: {dataset_name(result)} {result.split}, {result.samples} recordings, seed {result.seed}"
     rows = [accuracy_row(result, "accuracy"), *_unanswered(result)]
     rows += [*activity_rows(result.spikes, result.measures, result.real_time_factor)]
     rows += [*_measures(result), *energy_rows(result.energy, "a recording")]

@@ -41,7 +41,7 @@ def recognise(config: RecogniseConfig, options: RunOptions = DEFAULTS) -> Recogn
     options.check_out()
     stored, asked = load(config.data)
     kind = _kind(config.view, stored)
-    with new_run(KIND, config.model_dump(), f"recognise-{config.data.name}", options) as folder:
+    with new_run(KIND, config.model_dump(), f"recognise-{config.data.shown_name}", options) as folder:
         folder.note(data={raw.name: raw.facts() for raw in (stored, asked)})
         return _finish(folder, config, kind, stored, asked, options)
 
@@ -120,7 +120,7 @@ def _store(
         owner = mc.build_recogniser(BUILDS[kind], config.seed, raw.shape, max(2, len(raw.classes)))
         memory = owner.memory()
     order = np.random.default_rng(config.seed).permutation(len(raw))
-    with bar(f"storing {config.data.name}", "items", options.quiet) as report:
+    with bar(f"storing {config.data.shown_name}", "items", options.quiet) as report:
         for first in range(memory.stored, len(raw), CHUNK):
             part = raw.select(order[first : first + CHUNK])
             owner.store(memory, _view(kind, part, config.view, duration), part.labels, threads)

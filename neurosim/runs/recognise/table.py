@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ..tables import accuracy_row, energy_rows, file_rows, quantity, table
+from ..tables import accuracy_row, dataset_name, energy_rows, file_rows, quantity, table
 from .result import RecogniseResult
 
 
 def render(result: RecogniseResult) -> str:
     """Return the accuracy, its cost, and the files of the run."""
     sizes = ", then ".join(f"{each.columns} columns of {each.modules} x {each.units} units" for each in result.levels)
-    head = f"{result.dataset}: {result.stored:,} items stored once in {sizes}, seed {result.seed}"
+    head = f"{dataset_name(result)}: {result.stored:,} items stored once in {sizes}, seed {result.seed}"
     rows = [
         accuracy_row(result, f"accuracy on {result.split}"),
         ("items recognised", f"{result.samples:,}"),

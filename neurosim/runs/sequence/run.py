@@ -46,7 +46,7 @@ def sequence(config: SequenceConfig, options: RunOptions = DEFAULTS) -> Sequence
     """
     options.check_out()
     splits = data.load(config.data)
-    with new_run(KIND, config.model_dump(), f"sequence-{config.data.name}", options) as folder:
+    with new_run(KIND, config.model_dump(), f"sequence-{config.data.shown_name}", options) as folder:
         folder.note(data=_facts(splits))
         return _finish(folder, config, splits, options)
 
@@ -130,7 +130,7 @@ def _learn(
     """Play all passes that are left, each in an order of its own; return what was learned, and the course of it."""
     content, done = _restored(folder)
     passes = config.stream.passes
-    with bar(f"learning {config.data.name}", "passes", options.quiet) as report:
+    with bar(f"learning {config.data.shown_name}", "passes", options.quiet) as report:
         for number in range(len(done), passes):
             order = np.random.default_rng([config.seed, number]).permutation(len(recordings))
             network = _network(config, recordings.size, content, learn=True, pool=number < config.pooler.passes)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..folder import REPORT
-from ..tables import Rows, energy_rows, grid, percent, table
+from ..tables import Rows, dataset_name, energy_rows, grid, percent, table
 from .result import SequenceResult
 
 
 def render(result: SequenceResult) -> str:
     """Return what was learned, the groups that were compared, and the files."""
     head = (
-        f"{result.dataset}: {result.samples:,} recordings in windows of {result.window_s:g} s, "
+        f"{dataset_name(result)}: {result.samples:,} recordings in windows of {result.window_s:g} s, "
         f"{result.columns:,} columns, {result.cells:,} cells, seed {result.seed}"
     )
     first, last = (result.passes[k] for k in (0, -1))

@@ -78,7 +78,7 @@ def train_network(config: TrainConfig, options: RunOptions = DEFAULTS) -> TrainR
             _Training(config, options, timings, crew, None, splits).fit()
             return None
         facts = {"data": data_facts(splits), "threads": options.threads, "processes": crew.size}
-        with new_run(KIND, config.model_dump(), config.data.name, options, **facts) as folder:
+        with new_run(KIND, config.model_dump(), config.data.shown_name, options, **facts) as folder:
             folder.note(versions={**folder.manifest.versions, "torch": str(torch.__version__)})
             return _Training(config, options, timings, crew, folder, splits).finish()
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from ..tables import accuracy_row, activity_rows, energy_rows, file_rows, percent, table
+from ..tables import accuracy_row, activity_rows, dataset_name, energy_rows, file_rows, percent, table
 from .result import MemberResult, TrainResult
 
 
 def render(result: TrainResult) -> str:
     """Return how the training went, its accuracy and cost, and the files of the run."""
-    head = f"{result.dataset}: {result.model} in layers of {', '.join(map(str, result.units))}, seed {result.seed}"
+    head = (
+        f"{dataset_name(result)}: {result.model} in layers of {', '.join(map(str, result.units))}, seed {result.seed}"
+    )
     checked, epochs = result.validation_accuracy, len(result.history)
     early = ", stopped early" if result.stopped_early else ""
     attention = result.identical is None
