@@ -93,7 +93,7 @@ def train_bytes(
 
     Args:
         config: default `small()`; its vocabulary must be 256.
-        on_progress: called after every validation, and every 50 updates between them.
+        on_progress: called after every validation, and every 10 updates between them.
         folder: the model is written there (`write_model`) after every validation.
 
     Raises:
@@ -118,7 +118,7 @@ def train_bytes(
             loss = validation_loss(model, held, training.length)
             if folder is not None:
                 write_model(folder, model)
-        if on_progress is not None and (due or (step + 1) % 50 == 0):
+        if on_progress is not None and (due or (step + 1) % 10 == 0):
             on_progress(TrainingProgress(step + 1, training.steps, recent, loss if due else None))
     return model, loss
 

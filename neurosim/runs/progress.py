@@ -13,6 +13,8 @@ from .terminal import printable
 
 DELAY = 2.0  # seconds before a bar appears
 LINE_EVERY = 15.0  # seconds between two lines where no terminal listens
+# Work that will take longer than that says so as soon as its rate is known.
+LONG, KNOWN = 60.0, 3.0  # seconds
 FORM = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit} [{remaining} left{postfix}]"
 
 
@@ -49,13 +51,17 @@ class _Lines:
     def __init__(self, what: str, unit: str) -> None:
         self.what, self.unit = what, unit
         self.start = self.shown = time.monotonic()
+        self.silent = True
 
     def __call__(self, done: float, total: float, note: str = "") -> None:
         now = time.monotonic()
-        if now - self.shown < LINE_EVERY or not 0 < done <= total:
+        if not 0 < done <= total:
             return
-        self.shown = now
         left = (now - self.start) * (total / done - 1)
+        early = self.silent and left > LONG and now - self.start > KNOWN
+        if now - self.shown < LINE_EVERY and not early:
+            return
+        self.shown, self.silent = now, False
         words = f"{self.what}: {done / total:.0%} of {total:,.6g} {self.unit}, {left:,.0f} s left"
         print(printable(f"{words}, {note}" if note else words), file=sys.stderr, flush=True)
 

@@ -64,6 +64,18 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(monkeypatch: pytest.
     )
 
 
+def test_long_work_says_early_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = io.StringIO()
+    clock = iter([0.0, 2.0, 4.0, 6.0])
+    monkeypatch.setattr(sys, "stderr", log)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.bar("train", "epochs", quiet=False) as report:
+        assert report is not None
+        for done in (1, 2, 3):
+            report(done, 100)
+    assert log.getvalue() == "train: 2% of 100 epochs, 196 s left\n"
+
+
 def test_no_control_character_of_a_result_or_an_error_reaches_the_terminal() -> None:
     import click
 

@@ -38,7 +38,7 @@ def command(options: CommandOptions, graph: Path | None, resumed: Path | None) -
     """Train a spiking network on DATASET, test it once, and run it event by event; writes a run folder with a report.
 
     \b
-    neurosim train digits                    needs no files
+    neurosim train digits                    needs no files; about a minute on two cores
     neurosim train recordings/               a folder of your own recordings
     neurosim train --resume runs/x           continue after the last complete epoch, to the same result bit for bit
     torchrun --standalone --nproc-per-node 2 -m neurosim train digits    two processes share each batch
