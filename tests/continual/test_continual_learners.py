@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.samples import sampled
 
 from neurosim.continual import Items, Learner, Problem, Task
 from neurosim.continual.learners import LEARNERS, kind
@@ -19,6 +20,9 @@ from neurosim.errors import NeurosimError, NeurosimInputError
 
 torch = pytest.importorskip("torch")
 LIMITS = {"train_limit": 120, "validation_limit": 40, "test_limit": 60}
+# The sample of the quick run: no defence, stored items, projected gradients, one trial, and the liquid of the engine.
+QUICK = ["plain", "replay", "hlop", "macrocolumn", "projected"]
+BY_ITEM = ["plain", "replay", "joint", "dendrites", "macrocolumn", "liquid", "projected"]
 # Small enough for seconds, large enough to learn.
 SMALL: dict[str, dict[str, Any]] = {
     "plain": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3},
@@ -73,7 +77,7 @@ def equal(a: dict[str, Any], b: dict[str, Any]) -> bool:
     return set(a) == set(b) and all(np.array_equal(a[name], b[name]) for name in a)
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", sampled(LEARNERS, QUICK))
 def test_a_learner_learns_and_goes_on_from_its_state(name: str, stream: Stream) -> None:
     told: list[tuple[int, int]] = []
     first = made(name, stream.problem)
@@ -104,7 +108,7 @@ def test_the_state_of_another_is_refused(name: str, stream: Stream) -> None:
     assert equal(learner.state(), before)
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", sampled(LEARNERS, QUICK))
 def test_answers_do_not_depend_on_the_batch(name: str, stream: Stream) -> None:
     learner = learned(made(name, stream.problem), [stream[0]])
     x = stream[0].test.x
@@ -113,7 +117,7 @@ def test_answers_do_not_depend_on_the_batch(name: str, stream: Stream) -> None:
     np.testing.assert_allclose(whole, parts, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["plain", "replay", "joint", "dendrites", "macrocolumn", "liquid", "projected"])
+@pytest.mark.parametrize("name", sampled(BY_ITEM, ["plain", "macrocolumn", "projected"]))
 @pytest.mark.parametrize("scenario", ["class", "task"])
 def test_answers_are_among_what_an_item_can_be(name: str, scenario: Any) -> None:
     stream = Split(scenario=scenario, **LIMITS).build(0)
@@ -125,7 +129,7 @@ def test_answers_are_among_what_an_item_can_be(name: str, scenario: Any) -> None
     assert ahead <= ({6, 7} if given else {0, 1, 2, 3})
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", sampled(LEARNERS, QUICK))
 def test_a_still_image_among_recordings(name: str) -> None:
     """Tasks of one step and of three, as in a mixed stream."""
     chance = np.random.default_rng(0)

@@ -421,12 +421,16 @@ def test_plastic_networks_run_from_toml(tmp_path: Path) -> None:
 
 
 def test_windowed_populations_come_back(tmp_path: Path) -> None:
-    """Parameters, windows, links and, in a file beside, what they have learned."""
+    """Parameters, windows and links; before anything is learned, large parameters alone are in a file beside."""
     path, network = tmp_path / "net.toml", windowed()
     description.save(path, network)
-    # Before anything is learned, large parameters alone are beside it.
     assert set(files.read_arrays(path.with_suffix(".safetensors"))) == {"population gated segments"}
     assert describe(description.load(path).network) == describe(network)
+
+
+@pytest.mark.slow
+def test_what_windowed_populations_learned_comes_back(tmp_path: Path) -> None:
+    path, network = tmp_path / "net.toml", windowed()
     learned = simulate(network, clip()).learned
     frozen = windowed(learn=False, learned=learned)
     description.save(path, frozen)

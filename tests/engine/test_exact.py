@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers.models import MODELS
 from helpers.networks import Doubling, digests, recording, recordings, small
+from helpers.samples import sampled
 
 from neurosim.engine import Probe, Progress, compile_network, simulate
 from neurosim.engine.compile.synapse_sampler import build_sampler
@@ -52,7 +53,7 @@ def mixed(model: Neuron, weight: float = 1.0, order: int = 1) -> Network:
     return Network(populations[::order], projections[::order])
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", sampled(MODELS, ["LIF", "CubaLIF"]))
 def test_equals_the_plain_event_loop(name: str) -> None:
     model, weight = MODELS[name]
     network, given = mixed(model, weight), recording()

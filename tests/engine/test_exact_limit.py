@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.models import MODELS
+from helpers.samples import sampled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
@@ -186,7 +187,7 @@ INTEGRATED: dict[str, tuple[AdEx | Izhikevich | CobaLIF, list[float], list[float
 }
 
 
-@pytest.mark.parametrize("name", INTEGRATED)
+@pytest.mark.parametrize("name", sampled(INTEGRATED, ["CobaLIF"]))
 def test_models_without_a_closed_flow_follow_their_equations(name: str) -> None:
     """Against another integrator of high order at its finest, crossings included."""
     model, low, high = INTEGRATED[name]

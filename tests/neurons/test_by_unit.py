@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from helpers.samples import sampled
 
 from neurosim.engine import Probe, Simulation, simulate
 from neurosim.errors import NeurosimInputError
@@ -38,8 +39,8 @@ def inputs(names: list[str], size: int) -> dict[str, Spikes]:
     }
 
 
-@pytest.mark.parametrize("clock", [1e-4, None], ids=["grid", "continuous"])
-@pytest.mark.parametrize("name", NEURONS)
+@pytest.mark.parametrize("clock", [1e-4, pytest.param(None, marks=pytest.mark.slow)], ids=["grid", "continuous"])
+@pytest.mark.parametrize("name", sampled(NEURONS, ["LIF", "CobaLIF", "AdEx"]))
 def test_a_unit_is_a_neuron_of_its_own_numbers(name: str, clock: float | None) -> None:
     own = spread(NEURONS[name]())
     weight = WEIGHT.get(name, 0.4)

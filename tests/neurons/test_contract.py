@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from helpers.samples import sampled
 
 from neurosim.errors import NeurosimInputError
 from neurosim.neurons import IF, LIF, NEURONS, Neuron
@@ -19,11 +20,11 @@ from neurosim.neurons.trial import NeuronTrial
 EXACT = {"LIF", "IF", "LI", "CubaLIF", "AlphaLIF", "AdaptiveLIF"}
 # Every check compiles the model several times. The sample of the quick run: exact, without spikes, and of first order.
 QUICK = {"LIF", "LI", "Izhikevich"}
-MODELS = [pytest.param(m, id=n, marks=[] if n in QUICK else [pytest.mark.slow]) for n, m in NEURONS.items()]
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_every_model_holds_to_it(model: type[Neuron]) -> None:
+@pytest.mark.parametrize("name", sampled(NEURONS, QUICK))
+def test_every_model_holds_to_it(name: str) -> None:
+    model = NEURONS[name]
     report = check_neuron(model())
     notes = {finding.rule: finding.note for finding in report.findings}
     assert tuple(notes) == RULES

@@ -69,7 +69,7 @@ def test_every_pattern_is_tried() -> None:
 
 
 @pytest.mark.parametrize("pattern", CASES, ids=str)
-@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize("same", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_rows_are_sorted_and_do_not_depend_on_the_cut(pattern: Pattern, same: bool) -> None:
     pattern.check(SQUARE, SQUARE, same)
     whole = pattern.rows(SQUARE, SQUARE, same, KEY, 0, 37)
