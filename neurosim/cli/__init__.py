@@ -13,6 +13,7 @@ from .program import CommandEntry, Program
 COMMANDS = {
     "simulate": CommandEntry("neurosim.cli.simulate", "Simulate a dataset or a network: run, measure, report."),
     **{name: CommandEntry(f"neurosim.runs.{name}.command", line) for name, line in KINDS.items() if line},
+    "reproduce": CommandEntry("neurosim.cli.reproduce", "Run published experiments with their own settings."),
     "view": CommandEntry("neurosim.cli.view", "Play a recording, or those that a run kept, on a page."),
     "runs": CommandEntry("neurosim.cli.runs", "List runs, and link to their reports on a page."),
     "measure": CommandEntry("neurosim.cli.measure", "Print a run's measures and energy estimates again."),

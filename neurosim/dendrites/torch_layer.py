@@ -25,7 +25,7 @@ class TrainableDendriteLayer(nn.Module):
 
     The fraction `sparsity` of the weights is zero; call `rezero` after every step of an optimiser to keep it so.
     Weights start uniform in +- 1 / sqrt(density of the inputs x density of the weights x inputs), as published;
-    segments uniform in +- 1 / sqrt(contexts).
+    segments uniform in +- 1 / sqrt(context_density x contexts).
 
     With a `level`, winners pass on the nearest multiple of it, from 0 to `MAX_SPIKES` of them, with the gradient of
     their values: in a network of the engine the layer that `frozen` returns sends as many spikes.
@@ -52,6 +52,7 @@ class TrainableDendriteLayer(nn.Module):
         input_density: float = 1.0,
         seed: int = 0,
         level: float = 0.0,
+        context_density: float = 1.0,
     ) -> None:
         super().__init__()
         name = "TrainableDendriteLayer."
@@ -62,6 +63,7 @@ class TrainableDendriteLayer(nn.Module):
         require(0 <= boost < math.inf, name + "boost", "must be finite and >= 0", boost)
         require(0 < input_density <= 1, name + "input_density", "must be > 0 and <= 1", input_density)
         require(0 <= level < math.inf, name + "level", "must be >= 0", level)
+        require(0 < context_density <= 1, name + "context_density", "must be > 0 and <= 1", context_density)
         self.level = float(level)
         self.boost, self.period = float(boost), integer(period, name + "period", 1, 2**62)
         draws = torch.Generator().manual_seed(integer(seed, name + "seed", 0, 2**63 - 1))
@@ -76,7 +78,7 @@ class TrainableDendriteLayer(nn.Module):
         self.weights = nn.Parameter((2 * torch.rand(units, inputs, generator=draws) - 1) * bound * self.mask)
         self.bias = nn.Parameter((2 * torch.rand(units, generator=draws) - 1) / math.sqrt(inputs))
         start = 2 * torch.rand(units, segments, contexts, generator=draws) - 1
-        self.segments = nn.Parameter(start / math.sqrt(contexts))
+        self.segments = nn.Parameter(start / math.sqrt(context_density * contexts))
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """Return [B, units] from x [B, inputs] and contexts [B, contexts], or one [contexts] for the batch.
@@ -152,8 +154,14 @@ class DendriteNetwork(nn.Module):
     """Two layers of active dendrites and a linear output, as for permuted MNIST in Iyer et al. 2022.
 
     Both layers get the same context. `inputs - units - units - classes`; `density` of the units of a layer win.
-    `level`: see `TrainableDendriteLayer`.
+    `level`, `context_density`: see `TrainableDendriteLayer`. With `sparse_output` the fraction `sparsity` of the
+    weights of the output is zero, too.
+
+    Attributes:
+        output_mask: [classes, units] bool, weights of the output that may be other than 0; None: all.
     """
+
+    output_mask: Tensor | None
 
     def __init__(
         self,
@@ -167,6 +175,8 @@ class DendriteNetwork(nn.Module):
         boost: float = 0.0,
         seed: int = 0,
         level: float = 0.0,
+        context_density: float = 1.0,
+        sparse_output: bool = False,
     ) -> None:
         super().__init__()
         require(0 < density <= 1, "DendriteNetwork.density", "must be > 0 and <= 1", density)
@@ -184,6 +194,7 @@ class DendriteNetwork(nn.Module):
                 input_density=part,
                 seed=2 * seed + i,
                 level=level,
+                context_density=context_density,
             )
             for i, (n, part) in enumerate(sizes)
         ]
@@ -193,6 +204,13 @@ class DendriteNetwork(nn.Module):
         with torch.no_grad():
             for p in self.output.parameters():
                 p.uniform_(-1, 1, generator=draws).div_(math.sqrt(winners))
+        self.register_buffer("output_mask", None)
+        if sparse_output:
+            kept = round((1 - sparsity) * units)
+            self.output_mask = torch.rand(classes, units, generator=draws).argsort(dim=1) < kept
+            with torch.no_grad():
+                self.output.weight.mul_(math.sqrt(units / kept))
+            self.rezero()
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """Return [B, classes] scores from x [B, inputs] and contexts [B, contexts] or [contexts]."""
@@ -203,7 +221,8 @@ class DendriteNetwork(nn.Module):
         """Return the work of x [B, inputs] under one context [contexts], by layer and its segments."""
         first = self.first(x, context)
         second = self.second(first, context)
-        stored = self.output.weight.nbytes + self.output.bias.nbytes
+        weights = self.output.weight.numel() if self.output_mask is None else int(self.output_mask.sum())
+        stored = 4 * weights + self.output.bias.nbytes
         output = _counts("output", self.output.weight, second, self.output(second), stored, spiking=False)
         return [*self.first.work(x, context, "first"), *self.second.work(first, context, "second"), output]
 
@@ -211,3 +230,11 @@ class DendriteNetwork(nn.Module):
         """Set the weights outside the masks to 0; call it after every step of the optimiser."""
         self.first.rezero()
         self.second.rezero()
+        if self.output_mask is not None:
+            with torch.no_grad():
+                self.output.weight.mul_(self.output_mask)
+
+    def absent(self) -> int:
+        """Return the number of weights that stay 0."""
+        masks = [layer.mask for layer in (self.first, self.second)]
+        return sum(int((~mask).sum()) for mask in (*masks, self.output_mask) if mask is not None)

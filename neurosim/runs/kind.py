@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from .. import plain
 from ..report import page
 from .folder import RunFolder
+from .presets.preset import beside
 from .settings import ConfigSource
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ class Kind(Generic[R]):
         module = self._module("page")
         template = Path(str(module.__file__)).with_name("page.html")
         values: Mapping[str, object] = module.fill(folder, result)
-        return page.render(template, folder.path, folder.manifest.known(), result=result, **values)
+        repeats = beside(folder.manifest.facts, result.to_dict())
+        return page.render(template, folder.path, folder.manifest.known(), result=result, repeats=repeats, **values)
 
     def render_table(self, result: R) -> str:
         """Return what the command line prints: what `render` of the kind's table.py returns."""

@@ -44,7 +44,7 @@ def new_run(
         for remark in reading:
             options.say(remark)
         noted = {"reading": reading} if reading else {}
-        folder.note(**({} if kind.name == kinds.UNNAMED else {"kind": kind.name}), **noted, **facts)
+        folder.note(**({} if kind.name == kinds.UNNAMED else {"kind": kind.name}), **noted, **options.facts, **facts)
         yield folder
 
 

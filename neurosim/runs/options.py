@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .folder import check_out
@@ -32,6 +32,7 @@ class RunOptions:
         quiet: show no progress bars.
         command: the command line, for the manifest.
         say: is called with messages for the user.
+        facts: what the manifest notes besides, such as the preset that the run repeats.
         show_config: end with `ConfigShown` in place of the run.
     """
 
@@ -41,6 +42,7 @@ class RunOptions:
     quiet: bool = True
     command: Sequence[str] = ()
     say: Callable[[str], None] = silent
+    facts: Mapping[str, object] = field(default_factory=dict)
     show_config: bool = False
 
     def check_out(self) -> None:

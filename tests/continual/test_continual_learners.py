@@ -369,3 +369,29 @@ for name in ("plain", "dendrites", "hlop"):
 """
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
     assert len(said) == 3 and all("pip install 'neurosim-spiking[train]'" in line for line in said), said
+
+
+def test_dendrites_as_published_keep_zeros_in_the_output_and_their_rate(stream: Stream) -> None:
+    published = {"falls": False, "context_density": 0.1, "sparse_output": True}
+    rates = []
+
+    class Adam(torch.optim.Adam):
+        def step(self, closure: Any = None) -> Any:
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(closure)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim, "Adam", Adam)
+        learner: Any = learned(made("dendrites", stream.problem, **published), [stream[0]])
+    assert set(rates) == {5e-3}
+    output = learner.net.output.weight
+    assert int((output == 0).sum()) == int((~learner.net.output_mask).sum()) == output.numel() // 2
+    fresh: Any = made("dendrites", stream.problem, **published)
+    plain: Any = made("dendrites", stream.problem)
+    wide, narrow = (net.first.segments.detach().numpy() for net in (fresh.net, plain.net))
+    assert np.abs(wide).max() == pytest.approx((0.1 * 64) ** -0.5, rel=0.01)
+    np.testing.assert_allclose(wide, narrow * 10**0.5, rtol=1e-5)
+    assert fresh.net.absent() - plain.net.absent() == output.numel() // 2
+    fresh.restore(learner.state(), [])
+    assert equal(fresh.state(), learner.state())
+    assert accuracy(learner, stream[0].test) > 0.6

@@ -34,7 +34,11 @@ class DendriteSettings(LearnerTraining):
         units: of each of its two layers.
         density: part of them that wins.
         sparsity: part of the weights that is zero.
-        learning_rate: falls to 0 within each task, because later tasks start from the weights that a task ends with.
+        learning_rate: of Adam, which starts anew with each task.
+        falls: whether the learning rate falls to 0 within each task, linearly, because later tasks start from the
+            weights that a task ends with; published: it does not.
+        context_density: segments start uniform in +- 1 / sqrt(context_density x inputs); published: .1.
+        sparse_output: whether `sparsity` of the output's weights is zero, too; published: it is.
         engine: whether the engine answers, by spikes alone: inputs and contexts are numbers of spikes, and a winner
             sends a burst that its value is rounded to. The same net, rounded in the same way, learns in torch.
         spikes: of a fully driven input, where the engine answers.
@@ -43,12 +47,17 @@ class DendriteSettings(LearnerTraining):
     units: int = 512
     density: float = 0.05
     sparsity: float = 0.5
+    falls: bool = True
+    context_density: float = 1.0
+    sparse_output: bool = False
     engine: bool = False
     spikes: int = 8
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_fields(self, {"units spikes": ">= 1", "density": "> 0 and <= 1", "sparsity": ">= 0 and < 1"})
+        check_fields(
+            self, {"units spikes": ">= 1", "density context_density": "> 0 and <= 1", "sparsity": ">= 0 and < 1"}
+        )
 
 
 @final
@@ -81,6 +90,8 @@ class Dendrites(Learner):
             sparsity=settings.sparsity,
             seed=common.seed_of(problem, "net"),
             level=LEVEL if settings.engine else 0.0,
+            context_density=settings.context_density,
+            sparse_output=settings.sparse_output,
         )
         self.contexts: NDArray[np.float32] = np.zeros((problem.tasks, inputs), np.float32)
         self.level: NDArray[np.float32] = np.array([0.0, 1.0], np.float32)
@@ -100,7 +111,8 @@ class Dendrites(Learner):
         optimizer = torch.optim.Adam(net.trained(), lr=self.settings.learning_rate, fused=True)
 
         def step(batch: ItemBatch, left: float) -> Tensor:
-            optimizer.param_groups[0]["lr"] = self.settings.learning_rate * left
+            if self.settings.falls:
+                optimizer.param_groups[0]["lr"] = self.settings.learning_rate * left
             optimizer.zero_grad()
             loss = common.loss_of(net(self._standard(batch.x)), batch)
             loss.backward()
@@ -112,8 +124,7 @@ class Dendrites(Learner):
         total = common.train("dendrites", task, task.train, allowed, self.settings, generator, step, on_progress)
         net.store()
         common.check_finite_weights(self.net, "dendrites", total, task)
-        absent = sum(int((~layer.mask).sum()) for layer in net.layers)
-        self.updates = total * (common.sizes(net.trained()) - absent)
+        self.updates = total * (common.sizes(net.trained()) - self.net.absent())
         self.learned = task.index + 1
 
     @torch.no_grad()

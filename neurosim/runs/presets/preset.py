@@ -1,0 +1,98 @@
+"""Presets, and the published figure beside that of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from ... import files
+from ...errors import lookup
+from ...plain import Record, from_plain
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset(Record):
+    """A published experiment.
+
+    Attributes:
+        title: of the experiment.
+        kind: of run that repeats it; "" where a script does.
+        script: of the repository, with its arguments.
+        needs_model: whether the run needs a language model.
+        measure: place of the figure in the results of a run, with dots; "" where they have none to compare.
+        published: the published figure; None where it is not at hand.
+        source: who published it, and what is known of it.
+        ours: the figure measured with these settings; None: not measured.
+        date: of that measurement.
+        how: seeds, data and script of `ours`, or why there is none.
+        differs: what differs between these settings and the published ones.
+    """
+
+    title: str
+    kind: str = ""
+    script: str = ""
+    needs_model: bool = False
+    measure: str = ""
+    published: float | None = None
+    source: str
+    ours: float | None = None
+    date: str = ""
+    how: str
+    differs: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """A run beside its preset: `measured` is its figure, `changed` the settings that were given besides."""
+
+    name: str
+    preset: Preset
+    measured: float | None
+    changed: tuple[str, ...] = ()
+
+
+@cache
+def presets() -> Mapping[str, Preset]:
+    """Return all presets by name."""
+    return from_plain(dict[str, Preset], files.read_toml(FOLDER / "index.toml"), "presets")
+
+
+def config_of(name: str) -> Path:
+    """Return the file with the settings of a preset.
+
+    Raises:
+        NeurosimInputError: there is no such preset.
+    """
+    lookup(presets(), name, "preset")
+    return FOLDER / f"{name}.toml"
+
+
+def beside(facts: Mapping[str, object], results: Mapping[str, object]) -> Beside | None:
+    """Return the results of a run beside the preset that its manifest names; None where it names none that is known.
+
+    Args:
+        facts: of the manifest.
+        results: the tree that metrics.json holds.
+    """
+    name, changed = facts.get("preset"), facts.get("preset_changed", ())
+    if not isinstance(name, str) or name not in presets():
+        return None
+    preset = presets()[name]
+    words = tuple(str(word) for word in changed) if isinstance(changed, list | tuple) else ()
+    return Beside(name=name, preset=preset, measured=_figure(results, preset.measure), changed=words)
+
+
+def _figure(results: Mapping[str, object], place: str) -> float | None:
+    value: object = results
+    for part in place.split("."):
+        if isinstance(value, Mapping):
+            value = value.get(part)
+        elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return None
+    return float(value) if isinstance(value, int | float) else None
