@@ -1,16 +1,14 @@
-"""Recurrences whose state is no matrix of keys and values, attention over a window, and the routing of tokens."""
+"""Recurrences whose state is no matrix of keys and values, and the routing of tokens to memories."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
 from numba import float32, njit
 
 from ..tools.elementary import exp
 from ..tools.pointers import matrix, vector
-from .program import CONTEXT, FLAG, FLOAT, LONG, POSITION, integers, operation, reals
-from .states import head_of
+from .program import CONTEXT, FLAG, FLOAT, LONG, POSITION, integers, operation
 
 
 @operation
@@ -108,51 +106,6 @@ def almost_linear(arguments, context, begin, end):
                 total += w[j, n] * active[n]
             z[j] = a[j] * z[j] + total + u[j]
             out[j] = z[j]
-
-
-# Sums in any order, so that they become vectors.
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
-def _dot(a, b):
-    total = float32(0)
-    for j in range(a.size):
-        total += a[j] * b[j]
-    return total
-
-
-@operation
-def window(arguments, context, begin, end):
-    """Softmax attention over the last tokens, whose keys and values are kept in turn.
-
-    Arguments: q, k, v, H, K, heads that share a key, tokens, capacity, memory [tokens, capacity, 2, H / group, K],
-    scale (real), float32 [capacity] for this thread, out. Parts are heads of k and v.
-    """
-    p, f = integers(arguments), reals(arguments)
-    heads, size, group, capacity, scale = p[3], p[4], p[5], p[7], float32(f[9])
-    few, position = heads // group, vector(context, CONTEXT, LONG)[POSITION]
-    seen, weights = min(position + 1, capacity), vector(p[10], capacity, FLOAT)
-    for i in range(p[6]):
-        start = p[8] + 8 * i * capacity * few * size
-        for n in range(begin, end):
-            here = start + 4 * ((position % capacity) * 2 * few + n) * size
-            vector(here, size, FLOAT)[:] = head_of(p[1], i, few, n, 1, size)
-            vector(here + 4 * few * size, size, FLOAT)[:] = head_of(p[2], i, few, n, 1, size)
-            for h in range(n * group, (n + 1) * group):
-                q, out = head_of(p[0], i, heads, h, 1, size), head_of(p[11], i, heads, h, 1, size)
-                most = float32(-np.inf)
-                for t in range(seen):
-                    weights[t] = scale * _dot(q, vector(start + 4 * (t * 2 * few + n) * size, size, FLOAT))
-                    most = max(most, weights[t])
-                total = float32(0)
-                for t in range(seen):
-                    weights[t] = exp(weights[t] - most)
-                    total += weights[t]
-                out[:] = 0
-                for t in range(seen):
-                    v = vector(start + 4 * ((t * 2 + 1) * few + n) * size, size, FLOAT)
-                    for j in range(size):
-                        out[j] += weights[t] * v[j]
-                for j in range(size):
-                    out[j] /= total
 
 
 @operation

@@ -237,10 +237,14 @@ def mix(arguments, context, begin, end):
 
 @operation
 def copy(arguments, context, begin, end):
-    """Copy columns of rows. Arguments: from, its width, its first column, to, its width, its first column, columns."""
+    """Copy columns of rows.
+
+    Arguments: from, its width, its first column, to, its width, its first column, columns; rows of `to` that a row goes
+    to. Parts are rows of `to`.
+    """
     p = integers(arguments)
     for i in range(begin, end):
-        source = vector(p[0] + 4 * (i * p[1] + p[2]), p[6], FLOAT)
+        source = vector(p[0] + 4 * (i // p[7] * p[1] + p[2]), p[6], FLOAT)
         vector(p[3] + 4 * (i * p[4] + p[5]), p[6], FLOAT)[:] = source
 
 

@@ -74,6 +74,10 @@ class EventEmbedding(nn.Module):
 
     def _patches(self, x: Tensor, shape: tuple[int, int, int]) -> Tensor:
         """[n, positions, planes x kernel] the patches of x [n, units]."""
-        row = shape[1] == 1
-        kernel, stride = (1 if row else self.kernel, self.kernel), (1 if row else self.stride, self.stride)
+        kernel, stride = self.window(shape[1])
         return F.unfold(x.view(-1, *shape), kernel, stride=stride).mT
+
+    def window(self, height: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return rows and columns of a patch, and its steps, on a sensor so high: one row is seen as such."""
+        row = height == 1
+        return (1 if row else self.kernel, self.kernel), (1 if row else self.stride, self.stride)

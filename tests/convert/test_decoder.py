@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from neurosim.attention import KINDS, LanguageConfig, LanguageModel, MixerSpec, read_model
+from neurosim.attention.events import EventInput
 from neurosim.convert import SCHEMES, Coder, Coding, convert
 from neurosim.convert.decoder import Decoder, NotCompiledError
 from neurosim.convert.generate import Sampling, generate_tokens
@@ -23,6 +24,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "hgrn2": {"expand_ratio": 8, "conv_size": 2},
     "kda": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4},
     "lightnet": {"expand_ratio": 8, "gate_low_rank_dim": 8},
+    "latent": {"kv_lora_rank": 10, "q_lora_rank": 12, "qk_nope_head_dim": 6, "qk_rope_head_dim": 3, "v_head_dim": 7},
     "linear": {"num_heads": 4, "num_kv_heads": 2},
     "mamba": {"state_size": 5, "inner_norm_eps": 1e-6},
     "mamba2": {"head_dim": 8, "state_size": 5, "n_groups": 2},
@@ -35,6 +37,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "ssm": {"state_size": 4, "discretisation": "bilinear"},
     "softmax": {"num_heads": 4, "num_kv_heads": 2, "qk_norm": True, "output_gate": True, "rotary_dim": 4},
     "window": {"num_heads": 4, "num_kv_heads": 2, "window_size": 7, "qkv_bias": True},
+    "window_linear": {"window_size": 4, "meta_tokens": 3, "attention": {"num_heads": 4, "num_kv_heads": 2}},
 }
 MORE: list[tuple[str, dict[str, Any]]] = [
     ("linear", {"num_heads": 2, "feature_map": "hadamard", "do_feature_map_norm": False}),
@@ -49,10 +52,13 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("deltaproduct", {"num_heads": 2, "head_dim": 6, "use_forget_gate": False, "gate_fn": None}),
     ("gla", {"num_heads": 2, "clamp_min": -0.1, "feature_map": "relu"}),
     ("kda", {"num_heads": 2, "head_dim": 6, "lower_bound": -5.0}),
+    ("latent", {"num_heads": 3, "qk_rope_head_dim": 0, "attention_bias": True}),
     ("mamba2", {"head_dim": 8, "state_size": 5, "D_has_hdim": True, "gate_first": False, "dt_limit": (0.02, 0.05)}),
     ("mamba2", {"head_dim": 8, "state_size": 5, "rmsnorm": False, "use_conv_bias": False}),
     ("mom", {"num_heads": 2, "head_dim": 6, "single_kv_proj": True, "shared_mem": False, "conv_size": 0}),
     ("sse", {"num_heads": 2, "head_dim": 6, "gate_fn": None}),
+    ("window_linear", {"window_size": 1, "use_gate": False, "feature_map": "elu", "attention": {"rotary_dim": 0}}),
+    ("window_linear", {"window_size": 3, "attention": {"num_heads": 2, "qk_norm": True, "output_gate": True}}),
 ]
 
 
@@ -92,11 +98,7 @@ def assert_same(found: Tensor, wanted: Tensor) -> None:
     torch.testing.assert_close(found, wanted, rtol=0, atol=2e-5 * float(wanted.abs().max()))
 
 
-LAYER_BY_LAYER = {"latent", "window_linear"}  # have no compiled step yet
-COMPILED = sorted(set(KINDS) - LAYER_BY_LAYER)
-
-
-@pytest.mark.parametrize("kind", COMPILED)
+@pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_kind_in_spikes(kind: str) -> None:
     made = convert(model_of(kind), Coding("ternary", k=3.0, weights="int8")).execute()
     tokens = text(12, 3)
@@ -107,13 +109,7 @@ def test_every_kind_in_spikes(kind: str) -> None:
     assert torch.equal(decoded(Decoder(made.model, 3, 2), tokens), one)
 
 
-@pytest.mark.parametrize("kind", sorted(LAYER_BY_LAYER))
-def test_kinds_without_a_compiled_step_are_named(kind: str) -> None:
-    with pytest.raises(NotCompiledError, match=rf"layers\.0\.mixer: a {KINDS[kind].__name__} has no compiled step"):
-        Decoder(model_of(kind))
-
-
-@pytest.mark.parametrize("kind", COMPILED)
+@pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_kind_dense(kind: str) -> None:
     model, tokens = model_of(kind), text(9, 2)
     assert_same(decoded(Decoder(model, 2), tokens), stepped(model, tokens))
@@ -134,7 +130,7 @@ def test_codings(scheme: str, weights: str) -> None:
     assert_same(decoded(Decoder(made.model, 2), tokens), stepped(made.model, tokens))
 
 
-@pytest.mark.parametrize("kind", ["gla", "gated_deltanet", "rwkv7", "mom", "window"])
+@pytest.mark.parametrize("kind", ["gla", "gated_deltanet", "rwkv7", "mom", "window", "window_linear"])
 @pytest.mark.parametrize("state", [False, True])
 def test_queries_keys_and_states_in_spikes(kind: str, state: bool) -> None:
     made, tokens = convert(model_of(kind), Coding("ternary", qk=True, state=state)).execute(), text(8, 2)
@@ -152,6 +148,27 @@ def test_queries_keys_and_states_in_spikes(kind: str, state: bool) -> None:
 def test_shapes_of_the_model(shape: dict[str, Any]) -> None:
     made, tokens = convert(model_of("rwkv7", **shape), Coding("ternary")).execute(), text(8, 2)
     assert_same(decoded(Decoder(made.model, 2), tokens), stepped(made.model, tokens))
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        EventInput((30,)),
+        EventInput((40,), (5, 6), kernel=4),
+        EventInput((2, 13, 12), (4, 6), kernel=3),
+        EventInput((12, 11)),
+    ],
+)
+def test_tokens_that_are_events(events: EventInput) -> None:
+    made = convert(model_of("gla", events=events, vocabulary=10), Coding("ternary", head=True)).execute()
+    draws = torch.Generator().manual_seed(2)
+    bins = torch.poisson(torch.full((6, 3, int(np.prod(events.shape))), 0.4), generator=draws)
+    one = decoded(Decoder(made.model, 3), bins)
+    assert_same(one, stepped(made.model, bins))
+    assert torch.equal(decoded(Decoder(made.model, 3, 2), bins), one)
+    assert torch.equal(decoded(Decoder(made.model, 1, 2), bins[:, :1]), one[:, :1])
+    with pytest.raises(NeurosimInputError, match=r"tokens: must be \[tokens, \d+ units\] \(got \(3, 2\)\)"):
+        Decoder(made.model, 3).step(np.zeros((3, 2)))
 
 
 def test_a_batch_is_its_sequences_one_by_one() -> None:

@@ -13,9 +13,8 @@ from helpers.training import BINNING, SCHEDULE
 
 from neurosim.attention import LanguageConfig, LanguageModel, MixerSpec, read_model
 from neurosim.attention.events import EventEmbedding, EventInput
-from neurosim.convert import Coding, Decoder, convert
+from neurosim.convert import Coding, convert
 from neurosim.convert.checkpoint import read_converted
-from neurosim.convert.decoder import NotCompiledError
 from neurosim.convert.events import classify_events, counting_events
 from neurosim.convert.rotation import rotate_to_principal_axes
 from neurosim.errors import NeurosimInputError
@@ -120,6 +119,4 @@ def test_the_embedding_of_events_is_not_coded() -> None:
     made = convert(net.model, Coding("ternary", head=True))
     assert "embeddings.layers.0" not in made.layers and "embeddings.layers.1" in made.layers
     assert dict(made.dense)["embeddings.layers.0"] == "linear layer on floats"
-    with pytest.raises(NotCompiledError, match="embeddings: tokens that are events have no compiled step"):
-        Decoder(net.model)
     assert rotate_to_principal_axes(net.model, torch.zeros(1, 3, 128))[1] == "its tokens are events"

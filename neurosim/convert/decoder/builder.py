@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast, final
@@ -11,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from ...attention import modules
+from ...attention.events import EventEmbedding
 from ...attention.modules import ShortConv
 from ...attention.rotary import Rotary
-from ...kernels.decode import encode, floats, product, vectors
+from ...kernels.decode import encode, events, floats, product, vectors
 from ...kernels.decode.vnni import BLOCK, has_vnni
 from ...kernels.spikes.encode.launch import numpy_rounding
 from ...kernels.spikes.encode.numba import rule_of
@@ -59,6 +61,29 @@ class Builder(DecoderProgram):
         places, own = self.by_rows(out)
         weights = self.constant(table.weight)
         self.emit(vectors.embed, [tokens, weights, out.width, out], places, [(out, own, True)])
+        return out
+
+    def embed_events(self, given: Array, layer: EventEmbedding) -> Buffer:
+        """Return the embedding of events, given as [tokens, units] numbers of events."""
+        x, together = Buffer(given, *given.shape), False
+        for linear, shape in zip(layer.layers[:-1], layer.shapes, strict=False):
+            kernel, stride = layer.window(shape[1])
+            x = self.pointwise(self.linear(linear, self.patches(x, shape, kernel, stride, together)), vectors.RELU)
+            together = True
+        if together:
+            shape = layer.shapes[-1]
+            x = self.patches(x, shape, shape[1:], (1, 1), together)
+        return self.linear(layer.layers[-1], x)
+
+    def patches(
+        self, x: Buffer, shape: tuple[int, int, int], kernel: tuple[int, int], stride: tuple[int, int], together: bool
+    ) -> Buffer:
+        """Return the patches of a sensor, a row each; `together`: the planes of a pixel lie side by side."""
+        positions = math.prod((n - k) // step + 1 for n, k, step in zip(shape[1:], kernel, stride, strict=True))
+        out = self.buffer(shape[0] * math.prod(kernel), self.tokens * positions)
+        places, own = self.by_rows(out)
+        arguments = [x, *shape, *kernel, *stride, int(together), out]
+        self.emit(events.patches, arguments, places, [(x, WHOLE, False), (out, own, True)])
         return out
 
     def norm(self, module: nn.Module, x: Buffer, size: int | None = None) -> Buffer:
@@ -139,10 +164,11 @@ class Builder(DecoderProgram):
         return out
 
     def copy(self, x: Buffer, start: int, out: Buffer, at: int, width: int) -> None:
-        """Copy columns of the rows of x into columns of those of `out`."""
+        """Copy columns of the rows of x, each into as many rows of `out` as there are for it."""
         places, own = self.by_rows(out)
-        arguments = [x, x.width, start, out, out.width, at, width]
-        self.emit(vectors.copy, arguments, places, [self.read(x, own), (out, own, True)])
+        arguments = [x, x.width, start, out, out.width, at, width, out.rows // x.rows]
+        read = self.read(x, own) if out.rows == x.rows else (x, OWN if x.own else WHOLE, False)
+        self.emit(vectors.copy, arguments, places, [read, (out, own, True)])
 
     def linear(self, layer: nn.Module, x: Buffer, before: Buffer | None = None) -> Buffer:
         """Return W x + b of a linear layer, spiked or dense, plus `before`."""

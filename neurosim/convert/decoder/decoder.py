@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast, final
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from ...attention import LanguageModel, Mixer
 from ...attention.delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet
+from ...attention.events import EventEmbedding
 from ...attention.lightnet import LightNet
 from ...attention.linear import GLA, HGRN2, LinearAttention, Retention, SimpleGLA
 from ...attention.mamba import Mamba, Mamba2
@@ -18,13 +20,14 @@ from ...attention.mixture_of_memories import SSE, MoM
 from ...attention.model import GatedMLP, ResidualBlock
 from ...attention.rwkv import RWKV7, ChannelMix, GatedChannelMix
 from ...attention.rwkv6 import RWKV5, RWKV6
-from ...attention.softmax import SoftmaxAttention, WindowAttention
+from ...attention.softmax import LatentAttention, SoftmaxAttention, WindowAttention
 from ...attention.state_space import AlmostLinearRNN, DiagonalSSM
+from ...attention.window_linear import WindowLinearAttention
 from ...errors import NeurosimInputError, require
 from ...kernels.decode import program
 from ...kernels.tools.intrinsics import APART
 from ...kernels.tools.threads import together
-from . import additive, delta, others, rwkv
+from . import additive, attention, delta, others, rwkv
 from .builder import ACTIVATIONS, Builder, name_of
 from .memory import Array, Buffer
 from .program import NotCompiledError
@@ -42,6 +45,7 @@ KINDS: Mapping[type[Mixer], Callable[[Builder, Any, Buffer, Buffer], Buffer]] = 
     GLA: additive.gla,
     HGRN2: additive.hgrn2,
     KDA: delta.kda,
+    LatentAttention: attention.latent,
     LinearAttention: additive.linear_attention,
     LightNet: others.lightnet,
     Mamba: others.mamba,
@@ -53,8 +57,9 @@ KINDS: Mapping[type[Mixer], Callable[[Builder, Any, Buffer, Buffer], Buffer]] = 
     RWKV7: rwkv.rwkv7,
     SimpleGLA: additive.simple_gla,
     SSE: others.sse,
-    SoftmaxAttention: others.softmax,
-    WindowAttention: others.softmax,
+    SoftmaxAttention: attention.softmax,
+    WindowAttention: attention.softmax,
+    WindowLinearAttention: attention.window_linear,
 }
 
 
@@ -80,7 +85,11 @@ class Decoder:
         require(threads >= 1, "Decoder.threads", "must be at least 1", threads)
         self.tokens, self.vocabulary = tokens, model.config.vocabulary
         self._builder = builder = Builder(tokens, threads)
-        self._given: Array = np.zeros(tokens, np.int64)
+        events = model.config.events
+        self._units = None if events is None else math.prod(events.shape)
+        self._given: Array = (
+            np.zeros(tokens, np.int64) if self._units is None else np.zeros((tokens, self._units), np.float32)
+        )
         with torch.no_grad():
             logits = _compile(builder, model, self._given)
         self._logits: NDArray[np.float32] = logits.array[0] if logits.own else logits.array
@@ -88,17 +97,24 @@ class Decoder:
         self._context: NDArray[np.int64] = np.zeros(program.CONTEXT, np.int64)
         self._sync: NDArray[np.int64] = np.zeros(threads * APART, np.int64)
 
-    def step(self, tokens: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
+    def step(self, tokens: Sequence[int] | NDArray[Any]) -> NDArray[np.float32]:
         """Return logits [tokens, vocabulary] after one token of each sequence; overwritten by the next step.
+
+        Args:
+            tokens: integers; or [tokens, units] numbers of events, of a model of events.
 
         Raises:
             NeurosimInputError: a token outside of the vocabulary, or another number of them; values that are not
                 finite, or counts so large that sums could overflow.
         """
         require(len(tokens) == self.tokens, "tokens", f"must be {self.tokens}, one of each sequence", len(tokens))
+        if self._units is not None:
+            shape = np.shape(tokens)
+            require(shape == self._given.shape, "tokens", f"must be [tokens, {self._units} units]", shape)
         self._given[:] = tokens
-        for token in self._given:
-            require(0 <= token < self.vocabulary, "token", f"must be >= 0 and < {self.vocabulary}", int(token))
+        if self._units is None:
+            for token in self._given:
+                require(0 <= token < self.vocabulary, "token", f"must be >= 0 and < {self.vocabulary}", int(token))
         position = int(self._context[program.POSITION])
         limit = self._builder.limit
         require(position < limit, "rope_scaling", f"its rates are known for {limit} tokens; reset", position + 1)
@@ -137,9 +153,8 @@ _PROBLEMS = {
 
 def _compile(b: Builder, model: LanguageModel, tokens: Array) -> Buffer:
     """Append the program of a model; return the buffer of its logits."""
-    if not isinstance(model.embeddings, torch.nn.Embedding):
-        raise NotCompiledError("embeddings: tokens that are events have no compiled step")
-    x, bounds = b.embed(tokens, model.embeddings), model.bounds()
+    embeddings, bounds = model.embeddings, model.bounds()
+    x = b.embed_events(tokens, embeddings) if isinstance(embeddings, EventEmbedding) else b.embed(tokens, embeddings)
     for i, block in enumerate(model.layers):
         b.lower_bound = None if bounds is None else bounds[i]
         with b.layer() as kept:

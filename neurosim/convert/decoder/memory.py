@@ -15,8 +15,8 @@ Array = NDArray[Any]
 LINE = 64  # bytes
 HUGE = 1 << 21  # bytes of a large page
 CHUNK = 1 << 26
-# Places in the arguments of `kernels.decode.others.window`.
-CAPACITY, MEMORY, WEIGHTS = 7, 8, 10
+# Places in the arguments of `kernels.decode.windows.window`.
+CAPACITY, MEMORY, WEIGHTS = 8, 9, 11
 
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -129,7 +129,7 @@ class Growing:
 
     Attributes:
         state: index of the array in `DecoderProgram.states`, [tokens, capacity, ..].
-        tables: arguments of the operation `kernels.decode.others.window` by thread.
+        tables: arguments of the operation `kernels.decode.windows.window` by thread.
         weights: the scratch of the threads; `room` has made it.
     """
 

@@ -8,16 +8,13 @@ import torch
 from ...attention.lightnet import LightNet
 from ...attention.mamba import Mamba, Mamba2
 from ...attention.mixture_of_memories import SSE, MoM, RoutedMixer
-from ...attention.softmax import SoftmaxAttention
 from ...attention.state_space import AlmostLinearRNN, DiagonalSSM
 from ...kernels.decode import others, states, vectors
 from .additive import activated, additive, convolved, gate_of, gated, low_rank, sizes_of
 from .builder import Builder
 from .delta import delta, log_decays
-from .memory import OWN, WHOLE, Array, Buffer, Growing
-from .program import Groups, NotCompiledError, Sizes
-
-FIRST_TOKENS = 256  # that a window of all tokens has room for at first
+from .memory import OWN, WHOLE, Array, Buffer
+from .program import Groups, Sizes
 
 
 def mamba2(b: Builder, mixer: Mamba2, x: Buffer, before: Buffer) -> Buffer:
@@ -96,31 +93,6 @@ def almost_linear(b: Builder, mixer: AlmostLinearRNN, x: Buffer, before: Buffer)
     arguments = [u, units, mixer.rectified, b.constant(mixer.A), b.constant(mixer.W), memory, b.scratch(units), out]
     b.emit(others.almost_linear, arguments, places, [b.read(u, own), (memory, own, True), (out, own, True)])
     b.code_state(memory, mixer.codes.state, units)
-    return b.linear(mixer.o_proj, out, before)
-
-
-def softmax(b: Builder, mixer: SoftmaxAttention, x: Buffer, before: Buffer) -> Buffer:
-    size, few, groups = mixer.k_size, mixer.kv_heads, mixer.groups
-    if mixer.codes.state is not None:
-        raise NotCompiledError("codes.state: keys and values in spikes are not compiled")
-    q, k, v = (b.linear(layer, x) for layer in (mixer.q_proj, mixer.k_proj, mixer.v_proj))
-    gate = b.linear(mixer.g_proj, x) if mixer.output_gate else None
-    if mixer.qk_norm:
-        q, k = b.norm(mixer.q_norm, q, size), b.norm(mixer.k_norm, k, size)
-    if mixer.rotary is not None:
-        q, k = b.rotary(q, size, mixer.rotary), b.rotary(k, size, mixer.rotary)
-    q, k = b.code(q, mixer.codes.q, size), b.code(k, mixer.codes.k, size)
-    capacity = mixer.window_size or FIRST_TOKENS
-    memory, out = b.state(capacity, 2, few, size), b.buffer(q.width)
-    places, own = b.by_heads(few)
-    weights = b.scratch(capacity)
-    arguments = [q, k, v, mixer.num_heads, size, groups, b.tokens, capacity, memory, size**-0.5, weights, out]
-    reads = [(y, own, False) for y in (q, k, v)]
-    tables = b.emit(others.window, arguments, places, [*reads, (memory, own, True), (out, own, True)])
-    if not mixer.window_size:
-        b.growing.append(Growing(len(b.states) - 1, tables))
-    if gate is not None:
-        out = b.pointwise(gate, vectors.SIGMOID, times=out)
     return b.linear(mixer.o_proj, out, before)
 
 
