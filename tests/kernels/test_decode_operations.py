@@ -1,0 +1,346 @@
+"""Every operation of a decoder against its reference in numpy, its work cut in two parts, as two threads cut it."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neurosim.kernels.decode import encode as coding
+from neurosim.kernels.decode import events, features, floats, others, product, program, reference, states, vectors
+from neurosim.kernels.decode import windows as seen
+from neurosim.kernels.decode.vnni import BLOCK, has_vnni
+from neurosim.kernels.spikes.accumulate.reference import accumulate_reference
+from neurosim.kernels.spikes.encode.numba import rule_of
+from neurosim.kernels.spikes.encode.reference import NEAREST, encode_reference
+from neurosim.kernels.spikes.encode.reference import share as share_of
+
+TOKENS, HEADS, KEYS, VALUES = 3, 4, 6, 5
+
+
+class Draws:
+    """Normal numbers of any shape."""
+
+    def __init__(self) -> None:
+        self.draws = np.random.default_rng(7)
+
+    def __call__(self, *shape: int) -> np.ndarray:
+        return self.draws.standard_normal(shape).astype(np.float32)
+
+
+def run(operation: Any, arguments: Sequence[Any], count: int, position: int = 0) -> int:
+    """Run an operation on units 0 to `count` in two parts; return the problem that it reports."""
+    table, context = np.zeros(program.ARGUMENT_COUNT, np.int64), np.array([position, 0], np.int64)
+    for i, value in enumerate(arguments):
+        if isinstance(value, np.ndarray):
+            table[i] = value.ctypes.data
+        elif isinstance(value, float):
+            table.view(np.float64)[i] = value
+        else:
+            table[i] = 0 if value is None else int(value)
+    function = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(operation.address)
+    for begin, end in ((0, count // 2), (count // 2, count)):
+        function(table.ctypes.data, context.ctypes.data, begin, end)
+    return int(context[program.PROBLEM])
+
+
+def empty(*shape: int) -> np.ndarray:
+    return np.full(shape, np.nan, np.float32)
+
+
+def assert_close(found: np.ndarray, wanted: np.ndarray) -> None:
+    np.testing.assert_allclose(found, np.asarray(wanted).reshape(found.shape), rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize("size", [12, 4])
+def test_norm(centred: bool, size: int) -> None:
+    draw = Draws()
+    x, weight, bias, out = draw(TOKENS, 12), draw(size), draw(size), empty(TOKENS, 12)
+    run(vectors.norm, [x, size, weight, size, bias, centred, 1e-3, out], TOKENS * 12 // size)
+    assert_close(out, reference.norm(x, size, weight, bias, 1e-3, centred))
+
+
+@pytest.mark.parametrize("kind", [vectors.L2, vectors.SUM, vectors.SOFTMAX])
+def test_normalise_and_total(kind: int) -> None:
+    x, out, sums = np.abs(Draws()(TOKENS, 12)), empty(TOKENS, 12), empty(TOKENS * 3)
+    run(vectors.normalise, [x, 4, kind, 1e-3, out], TOKENS * 3)
+    assert_close(out, reference.normalise(x, 4, kind, 1e-3))
+    run(vectors.total, [x, 4, sums], TOKENS * 3)
+    assert_close(sums, reference.total(x, 4))
+
+
+@pytest.mark.parametrize("act", sorted(reference.ACTIVATIONS))
+def test_pointwise(act: int) -> None:
+    draw = Draws()
+    x, plus, times, then = draw(TOKENS, 12), draw(12), draw(TOKENS, 12), draw(4)
+    if act == vectors.LOG:
+        x, plus = np.abs(x) + 0.1, np.abs(plus)
+    out = empty(TOKENS, 12)
+    run(vectors.pointwise, [x, 12, TOKENS, act, plus, 12, 0, times, 12, 1, then, 4, 0, -1.5, 9.0, out], 12)
+    assert_close(out, reference.pointwise(x, act, plus, times, then, -1.5, 9.0))
+
+
+def test_mix_copy_accumulate_ratio_and_embed() -> None:
+    draw = Draws()
+    x, y, w, out = draw(TOKENS, 6), draw(TOKENS, 6), draw(6), empty(TOKENS, 6)
+    run(vectors.mix, [x, y, w, 0, 6, TOKENS, out], 6)
+    assert_close(out, reference.mix(x, y, w))
+    wide = np.zeros((2 * TOKENS, 4), np.float32)
+    run(vectors.copy, [x, 6, 2, wide, 4, 1, 3, 2], 2 * TOKENS)
+    assert (wide[:, 1:] == np.repeat(x[:, 2:5], 2, 0)).all() and not wide[:, 0].any()
+    factors, present = draw(TOKENS), np.array([1, 0, 1], np.uint8)
+    run(vectors.accumulate, [x, 6, TOKENS, factors, 1, out, present], 6)
+    first = reference.accumulate(x, factors, present, np.zeros_like(x))
+    assert_close(out, first)
+    run(vectors.accumulate, [y, 6, TOKENS, factors, 0, out, present], 6)
+    assert_close(out, reference.accumulate(y, factors, present, first))
+    divided, positive = empty(TOKENS, 5), np.abs(x) + 1
+    run(vectors.ratio, [positive, 5, 1e-3, divided], TOKENS)
+    assert_close(divided, reference.ratio(positive, 1e-3))
+    run(vectors.embed, [np.array([5, 0, 5]), table := draw(7, 6), 6, out], TOKENS)
+    assert (out == table[[5, 0, 5]]).all()
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_convolve(size: int) -> None:
+    draw = Draws()
+    weight, bias, tails = draw(size, 6), draw(6), draw(TOKENS, size - 1, 6)
+    wanted_tails = tails.copy()
+    for _ in range(3):
+        x, out = draw(TOKENS, 6), empty(TOKENS, 6)
+        run(vectors.convolve, [x, 6, TOKENS, size, weight, bias, tails, vectors.SILU, out, None], 6)
+        assert_close(out, reference.convolve(x, weight, bias, wanted_tails, vectors.SILU))
+    assert (tails == wanted_tails).all()
+
+
+def test_rotary() -> None:
+    x, rates = Draws()(TOKENS, 14), np.array([1.0, 0.3])
+    wanted = reference.rotary(x, 7, rates, 1.2, 9)
+    run(vectors.rotary, [x, 7, rates, 2, 1.2], 2 * TOKENS, position=9)
+    assert_close(x, wanted)
+
+
+@pytest.mark.parametrize("is_query", [False, True])
+@pytest.mark.parametrize("kind", [features.DPFP, features.TAYLOR, features.NORM_AWARE])
+def test_feature_maps(kind: int, is_query: bool) -> None:
+    x = Draws()(TOKENS, KEYS)
+    wanted = np.stack([reference.feature(row.astype(float), kind, is_query) for row in x])
+    out = empty(*wanted.shape)
+    run(features.feature, [x, KEYS, kind, is_query, out, wanted.shape[1]], TOKENS)
+    assert_close(out, wanted)
+
+
+def decays(draw: Draws, kind: int, heads: int) -> np.ndarray | None:
+    shape = {states.NO_DECAY: None, states.HEAD_DECAY: (TOKENS, heads), states.KEY_DECAY: (TOKENS, heads, KEYS)}[kind]
+    return None if shape is None else -np.abs(draw(*shape))
+
+
+@pytest.mark.parametrize("kind", [states.NO_DECAY, states.HEAD_DECAY, states.KEY_DECAY])
+def test_additive_state(kind: int) -> None:
+    draw, groups = Draws(), 2
+    state = draw(TOKENS, HEADS, KEYS, VALUES)
+    wanted, few, keep = state.copy(), HEADS // groups, empty(KEYS)
+    for _ in range(2):
+        q, k, v = draw(TOKENS, HEADS, KEYS), draw(TOKENS, few, KEYS), draw(TOKENS, few, VALUES)
+        g, out = decays(draw, kind, HEADS), empty(TOKENS, HEADS, VALUES)
+        sizes = [HEADS, KEYS, VALUES, TOKENS]
+        run(states.additive, [state, *sizes, q, k, v, g, 1, groups, groups, 1, kind, 0.5, keep, out, None], HEADS)
+        assert_close(out, reference.additive(wanted, q, k, v, g, kind, 0.5))
+        assert_close(state, wanted)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("kind", [states.NO_DECAY, states.HEAD_DECAY, states.KEY_DECAY])
+def test_state_of_the_delta_rule(kind: int, steps: int) -> None:
+    draw, few = Draws(), HEADS // 2
+    state = draw(TOKENS, HEADS, KEYS, VALUES)
+    wanted = state.copy()
+    q, k, v = draw(TOKENS, few, KEYS), draw(TOKENS, steps, few, KEYS), draw(TOKENS, steps, HEADS, VALUES)
+    beta, g, out = np.abs(draw(TOKENS, steps, HEADS)), decays(draw, kind, HEADS), empty(TOKENS, HEADS, VALUES)
+    arguments = [state, HEADS, KEYS, VALUES, TOKENS, q, k, v, g, beta, 2, 2, 1, steps, kind, 0.5]
+    run(states.delta, [*arguments, empty(KEYS), empty(VALUES), out, None], HEADS)
+    assert_close(out, reference.delta(wanted, q, k, v, g, beta, kind, 0.5))
+    assert_close(state, wanted)
+
+
+def test_tokens_that_a_mask_leaves_out_keep_their_states() -> None:
+    draw = Draws()
+    state, out, mask = draw(TOKENS, HEADS, KEYS, VALUES), empty(TOKENS, HEADS, VALUES), np.array([1, 0, 1], np.uint8)
+    before, (q, k) = state.copy(), (draw(TOKENS, HEADS, KEYS) for _ in range(2))
+    v, keep = draw(TOKENS, HEADS, VALUES), empty(KEYS)
+    arguments = [state, HEADS, KEYS, VALUES, TOKENS, q, k, v, None, 1, 1, 1, 1, states.NO_DECAY, 1.0, keep, out, mask]
+    run(states.additive, arguments, HEADS)
+    assert (state[1] == before[1]).all() and np.isnan(out[1]).all() and (state[::2] != before[::2]).any()
+
+
+def test_states_of_rwkv() -> None:
+    draw = Draws()
+    state = draw(TOKENS, HEADS, KEYS, VALUES)
+    wanted = state.copy()
+    q, k, a, b = (draw(TOKENS, HEADS, KEYS) for _ in range(4))
+    v, g, out = draw(TOKENS, HEADS, VALUES), decays(draw, states.KEY_DECAY, HEADS), empty(TOKENS, HEADS, VALUES)
+    sizes = [HEADS, KEYS, VALUES, TOKENS]
+    run(states.rank_one, [state, *sizes, q, k, v, g, a, b, empty(KEYS), empty(VALUES), out], HEADS)
+    assert_close(out, reference.rank_one(wanted, q, k, v, g, a, b))
+    assert_close(state, wanted)
+    state, v, u = draw(TOKENS, HEADS, KEYS, KEYS), draw(TOKENS, HEADS, KEYS), draw(HEADS, KEYS)
+    wanted, out = state.copy(), empty(TOKENS, HEADS, KEYS)
+    run(states.bonus, [state, HEADS, KEYS, TOKENS, q, k, v, g, 1, u, empty(KEYS), out], HEADS)
+    assert_close(out, reference.bonus(wanted, q, k, v, g, u))
+    assert_close(state, wanted)
+
+
+def test_diagonal_and_selective_states() -> None:
+    draw, width, count = Draws(), 5, 3
+    u, d, out = draw(TOKENS, width), draw(width), empty(TOKENS, width)
+    a, b, c = (draw(width, count, 2) for _ in range(3))
+    state = draw(TOKENS, width, count, 2)
+    wanted = state.astype(float) @ [1, 1j]
+    run(others.diagonal, [u, width, count, TOKENS, a, b, c, d, state, out], width)
+    assert_close(out, reference.diagonal(wanted, u, a @ [1, 1j], b @ [1, 1j], c @ [1, 1j], d))
+    assert_close(state, np.stack([wanted.real, wanted.imag], -1))
+    dt, k, q, rates = np.abs(draw(TOKENS, width)), draw(TOKENS, count), draw(TOKENS, count), -np.abs(draw(width, count))
+    state = draw(TOKENS, width, count)
+    kept = state.copy()
+    run(others.selective, [u, dt, width, k, q, count, TOKENS, rates, d, state, out], width)
+    assert_close(out, reference.selective(kept, u, dt, k, q, rates, d))
+    assert_close(state, kept)
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_decay_by_a_running_softmax(position: int) -> None:
+    draw = Draws()
+    c, z, k, g = draw(TOKENS, 5), draw(TOKENS, 5), empty(TOKENS, 5), empty(TOKENS, 5)
+    wanted = z.copy()
+    run(others.soft_decay, [c, 5, TOKENS, z, k, g], 5, position)
+    want_k, want_g = reference.soft_decay(wanted, c, position)
+    assert_close(k, want_k)
+    assert_close(g, want_g)
+    assert_close(z, wanted)
+
+
+def test_almost_linear_units_and_routes() -> None:
+    draw = Draws()
+    u, a, w, z, out = draw(TOKENS, 5), draw(5), draw(5, 5), draw(TOKENS, 5), empty(TOKENS, 5)
+    wanted = z.copy()
+    run(others.almost_linear, [u, 5, 2, a, w, z, empty(5), out], TOKENS)
+    assert_close(out, reference.almost_linear(wanted, u, a, w, 2))
+    assert_close(z, wanted)
+    for sum_to_one in (0, 1):
+        scores, weights, masks = draw(TOKENS, 6), empty(6, TOKENS), np.full((6, TOKENS), 9, np.uint8)
+        run(others.route, [scores, 6, 2, sum_to_one, TOKENS, weights, masks], TOKENS)
+        want_weights, want_masks = reference.route(scores, 2, sum_to_one)
+        assert_close(weights, want_weights)
+        assert (masks == want_masks).all()
+
+
+@pytest.mark.parametrize("learnt", [0, 2])
+def test_attention_over_a_window(learnt: int) -> None:
+    draw, few, capacity = Draws(), 2, 3
+    memory, weights = np.zeros((1, capacity, few * (KEYS + VALUES)), np.float32), empty(capacity + learnt)
+    own = draw(learnt, HEADS, KEYS + VALUES) if learnt else None
+    keys, values = [], []
+    for position in range(5):
+        q, plain, k, v = draw(1, HEADS, KEYS), draw(1, HEADS, KEYS), draw(1, few, KEYS), draw(1, few, VALUES)
+        out, mass, pushed = empty(1, HEADS, VALUES), empty(1, HEADS), empty(1, few, VALUES + 1)
+        ring = [memory, memory.shape[2], few * KEYS, few, VALUES, 1, capacity, None, 1, pushed]
+        run(seen.leaving, ring, few, position)
+        wanted = np.zeros((few, VALUES + 1))
+        if position >= capacity:
+            wanted[:, :-1], wanted[:, -1] = values[-capacity], 1
+        assert_close(pushed[0], wanted)
+        keys.append(k[0])
+        values.append(v[0])
+        sizes = [HEADS, KEYS, VALUES, HEADS // few, 1, capacity]
+        arguments = [q, k, v, *sizes, memory, 0.4, weights, out, plain, own, learnt, mass]
+        run(seen.window, arguments, few, position)
+        attended = reference.window(q[0], np.stack(keys), np.stack(values), capacity, 0.4, plain[0], own)
+        assert_close(out[0], attended[0])
+        assert_close(mass[0], attended[1])
+
+
+def test_a_ring_takes_in_what_comes_and_a_share_joins_both() -> None:
+    draw = Draws()
+    ring, before = draw(TOKENS, 2, 6), draw(TOKENS, 6)
+    ring[:, 1] = before
+    x, out = draw(TOKENS, 6), empty(TOKENS, 6)
+    run(seen.leaving, [ring, 6, 0, 2, 3, TOKENS, 2, x, 0, out], 2, position=3)
+    assert (out == before).all() and (ring[:, 1] == x).all()
+    near, mass, offset = draw(TOKENS, HEADS, VALUES), draw(TOKENS, HEADS), draw(HEADS)
+    sums, both = draw(TOKENS, HEADS, VALUES + 1), empty(TOKENS, HEADS, VALUES)
+    sums[..., -1] = np.maximum(sums[..., -1], 0)  # of some heads nothing is older
+    sums[sums[..., -1] == 0] = 0
+    run(seen.share, [near, mass, sums, offset, HEADS, VALUES, TOKENS, both], HEADS)
+    assert_close(both, reference.share(near, mass, sums, offset))
+
+
+@pytest.mark.parametrize("together", [0, 1])
+def test_patches_of_a_sensor(together: int) -> None:
+    x, kernel, stride = Draws()(TOKENS, 2, 7, 6), (3, 2), (2, 1)
+    wanted = np.concatenate([reference.patches(each, kernel, stride) for each in x])
+    stored = np.ascontiguousarray(np.moveaxis(x, 1, -1) if together else x)
+    out = empty(*wanted.shape)
+    run(events.patches, [stored, 2, 7, 6, *kernel, *stride, together, out], len(wanted))
+    assert (out == wanted).all()
+
+
+def coded(x: np.ndarray, k: float) -> tuple[list[np.ndarray], int, list[Any]]:
+    """Return the list of active channels of rows, the problem reported, and the arguments that come first."""
+    tokens, size = x.shape
+    kind, shrink, top, factor, edges, levels, table = rule_of(NEAREST)
+    arguments = [x, size, float(share_of(size, k)), 0, None, kind, float(shrink), float(top), float(factor)]
+    arguments += [edges, levels, table, 0, 1, np.empty(coding.padded_to(size), np.int8)]
+    room = coding.room(size)
+    found = [
+        np.empty((tokens, room), np.int32),
+        np.empty((tokens, room), np.int8),
+        np.empty((tokens, coding.HEAD), np.int64),
+        empty(tokens),
+        np.empty((tokens, size), np.int32),
+        np.empty((tokens, size), np.int32),
+    ]
+    return found, run(coding.encode, [*arguments, *found, None, 0], tokens), arguments
+
+
+@pytest.mark.parametrize("k", [3.0, 300.0])  # counts beyond +-127 escape
+def test_rows_of_active_channels(k: float) -> None:
+    draw = Draws()
+    x = draw(TOKENS, 70)
+    found, problem, arguments = coded(x, k)
+    counts, level = encode_reference(x, k)
+    assert not problem and (found[3] == level).all()
+    listed = np.zeros_like(counts)
+    for i, (channels, values, head, _, escaped, excess) in enumerate(zip(*found, strict=True)):
+        listed[i, channels[: head[coding.NUMBER]]] = values[: head[coding.NUMBER]]
+        listed[i, escaped[: head[coding.ESCAPES]]] += excess[: head[coding.ESCAPES]]
+    assert (listed == counts).all()
+    width, stride = 70, 2 * BLOCK
+    weights, steps, bias = draw.draws.integers(-127, 128, (70, width)).astype(np.int8), np.abs(draw(width)), draw(width)
+    before = draw(TOKENS, width)
+    rows = np.zeros((70, stride), np.int8)
+    rows[:, :width] = weights
+    exact = accumulate_reference(counts, weights)
+    for operation in [product.integer_rows] + [product.integer_rows_vnni] * has_vnni():
+        out, sums = empty(TOKENS, width), np.empty((TOKENS, stride), np.int32)
+        run(operation, [rows, stride, 70, width, TOKENS, *found, steps, 1, bias, before, out, sums], stride // BLOCK)
+        assert_close(out, before + (exact * steps * level[:, None] + bias))
+    real, out = draw(70, width), empty(TOKENS, width)
+    run(floats.float_rows, [real, 70, width, TOKENS, *found, 1, bias, before, out], 2)
+    np.testing.assert_allclose(out, before + (counts @ real * level[:, None] + bias), rtol=1e-4, atol=1e-4)
+    scales, decoded = np.array([1.5, 0.5], np.float32), empty(TOKENS, 70)
+    spare = [np.empty(70, np.int32) for _ in range(2)]
+    run(coding.code, [*arguments, *spare, scales, 2, decoded], TOKENS)
+    assert_close(decoded, counts * np.resize(scales, 70) * level[:, None])
+
+
+def test_dense_layers_and_values_that_are_not_finite() -> None:
+    draw = Draws()
+    x, weight, bias, before, out = draw(TOKENS, 9), draw(70, 9), draw(70), draw(TOKENS, 70), empty(TOKENS, 70)
+    run(floats.dense, [weight, 9, 70, TOKENS, x, bias, before, out, None], 2)
+    assert_close(out, before + (x @ weight.T + bias))
+    x[1, 2] = np.inf
+    assert coded(x, 3.0)[1] == program.NOT_FINITE
