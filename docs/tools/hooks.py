@@ -21,6 +21,7 @@ from mkdocs.structure.files import File, Files
 
 sys.path.insert(0, str(Path(__file__).parent))
 import programs
+import settings
 
 WORK = programs.ROOT / "build" / "pages"
 # Rooms of the reference, in the order of the page that lists them.
@@ -60,6 +61,9 @@ def on_files(files: Files, config: Any) -> Files:
     for folder in FOLDERS:
         for path in sorted((programs.ROOT / folder).glob("*.*")):
             files.append(File.generated(config, f"{folder}/{path.name}.txt", content=path.read_text("utf-8")))
+    for name, tree in settings.schemas(programs.ROOT).items():
+        files.append(File.generated(config, f"schemas/{name}.json", content=json.dumps(tree, indent=2)))
+    files.append(File.generated(config, "reference/settings.md", content=settings.page(programs.ROOT)))
     for room in ROOMS:
         files.append(File.generated(config, f"reference/{room or 'neurosim'}.md", content=_reference(room)))
     return files

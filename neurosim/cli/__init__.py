@@ -18,6 +18,7 @@ COMMANDS = {
     "runs": CommandEntry("neurosim.cli.runs", "List runs, and link to their reports on a page."),
     "measure": CommandEntry("neurosim.cli.measure", "Print a run's measures and energy estimates again."),
     "report": CommandEntry("neurosim.cli.report", "Write a run's report page again."),
+    "schema": CommandEntry("neurosim.cli.schema", "Print the JSON Schema of a config."),
     "demo": CommandEntry("neurosim.cli.demo", "Simulate the embedded digits and explain the figures."),
     "datasets": CommandEntry("neurosim.cli.datasets", "List, describe, make, fetch and verify datasets.", "group"),
     "completion": CommandEntry("neurosim.cli.completion", "Print the shell's completion script."),

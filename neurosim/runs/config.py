@@ -80,7 +80,9 @@ def section_of(owner: type, without: Sequence[str] = ()) -> Any:
             fields[f.name] = (inner, inner())
         elif f.name not in without:
             fields[f.name] = (kind, f.default)
-    return create_model(owner.__name__, __base__=Section, **fields)
+    section = create_model(owner.__name__, __base__=Section, **fields)
+    section.documented = owner
+    return section
 
 
 class RunConfig(Section):

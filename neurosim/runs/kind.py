@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from .. import plain
 from ..report import page
+from ..schema import Schema
 from .folder import RunFolder
 from .presets.preset import beside
 from .settings import ConfigSource
@@ -93,6 +94,7 @@ class Kind(Generic[R]):
         reconfigure: (folder, sources, changeable) -> the run's settings, changed by `sources` in the sections that are
             `changeable`; raises NeurosimInputError for any other change.
         heading: fields of the result that say which run it was; `neurosim measure` repeats them.
+        schemas: functions that return the JSON Schemas of its configs, by the name in `neurosim schema NAME`.
         package: module of the folder of a kind of others; empty for those in `neurosim/runs`.
         measured: (heading, folder, result, profile) -> what `neurosim measure` prints of a run of several models, and
             None for a run of one, which has its `measures`. None if no run has several.
@@ -105,6 +107,7 @@ class Kind(Generic[R]):
     reconfigure: Callable[[RunFolder, Sequence[ConfigSource], Sequence[str]], HasEnergy | None]
     heading: Sequence[str] = ("dataset", "split", "samples", "seed", "spike_digest")
     measured: Callable[[Mapping[str, object], str, R, str], Measured | None] | None = None
+    schemas: Mapping[str, Callable[[], Schema]] = field(default_factory=dict)
     package: str = ""
 
     def render_page(self, folder: RunFolder, result: R) -> str:

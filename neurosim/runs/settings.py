@@ -6,11 +6,12 @@ import difflib
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import NeurosimInputError
+from ..schema import DIALECT, attribute_docs, first_paragraph
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -21,10 +22,33 @@ Tree = Mapping[str, object]
 M = TypeVar("M", bound=BaseModel)
 
 
+def _with_docs(schema: dict[str, Any], model: type[Section]) -> None:
+    """Add the meaning of each key to the JSON Schema of a section, from docstrings."""
+    docs = {**(attribute_docs(model.documented) if model.documented else {}), **attribute_docs(model)}
+    schema.pop("required", None)
+    schema["description"] = first_paragraph(model.documented or model)
+    for name, entry in schema.get("properties", {}).items():
+        entry.pop("title", None)
+        if name in docs:
+            entry["description"] = docs[name]
+
+
 class Section(BaseModel):
     """A table of a config: an unknown key is an error, "5" is not a number, and 5.0 is not an integer."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, json_schema_extra=_with_docs
+    )
+    # The dataclass that a section has the parameters of.
+    documented: ClassVar[type | None] = None
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """Return the JSON Schema of a file with these tables.
+
+        Nothing is required: what a file lacks may come from the command line.
+        """
+        return {"$schema": DIALECT, **cls.model_json_schema()}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FLOORS = {
     0: ["deprecated", "errors", "kernels", "read_report"],
-    1: ["spikes", "lazy", "plain", "plugins", "random", "values"],
+    1: ["spikes", "lazy", "plain", "plugins", "random", "schema", "values"],
     2: ["files", "stats"],
     3: ["neurons", "synapses", "plasticity", "sdr", "measure", "data"],
     4: ["windowed", "stimuli"],

@@ -5,12 +5,20 @@ from .config import reconfigure
 from .measured import MeasuredLearners
 from .result import ContinualResult
 
+
+def _schema() -> dict[str, object]:
+    from .schema import schema  # learners need torch
+
+    return schema()
+
+
 KIND = Kind(
     name="continual",
     title="a continual run",
     resume="continual run",
     result=ContinualResult,
     reconfigure=reconfigure,
+    schemas={"continual": _schema},
     measured=MeasuredLearners.of,
     heading=("stream", "on", "seed"),
 )

@@ -17,11 +17,19 @@ def _reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Se
     return ConvertConfig.reconfigure(run, sources, changeable)
 
 
+def _schema(name: str) -> dict[str, object]:
+    from . import config  # needs torch
+
+    found: dict[str, object] = getattr(config, name).json_schema()
+    return found
+
+
 KIND = Kind(
     name="convert",
     title="a conversion",
     result=ConvertResult,
     reconfigure=_reconfigure,
+    schemas={"convert": lambda: _schema("ConvertConfig"), "lm-train": lambda: _schema("LmConfig")},
     heading=("network", "seed"),
     measured=measured_curve,
 )

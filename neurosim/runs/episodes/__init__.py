@@ -10,5 +10,6 @@ KIND = Kind(
     resume="memory episodes",
     result=EpisodesResult,
     reconfigure=EpisodesConfig.reconfigure,
+    schemas={"episodes": EpisodesConfig.json_schema},
     heading=("dataset", "split", "samples", "seed", "digest"),
 )

@@ -14,11 +14,18 @@ def _reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Se
     return LineariseConfig.reconfigure(run, sources, changeable)
 
 
+def _schema() -> dict[str, object]:
+    from .config import LineariseConfig  # needs torch
+
+    return LineariseConfig.json_schema()
+
+
 KIND = Kind(
     name="linearise",
     title="a linearisation",
     resume="convert linearise",
     result=LinearisationResult,
     reconfigure=_reconfigure,
+    schemas={"linearise": _schema},
     heading=("network", "seed"),
 )

@@ -10,4 +10,5 @@ KIND = Kind(
     resume="simulate",
     result=LiquidResult,
     reconfigure=LiquidConfig.reconfigure,
+    schemas={"liquid": LiquidConfig.json_schema},
 )

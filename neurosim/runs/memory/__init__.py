@@ -9,5 +9,6 @@ KIND = Kind(
     title="a run of a memory",
     result=MemoryResult,
     reconfigure=MemoryConfig.reconfigure,
+    schemas={"memory": MemoryConfig.json_schema},
     heading=("dataset", "split", "samples", "seed", "digest"),
 )

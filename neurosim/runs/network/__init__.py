@@ -1,7 +1,7 @@
 """Runs of a network that a TOML file describes."""
 
 from ..kind import Kind
-from .config import reconfigure
+from .config import reconfigure, schema
 from .result import NetworkResult
 
 KIND = Kind(
@@ -10,5 +10,6 @@ KIND = Kind(
     resume="simulate",
     result=NetworkResult,
     reconfigure=reconfigure,
+    schemas={"network": schema},
     heading=("network", "seed", "spike_digest"),
 )

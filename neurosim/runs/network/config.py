@@ -50,6 +50,14 @@ class NetworkEnergy(Section):
     energy: Energy = Energy()
 
 
+def schema() -> dict[str, object]:
+    """Return the JSON Schema of a file that `configure` reads."""
+    from ...description.schema import schema as of_network  # needs every model
+
+    tree = of_network()
+    return {**tree, "properties": {**tree["properties"], "energy": Energy.json_schema()}}
+
+
 def is_network(file: Path | None) -> bool:
     """Return whether a config file describes a network, and not the settings of a dataset's run.
 

@@ -2,8 +2,14 @@
 
 from ..kind import Kind
 from ..network.config import reconfigure
+from .config import schema
 from .result import PipelineResult
 
 KIND = Kind(
-    name="pipeline", title="a run of a pipeline", resume="simulate", result=PipelineResult, reconfigure=reconfigure
+    name="pipeline",
+    title="a run of a pipeline",
+    resume="simulate",
+    result=PipelineResult,
+    reconfigure=reconfigure,
+    schemas={"pipeline": schema},
 )

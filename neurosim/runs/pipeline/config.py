@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
@@ -18,6 +18,7 @@ from ...network import Population, SpikeSource
 from ...windowed import Windowed
 from ..config import Count, Data
 from ..network.config import Models, NetworkConfig, merged, of_tree
+from ..network.config import schema as schema_of_network
 from ..settings import ConfigSource, Section, resolve
 
 LABEL = "label"
@@ -95,6 +96,12 @@ class PipelineConfig:
         if not self.data.tasks:
             return (tuple(range(len(classes))),)
         return tuple(tuple(_class(each, classes) for each in task) for task in self.data.tasks)
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of a file that `configure` reads."""
+    tree: dict[str, Any] = schema_of_network()
+    return {**tree, "properties": {"data": PipelineData.json_schema(), **tree["properties"]}}
 
 
 def is_pipeline(file: Path | None) -> bool:

@@ -10,5 +10,6 @@ KIND = Kind(
     resume="memory recognise",
     result=RecogniseResult,
     reconfigure=RecogniseConfig.reconfigure,
+    schemas={"recognise": RecogniseConfig.json_schema},
     heading=("dataset", "split", "samples", "seed", "digest"),
 )

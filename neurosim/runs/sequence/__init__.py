@@ -10,5 +10,6 @@ KIND = Kind(
     resume="memory sequence",
     result=SequenceResult,
     reconfigure=SequenceConfig.reconfigure,
+    schemas={"sequence": SequenceConfig.json_schema},
     heading=("dataset", "split", "samples", "seed", "digest"),
 )

@@ -4,4 +4,11 @@ from ..kind import Kind
 from .config import TrainConfig
 from .result import TrainResult
 
-KIND = Kind(name="train", title="a training", resume="train", result=TrainResult, reconfigure=TrainConfig.reconfigure)
+KIND = Kind(
+    name="train",
+    title="a training",
+    resume="train",
+    result=TrainResult,
+    reconfigure=TrainConfig.reconfigure,
+    schemas={"train": TrainConfig.json_schema},
+)
