@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from neurosim.engine import Probe, Result, simulate
-from neurosim.errors import NeurosimError, NeurosimFormatError, NeurosimInputError, NeurosimMissingError
+from neurosim.errors import GuessWarning, NeurosimError, NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from neurosim.interop import nir
 from neurosim.interop.nir.transforms import transform
 from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
@@ -183,6 +183,15 @@ def test_a_spike_of_unit_area_is_a_jump_of_r_over_tau() -> None:
     graph = chain(library.Linear(np.full((1, 4), 0.01)), plain("LIF", 1, 1e-3, r=np.array([3.0])))
     network = nir.from_nir(graph, 1.0)
     assert network.projections[0].weight == pytest.approx(0.01 * 3 / 0.02) and network.projections[0].delay == 1e-3
+
+
+def test_a_step_at_which_a_graph_may_stay_silent_is_said() -> None:
+    """A rate network of IF neurons as sinabs writes them: spikes have unit area, and the step is 1."""
+    graph = chain(library.Linear(np.full((3, 4), 0.4)), library.IF(r=np.ones(3), v_threshold=np.ones(3)))
+    with pytest.warns(GuessWarning, match=r"from_nir.dt: at 0.001 s, .* of 'n1' at once .* 0.16 % .* give dt=1.0"):
+        silent = nir.from_nir(graph, 1e-3)
+    assert len(run(silent, recording(4)).spikes["n1"]) == 0
+    assert len(run(nir.from_nir(graph, 1.0), recording(4)).spikes["n1"]) > 20
 
 
 def test_discrete_reference_of_other_programs() -> None:

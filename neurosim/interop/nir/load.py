@@ -19,6 +19,7 @@ from ...neurons.former import FORMER
 from ...synapses import AllToAll, Convolution, FromList, OneToOne, Pattern
 from .files import read
 from .flat import Graph, flatten
+from .hints import warn_if_silent
 from .models import PARAMETERS, Cell, cell
 from .transforms import TRANSFORMS, Shape, Transform, pair, transform
 
@@ -108,6 +109,7 @@ class _Loader:
         inputs = [name for name in nodes if self.kind(name) == "Input" and not self.is_stimulus(name)]
         populations, projections, stimuli = [self.source(name, nodes[name]) for name in inputs], [], []
         found: list[tuple[str, _Path, NDArray]] = []
+        models: dict[str, Any] = {}
         for name, node in nodes.items():
             if self.kind(name) not in PARAMETERS:
                 continue
@@ -115,6 +117,11 @@ class _Loader:
             made = self.cell(name, node, bias)
             populations.append(self.population(name, node, made))
             found += [(name, path, made.factor) for path in paths]
+            models[name] = made.model
+        jumps = {name: np.zeros(math.prod(self.shape(name))) for name in models}
+        for target, path, factor in found:
+            jumps[target] += factor if path.matrix is None else factor * np.ravel(path.matrix.maximum(0).sum(axis=1))
+        warn_if_silent(models, jumps, self.dt)
         chains = Counter(self.chain(path) for _, path, _ in found)
         for target, path, factor in found:
             chain = self.chain(path)
