@@ -21,6 +21,7 @@ from .lif import IF as IF
 from .lif import LI as LI
 from .lif import LIF as LIF
 from .seadlif import SEAdLIF as SEAdLIF
+from .symbolic import equations as equations
 
 # Models that run with any step, and more exactly the shorter it is, and in continuous time.
 NEURONS: dict[str, type[Neuron]] = {

@@ -1,0 +1,3 @@
+"""Neuron models from equations in text: parsed, split into exact and stepped parts, written as a class, compiled."""
+
+from .model import equations as equations
