@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from .nmnist import read_nmnist as read_nmnist
     from .nmnist import read_nmnist_many as read_nmnist_many
     from .nmnist import write_nmnist as write_nmnist
+    from .packets import PacketWriter as PacketWriter
+    from .packets import read_packets as read_packets
     from .raw import FileBlock as FileBlock
     from .raw import read_blocks as read_blocks
     from .raw import read_bytes as read_bytes
