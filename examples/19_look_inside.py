@@ -29,9 +29,7 @@ learned = simulation.connections("E->E")
 spikes = result.spikes["E"]
 rate, step = (stats.mean_firing_rate(spikes, *span).mean() for span in ((0.0, 0.2), (0.2, 0.3)))
 print(f"E: {rate:.1f} spikes/s, {step:.1f} with the current; CV of intervals {stats.cv(spikes).mean():.2f}")
-print(
-    f"{len(learned):,} synapses E->E, weights {learned.weight.min():.1e} to {learned.weight.max():.1e} V after learning"
-)
+print(f"{len(learned):,} synapses E->E, after learning {learned.weight.min():.1e} to {learned.weight.max():.1e} V")
 figure, (top, middle, bottom) = pyplot.subplots(3, layout="constrained", figsize=(8, 9))
 plot.raster(result.spikes, ax=top)
 plot.traces(result.states["E.v"], 1e-3, ylabel="v (V)", ax=middle)

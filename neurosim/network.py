@@ -16,8 +16,8 @@ from .errors import NeurosimInputError, lookup, require
 from .neurons import Neuron
 from .neurons.base import LATER
 from .neurons.by_unit import varied
-from .plasticity import LearningRule, ShortTermPlasticity
-from .stimuli import Current, PoissonInput, PoissonSource, SpikeSource, check_rate_size
+from .plasticity import Homeostasis, LearningRule, ShortTermPlasticity
+from .stimuli import Current, GapJunctions, PoissonInput, PoissonSource, SpikeSource, check_rate_size
 from .synapses import Convolution, Distribution, Pattern, Side, Value, check_value
 from .windowed import Windowed
 
@@ -129,6 +129,7 @@ class Projection:
             0: all of the delay is axonal; 1: dendritic, as NEST has it.
         p_transmit: probability that a synapse transmits a spike, drawn for each of them, as NEST's bernoulli_synapse;
             not together with a learning rule.
+        homeostasis: `SynapticScaling` or `WeightNormalisation` of the weights, beside the learning rule or alone.
 
     Raises:
         NeurosimInputError: on construction, naming the projection and its attribute.
@@ -145,6 +146,7 @@ class Projection:
     short_term: ShortTermPlasticity | None = None
     dendritic_delay_fraction: float = field(default=0.0, metadata=LATER)
     p_transmit: float = field(default=1.0, metadata=LATER)
+    homeostasis: Homeostasis | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         if self.name is None:
@@ -159,6 +161,7 @@ class Projection:
         rules = (
             ("plasticity", LearningRule, "a learning rule"),
             ("short_term", ShortTermPlasticity, "a ShortTermPlasticity"),
+            ("homeostasis", Homeostasis, "a rule of homeostasis"),
         )
         for name, kind, what in rules:
             value = getattr(self, name)
@@ -171,6 +174,11 @@ class Projection:
         require(alone, f"{self}.p_transmit", "must be 1 together with a learning rule", self.p_transmit)
         if not isinstance(self.weight, Distribution) and not isinstance(self.pattern, Convolution):
             self.check_bounds(np.atleast_1d(self.weight))
+
+    @property
+    def learns(self) -> bool:
+        """Whether its weights change while the network runs."""
+        return self.plasticity is not None or self.homeostasis is not None
 
     def check_bounds(self, weights: NDArray) -> None:
         """Raise `NeurosimInputError` where a plastic projection would start with weights beyond its rule's bounds."""
@@ -353,11 +361,16 @@ class Network:
             self._check_sign(stimulus)
             check_rate_size(stimulus, str(stimulus), size)
             return
-        model = self.population(stimulus.target).model
-        kind = type(model).__name__
-        acts = isinstance(model, Neuron) and any(f.name == "i_offset" for f in fields(model))  # type: ignore[arg-type]
-        require(acts, f"{stimulus}.target", "must be of neurons with a parameter i_offset, to which it adds", kind)
+        ends = ("target", "source") if isinstance(stimulus, GapJunctions) else ("target",)
+        for end in ends:
+            model = self.population(getattr(stimulus, end), f"{stimulus}.{end}").model
+            kind, takes = type(model).__name__, "must be of neurons with a parameter i_offset, to which it adds"
+            acts = isinstance(model, Neuron) and any(f.name == "i_offset" for f in fields(model))  # type: ignore[arg-type]
+            require(acts, f"{stimulus}.{end}", takes, kind)
         stimulus.check_size(size)
+        if isinstance(stimulus, GapJunctions):
+            source, target = self.population(stimulus.source).side, self.population(stimulus.target).side
+            stimulus.pattern.check(source, target, stimulus.source == stimulus.target)
 
     def _check_sign(self, projection: Projection | PoissonInput) -> None:
         """Raise `NeurosimInputError` for a negative weight on a receptor that takes none."""

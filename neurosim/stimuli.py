@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .errors import require
 from .neurons.base import LATER
+from .synapses import Distribution, Pattern, Value, check_value
 
 
 @final
@@ -200,7 +201,41 @@ class NoiseCurrent(Current):
             require(held in ((), (count,)), f"{self}.{name}", f"must be a number or [{count}]", held)
 
 
-STIMULI: dict[str, type] = {kind.__name__: kind for kind in (PoissonInput, StepCurrent, SineCurrent, NoiseCurrent)}
+@final
+@dataclass(frozen=True, eq=False)
+class GapJunctions(Current):
+    """Electrical coupling: of two coupled neurons each receives conductance (v of the other - its own v).
+
+    The voltages are those at the start of the step, as Brian2's summed variables have them: first order in the clock,
+    which should be short against capacitance / conductance. Threads meet in every step.
+
+    Attributes:
+        target, source: names of populations, or one name twice.
+        pattern: which pairs are coupled; within a population a pair that is listed both ways is one junction, and no
+            neuron is coupled to itself.
+        conductance: S, >= 0: a number, a distribution, or a vector in the pattern's order.
+
+    Source: Hodgkin & Huxley's cable with a resistor between cells; NEST's gap_junction.
+    """
+
+    source: str
+    pattern: Pattern
+    conductance: Value
+
+    def __post_init__(self) -> None:
+        if self.name is None:
+            object.__setattr__(self, "name", f"{self.source}--{self.target}")
+        super().__post_init__()
+        require(self.units is None, f"{self}.units", "must be None: the pattern says which", self.units)
+        require(isinstance(self.pattern, Pattern), f"{self}.pattern", "must be a connection pattern", self.pattern)
+        check_value(self.conductance, f"{self}.conductance")
+        if not isinstance(self.conductance, Distribution):
+            least = np.min(self.conductance, initial=0.0)
+            require(least >= 0, f"{self}.conductance", "must be >= 0 S", least)
+
+
+CURRENTS = (StepCurrent, SineCurrent, NoiseCurrent, GapJunctions)
+STIMULI: dict[str, type] = {kind.__name__: kind for kind in (PoissonInput, *CURRENTS)}
 
 
 def check_rate_size(owner: PoissonSource | PoissonInput, name: str, size: int) -> None:

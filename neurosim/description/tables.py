@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import NeurosimError, NeurosimInputError, lookup
 from ..plain import from_plain
-from ..plasticity import RULES, LearningRule
+from ..plasticity import HOMEOSTASIS, RULES, Homeostasis, LearningRule
 from ..synapses import DISTRIBUTIONS, PATTERNS, Distribution, Pattern
 from . import arrays
 
@@ -87,6 +87,7 @@ TAGGED: Mapping[type, tuple[str, Mapping[str, type]]] = {
     Distribution: ("distribution", DISTRIBUTIONS),
     Pattern: ("name", PATTERNS),
     LearningRule: ("rule", RULES),
+    Homeostasis: ("rule", HOMEOSTASIS),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeAlias, TypeVar, final
 
@@ -12,30 +12,67 @@ from numpy.typing import NDArray
 from ..errors import NeurosimInputError, lookup, require
 from ..network import Network, PoissonSource, Population, Projection
 from ..neurons import Neuron
+from ..plasticity import StructuralRule, Synapses
+from ..random import rng_key
+from ..synapses import FromList
+from .compile.network import CompiledNetwork
+from .compile.plastic import is_plastic
+from .compile.row_tables import Late
+from .connections import Connections
 
 Setting: TypeAlias = "float | NDArray[Any]"
 T = TypeVar("T")
 # Parameters of a stimulus that say where it goes.
-PLACES = ("target", "receptor", "units", "name")
+PLACES = ("target", "source", "pattern", "receptor", "units", "name")
 
 
 @final
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Changes:
-    """Values that were set, by name of the population, projection or stimulus and by parameter; the last one counts."""
+    """What was changed since a simulation was made.
 
-    values: dict[str, dict[str, Setting]] = field(default_factory=dict)
+    Attributes:
+        values: by name of the population, projection or stimulus and by parameter; the last one counts. A projection
+            whose synapses were changed has `pre` and `post`, too.
+        late: projections of which spikes were on their way then.
+    """
 
-    def add(self, name: str, values: Mapping[str, Setting]) -> None:
-        """Keep values; arrays are copied."""
-        mine = self.values.setdefault(name, {})
-        mine.update({key: value if np.ndim(value) == 0 else np.array(value) for key, value in values.items()})
+    values: Mapping[str, Mapping[str, Setting]] = field(default_factory=dict)
+    late: Mapping[str, Late] = field(default_factory=dict)
+
+    def apply(self, network: Network) -> Network:
+        """Return the network with all that was changed.
+
+        Raises:
+            NeurosimInputError: a change does not fit it.
+        """
+        for name, values in self.values.items():
+            network = changed(network, name, values)
+        return network
+
+    def set(self, compiled: CompiledNetwork, name: str, values: Mapping[str, Setting], step: int) -> Changes:
+        """Return these and values that are set in a `step` of a network; arrays are copied.
+
+        Raises:
+            NeurosimInputError: as `Simulation.set`.
+        """
+        copied = {key: value if np.ndim(value) == 0 else np.array(value) for key, value in values.items()}
+        late = self._late(compiled, name, values, step)
+        mine = {**self.values.get(name, {}), **copied}
+        return Changes({**self.values, name: mine}, self.late if late is None else {**self.late, name: late})
+
+    def _late(self, compiled: CompiledNetwork, name: str, values: Mapping[str, Setting], step: int) -> Late | None:
+        """Return how a changed projection goes on; None where the log of spikes alone says what is on its way."""
+        for number, sampler in enumerate(compiled.samplers):
+            if sampler.projection.name == name and not is_plastic(sampler.projection):
+                rows = next(rows for rows in compiled.row_tables if number in rows.projections)
+                plain = set(values) == {"weight"} and sampler.delay is not None and name not in self.late
+                return None if plain else Late(step, rows.max_delay if step else 0)
+        return None
 
 
-def change(network: Network, name: str, values: Mapping[str, Setting], fixed: Collection[str]) -> Network:
+def changed(network: Network, name: str, values: Mapping[str, Setting]) -> Network:
     """Return the network with other values of one population, projection or stimulus; see `Simulation.set`.
-
-    fixed: names of the projections whose synapses have one delay.
 
     Raises:
         NeurosimInputError: an unknown name, a name that several have, an unknown parameter, or a value that breaks its
@@ -54,20 +91,56 @@ def change(network: Network, name: str, values: Mapping[str, Setting], fixed: Co
             raise NeurosimInputError(f"Population[{name!r}]: a {kind} has no parameters that can be set")
         new = replace(old, model=_with(old.model, values, str(name), ()))
     elif isinstance(old, Projection):
-        require(name in fixed, f"{old}.weight", "can be set where all delays are one; build another network", "several")
-        new = replace(old, weight=weight_of(old, values))
+        _check(values, str(old))
+        pattern = FromList(values["pre"], values["post"]) if "pre" in values else old.pattern  # type: ignore[arg-type]
+        weight, delay = values.get("weight", old.weight), values.get("delay", old.delay)
+        new = replace(old, pattern=pattern, weight=weight, delay=delay)
     else:
         new = _with(old, values, str(old), PLACES)
     entries = [new if each is old else each for each in lists[key]]
     return replace(network, **{key: entries})
 
 
-def weight_of(projection: Projection, values: Mapping[str, Setting]) -> Any:
-    """Return the weight among the values; a projection has nothing else to set."""
+def check_settings(projection: Projection, values: Mapping[str, Setting]) -> None:
+    """Raise `NeurosimInputError` unless a projection has these values to set: weight, and delay where it is fixed."""
     for name in values:
-        lookup({"weight": None}, name, f"{projection}: parameter")
+        lookup({"weight": None, "delay": None}, name, f"{projection}: parameter")
+    fixed = "delay" not in values or not is_plastic(projection)
+    rule = "cannot be set of synapses that learn or transmit by chance; build another network"
+    require(fixed, f"{projection}.delay", rule, values.get("delay"))
     _check(values, str(projection))
-    return values.get("weight", projection.weight)
+
+
+def rewired(
+    compiled: CompiledNetwork, now: Connections, name: str, rule: StructuralRule, step: int
+) -> tuple[dict[str, Setting], NDArray[np.int64]]:
+    """Return the synapses of a projection after a structural rule, to be set, and the former number of each or -1.
+
+    Raises:
+        NeurosimInputError: as `Simulation.rewire`.
+    """
+    require(isinstance(rule, StructuralRule), "Simulation.rewire.rule", "must be a structural rule", rule)
+    projection = next(p for p in compiled.network.projections if p.name == name)
+    delays = np.unique(now.delay)
+    require(len(delays) == 1, f"{projection}.delay", "must be one to rewire it", f"{len(delays)} delays")
+    pre, post, within = now.pre.astype(np.int64), now.post.astype(np.int64), projection.source == projection.target
+    key = rng_key(compiled.seed, "rewire", name, str(step))
+    generator = np.random.Generator(np.random.Philox(key=key))
+    found = rule.rewire(Synapses(pre, post, now.weight.copy(), now.shape, within), generator)
+    kind = f"{type(rule).__name__}.rewire"
+    sizes = {np.shape(each) for each in (found.pre, found.post, found.weight)}
+    require(np.shape(found.keep) == pre.shape, f"{kind}: keep", f"must be [{len(pre)}], one a synapse", found.keep)
+    require(len(sizes) == 1, f"{kind}: pre, post, weight", "must be equally long", sorted(sizes))
+    kept = np.flatnonzero(found.keep)
+    numbers = np.concatenate([kept, np.full(len(found.pre), -1)])
+    pre, post = np.concatenate([pre[kept], found.pre]), np.concatenate([post[kept], found.post])
+    weight = np.concatenate([now.weight[kept], found.weight])
+    order = np.lexsort((post, pre))
+    learning = projection.plasticity
+    if learning is not None:  # rounded to float32 a weight may lie beyond its bound
+        weight = np.where(numbers < 0, weight, np.clip(weight, learning.w_min, learning.w_max))
+    values: dict[str, Setting] = {"pre": pre[order], "post": post[order], "weight": weight[order]}
+    return {**values, "delay": float(delays[0])}, numbers[order]
 
 
 def _with(owner: T, values: Mapping[str, Setting], name: str, left_out: tuple[str, ...]) -> T:

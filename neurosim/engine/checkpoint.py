@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimFormatError, NeurosimInputError
+from ..errors import NeurosimFormatError, NeurosimInputError, require
 from ..files.state import read_state, write_state
 from ..network import Network
 from ..neurons.former import Former
 from ..plain import from_plain, to_plain
 from .changes import Changes
+from .compile.row_tables import Late
+from .compile.synapse_sampler import MAX_DELAY
 from .former import current_description, current_probe, models
 from .grid.windows import PREFIX
 from .identity import describe, difference, digest
@@ -82,6 +84,8 @@ def write(path: str | os.PathLike[str], network: Network, saved: SavedSimulation
             name: {key: _kept(value, f"{SET}{name}.{key}", arrays) for key, value in values.items()}
             for name, values in saved.changes.values.items()
         }
+    if saved.changes.late:
+        settings["late"] = {name: [late.since, late.reach] for name, late in saved.changes.late.items()}
     write_state(path, KIND, VERSION, settings, arrays)
 
 
@@ -93,16 +97,21 @@ def _kept(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
     return {"array": name}
 
 
-def _read_changes(changes: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Changes:
+def _read_changes(settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Changes:
     """Return what was set.
 
     Raises:
         KeyError, TypeError, ValueError: damaged.
     """
-    found = Changes()
-    for name, values in dict(changes).items():
-        found.add(name, {k: arrays[v["array"]] if isinstance(v, Mapping) else v for k, v in dict(values).items()})
-    return found
+    values = {
+        name: {k: arrays[v["array"]] if isinstance(v, Mapping) else v for k, v in dict(mine).items()}
+        for name, mine in dict(settings.get("changes", {})).items()
+    }
+    late = {name: Late(*(int(n) for n in pair)) for name, pair in dict(settings.get("late", {})).items()}
+    for name, each in late.items():
+        inside = 0 <= each.since <= int(settings["step"]) and 0 <= each.reach <= MAX_DELAY
+        require(inside, f"late.{name}", "must be a step of the run, and a delay", (each.since, each.reach))
+    return Changes(values, late)
 
 
 def read(path: Path, network: Network) -> SavedSimulation:
@@ -119,7 +128,7 @@ def read(path: Path, network: Network) -> SavedSimulation:
         arguments = from_plain(Arguments, settings["arguments"], "arguments")
         probes = tuple(current_probe(probe, former) for probe in arguments.probes)
         arguments = replace(arguments, probes=probes)
-        changes = _read_changes(settings.get("changes", {}), arrays)
+        changes = _read_changes(settings, arrays)
         apart = difference(current_description(described, former) if former else described, describe(network))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, NeurosimInputError) as error:
         raise NeurosimFormatError(f"{path}: lacks what a simulation needs ({error}); save it again") from None

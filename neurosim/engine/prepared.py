@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ from ..network import Network, SpikeSource
 from ..neurons import Neuron
 from ..windowed import Windowed
 from .compile.network import CompiledNetwork, compile_network
+from .compile.row_tables import Late
+from .compile.synapse_sampler import SynapseSampler
 from .grid.probes import BoundProbe, bind_probes
 from .probe import Probe
 
@@ -46,14 +48,20 @@ def prepare(
     record: Sequence[str] | None,
     probes: Sequence[Probe],
     count_updates: bool,
+    late: Mapping[str, Late] | None = None,
+    former: Sequence[SynapseSampler] = (),
 ) -> PreparedNetwork:
     """Compile a network for steps of `clock` seconds; the arguments are those of `simulate`, `threads` an integer.
+
+    late, former: of a network that is changed while it runs, by name of the projection; see `RowTableBuilder`.
 
     Raises:
         NeurosimInputError: an argument that breaks its rule, or a network that cannot be compiled.
     """
     recorded, real = recorded_names(network, record), lookup(PRECISIONS, precision, "simulate.precision")
-    compiled = compile_network(network, clock, seed, real, threads)
+    numbers = {str(projection.name): number for number, projection in enumerate(network.projections)}
+    changed = {numbers[name]: each for name, each in (late or {}).items()}
+    compiled = compile_network(network, clock, seed, real, threads, late=changed, former=former)
     return PreparedNetwork(compiled, recorded, bind_probes(compiled, probes), count_updates)
 
 

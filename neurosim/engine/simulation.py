@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 from ..errors import NeurosimInputError, NeurosimWriteError, require
 from ..files.state import saved_values
 from ..network import Network
+from ..plasticity import StructuralRule
 from ..spikes import GRID_SLACK
 from . import checkpoint
-from .changes import Changes, change, weight_of
+from .changes import Changes, changed, check_settings, rewired
+from .compile.synapse_sampler import SynapseSampler
 from .connections import Connections, connections
 from .former import current_arrays
-from .grid.runner import Runner
+from .grid.runner import Counters, Runner
 from .grid.sinks import SpikeMemory, SpikeSink, StateMemory, StateSink
-from .grid.streams import SpikeStream, StateStream, StreamTarget, sync_streams
+from .grid.streams import SpikeStream, StateStream, StreamTarget, read_back, sync_streams
 from .grid.work import count_work
 from .identity import describe, digest
 from .inputs import MAX_STEPS, match_sources, steps_of
@@ -87,7 +89,9 @@ class Simulation:
             p: source_of(network.populations[p], item, clock) for p, item in match_sources(network, inputs).items()
         }
         self._workers, self._record, self._given, self._changes = thread_count(threads), record, network, Changes()
-        self._prepared = self._prepare(network)
+        self._former: tuple[SynapseSampler, ...] = ()
+        self._prepared = self._prepare(network, self._changes)
+        self._former = self._prepared.compiled.samplers
         self.recorded = self._prepared.recorded
         self._runner = Runner(self._prepared, self._workers)
         self._runner.warm_up()
@@ -140,30 +144,45 @@ class Simulation:
     def set(self, name: str, values: Mapping[str, float | NDArray[Any]]) -> None:
         """Change a population, projection or stimulus between two runs: `set("cells", {"tau_mem": 0.03})`.
 
-        State, counters and random streams stay; a spike on its way arrives with the new weight. `save` keeps the
+        State, counters and random streams stay. A spike on its way arrives with the new weight if all delays of its
+        projection are one, and are not set; else with the weight and after the delay of its time. `save` keeps the
         changes, and `load` takes the network that the simulation was made from.
 
         Args:
             name: of the population, projection or stimulus.
             values: numbers or arrays by parameter: of the neuron or source of a population; `weight` of a projection,
-                in the pattern's order or, if it learns, in that of `weights`; of a stimulus all but where it goes.
+                in the pattern's order or, if it learns, in that of `weights`; its `delay`, if its synapses neither
+                learn nor transmit by chance; of a stimulus all but where it goes.
 
         Raises:
-            NeurosimInputError: an unknown name or parameter, or a value that breaks its rule; a weight of a projection
-                that does not learn and whose delays differ.
+            NeurosimInputError: an unknown name or parameter, or a value that breaks its rule.
         """
         self._check_running("set")
         chosen = {str(p.name): p for p in self.network.projections}.get(name)
-        if chosen is not None and chosen.plasticity is not None:
-            self._runner.workspace.plastic.set_weights(chosen, weight_of(chosen, values))
-            return
-        fixed = {str(s.projection.name) for s in self._prepared.compiled.samplers if s.delay is not None}
-        changed = change(self.network, name, values, fixed)
-        prepared = self._prepare(changed)
-        runner = Runner(prepared, self._workers)
-        runner.take_over(self._runner)
-        self.network, self._prepared, self._runner = changed, prepared, runner
-        self._changes.add(name, values)
+        if chosen is not None:
+            check_settings(chosen, values)
+            if chosen.learns:
+                self._runner.workspace.plastic.set_weights(chosen, values.get("weight", chosen.weight))
+                return
+        changes = self._changes.set(self._prepared.compiled, name, values, self.step)
+        self._become(changed(self.network, name, values), changes, {})
+
+    def rewire(self, projection: str, rule: StructuralRule) -> Connections:
+        """Remove and make synapses of a projection between two runs, by a rule such as `plasticity.PruneAndRegrow`.
+
+        Synapses that stay keep weights and traces; a spike on its way through fixed synapses arrives as it was sent.
+        New synapses have the delay of all. What is random is keyed by seed, projection and step. `save` keeps it.
+        Returns the present synapses.
+
+        Raises:
+            NeurosimInputError: no such projection, delays that differ, or a rule that decides what cannot be.
+        """
+        self._check_running("rewire")
+        compiled = self._prepared.compiled
+        values, moved = rewired(compiled, self.connections(projection), projection, rule, self.step)
+        changes = self._changes.set(compiled, projection, values, self.step)
+        self._become(changed(self.network, projection, values), changes, {projection: moved})
+        return self.connections(projection)
 
     @property
     def learned(self) -> dict[str, dict[str, NDArray[Any]]]:
@@ -229,15 +248,8 @@ class Simulation:
             NeurosimWriteError: the disk refuses; the file that was there before is unchanged.
         """
         self._check_running("save")
-        arguments = checkpoint.Arguments(
-            clock=self.clock,
-            seed=self.seed,
-            trial=self.trial,
-            precision=self.precision,
-            record=self.recorded,
-            probes=self.probes,
-            count_updates=self.count_updates,
-        )
+        mine = {name: getattr(self, name) for name in checkpoint.Arguments.__dataclass_fields__ if name != "record"}
+        arguments = checkpoint.Arguments(record=self.recorded, **mine)
         streams = sync_streams(self._streams)
         arrays = self.workspace_arrays()
         saved = checkpoint.SavedSimulation(arguments, arrays, self.step, streams, changes=self._changes)
@@ -251,29 +263,8 @@ class Simulation:
         Raises:
             NeurosimInputError: spikes or samples do not go to a file, or have not from the start on.
         """
-        spikes, states = self._spikes, self._states
-        if not (isinstance(spikes, SpikeStream) and (isinstance(states, StateStream) or not self.probes)):
-            raise NeurosimInputError(
-                "Simulation.whole: needs spikes_to, and states_to for probes; results hold them now"
-            )
-        require(spikes.first == 0, "Simulation.whole", "needs spikes from step 0 on", spikes.first)
-        memory, samples = SpikeMemory(self.recorded), StateMemory(self._prepared.probes)
-        for name, events in spikes.read():
-            memory.pieces[name].append(events)
-        if isinstance(states, StateStream):
-            for number, piece in states.read():
-                samples.pieces[number].append(piece)
-        return Result(
-            spikes=named_spikes(self.network, memory.take(), self.clock, self._end),
-            states=samples.take(),
-            work=count_work(self._prepared, [self._runner.counters()], self.step, self._runner.windows),
-            clock=self.clock,
-            duration=self._end,
-            build_s=self.build_s,
-            run_s=run_s,
-            weights=self._runner.workspace.plastic.weights(),
-            probes=self.probes,
-        )
+        streamed = read_back(self._spikes, self._states, self._prepared.probes)
+        return self._as_result(*streamed, self._runner.counters(), self.step, run_s)
 
     def release(self) -> None:
         """End the simulation and leave its streams as they are; `load` can continue them."""
@@ -328,10 +319,9 @@ class Simulation:
             NeurosimFormatError: cut short, damaged, of a later version, or of another network: says where they differ.
         """
         saved = checkpoint.read(Path(path), network)
-        arguments = {name: getattr(saved.arguments, name) for name in saved.arguments.__dataclass_fields__}
-        simulation = cls(network, inputs, threads=threads, **arguments)
-        for name, values in saved.changes.values.items():
-            simulation.set(name, values)
+        simulation = cls(network, inputs, threads=threads, **vars(saved.arguments))
+        if saved.changes.values:
+            simulation._become(saved.changes.apply(network), saved.changes)
         if saved.former:
             arrays = current_arrays(saved.arrays, saved.former, simulation._runner.workspace)
             saved = replace(saved, arrays=arrays)
@@ -349,20 +339,26 @@ class Simulation:
 
     def _open_streams(self, spikes_to: FilePath | None, states_to: FilePath | None, sizes: Mapping[str, int]) -> None:
         """Begin or continue streams; `sizes` are the bytes of those of the saved run."""
-        if spikes_to is None and states_to is None:
-            return
-        network = digest(describe(self._given))
+        network = digest(describe(self._given)) if (spikes_to, states_to) != (None, None) else ""
         if spikes_to is not None:
-            target = StreamTarget(Path(spikes_to), network, self.clock, self.step)
-            self._spikes = SpikeStream(target, self.network, self.recorded, sizes.get("spikes"))
-            self._streams["spikes"] = self._spikes
+            target, size = StreamTarget(Path(spikes_to), network, self.clock, self.step), sizes.get("spikes")
+            self._spikes = self._streams["spikes"] = SpikeStream(target, self.network, self.recorded, size)
         if states_to is not None:
             target = StreamTarget(Path(states_to), network, self.clock, self.step)
-            self._states = StateStream(target, self._prepared.probes, sizes.get("states"))
-            self._streams["states"] = self._states
+            self._states = self._streams["states"] = StateStream(target, self._prepared.probes, sizes.get("states"))
             self._runner.bounded = True
 
-    def _prepare(self, network: Network) -> PreparedNetwork:
+    def _become(self, network: Network, changes: Changes, moved: Mapping[str, NDArray[Any]] | None = None) -> None:
+        """Go on as a changed network, or (`moved` is None) begin as one; see `transit.carried`."""
+        self.network, self._changes, self._prepared = network, changes, self._prepare(network, changes)
+        runner = Runner(self._prepared, self._workers)
+        if moved is None:
+            runner.begin(self._runner.sources, self.trial)
+        else:
+            runner.take_over(self._runner, moved)
+        self._runner = runner
+
+    def _prepare(self, network: Network, changes: Changes) -> PreparedNetwork:
         return prepare(
             network,
             clock=self.clock,
@@ -372,29 +368,33 @@ class Simulation:
             record=self._record,
             probes=self.probes,
             count_updates=self.count_updates,
+            late=changes.late,
+            former=self._former,
         )
 
     def _check_running(self, method: str) -> None:
         if self._status is not Status.RUNNING:
-            sentence = f"the simulation {self._status.value}{self._cause}"
-            raise NeurosimInputError(f"Simulation.{method}: {sentence}; load its last save")
+            why = f"{self._status.value}{self._cause}"
+            raise NeurosimInputError(f"Simulation.{method}: the simulation {why}; load its last save")
 
     def _result(self, first: int, begin: float, duration: float, run_s: float) -> Result:
         counters, end, start = self._runner.counters(), begin + duration, self._result_step * self.clock
         piece, steps = counters - self._counters, self.step - self._result_step
-        # Spikes from before an interrupt are part of this piece.
-        duration += (first - self._result_step) * self.clock
+        duration += (first - self._result_step) * self.clock  # spikes from before an interrupt are part of it
         self._counters, self._result_step, self._end = counters, self.step, end
+        result = self._as_result(self._spikes, self._states, piece, steps, run_s)
+        return replace(result, duration=duration, readings=self._runner.windows.take_readings(), start=start)
+
+    def _as_result(self, spikes: SpikeSink, states: StateSink, counters: Counters, steps: int, run_s: float) -> Result:
+        """Return what sinks hold, up to the present end, as a result."""
         return Result(
-            spikes=named_spikes(self.network, self._spikes.take(), self.clock, end),
-            states=self._states.take(),
-            work=count_work(self._prepared, [piece], steps, self._runner.windows),
+            spikes=named_spikes(self.network, spikes.take(), self.clock, self._end),
+            states=states.take(),
+            work=count_work(self._prepared, [counters], steps, self._runner.windows),
             clock=self.clock,
-            duration=duration,
+            duration=self._end,
             build_s=self.build_s,
             run_s=run_s,
             weights=self._runner.workspace.plastic.weights(),
-            readings=self._runner.windows.take_readings(),
-            start=start,
             probes=self.probes,
         )

@@ -54,6 +54,8 @@ CHANGES: list[tuple[str, dict[str, object]]] = [
     ("poisson->cells", {"rate": 800.0, "weight": 0.05}),
     ("sine", {"amplitude": 0.0, "offset": 0.4}),
     ("in->out", {"weight": 0.2}),
+    ("cells->out", {"delay": 7e-3}),
+    ("cells->cells", {"weight": -0.1, "delay": 1e-3}),
 ]
 
 
@@ -136,6 +138,53 @@ def test_events_that_are_left_after_a_change_are_played() -> None:
     assert v[-1, 0] == 1 + 5 * 10  # type: ignore[call-overload]
 
 
+@pytest.mark.parametrize("drawn", [False, True], ids=["one delay", "drawn delays"])
+@pytest.mark.parametrize(("old", "new"), [(20e-3, 3e-3), (3e-3, 20e-3)])
+def test_each_spike_has_the_delay_of_its_time(tmp_path: Path, drawn: bool, old: float, new: float) -> None:
+    """One that was fired before the change arrives after the former delay, with the former weight, one after it late;
+    none is lost, none comes twice, also through a save and a load."""
+    times = np.arange(1, 60) * 1e-3
+    network = Network(
+        [Population("in", 2, SpikeSource()), Population("x", 2, LI(tau_mem=1e9))],
+        [
+            Projection("in", "x", AllToAll(), 1.0, Uniform(old, old + 2e-3) if drawn else old),
+            Projection("x", "x", AllToAll(), 1.0, 5e-3, name="unchanged"),
+        ],
+    )
+    spikes = Spikes(times, np.arange(59) % 2, 2, 0.06)
+    simulation = Simulation(network, spikes, probes=[Probe("x", "v")], threads=1)
+    delays = simulation.connections("in->x").delay.reshape(2, 2)
+    first = simulation.run(0.03)
+    simulation.set("in->x", {"delay": new, "weight": 100.0})
+    simulation.save(tmp_path / "state")
+    found = np.concatenate([first.states["x.v"], simulation.run(0.06).states["x.v"]])
+    expected = np.zeros((90, 2))
+    for step, unit in zip(np.arange(1, 60), np.arange(59) % 2, strict=True):
+        for x in range(2):
+            late = step >= 30
+            due = step + round((new if late else delays[unit, x]) / 1e-3)
+            expected[due + 1 :, x] += 100.0 if late else 1.0
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    again = Simulation.load(tmp_path / "state", network, spikes)
+    np.testing.assert_array_equal(again.run(0.06).states["x.v"], found[30:])
+
+
+def test_a_delay_set_twice_in_a_row() -> None:
+    network = Network(
+        [Population("in", 1, SpikeSource()), Population("x", 1, LI(tau_mem=1e9))],
+        [Projection("in", "x", AllToAll(), 1.0, 10e-3)],
+    )
+    simulation = Simulation(network, Spikes([0.001, 0.008, 0.012], [0, 0, 0], 1, 0.1), probes=[Probe("x", "v")])
+    results = [simulation.run(0.0095)]
+    simulation.set("in->x", {"delay": 30e-3})
+    simulation.set("in->x", {"delay": 40e-3})
+    results.append(simulation.run(0.0055))
+    simulation.set("in->x", {"delay": 1e-3})
+    results.append(simulation.run(0.085))
+    v = np.concatenate([result.states["x.v"] for result in results])[:, 0]
+    assert np.flatnonzero(np.diff(v)).tolist() == [11, 18, 52] and v[-1] == 3
+
+
 def test_rewarded_weights_are_those_that_were_set() -> None:
     rule = RewardSTDP("dopamine", w_max=1.0)
     network = Network(
@@ -161,8 +210,10 @@ def test_rewarded_weights_are_those_that_were_set() -> None:
         ("cells", {"tau_mem": -1.0}, r"CubaLIF.tau_mem: must be > 0 s \(got -1.0\)"),
         ("cells", {"tau_mem": np.ones(3)}, r"Population\['cells'\].model.tau_mem: must hold 30 values"),
         ("cells", {"tau_mem": Uniform(1.0, 2.0)}, r"cells.tau_mem: must be a number or an array"),
-        ("in->cells", {"delay": 1e-3}, r"Projection\['in->cells'\]: parameter: unknown name 'delay'"),
-        ("cells->cells", {"weight": 1.0}, r"weight: can be set where all delays are one"),
+        ("in->cells", {"p_transmit": 1.0}, r"Projection\['in->cells'\]: parameter: unknown name 'p_transmit'"),
+        ("in->out", {"delay": 1e-3}, r"delay: cannot be set of synapses that learn or transmit by chance"),
+        ("in->cells", {"delay": 1e-5}, r"delay: must round to at least one step of 0.001 s \(got 1e-05\)"),
+        ("in->cells", {"delay": 66.0}, r"delay: must be <= 65535 steps of 0.001 s \(got 66.0\)"),
         ("cells->out", {"weight": np.ones(3)}, r"weight: must hold \d+ values"),
         ("in->out", {"weight": 7.0}, r"weight: must lie in \[0, 1\] of its STDP \(got 7.0\)"),
         ("in->out", {"weight": np.ones(7)}, r"weight: must be a number or \[200\], one a synapse"),

@@ -17,7 +17,17 @@ from neurosim.errors import NeurosimInputError
 from neurosim.kernels.engine.clocked.plastic import cut, cut_reference
 from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
 from neurosim.neurons import LI, LIF
-from neurosim.plasticity import STDP, Hebbian, LearningRule, RewardSTDP, ShortTermPlasticity, Terms, TripletSTDP
+from neurosim.plasticity import (
+    STDP,
+    Hebbian,
+    LearningRule,
+    RewardSTDP,
+    ShortTermPlasticity,
+    SynapticScaling,
+    Terms,
+    TripletSTDP,
+    WeightNormalisation,
+)
 from neurosim.runs import RunOptions
 from neurosim.runs.network.config import configure
 from neurosim.runs.network.run import simulate as run_network
@@ -48,7 +58,7 @@ def learner() -> Network:
     """Every rule and short-term plasticity at once, driven by noise; delays drawn and constant."""
     pairs = STDP(w_max=0.02, a_plus=0.02, a_minus=0.021, mu_plus=0.5, mu_minus=0.5)
     depressing = ShortTermPlasticity(0.5, 0.1, 0.1)
-    sparse = FixedProbability(0.02)
+    sparse, spread = FixedProbability(0.02), Uniform(1e-3, 2e-3)
     return Network(
         [
             Population("noise", SOURCES, PoissonSource(20.0)),
@@ -66,6 +76,27 @@ def learner() -> Network:
             Projection("noise", "cells", sparse, 0.01, 1e-3, None, "oja", Hebbian(w_max=0.02, oja=9.0)),
             Projection("noise", "cells", sparse, 0.01, 1e-3, None, "depressing", None, depressing),
             Projection("noise", "cells", sparse, 0.01, 2e-3, None, "fixed"),
+            Projection(
+                "noise",
+                "cells",
+                sparse,
+                0.01,
+                spread,
+                None,
+                "scaled",
+                pairs,
+                homeostasis=SynapticScaling(20.0, 0.05, 0.2, 0.01),
+            ),
+            Projection(
+                "noise",
+                "cells",
+                sparse,
+                Uniform(0.0, 0.02),
+                spread,
+                None,
+                "summed",
+                homeostasis=WeightNormalisation(0.2, 0.02),
+            ),
         ],
         [PoissonInput("cells", 500.0, 0.06)],
     )
@@ -89,7 +120,7 @@ def test_threads_and_pieces_change_nothing(precision: str, monkeypatch: pytest.M
     drawn = learner()
     one = Simulation(drawn, clock=1e-4, precision=precision, threads=1)
     reference = finished(one, (0.1,))
-    assert all(np.ptp(weights) > 1e-4 for weights in one.weights.values()) and len(one.weights) == 4
+    assert all(np.ptp(weights) > 1e-4 for weights in one.weights.values()) and len(one.weights) == 6
     for threads, pieces in ((2, (0.1,)), (4, (0.0333, 0.0001, 0.0666)), (1, (0.05, 0.05))):
         simulation = Simulation(drawn, clock=1e-4, precision=precision, threads=threads)
         assert same(finished(simulation, pieces), reference)

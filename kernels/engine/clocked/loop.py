@@ -90,8 +90,9 @@ NEURONS, EVENTS, POISSON = 0, 1, 2
     RECORD,  # address: its parameters
     FIRST_POST,  # entries of `posts`: plastic synapses onto this population
     LAST_POST,
+    VOLTAGES,  # address: float64 [2, SIZE], membranes at the start of even and odd steps; 0: nobody reads them
     UNIT_COLUMNS,
-) = range(28)
+) = range(29)
 
 # What a population adds to its inputs, int64 [inputs, INPUT_COLUMNS], and a real weight for each.
 INPUT_COUNTS, INPUT_SUMS, INPUT_QUEUE, INPUT_FIXED, INPUT_POISSON, INPUT_CALLED = range(6)
@@ -454,6 +455,10 @@ def _advance(  # noqa: PLR0912, PLR0915 - one branch a kind of input
         if unit[COUNTED]:
             changes = vector(changes_at + p * 8, 1, np.int64(0))
             changes[0] += n if step == 0 else _changed(before, state[unit[MEMBRANE]])
+        if unit[VOLTAGES]:
+            voltages = vector(unit[VOLTAGES] + ((step + 1) % 2 * unit[SIZE] + first) * 8, n, 0.0)
+            for i in range(n):
+                voltages[i] = state[unit[MEMBRANE], i]
         clear(vector(spiked_at + n, -n % 64, np.uint8(0)))
         used = collect(spiked_at, n, first, log_at, used)
     return used

@@ -20,7 +20,9 @@ from numba.extending import intrinsic
 
 from ...tools.pointers import matrix, vector
 from ...tools.random import unit_interval, words
+from .homeostasis import EVERY, HOME_ENTRIES, TOTAL, incoming_sum, record_spike, scale, scaling_factor
 from .plasticity import (
+    INTEGRAL,
     REWARD_ENTRIES,
     RULE_ENTRIES,
     TRACE_COLUMNS,
@@ -29,6 +31,7 @@ from .plasticity import (
     on_arrival,
     on_target_spike,
     release,
+    settle,
 )
 
 # Plastic synapses, int64 [entries, PLASTIC_COLUMNS]. Addresses of arrays that an entry does not have are 0.
@@ -66,8 +69,11 @@ from .plasticity import (
     ON_POST,
     RELEASED,  # address: float64 [1], the probability that a synapse transmits a spike; 0: it always does
     KEY,  # of that draw
+    HOME,  # address: float64 [HOME_ENTRIES], the rule of homeostasis; 0: there is none
+    GROUP,  # entries of the projection, this and those after it, that it scales together; 0: another entry does it
+    ACTIVITY,  # address: float64 [TARGETS, 2]
     PLASTIC_COLUMNS,
-) = range(34)
+) = range(37)
 
 # The context of a call, int64 [CONTEXT_ENTRIES]; PART, SHIFT and OFFSET are those of the target, see `loop`.
 (
@@ -161,6 +167,8 @@ def on_pre(entry, context, log, log_offsets, sums):
         in_offsets = vector(entry[IN_OFFSETS], size + 1, np.int64(0))
         in_synapses = vector(entry[IN_SYNAPSES], synapses, np.uint32(0))
         advance_reward(rule, step, count, first, last, in_offsets, in_synapses, weights, eligibility, reward)
+    if entry[GROUP]:
+        _hold(entry, context, real)
     if step - entry[DELAY] < context[LOG_START]:
         return
     cuts = matrix(entry[CUTS], sources, blocks + 1, np.int64(0))
@@ -192,6 +200,10 @@ def on_pre(entry, context, log, log_offsets, sums):
 
 def on_post(entry, context, log, log_offsets, sums):
     """Process the targets that fired in this step: those of the first row of log from FIRST to LAST - 1."""
+    if entry[GROUP]:
+        home, activity = vector(entry[HOME], HOME_ENTRIES, 0.0), matrix(entry[ACTIVITY], entry[TARGETS], 2, 0.0)
+        for f in range(context[FIRST], context[LAST]):
+            record_spike(home, activity, log[0, f], context[STEP])
     if not entry[RULE]:
         return
     synapses = entry[SYNAPSES]
@@ -203,6 +215,45 @@ def on_post(entry, context, log, log_offsets, sums):
     index = in_offsets, in_synapses, in_sources
     for f in range(context[FIRST], context[LAST]):
         on_target_spike(rule, decay, context[STEP], log[0, f], *index, weights, pre, post, eligibility, reward)
+
+
+@njit(cache=True, nogil=True)
+def _hold(entry, context, real):
+    """Multiply the weights of a projection onto each target of this thread, if this is the step for it."""
+    rule, step, part, size = vector(entry[HOME], HOME_ENTRIES, 0.0), context[STEP], context[PART], entry[TARGETS]
+    if step == 0 or step % np.int64(rule[EVERY]) != 0:
+        return
+    activity = matrix(entry[ACTIVITY], size, 2, 0.0)
+    first = min(max(context[FIRST] * part - context[SHIFT], 0), size)
+    last = min(max(context[LAST] * part - context[SHIFT], 0), size)
+    for target in range(first, last):
+        total = 0.0
+        for k in range(entry[GROUP]):
+            # The entries of a projection follow one another in the table.
+            each = vector(entry.ctypes.data + k * PLASTIC_COLUMNS * 8, PLASTIC_COLUMNS, np.int64(0))
+            index, weights = _index(each, real)
+            learns, modulated = each[RULE] != 0, each[ELIGIBILITY] != 0
+            if learns and modulated:
+                learned = _learning(each, context[THREAD])
+                for i in range(index[0][target], index[0][target + 1]):
+                    settle(learned[0], weights, index[1][i], learned[4], learned[5][INTEGRAL])
+            total += incoming_sum(index[0], index[1], weights, target)
+        factor = scaling_factor(rule, activity, target, step)
+        if rule[TOTAL] == rule[TOTAL]:
+            factor = rule[TOTAL] / total if total * rule[TOTAL] > 0.0 else 1.0
+        for k in range(entry[GROUP]):
+            each = vector(entry.ctypes.data + k * PLASTIC_COLUMNS * 8, PLASTIC_COLUMNS, np.int64(0))
+            index, weights = _index(each, real)
+            scale(rule, index[0], index[1], weights, target, factor)
+
+
+@njit(cache=True, nogil=True)
+def _index(entry, real):
+    """Return the synapses onto each target, where they begin and their numbers, and all weights."""
+    offsets = vector(entry[IN_OFFSETS], entry[TARGETS] + 1, np.int64(0))
+    return (offsets, vector(entry[IN_SYNAPSES], entry[SYNAPSES], np.uint32(0))), vector(
+        entry[WEIGHTS], entry[SYNAPSES], real
+    )
 
 
 @njit(cache=True, nogil=True)

@@ -145,7 +145,7 @@ def _raise(trace, nearest, fast, slow, step):
 
 
 @njit(cache=True, nogil=True)
-def _settle(rule, weights, s, eligibility, integral):
+def settle(rule, weights, s, eligibility, integral):
     """Update a weight with the reward since its last update."""
     gained = eligibility[s, TRACE] * (integral - eligibility[s, SEEN])
     weights[s] = min(max(weights[s] + gained, rule[W_MIN]), rule[W_MAX])
@@ -172,7 +172,7 @@ def on_arrival(rule, decay, step, source, a, b, targets, weights, pre, post, eli
     for s in range(a, b):
         j = targets[s]
         if modulated:
-            _settle(rule, weights, s, eligibility, reward[INTEGRAL])
+            settle(rule, weights, s, eligibility, reward[INTEGRAL])
         w = weights[s]
         row[j] += part * w
         o1 = post[j, FAST] * _decay(table, rate, step - np.int64(post[j, LAST]))
@@ -214,7 +214,7 @@ def on_target_spike(
             # Each weight is in another row, on another cache line.
             prefetch(at + width * np.int64(in_synapses[i + AHEAD]))
         if modulated:
-            _settle(rule, weights, s, eligibility, reward[INTEGRAL])
+            settle(rule, weights, s, eligibility, reward[INTEGRAL])
         w = np.float64(weights[s])
         r1 = pre[source, FAST] * _decay(table, rate, step - np.int64(pre[source, LAST]))
         amount = _power((high - w) / span, mu) * r1 * scale + constant - forgotten * w
@@ -264,7 +264,7 @@ def renewal(rule):
 def _renew(rule, first, last, in_offsets, in_synapses, weights, eligibility, reward):
     for i in range(in_offsets[first], in_offsets[last]):
         s = in_synapses[i]
-        _settle(rule, weights, s, eligibility, reward[INTEGRAL])
+        settle(rule, weights, s, eligibility, reward[INTEGRAL])
         eligibility[s, TRACE] *= reward[SCALE]
         eligibility[s, SEEN] = 0.0
     reward[INTEGRAL] = 0.0

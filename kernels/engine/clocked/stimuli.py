@@ -27,8 +27,12 @@ from ...tools.random import group_words, normals
     R_NUMBERS,  # address: float64: weight of a Poisson input; those of a sine or of a process, see the functions
     R_STATE,  # address: float64 [units], of a process
     R_UNITS,
+    R_OFFSETS,  # address: int64 [units + 1], which gap junctions each unit has, and int64 [junctions], the other units
+    R_OTHERS,
+    R_OWN,  # address: float64 [2, units], voltages at the start of even and odd steps, and [2, UNITS] of the others
+    R_VOLTAGES,
     RECORD_COLUMNS,
-) = range(10)
+) = range(14)
 
 # The call, int64 [ASKED_ENTRIES]: the first unit, step, and draw; the number of events that were drawn is written.
 A_FIRST, A_STEP, A_DRAW, A_DRAWN, ASKED_ENTRIES = range(5)
@@ -140,12 +144,29 @@ def add_process(record, asked, words, x):
         x[i] += x.dtype.type(new)
 
 
+def add_gaps(record, asked, words, x):
+    """Add the currents through gap junctions, of conductances VALUES, to x, in the order of the other units."""
+    first, parity = asked[A_FIRST], asked[A_STEP] % 2
+    own, others = record[R_WIDTH], record[R_UNITS]
+    offsets = vector(record[R_OFFSETS], own + 1, np.int64(0))
+    joined = vector(record[R_OTHERS], offsets[own], np.int64(0))
+    conductances = vector(record[R_VALUES], offsets[own], 0.0)
+    mine = matrix(record[R_OWN], 2, own, 0.0)[parity]
+    theirs = matrix(record[R_VOLTAGES], 2, others, 0.0)[parity]
+    for i in range(x.size):
+        v, current = mine[first + i], 0.0
+        for j in range(offsets[first + i], offsets[first + i + 1]):
+            current += conductances[j] * (theirs[joined[j]] - v)
+        x[i] += x.dtype.type(current)
+
+
 FUNCTIONS = {
     "rates": add_rates,
     "source": draw_rates,
     "waveform": add_waveform,
     "sine": add_sine,
     "process": add_process,
+    "gaps": add_gaps,
 }
 _KEPT = []  # compiled functions, whose addresses are handed out
 

@@ -21,7 +21,8 @@ from ...network import Current, Network, Population
 from ...neurons import Neuron
 from ...neurons.by_unit import rows
 from ...random import rng_key
-from ...stimuli import NoiseCurrent, SineCurrent, StepCurrent
+from ...stimuli import GapJunctions, NoiseCurrent, SineCurrent, StepCurrent
+from ...synapses import draw
 
 # Relative error of constants that are linear in the current.
 LINEAR = 1e-6
@@ -39,6 +40,7 @@ class CompiledCurrent:
         numbers: float64.
         key: of the random stream.
         state: whether each unit has a state.
+        couplings: of gap junctions.
     """
 
     population: int
@@ -49,12 +51,75 @@ class CompiledCurrent:
     numbers: NDArray[np.float64]
     key: int = 0
     state: bool = False
+    couplings: Couplings | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Couplings:
+    """The gap junctions of a population's units.
+
+    Attributes:
+        source: number of the population that they lead to.
+        offsets: int64 [units + 1], which junctions each unit has.
+        others: int64 [junctions] units of the source.
+        conductances: float64 [junctions] S.
+    """
+
+    source: int
+    offsets: NDArray[np.int64]
+    others: NDArray[np.int64]
+    conductances: NDArray[np.float64]
 
 
 def compile_currents(network: Network, clock: float, seed: int) -> tuple[CompiledCurrent, ...]:
     """Return the currents of a network for steps of `clock` seconds."""
     currents = [stimulus for stimulus in network.stimuli if isinstance(stimulus, Current)]
-    return tuple(_compile(network, current, clock, seed) for current in currents)
+    found: list[CompiledCurrent] = []
+    for current in currents:
+        if isinstance(current, GapJunctions):
+            found += _couple(network, current, seed)
+        else:
+            found.append(_compile(network, current, clock, seed))
+    return tuple(found)
+
+
+def _couple(network: Network, gap: GapJunctions, seed: int) -> list[CompiledCurrent]:
+    """Return gap junctions as currents: into the target, and into the source where that is another population."""
+    ends = network.numbers[gap.source], network.numbers[gap.target]
+    sides = network.populations[ends[0]].side, network.populations[ends[1]].side
+    name, within = str(gap.name), gap.source == gap.target
+    rows = gap.pattern.maker(*sides, within, rng_key(seed, "gap", name)).rows(0, sides[0].size)
+    pre, post = np.repeat(np.arange(sides[0].size), np.diff(rows.offsets)), rows.targets.astype(np.int64)
+    listed = np.size(gap.conductance) if np.ndim(gap.conductance) == 1 else len(pre)  # type: ignore[arg-type]
+    rule = f"must hold {len(pre)} values, one a pair of the pattern"
+    require(listed == len(pre), f"{gap}.conductance", rule, listed)
+    conductances = draw(gap.conductance, rng_key(seed, "gap conductance", name), 0, len(pre), f"{gap}.conductance")
+    conductances = conductances if rows.order is None else conductances[rows.order]
+    require(bool((conductances >= 0).all()), f"{gap}.conductance", "must be >= 0 S", conductances.min(initial=0.0))
+    if within:
+        pairs = np.stack([np.minimum(pre, post), np.maximum(pre, post)])
+        _, first = np.unique(pairs, axis=1, return_index=True)
+        first = first[pairs[0, first] != pairs[1, first]]
+        pre, post = np.concatenate([pairs[:, first], pairs[::-1, first]], axis=1)
+        conductances = np.tile(conductances[first], 2)
+    into = [_junctions(network, name, ends[1], ends[0], post, pre, conductances)]
+    return into if within else [*into, _junctions(network, name, ends[0], ends[1], pre, post, conductances)]
+
+
+def _junctions(
+    network: Network,
+    name: str,
+    population: int,
+    source: int,
+    units: NDArray[np.int64],
+    others: NDArray[np.int64],
+    conductances: NDArray[np.float64],
+) -> CompiledCurrent:
+    order, size = np.lexsort((others, units)), network.populations[population].size
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(units, minlength=size))]).astype(np.int64)
+    couplings = Couplings(source, offsets, np.ascontiguousarray(others[order]), conductances[order])
+    none = np.zeros((1, 1))
+    return CompiledCurrent(population, name, "gaps", np.zeros(1, np.int64), none, np.zeros(1), couplings=couplings)
 
 
 def _compile(network: Network, current: Current, clock: float, seed: int) -> CompiledCurrent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from .layout import Layout, lay_out
 from .memory import check_memory
 from .noise import Noise, compile_noise
 from .plastic import PlasticSynapses, compile_plastic
-from .row_tables import RowTable, RowTableBuilder
+from .row_tables import Late, RowTable, RowTableBuilder
 from .synapse_sampler import SynapseSampler, build_sampler
 from .windows import WindowPlan, compile_windows
 
@@ -65,6 +66,8 @@ class CompiledNetwork:
         """Number of steps whose arriving spikes are all known when they begin: the shortest delay."""
         from ...kernels.engine.clocked.deliver import GROUPS
 
+        if any(current.couplings for current in self.currents):
+            return 1  # every step reads the voltages that the one before left
         delays = [1 if rows.form == GROUPS else rows.delay for rows in self.row_tables]
         return min([MAX_INTERVAL, *delays, *(synapses.min_delay for synapses in self.plastic)])
 
@@ -85,13 +88,21 @@ class CompiledNetwork:
 
 
 def compile_network(
-    network: Network, clock: float, seed: int, real: np.dtype[Any], threads: int = 1, plain: bool = False
+    network: Network,
+    clock: float,
+    seed: int,
+    real: np.dtype[Any],
+    threads: int = 1,
+    plain: bool = False,
+    late: Mapping[int, Late] | None = None,
+    former: Sequence[SynapseSampler] = (),
 ) -> CompiledNetwork:
     """Draw and lay out everything that does not change while the network runs.
 
     Args:
         threads: that share the work; no result depends on them.
         plain: store every row in the plainest form, QUEUE, to compare the others with.
+        late, former: of a network that is changed while it runs, see `RowTableBuilder`.
 
     Raises:
         NeurosimInputError: a delay under a step, a network larger than the memory that is free, a rate too high, a
@@ -102,7 +113,7 @@ def compile_network(
     layout = lay_out(network)
     samplers = _build_samplers(network, clock, seed, threads)
     degrees = [np.zeros(len(sampler.first_synapse) - 1, np.int32) for sampler in samplers]
-    row_tables = RowTableBuilder(network, layout, samplers, real, threads, degrees).build(plain)
+    row_tables = RowTableBuilder(network, layout, samplers, real, threads, degrees, late or {}, former).build(plain)
     plastic = compile_plastic(network, samplers, clock, real, degrees, seed)
     populations = [(p, population) for p, population in enumerate(network.populations)]
     poisson, noises = compile_noise(network, seed, clock)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import require
+from ...kernels.engine.clocked import homeostasis as home
 from ...kernels.engine.clocked import plasticity as kernel
 from ...network import Network, Projection
 from ...plasticity import Modulation, ShortTermPlasticity, Terms
@@ -32,6 +33,8 @@ class PlasticSynapses:
         weights: real [n], at the start.
         places: [n] the place of each among all synapses of the projection, in the order of its rows; a slice for all.
         rule, short_term: vectors that `kernels.engine.clocked.plasticity` reads; empty where there is none.
+        homeostasis: the same for `kernels.engine.clocked.homeostasis`.
+        group: number of delays of the projection, in the first of its synapses; 0 in the others.
         rewarder: number of the population whose spikes are the reward; -1 for none.
         reward_delay: steps.
         post_delay: steps after which a spike of a target counts for its synapses.
@@ -50,11 +53,17 @@ class PlasticSynapses:
     places: NDArray[np.int64] | slice
     rule: NDArray[np.float64]
     short_term: NDArray[np.float64]
+    homeostasis: NDArray[np.float64]
+    group: int
     rewarder: int
     reward_delay: int
     post_delay: int
     p_transmit: float
     key: int
+
+    @property
+    def learns(self) -> bool:
+        return self.rule.size > 0 or self.homeostasis.size > 0
 
     @property
     def modulated(self) -> bool:
@@ -72,7 +81,7 @@ class PlasticSynapses:
 
     @property
     def nbytes(self) -> int:
-        each = self.targets.itemsize + self.weights.itemsize + (8 if self.rule.size else 0) + 16 * self.modulated
+        each = self.targets.itemsize + self.weights.itemsize + (8 if self.learns else 0) + 16 * self.modulated
         return self.offsets.nbytes + each * len(self.targets)
 
 
@@ -82,13 +91,12 @@ def plastic_bytes(projection: Projection, real: np.dtype[Any]) -> int:
         return 0
     rule = projection.plasticity.terms() if projection.plasticity else None
     # Drawn in float64, sorted by delay; then target and weight as compiled, weight, index and eligibility of the run.
-    return 24 + 2 * real.itemsize + 8 * (rule is not None) + 16 * (rule is not None and rule.modulation is not None)
+    return 24 + 2 * real.itemsize + 8 * projection.learns + 16 * (rule is not None and rule.modulation is not None)
 
 
 def is_plastic(projection: Projection) -> bool:
     """Return whether what a spike delivers changes while the network runs."""
-    learns = projection.plasticity is not None or projection.short_term is not None
-    return learns or projection.p_transmit < 1
+    return projection.learns or projection.short_term is not None or projection.p_transmit < 1
 
 
 def compile_plastic(
@@ -129,9 +137,10 @@ def _by_delay(
     terms = projection.plasticity.terms() if projection.plasticity else None
     rule = rule_vector(terms, clock) if terms else np.empty(0)
     short_term = short_term_vector(projection.short_term, clock) if projection.short_term else np.empty(0)
+    homeostasis = homeostasis_vector(projection, clock) if projection.homeostasis else np.empty(0)
     rewarder, reward_delay = _reward(network, projection, terms.modulation if terms else None, clock)
     different = np.unique(delays)
-    compiled = []
+    compiled: list[PlasticSynapses] = []
     for delay in different:
         places = np.flatnonzero(delays == delay) if len(different) > 1 else slice(None)
         synapses = PlasticSynapses(
@@ -147,6 +156,8 @@ def _by_delay(
             places=places,
             rule=rule,
             short_term=short_term,
+            homeostasis=homeostasis,
+            group=0 if compiled else len(different),
             rewarder=rewarder,
             reward_delay=reward_delay,
             post_delay=math.floor(2 * projection.dendritic_delay_fraction * int(delay) + 0.5) if terms else 0,
@@ -211,3 +222,24 @@ def short_term_vector(short_term: ShortTermPlasticity, dt: float) -> NDArray[np.
     """Return the parameters of `kernels.engine.clocked.plasticity.release`."""
     facil = dt / short_term.tau_facil if short_term.tau_facil > 0 else math.inf
     return np.array([short_term.U, dt / short_term.tau_rec, facil])
+
+
+def homeostasis_vector(projection: Projection, dt: float) -> NDArray[np.float64]:
+    """Return the rule as `kernels.engine.clocked.homeostasis` reads it, for steps of `dt` seconds."""
+    assert projection.homeostasis is not None
+    terms, rule = projection.homeostasis.terms(), projection.plasticity
+    every = math.floor(terms.interval / dt + 0.5)
+    thing = f"{projection}.homeostasis.interval"
+    require(every >= 1, thing, f"must round to at least one step of {dt:g} s", terms.interval)
+    vector = np.zeros(home.HOME_ENTRIES)
+    entries = {
+        home.EVERY: every,
+        home.GAIN: terms.gain,
+        home.GOAL: terms.target_rate * terms.tau_rate,
+        home.DECAY: dt / terms.tau_rate,
+        home.TOTAL: math.nan if terms.total is None else terms.total,
+        home.LOW: -math.inf if rule is None else rule.w_min,
+        home.HIGH: math.inf if rule is None else rule.w_max,
+    }
+    vector[list(entries)] = list(entries.values())
+    return vector

@@ -8,7 +8,7 @@ form depends on the synapses, never on threads or the machine, and changes no re
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -35,6 +35,19 @@ MAX_SIGMAS = 8.0
 MAX_LEVEL = 32767
 # Beyond every step.
 FOREVER = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Late:
+    """A projection that was changed while the network ran.
+
+    Attributes:
+        since: its synapses deliver spikes of this step and later ones; earlier ones keep the synapses of their time.
+        reach: steps after `since` in which the last of those arrives.
+    """
+
+    since: int
+    reach: int
 
 
 @dataclass(eq=False)
@@ -74,7 +87,14 @@ class RowTable:
 
 @dataclass(frozen=True, eq=False)
 class RowTableBuilder:
-    """Builds row tables; `degrees` [projections][sources] receives the number of synapses of weight other than zero."""
+    """Builds row tables.
+
+    Attributes:
+        degrees: [projections][sources] receives the number of synapses of weight other than zero.
+        late: by number, projections that were changed while spikes were on their way.
+        former: the samplers of all projections before any change, by which the forms of the others are chosen: what
+            is on its way through them stays as it is.
+    """
 
     network: Network
     layout: Layout
@@ -82,6 +102,8 @@ class RowTableBuilder:
     real: np.dtype[Any]
     threads: int
     degrees: list[NDArray[np.int32]]
+    late: Mapping[int, Late] = field(default_factory=dict)
+    former: Sequence[SynapseSampler] = ()
 
     def build(self, plain: bool = False) -> list[RowTable]:
         """Return all row tables, in the order of their additions. `plain`: every table as QUEUE."""
@@ -97,7 +119,7 @@ class RowTableBuilder:
     def _kind(self, number: int, sampler: SynapseSampler, plain: bool) -> tuple[float, ...]:
         """Return what projections of one table share, the form first."""
         where = sampler.source, sampler.receptor
-        if plain:
+        if plain or number in self.late:
             return deliver.QUEUE, *where, number
         if sampler.delay is None:
             grouped = self._grouped(sampler)
@@ -119,6 +141,7 @@ class RowTableBuilder:
             weight=first.weight or 0.0,
             delay=delay,
             max_delay=delay,
+            since=self.late[numbers[0]].since if numbers[0] in self.late else 0,
         )
         if form == deliver.GROUPS:
             return self._fill_groups(table)
@@ -153,6 +176,8 @@ class RowTableBuilder:
         for_each(_chunks(samplers), fill, self.threads)
         if reach:
             table.delay, table.max_delay = min(low for low, _ in reach), max(high for _, high in reach)
+        if table.projections[0] in self.late:  # the queue holds what was on its way, too
+            table.max_delay = max(table.max_delay, self.late[table.projections[0]].reach)
         if table.form == deliver.COUNTS:
             self._bound(table, int(most.sum()))
         return table
@@ -263,6 +288,10 @@ class RowTableBuilder:
 
     # Groups by delay
 
+    @property
+    def _choosing(self) -> Sequence[SynapseSampler]:
+        return self.former or self.samplers
+
     def _grouped(self, sampler: SynapseSampler) -> bool:
         """Return whether a projection whose delays are drawn may be stored in GROUPS."""
         longest, weight = self._max_delay(sampler), _reach(sampler)
@@ -270,7 +299,7 @@ class RowTableBuilder:
             return False
         sources = len(sampler.first_synapse) - 1
         # The heads are shared by all projections of the source.
-        shared = [d.synapses for d in self.samplers if (d.source, d.receptor) == (sampler.source, sampler.receptor)]
+        shared = [d.synapses for d in self._choosing if (d.source, d.receptor) == (sampler.source, sampler.receptor)]
         if sum(shared) < MIN_GROUP * sources * self.layout.pages * longest:
             return False
         return weight[1] == 0 or weight[1] >= MIN_LEVELS * self._unit(sampler.receptor)
@@ -283,7 +312,7 @@ class RowTableBuilder:
     def _unit(self, receptor: int) -> float:
         """Return the unit of the weights of GROUPS: a power of two, one for all that meet in a sum."""
         reach = [
-            _reach(d) for d in self.samplers if d.receptor == receptor and d.delay is None and self._max_delay(d) > 0
+            _reach(d) for d in self._choosing if d.receptor == receptor and d.delay is None and self._max_delay(d) > 0
         ]
         largest = max((r[0] for r in reach if r is not None), default=0.0)
         return 2.0 ** math.ceil(math.log2(largest / MAX_LEVEL)) if largest else 1.0

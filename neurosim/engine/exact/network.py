@@ -89,7 +89,7 @@ def compile_exact(network: Network, seed: int) -> ExactNetwork:
     for population in network.populations:
         _check_exact(population)
     for projection in network.projections:
-        learning = getattr(projection, "plasticity", None) or getattr(projection, "short_term", None)
+        learning = projection.plasticity or projection.short_term or projection.homeostasis
         if learning is not None:
             kind = type(learning).__name__
             raise NeurosimInputError(

@@ -64,11 +64,12 @@ class PlasticState:
             sizes[name] = sizes.get(name, 0) + len(each.targets)
         found: dict[str, NDArray[Any]] = {}
         for each, state in zip(self.synapses, self._state, strict=True):
-            if each.rule.size:
-                now = np.empty_like(state["weights"])
+            if each.learns:
+                now = state["weights"].copy()
                 eligibility = state.get("eligibility", np.empty((0, 2)))
                 reward = state["reward"][0] if each.modulated else np.empty(0)
-                kernel.weights_now(each.rule, state["weights"], eligibility, reward, now)
+                if each.rule.size:
+                    kernel.weights_now(each.rule, state["weights"], eligibility, reward, now)
                 name = str(each.projection.name)
                 whole = found.setdefault(name, np.empty(sizes[name], now.dtype))
                 whole[each.places] = now
@@ -116,6 +117,9 @@ class PlasticState:
         if synapses.rule.size:
             fixed |= {table.RULE: synapses.rule, table.DECAY: kernel.decay_tables(synapses.rule)}  # type: ignore[no-untyped-call]
             row[table.DECAYS] = fixed[table.DECAY].shape[1]
+        if synapses.homeostasis.size:
+            fixed[table.HOME], row[table.GROUP] = synapses.homeostasis, synapses.group
+        if synapses.learns:
             index = np.empty(size + 1, np.int64), *np.empty((2, len(synapses.targets)), np.uint32)
             kernel.incoming(synapses.offsets, synapses.targets, *index)
             fixed |= dict(zip((table.IN_OFFSETS, table.IN_SYNAPSES, table.IN_SOURCES), index, strict=True))
@@ -132,6 +136,7 @@ COLUMNS = {
     "eligibility": table.ELIGIBILITY,
     "reward": table.REWARD,
     "resources": table.RESOURCES,
+    "activity": table.ACTIVITY,
 }
 INITIAL = {"reward": np.array([0.0, 0.0, 1.0]), "resources": np.array([0.0, 1.0, 0.0])}
 PER_THREAD = ("pre", "reward", "resources")
@@ -146,6 +151,8 @@ def _state(synapses: PlasticSynapses, layout: Layout, threads: int) -> dict[str,
     if synapses.modulated:
         state["eligibility"] = np.empty((len(synapses.targets), 2))
         state["reward"] = np.empty((threads, kernel.REWARD_ENTRIES))
+    if synapses.homeostasis.size and synapses.group:
+        state["activity"] = np.empty((size, 2))
     if synapses.short_term.size:
         state["resources"] = np.empty((threads, sources, 3))
     return state

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...kernels.engine.clocked import stimuli as called
 from ..addresses import address, signed
-from ..compile.currents import CompiledCurrent
+from ..compile.currents import CompiledCurrent, Couplings
 from ..compile.noise import Noise
 
 Record = tuple[NDArray[np.int64], list[NDArray[Any]]]
@@ -35,6 +35,22 @@ def current_record(current: CompiledCurrent, state: NDArray[np.float64] | None) 
         kept[called.R_STATE] = state
     record, arrays = _record(kept, (len(current.steps), current.values.shape[1]), current.key)
     record[called.R_UNITS] = 0 if state is None else len(state)
+    return record, arrays
+
+
+def couplings_record(
+    couplings: Couplings, own: NDArray[np.float64], others: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], list[NDArray[Any]]]:
+    """Return the record of gap junctions, and the arrays whose addresses are in it; voltages are [2, units]."""
+    kept = {
+        called.R_OFFSETS: couplings.offsets,
+        called.R_OTHERS: couplings.others,
+        called.R_VALUES: couplings.conductances,
+        called.R_OWN: own,
+        called.R_VOLTAGES: others,
+    }
+    record, arrays = _record(kept, (1, own.shape[1]), 0)
+    record[called.R_UNITS] = others.shape[1]
     return record, arrays
 
 

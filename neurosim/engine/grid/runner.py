@@ -14,6 +14,7 @@ from ..prepared import PreparedNetwork
 from .probes import SampleWindow, open_window, window_end
 from .sinks import SpikeSink, StateSink
 from .sources import EventSource, GridEvents
+from .transit import carried
 from .windows import CodeSource, WindowedPopulations, WindowSink
 from .workspace import GridWorkspace
 
@@ -78,10 +79,10 @@ class Runner:
         self.windows.restore(arrays, step)
         self._stop = self._events_end = 0
 
-    def take_over(self, other: Runner) -> None:
-        """Continue where another runner is: of the same populations, with other parameters."""
+    def take_over(self, other: Runner, moved: Mapping[str, NDArray[np.int64]]) -> None:
+        """Continue where another runner is: of the same populations, with other parameters; see `transit.carried`."""
         self.sources, self.trial, self.windows, self.bounded = other.sources, other.trial, other.windows, other.bounded
-        self.workspace.restore(other.arrays(), other.step)
+        self.workspace.restore(carried(other.arrays(), other.workspace, self.workspace, moved), other.step)
         if other._events_end > other.step:
             # What came after an interrupt is not taken from its source again.
             later = {p: events.steps >= other.step for p, events in other._taken.items()}

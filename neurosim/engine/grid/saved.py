@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import require
-from ...kernels.engine.clocked import plasticity
+from ...kernels.engine.clocked import homeostasis, plasticity
 from ...windowed import MAX_COUNT
 from ..compile.network import CompiledNetwork
 from ..inputs import MAX_STEPS
@@ -41,6 +41,9 @@ def check_state(compiled: CompiledNetwork, arrays: Arrays, step: int) -> None:
             _within(name, array, 0, MAX_COUNT)
     _within("cursors", arrays["cursors"], 0, 0)
     for k, synapses in enumerate(compiled.plastic):
+        if (activity := arrays.get(f"lesson.{k}.activity")) is not None:
+            _within(f"lesson.{k}.activity", activity[:, homeostasis.WHEN], 0, step)
+            _within(f"lesson.{k}.activity", activity[:, homeostasis.ACTIVITY], 0, MAX_COUNT)
         for name in ("pre", "post"):
             if (traces := arrays.get(f"lesson.{k}.{name}")) is not None:
                 _within(f"lesson.{k}.{name}", traces[..., plasticity.LAST], 0, step)

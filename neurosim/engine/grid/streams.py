@@ -14,13 +14,13 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimFormatError
+from ...errors import NeurosimFormatError, NeurosimInputError, require
 from ...files.journal import Journal, block_sizes, read_blocks
 from ...files.samples import StateSamples, write_sample_pieces
 from ...files.sonata import Extent, PutSpikes, write_sonata_pieces
 from ...network import Network
 from .probes import BoundProbe
-from .sinks import SpikeSink, StateSink
+from .sinks import SpikeMemory, SpikeSink, StateMemory, StateSink
 from .sources import NO_EVENTS, GridEvents
 
 
@@ -183,3 +183,21 @@ class StateStream(StateSink):
 def sync_streams(streams: Mapping[str, SpikeStream | StateStream]) -> dict[str, int]:
     """Write the streams to the disk and return the bytes of each that are safely there."""
     return {kind: stream.journal.sync() for kind, stream in streams.items()}
+
+
+def read_back(spikes: SpikeSink, states: StateSink, probes: Sequence[BoundProbe]) -> tuple[SpikeMemory, StateMemory]:
+    """Return all that streams hold, in memory.
+
+    Raises:
+        NeurosimInputError: spikes or samples do not go to a file, or have not from the start on.
+    """
+    if not (isinstance(spikes, SpikeStream) and (isinstance(states, StateStream) or not probes)):
+        raise NeurosimInputError("Simulation.whole: needs spikes_to, and states_to for probes; results hold them now")
+    require(spikes.first == 0, "Simulation.whole", "needs spikes from step 0 on", spikes.first)
+    memory, samples = SpikeMemory(spikes.names), StateMemory(probes)
+    for name, events in spikes.read():
+        memory.pieces[name].append(events)
+    if isinstance(states, StateStream):
+        for number, piece in states.read():
+            samples.pieces[number].append(piece)
+    return memory, samples

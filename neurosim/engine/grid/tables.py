@@ -17,7 +17,7 @@ from ...kernels.tools.random import passed_thresholds
 from ...neurons import Neuron
 from ..addresses import address, signed
 from ..compile.network import CompiledNetwork
-from .records import current_record, rates_record
+from .records import couplings_record, current_record, rates_record
 
 # What a population adds to its inputs from the row tables of each form that has no counter of its own.
 INPUT_KINDS = {
@@ -71,19 +71,24 @@ def row_table(compiled: CompiledNetwork) -> tuple[NDArray[np.int64], NDArray[Any
 
 
 def input_table(
-    compiled: CompiledNetwork, row_tables: NDArray[np.int64], counters: int, processes: Mapping[str, NDArray[Any]]
+    compiled: CompiledNetwork,
+    row_tables: NDArray[np.int64],
+    counters: int,
+    processes: Mapping[str, NDArray[Any]],
+    voltages: Mapping[int, NDArray[np.float64]],
 ) -> InputTable:
     """Return what each population adds to its inputs.
 
     Args:
         row_tables: from `row_table`; `counters` is how many of its tables have a counter.
         processes: by name of each current that has a state, [units] float64.
+        voltages: by number of each population with gap junctions, [2, units] float64.
     """
     entries: dict[int, list[Entry]] = {}
     alive: list[NDArray[Any]] = []
     _from_rows(compiled, row_tables, counters, entries)
     _from_noises(compiled, entries, alive)
-    _from_currents(compiled, entries, alive, processes)
+    _from_currents(compiled, entries, alive, processes, voltages)
     ordered = [entries.get(p, []) for p in range(len(compiled.network.populations))]
     ends = np.cumsum([0, *(len(each) for each in ordered)])
     listed = [entry for each in ordered for entry in each]
@@ -132,9 +137,14 @@ def _from_currents(
     entries: dict[int, list[Entry]],
     alive: list[NDArray[Any]],
     processes: Mapping[str, NDArray[Any]],
+    voltages: Mapping[int, NDArray[np.float64]],
 ) -> None:
     for current in compiled.currents:
-        record, kept = current_record(current, processes.get(current.name))
+        if current.couplings is None:
+            record, kept = current_record(current, processes.get(current.name))
+        else:
+            ends = voltages[current.population], voltages[current.couplings.source]
+            record, kept = couplings_record(current.couplings, *ends)
         alive += [record, *kept]
         receptor = compiled.cells[current.population].receptors - 1
         function = called.address_of(current.function, compiled.real)
@@ -197,7 +207,7 @@ def unit_table(
 
 def post_table(compiled: CompiledNetwork, units: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the numbers of the plastic synapses with a rule, by target; `units` gets each population's range."""
-    learning = [k for k, synapses in enumerate(compiled.plastic) if synapses.rule.size]
+    learning = [k for k, synapses in enumerate(compiled.plastic) if synapses.learns]
     targets = np.array([compiled.plastic[k].target for k in learning], np.int64)
     order = np.argsort(targets, kind="stable")
     ends = np.searchsorted(targets[order], np.arange(len(units) + 1))

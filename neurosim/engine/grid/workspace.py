@@ -68,6 +68,8 @@ class GridWorkspace:
         self.drawn = np.zeros((self.threads, len(compiled.noises) + 1), np.int64)
         processes = [current for current in compiled.currents if current.state]
         self._processes = {each.name: np.zeros(populations[each.population].size) for each in processes}
+        coupled = {current.population for current in compiled.currents if current.couplings}
+        self._voltages = {p: np.zeros((2, populations[p].size)) for p in coupled}
         self.step = self._log_start = self._queued = 0
         receptors = max((cells.receptors for cells in compiled.cells.values()), default=1)
         counters = sum(rows.form in (deliver.BITS, deliver.COUNTS) for rows in compiled.row_tables)
@@ -81,7 +83,7 @@ class GridWorkspace:
         self._cursors = np.zeros((len(populations), layout.blocks), np.int64)
         self.plastic = PlasticState(compiled.plastic, layout, self.threads)
         self._rows, self._row_weights = row_table(compiled)
-        self._inputs = input_table(compiled, self._rows, counters, self._processes)
+        self._inputs = input_table(compiled, self._rows, counters, self._processes, self._voltages)
         self._constants = constants  # kept alive: the table holds their addresses
         self._units = unit_table(
             compiled,
@@ -92,6 +94,8 @@ class GridWorkspace:
             self._inputs.alive,
             count_updates=count_updates,
         )
+        for p, voltages in self._voltages.items():
+            self._units[p, clocked.VOLTAGES] = address(voltages)
         self._posts, self._members = post_table(compiled, self._units), layout.members
         self._probes: NDArray[np.int64] = np.zeros((0, clocked.PROBE_COLUMNS), np.int64)
         self._sampled: list[NDArray[Any]] = []
@@ -114,6 +118,7 @@ class GridWorkspace:
             array[:] = 0
         self.plastic.reset()
         self.step = self._log_start = self._queued = 0
+        self._show_voltages()
         self.play(events)
         self.sample(probes, keep)
 
@@ -209,6 +214,7 @@ class GridWorkspace:
             state[:] = arrays[f"current.{name}"]
         self._log_start, self._queued = (int(n) for n in arrays["steps"])
         self.step = step
+        self._show_voltages()
 
     def membrane(self, p: int) -> NDArray[Any]:
         """Return [states, size] the state of a population, in the order of units."""
@@ -216,6 +222,11 @@ class GridWorkspace:
         states = len(cells.initial)
         pieces = [self.state[p][states * a : states * z].reshape(states, z - a) for a, z in self.pieces(p)]
         return np.concatenate(pieces, axis=1)
+
+    def _show_voltages(self) -> None:
+        """Give gap junctions the membranes at the start of this step."""
+        for p, voltages in self._voltages.items():
+            voltages[self.step % 2] = self.membrane(p)[self._units[p, clocked.MEMBRANE]]
 
     def _run(self, last: int, trial: int) -> None:
         sync = aligned((self.threads * APART,), np.int64)

@@ -1,0 +1,107 @@
+"""Structural plasticity: synapses that go and come are those of the rule, and all else goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import pytest
+
+from neurosim import Network, PoissonSource, Population, Probe, Projection, Simulation, Spikes, SpikeSource
+from neurosim.errors import NeurosimInputError
+from neurosim.neurons import LI, LIF
+from neurosim.plasticity import STDP, LearningRule, PruneAndRegrow, RewardSTDP, Rewired, StructuralRule, Synapses
+from neurosim.synapses import AllToAll, FixedNumberPre, Uniform
+
+RULE = PruneAndRegrow(below=0.3, weight=0.5)
+REWARDED = RewardSTDP("reward", a_plus=0.05, reward_size=5.0)
+
+
+def network(rule: LearningRule | None, delay: object = 3e-3) -> Network:
+    return Network(
+        [
+            Population("in", 60, PoissonSource(30.0)),
+            Population("x", 20, LIF()),
+            Population("reward", 1, PoissonSource(9.0)),
+        ],
+        [
+            Projection("in", "x", FixedNumberPre(20), Uniform(0.0, 1.0), delay, plasticity=rule),  # type: ignore[arg-type]
+            Projection("x", "x", FixedNumberPre(3), 0.1, 2e-3),
+        ],
+    )
+
+
+@pytest.mark.parametrize("rule", [None, STDP(), REWARDED], ids=["fixed", "STDP", "rewarded"])
+def test_weak_synapses_go_and_as_many_come(rule: LearningRule | None, tmp_path: Path) -> None:
+    simulation = Simulation(network(rule), seed=3, threads=1)
+    simulation.run(0.2)
+    before = simulation.connections("in->x")
+    after = simulation.rewire("in->x", RULE)
+    old, new = (dict(zip(zip(c.pre, c.post, strict=True), c.weight, strict=True)) for c in (before, after))
+    stay = {pair: weight for pair, weight in old.items() if weight >= 0.3}
+    assert 50 < len(stay) < len(old) - 50
+    assert {pair: new[pair] for pair in stay} == pytest.approx(stay, abs=1e-6)
+    come = set(new) - set(stay)
+    assert not come & set(old) and {new[pair] for pair in come} == {0.5}
+    np.testing.assert_array_equal(np.bincount(after.post), 20)
+    simulation.save(tmp_path / "state")
+    rest = simulation.run(0.2)
+    again = Simulation.load(tmp_path / "state", network(rule), threads=2)
+    assert again.run(0.2).spikes["x"].digest() == rest.spikes["x"].digest()
+    np.testing.assert_array_equal(again.connections("in->x").weight, simulation.connections("in->x").weight)
+
+
+@final
+@dataclass(frozen=True)
+class Nothing(StructuralRule):
+    def rewire(self, synapses: Synapses, generator: np.random.Generator) -> Rewired:
+        none = np.empty(0, np.int64)
+        return Rewired(np.ones(len(synapses.pre), np.bool_), none, none, np.empty(0))
+
+
+@pytest.mark.parametrize("rule", [None, STDP(), REWARDED], ids=["fixed", "STDP", "rewarded"])
+def test_a_rule_that_decides_nothing_changes_nothing(rule: LearningRule | None) -> None:
+    whole = Simulation(network(rule), seed=3, precision="float64").run(0.3)
+    simulation = Simulation(network(rule), seed=3, precision="float64")
+    first = simulation.run(0.1505)
+    simulation.rewire("in->x", Nothing())
+    rest = simulation.run(0.1495)
+    times = np.concatenate([first.spikes["x"].times, rest.spikes["x"].times])  # type: ignore[union-attr]
+    np.testing.assert_array_equal(times, whole.spikes["x"].times)  # type: ignore[union-attr]
+    for name, weights in whole.weights.items():
+        np.testing.assert_allclose(rest.weights[name], weights, rtol=1e-12)
+
+
+@final
+@dataclass(frozen=True)
+class Swap(StructuralRule):
+    def rewire(self, synapses: Synapses, generator: np.random.Generator) -> Rewired:
+        return Rewired(np.zeros(1, np.bool_), np.zeros(1, np.int64), np.ones(1, np.int64), np.full(1, 7.0))
+
+
+def test_a_spike_on_its_way_arrives_where_it_was_sent() -> None:
+    cells = [Population("in", 1, SpikeSource()), Population("x", 2, LI(tau_mem=1e9))]
+    described = Network(cells, [Projection("in", "x", AllToAll(), 1.0, 5e-3)])
+    simulation = Simulation(described, Spikes([0.001, 0.008], [0, 0], 1, 0.02), probes=[Probe("x", "v")])
+    simulation.run(0.004)
+    with pytest.raises(NeurosimInputError, match=r"Swap.rewire: keep: must be \[2\], one a synapse"):
+        simulation.rewire("in->x", Swap())
+    simulation.rewire("in->x", PruneAndRegrow(below=2.0, weight=3.0))
+    assert len(simulation.connections("in->x")) == 0  # every source reached every target already
+    v = simulation.run(0.016).states["x.v"]
+    assert v[-1].tolist() == [1.0, 1.0]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "message"),
+    [
+        ("in-x", RULE, r"unknown name 'in-x'; did you mean 'in->x'"),
+        ("in->x", STDP(), r"Simulation.rewire.rule: must be a structural rule"),
+        ("in->x", RULE, r"Projection\['in->x'\].delay: must be one to rewire it \(got \d delays\)"),
+    ],
+)
+def test_what_cannot_be_rewired_is_named(name: str, rule: StructuralRule, message: str) -> None:
+    with pytest.raises(NeurosimInputError, match=message):
+        Simulation(network(None, Uniform(1e-3, 5e-3))).rewire(name, rule)
