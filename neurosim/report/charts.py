@@ -295,7 +295,7 @@ def _frame(
     at = width
     for key in keys:
         if key[0]:
-            length = 36 + 6.4 * len(key[0])
+            length = 36 + 7.4 * len(key[0])  # of the larger text of small screens
             if at + length > width:
                 lines.append([])
                 at = LEFT
@@ -365,7 +365,11 @@ def _ticks(ends: tuple[float, float], log: bool, about: int, whole: bool = False
     steps = (1, 2, 5) if len(decades) <= 3 else (1,)
     every = max(1, math.ceil(len(decades) / (about + 1)))
     found = [(d + math.log10(s), s * 10.0**d) for d in decades[::every] for s in steps]
-    return [(at, _short(value)) for at, value in found if ends[0] - 1e-9 <= at <= ends[1] + 1e-9]
+    inside = [(at, _short(value)) for at, value in found if ends[0] - 1e-9 <= at <= ends[1] + 1e-9]
+    if len(inside) > 1:
+        return inside
+    # Less than two decades may hold no two of these: round numbers, as on a linear axis.
+    return [(math.log10(value), _short(value)) for value in nice(10.0 ** ends[0], 10.0 ** ends[1], 3)]
 
 
 def _short(value: float) -> str:

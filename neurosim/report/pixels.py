@@ -15,6 +15,10 @@ OFF: Colour = (62, 138, 205)
 SPIKE: Colour = (126, 100, 200)
 SOUND: Colour = (40, 140, 160)
 
+# Width and height of a dot in a raster of which less than this share is dots.
+DOTS = ((0.01, (3, 2)), (0.05, (2, 1)))
+MIN_ROWS = 60  # of a raster with dots of more than one row
+
 Pixels = NDArray[np.uint8]
 
 
@@ -47,7 +51,7 @@ def balance(counts: NDArray[np.float64]) -> Pixels:
 def raster(spikes: Spikes, rows: int, columns: int) -> Pixels:
     """Return [rows, columns, 4]: time to the right, units upwards from 0; ON above OFF if there are two polarities."""
     rows = min(rows, spikes.size)
-    grid = _grid(spikes, rows, columns)
+    grid = _visible(_grid(spikes, rows, columns))
     # One spike is a visible dot; many in one dot are darker, up to opaque.
     pixels = tint(np.where(grid > 0, np.minimum(0.6 + 0.15 * grid, 1.0), 0.0), SPIKE)
     camera = plane(spikes.shape)
@@ -69,6 +73,17 @@ def _grid(spikes: Spikes, rows: int, columns: int) -> NDArray[np.float64]:
     row = rows - 1 - spikes.units.astype(np.int64) * rows // spikes.size
     flat = np.bincount(row * columns + column, minlength=rows * columns)
     return flat.reshape(rows, columns).astype(np.float64)
+
+
+def _visible(grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a raster whose dots are larger where there are few: a pixel of a chart is hard to see alone."""
+    share = np.count_nonzero(grid) / grid.size
+    wide, high = next((size for limit, size in DOTS if share < limit), (1, 1))
+    if len(grid) < MIN_ROWS:  # a row is several pixels high there
+        high = 1
+    padded = np.pad(grid, [((n - 1) // 2, n // 2) for n in (high, wide)])
+    shifted = [padded[y : y + len(grid), x : x + grid.shape[1]] for y in range(high) for x in range(wide)]
+    return np.asarray(np.max(shifted, axis=0))
 
 
 def _opacity(counts: NDArray[np.float64]) -> NDArray[np.float64]:

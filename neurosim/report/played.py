@@ -48,7 +48,7 @@ class Played:
             ("Sensor", " x ".join(map(str, spikes.shape))),
             ("Duration", str(numbers.seconds(spikes.duration))),
             ("Events", f"{len(spikes):,}"),
-            ("Rate", f"{numbers.si(self.rate, 'events/s')}"),
+            ("Rate", f"{numbers.si(self.rate)} events/s"),
         ]
         if self.camera and self.camera[0] == 2 and len(spikes):
             on = np.count_nonzero(spikes.units >= spikes.size // 2) / len(spikes)

@@ -53,8 +53,12 @@ def element(tag: str, *children: object, **attributes: object) -> Markup:
 
 
 def picture(height: float, words: str, parts: Iterable[object], *, width: float = WIDTH) -> Markup:
-    """Return a chart that fills its column; a screen reader reads `words` in its place."""
-    return element("svg", *parts, viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=words)
+    """Return a chart that fills its column; a screen reader reads `words` in its place.
+
+    A chart of another width than `WIDTH` has a class, for the page to keep the size of its text that of others.
+    """
+    kind = None if width == WIDTH else "wide" if width > WIDTH else "small"
+    return element("svg", *parts, viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=words, class_=kind)
 
 
 def label(x: float, y: float, words: str, anchor: str = "start", kind: str | None = None) -> Markup:

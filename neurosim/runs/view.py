@@ -45,6 +45,8 @@ def read_view(path: Path, options: ReadOptions, start: float | str | None = None
     Raises:
         NeurosimError: as `files.read` and `open_run`; a run that kept no recordings.
     """
+    if not path.exists():
+        raise NeurosimMissingError(f"{path}: no such file or run folder; check the path")
     if not path.is_dir():
         if find_format(path, options.format) == "sonata" and files.is_shd_file(path):
             return RecordingView(path.name, path, _of_shd(path))

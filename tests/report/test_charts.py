@@ -38,3 +38,17 @@ def test_curves_that_coincide_are_said() -> None:
     chart = charts.curves(series, "tasks", "accuracy", "words")
     assert "joint (the same as plain)" in texts(chart) and "replay" in texts(chart)
     assert str(chart).count("stroke-dasharray") == 2  # the curve and its key
+
+
+def test_charts_of_other_widths_say_so_for_the_page_to_keep_the_size_of_their_text() -> None:
+    x = np.arange(3.0)
+    for width, kind in ((charts.WIDTH, None), (charts.WIDE, "wide"), (264.0, "small")):
+        drawn = str(charts.curves([charts.Curve("a", x, x)], "x", "y", "words", width=width))
+        assert ('class="wide"' in drawn, 'class="small"' in drawn) == (kind == "wide", kind == "small")
+
+
+def test_a_logarithmic_axis_of_less_than_a_decade_has_several_ticks() -> None:
+    x = np.array([0.7, 1.26])
+    drawn = str(charts.curves([charts.Curve("", x, x)], "x", "y", "words", log_x=True))
+    found = [word for word in ("0.8", "1", "1.2") if f'text-anchor="middle">{word}</text>' in drawn]
+    assert len(found) >= 2, drawn

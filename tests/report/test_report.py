@@ -337,13 +337,25 @@ def test_a_frame_shows_where_and_which_polarity() -> None:
 
 def test_a_raster_has_a_dot_for_every_spike() -> None:
     rng = np.random.default_rng(1)
-    spikes = Spikes.sort(rng.random(30), rng.integers(0, 20, 30), 20, 1.0)
-    image = pixels.raster(spikes, rows=20, columns=50)
-    expected = {(19 - int(u), int(t * 50)) for t, u in zip(spikes.times, spikes.units, strict=True)}
-    assert {(int(r), int(c)) for r, c in zip(*np.nonzero(image[..., 3]), strict=True)} == expected
+    for count, wide, high in ((120, 1, 1), (30, 2, 1), (5, 3, 1)):
+        spikes = Spikes.sort(rng.random(count), rng.integers(0, 20, count), 20, 1.0)
+        expected = {(19 - int(u), int(t * 50)) for t, u in zip(spikes.times, spikes.units, strict=True)}
+        _check_dots(pixels.raster(spikes, rows=20, columns=50), expected, wide, high)
+    # Few dots among many rows are larger both ways.
+    spikes = Spikes(np.array([0.1, 0.5]), np.array([3, 99]), 100, 1.0)
+    _check_dots(pixels.raster(spikes, rows=100, columns=50), {(96, 5), (0, 25)}, 3, 2)
     late = Spikes([1.0], [0], 1, 1.0)
     assert pixels.raster(late, rows=9, columns=5).shape == (1, 5, 4)
     assert pixels.raster(late, rows=9, columns=5)[0, 4, 3] > 0
+
+
+def _check_dots(image: np.ndarray, dots: set[tuple[int, int]], wide: int, high: int) -> None:
+    rows, columns = image.shape[:2]
+    around = [
+        (y, x) for y in range(-(high // 2), (high - 1) // 2 + 1) for x in range(-(wide // 2), (wide - 1) // 2 + 1)
+    ]
+    larger = {(r + y, c + x) for r, c in dots for y, x in around if 0 <= r + y < rows and 0 <= c + x < columns}
+    assert {(int(r), int(c)) for r, c in zip(*np.nonzero(image[..., 3]), strict=True)} == larger
 
 
 def test_a_camera_raster_has_on_above_off() -> None:

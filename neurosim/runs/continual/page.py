@@ -59,7 +59,7 @@ def _interval(row: LearnerResult) -> str:
     estimate = row.measures.get("acc")
     if estimate is None or estimate.low is None or estimate.high is None:
         return "one seed"
-    return between((estimate.low, estimate.high))
+    return between((max(estimate.low, 0.0), min(estimate.high, 1.0)))  # Student's interval knows no bounds
 
 
 def _bwt(row: LearnerResult) -> str:

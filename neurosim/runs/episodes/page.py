@@ -28,5 +28,5 @@ def _accuracy(result: EpisodesResult) -> list[Figure]:
     x = column(result.rows, "shots")
     series = [Curve(name, x, column(result.rows, key), colour) for key, (name, colour) in METHODS.items()]
     words = "Accuracy against stored examples of each class"
-    drawn = charts.curves(series, "examples a class", "accuracy", words, y=(0.0, 1.02))
+    drawn = charts.curves(series, "examples a class", "accuracy", words, y=(0.0, 1.02), width=charts.WIDE)
     return [(drawn, f"Means over {result.episodes:,} episodes; chance is {result.chance:.2f}.")]

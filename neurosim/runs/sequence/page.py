@@ -36,7 +36,7 @@ def _learning(result: SequenceResult) -> list[Figure]:
         Curve("columns predicted, of all", x, column(result.passes, "predicted"), "var(--faint)"),
     ]
     words = "Anomaly and predicted columns against passes"
-    drawn = charts.curves(series, "pass", "fraction of columns", words, y=UNIT)
+    drawn = charts.curves(series, "pass", "fraction of columns", words, y=UNIT, width=charts.WIDE)
     return [(drawn, "Each pass plays all recordings in another order; the memory starts every recording anew.")]
 
 
@@ -48,5 +48,6 @@ def _surprise(result: SequenceResult) -> list[Figure]:
     ]
     if not series:
         return []
-    drawn = charts.curves(series, "window", "anomaly", "Anomaly against the number of the window", y=UNIT)
+    words = "Anomaly against the number of the window"
+    drawn = charts.curves(series, "window", "anomaly", words, y=UNIT, width=charts.WIDE)
     return [(drawn, "Mean anomaly, the memory being frozen. Nothing can predict the first window.")]
