@@ -1,8 +1,9 @@
-"""Memory and time to read, convert and save a language model in bfloat16, each step in a process of its own (Linux).
+"""Memory and time to read, convert, save and decode a language model in bfloat16, each step in its own process (Linux).
 
-    python benchmarks/read_models.py [--layers 24] [--width 1024]
+    python benchmarks/read_models.py [--layers 24] [--width 1024]     374 M weights; --width 2048: 1.37 G
 
-Random weights; peak memory is that of the whole process, Python and torch among it.
+Random weights; peak memory is that of the whole process, Python and torch among it. Decoding is the compiled step on
+one thread, eight tokens.
 """
 
 from __future__ import annotations
@@ -21,13 +22,19 @@ STEPS = {
     "read, convert": "made = convert(read_model(FOLDER), Coding('ternary'))",
     "read, convert, save": "write_converted(FOLDER + '/made', convert(read_model(FOLDER), Coding('ternary')))",
     "read the saved": "made = read_converted(FOLDER + '/made')",
+    "decode the saved": "decode(read_converted(FOLDER + '/made').model)",
+    "read, convert, decode": "decode(convert(read_model(FOLDER), Coding('ternary')).model)",
 }
 PROGRAM = """
 import re, sys, time
 from neurosim.attention import read_model
-from neurosim.convert import Coding, convert
+from neurosim.convert import Coding, Decoder, convert
 from neurosim.convert.checkpoint import read_converted, write_converted
 FOLDER = sys.argv[1]
+def decode(model):
+    decoder = Decoder(model)
+    for token in range(8):
+        decoder.step([token])
 start = time.perf_counter()
 {}
 # Not getrusage: its peak begins with that of the process that started this one.

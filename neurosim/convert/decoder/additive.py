@@ -32,7 +32,7 @@ def activated(b: Builder, x: Buffer, name: str | None) -> Buffer:
 def low_rank(b: Builder, layers: nn.Module, x: Buffer) -> Buffer:
     """Return x through two linear layers."""
     first, second = layers.children()
-    return b.linear(second, b.linear(first, x))
+    return b.linear(second, b.linear(first, x, narrow=True))
 
 
 def gated(b: Builder, mixer: GatedMixer, gate: Buffer | None, out: Buffer, before: Buffer) -> Buffer:

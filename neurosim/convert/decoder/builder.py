@@ -170,13 +170,20 @@ class Builder(DecoderProgram):
         read = self.read(x, own) if out.rows == x.rows else (x, OWN if x.own else WHOLE, False)
         self.emit(vectors.copy, arguments, places, [read, (out, own, True)])
 
-    def linear(self, layer: nn.Module, x: Buffer, before: Buffer | None = None) -> Buffer:
-        """Return W x + b of a linear layer, spiked or dense, plus `before`."""
+    def linear(self, layer: nn.Module, x: Buffer, before: Buffer | None = None, *, narrow: bool = False) -> Buffer:
+        """Return W x + b of a linear layer, spiked or dense, plus `before`.
+
+        Args:
+            narrow: the layer has few outputs, which all threads then need: each computes them itself, and they do not
+                meet before the next layer.
+        """
         dense = not isinstance(layer, SpikedLinear) or layer.coder.bypassed
         if not isinstance(layer, SpikedLinear | nn.Linear):
             raise NotCompiledError(f"{type(layer).__name__}: no compiled operation computes this layer")
-        out = self.buffer(layer.out_features, x.rows)
-        blocks, own = cuts(-(-out.width // BLOCK), self.threads), self.by_columns(out)[1]
+        own_copy = narrow and self.few and x.rows == self.tokens and layer.out_features <= BLOCK
+        out = self.buffer(layer.out_features, x.rows, own=own_copy)
+        blocks: list[int] | int = 1 if own_copy else cuts(-(-out.width // BLOCK), self.threads)
+        own = OWN if own_copy else self.by_columns(out)[1]
         bias = None if layer.bias is None else self.constant(layer.bias)
         touches: list[Touch] = [(out, own, True)]
         if before is not None:
@@ -199,7 +206,8 @@ class Builder(DecoderProgram):
         stride = -(-out.width // BLOCK) * BLOCK
         rows = self.weights.zeros((x.width, stride), np.int8)
         rows[:, : out.width] = stored.numpy().T
-        sums = Buffer(self.array((x.rows, stride), np.int32), x.rows, stride)
+        lead = (self.threads,) * own_copy
+        sums = Buffer(self.array((*lead, x.rows, stride), np.int32), x.rows, stride, own_copy)
         arguments = [rows, stride, x.width, out.width, x.rows, coded, self.constant(steps)]
         arguments += [int(coded.levels), bias, before, out, sums]
         operation = product.integer_rows_vnni if has_vnni() else product.integer_rows

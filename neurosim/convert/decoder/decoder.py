@@ -160,7 +160,10 @@ def _compile(b: Builder, model: LanguageModel, tokens: Array) -> Buffer:
         with b.layer() as kept:
             x = _block(b, cast(ResidualBlock, block), x, f"layers.{i}")
             kept.extend([x] if b.first_values is None else [x, b.first_values])
-    return b.linear(model.lm_head, b.norm(model.norm, x))
+        model.files.release()  # the rows of the layer are copied, in the order and pages that a step reads
+    logits = b.linear(model.lm_head, b.norm(model.norm, x))
+    model.files.release()
+    return logits
 
 
 def _block(b: Builder, block: ResidualBlock, x: Buffer, name: str) -> Buffer:
