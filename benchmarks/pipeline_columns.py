@@ -2,16 +2,21 @@
 
     NEUROSIM_DATA=FOLDER python benchmarks/pipeline_columns.py [--seeds 5] [--methods ...] [--choose] [--json]
 
-Events of N-MNIST go to a convolution of LIF neurons (eight orientations of both signs), their spikes in each of three
-windows to columns with fields of 7 x 7 places, and the winners of the columns to an `OnlineReadout`. Columns and
-readout learn in the same pass; then all learning is off and the test recordings are answered. Beside it:
+Events of N-MNIST go to a convolution of LIF neurons, edges (eight orientations of both signs). Their spikes in each of
+three windows go to columns with fields of 7 x 7 places; complex cells, LIF neurons too, spike with any edge of one
+orientation among 6 x 6 places. An `OnlineReadout` sees the winners of the columns and the spikes of the complex cells,
+and learns by recursive least squares. Columns and readout learn in the same pass; then all learning is off and the test
+recordings are answered. Beside it:
 
-    pipeline, 3 passes  the same network, which sees every recording three times
-    pipeline, one rate  the same network, one pass, with one rate for all inputs of the readout
-    edges, one pass     the same network without columns: the readout learns from the edges themselves
-    edges, ridge        ridge regression on the roots of the spike counts of the edges in three windows
-    counts, logistic    logistic regression on the roots of the counts of the camera's events in three windows
-    columns alone       `build_recogniser("nmnist")`, two levels of columns and counts of labels, each item once
+    complex cells      the same network without columns
+    columns            the same network without complex cells
+    input rates        columns of 32 modules of 32 units without complex cells; each input of the readout has its rate
+    3 passes           that network, which sees every recording three times
+    one rate           that network, one pass, with one rate for all inputs of the readout
+    edges              the readout learns from the edges themselves
+    edges, ridge       ridge regression on the roots of the spike counts of the edges in three windows
+    counts, logistic   logistic regression on the roots of the counts of the camera's events in three windows
+    columns alone      `build_recogniser("nmnist")`, two levels of columns and counts of labels, each item once
 
 Settings were chosen on folds of the training recordings, as --choose compares those of `GRID`: "validation" is such a
 fold. The test recordings are asked once, without it. All seeds share the recordings; they draw the order, the codes and
@@ -52,7 +57,8 @@ from neurosim.synapses import Convolution
 DURATION, WINDOW, WINDOWS = 0.315, 0.106, 3
 ORIENTATIONS, SIDE, SIGMA, WAVELENGTH = 8, 7, 2.0, 8.0  # of the edges, pixels
 FOLDS = 5
-GRID: dict[str, tuple[float, ...]] = {"modules": (16, 32), "units": (16, 32), "learning_rate": (8.0, 16.0, 32.0)}
+POOLED, POOLED_STRIDE = 6, 2  # places of edges that a complex cell sees, and from one to the next
+GRID: dict[str, tuple[float, ...]] = {"modules": (4, 8), "units": (8, 16), "penalty": (100.0, 300.0, 1000.0)}
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,8 @@ class Chosen:
         tau_mem: of the edges, s.
         side, stride: fields of the columns, places of edges.
         modules, units: of a column.
-        learning_rate: of the readout.
+        columns, complex_cells: whether the readout sees them; without both it sees the edges.
+        penalty: of the readout's least squares; 0: it learns by `learning_rate`.
         input_rates: whether its inputs have rates of their own.
     """
 
@@ -72,10 +79,17 @@ class Chosen:
     tau_mem: float = 0.02
     side: int = 7
     stride: int = 2
-    modules: int = 32
-    units: int = 32
+    modules: int = 4
+    units: int = 8
+    columns: bool = True
+    complex_cells: bool = True
+    penalty: float = 300.0
     learning_rate: float = 16.0
-    input_rates: bool = True
+    input_rates: bool = False
+
+
+# The columns of the figures before: chosen when the readout had no least squares.
+RATES = Chosen(modules=32, units=32, complex_cells=False, penalty=0.0, input_rates=True)
 
 
 @dataclass(frozen=True)
@@ -107,35 +121,49 @@ def edges(chosen: Chosen, shape: tuple[int, ...]) -> tuple[list[Population], Pro
     return [Population("camera", shape, SpikeSource()), cells], Projection("camera", "edges", pattern, chosen.weight)
 
 
-def network(chosen: Chosen, shape: tuple[int, ...], seed: int, *, columns: bool) -> Network:
-    """Return the pipeline, with columns or without."""
+def network(chosen: Chosen, shape: tuple[int, ...], seed: int) -> Network:
+    """Return the pipeline."""
     populations, projection = edges(chosen, shape)
-    cells, links = populations[1], [Link("label", "readout", "label")]
-    inputs, before = cells.size, "edges"
-    if columns:
+    cells, projections, seen = populations[1], [projection], []
+    links = [Link("label", "readout", "label")]
+    if chosen.complex_cells:
+        pattern = Convolution(pooling(cells.shape[0]), stride=POOLED_STRIDE)
+        seen.append(Population("complex", pattern.output_shape(cells.shape), LIF(tau_mem=0.02, v_threshold=1.0)))
+        # One spike of an edge is enough; the rest of it cannot add up.
+        projections.append(Projection("edges", "complex", pattern, 1.01))
+    if chosen.columns:
         fields = mc.patches(cells.shape, chosen.side, chosen.stride)
         exemplars = mc.Selection(exponents=(8.0, 1.0, 1.0), chi=1e4, hypothesis=0.9)
         level = mc.Level(fields, chosen.modules, chosen.units, lateral=False, frozen_above=0.49, selection=exemplars)
         hierarchy = mc.Hierarchy(cells.size, (level,), top_down=False, seed=seed)
-        populations.append(Population("columns", (hierarchy.outputs,), Windowed(hierarchy, WINDOW)))
+        seen.append(Population("columns", (hierarchy.outputs,), Windowed(hierarchy, WINDOW)))
         links.append(Link("edges", "columns"))
-        inputs, before = hierarchy.outputs, "columns"
-    # Best on validation folds: for codes the softmax and a rate for each input, for edges themselves the linear error
-    # with the default rate.
-    readout = OnlineReadout(inputs, 10, windows=WINDOWS)
-    if columns:
+    populations += seen
+    inputs = 0
+    for each in seen or [cells]:
+        links.append(Link(each.name, "readout", offset=inputs))
+        inputs += each.size
+    readout = OnlineReadout(inputs, 10, windows=WINDOWS, penalty=chosen.penalty)
+    if chosen.columns and not chosen.penalty:
+        # Best on validation folds: for codes the softmax and a rate for each input, for edges themselves the linear
+        # error with the default rate.
         rate = chosen.learning_rate
         readout = replace(readout, error="softmax", learning_rate=rate, input_rates=chosen.input_rates)
     populations += [
         Population("label", (10,), SpikeSource()),
         Population("readout", (readout.outputs,), Windowed(readout, WINDOW)),
     ]
-    return Network(populations, [projection], links=[*links, Link(before, "readout")])
+    return Network(populations, projections, links=links)
 
 
-def one_pass(splits: Splits, chosen: Chosen, seed: int, *, columns: bool = True, epochs: int = 1) -> Outcome:
+def pooling(channels: int) -> NDArray[np.float64]:
+    """Return [channels, channels, y, x]: every channel for itself, all places alike."""
+    return np.eye(channels)[:, :, None, None] * np.ones((POOLED, POOLED))
+
+
+def one_pass(splits: Splits, chosen: Chosen, seed: int, epochs: int = 1) -> Outcome:
     """Learn the training recordings `epochs` times, in orders of the seed; return the accuracy on the others."""
-    told = Description(network(chosen, splits.train.shape, seed, columns=columns), Settings(DURATION, seed=seed))
+    told = Description(network(chosen, splits.train.shape, seed), Settings(DURATION, seed=seed))
     data = PipelineData(name="nmnist", source="camera", label="label", readout="readout", epochs=epochs)
     config = PipelineConfig(NetworkConfig("columns", told), data)
     plan = Plan.of(config, splits)
@@ -146,12 +174,14 @@ def one_pass(splits: Splits, chosen: Chosen, seed: int, *, columns: bool = True,
     return Outcome(float((progress.predicted[-1] == splits.test.labels).mean()), operations)
 
 
-def one_rate(splits: Splits, chosen: Chosen, seed: int) -> Outcome:
-    return one_pass(splits, replace(chosen, learning_rate=8.0, input_rates=False), seed)
+def with_settings(**values: object) -> Callable[[Splits, Chosen, int], Outcome]:
+    """Return the pipeline with other settings than those chosen."""
+    return lambda splits, chosen, seed: one_pass(splits, replace(chosen, **values), seed)  # type: ignore[arg-type]
 
 
-def without_columns(splits: Splits, chosen: Chosen, seed: int) -> Outcome:
-    return one_pass(splits, chosen, seed, columns=False)
+def with_rates(epochs: int = 1, **values: object) -> Callable[[Splits, Chosen, int], Outcome]:
+    """Return the pipeline whose readout learns by rates."""
+    return lambda splits, _, seed: one_pass(splits, replace(RATES, **values), seed, epochs)  # type: ignore[arg-type]
 
 
 def edges_ridge(splits: Splits, chosen: Chosen, seed: int) -> Outcome:
@@ -188,15 +218,14 @@ def _roots(recordings: Recordings) -> NDArray[np.float32]:
     return np.sqrt(counts).reshape(len(counts), -1)
 
 
-def three_passes(splits: Splits, chosen: Chosen, seed: int) -> Outcome:
-    return one_pass(splits, chosen, seed, epochs=3)
-
-
 METHODS: dict[str, Callable[[Splits, Chosen, int], Outcome]] = {
-    "pipeline, one pass": one_pass,
-    "pipeline, 3 passes": three_passes,
-    "pipeline, one rate": one_rate,
-    "edges, one pass": without_columns,
+    "pipeline": one_pass,
+    "complex cells": with_settings(columns=False),
+    "columns": with_settings(complex_cells=False),
+    "input rates": with_rates(),
+    "3 passes": with_rates(3),
+    "one rate": with_rates(learning_rate=8.0, input_rates=False),
+    "edges": with_rates(columns=False, input_rates=False),
     "edges, ridge": edges_ridge,
     "counts, logistic": counts_logistic,
     "columns alone": columns_alone,

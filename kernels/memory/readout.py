@@ -101,3 +101,24 @@ def product(weights, x, out):
         for f in range(x.size):
             total += np.float64(row[f]) * x[f]
         out[r] = total
+
+
+@njit(cache=True, nogil=True)
+def relate(pairs, x, out):
+    """Fill out [features] with pairs x; only features that are not 0 select rows of pairs [features, features]."""
+    out[:] = 0.0
+    for f in range(x.size):
+        if x[f] != 0.0:
+            row, value = pairs[f], np.float64(x[f])
+            for g in range(out.size):
+                out[g] += value * row[g]
+
+
+@njit(cache=True, nogil=True)
+def unlearn(pairs, k, total):
+    """Take k k^T / total from pairs; what is symmetric stays so to the bit."""
+    share = 1.0 / total
+    for f in range(k.size):
+        row, value = pairs[f], k[f]
+        for g in range(k.size):
+            row[g] -= value * k[g] * share

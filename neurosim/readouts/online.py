@@ -25,6 +25,8 @@ WRONG, RIGHT = 0, 1
 # Fraction of the power of an item that is added to that of its projection: items that are nearly all in the old
 # subspace take no huge steps.
 STEP_FLOOR = 1e-3
+# Bound of features of which all pairs have a weight, 2 GB.
+MAX_PAIRED = 2**14
 
 
 @final
@@ -38,6 +40,11 @@ class OnlineReadout(WindowModel):
     With `input_rates`, r = g x: feature i has a rate of its own, g_i = 1 / sum x_i^2 over what was learned so far, the
     item included. It is the diagonal of recursive least squares: features that were rarely active learn the most from
     an item, and each synapse needs no more than the history of its own input.
+
+    With a `penalty`, all of recursive least squares: inputs are joined by synapses P, which start at 1 / penalty on the
+    diagonal. They answer k = P x, W += e k^T / (1 + k.x), and P -= k k^T / (1 + k.x): each weakens by the product of
+    the two answers that it joins. After every item W is the ridge regression of all items so far on targets of 1 and 0,
+    each seen once. P has as many weights as pairs of features; `learning_rate` and `normalised` play no part.
 
     where e is the error of each class:
         "delta": from the receptor "label", a spike of the right class. "linear": e = t - s, t being 1 for the right
@@ -60,7 +67,7 @@ class OnlineReadout(WindowModel):
     Attributes:
         inputs, classes: numbers of them.
         windows, features, decay, gain: features, as in `LinearReadout`.
-        rule, error, learning_rate, normalised, input_rates: see above.
+        rule, error, learning_rate, normalised, input_rates, penalty: see above; a penalty of 0 is none.
         exploration: of "reward": fraction of recordings in which a unit drawn at random spikes.
         lateral: the circuit that projects changes; None: none.
         seed: key of exploration and of the first lateral weights.
@@ -83,6 +90,7 @@ class OnlineReadout(WindowModel):
     lateral: LateralCircuit | None = None
     seed: int = 0
     input_rates: bool = field(default=False, metadata=LATER)
+    penalty: float = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_rules", feature_rules(self))
@@ -90,10 +98,12 @@ class OnlineReadout(WindowModel):
         integer(self.seed, "OnlineReadout.seed", 0, 2**63 - 1)
         lookup(dict.fromkeys(RULES), self.rule, "OnlineReadout.rule")
         lookup(dict.fromkeys(ERRORS), self.error, "OnlineReadout.error")
-        check_fields(self, {"learning_rate": "> 0", "exploration": ">= 0 and <= 1"})
+        check_fields(self, {"learning_rate": "> 0", "penalty": ">= 0", "exploration": ">= 0 and <= 1"})
         for name in ("normalised", "input_rates"):
             given = getattr(self, name)
             require(isinstance(given, bool), f"OnlineReadout.{name}", "must be true or false", given)
+        if self.penalty:
+            self._check_pairs()
         if self.lateral is not None:
             good = isinstance(self.lateral, LateralCircuit)
             require(good, "OnlineReadout.lateral", "must be a LateralCircuit or None", self.lateral)
@@ -104,6 +114,14 @@ class OnlineReadout(WindowModel):
                 )
             size, rows = self.inputs * self.windows, self.lateral.neurons
             require(rows <= size, "OnlineReadout.lateral.rows", f"must be at most the {size} features in all", rows)
+
+    def _check_pairs(self) -> None:
+        for name, only in (("rule", "delta"), ("error", "linear"), ("input_rates", False), ("lateral", None)):
+            given = getattr(self, name)
+            require(given == only, f"OnlineReadout.{name}", f"must be {only!r} with a penalty", given)
+        size = self.inputs * self.windows
+        rule = f"must be 0 with more than {MAX_PAIRED} inputs x windows, here {size}"
+        require(size <= MAX_PAIRED, "OnlineReadout.penalty", rule, self.penalty)
 
     @property
     def receptors(self) -> Mapping[str, int]:
@@ -156,6 +174,8 @@ class OnlineState(WindowState):
         self._stale = False
         self.seen: NDArray[np.bool_] = np.zeros(model.classes, np.bool_)
         self.power: NDArray[np.float64] = np.zeros(size if model.input_rates else 0)
+        paired = size if model.penalty else 0
+        self.pairs: NDArray[np.float64] = np.eye(paired) / (model.penalty or 1.0)
         self.lateral = None if model.lateral is None else LateralState(model.lateral, size, model.seed)
         # Recordings so far, and items of the present task.
         self._recordings, self._items = 0, 0
@@ -222,6 +242,8 @@ class OnlineState(WindowState):
         kept: dict[str, NDArray] = {"weights": self.weights, "scores": self.scores, "seen": self.seen}
         if self.model.input_rates:
             kept["power"] = self.power
+        if self.model.penalty:
+            kept["pairs"] = self.pairs
         counters = np.array([self._recordings, self._items], np.int64)
         found = {name: array.copy() for name, array in kept.items()} | {"counters": counters}
         lateral = {} if self.lateral is None else self.lateral.arrays()
@@ -234,6 +256,8 @@ class OnlineState(WindowState):
         counters = array_of(arrays, "counters", np.zeros(2, np.int64), 0, MAX_COUNT)
         if self.model.input_rates:
             self.power[:] = array_of(arrays, "power", self.power, 0.0, MAX_SCORE)
+        if self.model.penalty:
+            self.pairs[:] = array_of(arrays, "pairs", self.pairs, -MAX_SCORE, MAX_SCORE)
         if self.lateral is not None:
             own = {n.removeprefix("lateral."): array for n, array in arrays.items() if n.startswith("lateral.")}
             self.lateral.restore(own)
@@ -258,7 +282,7 @@ class OnlineState(WindowState):
             dense_operations=inputs * units,
             membranes=units,
             state_bytes=8 * (units + len(self.features.x)),
-            parameter_bytes=self.weights.nbytes + self.power.nbytes + model.lateral_bytes,
+            parameter_bytes=self.weights.nbytes + self.power.nbytes + self.pairs.nbytes + model.lateral_bytes,
             state_bits=64,
             weight_type="float",
         )
@@ -324,6 +348,8 @@ class OnlineState(WindowState):
         power = float(np.square(x, dtype=np.float64).sum())
         if not power:
             return 0
+        if self.model.penalty:
+            return self._change_pairs(error)
         left, operations = (x.astype(np.float64), 0) if self.lateral is None else self.lateral.residual(x)
         step = self.model.learning_rate
         moved = left
@@ -336,6 +362,18 @@ class OnlineState(WindowState):
         change(self.weights, error, step, moved)
         self._stale = True
         return operations if self.lateral is None else operations + self.lateral.learn(x, left)
+
+    def _change_pairs(self, error: NDArray[np.float64]) -> int:
+        from ..kernels.memory.readout import change, relate, unlearn
+
+        x = self.features.x
+        answers = np.empty(len(x))
+        relate(self.pairs, x, answers)
+        total = 1.0 + float(answers @ x)
+        change(self.weights, error, 1.0 / total, answers)
+        unlearn(self.pairs, answers, total)
+        self._stale = True
+        return int(np.count_nonzero(x)) * len(x)
 
 
 def _softmax(scores: NDArray[np.float64], among: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -62,6 +62,7 @@ class PlainReadout:
         self.w, self.seen = np.zeros((model.classes, size)), np.zeros(model.classes, bool)
         self.h, self.velocity, self.power = rows.astype(float), np.zeros(rows.shape), np.zeros(len(rows))
         self.task, self.squares = 0, np.zeros(size)
+        self.pairs = np.eye(size) / (model.penalty or 1)
 
     def begin(self) -> None:
         self.counts = np.zeros((self.m.windows, self.m.inputs))
@@ -97,7 +98,11 @@ class PlainReadout:
             error[winner] = (label if m.error == "softmax" else 2 * label - 1) - guess[winner]
         first, last = self.span()
         left = x - self.quantised(self.h[:first] @ x) @ self.h[:first]
-        if x.any() and m.input_rates:
+        if m.penalty:
+            k = self.pairs @ x
+            self.w += np.outer(error, k) / (1 + k @ x)
+            self.pairs -= np.outer(k, k) / (1 + k @ x)
+        elif x.any() and m.input_rates:
             self.squares += left**2
             moved = left / np.where(left == 0, 1, self.squares)
             self.w += m.learning_rate / (moved @ left if m.normalised else 1) * np.outer(error, moved)

@@ -37,6 +37,7 @@ MODELS |= {
     "input rates": OnlineReadout(INPUTS, CLASSES, windows=2, error="softmax", learning_rate=8.0, input_rates=True),
     "input rates, reward": OnlineReadout(INPUTS, CLASSES, rule="reward", features="traces", decay=0.5, exploration=0.0,
                                          learning_rate=0.3, normalised=False, input_rates=True),
+    "least squares": OnlineReadout(INPUTS, CLASSES, windows=2, penalty=0.5),
 }  # fmt: skip
 LABELS = np.random.default_rng(8).integers(0, CLASSES, COUNT)
 
@@ -116,6 +117,20 @@ def test_the_delta_rule_learns_and_reward_does() -> None:
                 break
         learned = dict(tried.learned["readout"])
     assert np.mean(right[100:]) > 0.9
+
+
+def test_with_a_penalty_the_weights_are_those_of_ridge_regression() -> None:
+    """After every item, each seen once; what a frozen or restored readout knows is the same."""
+    model, batch = OnlineReadout(INPUTS, CLASSES, features="counts", penalty=0.7), clips(COUNT, INPUTS, 1, seed=4)
+    goals = teachers(model, LABELS, None, WINDOW)
+    for n in (3, COUNT):
+        learned = simulate(reading(model), {k: v.select(np.arange(n)) for k, v in {"input": batch, **goals}.items()})
+        x, t = batch.counts()[:n].astype(float), np.eye(CLASSES)[LABELS[:n]]
+        ridge = np.linalg.solve(x.T @ x + 0.7 * np.eye(INPUTS), x.T @ t).T
+        np.testing.assert_allclose(learned.learned["readout"]["weights"], ridge, rtol=1e-4, atol=1e-5)
+        pairs = learned.learned["readout"]["pairs"]
+        np.testing.assert_allclose(pairs, np.linalg.inv(x.T @ x + 0.7 * np.eye(INPUTS)), rtol=1e-9, atol=1e-12)
+        assert (pairs == pairs.T).all()
 
 
 def test_exploration_is_drawn_by_recording() -> None:
@@ -325,6 +340,13 @@ def test_comes_back_from_toml(tmp_path: Path) -> None:
             {"input_rates": True, "lateral": LateralCircuit((3,))},
             "OnlineReadout.input_rates: must be false with a lateral circuit (got true): rates of each input lead "
             "changes out of the directions that the circuit leaves free",
+        ),
+        ({"penalty": -1.0}, "OnlineReadout.penalty: must be >= 0 (got -1.0)"),
+        ({"penalty": 1.0, "error": "softmax"}, "OnlineReadout.error: must be 'linear' with a penalty (got softmax)"),
+        ({"penalty": 1.0, "rule": "reward"}, "OnlineReadout.rule: must be 'delta' with a penalty (got reward)"),
+        (
+            {"penalty": 1.0, "inputs": 9000, "windows": 2},
+            "OnlineReadout.penalty: must be 0 with more than 16384 inputs x windows, here 18000 (got 1.0)",
         ),
         ({"lateral": (3,)}, "OnlineReadout.lateral: must be a LateralCircuit or None (got (3,))"),
         (
