@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from neurosim.attention import (
     LanguageConfig,
@@ -51,8 +52,8 @@ def test_text_files(tmp_path: Path) -> None:
 def test_training_learns_is_kept_and_is_a_function_of_the_seed(tmp_path: Path) -> None:
     heard: list[TrainingProgress] = []
     model, loss = train_bytes(TEXT, TINY, QUICK, heard.append, tmp_path / "lm")
-    assert [p.step for p in heard] == [20, 40] and loss == heard[-1].validation
-    assert loss < 2.0 < math.log(256) and loss < (heard[0].validation or 0)
+    assert [p.step for p in heard] == [10, 20, 30, 40] and loss == heard[-1].validation
+    assert loss < 2.0 < math.log(256) and loss < (heard[1].validation or 0)
     saved = read_model(tmp_path / "lm")
     assert all(torch.equal(a, b) for a, b in zip(saved.parameters(), model.parameters(), strict=True))
     again, same = train_bytes(TEXT, TINY, dataclasses.replace(QUICK, every=0))
@@ -68,6 +69,18 @@ def test_validation_loss_is_the_mean_over_streams_with_their_state() -> None:
     logits, _ = model(streams[0])
     expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), streams[1].flatten())
     assert math.isclose(validation_loss(model, tokens, 16, 4), float(expected.detach()), rel_tol=1e-9)
+
+
+@pytest.mark.parametrize(("kind", "carries"), [("softmax", False), ("latent", False), ("window", True)])
+def test_attention_over_all_tokens_is_validated_at_the_distances_it_was_trained_on(kind: str, carries: bool) -> None:
+    options = {} if kind == "latent" else {"num_heads": 2}
+    model = LanguageModel(LanguageConfig((MixerSpec(kind, options),), width=16, hidden=32), 3).eval()
+    tokens = torch.randint(256, (65,), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        model.lm_head.weight.mul_(50)  # untrained logits are all alike
+        parts = [tokens[first : first + 17] for first in range(0, 64, 16)]
+        apart = [F.cross_entropy(model(part[None, :-1])[0][0], part[1:]) for part in parts]
+    assert math.isclose(validation_loss(model, tokens, 16, 1), float(sum(apart)) / 4, rel_tol=1e-5) != carries
 
 
 def test_the_end_of_the_text_is_held_out() -> None:
