@@ -33,6 +33,7 @@ class RunOptions:
         command: the command line, for the manifest.
         say: is called with messages for the user.
         facts: what the manifest notes besides, such as the preset that the run repeats.
+        logs: formats in which a training is logged, names in `runs.logs.LOGS`.
         show_config: end with `ConfigShown` in place of the run.
     """
 
@@ -43,6 +44,7 @@ class RunOptions:
     command: Sequence[str] = ()
     say: Callable[[str], None] = silent
     facts: Mapping[str, object] = field(default_factory=dict)
+    logs: Sequence[str] = ()
     show_config: bool = False
 
     def check_out(self) -> None:

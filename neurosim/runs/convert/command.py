@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from ..command import CPU_OR_CUDA, PROFILE, CommandOptions, CommandResult, common, count, setting, show_config
 from ..linearise.command import command as linearise
+from ..logs import check_logs, log_option
 
 CONVERT = "model"
 
@@ -144,9 +146,10 @@ def generate(
 @setting("--text", "text.file", metavar="FILE", help="Any file; else the prose that ships with Python.")
 @setting("--kind", "model.kind", metavar="NAME", help="Kind of attention.")
 @count("--steps", "training.steps", "Updates.")
+@log_option
 @show_config
 @common(CPU_OR_CUDA)
-def lm_train(options: CommandOptions) -> CommandResult:
+def lm_train(options: CommandOptions, logs: tuple[str, ...]) -> CommandResult:
     """Train a byte-level language model on a text; its run folder is a MODEL for 'neurosim convert'.
 
     The defaults take about three minutes on two cores, --steps 150 less than one, for a model that knows little.
@@ -158,8 +161,9 @@ def lm_train(options: CommandOptions) -> CommandResult:
     from .config import LmConfig
     from .text import train_language_model
 
+    check_logs(logs)
     config = LmConfig.configure(options.config, options.sets, options.given)
-    return CommandResult.of(KIND, train_language_model(config, options))
+    return CommandResult.of(KIND, train_language_model(config, replace(options, logs=logs)))
 
 
 command.add_command(linearise)

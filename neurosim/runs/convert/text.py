@@ -24,6 +24,7 @@ from ...convert.state_work import dense_counts, uncounted_states
 from ...errors import NeurosimInputError
 from ...plain import Record
 from ..lifecycle import finish, new_run
+from ..logs import Row, training_logs
 from ..options import DEFAULTS, RunOptions
 from ..progress import bar
 from ..timings import Timings, limit_threads
@@ -61,12 +62,19 @@ def train_language_model(config: LmConfig, options: RunOptions = DEFAULTS) -> Tr
 
         def work() -> TrainingResult:
             history: list[TrainingPoint] = []
-            with timings("train"), bar("training", "updates", options.quiet) as report:
+            rows: list[Row] = []
+            with (
+                timings("train"),
+                bar("training", "updates", options.quiet) as report,
+                training_logs(options.logs, folder.path) as log,
+            ):
 
                 def on_progress(progress: TrainingProgress) -> None:
                     step, loss, validation = progress.step, progress.loss, progress.validation
                     if validation is not None:
                         history.append(TrainingPoint(step=step, loss=loss, validation_loss=validation))
+                    rows.append((step, {"loss": loss, "validation_loss": validation}))
+                    log(rows)
                     if report is not None:
                         report(step, progress.steps)
 

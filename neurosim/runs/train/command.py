@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -20,6 +21,7 @@ from ..command import (
     setting,
     show_config,
 )
+from ..logs import check_logs, log_option
 
 
 @click.command()
@@ -31,10 +33,11 @@ from ..command import (
 @count("--train-limit", "data.train_limit", "At most N training recordings.")
 @PROFILE
 @click.option("--nir", "graph", type=click.Path(path_type=Path), metavar="FILE", help="Also write the network as NIR.")
+@log_option
 @resume_option("Continue a training that was interrupted or killed, in its own folder.")
 @show_config
 @common()
-def command(options: CommandOptions, graph: Path | None, resumed: Path | None) -> CommandResult:
+def command(options: CommandOptions, graph: Path | None, logs: tuple[str, ...], resumed: Path | None) -> CommandResult:
     """Train a spiking network on DATASET, test it once, and run it event by event; writes a run folder with a report.
 
     \b
@@ -53,6 +56,8 @@ def command(options: CommandOptions, graph: Path | None, resumed: Path | None) -
     from .config import TrainConfig
     from .run import resume, train_network, write_nir
 
+    check_logs(logs)
+    options = replace(options, logs=logs)
     if resumed is not None:
         check_resume(options)
         result = resume(resumed, options)

@@ -18,6 +18,7 @@ from ...training.binning import Binning
 from ..data import Splits
 from ..folder import RunFolder, check_unchanged
 from ..lifecycle import finish, new_run, open_to_resume, resumed_run
+from ..logs import training_logs
 from ..options import DEFAULTS, RunOptions
 from ..progress import bar
 from ..score import score
@@ -174,12 +175,22 @@ class _Training:
             trainer = Trainer(net, binning, parts.learn, parts.stop, *how, checkpoint)
             name = "training" if config.members == 1 else f"training {k + 1} of {config.members}"
             quiet = self.options.quiet or not self.crew.leads
-            with _epoch_bar(name, config.training_spec().epochs, quiet) as progress:
-                trainer.run(progress)
+            with _epoch_bar(name, config.training_spec().epochs, quiet) as progress, self._logs(k, trainer) as log:
+                trainer.run(_both(progress, log))
+                log()
             if isinstance(net, SpikingNet):
                 net.round_for_exact_sums(config.bins.most)
             found.append(_Member(seed, net, parts, trainer))
         return found
+
+    @contextmanager
+    def _logs(self, member: int, trainer: Trainer) -> Iterator[Callable[[], None]]:
+        """Open the logs of a network; yield a function that logs the epochs that are complete."""
+        if self.folder is None or not self.options.logs:
+            yield lambda: None
+            return
+        with training_logs(self.options.logs, self.folder.path, numbered("log", member)) as write:
+            yield lambda: write([(k + 1, vars(row)) for k, row in enumerate(trainer.state.history)])
 
     def run(self) -> TrainResult:
         """Train, test and run event by event."""
@@ -268,6 +279,14 @@ class _Training:
         )
 
 
+def _both(progress: Callable[[EpochProgress], None], log: Callable[[], None]) -> Callable[[EpochProgress], None]:
+    def on_progress(now: EpochProgress) -> None:
+        progress(now)
+        log()
+
+    return on_progress
+
+
 @contextmanager
 def _epoch_bar(name: str, epochs: int, quiet: bool) -> Iterator[Callable[[EpochProgress], None]]:
     """Show a bar in epochs, with loss and accuracy; yield a progress callback of the trainer."""
@@ -299,5 +318,5 @@ def write_nir(run: Path, path: Path) -> None:
 
 def numbered(name: str, member: int) -> str:
     """Return the name of a file of a network, from 0: a.b, a-2.b, a-3.b."""
-    stem, _, ending = name.partition(".")
-    return f"{stem}-{member + 1}.{ending}" if member else name
+    stem, dot, ending = name.partition(".")
+    return f"{stem}-{member + 1}{dot}{ending}" if member else name
