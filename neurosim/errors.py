@@ -6,7 +6,8 @@ import difflib
 import math
 import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -53,12 +54,26 @@ class GuessWarning(UserWarning):
     """A file does not say how it is to be read, and its reader guessed; the text says what, and how to say it."""
 
 
+class UnitWarning(UserWarning):
+    """A time of a second and more where milliseconds are usual; the text says which unit is meant."""
+
+
 def require(condition: bool, name: str, rule: str, got: object) -> None:
     """Raise `NeurosimInputError` reading `LIF.tau_mem: must be > 0 s (got -0.02)` unless `condition`."""
     if not condition:
         # Numpy scalars print as plain numbers.
         value = got.item() if hasattr(got, "item") and getattr(got, "ndim", 1) == 0 else got
         raise NeurosimInputError(f"{name}: {rule} (got {value})")
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is one real number, of Python or numpy, NaN and infinity among them; True is none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_integer(value: object) -> bool:
+    """Return whether a value is one integer, of Python or numpy; True is none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def check_fields(owner: object, rules: Mapping[str, str], prefix: str = "") -> None:
@@ -78,8 +93,15 @@ def check_fields(owner: object, rules: Mapping[str, str], prefix: str = "") -> N
         bounds = [(COMPARISONS[sign], float(limit)) for sign, limit in re.findall(r"([<>]=?) (\S+)", rule)]
         for name in names.split():
             value = getattr(owner, name)
-            good = math.isfinite(value) and all(compare(value, limit) for compare, limit in bounds)
+            good = is_number(value) and math.isfinite(value) and all(compare(value, limit) for compare, limit in bounds)
             require(good, f"{prefix or type(owner).__name__}.{name}", f"must be {rule}", value)
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the name that was probably meant: the same letters in another order or case, or else the most alike."""
+    names = list(known)
+    swapped = [other for other in names if sorted(other.lower()) == sorted(name.lower())]
+    return next(iter(swapped or difflib.get_close_matches(name, names, n=1, cutoff=cutoff)), None)
 
 
 def lookup(table: Mapping[str, T], name: str, what: str) -> T:
@@ -90,6 +112,6 @@ def lookup(table: Mapping[str, T], name: str, what: str) -> T:
     """
     if name in table:
         return table[name]
-    near = difflib.get_close_matches(str(name), table, n=1)
-    hint = f"did you mean '{near[0]}'? " if near else ""
+    near = nearest(str(name), table)
+    hint = f"did you mean '{near}'? " if near else ""
     raise NeurosimInputError(f"{what}: unknown name '{name}'; {hint}choose from {', '.join(sorted(table))}")

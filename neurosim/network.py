@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, final
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import NeurosimInputError, lookup, require
+from .errors import NeurosimInputError, is_integer, lookup, require
 from .neurons import Neuron
 from .neurons.base import LATER
 from .neurons.by_unit import varied
@@ -66,8 +66,8 @@ class Population:
     def __post_init__(self) -> None:
         require(isinstance(self.name, str) and self.name != "", "Population.name", "must be a name", repr(self.name))
         thing = f"Population[{self.name!r}]"
-        shape = (self.shape,) if isinstance(self.shape, (int, np.integer)) else tuple(self.shape)
-        whole = all(isinstance(n, (int, np.integer)) and n > 0 for n in shape) and shape
+        shape = tuple(self.shape) if isinstance(self.shape, (Sequence, np.ndarray)) else (self.shape,)
+        whole = all(is_integer(n) and n > 0 for n in shape) and shape
         require(bool(whole), f"{thing}.shape", "must be integers > 0", self.shape)
         object.__setattr__(self, "shape", tuple(int(n) for n in shape))
         require(self.size <= MAX_UNITS, f"{thing}.shape", f"must unfold to <= {MAX_UNITS} units", self.size)
@@ -94,6 +94,7 @@ class Population:
 
     def _check_initial(self, thing: str) -> None:
         states = self.model.state if isinstance(self.model, Neuron) else ()
+        require(isinstance(self.initial, Mapping), f"{thing}.initial", "must be a mapping by name", self.initial)
         for name, value in self.initial.items():
             lookup(dict.fromkeys(states), name, f"{thing}.initial")
             check_value(value, f"{thing}.initial[{name!r}]")
@@ -213,7 +214,7 @@ class Link:
     def __post_init__(self) -> None:
         if self.name is None:
             object.__setattr__(self, "name", f"{self.source}->{self.target}")
-        valid = isinstance(self.offset, (int, np.integer)) and self.offset >= 0
+        valid = is_integer(self.offset) and self.offset >= 0
         require(valid, f"{self}.offset", "must be an integer >= 0", self.offset)
 
     def __str__(self) -> str:
@@ -241,9 +242,11 @@ class Network:
     links: Sequence[Link] = ()
 
     def __post_init__(self) -> None:
-        for name in ("populations", "projections", "stimuli", "links"):
+        listed: tuple[tuple[type, ...], ...] = ((Population,), (Projection,), (PoissonInput, Current), (Link,))
+        for entry, kinds in zip(fields(self), listed, strict=True):
             # By name: sums of inputs are then made in one order, however the network was put together.
-            object.__setattr__(self, name, _by_name(getattr(self, name)))
+            ordered = _by_name(f"Network.{entry.name}", getattr(self, entry.name), kinds)
+            object.__setattr__(self, entry.name, ordered)
         require(len(self.populations) > 0, "Network.populations", "needs at least one", 0)
         for projection in self.projections:
             source = self.population(projection.source, f"{projection}.source")
@@ -384,8 +387,11 @@ class Network:
         )
 
 
-def _by_name(items: Sequence[Named]) -> tuple[Named, ...]:
-    ordered = tuple(sorted(items, key=lambda item: item.name or ""))
+def _by_name(name: str, items: Sequence[Named], kinds: tuple[type, ...]) -> tuple[Named, ...]:
+    listed = tuple(items) if isinstance(items, Iterable) else (items,)
+    for item in listed:
+        require(isinstance(item, kinds), name, f"must be a list of {' or '.join(k.__name__ for k in kinds)}", item)
+    ordered = tuple(sorted(listed, key=lambda item: item.name or ""))
     for a, b in itertools.pairwise(ordered):
         if a.name == b.name:
             raise NeurosimInputError(f"Network: two {type(a).__name__}s are named '{a.name}'; give one another name")

@@ -36,6 +36,7 @@ WORDS: Mapping[type, str] = {
     float: "a number",
     int: "an integer",
     list: "a list",
+    tuple: "a list",
     str: "a string",
     type(None): "none",
 }

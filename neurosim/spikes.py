@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import NeurosimInputError, lookup, require
+from .errors import NeurosimInputError, is_number, lookup, require
 from .read_report import ReadReport
 
 # A time this close below a grid point, in steps, belongs to it: k * dt is rarely exact in binary.
@@ -43,7 +43,9 @@ class Spikes:
     def __post_init__(self) -> None:
         _convert(self, "times", np.float64)
         _convert(self, "units", np.int32)
+        require(is_number(self.size), "Spikes.size", "must be > 0 units", self.size)
         object.__setattr__(self, "size", int(self.size))
+        require(is_number(self.duration), "Spikes.duration", "must be finite and >= 0 s", self.duration)
         object.__setattr__(self, "duration", float(self.duration))
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape) or (self.size,))
         t, u = self.times, self.units
@@ -93,7 +95,7 @@ class Spikes:
         cls, times: object, units: object, size: int, duration: float | None = None, shape: tuple[int, ...] = ()
     ) -> Spikes:
         """Return spikes of events in any order; ties keep their order. `duration` None: up to the last event."""
-        t, u = np.asarray(times, np.float64), np.asarray(units)
+        t, u = _converted("Spikes.times", times, np.float64), np.asarray(units)
         require(t.ndim == 1 and t.shape == u.shape, "Spikes.units", "must have one unit for each time", u.shape)
         order = np.argsort(t, kind="stable")
         last = float(t[order[-1]]) if t.size else 0.0
@@ -366,7 +368,10 @@ class Recordings(Sequence[Spikes]):
 
 
 def _convert(owner: object, name: str, dtype: type) -> None:
-    value = getattr(owner, name)
+    object.__setattr__(owner, name, _converted(f"{type(owner).__name__}.{name}", getattr(owner, name), dtype))
+
+
+def _converted(name: str, value: object, dtype: type) -> NDArray:
     try:
         array = np.asarray(value)
         if array.dtype.kind not in "biuf" or (
@@ -375,10 +380,8 @@ def _convert(owner: object, name: str, dtype: type) -> None:
             raise TypeError
         converted: NDArray = array.astype(dtype, copy=False)
     except (TypeError, ValueError, OverflowError):
-        raise NeurosimInputError(
-            f"{type(owner).__name__}.{name}: must be an array of {np.dtype(dtype).name} (got {value!r:.60})"
-        ) from None
-    object.__setattr__(owner, name, converted)
+        raise NeurosimInputError(f"{name}: must be an array of {np.dtype(dtype).name} (got {value!r:.60})") from None
+    return converted
 
 
 def _descent(times: NDArray[np.float64], rises: NDArray[np.bool_]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import require
+from .errors import is_number, require
 from .neurons.base import LATER
 from .synapses import Distribution, Pattern, Value, check_value
 
@@ -66,7 +66,7 @@ class PoissonInput:
         if self.name is None:
             object.__setattr__(self, "name", f"poisson->{self.target}")
         _check_rates(self, str(self))
-        require(math.isfinite(self.weight), f"{self}.weight", "must be finite", self.weight)
+        require(is_number(self.weight) and math.isfinite(self.weight), f"{self}.weight", "must be finite", self.weight)
 
     def __str__(self) -> str:
         return f"PoissonInput[{self.name!r}]"

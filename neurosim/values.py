@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import NeurosimInputError, require
+from .errors import NeurosimInputError, UnitWarning, require
 
 
 class Distribution(ABC):
@@ -19,6 +20,8 @@ class Distribution(ABC):
         """Return the [count] values of indices `first` to `first + count - 1`."""
 
 
+# Values of a distribution that stand for all.
+SAMPLE = 16
 PLAIN = (float, int, bool, type(None))
 Value: TypeAlias = float | NDArray | Distribution
 
@@ -49,6 +52,23 @@ def check_value(value: Value, name: str) -> None:
         raise NeurosimInputError(f"{name}: must be a number, a vector or a distribution (got {value!r:.60})")
     bad = array[~np.isfinite(array)]
     require(bad.size == 0, name, "must be finite", bad.flat[0] if bad.size else None)
+
+
+def check_unit(value: Value, name: str, clock: float | None = None) -> None:
+    """Warn with a `UnitWarning` of a time in seconds that looks like one in milliseconds.
+
+    From 1 to 500 s, and at least 1,000 steps of `clock`: a longer one means never, and with steps of 1 s each number
+    is one of steps. Of a distribution a few values are tried.
+    """
+    tried = value.draw(0, 0, SAMPLE) if isinstance(value, Distribution) else np.asarray(value)
+    longest = float(np.max(tried, initial=0.0))
+    if 1.0 <= longest < 500.0 and (clock is None or longest >= 1000.0 * clock):
+        steps = "" if clock is None else f", {longest / clock:,.0f} steps"
+        warnings.warn(
+            f"{name}: {longest:g} s is long{steps}; times are in seconds: {longest:g} ms are {longest / 1000:g}",
+            UnitWarning,
+            stacklevel=2,
+        )
 
 
 def varies(value: Any) -> bool:

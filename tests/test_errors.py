@@ -26,6 +26,8 @@ def test_pick_suggests_the_nearest_name():
     assert lookup(table, "ridge", "readout.kind") == 1
     with pytest.raises(NeurosimInputError, match=r"did you mean 'ridge'\? choose from logistic, ridge"):
         lookup(table, "rigde", "readout.kind")
+    with pytest.raises(NeurosimInputError, match=r"did you mean 'LIF'\?"):
+        lookup(dict.fromkeys(["IF", "LI", "LIF"]), "LFI", "model")
     with pytest.raises(NeurosimInputError, match=r"unknown name 'zzzz'; choose from"):
         lookup(table, "zzzz", "readout.kind")
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import click
 
 from .. import plugins
-from ..errors import NeurosimError
+from ..errors import NeurosimError, nearest
 from ..runs.terminal import printable
 
+_SHOW = warnings.showwarning
 DEBUG = "NEUROSIM_DEBUG"  # set to anything: failures keep their traceback
 
 
@@ -75,8 +76,8 @@ class Program(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         known = self.list_commands(ctx)
         if args[0] not in known and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(known)}"
+            near = nearest(args[0], known)
+            hint = f"did you mean '{near}'?" if near else f"choose from {', '.join(known)}"
             raise click.UsageError(f"no command '{args[0]}'; {hint}", ctx)
         return super().resolve_command(ctx, args)
 
@@ -92,7 +93,9 @@ class Program(click.Group):
         if not standalone_mode:
             return super().main(args, standalone_mode=False, **settings)
         try:
-            code = super().main(args, standalone_mode=False, **settings)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                code = super().main(args, standalone_mode=False, **settings)
             sys.stdout.flush()
         except Exception as error:
             if os.environ.get(DEBUG):
@@ -100,6 +103,14 @@ class Program(click.Group):
             code, line = explain(error)
             click.echo(printable(f"neurosim: {line}"), err=True)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **further: Any) -> None:
+    """Print a warning of ours as one line, without the place in the code."""
+    if category.__module__.partition(".")[0] == "neurosim":
+        click.echo(printable(f"neurosim: {' '.join(str(message).split())}"), err=True)
+    else:
+        _SHOW(message, category, *where, **further)
 
 
 def explain(error: Exception) -> tuple[int, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..runs.command import CommandOptions, CommandResult, common
+from ..runs.command import CommandOptions, CommandResult, common, refuse_options
 
 
 @click.command()
@@ -18,6 +18,7 @@ def command(options: CommandOptions, folder: Path) -> CommandResult:
     from ..report.numbers import date
     from ..runs.index import read_index, write_index
 
+    refuse_options(options, "config", "sets", "seed", "out")
     entries = read_index(folder)
     page = write_index(folder, entries)
     rows = [(each.path, each.kind, each.name, each.status, date(each.started) or "") for each in entries]

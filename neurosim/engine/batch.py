@@ -17,7 +17,7 @@ from .grid.sinks import SpikeMemory, StateMemory
 from .grid.sources import GridEvents, InMemorySource
 from .grid.work import count_work
 from .inputs import Input, RunInputs, read_inputs, steps_of
-from .prepared import PRECISIONS, PreparedNetwork, check_numbers, prepare, recorded_names
+from .prepared import PRECISIONS, PreparedNetwork, check_arguments, prepare, recorded_names
 from .probe import Probe
 from .progress import ProgressReporter
 from .result import Progress, Result, join_recordings
@@ -66,7 +66,7 @@ def simulate(
         NeurosimInputError: an argument that breaks its rule, named with the rule and the value.
     """
     started = time.perf_counter()
-    check_numbers(clock, seed, trial)
+    check_arguments(network, clock, seed, trial, probes)
     played = read_inputs(network, inputs, duration, clock)
     if clock is None:
         from .exact import run_exact

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import lookup, require
 from ..network import Network
 from .compile.synapse_sampler import build_sampler
-from .prepared import check_numbers
+from .prepared import check_arguments
 
 
 @final
@@ -60,7 +60,7 @@ def connections(
     Raises:
         NeurosimInputError: no such projection, or weights that are not one a synapse.
     """
-    check_numbers(clock, seed, 0)
+    check_arguments(network, clock, seed)
     chosen = lookup({str(p.name): p for p in network.projections}, projection, "connections.projection")
     sampler = build_sampler(network, chosen, clock, seed, threads=1)
     rows, drawn, delays = sampler.all_synapses()

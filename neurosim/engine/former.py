@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..network import Network
 from ..neurons import MODELS
 from ..neurons.former import FORMER, Former, translated
+from .compile.layout import lay_out
 from .identity import plain_object
 from .probe import Probe
 
@@ -38,6 +40,24 @@ def current_description(description: Mapping[str, Any], former: Mapping[str, For
         for key in ("projections", "stimuli")
     )
     return {**description, "populations": populations, "projections": projections, "stimuli": stimuli}
+
+
+def was_many(network: Network, arrays: Mapping[str, NDArray[Any]], step: int) -> bool | None:
+    """Return the `many` of `lay_out` by which a state was saved; None where its arrays fit neither.
+
+    Before small populations had a block each, the layout was another, and so is the order of sums in float32: the state
+    goes on in the layout that it has.
+    """
+    try:
+        blocks, width = arrays["cursors"].shape[1], arrays["marks"].shape[1] - 1
+        steps = step - int(arrays["steps"][0])
+    except (LookupError, TypeError, ValueError, OverflowError):
+        return None
+    for many in (None, False):
+        layout = lay_out(network, many)
+        if (layout.blocks, layout.width * steps) == (blocks, width):
+            return many
+    return None
 
 
 def _receptor(entry: Mapping[str, Any], former: Mapping[str, Former]) -> Any:

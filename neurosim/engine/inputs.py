@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, require
+from ..errors import NeurosimInputError, is_number, require
 from ..network import Network, SpikeSource
 from ..spikes import GRID_SLACK, Recordings, Spikes
 
@@ -59,6 +59,7 @@ def read_inputs(network: Network, inputs: Input, duration: float | None, clock: 
     for item in played.values():
         durations = np.maximum(durations, item.durations if isinstance(item, Recordings) else item.duration)
     if duration is not None:
+        check_duration(duration)
         durations = np.full(len(durations), float(duration))
     _check_durations(durations, clock)
     return RunInputs(played, durations, batches[0] if batches else None)
@@ -106,6 +107,12 @@ def check_units(units: NDArray[np.integer], size: int, name: str) -> NDArray[np.
     return np.ascontiguousarray(units, np.int32)
 
 
+def check_duration(duration: object) -> None:
+    """Raise `NeurosimInputError` unless a duration is a number of seconds that can be run."""
+    valid = is_number(duration) and 0 <= duration < math.inf  # type: ignore[operator]
+    require(valid, "simulate.duration", "must be finite and >= 0 s", duration)
+
+
 def steps_of(duration: float, clock: float) -> int:
     """Return the number of grid steps of `duration` seconds, rounded up.
 
@@ -126,8 +133,8 @@ def _check_recording(network: Network, p: int, item: object) -> Spikes | Recordi
 
 
 def _check_durations(durations: NDArray[np.float64], clock: float | None) -> None:
-    valid = bool(np.isfinite(durations).all() and (durations >= 0).all())
-    require(valid, "simulate.duration", "must be finite and >= 0 s", float(np.min(durations, initial=0.0)))
+    for duration in durations[~(np.isfinite(durations) & (durations >= 0))]:
+        check_duration(duration)
     longest = float(np.max(durations, initial=0.0))
     if clock is not None:
         rule = f"must be < {MAX_STEPS} steps of {clock:g} s"

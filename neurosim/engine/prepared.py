@@ -9,16 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import lookup, require
+from ..errors import is_integer, is_number, lookup, require
 from ..network import Network, SpikeSource
 from ..neurons import Neuron
+from ..values import check_unit
 from ..windowed import Windowed
 from .compile.network import CompiledNetwork, compile_network
 from .compile.row_tables import Late
 from .compile.synapse_sampler import SynapseSampler
 from .grid.probes import BoundProbe, bind_probes
-from .probe import Probe
+from .probe import Probe, check_names
 
+# Parameters of neurons that are milliseconds in nature.
+TIMES = ("tau_mem", "tau_syn", "tau_syn_inhibitory", "t_refractory")
 PRECISIONS: dict[str, np.dtype[Any]] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
 
 
@@ -50,10 +53,12 @@ def prepare(
     count_updates: bool,
     late: Mapping[str, Late] | None = None,
     former: Sequence[SynapseSampler] = (),
+    many: bool | None = None,
 ) -> PreparedNetwork:
     """Compile a network for steps of `clock` seconds; the arguments are those of `simulate`, `threads` an integer.
 
     late, former: of a network that is changed while it runs, by name of the projection; see `RowTableBuilder`.
+    many: as for `lay_out`.
 
     Raises:
         NeurosimInputError: an argument that breaks its rule, or a network that cannot be compiled.
@@ -61,16 +66,32 @@ def prepare(
     recorded, real = recorded_names(network, record), lookup(PRECISIONS, precision, "simulate.precision")
     numbers = {str(projection.name): number for number, projection in enumerate(network.projections)}
     changed = {numbers[name]: each for name, each in (late or {}).items()}
-    compiled = compile_network(network, clock, seed, real, threads, late=changed, former=former)
+    compiled = compile_network(network, clock, seed, real, threads, late=changed, former=former, many=many)
     return PreparedNetwork(compiled, recorded, bind_probes(compiled, probes), count_updates)
 
 
-def check_numbers(clock: float | None, seed: int, trial: int) -> None:
+def check_arguments(
+    network: Network, clock: float | None, seed: int, trial: int = 0, probes: Sequence[Probe] = ()
+) -> None:
     """Raise `NeurosimInputError` unless a simulation can run on these."""
-    require(clock is None or (math.isfinite(clock) and clock > 0), "simulate.clock", "must be > 0 s", clock)
-    require(isinstance(seed, (int, np.integer)), "simulate.seed", "must be an integer", seed)
-    valid = isinstance(trial, (int, np.integer)) and 0 <= trial < 2**31
+    require(isinstance(network, Network), "simulate.network", "must be a Network", network)
+    check_names(probes)
+    check_units(network, clock)
+    require(clock is None or (is_number(clock) and 0 < clock < math.inf), "simulate.clock", "must be > 0 s", clock)
+    require(is_integer(seed), "simulate.seed", "must be an integer", seed)
+    require(seed >= 0, "simulate.seed", "must be >= 0", seed)
+    valid = is_integer(trial) and 0 <= trial < 2**31
     require(valid, "simulate.trial", "must be an integer from 0 to 2^31 - 1", trial)
+
+
+def check_units(network: Network, clock: float | None) -> None:
+    """Warn with a `UnitWarning` of times in milliseconds in the place of seconds."""
+    for population in network.populations:
+        for name in TIMES if isinstance(population.model, Neuron) else ():
+            if (value := getattr(population.model, name, None)) is not None:
+                check_unit(value, f"Population[{population.name!r}].model.{name}", clock)
+    for projection in network.projections:
+        check_unit(projection.delay, f"{projection}.delay", clock)
 
 
 def recorded_names(network: Network, record: Sequence[str] | None) -> tuple[str, ...]:
@@ -81,6 +102,8 @@ def recorded_names(network: Network, record: Sequence[str] | None) -> tuple[str,
     """
     if record is None:
         return tuple(p.name for p in network.populations if isinstance(p.model, (Neuron, Windowed)))
+    listed = isinstance(record, Sequence) and not isinstance(record, str)
+    require(listed, "simulate.record", "must be a list of names of populations", f"{record!r:.60}")
     for name in record:
         model = network.population(name, "simulate.record").model
         require(not isinstance(model, SpikeSource), "simulate.record", "must not name a SpikeSource: it plays", name)

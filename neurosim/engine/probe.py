@@ -9,7 +9,7 @@ from typing import NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, lookup, require
+from ..errors import NeurosimInputError, is_number, lookup, require
 from ..network import Network
 from ..neurons import Neuron
 
@@ -36,7 +36,8 @@ class Probe:
     label: str | None = None
 
     def __post_init__(self) -> None:
-        require(self.interval > 0, f"Probe[{self.name!r}].interval", "must be > 0 s", self.interval)
+        valid = is_number(self.interval) and self.interval > 0
+        require(valid, f"Probe[{self.name!r}].interval", "must be > 0 s", self.interval)
 
     @property
     def name(self) -> str:
@@ -62,15 +63,18 @@ def locate(network: Network, probe: Probe) -> Location:
     if not isinstance(population.model, Neuron):
         raise NeurosimInputError(f"{name}: population '{population.name}' is a source and has no state")
     rows = {variable: row for row, variable in enumerate(population.model.state)}
-    units = np.arange(population.size) if probe.units is None else np.asarray(probe.units, np.int64)
-    inside = units.ndim == 1 and (units.size == 0 or (units.min() >= 0 and units.max() < population.size))
-    require(bool(inside), f"{name}.units", f"must be a list of units >= 0 and < {population.size}", probe.units)
+    units = np.arange(population.size) if probe.units is None else np.asarray(probe.units)
+    inside = units.ndim == 1 and (units.size == 0 or units.dtype.kind in "iuf")
+    inside = inside and bool(((units >= 0) & (units < population.size) & (units % 1 == 0)).all())
+    require(inside, f"{name}.units", f"must be a list of units >= 0 and < {population.size}", probe.units)
     number = network.populations.index(population)
     return Location(number, lookup(rows, probe.variable, name), units.astype(np.int32))
 
 
 def check_names(probes: Sequence[Probe]) -> None:
-    """Raise `NeurosimInputError` where two probes have one name."""
+    """Raise `NeurosimInputError` unless these are probes, of different names."""
+    valid = isinstance(probes, Sequence) and all(isinstance(probe, Probe) for probe in probes)
+    require(valid, "simulate.probes", "must be a list of Probe", f"{probes!r:.60}")
     names = [probe.name for probe in probes]
     for name in names:
         if names.count(name) > 1:

@@ -21,16 +21,16 @@ from . import checkpoint
 from .changes import Changes, changed, check_settings, rewired
 from .compile.synapse_sampler import SynapseSampler
 from .connections import Connections, connections
-from .former import current_arrays
+from .former import current_arrays, was_many
 from .grid.runner import Counters, Runner
 from .grid.sinks import SpikeMemory, SpikeSink, StateMemory, StateSink
 from .grid.streams import SpikeStream, StateStream, StreamTarget, read_back, sync_streams
 from .grid.work import count_work
 from .identity import describe, digest
-from .inputs import MAX_STEPS, match_sources, steps_of
+from .inputs import MAX_STEPS, check_duration, match_sources, steps_of
 from .interrupts import deferred_sigint
 from .played import Played, source_of
-from .prepared import PreparedNetwork, check_numbers, prepare
+from .prepared import PreparedNetwork, check_arguments, prepare
 from .probe import Probe
 from .progress import ProgressReporter, Status
 from .result import Progress, Result, named_spikes
@@ -80,16 +80,16 @@ class Simulation:
         states_to: FilePath | None = None,
     ) -> None:
         started = time.perf_counter()
-        check_numbers(clock, seed, trial)
+        check_arguments(network, clock, seed, trial, probes)
         if clock is None:
             raise NeurosimInputError("Simulation.clock: must be > 0 s (got None); simulate(clock=None) runs as a whole")
         self.network, self.clock, self.seed, self.trial = network, float(clock), int(seed), int(trial)
         self.precision, self.probes, self.count_updates = precision, tuple(probes), bool(count_updates)
-        sources = {
-            p: source_of(network.populations[p], item, clock) for p, item in match_sources(network, inputs).items()
-        }
+        played = match_sources(network, inputs).items()
+        sources = {p: source_of(network.populations[p], item, clock) for p, item in played}
         self._workers, self._record, self._given, self._changes = thread_count(threads), record, network, Changes()
         self._former: tuple[SynapseSampler, ...] = ()
+        self._many: bool | None = None
         self._prepared = self._prepare(network, self._changes)
         self._former = self._prepared.compiled.samplers
         self.recorded = self._prepared.recorded
@@ -100,9 +100,8 @@ class Simulation:
         self._states: StateSink = StateMemory(self._prepared.probes)
         self._streams: dict[str, SpikeStream | StateStream] = {}
         self._open_streams(spikes_to, states_to, {})
-        # Counters, step and time at the end of the last result.
+        # Counters, step and time at the end of the last result; s that the steps reach beyond what was asked for.
         self._counters, self._result_step, self._end = self._runner.counters(), 0, 0.0
-        # s that the steps reach beyond what was asked for.
         self._ahead, self._status, self._cause = 0.0, Status.RUNNING, ""
         self.build_s = time.perf_counter() - started
 
@@ -216,6 +215,7 @@ class Simulation:
             KeyboardInterrupt: between two steps.
         """
         self._check_running("run")
+        check_duration(duration)
         first, begin, ahead = self.step, self.time - self._ahead, min(self._ahead, max(duration, 0.0))
         last = first + steps_of(duration - ahead, self.clock)
         require(last <= MAX_STEPS, "run.duration", f"must end before {MAX_STEPS} steps of {self.clock:g} s", duration)
@@ -248,10 +248,9 @@ class Simulation:
             NeurosimWriteError: the disk refuses; the file that was there before is unchanged.
         """
         self._check_running("save")
-        mine = {name: getattr(self, name) for name in checkpoint.Arguments.__dataclass_fields__ if name != "record"}
-        arguments = checkpoint.Arguments(record=self.recorded, **mine)
-        streams = sync_streams(self._streams)
-        arrays = self.workspace_arrays()
+        names = checkpoint.Arguments.__dataclass_fields__.keys() - {"record"}
+        arguments = checkpoint.Arguments(record=self.recorded, **{name: getattr(self, name) for name in names})
+        streams, arrays = sync_streams(self._streams), self.workspace_arrays()
         saved = checkpoint.SavedSimulation(arguments, arrays, self.step, streams, changes=self._changes)
         checkpoint.write(path, self._given, saved)
 
@@ -319,8 +318,10 @@ class Simulation:
             NeurosimFormatError: cut short, damaged, of a later version, or of another network: says where they differ.
         """
         saved = checkpoint.read(Path(path), network)
-        simulation = cls(network, inputs, threads=threads, **vars(saved.arguments))
-        if saved.changes.values:
+        seed, many = saved.arguments.seed, was_many(network, saved.arrays, saved.step)
+        simulation = cls(network, inputs, threads=threads, **{**vars(saved.arguments), "seed": abs(seed)})
+        if saved.changes.values or many is not None or seed < 0:  # earlier versions took a negative seed
+            simulation.seed, simulation._many = seed, many
             simulation._become(saved.changes.apply(network), saved.changes)
         if saved.former:
             arrays = current_arrays(saved.arrays, saved.former, simulation._runner.workspace)
@@ -344,8 +345,8 @@ class Simulation:
             target, size = StreamTarget(Path(spikes_to), network, self.clock, self.step), sizes.get("spikes")
             self._spikes = self._streams["spikes"] = SpikeStream(target, self.network, self.recorded, size)
         if states_to is not None:
-            target = StreamTarget(Path(states_to), network, self.clock, self.step)
-            self._states = self._streams["states"] = StateStream(target, self._prepared.probes, sizes.get("states"))
+            target, size = StreamTarget(Path(states_to), network, self.clock, self.step), sizes.get("states")
+            self._states = self._streams["states"] = StateStream(target, self._prepared.probes, size)
             self._runner.bounded = True
 
     def _become(self, network: Network, changes: Changes, moved: Mapping[str, NDArray[Any]] | None = None) -> None:
@@ -359,18 +360,10 @@ class Simulation:
         self._runner = runner
 
     def _prepare(self, network: Network, changes: Changes) -> PreparedNetwork:
-        return prepare(
-            network,
-            clock=self.clock,
-            seed=self.seed,
-            threads=self._workers,
-            precision=self.precision,
-            record=self._record,
-            probes=self.probes,
-            count_updates=self.count_updates,
-            late=changes.late,
-            former=self._former,
-        )
+        names = ("clock", "seed", "precision", "probes", "count_updates")
+        mine: dict[str, Any] = {name: getattr(self, name) for name in names} | {"record": self._record}
+        former, many = self._former, self._many
+        return prepare(network, threads=self._workers, late=changes.late, former=former, many=many, **mine)
 
     def _check_running(self, method: str) -> None:
         if self._status is not Status.RUNNING:

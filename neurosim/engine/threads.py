@@ -9,9 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-import numpy as np
-
-from ..errors import require
+from ..errors import is_integer, require
 
 Item = TypeVar("Item")
 Worker = TypeVar("Worker")
@@ -31,7 +29,7 @@ def thread_count(threads: int | None) -> int:
     """
     if threads is None:
         return core_count()
-    valid = isinstance(threads, (int, np.integer)) and threads > 0
+    valid = is_integer(threads) and threads > 0
     require(valid, "simulate.threads", "must be an integer > 0", threads)
     return int(threads)
 

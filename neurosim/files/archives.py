@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple, cast
+from typing import IO, Any, NamedTuple, cast
 
 from ..errors import NeurosimFormatError
 from .atomic import replacing
@@ -36,6 +36,26 @@ DAMAGE = (
     LookupError,
     OverflowError,
 )
+
+
+class _BoundedFile:
+    """An unpacked tar file whose headers are short: tarfile reads one, whatever size it claims, as a whole."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= PIECE + 1:
+            raise ValueError(f"a header of {size} bytes")
+        return self.file.read(size)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.file, name)
+
+
+class _TarFile(tarfile.TarFile):
+    def __init__(self, name: Any = None, mode: Any = "r", fileobj: Any = None, **settings: Any) -> None:
+        super().__init__(name, mode, _BoundedFile(fileobj), **settings)  # type: ignore[arg-type]
 
 
 class Member(NamedTuple):
@@ -103,7 +123,7 @@ def _zip_members(archive: str | os.PathLike[str]) -> Iterator[Member]:
 
 
 def _tar_members(archive: str | os.PathLike[str]) -> Iterator[Member]:
-    with tarfile.open(archive, "r:*") as packed:
+    with open(archive, "rb") as file, _TarFile.open(fileobj=file, mode="r:*") as packed:
         for info in packed:
             if not (info.isfile() or info.isdir()):
                 raise _special(archive, info.name)

@@ -11,6 +11,8 @@ import io
 import math
 import os
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NeurosimFormatError, require
+from .archives import MAX_RATIO, MIN_BOUND, PIECE
 from .atomic import write_bytes
 from .raw import format_error, read_bytes
 
@@ -58,24 +61,35 @@ def read_idx(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> NDArra
 
     Raises:
         NeurosimMissingError: no such file.
-        NeurosimFormatError: another magic number, sizes that do not fit the length, more than `max_bytes`, or a
-            damaged or cut gzip stream.
+        NeurosimFormatError: another magic number, sizes that do not fit the length, more than `max_bytes` or
+            than `MAX_RATIO` times the file, or a damaged or cut gzip stream.
     """
-    data = _unpacked(path, read_bytes(path).tobytes(), max_bytes)
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in TYPES or not 1 <= data[3] <= 8:
-        got = data[:4].hex(" ") or "nothing"
-        raise format_error(path, "byte 0", "an IDX magic number 00 00 type dimensions", got, AGAIN)
-    dimensions, kind = data[3], np.dtype(TYPES[data[2]])
-    start = 4 + 4 * dimensions
-    if len(data) < start:
-        raise format_error(path, "byte 4", f"{dimensions} sizes of 4 bytes", f"{len(data) - 4} bytes", AGAIN)
-    shape = tuple(np.frombuffer(data, ">u4", dimensions, 4).tolist())
-    # Python integers: the product cannot overflow.
-    wanted = math.prod(shape) * kind.itemsize
-    if len(data) - start != wanted:
-        values = f"{wanted} bytes of values {shape}"
-        raise format_error(path, f"byte {start}", values, f"{len(data) - start} bytes", AGAIN)
-    return np.frombuffer(data, kind, offset=start).reshape(shape).astype(kind.newbyteorder("="))
+    packed = read_bytes(path).tobytes()
+    with _opened(path, packed) as file:
+        head = file.read(4)
+        if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in TYPES or not 1 <= head[3] <= 8:
+            got = head.hex(" ") or "nothing"
+            raise format_error(path, "byte 0", "an IDX magic number 00 00 type dimensions", got, AGAIN)
+        dimensions, kind = head[3], np.dtype(TYPES[head[2]])
+        sizes = file.read(4 * dimensions)
+        if len(sizes) < 4 * dimensions:
+            raise format_error(path, "byte 4", f"{dimensions} sizes of 4 bytes", f"{len(sizes)} bytes", AGAIN)
+        shape = tuple(np.frombuffer(sizes, ">u4").tolist())
+        # Python integers: the product cannot overflow.
+        wanted = math.prod(shape) * kind.itemsize
+        start, expected = 4 + len(sizes), f"{wanted} bytes of values {shape}"
+        if packed[:2] != GZIP and len(packed) - start != wanted:
+            raise format_error(path, f"byte {start}", expected, f"{len(packed) - start} bytes", AGAIN)
+        _check_size(path, packed, wanted, max_bytes)
+        values = np.empty(wanted, np.uint8)
+        done = 0
+        while done < wanted and (count := file.readinto(values[done : done + PIECE])):  # type: ignore[arg-type]
+            done += count
+        if done < wanted or file.read(1):
+            got = f"{done} bytes" if done < wanted else "more"
+            raise format_error(path, f"byte {start}", expected, got, AGAIN)
+    found = values.view(kind).reshape(shape)
+    return found if kind.isnative else found.byteswap(inplace=True).view(kind.newbyteorder("="))
 
 
 def write_idx(values: NDArray) -> bytes:
@@ -125,19 +139,27 @@ def unzip_one(archive: str | os.PathLike[str], folder: str | os.PathLike[str], n
     data = read_bytes(archive).tobytes()
     if data[:2] != GZIP:
         raise format_error(archive, "byte 0", "a gzip file", data[:2].hex(" ") or "nothing", AGAIN)
-    write_bytes(Path(folder) / name, _unpacked(archive, data, MAX_BYTES))
+    with _opened(archive, data) as file:
+        content = file.read(min(MAX_BYTES, len(data) * MAX_RATIO + MIN_BOUND) + 1)
+    _check_size(archive, data, len(content), MAX_BYTES)
+    write_bytes(Path(folder) / name, content)
     return Path(folder) / name
 
 
-def _unpacked(path: object, data: bytes, max_bytes: int) -> bytes:
-    """Return the bytes, or the content of a gzip file; at most `max_bytes`."""
-    if data[:2] == GZIP:
-        try:
-            with gzip.GzipFile(fileobj=io.BytesIO(data)) as packed:
-                data = packed.read(max_bytes + 1)
-        except (OSError, EOFError, zlib.error) as error:
-            reason = " ".join(str(error).split())[:100]
-            raise format_error(path, "gzip", "a complete gzip file", reason, AGAIN) from None
-    if len(data) > max_bytes:
-        raise NeurosimFormatError(f"{path}: holds more than {max_bytes} bytes, too many for a set of images; {AGAIN}")
-    return data
+@contextmanager
+def _opened(path: object, data: bytes) -> Iterator[io.BufferedIOBase]:
+    """Open the bytes of a file, unpacked if they are gzip."""
+    try:
+        plain = io.BytesIO(data)
+        with gzip.GzipFile(fileobj=plain) if data[:2] == GZIP else plain as file:
+            yield file
+    except (OSError, EOFError, zlib.error) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise format_error(path, "gzip", "a complete gzip file", reason, AGAIN) from None
+
+
+def _check_size(path: object, packed: bytes, size: int, max_bytes: int) -> None:
+    """Raise unless a file of images may unpack to so many bytes."""
+    bound = min(max_bytes, len(packed) * MAX_RATIO + MIN_BOUND)
+    if size > bound:
+        raise NeurosimFormatError(f"{path}: holds more than {bound} bytes, too many for a set of images; {AGAIN}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +18,13 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+
+# The parser takes the square of the number of parts of a key: 40 kB of one key took seconds.
+MAX_PARTS = 64
+_DOTTED = re.compile(rf"(?<![\w-])(?:[\w-]+[ \t]*\.[ \t]*){{{MAX_PARTS}}}")
+# Strings and comments; what is left of dots separates the parts of keys, or stands in numbers.
+_QUOTED = re.compile(r'"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL)
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
@@ -60,12 +68,24 @@ def read_toml(path: str | os.PathLike[str]) -> PlainTree:
         NeurosimMissingError: no such file.
         NeurosimFormatError: not TOML, naming line and column.
     """
+    return parse_toml(_text(path), str(path))
+
+
+def parse_toml(text: str, name: str) -> PlainTree:
+    """Return the table of a text of TOML; `name` stands in errors.
+
+    Raises:
+        NeurosimFormatError: not TOML, naming line and column.
+    """
     try:
-        return tomllib.loads(_text(path))
-    # ValueError, without a line, is of an integer of thousands of digits.
+        if any(line.count(".") >= MAX_PARTS for line in text.splitlines()) and _DOTTED.search(_QUOTED.sub("s", text)):
+            raise ValueError(f"a key of more than {MAX_PARTS} parts")
+        return tomllib.loads(text)
+    # tomllib's own error names the line; another ValueError is of an integer of thousands of digits.
     except (ValueError, RecursionError) as error:
-        reason = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "nested or an integer too long"
-        raise NeurosimFormatError(f"{path}: expected TOML: {reason}; correct or restore the file") from None
+        known = isinstance(error, tomllib.TOMLDecodeError) or "parts" in str(error)
+        reason = str(error) if known else "nested or an integer too long"
+        raise NeurosimFormatError(f"{name}: expected TOML: {reason}; correct or restore the file") from None
 
 
 def write_toml(path: str | os.PathLike[str], table: PlainTree) -> None:

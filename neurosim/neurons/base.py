@@ -61,7 +61,8 @@ class Neuron(ABC):
                 value.flags.writeable = False
                 object.__setattr__(self, entry.name, value)
                 sizes[entry.name] = value.size
-            _check_parameter(f"{name}.{entry.name}", entry.name, value)
+            if value is not None or "None" not in str(entry.type):
+                _check_parameter(f"{name}.{entry.name}", entry.name, value)
         for other, size in sizes.items():
             first, count = next(iter(sizes.items()))
             require(size == count, f"{name}.{other}", f"must hold {count} values, as {first}", size)
@@ -150,7 +151,7 @@ class DeltaNeuron(ExactNeuron):
 
 
 def _check_parameter(name: str, parameter: str, value: Any) -> None:
-    if isinstance(value, (bool, Distribution)) or value is None:
+    if isinstance(value, (bool, Distribution)):
         return
     kind = value.dtype.kind if isinstance(value, np.ndarray) else ""
     number = isinstance(value, (int, float, np.integer, np.floating)) or (kind in "iuf" and np.ndim(value) == 1)

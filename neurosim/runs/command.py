@@ -174,7 +174,7 @@ def check_resume(options: CommandOptions, *decided: object) -> None:
 def refuse_options(options: CommandOptions, *names: str) -> None:
     """Raise for an option that has no effect on the command."""
     for name in names:
-        if getattr(options, name):
+        if getattr(options, name) not in (None, ()):
             flag = name.removesuffix("s")
             raise NeurosimInputError(f"--{flag}: this command has no use for it; leave it out")
 

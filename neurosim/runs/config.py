@@ -130,7 +130,7 @@ class RunConfig(Section):
         for key, value in _leaves(changed.model_dump()):
             if value != before[key] and key.split(".")[0] not in changeable:
                 raise NeurosimInputError(
-                    f"{key}: the run has {before[key]!r} and cannot change (got {value!r}); simulate again"
+                    f"{key}: the run has {before[key]!r} and cannot change (got {value!r}); run it again"
                 )
         changed.check()
         return changed

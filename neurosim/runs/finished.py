@@ -114,7 +114,7 @@ def measure_again(run: RunFolder, config: HasEnergy | None) -> Measured:
             return several
     stored = getattr(result, "measures", None)
     if not isinstance(stored, measure.Measures):
-        raise NeurosimInputError(f"{run.path / METRICS}: lacks the counts of the run ('measures'); simulate again")
+        raise NeurosimInputError(f"{run.path / METRICS}: lacks the counts of the run ('measures'); run it again")
     assert config is not None  # a kind that stores counts has energy settings
     entered = None if stored.events_in is None else round(stored.events_in * stored.samples)
     return MeasuredAgain(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -113,13 +114,13 @@ def check_resumable(run: RunFolder) -> None:
         NeurosimInputError: it is done or never began, or its config was changed.
     """
     if run.manifest.status == "done":
-        raise NeurosimInputError(f"{run.path}: its run is done, there is nothing to resume; simulate again for another")
+        raise NeurosimInputError(f"{run.path}: its run is done, there is nothing to resume; leave out --resume")
     if run.manifest.data is None:
-        raise NeurosimInputError(f"{run.path}: its run was killed before it began; simulate again")
+        raise NeurosimInputError(f"{run.path}: its run was killed before it began; {_anew(run)}")
     plugins.check_provenance(run.path, run.manifest.facts.get("plugins"))
     found = config_hash(files.read_toml(run.path / CONFIG))
     if run.manifest.config_hash != found:
-        raise NeurosimInputError(f"{run.path / CONFIG}: was changed since the run began; simulate again")
+        raise NeurosimInputError(f"{run.path / CONFIG}: was changed since the run began; run it again")
 
 
 def check_unchanged(run: RunFolder, name: str, before: object, found: object) -> None:
@@ -154,10 +155,11 @@ def _closing(run: RunFolder) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        status = "interrupted" if isinstance(error, NeurosimInterruptedError) else "failed"
+        stopped = isinstance(error, KeyboardInterrupt)
+        status = "interrupted" if stopped or isinstance(error, NeurosimInterruptedError) else "failed"
         # On a full disk the manifest cannot be written either: the first error is the one to report.
         with suppress(NeurosimWriteError):
-            run.close(status, "interrupted" if isinstance(error, KeyboardInterrupt) else str(error))
+            run.close(status, "interrupted" if stopped else str(error))
         raise
     if run.manifest.status == "running":
         run.close("done")
@@ -191,12 +193,19 @@ def read_metrics(run: RunFolder) -> dict[str, object]:
         NeurosimMissingError: the run ended before it had results.
     """
     if not (run.path / METRICS).is_file():
-        reason = run.manifest.reason or run.manifest.status
-        raise NeurosimMissingError(f"{run.path}: has no results ({reason}); simulate again")
+        status = run.manifest.status
+        reason = run.manifest.reason or ("killed, or still running" if status == "running" else status)
+        raise NeurosimMissingError(f"{run.path}: has no results ({reason}); {_anew(run)}")
     metrics = files.read_json(run.path / METRICS)
     if not isinstance(metrics, dict):
-        raise NeurosimInputError(f"{run.path / METRICS}: must be a JSON object of results; simulate again")
+        raise NeurosimInputError(f"{run.path / METRICS}: must be a JSON object of results; run it again")
     return metrics
+
+
+def _anew(run: RunFolder) -> str:
+    """Return what to do where a run is of no use: its command, if it is known."""
+    words = shlex.join(run.manifest.command)
+    return f"run it again: {words}" if words else "run it again"
 
 
 def config_hash(config: Mapping[str, object]) -> str:

@@ -35,11 +35,12 @@ def bar(what: str, unit: str, quiet: bool) -> Iterator[ProgressCallback | None]:
         return
     from tqdm import tqdm
 
-    with tqdm(desc=what, unit=unit, unit_scale=True, delay=DELAY, disable=None, leave=False, bar_format=FORM) as shown:
+    looks = {"unit_scale": True, "delay": DELAY, "disable": None, "leave": False, "bar_format": FORM}
+    with tqdm(desc=printable(what), unit=unit, **looks) as shown:
 
         def report(done: float, total: float, note: str = "") -> None:
             shown.total = total
-            shown.set_postfix_str(note, refresh=False)
+            shown.set_postfix_str(printable(note), refresh=False)
             shown.update(done - shown.n)
 
         yield report

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..errors import NeurosimInputError
+from ..errors import NeurosimFormatError, NeurosimInputError, nearest
+from ..files.json_toml import parse_toml
 from ..schema import DIALECT, attribute_docs, first_paragraph
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 Tree = Mapping[str, object]
 M = TypeVar("M", bound=BaseModel)
@@ -117,8 +111,8 @@ def assignments(texts: Iterable[str]) -> dict[str, object]:
 
 def _value(text: str) -> Any:
     try:
-        read = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+        read = parse_toml(f"value = {text}", "--set")
+    except NeurosimFormatError:
         return text
     # A text with line breaks may hold further assignments; then it is not one value.
     return read["value"] if len(read) == 1 else text
@@ -173,12 +167,12 @@ def _nearest(model: type[BaseModel], keys: Sequence[str]) -> str:
     """Suggest a key with a similar name, in this table or anywhere."""
     every = list(dotted_keys(model))
     dotted, table = ".".join(keys), ".".join(keys[:-1])
-    last = {key: key.rpartition(".")[2] for key in every}
-    near = difflib.get_close_matches(dotted, every, n=1, cutoff=0.75) or [
-        key for key in every if last[key] in difflib.get_close_matches(keys[-1], last.values(), n=1)
-    ]
-    if near:
-        return f"did you mean '{near[0]}'?"
+    near = nearest(dotted, every, 0.75)
+    if near is None:
+        last = {key.rpartition(".")[2]: key for key in reversed(every)}
+        near = last.get(nearest(keys[-1], last) or "")
+    if near is not None:
+        return f"did you mean '{near}'?"
     siblings = sorted({key[len(table) :].lstrip(".").split(".")[0] for key in every if key.startswith(table)})
     return f"choose from {', '.join(siblings)}"
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import require
+from ..errors import is_integer, is_number, require
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +94,10 @@ class Pattern(ABC):
 
 def check_probability(name: str, value: float) -> None:
     """Raise unless `value` is a probability."""
-    require(bool(np.isfinite(value)) and 0 <= value <= 1, name, "must be between 0 and 1", value)
+    require(is_number(value) and 0 <= value <= 1, name, "must be between 0 and 1", value)
 
 
 def check_count(name: str, value: int) -> None:
     """Raise unless `value` is an integer of at least 0."""
-    require(isinstance(value, (int, np.integer)) and not isinstance(value, bool), name, "must be an integer", value)
+    require(is_integer(value), name, "must be an integer", value)
     require(value >= 0, name, "must be >= 0", value)

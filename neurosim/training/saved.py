@@ -133,7 +133,7 @@ def _moments(saved: Weights, name: str, parameter: Tensor) -> dict[str, Tensor]:
         low = 0.0 if key == "exp_avg" else float(saved[key].min())
         require(low >= (1 if key == "step" else 0), f"{name}/{key}", f"must be >= {int(key == 'step')}", low)
     return {
-        key: saved[key].reshape(()) if key == "step" else torch.empty_like(parameter).copy_(saved[key])
+        key: saved[key].reshape(()).float() if key == "step" else torch.empty_like(parameter).copy_(saved[key])
         for key in MOMENTS
     }
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ..errors import check_fields, lookup, require
+from ..values import check_unit
 
 FORMER_NEURONS = {"AdaptiveLIF": "SEAdLIF"}
 NEURON_NAMES = ("LIF", "CurrentLIF", "SEAdLIF")
@@ -83,6 +84,8 @@ class NetworkSpec:
             value = getattr(self, name)
             require(1 <= value <= MAX_STEPS, f"NetworkSpec.{name}", f"must be 1 to {MAX_STEPS}", value)
         check_fields(self, {"tau_mem tau_syn tau_adapt tau_out": "> 0 s", "slope": "> 0 1 / V"})
+        for name in ("tau_mem", "tau_syn"):
+            check_unit(getattr(self, name), f"NetworkSpec.{name}")
         check_fields(self, {"adaptation": "finite and >= 0", "dropout": ">= 0 and < 1"})
         require(1 <= self.tau_spread < math.inf, "NetworkSpec.tau_spread", "must be >= 1 and finite", self.tau_spread)
 

@@ -129,7 +129,7 @@ def test_measure_and_report_read_a_memory_too(ran: dict[str, dict[str, Any]], tm
     assert loihi["energy"]["profile"] == "loihi"
     assert "Connection sparsity" in neurosim("measure", source).stdout
     line = neurosim("measure", source, "--set", "code.size=5", expect=2).stderr.rstrip()
-    assert line == "neurosim: code.size: the run has 1024 and cannot change (got 5); simulate again"
+    assert line == "neurosim: code.size: the run has 1024 and cannot change (got 5); run it again"
 
 
 def test_capacity_is_said(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from email.message import Message
@@ -20,8 +21,9 @@ from urllib.request import Request
 import numpy as np
 import pytest
 
-from neurosim.data import download
-from neurosim.data.download import DownloadSource, RetryPolicy, fetch_file, install, may_follow
+from neurosim.data import download, transfer
+from neurosim.data.download import DownloadSource, fetch_file, install
+from neurosim.data.transfer import RetryPolicy, may_follow
 from neurosim.errors import NeurosimError, NeurosimWriteError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -142,6 +144,34 @@ class Handler(BaseHTTPRequestHandler):
     def do_silent(self) -> None:
         self.server.release.wait(5)
 
+    def drip(self, *pieces: bytes) -> None:
+        """Send pieces, and then a byte now and then."""
+        try:
+            for piece in (*pieces, *[b"x"] * 250):
+                self.wfile.write(piece)
+                if self.server.release.wait(0.02):
+                    return
+        except OSError:
+            pass
+
+    def do_drips(self) -> None:
+        self.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n")
+
+    def do_drips_a_header(self) -> None:
+        self.drip(b"HTTP/1.1 200 OK\r\n", b"X-Long: ")
+
+    def do_drips_a_redirect(self) -> None:
+        if self.tries() > 1:
+            self.drip(b"HTTP/1.1 302 Found\r\nLocation: /whole\r\nContent-Length: 300000\r\n\r\n")
+        else:
+            self.send(b"", 302, Location="/drips-a-redirect")
+
+    def do_odd_length(self) -> None:
+        self.wfile.write("HTTP/1.1 200 OK\r\nContent-Length: ²³\r\n\r\n".encode("latin-1") + CONTENT)
+
+    def do_long_length(self) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n" + CONTENT)
+
     def do_garbage(self) -> None:
         self.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
 
@@ -258,9 +288,9 @@ def test_may_follow(old: str, new: str, allowed: bool) -> None:
 
 
 def test_the_opener_asks_may_follow() -> None:
-    handler, headers = download._NoDowngrade(), Message()
+    handler, headers = transfer.NoDowngrade(), Message()
     arguments = (io.BytesIO(), 302, "Found", headers)
-    with pytest.raises(download._Permanent, match=r"redirects to http://b\.org/x, a weaker connection; refused"):
+    with pytest.raises(transfer.Permanent, match=r"redirects to http://b\.org/x, a weaker connection; refused"):
         handler.redirect_request(Request("https://a.org/x"), *arguments, "http://b.org/x")
     followed = handler.redirect_request(Request("https://a.org/x"), *arguments, "https://b.org/x")
     assert followed is not None and followed.full_url == "https://b.org/x"
@@ -286,7 +316,7 @@ def test_answers_that_will_not_change_are_not(server: Server, tmp_path: Path) ->
 
 def test_waiting_grows_and_is_bounded(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(download.time, "sleep", waits.append)
+    monkeypatch.setattr(transfer.time, "sleep", waits.append)
     failure(server, "always-busy", tmp_path, RetryPolicy(attempts=9, pause=0.5))
     assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30]
 
@@ -295,6 +325,27 @@ def test_silence_and_garbage_end(server: Server, tmp_path: Path) -> None:
     retries = RetryPolicy(attempts=2, pause=0.0, timeout=0.1)
     assert "could not be reached (timed out) (2 tries)" in failure(server, "silent", tmp_path, retries)
     assert "could not be reached (" in failure(server, "garbage", tmp_path, retries)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"), [("drips", "only .* bytes arrived in 0.2 s"), ("drips-a-header", "no whole answer in 0.2 s")]
+)
+def test_a_byte_now_and_then_is_given_up(server: Server, tmp_path: Path, path: str, reason: str) -> None:
+    slow = RetryPolicy(attempts=2, pause=0.0, timeout=60.0, patience=0.2)
+    start = time.monotonic()
+    assert re.search(reason, failure(server, path, tmp_path, slow))
+    assert time.monotonic() - start < 4 and len(server.asked) == 2
+
+
+def test_the_content_of_a_redirect_is_not_waited_for(server: Server, tmp_path: Path) -> None:
+    start = time.monotonic()
+    assert get(server, "drips-a-redirect", tmp_path).read_bytes() == CONTENT
+    assert time.monotonic() - start < 4
+
+
+@pytest.mark.parametrize("path", ["odd-length", "long-length"])
+def test_a_length_that_is_no_number_is_no_length(server: Server, tmp_path: Path, path: str) -> None:
+    assert get(server, path, tmp_path).read_bytes() == CONTENT
 
 
 def test_no_network_is_one_line(tmp_path: Path) -> None:
@@ -411,5 +462,5 @@ def test_patience_is_checked() -> None:
 
 
 def test_http_client_failures_are_network_failures() -> None:
-    with pytest.raises(download._Retryable, match="could not be reached"), download._network():
+    with pytest.raises(transfer.Retryable, match="could not be reached"), transfer._network():
         raise http.client.IncompleteRead(b"", 5)

@@ -8,6 +8,7 @@ import io
 import os
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -180,3 +181,24 @@ def test_a_full_disk_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.Mon
         patch.setattr(os, "replace", refuse)
         files.extract(archive, tmp_path / "target")
     assert not [p for p in (tmp_path / "target").rglob("*") if p.is_file()]
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_as_large_as_a_file_is_refused_unread(tmp_path: Path, kind: bytes) -> None:
+    """tarfile would read it whole, and keep several copies."""
+    info = tarfile.TarInfo("header")
+    info.type, info.size = kind, 20 << 20
+    with tarfile.open(tmp_path / "a.tgz", "w:gz") as archive:
+        archive.addfile(info, io.BytesIO(b"a" * info.size))
+    tracemalloc.start()
+    with pytest.raises(NeurosimFormatError, match="expected an intact zip or tar file, got a header of 20971520 bytes"):
+        files.extract(tmp_path / "a.tgz", tmp_path / "out")
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("mode", ["w:", "w:gz", "w:xz", "w:bz2"])
+def test_long_names_are_read(tmp_path: Path, mode: str) -> None:
+    name = f"{'d' * 90}/{'f' * 90}.bin"
+    path = tar_file(tmp_path / "a.tar", {name: b"abc"}, mode)
+    assert [each.read_bytes() for each in files.extract(path, tmp_path / "out")] == [b"abc"]

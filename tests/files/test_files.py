@@ -147,6 +147,9 @@ def test_settings_round_trip(tmp_path: Path) -> None:
         (files.read_toml, b"a = [" * 1000, r"expected TOML"),
         (files.read_toml, b"a = " + b"9" * 5000, r"expected TOML: nested or an integer too long"),
         (files.read_json, b"9" * 5000, r"expected integers of fewer digits"),
+        (files.read_toml, b".".join([b"a"] * 20_000) + b" = 1", r"expected TOML: a key of more than 64 parts"),
+        (files.read_toml, b"[" + b" . ".join([b"a"] * 20_000) + b"]", r"expected TOML: a key of more than 64 parts"),
+        (files.read_toml, b"a = { " + b".".join([b'"="', b"','"] * 9_000) + b" = 1 }", r"a key of more than 64 parts"),
     ],
 )
 def test_settings_that_are_none(reader, text: bytes, message: str, tmp_path: Path) -> None:
@@ -248,3 +251,15 @@ def test_public_names_exist() -> None:
         assert callable(getattr(files, name)), name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         files.nothing  # noqa: B018
+
+
+def test_dots_in_strings_comments_and_numbers_are_no_parts_of_keys(tmp_path: Path) -> None:
+    words, numbers = "a." * 200, ", ".join(["0.5"] * 200)
+    text = f"""a.b.c = "{words}"  # {words}
+n = [{numbers}]
+s = \'\'\'
+{words}"\'\'\'
+"""
+    (tmp_path / "a.toml").write_text(text)
+    found = files.read_toml(tmp_path / "a.toml")
+    assert found["a"] == {"b": {"c": words}} and len(found["n"]) == 200 and found["s"] == f'{words}"'

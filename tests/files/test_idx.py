@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from neurosim import catalog, files
 from neurosim.datasets import digits, fashion, mnist
 from neurosim.errors import NeurosimError, NeurosimFormatError, NeurosimInputError, NeurosimMissingError
+from neurosim.files import idx
 from neurosim.kernels.io.camera import pan_reference
 
 KINDS = ["u1", "i1", "i2", "i4", "f4", "f8"]
@@ -37,6 +39,24 @@ def test_bytes_are_those_of_the_format() -> None:
 IMAGES = files.write_idx(np.zeros((2, 3, 3), np.uint8))
 
 
+def test_a_file_that_unpacks_to_hundreds_of_times_its_size_is_refused_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idx, "MIN_BOUND", 1 << 16)
+    head = bytes([0, 0, 8, 3]) + np.array([1 << 12, 32, 32], ">u4").tobytes()
+    (tmp_path / "a").write_bytes(gzip.compress(head + bytes(1 << 22)))
+    with pytest.raises(NeurosimFormatError, match=r"holds more than [0-9]+ bytes, too many for a set of images"):
+        files.read_idx(tmp_path / "a")
+    # A small claim is all that is unpacked.
+    head = bytes([0, 0, 8, 3]) + np.array([1, 32, 32], ">u4").tobytes()
+    (tmp_path / "a").write_bytes(gzip.compress(head + bytes(1 << 22)))
+    tracemalloc.start()
+    with pytest.raises(NeurosimFormatError, match=r"expected 1024 bytes of values \(1, 32, 32\), got more"):
+        files.read_idx(tmp_path / "a")
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -51,7 +71,8 @@ IMAGES = files.write_idx(np.zeros((2, 3, 3), np.uint8))
         (IMAGES + b"\0", "byte 16: expected 18 bytes of values (2, 3, 3), got 19 bytes"),
         (b"\0\0\x0e\x08" + b"\xff" * 32, "bytes of values (4294967295,"),
         (gzip.compress(IMAGES, mtime=0)[:-9], "gzip: expected a complete gzip file"),
-        (gzip.compress(IMAGES, mtime=0)[:12] + b"\xff" * 12, "gzip: expected a complete gzip file"),
+        (gzip.compress(IMAGES, mtime=0)[:12] + b"\xff" * 12, "byte 0: expected an IDX magic number"),
+        (gzip.compress(IMAGES, mtime=0)[:30] + b"\xff" * 12, "gzip: expected a complete gzip file"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, data: bytes, message: str) -> None:

@@ -146,7 +146,7 @@ def test_report_and_measure_know_such_a_run() -> None:
     assert measured["measures"] == metrics["measures"] and measured["network"] == "net"
     assert "Footprint" in neurosim("measure", "run").stdout
     line = neurosim_fails("measure", "run", "--set", "population.E.tau_mem=1.0")
-    assert "population: cannot change" in line and "simulate again" in line
+    assert "population: cannot change" in line and "run it again" in line
 
 
 def neurosim_fails(*words: object, code: int = 2) -> str:

@@ -165,7 +165,7 @@ def test_what_cannot_be_resumed_says_why() -> None:
     )
     text = Path("run/config.toml").read_text()
     Path("run/config.toml").write_text(text.replace("tau_mem = 0.01", "tau_mem = 0.02"))
-    assert "config.toml: was changed since the run began; simulate again" in refused("--resume", "run")
+    assert "config.toml: was changed since the run began; run it again" in refused("--resume", "run")
     Path("run/config.toml").write_text(text)
     data = Path("in.csv").read_bytes()
     files.write("in.csv", Spikes([0.5], [1], 5, 2.0))

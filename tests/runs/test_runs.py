@@ -162,13 +162,18 @@ def test_a_run_that_ends_is_done(tmp_path: Path) -> None:
     assert runs.open_run(out).manifest.to_dict() == manifest
 
 
-@pytest.mark.parametrize(("error", "reason"), [(ValueError("why"), "why"), (KeyboardInterrupt(), "interrupted")])
-def test_a_run_that_fails_says_why_and_keeps_its_results(tmp_path: Path, error: BaseException, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [(ValueError("why"), "failed", "why"), (KeyboardInterrupt(), "interrupted", "interrupted")],
+)
+def test_a_run_that_fails_says_why_and_keeps_its_results(
+    tmp_path: Path, error: BaseException, status: str, reason: str
+) -> None:
     with pytest.raises(type(error)), runs.record(CONFIG, "toy", tmp_path / "run") as run:
         files.write_json(run.path / "metrics.json", {"accuracy": 1})
         raise error
     opened = runs.open_run(tmp_path / "run")
-    assert (opened.manifest.status, opened.manifest.reason) == ("failed", reason)
+    assert (opened.manifest.status, opened.manifest.reason) == (status, reason)
     assert runs.read_metrics(opened) == {"accuracy": 1}
 
 
@@ -276,7 +281,7 @@ def test_the_newest_run_is_suggested(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_run_without_results_says_why(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="boom"), runs.record(CONFIG, "toy", tmp_path / "run"):
         raise ValueError("boom")
-    with pytest.raises(NeurosimMissingError, match=r"has no results \(boom\); simulate again"):
+    with pytest.raises(NeurosimMissingError, match=r"has no results \(boom\); run it again"):
         runs.read_metrics(runs.open_run(tmp_path / "run"))
 
 

@@ -157,7 +157,7 @@ def test_measure_takes_another_profile_and_a_folder(ran: dict[str, Any], tmp_pat
 def test_a_finished_run_cannot_be_told_otherwise(ran: dict[str, Any], command: str) -> None:
     assert (
         refused(command, ran["run"], "--set", "liquid.neurons=200")
-        == "neurosim: liquid.neurons: the run has 100 and cannot change (got 200); simulate again"
+        == "neurosim: liquid.neurons: the run has 100 and cannot change (got 200); run it again"
     )
     assert "seed: the run has 0 and cannot change (got 4)" in refused(command, ran["run"], "--seed", 4)
     assert refused(command, ran["run"], "--set", "a=1").startswith("neurosim: a: unknown key, from --set")
@@ -167,7 +167,7 @@ def test_measure_of_a_run_without_counts(ran: dict[str, Any], tmp_path: Path) ->
     with runs.record(files.read_toml(Path(ran["run"]) / "config.toml"), "x", tmp_path / "run") as run:
         files.write_json(run.path / "metrics.json", {"accuracy": 1})
     message = refused("measure", tmp_path / "run")
-    assert message.endswith("metrics.json: lacks the counts of the run ('measures'); simulate again")
+    assert message.endswith("metrics.json: lacks the counts of the run ('measures'); run it again")
 
 
 def test_report_writes_the_page_again(ran: dict[str, Any], tmp_path: Path) -> None:

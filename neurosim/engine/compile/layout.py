@@ -75,13 +75,18 @@ class Layout:
         return found
 
 
-def lay_out(network: Network) -> Layout:
-    """Return the layout of a network."""
+def lay_out(network: Network, many: bool | None = None) -> Layout:
+    """Return the layout of a network.
+
+    many: whether small populations lie in one block each. None: if they are many; earlier versions cut all of them.
+    """
     driving = {projection.source for projection in network.projections}
     sizes = np.array(
         [_slots_of(population, population.name in driving) for population in network.populations], np.int64
     )
-    layout = _many(sizes) if np.count_nonzero(sizes) > MANY_POPULATIONS else _few(sizes)
+    if many is None:
+        many = bool(np.count_nonzero(sizes) > MANY_POPULATIONS)
+    layout = _many(sizes) if many else _few(sizes)
     # Rows by delay are read page by page, each by one thread: two pages at least. Others are read in one go.
     drawn = any(isinstance(projection.delay, Distribution) for projection in network.projections)
     page_blocks = max(1, layout.blocks // 2) if drawn else layout.blocks

@@ -96,6 +96,7 @@ def compile_network(
     plain: bool = False,
     late: Mapping[int, Late] | None = None,
     former: Sequence[SynapseSampler] = (),
+    many: bool | None = None,
 ) -> CompiledNetwork:
     """Draw and lay out everything that does not change while the network runs.
 
@@ -103,6 +104,7 @@ def compile_network(
         threads: that share the work; no result depends on them.
         plain: store every row in the plainest form, QUEUE, to compare the others with.
         late, former: of a network that is changed while it runs, see `RowTableBuilder`.
+        many: as for `lay_out`.
 
     Raises:
         NeurosimInputError: a delay under a step, a network larger than the memory that is free, a rate too high, a
@@ -110,7 +112,7 @@ def compile_network(
     """
     windows = compile_windows(network, clock)
     check_memory(network, real)
-    layout = lay_out(network)
+    layout = lay_out(network, many)
     samplers = _build_samplers(network, clock, seed, threads)
     degrees = [np.zeros(len(sampler.first_synapse) - 1, np.int32) for sampler in samplers]
     row_tables = RowTableBuilder(network, layout, samplers, real, threads, degrees, late or {}, former).build(plain)

@@ -16,7 +16,7 @@ from ...kernels.engine.exact import loop as exact
 from ...network import Network
 from ...spikes import GRID_SLACK, Recordings, Spikes
 from ..inputs import RunInputs, check_units
-from ..probe import Probe, check_names, locate
+from ..probe import Probe, locate
 from ..progress import ProgressReporter
 from ..result import Progress, Result, join_recordings
 from ..threads import run_recordings
@@ -45,7 +45,6 @@ def run_exact(
         NeurosimInputError: a model without an exact form, a delay that is not > 0, a probe or recording that does not
             fit, a neuron that fires forever at one moment.
     """
-    check_names(probes)
     compiled = compile_exact(network, seed)
     check_delays(compiled, float(np.max(inputs.durations, initial=0.0)))
     workspaces = [ExactWorkspace(compiled, recorded) for _ in range(max(1, min(threads, len(inputs))))]

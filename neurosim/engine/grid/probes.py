@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...errors import require
 from ...kernels.engine.clocked import loop as clocked
 from ..compile.network import CompiledNetwork
-from ..probe import Probe, check_names, locate
+from ..probe import Probe, locate
 
 # Bytes of samples a window holds where they are streamed, or one sample.
 ROOM = 1 << 24
@@ -77,7 +77,6 @@ def bind_probes(compiled: CompiledNetwork, probes: Sequence[Probe]) -> tuple[Bou
     Raises:
         NeurosimInputError: an unknown population, variable or unit, an interval under a step, two of one name.
     """
-    check_names(probes)
     return tuple(_bind(compiled, probe) for probe in probes)
 
 

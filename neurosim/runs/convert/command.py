@@ -7,7 +7,17 @@ from pathlib import Path
 
 import click
 
-from ..command import CPU_OR_CUDA, PROFILE, CommandOptions, CommandResult, common, count, setting, show_config
+from ..command import (
+    CPU_OR_CUDA,
+    PROFILE,
+    CommandOptions,
+    CommandResult,
+    common,
+    count,
+    refuse_options,
+    setting,
+    show_config,
+)
 from ..linearise.command import command as linearise
 from ..logs import check_logs, log_option
 
@@ -134,11 +144,11 @@ def generate(
     from ...convert.generate import Sampling
     from .text import write_text
 
+    refuse_options(options, "config", "sets")
     sampling = Sampling(tokens, temperature, top, options.seed or 0)
     result = write_text(model, prompt.encode(), sampling, options, execute=execute)
-    if not options.quiet:
-        for line in (*result.remarks, *([] if result.speed is None else [result.speed.sentence])):
-            click.echo(line, err=True)
+    for line in (*result.remarks, *([] if result.speed is None else [result.speed.sentence])):
+        options.say(line)
     return CommandResult(result.to_dict(), result.prompt + result.text)
 
 

@@ -112,7 +112,7 @@ def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Seq
         for key, value in source.tree.items():
             if key in fixed and value == fixed[key]:
                 continue
-            require(key in changeable, key, f"cannot change, {source.name}: the run has its own; simulate again", value)
+            require(key in changeable, key, f"cannot change, {source.name}: the run has its own; run it again", value)
     changes = [ConfigSource(s.name, {k: v for k, v in s.tree.items() if k in changeable}) for s in sources]
     config = resolve(NetworkEnergy, [ConfigSource(str(run.path / CONFIG), {"energy": own}), *changes])
     find_profile(config.energy.profile)

@@ -116,7 +116,7 @@ class PipelineProgress:
             return cls.start(tests, recordings)
         header = _Header.from_dict(settings)
         if header.plan != plan:
-            raise NeurosimInputError(f"{run / PROGRESS}: is of other recordings or tasks; simulate again")
+            raise NeurosimInputError(f"{run / PROGRESS}: is of other recordings or tasks; run it again")
         predicted = arrays.pop(PREDICTED)
         wanted = (tests, recordings)
         require(predicted.shape == wanted, f"{run / PROGRESS}", f"must hold {wanted} answers", predicted.shape)

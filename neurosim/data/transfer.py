@@ -1,0 +1,241 @@
+"""One file over http or https: resumed where it broke, bounded in size and in time, never over a weaker connection."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import socket
+import ssl
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from ..errors import check_fields
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+BLOCK = 1 << 18
+# Bytes that a try must bring to count as progress; else a server that drops each connection could hold us for ever.
+MIN_PROGRESS = 1 << 20
+# The largest archive of the catalogue has 1.2 GB.
+MAX_BYTES = 8 << 30
+STRENGTH = {"http": 0, "https": 1}
+# A size that a server states; `isdigit` takes superscripts, and Python refuses thousands of digits.
+_NUMBER = re.compile("[0-9]{1,18}")
+# Timeout, too early, too many requests, and failures of the server: another try may succeed.
+RETRYABLE_STATUS = {408, 425, 429, 500, 502, 503, 504}
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """When a download is tried again, and when it is given up.
+
+    Attributes:
+        attempts: tries in a row that may fail or bring less than `MIN_PROGRESS` bytes.
+        pause: seconds before the second try, doubled for each further one, at most 30.
+        timeout: seconds without a byte after which a try has failed.
+        patience: seconds in which a try must bring its answer, and then again and again `MIN_PROGRESS` bytes or all.
+        max_bytes: size above which a file is refused.
+    """
+
+    attempts: int = 4
+    pause: float = 0.5
+    timeout: float = 30.0
+    patience: float = 300.0
+    max_bytes: int = MAX_BYTES
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"attempts": ">= 1", "pause": ">= 0 s", "timeout patience": "> 0 s"})
+
+
+class Retryable(Exception):
+    """A failure that another try may not have."""
+
+
+class Permanent(Exception):
+    """A failure that every further try would have."""
+
+
+def may_follow(old: str, new: str) -> bool:
+    """Return whether a redirect is to http or https and does not leave https for http."""
+    before, after = (STRENGTH.get(urlsplit(url).scheme.lower(), -1) for url in (old, new))
+    return after >= max(before, 0)
+
+
+def transfer(url: str, name: str, file: IO[bytes], retries: RetryPolicy, *, quiet: bool) -> None:
+    """Append to `file` what it lacks of the content of `url`; `name` stands before the bar.
+
+    Raises:
+        Permanent: every try failed, or no further one can succeed.
+    """
+    from tqdm import tqdm
+
+    failures = 0
+    have = file.seek(0, os.SEEK_END)
+    with tqdm(
+        desc=name, initial=have, unit="B", unit_scale=True, unit_divisor=1024, delay=1.0, disable=quiet or None
+    ) as bar:
+        while True:
+            try:
+                _request(url, file, retries, bar)
+                return
+            except Retryable as error:
+                now = file.seek(0, os.SEEK_END)
+                failures = 0 if now - have >= MIN_PROGRESS else failures + 1
+                have = now
+                if failures >= retries.attempts:
+                    raise Permanent(f"{error} ({failures} tries)") from None
+                time.sleep(min(retries.pause * 2 ** max(failures - 1, 0), 30.0))
+
+
+def _request(url: str, file: IO[bytes], retries: RetryPolicy, bar: tqdm) -> None:
+    """Make one request; return when the file has the length that the server states."""
+    have = file.seek(0, os.SEEK_END)
+    response = _open(url, file, have, retries)
+    if response is None:
+        return
+    with response:
+        start = _start(response, have)
+        file.truncate(start)
+        length = _NUMBER.fullmatch(response.headers.get("Content-Length") or "")
+        end = start + int(length[0]) if length else None
+        _check_size(end or 0, file, retries)
+        bar.reset(total=end)
+        bar.update(start)
+        mark, since = start, time.monotonic()
+        while block := _read(response):
+            start += len(block)
+            now = time.monotonic()
+            if start - mark >= MIN_PROGRESS:
+                mark, since = start, now
+            if now - since > retries.patience:
+                raise Retryable(f"only {start - mark} bytes arrived in {retries.patience:g} s")
+            _check_size(start, file, retries)
+            file.write(block)
+            bar.update(len(block))
+    if end is not None and start < end:
+        raise Retryable(f"the connection was dropped after {start} of {end} bytes")
+
+
+def _open(url: str, file: IO[bytes], have: int, retries: RetryPolicy) -> http.client.HTTPResponse | None:
+    """Return the response with the missing bytes, or None if none are missing."""
+    if not may_follow("http:", url):
+        raise Permanent("is neither http nor https")
+    headers = {"User-Agent": "neurosim", "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    connections: list[http.client.HTTPConnection] = []
+    opener = urllib.request.build_opener(NoDowngrade(), _HTTP(connections), _HTTPS(connections))
+    # The timeout starts anew with every byte, of a header, too.
+    alarm = threading.Timer(retries.patience, _hang_up, [connections])
+    alarm.daemon = True
+    alarm.start()
+    try:
+        with _network():
+            response: http.client.HTTPResponse = opener.open(
+                urllib.request.Request(url, headers=headers), timeout=retries.timeout
+            )
+        if alarm.finished.is_set():
+            response.close()
+            raise Retryable(f"sent no whole answer in {retries.patience:g} s")
+        return response
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == 416 and error.headers.get("Content-Range") == f"bytes */{have}":
+            return None
+        if error.code == 416:
+            file.truncate(0)
+        kind = Retryable if error.code in {416, *RETRYABLE_STATUS} else Permanent
+        raise kind(f"the server answered {error.code} {_line(error.reason)}") from None
+    finally:
+        alarm.cancel()
+
+
+def _hang_up(connections: Sequence[http.client.HTTPConnection]) -> None:
+    for connection in connections:
+        with suppress(OSError, AttributeError):  # not connected, or closed meanwhile
+            connection.sock.shutdown(socket.SHUT_RDWR)
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    with _network():
+        return response.read1(BLOCK)  # what is there: `read` waits until all of it is
+
+
+@contextmanager
+def _network() -> Iterator[None]:
+    """Turn failures of the network into `Retryable` or `Permanent`; an HTTPError, which is a response, stays."""
+    try:
+        yield
+    except urllib.error.HTTPError:
+        raise
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            raise Permanent(f"its certificate cannot be verified ({reason.verify_message})") from None
+        raise Retryable(f"could not be reached ({_line(reason) or type(error).__name__})") from None
+
+
+def _line(words: object) -> str:
+    """Return text of urllib or the server, which may be long and hold anything, as part of one line."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(words)).split())[:200]
+
+
+def _start(response: http.client.HTTPResponse, have: int) -> int:
+    """Return where the bytes of this response belong: at `have` only if the server says so, else at 0."""
+    stated_range = response.headers.get("Content-Range", "")
+    stated = re.match(r"bytes ([0-9]{1,18})-", stated_range)
+    if response.status == 206 and stated and int(stated[1]) == have:
+        return have
+    if response.status == 206:
+        raise Permanent(f"the server sent a part that was not requested ({_line(stated_range)})")
+    return 0
+
+
+def _check_size(size: int, file: IO[bytes], retries: RetryPolicy) -> None:
+    if size > retries.max_bytes:
+        file.truncate(0)
+        raise Permanent(f"is larger than the {retries.max_bytes} bytes allowed")
+
+
+class NoDowngrade(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        if not may_follow(req.full_url, newurl):
+            with suppress(OSError):
+                fp.close()
+            raise Permanent(f"redirects to {_line(newurl)}, a weaker connection; refused")
+        fp.close()  # else its content is read, at whatever pace it comes
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+class _Listing(urllib.request.AbstractHTTPHandler):
+    """Appends its connections to a list."""
+
+    kind: type[http.client.HTTPConnection]
+
+    def __init__(self, connections: list[http.client.HTTPConnection]) -> None:
+        super().__init__()
+        self.connections = connections
+
+    def request(self, req):
+        return self.do_open(self.connect, req)
+
+    def connect(self, host: str, **settings: Any) -> http.client.HTTPConnection:
+        self.connections.append(self.kind(host, **settings))
+        return self.connections[-1]
+
+
+class _HTTP(_Listing, urllib.request.HTTPHandler):
+    kind, http_open = http.client.HTTPConnection, _Listing.request
+
+
+class _HTTPS(_Listing, urllib.request.HTTPSHandler):
+    kind, https_open = http.client.HTTPSConnection, _Listing.request
