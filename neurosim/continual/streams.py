@@ -86,16 +86,22 @@ class StreamRecipe(ABC):
 
     Attributes:
         validation: fraction of the training items of a task that serves for validation.
+        blur: fraction of the training items of each task after the first that are of the task before. Learners are
+            still told where a new task begins.
         train_limit, validation_limit, test_limit: maximum number of items of a task, drawn evenly over its classes.
     """
 
     validation: float = 0.1
+    blur: float = 0.0
     train_limit: int | None = None
     validation_limit: int | None = None
     test_limit: int | None = None
 
     def __post_init__(self) -> None:
         require(0 < self.validation < 1, "stream.validation", "must be > 0 and < 1", self.validation)
+        require(0 <= self.blur < 1, "stream.blur", "must be >= 0 and < 1", self.blur)
+        alone = not self.blur or getattr(self, "scenario", "domain") != "task"
+        require(alone, "stream.blur", "must be 0 in the scenario 'task', where an item comes with its task", self.blur)
         for name in ("train_limit", "validation_limit", "test_limit"):
             value = getattr(self, name)
             require(value is None or value >= 1, f"stream.{name}", "must be >= 1 items", value)
@@ -141,7 +147,29 @@ class StreamRecipe(ABC):
             return _changed(task, lambda x: change(x, index))
 
         problem = Problem(base.steps, base.units, (classes,) * len(names), "domain", seed)
-        return Stream(problem, names, base.classes, make)
+        return Stream(problem, names, base.classes, self._blurred(make, seed))
+
+    def _blurred(self, make: Callable[[int], Task], seed: int) -> Callable[[int], Task]:
+        """Return `make` with `blur` of a task's training items replaced by items of the task before."""
+        if not self.blur:
+            return make
+
+        def blurred(index: int) -> Task:
+            task = make(index)
+            if index == 0:
+                return task
+            new, old = task.train, make(index - 1).train
+            draws = _generator(seed, f"blur {index}")
+            count = min(round(self.blur * len(new)), len(old))
+            places, items = draws.permutation(len(new))[:count], draws.permutation(len(old))[:count]
+            steps = max(new.x.shape[1], old.x.shape[1])
+            x, others = (np.broadcast_to(p.x, (len(p), steps, p.x.shape[2])) for p in (new, old))
+            x, y = x.copy(), new.y.copy()
+            x[places], y[places] = others[items], old.y[items]
+            classes = tuple(int(c) for c in np.union1d(task.classes, old.y[items]))
+            return Task(task.name, index, classes, Items(x, y), task.validation, task.test)
+
+        return blurred
 
 
 @dataclass(frozen=True)
@@ -270,7 +298,7 @@ class Split(OneSource):
             return self._task(names[index], index, base, groups[index], seed)
 
         problem = Problem(base.steps, base.units, tuple(tuple(sorted(g)) for g in groups), self.scenario, seed)
-        return Stream(problem, names, base.classes, make)
+        return Stream(problem, names, base.classes, self._blurred(make, seed))
 
 
 @final
@@ -309,7 +337,8 @@ class Mixed(StreamRecipe):
             repeated = np.arange(units) % base.units
             return _changed(task, lambda x: np.ascontiguousarray(x[:, :, repeated]))
 
-        return Stream(Problem(steps, units, groups, self.scenario, seed), self.sources, classes, make)
+        problem = Problem(steps, units, groups, self.scenario, seed)
+        return Stream(problem, self.sources, classes, self._blurred(make, seed))
 
 
 def _changed(task: Task, change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> Task:

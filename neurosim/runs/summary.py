@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,7 @@ class RecordingsResult(Score, DataResult, RunResult):
         spikes, spike_digest: of the network, on the test recordings.
         real_time_factor: wall-clock seconds a simulated second of the test recordings, event by event.
         simulated_seconds: of the test recordings.
+        baselines: accuracies of simple classifiers on the same recordings, by name; see `runs.baselines`.
         measures, energy: as `measure.measure` and `measure.energy` return them.
         shape: of the input.
         shown: the recordings whose spikes the folder keeps.
@@ -72,6 +73,7 @@ class RecordingsResult(Score, DataResult, RunResult):
     spike_digest: str = ""
     real_time_factor: float | None = None
     simulated_seconds: float | None = None
+    baselines: Mapping[str, float] = field(default_factory=dict)
     measures: Measures | None = None
     energy: EnergyEstimates | None = None
     shape: tuple[int, ...] = ()

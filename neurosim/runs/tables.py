@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from ..measure import EnergyEstimates, EnergyRange, Measures
 from ..report import numbers
 from .folder import REPORT
 from .kind import RunResult
-from .score import Score
+from .score import Score, wilson
 
 Rows = list[tuple[str, str]]
 ESTIMATES = {
@@ -67,11 +67,26 @@ def percent(value: object, digits: int = 1) -> str:
     return numbers.text(numbers.percent(value, digits))
 
 
-def accuracy_row(score: Score, name: str) -> tuple[str, str]:
-    """Return the accuracy with its confidence interval and chance."""
+def accuracy_row(score: Score, name: str, samples: int | None) -> tuple[str, str]:
+    """Return the accuracy with the number of items, its confidence interval and chance."""
     low, high = score.confidence_interval or (None, None)
     between = f"95 % between {percent(low)} and {percent(high)}"
-    return name, f"{percent(score.accuracy)} ({between}; {chance(score.chance, score.uniform_chance)})"
+    of = "" if samples is None else f" of {samples:,}"
+    return name, f"{percent(score.accuracy)}{of} ({between}; {chance(score.chance, score.uniform_chance)})"
+
+
+def share(accuracy: float | None, samples: int) -> str:
+    """Return an accuracy with the number of items and its confidence interval."""
+    if accuracy is None or not samples:
+        return percent(accuracy)
+    low, high = wilson(round(accuracy * samples), samples)
+    return f"{percent(accuracy)} of {samples:,} (95 % between {percent(low)} and {percent(high)})"
+
+
+def baseline_rows(found: Mapping[str, float]) -> Rows:
+    """Return the accuracies of simple classifiers on the same recordings."""
+    words = ", ".join(f"{name} {percent(value)}" for name, value in found.items())
+    return [("baselines", f"{words} (of counts in three windows)")] if found else []
 
 
 def chance(largest: float | None, uniform: float | None) -> str:

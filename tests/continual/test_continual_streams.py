@@ -202,3 +202,29 @@ def test_real_sources(data_root: Path) -> None:
 
 def test_every_stream_is_listed() -> None:
     assert set(STREAMS) == {"permuted", "rotated", "split", "mixed"}
+
+
+def test_a_blurred_stream_has_items_of_the_task_before() -> None:
+    plain, blurred = Split(**SMALL).build(2), Split(blur=0.25, **SMALL).build(2)
+    assert same(plain[0], blurred[0]) and blurred.problem == plain.problem
+    for index in (1, 2, 3, 4):
+        before, task = plain[index - 1], blurred[index]
+        old = np.isin(task.train.y, before.classes)
+        assert len(task.train) == 60 and old.sum() == 15
+        assert set(task.classes) == {*before.classes, *plain[index].classes}
+        known = {x.tobytes() for x in before.train.x}
+        assert all(x.tobytes() in known for x in task.train.x[old])
+        assert np.array_equal(task.train.x[~old], plain[index].train.x[~old])
+        assert np.array_equal(task.test.x, plain[index].test.x)
+        assert np.array_equal(task.validation.y, plain[index].validation.y)
+        assert same(task, Split(blur=0.25, **SMALL).build(2)[index])
+    with pytest.raises(NeurosimInputError, match=r"stream\.blur: must be 0 in the scenario 'task', .* \(got 0\.1\)"):
+        Mixed(blur=0.1)
+    with pytest.raises(NeurosimInputError, match=r"stream\.blur: must be >= 0 and < 1 \(got 1\.0\)"):
+        Permuted(blur=1.0)
+
+
+@pytest.mark.slow
+def test_images_and_recordings_are_blurred() -> None:
+    mixed = Mixed(scenario="class", blur=0.5, windows=4, **SMALL).build(0)
+    assert mixed[1].train.x.shape[1] == 4 and set(mixed[1].classes) == set(range(20))

@@ -113,7 +113,7 @@ def test_the_benchmark_runs_on_real_recordings(data_root, monkeypatch) -> None: 
     monkeypatch.setattr(zero_shot.catalog, "load", few)
     monkeypatch.setattr(zero_shot, "Liquid", lambda shape, seed: Liquid(shape, neurons=100, seed=seed))
     try:
-        row = zero_shot.measure(1, all_pairs=False)
+        row = zero_shot.measure(1)
     finally:
         sys.modules.pop("zero_shot", None)
     assert row["seen_single"]["mean"] > 2.5 / 7 and 0 <= row["unseen_single"]["mean"] <= 1

@@ -20,6 +20,8 @@ from ..folder import CONFIG, RunFolder
 from ..settings import ConfigSource, Section, merge, overlay, resolve
 
 DEFAULT = ("plain", "joint", "replay")
+# Passes over a task of every learner that takes several, so that budgets are equal where none are given.
+EPOCHS = 5
 FILES = ("root", "options")  # settings of a stream that the table [data] has
 # Names that settings of learners had in earlier versions.
 EARLIER_NAMES = {"rate": "learning_rate"}
@@ -46,6 +48,7 @@ class Head(Section):
     Attributes:
         seed: the first; the others follow it.
         seeds: number of seeds.
+        online: one pass: every learner meets each item of a task once, whatever its `epochs`.
         on: the items that accuracies are measured on; None: those of test, or of validation in a sweep, whose results
             serve to choose settings.
         data: a dataset in the place of `stream.source`, with a folder and settings.
@@ -54,6 +57,7 @@ class Head(Section):
 
     seed: Seed = 0
     seeds: Count = 1
+    online: bool = False
     data: StreamData | None = None
     on: Literal["test", "validation"] | None = None
     energy: Energy = Energy()
@@ -162,10 +166,13 @@ def configure(
     )
     stream_kind = str(_table(merged, "stream").get("kind", "permuted"))
     recipe = lookup(STREAMS, stream_kind, "stream.kind")
+    shared = {"epochs": EPOCHS, **common}
     own = {
-        name: overlay({k: v for k, v in common.items() if k in _fields(owner)}, _table(learners, name))
+        name: overlay({k: v for k, v in shared.items() if k in _fields(owner)}, _table(learners, name))
         for name, owner in owners.items()
     }
+    if merged.get("online") is True:
+        own = {name: {**table, "epochs": 1} if "epochs" in table else table for name, table in own.items()}
     sweep = _spread(_table(merged, "sweep"), owners, recipe, bool(only))
     rest = {key: value for key, value in merged.items() if key not in ("common", "sweep", "learners")}
     swept = "source" in sweep.get("stream", {}) and "data" in merged
@@ -269,7 +276,7 @@ def _named(sources: Sequence[ConfigSource]) -> list[ConfigSource]:
     ]
 
 
-_KEPT = ("seed", "seeds", "on", "data", "energy", "stream")
+_KEPT = ("seed", "seeds", "online", "on", "data", "energy", "stream")
 
 
 def _of_data(stream: Any, data: Any, recipe: type) -> Any:

@@ -15,6 +15,7 @@ from ...liquid.quality import quality
 from ...liquid.readout import TrainedReadout
 from ...spikes import Recordings
 from .. import data
+from ..baselines import baselines
 from ..data import Splits
 from ..folder import READOUT, RunFolder, check_unchanged
 from ..lifecycle import finish, new_run, open_to_resume, resumed_run
@@ -100,12 +101,15 @@ class _Simulation:
             spikes = _recordings(result)
             predicted = readout.predict(spikes)
             layers = [*result.work, *readout.work(spikes)]
+        with self.timings("baselines"):
+            simple = baselines(self.splits.train, test)
         labels = labels_of(test)
         shown = shown_recordings(labels, predicted, test.durations)
         write_shown(self.folder, shown, test, spikes, "liquid")
         return LiquidResult(
             **vars(DataResult.of(config.data, self.splits, config.seed)),
             **vars(score(labels, predicted, test.classes)),
+            baselines=simple,
             spikes=len(spikes.ticks),
             spike_digest=spikes.digest(),
             real_time_factor=result.real_time_factor,

@@ -15,11 +15,11 @@ def render(result: MemoryResult) -> str:
         f"{dataset_name(result)}: {result.stored:,} items in {column.modules} x {column.units} units, "
         f"{column.active} of {column.inputs} bits each, seed {result.seed}"
     )
-    accuracy = accuracy_row(result, f"accuracy on {result.split}")
+    accuracy = accuracy_row(result, f"accuracy on {result.split}", result.samples)
     rows: Rows = [
         ("stored items recalled", f"{percent(result.recall)} of winners, {percent(result.exact)} of whole codes"),
         ("random items, theory", f"{percent(result.expected_recall)} of winners; capacity {result.capacity:,}"),
-        (accuracy[0], accuracy[1].replace(" (95 %", f" of {result.samples} (95 %")),
+        accuracy,
         *_familiarity(result),
         ("operations a recall", f"{quantity(result.operations['recall'].words)} words of 64 weights"),
         *energy_rows(result.energy, "a recall")[1:],

@@ -23,7 +23,7 @@ from .result import PipelineResult, StageResult
 def render(result: PipelineResult) -> str:
     """Return accuracy and cost, a row for each stage, and the accuracies on the tasks if there are several."""
     head = f"{result.pipeline}: {dataset_name(result)} {result.split}, {result.samples} recordings, seed {result.seed}"
-    rows = [accuracy_row(result, "accuracy"), *_unanswered(result)]
+    rows = [accuracy_row(result, "accuracy", result.samples), *_unanswered(result)]
     rows += [*activity_rows(result.spikes, result.measures, result.real_time_factor)]
     rows += [*_measures(result), *energy_rows(result.energy, "a recording")]
     parts = [table([*rows, *file_rows(result, result.spike_digest)], head)]

@@ -11,7 +11,7 @@ def render(result: RecogniseResult) -> str:
     sizes = ", then ".join(f"{each.columns} columns of {each.modules} x {each.units} units" for each in result.levels)
     head = f"{dataset_name(result)}: {result.stored:,} items stored once in {sizes}, seed {result.seed}"
     rows = [
-        accuracy_row(result, f"accuracy on {result.split}"),
+        accuracy_row(result, f"accuracy on {result.split}", result.samples),
         ("items recognised", f"{result.samples:,}"),
         ("read an item", f"{quantity(result.words)} words of 64 weights, however many are stored"),
         *energy_rows(result.energy, "an item"),

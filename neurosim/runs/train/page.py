@@ -13,7 +13,7 @@ from ...report.charts import Curve, column
 from ..data import spread
 from ..folder import RunFolder
 from .result import EpochResult, TrainResult
-from .table import validated
+from .table import strangers
 
 MAX_ROWS = 12  # epochs in the table: the first, the best, the last, and some between
 
@@ -24,7 +24,7 @@ def fill(folder: RunFolder, result: TrainResult) -> Mapping[str, object]:
     history, best = result.history, result.best_epoch or 0
     return {
         "units": result.units,
-        "validated": validated,
+        "strangers": strangers,
         "epochs": [(k + 1, history[k]) for k in _chosen(len(history), best)],
         "figures": _figures(history, best) if history else [],
         "layers": [(layer, *_savings(layer)) for layer in result.measures.layers] if result.measures else [],

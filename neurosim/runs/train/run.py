@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ... import measure
 from ...errors import NeurosimMissingError
 from ...training.binning import Binning
+from ..baselines import baselines
 from ..data import Splits
 from ..folder import RunFolder, check_unchanged
 from ..lifecycle import finish, new_run, open_to_resume, resumed_run
@@ -207,6 +208,8 @@ class _Training:
             found = self._in_engine(nets, binning, predicted)
         else:
             found = self._in_spikes(first.net, binning)
+        with self.timings("baselines"):
+            simple = baselines(self.splits.train, test)
         alone = [float(np.mean(s.argmax(axis=1) == labels)) for s in each]
         rows = tuple(member.result(accuracy) for member, accuracy in zip(members, alone, strict=True))
         return replace(
@@ -216,6 +219,7 @@ class _Training:
                 "train_samples": len(first.parts.learn),
             },
             **vars(score(labels, predicted, test.classes)),
+            baselines=simple,
             parameters=sum(p.numel() for member in members for p in member.net.parameters()),
             members=rows if len(rows) > 1 else (),
             history=tuple(EpochResult(**vars(row)) for row in course.history),

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from ..tables import accuracy_row, activity_rows, dataset_name, energy_rows, file_rows, percent, table
+from ..tables import (
+    accuracy_row,
+    activity_rows,
+    baseline_rows,
+    dataset_name,
+    energy_rows,
+    file_rows,
+    percent,
+    share,
+    table,
+)
 from .result import MemberResult, TrainResult
 
 
@@ -11,6 +21,7 @@ def render(result: TrainResult) -> str:
     head = (
         f"{dataset_name(result)}: {result.model} in layers of {', '.join(map(str, result.units))}, seed {result.seed}"
     )
+    samples = result.samples or 0
     checked, epochs = result.validation_accuracy, len(result.history)
     early = ", stopped early" if result.stopped_early else ""
     attention = result.identical is None
@@ -18,14 +29,15 @@ def render(result: TrainResult) -> str:
     spikes = f"{percent(result.engine_accuracy)}, converted, {result.spikes_a_channel or 0:.3f} spikes a channel"
     event = f"{percent(result.engine_accuracy)}, {same} the trained network"
     members = [
-        (f"network {k} alone", f"{percent(member.accuracy)}, validation {percent(member.validation_accuracy)}")
+        (f"network {k} alone", f"{share(member.accuracy, samples)}; validation {percent(member.validation_accuracy)}")
         for k, member in enumerate(result.members, start=1)
     ]
     rows = [
         ("trained", f"{result.train_samples:,} recordings, {epochs} epochs{early}; epoch {result.best_epoch} is kept"),
-        ("validation", "-" if checked is None else f"{percent(checked)} of {validated(result)}"),
-        accuracy_row(result, f"accuracy on {result.split}"),
+        ("validation", share(checked, result.validation_samples) + strangers(result)),
+        accuracy_row(result, f"accuracy on {result.split}", result.samples),
         *members,
+        *baseline_rows(result.baselines),
         ("in spikes, bin by bin", spikes) if attention else ("event by event", event),
         *activity_rows(result.spikes, result.measures, result.real_time_factor),
         *energy_rows(result.energy, "a recording"),
@@ -33,8 +45,8 @@ def render(result: TrainResult) -> str:
     return table([*rows, *file_rows(result, result.spike_digest)], head)
 
 
-def validated(result: TrainResult | MemberResult) -> str:
-    """Return the number of validation recordings, and whose they are."""
+def strangers(result: TrainResult | MemberResult) -> str:
+    """Return whose recordings were validated on, where these speakers are not trained on."""
     speakers = result.validation_speakers
-    whose = f"speaker{'s' if len(speakers) > 1 else ''} {', '.join(map(str, speakers))}, not trained on"
-    return f"{result.validation_samples}" + (f", {whose}" if speakers else "")
+    whose = f"; speaker{'s' if len(speakers) > 1 else ''} {', '.join(map(str, speakers))}, not trained on"
+    return whose if speakers else ""
