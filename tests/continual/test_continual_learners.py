@@ -117,6 +117,18 @@ def test_answers_do_not_depend_on_the_batch(name: str, stream: Stream) -> None:
     np.testing.assert_allclose(whole, parts, rtol=1e-4, atol=1e-5)
 
 
+def test_a_liquid_that_has_heard_items_answers_as_before(stream: Stream) -> None:
+    """Items asked again are not played again: the same scores after another task, to the bit."""
+    learner = learned(made("projected", stream.problem), [stream[0]])
+    x = stream[0].test.x
+    np.testing.assert_array_equal(learner.scores(x, None), learner.scores(x, None))
+    learner.begin(stream[1])
+    learner.learn(stream[1])
+    fresh = made("projected", stream.problem)
+    fresh.restore(learner.state(), [stream[0], stream[1]])
+    np.testing.assert_array_equal(learner.scores(x, None), fresh.scores(x, None))
+
+
 @pytest.mark.parametrize("name", sampled(BY_ITEM, ["plain", "macrocolumn", "projected"]))
 @pytest.mark.parametrize("scenario", ["class", "task"])
 def test_answers_are_among_what_an_item_can_be(name: str, scenario: Any) -> None:

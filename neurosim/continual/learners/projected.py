@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from ...measure import LayerCounts
 from ...network import Link, Network, Population, SpikeSource
 from ...random import rng_key
 from ...readouts import LateralCircuit, OnlineReadout, label_recordings
+from ...spikes import Recordings
 from ...windowed import Windowed
 from ..learner import BATCH, Arrays, Learner, Progress, no_progress
 from ..tasks import Items, Problem, Task
@@ -23,6 +25,8 @@ from .item_liquid import ItemLiquid
 from .state import about, check_arrays
 
 READOUT, PREFIX = "readout", "readout."
+# Bytes of the liquid's spikes that are kept: test items are asked again after every task.
+KEPT = 2**28
 
 
 @dataclass(frozen=True)
@@ -82,11 +86,13 @@ class Projected(Learner):
         self.settings, self.liquid, self.model = settings, settings.liquid(problem), settings.model(problem)
         self.gains: NDArray[np.float64] = np.ones(settings.neurons)
         self.weights = self.model.start().arrays()
+        self._heard: dict[bytes, Recordings] = {}
 
     def begin(self, task: Task) -> None:
         if task.index:
             self.weights = self.model.next_task(self.weights)
             return
+        self._heard.clear()
         self.liquid = self.settings.adapted(self.liquid, self.problem, task)
         assert self.liquid.gains is not None
         self.gains = np.asarray(self.liquid.gains)
@@ -107,7 +113,16 @@ class Projected(Learner):
         self.learned = task.index + 1
 
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[Any]:
-        readings = self._run(x).readings[READOUT]
+        """Return scores; items asked before are not played to the liquid again, which never changes."""
+        key = hashlib.sha256(repr(x.shape).encode() + np.ascontiguousarray(x).tobytes()).digest()
+        result = self._run(x, heard=self._heard.get(key))
+        if key not in self._heard:
+            spikes = result.spikes["liquid"]
+            assert isinstance(spikes, Recordings)  # as many as were played
+            kept = sum(each.ticks.nbytes + each.units.nbytes for each in (spikes, *self._heard.values()))
+            if kept <= KEPT:
+                self._heard[key] = spikes
+        readings = result.readings[READOUT]
         return np.array([windows[-1, : self.problem.classes] for windows in readings])
 
     def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:
@@ -127,33 +142,44 @@ class Projected(Learner):
         state.restore({name.removeprefix(PREFIX): a for name, a in arrays.items() if name.startswith(PREFIX)})
         self.weights, self.gains = state.arrays(), np.array(arrays["gains"])
         self.learned = int(arrays["learned"])
+        self._heard.clear()
         self.liquid = replace(self.liquid, gains=self.gains)
 
     def _run(
-        self, x: NDArray[np.uint8], labels: NDArray[np.int64] | None = None, *, count_updates: bool = False
+        self,
+        x: NDArray[np.uint8],
+        labels: NDArray[np.int64] | None = None,
+        heard: Recordings | None = None,
+        *,
+        count_updates: bool = False,
     ) -> Result:
-        """Play items to the network; with labels the readout learns from them, one after the other."""
+        """Play items to the network; with labels the readout learns from them, one after the other.
+
+        heard: what the liquid spiked for them; it is played in the liquid's place.
+        """
         played = self.settings.recordings(self.problem, x)
         clock, windows = self.liquid.clock, self.model.windows
         # The last window ends with the item, or, where steps do not divide, up to `windows` steps later.
         window = clock * math.ceil(float(played.durations.max()) / clock / windows - 1e-6)
-        inputs = {"input": replace(played, durations=np.full(len(x), windows * window))}
+        source, spikes = ("input", played) if heard is None else ("liquid", heard)
+        inputs = {source: replace(spikes, durations=np.full(len(x), windows * window))}
         if labels is not None:
             time = (windows - 1) * window
             inputs["label"] = label_recordings(labels, self.problem.classes, time, windows * window)
         return simulate(
-            self._network(window, learn=labels is not None),
+            self._network(window, learn=labels is not None, heard=heard is not None),
             inputs,
             clock=clock,
             seed=self.liquid.seed,
             threads=1,
-            record=[],
+            record=["liquid"] if labels is None and heard is None else [],
             count_updates=count_updates,
         )
 
-    def _network(self, window: float, *, learn: bool) -> Network:
-        liquid = self.liquid.network()
+    def _network(self, window: float, *, learn: bool, heard: bool) -> Network:
         readout = Population(READOUT, self.model.outputs, Windowed(self.model, window, learn, self.weights))
+        source = Population("liquid", self.settings.neurons, SpikeSource())
+        liquid = Network([source]) if heard else self.liquid.network()
         populations, links = [*liquid.populations, readout], [Link("liquid", READOUT)]
         if learn:
             populations.append(Population("label", self.problem.classes, SpikeSource()))
