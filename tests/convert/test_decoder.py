@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.samples import sampled
 from torch import Tensor
 
 from neurosim.attention import KINDS, LanguageConfig, LanguageModel, MixerSpec, read_model
@@ -98,7 +99,11 @@ def assert_same(found: Tensor, wanted: Tensor) -> None:
     torch.testing.assert_close(found, wanted, rtol=0, atol=2e-5 * float(wanted.abs().max()))
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+# The sample of the quick run: a state that decays, one that is corrected, a scan, a window and routed memories.
+QUICK = ["gla", "gated_deltanet", "mamba2", "rwkv7", "window", "mom"]
+
+
+@pytest.mark.parametrize("kind", sampled(sorted(KINDS), QUICK))
 def test_every_kind_in_spikes(kind: str) -> None:
     made = convert(model_of(kind), Coding("ternary", k=3.0, weights="int8")).execute()
     tokens = text(12, 3)
@@ -109,7 +114,7 @@ def test_every_kind_in_spikes(kind: str) -> None:
     assert torch.equal(decoded(Decoder(made.model, 3, 2), tokens), one)
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", sampled(sorted(KINDS), QUICK))
 def test_every_kind_dense(kind: str) -> None:
     model, tokens = model_of(kind), text(9, 2)
     assert_same(decoded(Decoder(model, 2), tokens), stepped(model, tokens))
