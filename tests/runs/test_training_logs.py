@@ -35,6 +35,7 @@ def read_events(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return found
 
 
+@pytest.mark.slow
 def test_a_training_is_logged_epoch_by_epoch(elsewhere: None) -> None:
     words = ("train", "digits", *SMALL, "--epochs", "3", "--threads", "1", "--out", "run")
     result = result_of(*words, "--log", "csv", "--log", "tensorboard")

@@ -1,0 +1,257 @@
+"""Files of events as cameras and other programs write them, read without any option: right, event for event, or not.
+
+    [NEUROSIM_DATA=FOLDER] python benchmarks/formats.py
+
+The events of one embedded digit are written in each format by encoders made from the formats' definitions, which share
+nothing with the package, and read by `files.read`. With NEUROSIM_DATA also recordings of real cameras in
+`event_formats`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import struct
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import scipy.io
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from neurosim import catalog, files
+from neurosim.spikes import Spikes
+
+Column = NDArray[np.int64]
+CLOCK = 913_700_000  # us that a camera's clock has been running
+US = 1e-6
+
+
+@dataclass(frozen=True)
+class Events:
+    """Events in the order of their times: t [n] us, polarity, row and column."""
+
+    t: Column
+    p: Column
+    y: Column
+    x: Column
+
+    @classmethod
+    def of(cls, spikes: Spikes) -> Events:
+        """Return the events of a recording of a camera."""
+        p, y, x = (axis.astype(np.int64) for axis in spikes.coordinates())
+        return cls(np.rint(spikes.times / US).astype(np.int64), p, y, x)
+
+    def table(self) -> NDArray[np.int64]:
+        """Return [n, 4] t from the first event on, p, y, x, those of one microsecond in the order of places."""
+        rows = np.stack([self.t - self.t.min(), self.p, self.y, self.x], axis=1)
+        return rows[np.lexsort(rows.T[::-1])]
+
+
+def words(*columns: Column, kind: str) -> bytes:
+    """Return integers of a type, those of one event side by side."""
+    return np.stack(columns, axis=1).astype(kind).tobytes()
+
+
+def nmnist(e: Events) -> bytes:
+    stamp = e.p << 23 | e.t
+    return words(e.x, e.y, stamp >> 16, stamp >> 8 & 255, stamp & 255, kind="u1")
+
+
+def text(e: Events) -> bytes:
+    rows = zip(e.x, e.y, 2 * e.p - 1, e.t + CLOCK, strict=True)
+    return "".join(f"{x},{y},{p},{t}\n" for x, y, p, t in rows).encode()
+
+
+def dat(e: Events) -> bytes:
+    return b"% Version 2\n% Height 34\n% Width 34\n\x0c\x08" + words(
+        e.t + CLOCK, e.p << 28 | e.y << 14 | e.x, kind="<u4"
+    )
+
+
+def evt2(e: Events) -> bytes:
+    t = e.t + CLOCK
+    pairs = words(8 << 28 | t >> 6, e.p << 28 | (t & 63) << 22 | e.x << 11 | e.y, kind="<u4")
+    return b"% evt 2.0\n% format EVT2;height=34;width=34\n% end\n" + pairs
+
+
+def evt21(e: Events) -> bytes:
+    t, found = e.t + CLOCK, []
+    for k in range(len(t)):
+        time, x = int(t[k]), int(e.x[k])
+        found += [8 << 60 | time >> 6 << 32]
+        found += [int(e.p[k]) << 60 | (time & 63) << 54 | x // 32 * 32 << 43 | int(e.y[k]) << 32 | 1 << x % 32]
+    return b"% evt 2.1\n% format EVT21;height=34;width=34\n% end\n" + np.array(found, "<u8").tobytes()
+
+
+def evt3(e: Events) -> bytes:
+    found, high, low = [], -1, -1
+    for t, p, y, x in zip(e.t + CLOCK, e.p, e.y, e.x, strict=True):
+        if t >> 12 != high:
+            high, low = t >> 12, -1
+            found.append(0x8000 | high & 0xFFF)
+        if t & 0xFFF != low:
+            low = t & 0xFFF
+            found.append(0x6000 | low)
+        found += [y, 0x2000 | p << 11 | x]
+    return b"% evt 3.0\n% format EVT3;height=34;width=34\n% end\n" + np.array(found, "<u2").tobytes()
+
+
+def aedat2_dvs128(e: Events) -> bytes:
+    # Places as tonic has them; jAER's screen has x and y exchanged.
+    return b"#!AER-DAT2.0\r\n# This is a raw AE data file\r\n" + words(
+        e.x << 8 | e.y << 1 | e.p, e.t + CLOCK, kind=">u4"
+    )
+
+
+def aedat2_davis(e: Events) -> bytes:
+    head = b"#!AER-DAT2.0\r\n# AEChip: eu.seebetter.ini.chips.davis.DAVIS240C\r\n" + b"# setting\r\n" * 2100
+    # jAER counts columns of a DAVIS from the right and rows from the foot.
+    return head + words((239 - e.x) << 12 | (179 - e.y) << 22 | e.p << 11, e.t + CLOCK, kind=">u4")
+
+
+def aedat31(e: Events) -> bytes:
+    head = b"#!AER-DAT3.1\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n"
+    count = len(e.t)
+    packet = struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, count, count, count)
+    return head + packet + words(e.x << 17 | e.y << 2 | e.p << 1 | 1, e.t + CLOCK, kind="<u4")
+
+
+def aedat4(e: Events) -> bytes:
+    from helpers.aedat4 import in_packets, recording
+
+    return recording(in_packets(list(zip(*(c.tolist() for c in (e.t, e.p, e.y, e.x)), strict=True))))
+
+
+def event_stream(e: Events) -> bytes:
+    data, last = bytearray(), 0
+    for t, p, y, x in zip(e.t, e.p, e.y, e.x, strict=True):
+        jumps, short = divmod(int(t) - last, 127)
+        last = int(t)
+        data += b"\xff" * jumps + bytes([short << 1 | int(p)]) + struct.pack("<HH", x, y)
+    return b"Event Stream\x02\x00\x00\x01" + struct.pack("<HH", 34, 34) + bytes(data)
+
+
+def structured(e: Events) -> NDArray[np.void]:
+    table = np.zeros(len(e.t), [("x", "<u2"), ("y", "<u2"), ("p", "<i2"), ("t", "<i8")])
+    for name in ("x", "y", "p"):
+        table[name] = getattr(e, name)
+    table["t"] = e.t + CLOCK
+    return table
+
+
+def write_shd(path: Path, e: Events) -> None:
+    with h5py.File(path, "w") as root:
+        for name, kind, values in (("times", "f2", e.t * US), ("units", "u2", (e.p * 34 + e.y) * 34 + e.x)):
+            node = root.create_dataset(f"spikes/{name}", (1,), h5py.vlen_dtype(np.dtype(kind)))
+            node[0] = values.astype(kind)
+        root["labels"] = np.zeros(1, np.uint16)
+        root["extra/speaker"] = np.zeros(1, np.uint16)
+        root["extra/keys"] = ["zero"]
+
+
+def write_prophesee(path: Path, e: Events) -> None:
+    with h5py.File(path, "w") as root:
+        root.create_dataset("CD/events", data=structured(e), chunks=True, compression="lzf", shuffle=True)
+        root.attrs["geometry"] = "34x34"
+
+
+def write_dsec(path: Path, e: Events) -> None:
+    with h5py.File(path, "w") as root:
+        for name in "txyp":
+            root.create_dataset(f"events/{name}", data=getattr(e, name).astype("u4"), compression="gzip")
+        root["t_offset"] = CLOCK
+
+
+def write_matlab(path: Path, e: Events) -> None:
+    """Write as MATLAB programs do: counted from 1, in doubles."""
+    columns = {"x": e.x + 1.0, "y": e.y + 1.0, "p": e.p + 1.0, "ts": e.t + 1.0 * CLOCK}
+    scipy.io.savemat(path, {"TD": columns})
+
+
+def written(encode: Callable[[Events], bytes]) -> Callable[[Path, Events], object]:
+    return lambda path, e: path.write_bytes(encode(e))
+
+
+# Each row of the table: the files of a format, by name.
+FORMATS: Mapping[str, Mapping[str, Callable[[Path, Events], object]]] = {
+    "N-MNIST .bin": {"a.bin": written(nmnist)},
+    "SHD HDF5": {"shd.h5": write_shd},
+    "CSV of another program": {"a.csv": written(text)},
+    "DAT": {"a.dat": written(dat)},
+    "EVT2": {"2.raw": written(evt2)},
+    "EVT2.1": {"21.raw": written(evt21)},
+    "EVT3": {"3.raw": written(evt3)},
+    "AEDAT2 of a DVS128": {"dvs.aedat": written(aedat2_dvs128)},
+    "AEDAT2 of a DAVIS": {"davis.aedat": written(aedat2_davis)},
+    "AEDAT 3.1": {"31.aedat": written(aedat31)},
+    "AEDAT4": {"a.aedat4": written(aedat4)},
+    "Event Stream .es": {"a.es": written(event_stream)},
+    ".npy, .npz": {
+        "a.npy": lambda path, e: np.save(path, structured(e)),
+        "a.npz": lambda path, e: np.savez(path, t=e.t + CLOCK, x=e.x, y=e.y, p=e.p, height=34, width=34),
+    },
+    "camera HDF5 (Prophesee, DSEC)": {"prophesee.hdf5": write_prophesee, "dsec.h5": write_dsec},
+    "MATLAB .mat": {"a.mat": write_matlab},
+}
+
+
+def is_right(path: Path, events: Events) -> bool:
+    """Return whether a file that holds the events is read so; SHD has times of 16 bits."""
+    if path.name == "shd.h5":
+        found = files.read_shd(path)[0]
+        units = (events.p * 34 + events.y) * 34 + events.x
+        same = np.array_equal(np.sort(found.units), np.sort(units))
+        return same and np.allclose(np.sort(found.times), np.sort((events.t * US).astype(np.float16)), atol=1e-6)
+    return np.array_equal(Events.of(files.read(path)).table(), events.table())
+
+
+def rows(folder: Path) -> list[tuple[str, int, bool]]:
+    """Return name, number of events and whether all were read right, for each format."""
+    whole = Events.of(catalog.load("digits", "test")[0])
+    # The first event at time 0 and one in the last corner, so that files without a sensor have the same.
+    events = Events(whole.t - whole.t[0], whole.p, whole.y, whole.x)
+    found = []
+    for name, ways in FORMATS.items():
+        right = []
+        for file, write in ways.items():
+            write(folder / file, events)
+            right.append(is_right(folder / file, events))
+        found.append((name, len(events.t), all(right)))
+    return found
+
+
+def real(folder: Path) -> list[str]:
+    """Return what is read of recordings of real cameras: durations, and whether places are those of another decoder."""
+    raw = files.read(folder / "evt3_sample.raw")
+    other = np.load(folder / "evt3_sample.npy")
+    mine = Events.of(raw)
+    same = all(np.array_equal(getattr(mine, name), other[name].astype(np.int64)) for name in "xyp")
+    span = 1e-3 * (mine.t[-1] - mine.t[0])
+    cars = files.read(folder / "sample_ncars.dat")
+    return [
+        f"evt3_sample.raw: {len(raw):,} events in {span:.1f} ms, x, y and p those of another decoder: {same}",
+        f"sample_ncars.dat: {len(cars):,} events in {1e3 * (cars.times[-1] - cars.times[0]):.1f} ms",
+    ]
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        found = rows(Path(folder))
+    for name, count, right in found:
+        print(f"{name:32}{count:8,} events  {'right' if right else 'WRONG'}")
+    print(f"{sum(right for *_, right in found)} of {len(found)} read right by default")
+    data = Path(os.environ.get("NEUROSIM_DATA", "")) / "event_formats"
+    if "NEUROSIM_DATA" in os.environ and data.is_dir():
+        print("\n".join(real(data)))
+
+
+if __name__ == "__main__":
+    main()

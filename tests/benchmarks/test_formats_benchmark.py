@@ -1,0 +1,27 @@
+"""The table of formats that are read right by default, and proof that a wrong reading would be noticed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.mark.filterwarnings("ignore::neurosim.errors.GuessWarning")
+def test_every_format_is_read_right_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setattr(sys, "path", list(sys.path))  # the script adds to it
+    import formats
+
+    found = formats.rows(tmp_path)
+    assert len(found) == 15 and [name for name, _, right in found if not right] == []
+    events = formats.Events(*(np.array(column) for column in ([0, 5, 9], [0, 1, 1], [0, 3, 33], [1, 2, 33])))
+    changed = formats.Events(events.t, events.p, events.x, events.y)
+    for ways in formats.FORMATS.values():
+        for file, write in ways.items():
+            write(tmp_path / file, changed)
+            assert not formats.is_right(tmp_path / file, events), file
