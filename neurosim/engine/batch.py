@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from numpy.typing import NDArray
 
-from ..errors import lookup
+from ..errors import NeurosimInputError, lookup
 from ..network import Network
 from ..spikes import Recordings, Spikes
 from .grid.runner import Runner
@@ -39,6 +39,7 @@ def simulate(
     probes: Sequence[Probe] = (),
     count_updates: bool = False,
     progress: Callable[[Progress], None] | None = None,
+    comm: Any = None,
 ) -> Result:
     """Run a network from its initial state, on a grid of steps of `clock` seconds or (None) in continuous time.
 
@@ -61,6 +62,8 @@ def simulate(
         probes: state variables to keep.
         count_updates: count the membrane entries that change from step to step (a little slower).
         progress: called from this thread from time to time.
+        comm: an mpi4py communicator, whose processes share the network: each makes the same call and gets the same
+            result (docs/scaling.md). None: this process has all of it.
 
     Raises:
         NeurosimInputError: an argument that breaks its rule, named with the rule and the value.
@@ -68,6 +71,9 @@ def simulate(
     started = time.perf_counter()
     check_arguments(network, clock, seed, trial, probes)
     played = read_inputs(network, inputs, duration, clock)
+    if comm is not None and (clock is None or played.batch is not None):
+        what = "a batch of recordings" if played.batch is not None else "continuous time"
+        raise NeurosimInputError(f"simulate.comm: {what} runs in one process; leave comm out")
     if clock is None:
         from .exact import run_exact
 
@@ -95,6 +101,7 @@ def simulate(
             record=record,
             probes=probes,
             count_updates=count_updates,
+            comm=comm,
         )
         result = simulation.run(float(played.durations[0]), progress=progress)
         simulation.end()

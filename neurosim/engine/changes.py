@@ -17,7 +17,7 @@ from ..random import rng_key
 from ..synapses import FromList
 from .compile.network import CompiledNetwork
 from .compile.plastic import is_plastic
-from .compile.row_tables import Late
+from .compile.row_table import Late
 from .connections import Connections
 
 Setting: TypeAlias = "float | NDArray[Any]"

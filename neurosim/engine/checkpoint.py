@@ -18,7 +18,7 @@ from ..network import Network
 from ..neurons.former import Former
 from ..plain import from_plain, to_plain
 from .changes import Changes
-from .compile.row_tables import Late
+from .compile.row_table import Late
 from .compile.synapse_sampler import MAX_DELAY
 from .former import current_description, current_probe, models
 from .grid.windows import PREFIX

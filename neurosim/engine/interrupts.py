@@ -9,10 +9,12 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def deferred_sigint() -> Iterator[Callable[[], None]]:
+def deferred_sigint(agree: Callable[[bool], bool] = bool) -> Iterator[Callable[[], None]]:
     """Defer an interrupt inside the block until the yielded function `deliver` is called or the block ends.
 
     Nothing changes where interrupts do not reach Python code, as in threads other than the main one.
+
+    agree: returns whether to deliver, given whether there was an interrupt: processes that share a run stop together.
     """
     handler = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
     if not callable(handler):
@@ -21,7 +23,7 @@ def deferred_sigint() -> Iterator[Callable[[], None]]:
     pending: list[int] = []
 
     def deliver() -> None:
-        if pending:
+        if agree(bool(pending)):
             pending.clear()
             handler(signal.SIGINT, None)
 

@@ -15,10 +15,11 @@ from ..neurons import Neuron
 from ..values import check_unit
 from ..windowed import Windowed
 from .compile.network import CompiledNetwork, compile_network
-from .compile.row_tables import Late
+from .compile.row_table import Late
 from .compile.synapse_sampler import SynapseSampler
 from .grid.probes import BoundProbe, bind_probes
 from .probe import Probe, check_names
+from .processes import ALONE, Processes
 
 # Parameters of neurons that are milliseconds in nature.
 TIMES = ("tau_mem", "tau_syn", "tau_syn_inhibitory", "t_refractory")
@@ -54,11 +55,13 @@ def prepare(
     late: Mapping[str, Late] | None = None,
     former: Sequence[SynapseSampler] = (),
     many: bool | None = None,
+    processes: Processes = ALONE,
 ) -> PreparedNetwork:
     """Compile a network for steps of `clock` seconds; the arguments are those of `simulate`, `threads` an integer.
 
     late, former: of a network that is changed while it runs, by name of the projection; see `RowTableBuilder`.
     many: as for `lay_out`.
+    processes: that share the network.
 
     Raises:
         NeurosimInputError: an argument that breaks its rule, or a network that cannot be compiled.
@@ -66,7 +69,9 @@ def prepare(
     recorded, real = recorded_names(network, record), lookup(PRECISIONS, precision, "simulate.precision")
     numbers = {str(projection.name): number for number, projection in enumerate(network.projections)}
     changed = {numbers[name]: each for name, each in (late or {}).items()}
-    compiled = compile_network(network, clock, seed, real, threads, late=changed, former=former, many=many)
+    compiled = compile_network(
+        network, clock, seed, real, threads, late=changed, former=former, many=many, processes=processes
+    )
     return PreparedNetwork(compiled, recorded, bind_probes(compiled, probes), count_updates)
 
 

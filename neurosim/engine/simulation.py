@@ -24,7 +24,7 @@ from .connections import Connections, connections
 from .former import current_arrays, was_many
 from .grid.runner import Counters, Runner
 from .grid.sinks import SpikeMemory, SpikeSink, StateMemory, StateSink
-from .grid.streams import SpikeStream, StateStream, StreamTarget, read_back, sync_streams
+from .grid.streams import Elsewhere, SpikeStream, StateStream, StreamTarget, read_back, sync_streams
 from .grid.work import count_work
 from .identity import describe, digest
 from .inputs import MAX_STEPS, check_duration, match_sources, steps_of
@@ -32,9 +32,9 @@ from .interrupts import deferred_sigint
 from .played import Played, source_of
 from .prepared import PreparedNetwork, check_arguments, prepare
 from .probe import Probe
+from .processes import processes_of
 from .progress import ProgressReporter, Status
 from .result import Progress, Result, named_spikes
-from .threads import thread_count
 
 FilePath: TypeAlias = "str | os.PathLike[str]"
 
@@ -57,6 +57,7 @@ class Simulation:
         spikes_to: a SONATA file for the spikes, which are then in no result. During the run they are in
             `<spikes_to>.part`; `close`, or leaving a `with` block, makes the file.
         states_to: the same for the samples of the probes: a file for `files.read_samples`.
+        comm: as for `simulate`. All processes call every method; process 0 writes the files.
 
     Raises:
         NeurosimInputError: an argument that breaks its rule, named with the rule and the value.
@@ -78,6 +79,7 @@ class Simulation:
         count_updates: bool = False,
         spikes_to: FilePath | None = None,
         states_to: FilePath | None = None,
+        comm: Any = None,
     ) -> None:
         started = time.perf_counter()
         check_arguments(network, clock, seed, trial, probes)
@@ -87,13 +89,14 @@ class Simulation:
         self.precision, self.probes, self.count_updates = precision, tuple(probes), bool(count_updates)
         played = match_sources(network, inputs).items()
         sources = {p: source_of(network.populations[p], item, clock) for p, item in played}
-        self._workers, self._record, self._given, self._changes = thread_count(threads), record, network, Changes()
+        self._processes, self._record, self._given, self._changes = processes_of(comm), record, network, Changes()
+        self._workers = self._processes.threads(threads)
         self._former: tuple[SynapseSampler, ...] = ()
         self._many: bool | None = None
         self._prepared = self._prepare(network, self._changes)
         self._former = self._prepared.compiled.samplers
         self.recorded = self._prepared.recorded
-        self._runner = Runner(self._prepared, self._workers)
+        self._runner = Runner(self._prepared, self._workers, self._processes)
         self._runner.warm_up()
         self._runner.begin(sources, self.trial)
         self._spikes: SpikeSink = SpikeMemory(self.recorded)
@@ -221,7 +224,7 @@ class Simulation:
         require(last <= MAX_STEPS, "run.duration", f"must end before {MAX_STEPS} steps of {self.clock:g} s", duration)
         started = time.perf_counter()
         report = ProgressReporter(progress, float(duration), started)
-        with deferred_sigint() as deliver:
+        with self._processes.together(), deferred_sigint(self._processes.any) as deliver:
 
             def on_piece(steps: int, spikes: int) -> None:
                 report(steps * self.clock, spikes)
@@ -252,7 +255,9 @@ class Simulation:
         arguments = checkpoint.Arguments(record=self.recorded, **{name: getattr(self, name) for name in names})
         streams, arrays = sync_streams(self._streams), self.workspace_arrays()
         saved = checkpoint.SavedSimulation(arguments, arrays, self.step, streams, changes=self._changes)
-        checkpoint.write(path, self._given, saved)
+        with self._processes.one_writes() as writes:
+            if writes:
+                checkpoint.write(path, self._given, saved)
 
     def whole(self, run_s: float = 0.0) -> Result:
         """Return everything since time 0 as one result, in memory: spikes and samples are read back from the streams.
@@ -280,9 +285,10 @@ class Simulation:
         """
         if self._status is not Status.LOST:
             self._status = Status.CLOSED
-            for stream in list(self._streams.values()):
-                stream.finish(self._end)
-                del self._streams[stream.kind]
+            with self._processes.one_writes():
+                for stream in list(self._streams.values()):
+                    stream.finish(self._end)
+                    del self._streams[stream.kind]
 
     def __enter__(self) -> Simulation:
         return self
@@ -302,6 +308,7 @@ class Simulation:
         threads: int | None = None,
         spikes_to: FilePath | None = None,
         states_to: FilePath | None = None,
+        comm: Any = None,
     ) -> Simulation:
         """Return the simulation that `save` wrote.
 
@@ -309,7 +316,7 @@ class Simulation:
             network: the network it was saved from, its parts in any order.
             inputs: what the sources play, from the start of the recordings; events before the saved moment are
                 skipped. Later events may differ from those of the saved run.
-            threads: as for `simulate`.
+            threads, comm: as for `simulate`; those of the saved run may have been others.
             spikes_to, states_to: as for `Simulation`. The streams of the saved run are continued there: what was
                 added after the save, by a run that was killed since, is cut off. None: in memory from here on.
 
@@ -319,7 +326,7 @@ class Simulation:
         """
         saved = checkpoint.read(Path(path), network)
         seed, many = saved.arguments.seed, was_many(network, saved.arrays, saved.step)
-        simulation = cls(network, inputs, threads=threads, **{**vars(saved.arguments), "seed": abs(seed)})
+        simulation = cls(network, inputs, threads=threads, comm=comm, **{**vars(saved.arguments), "seed": abs(seed)})
         if saved.changes.values or many is not None or seed < 0:  # earlier versions took a negative seed
             simulation.seed, simulation._many = seed, many
             simulation._become(saved.changes.apply(network), saved.changes)
@@ -340,6 +347,11 @@ class Simulation:
 
     def _open_streams(self, spikes_to: FilePath | None, states_to: FilePath | None, sizes: Mapping[str, int]) -> None:
         """Begin or continue streams; `sizes` are the bytes of those of the saved run."""
+        self._runner.bounded = states_to is not None
+        if not self._processes.root:
+            self._spikes = self._spikes if spikes_to is None else Elsewhere()
+            self._states = self._states if states_to is None else Elsewhere()
+            return
         network = digest(describe(self._given)) if (spikes_to, states_to) != (None, None) else ""
         if spikes_to is not None:
             target, size = StreamTarget(Path(spikes_to), network, self.clock, self.step), sizes.get("spikes")
@@ -347,12 +359,11 @@ class Simulation:
         if states_to is not None:
             target, size = StreamTarget(Path(states_to), network, self.clock, self.step), sizes.get("states")
             self._states = self._streams["states"] = StateStream(target, self._prepared.probes, size)
-            self._runner.bounded = True
 
     def _become(self, network: Network, changes: Changes, moved: Mapping[str, NDArray[Any]] | None = None) -> None:
         """Go on as a changed network, or (`moved` is None) begin as one; see `transit.carried`."""
         self.network, self._changes, self._prepared = network, changes, self._prepare(network, changes)
-        runner = Runner(self._prepared, self._workers)
+        runner = Runner(self._prepared, self._workers, self._processes)
         if moved is None:
             runner.begin(self._runner.sources, self.trial)
         else:
@@ -362,8 +373,8 @@ class Simulation:
     def _prepare(self, network: Network, changes: Changes) -> PreparedNetwork:
         names = ("clock", "seed", "precision", "probes", "count_updates")
         mine: dict[str, Any] = {name: getattr(self, name) for name in names} | {"record": self._record}
-        former, many = self._former, self._many
-        return prepare(network, threads=self._workers, late=changes.late, former=former, many=many, **mine)
+        mine |= {"former": self._former, "many": self._many, "processes": self._processes}
+        return prepare(network, threads=self._workers, late=changes.late, **mine)
 
     def _check_running(self, method: str) -> None:
         if self._status is not Status.RUNNING:

@@ -3,7 +3,7 @@
 Units lie in slots: a network is cut into `blocks`, each holding a part of every population, so that threads that own
 whole blocks own ranges of slots and share the work evenly. Some blocks make a page of at most 65,536 slots, within
 which two bytes name a target. A row's targets are in order of slots, so that each block's are together:
-those of block b of row r lie from cuts[r, b] to cuts[r, b + 1].
+those of block b of row r lie from cuts[r, b] to cuts[r, b + 1], if blocks are counted from the first of the process.
 
 Forms of rows, chosen in `neurosim.engine.compile.row_tables` (one weight and one delay unless said):
 
@@ -43,14 +43,16 @@ BITS, COUNTS, SUMS, QUEUE, GROUPS = range(5)
     BATCH,  # BITS, COUNTS: rows that cannot overflow a byte, a multiple of 8
     MATRIX,  # BITS: address of the first row
     STRIDE,  # BITS: bytes of a row
-    CUTS,  # address: uint32 [ROWS, blocks + 1], from the beginning of the row
+    CUTS,  # address: uint32 [ROWS, CUT_COLUMNS], from the beginning of the row
+    CUT_BLOCK,  # the first block of the process, which the first column is of
+    CUT_COLUMNS,  # blocks of the process, and one
     TARGETS,  # address: int64 [ROWS], addresses of uint16
     WEIGHTS,  # address: int64 [ROWS], addresses of reals; 0: the table's one weight
     DELAYS,  # address: int64 [ROWS], addresses of uint16; 0: DELAY
     STARTS,  # GROUPS: address of int64 [pages, ROWS], addresses of each row's first word
     LINES,  # GROUPS: cache lines of a group to ask for
     ROW_TABLE_COLUMNS,
-) = range(20)
+) = range(22)
 
 
 @njit(cache=True, nogil=True)
@@ -134,9 +136,10 @@ def _ask(table, cuts, at, rows, i, last, first_block, last_block, width):
 
 
 @njit(cache=True, nogil=True)
-def deliver_counts(table, rows, first, last, first_block, last_block, blocks, counts):
+def deliver_counts(table, rows, first, last, first_block, last_block, counts):
     """Add 1 to counts[target] over rows[first:last], targets in blocks `first_block` to `last_block - 1` of a page."""
-    cuts = matrix(table[CUTS], table[ROWS], blocks + 1, np.uint32(0))
+    cuts = matrix(table[CUTS], table[ROWS], table[CUT_COLUMNS], np.uint32(0))
+    first_block, last_block = first_block - table[CUT_BLOCK], last_block - table[CUT_BLOCK]
     at = vector(table[TARGETS], table[ROWS], np.int64(0))
     for i in range(first, last):
         row = rows[i]
@@ -148,9 +151,10 @@ def deliver_counts(table, rows, first, last, first_block, last_block, blocks, co
 
 
 @njit(cache=True, nogil=True)
-def deliver_sums(table, rows, first, last, first_block, last_block, blocks, weight, gains, sums):
+def deliver_sums(table, rows, first, last, first_block, last_block, weight, gains, sums):
     """Add weights to sums[target] over rows[first:last], times gains[i] for row first + i unless `gains` is empty."""
-    cuts = matrix(table[CUTS], table[ROWS], blocks + 1, np.uint32(0))
+    cuts = matrix(table[CUTS], table[ROWS], table[CUT_COLUMNS], np.uint32(0))
+    first_block, last_block = first_block - table[CUT_BLOCK], last_block - table[CUT_BLOCK]
     at = vector(table[TARGETS], table[ROWS], np.int64(0))
     own = vector(table[WEIGHTS], table[ROWS] if table[WEIGHTS] else 0, np.int64(0))
     width = sums.itemsize
@@ -174,9 +178,10 @@ def deliver_sums(table, rows, first, last, first_block, last_block, blocks, weig
 
 
 @njit(cache=True, nogil=True)
-def deliver_queue(table, units, step, first_block, last_block, blocks, base, weight, queue):
+def deliver_queue(table, units, step, first_block, last_block, base, weight, queue):
     """Add the rows of `units`, which fired in `step`, to queue[(step + delay) % depth, base + target]."""
-    cuts = matrix(table[CUTS], table[ROWS], blocks + 1, np.uint32(0))
+    cuts = matrix(table[CUTS], table[ROWS], table[CUT_COLUMNS], np.uint32(0))
+    first_block, last_block = first_block - table[CUT_BLOCK], last_block - table[CUT_BLOCK]
     at = vector(table[TARGETS], table[ROWS], np.int64(0))
     own = vector(table[WEIGHTS], table[ROWS] if table[WEIGHTS] else 0, np.int64(0))
     after = vector(table[DELAYS], table[ROWS] if table[DELAYS] else 0, np.int64(0))

@@ -34,7 +34,7 @@ def open_cursors(tables, log, log_offsets, populations, log_start, first, begin_
     """
     longest, n = 0, tables.shape[0]
     for p in range(n):
-        if tables[p, FORM] == GROUPS:
+        if tables[p, FORM] == GROUPS and begin_block < end_block:
             longest = max(longest, tables[p, DELAY])
     begin_page, end_page = begin_block // page_blocks, (end_block + page_blocks - 1) // page_blocks
     pages = end_page - begin_page if longest else 0
@@ -42,7 +42,7 @@ def open_cursors(tables, log, log_offsets, populations, log_start, first, begin_
     heads, tails = np.zeros((n, pages), np.int64), np.zeros((n, pages), np.int64)
     born = np.zeros((n, longest + 1), np.int64)
     for p in range(n):
-        if tables[p, FORM] == GROUPS:
+        if tables[p, FORM] == GROUPS and begin_block < end_block:
             for step in range(max(first - tables[p, DELAY], log_start), first - 1):
                 new = fired(tables[p], log_offsets, populations, log_start, step)
                 if heads[p, 0] + new > cursors.shape[2]:

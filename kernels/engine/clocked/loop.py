@@ -53,6 +53,10 @@ from .deliver import (
     schedule,
     set_counts,
 )
+from .exchange import ASKED_ENTRIES as EXCHANGE_ENTRIES
+from .exchange import CALLED as EXCHANGED
+from .exchange import LOG_START, STEPS, WIDTH
+from .exchange import STEP as EXCHANGE_STEP
 from .groups import fired, make_room, open_cursors, read_groups
 from .stimuli import A_DRAW, A_DRAWN, A_FIRST, A_STEP, ASKED_ENTRIES, RECORD_COLUMNS
 
@@ -117,6 +121,9 @@ P_POPULATION, P_ROW, P_INTERVAL, P_UNITS, P_COUNT, P_OUT, PROBE_COLUMNS = range(
 def run(  # noqa: PLR0912, PLR0915 - the event loop
     thread,
     threads,
+    begin_block,
+    end_block,
+    exchange,
     sync,
     spins,
     first,
@@ -153,6 +160,8 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     That is below `last` if a log could become full.
 
     Args:
+        begin_block, end_block: the blocks of this thread.
+        exchange: int64, the record of `exchange` where other processes own other blocks; zeros where none do.
         sync, spins: see `tools.intrinsics.barrier`.
         log_start: the first step in the log.
         interval: number of steps from one meeting of the threads to the next, at most the shortest delay.
@@ -172,7 +181,6 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
         last_step: int64 [threads].
     """
     blocks, populations = log.shape[0], members.shape[1]
-    begin_block, end_block = thread * blocks // threads, (thread + 1) * blocks // threads
     real = sums.dtype.type(0)
     receptors, slots, width = max(sums.shape[0], 1), sums.shape[1], sums.itemsize
     # Addresses: views of arrays are counted, a few nanoseconds each, which the pieces of a step would feel.
@@ -198,7 +206,7 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     # Which received anything in this step: counters, then the sums of each receptor.
     due = np.zeros(counts.shape[0] + receptors, np.uint8)
     due_at = due.ctypes.data
-    context = np.empty(learn.CONTEXT_ENTRIES, np.int64)
+    context, trade = np.empty(learn.CONTEXT_ENTRIES, np.int64), np.zeros(EXCHANGE_ENTRIES, np.int64)
     cursors, heads, tails, born = open_cursors(
         tables, log, log_offsets, populations, log_start, first, begin_block, end_block, page_blocks
     )
@@ -235,7 +243,7 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
                 due[i] = i >= counts.shape[0] and plastic.shape[0] > 0
             for p in range(tables.shape[0]):
                 table = vector(tables_at + p * ROW_TABLE_COLUMNS * 8, ROW_TABLE_COLUMNS, np.int64(0))
-                if table[FORM] == GROUPS:
+                if table[FORM] == GROUPS and begin_block < end_block:
                     new = fired(table, log_offsets, populations, log_start, now - 1)
                     if heads[p, 0] + new > cursors.shape[2]:
                         cursors = make_room(cursors, heads, tails, new)
@@ -243,7 +251,7 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
                         table, p, log, log_offsets, populations, log_start, now, new, begin_block // page_blocks,
                         page_blocks, block_slots, cursors, heads, tails, born, fixed_at, slots,
                     )  # fmt: skip
-                elif table[FORM] <= SUMS and begin[q, p] == begin[q, p + 1]:
+                elif table[FORM] == GROUPS or (table[FORM] <= SUMS and begin[q, p] == begin[q, p + 1]):
                     continue
                 elif table[FORM] == SUMS:
                     due[counts.shape[0] + table[RECEPTOR]] = 1
@@ -252,13 +260,11 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
                         high = min(end_block, (page + 1) * page_blocks)
                         base = page * page_blocks * block_slots
                         line = vector(sums_at + (table[RECEPTOR] * slots + base) * width, slots - base, real)
-                        deliver_sums(
-                            table, rows, begin[q, p], begin[q, p + 1], low, high, blocks, table_weights[p], none, line
-                        )
+                        deliver_sums(table, rows, begin[q, p], begin[q, p + 1], low, high, table_weights[p], none, line)
                 elif table[FORM] != QUEUE:
                     due[table[COUNTER]] = 1
                     due[counts.shape[0] + table[RECEPTOR]] |= _deliver_bytes(
-                        table, table_weights[p], rows, begin[q, p], begin[q, p + 1], begin_block, end_block, blocks,
+                        table, table_weights[p], rows, begin[q, p], begin[q, p + 1], begin_block, end_block,
                         page_blocks, block_slots, planes, counts_at, sums_at, slots, zero_row, again,
                     )  # fmt: skip
             for k in range(plastic.shape[0]):
@@ -300,10 +306,17 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
                     else:
                         used = _draw(unit, b, now, draw, words, log_at + b * log.shape[1] * 4, used, asked_at)
                     log_offsets[b, at] = used
-        step += steps
         epoch += 1
         if threads > 1:
             barrier(sync, thread, threads, epoch, spins)
+        if exchange[EXCHANGED]:
+            if thread == 0:
+                trade[EXCHANGE_STEP], trade[STEPS], trade[LOG_START], trade[WIDTH] = step, steps, log_start, populations
+                call(exchange[EXCHANGED], exchange, trade, log, log_offsets)
+            epoch += 1
+            if threads > 1:
+                barrier(sync, thread, threads, epoch, spins)
+        step += steps
     # Spikes of the last steps are not queued yet: `queued` of the next call says so.
     last_step[thread] = step
     # Numba frees an array after its last mention, and only the addresses of these are used above: keep them alive.
@@ -313,7 +326,7 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
 
 @njit(cache=True, nogil=True)
 def _deliver_bytes(
-    table, weight, rows, first, last, begin_block, end_block, blocks, page_blocks, block_slots, planes, counts_at,
+    table, weight, rows, first, last, begin_block, end_block, page_blocks, block_slots, planes, counts_at,
     sums_at, slots, zero_row, again,
 ):  # fmt: skip
     """Add rows of BITS or COUNTS, in batches that cannot overflow a byte; a full batch is added to the sums.
@@ -339,7 +352,7 @@ def _deliver_bytes(
         if z > a:
             for page in range(begin_block // page_blocks, (end_block - 1) // page_blocks + 1):
                 b, c = max(begin_block, page * page_blocks), min(end_block, (page + 1) * page_blocks)
-                deliver_counts(table, chosen, a, z, b, c, blocks, line[page * page_blocks * block_slots :])
+                deliver_counts(table, chosen, a, z, b, c, line[page * page_blocks * block_slots :])
         first = end
         if first >= last:
             return spilled
@@ -369,7 +382,7 @@ def _enqueue(
                     low = max(begin_block, page * page_blocks)
                     high = min(end_block, (page + 1) * page_blocks)
                     base = table[RECEPTOR] * block_slots * blocks + page * page_blocks * block_slots
-                    deliver_queue(table, fired, step, low, high, blocks, base, table_weights[p], queue)
+                    deliver_queue(table, fired, step, low, high, base, table_weights[p], queue)
 
 
 @njit(cache=True, nogil=True)

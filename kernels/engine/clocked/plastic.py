@@ -45,7 +45,9 @@ from .plasticity import (
     RECEPTOR,
     DELAY,
     SYNAPSES,
-    CUTS,  # address: int64 [SOURCES, blocks + 1], which synapses of a row lie in which block
+    CUTS,  # address: int64 [SOURCES, CUT_COLUMNS], which synapses of a row lie in which block
+    CUT_BLOCK,  # the first block of the process, which the first column is of
+    CUT_COLUMNS,  # blocks of the process, and one
     UNITS,  # address: uint32 [SYNAPSES], targets
     WEIGHTS,  # address: real [SYNAPSES]
     RULE,  # address: float64 [RULE_ENTRIES]; 0: the weights stay
@@ -72,8 +74,9 @@ from .plasticity import (
     HOME,  # address: float64 [HOME_ENTRIES], the rule of homeostasis; 0: there is none
     GROUP,  # entries of the projection, this and those after it, that it scales together; 0: another entry does it
     ACTIVITY,  # address: float64 [TARGETS, 2]
+    BEFORE,  # address: int64 [SOURCES], what to add to the number of a synapse in the draw; 0: nothing
     PLASTIC_COLUMNS,
-) = range(37)
+) = range(40)
 
 # The context of a call, int64 [CONTEXT_ENTRIES]; PART, SHIFT and OFFSET are those of the target, see `loop`.
 (
@@ -156,7 +159,7 @@ def on_pre(entry, context, log, log_offsets, sums):
     """
     thread, step, real = context[THREAD], context[STEP], sums.dtype.type(0)
     begin_block, end_block, part = context[FIRST], context[LAST], context[PART]
-    sources, synapses, blocks = entry[SOURCES], entry[SYNAPSES], log.shape[0]
+    sources, synapses = entry[SOURCES], entry[SYNAPSES]
     weights = vector(entry[WEIGHTS], synapses, real)
     rule, decay, pre, post, eligibility, reward = _learning(entry, thread)
     if entry[ELIGIBILITY]:
@@ -171,7 +174,7 @@ def on_pre(entry, context, log, log_offsets, sums):
         _hold(entry, context, real)
     if step - entry[DELAY] < context[LOG_START]:
         return
-    cuts = matrix(entry[CUTS], sources, blocks + 1, np.int64(0))
+    cuts = matrix(entry[CUTS], sources, entry[CUT_COLUMNS], np.int64(0))
     targets = vector(entry[UNITS], synapses, np.uint32(0))
     short = vector(entry[SHORT], 3 if entry[SHORT] else 0, 0.0)
     resources = matrix(entry[RESOURCES] + thread * sources * 24, sources if short.size else 0, 3, 0.0)
@@ -182,7 +185,7 @@ def on_pre(entry, context, log, log_offsets, sums):
             i = log[home, f]
             gain = release(short, resources, i, step - entry[DELAY]) if short.size else 1.0
             for b in range(begin_block, end_block):
-                a, z = cuts[i, b], cuts[i, b + 1]
+                a, z = cuts[i, b - entry[CUT_BLOCK]], cuts[i, b - entry[CUT_BLOCK] + 1]
                 if a == z:
                     continue
                 # The slot of a unit of this block is its number and a shift.
@@ -276,8 +279,9 @@ def _transmit(entry, context, source, a, z, targets, weights, gain, row):
     """Add the weights of those synapses of a row that transmit this spike: each draws for itself."""
     share, real = vector(entry[RELEASED], 1, 0.0)[0], row.dtype.type(gain)
     draw = uint64(context[TRIAL]) << uint64(32) | uint64(context[STEP])
+    before = vector(entry[BEFORE], entry[SOURCES], np.int64(0))[source] if entry[BEFORE] else np.int64(0)
     for s in range(a, z):
-        high, low, _, _ = words(uint64(entry[KEY]), uint64(s), draw)
+        high, low, _, _ = words(uint64(entry[KEY]), uint64(s + before), draw)
         if unit_interval(high, low) < share:
             row[targets[s]] += weights[s] * real
 

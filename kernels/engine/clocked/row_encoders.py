@@ -61,8 +61,8 @@ def place(
 
 
 @njit(cache=True, nogil=True)
-def set_bits(offsets, targets, part, shift, offset, block_slots, first, rows, rest):
-    """Set a bit for every synapse of sources `first` on, in uint64 [sources, words] rows over all slots.
+def set_bits(offsets, targets, part, shift, offset, block_slots, rows, rest):
+    """Set a bit for every synapse in uint64 [sources, words] rows over all slots.
 
     A synapse whose bit is set already is marked in rest[j]; returns how many are.
     """
@@ -73,8 +73,8 @@ def set_bits(offsets, targets, part, shift, offset, block_slots, first, rows, re
             block = (target + shift) // part
             slot = block * block_slots + offset + target - block * part
             bit = np.uint64(1) << np.uint64(slot & 63)
-            again = rows[first + i, slot >> 6] & bit != 0
-            rows[first + i, slot >> 6] |= bit
+            again = rows[i, slot >> 6] & bit != 0
+            rows[i, slot >> 6] |= bit
             rest[j] = again
             found += again
     return found
@@ -99,14 +99,11 @@ def kept_rows(offsets, targets, rest):
 
 @njit(cache=True, nogil=True)
 def count_groups(offsets, targets, delays, part, shift, page_blocks, longest, counts):
-    """Count synapses into counts[i, target's page * (longest + 1) + delay]; return False if one is longer."""
+    """Count synapses, none of a longer delay, into counts[i, target's page * (longest + 1) + delay]."""
     for i in range(offsets.size - 1):
         for j in range(offsets[i], offsets[i + 1]):
             delay = np.int64(delays[j])
-            if delay > longest:
-                return False
             counts[i, (np.int64(targets[j]) + shift) // part // page_blocks * (longest + 1) + delay] += 1
-    return True
 
 
 @njit(cache=True, nogil=True)

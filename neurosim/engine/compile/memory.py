@@ -13,8 +13,11 @@ from ...synapses import Distribution
 from .plastic import plastic_bytes
 
 
-def check_memory(network: Network, real: np.dtype[Any]) -> None:
-    """Raise if the synapses are expected not to fit in the memory that is free, before allocating any."""
+def check_memory(network: Network, real: np.dtype[Any], part: float = 1.0) -> None:
+    """Raise if the synapses are expected not to fit in the memory that is free, before allocating any.
+
+    part: of the network that the processes of this machine have.
+    """
     need = 0.0
     for projection in network.projections:
         source, target = (network.population(name).side for name in (projection.source, projection.target))
@@ -22,7 +25,7 @@ def check_memory(network: Network, real: np.dtype[Any]) -> None:
         each += 2 * (np.ndim(projection.delay) > 0 or isinstance(projection.delay, Distribution))  # type: ignore[arg-type]
         each += plastic_bytes(projection, real)
         need += 24.0 * source.size + each * projection.pattern.expected(source, target)
-    free = free_memory()
+    need, free = need * part, free_memory()
     if free is not None and need > free:
         raise NeurosimInputError(
             f"Network: its synapses need about {need / 2**30:.1f} GiB while being made, and {free / 2**30:.1f} GiB of "

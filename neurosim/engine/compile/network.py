@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import NeurosimInputError
 from ...network import Network, Population
 from ...neurons import Neuron
 from ...neurons.by_unit import drawn, rows
+from ..processes import ALONE, Processes
 from ..threads import for_each
 from .callbacks import step_callback
 from .cells import Cells, initial_state
@@ -20,7 +22,9 @@ from .layout import Layout, lay_out
 from .memory import check_memory
 from .noise import Noise, compile_noise
 from .plastic import PlasticSynapses, compile_plastic
-from .row_tables import Late, RowTable, RowTableBuilder
+from .row_table import Late, RowTable
+from .row_tables import RowTableBuilder
+from .share import Share, share_of
 from .synapse_sampler import SynapseSampler, build_sampler
 from .windows import WindowPlan, compile_windows
 
@@ -39,6 +43,7 @@ class CompiledNetwork:
         noises: Poisson stimuli.
         currents: those into neurons.
         layout: slots of the units.
+        share: the blocks of this process. The rows of other blocks are not stored; all else is that of the whole.
         samplers: of each projection, without its synapses.
         row_tables: synapses that are not plastic.
         degrees: [projections][sources] number of synapses of weight other than zero.
@@ -55,6 +60,7 @@ class CompiledNetwork:
     noises: tuple[Noise, ...]
     currents: tuple[CompiledCurrent, ...]
     layout: Layout
+    share: Share
     samplers: tuple[SynapseSampler, ...]
     row_tables: tuple[RowTable, ...]
     degrees: tuple[NDArray[np.int32], ...]
@@ -97,6 +103,7 @@ def compile_network(
     late: Mapping[int, Late] | None = None,
     former: Sequence[SynapseSampler] = (),
     many: bool | None = None,
+    processes: Processes = ALONE,
 ) -> CompiledNetwork:
     """Draw and lay out everything that does not change while the network runs.
 
@@ -105,21 +112,28 @@ def compile_network(
         plain: store every row in the plainest form, QUEUE, to compare the others with.
         late, former: of a network that is changed while it runs, see `RowTableBuilder`.
         many: as for `lay_out`.
+        processes: that share the network.
 
     Raises:
         NeurosimInputError: a delay under a step, a network larger than the memory that is free, a rate too high, a
-            window that is no whole number of steps.
+            window that is no whole number of steps; gap junctions among processes.
     """
     windows = compile_windows(network, clock)
-    check_memory(network, real)
+    currents = compile_currents(network, clock, seed)
+    if processes.size > 1 and (coupled := [current for current in currents if current.couplings]):
+        raise NeurosimInputError(
+            f"GapJunctions[{coupled[0].name!r}]: need the membranes of all units in every step, which processes do not "
+            "exchange; leave comm or mpirun out"
+        )
+    check_memory(network, real, processes.neighbours / processes.size)
     layout = lay_out(network, many)
-    samplers = _build_samplers(network, clock, seed, threads)
+    share = share_of(layout, processes.rank, processes.size)
+    samplers = _build_samplers(network, clock, seed, threads, keep=share.whole)
     degrees = [np.zeros(len(sampler.first_synapse) - 1, np.int32) for sampler in samplers]
-    row_tables = RowTableBuilder(network, layout, samplers, real, threads, degrees, late or {}, former).build(plain)
-    plastic = compile_plastic(network, samplers, clock, real, degrees, seed)
+    row_tables = RowTableBuilder(network, share, samplers, real, threads, degrees, late or {}, former).build(plain)
+    plastic = compile_plastic(network, samplers, clock, real, degrees, seed, share)
     populations = [(p, population) for p, population in enumerate(network.populations)]
     poisson, noises = compile_noise(network, seed, clock)
-    currents = compile_currents(network, clock, seed)
     driven = targets_of(currents)
     return CompiledNetwork(
         network=network,
@@ -135,6 +149,7 @@ def compile_network(
         noises=noises,
         currents=currents,
         layout=layout,
+        share=share,
         samplers=tuple(sampler.without_cache() for sampler in samplers),
         row_tables=tuple(row_tables),
         degrees=tuple(degrees),
@@ -143,13 +158,13 @@ def compile_network(
     )
 
 
-def _build_samplers(network: Network, clock: float, seed: int, threads: int) -> list[SynapseSampler]:
+def _build_samplers(network: Network, clock: float, seed: int, threads: int, *, keep: bool) -> list[SynapseSampler]:
     """Return the samplers of all projections, built several at a time."""
     each = max(1, threads // max(1, len(network.projections)))
     ready: dict[int, SynapseSampler] = {}
 
     def build(number: int) -> None:
-        ready[number] = build_sampler(network, network.projections[number], clock, seed, each)
+        ready[number] = build_sampler(network, network.projections[number], clock, seed, each, keep=keep)
 
     for_each(range(len(network.projections)), build, threads)
     return [ready[number] for number in range(len(network.projections))]

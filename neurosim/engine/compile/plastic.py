@@ -16,6 +16,7 @@ from ...kernels.engine.clocked import plasticity as kernel
 from ...network import Network, Projection
 from ...plasticity import Modulation, ShortTermPlasticity, Terms
 from ...random import rng_key
+from .share import Share
 from .synapse_sampler import MAX_DELAY, SynapseSampler
 
 if TYPE_CHECKING:
@@ -29,9 +30,13 @@ class PlasticSynapses:
     Attributes:
         number: of the projection.
         delay: steps.
-        offsets: [sources + 1] int64 and `targets`: [n] uint32, the rows.
+        offsets: [sources + 1] int64 and `targets`: [n] uint32, the rows, of which a process has the part that ends in
+            its share.
         weights: real [n], at the start.
         places: [n] the place of each among all synapses of the projection, in the order of its rows; a slice for all.
+        before: [sources] int64, what the number of a synapse of each row in this process lacks to that among all
+            of this delay; empty where the process has all.
+        whole: their number in all processes.
         rule, short_term: vectors that `kernels.engine.clocked.plasticity` reads; empty where there is none.
         homeostasis: the same for `kernels.engine.clocked.homeostasis`.
         group: number of delays of the projection, in the first of its synapses; 0 in the others.
@@ -51,6 +56,8 @@ class PlasticSynapses:
     targets: NDArray[np.uint32]
     weights: NDArray[Any]
     places: NDArray[np.int64] | slice
+    before: NDArray[np.int64]
+    whole: int
     rule: NDArray[np.float64]
     short_term: NDArray[np.float64]
     homeostasis: NDArray[np.float64]
@@ -80,9 +87,16 @@ class PlasticSynapses:
         return min(self.delay, self.reward_delay) if self.modulated else self.delay
 
     @property
+    def numbers(self) -> NDArray[np.int64]:
+        """[n] the number of each synapse among all of this delay."""
+        numbers = np.arange(len(self.targets))
+        return numbers + np.repeat(self.before, np.diff(self.offsets)) if self.before.size else numbers
+
+    @property
     def nbytes(self) -> int:
+        """Bytes of those of all processes."""
         each = self.targets.itemsize + self.weights.itemsize + (8 if self.learns else 0) + 16 * self.modulated
-        return self.offsets.nbytes + each * len(self.targets)
+        return self.offsets.nbytes + each * self.whole
 
 
 def plastic_bytes(projection: Projection, real: np.dtype[Any]) -> int:
@@ -106,8 +120,9 @@ def compile_plastic(
     real: np.dtype[Any],
     degrees: Sequence[NDArray[np.int32]],
     seed: int,
+    share: Share,
 ) -> tuple[PlasticSynapses, ...]:
-    """Return the plastic synapses of a network.
+    """Return the plastic synapses of a network that end in a share of it.
 
     degrees: [projections][sources], filled with the number of synapses of weight other than zero.
 
@@ -117,7 +132,7 @@ def compile_plastic(
     compiled: list[PlasticSynapses] = []
     for number, sampler in enumerate(samplers):
         if is_plastic(sampler.projection):
-            compiled += _by_delay(network, number, sampler, clock, real, degrees[number], seed)
+            compiled += _by_delay(network, number, sampler, clock, real, degrees[number], seed, share)
     return tuple(compiled)
 
 
@@ -129,6 +144,7 @@ def _by_delay(
     real: np.dtype[Any],
     degrees: NDArray[np.int32],
     seed: int,
+    share: Share,
 ) -> list[PlasticSynapses]:
     projection = sampler.projection
     rows, weights, delays = sampler.all_synapses()
@@ -139,10 +155,13 @@ def _by_delay(
     short_term = short_term_vector(projection.short_term, clock) if projection.short_term else np.empty(0)
     homeostasis = homeostasis_vector(projection, clock) if projection.homeostasis else np.empty(0)
     rewarder, reward_delay = _reward(network, projection, terms.modulation if terms else None, clock)
-    different = np.unique(delays)
+    different, first, last = np.unique(delays), *share.units(sampler.target)
+    mine = (rows.targets >= first) & (rows.targets < last)
     compiled: list[PlasticSynapses] = []
     for delay in different:
-        places = np.flatnonzero(delays == delay) if len(different) > 1 else slice(None)
+        chosen = (delays == delay) & mine
+        places = slice(None) if len(different) == 1 and share.whole else np.flatnonzero(chosen)
+        offsets = np.concatenate([[0], np.cumsum(_degrees(rows, chosen))]).astype(np.int64)
         synapses = PlasticSynapses(
             number=number,
             projection=projection,
@@ -150,10 +169,12 @@ def _by_delay(
             target=sampler.target,
             receptor=sampler.receptor,
             delay=int(delay),
-            offsets=np.concatenate([[0], np.cumsum(_degrees(rows, delays == delay))]).astype(np.int64),
+            offsets=offsets,
             targets=rows.targets[places].astype(np.uint32),
             weights=weights[places].astype(real),
             places=places,
+            before=_before(rows, delays == delay, first) - offsets[:-1] if not share.whole else np.empty(0, np.int64),
+            whole=int(np.count_nonzero(delays == delay)),
             rule=rule,
             short_term=short_term,
             homeostasis=homeostasis,
@@ -171,6 +192,12 @@ def _by_delay(
 def _degrees(rows: Rows, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return [sources] the number of the chosen synapses of each."""
     return np.diff(np.concatenate([[0], np.cumsum(chosen)])[rows.offsets])
+
+
+def _before(rows: Rows, chosen: NDArray[np.bool_], first: int) -> NDArray[np.int64]:
+    """Return [sources] the number of chosen synapses that come before those of each row onto unit `first` or later."""
+    earlier = _degrees(rows, chosen & (rows.targets < first))
+    return np.concatenate([[0], np.cumsum(_degrees(rows, chosen))])[:-1] + earlier
 
 
 def _reward(network: Network, projection: Projection, modulation: Modulation | None, clock: float) -> tuple[int, int]:

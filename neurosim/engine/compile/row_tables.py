@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,74 +20,27 @@ from ...kernels.engine.clocked import deliver
 from ...kernels.engine.clocked import row_encoders as rows
 from ...kernels.engine.clocked.bits import STRIP
 from ...network import Network
-from ...synapses import Distribution, Normal, Rows, Uniform
+from ...synapses import Rows
 from ..threads import for_each
 from .layout import Layout
 from .plastic import is_plastic
-from .synapse_sampler import CHUNK, SynapseSampler
+from .row_table import Late, RowTable
+from .share import Share
+from .synapse_sampler import CHUNK, SynapseSampler, bound_of, reach_of
 
 # Share of the slots that are targets above which one bit a slot takes less memory than two bytes a synapse.
 MIN_DENSITY = 1 / 16
 # GROUPS: synapses of a group on average, number of groups (delays), and levels of 16 bits that a typical weight uses.
 MIN_GROUP, MAX_GROUPS, MIN_LEVELS = 2.0, 255, 512
-# Standard deviations within which a normal is assumed to lie: one value in 10^15 does not.
-MAX_SIGMAS = 8.0
 MAX_LEVEL = 32767
-# Beyond every step.
-FOREVER = 2**31 - 1
 
-
-@dataclass(frozen=True)
-class Late:
-    """A projection that was changed while the network ran.
-
-    Attributes:
-        since: its synapses deliver spikes of this step and later ones; earlier ones keep the synapses of their time.
-        reach: steps after `since` in which the last of those arrives.
-    """
-
-    since: int
-    reach: int
-
-
-@dataclass(eq=False)
-class RowTable:
-    """Rows of one form from one population.
-
-    Attributes:
-        projections: their numbers.
-        weight: the weight of all synapses; for GROUPS the unit in which weights are counted.
-        delay: steps; for GROUPS the longest delay, for QUEUE with a delay for each synapse the shortest.
-        max_delay: steps.
-        since, until: steps of the spikes that it delivers, the first and the one after the last.
-        batch: number of rows that cannot overflow a counter of one byte.
-        arrays: by column of `kernels.engine.clocked.deliver`, the array whose address is there.
-        values: other columns.
-        memory: arrays of the rows themselves.
-    """
-
-    form: int
-    source: int
-    receptor: int
-    projections: tuple[int, ...]
-    weight: float
-    delay: int
-    max_delay: int
-    since: int = 0
-    until: int = FOREVER
-    batch: int = 0
-    arrays: dict[int, NDArray[Any]] = field(default_factory=dict)
-    values: dict[int, int] = field(default_factory=dict)
-    memory: list[NDArray[Any]] = field(default_factory=list)
-
-    @property
-    def nbytes(self) -> int:
-        return sum(array.nbytes for array in (*self.arrays.values(), *self.memory))
+# Rows, weights and delays; None where one number is that of all.
+Made: TypeAlias = "tuple[Rows, NDArray[Any] | None, NDArray[np.uint16] | None]"
 
 
 @dataclass(frozen=True, eq=False)
 class RowTableBuilder:
-    """Builds row tables.
+    """Builds row tables. All synapses are drawn, so that all processes know the same; those of the share are stored.
 
     Attributes:
         degrees: [projections][sources] receives the number of synapses of weight other than zero.
@@ -97,13 +50,17 @@ class RowTableBuilder:
     """
 
     network: Network
-    layout: Layout
+    share: Share
     samplers: Sequence[SynapseSampler]
     real: np.dtype[Any]
     threads: int
     degrees: list[NDArray[np.int32]]
     late: Mapping[int, Late] = field(default_factory=dict)
     former: Sequence[SynapseSampler] = ()
+
+    @property
+    def layout(self) -> Layout:
+        return self.share.layout
 
     def build(self, plain: bool = False) -> list[RowTable]:
         """Return all row tables, in the order of their additions. `plain`: every table as QUEUE."""
@@ -157,10 +114,7 @@ class RowTableBuilder:
     def _fill_lists(self, table: RowTable) -> RowTable:
         samplers = [self.samplers[number] for number in table.projections]
         sources = len(samplers[0].first_synapse) - 1
-        table.arrays = {
-            deliver.CUTS: np.zeros((sources, self.layout.blocks + 1), np.uint32),
-            deliver.TARGETS: np.zeros(sources, np.int64),
-        }
+        self._open_lists(table, sources)
         if any(sampler.weight is None for sampler in samplers):
             table.arrays[deliver.WEIGHTS] = np.zeros(sources, np.int64)
         if any(sampler.delay is None for sampler in samplers):
@@ -182,22 +136,37 @@ class RowTableBuilder:
             self._bound(table, int(most.sum()))
         return table
 
-    def _place(
-        self, table: RowTable, first: int, made: Sequence[tuple[Rows, NDArray[Any] | None, NDArray[Any] | None]]
-    ) -> NDArray[np.int64]:
+    def _open_lists(self, table: RowTable, sources: int) -> None:
+        """Make room for where the lists of targets of each source are."""
+        table.arrays = {
+            deliver.CUTS: np.zeros((sources, self.share.columns), np.uint32),
+            deliver.TARGETS: np.zeros(sources, np.int64),
+        }
+        table.values |= {deliver.CUT_BLOCK: self.share.first, deliver.CUT_COLUMNS: self.share.columns}
+        table.sizes.append(4 * sources * (self.layout.blocks + 1 - self.share.columns))
+
+    def _place(self, table: RowTable, first: int, made: Sequence[Made]) -> NDArray[np.int64]:
         """Write the rows of a chunk; return for each projection the maximum number of synapses between two units."""
         layout, sources = self.layout, len(made[0][0].offsets) - 1
-        cuts = table.arrays[deliver.CUTS][first : first + sources]
-        wheres = [self._where(number) for number in table.projections]
+        kept_cuts = table.arrays[deliver.CUTS][first : first + sources]
+        cuts = kept_cuts if self.share.whole else np.zeros((sources, layout.blocks + 1), np.uint32)
+        wheres = self._wheres(table)
         most = [
             rows.count_blocks(r.offsets, r.targets, part, shift, cuts)
             for (r, _, _), (part, shift, _) in zip(made, wheres, strict=True)
         ]
+        synapses = sum(len(r.targets) for r, _, _ in made)
+        if not self.share.whole:
+            cuts[:, : self.share.first + 1] = 0
+            cuts[:, self.share.last + 1 :] = 0
+            made = self._shared(table, made)
         starts = np.zeros(sources + 1, np.int64)
         for r, _, _ in made:
             starts += r.offsets
         places = np.empty((sources, layout.blocks), np.int64)
         rows.sum_blocks(cuts, starts, places)
+        if not self.share.whole:
+            kept_cuts[:] = cuts[:, self.share.first : self.share.last + 1]
         out = np.empty(starts[-1], np.uint16)
         kept: dict[int, NDArray[Any]] = {deliver.TARGETS: out}
         none = np.empty(0, self.real), np.empty(0, np.uint16)
@@ -222,14 +191,26 @@ class RowTableBuilder:
         for column, array in kept.items():
             table.arrays[column][first : first + sources] = array.ctypes.data + starts[:-1] * array.itemsize
             table.memory.append(array)
+            table.sizes.append(synapses * array.itemsize)
         return np.array(most, np.int64)
+
+    def _wheres(self, table: RowTable) -> list[tuple[int, int, int]]:
+        return [self._where(number) for number in table.projections]
 
     def _where(self, number: int) -> tuple[int, int, int]:
         """Return part, shift and offset of the target of a projection."""
         layout, target = self.layout, self.samplers[number].target
         return int(layout.parts[target]), int(layout.shifts[target]), int(layout.offsets[target])
 
-    def _make(self, number: int, first: int, last: int) -> tuple[Rows, NDArray[Any] | None, NDArray[np.uint16] | None]:
+    def _shared(self, table: RowTable, made: Sequence[Made]) -> list[Made]:
+        """Return what the projections of a table have made that ends in this share."""
+        found: list[Made] = []
+        for number, (r, weights, delays) in zip(table.projections, made, strict=True):
+            own, mine = self.share.of_rows(r, self.samplers[number].target)
+            found.append((own, None if weights is None else weights[mine], None if delays is None else delays[mine]))
+        return found
+
+    def _make(self, number: int, first: int, last: int) -> Made:
         """Return rows, weights and delays of a chunk; None where one number is that of all."""
         sampler = self.samplers[number]
         made = sampler.rows(first, last)
@@ -252,36 +233,41 @@ class RowTableBuilder:
     def _fill_bits(self, table: RowTable) -> RowTable:
         samplers = [self.samplers[number] for number in table.projections]
         sources, words = len(samplers[0].first_synapse) - 1, -(-self.layout.slots // STRIP) * 8
-        matrix = aligned((sources, words), np.uint64)
+        kept = slice(self.share.slots.start // STRIP * 8, -(-self.share.slots.stop // STRIP) * 8)
+        matrix = aligned((sources, kept.stop - kept.start), np.uint64)
         table.memory.append(matrix)
+        table.sizes.append(sources * words * 8)
         table.form = deliver.BITS
-        table.values = {deliver.MATRIX: matrix.ctypes.data, deliver.STRIDE: words * 8}
-        table.arrays = {
-            deliver.CUTS: np.zeros((sources, self.layout.blocks + 1), np.uint32),
-            deliver.TARGETS: np.zeros(sources, np.int64),
-        }
+        # Rows are addressed as if all words were there.
+        table.values = {deliver.MATRIX: matrix.ctypes.data - kept.start * 8, deliver.STRIDE: matrix.strides[0]}
+        self._open_lists(table, sources)
         most = np.zeros(len(samplers), np.int64)
 
         def fill(chunk: tuple[int, int]) -> None:
-            made = [self._rest(number, chunk, matrix) for number in table.projections]
+            first, last = chunk
+            bits = matrix[first:last] if self.share.whole else np.zeros((last - first, words), np.uint64)
+            made = [self._rest(number, chunk, bits) for number in table.projections]
+            if not self.share.whole:
+                matrix[first:last] = bits[:, kept]
             most[:] = np.maximum(most, self._place(table, chunk[0], made))
 
         for_each(_chunks(samplers), fill, self.threads)
         again = int(most.sum())
         if again == 0:
             table.arrays, table.memory = {}, [matrix]
+            del table.sizes[1:]
         self._bound(table, again + 1)
         if table.batch == 0:
-            return self._fill_lists(replace(table, form=deliver.SUMS, arrays={}, values={}, memory=[]))
+            return self._fill_lists(replace(table, form=deliver.SUMS, arrays={}, values={}, memory=[], sizes=[]))
         return table
 
-    def _rest(self, number: int, chunk: tuple[int, int], matrix: NDArray[Any]) -> tuple[Rows, None, None]:
-        """Set the bits of a chunk; return the synapses whose bit was set already."""
+    def _rest(self, number: int, chunk: tuple[int, int], bits: NDArray[Any]) -> Made:
+        """Set the bits of a chunk, [sources, words]; return the synapses whose bit was set already."""
         layout = self.layout
         made, _, _ = self._make(number, *chunk)
         rest = np.empty(len(made.targets), np.bool_)
         where = self._where(number)
-        found = rows.set_bits(made.offsets, made.targets, *where, layout.block_slots, chunk[0], matrix, rest)
+        found = rows.set_bits(made.offsets, made.targets, *where, layout.block_slots, bits, rest)
         if not found:
             return Rows(np.zeros(len(made.offsets), np.int64), np.empty(0, np.int32)), None, None
         return Rows(*rows.kept_rows(made.offsets, made.targets, rest)), None, None
@@ -294,7 +280,7 @@ class RowTableBuilder:
 
     def _grouped(self, sampler: SynapseSampler) -> bool:
         """Return whether a projection whose delays are drawn may be stored in GROUPS."""
-        longest, weight = self._max_delay(sampler), _reach(sampler)
+        longest, weight = self._max_delay(sampler), reach_of(sampler)
         if self.real != np.float32 or weight is None or not 1 <= longest <= MAX_GROUPS:
             return False
         sources = len(sampler.first_synapse) - 1
@@ -306,24 +292,27 @@ class RowTableBuilder:
 
     def _max_delay(self, sampler: SynapseSampler) -> int:
         """Return the longest delay that is expected, in steps; 0 where nothing is known."""
-        bound = _bounds(sampler.projection.delay)
+        bound = bound_of(sampler.projection.delay)
         return 0 if bound is None else math.floor(bound / (sampler.clock or 1.0) + 0.5)
 
     def _unit(self, receptor: int) -> float:
         """Return the unit of the weights of GROUPS: a power of two, one for all that meet in a sum."""
         reach = [
-            _reach(d) for d in self._choosing if d.receptor == receptor and d.delay is None and self._max_delay(d) > 0
+            reach_of(d) for d in self._choosing if d.receptor == receptor and d.delay is None and self._max_delay(d) > 0
         ]
         largest = max((r[0] for r in reach if r is not None), default=0.0)
         return 2.0 ** math.ceil(math.log2(largest / MAX_LEVEL)) if largest else 1.0
 
     def _fill_groups(self, table: RowTable) -> RowTable:
         samplers = [self.samplers[number] for number in table.projections]
-        sources, pages = len(samplers[0].first_synapse) - 1, self.layout.pages
+        sources, pages, (begin, end) = len(samplers[0].first_synapse) - 1, self.layout.pages, self.share.pages
         table.weight = self._unit(table.receptor)
         table.max_delay = max(self._max_delay(sampler) for sampler in samplers)
-        starts = np.zeros((pages, sources), np.int64)
-        table.arrays = {deliver.STARTS: starts}
+        starts = np.zeros((end - begin, sources), np.int64)
+        # Rows are addressed as if all pages were there.
+        table.values[deliver.STARTS] = starts.ctypes.data - begin * sources * starts.itemsize
+        table.memory.append(starts)
+        table.sizes.append(pages * sources * starts.itemsize)
         reach: list[int] = []
 
         def fill(chunk: tuple[int, int]) -> None:
@@ -331,8 +320,7 @@ class RowTableBuilder:
 
         for_each(_chunks(samplers), fill, self.threads)
         if max(reach) > table.max_delay:  # a delay beyond the assumed bound
-            table.memory = []
-            return self._fill_lists(replace(table, form=deliver.QUEUE, arrays={}, values={}, memory=[]))
+            return self._fill_lists(replace(table, form=deliver.QUEUE, arrays={}, values={}, memory=[], sizes=[]))
         # Groups beyond the longest delay are empty and are never read.
         table.delay = table.max_delay = max(1, *reach)
         each = sum(sampler.synapses for sampler in samplers) / (sources * pages * table.delay)
@@ -343,28 +331,35 @@ class RowTableBuilder:
         """Write the rows of a chunk and return its longest delay; write nothing if that is beyond the groups."""
         layout, longest, (first, last) = self.layout, table.max_delay, chunk
         made = [self._make(number, first, last) for number in table.projections]
-        counts = np.zeros((last - first, layout.pages * (longest + 1)), np.int64)
-        for number, (r, _, delays) in zip(table.projections, made, strict=True):
-            part, shift, _ = self._where(number)
-            if not rows.count_groups(r.offsets, r.targets, delays, part, shift, layout.page_blocks, longest, counts):
-                return longest + 1
-        # Prefetches reach as many words beyond the last group.
-        words = np.empty(int(counts.sum()) + counts.shape[0] * layout.pages * longest + 64, np.uint32)
+        reached = max((int(delays.max(initial=0)) for _, _, delays in made if delays is not None), default=0)
+        if reached > longest:
+            return reached
+        # With a word for each group, and as many words as prefetches reach beyond the last.
+        words_of_all = sum(len(r.targets) for r, _, _ in made) + (last - first) * layout.pages * longest + 64
+        if not self.share.whole:
+            made = self._shared(table, made)
+        begin, end = self.share.pages
+        # Pages are counted from the first of this share.
+        before = begin * layout.page_blocks
+        wheres = [(part, shift - before * part, offset - before * part) for part, shift, offset in self._wheres(table)]
+        counts = np.zeros((last - first, (end - begin) * (longest + 1)), np.int64)
+        for (part, shift, _), (r, _, delays) in zip(wheres, made, strict=True):
+            rows.count_groups(r.offsets, r.targets, delays, part, shift, layout.page_blocks, longest, counts)
+        words = np.empty(int(counts.sum()) + counts.shape[0] * (end - begin) * longest + 64, np.uint32)
         positions = np.empty_like(counts)
-        mine = np.empty((layout.pages, last - first), np.int64)
+        mine = np.empty((end - begin, last - first), np.int64)
         rows.open_groups(counts, longest, mine, words.ctypes.data, words, positions)
         starts[:, first:last] = mine
-        for number, (r, weights, delays) in zip(table.projections, made, strict=True):
-            sampler = self.samplers[number]
-            where = self._where(number)
-            levels = np.array([sampler.weight], self.real) if weights is None else weights
+        for number, where, (r, weights, delays) in zip(table.projections, wheres, made, strict=True):
+            levels = np.array([self.samplers[number].weight], self.real) if weights is None else weights
             if len(r.targets):
                 rows.fill_groups(
                     r.offsets, r.targets, levels, delays, *where, layout.block_slots, layout.page_blocks, longest,
                     table.weight, positions, words,
                 )  # fmt: skip
         table.memory.append(words)
-        return max((int(delays.max(initial=0)) for _, _, delays in made if delays is not None), default=0)
+        table.sizes.append(words_of_all * words.itemsize)
+        return reached
 
 
 def aligned(shape: tuple[int, ...], dtype: object) -> NDArray[Any]:
@@ -385,26 +380,3 @@ def _chunks(samplers: Sequence[SynapseSampler]) -> list[tuple[int, int]]:
     kept = {edge for sampler in samplers for chunk in sampler.chunks for edge in chunk}
     edges = sorted({*cuts.tolist(), *kept})
     return list(pairwise(edges))
-
-
-def _bounds(value: object) -> float | None:
-    """Return an upper bound of the size of a drawn number; None where none is known."""
-    if isinstance(value, Uniform):
-        return max(abs(value.low), abs(value.high))
-    if isinstance(value, Normal):
-        low = max(value.low, value.mean - MAX_SIGMAS * value.sd)
-        high = min(value.high, value.mean + MAX_SIGMAS * value.sd)
-        return max(abs(low), abs(high))
-    return None
-
-
-def _reach(sampler: SynapseSampler) -> tuple[float, float] | None:
-    """Return the sizes of the largest weight of a projection and of a typical one; None where they are unknown."""
-    if sampler.weight is not None:
-        return abs(sampler.weight), abs(sampler.weight)
-    value = sampler.projection.weight
-    largest = _bounds(value)
-    if largest is None or not isinstance(value, Distribution):
-        return None
-    typical = abs(value.mean) if isinstance(value, Normal) else abs(value.low + value.high) / 2  # type: ignore[attr-defined]
-    return largest, max(typical, largest / 8)

@@ -14,12 +14,14 @@ from ...errors import require
 from ...network import Network, Projection
 from ...neurons import Neuron
 from ...random import rng_key
-from ...synapses import Distribution, Maker, Rows, draw
+from ...synapses import Distribution, Maker, Normal, Rows, Uniform, draw
 from ..threads import for_each
 
 MAX_DELAY = 2**16 - 1
 # Synapses drawn at a time: enough to outweigh the calls, few enough to take little memory.
 CHUNK = 1 << 19
+# Standard deviations within which a normal is assumed to lie: one value in 10^15 does not.
+MAX_SIGMAS = 8.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,9 +124,11 @@ def to_steps(projection: Projection, delays: NDArray[np.float64], clock: float) 
 
 
 def build_sampler(
-    network: Network, projection: Projection, clock: float | None, seed: int, threads: int
+    network: Network, projection: Projection, clock: float | None, seed: int, threads: int, *, keep: bool = True
 ) -> SynapseSampler:
     """Return the sampler of a projection. Patterns that cannot tell the number of their synapses draw them here.
+
+    keep: in memory, until the rows are made; they are drawn again where only a part of them is stored.
 
     Raises:
         NeurosimInputError: a delay under a step, or above MAX_DELAY; a vector that has no value for each synapse.
@@ -133,7 +137,7 @@ def build_sampler(
     sides = network.populations[source].side, network.populations[target].side
     maker = projection.pattern.maker(*sides, source == target, rng_key(seed, "pattern", str(projection.name)))
     expected = projection.pattern.expected(*sides)
-    make, first_synapse, chunks = _counted(maker, sides[0].size, expected, threads)
+    make, first_synapse, chunks = _counted(maker, sides[0].size, expected, threads, keep)
     own, synapses = make(0, 0).weights is not None, int(first_synapse[-1])
     for field in ("weight", "delay"):
         values = getattr(projection, field)
@@ -173,7 +177,7 @@ def _one(value: object) -> float | None:
 
 
 def _counted(
-    maker: Maker, sources: int, expected: float, threads: int
+    maker: Maker, sources: int, expected: float, threads: int, keep: bool
 ) -> tuple[Callable[[int, int], Rows], NDArray[np.int64], list[tuple[int, int]]]:
     """Return the function that makes rows, the first synapse of each source, and chunks of sources."""
     pieces = int(min(sources, 1 + expected // CHUNK))
@@ -182,13 +186,18 @@ def _counted(
     if maker.first_synapse is not None:
         return maker.rows, maker.first_synapse, chunks
     made: dict[int, Rows] = {}
+    degrees: list[NDArray[np.int64]] = [np.empty(0, np.int64)] * len(chunks)
 
-    def make(chunk: tuple[int, int]) -> None:
-        made[chunk[0]] = maker.rows(*chunk)
+    def make(number: int) -> None:
+        rows = maker.rows(*chunks[number])
+        degrees[number] = np.diff(rows.offsets)
+        if keep:
+            made[chunks[number][0]] = rows
 
-    for_each(chunks, make, threads)
-    degrees = [np.diff(made[a].offsets) for a, _ in chunks]
+    for_each(range(len(chunks)), make, threads)
     before = np.concatenate([[0], np.cumsum(np.concatenate(degrees))]).astype(np.int64)
+    if not keep:
+        return maker.rows, before, chunks
     firsts = [a for a, _ in chunks]
 
     def rows(first: int, last: int) -> Rows:
@@ -202,3 +211,26 @@ def _counted(
         return Rows(whole.offsets[first - a : last - a + 1] - low, whole.targets[low:high], None, weights)
 
     return rows, before, chunks
+
+
+def bound_of(value: object) -> float | None:
+    """Return an upper bound of the size of a drawn number; None where none is known."""
+    if isinstance(value, Uniform):
+        return max(abs(value.low), abs(value.high))
+    if isinstance(value, Normal):
+        low = max(value.low, value.mean - MAX_SIGMAS * value.sd)
+        high = min(value.high, value.mean + MAX_SIGMAS * value.sd)
+        return max(abs(low), abs(high))
+    return None
+
+
+def reach_of(sampler: SynapseSampler) -> tuple[float, float] | None:
+    """Return the sizes of the largest weight of a projection and of a typical one; None where they are unknown."""
+    if sampler.weight is not None:
+        return abs(sampler.weight), abs(sampler.weight)
+    value = sampler.projection.weight
+    largest = bound_of(value)
+    if largest is None or not isinstance(value, Distribution):
+        return None
+    typical = abs(value.mean) if isinstance(value, Normal) else abs(value.low + value.high) / 2  # type: ignore[attr-defined]
+    return largest, max(typical, largest / 8)

@@ -15,23 +15,27 @@ from ...network import Projection
 from ..addresses import signed
 from ..compile.layout import Layout
 from ..compile.plastic import PlasticSynapses
+from ..compile.share import Share
+from ..processes import ALONE, Processes
 
 
 class PlasticState:
-    """Everything that changes in plastic synapses, and the table of its addresses.
+    """Everything that changes in the plastic synapses of a process, and the table of its addresses.
 
     Attributes:
         table: int64 [plastic synapses, PLASTIC_COLUMNS], see `kernels.engine.clocked.plastic`.
     """
 
-    def __init__(self, compiled: Sequence[PlasticSynapses], layout: Layout, threads: int) -> None:
-        self.synapses = compiled
+    def __init__(
+        self, compiled: Sequence[PlasticSynapses], share: Share, threads: int, processes: Processes = ALONE
+    ) -> None:
+        self.synapses, self._processes = compiled, processes
         self.table: NDArray[np.int64] = np.zeros((len(compiled), table.PLASTIC_COLUMNS), np.int64)
         self._alive: list[NDArray[Any]] = []
         self._state: list[dict[str, NDArray[Any]]] = []
         for row, each in zip(self.table, compiled, strict=True):
-            self._state.append(_state(each, layout, threads))
-            self._fill(row, each, layout)
+            self._state.append(_state(each, share.layout, threads))
+            self._fill(row, each, share)
             for name, array in self._state[-1].items():
                 row[COLUMNS[name]] = array.ctypes.data
         self.reset()
@@ -57,11 +61,14 @@ class PlasticState:
                 array[:] = arrays[f"lesson.{k}.{name}"]
 
     def weights(self) -> dict[str, NDArray[Any]]:
-        """Return by name of each projection with a rule: [synapses] its present weights, in the order of the rows."""
+        """Return by name of each projection with a rule: [synapses] its present weights, in the order of the rows.
+
+        All processes call it, and have the weights of all.
+        """
         sizes: dict[str, int] = {}
         for each in self.synapses:
             name = str(each.projection.name)
-            sizes[name] = sizes.get(name, 0) + len(each.targets)
+            sizes[name] = sizes.get(name, 0) + each.whole
         found: dict[str, NDArray[Any]] = {}
         for each, state in zip(self.synapses, self._state, strict=True):
             if each.learns:
@@ -72,7 +79,10 @@ class PlasticState:
                     kernel.weights_now(each.rule, state["weights"], eligibility, reward, now)
                 name = str(each.projection.name)
                 whole = found.setdefault(name, np.empty(sizes[name], now.dtype))
-                whole[each.places] = now
+                if isinstance(each.places, slice):
+                    whole[each.places] = now
+                else:
+                    whole[self._processes.joined(each.places)] = self._processes.joined(now)
         return found
 
     def set_weights(self, projection: Projection, weights: object) -> None:
@@ -84,7 +94,7 @@ class PlasticState:
         name = f"{projection}.weight"
         given: NDArray[np.float64] = np.asarray(weights, np.float64)
         mine = [k for k, each in enumerate(self.synapses) if each.projection.name == projection.name]
-        count = sum(len(self.synapses[k].targets) for k in mine)
+        count = sum(self.synapses[k].whole for k in mine)
         require(given.shape in ((), (count,)), name, f"must be a number or [{count}], one a synapse", given.shape)
         require(bool(np.isfinite(given).all()), name, "must be finite", "NaN or infinity")
         projection.check_bounds(np.atleast_1d(given))
@@ -94,7 +104,8 @@ class PlasticState:
             if "eligibility" in self._state[k]:  # what it has earned is in the weight that was read
                 self._state[k]["eligibility"][:, kernel.SEEN] = self._state[k]["reward"][0, kernel.INTEGRAL]
 
-    def _fill(self, row: NDArray[np.int64], synapses: PlasticSynapses, layout: Layout) -> None:
+    def _fill(self, row: NDArray[np.int64], synapses: PlasticSynapses, share: Share) -> None:
+        layout = share.layout
         sources, size = len(synapses.offsets) - 1, int(layout.sizes[synapses.target])
         source, rewarder = synapses.source, max(synapses.rewarder, 0)
         row[table.SOURCE], row[table.SOURCES] = layout.entries[source], sources
@@ -106,14 +117,17 @@ class PlasticState:
         row[table.REWARDER], row[table.REWARD_DELAY] = layout.entries[rewarder], synapses.reward_delay
         row[table.REWARDER_BEGIN], row[table.REWARDER_END] = layout.begins[rewarder], layout.ends[rewarder]
         row[table.POST_DELAY], row[table.KEY] = synapses.post_delay, signed(synapses.key)
-        cuts = np.empty((sources, layout.blocks + 1), np.int64)
+        cuts = np.empty((sources, share.columns), np.int64)
         part, shift = int(layout.parts[synapses.target]), int(layout.shifts[synapses.target])
-        table.cut(synapses.offsets, synapses.targets, part, shift, cuts)
+        table.cut(synapses.offsets, synapses.targets, part, shift - share.first * part, cuts)
+        row[table.CUT_BLOCK], row[table.CUT_COLUMNS] = share.first, share.columns
         fixed: dict[int, NDArray[Any]] = {table.CUTS: cuts, table.UNITS: synapses.targets}
         if synapses.short_term.size:
             fixed[table.SHORT] = synapses.short_term
         if synapses.p_transmit < 1:
             fixed[table.RELEASED] = np.array([synapses.p_transmit])
+            if synapses.before.size:
+                fixed[table.BEFORE] = synapses.before
         if synapses.rule.size:
             fixed |= {table.RULE: synapses.rule, table.DECAY: kernel.decay_tables(synapses.rule)}  # type: ignore[no-untyped-call]
             row[table.DECAYS] = fixed[table.DECAY].shape[1]

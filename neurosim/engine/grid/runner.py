@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..prepared import PreparedNetwork
+from ..processes import ALONE, Processes
+from .joined import join, join_samples, split
 from .probes import SampleWindow, open_window, window_end
 from .sinks import SpikeSink, StateSink
 from .sources import EventSource, GridEvents
-from .transit import carried
+from .transit import carried, carried_lessons
 from .windows import CodeSource, WindowedPopulations, WindowSink
 from .workspace import GridWorkspace
 
@@ -39,20 +41,24 @@ class Counters:
 
 
 class Runner:
-    """Runs a prepared network on one workspace.
+    """Runs a prepared network on one workspace, or the part of one process on it.
+
+    Where processes share the network, all of them call every method.
 
     Attributes:
         bounded: samples go to the sink in pieces of bounded size, for a sink that does not keep them.
     """
 
-    def __init__(self, prepared: PreparedNetwork, threads: int = 1) -> None:
+    def __init__(self, prepared: PreparedNetwork, threads: int = 1, processes: Processes = ALONE) -> None:
+        self._compiled, self._processes = prepared.compiled, processes
         self.probes, self.bounded = prepared.probes, False
         self.recorded, populations = prepared.recorded, prepared.compiled.network.populations
         self._names = [population.name for population in populations]
         self.windows = WindowedPopulations(prepared.compiled.windows, [population.size for population in populations])
         windowed = {plan.name for plan in prepared.compiled.windows}
         kept = {*prepared.recorded, *(self._names[p] for p in self.windows.tapped)} - windowed
-        self.workspace = GridWorkspace(prepared.compiled, tuple(sorted(kept)), prepared.count_updates, threads)
+        listed, counted = tuple(sorted(kept)), prepared.count_updates
+        self.workspace = GridWorkspace(prepared.compiled, listed, counted, threads, processes)
         self.sources: Mapping[int, EventSource] = {}
         self.trial = 0
         self._window: SampleWindow | None = None
@@ -75,14 +81,16 @@ class Runner:
 
     def resume(self, arrays: Mapping[str, NDArray[Any]], step: int) -> None:
         """After `begin`: continue from a saved state."""
-        self.workspace.restore(arrays, step)
+        self.workspace.restore(split(self._compiled, self._processes, arrays), step)
         self.windows.restore(arrays, step)
         self._stop = self._events_end = 0
 
     def take_over(self, other: Runner, moved: Mapping[str, NDArray[np.int64]]) -> None:
         """Continue where another runner is: of the same populations, with other parameters; see `transit.carried`."""
         self.sources, self.trial, self.windows, self.bounded = other.sources, other.trial, other.windows, other.bounded
-        self.workspace.restore(carried(other.arrays(), other.workspace, self.workspace, moved), other.step)
+        whole = other.arrays()
+        arrays = split(self._compiled, self._processes, carried(whole, other.workspace, self.workspace), moved)
+        self.workspace.restore({**arrays, **carried_lessons(whole, self._compiled, moved)}, other.step)
         if other._events_end > other.step:
             # What came after an interrupt is not taken from its source again.
             later = {p: events.steps >= other.step for p, events in other._taken.items()}
@@ -111,13 +119,13 @@ class Runner:
                 if on_piece:
                     on_piece(steps, count)
                     spent = max(time.perf_counter() - began, 1e-6)
-                    piece = 1 + int(steps * min(4.0, REPORT_EVERY / spent))
+                    piece = self._processes.of_root(1 + int(steps * min(4.0, REPORT_EVERY / spent)))
         finally:
             self._pass_samples(states)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all that `resume` needs, copied."""
-        arrays = self.workspace.arrays()
+        arrays = dict(join(self._compiled, self._processes, self.workspace.arrays()))
         # Event cursors are not saved: another workspace receives its events in other windows.
         arrays["cursors"][:] = 0
         return arrays | self.windows.arrays()
@@ -127,7 +135,8 @@ class Runner:
         workspace = self.workspace
         tallies = [tally.copy() for tally in workspace.tallies]
         windows = {p: totals.copy() for p, totals in self.windows.totals.items()}
-        return Counters(tallies, workspace.changes.sum(axis=0), workspace.drawn.sum(axis=0), windows)
+        changes, drawn = (self._processes.sum(each.sum(axis=0)) for each in (workspace.changes, workspace.drawn))
+        return Counters(tallies, changes, drawn, windows)
 
     def found(self) -> int:
         """Return the number of spikes of the recorded populations so far."""
@@ -164,4 +173,10 @@ class Runner:
         """Pass the samples of the window on; the next step needs a new window."""
         window, self._window, self._stop = self._window, None, 0
         if window is not None:
-            states.add(window.until(self.step))
+            samples = window.until(self.step)
+            if self._processes.size > 1:
+                samples = [
+                    (first, join_samples(self._compiled, self._processes, probe, values))
+                    for probe, (first, values) in zip(self.probes, samples, strict=True)
+                ]
+            states.add(samples)

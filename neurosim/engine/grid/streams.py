@@ -180,17 +180,30 @@ class StateStream(StateSink):
         )
 
 
+@final
+class Elsewhere(SpikeSink, StateSink):
+    """Spikes or samples that another process writes."""
+
+    def add(self, given: object) -> None:
+        pass
+
+    def take(self) -> dict[str, Any]:
+        return {}
+
+
 def sync_streams(streams: Mapping[str, SpikeStream | StateStream]) -> dict[str, int]:
     """Write the streams to the disk and return the bytes of each that are safely there."""
     return {kind: stream.journal.sync() for kind, stream in streams.items()}
 
 
-def read_back(spikes: SpikeSink, states: StateSink, probes: Sequence[BoundProbe]) -> tuple[SpikeMemory, StateMemory]:
-    """Return all that streams hold, in memory.
+def read_back(spikes: SpikeSink, states: StateSink, probes: Sequence[BoundProbe]) -> tuple[SpikeSink, StateSink]:
+    """Return all that streams hold, in memory; nothing of what another process writes.
 
     Raises:
         NeurosimInputError: spikes or samples do not go to a file, or have not from the start on.
     """
+    if isinstance(spikes, Elsewhere):
+        return spikes, Elsewhere()
     if not (isinstance(spikes, SpikeStream) and (isinstance(states, StateStream) or not probes)):
         raise NeurosimInputError("Simulation.whole: needs spikes_to, and states_to for probes; results hold them now")
     require(spikes.first == 0, "Simulation.whole", "needs spikes from step 0 on", spikes.first)

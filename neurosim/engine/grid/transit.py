@@ -16,7 +16,7 @@ from ...kernels.engine.clocked import plasticity as kernel
 from ...kernels.engine.clocked.deliver import QUEUE
 from ..compile.layout import Layout
 from ..compile.network import CompiledNetwork
-from ..compile.row_tables import RowTable
+from ..compile.row_table import RowTable
 from ..compile.synapse_sampler import build_sampler
 
 if TYPE_CHECKING:
@@ -25,12 +25,10 @@ if TYPE_CHECKING:
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def carried(
-    arrays: Arrays, old: GridWorkspace, new: GridWorkspace, moved: Mapping[str, NDArray[np.int64]]
-) -> dict[str, NDArray[Any]]:
-    """Return the arrays of `old`, which runs, as `new` restores them.
+def carried(arrays: Arrays, old: GridWorkspace, new: GridWorkspace) -> dict[str, NDArray[Any]]:
+    """Return the arrays of `old`, which runs, as `new` restores them; see `carried_lessons`, too.
 
-    moved: by name of each projection whose synapses are others, [new synapses] their former numbers, -1 for none.
+    arrays: of the whole network.
     """
     step = old.step
     before, after = old.compiled, new.compiled
@@ -48,8 +46,7 @@ def carried(
         queued = step
     wanted = max(0, step - after.history)
     log = _logged_from(arrays, before.layout, log_start, wanted)
-    lessons = _lessons(arrays, new, moved)
-    return {**arrays, **log, **lessons, "queue": queue, "steps": np.array([wanted, queued], np.int64)}
+    return {**arrays, **log, "queue": queue, "steps": np.array([wanted, queued], np.int64)}
 
 
 def _ring(queue: NDArray[Any], shape: tuple[int, int], step: int) -> NDArray[Any]:
@@ -107,12 +104,20 @@ def _logged_from(arrays: Arrays, layout: Layout, log_start: int, wanted: int) ->
     return {"marks": kept - kept[:, :1], **logs}
 
 
-def _lessons(arrays: Arrays, new: GridWorkspace, moved: Mapping[str, NDArray[np.int64]]) -> dict[str, NDArray[Any]]:
-    """Return what plastic synapses that were made or removed have learned; of units it stays."""
+def carried_lessons(
+    arrays: Arrays, compiled: CompiledNetwork, moved: Mapping[str, NDArray[np.int64]]
+) -> dict[str, NDArray[Any]]:
+    """Return what plastic synapses of this process that were made or removed have learned; of units it stays.
+
+    Args:
+        arrays: of the whole network before.
+        compiled: the network after.
+        moved: by name of each projection whose synapses are others, [new synapses] their former numbers, -1 for none.
+    """
     found: dict[str, NDArray[Any]] = {}
-    for k, synapses in enumerate(new.compiled.plastic):
-        former = moved.get(str(synapses.projection.name))
-        if former is not None:
+    for k, synapses in enumerate(compiled.plastic):
+        if str(synapses.projection.name) in moved:
+            former = moved[str(synapses.projection.name)][synapses.numbers]
             found[f"lesson.{k}.weights"] = synapses.weights
             if synapses.modulated:  # what they have earned is in the weights
                 traces = np.zeros((len(former), 2))

@@ -19,6 +19,8 @@ from ...kernels.tools.intrinsics import APART
 from ..addresses import address
 from ..compile.network import CompiledNetwork
 from ..compile.row_tables import aligned
+from ..compile.share import share_of
+from ..processes import ALONE, Processes
 from ..threads import core_count, move_to_own_core
 from .plastic_state import PlasticState
 from .saved import check_state
@@ -51,13 +53,22 @@ class GridWorkspace:
     """
 
     def __init__(
-        self, compiled: CompiledNetwork, recorded: tuple[str, ...], count_updates: bool, threads: int = 1
+        self,
+        compiled: CompiledNetwork,
+        recorded: tuple[str, ...],
+        count_updates: bool,
+        threads: int = 1,
+        processes: Processes = ALONE,
     ) -> None:
         self.compiled, self.recorded, kept = compiled, recorded, frozenset(recorded)
         self._names = [population.name for population in compiled.network.populations]
         self._listed = np.array([name in kept for name in self._names])
         layout, populations = compiled.layout, compiled.network.populations
-        self.threads = _worthwhile_threads(compiled, threads)
+        self._cuts = _thread_blocks(compiled, threads)
+        self.threads = len(self._cuts) - 1
+        first_blocks = [share_of(layout, rank, processes.size).first for rank in range(processes.size)]
+        self._exchange, self._exchanged = processes.exchange([*first_blocks, layout.blocks])
+        self._place, self._crowded = processes.place, self.threads * processes.neighbours > core_count()
         self.state = {p: np.empty(cells.initial.size, compiled.real) for p, cells in compiled.cells.items()}
         constants = {p: self._by_pieces(p, cells.constants) for p, cells in compiled.cells.items()}
         sizes = np.array([population.size for population in populations])
@@ -66,8 +77,8 @@ class GridWorkspace:
         self.changes = np.zeros((self.threads, len(populations)), np.int64)
         # One more: of currents, which draw no events.
         self.drawn = np.zeros((self.threads, len(compiled.noises) + 1), np.int64)
-        processes = [current for current in compiled.currents if current.state]
-        self._processes = {each.name: np.zeros(populations[each.population].size) for each in processes}
+        moving = [current for current in compiled.currents if current.state]
+        self._processes = {each.name: np.zeros(populations[each.population].size) for each in moving}
         coupled = {current.population for current in compiled.currents if current.couplings}
         self._voltages = {p: np.zeros((2, populations[p].size)) for p in coupled}
         self.step = self._log_start = self._queued = 0
@@ -81,7 +92,7 @@ class GridWorkspace:
         self.queue: NDArray[Any] = aligned((compiled.depth, receptors * layout.slots if queued else 1), compiled.real)
         self._zero_row: NDArray[np.uint64] = aligned((-(-layout.slots // STRIP) * 8,), np.uint64)
         self._cursors = np.zeros((len(populations), layout.blocks), np.int64)
-        self.plastic = PlasticState(compiled.plastic, layout, self.threads)
+        self.plastic = PlasticState(compiled.plastic, compiled.share, self.threads, processes)
         self._rows, self._row_weights = row_table(compiled)
         self._inputs = input_table(compiled, self._rows, counters, self._processes, self._voltages)
         self._constants = constants  # kept alive: the table holds their addresses
@@ -232,14 +243,17 @@ class GridWorkspace:
         sync = aligned((self.threads * APART,), np.int64)
         last_step = np.zeros(self.threads, np.int64)
         compiled, layout = self.compiled, self.compiled.layout
-        spins = SPINS if self.threads <= core_count() else 0
+        spins = 0 if self._crowded else SPINS
 
         def work(thread: int) -> None:
             if self.threads > 1:
-                move_to_own_core(thread)
+                move_to_own_core(self._place * self.threads + thread)
             clocked.run(
                 thread=thread,
                 threads=self.threads,
+                begin_block=self._cuts[thread],
+                end_block=self._cuts[thread + 1],
+                exchange=self._exchange,
                 sync=sync.ctypes.data,
                 spins=spins,
                 first=self.step,
@@ -345,10 +359,11 @@ class GridWorkspace:
         return np.concatenate([constants[:, a:z].reshape(-1) for a, z in self.pieces(p)])
 
 
-def _worthwhile_threads(compiled: CompiledNetwork, threads: int) -> int:
-    """Return the number of threads that is worth starting."""
-    units = sum(len(cells.initial[0]) for cells in compiled.cells.values())
-    most = compiled.layout.blocks
-    if any(rows.form == deliver.GROUPS for rows in compiled.row_tables):
-        most = compiled.layout.pages  # the groups of a page are read by one
-    return 1 if units * compiled.interval < MIN_WORK else max(1, min(threads, most))
+def _thread_blocks(compiled: CompiledNetwork, threads: int) -> list[int]:
+    """Return the first block of each thread that is worth starting, and the one after the last."""
+    share = compiled.share
+    units = sum(last - first for first, last in map(share.units, compiled.cells))
+    by_pages = any(rows.form == deliver.GROUPS for rows in compiled.row_tables)
+    first, last = share.pages if by_pages else (share.first, share.last)
+    worthwhile = 1 if units * compiled.interval < MIN_WORK else max(1, min(threads, last - first))
+    return share.cuts(worthwhile, by_pages=by_pages)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from ...description import Description
 from ...engine import Progress, Result, Simulation
 from ...engine.grid.streams import journal_path
+from ...engine.processes import Processes
 from ...errors import NeurosimInterruptedError
 from ...spikes import GRID_SLACK, Spikes
 from ..folder import SPIKES, RunFolder
@@ -24,12 +26,15 @@ def simulate(
     threads: int | None,
     every: float | None,
     progress: Callable[[Progress], None] | None,
+    processes: Processes,
 ) -> Result:
     """Run a network on a grid from its last checkpoint, or from its start, to its end.
 
     Args:
+        run: its folder, into which process 0 writes.
         inputs: the spikes of each spike source.
         every: s of biological time between two checkpoints; None: only where it is interrupted.
+        processes: that share the network; all of them call this.
 
     Returns:
         The result from time 0 on. The checkpoint stays until `clear`.
@@ -39,7 +44,7 @@ def simulate(
         NeurosimError: as `Simulation`.
     """
     duration = _duration(description, inputs)
-    simulation = _open(run, description, inputs, threads)
+    simulation = _open(run, description, inputs, threads, processes)
     before, start = run.manifest.seconds("run_s") or 0.0, time.perf_counter()
 
     def run_s() -> float:
@@ -57,9 +62,9 @@ def simulate(
             until = duration if stop == last else stop * simulation.clock
             simulation.run(until - simulation.time, progress=report)
             if stop < last:
-                _note(run, simulation, run_s())
+                _note(run, simulation, run_s(), processes)
     except KeyboardInterrupt:
-        _note(run, simulation, run_s())
+        _note(run, simulation, run_s(), processes)
         raise NeurosimInterruptedError(
             f"interrupted at {simulation.time:.6g} s of {duration:.6g} s; nothing is lost, continue with: "
             f"neurosim simulate --resume {run.path}"
@@ -82,24 +87,35 @@ def _duration(description: Description, inputs: Mapping[str, Spikes]) -> float:
     return max((spikes.duration for spikes in inputs.values()), default=0.0)
 
 
-def _open(run: RunFolder, description: Description, inputs: Mapping[str, Spikes], threads: int | None) -> Simulation:
+def _open(
+    run: RunFolder,
+    description: Description,
+    inputs: Mapping[str, Spikes],
+    threads: int | None,
+    processes: Processes,
+) -> Simulation:
     """Return the simulation at the folder's checkpoint, or at its start."""
     spikes_to, states_to = run.path / SPIKES, run.path / STATES if description.probes else None
     saved, network, sources = run.path / CHECKPOINT, description.network, dict(inputs)
-    if saved.is_file():
-        return Simulation.load(saved, network, sources, threads=threads, spikes_to=spikes_to, states_to=states_to)
+    where: dict[str, Any] = {
+        "threads": threads,
+        "comm": processes.communicator,
+        "spikes_to": spikes_to,
+        "states_to": states_to,
+    }
+    if processes.of_root(saved.is_file()):
+        return Simulation.load(saved, network, sources, **where)
     arguments = {name: value for name, value in vars(description.settings).items() if name != "duration"}
     return Simulation(
         network,
         sources,
-        threads=threads,
         probes=description.probes,
-        spikes_to=spikes_to,
-        states_to=states_to,
+        **where,
         **arguments,
     )
 
 
-def _note(run: RunFolder, simulation: Simulation, run_s: float) -> None:
+def _note(run: RunFolder, simulation: Simulation, run_s: float, processes: Processes) -> None:
     simulation.save(run.path / CHECKPOINT)
-    run.note(checkpoint=simulation.time, run_s=run_s)
+    if processes.root:
+        run.note(checkpoint=simulation.time, run_s=run_s)

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from ... import description, files, measure
 from ...description import Description
 from ...engine import Result
+from ...engine.processes import ALONE, Processes
 from ...errors import require
 from ...plain import from_plain
 from ...spikes import Recordings, Spikes
-from ..folder import CONFIG, SPIKES, RunFolder, check_resumable, check_unchanged
+from ..folder import CONFIG, METRICS, SPIKES, RunFolder, check_resumable, check_unchanged
 from ..lifecycle import finish, new_run, open_to_resume, resumed_run
 from ..nir import export_nir
 from ..options import DEFAULTS, RunOptions
@@ -38,6 +39,7 @@ def simulate(
     *,
     checkpoint_every: float | None = None,
     nir: Path | None = None,
+    processes: Processes = ALONE,
 ) -> NetworkResult:
     """Run a network and write a run folder: manifest, config, metrics, spikes (SONATA), the states of probes, and the
     learned weights of each projection, in the order of sources, then targets.
@@ -47,12 +49,14 @@ def simulate(
         checkpoint_every: s of biological time between two checkpoints, from which the run can continue whatever happens
             to the process; None: only where Ctrl-C interrupts it.
         nir: file for what NIR can say of the network; the manifest names what it cannot. None: none.
+        processes: that share the network. Process 0 calls this, and the others `follow`.
 
     Raises:
         NeurosimError: what is wrong with the description, its inputs or the disk.
         NeurosimInterruptedError: Ctrl-C; `resume` continues.
     """
     _check_every(config, checkpoint_every)
+    _check_grid(config, processes)
     options.check_out()
     net = config.description
     inputs = net.recordings()
@@ -75,11 +79,16 @@ def simulate(
         if arrays:
             files.write_arrays(folder.path / ARRAYS, arrays)
         folder.note(**facts)
-        return _finish(folder, config, inputs, options)
+        return _finish(folder, config, inputs, options, processes)
 
 
 def resume(
-    path: Path, models: Models | None = None, options: RunOptions = DEFAULTS, *, checkpoint_every: float | None = None
+    path: Path,
+    models: Models | None = None,
+    options: RunOptions = DEFAULTS,
+    *,
+    checkpoint_every: float | None = None,
+    processes: Processes = ALONE,
 ) -> NetworkResult:
     """Continue a run that was interrupted or killed, from its last checkpoint, or else from its start.
 
@@ -87,6 +96,7 @@ def resume(
         path: its folder.
         models: neurons of the user's own, as `configure` takes them; the same files as before.
         checkpoint_every: as `simulate`; None: as the run had it.
+        processes: as `simulate`; those of the run may have been others.
 
     Returns:
         What the uninterrupted run would have returned, apart from wall-clock times.
@@ -99,26 +109,51 @@ def resume(
     config = dataclasses.replace(configure(path / CONFIG, models=models), name=folder.manifest.name)
     every = folder.manifest.seconds("checkpoint_every") if checkpoint_every is None else checkpoint_every
     _check_every(config, every)
+    _check_grid(config, processes)
     with resumed_run(KIND, folder, options):
         inputs = config.description.recordings()
         before, now = hashes_of(folder.manifest.facts.get("models", {})), hashes_of(model_files(config.models))
         check_unchanged(folder, "data", folder.manifest.data, _facts(inputs))
         check_unchanged(folder, "models", before, now)
         folder.note(checkpoint_every=every, threads=options.threads)
-        return _finish(folder, config, inputs, options)
+        return _finish(folder, config, inputs, options, processes)
 
 
-def _finish(folder: RunFolder, config: NetworkConfig, inputs: Inputs, options: RunOptions) -> NetworkResult:
+def follow(config: NetworkConfig, options: RunOptions, processes: Processes) -> None:
+    """Do the part of a process other than the first in a run, new or resumed, and write nothing.
+
+    Raises:
+        NeurosimError: as `simulate`.
+    """
+    _check_grid(config, processes)
+    path, every = processes.text(""), processes.text("")
+    if not path:
+        return
+    net = config.description
+    inputs = net.recordings()
+    net = dataclasses.replace(net, inputs={**net.inputs, **inputs})
+    between = float(every) if every else None
+    checkpointed.simulate(RunFolder(Path(path)), net, inputs, options.threads, between, None, processes)
+
+
+def _finish(
+    folder: RunFolder, config: NetworkConfig, inputs: Inputs, options: RunOptions, processes: Processes
+) -> NetworkResult:
     timings = Timings()
+    # What was killed between its results and its end has nothing to run.
+    processes.text("" if (folder.path / METRICS).is_file() else str(folder.path.absolute()))
+    processes.text(str(folder.manifest.seconds("checkpoint_every") or ""))
 
     def work() -> NetworkResult:
         with timings("total"):  # the one part
-            return _simulate(folder, config, inputs, options)
+            return _simulate(folder, config, inputs, options, processes)
 
     return finish(KIND, folder, work, timings, lambda: checkpointed.clear(folder))
 
 
-def _simulate(folder: RunFolder, config: NetworkConfig, inputs: Inputs, options: RunOptions) -> NetworkResult:
+def _simulate(
+    folder: RunFolder, config: NetworkConfig, inputs: Inputs, options: RunOptions, processes: Processes
+) -> NetworkResult:
     """Run from the folder's checkpoint, or from the start, to the end; write the arrays, and return the figures."""
     net = dataclasses.replace(config.description, inputs={**config.description.inputs, **inputs})
     every = folder.manifest.seconds("checkpoint_every")
@@ -126,7 +161,7 @@ def _simulate(folder: RunFolder, config: NetworkConfig, inputs: Inputs, options:
         if net.settings.clock is None:
             result = net.simulate(options.threads, progress)
         else:
-            result = checkpointed.simulate(folder, net, inputs, options.threads, every, progress)
+            result = checkpointed.simulate(folder, net, inputs, options.threads, every, progress, processes)
     spikes = {name: _one(found) for name, found in result.spikes.items()}
     _write_arrays(folder, result, {**inputs, **spikes})
     return _figures(config, result, spikes, inputs)
@@ -175,6 +210,11 @@ def _check_every(config: NetworkConfig, every: float | None) -> None:
     require(every > 0, "--checkpoint-every", "must be > 0 s of biological time", every)
     clock = config.description.settings.clock
     require(clock is not None, "--checkpoint-every", "needs a run on a grid of steps", "clock continuous")
+
+
+def _check_grid(config: NetworkConfig, processes: Processes) -> None:
+    grid = config.description.settings.clock is not None or processes.size == 1
+    require(grid, "mpirun", "needs a run on a grid of steps", "clock continuous")
 
 
 def digest(spikes: Inputs) -> str:

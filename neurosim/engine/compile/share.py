@@ -1,0 +1,78 @@
+"""The share of a network that one process has: some blocks, and the rows that end in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...synapses import Rows
+from .layout import Layout
+
+
+@dataclass(frozen=True)
+class Share:
+    """A range of the blocks of a layout.
+
+    Attributes:
+        first, last: the first block, and the one after the last; equal where there are fewer blocks than processes.
+        layout: of the whole network.
+    """
+
+    first: int
+    last: int
+    layout: Layout
+
+    @property
+    def whole(self) -> bool:
+        """Return whether it is everything."""
+        return self.last - self.first == self.layout.blocks
+
+    @property
+    def columns(self) -> int:
+        """Return the number of its blocks, and one: the edges of blocks in a row."""
+        return self.last - self.first + 1
+
+    @property
+    def pages(self) -> tuple[int, int]:
+        """The first page that it has blocks of, and the one after the last."""
+        return self.first // self.layout.page_blocks, -(-self.last // self.layout.page_blocks)
+
+    @property
+    def slots(self) -> slice:
+        return slice(self.first * self.layout.block_slots, self.last * self.layout.block_slots)
+
+    def units(self, p: int) -> tuple[int, int]:
+        """Return the first unit of a population, and the one after the last."""
+        size, part, shift = (int(array[p]) for array in (self.layout.sizes, self.layout.parts, self.layout.shifts))
+        first, last = (min(max(block * part - shift, 0), size) for block in (self.first, self.last))
+        return first, last
+
+    def cuts(self, threads: int, *, by_pages: bool) -> list[int]:
+        """Return [threads + 1] the first block of each thread, and the one after the last.
+
+        by_pages: no two threads share a page.
+        """
+        blocks, pages = self.last - self.first, self.pages
+        if not by_pages:
+            return [self.first + thread * blocks // threads for thread in range(threads + 1)]
+        first = [pages[0] + thread * (pages[1] - pages[0]) // threads for thread in range(threads + 1)]
+        return [min(max(page * self.layout.page_blocks, self.first), self.last) for page in first]
+
+    def of_rows(self, rows: Rows, p: int) -> tuple[Rows, NDArray[np.bool_]]:
+        """Return the synapses of rows that end in this share, and [synapses] which these are.
+
+        p: population of the targets.
+        """
+        first, last = self.units(p)
+        mine = (rows.targets >= first) & (rows.targets < last)
+        offsets = np.concatenate([[0], np.cumsum(mine)])[rows.offsets]
+        chosen = {name: None if (a := getattr(rows, name)) is None else a[mine] for name in ("order", "weights")}
+        return replace(rows, offsets=offsets, targets=rows.targets[mine], **chosen), mine
+
+
+def share_of(layout: Layout, process: int, processes: int) -> Share:
+    """Return the share of one of several processes; the shares of all are in the order of their numbers."""
+    first, last = (number * layout.blocks // processes for number in (process, process + 1))
+    return Share(first, last, layout)

@@ -1,0 +1,206 @@
+"""The processes that share one network: MPI through mpi4py, which only this file imports."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import NeurosimInputError, NeurosimInterruptedError, NeurosimMissingError
+from .addresses import signed
+from .threads import thread_count
+
+# Variables in which the mpirun of MPICH, Open MPI and MVAPICH say how many processes they started.
+LAUNCHED = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+MAX_CORES = 4096
+
+
+@final
+class Processes:
+    """Processes that share one network, or (no communicator) one that has all of it.
+
+    Every method is called by all of them, in the same order, and returns on all of them.
+
+    Args:
+        communicator: of mpi4py.
+
+    Attributes:
+        rank: number of this process. size: number of processes.
+        neighbours: number of processes on this machine, this one included.
+        place: number of this process among those.
+    """
+
+    def __init__(self, communicator: Any = None) -> None:
+        self.rank, self.size, self.neighbours, self.place, self._cores = 0, 1, 1, 0, 0
+        self.communicator = communicator
+        if communicator is not None:
+            self.rank, self.size = communicator.Get_rank(), communicator.Get_size()
+            self._look_around(communicator)
+
+    @property
+    def root(self) -> bool:
+        """Return whether this is the process that writes files."""
+        return self.rank == 0
+
+    def threads(self, threads: int | None) -> int:
+        """Return the number of threads of this process; None: its share of the cores of the machine."""
+        return self._cores if threads is None and self._cores else thread_count(threads)
+
+    def sum(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the sums over all processes."""
+        if self.size == 1:
+            return values
+        found = np.empty_like(values)
+        self.communicator.Allreduce(np.ascontiguousarray(values), found)
+        return found
+
+    def of_root(self, value: int) -> int:
+        """Return the number that process 0 gave."""
+        return int(self.sum(np.array([value if self.root else 0], np.int64))[0])
+
+    def text(self, text: str) -> str:
+        """Return the text that process 0 gave."""
+        own = np.frombuffer(text.encode(), np.uint8) if self.root else np.empty(0, np.uint8)
+        return self.joined(own).tobytes().decode()
+
+    def any(self, flag: bool) -> bool:
+        """Return whether any process has set its flag."""
+        return bool(self.sum(np.array([flag], np.int64))[0])
+
+    def parts(self, own: NDArray[Any]) -> list[NDArray[Any]]:
+        """Return the arrays of all processes, which differ in their first dimension at most."""
+        if self.size == 1:
+            return [own]
+        own = np.ascontiguousarray(own)
+        counts = np.zeros(self.size, np.int64)
+        counts[self.rank] = len(own)
+        counts = self.sum(counts)
+        found = np.empty((int(counts.sum()), *own.shape[1:]), own.dtype)
+        sizes = counts * (own.itemsize * int(np.prod(own.shape[1:], dtype=np.int64)))
+        byte = _mpi().BYTE
+        self.communicator.Allgatherv([own, own.nbytes, byte], [found, sizes.tolist(), byte])
+        return np.split(found, np.cumsum(counts)[:-1])
+
+    def joined(self, own: NDArray[Any]) -> NDArray[Any]:
+        """Return the arrays of all processes, one after another along the first dimension."""
+        return own if self.size == 1 else np.concatenate(self.parts(own))
+
+    def exchange(self, first_blocks: Sequence[int]) -> tuple[NDArray[np.int64], list[NDArray[Any]]]:
+        """Return the record of `kernels.engine.clocked.exchange`, and the arrays whose addresses are in it.
+
+        first_blocks: [size + 1] the blocks of each process, and the one after the last.
+
+        Raises:
+            NeurosimMissingError: MPI_Allgatherv is not found in the library of mpi4py.
+        """
+        from ..kernels.engine.clocked import exchange as kernel
+
+        record, blocks = np.zeros(kernel.EXCHANGE_COLUMNS, np.int64), np.array(first_blocks, np.int64)
+        if self.size == 1:
+            return record, []
+        mpi = _mpi()
+        try:
+            function = ctypes.cast(ctypes.CDLL(mpi.__file__).MPI_Allgatherv, ctypes.c_void_p).value or 0
+        except (OSError, AttributeError) as error:
+            raise NeurosimMissingError(
+                f"mpi4py: has no MPI_Allgatherv that can be called ({error}); run: pip install 'mpi4py>=4'"
+            ) from None
+        record[kernel.CALLED], record[kernel.GATHER] = kernel.address_of_exchange(), function
+        record[kernel.COMMUNICATOR] = signed(mpi._handleof(self.communicator))
+        record[kernel.INTEGERS] = signed(mpi._handleof(mpi.INT32_T))
+        record[kernel.RANK], record[kernel.PROCESSES] = self.rank, self.size
+        record[kernel.FIRST_BLOCKS] = blocks.ctypes.data
+        return record, [blocks]
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """End all processes when this one ends after an error in the block, for the others would wait for it.
+
+        An interrupt is no error: it stops all.
+        """
+        try:
+            yield
+        except NeurosimInterruptedError:
+            raise
+        except Exception as error:
+            if self.size > 1:
+                from mpi4py.run import set_abort_status
+
+                set_abort_status(error)
+            raise
+
+    @contextmanager
+    def one_writes(self) -> Iterator[bool]:
+        """Tell process 0, which writes what all have, and go on when it has."""
+        with self.together():
+            yield self.root
+            if self.size > 1:
+                self.communicator.Barrier()
+
+    def _look_around(self, communicator: Any) -> None:
+        mpi = _mpi()
+        machine = communicator.Split_type(mpi.COMM_TYPE_SHARED)
+        self.neighbours, self.place = machine.Get_size(), machine.Get_rank()
+        cores, found = np.zeros(MAX_CORES, np.int64), np.empty(MAX_CORES, np.int64)
+        cores[list(_cores())] = 1
+        machine.Allreduce(cores, found, mpi.MAX)
+        self._cores = max(1, int(found.sum()) // machine.Get_size())
+        machine.Free()
+
+
+ALONE = Processes()
+_KNOWN: dict[int, tuple[Any, Processes]] = {}
+
+
+def processes_of(communicator: Any) -> Processes:
+    """Return the processes of a communicator of mpi4py, which gets a duplicate for neurosim; None: this one alone.
+
+    Raises:
+        NeurosimInputError: something else.
+        NeurosimMissingError: mpi4py is not installed.
+    """
+    if communicator is None:
+        return ALONE
+    mpi = _mpi()
+    if not isinstance(communicator, mpi.Intracomm):
+        rule = "must be an mpi4py.MPI.Intracomm, such as MPI.COMM_WORLD"
+        raise NeurosimInputError(f"simulate.comm: {rule} (got {type(communicator).__name__})")
+    handle = mpi._handleof(communicator)
+    own, known = _KNOWN.get(handle, (None, ALONE))
+    # A handle is used again for another communicator when the first was freed.
+    if own is None or mpi.Comm.Compare(own, communicator) != mpi.CONGRUENT:
+        own = communicator.Dup()
+        own.Set_errhandler(mpi.ERRORS_ARE_FATAL)
+        known = Processes(own)
+        _KNOWN[handle] = _KNOWN[mpi._handleof(own)] = own, known
+    return known
+
+
+def launched() -> Any:
+    """Return the communicator of the processes that mpirun started; None where it started one or none.
+
+    Raises:
+        NeurosimMissingError: mpi4py is not installed.
+    """
+    several = any(os.environ.get(name, "1") != "1" for name in LAUNCHED)
+    return _mpi().COMM_WORLD if several else None
+
+
+def _cores() -> set[int]:
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    return {core for core in cores if core < MAX_CORES}
+
+
+def _mpi() -> Any:
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise NeurosimMissingError(
+            f"processes: need mpi4py and MPI ({error}); run: pip install 'neurosim-spiking[mpi]'"
+        ) from None
+    return MPI
