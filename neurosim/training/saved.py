@@ -152,7 +152,7 @@ def _facts(net: SpikingNet | AttentionNet | _Training) -> dict[str, object]:
 
 
 def _arrays(tensors: Weights, prefix: str) -> dict[str, NDArray]:
-    return {prefix + name: np.array(value.detach().numpy()) for name, value in tensors.items()}
+    return {prefix + name: np.array(value.detach().cpu().numpy()) for name, value in tensors.items()}
 
 
 def _tensors(arrays: Mapping[str, NDArray], prefix: str) -> dict[str, Tensor]:

@@ -42,7 +42,7 @@ class Trainer:
     several processes train on the batches of one.
 
     Args:
-        net: network to train; `SpikingNet.calibrate` scales its weights on the first batch.
+        net: network to train, on the device where it is; `SpikingNet.calibrate` scales its weights on the first batch.
         binning: conversion of recordings to tensors.
         train: recordings to learn from.
         validation: recordings that decide when to stop; None: train all epochs and keep the last.
@@ -87,7 +87,7 @@ class Trainer:
             self.best_weights, self.state = read_checkpoint(checkpoint, net, self.optimiser)
         else:
             first = self.binning.batch(train, self._batches(0)[0])
-            net.calibrate(torch.from_numpy(first.x))
+            net.calibrate(torch.from_numpy(first.x).to(device_of(net)))
 
     def run(self, on_progress: Callable[[EpochProgress], None] = _ignore) -> TrainingState:
         """Train to the end, and leave the best weights in the network.
@@ -112,7 +112,7 @@ class Trainer:
         Each process works on its share, and all get the gradient of the batch.
         """
         self.optimiser.zero_grad(set_to_none=False)
-        share, sums = self.team.share(chosen), torch.zeros(3)
+        share, sums = self.team.share(chosen), torch.zeros(3, device=device_of(self.net))
         # A last, small batch may hold nothing for this process.
         if len(chosen[share]):
             sums = self._backward(chosen, share)
@@ -126,8 +126,10 @@ class Trainer:
         """Add the gradient of a share of a batch; return its parts of loss, hits and rate."""
         batch = self.binning.batch(self.train, chosen[share], self.augment, self.seed, self.state.epoch)
         draws = rng_key(self.seed, "training", "dropout", str(self.state.step)) >> 1
-        x, lengths, labels = _tensors(batch)
-        trace = self.net.trace(x, lengths, [mask[share] for mask in self.net.dropout(len(chosen), draws)])
+        device = device_of(self.net)
+        x, lengths, labels = _tensors(batch, device)
+        masks = [mask[share].to(device) for mask in self.net.dropout(len(chosen), draws)]
+        trace = self.net.trace(x, lengths, masks)
         each = self._loss(trace.scores, labels, batch)
         part = len(labels) / len(chosen)
         loss = each / len(chosen)
@@ -143,7 +145,7 @@ class Trainer:
         smoothing = self.spec.smoothing
         if not batch.shares.any():
             return nn.functional.cross_entropy(scores, labels, label_smoothing=smoothing, reduction="sum")
-        shares, others = torch.from_numpy(batch.shares), torch.from_numpy(batch.others)
+        shares, others = (torch.from_numpy(part).to(labels.device) for part in (batch.shares, batch.others))
         own, other = (
             nn.functional.cross_entropy(scores, classes, label_smoothing=smoothing, reduction="none")
             for classes in (labels, others)
@@ -225,8 +227,8 @@ def scores(
     order = np.argsort(recordings.durations[every], kind="stable")
     for first in range(0, len(every), EVALUATION_BATCH):
         part = order[first : first + EVALUATION_BATCH]
-        x, lengths, _ = _tensors(binning.batch(recordings, every[part]))
-        out[part] = net(x, lengths).numpy()
+        x, lengths, _ = _tensors(binning.batch(recordings, every[part]), device_of(net))
+        out[part] = net(x, lengths).cpu().numpy()
     return out
 
 
@@ -239,13 +241,19 @@ def loss_and_accuracy(scores: NDArray[np.float32], recordings: Recordings) -> tu
     return float(loss), float((outputs.argmax(dim=1) == labels).double().mean())
 
 
-def _tensors(batch: EventBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    return torch.from_numpy(batch.x), torch.from_numpy(batch.lengths), torch.from_numpy(batch.labels)
+def device_of(net: nn.Module) -> torch.device:
+    """Return the device of the weights of a network."""
+    return next(net.parameters()).device
+
+
+def _tensors(batch: EventBatch, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    x, lengths, labels = (torch.from_numpy(part).to(device) for part in (batch.x, batch.lengths, batch.labels))
+    return x, lengths, labels
 
 
 def _rates(spikes: tuple[torch.Tensor, ...], lengths: torch.Tensor) -> list[torch.Tensor]:
     """Return [B, units] spikes a step of each recording, for every layer; zeros for a network without spikes."""
     if not spikes:
-        return [torch.zeros(len(lengths), 1)]
-    inside = torch.arange(len(spikes[0]))[:, None] < lengths
+        return [torch.zeros(len(lengths), 1, device=lengths.device)]
+    inside = torch.arange(len(spikes[0]), device=lengths.device)[:, None] < lengths
     return [(s * inside[..., None]).sum(dim=0) / lengths[:, None] for s in spikes]

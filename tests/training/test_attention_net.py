@@ -120,3 +120,11 @@ def test_the_embedding_of_events_is_not_coded() -> None:
     assert "embeddings.layers.0" not in made.layers and "embeddings.layers.1" in made.layers
     assert dict(made.dense)["embeddings.layers.0"] == "linear layer on floats"
     assert rotate_to_principal_axes(net.model, torch.zeros(1, 3, 128))[1] == "its tokens are events"
+
+
+def test_a_batch_is_computed_where_the_network_is() -> None:
+    net = AttentionNet(BINNING.shape, 4, replace(SPEC, dropout=0.2))
+    made = Trainer(net, BINNING, bars(3, 1))
+    net.to("meta")
+    found = made._backward(np.arange(6), slice(0, 4))
+    assert found.is_meta and all(p.grad is None or p.grad.is_meta for p in net.parameters())

@@ -281,3 +281,16 @@ def test_half_of_what_torchrun_says_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(NeurosimInputError, match="RANK: must be set beside WORLD_SIZE; start the processes"), team():
         pass
+
+
+@pytest.mark.parametrize(
+    "design",
+    [NetworkSpec(hidden=(24,), neuron="SEAdLIF", recurrent=True, reset="zero", dropout=0.2), NetworkSpec(filters=(6,))],
+    ids=["SEAdLIF", "convolution"],
+)
+def test_a_batch_is_computed_where_the_network_is(design: NetworkSpec) -> None:
+    """The stand-in for a card has no values: a tensor that is left on the CPU, or asked for, is an error there."""
+    made = trainer(design=design)
+    made.net.to("meta")
+    found = made._backward(np.arange(6), slice(0, 4))
+    assert found.is_meta and all(p.grad is not None and p.grad.is_meta for p in made.net.parameters())

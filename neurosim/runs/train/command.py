@@ -9,6 +9,7 @@ import click
 
 from ...errors import require
 from ..command import (
+    CPU_OR_CUDA,
     PROFILE,
     CommandOptions,
     CommandResult,
@@ -36,7 +37,7 @@ from ..logs import check_logs, log_option
 @log_option
 @resume_option("Continue a training that was interrupted or killed, in its own folder.")
 @show_config
-@common()
+@common(CPU_OR_CUDA)
 def command(options: CommandOptions, graph: Path | None, logs: tuple[str, ...], resumed: Path | None) -> CommandResult:
     """Train a spiking network on DATASET, test it once, and run it event by event; writes a run folder with a report.
 

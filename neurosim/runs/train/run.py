@@ -173,12 +173,13 @@ class _Training:
             )
             how = config.training_spec(), config.augmentation(), seed, self.crew
             checkpoint = None if self.folder is None else self.folder.path / numbered(CHECKPOINT, k)
-            trainer = Trainer(net, binning, parts.learn, parts.stop, *how, checkpoint)
+            trainer = Trainer(net.to(self.options.device), binning, parts.learn, parts.stop, *how, checkpoint)
             name = "training" if config.members == 1 else f"training {k + 1} of {config.members}"
             quiet = self.options.quiet or not self.crew.leads
             with _epoch_bar(name, config.training_spec().epochs, quiet) as progress, self._logs(k, trainer) as log:
                 trainer.run(_both(progress, log))
                 log()
+            net.cpu()  # where it is tested and run as events
             if isinstance(net, SpikingNet):
                 net.round_for_exact_sums(config.bins.most)
             found.append(_Member(seed, net, parts, trainer))
