@@ -8,7 +8,7 @@ STAMPS := $(VENV)/stamps
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: demo test test-slow lint docs peers peers-engine clean
+.PHONY: demo test test-slow lint docs audit peers peers-engine clean
 
 demo: $(STAMPS)/core
 	$(BIN)/neurosim demo
@@ -27,6 +27,11 @@ lint: $(STAMPS)/test
 # Pages, their programs' output and the reference as build/site; a program that fails or a link that leads nowhere fails.
 docs: $(STAMPS)/docs
 	NO_MKDOCS_2_WARNING=1 OMP_NUM_THREADS=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+# Known vulnerabilities of the versions in requirements.lock, asked from the package index.
+audit:
+	test -x build/audit/bin/pip-audit || ($(PYTHON) -m venv build/audit && build/audit/bin/python -m pip install --quiet pip-audit)
+	build/audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip
 
 # The other simulators, in an environment of their own: only benchmarks and the `peer` tests use it.
 peers:

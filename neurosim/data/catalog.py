@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from .. import plugins
-from ..errors import NeurosimInputError, NeurosimMissingError, lookup, require
+from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup, require
 from ..plain import from_plain
 from ..spikes import Recordings
 from .download import DownloadSource, digest
@@ -230,7 +230,14 @@ def load(name: str, split: str, root: Path | str | None = None, options: Options
     if not hasattr(found, "describe"):
         lookup(dict.fromkeys(found.INFO.splits), split, f"split of {name}")
     loader: Callable[..., Recordings] = found.load
-    return loader(split, find_root(found.INFO, root), *_arguments(found, options))
+    folder = find_root(found.INFO, root)
+    loaded = loader(split, folder, *_arguments(found, options))
+    if loaded.labels is not None and loaded.classes:
+        wrong = loaded.labels[(loaded.labels < 0) | (loaded.labels >= len(loaded.classes))]
+        if wrong.size:
+            rule = f"labels must be >= 0 and < the {len(loaded.classes)} classes of {name} (got {wrong[0]})"
+            raise NeurosimFormatError(f"{folder}: {rule}; correct the file, or name its classes in it")
+    return loaded
 
 
 def verify(name: str, root: Path | str | None = None, *, quiet: bool = False) -> Findings:

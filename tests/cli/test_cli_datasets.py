@@ -109,6 +109,7 @@ def test_make_takes_settings_from_everywhere(few: None, tmp_path: Path) -> None:
         ),
         (["list", "--seed", "1"], "--seed: this command has no use for it; leave it out"),
         (["verify", "nmnist", "--set", "a=1"], "--set: this command has no use for it; leave it out"),
+        (["list", "--seed", "0"], "--seed: this command has no use for it; leave it out"),
         (["make", "digits", "--out", "x"], "--out: this command has no use for it; leave it out"),
         (["lst"], "no command 'lst'; did you mean 'list'? See 'neurosim datasets --help'"),
     ],

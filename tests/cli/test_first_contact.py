@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,32 @@ def test_no_control_character_of_a_result_or_an_error_reaches_the_terminal() -> 
     assert found.output == "remark \\x1b[31m\nname \\x1b]0;x\\x07\\u202e\nnext\n"
     code, text = invoke("simulate", "no\x1bsuch")
     assert code != 0 and "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("convert", "generate", "model", "--set", "a=1"), ("runs", "--seed", "0"), ("completion", "bash", "--out", "x")],
+)
+def test_options_without_a_use_are_refused(elsewhere: None, words: tuple[str, ...]) -> None:
+    code, output = invoke(*words)
+    assert (code, output) == (2, f"neurosim: {words[-2]}: this command has no use for it; leave it out\n")
+
+
+def test_a_warning_is_one_line_without_a_place_in_the_code(elsewhere: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("net.toml").write_text(NETWORK + 'tau_mem = 20\n\n[[population]]\nname = "F"\nshape = 1\nmodel = "LIF"\n')
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        code, output = invoke("simulate", "--config", "net.toml", "--out", "run")
+    line = "neurosim: Population['E'].model.tau_mem: 20 s is long, 20,000 steps; times are in seconds: 20 ms are 0.02"
+    assert code == 0 and line in output.splitlines()
+
+
+def test_a_killed_run_says_how_to_run_it_again(elsewhere: None) -> None:
+    Path("net.toml").write_text(NETWORK)
+    assert invoke("simulate", "--config", "net.toml", "--out", "run", "--quiet")[0] == 0
+    Path("run/metrics.json").unlink()
+    manifest = files.read_json("run/manifest.json")
+    command = ["neurosim", "simulate", "--config", "my net.toml"]
+    files.write_json("run/manifest.json", {**manifest, "status": "running", "command": command})
+    expected = "run: has no results (killed, or still running); run it again: neurosim simulate --config 'my net.toml'"
+    assert invoke("measure", "run") == (2, f"neurosim: {expected}\n")

@@ -67,3 +67,16 @@ def test_the_file_is_viewed_and_refused_as_one_recording(tmp_path: Path, elsewhe
 def test_without_files_it_is_shd(tmp_path: Path) -> None:
     assert catalog.describe("shd", tmp_path / "SHD").shape == (700,)
     assert catalog.describe("shd", tmp_path / "SHD").title == catalog.module("shd").INFO.title
+
+
+@pytest.mark.parametrize("label", [-1, 10**9, 2**62])
+@pytest.mark.parametrize("keys", [True, False])
+def test_labels_outside_the_classes_are_refused(tmp_path: Path, label: int, keys: bool) -> None:
+    for split in ("train", "test"):
+        write(tmp_path / f"{split}.h5", 76)
+        with h5py.File(tmp_path / f"{split}.h5", "a") as root:
+            root["labels"][2] = label
+            if not keys:  # then the classes are those of the dataset
+                del root["extra/keys"]
+    with pytest.raises(NeurosimInputError, match=r"label.*< .*classes.*got .*\d"):
+        catalog.load("shd", "train", tmp_path)

@@ -25,7 +25,9 @@ TRAIN = (
     *("--train-limit", "150", "--limit", "40", "--epochs", "8"),
     *sets("bins.dt=0.02", "bins.pool=2", "network.hidden=[48]", "network.filters=[]", "training.batch=32"),
 )
+SIMULATE = ("--limit", "30", *sets("data.train_limit=60", "liquid.neurons=60"))
 KINDS = {
+    "simulate": Kills(("simulate", "digits", *SIMULATE), ("simulate",), 20, (2, 60), (0.05, 1.5)),
     "episodes": Kills(("memory", "episodes", "digits", *EPISODES), ("memory", "episodes"), 20, (2, 60), (0.05, 1.5)),
     "sequence": Kills(("memory", "sequence", "digits", *SEQUENCE), ("memory", "sequence"), 20, (2, 60), (0.05, 1.5)),
     "recognise": Kills(

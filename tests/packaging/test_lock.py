@@ -1,0 +1,33 @@
+"""requirements.lock: tested versions of everything that pyproject.toml names, within the bounds it gives."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+# Not in the environment that the tests run in: Dask's workers, and a part of the standard library from Python 3.11 on.
+UNTESTED = {"dask", "tomli"}
+
+
+def named() -> list[Requirement]:
+    extras = [text for listed in PROJECT["optional-dependencies"].values() for text in listed]
+    every = [Requirement(text) for text in [*PROJECT["dependencies"], *extras]]
+    return [each for each in every if each.name not in {*UNTESTED, PROJECT["name"]}]
+
+
+@pytest.mark.parametrize("requirement", named(), ids=str)
+def test_every_dependency_has_a_tested_version(requirement: Requirement) -> None:
+    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+    pairs = [line.split("==") for line in lines]
+    versions = {name.lower().replace("_", "-"): version for name, version in pairs}
+    assert requirement.specifier.contains(versions[requirement.name.lower()])
