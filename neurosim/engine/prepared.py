@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,10 +71,23 @@ def prepare(
     recorded, real = recorded_names(network, record), lookup(PRECISIONS, precision, "simulate.precision")
     numbers = {str(projection.name): number for number, projection in enumerate(network.projections)}
     changed = {numbers[name]: each for name, each in (late or {}).items()}
-    compiled = compile_network(
-        network, clock, seed, real, threads, late=changed, former=former, many=many, processes=processes
-    )
+    with _without_collection():
+        compiled = compile_network(
+            network, clock, seed, real, threads, late=changed, former=former, many=many, processes=processes
+        )
     return PreparedNetwork(compiled, recorded, bind_probes(compiled, probes), count_updates)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Pause the collector of cycles: all that is made is kept, and looking through it takes an eighth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def check_arguments(

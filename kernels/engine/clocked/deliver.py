@@ -51,8 +51,10 @@ BITS, COUNTS, SUMS, QUEUE, GROUPS = range(5)
     DELAYS,  # address: int64 [ROWS], addresses of uint16; 0: DELAY
     STARTS,  # GROUPS: address of int64 [pages, ROWS], addresses of each row's first word
     LINES,  # GROUPS: cache lines of a group to ask for
+    PAGES,  # SUMS, QUEUE: a bit for each page in which a target may lie; the last one is that of all pages from it on
     ROW_TABLE_COLUMNS,
-) = range(22)
+) = range(23)
+LAST_PAGE_BIT = 62
 
 
 @njit(cache=True, nogil=True)
@@ -175,6 +177,12 @@ def deliver_sums(table, rows, first, last, first_block, last_block, weight, gain
             weights = vector(own[row] + width * a, z - a, weight)
             for j in range(targets.size):
                 sums[targets[j]] += weights[j]
+
+
+@njit(cache=True, nogil=True)
+def reaches(table, page):
+    """Return whether targets of a table may lie in a page."""
+    return table[PAGES] >> min(page, LAST_PAGE_BIT) & 1
 
 
 @njit(cache=True, nogil=True)

@@ -50,6 +50,7 @@ from .deliver import (
     deliver_counts,
     deliver_queue,
     deliver_sums,
+    reaches,
     schedule,
     set_counts,
 )
@@ -256,6 +257,8 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
                 elif table[FORM] == SUMS:
                     due[counts.shape[0] + table[RECEPTOR]] = 1
                     for page in range(begin_block // page_blocks, (end_block - 1) // page_blocks + 1):
+                        if not reaches(table, page):
+                            continue
                         low = max(begin_block, page * page_blocks)
                         high = min(end_block, (page + 1) * page_blocks)
                         base = page * page_blocks * block_slots
@@ -379,6 +382,8 @@ def _enqueue(
             fired = log[b, log_offsets[b, at] : log_offsets[b, at + 1]]
             if fired.size:
                 for page in range(begin_block // page_blocks, (end_block - 1) // page_blocks + 1):
+                    if not reaches(table, page):
+                        continue
                     low = max(begin_block, page * page_blocks)
                     high = min(end_block, (page + 1) * page_blocks)
                     base = table[RECEPTOR] * block_slots * blocks + page * page_blocks * block_slots

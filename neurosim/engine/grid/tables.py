@@ -17,6 +17,7 @@ from ...kernels.tools.random import passed_thresholds
 from ...neurons import Neuron
 from ..addresses import address, signed
 from ..compile.network import CompiledNetwork
+from ..compile.row_tables import RowTable
 from .records import couplings_record, current_record, rates_record
 
 # What a population adds to its inputs from the row tables of each form that has no counter of its own.
@@ -59,7 +60,7 @@ def row_table(compiled: CompiledNetwork) -> tuple[NDArray[np.int64], NDArray[Any
         row[deliver.SINCE], row[deliver.UNTIL] = rows.since, rows.until
         row[deliver.ROWS] = compiled.layout.sizes[rows.source]
         row[deliver.DELAY], row[deliver.RECEPTOR] = rows.delay, rows.receptor
-        row[deliver.BATCH] = rows.batch
+        row[deliver.BATCH], row[deliver.PAGES] = rows.batch, _pages(compiled, rows)
         for column, value in rows.values.items():
             row[column] = value
         for column, array in rows.arrays.items():
@@ -68,6 +69,17 @@ def row_table(compiled: CompiledNetwork) -> tuple[NDArray[np.int64], NDArray[Any
             row[deliver.COUNTER] = counter
             counter += 1
     return table, np.array([rows.weight for rows in compiled.row_tables], compiled.real)
+
+
+def _pages(compiled: CompiledNetwork, rows: RowTable) -> int:
+    """Return a bit for each page that holds units of the targets of a row table."""
+    layout, found = compiled.layout, 0
+    for number in rows.projections:
+        target = compiled.samplers[number].target
+        first, last = layout.begins[target] // layout.page_blocks, (layout.ends[target] - 1) // layout.page_blocks
+        for page in range(int(first), int(last) + 1):
+            found |= 1 << min(page, deliver.LAST_PAGE_BIT)
+    return found
 
 
 def input_table(
