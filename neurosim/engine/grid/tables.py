@@ -17,7 +17,7 @@ from ...kernels.tools.random import passed_thresholds
 from ...neurons import Neuron
 from ..addresses import address, signed
 from ..compile.network import CompiledNetwork
-from ..compile.row_tables import RowTable
+from ..compile.row_table import RowTable
 from .records import couplings_record, current_record, rates_record
 
 # What a population adds to its inputs from the row tables of each form that has no counter of its own.
