@@ -86,7 +86,7 @@ def share(accuracy: float | None, samples: int) -> str:
 def baseline_rows(found: Mapping[str, float]) -> Rows:
     """Return the accuracies of simple classifiers on the same recordings."""
     words = ", ".join(f"{name} {percent(value)}" for name, value in found.items())
-    return [("baselines", f"{words} (of counts in three windows)")] if found else []
+    return [("baselines", f"{words} (counts)")] if found else []
 
 
 def chance(largest: float | None, uniform: float | None) -> str:
