@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeAlias, final
+from typing import Any, final
 
 from numpy.typing import NDArray
 
@@ -24,7 +23,7 @@ from .connections import Connections, connections
 from .former import current_arrays, was_many
 from .grid.runner import Counters, Runner
 from .grid.sinks import SpikeMemory, SpikeSink, StateMemory, StateSink
-from .grid.streams import Elsewhere, SpikeStream, StateStream, StreamTarget, read_back, sync_streams
+from .grid.streams import Elsewhere, FilePath, SpikeStream, StateStream, StreamTarget, read_back, sync_streams
 from .grid.work import count_work
 from .identity import describe, digest
 from .inputs import MAX_STEPS, check_duration, match_sources, steps_of
@@ -35,8 +34,6 @@ from .probe import Probe
 from .processes import processes_of
 from .progress import ProgressReporter, Status
 from .result import Progress, Result, named_spikes
-
-FilePath: TypeAlias = "str | os.PathLike[str]"
 
 
 @final
@@ -160,8 +157,7 @@ class Simulation:
             NeurosimInputError: an unknown name or parameter, or a value that breaks its rule.
         """
         self._check_running("set")
-        chosen = {str(p.name): p for p in self.network.projections}.get(name)
-        if chosen is not None:
+        if (chosen := {str(p.name): p for p in self.network.projections}.get(name)) is not None:
             check_settings(chosen, values)
             if chosen.learns:
                 self._runner.workspace.plastic.set_weights(chosen, values.get("weight", chosen.weight))
@@ -377,9 +373,9 @@ class Simulation:
         return prepare(network, threads=self._workers, late=changes.late, **mine)
 
     def _check_running(self, method: str) -> None:
+        why = f"the simulation {self._status.value}{self._cause}; load its last save"
         if self._status is not Status.RUNNING:
-            why = f"{self._status.value}{self._cause}"
-            raise NeurosimInputError(f"Simulation.{method}: the simulation {why}; load its last save")
+            raise NeurosimInputError(f"Simulation.{method}: {why}")
 
     def _result(self, first: int, begin: float, duration: float, run_s: float) -> Result:
         counters, end, start = self._runner.counters(), begin + duration, self._result_step * self.clock

@@ -6,10 +6,11 @@ a checkpoint; `finish` makes the file from it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from ...network import Network
 from .probes import BoundProbe
 from .sinks import SpikeMemory, SpikeSink, StateMemory, StateSink
 from .sources import NO_EVENTS, GridEvents
+
+FilePath: TypeAlias = "str | os.PathLike[str]"
 
 
 def journal_path(path: Path) -> Path:
