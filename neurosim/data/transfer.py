@@ -135,7 +135,8 @@ def _open(url: str, file: IO[bytes], have: int, retries: RetryPolicy) -> http.cl
     connections: list[http.client.HTTPConnection] = []
     opener = urllib.request.build_opener(NoDowngrade(), _HTTP(connections), _HTTPS(connections))
     # The timeout starts anew with every byte, of a header, too.
-    alarm = threading.Timer(retries.patience, _hang_up, [connections])
+    late = threading.Event()
+    alarm = threading.Timer(retries.patience, _hang_up, [connections, late])
     alarm.daemon = True
     alarm.start()
     try:
@@ -143,7 +144,7 @@ def _open(url: str, file: IO[bytes], have: int, retries: RetryPolicy) -> http.cl
             response: http.client.HTTPResponse = opener.open(
                 urllib.request.Request(url, headers=headers), timeout=retries.timeout
             )
-        if alarm.finished.is_set():
+        if late.is_set():
             response.close()
             raise Retryable(f"sent no whole answer in {retries.patience:g} s")
         return response
@@ -159,7 +160,8 @@ def _open(url: str, file: IO[bytes], have: int, retries: RetryPolicy) -> http.cl
         alarm.cancel()
 
 
-def _hang_up(connections: Sequence[http.client.HTTPConnection]) -> None:
+def _hang_up(connections: Sequence[http.client.HTTPConnection], late: threading.Event) -> None:
+    late.set()  # before the connections end, which may look like the end of an answer
     for connection in connections:
         with suppress(OSError, AttributeError):  # not connected, or closed meanwhile
             connection.sock.shutdown(socket.SHUT_RDWR)

@@ -288,6 +288,7 @@ def with_delay(delay: object) -> Network:
         ),
     ],
 )
+@pytest.mark.filterwarnings("ignore::neurosim.errors.UnitWarning")
 def test_bad_input_is_named(run, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(NeurosimInputError) as caught:
         run()

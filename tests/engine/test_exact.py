@@ -180,6 +180,7 @@ def test_flow_composes(name: str) -> None:
         assert np.allclose(whole, parts, rtol=0, atol=1e-14)
 
 
+@pytest.mark.filterwarnings("ignore::neurosim.errors.UnitWarning")
 def test_refractory_to_the_moment() -> None:
     """What arrives before the end of the period is lost to a LIF; what arrives after it counts."""
     cell = LIF(t_refractory=0.005, tau_mem=1.0)
