@@ -1,4 +1,4 @@
-"""What an exchange of spikes costs at 1e6 to 1e9 neurons: bytes and messages on paper, and the kernel's time, measured.
+"""Print what an exchange of spikes costs at 1e6 to 1e9 neurons: bytes and messages on paper, and measured kernel time.
 
 The kernel runs as on the first of many processes: in the place of MPI_Allgatherv is a function that copies what the
 others would have sent. What is left out is the network; its time on paper is in the last column. `directed` is what a

@@ -178,7 +178,7 @@ class Projection:
 
     @property
     def learns(self) -> bool:
-        """Whether its weights change while the network runs."""
+        """Return whether its weights change while the network runs."""
         return self.plasticity is not None or self.homeostasis is not None
 
     def check_bounds(self, weights: NDArray) -> None:

@@ -1,4 +1,4 @@
-"""How a file of events was read."""
+"""Tell how a file of events was read."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ PLACES = ("target", "source", "pattern", "receptor", "units", "name")
 @final
 @dataclass(frozen=True, eq=False)
 class Changes:
-    """What was changed since a simulation was made.
+    """Keep what was changed since a simulation was made.
 
     Attributes:
         values: by name of the population, projection or stimulus and by parameter; the last one counts. A projection

@@ -35,7 +35,7 @@ class Synapses:
 @final
 @dataclass(frozen=True, eq=False)
 class Rewired:
-    """What a rule decided.
+    """Say which synapses go and which are made.
 
     Attributes:
         keep: [n] whether each synapse stays.

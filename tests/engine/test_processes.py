@@ -48,7 +48,7 @@ def over(processes: int, folder: Path, *command: str) -> subprocess.CompletedPro
 
 @dataclass(frozen=True)
 class Both:
-    """What one process gives, and what several do, which saved files in `folder`."""
+    """Hold what one process gives, and what several do, which saved files in `folder`."""
 
     one: dict[str, Any]
     several: dict[str, Any]

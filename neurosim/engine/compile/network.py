@@ -24,7 +24,7 @@ from .noise import Noise, compile_noise
 from .plastic import PlasticSynapses, compile_plastic
 from .row_table import Late, RowTable
 from .row_tables import RowTableBuilder
-from .share import Share, share_of
+from .share import ProcessShare, share_of
 from .synapse_sampler import SynapseSampler, build_sampler
 from .windows import WindowPlan, compile_windows
 
@@ -60,7 +60,7 @@ class CompiledNetwork:
     noises: tuple[Noise, ...]
     currents: tuple[CompiledCurrent, ...]
     layout: Layout
-    share: Share
+    share: ProcessShare
     samplers: tuple[SynapseSampler, ...]
     row_tables: tuple[RowTable, ...]
     degrees: tuple[NDArray[np.int32], ...]

@@ -16,7 +16,7 @@ from ...kernels.engine.clocked import plasticity as kernel
 from ...network import Network, Projection
 from ...plasticity import Modulation, ShortTermPlasticity, Terms
 from ...random import rng_key
-from .share import Share
+from .share import ProcessShare
 from .synapse_sampler import MAX_DELAY, SynapseSampler
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def compile_plastic(
     real: np.dtype[Any],
     degrees: Sequence[NDArray[np.int32]],
     seed: int,
-    share: Share,
+    share: ProcessShare,
 ) -> tuple[PlasticSynapses, ...]:
     """Return the plastic synapses of a network that end in a share of it.
 
@@ -144,7 +144,7 @@ def _by_delay(
     real: np.dtype[Any],
     degrees: NDArray[np.int32],
     seed: int,
-    share: Share,
+    share: ProcessShare,
 ) -> list[PlasticSynapses]:
     projection = sampler.projection
     rows, weights, delays = sampler.all_synapses()

@@ -25,7 +25,7 @@ from ..threads import for_each
 from .layout import Layout
 from .plastic import is_plastic
 from .row_table import Late, RowTable
-from .share import Share
+from .share import ProcessShare
 from .synapse_sampler import CHUNK, SynapseSampler, bound_of, reach_of
 
 # Share of the slots that are targets above which one bit a slot takes less memory than two bytes a synapse.
@@ -50,7 +50,7 @@ class RowTableBuilder:
     """
 
     network: Network
-    share: Share
+    share: ProcessShare
     samplers: Sequence[SynapseSampler]
     real: np.dtype[Any]
     threads: int

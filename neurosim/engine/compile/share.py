@@ -12,7 +12,7 @@ from .layout import Layout
 
 
 @dataclass(frozen=True)
-class Share:
+class ProcessShare:
     """A range of the blocks of a layout.
 
     Attributes:
@@ -72,7 +72,7 @@ class Share:
         return replace(rows, offsets=offsets, targets=rows.targets[mine], **chosen), mine
 
 
-def share_of(layout: Layout, process: int, processes: int) -> Share:
+def share_of(layout: Layout, process: int, processes: int) -> ProcessShare:
     """Return the share of one of several processes; the shares of all are in the order of their numbers."""
     first, last = (number * layout.blocks // processes for number in (process, process + 1))
-    return Share(first, last, layout)
+    return ProcessShare(first, last, layout)

@@ -15,7 +15,7 @@ from ...network import Projection
 from ..addresses import signed
 from ..compile.layout import Layout
 from ..compile.plastic import PlasticSynapses
-from ..compile.share import Share
+from ..compile.share import ProcessShare
 from ..processes import ALONE, Processes
 
 
@@ -27,7 +27,7 @@ class PlasticState:
     """
 
     def __init__(
-        self, compiled: Sequence[PlasticSynapses], share: Share, threads: int, processes: Processes = ALONE
+        self, compiled: Sequence[PlasticSynapses], share: ProcessShare, threads: int, processes: Processes = ALONE
     ) -> None:
         self.synapses, self._processes = compiled, processes
         self.table: NDArray[np.int64] = np.zeros((len(compiled), table.PLASTIC_COLUMNS), np.int64)
@@ -104,7 +104,7 @@ class PlasticState:
             if "eligibility" in self._state[k]:  # what it has earned is in the weight that was read
                 self._state[k]["eligibility"][:, kernel.SEEN] = self._state[k]["reward"][0, kernel.INTEGRAL]
 
-    def _fill(self, row: NDArray[np.int64], synapses: PlasticSynapses, share: Share) -> None:
+    def _fill(self, row: NDArray[np.int64], synapses: PlasticSynapses, share: ProcessShare) -> None:
         layout = share.layout
         sources, size = len(synapses.offsets) - 1, int(layout.sizes[synapses.target])
         source, rewarder = synapses.source, max(synapses.rewarder, 0)

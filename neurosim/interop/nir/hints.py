@@ -1,4 +1,4 @@
-"""What a graph and a step look wrong together: said once, where the network is made."""
+"""Warn, where a network is made from a graph, of a step at which the graph may stay silent."""
 
 from __future__ import annotations
 

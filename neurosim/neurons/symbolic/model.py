@@ -14,7 +14,7 @@ from typing import Any
 from ...errors import lookup, require
 from ..base import Neuron
 from .code import StepCode, plain
-from .split import Linear, linear_part
+from .split import LinearPart, linear_part
 from .text import Equation, expression, lines, read_equations, read_reset, read_threshold
 from .units import check_unit, dimension, per_second, read_unit
 
@@ -114,7 +114,7 @@ def equations(
 @dataclass(frozen=True)
 class _Parts:
     equations: Sequence[Equation]
-    linear: Linear
+    linear: LinearPart
     threshold: tuple[Any, Any] | None
     reset: Sequence[tuple[str, Any]]
     parameters: Mapping[str, float]
@@ -219,7 +219,7 @@ def _first_slope(equation: Equation, code: StepCode, now: Mapping[str, str]) -> 
     return [f"slope_{equation.name} = {step} * ({code.render(equation.slope, now)})"]
 
 
-def _exact(linear: Linear, name: str, code: StepCode) -> str:
+def _exact(linear: LinearPart, name: str, code: StepCode) -> str:
     """Return the exact step of a variable of the linear part."""
     row, last = linear.names.index(name), len(linear.names)
 

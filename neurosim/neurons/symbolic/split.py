@@ -10,7 +10,7 @@ from .text import Equation, library
 
 
 @dataclass(frozen=True)
-class Linear:
+class LinearPart:
     """x' = rates x + constant of the variables whose slopes are linear in one another.
 
     Attributes:
@@ -44,7 +44,7 @@ class Linear:
         return name not in self.held and any(other in self.held for other in self.reaches(name))
 
 
-def linear_part(equations: Sequence[Equation]) -> Linear:
+def linear_part(equations: Sequence[Equation]) -> LinearPart:
     """Return the largest part of the equations that is linear in itself and depends on nothing else that changes."""
     sympy = library()
     symbols = {equation.name: sympy.Symbol(equation.name, real=True) for equation in equations}
@@ -62,7 +62,7 @@ def linear_part(equations: Sequence[Equation]) -> Linear:
     mine = [symbols[name] for name in chosen]
     rates = tuple(tuple(sympy.expand_mul(sympy.diff(equation.slope, x)) for x in mine) for equation in chosen.values())
     rest = tuple(equation.slope.subs(dict.fromkeys(mine, 0)) for equation in chosen.values())
-    return Linear(tuple(chosen), rates, rest, frozenset(name for name, equation in chosen.items() if equation.held))
+    return LinearPart(tuple(chosen), rates, rest, frozenset(name for name, equation in chosen.items() if equation.held))
 
 
 def _is_linear(slope: Any, states: set[Any]) -> bool:

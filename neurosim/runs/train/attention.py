@@ -25,7 +25,7 @@ MODEL, CONVERTED = "model", "spiking"  # folders of the trained model, and of it
 
 
 @dataclass(frozen=True, eq=False)
-class EventRun:
+class SpikingRun:
     """Attention layers in spikes on recordings.
 
     Attributes:
@@ -49,7 +49,7 @@ class EventRun:
 
 def run_in_spikes(
     net: AttentionNet, binning: Binning, recordings: Recordings, folder: Path | None, threads: int
-) -> EventRun:
+) -> SpikingRun:
     """Convert a trained net and classify recordings with it, bin by bin, by adding rows of weights.
 
     Args:
@@ -70,7 +70,7 @@ def run_in_spikes(
             x, lengths = torch.from_numpy(batch.x), torch.from_numpy(batch.lengths)
             scores[chosen] = classify_events(made.model, x, lengths).numpy()
     layers = layer_counts(made, histograms)
-    return EventRun(
+    return SpikingRun(
         scores,
         [events.layer(first), *layers, *coding_counts(made, histograms), *state_counts(made, histograms)],
         sum(layer.input_events or 0 for layer in layers),

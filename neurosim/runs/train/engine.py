@@ -17,7 +17,7 @@ from ..progress import simulation_bar
 
 
 @dataclass(frozen=True)
-class EventRun:
+class EngineRun:
     """A network's run on recordings in the engine.
 
     Attributes:
@@ -39,7 +39,7 @@ class EventRun:
 
 def run_events(
     net: SpikingNet, binning: Binning, test: Recordings, inputs: Recordings, max_count: int, options: RunOptions
-) -> EventRun:
+) -> EngineRun:
     """Run a network whose weights were rounded.
 
     Args:
@@ -51,7 +51,7 @@ def run_events(
         result = event.run(inputs, threads=options.threads, count_updates=True, progress=progress)
     spikes = [event.spikes(result, k) for k in range(len(net.blocks))]
     same = _same_spikes(net, binning, test, spikes) if event.exact else False
-    return EventRun(event.scores(result), spikes, result.work, result.run_s, result.duration, same)
+    return EngineRun(event.scores(result), spikes, result.work, result.run_s, result.duration, same)
 
 
 @torch.no_grad()
