@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -116,7 +117,7 @@ def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
         reader, source = lookup(READERS, kind, f"{where}: model_type"), _source(config, stored)
         built = reader.config(source)
         source.warn(where)
-    return load_model(built, stored, reader, str(folder)).eval()
+    return load_model(built, stored, reader, str(folder), aligned=kind == OWN).eval()
 
 
 def _source(config: Mapping[str, object], stored: Mapping[str, StoredTensor]) -> CheckpointConfig:
@@ -136,12 +137,17 @@ def own_config(config: Mapping[str, object], stored: Mapping[str, object]) -> La
 
 
 def load_model(
-    built: LanguageConfig, stored: Mapping[str, StoredTensor], reader: CheckpointReader, where: str
+    built: LanguageConfig,
+    stored: Mapping[str, StoredTensor],
+    reader: CheckpointReader,
+    where: str,
+    aligned: bool = False,
 ) -> LanguageModel:
     """Return a model with its tensors mapped from files; names and shapes are compared before anything is allocated.
 
     Args:
         where: folder, for errors.
+        aligned: as in `MappedFiles.load`.
 
     Raises:
         NeurosimFormatError: naming the tensors that do not fit.
@@ -163,9 +169,10 @@ def load_model(
             raise NeurosimFormatError(f"{where}: tensors do not fit config.json: {reason}") from None
 
     model = empty_model(built, where)
+    load = partial(model.files.load, aligned=aligned)
     match_tensors(model, places(), where, shown=shown)
     require_floats(stored)
-    assign_tensors(model, match_tensors(model, values(model.files.load), where, shown=shown))
+    assign_tensors(model, match_tensors(model, values(load), where, shown=shown))
     model.tie()
     return model.requires_grad_()
 

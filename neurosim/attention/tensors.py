@@ -34,6 +34,7 @@ TYPES: Mapping[str, torch.dtype] = {
 NAMES = {dtype: name for name, dtype in TYPES.items()}
 PAGE_OUT = 21  # MADV_PAGEOUT of Linux 5.4: unlike MADV_DONTNEED it keeps what was changed
 MAX_HEADER_BYTES = 100_000_000  # the limit of the format's own library
+ALIGNMENT = 64  # bytes: where torch's own memory begins, and what we write
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +83,12 @@ class MappedFiles:
             with suppress(OSError, ValueError):  # a system without it keeps them as long as it has room
                 mapped.madvise(PAGE_OUT)
 
-    def load(self, stored: StoredTensor) -> Tensor:
+    def load(self, stored: StoredTensor, aligned: bool = False) -> Tensor:
         """Return the values of a tensor.
+
+        Args:
+            aligned: copy floats that do not begin at a multiple of `ALIGNMENT` in the file. Products of matrices may
+                round differently there, so a model that was saved needs this to give the same bits again.
 
         Raises:
             NeurosimFormatError: the file cannot be mapped.
@@ -100,6 +105,8 @@ class MappedFiles:
                 raise NeurosimFormatError(f"{stored.file}: could not be read ({error}); fetch it again") from None
         buffer = self._maps[stored.file]
         values = torch.frombuffer(buffer, dtype=stored.dtype, count=count, offset=stored.start)
+        if aligned and stored.start % ALIGNMENT and stored.dtype.is_floating_point:
+            values = values.clone()
         strides = stored.strides
         return values.view(stored.shape) if strides is None else values.as_strided(stored.shape, strides)
 
@@ -231,19 +238,22 @@ def require_floats(stored: Mapping[str, StoredTensor]) -> None:
 def save_tensors(
     path: Path, tensors: Iterable[tuple[str, Tensor | DeferredTensor]], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write a safetensors file in place, tensor by tensor: for a path that `replacing` gave."""
-    listed = list(tensors)
+    """Write a safetensors file in place, tensor by tensor: for a path that `replacing` gave.
+
+    Tensors whose size is a multiple of `ALIGNMENT` come first, so that all of these begin at one, as in memory.
+    """
+    sized = [(name, value, math.prod(value.shape) * value.dtype.itemsize) for name, value in tensors]
+    listed = sorted(sized, key=lambda entry: entry[2] % ALIGNMENT != 0)
     entries: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
     place = 0
-    for name, value in listed:
-        size = math.prod(value.shape) * value.dtype.itemsize
+    for name, value, size in listed:
         entries[name] = {"dtype": NAMES[value.dtype], "shape": [*value.shape], "data_offsets": [place, place + size]}
         place += size
     header = json.dumps(entries, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
+    header += b" " * (-(8 + len(header)) % ALIGNMENT)
     with open(path, "wb") as file:
         file.write(len(header).to_bytes(8, "little") + header)
-        for _, value in listed:
+        for _, value, _ in listed:
             made = value if isinstance(value, Tensor) else value.make()
             flat = made.detach().cpu().contiguous().view(-1)
             flat.view(torch.uint8).numpy().tofile(file)

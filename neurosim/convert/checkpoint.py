@@ -130,7 +130,7 @@ def read_converted(folder: str | os.PathLike[str]) -> Converted:
             layer.steps = nn.Parameter(torch.empty(layer.out_features, device="meta"))
     match_tensors(model, {name: entry.empty() for name, entry in stored.items()}, str(folder))
     _check_types(stored, made)
-    values = {name: model.files.load(entry) for name, entry in stored.items()}
+    values = {name: model.files.load(entry, aligned=True) for name, entry in stored.items()}
     assign_tensors(model, match_tensors(model, values, str(folder)))
     model.tie()
     for each, layer in made.layers.items():
