@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from neurosim import files
 from neurosim.data.catalog import Dataset, Findings, where_to_put
-from neurosim.data.download import DownloadSource, install
+from neurosim.data.download import DownloadSource, RetryPolicy, install
 from neurosim.data.saccades import REACH
 from neurosim.datasets.digits import SIDE, ZOOM, Recipe, move
 from neurosim.datasets.nmnist import SHAPE
@@ -88,9 +88,9 @@ def images(split: str, root: Path | str) -> files.Images:
     return read_split(INFO, split, root)
 
 
-def fetch(root: Path, *, quiet: bool = False) -> list[Path]:
+def fetch(root: Path, *, quiet: bool = False, retries: RetryPolicy | None = None) -> list[Path]:
     """Download the four files into `root`, unless they are there."""
-    return fetch_files(INFO, root, quiet=quiet)
+    return fetch_files(INFO, root, quiet=quiet, retries=retries)
 
 
 def verify(root: Path, *, quiet: bool = False) -> Findings:
@@ -161,14 +161,14 @@ def find_file(info: Dataset, name: str, root: Path) -> Path:
     raise NeurosimMissingError(f"{root}: neither {name} nor {name}.gz is here; {where_to_put(info)}")
 
 
-def fetch_files(info: Dataset, root: Path, *, quiet: bool) -> list[Path]:
+def fetch_files(info: Dataset, root: Path, *, quiet: bool = False, retries: RetryPolicy | None = None) -> list[Path]:
     """Download and unpack the files of a dataset in the layout of MNIST, unless they are there, gzipped or not."""
     there = []
     for source in info.sources:
         if (packed := root / f"{source.holds}.gz").is_file():
             there.append(packed)
         else:
-            there += install((source,), root, partial(files.unzip_one, name=source.holds), quiet=quiet)
+            there += install((source,), root, partial(files.unzip_one, name=source.holds), retries, quiet=quiet)
     return there
 
 

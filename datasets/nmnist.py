@@ -6,7 +6,7 @@ from pathlib import Path
 
 from neurosim import files
 from neurosim.data.catalog import Dataset, Findings, where_to_put
-from neurosim.data.download import DownloadSource, install
+from neurosim.data.download import DownloadSource, RetryPolicy, install
 from neurosim.errors import NeurosimInputError, NeurosimMissingError
 from neurosim.spikes import Recordings
 
@@ -60,9 +60,9 @@ def load(split: str, root: Path) -> Recordings:
     return read_split(INFO, split, root)
 
 
-def fetch(root: Path, *, quiet: bool = False) -> list[Path]:
+def fetch(root: Path, *, quiet: bool = False, retries: RetryPolicy | None = None) -> list[Path]:
     """Download both splits into `root`, unless they are there."""
-    return install(INFO.sources, root, files.extract, quiet=quiet)
+    return install(INFO.sources, root, files.extract, retries, quiet=quiet)
 
 
 def verify(root: Path, *, quiet: bool = False) -> Findings:

@@ -10,7 +10,7 @@ from typing import Any
 
 from neurosim import files
 from neurosim.data.catalog import Dataset, Findings, where_to_put
-from neurosim.data.download import DownloadSource, install
+from neurosim.data.download import DownloadSource, RetryPolicy, install
 from neurosim.errors import NeurosimInputError, NeurosimMissingError, require
 from neurosim.spikes import Recordings
 
@@ -110,9 +110,9 @@ def _files(root: Path) -> list[Path]:
     return [path for split in INFO.splits if (path := _file(split, root)) is not None]
 
 
-def fetch(root: Path, *, quiet: bool = False) -> list[Path]:
+def fetch(root: Path, *, quiet: bool = False, retries: RetryPolicy | None = None) -> list[Path]:
     """Download both files into `root`, unless they are there."""
-    return install(INFO.sources, root, files.extract, quiet=quiet)
+    return install(INFO.sources, root, files.extract, retries, quiet=quiet)
 
 
 def find_file(split: str, root: Path) -> Path:

@@ -114,19 +114,26 @@ def make(options: CommandOptions, name: str, root: Path | None) -> CommandResult
 @click.command()
 @_name
 @_root
+@click.option(
+    "--min-rate",
+    type=click.FloatRange(0, min_open=True),
+    metavar="KB/S",
+    help="Give up where the whole of a file is slower; default 32 kB/s.",
+)
 @common()
-def fetch(options: CommandOptions, name: str, root: Path | None) -> CommandResult:
+def fetch(options: CommandOptions, name: str, root: Path | None, min_rate: float | None) -> CommandResult:
     """Download the files of dataset NAME, into --root or the folder where they are looked for.
 
     Goes on where an earlier try stopped, checks every archive and counts its files. What is there is left alone.
     """
     from ..data import catalog
-    from ..data.download import count_files
+    from ..data.download import RetryPolicy, count_files
 
     refuse_options(options, "config", "sets", "seed", "out")
     module = _module_with(name, "fetch", "is not downloaded")
     folder = catalog.place(module.INFO, root)
-    counts = {str(path): count_files(path) for path in module.fetch(folder, quiet=options.quiet)}
+    retries = {} if min_rate is None else {"retries": RetryPolicy(min_rate=1e3 * min_rate)}
+    counts = {str(path): count_files(path) for path in module.fetch(folder, quiet=options.quiet, **retries)}
     lines = [f"{path}: {count:,} file{'s' if count > 1 else ''}" for path, count in counts.items()]
     return CommandResult({"dataset": name, "folder": str(folder), "files": counts}, "\n".join(lines))
 

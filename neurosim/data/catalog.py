@@ -2,9 +2,10 @@
 
 A dataset is one file in `neurosim/datasets` with `INFO`, a `Dataset`, and `load(split, root) -> Recordings`; the folder
 is scanned, so there is no list to edit. It also has `verify(root, quiet=quiet) -> Findings`, and where its files can be
-computed `make(root, ...)`, where they can be downloaded `fetch(root, quiet=quiet)`. A dataset with settings has a
-frozen dataclass `Options`, and its `load` takes them as a third argument, a mapping, where some are given. One whose
-sensor and classes depend on its files has `describe(root[, options]) -> Dataset`.
+computed `make(root, ...)`, where they can be downloaded `fetch(root, quiet=quiet)`, with a `RetryPolicy` as `retries`
+where `--min-rate` is given. A dataset with settings has a frozen dataclass `Options`, and its `load` takes them as a
+third argument, a mapping, where some are given. One whose sensor and classes depend on its files has
+`describe(root[, options]) -> Dataset`.
 """
 
 from __future__ import annotations

@@ -43,6 +43,8 @@ class RetryPolicy:
         pause: seconds before the second try, doubled for each further one, at most 30.
         timeout: seconds without a byte after which a try has failed.
         patience: seconds in which a try must bring its answer, and then again and again `MIN_PROGRESS` bytes or all.
+        min_rate: bytes / s; all tries together may take `patience` and the time that the missing bytes take at this
+            rate, of the size that the server states, or else of `max_bytes`.
         max_bytes: size above which a file is refused.
     """
 
@@ -50,10 +52,12 @@ class RetryPolicy:
     pause: float = 0.5
     timeout: float = 30.0
     patience: float = 300.0
+    min_rate: float = 32e3
     max_bytes: int = MAX_BYTES
 
     def __post_init__(self) -> None:
         check_fields(self, {"attempts": ">= 1", "pause": ">= 0 s", "timeout patience": "> 0 s"})
+        check_fields(self, {"min_rate": "> 0 bytes / s"})
 
 
 class Retryable(Exception):
@@ -62,6 +66,34 @@ class Retryable(Exception):
 
 class Permanent(Exception):
     """A failure that every further try would have."""
+
+
+class _Deadline:
+    """End of a whole transfer, all tries together: its time grows with the bytes that are missing at the start."""
+
+    def __init__(self, have: int, retries: RetryPolicy) -> None:
+        self.have, self.retries = have, retries
+        self.start = time.monotonic()
+        self.size = retries.max_bytes
+
+    @property
+    def allowed(self) -> float:
+        """Seconds from the start."""
+        return self.retries.patience + max(self.size - self.have, 0) / self.retries.min_rate
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left, negative after the end."""
+        return self.start + self.allowed - time.monotonic()
+
+    def check(self, now: int) -> None:
+        """Raise `Permanent` where the time is over; `now` is the number of bytes of the file that are here."""
+        if self.left < 0:
+            raise Permanent(
+                f"{max(now - self.have, 0):,} bytes arrived in {self.allowed:,.0f} s, and a file of at most "
+                f"{self.size:,} bytes may take no longer at {self.retries.min_rate / 1e3:g} kB/s "
+                "(RetryPolicy.min_rate, --min-rate); run this again to continue"
+            )
 
 
 def may_follow(old: str, new: str) -> bool:
@@ -80,26 +112,28 @@ def transfer(url: str, name: str, file: IO[bytes], retries: RetryPolicy, *, quie
 
     failures = 0
     have = file.seek(0, os.SEEK_END)
+    deadline = _Deadline(have, retries)
     with tqdm(
         desc=name, initial=have, unit="B", unit_scale=True, unit_divisor=1024, delay=1.0, disable=quiet or None
     ) as bar:
         while True:
             try:
-                _request(url, file, retries, bar)
+                _request(url, file, retries, deadline, bar)
                 return
             except Retryable as error:
                 now = file.seek(0, os.SEEK_END)
                 failures = 0 if now - have >= MIN_PROGRESS else failures + 1
                 have = now
+                deadline.check(now)
                 if failures >= retries.attempts:
                     raise Permanent(f"{error} ({failures} tries)") from None
                 time.sleep(min(retries.pause * 2 ** max(failures - 1, 0), 30.0))
 
 
-def _request(url: str, file: IO[bytes], retries: RetryPolicy, bar: tqdm) -> None:
+def _request(url: str, file: IO[bytes], retries: RetryPolicy, deadline: _Deadline, bar: tqdm) -> None:
     """Make one request; return when the file has the length that the server states."""
     have = file.seek(0, os.SEEK_END)
-    response = _open(url, file, have, retries)
+    response = _open(url, file, have, retries, max(min(retries.patience, deadline.left), 0.0))
     if response is None:
         return
     with response:
@@ -108,6 +142,7 @@ def _request(url: str, file: IO[bytes], retries: RetryPolicy, bar: tqdm) -> None
         length = _NUMBER.fullmatch(response.headers.get("Content-Length") or "")
         end = start + int(length[0]) if length else None
         _check_size(end or 0, file, retries)
+        deadline.size = end or retries.max_bytes
         bar.reset(total=end)
         bar.update(start)
         mark, since = start, time.monotonic()
@@ -121,12 +156,16 @@ def _request(url: str, file: IO[bytes], retries: RetryPolicy, bar: tqdm) -> None
             _check_size(start, file, retries)
             file.write(block)
             bar.update(len(block))
+            if start != end:
+                deadline.check(start)
     if end is not None and start < end:
         raise Retryable(f"the connection was dropped after {start} of {end} bytes")
 
 
-def _open(url: str, file: IO[bytes], have: int, retries: RetryPolicy) -> http.client.HTTPResponse | None:
-    """Return the response with the missing bytes, or None if none are missing."""
+def _open(
+    url: str, file: IO[bytes], have: int, retries: RetryPolicy, patience: float
+) -> http.client.HTTPResponse | None:
+    """Return the response with the missing bytes, within `patience` seconds, or None if none are missing."""
     if not may_follow("http:", url):
         raise Permanent("is neither http nor https")
     headers = {"User-Agent": "neurosim", "Accept-Encoding": "identity"}
@@ -136,7 +175,7 @@ def _open(url: str, file: IO[bytes], have: int, retries: RetryPolicy) -> http.cl
     opener = urllib.request.build_opener(NoDowngrade(), _HTTP(connections), _HTTPS(connections))
     # The timeout starts anew with every byte, of a header, too.
     late = threading.Event()
-    alarm = threading.Timer(retries.patience, _hang_up, [connections, late])
+    alarm = threading.Timer(patience, _hang_up, [connections, late])
     alarm.daemon = True
     alarm.start()
     try:
@@ -146,7 +185,7 @@ def _open(url: str, file: IO[bytes], have: int, retries: RetryPolicy) -> http.cl
             )
         if late.is_set():
             response.close()
-            raise Retryable(f"sent no whole answer in {retries.patience:g} s")
+            raise Retryable(f"sent no whole answer in {patience:g} s")
         return response
     except urllib.error.HTTPError as error:
         error.close()

@@ -15,7 +15,7 @@ from ..kernels.io import unpack
 from ..read_report import ReadReport
 from ..spikes import Spikes
 from .cameras import MICROSECOND, Sensor, check_sensor, made, reported
-from .raw import format_error, read_bytes
+from .raw import format_error, max_unpacked, read_bytes
 
 SIGNATURE = b"#!AER-DAT4.0\r\n"
 EVENT = np.dtype(
@@ -75,11 +75,14 @@ def read_aedat4(path: str | os.PathLike[str]) -> Spikes:
         raise format_error(path, "header", "a stream of events (EVTS)", got, "it holds no events")
     pieces: list[NDArray] = []
     skipped: dict[str, int] = {}
+    left = max_unpacked(raw.size)
     for at, number, packet in _packets(path, raw, begin, end):
         stream = streams.get(number)
         if number == chosen or (stream and stream.kind == "EVTS"):
             try:
-                events = _events(_unpacked(path, packet, compression))
+                content = _unpacked(path, packet, compression, left)
+                left -= content.size
+                events = _events(content)
             except _Broken as error:
                 raise format_error(path, f"byte {at}", "a packet of events", error, AGAIN) from None
             if number == chosen:
@@ -192,11 +195,12 @@ def _number(data: NDArray[np.uint8], at: int, size: int) -> int:
     return int.from_bytes(_slice(data, at, size).tobytes(), "little", signed=True)
 
 
-def _unpacked(path: object, data: NDArray[np.uint8], compression: int) -> NDArray[np.uint8]:
+def _unpacked(path: object, data: NDArray[np.uint8], compression: int, left: int) -> NDArray[np.uint8]:
+    """Return the content of a packet, of at most `left` bytes: other packets were unpacked before."""
     if compression in PLAIN:
         return data
     if compression in LZ4:
-        return _unpack_lz4(data)
+        return _unpack_lz4(data, left)
     if compression not in ZSTD:
         raise _Broken(f"compression {compression}")
     try:
@@ -207,13 +211,19 @@ def _unpacked(path: object, data: NDArray[np.uint8], compression: int) -> NDArra
         ) from None
     try:
         with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(data.tobytes()) as stream:
-            content = stream.read(MAX_RATIO * data.size + 1)
+            content = stream.read(min(MAX_RATIO * data.size, left) + 1)
     except zstandard.ZstdError as error:
         raise _Broken(error) from None
+    if len(content) > left:
+        raise _too_large(left)
     return np.frombuffer(content, np.uint8)
 
 
-def _unpack_lz4(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _too_large(left: int) -> _Broken:
+    return _Broken(f"one that unpacks to more than the {left:,} bytes that are left to this file")
+
+
+def _unpack_lz4(data: NDArray[np.uint8], left: int) -> NDArray[np.uint8]:
     """Return the content of an LZ4 frame, without looking at its checksums.
 
     Source: github.com/lz4/lz4, the LZ4 frame format, version 1.6.
@@ -229,13 +239,15 @@ def _unpack_lz4(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
         blocks.append((_slice(data, at + 4, size & 0x7FFFFFFF), size >> 31))
         at += 4 + (size & 0x7FFFFFFF) + 4 * (flags >> 4 & 1)
     room = sum(part.size if stored else min(block, MAX_RATIO * part.size) for part, stored in blocks)
-    out, done = np.empty(room, np.uint8), 0
+    out, done = np.empty(min(room, left), np.uint8), 0
     for part, stored in blocks:
+        if stored and done + part.size > out.size:
+            raise _too_large(left)
         if stored:
             out[done : done + part.size] = part
             done += part.size
         else:
             done = unpack.lz4(part, out, done)
         if done < 0:
-            raise _Broken("an LZ4 block that is not intact")
+            raise _too_large(left) if room > left else _Broken("an LZ4 block that is not intact")
     return out[:done]

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ..errors import NeurosimError
 from ..spikes import Spikes
-from .hdf5 import LAYOUT, SIGNATURE, HDF5File, check_header, open_hdf5, open_root, text_of
+from .hdf5 import LAYOUT, SIGNATURE, HDF5File, check_header, open_hdf5, open_root
+from .raw import text_of
 from .tables import KEYS, MICROSECOND, Table, find_columns, spikes_of
 
 # Groups and datasets that hold events, the first that is there; "" is the root.

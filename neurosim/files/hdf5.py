@@ -12,7 +12,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ..errors import NeurosimError, NeurosimFormatError
 from ..kernels.io import heaps
 from .hdf5_filters import KNOWN, UNDO, read_by_library, undo
-from .raw import format_error, read_bytes
+from .raw import format_error, max_unpacked, read_bytes
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 HEAP = re.compile(b"GCOL\x01\0\0\0")
@@ -43,6 +43,7 @@ class HDF5File:
         raw: [n] uint8, its bytes.
         heaps: places of variable-length rows.
         ratio: maximum size of a compressed dataset, in sizes of the file.
+        unpacked: sizes of the compressed datasets that were read, by name.
     """
 
     path: object
@@ -50,6 +51,7 @@ class HDF5File:
     raw: NDArray[np.uint8]
     heaps: tuple[NDArray[np.int64], ...]
     ratio: int = MAX_RATIO
+    unpacked: dict[str, int] = field(default_factory=dict)
 
     def error(self, where: str, expected: str, got: object, step: str = AGAIN) -> NeurosimFormatError:
         return format_error(self.path, where, expected, got, step)
@@ -222,6 +224,11 @@ class HDF5File:
         # A chunk is unpacked at once.
         if max(size, math.prod(node.chunks or (0,)) * dtype.itemsize) > most:
             raise self.error(f"/{name}", f"at most {most} bytes, as the file could hold", f"{size} bytes")
+        if node.chunks:
+            self.unpacked[name] = size
+            total, most = sum(self.unpacked.values()), max_unpacked(len(self.raw))
+            if total > most:
+                raise self.error(f"/{name}", f"datasets of at most {most} bytes, as the file could hold", total)
         stored = node.id.get_type().get_size()
         # For rows, the library gives their size in memory.
         if dtype != ROW and stored != dtype.itemsize:
@@ -299,12 +306,6 @@ class HDF5File:
         out = np.empty(total, np.uint8)
         heaps.gather(self.raw, position[at], lengths[full] * itemsize, out)
         return out, lengths
-
-
-def text_of(value: NDArray) -> str:
-    """Return an attribute as text, of bytes or of text."""
-    one = value.item() if value.size == 1 else value
-    return one.decode(errors="replace") if isinstance(one, bytes) else str(one)
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .raw import max_unpacked
+
 # Types of data elements, and classes of arrays that are read.
 KINDS: Mapping[int, str] = {
     1: "i1",
@@ -32,8 +34,6 @@ STRUCTURE, NUMBERS = 2, range(6, 16)
 HEAD = 128
 # Structures within structures, and fields of one, that are read.
 MAX_DEPTH, MAX_FIELDS = 6, 1000
-# A compressed variable may unpack to this many times its size.
-MAX_RATIO = 256
 
 
 class DamagedMat(Exception):
@@ -45,27 +45,26 @@ class _Element:
     """Type and content of a data element."""
 
     kind: int
-    data: bytes
+    data: memoryview
 
 
 def variables_of(raw: bytes) -> dict[str, object]:
     """Return the variables of a file: arrays of numbers, and structures of one element as dictionaries of them.
 
     Raises:
-        DamagedMat: damaged.
+        DamagedMat: damaged, or compressed variables that unpack to more than `max_unpacked` bytes.
     """
     if len(raw) < HEAD or raw[126:128] not in (b"IM", b"MI"):
         raise DamagedMat("no mark of the order of bytes")
     order = "<" if raw[126:128] == b"IM" else ">"
     found = {}
-    for element in _elements(raw, HEAD, order):
+    left = max_unpacked(len(raw))
+    for element in _elements(memoryview(raw), HEAD, order):
         one = element
         if element.kind == COMPRESSED:
-            unpacked = zlib.decompressobj()
-            data = unpacked.decompress(element.data, MAX_RATIO * len(element.data) + 1)
-            if not unpacked.eof:
-                raise DamagedMat("a compressed variable that is cut short or too large")
-            one = next(_elements(data, 0, order), _Element(0, b""))
+            data = _unpacked(element.data, order, left)
+            left -= len(data)
+            one = next(_elements(memoryview(data), 0, order), _Element(0, memoryview(b"")))
         if one.kind == MATRIX:
             name, value = _matrix(one.data, order, MAX_DEPTH)
             if value is not None:
@@ -73,7 +72,20 @@ def variables_of(raw: bytes) -> dict[str, object]:
     return found
 
 
-def _elements(data: bytes, at: int, order: str) -> Iterator[_Element]:
+def _unpacked(packed: memoryview, order: str, left: int) -> bytes:
+    """Return the one element in a compressed one; its size is checked before it is unpacked."""
+    stream = zlib.decompressobj()
+    head = stream.decompress(packed, 8)
+    size = struct.unpack(f"{order}II", head)[1] if len(head) == 8 else 0
+    if 8 + size > left:
+        raise DamagedMat(f"a compressed variable of {size:,} bytes, and the file may unpack to {left:,} more")
+    data = head + stream.decompress(stream.unconsumed_tail, size + 1)
+    if len(data) != 8 + size or not stream.eof:
+        raise DamagedMat(f"a compressed variable that does not hold the {size:,} bytes that it states")
+    return data
+
+
+def _elements(data: memoryview, at: int, order: str) -> Iterator[_Element]:
     """Yield the data elements from byte `at` on."""
     while at < len(data):
         if at + 8 > len(data):
@@ -93,7 +105,7 @@ def _elements(data: bytes, at: int, order: str) -> Iterator[_Element]:
         yield _Element(kind, data[begin : begin + size])
 
 
-def _matrix(data: bytes, order: str, depth: int) -> tuple[str, object]:
+def _matrix(data: memoryview, order: str, depth: int) -> tuple[str, object]:
     """Return name and value of an array; None for one of another class."""
     parts = _elements(data, 0, order)
     flags = _numbers(next(parts, None), order)
@@ -137,4 +149,4 @@ def _numbers(element: _Element | None, order: str) -> NDArray:
 def _text(element: _Element | None) -> str:
     if element is None or element.kind not in (1, 2, 16):
         raise DamagedMat("no text where some must be")
-    return element.data.decode("latin-1")
+    return bytes(element.data).decode("latin-1")

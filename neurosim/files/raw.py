@@ -13,6 +13,9 @@ from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingErr
 
 # Bytes of a block of many files; more if one file is larger.
 BLOCK = 4 << 20
+# Compressed events may unpack to this many times the size of their file, and to MIN_UNPACKED in any case: times and
+# places of events compress 2 to 10 times.
+UNPACK_RATIO, MIN_UNPACKED = 64, 64 << 20
 # Nonblocking: a pipe without a writer reads as empty.
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 # As in kernels.io.decode, whose import would load numba.
@@ -37,6 +40,12 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
+def text_of(value: NDArray) -> str:
+    """Return an attribute of an HDF5 file as text, of bytes or of text."""
+    one = value.item() if value.size == 1 else value
+    return one.decode(errors="replace") if isinstance(one, bytes) else str(one)
+
+
 def event_fault(path: object, byte: int, fault: int, shape: tuple[int, ...]) -> NeurosimFormatError:
     """Return the error of a decoder in `kernels.io.decode` that stopped at the record at `byte`."""
     expected, got, step = {
@@ -44,6 +53,11 @@ def event_fault(path: object, byte: int, fault: int, shape: tuple[int, ...]) -> 
         BACKWARDS: ("times in ascending order", "an earlier one", "fetch the recording again"),
     }[fault]
     return format_error(path, f"byte {byte}", expected, got, step)
+
+
+def max_unpacked(size: int) -> int:
+    """Return the maximum number of bytes that a file of events of `size` bytes may unpack to, all parts together."""
+    return UNPACK_RATIO * size + MIN_UNPACKED
 
 
 def read_bytes(path: str | os.PathLike[str]) -> NDArray[np.uint8]:

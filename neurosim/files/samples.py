@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from ..plain import PlainTree
 from .bulk import DatasetSpec, Put, write_bulk
-from .hdf5 import LAYOUT, open_hdf5, text_of
+from .hdf5 import LAYOUT, open_hdf5
+from .raw import text_of
 from .sonata import ROOT, check_name
 
 

@@ -17,8 +17,8 @@ from ..errors import NeurosimInputError, lookup, require
 from ..plain import PlainTree
 from ..spikes import Spikes
 from .bulk import DatasetSpec, Put, write_bulk
-from .hdf5 import LAYOUT, HDF5File, open_hdf5, text_of
-from .raw import printable
+from .hdf5 import LAYOUT, HDF5File, open_hdf5
+from .raw import printable, text_of
 
 # Attributes of the root.
 ROOT = {"magic": np.uint32(0x0A7A), "version": np.array((0, 1), np.uint32)}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import NeurosimError, require
 from ..read_report import ReadReport
 from ..spikes import Spikes
-from .raw import format_error, read_bytes
+from .raw import format_error, max_unpacked, read_bytes
 
 MICROSECOND = 1e-6
 # Names of the columns of events in the files of others, in lower case.
@@ -29,9 +29,8 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 KEYS: Mapping[str, str] = {name: key for key, names in NAMES.items() for name in names}
 # Orders of columns without names that are tried.
 ORDERS = ("txyp", "xytp", "xypt")
-# A file may unpack to this many times its size, and hold this many arrays.
-MAX_RATIO, MAX_ARRAYS = 64, 1000
-MAX_HEADER = 1 << 14
+# Arrays of an archive, and bytes of the header of one.
+MAX_ARRAYS, MAX_HEADER = 1000, 1 << 14
 LAYOUT = "is this a table of events?"
 AGAIN = "the file is damaged: fetch it again"
 Columns = Mapping[str, NDArray]
@@ -299,9 +298,9 @@ def _members(path: object, raw: NDArray[np.uint8]) -> dict[str, NDArray]:
     try:
         with zipfile.ZipFile(io.BytesIO(raw.data)) as archive:
             infos = archive.infolist()
-            total = sum(info.file_size for info in infos)
-            if total > MAX_RATIO * raw.size or len(infos) > MAX_ARRAYS:
-                expected = f"at most {MAX_ARRAYS} arrays and {MAX_RATIO * raw.size} bytes"
+            total, most = sum(info.file_size for info in infos), max_unpacked(raw.size)
+            if total > most or len(infos) > MAX_ARRAYS:
+                expected = f"at most {MAX_ARRAYS} arrays and {most} bytes"
                 raise format_error(path, "archive", expected, f"{len(infos)} and {total}", "save it again")
             contents = {info.filename.removesuffix(".npy"): archive.read(info) for info in infos}
     except NeurosimError:

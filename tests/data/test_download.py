@@ -157,6 +157,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_drips(self) -> None:
         self.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n")
 
+    def do_drips_without_length(self) -> None:
+        self.drip(b"HTTP/1.1 200 OK\r\n\r\n")
+
     def do_drips_a_header(self) -> None:
         self.drip(b"HTTP/1.1 200 OK\r\n", b"X-Long: ")
 
@@ -335,6 +338,32 @@ def test_a_byte_now_and_then_is_given_up(server: Server, tmp_path: Path, path: s
     start = time.monotonic()
     assert re.search(reason, failure(server, path, tmp_path, slow))
     assert time.monotonic() - start < 4 and len(server.asked) == 2
+
+
+@pytest.mark.parametrize(("path", "size"), [("drips", "300,000"), ("drips-without-length", "400,000")])
+def test_a_whole_transfer_has_an_end(
+    server: Server, tmp_path: Path, path: str, size: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten bytes in .2 s are progress, again and again; all 300,000 would take 6,000 s."""
+    monkeypatch.setattr(transfer, "MIN_PROGRESS", 10)
+    slow = RetryPolicy(attempts=2, pause=0.0, timeout=60.0, patience=0.4, min_rate=1e6, max_bytes=400_000)
+    start = time.monotonic()
+    text = failure(server, path, tmp_path, slow)
+    assert time.monotonic() - start < 4 and len(server.asked) == 1
+    assert re.search(
+        rf"\d+ bytes arrived in .* s, and a file of at most {size} bytes may take no longer at 1000 kB/s "
+        r"\(RetryPolicy\.min_rate, --min-rate\); run this again to continue; get data\.bin by other means",
+        text,
+    )
+    assert 0 < (tmp_path / "data.bin.part").stat().st_size < 1000, "what arrived is kept"
+
+
+def test_tries_together_have_an_end(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each try brings enough to count as progress."""
+    monkeypatch.setattr(transfer, "MIN_PROGRESS", 1)
+    monkeypatch.setattr(Handler, "do_drops", lambda self: self.ranged(self.tries()))
+    text = failure(server, "drops", tmp_path, RetryPolicy(attempts=2, pause=0.0, patience=0.1, min_rate=1e6))
+    assert 5 < len(server.asked) < 2000 and "a file of at most 300,000 bytes may take no longer at 1000 kB/s" in text
 
 
 def test_the_content_of_a_redirect_is_not_waited_for(server: Server, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from helpers.aedat4 import UNIX, Event, identity, in_packets, lz4_frame, made, p
 
 from neurosim import files
 from neurosim.errors import NeurosimFormatError, NeurosimMissingError
+from neurosim.files import raw
 from neurosim.kernels.io import unpack
 
 
@@ -143,3 +145,19 @@ def test_lz4_by_hand() -> None:
     assert (
         unpack.lz4(np.frombuffer(b"\x30abc\x03\x00\x10x", np.uint8), out, 0) == 8 and out[:8].tobytes() == b"abcabcax"
     )
+
+
+@pytest.mark.parametrize("kind", [1, 3])
+def test_packets_that_unpack_to_hundreds_of_times_the_file_are_refused(
+    kind: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind == 1:
+        # Blocks of one byte and its repetition: 64 kB in 257 bytes.
+        block = b"\x1fa\x01\x00" + b"\xff" * 250 + b"\x00\x00"
+        packets = [lz4_frame(b"")[:7] + (struct.pack("<I", len(block)) + block) * 40 + bytes(4)]
+    else:
+        packets = [pytest.importorskip("zstandard").ZstdCompressor().compress(packet(made(100) * 100))] * 20
+    monkeypatch.setattr(raw, "MIN_UNPACKED", 1 << 16)
+    (tmp_path / "a.aedat4").write_bytes(recording([(0, each) for each in packets], kind, identity))
+    with pytest.raises(NeurosimFormatError, match=r"got one that unpacks to more than the [\d,]+ bytes that are left"):
+        files.read(tmp_path / "a.aedat4")

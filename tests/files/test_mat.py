@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import h5py
@@ -12,6 +14,7 @@ import scipy.io
 
 from neurosim import files
 from neurosim.errors import NeurosimFormatError
+from neurosim.files import raw
 
 N = 150
 RNG = np.random.default_rng(10)
@@ -122,3 +125,47 @@ def test_files_that_are_no_mat(content: bytes, message: str, tmp_path: Path) -> 
     path.write_bytes(content)
     with pytest.raises(NeurosimFormatError, match=message):
         files.read(path)
+
+
+def compressed(values: int, stated: int | None = None) -> bytes:
+    """Return a compressed variable of zeros, which states another size if asked to."""
+    flags, shape = element(6, struct.pack("<II", 6, 0)), element(5, struct.pack("<ii", 1, values))
+    matrix = element(14, flags + shape + element(1, b"t") + element(9, bytes(8 * values)))
+    head = matrix[:4] + struct.pack("<I", len(matrix) - 8 if stated is None else stated)
+    packed = zlib.compress(head + matrix[8:])
+    return struct.pack("<II", 15, len(packed)) + packed
+
+
+def test_a_variable_that_unpacks_to_hundreds_of_times_the_file_is_refused_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raw, "MIN_UNPACKED", 1 << 16)
+    head, path = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H", 0x0100) + b"IM", tmp_path / "a.mat"
+    small = compressed(4000)
+    for content, message in (
+        (
+            compressed(1_000_000),
+            r"got a compressed variable of 8,\d+,\d+ bytes, and the file may unpack to [\d,]+",
+        ),
+        (compressed(1_000_000, 100), "that does not hold the 100 bytes that it states"),
+        (compressed(10, 1000), "that does not hold the 1,000 bytes that it states"),
+        # Each is small, and all together are not.
+        (small * 60, r"got a compressed variable of 32,\d+ bytes, and the file may unpack to \d+,\d+ more"),
+    ):
+        path.write_bytes(head + content)
+        tracemalloc.start()
+        with pytest.raises(NeurosimFormatError, match=message):
+            files.read(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 21
+        tracemalloc.stop()
+
+
+def test_datasets_that_unpack_to_hundreds_of_times_the_file_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raw, "MIN_UNPACKED", 1 << 16)
+    # The bound of one dataset would let each pass.
+    zeros = {name: np.zeros(400_000) for name in "txyp"}
+    save_73(tmp_path / "a.mat", zeros | {"noise": RNG.random(3000)}, compression="gzip")
+    with pytest.raises(NeurosimFormatError, match=r"/[txy]: expected datasets of at most \d+ bytes, as the file could"):
+        files.read(tmp_path / "a.mat")

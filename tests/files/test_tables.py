@@ -10,6 +10,7 @@ import pytest
 
 from neurosim import files
 from neurosim.errors import NeurosimFormatError, NeurosimInputError
+from neurosim.files import raw
 
 N = 200
 RNG = np.random.default_rng(8)
@@ -145,7 +146,8 @@ def test_files_that_are_no_tables(content: bytes, message: str, tmp_path: Path) 
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
 
 
-def test_several_tables(tmp_path: Path) -> None:
+def test_several_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raw, "MIN_UNPACKED", 1 << 16)
     np.savez(tmp_path / "a.npz", one=table(), two=table())
     with pytest.raises(NeurosimFormatError, match="expected one table with columns t, x, y and p, got one, two"):
         files.read(tmp_path / "a.npz")
