@@ -160,8 +160,6 @@ class MoM(RoutedMixer):
         conv_size, conv_bias: see `DeltaNet`.
     """
 
-    why_not_parallel = "its convolutions follow the tokens routed to each memory, which lie in other processes"
-
     topk: int = 2
     num_memories: int = 4
     shared_mem: bool = True
@@ -174,6 +172,8 @@ class MoM(RoutedMixer):
         require(self.num_memories <= 4096, "MoM.num_memories", "must be at most 4096", self.num_memories)
         self.group(self.num_memories, "memories", self.shared_mem)
         self.unordered = self.topk if self.library_order else 0
+        if self.library_order:
+            self.why_not_parallel = "the order of the tokens of a memory is that of all slices together"
         width, heads = self.width, self.num_heads
         keys, values = heads * self.head_dim, heads * self.v_size
         self.q_proj, self.gate_proj = linear(width, keys), linear(width, self.num_memories)

@@ -4,6 +4,9 @@ As in LASP-2 (Sun et al. 2025, arXiv 2502.07563): a process runs its slice from 
 after each slice and its transition (its effect on a memory before it). Every process composes those of the slices
 before its own into its first memory, and runs its slice again from there. The data exchanged does not grow with the
 sequence: a state, its transition, and the few tokens at the border that a short convolution sees.
+
+Softmax layers between them (LASP-2H, in the same paper) gather keys and values: of the slices before, or, with a
+window, the last of these that the window reaches. Memories that tokens are routed to are composed one by one.
 """
 
 from __future__ import annotations
@@ -14,8 +17,10 @@ from torch import Tensor
 
 from ..errors import NeurosimInputError, require
 from .base import AdditiveMixer, Inputs, Mixer, Shared, State
+from .mixture_of_memories import MoM
 from .model import LanguageModel, ResidualBlock
 from .rwkv import ChannelMix
+from .softmax import CachedAttention
 from .state_space import DiagonalSSM
 
 
@@ -88,16 +93,50 @@ def _before(x: Tensor, count: int, group: dist.ProcessGroup | None) -> Tensor:
 def _mix(mixer: Mixer, x: Tensor, shared: Shared, group: dist.ProcessGroup | None) -> Tensor:
     """Run a mixer on this slice, with the tails of its convolutions and its memory after the slices before."""
     state, rank = mixer.initial(x), dist.get_rank(group)
+    if isinstance(mixer, MoM):
+        inputs, _ = mixer.project(x, _routed_tails(mixer, state, x, shared, group), shared)
+        return _run(mixer, state, x, inputs, group)
     reach = max([value.shape[1] for name, value in state.items() if name.endswith("tail")], default=0)
     if "position" in state:
         state["position"] = state["position"] + rank * x.shape[1]
     if reach:
         state = _with_tails(mixer, state, _before(x, reach, group), shared, rank)
-    inputs, _ = mixer.project(x, state, shared)
+    return _run(mixer, state, x, mixer.project(x, state, shared)[0], group)
+
+
+def _run(mixer: Mixer, state: State, x: Tensor, inputs: Inputs, group: dist.ProcessGroup | None) -> Tensor:
     inputs = mixer.coded(inputs)
-    start = _composed(mixer, state["memory"], inputs, group)
-    _, out = mixer.chunked(start, inputs)
+    before = _known if isinstance(mixer, CachedAttention) else _composed
+    _, out = mixer.chunked(before(mixer, state["memory"], inputs, group), inputs)
     return mixer.finish(out, x, inputs)
+
+
+def _known(mixer: Mixer, empty: Tensor, inputs: Inputs, group: dist.ProcessGroup | None) -> Tensor:
+    """Return the keys and values [B, tokens, heads, K + V] before this slice that it may see."""
+    assert isinstance(mixer, CachedAttention)
+    own = mixer.visible_later(torch.cat([inputs["k"], inputs["v"]], -1))
+    # In the first slice nothing is left, and the empty rest still takes part in the exchange of gradients.
+    before = _gather(own, group)[: dist.get_rank(group)]
+    return mixer.visible_later(before.movedim(0, 1).flatten(1, 2))
+
+
+def _routed_tails(mixer: MoM, state: State, x: Tensor, shared: Shared, group: dist.ProcessGroup | None) -> State:
+    """Return the state with the tails of convolutions after the tokens routed to each memory before this slice."""
+    inputs, tails = mixer.project(x, state, shared)
+    if not tails:
+        return state
+    memories = torch.arange(mixer.count, device=x.device)
+    routed = (inputs["index"].flatten(1)[:, None] == memories[:, None]).sum(-1)  # [B, memories]
+    own = torch.cat(list(tails.values()), -1)
+    counts = routed[..., None, None].to(own.dtype).expand(-1, -1, own.shape[2], 1)
+    both = _gather(torch.cat([own, counts], -1), group)
+    known, length = torch.cat([state[name] for name in tails], -1) + 0 * both[0][..., :-1], own.shape[2]
+    place = torch.arange(length, device=x.device)[:, None]
+    for each in both[: dist.get_rank(group)]:
+        came = each[..., -1:].clamp(max=length).long()  # tokens of that slice in the tail of a memory
+        chosen = torch.where(place < length - came, place + came, place + length)
+        known = torch.cat([known, each[..., :-1]], 2).gather(2, chosen.expand_as(known))
+    return state | dict(zip(tails, known.split([tail.shape[-1] for tail in tails.values()], -1), strict=True))
 
 
 def _with_tails(mixer: Mixer, state: State, before: Tensor, shared: Shared, rank: int) -> State:

@@ -26,7 +26,6 @@ class CachedAttention(Mixer):
         window_size: tokens seen, the present one among them; 0 for all: the memory then grows with the sequence.
     """
 
-    why_not_parallel = "its keys of earlier tokens lie in other processes"
     window_size = 0
     kv_heads: int
     groups: int
@@ -43,7 +42,7 @@ class CachedAttention(Mixer):
         keys, values = known.split([self.k_size, self.v_size], -1)
         q = inputs["q"].unflatten(1, (self.kv_heads, self.groups))
         weights = (torch.einsum("bhgk,bthk->bhgt", q, keys) * self.k_size**-0.5).softmax(-1)
-        return self._visible_later(known), torch.einsum("bhgt,bthk->bhgk", weights, values).flatten(1, 2)
+        return self.visible_later(known), torch.einsum("bhgt,bthk->bhgk", weights, values).flatten(1, 2)
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"]], -1)], 1)
@@ -53,10 +52,10 @@ class CachedAttention(Mixer):
         seen = (then <= now) & ((then > now - self.window_size) if self.window_size else True)
         q = inputs["q"].movedim(1, 2)
         out = F.scaled_dot_product_attention(q, keys, values, attn_mask=seen, enable_gqa=self.groups > 1)
-        return self._visible_later(known), out.movedim(2, 1)
+        return self.visible_later(known), out.movedim(2, 1)
 
-    def _visible_later(self, known: Tensor) -> Tensor:
-        """The tokens that a later one may see."""
+    def visible_later(self, known: Tensor) -> Tensor:
+        """Return the part of keys and values [B, tokens, heads, K + V] that a later token may see."""
         return known[:, max(known.shape[1] - self.window_size + 1, 0) :] if self.window_size else known
 
 

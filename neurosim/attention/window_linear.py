@@ -38,8 +38,6 @@ class WindowLinearAttention(AdditiveMixer):
         use_gate: decay the state; without it g = 0.
     """
 
-    why_not_parallel = "its keys of earlier tokens lie in other processes"
-
     attention: Mapping[str, object] | None = None
     window_size: int = 64
     meta_tokens: int = 0

@@ -23,21 +23,28 @@ KINDS = {
     "gla": {"num_heads": 2, "conv_size": 4},
     "hgrn2": {"expand_ratio": 8},
     "kda": {"num_heads": 2, "head_dim": 8},
+    "latent": {"num_heads": 2, "kv_lora_rank": 6, "qk_nope_head_dim": 4, "qk_rope_head_dim": 2, "v_head_dim": 4},
     "lightning": {"num_heads": 2},
     "linear": {"num_heads": 2},
     "mamba2": {"head_dim": 16, "state_size": 8, "use_bias": True},
+    "mom": {"num_heads": 2, "head_dim": 8, "num_memories": 6, "topk": 1},
     "retention": {"num_heads": 2},
     "rwkv7": {"head_dim": 8, "decay_low_rank_dim": 4, "a_low_rank_dim": 4, "v_low_rank_dim": 4, "gate_low_rank_dim": 4},
     "simple_gla": {"num_heads": 2},
+    "softmax": {"num_heads": 2, "num_kv_heads": 1},
     "sse": {"num_heads": 2, "head_dim": 8},
     "ssm": {"state_size": 4},
+    "window": {"num_heads": 2, "window_size": 27},
+    "window_linear": {"attention": {"num_heads": 2}, "window_size": 7, "meta_tokens": 2},
 }
+HYBRIDS = {"three to one": ("gla", "gla", "gla", "softmax"), "window, routed": ("window", "mom", "deltanet")}
 LENGTH, WIDTH = 40, 16
 
 
 def model_of(kind: str) -> LanguageModel:
     mlp = "channel_mix" if kind == "rwkv7" else "gated"
-    config = LanguageConfig((MixerSpec(kind, KINDS[kind]),) * 2, 32, WIDTH, mlp, 32)
+    layers = HYBRIDS.get(kind, (kind,) * 2)
+    config = LanguageConfig(tuple(MixerSpec(name, KINDS[name]) for name in layers), 32, WIDTH, mlp, 32)
     model = LanguageModel(config, seed=3).double()
     with torch.no_grad():
         for p in model.parameters():
@@ -60,7 +67,7 @@ def half(rank: int, folder: str) -> None:
     try:
         tokens, cut = tokens_of(), LENGTH // 2
         part = slice(rank * cut, (rank + 1) * cut)
-        for kind in KINDS:
+        for kind in (*KINDS, *HYBRIDS):
             model = model_of(kind)
             logits = forward_slice(model, tokens[:, :-1][:, part])
             F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:][:, part].flatten(), reduction="sum").backward()
@@ -79,7 +86,7 @@ def halves(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *HYBRIDS])
 def test_two_processes_equal_one(halves: Path, kind: str) -> None:
     model, tokens = model_of(kind), tokens_of()
     logits, _ = model(tokens[:, :-1])
@@ -91,8 +98,10 @@ def test_two_processes_equal_one(halves: Path, kind: str) -> None:
         torch.testing.assert_close(part["grads"], grads, rtol=1e-8, atol=1e-8)
 
 
-@pytest.mark.parametrize("kind, why", [("mom", "routed"), ("window", "keys"), ("alrnn", "rectified")])
-def test_kinds_that_cannot_be_cut_are_refused_by_name(kind: str, why: str) -> None:
-    model = LanguageModel(LanguageConfig((MixerSpec("gla"), MixerSpec(kind)), 32, 64))
+@pytest.mark.parametrize(
+    "kind, options, why", [("mom", {"library_order": True}, "order of the tokens"), ("alrnn", {}, "rectified")]
+)
+def test_kinds_that_cannot_be_cut_are_refused_by_name(kind: str, options: dict[str, bool], why: str) -> None:
+    model = LanguageModel(LanguageConfig((MixerSpec("gla"), MixerSpec(kind, options)), 32, 64))
     with pytest.raises(NeurosimInputError, match=f"layer 1 .*: cannot be cut over processes: .*{why}"):
         forward_slice(model, torch.zeros(1, 8, dtype=torch.int64))

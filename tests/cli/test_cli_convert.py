@@ -74,6 +74,31 @@ def test_a_trained_model_is_measured(trained: Path) -> None:
     assert "Measures of the whole network" in (trained / "report.html").read_text()
 
 
+def test_a_hybrid_is_trained_from_a_pattern_or_a_list(text: Path) -> None:
+    brief = ["--text", text, "--steps", "2", "--set", "model.width=16", "--set", "model.hidden=16"]
+    brief += ["--set", "training.batch=2", "--set", "training.length=24"]
+    result = found("lm-train", *brief, "--pattern", "gla*2, window", "--set", "model.layers=5", "--out", "p")
+    assert result["layer_kinds"] == ["gla", "gla", "window", "gla", "gla"] and result["network"] == "gla*2, window"
+    Path("hybrid.toml").write_text(
+        "[[model.stack]]\nkind = 'kda'\ncount = 2\noptions = { num_heads = 1, head_dim = 4 }\n"
+        "[[model.stack]]\nkind = 'softmax'\n"
+    )
+    result = found("lm-train", *brief, "--config", "hybrid.toml", "--out", "s")
+    layers = read_model(Path("s") / "model").config.layers
+    assert [layer.kind for layer in layers] == ["kda", "kda", "softmax"] and layers[0].options["head_dim"] == 4
+    assert result["network"] == "kda*2,softmax"
+
+
+def test_hybrids_that_are_refused(text: Path) -> None:
+    words = ("lm-train", "--text", text)
+    assert "model.pattern: unknown name 'glaa'; did you mean 'gla'" in refused(*words, "--pattern", "glaa*2")
+    assert "must repeat kinds by integers of at least 1" in refused(*words, "--pattern", "gla*x")
+    more = ("--pattern", "gla", "--set", "model.options={num_heads=2}")
+    assert "model.options: must be those of one kind" in refused(*words, *more)
+    more = ("--pattern", "gla", "--set", 'model.stack=[{kind="gla"}]')
+    assert "model.stack: must not stand beside model.pattern" in refused(*words, *more)
+
+
 def test_a_conversion_says_everything_that_was_asked(converted: dict[str, Any], trained: Path) -> None:
     run = Path(converted["run"])
     assert {p.name for p in run.iterdir()} == EVERY | {"model"}

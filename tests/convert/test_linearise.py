@@ -16,7 +16,7 @@ from neurosim.convert.comparison import compare_windows
 from neurosim.convert.linearise.low_rank import add_low_rank, merge_low_rank
 from neurosim.convert.linearise.records import LinearisationSpec, MatchSpec, TuneSpec
 from neurosim.convert.linearise.stages import Linearisation
-from neurosim.convert.linearise.students import STUDENTS, make_student, parse_pattern
+from neurosim.convert.linearise.students import STUDENTS, make_student, parse_student_pattern
 from neurosim.convert.tuning import window_loss
 from neurosim.errors import NeurosimError, NeurosimInputError
 
@@ -78,13 +78,13 @@ def test_seeds_are_the_teachers_projections() -> None:
 
 
 def test_patterns() -> None:
-    assert parse_pattern("gla*2, keep") == ("gla", "gla", "keep")
+    assert parse_student_pattern("gla*2, keep") == ("gla", "gla", "keep")
     model = make_student(softmax_model(3), ("mamba2", "keep")).model
     assert [layer.kind for layer in model.config.layers] == ["mamba2", "window", "mamba2"]
     with pytest.raises(NeurosimInputError, match=r"student\.pattern: unknown name 'glaa'; did you mean 'gla'"):
-        parse_pattern("glaa")
+        parse_student_pattern("glaa")
     with pytest.raises(NeurosimInputError, match=r"student\.pattern: must repeat kinds by integers of at least 1"):
-        parse_pattern("gla*0")
+        parse_student_pattern("gla*0")
 
 
 def test_layers_that_cannot_be_replaced(teacher: LanguageModel) -> None:

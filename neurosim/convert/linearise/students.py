@@ -13,9 +13,10 @@ from torch import Tensor
 from ...attention import LanguageModel, Mixer, MixerSpec
 from ...attention.linear import GroupedMixer
 from ...attention.mamba import Mamba2
+from ...attention.patterns import parse_pattern
 from ...attention.softmax import SoftmaxAttention
 from ...attention.window_linear import WindowLinearAttention
-from ...errors import NeurosimInputError, lookup, require
+from ...errors import NeurosimInputError, require
 
 KEEP = "keep"  # in a pattern: the layer stays as it is
 UNIT_SILU = 1.2784645  # silu(x) = 1
@@ -133,20 +134,13 @@ STUDENTS: Mapping[str, StudentKind] = {
 }
 
 
-def parse_pattern(text: str) -> tuple[str, ...]:
+def parse_student_pattern(text: str) -> tuple[str, ...]:
     """Return the kinds of a pattern such as "window_linear*3,keep".
 
     Raises:
         NeurosimInputError: an unknown kind, or a count that is no integer of at least 1.
     """
-    kinds: list[str] = []
-    for part in text.split(","):
-        name, star, count = (piece.strip() for piece in part.partition("*"))
-        lookup({**STUDENTS, KEEP: None}, name, "student.pattern")
-        good = not star or (count.isdecimal() and int(count) >= 1)
-        require(good, "student.pattern", "must repeat kinds by integers of at least 1, as in gla*3,keep", text)
-        kinds += [name] * (int(count) if star else 1)
-    return tuple(kinds)
+    return parse_pattern(text, {**STUDENTS, KEEP: None}, "student.pattern")
 
 
 @dataclass(frozen=True, eq=False)

@@ -155,6 +155,7 @@ def generate(
 @command.command("lm-train", short_help="Train a byte-level language model on a text.")
 @setting("--text", "text.file", metavar="FILE", help="Any file; else the prose that ships with Python.")
 @setting("--kind", "model.kind", metavar="NAME", help="Kind of attention.")
+@setting("--pattern", "model.pattern", metavar="KINDS", help="Kinds of a hybrid, bottom to top: 'gla*3,window'.")
 @count("--steps", "training.steps", "Updates.")
 @log_option
 @show_config
@@ -165,7 +166,7 @@ def lm_train(options: CommandOptions, logs: tuple[str, ...]) -> CommandResult:
     The defaults take about three minutes on two cores, --steps 150 less than one, for a model that knows little.
 
     More settings: --set model.layers=2 --set model.width=96 --set training.length=256
-    --set training.learning_rate=0.002.
+    --set training.learning_rate=0.002. Options of the kinds of a hybrid: a list of tables [[model.stack]] in --config.
     """
     from . import KIND
     from .config import LmConfig

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, model_validator
 
+from ...attention import KINDS, MixerSpec, options_of
+from ...attention.kinds import current_options
+from ...attention.patterns import parse_pattern
 from ...attention.train import LanguageTraining
 from ...convert import SCHEMES, Coding, Tuning
 from ...errors import lookup, require
@@ -146,21 +149,82 @@ class ConvertConfig(RunConfig):
         find_profile(self.energy.profile)
 
 
+class Layers(Section):
+    """Layers of one kind in a hybrid.
+
+    Attributes:
+        kind: of attention, a name of `attention.KINDS`.
+        options: of that kind; where none are given, those that suit it.
+        count: number of such layers, one above the other.
+    """
+
+    kind: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    count: Count = 1
+
+
 class Model(Section):
     """The language model that is trained.
 
     Attributes:
         kind: of attention, a name of `attention.KINDS`.
         options: of that kind.
-        layers: number of layers.
+        pattern: kinds of a hybrid, bottom to top, instead of `kind`: "gla*3,window".
+        stack: the same as a list of tables [[model.stack]], each with options of its own.
+        layers: number of layers; a pattern or stack is repeated over them. Default: 4, or once the hybrid.
         width, hidden: channels of the residual stream and of the feed-forward layers.
     """
 
     kind: str = "gated_deltanet"
     options: dict[str, bool | int | float | str | None] | None = None
-    layers: Count = 4
+    pattern: str | None = None
+    stack: Annotated[tuple[Layers, ...], Field(strict=False)] = ()
+    layers: Count | None = None
     width: Count = 144
     hidden: Count | None = 384
+
+    @property
+    def name(self) -> str:
+        """Kind, or kinds of a hybrid, bottom to top, as a pattern."""
+        parts = [each.kind if each.count == 1 else f"{each.kind}*{each.count}" for each in self.stack]
+        return self.pattern or ",".join(parts) or self.kind
+
+    def check(self) -> None:
+        """Raises:
+        NeurosimInputError: a hybrid given twice, or with options of one kind; an unknown kind.
+        """
+        require(not (self.pattern and self.stack), "model.stack", "must not stand beside model.pattern", self.name)
+        hybrid = self.pattern or self.stack
+        rule = "must be those of one kind; give those of a hybrid in model.stack"
+        require(self.options is None or not hybrid, "model.options", rule, self.options)
+        for layer in self.mixers():
+            options_of(layer.kind)
+
+    def mixers(self) -> tuple[MixerSpec, ...]:
+        """Return the mixer of each layer, bottom to top.
+
+        Raises:
+            NeurosimInputError: a pattern that names no kinds.
+        """
+        period: list[tuple[str, Mapping[str, Any] | None]]
+        if self.pattern is not None:
+            period = [(kind, None) for kind in parse_pattern(self.pattern, KINDS, "model.pattern")]
+        elif self.stack:
+            period = [(each.kind, each.options or None) for each in self.stack for _ in range(each.count)]
+        else:
+            period = [(self.kind, self.options)] * (self.layers or 4)
+        specs = [MixerSpec(kind, _current(kind, options)) for kind, options in period]
+        return tuple(specs[i % len(specs)] for i in range(self.layers or len(specs)))
+
+
+# Options that suit a kind, if the config gives none.
+OPTIONS: Mapping[str, Mapping[str, int]] = {
+    kind: {"num_heads": 2, "head_dim": 64, "head_v_dim": 64} for kind in ("gated_deltanet", "deltaproduct", "kda")
+}
+
+
+def _current(kind: str, options: Mapping[str, Any] | None) -> Mapping[str, object]:
+    return OPTIONS.get(kind, {}) if options is None else current_options(kind, options)
 
 
 class LmConfig(RunConfig):
@@ -181,6 +245,7 @@ class LmConfig(RunConfig):
     energy: Energy = Energy()
 
     def check(self) -> None:
+        self.model.check()
         find_profile(self.energy.profile)
 
     def schedule(self) -> LanguageTraining:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from ... import files, measure
-from ...attention import LanguageConfig, LanguageModel, MixerSpec, python_text, read_text, train_bytes
-from ...attention.kinds import current_options, options_of
+from ...attention import LanguageConfig, LanguageModel, python_text, read_text, train_bytes
 from ...attention.tokenizer import Tokenizer, read_tokenizer
 from ...attention.train import TrainingProgress, split
 from ...convert.checkpoint import is_converted, read_converted
@@ -34,10 +32,6 @@ from .result import TrainingPoint, TrainingResult
 from .run import BUILT_IN, MODEL, TIMED, model_folder, text_model
 
 COUNTED = 256  # bytes of the held-out text whose work is counted
-# Options that suit a kind, if the config gives none.
-OPTIONS: Mapping[str, Mapping[str, int]] = {
-    kind: {"num_heads": 2, "head_dim": 64, "head_v_dim": 64} for kind in ("gated_deltanet", "deltaproduct", "kda")
-}
 
 
 def train_language_model(config: LmConfig, options: RunOptions = DEFAULTS) -> TrainingResult:
@@ -57,7 +51,13 @@ def train_language_model(config: LmConfig, options: RunOptions = DEFAULTS) -> Tr
     facts = {"command_kind": "lm-train", "data": {"text": name}, "threads": options.threads}
     with (
         limit_threads(options.threads),
-        new_run(KIND, config.model_dump(), f"lm-{config.model.kind}", options, **facts) as folder,
+        new_run(
+            KIND,
+            config.model_dump(),
+            f"lm-{'-'.join(dict.fromkeys(layer.kind for layer in shape.layers))}",
+            options,
+            **facts,
+        ) as folder,
     ):
 
         def work() -> TrainingResult:
@@ -84,7 +84,7 @@ def train_language_model(config: LmConfig, options: RunOptions = DEFAULTS) -> Tr
             held = split(text, config.text.held_out)[1][:COUNTED]
             layers = dense_counts(model, held[None].to(model.device))
             return TrainingResult(
-                network=config.model.kind,
+                network=config.model.name,
                 layer_kinds=tuple(layer.kind for layer in shape.layers),
                 width=shape.width,
                 parameters=model.parameter_count(),
@@ -107,10 +107,7 @@ def language_config(config: LmConfig) -> LanguageConfig:
         NeurosimInputError: an unknown kind or option.
     """
     model = config.model
-    options_of(model.kind)
-    defaults = dict(OPTIONS.get(model.kind, {}))
-    layer = MixerSpec(model.kind, defaults if model.options is None else current_options(model.kind, model.options))
-    return LanguageConfig((layer,) * model.layers, width=model.width, hidden=model.hidden)
+    return LanguageConfig(model.mixers(), width=model.width, hidden=model.hidden)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...convert import Coding
 from ...convert.linearise.records import LinearisationSpec
-from ...convert.linearise.students import STUDENTS, parse_pattern
+from ...convert.linearise.students import STUDENTS, parse_student_pattern
 from ...errors import lookup
 from ...measure import find_profile
 from ...plain import from_plain
@@ -62,7 +62,7 @@ class LineariseConfig(RunConfig):
 
     def pattern(self) -> tuple[str, ...]:
         """Return the kinds of the pattern."""
-        return parse_pattern(self.student.pattern)
+        return parse_student_pattern(self.student.pattern)
 
     def code(self) -> Coding:
         """Return the coding of the last stage."""
