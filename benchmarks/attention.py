@@ -22,13 +22,15 @@ import numpy as np
 import torch
 from machine import describe
 from torch import Tensor, nn
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from neurosim.attention import Depth, LanguageConfig, LanguageModel, MixerSpec, build
+from neurosim.attention.tasks import TASKS
+from neurosim.attention.tasks.recall import Recall as RecallTask
 
 KEYS, VALUES, WIDTH, KEY = 256, 32, 64, 32
 PAIRS = (4, 8, 16, 24, 32, 48, 64, 96)
+TASK = RecallTask(keys=KEYS, values=VALUES, sizes=PAIRS)
 # silu on q and k where a kind leaves the choice: products of q and k as they are were not learned in as many steps.
 ONE = {"num_heads": 1, "key_dim": KEY, "value_dim": WIDTH}
 SILU = ONE | {"conv_size": 0, "feature_map": "silu"}
@@ -72,15 +74,6 @@ class Recall(nn.Module):
         return self.head(self.out(self.mixer(x)[0]))
 
 
-def sequences(pairs: int, batch: int, draws: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """(keys, values, wanted values [B, N]) of sequences of N pairs and their N queries."""
-    keys = torch.rand(batch, KEYS, generator=draws).argsort(-1)[:, :pairs]
-    values = torch.randint(VALUES, (batch, pairs), generator=draws)
-    order = torch.rand(batch, pairs, generator=draws).argsort(-1)
-    asked = torch.full_like(values, VALUES)
-    return torch.cat([keys, keys.gather(1, order)], 1), torch.cat([values, asked], 1), values.gather(1, order)
-
-
 def trained(model: nn.Module, loss_of: Callable[[torch.Generator], Tensor], steps: int, seed: int, rate: float) -> None:
     """AdamW, the rate down a half cosine, on losses of data drawn by `loss_of`."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
@@ -103,15 +96,15 @@ def recall(kind: str, options: dict[str, Any], steps: int, seed: int) -> list[fl
         # Few pairs first, then any number: with many from the start some kinds learn nothing for long.
         most = PAIRS[-1]
         pairs = int(torch.randint(1, most + 1, (), generator=draws))
-        keys, values, wanted = sequences(pairs, max(8, 512 // pairs), draws)
-        return F.cross_entropy(model(keys, values)[:, pairs:].flatten(0, 1), wanted.flatten())
+        batch = TASK.draw(pairs, max(8, 512 // pairs), draws)
+        return TASK.loss(model(*batch.inputs.unbind(-1)), batch)
 
     trained(model, loss_of, steps, seed, 5e-3)
     draws, scores = torch.Generator().manual_seed(10**6), []
     with torch.no_grad():
         for pairs in PAIRS:
-            keys, values, wanted = sequences(pairs, 64, draws)
-            scores.append(float((model(keys, values)[:, pairs:].argmax(-1) == wanted).double().mean()))
+            batch = TASK.draw(pairs, 64, draws)
+            scores.append(TASK.score(model(*batch.inputs.unbind(-1)), batch))
     return scores
 
 
@@ -127,20 +120,18 @@ def parity(options: dict[str, Any], steps: int, seed: int) -> tuple[float, float
     layer = MixerSpec("deltanet", {"num_heads": 4, "conv_size": 0} | options)
     model = LanguageModel(LanguageConfig((layer,), 2, 32, hidden=64), seed)
 
-    def batch(length: int, count: int, draws: torch.Generator) -> tuple[Tensor, Tensor]:
-        bits = torch.randint(2, (count, length), generator=draws)
-        return bits, bits.cumsum(1) % 2
+    task = TASKS["parity"]
 
     def loss_of(draws: torch.Generator) -> Tensor:
-        bits, wanted = batch(int(torch.randint(3, 41, (), generator=draws)), 64, draws)
-        return F.cross_entropy(model(bits)[0].flatten(0, 1), wanted.flatten())
+        batch = task.draw(int(torch.randint(3, 41, (), generator=draws)), 64, draws)
+        return task.loss(model(batch.inputs[..., 0])[0], batch)
 
     trained(model, loss_of, steps, seed, 5e-3)
     draws, found = torch.Generator().manual_seed(10**6), []
     with torch.no_grad():
         for length in (40, 256):
-            bits, wanted = batch(length, 128, draws)
-            found.append(float((model(bits)[0].argmax(-1) == wanted).double().mean()))
+            batch = task.draw(length, 128, draws)
+            found.append(task.score(model(batch.inputs[..., 0])[0], batch))
     return found[0], found[1]
 
 

@@ -29,14 +29,25 @@ class TailRun:
     worst: Array
 
 
-def tail_run(optimizer: str, ratio: float, classes: int = 64, seed: int = 0, reach: float = 0.99) -> TailRun:
+def tail_run(
+    optimizer: str,
+    ratio: float,
+    classes: int = 64,
+    seed: int = 0,
+    reach: float = 0.99,
+    *,
+    basis: str = "random",
+    correlation: float = 0.0,
+) -> TailRun:
     """Train a memory until the probability of the best class is `reach`.
 
-    One-layer memory softmax(F^T W E) with orthonormal embeddings E, F drawn by `seed`; half the classes are `ratio`
-    times as frequent as the others; W starts at zero and follows the exact gradient of the cross-entropy
-    (Wang et al. 2025, "Muon outperforms Adam in tail-end associative memory learning").
+    One-layer memory softmax(F^T W E) with embeddings E, F; half the classes are `ratio` times as frequent as the
+    others; W starts at zero and follows the exact gradient of the cross-entropy (Wang et al. 2025, "Muon outperforms
+    Adam in tail-end associative memory learning").
 
     Args:
+        basis: of the embeddings, "random", orthonormal and drawn by `seed`, or "axes", one-hot.
+        correlation: scalar product of any two embeddings of unit length, 0 to below 1.
         optimizer: "gradient", "sign", "adam", "muon" (gradient orthogonalised by its singular value decomposition)
             or "muon-ns" (by five Newton-Schulz steps, as on accelerators).
 
@@ -47,8 +58,12 @@ def tail_run(optimizer: str, ratio: float, classes: int = 64, seed: int = 0, rea
     require(0 < ratio <= 1, "tail_run.ratio", "must be in 0..1, 0 excluded", ratio)
     require(classes >= 2, "tail_run.classes", "must be >= 2", classes)
     require(1 / classes < reach < 1, "tail_run.reach", f"must be in {1 / classes:.3g}..1, ends excluded", reach)
+    require(0 <= correlation < 1, "tail_run.correlation", "must be in 0..1, 1 excluded", correlation)
     draws = np.random.Generator(np.random.Philox(key=seed))
-    e, f = (np.linalg.qr(draws.normal(size=(classes, classes)))[0] for _ in range(2))
+    make = lookup(BASES, basis, "tail_run.basis")
+    e, f = (make(classes, draws) for _ in range(2))
+    if correlation:
+        e, f = (vectors @ _correlated(classes, correlation) for vectors in (e, f))
     frequency = np.where(np.arange(classes) < classes // 2, 1.0, ratio)
     frequency /= frequency.sum()
     w, best, worst = np.zeros((classes, classes)), [], []
@@ -67,9 +82,27 @@ def tail_class(optimizer: str, ratio: float, classes: int = 64, seed: int = 0, r
     return float(tail_run(optimizer, ratio, classes, seed, reach).worst[-1])
 
 
+def _correlated(classes: int, correlation: float) -> Array:
+    """Return the symmetric root of (1 - r) I + r 1 1^T: its columns are of unit length and product r."""
+    mean = np.full((classes, classes), 1 / classes)
+    along = np.sqrt(1 - correlation + classes * correlation)
+    return np.asarray(np.sqrt(1 - correlation) * (np.eye(classes) - mean) + along * mean)
+
+
+BASES: Mapping[str, Callable[[int, np.random.Generator], Array]] = {
+    "axes": lambda classes, draws: np.eye(classes),
+    "random": lambda classes, draws: np.linalg.qr(draws.normal(size=(classes, classes)))[0],
+}
+
+
 def polar(g: Array) -> Array:
     """Return the orthogonal factor U V^T of g = U S V^T."""
-    u, _, v = np.linalg.svd(g, full_matrices=False)
+    try:
+        u, _, v = np.linalg.svd(g, full_matrices=False)
+    except np.linalg.LinAlgError:  # the quick driver gives up on some gradients of correlated embeddings
+        from scipy.linalg import svd
+
+        u, _, v = svd(g, full_matrices=False, lapack_driver="gesvd")
     return np.asarray(u @ v)
 
 

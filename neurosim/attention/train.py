@@ -1,19 +1,20 @@
-"""Training a byte-level language model: AdamW on random windows of a text, with a held-out end."""
+"""Training a byte-level language model: AdamW or Muon on random windows of a text, with a held-out end."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import check_fields, require
+from ..errors import check_fields, lookup, require
 from .checkpoint import write_model
 from .model import LanguageConfig, LanguageModel, MixerSpec
+from .optimizers import OPTIMIZERS, optimizers_of
 from .softmax import CachedAttention
 
 
@@ -33,6 +34,7 @@ class LanguageTraining:
         learning_rate: highest; reached after `warmup` updates, then it follows a half cosine down to a tenth.
         decay: weight decay of matrices; vectors have none.
         clip: largest norm of the gradient.
+        optimizer: a name of `OPTIMIZERS`; 'muon' is for the matrices of the layers, with AdamW for all else.
         held_out: part of the text, at its end, that is only for validation.
         every: updates between validations; 0 for one at the end.
         seed: key of first weights and windows.
@@ -45,6 +47,7 @@ class LanguageTraining:
     warmup: int = 50
     decay: float = 0.1
     clip: float = 1.0
+    optimizer: str = "adamw"
     held_out: float = 0.1
     every: int = 250
     seed: int = 0
@@ -55,6 +58,7 @@ class LanguageTraining:
         """
         check_fields(self, {"steps batch length warmup": "> 0", "learning_rate": "finite and > 0", "every": ">= 0"})
         check_fields(self, {"held_out": "> 0 and < 1"})
+        lookup(OPTIMIZERS, self.optimizer, "LanguageTraining.optimizer")
         needed = math.ceil((self.length + 2) / min(self.held_out, 1 - self.held_out))
         require(size >= needed, "text", f"must have at least {needed} bytes for windows of {self.length}", size)
 
@@ -105,13 +109,13 @@ def train_bytes(
     require(config.vocabulary == 256, "LanguageConfig.vocabulary", "must be 256 for bytes", config.vocabulary)
     model = LanguageModel(config, training.seed).to(device)
     learn, held = (part.to(device) for part in split(text, training.held_out))
-    optimizer = _optimizer(model, training)
+    optimizers = optimizers_of(training.optimizer, model, training.learning_rate, training.decay)
     recent, loss = 0.0, math.inf
     for step in range(training.steps):
-        for group in optimizer.param_groups:
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = _learning_rate(training, step)
         windows = draw_windows(learn, training.batch, training.length, (training.seed << 32) + step)
-        now = _update(model, optimizer, windows, training.clip)
+        now = _update(model, optimizers, windows, training.clip)
         recent = now if step == 0 else 0.95 * recent + 0.05 * now
         last = step + 1 == training.steps
         due = last or (training.every and (step + 1) % training.every == 0)
@@ -163,21 +167,15 @@ def draw_windows(tokens: Tensor, count: int, length: int, seed: int = 0) -> Tens
     return tokens[starts[:, None] + torch.arange(length + 1, device=tokens.device)]
 
 
-def _update(model: LanguageModel, optimizer: torch.optim.Optimizer, windows: Tensor, clip: float) -> float:
+def _update(model: LanguageModel, optimizers: Sequence[torch.optim.Optimizer], windows: Tensor, clip: float) -> float:
     logits, _ = model(windows[:, :-1])
     loss = F.cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten())
-    optimizer.zero_grad(set_to_none=True)
+    model.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
-    optimizer.step()
+    for optimizer in optimizers:
+        optimizer.step()
     return float(loss.detach())
-
-
-def _optimizer(model: LanguageModel, training: LanguageTraining) -> torch.optim.Optimizer:
-    matrices = [p for p in model.parameters() if p.dim() > 1]
-    vectors = [p for p in model.parameters() if p.dim() <= 1]
-    groups = [{"params": matrices, "weight_decay": training.decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=training.learning_rate, betas=(0.9, 0.95), fused=True)
 
 
 def _learning_rate(training: LanguageTraining, step: int) -> float:

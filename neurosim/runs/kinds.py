@@ -28,6 +28,7 @@ KINDS = {
     "continual": "Learn one task after the other, and see what is forgotten.",
     "convert": "Turn a language model into one that communicates in spikes.",
     "linearise": "",  # neurosim convert linearise
+    "attention": "Compare kinds of attention on recall, counting and other tasks.",
 }
 # Runs of a dataset through a liquid are older than kinds, and their manifests name none.
 UNNAMED = "liquid"

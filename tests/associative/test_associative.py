@@ -282,6 +282,19 @@ def test_adam_lies_between():
     assert set(OPTIMIZERS) == {"gradient", "sign", "adam", "muon", "muon-ns"}
 
 
+@pytest.mark.parametrize("correlation", [0.0, 0.5])
+def test_adam_depends_on_the_basis_of_the_embeddings_and_muon_does_not(correlation):
+    found = {
+        (way, basis): tail_run(way, 0.1, 32, seed=3, basis=basis, correlation=correlation).worst
+        for way in ("adam", "muon")
+        for basis in ("axes", "random")
+    }
+    np.testing.assert_allclose(found["muon", "axes"], found["muon", "random"], atol=1e-9)
+    assert found["adam", "axes"][-1] > found["adam", "random"][-1] + 0.02
+    with pytest.raises(NeurosimInputError, match=r"tail_run\.correlation: must be in 0\.\.1, 1 excluded"):
+        tail_run("muon", 0.1, correlation=1.0)
+
+
 def test_newton_schulz_comes_near_the_polar_factor():
     g = np.random.default_rng(0).normal(size=(20, 20))
     np.testing.assert_allclose(polar(g) @ polar(g).T, np.eye(20), atol=1e-12)

@@ -413,14 +413,8 @@ def benchmark() -> Any:
     return module
 
 
-def test_the_benchmark_asks_for_what_was_shown() -> None:
+def test_the_benchmark_builds_its_kinds() -> None:
     module = benchmark()
-    keys, values, wanted = module.sequences(9, 20, torch.Generator().manual_seed(0))
-    assert keys.shape == values.shape == (20, 18) and wanted.shape == (20, 9)
-    for row in range(20):
-        shown = dict(zip(keys[row, :9].tolist(), values[row, :9].tolist(), strict=True))
-        assert len(shown) == 9 and set(values[row, 9:].tolist()) == {module.VALUES}
-        assert [shown[key] for key in keys[row, 9:].tolist()] == wanted[row].tolist()
     assert module.memory_size(*module.RECALL["DeltaNet"]) == module.KEY * module.WIDTH
     for kind, options in module.RECALL.values():
         build(kind, module.WIDTH, Depth(), options)

@@ -23,6 +23,7 @@ from neurosim.attention import (
     train_bytes,
     validation_loss,
 )
+from neurosim.attention.optimizers import optimizers_of
 from neurosim.attention.train import _learning_rate, draw_windows, split
 from neurosim.errors import NeurosimInputError, NeurosimMissingError
 
@@ -100,6 +101,38 @@ def test_the_rate_rises_and_falls() -> None:
 
 def test_the_default_model_has_a_million_parameters() -> None:
     assert 1_000_000 <= LanguageModel(small()).parameter_count() < 1_300_000
+
+
+def test_muon_orthogonalises_the_momentum_of_the_layers_matrices() -> None:
+    """A step by hand; embedding, head and vectors are AdamW's, so that each parameter has one optimiser."""
+    model = LanguageModel(TINY, 3)
+    muon, adam = optimizers_of("muon", model, 1e-2, 0.1)
+    groups = [p for optimizer in (muon, adam) for group in optimizer.param_groups for p in group["params"]]
+    assert {id(p) for p in groups} == {id(p) for p in model.parameters()} and len(groups) == len(set(map(id, groups)))
+    names = {id(p): name for name, p in model.named_parameters()}
+    of_muon = {names[id(p)] for p in muon.param_groups[0]["params"]}
+    assert "layers.0.mlp.down_proj.weight" in of_muon and not {"lm_head.weight", "embeddings.weight"} & of_muon
+    p = model.layers[0].mlp.down_proj.weight  # type: ignore[union-attr, index]
+    g = torch.randn(p.shape, generator=torch.Generator().manual_seed(0))
+    before, momentum = p.detach().clone().double(), torch.zeros(p.shape, dtype=torch.float64)
+    for _ in range(2):
+        p.grad = g.clone()  # type: ignore[union-attr]
+        muon.step()
+        momentum = 0.95 * momentum + g.double()
+        u, _, v = torch.linalg.svd(g.double() + 0.95 * momentum, full_matrices=False)
+        before = before * (1 - 1e-3) - 1e-2 * 0.2 * max(p.shape) ** 0.5 * (u @ v)
+    # Newton-Schulz leaves singular values of .7 to 1.2 in place of 1.
+    moved = p.detach().double() - before
+    assert 0 < float(torch.linalg.matrix_norm(moved, 2)) < 2 * 1e-2 * 0.2 * max(p.shape) ** 0.5 * 0.35
+
+
+def test_training_by_muon_learns() -> None:
+    _, loss = train_bytes(TEXT, TINY, dataclasses.replace(QUICK, optimizer="muon"))
+    assert loss < 2.0
+    with pytest.raises(
+        NeurosimInputError, match=r"LanguageTraining\.optimizer: unknown name 'mun'; did you mean 'muon'"
+    ):
+        train_bytes(TEXT, TINY, dataclasses.replace(QUICK, optimizer="mun"))
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ SHOWN = {
     "recognise": ("memory", "recognise", "digits"),
     "continual": ("continual", "run", "digits"),
     "lm-train": ("convert", "lm-train"),
+    "attention": ("attention", "recall"),
 }
 NETWORK: dict[str, Any] = {"population": [{"name": "E", "shape": 3, "model": "LIF"}]}
 

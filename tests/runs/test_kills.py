@@ -25,6 +25,10 @@ TRAIN = (
     *("--train-limit", "150", "--limit", "40", "--epochs", "8"),
     *sets("bins.dt=0.02", "bins.pool=2", "network.hidden=[48]", "network.filters=[]", "training.batch=32"),
 )
+ATTENTION = (
+    *("--kinds", "deltanet,gla", "--seeds", "2", "--steps", "120"),
+    *sets("task.options.trained=[2, 8]", "task.options.sizes=[8]", "model.width=16", "training.tokens=64"),
+)
 SIMULATE = ("--limit", "30", *sets("data.train_limit=60", "liquid.neurons=60"))
 KINDS = {
     "simulate": Kills(("simulate", "digits", *SIMULATE), ("simulate",), 20, (2, 60), (0.05, 1.5)),
@@ -34,6 +38,7 @@ KINDS = {
         ("memory", "recognise", "digits", *RECOGNISE), ("memory", "recognise"), 20, (2, 60), (0.05, 1.5)
     ),
     "train": Kills(("train", "digits", *TRAIN), ("train",), 20, (2, 60), (0.05, 1.5), threads=(1,)),
+    "attention": Kills(("attention", "parity", *ATTENTION), ("attention",), 20, (2, 60), (0.05, 1.5), threads=(1,)),
     "continual": Kills(
         ("continual", "run", "stream.toml", "--workers", "1"), ("continual", "run"), 20, (2, 90), (0.05, 1.5), (1,)
     ),
@@ -50,7 +55,7 @@ def untimed(tree: Any) -> Any:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_many_times_it_ends_the_same(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if kind in ("train", "continual"):
+    if kind in ("train", "continual", "attention"):
         pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
     Path("stream.toml").write_text(SMALL)

@@ -157,6 +157,7 @@ def generate(
 @setting("--kind", "model.kind", metavar="NAME", help="Kind of attention.")
 @setting("--pattern", "model.pattern", metavar="KINDS", help="Kinds of a hybrid, bottom to top: 'gla*3,window'.")
 @count("--steps", "training.steps", "Updates.")
+@setting("--optimizer", "training.optimizer", metavar="NAME", help="adamw, or muon for the matrices of the layers.")
 @log_option
 @show_config
 @common(CPU_OR_CUDA)

@@ -188,9 +188,7 @@ def make(
         say(line)
     if config.tuning.steps:
         with timings("tune"), bar("fine-tuning", "updates", options.quiet) as report:
-            on_progress = (
-                None if report is None else lambda done, steps, loss: report(done, steps, f", loss {loss:.4f}")
-            )
+            on_progress = None if report is None else lambda done, steps, loss: report(done, steps, f"loss {loss:.4f}")
             tune(
                 converted.model,
                 converted.layers,

@@ -134,7 +134,7 @@ class _Run:
 
             def on_progress(now: StageProgress) -> None:
                 if report is not None:
-                    report(now.done, now.total, f", {now.stage}, loss {now.loss:.4f}")
+                    report(now.done, now.total, f"{now.stage}, loss {now.loss:.4f}")
 
             return training.run(self.compare, on_progress)
 

@@ -1,0 +1,220 @@
+"""Small models of attention layers on synthetic tasks, and their training, which resumes bit for bit."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .. import files
+from ..errors import NeurosimError, NeurosimInputError, check_fields, lookup
+from ..plain import Record, from_plain
+from ..random import rng_key
+from .base import State
+from .model import LanguageConfig, LanguageModel, MixerSpec
+from .modules import linear
+from .optimizers import OPTIMIZERS, optimizers_of
+from .tasks import SequenceTask, TaskBatch
+
+KIND, VERSION = "Probe", 1
+RECORDED = 25  # updates whose mean loss is kept
+SAVED = 50  # updates between checkpoints
+TEST_TOKENS = 16_384  # of each size that is tested
+
+
+class ProbeModel(nn.Module):
+    """Tokens of a task to scores through a stack of layers.
+
+    The fields of a token are embedded, joined, normalised and mixed to `width` channels; vectors are mixed as they are.
+    Then come the blocks, norm and head of a `LanguageModel`.
+
+    Args:
+        layers: mixers, bottom to top.
+        width: channels of the residual stream.
+        hidden: channels of the feed-forward layers; None for none.
+        seed: key of the first weights.
+    """
+
+    def __init__(
+        self, task: SequenceTask, layers: Sequence[MixerSpec], width: int, hidden: int | None = None, seed: int = 0
+    ) -> None:
+        super().__init__()
+        mlp = "none" if hidden is None else "gated"
+        config = LanguageConfig(tuple(layers), task.outputs, width, mlp, hidden)
+        self.body = LanguageModel(config, seed)
+        self.body.embeddings = nn.Identity()  # type: ignore[assignment] # tokens are embedded here
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(rng_key(seed, "probe") >> 2)
+            self.embeddings = nn.ModuleList([nn.Embedding(count, width) for count in task.fields])
+            channels = task.channels or width * len(task.fields)
+            self.norm = None if task.channels else nn.RMSNorm(channels)
+            self.mix = linear(channels, width)
+
+    def forward(self, inputs: Tensor, state: list[State] | None = None) -> tuple[Tensor, list[State]]:
+        """Return (scores [B, T, outputs], state after them) of inputs [B, T, fields or channels]."""
+        if self.norm is None:
+            return self.body.through(self.mix(inputs), state)
+        parts = [layer(inputs[..., i]) for i, layer in enumerate(self.embeddings)]
+        return self.body.through(self.mix(self.norm(torch.cat(parts, -1))), state)
+
+
+@dataclass(frozen=True)
+class ProbeTraining:
+    """Settings of `ProbeRun`.
+
+    Attributes:
+        steps: number of updates.
+        tokens: of a batch, about; it has 8 to 64 sequences.
+        learning_rate: highest; reached after `warmup` updates, then it follows a half cosine down to a fiftieth.
+        decay: weight decay of matrices; vectors have none.
+        clip: largest norm of the gradient.
+        optimizer: a name of `OPTIMIZERS`.
+    """
+
+    steps: int = 1000
+    tokens: int = 1024
+    learning_rate: float = 5e-3
+    warmup: int = 50
+    decay: float = 0.01
+    clip: float = 1.0
+    optimizer: str = "adamw"
+
+    def __post_init__(self) -> None:
+        check_fields(
+            self, {"steps tokens warmup": "> 0", "learning_rate clip": "finite and > 0", "decay": "finite and >= 0"}
+        )
+        lookup(OPTIMIZERS, self.optimizer, "ProbeTraining.optimizer")
+
+    def learning_rate_at(self, step: int) -> float:
+        """Return the learning rate of update `step`, from 0."""
+        rise = min(1.0, (step + 1) / self.warmup)
+        return self.learning_rate * rise * (0.02 + 0.49 * (1 + math.cos(math.pi * step / self.steps)))
+
+
+@dataclass(kw_only=True)
+class ProbeState(Record):
+    """Progress of a training: updates done, mean losses of each `RECORDED` updates and the sum since, seconds."""
+
+    done: int = 0
+    losses: tuple[float, ...] = ()
+    since: float = 0.0
+    seconds: float = 0.0
+
+
+class ProbeRun:
+    """Training of a model on a task. Batches are keyed by seed and update: a resumed one equals an uninterrupted one.
+
+    Args:
+        model: trained in place.
+        seed: key of the batches.
+        checkpoint: file that holds the training, and is resumed from if it exists; None: no file.
+
+    Raises:
+        NeurosimInputError: a checkpoint of another model.
+        NeurosimFormatError: a damaged checkpoint.
+    """
+
+    def __init__(
+        self,
+        task: SequenceTask,
+        model: ProbeModel,
+        training: ProbeTraining | None = None,
+        seed: int = 0,
+        checkpoint: Path | None = None,
+    ) -> None:
+        self.task, self.model, self.training, self.seed = task, model, training or ProbeTraining(), seed
+        self.checkpoint, self.state = checkpoint, ProbeState()
+        own = self.training
+        self.optimizers = optimizers_of(own.optimizer, model, own.learning_rate, own.decay)
+        if checkpoint is not None and checkpoint.is_file():
+            self._restore(checkpoint)
+
+    def run(self, on_progress: Callable[[int, float], None] = lambda step, loss: None) -> ProbeState:
+        """Train to the end; `on_progress` gets the updates done and the loss of the last.
+
+        Raises:
+            NeurosimError: the loss is not finite; says at which update.
+        """
+        began, state, own = time.perf_counter(), self.state, self.training
+        while state.done < own.steps:
+            loss = self._update(state.done)
+            state.done += 1
+            state.since += loss
+            if state.done % RECORDED == 0:
+                state.losses, state.since = (*state.losses, state.since / RECORDED), 0.0
+            on_progress(state.done, loss)
+            if self.checkpoint is not None and (state.done % SAVED == 0 or state.done == own.steps):
+                state.seconds, began = state.seconds + time.perf_counter() - began, time.perf_counter()
+                self._write(self.checkpoint)
+        state.seconds += time.perf_counter() - began
+        return state
+
+    def _update(self, step: int) -> float:
+        own, model = self.training, self.model
+        generator = torch.Generator().manual_seed(rng_key(self.seed, "batch", str(step)) >> 1)
+        batch = self.task.training_batch(generator, own.tokens)
+        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
+            group["lr"] = own.learning_rate_at(step)
+        model.zero_grad(set_to_none=True)
+        loss = self.task.loss(model(batch.inputs)[0], batch)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(model.parameters(), own.clip)
+        if not bool(torch.isfinite(norm)):
+            raise NeurosimError(f"a gradient is not finite at update {step + 1} of {own.steps}; lower learning_rate")
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return float(loss.detach())
+
+    def _named(self) -> list[tuple[str, nn.Parameter, torch.optim.Optimizer]]:
+        """Return name, parameter and optimiser of all parameters."""
+        owner = {p: each for each in self.optimizers for group in each.param_groups for p in group["params"]}
+        return [(name, p, owner[p]) for name, p in self.model.named_parameters()]
+
+    def _write(self, path: Path) -> None:
+        arrays = {f"model/{name}": _array(value) for name, value in self.model.state_dict().items()}
+        for name, p, optimizer in self._named():
+            arrays |= {f"optimizer/{name}/{key}": _array(value) for key, value in optimizer.state[p].items()}
+        files.write_state(path, KIND, VERSION, self.state.to_dict(), arrays)
+
+    def _restore(self, path: Path) -> None:
+        settings, arrays = files.read_state(path, KIND, VERSION)
+        model = {name: torch.from_numpy(a) for name, a in _below(arrays, "model/").items()}
+        shapes = {name: tuple(value.shape) for name, value in self.model.state_dict().items()}
+        if {name: tuple(value.shape) for name, value in model.items()} != shapes:
+            raise NeurosimInputError(f"{path}: is the training of another model; run it again")
+        with files.saved_values(path, "run it again"):
+            files.check_finite(arrays)
+            self.state = from_plain(ProbeState, settings, "probe")
+            self.model.load_state_dict(model)
+            for name, p, optimizer in self._named():
+                saved = _below(arrays, f"optimizer/{name}/")
+                # A file has no arrays without axes: numbers of steps come back as such.
+                values = {key: torch.from_numpy(np.array(a)) for key, a in saved.items()}
+                optimizer.state[p] = {key: v.reshape(()) if key == "step" else v for key, v in values.items()}
+
+
+@torch.no_grad()
+def scores_by_size(task: SequenceTask, model: ProbeModel, seed: int = 0) -> tuple[float, ...]:
+    """Return the score of a model at each size of `task.sizes`, on about `TEST_TOKENS` tokens of each."""
+    found = []
+    for size in task.sizes:
+        generator = torch.Generator().manual_seed(rng_key(seed, "test", str(size)) >> 1)
+        batch = task.draw(size, max(64, TEST_TOKENS // task.length(size)), generator)
+        parts = zip(batch.inputs.split(32), batch.targets.split(32), batch.asked.split(32), strict=True)
+        each = [(task.score(model(x)[0], TaskBatch(x, y, asked)), len(x)) for x, y, asked in parts]
+        found.append(sum(score * count for score, count in each) / len(batch.inputs))
+    return tuple(found)
+
+
+def _below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
+
+
+def _array(value: Tensor) -> np.ndarray:
+    return np.array(value.detach().cpu().numpy())

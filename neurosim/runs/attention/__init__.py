@@ -1,0 +1,32 @@
+"""Runs that train small models of attention kinds on a synthetic task, each with several seeds, and compare them."""
+
+from collections.abc import Sequence
+
+from ..folder import RunFolder
+from ..kind import HasEnergy, Kind
+from ..settings import ConfigSource
+from .result import AttentionResult
+
+
+def _reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> HasEnergy | None:
+    from .config import AttentionConfig  # needs torch
+
+    AttentionConfig.reconfigure(run, sources, changeable)
+    return None
+
+
+def _schema() -> dict[str, object]:
+    from .config import AttentionConfig  # needs torch
+
+    return AttentionConfig.json_schema()
+
+
+KIND = Kind(
+    name="attention",
+    title="a comparison of attention kinds",
+    resume="attention",
+    result=AttentionResult,
+    reconfigure=_reconfigure,
+    schemas={"attention": _schema},
+    heading=("task", "seed"),
+)

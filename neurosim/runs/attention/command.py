@@ -1,0 +1,49 @@
+"""`neurosim attention TASK`: kinds of attention side by side on a synthetic task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..command import CommandOptions, CommandResult, check_resume, common, count, resume_option, setting, show_config
+
+
+def _split(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
+    return None if value is None else [part.strip() for part in value.split(",")]
+
+
+@click.command()
+@click.argument("task", required=False)
+@setting(
+    "--kinds", "model.kinds", callback=_split, metavar="A,B", help="Kinds or hybrids: 'gla,deltanet,gla*3+window'."
+)
+@count("--seeds", "seeds", "Models of each kind.")
+@count("--steps", "training.steps", "Updates of each model.")
+@resume_option("Continue a run that was interrupted or killed, in its own folder.")
+@show_config
+@common(("cpu",))
+def command(options: CommandOptions, task: str | None, resumed: Path | None) -> CommandResult:
+    """Train small models of attention kinds on TASK and compare them: a table, curves, and scores by bytes of state.
+
+    \b
+    recall       values of keys that were shown, by number of pairs
+    joint        the same where a key has another value in each context
+    copying      tokens among blanks, in order
+    parity       of the bits so far; counting: their sum modulo 5
+    words        products of permutations, --set 'task.options={group="S5"}' or A5, S4, S3
+    regression   y = W x in context, --set task.options.period=16 for a W that switches
+    outliers     classification in context, by per cent of false examples
+
+    More settings: --set model.layers=2 --set model.width=32 --set model.options.gla.num_heads=1
+    --set task.options.sizes=[16,32] --set training.optimizer=muon.
+    """
+    from . import KIND
+    from .config import AttentionConfig
+    from .run import compare_kinds, resume
+
+    if resumed is not None:
+        check_resume(options, task)
+        return CommandResult.of(KIND, resume(resumed, options))
+    config = AttentionConfig.configure(options.config, options.sets, {**options.given, "task.name": task})
+    return CommandResult.of(KIND, compare_kinds(config, options))

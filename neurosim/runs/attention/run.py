@@ -1,0 +1,135 @@
+"""Train models of each kind with each seed on a task; a killed run continues within the model at hand."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from ... import files, plain
+from ...attention.probe import ProbeModel, ProbeRun, scores_by_size
+from ...attention.tasks import SequenceTask
+from ...convert.generate import state_bytes
+from ...errors import NeurosimError
+from ..folder import RunFolder, make_folder
+from ..lifecycle import finish, new_run, open_to_resume, resumed_run
+from ..options import DEFAULTS, RunOptions
+from ..progress import bar
+from ..timings import Timings, limit_threads
+from . import KIND
+from .config import AttentionConfig
+from .result import AttentionResult, KindResult, ProbeResult
+
+MODELS, STATE = "models", "state.safetensors"  # folder of what is trained, and file of the training at hand
+
+
+def compare_kinds(config: AttentionConfig, options: RunOptions = DEFAULTS) -> AttentionResult:
+    """Train and test the models of a config, and write a run folder.
+
+    Raises:
+        NeurosimError: a setting that breaks its rule, a loss that is not finite, the disk.
+        NeurosimInterruptedError: Ctrl-C; `resume` continues.
+    """
+    options.check_out()
+    for kinds in config.model.kinds:
+        _model(config, config.build_task(), kinds, config.seed)  # raises errors of options before a folder is made
+    facts = {"data": {"task": config.task.name}, "threads": options.threads}
+    with new_run(KIND, config.model_dump(), f"attention-{config.task.name}", options, **facts) as folder:
+        return _finish(folder, config, options)
+
+
+def resume(path: Path, options: RunOptions = DEFAULTS) -> AttentionResult:
+    """Continue a run that was interrupted or killed, to the results of an uninterrupted one.
+
+    Raises:
+        NeurosimError: as `compare_kinds`; and where the run is done, of another kind, or its config was changed.
+    """
+    folder = open_to_resume(KIND, path)
+    with resumed_run(KIND, folder, options):
+        return _finish(folder, AttentionConfig.reconfigure(folder), options)
+
+
+class _Cell(NamedTuple):
+    """A model to be trained: its kinds, seed, and the folder of what is known of it."""
+
+    kinds: str
+    seed: int
+    folder: Path
+
+
+def _model(config: AttentionConfig, task: SequenceTask, kinds: str, seed: int) -> ProbeModel:
+    return ProbeModel(task, config.layers(kinds), config.model.width, config.model.hidden, seed)
+
+
+def _finish(folder: RunFolder, config: AttentionConfig, options: RunOptions) -> AttentionResult:
+    timings, root = Timings(), folder.path / MODELS
+
+    def work() -> AttentionResult:
+        task = config.build_task()
+        with timings("train"), limit_threads(options.threads):
+            found = _train_all(config, task, root, options)
+        accuracy = task.measure == "accuracy"
+        return AttentionResult(
+            task=config.task.name,
+            measure=task.measure,
+            size_name=task.size_name,
+            trained=task.trained,
+            sizes=task.sizes,
+            chance=1 / task.outputs if accuracy else 1.0,
+            seed=config.seed,
+            steps=config.build_training().steps,
+            kinds=tuple(_kind(config, task, kinds, found[kinds]) for kinds in config.model.kinds),
+        )
+
+    return finish(KIND, folder, work, timings, lambda: shutil.rmtree(root, ignore_errors=True))
+
+
+def _train_all(
+    config: AttentionConfig, task: SequenceTask, root: Path, options: RunOptions
+) -> dict[str, list[ProbeResult]]:
+    cells = [
+        _Cell(kinds, seed, root / f"{i}-{re.sub(r'[^a-z0-9]+', '-', kinds)}-{seed}")
+        for i, kinds in enumerate(config.model.kinds)
+        for seed in range(config.seed, config.seed + config.seeds)
+    ]
+    found: dict[str, list[ProbeResult]] = {kinds: [] for kinds in config.model.kinds}
+    steps = config.build_training().steps
+    with bar(f"training on {config.task.name}", "updates", options.quiet) as report:
+        for number, cell in enumerate(cells):
+
+            def on_progress(step: int, loss: float, cell: _Cell = cell, before: int = number * steps) -> None:
+                if report is not None:
+                    report(before + step, len(cells) * steps, f"{cell.kinds}, seed {cell.seed}, loss {loss:.3f}")
+
+            result = cell.folder / "result.json"
+            if not result.is_file():
+                make_folder(cell.folder)
+                model = _model(config, task, cell.kinds, cell.seed)
+                training = ProbeRun(task, model, config.build_training(), cell.seed, cell.folder / STATE)
+                try:
+                    state = training.run(on_progress)
+                except NeurosimError as error:
+                    raise NeurosimError(f"{cell.kinds}, seed {cell.seed}: {error}") from None
+                scores = scores_by_size(task, model, cell.seed)
+                made = ProbeResult(seed=cell.seed, scores=scores, losses=state.losses, seconds=state.seconds)
+                files.write_json(result, plain.to_plain(made))
+                (cell.folder / STATE).unlink(missing_ok=True)
+            found[cell.kinds].append(plain.from_plain(ProbeResult, files.read_json(result), str(result)))
+    return found
+
+
+@torch.no_grad()
+def _kind(config: AttentionConfig, task: SequenceTask, kinds: str, models: list[ProbeResult]) -> KindResult:
+    model = _model(config, task, kinds, config.seed)
+    longest = task.draw(max(task.sizes), 1, torch.Generator().manual_seed(0))
+    layers = tuple(layer.kind for layer in config.layers(kinds))
+    return KindResult(
+        name=kinds,
+        layers=layers,
+        parameters=sum(p.numel() for p in model.parameters()),
+        state_bytes=state_bytes(model(longest.inputs)[1]),
+        models=tuple(models),
+    )
