@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import require
+from ..errors import NeurosimInputError, require
 from ..measure import LayerCounts
 from ..measure.work import COUNTS
 from .tasks import Problem, Task
@@ -37,14 +37,21 @@ class Learner(ABC):
         learned: number of tasks learned so far.
         updates: numbers written into weights while the last task was learned: one for each weight at each step of an
             optimiser, one for each weight or counter that an item changed elsewhere. None: the learner does not count.
+        DEVICES: kinds of device that it can learn and answer on.
     """
 
     SETTINGS: ClassVar[Any]
+    DEVICES: ClassVar[tuple[str, ...]] = ("cpu",)
     updates: int | None = None
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.learned = 0
+
+    def to(self, device: str) -> None:
+        """Move what it learns to a device of `DEVICES`; items, and what `state` returns, stay in memory of the host."""
+        if device not in self.DEVICES:
+            raise NeurosimInputError(f"{type(self).__name__}: runs on {' or '.join(self.DEVICES)} only (got {device})")
 
     @abstractmethod
     def begin(self, task: Task) -> None:

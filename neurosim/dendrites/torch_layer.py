@@ -136,7 +136,8 @@ class TrainableDendriteLayer(nn.Module):
 
 def _counts(name: str, weights: Tensor, x: Tensor, out: Tensor, stored: int, *, spiking: bool = True) -> LayerCounts:
     """Return the counts of one product [B, outputs] without state, each row being a sample of one step."""
-    arrays = (v.detach().numpy() for v in (weights.T, x[:, None], out[:, None], out.new_zeros(*out[:, None].shape, 0)))
+    values = weights.T, x[:, None], out[:, None], out.new_zeros(*out[:, None].shape, 0)
+    arrays = (v.detach().cpu().numpy() for v in values)
     return count(name, *arrays, spiking=spiking, parameter_bytes=stored)
 
 

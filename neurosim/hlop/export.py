@@ -41,7 +41,7 @@ def to_network(net: HLOPNetwork, steps: int, size: float = 1.0) -> Network:
     """
     names = _names(net)
     populations, projections = [Population(INPUT, net.sizes[0], SpikeSource())], []
-    weights = [layer.weight.numpy() for layer in net.layers]  # type: ignore[operator]
+    weights = [layer.weight.cpu().numpy() for layer in net.layers]  # type: ignore[operator]
     weights[0] = weights[0] * np.float32(size)
     for units, (source, name), weight in zip(net.units, pairwise(names), weights, strict=False):
         if not isinstance(units, LIFLayer):

@@ -129,13 +129,17 @@ class HLOPNetwork(nn.Module):
             y: [B] classes.
             allowed: [classes] bool, the classes that compete; None for all.
         """
-        total = 0.0
+        return sum(float(loss) for loss in self.backward(x, y, allowed))
+
+    def backward(self, x: Tensor, y: Tensor, allowed: Tensor | None = None) -> list[Tensor]:
+        """Do what `gradients` does; return the parts of the loss, where the network is."""
+        losses = []
         for scores, part in self._outputs(x, self.projects):
             fair = scores if allowed is None else scores.masked_fill(~allowed, -torch.inf)
             loss = F.cross_entropy(fair.flatten(0, 1), y.repeat(len(scores))) * part
             loss.backward()
-            total += float(loss.detach())
-        return total
+            losses.append(loss.detach())
+        return losses
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """Return the learned state, for `restore`; names are `weight.0`, `old.0`, ..., `units.0.threshold`."""

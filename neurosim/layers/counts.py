@@ -29,9 +29,9 @@ def count_linear(
         bias: number of biases and parameters of units.
         events: whether `out` are spikes or activations, and no readings; None: where there are states.
     """
-    w, inputs, outputs = weight.detach().T.numpy(), *(v.detach().transpose(0, 1).numpy() for v in (x, out))
+    w, inputs, outputs = weight.detach().cpu().T.numpy(), *(v.detach().cpu().transpose(0, 1).numpy() for v in (x, out))
     none = np.zeros((*outputs.shape, 0), np.float32)
-    potentials = none if states is None else states.detach().permute(2, 0, 3, 1).numpy()
+    potentials = none if states is None else states.detach().cpu().permute(2, 0, 3, 1).numpy()
     stored = w.nbytes + bias * w.itemsize
     spiking = states is not None if events is None else events
     return measure.count(name, w, inputs, outputs, potentials, spiking=spiking, parameter_bytes=stored)

@@ -25,7 +25,9 @@ from neurosim import files, runs
 from neurosim.continual.matrix import MEASURES, Matrix, measures
 from neurosim.errors import NeurosimInputError, NeurosimMissingError
 from neurosim.runs import open_run
+from neurosim.runs.continual.config import configure
 from neurosim.runs.continual.trial import TrialResult, run_trial
+from neurosim.runs.options import RunOptions
 
 pytest.importorskip("torch")
 EXAMPLES = Path(__file__).parents[2] / "examples" / "continual"
@@ -129,7 +131,7 @@ def test_a_trial_goes_on_from_its_last_whole_task(run: dict[str, Any], tmp_path:
     for at in (0.0, 1.0, 1.5, 2.0):
         folder = tmp_path / f"stopped-{at}"
         with pytest.raises(Stop):
-            run_trial(str(folder), whole.spec, 1, stop)
+            run_trial(str(folder), whole.spec, on_progress=stop)
         assert not (folder / "result.json").exists()
         assert run_trial(str(folder), whole.spec, 1).matrix == whole.matrix
 
@@ -468,6 +470,17 @@ def test_a_cluster_that_does_not_answer(config: Path) -> None:
 
     with pytest.raises(NeurosimMissingError, match=r"--cluster: no dask scheduler answers at tcp://127\.0\.0\.1:9"):
         list(run_trials([], Executor(cluster="tcp://127.0.0.1:9"), lambda trial, tasks: None, print))
+
+
+def test_learners_that_cannot_use_a_card_are_named(config: Path, tmp_path: Path) -> None:
+    from neurosim.runs.continual.executor import Executor
+    from neurosim.runs.continual.run import run_learners
+
+    chosen = configure(config, only=("plain", "liquid", "macrocolumn"))
+    options = RunOptions(out=tmp_path / "run")
+    with pytest.raises(NeurosimInputError, match=r"--device: learners liquid, macrocolumn run on the CPU only"):
+        run_learners(chosen, Executor(device="cuda"), options)
+    assert not (tmp_path / "run").exists()
 
 
 # --- The page

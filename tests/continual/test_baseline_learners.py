@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurosim.continual import Problem
+from neurosim.continual import Items, Problem
 from neurosim.continual.learners import kind
 from neurosim.continual.streams import Permuted, Split, Stream
 
@@ -39,7 +39,7 @@ def batch_of(learner: Any, x: Any, y: Any) -> Any:
     from neurosim.continual.learners import common
 
     allowed = torch.ones(learner.problem.classes, dtype=torch.bool)
-    return common.ItemBatch(common.as_float(x), torch.from_numpy(y), allowed)
+    return common.ItemBatch.of(Items(x, y), allowed, torch.device("cpu"))
 
 
 def test_a_reservoir_keeps_every_item_with_the_same_probability() -> None:

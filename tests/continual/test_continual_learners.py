@@ -97,6 +97,45 @@ def test_a_learner_learns_and_goes_on_from_its_state(name: str, stream: Stream) 
     assert np.array_equal(first.scores(x, None), second.scores(x, None))
 
 
+ON_CARDS = [name for name in SMALL if "cuda" in kind(name).DEVICES]
+
+
+def test_which_learners_run_on_a_card(stream: Stream) -> None:
+    assert set(LEARNERS) - set(ON_CARDS) == {"liquid", "macrocolumn", "projected"}
+    with pytest.raises(NeurosimInputError, match=r"LiquidReadout: runs on cpu only \(got cuda\)"):
+        made("liquid", stream.problem).to("cuda")
+
+
+@pytest.mark.parametrize("name", ON_CARDS)
+def test_a_step_is_computed_where_the_net_is(name: str, stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-in for a card has no values: a tensor that is left on the CPU, or copied to it, is an error there."""
+    from neurosim.continual.learners import common
+    from neurosim.continual.learners.one_context import OneContext
+
+    monkeypatch.setattr(kind(name), "DEVICES", ("cpu", "meta"))
+    learner: Any = made(name, stream.problem, epochs=1)
+    learned(learner, [stream[0]])
+    learner.begin(stream[1])
+    context = learner._context(1) if name == "dendrites" else None
+    learner.to("meta")
+    generator, allowed = common.torch_generator(stream.problem, "train", 1), common.allowed_classes(stream.problem, 1)
+    batch = next(common.batches(stream[1].train, allowed, learner.settings, generator, learner.device))
+    if name == "hlop":
+        (loss,) = learner.network.backward(learner._driven(batch.x), batch.y, batch.allowed)
+        answer, parameters = learner.network(learner._driven(batch.x)), list(learner.network.layers.parameters())
+    elif name == "dendrites":
+        net = OneContext(learner.net, torch.from_numpy(context).to("meta"))
+        loss = common.loss_of(net(learner._standard(batch.x)), batch)
+        loss.backward()
+        answer, parameters = net(learner._standard(batch.x)), net.trained()
+    else:
+        loss, optimizer = learner.objective(batch, generator), learner.optimizer()
+        loss.backward()
+        learner.step(optimizer)
+        answer, parameters = learner.net(batch.x), list(learner.net.parameters())
+    assert loss.is_meta and answer.is_meta and all(p.grad is not None and p.grad.is_meta for p in parameters)
+
+
 @pytest.mark.parametrize("name", LEARNERS)
 def test_the_state_of_another_is_refused(name: str, stream: Stream) -> None:
     learner = made(name, stream.problem)

@@ -17,6 +17,8 @@ from ...random import rng_key
 from ..learner import Arrays, Progress
 from ..tasks import FULL, Items, Problem, Task
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class LearnerTraining:
@@ -38,16 +40,24 @@ class LearnerTraining:
 
 @dataclass(frozen=True, eq=False)
 class ItemBatch:
-    """Items of one step.
+    """Items of one step, on the device of the network.
 
     Attributes:
+        items: the items themselves, in memory of the host.
         x: [B, steps, units] float32 in 0..1; y: [B] classes.
         allowed: [B, classes] or [classes] bool, what each can be of.
     """
 
+    items: Items
     x: Tensor
     y: Tensor
     allowed: Tensor
+
+    @classmethod
+    def of(cls, items: Items, allowed: Tensor, device: torch.device) -> ItemBatch:
+        """Return a batch of all these items."""
+        y = torch.from_numpy(np.asarray(items.y, np.int64))
+        return cls(items, as_float(items.x).to(device), y.to(device), allowed.to(device))
 
 
 def torch_generator(problem: Problem, purpose: str, task: int = 0) -> torch.Generator:
@@ -71,13 +81,13 @@ def allowed_classes(problem: Problem, task: int) -> Tensor:
 
 
 def batches(
-    items: Items, allowed: Tensor, training: LearnerTraining, generator: torch.Generator
+    items: Items, allowed: Tensor, training: LearnerTraining, generator: torch.Generator, device: torch.device = CPU
 ) -> Iterator[ItemBatch]:
     """Yield every item once an epoch, in random order; `allowed` is [classes], or [n, classes] of each item."""
-    y = torch.from_numpy(np.asarray(items.y, np.int64))
     for _ in range(training.epochs):
         for rows in torch.randperm(len(items), generator=generator).split(training.batch):
-            yield ItemBatch(as_float(items.x[rows.numpy()]), y[rows], allowed if allowed.ndim == 1 else allowed[rows])
+            own = allowed if allowed.ndim == 1 else allowed[rows]
+            yield ItemBatch.of(items.select(rows.numpy()), own, device)
 
 
 def train(
@@ -89,12 +99,13 @@ def train(
     generator: torch.Generator,
     step: Callable[[ItemBatch, float], Tensor],
     on_progress: Progress,
+    device: torch.device = CPU,
 ) -> int:
     """Take a step for each batch; return the number of steps.
 
     Args:
         name: of the learner, in errors.
-        items, allowed, training, generator: arguments of `batches`.
+        items, allowed, training, generator, device: arguments of `batches`.
         step: takes a batch and the part of the training that is left (1 at the first step); computes the loss, moves
             the weights, and returns the loss.
         on_progress: called now and then with the steps that are done, and all of them.
@@ -103,7 +114,7 @@ def train(
         NeurosimError: a loss is not finite.
     """
     total = training.epochs * -(-len(items) // training.batch)
-    for k, batch in enumerate(batches(items, allowed, training, generator), start=1):
+    for k, batch in enumerate(batches(items, allowed, training, generator, device), start=1):
         check_finite_loss(step(batch, 1 - (k - 1) / total), name, k, total, task)
         if k % 10 == 0 or k == total:
             on_progress(k, total)

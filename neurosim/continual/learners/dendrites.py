@@ -17,6 +17,7 @@ from ...dendrites.torch_layer import DendriteNetwork
 from ...engine import Result
 from ...errors import check_fields
 from ...measure import LayerCounts, count, sum_counts
+from ...training.trainer import device_of
 from ..encoding import spike_counts
 from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import Problem, Task
@@ -75,6 +76,7 @@ class Dendrites(Learner):
     """
 
     SETTINGS = DendriteSettings
+    DEVICES = ("cpu", "cuda")
 
     def __init__(self, problem: Problem, settings: DendriteSettings) -> None:
         super().__init__(problem)
@@ -97,6 +99,14 @@ class Dendrites(Learner):
         self.level: NDArray[np.float32] = np.array([0.0, 1.0], np.float32)
         self.met = 0
 
+    @property
+    def device(self) -> torch.device:
+        return device_of(self.net)
+
+    def to(self, device: str) -> None:
+        super().to(device)
+        self.net.to(device)
+
     def begin(self, task: Task) -> None:
         if task.index == 0:
             x = common.as_float(task.train.x)
@@ -107,7 +117,7 @@ class Dendrites(Learner):
     def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
         generator = common.torch_generator(self.problem, "train", task.index)
         self.net.train()
-        net = OneContext(self.net, torch.from_numpy(self._context(task.index)))
+        net = OneContext(self.net, self._there(self._context(task.index)))
         optimizer = torch.optim.Adam(net.trained(), lr=self.settings.learning_rate, fused=True)
 
         def step(batch: ItemBatch, left: float) -> Tensor:
@@ -121,7 +131,8 @@ class Dendrites(Learner):
             return loss
 
         allowed = common.allowed_classes(self.problem, task.index)
-        total = common.train("dendrites", task, task.train, allowed, self.settings, generator, step, on_progress)
+        how = self.settings, generator, step, on_progress, self.device
+        total = common.train("dendrites", task, task.train, allowed, *how)
         net.store()
         common.check_finite_weights(self.net, "dendrites", total, task)
         self.updates = total * (common.sizes(net.trained()) - self.net.absent())
@@ -138,7 +149,7 @@ class Dendrites(Learner):
             if self.settings.engine:
                 found[rows] = self._run(x[rows], t).readings[engine_dendrites.OUTPUT]
             else:
-                found[rows] = self.net(self._inputs(x[rows]), torch.from_numpy(self._context(t))).numpy()
+                found[rows] = self.net(*self._seen(x[rows], t)).cpu().numpy()
         return found
 
     @torch.no_grad()
@@ -152,7 +163,7 @@ class Dendrites(Learner):
             if self.settings.engine:
                 groups.append(self._run(x[rows], t).work)
             else:
-                groups.append(self.net.work(self._inputs(x[rows]), torch.from_numpy(self._context(t))))
+                groups.append(self.net.work(*self._seen(x[rows], t)))
         layers = [sum_counts(parts) for parts in zip(*groups, strict=True)]
         return layers if task is not None else [self._choice(x, under), *layers]
 
@@ -188,6 +199,14 @@ class Dendrites(Learner):
         chosen = under[:, None, None] == np.arange(len(met))
         none = np.zeros((*chosen.shape, 0), np.float32)
         return count("contexts", met.T, self._inputs(x).numpy()[:, None], chosen, none)
+
+    def _there(self, array: NDArray[np.float32]) -> Tensor:
+        """Return an array where the net is."""
+        return torch.from_numpy(array).to(self.device)
+
+    def _seen(self, x: NDArray[np.uint8], task: int) -> tuple[Tensor, Tensor]:
+        """Return items and the context of a task as the net takes them."""
+        return self._inputs(x).to(self.device), self._there(self._context(task))
 
     def _context(self, task: int) -> NDArray[np.float32]:
         """Return [inputs] the context of a task, its mean input; in the engine rounded to spikes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -76,7 +77,8 @@ class LearningWithoutForgetting(TaskLearner):
         """Return the classes whose answers are compared with each other."""
         given = self.problem.scenario == "task"
         tasks: list[int | None] = list(range(self.learned)) if given else [None]
-        return [torch.from_numpy(self.problem.allowed(task, self.learned)) for task in tasks]
+        classes = [np.flatnonzero(self.problem.allowed(task, self.learned)) for task in tasks]
+        return [torch.from_numpy(found).to(self.device) for found in classes]
 
     def after_task(self, task: Task) -> None:
         with torch.no_grad():

@@ -47,7 +47,7 @@ def run_layers(net: DendriteNetwork, scale: Scale, counts: NDArray[np.int64], co
     first = replace(first, weights=first.weights * np.float32(scale.size), bias=first.bias - shift)
     second = replace(second, weights=second.weights * np.float32(first.level))
     layers: dict[str, WindowModel] = {"first": first, "second": second}
-    weights, bias = (p.detach().numpy() for p in (net.output.weight, net.output.bias))
+    weights, bias = (p.detach().cpu().numpy() for p in (net.output.weight, net.output.bias))
     # Traces that do not last: the scores of a window are of its own spikes.
     layers[OUTPUT] = LinearReadout(weights[:, None], bias, features="traces", gain=second.level)
     links = [Link("input", "first"), Link("first", "second"), Link("second", OUTPUT)]

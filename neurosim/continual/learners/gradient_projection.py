@@ -85,7 +85,7 @@ class GradientProjection(TaskLearner):
         generator = common.torch_generator(self.problem, "directions", task.index)
         rows = torch.randperm(len(task.train), generator=generator)[: self.settings.samples].numpy()
         part = min(1.0, self.settings.threshold + self.settings.growth * task.index)
-        for k, gram in enumerate(self.grams(common.as_float(task.train.x[rows]))):
+        for k, gram in enumerate(self.grams(common.as_float(task.train.x[rows]).to(self.device))):
             known = self.directions(k)
             new = new_directions(gram, known.double(), part).float()
             first, end = known.shape[1], known.shape[1] + new.shape[1]

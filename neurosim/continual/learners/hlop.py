@@ -16,6 +16,7 @@ from ...errors import lookup, require
 from ...hlop import TRAININGS, HLOPNetwork, HLOPTraining, run_in_engine
 from ...hlop.export import OUTPUT
 from ...measure import LayerCounts
+from ...training.trainer import device_of
 from ..encoding import spike_counts
 from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import FULL, Problem, Task
@@ -102,12 +103,21 @@ class Hlop(Learner):
 
     name = "hlop"
     SETTINGS = HlopSettings
+    DEVICES = ("cpu", "cuda")
 
     def __init__(self, problem: Problem, settings: HlopSettings) -> None:
         super().__init__(problem)
         self.settings = settings
         self.network = self._fresh()
         self.scale: NDArray[np.float64] = np.array([0.0, 1.0])
+
+    @property
+    def device(self) -> torch.device:
+        return device_of(self.network)
+
+    def to(self, device: str) -> None:
+        super().to(device)
+        self.network.to(device)
 
     def begin(self, task: Task) -> None:
         if not task.index:
@@ -130,7 +140,8 @@ class Hlop(Learner):
 
         allowed = common.allowed_classes(self.problem, task.index)
         before = self.network.lateral_updates
-        total = common.train(self.name, task, task.train, allowed, self.settings, generator, step, on_progress)
+        how = self.settings, generator, step, on_progress, self.device
+        total = common.train(self.name, task, task.train, allowed, *how)
         self.updates = total * common.sizes(parameters) + self.network.lateral_updates - before
         self.network.end_task()
         self.learned = task.index + 1
@@ -139,12 +150,12 @@ class Hlop(Learner):
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[Any]:
         if self.settings.engine:
             return np.concatenate(self._run(x).readings[OUTPUT])
-        return np.asarray(self.network(self._driven(common.as_float(x))).numpy())
+        return np.asarray(self.network(self._driven(common.as_float(x).to(self.device))).cpu().numpy())
 
     def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:
         if self.settings.engine:
             return list(self._run(x).work)
-        return self.network.work(self._driven(common.as_float(x)))
+        return self.network.work(self._driven(common.as_float(x).to(self.device)))
 
     def memory_bytes(self) -> dict[str, int]:
         return self.network.memory_bytes()
@@ -155,7 +166,7 @@ class Hlop(Learner):
     def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
         check_names(self.name, arrays, self.state())
         require(arrays["scale"].shape == (2,), "hlop: scale", "must be two numbers", arrays["scale"].shape)
-        network = self._fresh()
+        network = self._fresh().to(self.device)
         network.restore({name: array for name, array in arrays.items() if name not in {"scale", "learned"}})
         self.network, self.scale = network, np.array(arrays["scale"], np.float64)
         self.learned = int(arrays["learned"])

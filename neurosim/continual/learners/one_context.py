@@ -36,7 +36,7 @@ class OneContext(nn.Module):
         for layer in self.layers:
             answers = self._answers(layer)
             place = answers.argmax(dim=1)
-            self.chosen.append(nn.Parameter(layer.segments.detach()[torch.arange(len(place)), place].clone()))
+            self.chosen.append(nn.Parameter(layer.segments.detach()[_each(place), place].clone()))
             self.place.append(place)
             self.rest.append(self._others(answers, place))
 
@@ -81,7 +81,7 @@ class OneContext(nn.Module):
     def store(self) -> None:
         """Write the selected segments back into the network."""
         for k, layer in enumerate(self.layers):
-            layer.segments[torch.arange(len(self.place[k])), self.place[k]] = self.chosen[k]
+            layer.segments[_each(self.place[k]), self.place[k]] = self.chosen[k]
 
     @torch.no_grad()
     def _answers(self, layer: TrainableDendriteLayer) -> Tensor:
@@ -91,3 +91,8 @@ class OneContext(nn.Module):
     def _others(answers: Tensor, place: Tensor) -> Tensor:
         """Return [units] the largest answer except that at `place`; 0 if there is one segment."""
         return answers.scatter(1, place[:, None], 0.0).amax(dim=1)
+
+
+def _each(place: Tensor) -> Tensor:
+    """Return [units] the numbers of the units."""
+    return torch.arange(len(place), device=place.device)

@@ -72,7 +72,10 @@ class Ewc(TaskLearner):
         generator = common.torch_generator(self.problem, "fisher", task.index)
         rows = torch.randperm(len(task.train), generator=generator)[: self.samples].numpy()
         new = fisher(
-            self.net, common.as_float(task.train.x[rows]), common.allowed_classes(self.problem, task.index), generator
+            self.net,
+            common.as_float(task.train.x[rows]).to(self.device),
+            common.allowed_classes(self.problem, task.index).to(self.device),
+            generator,
         )
         with torch.no_grad():
             for name, p in self.net.named_parameters():
@@ -88,9 +91,9 @@ def fisher(net: nn.Module, x: Tensor, allowed: Tensor, generator: torch.Generato
     found = {name: torch.zeros_like(p) for name, p in net.named_parameters()}
     for item in x.split(1):
         logs = net(item).masked_fill(~allowed, -torch.inf).log_softmax(dim=1)
-        label = torch.multinomial(logs.detach().exp(), 1, generator=generator)
+        label = torch.multinomial(logs.detach().exp().cpu(), 1, generator=generator)
         net.zero_grad()
-        logs[0, label[0, 0]].backward()
+        logs[0, int(label)].backward()
         for name, p in net.named_parameters():
             if p.grad is not None:
                 found[name] += p.grad.square() / len(x)
@@ -139,6 +142,10 @@ class SynapticIntelligence(SpikingLearner):
         self.before: Tensors = {name: p.detach().clone() for name, p in parameters.items()}
         self.share: Tensors = {name: torch.zeros_like(p) for name, p in parameters.items()}
         self.kept.update(importance=self.importance, before=self.before)
+
+    def move(self, device: torch.device) -> None:
+        super().move(device)
+        self.share.update({name: share.to(device) for name, share in self.share.items()})
 
     def training_items(self, task: Task) -> tuple[Items, Tensor]:
         return task.train, common.allowed_classes(self.problem, task.index)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...errors import check_fields
-from ..tasks import FULL, Problem, Task, in_turn
+from ..tasks import Items, Problem, Task, in_turn
 from . import common
 from .common import ItemBatch
 from .spiking import Spiking, TaskLearner
@@ -62,7 +62,7 @@ class ItemMemory(TaskLearner):
             allowed = torch.stack([common.allowed_classes(self.problem, int(t)) for t in self.task[places]])
         else:
             allowed = batch.allowed
-        return ItemBatch(common.as_float(self.x[places]), torch.from_numpy(self.y[places]), allowed)
+        return ItemBatch.of(Items(self.x[places], self.y[places]), allowed, self.device)
 
 
 class EvenMemory(ItemMemory):
@@ -134,8 +134,9 @@ class AGem(EvenMemory):
             self.loss(self._again).backward()
             reference = self._gradient()
             product = own @ reference
-            if product < 0:
-                own = own - product / (reference @ reference) * reference
+            # Chosen where the gradients are: a card need not wait for the answer.
+            share = torch.where(product < 0, product / (reference @ reference), torch.zeros_like(product))
+            own = own - share * reference
             torch.nn.utils.vector_to_parameters(own, _gradients(self.net))
         optimizer.step()
 
@@ -184,17 +185,20 @@ class DarkReplay(ItemMemory):
 
     def __init__(self, problem: Problem, settings: DarkSettings) -> None:
         super().__init__(problem, settings)
-        self.stored_scores = torch.zeros(self.memory, problem.classes)
         self.seen = torch.zeros(1, dtype=torch.int64)
-        self.kept["memory"] |= {"scores": self.stored_scores, "seen": self.seen}
+        self.kept["memory"] |= {"scores": torch.zeros(self.memory, problem.classes), "seen": self.seen}
+
+    @property
+    def stored_scores(self) -> Tensor:
+        return self.kept["memory"]["scores"]
 
     def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
         scores = self.net(batch.x)
         loss = common.loss_of(scores, batch)
         if self.seen:
             first, second = (self.draw(len(batch.y), generator) for _ in range(2))
-            now = self.net(common.as_float(self.x[first]))
-            loss = loss + self.settings.alpha * torch.nn.functional.mse_loss(now, self.stored_scores[first])
+            now, then = self.net(common.as_float(self.x[first]).to(self.device)), self.stored_scores[first]
+            loss = loss + self.settings.alpha * torch.nn.functional.mse_loss(now, then)
             loss = loss + self.settings.beta * self.loss(self.stored(second, batch))
         self.store(batch, scores.detach(), generator)
         return loss
@@ -204,9 +208,8 @@ class DarkReplay(ItemMemory):
         numbers = int(self.seen) + torch.arange(len(batch.y))
         drawn = (torch.rand(len(numbers), generator=generator, dtype=torch.float64) * (numbers + 1)).long()
         places = torch.where(numbers < self.memory, numbers, drawn)
-        x = (batch.x * FULL).round().byte().numpy()
         for item in torch.nonzero(places < self.memory)[:, 0].tolist():
-            place = int(places[item])
-            self.x[place], self.y[place], self.task[place] = x[item], int(batch.y[item]), self.learned
+            place, given = int(places[item]), batch.items
+            self.x[place], self.y[place], self.task[place] = given.x[item], given.y[item], self.learned
             self.stored_scores[place] = scores[item]
         self.seen += len(numbers)

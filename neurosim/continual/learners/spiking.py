@@ -17,6 +17,7 @@ from ...errors import check_fields, require
 from ...layers import LIFLayer, SpikeLinear
 from ...layers.counts import count_linear
 from ...measure import LayerCounts
+from ...training.trainer import device_of
 from ..learner import Arrays, Learner, Progress, no_progress
 from ..tasks import Items, Problem, Task
 from . import common
@@ -105,9 +106,11 @@ class SpikingLearner(Learner):
         name: in messages.
         net: the spiking net.
         settings: of the net and its training.
-        kept: state apart from the net, tensors of fixed shapes by kind and name; they are changed in place.
+        kept: state apart from the net, tensors of fixed shapes by kind and name; they are changed in place. Floats are
+            where the net is, items and numbers in memory of the host.
     """
 
+    DEVICES = ("cpu", "cuda")
     name: str
 
     def __init__(self, problem: Problem, settings: Spiking) -> None:
@@ -115,6 +118,20 @@ class SpikingLearner(Learner):
         self.settings = settings
         self.net = Net(problem, settings)
         self.kept: dict[str, dict[str, Tensor]] = {}
+
+    @property
+    def device(self) -> torch.device:
+        return device_of(self.net)
+
+    def to(self, device: str) -> None:
+        super().to(device)
+        self.move(torch.device(device))
+
+    def move(self, device: torch.device) -> None:
+        """Move the net, and the floats of `kept`."""
+        self.net.to(device)
+        for tensors in self.kept.values():
+            tensors.update({name: t.to(device) for name, t in tensors.items() if t.is_floating_point()})
 
     @abstractmethod
     def training_items(self, task: Task) -> tuple[Items, Tensor]:
@@ -153,7 +170,7 @@ class SpikingLearner(Learner):
             self.step(optimizer)
             return loss
 
-        total = common.train(self.name, task, items, allowed, self.settings, generator, step, on_progress)
+        total = common.train(self.name, task, items, allowed, self.settings, generator, step, on_progress, self.device)
         common.check_finite_weights(self.net, self.name, total, task)
         self.after_task(task)
         self.updates = total * common.sizes(self.net.parameters())
@@ -161,10 +178,10 @@ class SpikingLearner(Learner):
 
     @torch.no_grad()
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[np.floating]:
-        return np.asarray(self.net(common.as_float(x)).numpy())
+        return np.asarray(self.net(common.as_float(x).to(self.device)).cpu().numpy())
 
     def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:
-        return self.net.work(common.as_float(x))
+        return self.net.work(common.as_float(x).to(self.device))
 
     def memory_bytes(self) -> dict[str, int]:
         kept = {kind: common.nbytes(tensors.values()) for kind, tensors in self.kept.items()}
@@ -175,7 +192,7 @@ class SpikingLearner(Learner):
         return common.loss_of(self.net(batch.x), batch)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        kept = {name: tensor.numpy().copy() for name, tensor in self._kept_by_name()}
+        kept = {name: tensor.cpu().numpy().copy() for name, tensor in self._kept_by_name()}
         return {**common.arrays_of(self.net), **kept, "learned": np.array(self.learned)}
 
     def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:

@@ -9,6 +9,7 @@ import click
 from ...errors import NeurosimInputError
 from ...plugins import first_line
 from ..command import (
+    CPU_OR_CUDA,
     CommandOptions,
     CommandResult,
     at_least,
@@ -58,7 +59,7 @@ def command(context: click.Context) -> None:
 @resume_option("Continue an interrupted run.")
 @click.option("--cluster", metavar="ADDRESS", help="Run on a dask scheduler: its address or its file.")
 @show_config
-@common()
+@common(CPU_OR_CUDA)
 def run(
     options: CommandOptions,
     file: Path | None,
@@ -75,6 +76,7 @@ def run(
     \b
     Each learner and seed has a folder of its own and continues from its last whole task: after Ctrl-C, or when workers
     were killed, give --resume RUN. Results do not depend on --workers; each has one thread unless --threads says.
+    With --device cuda the learners that train a network in torch do so there; others are refused by name.
     """
     from ...data import catalog
     from . import KIND
@@ -83,7 +85,7 @@ def run(
     from .run import resume, run_learners
 
     # One thread each, or results could depend on the number of cores.
-    executor = Executor(workers, options.threads or 1, cluster)
+    executor = Executor(workers, options.threads or 1, options.device, cluster)
     if resumed is not None:
         check_resume(options, file, *learners)
         return CommandResult.of(KIND, resume(resumed, executor, options))

@@ -39,11 +39,13 @@ class Executor:
     Attributes:
         workers: processes; 1 is this one.
         threads: of each.
+        device: of the learners, "cpu" or "cuda".
         cluster: address of a dask scheduler, or the file it wrote with its address; it then runs all trials.
     """
 
     workers: int = 1
     threads: int = 1
+    device: str = "cpu"
     cluster: str | None = None
 
 
@@ -130,9 +132,9 @@ def _run(files: Sequence[Path], trial: Trial, executor: Executor) -> TrialResult
     return run_trial(*_arguments(trial, executor))
 
 
-def _arguments(trial: Trial, executor: Executor) -> tuple[str, TrialSpec, int]:
+def _arguments(trial: Trial, executor: Executor) -> tuple[str, TrialSpec, int, str]:
     """Return the arguments of `run_trial`."""
-    return str(trial.folder), trial.spec, executor.threads
+    return str(trial.folder), trial.spec, executor.threads, executor.device
 
 
 def _try(run: Callable[[], TrialResult]) -> TrialResult | NeurosimError:

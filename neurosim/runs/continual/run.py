@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ... import plain
+from ...continual.learners import kind
 from ...continual.matrix import Matrix, measures, summary
 from ...errors import NeurosimError, NeurosimInputError, require
 from ..folder import METRICS, RunFolder, open_run, read_metrics
@@ -42,6 +43,7 @@ def run_learners(
         NeurosimInputError, NeurosimMissingError, NeurosimFormatError: the stream cannot be built; nothing is written.
     """
     options.check_out()
+    _check_device(config, executor.device)
     shapes = _shapes(config)
     # Every learner sees the same stream, except in a sweep of the stream.
     same = len(set(shapes.values())) == 1
@@ -57,10 +59,21 @@ def resume(path: Path, executor: Executor = LOCAL, options: RunOptions = DEFAULT
         NeurosimInputError: it is done, or not a continual run; a trial's state is of another model.
     """
     folder = open_to_resume(KIND, path)
+    config = stored(folder)
+    _check_device(config, executor.device)
     with resumed_run(KIND, folder, options):
         # Results with failures: their trials run again.
         (path / METRICS).unlink(missing_ok=True)
-        return _finish(folder, stored(folder), executor, options)
+        return _finish(folder, config, executor, options)
+
+
+def _check_device(config: ContinualConfig, device: str) -> None:
+    """Raise `NeurosimInputError` naming the learners that cannot run on a device."""
+    names = dict.fromkeys(row.learner for row in config.rows if device not in kind(row.learner).DEVICES)
+    if names:
+        raise NeurosimInputError(
+            f"--device: learners {', '.join(names)} run on the CPU only (got {device}); leave them or --device out"
+        )
 
 
 def compare_runs(paths: Sequence[Path], options: RunOptions = DEFAULTS) -> ContinualResult:

@@ -101,13 +101,18 @@ class TrialResult:
 
 
 def run_trial(
-    folder: str, spec: TrialSpec, threads: int = 1, on_progress: TaskProgress = lambda tasks: None
+    folder: str,
+    spec: TrialSpec,
+    threads: int = 1,
+    device: str = "cpu",
+    on_progress: TaskProgress = lambda tasks: None,
 ) -> TrialResult:
     """Run a trial to its end from its last whole task; read its results if it is done.
 
     Args:
         folder: of the trial.
         threads: of linear algebra and of torch. Rounding, and so results, may depend on them.
+        device: of the learner. Rounding may depend on it, too; the state on disk is the same on any.
         on_progress: called with the number of tasks that are done, a fraction for the one at hand.
 
     Raises:
@@ -122,15 +127,16 @@ def run_trial(
         return done
     owner = kind(spec.learner)
     with limit_threads(threads):
-        result = _run(path, spec, owner, on_progress)
+        result = _run(path, spec, owner, device, on_progress)
     files.write_json(path / RESULT, plain.to_plain(result))
     return result
 
 
-def _run(path: Path, spec: TrialSpec, owner: type[Learner], on_progress: TaskProgress) -> TrialResult:
+def _run(path: Path, spec: TrialSpec, owner: type[Learner], device: str, on_progress: TaskProgress) -> TrialResult:
     stream = spec.build_stream()
     settings = plain.from_plain(owner.SETTINGS, spec.settings, spec.learner)
     learner = cast(Any, owner)(stream.problem, settings)
+    learner.to(device)
     seconds: list[float] = []
     work: list[TaskWork] = []
     if (path / STATE).is_file():
