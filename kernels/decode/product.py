@@ -163,6 +163,62 @@ def _integer_rows(arguments, begin, end, use_vnni):
             )  # fmt: skip
 
 
+@njit(inline="always")
+def _partial_rows(arguments, use_vnni):
+    """Fill sums of the rows of some channels, for all outputs of one token.
+
+    Arguments: rows int8 [K, stride] of these channels, stride, K; the list of `encode`, without escapes; int32 [stride]
+    for the sums.
+    """
+    p = integers(arguments)
+    rows, stride, size = p[0], p[1], p[2]
+    room = -(-size // 8) * 8 + AHEAD
+    channels, counts, head = vector(p[3], room, WORD), vector(p[4], room, BYTE), vector(p[5], HEAD, LONG)
+    total = vector(p[9], stride, WORD)
+    total[:] = 0
+    if use_vnni:
+        add_rows_vnni(rows, stride, channels, _words(counts), head[NUMBER], stride, total.ctypes.data)
+        settle(total.ctypes.data, stride, head[SUM])
+    else:
+        add_rows_plain(rows, stride, channels, counts, head[NUMBER], stride, total.ctypes.data)
+
+
+@operation
+def partial_rows_vnni(arguments, context, begin, end):
+    _partial_rows(arguments, True)
+
+
+@operation
+def partial_rows(arguments, context, begin, end):
+    _partial_rows(arguments, False)
+
+
+@operation
+def join(arguments, context, begin, end):
+    """Add the sums of all threads, and finish the outputs of a layer whose tokens have no levels.
+
+    Arguments: int32 [threads, stride], threads, stride, N, steps [N], bias or 0, x before, out [N]; int32 [N] for this
+    thread.
+    """
+    p = integers(arguments)
+    threads, stride, width = p[1], p[2], p[3]
+    parts, steps, before = matrix(p[0], threads, stride, WORD), vector(p[4], width, FLOAT), vector(p[6], width, FLOAT)
+    out, total = vector(p[7], width, FLOAT), vector(p[8], width, WORD)
+    total[:] = parts[0, :width]
+    for t in range(1, threads):
+        more = parts[t]
+        for n in range(width):
+            total[n] += more[n]
+    for n in range(width):
+        out[n] = float32(total[n]) * steps[n]
+    if p[5]:
+        bias = vector(p[5], width, FLOAT)
+        for n in range(width):
+            out[n] = out[n] + bias[n]
+    for n in range(width):
+        out[n] = before[n] + out[n]
+
+
 @operation
 def integer_rows_vnni(arguments, context, begin, end):
     _integer_rows(arguments, begin, end, True)

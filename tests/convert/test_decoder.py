@@ -16,6 +16,7 @@ from neurosim.convert import SCHEMES, Coder, Coding, convert
 from neurosim.convert.decoder import Decoder, NotCompiledError
 from neurosim.convert.generate import Sampling, generate_tokens
 from neurosim.errors import NeurosimInputError
+from neurosim.kernels.decode.program import MEET
 
 SMALL: dict[str, dict[str, Any]] = {
     "alrnn": {"units": 12, "rectified": 5},
@@ -174,6 +175,29 @@ def test_tokens_that_are_events(events: EventInput) -> None:
     assert torch.equal(decoded(Decoder(made.model, 1, 2), bins[:, :1]), one[:, :1])
     with pytest.raises(NeurosimInputError, match=r"tokens: must be \[tokens, \d+ units\] \(got \(3, 2\)\)"):
         Decoder(made.model, 3).step(np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize("kind", sampled(["gla", "rwkv7", "gated_deltanet", "mamba2", "softmax"], ["gla", "mamba2"]))
+def test_threads_that_encode_their_own_channels(kind: str) -> None:
+    """Where channels have thresholds, what each thread has written, each encodes."""
+    coding = Coding("calibrated", spikes=0.5, weights="int8")
+    made, tokens = convert(model_of(kind), coding, text(4000), windows=4, length=32).execute(), text(7, 1)
+    one = Decoder(made.model)
+    assert_same(first := decoded(one, tokens), stepped(made.model, tokens))
+    for threads in (2, 3):
+        assert torch.equal(decoded(Decoder(made.model, threads=threads), tokens), first)
+
+
+@pytest.mark.parametrize(("scheme", "meets"), [("calibrated", 2), ("ternary", 4)])
+def test_how_often_threads_meet(scheme: str, meets: int) -> None:
+    """Behind mixer and feed-forward layer; where a token's threshold is of all channels, in front of them, too.
+
+    Heads and blocks of columns are dealt alike where there are enough of both.
+    """
+    model = LanguageModel(LanguageConfig((MixerSpec("gla", {"num_heads": 2}),) * 2, width=256), 1).eval()
+    made = convert(model, Coding(scheme, spikes=0.5, weights="int8"), text(4000), windows=2, length=16)
+    decoder = Decoder(made.model, threads=2)
+    assert [int(own[:, MEET].sum()) for own in decoder._lists] == [2 * meets] * 2
 
 
 def test_a_batch_is_its_sequences_one_by_one() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, cast, final
 
 import numpy as np
@@ -18,12 +19,13 @@ from ...attention.rotary import Rotary
 from ...kernels.decode import encode, events, floats, product, vectors
 from ...kernels.decode.vnni import BLOCK, has_vnni
 from ...kernels.spikes.encode.launch import numpy_rounding
-from ...kernels.spikes.encode.numba import rule_of
+from ...kernels.spikes.encode.numba import LOOKUP, rule_of
+from ...kernels.spikes.encode.reference import LIMIT
 from ...kernels.spikes.encode.reference import share as share_of
 from ..coding import Coder
 from ..linear import SpikedLinear
-from .memory import OWN, WHOLE, Array, Buffer, cuts
-from .program import DecoderProgram, Encoded, NotCompiledError, Touch
+from .memory import OWN, WHOLE, Array, Buffer, Share, cuts
+from .program import ByThread, DecoderProgram, Encoded, NotCompiledError, Touch
 
 ACTIVATIONS = {
     "gelu": vectors.GELU_TANH,
@@ -57,7 +59,7 @@ class Builder(DecoderProgram):
     lower_bound: Tensor | None = None
 
     def embed(self, tokens: Array, table: nn.Embedding) -> Buffer:
-        out = self.buffer(table.embedding_dim)
+        out = self.buffer(table.embedding_dim, own=self.few)
         places, own = self.by_rows(out)
         weights = self.constant(table.weight)
         self.emit(vectors.embed, [tokens, weights, out.width, out], places, [(out, own, True)])
@@ -187,25 +189,25 @@ class Builder(DecoderProgram):
         bias = None if layer.bias is None else self.constant(layer.bias)
         touches: list[Touch] = [(out, own, True)]
         if before is not None:
-            touches.append((before, own, False))
+            touches.append((before, OWN if before.own else own, False))
         if dense:
             weight = self.constant(layer.dense() if isinstance(layer, SpikedLinear) else layer.weight)
             arguments = [weight, x.width, out.width, x.rows, x, bias, before, out, self.mask]
             self.emit(floats.dense, arguments, blocks, self.masked([(x, OWN if x.own else WHOLE, False), *touches]))
             return out
         assert isinstance(layer, SpikedLinear)
+        if before is not None and self._splits(layer, x):
+            return self._split_linear(layer, x, before)
         coded = self.encode(x, layer.coder, whole=layer.kept == "int8")
         touches.append((coded.marker, OWN if coded.marker.own else WHOLE, False))
-        stored, steps = layer.stored()
-        if steps is None:
+        if layer.kept != "int8":
             rows = self.weights.zeros((x.width, out.width), np.float32)
-            rows[:] = stored.numpy().T
+            rows[:] = layer.stored()[0].numpy().T
             arguments = [rows, x.width, out.width, x.rows, coded, int(coded.levels), bias, before, out]
             self.emit(floats.float_rows, arguments, blocks, touches)
             return out
         stride = -(-out.width // BLOCK) * BLOCK
-        rows = self.weights.zeros((x.width, stride), np.int8)
-        rows[:, : out.width] = stored.numpy().T
+        rows, steps = self._rows(layer, stride)
         lead = (self.threads,) * own_copy
         sums = Buffer(self.array((*lead, x.rows, stride), np.int32), x.rows, stride, own_copy)
         arguments = [rows, stride, x.width, out.width, x.rows, coded, self.constant(steps)]
@@ -214,6 +216,53 @@ class Builder(DecoderProgram):
         self.emit(operation, arguments, blocks, [*touches, (sums, own, True)])
         return out
 
+    def _splits(self, layer: SpikedLinear, x: Buffer) -> bool:
+        """Return whether threads may each add the rows of their own channels.
+
+        They must not need the others' for a threshold, integer sums must be exact in any parts, and a table's counts
+        are: they are int8, and so many of them do not overflow.
+        """
+        rounding, thresholds = layer.coder.kernel_rounding(x.width)
+        table = rule_of(numpy_rounding(rounding))[0] == LOOKUP
+        whole = layer.kept == "int8" and x.width * LIMIT * 128 <= encode.INT32_LIMIT
+        one = x.rows == self.tokens == 1 < self.threads and not x.own
+        return one and table and thresholds is not None and whole
+
+    def _split_linear(self, layer: SpikedLinear, x: Buffer, before: Buffer) -> Buffer:
+        """Return W x + b + before, which every thread then has: each adds the rows of the channels that it has written
+        itself, for all outputs, and threads meet once, before the sums are joined."""
+        places, dealt = self.by_columns(x)
+        sizes = [end - begin for begin, end in pairwise(places)]
+        rule, thresholds = self._rule(layer.coder, x.width)
+        assert thresholds is not None
+        own = [ByThread([int(a.ctypes.data) + 4 * begin for begin in places[:-1]]) for a in (x.array, thresholds)]
+        coded = self._lists(x, max(sizes), levels=False, own=True)
+        arguments = self._coding(own[0], ByThread(sizes), layer.coder, rule, own[1], whole=True)
+        self._emit_encode(arguments, coded, rule, 1, (x, dealt, False), OWN)
+        stride = -(-layer.out_features // BLOCK) * BLOCK
+        rows, steps = self._rows(layer, stride)
+        first = ByThread([int(rows.ctypes.data) + stride * begin for begin in places[:-1]])
+        parts = Buffer(self.array((self.threads, 1, stride), np.int32), 1, stride, own=True)
+        arguments = [first, stride, ByThread(sizes), coded, parts]
+        self.kept.append(rows)
+        operation = product.partial_rows_vnni if has_vnni() else product.partial_rows
+        self.emit(operation, arguments, 1, [(coded.marker, OWN, False), (parts, OWN, True)])
+        bias = None if layer.bias is None else self.constant(layer.bias)
+        out = self.buffer(layer.out_features, own=True)
+        sums = self.scratch(stride, np.int32)
+        arguments = [parts.array, self.threads, stride, out.width, self.constant(steps), bias, before, out, sums]
+        reads = [(parts, WHOLE, False), (before, OWN if before.own else WHOLE, False)]
+        self.emit(product.join, arguments, 1, [*reads, (out, OWN, True)])
+        return out
+
+    def _rows(self, layer: SpikedLinear, stride: int) -> tuple[Array, Tensor]:
+        """Return the int8 rows [K, stride] of a layer, and the steps [N] of its outputs."""
+        stored, steps = layer.stored()
+        assert steps is not None
+        rows = self.weights.zeros((layer.in_features, stride), np.int8)
+        rows[:, : layer.out_features] = stored.numpy().T
+        return rows, steps
+
     def encode(self, x: Buffer, coder: Coder, *, whole: bool) -> Encoded:
         """Return the active channels of x, of the tokens of `mask`; layers that code values alike share them."""
         rule, thresholds = self._rule(coder, x.width)
@@ -221,47 +270,63 @@ class Builder(DecoderProgram):
         key = (*key, self.mask_address, None if thresholds is None else thresholds.tobytes())
         if key in self.encoded:
             return self.encoded[key]
-        own = self.few and x.rows == self.tokens
-        lead, room = ((self.threads, x.rows) if own else (x.rows,)), encode.room(x.width)
+        coded = self._lists(x, x.width, levels=thresholds is None, own=self.few and x.rows == self.tokens)
+        arguments = self._coding(x, x.width, coder, rule, thresholds, whole=whole)
+        places, dealt = self.by_rows(coded.marker)
+        self._emit_encode(arguments, coded, rule, places, self.read(x, dealt), dealt)
+        self.encoded[key] = coded
+        return coded
+
+    def _lists(self, x: Buffer, channels: int, *, levels: bool, own: bool) -> Encoded:
+        """Return room for the list of active channels of each row of x, of which there are so many."""
+        lead, room = ((self.threads, x.rows) if own else (x.rows,)), encode.room(channels)
         parts = (
             self.array((*lead, room), np.int32),
             self.array((*lead, room), np.int8),
             self.array((*lead, encode.HEAD), np.int64),
             self.array(lead, np.float32),
-            self.array((*lead, x.width), np.int32),
-            self.array((*lead, x.width), np.int32),
+            self.array((*lead, channels), np.int32),
+            self.array((*lead, channels), np.int32),
         )
-        coded = Encoded(parts, Buffer(parts[0], x.rows, room, own), thresholds is None)
-        arguments = self._coding(x, coder, rule, thresholds, whole=whole)
-        places, dealt = self.by_rows(coded.marker)
-        touches = [self.read(x, dealt), (coded.marker, dealt, True)]
+        return Encoded(parts, Buffer(parts[0], x.rows, room, own), levels)
+
+    def _emit_encode(
+        self, arguments: list[Any], coded: Encoded, rule: tuple[Any, ...], places: Any, read: Touch, own: Share
+    ) -> None:
         first = int(np.argmax(rule[-1] != 0)) if len(rule[-1]) else 0
-        self.emit(encode.encode, [*arguments, coded, self.mask, first], places, self.masked(touches))
-        self.encoded[key] = coded
-        return coded
+        touches = self.masked([read, (coded.marker, own, True)])
+        self.emit(encode.encode, [*arguments, coded, self.mask, first], places, touches)
 
     def _rule(self, coder: Coder, channels: int) -> tuple[tuple[Any, ...], Array | None]:
         rounding, thresholds = coder.kernel_rounding(channels)
         return rule_of(numpy_rounding(rounding)), None if thresholds is None else self.constant(thresholds)
 
     def _coding(
-        self, x: Buffer, coder: Coder, rule: tuple[Any, ...], thresholds: Array | None, *, whole: bool
+        self,
+        x: Buffer | ByThread,
+        channels: int | ByThread,
+        coder: Coder,
+        rule: tuple[Any, ...],
+        thresholds: Array | ByThread | None,
+        *,
+        whole: bool,
     ) -> list[Any]:
-        """Return the first arguments of the operations that encode."""
+        """Return the first arguments of the operations that encode; every thread may have channels of its own."""
         kind, shrink, top, factor, edges, levels, table = rule
         self.kept.append(rule)
-        share_k = float(share_of(x.width, coder.k))
+        largest = max(channels.values) if isinstance(channels, ByThread) else channels
+        share_k = float(share_of(largest, coder.k))
         given = [share_k, int(thresholds is not None), thresholds, kind, float(shrink), float(top), float(factor)]
         return [
             x,
-            x.width,
+            channels,
             *given,
             edges,
             levels,
             table,
             len(table),
             int(whole),
-            self.scratch(encode.padded_to(x.width), np.int8),
+            self.scratch(encode.padded_to(largest), np.int8),
         ]
 
     def code(self, x: Buffer, coder: nn.Module | None, size: int, out: Buffer | None = None) -> Buffer:
@@ -272,9 +337,10 @@ class Builder(DecoderProgram):
         rule, thresholds = self._rule(coder, size)
         seen, out = x.viewed(size), out or self.buffer(x.width, x.rows)
         places, own = self.by_groups(out, size)
+        first = self._coding(seen, size, coder, rule, thresholds, whole=False)
         escapes = [self.scratch(size, np.int32), self.scratch(size, np.int32)]
         scales = self.constant(coder.scales)
-        arguments = [*self._coding(seen, coder, rule, thresholds, whole=False), *escapes, scales, len(scales), out]
+        arguments = [*first, *escapes, scales, len(scales), out]
         self.emit(encode.code, arguments, places, [self.read(x, own), (out, own, True)])
         return out
 

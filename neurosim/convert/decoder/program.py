@@ -49,6 +49,13 @@ class Scratch:
 
 
 @dataclass(frozen=True)
+class ByThread:
+    """An argument of which every thread has its own: addresses of its part of an array, or the size of that."""
+
+    values: Sequence[int]
+
+
+@dataclass(frozen=True)
 class Groups:
     """Heads of the state that share one head of each input."""
 
@@ -188,10 +195,11 @@ class DecoderProgram:
             return [value.address(thread)]
         if isinstance(value, Encoded):
             return [*value.addresses(thread)]
-        if isinstance(value, Scratch):
-            return [int(value.array[thread].ctypes.data)]
-        if isinstance(value, np.ndarray):
-            return [int(value.ctypes.data)]
+        if isinstance(value, ByThread):
+            return [value.values[thread]]
+        if isinstance(value, np.ndarray | Scratch):
+            own = value.array[thread] if isinstance(value, Scratch) else value
+            return [int(own.ctypes.data)]
         return [float(value) if isinstance(value, float) else int(value)]
 
     def by_columns(self, buffer: Buffer) -> tuple[list[int], Share]:
