@@ -15,7 +15,7 @@ from helpers.command import neurosim
 from safetensors.torch import load_file, save_file
 
 from neurosim import files, runs
-from neurosim.attention import LanguageModel, read_model
+from neurosim.attention import LanguageConfig, LanguageModel, MixerSpec, read_model, write_model
 from neurosim.convert.checkpoint import read_converted
 from neurosim.runs.terminal import printable
 
@@ -87,6 +87,27 @@ def test_a_hybrid_is_trained_from_a_pattern_or_a_list(text: Path) -> None:
     layers = read_model(Path("s") / "model").config.layers
     assert [layer.kind for layer in layers] == ["kda", "kda", "softmax"] and layers[0].options["head_dim"] == 4
     assert result["network"] == "kda*2,softmax"
+
+
+def test_the_layers_of_a_model_are_inspected(trained: Path, converted: dict[str, Any], text: Path) -> None:
+    dense = found("inspect", trained, "--tokens", "40")
+    assert not dense["spiking"] and dense["tokens"] == 40
+    first = dense["layers"][0]
+    assert (first["name"], first["kind"], first["spikes"]) == ("layers.0", "gated_deltanet", None)
+    # Two heads of 8 x 8, three tails of three tokens of 16 channels.
+    assert first["state_bytes"] == 4 * (2 * 64 + 3 * 3 * 16)
+    spectrum = first["spectrum"]
+    assert 0 < spectrum["lowest"] < spectrum["median"] < spectrum["highest"] <= 1 and spectrum["negative"] == 0
+    assert spectrum["horizon"] == pytest.approx(1 / (1 - spectrum["median"]))
+    spiking = found("inspect", converted["run"], "--text", text)
+    assert spiking["spiking"] and 0.5 < spiking["layers"][1]["spikes"] < 2
+    told = neurosim("convert", "inspect", trained).stdout
+    assert "gated_deltanet" in told and "horizon" in told
+    layers = (MixerSpec("softmax", {"num_heads": 2}), MixerSpec("deltanet", {"num_heads": 2}))
+    write_model("hybrid", LanguageModel(LanguageConfig(layers, 20, 16, hidden=16)))
+    told = neurosim("convert", "inspect", "hybrid", "--tokens", "9").stdout
+    assert "token ids drawn at random" in told and "SoftmaxAttention: its memory is no state of fixed size" in told
+    assert "no end" in told  # what the delta rule does not write to stays
 
 
 def test_hybrids_that_are_refused(text: Path) -> None:

@@ -43,6 +43,7 @@ def command(context: click.Context) -> None:
     neurosim convert lm-train --out runs/lm          trains a byte model on the prose that ships with Python
     neurosim convert runs/lm --scheme ternary --k 3  converts it; also takes Hugging Face folders
     neurosim convert curve runs/lm                   loss against spikes, operations and energy
+    neurosim convert inspect MODEL                   what each layer holds, and for how long
     neurosim convert generate RUN --prompt "The "    writes text
     neurosim convert linearise MODEL                 softmax attention to linear kinds, then to spikes
 
@@ -150,6 +151,25 @@ def generate(
     for line in (*result.remarks, *([] if result.speed is None else [result.speed.sentence])):
         options.say(line)
     return CommandResult(result.to_dict(), result.prompt + result.text)
+
+
+@command.command("inspect", short_help="What each layer holds, and for how long.")
+@MODEL
+@click.option("--text", metavar="FILE", help="Text to read; else the prose that ships with Python.")
+@click.option("--tokens", type=click.IntRange(1), default=256, show_default=True, metavar="N", help="Tokens to read.")
+@common()
+def inspect(options: CommandOptions, model: Path, text: str | None, tokens: int) -> CommandResult:
+    """Show each layer of MODEL, dense or converted, as the system h = Lambda h + B u, y = C h that it is.
+
+    Printed are the eigenvalues of Lambda over the tokens of a text, the horizon of the memory in tokens, the bytes of
+    state, and, of a converted model, the spikes a channel. An eigenvalue of modulus 1 keeps what it holds; a negative
+    one can count parity. Softmax attention has no such state; its bytes are those behind the text.
+    """
+    from .inspect import inspect_model, render
+
+    refuse_options(options, "config", "sets", "out", "seed")
+    result = inspect_model(model, text, tokens, options)
+    return CommandResult(result.to_dict(), render(result))
 
 
 @command.command("lm-train", short_help="Train a byte-level language model on a text.")

@@ -1,0 +1,88 @@
+"""Recall of hybrids: a stack of gated linear attention with 0, 1, 2, 4 or 8 layers of softmax attention for 24 of it.
+
+    python benchmarks/hybrids.py [--seeds 3] [--steps 300] [--ratios 0 24 12 6 3] [--plot FILE] [--out FOLDER]
+
+The model of `neurosim attention recall` at width 32, keys of 4 channels in one head, without feed-forward layers: 24
+linear layers, and softmax layers of two heads spread evenly (24:1, 12:1, 6:1, 3:1). Trained on 1 to 32 pairs, tested on
+8, 16, 32. A run of each ratio lies in FOLDER and is continued or read from there if it was begun before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from machine import describe
+
+from neurosim.report.charts import PALETTE, Curve, curves, write_picture
+from neurosim.runs.attention.config import AttentionConfig
+from neurosim.runs.attention.result import AttentionResult
+from neurosim.runs.attention.run import compare_kinds, resume
+from neurosim.runs.folder import METRICS, open_run, read_metrics
+from neurosim.runs.options import RunOptions
+
+LINEAR, SIZES = 24, (8, 16, 32)
+OPTIONS = {
+    "gla": {"num_heads": 1, "key_dim": 4, "feature_map": "silu"},
+    "softmax": {"num_heads": 2, "rotary_dim": 0},
+}
+
+
+def pattern(ratio: int) -> str:
+    """The stack with a softmax layer behind every `ratio` linear ones; 0 for none."""
+    return f"gla*{ratio}+softmax" if ratio else f"gla*{LINEAR}"
+
+
+def measure(ratio: int, seeds: int, steps: int, root: Path) -> AttentionResult:
+    """The result of a ratio: read, continued or run."""
+    out = root / f"{LINEAR}-{ratio}-{seeds}-{steps}"
+    options = RunOptions(out=out, threads=1)
+    if (out / METRICS).is_file():
+        return AttentionResult.from_dict(read_metrics(open_run(out)))
+    if out.is_dir():
+        return resume(out, RunOptions(threads=1))
+    softmax = LINEAR // ratio if ratio else 0
+    settings = {
+        "seeds": seeds,
+        "task.name": "recall",
+        "task.options": {"trained": [1, SIZES[-1]], "sizes": list(SIZES), "keys": 64, "values": 16},
+        "model.kinds": [pattern(ratio)],
+        "model.options": OPTIONS,
+        "model.layers": LINEAR + softmax,
+        "model.width": 32,
+        "training.steps": steps,
+        "training.tokens": 512,
+    }
+    return compare_kinds(AttentionConfig.configure(given=settings), options)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--ratios", type=int, nargs="+", default=[0, 24, 12, 6, 3])
+    parser.add_argument("--plot", help="SVG or PNG of recall against the share of softmax layers")
+    parser.add_argument("--out", type=Path, default=Path("runs/hybrids"))
+    options = parser.parse_args()
+    print(json.dumps(describe(1)))
+    print(f"{'linear : softmax':>17}" + "".join(f"{f'{size} pairs':>24}" for size in SIZES) + f"{'state, bytes':>14}")
+    shares, means = [], []
+    for ratio in options.ratios:
+        (row,) = measure(ratio, options.seeds, options.steps, options.out).kinds
+        print(f"{f'{ratio} : 1' if ratio else 'none':>17}" + "".join(f"{c:>24}" for c in row.cells), end="")
+        print(f"{row.state_bytes:>14,}", flush=True)
+        shares.append(1 / ratio if ratio else 0.0)
+        means.append(row.means)
+    if options.plot:
+        drawn = [
+            Curve(f"{size} pairs", np.array(shares), np.array([mean[i] for mean in means]), PALETTE[i])
+            for i, size in enumerate(SIZES)
+        ]
+        words = "Recall against the share of softmax layers"
+        write_picture(options.plot, curves(drawn, "softmax layers for each linear one", "recalled", words, y=(0, 1.02)))
+
+
+if __name__ == "__main__":
+    main()
