@@ -8,12 +8,18 @@ from collections.abc import Callable, Mapping
 from ..errors import NeurosimInputError, lookup, require
 from .base import Depth, Mixer
 from .delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet
+from .gam import GatedAssociativeMemory
 from .lightnet import LightNet
 from .linear import GLA, HGRN2, LinearAttention, Retention, SimpleGLA, lightning
+from .local_linear import LocalLinearAttention
 from .mamba import Mamba, Mamba2
 from .mixture_of_memories import SSE, MoM
+from .neural_memory import Memora, Moneta, Titans, Yaad
+from .parallel_rnn import ParaGRU, ParaLSTM
+from .plstm import PLSTM
 from .rwkv import RWKV7
 from .rwkv6 import RWKV5, RWKV6
+from .scout import CheckpointAttention
 from .softmax import LatentAttention, SoftmaxAttention, WindowAttention
 from .state_space import AlmostLinearRNN, DiagonalSSM
 from .window_linear import WindowLinearAttention
@@ -22,6 +28,7 @@ KINDS: dict[str, Callable[..., Mixer]] = {
     "alrnn": AlmostLinearRNN,
     "deltanet": DeltaNet,
     "deltaproduct": DeltaProduct,
+    "gam": GatedAssociativeMemory,
     "gated_deltanet": GatedDeltaNet,
     "gla": GLA,
     "hgrn2": HGRN2,
@@ -30,19 +37,28 @@ KINDS: dict[str, Callable[..., Mixer]] = {
     "lightning": lightning,
     "lightnet": LightNet,
     "linear": LinearAttention,
+    "local_linear": LocalLinearAttention,
     "mamba": Mamba,
     "mamba2": Mamba2,
+    "memora": Memora,
     "mom": MoM,
+    "moneta": Moneta,
+    "paragru": ParaGRU,
+    "paralstm": ParaLSTM,
+    "plstm": PLSTM,
     "retention": Retention,
     "rwkv5": RWKV5,
     "rwkv6": RWKV6,
     "rwkv7": RWKV7,
+    "scout": CheckpointAttention,
     "simple_gla": SimpleGLA,
     "softmax": SoftmaxAttention,
     "sse": SSE,
     "ssm": DiagonalSSM,
+    "titans": Titans,
     "window": WindowAttention,
     "window_linear": WindowLinearAttention,
+    "yaad": Yaad,
 }
 
 # Names of options in models and configs of earlier versions; those of a kind precede those of all.

@@ -22,6 +22,7 @@ from .neurons import LIFLayer as LIFLayer
 from .neurons import SEAdLIFLayer as SEAdLIFLayer
 from .parallel import PSN as PSN
 from .parallel import FixedPointLIF as FixedPointLIF
+from .parallel import SmoothLIF as SmoothLIF
 from .snntorch import from_snntorch as from_snntorch
 from .snntorch import to_snntorch as to_snntorch
 from .stack import Stack as Stack

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import check_fields, require
+from ..kernels.layers.newton import newton_scan
 from ..kernels.layers.scan.reference import LIF, SUBTRACT, Recurrence, Step
 from .surrogates import Surrogate, to_surrogate
 
@@ -93,3 +94,43 @@ class FixedPointLIF(nn.Module):
                 spikes = again
             taken = before @ spikes
         return Step.apply(charged - taken - theta, self.how).view(x.shape), sweeps
+
+
+@final
+class SmoothLIF(nn.Module):
+    """A LIF neuron of smooth spikes, all steps at once by Newton's method.
+
+        v_t = lambda (v_{t-1} - theta s_{t-1}) + x_t,   s_t = sigmoid((v_t - theta) / width)
+
+    lambda = exp(-dt / tau_mem). For a small width it is `FixedPointLIF`, whose spikes have no derivative to solve by.
+    The gradient is exact, through the reset, too.
+
+    `layer(x) -> (s, rounds)`, x [T, ...]; it starts from v = 0, and `rounds` are those of `newton_scan`.
+
+    Args:
+        tau_mem: s, one for all units.
+        v_threshold: theta, V (or dimensionless, with weights alike).
+        width: of the threshold, in its unit.
+        dt: s.
+
+    Raises:
+        NeurosimInputError: naming the argument and its rule.
+    """
+
+    def __init__(self, tau_mem: float = 0.02, v_threshold: float = 1.0, width: float = 0.1, dt: float = 1e-3) -> None:
+        super().__init__()
+        self.tau_mem, self.v_threshold, self.width, self.dt = map(float, (tau_mem, v_threshold, width, dt))
+        check_fields(self, {"tau_mem dt": "> 0 s", "v_threshold": "finite", "width": "> 0"})
+
+    def forward(self, x: Tensor) -> tuple[Tensor, int]:
+        leak = math.exp(-self.dt / self.tau_mem)
+
+        def step(v: Tensor, inputs: Tensor) -> Tensor:
+            return leak * (v - self.v_threshold * self._spike(v)) + inputs
+
+        first = torch.zeros_like(x[0])[..., None]
+        v, rounds = newton_scan(step, first, x[..., None])
+        return self._spike(v)[..., 0], rounds
+
+    def _spike(self, v: Tensor) -> Tensor:
+        return ((v - self.v_threshold) / self.width).sigmoid()

@@ -14,7 +14,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from neurosim.attention import KINDS, Depth, LanguageConfig, LanguageModel, Mixer, MixerSpec, build, options_of
+from neurosim.attention import (
+    KINDS,
+    Depth,
+    LanguageConfig,
+    LanguageModel,
+    Mixer,
+    MixerSpec,
+    build,
+    options_of,
+    read_model,
+    write_model,
+)
 from neurosim.attention.chunks import additive, delta, rank_one
 from neurosim.attention.feature_maps import FEATURE_MAPS, feature_map
 from neurosim.attention.modules import ShortConv
@@ -26,6 +37,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "alrnn": {"units": 12, "rectified": 5},
     "deltanet": {"num_heads": 2},
     "deltaproduct": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4, "num_householder": 3},
+    "gam": {"slots": 9},
     "gated_deltanet": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4},
     "gla": {"num_heads": 4, "num_kv_heads": 2, "conv_size": 3},
     "hgrn2": {"expand_ratio": 6, "conv_size": 2},
@@ -34,9 +46,15 @@ SMALL: dict[str, dict[str, Any]] = {
     "latent": {"num_heads": 2, "kv_lora_rank": 5, "qk_nope_head_dim": 6, "qk_rope_head_dim": 3, "v_head_dim": 7},
     "lightning": {"num_heads": 4},
     "linear": {"num_heads": 4, "num_kv_heads": 2},
+    "local_linear": {"num_heads": 4, "num_kv_heads": 2, "rotary_dim": 2},
     "mamba": {"inner_dim": 40, "state_size": 5},
     "mamba2": {"head_dim": 6, "state_size": 5, "n_groups": 2},
+    "memora": {"num_heads": 2, "head_dim": 8, "expansion": 2, "span": 4},
     "mom": {"num_heads": 2, "head_dim": 6},
+    "moneta": {"num_heads": 2, "head_dim": 8, "expansion": 2, "span": 4},
+    "paragru": {"units": 10},
+    "paralstm": {"units": 10},
+    "plstm": {"num_heads": 2, "conv_size": 2},
     "retention": {"num_heads": 4, "num_kv_heads": 2, "value_dim": 48},
     "rwkv5": {"head_dim": 6, "inner_dim": 48},
     "rwkv6": {"head_dim": 6, "mix_low_rank_dim": 3, "decay_low_rank_dim": 4},
@@ -48,6 +66,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "v_low_rank_dim": 4,
         "gate_low_rank_dim": 4,
     },
+    "scout": {"num_heads": 4, "num_kv_heads": 2, "interval": 4},
     "simple_gla": {"num_heads": 2},
     "softmax": {
         "num_heads": 4,
@@ -59,8 +78,10 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "sse": {"num_heads": 2, "head_dim": 6, "topk": 2},
     "ssm": {"state_size": 4, "discretisation": "bilinear"},
+    "titans": {"num_heads": 2, "head_dim": 4, "expansion": 2, "span": 4},
     "window": {"num_heads": 4, "num_kv_heads": 2, "window_size": 7},
     "window_linear": {"attention": {"num_heads": 4, "num_kv_heads": 2}, "window_size": 5, "meta_tokens": 2},
+    "yaad": {"num_heads": 2, "head_dim": 4, "expansion": 2, "span": 4},
 }
 MORE: list[tuple[str, dict[str, Any]]] = [
     ("linear", {"num_heads": 2, "feature_map": "hadamard", "do_feature_map_norm": False}),
@@ -81,6 +102,8 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("ssm", {"state_size": 4, "discretisation": "zoh"}),
     ("softmax", {"num_heads": 2, "rotary_dim": 4, "o_bias": True, "rope_scaling": {"type": "linear", "factor": 2.0}}),
     ("window", {"num_heads": 2, "window_size": 0}),
+    ("local_linear", {"num_heads": 2, "window_size": 5}),
+    ("titans", {"num_heads": 2, "head_dim": 4, "memory_depth": 1, "span": 1}),
 ]
 CASES = [*SMALL.items(), *MORE]
 
@@ -388,6 +411,12 @@ def test_configs_survive_json_and_name_what_is_wrong() -> None:
         LanguageConfig.from_json({"layers": [{"kynd": "gla"}]})
     with pytest.raises(NeurosimInputError, match=r"LanguageConfig\.mlp: unknown name 'mlp'"):
         LanguageModel(LanguageConfig((MixerSpec("gla"),), mlp="mlp"))
+
+
+def test_every_kind_is_saved_and_read(tmp_path: Path) -> None:
+    model, tokens = LanguageModel(stack(), 3), torch.arange(18).view(2, 9)
+    write_model(tmp_path, model)
+    assert torch.equal(read_model(tmp_path)(tokens)[0], model(tokens)[0])
 
 
 @pytest.mark.gpu

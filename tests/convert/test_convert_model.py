@@ -40,6 +40,10 @@ SMALL = {
     "rwkv5": {"head_dim": 8},
     "rwkv6": {"head_dim": 8},
     "rwkv7": {"head_dim": 8},
+    "memora": {"num_heads": 2, "expansion": 2},
+    "moneta": {"num_heads": 2, "expansion": 2},
+    "titans": {"num_heads": 2, "expansion": 2},
+    "yaad": {"num_heads": 2, "expansion": 2},
     "window_linear": {"window_size": 4},
 }
 
@@ -136,7 +140,10 @@ def test_every_kind_is_converted_streamed_and_executed(kind: str) -> None:
     assert sorted(made.layers) == sorted(linear)
 
 
-QK = [kind for kind in sorted(KINDS) if kind not in ("alrnn", "ssm")]
+QK = [kind for kind in sorted(KINDS) if kind not in ("alrnn", "gam", "paragru", "paralstm", "ssm")]
+# Kinds whose state is not updated lazily.
+DENSE_STATE = ("latent", "mom", "rwkv5", "rwkv6", "softmax", "sse", "window")
+DENSE_STATE += ("local_linear", "memora", "moneta", "plstm", "scout", "titans", "yaad")
 
 
 @pytest.mark.parametrize("kind", sampled(QK, ["gla", "deltanet", "rwkv7"]))
@@ -148,7 +155,7 @@ def test_lazy_state_is_the_dense_state(kind: str) -> None:
     mixer = made.model.mixers()[0]
     x = torch.randn(2, 20, 32, generator=torch.Generator().manual_seed(1))
     _, scan = recurrence(mixer)
-    assert (scan is None) == (kind in ("latent", "mom", "rwkv5", "rwkv6", "softmax", "sse", "window"))
+    assert (scan is None) == (kind in DENSE_STATE)
     if scan is None:
         assert "densely" in dict(made.dense)["layers.0.mixer"] or kind == "window"
         return

@@ -1,0 +1,196 @@
+"""The experiments that made attention kinds known, small, each printing its table.
+
+    python benchmarks/kinds.py [regression] [outliers] [newton] [--seeds 3] [--json]
+
+regression: values v = W k + noise, W and the region of the keys switched every 64 tokens; each token's value is
+    predicted from those before it by local linear, softmax and linear attention, without training, each at the
+    bandwidth (or scale) that is best on other draws; error relative to predicting 0. Also with keys of one region.
+outliers: 1,000 pairs of 32 keys written into one matrix, 5 % of the values times 1 to 20; error of the recalled values.
+newton: a gated recurrent unit of 64 units, trained-size weights: rounds and CPU time of Newton's method against the
+    loop, forward and back, by number of tokens; the same for smooth spikes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from machine import describe
+from torch import Tensor
+
+from neurosim.attention import Depth, build
+from neurosim.attention.local_linear import local_linear
+from neurosim.kernels.layers.newton import newton_scan
+from neurosim.layers import SmoothLIF
+
+KEY, SWITCH, LENGTHS = 16, 64, (64, 128, 256, 512)
+Predictor = Callable[[Tensor, Tensor], Tensor]
+
+
+def pairs(seed: int, *, regions: bool, batch: int = 8) -> tuple[Tensor, Tensor, Tensor]:
+    """Keys [B, T, K] of length sqrt(K), values with noise [B, T, 4], and without."""
+    draws = torch.Generator().manual_seed(seed)
+    count = LENGTHS[-1] // SWITCH
+    weights = torch.randn(batch, count, KEY, 4, generator=draws) / KEY**0.5
+    keys = torch.randn(batch, count, SWITCH, KEY, generator=draws)
+    if regions:
+        keys = torch.randn(batch, count, 1, KEY, generator=draws) + 0.5 * keys
+    keys = keys / keys.norm(dim=-1, keepdim=True) * KEY**0.5
+    values = (keys @ weights).flatten(1, 2)
+    return keys.flatten(1, 2), values + 0.1 * torch.randn(values.shape, generator=draws), values
+
+
+def _scores(keys: Tensor, bandwidth: float) -> Tensor:
+    future = torch.ones(keys.shape[1], keys.shape[1]).triu().bool()
+    return (keys @ keys.mT / bandwidth).masked_fill(future, -torch.inf)[:, 1:]
+
+
+def _local(bandwidth: float, ridge: float) -> Predictor:
+    return lambda k, v: local_linear(_scores(k, bandwidth), k[:, 1:], k, v, torch.tensor([[[ridge]]]))
+
+
+PREDICTORS: dict[str, list[Predictor]] = {
+    "local linear": [_local(h, ridge) for h in (0.5, 1, 2, 4, 8) for ridge in (0.03, 0.3)],
+    "softmax": [lambda k, v, h=h: _scores(k, h).softmax(-1) @ v for h in (0.25, 0.5, 1, 2, 4, 8)],  # type: ignore[misc]
+    "linear": [lambda k, v, a=a: a * ((k @ k.mT).tril(-1) @ v)[:, 1:] for a in 10 ** np.arange(-5, -1, 0.25)],  # type: ignore[misc]
+}
+
+
+def regression(seeds: int) -> list[dict[str, Any]]:
+    """Error by tokens seen: those of the last half before each of `LENGTHS`."""
+    rows = []
+    for regions in (True, False):
+        for name, choices in PREDICTORS.items():
+            found = []
+            for seed in range(seeds):
+                errors = [_errors(choice, pairs(100 + seed, regions=regions)) for choice in choices]
+                # Each length at its own best: the choice is by other draws than the score.
+                scored = [_errors(choice, pairs(seed, regions=regions)) for choice in choices]
+                found.append([scored[int(np.argmin([e[i] for e in errors]))][i] for i in range(len(LENGTHS))])
+            rows.append({"keys": "regions" if regions else "one region", "attention": name, "error": found})
+    return rows
+
+
+def _errors(predict: Predictor, data: tuple[Tensor, Tensor, Tensor]) -> list[float]:
+    keys, noisy, clean = data
+    wrong = (predict(keys, noisy) - clean[:, 1:]).square().mean((0, 2)) / clean.square().mean()
+    return [float(wrong[n // 2 : n - 1].mean()) for n in LENGTHS]
+
+
+FACTORS = (1.0, 2.0, 5.0, 10.0, 20.0)
+
+
+def outliers(seeds: int) -> list[dict[str, Any]]:
+    """Mean squared error of values of variance 1 recalled by the matrix that each memory leaves."""
+    rows = []
+    for kind in ("titans", "moneta", "yaad"):
+        scores = [[_recalled(kind, factor, seed) for factor in FACTORS] for seed in range(seeds)]
+        rows.append({"memory": kind, "error": scores})
+    return rows
+
+
+@torch.no_grad()
+def _recalled(kind: str, factor: float, seed: int, width: int = 64, count: int = 32, tokens: int = 1000) -> float:
+    draws = torch.Generator().manual_seed(seed)
+    mixer: Any = build(kind, width, Depth(), {"num_heads": 1, "memory_depth": 1, "span": 1})
+    keys, values = (torch.randn(4, count, width, generator=draws) for _ in range(2))
+    keys = keys / keys.norm(dim=-1, keepdim=True)
+    rows, which = torch.arange(4)[:, None], torch.randint(count, (4, tokens), generator=draws)
+    size = torch.where(torch.rand(4, tokens, generator=draws) < 0.05, factor, 1.0)[..., None]
+    x = torch.zeros(4, tokens, width)
+    inputs, _ = mixer.project(x, mixer.initial(x), {})
+    inputs |= {"k": keys[rows, which][:, :, None], "v": (values[rows, which] * size)[:, :, None]}
+    # No forgetting and no momentum; a cubic loss needs smaller steps. Errors of values are of the order of 1.
+    inputs["log_keep"] = torch.zeros_like(inputs["log_keep"])
+    inputs["theta"] = torch.full_like(inputs["theta"], 0.01 if kind == "moneta" else 0.1)
+    if "log_momentum" in inputs:
+        inputs["log_momentum"] = torch.full_like(inputs["theta"], -1e9)
+    if "delta" in inputs:
+        inputs["delta"] = torch.ones_like(inputs["delta"])
+    first = mixer.initial(x)["memory"]
+    # Moneta divides by the norm of its weights: they start small, the others at nothing.
+    first = 0.1 * torch.randn(first.shape, generator=draws) if kind == "moneta" else torch.zeros_like(first)
+    memory, _ = mixer.chunked(first, inputs)
+    return float((keys @ mixer.weights(memory[:, 0, 1])[0] - values).square().mean())
+
+
+TOKENS = (64, 256, 1024, 4096)
+
+
+def newton(seeds: int) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for name in ("paragru", "paralstm", "smooth LIF"):
+        for tokens in TOKENS:
+            found = [_newton(name, tokens, seed) for seed in range(seeds)]
+            rows.append({"recurrence": name, "tokens": tokens, "rounds": [f[0] for f in found]})
+            rows[-1] |= {"newton": min(f[1] for f in found), "loop": min(f[2] for f in found)}
+    return rows
+
+
+def _newton(name: str, tokens: int, seed: int) -> tuple[int, float, float]:
+    """(rounds, CPU seconds forward and back, those of the loop)."""
+    torch.manual_seed(seed)
+    if name == "smooth LIF":
+        layer, leak = SmoothLIF(0.01, width=0.2), float(np.exp(-0.1))
+        inputs, first = 0.3 * torch.randn(tokens, 8, 64, 1).abs(), torch.zeros(8, 64, 1)
+
+        def step(v: Tensor, x: Tensor) -> Tensor:
+            return leak * (v - ((v - layer.v_threshold) / layer.width).sigmoid()) + x
+    else:
+        mixer: Any = build(name, 64, Depth(), {"units": 64})
+        inputs = mixer.project(torch.randn(8, tokens, 64), {}, {})[0]["u"].transpose(0, 1).detach()
+        first, step = torch.zeros(8, 64, mixer.states), mixer.step
+    inputs.requires_grad_()
+    start = time.process_time()
+    h, rounds = newton_scan(step, first, inputs)
+    h.square().sum().backward()
+    middle = time.process_time()
+    state, states = first, []
+    for each in inputs:
+        state = step(state, each)
+        states.append(state)
+    torch.stack(states).square().sum().backward()
+    return rounds, middle - start, time.process_time() - middle
+
+
+def spread(values: list[float]) -> str:
+    return f"{np.mean(values):8.3g} ({min(values):.2g} to {max(values):.2g})"
+
+
+def show(found: dict[str, list[dict[str, Any]]]) -> None:
+    for name, columns in (("regression", LENGTHS), ("outliers", FACTORS)):
+        if name in found:
+            print(f"{name:26}" + "".join(f"{column:>26}" for column in columns))
+        for row in found.get(name, []):
+            label = " ".join(str(value) for key, value in row.items() if key != "error")
+            print(f"{label:26}" + "".join(f"{spread(list(each)):>26}" for each in zip(*row["error"], strict=True)))
+    if "newton" in found:
+        print(f"{'recurrence':14}{'tokens':>8}{'rounds':>10}{'newton s':>12}{'loop s':>10}")
+        for row in found["newton"]:
+            rounds = f"{min(row['rounds'])} to {max(row['rounds'])}"
+            print(f"{row['recurrence']:14}{row['tokens']:8}{rounds:>10}{row['newton']:12.3f}{row['loop']:10.3f}")
+
+
+PARTS = {"regression": regression, "outliers": outliers, "newton": newton}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", default=list(PARTS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    found = {part: PARTS[part](options.seeds) for part in options.parts}
+    print(json.dumps({"machine": describe(1), **found} if options.json else describe(1)))
+    if not options.json:
+        show(found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Nonlinear recurrences over all steps at once: Newton's method, each of its steps a linear scan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+TOLERANCE = {torch.float64: 1e-13, torch.float32: 1e-6}  # of the largest residual, to the largest state
+
+
+def linear_scan(factors: Tensor, x: Tensor) -> Tensor:
+    """Return y_t = J_t y_{t-1} + x_t, y_0 = x_0, in log2(T) sweeps.
+
+    Args:
+        factors: J [T, .., n, n].
+        x: [T, .., n].
+    """
+    distance, length = 1, len(x)
+    while distance < length:
+        late = factors[distance:]
+        x = torch.cat([x[:distance], x[distance:] + _apply(late, x[:-distance])])
+        if 2 * distance < length:
+            factors = torch.cat([factors[:distance], _product(late, factors[:-distance])])
+        distance *= 2
+    return x
+
+
+def _apply(matrix: Tensor, x: Tensor) -> Tensor:
+    return (matrix * x[..., None, :]).sum(-1)
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """a b of small matrices, many: as sums, which a CPU does faster than a call for each."""
+    return (a[..., :, :, None] * b[..., None, :, :]).sum(-2)
+
+
+class _Through(torch.autograd.Function):
+    """The identity forward; back, the sum of what reaches each state through all later ones."""
+
+    @staticmethod
+    def forward(ctx: Any, state: Tensor, jacobian: Tensor) -> Tensor:
+        ctx.save_for_backward(jacobian)
+        return state.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (jacobian,) = ctx.saved_tensors
+        # lambda_t = grad_t + J_{t+1}^T lambda_{t+1}: the same scan, from the end.
+        later = torch.cat([torch.zeros_like(jacobian[:1]), jacobian.mT.flip(0)[:-1]])
+        return linear_scan(later, grads[0].flip(0)).flip(0), None
+
+
+def newton_scan(
+    step: Callable[[Tensor, Any], Tensor], first: Tensor, inputs: Any, max_rounds: int | None = None
+) -> tuple[Tensor, int]:
+    """Return (h [T, .., n] with h_t = step(h_{t-1}, inputs_t), the rounds that it took).
+
+    Each round solves the recurrence with `step` replaced by its tangent at the last guess: the error squares, and the
+    first t steps are right after t rounds, so that it ends. The gradient is that of the sequential loop: at the
+    solution it is one scan with the transposed tangents, whatever the rounds were (Danieli et al. 2025, ParaRNN, arXiv
+    2510.21450; Lim et al. 2023, arXiv 2309.12252).
+
+    Args:
+        step: of all steps at once, h [T, .., n] and `inputs` to h; entries along .. must not mix.
+        first: h [.., n] before the first step.
+        inputs: tensors [T, ..] in any structure that `step` takes.
+        max_rounds: default: until the residual is rounding, at most T.
+    """
+
+    def residual_and_tangent(h: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            before = torch.cat([first[None].detach(), h[:-1]]).requires_grad_()
+            out = step(before, inputs)
+            rows = [torch.autograd.grad(out[..., i].sum(), before, retain_graph=True)[0] for i in range(h.shape[-1])]
+        return out.detach() - h, torch.stack(rows, -2)
+
+    with torch.no_grad():
+        h = step(first.expand(_length(inputs), *first.shape), inputs).detach()
+        tangent = torch.zeros(*h.shape, h.shape[-1], dtype=h.dtype, device=h.device)
+        rounds, limit = 0, len(h) if max_rounds is None else max_rounds
+        while rounds < limit:
+            residual, tangent = residual_and_tangent(h)
+            if max_rounds is None and residual.abs().max() <= TOLERANCE.get(h.dtype, 1e-6) * (1 + h.abs().max()):
+                break
+            h = h + torch.nan_to_num(linear_scan(tangent, residual))
+            rounds += 1
+        _, tangent = residual_and_tangent(h)
+    out = step(torch.cat([first[None], h[:-1]]), inputs)
+    return _Through.apply(out, tangent), rounds  # type: ignore[no-untyped-call]
+
+
+def _length(inputs: Any) -> int:
+    while not isinstance(inputs, Tensor):
+        inputs = next(iter(inputs.values() if isinstance(inputs, dict) else inputs))
+    return len(inputs)

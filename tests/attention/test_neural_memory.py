@@ -1,0 +1,107 @@
+"""Memories trained at test time: the delta rule as their simplest case, outliers, gradients in closed form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from neurosim.associative import FastWeights
+from neurosim.attention import Depth, build
+
+ALWAYS = 1e9  # a bias of a sigmoid
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def memory_of(kind: str, width: int = 12, **options: Any) -> Any:
+    """A memory of one head that forgets nothing, without momentum, whose theta is `max_step`."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        mixer: Any = build(kind, width, Depth(), {"num_heads": 1} | options).double()
+    with torch.no_grad():
+        for layer, bias in ((mixer.alpha_proj, -ALWAYS), (mixer.theta_proj, ALWAYS)):
+            layer.weight.zero_()
+            layer.bias.fill_(bias)
+        if mixer.has_momentum:
+            mixer.momentum_proj.weight.zero_()
+            mixer.momentum_proj.bias.fill_(-ALWAYS)
+    return mixer
+
+
+def test_one_matrix_without_momentum_is_the_delta_rule() -> None:
+    titans = memory_of("titans", memory_depth=1, span=1, max_step=1.0)
+    delta: Any = build("deltanet", 12, Depth(), {"num_heads": 1, "use_beta": False}).double()
+    delta.load_state_dict({name: value for name, value in titans.state_dict().items() if name in delta.state_dict()})
+    delta.scale, x = 1.0, noise(2, 50, 12)
+    y, state = titans(x)
+    wanted, other = delta(x)
+    torch.testing.assert_close(y, wanted, rtol=0, atol=1e-12)
+    memory = state["memory"][:, :, 1].unflatten(-1, (12, 12))
+    torch.testing.assert_close(memory, other["memory"], rtol=0, atol=1e-12)
+
+
+def test_one_matrix_is_the_fast_weights_of_the_associative_room() -> None:
+    """With momentum, too; forgetting differs: there the error is that of the memory after it."""
+    titans = memory_of("titans", memory_depth=1, span=1, max_step=0.3)
+    with torch.no_grad():
+        titans.momentum_proj.bias.fill_(0.4)
+    x = noise(1, 12, 12)
+    inputs, _ = titans.project(x, titans.initial(x), {})
+    memory, _ = titans.chunked(titans.initial(x)["memory"], inputs)
+    rule = FastWeights(delta=True, learning_rate=0.3, momentum=float(torch.tensor(0.4, dtype=x.dtype).sigmoid()))
+    pairs = rule.memory(12, 12).write(*(inputs[name][0, :, 0].detach().numpy() for name in "kv"))
+    torch.testing.assert_close(
+        memory[0, 0, 1].unflatten(-1, (12, 12)).detach(), torch.from_numpy(pairs.weights), rtol=0, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("kind", ["titans", "moneta", "yaad", "memora"])
+def test_gradients_of_a_matrix_in_closed_form(kind: str) -> None:
+    """k (dL/de)^T with e = W^T k - v."""
+    mixer = memory_of(kind, memory_depth=1)
+    x = 3 * noise(1, 5, 12)
+    inputs, _ = mixer.project(x, mixer.initial(x), {})
+    anchor = noise(1, 1, 144, seed=3)
+    w = {"moneta": lambda a: a / (a**4).sum() ** 0.5, "memora": lambda a: a.softmax(0)}.get(kind, lambda a: a)(
+        anchor[0, 0].view(12, 12)
+    )
+    k, v = inputs["k"][0, :, 0], inputs["v"][0, :, 0]
+    e = k @ w - v
+    pull = e
+    if kind == "moneta":
+        pull = 3 * torch.tanh(10 * e) * e**2
+    if kind == "yaad":
+        pull = torch.minimum(e.abs(), inputs["delta"][0, :, 0]) * e.sign()
+    found = mixer.gradient(anchor, inputs)[0, :, 0].unflatten(-1, (12, 12))
+    torch.testing.assert_close(found, k[:, :, None] * pull[:, None], rtol=1e-8, atol=1e-9)
+
+
+def recall_error(kind: str, factor: float) -> float:
+    """Mean squared error of recalled values, of variance 1, where 1 of 20 was written `factor` times as large."""
+    width, pairs, tokens = 32, 16, 160
+    mixer, x = memory_of(kind, width, memory_depth=1, span=1, max_step=0.2), noise(4, tokens, width)
+    keys, values = noise(4, pairs, width, seed=1), noise(4, pairs, width, seed=2)
+    keys = keys / keys.norm(dim=-1, keepdim=True)
+    draws, rows = torch.Generator().manual_seed(3), torch.arange(4)[:, None]
+    which = torch.randint(pairs, (4, tokens), generator=draws)
+    size = torch.where(torch.rand(4, tokens, generator=draws) < 0.05, factor, 1.0).double()
+    inputs, _ = mixer.project(x, mixer.initial(x), {})
+    inputs |= {"k": keys[rows, which][:, :, None], "v": (values[rows, which] * size[..., None])[:, :, None]}
+    if kind == "yaad":
+        inputs["delta"] = torch.ones_like(inputs["delta"])
+    with torch.no_grad():
+        memory, _ = mixer.chunked(torch.zeros_like(mixer.initial(x)["memory"]), inputs)
+    recalled = keys @ memory[:, 0, 1].unflatten(-1, (width, width))
+    return float((recalled - values).square().mean())
+
+
+def test_outliers_do_not_move_a_memory_by_hubers_loss() -> None:
+    """5 % of the values times 20."""
+    yaad, titans = ([recall_error(kind, factor) for factor in (1.0, 20.0)] for kind in ("yaad", "titans"))
+    assert titans[0] < 0.4 and titans[1] > 10 * titans[0]
+    assert yaad[1] < 1.5 * yaad[0] + 0.05

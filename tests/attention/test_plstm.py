@@ -1,0 +1,88 @@
+"""pLSTM: the chain as gated linear attention, the grid as a sum over all paths."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from neurosim.attention import Depth, build
+from neurosim.attention.chunks import additive
+from neurosim.attention.plstm import PLSTM2D, over_grid
+from neurosim.errors import NeurosimInputError
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_the_chain_is_linear_attention_with_one_gate_a_head() -> None:
+    """Marks that undo the transition, and what a token brings itself: o = S_t^T q."""
+    mixer: Any = build("plstm", 12, Depth(), {"num_heads": 2}).double()
+    x = noise(2, 30, 12)
+    inputs, _ = mixer.project(x, mixer.initial(x), {})
+    with torch.no_grad():
+        mixer.direct.fill_(1.0)
+    inputs |= {"mark": inputs["g"].exp(), "source": torch.ones_like(inputs["g"])}
+    memory, out = mixer.chunked(mixer.initial(x)["memory"], inputs)
+    wanted = additive(*(inputs[name] for name in "qkv"), mixer.initial(x)["memory"], inputs["g"])
+    torch.testing.assert_close(memory, wanted[0], rtol=0, atol=1e-11)
+    torch.testing.assert_close(out, wanted[1], rtol=0, atol=1e-11)
+
+
+Node = tuple[int, int]
+
+
+def paths(begin: Node, end: Node) -> Iterator[list[int]]:
+    """Directions, 0 to the right and 1 down, of every path between two nodes."""
+    if begin == end:
+        yield []
+    for direction, after in ((0, (begin[0], begin[1] + 1)), (1, (begin[0] + 1, begin[1]))):
+        if after[0] <= end[0] and after[1] <= end[1]:
+            yield from ([direction, *rest] for rest in paths(after, end))
+
+
+def test_the_grid_is_the_sum_over_all_paths() -> None:
+    x, y = 4, 5
+    q, k, v = noise(1, x, y, 1, 3), noise(1, x, y, 1, 3, seed=1), noise(1, x, y, 1, 2, seed=2)
+    source, transition, mark = (
+        noise(1, x, y, 1, 2, seed=3),
+        noise(1, x, y, 1, 2, 2, seed=4),
+        noise(1, x, y, 1, 2, seed=5),
+    )
+    out = over_grid(q, k, v, source, transition, mark)[0, :, :, 0]
+    end = (3, 4)
+    wanted = torch.zeros(2, dtype=torch.float64)
+    for i in range(x):
+        for j in range(y):
+            for path in paths((i, j), end):
+                if path:
+                    node, weight = (i, j), source[0, i, j, 0, path[0]]
+                    for came, goes in itertools.pairwise(path):
+                        node = (node[0] + came, node[1] + 1 - came)
+                        weight = weight * transition[0, node[0], node[1], 0, came, goes]
+                    weight = weight * mark[0, 3, 4, 0, path[-1]]
+                    wanted = wanted + weight * (q[0, 3, 4, 0] @ k[0, i, j, 0]) * v[0, i, j, 0]
+    torch.testing.assert_close(out[end], wanted, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("mode", ["directional", "diffusive"])
+def test_images_of_any_size(mode: str) -> None:
+    """Every pixel sees every other; flip the image and exchange the gates of the flips: the result is flipped."""
+    layer = PLSTM2D(8, 2, mode).double()
+    x = noise(2, 5, 3, 8).requires_grad_()
+    y = layer(x)
+    (grad,) = torch.autograd.grad(y[0, 2, 1].sum(), x)
+    seen = grad[0].abs().amax(-1) > 0
+    assert y.shape == x.shape and bool(seen.all())
+    assert not grad[1].any()
+    with torch.no_grad():
+        for value in (layer.edge_proj.weight, layer.edge_proj.bias):
+            value.copy_(value.unflatten(0, (4, -1))[[1, 0, 3, 2]].flatten(0, 1))
+    torch.testing.assert_close(layer(x.flip(1)), y.flip(1), rtol=0, atol=1e-11)
+    with pytest.raises(NeurosimInputError, match=r"PLSTM2D.mode: unknown name 'x'"):
+        PLSTM2D(8, 2, "x")
