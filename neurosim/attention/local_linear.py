@@ -67,7 +67,7 @@ class LocalLinearAttention(SoftmaxAttention):
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"]], -1)[:, None]], 1)[:, -self.window_size :]
-        return self._visible_later(known), self._regress(inputs["q"][:, None], known)[:, 0]
+        return self.visible_later(known), self._regress(inputs["q"][:, None], known)[:, 0]
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"]], -1)], 1)
@@ -75,7 +75,7 @@ class LocalLinearAttention(SoftmaxAttention):
         for q in inputs["q"].split(self.chunk, 1):
             end += q.shape[1]
             outputs.append(self._regress(q, known[:, :end]))
-        return self._visible_later(known), torch.cat(outputs, 1)
+        return self.visible_later(known), torch.cat(outputs, 1)
 
     def _regress(self, q: Tensor, known: Tensor) -> Tensor:
         """Return o [B, T, H, V] of the last T tokens q [B, T, H, K] among the N of `known`."""

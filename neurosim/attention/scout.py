@@ -25,6 +25,8 @@ class CheckpointAttention(SoftmaxAttention):
         interval: n.
     """
 
+    why_not_parallel = "its checkpoints lie in other processes"
+
     interval: int = 10
 
     def build(self) -> None:
