@@ -112,6 +112,24 @@ def lookup(table: Mapping[str, T], name: str, what: str) -> T:
     """
     if name in table:
         return table[name]
-    near = nearest(str(name), table)
+    raise _unknown(what, "name", name, table)
+
+
+def check_keys(given: Iterable[str], known: Iterable[str], where: str) -> None:
+    """Raise for the first key of a table that it does not have: `population 'E': unknown key 'tau_men'; did you ...`.
+
+    Raises:
+        NeurosimInputError: naming the key, the nearest one, and all.
+    """
+    names = list(known)
+    for key in given:
+        if key not in names:
+            raise _unknown(where, "key", key, names)
+
+
+def _unknown(where: str, kind: str, name: object, known: Iterable[str]) -> NeurosimInputError:
+    names = sorted(known)
+    near = nearest(str(name), names)
     hint = f"did you mean '{near}'? " if near else ""
-    raise NeurosimInputError(f"{what}: unknown name '{name}'; {hint}choose from {', '.join(sorted(table))}")
+    choice = f"choose from {', '.join(names)}" if names else "leave it out"
+    return NeurosimInputError(f"{where}: unknown {kind} '{name}'; {hint}{choice}")

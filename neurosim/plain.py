@@ -25,7 +25,7 @@ from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 
-from .errors import NeurosimInputError, lookup, require
+from .errors import NeurosimInputError, check_keys, require
 
 T = TypeVar("T")
 PlainTree = dict[str, Any]
@@ -145,8 +145,7 @@ def _record(kind: Any, tree: Any, name: str) -> Any:
         return tree
     require(isinstance(tree, Mapping), name, f"must be {WORDS[dict]}", f"{tree!r:.60}")
     known = {field.name: field for field in fields(kind) if field.init}
-    for key in tree:
-        lookup(known, key, f"{name}: field")
+    check_keys(tree, known, name)
     missing = [f.name for f in known.values() if f.default is MISSING and f.default_factory is MISSING]
     missing = [field for field in missing if field not in tree]
     require(not missing, name, f"needs the fields {', '.join(missing)}", ", ".join(map(str, tree)) or "none")

@@ -78,7 +78,7 @@ def test_arrays_are_read_from_lists_and_checked() -> None:
     [
         ([], "Settings: must be a table (got [])"),
         ({}, "Settings: needs the fields name (got none)"),
-        ({"name": "a", "layer": []}, "Settings: field: unknown name 'layer'; did you mean 'layers'?"),
+        ({"name": "a", "layer": []}, "Settings: unknown key 'layer'; did you mean 'layers'?"),
         ({"name": 1}, "Settings.name: must be a string (got 1)"),
         ({"name": "a", "quick": 1}, "Settings.quick: must be true or false (got 1)"),
         ({"name": "a", "layers": 1}, "Settings.layers: must be a list (got 1)"),

@@ -6,7 +6,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from ..errors import lookup
-from ..runs.command import CommandOptions, CommandResult, common, refuse_options
+from ..runs.command import NO_RUN, CommandOptions, CommandResult, common
 
 INSTALL = {
     "bash": 'eval "$(neurosim completion bash)"  in ~/.bashrc',
@@ -17,12 +17,11 @@ INSTALL = {
 
 @click.command(epilog="Install with: " + "; ".join(INSTALL.values()))
 @click.argument("shell", metavar="bash|zsh|fish")
-@common()
+@common(without=NO_RUN)
 def command(options: CommandOptions, shell: str) -> CommandResult:
     """Print the completion script of a shell."""
     from . import main
 
-    refuse_options(options, "config", "sets", "seed", "out")
     lookup(INSTALL, shell, "shell")
     kind = get_completion_class(shell)
     assert kind is not None  # click knows all three

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import NeurosimInputError
-from ..runs.command import CommandOptions, CommandResult, common, complete_dataset, refuse_options
+from ..runs.command import NO_RUN, CommandOptions, CommandResult, common, complete_dataset, refuse_options
 from ..runs.tables import table
 from .folders import describe_folder
 from .program import CommandEntry, Program
@@ -47,12 +47,11 @@ _root = click.option("--root", type=click.Path(path_type=Path), metavar="DIR", h
 
 
 @click.command()
-@common()
+@common(without=NO_RUN)
 def list_all(options: CommandOptions) -> CommandResult:
     """List the datasets, and whether their files are here."""
     from ..data import catalog
 
-    refuse_options(options, "config", "sets", "seed", "out")
     found = [(dataset, catalog.place(dataset)) for dataset in catalog.datasets().values()]
     rows = [(dataset.name, f"{dataset.title}  [{_place(dataset, folder)}]") for dataset, folder in found]
     return CommandResult({"datasets": [_describe(*each) for each in found]}, table(rows))
@@ -61,7 +60,7 @@ def list_all(options: CommandOptions) -> CommandResult:
 @click.command()
 @_name
 @_root
-@common()
+@common(without=("config", "seed", "out", "threads"))
 def info(options: CommandOptions, name: str, root: Path | None) -> CommandResult:
     """Describe dataset NAME, or what is understood of the recordings in the folder NAME.
 
@@ -70,9 +69,8 @@ def info(options: CommandOptions, name: str, root: Path | None) -> CommandResult
     from ..data import catalog
 
     if name not in catalog.datasets() and Path(name).is_dir():
-        refuse_options(options, "config", "seed", "out")
         return describe_folder(Path(name), options.sets, quiet=options.quiet)
-    refuse_options(options, "config", "sets", "seed", "out")
+    refuse_options(options, "sets")
     dataset = catalog.module(name).INFO
     folder = catalog.place(dataset, root)
     splits = [f"{split} ({dataset.recordings[split]:,})" if dataset.recordings else split for split in dataset.splits]
@@ -94,7 +92,7 @@ def info(options: CommandOptions, name: str, root: Path | None) -> CommandResult
 @click.command()
 @_name
 @_root
-@common()
+@common(without=("out", "threads"))
 def make(options: CommandOptions, name: str, root: Path | None) -> CommandResult:
     """Compute the files of dataset NAME, into --root or the folder where they are looked for.
 
@@ -102,7 +100,6 @@ def make(options: CommandOptions, name: str, root: Path | None) -> CommandResult
     """
     from ..data import catalog
 
-    refuse_options(options, "out")
     module = _module_with(name, "make", "is not computed")
     folder = catalog.place(module.INFO, root)
     recipe = _recipe(module.Recipe, options)
@@ -120,7 +117,7 @@ def make(options: CommandOptions, name: str, root: Path | None) -> CommandResult
     metavar="KB/S",
     help="Give up where the whole of a file is slower; default 32 kB/s.",
 )
-@common()
+@common(without=NO_RUN)
 def fetch(options: CommandOptions, name: str, root: Path | None, min_rate: float | None) -> CommandResult:
     """Download the files of dataset NAME, into --root or the folder where they are looked for.
 
@@ -129,7 +126,6 @@ def fetch(options: CommandOptions, name: str, root: Path | None, min_rate: float
     from ..data import catalog
     from ..data.download import RetryPolicy, count_files
 
-    refuse_options(options, "config", "sets", "seed", "out")
     module = _module_with(name, "fetch", "is not downloaded")
     folder = catalog.place(module.INFO, root)
     retries = {} if min_rate is None else {"retries": RetryPolicy(min_rate=1e3 * min_rate)}
@@ -141,12 +137,11 @@ def fetch(options: CommandOptions, name: str, root: Path | None, min_rate: float
 @click.command()
 @_name
 @_root
-@common()
+@common(without=NO_RUN)
 def verify(options: CommandOptions, name: str, root: Path | None) -> CommandResult:
     """Count, check and decode every file of dataset NAME; exit code 1 if anything is wrong."""
     from ..data import catalog
 
-    refuse_options(options, "config", "sets", "seed", "out")
     dataset = catalog.module(name).INFO
     folder = catalog.place(dataset, root)
     found = catalog.verify(name, root, quiet=options.quiet)

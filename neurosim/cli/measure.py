@@ -12,7 +12,7 @@ from ..runs.command import CommandOptions, CommandResult, common, setting
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @setting("--profile", "energy.profile", metavar="NAME", help="Energy profile; the run's own when left out.")
-@common()
+@common(without=("seed", "threads"))
 def command(options: CommandOptions, run: Path) -> CommandResult:
     """Print the measures and energy estimates of RUN again, under another energy profile if asked.
 

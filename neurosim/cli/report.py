@@ -11,13 +11,12 @@ from ..runs.command import CommandOptions, CommandResult, common
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@common()
+@common(without=("config", "sets", "seed", "threads"))
 def command(options: CommandOptions, run: Path) -> CommandResult:
     """Write the report page of RUN again and print its path (with --out, a copy in that folder)."""
     from .. import files, runs
 
     folder = runs.open_run(run)
-    runs.reconfigure(folder, options.config, options.sets, options.given)
     page = runs.write_page(folder.path)
     if options.out is not None:
         copy = options.out / page.name

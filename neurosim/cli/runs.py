@@ -6,19 +6,18 @@ from pathlib import Path
 
 import click
 
-from ..runs.command import CommandOptions, CommandResult, common, refuse_options
+from ..runs.command import NO_RUN, CommandOptions, CommandResult, common
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), default="runs")
-@common()
+@common(without=NO_RUN)
 def command(options: CommandOptions, folder: Path) -> CommandResult:
     """List the runs in FOLDER (default: runs), the latest first, and write index.html there with links to reports."""
     from ..plain import to_plain
     from ..report.numbers import date
     from ..runs.index import read_index, write_index
 
-    refuse_options(options, "config", "sets", "seed", "out")
     entries = read_index(folder)
     page = write_index(folder, entries)
     rows = [(each.path, each.kind, each.name, each.status, date(each.started) or "") for each in entries]

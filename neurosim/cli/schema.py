@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..runs.command import CommandOptions, CommandResult, common, refuse_options
+from ..runs.command import CommandOptions, CommandResult, common
 
 if TYPE_CHECKING:
     from ..runs.kind import Kind
@@ -19,7 +19,7 @@ TITLES = {"lm-train": "a training of a language model", FOLDER: "dataset.toml in
 
 @click.command()
 @click.argument("name", required=False)
-@common()
+@common(without=("config", "sets", "seed", "threads"))
 def command(options: CommandOptions, name: str | None) -> CommandResult:
     """Print the JSON Schema of the config NAME, or list the names; with --out DIR, write NAME.json there, or all.
 
@@ -34,7 +34,6 @@ def command(options: CommandOptions, name: str | None) -> CommandResult:
     from ..runs.command import to_json
     from ..runs.tables import table
 
-    refuse_options(options, "config", "sets", "seed")
     found = schemas()
     if name is not None:
         lookup(found, name, "config")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..errors import NeurosimInputError
-from ..runs.command import CommandOptions, CommandResult, common, refuse_options
+from ..runs.command import CommandOptions, CommandResult, common
 
 
 @click.command()
@@ -21,7 +21,7 @@ from ..runs.command import CommandOptions, CommandResult, common, refuse_options
 @click.option("--columns", metavar="ORDER", help="Order of the columns of a table, e.g. xypt.")
 @click.option("--shape", metavar="P,Y,X", help="Sensor: polarities, height, width; or channels.")
 @click.option("--population", metavar="NAME", help="Of a SONATA file.")
-@common()
+@common(without=("config", "sets", "seed", "threads"))
 def command(
     options: CommandOptions,
     path: Path,
@@ -42,7 +42,6 @@ def command(
     from ..files.formats import ReadOptions
     from ..runs.view import read_view, write_view, write_view_gif
 
-    refuse_options(options, "config", "sets", "seed")
     reading = ReadOptions(format, _shape(shape), clock, camera, tick, columns, population)
     view = read_view(path, reading, _start(start))
     page = write_view(view, options.out)

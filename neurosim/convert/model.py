@@ -269,6 +269,19 @@ def convert(
     return made
 
 
+def check_coding(dense: LanguageModel, coding: Coding) -> None:
+    """Check what the shapes of a model tell of its conversion.
+
+    Raises:
+        NeurosimInputError: a layer cannot be converted, or sums could pass their type.
+    """
+    names = linear_names(dense, coding.head)
+    if not SCHEMES[coding.scheme].text:
+        _require_sums(dense, names, coding)
+    if coding.qk:
+        spiked_mixer.check_qk(dense)
+
+
 def _require_sums(dense: LanguageModel, names: Sequence[str], coding: Coding) -> None:
     """Raise where sums of int8 weights times counts, k a channel in the mean, could pass 32 bits."""
     if coding.weights == "int8":

@@ -88,13 +88,20 @@ def add_coders(model: LanguageModel, *, qk: bool, state: bool, k: float) -> None
     Raises:
         NeurosimInputError: a mixer without q and k.
     """
+    if qk:
+        check_qk(model)
+    for mixer in model.mixers():
+        for name, coded in (("q", qk), ("k", qk), ("state", state)):
+            setattr(mixer.codes, name, ternary(k).to(model.device) if coded else None)
+
+
+def check_qk(model: LanguageModel) -> None:
+    """Raise `NeurosimInputError` for a mixer without q and k."""
     for i, mixer in enumerate(model.mixers()):
-        if qk and not _has_qk(mixer):
+        if not _has_qk(mixer):
             raise NeurosimInputError(
                 f"layers.{i}.mixer: a {type(mixer).__name__} has no q and k to code; leave Coding.qk out"
             )
-        for name, coded in (("q", qk), ("k", qk), ("state", state)):
-            setattr(mixer.codes, name, ternary(k).to(model.device) if coded else None)
 
 
 def _has_qk(mixer: Mixer) -> bool:

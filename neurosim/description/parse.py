@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import files
 from ..engine import Probe
-from ..errors import lookup, require
+from ..errors import check_keys, lookup, require
 from ..network import SOURCES, Current, Link, Network, PoissonInput, Population, Projection, SpikeSource
 from ..neurons import MODELS, Neuron
 from ..spikes import Spikes
@@ -19,7 +19,7 @@ from ..windowed import Windowed, WindowModel
 from . import arrays, windowed
 from .description import Description, Settings, SpikeFile, absolute
 from .former import POPULATION, current
-from .tables import Place, Table, build, get, known, typed, value_of
+from .tables import Place, Table, build, get, typed, value_of
 
 LISTS = ("population", "projection", "stimulus", "link", "probe")
 # [energy] is read by `runs`: it changes no spike.
@@ -62,7 +62,7 @@ def parse(
         NeurosimInputError: a key or value that breaks its rule.
     """
     top = Place(name, Path(folder))
-    known(tree, TABLES, top)
+    check_keys(tree, TABLES, top.what)
     tree = current(tree, models or {})
     entries = {key: _tables(tree, key, top) for key in LISTS}
     table = {**MODELS, **SOURCES, **(models or {})}
@@ -111,7 +111,7 @@ def _population(entry: Table, place: Place, models: Mapping[str, type]) -> Popul
     require(
         not set(parameters) & set(POPULATION), place.what, f"its model must not call a parameter {POPULATION}", owner
     )
-    known(entry, (*POPULATION, *parameters), place)
+    check_keys(entry, (*POPULATION, *parameters), place.what)
     given = {key: entry[key] for key in parameters if key in entry}
     if issubclass(owner, Neuron):
         # Any parameter may be an array or a distribution, whatever the annotation says.
@@ -156,12 +156,12 @@ def _spikes(value: object, place: Place, population: Population) -> SpikeFile | 
     require(isinstance(population.model, SpikeSource), place.what, 'needs model = "SpikeSource"', population.model)
     entry: Table = {"file": value} if isinstance(value, str) else typed(value, dict, place)
     if "file" not in entry:
-        known(entry, ("times", "units", "duration"), place)
+        check_keys(entry, ("times", "units", "duration"), place.what)
         duration = get(entry, "duration", float, place)
         times, units = (arrays.read(entry.get(key), place.folder, place.at(key).what) for key in ("times", "units"))
         with place.named():
             return Spikes.sort(times, units, population.size, duration, population.shape)
-    known(entry, ("file", *SPIKES), place)
+    check_keys(entry, ("file", *SPIKES), place.what)
     path = absolute(get(entry, "file", str, place), place.folder)
     with place.named():
         return SpikeFile(path, **{key: typed(entry[key], SPIKES[key], place.at(key)) for key in SPIKES if key in entry})

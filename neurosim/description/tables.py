@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from ..errors import NeurosimError, NeurosimInputError, lookup
+from ..errors import NeurosimError, NeurosimInputError, check_keys, lookup
 from ..plain import from_plain
 from ..plasticity import HOMEOSTASIS, RULES, Homeostasis, LearningRule
 from ..synapses import DISTRIBUTIONS, PATTERNS, Distribution, Pattern
@@ -45,13 +45,6 @@ class Place:
             raise type(error)(f"{self.what}: {error}") from None
 
 
-def known(table: Table, names: Iterable[str], place: Place) -> None:
-    """Raise for the first key that is not among `names`."""
-    closed = dict.fromkeys(names)
-    for key in table:
-        lookup(closed, key, f"{place.what}: unknown key")
-
-
 def get(table: Table, key: str, kind: type[T], place: Place) -> T:
     """Return the value of a required key, of that type."""
     if key not in table:
@@ -71,7 +64,7 @@ def build(owner: type[T], table: Table, place: Place) -> T:
         NeurosimInputError: an unknown key, a missing one, or a value that breaks its rule, with the place before it.
     """
     entries = {field.name: field for field in dataclasses.fields(owner) if field.init}  # type: ignore[arg-type]
-    known(table, entries, place)
+    check_keys(table, entries, place.what)
     for name, field in entries.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in table:

@@ -11,9 +11,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from .. import files
-from ..errors import NeurosimError, NeurosimInputError, lookup
+from ..errors import NeurosimError, NeurosimInputError, check_keys, lookup
 from ..windowed import Windowed, WindowModel
-from .tables import Place, Table, build, known, typed
+from .tables import Place, Table, build, typed
 
 # Where each model is; loaded only if a network names it.
 MODULES = {
@@ -75,7 +75,7 @@ def _fields(entry: Table, place: Place) -> NDArray[Any]:
     """Return the receptive fields that a function of `FIELDS` makes."""
     make = getattr(import_module("...macrocolumn", __name__), lookup(FIELDS, entry["name"], f"{place.what}: name"))
     arguments = {key: value for key, value in entry.items() if key != "name"}
-    known(arguments, inspect.signature(make).parameters, place)
+    check_keys(arguments, inspect.signature(make).parameters, place.what)
     with place.named():
         try:
             found: NDArray[Any] = make(**{k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()})

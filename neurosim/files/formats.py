@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import GuessWarning, NeurosimInputError, lookup, require
+from ..errors import GuessWarning, NeurosimInputError, lookup, nearest, require
 from ..spikes import Spikes
 from .aedat import read_aedat2
 from .aedat4 import read_aedat4
@@ -157,7 +157,7 @@ def write(path: str | os.PathLike[str], spikes: Spikes, *, format: str | None = 
         NeurosimInputError: an unknown format or suffix, a format without a writer, or spikes that it cannot hold.
         NeurosimWriteError: as `replacing`.
     """
-    name = format or lookup(SUFFIXES, Path(path).suffix.lower(), f"{path}: suffix (or give format=)")
+    name = format or _by_suffix(path)
     writer = lookup(FORMATS, name, "write.format").write
     if writer is None:
         names = ", ".join(name for name, known in FORMATS.items() if known.write)
@@ -175,5 +175,18 @@ def find_format(path: str | os.PathLike[str], format: str | None = None) -> str:
         return format
     start = read_start(path, max(map(len, SIGNATURES)))
     name = next((name for signature, name in SIGNATURES.items() if start.startswith(signature)), None)
-    name = name or lookup(SUFFIXES, Path(path).suffix.lower(), f"{path}: suffix (or give format=)")
+    name = name or _by_suffix(path)
     return "camera-hdf5" if name == "sonata" and is_camera_file(path) else name
+
+
+def _by_suffix(path: str | os.PathLike[str]) -> str:
+    suffix = Path(path).suffix.lower()
+    if suffix in SUFFIXES:
+        return SUFFIXES[suffix]
+    problem = f"unknown suffix '{suffix}'" if suffix else "has no suffix that tells its format"
+    near = nearest(suffix, SUFFIXES)
+    hint = f"did you mean '{near}'? " if near else ""
+    raise NeurosimInputError(
+        f"{path}: {problem}; {hint}name it with one of {', '.join(sorted(SUFFIXES))}, or give its format, one of "
+        f"{', '.join(FORMATS)}"
+    )

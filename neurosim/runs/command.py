@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _SETTING = "setting__"  # begins the names of parameters that are settings
 CPU = ("cpu",)
 CPU_OR_CUDA = ("cpu", "cuda")  # of commands whose models run in torch and Triton
+NO_RUN = ("config", "sets", "seed", "out", "threads")  # options of commands that run nothing
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -65,7 +66,9 @@ class CommandResult:
         return cls(result.to_dict(), kind.render_table(result), result.failure() or "")
 
 
-def common(devices: Sequence[str] = CPU) -> Callable[[Callable[..., CommandResult]], Callable[..., None]]:
+def common(
+    devices: Sequence[str] = CPU, without: Sequence[str] = ()
+) -> Callable[[Callable[..., CommandResult]], Callable[..., None]]:
     """Return a decorator: the wrapped function takes `options: CommandOptions` first, returns a `CommandResult`, and
     prints nothing.
 
@@ -73,6 +76,7 @@ def common(devices: Sequence[str] = CPU) -> Callable[[Callable[..., CommandResul
 
     Args:
         devices: `CPU`, or `CPU_OR_CUDA` for a command that needs torch.
+        without: names of the options that have no effect on the command: they are refused, and not in its help.
     """
 
     def decorate(function: Callable[..., CommandResult]) -> Callable[..., None]:
@@ -85,6 +89,7 @@ def common(devices: Sequence[str] = CPU) -> Callable[[Callable[..., CommandResul
             say = silent if own["quiet"] else _say
             own["show_config"] = values.pop("show_config", False)
             options = CommandOptions(command=("neurosim", *sys.argv[1:]), say=say, **own)
+            refuse_options(options, *without)
             _check_device(options.device, devices)
             try:
                 with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
@@ -96,7 +101,7 @@ def common(devices: Sequence[str] = CPU) -> Callable[[Callable[..., CommandResul
             if result.failure:
                 raise NeurosimError(result.failure)
 
-        for option in reversed(_OPTIONS):
+        for option in reversed(_common_options(devices, without)):
             command = option(command)
         return command
 
@@ -175,7 +180,7 @@ def refuse_options(options: CommandOptions, *names: str) -> None:
     """Raise for an option that has no effect on the command."""
     for name in names:
         if getattr(options, name) not in (None, ()):
-            flag = name.removesuffix("s")
+            flag = "set" if name == "sets" else name
             raise NeurosimInputError(f"--{flag}: this command has no use for it; leave it out")
 
 
@@ -230,24 +235,46 @@ show_config = click.option(
     "--show-config", is_flag=True, help="Print all settings of the run as TOML (with --json: as JSON), and stop."
 )
 PROFILE = setting("--profile", "energy.profile", metavar="NAME", help="Energy profile.")
-_OPTIONS = (
-    click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Settings in TOML."),
-    click.option(
-        "--set", "sets", multiple=True, metavar="KEY=VALUE", help="One setting, e.g. liquid.neurons=500; repeatable."
-    ),
-    click.option(
-        "--seed", type=int, callback=at_least(0, "must be >= 0"), help="Seed of everything random: same seed, same run."
-    ),
-    click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for what is written."),
-    plugin_option(),
-    click.option("--json", is_flag=True, help="Print JSON on stdout, and everything else on stderr."),
-    click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Where to compute."),
-    click.option(
-        "--threads",
-        type=int,
-        callback=at_least(1, "must be >= 1"),
-        help="Threads; default all. The spikes are the same for any number.",
-    ),
-    click.option("--quiet", is_flag=True, help="No progress bars and no remarks."),
-)
+
+
+def _common_options(devices: Sequence[str], without: Sequence[str]) -> tuple[Callable[[Command], Command], ...]:
+    """Return the options that every command has; those without an effect are hidden."""
+    threads = "Threads; default all. The spikes are the same for any number."
+
+    def option(*flags: str, name: str, **attributes: Any) -> Callable[[Command], Command]:
+        return click.option(*flags, hidden=name in without, **attributes)
+
+    return (
+        option("--config", name="config", type=click.Path(path_type=Path), metavar="FILE", help="Settings in TOML."),
+        option(
+            "--set",
+            "sets",
+            name="sets",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="One setting, e.g. liquid.neurons=500; repeatable.",
+        ),
+        option(
+            "--seed",
+            name="seed",
+            type=int,
+            callback=at_least(0, "must be >= 0"),
+            help="Seed of everything random: same seed, same run.",
+        ),
+        option("--out", name="out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for what is written."),
+        plugin_option(),
+        click.option("--json", is_flag=True, help="Print JSON on stdout, and everything else on stderr."),
+        click.option(
+            "--device",
+            default="cpu",
+            show_default=True,
+            metavar="NAME",
+            hidden=devices == CPU,
+            help=f"Where to compute: {' or '.join(devices)}.",
+        ),
+        option("--threads", name="threads", type=int, callback=at_least(1, "must be >= 1"), help=threads),
+        click.option("--quiet", is_flag=True, help="No progress bars and no remarks."),
+    )
+
+
 _NAMES = ("config", "sets", "seed", "out", "json", "device", "threads", "quiet")

@@ -15,7 +15,21 @@ DELAY = 2.0  # seconds before a bar appears
 LINE_EVERY = 15.0  # seconds between two lines where no terminal listens
 # Work that will take longer than that says so as soon as its rate is known.
 LONG, KNOWN = 60.0, 3.0  # seconds
-FORM = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit} [{remaining} left{postfix}]"
+FORM = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}{postfix}]"
+
+
+class _Rest:
+    """Estimate of the seconds that are left. The first step is left out: kernels are compiled in it."""
+
+    def __init__(self) -> None:
+        self.first: tuple[float, float] | None = None
+
+    def seconds(self, now: float, done: float, total: float) -> float | None:
+        """Return the estimate at a report of progress, None at the first one; `now` is a time of a clock, s."""
+        if self.first is None:
+            self.first = now, done
+        start, begin = self.first
+        return (now - start) * (total - done) / (done - begin) if done > begin else None
 
 
 class ProgressCallback(Protocol):
@@ -37,10 +51,13 @@ def bar(what: str, unit: str, quiet: bool) -> Iterator[ProgressCallback | None]:
 
     looks = {"unit_scale": True, "delay": DELAY, "disable": None, "leave": False, "bar_format": FORM}
     with tqdm(desc=printable(what), unit=unit, **looks) as shown:
+        rest = _Rest()
 
         def report(done: float, total: float, note: str = "") -> None:
             shown.total = total
-            shown.set_postfix_str(printable(note), refresh=False)
+            left = rest.seconds(time.monotonic(), done, total)
+            words = [] if left is None else [f"{tqdm.format_interval(left)} left"]
+            shown.set_postfix_str(printable(", ".join([*words, *([note] if note else [])])), refresh=False)
             shown.update(done - shown.n)
 
         yield report
@@ -50,7 +67,7 @@ class _Lines:
     """Progress as lines, for logs: `what: 50 % of 10 s simulated, 12 s left`."""
 
     def __init__(self, what: str, unit: str) -> None:
-        self.what, self.unit = what, unit
+        self.what, self.unit, self.rest = what, unit, _Rest()
         self.start = self.shown = time.monotonic()
         self.silent = True
 
@@ -58,13 +75,14 @@ class _Lines:
         now = time.monotonic()
         if not 0 < done <= total:
             return
-        left = (now - self.start) * (total / done - 1)
-        early = self.silent and left > LONG and now - self.start > KNOWN
+        left = self.rest.seconds(now, done, total)
+        early = self.silent and left is not None and left > LONG and now - self.start > KNOWN
         if now - self.shown < LINE_EVERY and not early:
             return
         self.shown, self.silent = now, False
-        words = f"{self.what}: {done / total:.0%} of {total:,.6g} {self.unit}, {left:,.0f} s left"
-        print(printable(f"{words}, {note}" if note else words), file=sys.stderr, flush=True)
+        words = [f"{self.what}: {done / total:.0%} of {total:,.6g} {self.unit}"]
+        words += [] if left is None else [f"{left:,.0f} s left"]
+        print(printable(", ".join([*words, *([note] if note else [])])), file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from ..errors import NeurosimFormatError, NeurosimInputError, nearest
 from ..files.json_toml import parse_toml
@@ -45,6 +45,20 @@ class Section(BaseModel):
         return {"$schema": DIALECT, **cls.model_json_schema()}
 
 
+def renamed(**names: str) -> Any:
+    """Return a validator of a section that accepts keys of earlier versions: `old="new"`."""
+
+    @model_validator(mode="before")  # type: ignore[misc] # becomes a method of the class it is assigned in
+    @classmethod
+    def rename(cls: type, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        tree = {key: value for key, value in values.items() if key not in names}
+        return overlay(tree, {names[key]: value for key, value in values.items() if key in names})
+
+    return rename
+
+
 @dataclass(frozen=True)
 class ConfigSource:
     """Settings from one place.
@@ -64,10 +78,54 @@ def resolve(model: type[M], sources: Sequence[ConfigSource]) -> M:
     Raises:
         NeurosimInputError: the first key that breaks its rule, and the number of further ones.
     """
+    check_tables(sources, model)
     try:
         return model.model_validate(merge(sources))
     except ValidationError as error:
         raise NeurosimInputError(_explain(model, error, sources)) from None
+
+
+def check_tables(sources: Sequence[ConfigSource], model: type[BaseModel], prefix: str = "") -> None:
+    """Raise for a value in the place of a table of `model`: another source's table would replace it without a word.
+
+    Raises:
+        NeurosimInputError: the first such key.
+    """
+    for name, inner in _tables(model).items():
+        leaf = next(dotted_keys(inner, f"{prefix}{name}."))
+        given = [ConfigSource(s.name, table_of(s, name, prefix + name, leaf)) for s in sources if name in s.tree]
+        check_tables(given, inner, f"{prefix}{name}.")
+
+
+def table_of(source: ConfigSource, key: str, name: str, leaf: str) -> Tree:
+    """Return the table `key` of a source, empty where it is None.
+
+    Args:
+        name: of the table in errors.
+        leaf: a key of it, as an example.
+
+    Raises:
+        NeurosimInputError: it is no table.
+    """
+    value = source.tree.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise NeurosimInputError(
+            f"{name}: must be a table of settings (got {value!r}, from {source.name}); give its keys, e.g. {leaf}"
+        )
+    return value
+
+
+def _tables(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """Return the models of the tables of a model, by key."""
+    found = {}
+    for name, field in model.model_fields.items():
+        kinds = [field.annotation, *get_args(field.annotation)]
+        table = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
+        if table is not None:
+            found[name] = table
+    return found
 
 
 def merge(sources: Iterable[ConfigSource]) -> dict[str, object]:
@@ -97,7 +155,7 @@ def assignments(texts: Iterable[str]) -> dict[str, object]:
     """Return `--set` arguments such as `liquid.neurons=500` as a tree. A value is TOML, or else plain text.
 
     Raises:
-        NeurosimInputError: no `=`, or no key before it.
+        NeurosimInputError: no `=`, no key before it, or a key that is given both a value and keys of a table.
     """
     tree: dict[str, object] = {}
     for text in texts:
@@ -105,8 +163,25 @@ def assignments(texts: Iterable[str]) -> dict[str, object]:
         parts = [part.strip() for part in key.split(".")]
         if not equals or not all(parts):
             raise NeurosimInputError(f"--set: must read key=value, e.g. liquid.neurons=500 (got '{text}')")
-        tree = overlay(tree, nest(".".join(parts), _value(value.strip())))
+        branch = nest(".".join(parts), _value(value.strip()))
+        twice = _clash(tree, branch)
+        if twice:
+            raise NeurosimInputError(f"--set: {twice} is given both a value and keys of a table; leave one out")
+        tree = overlay(tree, branch)
     return tree
+
+
+def _clash(tree: Tree, branch: Tree) -> str:
+    """Return the dotted key that is a table in one of two trees and a value in the other, or ""."""
+    for key, value in branch.items():
+        old = tree.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            inner = _clash(old, value)
+            if inner:
+                return f"{key}.{inner}"
+        elif key in tree and isinstance(old, Mapping) != isinstance(value, Mapping):
+            return key
+    return ""
 
 
 def _value(text: str) -> Any:
@@ -190,10 +265,9 @@ def _required(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 def dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """Yield every key that a config may have: `seed`, `data.name`, ..."""
-    for name, field in model.model_fields.items():
-        kinds = [field.annotation, *get_args(field.annotation)]
-        table = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
-        if table is None:
-            yield prefix + name
+    tables = _tables(model)
+    for name in model.model_fields:
+        if name in tables:
+            yield from dotted_keys(tables[name], f"{prefix}{name}.")
         else:
-            yield from dotted_keys(table, f"{prefix}{name}.")
+            yield prefix + name

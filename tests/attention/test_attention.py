@@ -403,10 +403,10 @@ def test_models_are_a_function_of_their_seed() -> None:
 def test_configs_survive_json_and_name_what_is_wrong() -> None:
     config = stack()
     assert LanguageConfig.from_json(config.to_json()).to_json() == config.to_json()
-    with pytest.raises(NeurosimInputError, match="LanguageConfig: field: unknown name 'widht'; did you mean 'width'"):
+    with pytest.raises(NeurosimInputError, match="LanguageConfig: unknown key 'widht'; did you mean 'width'"):
         LanguageConfig.from_json({"widht": 3})
     with pytest.raises(
-        NeurosimInputError, match=r"LanguageConfig.layers\[0\]: field: unknown name 'kynd'; did you mean 'kind'"
+        NeurosimInputError, match=r"LanguageConfig.layers\[0\]: unknown key 'kynd'; did you mean 'kind'"
     ):
         LanguageConfig.from_json({"layers": [{"kynd": "gla"}]})
     with pytest.raises(NeurosimInputError, match=r"LanguageConfig\.mlp: unknown name 'mlp'"):

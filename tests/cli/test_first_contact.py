@@ -7,6 +7,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -61,7 +62,7 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(monkeypatch: pytest.
         for done in (1, 2, 3, 4):
             report(done, 8, "loss 0.5")
     assert (
-        log.getvalue() == "train: 25% of 8 epochs, 48 s left, loss 0.5\ntrain: 50% of 8 epochs, 40 s left, loss 0.5\n"
+        log.getvalue() == "train: 25% of 8 epochs, 90 s left, loss 0.5\ntrain: 50% of 8 epochs, 52 s left, loss 0.5\n"
     )
 
 
@@ -77,9 +78,19 @@ def test_long_work_says_early_how_long_it_will_take(monkeypatch: pytest.MonkeyPa
     assert log.getvalue() == "train: 2% of 100 epochs, 196 s left\n"
 
 
-def test_no_control_character_of_a_result_or_an_error_reaches_the_terminal() -> None:
-    import click
+def test_a_first_step_in_which_kernels_are_compiled_says_nothing_of_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = io.StringIO()
+    clock = iter([0.0, 281.0, 282.0, 300.0])
+    monkeypatch.setattr(sys, "stderr", log)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.bar("learning", "updates", quiet=False) as report:
+        assert report is not None
+        for done in (1, 2, 20):
+            report(done, 100, "loss 2")
+    assert log.getvalue() == "learning: 1% of 100 updates, loss 2\nlearning: 20% of 100 updates, 80 s left, loss 2\n"
 
+
+def test_no_control_character_of_a_result_or_an_error_reaches_the_terminal() -> None:
     @click.command()
     @common()
     def command(options: CommandOptions) -> CommandResult:
@@ -94,11 +105,50 @@ def test_no_control_character_of_a_result_or_an_error_reaches_the_terminal() -> 
 
 @pytest.mark.parametrize(
     "words",
-    [("convert", "generate", "model", "--set", "a=1"), ("runs", "--seed", "0"), ("completion", "bash", "--out", "x")],
+    [
+        ("convert", "generate", "model", "--set", "a=1"),
+        ("runs", "--seed", "0"),
+        ("completion", "bash", "--out", "x"),
+        ("datasets", "list", "--threads", "1"),
+        ("report", "run", "--config", "a.toml"),
+    ],
 )
 def test_options_without_a_use_are_refused(elsewhere: None, words: tuple[str, ...]) -> None:
     code, output = invoke(*words)
     assert (code, output) == (2, f"neurosim: {words[-2]}: this command has no use for it; leave it out\n")
+
+
+def commands() -> list[tuple[list[str], click.Command]]:
+    """Return every command with its words."""
+    found: list[tuple[list[str], click.Command]] = []
+
+    def walk(words: list[str], command: click.Command) -> None:
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                inner = command.get_command(context, name)
+                assert inner is not None
+                walk([*words, name], inner)
+        else:
+            found.append((words, command))
+
+    walk([], main)
+    return found
+
+
+def test_the_help_of_a_command_lists_what_it_takes(elsewhere: None) -> None:
+    """Values that no command reads end in an error of the option itself only where it is refused."""
+    values = {"--config": "a.toml", "--set": "a=1", "--seed": "1", "--out": "o", "--threads": "1"}
+    refused = 0
+    for words, command in commands():
+        text = invoke(*words, "--help")[1]
+        arguments = ["x"] * sum(isinstance(p, click.Argument) and p.required for p in command.params)
+        for flag, value in values.items():
+            if f"  {flag} " not in text:
+                line = f"neurosim: {flag}: this command has no use for it; leave it out\n"
+                assert invoke(*words, *arguments, flag, value) == (2, line)
+                refused += 1
+    assert refused > 40 and len(commands()) > 25
 
 
 def test_a_warning_is_one_line_without_a_place_in_the_code(elsewhere: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -490,7 +490,7 @@ def _config(folder: Path, **changes: object) -> None:
         ({"format": 9}, "format: must be 1 or 2: upgrade neurosim"),
         ({"coding": {"scheme": "ternery"}}, "did you mean 'ternary'"),
         ({"coding": {"k": "3"}}, r"coding.k: must be a number \(got '3'\)"),
-        ({"coding": {"kk": 3}}, "coding: field: unknown name 'kk'"),
+        ({"coding": {"kk": 3}}, "coding: unknown key 'kk'"),
         ({"coding": 5}, "coding: must be a table"),
         ({"price": None}, "price: must be a number"),
         (

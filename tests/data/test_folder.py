@@ -100,7 +100,7 @@ def test_the_catalogue_knows_it(root: Path) -> None:
         catalog.load("folder", "tests", root)
     with pytest.raises(NeurosimMissingError, match=r"data\.root: is missing; name the folder of your recordings"):
         catalog.describe("folder")
-    with pytest.raises(NeurosimInputError, match=r"data\.options: field: unknown name 'tik'; did you mean 'tick'"):
+    with pytest.raises(NeurosimInputError, match=r"data\.options: unknown key 'tik'; did you mean 'tick'"):
         catalog.load("folder", "test", root, {"tik": 1})
     with pytest.raises(NeurosimInputError, match=r"data\.options: must be left out: nmnist has none"):
         catalog.load("nmnist", "test", root, {"tick": 1})
@@ -181,7 +181,7 @@ def test_settings_in_the_folder(root: Path) -> None:
     assert found.options.images.side == 9 and found.options.images.camera.noise_rate == 0 and found.options.seed == 3
     assert opened(root, shape=[2, 30, 30]).recordings.shape == (2, 30, 30)
     (root / "dataset.toml").write_text("tests = 0.4\n")
-    with pytest.raises(NeurosimInputError, match=r"dataset\.toml: field: unknown name 'tests'; did you mean 'test'"):
+    with pytest.raises(NeurosimInputError, match=r"dataset\.toml: unknown key 'tests'; did you mean 'test'"):
         opened(root)
 
 

@@ -225,13 +225,13 @@ def test_a_neuron_of_ones_own_is_named_only_when_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tree", "message"),
     [
-        (changed("projection", to=None) | {"projections": []}, "unknown key: unknown name 'projections'; did you mean"),
+        (changed("projection", to=None) | {"projections": []}, "unknown key 'projections'; did you mean"),
         (changed("population", 1, "tau_mem", to=-1.0), "population 'E': LIF.tau_mem: must be > 0 s (got -1.0)"),
         (changed("population", 1, "tau_mem", to="long"), "population 'E': tau_mem: must be a number (got 'long')"),
         (changed("population", 1, "tau_mem", to=True), "population 'E': tau_mem: must be a number (got True)"),
         (
             changed("population", 1, to={**SMALL["population"][1], "tau_men": 1.0}),
-            "population 'E': unknown key: unknown name 'tau_men'; did you mean 'tau_mem'?",
+            "population 'E': unknown key 'tau_men'; did you mean 'tau_mem'?",
         ),
         (
             changed("population", 1, "model", to="LIFF"),
@@ -324,7 +324,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, tree: dict[str, Any], message: s
             {"times": [0.0], "units": ["a"], "duration": 1.0},
             "population 'in': spikes: units: must be a list of numbers",
         ),
-        ({"fil": "x"}, "population 'in': spikes: unknown key: unknown name 'fil'"),
+        ({"fil": "x"}, "population 'in': spikes: unknown key 'fil'"),
         (3, "population 'in': spikes: must be a table (got 3)"),
     ],
 )
@@ -483,7 +483,7 @@ def test_receptive_fields_are_named_by_the_function_that_makes_them(tmp_path: Pa
     assert np.array_equal(model.model.levels[0].fields, patches((2, 4, 4), (2, 3), 2))
     for fields, message in (
         ('{ name = "patchs", shape = [2, 4, 4], side = 2 }', "fields: name: unknown name 'patchs'"),
-        ('{ name = "patches", shape = [2, 4, 4], sides = 2 }', "fields: unknown key: unknown name 'sides'"),
+        ('{ name = "patches", shape = [2, 4, 4], sides = 2 }', "fields: unknown key 'sides'"),
         ('{ name = "patches", shape = [2, 4, 4] }', "missing 1 required positional argument: 'side'"),
         ('{ name = "patches", shape = [2, 4, 4], side = 5 }', r"patches.side: must be in 1..4 by 1..4 \(got 5\)"),
     ):

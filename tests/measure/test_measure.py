@@ -159,7 +159,7 @@ def test_measure_refuses(arguments: tuple, message: str) -> None:
 
 def test_stored_layers_are_checked() -> None:
     stored = LAYER.to_dict()
-    with pytest.raises(NeurosimInputError, match="LayerCounts: field: unknown name 'colour'"):
+    with pytest.raises(NeurosimInputError, match="LayerCounts: unknown key 'colour'"):
         measure.LayerCounts.from_dict(stored | {"colour": 1})
     del stored["weights"]
     with pytest.raises(NeurosimInputError, match="LayerCounts: needs the fields weights"):

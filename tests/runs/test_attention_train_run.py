@@ -1,4 +1,4 @@
-"""`neurosim train DATASET --set net.kind=...`: attention layers on recordings, then in spikes, to the files."""
+"""`neurosim train DATASET --set attention.kind=...`: attention layers on recordings, then in spikes, to the files."""
 
 from __future__ import annotations
 
@@ -13,10 +13,19 @@ from helpers.command import neurosim
 
 from neurosim import files, runs
 from neurosim.convert.checkpoint import read_converted
+from neurosim.runs.settings import ConfigSource, resolve
 from neurosim.runs.train import table
+from neurosim.runs.train.config import TrainConfig
 from neurosim.runs.train.result import TrainResult
 
-SETTINGS = ("bins.dt=0.03", "net.kind=simple_gla", "net.layers=1", "net.filters=[]", "net.width=32", "net.hidden=0")
+SETTINGS = (
+    "bins.dt=0.03",
+    "attention.kind=simple_gla",
+    "attention.layers=1",
+    "attention.filters=[]",
+    "attention.width=32",
+    "attention.hidden=0",
+)
 MORE = ("training.batch=16", "validation.fraction=0.0")
 SMALL = [
     *("--train-limit", "120", "--limit", "40", "--threads", "1"),
@@ -58,10 +67,25 @@ def test_a_run_holds_both_models_and_its_page_is_written_again(done: dict[str, A
 
 
 def test_mistakes_take_one_line(done: dict[str, Any], tmp_path: Path) -> None:
-    assert "attention kind: unknown name 'glaa'; did you mean 'gla'" in refused("digits", "--set", "net.kind=glaa")
-    assert "net.layers: must be >= 1" in refused("digits", "--set", "net.kind=gla", "--set", "net.layers=0")
+    assert "attention kind: unknown name 'glaa'; did you mean 'gla'" in refused(
+        "digits", "--set", "attention.kind=glaa"
+    )
+    layers = ("--set", "attention.layers=0")
+    assert "attention.layers: must be >= 1" in refused("digits", "--set", "attention.kind=gla", *layers)
+    needs = "attention.layers: needs attention.kind, without which the neurons of [network] are trained (got 0)"
+    assert needs in refused("digits", *layers)
+    unused = "network.hidden: has no use for the layers of attention.kind 'gla'; leave it out (got (3,))"
+    assert unused in refused("digits", "--set", "attention.kind=gla", "--set", "network.hidden=[3]")
     line = command.refused("convert", done["run"])
     assert "model: must read text; 'neurosim train' converts one that reads events" in line
     graph = tmp_path / "net.nir"
     assert "--nir" in refused("digits", *SMALL, "--nir", graph) and not graph.exists()
     assert files.read_json(Path(done["run"]) / "manifest.json")["status"] == "done"
+
+
+def test_settings_of_attention_under_their_former_name() -> None:
+    given = {"data.name": "digits"}
+    config = TrainConfig.configure(None, ["net.kind=gla", "net.layers=3"], given)
+    assert (config.attention.kind, config.attention.layers, config.attention.filters) == ("gla", 3, (12,))
+    former = {"data": {"name": "digits"}, "net": {"kind": "spiking", "layers": 3}}
+    assert resolve(TrainConfig, [ConfigSource("config.toml", former)]).attention_spec() is None

@@ -94,7 +94,12 @@ def test_the_linear_model_converts_as_any_other(linearised: dict[str, Any], text
 
 def test_refusals(softmax: Path, linearised: dict[str, Any], text: Path) -> None:
     assert "student.pattern: unknown name 'softmx'" in refused(softmax, "--pattern", "softmx")
+    assert not Path("runs").exists()
+    long = ("--text", text, *BRIEF, "--set", "stages.length=9000")
+    assert "text: must have at least 9002 tokens to learn from" in refused(softmax, *long)
+    assert not Path("runs").exists(), "what the model and the text tell is refused before a folder is made"
     assert "layers.0: must be softmax attention to be replaced" in refused(linearised["run"], "--text", text, *BRIEF)
+    assert not Path("runs").exists()
     assert "no MODEL given" in neurosim("convert", "linearise", expect=2).stderr
     assert "there is nothing to resume" in refused("--resume", linearised["run"])
     assert "cannot be combined" in refused("--resume", linearised["run"], "--match", "3")

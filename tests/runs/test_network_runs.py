@@ -166,7 +166,7 @@ def neurosim_fails(*words: object, code: int = 2) -> str:
         (["--config", "net.toml", "--limit", "3"], "--limit: needs a DATASET"),
         (["--config", "net.toml", "--set", "population.F.tau_mem=1.0"], "--set population: unknown name 'F'; choose"),
         (["--config", "net.toml", "--set", "population.E=3"], "population.E: must name one of its keys"),
-        (["--config", "net.toml", "--set", "population.E.tau=3.0"], "population 'E': unknown key: unknown name 'tau'"),
+        (["--config", "net.toml", "--set", "population.E.tau=3.0"], "population 'E': unknown key 'tau'"),
         (["--config", "net.toml", "--set", "energy.profil=x"], "profil: unknown key"),
         (["--config", "net.toml", "--set", "simulation.clock=0.0"], "simulate.clock: must be > 0 s (got 0.0)"),
         (["--config", "net.toml", "--model", "none.py:A"], "none.py: no such file"),

@@ -90,7 +90,7 @@ def test_settings_of_a_folder_are_settings_of_the_run(root: Path, elsewhere: Non
     assert result["samples"] == 12 and "test = 0.5\nseed = 3" in Path("run/config.toml").read_text()
     line = refused("simulate", root, "--set", "data.options.tset=0.5")
     assert line == (
-        "neurosim: data.options: field: unknown name 'tset'; did you mean 'test'? choose from by, camera, clock, "
+        "neurosim: data.options: unknown key 'tset'; did you mean 'test'? choose from by, camera, clock, "
         "columns, format, images, labels, seed, shape, start, test, tick"
     )
     assert "data.root: is missing; name the folder of your recordings" in refused("simulate", "folder")
@@ -109,7 +109,7 @@ def test_a_continual_run_takes_the_same_settings(root: Path, elsewhere: None) ->
     rows, other = (json.loads(done.stdout)["rows"][0] for done in (run, again))
     assert rows["matrices"] == other["matrices"] and rows["stream"]["options"] == {"test": 0.5}
     for word, error in (
-        ("data.options.tset=1", "data.options: field: unknown name 'tset'; did you mean 'test'?"),
+        ("data.options.tset=1", "data.options: unknown key 'tset'; did you mean 'test'?"),
         ("stream.source=digits", "stream.source: must be left out beside data.name = 'folder' (got digits)"),
         ("stream.kind=mixed", "data.name: has no use in a stream without stream.source; leave it out (got folder)"),
         ("sweep.stream.source=['digits']", "sweep.stream.source: must be left out beside data.name"),

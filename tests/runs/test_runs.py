@@ -56,7 +56,10 @@ def settle(**tree: object) -> Outer:
         ({"liquid": {"neurons": True}}, "liquid.neurons: must be an integer (got True, from file.toml)"),
         ({"liquid": {"neurons": 0}}, "liquid.neurons: must be greater than or equal to 1 (got 0, from file.toml)"),
         ({"liquid": {"tau_mem": float("nan")}}, "liquid.tau_mem: must be a finite number (got nan, from file.toml)"),
-        ({"liquid": 5}, "liquid: must be a table of settings (got 5, from file.toml)"),
+        (
+            {"liquid": 5},
+            "liquid: must be a table of settings (got 5, from file.toml); give its keys, e.g. liquid.neurons",
+        ),
         ({"liquid": {"kind": 1}}, "liquid.kind: must be a string (got 1, from file.toml)"),
         (
             {"seed": "a", "liquid": {"neurons": "b"}},
@@ -68,6 +71,35 @@ def test_a_bad_setting_names_key_rule_value_and_source(tree: dict, message: str)
     with pytest.raises(NeurosimInputError) as caught:
         settle(**tree)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        # A later table must not hide the value.
+        (
+            [ConfigSource("--set", {"liquid": "x"}), ConfigSource("the command line", {"liquid": {"neurons": 5}})],
+            "liquid: must be a table of settings (got 'x', from --set); give its keys, e.g. liquid.neurons",
+        ),
+        ([ConfigSource("a", {"name": "n"}), ConfigSource("b", {"name": {"x": 1}})], "name: must be a string"),
+    ],
+)
+def test_a_value_in_the_place_of_a_table_is_refused(sources: list[ConfigSource], message: str) -> None:
+    with pytest.raises(NeurosimInputError) as caught:
+        resolve(Outer, sources)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_key_that_is_given_as_a_value_and_as_a_table_is_refused() -> None:
+    for texts, key in (
+        (["data=digits", "data.limit=3"], "data"),
+        (["a.b.c=1", "a.b=2"], "a.b"),
+        (["a={b=1}", "a.b.c=2"], "a.b"),
+    ):
+        with pytest.raises(NeurosimInputError) as caught:
+            assignments(texts)
+        assert str(caught.value) == f"--set: {key} is given both a value and keys of a table; leave one out"
+    assert assignments(["a.b=1", "a.c=2", "a={b=3}"]) == {"a": {"b": 3, "c": 2}}
 
 
 def test_a_missing_setting_says_how_to_give_it() -> None:
@@ -361,6 +393,8 @@ def test_progress_shows_on_a_terminal_after_a_while(
     monkeypatch.setenv("COLUMNS", "100")
     with progress.simulation_bar("simulating", quiet) as report:
         if report is not None:
+            time.sleep(0.15)
+            report(Progress(1.0, 10.0, 7, 0.15))
             time.sleep(0.15)
             report(Progress(5.0, 10.0, 7, 0.15))
     assert ("simulating:  50%" in screen.getvalue()) == shown

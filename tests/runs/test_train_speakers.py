@@ -140,5 +140,7 @@ def test_interrupted_members_go_on_bit_for_bit(done: TrainResult, root: Path) ->
 
 
 def test_attention_has_no_members(root: Path) -> None:
-    line = neurosim("train", "shd", "--set", f"data.root={root}", "--set", "net.kind=gla", "--members", 2, expect=2)
-    assert "members: must be 1 with attention layers (net.kind) (got 2)" in line.stderr
+    line = neurosim(
+        "train", "shd", "--set", f"data.root={root}", "--set", "attention.kind=gla", "--members", 2, expect=2
+    )
+    assert "members: must be 1 with attention layers (attention.kind) (got 2)" in line.stderr

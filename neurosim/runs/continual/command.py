@@ -10,6 +10,7 @@ from ...errors import NeurosimInputError
 from ...plugins import first_line
 from ..command import (
     CPU_OR_CUDA,
+    NO_RUN,
     CommandOptions,
     CommandResult,
     at_least,
@@ -17,7 +18,6 @@ from ..command import (
     common,
     count,
     own_folder,
-    refuse_options,
     resume_option,
     show_config,
 )
@@ -101,18 +101,17 @@ def run(
 
 @command.command("compare", short_help="Compare the learners of several runs.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@common()
+@common(without=("config", "sets", "seed", "threads"))
 def compare(options: CommandOptions, runs: tuple[Path, ...]) -> CommandResult:
     """Compare the learners of RUNS: a table, and a folder with a page, pictures, and the table as CSV and LaTeX."""
     from . import KIND
     from .run import compare_runs
 
-    refuse_options(options, "config", "sets", "seed")
     return CommandResult.of(KIND, compare_runs(runs, options))
 
 
 @command.command("list", short_help="List streams, sources of items, and learners.")
-@common()
+@common(without=NO_RUN)
 def list_all(options: CommandOptions) -> CommandResult:
     """List the streams, the sources of their items, the learners, and the measures with their formulas."""
     from ...continual.learners import LEARNERS
@@ -121,7 +120,6 @@ def list_all(options: CommandOptions) -> CommandResult:
     from ...continual.streams import STREAMS
     from .table import listing
 
-    refuse_options(options, "config", "sets", "seed", "out")
     streams = {name: first_line(recipe.__doc__) for name, recipe in STREAMS.items()}
     sources = {name: source.title for name, source in SOURCES.items()}
     learners = {name: entry.title for name, entry in LEARNERS.items()}

@@ -17,7 +17,7 @@ from ...continual.streams import STREAMS
 from ...errors import NeurosimInputError, lookup, require
 from ..config import Count, Energy, Seed, section_of, sources_of
 from ..folder import CONFIG, RunFolder
-from ..settings import ConfigSource, Section, merge, overlay, resolve
+from ..settings import ConfigSource, Section, check_tables, merge, overlay, resolve, table_of
 
 DEFAULT = ("plain", "joint", "replay")
 # Passes over a task of every learner that takes several, so that budgets are equal where none are given.
@@ -154,6 +154,11 @@ def configure(
     """
     # TOML has lists where the settings are tuples.
     sources = [ConfigSource(s.name, _renamed(_tuples(s.tree))) for s in sources_of(file, sets, given or {})]
+    check_tables(sources, Head)
+    tables = {"stream": "source", "learners": "replay.memory", "common": "epochs", "sweep": "replay.memory"}
+    for source in sources:
+        for key, leaf in tables.items():
+            table_of(source, key, key, f"{key}.{leaf}")
     merged = merge(sources)
     learners = _table(merged, "learners") or {name: {} for name in DEFAULT}
     names = only or tuple(learners)

@@ -25,7 +25,7 @@ from .executor import LOCAL, Executor, Trial, TrialProgress, run_trials
 from .exports import write_tables
 from .page import write_pictures
 from .result import ContinualResult, Failure, LearnerResult, TaskWork
-from .trial import TrialResult, TrialSpec, build_stream
+from .trial import TrialResult, TrialSpec, build_learner, build_stream
 
 TRIALS = "cells"  # folder of the trials
 Found = Mapping[tuple[str, int], TrialResult]
@@ -129,11 +129,13 @@ class _StreamFacts:
 
 
 def _shapes(config: ContinualConfig) -> dict[str, _StreamFacts]:
-    """Return a summary of the stream of each row; raise errors of a stream before anything is written."""
+    """Return a summary of the stream of each row; raise errors of streams and learners before anything is written."""
     found = {}
     for row in config.rows:
-        stream = TrialSpec.of(row, config.head.seed, config.evaluate_on).build_stream()
+        spec = TrialSpec.of(row, config.head.seed, config.evaluate_on)
+        stream = spec.build_stream()
         problem = stream.problem
+        build_learner(spec, problem)
         found[row.name] = _StreamFacts(
             tasks=len(stream),
             names="; ".join(stream.names),

@@ -21,7 +21,7 @@ from ...continual.evaluation import accuracies
 from ...continual.learner import Learner
 from ...continual.learners import kind
 from ...continual.streams import STREAMS, Stream
-from ...continual.tasks import Items, Task
+from ...continual.tasks import Items, Problem, Task
 from ...errors import NeurosimError, NeurosimInputError
 from ..data import spread
 from ..timings import limit_threads
@@ -125,17 +125,26 @@ def run_trial(
         if done.spec != spec:
             raise NeurosimInputError(f"{path / RESULT}: is of another learner, stream or seed; run again without it")
         return done
-    owner = kind(spec.learner)
     with limit_threads(threads):
-        result = _run(path, spec, owner, device, on_progress)
+        result = _run(path, spec, device, on_progress)
     files.write_json(path / RESULT, plain.to_plain(result))
     return result
 
 
-def _run(path: Path, spec: TrialSpec, owner: type[Learner], device: str, on_progress: TaskProgress) -> TrialResult:
-    stream = spec.build_stream()
+def build_learner(spec: TrialSpec, problem: Problem) -> Learner:
+    """Return the learner of a trial before its first task.
+
+    Raises:
+        NeurosimInputError: a setting that breaks its rule, or a problem that the learner cannot learn.
+    """
+    owner = kind(spec.learner)
     settings = plain.from_plain(owner.SETTINGS, spec.settings, spec.learner)
-    learner = cast(Any, owner)(stream.problem, settings)
+    return cast(Learner, cast(Any, owner)(problem, settings))
+
+
+def _run(path: Path, spec: TrialSpec, device: str, on_progress: TaskProgress) -> TrialResult:
+    stream = spec.build_stream()
+    learner = build_learner(spec, stream.problem)
     learner.to(device)
     seconds: list[float] = []
     work: list[TaskWork] = []

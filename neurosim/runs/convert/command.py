@@ -14,7 +14,6 @@ from ..command import (
     CommandResult,
     common,
     count,
-    refuse_options,
     setting,
     show_config,
 )
@@ -127,7 +126,7 @@ def curve(options: CommandOptions, model: Path) -> CommandResult:
 @click.option("--temperature", type=float, default=0.8, show_default=True, metavar="T", help="0: the likeliest.")
 @click.option("--top", type=int, default=0, metavar="N", help="Draw among the N likeliest; 0: all.")
 @click.option("--execute/--simulate", default=None, help="Add rows of weights for spikes (default), or work on floats.")
-@common(CPU_OR_CUDA)
+@common(CPU_OR_CUDA, without=("config", "sets"))
 def generate(
     options: CommandOptions, model: Path, prompt: str, tokens: int, temperature: float, top: int, execute: bool | None
 ) -> CommandResult:
@@ -145,7 +144,6 @@ def generate(
     from ...convert.generate import Sampling
     from .text import write_text
 
-    refuse_options(options, "config", "sets")
     sampling = Sampling(tokens, temperature, top, options.seed or 0)
     result = write_text(model, prompt.encode(), sampling, options, execute=execute)
     for line in (*result.remarks, *([] if result.speed is None else [result.speed.sentence])):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from ...attention import KINDS, MixerSpec, options_of
 from ...attention.kinds import current_options
@@ -15,7 +14,7 @@ from ...convert import SCHEMES, Coding, Tuning
 from ...errors import lookup, require
 from ...measure import find_profile
 from ..config import Count, Energy, RunConfig, Seed, section_of
-from ..settings import Section
+from ..settings import Section, renamed
 
 Positive = Annotated[float, Field(gt=0)]
 Level = Annotated[int, Field(ge=1, le=127)]
@@ -77,17 +76,6 @@ class CurveSettings(Section):
     tokens: Count = 8192
 
 
-def _renamed(**names: str) -> Any:
-    """Return a validator that accepts keys of earlier versions: `old="new"`."""
-
-    @model_validator(mode="before")  # type: ignore[misc] # becomes a method of the class it is assigned in
-    @classmethod
-    def rename(cls: type, values: Any) -> Any:
-        return {names.get(key, key): value for key, value in values.items()} if isinstance(values, Mapping) else values
-
-    return rename
-
-
 if TYPE_CHECKING:
 
     class CodingSettings(Section):
@@ -101,11 +89,11 @@ else:
     CodingSettings = section_of(Coding, without=())
 
     class TuningSettings(section_of(Tuning, without=("steps", "price", "seed"))):
-        _old_names = _renamed(rate="learning_rate", threshold_rate="threshold_learning_rate")
+        _old_names = renamed(rate="learning_rate", threshold_rate="threshold_learning_rate")
         steps: Annotated[int, Field(ge=0)] = 0
 
     class TrainingSettings(section_of(LanguageTraining, without=("steps", "held_out", "seed"))):
-        _old_names = _renamed(rate="learning_rate")
+        _old_names = renamed(rate="learning_rate")
         steps: Count = 600  # about three minutes on two cores
 
 

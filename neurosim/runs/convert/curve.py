@@ -24,10 +24,10 @@ def measure_curve(path: Path, config: ConvertConfig, options: RunOptions = DEFAU
         NeurosimError: what is wrong with the model, the text, a setting or the disk.
     """
     timings = Timings()
-    with begin(path, config, options, timings, "curve") as (folder, source):
+    codings = list(curve_codings(config))
+    with begin(path, config, codings, options, timings, "curve") as (folder, source):
 
         def work() -> CurveResult:
-            codings = list(curve_codings(config))
             calibration = _calibration(source, config, codings, timings)
             points = []
             with bar("curve", "points", options.quiet) as report:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from ...convert.checkpoint import SPIKING, is_converted, write_converted
 from ...convert.comparison import check_execution, compare_models, each_layer_alone
 from ...convert.costs import Histograms, coding_counts, energy_comparison, layer_costs, layer_counts, spike_totals
 from ...convert.decoder import NotCompiledError
+from ...convert.model import check_coding
 from ...convert.records import Comparison, ExecutionCheck, Speed
 from ...convert.speed import measure_speed
 from ...convert.state_work import state_counts, uncounted_states
@@ -92,7 +93,7 @@ def convert_model(path: Path, config: ConvertConfig, options: RunOptions = DEFAU
         NeurosimError: what is wrong with the model, the text, a setting or the disk.
     """
     timings = Timings()
-    with begin(path, config, options, timings, "convert") as (folder, source):
+    with begin(path, config, [config.code()], options, timings, "convert") as (folder, source):
 
         def work() -> ConversionResult:
             with timings("convert"):
@@ -109,12 +110,19 @@ def convert_model(path: Path, config: ConvertConfig, options: RunOptions = DEFAU
 
 @contextmanager
 def begin(
-    path: Path, config: ConvertConfig, options: RunOptions, timings: Timings, command: str
+    path: Path,
+    config: ConvertConfig,
+    codings: Iterable[Coding],
+    options: RunOptions,
+    timings: Timings,
+    command: str,
 ) -> Iterator[tuple[RunFolder, ConversionSource]]:
-    """Read the model and the text, then make the run folder."""
+    """Read the model and the text, check that the model takes the codings, then make the run folder."""
     options.check_out()
     with timings("load"):
         source = load(path, config, options.device)
+    for coding in codings:
+        check_coding(source.model, coding)
     name = f"{command}-{Path(path).resolve().name}"
     facts = {"command_kind": command, "data": {"model": str(path), "text": source.text}, "threads": options.threads}
     with (

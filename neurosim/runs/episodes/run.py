@@ -49,6 +49,7 @@ def episodes(config: EpisodesConfig, options: RunOptions = DEFAULTS) -> Episodes
     """
     options.check_out()
     fitted, asked = load(config.data)
+    _classes(asked.labels, config)  # raises before a folder is made
     with new_run(KIND, config.model_dump(), f"episodes-{config.data.shown_name}", options) as folder:
         folder.note(data={raw.name: raw.facts() for raw in (fitted, asked)})
         return _finish(folder, config, fitted, asked, options)

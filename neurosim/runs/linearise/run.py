@@ -54,9 +54,10 @@ def linearise_model(path: Path, config: LineariseConfig, options: RunOptions = D
     with limit_threads(options.threads):
         with timings("load"):
             source = _load(path, config, options)
+            student = _student(source, config)
         facts = {"data": _facts(source), "threads": options.threads}
         with new_run(KIND, config.model_dump(), f"linearise-{path.resolve().name}", options, **facts) as folder:
-            return _Run(config, options, timings, folder, source).finish()
+            return _Run(config, options, timings, folder, source, student).finish()
 
 
 def resume(path: Path, options: RunOptions = DEFAULTS) -> LinearisationResult:
@@ -76,7 +77,7 @@ def resume(path: Path, options: RunOptions = DEFAULTS) -> LinearisationResult:
         found = _facts(source)
         require(found == known, f"{path}: data", "must be what the run began with; linearise again", found)
         with resumed_run(KIND, folder, options):
-            return _Run(config, options, timings, folder, source).finish()
+            return _Run(config, options, timings, folder, source, _student(source, config)).finish()
 
 
 def _load(path: Path, config: LineariseConfig, options: RunOptions) -> ConversionSource:
@@ -84,6 +85,13 @@ def _load(path: Path, config: LineariseConfig, options: RunOptions) -> Conversio
     source = load(path, config, options.device)
     source.model.float()
     return source
+
+
+def _student(source: ConversionSource, config: LineariseConfig) -> Student:
+    """Return the student before it learns; errors of model, pattern and text are raised before a folder is made."""
+    student = make_student(source.model, config.pattern(), config.student.options, config.seed)
+    Linearisation(source.model, student, source.learn, config.spec(), config.seed)
+    return student
 
 
 def _facts(source: ConversionSource) -> dict[str, object]:
@@ -103,6 +111,7 @@ class _Run:
     timings: Timings
     folder: RunFolder
     source: ConversionSource
+    student: Student
 
     def finish(self) -> LinearisationResult:
         checkpoint = self.folder.path / CHECKPOINT
@@ -110,8 +119,7 @@ class _Run:
 
     def work(self) -> LinearisationResult:
         """Train the student, convert it, and compare both with the teacher."""
-        source, config = self.source, self.config
-        student = make_student(source.model, config.pattern(), config.student.options, config.seed)
+        source, config, student = self.source, self.config, self.student
         with self.timings("stages"):
             state = self._train(student)
         write_model(self.folder.path / MODEL, student.model)

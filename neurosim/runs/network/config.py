@@ -17,7 +17,7 @@ from ...neurons import Neuron
 from ...plugins import import_file
 from ..config import Energy, sources_of
 from ..folder import CONFIG, RunFolder
-from ..settings import ConfigSource, Section, merge, overlay, resolve
+from ..settings import ConfigSource, Section, merge, overlay, resolve, table_of
 
 # Neurons of the user's own and the files that define them, by the name of the class.
 Models = Mapping[str, tuple[type[Neuron], Path]]
@@ -89,9 +89,7 @@ def of_tree(tree: Mapping[str, object], file: Path, models: Models) -> NetworkCo
     """Return the config that the tables of `file` hold, changed or not; the arguments are those of `configure`."""
     tables = dict(tree)
     energy = tables.pop("energy", {})
-    profile = resolve(
-        Energy, [ConfigSource(str(file), energy if isinstance(energy, dict) else {"profile": energy})]
-    ).profile
+    profile = resolve(NetworkEnergy, [ConfigSource(str(file), {"energy": energy})]).energy.profile
     find_profile(profile)
     net = description.parse(tables, file.parent, {name: model for name, (model, _) in models.items()}, str(file))
     for population in net.network.populations:
@@ -123,9 +121,12 @@ def merged(file: Path, sets: Sequence[str], given: Mapping[str, object]) -> dict
     """Return the file's tables with the changes of the command line. Later wins: `file`, `sets`, `given`.
 
     Raises:
-        NeurosimInputError: `sets` name an entry the file has not.
+        NeurosimInputError: `sets` name an entry the file has not, or a value in the place of a table.
     """
     own, *others = sources_of(file, sets, given)
+    for source in (own, *others):
+        for key, leaf in (("simulation", "duration"), ("energy", "profile"), ("data", "name")):
+            table_of(source, key, key, f"{key}.{leaf}")
     tree, changes = dict(own.tree), merge(others)
     for key in LISTS:
         if isinstance(change := changes.get(key), Mapping):

@@ -46,6 +46,7 @@ def sequence(config: SequenceConfig, options: RunOptions = DEFAULTS) -> Sequence
     """
     options.check_out()
     splits = data.load(config.data)
+    _parts(config, splits)  # raises before a folder is made
     with new_run(KIND, config.model_dump(), f"sequence-{config.data.shown_name}", options) as folder:
         folder.note(data=_facts(splits))
         return _finish(folder, config, splits, options)
@@ -82,11 +83,7 @@ def _finish(folder: RunFolder, config: SequenceConfig, splits: data.Splits, opti
 def _run(
     folder: RunFolder, config: SequenceConfig, splits: data.Splits, options: RunOptions, timings: Timings
 ) -> SequenceResult:
-    chosen = data.even(labels_of(splits.train), config.stream.recordings)
-    learned, new = _whole(splits.train.select(chosen), config), _whole(splits.test, config)
-    window = config.stream.window
-    several = min(each.durations.max() for each in (learned, new)) > 1.5 * window
-    require(bool(several), "stream.window", "must cut recordings into at least two windows", window)
+    learned, new = _parts(config, splits)
     with timings("learn"):
         content, passes = _learn(folder, config, learned, options)
     frozen = _network(config, learned.size, content)
@@ -122,6 +119,16 @@ def _run(
         measures=measure.measure(layers, len(learned), seconds, len(learned.units)),
         energy=measure.energy(layers, len(learned), config.energy.profile),
     )
+
+
+def _parts(config: SequenceConfig, splits: data.Splits) -> tuple[Recordings, Recordings]:
+    """Return the recordings that are learned and the new ones, cut to whole windows."""
+    chosen = data.even(labels_of(splits.train), config.stream.recordings)
+    learned, new = _whole(splits.train.select(chosen), config), _whole(splits.test, config)
+    window, longest = config.stream.window, min(float(each.durations.max()) for each in (learned, new))
+    rule = "must cut recordings into at least two windows"
+    require(longest > 1.5 * window, "stream.window", rule, f"{window} s for recordings of at most {longest:.3g} s")
+    return learned, new
 
 
 def _learn(

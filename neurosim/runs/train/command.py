@@ -50,8 +50,9 @@ def command(options: CommandOptions, graph: Path | None, logs: tuple[str, ...], 
     Later wins: defaults, those for the dataset, --config, --set (network.hidden=[64], training.learning_rate=0.001,
     augment.shift=2.0, bins.dt=0.02, validation.fraction=0.2), and the other options.
 
-    --set net.kind=gla trains attention layers on the bins instead (net.layers=2, net.width=64, net.filters=[12,24]),
-    then converts them into spikes (net.k=3.0) and runs them bin by bin.
+    [network] (--set network.KEY=VALUE) is the network of spiking neurons. With --set attention.kind=gla the layers of
+    [attention] are trained in its place, on the bins (attention.layers=2, attention.width=64), then converted into
+    spikes (attention.k=3.0) and run bin by bin.
     """
     from . import KIND
     from .config import TrainConfig
@@ -66,7 +67,7 @@ def command(options: CommandOptions, graph: Path | None, logs: tuple[str, ...], 
         needs_dataset(options)
         config = TrainConfig.configure(options.config, options.sets, options.given)
         spiking = config.attention_spec() is None
-        require(graph is None or spiking, "--nir", "knows no attention layers; leave it out", config.net.kind)
+        require(graph is None or spiking, "--nir", "knows no attention layers; leave it out", config.attention.kind)
         result = train_network(config, options)
     if result is None:  # another process of torchrun answers
         return CommandResult({}, "")

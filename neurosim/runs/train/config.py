@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from ...data.catalog import Dataset
 from ...errors import NeurosimInputError, require
@@ -15,10 +16,10 @@ from ...training.augment import Augment
 from ...training.binning import Binning
 from ...training.specs import AttentionSpec, NetworkSpec, TrainingSpec
 from ..config import Count, Data, Energy, RunConfig, Seed, check_sections, section_of
-from ..settings import Section
+from ..settings import ConfigSource, Section, renamed, resolve
 
 SPEAKER, APART = "speaker", "apart"
-SPIKING = "spiking"  # kind of net: the spiking neurons of `network`
+SPIKING = "spiking"  # the kind of attention that earlier versions wrote where there is none
 Seconds = Annotated[float, Field(gt=0)]
 # What suits each dataset; chosen on validation parts of the training recordings alone (benchmarks/training.py).
 CAMERA: Mapping[str, object] = {
@@ -31,7 +32,7 @@ CAMERA: Mapping[str, object] = {
         "tau_out": 0.2,
         "dropout": 0.2,
     },
-    "net": {"filters": [12, 24], "dropout": 0.1},
+    "attention": {"filters": [12, 24], "dropout": 0.1},
     "training": {"epochs": 40, "learning_rate": 5e-3},
 }
 DEFAULTS: Mapping[str, Mapping[str, object]] = {
@@ -41,7 +42,7 @@ DEFAULTS: Mapping[str, Mapping[str, object]] = {
         "bins": {"dt": 0.015, "duration": 0.33, "pool": 2},
         "augment": {"shift": 2.0, "zoom": 0.1, "rotate": 0.1, "drop": 0.2},
         "network": {"filters": [12], "hidden": [128], "tau_mem": 0.03, "tau_out": 0.2, "dropout": 0.1},
-        "net": {"filters": [12], "dropout": 0.1},
+        "attention": {"filters": [12], "dropout": 0.1},
         "training": {"epochs": 12, "learning_rate": 5e-3},
     },
     "shd": {
@@ -62,7 +63,7 @@ DEFAULTS: Mapping[str, Mapping[str, object]] = {
             "tau_out": 0.2,
             "dropout": 0.15,
         },
-        "net": {"filters": [24], "kernel": 11, "stride": 4, "width": 96, "dropout": 0.15},
+        "attention": {"filters": [24], "kernel": 11, "stride": 4, "width": 96, "dropout": 0.15},
         "training": {"epochs": 60, "batch": 16, "learning_rate": 5e-3, "smoothing": 0.05, "patience": 0},
     },
 }
@@ -120,8 +121,8 @@ if TYPE_CHECKING:
 
     class NetworkSettings(Section): ...
 
-    class NetSettings(Section):
-        kind: str = ""
+    class AttentionSettings(Section):
+        kind: str | None = None
 
     class TrainingSettings(Section): ...
 
@@ -133,8 +134,8 @@ else:
         filters: Annotated[tuple[Count, ...], Field(strict=False)] = NetworkSpec.filters
         hidden: Annotated[tuple[Count, ...], Field(strict=False)] = NetworkSpec.hidden
 
-    class NetSettings(section_of(AttentionSpec, without=("kind", "filters"))):
-        kind: str = SPIKING
+    class AttentionSettings(section_of(AttentionSpec, without=("kind", "filters"))):
+        kind: Annotated[str | None, BeforeValidator(lambda kind: None if kind == SPIKING else kind)] = None
         filters: Annotated[tuple[Count, ...], Field(strict=False)] = AttentionSpec.filters
 
     TrainingSettings = section_of(TrainingSpec)
@@ -150,20 +151,23 @@ class TrainConfig(RunConfig):
         data: which recordings.
         bins: how they become tensors.
         augment: how they are changed in training; see `training.Augment`.
-        network: what is trained; see `training.NetworkSpec`.
-        net: attention layers in its place, if `kind` is one of attention; see `training.AttentionSpec`.
+        network: the network of spiking neurons that is trained, unless `attention.kind` is given; see
+            `training.NetworkSpec`.
+        attention: attention layers that are trained in its place where `attention.kind` is given, then converted into
+            spikes; see `training.AttentionSpec`.
         training: how it learns; see `training.TrainingSpec`.
         validation: the recordings that decide when it stops.
         energy: how energy is estimated.
     """
 
+    _old_names = renamed(net="attention")
     seed: Seed = 0
     members: Count = 1
     data: Data
     bins: Bins = Bins()
     augment: AugmentSettings = AugmentSettings()
     network: NetworkSettings = NetworkSettings()
-    net: NetSettings = NetSettings()
+    attention: AttentionSettings = AttentionSettings()
     training: TrainingSettings = TrainingSettings()
     validation: Validation = Validation()
     energy: Energy = Energy()
@@ -174,7 +178,7 @@ class TrainConfig(RunConfig):
 
     def attention_spec(self) -> AttentionSpec | None:
         """Return the attention layers to train; None for a network of spiking neurons."""
-        return None if self.net.kind == SPIKING else AttentionSpec(**self.net.model_dump())
+        return None if self.attention.kind is None else AttentionSpec(**self.attention.model_dump())
 
     def training_spec(self) -> TrainingSpec:
         """Return how it is trained."""
@@ -190,6 +194,24 @@ class TrainConfig(RunConfig):
         return Binning(shape, b.dt, max(b.duration or max_duration, b.dt), b.pool, b.most)
 
     @classmethod
+    def configure(
+        cls, file: Path | str | None = None, sets: Sequence[str] = (), given: Mapping[str, object] | None = None
+    ) -> TrainConfig:
+        config = super().configure(file, sets, given)
+        plain = {"data": config.data.model_dump(), **cls.defaults(config.data.describe())}
+        usual = resolve(cls, [ConfigSource("defaults", plain)])
+        spiking = config.attention.kind is None
+        table, rule = (
+            ("attention", "needs attention.kind, without which the neurons of [network] are trained")
+            if spiking
+            else ("network", f"has no use for the layers of attention.kind {config.attention.kind!r}; leave it out")
+        )
+        for key, value in getattr(usual, table):
+            found = getattr(getattr(config, table), key)
+            require(found == value, f"{table}.{key}", rule, found)
+        return config
+
+    @classmethod
     def defaults(cls, dataset: Dataset) -> Mapping[str, object]:
         return {**(DEFAULTS.get(dataset.name) or _for_sensor(dataset)), "validation": {"speakers": APART}}
 
@@ -198,14 +220,14 @@ class TrainConfig(RunConfig):
         check_sections(
             {
                 "network": self.network_spec,
-                "net": self.attention_spec,
+                "attention": self.attention_spec,
                 "training": self.training_spec,
                 "augment": self.augmentation,
                 "bins": lambda: self.binning(shape, bins.duration or bins.dt),
             }
         )
-        alone = self.members == 1 or self.net.kind == SPIKING
-        require(alone, "members", "must be 1 with attention layers (net.kind)", self.members)
+        alone = self.members == 1 or self.attention.kind is None
+        require(alone, "members", "must be 1 with attention layers (attention.kind)", self.members)
         speaker = self.validation.held_out_speaker
         if speaker is not None and speaker == self.data.held_out_speaker:
             raise NeurosimInputError(

@@ -76,13 +76,17 @@ def train_network(config: TrainConfig, options: RunOptions = DEFAULTS) -> TrainR
     with team() as crew, limit_threads(options.threads):
         with timings("load"):
             splits = load_splits(config)
+        training = _Training(config, options, timings, crew, None, splits)
+        for k in range(config.members):  # raises before a folder is made
+            parts_of(config, splits.train, config.seed + k)
+        training.build(config.seed)
         if not crew.leads:
-            _Training(config, options, timings, crew, None, splits).fit()
+            training.fit()
             return None
         facts = {"data": data_facts(splits), "threads": options.threads, "processes": crew.size}
         with new_run(KIND, config.model_dump(), config.data.shown_name, options, **facts) as folder:
             folder.note(versions={**folder.manifest.versions, "torch": str(torch.__version__)})
-            return _Training(config, options, timings, crew, folder, splits).finish()
+            return replace(training, folder=folder).finish()
 
 
 def resume(path: Path, options: RunOptions = DEFAULTS) -> TrainResult | None:
@@ -155,22 +159,33 @@ class _Training:
         for k in range(self.config.members):
             (self.folder_to_write.path / numbered(CHECKPOINT, k)).unlink(missing_ok=True)
 
+    @property
+    def binning(self) -> Binning:
+        train = self.splits.train
+        return self.config.binning(train.shape, float(train.durations.max()))
+
+    def build(self, seed: int) -> SpikingNet | AttentionNet:
+        """Return a network before it is trained.
+
+        Raises:
+            NeurosimInputError: it does not fit the recordings.
+        """
+        shape, classes, dt = self.binning.shape, len(self.splits.train.classes), self.binning.dt
+        layers = self.config.attention_spec()
+        if layers is None:
+            return SpikingNet(shape, classes, self.config.network_spec(), dt, seed)
+        return AttentionNet(shape, classes, layers, dt, seed)
+
     def fit(self) -> list[_Member]:
         """Return the trained networks; weights of spiking ones rounded so that the engine finds the same spikes.
 
         Each has a checkpoint, which stays until the run is done: a resumed run reads those of finished networks.
         """
         config, train, found = self.config, self.splits.train, []
-        binning, layers = config.binning(train.shape, float(train.durations.max())), config.attention_spec()
-        shape, classes = binning.shape, len(train.classes)
         for k in range(config.members):
             seed = config.seed + k
             parts = parts_of(config, train, seed)
-            net: SpikingNet | AttentionNet = (
-                SpikingNet(shape, classes, config.network_spec(), binning.dt, seed)
-                if layers is None
-                else AttentionNet(shape, classes, layers, binning.dt, seed)
-            )
+            net, binning = self.build(seed), self.binning
             how = config.training_spec(), config.augmentation(), seed, self.crew
             checkpoint = None if self.folder is None else self.folder.path / numbered(CHECKPOINT, k)
             trainer = Trainer(net.to(self.options.device), binning, parts.learn, parts.stop, *how, checkpoint)
