@@ -155,7 +155,7 @@ def generate(
 @MODEL
 @click.option("--text", metavar="FILE", help="Text to read; else the prose that ships with Python.")
 @click.option("--tokens", type=click.IntRange(1), default=256, show_default=True, metavar="N", help="Tokens to read.")
-@common()
+@common(without=("config", "sets", "seed", "out"))
 def inspect(options: CommandOptions, model: Path, text: str | None, tokens: int) -> CommandResult:
     """Show each layer of MODEL, dense or converted, as the system h = Lambda h + B u, y = C h that it is.
 
@@ -165,7 +165,6 @@ def inspect(options: CommandOptions, model: Path, text: str | None, tokens: int)
     """
     from .inspect import inspect_model, render
 
-    refuse_options(options, "config", "sets", "out", "seed")
     result = inspect_model(model, text, tokens, options)
     return CommandResult(result.to_dict(), render(result))
 
