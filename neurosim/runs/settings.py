@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar, get_args
+from types import UnionType
+from typing import Any, ClassVar, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -121,7 +122,9 @@ def _tables(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
     """Return the models of the tables of a model, by key."""
     found = {}
     for name, field in model.model_fields.items():
-        kinds = [field.annotation, *get_args(field.annotation)]
+        # A tuple of tables is no table.
+        union = get_origin(field.annotation) in (Union, UnionType)
+        kinds = get_args(field.annotation) if union else (field.annotation,)
         table = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
         if table is not None:
             found[name] = table
