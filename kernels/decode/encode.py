@@ -9,17 +9,20 @@ from __future__ import annotations
 import numpy as np
 from numba import float32, int64, njit
 
-from ..spikes.encode.numba import LOOKUP, count_by_table, encode_row, escape_row, flag_row
-from ..spikes.encode.reference import LIMIT, MAX_LEVELS
+from ..spikes.encode.numba import LOOKUP, bits_of, count_by_table, encode_row, escape_row, flag_row
+from ..spikes.encode.reference import FINE, LIMIT, MAX_LEVELS
+from ..spikes.encode.reference import NOT_FINITE as HUGE_BITS
 from ..tools.intrinsics import flags64, trailing_zeros
 from ..tools.pointers import matrix, vector
 from .program import BYTE, FLOAT, LONG, NOT_FINITE, TOO_LARGE, WORD, integers, operation, reals, report, skipped
+from .vectors import norm_row, root_factor
 
 AHEAD = 16
 FLAGS = 64  # channels that are looked at together
 # Entries of a list's head, int64: listed channels, sum of their counts, channels with an excess.
 NUMBER, SUM, ESCAPES, HEAD = range(4)
 INT32_LIMIT = 2**31 - 1
+ZERO, ONE = np.float32(0), np.float32(1)
 
 
 def room(channels):
@@ -76,6 +79,18 @@ def list_by_table(row, flags, given, thresholds, own, shrink, top, table, channe
     return at, total
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def norm_flags(x, factor, weight, flags, thresholds, shrink, first, out):
+    """Fill `out` with x factor weight, all [K]; flag its channels as `flag_row` does; return its level, 1 or NaN."""
+    least, most = np.float32(first), np.int32(0)
+    for j in range(x.size):
+        y = x[j] * factor * weight[j]
+        out[j] = y
+        most = max(most, bits_of(y) & np.int32(0x7FFFFFFF))
+        flags[j] = max(abs(y / thresholds[j]) - shrink, ZERO) * np.float32(FINE) >= least
+    return np.float32(np.nan) if most >= HUGE_BITS else ONE
+
+
 @njit(inline="always")
 def _rule(p, f, size):
     """Return what `encode_row` takes beside x and counts, from the arguments that both operations begin with."""
@@ -84,13 +99,30 @@ def _rule(p, f, size):
     return shares, p[3] != 0, vector(p[4], size, FLOAT), p[5], factors, edges, levels, vector(p[11], p[12], BYTE)
 
 
-@operation
-def encode(arguments, context, begin, end):
-    """Arguments: x, K, K k as a real, whether channels have thresholds, these; the rounding: kind, shrink, max_count,
-    factor (reals), edges, levels, table, entries of the table; whether sums are int32; bytes for K counts, room for a
-    multiple of 64; the list: channels, counts, head, level, channels and excess of the escapes; mask, the tokens to
-    encode (uint8), or 0; the first entry of the table that is not 0. The lists of other tokens are empty.
-    """
+@njit(inline="always")
+def _fits(counts, excess, clipped):
+    """Return whether sums of rows times these counts and their excess fit 32 bits."""
+    total = 0
+    for k in range(counts.size):
+        total += abs(int64(counts[k]))
+    for e in range(clipped):
+        total += abs(int64(excess[e]))
+    return total * 128 <= INT32_LIMIT
+
+
+@njit(inline="always")
+def _norm(p, f, i, x, flags, thresholds, shrink, fused):
+    """Fill x, a row, with the norm of row i; return its level if channels were flagged on the way, or 0."""
+    plain, eps = vector(p[23] + 4 * i * x.size, x.size, FLOAT), float32(f[27])
+    if fused and p[24] and not p[25] and not p[26]:
+        weight = vector(p[24], x.size, FLOAT)
+        return norm_flags(plain, root_factor(plain, eps), weight, flags, thresholds, shrink, p[22], x)
+    norm_row(plain, p[24], p[25], p[26] != 0, eps, x)
+    return ZERO
+
+
+@njit(inline="always")
+def _encode(arguments, context, begin, end, normed):
     p, f = integers(arguments), reals(arguments)
     size, limit = p[1], np.float32(LIMIT)
     share, given, thresholds, kind, (shrink, top, factor), edges, levels, table = _rule(p, f, size)
@@ -101,14 +133,17 @@ def encode(arguments, context, begin, end):
     heads, level = matrix(p[17], end, HEAD, LONG), vector(p[18], end, FLOAT)
     escaped, excess = matrix(p[19], end, size, WORD), matrix(p[20], end, size, WORD)
     for i in range(begin, end):
-        head = heads[i]
+        head, own = heads[i], ZERO
+        if normed:
+            own = _norm(p, f, i, x[i], scratch, thresholds, shrink, kind == LOOKUP and given)
         if skipped(p[21], i):
             level[i], head[ESCAPES] = 1, 0
             head[NUMBER], head[SUM] = list_active(padded[:0], channels[i], counts[i])
             continue
         if kind == LOOKUP:
-            level[i] = flag_row(x[i], scratch, share, given, thresholds, shrink, factor, table, p[22])
-            clipped = -1 if np.isnan(level[i]) else 0
+            if own == 0:
+                own = flag_row(x[i], scratch, share, given, thresholds, shrink, factor, table, p[22])
+            level[i], clipped = own, -1 if np.isnan(own) else 0
         else:
             clipped, level[i] = encode_row(
                 x[i], scratch, share, given, thresholds, kind, shrink, top, factor, edges, levels, table, limit
@@ -129,15 +164,30 @@ def encode(arguments, context, begin, end):
                 escaped[i], excess[i],
             )  # fmt: skip
         # The sum of sizes is at most 127 times the number where nothing escapes.
-        if p[13] and (clipped or head[NUMBER] * LIMIT * 128 > INT32_LIMIT):
-            total = 0
-            for k in range(size):
-                total += abs(int64(scratch[k]))
-            for e in range(clipped):
-                total += abs(int64(excess[i, e]))
-            if total * 128 > INT32_LIMIT:
-                report(context, TOO_LARGE)
-                return
+        many = clipped or head[NUMBER] * LIMIT * 128 > INT32_LIMIT
+        if p[13] and many and not _fits(scratch, excess[i], clipped):
+            report(context, TOO_LARGE)
+            return
+
+
+@operation
+def encode(arguments, context, begin, end):
+    """Arguments: x, K, K k as a real, whether channels have thresholds, these; the rounding: kind, shrink, max_count,
+    factor (reals), edges, levels, table, entries of the table; whether sums are int32; bytes for K counts, room for a
+    multiple of 64; the list: channels, counts, head, level, channels and excess of the escapes; mask, the tokens to
+    encode (uint8), or 0; the first entry of the table that is not 0. The lists of other tokens are empty.
+    """
+    _encode(arguments, context, begin, end, False)
+
+
+@operation
+def norm_encode(arguments, context, begin, end):
+    """Encode rows of the norm of x, which are kept, too: in one pass where channels have thresholds and a table counts.
+
+    Arguments: those of `encode`, whose x is where the norm goes; then x of the norm, weight or 0, bias or 0, centred,
+    eps (real).
+    """
+    _encode(arguments, context, begin, end, True)
 
 
 @operation

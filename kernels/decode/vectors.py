@@ -39,27 +39,41 @@ def norm(arguments, context, begin, end):
     size, period, eps = p[1], p[3], float32(f[6])
     for i in range(begin, end):
         x, out = vector(p[0] + 4 * i * size, size, FLOAT), vector(p[7] + 4 * i * size, size, FLOAT)
-        mean, square = _moments(x)
-        if p[5]:
-            spread = float32(0)
-            for j in range(size):
-                spread += (x[j] - mean) * (x[j] - mean)
-            factor = ONE / math.sqrt(spread / float32(size) + eps)
-            for j in range(size):
-                out[j] = (x[j] - mean) * factor
-        else:
-            factor = ONE / math.sqrt(square + eps)
-            for j in range(size):
-                out[j] = x[j] * factor
-        start = i * size % period
-        if p[2]:
-            weight = vector(p[2] + 4 * start, size, FLOAT)
-            for j in range(size):
-                out[j] *= weight[j]
-        if p[4]:
-            bias = vector(p[4] + 4 * start, size, FLOAT)
-            for j in range(size):
-                out[j] += bias[j]
+        start = 4 * (i * size % period)
+        norm_row(x, p[2] and p[2] + start, p[4] and p[4] + start, p[5] != 0, eps, out)
+
+
+@njit(inline="always")
+def root_factor(x, eps):
+    """Return what the root-mean-square norm multiplies a row by."""
+    _, square = _moments(x)
+    return ONE / math.sqrt(square + eps)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def norm_row(x, weights, biases, centred, eps, out):
+    """Fill `out` [n] with the norm of x [n]; weights and biases are addresses, or 0."""
+    size = x.size
+    if centred:
+        mean, _ = _moments(x)
+        spread = float32(0)
+        for j in range(size):
+            spread += (x[j] - mean) * (x[j] - mean)
+        factor = ONE / math.sqrt(spread / float32(size) + eps)
+        for j in range(size):
+            out[j] = (x[j] - mean) * factor
+    else:
+        factor = root_factor(x, eps)
+        for j in range(size):
+            out[j] = x[j] * factor
+    if weights:
+        weight = vector(weights, size, FLOAT)
+        for j in range(size):
+            out[j] *= weight[j]
+    if biases:
+        bias = vector(biases, size, FLOAT)
+        for j in range(size):
+            out[j] += bias[j]
 
 
 L2, SUM, SOFTMAX = range(3)

@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from neurosim.convert import Coder
+from neurosim.convert.calibrate import PRICE
 from neurosim.kernels.decode import encode as coding
 from neurosim.kernels.decode import events, features, floats, others, product, program, reference, states, vectors
 from neurosim.kernels.decode import windows as seen
 from neurosim.kernels.decode.vnni import BLOCK, has_vnni
 from neurosim.kernels.spikes.accumulate.reference import accumulate_reference
+from neurosim.kernels.spikes.encode.launch import numpy_rounding
 from neurosim.kernels.spikes.encode.numba import rule_of
 from neurosim.kernels.spikes.encode.reference import NEAREST, encode_reference
 from neurosim.kernels.spikes.encode.reference import share as share_of
@@ -335,6 +339,41 @@ def test_rows_of_active_channels(k: float) -> None:
     spare = [np.empty(70, np.int32) for _ in range(2)]
     run(coding.code, [*arguments, *spare, scales, 2, decoded], TOKENS)
     assert_close(decoded, counts * np.resize(scales, 70) * level[:, None])
+
+
+@pytest.mark.parametrize("case", ["one pass", "no weight", "centred", "no table", "level"])
+def test_a_norm_fused_with_its_encoder(case: str) -> None:
+    """The bits of one after the other: norm, list, counts."""
+    draw, size = Draws(), 70
+    x, weight, bias, thresholds = draw(TOKENS, size), draw(size), draw(size), np.abs(draw(size)) + np.float32(0.3)
+    rounding = (
+        NEAREST
+        if case in ("no table", "level")
+        else numpy_rounding(Coder("calibrated", torch.ones(size), price=PRICE).kernel_rounding(size)[0])
+    )
+    kind, shrink, top, factor, edges, levels, table = rule_of(rounding)
+    first = int(np.argmax(table != 0)) if len(table) else 0
+    norm = [None if case == "no weight" else weight, bias if case == "centred" else None, int(case == "centred"), 1e-6]
+    given = None if case == "level" else thresholds
+
+    def encoded(operation: Any, source: np.ndarray, more: list[Any]) -> list[np.ndarray]:
+        arguments = [source, size, float(share_of(size, 2.0)), int(given is not None), given, kind, float(shrink)]
+        arguments += [float(top), float(factor), edges, levels, table, len(table), 1]
+        arguments.append(np.zeros(coding.padded_to(size), np.int8))
+        room, tokens = coding.room(size), len(source)
+        found = [np.zeros((tokens, room), np.int32), np.zeros((tokens, room), np.int8)]
+        found += [np.zeros((tokens, coding.HEAD), np.int64), empty(tokens)]
+        spare = [np.zeros((tokens, size), np.int32) for _ in range(2)]
+        assert not run(operation, [*arguments, *found, *spare, None, first, *more], tokens)
+        return [source, *found]
+
+    apart, both = empty(TOKENS, size), empty(TOKENS, size)
+    run(vectors.norm, [x, size, norm[0], size, norm[1], norm[2], norm[3], apart], TOKENS)
+    one, other = encoded(coding.encode, apart, []), encoded(coding.norm_encode, both, [x, *norm])
+    assert one[3][:, coding.NUMBER].min() > 5 and all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    x[1, 2] = np.inf
+    with pytest.raises(AssertionError):
+        encoded(coding.norm_encode, both, [x, *norm])
 
 
 def test_dense_layers_and_values_that_are_not_finite() -> None:

@@ -52,7 +52,7 @@ def rule_of(rounding):
 
 
 @intrinsic
-def _bits(typing, value):
+def bits_of(typing, value):
     """Return the bits of a float32 as int32."""
 
     def emit(context, builder, signature, arguments):
@@ -126,7 +126,7 @@ def _level_of(row, share, given):
     """Return a token's own threshold, 1 where channels have theirs, or NaN if x is not finite."""
     most = np.int32(0)
     for j in range(row.size):
-        most = max(most, _bits(row[j]) & np.int32(0x7FFFFFFF))
+        most = max(most, bits_of(row[j]) & np.int32(0x7FFFFFFF))
     if most >= spec.NOT_FINITE:
         return np.float32(np.nan)
     return ONE if given else _threshold(row, share, most)

@@ -45,6 +45,16 @@ def name_of(function: Callable[[Tensor], Tensor]) -> str:
     return next(name for name, known in modules.ACTIVATIONS.items() if known is function)
 
 
+@dataclass(frozen=True)
+class _Norm:
+    """Arguments and touched buffers of a norm of whole tokens, and the number of operations with it."""
+
+    out: Buffer
+    arguments: list[Any]
+    touches: list[Touch]
+    count: int
+
+
 @final
 @dataclass
 class Builder(DecoderProgram):
@@ -53,10 +63,12 @@ class Builder(DecoderProgram):
     Attributes:
         first_values: values of the first layer of RWKV-7, for the later ones.
         lower_bound: of the forget gates of this layer of HGRN-2.
+        last_norm: the last norm of whole tokens; what encodes it at once takes its place.
     """
 
     first_values: Buffer | None = None
     lower_bound: Tensor | None = None
+    last_norm: _Norm | None = None
 
     def embed(self, tokens: Array, table: nn.Embedding) -> Buffer:
         out = self.buffer(table.embedding_dim, own=self.few)
@@ -106,7 +118,10 @@ class Builder(DecoderProgram):
         scale, shift = (None if t is None else self.constant(t) for t in (weight, bias))
         arguments = [x, size, scale, 1 if scale is None else len(scale), shift, int(centred), eps, out]
         places, own = self.by_rows(out) if whole else self.by_groups(out, size)
-        self.emit(vectors.norm, arguments, places, [self.read(x, own), (out, own, True)])
+        touches = [self.read(x, own), (out, own, True)]
+        self.emit(vectors.norm, arguments, places, touches)
+        if whole and (scale is None or len(scale) == size):
+            self.last_norm = _Norm(out, [x, scale, shift, int(centred), eps], touches, len(self.lists[0]))
         return out
 
     def normalise(self, x: Buffer, size: int, kind: int, eps: float = 0.0) -> Buffer:
@@ -294,8 +309,13 @@ class Builder(DecoderProgram):
         self, arguments: list[Any], coded: Encoded, rule: tuple[Any, ...], places: Any, read: Touch, own: Share
     ) -> None:
         first = int(np.argmax(rule[-1] != 0)) if len(rule[-1]) else 0
-        touches = self.masked([read, (coded.marker, own, True)])
-        self.emit(encode.encode, [*arguments, coded, self.mask, first], places, touches)
+        arguments, touches = [*arguments, coded, self.mask, first], self.masked([read, (coded.marker, own, True)])
+        norm = self.last_norm
+        if norm is not None and norm.out is arguments[0] and norm.count == len(self.lists[0]):
+            arguments, touches = [*arguments, *norm.arguments], [*norm.touches, *touches]
+            self.emit(encode.norm_encode, arguments, places, touches, instead=True)
+        else:
+            self.emit(encode.encode, arguments, places, touches)
 
     def _rule(self, coder: Coder, channels: int) -> tuple[tuple[Any, ...], Array | None]:
         rounding, thresholds = coder.kernel_rounding(channels)

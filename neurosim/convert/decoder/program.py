@@ -156,7 +156,13 @@ class DecoderProgram:
     # Operations
 
     def emit(
-        self, operation: program.Operation, arguments: Sequence[Any], places: Sequence[int] | int, touches: list[Touch]
+        self,
+        operation: program.Operation,
+        arguments: Sequence[Any],
+        places: Sequence[int] | int,
+        touches: list[Touch],
+        *,
+        instead: bool = False,
     ) -> list[Array]:
         """Append an operation; return its arguments by thread.
 
@@ -164,10 +170,13 @@ class DecoderProgram:
             arguments: integers, reals, buffers, scratch, arrays, lists and None (0), in the operation's order.
             places: [threads + 1] where threads begin, or a number of units that every thread does.
             touches: the buffers it reads and writes, with the share of a thread.
+            instead: it takes the place of the last operation, whose work it does, too.
         """
-        meet = self.threads > 1 and self.touched.conflicts(touches)
-        if meet:
+        conflicts = self.threads > 1 and self.touched.conflicts(touches)
+        if conflicts:
             self.touched = Touched()
+        met = [bool(own.pop()[program.MEET]) for own in self.lists] if instead else [False]
+        meet = conflicts or any(met)
         self.touched.add(touches)
         self.kept.append(arguments)  # addresses alone do not keep arrays
         tables: list[Array] = []
