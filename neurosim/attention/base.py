@@ -63,6 +63,7 @@ class Mixer(nn.Module, ABC):
         chunk: tokens in a chunk of the chunked form.
         why_not_parallel: why the state cannot be composed over processes; empty where it can.
         scale: of the outputs.
+        auxiliary: loss of the last forward pass in training that is added to the task's, where the kind has one.
 
     Raises:
         NeurosimInputError: on construction, naming the option that breaks its rule.
@@ -78,6 +79,7 @@ class Mixer(nn.Module, ABC):
     def __post_init__(self) -> None:
         super().__init__()
         self.codes = Codes()
+        self.auxiliary: Tensor | None = None
         self.build()
 
     def name(self, option: str) -> str:

@@ -7,8 +7,11 @@ from collections.abc import Callable, Mapping
 
 from ..errors import NeurosimInputError, lookup, require
 from .base import Depth, Mixer
+from .bmojo import BMojo
 from .delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet
 from .gam import GatedAssociativeMemory
+from .gated_attention import TCNCA, SeqBoat
+from .hax import HAX
 from .lightnet import LightNet
 from .linear import GLA, HGRN2, LinearAttention, Retention, SimpleGLA, lightning
 from .local_linear import LocalLinearAttention
@@ -26,11 +29,13 @@ from .window_linear import WindowLinearAttention
 
 KINDS: dict[str, Callable[..., Mixer]] = {
     "alrnn": AlmostLinearRNN,
+    "bmojo": BMojo,
     "deltanet": DeltaNet,
     "deltaproduct": DeltaProduct,
     "gam": GatedAssociativeMemory,
     "gated_deltanet": GatedDeltaNet,
     "gla": GLA,
+    "hax": HAX,
     "hgrn2": HGRN2,
     "kda": KDA,
     "latent": LatentAttention,
@@ -51,10 +56,12 @@ KINDS: dict[str, Callable[..., Mixer]] = {
     "rwkv6": RWKV6,
     "rwkv7": RWKV7,
     "scout": CheckpointAttention,
+    "seqboat": SeqBoat,
     "simple_gla": SimpleGLA,
     "softmax": SoftmaxAttention,
     "sse": SSE,
     "ssm": DiagonalSSM,
+    "tcnca": TCNCA,
     "titans": Titans,
     "window": WindowAttention,
     "window_linear": WindowLinearAttention,

@@ -221,6 +221,11 @@ class LanguageModel(nn.Module):
             after.append(new)
         return self.lm_head(self.norm(x)), after
 
+    def auxiliary_loss(self) -> Tensor:
+        """Return the sum of the losses that mixers added in the last forward pass in training."""
+        losses = (mixer.auxiliary for mixer in self.mixers() if mixer.auxiliary is not None)
+        return sum(losses, torch.zeros((), device=self.device))
+
     def embed(self, tokens: Tensor) -> Tensor:
         """[.., D] the rows of the embedding, in the type of the norms."""
         return self.embeddings(tokens).to(self.norm.weight.dtype)

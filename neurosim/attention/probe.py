@@ -163,7 +163,7 @@ class ProbeRun:
             group["lr"] = own.learning_rate_at(step)
         model.zero_grad(set_to_none=True)
         loss = self.task.loss(model(batch.inputs)[0], batch)
-        loss.backward()
+        (loss + model.body.auxiliary_loss()).backward()
         norm = nn.utils.clip_grad_norm_(model.parameters(), own.clip)
         if not bool(torch.isfinite(norm)):
             raise NeurosimError(f"a gradient is not finite at update {step + 1} of {own.steps}; lower learning_rate")

@@ -171,7 +171,7 @@ def _update(model: LanguageModel, optimizers: Sequence[torch.optim.Optimizer], w
     logits, _ = model(windows[:, :-1])
     loss = F.cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten())
     model.zero_grad(set_to_none=True)
-    loss.backward()
+    (loss + model.auxiliary_loss()).backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
     for optimizer in optimizers:
         optimizer.step()

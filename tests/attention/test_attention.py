@@ -35,11 +35,13 @@ from neurosim.errors import NeurosimInputError
 WIDTH = 24
 SMALL: dict[str, dict[str, Any]] = {
     "alrnn": {"units": 12, "rectified": 5},
+    "bmojo": {"num_heads": 2, "window_size": 4, "eidetic": 3, "mamba": {"head_dim": 6, "state_size": 5}},
     "deltanet": {"num_heads": 2},
     "deltaproduct": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4, "num_householder": 3},
     "gam": {"slots": 9},
     "gated_deltanet": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4},
     "gla": {"num_heads": 4, "num_kv_heads": 2, "conv_size": 3},
+    "hax": {"chosen": 3, "key_dim": 6, "mamba": {"head_dim": 6, "state_size": 5}},
     "hgrn2": {"expand_ratio": 6, "conv_size": 2},
     "kda": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4},
     "lightnet": {"expand_ratio": 6, "gate_low_rank_dim": 4, "conv_size": 2},
@@ -67,6 +69,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "gate_low_rank_dim": 4,
     },
     "scout": {"num_heads": 4, "num_kv_heads": 2, "interval": 4},
+    "seqboat": {"slots": 6, "key_dim": 8, "state_size": 3},
     "simple_gla": {"num_heads": 2},
     "softmax": {
         "num_heads": 4,
@@ -78,6 +81,7 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "sse": {"num_heads": 2, "head_dim": 6, "topk": 2},
     "ssm": {"state_size": 4, "discretisation": "bilinear"},
+    "tcnca": {"layers": 2, "kernel": 3, "dilation": 2, "window_size": 7, "key_dim": 8},
     "titans": {"num_heads": 2, "head_dim": 4, "expansion": 2, "span": 4},
     "window": {"num_heads": 4, "num_kv_heads": 2, "window_size": 7},
     "window_linear": {"attention": {"num_heads": 4, "num_kv_heads": 2}, "window_size": 5, "meta_tokens": 2},
@@ -104,6 +108,7 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("window", {"num_heads": 2, "window_size": 0}),
     ("local_linear", {"num_heads": 2, "window_size": 5}),
     ("titans", {"num_heads": 2, "head_dim": 4, "memory_depth": 1, "span": 1}),
+    ("bmojo", {"num_heads": 2, "window_size": 3, "use_fading": False}),
 ]
 CASES = [*SMALL.items(), *MORE]
 
@@ -164,7 +169,7 @@ def test_a_sequence_may_be_cut_anywhere(kind: str, options: dict[str, Any]) -> N
     assert now is not None
     for name, value in end.items():
         torch.testing.assert_close(now[name], value, rtol=1e-9, atol=1e-10)
-    if kind != "latent" and (options_of(kind) | options).get("window_size") != 0:
+    if kind not in ("hax", "latent") and (options_of(kind) | options).get("window_size") != 0:
         assert sizes[-1] == sizes[8]
 
 
@@ -387,7 +392,7 @@ def test_any_mix_of_kinds_is_one_model() -> None:
         out, state = model.step(tokens[:, t], state)
         steps.append(out)
     torch.testing.assert_close(torch.stack(steps, 1), logits, rtol=1e-8, atol=1e-9)
-    logits.square().sum().backward()
+    (logits.square().sum() + model.auxiliary_loss()).backward()
     silent = [name for name, p in model.named_parameters() if p.grad is None]
     assert not silent
 

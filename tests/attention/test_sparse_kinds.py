@@ -64,3 +64,88 @@ def test_a_bank_that_is_not_written_hears_no_more_than_its_convolution() -> None
     x[0, 3] += 1
     changed = (gam(x)[0] - before)[0].abs().amax(-1) > 1e-9
     assert changed.nonzero()[:, 0].tolist() == [3, 4, 5]
+
+
+def test_bmojo_without_states_is_a_window() -> None:
+    bmojo, x = layer_of("bmojo", num_heads=2, window_size=5, use_fading=False), noise(2, 20, WIDTH)
+    window = like(bmojo, "window", num_heads=2, window_size=5)
+    torch.testing.assert_close(bmojo(x)[0], window(x)[0], rtol=0, atol=1e-12)
+
+
+def test_eidetic_tokens_are_the_most_surprising_of_those_that_left_the_window() -> None:
+    """Token 3 of 30 is ten times as large: it is remembered, and the last token sees it."""
+    bmojo = layer_of("bmojo", num_heads=2, window_size=4, use_fading=False, eidetic=2)
+    x = noise(1, 30, WIDTH)
+    x[0, 3] *= 10
+    before, state = bmojo(x)
+    surprise = [
+        float((x[0, t] - torch.cat([torch.zeros(4, WIDTH).double(), x[0]])[t : t + 4].mean(0)).square().mean())
+        for t in range(26)
+    ]
+    kept = sorted(range(26), key=lambda t: surprise[t])[-2:]
+    assert 3 in kept
+    torch.testing.assert_close(sorted(state["memory"][0, :2, 0, -1].tolist()), sorted(surprise[t] for t in kept))
+    for token, seen in ((3, True), (12, 12 in kept)):
+        other = x.clone()
+        other[0, token] *= 1.001
+        assert bool((bmojo(other)[0] - before)[0, 29].abs().max() > 1e-9) == seen
+
+
+def test_a_router_that_activates_all_tokens_is_a_plain_attention_unit() -> None:
+    layer, x = layer_of("seqboat", slots=30, key_dim=6), noise(2, 20, WIDTH)
+    with torch.no_grad():
+        layer.hx_proj.weight[:2] = 0
+        layer.hx_proj.bias[:2] = torch.tensor([-1e4, 1e4])
+    s = torch.nn.functional.silu(layer.ssm(x)[0])
+    q, k, v, r = layer.unit(x, s)
+    future = torch.ones(20, 20).triu(1).bool()
+    read = (q @ k.mT * 6**-0.5).masked_fill(future, -torch.inf).softmax(-1) @ v
+    wanted = torch.nn.functional.silu(layer.hx_proj(s)[..., 2:] + layer.unit.h_proj(read * r))
+    torch.testing.assert_close(layer(x)[0], wanted, rtol=0, atol=1e-12)
+
+
+def test_tokens_that_are_not_active_pass_no_layer_of_the_unit() -> None:
+    layer, x = layer_of("seqboat", slots=30, key_dim=6), noise(2, 20, WIDTH)
+    calls: list[Tensor] = []
+    layer.unit.z_proj.register_forward_hook(lambda module, inputs, out: calls.append(inputs[0]))
+    layer.eval()(x)
+    inputs, _ = layer.project(x, layer.initial(x), {})
+    assert 0 < int(inputs["active"].sum()) < 40 and len(calls[0]) == int(inputs["active"].sum())
+
+
+def test_dilated_convolutions_reach_as_far_as_they_say() -> None:
+    """1 + (kernel - 1)(b^L - 1)/(b - 1) = 27 tokens, and a window of 1 that adds none."""
+    layer = layer_of("tcnca", layers=3, kernel=3, dilation=3, window_size=1)
+    x = noise(1, 40, WIDTH).requires_grad_()
+    y, _ = layer(x)
+    (grad,) = torch.autograd.grad(y[0, 39].sum(), x)
+    assert grad[0].abs().amax(-1).nonzero()[:, 0].tolist() == list(range(13, 40))
+
+
+def test_hax_sees_the_last_of_its_bucket_and_the_best_so_far() -> None:
+    """Against the choice token by token; without both choices a token sees itself."""
+    layer, x = layer_of("hax", chosen=3, key_dim=6, mamba={"head_dim": 6, "state_size": 4}), noise(1, 40, WIDTH)
+    inputs, _ = layer.project(x, layer.initial(x), {})
+    _, out = layer.chunked(layer.initial(x)["memory"], inputs)
+    keys, values, buckets, scores = (part[0] for part in inputs["row"].split([6, WIDTH, 1, 1], -1))
+    seen_by_hash = 0
+    for t in range(40):
+        same = [j for j in range(t + 1) if buckets[j] == inputs["bucket"][0, t]]
+        best = sorted(range(t + 1), key=scores[:, 0].tolist().__getitem__)[-3:]
+        seen = sorted({t, *same[-3:], *best})
+        seen_by_hash += len(set(same[-3:]) - set(best))
+        weights = (keys[seen] @ inputs["q"][0, t] * 6**-0.5).softmax(-1)
+        torch.testing.assert_close(out[0, t], weights @ values[seen], rtol=0, atol=1e-12)
+    assert seen_by_hash > 0
+
+
+def test_the_score_of_hax_learns_the_ranking_of_its_attention() -> None:
+    layer, x = layer_of("hax", chosen=3, key_dim=6, mamba={"head_dim": 6, "state_size": 4}), noise(4, 30, WIDTH)
+    optimizer, losses = torch.optim.Adam(layer.score.parameters(), lr=0.03), []
+    for _ in range(40):
+        layer(x)
+        losses.append(float(layer.auxiliary.detach()))
+        optimizer.zero_grad()
+        layer.auxiliary.backward()
+        optimizer.step()
+    assert losses[-1] < 0.8 * losses[0]

@@ -140,10 +140,10 @@ def test_every_kind_is_converted_streamed_and_executed(kind: str) -> None:
     assert sorted(made.layers) == sorted(linear)
 
 
-QK = [kind for kind in sorted(KINDS) if kind not in ("alrnn", "gam", "paragru", "paralstm", "ssm")]
+QK = [kind for kind in sorted(KINDS) if kind not in ("alrnn", "gam", "paragru", "paralstm", "seqboat", "ssm")]
 # Kinds whose state is not updated lazily.
 DENSE_STATE = ("latent", "mom", "rwkv5", "rwkv6", "softmax", "sse", "window")
-DENSE_STATE += ("local_linear", "memora", "moneta", "plstm", "scout", "titans", "yaad")
+DENSE_STATE += ("bmojo", "hax", "local_linear", "memora", "moneta", "plstm", "scout", "tcnca", "titans", "yaad")
 
 
 @pytest.mark.parametrize("kind", sampled(QK, ["gla", "deltanet", "rwkv7"]))

@@ -103,7 +103,22 @@ def assert_same(found: Tensor, wanted: Tensor) -> None:
 # The sample of the quick run: a state that decays, one that is corrected, a scan, a window and routed memories.
 QUICK = ["gla", "gated_deltanet", "mamba2", "rwkv7", "window", "mom"]
 # Kinds without a compiled step.
-LAYER_BY_LAYER = ["gam", "local_linear", "memora", "moneta", "paragru", "paralstm", "plstm", "scout", "titans", "yaad"]
+LAYER_BY_LAYER = [
+    "bmojo",
+    "gam",
+    "hax",
+    "local_linear",
+    "memora",
+    "moneta",
+    "paragru",
+    "paralstm",
+    "plstm",
+    "scout",
+    "seqboat",
+    "tcnca",
+    "titans",
+    "yaad",
+]
 COMPILED = sorted(set(KINDS) - set(LAYER_BY_LAYER))
 
 
