@@ -34,6 +34,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "gpm": {"hidden": (60,), "epochs": 6, "steps": 4, "batch": 8, "learning_rate": 0.2, "samples": 60},
     "ewc": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3, "samples": 20},
     "si": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3},
+    "hypernetwork": {"hidden": (60,), "epochs": 6, "steps": 4, "learning_rate": 3e-3, "chunk": 1000, "width": 40},
     "hlop": {"hidden": (60,), "epochs": 6, "batch": 16, "steps": 4},
     "dendrites": {"units": 200, "density": 0.2, "epochs": 6, "batch": 12, "learning_rate": 5e-3},
     "macrocolumn": {"columns": 24, "field": 24, "units": 128},

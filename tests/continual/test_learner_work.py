@@ -26,6 +26,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "lwf": NET,
     "gpm": {**NET, "samples": 5},
     "ewc": {**NET, "samples": 5},
+    "hypernetwork": {**NET, "chunk": 300, "width": 10},
     "hlop": {**NET, "hidden": (40,)},
     "dendrites": {"units": 20, "density": 0.2, "epochs": 2, "batch": 10},
     "macrocolumn": {"columns": 5, "field": 8, "units": 8},

@@ -39,6 +39,7 @@ _OWN: Mapping[str, LearnerEntry] = {
     "gpm": LearnerEntry("gradient_projection", "GradientProjection", "the same net, steps in unused directions: GPM"),
     "ewc": LearnerEntry("penalties", "Ewc", "the same net, elastic weight consolidation"),
     "si": LearnerEntry("penalties", "SynapticIntelligence", "the same net, synaptic intelligence"),
+    "hypernetwork": LearnerEntry("hypernetwork", "Hypernetwork", "a net that writes the spiking net of each task"),
     "hlop": LearnerEntry("hlop", "Hlop", "spiking net, Hebbian orthogonal projection: new tasks in unused directions"),
     "dendrites": LearnerEntry("dendrites", "Dendrites", "active dendrites, a segment a task"),
     "macrocolumn": LearnerEntry("macrocolumn", "SingleTrial", "macrocolumns: single trial, nothing replayed"),

@@ -6,7 +6,7 @@ import itertools
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -110,7 +110,7 @@ class SpikingLearner(Learner):
             where the net is, items and numbers in memory of the host.
     """
 
-    DEVICES = ("cpu", "cuda")
+    DEVICES: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
     name: str
 
     def __init__(self, problem: Problem, settings: Spiking) -> None:
