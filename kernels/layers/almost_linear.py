@@ -1,0 +1,111 @@
+"""Almost-linear networks: orbits, and the loss and gradients of orbits that are set to data now and then.
+
+    z = A z + W f(z) + h, A diagonal, f = relu on the last units and none on the first `linear`
+
+Arrays of orbits have the batch last, so that the loops over it become vector instructions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+def forced_reference(x, a, w, h, linear, every):
+    """The specification of `forced`: orbits whose first units are set to the data at every `every`-th step.
+
+    Args:
+        x: [T + 1, N, B] data.
+        a: [M], w: [M, M], h: [M] the network.
+        linear: number of units without a relu.
+
+    Returns:
+        (loss, gradients of a, w and h): the loss is the mean of |z - x|^2 over steps 1 to T, first N units and batch,
+        each z before it is set to the data. Other units start at 0. A z that is set passes no gradient back.
+    """
+    import torch
+
+    a, w, h = (torch.tensor(v, requires_grad=True) for v in (a, w, h))
+    data = torch.from_numpy(np.ascontiguousarray(x))
+    observed = data.shape[1]
+    z, losses = torch.zeros(len(a), data.shape[2], dtype=data.dtype), []
+    for t in range(len(data) - 1):
+        if t % every == 0:
+            z = torch.cat([data[t], z[observed:]])
+        z = a[:, None] * z + w @ torch.cat([z[:linear], torch.relu(z[linear:])]) + h[:, None]
+        losses.append((z[:observed] - data[t + 1]).square().mean())
+    loss = torch.stack(losses).mean()
+    return float(loss.detach()), *(g.numpy() for g in torch.autograd.grad(loss, (a, w, h)))
+
+
+def forced(x, a, w, h, linear, every):
+    """Compute `forced_reference`, backwards through the steps by hand."""
+    z, f, error = _forward(x, a, w, h, linear, every)
+    gradients = _backward(z, f, error, a, w, linear, every)
+    return float((error.astype(np.float64) ** 2).mean()), *gradients
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _forward(x, a, w, h, linear, every):
+    """Return z [T + 1, M, B], those set to the data included, f(z) [T, M, B], and z - x before z is set [T, N, B]."""
+    steps, observed, batch, units = x.shape[0] - 1, x.shape[1], x.shape[2], a.shape[0]
+    z, f = np.zeros((steps + 1, units, batch), x.dtype), np.empty((steps, units, batch), x.dtype)
+    error = np.empty((steps, observed, batch), x.dtype)
+    for t in range(steps):
+        if t % every == 0:
+            z[t, :observed] = x[t]
+        f[t, :linear], f[t, linear:] = z[t, :linear], np.maximum(z[t, linear:], 0)
+        for i in range(units):
+            for b in range(batch):
+                z[t + 1, i, b] = a[i] * z[t, i, b] + h[i]
+            for j in range(units):
+                for b in range(batch):
+                    z[t + 1, i, b] += w[i, j] * f[t, j, b]
+        error[t] = z[t + 1, :observed] - x[t + 1]
+    return z, f, error
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _backward(z, f, error, a, w, linear, every):
+    """Return the gradients of a, w and h; g is that of z behind the step at hand."""
+    steps, observed, batch = error.shape
+    units = a.shape[0]
+    da, dw, dh = np.zeros_like(a), np.zeros_like(w), np.zeros_like(a)
+    g, back = np.zeros((units, batch), z.dtype), np.empty((units, batch), z.dtype)
+    error = error * z.dtype.type(2.0 / error.size)
+    for t in range(steps - 1, -1, -1):
+        g[:observed] += error[t]
+        back[:] = 0
+        for i in range(units):
+            for b in range(batch):
+                da[i] += g[i, b] * z[t, i, b]
+                dh[i] += g[i, b]
+            for j in range(units):
+                total = g[i, 0] * f[t, j, 0]
+                for b in range(1, batch):
+                    total += g[i, b] * f[t, j, b]
+                dw[i, j] += total
+                for b in range(batch):
+                    back[j, b] += w[i, j] * g[i, b]
+        back[linear:] *= z[t, linear:] > 0
+        for i in range(units):
+            g[i] = back[i] + a[i] * g[i]
+        if t % every == 0:
+            g[:observed] = 0
+    return da, dw, dh
+
+
+@njit(cache=True, nogil=True)
+def orbit(z, a, w, h, linear, steps):
+    """Return [steps, M], the states behind z [M]."""
+    units = z.shape[0]
+    found = np.empty((steps, units), z.dtype)
+    now = z.copy()
+    for t in range(steps):
+        for i in range(units):
+            total = a[i] * now[i] + h[i]
+            for j in range(units):
+                total += w[i, j] * (now[j] if j < linear else max(now[j], 0.0))
+            found[t, i] = total
+        now[:] = found[t]
+    return found

@@ -1,0 +1,196 @@
+"""Reconstruction of dynamical systems by almost-linear networks, their symbols, and how near their orbits come.
+
+The networks, their training and both measures are those of Brenner et al. 2024 (NeurIPS, arXiv 2410.14240).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .. import files
+from ..errors import NeurosimError, check_fields, require
+from ..kernels.layers import almost_linear
+from ..random import rng_key
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionSpec:
+    """A network and its training.
+
+    Attributes:
+        units: M.
+        rectified: P, the last units, which have a relu.
+        every: tau, steps between two at which the first units are set to the data.
+        length, batch: steps of a training sequence, and sequences of an update.
+        updates: number of updates.
+        learning_rate, last_learning_rate: of RAdam, falling exponentially from the first to the last update.
+        noise: standard deviation that is added to the data of an update.
+        seed: key of first weights and batches.
+    """
+
+    units: int = 20
+    rectified: int = 2
+    every: int = 16
+    length: int = 200
+    batch: int = 16
+    updates: int = 100_000
+    learning_rate: float = 1e-3
+    last_learning_rate: float = 1e-5
+    noise: float = 0.05
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"units every length batch updates": ">= 1", "noise": "finite and >= 0", "seed": ">= 0"})
+        check_fields(self, {"learning_rate last_learning_rate": "finite and > 0"})
+        in_range = 0 <= self.rectified <= self.units
+        require(in_range, "ReconstructionSpec.rectified", f"must be 0 to {self.units} units", self.rectified)
+
+
+@dataclass(frozen=True, eq=False)
+class AlmostLinearNetwork(files.Saved):
+    """z = A z + W f(z) + h, A diagonal, f = relu on the last `rectified` units; the first N units are the observation.
+
+    Between the borders at which a rectified unit changes its sign the network is linear: the signs are a symbol, a
+    binary code of P bits.
+
+    Attributes:
+        a: [M], w: [M, M], h: [M].
+        rectified: P.
+        observed: N.
+    """
+
+    a: Array
+    w: Array
+    h: Array
+    rectified: int
+    observed: int
+
+    def __post_init__(self) -> None:
+        units = len(self.a)
+        good = self.w.shape == (units, units) and self.h.shape == (units,)
+        require(good, "AlmostLinearNetwork.w", f"must be [{units}, {units}], and h [{units}]", self.w.shape)
+        require(0 <= self.rectified <= units, "AlmostLinearNetwork.rectified", f"must be 0 to {units}", self.rectified)
+        require(1 <= self.observed <= units, "AlmostLinearNetwork.observed", f"must be 1 to {units}", self.observed)
+
+    def orbit(self, start: Array, steps: int) -> Array:
+        """Return [steps, M], the states behind `start`, [M], or [N] with the other units at 0."""
+        z = np.zeros(len(self.a))
+        z[: len(start)] = start
+        return almost_linear.orbit(z, self.a, self.w, self.h, len(self.a) - self.rectified, steps)
+
+    def symbols(self, states: Array) -> NDArray[np.int64]:
+        """Return [n] the region of each state [n, M]: bit k is set where rectified unit k is above 0."""
+        signs = states[:, len(self.a) - self.rectified :] > 0
+        return np.asarray(signs @ (1 << np.arange(self.rectified)), np.int64)
+
+    def transitions(self, states: Array) -> NDArray[np.int64]:
+        """Return [2^P, 2^P] how often a region (row) is followed by another along an orbit [n, M]."""
+        found, size = self.symbols(states), 1 << self.rectified
+        return np.bincount(found[:-1] * size + found[1:], minlength=size * size).reshape(size, size)
+
+
+def reconstruct(
+    data: Array, spec: ReconstructionSpec | None = None, on_progress: Callable[[int, float], None] | None = None
+) -> AlmostLinearNetwork:
+    """Train a network on data [T, N], standardised, by sparse teacher forcing.
+
+    Args:
+        on_progress: called every 100 updates with their number and the loss of the last.
+
+    Raises:
+        NeurosimInputError: data of another shape, too short, or of more channels than the network has units.
+        NeurosimError: the loss is not finite; says at which update.
+    """
+    spec = spec or ReconstructionSpec()
+    good = data.ndim == 2 and len(data) > spec.length + 1 and data.shape[1] <= spec.units
+    require(good, "data", f"must be [more than {spec.length + 1} steps, at most {spec.units}]", data.shape)
+    draws = np.random.Generator(np.random.Philox(key=rng_key(spec.seed, "reconstruction")))
+    first = (
+        draws.uniform(0.5, 0.95, spec.units),
+        draws.normal(0, 0.1 / np.sqrt(spec.units), (spec.units, spec.units)),
+        np.zeros(spec.units),
+    )
+    weights = [torch.nn.Parameter(torch.from_numpy(value.astype(np.float32))) for value in first]
+    optimizer = torch.optim.RAdam(weights, lr=spec.learning_rate)
+    fall = (spec.last_learning_rate / spec.learning_rate) ** (1 / spec.updates)
+    linear, (a, w, h) = spec.units - spec.rectified, (p.detach().numpy() for p in weights)
+    for update in range(spec.updates):
+        starts = draws.integers(len(data) - spec.length, size=spec.batch)
+        x = data[starts + np.arange(spec.length + 1)[:, None]].transpose(0, 2, 1)
+        x = (x + spec.noise * draws.normal(size=x.shape)).astype(np.float32)
+        loss, *gradients = almost_linear.forced(np.ascontiguousarray(x), a, w, h, linear, spec.every)
+        if not np.isfinite(loss):
+            raise NeurosimError(f"reconstruct: the loss is {loss} at update {update + 1}; lower learning_rate")
+        for p, gradient in zip(weights, gradients, strict=True):
+            p.grad = torch.from_numpy(gradient)
+        optimizer.step()
+        optimizer.param_groups[0]["lr"] *= fall
+        if on_progress is not None and (update + 1) % 100 == 0:
+            on_progress(update + 1, float(loss))
+    return AlmostLinearNetwork(*(v.astype(np.float64) for v in (a, w, h)), spec.rectified, data.shape[1])
+
+
+def lorenz63(steps: int, dt: float = 0.01, seed: int = 0) -> Array:
+    """Return [steps, 3], an orbit of the Lorenz system (10, 28, 8/3) on its attractor, each channel standardised.
+
+    Runge-Kutta steps of fourth order.
+    """
+    z = np.random.default_rng(seed).normal(size=3) + np.array([0.0, 0.0, 25.0])
+    orbit = np.empty((steps + 1000, 3))
+    for t in range(len(orbit)):
+        k1 = _lorenz(z)
+        k2 = _lorenz(z + dt / 2 * k1)
+        k3 = _lorenz(z + dt / 2 * k2)
+        z = z + dt / 6 * (k1 + 2 * k2 + 2 * k3 + _lorenz(z + dt * k3))
+        orbit[t] = z
+    found = orbit[1000:]
+    return np.asarray((found - found.mean(0)) / found.std(0))
+
+
+def _lorenz(z: Array) -> Array:
+    x, y, v = z
+    return np.array([10 * (y - x), x * (28 - v) - y, x * y - 8 / 3 * v])
+
+
+def state_space_divergence(true: Array, found: Array, bins: int = 30) -> float:
+    """Return D_stsp, KL(true | found) in nats of how often two orbits [n, N] visit each box of state space.
+
+    `bins` boxes a channel over the range of the true orbit; every box has a share of 1e-6 of `found` at least, so that
+    the divergence is finite. An orbit that is not finite is infinitely far.
+    """
+    if not np.isfinite(found).all():
+        return float("inf")
+    edges = [np.linspace(low, high, bins + 1) for low, high in zip(true.min(0), true.max(0), strict=True)]
+    p, q = (np.histogramdd(orbit, edges)[0].ravel() for orbit in (true, found))
+    p = p / p.sum()
+    q = q / len(found) + 1e-6
+    q = q / q.sum()
+    on = p > 0
+    return float((p[on] * np.log(p[on] / q[on])).sum())
+
+
+def spectrum_distance(true: Array, found: Array, smoothing: float = 20.0) -> float:
+    """Return D_H, the Hellinger distance of the power spectra of two orbits [n, N], mean over channels.
+
+    Spectra of standardised channels, smoothed by a Gaussian of `smoothing` frequencies; 0 to 1.
+    """
+    from scipy.ndimage import gaussian_filter1d
+
+    if not np.isfinite(found).all():
+        return 1.0
+    steps, distances = min(len(true), len(found)), []
+    for channel in range(true.shape[1]):
+        spectra = []
+        for orbit in (true[:steps, channel], found[:steps, channel]):
+            standard = (orbit - orbit.mean()) / max(float(orbit.std()), 1e-12)
+            power = gaussian_filter1d(np.abs(np.fft.rfft(standard)) ** 2, smoothing)
+            spectra.append(power / power.sum())
+        distances.append(np.sqrt(max(1 - np.sqrt(spectra[0] * spectra[1]).sum(), 0.0)))
+    return float(np.mean(distances))

@@ -1,0 +1,92 @@
+"""Reconstruction of dynamical systems: gradients against autograd, orbits by hand, measures of pairs."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neurosim.errors import NeurosimInputError
+
+torch = pytest.importorskip("torch")
+
+
+def network(rng: np.random.Generator, units: int = 8) -> tuple[Any, Any, Any]:
+    w = rng.normal(size=(units, units)) / units
+    return rng.uniform(0.3, 0.7, units), w, rng.normal(size=units) / 10
+
+
+@pytest.mark.parametrize("every, linear", [(7, 6), (1, 8), (100, 0)])
+def test_forced_orbits_against_autograd(every: int, linear: int) -> None:
+    from neurosim.kernels.layers.almost_linear import forced, forced_reference
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(41, 3, 5))
+    a, w, h = network(rng)
+    for one, other in zip(forced(x, a, w, h, linear, every), forced_reference(x, a, w, h, linear, every), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-13)
+
+
+def test_orbits_and_symbols() -> None:
+    from neurosim.training.reconstruction import AlmostLinearNetwork
+
+    rng = np.random.default_rng(1)
+    a, w, h = network(rng)
+    found = AlmostLinearNetwork(a, w * 3, h, 2, 3)
+    states, z = found.orbit(np.ones(3), 60), np.array([1.0] * 3 + [0.0] * 5)
+    for state in states:
+        f = np.concatenate([z[:6], np.maximum(z[6:], 0)])
+        z = a * z + w @ f * 3 + h
+        np.testing.assert_allclose(state, z, rtol=1e-9, atol=1e-12)
+    symbols = found.symbols(states)
+    assert symbols.tolist() == [int(s[6] > 0) + 2 * int(s[7] > 0) for s in states] and len(set(symbols)) > 1
+    moves = found.transitions(states)
+    assert moves.shape == (4, 4) and moves.sum() == 59
+    assert moves[symbols[0], symbols[1]] >= 1
+    with pytest.raises(NeurosimInputError, match=r"AlmostLinearNetwork.w: must be \[8, 8\], and h \[8\]"):
+        AlmostLinearNetwork(a, w[:5], h, 2, 3)
+
+
+def test_measures_of_known_pairs() -> None:
+    from neurosim.training.reconstruction import spectrum_distance, state_space_divergence
+
+    rng, t = np.random.default_rng(0), np.arange(20_000)
+    circle = np.stack([np.sin(t / 20), np.cos(t / 20)], 1)
+    assert state_space_divergence(circle, circle) < 1e-3 and spectrum_distance(circle, circle) == pytest.approx(0)
+    fast = np.stack([np.sin(t / 5), np.cos(t / 5)], 1)
+    assert state_space_divergence(circle, fast) < 0.05  # the same places in another order
+    assert spectrum_distance(circle, fast) == pytest.approx(1, abs=0.01)
+    # Normal against normal of twice the deviation in two dimensions: KL = 2 (ln 2 - 3 / 8).
+    one, other = rng.normal(size=(200_000, 2)), 2 * rng.normal(size=(200_000, 2))
+    assert state_space_divergence(one, other, 30) == pytest.approx(2 * (math.log(2) - 3 / 8), rel=0.15)
+    lost = np.full_like(circle, np.inf)
+    assert state_space_divergence(circle, lost) == math.inf and spectrum_distance(circle, lost) == 1
+
+
+def test_the_lorenz_system_has_its_attractor() -> None:
+    from neurosim.training.reconstruction import lorenz63
+
+    orbit = lorenz63(5000, seed=3)
+    assert orbit.shape == (5000, 3)
+    np.testing.assert_allclose(orbit.std(0), 1)
+    assert np.array_equal(orbit, lorenz63(5000, seed=3)) and not np.array_equal(orbit, lorenz63(5000, seed=4))
+    assert 10 < np.count_nonzero(np.diff(orbit[:, 0] > 0)) < 200  # it changes its wing every second or so
+
+
+def test_a_training_learns_is_a_function_of_its_seed_and_is_kept(tmp_path: Path) -> None:
+    from neurosim.training.reconstruction import ReconstructionSpec, reconstruct
+
+    t = np.arange(3000)
+    data = np.stack([np.sin(t / 10), np.cos(t / 10)], 1) * 2**0.5
+    spec = ReconstructionSpec(units=6, updates=400, length=50, learning_rate=1e-2, noise=0.02)
+    losses: list[float] = []
+    made = reconstruct(data, spec, lambda update, loss: losses.append(loss))
+    assert len(losses) == 4 and losses[-1] < 0.7 * losses[0]
+    assert np.array_equal(made.w, reconstruct(data, spec).w)
+    made.save(tmp_path / "network.safetensors")
+    assert np.array_equal(type(made).load(tmp_path / "network.safetensors").orbit(data[0], 9), made.orbit(data[0], 9))
+    with pytest.raises(NeurosimInputError, match="data: must be"):
+        reconstruct(data[:40], spec)
