@@ -134,7 +134,8 @@ def reconstruct(
         optimizer.param_groups[0]["lr"] *= fall
         if on_progress is not None and (update + 1) % 100 == 0:
             on_progress(update + 1, float(loss))
-    return AlmostLinearNetwork(*(v.astype(np.float64) for v in (a, w, h)), spec.rectified, data.shape[1])
+    a, w, h = (v.astype(np.float64) for v in (a, w, h))
+    return AlmostLinearNetwork(a, w, h, spec.rectified, data.shape[1])
 
 
 def lorenz63(steps: int, dt: float = 0.01, seed: int = 0) -> Array:
