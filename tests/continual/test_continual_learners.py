@@ -14,7 +14,8 @@ import pytest
 from helpers.samples import sampled
 
 from neurosim.continual import Items, Learner, Problem, Task
-from neurosim.continual.learners import LEARNERS, kind
+from neurosim.continual.learners import LEARNERS, item_liquid, kind
+from neurosim.continual.learners.item_liquid import ItemLiquid
 from neurosim.continual.streams import Permuted, Split, Stream
 from neurosim.errors import NeurosimError, NeurosimInputError
 
@@ -157,16 +158,27 @@ def test_answers_do_not_depend_on_the_batch(name: str, stream: Stream) -> None:
     np.testing.assert_allclose(whole, parts, rtol=1e-4, atol=1e-5)
 
 
-def test_a_liquid_that_has_heard_items_answers_as_before(stream: Stream) -> None:
-    """Items asked again are not played again: the same scores after another task, to the bit."""
-    learner = learned(made("projected", stream.problem), [stream[0]])
-    x = stream[0].test.x
-    np.testing.assert_array_equal(learner.scores(x, None), learner.scores(x, None))
-    learner.begin(stream[1])
-    learner.learn(stream[1])
-    fresh = made("projected", stream.problem)
-    fresh.restore(learner.state(), [stream[0], stream[1]])
-    np.testing.assert_array_equal(learner.scores(x, None), fresh.scores(x, None))
+@pytest.mark.parametrize("name", ["liquid", "projected"])
+def test_a_liquid_plays_an_item_once_with_the_same_results(
+    name: str, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Items of later passes and items asked again are not played to the liquid again; to the bit as if they were."""
+    encode, encoded = ItemLiquid.recordings, []
+    monkeypatch.setattr(ItemLiquid, "recordings", lambda *args: encoded.append(len(args[2])) or encode(*args))
+    found = []
+    for kept in (item_liquid.KEPT, 0):
+        monkeypatch.setattr(item_liquid, "KEPT", kept)
+        encoded.clear()
+        learner = learned(made(name, stream.problem), [stream[0]])
+        first = learner.scores(stream[0].test.x, None)
+        np.testing.assert_array_equal(first, learner.scores(stream[0].test.x, None))
+        learned(learner, [stream[1]])
+        again = learner.scores(stream[0].test.x, None)
+        found.append((sum(encoded), again, learner.state(), learner.updates))
+    (once, *kept_results), (often, *played_results) = found
+    assert once == item_liquid.ADAPTED + len(stream[0].train) + len(stream[1].train) + len(first) < often
+    assert equal(kept_results[1], played_results[1]) and kept_results[2] == played_results[2]
+    np.testing.assert_array_equal(kept_results[0], played_results[0])
 
 
 @pytest.mark.parametrize("name", sampled(BY_ITEM, ["plain", "macrocolumn", "projected"]))
@@ -220,12 +232,16 @@ def test_the_readout_of_the_liquid_is_ridge_regression_on_everything_seen(stream
     learner: Any = learned(made("liquid", stream.problem), list(stream))
     x = np.concatenate([task.train.x for task in stream])
     y = np.concatenate([task.train.y for task in stream])
-    z = (learner._features(x) - learner.centre) / learner.scale
+
+    def features(x: np.ndarray) -> np.ndarray:
+        return learner._counted(item_liquid.liquid_spikes(learner._played(x)))
+
+    z = (features(x) - learner.centre) / learner.scale
     z = z[:, :-1]
     goals = np.where(y[:, None] == np.arange(10), 1.0, -1.0)
     penalty = learner.settings.penalty * (z**2).sum() / len(z)
     reference = Ridge(alpha=penalty).fit(z, goals)
-    shown = (learner._features(stream[0].test.x) - learner.centre) / learner.scale
+    shown = (features(stream[0].test.x) - learner.centre) / learner.scale
     wanted = reference.predict(shown[:, :-1])
     np.testing.assert_allclose(learner.scores(stream[0].test.x, None), wanted, atol=1e-5)
 

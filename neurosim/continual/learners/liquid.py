@@ -16,7 +16,7 @@ from ...measure import LayerCounts, count
 from ...spikes import Recordings
 from ..learner import BATCH, Arrays, Learner, Progress, no_progress
 from ..tasks import Problem, Task
-from .item_liquid import ItemLiquid
+from .item_liquid import HeardItems, ItemLiquid, liquid_spikes
 from .state import about, check_arrays
 
 SCALE_FLOOR = 0.3  # added to a feature's spread, as a fraction of their mean: one that hardly varies stays small
@@ -64,10 +64,12 @@ class LiquidReadout(Learner):
         self.gram = np.zeros((size, size))
         self.sums, self.counts = np.zeros((problem.classes, size)), np.zeros(problem.classes)
         self.weights: NDArray[np.float64] | None = None
+        self._heard = HeardItems()
 
     def begin(self, task: Task) -> None:
         if task.index:
             return
+        self._heard.clear()
         self.liquid = self.settings.adapted(self.liquid, self.problem, task)
         assert self.liquid.gains is not None
         self.gains = np.asarray(self.liquid.gains)
@@ -76,7 +78,7 @@ class LiquidReadout(Learner):
         n, updates = len(task.train), self.sums.size
         for first in range(0, n, BATCH):
             part = task.train.select(np.arange(first, min(first + BATCH, n)))
-            z = self._features(part.x)
+            z = self._counted(liquid_spikes(self._played(part.x)))
             if task.index == 0 and first == 0:
                 self._calibrate(z)
             z = (z - self.centre) / self.scale
@@ -92,7 +94,11 @@ class LiquidReadout(Learner):
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[Any]:
         if not self.learned:
             return np.zeros((len(x), self.problem.classes))
-        return np.asarray((self._features(x) - self.centre) / self.scale @ self._solved().T)
+        spikes = self._heard.of(x)
+        if spikes is None:
+            spikes = liquid_spikes(self._played(x))
+            self._heard.keep(x, spikes)
+        return np.asarray((self._counted(spikes) - self.centre) / self.scale @ self._solved().T)
 
     def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:
         """Return the work of the liquid and of the readout, in single precision.
@@ -100,7 +106,7 @@ class LiquidReadout(Learner):
         Weights and bias of the readout take over centre and scale: a feature of a silent neuron is 0 and costs nothing.
         """
         result = self._played(x, count_updates=True)
-        z = self._counted(result)[:, :-1].astype(np.float32)
+        z = self._counted(liquid_spikes(result))[:, :-1].astype(np.float32)
         solved = self._solved() if self.learned else np.zeros_like(self.sums)
         weights = (solved[:, :-1] / self.scale[:-1]).astype(np.float32)
         none = np.zeros((len(z), 1, len(weights), 0), np.float32)
@@ -126,6 +132,7 @@ class LiquidReadout(Learner):
         for name in ("gains", "centre", "scale", "gram", "sums", "counts"):
             setattr(self, name, np.array(arrays[name]))
         self.learned = int(arrays["learned"])
+        self._heard.clear()
         self.liquid, self.weights = replace(self.liquid, gains=self.gains), None
 
     def _calibrate(self, z: NDArray[Any]) -> None:
@@ -151,15 +158,10 @@ class LiquidReadout(Learner):
         except np.linalg.LinAlgError as error:
             raise NeurosimError(f"liquid: its sums are those of no items ({error}); learn anew") from None
 
-    def _features(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Return [n, F]: square roots of the spike counts of each neuron in each window, and a 1."""
-        return self._counted(self._played(x))
-
     def _played(self, x: NDArray[np.uint8], *, count_updates: bool = False) -> Result:
         return self.liquid.run(self.settings.recordings(self.problem, x), threads=1, count_updates=count_updates)
 
-    def _counted(self, result: Result) -> NDArray[np.float64]:
-        spikes = result.spikes["liquid"]
-        assert isinstance(spikes, Recordings)  # as many as were played
+    def _counted(self, spikes: Recordings) -> NDArray[np.float64]:
+        """Return [n, F]: square roots of the spike counts of each neuron in each window, and a 1."""
         found = features(spikes, "counts", self.settings.windows, "time")
         return np.concatenate([found, np.ones((len(spikes), 1))], axis=1).astype(np.float64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,12 +20,10 @@ from ...spikes import Recordings
 from ...windowed import Windowed
 from ..learner import BATCH, Arrays, Learner, Progress, no_progress
 from ..tasks import Items, Problem, Task
-from .item_liquid import ItemLiquid
+from .item_liquid import FirstPass, HeardItems, ItemLiquid, liquid_spikes
 from .state import about, check_arrays
 
 READOUT, PREFIX = "readout", "readout."
-# Bytes of the liquid's spikes that are kept: test items are asked again after every task.
-KEPT = 2**28
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ class Projected(Learner):
         self.settings, self.liquid, self.model = settings, settings.liquid(problem), settings.model(problem)
         self.gains: NDArray[np.float64] = np.ones(settings.neurons)
         self.weights = self.model.start().arrays()
-        self._heard: dict[bytes, Recordings] = {}
+        self._heard = HeardItems()
 
     def begin(self, task: Task) -> None:
         if task.index:
@@ -101,12 +98,18 @@ class Projected(Learner):
         key = rng_key(self.problem.seed, "learner", "projected", str(task.index))
         generator = np.random.Generator(np.random.Philox(key=key))
         n, done, self.updates = len(task.train), 0, 0
+        # The liquid never changes: passes after the first play what it spiked then.
+        heard = FirstPass(n)
         for _ in range(self.settings.epochs):
             order = generator.permutation(n)
             for first in range(0, n, BATCH):
-                part = task.train.select(order[first : first + BATCH])
+                rows = order[first : first + BATCH]
+                part, again = task.train.select(rows), heard.of(rows)
                 self.updates += self._written(part)
-                result = self._run(part.x, part.y)
+                keeps = self.settings.epochs > 1 and again is None and not heard.full
+                result = self._run(part.x, part.y, again, keeps=keeps)
+                if keeps:
+                    heard.keep(rows, liquid_spikes(result))
                 self.weights = dict(result.learned[READOUT])
                 done += len(part)
                 on_progress(done, n * self.settings.epochs)
@@ -114,14 +117,10 @@ class Projected(Learner):
 
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[Any]:
         """Return scores; items asked before are not played to the liquid again, which never changes."""
-        key = hashlib.sha256(repr(x.shape).encode() + np.ascontiguousarray(x).tobytes()).digest()
-        result = self._run(x, heard=self._heard.get(key))
-        if key not in self._heard:
-            spikes = result.spikes["liquid"]
-            assert isinstance(spikes, Recordings)  # as many as were played
-            kept = sum(each.ticks.nbytes + each.units.nbytes for each in (spikes, *self._heard.values()))
-            if kept <= KEPT:
-                self._heard[key] = spikes
+        heard = self._heard.of(x)
+        result = self._run(x, heard=heard, keeps=heard is None)
+        if heard is None:
+            self._heard.keep(x, liquid_spikes(result))
         readings = result.readings[READOUT]
         return np.array([windows[-1, : self.problem.classes] for windows in readings])
 
@@ -151,18 +150,19 @@ class Projected(Learner):
         labels: NDArray[np.int64] | None = None,
         heard: Recordings | None = None,
         *,
+        keeps: bool = False,
         count_updates: bool = False,
     ) -> Result:
         """Play items to the network; with labels the readout learns from them, one after the other.
 
         heard: what the liquid spiked for them; it is played in the liquid's place.
+        keeps: whether the liquid's spikes are among the results.
         """
-        played = self.settings.recordings(self.problem, x)
+        played = self.settings.recordings(self.problem, x) if heard is None else heard
         clock, windows = self.liquid.clock, self.model.windows
         # The last window ends with the item, or, where steps do not divide, up to `windows` steps later.
         window = clock * math.ceil(float(played.durations.max()) / clock / windows - 1e-6)
-        source, spikes = ("input", played) if heard is None else ("liquid", heard)
-        inputs = {source: replace(spikes, durations=np.full(len(x), windows * window))}
+        inputs = {"input" if heard is None else "liquid": replace(played, durations=np.full(len(x), windows * window))}
         if labels is not None:
             time = (windows - 1) * window
             inputs["label"] = label_recordings(labels, self.problem.classes, time, windows * window)
@@ -172,7 +172,7 @@ class Projected(Learner):
             clock=clock,
             seed=self.liquid.seed,
             threads=1,
-            record=["liquid"] if labels is None and heard is None else [],
+            record=["liquid"] if keeps else [],
             count_updates=count_updates,
         )
 
