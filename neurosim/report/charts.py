@@ -295,7 +295,7 @@ def _frame(
     at = width
     for key in keys:
         if key[0]:
-            length = 36 + 7.4 * len(key[0])  # of the larger text of small screens
+            length = 36 + 8.8 * len(key[0])  # of the larger text of small screens, in a wide font
             if at + length > width:
                 lines.append([])
                 at = LEFT
@@ -326,7 +326,7 @@ def _stroke(colour: str, kind: str) -> str:
 
 def _drawn(curve: Curve, box: Box, xs: Floats, ys: Floats) -> list[Markup]:
     points = [(box.across(float(x)), box.down(float(y))) for x, y in zip(xs, ys, strict=True)]
-    if curve.kind == "dots":
+    if curve.kind == "dots" or len(points) == 1:  # a line needs two
         few = len(points) <= MANY_DOTS
         style = f"fill:{curve.colour}" + ("" if few else ";opacity:.5")
         return [dot(x, y, 3.2 if few else 1.6, style) for x, y in points]
@@ -369,7 +369,7 @@ def _ticks(ends: tuple[float, float], log: bool, about: int, whole: bool = False
     if len(inside) > 1:
         return inside
     # Less than two decades may hold no two of these: round numbers, as on a linear axis.
-    return [(math.log10(value), _short(value)) for value in nice(10.0 ** ends[0], 10.0 ** ends[1], 3)]
+    return [(math.log10(value), plain(value)) for value in nice(10.0 ** ends[0], 10.0 ** ends[1], 3)]
 
 
 def _short(value: float) -> str:

@@ -408,3 +408,15 @@ def test_ranges_lie_on_a_logarithmic_axis() -> None:
 def test_the_page_is_small(run: Path) -> None:
     assert runs.write_page(run).stat().st_size < 200_000
     assert json.loads((run / "metrics.json").read_text())["accuracy"] == 0.8, "the run itself is untouched"
+
+
+def test_ticks_of_less_than_two_decades_differ() -> None:
+    """2.6 to 4: no two of 1, 2, 5, 10."""
+    curve = charts.Curve("a", np.array([2.6, 4.0]), np.array([1.0, 0.5]))
+    words = re.findall(r"<text[^>]*>([\d.]+)</text>", charts.curves([curve], "uJ", "", "", log_x=True))
+    assert {"3", "3.5", "4"} <= set(words) and words.count("4") == 1
+
+
+def test_a_line_of_one_point_is_a_dot() -> None:
+    one, two = (charts.Curve("a", np.arange(1.0, n + 1), np.ones(n)) for n in (1, 2))
+    assert "<circle" in charts.curves([one], "x", "y", "") and "<circle" not in charts.curves([two], "x", "y", "")
