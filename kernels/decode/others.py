@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import float32, njit
 
 from ..tools.elementary import exp
 from ..tools.pointers import matrix, vector
-from .program import CONTEXT, FLAG, FLOAT, LONG, POSITION, integers, operation
+from .program import CONTEXT, FLAG, FLOAT, LONG, POSITION, integers, operation, reals
+from .vectors import ONE, ZERO
 
 
 @operation
@@ -110,14 +112,17 @@ def almost_linear(arguments, context, begin, end):
 
 @operation
 def route(arguments, context, begin, end):
-    """Pick the memories of each token by the softmax of its scores.
+    """Pick the memories or experts of each token by the softmax of its scores, or by their sigmoid.
 
-    Arguments: scores, memories, number picked, whether weights of those picked sum to 1, tokens, weights [memories,
-    tokens], masks uint8 [memories, tokens]. Parts are tokens.
+    Arguments: scores, number of memories, number picked, whether weights of those picked sum to 1, tokens, weights
+    [memories, tokens], masks uint8 [memories, tokens]; whether weights are sigmoids, what is added to them for the
+    choice or 0, groups of which the best few are picked first, how many of these, factor of the weights (real); float32
+    [memories + groups] for this thread. Parts are tokens.
     """
-    p = integers(arguments)
+    p, f = integers(arguments), reals(arguments)
     memories, tokens = p[1], p[4]
     weights, masks = matrix(p[5], memories, tokens, FLOAT), matrix(p[6], memories, tokens, FLAG)
+    choice = vector(p[12], memories, FLOAT)
     for i in range(begin, end):
         scores = vector(p[0] + 4 * i * memories, memories, FLOAT)
         most = scores[0]
@@ -125,16 +130,52 @@ def route(arguments, context, begin, end):
             most = max(most, scores[m])
         total = float32(0)
         for m in range(memories):
-            weights[m, i] = float32(math.exp(scores[m] - most))
-            total += weights[m, i]
-            masks[m, i] = 0
+            weight = float32(1 / (1 + math.exp(-scores[m]))) if p[7] else float32(math.exp(scores[m] - most))
+            weights[m, i], choice[m], masks[m, i] = weight, weight, 0
+            total += weight
+        if p[8]:
+            more = vector(p[8], memories, FLOAT)
+            for m in range(memories):
+                choice[m] += more[m]
+        if p[9] > 1:
+            _keep_groups(choice, p[10], vector(p[12] + 4 * memories, p[9], FLOAT))
         picked = float32(0)
         for _ in range(p[2]):
-            best = -1
-            for m in range(memories):
-                if masks[m, i] == 0 and (best < 0 or weights[m, i] > weights[best, i]):
-                    best = m
-            masks[best, i] = 1
+            best = _largest(choice)
+            choice[best], masks[best, i] = -np.inf, 1
             picked += weights[best, i]
+        factor = float32(f[11]) / (picked if p[3] else ONE if p[7] else total)
         for m in range(memories):
-            weights[m, i] /= picked if p[3] else total
+            weights[m, i] *= factor
+
+
+@njit(inline="always")
+def _largest(values):
+    """Return the place of the largest value, the first of equal ones."""
+    best = 0
+    for m in range(values.size):
+        if values[m] > values[best]:
+            best = m
+    return best
+
+
+@njit(cache=True, nogil=True)
+def _keep_groups(choice, kept, spare):
+    """Set the values of groups to -inf but for the `kept` groups whose two largest values sum to the most.
+
+    Args:
+        spare: float32 [groups].
+    """
+    size = choice.size // spare.size
+    for g in range(spare.size):
+        own = choice[g * size : (g + 1) * size]
+        first = _largest(own)
+        second = np.float32(-np.inf) if size > 1 else ZERO
+        for m in range(size):
+            if m != first:
+                second = max(second, own[m])
+        spare[g] = -(own[first] + second)
+    for _ in range(spare.size - kept):
+        least = _largest(spare)
+        spare[least] = -np.inf
+        choice[least * size : (least + 1) * size] = -np.inf

@@ -209,14 +209,23 @@ def almost_linear(z, u, a, w, rectified):
     return z.copy()
 
 
-def route(scores, picked, sum_to_one):
-    """Weights [memories, tokens] by the softmax of scores [tokens, memories], and masks of the `picked` largest."""
-    weights = softmax(scores)
+def route(scores, picked, sum_to_one, bias=None, groups=1, kept=1, scale=1.0):
+    """Weights [memories, tokens] by the softmax of scores [tokens, memories], and masks of the `picked` largest.
+
+    With a bias weights are sigmoids, and the largest are those with it added, of the `kept` groups whose two largest
+    sum to the most.
+    """
+    weights = softmax(scores) if bias is None else sigmoid(scores)
+    choice = weights if bias is None else weights + bias
+    parts = choice.reshape(len(scores), groups, -1)
+    best = np.argsort(-np.sort(parts, axis=2)[:, :, -2:].sum(2), axis=1)[:, :kept]
+    outside = ~(best[:, :, None] == np.arange(groups)).any(1)
+    choice = np.where(outside[:, :, None], -np.inf, parts).reshape(scores.shape)
     masks = np.zeros(scores.shape, np.uint8)
-    np.put_along_axis(masks, np.argsort(-scores, axis=1, kind="stable")[:, :picked], 1, 1)
+    np.put_along_axis(masks, np.argsort(-choice, axis=1, kind="stable")[:, :picked], 1, 1)
     if sum_to_one:
         weights = weights / (weights * masks).sum(1, keepdims=True)
-    return weights.T, masks.T
+    return scale * weights.T, masks.T
 
 
 # Attention over a window; keys and values are lists over tokens so far.

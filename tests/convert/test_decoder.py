@@ -12,6 +12,7 @@ from torch import Tensor
 
 from neurosim.attention import KINDS, LanguageConfig, LanguageModel, MixerSpec, read_model
 from neurosim.attention.events import EventInput
+from neurosim.attention.experts import ExpertsSpec
 from neurosim.convert import SCHEMES, Coder, Coding, convert
 from neurosim.convert.decoder import Decoder, NotCompiledError
 from neurosim.convert.generate import Sampling, generate_tokens
@@ -330,3 +331,24 @@ def test_nothing_is_allocated_between_tokens() -> None:
     grown = sum(each.size_diff for each in tracemalloc.take_snapshot().compare_to(before, "filename"))
     tracemalloc.stop()
     assert grown < 4096
+
+
+EXPERTS = [
+    ExpertsSpec(5, 2, 24),
+    ExpertsSpec(6, 2, 24, 16, gated=True, normalise=False, scale=1.5),
+    ExpertsSpec(6, 3, 24, 16, scores="sigmoid", groups=3, top_groups=2),
+]
+
+
+@pytest.mark.parametrize("spec", EXPERTS, ids=["softmax", "shared", "groups"])
+def test_experts(spec: ExpertsSpec) -> None:
+    model, tokens = model_of("gla", experts=spec, dense_layers=(0,)), text(8, 3)
+    for name, p in model.named_parameters():
+        if "router.bias" in name:
+            torch.nn.init.normal_(p, generator=torch.Generator().manual_seed(3))
+    assert_same(decoded(Decoder(model, 3), tokens), stepped(model, tokens))
+    made = convert(model, Coding("ternary", k=3.0, weights="int8")).execute()
+    one = decoded(Decoder(made.model, 3), tokens)
+    assert_same(one, stepped(made.model, tokens))
+    assert torch.equal(decoded(Decoder(made.model, 1, 2), tokens[:, :1]), one[:, :1])
+    assert torch.equal(decoded(Decoder(made.model, 3, 2), tokens), one)

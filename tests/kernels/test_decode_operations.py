@@ -234,10 +234,11 @@ def test_almost_linear_units_and_routes() -> None:
     run(others.almost_linear, [u, 5, 2, a, w, z, empty(5), out], TOKENS)
     assert_close(out, reference.almost_linear(wanted, u, a, w, 2))
     assert_close(z, wanted)
-    for sum_to_one in (0, 1):
+    for sum_to_one, bias, groups, kept in ((0, None, 1, 1), (1, None, 3, 2), (0, draw(6), 1, 1), (1, draw(6), 3, 2)):
         scores, weights, masks = draw(TOKENS, 6), empty(6, TOKENS), np.full((6, TOKENS), 9, np.uint8)
-        run(others.route, [scores, 6, 2, sum_to_one, TOKENS, weights, masks], TOKENS)
-        want_weights, want_masks = reference.route(scores, 2, sum_to_one)
+        more = [int(bias is not None), bias, groups, kept, 1.5, empty(6 + groups)]
+        run(others.route, [scores, 6, 2, sum_to_one, TOKENS, weights, masks, *more], TOKENS)
+        want_weights, want_masks = reference.route(scores, 2, sum_to_one, bias, groups, kept, 1.5)
         assert_close(weights, want_weights)
         assert (masks == want_masks).all()
 

@@ -25,7 +25,7 @@ from ...kernels.spikes.encode.reference import share as share_of
 from ..coding import Coder
 from ..linear import SpikedLinear
 from .memory import OWN, WHOLE, Array, Buffer, Share, cuts
-from .program import ByThread, DecoderProgram, Encoded, NotCompiledError, Touch
+from .program import ByThread, DecoderProgram, Encoded, LastNorm, NotCompiledError, Touch
 
 ACTIVATIONS = {
     "gelu": vectors.GELU_TANH,
@@ -45,16 +45,6 @@ def name_of(function: Callable[[Tensor], Tensor]) -> str:
     return next(name for name, known in modules.ACTIVATIONS.items() if known is function)
 
 
-@dataclass(frozen=True)
-class _Norm:
-    """Arguments and touched buffers of a norm of whole tokens, and the number of operations with it."""
-
-    out: Buffer
-    arguments: list[Any]
-    touches: list[Touch]
-    count: int
-
-
 @final
 @dataclass
 class Builder(DecoderProgram):
@@ -68,7 +58,7 @@ class Builder(DecoderProgram):
 
     first_values: Buffer | None = None
     lower_bound: Tensor | None = None
-    last_norm: _Norm | None = None
+    last_norm: LastNorm | None = None
 
     def embed(self, tokens: Array, table: nn.Embedding) -> Buffer:
         out = self.buffer(table.embedding_dim, own=self.few)
@@ -121,7 +111,7 @@ class Builder(DecoderProgram):
         touches = [self.read(x, own), (out, own, True)]
         self.emit(vectors.norm, arguments, places, touches)
         if whole and (scale is None or len(scale) == size):
-            self.last_norm = _Norm(out, [x, scale, shift, int(centred), eps], touches, len(self.lists[0]))
+            self.last_norm = LastNorm(out, [x, scale, shift, int(centred), eps], touches, len(self.lists[0]))
         return out
 
     def normalise(self, x: Buffer, size: int, kind: int, eps: float = 0.0) -> Buffer:
@@ -206,9 +196,8 @@ class Builder(DecoderProgram):
         if before is not None:
             touches.append((before, OWN if before.own else own, False))
         if dense:
-            weight = self.constant(layer.dense() if isinstance(layer, SpikedLinear) else layer.weight)
-            arguments = [weight, x.width, out.width, x.rows, x, bias, before, out, self.mask]
-            self.emit(floats.dense, arguments, blocks, self.masked([(x, OWN if x.own else WHOLE, False), *touches]))
+            weight = layer.dense() if isinstance(layer, SpikedLinear) else layer.weight
+            self._emit_dense(weight, x, [bias, before, out], blocks, touches)
             return out
         assert isinstance(layer, SpikedLinear)
         if before is not None and self._splits(layer, x):
@@ -229,6 +218,17 @@ class Builder(DecoderProgram):
         arguments += [int(coded.levels), bias, before, out, sums]
         operation = product.integer_rows_vnni if has_vnni() else product.integer_rows
         self.emit(operation, arguments, blocks, [*touches, (sums, own, True)])
+        return out
+
+    def _emit_dense(self, weight: Tensor, x: Buffer, more: list[Any], blocks: Any, touches: list[Touch]) -> None:
+        arguments = [self.constant(weight), x.width, len(weight), x.rows, x, *more, self.mask]
+        self.emit(floats.dense, arguments, blocks, self.masked([(x, OWN if x.own else WHOLE, False), *touches]))
+
+    def product(self, weight: Tensor, x: Buffer) -> Buffer:
+        """Return W x of a matrix that takes x as it is."""
+        out = self.buffer(len(weight), x.rows)
+        blocks = cuts(-(-out.width // BLOCK), self.threads)
+        self._emit_dense(weight, x, [None, None, out], blocks, [(out, self.by_columns(out)[1], True)])
         return out
 
     def _splits(self, layer: SpikedLinear, x: Buffer) -> bool:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...attention import LanguageModel, Mixer
 from ...attention.delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet
 from ...attention.events import EventEmbedding
+from ...attention.experts import Experts
 from ...attention.lightnet import LightNet
 from ...attention.linear import GLA, HGRN2, LinearAttention, Retention, SimpleGLA
 from ...attention.mamba import Mamba, Mamba2
@@ -27,8 +28,8 @@ from ...errors import NeurosimInputError, require
 from ...kernels.decode import program
 from ...kernels.tools.intrinsics import APART
 from ...kernels.tools.threads import together
-from . import additive, attention, delta, others, rwkv
-from .builder import ACTIVATIONS, Builder, name_of
+from . import additive, attention, delta, feed_forward, others, rwkv
+from .builder import Builder
 from .memory import Array, Buffer
 from .program import NotCompiledError
 
@@ -180,8 +181,8 @@ def _block(b: Builder, block: ResidualBlock, x: Buffer, name: str) -> Buffer:
     inner = b.norm(block.mlp_norm, x)
     if isinstance(block.mlp, ChannelMix) and type(block.mlp) in (ChannelMix, GatedChannelMix):
         return rwkv.channel_mix(b, block.mlp, inner, x)
+    if type(block.mlp) is Experts:
+        return feed_forward.experts(b, block.mlp, inner, x)
     if type(block.mlp) is not GatedMLP:
         raise NotCompiledError(f"{name}.mlp: a {type(block.mlp).__name__} has no compiled step")
-    gate, up = b.linear(block.mlp.gate_proj, inner), b.linear(block.mlp.up_proj, inner)
-    act = ACTIVATIONS[name_of(block.mlp.activation)]
-    return b.linear(block.mlp.down_proj, b.pointwise(gate, act, times=up), x)
+    return feed_forward.gated_mlp(b, block.mlp, inner, x)

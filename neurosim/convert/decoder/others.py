@@ -101,17 +101,10 @@ def _routes(b: Builder, mixer: RoutedMixer, scores: Buffer, *, sum_to_one: bool,
 
     A memory that every token uses comes last, with weight 1.
     """
-    count = mixer.count
-    weights, masks = np.ones((count, b.tokens), np.float32), np.ones((count, b.tokens), np.uint8)
-    b.kept.append((weights, masks))
-    b.routed = Buffer(weights, b.tokens, 1)
-    places, own = b.by_rows(scores)
-    arguments = [scores, count - common, mixer.topk, int(sum_to_one), b.tokens, weights, masks]
-    b.emit(others.route, arguments, places, [b.read(scores, own), (b.routed, own, True)])
-    return weights, masks
+    return b.route(scores, mixer.count, mixer.count - common, mixer.topk, sum_to_one=sum_to_one)
 
 
-def _added(b: Builder, out: Buffer, weights: Array, total: Buffer | None) -> Buffer:
+def added(b: Builder, out: Buffer, weights: Array, total: Buffer | None) -> Buffer:
     """Add the outputs of a memory, times its weights [tokens], to the total."""
     first = total is None
     total = b.buffer(out.width) if total is None else total
@@ -139,7 +132,7 @@ def mom(b: Builder, mixer: MoM, x: Buffer, before: Buffer) -> Buffer:
         q, k = (b.normalise(values[name], mixer.head_dim, vectors.L2, 1e-6) for name in "qk")
         beta, g = activated(b, values["b"], "sigmoid"), log_decays(b, values["a"], mixer.A_log, mixer.dt_bias)
         out = delta(b, mixer, q, k, values["v"], beta, g, kind=states.HEAD_DECAY, groups=Groups(), sizes=sizes)
-        total = _added(b, out, weights[m], total)
+        total = added(b, out, weights[m], total)
     b.mask = b.routed = None
     assert total is not None
     return gated(b, mixer, gate, total, before)
@@ -172,7 +165,7 @@ def sse(b: Builder, mixer: SSE, x: Buffer, before: Buffer) -> Buffer:
             q, k = b.pointwise(q, times=score), b.pointwise(k, times=score)
         g = common_g if last else own_g
         out = additive(b, mixer, q, k, v, g, kind=states.KEY_DECAY, groups=Groups(), sizes=sizes)
-        total = _added(b, out, ones, total)
+        total = added(b, out, ones, total)
     b.mask = b.routed = None
     assert total is not None
     return gated(b, mixer, gate, total, before)

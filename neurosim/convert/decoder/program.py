@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...errors import NeurosimInputError
-from ...kernels.decode import program
+from ...kernels.decode import others, program
 from ...kernels.decode.vnni import BLOCK
 from .memory import OWN, WHOLE, Array, Buffer, Growing, Share, Touched, Weights, aligned, cuts, share
 
@@ -53,6 +53,16 @@ class ByThread:
     """An argument of which every thread has its own: addresses of its part of an array, or the size of that."""
 
     values: Sequence[int]
+
+
+@dataclass(frozen=True)
+class LastNorm:
+    """Arguments and touched buffers of a norm of whole tokens, and the number of operations with it."""
+
+    out: Buffer
+    arguments: list[Any]
+    touches: list[Touch]
+    count: int
 
 
 @dataclass(frozen=True)
@@ -210,6 +220,45 @@ class DecoderProgram:
             own = value.array[thread] if isinstance(value, Scratch) else value
             return [int(own.ctypes.data)]
         return [float(value) if isinstance(value, float) else int(value)]
+
+    def route(
+        self,
+        scores: Buffer,
+        count: int,
+        routed: int,
+        picked: int,
+        *,
+        sum_to_one: bool,
+        sigmoid: bool = False,
+        bias: Array | None = None,
+        groups: tuple[int, int] = (1, 1),
+        scale: float = 1.0,
+    ) -> tuple[Array, Array]:
+        """Return weights [count, tokens] float32 and masks [count, tokens] of each token's memories or experts.
+
+        Args:
+            routed: of these by scores; the others, behind them, have weight 1 for every token.
+            picked, sum_to_one, sigmoid, bias, groups, scale: see `kernels.decode.others.route`.
+        """
+        weights, masks = np.ones((count, self.tokens), np.float32), np.ones((count, self.tokens), np.uint8)
+        self.kept.append((weights, masks))
+        self.routed = Buffer(weights, self.tokens, 1)
+        places, own = self.by_rows(scores)
+        arguments: list[Any] = [
+            scores,
+            routed,
+            picked,
+            int(sum_to_one),
+            self.tokens,
+            weights,
+            masks,
+            int(sigmoid),
+            bias,
+            *groups,
+        ]
+        arguments += [float(scale), self.scratch(routed + groups[0])]
+        self.emit(others.route, arguments, places, [self.read(scores, own), (self.routed, own, True)])
+        return weights, masks
 
     def by_columns(self, buffer: Buffer) -> tuple[list[int], Share]:
         """Deal the columns of a buffer in blocks, as linear layers do."""
