@@ -115,7 +115,10 @@ class NormAware(FeatureMap):
     With d = x / |x| and angle a = pi d / 4, both map to [m cos a, m sin a]: a product is m_q m_k cos(a_q - a_k) >= 0 in
     every channel. The magnitude m of a query is |d|^p(|q|), p(n) = lambda (1/2 + tanh n): the longer the query, the
     more its largest channels dominate, which the normaliser of linear attention otherwise cancels. The magnitude of a
-    key is |k|^lambda. lambda = 3.
+    key is |k|^lambda.
+
+    Attributes:
+        power: lambda.
     """
 
     power = 3.0

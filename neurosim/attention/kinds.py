@@ -16,7 +16,7 @@ from .lightnet import LightNet
 from .linear import GLA, HGRN2, LinearAttention, Retention, SimpleGLA, lightning
 from .local_linear import LocalLinearAttention
 from .mamba import Mamba, Mamba2
-from .mixture_of_memories import SSE, MoM
+from .mixture_of_memories import SSE, MoM, SSEDelta
 from .neural_memory import Memora, Moneta, Titans, Yaad
 from .parallel_rnn import ParaGRU, ParaLSTM
 from .plstm import PLSTM
@@ -60,6 +60,7 @@ KINDS: dict[str, Callable[..., Mixer]] = {
     "simple_gla": SimpleGLA,
     "softmax": SoftmaxAttention,
     "sse": SSE,
+    "sse_delta": SSEDelta,
     "ssm": DiagonalSSM,
     "tcnca": TCNCA,
     "titans": Titans,

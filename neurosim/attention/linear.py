@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import lookup, require
+from ..errors import check_fields, lookup, require
 from .base import AdditiveMixer, Depth, Inputs, Shared, State
+from .feature_maps import NormAware
 from .feature_maps import feature_map as map_of
 from .modules import activation, divide, linear, low_rank, repeat_heads, split_heads
 from .qkv import GatedMixer, QKVMixer
@@ -50,6 +51,7 @@ class LinearAttention(GroupedMixer, GatedMixer):
         feature_map: a name of `FEATURE_MAPS`; `tie_feature_map_qk` uses one map for queries and keys.
         norm_q, norm_k: divide features by their sum.
         use_output_norm: root-mean-square norm of the outputs.
+        norm_power: lambda of the map 'norm_aware'.
     """
 
     conv_names = ()
@@ -61,6 +63,7 @@ class LinearAttention(GroupedMixer, GatedMixer):
     norm_q: bool = False
     norm_k: bool = False
     use_output_norm: bool = True
+    norm_power: float = 3.0
 
     def build(self) -> None:
         self.group(self.width)
@@ -68,6 +71,10 @@ class LinearAttention(GroupedMixer, GatedMixer):
         self.feature_map_q = map_of(self.feature_map, head, is_query=True)
         tied = self.tie_feature_map_qk
         self.feature_map_k = self.feature_map_q if tied else map_of(self.feature_map, head, is_query=False)
+        check_fields(self, {"norm_power": "finite and > 0"})
+        for each in (self.feature_map_q, self.feature_map_k):
+            if isinstance(each, NormAware):
+                each.power = self.norm_power
         self.k_size, self.scale = self.feature_map_q.features, self.feature_map_q.features**-0.5
         self.extra_columns = int(self.do_feature_map_norm)
         self.output()

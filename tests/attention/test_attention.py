@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import math
 import subprocess
 import sys
@@ -80,6 +81,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "rotary_dim": 4,
     },
     "sse": {"num_heads": 2, "head_dim": 6, "topk": 2},
+    "sse_delta": {"num_heads": 2, "head_dim": 6, "topk": 1, "readers": 3},
     "ssm": {"state_size": 4, "discretisation": "bilinear"},
     "tcnca": {"layers": 2, "kernel": 3, "dilation": 2, "window_size": 7, "key_dim": 8},
     "titans": {"num_heads": 2, "head_dim": 4, "expansion": 2, "span": 4},
@@ -100,6 +102,7 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("deltaproduct", {"num_heads": 2, "head_dim": 6, "use_forget_gate": False}),
     ("kda", {"num_heads": 2, "head_dim": 6, "lower_bound": -5.0, "allow_neg_eigval": True}),
     ("mom", {"num_heads": 2, "head_dim": 6, "shared_mem": False, "single_kv_proj": True, "conv_size": 0}),
+    ("sse", {"num_heads": 2, "head_dim": 6, "topk": 2, "readers": 1}),
     ("mamba2", {"head_dim": 6, "state_size": 5, "rmsnorm": False, "D_has_hdim": True, "dt_limit": (0.01, 0.05)}),
     ("mamba", {"state_size": 3, "inner_norm_eps": 1e-6, "use_bias": True}),
     ("latent", {"num_heads": 2, "q_lora_rank": 5, "attention_bias": True}),
@@ -331,6 +334,21 @@ def test_based_map_is_the_taylor_series() -> None:
     torch.testing.assert_close((layer(q) * layer(k)).sum(-1), 1 + x + x**2 / 2)
 
 
+def test_norm_aware_weights_sharpen_with_the_norm_of_the_query_and_with_the_power() -> None:
+    """The entropy of the weights falls with either."""
+
+    def entropy(power: float, size: float) -> float:
+        mixer: Any = mixer_of("linear", {"num_heads": 1, "feature_map": "norm_aware", "norm_power": power})
+        q, k = noise(1, 1, 1, WIDTH), noise(1, 50, 1, WIDTH, seed=1)
+        weights = (mixer.feature_map_q(size * q) * mixer.feature_map_k(k)).sum(-1).flatten()
+        shares = weights / weights.sum()
+        return float(-(shares * shares.log()).sum())
+
+    by_size, by_power = [entropy(3.0, n) for n in (0.1, 0.5, 1, 2)], [entropy(p, 1.0) for p in (1.0, 2.0, 3.0, 5.0)]
+    for found in (by_size, by_power):
+        assert all(after < before for before, after in itertools.pairwise(found))
+
+
 def test_norm_aware_products_are_positive_and_sharpen_with_the_query() -> None:
     one, other = feature_map("norm_aware", 8, is_query=True), feature_map("norm_aware", 8, is_query=False)
     q, k = noise(8), noise(50, 8, seed=1)
@@ -355,6 +373,39 @@ def test_memories_only_change_where_tokens_are_routed() -> None:
     _, state = mixer(x)
     changed = state["memory"][0].abs().amax((1, 2, 3)) > 0
     assert changed.sum() == 2 and changed[-1]
+
+
+def test_a_token_writes_and_reads_its_own_numbers_of_partitions() -> None:
+    """One written and three read of five; and where both are alike, the numbers are those of one choice."""
+    for kind in ("sse", "sse_delta"):
+        options = {"num_heads": 1, "head_dim": 4, "num_sparse_partition": 5}
+        mixer, x = mixer_of(kind, options | {"topk": 1, "readers": 3}), noise(1, 30, WIDTH)
+        _, state = mixer(x)
+        _, after = mixer(noise(1, 1, WIDTH, seed=1), state)
+        changed = (after["memory"] - state["memory"])[0].abs().amax((1, 2, 3)) > 0
+        assert changed.sum() == 2 and changed[-1]
+        scores = mixer.e_proj(x[:, -1:]).softmax(-1)[0, 0]
+        read = scores.topk(3).indices.tolist()
+        for n in range(5):
+            memory = state["memory"].clone()
+            memory[:, n] += 1
+            inputs, _ = mixer.project(x[:, -1:], state, {})
+            before, other = (mixer.stepwise(m, inputs)[1] for m in (state["memory"], memory))
+            assert bool((other != before).any()) == (n in read)
+
+
+def test_the_balancing_loss_is_least_where_all_memories_are_used_alike() -> None:
+    for kind in ("mom", "sse", "sse_delta"):
+        mixer: Any = mixer_of(kind, {"num_heads": 1, "head_dim": 4, "topk": 1})
+        even = torch.eye(4, dtype=torch.float64).repeat(3, 1)[None]
+        losses = []
+        for scores in (even, torch.full_like(even, 0.25), torch.eye(4, dtype=torch.float64)[:1].expand(1, 12, 4)):
+            mixer.balance(scores, scores.argmax(-1, keepdim=True))
+            losses.append(float(mixer.auxiliary))
+        np.testing.assert_allclose(losses, [0.01, 0.01, 0.04])
+        mixer(noise(2, 9, WIDTH))
+        (grad,) = torch.autograd.grad(mixer.auxiliary, (mixer.gate_proj if kind == "mom" else mixer.e_proj).weight)
+        assert bool(grad.any())
 
 
 def test_codes_see_queries_keys_and_state() -> None:

@@ -36,6 +36,7 @@ SMALL = {
     "mamba2": {"head_dim": 8, "state_size": 8},
     "mom": {"num_heads": 2, "head_dim": 8},
     "sse": {"num_heads": 2, "head_dim": 8},
+    "sse_delta": {"num_heads": 2, "head_dim": 8},
     "hgrn2": {"expand_ratio": 8},
     "rwkv5": {"head_dim": 8},
     "rwkv6": {"head_dim": 8},
@@ -143,7 +144,19 @@ def test_every_kind_is_converted_streamed_and_executed(kind: str) -> None:
 QK = [kind for kind in sorted(KINDS) if kind not in ("alrnn", "gam", "paragru", "paralstm", "seqboat", "ssm")]
 # Kinds whose state is not updated lazily.
 DENSE_STATE = ("latent", "mom", "rwkv5", "rwkv6", "softmax", "sse", "window")
-DENSE_STATE += ("bmojo", "hax", "local_linear", "memora", "moneta", "plstm", "scout", "tcnca", "titans", "yaad")
+DENSE_STATE += (
+    "bmojo",
+    "hax",
+    "local_linear",
+    "memora",
+    "moneta",
+    "plstm",
+    "scout",
+    "sse_delta",
+    "tcnca",
+    "titans",
+    "yaad",
+)
 
 
 @pytest.mark.parametrize("kind", sampled(QK, ["gla", "deltanet", "rwkv7"]))

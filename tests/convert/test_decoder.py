@@ -47,7 +47,7 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("linear", {"num_heads": 2, "feature_map": "hedgehog", "tie_feature_map_qk": True}),
     ("linear", {"num_heads": 2, "feature_map": "based", "key_dim": 8}),
     ("linear", {"num_heads": 2, "feature_map": "dpfp", "use_output_norm": False}),
-    ("linear", {"num_heads": 2, "feature_map": "norm_aware"}),
+    ("linear", {"num_heads": 2, "feature_map": "norm_aware", "norm_power": 2.0}),
     ("linear", {"num_heads": 2, "feature_map": "t2r"}),
     ("linear", {"num_heads": 2, "feature_map": "relu", "norm_q": True, "norm_k": True}),
     ("deltanet", {"num_heads": 2, "qk_activation": "elu", "qk_norm": "sum", "use_beta": False, "gate_fn": "swish"}),
@@ -116,6 +116,7 @@ LAYER_BY_LAYER = [
     "plstm",
     "scout",
     "seqboat",
+    "sse_delta",
     "tcnca",
     "titans",
     "yaad",
@@ -129,6 +130,8 @@ def test_kinds_without_a_compiled_step_say_so() -> None:
         name = type(model.mixers()[0]).__name__
         with pytest.raises(NotCompiledError, match=rf"layers\.0\.mixer.*{name}"):
             Decoder(model, 2)
+    with pytest.raises(NotCompiledError, match=r"layers\.0\.mixer: readers: other partitions"):
+        Decoder(model_of("sse", {"topk": 2, "readers": 1}), 2)
 
 
 @pytest.mark.parametrize("kind", sampled(COMPILED, QUICK))

@@ -14,7 +14,7 @@ from .additive import activated, additive, convolved, gate_of, gated, low_rank, 
 from .builder import Builder
 from .delta import delta, log_decays
 from .memory import OWN, WHOLE, Array, Buffer
-from .program import Groups, Sizes
+from .program import Groups, NotCompiledError, Sizes
 
 
 def mamba2(b: Builder, mixer: Mamba2, x: Buffer, before: Buffer) -> Buffer:
@@ -140,6 +140,8 @@ def mom(b: Builder, mixer: MoM, x: Buffer, before: Buffer) -> Buffer:
 
 def sse(b: Builder, mixer: SSE, x: Buffer, before: Buffer) -> Buffer:
     size = mixer.head_dim
+    if mixer.reads != mixer.topk:
+        raise NotCompiledError("readers: other partitions than those written are not compiled")
     gate = None if mixer.gate_fn is None else low_rank(b, mixer.g_proj, x)
     weights, masks = _routes(b, mixer, b.linear(mixer.e_proj, x), sum_to_one=False, common=True)
     q, k = b.linear(mixer.q_proj, x), b.linear(mixer.k_proj, x)
