@@ -7,7 +7,7 @@ import math
 from numba import float32, njit
 
 from ..tools.pointers import vector
-from .program import FLOAT, integers, operation
+from .program import FLOAT, integers, operation, reals
 
 DPFP, TAYLOR, NORM_AWARE = range(3)
 ROLLS = 4
@@ -41,14 +41,14 @@ def _taylor(x, out):
 
 
 @njit(inline="always")
-def _norm_aware(x, is_query, out):
+def _norm_aware(x, is_query, strength, out):
     """[m cos a, m sin a]: the magnitude and angle of `attention.feature_maps.NormAware`."""
     size = x.size
     total = float32(1e-12)
     for j in range(size):
         total += x[j] * x[j]
     norm = math.sqrt(total)
-    power = float32(3) * (float32(0.5) + math.tanh(norm)) if is_query else float32(3)
+    power = strength * (float32(0.5) + math.tanh(norm)) if is_query else strength
     for j in range(size):
         direction = x[j] / norm
         magnitude = (abs(direction if is_query else x[j]) + float32(1e-6)) ** power
@@ -58,8 +58,8 @@ def _norm_aware(x, is_query, out):
 
 @operation
 def feature(arguments, context, begin, end):
-    """Arguments: x, K, kind, whether these are queries, out, features. Parts are heads of all rows."""
-    p = integers(arguments)
+    """Arguments: x, K, kind, whether these are queries, out, features, power (real). Parts are heads of all rows."""
+    p, f = integers(arguments), reals(arguments)
     for i in range(begin, end):
         x, out = vector(p[0] + 4 * i * p[1], p[1], FLOAT), vector(p[4] + 4 * i * p[5], p[5], FLOAT)
         if p[2] == DPFP:
@@ -67,4 +67,4 @@ def feature(arguments, context, begin, end):
         elif p[2] == TAYLOR:
             _taylor(x, out)
         else:
-            _norm_aware(x, p[3] != 0, out)
+            _norm_aware(x, p[3] != 0, float32(f[6]), out)

@@ -110,7 +110,7 @@ def rotary(x, size, rates, scale, position):
     return heads.reshape(x.shape)
 
 
-def feature(x, kind, is_query):
+def feature(x, kind, is_query, power=3.0):
     """Feature map of a head x [K]."""
     size = len(x)
     if kind == features.DPFP:
@@ -121,7 +121,7 @@ def feature(x, kind, is_query):
         return np.concatenate([[1], x / size**0.25, x**2 / math.sqrt(2 * size), np.array(pairs) / math.sqrt(size)])
     length = math.sqrt((x**2).sum() + 1e-12)
     direction = x / length
-    power = 3 * (0.5 + math.tanh(length)) if is_query else 3
+    power = power * (0.5 + math.tanh(length)) if is_query else power
     magnitude = (np.abs(direction if is_query else x) + 1e-6) ** power
     angle = direction * math.pi / 4
     return np.concatenate([magnitude * np.cos(angle), magnitude * np.sin(angle)])

@@ -132,9 +132,9 @@ def test_rotary() -> None:
 @pytest.mark.parametrize("kind", [features.DPFP, features.TAYLOR, features.NORM_AWARE])
 def test_feature_maps(kind: int, is_query: bool) -> None:
     x = Draws()(TOKENS, KEYS)
-    wanted = np.stack([reference.feature(row.astype(float), kind, is_query) for row in x])
+    wanted = np.stack([reference.feature(row.astype(float), kind, is_query, 2.5) for row in x])
     out = empty(*wanted.shape)
-    run(features.feature, [x, KEYS, kind, is_query, out, wanted.shape[1]], TOKENS)
+    run(features.feature, [x, KEYS, kind, is_query, out, wanted.shape[1], 2.5], TOKENS)
     assert_close(out, wanted)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ...attention.base import Mixer
-from ...attention.feature_maps import FeatureMap, Hadamard, Hedgehog, LearnedRelu
+from ...attention.feature_maps import FeatureMap, Hadamard, Hedgehog, LearnedRelu, NormAware
 from ...attention.linear import GLA, HGRN2, LinearAttention, Retention, SimpleGLA
 from ...attention.qkv import GatedMixer, QKVMixer
 from ...kernels.decode import features, states, vectors
@@ -139,7 +139,8 @@ def mapped(b: Builder, name: str, layer: FeatureMap, x: Buffer, size: int) -> Bu
     else:
         found = b.buffer(layer.features, heads.rows)
         places, own = b.by_rows(found)
-        arguments = [heads, size, _SHAPED[name], int(layer.is_query), found, layer.features]
+        power = layer.power if isinstance(layer, NormAware) else 0.0
+        arguments = [heads, size, _SHAPED[name], int(layer.is_query), found, layer.features, power]
         b.emit(features.feature, arguments, places, [b.read(x, WHOLE), (found, own, True)])
     return found.viewed(found.width * found.rows // tokens)
 
