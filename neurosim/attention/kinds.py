@@ -12,6 +12,7 @@ from .delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet
 from .gam import GatedAssociativeMemory
 from .gated_attention import TCNCA, SeqBoat
 from .hax import HAX
+from .hippo import HippoSSM
 from .lightnet import LightNet
 from .linear import GLA, HGRN2, LinearAttention, Retention, SimpleGLA, lightning
 from .local_linear import LocalLinearAttention
@@ -25,6 +26,7 @@ from .rwkv6 import RWKV5, RWKV6
 from .scout import CheckpointAttention
 from .softmax import LatentAttention, SoftmaxAttention, WindowAttention
 from .state_space import AlmostLinearRNN, DiagonalSSM
+from .titans import TitansContext, TitansGate
 from .window_linear import WindowLinearAttention
 
 KINDS: dict[str, Callable[..., Mixer]] = {
@@ -43,6 +45,7 @@ KINDS: dict[str, Callable[..., Mixer]] = {
     "lightnet": LightNet,
     "linear": LinearAttention,
     "local_linear": LocalLinearAttention,
+    "lssl": HippoSSM,
     "mamba": Mamba,
     "mamba2": Mamba2,
     "memora": Memora,
@@ -64,6 +67,8 @@ KINDS: dict[str, Callable[..., Mixer]] = {
     "ssm": DiagonalSSM,
     "tcnca": TCNCA,
     "titans": Titans,
+    "titans_context": TitansContext,
+    "titans_gate": TitansGate,
     "window": WindowAttention,
     "window_linear": WindowLinearAttention,
     "yaad": Yaad,

@@ -50,6 +50,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "lightning": {"num_heads": 4},
     "linear": {"num_heads": 4, "num_kv_heads": 2},
     "local_linear": {"num_heads": 4, "num_kv_heads": 2, "rotary_dim": 2},
+    "lssl": {"state_size": 4},
     "mamba": {"inner_dim": 40, "state_size": 5},
     "mamba2": {"head_dim": 6, "state_size": 5, "n_groups": 2},
     "memora": {"num_heads": 2, "head_dim": 8, "expansion": 2, "span": 4},
@@ -85,6 +86,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "ssm": {"state_size": 4, "discretisation": "bilinear"},
     "tcnca": {"layers": 2, "kernel": 3, "dilation": 2, "window_size": 7, "key_dim": 8},
     "titans": {"num_heads": 2, "head_dim": 4, "expansion": 2, "span": 4},
+    "titans_context": {"num_heads": 2, "expansion": 2, "span": 4, "persistent": 2},
+    "titans_gate": {"num_heads": 2, "head_dim": 4, "expansion": 2, "span": 4, "window_size": 5},
     "window": {"num_heads": 4, "num_kv_heads": 2, "window_size": 7},
     "window_linear": {"attention": {"num_heads": 4, "num_kv_heads": 2}, "window_size": 5, "meta_tokens": 2},
     "yaad": {"num_heads": 2, "head_dim": 4, "expansion": 2, "span": 4},
@@ -111,6 +114,7 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("window", {"num_heads": 2, "window_size": 0}),
     ("local_linear", {"num_heads": 2, "window_size": 5}),
     ("titans", {"num_heads": 2, "head_dim": 4, "memory_depth": 1, "span": 1}),
+    ("lssl", {"state_size": 5, "measure": "legt"}),
     ("bmojo", {"num_heads": 2, "window_size": 3, "use_fading": False}),
 ]
 CASES = [*SMALL.items(), *MORE]

@@ -105,3 +105,42 @@ def test_outliers_do_not_move_a_memory_by_hubers_loss() -> None:
     yaad, titans = ([recall_error(kind, factor) for factor in (1.0, 20.0)] for kind in ("yaad", "titans"))
     assert titans[0] < 0.4 and titans[1] > 10 * titans[0]
     assert yaad[1] < 1.5 * yaad[0] + 0.05
+
+
+def test_an_open_gate_leaves_the_attention_of_a_window() -> None:
+    """The memory says nothing, sigmoid(0) = 1/2, and half of the attention is left."""
+    gate, x = memory_of("titans_gate", window_size=5), noise(2, 20, 12)
+    with torch.no_grad():
+        gate.o_proj.weight.zero_()
+    torch.testing.assert_close(gate(x)[0], gate.attention(x)[0] / 2, rtol=0, atol=1e-12)
+    assert gate.attention.window_size == 5
+
+
+def test_a_context_reaches_the_segment_and_beyond_it_through_the_memory() -> None:
+    """Without steps of the memory, a token is seen to the end of its segment; with them further on."""
+    for step, reached in ((0.0, range(6, 8)), (0.1, range(6, 20))):
+        layer, x = memory_of("titans_context", span=4, memory_depth=2, max_step=1.0), noise(1, 20, 12)
+        with torch.no_grad():
+            layer.theta_proj.bias.fill_(float(torch.tensor(step + 1e-300, dtype=x.dtype).logit()))
+        before, _ = layer(x)
+        x[0, 6] += 1
+        changed = (layer(x)[0] - before)[0].abs().amax(-1) > 1e-9
+        assert changed.nonzero()[:, 0].tolist() == list(reached)
+
+
+def test_attention_within_a_segment_sees_learnt_tokens_what_is_recalled_and_the_segment() -> None:
+    """Against attention written out, where the memory says nothing new and its gate is a half."""
+    layer, x = memory_of("titans_context", span=5, persistent=3), noise(1, 12, 12)
+    with torch.no_grad():
+        layer.theta_proj.bias.fill_(-ALWAYS)
+        layer.o_norm.weight.zero_()
+    inputs, _ = layer.project(x, layer.initial(x), {})
+    _, out = layer.chunked(layer.initial(x)["memory"], inputs)
+    first = layer.weights(layer.first[None])
+    recalled = layer.recall([w[:, None] for w in first], inputs["q"])[0, :, 0]
+    for t in (0, 4, 7, 11):
+        segment = slice(t // 5 * 5, t + 1)
+        rows = torch.cat([layer.tokens, recalled[segment], x[0, segment]])
+        keys, values, query = layer.attend_k(rows), layer.attend_v(rows), layer.attend_q(x[0, t])
+        wanted = (keys @ query * 12**-0.5).softmax(-1) @ values / 2
+        torch.testing.assert_close(out[0, t, 0], wanted, rtol=0, atol=1e-12)

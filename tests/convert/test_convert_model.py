@@ -44,6 +44,8 @@ SMALL = {
     "memora": {"num_heads": 2, "expansion": 2},
     "moneta": {"num_heads": 2, "expansion": 2},
     "titans": {"num_heads": 2, "expansion": 2},
+    "titans_context": {"num_heads": 2, "expansion": 2},
+    "titans_gate": {"num_heads": 2, "expansion": 2},
     "yaad": {"num_heads": 2, "expansion": 2},
     "window_linear": {"window_size": 4},
 }
@@ -141,7 +143,7 @@ def test_every_kind_is_converted_streamed_and_executed(kind: str) -> None:
     assert sorted(made.layers) == sorted(linear)
 
 
-QK = [kind for kind in sorted(KINDS) if kind not in ("alrnn", "gam", "paragru", "paralstm", "seqboat", "ssm")]
+QK = [kind for kind in sorted(KINDS) if kind not in ("alrnn", "gam", "lssl", "paragru", "paralstm", "seqboat", "ssm")]
 # Kinds whose state is not updated lazily.
 DENSE_STATE = ("latent", "mom", "rwkv5", "rwkv6", "softmax", "sse", "window")
 DENSE_STATE += (
@@ -155,6 +157,8 @@ DENSE_STATE += (
     "sse_delta",
     "tcnca",
     "titans",
+    "titans_context",
+    "titans_gate",
     "yaad",
 )
 

@@ -109,6 +109,7 @@ LAYER_BY_LAYER = [
     "gam",
     "hax",
     "local_linear",
+    "lssl",
     "memora",
     "moneta",
     "paragru",
@@ -119,6 +120,8 @@ LAYER_BY_LAYER = [
     "sse_delta",
     "tcnca",
     "titans",
+    "titans_context",
+    "titans_gate",
     "yaad",
 ]
 COMPILED = sorted(set(KINDS) - set(LAYER_BY_LAYER))
