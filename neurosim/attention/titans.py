@@ -106,8 +106,8 @@ class TitansContext(Titans):
         anchor = trained[:, :, 1] if first == 0 else trained[:, :, 0]
         cache = torch.zeros_like(cache) if first == 0 else cache
         recalled = self.recall([w[:, None] for w in self.weights(anchor)], inputs["q"]).flatten(-2)
-        rows = [split_heads(layer(recalled), self.k_size) for layer in (self.attend_k, self.attend_v)]
-        rows = torch.cat([*rows, inputs["attend_k"], inputs["attend_v"]], -1).movedim(1, 2)
+        seen = [split_heads(layer(recalled), self.k_size) for layer in (self.attend_k, self.attend_v)]
+        rows = torch.cat([*seen, inputs["attend_k"], inputs["attend_v"]], -1).movedim(1, 2)
         end = first + rows.shape[2]
         cache = torch.cat([cache[:, :, :first], rows, cache[:, :, end:]], 2)
         y = self._attended(inputs["attend_q"].movedim(1, 2), cache[:, :, :end], first)
