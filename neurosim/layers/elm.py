@@ -34,6 +34,8 @@ class ELM(nn.Module):
         branches, synapses_per_branch: the form with branches (the paper has 45 of 100 for 1,278 inputs): each branch
             sums a window of neighbouring inputs. Windows are spread evenly, and overlap if there are more synapses than
             inputs. None: the form without branches.
+        windows: [branches, synapses] the input of each synapse, in place of those two; see `interlocked_windows`.
+        valid: [branches, synapses] false for synapses that are not there; None: all are.
         dt: step, s.
         tau_syn: synaptic time constant, s.
         tau_min, tau_max: bounds of tau_mem, s; it starts log-spaced between them.
@@ -65,6 +67,8 @@ class ELM(nn.Module):
         gain: float = 5.0,
         weight: float = 0.5,
         seed: int = 0,
+        windows: Tensor | None = None,
+        valid: Tensor | None = None,
     ) -> None:
         super().__init__()
         for name, number in {"inputs": inputs, "outputs": outputs, "memory": memory}.items():
@@ -76,8 +80,17 @@ class ELM(nn.Module):
         self.inputs, self.gain, self.dt = inputs, gain, dt
         self.tau_min, self.tau_max, self.decay = tau_min, tau_max, math.exp(-dt / tau_syn)
         self.windows: Tensor
-        windows = _windows(inputs, branches, synapses_per_branch)
+        self.valid: Tensor | None
+        self.branched = windows is not None or branches is not None
+        if windows is None:
+            require(valid is None, "ELM.valid", "must come with windows", "valid alone")
+            windows = _windows(inputs, branches, synapses_per_branch)
+        else:
+            both = branches is None and synapses_per_branch is None
+            require(both, "ELM.windows", "must come without branches and synapses_per_branch", "both")
+            _check_windows(windows, valid, inputs)
         self.register_buffer("windows", windows, persistent=False)
+        self.register_buffer("valid", valid, persistent=False)
         generator = torch.Generator().manual_seed(seed)
         self.weight = nn.Parameter(torch.full(windows.shape, float(weight)))
         self.hidden = _linear(len(windows) + memory, 2 * memory, generator)
@@ -165,7 +178,7 @@ class ELM(nn.Module):
         s[..., 0] += b
         outputs = []
         for now in x:
-            s = self.decay * s + torch.relu(self.weight) * now[:, self.windows]
+            s = self.decay * s + self._strengths() * now[:, self.windows]
             seen = torch.cat([s.sum(dim=-1), keep * m], dim=1)
             delta = 1.7159 * torch.tanh(2 / 3 * self.proposal(torch.relu(self.hidden(seen))))
             m = keep * m + self.gain * (1 - keep) * delta
@@ -182,10 +195,15 @@ class ELM(nn.Module):
 
     def _gather(self) -> Tensor:
         """Return [branches, inputs] weights of inputs into branches; without branches the diagonal, [inputs]."""
-        strengths = torch.relu(self.weight)
-        if self.windows.shape[1] == 1:
+        strengths = self._strengths()
+        if not self.branched:
             return strengths[:, 0]
         return strengths.new_zeros(len(self.windows), self.inputs).scatter_add(1, self.windows, strengths)
+
+    def _strengths(self) -> Tensor:
+        """Return [branches, synapses] relu(w), 0 where there is no synapse."""
+        strengths = torch.relu(self.weight)
+        return strengths if self.valid is None else strengths * self.valid
 
     def _from(self) -> tuple[Tensor, Tensor]:
         """Return the weights of the hidden layer, [hidden, branches] and [hidden, memory]."""
@@ -246,6 +264,35 @@ def _windows(inputs: int, branches: int | None, each: int | None) -> Tensor:
     require(each <= inputs, "ELM.synapses_per_branch", f"must be <= {inputs} inputs", each)
     starts = torch.linspace(0, inputs - each, branches).round().long()
     return starts[:, None] + torch.arange(each)
+
+
+def _check_windows(windows: Tensor, valid: Tensor | None, inputs: int) -> None:
+    integer = windows.dim() == 2 and windows.numel() > 0 and windows.dtype == torch.int64
+    require(integer, "ELM.windows", "must be int64 [branches, synapses]", (windows.dtype, tuple(windows.shape)))
+    low, high = int(windows.min()), int(windows.max())
+    require(low >= 0 and high < inputs, "ELM.windows", f"must be >= 0 and < {inputs}, the inputs", (low, high))
+    if valid is not None:
+        fits = valid.shape == windows.shape and valid.dtype == torch.bool
+        require(fits, "ELM.valid", f"must be bool {list(windows.shape)}", (valid.dtype, tuple(valid.shape)))
+
+
+def interlocked_windows(inputs: int = 1278, branches: int = 45, synapses: int = 100) -> tuple[Tensor, Tensor]:
+    """Return windows and valid [branches, synapses] of `ELM` as published for NeuronIO (Spieler et al. 2024).
+
+    Inputs of the first half (excitatory) and of the second (inhibitory) take turns: 0, half, 1, half + 1, .. . Windows
+    of that order begin every ceil(inputs / branches), so that neighbours overlap; synapses beyond the last input are
+    not there.
+
+    Raises:
+        NeurosimInputError: an odd number of inputs, or windows that end before the first input of the next.
+    """
+    require(inputs > 0 and inputs % 2 == 0, "interlocked_windows.inputs", "must be even and > 0", inputs)
+    stride = -(-inputs // branches)
+    rule = f"must be >= {stride}, so that no input is left out"
+    require(synapses >= stride, "interlocked_windows.synapses", rule, synapses)
+    places = stride * torch.arange(branches)[:, None] + torch.arange(synapses)
+    valid, places = places < inputs, places.clamp(max=inputs - 1)
+    return places // 2 + (places % 2) * (inputs // 2), valid
 
 
 def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:

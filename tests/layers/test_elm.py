@@ -9,7 +9,7 @@ import torch
 from neurosim.datasets.shd_adding import add_digits
 from neurosim.errors import NeurosimInputError
 from neurosim.kernels.layers import elm as kernel
-from neurosim.layers.elm import ELM, ELMClassifier
+from neurosim.layers.elm import ELM, ELMClassifier, interlocked_windows
 from neurosim.spikes import Recordings, Spikes
 
 
@@ -18,7 +18,14 @@ def sequence(steps: int = 11, batch: int = 3, inputs: int = 13, seed: int = 0) -
     return torch.poisson(torch.full((steps, batch, inputs), 0.4, dtype=torch.float64), generator=draws)
 
 
-FORMS = {"plain": {}, "branches": {"branches": 4, "synapses_per_branch": 5}}
+WINDOWS = torch.tensor([[0, 5, 5], [12, 1, 2], [3, 4, 0], [7, 7, 8]])
+VALID = torch.tensor([[True, True, True], [True, False, True], [False, False, False], [True, True, False]])
+FORMS = {
+    "plain": {},
+    "branches": {"branches": 4, "synapses_per_branch": 5},
+    "windows": {"windows": WINDOWS, "valid": VALID},
+    "single": {"windows": WINDOWS[:, :1]},
+}
 
 
 def neuron(form: str, **more: object) -> ELM:
@@ -46,6 +53,25 @@ def test_it_is_its_equations_and_so_are_its_gradients(form: str) -> None:
     for mine, reference in zip(gradients[0], gradients[1], strict=True):
         assert reference.abs().max() > 0
         torch.testing.assert_close(mine, reference, rtol=1e-9, atol=1e-10)
+
+
+def test_windows_as_published() -> None:
+    """45 branches of 100 synapses over 639 excitatory and 639 inhibitory inputs, which take turns."""
+    windows, valid = interlocked_windows()
+    assert windows.shape == valid.shape == (45, 100) and valid[:40].all() and not valid[44, 2:].any()
+    assert windows[0, :4].tolist() == [0, 639, 1, 640]
+    assert windows[1, 0] == windows[0, 29] == 639 + 14  # every 29 places
+    assert set(windows[valid].tolist()) == set(range(1278))
+    elm = ELM(1278, 2, memory=20, windows=windows, valid=valid)
+    assert sum(p.numel() for p in elm.parameters() if p.requires_grad) == 8002  # the paper's number
+    with pytest.raises(NeurosimInputError, match=r"interlocked_windows\.synapses: must be >= 26"):
+        interlocked_windows(1278, 50, 20)
+    with pytest.raises(NeurosimInputError, match=r"ELM\.windows: must be >= 0 and < 12, the inputs"):
+        ELM(12, 3, windows=WINDOWS)
+    with pytest.raises(NeurosimInputError, match=r"ELM\.valid: must be bool \[4, 3\]"):
+        ELM(13, 3, windows=WINDOWS, valid=VALID[:2])
+    with pytest.raises(NeurosimInputError, match=r"ELM\.windows: must come without branches"):
+        ELM(13, 3, windows=WINDOWS, branches=2, synapses_per_branch=3)
 
 
 def test_kernels_are_their_references_and_write_everything() -> None:
