@@ -1,5 +1,8 @@
 """Sparse distributed representations (SDRs), encoders into them, and their exact probabilities."""
 
+from .activity import NearestCodes as NearestCodes
+from .activity import activity_codes as activity_codes
+from .activity import redundancy as redundancy
 from .code import SDR as SDR
 from .code import bank as bank
 from .code import overlaps as overlaps
