@@ -44,6 +44,7 @@ def rows_of(name: str, learn: Recordings, test: Recordings) -> dict[str, Any]:
 def measure(seed: int, epochs: int) -> list[dict[str, Any]]:
     digits = catalog.load("digits", "train").select(range(0, 1497, 3))
     test = catalog.load("digits", "test").select(range(0, 300, 3))
+    assert digits.labels is not None
     binning = Binning(digits.shape, dt=0.015, duration=0.32, pool=2)
     net = SpikingNet(binning.shape, 10, NetworkSpec(hidden=(128,), dropout=0.1), binning.dt, seed=seed)
     batch = binning.batch(digits, np.arange(0, len(digits), 5))
