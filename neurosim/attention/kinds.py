@@ -24,6 +24,7 @@ from .plstm import PLSTM
 from .rwkv import RWKV7
 from .rwkv6 import RWKV5, RWKV6
 from .scout import CheckpointAttention
+from .sea import SEA
 from .softmax import LatentAttention, SoftmaxAttention, WindowAttention
 from .state_space import AlmostLinearRNN, DiagonalSSM
 from .titans import TitansContext, TitansGate
@@ -59,6 +60,7 @@ KINDS: dict[str, Callable[..., Mixer]] = {
     "rwkv6": RWKV6,
     "rwkv7": RWKV7,
     "scout": CheckpointAttention,
+    "sea": SEA,
     "seqboat": SeqBoat,
     "simple_gla": SimpleGLA,
     "softmax": SoftmaxAttention,

@@ -71,6 +71,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "gate_low_rank_dim": 4,
     },
     "scout": {"num_heads": 4, "num_kv_heads": 2, "interval": 4},
+    "sea": {"num_heads": 4, "num_kv_heads": 2, "chosen": 5, "columns": 6, "hidden": 7, "rotary_dim": 2},
     "seqboat": {"slots": 6, "key_dim": 8, "state_size": 3},
     "simple_gla": {"num_heads": 2},
     "softmax": {

@@ -149,3 +149,41 @@ def test_the_score_of_hax_learns_the_ranking_of_its_attention() -> None:
         layer.auxiliary.backward()
         optimizer.step()
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_sea_over_all_keys_is_softmax_attention() -> None:
+    sea, x = layer_of("sea", num_heads=2, chosen=20), noise(2, 20, WIDTH)
+    with torch.no_grad():
+        sea.mix_proj.bias.fill_(1e9)
+    torch.testing.assert_close(sea(x)[0], like(sea, "softmax", num_heads=2)(x)[0], rtol=0, atol=1e-12)
+
+
+def test_sea_reads_the_keys_of_the_parts_it_estimates_highest() -> None:
+    sea, x = layer_of("sea", num_heads=1, chosen=4, columns=5), noise(1, 23, WIDTH)
+    inputs, _ = sea.project(x, sea.initial(x), {})
+    seen = sea._chosen(inputs["log_p"].movedim(2, 1), inputs["length"][0], 23)[0, 0]
+    for t in (0, 3, 4, 22):
+        part = [min(j * 5 // (t + 1), 4) for j in range(t + 1)]
+        ranked = sorted(range(t + 1), key=lambda j: (float(inputs["log_p"][0, t, 0, part[j]]), j))
+        assert seen[t].nonzero()[:, 0].tolist() == sorted(ranked[-4:])
+
+
+def test_sea_learns_where_its_attention_looks() -> None:
+    """The share of the attention on the keys chosen rises as the estimate is trained alone."""
+    sea, x = layer_of("sea", num_heads=1, chosen=6, columns=16), 2 * noise(2, 32, WIDTH)
+    with torch.no_grad():  # keys at the start of the sequence stand out
+        sea.q_proj.weight.copy_(3 * sea.k_proj.weight)
+    trained = [*sea.estimate.parameters(), *sea.columns_proj.parameters(), *sea.conv1d.parameters()]
+    optimizer, losses, shares = torch.optim.Adam(trained, lr=0.01), [], []
+    for step in range(80):
+        inputs, _ = sea.project(x, sea.initial(x), {})
+        losses.append(float(sea.auxiliary.detach()))
+        if step in (0, 79):
+            rows = torch.einsum("bthk,bjhk->bhtj", inputs["q"], inputs["k"]) * sea.k_size**-0.5
+            rows = rows.masked_fill(torch.ones(32, 32).triu(1).bool(), -torch.inf).softmax(-1)
+            seen = sea._chosen(inputs["log_p"].movedim(2, 1), inputs["length"][0], 32)
+            shares.append(float((rows * seen)[:, :, 8:].sum(-1).mean().detach()))
+        optimizer.zero_grad()
+        sea.auxiliary.backward()
+        optimizer.step()
+    assert losses[-1] < 0.6 * losses[0] and shares[1] > shares[0] + 0.1

@@ -154,6 +154,7 @@ DENSE_STATE += (
     "moneta",
     "plstm",
     "scout",
+    "sea",
     "sse_delta",
     "tcnca",
     "titans",

@@ -116,6 +116,7 @@ LAYER_BY_LAYER = [
     "paralstm",
     "plstm",
     "scout",
+    "sea",
     "seqboat",
     "sse_delta",
     "tcnca",
