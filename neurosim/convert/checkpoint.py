@@ -31,7 +31,8 @@ from .linear import SpikedLinear
 from .model import Coding, Converted
 
 SPIKING = "neurosim-spiking"
-FORMAT = 2  # 1 has the weights of coded layers as floats
+# 1 has the weights of coded layers as floats, 2 has int8 ones as [N, K], 3 as [K, N]: the rows that spikes select.
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class _SavedModel:
 def write_converted(folder: str | os.PathLike[str], converted: Converted) -> None:
     """Write a converted model as `config.json` and `model.safetensors`; int8 weights as such, with their steps.
 
+    Their rows lie as a decoder reads them, so that it need not copy them.
+
     Raises:
         NeurosimWriteError: the disk refuses; both files are as they were, or not there.
     """
@@ -83,21 +86,24 @@ def _tensors(converted: Converted) -> Iterator[tuple[str, Tensor | DeferredTenso
     """Yield the tensors to save; weights become int8 while they are written, layer by layer."""
     for name, value in stored_tensors(converted.model).items():
         layer = converted.layers.get(name.rpartition(".")[0])
-        if layer is None or layer.kept != "int8" or layer.steps is not None or not name.endswith(".weight"):
+        if layer is None or layer.kept != "int8" or not name.endswith(".weight"):
             yield name, value
             continue
-        shape = (layer.out_features, layer.in_features)
+        if layer.steps is not None:
+            yield name, value.T
+            continue
+        shape = (layer.in_features, layer.out_features)
         part = partial(_part, layer, converted.model)
         yield name, DeferredTensor(torch.int8, shape, partial(part, 0))
         yield f"{name.removesuffix('weight')}steps", part(1)
 
 
 def _part(layer: SpikedLinear, model: LanguageModel, part: int) -> Tensor:
-    """Return the int8 weights of a layer (0) or their steps (1)."""
+    """Return the int8 weights [K, N] of a layer (0) or their steps (1)."""
     found = layer.stored()[part]
     assert found is not None
     model.files.release()
-    return found
+    return found if part else found.T
 
 
 def read_converted(folder: str | os.PathLike[str]) -> Converted:
@@ -112,13 +118,20 @@ def read_converted(folder: str | os.PathLike[str]) -> Converted:
     name, config = str(folder / "config.json"), read_about(folder)
     kind, version = config.get("model_type"), config.get("format")
     require(kind == SPIKING, f"{name}: model_type", f"must be {SPIKING}", kind)
-    require(version in (1, FORMAT), f"{name}: format", f"must be 1 or {FORMAT}: upgrade neurosim", version)
+    known = tuple(range(1, FORMAT + 1))
+    require(version in known, f"{name}: format", f"must be 1 to {FORMAT}: upgrade neurosim", version)
     stored = read_headers(folder)
+    coded = {f"{entry.removesuffix('.steps')}.weight" for entry in stored if entry.endswith(".steps")}
+
+    def fitting(name: str, tensor: Tensor) -> Tensor:
+        """Return a tensor as its layer has it."""
+        return tensor.T if version == FORMAT and name in coded and tensor.dim() == 2 else tensor
+
     with saved_values(folder / "config.json"):
         saved = from_plain(_SavedModel, config)
         require(math.isfinite(saved.price), "price", "must be finite", saved.price)
         model = empty_model(own_config({"config": saved.config}, stored), str(folder))
-    own = {name: entry.empty() for name, entry in stored.items() if not _of_coder(name)}
+    own = {name: fitting(name, entry.empty()) for name, entry in stored.items() if not _of_coder(name)}
     # Before coders are made: their sizes are those of the weights.
     match_tensors(model, own, str(folder))
     with saved_values(folder / "config.json"):
@@ -128,9 +141,9 @@ def read_converted(folder: str | os.PathLike[str]) -> Converted:
     for each, layer in made.layers.items():
         if f"{each}.steps" in stored:
             layer.steps = nn.Parameter(torch.empty(layer.out_features, device="meta"))
-    match_tensors(model, {name: entry.empty() for name, entry in stored.items()}, str(folder))
+    match_tensors(model, {name: fitting(name, entry.empty()) for name, entry in stored.items()}, str(folder))
     _check_types(stored, made)
-    values = {name: model.files.load(entry, aligned=True) for name, entry in stored.items()}
+    values = {name: fitting(name, model.files.load(entry, aligned=True)) for name, entry in stored.items()}
     assign_tensors(model, match_tensors(model, values, str(folder)))
     model.tie()
     for each, layer in made.layers.items():

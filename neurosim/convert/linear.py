@@ -56,7 +56,7 @@ class SpikedLinear(nn.Module):
             stored, steps = self.stored()
             rounding, thresholds = self.coder.kernel_rounding(self.in_features)
             self._rows, self._steps, self._thresholds = stored.T.contiguous(), steps, thresholds
-            self._columns, self._rounding = stored, rounding
+            self._columns, self._rounding = stored.contiguous() if stored.is_cuda else stored, rounding
             if not stored.is_cuda:
                 self._rows, self._steps, self._thresholds = map(as_numpy, (self._rows, steps, thresholds))
                 self._rounding = numpy_rounding(rounding)
@@ -85,7 +85,7 @@ class SpikedLinear(nn.Module):
     def widen(self) -> None:
         """Turn the weights of a saved model into floats, so that they can be trained."""
         if self.steps is not None:
-            dense = self.dense().detach()
+            dense = self.dense().detach().contiguous()
             self.steps, self.weight = None, nn.Parameter(dense, requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,11 +23,13 @@ from neurosim.convert.calibrate import survey_channels
 from neurosim.convert.checkpoint import is_converted, read_converted, write_converted
 from neurosim.convert.comparison import check_execution, compare_models, each_layer_alone
 from neurosim.convert.costs import coding_counts, energy_comparison, layer_counts, spike_totals
+from neurosim.convert.decoder import Decoder
 from neurosim.convert.generate import Sampling, draw_token, generate_tokens
 from neurosim.convert.gradients import collect_gradients
 from neurosim.convert.rotation import rotate_to_principal_axes
 from neurosim.convert.spiked_mixer import SpikedMixer, recurrence
 from neurosim.errors import NeurosimError, NeurosimFormatError, NeurosimInputError
+from neurosim.kernels.decode.program import ARGUMENTS
 from neurosim.measure import PROFILES, count
 
 SMALL = {
@@ -505,7 +509,7 @@ def _config(folder: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format": 9}, "format: must be 1 or 2: upgrade neurosim"),
+        ({"format": 9}, "format: must be 1 to 3: upgrade neurosim"),
         ({"coding": {"scheme": "ternery"}}, "did you mean 'ternary'"),
         ({"coding": {"k": "3"}}, r"coding.k: must be a number \(got '3'\)"),
         ({"coding": {"kk": 3}}, "coding: unknown key 'kk'"),
@@ -647,6 +651,37 @@ def test_weights_are_saved_as_int8_and_read_back_bit_for_bit(tmp_path: Path) -> 
     read.execute(False)
     tune(read.model, read.layers, torch.arange(400) % 50, Tuning(1, batch=1, length=16))
     assert read.layers[name].weight.dtype == torch.float32 and read.layers[name].steps is None
+
+
+def test_rows_of_a_saved_model_are_read_where_its_file_is_mapped(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    made = convert(LanguageModel(LanguageConfig((MixerSpec("gla"),), width=64, hidden=96), 1), Coding("ternary", k=2.0))
+    write_converted(tmp_path / "new", made)
+    read = read_converted(tmp_path / "new")
+    decoder, tokens = Decoder(read.model), [3, 99, 7]
+    # Addresses of rows are the first arguments of their operations.
+    addresses = {_first_argument(row) for own in decoder._lists for row in own}
+    mapped = {name: layer.weight.data_ptr() in addresses for name, layer in read.layers.items()}
+    # 96 outputs are padded to 128, and 16 and 32 to 64: copied.
+    assert mapped["layers.0.mixer.o_proj"] and mapped["layers.0.mlp.down_proj"]
+    assert not any(mapped[name] for name, layer in read.layers.items() if layer.out_features % 64)
+    logits = [decoder.step([token]).copy() for token in tokens]
+    assert np.array_equal(Decoder(made.model).step(tokens[:1]), logits[0])
+    # A file of format 2 has them the other way round.
+    tensors = load_file(tmp_path / "new" / "model.safetensors")
+    config = json.loads((tmp_path / "new" / "config.json").read_text()) | {"format": 2}
+    del config["digest"]
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "config.json").write_text(json.dumps(config))
+    older = {name: t.T.contiguous() if t.dtype == torch.int8 else t for name, t in tensors.items()}
+    save_file(older, tmp_path / "old" / "model.safetensors")
+    before = Decoder(read_converted(tmp_path / "old").model)
+    assert all(np.array_equal(before.step([t]), one) for t, one in zip(tokens, logits, strict=True))
+
+
+def _first_argument(operation: Any) -> int:
+    return ctypes.c_int64.from_address(int(operation[ARGUMENTS])).value
 
 
 def test_a_save_that_was_killed_between_its_files_reads_as_the_old_model(tmp_path: Path) -> None:

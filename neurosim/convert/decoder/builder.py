@@ -271,9 +271,15 @@ class Builder(DecoderProgram):
         return out
 
     def _rows(self, layer: SpikedLinear, stride: int) -> tuple[Array, Tensor]:
-        """Return the int8 rows [K, stride] of a layer, and the steps [N] of its outputs."""
+        """Return the int8 rows [K, stride] of a layer, and the steps [N] of its outputs.
+
+        Those of a saved model lie so in its file, and are read there, mapped, where no row must be padded.
+        """
         stored, steps = layer.stored()
         assert steps is not None
+        if stored.T.is_contiguous() and stride == layer.out_features:
+            self.kept.append(stored)
+            return stored.T.numpy(), steps
         rows = self.weights.zeros((layer.in_features, stride), np.int8)
         rows[:, : layer.out_features] = stored.numpy().T
         return rows, steps
