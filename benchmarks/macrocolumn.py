@@ -21,25 +21,30 @@ from pathlib import Path
 import numpy as np
 from machine import describe
 from numpy.typing import NDArray
+from sklearn.neighbors import KNeighborsClassifier
 from tqdm import tqdm
 
 from neurosim import catalog
 from neurosim import macrocolumn as mc
-from neurosim.datasets import mnist
+from neurosim.datasets import fashion, mnist
+from neurosim.runs.recognise.config import DEFAULTS
 from neurosim.sdr import SDR
 
 THREADS = os.cpu_count() or 1
 RANDOM = mc.Selection(chi=0.0)
 SHARP = mc.Selection(exponents=(3.0, 1.0, 1.0), hypothesis=0.9)
+SHADES = DEFAULTS["fashion"]["view"]["threshold"]  # type: ignore[index]
 Row = dict[str, object]
 
 
 # --- Classification
 
 
-def score(name: str, seed: int, train: tuple, *tests: tuple) -> tuple[list[float], float, float]:
+def score(
+    name: str, seed: int, train: tuple, *tests: tuple, shape: tuple[int, ...] | None = None
+) -> tuple[list[float], float, float]:
     """Accuracy on each test; seconds to store and seconds to recognise the last."""
-    owner = mc.build_recogniser(name, seed)
+    owner = mc.build_recogniser(name, seed, shape)
     memory = owner.memory()
     # Compiled before the clock starts.
     stored_items, stored_labels = train
@@ -73,6 +78,27 @@ def few_images(seeds: int) -> list[Row]:
         chosen = draw(y[:50_000], 200, seed)
         runs.append(score("mnist", seed, (x[chosen], y[chosen]), (x[50_000:], y[50_000:]), test))
     return [summary("MNIST, 200 items a class", 2000, len(test[1]), runs)]
+
+
+def few_clothes(seeds: int) -> list[Row]:
+    """Fashion-MNIST, with and without shades, and the nearest neighbour among the same stored images."""
+    root = catalog.find_root(fashion.INFO)
+    train, test = (fashion.images(split, root) for split in ("train", "test"))
+    x, y, runs = train.pixels, train.labels, {"one threshold": [], "six thresholds": [], "nearest neighbour": []}
+    held = slice(50_000, None)
+    for seed in each(seeds, "Fashion-MNIST, 200 a class"):
+        chosen = draw(y[:50_000], 200, seed)
+        for name, levels in (("one threshold", (100,)), ("six thresholds", SHADES)):
+            parts = [
+                (mc.on_off_pixels(images, levels), labels)
+                for images, labels in ((x[chosen], y[chosen]), (x[held], y[held]), (test.pixels, test.labels))
+            ]
+            runs[name].append(score("mnist", seed, *parts, shape=(len(levels), *x.shape[1:])))
+        near = KNeighborsClassifier(1).fit(x[chosen].reshape(2000, -1).astype(np.float32), y[chosen])
+        tests = ((x[held], y[held]), (test.pixels, test.labels))
+        found = [near.score(images.reshape(len(images), -1).astype(np.float32), labels) for images, labels in tests]
+        runs["nearest neighbour"].append((found, 0.0, 0.0))
+    return [summary(f"Fashion-MNIST, 200 items a class, {name}", 2000, 10_000, found) for name, found in runs.items()]
 
 
 def all_images(seeds: int) -> list[Row]:
@@ -250,6 +276,7 @@ def shd(seeds: int) -> list[Row]:
 
 PARTS: dict[str, Callable[[int], list[Row]]] = {
     "mnist": few_images,
+    "fashion": few_clothes,
     "mnist-all": all_images,
     "nmnist": nmnist,
     "shd": shd,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,12 +12,16 @@ from ..errors import require
 from ..spikes import Recordings
 
 
-def on_off_pixels(images: NDArray, threshold: int = 100) -> NDArray[np.uint8]:
-    """Return grey levels [n, height, width] as inputs [n, 1, 2 height width]: pixels above `threshold`, then others."""
-    images = np.asarray(images)
+def on_off_pixels(images: NDArray, threshold: int | Sequence[int] = 100) -> NDArray[np.uint8]:
+    """Return grey levels [n, height, width] as inputs [n, 1, 2 levels height width]: on above each threshold, then off.
+
+    Args:
+        threshold: grey level; several of them tell shades apart (a thermometer code), one plane each.
+    """
+    images, levels = np.asarray(images), np.atleast_1d(np.asarray(threshold))
     require(images.ndim == 3, "on_off_pixels.images", "must be [n, height, width]", images.shape)
-    dark = (images > threshold).reshape(len(images), 1, -1)
-    return np.concatenate([dark, ~dark], axis=2).astype(np.uint8)
+    require(levels.ndim == 1 and levels.size > 0, "on_off_pixels.threshold", "must be one at least", threshold)
+    return _both((images[:, None] > levels[:, None, None]).reshape(len(images), 1, -1))
 
 
 def on_off_windows(

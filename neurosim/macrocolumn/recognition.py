@@ -212,8 +212,8 @@ def build_recogniser(name: str, seed: int = 0, shape: tuple[int, ...] | None = N
     Args:
         name: "mnist" for images (see `on_off_pixels`), "nmnist" for cameras (see `on_off_windows`) or "shd" for
             channels of sound (see `on_off_spectrum`).
-        shape: (height, width) of an image, (polarities, height, width) of a camera or (channels,); None: that of the
-            dataset.
+        shape: (height, width) of an image, (levels, height, width) of one with several thresholds, (polarities, height,
+            width) of a camera or (channels,); None: that of the dataset.
         classes: number of classes.
 
     Raises:
@@ -222,7 +222,9 @@ def build_recogniser(name: str, seed: int = 0, shape: tuple[int, ...] | None = N
     build, usual = lookup(RECOGNISERS, name, "recogniser")
     own = usual if shape is None else tuple(shape)
     rule = f"must have {len(usual)} dimensions of at least 2 places, as {usual}"
-    require(len(own) == len(usual) and min(own[-2:]) >= 2, "build_recogniser.shape", rule, own)
+    shaded = build is _mnist and len(own) == 3 and own[0] >= 1
+    fits = (shaded or len(own) == len(usual)) and min(own[-2:]) >= 2
+    require(fits, "build_recogniser.shape", rule, own)
     return build(seed, own, classes)
 
 
@@ -234,7 +236,9 @@ SEQUENCES = Selection(exponents=(2.0, 0.3, 1.0), chi=1e4, hypothesis=0.9)
 
 
 def _mnist(seed: int, shape: tuple[int, ...], classes: int) -> Recogniser:
-    fields = patches((2, *shape), _part(9, 28, shape), _part(2, 28, shape))
+    *levels, height, width = shape
+    planes = (2 * math.prod(levels), height, width)
+    fields = patches(planes, _part(9, 28, shape), _part(2, 28, shape))
     level = Level(fields, 2, 1024, lateral=False, selection=EXEMPLARS, frozen_above=ONE_PATTERN)
     return Recogniser(Hierarchy(2 * math.prod(shape), (level,), top_down=False, seed=seed), 1, classes, 0.002)
 

@@ -29,6 +29,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "plain": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3},
     "joint": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3},
     "replay": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3, "memory": 60},
+    "latent": {"hidden": (60, 40), "epochs": 4, "steps": 4, "learning_rate": 5e-3, "memory": 60},
     "derpp": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3, "memory": 60},
     "agem": {"hidden": (60,), "epochs": 6, "steps": 4, "batch": 8, "learning_rate": 0.2, "memory": 60},
     "lwf": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3},

@@ -146,6 +146,9 @@ def test_views_have_as_much_on_as_off() -> None:
         assert view.shape == (3, frames, 2 * half) and (view.sum(axis=2) == half).all()
     images = chance.integers(0, 256, (2, 5, 6))
     assert np.array_equal(mc.on_off_pixels(images)[:, 0, :30], (images > 100).reshape(2, 30))
+    shades = mc.on_off_pixels(images, [200, 50])
+    assert np.array_equal(shades[:, 0, :30], (images > 200).reshape(2, 30))
+    assert np.array_equal(shades[:, 0, 30:60], (images > 50).reshape(2, 30)) and (shades.sum(axis=2) == 60).all()
 
 
 def test_windows_past_the_end_count_in_the_last() -> None:
@@ -159,6 +162,7 @@ def test_bad_views_are_refused() -> None:
         (lambda: mc.on_off_windows(recordings, 0), "number: must be >= 1 windows"),
         (lambda: mc.on_off_spectrum(recordings, channels=3), "on_off_spectrum.channels: must be in 1..2"),
         (lambda: mc.on_off_spectrum(recordings, joined=0, channels=2), "on_off_spectrum.joined: must be >= 1 windows"),
+        (lambda: mc.on_off_pixels(np.zeros((1, 2, 2)), []), "on_off_pixels.threshold: must be one at least"),
         (lambda: mc.on_off_pixels(np.zeros((28, 28))), r"on_off_pixels.images: must be \[n, height, width\]"),
     ):
         with pytest.raises(NeurosimInputError, match=message):

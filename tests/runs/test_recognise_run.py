@@ -73,7 +73,14 @@ def test_command_page_and_measures(tmp_path: Path) -> None:
     assert CliRunner().invoke(main, ["measure", str(tmp_path / "a")]).exit_code == 0
 
 
-SENSORS = [("mnist", (8, 8)), ("mnist", (100, 60)), ("nmnist", (1, 8, 40)), ("nmnist", (2, 64, 64)), ("shd", (20,))]
+SENSORS = [
+    ("mnist", (8, 8)),
+    ("mnist", (3, 8, 8)),
+    ("mnist", (100, 60)),
+    ("nmnist", (1, 8, 40)),
+    ("nmnist", (2, 64, 64)),
+    ("shd", (20,)),
+]
 
 
 @pytest.mark.parametrize(("name", "shape"), SENSORS)
@@ -89,7 +96,8 @@ def test_fields_follow_the_size_of_the_sensor(name: str, shape: tuple[int, ...])
 def test_bad_settings_are_named(tmp_path: Path) -> None:
     with pytest.raises(NeurosimInputError, match=r"view.kind: must be 'image' for grey levels"):
         run.recognise(small("view.kind=sound"), run.RunOptions(out=tmp_path / "a", quiet=True))
-    with pytest.raises(NeurosimInputError, match=r"view.threshold"):
-        small("view.threshold=300")
+    for bad in ("300", "[]", "[3, 255]"):
+        with pytest.raises(NeurosimInputError, match=r"view.threshold"):
+            small(f"view.threshold={bad}")
     with pytest.raises(NeurosimInputError, match=r"build_recogniser.shape: must have 3 dimensions of at least 2"):
         mc.build_recogniser("nmnist", shape=(34, 34))

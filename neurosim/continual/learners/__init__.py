@@ -33,6 +33,7 @@ _OWN: Mapping[str, LearnerEntry] = {
     "plain": LearnerEntry("plain", "Plain", "spiking net, nothing against forgetting: the baseline"),
     "joint": LearnerEntry("plain", "Joint", "the same net on all tasks met so far together: an upper bound"),
     "replay": LearnerEntry("replay", "Replay", "the same net, a few items of earlier tasks learned again"),
+    "latent": LearnerEntry("latent", "LatentReplay", "the same net, spike counts of its first layer learned again"),
     "derpp": LearnerEntry("replay", "DarkReplay", "the same net, stored items with their scores: DER++"),
     "agem": LearnerEntry("replay", "AGem", "the same net, steps that do not raise the loss of stored items: A-GEM"),
     "lwf": LearnerEntry("distillation", "LearningWithoutForgetting", "the same net, its earlier answers kept: LwF"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 import torch
@@ -15,8 +15,9 @@ from ...dendrites import Prototypes
 from ...dendrites.layer import LEVEL
 from ...dendrites.torch_layer import DendriteNetwork
 from ...engine import Result
-from ...errors import check_fields
+from ...errors import check_fields, lookup
 from ...measure import LayerCounts, count, sum_counts
+from ...random import rng_key
 from ...training.trainer import device_of
 from ..encoding import spike_counts
 from ..learner import Arrays, Learner, Progress, no_progress
@@ -40,6 +41,11 @@ class DendriteSettings(LearnerTraining):
             weights that a task ends with; published: it does not.
         context_density: segments start uniform in +- 1 / sqrt(context_density x inputs); published: .1.
         sparse_output: whether `sparsity` of the output's weights is zero, too; published: it is.
+        context: what the segments see of a task: its "mean" input, as published; or "drawn", a code drawn for the task,
+            which tells apart tasks whose means are alike. An input of a code is fully on with a chance of the first
+            task's mean drive, else off, so that codes are orthogonal on average.
+        prototypes: means that an item without its task is compared with: one of each "task", as published, or one of
+            each "class" of each task.
         engine: whether the engine answers, by spikes alone: inputs and contexts are numbers of spikes, and a winner
             sends a burst that its value is rounded to. The same net, rounded in the same way, learns in torch.
         spikes: of a fully driven input, where the engine answers.
@@ -51,6 +57,8 @@ class DendriteSettings(LearnerTraining):
     falls: bool = True
     context_density: float = 1.0
     sparse_output: bool = False
+    context: Literal["mean", "drawn"] = "mean"
+    prototypes: Literal["task", "class"] = "task"
     engine: bool = False
     spikes: int = 8
 
@@ -59,6 +67,8 @@ class DendriteSettings(LearnerTraining):
         check_fields(
             self, {"units spikes": ">= 1", "density context_density": "> 0 and <= 1", "sparsity": ">= 0 and < 1"}
         )
+        lookup(dict.fromkeys(("mean", "drawn")), self.context, "DendriteSettings.context")
+        lookup(dict.fromkeys(("task", "class")), self.prototypes, "DendriteSettings.prototypes")
 
 
 @final
@@ -66,12 +76,15 @@ class Dendrites(Learner):
     """A layer's units are gated by dendritic segments that see the context of a task (Iyer et al. 2022, Frontiers in
     Neurorobotics 16); Adam starts anew with each task and nothing is replayed.
 
-    The context of a task is the mean of its training inputs. An item that comes with its task is answered under that
-    context, one that comes alone under the nearest context met so far. A unit has as many segments as there are tasks.
+    The context of a task is the mean of its training inputs, or a code drawn for it. An item that comes with its task
+    is answered under that context, one that comes alone under that of the task with the nearest mean met so far. A unit
+    has as many segments as there are tasks.
 
     Attributes:
         net: the network.
-        contexts: [tasks, inputs], zero for tasks not met.
+        contexts: [tasks, inputs] what the segments see, zero for tasks not met.
+        means: [tasks, n, inputs] what items are compared with: the mean of each class of a task, or of the task, n = 1.
+            A class without items has the task's. It is `contexts`, where these are means.
         level: [2] mean and spread of the first task's inputs, by which all are standardised.
     """
 
@@ -96,6 +109,8 @@ class Dendrites(Learner):
             sparse_output=settings.sparse_output,
         )
         self.contexts: NDArray[np.float32] = np.zeros((problem.tasks, inputs), np.float32)
+        many = problem.classes if settings.prototypes == "class" else 1
+        self.means: NDArray[np.float32] = np.zeros((problem.tasks, many, inputs), np.float32)
         self.level: NDArray[np.float32] = np.array([0.0, 1.0], np.float32)
         self.met = 0
 
@@ -111,7 +126,12 @@ class Dendrites(Learner):
         if task.index == 0:
             x = common.as_float(task.train.x)
             self.level = np.array([float(x.mean()), max(float(x.std()), 1e-6)], np.float32)
-        self.contexts[task.index] = self._inputs(task.train.x).mean(dim=0).numpy()
+        inputs, means = self._inputs(task.train.x), self.means[task.index]
+        means[:] = inputs.mean(dim=0).numpy()
+        self.contexts[task.index] = means[0] if self.settings.context == "mean" else self._code(task.index)
+        if self.settings.prototypes == "class":
+            for c in np.unique(task.train.y):
+                means[c] = inputs[torch.from_numpy(task.train.y == c)].mean(dim=0).numpy()
         self.met = task.index + 1
 
     def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
@@ -165,21 +185,23 @@ class Dendrites(Learner):
             else:
                 groups.append(self.net.work(*self._seen(x[rows], t)))
         layers = [sum_counts(parts) for parts in zip(*groups, strict=True)]
-        return layers if task is not None else [self._choice(x, under), *layers]
+        return layers if task is not None else [self._choice(x), *layers]
 
     def memory_bytes(self) -> dict[str, int]:
         buffers = common.nbytes(self.net.buffers())
-        contexts = self.contexts.nbytes + self.level.nbytes
+        contexts = self.contexts.nbytes + self.level.nbytes + (self.means.nbytes if self._separate else 0)
         return {"weights": common.nbytes(self.net.parameters()), "masks": buffers, "contexts": contexts}
 
     def state(self) -> dict[str, NDArray[Any]]:
         own = {"contexts": self.contexts.copy(), "level": self.level.copy(), "learned": np.array(self.learned)}
-        return {**common.arrays_of(self.net), **own}
+        means = {"means": self.means.copy()} if self._separate else {}
+        return {**common.arrays_of(self.net), **own, **means}
 
     def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
         check_arrays("dendrites", arrays, self.state())
         common.load_arrays(self.net, arrays)
         self.contexts, self.level = np.array(arrays["contexts"]), np.array(arrays["level"])
+        self.means = np.array(arrays["means"]) if self._separate else self.contexts[:, None].copy()
         self.learned = self.met = int(arrays["learned"])
 
     def _under(self, x: NDArray[np.uint8], task: int | None) -> NDArray[np.int64]:
@@ -188,15 +210,37 @@ class Dendrites(Learner):
         if task is not None:
             return np.full(len(x), min(task, met - 1))
         if self.settings.engine:
-            return np.asarray(self._nearest(x).readings[engine_dendrites.CONTEXTS]).argmax(axis=1)
-        return Prototypes(self.contexts[:met]).infer(self._inputs(x).numpy())
+            nearest = np.asarray(self._nearest(x).readings[engine_dendrites.CONTEXTS]).argmax(axis=1)
+        else:
+            nearest = self._nearest_mean(x)
+        return nearest // self.means.shape[1]
 
-    def _choice(self, x: NDArray[np.uint8], under: NDArray[np.int64]) -> LayerCounts:
-        """Return the work of finding the nearest context: its distance to every one met."""
+    def _nearest_mean(self, x: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Return [n] which of the means met is nearest to each item."""
+        return Prototypes(self._met_means()).infer(self._inputs(x).numpy())
+
+    def _met_means(self) -> NDArray[np.float32]:
+        """Return [n, inputs] the means of the tasks met, those of the first task first."""
+        return np.concatenate(self.means[: max(self.met, 1)])
+
+    @property
+    def _separate(self) -> bool:
+        """Whether items are compared with other arrays than the segments see."""
+        return self.settings.context == "drawn" or self.settings.prototypes == "class"
+
+    def _code(self, task: int) -> NDArray[np.float32]:
+        """Return [inputs] the code drawn for a task, in the inputs' scale."""
+        key = rng_key(self.problem.seed, "learner", "dendrites context", str(task))
+        drawn = np.random.Generator(np.random.Philox(key=key)).random(self.contexts.shape[1])
+        mean, spread = self.level
+        return ((drawn < mean) - mean).astype(np.float32) / spread
+
+    def _choice(self, x: NDArray[np.uint8]) -> LayerCounts:
+        """Return the work of finding the nearest mean: its distance to every one met."""
         if self.settings.engine:
             return self._nearest(x).work[0]
-        met = self.contexts[: max(self.met, 1)]
-        chosen = under[:, None, None] == np.arange(len(met))
+        met = self._met_means()
+        chosen = self._nearest_mean(x)[:, None, None] == np.arange(len(met))
         none = np.zeros((*chosen.shape, 0), np.float32)
         return count("contexts", met.T, self._inputs(x).numpy()[:, None], chosen, none)
 
@@ -209,7 +253,7 @@ class Dendrites(Learner):
         return self._inputs(x).to(self.device), self._there(self._context(task))
 
     def _context(self, task: int) -> NDArray[np.float32]:
-        """Return [inputs] the context of a task, its mean input; in the engine rounded to spikes."""
+        """Return [inputs] the context of a task; in the engine rounded to spikes."""
         mean = self.contexts[task]
         if not self.settings.engine:
             return mean
@@ -221,12 +265,11 @@ class Dendrites(Learner):
         return engine_dendrites.run_layers(self.net, self._scale, self._counts(x), context)
 
     def _spikes_of(self, mean: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Return [inputs] numbers of spikes of a mean input."""
+        """Return [inputs] numbers of spikes of a context."""
         return np.rint((mean + self._scale.shift) / self._scale.size).astype(np.int64)
 
     def _nearest(self, x: NDArray[np.uint8]) -> Result:
-        means = self.contexts[: max(self.met, 1)]
-        return engine_dendrites.nearest_means(means, self._scale, self._counts(x))
+        return engine_dendrites.nearest_means(self._met_means(), self._scale, self._counts(x))
 
     @property
     def _scale(self) -> engine_dendrites.Scale:

@@ -37,16 +37,24 @@ class ItemMemory(TaskLearner):
 
     Attributes:
         memory: number of places.
-        x, y, task: of the stored items, `memory` places; task -1 where one is empty.
+        x, y, task: of the stored items as `coded`, `memory` places; task -1 where one is empty.
     """
 
     def __init__(self, problem: Problem, settings: ReplaySettings) -> None:
         super().__init__(problem, settings)
         self.memory = n = settings.memory
-        self.x: NDArray[np.uint8] = np.zeros((n, problem.steps, problem.units), np.uint8)
+        self.x: NDArray[np.uint8] = np.zeros((n, *self.coded_shape()), np.uint8)
         self.y: NDArray[np.int64] = np.zeros(n, np.int64)
         self.task: NDArray[np.int64] = np.full(n, -1, np.int64)
         self.kept["memory"] = {name: torch.from_numpy(getattr(self, name)) for name in ("x", "y", "task")}
+
+    def coded_shape(self) -> tuple[int, ...]:
+        """Return the shape of an item as it is stored."""
+        return self.problem.steps, self.problem.units
+
+    def coded(self, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return items [n, steps, units] as they are stored."""
+        return np.broadcast_to(x, (len(x), *self.coded_shape()))
 
     def draw(self, count: int, generator: torch.Generator) -> NDArray[np.int64]:
         """Return [count] places of stored items, or none where all are empty."""
@@ -77,7 +85,7 @@ class EvenMemory(ItemMemory):
         new = in_turn(task.train.y, order.numpy())[: shares[-1]]
         rows = np.concatenate([np.empty(0, np.int64), *old])
         n = len(rows) + len(new)
-        x = np.broadcast_to(task.train.x[new], (len(new), *self.x.shape[1:]))
+        x = self.coded(task.train.x[new])
         # The right-hand sides are copies: what moves up overwrites places that others came from.
         self.x[:n], self.y[:n] = np.concatenate([self.x[rows], x]), np.concatenate([self.y[rows], task.train.y[new]])
         self.task[:n] = np.concatenate([self.task[rows], np.full(len(new), task.index)])

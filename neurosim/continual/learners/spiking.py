@@ -72,9 +72,16 @@ class Net(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return scores [B, classes] of items [B, steps, units]."""
-        spikes = x.transpose(0, 1)
-        for weights, neurons in zip(self.weights, self.neurons, strict=True):
+        return self.read(self.through(x.transpose(0, 1)))
+
+    def through(self, spikes: Tensor, first: int = 0, last: int | None = None) -> Tensor:
+        """Return the spikes [steps, B, units] of hidden layer `last` - 1, driven by the inputs of layer `first`."""
+        for weights, neurons in zip(self.weights[first:last], self.neurons[first:last], strict=True):
             spikes = neurons(self._in_time(weights(spikes)))[0]
+        return spikes
+
+    def read(self, spikes: Tensor) -> Tensor:
+        """Return scores [B, classes] of the last hidden layer's spikes."""
         scores: Tensor = self.output(spikes.mean(dim=0))
         return scores
 
@@ -147,7 +154,11 @@ class SpikingLearner(Learner):
 
     def optimizer(self) -> torch.optim.Optimizer:
         """Return the optimiser of a task."""
-        return torch.optim.Adam(self.net.parameters(), lr=self.settings.learning_rate)
+        return torch.optim.Adam(self.trained(), lr=self.settings.learning_rate)
+
+    def trained(self) -> list[nn.Parameter]:
+        """Return the parameters that the task at hand changes."""
+        return list(self.net.parameters())
 
     def after_task(self, task: Task) -> None:
         """Store what later tasks need of a task that was learned."""
@@ -172,8 +183,8 @@ class SpikingLearner(Learner):
 
         total = common.train(self.name, task, items, allowed, self.settings, generator, step, on_progress, self.device)
         common.check_finite_weights(self.net, self.name, total, task)
+        self.updates = total * common.sizes(self.trained())
         self.after_task(task)
-        self.updates = total * common.sizes(self.net.parameters())
         self.learned = task.index + 1
 
     @torch.no_grad()

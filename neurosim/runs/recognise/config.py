@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from ...data.catalog import Dataset
 from ...errors import require
@@ -13,7 +13,17 @@ from ...measure import find_profile
 from ..config import Count, Data, Energy, RunConfig, Seed
 from ..settings import Section
 
-DEFAULTS: Mapping[str, Mapping[str, object]] = {"nmnist": {"view": {"duration": 0.315}}}
+# Chosen on validation parts of the training items (benchmarks/macrocolumn.py).
+DEFAULTS: Mapping[str, Mapping[str, object]] = {
+    "nmnist": {"view": {"duration": 0.315}},
+    "fashion": {"view": {"threshold": [10, 45, 85, 125, 165, 205]}},
+}
+Level = Annotated[int, Field(ge=0, le=254)]
+
+
+def _tuple(value: object) -> object:
+    """Return a list of TOML as a tuple."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 class View(Section):
@@ -21,13 +31,13 @@ class View(Section):
 
     Attributes:
         kind: "image", "camera" or "sound"; "auto" by the shape of the items: see `macrocolumn.build_recogniser`.
-        threshold: grey level from which a pixel of an image is on.
+        threshold: grey level above which a pixel of an image is on; a list tells shades apart, with inputs for each.
         min_spikes: of a camera's pixel, in a window, to be on.
         duration: s, of a camera's windows together; None means that of the longest recording to store.
     """
 
     kind: Literal["auto", "image", "camera", "sound"] = "auto"
-    threshold: Annotated[int, Field(ge=0, le=254)] = 100
+    threshold: Level | Annotated[tuple[Level, ...], BeforeValidator(_tuple), Field(min_length=1)] = 100
     min_spikes: Count = 2
     duration: Annotated[float, Field(gt=0)] | None = None
 

@@ -117,7 +117,9 @@ def _store(
     if path.is_file():
         owner, memory = mc.load(path)
     else:
-        owner = mc.build_recogniser(BUILDS[kind], config.seed, raw.shape, max(2, len(raw.classes)))
+        levels = config.view.threshold
+        shape = (len(levels), *raw.shape) if kind == "image" and isinstance(levels, tuple) else raw.shape
+        owner = mc.build_recogniser(BUILDS[kind], config.seed, shape, max(2, len(raw.classes)))
         memory = owner.memory()
     order = np.random.default_rng(config.seed).permutation(len(raw))
     with bar(f"storing {config.data.shown_name}", "items", options.quiet) as report:
