@@ -27,13 +27,12 @@ from tqdm import tqdm
 from neurosim import catalog
 from neurosim import macrocolumn as mc
 from neurosim.datasets import fashion, mnist
-from neurosim.runs.recognise.config import DEFAULTS
 from neurosim.sdr import SDR
 
 THREADS = os.cpu_count() or 1
 RANDOM = mc.Selection(chi=0.0)
 SHARP = mc.Selection(exponents=(3.0, 1.0, 1.0), hypothesis=0.9)
-SHADES = DEFAULTS["fashion"]["view"]["threshold"]  # type: ignore[index]
+SHADES = (10, 45, 85, 125, 165, 205)
 Row = dict[str, object]
 
 
