@@ -99,9 +99,14 @@ class NeuralMemory(QKVMixer, GatedMixer):
 
     def gradient(self, anchor: Tensor, inputs: Inputs) -> Tensor:
         """Return dL/dW [B, T, H, weights of M] of each token at w(anchor [B, H, weights of M])."""
+        trained = torch.is_grad_enabled()
         weights = [w[:, None].expand(-1, inputs["k"].shape[1], -1, -1, -1) for w in self.weights(anchor)]
-        out, back, *_ = torch.func.vjp(lambda *w: self.recall(list(w), inputs["k"]), *weights)
-        return torch.cat([g.flatten(-2) for g in back(self.pull(out - inputs["v"], inputs))], -1)
+        with torch.enable_grad():  # where nothing else is trained, too
+            weights = [w if w.requires_grad else w.detach().requires_grad_() for w in weights]
+            out = self.recall(weights, inputs["k"])
+            pull = self.pull(out - inputs["v"], inputs)
+            gradients = torch.autograd.grad(out, weights, pull, create_graph=trained)
+        return torch.cat([g.flatten(-2) for g in gradients], -1)
 
     def initial(self, x: Tensor) -> State:
         first = self.first.to(x.dtype).expand(len(x), -1, -1)

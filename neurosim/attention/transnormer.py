@@ -1,0 +1,32 @@
+"""TransNormer's blocks from the kinds that are there."""
+
+from __future__ import annotations
+
+from .model import LanguageConfig, MixerSpec
+
+
+def transnormer(
+    layers: int, num_heads: int = 4, width: int = 128, vocabulary: int = 256, hidden: int | None = None
+) -> LanguageConfig:
+    """Return the config of a TransNormer (TransNormerLLM, Qin et al. 2023, arXiv 2307.14995).
+
+        x + W_o (norm(S^T q) (W_u n)),  S = e^{-(8/H)(1 - layer/L) h} S + k v^T,  q, k = silu(W n),  n = norm(x)
+        x + W_d ((W_g n) (W_v n)),  without an activation
+
+    In layer 0 alone q and k are turned by their positions. The norms are by the root mean square; the source's have no
+    weights, here they start at 1 and are trained. Its angles are trained, here they are fixed.
+    """
+    mixers = (
+        MixerSpec(
+            "retention",
+            {
+                "num_heads": num_heads,
+                "decay": "lightning",
+                "rotary": layer == 0,
+                "feature_map": "silu",
+                "gate_fn": "identity",
+            },
+        )
+        for layer in range(layers)
+    )
+    return LanguageConfig(tuple(mixers), vocabulary, width, hidden=hidden, gate_act="identity")
