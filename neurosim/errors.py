@@ -97,6 +97,19 @@ def check_fields(owner: object, rules: Mapping[str, str], prefix: str = "") -> N
             require(good, f"{prefix or type(owner).__name__}.{name}", f"must be {rule}", value)
 
 
+# SI units of values that people write with a prefix.
+_SCALES = {"": 1.0, "k": 1e3, "m": 1e-3, "u": 1e-6, "µ": 1e-6, "n": 1e-9, "p": 1e-12}
+_WITH_UNIT = re.compile(r"\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*([kmuµnp]?)(?:s|V|A|F|S|Hz|sec|seconds)\s*")
+
+
+def unit_hint(value: object) -> str:
+    """Return what to write in place of a text such as "20 ms": numbers are in SI units; "" for anything else."""
+    found = _WITH_UNIT.fullmatch(value) if isinstance(value, str) else None
+    if found is None or found[1].count(".") > 1 or not any(c.isdigit() for c in found[1]):
+        return ""
+    return f"; numbers are in SI units, without the unit: {float(found[1]) * _SCALES[found[2]]:g}"
+
+
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the name that was probably meant: the same letters in another order or case, or else the most alike."""
     names = list(known)

@@ -25,7 +25,7 @@ from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 
-from .errors import NeurosimInputError, check_keys, require
+from .errors import NeurosimInputError, check_keys, require, unit_hint
 
 T = TypeVar("T")
 PlainTree = dict[str, Any]
@@ -136,7 +136,9 @@ def _value(kind: Any, tree: Any, name: str) -> Any:
         return tree
     kind = type(None) if kind is None else kind
     right = type(tree) is kind or (kind is float and type(tree) is int and abs(tree) < 2**1000)
-    require(right, name, f"must be {WORDS.get(kind, getattr(kind, '__name__', kind))}", f"{tree!r:.60}")
+    if not right:
+        rule, hint = WORDS.get(kind, getattr(kind, "__name__", kind)), unit_hint(tree) if kind is float else ""
+        raise NeurosimInputError(f"{name}: must be {rule} (got {tree!r:.60}){hint}")
     return float(tree) if kind is float else tree
 
 

@@ -12,6 +12,7 @@ from neurosim.errors import (
     check_fields,
     lookup,
     require,
+    unit_hint,
 )
 
 
@@ -62,3 +63,16 @@ def test_fields_are_held_to_the_rule_that_the_error_says(settings: Settings, tex
     with pytest.raises(NeurosimInputError, match=r"^train\."):
         check_fields(settings, rules, "train")
     check_fields(Settings(), rules)
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [("20 ms", "0.02"), ("20ms", "0.02"), ("1.5us", "1.5e-06"), ("3 kHz", "3000"), ("2 s", "2"), ("-70mV", "-0.07")],
+)
+def test_a_number_with_a_unit_is_met_with_its_si_value(value: str, written: str) -> None:
+    assert unit_hint(value) == f"; numbers are in SI units, without the unit: {written}"
+
+
+@pytest.mark.parametrize("value", ["ms", "20", "1.2.3 s", "twenty ms", "20 m", ".s", 20, None, True])
+def test_other_values_get_no_hint_of_a_unit(value: object) -> None:
+    assert unit_hint(value) == ""

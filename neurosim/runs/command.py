@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -113,13 +114,28 @@ def _say(line: str) -> None:
 
 
 def own_folder(given: Mapping[str, object]) -> dict[str, object]:
-    """Return settings in which a folder in the place of a dataset's name is its root."""
+    """Return settings in which a folder in the place of a dataset's name is its root.
+
+    Raises:
+        NeurosimInputError: it is a file.
+        NeurosimMissingError: it is a path, and nothing is there.
+    """
     from ..data import catalog
 
     name = given.get("data.name")
-    if not isinstance(name, str) or name in catalog.datasets() or not Path(name).is_dir():
+    if not isinstance(name, str) or name in catalog.datasets():
         return dict(given)
-    return {**given, "data.name": "folder", "data.root": name}
+    if Path(name).is_dir():
+        return {**given, "data.name": "folder", "data.root": name}
+    if Path(name).is_file():
+        raise NeurosimInputError(
+            f"{name}: is a file; give the folder that holds a folder for each class, or see it: neurosim view {name}"
+        )
+    if len(Path(name).parts) > 1 or name.endswith(os.sep):
+        raise NeurosimMissingError(
+            f"{name}: no such folder; check the path, or give a name of 'neurosim datasets list'"
+        )
+    return dict(given)
 
 
 def to_json(data: Mapping[str, object]) -> str:
@@ -187,7 +203,9 @@ def refuse_options(options: CommandOptions, *names: str) -> None:
 def needs_dataset(options: CommandOptions) -> None:
     """Raise unless a dataset is given as an argument, or settings are, which may name it."""
     if options.given["data.name"] is None and options.config is None and not options.sets:
-        raise click.UsageError("no DATASET given; 'neurosim datasets list' names them")
+        raise click.UsageError(
+            "no DATASET given; a folder of recordings, or a name of 'neurosim datasets list', e.g. digits"
+        )
 
 
 def given_or_digits(options: CommandOptions) -> Mapping[str, object]:

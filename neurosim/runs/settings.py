@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from ..errors import NeurosimFormatError, NeurosimInputError, nearest
+from ..errors import NeurosimFormatError, NeurosimInputError, nearest, unit_hint
 from ..files.json_toml import parse_toml
 from ..schema import DIALECT, attribute_docs, first_paragraph
 
@@ -210,7 +210,8 @@ def _explain(model: type[BaseModel], error: ValidationError, sources: Sequence[C
     source = _source(keys, sources)
     if first["type"] == "extra_forbidden":
         return f"{dotted}: unknown key, {source}; {_nearest(model, keys)}{more}"
-    return f"{dotted}: {_rule(first)} (got {first['input']!r}, {source}){more}"
+    hint = unit_hint(first["input"]) if first["type"] == "float_type" else ""
+    return f"{dotted}: {_rule(first)} (got {first['input']!r}, {source}){hint}{more}"
 
 
 def _rule(problem: Any) -> str:
@@ -245,7 +246,10 @@ def _nearest(model: type[BaseModel], keys: Sequence[str]) -> str:
     """Suggest a key with a similar name, in this table or anywhere."""
     every = list(dotted_keys(model))
     dotted, table = ".".join(keys), ".".join(keys[:-1])
-    near = nearest(dotted, every, 0.75)
+    # `lr` of `learning_rate`.
+    short = [key for key in every if "".join(part[:1] for part in key.rpartition(".")[2].split("_")) == keys[-1]]
+    inside = [key for key in short if key.startswith(f"{table}.")] if len(keys[-1]) > 1 else []
+    near = next(iter(inside), None) or nearest(dotted, every, 0.75)
     if near is None:
         last = {key.rpartition(".")[2]: key for key in reversed(every)}
         near = last.get(nearest(keys[-1], last) or "")

@@ -26,6 +26,8 @@ from neurosim.runs.folder import config_hash
 from neurosim.runs.score import score, wilson
 from neurosim.runs.settings import ConfigSource, Section, assignments, dotted_keys, nest, overlay, resolve
 
+UNIT = "; numbers are in SI units, without the unit: 0.02"
+
 
 class Inner(Section):
     neurons: int = Field(1000, ge=1)
@@ -49,6 +51,8 @@ def settle(**tree: object) -> Outer:
         ({"liquid": {"neuron": 5}}, "liquid.neuron: unknown key, from file.toml; did you mean 'liquid.neurons'?"),
         ({"neurons": 5}, "neurons: unknown key, from file.toml; did you mean 'liquid.neurons'?"),
         ({"liqid": {"neurons": 5}}, "liqid: unknown key, from file.toml; choose from liquid, name, seed"),
+        ({"liquid": {"tm": 1}}, "liquid.tm: unknown key, from file.toml; did you mean 'liquid.tau_mem'?"),
+        ({"liquid": {"tau_mem": "20 ms"}}, "liquid.tau_mem: must be a number (got '20 ms', from file.toml)" + UNIT),
         ({"zzz": 1}, "zzz: unknown key, from file.toml; choose from liquid, name, seed"),
         ({"liquid": {"zzz": 1}}, "liquid.zzz: unknown key, from file.toml; choose from kind, neurons, tau_mem"),
         ({"liquid": {"neurons": "5"}}, "liquid.neurons: must be an integer (got '5', from file.toml)"),

@@ -153,14 +153,15 @@ def test_measure_takes_another_profile_and_a_folder(ran: dict[str, Any], tmp_pat
     assert files.read_json(Path(ran["run"]) / "metrics.json") == ran
 
 
-@pytest.mark.parametrize("command", ["measure", "report"])
-def test_a_finished_run_cannot_be_told_otherwise(ran: dict[str, Any], command: str) -> None:
+def test_a_finished_run_cannot_be_told_otherwise(ran: dict[str, Any]) -> None:
     assert (
-        refused(command, ran["run"], "--set", "liquid.neurons=200")
+        refused("measure", ran["run"], "--set", "liquid.neurons=200")
         == "neurosim: liquid.neurons: the run has 100 and cannot change (got 200); run it again"
     )
-    assert "seed: the run has 0 and cannot change (got 4)" in refused(command, ran["run"], "--seed", 4)
-    assert refused(command, ran["run"], "--set", "a=1").startswith("neurosim: a: unknown key, from --set")
+    assert "seed: the run has 0 and cannot change (got 4)" in refused("measure", ran["run"], "--set", "seed=4")
+    assert refused("measure", ran["run"], "--set", "a=1").startswith("neurosim: a: unknown key, from --set")
+    no_use = "neurosim: --set: this command has no use for it; leave it out"
+    assert refused("report", ran["run"], "--set", "liquid.neurons=200") == no_use
 
 
 def test_measure_of_a_run_without_counts(ran: dict[str, Any], tmp_path: Path) -> None:
@@ -183,7 +184,12 @@ def test_report_writes_the_page_again(ran: dict[str, Any], tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "no DATASET given; 'neurosim datasets list' names them; see 'neurosim simulate --help'"),
+        ([], "no DATASET given; a folder of recordings, or a name of 'neurosim datasets list', e.g. digits;"),
+        (["no/folder"], "no/folder: no such folder; check the path, or name a dataset ('neurosim datasets list')"),
+        (
+            ["digits", "--set", "liquid.tau_mem=20 ms"],
+            "liquid.tau_mem: must be a number (got '20 ms', from --set); numbers are in SI units, without the unit: 0.02",
+        ),
         (["digit"], "dataset: unknown name 'digit'; did you mean 'digits'? choose from digits, fashion"),
         (["digits", "--split", "tst"], "split of digits: unknown name 'tst'; did you mean 'test'? choose from"),
         (["digits", "--limit", "0"], "--limit: must be >= 1 recording (got 0)"),

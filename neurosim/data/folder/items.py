@@ -202,7 +202,7 @@ def _from_folders(root: Path) -> Listing:
             items += [Item(path, printable(folder.name), split) for path in good]
     beside = [path for path in _files_in(root) if _is_recording(path)]
     if not items:
-        raise NeurosimMissingError(_nothing(root, len(beside)))
+        raise NeurosimMissingError(_nothing(root, len(beside), strange))
     if beside:
         remarks.append(
             f"{len(beside)} files beside the folders of classes are left out, e.g. {printable(beside[0].name)}"
@@ -214,12 +214,17 @@ def _from_folders(root: Path) -> Listing:
     return Listing(tuple(items), tuple(remarks))
 
 
-def _nothing(root: Path, beside: int) -> str:
+def _nothing(root: Path, beside: int, strange: Sequence[Path]) -> str:
     ways = f"make a folder for each class, or {LABEL_FILES[0]} with the columns file and label"
     if any((root / name).is_file() for name in ("train.h5", "shd_train.h5")):
         return f"{root}: holds files in the layout of SHD; read it with data.name = 'shd' and data.root = '{root}'"
     if beside:
         return f"{root}: holds {beside} recordings and does not say their classes; {ways}"
+    if strange:
+        return (
+            f"{root}: holds {len(strange)} files of unknown formats and no recordings, e.g. "
+            f"{printable(strange[0].name)}; read are {', '.join(sorted({*SUFFIXES, *IMAGES}))}"
+        )
     return f"{root}: holds no recordings in folders; {ways}"
 
 
