@@ -188,7 +188,7 @@ def test_report_writes_the_page_again(ran: dict[str, Any], tmp_path: Path) -> No
         (["no/folder"], "no/folder: no such folder; check the path, or give a name of 'neurosim datasets list'"),
         (
             ["digits", "--set", "liquid.tau_mem=20 ms"],
-            "liquid.tau_mem: must be a number (got '20 ms', from --set); numbers are in SI units, without the unit: 0.0",
+            "liquid.tau_mem: must be a number (got '20 ms', from --set); numbers are in SI units, without the unit",
         ),
         (["digit"], "dataset: unknown name 'digit'; did you mean 'digits'? choose from digits, fashion"),
         (["digits", "--split", "tst"], "split of digits: unknown name 'tst'; did you mean 'test'? choose from"),
