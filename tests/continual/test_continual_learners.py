@@ -35,6 +35,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "lwf": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3},
     "gpm": {"hidden": (60,), "epochs": 6, "steps": 4, "batch": 8, "learning_rate": 0.2, "samples": 60},
     "ewc": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3, "samples": 20},
+    "sema": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3, "width": 16, "descriptor": 12},
     "si": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3},
     "hypernetwork": {"hidden": (60,), "epochs": 6, "steps": 4, "learning_rate": 3e-3, "chunk": 1000, "width": 40},
     "hlop": {"hidden": (60,), "epochs": 6, "batch": 16, "steps": 4},

@@ -25,6 +25,7 @@ SMALL: dict[str, dict[str, Any]] = {
     **{name: {**NET, "memory": 8} for name in ("replay", "latent", "derpp", "agem")},
     "lwf": NET,
     "gpm": {**NET, "samples": 5},
+    "sema": {**NET, "width": 5, "descriptor": 4},
     "ewc": {**NET, "samples": 5},
     "hypernetwork": {**NET, "chunk": 300, "width": 10},
     "hlop": {**NET, "hidden": (40,)},

@@ -39,6 +39,7 @@ _OWN: Mapping[str, LearnerEntry] = {
     "lwf": LearnerEntry("distillation", "LearningWithoutForgetting", "the same net, its earlier answers kept: LwF"),
     "gpm": LearnerEntry("gradient_projection", "GradientProjection", "the same net, steps in unused directions: GPM"),
     "ewc": LearnerEntry("penalties", "Ewc", "the same net, elastic weight consolidation"),
+    "sema": LearnerEntry("adapters", "Adapters", "a frozen spiking net that grows adapters where items are new: SEMA"),
     "si": LearnerEntry("penalties", "SynapticIntelligence", "the same net, synaptic intelligence"),
     "hypernetwork": LearnerEntry("hypernetwork", "Hypernetwork", "a net that writes the spiking net of each task"),
     "hlop": LearnerEntry("hlop", "Hlop", "spiking net, Hebbian orthogonal projection: new tasks in unused directions"),
