@@ -172,21 +172,21 @@ def rank_one(arguments, context, begin, end):
 def bonus(arguments, context, begin, end):
     """o = S^T q + (q . u k) v, then S = diag(e^g) S + k v^T (RWKV-5 and 6).
 
-    Arguments: state, H, K, tokens; q, k, v; g, and whether it is of each token; u [H, K]; float32 [K] for this thread;
-    out. V is K. Parts are heads.
+    Arguments: state, H, K, V, tokens; q, k, v; g, and whether it is of each token; u [H, K]; float32 [K] for this
+    thread; out. Parts are heads.
     """
     p = integers(arguments)
-    heads, keys, keep = p[1], p[2], vector(p[10], p[2], FLOAT)
-    for i in range(p[3]):
+    heads, keys, values, keep = p[1], p[2], p[3], vector(p[11], p[2], FLOAT)
+    for i in range(p[4]):
         for h in range(begin, end):
-            rows = matrix(p[0] + 4 * (i * heads + h) * keys * keys, keys, keys, FLOAT)
-            q, k = head_of(p[4], i, heads, h, 1, keys), head_of(p[5], i, heads, h, 1, keys)
-            v, out = head_of(p[6], i, heads, h, 1, keys), head_of(p[11], i, heads, h, 1, keys)
-            u, share = head_of(p[9], 0, heads, h, 1, keys), float32(0)
+            rows = matrix(p[0] + 4 * (i * heads + h) * keys * values, keys, values, FLOAT)
+            q, k = head_of(p[5], i, heads, h, 1, keys), head_of(p[6], i, heads, h, 1, keys)
+            v, out = head_of(p[7], i, heads, h, 1, values), head_of(p[12], i, heads, h, 1, values)
+            u, share = head_of(p[10], 0, heads, h, 1, keys), float32(0)
             for n in range(keys):
                 share += q[n] * u[n] * k[n]
             _read(rows, keep, q, False, out)
-            for j in range(keys):
+            for j in range(values):
                 out[j] += share * v[j]
-            _factors(p[7], KEY_DECAY, p[8] * i, heads, h, 1, keep)
+            _factors(p[8], KEY_DECAY, p[9] * i, heads, h, 1, keep)
             _add_row_by_row(rows, keep, k, v)

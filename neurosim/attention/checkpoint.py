@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup, require
+from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, require
 from ..files import read_json, replacing
-from .huggingface import PTH, READERS, CheckpointConfig, CheckpointReader
+from .huggingface import PTH, CheckpointConfig, CheckpointReader, reader_of
 from .huggingface.config import layer_numbers
 from .model import LanguageConfig, LanguageModel
 from .pth import read_pth
@@ -114,7 +114,8 @@ def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
         require(found == FORMAT, f"{folder}: format", f"must be {FORMAT}: upgrade neurosim", found)
         reader, built = CheckpointReader(LanguageConfig.from_json, root="", block={}), own_config(config, stored)
     else:
-        reader, source = lookup(READERS, kind, f"{where}: model_type"), _source(config, stored)
+        source = _source(config, stored)
+        reader = reader_of(kind, source, f"{where}: model_type")
         built = reader.config(source)
         source.warn(where)
     return load_model(built, stored, reader, str(folder), aligned=kind == OWN).eval()

@@ -24,7 +24,8 @@ class RWKV5(AdditiveMixer):
 
     Args:
         head_dim: channels of a head.
-        inner_dim: channels over all heads (default: width).
+        inner_dim: channels of keys over all heads (default: width).
+        value_dim: channels of values over all heads (default: as of keys).
         norm_eps: of the norm of the outputs.
     """
 
@@ -33,25 +34,29 @@ class RWKV5(AdditiveMixer):
 
     head_dim: int = 32
     inner_dim: int | None = None
+    value_dim: int | None = None
     norm_eps: float = 64e-5
 
     def build(self) -> None:
         width, inner = self.width, self.inner_dim or self.width
         self.heads = divide(inner, self.head_dim, self.name("inner_dim"))
+        values = self.value_dim or inner
+        self.v_size = divide(values, self.heads, self.name("value_dim"))
         for name in self.mixes:
             setattr(self, f"x_{name}", nn.Parameter(torch.rand(width)))
-        self.r_proj, self.k_proj, self.v_proj, self.g_proj = (linear(width, inner) for _ in range(4))
+        self.r_proj, self.k_proj = linear(width, inner), linear(width, inner)
+        self.v_proj, self.g_proj = linear(width, values), linear(width, values)
         self.u = nn.Parameter(torch.zeros(self.heads, self.head_dim))
         self.decay()
-        self.g_norm = nn.GroupNorm(self.heads, inner, eps=self.norm_eps)
-        self.o_proj = linear(inner, width)
+        self.g_norm = nn.GroupNorm(self.heads, values, eps=self.norm_eps)
+        self.o_proj = linear(values, width)
 
     def decay(self) -> None:
         """Make what decays come from; at the start channels remember two to hundreds of tokens."""
         self.w = nn.Parameter(torch.linspace(-6.0, -0.5, self.head_dim).repeat(self.heads, 1))
 
     def initial(self, x: Tensor) -> State:
-        memory = x.new_zeros(x.shape[0], self.heads, self.head_dim, self.head_dim)
+        memory = x.new_zeros(x.shape[0], self.heads, self.head_dim, self.v_size)
         return {"memory": memory, "tail": torch.zeros_like(x[:, :1])}
 
     def mixed(self, x: Tensor, change: Tensor) -> dict[str, Tensor]:
@@ -65,8 +70,8 @@ class RWKV5(AdditiveMixer):
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         before, tail = token_shift(x, state["tail"])
         mixed = self.mixed(x, before - x)
-        layers = {"q": self.r_proj, "k": self.k_proj, "v": self.v_proj}
-        inputs = {n: split_heads(layer(mixed["r" if n == "q" else n]), self.head_dim) for n, layer in layers.items()}
+        q, k = (split_heads(layer(mixed[n]), self.head_dim) for n, layer in (("r", self.r_proj), ("k", self.k_proj)))
+        inputs = {"q": q, "k": k, "v": split_heads(self.v_proj(mixed["v"]), self.v_size)}
         return inputs | {"g": self.log_decays(mixed), "gate": self.g_proj(mixed["g"])}, {"tail": tail}
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:

@@ -191,9 +191,9 @@ def test_states_of_rwkv() -> None:
     run(states.rank_one, [state, *sizes, q, k, v, g, a, b, empty(KEYS), empty(VALUES), out], HEADS)
     assert_close(out, reference.rank_one(wanted, q, k, v, g, a, b))
     assert_close(state, wanted)
-    state, v, u = draw(TOKENS, HEADS, KEYS, KEYS), draw(TOKENS, HEADS, KEYS), draw(HEADS, KEYS)
-    wanted, out = state.copy(), empty(TOKENS, HEADS, KEYS)
-    run(states.bonus, [state, HEADS, KEYS, TOKENS, q, k, v, g, 1, u, empty(KEYS), out], HEADS)
+    state, u = draw(TOKENS, HEADS, KEYS, VALUES), draw(HEADS, KEYS)
+    wanted, out = state.copy(), empty(TOKENS, HEADS, VALUES)
+    run(states.bonus, [state, *sizes, q, k, v, g, 1, u, empty(KEYS), out], HEADS)
     assert_close(out, reference.bonus(wanted, q, k, v, g, u))
     assert_close(state, wanted)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ...errors import lookup
 from .config import CheckpointConfig as CheckpointConfig
-from .fla import FLA
+from .fla import FLA, FLA_RWKV6
 from .hybrids import HYBRIDS
 from .llama import LLAMA
 from .mamba import MAMBA
@@ -12,3 +13,14 @@ from .rwkv import PTH as PTH
 from .rwkv import RWKV
 
 READERS: dict[str, CheckpointReader] = FLA | HYBRIDS | LLAMA | MAMBA | RWKV
+
+
+def reader_of(kind: str, source: CheckpointConfig, where: str) -> CheckpointReader:
+    """Return the reader of a model type; of two layouts of one type, that of the tensors.
+
+    Raises:
+        NeurosimInputError: an unknown model type.
+    """
+    if kind == "rwkv6" and source.has(".bonus"):
+        return FLA_RWKV6
+    return lookup(READERS, kind, where)

@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+import torch
+
 from ...errors import NeurosimInputError, lookup
 from ..model import LanguageConfig, MixerSpec
+from ..rwkv6 import RWKV6
 from .config import LARGEST, CheckpointConfig, Options, require
-from .reader import CheckpointReader
+from .reader import CheckpointReader, Tensors
 
 # Entries of these configs that do not reach the layers, or only choose among equal algorithms.
 _IGNORED = """
@@ -116,11 +119,25 @@ def _rwkv_stack(source: CheckpointConfig, kind: str, options: Options) -> Langua
     require(fine, "value_dim", f"must be one integer > 0 or {count}", values)
     others = _hybrid(source, count)
     require(0 not in others, "attn.layers", "must leave layer 0, whose values the others use, to rwkv7", 0)
-    ratio = source.number("hidden_ratio", 4)
+    layers = [others.get(i) or MixerSpec(kind, options | {"value_dim": values[i]}) for i in range(count)]
+    return _channel_mixes(source, layers, "channel_mix", 4)
+
+
+def _rwkv6_stack(source: CheckpointConfig, kind: str, options: Options) -> LanguageConfig:
+    """Layers of gated channel mixing around mixers of one kind and softmax attention."""
+    count = source.layers()
+    others = _hybrid(source, count)
+    layers = [others.get(i) or MixerSpec(kind, options) for i in range(count)]
+    return _channel_mixes(source, layers, "gated_channel_mix", 3.5)
+
+
+def _channel_mixes(source: CheckpointConfig, layers: list[MixerSpec], mlp: str, ratio: float) -> LanguageConfig:
+    """Return a config with layers of channel mixing; `ratio` is the default of their channels to the width."""
+    width, ratio = source.integer("hidden_size"), source.number("hidden_ratio", ratio)
     return _model(
         source,
-        (others.get(i) or MixerSpec(kind, options | {"value_dim": values[i]}) for i in range(count)),
-        "channel_mix",
+        layers,
+        mlp,
         1e-5,
         hidden=source.integer("intermediate_size", _hidden(width * ratio, 32)),
         act=source.word("hidden_act", "sqrelu"),
@@ -272,6 +289,46 @@ def _rwkv7(source: CheckpointConfig) -> Options:
     return options | {"head_dim": head, "l2_norm_eps": l2_eps, "norm_eps": source.eps(1e-5)}
 
 
+def _rwkv6(source: CheckpointConfig) -> Options:
+    width, heads = source.integer("hidden_size"), source.integer("num_heads", 4)
+    keys = source.share(width, "expand_k", 0.5)
+    require(keys % heads == 0, "num_heads", f"must divide {keys} channels of keys", heads)
+    return {
+        "head_dim": keys // heads,
+        "inner_dim": keys,
+        "value_dim": source.share(width, "expand_v", 1.0),
+        "mix_low_rank_dim": source.integer("proj_low_rank_dim", 32),
+        "decay_low_rank_dim": source.integer("gate_low_rank_dim", 64),
+        "norm_eps": source.eps(1e-5),
+    }
+
+
+_RWKV6_ORDER = "rwkvg"  # of the mixes in its tensors
+
+
+def _change_rwkv6(tensors: Tensors, config: LanguageConfig) -> Tensors:
+    """Turn the mixes of RWKV-6, which are in one matrix each way, into ours; ours are in the order of `RWKV6.mixes`."""
+    found: Tensors = {}
+    for name, value in tensors.items():
+        path, _, part = name.partition(".x_proj.")
+        if part == "0.linear.weight":
+            parts = dict(zip(_RWKV6_ORDER, value.chunk(len(_RWKV6_ORDER)), strict=True))
+            found[f"{path}.mix_in.weight"] = torch.cat([parts[mix] for mix in RWKV6.mixes])
+        elif part == "0.mu":
+            found[f"{path}.x_x"] = value
+        elif part == "2.weight":
+            parts = dict(zip(_RWKV6_ORDER, value.unflatten(1, (len(_RWKV6_ORDER), -1)).unbind(1), strict=True))
+            found |= {f"{path}.mix_out.{i}.weight": parts[mix] for i, mix in enumerate(RWKV6.mixes)}
+        elif name.endswith(".x_bias"):
+            found |= {f"{name[:-7]}.x_{mix}": row for mix, row in zip(_RWKV6_ORDER, value, strict=True)}
+        elif name.endswith((".key.mu", ".receptance.mu")):
+            path, layer, _ = name.rsplit(".", 2)
+            found[f"{path}.x_{layer[0]}"] = value
+        else:
+            found[name.replace(".linear.weight", ".weight").replace(".w_proj.linear.", ".w_lora.")] = value
+    return found
+
+
 RWKV = {"norm": "attn_norm", "mixer": "attn", "mlp_norm": "ffn_norm", "mlp": "ffn"}
 MAMBA = {"norm": "norm", "mixer": "mixer"}
 NORMED = {"g_norm_swish_gate": "o_norm", "g_norm": "o_norm"}
@@ -311,3 +368,5 @@ FLA: dict[str, CheckpointReader] = {
     "retnet": _reader("retention", _retnet, parts=NORMED),
     "rwkv7": _reader("rwkv7", _rwkv7, _rwkv_stack, block=RWKV),
 }
+# Its model type is that of the RWKV project's own layout, too.
+FLA_RWKV6 = _reader("rwkv6", _rwkv6, _rwkv6_stack, block=RWKV, parts={"bonus": "u"}, change=_change_rwkv6)

@@ -1,4 +1,4 @@
-"""Mamba and Falcon-Mamba in transformers' layout. (Mamba-2 has one layout in both libraries: see `fla`.)
+"""Mamba and Falcon-Mamba in transformers' layout, which is flash-linear-attention's too (of Mamba-2 see `fla`).
 
 Facts of interoperation only: names and meanings of options and tensors.
 """
@@ -31,8 +31,9 @@ def _config(source: CheckpointConfig, *, normed: bool) -> LanguageConfig:
         source.integer("vocab_size"),
         width,
         "none",
-        eps=source.number("layer_norm_epsilon", 1e-5),
-        tied=source.flag("tie_word_embeddings", True),
+        eps=source.number("layer_norm_epsilon", source.eps(1e-5)),
+        # flash-linear-attention, which says `norm_eps`, has a head of its own where nothing is said.
+        tied=source.flag("tie_word_embeddings", "norm_eps" not in source.config),
     )
 
 

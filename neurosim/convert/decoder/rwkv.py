@@ -80,7 +80,7 @@ def _mixes(b: Builder, mixer: RWKV5, x: Buffer, tail: Buffer) -> dict[str, Buffe
 
 
 def rwkv5(b: Builder, mixer: RWKV5, x: Buffer, before: Buffer) -> Buffer:
-    tail, heads, size = b.state(mixer.width), mixer.heads, mixer.head_dim
+    tail, heads, size, values = b.state(mixer.width), mixer.heads, mixer.head_dim, mixer.v_size
     mixed = _mixes(b, mixer, x, tail)
     b.copy(x, 0, tail, 0, mixer.width)
     q, k, v = b.linear(mixer.r_proj, mixed["r"]), b.linear(mixer.k_proj, mixed["k"]), b.linear(mixer.v_proj, mixed["v"])
@@ -90,12 +90,12 @@ def rwkv5(b: Builder, mixer: RWKV5, x: Buffer, before: Buffer) -> Buffer:
     else:
         g = b.constant(-mixer.w.exp())
     q, k = b.code(q, mixer.codes.q, size), b.code(k, mixer.codes.k, size)
-    memory, out = b.state(heads, size, size), b.buffer(heads * size)
+    memory, out = b.state(heads, size, values), b.buffer(heads * values)
     places, own = b.by_heads(heads)
-    arguments = [memory, heads, size, b.tokens, q, k, v, g, int(isinstance(g, Buffer)), b.constant(mixer.u)]
+    arguments = [memory, heads, size, values, b.tokens, q, k, v, g, int(isinstance(g, Buffer)), b.constant(mixer.u)]
     reads = [b.head_read(y, own, places, 1) for y in (q, k, v, g) if isinstance(y, Buffer)]
     b.emit(states.bonus, [*arguments, b.scratch(size), out], places, [*reads, (memory, own, True), (out, own, True)])
-    b.code_state(memory, mixer.codes.state, size)
+    b.code_state(memory, mixer.codes.state, values)
     norm = mixer.g_norm
-    out = b.norm_of(out, size, norm.weight, norm.bias, norm.eps, centred=True)
+    out = b.norm_of(out, values, norm.weight, norm.bias, norm.eps, centred=True)
     return b.linear(mixer.o_proj, b.pointwise(gate, vectors.SILU, times=out), before)
