@@ -35,6 +35,9 @@ class Readout:
         kind: "ridge" (least squares on the classes), "logistic" (multinomial), or "ann" (a layer of `hidden` rectified
             units before a multinomial one).
         features, windows, timing, tau: arguments of `liquid.features`.
+        transductive: group of the recordings, such as "speaker", each of which has its features centred and scaled by
+            its own mean and spread, without labels. An answer then depends on the other recordings of its group, so
+            that accuracies are not those of recordings that come alone; "": no.
         penalty: weight of the squared weights, as a fraction of the mean squared norm of a training vector; None:
             `PENALTIES[kind]`.
         hidden: hidden units of "ann".
@@ -49,6 +52,7 @@ class Readout:
     windows: int | tuple[int, ...] = 8
     timing: Literal["time", "spikes", "both", "duration"] = "both"
     tau: float = 0.05
+    transductive: str = ""
     penalty: float | None = None
     hidden: int = 512
     seed: int = 0
@@ -78,7 +82,7 @@ class Readout:
         require(y.shape == (len(spikes),), "Readout.fit", f"needs {len(spikes)} labels", y.shape)
         known, column = np.unique(y, return_inverse=True)
         require(len(known) > 1, "Readout.fit", "needs recordings of at least two classes", known.tolist())
-        z = self.vectors(spikes)
+        z = self.standardised(spikes)
         mean, spread = z.mean(axis=0, dtype=np.float64), z.std(axis=0, dtype=np.float64)
         scale = (spread + FLOOR * max(float(spread.mean()), 1e-12)) / self._shares(len(spread))
         z -= mean.astype(np.float32)
@@ -103,6 +107,30 @@ class Readout:
     def vectors(self, spikes: Recordings) -> NDArray[np.float32]:
         """Return [recordings, features]."""
         return features(spikes, self.features, self.windows, self.timing, self.tau)
+
+    def groups(self, recordings: Recordings) -> NDArray[np.int64]:
+        """Return [recordings] the group that each is standardised with, or none where the readout is not transductive.
+
+        Raises:
+            NeurosimInputError: recordings that do not name their group.
+        """
+        if not self.transductive:
+            return np.empty(0, np.int64)
+        known = ", ".join(recordings.groups) or "nothing but their classes"
+        rule = f"must be a group that the recordings name (they name {known})"
+        require(self.transductive in recordings.groups, "Readout.transductive", rule, self.transductive)
+        return np.asarray(recordings.groups[self.transductive], np.int64)
+
+    def standardised(self, spikes: Recordings) -> NDArray[np.float32]:
+        """Return `vectors`, standardised by group if the readout is transductive."""
+        z, group = self.vectors(spikes), self.groups(spikes)
+        for each in np.unique(group):
+            rows = group == each
+            part = z[rows].astype(np.float64)
+            spread = part.std(axis=0)
+            spread += FLOOR * max(float(spread.mean()), 1e-12)
+            z[rows] = (part - part.mean(axis=0)) / spread
+        return z
 
 
 @final
@@ -148,12 +176,13 @@ class TrainedReadout(files.Saved):
     def scores(self, spikes: Recordings) -> NDArray[np.float64]:
         """Return [recordings, classes] scores; the class of the largest wins.
 
-        Those of a recording do not depend on the other recordings of the batch.
+        Those of a recording do not depend on the other recordings of the batch, unless the readout is transductive.
 
         Raises:
             NeurosimInputError: spikes of a liquid of another size.
         """
         x = self._inputs(spikes)
+        x = self.readout.standardised(spikes) if self.readout.transductive else x
         return self._last(x if self.hidden_weights is None else self._between(x))
 
     def predict(self, spikes: Recordings) -> NDArray[np.int64]:
@@ -162,7 +191,7 @@ class TrainedReadout(files.Saved):
 
     def work(self, spikes: Recordings) -> list[measure.LayerCounts]:
         """Return the work of reading these recordings by layer: a multiply-accumulate for each weight whose feature, or
-        hidden unit, is not zero."""
+        hidden unit, is not zero. Mean and spread of a group go into weights and biases for it."""
         x = self._inputs(spikes)
         if self.hidden_weights is None:
             return [_layer("readout", self.weights, x, self._last(x))]

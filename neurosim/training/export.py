@@ -147,8 +147,11 @@ def to_network(*nets: SpikingNet, portable: bool = False) -> Network:
         portable: refuse neurons that NIR does not know.
 
     Raises:
-        NeurosimInputError: neurons that NIR does not know, where it is to be `portable`; networks of different inputs.
+        NeurosimInputError: neurons that NIR does not know, where it is to be `portable`; networks of different inputs,
+            or whose norms are not folded.
     """
+    folded = not any(net.spec.normalise for net in nets)
+    require(folded, "to_network", "needs norms folded into weights: call net.fold() after training", "normalise=True")
     shape, dt = nets[0].shape, nets[0].dt
     alike = all(net.shape == shape and net.dt == dt for net in nets)
     require(alike, "to_network", "needs networks of one input", [(net.shape, net.dt) for net in nets])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import torch
@@ -15,6 +15,7 @@ from ..errors import require
 from ..layers import CurrentLIFLayer, LeakyIntegrator, LIFLayer, NeuronLayer, SEAdLIFLayer, Surrogate
 from ..layers.surrogates import SURROGATES
 from .connections import Connection, Conv, Dense
+from .norm import ScaleNorm
 from .specs import NetworkSpec
 
 START_RATE = 0.08  # spikes a unit and step that the weights are scaled to before training
@@ -40,15 +41,23 @@ class LayerActivity:
 
 @final
 class Block(nn.Module):
-    """A layer of neurons and the synapses into it."""
+    """A layer of neurons, the synapses into it, and perhaps a norm between them."""
 
-    def __init__(self, connection: Connection, neurons: NeuronLayer) -> None:
+    norm: ScaleNorm | None
+
+    def __init__(self, connection: Connection, neurons: NeuronLayer, normalise: bool = False) -> None:
         super().__init__()
         self.connection, self.neurons = connection, neurons
+        self.norm = ScaleNorm(len(connection.weight)) if normalise else None
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.neurons(self.connection(x))[0]
+        out: Tensor = self.neurons(self.current(x))[0]
         return out
+
+    def current(self, x: Tensor) -> Tensor:
+        """Return the input of the neurons."""
+        current: Tensor = self.connection(x)
+        return current if self.norm is None else self.norm(current)
 
 
 @final
@@ -84,11 +93,12 @@ class SpikingNet(nn.Module):
         blocks = []
         for filters in spec.filters:
             connection: Connection = Conv(before, filters, spec.kernel, spec.stride, delays, next(seeds))
-            blocks.append(Block(connection, neurons(spec, connection.units, dt, False, next(seeds))))
+            blocks.append(Block(connection, neurons(spec, connection.units, dt, False, next(seeds)), spec.normalise))
             before, delays = connection.shape, (0,)
         for units in spec.hidden:
             connection = Dense(math.prod(before), units, delays, next(seeds))
-            blocks.append(Block(connection, neurons(spec, units, dt, spec.recurrent, next(seeds))))
+            layer = neurons(spec, units, dt, spec.recurrent, next(seeds))
+            blocks.append(Block(connection, layer, spec.normalise))
             before, delays = connection.shape, (0,)
         self.blocks = nn.ModuleList(blocks)
         last: NeuronLayer = LeakyIntegrator(classes, spec.tau_out, dt, train_tau=spec.train_tau)
@@ -139,23 +149,40 @@ class SpikingNet(nn.Module):
     def calibrate(self, x: Tensor, rate: float = START_RATE) -> None:
         """Scale the weights into each spiking layer so that units fire at `rate` spikes a step on these recordings.
 
+        Of a layer with a norm the gain is scaled, and its mean squares begin with these recordings.
+
         With unscaled random weights deep layers are silent or saturated, and no gradient passes.
         """
         last = self.layers[-1] if self.spec.readout == "count" else None
         for block in self.layers:
             if block is self.readout and last is None:
                 return
-            current, start, low, high = block.connection(x), block.connection.weight.clone(), -8.0, 8.0
+            scaled = block.connection.weight
+            if block.norm is not None:
+                block.norm.begin(block.connection(x))
+                scaled = block.norm.gain
+            current, start, low, high = block.current(x), scaled.clone(), -8.0, 8.0
             for _ in range(12):
                 middle = (low + high) / 2
                 found = float(block.neurons(current * 2.0**middle)[0].mean())
                 low, high = (middle, high) if found < rate else (low, middle)
-            block.connection.weight.copy_(start * 2.0 ** ((low + high) / 2))
+            scaled.copy_(start * 2.0 ** ((low + high) / 2))
             x = block(x)
 
     @torch.no_grad()
+    def fold(self) -> None:
+        """Multiply the weights into each layer by what its norm does outside training; the norms are gone then."""
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            if block.norm is not None:
+                weight = block.connection.weight
+                weight.mul_(block.norm.factor().view(-1, *(1 for _ in weight.shape[1:])))
+                block.norm = None
+        self.spec = replace(self.spec, normalise=False)
+
+    @torch.no_grad()
     def round_for_exact_sums(self, max_count: int = 1) -> None:
-        """Round the weights of each layer so that sums of them are exact in float32, in any order.
+        """Fold norms, and round the weights of each layer so that sums of them are exact in float32, in any order.
 
         The input of a unit is then the same number whether a matrix product or a loop over events sums it. Weights
         become multiples of 2^-24 times the next power of two above the largest input that a unit can get.
@@ -163,6 +190,7 @@ class SpikingNet(nn.Module):
         Args:
             max_count: largest entry of the input, events; 0: it counts them, up to 32.
         """
+        self.fold()
         for weights, bound in self.sums(max_count):
             step = 2.0 ** (math.ceil(math.log2(max(bound, 2.0**-60))) + 1 - EXACT_BITS)
             for weight in weights:

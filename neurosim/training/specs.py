@@ -39,6 +39,8 @@ class NetworkSpec:
         adaptation: scale of what a spike adds to the adaptation of SEAdLIF: its `q` times dt / tau_adapt.
         tau_out: time constant of the leaky integrators, s.
         train_tau: train a time constant for each unit; those of SEAdLIF always are.
+        normalise: divide the input of each unit, or filter, by its root mean square over a batch, times a trained gain
+            (`training.norm.ScaleNorm`); after training it is folded into the weights.
         reset: "subtract" or "zero".
         surrogate, slope: name in `layers.SURROGATES`, and its slope, 1 / V.
         dropout: fraction of the units of each layer that are silent for a whole recording in training.
@@ -63,6 +65,7 @@ class NetworkSpec:
     tau_out: float = 0.1
     tau_spread: float = 1.0
     train_tau: bool = False
+    normalise: bool = False
     reset: str = "subtract"
     surrogate: str = "fast_sigmoid"
     slope: float = 5.0

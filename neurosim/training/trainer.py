@@ -73,6 +73,8 @@ class Trainer:
         self.net, self.binning, self.train, self.validation = net, binning, train, validation
         self.spec, self.augment, self.seed = spec or TrainingSpec(), augment or Augment(), seed
         self.team, self.checkpoint = team or Team(), checkpoint
+        alone = self.team.size == 1 or not getattr(net.spec, "normalise", False)
+        require(alone, "NetworkSpec.normalise", "must be false with several processes, which share a batch", True)
         self.state = TrainingState()
         matrices = [p for p in net.parameters() if p.ndim > 1]
         others = [p for p in net.parameters() if p.ndim < 2]
@@ -129,6 +131,7 @@ class Trainer:
         device = device_of(self.net)
         x, lengths, labels = _tensors(batch, device)
         masks = [mask[share].to(device) for mask in self.net.dropout(len(chosen), draws)]
+        self.net.train()
         trace = self.net.trace(x, lengths, masks)
         each = self._loss(trace.scores, labels, batch)
         part = len(labels) / len(chosen)
@@ -222,6 +225,7 @@ def scores(
     net: SpikingNet | AttentionNet, binning: Binning, recordings: Recordings, chosen: NDArray[np.int64] | None = None
 ) -> NDArray[np.float32]:
     """Return [n, classes] scores of a network for recordings as they are, or for those that are `chosen`."""
+    net.eval()
     every = np.arange(len(recordings)) if chosen is None else chosen
     out = np.empty((len(every), net.classes), np.float32)
     order = np.argsort(recordings.durations[every], kind="stable")

@@ -41,6 +41,7 @@ DESIGNS = {
     "SEAdLIF": NetworkSpec(neuron="SEAdLIF", hidden=(24, 16), reset="zero", recurrent=True),
     "AdaptiveLIF, subtract": NetworkSpec(neuron="SEAdLIF", hidden=(24,), readout="count"),
     "convolution": NetworkSpec(filters=(4, 6), kernel=3, stride=1, hidden=(16,), taps=2, tap_steps=3),
+    "normalised": NetworkSpec(filters=(4,), kernel=3, hidden=(16,), recurrent=True, normalise=True),
     "counted": NetworkSpec(filters=(4,), kernel=3, hidden=(16,), readout="count", train_tau=True),
 }
 

@@ -125,6 +125,8 @@ class _Simulation:
         """Return the liquid with its gains, and the readout trained on the training recordings."""
         train = self.splits.train
         labels = labels_of(train)
+        for part in (train, self.splits.test):
+            self.config.build_readout().groups(part)  # refused before hours of work
 
         def adapt() -> Stage:
             some = train.select(data.even(labels, GAIN_RECORDINGS))
