@@ -10,12 +10,10 @@ import click
 
 from ..errors import NeurosimInputError, require
 from ..plain import to_plain
-from ..report import numbers
-from ..runs.command import CommandOptions, CommandResult, check_resume, common, resume_option, show_config
-from ..runs.folder import open_run
+from ..runs.command import CommandOptions, CommandResult, common, show_config
 from ..runs.kind import RunResult
-from ..runs.kinds import UNNAMED, kind
-from ..runs.presets.preset import Beside, beside, config_of, presets
+from ..runs.kinds import kind
+from ..runs.presets.preset import config_of, presets, share
 from ..runs.tables import grid, table
 
 
@@ -23,27 +21,21 @@ from ..runs.tables import grid, table
 @click.argument("name", required=False, metavar="[NAME]")
 @click.option("--list", "listed", is_flag=True, help="List the presets with published and measured figures.")
 @click.option("--model", type=click.Path(path_type=Path), metavar="FOLDER", help="Language model, for spikingbrain-k.")
-@resume_option("Continue an interrupted run of a preset.")
 @show_config
 @common()
-def command(
-    options: CommandOptions, name: str | None, listed: bool, model: Path | None, resumed: Path | None
-) -> CommandResult:
+def command(options: CommandOptions, name: str | None, listed: bool, model: Path | None) -> CommandResult:
     """Run the published experiment NAME with its own settings; print its figure beside the published one.
 
     \b
     neurosim reproduce --list                      what there is, and what was measured
     neurosim reproduce sparsey                     a run folder with a report, as of the command that it stands for
     neurosim reproduce hlop --set stream.train_limit=5000     smaller; the change is said beside the figure
-    neurosim reproduce --resume runs/x             continue
 
-    A preset is a config: neurosim reproduce NAME --show-config prints it. Some take hours.
+    A preset is a config: neurosim reproduce NAME --show-config prints it. Some take hours; an interrupted run says
+    which command continues it.
     """
     if listed:
         return CommandResult({key: to_plain(preset) for key, preset in presets().items()}, _listing())
-    if resumed is not None:
-        check_resume(options, name, model)
-        return _resume(resumed, options)
     if name is None:
         raise click.UsageError("no NAME given; 'neurosim reproduce --list' names them")
     config, preset = config_of(name), presets()[name]
@@ -61,51 +53,18 @@ def command(
     changed = (*options.sets, *(f"{key}={value}" for key, value in given.items()))
     facts = {"preset": name, **({"preset_changed": changed} if changed else {})}
     result = START[preset.kind](config, replace(options, facts=facts), model)
-    return _answer(facts, preset.kind, result)
-
-
-def _resume(path: Path, options: CommandOptions) -> CommandResult:
-    manifest = open_run(path).manifest
-    name, preset = manifest.kind or UNNAMED, manifest.facts.get("preset")
-    known = name in RESUME and preset in presets()
-    require(known, str(path), "must be the run of a preset that can be resumed", f"kind {name}, preset {preset}")
-    return _answer(manifest.facts, name, RESUME[name](path, options))
-
-
-def _answer(facts: Mapping[str, object], name: str, result: RunResult | None) -> CommandResult:
-    """Return the results of a run with those of its preset beside them."""
     if result is None:  # another process of torchrun answers
         return CommandResult({}, "")
-    tree = result.to_dict()
-    found = beside(facts, tree)
-    assert found is not None  # the preset was looked up
-    text = f"{kind(name).render_table(result)}\n\n{_beside(found)}"
-    return CommandResult({**tree, "beside": to_plain(found)}, text, result.failure() or "")
-
-
-def _beside(found: Beside) -> str:
-    preset = found.preset
-    rows = [
-        ("this run", _share(found.measured)),
-        *([("changed", ", ".join(found.changed))] if found.changed else []),
-        ("published", f"{_share(preset.published)} ({preset.source})"),
-        ("ours", f"{_share(preset.ours)}{f', {preset.date}' if preset.date else ''} ({preset.how})"),
-        ("differs", preset.differs),
-    ]
-    return table(rows, f"{found.name}: {preset.title}")
+    return CommandResult.of(kind(preset.kind), result)
 
 
 def _listing() -> str:
     heads = ("preset", "published", "ours", "date", "runs")
     rows = [
-        (name, _share(p.published), _share(p.ours), p.date or "-", p.kind or "script") for name, p in presets().items()
+        (name, share(p.published), share(p.ours), p.date or "-", p.kind or "script") for name, p in presets().items()
     ]
     about = [(name, f"{p.title}. {p.source}. Ours: {p.how}") for name, p in presets().items()]
     return f"{grid(heads, rows)}\n\n{table(about)}"
-
-
-def _share(value: float | None) -> str:
-    return numbers.text(numbers.plain(value, 4))
 
 
 def _train(config: Path, options: CommandOptions, model: Path | None) -> RunResult | None:
@@ -146,41 +105,10 @@ def _convert(config: Path, options: CommandOptions, model: Path | None) -> RunRe
     return measure_curve(model, ConvertConfig.configure(config, options.sets, options.given), options)
 
 
-def _resume_continual(path: Path, options: CommandOptions) -> RunResult:
-    from ..runs.continual.executor import Executor
-    from ..runs.continual.run import resume
-
-    return resume(path, Executor(1, options.threads or 1), options)
-
-
-def _resume_train(path: Path, options: CommandOptions) -> RunResult | None:
-    from ..runs.train.run import resume
-
-    return resume(path, options)
-
-
-def _resume_liquid(path: Path, options: CommandOptions) -> RunResult:
-    from ..runs.liquid.run import resume
-
-    return resume(path, options)
-
-
-def _resume_recognise(path: Path, options: CommandOptions) -> RunResult:
-    from ..runs.recognise.run import resume
-
-    return resume(path, options)
-
-
 START: Mapping[str, Callable[[Path, CommandOptions, Path | None], RunResult | None]] = {
     "train": _train,
     "liquid": _liquid,
     "recognise": _recognise,
     "continual": _continual,
     "convert": _convert,
-}
-RESUME: Mapping[str, Callable[[Path, CommandOptions], RunResult | None]] = {
-    "train": _resume_train,
-    "liquid": _resume_liquid,
-    "recognise": _resume_recognise,
-    "continual": _resume_continual,
 }

@@ -63,8 +63,18 @@ class CommandResult:
 
     @classmethod
     def of(cls, kind: Kind[Any], result: RunResult) -> CommandResult:
-        """Return the results of a run: their tree, their table and why the run failed."""
-        return cls(result.to_dict(), kind.render_table(result), result.failure() or "")
+        """Return the results of a run: their tree, their table and why the run failed.
+
+        Those of a preset's run have the published figure beside them.
+        """
+        from .folder import open_run
+        from .presets.preset import beside, render_beside
+
+        tree, text = result.to_dict(), kind.render_table(result)
+        found = beside(open_run(Path(result.run)).manifest.facts, tree) if result.run else None
+        if found is not None:
+            tree, text = {**tree, "beside": to_plain(found)}, f"{text}\n\n{render_beside(found)}"
+        return cls(tree, text, result.failure() or "")
 
 
 def common(

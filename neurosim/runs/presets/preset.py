@@ -10,6 +10,7 @@ from pathlib import Path
 from ... import files
 from ...errors import lookup
 from ...plain import Record, from_plain
+from ...report import numbers
 
 FOLDER = Path(__file__).parent
 
@@ -84,6 +85,26 @@ def beside(facts: Mapping[str, object], results: Mapping[str, object]) -> Beside
     preset = presets()[name]
     words = tuple(str(word) for word in changed) if isinstance(changed, list | tuple) else ()
     return Beside(name=name, preset=preset, measured=_figure(results, preset.measure), changed=words)
+
+
+def render_beside(found: Beside) -> str:
+    """Return the lines that the command line prints below a run's table."""
+    from ..tables import table
+
+    preset = found.preset
+    rows = [
+        ("this run", share(found.measured)),
+        *([("changed", ", ".join(found.changed))] if found.changed else []),
+        ("published", f"{share(preset.published)} ({preset.source})"),
+        ("ours", f"{share(preset.ours)}{f', {preset.date}' if preset.date else ''} ({preset.how})"),
+        ("differs", preset.differs),
+    ]
+    return table(rows, f"{found.name}: {preset.title}")
+
+
+def share(value: float | None) -> str:
+    """Return a figure in four places."""
+    return numbers.text(numbers.plain(value, 4))
 
 
 def _figure(results: Mapping[str, object], place: str) -> float | None:
