@@ -15,6 +15,8 @@ from ..tools.random import threefry, threefry_reference, unit_interval, words
 
 # Choices out of so many take one word of 32 bits each.
 NARROW = 1 << 16
+# Numbers up to which sorting by insertion takes no longer than a pass over the counts of a byte.
+FEW = 64
 
 
 def bernoulli_reference(key, first, last, targets, probability, skip_self):
@@ -160,9 +162,18 @@ def _refill(key, chooser, draw, among, counters, words, picks):
 
 
 @njit(cache=True, nogil=True)
-def _sort_narrow(values, other, counts):
-    """Sort integers below 65,536: by their low byte, then by their high byte. other: as many; counts: [256]."""
-    for shift in (0, 8):
+def _sort(values, other, counts, among):
+    """Sort integers below `among`: few by insertion, many byte by byte. other: as many; counts: [256]."""
+    if values.size <= FEW:
+        for i in range(1, values.size):
+            value, k = values[i], i
+            while k > 0 and values[k - 1] > value:
+                values[k] = values[k - 1]
+                k -= 1
+            values[k] = value
+        return
+    shift = 0
+    while (among - 1) >> shift > 0:
         for k in range(256):
             counts[k] = 0
         for i in range(values.size):
@@ -177,12 +188,11 @@ def _sort_narrow(values, other, counts):
             counts[k] += 1
         for i in range(values.size):
             values[i] = other[i]
+        shift += 8
 
 
 @njit(cache=True, nogil=True)
-def choose(  # noqa: PLR0912
-    key, chooser, among, with_replacement, skip, taken, words, picks, other, counts, out
-):
+def choose(key, chooser, among, with_replacement, skip, taken, words, picks, other, counts, out):
     """Fill `out` with choices for `chooser` out of range(among), ascending; never `skip` (-1: nothing to skip).
 
     Args:
@@ -194,7 +204,7 @@ def choose(  # noqa: PLR0912
     # Of many distinct ones it is quicker to choose those left out.
     inverted = not with_replacement and wanted * 2 > eligible
     needed = eligible - wanted if inverted else wanted
-    found, draw = 0, 0
+    found, draw = 0, np.int64(0)  # not a literal number, for which numba would compile `_refill` once more
     while found < needed:
         counters = min(picks.size // 4, max(1, (needed - found) // (2 if among > NARROW else 4)))
         n = _refill(key, chooser, draw, among, counters, words, picks)
@@ -221,10 +231,7 @@ def choose(  # noqa: PLR0912
     if not with_replacement:
         for k in range(wanted):
             taken[out[k]] = 0
-    if among <= NARROW and wanted > 64:
-        _sort_narrow(out, other[:wanted], counts)
-    else:
-        out.sort()
+    _sort(out, other[:wanted], counts, among)
 
 
 @njit(cache=True, nogil=True)
@@ -296,9 +303,9 @@ def histogram(key, draws, bins, counts):
     """Set counts[j] to the number of `draws` uniform choices out of range(bins) that fell on j."""
     words, picks = np.empty((4, 128), np.uint32), np.empty(512, np.int64)
     counts[:] = 0
-    done, draw = 0, 0
+    done, draw = 0, np.int64(0)
     while done < draws:
-        n = min(draws - done, _refill(key, 0, draw, bins, 128, words, picks))
+        n = min(draws - done, _refill(key, np.int64(0), draw, bins, np.int64(128), words, picks))
         for i in range(n):
             counts[picks[i]] += 1
         done += n

@@ -2,36 +2,52 @@
 
 A kernel that takes tables of addresses has one signature whatever the number and kind of populations and
 projections, so it is compiled once and cached on disk. The caller that fills a table keeps its arrays alive.
+
+What not every network needs is called by the address that `address_of` returns: it is compiled for networks that need
+it, and is no part of the loop that calls it, which takes LLVM a second longer for each.
 """
 
 from __future__ import annotations
 
+import functools
+
 from llvmlite import ir
-from numba import carray, njit, types
+from numba import cfunc, types
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
+
+
+# Intrinsics, not compiled functions: `carray` costs .1 s of compilation for every type of `address`, `n` and `like`.
+def _view(kind, sizes):
+    """Return the emitter of a C-ordered array of `kind`, whose arguments are address, `sizes` sizes and an example."""
+
+    def emit(context, builder, signature, arguments):
+        address, shape = arguments[0], list(arguments[1 : 1 + sizes])
+        width = context.get_abi_sizeof(context.get_data_type(kind.dtype))
+        strides = [ir.Constant(address.type, width)]
+        for size in reversed(shape[1:]):
+            strides.insert(0, builder.mul(strides[0], size))
+        array = context.make_array(kind)(context, builder)
+        data = builder.inttoptr(address, array.data.type)
+        size = ir.Constant(address.type, width)
+        populate_array(array, data=data, shape=shape, strides=strides, itemsize=size, meminfo=None)
+        return array._getvalue()
+
+    return emit
 
 
 @intrinsic
-def as_pointer(typing, address, like):
-    """Return the address as a pointer to values of the type of `like`."""
-    pointer = types.CPointer(like)
-
-    def emit(context, builder, signature, arguments):
-        return builder.inttoptr(arguments[0], context.get_value_type(pointer))
-
-    return pointer(types.intp, like), emit
-
-
-@njit
-def vector(address, n, like):
+def vector(typing, address, n, like):
     """Return a [n] array of `like`'s type over the memory at `address`."""
-    return carray(as_pointer(address, like), (n,))
+    kind = types.Array(types.unliteral(like), 1, "C")
+    return kind(types.intp, types.intp, kind.dtype), _view(kind, 1)
 
 
-@njit
-def matrix(address, rows, columns, like):
+@intrinsic
+def matrix(typing, address, rows, columns, like):
     """Return a [rows, columns] array of `like`'s type over the memory at `address`."""
-    return carray(as_pointer(address, like), (rows, columns))
+    kind = types.Array(types.unliteral(like), 2, "C")
+    return kind(types.intp, types.intp, types.intp, kind.dtype), _view(kind, 2)
 
 
 @intrinsic
@@ -45,3 +61,13 @@ def call(typing, address, a, b, c, d):
         return context.get_dummy_value()
 
     return types.void(types.intp, a, b, c, d), emit
+
+
+def address_of(function, *kinds):
+    """Return the address of a function of arguments of these types, compiled; valid as long as the process."""
+    return _compiled(function, types.void(*kinds)).address
+
+
+@functools.cache  # which keeps the compiled function alive
+def _compiled(function, signature):
+    return cfunc(signature, cache=True, error_model="numpy")(function)

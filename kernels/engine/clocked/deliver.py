@@ -11,7 +11,9 @@ Forms of rows, chosen in `neurosim.engine.compile.row_tables` (one weight and on
     COUNTS  targets; a byte for every slot counts the arrivals
     SUMS    targets and weights; a real for every slot sums them
     QUEUE   targets, weights and delays, any of which may be one for all; added to the queue of the step they fall due
-    GROUPS  records of 16-bit target and 16-bit weight, sorted by delay; whichever group is due is read
+    GROUPS  targets and weights, sorted by delay; whichever group is due is read, see `groups`
+
+The run loop reads BITS, QUEUE and GROUPS by addresses: networks without them compile nothing of them.
 
 All but QUEUE read what is due from the log of spikes, so nothing but the log waits for its delay. QUEUE is the plain
 form: the others are held to it in tests.
@@ -20,10 +22,10 @@ form: the others are held to it in tests.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, uint64
+from numba import from_dtype, njit, types, uint64
 
 from ...tools.intrinsics import flags64, prefetch, trailing_zeros
-from ...tools.pointers import matrix, vector
+from ...tools.pointers import address_of, matrix, vector
 from .bits import sum_rows
 
 BITS, COUNTS, SUMS, QUEUE, GROUPS = range(5)
@@ -52,9 +54,16 @@ BITS, COUNTS, SUMS, QUEUE, GROUPS = range(5)
     STARTS,  # GROUPS: address of int64 [pages, ROWS], addresses of each row's first word
     LINES,  # GROUPS: cache lines of a group to ask for
     PAGES,  # SUMS, QUEUE: a bit for each page in which a target may lie; the last one is that of all pages from it on
+    CALLED,  # BITS, QUEUE, GROUPS: address of the function that reads rows
+    CURSORS,  # GROUPS: address of int64 [pages, CAPACITY], see `groups`
+    CAPACITY,
+    ENDS,  # GROUPS: address of int64 [pages, 2]
+    BORN,  # GROUPS: address of int64 [threads, DELAY + 1], the cursors that began in each of the last steps
     ROW_TABLE_COLUMNS,
-) = range(23)
+) = range(28)
 LAST_PAGE_BIT = 62
+# What the functions that read BITS and QUEUE are asked, int64 [READ_ENTRIES]: their docstrings say it.
+READ_ENTRIES = 5
 
 
 @njit(cache=True, nogil=True)
@@ -110,12 +119,21 @@ def schedule(  # noqa: PLR0912
     return k
 
 
-@njit(cache=True, nogil=True)
-def deliver_bits(rows, first, last, low, high, planes, counts):
-    """Set counts[low:high] to the column sums of the bit rows at addresses rows[first:last]; low and high in 64s."""
+def deliver_bits(given, rows, planes, counts):
+    """Set counts[low:high] to the column sums of the bit rows at addresses rows[first:last]; low and high in 64s.
+
+    given: first, last, low, high.
+    """
+    first, last, low, high = given[0], given[1], given[2], given[3]
     begin, end = low // 8 // 64 * 64, (high // 8 + 63) // 64 * 64
     planes_at = planes.ctypes.data
     sum_rows(rows, first, last, begin, end, planes, planes_at, counts.ctypes.data, low // 64, high // 64)
+
+
+def address_of_bits():
+    """Return the address of `deliver_bits`, compiled."""
+    whole, word = types.Array(types.int64, 1, "C"), types.Array(types.uint64, 2, "C")
+    return address_of(deliver_bits, whole, whole, word, types.Array(types.uint8, 1, "C"))
 
 
 @njit(cache=True, nogil=True)
@@ -146,15 +164,15 @@ def deliver_counts(table, rows, first, last, first_block, last_block, counts):
     for i in range(first, last):
         row = rows[i]
         a, z = np.int64(cuts[row, first_block]), np.int64(cuts[row, last_block])
-        _ask(table, cuts, at, rows, i, last, first_block, last_block, 0)
+        _ask(table, cuts, at, rows, i, last, first_block, last_block, counts.itemsize)
         targets = vector(at[row] + 2 * a, z - a, np.uint16(0))
         for j in range(targets.size):
             counts[targets[j]] += np.uint8(1)
 
 
 @njit(cache=True, nogil=True)
-def deliver_sums(table, rows, first, last, first_block, last_block, weight, gains, sums):
-    """Add weights to sums[target] over rows[first:last], times gains[i] for row first + i unless `gains` is empty."""
+def deliver_sums(table, rows, first, last, first_block, last_block, weight, sums):
+    """Add weights to sums[target] over rows[first:last]."""
     cuts = matrix(table[CUTS], table[ROWS], table[CUT_COLUMNS], np.uint32(0))
     first_block, last_block = first_block - table[CUT_BLOCK], last_block - table[CUT_BLOCK]
     at = vector(table[TARGETS], table[ROWS], np.int64(0))
@@ -166,13 +184,8 @@ def deliver_sums(table, rows, first, last, first_block, last_block, weight, gain
         _ask(table, cuts, at, rows, i, last, first_block, last_block, width)
         targets = vector(at[row] + 2 * a, z - a, np.uint16(0))
         if not own.size:
-            one = weight * gains[i - first] if gains.size else weight
             for j in range(targets.size):
-                sums[targets[j]] += one
-        elif gains.size:
-            weights, gain = vector(own[row] + width * a, z - a, weight), gains[i - first]
-            for j in range(targets.size):
-                sums[targets[j]] += weights[j] * gain
+                sums[targets[j]] += weight
         else:
             weights = vector(own[row] + width * a, z - a, weight)
             for j in range(targets.size):
@@ -185,9 +198,13 @@ def reaches(table, page):
     return table[PAGES] >> min(page, LAST_PAGE_BIT) & 1
 
 
-@njit(cache=True, nogil=True)
-def deliver_queue(table, units, step, first_block, last_block, base, weight, queue):
-    """Add the rows of `units`, which fired in `step`, to queue[(step + delay) % depth, base + target]."""
+def deliver_queue(table, given, units, queue):
+    """Add the rows of `units`, which fired in `step`, to queue[(step + delay) % depth, base + target].
+
+    given: step, first block, block after the last, base, address of the weight of all.
+    """
+    step, first_block, last_block, base = given[0], given[1], given[2], given[3]
+    weight = vector(given[4], 1, queue.dtype.type(0))[0]
     cuts = matrix(table[CUTS], table[ROWS], table[CUT_COLUMNS], np.uint32(0))
     first_block, last_block = first_block - table[CUT_BLOCK], last_block - table[CUT_BLOCK]
     at = vector(table[TARGETS], table[ROWS], np.int64(0))
@@ -222,34 +239,10 @@ def deliver_queue(table, units, step, first_block, last_block, base, weight, que
                     line[base + targets[j]] += weight
 
 
-@njit(cache=True, nogil=True)
-def deliver_groups(cursors, first, last, lines, sums):
-    """Read the next group of every row: sums[low half] += high half of each record; cursors move on.
-
-    Args:
-        lines: cache lines of a row to ask for ahead of time.
-        cursors: int64 addresses of what each row has left: a word with the number of records, then the records.
-    """
-    for e in range(first, last):
-        at = cursors[e]
-        if e + 16 < last:
-            ahead = cursors[e + 16]
-            for k in range(lines):
-                prefetch(ahead + 64 * k)
-        count = np.int64(vector(at, 1, np.uint32(0))[0])
-        group = vector(at + 4, count, np.uint32(0))
-        for j in range(count):
-            record = group[j]
-            sums[record & np.uint32(0xFFFF)] += np.int32(record) >> np.int32(16)
-        cursors[e] = at + 4 + 4 * count
-
-
-@njit(cache=True, nogil=True)
-def skip_groups(at, groups):
-    """Return the address after `groups` groups of a row."""
-    for _ in range(groups):
-        at += 4 + 4 * np.int64(vector(at, 1, np.uint32(0))[0])
-    return at
+def address_of_queue(real):
+    """Return the address of `deliver_queue`, compiled for a queue of a dtype."""
+    whole, units = types.Array(types.int64, 1, "C"), types.Array(types.int32, 1, "C")
+    return address_of(deliver_queue, whole, whole, units, types.Array(from_dtype(np.dtype(real)), 2, "C"))
 
 
 @njit(cache=True, nogil=True)

@@ -10,14 +10,12 @@ nothing of it.
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 from llvmlite import ir
-from numba import cfunc, njit, types
+from numba import njit, types
 from numba.extending import intrinsic
 
-from ...tools.pointers import vector
+from ...tools.pointers import address_of, vector
 
 # The record, int64 [EXCHANGE_COLUMNS].
 (
@@ -109,13 +107,7 @@ def exchange(record, asked, log, log_offsets):
             log_offsets[b, at + e + 1] = used + n
 
 
-_KEPT = []  # the compiled function, whose address is handed out
-
-
-@functools.cache
 def address_of_exchange():
-    """Return the address of `exchange`, compiled; valid as long as the process."""
+    """Return the address of `exchange`, compiled."""
     whole = types.Array(types.int64, 1, "C")
-    signature = types.void(whole, whole, types.Array(types.int32, 2, "C"), types.Array(types.int64, 2, "C"))
-    _KEPT.append(cfunc(signature, cache=True, error_model="numpy")(exchange))
-    return _KEPT[-1].address
+    return address_of(exchange, whole, whole, types.Array(types.int32, 2, "C"), types.Array(types.int64, 2, "C"))

@@ -1,120 +1,162 @@
-"""Rows of GROUPS while they are read: a cursor for each spike on its way, and one group of its row in each step."""
+"""Rows of GROUPS while they are read: a cursor for each spike on its way, and one group of its row in each step.
+
+A group of float32 networks is a word of 32 bits with the number of records, then the records, 16 bits of weight above
+16 bits of target, which add to int32 sums. That of float64 networks is a word of 64 bits with their number, the
+weights, then the targets of 16 bits, filled up to a word.
+
+The run loop calls `read_groups` by the address in its table.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 
-from ...tools.pointers import vector
+from ...tools.intrinsics import prefetch
+from ...tools.pointers import address_of, vector
 from .deliver import (
     BEGIN_BLOCK,
+    BORN,
+    CAPACITY,
+    CURSORS,
     DELAY,
     END_BLOCK,
-    FORM,
-    GROUPS,
+    ENDS,
     LINES,
-    RECEPTOR,
     ROWS,
     SINCE,
     SOURCE,
     STARTS,
     UNTIL,
-    deliver_groups,
-    skip_groups,
 )
 
+# The context of a call, int64 [CONTEXT_ENTRIES].
+(
+    POPULATIONS,
+    LOG_START,
+    STEP,
+    THREAD,
+    BEGIN_PAGE,
+    END_PAGE,
+    PAGE_SLOTS,
+    SLOTS,
+    SUMS,  # address: int32 or float64 [SLOTS], of the receptor
+    OPENS,  # 1: bring the cursors to STEP, and read nothing
+    CONTEXT_ENTRIES,
+) = range(11)
+# Entries of ENDS, int64 [pages, 2]: the cursors from TAIL to HEAD are read.
+TAIL, HEAD = 0, 1
+# Cursors below which those in use are not moved to the front.
+LITTLE = 1024
+
+
+def read_groups(table, context, log, log_offsets):
+    """Read the groups due in a step: the first of the rows that fired a step ago, the next of those before."""
+    _read(table, context, log, log_offsets, np.int32(0))
+
+
+def read_wide_groups(table, context, log, log_offsets):
+    """Read as `read_groups` does, in a network of float64."""
+    _read(table, context, log, log_offsets, 0.0)
+
+
+def address_of_read(real):
+    """Return the address of the function that reads GROUPS of a network of a dtype."""
+    whole = types.Array(types.int64, 1, "C")
+    logs = types.Array(types.int32, 2, "C"), types.Array(types.int64, 2, "C")
+    return address_of(read_groups if np.dtype(real) == np.float32 else read_wide_groups, whole, whole, *logs)
+
 
 @njit(cache=True, nogil=True)
-def open_cursors(tables, log, log_offsets, populations, log_start, first, begin_block, end_block, page_blocks):
-    """Return cursors of the rows of GROUPS that are being read before step `first`, for each table and page, by age.
-
-    Returns:
-        cursors int64 [tables, pages, capacity]; heads, tails int64 [tables, pages]: those from tail to head are read;
-        born int64 [tables, longest + 1]: how many were added in a step, by step % (longest + 1).
-    """
-    longest, n = 0, tables.shape[0]
-    for p in range(n):
-        if tables[p, FORM] == GROUPS and begin_block < end_block:
-            longest = max(longest, tables[p, DELAY])
-    begin_page, end_page = begin_block // page_blocks, (end_block + page_blocks - 1) // page_blocks
-    pages = end_page - begin_page if longest else 0
-    cursors = np.empty((n if longest else 0, pages, 1024), np.int64)
-    heads, tails = np.zeros((n, pages), np.int64), np.zeros((n, pages), np.int64)
-    born = np.zeros((n, longest + 1), np.int64)
-    for p in range(n):
-        if tables[p, FORM] == GROUPS and begin_block < end_block:
-            for step in range(max(first - tables[p, DELAY], log_start), first - 1):
-                new = fired(tables[p], log_offsets, populations, log_start, step)
-                if heads[p, 0] + new > cursors.shape[2]:
-                    cursors = make_room(cursors, heads, tails, new)
-                born[p, step % born.shape[1]] = new
-                age = first - 1 - step
-                table = tables[p]
-                if new:
-                    begin_rows(
-                        table, p, log, log_offsets, populations, log_start, step, age, begin_page, cursors, heads
-                    )
-    return cursors, heads, tails, born
+def _read(table, context, log, log_offsets, like):
+    now, sums = context[STEP], vector(context[SUMS], context[SLOTS], like)
+    born = vector(table[BORN] + context[THREAD] * (table[DELAY] + 1) * 8, table[DELAY] + 1, np.int64(0))
+    if context[OPENS]:
+        for page in range(context[BEGIN_PAGE], context[END_PAGE]):
+            ends = vector(table[ENDS] + page * 16, 2, np.int64(0))
+            ends[TAIL] = ends[HEAD] = 0
+        born[:] = 0
+        for step in range(max(now - table[DELAY], context[LOG_START]), now - 1):
+            born[step % born.size] = _begin(table, context, log, log_offsets, step, now - 1 - step, sums)
+        return
+    born[(now - 1) % born.size] = _begin(table, context, log, log_offsets, now - 1, np.int64(0), sums)
+    # Spikes of DELAY steps ago have the last of their groups read now.
+    done = born[(now - table[DELAY]) % born.size]
+    born[(now - table[DELAY]) % born.size] = 0
+    for page in range(context[BEGIN_PAGE], context[END_PAGE]):
+        ends = vector(table[ENDS] + page * 16, 2, np.int64(0))
+        cursors = vector(table[CURSORS] + page * table[CAPACITY] * 8, table[CAPACITY], np.int64(0))
+        _deliver(cursors, ends[TAIL], ends[HEAD], table[LINES], sums[page * context[PAGE_SLOTS] :])
+        ends[TAIL] += done
 
 
 @njit(cache=True, nogil=True)
-def fired(table, log_offsets, populations, log_start, step):
-    """Return the number of units of the source that fired in a step."""
-    if step < max(log_start, table[SINCE]) or step >= table[UNTIL]:
+def _begin(table, context, log, log_offsets, step, age, sums):
+    """Add cursors for the rows of the spikes of `step`, after their first `age` groups; return their number."""
+    if step < max(context[LOG_START], table[SINCE]) or step >= table[UNTIL]:
         return 0
-    at = (step - log_start) * populations + table[SOURCE]
-    new = 0
+    at, new = (step - context[LOG_START]) * context[POPULATIONS] + table[SOURCE], 0
     for b in range(table[BEGIN_BLOCK], table[END_BLOCK]):
         new += log_offsets[b, at + 1] - log_offsets[b, at]
+    if new == 0:
+        return 0
+    for page in range(context[BEGIN_PAGE], context[END_PAGE]):
+        starts = vector(table[STARTS] + page * table[ROWS] * 8, table[ROWS], np.int64(0))
+        ends = vector(table[ENDS] + page * 16, 2, np.int64(0))
+        cursors = vector(table[CURSORS] + page * table[CAPACITY] * 8, table[CAPACITY], np.int64(0))
+        live = ends[HEAD] - ends[TAIL]
+        # All of them fit, for the log holds their spikes.
+        if ends[HEAD] + new > min(table[CAPACITY], max(LITTLE, 4 * (live + new))):
+            for e in range(live):
+                cursors[e] = cursors[ends[TAIL] + e]
+            ends[TAIL], ends[HEAD] = 0, live
+        k = ends[HEAD]
+        for b in range(table[BEGIN_BLOCK], table[END_BLOCK]):
+            for j in range(log_offsets[b, at], log_offsets[b, at + 1]):
+                row = starts[log[b, j]]
+                for _ in range(age):
+                    row += _size(_count(row, sums), sums)
+                cursors[k] = row
+                k += 1
+        ends[HEAD] = k
     return new
 
 
 @njit(cache=True, nogil=True)
-def make_room(cursors, heads, tails, new):
-    """Return cursors in arrays with room for `new` more, those in use first."""
-    needed = 0
-    for p in range(cursors.shape[0]):
-        needed = max(needed, heads[p, 0] - tails[p, 0] + new)
-    out = np.empty((cursors.shape[0], cursors.shape[1], max(cursors.shape[2], 2 * needed)), np.int64)
-    for p in range(cursors.shape[0]):
-        for page in range(cursors.shape[1]):
-            live = heads[p, page] - tails[p, page]
-            for e in range(live):
-                out[p, page, e] = cursors[p, page, tails[p, page] + e]
-            tails[p, page] = 0
-            heads[p, page] = live
-    return out
+def _count(at, sums):
+    """Return the number of records of the group at an address."""
+    return np.int64(vector(at, 1, np.uint32(0))[0]) if sums.itemsize == 4 else vector(at, 1, np.int64(0))[0]
 
 
 @njit(cache=True, nogil=True)
-def begin_rows(table, p, log, log_offsets, populations, log_start, step, age, begin_page, cursors, heads):
-    """Add cursors for the rows of the spikes of `step`, after their first `age` groups."""
-    at = (step - log_start) * populations + table[SOURCE]
-    for page in range(cursors.shape[1]):
-        starts = vector(table[STARTS] + (begin_page + page) * table[ROWS] * 8, table[ROWS], np.int64(0))
-        k = heads[p, page]
-        for b in range(table[BEGIN_BLOCK], table[END_BLOCK]):
-            for j in range(log_offsets[b, at], log_offsets[b, at + 1]):
-                cursors[p, page, k] = skip_groups(starts[log[b, j]], age)
-                k += 1
-        heads[p, page] = k
+def _size(count, sums):
+    """Return the bytes of a group."""
+    return 4 * (1 + count) if sums.itemsize == 4 else 8 * (1 + count + (count + 3) // 4)
 
 
 @njit(cache=True, nogil=True)
-def read_groups(
-    table, p, log, log_offsets, populations, log_start, now, new, begin_page, page_blocks, block_slots, cursors, heads,
-    tails, born, fixed_at, slots,
-):  # fmt: skip
-    """Read the groups due in step `now`: the first of the `new` that fired a step ago, the next of those before."""
-    if new:
-        begin_rows(table, p, log, log_offsets, populations, log_start, now - 1, 0, begin_page, cursors, heads)
-    # Spikes of DELAY steps ago have the last of their groups read now.
-    old = (now - table[DELAY]) % born.shape[1]
-    done = born[p, old]
-    born[p, old] = 0
-    born[p, (now - 1) % born.shape[1]] = new
-    for page in range(cursors.shape[1]):
-        base = (begin_page + page) * page_blocks * block_slots
-        line = vector(fixed_at + (table[RECEPTOR] * slots + base) * 4, slots - base, np.int32(0))
-        deliver_groups(cursors[p, page], tails[p, page], heads[p, page], table[LINES], line)
-        tails[p, page] += done
+def _deliver(cursors, first, last, lines, sums):
+    """Read the next group of every row, adding its weights to the sums of its targets; cursors move on.
+
+    Args:
+        lines: cache lines of a row to ask for ahead of time.
+        cursors: int64 addresses of what each row has left.
+        sums: int32 or float64, of the slots of a page.
+    """
+    for e in range(first, last):
+        at = cursors[e]
+        if e + 16 < last:
+            ahead = cursors[e + 16]
+            for k in range(lines):
+                prefetch(ahead + 64 * k)
+        count = _count(at, sums)
+        if sums.itemsize == 4:
+            group = vector(at + 4, count, np.uint32(0))
+            for j in range(count):
+                record = group[j]
+                sums[record & np.uint32(0xFFFF)] += np.int32(record) >> np.int32(16)
+        else:
+            weights, targets = vector(at + 8, count, 0.0), vector(at + 8 + 8 * count, count, np.uint16(0))
+            for j in range(count):
+                sums[targets[j]] += weights[j]
+        cursors[e] = at + _size(count, sums)

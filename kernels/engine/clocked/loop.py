@@ -16,11 +16,11 @@ The column names of the tables are the constants below; `neurosim.engine.grid.ta
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, uint64
+from numba import njit
 
 from ...tools.intrinsics import barrier
 from ...tools.pointers import call, matrix, vector
-from ...tools.random import group_words, poisson_add
+from . import groups
 from . import plastic as learn
 from .bits import MAX_ROWS
 from .deliver import (
@@ -34,6 +34,7 @@ from .deliver import (
     GROUPS,
     MATRIX,
     QUEUE,
+    READ_ENTRIES,
     RECEPTOR,
     ROW_TABLE_COLUMNS,
     SINCE,
@@ -46,19 +47,17 @@ from .deliver import (
     add_sums,
     clear,
     collect,
-    deliver_bits,
     deliver_counts,
-    deliver_queue,
     deliver_sums,
     reaches,
     schedule,
     set_counts,
 )
+from .deliver import CALLED as READ
 from .exchange import ASKED_ENTRIES as EXCHANGE_ENTRIES
 from .exchange import CALLED as EXCHANGED
 from .exchange import LOG_START, STEPS, WIDTH
 from .exchange import STEP as EXCHANGE_STEP
-from .groups import fired, make_room, open_cursors, read_groups
 from .stimuli import A_DRAW, A_DRAWN, A_FIRST, A_STEP, ASKED_ENTRIES, RECORD_COLUMNS
 
 # Units stepped at a time: their sums and flags stay in the first cache. Their states are [states, n], one piece after
@@ -88,31 +87,25 @@ NEURONS, EVENTS, POISSON = 0, 1, 2
     EVENT_UNITS,  # address: int32
     EVENT_BLOCKS,  # address: int64 [blocks + 1], which events each block has
     CURSORS,  # address: int64 [blocks], the next event of each block
-    THRESHOLDS,  # address: uint32 [THRESHOLD_COUNT], see `tools.random.poisson_thresholds`
-    THRESHOLD_COUNT,
-    KEY,
-    CALLED,  # address of a function of `stimuli` that draws the spikes of a source; 0: THRESHOLDS say how
+    MAX_SPIKES,  # of a unit of a Poisson source in a step
+    CALLED,  # address of a function of `stimuli` that draws its spikes
     RECORD,  # address: its parameters
     FIRST_POST,  # entries of `posts`: plastic synapses onto this population
     LAST_POST,
     VOLTAGES,  # address: float64 [2, SIZE], membranes at the start of even and odd steps; 0: nobody reads them
     UNIT_COLUMNS,
-) = range(29)
+) = range(27)
 
 # What a population adds to its inputs, int64 [inputs, INPUT_COLUMNS], and a real weight for each.
-INPUT_COUNTS, INPUT_SUMS, INPUT_QUEUE, INPUT_FIXED, INPUT_POISSON, INPUT_CALLED = range(6)
+INPUT_COUNTS, INPUT_SUMS, INPUT_QUEUE, INPUT_FIXED, INPUT_CALLED = range(5)
 (
     I_KIND,
     I_INDEX,  # the counter, the receptor's sums counted on from the last counter, or the stimulus
     I_RECEPTOR,
-    I_KEY,
-    I_CERTAIN,  # see `tools.random.passed_thresholds`
-    I_THRESHOLDS,  # address
-    I_THRESHOLD_COUNT,
     I_CALLED,  # address of a function of `stimuli`, and of its parameters
     I_RECORD,
     INPUT_COLUMNS,
-) = range(10)
+) = range(6)
 
 # State variables to record, int64 [probes, PROBE_COLUMNS].
 P_POPULATION, P_ROW, P_INTERVAL, P_UNITS, P_COUNT, P_OUT, PROBE_COLUMNS = range(7)
@@ -198,22 +191,27 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     x = np.empty(receptors * PIECE, sums.dtype)
     before = np.empty(PIECE, sums.dtype)
     spiked = np.zeros(PIECE + 64, np.uint8)
-    words, numbers = np.empty(PIECE, np.uint32), np.empty(256, np.int32)
+    words = np.empty(PIECE, np.uint32)
     x_at, before_at, spiked_at = x.ctypes.data, before.ctypes.data, spiked.ctypes.data
-    words_at, numbers_at = words.ctypes.data, numbers.ctypes.data
-    none = np.empty(0, sums.dtype)
+    words_at = words.ctypes.data
     asked = np.zeros(ASKED_ENTRIES, np.int64)
-    asked_at = asked.ctypes.data
+    asked_at, given = asked.ctypes.data, np.zeros(READ_ENTRIES, np.int64)
     # Which received anything in this step: counters, then the sums of each receptor.
     due = np.zeros(counts.shape[0] + receptors, np.uint8)
     due_at = due.ctypes.data
     context, trade = np.empty(learn.CONTEXT_ENTRIES, np.int64), np.zeros(EXCHANGE_ENTRIES, np.int64)
-    cursors, heads, tails, born = open_cursors(
-        tables, log, log_offsets, populations, log_start, first, begin_block, end_block, page_blocks
-    )
+    reading = np.empty(groups.CONTEXT_ENTRIES, np.int64)
+    reading[groups.POPULATIONS], reading[groups.LOG_START], reading[groups.STEP] = populations, log_start, first
+    reading[groups.THREAD], reading[groups.BEGIN_PAGE] = thread, begin_block // page_blocks
+    reading[groups.END_PAGE] = (end_block - 1) // page_blocks + 1 if begin_block < end_block else 0
+    reading[groups.PAGE_SLOTS], reading[groups.SLOTS], reading[groups.OPENS] = page_blocks * block_slots, slots, 1
     n_tables, queues = tables.shape[0], False
     for p in range(n_tables):
         queues |= tables[p, FORM] == QUEUE
+        if tables[p, FORM] == GROUPS:
+            reading[groups.SUMS] = sums_at
+            call(tables[p, READ], tables[p], reading, log, log_offsets)
+    reading[groups.OPENS] = 0
     step, epoch = first, 0
     while step < last:
         steps = min(interval, last - step)
@@ -231,7 +229,7 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
         for s in range(max(queued, log_start) if queues else step, step):
             _enqueue(
                 tables, table_weights, log, log_offsets, populations, log_start, s, begin_block, end_block, page_blocks,
-                block_slots, queue, receptors, real,
+                block_slots, queue, given,
             )  # fmt: skip
         queued = step
         for q in range(steps):
@@ -244,15 +242,14 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
                 due[i] = i >= counts.shape[0] and plastic.shape[0] > 0
             for p in range(tables.shape[0]):
                 table = vector(tables_at + p * ROW_TABLE_COLUMNS * 8, ROW_TABLE_COLUMNS, np.int64(0))
-                if table[FORM] == GROUPS and begin_block < end_block:
-                    new = fired(table, log_offsets, populations, log_start, now - 1)
-                    if heads[p, 0] + new > cursors.shape[2]:
-                        cursors = make_room(cursors, heads, tails, new)
-                    read_groups(
-                        table, p, log, log_offsets, populations, log_start, now, new, begin_block // page_blocks,
-                        page_blocks, block_slots, cursors, heads, tails, born, fixed_at, slots,
-                    )  # fmt: skip
-                elif table[FORM] == GROUPS or (table[FORM] <= SUMS and begin[q, p] == begin[q, p + 1]):
+                if table[FORM] == GROUPS:
+                    reading[groups.STEP] = now
+                    reading[groups.SUMS] = fixed_at + table[RECEPTOR] * slots * 4
+                    if width == 8:
+                        reading[groups.SUMS] = sums_at + table[RECEPTOR] * slots * 8
+                        due[counts.shape[0] + table[RECEPTOR]] = 1
+                    call(table[READ], table, reading, log, log_offsets)
+                elif table[FORM] <= SUMS and begin[q, p] == begin[q, p + 1]:
                     continue
                 elif table[FORM] == SUMS:
                     due[counts.shape[0] + table[RECEPTOR]] = 1
@@ -263,12 +260,12 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
                         high = min(end_block, (page + 1) * page_blocks)
                         base = page * page_blocks * block_slots
                         line = vector(sums_at + (table[RECEPTOR] * slots + base) * width, slots - base, real)
-                        deliver_sums(table, rows, begin[q, p], begin[q, p + 1], low, high, table_weights[p], none, line)
+                        deliver_sums(table, rows, begin[q, p], begin[q, p + 1], low, high, table_weights[p], line)
                 elif table[FORM] != QUEUE:
                     due[table[COUNTER]] = 1
                     due[counts.shape[0] + table[RECEPTOR]] |= _deliver_bytes(
                         table, table_weights[p], rows, begin[q, p], begin[q, p + 1], begin_block, end_block,
-                        page_blocks, block_slots, planes, counts_at, sums_at, slots, zero_row, again,
+                        page_blocks, block_slots, planes, counts_at, sums_at, slots, zero_row, again, given,
                     )  # fmt: skip
             for k in range(plastic.shape[0]):
                 target = units[plastic[k, learn.TARGET]]
@@ -277,7 +274,7 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
                     target[OFFSET], block_slots, trial,
                 )  # fmt: skip
                 learn.call_plastic(plastic[k, learn.ON_PRE], plastic[k], context, log, log_offsets, sums)
-            draw = uint64(trial) << uint64(32) | uint64(now)
+            draw = trial << 32 | now
             for b in range(begin_block, end_block):
                 used = log_offsets[b, (now - log_start) * populations]
                 for e in range(populations):
@@ -290,8 +287,8 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
                     if unit[KIND] == NEURONS:
                         used = _advance(
                             unit, p, b, b * block_slots, slots, now, draw, inputs_at, input_weights, due_at, counts_at,
-                            sums_at, queue_at, queue.shape, fixed_at, x_at, before_at, spiked_at, words_at, numbers_at,
-                            changes_at, drawn_at, log_at + b * log.shape[1] * 4, used, asked_at, real,
+                            sums_at, queue_at, queue.shape, fixed_at, x_at, before_at, spiked_at, words_at, changes_at,
+                            drawn_at, log_at + b * log.shape[1] * 4, used, asked_at, real,
                         )  # fmt: skip
                         log_offsets[b, at] = used
                         for i in range(unit[FIRST_POST], unit[LAST_POST]):
@@ -324,13 +321,13 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     last_step[thread] = step
     # Numba frees an array after its last mention, and only the addresses of these are used above: keep them alive.
     alive = due.size + again.size + room.size + x.size + before.size + spiked.size
-    return alive + words.size + numbers.size + asked.size
+    return alive + words.size + asked.size
 
 
 @njit(cache=True, nogil=True)
 def _deliver_bytes(
     table, weight, rows, first, last, begin_block, end_block, page_blocks, block_slots, planes, counts_at,
-    sums_at, slots, zero_row, again,
+    sums_at, slots, zero_row, again, given,
 ):  # fmt: skip
     """Add rows of BITS or COUNTS, in batches that cannot overflow a byte; a full batch is added to the sums.
 
@@ -344,7 +341,8 @@ def _deliver_bytes(
         chosen, a, z = rows, first, end
         if table[FORM] == BITS:
             if end > first:
-                deliver_bits(rows, first, end, low, high, planes, line)
+                given[0], given[1], given[2], given[3] = first, end, low, high
+                call(table[READ], given, rows, planes, line)
             chosen, a, z = again, 0, 0
             if table[CUTS]:
                 # The synapses whose bit was set already are listed.
@@ -367,7 +365,7 @@ def _deliver_bytes(
 @njit(cache=True, nogil=True)
 def _enqueue(
     tables, table_weights, log, log_offsets, populations, log_start, step, begin_block, end_block, page_blocks,
-    block_slots, queue, receptors, real,
+    block_slots, queue, given,
 ):  # fmt: skip
     """Add the rows of the spikes of `step` to the queue."""
     blocks = log.shape[0]
@@ -387,7 +385,9 @@ def _enqueue(
                     low = max(begin_block, page * page_blocks)
                     high = min(end_block, (page + 1) * page_blocks)
                     base = table[RECEPTOR] * block_slots * blocks + page * page_blocks * block_slots
-                    deliver_queue(table, fired, step, low, high, base, table_weights[p], queue)
+                    given[0], given[1], given[2], given[3] = step, low, high, base
+                    given[4] = table_weights.ctypes.data + p * table_weights.itemsize
+                    call(table[READ], table, given, fired, queue)
 
 
 @njit(cache=True, nogil=True)
@@ -410,7 +410,7 @@ def _sample(units, probe, sample, begin_block, end_block, real):
 @njit(cache=True, nogil=True)
 def _advance(  # noqa: PLR0912, PLR0915 - one branch a kind of input
     unit, p, block, slot, slots, step, draw, inputs_at, input_weights, due_at, counts_at, sums_at, queue_at, queue,
-    fixed_at, x_at, before_at, spiked_at, words_at, numbers_at, changes_at, drawn_at, log_at, used, asked_at, real,
+    fixed_at, x_at, before_at, spiked_at, words_at, changes_at, drawn_at, log_at, used, asked_at, real,
 ):  # fmt: skip
     """Step the neurons that a population has in a block; returns the new length of the log."""
     begin = block * unit[PART] - unit[SHIFT]
@@ -418,7 +418,7 @@ def _advance(  # noqa: PLR0912, PLR0915 - one branch a kind of input
     slot += unit[OFFSET] - block * unit[PART]  # of unit 0, were it here
     width = input_weights.itemsize
     constants = vector(unit[CONSTANT], unit[CONSTANTS], real)
-    words, numbers = vector(words_at, PIECE, np.uint32(0)), vector(numbers_at, 256, np.int32(0))
+    words = vector(words_at, PIECE, np.uint32(0))
     for first in range(begin, end, PIECE):
         n = min(PIECE, end - first)
         summed = matrix(x_at, unit[RECEPTORS], n, real)
@@ -445,15 +445,9 @@ def _advance(  # noqa: PLR0912, PLR0915 - one branch a kind of input
                 add_sums(x, vector(queue_at + line * width, n, real))
             elif entry[I_KIND] == INPUT_FIXED:
                 add_fixed(x, vector(fixed_at + (receptor * slots + low) * 4, n, np.int32(0)), weight)
-            elif entry[I_KIND] == INPUT_POISSON:
-                passed = vector(entry[I_THRESHOLDS], entry[I_THRESHOLD_COUNT], np.uint32(0))
-                drawn = vector(drawn_at + entry[I_INDEX] * 8, 1, np.int64(0))
-                drawn[0] += poisson_add(
-                    uint64(entry[I_KEY]), first, draw, entry[I_CERTAIN], passed, weight, words, numbers, x
-                )
             elif entry[I_KIND] == INPUT_CALLED:
                 asked = vector(asked_at, ASKED_ENTRIES, np.int64(0))
-                asked[A_FIRST], asked[A_STEP], asked[A_DRAW], asked[A_DRAWN] = first, step, np.int64(draw), 0
+                asked[A_FIRST], asked[A_STEP], asked[A_DRAW], asked[A_DRAWN] = first, step, draw, 0
                 call(entry[I_CALLED], vector(entry[I_RECORD], RECORD_COLUMNS, np.int64(0)), asked, words, x)
                 drawn = vector(drawn_at + entry[I_INDEX] * 8, 1, np.int64(0))
                 drawn[0] += asked[A_DRAWN]
@@ -510,25 +504,15 @@ def _play(unit, block, step, log_at, used, blocks):
 @njit(cache=True, nogil=True)
 def _draw(unit, block, step, draw, words, log_at, used, asked_at):
     """Append the spikes of Poisson sources to the log, a unit as often as it fires."""
-    thresholds = vector(unit[THRESHOLDS], unit[THRESHOLD_COUNT], np.uint32(0))
     begin = block * unit[PART] - unit[SHIFT]
     end = min(begin + unit[PART], unit[SIZE])
-    if thresholds.size == 0:
+    if unit[MAX_SPIKES] == 0:
         return used
-    log = vector(log_at, used + unit[PART] * thresholds.size, np.int32(0))
+    log = vector(log_at, used + unit[PART] * unit[MAX_SPIKES], np.int32(0))
+    asked = vector(asked_at, ASKED_ENTRIES, np.int64(0))
     for first in range(begin, end, words.size):
         n = min(words.size, end - first)
-        if unit[CALLED]:
-            asked = vector(asked_at, ASKED_ENTRIES, np.int64(0))
-            asked[A_FIRST], asked[A_STEP], asked[A_DRAW], asked[A_DRAWN] = first, step, np.int64(draw), n
-            call(unit[CALLED], vector(unit[RECORD], RECORD_COLUMNS, np.int64(0)), asked, words, log[used:])
-            used += asked[A_DRAWN]
-            continue
-        group_words(uint64(unit[KEY]), first, draw, words[: (n + 63) // 64 * 64])
-        for i in range(n):
-            if words[i] >= thresholds[0]:
-                for k in range(thresholds.size):
-                    if words[i] >= thresholds[k]:
-                        log[used] = first + i
-                        used += 1
+        asked[A_FIRST], asked[A_STEP], asked[A_DRAW], asked[A_DRAWN] = first, step, draw, n
+        call(unit[CALLED], vector(unit[RECORD], RECORD_COLUMNS, np.int64(0)), asked, words, log[used:])
+        used += asked[A_DRAWN]
     return used

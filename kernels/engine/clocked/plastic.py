@@ -10,15 +10,14 @@ networks that learn and cost nothing elsewhere.
 
 from __future__ import annotations
 
-import functools
 import itertools
 
 import numpy as np
 from llvmlite import ir
-from numba import cfunc, from_dtype, njit, types, uint64
+from numba import from_dtype, njit, types, uint64
 from numba.extending import intrinsic
 
-from ...tools.pointers import matrix, vector
+from ...tools.pointers import address_of, matrix, vector
 from ...tools.random import unit_interval, words
 from .homeostasis import EVERY, HOME_ENTRIES, TOTAL, incoming_sum, record_spike, scale, scaling_factor
 from .plasticity import (
@@ -113,22 +112,12 @@ def cut(offsets, targets, part, shift, cuts):
             cuts[i, b] = s
 
 
-@functools.cache
 def addresses(real):
-    """Return the addresses of `on_pre` and `on_post`, compiled for sums of a dtype; valid as long as the process."""
+    """Return the addresses of `on_pre` and `on_post`, compiled for sums of a dtype."""
     whole, number = types.int64, from_dtype(np.dtype(real))
     entry, context = types.Array(whole, 1, "C"), types.Array(whole, 1, "C")
     log, log_offsets, sums = types.Array(types.int32, 2, "C"), types.Array(whole, 2, "C"), types.Array(number, 2, "C")
-    signature = types.void(entry, context, log, log_offsets, sums)
-    return tuple(_compiled(signature, function) for function in (on_pre, on_post))
-
-
-_KEPT = []  # compiled functions, whose addresses are handed out
-
-
-def _compiled(signature, function):
-    _KEPT.append(cfunc(signature, cache=True, error_model="numpy")(function))
-    return _KEPT[-1].address
+    return tuple(address_of(function, entry, context, log, log_offsets, sums) for function in (on_pre, on_post))
 
 
 @intrinsic

@@ -7,14 +7,14 @@ which step are asked for.
 
 from __future__ import annotations
 
-import functools
 import math
 
 import numpy as np
-from numba import cfunc, from_dtype, njit, types, uint64
+from numba import from_dtype, njit, types, uint64
 
+from ...tools import pointers
 from ...tools.pointers import matrix, vector
-from ...tools.random import group_words, normals
+from ...tools.random import group_words, normals, poisson_add
 
 # The record of a stimulus, int64 [RECORD_COLUMNS]. Columns that a kind does not use are 0.
 (
@@ -29,10 +29,12 @@ from ...tools.random import group_words, normals
     R_UNITS,
     R_OFFSETS,  # address: int64 [units + 1], which gap junctions each unit has, and int64 [junctions], the other units
     R_OTHERS,
+    R_CERTAIN,  # see `tools.random.passed_thresholds`; the others are at the address, R_WIDTH of them
+    R_THRESHOLDS,  # of a source: those of `tools.random.poisson_thresholds`
     R_OWN,  # address: float64 [2, units], voltages at the start of even and odd steps, and [2, UNITS] of the others
     R_VOLTAGES,
     RECORD_COLUMNS,
-) = range(14)
+) = range(16)
 
 # The call, int64 [ASKED_ENTRIES]: the first unit, step, and draw; the number of events that were drawn is written.
 A_FIRST, A_STEP, A_DRAW, A_DRAWN, ASKED_ENTRIES = range(5)
@@ -66,6 +68,32 @@ def _count(word, mean, term):
         count += 1
         term *= mean / count
     return count
+
+
+def add_poisson(record, asked, words, x):
+    """Add the weight of a Poisson input of one rate times the count of each unit to x."""
+    passed = vector(record[R_THRESHOLDS], record[R_WIDTH], np.uint32(0))
+    weight = x.dtype.type(vector(record[R_NUMBERS], 1, 0.0)[0])
+    # `words` is as long as the largest piece, and takes the counts behind the words of 256 units.
+    counts = vector(words.ctypes.data + 256 * 4, 256, np.int32(0))
+    first, draw = asked[A_FIRST], uint64(asked[A_DRAW])
+    asked[A_DRAWN] = poisson_add(
+        uint64(record[R_KEY]), first, draw, record[R_CERTAIN], passed, weight, words, counts, x
+    )
+
+
+def draw_poisson(record, asked, words, log):
+    """Write the units of a source of one rate that fire to the log, as `draw_rates` does."""
+    first, n, used = asked[A_FIRST], asked[A_DRAWN], 0
+    thresholds = vector(record[R_THRESHOLDS], record[R_WIDTH], np.uint32(0))
+    group_words(uint64(record[R_KEY]), first, uint64(asked[A_DRAW]), words[: (n + 63) // 64 * 64])
+    for i in range(n):
+        if words[i] >= thresholds[0]:
+            for k in range(thresholds.size):
+                if words[i] >= thresholds[k]:
+                    log[used] = first + i
+                    used += 1
+    asked[A_DRAWN] = used
 
 
 def add_rates(record, asked, words, x):
@@ -161,20 +189,19 @@ def add_gaps(record, asked, words, x):
 
 
 FUNCTIONS = {
+    "poisson": add_poisson,
+    "poisson_source": draw_poisson,
     "rates": add_rates,
-    "source": draw_rates,
+    "rates_source": draw_rates,
     "waveform": add_waveform,
     "sine": add_sine,
     "process": add_process,
     "gaps": add_gaps,
 }
-_KEPT = []  # compiled functions, whose addresses are handed out
 
 
-@functools.cache
 def address_of(name, real):
-    """Return the address of one of the FUNCTIONS, compiled for inputs of a dtype; valid as long as the process."""
-    whole, out = types.Array(types.int64, 1, "C"), types.int32 if name == "source" else from_dtype(np.dtype(real))
-    signature = types.void(whole, whole, types.Array(types.uint32, 1, "C"), types.Array(out, 1, "C"))
-    _KEPT.append(cfunc(signature, cache=True, error_model="numpy")(FUNCTIONS[name]))
-    return _KEPT[-1].address
+    """Return the address of one of the FUNCTIONS, compiled for inputs of a dtype."""
+    whole, out = types.Array(types.int64, 1, "C"), from_dtype(np.dtype(real))
+    out = types.Array(types.int32 if name.endswith("source") else out, 1, "C")
+    return pointers.address_of(FUNCTIONS[name], whole, whole, types.Array(types.uint32, 1, "C"), out)

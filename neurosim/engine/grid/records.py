@@ -8,11 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...kernels.engine.clocked import stimuli as called
+from ...kernels.tools.random import passed_thresholds
 from ..addresses import address, signed
 from ..compile.currents import CompiledCurrent, Couplings
 from ..compile.noise import Noise
 
 Record = tuple[NDArray[np.int64], list[NDArray[Any]]]
+
+
+def poisson_record(noise: Noise, *, source: bool) -> Record:
+    """Return the record of Poisson spikes of one rate, of a source or into neurons, and the arrays that it names."""
+    certain, thresholds = 0, noise.thresholds
+    if not source:
+        certain, thresholds = passed_thresholds(thresholds)  # type: ignore[no-untyped-call]
+    kept = {called.R_THRESHOLDS: thresholds, called.R_NUMBERS: np.array([noise.weight])}
+    record, arrays = _record(kept, (1, len(thresholds)), noise.key)
+    record[called.R_CERTAIN] = certain
+    return record, arrays
 
 
 def rates_record(noise: Noise) -> Record:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -13,20 +13,25 @@ from numpy.typing import NDArray
 from ...kernels.engine.clocked import deliver
 from ...kernels.engine.clocked import loop as clocked
 from ...kernels.engine.clocked import stimuli as called
-from ...kernels.tools.random import passed_thresholds
+from ...kernels.engine.clocked.groups import address_of_read
 from ...neurons import Neuron
-from ..addresses import address, signed
+from ..addresses import address
 from ..compile.network import CompiledNetwork
 from ..compile.row_table import RowTable
-from .records import couplings_record, current_record, rates_record
+from .records import couplings_record, current_record, poisson_record, rates_record
 
 # What a population adds to its inputs from the row tables of each form that has no counter of its own.
 INPUT_KINDS = {
     deliver.SUMS: clocked.INPUT_SUMS,
     deliver.QUEUE: clocked.INPUT_QUEUE,
-    deliver.GROUPS: clocked.INPUT_FIXED,
+    deliver.GROUPS: clocked.INPUT_FIXED,  # in float64 they add to the sums
 }
-
+# What returns the address of the function that reads the rows of each form, if they are not read in the run loop.
+READERS: dict[int, Callable[[np.dtype[Any]], int]] = {
+    deliver.BITS: lambda real: deliver.address_of_bits(),  # type: ignore[no-untyped-call]
+    deliver.QUEUE: deliver.address_of_queue,
+    deliver.GROUPS: address_of_read,
+}
 
 # A row of the table of inputs, and its weight.
 Entry: TypeAlias = tuple[list[int], float]
@@ -61,6 +66,8 @@ def row_table(compiled: CompiledNetwork) -> tuple[NDArray[np.int64], NDArray[Any
         row[deliver.ROWS] = compiled.layout.sizes[rows.source]
         row[deliver.DELAY], row[deliver.RECEPTOR] = rows.delay, rows.receptor
         row[deliver.BATCH], row[deliver.PAGES] = rows.batch, _pages(compiled, rows)
+        if rows.form in READERS:
+            row[deliver.CALLED] = READERS[rows.form](compiled.real)
         for column, value in rows.values.items():
             row[column] = value
         for column, array in rows.arrays.items():
@@ -121,7 +128,9 @@ def _from_rows(
                 entries.setdefault(p, []).append((counter, rows.weight))
                 mine[clocked.INPUT_SUMS, rows.receptor] = 0.0  # what its counters cannot hold
             else:
-                mine[INPUT_KINDS[rows.form], rows.receptor] = rows.weight
+                wide = rows.form == deliver.GROUPS and compiled.real == np.float64
+                kind = clocked.INPUT_SUMS if wide else INPUT_KINDS[rows.form]
+                mine[kind, rows.receptor] = rows.weight
     for synapses in compiled.plastic:
         kinds.setdefault(synapses.target, {})[clocked.INPUT_SUMS, synapses.receptor] = 0.0
     for p, mine in kinds.items():
@@ -132,16 +141,10 @@ def _from_rows(
 def _from_noises(compiled: CompiledNetwork, entries: dict[int, list[Entry]], alive: list[NDArray[Any]]) -> None:
     for s, noise in enumerate(compiled.noises):
         mine = entries.setdefault(noise.population, [])
-        if noise.rates is not None:
-            record, kept = rates_record(noise)
-            alive += [record, *kept]
-            function = called.address_of("rates", compiled.real)
-            mine.append((_entry(clocked.INPUT_CALLED, s, noise.receptor, called=function, record=address(record)), 0.0))
-            continue
-        certain, passed = passed_thresholds(noise.thresholds)  # type: ignore[no-untyped-call]
-        alive.append(passed)
-        table = signed(noise.key), certain, address(passed), len(passed)
-        mine.append(([clocked.INPUT_POISSON, s, noise.receptor, *table, 0, 0], noise.weight))
+        record, kept = poisson_record(noise, source=False) if noise.rates is None else rates_record(noise)
+        alive += [record, *kept]
+        function = called.address_of("poisson" if noise.rates is None else "rates", compiled.real)
+        mine.append((_entry(clocked.INPUT_CALLED, s, noise.receptor, called=function, record=address(record)), 0.0))
 
 
 def _from_currents(
@@ -166,7 +169,7 @@ def _from_currents(
 
 
 def _entry(kind: int, index: int, receptor: int, *, called: int = 0, record: int = 0) -> list[int]:
-    return [kind, index, receptor, 0, 0, 0, 0, called, record]
+    return [kind, index, receptor, called, record]
 
 
 def unit_table(
@@ -206,12 +209,11 @@ def unit_table(
             row[clocked.FIRST_INPUT], row[clocked.LAST_INPUT] = ranges[p]
         elif p in compiled.poisson:
             noise = compiled.poisson[p]
-            row[clocked.KIND], row[clocked.KEY] = clocked.POISSON, signed(noise.key)
-            row[clocked.THRESHOLDS], row[clocked.THRESHOLD_COUNT] = address(noise.thresholds), len(noise.thresholds)
-            if noise.rates is not None:
-                record, kept = rates_record(noise)
-                alive += [record, *kept]
-                row[clocked.CALLED], row[clocked.RECORD] = called.address_of("source", compiled.real), address(record)
+            row[clocked.KIND], row[clocked.MAX_SPIKES] = clocked.POISSON, len(noise.thresholds)
+            record, kept = poisson_record(noise, source=True) if noise.rates is None else rates_record(noise)
+            alive += [record, *kept]
+            name = "poisson_source" if noise.rates is None else "rates_source"
+            row[clocked.CALLED], row[clocked.RECORD] = called.address_of(name, compiled.real), address(record)
         else:
             row[clocked.KIND] = clocked.EVENTS
     return table

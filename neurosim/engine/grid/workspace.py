@@ -94,6 +94,7 @@ class GridWorkspace:
         self._cursors = np.zeros((len(populations), layout.blocks), np.int64)
         self.plastic = PlasticState(compiled.plastic, compiled.share, self.threads, processes)
         self._rows, self._row_weights = row_table(compiled)
+        self._reading: list[NDArray[np.int64]] = []  # kept alive: the table holds their addresses
         self._inputs = input_table(compiled, self._rows, counters, self._processes, self._voltages)
         self._constants = constants  # kept alive: the table holds their addresses
         self._units = unit_table(
@@ -338,6 +339,20 @@ class GridWorkspace:
             log = np.empty((len(self.log), room), np.int32)
             log[:, : self.log.shape[1]] = self.log
             self.log = log
+            self._open_groups()
+
+    def _open_groups(self) -> None:
+        """Give row tables of GROUPS room for as many cursors as the logs can hold spikes, twice."""
+        self._reading, (begin, end) = [], self.compiled.share.pages
+        capacity = 2 * self.log.size
+        for row in (row for row in self._rows if row[deliver.FORM] == deliver.GROUPS):
+            cursors, ends = np.empty((end - begin, capacity), np.int64), np.zeros((end - begin, 2), np.int64)
+            born = np.zeros((self.threads, row[deliver.DELAY] + 1), np.int64)
+            self._reading += [cursors, ends, born]
+            # Pages are addressed as if all were there.
+            row[deliver.CURSORS] = cursors.ctypes.data - begin * cursors.strides[0]
+            row[deliver.ENDS] = ends.ctypes.data - begin * ends.strides[0]
+            row[deliver.CAPACITY], row[deliver.BORN] = capacity, address(born)
 
     def pieces(self, p: int) -> list[tuple[int, int]]:
         """Return the ranges of units whose states are together in memory."""
