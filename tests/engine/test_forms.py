@@ -21,6 +21,7 @@ from neurosim.synapses import (
     FixedProbability,
     FixedTotalNumber,
     FromList,
+    LogNormal,
     Normal,
     Pattern,
     Uniform,
@@ -100,13 +101,34 @@ def test_forms_of_one_delay_are_the_plain_form(case: str, real: type, shared: No
 EXACT = balanced(FixedNumberPre(200), 2.0**-7, -(2.0**-5), Normal(1.5e-3, 5e-4, low=1e-4))
 
 
-def test_groups_by_delay_are_the_plain_form() -> None:
-    plan = compile_network(EXACT, DT, 5, np.dtype(np.float32))
+@pytest.mark.parametrize("real", [np.float64, np.float32])
+@pytest.mark.parametrize("delay", [EXACT.projections[0].delay, Uniform(0.6e-4, 1.4e-4)], ids=["many", "one"])
+def test_groups_by_delay_are_the_plain_form(delay: Uniform, real: type) -> None:
+    """`one`: all delays are drawn, and come to one step."""
+    network = balanced(FixedNumberPre(200), 2.0**-7, -(2.0**-5), delay)
+    plan = compile_network(network, DT, 5, np.dtype(real))
     assert forms(plan) == {GROUPS}
-    plain = compile_network(EXACT, DT, 5, np.dtype(np.float32), plain=True)
+    plain = compile_network(network, DT, 5, np.dtype(real), plain=True)
     assert forms(plain) == {QUEUE}
     found = spikes_of(plan, 1500)
     assert found == spikes_of(plain, 1500) == spikes_of(plan, 1500, pieces=11)
+
+
+def test_groups_of_float64_take_any_weights_as_they_are() -> None:
+    """One spike of every source through weights of any size: the sums of the plain form, in its order."""
+    network = Network(
+        [Population("in", 300, SpikeSource()), Population("out", 600, LIF(tau_mem=1e9, v_threshold=1e9))],
+        [Projection("in", "out", FixedNumberPre(200), LogNormal(0.0, 3.0), Uniform(1e-4, 2e-3))],
+    )
+    ends = []
+    for plain in (False, True):
+        plan = compile_network(network, DT, 5, np.dtype(np.float64), plain=plain)
+        assert forms(plan) == {QUEUE if plain else GROUPS}
+        space = GridWorkspace(plan, ("out",), False)
+        play(space, Spikes(np.zeros(300), np.arange(300), 300, 0.01))
+        space.advance(100, 0)
+        ends.append(space.membrane([p.name for p in network.populations].index("out"))[0])
+    assert np.array_equal(*ends) and ends[0].min() > 1.0
 
 
 def test_groups_round_weights_to_a_small_part_of_their_size() -> None:

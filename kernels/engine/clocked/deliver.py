@@ -62,6 +62,8 @@ BITS, COUNTS, SUMS, QUEUE, GROUPS = range(5)
     ROW_TABLE_COLUMNS,
 ) = range(28)
 LAST_PAGE_BIT = 62
+# GROUPS: added to the number of records of a row's last group.
+LAST_GROUP = 1 << 31
 # What the functions that read BITS and QUEUE are asked, int64 [READ_ENTRIES]: their docstrings say it.
 READ_ENTRIES = 5
 

@@ -1,8 +1,9 @@
 """Rows of GROUPS while they are read: a cursor for each spike on its way, and one group of its row in each step.
 
-A group of float32 networks is a word of 32 bits with the number of records, then the records, 16 bits of weight above
-16 bits of target, which add to int32 sums. That of float64 networks is a word of 64 bits with their number, the
-weights, then the targets of 16 bits, filled up to a word.
+A row is its groups for the delays 1, 2, ...; the last is marked by LAST_GROUP. A group of float32 networks is a word
+of 32 bits with the number of records, then the records, 16 bits of weight above 16 bits of target, which add to int32
+sums. That of float64 networks is a word of 64 bits with their number, the weights, then the targets of 16 bits, filled
+up to a word.
 
 The run loop calls `read_groups` by the address in its table.
 """
@@ -22,6 +23,7 @@ from .deliver import (
     DELAY,
     END_BLOCK,
     ENDS,
+    LAST_GROUP,
     LINES,
     ROWS,
     SINCE,
@@ -115,7 +117,8 @@ def _begin(table, context, log, log_offsets, step, age, sums):
             for j in range(log_offsets[b, at], log_offsets[b, at + 1]):
                 row = starts[log[b, j]]
                 for _ in range(age):
-                    row += _size(_count(row, sums), sums)
+                    if row:
+                        row = _after(row, _head(row, sums), sums)
                 cursors[k] = row
                 k += 1
         ends[HEAD] = k
@@ -123,15 +126,17 @@ def _begin(table, context, log, log_offsets, step, age, sums):
 
 
 @njit(cache=True, nogil=True)
-def _count(at, sums):
-    """Return the number of records of the group at an address."""
+def _head(at, sums):
+    """Return the first word of the group at an address."""
     return np.int64(vector(at, 1, np.uint32(0))[0]) if sums.itemsize == 4 else vector(at, 1, np.int64(0))[0]
 
 
 @njit(cache=True, nogil=True)
-def _size(count, sums):
-    """Return the bytes of a group."""
-    return 4 * (1 + count) if sums.itemsize == 4 else 8 * (1 + count + (count + 3) // 4)
+def _after(at, head, sums):
+    """Return the address of the group after that at `at`, whose first word is `head`; 0 after the last."""
+    if head & LAST_GROUP:
+        return 0
+    return at + (4 * (1 + head) if sums.itemsize == 4 else 8 * (1 + head + (head + 3) // 4))
 
 
 @njit(cache=True, nogil=True)
@@ -140,7 +145,7 @@ def _deliver(cursors, first, last, lines, sums):
 
     Args:
         lines: cache lines of a row to ask for ahead of time.
-        cursors: int64 addresses of what each row has left.
+        cursors: int64 addresses of what each row has left; 0: nothing.
         sums: int32 or float64, of the slots of a page.
     """
     for e in range(first, last):
@@ -149,7 +154,10 @@ def _deliver(cursors, first, last, lines, sums):
             ahead = cursors[e + 16]
             for k in range(lines):
                 prefetch(ahead + 64 * k)
-        count = _count(at, sums)
+        if at == 0:
+            continue
+        head = _head(at, sums)
+        count = head & (LAST_GROUP - 1)
         if sums.itemsize == 4:
             group = vector(at + 4, count, np.uint32(0))
             for j in range(count):
@@ -159,4 +167,4 @@ def _deliver(cursors, first, last, lines, sums):
             weights, targets = vector(at + 8, count, 0.0), vector(at + 8 + 8 * count, count, np.uint16(0))
             for j in range(count):
                 sums[targets[j]] += weights[j]
-        cursors[e] = at + _size(count, sums)
+        cursors[e] = _after(at, head, sums)

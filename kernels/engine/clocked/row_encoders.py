@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from .deliver import LAST_GROUP
+
 
 @njit(cache=True, nogil=True)
 def count_blocks(offsets, targets, part, shift, cuts):
@@ -107,32 +109,44 @@ def count_groups(offsets, targets, delays, part, shift, page_blocks, longest, co
 
 
 @njit(cache=True, nogil=True)
-def open_groups(counts, longest, starts, at, words, positions):
+def open_groups(counts, longest, starts, at, words, places):
     """Write the heads of all groups: a word with the number of records for each delay of each page of each row.
 
+    The last group of a row that has records is marked, and the empty ones after it are left out.
+
     Args:
-        starts: int64 [pages, rows] addresses, written. at: the address of `words`, uint32.
-        positions: int64, of the shape of counts: where a group's next record goes.
+        starts: int64 [pages, rows] addresses, written; 0 where a row has no records.
+        at: the address of `words`, uint32 or, for wide groups, uint64.
+        places: int64, of the shape of counts: the word at which each group begins.
+
+    Returns:
+        the number of words written, heads and records.
     """
-    k = 0
+    k, wide = 0, words.itemsize == 8
     pages = starts.shape[0]
     for i in range(counts.shape[0]):
         for page in range(pages):
-            starts[page, i] = at + 4 * k
-            for delay in range(1, longest + 1):
+            last = longest
+            while last > 0 and counts[i, page * (longest + 1) + last] == 0:
+                last -= 1
+            starts[page, i] = at + words.itemsize * k if last else 0
+            for delay in range(1, last + 1):
                 n = counts[i, page * (longest + 1) + delay]
-                words[k] = n
-                positions[i, page * (longest + 1) + delay] = k + 1
-                k += 1 + n
+                words[k] = n | LAST_GROUP if delay == last else n
+                places[i, page * (longest + 1) + delay] = k
+                k += 1 + n + ((n + 3) // 4 if wide else 0)
+    return k
 
 
 @njit(cache=True, nogil=True)
 def fill_groups(
-    offsets, targets, weights, delays, part, shift, offset, block_slots, page_blocks, longest, unit, positions, words
+    offsets, targets, weights, delays, part, shift, offset, block_slots, page_blocks, longest, unit, places, left, words
 ):
     """Write the records of a projection: 16 bits of weight, in multiples of `unit`, above 16 bits of slot in the page.
 
-    weights: [synapses], or one for all.
+    Args:
+        weights: [synapses], or one for all.
+        left: int64, of the shape of `places`: the records that are still to be written into each group.
     """
     for i in range(offsets.size - 1):
         for j in range(offsets[i], offsets[i + 1]):
@@ -142,9 +156,31 @@ def fill_groups(
             slot = (block % page_blocks) * block_slots + offset + target - block * part
             level = np.int64(np.floor(weights[j if weights.size > 1 else 0] / unit + 0.5))
             level = min(max(level, -32767), 32767)
-            k = positions[i, group]
-            positions[i, group] = k + 1
+            k = places[i, group]
+            k += 1 + (np.int64(words[k]) & (LAST_GROUP - 1)) - left[i, group]
+            left[i, group] -= 1
             words[k] = np.uint32(np.uint32(slot) | np.uint32(np.uint32(level & 0xFFFF) << np.uint32(16)))
+
+
+@njit(cache=True, nogil=True)
+def fill_wide_groups(
+    offsets, targets, weights, delays, part, shift, offset, block_slots, page_blocks, longest, places, left, words,
+    reals, slots,
+):  # fmt: skip
+    """Write the records of a projection into wide groups, see `groups`; the arguments are those of `fill_groups`.
+
+    reals, slots: `words` as float64 and as uint16.
+    """
+    for i in range(offsets.size - 1):
+        for j in range(offsets[i], offsets[i + 1]):
+            target = np.int64(targets[j])
+            block = (target + shift) // part
+            group = block // page_blocks * (longest + 1) + np.int64(delays[j])
+            first, n = places[i, group] + 1, np.int64(words[places[i, group]]) & (LAST_GROUP - 1)
+            k = n - left[i, group]
+            left[i, group] -= 1
+            reals[first + k] = weights[j if weights.size > 1 else 0]
+            slots[4 * (first + n) + k] = (block % page_blocks) * block_slots + offset + target - block * part
 
 
 @njit(cache=True, nogil=True)

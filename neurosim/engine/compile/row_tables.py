@@ -281,14 +281,16 @@ class RowTableBuilder:
     def _grouped(self, sampler: SynapseSampler) -> bool:
         """Return whether a projection whose delays are drawn may be stored in GROUPS."""
         longest, weight = self._max_delay(sampler), reach_of(sampler)
-        if self.real != np.float32 or weight is None or not 1 <= longest <= MAX_GROUPS:
+        if not 1 <= longest <= MAX_GROUPS:
             return False
         sources = len(sampler.first_synapse) - 1
         # The heads are shared by all projections of the source.
         shared = [d.synapses for d in self._choosing if (d.source, d.receptor) == (sampler.source, sampler.receptor)]
         if sum(shared) < MIN_GROUP * sources * self.layout.pages * longest:
             return False
-        return weight[1] == 0 or weight[1] >= MIN_LEVELS * self._unit(sampler.receptor)
+        if self.real == np.float64:
+            return True
+        return weight is not None and (weight[1] == 0 or weight[1] >= MIN_LEVELS * self._unit(sampler.receptor))
 
     def _max_delay(self, sampler: SynapseSampler) -> int:
         """Return the longest delay that is expected, in steps; 0 where nothing is known."""
@@ -306,7 +308,7 @@ class RowTableBuilder:
     def _fill_groups(self, table: RowTable) -> RowTable:
         samplers = [self.samplers[number] for number in table.projections]
         sources, pages, (begin, end) = len(samplers[0].first_synapse) - 1, self.layout.pages, self.share.pages
-        table.weight = self._unit(table.receptor)
+        table.weight = self._unit(table.receptor) if self.real == np.float32 else 0.0
         table.max_delay = max(self._max_delay(sampler) for sampler in samplers)
         starts = np.zeros((end - begin, sources), np.int64)
         # Rows are addressed as if all pages were there.
@@ -314,28 +316,49 @@ class RowTableBuilder:
         table.memory.append(starts)
         table.sizes.append(pages * sources * starts.itemsize)
         reach: list[int] = []
+        chunks = _chunks(samplers)
+        rooms = self._rooms(samplers, chunks, table.max_delay) if self.share.whole else {}
 
         def fill(chunk: tuple[int, int]) -> None:
-            reach.append(self._group(table, chunk, starts))
+            reach.append(self._group(table, chunk, starts, rooms.get(chunk)))
 
-        for_each(_chunks(samplers), fill, self.threads)
+        for_each(chunks, fill, self.threads)
         if max(reach) > table.max_delay:  # a delay beyond the assumed bound
             return self._fill_lists(replace(table, form=deliver.QUEUE, arrays={}, values={}, memory=[], sizes=[]))
         # Groups beyond the longest delay are empty and are never read.
         table.delay = table.max_delay = max(1, *reach)
         each = sum(sampler.synapses for sampler in samplers) / (sources * pages * table.delay)
-        table.values[deliver.LINES] = 1 + min(7, int(4 * each) // 64)
+        table.values[deliver.LINES] = 1 + min(7, int((4 if self.real == np.float32 else 10) * each + 63) // 64)
         return table
 
-    def _group(self, table: RowTable, chunk: tuple[int, int], starts: NDArray[np.int64]) -> int:
-        """Write the rows of a chunk and return its longest delay; write nothing if that is beyond the groups."""
+    def _rooms(
+        self, samplers: Sequence[SynapseSampler], chunks: Sequence[tuple[int, int]], longest: int
+    ) -> dict[tuple[int, int], NDArray[Any]]:
+        """Return memory for the words of each chunk, at least as many as it takes.
+
+        It is one array: numpy asks for large pages for large arrays only, and reads of groups, each in another row,
+        take two thirds of the time on them.
+        """
+        synapses = [sum(int(np.diff(s.first_synapse[[first, last]])[0]) for s in samplers) for first, last in chunks]
+        heads = [(last - first) * self.layout.pages * longest for first, last in chunks]
+        wide = self.real == np.float64
+        sizes = [n + h + 64 + (n // 4 + min(n, h) if wide else 0) for n, h in zip(synapses, heads, strict=True)]
+        whole, ends = np.empty(sum(sizes), np.uint64 if wide else np.uint32), np.cumsum(sizes)
+        return {chunk: whole[end - size : end] for chunk, size, end in zip(chunks, sizes, ends, strict=True)}
+
+    def _group(
+        self, table: RowTable, chunk: tuple[int, int], starts: NDArray[np.int64], room: NDArray[Any] | None
+    ) -> int:
+        """Write the rows of a chunk and return its longest delay; write nothing if that is beyond the groups.
+
+        room: for its words; None: make some.
+        """
         layout, longest, (first, last) = self.layout, table.max_delay, chunk
         made = [self._make(number, first, last) for number in table.projections]
         reached = max((int(delays.max(initial=0)) for _, _, delays in made if delays is not None), default=0)
         if reached > longest:
             return reached
-        # With a word for each group, and as many words as prefetches reach beyond the last.
-        words_of_all = sum(len(r.targets) for r, _, _ in made) + (last - first) * layout.pages * longest + 64
+        synapses = sum(len(r.targets) for r, _, _ in made)
         if not self.share.whole:
             made = self._shared(table, made)
         begin, end = self.share.pages
@@ -345,20 +368,26 @@ class RowTableBuilder:
         counts = np.zeros((last - first, (end - begin) * (longest + 1)), np.int64)
         for (part, shift, _), (r, _, delays) in zip(wheres, made, strict=True):
             rows.count_groups(r.offsets, r.targets, delays, part, shift, layout.page_blocks, longest, counts)
-        words = np.empty(int(counts.sum()) + counts.shape[0] * (end - begin) * longest + 64, np.uint32)
-        positions = np.empty_like(counts)
+        # A word for each group, and as many words as prefetches reach beyond the last.
+        wide, heads = self.real == np.float64, counts.shape[0] * (end - begin) * longest
+        records = int(counts.sum() + (((counts + 3) // 4).sum() if wide else 0))
+        words = np.empty(records + heads + 64, np.uint64 if wide else np.uint32) if room is None else room
+        places = np.empty_like(counts)
         mine = np.empty((end - begin, last - first), np.int64)
-        rows.open_groups(counts, longest, mine, words.ctypes.data, words, positions)
+        rows.open_groups(counts, longest, mine, words.ctypes.data, words, places)
         starts[:, first:last] = mine
         for number, where, (r, weights, delays) in zip(table.projections, wheres, made, strict=True):
             levels = np.array([self.samplers[number].weight], self.real) if weights is None else weights
-            if len(r.targets):
-                rows.fill_groups(
-                    r.offsets, r.targets, levels, delays, *where, layout.block_slots, layout.page_blocks, longest,
-                    table.weight, positions, words,
-                )  # fmt: skip
+            given = r.offsets, r.targets, levels, delays, *where, layout.block_slots, layout.page_blocks, longest
+            if len(r.targets) and wide:
+                views = words.view(np.float64), words.view(np.uint16)
+                rows.fill_wide_groups(*given, places, counts, words, *views)
+            elif len(r.targets):
+                rows.fill_groups(*given, table.weight, places, counts, words)
         table.memory.append(words)
-        table.sizes.append(words_of_all * words.itemsize)
+        # Where targets fill words, those of the whole network as if they filled them up.
+        targets = (synapses + 3) // 4 if wide else 0
+        table.sizes.append((synapses + targets + (last - first) * layout.pages * longest + 64) * words.itemsize)
         return reached
 
 
