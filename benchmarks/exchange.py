@@ -33,7 +33,7 @@ SIZES = (1e6, 1e7, 1e8, 1e9)
 @cfunc(types.int32(*[types.int64] * 8), error_model="numpy")
 def pretended(send, count, kind, receive, counts, places, kind_again, pools):
     """Fill what all would receive. pools: address of int64: processes, then length and address of counts and units."""
-    given = vector(pools, 5, np.int64(0))
+    given = vector(pools, 5, np.int64(0))  # type: ignore[call-arg]
     n = np.int64(0)
     for each in vector(counts, given[0], np.int32(0)):
         n += each

@@ -63,7 +63,7 @@ def call(typing, address, a, b, c, d):
     return types.void(types.intp, a, b, c, d), emit
 
 
-def address_of(function, *kinds):
+def address_of(function: object, *kinds: object) -> int:
     """Return the address of a function of arguments of these types, compiled; valid as long as the process."""
     return _compiled(function, types.void(*kinds)).address
 

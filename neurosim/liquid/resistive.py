@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 from numba import float64, int64, uint32
@@ -97,7 +97,8 @@ class ReadNoiseLIF(Neuron):
             noise = zero
             if variance[i] > zero:
                 at_v, at_x = uint32(int64(u * 1048576.0)), uint32(int64(x * 1048576.0))
-                words = threefry(uint32(unit[i]), uint32(steps[i]), at_v, at_x, high, low, none, none)
+                n, k = uint32(unit[i]), uint32(steps[i])
+                words: Any = threefry(n, k, at_v, at_x, high, low, none, none)  # type: ignore[call-arg]
                 radius = math.sqrt(-2.0 * log_of_fraction(unit_interval(words[0], words[1])) * float64(variance[i]))
                 noise = c.dtype.type(radius * turn(unit_interval(words[2], words[3]))[0])
             # The exact step: what is above rest decays, and the current charges the membrane, unless it is refractory.

@@ -132,7 +132,7 @@ def deliver_bits(given, rows, planes, counts):
     sum_rows(rows, first, last, begin, end, planes, planes_at, counts.ctypes.data, low // 64, high // 64)
 
 
-def address_of_bits():
+def address_of_bits() -> int:
     """Return the address of `deliver_bits`, compiled."""
     whole, word = types.Array(types.int64, 1, "C"), types.Array(types.uint64, 2, "C")
     return address_of(deliver_bits, whole, whole, word, types.Array(types.uint8, 1, "C"))
@@ -241,7 +241,7 @@ def deliver_queue(table, given, units, queue):
                     line[base + targets[j]] += weight
 
 
-def address_of_queue(real):
+def address_of_queue(real: object) -> int:
     """Return the address of `deliver_queue`, compiled for a queue of a dtype."""
     whole, units = types.Array(types.int64, 1, "C"), types.Array(types.int32, 1, "C")
     return address_of(deliver_queue, whole, whole, units, types.Array(from_dtype(np.dtype(real)), 2, "C"))

@@ -107,7 +107,7 @@ def exchange(record, asked, log, log_offsets):
             log_offsets[b, at + e + 1] = used + n
 
 
-def address_of_exchange():
+def address_of_exchange() -> int:
     """Return the address of `exchange`, compiled."""
     whole = types.Array(types.int64, 1, "C")
     return address_of(exchange, whole, whole, types.Array(types.int32, 2, "C"), types.Array(types.int64, 2, "C"))

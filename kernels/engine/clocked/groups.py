@@ -62,7 +62,7 @@ def read_wide_groups(table, context, log, log_offsets):
     _read(table, context, log, log_offsets, 0.0)
 
 
-def address_of_read(real):
+def address_of_read(real: object) -> int:
     """Return the address of the function that reads GROUPS of a network of a dtype."""
     whole = types.Array(types.int64, 1, "C")
     logs = types.Array(types.int32, 2, "C"), types.Array(types.int64, 2, "C")

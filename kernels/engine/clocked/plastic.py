@@ -112,7 +112,7 @@ def cut(offsets, targets, part, shift, cuts):
             cuts[i, b] = s
 
 
-def addresses(real):
+def addresses(real: object) -> tuple[int, ...]:
     """Return the addresses of `on_pre` and `on_post`, compiled for sums of a dtype."""
     whole, number = types.int64, from_dtype(np.dtype(real))
     entry, context = types.Array(whole, 1, "C"), types.Array(whole, 1, "C")

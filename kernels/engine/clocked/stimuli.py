@@ -200,7 +200,7 @@ FUNCTIONS = {
 }
 
 
-def address_of(name, real):
+def address_of(name: str, real: object) -> int:
     """Return the address of one of the FUNCTIONS, compiled for inputs of a dtype."""
     whole, out = types.Array(types.int64, 1, "C"), from_dtype(np.dtype(real))
     out = types.Array(types.int32 if name.endswith("source") else out, 1, "C")

@@ -22,6 +22,7 @@ from ...kernels.engine.clocked.bits import STRIP
 from ...network import Network
 from ...synapses import Rows
 from ..threads import for_each
+from .group_words import nominal_words, rooms, write_groups
 from .layout import Layout
 from .plastic import is_plastic
 from .row_table import Late, RowTable
@@ -317,10 +318,12 @@ class RowTableBuilder:
         table.sizes.append(pages * sources * starts.itemsize)
         reach: list[int] = []
         chunks = _chunks(samplers)
-        rooms = self._rooms(samplers, chunks, table.max_delay) if self.share.whole else {}
+        synapses = [sum(int(s.first_synapse[z] - s.first_synapse[a]) for s in samplers) for a, z in chunks]
+        groups = [(z - a) * pages * table.max_delay for a, z in chunks]
+        room = rooms(chunks, synapses, groups, wide=self.real == np.float64) if self.share.whole else {}
 
         def fill(chunk: tuple[int, int]) -> None:
-            reach.append(self._group(table, chunk, starts, rooms.get(chunk)))
+            reach.append(self._group(table, chunk, starts, room.get(chunk)))
 
         for_each(chunks, fill, self.threads)
         if max(reach) > table.max_delay:  # a delay beyond the assumed bound
@@ -331,21 +334,6 @@ class RowTableBuilder:
         table.values[deliver.LINES] = 1 + min(7, int((4 if self.real == np.float32 else 10) * each + 63) // 64)
         return table
 
-    def _rooms(
-        self, samplers: Sequence[SynapseSampler], chunks: Sequence[tuple[int, int]], longest: int
-    ) -> dict[tuple[int, int], NDArray[Any]]:
-        """Return memory for the words of each chunk, at least as many as it takes.
-
-        It is one array: numpy asks for large pages for large arrays only, and reads of groups, each in another row,
-        take two thirds of the time on them.
-        """
-        synapses = [sum(int(np.diff(s.first_synapse[[first, last]])[0]) for s in samplers) for first, last in chunks]
-        heads = [(last - first) * self.layout.pages * longest for first, last in chunks]
-        wide = self.real == np.float64
-        sizes = [n + h + 64 + (n // 4 + min(n, h) if wide else 0) for n, h in zip(synapses, heads, strict=True)]
-        whole, ends = np.empty(sum(sizes), np.uint64 if wide else np.uint32), np.cumsum(sizes)
-        return {chunk: whole[end - size : end] for chunk, size, end in zip(chunks, sizes, ends, strict=True)}
-
     def _group(
         self, table: RowTable, chunk: tuple[int, int], starts: NDArray[np.int64], room: NDArray[Any] | None
     ) -> int:
@@ -353,41 +341,22 @@ class RowTableBuilder:
 
         room: for its words; None: make some.
         """
-        layout, longest, (first, last) = self.layout, table.max_delay, chunk
+        longest, (first, last), wide = table.max_delay, chunk, self.real == np.float64
         made = [self._make(number, first, last) for number in table.projections]
         reached = max((int(delays.max(initial=0)) for _, _, delays in made if delays is not None), default=0)
         if reached > longest:
             return reached
-        synapses = sum(len(r.targets) for r, _, _ in made)
+        synapses, groups = sum(len(r.targets) for r, _, _ in made), (last - first) * self.layout.pages * longest
         if not self.share.whole:
             made = self._shared(table, made)
-        begin, end = self.share.pages
-        # Pages are counted from the first of this share.
-        before = begin * layout.page_blocks
-        wheres = [(part, shift - before * part, offset - before * part) for part, shift, offset in self._wheres(table)]
-        counts = np.zeros((last - first, (end - begin) * (longest + 1)), np.int64)
-        for (part, shift, _), (r, _, delays) in zip(wheres, made, strict=True):
-            rows.count_groups(r.offsets, r.targets, delays, part, shift, layout.page_blocks, longest, counts)
-        # A word for each group, and as many words as prefetches reach beyond the last.
-        wide, heads = self.real == np.float64, counts.shape[0] * (end - begin) * longest
-        records = int(counts.sum() + (((counts + 3) // 4).sum() if wide else 0))
-        words = np.empty(records + heads + 64, np.uint64 if wide else np.uint32) if room is None else room
-        places = np.empty_like(counts)
-        mine = np.empty((end - begin, last - first), np.int64)
-        rows.open_groups(counts, longest, mine, words.ctypes.data, words, places)
-        starts[:, first:last] = mine
-        for number, where, (r, weights, delays) in zip(table.projections, wheres, made, strict=True):
-            levels = np.array([self.samplers[number].weight], self.real) if weights is None else weights
-            given = r.offsets, r.targets, levels, delays, *where, layout.block_slots, layout.page_blocks, longest
-            if len(r.targets) and wide:
-                views = words.view(np.float64), words.view(np.uint16)
-                rows.fill_wide_groups(*given, places, counts, words, *views)
-            elif len(r.targets):
-                rows.fill_groups(*given, table.weight, places, counts, words)
+        given = [
+            (r, np.array([self.samplers[number].weight], self.real) if weights is None else weights, delays)
+            for number, (r, weights, delays) in zip(table.projections, made, strict=True)
+        ]
+        unit = 0.0 if wide else table.weight
+        words = write_groups(given, self._wheres(table), self.share, longest, unit, starts[:, first:last], room)
         table.memory.append(words)
-        # Where targets fill words, those of the whole network as if they filled them up.
-        targets = (synapses + 3) // 4 if wide else 0
-        table.sizes.append((synapses + targets + (last - first) * layout.pages * longest + 64) * words.itemsize)
+        table.sizes.append(nominal_words(synapses, groups, wide=wide) * words.itemsize)
         return reached
 
 

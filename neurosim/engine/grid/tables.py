@@ -28,7 +28,7 @@ INPUT_KINDS = {
 }
 # What returns the address of the function that reads the rows of each form, if they are not read in the run loop.
 READERS: dict[int, Callable[[np.dtype[Any]], int]] = {
-    deliver.BITS: lambda real: deliver.address_of_bits(),  # type: ignore[no-untyped-call]
+    deliver.BITS: lambda real: deliver.address_of_bits(),
     deliver.QUEUE: deliver.address_of_queue,
     deliver.GROUPS: address_of_read,
 }
