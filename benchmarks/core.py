@@ -1,0 +1,197 @@
+"""Speed of the engine, row by row: build and size, parameters by unit, first compilation, peers, processes.
+
+CPU times of one thread, which other programs disturb less than wall times; the least of the repeats, except for
+compilation, whose processes run once or in the median. `--part` chooses:
+
+    drawn    1e4 and 1e5 neurons, 1,000 synapses each, all weights and delays drawn: build, and time an event
+    arrays   every parameter an array against numbers: LIF, AdEx and conductances of 4,000 neurons
+    compile  a fresh process up to its first result: nothing compiled, then new combinations, and all cached
+    cuba     `cuba.py` on one thread; needs `make peers-engine`
+    sizes    `scaling.py`: 1e6 to 1e8 synapses
+    mpi      `mpi.py`: two processes beside two threads
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from machine import cpu_model
+from run_neurosim import inputs
+from run_neurosim import network as described
+from workloads import brunel, coba
+
+from neurosim import Network, PoissonInput, Population, Projection, Simulation
+from neurosim.neurons import LIF, AdEx, Neuron
+from neurosim.synapses import FixedNumberPre, FixedProbability, Normal
+
+HERE = Path(__file__).parent
+PARTS = ("drawn", "arrays", "compile", "cuba", "sizes", "mpi")
+CLOCK = 1e-4
+
+COMBINATIONS = {
+    "LIF, Poisson input": ("LIF()", "", "0.001, 1e-3", "float32"),
+    "delays and weights drawn": ("LIF()", "", "Normal(0.1, 0.01), Normal(1.5e-3, 5e-4, low=1e-4)", "float32"),
+    "learning": ("LIF()", ", plasticity=STDP()", "0.1, 1e-3", "float32"),
+    "conductances in float64": ("CobaLIF()", "", "1e-9, 1e-3, 'excitatory'", "float64"),
+}
+FIRST_RESULT = """
+from neurosim import Network, PoissonInput, Population, Projection, simulate
+from neurosim.neurons import CobaLIF, LIF
+from neurosim.plasticity import STDP
+from neurosim.synapses import FixedNumberPre, Normal
+
+joints = [Projection("cells", "cells", FixedNumberPre(100), {how}{rule})]
+network = Network([Population("cells", 1000, {model})], joints, [PoissonInput("cells", 100.0, 1e-9)])
+simulate(network, 1e-3, clock=1e-4, precision="{precision}", threads=1)
+"""
+
+
+def drawn(neurons: int, synapses: int = 1000) -> Network:
+    """Brunel's network (2000) in balance, weights and delays of all synapses normal."""
+    cell = LIF(tau_mem=0.02, v_threshold=0.02, t_refractory=2e-3)
+    sizes = {"E": neurons * 4 // 5, "I": neurons // 5}
+    weight, delay = 0.1 / (0.8 * synapses), Normal(1.5e-3, 5e-4, low=CLOCK)
+    return Network(
+        [Population(name, size, cell) for name, size in sizes.items()],
+        [
+            Projection(source, target, FixedNumberPre(degree), Normal(mean, 0.1 * abs(mean)), delay)
+            for source, degree, mean in (("E", synapses * 4 // 5, weight), ("I", synapses // 5, -5 * weight))
+            for target in sizes
+        ],
+        [PoissonInput(target, 2 * 0.02 / (weight * 0.02), weight) for target in sizes],
+    )
+
+
+def least(simulation: Simulation, seconds: float, repeats: int) -> tuple[float, int, str]:
+    """Return the least CPU s of a run of some seconds, and the spikes and the digest of the last."""
+    times, spikes, digest = [], 0, ""
+    for _ in range(repeats):
+        started = time.process_time()
+        result = simulation.run(seconds)
+        times.append(time.process_time() - started)
+        spikes = sum(map(len, result.spikes.values()))
+        digest = "".join(found.digest()[:4] for found in result.spikes.values())
+    return min(times), spikes, digest
+
+
+def print_drawn(repeats: int) -> None:
+    Simulation(drawn(100, 10), clock=CLOCK, threads=1).run(0.01)  # compiles
+    print("\nneurons    build, CPU s   CPU s a s   spikes/s   ns an event   stored MB")
+    for neurons in (10_000, 100_000):
+        started = time.process_time()
+        simulation = Simulation(drawn(neurons), clock=CLOCK, threads=1)
+        built, _ = time.process_time() - started, simulation.run(0.05)
+        took, spikes, _ = least(simulation, 0.05, repeats)
+        stored = sum(layer.parameter_bytes or 0 for layer in simulation.run(0.0).work) / 1e6
+        row = f"{neurons:8,} {built:13.2f} {took * 20:11.2f} {spikes / neurons * 20:10.1f}"
+        print(f"{row} {took / (spikes * 1000) * 1e9:13.2f} {stored:11.0f}")
+
+
+def by_unit(model: Neuron, size: int) -> Neuron:
+    """Return the model with an array in place of every parameter that is a number."""
+    numbers = {f.name: getattr(model, f.name) for f in dataclasses.fields(model)}  # type: ignore[arg-type]
+    arrays = {name: np.full(size, value) for name, value in numbers.items() if isinstance(value, float)}
+    return dataclasses.replace(model, **arrays)  # type: ignore[type-var]
+
+
+def networks() -> dict[str, Network]:
+    """Return networks of 4,000 neurons: Brunel's, adaptive ones with Poisson input, and Vogels and Abbott's."""
+    adaptive = Network(
+        [Population("cells", 4000, AdEx(i_offset=7e-10))],
+        [Projection("cells", "cells", FixedProbability(0.02), 1e-12, 1e-3, "excitatory")],
+        [PoissonInput("cells", 500.0, 3e-10, "excitatory")],
+    )
+    return {"LIF": described(brunel(0.32)), "AdEx": adaptive, "CobaLIF": described(coba())}
+
+
+def varied(network: Network) -> Network:
+    """Return the network with arrays of parameters in all neurons."""
+    cells = [
+        dataclasses.replace(p, model=by_unit(p.model, p.size)) if isinstance(p.model, Neuron) else p
+        for p in network.populations
+    ]
+    return Network(cells, network.projections, network.stimuli)
+
+
+def print_arrays(repeats: int) -> None:
+    print("\n4,000 neurons     numbers, CPU s a s    arrays    ratio   spikes/s")
+    for name, network in networks().items():
+        kick = inputs(coba(), 1.0) if name == "CobaLIF" else None
+        both = [Simulation(each, kick, clock=CLOCK, threads=1) for each in (network, varied(network))]
+        for simulation in both:
+            simulation.run(0.1)
+        times: tuple[list[float], list[float]] = ([], [])
+        digests: list[str] = []
+        for _ in range(repeats):  # in turn
+            found = [least(simulation, 0.1, 1) for simulation in both]
+            for each, (took, _, _) in zip(times, found, strict=True):
+                each.append(took * 10)
+            digests = [digest for _, _, digest in found]
+        assert digests[0] == digests[1]
+        constant, arrays, rate = min(times[0]), min(times[1]), found[0][1] / 4000 * 10
+        print(f"{name:16} {constant:19.4f} {arrays:9.4f} {arrays / constant:8.2f} {rate:10.1f}")
+
+
+def fresh(code: str, cache: str) -> float:
+    """Return the CPU s of a fresh process."""
+    process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"NUMBA_CACHE_DIR": cache})
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_utime + usage.ru_stime
+
+
+def print_compile(repeats: int) -> None:
+    print("\nto the first result, CPU s            new    cached")
+    with tempfile.TemporaryDirectory() as cache:
+        for name, (model, rule, how, precision) in COMBINATIONS.items():
+            code = FIRST_RESULT.format(model=model, rule=rule, how=how, precision=precision)
+            new, cached = fresh(code, cache), [fresh(code, cache) for _ in range(repeats)]
+            print(f"{name:32} {new:9.1f} {statistics.median(cached):9.2f}", flush=True)
+
+
+def script(*words: str) -> dict[str, dict[str, float]]:
+    done = subprocess.run([sys.executable, *words, "--json"], cwd=HERE, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def print_cuba(repeats: int) -> None:
+    options = ("--threads", "1", "--peers", "nest", "brian2_1_thread", "--repeats", str(repeats))
+    found = script("cuba.py", *options)
+    ratio = ", ".join(f"{name} {value:.1f} times that" for name, value in found["ratio"].items())
+    print(f"\nCUBA, one thread: {found['neurosim']['sim_s']:.4f} s a s; {ratio or 'no peers: make peers-engine'}")
+
+
+def print_sizes(repeats: int) -> None:
+    found = script("scaling.py", "--threads", "1", "--sizes", "1e6", "1e7", "1e8", "--repeats", str(repeats))
+    print(f"\n1e6 to 1e8 synapses, largest over smallest: {found['spread']}")
+
+
+def print_mpi(repeats: int) -> None:
+    print(f"\n2 processes of 1 thread over 1 of 2: {script('mpi.py', '--repeats', str(repeats))['ratio']}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--repeats", type=int, default=3)
+    chosen = parser.parse_args()
+    print(f"{cpu_model()}, {os.cpu_count()} cores")
+    for part in chosen.part:
+        globals()[f"print_{part}"](chosen.repeats)
+
+
+if __name__ == "__main__":
+    main()
