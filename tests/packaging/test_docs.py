@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from types import ModuleType
 from xml.etree import ElementTree
 
 import pytest
+from helpers.browser import Browser
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -111,3 +113,33 @@ def test_the_walks_name_functions_that_are_there() -> None:
         path = next(base / name for base in (ROOT, ROOT / "neurosim") if (base / name).is_file())
         for part in function.split("."):
             assert re.search(rf"^\s*(def|class) {part}\b", path.read_text(), re.M), f"{name}: {function}"
+
+
+def test_the_site_fetches_nothing_for_its_search() -> None:
+    """The plugin `offline` adds an address of another site unless a script of that name is given."""
+    config = (ROOT / "mkdocs.yml").read_text()
+    assert re.search(r"^  - search\n  - offline$", config, re.M) and "https:" not in config
+    assert (ROOT / "docs" / re.search(r"polyfills: \[(.*iframe-worker\.js)\]", config)[1]).is_file()  # type: ignore[index]
+
+
+@pytest.mark.browser
+def test_a_page_from_a_file_has_a_worker(chromium: str, tmp_path: Path) -> None:
+    shutil.copy(ROOT / "docs" / "assets" / "iframe-worker.js", tmp_path)
+    (tmp_path / "part.js").write_text("const twice = (n) => 2 * n\n")
+    (tmp_path / "work.js").write_text(
+        "addEventListener('message', ({ data }) => importScripts('part.js').then(() => postMessage(twice(data))))\n"
+    )
+    page = tmp_path / "page.html"
+    page.write_text(
+        "<!doctype html><body><script src='iframe-worker.js'></script><script>\n"
+        "const worker = new Worker('work.js')\n"
+        "worker.addEventListener('message', ({ data }) => console.error('answer', data))\n"
+        "worker.postMessage(21)\n</script></body>"
+    )
+    with Browser(chromium) as browser:
+        said: list[str] = []
+        for _ in range(20):
+            said = [line for line in browser.open(page).console if "answer" in line]
+            if said:
+                break
+    assert said == ["answer 42"]
