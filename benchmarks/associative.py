@@ -8,6 +8,7 @@ Every row has the figure of theory, what was simulated, and the standard error o
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import warnings
@@ -55,13 +56,15 @@ def dense(units: int, order: int, count: int) -> Callable[[int], float]:
     return simulate
 
 
-def examples(units: int, kinds: int, each: int, quality: float, supervised: bool) -> Callable[[int], float]:
+def examples(
+    units: int, kinds: int, each: int, quality: float, supervised: bool, order: int = 2
+) -> Callable[[int], float]:
     def simulate(seed: int) -> float:
         archetypes = signs(seed, kinds, units)
         agree = np.random.default_rng(seed + 1000).random((kinds, each, units)) < (1 + quality) / 2
         eta = np.where(agree, archetypes[:, None], -archetypes[:, None]).reshape(-1, units)
         learn = am.DenseHebbian.supervised, am.DenseHebbian.unsupervised
-        memory = learn[0](eta, np.repeat(np.arange(kinds), each), 2) if supervised else learn[1](eta, 2)
+        memory = learn[0](eta, np.repeat(np.arange(kinds), each), order) if supervised else learn[1](eta, order)
         return float(np.mean([np.sign(memory.field(a)) != a for a in archetypes]))
 
     return simulate
@@ -78,6 +81,21 @@ def multitasking(rank: int, dilution: float, count: int = 3, units: int = 4000) 
     return simulate
 
 
+def phases(dilution: float, count: int, alike: bool, units: int = 4000) -> Callable[[int], float]:
+    """Sum of the squared overlaps behind the state of one kind: twice the energy a unit, with its sign changed."""
+
+    def simulate(seed: int) -> float:
+        draws = np.random.default_rng(seed)
+        half = (1 - dilution) / 2
+        patterns = draws.choice([-1.0, 0.0, 1.0], (count, units), p=[half, dilution, half])
+        cue = draws.choice([-1.0, 1.0], units)
+        for pattern in (patterns.sum(0),) if alike else patterns[::-1]:
+            cue = np.where(pattern != 0, np.sign(pattern), cue)
+        return float((am.Hopfield.store(patterns).recall(cue, seed).overlap(patterns) ** 2).sum())
+
+    return simulate
+
+
 def pairs(rule: am.FastWeights, count: int, d_k: int, kind: str) -> Callable[[int], float]:
     def simulate(seed: int) -> float:
         k, v = am.keys(kind, count, d_k, seed), np.random.default_rng(seed).normal(size=(count, 64))
@@ -88,6 +106,16 @@ def pairs(rule: am.FastWeights, count: int, d_k: int, kind: str) -> Callable[[in
 
 def tail(way: str, ratio: float) -> Callable[[int], float]:
     return lambda seed: am.tail_class(way, ratio, seed=seed)
+
+
+def phase_rows() -> Iterator[Row]:
+    """Energies of the states of the two formulas, and of where the network ends that starts in them."""
+    for count, dilution in itertools.product((3, 20), (0.3, 0.5, 0.7, 0.9)):
+        for alike in (False, True):
+            hierarchy = float((am.multitasking_overlaps(count, dilution) ** 2).sum())
+            expected = count * am.parallel_overlap(count, dilution) ** 2 if alike else hierarchy
+            what = f"K={count}, d={dilution}: sum of m^2, {'all alike' if alike else 'hierarchy'}"
+            yield Row("phases", what, expected, phases(dilution, count, alike))
 
 
 def rows() -> Iterator[Row]:
@@ -103,6 +131,12 @@ def rows() -> Iterator[Row]:
             yield Row("from examples", f"{how}, {each} each", expected, examples(400, 6, each, 0.4, supervised))
     for rank, expected in enumerate(am.multitasking_overlaps(3, 0.3)):
         yield Row("multitasking", f"overlap {rank + 1} of 3, d=.3", float(expected), multitasking(rank, 0.3))
+    yield from phase_rows()
+    for quality in (0.3, 0.6):
+        for each in (5, 20, 80):
+            expected = am.dense_bit_error(60, 3, 100, quality, each, supervised=True)
+            what = f"P=3, quality {quality}, {each} each"
+            yield Row("from examples", what, expected, examples(60, 100, each, quality, True, 3))
     rules = {
         "Hebbian": am.FastWeights(),
         "delta": am.FastWeights(delta=True),

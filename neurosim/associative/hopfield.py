@@ -166,5 +166,41 @@ def multitasking_overlaps(patterns: int, dilution: float) -> Array:
     return dilution ** np.arange(patterns) * (1 - dilution)
 
 
+def parallel_overlap(patterns: int, dilution: float) -> float:
+    """Return the overlap of each of K patterns where all are retrieved alike: units are the signs of their sums.
+
+    (1 - d) times the mean of sign(1 + X), X the sum of the K - 1 other patterns at a unit at which one is 1; units
+    whose sum is 0 agree by chance. Valid for K << N, as `multitasking_overlaps`. It is the overlap of the state of
+    these signs: for many patterns the network does not stay there (`benchmarks/associative.py`, phases).
+    """
+    require(patterns >= 1, "parallel_overlap.patterns", "must be >= 1", patterns)
+    require(0 < dilution < 1, "parallel_overlap.dilution", "must be in 0..1, ends excluded", dilution)
+    half, law = (1 - dilution) / 2, np.ones(1)
+    for _ in range(patterns - 1):
+        law = np.convolve(law, [half, dilution, half])
+    sums = np.arange(len(law)) - (patterns - 1)
+    return float((1 - dilution) * (law * np.sign(1 + sums)).sum())
+
+
+def critical_dilution(patterns: int) -> float | None:
+    """Return the dilution beyond which retrieving all patterns alike has less energy than in a hierarchy, at T = 0.
+
+    Energies are -sum of m^2 / 2 of `parallel_overlap` and of `multitasking_overlaps` (Agliari et al. 2012). None where
+    the hierarchy has less at any dilution, as for up to some ten patterns.
+    """
+    from scipy.optimize import brentq
+
+    def gap(dilution: float) -> float:
+        alike = patterns * parallel_overlap(patterns, dilution) ** 2
+        return float(alike - (multitasking_overlaps(patterns, dilution) ** 2).sum())
+
+    grid = np.linspace(0.01, 0.99, 99)
+    wins = np.array([gap(d) for d in grid]) > 1e-12
+    if not wins.any() or wins[0]:
+        return None
+    first = int(wins.argmax())
+    return float(brentq(gap, grid[first - 1], grid[first]))
+
+
 def _root_load(y: float) -> float:
     return math.erf(y) / y - 2 / math.sqrt(math.pi) * math.exp(-y * y)

@@ -15,6 +15,7 @@ from neurosim.associative import (
     FastWeights,
     Hopfield,
     PairMemory,
+    critical_dilution,
     dense_bit_error,
     dense_capacity,
     expected_error,
@@ -23,6 +24,7 @@ from neurosim.associative import (
     keys,
     multitasking_overlaps,
     newton_schulz,
+    parallel_overlap,
     polar,
     tail_class,
     tail_expected,
@@ -406,3 +408,20 @@ def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(NeurosimInputError) as error:
         call()
     assert str(error.value) == message
+
+
+def test_retrieval_of_all_patterns_alike():
+    """Overlaps against a state made of the signs of the sums; energies cross at the critical dilution."""
+    draws = np.random.default_rng(0)
+    for count, dilution in ((3, 0.4), (20, 0.7)):
+        half = (1 - dilution) / 2
+        patterns = draws.choice([-1, 0, 1], (count, 100_000), p=[half, dilution, half])
+        overlaps = (patterns * np.sign(patterns.sum(0))).mean(axis=1)
+        assert overlaps.mean() == pytest.approx(parallel_overlap(count, dilution), abs=2e-3)
+    assert critical_dilution(3) is None
+    critical = critical_dilution(20)
+    for dilution, alike_wins in ((critical - 0.02, False), (critical + 0.02, True)):
+        alike = 20 * parallel_overlap(20, dilution) ** 2
+        assert (alike > (multitasking_overlaps(20, dilution) ** 2).sum()) == alike_wins
+    with pytest.raises(NeurosimInputError, match=r"parallel_overlap\.dilution: must be in 0\.\.1"):
+        parallel_overlap(3, 1.0)
