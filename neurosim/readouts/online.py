@@ -44,7 +44,9 @@ class OnlineReadout(WindowModel):
     With a `penalty`, all of recursive least squares: inputs are joined by synapses P, which start at 1 / penalty on the
     diagonal. They answer k = P x, W += e k^T / (1 + k.x), and P -= k k^T / (1 + k.x): each weakens by the product of
     the two answers that it joins. After every item W is the ridge regression of all items so far on targets of 1 and 0,
-    each seen once. P has as many weights as pairs of features; `learning_rate` and `normalised` play no part.
+    each seen once. For a small penalty, penalty P is the projection onto the directions that no item has used (Zeng et
+    al. 2019), so that it takes no `lateral` circuit. P has as many weights as pairs of features; `learning_rate` and
+    `normalised` play no part.
 
     where e is the error of each class:
         "delta": from the receptor "label", a spike of the right class. "linear": e = t - s, t being 1 for the right

@@ -133,6 +133,22 @@ def test_with_a_penalty_the_weights_are_those_of_ridge_regression() -> None:
         assert (pairs == pairs.T).all()
 
 
+def test_a_small_penalty_projects_changes_out_of_all_inputs_so_far() -> None:
+    """The synapses between inputs become the projection away from the items; a new label leaves their scores alone."""
+    penalty, items = 1e-3, INPUTS // 2
+    model = OnlineReadout(INPUTS, CLASSES, features="counts", penalty=penalty)
+    batch = clips(items + 1, INPUTS, 1, seed=4)
+    x = np.array([np.bincount(recording.units, minlength=INPUTS) for recording in batch])
+    learned = simulate(reading(model), taught(model, batch.select(np.arange(items)), time=0.0)).learned["readout"]
+    away = np.eye(INPUTS) - np.linalg.pinv(x[:items]) @ x[:items]
+    np.testing.assert_allclose(penalty * learned["pairs"], away, atol=1e-3)
+    last = {name: each.select([items]) for name, each in taught(model, batch, time=0.0).items()}
+    after = simulate(reading(model, learned=learned), last).learned["readout"]["weights"] @ x.T
+    before = learned["weights"] @ x.T
+    np.testing.assert_allclose(after[:, :-1], before[:, :-1], atol=1e-3)
+    assert np.abs(after[:, -1] - before[:, -1]).max() > 0.1
+
+
 def test_exploration_is_drawn_by_recording() -> None:
     model = OnlineReadout(INPUTS, CLASSES, rule="reward", exploration=1.0, seed=3)
     result = simulate(reading(model), taught(model, clips(COUNT, INPUTS, WINDOWS)))
