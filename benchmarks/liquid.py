@@ -3,6 +3,8 @@
     NEUROSIM_DATA=FOLDER python benchmarks/liquid.py [--seeds 5] [--json] [nmnist shd digits]
     NEUROSIM_DATA=FOLDER python benchmarks/liquid.py --noise nmnist     in resistive memory, against its noise
     NEUROSIM_DATA=FOLDER python benchmarks/liquid.py --readouts nmnist  every readout on the same spikes
+    NEUROSIM_DATA=FOLDER python benchmarks/liquid.py --transductive shd [--seeds 3]    ridge readouts standardised by
+        speaker, each training speaker left out in turn; and the official split
 
 `shd` reads $NEUROSIM_DATA/FSDD-SHD where that exists, and is then named so. Validation is every fifth training
 recording, read by a readout trained on the others; the test set takes no part in any choice. Where recordings name
@@ -17,7 +19,7 @@ import json
 import os
 import sys
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -153,17 +155,41 @@ def of_readouts(name: str, seeds: int) -> list[dict]:
     ]
 
 
+def of_groups(name: str, seeds: int) -> list[dict]:
+    """Strangers and the official split by readouts with and without standardisation by speaker, on the same spikes."""
+    title, train, test = data(name)
+    scores: dict[str, list[tuple[float, float]]] = {"": [], "speaker": []}
+    for seed in tqdm(range(seeds), desc=title, file=sys.stderr):
+        liquid = adapted(train, seed)
+        a, b = (liquid.run(recordings).spikes["liquid"] for recordings in (train, test))
+        for group, pairs in scores.items():
+            readout = replace(reader(name, seed, "ridge"), transductive=group)
+            whole = float((readout.fit(a, train.labels).predict(b) == test.labels).mean())
+            pairs.append((strangers(readout, train, a), whole))
+    return [
+        {
+            "dataset": title,
+            "seeds": seeds,
+            "standardised by": group or "nothing",
+            "speaker": spread([v for v, _ in pairs]),
+            "test": spread([t for _, t in pairs]),
+        }
+        for group, pairs in scores.items()
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("datasets", nargs="*", default=["nmnist", "shd", "digits"])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--noise", action="store_true", help="accuracy against the noise of resistive memory instead")
     parser.add_argument("--readouts", action="store_true", help="every readout on the same spikes instead")
+    parser.add_argument("--transductive", action="store_true", help="readouts standardised by speaker instead")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     threads = os.cpu_count() or 1
-    if options.noise or options.readouts:
-        study = against_noise if options.noise else of_readouts
+    if options.noise or options.readouts or options.transductive:
+        study = against_noise if options.noise else of_readouts if options.readouts else of_groups
         rows = [row for name in options.datasets for row in study(name, options.seeds)]
         print(json.dumps({"machine": describe(threads), "rows": rows}) if options.json else "\n".join(map(_line, rows)))
         return

@@ -13,11 +13,15 @@ import pytest
 pytest.importorskip("torch")
 from helpers.command import neurosim
 
-from neurosim.errors import NeurosimInterruptedError
+from neurosim.errors import NeurosimInputError, NeurosimInterruptedError
+from neurosim.liquid import TrainedReadout
 from neurosim.runs import RunOptions
+from neurosim.runs.data import even
+from neurosim.runs.summary import labels_of
 from neurosim.runs.train import TrainResult, table
 from neurosim.runs.train import run as training
 from neurosim.runs.train.config import TrainConfig
+from neurosim.runs.train.liquid_member import scaling, spread_of
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 SMALL = {
@@ -137,6 +141,51 @@ def test_interrupted_members_go_on_bit_for_bit(done: TrainResult, root: Path) ->
 
     names = {population.name for population in nir.from_nir("both.nir").populations}
     assert {"layer1", "readout", "net2.layer1", "net2.readout"} <= {name.replace("net2_", "net2.") for name in names}
+
+
+WITH_LIQUID = {"members": 1, "liquid.use": True, "liquid.transductive": "speaker"}
+
+
+def test_a_liquid_beside_a_network_is_summed_counted_and_goes_on(root: Path) -> None:
+    options = RunOptions(out=Path("whole"), threads=1, quiet=True)
+    result = training.train_network(config(root, **WITH_LIQUID), options)
+    assert result is not None and result.measures is not None
+    assert [member.kind for member in result.members] == ["network", "liquid"]
+    assert result.identical is True and result.engine_accuracy == result.accuracy
+    names = [layer.name for layer in result.measures.layers]
+    assert names[:3] == ["layer1", "readout", "liquid"] and names[-1] == "readout of the liquid"
+    # The sum, from what the folder holds and a liquid made again.
+    splits, own = training.load_splits(config(root)), config(root, **WITH_LIQUID).liquid_config()
+    net, binning, _ = training.load(Path("whole/net.safetensors"))
+    readout, some = TrainedReadout.load("whole/readout.safetensors"), scaling(splits.train)
+    assert readout.readout.transductive == "speaker"
+    gained = splits.train.select(even(labels_of(splits.train), 100))
+    liquid = own.build_liquid(splits.train.shape).adapt(gained, 1)
+    heard, asked = (liquid.run(part, threads=1).spikes["liquid"] for part in (some, splits.test))
+    factor = spread_of(training.scores(net, binning, some)) / spread_of(readout.scores(heard))
+    total = training.scores(net, binning, splits.test) + factor * readout.scores(asked)
+    assert result.accuracy == np.mean(total.argmax(axis=1) == splits.test.labels)
+    assert "liquid alone" in table.render(result)
+    assert "2 networks, one of them a liquid, are summed" in Path("whole/report.html").read_text("utf-8")
+    assert not Path("whole/stages").exists()
+
+    class Stopped(training.LiquidSimulation):
+        def play(self, *words: Any, **options: Any) -> Any:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(NeurosimInterruptedError):
+        patch.setattr(training, "LiquidSimulation", Stopped)
+        training.train_network(config(root, **WITH_LIQUID), RunOptions(out=Path("cut"), threads=1, quiet=True))
+    again = training.resume(Path("cut"), RunOptions(threads=1, quiet=True))
+    assert again is not None and again.spike_digest == result.spike_digest
+    assert again.accuracy == result.accuracy
+
+
+def test_settings_of_the_liquid_that_do_not_fit_are_named_before_training(root: Path) -> None:
+    with pytest.raises(NeurosimInputError, match=r"liquid.use: must be false with attention layers"):
+        TrainConfig.configure(None, ("attention.kind=gla", "liquid.use=true"), {"data.name": "digits"})
+    with pytest.raises(NeurosimInputError, match=r"Readout.transductive: must be a group .*speaker"):
+        training.load_splits(config(root, **{**WITH_LIQUID, "liquid.transductive": "voice"}))
 
 
 def test_attention_has_no_members(root: Path) -> None:

@@ -53,7 +53,7 @@ def simulate(config: LiquidConfig, options: RunOptions = DEFAULTS) -> LiquidResu
         new_run(KIND, config.model_dump(), config.data.shown_name, options, **facts) as folder,
         limit_threads(options.threads),
     ):
-        return _Simulation(config, folder, options, timings, splits).finish()
+        return LiquidSimulation(config, folder, options, timings, splits).finish()
 
 
 def resume(path: Path, options: RunOptions = DEFAULTS) -> LiquidResult:
@@ -72,11 +72,11 @@ def resume(path: Path, options: RunOptions = DEFAULTS) -> LiquidResult:
             splits = data.load(config.data)
         check_unchanged(folder, "data", folder.manifest.data, data_facts(splits))
         folder.note(threads=options.threads)
-        return _Simulation(config, folder, options, timings, splits).finish()
+        return LiquidSimulation(config, folder, options, timings, splits).finish()
 
 
 @dataclass(frozen=True)
-class _Simulation:
+class LiquidSimulation:
     """The steps of a run; each is written to the folder when it is done."""
 
     config: LiquidConfig

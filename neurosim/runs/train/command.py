@@ -68,6 +68,7 @@ def command(options: CommandOptions, graph: Path | None, logs: tuple[str, ...], 
         config = TrainConfig.configure(options.config, options.sets, options.given)
         spiking = config.attention_spec() is None
         require(graph is None or spiking, "--nir", "knows no attention layers; leave it out", config.attention.kind)
+        require(graph is None or not config.liquid.use, "--nir", "knows no liquid (liquid.use); leave it out", graph)
         result = train_network(config, options)
     if result is None:  # another process of torchrun answers
         return CommandResult({}, "")

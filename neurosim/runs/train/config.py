@@ -16,6 +16,7 @@ from ...training.augment import Augment
 from ...training.binning import Binning
 from ...training.specs import AttentionSpec, NetworkSpec, TrainingSpec
 from ..config import Count, Data, Energy, RunConfig, Seed, check_sections, section_of
+from ..liquid.config import LiquidConfig
 from ..settings import ConfigSource, Section, renamed, resolve
 
 SPEAKER, APART = "speaker", "apart"
@@ -117,6 +118,18 @@ class Validation(Section):
     held_out_speaker: int | None = None
 
 
+class MemberLiquid(Section):
+    """A liquid among the members, as `neurosim simulate` has it for the dataset.
+
+    Attributes:
+        use: whether there is one. Its scores, scaled to the spread of a network's, are added to those of the networks.
+        transductive: group by which its features are standardised, such as "speaker"; see `liquid.Readout`.
+    """
+
+    use: bool = False
+    transductive: str = ""
+
+
 if TYPE_CHECKING:
 
     class NetworkSettings(Section): ...
@@ -148,6 +161,7 @@ class TrainConfig(RunConfig):
     Attributes:
         seed: of everything random.
         members: networks that are trained, each with the next seed; their scores are summed, and their work too.
+        liquid: a liquid beside them.
         data: which recordings.
         bins: how they become tensors.
         augment: how they are changed in training; see `training.Augment`.
@@ -163,6 +177,7 @@ class TrainConfig(RunConfig):
     _old_names = renamed(net="attention")
     seed: Seed = 0
     members: Count = 1
+    liquid: MemberLiquid = MemberLiquid()
     data: Data
     bins: Bins = Bins()
     augment: AugmentSettings = AugmentSettings()
@@ -171,6 +186,13 @@ class TrainConfig(RunConfig):
     training: TrainingSettings = TrainingSettings()
     validation: Validation = Validation()
     energy: Energy = Energy()
+
+    def liquid_config(self) -> LiquidConfig:
+        """Return the settings of the liquid beside the networks."""
+        settings = self.data.describe().defaults
+        readout = {**settings.get("readout", {}), "transductive": self.liquid.transductive}
+        tree = {**settings, "readout": readout, "seed": self.seed, "data": self.data, "energy": self.energy}
+        return LiquidConfig.model_validate(tree)
 
     def network_spec(self) -> NetworkSpec:
         """Return the network to train."""
@@ -228,6 +250,10 @@ class TrainConfig(RunConfig):
         )
         alone = self.members == 1 or self.attention.kind is None
         require(alone, "members", "must be 1 with attention layers (attention.kind)", self.members)
+        beside = not self.liquid.use or self.attention.kind is None
+        require(beside, "liquid.use", "must be false with attention layers (attention.kind)", self.liquid.use)
+        if self.liquid.use:
+            self.liquid_config().check()
         speaker = self.validation.held_out_speaker
         if speaker is not None and speaker == self.data.held_out_speaker:
             raise NeurosimInputError(

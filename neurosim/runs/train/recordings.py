@@ -40,6 +40,9 @@ def load_splits(config: TrainConfig) -> Splits:
     splits = data.load(config.data)
     train, test, name = splits
     check_labels(labels_of(train), labels_of(test), train.classes, f"the {name} recordings")
+    if config.liquid.use:
+        for part in (train, test):
+            config.liquid_config().build_readout().groups(part)
     return splits
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from ..summary import RecordingsResult
 
+NETWORK, LIQUID = "network", "liquid"
+
 
 @dataclass(frozen=True, kw_only=True)
 class EpochResult:
@@ -30,15 +32,17 @@ class EpochResult:
 
 @dataclass(frozen=True, kw_only=True)
 class MemberResult:
-    """One network of several whose scores are summed.
+    """One network of several whose scores are summed, or the liquid beside them.
 
     Attributes:
+        kind: "network", or "liquid", of which seed and accuracy alone are known.
         seed: of the network and its training.
         accuracy: on the test recordings, alone.
         best_epoch: the epoch whose network is kept.
         validation_accuracy, validation_samples, validation_speakers: as in `TrainResult`.
     """
 
+    kind: str = NETWORK
     seed: int | None = None
     accuracy: float | None = None
     best_epoch: int | None = None
@@ -55,7 +59,7 @@ class TrainResult(RecordingsResult):
         parameters: weights and all other trained numbers.
         units: of each layer.
         model: the kind of neuron, or of attention.
-        members: the networks, where there are several.
+        members: the networks, and the liquid, where there are several.
         history: the epochs, the first one first.
         best_epoch: the epoch, counted from 1, whose network is kept.
         stopped_early: whether validation ended the training.

@@ -19,6 +19,8 @@ from ..baselines import baselines
 from ..data import Splits
 from ..folder import RunFolder, check_unchanged
 from ..lifecycle import finish, new_run, open_to_resume, resumed_run
+from ..liquid.run import LiquidSimulation
+from ..liquid.stages import StageCache
 from ..logs import training_logs
 from ..options import DEFAULTS, RunOptions
 from ..progress import bar
@@ -27,8 +29,9 @@ from ..summary import DataResult, data_facts, labels_of, shown_recordings, write
 from ..timings import Timings, limit_threads
 from . import KIND
 from .config import TrainConfig
+from .liquid_member import LiquidRun, run_liquid, scaling, spread_of
 from .recordings import Parts, load_splits, parts_of
-from .result import EpochResult, MemberResult, TrainResult
+from .result import LIQUID, EpochResult, MemberResult, TrainResult
 
 try:
     import torch
@@ -156,6 +159,7 @@ class _Training:
         return self.folder
 
     def _clear(self) -> None:
+        StageCache(self.folder_to_write.path).clear()
         for k in range(self.config.members):
             (self.folder_to_write.path / numbered(CHECKPOINT, k)).unlink(missing_ok=True)
 
@@ -218,16 +222,21 @@ class _Training:
         binning, course = first.trainer.binning, first.trainer.state
         with self.timings("test"):
             each = [scores(member.net, binning, test) for member in members]
-        predicted = sum(each[1:], each[0]).argmax(axis=1).astype(np.int64)
+        liquid = self._run_liquid(members) if config.liquid.use else None
+        total = sum(each[1:], each[0]) + (0 if liquid is None else liquid.scores)
+        predicted = total.argmax(axis=1).astype(np.int64)
         nets = [member.net for member in members if isinstance(member.net, SpikingNet)]
         if isinstance(first.net, SpikingNet):
-            found = self._in_engine(nets, binning, predicted)
+            found = self._in_engine(nets, liquid, binning, predicted)
         else:
             found = self._in_spikes(first.net, binning)
         with self.timings("baselines"):
             simple = baselines(self.splits.train, test)
         alone = [float(np.mean(s.argmax(axis=1) == labels)) for s in each]
         rows = tuple(member.result(accuracy) for member, accuracy in zip(members, alone, strict=True))
+        if liquid is not None:
+            own = float(np.mean(liquid.scores.argmax(axis=1) == labels))
+            rows = (*rows, MemberResult(kind=LIQUID, seed=config.seed, accuracy=own))
         return replace(
             found,
             **{
@@ -246,7 +255,17 @@ class _Training:
             validation_speakers=rows[0].validation_speakers,
         )
 
-    def _in_engine(self, nets: list[SpikingNet], binning: Binning, predicted: NDArray[np.int64]) -> TrainResult:
+    def _run_liquid(self, members: list[_Member]) -> LiquidRun:
+        """Train and test the liquid beside the networks."""
+        some = scaling(self.splits.train)
+        spreads = [spread_of(scores(member.net, member.trainer.binning, some)) for member in members]
+        arguments = self.config.liquid_config(), self.folder_to_write, self.options, self.timings, self.splits
+        with self.timings("liquid"):
+            return run_liquid(LiquidSimulation(*arguments), float(np.mean(spreads)))
+
+    def _in_engine(
+        self, nets: list[SpikingNet], liquid: LiquidRun | None, binning: Binning, predicted: NDArray[np.int64]
+    ) -> TrainResult:
         """Run spiking neurons in the engine; return the part of the results that this gives."""
         folder, config, test = self.folder_to_write, self.config, self.splits.test
         for k, net in enumerate(nets):
@@ -255,10 +274,13 @@ class _Training:
             inputs = binning.recordings(test)
             runs = [run_events(net, binning, test, inputs, config.bins.most, self.options) for net in nets]
         labels, spikes = labels_of(test), [each for run in runs for each in run.spikes]
-        total = sum((run.scores for run in runs[1:]), runs[0].scores)
-        work = runs[0].work
+        total: NDArray[np.floating] = sum((run.scores for run in runs[1:]), runs[0].scores)
+        work, took = list(runs[0].work), sum(run.seconds for run in runs)
         if len(runs) > 1:
             work = [replace(w, name=f"{w.name} of net {k + 1}") for k, run in enumerate(runs) for w in run.work]
+        if liquid is not None:
+            total, work, took = total + liquid.scores, [*work, *liquid.work], took + liquid.seconds
+            spikes.append(liquid.spikes)
         shown = shown_recordings(labels, predicted, inputs.durations)
         write_shown(folder, shown, inputs, runs[0].spikes[-1], "layer")
         seconds = float(inputs.durations.sum())
@@ -269,7 +291,7 @@ class _Training:
             identical=all(run.identical for run in runs),
             spikes=sum(len(s.ticks) for s in spikes),
             spike_digest=hashlib.sha256("".join(s.digest() for s in spikes).encode()).hexdigest(),
-            real_time_factor=sum(run.seconds for run in runs) / seconds,
+            real_time_factor=took / seconds,
             simulated_seconds=seconds,
             measures=measure.measure(work, len(inputs), runs[0].duration, len(inputs.ticks)),
             energy=measure.energy(work, len(inputs), config.energy.profile),

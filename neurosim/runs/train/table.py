@@ -13,7 +13,7 @@ from ..tables import (
     share,
     table,
 )
-from .result import MemberResult, TrainResult
+from .result import LIQUID, MemberResult, TrainResult
 
 
 def render(result: TrainResult) -> str:
@@ -29,7 +29,7 @@ def render(result: TrainResult) -> str:
     spikes = f"{percent(result.engine_accuracy)}, converted, {result.spikes_a_channel or 0:.3f} spikes a channel"
     event = f"{percent(result.engine_accuracy)}, {same} the trained network"
     members = [
-        (f"network {k} alone", f"{share(member.accuracy, samples)}; validation {percent(member.validation_accuracy)}")
+        (_alone(k, member), share(member.accuracy, samples) + _validated(member))
         for k, member in enumerate(result.members, start=1)
     ]
     rows = [
@@ -43,6 +43,14 @@ def render(result: TrainResult) -> str:
         *energy_rows(result.energy, "a recording"),
     ]
     return table([*rows, *file_rows(result, result.spike_digest)], head)
+
+
+def _alone(number: int, member: MemberResult) -> str:
+    return "liquid alone" if member.kind == LIQUID else f"network {number} alone"
+
+
+def _validated(member: MemberResult) -> str:
+    return "" if member.kind == LIQUID else f"; validation {percent(member.validation_accuracy)}"
 
 
 def strangers(result: TrainResult | MemberResult) -> str:
