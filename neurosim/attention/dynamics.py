@@ -16,7 +16,9 @@ from torch import Tensor
 from ..errors import NeurosimInputError
 from .base import AdditiveMixer, DeltaMixer, Inputs, Mixer
 from .delta import DeltaProduct
+from .hippo import HippoSSM
 from .mixture_of_memories import SSE, RoutedMixer
+from .plstm import PLSTM
 from .rwkv import RWKV7
 from .rwkv6 import RWKV5
 from .state_space import AlmostLinearRNN, DiagonalSSM
@@ -146,6 +148,13 @@ def _reads_before(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
     return LinearSystem(_decays(inputs["g"], k), k[..., None], v[..., None, :], q, now, True)
 
 
+def _chain(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
+    """As `_reads_before`, with gates of what is written and read, and d (q . k) v."""
+    q, k, v = (inputs[name] for name in "qkv")
+    write, read = inputs["source"][..., None] * k, inputs["mark"][..., None] * q
+    return LinearSystem(_decays(inputs["g"], k), write[..., None], v[..., None, :], read, mixer.own(inputs), True)
+
+
 def _reflection(k: Tensor, beta: Tensor) -> Tensor:
     """I - beta k k^T, [.., K, K]."""
     eye = torch.eye(k.shape[-1], dtype=k.dtype, device=k.device)
@@ -212,6 +221,16 @@ def _diagonal(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
     return LinearSystem(transition, write[..., None], u[..., None, None].to(a.dtype), read, (mixer.D * u)[..., None])
 
 
+def _dense(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
+    """Lambda = A', B = B', u of each channel, C = C, through D u."""
+    u = inputs["u"]
+    a, b = mixer.discrete()
+    transition, write = a.expand(*u.shape, *a.shape[1:]), b.expand(*u.shape, -1)[..., None]
+    return LinearSystem(
+        transition, write, u[..., None, None], mixer.C.expand_as(write[..., 0]), (mixer.D * u)[..., None]
+    )
+
+
 def _almost_linear(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
     """Lambda = A + W diag(1, signs of the state before), B = I; the whole state is read. One head, one column."""
     u, first = inputs["u"], mixer.units - mixer.rectified
@@ -226,11 +245,13 @@ def _almost_linear(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
 # By the class of a mixer, the first that fits.
 SYSTEMS: Mapping[type, Callable[[Any, Inputs, Tensor], LinearSystem]] = {
     RWKV5: _reads_before,
+    PLSTM: _chain,
     AdditiveMixer: _additive,
     DeltaMixer: _delta,
     DeltaProduct: _delta_product,
     RWKV7: _rank_one,
     RoutedMixer: _routed,
     DiagonalSSM: _diagonal,
+    HippoSSM: _dense,
     AlmostLinearRNN: _almost_linear,
 }

@@ -52,11 +52,12 @@ class PLSTM(QKVMixer, GatedMixer):
         inputs = {"q": q * self.k_size**-0.5, "k": k, "v": v, "g": F.logsigmoid(transition)}
         return inputs | {"source": source.sigmoid(), "mark": mark.sigmoid()}, tails
 
-    def _own(self, inputs: Inputs) -> Tensor:
+    def own(self, inputs: Inputs) -> Tensor:
+        """Return d (q . k) v [.., H, V], what a token adds to its own output."""
         return ((inputs["q"] * inputs["k"]).sum(-1) * self.direct)[..., None] * inputs["v"]
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        out = inputs["mark"][..., None] * read(memory, inputs["q"]) + self._own(inputs)
+        out = inputs["mark"][..., None] * read(memory, inputs["q"]) + self.own(inputs)
         new = (inputs["source"][..., None] * inputs["k"])[..., None] * inputs["v"][..., None, :]
         return decayed(memory, inputs["g"]) + new, out
 
@@ -66,7 +67,7 @@ class PLSTM(QKVMixer, GatedMixer):
         later = torch.cat([q[:, 1:], torch.zeros_like(q[:, :1])], 1)
         after, out = chunks.additive(later, k, inputs["v"], memory, inputs["g"], self.chunk)
         out = torch.cat([read(memory, q[:, 0])[:, None], out[:, :-1]], 1)
-        return after, out + self._own(inputs)
+        return after, out + self.own(inputs)
 
 
 def over_grid(q: Tensor, k: Tensor, v: Tensor, source: Tensor, transition: Tensor, mark: Tensor) -> Tensor:

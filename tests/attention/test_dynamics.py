@@ -39,6 +39,8 @@ def test_the_system_is_the_recurrence(kind: str) -> None:
         start = torch.cat([start, start.conj()], -1)[..., None]
     elif kind == "alrnn":
         start = memory[:, None, :, None]
+    elif kind == "lssl":
+        start = memory[..., None]
     state, y = system.run(start)
     if kind == "ssm":
         torch.testing.assert_close(torch.view_as_real(state[:, :, :4, 0]), wanted, rtol=1e-10, atol=1e-11)
@@ -50,6 +52,7 @@ def test_the_system_is_the_recurrence(kind: str) -> None:
 
 LINEAR = {
     *("alrnn", "deltanet", "deltaproduct", "gated_deltanet", "gla", "hgrn2", "kda", "lightnet", "lightning", "linear"),
+    *("lssl", "plstm", "sse_delta"),
     *("mamba", "mamba2", "mom", "retention", "rwkv5", "rwkv6", "rwkv7", "simple_gla", "sse", "ssm", "window_linear"),
 }
 
