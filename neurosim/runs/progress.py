@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Protocol
 
 from ..engine import Progress
@@ -88,6 +90,8 @@ class _Lines:
 @contextmanager
 def simulation_bar(what: str, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
     """Show a bar in simulated seconds, with spikes/s and real-time factor; yield a progress callback of the engine."""
+    if not quiet:
+        _announce_compilation()
     with bar(what, "s simulated", quiet) as report:
 
         def engine_report(progress: Progress) -> None:
@@ -96,3 +100,12 @@ def simulation_bar(what: str, quiet: bool) -> Iterator[Callable[[Progress], None
             report(progress.done, progress.total, note)
 
         yield None if report is None else engine_report
+
+
+@cache
+def _announce_compilation() -> None:
+    """Say once what the first run on a machine does before it reports any progress."""
+    from ..kernels.engine.clocked.loop import run
+
+    if not any(Path(run.stats.cache_path).glob("loop.run-*.nbi")):
+        print("the kernels of the engine are compiled once, about half a minute", file=sys.stderr, flush=True)

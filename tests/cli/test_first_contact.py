@@ -6,6 +6,7 @@ import io
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 
 from neurosim import files
 from neurosim.cli import main
+from neurosim.kernels.engine.clocked import loop
 from neurosim.runs import progress
 from neurosim.runs.command import CommandOptions, CommandResult, common
 
@@ -88,6 +90,22 @@ def test_a_first_step_in_which_kernels_are_compiled_says_nothing_of_the_rest(mon
         for done in (1, 2, 20):
             report(done, 100, "loss 2")
     assert log.getvalue() == "learning: 1% of 100 updates, loss 2\nlearning: 20% of 100 updates, 80 s left, loss 2\n"
+
+
+def test_the_first_run_says_that_kernels_are_compiled(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def lines(folder: Path) -> str:
+        monkeypatch.setattr(loop, "run", SimpleNamespace(stats=SimpleNamespace(cache_path=str(folder))))
+        progress._announce_compilation.cache_clear()
+        for quiet in (True, False, False):
+            with progress.simulation_bar("simulating", quiet):
+                pass
+        return capfd.readouterr().err
+
+    assert lines(tmp_path) == "the kernels of the engine are compiled once, about half a minute\n"
+    (tmp_path / "loop.run-1.py311.nbi").touch()
+    assert lines(tmp_path) == ""
 
 
 def test_no_control_character_of_a_result_or_an_error_reaches_the_terminal() -> None:
