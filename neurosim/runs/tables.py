@@ -10,7 +10,6 @@ from ..data.catalog import FOLDER
 from ..measure import EnergyEstimates, EnergyRange, Measures
 from ..report import numbers
 from .folder import REPORT
-from .kind import RunResult
 from .score import Score, wilson
 
 Rows = list[tuple[str, str]]
@@ -35,6 +34,13 @@ def grid(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(
         "  " + "  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True)) for line in lines
     )
+
+
+class OfRun(Protocol):
+    """Results with the folder of their run."""
+
+    @property
+    def run(self) -> str: ...
 
 
 class OfDataset(Protocol):
@@ -121,7 +127,7 @@ def energy_rows(energy: EnergyEstimates | None, each: str) -> Rows:
     return rows
 
 
-def file_rows(result: RunResult, digest: str = "") -> Rows:
+def file_rows(result: OfRun, digest: str = "") -> Rows:
     """Return the last rows of a run's table: the digest of its spikes, its folder and report."""
     named = [("spike digest", digest[:16])] if digest else []
     return [*named, ("run", result.run), ("report", str(Path(result.run) / REPORT))]
