@@ -107,5 +107,5 @@ def _announce_compilation() -> None:
     """Say once what the first run on a machine does before it reports any progress."""
     from ..kernels.engine.clocked.loop import run
 
-    if not any(Path(run.stats.cache_path).glob("loop.run-*.nbi")):
+    if not any(Path(run.stats.cache_path or "").glob("loop.run-*.nbi")):
         print("the kernels of the engine are compiled once, about half a minute", file=sys.stderr, flush=True)
