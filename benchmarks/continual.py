@@ -1,7 +1,7 @@
 """Learners on streams of tasks: accuracy and forgetting over seeds, for every stream of `examples/continual`.
 
-    NEUROSIM_DATA=FOLDER python benchmarks/continual.py [permuted rotated split mixed spoken] [--learner NAME ...]
-        [--seeds 3] [--workers 2] [--whole] [--embedded] [--engine] [--json]
+    NEUROSIM_DATA=FOLDER python benchmarks/continual.py [permuted rotated split mixed spoken nmnist]
+        [--learner NAME ...] [--seeds 3] [--workers 2] [--whole] [--embedded] [--engine] [--json]
     NEUROSIM_DATA=FOLDER python benchmarks/continual.py --dendrites [--train 54000] [--seeds 1] [--threads 2]
 
 The examples are run as they are but smaller (`SMALL`): all learners, three seeds, in about a quarter of an hour on two
@@ -34,7 +34,7 @@ from neurosim.runs.continual.run import run_learners
 from neurosim.runs.options import RunOptions
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "continual"
-STREAMS = ("permuted", "rotated", "split", "mixed", "spoken")
+STREAMS = ("permuted", "rotated", "split", "mixed", "spoken", "nmnist")
 SHOWN = {"acc": "ACC", "bwt": "BWT", "fwt": "FWT", "forgetting_best": "forgetting"}
 FEW = ("stream.train_limit=1000", "stream.validation_limit=50", "stream.test_limit=300")
 NETS = ("learners.hlop.hidden=[200]", "learners.dendrites.units=512")
@@ -45,11 +45,13 @@ SMALL = {
     "split": (*FEW, *NETS),
     "mixed": (*FEW, *NETS, *COLUMNS, "learners.macrocolumn.columns=24", "learners.liquid.neurons=200"),
     "spoken": (*NETS, *COLUMNS, "learners.macrocolumn.columns=24", "learners.liquid.neurons=200"),
+    "nmnist": (),
 }
 EMBEDDED = {
     "split": ("stream.source=digits", "learners.projected.shape=[8, 8]"),
     "mixed": ('stream.sources=["digits", "digits-events"]',),
     "spoken": ("stream.source=digits-events", "stream.windows=10"),
+    "nmnist": ("stream.source=digits-events",),
 }
 ENGINE = tuple(f"learners.{name}.engine=true" for name in ("hlop", "dendrites", "macrocolumn"))
 PUBLISHED = {"known": 0.9455, "inferred": 0.943}

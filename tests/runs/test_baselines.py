@@ -35,6 +35,24 @@ def test_neighbours_of_a_large_sensor_are_summed(monkeypatch: pytest.MonkeyPatch
     assert baselines.features(line).shape == (2, 3 * 34)
 
 
+def test_patches_are_cut_from_all_windows_and_planes_of_a_place() -> None:
+    recordings = bars(2)
+    grid = baselines.features(recordings).reshape(8, 6, 8, 8)
+    found = baselines._patches(recordings)
+    assert found.shape == (8, 4, 6 * 25)
+    for k, (y, x) in enumerate(((0, 0), (0, 2), (2, 0), (2, 2))):
+        assert np.array_equal(found[:, k], grid[:, :, y : y + 5, x : x + 5].reshape(8, -1))
+    line = Recordings.collect([Spikes(np.array([0.0]), np.array([3]), 4, 0.1)] * 2, [0, 1], ("a", "b"))
+    assert baselines._patches(line).shape == (2, 1, 3 * 4)
+
+
+def test_naive_bayes_votes_by_the_words_of_each_place() -> None:
+    # Two words. Place 0 says the class; place 1 is the same word for both.
+    train = np.array([[[0.0], [1.0]], [[0.0], [1.0]], [[1.0], [1.0]], [[1.0], [1.0]]], np.float32)
+    test = np.array([[[0.1], [0.9]], [[0.9], [0.9]]], np.float32)
+    assert baselines._naive_bayes(train, np.array([3, 3, 5, 5]), test).tolist() == [3, 5]
+
+
 def test_they_tell_bars_apart_and_give_the_same_again() -> None:
     train, test = bars(20), bars(8, 700)
     found = baselines.baselines(train, test)
