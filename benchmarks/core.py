@@ -6,8 +6,8 @@ compilation, whose processes run once or in the median. `--part` chooses:
     drawn    1e4 and 1e5 neurons, 1,000 synapses each, all weights and delays drawn: build, and time an event
     arrays   every parameter an array against numbers: LIF, AdEx and conductances of 4,000 neurons
     compile  a fresh process up to its first result: nothing compiled, then new combinations, and all cached
-    cuba     `cuba.py` on one thread; needs `make peers-engine`
-    sizes    `scaling.py`: 1e6 to 1e8 synapses
+    cuba     beside NEST, one thread; needs `make peers-engine` (Brian2: `cuba.py`, by wall time)
+    sizes    1e6 to 1e8 synapses of one weight and delay, 1,000 a neuron
     mpi      `mpi.py`: two processes beside two threads
 """
 
@@ -25,10 +25,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+from harness import NEST, OURS, Failed, run_once
 from machine import cpu_model
 from run_neurosim import inputs
 from run_neurosim import network as described
-from workloads import brunel, coba
+from workloads import brunel, coba, growing
 
 from neurosim import Network, PoissonInput, Population, Projection, Simulation
 from neurosim.neurons import LIF, AdEx, Neuron
@@ -168,15 +169,28 @@ def script(*words: str) -> dict[str, dict[str, float]]:
 
 
 def print_cuba(repeats: int) -> None:
-    options = ("--threads", "1", "--peers", "nest", "brian2_1_thread", "--repeats", str(repeats))
-    found = script("cuba.py", *options)
-    ratio = ", ".join(f"{name} {value:.1f} times that" for name, value in found["ratio"].items())
-    print(f"\nCUBA, one thread: {found['neurosim']['sim_s']:.4f} s a s; {ratio or 'no peers: make peers-engine'}")
+    times: dict[str, list[float]] = {OURS.name: [], NEST.name: []}
+    for _ in range(repeats):  # in turn
+        for contestant in (OURS, NEST):
+            try:
+                record = run_once(contestant, "cuba", 1, ["--seconds", "1"])
+            except Failed as reason:
+                print(f"\nCUBA: {contestant.name} is missing: {reason}")
+                return
+            times[contestant.name].append(float(record["cpu_s"]))  # type: ignore[arg-type]
+    ours, theirs = (min(each) for each in times.values())
+    print(f"\nCUBA, one thread, CPU s a s: {ours:.4f}; NEST {theirs:.3f}, {theirs / ours:.1f} times that")
 
 
 def print_sizes(repeats: int) -> None:
-    found = script("scaling.py", "--threads", "1", "--sizes", "1e6", "1e7", "1e8", "--repeats", str(repeats))
-    print(f"\n1e6 to 1e8 synapses, largest over smallest: {found['spread']}")
+    print("\n synapses   build, CPU s   ns an event   bytes a synapse")
+    for synapses in (1e6, 1e7, 1e8):
+        started = time.process_time()
+        simulation = Simulation(described(growing(synapses / 1e6)), clock=CLOCK, threads=1)
+        built, _ = time.process_time() - started, simulation.run(0.05)
+        took, spikes, _ = least(simulation, 0.1, repeats)
+        stored = sum(layer.parameter_bytes or 0 for layer in simulation.run(0.0).work) / synapses
+        print(f"{synapses:9.0e} {built:14.2f} {took / (spikes * 1000) * 1e9:13.2f} {stored:17.2f}")
 
 
 def print_mpi(repeats: int) -> None:
