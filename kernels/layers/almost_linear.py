@@ -11,46 +11,48 @@ import numpy as np
 from numba import njit
 
 
-def forced_reference(x, a, w, h, linear, every):
+def forced_reference(x, a, w, h, start, linear, every):
     """The specification of `forced`: orbits whose first units are set to the data at every `every`-th step.
 
     Args:
         x: [T + 1, N, B] data.
         a: [M], w: [M, M], h: [M] the network.
+        start: [M - N, N], other units begin at start x_0.
         linear: number of units without a relu.
 
     Returns:
-        (loss, gradients of a, w and h): the loss is the mean of |z - x|^2 over steps 1 to T, first N units and batch,
-        each z before it is set to the data. Other units start at 0. A z that is set passes no gradient back.
+        (loss, gradients of a, w, h and start): the loss is the mean of |z - x|^2 over steps 1 to T, first N units and
+        batch, each z before it is set to the data. A z that is set passes no gradient back.
     """
     import torch
 
-    a, w, h = (torch.tensor(v, requires_grad=True) for v in (a, w, h))
+    a, w, h, start = (torch.tensor(v, requires_grad=True) for v in (a, w, h, start))
     data = torch.from_numpy(np.ascontiguousarray(x))
     observed = data.shape[1]
-    z, losses = torch.zeros(len(a), data.shape[2], dtype=data.dtype), []
+    z, losses = torch.cat([data[0], start @ data[0]]), []
     for t in range(len(data) - 1):
         if t % every == 0:
             z = torch.cat([data[t], z[observed:]])
         z = a[:, None] * z + w @ torch.cat([z[:linear], torch.relu(z[linear:])]) + h[:, None]
         losses.append((z[:observed] - data[t + 1]).square().mean())
     loss = torch.stack(losses).mean()
-    return float(loss.detach()), *(g.numpy() for g in torch.autograd.grad(loss, (a, w, h)))
+    return float(loss.detach()), *(g.numpy() for g in torch.autograd.grad(loss, (a, w, h, start)))
 
 
-def forced(x, a, w, h, linear, every):
+def forced(x, a, w, h, start, linear, every):
     """Compute `forced_reference`, backwards through the steps by hand."""
-    z, f, error = _forward(x, a, w, h, linear, every)
-    gradients = _backward(z, f, error, a, w, linear, every)
-    return float((error.astype(np.float64) ** 2).mean()), *gradients
+    z, f, error = _forward(x, a, w, h, start, linear, every)
+    da, dw, dh, first = _backward(z, f, error, a, w, linear, every)
+    return float((error.astype(np.float64) ** 2).mean()), da, dw, dh, first[x.shape[1] :] @ x[0].T
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _forward(x, a, w, h, linear, every):
+def _forward(x, a, w, h, start, linear, every):
     """Return z [T + 1, M, B], those set to the data included, f(z) [T, M, B], and z - x before z is set [T, N, B]."""
     steps, observed, batch, units = x.shape[0] - 1, x.shape[1], x.shape[2], a.shape[0]
     z, f = np.zeros((steps + 1, units, batch), x.dtype), np.empty((steps, units, batch), x.dtype)
     error = np.empty((steps, observed, batch), x.dtype)
+    z[0, observed:] = start @ np.ascontiguousarray(x[0])
     for t in range(steps):
         if t % every == 0:
             z[t, :observed] = x[t]
@@ -67,7 +69,7 @@ def _forward(x, a, w, h, linear, every):
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _backward(z, f, error, a, w, linear, every):
-    """Return the gradients of a, w and h; g is that of z behind the step at hand."""
+    """Return the gradients of a, w, h and the first z; g is that of z behind the step at hand."""
     steps, observed, batch = error.shape
     units = a.shape[0]
     da, dw, dh = np.zeros_like(a), np.zeros_like(w), np.zeros_like(a)
@@ -92,7 +94,7 @@ def _backward(z, f, error, a, w, linear, every):
             g[i] = back[i] + a[i] * g[i]
         if t % every == 0:
             g[:observed] = 0
-    return da, dw, dh
+    return da, dw, dh, g
 
 
 @njit(cache=True, nogil=True)

@@ -62,6 +62,7 @@ class AlmostLinearNetwork(files.Saved):
 
     Attributes:
         a: [M], w: [M, M], h: [M].
+        start: [M - N, N], the other units of a state of which the observation x is known are start x.
         rectified: P.
         observed: N.
     """
@@ -69,6 +70,7 @@ class AlmostLinearNetwork(files.Saved):
     a: Array
     w: Array
     h: Array
+    start: Array
     rectified: int
     observed: int
 
@@ -76,13 +78,14 @@ class AlmostLinearNetwork(files.Saved):
         units = len(self.a)
         good = self.w.shape == (units, units) and self.h.shape == (units,)
         require(good, "AlmostLinearNetwork.w", f"must be [{units}, {units}], and h [{units}]", self.w.shape)
+        rest = (units - self.observed, self.observed)
+        require(self.start.shape == rest, "AlmostLinearNetwork.start", f"must be {list(rest)}", self.start.shape)
         require(0 <= self.rectified <= units, "AlmostLinearNetwork.rectified", f"must be 0 to {units}", self.rectified)
         require(1 <= self.observed <= units, "AlmostLinearNetwork.observed", f"must be 1 to {units}", self.observed)
 
     def orbit(self, start: Array, steps: int) -> Array:
-        """Return [steps, M], the states behind `start`, [M], or [N] with the other units at 0."""
-        z = np.zeros(len(self.a))
-        z[: len(start)] = start
+        """Return [steps, M], the states behind `start`, a state [M] or an observation [N]."""
+        z = start if len(start) == len(self.a) else np.concatenate([start, self.start @ start])
         return almost_linear.orbit(z, self.a, self.w, self.h, len(self.a) - self.rectified, steps)
 
     def symbols(self, states: Array) -> NDArray[np.int64]:
@@ -116,16 +119,17 @@ def reconstruct(
         draws.uniform(0.5, 0.95, spec.units),
         draws.normal(0, 0.1 / np.sqrt(spec.units), (spec.units, spec.units)),
         np.zeros(spec.units),
+        np.zeros((spec.units - data.shape[1], data.shape[1])),
     )
     weights = [torch.nn.Parameter(torch.from_numpy(value.astype(np.float32))) for value in first]
     optimizer = torch.optim.RAdam(weights, lr=spec.learning_rate)
     fall = (spec.last_learning_rate / spec.learning_rate) ** (1 / spec.updates)
-    linear, (a, w, h) = spec.units - spec.rectified, (p.detach().numpy() for p in weights)
+    linear, (a, w, h, start) = spec.units - spec.rectified, (p.detach().numpy() for p in weights)
     for update in range(spec.updates):
         starts = draws.integers(len(data) - spec.length, size=spec.batch)
         x = data[starts + np.arange(spec.length + 1)[:, None]].transpose(0, 2, 1)
         x = (x + spec.noise * draws.normal(size=x.shape)).astype(np.float32)
-        loss, *gradients = almost_linear.forced(np.ascontiguousarray(x), a, w, h, linear, spec.every)
+        loss, *gradients = almost_linear.forced(np.ascontiguousarray(x), a, w, h, start, linear, spec.every)
         if not np.isfinite(loss):
             raise NeurosimError(f"reconstruct: the loss is {loss} at update {update + 1}; lower learning_rate")
         for p, gradient in zip(weights, gradients, strict=True):
@@ -134,8 +138,8 @@ def reconstruct(
         optimizer.param_groups[0]["lr"] *= fall
         if on_progress is not None and (update + 1) % 100 == 0:
             on_progress(update + 1, float(loss))
-    a, w, h = (v.astype(np.float64) for v in (a, w, h))
-    return AlmostLinearNetwork(a, w, h, spec.rectified, data.shape[1])
+    a, w, h, start = (v.astype(np.float64) for v in (a, w, h, start))
+    return AlmostLinearNetwork(a, w, h, start, spec.rectified, data.shape[1])
 
 
 def lorenz63(steps: int, dt: float = 0.01, seed: int = 0) -> Array:

@@ -25,8 +25,8 @@ def test_forced_orbits_against_autograd(every: int, linear: int) -> None:
 
     rng = np.random.default_rng(0)
     x = rng.normal(size=(41, 3, 5))
-    a, w, h = network(rng)
-    for one, other in zip(forced(x, a, w, h, linear, every), forced_reference(x, a, w, h, linear, every), strict=True):
+    given = (x, *network(rng), rng.normal(size=(5, 3)), linear, every)
+    for one, other in zip(forced(*given), forced_reference(*given), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-13)
 
 
@@ -35,8 +35,8 @@ def test_orbits_and_symbols() -> None:
 
     rng = np.random.default_rng(1)
     a, w, h = network(rng)
-    found = AlmostLinearNetwork(a, w * 3, h, 2, 3)
-    states, z = found.orbit(np.ones(3), 60), np.array([1.0] * 3 + [0.0] * 5)
+    found = AlmostLinearNetwork(a, w * 3, h, np.ones((5, 3)), 2, 3)
+    states, z = found.orbit(np.ones(3), 60), np.array([1.0] * 3 + [3.0] * 5)
     for state in states:
         f = np.concatenate([z[:6], np.maximum(z[6:], 0)])
         z = a * z + w @ f * 3 + h
@@ -47,7 +47,7 @@ def test_orbits_and_symbols() -> None:
     assert moves.shape == (4, 4) and moves.sum() == 59
     assert moves[symbols[0], symbols[1]] >= 1
     with pytest.raises(NeurosimInputError, match=r"AlmostLinearNetwork.w: must be \[8, 8\], and h \[8\]"):
-        AlmostLinearNetwork(a, w[:5], h, 2, 3)
+        AlmostLinearNetwork(a, w[:5], h, np.ones((5, 3)), 2, 3)
 
 
 def test_measures_of_known_pairs() -> None:
