@@ -52,6 +52,7 @@ def measured(dense: LanguageModel, made: Converted, tokens: Tensor) -> dict:
         "agreement": found.agreement,
         "spikes": whole.spikes,
         "silent": whole.silent,
+        "density": 1 - whole.silent,
         "by_expansion": whole.by_expansion,
         "operations": sum(layer.synaptic_operations or 0 for layer in layers) / found.tokens,
         "dense_operations": sum(layer.dense_operations or 0 for layer in layers) / found.tokens,
@@ -126,32 +127,34 @@ def execution(bench: Bench) -> dict:
 def summary(runs: list[dict[str, dict]], name: str) -> str:
     """One row of the table: means over seeds, and the spread of what is claimed."""
     each = [run[name] for run in runs]
-    mean = {key: float(np.mean([row[key] for row in each])) for key in ("loss", "increase", "agreement", "spikes")}
+    keys = ("loss", "increase", "agreement", "spikes", "density")
+    mean = {key: float(np.mean([row[key] for row in each])) for key in keys}
     spread = float(np.ptp([row["increase"] for row in each]))
     saved = {
         kind: [float(np.mean([row["energy"][kind]["saving"][part] for row in each])) for part in ESTIMATES]
         for kind in ("fp16", "int8")
     }
     return (
-        f"{name:32}{mean['spikes']:8.3f}{mean['loss']:9.4f}{mean['increase']:+9.2%}{spread:8.2%}{mean['agreement']:8.1%}"
+        f"{name:32}{mean['spikes']:8.3f}{mean['density']:8.3f}{mean['loss']:9.4f}{mean['increase']:+9.2%}{spread:8.2%}"
+        f"{mean['agreement']:8.1%}"
         + "".join(f"{100 * part:+8.0f}" for kind in ("fp16", "int8") for part in saved[kind])
     )
 
 
 ESTIMATES = ("compute_only", "memory_aware", "in_registers")
-HEAD = f"{'':32}{'spikes':>8}{'loss':>9}{'ppl':>9}{'range':>8}{'same':>8}" + "".join(
+HEAD = f"{'':32}{'spikes':>8}{'active':>8}{'loss':>9}{'ppl':>9}{'range':>8}{'same':>8}" + "".join(
     f"{kind + part:>8}" for kind in ("fp16 ", "int8 ") for part in "cmr"
 )
 
 
-def draw(path: str, found: dict[str, list[dict]]) -> None:
+def draw(path: str, found: dict[str, list[dict]], axis: str, words: str) -> None:
     series = []
     for colour, (name, points) in zip(PALETTE, found.items(), strict=False):
-        rows = sorted(points, key=lambda row: row["spikes"])
-        x, y = (np.array([row[key] for row in rows]) for key in ("spikes", "increase"))
+        rows = sorted(points, key=lambda row: row[axis])
+        x, y = (np.array([row[key] for row in rows]) for key in (axis, "increase"))
         series += [Curve(name, x, 100 * y, colour), Curve("", x, 100 * y, colour, "dots")]
-    words = "Perplexity more than the dense model's, against spikes a channel"
-    write_picture(path, curves(series, "spikes a channel", "perplexity more, %", words))
+    title = f"Perplexity more than the dense model's, against {words}"
+    write_picture(path, curves(series, words, "perplexity more, %", title))
 
 
 def main() -> None:
@@ -165,7 +168,8 @@ def main() -> None:
     parser.add_argument("--tuned", type=float, nargs="+", default=TUNED, help="spikes a channel to try, descending")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--no-curve", action="store_true")
-    parser.add_argument("--svg", help="picture of the curve")
+    parser.add_argument("--svg", help="picture of the curve against spikes a channel")
+    parser.add_argument("--density-svg", help="the same against the share of active channels")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -187,7 +191,9 @@ def main() -> None:
         "curve": {} if options.no_curve else last.curve(),
     }
     if options.svg:
-        draw(options.svg, result["curve"])
+        draw(options.svg, result["curve"], "spikes", "spikes a channel")
+    if options.density_svg:
+        draw(options.density_svg, result["curve"], "density", "share of active channels")
     if options.json:
         print(json.dumps(result))
         return
@@ -203,8 +209,10 @@ def main() -> None:
     for name in runs[0]:
         print(summary(runs, name))
     print(f"executed: {result['execution']}")
-    for name, rows in result["curve"].items():
-        print(f"{name:12}" + "  ".join(f"{row['spikes']:.2f}:{row['increase']:+.2%}" for row in rows))
+    for axis, words in (("spikes", "spikes a channel"), ("density", "active channels")):
+        print(f"perplexity against {words}")
+        for name, rows in result["curve"].items():
+            print(f"{name:12}" + "  ".join(f"{row[axis]:.2f}:{row['increase']:+.2%}" for row in rows))
 
 
 if __name__ == "__main__":
