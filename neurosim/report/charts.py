@@ -25,6 +25,7 @@ LEFT, RIGHT, TOP, FOOT = 46.0, 8.0, 24.0, 40.0
 KEY_LINE = 15.0
 BINS = 30
 MIN_GAP = 24.0  # px between the labels of two ticks
+MAX_NAME = 40  # characters of a key that fit beside its mark
 MANY_DOTS = 60  # from here on dots are small and half transparent
 PALETTE = ("var(--accent)", "var(--on)", "var(--spike)", "var(--good)", "var(--bad)", "var(--off)")
 
@@ -261,6 +262,7 @@ def _told_apart(series: Sequence[Curve]) -> list[Curve]:
     for curve in series:
         same = next((each for each in found if curve.name and each.name and _coincide(curve, each)), None)
         name = curve.name if same is None else f"{curve.name} (the same as {same.name})"
+        name = name if same is None or len(name) <= MAX_NAME else f"{curve.name} (the same)"
         found.append(curve if same is None else Curve(name, curve.x, curve.y, curve.colour, "dashed"))
     return found
 

@@ -52,3 +52,10 @@ def test_a_logarithmic_axis_of_less_than_a_decade_has_several_ticks() -> None:
     drawn = str(charts.curves([charts.Curve("", x, x)], "x", "y", "words", log_x=True))
     found = [word for word in ("0.8", "1", "1.2") if f'text-anchor="middle">{word}</text>' in drawn]
     assert len(found) >= 2, drawn
+
+
+def test_a_long_name_that_coincides_fits_its_chart() -> None:
+    points = np.arange(3.0)
+    names = ("stored items with 30 % of their bits moved", "new items")
+    shown = texts(charts.curves([charts.Curve(name, points, points) for name in names], "x", "y", ""))
+    assert "new items (the same)" in shown

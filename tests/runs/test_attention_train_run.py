@@ -60,6 +60,8 @@ def test_a_run_holds_both_models_and_its_page_is_written_again(done: dict[str, A
     assert read_converted(run / "spiking").coding.head
     page = (run / "report.html").read_text("utf-8")
     assert runs.write_page(run).read_text("utf-8") == page and "simple_gla" in page and "in spikes" in page
+    absent = ("spikes a neuron and step", "no recording was kept", "Activation sparsity</span>")
+    assert not [each for each in absent if each in page], "attention layers have no spikes of neurons to show"
     words = f"converted, {done['spikes_a_channel']:.3f} spikes a channel"
     assert words in table.render(TrainResult.from_dict(done))
     again = json.loads(neurosim("measure", run, "--json").stdout)

@@ -26,7 +26,7 @@ def fill(folder: RunFolder, result: TrainResult) -> Mapping[str, object]:
         "units": result.units,
         "strangers": strangers,
         "epochs": [(k + 1, history[k]) for k in _chosen(len(history), best)],
-        "figures": _figures(history, best) if history else [],
+        "figures": _figures(history, best, result.spikes_a_channel is None) if history else [],
         "layers": [(layer, *_savings(layer)) for layer in result.measures.layers] if result.measures else [],
         "shown": shown,
         "rates": recordings.rates(shown),
@@ -39,11 +39,12 @@ def _chosen(epochs: int, best: int) -> list[int]:
     return sorted(k for k in {*spread(epochs, MAX_ROWS).tolist(), best - 1} if 0 <= k < epochs)
 
 
-def _figures(rows: Sequence[EpochResult], best: int) -> list[tuple[Markup, str]]:
+def _figures(rows: Sequence[EpochResult], best: int, spiking: bool) -> list[tuple[Markup, str]]:
+    activity = (_curve(rows, "rate", "spikes a neuron and step"), "Activity of the spiking layers.")
     return [
         (_curves(rows, "loss", best), "Cross-entropy; smoothed targets count in training only."),
         (_curves(rows, "accuracy", best), "Share of recordings whose class was found."),
-        (_curve(rows, "rate", "spikes a neuron and step"), "Activity of the spiking layers."),
+        *([activity] if spiking else []),
         (_curve(rows, "learning_rate", "learning rate"), "Step of the optimiser at the end of each epoch."),
     ]
 
