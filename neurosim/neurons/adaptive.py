@@ -79,12 +79,12 @@ class AdaptiveLIF(DeltaNeuron):
     def constants(self, dt: float) -> tuple[float, ...]:
         decays = math.exp(-dt / self.tau_mem), math.exp(-dt / self.tau_adapt)
         rest, hold = self.v_leak + self.r * self.i_offset, hold_steps(self.t_refractory, dt)
-        return (*decays, rest, self.v_threshold, self.v_reset, self.beta, hold, math.inf)
+        return (*decays, rest, self.v_threshold, self.v_reset, self.beta, hold)
 
     @staticmethod
     def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
         v, refractory, a, arriving = state[0], state[1], state[2], inputs[0]
-        decay, a_decay, rest, threshold, reset, beta, hold, never = c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]
+        decay, a_decay, rest, threshold, reset, beta, hold = c[0], c[1], c[2], c[3], c[4], c[5], c[6]
         zero, one = c.dtype.type(0), c.dtype.type(1)
         for i in range(spiked.size):
             # tau_adapt da/dt = -a over a step.
@@ -93,7 +93,7 @@ class AdaptiveLIF(DeltaNeuron):
             free = at(rest, i) + (u - at(rest, i)) * at(decay, i) + arriving[i]
             # While refractory the membrane is clamped and cannot fire; beta < 0 may bring the threshold below it.
             new = u if wait > zero else free
-            fired = new > (at(never, i) if wait > zero else at(threshold, i) + raised)
+            fired = (wait <= zero) & (new > at(threshold, i) + raised)
             v[i] = at(reset, i) if fired else new
             a[i] = raised + at(beta, i) if fired else raised
             refractory[i] = at(hold, i) if fired else max(wait - one, zero)

@@ -69,12 +69,12 @@ class DendriticLIF(Neuron):
         hold, plateau = hold_steps(self.t_refractory, dt), hold_steps(self.t_plateau, dt)
         rest = self.v_leak + self.r * self.i_offset
         thresholds = self.v_threshold, self.v_threshold_plateau
-        return math.exp(-dt / self.tau_mem), rest, *thresholds, self.v_reset, self.gain, hold, plateau, math.inf
+        return math.exp(-dt / self.tau_mem), rest, *thresholds, self.v_reset, self.gain, hold, plateau
 
     @staticmethod
     def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
         v, refractory, plateau, arriving, dendrite = state[0], state[1], state[2], inputs[0], inputs[1]
-        decay, rest, high, low, reset, gain, hold, lasting, never = c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8]
+        decay, rest, high, low, reset, gain, hold, lasting = c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]
         zero, one = c.dtype.type(0), c.dtype.type(1)
         for i in range(spiked.size):
             u, wait = v[i], refractory[i]
@@ -85,7 +85,7 @@ class DendriticLIF(Neuron):
             # While refractory the membrane is clamped, input is lost, and no threshold is in reach.
             new = u if wait > zero else free
             threshold = at(low, i) if left > zero else at(high, i)
-            fired = new > (at(never, i) if wait > zero else threshold)
+            fired = (wait <= zero) & (new > threshold)
             v[i] = at(reset, i) if fired else new
             refractory[i] = at(hold, i) if fired else max(wait - one, zero)
             plateau[i] = left

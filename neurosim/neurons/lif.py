@@ -51,12 +51,12 @@ class LIF(DeltaNeuron):
     def constants(self, dt: float) -> tuple[float, ...]:
         hold, keep = hold_steps(self.t_refractory, dt), float(self.soft_reset)
         rest = self.v_leak + self.r * self.i_offset
-        return math.exp(-dt / self.tau_mem), rest, self.v_threshold, self.v_reset, keep, hold, math.inf
+        return math.exp(-dt / self.tau_mem), rest, self.v_threshold, self.v_reset, keep, hold
 
     @staticmethod
     def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
         v, refractory, arriving = state[0], state[1], inputs[0]
-        decay, rest, threshold, reset, soft, hold, never = c[0], c[1], c[2], c[3], c[4], c[5], c[6]
+        decay, rest, threshold, reset, soft, hold = c[0], c[1], c[2], c[3], c[4], c[5]
         zero, one = c.dtype.type(0), c.dtype.type(1)
         for i in range(spiked.size):
             u, wait = v[i], refractory[i]
@@ -64,7 +64,7 @@ class LIF(DeltaNeuron):
             free = at(rest, i) + (u - at(rest, i)) * at(decay, i) + arriving[i]
             # While refractory the membrane is clamped, input is lost, and no threshold is in reach.
             new = u if wait > zero else free
-            fired = new > (at(never, i) if wait > zero else at(threshold, i))
+            fired = (wait <= zero) & (new > at(threshold, i))
             # v_reset; a soft reset (soft = 1) adds what exceeds the threshold.
             v[i] = at(reset, i) + at(soft, i) * (new - at(threshold, i)) if fired else new
             refractory[i] = at(hold, i) if fired else max(wait - one, zero)
@@ -122,12 +122,12 @@ class IF(DeltaNeuron):
 
     def constants(self, dt: float) -> tuple[float, ...]:
         hold, keep = hold_steps(self.t_refractory, dt), float(self.soft_reset)
-        return self.r * self.i_offset * dt, self.v_threshold, self.v_reset, keep, hold, math.inf
+        return self.r * self.i_offset * dt, self.v_threshold, self.v_reset, keep, hold
 
     @staticmethod
     def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
         v, refractory, arriving = state[0], state[1], inputs[0]
-        drift, threshold, reset, soft, hold, never = c[0], c[1], c[2], c[3], c[4], c[5]
+        drift, threshold, reset, soft, hold = c[0], c[1], c[2], c[3], c[4]
         zero, one = c.dtype.type(0), c.dtype.type(1)
         for i in range(spiked.size):
             u, wait = v[i], refractory[i]
@@ -135,7 +135,7 @@ class IF(DeltaNeuron):
             free = u + at(drift, i) + arriving[i]
             # While refractory the membrane is clamped, input is lost, and no threshold is in reach.
             new = u if wait > zero else free
-            fired = new > (at(never, i) if wait > zero else at(threshold, i))
+            fired = (wait <= zero) & (new > at(threshold, i))
             # v_reset; a soft reset (soft = 1) adds what exceeds the threshold.
             v[i] = at(reset, i) + at(soft, i) * (new - at(threshold, i)) if fired else new
             refractory[i] = at(hold, i) if fired else max(wait - one, zero)
