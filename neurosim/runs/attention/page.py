@@ -36,7 +36,7 @@ def _by_size(result: AttentionResult, kinds: list[KindResult]) -> list[Figure]:
     x = np.array(result.sizes, np.float64)
     series = [Curve(kind.name, x, np.array(kind.means), *_look(i)) for i, kind in enumerate(kinds)]
     words = f"{result.measure.capitalize()} against {result.size_name}"
-    drawn = charts.curves(series, result.size_name, result.measure, words, y=_y(result), width=charts.WIDE)
+    drawn = charts.curves(series, result.size_name, result.measure, words, y=_y(result))
     low, high = result.trained
     return [(drawn, f"Means over seeds. Trained on {low} to {high} {result.size_name}.")]
 
@@ -49,7 +49,7 @@ def _frontier(result: AttentionResult, kinds: list[KindResult]) -> list[Figure]:
     size = f"{result.sizes[-1]} {result.size_name}"
     words = f"{result.measure.capitalize()} at {size} against bytes of state"
     y = _y(result)
-    drawn = charts.curves(series, "bytes of state", result.measure, words, y=y, log_x=True, width=charts.WIDE)
+    drawn = charts.curves(series, "bytes of state", result.measure, words, y=y, log_x=True)
     return [(drawn, f"At {size}: what a kind reaches with the state that it carries from token to token.")]
 
 
@@ -61,4 +61,4 @@ def _losses(kinds: list[KindResult]) -> list[Figure]:
             x = RECORDED * np.arange(1, losses.shape[1] + 1, dtype=np.float64)
             series.append(Curve(kind.name, x, losses.mean(0), *_look(i)))
     words = "Training loss against updates"
-    return [(charts.curves(series, "updates", "loss", words, width=charts.WIDE), "Means over seeds.")] if series else []
+    return [(charts.curves(series, "updates", "loss", words), "Means over seeds.")] if series else []
