@@ -17,10 +17,11 @@ from ..errors import NeurosimInputError
 from .base import AdditiveMixer, DeltaMixer, Inputs, Mixer
 from .delta import DeltaProduct
 from .hippo import HippoSSM
-from .mixture_of_memories import SSE, RoutedMixer
+from .mixture_of_memories import RoutedMixer
 from .plstm import PLSTM
 from .rwkv import RWKV7
 from .rwkv6 import RWKV5
+from .sparse_expansion import SSE
 from .state_space import AlmostLinearRNN, DiagonalSSM
 
 MAX_TOKENS = 64  # whose eigenvalues are computed where Lambda is no diagonal

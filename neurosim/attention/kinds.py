@@ -17,7 +17,7 @@ from .lightnet import LightNet
 from .linear import GLA, HGRN2, LinearAttention, Retention, SimpleGLA, lightning
 from .local_linear import LocalLinearAttention
 from .mamba import Mamba, Mamba2
-from .mixture_of_memories import SSE, MoM, SSEDelta
+from .mixture_of_memories import MoM
 from .neural_memory import Memora, Moneta, Titans, Yaad
 from .parallel_rnn import ParaGRU, ParaLSTM
 from .plstm import PLSTM
@@ -26,6 +26,7 @@ from .rwkv6 import RWKV5, RWKV6
 from .scout import CheckpointAttention
 from .sea import SEA
 from .softmax import LatentAttention, SoftmaxAttention, WindowAttention
+from .sparse_expansion import SSE, SSEDelta
 from .state_space import AlmostLinearRNN, DiagonalSSM
 from .titans import TitansContext, TitansGate
 from .window_linear import WindowLinearAttention

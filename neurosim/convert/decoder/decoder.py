@@ -17,11 +17,12 @@ from ...attention.experts import Experts
 from ...attention.lightnet import LightNet
 from ...attention.linear import GLA, HGRN2, LinearAttention, Retention, SimpleGLA
 from ...attention.mamba import Mamba, Mamba2
-from ...attention.mixture_of_memories import SSE, MoM
+from ...attention.mixture_of_memories import MoM
 from ...attention.model import GatedMLP, ResidualBlock
 from ...attention.rwkv import RWKV7, ChannelMix, GatedChannelMix
 from ...attention.rwkv6 import RWKV5, RWKV6
 from ...attention.softmax import LatentAttention, SoftmaxAttention, WindowAttention
+from ...attention.sparse_expansion import SSE
 from ...attention.state_space import AlmostLinearRNN, DiagonalSSM
 from ...attention.window_linear import WindowLinearAttention
 from ...errors import NeurosimInputError, require

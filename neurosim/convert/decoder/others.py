@@ -7,7 +7,8 @@ import torch
 
 from ...attention.lightnet import LightNet
 from ...attention.mamba import Mamba, Mamba2
-from ...attention.mixture_of_memories import SSE, MoM, RoutedMixer
+from ...attention.mixture_of_memories import MoM, RoutedMixer
+from ...attention.sparse_expansion import SSE
 from ...attention.state_space import AlmostLinearRNN, DiagonalSSM
 from ...kernels.decode import others, states, vectors
 from .additive import activated, additive, convolved, gate_of, gated, low_rank, sizes_of
