@@ -15,7 +15,7 @@ from .summary import labels_of
 WINDOWS = 3
 MAX_UNITS = 600  # of the sensor, after neighbours were summed: more cost seconds and no baseline was better
 MAX_TRAIN = 3000  # recordings that are learned from, evenly over classes
-NAMES = ("logistic regression", "nearest neighbour", "RBF SVM", "patches, naive Bayes")
+NAMES = ("logistic regression", "nearest neighbour", "RBF SVM", "naive Bayes on patches")
 # Of the dictionary of patches: its words, side and distance of patches along both axes of a camera or along channels,
 # drawn patches that it is made from, and what is added to counts of words.
 WORDS, SIDE, STRIDE, CHANNELS, DRAWN, SMOOTHING = 256, 5, 2, 12, 5000, 0.1

@@ -91,8 +91,9 @@ def share(accuracy: float | None, samples: int) -> str:
 
 def baseline_rows(found: Mapping[str, float]) -> Rows:
     """Return the accuracies of simple classifiers on the same recordings."""
-    words = ", ".join(f"{name} {percent(value)}" for name, value in found.items())
-    return [("baselines", f"{words} (counts)")] if found else []
+    words = [f"{name} {percent(value)}" for name, value in found.items()]
+    pairs = [", ".join(words[i : i + 2]) for i in range(0, len(words), 2)]
+    return [("" if i else "baselines (counts)", pair) for i, pair in enumerate(pairs)]
 
 
 def chance(largest: float | None, uniform: float | None) -> str:

@@ -163,10 +163,10 @@ MEMORY = "[memory]\naccess_bits = 64\nsram = [[8, 1.0]]\ndram = [1.0, 2.0]\n"
             r"low and high: must be \(low, high\), numbers > 0",
         ),
         (CHIP + "[synaptic_event]\nlow = true\nhigh = 1", r"profile.synaptic_event.low: must be a number \(got True\)"),
-        (CHIP + "[synaptic_event]\nlow = 1\nhihg = 1", r"unknown name 'hihg'; did you mean 'high'\?"),
+        (CHIP + "[synaptic_event]\nlow = 1\nhihg = 1", r"unknown key 'hihg'; did you mean 'high'\?"),
         (
             CHIP + "scoop = 1\n[synaptic_event]\nlow = 1\nhigh = 1",
-            r"unknown name 'scoop'; did you mean 'scope'\?",
+            r"unknown key 'scoop'; did you mean 'scope'\?",
         ),
         (
             CHIP + ARITHMETIC,

@@ -123,7 +123,8 @@ def test_a_runs_config_repeats_the_run(ran: dict[str, Any]) -> None:
 def test_people_get_a_short_table_and_a_path() -> None:
     shown = neurosim("simulate", "digits", *SMALL).stdout.splitlines()
     assert shown[0] == "digits test: 20 recordings, seed 0"
-    assert [line.split("  ")[1] for line in shown[1:5]] == ["accuracy", "baselines", "spikes", "sparsity"]
+    names = [line.split("  ")[1] for line in shown[1:6]]
+    assert names == ["accuracy", "baselines (counts)", "", "spikes", "sparsity"]
     assert max(len(line) for line in shown) <= 110
     assert Path(shown[-1].split()[-1]).is_file()
 
