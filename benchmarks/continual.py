@@ -44,11 +44,11 @@ SMALL = {
     "rotated": (*FEW, *NETS, *COLUMNS),
     "split": (*FEW, *NETS),
     "mixed": (*FEW, *NETS, *COLUMNS, "learners.macrocolumn.columns=24", "learners.liquid.neurons=200"),
-    "spoken": (*NETS, *COLUMNS, "learners.macrocolumn.columns=24", "learners.liquid.neurons=200"),
+    "spoken": (*NETS, *COLUMNS, "learners.macrocolumn.columns=24"),
     "nmnist": (),
 }
 EMBEDDED = {
-    "split": ("stream.source=digits", "learners.projected.shape=[8, 8]"),
+    "split": ("stream.source=digits", "learners.projected.shape=[8, 8]", "learners.liquid.shape=[8, 8]"),
     "mixed": ('stream.sources=["digits", "digits-events"]',),
     "spoken": ("stream.source=digits-events", "stream.windows=10"),
     "nmnist": ("stream.source=digits-events",),

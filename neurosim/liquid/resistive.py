@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
-from numba import float64, int64, uint32
+from numba import float64, int64, njit, uint32
 from numpy.typing import NDArray
 
 from ..errors import require
@@ -21,6 +21,13 @@ from ..neurons.base import hold_steps
 
 # A key of 48 bits in two halves, which float32 holds exactly, like units and steps below 2^24.
 HALF = 1 << 24
+
+
+@njit(inline="always")
+def _words(n, k, at_v, at_x, high, low):
+    """Return four words. As a function of its own it can be called by a step that is not compiled, too."""
+    none = uint32(0)
+    return threefry(n, k, at_v, at_x, high, low, none, none)  # type: ignore[call-arg]
 
 
 def written(weights: NDArray[np.float64], spread: float, normal: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -89,7 +96,7 @@ class ReadNoiseLIF(Neuron):
         arriving, variance = inputs[0], inputs[1]
         decay, rest, to_v, i_decay, threshold, reset, hold = c[0], c[1], c[2], c[3], c[4], c[5], c[6]
         high, low = uint32(c[7]), uint32(c[8])
-        zero, one, none = c.dtype.type(0), c.dtype.type(1), uint32(0)
+        zero, one = c.dtype.type(0), c.dtype.type(1)
         for i in range(spiked.size):
             u, x = v[i], current[i]
             held = refractory[i] > zero
@@ -98,7 +105,7 @@ class ReadNoiseLIF(Neuron):
             if variance[i] > zero:
                 at_v, at_x = uint32(int64(u * 1048576.0)), uint32(int64(x * 1048576.0))
                 n, k = uint32(unit[i]), uint32(steps[i])
-                words: Any = threefry(n, k, at_v, at_x, high, low, none, none)  # type: ignore[call-arg]
+                words: Any = _words(n, k, at_v, at_x, high, low)
                 radius = math.sqrt(-2.0 * log_of_fraction(unit_interval(words[0], words[1])) * float64(variance[i]))
                 noise = c.dtype.type(radius * turn(unit_interval(words[2], words[3]))[0])
             # The exact step: what is above rest decays, and the current charges the membrane, unless it is refractory.

@@ -15,6 +15,7 @@ from neurosim import measure
 from neurosim.continual import Learner, Problem, Task
 from neurosim.continual.learners import LEARNERS, kind
 from neurosim.continual.streams import Permuted, Stream
+from neurosim.errors import NeurosimInputError
 from neurosim.liquid import features
 from neurosim.random import rng_key
 
@@ -212,6 +213,36 @@ def test_a_projected_readout(learned: dict[str, Any], stream: Stream) -> None:
         assert updates == 24 * (sum(met) + 25 * rows)
     assert learner.memory_bytes()["readout"] == 4 * 24 * 10
     assert learner.memory_bytes()["lateral"] == 5 * (4 * 24 + 8)
+
+
+def test_least_squares_are_ridge_regression_of_all_items(stream: Stream) -> None:
+    """After both tasks, each item met once; state goes on bit for bit; the weights of all pairs are counted."""
+    settings = kind("projected").SETTINGS(neurons=12, windows=2, penalty=2.0)
+    learner: Any = kind("projected")(stream.problem, settings)
+    rows, targets = [], []
+    for task in stream:
+        learner.begin(task)
+        resumed: Any = kind("projected")(stream.problem, settings)
+        if task.index:
+            resumed.restore(learner.state(), list(stream)[: task.index])
+            resumed.begin(task)
+            resumed.learn(task)
+        learner.learn(task)
+        played = learner.settings.recordings(learner.problem, task.train.x)
+        spikes = learner.liquid.run(played, threads=1).spikes["liquid"]
+        counted = np.zeros((len(spikes), 2, 12))  # by windows of 50 ms
+        item = np.repeat(np.arange(len(spikes)), np.diff(spikes.offsets))
+        np.add.at(counted, (item, spikes.ticks // 50, spikes.units), 1.0)
+        rows.append(np.sqrt(counted).reshape(-1, 24))
+        targets.append(np.eye(10)[task.train.y])
+    x, t = np.concatenate(rows).astype(np.float64), np.concatenate(targets)
+    ridge = np.linalg.solve(x.T @ x + 2.0 * np.eye(24), x.T @ t).T
+    np.testing.assert_allclose(learner.weights["weights"], ridge, atol=1e-4)
+    assert all(np.array_equal(resumed.state()[name], value) for name, value in learner.state().items())
+    assert learner.updates == 25 * 24 * (10 + 24)
+    assert learner.memory_bytes()["pairs"] == 8 * 24 * 24
+    with pytest.raises(NeurosimInputError, match=r"ProjectedSettings\.epochs: must be 1 with a penalty"):
+        kind("projected").SETTINGS(penalty=1.0, epochs=2)
 
 
 def test_updates_of_gradient_learners(learned: dict[str, Any]) -> None:

@@ -35,17 +35,22 @@ class ProjectedSettings(ItemLiquid):
             features.
         learning_rate: of the readout; with 1 every item would end at its target.
         epochs: passes over a task.
+        penalty: > 0 projects by recursive least squares instead, without lateral neurons (`readouts.OnlineReadout`);
+            in one pass, and `rows` and `learning_rate` play no part.
     """
 
     rows: tuple[int, ...] = (40,)
     learning_rate: float = 0.2
     epochs: int = 1
+    penalty: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         good = len(self.rows) >= 1 and min(self.rows) >= 1
         require(good, "ProjectedSettings.rows", "must be one number at least, each >= 1", self.rows)
-        check_fields(self, {"learning_rate": "> 0", "epochs": ">= 1"})
+        check_fields(self, {"learning_rate": "> 0", "epochs": ">= 1", "penalty": ">= 0"})
+        good = self.epochs == 1 or not self.penalty
+        require(good, "ProjectedSettings.epochs", "must be 1 with a penalty: each item counts once", self.epochs)
 
     def model(self, problem: Problem) -> OnlineReadout:
         """Return the readout of a problem."""
@@ -57,7 +62,8 @@ class ProjectedSettings(ItemLiquid):
             problem.classes,
             windows=self.windows,
             learning_rate=self.learning_rate,
-            lateral=LateralCircuit(tuple(rows)),
+            lateral=None if self.penalty else LateralCircuit(tuple(rows)),
+            penalty=self.penalty,
             seed=rng_key(problem.seed, "learner", "projected") & (2**31 - 1),
         )
 
@@ -68,7 +74,7 @@ class Projected(Learner):
 
     Items, labels and the liquid's spikes meet in one network of the engine: the readout's changes leave out what its
     lateral neurons answer to, the directions of earlier tasks (`readouts.OnlineReadout`). No item and no sum over items
-    is kept.
+    is kept; least squares (`penalty`) keep a weight for every pair of features.
 
     Attributes:
         liquid: its gains set on items of the first task, without their labels.
@@ -87,7 +93,8 @@ class Projected(Learner):
 
     def begin(self, task: Task) -> None:
         if task.index:
-            self.weights = self.model.next_task(self.weights)
+            if self.model.lateral is not None:
+                self.weights = self.model.next_task(self.weights)
             return
         self._heard.clear()
         self.liquid = self.settings.adapted(self.liquid, self.problem, task)
@@ -129,7 +136,10 @@ class Projected(Learner):
 
     def memory_bytes(self) -> dict[str, int]:
         liquid = self._run(np.zeros((1, 1, self.problem.units), np.uint8)).work[0].parameter_bytes
-        return {"liquid": liquid, "readout": self.weights["weights"].nbytes, "lateral": self.model.lateral_bytes}
+        projecting = (
+            {"pairs": self.weights["pairs"].nbytes} if self.settings.penalty else {"lateral": self.model.lateral_bytes}
+        )
+        return {"liquid": liquid, "readout": self.weights["weights"].nbytes, **projecting}
 
     def state(self) -> dict[str, NDArray[Any]]:
         own = {PREFIX + name: array.copy() for name, array in self.weights.items()}
@@ -187,12 +197,15 @@ class Projected(Learner):
         return Network(populations, liquid.projections, links=links)
 
     def _written(self, items: Items) -> int:
-        """Return the numbers that learning these items writes: a row for each class met, and those of the task."""
-        lateral = self.model.lateral
-        assert lateral is not None
+        """Return the numbers that learning these items writes: a row for each class met, and what projects.
+
+        These are the lateral rows of the task, or the weights between all pairs of features.
+        """
+        lateral, features = self.model.lateral, self.weights["weights"].shape[1]
+        projecting = features if lateral is None else lateral.rows[int(self.weights["lateral.task"][0])]
         seen = self.weights["seen"].copy()
         rows = 0
         for label in items.y:
             seen[label] = True
-            rows += int(seen.sum()) + lateral.rows[int(self.weights["lateral.task"][0])]
-        return rows * self.weights["weights"].shape[1]
+            rows += int(seen.sum()) + projecting
+        return rows * features
