@@ -439,6 +439,7 @@ def stack() -> LanguageConfig:
     return LanguageConfig((MixerSpec("rwkv7", SMALL["rwkv7"] | {"value_dim": WIDTH}), *layers), 50, WIDTH, hidden=16)
 
 
+@pytest.mark.slow
 def test_any_mix_of_kinds_is_one_model() -> None:
     model = LanguageModel(stack()).double()
     tokens = torch.randint(50, (2, 13), generator=torch.Generator().manual_seed(0))

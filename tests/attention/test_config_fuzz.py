@@ -56,6 +56,7 @@ def folders(root: Path) -> list[Path]:
     return made
 
 
+@pytest.mark.slow
 def test_damaged_configs(tmp_path: Path) -> None:
     draw, made = random.Random(0), folders(tmp_path)
     refused, slowest = 0, 0.0

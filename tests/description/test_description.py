@@ -404,6 +404,7 @@ def test_whatever_stands_in_the_file_is_read_or_refused(seed: int, tmp_path: Pat
         assert str(error).startswith("network: ") and "\n" not in str(error)
 
 
+@pytest.mark.slow
 def test_plastic_networks_run_from_toml(tmp_path: Path) -> None:
     """What the weights learn shows in the spikes: the same as from Python, others than without the rule."""
     cells = [Population("in", 20, PoissonSource(40.0)), Population("E", 10, LIF(0.02))]

@@ -185,6 +185,7 @@ def test_a_delay_set_twice_in_a_row() -> None:
     assert np.flatnonzero(np.diff(v)).tolist() == [11, 18, 52] and v[-1] == 3
 
 
+@pytest.mark.slow
 def test_rewarded_weights_are_those_that_were_set() -> None:
     rule = RewardSTDP("dopamine", w_max=1.0)
     network = Network(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.networks import DT, facts, recording, small
+from helpers.samples import sampled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,7 +42,13 @@ def started(seconds: float = 0.0) -> Simulation:
     return simulation
 
 
-@pytest.mark.parametrize(("moment", "threads"), [(0.0, 1), (0.001, 4), (0.0567, 2), (0.131, 1), (0.2, 2)])
+@pytest.mark.parametrize(
+    ("moment", "threads"),
+    [
+        (0.0567, 2),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in [(0.0, 1), (0.001, 4), (0.131, 1), (0.2, 2)]),
+    ],
+)
 def test_goes_on_in_another_process(tmp_path: Path, moment: float, threads: int) -> None:
     simulation, path = started(moment), tmp_path / "saved.safetensors"
     simulation.save(path)
@@ -277,7 +284,7 @@ def wide(kind: str) -> Network:
     return Network(populations, projections, [PoissonInput("e", 1500.0, 0.05)])
 
 
-@pytest.mark.parametrize("kind", ["constant", "drawn", "dense", "learned"])
+@pytest.mark.parametrize("kind", sampled(["constant", "drawn", "dense", "learned"], ["constant", "learned"]))
 def test_every_way_rows_are_kept_goes_on(tmp_path: Path, kind: str) -> None:
     """Saved on two threads, between two meetings of the threads; gone on with on others."""
     network, clock = wide(kind), 5e-4

@@ -287,6 +287,7 @@ def test_work_is_what_was_done() -> None:
         assert layer.output_events == len(own) and layer.steps is None and layer.reasons["steps"]
 
 
+@pytest.mark.slow
 def test_poisson_rates_and_independence() -> None:
     network = Network(
         [Population("source", 200, PoissonSource(50.0)), Population("sum", 200, LI(tau_mem=1e12))],

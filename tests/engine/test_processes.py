@@ -75,6 +75,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Both:
     return both(2, tmp_path_factory.mktemp("two"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", shared.CASES)
 def test_two_processes_give_what_one_gives(two: Both, case: str) -> None:
     """Spikes, samples of probes, learned weights and work, for every form of rows and every kind of plasticity."""
@@ -88,10 +89,12 @@ def test_a_simulation_continues_on_another_number_of_processes(two: Both, case: 
     assert two.several[f"saved {case}"] == two.several[f"loaded {case}"] == two.one[f"loaded {case}"] == expected
 
 
+@pytest.mark.slow
 def test_streams_hold_what_one_process_writes(two: Both) -> None:
     assert two.several["streamed"] == two.one["streamed"]
 
 
+@pytest.mark.slow
 def test_the_command_line_runs_a_network_over_processes(tmp_path: Path) -> None:
     config = Path(__file__).parents[2] / "examples" / "10_brunel.toml"
     command = ["-m", "neurosim", "simulate", "--config", str(config), "--set", "simulation.duration=0.05", "--quiet"]

@@ -150,6 +150,7 @@ def test_times_are_those_of_the_run() -> None:
     assert first.build_s == second.build_s == simulation.build_s
 
 
+@pytest.mark.slow
 def test_kernels_are_ready_before_the_clock_starts() -> None:
     """In a fresh process with cached kernels the first spike is there in under a second, and running loads nothing.
 

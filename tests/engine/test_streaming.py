@@ -345,6 +345,7 @@ print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
+@pytest.mark.slow
 def test_memory_stays_bounded(tmp_path: Path) -> None:
     """Events, spikes and samples of a minute, several times what the process grows by, pass through it."""
     command = [sys.executable, "-c", MEMORY, str(tmp_path), "60"]

@@ -100,11 +100,12 @@ BUILDS = [b for launch in (launch_encode, launch_products, launch_states) for b 
 
 # These are the sample of the quick run.
 QUICK = ("encode_cases", "overlap_cases")
+DEAR = "case_token_thresholds"  # seconds
 
 
 @pytest.mark.parametrize(
     ("module", "case"),
-    [pytest.param(*case, marks=[] if case[0] in QUICK else [pytest.mark.slow]) for case in CASES],
+    [pytest.param(*case, marks=[] if case[0] in QUICK and case[1] != DEAR else [pytest.mark.slow]) for case in CASES],
 )
 def test_interpreted(module: str, case: str) -> None:
     interpret(module, case)
@@ -131,6 +132,7 @@ def test_compiles_for_other_chips(build, chip: str) -> None:  # type: ignore[no-
     assert found.mma == (build.kernel.__name__ in ("few_kernel", "batch_kernel"))
 
 
+@pytest.mark.slow
 def test_what_spills_is_seen() -> None:
     """The tools that the other tests trust: a kernel with far too much for its registers does not pass."""
     import triton

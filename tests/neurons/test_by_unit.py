@@ -40,7 +40,7 @@ def inputs(names: list[str], size: int) -> dict[str, Spikes]:
 
 
 @pytest.mark.parametrize("clock", [1e-4, pytest.param(None, marks=pytest.mark.slow)], ids=["grid", "continuous"])
-@pytest.mark.parametrize("name", sampled(NEURONS, ["LIF", "CobaLIF", "AdEx"]))
+@pytest.mark.parametrize("name", sampled(NEURONS, ["LIF"]))
 def test_a_unit_is_a_neuron_of_its_own_numbers(name: str, clock: float | None) -> None:
     own = spread(NEURONS[name]())
     weight = WEIGHT.get(name, 0.4)

@@ -100,6 +100,7 @@ def test_magnesium_blocks_at_rest_and_less_when_depolarised() -> None:
     assert reach[1.0, -0.04] / reach[0.0, -0.04] > 2 * reach[1.0, -0.07] / reach[0.0, -0.07]
 
 
+@pytest.mark.slow
 def test_they_run_compiled_and_take_currents() -> None:
     dt = 1e-3
     for model in (TwoCompartmentLIF(i_offset=0.5), NMDALIF(i_offset=3e-10)):

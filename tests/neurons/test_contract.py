@@ -18,8 +18,8 @@ from neurosim.neurons.contract import RULES, check_neuron, examine
 from neurosim.neurons.trial import NeuronTrial
 
 EXACT = {"LIF", "IF", "LI", "CubaLIF", "AlphaLIF", "AdaptiveLIF"}
-# Every check compiles the model several times. The sample of the quick run: exact, without spikes, and of first order.
-QUICK = {"LIF", "LI", "Izhikevich"}
+# Every check compiles the model several times. The sample of the quick run: exact, and without spikes.
+QUICK = {"LIF", "LI"}
 
 
 @pytest.mark.parametrize("name", sampled(NEURONS, QUICK))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.samples import sampled
 
 from neurosim import Network, PoissonInput, Population, Probe, Simulation, simulate
 from neurosim.engine.identity import describe, difference
@@ -64,7 +65,7 @@ CASES: dict[str, tuple[Callable[[], type[Neuron]], Neuron, str, float, float]] =
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", sampled(CASES, ["LIF"]))
 def test_written_as_the_model_by_hand(case: str) -> None:
     make, model, receptor, rate, weight = CASES[case]
     written = make()(**{"t_refractory": model.t_refractory} if hasattr(model, "t_refractory") else {})
@@ -107,6 +108,7 @@ def test_a_variable_that_moves_while_another_is_held() -> None:
     )
 
 
+@pytest.mark.slow
 def test_currents_and_parameters_by_unit() -> None:
     ends = []
     for model in (LIF, lif()):

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
 README = (ROOT / "README.md").read_text()
 # Pages whose programs take less than a second or two; the others are run by the slow tests.
-QUICK = {"style.md", "files.md", "engine.md"}
+QUICK = {"style.md", "files.md"}
 
 
 def load_programs() -> ModuleType:

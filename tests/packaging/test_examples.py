@@ -12,8 +12,8 @@ import pytest
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 
 
-# These two are the sample of the quick run.
-QUICK = {"01_liquid", "03_sdr"}
+# The sample of the quick run.
+QUICK = {"03_sdr"}
 CASES = [pytest.param(path, id=path.stem, marks=[] if path.stem in QUICK else [pytest.mark.slow]) for path in EXAMPLES]
 
 

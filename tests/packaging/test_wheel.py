@@ -39,6 +39,7 @@ def linkless(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return clone
 
 
+@pytest.mark.slow
 def test_wheel_holds_every_module_and_profile(wheel: Path) -> None:
     inside = set(zipfile.ZipFile(wheel).namelist())
     sources = [p for p in (ROOT / "neurosim").rglob("*") if p.suffix in {".py", ".toml", ".css"}]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.plastic import CASES, DT, arrays, dense, network, recording
+from helpers.samples import sampled
 
 from neurosim import files
 from neurosim.engine import Probe, Simulation, compile_network, simulate
@@ -113,7 +114,7 @@ def same(a: tuple[str, dict[str, np.ndarray]], b: tuple[str, dict[str, np.ndarra
     return a[0] == b[0] and all(np.array_equal(a[1][n], b[1][n]) for n in lessons if n not in ("marks", "steps"))
 
 
-@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("precision", sampled(["float32", "float64"], ["float32"]))
 def test_threads_and_pieces_change_nothing(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workspace, "MIN_WORK", 0)  # or so small a network would get one thread
     monkeypatch.setattr(layout, "BLOCK_UNITS", 1024)  # and would be cut for two at most

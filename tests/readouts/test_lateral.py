@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from helpers.readouts import WINDOW, clips, of_counts, reading, teachers
+from helpers.samples import sampled
 from numpy.typing import NDArray
 
 from neurosim import simulate
@@ -107,7 +108,7 @@ def captured(rows: NDArray, counts: NDArray) -> float:
     return float(np.square(counts @ basis).sum() / np.square(counts.astype(float)).sum())
 
 
-@pytest.mark.parametrize("rule", ["hebbian", "deflation"])
+@pytest.mark.parametrize("rule", sampled(["hebbian", "deflation"], ["deflation"]))
 def test_the_circuit_finds_8_dimensions_among_50_inputs_from_spikes(rule: str) -> None:
     """Captured variance, orthonormal rows, and new rows that are orthogonal to old ones."""
     first, second = np.split(patterns(16, 50, seed=3), 2)

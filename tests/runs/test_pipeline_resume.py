@@ -66,6 +66,7 @@ def interrupted(run: str, saves: int) -> None:
         simulate(configure(Path("pipe.toml")), RunOptions(out=Path(run)))
 
 
+@pytest.mark.slow
 def test_interrupted_anywhere_it_ends_the_same() -> None:
     simulate(configure(Path("pipe.toml")), RunOptions(out=Path("whole")))
     # Before the first save, in the first task, in the test after it, and in the last test.

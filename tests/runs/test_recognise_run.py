@@ -41,6 +41,7 @@ def test_answers_are_those_of_the_library(done: RecogniseResult) -> None:
     assert (done.stored, done.samples, done.view) == (130, 60, "camera")
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_answers(
     tmp_path: Path, done: RecogniseResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,7 @@ def test_figures_are_those_of_the_models_called_by_hand(done: SequenceResult) ->
     assert (done.segments, done.synapses) == (cells.segments, cells.synapses)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_result(
     tmp_path: Path, done: SequenceResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -146,6 +146,7 @@ def test_interrupted_members_go_on_bit_for_bit(done: TrainResult, root: Path) ->
 WITH_LIQUID = {"members": 1, "liquid.use": True, "liquid.transductive": "speaker"}
 
 
+@pytest.mark.slow
 def test_a_liquid_beside_a_network_is_summed_counted_and_goes_on(root: Path) -> None:
     options = RunOptions(out=Path("whole"), threads=1, quiet=True)
     result = training.train_network(config(root, **WITH_LIQUID), options)

@@ -76,6 +76,7 @@ def test_the_lorenz_system_has_its_attractor() -> None:
     assert 10 < np.count_nonzero(np.diff(orbit[:, 0] > 0)) < 200  # it changes its wing every second or so
 
 
+@pytest.mark.slow
 def test_a_training_learns_is_a_function_of_its_seed_and_is_kept(tmp_path: Path) -> None:
     from neurosim.training.reconstruction import ReconstructionSpec, reconstruct
 
