@@ -13,7 +13,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfil
 demo: $(STAMPS)/core
 	$(BIN)/neurosim demo
 
-test: $(STAMPS)/test lint
+test: $(STAMPS)/test
 	$(PYTEST) -m "not slow"
 
 test-slow: $(STAMPS)/test

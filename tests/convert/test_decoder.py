@@ -129,6 +129,7 @@ LAYER_BY_LAYER = [
 COMPILED = sorted(set(KINDS) - set(LAYER_BY_LAYER))
 
 
+@pytest.mark.slow
 def test_kinds_without_a_compiled_step_say_so() -> None:
     for kind in LAYER_BY_LAYER:
         model = model_of(kind)

@@ -83,6 +83,7 @@ def test_two_processes_give_what_one_gives(two: Both, case: str) -> None:
     assert two.several["equal"]  # on both
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", shared.SAVED)
 def test_a_simulation_continues_on_another_number_of_processes(two: Both, case: str) -> None:
     expected = two.one[f"saved {case}"]

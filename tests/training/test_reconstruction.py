@@ -19,6 +19,7 @@ def network(rng: np.random.Generator, units: int = 8) -> tuple[Any, Any, Any]:
     return rng.uniform(0.3, 0.7, units), w, rng.normal(size=units) / 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every, linear", [(7, 6), (1, 8), (100, 0)])
 def test_forced_orbits_against_autograd(every: int, linear: int) -> None:
     from neurosim.kernels.layers.almost_linear import forced, forced_reference
