@@ -135,6 +135,7 @@ def test_a_probe_steps_as_it_reads() -> None:
     torch.testing.assert_close(torch.cat(steps, 1), whole, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_a_training_resumes_bit_for_bit(tmp_path: Path, optimizer: str) -> None:
     training, path = ProbeTraining(steps=SAVED + 20, tokens=64, optimizer=optimizer), tmp_path / "state.safetensors"

@@ -354,6 +354,7 @@ def test_a_card_is_used_where_torch_finds_one(
     assert moved == ["cuda", "cuda"]
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_checkpoints_of_others_are_converted(data_root: Path, text: Path) -> None:
     """Hugging Face folders as flash-linear-attention wrote them."""

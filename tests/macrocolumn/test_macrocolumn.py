@@ -475,6 +475,7 @@ def test_a_hidden_part_is_completed_from_above() -> None:
         assert whole.overlap(scene) >= 0.9 * 60 and len(whole) <= 80
 
 
+@pytest.mark.slow
 def test_levels_run_alike_with_any_number_of_threads() -> None:
     from neurosim.macrocolumn.run import Frames, run_columns
 

@@ -198,6 +198,7 @@ def test_capacity_warnings_become_remarks() -> None:
 # --- Saving
 
 
+@pytest.mark.slow
 def test_a_memory_survives_the_folder(stored: tuple[Learned, list[RecallAtSize]], tmp_path: Path) -> None:
     memory = stored[0]
     memory.save(tmp_path)

@@ -274,6 +274,7 @@ def test_a_strange_folder_is_refused_before_the_work() -> None:
     assert os.listdir("mine") == ["thesis.tex"]
 
 
+@pytest.mark.slow
 def test_an_earlier_run_is_kept_aside() -> None:
     first, second = (neurosim("simulate", "digits", *SMALL, "--json", "--out", "r", "--seed", k) for k in range(2))
     assert second.stderr == "r held an earlier run: moved to r.1\n" and first.stderr == ""
