@@ -528,7 +528,7 @@ def few(name: str) -> list[str]:
     nets += [f"learners.{n}.epochs=1" for n in ("plain", "joint", "replay", "ewc", "si", "hlop", "dendrites")]
     others = ["ewc.samples=5", "replay.memory=20", "dendrites.units=40", "liquid.neurons=40", "liquid.windows=2"]
     others += ["projected.neurons=40", "projected.windows=2"]
-    others += ["projected.shape=[8, 8]"] if name == "split" else []
+    others += ["projected.shape=[8, 8]", "liquid.shape=[8, 8]"] if name == "split" else []
     columns = ["macrocolumn.columns=6", "macrocolumn.field=16", "macrocolumn.units=32"]
     return [*source, *limits, *groups, *nets, *(f"learners.{setting}" for setting in others + columns)]
 
