@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from neurosim.attention import Depth, LanguageConfig, LanguageModel, MixerSpec, build
 from neurosim.attention.tasks import TASKS
-from neurosim.attention.tasks.recall import Recall as RecallTask
+from neurosim.attention.tasks.recall import RecallTask
 
 KEYS, VALUES, WIDTH, KEY = 256, 32, 64, 32
 PAIRS = (4, 8, 16, 24, 32, 48, 64, 96)

@@ -69,7 +69,7 @@ GRID: dict[str, tuple[OnlineReadout, ...]] = {
 
 @dataclass(frozen=True)
 class Heard:
-    """What is played: recordings that are learned and those that are asked, with their digits.
+    """Recordings to learn from and recordings to ask, with their digits.
 
     Attributes:
         front: the network that they are played to: a `SpikeSource`, and its population "liquid" that is read out.

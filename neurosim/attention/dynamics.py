@@ -52,7 +52,7 @@ class LinearSystem:
 
     @property
     def is_diagonal(self) -> bool:
-        """Whether Lambda is diagonal."""
+        """Return whether Lambda is diagonal."""
         return self.transition.dim() == self.write.dim() - 1
 
     def run(self, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -143,14 +143,14 @@ def _additive(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
 
 
 def _reads_before(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
-    """As `_additive`, but y = C h of the token before, and (q . u k) v."""
+    """Return the system of `_additive`, but with y = C h of the token before, and (q . u k) v."""
     q, k, v = (inputs[name] for name in "qkv")
     now = (q * mixer.u * k).sum(-1, keepdim=True) * v
     return LinearSystem(_decays(inputs["g"], k), k[..., None], v[..., None, :], q, now, True)
 
 
 def _chain(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
-    """As `_reads_before`, with gates of what is written and read, and d (q . k) v."""
+    """Return the system of `_reads_before`, with gates of what is written and read, and d (q . k) v."""
     q, k, v = (inputs[name] for name in "qkv")
     write, read = inputs["source"][..., None] * k, inputs["mark"][..., None] * q
     return LinearSystem(_decays(inputs["g"], k), write[..., None], v[..., None, :], read, mixer.own(inputs), True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -28,9 +29,9 @@ class NewtonMixer(Mixer):
     states = 1
     units: int
 
+    @abstractmethod
     def step(self, state: Tensor, inputs: Tensor) -> Tensor:
         """Return the states [.., units, n] after a token from those before it and its inputs [.., units, gates]."""
-        raise NotImplementedError
 
     def start(self, gates: int, weights: int) -> None:
         """Make the projections of so many gates a unit, and so many recurrent weights."""

@@ -1,4 +1,4 @@
-"""What each layer of a language model holds and for how long: eigenvalues, horizon, bytes of state, spikes."""
+"""Find what each layer of a language model holds and for how long: eigenvalues, horizon, bytes of state, spikes."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_a_token_sees_checkpoints_before_it_and_itself() -> None:
 
 
 def test_a_bank_at_low_temperature_returns_the_nearest_pattern() -> None:
-    """As a dense associative memory with values for patterns: the bank alone, its gate open."""
+    """The bank alone, its gate open, is a dense associative memory with values for patterns."""
     gam, patterns = layer_of("gam", slots=8), torch.nn.functional.normalize(noise(8, WIDTH, seed=3), dim=-1)
     with torch.no_grad():
         gam.bank.weight.copy_(200 * patterns)

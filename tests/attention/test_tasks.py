@@ -11,7 +11,7 @@ import torch
 
 from neurosim.attention import MixerSpec
 from neurosim.attention.probe import SAVED, ProbeModel, ProbeRun, ProbeTraining, scores_by_size
-from neurosim.attention.tasks import TASKS, JointRecall, Outliers, Recall, Regression, SelectiveCopying, Words
+from neurosim.attention.tasks import TASKS, JointRecall, Outliers, RecallTask, Regression, SelectiveCopying, Words
 from neurosim.attention.tasks.words import group_table
 from neurosim.errors import NeurosimError, NeurosimInputError
 
@@ -37,7 +37,7 @@ def test_a_batch_is_what_the_task_says(name: str) -> None:
 
 
 def test_recall_asks_for_what_was_shown() -> None:
-    batch = Recall().draw(9, 20, draws())
+    batch = RecallTask().draw(9, 20, draws())
     keys, values = batch.inputs.unbind(-1)
     for row in range(20):
         shown = dict(zip(keys[row, :9].tolist(), values[row, :9].tolist(), strict=True))
@@ -109,8 +109,8 @@ def test_outliers_outvote_the_rest_beyond_half(size: int) -> None:
 
 
 def test_settings_that_break_their_rule() -> None:
-    with pytest.raises(NeurosimInputError, match=r"Recall.sizes: must be 1 to 256 pairs each \(got \(300,\)\)"):
-        Recall(sizes=(300,))
+    with pytest.raises(NeurosimInputError, match=r"RecallTask.sizes: must be 1 to 256 pairs each \(got \(300,\)\)"):
+        RecallTask(sizes=(300,))
     with pytest.raises(NeurosimInputError, match=r"Words.trained: must be 1 <= low <= high <= 100000 tokens"):
         Words(trained=(9, 3))
     with pytest.raises(NeurosimInputError, match=r"Words\.group: must be Z2 to Z720, S2 to S6 or A3 to A6"):

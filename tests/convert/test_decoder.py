@@ -215,7 +215,7 @@ def test_tokens_that_are_events(events: EventInput) -> None:
 
 @pytest.mark.parametrize("kind", sampled(["gla", "rwkv7", "gated_deltanet", "mamba2", "softmax"], ["gla", "mamba2"]))
 def test_threads_that_encode_their_own_channels(kind: str) -> None:
-    """Where channels have thresholds, what each thread has written, each encodes."""
+    """Each thread encodes the channels that it has written, where channels have thresholds."""
     coding = Coding("calibrated", spikes=0.5, weights="int8")
     made, tokens = convert(model_of(kind), coding, text(4000), windows=4, length=32).execute(), text(7, 1)
     one = Decoder(made.model)

@@ -67,6 +67,6 @@ def test_refusals(compared: dict[str, Any]) -> None:
     assert "model.options: unknown name 'glaa'" in refused("--set", "model.options.glaa.num_heads=2")
     assert "gla option: unknown name 'headz'" in refused("--kinds", "gla", "--set", "model.options.gla.headz=2")
     assert "task.options" in refused("recall", "--set", "task.options.pears=3")
-    assert "Recall.sizes: must be 1 to 256 pairs each" in refused("recall", "--set", "task.options.sizes=[999]")
+    assert "RecallTask.sizes: must be 1 to 256 pairs each" in refused("recall", "--set", "task.options.sizes=[999]")
     assert "there is nothing to resume" in refused("--resume", compared["run"])
     assert "cannot be combined" in refused("--resume", compared["run"], "recall")

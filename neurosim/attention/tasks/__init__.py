@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from .base import SequenceTask as SequenceTask
 from .base import TaskBatch as TaskBatch
-from .recall import JointRecall, Recall, SelectiveCopying
+from .recall import JointRecall, RecallTask, SelectiveCopying
 from .vectors import Outliers, Regression
 from .words import Words
 
 TASKS: dict[str, SequenceTask] = {
-    "recall": Recall(),
+    "recall": RecallTask(),
     "joint": JointRecall(),
     "copying": SelectiveCopying(),
     "parity": Words(group="Z2", trained=(3, 40), sizes=(40, 256)),

@@ -12,7 +12,7 @@ CONTEXTS = 64  # that those of `JointRecall` are drawn from
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recall(SequenceTask):
+class RecallTask(SequenceTask):
     """Pairs of a key and a value, each one token, then the keys in another order: say the value of each.
 
     Args:

@@ -8,7 +8,7 @@ from ..kind import RunResult
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeResult:
+class TrainedProbe:
     """A trained model of a kind.
 
     Attributes:
@@ -40,7 +40,7 @@ class KindResult:
     layers: tuple[str, ...] = ()
     parameters: int = 0
     state_bytes: int = 0
-    models: tuple[ProbeResult, ...] = ()
+    models: tuple[TrainedProbe, ...] = ()
 
     @property
     def means(self) -> tuple[float, ...]:

@@ -21,7 +21,7 @@ from ..progress import bar
 from ..timings import Timings, limit_threads
 from . import KIND
 from .config import AttentionConfig
-from .result import AttentionResult, KindResult, ProbeResult
+from .result import AttentionResult, KindResult, TrainedProbe
 
 MODELS, STATE = "models", "state.safetensors"  # folder of what is trained, and file of the training at hand
 
@@ -89,13 +89,13 @@ def _finish(folder: RunFolder, config: AttentionConfig, options: RunOptions) -> 
 
 def _train_all(
     config: AttentionConfig, task: SequenceTask, root: Path, options: RunOptions
-) -> dict[str, list[ProbeResult]]:
+) -> dict[str, list[TrainedProbe]]:
     cells = [
         _Cell(kinds, seed, root / f"{i}-{re.sub(r'[^a-z0-9]+', '-', kinds)}-{seed}")
         for i, kinds in enumerate(config.model.kinds)
         for seed in range(config.seed, config.seed + config.seeds)
     ]
-    found: dict[str, list[ProbeResult]] = {kinds: [] for kinds in config.model.kinds}
+    found: dict[str, list[TrainedProbe]] = {kinds: [] for kinds in config.model.kinds}
     steps = config.build_training().steps
     with bar(f"training on {config.task.name}", "updates", options.quiet) as report:
         for number, cell in enumerate(cells):
@@ -114,15 +114,15 @@ def _train_all(
                 except NeurosimError as error:
                     raise NeurosimError(f"{cell.kinds}, seed {cell.seed}: {error}") from None
                 scores = scores_by_size(task, model, cell.seed)
-                made = ProbeResult(seed=cell.seed, scores=scores, losses=state.losses, seconds=state.seconds)
+                made = TrainedProbe(seed=cell.seed, scores=scores, losses=state.losses, seconds=state.seconds)
                 files.write_json(result, plain.to_plain(made))
                 (cell.folder / STATE).unlink(missing_ok=True)
-            found[cell.kinds].append(plain.from_plain(ProbeResult, files.read_json(result), str(result)))
+            found[cell.kinds].append(plain.from_plain(TrainedProbe, files.read_json(result), str(result)))
     return found
 
 
 @torch.no_grad()
-def _kind(config: AttentionConfig, task: SequenceTask, kinds: str, models: list[ProbeResult]) -> KindResult:
+def _kind(config: AttentionConfig, task: SequenceTask, kinds: str, models: list[TrainedProbe]) -> KindResult:
     model = _model(config, task, kinds, config.seed)
     longest = task.draw(max(task.sizes), 1, torch.Generator().manual_seed(0))
     layers = tuple(layer.kind for layer in config.layers(kinds))
