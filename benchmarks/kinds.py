@@ -24,7 +24,7 @@ from machine import describe
 from torch import Tensor
 
 from neurosim.attention import Depth, build
-from neurosim.attention.local_linear import local_linear
+from neurosim.attention.kinds.local_linear import local_linear
 from neurosim.kernels.layers.newton import newton_scan
 from neurosim.layers import SmoothLIF
 

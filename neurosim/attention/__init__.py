@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .base import Codes as Codes
-    from .base import Depth as Depth
-    from .base import Mixer as Mixer
     from .checkpoint import fit_tensors as fit_tensors
     from .checkpoint import read_model as read_model
     from .checkpoint import write_model as write_model
@@ -17,6 +14,9 @@ if TYPE_CHECKING:
     from .kinds import build as build
     from .kinds import current_options as current_options
     from .kinds import options_of as options_of
+    from .kinds.base import Codes as Codes
+    from .kinds.base import Depth as Depth
+    from .kinds.base import Mixer as Mixer
     from .model import LanguageConfig as LanguageConfig
     from .model import LanguageModel as LanguageModel
     from .model import MixerSpec as MixerSpec

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor
 
 from ..errors import NeurosimInputError
-from .base import AdditiveMixer, DeltaMixer, Inputs, Mixer
-from .delta import DeltaProduct
-from .hippo import HippoSSM
-from .mixture_of_memories import RoutedMixer
-from .plstm import PLSTM
-from .rwkv import RWKV7
-from .rwkv6 import RWKV5
-from .sparse_expansion import SSE
-from .state_space import AlmostLinearRNN, DiagonalSSM
+from .kinds.base import AdditiveMixer, DeltaMixer, Inputs, Mixer
+from .kinds.delta import DeltaProduct
+from .kinds.hippo import HippoSSM
+from .kinds.mixture_of_memories import RoutedMixer
+from .kinds.plstm import PLSTM
+from .kinds.rwkv import RWKV7
+from .kinds.rwkv6 import RWKV5
+from .kinds.sparse_expansion import SSE
+from .kinds.state_space import AlmostLinearRNN, DiagonalSSM
 
 MAX_TOKENS = 64  # whose eigenvalues are computed where Lambda is no diagonal
 UNIT = 1e-6  # eigenvalues within this of modulus 1 keep what they hold

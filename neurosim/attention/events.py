@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import require
-from .modules import linear
+from .kinds.modules import linear
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from ..errors import lookup, require
 from ..plain import from_plain, to_plain
-from .base import Depth, Mixer, Shared, State
 from .events import EventEmbedding, EventInput
 from .experts import Experts, ExpertsSpec
 from .kinds import build, current_options
-from .linear import HGRN2
-from .modules import activation, linear
-from .rwkv import ChannelMix, GatedChannelMix
+from .kinds.base import Depth, Mixer, Shared, State
+from .kinds.linear import HGRN2
+from .kinds.modules import activation, linear
+from .kinds.rwkv import ChannelMix, GatedChannelMix
 from .tensors import MappedFiles
 
 

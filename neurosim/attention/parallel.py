@@ -16,12 +16,12 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ..errors import NeurosimInputError, require
-from .base import AdditiveMixer, Inputs, Mixer, Shared, State
-from .mixture_of_memories import MoM
+from .kinds.base import AdditiveMixer, Inputs, Mixer, Shared, State
+from .kinds.mixture_of_memories import MoM
+from .kinds.rwkv import ChannelMix
+from .kinds.softmax import CachedAttention
+from .kinds.state_space import DiagonalSSM
 from .model import LanguageModel, ResidualBlock
-from .rwkv import ChannelMix
-from .softmax import CachedAttention
-from .state_space import DiagonalSSM
 
 
 def forward_slice(model: LanguageModel, tokens: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:

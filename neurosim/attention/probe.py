@@ -16,9 +16,9 @@ from .. import files
 from ..errors import NeurosimError, NeurosimInputError, check_fields, lookup
 from ..plain import Record, from_plain
 from ..random import rng_key
-from .base import State
+from .kinds.base import State
+from .kinds.modules import linear
 from .model import LanguageConfig, LanguageModel, MixerSpec
-from .modules import linear
 from .optimizers import OPTIMIZERS, optimizers_of
 from .tasks import SequenceTask, TaskBatch
 

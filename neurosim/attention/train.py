@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from ..errors import check_fields, lookup, require
 from .checkpoint import write_model
+from .kinds.softmax import CachedAttention
 from .model import LanguageConfig, LanguageModel, MixerSpec
 from .optimizers import OPTIMIZERS, optimizers_of
-from .softmax import CachedAttention
 
 
 def small() -> LanguageConfig:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ..attention import LanguageModel
-from ..attention.base import Shared
 from ..attention.dynamics import Spectrum, system_of
+from ..attention.kinds.base import Shared
 from ..errors import NeurosimInputError
 from ..plain import Record
 from .generate import state_bytes

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from ..attention import LanguageModel, Mixer
-from ..attention.base import AdditiveMixer, DeltaMixer, Inputs, Shared, State
-from ..attention.delta import DeltaProduct
+from ..attention.kinds.base import AdditiveMixer, DeltaMixer, Inputs, Shared, State
+from ..attention.kinds.delta import DeltaProduct
+from ..attention.kinds.rwkv import RWKV7
+from ..attention.kinds.rwkv6 import RWKV5
+from ..attention.kinds.softmax import CachedAttention
 from ..attention.model import ResidualBlock
-from ..attention.rwkv import RWKV7
-from ..attention.rwkv6 import RWKV5
-from ..attention.softmax import CachedAttention
 from ..errors import NeurosimInputError
 from ..kernels.spikes.lazy_state.launch import lazy_scan
 from ..kernels.spikes.lazy_state.reference import LazyState, StateTraffic, traffic

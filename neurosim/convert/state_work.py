@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ..attention import LanguageModel, Mixer
-from ..attention.base import DeltaMixer
-from ..attention.delta import DeltaProduct
-from ..attention.rwkv import RWKV7
+from ..attention.kinds.base import DeltaMixer
+from ..attention.kinds.delta import DeltaProduct
+from ..attention.kinds.rwkv import RWKV7
 from ..measure import LayerCounts, count
 from .costs import Histograms
 from .histogram import CountHistogram

@@ -27,10 +27,10 @@ from neurosim.attention import (
     read_model,
     write_model,
 )
-from neurosim.attention.chunks import additive, delta, rank_one
-from neurosim.attention.feature_maps import FEATURE_MAPS, feature_map
-from neurosim.attention.modules import ShortConv
-from neurosim.attention.rotary import rotary
+from neurosim.attention.kinds.chunks import additive, delta, rank_one
+from neurosim.attention.kinds.feature_maps import FEATURE_MAPS, feature_map
+from neurosim.attention.kinds.modules import ShortConv
+from neurosim.attention.kinds.rotary import rotary
 from neurosim.errors import NeurosimInputError
 
 WIDTH = 24

@@ -11,8 +11,8 @@ from test_attention import SMALL, WIDTH, handed, mixer_of, noise
 from torch import Tensor
 
 from neurosim.attention import Depth, Mixer, build
-from neurosim.attention.base import AdditiveMixer
 from neurosim.attention.dynamics import LinearSystem, Spectrum, system_of
+from neurosim.attention.kinds.base import AdditiveMixer
 from neurosim.errors import NeurosimInputError
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from neurosim.attention import Depth, build
-from neurosim.attention.local_linear import local_linear
+from neurosim.attention.kinds.local_linear import local_linear
 
 RIDGE = 1e-3
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from neurosim.attention import Depth, build
-from neurosim.attention.chunks import additive
-from neurosim.attention.plstm import PLSTM2D, over_grid
+from neurosim.attention.kinds.chunks import additive
+from neurosim.attention.kinds.plstm import PLSTM2D, over_grid
 from neurosim.errors import NeurosimInputError
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from neurosim.attention import LanguageModel
-from neurosim.attention.rotary import rotary
+from neurosim.attention.kinds.rotary import rotary
 from neurosim.attention.transnormer import transnormer
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from ...errors import NeurosimInputError, lookup
+from ..kinds.rwkv6 import RWKV6
 from ..model import LanguageConfig, MixerSpec
-from ..rwkv6 import RWKV6
 from .config import LARGEST, CheckpointConfig, Options, require
 from .reader import CheckpointReader, Tensors
 

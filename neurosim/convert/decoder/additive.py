@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...attention.base import Mixer
-from ...attention.feature_maps import FeatureMap, Hadamard, Hedgehog, LearnedRelu, NormAware
-from ...attention.linear import GLA, HGRN2, LinearAttention, Retention, SimpleGLA
-from ...attention.qkv import GatedMixer, QKVMixer
+from ...attention.kinds.base import Mixer
+from ...attention.kinds.feature_maps import FeatureMap, Hadamard, Hedgehog, LearnedRelu, NormAware
+from ...attention.kinds.linear import GLA, HGRN2, LinearAttention, Retention, SimpleGLA
+from ...attention.kinds.qkv import GatedMixer, QKVMixer
 from ...kernels.decode import features, states, vectors
 from .builder import ACTIVATIONS, Builder
 from .memory import WHOLE, Array, Buffer, aligned

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...attention.softmax import CachedAttention, LatentAttention, SoftmaxAttention
-from ...attention.window_linear import WindowLinearAttention
+from ...attention.kinds.softmax import CachedAttention, LatentAttention, SoftmaxAttention
+from ...attention.kinds.window_linear import WindowLinearAttention
 from ...kernels.decode import states, vectors, windows
 from .additive import additive, mapped
 from .builder import Builder

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from ...attention import modules
 from ...attention.events import EventEmbedding
-from ...attention.modules import ShortConv
-from ...attention.rotary import Rotary
+from ...attention.kinds.modules import ShortConv
+from ...attention.kinds.rotary import Rotary
 from ...kernels.decode import encode, events, floats, product, vectors
 from ...kernels.decode.vnni import BLOCK, has_vnni
 from ...kernels.spikes.encode.launch import numpy_rounding

@@ -11,20 +11,20 @@ import torch
 from numpy.typing import NDArray
 
 from ...attention import LanguageModel, Mixer
-from ...attention.delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet
 from ...attention.events import EventEmbedding
 from ...attention.experts import Experts
-from ...attention.lightnet import LightNet
-from ...attention.linear import GLA, HGRN2, LinearAttention, Retention, SimpleGLA
-from ...attention.mamba import Mamba, Mamba2
-from ...attention.mixture_of_memories import MoM
+from ...attention.kinds.delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet
+from ...attention.kinds.lightnet import LightNet
+from ...attention.kinds.linear import GLA, HGRN2, LinearAttention, Retention, SimpleGLA
+from ...attention.kinds.mamba import Mamba, Mamba2
+from ...attention.kinds.mixture_of_memories import MoM
+from ...attention.kinds.rwkv import RWKV7, ChannelMix, GatedChannelMix
+from ...attention.kinds.rwkv6 import RWKV5, RWKV6
+from ...attention.kinds.softmax import LatentAttention, SoftmaxAttention, WindowAttention
+from ...attention.kinds.sparse_expansion import SSE
+from ...attention.kinds.state_space import AlmostLinearRNN, DiagonalSSM
+from ...attention.kinds.window_linear import WindowLinearAttention
 from ...attention.model import GatedMLP, ResidualBlock
-from ...attention.rwkv import RWKV7, ChannelMix, GatedChannelMix
-from ...attention.rwkv6 import RWKV5, RWKV6
-from ...attention.softmax import LatentAttention, SoftmaxAttention, WindowAttention
-from ...attention.sparse_expansion import SSE
-from ...attention.state_space import AlmostLinearRNN, DiagonalSSM
-from ...attention.window_linear import WindowLinearAttention
 from ...errors import NeurosimInputError, require
 from ...kernels.decode import program
 from ...kernels.tools.intrinsics import APART

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ...attention.base import Mixer
-from ...attention.delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet, HeadedMixer
+from ...attention.kinds.base import Mixer
+from ...attention.kinds.delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet, HeadedMixer
 from ...kernels.decode import states, vectors
 from .additive import activated, convolved, gate_of, gated, low_rank, sizes_of
 from .builder import Builder

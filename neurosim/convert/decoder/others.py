@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ...attention.lightnet import LightNet
-from ...attention.mamba import Mamba, Mamba2
-from ...attention.mixture_of_memories import MoM, RoutedMixer
-from ...attention.sparse_expansion import SSE
-from ...attention.state_space import AlmostLinearRNN, DiagonalSSM
+from ...attention.kinds.lightnet import LightNet
+from ...attention.kinds.mamba import Mamba, Mamba2
+from ...attention.kinds.mixture_of_memories import MoM, RoutedMixer
+from ...attention.kinds.sparse_expansion import SSE
+from ...attention.kinds.state_space import AlmostLinearRNN, DiagonalSSM
 from ...kernels.decode import others, states, vectors
 from .additive import activated, additive, convolved, gate_of, gated, low_rank, sizes_of
 from .builder import Builder

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ...attention.rwkv import MAX_DECAY, RWKV7, ChannelMix, GatedChannelMix, LowRank
-from ...attention.rwkv6 import RWKV5, RWKV6
+from ...attention.kinds.rwkv import MAX_DECAY, RWKV7, ChannelMix, GatedChannelMix, LowRank
+from ...attention.kinds.rwkv6 import RWKV5, RWKV6
 from ...kernels.decode import states, vectors
 from .additive import activated
 from .builder import Builder, name_of

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from ...attention import LanguageModel, Mixer, MixerSpec
-from ...attention.linear import GroupedMixer
-from ...attention.mamba import Mamba2
+from ...attention.kinds.linear import GroupedMixer
+from ...attention.kinds.mamba import Mamba2
+from ...attention.kinds.softmax import SoftmaxAttention
+from ...attention.kinds.window_linear import WindowLinearAttention
 from ...attention.patterns import parse_pattern
-from ...attention.softmax import SoftmaxAttention
-from ...attention.window_linear import WindowLinearAttention
 from ...errors import NeurosimInputError, require
 
 KEEP = "keep"  # in a pattern: the layer stays as it is

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import lookup, require
+from ...errors import lookup, require
 from . import chunks
 from .base import DeltaMixer, Inputs, Shared, State, delta_step, read
 from .modules import (

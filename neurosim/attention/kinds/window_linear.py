@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import check_fields
+from ...errors import check_fields
 from .base import AdditiveMixer, Inputs, Shared, State
 from .feature_maps import feature_map as map_of
 from .modules import linear, repeat_heads

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import require
+from ...errors import require
 from . import chunks
 from .base import Inputs, Shared, State, decayed, delta_step
 from .mixture_of_memories import RoutedMixer

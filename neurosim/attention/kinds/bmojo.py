@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import check_fields, require
+from ...errors import check_fields, require
 from .base import Inputs, Mixer, Shared, State
 from .mamba import Mamba2
 from .modules import divide, linear, split_heads

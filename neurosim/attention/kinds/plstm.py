@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import lookup
+from ...errors import lookup
 from . import chunks
 from .base import Inputs, Shared, State, decayed, read
 from .modules import divide, linear, split_heads

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import require
+from ...errors import require
 from .base import AdditiveMixer, Inputs, Shared, State
 from .modules import (
     ACTIVATIONS,

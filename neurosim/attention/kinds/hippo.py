@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import check_fields, lookup
+from ...errors import check_fields, lookup
 from .base import Inputs, Mixer, Shared, State
 from .modules import linear
 

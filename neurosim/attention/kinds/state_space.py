@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import lookup, require
+from ...errors import lookup, require
 from .base import Inputs, Mixer, Shared, State
 from .modules import linear
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import check_fields, require
+from ...errors import check_fields, require
 from .base import Inputs, Shared, State
 from .modules import l2_normalise, linear, split_heads
 from .nested import initial_inside, run_inside

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import check_fields, require
+from ...errors import check_fields, require
 from . import chunks
 from .base import Inputs, Shared, State
 from .modules import ShortConv, linear, repeat_heads

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..errors import check_fields
-from ..kernels.layers.newton import newton_scan
+from ...errors import check_fields
+from ...kernels.layers.newton import newton_scan
 from .base import Inputs, Mixer, Shared, State
 from .modules import linear
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import NeurosimInputError, lookup, require
+from ...errors import NeurosimInputError, lookup, require
 
 Settings = Mapping[str, object]
 MOST = 2**14  # channels: their rates are made before the weights are compared with their file

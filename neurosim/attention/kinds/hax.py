@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import check_fields
+from ...errors import check_fields
 from .base import Inputs, Mixer, Shared, State
 from .mamba import Mamba2
 from .modules import linear

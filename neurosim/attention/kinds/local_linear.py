@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import check_fields
+from ...errors import check_fields
 from .base import Inputs
 from .modules import repeat_heads
 from .softmax import SoftmaxAttention

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import check_fields, require
+from ...errors import check_fields, require
 from .base import Inputs, Mixer, Shared, State
 from .modules import divide, linear, split_heads
 from .rotary import rotary

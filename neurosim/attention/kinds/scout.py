@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import check_fields, require
+from ...errors import check_fields, require
 from .base import Inputs, Shared, State
 from .modules import repeat_heads
 from .softmax import SoftmaxAttention

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..errors import require
+from ...errors import require
 from .base import Inputs, Mixer, State
 from .modules import ACTIVATIONS, ShortConv, activation, divide, linear, split_heads
 

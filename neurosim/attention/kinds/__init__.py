@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 
-from ..errors import NeurosimInputError, lookup, require
+from ...errors import NeurosimInputError, lookup, require
 from .base import Depth, Mixer
 from .bmojo import BMojo
 from .delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet

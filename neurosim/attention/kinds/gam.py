@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import check_fields
+from ...errors import check_fields
 from .base import Inputs, Mixer, Shared, State
 from .modules import ShortConv, linear
 
