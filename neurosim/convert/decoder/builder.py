@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...attention import modules
 from ...attention.events import EventEmbedding
+from ...attention.kinds import modules
 from ...attention.kinds.modules import ShortConv
 from ...attention.kinds.rotary import Rotary
 from ...kernels.decode import encode, events, floats, product, vectors
@@ -41,7 +41,7 @@ ACTIVATIONS = {
 
 
 def name_of(function: Callable[[Tensor], Tensor]) -> str:
-    """Return the name of an activation of `attention.modules`."""
+    """Return the name of an activation of `attention.kinds.modules`."""
     return next(name for name, known in modules.ACTIVATIONS.items() if known is function)
 
 
