@@ -72,7 +72,7 @@ class AttentionNet(nn.Module):
         if masks:
             embedded = embedded * masks[0][:, None]
         out = self.model.through(embedded)[0].transpose(0, 1)
-        return LayerActivity((), out, READOUTS["mean"](out, lengths))
+        return LayerActivity((), out, READOUTS["mean"](out, lengths), self.model.auxiliary_loss())
 
     def dropout(self, items: int, seed: int) -> list[Tensor]:
         """Return the mask [items, width] of the embedded events: 0, or the factor that preserves the mean."""

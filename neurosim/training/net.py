@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 import torch
@@ -32,11 +32,13 @@ class LayerActivity:
         spikes: [T, B, units] of each spiking layer.
         readout: [T, B, classes] membranes of the integrators, or spikes of the classes.
         scores: [B, classes].
+        auxiliary: loss that the layers add to the task's in training, [].
     """
 
     spikes: tuple[Tensor, ...]
     readout: Tensor
     scores: Tensor
+    auxiliary: Tensor = field(default_factory=lambda: torch.zeros(()))
 
 
 @final

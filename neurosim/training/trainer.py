@@ -138,7 +138,7 @@ class Trainer:
         loss = each / len(chosen)
         rates = _rates(trace.spikes, lengths)
         square = torch.stack([rate.square().mean() for rate in rates]).sum()
-        (loss + self.spec.sparsity * part * square).backward()
+        (loss + self.spec.sparsity * part * square + part * trace.auxiliary).backward()
         right = (trace.scores.argmax(dim=1) == labels).sum().float()
         mean = torch.cat(rates, dim=1).detach().mean()
         return torch.stack([loss.detach(), right, part * mean])

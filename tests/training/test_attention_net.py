@@ -101,6 +101,25 @@ def test_in_spikes_with_every_layer_counted(tmp_path: Path) -> None:
         torch.testing.assert_close(model(x)[0], net.model(x)[0], rtol=0.0, atol=0.05)
 
 
+@pytest.mark.parametrize("kind", ["mom", "sse"])
+def test_the_loss_of_a_kind_is_trained_with_the_scores(kind: str) -> None:
+    """The loss that balances memories adds its own gradient to that of the scores, each share of a batch its part."""
+    found = []
+    for coefficient in (0.0, 0.5):
+        options = {"num_heads": 1, "head_dim": 8, "aux_loss_coef": coefficient}
+        net = AttentionNet(BINNING.shape, 4, AttentionSpec(kind, options, layers=1, width=16, hidden=24), BINNING.dt, 3)
+        made = Trainer(net, BINNING, bars(3, 1))
+        made._backward(np.arange(6), slice(0, 4))
+        found.append({name: p.grad for name, p in net.named_parameters()})
+    batch = BINNING.batch(bars(3, 1), np.arange(4), made.augment, made.seed, 0)
+    alone = net.trace(torch.from_numpy(batch.x), torch.from_numpy(batch.lengths)).auxiliary * 4 / 6
+    grads = torch.autograd.grad(alone, list(net.parameters()), allow_unused=True)
+    for (name, _), grad in zip(net.named_parameters(), grads, strict=True):
+        if grad is not None:
+            assert bool(grad.any())
+            torch.testing.assert_close(found[1][name] - found[0][name], grad, rtol=1e-3, atol=1e-7)
+
+
 def test_specs_that_break_a_rule() -> None:
     with pytest.raises(NeurosimInputError, match=r"AttentionSpec\.layers: must be >= 1"):
         AttentionSpec(layers=0)
