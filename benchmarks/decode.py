@@ -5,7 +5,8 @@
 Every layer has thresholds of its channels, as calibrated models do, set so that the asked share of channels is active
 on the tokens that are then timed. One thread is timed in CPU time, which neighbours on the machine disturb least, and
 several in wall time. llama.cpp is a llama of the same number of weights (`make peers`), in a process of its own. The
-products of torch are those of the linear layers alone: a floor for a dense model.
+products of torch are those of the linear layers alone: a floor for a dense model. Each repeat goes round all of a
+table's rows of one batch and number of threads, so that neighbours slow them alike.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import os
 import statistics
 import subprocess
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numba
 import numpy as np
@@ -83,18 +86,21 @@ def at_density(dense: LanguageModel, density: float) -> tuple[Converted, float, 
     return made, read / sum(weights.values()), read
 
 
-def timed(step: Callable[[np.ndarray], object], batch: int, threads: int, repeats: int) -> tuple[float, float, float]:
-    """Return median, least and largest of the repeats; each is the median of its steps, in milliseconds."""
-    clock = time.thread_time if threads == 1 else time.perf_counter
-    found = []
-    for _ in range(repeats):
+class Timed:
+    """Steps of a program, timed."""
+
+    def __init__(self, step: Callable[[np.ndarray], object], batch: int, threads: int) -> None:
+        self.step, self.batch = step, batch
+        self.clock = time.thread_time if threads == 1 else time.perf_counter
+
+    def once(self) -> float:
+        """Return the median of the steps, in milliseconds."""
         seconds = []
-        for each in tokens(batch):
-            start = clock()
-            step(each)
-            seconds.append(clock() - start)
-        found.append(1e3 * statistics.median(seconds))
-    return statistics.median(found), min(found), max(found)
+        for each in tokens(self.batch):
+            start = self.clock()
+            self.step(each)
+            seconds.append(self.clock() - start)
+        return 1e3 * statistics.median(seconds)
 
 
 class TorchStep:
@@ -114,13 +120,55 @@ class Products:
 
     def __init__(self, model: LanguageModel, batch: int, dtype: torch.dtype) -> None:
         layers = [m for m in model.modules() if isinstance(m, nn.Linear)]
-        self.weights = [layer.weight.detach().to(dtype) for layer in layers]
-        self.inputs = [torch.randn(batch, w.shape[1]).to(dtype) for w in self.weights]
+        self.inputs = [torch.randn(batch, layer.in_features).to(dtype) for layer in layers]
+        weights = [layer.weight.detach().to(dtype) for layer in layers]
+        self.products: list[Callable[[Tensor], Tensor]] = [partial(F.linear, weight=weight) for weight in weights]
 
     @torch.no_grad()
     def __call__(self, each: np.ndarray) -> None:
-        for x, weight in zip(self.inputs, self.weights, strict=True):
-            F.linear(x, weight)
+        for x, product in zip(self.inputs, self.products, strict=True):
+            product(x)
+
+
+class IntegerProducts(Products):
+    """The same in int8, activations quantised token by token."""
+
+    def __init__(self, model: LanguageModel, batch: int) -> None:
+        super().__init__(model, batch, torch.float32)
+        plain = [nn.Linear(m.in_features, m.out_features) for m in model.modules() if isinstance(m, nn.Linear)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch.ao is deprecated
+            made = torch.ao.quantization.quantize_dynamic(nn.ModuleList(plain), {nn.Linear})
+        self.products = list(made)
+
+
+class Llama:
+    """A llama of random weights in llama.cpp, in a process of its own."""
+
+    def __init__(self, size: str, kind: str, threads: int) -> None:
+        width, layers = SIZES[size]
+        call = [str(PEERS_PYTHON), str(HERE / "peers" / "run_llama.py"), "--width", str(width), "--layers", str(layers)]
+        call += ["--type", kind, "--threads", str(threads)]
+        self.process = subprocess.Popen(call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.clock = "cpu_ms" if threads == 1 else "wall_ms"
+        self._answer()
+
+    def _answer(self) -> dict[str, float]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        while line and not line.startswith("{"):  # of llama.cpp itself
+            line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"llama.cpp ended with {self.process.wait()}")
+        return dict(json.loads(line))
+
+    def once(self) -> float:
+        assert self.process.stdin is not None
+        print(file=self.process.stdin, flush=True)
+        return self._answer()[self.clock]
+
+    def close(self) -> None:
+        self.process.communicate()
 
 
 def measure(size: str, options: argparse.Namespace) -> list[Row]:
@@ -131,33 +179,33 @@ def measure(size: str, options: argparse.Namespace) -> list[Row]:
     for threads in options.threads:
         torch.set_num_threads(threads)
         for batch in options.batches:
-            for name, made, density, read in spiking:
-                found = timed(Decoder(made.model, batch, threads).step, batch, threads, options.repeats)
-                rows.append(Row(name, batch, threads, *found, density, read))
-            for name, model, size_of in (("dense int8", every.model, 1), ("dense float32", dense, 4)):
-                found = timed(Decoder(model, batch, threads).step, batch, threads, options.repeats)
-                rows.append(Row(name, batch, threads, *found, 1.0, float(size_of * row_bytes)))
-            rows.append(Row("torch float32", batch, threads, *timed(TorchStep(dense), batch, threads, options.repeats)))
+            made: dict[str, tuple[Callable[[np.ndarray], object], float | None, float | None]]
+            made = {name: (Decoder(m.model, batch, threads).step, density, read) for name, m, density, read in spiking}
+            made["dense int8"] = Decoder(every.model, batch, threads).step, 1.0, float(row_bytes)
+            made["dense float32"] = Decoder(dense, batch, threads).step, 1.0, 4.0 * row_bytes
+            made["torch float32"] = TorchStep(dense), None, None
             for dtype in (torch.float32, torch.bfloat16):
-                found = timed(Products(dense, batch, dtype), batch, threads, options.repeats)
-                rows.append(Row(f"torch products {str(dtype).removeprefix('torch.')}", batch, threads, *found))
+                made[f"torch products {str(dtype).removeprefix('torch.')}"] = Products(dense, batch, dtype), None, None
+            made["torch products int8"] = IntegerProducts(dense, batch), None, None
+            timed: dict[str, Timed | Llama] = {name: Timed(step, batch, threads) for name, (step, _, _) in made.items()}
+            peers = []
+            if batch == 1 and PEERS_PYTHON.exists():
+                peers = [Llama(size, kind, threads) for kind in ("Q8_0", "Q4_0")]
+                timed |= {"llama.cpp Q8_0": peers[0], "llama.cpp Q4_0": peers[1]}
+            found: dict[str, list[float]] = {name: [] for name in timed}
+            for repeat in range(options.repeats + 1):
+                for name, each in timed.items():
+                    ms = each.once()
+                    if repeat:  # the first warms up
+                        found[name].append(ms)
+            for peer in peers:
+                peer.close()
+            for name, all_ms in found.items():
+                _, density, read = made.get(name, (None, None, None))
+                rows.append(
+                    Row(name, batch, threads, statistics.median(all_ms), min(all_ms), max(all_ms), density, read)
+                )
     return rows
-
-
-def llama(size: str, kind: str, threads: int, repeats: int) -> Row | str:
-    """Return the row of llama.cpp, or why there is none."""
-    if not PEERS_PYTHON.exists():
-        return NO_PEERS
-    width, layers = SIZES[size]
-    call = [str(PEERS_PYTHON), str(HERE / "peers" / "run_llama.py"), "--width", str(width), "--layers", str(layers)]
-    call += ["--type", kind, "--threads", str(threads), "--repeats", str(repeats)]
-    done = subprocess.run(call, capture_output=True, text=True, check=False)
-    if done.returncode:
-        return f"llama.cpp {kind}: {done.stderr.strip().splitlines()[-1:]}"
-    told = json.loads(done.stdout.strip().splitlines()[-1])
-    ms = told["cpu_ms"] if threads == 1 else told["wall_ms"]
-    low, high = told["cpu_range_ms"] if threads == 1 else (ms, ms)
-    return Row(f"llama.cpp {kind}", 1, threads, ms, low, high)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
@@ -208,13 +256,8 @@ def main() -> None:
     tables: dict[str, list[Row]] = {}
     for size in options.sizes:
         tables[size] = measure(size, options)
-        for threads in options.threads:
-            for kind in ("Q8_0", "Q4_0"):
-                found = llama(size, kind, threads, options.repeats)
-                if isinstance(found, Row):
-                    tables[size].append(found)
-                else:
-                    print(found)
+    if not PEERS_PYTHON.exists():
+        print(NO_PEERS)
     if options.json:
         print(json.dumps(machine | {size: [asdict(row) for row in rows] for size, rows in tables.items()}))
         return

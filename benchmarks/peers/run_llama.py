@@ -1,16 +1,16 @@
 """Time llama.cpp on a llama of random weights: milliseconds a token, CPU and wall, as JSON.
 
-    python run_llama.py --width 1024 --layers 10 --type Q8_0 [--threads 1] [--tokens 64] [--repeats 5]
+    python run_llama.py --width 1024 --layers 10 --type Q8_0 [--threads 1] [--tokens 64]
 
-The model is written with `gguf` and read by `xllamacpp`, a prebuilt llama.cpp; `system` says which instructions that
-build uses.
+A line that says what it is, then a line of times for every line of input. The model is written with `gguf` and read by
+`xllamacpp`, a prebuilt llama.cpp; `system` says which instructions that build uses.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -78,7 +78,6 @@ def main() -> None:
     parser.add_argument("--type", choices=("Q8_0", "Q4_0", "F32"), default="Q8_0")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     hidden = options.hidden or -(-options.width * 8 // 3 // 32) * 32
     with tempfile.TemporaryDirectory() as folder:
@@ -91,23 +90,13 @@ def main() -> None:
         server = xllamacpp.Server(parameters)
         request = {"prompt": "a", "n_predict": options.tokens, "temperature": 0.0, "ignore_eos": True}
         server.handle_completions(request)
-        wall, cpu = [], []
-        for _ in range(options.repeats):
+        system = {"weights": weights, "type": options.type, "threads": options.threads}
+        print(json.dumps(system | {"system": xllamacpp.get_system_info()}), flush=True)
+        for _ in sys.stdin:
             start = time.process_time()
             answer = server.handle_completions(request)
-            cpu.append(1e3 * (time.process_time() - start) / options.tokens)
-            wall.append(answer["timings"]["predicted_per_token_ms"])
-    result = {
-        "weights": weights,
-        "type": options.type,
-        "threads": options.threads,
-        "wall_ms": statistics.median(wall),
-        "cpu_ms": statistics.median(cpu),
-        "cpu_range_ms": [min(cpu), max(cpu)],
-        "version": xllamacpp.__version__ if hasattr(xllamacpp, "__version__") else None,
-        "system": xllamacpp.get_system_info(),
-    }
-    print(json.dumps(result))
+            cpu = 1e3 * (time.process_time() - start) / options.tokens
+            print(json.dumps({"cpu_ms": cpu, "wall_ms": answer["timings"]["predicted_per_token_ms"]}), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from numba import float32, njit
 from ..tools.elementary import exp
 from ..tools.pointers import matrix, vector
 from .program import CONTEXT, FLAG, FLOAT, LONG, POSITION, integers, operation, reals
-from .vectors import ONE, ZERO
+from .states import head_of
+from .vectors import ONE, ZERO, sigmoid
 
 
 @operation
@@ -37,6 +38,64 @@ def diagonal(arguments, context, begin, end):
                 s[n, 0], s[n, 1] = re, im
                 total += c[n, 0] * re - c[n, 1] * im
             out[j] = float32(2) * total + vector(p[7], width, FLOAT)[j] * u[j]
+
+
+@operation
+def filtered(arguments, context, begin, end):
+    """s = A s + B u, y = C s + D u, for each channel, with a matrix A of its own (LSSL).
+
+    Arguments: u, width, states of a channel, tokens, A [width, states, states], B and C [width, states], D, state
+    [tokens, width, states], float32 [states] for this thread, out. Parts are columns.
+    """
+    p = integers(arguments)
+    width, states, skip, before = p[1], p[2], vector(p[7], p[1], FLOAT), vector(p[9], p[2], FLOAT)
+    for i in range(p[3]):
+        u, out = vector(p[0] + 4 * i * width, width, FLOAT), vector(p[10] + 4 * i * width, width, FLOAT)
+        for j in range(begin, end):
+            a, s = matrix(p[4] + 4 * j * states * states, states, states, FLOAT), head_of(p[8], i, width, j, 1, states)
+            b, c, total = head_of(p[5], 0, width, j, 1, states), head_of(p[6], 0, width, j, 1, states), float32(0)
+            before[:] = s
+            for n in range(states):
+                after = b[n] * u[j]
+                for m in range(states):
+                    after += a[n, m] * before[m]
+                s[n] = after
+                total += c[n] * after
+            out[j] = total + skip[j] * u[j]
+
+
+@operation
+def gated_units(arguments, context, begin, end):
+    """Units of a gated recurrence with diagonal recurrent weights, s the sigmoid.
+
+    GRU:  z = s(a_z h + u_z),  r = s(a_r h + u_r),  h = h + z (tanh(a_c h r + u_c) - h)
+    LSTM: f = s(a_f h + p_f c + u_f),  c = f c + (1 - f) tanh(a_g h + u_g),  h = s(a_o h + p_o c + u_o) tanh(c)
+
+    Arguments: u [tokens, units, 3], units, tokens, 1 state of a unit (GRU) or 2 (LSTM), weights [3 or 5, units] in the
+    order a_z, a_r, a_c or a_f, a_g, a_o, p_f, p_o, states [tokens, units, 1 or 2], out [tokens, units]. Parts are
+    units.
+    """
+    p = integers(arguments)
+    units, states = p[1], p[3]
+    w = matrix(p[4], 5 if states == 2 else 3, units, FLOAT)
+    for i in range(p[2]):
+        u, s = (
+            matrix(p[0] + 12 * i * units, units, 3, FLOAT),
+            matrix(p[5] + 4 * i * units * states, units, states, FLOAT),
+        )
+        out = vector(p[6] + 4 * i * units, units, FLOAT)
+        for j in range(begin, end):
+            h = s[j, 0]
+            if states == 1:
+                z, r = sigmoid(w[0, j] * h + u[j, 0]), sigmoid(w[1, j] * h + u[j, 1])
+                h = h + z * (float32(math.tanh(w[2, j] * h * r + u[j, 2])) - h)
+            else:
+                f = sigmoid(w[0, j] * h + w[3, j] * s[j, 1] + u[j, 0])
+                c = f * s[j, 1] + (ONE - f) * float32(math.tanh(w[1, j] * h + u[j, 1]))
+                h = sigmoid(w[2, j] * h + w[4, j] * c + u[j, 2]) * float32(math.tanh(c))
+                s[j, 1] = c
+            s[j, 0] = h
+            out[j] = h
 
 
 # No other order of sums: `exp` would lose its rounding.
@@ -117,7 +176,7 @@ def route(arguments, context, begin, end):
     Arguments: scores, number of memories, number picked, whether weights of those picked sum to 1, tokens, weights
     [memories, tokens], masks uint8 [memories, tokens]; whether weights are sigmoids, what is added to them for the
     choice or 0, groups of which the best few are picked first, how many of these, factor of the weights (real); float32
-    [memories + groups] for this thread. Parts are tokens.
+    [memories + groups] for this thread; or 0, float32 [memories, tokens] for the masks. Parts are tokens.
     """
     p, f = integers(arguments), reals(arguments)
     memories, tokens = p[1], p[4]
@@ -147,6 +206,8 @@ def route(arguments, context, begin, end):
         factor = float32(f[11]) / (picked if p[3] else ONE if p[7] else total)
         for m in range(memories):
             weights[m, i] *= factor
+            if p[13]:
+                matrix(p[13], memories, tokens, FLOAT)[m, i] = masks[m, i]
 
 
 @njit(inline="always")

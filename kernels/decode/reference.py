@@ -172,10 +172,10 @@ def rank_one(state, q, k, v, g, a, b):
     return _read(state, q)
 
 
-def bonus(state, q, k, v, g, u):
-    """o = S^T q + (q . u k) v, then S = diag(e^g) S + k v^T (RWKV-5 and 6)."""
+def bonus(state, q, k, v, g, u, kind):
+    """o = S^T q + (q . u k) v, then S = e^g S + k v^T (RWKV-5 and 6, pLSTM)."""
     out = _read(state, q) + (q * u * k).sum(-1, keepdims=True) * v
-    state[:] = _decayed(state, states.KEY_DECAY, g) + _outer(k, v)
+    state[:] = _decayed(state, kind, g) + _outer(k, v)
     return out
 
 
@@ -186,6 +186,26 @@ def diagonal(state, u, a, b, c, d):
     """s = A s + B u, y = 2 Re(C s) + D u; state [tokens, width, states] and A, B, C [width, states] are complex."""
     state[:] = a * state + b * u[..., None]
     return 2 * (c * state).sum(-1).real + d * u
+
+
+def filtered(state, u, a, b, c, d):
+    """s = A s + B u, y = C s + D u; state [tokens, width, states], A [width, states, states] (LSSL)."""
+    state[:] = np.einsum("wij,twj->twi", a, state) + b * u[..., None]
+    return (c * state).sum(-1) + d * u
+
+
+def gated_units(state, u, w):
+    """A gated recurrence with diagonal weights w [3 or 5, units]; state [tokens, units, 1 or 2], u [.., units, 3]."""
+    h = state[..., 0]
+    if state.shape[-1] == 1:
+        z, r = (sigmoid(w[n] * h + u[..., n]) for n in (0, 1))
+        state[..., 0] = (1 - z) * h + z * np.tanh(w[2] * h * r + u[..., 2])
+    else:
+        c = state[..., 1]
+        f, g = sigmoid(w[0] * h + w[3] * c + u[..., 0]), np.tanh(w[1] * h + u[..., 1])
+        c = f * c + (1 - f) * g
+        state[:] = np.stack([sigmoid(w[2] * h + w[4] * c + u[..., 2]) * np.tanh(c), c], -1)
+    return state[..., 0].copy()
 
 
 def selective(state, u, dt, k, q, a, d):

@@ -170,10 +170,10 @@ def rank_one(arguments, context, begin, end):
 
 @operation
 def bonus(arguments, context, begin, end):
-    """o = S^T q + (q . u k) v, then S = diag(e^g) S + k v^T (RWKV-5 and 6).
+    """o = S^T q + (q . u k) v, then S = e^g S + k v^T (RWKV-5 and 6, pLSTM).
 
-    Arguments: state, H, K, V, tokens; q, k, v; g, and whether it is of each token; u [H, K]; float32 [K] for this
-    thread; out. Parts are heads.
+    Arguments: state, H, K, V, tokens; q, k, v; g, and whether it is of each token; u [H, K] or 0; float32 [K] for this
+    thread; out; kind of decay. Parts are heads.
     """
     p = integers(arguments)
     heads, keys, values, keep = p[1], p[2], p[3], vector(p[11], p[2], FLOAT)
@@ -182,11 +182,12 @@ def bonus(arguments, context, begin, end):
             rows = matrix(p[0] + 4 * (i * heads + h) * keys * values, keys, values, FLOAT)
             q, k = head_of(p[5], i, heads, h, 1, keys), head_of(p[6], i, heads, h, 1, keys)
             v, out = head_of(p[7], i, heads, h, 1, values), head_of(p[12], i, heads, h, 1, values)
-            u, share = head_of(p[10], 0, heads, h, 1, keys), float32(0)
-            for n in range(keys):
-                share += q[n] * u[n] * k[n]
             _read(rows, keep, q, False, out)
-            for j in range(values):
-                out[j] += share * v[j]
-            _factors(p[8], KEY_DECAY, p[9] * i, heads, h, 1, keep)
+            if p[10]:
+                u, share = head_of(p[10], 0, heads, h, 1, keys), float32(0)
+                for n in range(keys):
+                    share += q[n] * u[n] * k[n]
+                for j in range(values):
+                    out[j] += share * v[j]
+            _factors(p[8], p[13], p[9] * i, heads, h, 1, keep)
             _add_row_by_row(rows, keep, k, v)

@@ -142,7 +142,7 @@ def _softplus(x):
 
 
 @njit(inline="always")
-def _sigmoid(x):
+def sigmoid(x):
     return ONE / (ONE + exp(-x))
 
 
@@ -153,10 +153,10 @@ def activate(x, kind, out):  # noqa: PLR0912 - a loop for each kind
         out[:] = x
     elif kind == SILU:
         for j in range(x.size):
-            out[j] = x[j] * _sigmoid(x[j])
+            out[j] = x[j] * sigmoid(x[j])
     elif kind == SIGMOID:
         for j in range(x.size):
-            out[j] = _sigmoid(x[j])
+            out[j] = sigmoid(x[j])
     elif kind == LOGSIGMOID:
         for j in range(x.size):
             out[j] = -_softplus(-x[j])

@@ -22,6 +22,7 @@ from neurosim.kernels.decode.program import MEET
 SMALL: dict[str, dict[str, Any]] = {
     "alrnn": {"units": 12, "rectified": 5},
     "deltaproduct": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4, "num_householder": 3},
+    "gam": {"slots": 20},
     "gated_deltanet": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4},
     "gla": {"num_heads": 4, "num_kv_heads": 2, "conv_size": 3},
     "hgrn2": {"expand_ratio": 8, "conv_size": 2},
@@ -29,14 +30,19 @@ SMALL: dict[str, dict[str, Any]] = {
     "lightnet": {"expand_ratio": 8, "gate_low_rank_dim": 8},
     "latent": {"kv_lora_rank": 10, "q_lora_rank": 12, "qk_nope_head_dim": 6, "qk_rope_head_dim": 3, "v_head_dim": 7},
     "linear": {"num_heads": 4, "num_kv_heads": 2},
+    "lssl": {"state_size": 4},
     "mamba": {"state_size": 5, "inner_norm_eps": 1e-6},
     "mamba2": {"head_dim": 8, "state_size": 5, "n_groups": 2},
     "mom": {"num_heads": 2, "head_dim": 6},
+    "paragru": {"units": 80},
+    "paralstm": {"units": 20},
+    "plstm": {"num_heads": 4},
     "retention": {"num_heads": 4, "num_kv_heads": 2, "value_dim": 64},
     "rwkv5": {"head_dim": 8, "inner_dim": 64},
     "rwkv6": {"head_dim": 8},
     "rwkv7": {"head_dim": 8, "value_dim": 64},
     "sse": {"num_heads": 2, "head_dim": 6, "topk": 2},
+    "sse_delta": {"num_heads": 2, "head_dim": 6, "topk": 1, "readers": 3},
     "ssm": {"state_size": 4, "discretisation": "bilinear"},
     "softmax": {"num_heads": 4, "num_kv_heads": 2, "qk_norm": True, "output_gate": True, "rotary_dim": 4},
     "window": {"num_heads": 4, "num_kv_heads": 2, "window_size": 7, "qkv_bias": True},
@@ -60,7 +66,10 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("mamba2", {"head_dim": 8, "state_size": 5, "rmsnorm": False, "use_conv_bias": False}),
     ("mom", {"num_heads": 2, "head_dim": 6, "single_kv_proj": True, "shared_mem": False, "conv_size": 0}),
     ("rwkv6", {"head_dim": 8, "inner_dim": 32, "value_dim": 64}),
+    ("plstm", {"num_heads": 2, "conv_size": 3, "gate_fn": None}),
     ("sse", {"num_heads": 2, "head_dim": 6, "gate_fn": None}),
+    ("sse", {"num_heads": 2, "head_dim": 6, "topk": 3, "readers": 1}),
+    ("sse_delta", {"num_heads": 2, "head_dim": 6, "topk": 2, "allow_neg_eigval": True}),
     ("window_linear", {"window_size": 1, "use_gate": False, "feature_map": "elu", "attention": {"rotary_dim": 0}}),
     ("window_linear", {"window_size": 3, "attention": {"num_heads": 2, "qk_norm": True, "output_gate": True}}),
 ]
@@ -107,19 +116,13 @@ QUICK = ["gla", "gated_deltanet", "mamba2"]
 # Kinds without a compiled step.
 LAYER_BY_LAYER = [
     "bmojo",
-    "gam",
     "hax",
     "local_linear",
-    "lssl",
     "memora",
     "moneta",
-    "paragru",
-    "paralstm",
-    "plstm",
     "scout",
     "sea",
     "seqboat",
-    "sse_delta",
     "tcnca",
     "titans",
     "titans_context",
@@ -136,8 +139,6 @@ def test_kinds_without_a_compiled_step_say_so() -> None:
         name = type(model.mixers()[0]).__name__
         with pytest.raises(NotCompiledError, match=rf"layers\.0\.mixer.*{name}"):
             Decoder(model, 2)
-    with pytest.raises(NotCompiledError, match=r"layers\.0\.mixer: readers: other partitions"):
-        Decoder(model_of("sse", {"topk": 2, "readers": 1}), 2)
 
 
 @pytest.mark.parametrize("kind", sampled(COMPILED, QUICK))

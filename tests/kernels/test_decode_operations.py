@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from helpers.operations import HEADS, KEYS, TOKENS, VALUES, Draws, assert_close, empty, run
 
 from neurosim.convert import Coder
 from neurosim.convert.calibrate import PRICE
@@ -21,42 +20,6 @@ from neurosim.kernels.spikes.encode.launch import numpy_rounding
 from neurosim.kernels.spikes.encode.numba import rule_of
 from neurosim.kernels.spikes.encode.reference import NEAREST, encode_reference
 from neurosim.kernels.spikes.encode.reference import share as share_of
-
-TOKENS, HEADS, KEYS, VALUES = 3, 4, 6, 5
-
-
-class Draws:
-    """Normal numbers of any shape."""
-
-    def __init__(self) -> None:
-        self.draws = np.random.default_rng(7)
-
-    def __call__(self, *shape: int) -> np.ndarray:
-        return self.draws.standard_normal(shape).astype(np.float32)
-
-
-def run(operation: Any, arguments: Sequence[Any], count: int, position: int = 0) -> int:
-    """Run an operation on units 0 to `count` in two parts; return the problem that it reports."""
-    table, context = np.zeros(program.ARGUMENT_COUNT, np.int64), np.array([position, 0], np.int64)
-    for i, value in enumerate(arguments):
-        if isinstance(value, np.ndarray):
-            table[i] = value.ctypes.data
-        elif isinstance(value, float):
-            table.view(np.float64)[i] = value
-        else:
-            table[i] = 0 if value is None else int(value)
-    function = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(operation.address)
-    for begin, end in ((0, count // 2), (count // 2, count)):
-        function(table.ctypes.data, context.ctypes.data, begin, end)
-    return int(context[program.PROBLEM])
-
-
-def empty(*shape: int) -> np.ndarray:
-    return np.full(shape, np.nan, np.float32)
-
-
-def assert_close(found: np.ndarray, wanted: np.ndarray) -> None:
-    np.testing.assert_allclose(found, np.asarray(wanted).reshape(found.shape), rtol=2e-5, atol=2e-6)
 
 
 @pytest.mark.parametrize("centred", [False, True])
@@ -193,8 +156,12 @@ def test_states_of_rwkv() -> None:
     assert_close(state, wanted)
     state, u = draw(TOKENS, HEADS, KEYS, VALUES), draw(HEADS, KEYS)
     wanted, out = state.copy(), empty(TOKENS, HEADS, VALUES)
-    run(states.bonus, [state, *sizes, q, k, v, g, 1, u, empty(KEYS), out], HEADS)
-    assert_close(out, reference.bonus(wanted, q, k, v, g, u))
+    run(states.bonus, [state, *sizes, q, k, v, g, 1, u, empty(KEYS), out, states.KEY_DECAY], HEADS)
+    assert_close(out, reference.bonus(wanted, q, k, v, g, u, states.KEY_DECAY))
+    assert_close(state, wanted)
+    few = decays(draw, states.HEAD_DECAY, HEADS)
+    run(states.bonus, [state, *sizes, q, k, v, few, 1, None, empty(KEYS), out, states.HEAD_DECAY], HEADS)
+    assert_close(out, reference.bonus(wanted, q, k, v, few, 0, states.HEAD_DECAY))
     assert_close(state, wanted)
 
 
@@ -236,11 +203,12 @@ def test_almost_linear_units_and_routes() -> None:
     assert_close(z, wanted)
     for sum_to_one, bias, groups, kept in ((0, None, 1, 1), (1, None, 3, 2), (0, draw(6), 1, 1), (1, draw(6), 3, 2)):
         scores, weights, masks = draw(TOKENS, 6), empty(6, TOKENS), np.full((6, TOKENS), 9, np.uint8)
-        more = [int(bias is not None), bias, groups, kept, 1.5, empty(6 + groups)]
+        shares = empty(6, TOKENS)
+        more = [int(bias is not None), bias, groups, kept, 1.5, empty(6 + groups), shares]
         run(others.route, [scores, 6, 2, sum_to_one, TOKENS, weights, masks, *more], TOKENS)
         want_weights, want_masks = reference.route(scores, 2, sum_to_one, bias, groups, kept, 1.5)
         assert_close(weights, want_weights)
-        assert (masks == want_masks).all()
+        assert (masks == want_masks).all() and (shares == want_masks).all()
 
 
 @pytest.mark.parametrize("learnt", [0, 2])

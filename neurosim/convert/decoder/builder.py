@@ -375,8 +375,8 @@ class Builder(DecoderProgram):
         if coder is not None:
             self.code(memory, coder, size, out=memory)
 
-    def convolve(self, module: ShortConv, x: Buffer) -> Buffer:
-        """Return the short convolution of x with the tokens before it."""
+    def convolve(self, module: ShortConv, x: Buffer, coder: nn.Module | None = None) -> Buffer:
+        """Return the short convolution of x with the tokens before it, which are kept as a coder leaves them."""
         size, width = module.size, x.width
         tails = self.state(size - 1, width)
         weight = self.constant(module.weight[:, 0].T)
@@ -386,7 +386,8 @@ class Builder(DecoderProgram):
         act = ACTIVATIONS[module.activation or "identity"]
         arguments = [x, width, x.rows, size, weight, bias, tails, act, out]
         touches = [(x, OWN if x.own else own, False), (out, own, True)]
-        self.emit(vectors.convolve, [*arguments, self.mask], places, self.masked(touches))
+        self.emit(vectors.convolve, [*arguments, self.mask], places, self.masked([*touches, (tails, own, True)]))
+        self.code_state(tails, coder, width)
         return out
 
     def rotary(self, x: Buffer, size: int, angles: Rotary) -> Buffer:

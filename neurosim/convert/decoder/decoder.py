@@ -14,14 +14,18 @@ from ...attention import LanguageModel, Mixer
 from ...attention.events import EventEmbedding
 from ...attention.experts import Experts
 from ...attention.kinds.delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet
+from ...attention.kinds.gam import GatedAssociativeMemory
+from ...attention.kinds.hippo import HippoSSM
 from ...attention.kinds.lightnet import LightNet
 from ...attention.kinds.linear import GLA, HGRN2, LinearAttention, Retention, SimpleGLA
 from ...attention.kinds.mamba import Mamba, Mamba2
 from ...attention.kinds.mixture_of_memories import MoM
+from ...attention.kinds.parallel_rnn import ParaGRU, ParaLSTM
+from ...attention.kinds.plstm import PLSTM
 from ...attention.kinds.rwkv import RWKV7, ChannelMix, GatedChannelMix
 from ...attention.kinds.rwkv6 import RWKV5, RWKV6
 from ...attention.kinds.softmax import LatentAttention, SoftmaxAttention, WindowAttention
-from ...attention.kinds.sparse_expansion import SSE
+from ...attention.kinds.sparse_expansion import SSE, SSEDelta
 from ...attention.kinds.state_space import AlmostLinearRNN, DiagonalSSM
 from ...attention.kinds.window_linear import WindowLinearAttention
 from ...attention.model import GatedMLP, ResidualBlock
@@ -43,9 +47,11 @@ KINDS: Mapping[type[Mixer], Callable[[Builder, Any, Buffer, Buffer], Buffer]] = 
     DeltaNet: delta.delta_net,
     DeltaProduct: delta.delta_product,
     DiagonalSSM: others.diagonal,
+    GatedAssociativeMemory: others.associative_memory,
     GatedDeltaNet: delta.gated_delta_net,
     GLA: additive.gla,
     HGRN2: additive.hgrn2,
+    HippoSSM: others.hippo,
     KDA: delta.kda,
     LatentAttention: attention.latent,
     LinearAttention: additive.linear_attention,
@@ -53,12 +59,16 @@ KINDS: Mapping[type[Mixer], Callable[[Builder, Any, Buffer, Buffer], Buffer]] = 
     Mamba: others.mamba,
     Mamba2: others.mamba2,
     MoM: others.mom,
+    ParaGRU: others.gated_units,
+    ParaLSTM: others.gated_units,
+    PLSTM: others.plstm,
     Retention: additive.retention,
     RWKV5: rwkv.rwkv5,
     RWKV6: rwkv.rwkv5,
     RWKV7: rwkv.rwkv7,
     SimpleGLA: additive.simple_gla,
     SSE: others.sse,
+    SSEDelta: others.sse_delta,
     SoftmaxAttention: attention.softmax,
     WindowAttention: attention.softmax,
     WindowLinearAttention: attention.window_linear,

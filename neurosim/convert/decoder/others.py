@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
+from ...attention.kinds.gam import GatedAssociativeMemory
+from ...attention.kinds.hippo import HippoSSM
 from ...attention.kinds.lightnet import LightNet
 from ...attention.kinds.mamba import Mamba, Mamba2
 from ...attention.kinds.mixture_of_memories import MoM, RoutedMixer
-from ...attention.kinds.sparse_expansion import SSE
+from ...attention.kinds.parallel_rnn import ParaGRU, ParaLSTM
+from ...attention.kinds.plstm import PLSTM
+from ...attention.kinds.sparse_expansion import SSE, ExpandedMixer, SSEDelta
 from ...attention.kinds.state_space import AlmostLinearRNN, DiagonalSSM
 from ...kernels.decode import others, states, vectors
 from .additive import activated, additive, convolved, gate_of, gated, low_rank, sizes_of
 from .builder import Builder
 from .delta import delta, log_decays
 from .memory import OWN, WHOLE, Array, Buffer
-from .program import Groups, NotCompiledError, Sizes
+from .program import Groups, Sizes
 
 
 def mamba2(b: Builder, mixer: Mamba2, x: Buffer, before: Buffer) -> Buffer:
@@ -139,36 +146,129 @@ def mom(b: Builder, mixer: MoM, x: Buffer, before: Buffer) -> Buffer:
     return gated(b, mixer, gate, total, before)
 
 
-def sse(b: Builder, mixer: SSE, x: Buffer, before: Buffer) -> Buffer:
-    size = mixer.head_dim
-    if mixer.reads != mixer.topk:
-        raise NotCompiledError("readers: other partitions than those written are not compiled")
+@dataclass(frozen=True)
+class _Partitions:
+    """Partitions that tokens use: of each, a score; of those that are read or written alone, 1 where they are."""
+
+    scores: Array
+    masks: Array
+    reads: Array | None = None
+    writes: Array | None = None
+
+    def of(self, x: Buffer, part: Array | None, memory: int, b: Builder) -> Buffer:
+        """Return x where tokens use a partition, 0 where they do not."""
+        return x if part is None else b.pointwise(x, times=Buffer(part[memory], b.tokens, 1))
+
+
+def _partitions(b: Builder, mixer: ExpandedMixer, x: Buffer) -> _Partitions:
+    """Pick the partitions that tokens read and write: the fewer of both are among the more."""
+    scores, count = b.linear(mixer.e_proj, x), mixer.num_sparse_partition
+    more, fewer = max(mixer.topk, mixer.reads), min(mixer.topk, mixer.reads)
+    found = b.route(scores, mixer.count, count, more, sum_to_one=False)
+    if more == fewer:
+        return _Partitions(*found)
+    shares = np.ones((mixer.count, b.tokens), np.float32)
+    b.kept.append(shares)
+    b.route(scores, mixer.count, count, fewer, sum_to_one=False, shares=shares)
+    return _Partitions(*found, *((None, shares) if mixer.topk == fewer else (shares, None)))
+
+
+def _expanded(b: Builder, mixer: ExpandedMixer, x: Buffer, before: Buffer, read: Callable[..., Buffer]) -> Buffer:
+    """Return the sum of what partitions give: `read` of (q, k, v, partitions, memory) with q times its score."""
     gate = None if mixer.gate_fn is None else low_rank(b, mixer.g_proj, x)
-    weights, masks = _routes(b, mixer, b.linear(mixer.e_proj, x), sum_to_one=False, common=True)
+    parts = _partitions(b, mixer, x)
     q, k = b.linear(mixer.q_proj, x), b.linear(mixer.k_proj, x)
-    v, factor = activated(b, b.linear(mixer.v_proj, x), "silu"), b.constant(1 / mixer.gate_logit_normalizer)
-    common_g, own_g = (b.pointwise(low_rank(b, layer, x), vectors.LOGSIGMOID, times=factor) for layer in mixer.gk_proj)
+    v = activated(b, b.linear(mixer.v_proj, x), "silu")
     own_q, own_k = (
         b.pointwise(low_rank(b, layer, x), plus=common)
         for layer, common in ((mixer.lora_q_proj, q), (mixer.lora_k_proj, k))
     )
-    pairs = [
-        (activated(b, one, "silu"), b.normalise(other, size, vectors.SOFTMAX))
-        for one, other in ((own_q, own_k), (q, k))
-    ]
     ones, total = np.ones(b.tokens, np.float32), None
     b.kept.append(ones)
-    sizes = Sizes(mixer.heads, size, mixer.v_size)
     for m in range(mixer.count):
-        b.mask = masks[m]
+        b.mask = parts.masks[m]
         last = m == mixer.count - 1
-        q, k = pairs[last]
-        if not last:
-            score = Buffer(weights[m], b.tokens, 1)
-            q, k = b.pointwise(q, times=score), b.pointwise(k, times=score)
-        g = common_g if last else own_g
-        out = additive(b, mixer, q, k, v, g, kind=states.KEY_DECAY, groups=Groups(), sizes=sizes)
-        total = added(b, out, ones, total)
+        total = added(b, read(*((q, k) if last else (own_q, own_k)), v, parts, m), ones, total)
     b.mask = b.routed = None
     assert total is not None
     return gated(b, mixer, gate, total, before)
+
+
+def sse(b: Builder, mixer: SSE, x: Buffer, before: Buffer) -> Buffer:
+    size, factor = mixer.head_dim, b.constant(1 / mixer.gate_logit_normalizer)
+    gates = [b.pointwise(low_rank(b, layer, x), vectors.LOGSIGMOID, times=factor) for layer in mixer.gk_proj]
+
+    def read(q: Buffer, k: Buffer, v: Buffer, parts: _Partitions, m: int) -> Buffer:
+        q, k = activated(b, q, "silu"), b.normalise(k, size, vectors.SOFTMAX)
+        q, k = (parts.of(y, parts.scores, m, b) for y in (q, k))
+        q, k = parts.of(q, parts.reads, m, b), parts.of(k, parts.writes, m, b)
+        g = parts.of(gates[m < mixer.count - 1], parts.writes, m, b)
+        sizes = Sizes(mixer.heads, size, mixer.v_size)
+        return additive(b, mixer, q, k, v, g, kind=states.KEY_DECAY, groups=Groups(), sizes=sizes)
+
+    return _expanded(b, mixer, x, before, read)
+
+
+def sse_delta(b: Builder, mixer: SSEDelta, x: Buffer, before: Buffer) -> Buffer:
+    size, twice = mixer.head_dim, b.constant(2.0 if mixer.allow_neg_eigval else 1.0)
+    common = b.pointwise(b.linear(mixer.b_proj, x), vectors.SIGMOID, times=twice)
+    decays = log_decays(b, b.linear(mixer.a_proj, x), mixer.A_log, mixer.dt_bias)
+
+    def read(q: Buffer, k: Buffer, v: Buffer, parts: _Partitions, m: int) -> Buffer:
+        q, k = (b.normalise(activated(b, y, "silu"), size, vectors.L2, 1e-6) for y in (q, k))
+        q, beta = (parts.of(y, parts.scores, m, b) for y in (q, common))
+        q, beta = parts.of(q, parts.reads, m, b), parts.of(beta, parts.writes, m, b)
+        g, sizes = parts.of(decays, parts.writes, m, b), Sizes(mixer.heads, size, mixer.v_size)
+        return delta(b, mixer, q, k, v, beta, g, kind=states.HEAD_DECAY, groups=Groups(), sizes=sizes)
+
+    return _expanded(b, mixer, x, before, read)
+
+
+def associative_memory(b: Builder, mixer: GatedAssociativeMemory, x: Buffer, before: Buffer) -> Buffer:
+    local = b.convolve(mixer.conv1d, x, mixer.codes.state)
+    gates = b.pointwise(b.linear(mixer.gate_proj, x), vectors.SIGMOID)
+    near, far = (b.columns(gates, at, x.width) for at in (0, x.width))
+    bank = b.linear(mixer.o_proj, b.normalise(b.linear(mixer.bank, x), mixer.slots, vectors.SOFTMAX))
+    return b.pointwise(bank, times=far, then=b.pointwise(local, times=near, then=before))
+
+
+def hippo(b: Builder, mixer: HippoSSM, x: Buffer, before: Buffer) -> Buffer:
+    u, n, (a, into) = b.linear(mixer.in_proj, x), mixer.state_size, map(b.constant, mixer.discrete())
+    memory, out = b.state(mixer.width, n), b.buffer(mixer.width)
+    places, own = b.by_columns(out)
+    arguments = [u, mixer.width, n, b.tokens, a, into, b.constant(mixer.C), b.constant(mixer.D), memory, b.scratch(n)]
+    b.emit(others.filtered, [*arguments, out], places, [(u, own, False), (memory, own, True), (out, own, True)])
+    b.code_state(memory, mixer.codes.state, n)
+    return b.linear(mixer.o_proj, b.pointwise(out, vectors.GELU), before)
+
+
+def gated_units(b: Builder, mixer: ParaGRU | ParaLSTM, x: Buffer, before: Buffer) -> Buffer:
+    units = mixer.units
+    u, memory, out = b.linear(mixer.in_proj, x), b.state(units, mixer.states), b.buffer(units)
+    places, own = b.by_columns(out)
+    arguments = [u, units, b.tokens, mixer.states, b.constant(mixer.recurrent), memory, out]
+    b.emit(others.gated_units, arguments, places, [(u, WHOLE, False), (memory, own, True), (out, own, True)])
+    b.code_state(memory, mixer.codes.state, mixer.states)
+    return b.linear(mixer.o_proj, out, before)
+
+
+def plstm(b: Builder, mixer: PLSTM, x: Buffer, before: Buffer) -> Buffer:
+    q, k, v = convolved(b, mixer, x)
+    heads, size, gate, edges = mixer.heads, mixer.k_size, gate_of(b, mixer, x), b.linear(mixer.edge_proj, x)
+    source, transition, mark = (b.columns(edges, n * heads, heads) for n in range(3))
+    q = b.code(b.pointwise(q, times=b.constant(size**-0.5)), mixer.codes.q, size)
+    k = b.code(k, mixer.codes.k, size)
+    now = b.pointwise(b.total(b.pointwise(q, times=k), size).viewed(heads), times=b.constant(mixer.direct))
+    g = b.pointwise(transition, vectors.LOGSIGMOID)
+    marked, written = (
+        b.pointwise(y.viewed(size), times=b.pointwise(edge, vectors.SIGMOID).viewed(1)).viewed(y.width)
+        for y, edge in ((q, mark), (k, source))
+    )
+    memory, out = b.state(heads, size, size), b.buffer(heads * size)
+    places, own = b.by_heads(heads)
+    arguments = [memory, heads, size, size, b.tokens, marked, written, v, g, 1, None, b.scratch(size), out]
+    reads = [b.head_read(y, own, places, 1) for y in (marked, written, v, g)]
+    b.emit(states.bonus, [*arguments, states.HEAD_DECAY], places, [*reads, (memory, own, True), (out, own, True)])
+    b.code_state(memory, mixer.codes.state, size)
+    out = b.pointwise(v.viewed(size), times=now.viewed(1), then=out.viewed(size)).viewed(out.width)
+    return gated(b, mixer, gate, out, before)

@@ -233,12 +233,14 @@ class DecoderProgram:
         bias: Array | None = None,
         groups: tuple[int, int] = (1, 1),
         scale: float = 1.0,
+        shares: Array | None = None,
     ) -> tuple[Array, Array]:
         """Return weights [count, tokens] float32 and masks [count, tokens] of each token's memories or experts.
 
         Args:
             routed: of these by scores; the others, behind them, have weight 1 for every token.
             picked, sum_to_one, sigmoid, bias, groups, scale: see `kernels.decode.others.route`.
+            shares: float32 [routed, tokens] that is filled with the masks.
         """
         weights, masks = np.ones((count, self.tokens), np.float32), np.ones((count, self.tokens), np.uint8)
         self.kept.append((weights, masks))
@@ -256,7 +258,7 @@ class DecoderProgram:
             bias,
             *groups,
         ]
-        arguments += [float(scale), self.scratch(routed + groups[0])]
+        arguments += [float(scale), self.scratch(routed + groups[0]), shares]
         self.emit(others.route, arguments, places, [self.read(scores, own), (self.routed, own, True)])
         return weights, masks
 

@@ -94,7 +94,8 @@ def rwkv5(b: Builder, mixer: RWKV5, x: Buffer, before: Buffer) -> Buffer:
     places, own = b.by_heads(heads)
     arguments = [memory, heads, size, values, b.tokens, q, k, v, g, int(isinstance(g, Buffer)), b.constant(mixer.u)]
     reads = [b.head_read(y, own, places, 1) for y in (q, k, v, g) if isinstance(y, Buffer)]
-    b.emit(states.bonus, [*arguments, b.scratch(size), out], places, [*reads, (memory, own, True), (out, own, True)])
+    arguments += [b.scratch(size), out, states.KEY_DECAY]
+    b.emit(states.bonus, arguments, places, [*reads, (memory, own, True), (out, own, True)])
     b.code_state(memory, mixer.codes.state, values)
     norm = mixer.g_norm
     out = b.norm_of(out, values, norm.weight, norm.bias, norm.eps, centred=True)

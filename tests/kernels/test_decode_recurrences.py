@@ -1,0 +1,34 @@
+"""Operations of the recurrences whose state is no matrix of keys and values, against their references."""
+
+from __future__ import annotations
+
+import pytest
+from helpers.operations import TOKENS, Draws, assert_close, empty, run
+
+from neurosim.kernels.decode import others, reference
+
+
+def test_a_filter_of_each_channel() -> None:
+    draw, width, count = Draws(), 5, 3
+    u, a, b, c, d, out = (
+        draw(TOKENS, width),
+        draw(width, 3, 3),
+        *(draw(width, 3) for _ in "bc"),
+        draw(width),
+        empty(3, 5),
+    )
+    state = draw(TOKENS, width, count)
+    wanted = state.copy()
+    run(others.filtered, [u, width, count, TOKENS, a, b, c, d, state, empty(count), out], width)
+    assert_close(out, reference.filtered(wanted, u, a, b, c, d))
+    assert_close(state, wanted)
+
+
+@pytest.mark.parametrize(("states", "weights"), [(1, 3), (2, 5)])
+def test_gated_units(states: int, weights: int) -> None:
+    draw, units = Draws(), 7
+    u, w, state, out = draw(TOKENS, units, 3), draw(weights, units), draw(TOKENS, units, states), empty(TOKENS, units)
+    wanted = state.copy()
+    run(others.gated_units, [u, units, TOKENS, states, w, state, out], units)
+    assert_close(out, reference.gated_units(wanted, u, w))
+    assert_close(state, wanted)
