@@ -15,12 +15,14 @@ from torch import Tensor
 
 from ..errors import NeurosimInputError
 from .kinds.base import AdditiveMixer, DeltaMixer, Inputs, Mixer
+from .kinds.comba import Comba
 from .kinds.delta import DeltaProduct
 from .kinds.hippo import HippoSSM
 from .kinds.mixture_of_memories import RoutedMixer
 from .kinds.plstm import PLSTM
 from .kinds.rwkv import RWKV7
 from .kinds.rwkv6 import RWKV5
+from .kinds.slots import GatedSlotAttention
 from .kinds.sparse_expansion import SSE
 from .kinds.state_space import AlmostLinearRNN, DiagonalSSM
 
@@ -169,6 +171,20 @@ def _delta(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
     return LinearSystem(transition, (beta[..., None] * k)[..., None], v[..., None, :], q * mixer.scale)
 
 
+def _closed_loop(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
+    """Lambda = e^g I - beta k p^T, B = beta k, u = v, C = q."""
+    q, k, v, beta, p = (inputs[name] for name in ("q", "k", "v", "beta", "p"))
+    write = beta[..., None] * k
+    transition = torch.diag_embed(_decays(inputs["g"], k)) - write[..., None] * p[..., None, :]
+    return LinearSystem(transition, write[..., None], v[..., None, :], q * mixer.scale)
+
+
+def _slots(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
+    """Lambda = diag(e^g), B = s, u = (k, v); the whole state is read, through a softmax over its rows."""
+    new = torch.cat([inputs["k"], inputs["v"]], -1)
+    return LinearSystem(inputs["g"].exp(), inputs["s"][..., None], new[..., None, :], None)
+
+
 def _delta_product(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
     """n such steps a token: Lambda is the product of the n, and the column of B of a step that of those behind it."""
     q, k, v, beta = (inputs[name] for name in ("q", "k", "v", "beta"))
@@ -247,6 +263,8 @@ def _almost_linear(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
 SYSTEMS: Mapping[type, Callable[[Any, Inputs, Tensor], LinearSystem]] = {
     RWKV5: _reads_before,
     PLSTM: _chain,
+    Comba: _closed_loop,
+    GatedSlotAttention: _slots,
     AdditiveMixer: _additive,
     DeltaMixer: _delta,
     DeltaProduct: _delta_product,

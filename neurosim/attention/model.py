@@ -17,7 +17,7 @@ from .events import EventEmbedding, EventInput
 from .experts import Experts, ExpertsSpec
 from .kinds import build, current_options
 from .kinds.base import Depth, Mixer, Shared, State
-from .kinds.linear import HGRN2
+from .kinds.hgrn import BoundedMixer
 from .kinds.modules import activation, linear
 from .kinds.rwkv import ChannelMix, GatedChannelMix
 from .tensors import MappedFiles
@@ -175,7 +175,7 @@ class LanguageModel(nn.Module):
             self.norm = lookup(NORMS, config.norm, "LanguageConfig.norm")(config)
             self.lm_head = linear(config.width, config.vocabulary)
             self._start(count)
-        bounded = [isinstance(m, HGRN2) and m.use_lower_bound for m in self.mixers()]
+        bounded = [isinstance(m, BoundedMixer) and m.use_lower_bound for m in self.mixers()]
         self.lower_bounds = nn.Parameter(torch.zeros(count, config.width)) if any(bounded) else None
         self.tie()
 
@@ -231,7 +231,7 @@ class LanguageModel(nn.Module):
         return self.embeddings(tokens).to(self.norm.weight.dtype)
 
     def bounds(self) -> Tensor | None:
-        """[layers, D] lower bounds of the forget gates of HGRN-2, rising with the layer; None without such layers."""
+        """[layers, D] lower bounds of forget gates (`BoundedMixer`), rising by layer; None without such layers."""
         if self.lower_bounds is None:
             return None
         parts = self.lower_bounds.softmax(0)

@@ -19,6 +19,7 @@ from ..errors import NeurosimInputError, require
 from .kinds.base import AdditiveMixer, Inputs, Mixer, Shared, State
 from .kinds.mixture_of_memories import MoM
 from .kinds.rwkv import ChannelMix
+from .kinds.slots import GatedSlotAttention
 from .kinds.softmax import CachedAttention
 from .kinds.state_space import DiagonalSSM
 from .model import LanguageModel, ResidualBlock
@@ -169,7 +170,7 @@ def _transition(mixer: Mixer, empty: Tensor, inputs: Inputs) -> Tensor:
     """
     if isinstance(mixer, DiagonalSSM):
         return mixer.transition(empty, inputs["u"].shape[1])
-    if isinstance(mixer, AdditiveMixer):
+    if isinstance(mixer, AdditiveMixer | GatedSlotAttention):
         g = inputs.get("g")
         if g is None:
             return torch.ones_like(empty[..., :1, :1])
@@ -183,4 +184,4 @@ def _transition(mixer: Mixer, empty: Tensor, inputs: Inputs) -> Tensor:
 def _applied(mixer: Mixer, by: Tensor, memory: Tensor) -> Tensor:
     if isinstance(mixer, DiagonalSSM):
         return torch.view_as_real(torch.view_as_complex(by.contiguous()) * torch.view_as_complex(memory.contiguous()))
-    return by * memory if isinstance(mixer, AdditiveMixer) else by @ memory
+    return by * memory if isinstance(mixer, AdditiveMixer | GatedSlotAttention) else by @ memory

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..attention import LanguageModel, Mixer
 from ..attention.kinds.base import AdditiveMixer, DeltaMixer, Inputs, Shared, State
 from ..attention.kinds.delta import DeltaProduct
+from ..attention.kinds.hgrn import HGRN
 from ..attention.kinds.rwkv import RWKV7
 from ..attention.kinds.rwkv6 import RWKV5
 from ..attention.kinds.softmax import CachedAttention
@@ -105,6 +106,8 @@ def check_qk(model: LanguageModel) -> None:
 
 
 def _has_qk(mixer: Mixer) -> bool:
+    if isinstance(mixer, HGRN):  # its heads have one channel
+        return False
     return (
         isinstance(mixer, CachedAttention | AdditiveMixer)
         or hasattr(mixer, "q_proj")

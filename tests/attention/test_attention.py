@@ -37,12 +37,15 @@ WIDTH = 24
 SMALL: dict[str, dict[str, Any]] = {
     "alrnn": {"units": 12, "rectified": 5},
     "bmojo": {"num_heads": 2, "window_size": 4, "eidetic": 3, "mamba": {"head_dim": 6, "state_size": 5}},
+    "comba": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4},
     "deltanet": {"num_heads": 2},
     "deltaproduct": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4, "num_householder": 3},
     "gam": {"slots": 9},
     "gated_deltanet": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4},
     "gla": {"num_heads": 4, "num_kv_heads": 2, "conv_size": 3},
+    "gsa": {"num_heads": 4, "num_kv_heads": 2, "num_slots": 5, "value_dim": 48, "conv_size": 2},
     "hax": {"chosen": 3, "key_dim": 6, "mamba": {"head_dim": 6, "state_size": 5}},
+    "hgrn": {"conv_size": 2},
     "hgrn2": {"expand_ratio": 6, "conv_size": 2},
     "kda": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4},
     "lightnet": {"expand_ratio": 6, "gate_low_rank_dim": 4, "conv_size": 2},
@@ -117,6 +120,10 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("titans", {"num_heads": 2, "head_dim": 4, "memory_depth": 1, "span": 1}),
     ("lssl", {"state_size": 5, "measure": "legt"}),
     ("bmojo", {"num_heads": 2, "window_size": 3, "use_fading": False}),
+    ("comba", {"num_heads": 2, "head_dim": 6, "normalise_feedback": True, "use_gate": False}),
+    ("comba", {"num_heads": 2, "head_dim": 6, "use_inner_decay": False, "use_output_correction": False}),
+    ("gsa", {"num_heads": 2, "feature_map": "t2r"}),
+    ("hgrn", {"expand_ratio": 1.5, "use_lower_bound": False}),
 ]
 CASES = [*SMALL.items(), *MORE]
 

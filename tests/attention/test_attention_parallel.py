@@ -17,10 +17,13 @@ from neurosim.errors import NeurosimInputError
 pytestmark = pytest.mark.slow
 
 KINDS = {
+    "comba": {"num_heads": 2, "head_dim": 8},
     "deltanet": {"num_heads": 2},
     "deltaproduct": {"num_heads": 2, "head_dim": 8},
     "gated_deltanet": {"num_heads": 2, "head_dim": 8},
     "gla": {"num_heads": 2, "conv_size": 4},
+    "gsa": {"num_heads": 2, "num_slots": 5, "conv_size": 3},
+    "hgrn": {},
     "hgrn2": {"expand_ratio": 8},
     "kda": {"num_heads": 2, "head_dim": 8},
     "latent": {"num_heads": 2, "kv_lora_rank": 6, "qk_nope_head_dim": 4, "qk_rope_head_dim": 2, "v_head_dim": 4},

@@ -13,6 +13,7 @@ from torch import Tensor
 from neurosim.attention import Depth, Mixer, build
 from neurosim.attention.dynamics import LinearSystem, Spectrum, system_of
 from neurosim.attention.kinds.base import AdditiveMixer
+from neurosim.attention.kinds.slots import GatedSlotAttention
 from neurosim.errors import NeurosimInputError
 
 
@@ -47,11 +48,14 @@ def test_the_system_is_the_recurrence(kind: str) -> None:
         y = y.real
     else:
         torch.testing.assert_close(state.reshape(wanted.shape), wanted, rtol=1e-10, atol=1e-11)
+    if isinstance(mixer, GatedSlotAttention):  # of a linear state it reads a softmax
+        y = mixer.read_slots(y, inputs["q"])
     torch.testing.assert_close(y.reshape(out.shape), out, rtol=1e-10, atol=1e-11)
 
 
 LINEAR = {
-    *("alrnn", "deltanet", "deltaproduct", "gated_deltanet", "gla", "hgrn2", "kda", "lightnet", "lightning", "linear"),
+    *("alrnn", "comba", "deltanet", "deltaproduct", "gated_deltanet", "gla", "gsa", "hgrn", "hgrn2", "kda"),
+    *("lightnet", "lightning", "linear"),
     *("lssl", "plstm", "sse_delta"),
     *("mamba", "mamba2", "mom", "retention", "rwkv5", "rwkv6", "rwkv7", "simple_gla", "sse", "ssm", "window_linear"),
 }

@@ -41,6 +41,7 @@ SMALL = {
     "mom": {"num_heads": 2, "head_dim": 8},
     "sse": {"num_heads": 2, "head_dim": 8},
     "sse_delta": {"num_heads": 2, "head_dim": 8},
+    "comba": {"num_heads": 2, "head_dim": 8},
     "hgrn2": {"expand_ratio": 8},
     "rwkv5": {"head_dim": 8},
     "rwkv6": {"head_dim": 8},
@@ -147,11 +148,14 @@ def test_every_kind_is_converted_streamed_and_executed(kind: str) -> None:
     assert sorted(made.layers) == sorted(linear)
 
 
-QK = [kind for kind in sorted(KINDS) if kind not in ("alrnn", "gam", "lssl", "paragru", "paralstm", "seqboat", "ssm")]
+NO_QK = ("alrnn", "gam", "hgrn", "lssl", "paragru", "paralstm", "seqboat", "ssm")
+QK = [kind for kind in sorted(KINDS) if kind not in NO_QK]
 # Kinds whose state is not updated lazily.
 DENSE_STATE = ("latent", "mom", "rwkv5", "rwkv6", "softmax", "sse", "window")
 DENSE_STATE += (
     "bmojo",
+    "comba",
+    "gsa",
     "hax",
     "local_linear",
     "memora",

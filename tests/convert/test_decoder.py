@@ -116,7 +116,10 @@ QUICK = ["gla", "gated_deltanet", "mamba2"]
 # Kinds without a compiled step.
 LAYER_BY_LAYER = [
     "bmojo",
+    "comba",
+    "gsa",
     "hax",
+    "hgrn",
     "local_linear",
     "memora",
     "moneta",

@@ -2,7 +2,8 @@
 
 Facts of interoperation only: names and meanings of options and tensors. Most options have our names, because ours are
 those of this library. Some options of a config do not reach the layers there (`use_gk`, `use_gv`, `use_output_norm`,
-`use_short_conv` of RetNet): the tensors decide, as for biases of convolutions, which no config names.
+`use_short_conv` of RetNet, `use_inner_decay` and `use_output_correction` of Comba, `clamp_min` of GSA): the tensors
+decide, as for biases of convolutions, which no config names.
 """
 
 from __future__ import annotations
@@ -12,13 +13,11 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-import torch
-
 from ...errors import NeurosimInputError, lookup
-from ..kinds.rwkv6 import RWKV6
 from ..model import LanguageConfig, MixerSpec
 from .config import LARGEST, CheckpointConfig, Options, require
-from .reader import CheckpointReader, Tensors
+from .reader import CheckpointReader
+from .rwkv import change_fla_rwkv6
 
 # Entries of these configs that do not reach the layers, or only choose among equal algorithms.
 _IGNORED = """
@@ -303,30 +302,23 @@ def _rwkv6(source: CheckpointConfig) -> Options:
     }
 
 
-_RWKV6_ORDER = "rwkvg"  # of the mixes in its tensors
+def _hgrn(source: CheckpointConfig) -> Options:
+    used = source.flag("use_short_conv", source.has("f_conv1d.weight"))
+    options = source.options(use_lower_bound=True, elementwise_affine=True, expand_ratio=1.0)
+    return source.conv(used) | options | {"norm_eps": source.eps()}
 
 
-def _change_rwkv6(tensors: Tensors, config: LanguageConfig) -> Tensors:
-    """Turn the mixes of RWKV-6, which are in one matrix each way, into ours; ours are in the order of `RWKV6.mixes`."""
-    found: Tensors = {}
-    for name, value in tensors.items():
-        path, _, part = name.partition(".x_proj.")
-        if part == "0.linear.weight":
-            parts = dict(zip(_RWKV6_ORDER, value.chunk(len(_RWKV6_ORDER)), strict=True))
-            found[f"{path}.mix_in.weight"] = torch.cat([parts[mix] for mix in RWKV6.mixes])
-        elif part == "0.mu":
-            found[f"{path}.x_x"] = value
-        elif part == "2.weight":
-            parts = dict(zip(_RWKV6_ORDER, value.unflatten(1, (len(_RWKV6_ORDER), -1)).unbind(1), strict=True))
-            found |= {f"{path}.mix_out.{i}.weight": parts[mix] for i, mix in enumerate(RWKV6.mixes)}
-        elif name.endswith(".x_bias"):
-            found |= {f"{name[:-7]}.x_{mix}": row for mix, row in zip(_RWKV6_ORDER, value, strict=True)}
-        elif name.endswith((".key.mu", ".receptance.mu")):
-            path, layer, _ = name.rsplit(".", 2)
-            found[f"{path}.x_{layer[0]}"] = value
-        else:
-            found[name.replace(".linear.weight", ".weight").replace(".w_proj.linear.", ".w_lora.")] = value
-    return found
+def _gsa(source: CheckpointConfig) -> Options:
+    source.seen.update(("clamp_max", "clamp_min", "use_norm", "use_output_gate"))
+    options = source.options(gate_logit_normalizer=8.0, feature_map="swish", num_slots=64)
+    # Its norm is fused with the output projection, which takes 1e-5 for any `norm_eps`.
+    return _grouped(source, 1.0, 1.0) | source.conv(source.flag("use_short_conv", False)) | options | {"norm_eps": 1e-5}
+
+
+def _comba(source: CheckpointConfig) -> Options:
+    source.seen.update(("correction_factor", "use_inner_decay", "use_output_correction"))
+    gate = source.flag("use_output_gate", source.flag("use_gate", True))
+    return _headed(source, 6, 256, 2.0) | _values(source) | {"use_gate": gate, "normalise_feedback": True}
 
 
 RWKV = {"norm": "attn_norm", "mixer": "attn", "mlp_norm": "ffn_norm", "mlp": "ffn"}
@@ -349,10 +341,13 @@ def _reader(
 
 
 FLA: dict[str, CheckpointReader] = {
+    "comba": _reader("comba", _comba),
     "delta_net": _reader("deltanet", _deltanet),
     "gated_deltanet": _reader("gated_deltanet", _gated_deltanet),
     "gated_deltaproduct": _reader("deltaproduct", _deltaproduct),
     "gla": _reader("gla", _gla, parts=NORMED),
+    "gsa": _reader("gsa", _gsa, parts={"feature_map": "map"}),
+    "hgrn": _reader("hgrn", _hgrn),
     "hgrn2": _reader("hgrn2", _hgrn2, parts={"g_norm": "o_norm"}),
     "kda": _reader("kda", _kda),
     "linear_attn": _reader("linear", _linear, parts={"norm": "o_norm"}),
@@ -369,4 +364,4 @@ FLA: dict[str, CheckpointReader] = {
     "rwkv7": _reader("rwkv7", _rwkv7, _rwkv_stack, block=RWKV),
 }
 # Its model type is that of the RWKV project's own layout, too.
-FLA_RWKV6 = _reader("rwkv6", _rwkv6, _rwkv6_stack, block=RWKV, parts={"bonus": "u"}, change=_change_rwkv6)
+FLA_RWKV6 = _reader("rwkv6", _rwkv6, _rwkv6_stack, block=RWKV, parts={"bonus": "u"}, change=change_fla_rwkv6)

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ...errors import NeurosimFormatError
+from ..kinds.rwkv6 import RWKV6
 from ..model import LanguageConfig, MixerSpec
 from .config import CheckpointConfig, Options, layer_numbers, require
 from .reader import CheckpointReader, Tensors
@@ -167,3 +169,32 @@ def _change_pth(tensors: Tensors, config: LanguageConfig) -> Tensors:
 
 
 PTH = CheckpointReader(_pth, "", OUTER, PTH_BLOCK, PROJECTIONS, change=_change_pth, layers="blocks")
+
+
+_RWKV6_ORDER = "rwkvg"  # of the mixes in its tensors
+
+
+def change_fla_rwkv6(tensors: Tensors, config: LanguageConfig) -> Tensors:
+    """Turn flash-linear-attention's mixes of RWKV-6, which are in one matrix each way, into ours.
+
+    Ours are in the order of `RWKV6.mixes`.
+    """
+    found: Tensors = {}
+    for name, value in tensors.items():
+        path, _, part = name.partition(".x_proj.")
+        if part == "0.linear.weight":
+            parts = dict(zip(_RWKV6_ORDER, value.chunk(len(_RWKV6_ORDER)), strict=True))
+            found[f"{path}.mix_in.weight"] = torch.cat([parts[mix] for mix in RWKV6.mixes])
+        elif part == "0.mu":
+            found[f"{path}.x_x"] = value
+        elif part == "2.weight":
+            parts = dict(zip(_RWKV6_ORDER, value.unflatten(1, (len(_RWKV6_ORDER), -1)).unbind(1), strict=True))
+            found |= {f"{path}.mix_out.{i}.weight": parts[mix] for i, mix in enumerate(RWKV6.mixes)}
+        elif name.endswith(".x_bias"):
+            found |= {f"{name[:-7]}.x_{mix}": row for mix, row in zip(_RWKV6_ORDER, value, strict=True)}
+        elif name.endswith((".key.mu", ".receptance.mu")):
+            path, layer, _ = name.rsplit(".", 2)
+            found[f"{path}.x_{layer[0]}"] = value
+        else:
+            found[name.replace(".linear.weight", ".weight").replace(".w_proj.linear.", ".w_lora.")] = value
+    return found

@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping
 from ...errors import NeurosimInputError, lookup, require
 from .base import Depth, Mixer
 from .bmojo import BMojo
+from .comba import Comba
 from .delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet
 from .gam import GatedAssociativeMemory
 from .gated_attention import TCNCA, SeqBoat
 from .hax import HAX
+from .hgrn import HGRN, HGRN2
 from .hippo import HippoSSM
 from .lightnet import LightNet
-from .linear import GLA, HGRN2, LinearAttention, Retention, SimpleGLA, lightning
+from .linear import GLA, LinearAttention, Retention, SimpleGLA, lightning
 from .local_linear import LocalLinearAttention
 from .mamba import Mamba, Mamba2
 from .mixture_of_memories import MoM
@@ -25,6 +27,7 @@ from .rwkv import RWKV7
 from .rwkv6 import RWKV5, RWKV6
 from .scout import CheckpointAttention
 from .sea import SEA
+from .slots import GatedSlotAttention
 from .softmax import LatentAttention, SoftmaxAttention, WindowAttention
 from .sparse_expansion import SSE, SSEDelta
 from .state_space import AlmostLinearRNN, DiagonalSSM
@@ -34,12 +37,15 @@ from .window_linear import WindowLinearAttention
 KINDS: dict[str, Callable[..., Mixer]] = {
     "alrnn": AlmostLinearRNN,
     "bmojo": BMojo,
+    "comba": Comba,
     "deltanet": DeltaNet,
     "deltaproduct": DeltaProduct,
     "gam": GatedAssociativeMemory,
     "gated_deltanet": GatedDeltaNet,
     "gla": GLA,
+    "gsa": GatedSlotAttention,
     "hax": HAX,
+    "hgrn": HGRN,
     "hgrn2": HGRN2,
     "kda": KDA,
     "latent": LatentAttention,

@@ -35,20 +35,37 @@ def additive(
     return state, _join(o, length)
 
 
+def additive_rows(q: Tensor, k: Tensor, v: Tensor, state: Tensor, g: Tensor, chunk: int = 64) -> tuple[Tensor, Tensor]:
+    """S = e^g S + k v^T;  o = S q: the rows of S are compared with q [B, T, H, V]; g is [B, T, H, K]."""
+    length = q.shape[1]
+    q, k, v = (_cut(x, chunk) for x in (q, k, v))
+    decay = _Decay.of(g, chunk)
+    assert decay.weights is not None
+    new, states = decay.to_end(k).mT @ v, []
+    for n in range(q.shape[2]):
+        states.append(state)
+        state = decay.apply(state, n) + new[:, :, n]
+    within = torch.einsum("...ijk,...jk->...ik", (q @ v.mT)[..., None] * decay.weights, k)
+    return state, _join(decay.from_start(q @ torch.stack(states, 2).mT) + within, length)
+
+
 def delta(
-    q: Tensor, k: Tensor, v: Tensor, beta: Tensor, state: Tensor, g: Tensor | None = None, chunk: int = 64
-) -> tuple[Tensor, Tensor]:
-    """S = e^g S;  u = beta (v - S^T k);  S += k u^T;  o = S^T q.
+    q: Tensor, k: Tensor, v: Tensor, beta: Tensor, state: Tensor, g: Tensor | None = None, chunk: int = 64,
+    p: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """S = e^g S;  u = beta (v - S^T k);  S += k u^T;  o = S^T q; or, with p, u = beta (v - S^T p) before the decay.
 
     Args:
         beta: [B, T, H].
+        p: [B, T, H, K].
     """
     length = q.shape[1]
     q, k, v, beta = (_cut(x, chunk) for x in (q, k, v, beta[..., None]))
     decay = _Decay.of(g, chunk)
-    system = beta * decay.pairs(k, k, strict=True)
+    seen, reader = (decay, k) if p is None else (_Decay.of(g, chunk, before=True), _cut(p, chunk))
+    system = beta * seen.pairs(reader, k, strict=True)
     # u of a chunk is (I + system)^-1 beta (v - decayed k S): solved for both parts, as S is known only in the loop.
-    solved = _solve(system, beta * torch.cat([v, -decay.from_start(k)], -1))
+    solved = _solve(system, beta * torch.cat([v, -seen.from_start(reader)], -1))
     state, states, updates = _corrected(state, decay, solved, v.shape[-1], decay.to_end(k).mT)
     o = decay.from_start(q) @ states + decay.pairs(q, k) @ updates
     return state, _join(o, length)
@@ -80,13 +97,16 @@ class _Decay:
     weights: Tensor | None
 
     @staticmethod
-    def of(g: Tensor | None, chunk: int) -> _Decay:
+    def of(g: Tensor | None, chunk: int, *, before: bool = False) -> _Decay:
+        """Return the decays up to each token, its own among them or, `before` it, not."""
         if g is None:
             return _Decay(None, None)
-        total = _cut(g if g.dim() == 4 else g[..., None], chunk).cumsum(-2)
-        apart = total[..., :, None, :] - total[..., None, :, :]
-        future = torch.ones(chunk, chunk, dtype=torch.bool, device=g.device).triu(1)
-        return _Decay(total, apart.masked_fill(future[..., None], -torch.inf).exp())
+        own = _cut(g if g.dim() == 4 else g[..., None], chunk)
+        total = own.cumsum(-2)
+        until = total - own if before else total
+        apart = until[..., :, None, :] - total[..., None, :, :]
+        future = torch.ones(chunk, chunk, dtype=torch.bool, device=g.device).triu(0 if before else 1)
+        return _Decay(until, apart.masked_fill(future[..., None], -torch.inf).exp())
 
     def pairs(self, x: Tensor, y: Tensor, *, strict: bool = False) -> Tensor:
         """[.., C, C] x_i . y_j weighted by the decay from j to i; 0 for j > i, and for j = i if `strict`."""

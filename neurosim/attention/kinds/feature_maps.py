@@ -145,6 +145,7 @@ FEATURE_MAPS: dict[str, Callable[[int], FeatureMap]] = {
     "identity": partial(Pointwise, function=lambda x: x),
     "norm_aware": NormAware,
     "relu": partial(Pointwise, function=F.relu),
+    "swish": partial(Pointwise, function=F.silu),
     "t2r": LearnedRelu,
 }
 

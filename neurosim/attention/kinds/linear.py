@@ -13,7 +13,7 @@ from ...errors import check_fields, lookup, require
 from .base import AdditiveMixer, Depth, Inputs, Shared, State
 from .feature_maps import NormAware
 from .feature_maps import feature_map as map_of
-from .modules import activation, divide, linear, low_rank, repeat_heads, split_heads
+from .modules import activation, linear, low_rank, repeat_heads, split_heads
 from .qkv import GatedMixer, QKVMixer
 from .rotary import MOST, rotary
 
@@ -220,48 +220,3 @@ class GLA(DecayedMixer):
         g = g if self.clamp_min is None else g.clamp(min=self.clamp_min)
         k, v, g = (repeat_heads(value, self.groups) for value in (k, v, g))
         return {"q": q, "k": k, "v": v, "g": g}, tails
-
-
-@dataclass(eq=False, repr=False, kw_only=True)
-class HGRN2(AdditiveMixer, QKVMixer):
-    """HGRN-2: f = lb + (1 - lb) sigmoid(W x), g = log f, k = 1 - f, q = swish (Qin et al. 2024, arXiv 2404.07904).
-
-    The lower bounds lb belong to the model (`LanguageModel.lower_bounds`), which hands over this layer's row; layer 0
-    has none.
-
-    Args:
-        expand_ratio: channels of a key; there are width / expand_ratio heads.
-        use_lower_bound: use the model's lower bounds.
-        conv_size, conv_bias, elementwise_affine, norm_eps: see `DecayedMixer` and `GroupedMixer`.
-    """
-
-    chunk = 16
-    conv_names = ("q", "f", "i")
-
-    expand_ratio: int = 32
-    use_lower_bound: bool = True
-    conv_size: int = 0
-    conv_bias: bool = False
-    elementwise_affine: bool = True
-    norm_eps: float = 1e-5
-
-    def build(self) -> None:
-        width = self.width
-        self.heads, self.k_size = divide(width, self.expand_ratio, "HGRN2.width"), self.expand_ratio
-        self.v_size, self.scale = width // self.heads, self.k_size**-0.5
-        self.use_lower_bound = self.use_lower_bound and self.depth.layer > 0
-        self.q_proj, self.f_proj, self.i_proj = (linear(width, width) for _ in range(3))
-        self.convolve(None, None, None)
-        self.o_norm, self.o_proj = nn.RMSNorm(width, self.norm_eps, self.elementwise_affine), linear(width, width)
-
-    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
-        (q, f, v), tails = self.convolved(x, state)
-        g = F.logsigmoid(f)
-        if self.use_lower_bound and "lower_bound" in shared:
-            bound = shared["lower_bound"]
-            g = torch.logaddexp(bound.log(), torch.log1p(-bound) + g)
-        q, k, g = (split_heads(value, self.k_size) for value in (F.silu(q), -torch.expm1(g), g))
-        return {"q": q, "k": k, "v": split_heads(v, self.v_size), "g": g}, tails
-
-    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
-        return self.o_proj(self.o_norm(out.flatten(-2)))

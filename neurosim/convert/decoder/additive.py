@@ -8,7 +8,8 @@ from torch import nn
 
 from ...attention.kinds.base import Mixer
 from ...attention.kinds.feature_maps import FeatureMap, Hadamard, Hedgehog, LearnedRelu, NormAware
-from ...attention.kinds.linear import GLA, HGRN2, LinearAttention, Retention, SimpleGLA
+from ...attention.kinds.hgrn import HGRN2
+from ...attention.kinds.linear import GLA, LinearAttention, Retention, SimpleGLA
 from ...attention.kinds.qkv import GatedMixer, QKVMixer
 from ...kernels.decode import features, states, vectors
 from .builder import ACTIVATIONS, Builder

@@ -15,9 +15,10 @@ from ...attention.events import EventEmbedding
 from ...attention.experts import Experts
 from ...attention.kinds.delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet
 from ...attention.kinds.gam import GatedAssociativeMemory
+from ...attention.kinds.hgrn import HGRN2
 from ...attention.kinds.hippo import HippoSSM
 from ...attention.kinds.lightnet import LightNet
-from ...attention.kinds.linear import GLA, HGRN2, LinearAttention, Retention, SimpleGLA
+from ...attention.kinds.linear import GLA, LinearAttention, Retention, SimpleGLA
 from ...attention.kinds.mamba import Mamba, Mamba2
 from ...attention.kinds.mixture_of_memories import MoM
 from ...attention.kinds.parallel_rnn import ParaGRU, ParaLSTM
