@@ -38,13 +38,19 @@ class Learner(ABC):
         updates: numbers written into weights while the last task was learned: one for each weight at each step of an
             optimiser, one for each weight or counter that an item changed elsewhere. None: the learner does not count.
         DEVICES: kinds of device that it can learn and answer on.
+        TASK_FREE: whether it needs not be told where tasks begin: on a problem without boundaries `learn` takes a piece
+            of the sequence in its order, once, and it does not matter where the sequence is cut into pieces.
     """
 
     SETTINGS: ClassVar[Any]
     DEVICES: ClassVar[tuple[str, ...]] = ("cpu",)
+    TASK_FREE: ClassVar[bool] = False
     updates: int | None = None
 
     def __init__(self, problem: Problem) -> None:
+        name = f"{type(self).__name__}: the boundaries of the problem"
+        rule = "must be given, because it learns task by task; only learners with TASK_FREE need none"
+        require(problem.boundaries or self.TASK_FREE, name, rule, problem.boundaries)
         self.problem = problem
         self.learned = 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, final
 
 import numpy as np
@@ -86,13 +86,15 @@ class StreamRecipe(ABC):
 
     Attributes:
         validation: fraction of the training items of a task that serves for validation.
-        blur: fraction of the training items of each task after the first that are of the task before. Learners are
-            still told where a new task begins.
+        blur: fraction of the training items of each task after the first that are of the task before.
+        boundaries: whether learners are told where a task begins. Without, the training items come once, in the order
+            of the stream, shuffled within each task, and only learners that need no boundaries can learn them.
         train_limit, validation_limit, test_limit: maximum number of items of a task, drawn evenly over its classes.
     """
 
     validation: float = 0.1
     blur: float = 0.0
+    boundaries: bool = True
     train_limit: int | None = None
     validation_limit: int | None = None
     test_limit: int | None = None
@@ -100,8 +102,10 @@ class StreamRecipe(ABC):
     def __post_init__(self) -> None:
         require(0 < self.validation < 1, "stream.validation", "must be > 0 and < 1", self.validation)
         require(0 <= self.blur < 1, "stream.blur", "must be >= 0 and < 1", self.blur)
-        alone = not self.blur or getattr(self, "scenario", "domain") != "task"
-        require(alone, "stream.blur", "must be 0 in the scenario 'task', where an item comes with its task", self.blur)
+        rule = "in the scenario 'task', where an item comes with its task"
+        alone = getattr(self, "scenario", "domain") != "task"
+        require(alone or not self.blur, "stream.blur", f"must be 0 {rule}", self.blur)
+        require(alone or self.boundaries, "stream.boundaries", f"must be true {rule}", self.boundaries)
         for name in ("train_limit", "validation_limit", "test_limit"):
             value = getattr(self, name)
             require(value is None or value >= 1, f"stream.{name}", "must be >= 1 items", value)
@@ -146,8 +150,21 @@ class StreamRecipe(ABC):
             task = self._task(names[index], index, base, classes, seed)
             return _changed(task, lambda x: change(x, index))
 
-        problem = Problem(base.steps, base.units, (classes,) * len(names), "domain", seed)
-        return Stream(problem, names, base.classes, self._blurred(make, seed))
+        problem = Problem(base.steps, base.units, (classes,) * len(names), "domain", seed, self.boundaries)
+        return Stream(problem, names, base.classes, self._sequence(make, seed))
+
+    def _sequence(self, make: Callable[[int], Task], seed: int) -> Callable[[int], Task]:
+        """Return `make` with training items blurred and, where learners are told no boundaries, shuffled."""
+        blurred = self._blurred(make, seed)
+        if self.boundaries:
+            return blurred
+
+        def shuffled(index: int) -> Task:
+            task = blurred(index)
+            order = _generator(seed, f"order {index}").permutation(len(task.train))
+            return replace(task, train=task.train.select(order))
+
+        return shuffled
 
     def _blurred(self, make: Callable[[int], Task], seed: int) -> Callable[[int], Task]:
         """Return `make` with `blur` of a task's training items replaced by items of the task before."""
@@ -297,8 +314,9 @@ class Split(OneSource):
         def make(index: int) -> Task:
             return self._task(names[index], index, base, groups[index], seed)
 
-        problem = Problem(base.steps, base.units, tuple(tuple(sorted(g)) for g in groups), self.scenario, seed)
-        return Stream(problem, names, base.classes, self._blurred(make, seed))
+        every = tuple(tuple(sorted(g)) for g in groups)
+        problem = Problem(base.steps, base.units, every, self.scenario, seed, self.boundaries)
+        return Stream(problem, names, base.classes, self._sequence(make, seed))
 
 
 @final
@@ -337,8 +355,8 @@ class Mixed(StreamRecipe):
             repeated = np.arange(units) % base.units
             return _changed(task, lambda x: np.ascontiguousarray(x[:, :, repeated]))
 
-        problem = Problem(steps, units, groups, self.scenario, seed)
-        return Stream(problem, self.sources, classes, self._blurred(make, seed))
+        problem = Problem(steps, units, groups, self.scenario, seed, self.boundaries)
+        return Stream(problem, self.sources, classes, self._sequence(make, seed))
 
 
 def _changed(task: Task, change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> Task:

@@ -73,6 +73,8 @@ class Problem:
         scenario: "domain", every task has the same classes; "task", an item comes with the number of its task, and is
             one of the classes of that; "class", it comes alone, and is one of all classes met so far.
         seed: of everything random in a learner.
+        boundaries: whether learners may use where a task begins and ends. Without, the items of all tasks are one
+            sequence, which comes in pieces; an item can be of any class.
 
     See van de Ven and Tolias 2019 (arXiv 1904.07734) for the three scenarios.
     """
@@ -82,6 +84,7 @@ class Problem:
     groups: tuple[tuple[int, ...], ...]
     scenario: Scenario = "domain"
     seed: int = 0
+    boundaries: bool = True
 
     @property
     def tasks(self) -> int:
@@ -98,9 +101,9 @@ class Problem:
 
         Args:
             task: the number of its task; None: not known.
-            learned: tasks met so far; with none, any class.
+            learned: tasks met so far; with none, or without boundaries, any class.
         """
-        met = self.groups[:learned] if learned else self.groups
+        met = self.groups[:learned] if learned and self.boundaries else self.groups
         mask: NDArray[np.bool_] = np.zeros(self.classes, bool)
         for group in met if task is None else (self.groups[task],):
             mask[list(group)] = True

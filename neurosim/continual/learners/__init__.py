@@ -15,26 +15,32 @@ from ..learner import Learner
 
 @dataclass(frozen=True)
 class LearnerEntry:
-    """Module and class of a learner, and its line in a list; `owner` is the class of a learner of others."""
+    """Module and class of a learner, and its line in a list.
+
+    Attributes:
+        task_free: its `TASK_FREE`.
+        owner: the class of a learner of others.
+    """
 
     module: str
     name: str
     title: str
+    task_free: bool = False
     owner: type[Learner] | None = None
 
 
 def _plugin(name: str, found: Any) -> LearnerEntry:
     owner = plugins.subclass("learners", name, found, Learner)
     require(hasattr(owner, "SETTINGS"), f"plugin learners '{name}'", "must have SETTINGS, a frozen dataclass", owner)
-    return LearnerEntry("", name, first_line(owner.__doc__) or name, owner)
+    return LearnerEntry("", name, first_line(owner.__doc__) or name, owner.TASK_FREE, owner)
 
 
 _OWN: Mapping[str, LearnerEntry] = {
-    "plain": LearnerEntry("plain", "Plain", "spiking net, nothing against forgetting: the baseline"),
+    "plain": LearnerEntry("plain", "Plain", "spiking net, nothing against forgetting: the baseline", True),
     "joint": LearnerEntry("plain", "Joint", "the same net on all tasks met so far together: an upper bound"),
     "replay": LearnerEntry("replay", "Replay", "the same net, a few items of earlier tasks learned again"),
     "latent": LearnerEntry("latent", "LatentReplay", "the same net, spike counts of its first layer learned again"),
-    "derpp": LearnerEntry("replay", "DarkReplay", "the same net, stored items with their scores: DER++"),
+    "derpp": LearnerEntry("replay", "DarkReplay", "the same net, stored items with their scores: DER++", True),
     "agem": LearnerEntry("replay", "AGem", "the same net, steps that do not raise the loss of stored items: A-GEM"),
     "lwf": LearnerEntry("distillation", "LearningWithoutForgetting", "the same net, its earlier answers kept: LwF"),
     "gpm": LearnerEntry("gradient_projection", "GradientProjection", "the same net, steps in unused directions: GPM"),
@@ -44,8 +50,8 @@ _OWN: Mapping[str, LearnerEntry] = {
     "hypernetwork": LearnerEntry("hypernetwork", "Hypernetwork", "a net that writes the spiking net of each task"),
     "hlop": LearnerEntry("hlop", "Hlop", "spiking net, Hebbian orthogonal projection: new tasks in unused directions"),
     "dendrites": LearnerEntry("dendrites", "Dendrites", "active dendrites, a segment a task"),
-    "macrocolumn": LearnerEntry("macrocolumn", "SingleTrial", "macrocolumns: single trial, nothing replayed"),
-    "liquid": LearnerEntry("liquid", "LiquidReadout", "liquid and a growing readout, nothing replayed"),
+    "macrocolumn": LearnerEntry("macrocolumn", "SingleTrial", "macrocolumns: single trial, nothing replayed", True),
+    "liquid": LearnerEntry("liquid", "LiquidReadout", "liquid and a growing readout, nothing replayed", True),
     "projected": LearnerEntry(
         "projected", "Projected", "liquid and a readout learning in the engine, orthogonally projected"
     ),

@@ -57,8 +57,9 @@ class ItemLiquid:
         )
 
     def adapted(self, liquid: Liquid, problem: Problem, task: Task) -> Liquid:
-        """Return the liquid with gains set on some items of a task, without their labels."""
-        some = np.unique(np.linspace(0, len(task.train) - 1, ADAPTED).round().astype(np.int64))
+        """Return the liquid with gains set on some items of a task, or the first of a sequence, without labels."""
+        last = len(task.train) if problem.boundaries else min(ADAPTED, len(task.train))
+        some = np.unique(np.linspace(0, last - 1, ADAPTED).round().astype(np.int64))
         return liquid.adapt(self.recordings(problem, task.train.x[some]), threads=1)
 
     def recordings(self, problem: Problem, x: NDArray[np.uint8]) -> Recordings:

@@ -44,7 +44,7 @@ class LiquidReadout(Learner):
     For features z (centred and scaled by constants of the first task) the least squares solution for "1 for the right
     class and -1 for the others" needs only G = sum z z^T, the sum of z of each class, and the counts: a task adds to
     them and a new class adds a row. So the readout is what one trained on all items together would be, and nothing is
-    replayed; what bounds it is the liquid.
+    replayed; what bounds it is the liquid. The first items, of a task or of a sequence, set gains and scales.
 
     Attributes:
         liquid: its gains set on items of the first task, without their labels; None before.
@@ -53,6 +53,7 @@ class LiquidReadout(Learner):
     """
 
     SETTINGS = LiquidSettings
+    TASK_FREE = True
 
     def __init__(self, problem: Problem, settings: LiquidSettings) -> None:
         super().__init__(problem)

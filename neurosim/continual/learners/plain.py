@@ -21,6 +21,7 @@ class Plain(TaskLearner):
 
     name = "plain"
     SETTINGS = Spiking
+    TASK_FREE = True
 
     def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
         return self.loss(batch)

@@ -180,7 +180,8 @@ class DarkReplay(ItemMemory):
 
     The loss of a step is that of new items, + alpha |s(x') - s'|^2 / classes over stored items x' whose scores were s'
     when they were stored, + beta times the loss of other stored items by their labels. Each item seen is stored with
-    the same probability (a reservoir: Vitter 1985), with the scores of that moment.
+    the same probability (a reservoir: Vitter 1985), with the scores of that moment. Nothing of this needs to know where
+    a task begins; with alpha = 0 and beta = 1 it is experience replay from a reservoir.
 
     Attributes:
         stored_scores: [memory, classes].
@@ -189,6 +190,7 @@ class DarkReplay(ItemMemory):
 
     name = "derpp"
     SETTINGS = DarkSettings
+    TASK_FREE = True
     settings: DarkSettings
 
     def __init__(self, problem: Problem, settings: DarkSettings) -> None:
@@ -218,6 +220,7 @@ class DarkReplay(ItemMemory):
         places = torch.where(numbers < self.memory, numbers, drawn)
         for item in torch.nonzero(places < self.memory)[:, 0].tolist():
             place, given = int(places[item]), batch.items
-            self.x[place], self.y[place], self.task[place] = given.x[item], given.y[item], self.learned
+            self.x[place], self.y[place] = given.x[item], given.y[item]
+            self.task[place] = self.learned if self.problem.boundaries else 0
             self.stored_scores[place] = scores[item]
         self.seen += len(numbers)

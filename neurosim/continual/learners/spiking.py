@@ -25,6 +25,7 @@ from .common import ItemBatch, LearnerTraining
 from .state import check_arrays
 
 DT = 0.01  # s, a step
+MOMENTS = ("exp_avg", "exp_avg_sq")  # of Adam, as torch calls them
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,8 @@ class SpikingLearner(Learner):
         net: the spiking net.
         settings: of the net and its training.
         kept: state apart from the net, tensors of fixed shapes by kind and name; they are changed in place. Floats are
-            where the net is, items and numbers in memory of the host.
+            where the net is, items and numbers in memory of the host. On a problem without boundaries the state of the
+            optimiser is among it, for it goes on from piece to piece.
     """
 
     DEVICES: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
@@ -125,6 +127,10 @@ class SpikingLearner(Learner):
         self.settings = settings
         self.net = Net(problem, settings)
         self.kept: dict[str, dict[str, Tensor]] = {}
+        if not problem.boundaries:
+            self.kept["steps"] = {"done": torch.zeros(1, dtype=torch.int64)}
+            for moment in MOMENTS:
+                self.kept[moment] = {name: torch.zeros_like(p) for name, p in self.net.named_parameters()}
 
     @property
     def device(self) -> torch.device:
@@ -170,6 +176,9 @@ class SpikingLearner(Learner):
         self.net.train()
 
     def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
+        if not self.problem.boundaries:
+            self._learn_piece(task, on_progress)
+            return
         items, allowed = self.training_items(task)
         generator = common.torch_generator(self.problem, "train", task.index)
         optimizer = self.optimizer()
@@ -186,6 +195,26 @@ class SpikingLearner(Learner):
         self.updates = total * common.sizes(self.trained())
         self.after_task(task)
         self.learned = task.index + 1
+
+    def _learn_piece(self, task: Task, on_progress: Progress) -> None:
+        """Take a step for each batch of a piece of the sequence, in its order; the optimiser goes on where it was."""
+        items, allowed = self.training_items(task)
+        optimizer, done = self.optimizer(), self.kept["steps"]["done"]
+        for name, p in self.net.named_parameters():
+            moments = {moment: self.kept[moment][name] for moment in MOMENTS}
+            optimizer.state[p] = {"step": torch.tensor(float(done)), **moments}
+        rows = np.array_split(np.arange(len(items)), range(self.settings.batch, len(items), self.settings.batch))
+        for k, some in enumerate(rows, start=1):
+            generator = common.torch_generator(self.problem, "sequence", int(done))
+            optimizer.zero_grad()
+            loss = self.objective(ItemBatch.of(items.select(some), allowed, self.device), generator)
+            loss.backward()
+            self.step(optimizer)
+            done += 1
+            common.check_finite_loss(loss, self.name, k, len(rows), task)
+            on_progress(k, len(rows))
+        common.check_finite_weights(self.net, self.name, len(rows), task)
+        self.updates, self.learned = len(rows) * common.sizes(self.trained()), task.index + 1
 
     @torch.no_grad()
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[np.floating]:

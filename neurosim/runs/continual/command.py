@@ -124,5 +124,6 @@ def list_all(options: CommandOptions) -> CommandResult:
     sources = {name: source.title for name, source in SOURCES.items()}
     learners = {name: entry.title for name, entry in LEARNERS.items()}
     measures = {name: {"formula": m.formula, "meaning": m.meaning} for name, m in MEASURES.items()}
-    data = {"streams": streams, "sources": sources, "learners": learners, "measures": measures}
-    return CommandResult(data, listing(streams, sources, learners))
+    free = [name for name, entry in LEARNERS.items() if entry.task_free]
+    data = {"streams": streams, "sources": sources, "learners": learners, "task_free": free, "measures": measures}
+    return CommandResult(data, listing(streams, sources, learners, free))

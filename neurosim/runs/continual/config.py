@@ -48,7 +48,8 @@ class Head(Section):
     Attributes:
         seed: the first; the others follow it.
         seeds: number of seeds.
-        online: one pass: every learner meets each item of a task once, whatever its `epochs`.
+        online: one pass: every learner meets each item of a task once, whatever its `epochs`; so it is without
+            stream.boundaries.
         on: the items that accuracies are measured on; None: those of test, or of validation in a sweep, whose results
             serve to choose settings.
         data: a dataset in the place of `stream.source`, with a folder and settings.
@@ -176,7 +177,7 @@ def configure(
         name: overlay({k: v for k, v in shared.items() if k in _fields(owner)}, _table(learners, name))
         for name, owner in owners.items()
     }
-    if merged.get("online") is True:
+    if merged.get("online") is True or _table(merged, "stream").get("boundaries") is False:
         own = {name: {**table, "epochs": 1} if "epochs" in table else table for name, table in own.items()}
     sweep = _spread(_table(merged, "sweep"), owners, recipe, bool(only))
     rest = {key: value for key, value in merged.items() if key not in ("common", "sweep", "learners")}
@@ -190,7 +191,18 @@ def configure(
     config = dataclasses.replace(config, rows=tuple(_rows(config)))
     for row in config.rows:
         row.check()
+    _check_boundaries(config)
     return config
+
+
+def _check_boundaries(config: ContinualConfig) -> None:
+    """Raise `NeurosimInputError` naming the learners that a stream without boundaries cannot have."""
+    rows = [row for row in config.rows if not row.stream["boundaries"]]
+    unable = [name for name in dict.fromkeys(row.learner for row in rows) if not LEARNERS[name].task_free]
+    if unable:
+        free = ", ".join(name for name, entry in LEARNERS.items() if entry.task_free)
+        rule = f"must be true for learners that learn task by task, {', '.join(unable)}; {free} need no boundaries"
+        require(False, "stream.boundaries", rule, False)
 
 
 def stored(run: RunFolder) -> ContinualConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from ...continual.matrix import MEASURES, Estimate
@@ -41,14 +41,17 @@ def render(result: ContinualResult) -> str:
     return "\n".join([*lines, "", f"  {ABOUT}", table(formulas), "", *costs, page])
 
 
-def listing(streams: Mapping[str, str], sources: Mapping[str, str], learners: Mapping[str, str]) -> str:
-    """Return everything there is to choose, each by name with its title."""
+def listing(
+    streams: Mapping[str, str], sources: Mapping[str, str], learners: Mapping[str, str], free: Collection[str]
+) -> str:
+    """Return everything there is to choose, each by name with its title; `free` learners need no boundaries."""
+    titles = [(name, f"{title}{'; task-free' if name in free else ''}") for name, title in learners.items()]
     measures = [(name, f"{m.formula}: {m.meaning}") for name, m in MEASURES.items()]
     return "\n".join(
         [
             table(sorted(streams.items()), "streams"),
             table(sorted(sources.items()), "sources"),
-            table(learners.items(), "learners"),
+            table(titles, "learners; those that are task-free take stream.boundaries=false"),
             table(measures, "measures"),
         ]
     )
