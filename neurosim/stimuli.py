@@ -11,7 +11,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import is_number, require
+from .errors import NeurosimInputError, is_number, require
 from .neurons.base import LATER
 from .synapses import Distribution, Pattern, Value, check_value
 
@@ -90,9 +90,11 @@ class Current(ABC):
         if self.name is None:
             object.__setattr__(self, "name", f"current->{self.target}")
         if self.units is not None:
-            units = _frozen(self, "units", np.int64)
+            units = _frozen(self, "units")
             valid = units.ndim == 1 and units.size == len(np.unique(units)) and units.min(initial=0) >= 0
+            valid = valid and bool((units % 1 == 0).all())
             require(valid, f"{self}.units", "must be different numbers of units", self.units)
+            _frozen(self, "units", np.int64)
 
     def __str__(self) -> str:
         return f"{type(self).__name__}[{self.name!r}]"
@@ -158,8 +160,11 @@ class SineCurrent(Current):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("amplitude", "frequency", "offset", "phase", "start"):
-            require(math.isfinite(getattr(self, name)), f"{self}.{name}", "must be finite", getattr(self, name))
+        for name in ("amplitude", "frequency", "offset", "phase", "start", "stop"):
+            if name == "stop" and self.stop is None:
+                continue
+            value = getattr(self, name)
+            require(is_number(value) and math.isfinite(value), f"{self}.{name}", "must be a finite number", value)
         require(self.frequency >= 0, f"{self}.frequency", "must be >= 0 Hz", self.frequency)
         later = self.stop is None or self.stop >= self.start
         require(self.start >= 0 and later, f"{self}.stop", f"must be >= its start at {self.start:g} s", self.stop)
@@ -191,7 +196,8 @@ class NoiseCurrent(Current):
             valid = values.dtype.kind in "iuf" and values.ndim <= 1 and bool(np.isfinite(values).all())
             require(valid, f"{self}.{name}", "must be finite, a number or a vector by unit", getattr(self, name))
         require(np.min(self.sd, initial=0.0) >= 0, f"{self}.sd", "must be >= 0 A", np.min(self.sd, initial=0.0))
-        require(math.isfinite(self.tau) and self.tau > 0, f"{self}.tau", "must be > 0 s", self.tau)
+        positive = is_number(self.tau) and math.isfinite(self.tau) and self.tau > 0
+        require(positive, f"{self}.tau", "must be > 0 s", self.tau)
 
     def check_size(self, size: int) -> None:
         super().check_size(size)
@@ -267,7 +273,12 @@ def _check_rates(owner: PoissonSource | PoissonInput, name: str) -> None:
 
 def _frozen(owner: Any, name: str, dtype: Any = np.float64) -> NDArray[Any]:
     """Keep a field as an array that cannot be written to, and return it."""
-    array: NDArray[Any] = np.array(getattr(owner, name), dtype)
+    value = getattr(owner, name)
+    try:
+        array: NDArray[Any] = np.array(value, dtype)
+    except (TypeError, ValueError):
+        owned = owner if isinstance(owner, (Current, PoissonInput)) else type(owner).__name__
+        raise NeurosimInputError(f"{owned}.{name}: must be numbers, one a place (got {value!r:.60})") from None
     array.flags.writeable = False
     object.__setattr__(owner, name, array)
     return array

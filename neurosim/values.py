@@ -71,6 +71,18 @@ def check_unit(value: Value, name: str, clock: float | None = None) -> None:
         )
 
 
+def check_voltage(value: Value, name: str) -> None:
+    """Warn with a `UnitWarning` of a voltage in volts that looks like one in millivolts: from 5 to 500 V."""
+    tried = value.draw(0, 0, SAMPLE) if isinstance(value, Distribution) else np.asarray(value)
+    largest = float(tried.flat[np.abs(tried).argmax()]) if tried.size else 0.0
+    if 5.0 <= abs(largest) < 500.0:
+        warnings.warn(
+            f"{name}: {largest:g} V is far from rest; voltages are in volts: {largest:g} mV are {largest / 1000:g}",
+            UnitWarning,
+            stacklevel=2,
+        )
+
+
 def varies(value: Any) -> bool:
     """Return whether a value may differ from unit to unit: it is a vector or a distribution."""
     # Numbers first: a network asks for every parameter of every population, several times.

@@ -11,7 +11,7 @@ import pytest
 
 from neurosim import Network, PoissonInput, Population, Probe, Projection, Simulation, Spikes, simulate
 from neurosim.errors import NeurosimInputError, UnitWarning
-from neurosim.neurons import LIF, CubaLIF
+from neurosim.neurons import LIF, AdEx, CobaLIF, CubaLIF
 from neurosim.synapses import AllToAll, FixedProbability, Uniform
 from neurosim.training import NetworkSpec
 
@@ -73,6 +73,21 @@ def test_the_warning_says_the_number_that_was_meant() -> None:
         simulate(Network([Population("a", 3, LIF())], [Projection("a", "a", AllToAll(), 0.1, 2.0)]), 0.001)
     with pytest.warns(UnitWarning, match=r"NetworkSpec\.tau_mem: 20 s is long; times are in seconds: 20 ms are 0\.02"):
         NetworkSpec(tau_mem=20.0)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (AdEx(v_leak=-70.6), r"model\.v_leak: -70\.6 V is far from rest; .* -70\.6 mV are -0\.0706$"),
+        (CobaLIF(e_inhibitory=np.array([-0.08, -80.0])), r"model\.e_inhibitory: -80 V is far from rest"),
+    ],
+)
+def test_millivolts_are_met_where_a_model_is_in_volts(model: Any, message: str) -> None:
+    with pytest.warns(UnitWarning, match=message):
+        Simulation(Network([Population("a", 2, model)]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # LIF may be without unit
+        Simulation(Network([Population("a", 2, LIF(v_leak=-65.0, v_reset=-65.0, v_threshold=-50.0))]))
 
 
 def test_times_in_steps_and_those_that_mean_never_give_no_warning() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeAlias, TypeVar, final
 
@@ -15,10 +15,12 @@ from ..neurons import Neuron
 from ..plasticity import StructuralRule, Synapses
 from ..random import rng_key
 from ..synapses import FromList
+from ..values import draw
 from .compile.network import CompiledNetwork
 from .compile.plastic import is_plastic
 from .compile.row_table import Late
 from .connections import Connections
+from .probe import Probe
 
 Setting: TypeAlias = "float | NDArray[Any]"
 T = TypeVar("T")
@@ -112,7 +114,12 @@ def check_settings(projection: Projection, values: Mapping[str, Setting]) -> Non
 
 
 def rewired(
-    compiled: CompiledNetwork, now: Connections, name: str, rule: StructuralRule, step: int
+    compiled: CompiledNetwork,
+    now: Connections,
+    name: str,
+    rule: StructuralRule,
+    step: int,
+    probes: Sequence[Probe] = (),
 ) -> tuple[dict[str, Setting], NDArray[np.int64]]:
     """Return the synapses of a projection after a structural rule, to be set, and the former number of each or -1.
 
@@ -121,26 +128,35 @@ def rewired(
     """
     require(isinstance(rule, StructuralRule), "Simulation.rewire.rule", "must be a structural rule", rule)
     projection = next(p for p in compiled.network.projections if p.name == name)
-    delays = np.unique(now.delay)
-    require(len(delays) == 1, f"{projection}.delay", "must be one to rewire it", f"{len(delays)} delays")
+    sampled = any(probe.population == name for probe in probes)
+    require(not sampled, "Simulation.rewire.projection", "must have no probe, which numbers its synapses", name)
+    delays = len(np.unique(now.delay))
+    one = delays <= 1 or not is_plastic(projection)
+    require(one, f"{projection}.delay", "must be one to rewire synapses that learn or transmit by chance", delays)
     pre, post, within = now.pre.astype(np.int64), now.post.astype(np.int64), projection.source == projection.target
     key = rng_key(compiled.seed, "rewire", name, str(step))
     generator = np.random.Generator(np.random.Philox(key=key))
     found = rule.rewire(Synapses(pre, post, now.weight.copy(), now.shape, within), generator)
     kind = f"{type(rule).__name__}.rewire"
-    sizes = {np.shape(each) for each in (found.pre, found.post, found.weight)}
+    came = found.delay
+    if came is None and delays:
+        came = generator.choice(now.delay, len(found.pre))
+    elif came is None:
+        came = draw(projection.delay, key, 0, len(found.pre), f"{projection}.delay")
+    sizes = {np.shape(each) for each in (found.pre, found.post, found.weight, came)}
     require(np.shape(found.keep) == pre.shape, f"{kind}: keep", f"must be [{len(pre)}], one a synapse", found.keep)
-    require(len(sizes) == 1, f"{kind}: pre, post, weight", "must be equally long", sorted(sizes))
+    require(len(sizes) == 1, f"{kind}: pre, post, weight, delay", "must be equally long", sorted(sizes))
     kept = np.flatnonzero(found.keep)
     numbers = np.concatenate([kept, np.full(len(found.pre), -1)])
     pre, post = np.concatenate([pre[kept], found.pre]), np.concatenate([post[kept], found.post])
-    weight = np.concatenate([now.weight[kept], found.weight])
+    weight, delay = np.concatenate([now.weight[kept], found.weight]), np.concatenate([now.delay[kept], came])
     order = np.lexsort((post, pre))
     learning = projection.plasticity
     if learning is not None:  # rounded to float32 a weight may lie beyond its bound
         weight = np.where(numbers < 0, weight, np.clip(weight, learning.w_min, learning.w_max))
     values: dict[str, Setting] = {"pre": pre[order], "post": post[order], "weight": weight[order]}
-    return {**values, "delay": float(delays[0])}, numbers[order]
+    different = np.unique(np.concatenate([now.delay, came]))
+    return {**values, "delay": float(different[0]) if len(different) == 1 else delay[order]}, numbers[order]
 
 
 def _with(owner: T, values: Mapping[str, Setting], name: str, left_out: tuple[str, ...]) -> T:

@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import is_integer, is_number, lookup, require
 from ..network import Network, SpikeSource
 from ..neurons import Neuron
-from ..values import check_unit
+from ..values import check_unit, check_voltage
 from ..windowed import Windowed
 from .compile.network import CompiledNetwork, compile_network
 from .compile.row_table import Late
@@ -24,7 +24,9 @@ from .probe import Probe, check_names
 from .processes import ALONE, Processes
 
 # Parameters of neurons that are milliseconds in nature.
-TIMES = ("tau_mem", "tau_syn", "tau_syn_inhibitory", "t_refractory")
+TIMES = ("tau_mem", "tau_syn", "tau_syn_inhibitory", "t_refractory", "tau_dendrite", "tau_ampa", "tau_rise", "tau_gaba")
+# Voltages. Models whose own values are all >= 0 may be without unit; the others are in volts.
+VOLTAGES = ("v_leak", "v_reset", "v_threshold", "v_rheobase", "e_excitatory", "e_inhibitory")
 PRECISIONS: dict[str, np.dtype[Any]] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
 
 
@@ -104,14 +106,25 @@ def check_arguments(
     require(valid, "simulate.trial", "must be an integer from 0 to 2^31 - 1", trial)
 
 
-def check_units(network: Network, clock: float | None) -> None:
-    """Warn with a `UnitWarning` of times in milliseconds in the place of seconds."""
+def check_units(network: Network, clock: float | None, only: str | None = None) -> None:
+    """Warn with a `UnitWarning` of times in milliseconds in the place of seconds, and of millivolts in that of volts.
+
+    only: the name of the population or projection to check; None means all.
+    """
     for population in network.populations:
-        for name in TIMES if isinstance(population.model, Neuron) else ():
-            if (value := getattr(population.model, name, None)) is not None:
-                check_unit(value, f"Population[{population.name!r}].model.{name}", clock)
+        model, name = population.model, f"Population[{population.name!r}].model"
+        if not isinstance(model, Neuron) or only not in (None, population.name):
+            continue
+        for time in TIMES:
+            if (value := getattr(model, time, None)) is not None:
+                check_unit(value, f"{name}.{time}", clock)
+        voltages = [each for each in VOLTAGES if is_number(getattr(type(model), each, None))]
+        if any(getattr(type(model), each) < 0 for each in voltages):
+            for each in voltages:
+                check_voltage(getattr(model, each), f"{name}.{each}")
     for projection in network.projections:
-        check_unit(projection.delay, f"{projection}.delay", clock)
+        if only in (None, projection.name):
+            check_unit(projection.delay, f"{projection}.delay", clock)
 
 
 def recorded_names(network: Network, record: Sequence[str] | None) -> tuple[str, ...]:

@@ -17,12 +17,13 @@ from ..neurons import Neuron
 @final
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """A state variable to record.
+    """A state variable to record: of the units of a population, or of the synapses of a projection that learns.
 
     Attributes:
-        population, variable: names.
+        population, variable: names. Instead of a population the name of a projection: its variables are `weight`, and
+            under a learning rule `pre` and `post`, the traces at each synapse of spikes of its source and its target.
         interval: s; sample j is the state at time j * interval, the initial state first.
-        units: numbers of the units to record; None means all.
+        units: numbers of the units, or of the synapses in the order of `Simulation.weights`, to record; None means all.
         label: name of the samples; None means "population.variable". Two probes of one variable need labels.
 
     Raises:
@@ -63,12 +64,21 @@ def locate(network: Network, probe: Probe) -> Location:
     if not isinstance(population.model, Neuron):
         raise NeurosimInputError(f"{name}: population '{population.name}' is a source and has no state")
     rows = {variable: row for row, variable in enumerate(population.model.state)}
-    units = np.arange(population.size) if probe.units is None else np.asarray(probe.units)
-    inside = units.ndim == 1 and (units.size == 0 or units.dtype.kind in "iuf")
-    inside = inside and bool(((units >= 0) & (units < population.size) & (units % 1 == 0)).all())
-    require(inside, f"{name}.units", f"must be a list of units >= 0 and < {population.size}", probe.units)
     number = network.populations.index(population)
-    return Location(number, lookup(rows, probe.variable, name), units.astype(np.int32))
+    return Location(number, lookup(rows, probe.variable, name), chosen_units(probe, population.size))
+
+
+def chosen_units(probe: Probe, size: int) -> NDArray[np.int32]:
+    """Return [n] the numbers that a probe records of `size` units or synapses.
+
+    Raises:
+        NeurosimInputError: a number that is none of them.
+    """
+    units = np.arange(size) if probe.units is None else np.asarray(probe.units)
+    inside = units.ndim == 1 and (units.size == 0 or units.dtype.kind in "iuf")
+    inside = inside and bool(((units >= 0) & (units < size) & (units % 1 == 0)).all())
+    require(inside, f"Probe[{probe.name!r}].units", f"must be a list of units >= 0 and < {size}", probe.units)
+    return units.astype(np.int32)
 
 
 def check_names(probes: Sequence[Probe]) -> None:

@@ -29,7 +29,7 @@ from .identity import describe, digest
 from .inputs import MAX_STEPS, check_duration, match_sources, steps_of
 from .interrupts import deferred_sigint
 from .played import Played, source_of
-from .prepared import PreparedNetwork, check_arguments, prepare
+from .prepared import PreparedNetwork, check_arguments, check_units, prepare
 from .probe import Probe
 from .processes import processes_of
 from .progress import ProgressReporter, Status
@@ -126,10 +126,7 @@ class Simulation:
 
         Copies, which cannot be written to; `connections` says which units they connect.
         """
-        found = self._runner.workspace.plastic.weights()
-        for weights in found.values():
-            weights.flags.writeable = False
-        return MappingProxyType(found)
+        return MappingProxyType(self._runner.workspace.plastic.weights(writeable=False))
 
     def connections(self, projection: str) -> Connections:
         """Return the synapses of a projection, given by its name: units, delays and present weights.
@@ -157,27 +154,30 @@ class Simulation:
             NeurosimInputError: an unknown name or parameter, or a value that breaks its rule.
         """
         self._check_running("set")
+        require(isinstance(values, Mapping), "Simulation.set.values", "must be values by parameter", f"{values!r:.60}")
         if (chosen := {str(p.name): p for p in self.network.projections}.get(name)) is not None:
             check_settings(chosen, values)
             if chosen.learns:
                 self._runner.workspace.plastic.set_weights(chosen, values.get("weight", chosen.weight))
                 return
-        changes = self._changes.set(self._prepared.compiled, name, values, self.step)
-        self._become(changed(self.network, name, values), changes, {})
+        network = changed(self.network, name, values)
+        check_units(network, self.clock, name)
+        self._become(network, self._changes.set(self._prepared.compiled, name, values, self.step), {})
 
     def rewire(self, projection: str, rule: StructuralRule) -> Connections:
         """Remove and make synapses of a projection between two runs, by a rule such as `plasticity.PruneAndRegrow`.
 
         Synapses that stay keep weights and traces; a spike on its way through fixed synapses arrives as it was sent.
-        New synapses have the delay of all. What is random is keyed by seed, projection and step. `save` keeps it.
-        Returns the present synapses.
+        New synapses have the delays of present ones, or those of the rule. What is random is keyed by seed, projection
+        and step. `save` keeps it. Returns the present synapses.
 
         Raises:
-            NeurosimInputError: no such projection, delays that differ, or a rule that decides what cannot be.
+            NeurosimInputError: no such projection, a probe of it, delays that differ where it learns or transmits by
+                chance, or a rule that decides what cannot be.
         """
         self._check_running("rewire")
-        compiled = self._prepared.compiled
-        values, moved = rewired(compiled, self.connections(projection), projection, rule, self.step)
+        compiled, now = self._prepared.compiled, self.connections(projection)
+        values, moved = rewired(compiled, now, projection, rule, self.step, self.probes)
         changes = self._changes.set(compiled, projection, values, self.step)
         self._become(changed(self.network, projection, values), changes, {projection: moved})
         return self.connections(projection)
@@ -373,8 +373,8 @@ class Simulation:
         return prepare(network, threads=self._workers, late=changes.late, **mine)
 
     def _check_running(self, method: str) -> None:
-        why = f"the simulation {self._status.value}{self._cause}; load its last save"
         if self._status is not Status.RUNNING:
+            why = f"the simulation {self._status.value}{self._cause}; load its last save"
             raise NeurosimInputError(f"Simulation.{method}: {why}")
 
     def _result(self, first: int, begin: float, duration: float, run_s: float) -> Result:

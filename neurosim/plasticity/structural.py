@@ -40,12 +40,14 @@ class Rewired:
     Attributes:
         keep: [n] whether each synapse stays.
         pre, post, weight: [m] new synapses.
+        delay: [m] s, of the new synapses; None: each has that of a present synapse, drawn.
     """
 
     keep: NDArray[np.bool_]
     pre: NDArray[np.int64]
     post: NDArray[np.int64]
     weight: NDArray[np.float64]
+    delay: NDArray[np.float64] | None = None
 
 
 class StructuralRule(ABC):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine import Connections
 from ..errors import require
 from ..sdr import SDR
 from .axes import axes_of, image
@@ -36,17 +37,19 @@ def traces(
     return ax
 
 
-def weights(values: NDArray[Any], *, bins: int = 50, ax: Any = None) -> Any:
-    """Draw the histogram of weights, such as `simulation.weights["E->E"]`."""
+def weights(values: NDArray[Any] | Connections, *, bins: int = 50, ax: Any = None) -> Any:
+    """Draw the histogram of weights, such as `simulation.weights["E->E"]`, or of `simulation.connections("E->E")`."""
     ax = axes_of(ax)
-    ax.hist(np.asarray(values).ravel(), bins=bins)
+    ax.hist(np.asarray(values.weight if isinstance(values, Connections) else values).ravel(), bins=bins)
     ax.set(xlabel="weight", ylabel="synapses")
     return ax
 
 
 def connectivity(matrix: Any, *, ax: Any = None) -> Any:
-    """Draw weights [sources, targets], an array or a scipy.sparse matrix; a large sparse one as dots."""
+    """Draw weights [sources, targets]: `Connections`, an array, or a scipy.sparse matrix; a large sparse one as
+    dots."""
     ax = axes_of(ax)
+    matrix = matrix.matrix() if isinstance(matrix, Connections) else matrix
     if hasattr(matrix, "tocoo") and max(matrix.shape) > 500:
         ax.spy(matrix, markersize=0.5, aspect="auto")
     else:

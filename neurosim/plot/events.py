@@ -23,8 +23,7 @@ SUFFIXES = {".gif": "pillow", ".mp4": "ffmpeg"}
 
 def raster(spikes: Spikes | Mapping[str, Spikes], *, ax: Any = None) -> Any:
     """Draw a dot for each spike, time against unit; populations of a mapping, such as `result.spikes`, in a stack."""
-    ax = axes_of(ax)
-    named = spikes if isinstance(spikes, Mapping) else {"": spikes}
+    ax, named = axes_of(ax), _named(spikes)
     first = 0
     for name, each in named.items():
         ax.plot(each.times, first + each.units, ".", markersize=2, label=f"{name} ({each.size:,})" if name else None)
@@ -39,8 +38,7 @@ def raster(spikes: Spikes | Mapping[str, Spikes], *, ax: Any = None) -> Any:
 
 def rates(spikes: Spikes | Mapping[str, Spikes], bin_size: float = 5e-3, *, ax: Any = None) -> Any:
     """Draw the mean rate of a population's units in bins of `bin_size` s, a line for each population of a mapping."""
-    ax = axes_of(ax)
-    named = spikes if isinstance(spikes, Mapping) else {"": spikes}
+    ax, named = axes_of(ax), _named(spikes)
     for name, each in named.items():
         rate = population_rate(each, bin_size)
         ax.step(np.arange(len(rate)) * bin_size, rate, where="post", label=name or None)
@@ -57,6 +55,7 @@ def frame(spikes: Spikes, start: float = 0.0, stop: float | None = None, *, ax: 
         NeurosimInputError: a shape other than [y, x], [1, y, x] or [2, y, x].
     """
     ax = axes_of(ax)
+    _check_spikes(spikes)
     counts = _picture(spikes.window(start, spikes.duration if stop is None else stop))
     reach = max(1, int(np.abs(counts).max()))
     ax.imshow(counts, **_colours(spikes, reach))
@@ -75,10 +74,13 @@ def animate(
 
     Raises:
         NeurosimInputError: another suffix, an interval or speed <= 0, more than 10,000 frames; a shape as in `frame`.
-        NeurosimMissingError: matplotlib or ffmpeg is missing.
+        NeurosimMissingError: matplotlib or ffmpeg is missing, or there is no such folder.
     """
     ax, path = axes_of(ax), Path(path)
+    _check_spikes(spikes)
     require(path.suffix in SUFFIXES, "animate.path", f"must end in {' or '.join(SUFFIXES)}", str(path))
+    if not path.parent.is_dir():
+        raise NeurosimMissingError(f"animate.path: no such folder (got {path.parent}); create it")
     for name, value in (("interval", interval), ("speed", speed)):
         require(math.isfinite(value) and value > 0, f"animate.{name}", "must be > 0", value)
     frames = max(1, math.ceil(spikes.duration / interval - 1e-6))
@@ -103,6 +105,19 @@ def animate(
     film = animation.FuncAnimation(ax.figure, show, frames=frames)
     film.save(path, writer=animation.writers[writer](fps=speed / interval))  # type: ignore[arg-type]
     return ax
+
+
+def _named(spikes: Spikes | Mapping[str, Spikes]) -> Mapping[str, Spikes]:
+    """Return populations by name, or one without."""
+    named = spikes if isinstance(spikes, Mapping) else {"": spikes}
+    for each in named.values():
+        _check_spikes(each, ", or a mapping of such, as result.spikes")
+    return named
+
+
+def _check_spikes(spikes: Spikes, otherwise: str = "") -> None:
+    rule = "must be Spikes of one recording" + otherwise
+    require(isinstance(spikes, Spikes), "plot.spikes", rule, type(spikes).__name__)
 
 
 def _picture(spikes: Spikes) -> NDArray[np.int64]:

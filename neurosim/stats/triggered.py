@@ -45,10 +45,13 @@ def spike_triggered(
     Raises:
         NeurosimInputError: an interval that is not > 0 s, or a window that ends before it begins.
     """
+    moments = np.asarray(times)
+    numeric = moments.dtype.kind in "iuf" and moments.ndim == 1
+    require(numeric, "spike_triggered.times", "must be [n] s, such as spikes.times", type(times).__name__)
     require(interval > 0, "spike_triggered.interval", "must be > 0 s", interval)
     require(window[0] <= window[1], "spike_triggered.window", "must end after it begins", window)
     first, last = (round(edge / interval) for edge in window)
-    centres = np.floor(np.asarray(times) / interval + 0.5).astype(np.int64)
+    centres = np.floor(moments / interval + 0.5).astype(np.int64)
     centres = centres[(centres + first >= 0) & (centres + last < len(signal))]
     offsets = np.arange(first, last + 1)
     return Triggered((offsets * interval).astype(np.float64), np.asarray(signal)[centres[:, None] + offsets])

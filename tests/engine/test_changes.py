@@ -19,7 +19,7 @@ from neurosim import (
     SpikeSource,
 )
 from neurosim.engine import Result
-from neurosim.errors import NeurosimInputError
+from neurosim.errors import NeurosimInputError, UnitWarning
 from neurosim.neurons import LI, LIF, CubaLIF
 from neurosim.plasticity import STDP, RewardSTDP
 from neurosim.stimuli import NoiseCurrent, SineCurrent, StepCurrent
@@ -214,11 +214,12 @@ def test_rewarded_weights_are_those_that_were_set() -> None:
         ("in->cells", {"p_transmit": 1.0}, r"Projection\['in->cells'\]: parameter: unknown name 'p_transmit'"),
         ("in->out", {"delay": 1e-3}, r"delay: cannot be set of synapses that learn or transmit by chance"),
         ("in->cells", {"delay": 1e-5}, r"delay: must round to at least one step of 0.001 s \(got 1e-05\)"),
-        ("in->cells", {"delay": 66.0}, r"delay: must be <= 65535 steps of 0.001 s \(got 66.0\)"),
+        ("in->cells", {"delay": 600.0}, r"delay: must be <= 65535 steps of 0.001 s \(got 600.0\)"),
         ("cells->out", {"weight": np.ones(3)}, r"weight: must hold \d+ values"),
         ("in->out", {"weight": 7.0}, r"weight: must lie in \[0, 1\] of its STDP \(got 7.0\)"),
         ("in->out", {"weight": np.ones(7)}, r"weight: must be a number or \[200\], one a synapse"),
         ("sine", {"target": 1.0}, r"parameter: unknown name 'target'"),
+        ("cells", 0.03, r"Simulation.set.values: must be values by parameter \(got 0.03\)"),
     ],
 )
 def test_what_cannot_be_set_is_named(name: str, values: dict[str, object], message: str) -> None:
@@ -226,6 +227,13 @@ def test_what_cannot_be_set_is_named(name: str, values: dict[str, object], messa
     with pytest.raises(NeurosimInputError, match=message):
         simulation.set(name, values)  # type: ignore[arg-type]
     assert simulation.network.population("cells").model.tau_mem == 0.02  # type: ignore[union-attr]
+
+
+def test_milliseconds_that_are_set_are_met() -> None:
+    simulation = Simulation(busy(), seed=1, threads=1)
+    for name, values in (("cells", {"tau_mem": 20.0}), ("in->cells", {"delay": 2.0})):
+        with pytest.warns(UnitWarning, match=rf"{next(iter(values))}: {next(iter(values.values())):g} s is long"):
+            simulation.set(name, values)  # type: ignore[arg-type]
 
 
 def test_pieces_of_a_step_add_up() -> None:

@@ -13,7 +13,7 @@ from neurosim import Network, PoissonSource, Population, Probe, Projection, Simu
 from neurosim.errors import NeurosimInputError
 from neurosim.neurons import LI, LIF
 from neurosim.plasticity import STDP, LearningRule, PruneAndRegrow, RewardSTDP, Rewired, StructuralRule, Synapses
-from neurosim.synapses import AllToAll, FixedNumberPre, Uniform
+from neurosim.synapses import AllToAll, FixedNumberPre, FromList, Uniform
 
 RULE = PruneAndRegrow(below=0.3, weight=0.5)
 REWARDED = RewardSTDP("reward", a_plus=0.05, reward_size=5.0)
@@ -99,9 +99,52 @@ def test_a_spike_on_its_way_arrives_where_it_was_sent() -> None:
     [
         ("in-x", RULE, r"unknown name 'in-x'; did you mean 'in->x'"),
         ("in->x", STDP(), r"Simulation.rewire.rule: must be a structural rule"),
-        ("in->x", RULE, r"Projection\['in->x'\].delay: must be one to rewire it \(got \d delays\)"),
+        ("in->x", RULE, r"Projection\['in->x'\].delay: must be one to rewire synapses that learn or .* \(got \d\)"),
+        ("x->x", RULE, r"Simulation.rewire.projection: must have no probe, which numbers its synapses \(got x->x\)"),
     ],
 )
 def test_what_cannot_be_rewired_is_named(name: str, rule: StructuralRule, message: str) -> None:
+    described = network(STDP(), Uniform(1e-3, 5e-3))
+    learns = Projection("x", "x", FixedNumberPre(3), 0.1, plasticity=STDP())
+    described = Network(described.populations, [described.projections[0], learns])
     with pytest.raises(NeurosimInputError, match=message):
-        Simulation(network(None, Uniform(1e-3, 5e-3))).rewire(name, rule)
+        Simulation(described, probes=[Probe("x->x", "weight")]).rewire(name, rule)
+
+
+@final
+@dataclass(frozen=True)
+class Given(StructuralRule):
+    """The first synapse goes; two come, with delays of their own or of others."""
+
+    own: bool
+
+    def rewire(self, synapses: Synapses, generator: np.random.Generator) -> Rewired:
+        keep = np.arange(len(synapses.pre)) > 0
+        delay = np.array([2e-3, 9e-3]) if self.own else None
+        return Rewired(keep, np.array([0, 1]), np.array([1, 1]), np.array([100.0, 1000.0]), delay)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_synapses_with_delays_of_their_own(own: bool) -> None:
+    """Each spike of a source arrives with weight and delay of its time: integrators without leak count them."""
+    pattern = FromList([0, 0, 1], [0, 1, 0])
+    delays, weights = np.array([3e-3, 6e-3, 4e-3]), np.array([1.0, 2.0, 4.0])
+    cells = [Population("in", 2, SpikeSource()), Population("x", 2, LI(tau_mem=1e9))]
+    described = Network(cells, [Projection("in", "x", pattern, weights, delays)])
+    times, units = np.array([1, 4, 5, 12, 13]) * 1e-3, np.array([0, 0, 1, 0, 1])
+    simulation = Simulation(described, Spikes(times, units, 2, 0.03), probes=[Probe("x", "v")], threads=1)
+    first = simulation.run(0.006).states["x.v"]
+    now = simulation.rewire("in->x", Given(own))
+    order = np.argsort(now.weight)
+    assert now.weight[order].tolist() == [2, 4, 100, 1000] and now.pre[order].tolist() == [0, 1, 0, 1]
+    new = np.rint(now.delay[order][2:] / 1e-3)
+    assert new.tolist() == [2, 9] if own else np.isin(new, [3, 4, 6]).all()
+    expected = np.zeros((30, 2))
+    for step, unit in zip(np.rint(times * 1e3).astype(int), units, strict=True):
+        before = [(0, 0, 1.0, 3e-3), (0, 1, 2.0, 6e-3), (1, 0, 4.0, 4e-3)]
+        after = list(zip(now.pre, now.post, now.weight, now.delay, strict=True))
+        for pre, post, weight, delay in before if step < 6 else after:
+            if pre == unit and step + round(delay * 1e3) + 1 < 30:
+                expected[step + round(delay * 1e3) + 1 :, post] += weight
+    found = np.concatenate([first, simulation.run(0.024).states["x.v"]])  # type: ignore[arg-type]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)

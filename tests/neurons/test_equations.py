@@ -132,6 +132,12 @@ def test_the_written_class_is_kept(tmp_path: Path) -> None:
     assert len(one) > 3 and one.digest() == other.digest()
 
 
+def test_zero_has_any_unit() -> None:
+    lif(reset="v = 0", units=UNITS)
+    with pytest.raises(NeurosimInputError, match=r"equations: reset of v: must be in V \(got 1\)"):
+        lif(reset="v = 1", units=UNITS)
+
+
 def test_other_equations_are_another_network() -> None:
     one, other = (
         Network([Population("x", 1, equations(f"dv/dt = {sign}v / tau", parameters={"tau": 1.0})())])

@@ -33,7 +33,7 @@ from neurosim.runs import RunOptions
 from neurosim.runs.network.config import configure
 from neurosim.runs.network.run import simulate as run_network
 from neurosim.spikes import Recordings, Spikes
-from neurosim.synapses import AllToAll, FixedProbability, FromList, Normal, OneToOne, Uniform
+from neurosim.synapses import AllToAll, FixedNumberPre, FixedProbability, FromList, Normal, OneToOne, Uniform
 
 # The machine code is the same for every network; 2,500 cells and 2,000 sources lie in four blocks.
 SOURCES, CELLS = 2_000, 2_500
@@ -328,6 +328,44 @@ def test_blocks_of_rows() -> None:
     for shift in (0, 128):
         cut(offsets, targets, 64, shift, cuts)
         np.testing.assert_array_equal(cuts, cut_reference(offsets, targets, 64, shift, 4))
+
+
+def test_weights_and_traces_over_time() -> None:
+    """Samples are the weights of a run in pieces and traces summed over all spikes, and change nothing."""
+    rule = STDP(tau_plus=0.02, tau_minus=0.03, w_max=1.0)
+    net = Network(
+        [Population("a", 4, PoissonSource(80.0)), Population("b", 3, LIF(tau_mem=0.02))],
+        [Projection("a", "b", FixedNumberPre(3), 0.6, Uniform(1e-3, 5e-3), plasticity=rule)],
+    )
+    probes = [Probe("a->b", "weight", 2e-3), Probe("a->b", "pre"), Probe("a->b", "post", 1e-3, units=[0, 4])]
+    given = {"precision": "float64", "seed": 3, "threads": 1, "record": ["a", "b"]}
+    result = simulate(net, 0.1, probes=probes, **given)
+    plain = Simulation(net, **given)
+    weights, spikes = [], []
+    for _ in range(50):
+        weights.append(plain.weights["a->b"])
+        spikes.append(plain.run(2e-3).spikes)
+    np.testing.assert_array_equal(result.states["a->b.weight"], weights)
+    assert np.ptp(weights) > 0.01 and result.states["a->b.post"].shape == (100, 2)
+    found = plain.connections("a->b")
+    for name, tau, units in (("a", 0.02, found.pre), ("b", 0.03, found.post[[0, 4]])):
+        times = np.concatenate([each[name].times for each in spikes])
+        fired = np.concatenate([each[name].units for each in spikes])
+        np.testing.assert_array_equal(times, result.spikes[name].times)
+        for column, unit in enumerate(units):
+            delay = found.delay[column] if name == "a" else 0.0
+            past = np.arange(100)[:, None] - np.rint((times[fired == unit] + delay) / 1e-3)
+            expected = np.where(past > 0, np.exp(-np.maximum(past, 0) * 1e-3 / tau), 0.0).sum(axis=1)
+            trace = result.states["a->b.pre" if name == "a" else "a->b.post"][:, column]
+            np.testing.assert_allclose(trace, expected, atol=1e-12)
+    fixed = Network(net.populations, [Projection("a", "b", AllToAll(), 0.1)])
+    for described, probe, message in (
+        (fixed, Probe("a->b", "weight"), r"Probe\['a->b.weight'\]: must be a projection that learns"),
+        (net, Probe("a->b", "w"), r"Probe\['a->b.w'\]: unknown name 'w'; choose from post, pre, weight"),
+        (net, Probe("a->b", "pre", units=[9]), r"units: must be a list of units >= 0 and < 9 \(got \[9\]\)"),
+    ):
+        with pytest.raises(NeurosimInputError, match=message):
+            Simulation(described, probes=[probe])
 
 
 @pytest.mark.parametrize(("fraction", "apart"), [(0.0, -1e-3), (0.5, 4e-3), (1.0, 9e-3)])

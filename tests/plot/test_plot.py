@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse
 
 from neurosim import Spikes
+from neurosim.engine import Connections
 from neurosim.errors import NeurosimInputError
 from neurosim.sdr import SDR
 
@@ -68,6 +69,23 @@ def test_an_animation_has_a_frame_an_interval(camera: Spikes, tmp_path: Path) ->
         assert film.n_frames == 3 and film.info["duration"] == 20
     with pytest.raises(NeurosimInputError, match=r"animate.path: must end in .gif or .mp4"):
         plot.animate(camera, tmp_path / "camera.avi")
+
+
+def test_what_cannot_be_drawn_is_named(camera: Spikes, tmp_path: Path) -> None:
+    for draw in (plot.raster, plot.rates, plot.frame):
+        with pytest.raises(NeurosimInputError, match=r"plot.spikes: must be Spikes of one recording.* \(got list\)"):
+            draw([camera])
+    with pytest.raises(NeurosimInputError, match=r"animate.path: no such folder \(got .*none\); create it"):
+        plot.animate(camera, tmp_path / "none" / "camera.gif")
+
+
+def test_synapses_of_a_projection() -> None:
+    found = Connections(
+        np.array([0, 1], np.int32), np.array([1, 0], np.int32), np.array([2.0, -3.0]), np.full(2, 1e-3), (2, 3)
+    )
+    (image,) = plot.connectivity(found, ax=pyplot.figure().gca()).get_images()
+    assert image.get_array().tolist() == [[0, 2, 0], [-3, 0, 0]]
+    assert sum(patch.get_height() for patch in plot.weights(found, ax=pyplot.figure().gca()).patches) == 2
 
 
 def test_matrices() -> None:

@@ -107,6 +107,7 @@ def test_windows_around_spikes() -> None:
         (lambda s: stats.spike_time_tiling_coefficient(s, -1, 0), r"coefficient.i: must be a unit below 5 \(got -1\)"),
         (lambda s: stats.lvr(s, -1.0), r"lvr.t_refractory: must be >= 0 s"),
         (lambda s: stats.spike_contrast(of_trains([[0.1], [0.2]], 1.0)), r"must hold a unit with two spikes"),
+        (lambda s: stats.spike_triggered(s, s.times, 1e-3, (0, 1)), r"times: must be \[n\] s, such .* \(got Spikes\)"),
         (lambda s: stats.spike_triggered(s.times, s.times, 1e-3, (1, 0)), r"window: must end after it begins"),
     ],
 )

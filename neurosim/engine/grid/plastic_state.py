@@ -60,30 +60,32 @@ class PlasticState:
             for name, array in state.items():
                 array[:] = arrays[f"lesson.{k}.{name}"]
 
-    def weights(self) -> dict[str, NDArray[Any]]:
+    def weights(self, *, writeable: bool = True) -> dict[str, NDArray[Any]]:
         """Return by name of each projection with a rule: [synapses] its present weights, in the order of the rows.
 
         All processes call it, and have the weights of all.
         """
-        sizes: dict[str, int] = {}
-        for each in self.synapses:
-            name = str(each.projection.name)
-            sizes[name] = sizes.get(name, 0) + each.whole
-        found: dict[str, NDArray[Any]] = {}
-        for each, state in zip(self.synapses, self._state, strict=True):
-            if each.learns:
-                now = state["weights"].copy()
-                eligibility = state.get("eligibility", np.empty((0, 2)))
-                reward = state["reward"][0] if each.modulated else np.empty(0)
-                if each.rule.size:
-                    kernel.weights_now(each.rule, state["weights"], eligibility, reward, now)
-                name = str(each.projection.name)
-                whole = found.setdefault(name, np.empty(sizes[name], now.dtype))
-                if isinstance(each.places, slice):
-                    whole[each.places] = now
-                else:
-                    whole[self._processes.joined(each.places)] = self._processes.joined(now)
+        names = dict.fromkeys(str(each.projection.name) for each in self.synapses if each.learns)
+        found = {name: self.of_synapses(name, "weight", 0) for name in names}
+        for weights in found.values():
+            weights.flags.writeable = writeable
         return found
+
+    def of_synapses(self, projection: str, variable: str, step: int) -> NDArray[Any]:
+        """Return [synapses] the present weights of a projection with a rule, or traces at its synapses before `step`.
+
+        All processes call it, and have the values of all. variable: "weight", "pre" or "post".
+        """
+        pairs = zip(self.synapses, self._state, strict=True)
+        mine = [(each, state) for each, state in pairs if each.projection.name == projection]
+        whole = np.empty(sum(each.whole for each, _ in mine), mine[0][1]["weights"].dtype)
+        for each, state in mine:
+            now = _weights(each, state) if variable == "weight" else _traces(each, state, variable, step)
+            if isinstance(each.places, slice):
+                whole[each.places] = now
+            else:
+                whole[self._processes.joined(each.places)] = self._processes.joined(now)
+        return whole
 
     def set_weights(self, projection: Projection, weights: object) -> None:
         """Set the weights of a projection with a rule: one for all, or [synapses] in the order of `weights`.
@@ -170,3 +172,24 @@ def _state(synapses: PlasticSynapses, layout: Layout, threads: int) -> dict[str,
     if synapses.short_term.size:
         state["resources"] = np.empty((threads, sources, 3))
     return state
+
+
+def _weights(synapses: PlasticSynapses, state: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    now = state["weights"].copy()
+    if synapses.rule.size:
+        eligibility = state.get("eligibility", np.empty((0, 2)))
+        reward = state["reward"][0] if synapses.modulated else np.empty(0)
+        kernel.weights_now(synapses.rule, state["weights"], eligibility, reward, now)
+    return now
+
+
+def _traces(
+    synapses: PlasticSynapses, state: Mapping[str, NDArray[Any]], variable: str, step: int
+) -> NDArray[np.float64]:
+    """Return [n] the faster trace of the source or target at each synapse, decayed since its last spike."""
+    kept = state["pre"][0] if variable == "pre" else state["post"]
+    rate = synapses.rule[kernel.RATE_PLUS if variable == "pre" else kernel.RATE_MINUS]
+    now = kept[:, kernel.FAST] * np.exp(-rate * (step - kept[:, kernel.LAST]))
+    sources = np.repeat(np.arange(len(synapses.offsets) - 1), np.diff(synapses.offsets))
+    found: NDArray[np.float64] = now[sources if variable == "pre" else synapses.targets]
+    return found

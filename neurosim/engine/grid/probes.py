@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import require
+from ...errors import lookup, require
 from ...kernels.engine.clocked import loop as clocked
 from ..compile.network import CompiledNetwork
-from ..probe import Probe, locate
+from ..probe import Location, Probe, chosen_units, locate
+from .plastic_state import PlasticState
 
 # Bytes of samples a window holds where they are streamed, or one sample.
 ROOM = 1 << 24
@@ -23,7 +24,7 @@ class BoundProbe:
     """A probe of a compiled network.
 
     Attributes:
-        population: its number.
+        population: its number; -1 of a projection, whose synapses are sampled between two pieces of the run loop.
         row: of the variable in the state.
         interval: in steps.
         units: [n] int32.
@@ -46,13 +47,18 @@ class BoundProbe:
         return -(-step // self.interval)
 
     @property
+    def of_synapses(self) -> bool:
+        return self.population < 0
+
+    @property
     def bytes_per_step(self) -> float:
         return self.units.size * self.real.itemsize / self.interval
 
 
 @dataclass(frozen=True, eq=False)
 class SampleWindow:
-    """Samples of the steps from `first` on: `outputs` [samples, units] of each probe, filled through `table`."""
+    """Samples of the steps from `first` on: `outputs` [samples, units] of each probe, filled through `table`, and those
+    of synapses by `sample`."""
 
     probes: Sequence[BoundProbe]
     first: int
@@ -63,6 +69,18 @@ class SampleWindow:
     def alive(self) -> list[NDArray[Any]]:
         """The arrays whose addresses are in the table."""
         return [*self.outputs, *(probe.units for probe in self.probes)]
+
+    def next_sample(self, step: int) -> int:
+        """Return the first step from `step` on at which synapses are sampled."""
+        found = (-(-step // probe.interval) * probe.interval for probe in self.probes if probe.of_synapses)
+        return min(found, default=2**31 - 1)
+
+    def sample(self, step: int, plastic: PlasticState) -> None:
+        """Sample the synapses that are due in this step, as they are before it."""
+        for probe, out in zip(self.probes, self.outputs, strict=True):
+            if probe.of_synapses and step % probe.interval == 0:
+                found = plastic.of_synapses(probe.probe.population, probe.probe.variable, step)
+                out[step // probe.interval - probe.samples_before(self.first)] = found[probe.units]
 
     def until(self, step: int) -> list[tuple[int, NDArray[Any]]]:
         """Return of each probe the number of the first sample and the samples before `step`."""
@@ -82,16 +100,22 @@ def bind_probes(compiled: CompiledNetwork, probes: Sequence[Probe]) -> tuple[Bou
 
 def open_window(probes: Sequence[BoundProbe], first: int, last: int) -> SampleWindow:
     """Return room for the samples of steps `first` to `last - 1`."""
-    table, outputs = np.zeros((len(probes), clocked.PROBE_COLUMNS), np.int64), []
-    for row, probe in zip(table, probes, strict=True):
+    rows: list[NDArray[np.int64]] = []
+    outputs = []
+    for probe in probes:
         start, n = probe.samples_before(first), probe.units.size
         out = np.empty((probe.samples_before(last) - start, n), probe.real)
+        outputs.append(out)
+        if probe.of_synapses:
+            continue
+        row = np.zeros(clocked.PROBE_COLUMNS, np.int64)
         row[clocked.P_POPULATION], row[clocked.P_ROW] = probe.population, probe.row
         row[clocked.P_INTERVAL], row[clocked.P_COUNT] = probe.interval, n
         row[clocked.P_UNITS] = probe.units.ctypes.data
         # The loop counts samples from step 0 of the run.
         row[clocked.P_OUT] = out.ctypes.data - start * n * out.itemsize
-        outputs.append(out)
+        rows.append(row)
+    table = np.array(rows, np.int64).reshape(-1, clocked.PROBE_COLUMNS)
     return SampleWindow(probes, first, table, outputs)
 
 
@@ -102,7 +126,10 @@ def window_end(probes: Sequence[BoundProbe], first: int) -> int:
 
 
 def _bind(compiled: CompiledNetwork, probe: Probe) -> BoundProbe:
-    location, interval = locate(compiled.network, probe), round(probe.interval / compiled.clock)
+    interval = round(probe.interval / compiled.clock)
+    projection = next((p for p in compiled.network.projections if p.name == probe.population), None)
+    of_synapses = projection is not None and probe.population not in compiled.network.numbers
+    location = _locate_synapses(compiled, probe) if of_synapses else locate(compiled.network, probe)
     rule = f"must be a whole number of steps of {compiled.clock:g} s, at least one"
     whole = interval >= 1 and abs(probe.interval / compiled.clock - interval) <= 1e-6 * interval
     require(whole, f"Probe[{probe.name!r}].interval", rule, probe.interval)
@@ -114,3 +141,13 @@ def _bind(compiled: CompiledNetwork, probe: Probe) -> BoundProbe:
         units=location.units,
         real=compiled.real,
     )
+
+
+def _locate_synapses(compiled: CompiledNetwork, probe: Probe) -> Location:
+    name = f"Probe[{probe.name!r}]"
+    mine = [each for each in compiled.plastic if each.projection.name == probe.population and each.learns]
+    rule = "must be a projection that learns, for the weights of others stay: `connections` has them"
+    require(bool(mine), name, rule, probe.population)
+    variables = ("weight", "pre", "post") if mine[0].rule.size else ("weight",)
+    lookup(dict.fromkeys(variables), probe.variable, name)
+    return Location(-1, -1, chosen_units(probe, sum(each.whole for each in mine)))

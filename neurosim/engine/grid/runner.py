@@ -114,7 +114,11 @@ class Runner:
                 if self._stop <= self.step:
                     self._pass_samples(states)
                     self._open(last)
-                began, steps = time.perf_counter(), min(piece, last - self.step, self._stop - self.step)
+                began, stop = time.perf_counter(), min(last, self._stop)
+                if self._window is not None:
+                    self._window.sample(self.step, self.workspace.plastic)
+                    stop = min(stop, self._window.next_sample(self.step + 1))
+                steps = min(piece, stop - self.step)
                 count = self.workspace.advance(steps, self.trial, spikes)
                 if on_piece:
                     on_piece(steps, count)
@@ -176,7 +180,10 @@ class Runner:
             samples = window.until(self.step)
             if self._processes.size > 1:
                 samples = [
-                    (first, join_samples(self._compiled, self._processes, probe, values))
+                    (
+                        first,
+                        values if probe.of_synapses else join_samples(self._compiled, self._processes, probe, values),
+                    )
                     for probe, (first, values) in zip(self.probes, samples, strict=True)
                 ]
             states.add(samples)

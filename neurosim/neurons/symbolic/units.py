@@ -52,6 +52,8 @@ def dimension(expression: Any, known: Mapping[str, Dimension], what: str) -> Dim
     Raises:
         NeurosimInputError: things of two units are added, or a function is given something with a unit.
     """
+    if expression.is_zero:  # has any unit
+        return None
     if expression.is_Symbol or expression.is_number:
         return known.get(str(expression)) if expression.is_Symbol else NONE
     parts = [dimension(each, known, what) for each in expression.args]
