@@ -175,7 +175,7 @@ def _state(synapses: PlasticSynapses, layout: Layout, threads: int) -> dict[str,
 
 
 def _weights(synapses: PlasticSynapses, state: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-    now = state["weights"].copy()
+    now: NDArray[Any] = state["weights"].copy()
     if synapses.rule.size:
         eligibility = state.get("eligibility", np.empty((0, 2)))
         reward = state["reward"][0] if synapses.modulated else np.empty(0)
