@@ -46,9 +46,10 @@ def paths(begin: Node, end: Node) -> Iterator[list[int]]:
             yield from ([direction, *rest] for rest in paths(after, end))
 
 
-def test_the_grid_is_the_sum_over_all_paths() -> None:
+@pytest.mark.parametrize("keys", [3, 11], ids=["by states", "by weights"])
+def test_the_grid_is_the_sum_over_all_paths(keys: int) -> None:
     x, y = 4, 5
-    q, k, v = noise(1, x, y, 1, 3), noise(1, x, y, 1, 3, seed=1), noise(1, x, y, 1, 2, seed=2)
+    q, k, v = noise(1, x, y, 1, keys), noise(1, x, y, 1, keys, seed=1), noise(1, x, y, 1, 2, seed=2)
     source, transition, mark = (
         noise(1, x, y, 1, 2, seed=3),
         noise(1, x, y, 1, 2, 2, seed=4),

@@ -62,3 +62,52 @@ class LightNet(AdditiveMixer, QKVMixer):
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         return self.o_proj(self.g_norm(out.flatten(-2)) * F.silu(self.g_proj(x)))
+
+
+class LightNet2D(nn.Module):
+    """LightNet over an image: S = softmax_pixels(c)^T v, o = K^-1/2 S^T q for every pixel, in one scan of any order.
+
+    `layer(x)`, x [B, X, Y, width] to y alike, any X and Y; q, c, v and the output gate are those of `LightNet`. The
+    order of the pixels counts nothing but for their positions (section 3.2 of the paper):
+
+    toeplitz: x + sum_axes T x comes first, T_ij = a b^|i - j| along an axis, a and b of each channel and axis (MD-TPE).
+    cosine: q and the softmax k become [k cos(w p), k sin(w p)], w p = w_x i + w_y j for each key channel (MD-LRPE).
+
+    Raises:
+        NeurosimInputError: a width that the heads do not divide.
+    """
+
+    def __init__(self, width: int, num_heads: int = 4, *, toeplitz: bool = True, cosine: bool = True) -> None:
+        super().__init__()
+        self.heads, self.size = num_heads, divide(width, num_heads, "LightNet2D.width")
+        self.q_proj, self.k_proj, self.v_proj, self.g_proj, self.o_proj = (linear(width, width) for _ in range(5))
+        self.norm = nn.RMSNorm(width, 1e-5)
+        # Channels reach from one pixel to about thirty.
+        self.reach = nn.Parameter(torch.linspace(-2.0, 3.5, width).repeat(2, 1)) if toeplitz else None
+        self.gain = nn.Parameter(torch.full((2, width), 0.1)) if toeplitz else None
+        turns = 10.0 ** -torch.linspace(0, 2, self.size)
+        self.turns = nn.Parameter(torch.stack([turns, turns.flip(0)])) if cosine else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.neighbours(x)
+        q, c, v = (split_heads(layer(x).flatten(1, 2), self.size) for layer in (self.q_proj, self.k_proj, self.v_proj))
+        q, k = F.silu(q) * self.size**-0.5, c.softmax(1)
+        if self.turns is not None:
+            places = torch.cartesian_prod(*(torch.arange(n, dtype=x.dtype, device=x.device) for n in x.shape[1:3]))
+            angles = (places @ self.turns.to(x.dtype))[:, None]
+            q, k = (torch.cat([value * angles.cos(), value * angles.sin()], -1) for value in (q, k))
+        memory = torch.einsum("bnhk,bnhv->bhkv", k, v)
+        out = torch.einsum("bnhk,bhkv->bnhv", q, memory).flatten(-2)
+        return self.o_proj(self.norm(out.unflatten(1, x.shape[1:3])) * F.silu(self.g_proj(x)))
+
+    def neighbours(self, x: Tensor) -> Tensor:
+        """Return sum_axes T x."""
+        if self.reach is None or self.gain is None:
+            return torch.zeros_like(x)
+        found = torch.zeros_like(x)
+        for axis, (reach, gain) in enumerate(zip(self.reach, self.gain, strict=True), 1):
+            place = torch.arange(x.shape[axis], device=x.device)
+            apart = (place[:, None] - place).abs()[..., None]
+            mixing = gain * (F.logsigmoid(reach) * apart).exp()
+            found = found + torch.einsum("ijc,bjnc->binc", mixing, x.transpose(1, axis)).transpose(1, axis)
+        return found

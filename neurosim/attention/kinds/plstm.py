@@ -74,7 +74,8 @@ def over_grid(q: Tensor, k: Tensor, v: Tensor, source: Tensor, transition: Tenso
     """Return o [B, X, Y, H, V] of a state that flows to the right and down over a grid, node by node.
 
     An edge that leaves a node brings C_out = sum_in t[in, out] C_in + s[out] k v^T to the next; o = sum_in m[in] C_in^T
-    q. The nodes of an antidiagonal are computed at once, X + Y - 1 in turn.
+    q. The nodes of an antidiagonal are computed at once, X + Y - 1 in turn. With fewer than K V nodes the edges bring
+    the weight of each node before instead, the sum over all paths from it: o = sum_n w_n (q . k_n) v_n.
 
     Args:
         q, k, v: [B, X, Y, H, K] and [.., V].
@@ -82,15 +83,31 @@ def over_grid(q: Tensor, k: Tensor, v: Tensor, source: Tensor, transition: Tenso
         transition: t [B, X, Y, H, 2, 2], in from the column (left) and row (up) before.
         mark: m [B, X, Y, H, 2].
     """
-    q, k, v, source, transition, mark = map(_sheared, (q, k, v, source, transition, mark))
-    state = v.new_zeros(*k[0].shape[:-1], 2, k.shape[-1], v.shape[-1])
+    nodes = q.shape[1] * q.shape[2]
+    if nodes >= q.shape[-1] * v.shape[-1]:
+        return _flow(q, k, v, source, transition, mark)
+    one = torch.ones_like(q[..., :1])
+    own = torch.eye(nodes, dtype=v.dtype, device=v.device).view(1, *v.shape[1:3], 1, nodes)
+    weights = _flow(one, one, own.expand(*v.shape[:-1], -1), source, transition, mark)
+    scores = torch.einsum("bxyhk,bnhk->bxyhn", q, k.flatten(1, 2)) * weights
+    return torch.einsum("bxyhn,bnhv->bxyhv", scores, v.flatten(1, 2))
+
+
+def _flow(q: Tensor, k: Tensor, v: Tensor, source: Tensor, transition: Tensor, mark: Tensor) -> Tensor:
+    """Return `over_grid` by the states of edges."""
+    # One product a node: of the rows that lead out, right and down, and of the marks, with the edges that come in.
+    ways = torch.cat([transition.transpose(-1, -2), mark[..., None, :]], -2)
+    q, k, v, source, ways = map(_sheared, (q, k, v, source, ways))
+    shape = (*k[0].shape, v.shape[-1])
+    state = v.new_zeros(*shape[:-2], 2, shape[-2] * shape[-1])
     outputs = []
     for n in range(len(q)):
-        outputs.append(torch.einsum("bxhi,bxhk,bxhikv->bxhv", mark[n], q[n], state))
-        new = torch.einsum("bxho,bxhk,bxhv->bxhokv", source[n], k[n], v[n])
-        right, down = (torch.einsum("bxhio,bxhikv->bxhokv", transition[n], state) + new).unbind(3)
+        right, down, seen = (ways[n] @ state).unbind(-2)
+        outputs.append((q[n][..., None, :] @ seen.view(shape))[..., 0, :])
+        new = (k[n][..., None] * v[n][..., None, :]).flatten(-2)
+        right, down = right + source[n][..., :1] * new, down + source[n][..., 1:] * new
         # Right stays in its row x, down goes to the next.
-        state = torch.stack([right, F.pad(down[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))], 3)
+        state = torch.stack([right, F.pad(down[:, :-1], (0, 0, 0, 0, 1, 0))], -2)
     return _unsheared(torch.stack(outputs))
 
 
@@ -162,7 +179,13 @@ class PLSTM2D(nn.Module):
         q = q * self.size**-0.5
         edges = self.edge_proj(x).sigmoid().unflatten(-1, (4, self.heads, 5))
         out = ((q * k).sum(-1) * self.direct)[..., None] * v
-        for n, axes in enumerate(((), (1,), (2,), (1, 2))):
-            parts = (part.flip(axes) for part in (q, k, v, *self.gates(edges[..., n, :, :])))
-            out = out + over_grid(*parts).flip(axes) / 4
+        flips = ((), (1,), (2,), (1, 2))
+        # The four flips are computed side by side, as one batch.
+        each = [(q, k, v, *self.gates(edges[..., n, :, :])) for n in range(len(flips))]
+        parts = (
+            torch.cat([part.flip(axes) for part, axes in zip(same, flips, strict=True)])
+            for same in zip(*each, strict=True)
+        )
+        for found, axes in zip(over_grid(*parts).chunk(len(flips)), flips, strict=True):
+            out = out + found.flip(axes) / len(flips)
         return self.o_proj(self.norm(out).flatten(-2))

@@ -1,0 +1,205 @@
+"""Layers over images: arrows that point beyond the size that was trained, and frames of N-MNIST.
+
+    python benchmarks/grids.py [arrow] [nmnist] [--layers plstm,lightnet] [--seeds 3] [--json] [--keep FOLDER]
+
+arrow: an arrow and a disc at random places; does the arrow point to the disc (within 13 degrees), or past it (by 31 or
+    more)? Trained on images of 32 x 32 drawn anew for every update, tested on 1,000 of 32, 64 and 96 with the same
+    shapes. Guessing is right in half.
+nmnist: events of each polarity counted over a recording, 2 x 34 x 34; all recordings of the training folder learned
+    for 20 epochs, those of the test folder classified once, after the last. NEUROSIM_DATA names the folder.
+
+The network: patches of 4 x 4 pixels to 48 channels by two convolutions, two blocks of norm, layer, norm and
+feed-forward layer, and the mean over patches. Layers: PLSTM2D in its two modes, LightNet2D with and without positions,
+a convolution of 3 x 3 patches, and none, which is the feed-forward layer alone. --keep saves each result as soon as it
+is there, and a second call begins behind the last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from machine import describe
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from neurosim import catalog
+from neurosim.attention.kinds.lightnet import LightNet2D
+from neurosim.attention.kinds.plstm import PLSTM2D
+
+WIDTH, HEADS, BLOCKS = 48, 2, 2
+SIZES, UPDATES, BATCH, TESTED = (32, 64, 96), 1500, 32, 1000
+EPOCHS = 20
+
+
+class Around(nn.Module):
+    """A convolution of 3 x 3 patches: [B, X, Y, C] to alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(WIDTH, WIDTH, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.movedim(-1, 1)).movedim(1, -1)
+
+
+LAYERS: dict[str, Callable[[], nn.Module]] = {
+    "plstm": lambda: PLSTM2D(WIDTH, HEADS, "directional"),
+    "plstm diffusive": lambda: PLSTM2D(WIDTH, HEADS, "diffusive"),
+    "lightnet": lambda: LightNet2D(WIDTH, HEADS),
+    "lightnet without positions": lambda: LightNet2D(WIDTH, HEADS, toeplitz=False, cosine=False),
+    "convolution": Around,
+    "none": nn.Identity,
+}
+
+
+class Network(nn.Module):
+    def __init__(self, name: str, planes: int, classes: int) -> None:
+        super().__init__()
+        self.patches = nn.Sequential(
+            nn.Conv2d(planes, WIDTH // 2, 3, 2, 1), nn.GELU(), nn.Conv2d(WIDTH // 2, WIDTH, 3, 2, 1)
+        )
+        self.layers = nn.ModuleList([LAYERS[name]() for _ in range(BLOCKS)])
+        self.norms = nn.ModuleList([nn.RMSNorm(WIDTH) for _ in range(2 * BLOCKS + 1)])
+        self.mlps = nn.ModuleList(
+            [nn.Sequential(nn.Linear(WIDTH, 2 * WIDTH), nn.GELU(), nn.Linear(2 * WIDTH, WIDTH)) for _ in range(BLOCKS)]
+        )
+        self.head = nn.Linear(WIDTH, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.patches(images).movedim(1, -1)
+        for i, (layer, mlp) in enumerate(zip(self.layers, self.mlps, strict=True)):
+            x = x + layer(self.norms[2 * i](x))
+            x = x + mlp(self.norms[2 * i + 1](x))
+        return self.head(self.norms[-1](x).mean((1, 2)))
+
+
+def arrows(count: int, size: int, seed: int) -> tuple[Tensor, Tensor]:
+    """(images [count, 1, size, size], labels [count]); an arrow is a shaft of 9 pixels with a head of two."""
+    draws = np.random.default_rng(seed)
+    labels = draws.integers(2, size=count)
+    images = np.zeros((count, size, size), np.float32)
+    rows, columns = np.mgrid[:size, :size].astype(np.float32)
+
+    def segment(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Ink of a line of 1.5 pixels from a to b [2]."""
+        along = b - a
+        t = np.clip(((rows - a[0]) * along[0] + (columns - a[1]) * along[1]) / (along @ along), 0, 1)
+        return np.clip(1.25 - np.hypot(rows - a[0] - t * along[0], columns - a[1] - t * along[1]), 0, 1)
+
+    for n in range(count):
+        while True:
+            middle, disc = draws.uniform(6, size - 6, 2), draws.uniform(3, size - 3, 2)
+            if np.hypot(*(disc - middle)) > 11:
+                break
+        angle = np.arctan2(*(disc - middle)) + draws.uniform(-0.22, 0.22)
+        if not labels[n]:
+            angle += draws.choice([-1, 1]) * draws.uniform(0.77, np.pi)
+        ahead = np.array([np.sin(angle), np.cos(angle)])
+        tip = middle + 4.5 * ahead
+        parts = [segment(middle - 4.5 * ahead, tip)]
+        for turn in (2.5, -2.5):
+            back = np.array([np.sin(angle + turn), np.cos(angle + turn)])
+            parts.append(segment(tip, tip + 4 * back))
+        parts.append(np.clip(3 - np.hypot(rows - disc[0], columns - disc[1]), 0, 1))
+        images[n] = np.max(parts, 0)
+    return torch.from_numpy(images)[:, None], torch.from_numpy(labels)
+
+
+def frames(split: str) -> tuple[Tensor, Tensor]:
+    """(root of the counts [n, 2, 34, 34], labels)."""
+    found = catalog.load("nmnist", split)
+    assert found.labels is not None
+    counts = torch.from_numpy(found.counts().astype(np.float32)).view(-1, 2, 34, 34)
+    return counts.sqrt(), torch.from_numpy(found.labels.astype(np.int64))
+
+
+def update(net: Network, optimiser: torch.optim.Optimizer, done: float, batch: tuple[Tensor, Tensor]) -> None:
+    """One step; `done` is the share of the training before it, for the learning rate."""
+    for group in optimiser.param_groups:
+        group["lr"] = 2e-3 * min(1.0, 20 * done + 0.02) * (0.5 + 0.5 * np.cos(np.pi * done))
+    optimiser.zero_grad()
+    F.cross_entropy(net(batch[0]), batch[1]).backward()
+    nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+    optimiser.step()
+
+
+@torch.no_grad()
+def right(net: Network, images: Tensor, labels: Tensor) -> float:
+    return float(torch.cat([net(part) for part in images.split(100)]).argmax(1).eq(labels).float().mean())
+
+
+def begin(name: str, planes: int, classes: int, seed: int) -> tuple[Network, torch.optim.Optimizer]:
+    torch.manual_seed(seed)
+    net = Network(name, planes, classes)
+    return net, torch.optim.AdamW(net.parameters(), weight_decay=0.05)
+
+
+def arrow(name: str, seed: int) -> list[float]:
+    """Share right at each of `SIZES`."""
+    net, optimiser = begin(name, 1, 2, seed)
+    for step in tqdm(range(UPDATES), desc=f"arrow, {name}, {seed}", file=sys.stderr, mininterval=15):
+        update(net, optimiser, step / UPDATES, arrows(BATCH, SIZES[0], (seed << 32) + step))
+    return [right(net, *arrows(TESTED, size, (1 << 62) + size)) for size in SIZES]
+
+
+def nmnist(name: str, seed: int) -> list[float]:
+    """Share right of the test recordings."""
+    images, labels = frames("train")
+    net, optimiser = begin(name, 2, 10, seed)
+    steps = EPOCHS * len(labels) // BATCH
+    for step in tqdm(range(steps), desc=f"nmnist, {name}, {seed}", file=sys.stderr, mininterval=15):
+        draws = torch.Generator().manual_seed((seed << 32) + step)
+        chosen = torch.randint(len(labels), (BATCH,), generator=draws)
+        shift = torch.randint(-2, 3, (2,), generator=draws).tolist()
+        update(net, optimiser, step / steps, (images[chosen].roll(shift, (2, 3)), labels[chosen]))
+    return [right(net, *frames("test"))]
+
+
+PARTS: dict[str, Callable[[str, int], list[float]]] = {"arrow": arrow, "nmnist": nmnist}
+
+
+def kept(folder: Path | None, part: str, name: str, seed: int) -> list[float]:
+    """Return a result from `folder`, or compute it and put it there."""
+    if folder is None:
+        return PARTS[part](name, seed)
+    path = folder / f"{part}-{name}-{seed}.json"
+    if not path.is_file():
+        found = PARTS[part](name, seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(found))
+    return [float(value) for value in json.loads(path.read_text())]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", default=list(PARTS))
+    parser.add_argument("--layers", default=",".join(LAYERS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--keep", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rows: list[dict[str, Any]] = []
+    for part in options.parts:
+        for name in options.layers.split(","):
+            result = partial(kept, options.keep, part, name)
+            rows.append({"part": part, "layer": name, "right": [result(seed) for seed in range(options.seeds)]})
+    machine = describe(1)
+    print(json.dumps({"machine": machine, "rows": rows} if options.json else machine))
+    for row in [] if options.json else rows:
+        scores = np.array(row["right"])
+        spread = (f"{s.mean():.3f} ({s.min():.3f} to {s.max():.3f})" for s in scores.T)
+        print(f"{row['part']:8}{row['layer']:28}" + "  ".join(spread))
+
+
+if __name__ == "__main__":
+    main()
